@@ -1,1 +1,1 @@
-"""What every service stands on; knows no word of the domain."""
+"""The runtime that every service uses. It knows no word of the domain."""

@@ -1,1 +1,1 @@
-"""The broker and the store that `vigie up` brings along: real Kafka and Valkey servers, as child processes on loopback."""
+"""The servers that `vigie up` brings along, Kafka and Valkey, as child processes on loopback."""

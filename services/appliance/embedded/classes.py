@@ -1,7 +1,9 @@
-"""The broker's classes, loaded and linked beforehand: it starts with half the processor (docs/adr/0037).
+"""A cache of the broker's loaded and linked classes, which halves the CPU time of its start.
 
-An AOT cache of the JVM (Java ≥ 25), beside the jars. It is made once for a Java and its jars, by a broker that starts, serves and ends in a folder of its
-own. Every start checks its checksum, as those of the jars; a JVM to which it does not belong does without.
+It is an AOT cache of the JVM (Java ≥ 25), beside the jars. It is made once per Java and jars, by a
+broker that starts, serves and ends in a folder of its own. Every start verifies its checksum, like
+those of the jars; a JVM to which it does not belong works without it. See
+`docs/adr/0037-cache-the-brokers-loaded-classes.md`.
 
 `python -m services.appliance.embedded.classes` makes it now.
 """
@@ -36,21 +38,24 @@ from services.runtime.process import logs
 from services.runtime.process.ports import free_ports
 
 OLDEST: Final = 25
-"""The Java that records and writes such a cache at the end of one run."""
+"""First Java that records and writes such a cache at the end of one run."""
 MAKE_S: Final = 180.0
-"""Patience with the end of the recorded broker, which writes the cache."""
+"""Longest wait in seconds for the end of the recorded broker, which writes the cache."""
 KEPT: Final = 4
-"""Caches of so many Javas, those used last; each has 70 MB."""
+"""Number of caches that are kept, those used last. Each has 70 MB."""
 log = structlog.get_logger(__name__)
 _NAME: Final = "classes-{}-{}.aot"
-"""To what it belongs, and the checksum of its content."""
+"""Placeholders: owner of the cache, checksum of its content."""
 _LOCK: Final = ".classes.lock"
 _SERVES: Final = "scram"
-"""How the recorded broker serves: a cache of one that served otherwise lacks classes."""
+"""Protocol of the recorded broker. A cache of another protocol lacks classes."""
 
 
 def kept_classes(java: Java, jars: tuple[Path, ...]) -> Path | None:
-    """The cache of this Java and these jars, if it was made by this user. One that is damaged is removed; one that others could have written is left alone."""
+    """Return the cache of this Java and these jars, if this user made it.
+
+    A damaged cache is removed. One that others could have written is left alone.
+    """
     belongs_to = _belongs_to(java, jars)
     for found in jars[0].parent.glob(_NAME.format(belongs_to, "*")):
         with contextlib.suppress(OSError):
@@ -64,7 +69,10 @@ def kept_classes(java: Java, jars: tuple[Path, ...]) -> Path | None:
 
 
 def can_keep(java: Java, jars: tuple[Path, ...]) -> bool:
-    """True where this Java can write a cache, and this user keep it: not beside the jars of others, nor on a file system that knows no owners."""
+    """Return whether this Java can write a cache that this user can keep.
+
+    Not beside the jars of others, nor on a file system without owners.
+    """
     lock = jars[0].parent / _LOCK
     try:
         lock.touch(0o600)
@@ -75,7 +83,10 @@ def can_keep(java: Java, jars: tuple[Path, ...]) -> bool:
 
 
 def make_classes(java: Java, jars: tuple[Path, ...]) -> Path | None:
-    """Make the cache, unless it is there or somebody else makes it now. None if it cannot. Raises BrokerFailed, KafkaError, OSError, TimeoutError."""
+    """Make the cache, unless it exists or another process makes it now; None if it cannot.
+
+    Raises BrokerFailed, KafkaError, OSError, TimeoutError.
+    """
     if not can_keep(java, jars):
         return None
     kept = jars[0].parent
@@ -104,7 +115,7 @@ def make_classes(java: Java, jars: tuple[Path, ...]) -> Path | None:
 
 
 def _belongs_to(java: Java, jars: tuple[Path, ...]) -> str:
-    """What the JVM would compare: each Java has its own."""
+    """Return a key of all that the JVM compares: each Java and set of jars has its own."""
     modules = java.command.resolve().parents[1] / "lib" / "modules"
     told = "\n".join((*(_told(file) for file in (modules, *jars)), _SERVES))
     return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
@@ -119,7 +130,10 @@ def _told(file: Path) -> str:
 
 
 def _is_ours(file: Path) -> bool:
-    """The JVM believes what it says, and unlike the jars it has no checksum in the repository."""
+    """Return whether only this user could have written a file.
+
+    The JVM trusts the cache, and unlike the jars it has no checksum in the repository.
+    """
     found = file.lstat()
     return (
         stat.S_ISREG(found.st_mode)
@@ -154,12 +168,11 @@ def _remove_old(folder: Path) -> None:
 def _record(node: KafkaNode, into: Path) -> None:
     node.prepare()
     running = RunningKafka(node, recording=into)
+    # The ending JVM starts another one to write the cache: neither may outlive this process.
     try:
         asyncio.run(_served(running))
         running.stop(MAKE_S)
-    except (
-        BaseException
-    ):  # the JVM that ends starts another one to write the cache: neither outlives this process
+    except BaseException:
         running.kill()
         raise
     if not into.exists():
@@ -167,7 +180,7 @@ def _record(node: KafkaNode, into: Path) -> None:
 
 
 async def _served(running: RunningKafka) -> None:
-    """What a service does: its classes are in the cache, too."""
+    """Use the broker like a service, so that the cache holds the classes for that."""
     await running.start()
     login = running.node.security.options()
     admin = AIOKafkaAdminClient(bootstrap_servers=running.address, **login)
@@ -194,13 +207,12 @@ async def _served(running: RunningKafka) -> None:
 
 
 def _main() -> None:
-    """For the next start, beside a system that runs: whatever goes wrong is said and harms nobody."""
+    """Make the cache for the next start, beside a running system. Failures are only logged."""
     from services.runtime.process.settings import Settings
 
     logs.configure("classes")
-    logging.getLogger("aiokafka").setLevel(
-        logging.CRITICAL
-    )  # a broker that has just begun is asked again
+    # A broker that has just begun is asked again: hide the errors.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     os.nice(19)
     try:

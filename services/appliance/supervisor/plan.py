@@ -1,4 +1,4 @@
-"""Which processes make the system on one machine, in which order they stop, and how each tells that it is ready."""
+"""The processes of the system on one machine, their stop order and their readiness probes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from services.runtime.process.settings import Settings
 from services.runtime.secrets.metrics_token import bear_token
 
 Probe = Callable[[], Awaitable[str | None]]
-"""None = ready; else why not. Raises `NotAlive` when it does not answer at all."""
+"""Returns None if ready, else the reason. Raises `NotAlive` without any answer."""
 
 PROBE_S = 3.0
 SERVICE_STOP_S = 12.0
@@ -40,24 +40,24 @@ class Plan:
     command: tuple[str, ...]
     environment: dict[str, str]
     probe: Probe | None
-    """None: a process that runs to its end (`restarts=False`)."""
+    """Readiness probe; missing for a process that runs to its end (`restarts=False`)."""
     stop_order: int
     """Lower stops first; equal stop together."""
     stop_s: float = SERVICE_STOP_S
-    """SIGKILL only after this."""
+    """Seconds between SIGTERM and SIGKILL."""
     restarts: bool = True
     pass_fds: tuple[int, ...] = ()
     log_file: Path | None = None
     nice: int = 0
-    """See `priority.py`."""
+    """Niceness, see `priority.py`."""
     warm: str = ""
-    """A module that a fork server of its own has imported when this is started again."""
+    """Module that a separate fork server has imported for a restart of this process."""
     probe_every_s: float = 2.0
-    """While it is ready. That a process ends is seen at once, whenever it is asked."""
+    """Seconds between probes while it is ready. An end is noticed at once in any case."""
 
     @property
     def module(self) -> tuple[str, tuple[str, ...]] | None:
-        """(module, arguments) of a Python process, which the fork server can make."""
+        """(module, arguments) of a Python process that the fork server can create."""
         python, *rest = self.command
         return (
             (rest[1], tuple(rest[2:])) if python == sys.executable and rest[:1] == ["-m"] else None
@@ -65,7 +65,10 @@ class Plan:
 
 
 def http_probe(port: int, secrets: Path) -> Probe:
-    """Ask a process on loopback whether it is ready, and why not, with the token in `secrets`."""
+    """Return a probe that asks a process on loopback whether it is ready, and why not.
+
+    It uses the token in `secrets`.
+    """
 
     async def probe() -> str | None:
         timeout = aiohttp.ClientTimeout(total=PROBE_S)
@@ -141,15 +144,29 @@ class ServiceKind:
     replicated: bool = False
     """Several may run; each has an instance name for static membership."""
     listens: str = ""
-    """Variable that names its listening socket, which the supervisor holds: connections queue while it restarts (ADR 0004)."""
+    """Variable with its listening socket.
+
+    The supervisor holds the socket, so connections queue during a restart
+    (`docs/adr/0004-let-the-supervisor-hold-the-listening-socket.md`).
+    """
     warm: str = ""
-    """What takes long to import: kept in a fork server of its own, which shares its memory with the service (ADR 0026)."""
+    """Module with a long import, kept in a fork server of its own.
+
+    That server shares its memory with the service
+    (`docs/adr/0026-fork-services-from-one-preloaded-process.md`).
+    """
     nice: int = 0
-    """Broker and intake first: what is accepted is remembered at once. Then whom to call, then what to do about it, then pictures of it."""
+    """Niceness. Broker and intake come first, because they accept and store reports.
+
+    Then come alerts and delivery, then continuity, then the display.
+    """
 
 
 PRELOAD = ("services.runtime.worker.worker",)
-"""What every service imports: faust, aiokafka, pydantic with all schemas, structlog. More would fill the memory of those that do not need it."""
+"""Imports of every service: faust, aiokafka, pydantic with all schemas, structlog.
+
+More would fill the memory of services that do not need it.
+"""
 
 SERVICES = (
     ServiceKind("intake", "services.intake", 0, listens="VIGIE_HTTP_FD", nice=FIRST),
@@ -174,7 +191,10 @@ SERVICES = (
 
 
 def process_names(workers: int) -> list[str]:
-    """Names of the Python processes: `alerts`, or `alerts-0`, `alerts-1` with several workers per service."""
+    """Return the names of the Python processes.
+
+    They are `alerts`, or `alerts-0`, `alerts-1` with several workers per service.
+    """
     return [n for kind in SERVICES for n, _ in _replicas(kind, workers)]
 
 
@@ -187,7 +207,10 @@ def _replicas(kind: ServiceKind, workers: int) -> list[tuple[str, str]]:
 
 
 def base_environment(settings: Settings, addresses: Addresses, *, colour: bool) -> dict[str, str]:
-    """Environment of every process: the caller's, the addresses, and the mark by which orphans are found."""
+    """Return the environment of every process.
+
+    It holds the caller's, the addresses, and the mark by which orphans are found.
+    """
     return {
         **os.environ,
         "VIGIE_DATA_DIR": str(settings.data_dir),
@@ -211,7 +234,11 @@ def service_plans(
     sockets: dict[str, int],
     workers: int,
 ) -> list[Plan]:
-    """One plan per Python process. `ports` has the health port of every name in `process_names`; `sockets`: variable → descriptor."""
+    """Return one plan per Python process.
+
+    `ports` holds the health port of every name in `process_names`, `sockets` maps variable →
+    descriptor.
+    """
     plans = []
     for kind in SERVICES:
         for name, instance in _replicas(kind, workers):
@@ -240,7 +267,7 @@ def service_plans(
 
 
 def classes_plan(settings: Settings, environment: dict[str, str]) -> Plan:
-    """What makes the next start quick, once, behind everything else."""
+    """Return the plan of a process that speeds up the next start, once, after everything else."""
     return Plan(
         "classes",
         (sys.executable, "-m", "services.appliance.embedded.classes"),
@@ -254,7 +281,7 @@ def classes_plan(settings: Settings, environment: dict[str, str]) -> Plan:
 
 
 def demo_plan(settings: Settings, environment: dict[str, str]) -> Plan:
-    """The exercise that a newcomer sees: S04 at speed 20, once."""
+    """Return the plan of the exercise for newcomers: S04 at speed 20, once."""
     return Plan(
         "demo",
         (

@@ -1,4 +1,7 @@
-"""Who waits when the processor is short: those that think and show, not those that accept and remember (ADR 0028)."""
+"""CPU priorities: processes that compute and show wait for those that accept and store.
+
+See `docs/adr/0028-give-accepting-processes-priority.md`.
+"""
 
 from __future__ import annotations
 
@@ -13,26 +16,33 @@ from pathlib import Path
 from typing import Final
 
 FIRST: Final = -15
-"""Of whoever stands between a report and its 202; where the system grants it (root, `LimitNICE=`, CAP_SYS_NICE). Where it also grants real time
-(root, `LimitRTPRIO=`, CAP_SYS_NICE), they wait for none of the others at all."""
+"""Niceness of the processes between a report and its 202.
+
+It applies if the system grants it (root, `LimitNICE=`, CAP_SYS_NICE). If it also grants real time
+(root, `LimitRTPRIO=`, CAP_SYS_NICE), they wait for no other process at all.
+"""
 _REAL_TIME: Final = 1
-"""The lowest rank of those that wait for nobody but each other. Linux keeps a twentieth of each processor for all others."""
+"""Lowest real-time priority. Linux keeps a twentieth of each processor for all other processes."""
 _AT_LEISURE: Final = ("C1 Compiler", "C2 Compiler", "kafka-log-clean")
-"""Beginnings of the names of the broker's threads that work for seconds and that no report waits for."""
+"""Name prefixes of broker threads that work for seconds and delay no report."""
 _SLICE_NS: Final = 100_000
-"""Their turns: the shortest that Linux gives. Who asks for less at a time is let in sooner (6.12 and later; earlier ones take no notice)."""
+"""Time slice, the shortest of Linux.
+
+A thread that asks for a shorter slice runs sooner (Linux 6.12 and later; earlier ones ignore it).
+"""
 _SETATTR: Final = {"x86_64": 314, "aarch64": 274}
-"""Number of the system call `sched_setattr`, for which Python has no function."""
+"""Number of the system call `sched_setattr`, which Python does not offer."""
 _TURNS: Final = 5
 _TURN_S: Final = 0.15
-"""Linux takes ten such wishes a second from all who are not root."""
+"""Pause between two requests: Linux accepts ten a second from all users except root."""
 
 
 async def take_turns(pid: int, nice: int) -> None:
-    """Set the priority of a process that leads a session, and of its threads. `nice`: -20 … 19; below 0 also real time, or short turns where that is
-    not granted. What the system refuses stays as it is.
+    """Set the priority of a process that leads a session, and of its threads.
 
-    Where `sched_autogroup` is on, Linux weighs sessions against each other, and the niceness of a process only within its own.
+    `nice` is -20 … 19. Below 0 the threads also get real time, or short time slices if that is not
+    granted. Refused changes are skipped. If `sched_autogroup` is on, Linux weighs sessions against
+    each other, and the niceness of a process only within its own.
     """
     if not nice:
         return
@@ -45,7 +55,10 @@ async def take_turns(pid: int, nice: int) -> None:
 
 
 def waited_s(pid: int) -> float:
-    """Seconds for which the first thread of a process could have gone on and had no processor, since its start. 0 where the system does not say."""
+    """Return seconds for which the main thread of a process waited for a processor since its start.
+
+    0 if the system does not report it.
+    """
     try:
         return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
     except (OSError, IndexError, ValueError):
@@ -56,14 +69,14 @@ def _threads(pid: int) -> list[int]:
     try:
         return [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
     except OSError:
-        return []  # it has ended, or this is another system
+        return []  # It has ended, or this is another system
 
 
 def _set_thread(thread: int, nice: int) -> None:
     try:
         os.setpriority(os.PRIO_PROCESS, thread, nice)
     except OSError:
-        pass  # it has ended, or the system does not grant it
+        pass  # It has ended, or the system does not grant it
     if nice < 0 and not (_makes_somebody_wait(thread) and _set_real_time(thread)):
         _shorten(thread)
 
@@ -76,22 +89,24 @@ def _makes_somebody_wait(thread: int) -> bool:
             .startswith(_AT_LEISURE)
         )
     except OSError:
-        return False  # it has ended
+        return False  # It has ended
 
 
 def _set_real_time(thread: int) -> bool:
-    """Threads that it starts later have the same. False: not granted, or it has ended."""
+    """Give real time to a thread and those that it starts later; return False if refused."""
     try:
         os.sched_setscheduler(thread, os.SCHED_RR, os.sched_param(_REAL_TIME))
-    except (OSError, AttributeError):  # the second: not Linux
+    except (OSError, AttributeError):  # AttributeError: not Linux
         return False
     return True
 
 
 @contextmanager
 def as_if_elsewhere() -> Iterator[bool]:
-    """While inside, this thread waits for the processor as little as broker and intake do: a load generator beside them measures what a sender on
-    another machine would see, not its own wait. False: the system does not grant it.
+    """Run a thread with the priority of broker and intake, if granted; yield whether it was.
+
+    A load generator on the same machine then measures the view of a sender elsewhere, not its own
+    wait.
     """
     granted = _set_real_time(0)
     try:
@@ -102,7 +117,10 @@ def as_if_elsewhere() -> Iterator[bool]:
 
 
 def _shorten(thread: int) -> None:
-    """Turns of `_SLICE_NS`; its niceness stays. Threads that it starts later have the same."""
+    """Set time slices of `_SLICE_NS` for a thread and those that it starts later.
+
+    Its niceness stays.
+    """
     number = _SETATTR.get(platform.machine())
     try:
         nice = os.getpriority(os.PRIO_PROCESS, thread)
@@ -114,11 +132,11 @@ def _shorten(thread: int) -> None:
 
 
 def _set_session(pid: int, nice: int) -> bool:
-    """False: ask again."""
+    """Set the niceness of a session; return False to try again."""
     try:
         Path(f"/proc/{pid}/autogroup").write_text(str(nice), encoding="ascii")
     except BlockingIOError:
         return False
     except OSError:
-        pass  # it has ended, the system does not grant it, or this is another system
+        pass  # It has ended, the system does not grant it, or this is another system
     return True

@@ -1,4 +1,4 @@
-"""Progress of a start, for the person who waits for it: one line on a terminal, short lines elsewhere."""
+"""Progress of a start for the user: one line on a terminal, short lines elsewhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from typing import Final, Protocol
 
 AGAIN_S: Final = 0.2
-"""A terminal's line is drawn no more often than this, except for a new step."""
+"""Least seconds between two updates of a terminal's line within a step."""
 WIDTH: Final = 79
 
 
@@ -23,7 +23,7 @@ class Writes(Protocol):
 
 
 class Progress:
-    """Tells which step of the start is under way."""
+    """Display of the current step of the start."""
 
     def __init__(self, out: Writes) -> None:
         self._out = out
@@ -32,7 +32,7 @@ class Progress:
         self._began = time.monotonic()
 
     def step(self, text: str) -> None:
-        """Begin a step: one line where output goes to a file, in place on a terminal."""
+        """Begin a step: a line of its own in a file, in place on a terminal."""
         self._step = text
         if self._out.interactive:
             self._draw("")
@@ -40,12 +40,12 @@ class Progress:
             self._out.plain(f"  {text} …")
 
     def detail(self, text: str) -> None:
-        """Say how far the step is; shown on a terminal only."""
+        """Show the progress of the step, on a terminal only."""
         if self._out.interactive and time.monotonic() - self._drawn_at >= AGAIN_S:
             self._draw(text)
 
     def done(self) -> None:
-        """Leave the terminal's line to what comes next."""
+        """Clear the terminal's line for the next output."""
         if self._out.interactive:
             self._out.status("")
 

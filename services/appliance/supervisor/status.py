@@ -1,4 +1,7 @@
-"""`run/status.json`: what runs, where it answers. Written whole at every change, so a reader never sees half of it."""
+"""`run/status.json`: running processes and addresses, replaced as a whole at every change.
+
+So a reader never sees half of it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ State = Literal[
     "ended",
     "failed",
 ]
-"""unready: runs but says itself that it cannot work. ended, failed: a process that is not started again, exit 0 or not."""
+"""unready: runs but reports that it cannot work. ended, failed: will not restart, exit 0 or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +32,10 @@ class ProcessStatus:
     pid: int | None
     state: State
     since: str
-    """ISO 8601, of the state."""
+    """Start of the state, ISO 8601."""
     restarts: int
     why: str | None = None
-    """Why it is not ready."""
+    """Reason why it is not ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,11 @@ class Addresses:
     http: str
     console: str
     replication: int = 1
-    """Copies that the broker keeps of each partition."""
+    """Number of copies that the broker keeps of each partition."""
 
 
 def iso_now() -> str:
-    """Now, ISO 8601 with offset, to the millisecond."""
+    """Return the current time in ISO 8601 with offset, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
@@ -73,7 +76,10 @@ def write_status(
 
 
 def read_status(file: Path) -> dict[str, Any] | None:
-    """The last status written, or None when there is none. It may be older than its writer: see `lock.is_held`."""
+    """Return the last status written, or None.
+
+    It may be older than its writer: see `lock.is_held`.
+    """
     try:
         found = json.loads(file.read_text())
     except (OSError, ValueError):

@@ -1,10 +1,11 @@
-"""What `vigie up` writes: to the terminal, or to a file that holds the lines of all processes.
+"""Output of `vigie up`: to the terminal, or to a file with the lines of all processes.
 
-Verbose, each line of a process goes to the terminal with its name, in its colour. Quiet, it goes to
-`up.log` in the log folder, and the terminal shows the start, warnings and the summary.
+If verbose, each line of a process goes to the terminal with its name, in its colour. If quiet, it
+goes to `up.log` in the log folder, and the terminal shows the start, warnings and the summary.
 
-A terminal that does not read (Ctrl-S, a stopped pager) must not stop the services: lines go through a bounded queue, and what
-does not fit is counted and left out here; the JSON files have everything.
+A terminal that does not read (Ctrl-S, a stopped pager) must not stop the services. So lines go
+through a bounded queue; lines that do not fit are counted and left out here. The JSON files have
+everything.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ NAME_WIDTH = 12
 QUEUE_LINES = 5000
 FLUSH_S = 2.0
 LOG_BYTES = 10_000_000
-"""The file of a quiet run is begun anew after this; the one before is kept as `up.log.1`."""
+"""Size at which the file of a quiet run is rotated; the file before is kept as `up.log.1`."""
 _LOUD = re.compile(r"\[(?:\x1b\[[0-9;]*m)*(?:warning|error|critical)\b")
-"""In a readable log line: its level, perhaps in colour."""
+"""Level in a readable log line, perhaps in colour."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _CLEAR_LINE = "\r\x1b[K"
 
 
 class Stream:
-    """The output of `vigie up`. `file`: where the lines of the processes go in a quiet run."""
+    """Output of `vigie up`. `file` gets the lines of the processes in a quiet run."""
 
     def __init__(self, out: TextIO = sys.stdout, *, verbose: bool = True) -> None:
         self.interactive = out.isatty()
@@ -62,16 +63,16 @@ class Stream:
             self.plain(f"  {_COLOUR.sub('', text).strip()}")
 
     def plain(self, text: str) -> None:
-        """Show text without a name: what `up` says to the person who started it."""
+        """Show text without a name, for the user."""
         self._put(text + "\n")
 
     def status(self, text: str) -> None:
-        """Show a line that the next one takes the place of; empty: none. For a terminal."""
+        """Show a line that the next one replaces; empty = none. For a terminal."""
         self._put(f"{_CLEAR_LINE}{text}")
 
     @property
     def drained(self) -> bool:
-        """True when nothing waits to be written."""
+        """True if nothing waits to be written."""
         return self._queue.empty()
 
     def _put(self, text: str, *, to_file: bool = False) -> None:
@@ -87,16 +88,15 @@ class Stream:
     def _write_all(self) -> None:
         while (item := self._queue.get()) is not None:
             text, to_file = item
-            with suppress(
-                OSError, ValueError
-            ):  # the terminal or the disk is gone; the services go on
+            # The terminal or the disk is gone; the services continue.
+            with suppress(OSError, ValueError):
                 if to_file:
                     self._write_to_file(text)
                 else:
                     self._write(text)
 
     def _write(self, text: str) -> None:
-        """Write to the terminal; a status line is drawn again below what comes."""
+        """Write to the terminal, and draw a status line again below the text."""
         if text.startswith(_CLEAR_LINE):
             self._status = text.removeprefix(_CLEAR_LINE)
             self._out.write(text)
@@ -121,7 +121,7 @@ class Stream:
             self.file.replace(self.file.with_name(f"{self.file.name}.1"))
 
     def close(self) -> None:
-        """Write what is queued, for at most FLUSH_S."""
+        """Write the queued lines, for at most FLUSH_S."""
         try:
             self._queue.put(None, timeout=FLUSH_S)
         except queue.Full:
@@ -132,7 +132,7 @@ class Stream:
 
 
 class NamedOutput(io.TextIOBase):
-    """A text stream whose lines appear under one name: for the supervisor's own logs."""
+    """A text stream for lines under one name, for the supervisor's own logs."""
 
     def __init__(self, stream: Stream, name: str) -> None:
         self._stream, self._name = stream, name

@@ -1,4 +1,7 @@
-"""All children together: started in stages, explained when they end, stopped in order; `status.json` kept current."""
+"""All children together: started in stages, explained when they end, stopped in order.
+
+It keeps `status.json` up to date.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,14 @@ from services.runtime.process.settings import DataDir
 log = structlog.get_logger(__name__)
 
 FREE_MB = 200
-"""Less free space than this on the data directory's disk is the likely reason of an end, and refuses a start."""
+"""Free space on the data directory's disk below which a start is refused.
+
+It is also the likely reason of an end.
+"""
 
 
 def free_mb(data: DataDir) -> int:
-    """Free space for this user on the disk of the data directory."""
+    """Return free space in MB for this user on the disk of the data directory."""
     return shutil.disk_usage(data.root).free // 1_000_000
 
 
@@ -53,16 +59,16 @@ class Supervisor:
         return started
 
     def enter(self, state: State) -> None:
-        """State of the whole system."""
+        """Set the state of the whole system."""
         self._state, self._since = state, iso_now()
         self.write_status()
 
     def say(self, text: str) -> None:
-        """Show text to the person who started it."""
+        """Show text to the user."""
         self._stream.plain(text)
 
     def write_status(self) -> None:
-        """Bring `status.json` up to date. A full disk is said once and stops nothing."""
+        """Update `status.json`. A full disk is logged once and stops nothing."""
         try:
             write_status(
                 self._data.status,
@@ -79,7 +85,7 @@ class Supervisor:
             self._write_failed = True
 
     def _explain(self, plan: Plan, code: int) -> str:
-        """One sentence: why a process ended."""
+        """Explain in one sentence why a process ended."""
         try:
             free = free_mb(self._data)
         except OSError as error:
@@ -101,7 +107,10 @@ class Supervisor:
         return f"exit {code}{f': {last[:200]}' if last else ''}{where}"
 
     async def stop(self) -> None:
-        """Stop everything in the order of the plans. Each process gets its own time before SIGKILL."""
+        """Stop everything in the order of the plans.
+
+        Each process gets its own time before SIGKILL.
+        """
         self.enter("stopping")
         ordered = sorted(self._children.values(), key=lambda c: c.plan.stop_order)
         for _, together in groupby(ordered, key=lambda c: c.plan.stop_order):

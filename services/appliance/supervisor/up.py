@@ -1,4 +1,4 @@
-"""What `vigie up` does, in order. Every refusal is an `UpFailed` whose message is the one line that the user reads."""
+"""The steps of `vigie up`. Every refusal is an `UpFailed` with the one line that the user reads."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ from services.runtime.process.sockets import listen_at, remove_folder, socket_fo
 log = structlog.get_logger(__name__)
 
 EXTERNAL_S = 30.0
-"""Patience with an existing broker or store that does not answer."""
+"""Longest wait in seconds for an existing broker or store."""
 READY_S = 120.0
-"""After this the processes that are not ready yet are named; the start goes on."""
+"""Seconds after which processes that are not ready are named; the start continues."""
 OTHERS_S = 60.0
-"""Patience of the front's readiness with processes that start and do not become ready."""
+"""Longest wait in seconds of the front's readiness for processes that are still starting."""
 STEP_S = 90.0
-"""Patience with each step on the broker between its start and that of the services."""
+"""Longest time in seconds of each step on the broker before the services start."""
 SLOW_S = 10.0
 T = TypeVar("T")
 
 
 class UpFailed(Exception):
-    """Vigie cannot start (or go on); the message says why and what to do, in one line."""
+    """Vigie cannot start (or continue); the message gives reason and remedy in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,17 @@ class Options:
     workers: int
     """Processes per decider."""
     before_services: Callable[[Addresses], Awaitable[None]]
-    """Called once topics exist, before any service starts: opens the live realm, publishes the territory. Raises UpFailed."""
+    """Called once topics exist, before any service starts.
+
+    It opens the live realm and publishes the territory. Raises UpFailed.
+    """
     greeting: Callable[[Settings], str]
-    """What the person who started it reads once everything is ready."""
+    """Returns the text for the user once everything is ready."""
     verbose: bool = True
-    """Show every line of every process; else they go to a file and the terminal shows the start and a summary."""
+    """Show every line of every process.
+
+    If False, they go to a file and the terminal shows a summary.
+    """
 
 
 async def up(options: Options) -> None:
@@ -115,11 +121,13 @@ def _take_data_dir(data: DataDir) -> DataDirLock:
         raise _unusable(data, error) from error
     if data.restoring.exists():
         raise UpFailed(
-            f"a restore into {data.root} did not come to its end: delete the directory and restore again"
+            f"a restore into {data.root} did not come to its end: delete the directory and restore "
+            "again"
         )
     if (free := free_mb(data)) < FREE_MB:
         raise UpFailed(
-            f"the disk of {data.root} is full ({free} MB free, {FREE_MB} needed): make room, or give another place with --data"
+            f"the disk of {data.root} is full ({free} MB free, {FREE_MB} needed): make room, or "
+            "give another place with --data"
         )
     try:
         return DataDirLock(data.lock)
@@ -129,7 +137,8 @@ def _take_data_dir(data: DataDir) -> DataDirLock:
         running = read_status(data.status) or {}
         where = f", http://{running['http']}" if running.get("http") else ""
         raise UpFailed(
-            f"Vigie already runs on {data.root} ({error}{where}): stop it first, or give another place with --data"
+            f"Vigie already runs on {data.root} ({error}{where}): stop it first, or give another "
+            "place with --data"
         ) from error
 
 
@@ -145,16 +154,18 @@ def _listen(http: str) -> socket.socket:
         return listen(host, port)
     except PortBusy as error:
         raise UpFailed(
-            f"{http} cannot be listened on ({error.strerror}): choose another address with --http or VIGIE_HTTP"
+            f"{http} cannot be listened on ({error.strerror}): choose another address with --http "
+            "or VIGIE_HTTP"
         ) from error
     except OSError as error:
         raise UpFailed(
-            f"{http} cannot be listened on ({error.strerror}): it must be an address of this machine"
+            f"{http} cannot be listened on ({error.strerror}): it must be an address of this "
+            "machine"
         ) from error
 
 
 async def _run(options: Options, stream: Stream, front: socket.socket) -> None:
-    """From here on there are processes: whatever happens, they are stopped in order."""
+    """Start the processes, wait for a signal, and stop them in order in any case."""
     settings = options.settings
     names = plans.process_names(options.workers)
     ports = remembered_ports(settings.data.ports, ["kafka", "controller", *names])
@@ -182,7 +193,7 @@ async def _run(options: Options, stream: Stream, front: socket.socket) -> None:
     supervisor = Supervisor(settings.data, addresses, stream, forks)
     progress = Progress(stream)
     with pages, contextlib.closing(forks), _signals() as stop_asked:
-        forks.begin()  # it imports while the broker starts
+        forks.begin()  # It imports while the broker starts
         starting = asyncio.create_task(
             _start(options, supervisor, store_node, environment, ports, sockets, progress)
         )
@@ -235,7 +246,8 @@ async def _start(
         raise UpFailed(f"{error}") from error
     except TopicsDiffer as error:
         raise UpFailed(
-            f"{error}. Vigie never alters a topic that holds data: use another broker or data directory, or alter it yourself"
+            f"{error}. Vigie never alters a topic that holds data: use another broker or data "
+            "directory, or alter it yourself"
         ) from error
     except KafkaError as error:
         raise UpFailed(f"the topics cannot be made on {addresses.kafka}: {error}") from error
@@ -268,7 +280,10 @@ async def _start(
 
 
 async def _in_time(what: str, work: Awaitable[T]) -> T:
-    """The result of a step on the broker; one that takes long is named. Raises UpFailed after STEP_S."""
+    """Return the result of a step on the broker, logging if it is slow.
+
+    Raises UpFailed after STEP_S.
+    """
     task = asyncio.ensure_future(work)
     began = time.monotonic()
     try:
@@ -277,7 +292,8 @@ async def _in_time(what: str, work: Awaitable[T]) -> T:
             waited = time.monotonic() - began
             if not task.done() and waited > STEP_S:
                 raise UpFailed(
-                    f"{what} is not done after {STEP_S:g} s: is the broker well? See its log, then start again"
+                    f"{what} is not done after {STEP_S:g} s: is the broker well? See its log, then "
+                    "start again"
                 )
             if not task.done():
                 log.warning("system.slow", step=what, seconds=round(waited))
@@ -293,7 +309,10 @@ def _server_plans(
     environment: dict[str, str],
     progress: Progress,
 ) -> tuple[list[Plan], list[Plan]]:
-    """Plans of the embedded servers, made ready on disk; and what is done for them when everything runs. Blocking (downloads, formatting)."""
+    """Return the plans of the embedded servers, prepared on disk, and plans for after the start.
+
+    Blocks while it downloads and formats.
+    """
     settings, data = options.settings, options.settings.data
     found: list[Plan] = []
     later: list[Plan] = []
@@ -325,7 +344,7 @@ def _server_plans(
 
 
 async def _until_ready(child: Child) -> None:
-    """A server must become ready; one that ends first is a reason not to start. Raises UpFailed."""
+    """Wait until a server is ready. Raises UpFailed if it ends first."""
     ready = asyncio.create_task(child.ready.wait())
     try:
         while not ready.done():
@@ -365,10 +384,11 @@ async def _until_serving(
 
 
 async def _until_front_serves(children: list[Child], *, is_new: bool) -> None:
-    """Return once the front accepts reports and nobody else is worth waiting for.
+    """Wait until the front accepts reports and no other process is worth waiting for.
 
-    The others get OTHERS_S to become ready; one that has ended is not waited for, because reports are accepted without it. On a new
-    installation all must be ready: before the deciders have applied the territory there is nothing to report to.
+    The others get OTHERS_S to become ready. A process that has ended is not waited for, because
+    reports are accepted without it. On a new installation all must be ready: there is nothing to
+    report to before the deciders have applied the territory.
     """
     await asyncio.gather(
         *(child.ready.wait() for child in children if child.status.name == plans.FRONT)
@@ -404,7 +424,9 @@ async def _tell_ready(child: Child, children: list[Child], progress: Progress) -
 
 @contextlib.contextmanager
 def _signals() -> Iterator[asyncio.Event]:
-    """Set on the first SIGINT, SIGTERM or end of the terminal, unless that is ignored (nohup). Later ones are ignored: the ordered stop has its own
+    """Yield an event that is set on the first SIGINT, SIGTERM or end of the terminal.
+
+    An ignored SIGHUP (nohup) stays ignored. Later signals are ignored: the ordered stop has its own
     time limits.
     """
     loop = asyncio.get_running_loop()

@@ -1,1 +1,1 @@
-"""Everything of one installation in one encrypted file, and an installation from such a file (docs/how-to/back-up.md)."""
+"""Back up an installation into one encrypted file and restore it (`docs/how-to/back-up.md`)."""

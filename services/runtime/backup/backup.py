@@ -1,15 +1,19 @@
 """Make a backup of an installation, running or not, in bounded memory.
 
-Order, so that nothing in the file rests on something that is not in it:
+The order makes sure that nothing in the file depends on something that is missing there:
 
-1. The position in `events.external`: it moves on only after the reports that came of it are acknowledged.
-2. A cut of the logs that is consistent (services.runtime.backup.consistent_cut); then the ends of their inputs, which hold all that the logs have applied.
-3. The ends of everything else: a text is written with the report that names it, and only both together are an answer, so every text of a report
-   that had been answered is there.
-4. The records up to those ends, then the keyring: keys are durable before the text that is sealed with them.
+1. The position in `events.external`: it advances only after the reports made from it are
+   acknowledged.
+2. A consistent cut of the logs (`services.runtime.backup.consistent_cut`), then the ends of their
+   inputs, which hold everything that the logs have applied.
+3. The ends of everything else. A text is written with the report that names it, and the front
+   answers only after both, so every text of an answered report is included.
+4. The records up to those ends, then the keyring: keys are durable before the text that is sealed
+   with them.
 
-Left out of inputs and dead letters is what came from beyond the cut: publishers and conductor send it again. Public topics, snapshots and the store are not
-in it: they are made again from the logs.
+Records in inputs and dead letters that come from beyond the cut are left out, because publishers
+and conductor send them again. Public topics, snapshots and the store are left out, because they are
+made again from the logs.
 """
 
 from __future__ import annotations
@@ -50,12 +54,12 @@ Say = Callable[[str], None]
 
 
 class BackupRefused(Exception):
-    """There is nothing to back up, or it cannot be: the message says why."""
+    """There is nothing to back up, or a backup is impossible, as the message explains."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What was written."""
+    """A completed backup."""
 
     manifest: dict[str, Any]
     bytes: int
@@ -64,7 +68,10 @@ class Taken:
 async def back_up(
     settings: Settings, file: Path, secret: bytes, say: Say = lambda _: None
 ) -> Taken:
-    """Write `file`, whole or not at all. Raises BackupRefused, TooBusy, SecretTooShort, KafkaError, OSError, sqlite3.Error."""
+    """Write a backup to `file`, completely or not at all.
+
+    Raises BackupRefused, TooBusy, SecretTooShort, KafkaError, OSError, sqlite3.Error.
+    """
     data = settings.data
     if not (data.secrets / "master.key").exists():
         raise BackupRefused(f"{data.root} holds no installation of Vigie")
@@ -129,12 +136,13 @@ async def _log(
     cuts: dict[str, Cut],
     bounds: dict[str, tuple[int, int]],
 ) -> dict[str, Any]:
-    """Write a log partition and the lanes of its input; return what the manifest says of them."""
+    """Write a log partition and the lanes of its input; return its entry of the manifest."""
     topic, end = log_topic(service), cuts[service].end
     begin = (await reader.bounds(topic, [partition]))[partition][0]
     if begin:
         raise BackupRefused(
-            f"partition {partition} of {topic} begins at {begin}: its beginning is gone, it cannot be put back whole"
+            f"partition {partition} of {topic} begins at {begin}: its beginning is gone, it cannot "
+            "be put back whole"
         )
     at = Position()
     out.begin(Section(topic, partition))
@@ -190,7 +198,7 @@ def _waits_for_sender(record: Any, applied: int, reached: dict[str, tuple[int, i
 
 
 def _again(record: Any, reached: dict[str, tuple[int, int]]) -> bool:
-    """An input that was not applied and will be sent again, by a publisher or by the conductor of a simulated realm."""
+    """Return whether an unapplied input will be sent again, by a publisher or by the conductor."""
     if _beyond(record, reached):
         return True
     return (
@@ -200,14 +208,14 @@ def _again(record: Any, reached: dict[str, tuple[int, int]]) -> bool:
 
 
 def _beyond(record: Any, reached: dict[str, tuple[int, int]]) -> bool:
-    """A fact from a place in a log that the backup does not reach."""
+    """Return whether a record is a fact from a log position that the backup does not reach."""
     raw = dict(record.headers).get(ce.CE_PLACE)
     if raw is None:
         return False
     try:
         place = Place.parse(raw.decode())
     except ValueError:
-        return False  # somebody else's bytes: refused when applied, as they would have been
+        return False  # Foreign bytes are refused when applied, as without a backup.
     return place.service in reached and (place.history, place.seq) > reached[place.service]
 
 
@@ -215,13 +223,10 @@ def _record(found: Any) -> Record:
     return Record(found.offset, found.timestamp, found.key, found.value, tuple(found.headers))
 
 
-# ── files ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _secrets(data: DataDir) -> list[Path]:
-    """Everything but the keyring and its journals, and the password of this broker.
+    """Return all secret files except the keyring, its journals and this broker's password.
 
-    The one-time code goes along: whoever restores may never have logged in.
+    The one-time code is included: the operator of the restore may never have logged in.
     """
     kept = (
         p
@@ -240,7 +245,10 @@ def _file(out: ContentsWriter, name: str, path: Path) -> None:
 
 @contextmanager
 def _copied(data: DataDir, name: str) -> Iterator[Path | None]:
-    """A consistent copy of a SQLite file that others write to, in the owner's own folder; None when there is none yet."""
+    """Copy a SQLite file consistently while others write to it; None if it does not exist.
+
+    The copy lies in a folder that only the owner can read.
+    """
     if not (data.root / name).exists():
         yield None
         return

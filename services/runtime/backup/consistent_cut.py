@@ -1,8 +1,10 @@
-"""Where a backup of a running system ends: on each log partition a record such that no log in the backup has heard of what is not in it.
+"""Find the end of a backup of a running system: a consistent cut of the logs.
 
-The ends of the logs are read one after the other while everything moves, so a receiver may have applied a fact that its source's end does not
-hold yet. Such a receiver is cut before that record, which may make others too long, until nothing is. Only the last moment of each log is
-concerned, so only its tail is looked at.
+A cut is consistent if no log in the backup has applied a fact that is not in the backup. The ends
+of the logs are read one after the other while everything moves, so a receiver may have applied a
+fact beyond the end of its source. Such a receiver is cut before that record, which may make other
+logs too long, until all fit. Only the last moment of each log is concerned, so only its tail is
+read.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.worker.recovery import ANY_LOGIC
 
 TAIL: Final = 5000
-"""Accepted records of a partition that are looked at: what the busiest one takes in half a second."""
+"""Number of accepted records in a tail: half a second of the busiest partition."""
 Reached = tuple[int, int]
 """(history, seq) of a log."""
 NOTHING: Final[Reached] = (0, 0)
@@ -31,7 +33,7 @@ class Cut(NamedTuple):
     end: int
     """Offset of the first record that is left out."""
     reached: Reached
-    """The last accepted record before it."""
+    """(history, seq) of the last accepted record before it."""
 
 
 class Step(NamedTuple):
@@ -40,16 +42,16 @@ class Step(NamedTuple):
     offset: int
     before: Reached
     source: str
-    """Service whose fact it applies; empty: none."""
+    """Service of the applied fact; empty if the record applies none."""
     heard: Reached
 
 
 class TooBusy(RuntimeError):
-    """The logs moved further during the look at their ends than a tail reaches. Try again."""
+    """The logs grew by more than a tail while their ends were read. Try again."""
 
 
 async def consistent_cut(kafka: str) -> dict[int, dict[str, Cut]]:
-    """Partition → service → cut. Raises TooBusy, KafkaError, OSError."""
+    """Return partition → service → cut. Raises TooBusy, KafkaError, OSError."""
     async with PartitionReader(kafka) as reader:
         ends = {s: await reader.bounds(log_topic(s), range(PARTITIONS)) for s in SERVICES}
         found = {}
@@ -65,7 +67,7 @@ async def consistent_cut(kafka: str) -> dict[int, dict[str, Cut]]:
 
 
 def settle(cuts: Mapping[str, Cut], tails: Mapping[str, deque[Step]]) -> dict[str, Cut]:
-    """The longest cuts that are consistent, for the logs of one partition number. Raises TooBusy."""
+    """Return the longest consistent cuts for the logs of one partition number. Raises TooBusy."""
     found = dict(cuts)
     moved = True
     while moved:

@@ -1,6 +1,9 @@
-"""What lies in a backup: sections of records and files, each with its hash, then a signed manifest. Writing and reading of entries, no Kafka.
+"""The contents of a backup: sections of records and files, then a signed manifest.
 
-S  head of a section (JSON)      R  one record of a topic      B  a block of a file      M  the manifest (JSON)      G  its signature
+Each section has its hash. This module writes and reads entries, without Kafka:
+
+    S  head of a section (JSON)      R  one record of a topic      B  a block of a file
+    M  the manifest (JSON)           G  its signature
 """
 
 from __future__ import annotations
@@ -25,17 +28,17 @@ _MOST_ENTRY: Final = 64 << 20
 
 
 class Record(NamedTuple):
-    """A record of a topic as it is put back."""
+    """A record of a topic as it is restored."""
 
     offset: int
-    """Where it lay."""
+    """Original offset."""
     timestamp: int
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
 
     def dump(self) -> bytes:
-        """Bytes of the entry."""
+        """Serialize the record to the bytes of an entry."""
         parts = [
             _RECORD.pack(
                 self.offset,
@@ -53,7 +56,7 @@ class Record(NamedTuple):
 
     @classmethod
     def load(cls, raw: bytes) -> Record:
-        """Inverse of dump. Raises struct.error, UnicodeDecodeError."""
+        """Parse the bytes of an entry. Raises struct.error, UnicodeDecodeError."""
         offset, timestamp, key_length, value_length, count = _RECORD.unpack_from(raw)
         at = _RECORD.size
         key, at = _piece(raw, at, key_length)
@@ -90,7 +93,7 @@ class Section:
 
 
 class ContentsWriter:
-    """Sections one after the other, then `finish`."""
+    """Writer of sections, one after the other, then `finish`."""
 
     def __init__(self, sealed: SealedWriter) -> None:
         self._sealed = sealed
@@ -100,7 +103,7 @@ class ContentsWriter:
         self.sections: dict[str, dict[str, Any]] = {}
 
     def begin(self, section: Section) -> None:
-        """The next section; ends the one before."""
+        """Begin the next section, which ends the one before."""
         self._end()
         self._open = section
         self._entry(
@@ -111,15 +114,15 @@ class ContentsWriter:
         )
 
     def record(self, record: Record) -> None:
-        """A record of the section."""
+        """Write a record of the section."""
         self._content(b"R", record.dump())
 
     def block(self, content: bytes) -> None:
-        """A block of the section's file."""
+        """Write a block of the section's file."""
         self._content(b"B", content)
 
     def finish(self, about: dict[str, Any], key: SigningKey) -> dict[str, Any]:
-        """Write the manifest and its signature, and the end of the file."""
+        """Write the manifest, its signature and the end of the file."""
         self._end()
         manifest = {"format": FORMAT, **about, "sections": self.sections}
         raw = orjson.dumps(manifest)
@@ -146,15 +149,18 @@ class ContentsWriter:
 
 
 class Finished(NamedTuple):
-    """The end of a backup that holds what it says."""
+    """The end of a verified backup."""
 
     manifest: dict[str, Any]
     key: PublicKey
-    """Whoever made it."""
+    """Key of the installation that made it."""
 
 
 def read_contents(sealed: SealedReader) -> Iterator[Section | Record | bytes | Finished]:
-    """Everything in order; `Finished` comes last, after every hash and the signature were found right. Raises SealedInvalid."""
+    """Yield everything in order; `Finished` comes last, once hashes and signature are verified.
+
+    Raises SealedInvalid.
+    """
     sections: dict[str, dict[str, Any]] = {}
     hash, count = sha256(), 0
     open_: Section | None = None

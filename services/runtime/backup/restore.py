@@ -1,7 +1,9 @@
-"""Put a backup onto an empty installation. The file is read twice: once to prove it from beginning to end, once to write.
+"""Restore a backup into an empty installation.
 
-Every log partition then gets a chained `Rebased` (RUNTIME §1.10): its input goes on behind what it has applied, and every attempt to notify that was open is
-ambiguous. While `run/restoring` exists the installation is half: nothing starts on it.
+The file is read twice: once to verify it from beginning to end, once to write. Every log partition
+then gets a chained `Rebased` (log protocol, rule 10): its input continues after the applied
+records, and every open attempt to notify becomes ambiguous. While `run/restoring` exists the
+installation is incomplete, and nothing starts on it.
 """
 
 from __future__ import annotations
@@ -39,25 +41,26 @@ LOGIC: Final = max(ROUTES)
 
 
 class RestoreRefused(Exception):
-    """There is something already where the backup should go, or it did not arrive as it was sent."""
+    """The target is not empty, or the backup did not arrive as it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was put back."""
+    """A completed restore."""
 
     records: int
     files: int
     rebased: int
-    """Log partitions that got a `Rebased`."""
+    """Number of log partitions that got a `Rebased`."""
     signed_by: str
     """Fingerprint of the installation that made the backup."""
 
 
 def prove(file: Path, secret: bytes) -> Finished:
-    """Read a backup from beginning to end: seal, hashes, signature, and that each log is one chain up to the head that the manifest names.
+    """Verify a backup from beginning to end: seal, hashes, signature and chains.
 
-    Raises SealedInvalid, SecretTooShort, OSError.
+    Each log must be one chain up to the head that the manifest names. Raises SealedInvalid,
+    SecretTooShort, OSError.
     """
     heads: dict[str, Position] = {}
     logs = {t.name for t in TOPICS if t.name.endswith(".log")}
@@ -92,9 +95,10 @@ def _prove_heads(finished: Finished, heads: dict[str, Position]) -> None:
 
 
 def admit(data: DataDir, file: Path, secret: bytes) -> Finished:
-    """The first reading: `file` is whole, of a version that this one knows, and `data` is empty. Before a broker is started; writes nothing.
+    """Check that `file` is valid and of a known version, and that `data` is empty.
 
-    Raises RestoreRefused, SealedInvalid, SecretTooShort, OSError.
+    Runs before a broker starts and writes nothing. Raises RestoreRefused, SealedInvalid,
+    SecretTooShort, OSError.
     """
     _refuse_used(data)
     finished = prove(file, secret)
@@ -115,7 +119,7 @@ async def restore(
     finished: Finished,
     say: Callable[[str], None] = lambda _: None,
 ) -> Restored:
-    """Put `file`, which was admitted, onto the broker of `settings` and into its data directory, both empty.
+    """Restore an admitted file into the broker and the data directory of `settings`, both empty.
 
     Raises RestoreRefused, SealedInvalid, TopicsDiffer, BrokerUnreachable, KafkaError, OSError.
     """
@@ -136,7 +140,8 @@ def _refuse_used(data: DataDir) -> None:
     for used in (data.secrets / "master.key", data.root / "intake", data.root / "vault"):
         if used.exists():
             raise RestoreRefused(
-                f"{data.root} is in use ({used.relative_to(data.root)} is there): a backup goes onto an empty installation alone"
+                f"{data.root} is in use ({used.relative_to(data.root)} is there): a backup goes "
+                "onto an empty installation alone"
             )
 
 
@@ -146,7 +151,8 @@ async def _refuse_records(kafka: str, topics: Iterable[str]) -> None:
             bounds = await reader.bounds(name, range(BY_NAME[name].partitions))
             if any(end > 0 for _, end in bounds.values()):
                 raise RestoreRefused(
-                    f"topic {name} on {kafka} holds records: a backup goes onto an empty broker alone"
+                    f"topic {name} on {kafka} holds records: a backup goes onto an empty broker "
+                    "alone"
                 )
 
 
@@ -179,7 +185,10 @@ async def _write(
 
 @asynccontextmanager
 async def _sending(kafka: str) -> AsyncIterator[Callable[[Section, Record], Any]]:
-    """Sends records in order, a bounded number at a time; all are acknowledged at the end. Raises KafkaError."""
+    """Send records in order, a bounded number at a time; all are acknowledged at the end.
+
+    Raises KafkaError.
+    """
     producer = idempotent_producer(kafka, max_request_bytes=2 * LARGE_MESSAGE_BYTES)
     await producer.start()
     pending: list[Any] = []
@@ -222,14 +231,18 @@ def _created(data: DataDir, name: str) -> IO[bytes]:
 
 
 def _finish(file: IO[bytes]) -> None:
-    """A key that the machine loses with its power, after the restore has said that it is done, is lost for good."""
+    """Flush a file to disk before closing it.
+
+    A key that is lost in a power failure after the restore has reported success would be lost for
+    good.
+    """
     file.flush()
     os.fsync(file.fileno())
     file.close()
 
 
 async def _arrived(kafka: str, manifest: dict[str, Any]) -> None:
-    """As many records lie in each topic as were sent, and no other. Raises RestoreRefused."""
+    """Check that each topic holds as many records as were sent. Raises RestoreRefused."""
     expected: dict[str, dict[int, int]] = defaultdict(dict)
     for name, about in manifest["sections"].items():
         topic, _, partition = name.partition("/")
@@ -241,12 +254,13 @@ async def _arrived(kafka: str, manifest: dict[str, Any]) -> None:
             wrong = [p for p, count in counts.items() if bounds[p][1] != count]
             if wrong and BY_NAME[topic].retention is not Retention.COMPACTED:
                 raise RestoreRefused(
-                    f"partition {wrong[0]} of {topic} does not hold what was sent: somebody else writes to {kafka}"
+                    f"partition {wrong[0]} of {topic} does not hold what was sent: somebody else "
+                    f"writes to {kafka}"
                 )
 
 
 async def _rebase(kafka: str, manifest: dict[str, Any], cluster: str) -> int:
-    """`Rebased` on every log partition that holds something. Raises RestoreRefused."""
+    """Append `Rebased` to every log partition that holds records. Raises RestoreRefused."""
     run, now, count = uuid4().hex[:16], time.time_ns() // 1_000_000, 0
     producer = idempotent_producer(kafka)
     await producer.start()
@@ -302,7 +316,7 @@ async def _cluster_id(kafka: str) -> str:
 
 
 def _same_territory(data: DataDir, cluster: str) -> None:
-    """The version of the reference data that the live realm has is the one that it had: `up` does not publish it again."""
+    """Keep the version of the reference data of the live realm: `up` does not publish it again."""
     path = data.root / TERRITORY
     if path.exists():
         path.write_text(json.dumps(json.loads(path.read_text()) | {"cluster": cluster}))

@@ -1,9 +1,11 @@
-"""An encrypted file that is written and read as a stream, in bounded memory, and shows every cut and change.
+"""An encrypted file, written and read as a stream in bounded memory, that reveals every change.
 
-    magic, salt (16), nonce prefix (7), check (16), then frames: length (4, big-endian), AES-256-GCM of up to 1 MiB of zlib-compressed plain bytes
+    magic, salt (16), nonce prefix (7), check (16), then frames:
+    length (4, big-endian), AES-256-GCM of up to 1 MiB of zlib-compressed plain bytes
 
-The nonce of a frame is prefix, number of the frame and whether it is the last one (the STREAM construction): frames that are missing, doubled, exchanged
-or cut off at the end do not open. The key is Argon2id of the secret and the salt; `check` tells a wrong key from a changed file.
+The nonce of a frame consists of prefix, number of the frame and a flag for the last one (the STREAM
+construction). So frames that are missing, repeated, exchanged or cut off at the end do not open.
+The key is Argon2id of the secret and the salt; `check` tells a wrong key from a changed file.
 """
 
 from __future__ import annotations
@@ -23,16 +25,16 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 MAGIC: Final = b"VIGIE-BACKUP-1\n"
 FRAME_BYTES: Final = 1 << 20
 MIN_SECRET: Final = 12
-"""Characters of a passphrase: the file may lie in many places, for years."""
+"""Least length of a passphrase: the file may lie in many places, for years."""
 _SALT, _PREFIX, _CHECK, _TAG = 16, 7, 16, 16
 _HEAD: Final = len(MAGIC) + _SALT + _PREFIX + _CHECK
 _LENGTH: Final = struct.Struct(">I")
 _MOST: Final = FRAME_BYTES + 1024 + _TAG
-"""Bytes of a sealed frame: incompressible bytes grow a little."""
+"""Greatest size of a sealed frame: incompressible bytes grow a little."""
 
 
 class SealedInvalid(ValueError):
-    """Not a backup, not this key, cut off or changed: the message says which."""
+    """Not a backup, not this key, cut off or changed: the message tells them apart."""
 
 
 class SecretTooShort(ValueError):
@@ -56,10 +58,10 @@ def _nonce(prefix: bytes, number: int, *, last: bool) -> bytes:
 
 
 class SealedWriter:
-    """`write` as often as you like, then `close`; without `close` the file does not open."""
+    """Writer of a sealed file; without `close` the file does not open."""
 
     def __init__(self, file: IO[bytes], secret: bytes) -> None:
-        """Raises SecretTooShort, OSError."""
+        """Write the head of the file. Raises SecretTooShort, OSError."""
         salt, self._prefix = os.urandom(_SALT), os.urandom(_PREFIX)
         key = _key(secret, salt)
         self._file, self._aead, self._number = file, AESGCM(key), 0
@@ -68,7 +70,7 @@ class SealedWriter:
         file.write(self._head)
 
     def write(self, plain: bytes) -> None:
-        """Raises OSError."""
+        """Append plain bytes. Raises OSError."""
         self._buffer += plain
         while len(self._buffer) > FRAME_BYTES:
             self._frame(bytes(self._buffer[:FRAME_BYTES]), last=False)
@@ -87,10 +89,10 @@ class SealedWriter:
 
 
 class SealedReader:
-    """Reads what a SealedWriter wrote; `close` proves that the end is the end."""
+    """Reader of a sealed file; `close` checks that the end is complete."""
 
     def __init__(self, file: IO[bytes], secret: bytes) -> None:
-        """Raises SealedInvalid, SecretTooShort, OSError."""
+        """Read the head of the file. Raises SealedInvalid, SecretTooShort, OSError."""
         head = file.read(_HEAD)
         if not head.startswith(MAGIC):
             other = head.startswith(MAGIC[: MAGIC.rindex(b"-") + 1])
@@ -110,7 +112,7 @@ class SealedReader:
         self._buffer = bytearray()
 
     def read(self, count: int) -> bytes:
-        """Exactly `count` bytes. Raises SealedInvalid."""
+        """Return exactly `count` bytes. Raises SealedInvalid."""
         while len(self._buffer) < count:
             plain = next(self._frames, None)
             if plain is None:
@@ -121,7 +123,7 @@ class SealedReader:
         return taken
 
     def close(self) -> None:
-        """Nothing may follow. Raises SealedInvalid."""
+        """Check that nothing follows. Raises SealedInvalid."""
         if self._buffer or next(self._frames, b""):
             raise SealedInvalid("damaged: something follows its end")
 

@@ -1,1 +1,1 @@
-"""The pure core of a decider: protocol, state of realms, inputs, deadlines and snapshot codec."""
+"""The pure core of a decider: protocol, realm state, inputs, deadlines and snapshot codec."""

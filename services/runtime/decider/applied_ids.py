@@ -1,8 +1,9 @@
-"""The ids that a realm has already applied: exact membership, pruned by age, cheap to snapshot.
+"""Ids that a realm has already applied: exact, pruned by age, cheap to snapshot.
 
-Persistent like everything in the state: `add` returns a new value and shares the rest. Ids lie in sealed pages of `PAGE` ids
-that never change again, so that a snapshot writes a page once and afterwards only the open one. Of a closed realm eight bytes of each id
-are kept: hundreds of exercises a year must not stay in every worker's memory.
+Persistent like all state: `add` returns a new value and shares the rest. Ids lie in sealed pages of
+`PAGE` ids that never change, so a snapshot writes a page once and afterwards only the open one. For
+a closed realm only eight bytes of each id are kept: hundreds of exercises a year must not stay in
+the memory of every worker.
 """
 
 from __future__ import annotations
@@ -18,17 +19,24 @@ from schemas.base import DAY_MS, Instant
 from services.runtime.decider.maps import Map
 
 KEPT_MS: Final = 7 * DAY_MS
-"""How long an id is remembered (a live realm; other realms never forget)."""
+"""Milliseconds for which a live realm remembers an id; other realms never forget."""
 PAGE: Final = 4096
 DIGEST_BYTES: Final = 8
-"""Of an id in a compact set. Two ids that share it are one in 10¹³ for a thousand ids; then a closed realm calls a new input a duplicate, not refused."""
+"""Bytes of each id in a compact set.
+
+For a thousand ids, two share a digest with a probability of 10⁻¹³. A closed realm then calls a new
+input a duplicate instead of refusing it.
+"""
 BLOCK: Final = 16
-"""Pages whose ids are one frozen set: a persistent map of a million ids takes seconds to make, sets take a tenth of one."""
+"""Number of pages that share one frozen set of ids.
+
+A persistent map of a million ids takes seconds to build, frozen sets a tenth of one second.
+"""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Page:
-    """`until`: time of its youngest id; ids in order of arrival."""
+    """A sealed page: ids in order of arrival, and `until`, the time of the youngest."""
 
     until: Instant
     ids: tuple[str, ...]
@@ -42,7 +50,7 @@ _Open = tuple[str, "_Open"] | None
 @dataclass(frozen=True, slots=True)
 class Seen:
     ids: Map[str, None] = _NO_IDS
-    """Of the pages after the last whole block, and of the page that is growing."""
+    """Ids of the pages after the last whole block, and of the growing page."""
     pages: Map[int, Page] = _NO_PAGES
     first: int = 0
     """Number of the oldest page kept; pages are `first` … `last - 1`."""
@@ -52,7 +60,7 @@ class Seen:
     blocks: tuple[frozenset[str], ...] = ()
     """Ids of the whole blocks of pages, from the block of `first` on."""
     compact: bytes | None = None
-    """Digests of all ids in ascending order; then there is nothing else."""
+    """Digests of all ids in ascending order. If set, every other field is empty."""
 
     def __contains__(self, id: str) -> bool:
         if self.compact is not None:
@@ -60,7 +68,7 @@ class Seen:
             return self.compact[(at := _place(self.compact, digest)) : at + DIGEST_BYTES] == digest
         if id in self.ids:
             return True
-        for block in self.blocks:  # noqa: SIM110  `any` costs three times as much, and every input asks
+        for block in self.blocks:  # noqa: SIM110  `any` is three times slower
             if id in block:
                 return True
         return False
@@ -69,7 +77,10 @@ class Seen:
         return len(self.ids) + sum(map(len, self.blocks)) + len(self.compact or b"") // DIGEST_BYTES
 
     def add(self, id: str, at: Instant, *, forget: bool) -> Seen:
-        """With `id` seen at `at` (never decreasing). `forget`: drop pages whose youngest id is older than `KEPT_MS`."""
+        """Return the set with `id` seen at `at`, which never decreases.
+
+        `forget` drops pages with a youngest id older than `KEPT_MS`.
+        """
         if id in self:
             return self
         if self.compact is not None:
@@ -94,7 +105,7 @@ class Seen:
             self.last + 1,
             self.blocks,
         )
-        if last % BLOCK == 0:  # every id of the map is in a page of this block
+        if last % BLOCK == 0:  # Every id of the map is in a page of this block
             ids, blocks = _NO_IDS, (*blocks, frozenset(ids))
         full = Seen(ids, pages, self.first, last, None, 0, blocks)
         return full._forget(at - KEPT_MS) if forget else full
@@ -115,18 +126,18 @@ class Seen:
         return Seen(ids, pages, first, self.last, self.open, self.open_count, blocks)
 
     def compacted(self) -> Seen:
-        """The same ids for a realm that is closed: `DIGEST_BYTES` of each, none ever forgotten."""
+        """Return the compact set for a closed realm: `DIGEST_BYTES` of each id, never forgotten."""
         if self.compact is not None:
             return self
         return Seen(compact=b"".join(sorted(map(_digest, chain(self.ids, *self.blocks)))))
 
     def open_ids(self) -> tuple[str, ...]:
-        """Ids of the page that is still growing, in order of arrival."""
+        """Return the ids of the growing page in order of arrival."""
         return tuple(reversed(tuple(_walk(self.open))))
 
     @classmethod
     def restore(cls, first: int, pages: Sequence[Page], opened: Iterable[str]) -> Seen:
-        """Inverse of reading `first`, the pages from it on, and `open_ids`."""
+        """Restore the set from `first`, its pages and `open_ids`."""
         last = first + len(pages)
         whole = last - last % BLOCK
         """Pages before this one are in blocks."""
@@ -165,7 +176,7 @@ def _digest(id: str) -> bytes:
 
 
 def _place(compact: bytes, digest: bytes) -> int:
-    """Where `digest` stands in `compact`, or would."""
+    """Return the offset of `digest` in `compact`, or the offset at which to insert it."""
     number = range(len(compact) // DIGEST_BYTES)
     return DIGEST_BYTES * bisect_left(
         number, digest, key=lambda n: compact[n * DIGEST_BYTES : (n + 1) * DIGEST_BYTES]

@@ -1,10 +1,12 @@
-"""Dump and load of a domain state for snapshots, derived from its type annotations once.
+"""Dump and load a domain state for snapshots, by its type annotations.
 
-A state is a frozen dataclass whose fields are scalars or `Map[K, V]` (`services.runtime.decider.maps`). Values may be scalars, enums, tuples, frozensets,
-dataclasses, pydantic models, nested maps, and unions of those. The dump is JSON-able: each map becomes a collection of
-(key, value) items, so that a snapshot can be cut into chunks; all other fields are items of the collection `""`.
+A state is a frozen dataclass with fields that are scalars or `Map[K, V]`
+(`services.runtime.decider.maps`). Values may be scalars, enums, tuples, frozensets, dataclasses,
+pydantic models, nested maps, and unions of those. The dump is JSON-able: each map becomes a
+collection of (key, value) items, so that a snapshot can be cut into chunks. All other fields are
+items of the collection `""`.
 
-A field that a dump lacks takes its default: a state class may grow fields with defaults.
+A field that a dump lacks takes its default, so a state class may get new fields with defaults.
 """
 
 from __future__ import annotations
@@ -26,11 +28,11 @@ Dumped = dict[str, list[tuple[str, object]]]
 _Write = Callable[[Any], Any]
 _Read = Callable[[Any], Any]
 FIELDS: Final = ""
-"""Collection of the fields that are not maps."""
+"""Name of the collection for fields that are not maps."""
 
 
 class NotDumpable(TypeError):
-    """A state class has a field whose type the codec cannot write and read back."""
+    """A state class has a field of a type that the codec cannot write and read back."""
 
 
 class StateCodec(Generic[S]):
@@ -52,7 +54,7 @@ class StateCodec(Generic[S]):
                 self._fields[name] = _coder(annotation, f"{cls.__name__}.{name}")
 
     def dump(self, state: S) -> Dumped:
-        """JSON-able collections; does not touch `state`, may run in a thread."""
+        """Return JSON-able collections. Does not change `state`, so it may run in a thread."""
         dumped: Dumped = {
             FIELDS: [
                 (name, write(getattr(state, name))) for name, (write, _) in self._fields.items()
@@ -65,7 +67,7 @@ class StateCodec(Generic[S]):
         return dumped
 
     def load(self, dumped: Mapping[str, typing.Iterable[tuple[str, object]]]) -> S:
-        """Inverse of dump. Raises KeyError, ValueError, TypeError on a dump of another class."""
+        """Load a state from its dump. Raises KeyError, ValueError, TypeError for another class."""
         fields: dict[str, Any] = {}
         for name, value in dumped.get(FIELDS, ()):
             if name in self._fields:
@@ -84,7 +86,7 @@ def _annotations(cls: type) -> dict[str, Any]:
 
 
 def _plain(annotation: Any) -> Any:
-    """Without NewType and Annotated."""
+    """Return an annotation without NewType and Annotated."""
     while True:
         if isinstance(annotation, typing.NewType):
             annotation = annotation.__supertype__
@@ -99,7 +101,7 @@ def _same(value: Any) -> Any:
 
 
 def _key_coder(annotation: Any, where: str) -> tuple[_Write, _Read]:
-    """Keys are strings on the wire."""
+    """Return writer and reader of map keys, which are strings in the dump."""
     annotation = _plain(annotation)
     if annotation is str:
         return _same, _same
@@ -139,7 +141,8 @@ def _coder(annotation: Any, where: str) -> tuple[_Write, _Read]:
         if dataclasses.is_dataclass(annotation):
             return _dataclass_coder(annotation, where)
     raise NotDumpable(
-        f"{where}: {annotation!r} is no scalar, enum, tuple, frozenset, Map, dataclass or pydantic model"
+        f"{where}: {annotation!r} is no scalar, enum, tuple, frozenset, Map, dataclass or pydantic "
+        "model"
     )
 
 
@@ -163,7 +166,7 @@ def _sequence_coder(origin: type, args: tuple[Any, ...], where: str) -> tuple[_W
 def _dataclass_coder(cls: type, where: str) -> tuple[_Write, _Read]:
     coders: dict[str, tuple[_Write, _Read]] = {}
 
-    def ready() -> dict[str, tuple[_Write, _Read]]:  # at first use, so that a class may hold itself
+    def ready() -> dict[str, tuple[_Write, _Read]]:  # At first use, so that a class may hold itself
         if not coders:
             coders.update(
                 {
@@ -207,7 +210,8 @@ def _union_coder(args: tuple[Any, ...], where: str) -> tuple[_Write, _Read]:
         for option in options
     ):
         raise NotDumpable(
-            f"{where}: a union may hold dataclasses, pydantic models and enums, or scalars, or one type and None"
+            f"{where}: a union may hold dataclasses, pydantic models and enums, or scalars, or one "
+            "type and None"
         )
     coders = {option.__name__: _coder(option, where) for option in options}
     if nullable:

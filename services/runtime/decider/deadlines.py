@@ -1,4 +1,7 @@
-"""Deadlines of a realm as a persistent priority queue (leftist heap): the earliest is at hand, arming costs O(log n)."""
+"""Deadlines of a realm as a persistent priority queue (leftist heap).
+
+The earliest deadline is at the root, arming costs O(log n).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import Deadline
 
 _Heap = tuple[int, Instant, str, "_Heap | None", "_Heap | None"]
-"""(rank, due, key, left, right). A key may stand in it more than once; only the entry that `due` names is valid."""
+"""(rank, due, key, left, right).
+
+A key may occur more than once; only the entry that `due` names is valid.
+"""
 
 
 def _merge(a: _Heap | None, b: _Heap | None) -> _Heap | None:
@@ -34,7 +40,7 @@ class Agenda:
     heap: _Heap | None = field(default=None, compare=False, repr=False)
 
     def arm(self, key: str, due: Instant | None) -> Self:
-        """With `key` at `due`, wherever it was before; None disarms."""
+        """Return the deadlines with `key` moved to `due`; None disarms it."""
         if self.due.get(key) == due:
             return self
         if due is None:
@@ -42,7 +48,7 @@ class Agenda:
         return self._cleaned(self.due.set(key, due), _merge(self.heap, (1, due, key, None, None)))
 
     def first(self) -> Deadline | None:
-        """The earliest deadline."""
+        """Return the earliest deadline, or None."""
         return Deadline(self.heap[1], self.heap[2]) if self.heap else None
 
     def _cleaned(self, due: Map[str, Instant], heap: _Heap | None) -> Self:
@@ -51,12 +57,12 @@ class Agenda:
         return type(self)(due, heap)
 
     def disarm(self, key: str) -> Self:
-        """Without `key`, if it was there."""
+        """Return the deadlines without `key`."""
         return self.arm(key, None) if key in self.due else self
 
     @classmethod
     def restore(cls, due: Map[str, Instant]) -> Self:
-        """The agenda with these deadlines; `heap` is made from `due` and never stored."""
+        """Restore the deadlines from `due`. The heap is built from it and never stored."""
         made = cls()
         for key, at in due.items():
             made = made.arm(key, at)

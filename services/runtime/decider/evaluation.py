@@ -1,15 +1,20 @@
-"""The pure core of a decider: one raw input and the state of its realm → facts and the new state.
+"""Evaluate one raw input: input and state of the realm → facts and new state.
 
-Order for one input (DESIGN §2; RUNTIME §1.5):
+Order for one input:
 
-1. Read the envelope and the message; what cannot be read, or is not for this realm, becomes `InputRefused` and has no effect.
-2. The realm must be open. `OpenRealm` opens it in the service that the route table names, the forwarded `RealmOpened` elsewhere.
-3. Move the clock: live realms to the broker's append time, others to `ce_at`. Deadlines due by then fire one after the other, each
-   at its own time; one that raises becomes `DeadlineFailed`, which disarms it.
+1. Read the envelope and the message. An input that cannot be read, or is not for this realm,
+   becomes `InputRefused` and has no effect.
+2. The realm must be open. `OpenRealm` opens it in the service that the route table names, the
+   forwarded `RealmOpened` elsewhere.
+3. Move the clock: live realms to the broker's append time, others to `ce_at`. Deadlines due by then
+   fire one after the other, each at its own time. One that raises becomes `DeadlineFailed`, which
+   disarms it.
 4. An id seen before, or a forwarded fact at or before the watermark, becomes `InputDuplicate`.
-5. Decide. An exception becomes `InputFailed`; the id stays unseen, so that a replay works after the fix.
+5. Decide. An exception becomes `InputFailed`; the id stays unseen, so that a replay works after the
+   fix.
 
-No clock, no random, no I/O. `evolve` over the recorded facts gives the state that `apply` gave.
+No clock, no random numbers, no I/O. `evolve` over the recorded facts gives the same state as
+`apply`.
 """
 
 from __future__ import annotations
@@ -56,9 +61,15 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 FIRING_BYTES: Final = 160 * 1024
-"""Facts of deadlines in one Transaction. Beyond it the rest stays due and fires with the next input (a `Tick` comes by itself)."""
+"""Limit for facts of deadlines in one Transaction.
+
+Further deadlines stay due and fire with the next input; a `Tick` comes by itself.
+"""
 ONE_FIRING_BYTES: Final = 224 * 1024
-"""Facts of a single deadline: more do not fit into the Transaction of any input, so it has failed."""
+"""Limit for facts of one deadline.
+
+More would not fit into any Transaction, so the deadline fails.
+"""
 WITHOUT_EFFECT: Final[frozenset[type[Message]]] = frozenset(
     (InputRefused, InputFailed, InputDuplicate)
 )
@@ -78,19 +89,19 @@ _wire_types: dict[type[Message], str] = {}
 
 
 class Applied(NamedTuple, Generic[S]):
-    """What one input caused."""
+    """The effects of one input."""
 
     realm: str
-    """Empty when the key is not a realm of this partition."""
+    """Empty if the key is not a realm of this partition."""
     lineage: str
     state: RealmState[S] | None
-    """None: there is no such realm (yet)."""
+    """Missing if the realm does not exist."""
     source: Source
     at: Instant
     facts: tuple[FactRecord, ...]
     next_due: Instant | None
     outcome: str
-    """applied, duplicate, failed or refused; refused and failed go to the dead letters."""
+    """applied, duplicate, failed or refused. Refused and failed inputs go to the dead letters."""
 
 
 class Moved(Generic[S]):
@@ -119,7 +130,10 @@ def noted(
     at: Instant,
     outcome: type[Fact] | None,
 ) -> RealmState[S]:
-    """The state after an input: what its facts moved, its id, its watermark, the clock. A closed realm holds nothing but what it has seen: its log does."""
+    """Return the state after an input: domain, id, watermark and clock.
+
+    A closed realm keeps only its seen ids; the rest is in its log.
+    """
     marks, seen = state.marks, state.seen
     if place is not None and place_hash is not None:
         newest = marks.get(place.service)
@@ -138,7 +152,7 @@ def noted(
 
 
 class Application(Generic[S]):
-    """The application of one input: collects facts while the state moves."""
+    """The application of one input, which collects facts while the state evolves."""
 
     __slots__ = ("envelope", "facts", "fired", "history", "machine", "moved", "record", "state")
 
@@ -160,9 +174,7 @@ class Application(Generic[S]):
         self.moved = None if state is None else Moved(state.domain, state.closed)
         self.facts: list[FactRecord] = []
         self.fired = 0
-        """How many of the facts come from deadlines."""
-
-    # ── results ──────────────────────────────────────────────────────────────────────────────────────────────────
+        """Number of facts that come from deadlines."""
 
     def result(self, at: Instant, outcome: type[Fact] | None) -> Applied[S]:
         e, r, state = self.envelope, self.record, self.state
@@ -213,7 +225,7 @@ class Application(Generic[S]):
         return self.result(at, InputDuplicate)
 
     def answer_refused(self, message: Command, status: int, code: str) -> Applied[S]:
-        """A command that the runtime itself refuses: the caller waits for this answer."""
+        """Refuse a command in the name of the runtime; the caller waits for this answer."""
         at = self.record.timestamp if self.state is None else self.state.now
         refused = {
             "command_id": self.envelope.id,
@@ -223,8 +235,6 @@ class Application(Generic[S]):
         }
         self.take(CommandRefused.model_validate(refused), at)
         return self.result(at, None)
-
-    # ── opening and closing ──────────────────────────────────────────────────────────────────────────────────────
 
     def open(self, message: OpenRealm | RealmOpened) -> Applied[S]:
         e, realm, service = self.envelope, self.envelope.realm, self.machine.service
@@ -271,7 +281,7 @@ class Application(Generic[S]):
         return self.result(at, None)
 
     def not_open(self, message: Message) -> Applied[S] | None:
-        """The answer when the realm is unknown or closed."""
+        """Return the answer for an unknown or closed realm, or None for an open one."""
         if self.state is not None:
             if not self.state.closed:
                 return None
@@ -286,8 +296,6 @@ class Application(Generic[S]):
                 code, f"realm {self.envelope.realm} is {'not open here' if unknown else 'closed'}"
             )
         )
-
-    # ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def run(self, message: Message, firing_bytes: int, unwritable: str | None) -> Applied[S]:
         e, state = self.envelope, self.state
@@ -316,7 +324,7 @@ class Application(Generic[S]):
                 self.take(fact, now)
         except MemoryError:
             raise
-        except Exception as error:  # noqa: BLE001  whatever the domain raises is a recorded fact, never a stop
+        except Exception as error:  # noqa: BLE001  becomes a recorded fact, never a stop
             del self.facts[self.fired :]
             moved.domain, moved.closed = domain, False
             self.record_fact(
@@ -395,10 +403,11 @@ class Application(Generic[S]):
             }
         )
 
-    # ── deadlines ────────────────────────────────────────────────────────────────────────────────────────────────
-
     def fire_until(self, now: Instant, live: bool, firing_bytes: int) -> None:
-        """Fire everything due by `now`, earliest first, each at its own time (never before the clock), as far as it fits."""
+        """Fire the deadlines due by `now`, earliest first, as far as their facts fit.
+
+        Each fires at its own time, but never before the clock.
+        """
         decider, state, moved, size = self.machine.decider, self.state, self.moved, 0
         assert state is not None
         assert moved is not None
@@ -436,13 +445,12 @@ class Application(Generic[S]):
                 return
             size += more
 
-    # ── facts ────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def record_fact(self, fact: Fact, at: Instant) -> FactRecord:
         """Record a fact under its derived id.
 
-        What an input does not cause (it was refused, failed, or seen before) can be recorded again for the same id: such a fact is
-        named by the record instead, and by the history that says which record lies there.
+        A fact that its input does not cause (refused, failed, duplicate) may occur again for the
+        same input id. Its id is derived from the position of the record instead, and from the
+        history of the log.
         """
         e, r = self.envelope, self.record
         lineage = e.realm if self.state is None else self.state.lineage
@@ -478,7 +486,7 @@ _OUTCOMES: Final[dict[type[Fact] | None, str]] = {
 
 
 def _bytes_of(facts: Sequence[FactRecord]) -> int:
-    """What they take in a Transaction."""
+    """Return the size of facts in a Transaction."""
     return sum(len(orjson.dumps(fact.dumped())) + 1 for fact in facts)
 
 

@@ -1,8 +1,9 @@
-"""Marks on the inputs of the deciders: an HMAC that only a process with the installation's key can make.
+"""Marks on inputs: an HMAC that only a process with the installation's key can make.
 
-The password of the broker lets a program write to an input topic. The mark says that a process of this
-installation wrote the record, for this topic, with this key, content and headers. A worker checks it
-before it decides; `decide` and every fold of a log never see it.
+The password of the broker lets any program write to an input topic. The mark proves that a process
+of this installation wrote the record, for this topic, with this key, content and headers. A worker
+checks it before it decides; `decide` and every fold of a log never see it. See
+`docs/adr/0052-authenticate-inputs-with-a-mac.md`.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from services.runtime.secrets.keyring import (
 
 PURPOSE: Final = "inputs"
 CODE: Final = "unsigned"
-"""Code of `InputRefused` for an input whose mark is missing, wrong or old."""
+"""Code of `InputRefused` for an input with a missing, wrong or old mark."""
 GRACE_MS: Final = 10 * 60 * 1000
-"""How long after its first start a version that marks takes inputs without a mark.
+"""Time after its first start for which a version with marks accepts inputs without one.
 
-Processes of the version before may still append while the others are replaced.
+Processes of the version before may still append while they are replaced.
 """
 FRESH_MS: Final = KEPT_MS - DAY_MS
-"""Greatest age of an input. A copy that comes later finds its id forgotten."""
+"""Greatest age of an input. The id of a later copy may already be forgotten."""
 _DIGITS: Final = 15
 """Of a time in milliseconds."""
 _MISSING: Final = Refusal(CODE, "the record bears no mark of this installation")
@@ -53,10 +54,10 @@ class InputsSinceInvalid(MasterKeyInvalid):
 
 
 class InputMarks:
-    """Makes marks and checks them. Safe for several threads."""
+    """Maker and checker of marks. Safe for several threads."""
 
     def __init__(self, master: MasterKey, since: Instant = 0) -> None:
-        """`since`: records that were appended before need no mark."""
+        """Create marks with a key; records that were appended before `since` need none."""
         self._key = master.derived(PURPOSE)
         self._since = since
 
@@ -69,19 +70,19 @@ class InputMarks:
     def sign(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
     ) -> list[tuple[str, bytes]]:
-        """Return the headers with their mark, in place of one that they have."""
+        """Return the headers with their mark, which replaces any other."""
         given = [(name, content or b"") for name, content in headers if name != ce.MARK]
         return [*given, (ce.MARK, self._mark(topic, key, value, given))]
 
     def proves(self, record: Any) -> bool:
-        """True if this installation wrote a record of a consumer, or it is older than all marks."""
+        """Return whether this installation wrote a record, or it is older than all marks."""
         return self._doubt(record) is None
 
     def find_fault(self, record: InputRecord) -> Refusal | None:
-        """Return why a record must not be decided; None for one of ours that is fresh.
+        """Return the reason to refuse a record; None for a fresh record of this installation.
 
-        A forwarded fact may be old: its place says whether it came before. Realms of exercises
-        forget no id.
+        A forwarded fact may be old: its place shows whether it was applied before. Exercise realms
+        forget no id, so their inputs may be old, too.
         """
         if (doubt := self._doubt(record)) is not None:
             return doubt
@@ -95,7 +96,10 @@ class InputMarks:
         return _OLD if _is_old(headers.get(ce.CE_TIME), record.timestamp) else None
 
     def _doubt(self, record: Any) -> Refusal | None:
-        """The mark is the last header. No right one covers a header that is a mark, too."""
+        """Return the fault of a record's mark, or None.
+
+        The mark is the last header. A valid mark never covers a header that is itself a mark.
+        """
         headers = record.headers
         if not headers or headers[-1][0] != ce.MARK:
             bears_one = any(name == ce.MARK for name, _ in headers)
@@ -111,7 +115,7 @@ class InputMarks:
 
 
 def _joined(parts: Sequence[bytes | None]) -> bytes:
-    """Their number, the length of each (−1 for one that is not there), then all of them."""
+    """Return one byte string: the number of parts, each length (−1 for None), then the parts."""
     lengths = [-1 if part is None else len(part) for part in parts]
     return struct.pack(f">{len(parts) + 1}i", len(parts), *lengths) + b"".join(
         [part or b"" for part in parts]
@@ -119,7 +123,10 @@ def _joined(parts: Sequence[bytes | None]) -> bytes:
 
 
 def _is_old(made: bytes | None, appended: Instant) -> bool:
-    """True if it says that it was made long before. A tick says nothing, and does nothing again."""
+    """Return whether an input was made long before it was appended.
+
+    A tick has no such time, and applying it again has no effect.
+    """
     if made is None:
         return False
     return appended - datetime.fromisoformat(made.decode()).timestamp() * 1000 > FRESH_MS

@@ -1,4 +1,4 @@
-"""One raw record of an input topic and what its headers say, before anybody trusts it."""
+"""One raw record of an input topic and its headers, before they are trusted."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from schemas.envelope import Place
 from schemas.realms import RealmNameInvalid, parse_realm, partition_of
 
 MAX_HEADER: Final = 256
-"""Characters of an id, source or type. Longer ones are refused: they would swell the log."""
+"""Greatest length of an id, source or type in characters. Longer ones would swell the log."""
 Headers = Sequence[tuple[str, bytes | None]]
-"""Kafka knows headers without a value; none of ours is one."""
+"""Header names and values. Kafka allows headers without a value; Vigie writes none."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputRecord:
-    """A record as the broker hands it out."""
+    """A record as the broker delivers it."""
 
     topic: str
     partition: int
@@ -37,18 +37,21 @@ class InputRecord:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an input is not taken: a code of `InputRefused` and one sentence without personal data."""
+    """Reason to refuse an input: a code of `InputRefused` and a sentence without personal data."""
 
     code: str
     detail: str
 
 
 class _Unreadable(ValueError):
-    """A sentence about a header that does not repeat its value."""
+    """A header cannot be read. The message never repeats its value."""
 
 
 class Envelope(NamedTuple):
-    """What key and headers say. With `fault` the other fields hold what could be read, never raw bytes."""
+    """Content of key and headers.
+
+    With a `fault`, the other fields hold the readable rest, never raw bytes.
+    """
 
     realm: str
     id: str
@@ -63,7 +66,10 @@ class Envelope(NamedTuple):
 
 
 def input_digest(record: InputRecord) -> str:
-    """blake2b-128 over key, `ce_id` and value. Ticks share their value, so the id belongs to it; other headers do not."""
+    """Return the blake2b-128 hash of key, `ce_id` and value.
+
+    All ticks have the same value, so the id is part of the hash; other headers are not.
+    """
     id = b""
     for name, value in record.headers:
         if name == ce.CE_ID:
@@ -88,7 +94,7 @@ def _realm(key: bytes | None, partition: int, partitions: int) -> str | Refusal:
 
 
 def realm_of(record: InputRecord, partitions: int) -> str:
-    """Realm of a record's key; empty when it is none, or none of this partition."""
+    """Return the realm of a record's key, or "" for an invalid key or another partition's realm."""
     realm = _realm(record.key, record.partition, partitions)
     return "" if isinstance(realm, Refusal) else realm
 
@@ -105,11 +111,14 @@ def _text(raw: bytes | None, name: str) -> str | None:
 
 
 _known_text = lru_cache(maxsize=1024)(_text)
-"""For headers with few values: types and sources."""
+"""Cached reader for headers with few different values: types and sources."""
 
 
 def read_envelope(record: InputRecord, partitions: int) -> Envelope:
-    """Never raises: an unreadable envelope comes back with `fault` and a stand-in id `<topic>/<partition>/<offset>`."""
+    """Read the envelope of a record. Never raises.
+
+    An unreadable envelope has a `fault` and the stand-in id `<topic>/<partition>/<offset>`.
+    """
     standin = f"{record.topic}/{record.partition}/{record.offset}"
     realm = _realm(record.key, record.partition, partitions)
     if isinstance(realm, Refusal):
@@ -154,7 +163,7 @@ def read_envelope(record: InputRecord, partitions: int) -> Envelope:
 
 
 def unproven_envelope(record: InputRecord, partitions: int, why: Refusal) -> Envelope:
-    """Return the envelope of a record that none of ours wrote: its id, author and place are not believed."""
+    """Return the envelope of a record without a valid mark, without its id, author and place."""
     standin = f"{record.topic}/{record.partition}/{record.offset}"
     try:
         type = _text(dict(record.headers).get(ce.CE_TYPE), ce.CE_TYPE) or ""
@@ -164,7 +173,7 @@ def unproven_envelope(record: InputRecord, partitions: int, why: Refusal) -> Env
 
 
 def parse_message(type: str, value: bytes | None) -> Message | Refusal:
-    """The typed message of an input, or why there is none."""
+    """Return the typed message of an input, or the reason why it has none."""
     if value is None:
         return Refusal("no_data", "the record has no value")
     try:
@@ -176,7 +185,7 @@ def parse_message(type: str, value: bytes | None) -> Message | Refusal:
 
 
 def describe(error: Exception, limit: int = 500) -> str:
-    """An exception in one line without the offending values: they may be personal."""
+    """Describe an exception in one line, without the offending values: they may be personal."""
     if isinstance(error, ValidationError):
         faults = (
             f"{'.'.join(str(p) for p in e['loc'])}: {e['type']}"

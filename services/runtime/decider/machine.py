@@ -1,6 +1,8 @@
-"""A decider on the state of its realms: one raw input and the state of its realm → facts and the new state (`applying`), and facts → state.
+"""A decider on the state of its realms.
 
-No clock, no random, no I/O. `evolve` over the recorded facts gives the state that `apply` gave.
+It turns one raw input and a realm's state into facts and the new state (`evaluation`), and facts
+into state. No clock, no random numbers, no I/O. `evolve` over the recorded facts gives the same
+state as `apply`.
 """
 
 from __future__ import annotations
@@ -40,7 +42,10 @@ S = TypeVar("S")
 
 
 def opens_realms(service: str) -> bool:
-    """True for the service that takes `OpenRealm`: the one that no other service tells of opened realms."""
+    """Return whether a service takes `OpenRealm`.
+
+    That is the service to which no other service forwards `RealmOpened`.
+    """
     return not any(
         service in facts.get("RealmOpened", ())
         for table in ROUTES.values()
@@ -59,10 +64,8 @@ class Machine(Generic[S]):
         self.partitions = partitions
         self.opens_realms = opens_realms(decider.service)
 
-    # ── one input ────────────────────────────────────────────────────────────────────────────────────────────────
-
     def realm_of(self, record: InputRecord) -> str:
-        """The realm whose state `apply` needs; empty when the key is not a realm of this partition."""
+        """Return the realm for `apply`, or "" if the key is not a realm of this partition."""
         return realm_of(record, self.partitions)
 
     def apply(
@@ -77,10 +80,16 @@ class Machine(Generic[S]):
     ) -> Applied[S]:
         """Apply one input to the state of its realm.
 
-        `history` of the log: after a `Rebased` another record may lie where this one's predecessor lay. `firing_bytes`: a deadline whose
-        facts would make those of all that fired larger stays due, unless it is the first; with 0 all do. `unwritable` is the last try for
-        an input whose own facts do not fit into a Transaction: it becomes `InputFailed` with this sentence. `refusal`: why the record is not of this installation, as its caller found. Raises only Stop
-        (`decider.broken`: a deadline that nothing disarms, which no fact can record) and MemoryError.
+        * `history` is that of the log: after a `Rebased`, another record may lie at an offset that
+          was used before.
+        * `firing_bytes` limits the facts of all deadlines that fire. A deadline beyond it stays
+          due, unless it is the first; with 0 all stay due.
+        * `unwritable` is the last attempt for an input with facts that do not fit into a
+          Transaction: it becomes `InputFailed` with this sentence.
+        * `refusal` is the reason why the record is not of this installation, as its caller found.
+
+        Raises only Stop (`decider.broken`: no fact can disarm or record a deadline) and
+        MemoryError.
         """
         if refusal is not None:
             return Application(
@@ -103,10 +112,8 @@ class Machine(Generic[S]):
             )
         return step.run(message, firing_bytes, unwritable)
 
-    # ── many facts ───────────────────────────────────────────────────────────────────────────────────────────────
-
     def evolve(self, state: RealmState[S] | None, transaction: Transaction) -> RealmState[S] | None:
-        """State of the realm after an accepted Transaction, from its facts alone.
+        """Return the state of the realm after an accepted Transaction, from its facts alone.
 
         Raises UnknownType or ValidationError for a fact that this code does not know.
         """
@@ -130,19 +137,22 @@ class Machine(Generic[S]):
         )
 
     def opened(self, realm: str, fact: RealmOpened, record: FactRecord) -> RealmState[S]:
-        """A realm's first state."""
+        """Return the first state of a realm."""
         domain = self.decider.evolve(
             self.decider.initial(realm, fact.lineage), fact, record.id, record.at
         )
         return RealmState(realm, fact.lineage, record.at, False, Seen(), Map(), domain)
 
     def shaken(self, state: RealmState[S], record: FactRecord) -> RealmState[S]:
-        """State after `LossDeclared` or `Rebased`, which concern every realm of the partition; its clock stands."""
+        """Return the state after `LossDeclared` or `Rebased`, which concern every realm.
+
+        The clock of the realm does not move.
+        """
         domain = self.decider.evolve(state.domain, record.message(), record.id, state.now)
         return state if domain is state.domain else replace(state, domain=domain)
 
     def next_due(self, state: RealmState[S] | None) -> Instant | None:
-        """Earliest deadline; a closed realm has none."""
+        """Return the earliest deadline; a closed realm has none."""
         if state is None or state.closed:
             return None
         deadline = self.decider.next_deadline(state.domain)

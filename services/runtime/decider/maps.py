@@ -1,4 +1,7 @@
-"""The persistent map of all states: `immutables.Map` where it has wheels, else the same on rpds-py (docs/adr/0048)."""
+"""The persistent map of all states: `immutables.Map`, or rpds-py where it has no wheels.
+
+See `docs/adr/0048-use-two-libraries-for-persistent-maps.md`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""State of one realm in one decider: what the runtime keeps beside the domain's own state."""
+"""State of one realm in one decider: the runtime's own data beside the domain state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The newest forwarded fact that was taken from one service, with the hash of the source record that held it."""
+    """The newest forwarded fact applied from one service, with the hash of its source record."""
 
     place: Place
     hash: str

@@ -1,7 +1,7 @@
-"""The map of `services.runtime.decider.maps` on rpds-py, for interpreters that immutables has no wheel for.
+"""A persistent map on rpds-py, for interpreters without wheels of immutables.
 
-It has what the product uses of `immutables.Map`, and its meaning: nothing is changed, a change is a
-new map that shares what is the same, keys come in no order that anything may rest on.
+It has the part of `immutables.Map` that Vigie uses, with the same meaning: a map never changes, a
+change returns a new map that shares the rest, and the order of keys is undefined.
 """
 
 from __future__ import annotations
@@ -34,14 +34,17 @@ class Map(Mapping[K, V], Generic[K, V]):
         return self._with(self._trie.remove(key))
 
     def update(self, items: Mapping[K, V] | Iterable[tuple[K, V]]) -> Self:
-        """Return a map with these items, too."""
+        """Return a map with these items added."""
         trie = self._trie
         for key, value in items.items() if isinstance(items, Mapping) else items:
             trie = trie.insert(key, value)
         return self._with(trie)
 
     def mutate(self) -> Mutation[K, V]:
-        """Return what collects many changes: `with map.mutate() as changed: …; new = changed.finish()`."""
+        """Return a collector for many changes.
+
+        Usage: `with map.mutate() as changed: …; new = changed.finish()`.
+        """
         return Mutation(self._trie)
 
     def get(self, key: Any, default: Any = None) -> Any:
@@ -91,7 +94,7 @@ class Map(Mapping[K, V], Generic[K, V]):
 
 
 class Mutation(Generic[K, V]):
-    """Changes that become one map."""
+    """Collected changes that become one map."""
 
     def __init__(self, trie: Any) -> None:
         self._trie = trie
@@ -124,7 +127,10 @@ class Mutation(Generic[K, V]):
         return self._trie.get(key, default)
 
     def pop(self, key: K, default: Any = _ABSENT) -> Any:
-        """Remove the key; return its value, or the default. Raises KeyError without a default."""
+        """Remove the key and return its value, or the default.
+
+        Raises KeyError without a default.
+        """
         value = self._trie.get(key, _ABSENT)
         if value is not _ABSENT:
             self._trie = self._trie.remove(key)
@@ -133,7 +139,7 @@ class Mutation(Generic[K, V]):
         return default if value is _ABSENT else value
 
     def finish(self) -> Map[K, V]:
-        """Return the map of all changes."""
+        """Return the map with all changes."""
         made: Map[K, V] = object.__new__(Map)
         made._trie = self._trie
         return made

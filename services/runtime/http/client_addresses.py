@@ -1,4 +1,4 @@
-"""Networks of callers: how addresses are counted where a stranger may have many of them."""
+"""Networks of callers, to count addresses if one stranger may have many of them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ Network = IPv4Network | IPv6Network
 
 @lru_cache(maxsize=4096)
 def network_of(address: str, v4_prefix: int = 32, v6_prefix: int = 64) -> str:
-    """Return the network that an address is counted under; what is no address stands for itself.
+    """Return the network under which an address is counted; an invalid address stands for itself.
 
-    A household or an office has a /64 of IPv6: each of its devices takes as many addresses as it likes.
+    A household or an office has a /64 of IPv6, and each of its devices takes any number of
+    addresses.
     """
     try:
         found = ip_address(address)
@@ -27,7 +28,7 @@ def network_of(address: str, v4_prefix: int = 32, v6_prefix: int = 64) -> str:
 
 
 def is_within(address: str, networks: Iterable[Network]) -> bool:
-    """Tell whether an address lies in one of the networks."""
+    """Return whether an address lies in one of the networks."""
     try:
         found = ip_address(address)
     except ValueError:

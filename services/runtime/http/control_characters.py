@@ -1,4 +1,4 @@
-"""Characters that change how other text is read: they stay in what was sent, and out of what is shown."""
+"""Characters that change how other text is read: kept in the original, replaced for display."""
 
 from __future__ import annotations
 

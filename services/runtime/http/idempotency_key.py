@@ -1,4 +1,4 @@
-"""The Idempotency-Key of a request: any string that is not too long (API.md). Front and console read it alike."""
+"""The Idempotency-Key of a request, read alike by front and console. It is any short string."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ MAX_KEY: Final = 128
 
 
 def key_in(header: str | None) -> str | None:
-    """Of a header as it came, in Latin-1 as HTTP once said: clients write in UTF-8 what is not ASCII. Raises ProblemError `key_invalid`."""
+    """Return the key in a header. Raises ProblemError `key_invalid`.
+
+    HTTP delivers headers as Latin-1, but clients write other characters in UTF-8.
+    """
     if header is None:
         return None
     try:
@@ -20,7 +23,7 @@ def key_in(header: str | None) -> str | None:
 
 
 def checked_key(key: str) -> str:
-    """Raises ProblemError `key_invalid`."""
+    """Check a key and return it. Raises ProblemError `key_invalid`."""
     if not 1 <= len(key) <= MAX_KEY:
         raise ProblemError(
             "key_invalid",

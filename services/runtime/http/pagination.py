@@ -1,4 +1,8 @@
-"""Pages by cursor: the sort key of the last item, so that a list that changes between two pages skips and repeats nothing else. Pure."""
+"""Pagination by cursor, pure.
+
+The cursor is the sort key of the last item. So a list that changes between two pages skips and
+repeats nothing else.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +21,19 @@ MAX_LIMIT = 1000
 
 
 class CursorInvalid(ProblemError):
-    """A cursor that no page gave."""
+    """A cursor that no page returned."""
 
     def __init__(self) -> None:
         super().__init__("cursor_invalid")
 
 
 def encode(key: Key | str) -> str:
-    """Opaque text for `?cursor=`."""
+    """Return opaque text for `?cursor=`."""
     return base64.urlsafe_b64encode(orjson.dumps(key)).decode().rstrip("=")
 
 
 def decode(cursor: str) -> list[int | float | str] | str:
-    """Inverse of encode. Raises CursorInvalid."""
+    """Decode the text of a cursor. Raises CursorInvalid."""
     try:
         value = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (binascii.Error, ValueError):
@@ -42,9 +46,9 @@ def decode(cursor: str) -> list[int | float | str] | str:
 def page(
     items: Iterable[T], key: Callable[[T], Key], limit: int, cursor: str | None
 ) -> tuple[list[T], str | None]:
-    """(items of this page in ascending order of `key`, cursor of the next). `key` must be unique and of one shape.
+    """Return (items of this page in ascending order of `key`, cursor of the next page).
 
-    Raises CursorInvalid.
+    `key` must be unique and of one shape. Raises CursorInvalid.
     """
     ordered = sorted(((tuple(key(item)), item) for item in items), key=lambda pair: pair[0])
     if cursor is not None:
@@ -61,7 +65,10 @@ def page(
 def cut(
     items: Sequence[T], key: Callable[[T], str], limit: int, cursor: str | None
 ) -> tuple[list[T], str | None]:
-    """As `page`, for items that are in an order of their own: the cursor is the key of the last one. Raises CursorInvalid, also when that one is gone."""
+    """Return a page like `page`, for items that keep their own order.
+
+    The cursor is the key of the last item. Raises CursorInvalid, also if that item is gone.
+    """
     start = 0
     if cursor is not None:
         last = decode(cursor)

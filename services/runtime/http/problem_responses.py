@@ -1,4 +1,4 @@
-"""Problem documents in FastAPI: one call makes every error of an application an RFC 9457 document."""
+"""Problem documents in FastAPI: one call makes every error an RFC 9457 document."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ log = structlog.get_logger(__name__)
 
 
 def problem_response(problem: Problem, request: Request) -> Response:
-    """The problem in the language of the request, with `Retry-After` and `WWW-Authenticate` where they belong."""
+    """Return the problem as a response in the language of the request.
+
+    Adds `Retry-After` and `WWW-Authenticate` if they apply.
+    """
     headers = {"Cache-Control": "no-store"}
     if problem.retry_after_s is not None:
         headers["Retry-After"] = str(problem.retry_after_s)
@@ -47,7 +50,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        if isinstance(error.body, bytes):  # FastAPI reads as JSON what says that it is
+        # FastAPI parses a body as JSON only if its media type says so
+        if isinstance(error.body, bytes):
             return problem_response(
                 Problem("media_type", {"expected": "application/json"}), request
             )
@@ -87,13 +91,17 @@ def install(app: FastAPI) -> None:
         )
         response = problem_response(Problem("internal", {"reference": reference}), request)
         response.headers["Connection"] = (
-            "close"  # uvicorn closes it: told, so that nobody sends another request on it
+            "close"  # uvicorn closes the connection: the client must not send another request on it
         )
         return response
 
 
 def _unreadable(request: Request) -> Problem:
-    """A body that no parser takes: a form without its boundary, JSON of a thousand levels or with a number of thousands of digits."""
+    """Return the problem of a body that no parser accepts.
+
+    Examples: a form without its boundary, JSON of a thousand levels, a number of thousands of
+    digits.
+    """
     if request.headers.get("content-type", "").lower().startswith(_FORMS):
         return Problem(
             "invalid", faults=(fault("body", "form", "formulaire illisible", "unreadable form"),)

@@ -1,7 +1,8 @@
-"""Problem documents (RFC 9457), shared by the front door and the console: what was wrong, where, what to do; French or English.
+"""Problem documents (RFC 9457), shared by front and console, in French or English.
 
-A problem is a code of `CATALOGUE` and the values for its sentence. The code is stable and is the last part of `type`; sentences
-may be reworded. No sentence repeats what the sender wrote: it may be personal.
+They name the fault, its place and the remedy. A problem is a code of `CATALOGUE` and the values for
+its sentence. The code is stable and is the last part of `type`; sentences may be reworded. No
+sentence repeats the sender's text, which may be personal.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ SCHEMA: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What one code means; sentences are `str.format` templates."""
+    """Meaning of one code; sentences are `str.format` templates."""
 
     status: int
     title: Mapping[Language, str]
@@ -57,7 +58,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class FieldFault:
-    """One wrong field: a path such as `effective.0.from`, a stable code, a sentence per language."""
+    """A wrong field: a path such as `effective.0.from`, a stable code, a sentence per language."""
 
     field: str
     code: str
@@ -65,7 +66,7 @@ class FieldFault:
 
 
 Value = str | int | float | Mapping[Language, str]
-"""Of a sentence; one that is words itself has both languages."""
+"""Value of a placeholder in a sentence. A value that is itself text has both languages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Problem:
     values: Mapping[str, Value] = field(default_factory=dict)
     faults: tuple[FieldFault, ...] = ()
     retry_after_s: int | None = None
-    """Sent as `Retry-After`: the sender may try the same again."""
+    """Sent as `Retry-After`: the sender may send the same request again."""
 
     @property
     def kind(self) -> Kind:
@@ -85,7 +86,7 @@ class Problem:
         return self.kind.status
 
     def sentence(self, language: Language) -> str:
-        """The detail, with the first faulty field when there is one."""
+        """Return the detail, with the first faulty field if there is one."""
         said = {
             name: value[language] if isinstance(value, Mapping) else value
             for name, value in self.values.items()
@@ -96,7 +97,7 @@ class Problem:
         return text
 
     def document(self, language: Language, instance: str | None = None) -> dict[str, Any]:
-        """The members of the document."""
+        """Return the members of the document."""
         doc: dict[str, Any] = {
             "type": f"urn:vigie:problem:{self.code}",
             "title": self.kind.title[language],
@@ -116,12 +117,12 @@ class Problem:
         return doc
 
     def body(self, language: Language, instance: str | None = None) -> bytes:
-        """The document as it goes over HTTP."""
+        """Return the document as a response body."""
         return orjson.dumps(self.document(language, instance))
 
 
 class ProblemError(Exception):
-    """The request ends with this problem."""
+    """End the request with this problem."""
 
     def __init__(
         self,
@@ -136,7 +137,7 @@ class ProblemError(Exception):
 
 
 def language_of(accept_language: str | None) -> Language:
-    """Of `Accept-Language`; French when nothing else is preferred."""
+    """Return the language of `Accept-Language`; French without a preference for English."""
     best: tuple[float, Language] = (0.0, "fr")
     for part in (accept_language or "").lower().split(","):
         tag, _, params = part.strip().partition(";")
@@ -151,7 +152,7 @@ def language_of(accept_language: str | None) -> Language:
 
 
 def both(fr: str, en: str) -> dict[Language, str]:
-    """A sentence in the two languages."""
+    """Return a sentence in the two languages."""
     return {"fr": fr, "en": en}
 
 
@@ -608,15 +609,18 @@ _FRENCH: Final[dict[str, str]] = {
     "list_type": "doit être une liste",
     "json_invalid": "JSON illisible",
 }
-"""French sentences for pydantic's error types; one that is missing is said in English."""
+"""French sentences for pydantic's error types; a missing one appears in English."""
 _TYPE: Final = re.compile(
     r"(?:constrained-)?(?:str|int|float|bool|list|tuple|dict)|[a-z-]+\[.*\]", re.DOTALL
 )
-"""What pydantic puts into the place of a fault beside field names: which of several types it had tried."""
+"""Locations of pydantic that are no field names: the type that it tried for a union."""
 
 
 def faults_of(error: ValidationError, *, limit: int = 20) -> tuple[FieldFault, ...]:
-    """The wrong fields of a body, without their values. At most `limit`. Of a field that may be of several types the first that it is not."""
+    """Return the wrong fields of a body without their values, at most `limit`.
+
+    For a field that may be of several types, the first fault counts.
+    """
     found: dict[str, FieldFault] = {}
     for one in map(fault_of, error.errors(include_url=False, include_input=False)):
         found.setdefault(one.field, one)
@@ -624,7 +628,10 @@ def faults_of(error: ValidationError, *, limit: int = 20) -> tuple[FieldFault, .
 
 
 def fault_of(e: Mapping[str, Any], *, skip: str = "") -> FieldFault:
-    """One entry of pydantic's `errors()`; `skip` is a first location that is not part of the body."""
+    """Convert one entry of pydantic's `errors()`.
+
+    `skip` is a first location that is not part of the body.
+    """
     code, ctx = e["type"], e.get("ctx", {})
     english = str(ctx["error"]) if code == "value_error" and "error" in ctx else e["msg"]
     template = _FRENCH.get(code)
@@ -646,10 +653,10 @@ def fault_of(e: Mapping[str, Any], *, skip: str = "") -> FieldFault:
 
 
 def fault(name: str, code: str, fr: str, en: str) -> FieldFault:
-    """A fault that is not pydantic's."""
+    """Return a fault that pydantic did not find."""
     return FieldFault(name, code, both(fr, en))
 
 
 def unknown(name: str, fr: str, en: str) -> ProblemError:
-    """`not_found`, that says of what kind nothing has the name in the address."""
+    """Return a `not_found` problem that names the kind of the missing object."""
     return ProblemError("not_found", faults=(fault(name, "unknown", fr, en),))

@@ -1,4 +1,4 @@
-"""What a text costs as SMS: GSM-7 or UCS-2, and how many segments (3GPP TS 23.038, 23.040)."""
+"""SMS encoding of a text: GSM-7 or UCS-2, and its segments (3GPP TS 23.038, 23.040)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ _CODES: Final[dict[str, tuple[int, ...]]] = {
 _CHARS: Final = {codes: c for c, codes in _CODES.items()}
 
 _CODECS: Final = {3: "latin-1", 8: "utf-16-be"}
-"""`data_coding` of SMPP 3.4 (5.2.19) → how its octets are read. 1 (ASCII) is not here: its letters are those of GSM-7, and some programs mean that."""
+"""`data_coding` of SMPP 3.4 (5.2.19) → codec of its octets.
+
+1 (ASCII) is missing: its letters are those of GSM-7, which some programs mean by it.
+"""
 _MESSAGE_CLASSES: Final = range(0x10, 0x20)
 """General data coding of GSM 03.38 with a message class: bits 3–2 are the alphabet."""
 
@@ -77,9 +80,9 @@ _PLAIN: Final = str.maketrans(
         "≈": "env. ",
     }
 )
-"""French letters and signs that GSM-7 lacks, as people write them when it must be short."""
+"""French letters and signs that GSM-7 lacks → the usual short replacement."""
 _UNSEEN: Final = frozenset({"Mn", "Cf"})
-"""Categories of what a letter loses without becoming another: accents that stand alone, marks that nobody sees."""
+"""Unicode categories that a letter may lose: combining accents and invisible marks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,10 @@ class Encoded:
 
     alphabet: Literal["gsm7", "ucs2"]
     segments: tuple[bytes, ...]
-    """GSM-7 as one octet per septet, UCS-2 as big-endian UTF-16; a character never lies across two segments."""
+    """GSM-7 as one octet per septet, UCS-2 as big-endian UTF-16.
+
+    No character spans two segments.
+    """
 
     @property
     def whole(self) -> bytes:
@@ -97,14 +103,17 @@ class Encoded:
 
 
 def plain(text: str) -> str:
-    """The text in the letters of GSM-7 where only signs and accents stand in the way, however they were typed or pasted."""
+    """Return the text in letters of GSM-7 if only signs and accents prevent that."""
     return "".join(
         c if c in _CODES else _unadorned(c) for c in normalize("NFC", text).translate(_PLAIN)
     )
 
 
 def _unadorned(character: str) -> str:
-    """`²` → `2`, `ÿ` → `y`, a narrow space → a space; what GSM-7 cannot say even so stays as it is."""
+    """Return a character without accents or width: `²` → `2`, `ÿ` → `y`, narrow space → space.
+
+    A character that GSM-7 lacks even then stays unchanged.
+    """
     bare = "".join(
         c for c in normalize("NFKD", character).translate(_PLAIN) if category(c) not in _UNSEEN
     )
@@ -112,7 +121,10 @@ def _unadorned(character: str) -> str:
 
 
 def encode(text: str) -> Encoded:
-    """GSM-7 when every character fits, else UCS-2: 160 or 70 units in one segment, 153 or 67 in each of several."""
+    """Encode a text as GSM-7 if every character fits, else as UCS-2.
+
+    One segment holds 160 or 70 units, each of several 153 or 67.
+    """
     try:
         units = [bytes(_CODES[c]) for c in text]
     except KeyError:
@@ -122,12 +134,12 @@ def encode(text: str) -> Encoded:
 
 
 def gsm7(text: str) -> str:
-    """Return a text in the letters of GSM-7 alone; what has none there goes."""
+    """Return a text in the letters of GSM-7 alone; other characters are dropped."""
     return "".join(c for c in plain(text) if c in _CODES)
 
 
 def septets(text: str) -> int:
-    """Return the length of a text in GSM-7; of one that needs another alphabet, more than any SMS has."""
+    """Return the length of a text in GSM-7, or more than any SMS holds for another alphabet."""
     try:
         return sum(len(_CODES[character]) for character in text)
     except KeyError:
@@ -135,7 +147,7 @@ def septets(text: str) -> int:
 
 
 def decode(octets: bytes, data_coding: int) -> str:
-    """The text of a message that came in; one whose alphabet is not known is read as GSM-7, the network's own."""
+    """Decode an incoming message; an unknown alphabet is read as GSM-7, the network's own."""
     if data_coding in _MESSAGE_CLASSES:
         data_coding &= 0x0C
     codec = _CODECS.get(data_coding)
@@ -143,7 +155,7 @@ def decode(octets: bytes, data_coding: int) -> str:
 
 
 def decode_gsm7(octets: bytes) -> str:
-    """Inverse of encode; what is no GSM-7 becomes `?`."""
+    """Decode GSM-7; invalid octets become `?`."""
     found, at = [], 0
     while at < len(octets):
         width = 2 if octets[at] == _ESCAPE and at + 1 < len(octets) else 1
@@ -153,7 +165,7 @@ def decode_gsm7(octets: bytes) -> str:
 
 
 def _cut(characters: Iterable[bytes], alone: int, each: int) -> tuple[bytes, ...]:
-    """Octets in one segment of at most `alone`, or in several of at most `each`."""
+    """Split characters into one segment of at most `alone` octets, or several of at most `each`."""
     parts, part = [], b""
     for character in characters:
         if len(part) + len(character) > each:

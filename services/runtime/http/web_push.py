@@ -1,6 +1,7 @@
-"""Web push as both its ends need it: the key by which push services know this installation (RFC 8292), and what a browser subscribed with.
+"""Web push: the key that identifies this installation to push services, and subscriptions.
 
-The key is derived from the master key: a new master key ends all subscriptions, which browsers then renew when their page is opened.
+The key (RFC 8292) is derived from the master key. A new master key ends all subscriptions, which
+browsers renew when their page is opened.
 """
 
 from __future__ import annotations
@@ -27,28 +28,28 @@ from services.runtime.secrets.keyring import MasterKey
 
 CURVE: Final = ec.SECP256R1()
 _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-"""Of the group of P-256 (SEC 2, 2.4.2)."""
+"""Order of the group of P-256 (SEC 2, 2.4.2)."""
 _LASTS_S: Final = 12 * 3600
-"""Of a proof of who sends: at most a day (RFC 8292, 2)."""
+"""Lifetime of a proof of the sender: at most a day (RFC 8292, 2)."""
 _TEXT: Final = re.compile(r"[A-Za-z0-9_-]+={0,2}")
 _HOST: Final = re.compile(r"[a-z0-9.:-]+")
-"""A name or an address. In anything else two programs may see two hosts."""
+"""A name or an address. Two programs may read anything else as two hosts."""
 SERVICES: Final = (
     "fcm.googleapis.com",
     "push.services.mozilla.com",
     "notify.windows.com",
     "web.push.apple.com",
 )
-"""Of the browsers that people have."""
+"""Push services of common browsers."""
 
 
 def to_text(raw: bytes) -> str:
-    """URL-safe base64 without padding."""
+    """Encode bytes as URL-safe base64 without padding."""
     return urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def to_bytes(text: str) -> bytes:
-    """Inverse. Raises ValueError."""
+    """Decode URL-safe base64. Raises ValueError."""
     if not _TEXT.fullmatch(text):
         raise ValueError("not base64url")
     return urlsafe_b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4))
@@ -58,9 +59,12 @@ class PushSettings(Settings):
     """`VIGIE_PUSH_CONTACT`, `VIGIE_PUSH_SERVICES`."""
 
     push_contact: str = ""
-    """`mailto:` or `https:` address under which a push service finds whoever runs this; empty = no web push."""
+    """`mailto:` or `https:` address of the operator for push services; empty = no web push."""
     push_services: Annotated[tuple[str, ...], NoDecode] = SERVICES
-    """Hosts (and what lies below them) to which messages may be posted: subscriptions come from browsers, which may say anything."""
+    """Hosts, with their subdomains, to which messages may be posted.
+
+    Subscriptions come from browsers, which may name any host.
+    """
 
     @field_validator("push_services", mode="before")
     @classmethod
@@ -72,7 +76,10 @@ class PushSettings(Settings):
         )
 
     def serves(self, endpoint: str) -> bool:
-        """Whether messages may be posted there: https and a known host; plain HTTP to a known address of loopback only."""
+        """Return whether messages may be posted to an endpoint.
+
+        It must be HTTPS on a known host, or plain HTTP on a known loopback address.
+        """
         try:
             parts = urlsplit(endpoint)
             host, _ = (parts.hostname or "").lower(), parts.port
@@ -96,7 +103,7 @@ def _is_loopback(host: str) -> bool:
 
 
 class SubscriptionKeys(BaseModel):
-    """Of a browser, for this subscription alone."""
+    """Keys of a browser for one subscription."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -120,7 +127,7 @@ class SubscriptionKeys(BaseModel):
 
 
 class Subscription(BaseModel):
-    """`PushSubscription.toJSON()` of a browser. As an address of the directory: its JSON."""
+    """`PushSubscription.toJSON()` of a browser. Its JSON is an address of the directory."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -129,7 +136,7 @@ class Subscription(BaseModel):
 
     @property
     def address(self) -> str:
-        """For a contact point of channel `app`."""
+        """Address for a contact point of channel `app`."""
         return orjson.dumps(self.model_dump()).decode()
 
     @property
@@ -140,7 +147,7 @@ class Subscription(BaseModel):
 
 
 class VapidKey:
-    """Who sends."""
+    """Key that proves the sender to push services."""
 
     def __init__(self, seed: bytes, clock: Callable[[], float] = time.time) -> None:
         self._private = ec.derive_private_key(int.from_bytes(seed) % (_ORDER - 1) + 1, CURVE)
@@ -152,11 +159,14 @@ class VapidKey:
 
     @classmethod
     def open(cls, secrets: Path) -> Self:
-        """Of the data directory whose `secrets` this is. Raises OSError, MasterKeyInvalid."""
+        """Return the key of the data directory with these `secrets`.
+
+        Raises OSError, MasterKeyInvalid.
+        """
         return cls(MasterKey.open(secrets).derived("web-push"))
 
     def authorization(self, audience: str, contact: str) -> str:
-        """The header that proves it to one push service."""
+        """Return the header that proves the sender to one push service."""
         claims = {"aud": audience, "exp": int(self._clock()) + _LASTS_S, "sub": contact}
         signed = ".".join(
             to_text(orjson.dumps(part)) for part in ({"typ": "JWT", "alg": "ES256"}, claims)

@@ -1,4 +1,4 @@
-"""What a process knows of who may come in: every record of the `access` topic in memory, and its encrypted copy in a local file."""
+"""Every record of the `access` topic in memory, with an encrypted copy in a local file."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ log = structlog.get_logger(__name__)
 
 
 class AccessRecords:
-    """Records by kind and id, each with its sealed value and the offset at which that lies on the topic (-1: on none yet)."""
+    """Records by kind and id, with sealed value and offset on the topic (-1: not there)."""
 
     def __init__(self, file: Path, key: bytes) -> None:
-        """`key` seals each value, on the topic and in the file."""
+        """Create empty records; `key` seals each value, on the topic and in the file."""
         self.sealed: dict[str, tuple[int, bytes]] = {}
         """Topic key → offset and sealed value."""
         self.pending: set[str] = set()
@@ -44,51 +44,45 @@ class AccessRecords:
         self._by_hash: dict[str, Token] = {}
         self._unreadable = 0
 
-    # ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def get(self, kind: type[_R], id: str) -> _R | None:
-        """One record, disabled and revoked ones too."""
+        """Return one record, even if it is disabled or revoked."""
         found = self._tables[kind.kind].get(id)
         return found if isinstance(found, kind) else None
 
     def all(self, kind: type[_R]) -> list[_R]:
-        """Every record of a kind, disabled and revoked ones too."""
+        """Return every record of a kind, including disabled and revoked ones."""
         return [r for r in self._tables[kind.kind].values() if isinstance(r, kind)]
 
     def token(self, hash: str) -> Token | None:
-        """By its hash, revoked and expired ones too."""
+        """Return a token by its hash, even if it is revoked or expired."""
         return self._by_hash.get(hash)
 
     def offset(self, key: str) -> int:
-        """Where the newest value that is known lies on the topic."""
+        """Return the offset of the newest known value on the topic."""
         return self.sealed.get(key, _NEW)[0]
 
-    # ── changing ───────────────────────────────────────────────────────────────────────────────────────────────────
-
     def put(self, key: str, offset: int, sealed: bytes, record: Record) -> None:
-        """Take a record in the place of the one of its key."""
+        """Store a record in place of the one with its key."""
         self.sealed[key] = (offset, sealed)
         self._tables[record.kind][record.id] = record
         if isinstance(record, Token):
             self._by_hash[record.hash] = record
 
     def drop(self, key: str) -> None:
-        """Forget a record; nothing when it is not known."""
+        """Forget a record, if it is known."""
         self.sealed.pop(key, None)
         kind, _, id = key.partition(":")
         record: Any = self._tables.get(kind, {}).pop(id, None)
         if isinstance(record, Token):
             self._by_hash.pop(record.hash, None)
 
-    # ── bytes ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def seal(self, record: Record) -> tuple[str, bytes]:
-        """(topic key, value)."""
+        """Return (topic key, sealed value) of a record."""
         key = key_of(record)
         return key, seal(self._key, record.model_dump_json().encode(), key.encode())
 
     def open(self, key: str, sealed: bytes) -> Record | None:
-        """The record of a value; None for one that this program cannot read, which is told once."""
+        """Return the record of a value; None if it is unreadable, which is logged once."""
         kind = KINDS.get(key.partition(":")[0])
         try:
             return (
@@ -108,7 +102,7 @@ class AccessRecords:
             return None
 
     def load(self) -> None:
-        """Read the local file, as far as it can be read."""
+        """Read the local file, as far as it is readable."""
         try:
             kept = orjson.loads(self._file.read_bytes())
             values = {key: base64.b64decode(text) for key, text in kept["records"].items()}
@@ -124,7 +118,7 @@ class AccessRecords:
         self.pending |= pending & self.sealed.keys()
 
     def save(self) -> None:
-        """Write the local file. Raises OSError. May be called from a thread."""
+        """Write the local file. May run in a thread. Raises OSError."""
         kept = {
             key: base64.b64encode(sealed).decode() for key, (_, sealed) in list(self.sealed.items())
         }

@@ -1,8 +1,9 @@
-"""Who may come in: the `access` topic in memory, with a local file for when everything else fails.
+"""Accounts, tokens and codes: the `access` topic in memory, with a local file as a fallback.
 
-The compacted topic is the truth. Every process follows it; what it knows is saved in `vault/access-<service>.json`, so that tokens and
-logins work after a restart without Kafka, Redis or any other server. Tokens are random (256 bits): a keyed blake2b is enough for
-them and costs a microsecond per request.
+The compacted topic is the truth. Every process follows it and saves its records in
+`vault/access-<service>.json`, so that tokens and logins work after a restart without Kafka, Redis
+or any other server. Tokens are random (256 bits): a keyed blake2b is enough for them and costs a
+microsecond per request.
 """
 
 from __future__ import annotations
@@ -46,16 +47,19 @@ TOPIC: Final = "access"
 LOCAL_ADMIN: Final = "local-admin"
 """Principal of the commands on this machine, and of the first-start code."""
 TWO_FACTORS: Final = frozenset({Role.ADMIN, Role.COORDINATOR, Role.DIRECTOR, Role.ELECTED})
-"""Roles that do not come in by a password alone."""
-TOKEN_PREFIX: Final = "vigie_"  # noqa: S105  says what the string is, and is no secret
+"""Roles that need more than a password to log in."""
+TOKEN_PREFIX: Final = "vigie_"  # noqa: S105  a prefix, not a secret
 SETTLE_S: Final = 0.5
-"""How long an unknown token is worth waiting for news of it."""
+"""Longest wait in seconds for an unknown token to appear on the topic."""
 CODE_SETTLE_S: Final = 8.0
-"""The same for a one-time code: a person waits, who was given it a moment ago."""
+"""Longest wait in seconds for an unknown one-time code.
+
+The person waits, and got the code a moment ago.
+"""
 START_S: Final = 2.0
-"""How long a process that has not read the topic yet lets an unknown token wait."""
+"""Longest wait in seconds for the first reading of the topic if a token is unknown."""
 UNKNOWN_PER_S: Final = 20.0
-"""Unknown tokens that may cause a look at the topic, per second; more are refused at once."""
+"""Unknown tokens per second that may cause a look at the topic; more are refused at once."""
 SAVE_AFTER_S: Final = 0.2
 FLUSH_S: Final = 2.0
 
@@ -72,7 +76,10 @@ class LoginTaken(ValueError):
 
 
 class AccessStore:
-    """`async with AccessStore.open(settings, "console") as access`. Reading is synchronous and from memory."""
+    """Access records of a process; reads are synchronous and from memory.
+
+    Usage: `async with AccessStore.open(settings, "console") as access`.
+    """
 
     def __init__(self, settings: Settings, service: str, master: MasterKey) -> None:
         self._hash_key = master.derived("access.hashes")
@@ -91,7 +98,10 @@ class AccessStore:
 
     @classmethod
     def open(cls, settings: Settings, service: str, *, master: MasterKey | None = None) -> Self:
-        """Reads the local file; Kafka is followed once the store is entered. Raises OSError, MasterKeyInvalid."""
+        """Read the local file; Kafka is followed once the store is entered.
+
+        Raises OSError, MasterKeyInvalid.
+        """
         settings.data.make()
         store = cls(settings, service, master or MasterKey.open(settings.data.secrets))
         store._records.load()
@@ -110,20 +120,19 @@ class AccessStore:
         await asyncio.to_thread(self._records.save)
         await self._writer.stop()
 
-    # ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def bearer(self, token: str, *, now: Instant | None = None) -> Principal | None:
-        """The principal of a valid token, from memory."""
+        """Return the principal of a valid token, from memory."""
         found = self._records.token(self.hash(token))
         if found is None or not found.valid(_now() if now is None else now):
             return None
         return self.principal(found.principal)
 
     async def authenticate_bearer(self, token: str) -> Principal | None:
-        """As `bearer`, but a token that is not known yet is looked for on the topic: another process may just have made it.
+        """Return the principal of a token, looking for an unknown token on the topic.
 
-        Raises ProblemError `starting` while the topic has not been read: whoever is unknown then is not yet a stranger, and a key that a
-        source had already (a routing key) looks like no token of ours.
+        Another process may just have created it. Raises ProblemError `starting` until the topic has
+        been read: an unknown caller is not yet a stranger then, and a key that a source brought
+        along (a routing key) does not look like one of our tokens.
         """
         if (found := self.bearer(token)) is not None or self._records.token(
             self.hash(token)
@@ -144,39 +153,42 @@ class AccessStore:
         return self.bearer(token)
 
     def principal(self, id: str) -> Principal | None:
-        """An enabled principal."""
+        """Return an enabled principal."""
         found = self._records.get(Principal, id)
         return found if found is not None and found.disabled_at is None else None
 
     def all(self, kind: type[_R]) -> list[_R]:
-        """Every record of a kind, disabled and revoked ones too."""
+        """Return every record of a kind, including disabled and revoked ones."""
         return self._records.all(kind)
 
     def account(self, login: str) -> Account | None:
-        """By login, however it is written (`login_key`)."""
+        """Return an account by its login, in any spelling (`login_key`)."""
         wanted = login_key(login)
         return next((a for a in self.all(Account) if login_key(a.login) == wanted), None)
 
     def account_of(self, principal: str) -> Account | None:
-        """The account of a principal; None for one that logs in nowhere, or came in by a code alone."""
+        """Return the account of a principal; None without one, or after a login by code alone."""
         return self._records.get(Account, principal)
 
     def lacks_second_factor(self, account: Account) -> bool:
-        """Return whether this account must add a second factor before it may do anything else. A passkey is one, with its own way in."""
+        """Return whether an account must add a second factor before it may do anything else.
+
+        A passkey is a second factor with its own way of login.
+        """
         principal = self._records.get(Principal, account.id)
         asked = self._second_factor and principal is not None and principal.role in TWO_FACTORS
         return asked and account.totp_secret is None and not account.printed
 
     def source(self, principal: str) -> Source | None:
-        """The source record of a principal."""
+        """Return the source record of a principal."""
         return self._records.get(Source, principal)
 
     def ended(self, session: str) -> bool:
-        """This session was closed."""
+        """Return whether this session was closed."""
         return self._records.get(EndedSession, session) is not None
 
     def code(self, code: str, *, now: Instant | None = None) -> Code | None:
-        """A one-time code that may still be used."""
+        """Return a one-time code that may still be used."""
         at, hashed = _now() if now is None else now, self.hash(normal_code(code))
         return next(
             (
@@ -190,9 +202,10 @@ class AccessStore:
         )
 
     async def find_code(self, code: str) -> Code | None:
-        """As `code`, but one that is not known yet is looked for on the topic: another process may just have made it.
+        """Return a one-time code, looking for an unknown code on the topic.
 
-        Raises ProblemError `code_unchecked` when the topic does not answer in time: nobody can say then that the code is wrong.
+        Another process may just have created it. Raises ProblemError `code_unchecked` if the topic
+        does not answer in time, because the code may then still be right.
         """
         if not self._knows(code) and self._may_look():
             settled = await self._follower.settle(CODE_SETTLE_S)
@@ -201,19 +214,19 @@ class AccessStore:
         return self.code(code)
 
     def _knows(self, code: str) -> bool:
-        """This code, used or not, and whose it is."""
+        """Return whether a code and its owner are known, even if it is used."""
         hashed = self.hash(normal_code(code))
         found = next((c for c in self.all(Code) if c.hash == hashed), None)
         return found is not None and self._records.get(Principal, found.principal) is not None
 
     def hash(self, secret: str) -> str:
-        """Keyed hash under which a token or code is kept."""
+        """Return the keyed hash under which a token or code is stored."""
         return blake2b(
             secret.encode("utf-8", "surrogatepass"), key=self._hash_key, digest_size=32
         ).hexdigest()
 
     async def settled(self, timeout_s: float) -> bool:
-        """Everything on the topic at the time of the call is known here."""
+        """Wait until everything that the topic holds now is known here; return False on timeout."""
         return await self._follower.settle(timeout_s)
 
     @property
@@ -222,17 +235,15 @@ class AccessStore:
         return self._follower.caught_up
 
     def fault(self) -> str | None:
-        """For readiness: None, or why nobody new can come in."""
+        """Return the reason why no new person can log in, or None. For readiness."""
         if any(task.done() and task.get_name() != "access.reconcile" for task in self._tasks):
             return "the access topic is no longer followed: restart this process"
         if not self.all(Principal) and not self.caught_up.is_set():
             return "no accounts known yet: the access topic has not been read"
         return None
 
-    # ── writing ────────────────────────────────────────────────────────────────────────────────────────────────────
-
     async def put(self, record: Record) -> None:
-        """Write a record; it counts here and everywhere after the return. Raises BrokerAway."""
+        """Write a record, which then counts here and everywhere. Raises BrokerAway."""
         key, sealed = self._records.seal(record)
         _, offset = await self._writer.put(TOPIC, key, sealed)
         self._records.pending.discard(key)
@@ -240,13 +251,16 @@ class AccessStore:
             self._set(key, offset, sealed, record)
 
     def note(self, record: Record) -> None:
-        """Write a record that must count here at once, Kafka or not (a used code, a closed session); it goes out when Kafka is there."""
+        """Write a record that must count here at once, with or without Kafka.
+
+        For example a used code or a closed session. It is sent once Kafka is available.
+        """
         key, sealed = self._records.seal(record)
         self._records.pending.add(key)
         self._set(key, self._records.offset(key), sealed, record)
 
     def trace(self, author: Principal, act: str, about: str = "") -> None:
-        """Remember who did this, also while Kafka is away; see Trace."""
+        """Record an act with its author, even while Kafka is away; see Trace."""
         at = _now()
         self.note(
             Trace(
@@ -262,9 +276,10 @@ class AccessStore:
     async def create_token(
         self, principal: Principal, *, expires_at: Instant | None = None, token: str | None = None
     ) -> tuple[str, str]:
-        """(token id, token) for a principal that is written too when new or changed. The token is shown this once.
+        """Return (token id, token) for a principal, writing the principal if it is new or changed.
 
-        `token`: one that a source has already (a routing key); it must be long and random all the same.
+        The token is shown only this once. `token` is one that a source has already (a routing key);
+        it must be long and random all the same.
         """
         if self._records.get(Principal, principal.id) != principal:
             await self.put(principal)
@@ -286,7 +301,7 @@ class AccessStore:
         return record.id
 
     async def revoke_token(self, id: str) -> None:
-        """Raises UnknownPrincipal, BrokerAway."""
+        """Revoke a token. Raises UnknownPrincipal, BrokerAway."""
         token = self._records.get(Token, id)
         if token is None:
             raise UnknownPrincipal(id)
@@ -294,29 +309,38 @@ class AccessStore:
             await self.put(token.model_copy(update={"revoked_at": _now()}))
 
     async def add_account(self, principal: Principal, login: str) -> None:
-        """A person's account without a password yet: they come in with a one-time code. Raises LoginTaken, BrokerAway."""
+        """Add a person's account without a password. Raises LoginTaken, BrokerAway.
+
+        The person logs in with a one-time code first.
+        """
         if self.account(login) is not None:
             raise LoginTaken(login)
         await self.put(principal)
         await self.put(Account(id=principal.id, login=login))
 
     async def end_sessions(self, principal_id: str) -> None:
-        """All sessions of an account end at once, in every process. Raises UnknownPrincipal, BrokerAway."""
+        """End all sessions of an account at once, in every process.
+
+        Raises UnknownPrincipal, BrokerAway.
+        """
         found = self._records.get(Account, principal_id)
         if (
             found is None
             and principal_id == LOCAL_ADMIN
             and self.principal(LOCAL_ADMIN) is not None
         ):
-            found = Account(
-                id=LOCAL_ADMIN, login=LOCAL_ADMIN
-            )  # who came in by the first code has no account until now
+            # The owner of the first code has no account until now
+            found = Account(id=LOCAL_ADMIN, login=LOCAL_ADMIN)
         if found is None:
             raise UnknownPrincipal(principal_id)
         await self.put(found.model_copy(update={"epoch": found.epoch + 1}))
 
     async def set_enabled(self, principal_id: str, *, enabled: bool) -> None:
-        """Disabled: its tokens and sessions stop at once; enabled again, its tokens count again. Raises UnknownPrincipal, BrokerAway."""
+        """Enable or disable a principal. Raises UnknownPrincipal, BrokerAway.
+
+        If it is disabled, its tokens and sessions stop at once. If it is enabled again, its tokens
+        count again.
+        """
         found = self._records.get(Principal, principal_id)
         if found is None:
             raise UnknownPrincipal(principal_id)
@@ -332,7 +356,7 @@ class AccessStore:
         purpose: str = "issued",
         code: str | None = None,
     ) -> str:
-        """A one-time code that opens a session of this principal. Raises BrokerAway."""
+        """Create a one-time code that opens a session of this principal. Raises BrokerAway."""
         shown = code or new_code()
         hashed = self.hash(normal_code(shown))
         await self.put(
@@ -349,14 +373,17 @@ class AccessStore:
         return shown
 
     def use_code(self, code: Code) -> None:
-        """It opens no second session, also when Kafka is away."""
+        """Mark a code as used, so that it opens no second session, even while Kafka is away."""
         self.note(code.model_copy(update={"used_at": _now()}))
         if code.purpose == "first_start":
             (self._secrets / "admin.code").unlink(missing_ok=True)
 
     async def bootstrap(self) -> None:
-        """First start: `secrets/admin.token` for commands on this machine, and while there is no administrator with a password or a passkey
-        `secrets/admin.code`, once, to log in. Idempotent; waits for the topic. Raises BrokerAway, OSError.
+        """Create the credentials of the first start. Raises BrokerAway, OSError.
+
+        They are `secrets/admin.token` for commands on this machine and, until an administrator has
+        a password or a passkey, `secrets/admin.code` for one login. Idempotent; waits for the
+        topic.
         """
         await self.caught_up.wait()
         await self._prune()
@@ -383,7 +410,10 @@ class AccessStore:
                 )
 
     async def _prune(self) -> None:
-        """Erase what no longer decides anything: closed sessions past their time, codes used or expired a month ago, old traces."""
+        """Erase records that decide nothing any more.
+
+        These are expired closed sessions, codes used or expired a month ago, and old traces.
+        """
         now = _now()
         old: list[Record] = [s for s in self.all(EndedSession) if s.until < now]
         old += [c for c in self.all(Code) if (c.used_at or c.expires_at or now) < now - 30 * DAY_MS]
@@ -398,8 +428,6 @@ class AccessStore:
         path = self._secrets / name
         write_private(path, fresh.encode() + b"\n")
         return path.read_text().strip()
-
-    # ── keeping up ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _take(self, entries: Sequence[Entry]) -> None:
         for e in entries:
@@ -421,7 +449,7 @@ class AccessStore:
             self._set(e.key, e.offset, e.value, record)
 
     def _restore(self, e: Entry) -> None:
-        """Keep what is known against a record that is not ours (a bare null, above all), and write it to the topic again."""
+        """Keep a known record against an unsigned one (often a bare null), and write it again."""
         known = self._records.sealed.get(e.key)
         if known is None:
             return
@@ -437,10 +465,11 @@ class AccessStore:
         self._changed.set()
 
     def _epochs_passed(self, record: Record | None) -> int:
-        """How many times the sessions of an account were ended since what is known of it; 0 for anything else.
+        """Return how often the sessions of an account were ended since the known record; else 0.
 
-        Two processes write accounts: what the one only notes (a code that was used) never takes back what the other decided meanwhile (a password,
-        a second factor, a sign-out). What was written over is written again.
+        Two processes write accounts. A record that one of them only notes (a used code) must never
+        undo a decision of the other (a password, a second factor, a logout). A record that was
+        overwritten is written again.
         """
         known = self.account_of(record.id) if isinstance(record, Account) else None
         if known is None or not isinstance(record, Account):
@@ -452,15 +481,16 @@ class AccessStore:
         return max(passed, 0)
 
     def _restart(self, _topic: str, _partition: int) -> None:
-        """The topic was made again: whatever comes now is newer than what is known."""
+        """Forget all offsets, because the topic was created again: every record on it is newer."""
         self._records.sealed = {
             key: (-1, sealed) for key, (_, sealed) in self._records.sealed.items()
         }
 
     async def _reconcile(self) -> None:
-        """After the first reading: what only the file knows was lost on the topic, or erased there by a stranger, and is written again.
+        """Write records again that only the local file knows, after the first reading.
 
-        An erasure of ours is a record: its key would have been met.
+        They were lost on the topic, or erased without a signature. A signed erasure is a record, so
+        its key would have been read.
         """
         await self.caught_up.wait()
         known, pending = self._records.sealed, self._records.pending
@@ -484,7 +514,7 @@ class AccessStore:
                 self._changed.clear()
                 await asyncio.to_thread(records.save)
             except TimeoutError:
-                pass  # nothing new; what is pending is tried again below
+                pass  # Nothing is new; pending records are tried again below
             except OSError as error:
                 log.error(
                     "access.save_failed",
@@ -522,13 +552,13 @@ def _now() -> Instant:
 
 
 def new_code() -> str:
-    """80 random bits that can be read aloud: `ABCD-EFGH-JKLM-NPQR`."""
+    """Return 80 random bits that can be read aloud: `ABCD-EFGH-JKLM-NPQR`."""
     text = base64.b32encode(secrets.token_bytes(10)).decode()
     return "-".join(text[i : i + 4] for i in range(0, 16, 4))
 
 
 def normal_code(code: str) -> str:
-    """However it was typed: case, spaces and dashes do not count."""
+    """Return a code without differences of typing: case, spaces and dashes do not count."""
     return "".join(c for c in code.upper() if c.isalnum())
 
 
@@ -541,7 +571,7 @@ def new_principal(
     label: str = "",
     id: str | None = None,
 ) -> Principal:
-    """A principal with a fresh id."""
+    """Create a principal with a fresh id."""
     made = id or f"{role.value.replace('_', '-')}-{secrets.token_hex(4)}"
     return Principal(
         id=made,

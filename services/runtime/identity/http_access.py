@@ -1,8 +1,9 @@
-"""Access in FastAPI: who is asking, and may they? `Depends(allowed(Permission.LEVEL_SET))` gives a route its principal.
+"""Access control in FastAPI: `Depends(allowed(Permission.LEVEL_SET))` gives a route its principal.
 
-A bearer token or a session cookie. A cookie alone changes nothing: unsafe methods also need the CSRF header or, in an HTML form,
-its field `csrf`. The application sets `app.state.access` (AccessStore), `app.state.sessions` (Sessions) and, where strangers may look, `app.state.guest`
-(`guest_in`).
+A request carries a bearer token or a session cookie. A cookie alone changes nothing: unsafe methods
+also need the CSRF header or, in an HTML form, its field `csrf`. The application sets
+`app.state.access` (AccessStore), `app.state.sessions` (Sessions) and, for a demonstration without
+login, `app.state.guest` (`guest_in`).
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 async def principal_of(request: Request) -> Principal | None:
-    """Who is asking; None for a stranger. Raises ProblemError `unauthenticated` on a token that is not valid, `csrf`, `starting`."""
+    """Return the principal of a request; None for a stranger.
+
+    Raises ProblemError `unauthenticated` on an invalid token, `csrf`, `starting`.
+    """
     access: AccessStore = request.app.state.access
     if (token := bearer_of(request.headers.get("authorization"))) is not None:
         principal = await access.authenticate_bearer(token)
@@ -52,7 +56,10 @@ async def principal_of(request: Request) -> Principal | None:
 
 
 def still_of(request: Request) -> Principal | None:
-    """Who a request speaks for by now, while its answer goes on: None once its token was revoked, its session closed or over, its account shut."""
+    """Return the current principal of a request with an answer in progress.
+
+    None once its token is revoked, its session is closed or expired, or its account is disabled.
+    """
     access: AccessStore = request.app.state.access
     if (token := bearer_of(request.headers.get("authorization"))) is not None:
         return access.bearer(token)
@@ -63,7 +70,10 @@ def still_of(request: Request) -> Principal | None:
 
 
 def guest_in(realm: str) -> Principal | None:
-    """A read-only principal for one simulated realm. Raises ValueError for a live one: nobody looks at that without a login."""
+    """Return a read-only principal for one simulated realm.
+
+    Raises ValueError for a live realm, which needs a login.
+    """
     if not realm:
         return None
     if is_live(realm):
@@ -72,13 +82,16 @@ def guest_in(realm: str) -> Principal | None:
 
 
 def guest_of(request: Request) -> Principal | None:
-    """Who looks at the demonstration without a login: an observer of that exercise alone. None when there is none."""
+    """Return the principal for visitors of the demonstration without login; None without one.
+
+    It is an observer of that exercise alone.
+    """
     guest: Principal | None = getattr(request.app.state, "guest", None)
     return guest
 
 
 def session_of(request: Request) -> Session | None:
-    """The browser session of a request, CSRF not checked."""
+    """Return the browser session of a request, without a check of CSRF."""
     sessions: Sessions = request.app.state.sessions
     return sessions.read(cookie_of(request, COOKIE))
 
@@ -94,7 +107,7 @@ def cookie_of(request: Request, name: str) -> str | None:
 
 
 async def check_csrf(request: Request, session: Session) -> None:
-    """Raises ProblemError `csrf` unless the page proved that it is ours."""
+    """Raise ProblemError `csrf` unless the page proved that it is ours."""
     sessions: Sessions = request.app.state.sessions
     sent = request.headers.get(CSRF_HEADER)
     if sent is None and request.headers.get("content-type", "").startswith(_FORMS):
@@ -105,7 +118,10 @@ async def check_csrf(request: Request, session: Session) -> None:
 
 
 def allowed(permission: Permission) -> Callable[[Request], Awaitable[Principal]]:
-    """A dependency: the principal, if it may. Raises ProblemError `unauthenticated`, `csrf`, `forbidden`, `starting`."""
+    """Return a dependency that yields the principal if it has this permission.
+
+    Raises ProblemError `unauthenticated`, `csrf`, `forbidden`, `starting`.
+    """
 
     async def dependency(request: Request) -> Principal:
         principal = await principal_of(request)

@@ -1,8 +1,10 @@
-"""Coming in through the identity provider of the organisation (OpenID Connect), where there is one. Never needed: it may be the very thing that is down.
+"""Login through the organisation's identity provider (OpenID Connect), if there is one.
 
-What the provider confirms only says *who* comes: the role is the account's, here. The first time, a claim names the account; from then on
-the account belongs to that subject of that issuer, whatever the claim says. An attempt lies sealed in the browser, for ten minutes and one
-use; nothing is kept here, and it works while Kafka is away.
+Vigie never needs it, because the provider may be down in the crisis. The provider only confirms the
+identity; the role is that of the local account. At first use a claim names the account. From then
+on the account belongs to that subject of that issuer, even if the claim changes. An attempt lies
+sealed in the browser, for ten minutes and one use. Nothing is stored here, and it works while Kafka
+is away.
 """
 
 from __future__ import annotations
@@ -33,14 +35,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A login that has begun: what the browser keeps, and where it goes now."""
+    """A login that has begun: the cookie for the browser, and its next address."""
 
     cookie: str
     location: str
 
 
 class Oidc:
-    """One per process, on its `AccessStore` and `Sessions`."""
+    """Login through the provider. One per process, on its `AccessStore` and `Sessions`."""
 
     def __init__(
         self, settings: OidcSettings, access: AccessStore, sessions: Sessions, master: MasterKey
@@ -61,7 +63,10 @@ class Oidc:
     # ── going there ────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def begin(self, origin: str, next: str) -> Attempt:
-        """`origin`: under which the browser reached us; `next`: page for afterwards. Raises ProblemError `oidc_away`."""
+        """Begin a login. Raises ProblemError `oidc_away`.
+
+        `origin` is the address under which the browser reached us, `next` the page after the login.
+        """
         try:
             described = await self._provider.described()
         except ProviderAway as away:
@@ -115,7 +120,10 @@ class Oidc:
         return self._sessions.admit(await self._owner(claims)), kept["next"]
 
     def _attempt(self, cookie: str | None, answer: dict[str, str]) -> dict[str, Any]:
-        """The attempt that this answers, if it is this browser's, in time and not used yet. Raises NotConfirmed."""
+        """Return the attempt of an answer and mark it as used. Raises NotConfirmed.
+
+        It must be this browser's, in time and unused.
+        """
         try:
             kept: dict[str, Any] = orjson.loads(
                 unseal(self._key, base64.urlsafe_b64decode(cookie or ""), COOKIE.encode())

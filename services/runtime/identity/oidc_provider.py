@@ -1,7 +1,7 @@
-"""An OpenID Connect provider as its client sees it: where it says that things are, its keys, and what it signed about a person.
+"""Client of an OpenID Connect provider: its description, its keys and its signed claims.
 
-Nothing of it is believed that it did not sign for us, now, for this one request. All addresses come from the provider's own description
-and lie on HTTPS, or on this machine when the provider does.
+Vigie believes only claims that the provider signed for this one request. All addresses come from
+the provider's own description and use HTTPS, or lie on this machine if the provider does.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from joserfc.jwk import KeySet
 from services.runtime.identity.oidc_settings import is_safe
 
 ALGORITHMS: Final = ("RS256", "PS256", "ES256", "EdDSA")
-"""Signatures that only the provider can make: neither `none` nor one whose key we hold too."""
+"""Signatures that only the provider can make: neither `none` nor one with a shared key."""
 KEPT_S: Final = 3_600.0
-"""How long description and keys are believed without asking again."""
+"""Seconds for which description and keys are cached."""
 ASKED_AGAIN_S: Final = 30.0
-"""Not more often than this for a key that we do not know."""
+"""Least seconds between two requests for an unknown key."""
 PATIENCE_S: Final = 5.0
 LARGEST: Final = 256 * 1024
 LEEWAY_S: Final = 60
-"""Clocks may differ by this much."""
+"""Greatest difference of the clocks in seconds."""
 _UNREADABLE: Final = (JoseError, ValueError, TypeError, KeyError, AttributeError)
-"""What reading a token that no honest provider made may raise."""
+"""Exceptions that a forged token may cause."""
 log = structlog.get_logger(__name__)
 
 
 class ProviderAway(Exception):
-    """It does not answer, or not as a provider does."""
+    """The provider does not answer, or not as a provider should."""
 
 
 class NotConfirmed(Exception):
-    """It, or what came in its name, does not confirm who this is. The text is for the log and names no person."""
+    """The answer does not confirm the person. The text is for the log and names no person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """The provider's description of itself (OpenID Connect Discovery 1.0), as far as it is needed."""
+    """The provider's description of itself (OpenID Connect Discovery 1.0), as far as needed."""
 
     authorization: str
     token: str
@@ -56,7 +56,7 @@ class Described:
 
 
 class Provider:
-    """One per process. Safe for concurrent use in one event loop."""
+    """Client of one provider. One per process; safe for concurrent use in one event loop."""
 
     def __init__(self, issuer: str, client_id: str, client_secret: str) -> None:
         self.issuer, self.client_id = issuer, client_id
@@ -70,14 +70,17 @@ class Provider:
         await self._http.aclose()
 
     async def described(self) -> Described:
-        """Raises ProviderAway."""
+        """Return the provider's description, cached. Raises ProviderAway."""
         async with self._asking:
             if self._described is None or time.monotonic() - self._described[1] > KEPT_S:
                 self._described = await self._describe(), time.monotonic()
             return self._described[0]
 
     async def exchange(self, code: str, verifier: str, redirect_uri: str) -> dict[str, Any]:
-        """Tokens for a code (RFC 6749 4.1.3 with RFC 7636). Raises ProviderAway, NotConfirmed: a code counts once."""
+        """Exchange a code for tokens (RFC 6749 4.1.3 with RFC 7636).
+
+        Raises ProviderAway, NotConfirmed: a code counts once.
+        """
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -97,7 +100,10 @@ class Provider:
         return found
 
     async def confirmed(self, tokens: Mapping[str, Any], nonce: str) -> dict[str, Any]:
-        """What the ID token says, once all of OpenID Connect Core 3.1.3.7 holds. Raises ProviderAway, NotConfirmed."""
+        """Return the claims of the ID token once all checks of OpenID Connect Core 3.1.3.7 pass.
+
+        Raises ProviderAway, NotConfirmed.
+        """
         text = tokens.get("id_token")
         if not isinstance(text, str):
             raise NotConfirmed("no ID token")
@@ -130,9 +136,8 @@ class Provider:
         except _UNREADABLE:
             if time.monotonic() - at < ASKED_AGAIN_S:
                 raise
-        keys, _ = await self._known_keys(
-            asked_after=time.monotonic() - ASKED_AGAIN_S
-        )  # it may have changed its keys
+        # The provider may have changed its keys.
+        keys, _ = await self._known_keys(asked_after=time.monotonic() - ASKED_AGAIN_S)
         return jwt.decode(text, keys, algorithms=ALGORITHMS)
 
     async def _known_keys(self, *, asked_after: float | None = None) -> tuple[KeySet, float]:

@@ -1,4 +1,4 @@
-"""Where the organisation's identity provider is, and whom it may let in. Most installations have none."""
+"""Settings of the organisation's identity provider. Most installations have none."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from services.runtime.identity.permissions import Role
 from services.runtime.process.settings import PublicUrl, Settings
 
 COOKIE: Final = "vigie_oidc"
-"""Keeps an attempt in the browser."""
+"""Cookie that keeps a login attempt in the browser."""
 ATTEMPT_S: Final = 600
 DOOR: Final = "/connexion/annuaire"
 """Page that leads to the provider."""
 BACK: Final = f"{DOOR}/retour"
-"""Page to which the provider sends back."""
+"""Page to which the provider sends the browser back."""
 
 
 def is_safe(url: str) -> bool:
-    """HTTPS, or this machine."""
+    """Return whether a URL uses HTTPS or points to this machine."""
     parts = urlsplit(url)
     if parts.scheme == "https" and parts.hostname:
         return True
@@ -37,19 +37,22 @@ class OidcSettings(Settings):
     """`VIGIE_OIDC_*`, `VIGIE_PUBLIC_URL`."""
 
     oidc_issuer: str = ""
-    """The provider's `issuer`, letter by letter; empty = local accounts alone ([how to](../how-to/identity-provider.md))."""
+    """The provider's exact `issuer`; empty = no provider ([how to](../how-to/identity-provider.md))."""
     oidc_client_id: str = ""
-    """As registered there."""
+    """Client id that is registered with the provider."""
     oidc_client_secret: SecretStr = SecretStr("")
-    """Empty: a public client, which PKCE alone protects."""
+    """Client secret; empty = a public client, protected by PKCE alone."""
     oidc_claim: str = Field(default="preferred_username", min_length=1, max_length=64)
-    """Claim of the ID token that equals the login of the account, the first time. `email` counts only when the provider has verified it."""
+    """Claim of the ID token that must equal the login of the account at first use.
+
+    `email` counts only if the provider has verified it.
+    """
     oidc_scope: str = "openid profile"
-    """What is asked for; add `email` for that claim."""
+    """Requested scopes; add `email` for that claim."""
     oidc_name: str = Field(default="le compte du Département", max_length=60)
-    """After « Se connecter avec » on the button."""
+    """Text after « Se connecter avec » on the button."""
     oidc_new_role: Role | None = None
-    """Role of the account that is opened for somebody who has none; empty = none is opened. Never `admin`."""
+    """Role of new accounts for people without one; empty = none is opened. Never `admin`."""
     public_url: PublicUrl = ""
     """Address under which browsers reach the front; empty = the one that they used."""
 

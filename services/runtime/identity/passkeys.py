@@ -1,7 +1,9 @@
-"""Passkeys of local accounts (WebAuthn): a key that stays in the person's device, which they unlock there; so it is both factors at once.
+"""Passkeys of local accounts (WebAuthn).
 
-No server of others takes part: it works when this machine and the person's device are all that is left. A challenge is signed and kept
-nowhere; it is good for one use within `CHALLENGE_MS`, in any process, also while Kafka is away.
+A passkey is a key in the person's device that the person unlocks there, so it is both factors at
+once. No other server takes part: it works if only this machine and the device are left. A challenge
+is signed and not stored. It is valid for one use within `CHALLENGE_MS`, in any process, even while
+Kafka is away.
 """
 
 from __future__ import annotations
@@ -41,22 +43,25 @@ from services.runtime.identity.sessions import Session, Sessions
 
 CHALLENGE_MS: Final = 5 * MINUTE_MS
 MOST: Final = 10
-"""Passkeys of one account."""
+"""Greatest number of passkeys per account."""
 _BROKEN: Final = (WebAuthnException, ValueError, KeyError, TypeError, AttributeError)
-"""What reading an answer that no browser made may raise."""
+"""Exceptions that a forged answer may cause."""
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the person's browser is: a passkey is bound to the name of the host."""
+    """Host and origins of the person's browser. A passkey is bound to the name of the host."""
 
     host: str
     origins: tuple[str, ...]
 
     @classmethod
     def of(cls, host: str | None) -> Place:
-        """From the `Host` of the request. Raises ProblemError `passkey_needs_name`: browsers have no passkeys for a bare address."""
+        """Return the place for the `Host` header of a request.
+
+        Raises ProblemError `passkey_needs_name`: browsers have no passkeys for a bare address.
+        """
         name = (host or "").rsplit(":", 1)[0] if not (host or "").endswith("]") else host or ""
         try:
             ipaddress.ip_address(name.strip("[]"))
@@ -72,16 +77,14 @@ class Place:
 
 
 class Passkeys:
-    """One per process, on its `AccessStore` and `Sessions`."""
+    """Passkey registration and login. One per process, on its `AccessStore` and `Sessions`."""
 
     def __init__(self, access: AccessStore, sessions: Sessions) -> None:
         self._access = access
         self._sessions = sessions
 
-    # ── adding one ─────────────────────────────────────────────────────────────────────────────────────────────────
-
     def offer(self, principal: Principal, place: Place) -> dict[str, Any]:
-        """What `navigator.credentials.create` needs."""
+        """Return the options for `navigator.credentials.create`."""
         account = self._account(principal)
         options = generate_registration_options(
             rp_id=place.host,
@@ -103,7 +106,10 @@ class Passkeys:
     async def add(
         self, principal: Principal, answer: dict[str, Any], label: str, place: Place
     ) -> Passkey:
-        """Keep the key that the device has made; all sessions of the account end. Raises ProblemError `invalid`, `conflict`, BrokerAway."""
+        """Store a new passkey; all sessions of the account end.
+
+        Raises ProblemError `invalid`, `conflict`, BrokerAway.
+        """
         try:
             found = verify_registration_response(
                 credential=answer,
@@ -152,7 +158,10 @@ class Passkeys:
         return made
 
     async def remove(self, account: Account, id: str) -> None:
-        """Take a key away; all sessions of the account end. Raises ProblemError `not_found`, BrokerAway."""
+        """Remove a passkey; all sessions of the account end.
+
+        Raises ProblemError `not_found`, BrokerAway.
+        """
         kept = tuple(k for k in account.passkeys if k.id != id)
         if len(kept) == len(account.passkeys):
             raise ProblemError("not_found")
@@ -160,10 +169,11 @@ class Passkeys:
             account.model_copy(update={"passkeys": kept, "epoch": account.epoch + 1})
         )
 
-    # ── coming in ──────────────────────────────────────────────────────────────────────────────────────────────────
-
     def ask(self, place: Place) -> dict[str, Any]:
-        """What `navigator.credentials.get` needs: no user name, the device knows whose key it is."""
+        """Return the options for `navigator.credentials.get`.
+
+        They need no user name: the device knows the owner of its key.
+        """
         options = generate_authentication_options(
             rp_id=place.host,
             challenge=self._challenge("login"),
@@ -173,7 +183,10 @@ class Passkeys:
         return made
 
     def login(self, answer: dict[str, Any], place: Place) -> Session:
-        """A session for whoever holds the key, whatever guessing went on before. Raises ProblemError `login_failed`."""
+        """Open a session for the holder of a key. Raises ProblemError `login_failed`.
+
+        Earlier failed logins do not delay it.
+        """
         account, key = self._holder(str(answer.get("id")), place)
         principal = self._access.principal(account.id)
         try:
@@ -207,17 +220,21 @@ class Passkeys:
         raise ProblemError("login_failed")
 
     def _account(self, principal: Principal) -> Account:
-        """The person's account; whoever came in by a code alone (the first administrator) gets one with the first key."""
-        return self._access.account_of(principal.id) or Account(id=principal.id, login=principal.id)
+        """Return the person's account, or a new one with the principal's id.
 
-    # ── challenges ─────────────────────────────────────────────────────────────────────────────────────────────────
+        A person with only a code (the first administrator) gets the account with the first key.
+        """
+        return self._access.account_of(principal.id) or Account(id=principal.id, login=principal.id)
 
     def _challenge(self, purpose: str) -> bytes:
         body = secrets.token_bytes(16) + (_now() + CHALLENGE_MS).to_bytes(8, "big")
         return body + self._mac(purpose, body)
 
     def _challenged(self, answer: dict[str, Any], purpose: str) -> bytes:
-        """The challenge that this answers, if it is ours, of this purpose, in time and not used yet. Raises ValueError."""
+        """Return the challenge of an answer and mark it as used. Raises ValueError.
+
+        It must be ours, for this purpose, in time and unused.
+        """
         said = orjson.loads(base64url_to_bytes(answer["response"]["clientDataJSON"]))
         challenge = base64url_to_bytes(said["challenge"])
         body, mac = challenge[:24], challenge[24:]

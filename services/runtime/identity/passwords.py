@@ -1,6 +1,6 @@
-"""Which passwords are refused: short ones, those that hold the login, and those that guessing programs try first.
+"""Refuse weak passwords: short ones, those with the login, those that programs guess first.
 
-Everything is judged on this machine: the lists come with the library.
+All checks run on this machine: the lists come with the library.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from services.runtime.http.problems import FieldFault, fault
 MIN_CHARS: Final = 12
 MIN_DISTINCT: Final = 5
 MIN_LOGIN: Final = 3
-"""Shorter logins are in many words."""
+"""Shorter logins are part of many words."""
 MIN_SCORE: Final = 2
-"""Of 0 to 4: below it a program needs less than 10^6 guesses."""
+"""Least score of 0 to 4; below it a program needs less than 10^6 guesses."""
 FRENCH: Final = (
     "motdepasse",
     "azerty",
@@ -38,13 +38,13 @@ FRENCH: Final = (
     "cellule",
     "astreinte",
 )
-"""Words that are guessed first here, and that the library's English lists do not hold."""
+"""Words that are guessed first here and are missing in the library's English lists."""
 JUDGED_CHARS: Final = 72
-"""Length up to which the estimate is made: its time grows with the square."""
+"""Length up to which the strength is estimated: its time grows with the square."""
 
 
 class PasswordRefused(ValueError):
-    """A password that is too easily guessed; `fault` says why, without repeating it."""
+    """A password that is easy to guess; `fault` gives the reason, without repeating it."""
 
     def __init__(self, found: FieldFault) -> None:
         super().__init__(found.message["en"])
@@ -52,7 +52,7 @@ class PasswordRefused(ValueError):
 
 
 def check_password(password: str, login: str) -> None:
-    """Refuse a password that is easily guessed. Takes up to 0.1 s. Raises PasswordRefused."""
+    """Refuse a password that is easy to guess. Takes up to 0.1 s. Raises PasswordRefused."""
     if len(password) < MIN_CHARS:
         raise _refused(
             "too_short", f"{MIN_CHARS} caractères au moins", f"at least {MIN_CHARS} characters"
@@ -67,7 +67,7 @@ def check_password(password: str, login: str) -> None:
         raise _refused(
             "holds_login", "ne doit pas contenir l’identifiant", "must not contain the user name"
         )
-    from zxcvbn import zxcvbn  # half a second of lists that no other process needs
+    from zxcvbn import zxcvbn  # Takes half a second for lists that no other process needs
 
     if int(zxcvbn(password[:JUDGED_CHARS], user_inputs=[login, *FRENCH])["score"]) < MIN_SCORE:
         raise _refused(

@@ -1,6 +1,7 @@
-"""Who may do what: roles of accounts (API.md), permissions, and the one table that joins them (DOMAIN §1, D49, D59).
+"""Roles of accounts, permissions, and the one table that joins them.
 
-A permission opens a door; whether this plan or this level may be decided by this rank is the decider's own refusal (schemas.ranks).
+A permission only opens a command. The decider itself refuses a rank that may not decide a plan or
+level (`schemas.ranks`). Rules D49 and D59.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ class Permission(StrEnum):
     REPORT_POSTER = "report.poster"
     """Post unconfirmed reports about the one site of a poster."""
     REPORT_RELAY = "report.relay"
-    """Name another kind of source than one's own: a line typed for a caller, a message passed on."""
+    """Report as another kind of source: a line typed for a caller, a message passed on."""
     REPORT_STATUS = "report.status"
-    """See what became of a report."""
+    """See the outcome of a report."""
     REPORT_RAW = "report.raw"
-    """Read free text, contact and original bytes of a report: may be personal, every reading is logged (D59)."""
+    """Read free text, contact and original bytes of a report; every access is logged (D59)."""
     REPORT_VERIFY = "report.verify"
-    """Confirm, deny, link (D6, D8)."""
+    """Confirm, deny and link reports (D6, D8)."""
     PICTURE_READ = "picture.read"
-    """Overview, incidents, sites, activities, plans, reassignments, the map, the live stream."""
+    """Read overview, incidents, sites, activities, plans, reassignments, map and live stream."""
     LOG_READ = "log.read"
-    """Main courante, notifications and escalations, by role and token."""
+    """Read logbook, notifications and escalations, by role and token."""
     INCIDENT_ACKNOWLEDGE = "incident.acknowledge"
     INCIDENT_DECIDE = "incident.decide"
     """Escalate, resolve, reopen, merge, split."""
@@ -54,25 +55,25 @@ class Permission(StrEnum):
     REASSIGNMENT_ANSWER = "reassignment.answer"
     SITREP_WRITE = "sitrep.write"
     EVIDENCE_EXPORT = "evidence.export"
-    """The evidence bundle of an incident: whole log records, every export is logged (D56, D59)."""
+    """Export the evidence bundle of an incident: whole log records, logged (D56, D59)."""
     MAINTENANCE_WRITE = "maintenance.write"
     """Plan, change and end maintenance windows (D64); a source for its own alerts only."""
     ROTA_WRITE = "rota.write"
-    """Who is on call: overrides, swaps, calendars."""
+    """Change the on-call schedule: overrides, swaps, calendars."""
     SENDING_HOLD = "sending.hold"
     HEADCOUNT_START = "headcount.start"
-    """Ask everybody of sites whether they are safe, and close that (D79); for the sites of the scope."""
+    """Start and close headcounts (D79), for the sites of the scope."""
     REFERENCE_DECIDE = "reference.decide"
     """Propose a change of the reference data, and decide about another person's (D63)."""
     REALM_RUN = "realm.run"
     """Open, step, pause and close simulated realms, and play into them with `recorded_at`."""
     DIRECTORY_READ = "directory.read"
-    """Names and addresses of people: every reading is logged (D59)."""
+    """Read names and addresses of people; every access is logged (D59)."""
     DIRECTORY_WRITE = "directory.write"
     DEAD_LETTERS = "dead_letters"
-    """Read and replay what was refused or failed."""
+    """Read and replay dead letters."""
     ACCESS_ADMIN = "access.admin"
-    """Tokens, accounts, sources."""
+    """Manage tokens, accounts and sources."""
     AUDIT_READ = "audit.read"
 
 
@@ -88,7 +89,7 @@ READS: Final = frozenset(
         _P.EVIDENCE_EXPORT,
     }
 )
-"""What changes nothing: all that is left to somebody who looks at a time that is over."""
+"""Permissions that change nothing, the only ones in a view of the past."""
 _READ: Final = frozenset({_P.PICTURE_READ, _P.REPORT_STATUS})
 _FIELD: Final = _READ | {
     _P.REPORT_POST,
@@ -141,4 +142,8 @@ RIGHTS: Final[dict[Role, frozenset[Permission]]] = {
     Role.POSTER: frozenset({_P.REPORT_POSTER}),
     Role.AUDITOR: _READ | {_P.LOG_READ, _P.EVIDENCE_EXPORT, _P.AUDIT_READ, _P.DEAD_LETTERS},
 }
-"""Role → permissions. Observers read only (D59); a kiosk shows the wall and knows nothing else; a source only speaks, and silences itself."""
+"""Role → permissions.
+
+Observers only read (D59). A kiosk only shows the wall. A source only reports, and sets maintenance
+windows for itself.
+"""

@@ -1,6 +1,7 @@
-"""What the `access` topic holds: principals, their tokens, accounts and one-time codes. No name of a person: tokens and logins only.
+"""Records of the `access` topic: principals, tokens, accounts, one-time codes, sources.
 
-Topic key = `<kind>:<id>`. Values are encrypted with a key of the installation; hashes of tokens and codes are keyed, passwords are
+They hold no name of a person, only tokens and logins. The topic key is `<kind>:<id>`. Values are
+encrypted with a key of the installation; hashes of tokens and codes are keyed, passwords are
 argon2id.
 """
 
@@ -16,11 +17,11 @@ from schemas.words import EventType
 from services.runtime.identity.permissions import RIGHTS, Permission, Role
 
 LOGIN_CHARS: Final = 64
-"""Of the longest login."""
+"""Greatest length of a login."""
 
 
 class Scope(Model):
-    """What a principal may speak for and act on; an empty tuple sets no limit."""
+    """Limits of a principal's reports and acts; an empty tuple sets no limit."""
 
     sites: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
@@ -29,7 +30,7 @@ class Scope(Model):
 
 
 class Principal(Model):
-    """Somebody or something that can act: the author of commands, the `source_key` of reports."""
+    """A person or program that can act: author of commands, `source_key` of reports."""
 
     kind: ClassVar[str] = "principal"
     id: str = Field(min_length=1, max_length=64)
@@ -57,30 +58,30 @@ class Principal(Model):
     disabled_at: Instant | None = None
 
     def may(self, permission: Permission) -> bool:
-        """Its role has this right. Scope is asked for separately."""
+        """Return whether its role has a permission. The scope is checked separately."""
         return permission in RIGHTS[self.role]
 
     def sees(self, realm: str | None) -> bool:
-        """Its scope holds this realm; one that is not known only a scope without a limit."""
+        """Return whether its scope holds a realm. Only an unlimited scope holds an unknown one."""
         return not self.scope.realms or realm in self.scope.realms
 
     def own_realm(self, live: str) -> str:
-        """Where it is heard when it names no realm: the first of its scope, else `live`."""
+        """Return the realm of reports that name none: the first of its scope, else `live`."""
         return next(iter(self.scope.realms), live)
 
     @property
     def acting_role(self) -> str:
-        """Role that its commands carry: the duty when it has one (schemas.ranks knows both words)."""
+        """Role of its commands: the duty if it has one (`schemas.ranks` knows both words)."""
         return self.duty or self.role.value
 
     @property
     def source_kind(self) -> str:
-        """Kind of source of its reports (D6: independence)."""
+        """Kind of source of its reports. Rule D6, rumours."""
         return self.speaks_as or self.role.value
 
 
 class Token(Model):
-    """A bearer token of a principal. The token itself is shown once and kept nowhere."""
+    """A bearer token of a principal. The token itself is shown once and stored nowhere."""
 
     kind: ClassVar[str] = "token"
     id: str
@@ -95,7 +96,7 @@ class Token(Model):
 
 
 class Passkey(Model):
-    """A public key whose private half is in a device of the person (WebAuthn). Nothing of it is secret."""
+    """A public key for a private key in the person's device (WebAuthn). Nothing in it is secret."""
 
     id: str = Field(max_length=1400, description="the device's id of it, base64url")
     host: str = Field(max_length=253, description="name of the host that it is bound to")
@@ -107,12 +108,15 @@ class Passkey(Model):
 
 
 def login_key(login: str) -> str:
-    """Under which a login is looked for: neither case nor the way in which its accents are encoded count."""
+    """Return the form of a login for look-ups, without case and encoding of accents."""
     return normalize("NFC", login).casefold()
 
 
 def is_login(text: str) -> bool:
-    """One that can be typed and named in an address: printable, without spaces around it."""
+    """Return whether a login can be typed and used in an address.
+
+    It must be printable, without spaces around it.
+    """
     return (
         0 < len(text) <= LOGIN_CHARS
         and text.isprintable()
@@ -122,7 +126,7 @@ def is_login(text: str) -> bool:
 
 
 class Account(Model):
-    """How a principal logs in. `id` is the principal's."""
+    """Login data of a principal. `id` is the principal's."""
 
     kind: ClassVar[str] = "account"
     id: str
@@ -161,7 +165,10 @@ class Code(Model):
 
 
 class Rule(Model):
-    """`when`: label → regular expression (RE2) that must match its whole value, whatever the case. The first rule whose labels all match speaks."""
+    """A rule for messages of a source. The first rule applies if all its labels match.
+
+    `when`: label → regular expression (RE2) that must match the whole value, ignoring case.
+    """
 
     when: dict[str, str] = Field(min_length=1, max_length=20)
     site: str | None = Field(default=None, max_length=64)
@@ -179,7 +186,10 @@ class Rule(Model):
 
 
 class Source(Model):
-    """A program that reports in its own dialect. `id` is its principal's; its keys are tokens of that principal."""
+    """A program that reports through an integration.
+
+    `id` is its principal's; its keys are tokens of that principal.
+    """
 
     kind: ClassVar[str] = "source"
     id: str
@@ -227,7 +237,10 @@ class EndedSession(Model):
 
 
 class Trace(Model):
-    """What somebody did with rights, or read of the directory (D59): kept `TRACE_DAYS`, shown to administrators and auditors."""
+    """An act with rights, or an access to the directory (D59).
+
+    Kept for `TRACE_DAYS`, shown to administrators and auditors.
+    """
 
     kind: ClassVar[str] = "trace"
     id: str = Field(description="sorts by time")
@@ -250,5 +263,5 @@ KINDS: dict[str, type[Record]] = {
 
 
 def key_of(record: Record) -> str:
-    """Topic key."""
+    """Return the topic key of a record."""
     return f"{record.kind}:{record.id}"

@@ -1,4 +1,7 @@
-"""Roles of accounts in words, and the refusal for want of a right: it says who is refused and who may."""
+"""Names of account roles, and the problem for a missing permission.
+
+It names the refused role and the roles that have the permission.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,10 @@ OF_A_PERSON: Final[Words] = {"fr": "un compte personnel", "en": "an account of o
 
 
 def forbidden(role: Role, needed: Permission | Words) -> ProblemError:
-    """403. `needed`: a permission, told by the roles that have it; or what one must be instead, in words."""
+    """Return a 403 problem.
+
+    `needed` is a permission, described by its roles, or a text about the account that is needed.
+    """
     return ProblemError(
         "forbidden",
         role=ROLE[role],
@@ -41,7 +47,10 @@ def forbidden(role: Role, needed: Permission | Words) -> ProblemError:
 
 
 def able(permission: Permission) -> Words:
-    """`Administrateur, Coordonnateur PCA ou Cellule de crise`, in the order of `Role`."""
+    """List the roles with a permission: `Administrateur, Coordonnateur PCA ou Cellule de crise`.
+
+    The order is that of `Role`.
+    """
     roles = [role for role in Role if permission in RIGHTS[role]]
     return {
         "fr": _one_of([ROLE[r]["fr"] for r in roles], "ou"),

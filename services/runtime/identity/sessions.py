@@ -1,7 +1,8 @@
-"""Browser sessions: login with a one-time code or with password and second factor, signed cookies, CSRF by double submit.
+"""Browser sessions: login, signed cookies, CSRF protection by double submit.
 
-A session is a signed cookie: it needs no store, so that a login works when nothing but this machine does. It ends by its time, by
-`end`, by disabling the principal, or by raising the account's epoch.
+People log in with a one-time code, or with password and second factor. A session is a signed cookie
+and needs no store, so a login works if only this machine is left. It ends by its time, by `end`, by
+disabling the principal, or by raising the account's epoch.
 """
 
 from __future__ import annotations
@@ -41,16 +42,16 @@ HOST_PREFIX: Final = "__Host-"
 """Begins the names of our cookies over TLS: a browser takes such a cookie from this very host alone."""
 CSRF_HEADER: Final = "x-csrf-token"
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods that change nothing: a session cookie alone is enough for them."""
+"""Methods that change nothing, for which a session cookie alone is enough."""
 LIFE_MS: Final = 12 * HOUR_MS
-"""Longer than the longest shift of the cell (10 h, D39)."""
+"""Lifetime of a session, longer than the longest shift of the cell (10 h, rule D39)."""
 PROOF_MS: Final = 10 * MINUTE_MS
-"""How long after a login the ways to come in may be changed without another one."""
+"""Time after a login in which login methods may be changed without another login."""
 PRINTED_CODES: Final = 10
 ENROLLING: Final = "~"
-"""Begins the id of a session that may only add a second factor; no other id holds it."""
+"""Prefix of the id of a session that may only add a second factor; no other id has it."""
 DEVICE_S: Final = 31_536_000
-"""How long a browser stays known to an account that has logged in there."""
+"""Seconds for which a browser stays known to an account that logged in there."""
 FREE_FAILURES: Final = 5
 FIRST_WAIT_S: Final = 30
 MAX_WAIT_S: Final = 900
@@ -58,7 +59,7 @@ MAX_WAIT_S: Final = 900
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """An open session; `cookie`, `csrf` and `device` are what the browser keeps."""
+    """An open session; the browser stores `cookie`, `csrf` and `device`."""
 
     id: str
     principal: Principal
@@ -69,18 +70,27 @@ class Session:
 
     @property
     def enrolling(self) -> bool:
-        """Opened by a password alone where a second factor is required: good for adding one, and for logging out."""
+        """True if it was opened by a password alone although a second factor is required.
+
+        It may only add one, and log out.
+        """
         return self.id.startswith(ENROLLING)
 
     def check_proof(self, *, now: Instant | None = None) -> None:
-        """Refuse a change of the ways to come in to a session that is not fresh. Raises ProblemError `proof_needed`."""
+        """Refuse a change of login methods in an old session.
+
+        Raises ProblemError `proof_needed`.
+        """
         if self.expires_at - LIFE_MS + PROOF_MS < (
             time.time_ns() // 1_000_000 if now is None else now
         ):
             raise ProblemError("proof_needed")
 
     def set_cookie_headers(self, *, secure: bool) -> list[str]:
-        """Values of three `Set-Cookie` headers. The CSRF cookie is readable by the page, the others are not."""
+        """Return the values of three `Set-Cookie` headers.
+
+        The page can read the CSRF cookie, but not the others.
+        """
         place = "Path=/; SameSite=Lax" + ("; Secure" if secure else "")
         life = f"Max-Age={LIFE_MS // 1000}; {place}"
         prefix = HOST_PREFIX if secure else ""
@@ -103,14 +113,15 @@ def cookie_in(cookies: Mapping[str, str], name: str, *, secure: bool) -> str | N
 
 
 KEYS: Final = 10_000
-"""Addresses, browsers and logins whose failures are remembered."""
+"""Number of addresses, browsers and logins with remembered failures."""
 
 
 class Throttle:
-    """Slows guessing: after `FREE_FAILURES` in a row for one key, each further failure doubles the wait.
+    """Throttle for guesses: from `FREE_FAILURES` in a row for a key, each failure doubles the wait.
 
-    It keeps nobody out who can prove themselves otherwise: codes and passkeys cannot be guessed and never wait, and a browser in which an
-    account has logged in before is counted by itself, so that a stranger's guesses do not lock the cell out.
+    It never excludes people with another proof. Codes and passkeys cannot be guessed and never
+    wait. A browser in which an account has logged in before counts by itself, so that a stranger's
+    guesses do not lock the cell out.
     """
 
     def __init__(self) -> None:
@@ -119,7 +130,10 @@ class Throttle:
 
     @asynccontextmanager
     async def turn(self, *keys: str) -> AsyncIterator[None]:
-        """One attempt at a time for each key: of many at once each would be let in before the first has failed. Raises as `check`."""
+        """Allow one attempt at a time for each key. Raises like `check`.
+
+        Otherwise many simultaneous attempts would all pass before the first has failed.
+        """
         async with AsyncExitStack() as turns:
             for key in sorted(keys):
                 await turns.enter_async_context(self._turns.setdefault(key, asyncio.Lock()))
@@ -127,7 +141,7 @@ class Throttle:
             yield
 
     def check(self, *keys: str) -> None:
-        """Raises ProblemError `too_many_attempts`."""
+        """Raise ProblemError `too_many_attempts` if a key must wait."""
         now = time.monotonic()
         wait = max(
             (until - now for key in keys for _, until in [self._failures.get(key, (0, 0.0))]),
@@ -153,9 +167,10 @@ class Throttle:
             self._forget(now)
 
     def _forget(self, now: float) -> None:
-        """Make room for new keys: those with the fewest failures go first, the oldest first, and none that waits.
+        """Drop the keys with the fewest failures, oldest first, but none that must wait.
 
-        A stranger can make thousands of keys with one failure each. Doing so resets nobody's count that is higher.
+        A stranger can create thousands of keys with one failure each. That must not reset higher
+        counts.
         """
         idle = [
             (count, at) for at, (count, until) in enumerate(self._failures.values()) if until <= now
@@ -174,7 +189,10 @@ class Throttle:
 
 @cache
 def _decoy() -> str:
-    """Hash of a password that nobody has, made once per process: who names an unknown account waits as long for the refusal."""
+    """Return the hash of a random password, created once per process.
+
+    A login for an unknown account takes as long as for a known one.
+    """
     return PasswordHasher().hash(secrets.token_hex(8))
 
 
@@ -188,7 +206,10 @@ class Sessions:
         self._throttle = Throttle()
 
     async def login_with_code(self, code: str, *, address: str) -> Session:
-        """A session for the owner of a one-time code, which is used up. A right one opens whatever was tried before. Raises ProblemError."""
+        """Open a session for the owner of a one-time code and use the code up.
+
+        A valid code works despite earlier failures. Raises ProblemError.
+        """
         found = await self._access.find_code(code)
         principal = self._access.principal(found.principal) if found else None
         if found is None or principal is None:
@@ -208,9 +229,10 @@ class Sessions:
         address: str,
         device: str | None = None,
     ) -> Session:
-        """A session for a login with its password and, where the account has one, its second factor: TOTP or a printed code.
+        """Open a session for a login with password and, if the account has one, second factor.
 
-        Which of them was wrong is not told. `device`: cookie of a browser in which somebody has logged in before. Raises ProblemError.
+        The second factor is TOTP or a printed code. The error does not say which part was wrong.
+        `device` is the cookie of a browser with an earlier login. Raises ProblemError.
         """
         account = self._access.account(user)
         known = account is not None and hmac.compare_digest(
@@ -233,7 +255,10 @@ class Sessions:
             )
 
     async def _proved(self, user: str, password: str, second: str) -> Principal | None:
-        """Whose password and second factor these are; the factor is used up. Judged by the account as it is once the password has been looked at."""
+        """Return the principal of password and second factor, and use the factor up.
+
+        The account counts as it is after the password check.
+        """
         before = self._access.account(user)
         hashed = before.password_hash if before else None
         right = await asyncio.to_thread(self._password_is, hashed, password)
@@ -269,7 +294,10 @@ class Sessions:
         return True
 
     async def set_password(self, account: Account, password: str) -> Account:
-        """The account with a new password; all its sessions end. Raises PasswordRefused, BrokerAway."""
+        """Return the account with a new password; all its sessions end.
+
+        Raises PasswordRefused, BrokerAway.
+        """
         await asyncio.to_thread(check_password, password, account.login)
         hashed = await asyncio.to_thread(self._hasher.hash, password)
         account = self._access.account_of(account.id) or account
@@ -280,7 +308,10 @@ class Sessions:
     async def enrol_second_factor(
         self, account: Account, secret: str, second: str, printed: list[str]
     ) -> Account:
-        """Switch TOTP on once the person has shown that it works; all sessions of the account end. Raises ProblemError `login_failed`, BrokerAway."""
+        """Enable TOTP after the person has shown that it works; all sessions of the account end.
+
+        Raises ProblemError `login_failed`, BrokerAway.
+        """
         counter = _totp_counter(secret, second)
         if counter is None:
             raise ProblemError("login_failed")
@@ -301,7 +332,10 @@ class Sessions:
     def admit(
         self, principal: Principal, *, enrolling: bool = False, expires_at: Instant | None = None
     ) -> Session:
-        """Return a session for somebody who has proved who they are. `expires_at`: of the session that this one takes the place of."""
+        """Open a session for a person with a proven identity.
+
+        `expires_at` is that of the session that this one replaces.
+        """
         expires = time.time_ns() // 1_000_000 + LIFE_MS if expires_at is None else expires_at
         id = f"{ENROLLING if enrolling else ''}{secrets.token_urlsafe(18)}"
         body = f"{principal.id}.{id}.{expires}.{self._epoch(principal.id)}"
@@ -310,7 +344,7 @@ class Sessions:
         return session
 
     def read(self, cookie: str | None, *, now: Instant | None = None) -> Session | None:
-        """The session of a cookie, or None when it is forged, over or ended."""
+        """Return the session of a cookie, or None if it is forged, expired or ended."""
         body, _, mac = (cookie or "").rpartition(".")
         if not body or not hmac.compare_digest(mac.encode(), self._mac("session", body).encode()):
             return None
@@ -332,25 +366,25 @@ class Sessions:
         )
 
     def expiry_of(self, cookie: str | None) -> Instant | None:
-        """Return when the session of a cookie of ours ends or would have ended; None for a forged one."""
+        """Return the end of a cookie's session, even if it has passed; None for a forged one."""
         body, _, mac = (cookie or "").rpartition(".")
         if not body or not hmac.compare_digest(mac.encode(), self._mac("session", body).encode()):
             return None
         return int(body.rsplit(".", 3)[2])
 
     def checks_csrf(self, session: Session, header: str | None, cookie: str | None) -> bool:
-        """Double submit: the page repeats the CSRF cookie in a header or form field, and it is this session's."""
+        """Check that the page repeats the CSRF cookie of this session in a header or form field."""
         sent = (header or "").encode()
         return hmac.compare_digest(sent, session.csrf.encode()) and hmac.compare_digest(
             sent, (cookie or "").encode()
         )
 
     def end(self, session: Session) -> None:
-        """Log out: the cookie opens nothing any more, in any process, also when Kafka is away."""
+        """Log out: no process accepts the cookie any more, even while Kafka is away."""
         self._access.note(EndedSession(id=session.id, until=session.expires_at + DAY_MS))
 
     def _device(self, principal_id: str) -> str:
-        """What a browser keeps in which this account has logged in; it opens nothing."""
+        """Return the cookie of a browser in which this account has logged in. It grants nothing."""
         return self._mac("device", principal_id)
 
     def _epoch(self, principal_id: str) -> int:
@@ -367,18 +401,21 @@ class Sessions:
 
 
 def bearer_of(authorization: str | None) -> str | None:
-    """The token of an `Authorization` header."""
+    """Return the token of an `Authorization` header."""
     scheme, _, token = (authorization or "").partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 
 def new_totp_secret() -> str:
-    """For an authenticator app."""
+    """Create a secret for an authenticator app."""
     return pyotp.random_base32()
 
 
 def _totp_counter(secret: str, second: str) -> int | None:
-    """Which 30 s step this code belongs to, one step of drift allowed. None also for a secret that is no base32, or too short."""
+    """Return the 30 s step of a TOTP code, with one step of drift, else None.
+
+    None also for a secret that is no base32, or too short.
+    """
     digits = "".join(c for c in second if c in "0123456789")
     try:
         totp = pyotp.TOTP(secret)

@@ -1,9 +1,10 @@
-"""Links to answer from a message without a login (API.md, `/a/{token}`): GET shows, only POST answers.
+"""Links in messages to answer without a login (`/a/{token}`): GET shows, only POST answers.
 
-A token says realm, notification, person and until when; it is authentic by a key of this installation. It works once: the answer
-carries an input id made from the token, and no id is applied twice.
+A token holds realm, notification, person and end, and is authentic by a key of this installation.
+It works once: the answer carries an input id made from the token, and no id is applied twice.
 
-Links for providers (`/r/{token}`) are made alike, with a key of their own: a gateway posts receipts and pressed keys there.
+Links for providers (`/r/{token}`) work alike with their own key: a gateway posts receipts and
+pressed keys there.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from schemas.base import DAY_MS, HOUR_MS, Instant
 from services.runtime.secrets.keyring import MasterKey
 
 VALID_MS: Final = HOUR_MS
-"""From the moment of sending; the ladder has moved on long before."""
+"""Lifetime from the moment of sending; the escalation has moved on long before."""
 _HEAD: Final = struct.Struct(">BI16sB")
 _VERSION: Final = 1
 _MAC_BYTES: Final = 16
 _OPENING: Final = re.compile(r"^/+(a|r|calendriers)/+[^/?]+")
-"""Paths that open something by themselves: to answer, for providers, calendar feeds."""
+"""Paths that grant access by themselves: answers, providers, calendar feeds."""
 
 
 def loggable(path: str) -> str:
-    """A path as it may be written into a log: without the token that it would open something by."""
+    """Return a path for logs, without its token."""
     return _OPENING.sub(r"/\1/***", path)
 
 
@@ -41,7 +42,7 @@ class LinkInvalid(ValueError):
 
 
 class LinkExpired(LinkInvalid):
-    """A true token whose time is over. Tell the person to call the crisis cell."""
+    """A genuine token that has expired. Ask the person to call the crisis cell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +51,31 @@ class Link:
     notification: str
     person: str
     expires_at: Instant
-    """Whole seconds."""
+    """In whole seconds."""
 
 
 class AckLinks:
-    """Makes and reads tokens. Every process of an installation has the same key (derived from its master key)."""
+    """Maker and reader of tokens.
+
+    Every process of an installation has the same key, derived from its master key.
+    """
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     @classmethod
     def open(cls, secrets: Path) -> Self:
-        """With the key of the data directory whose `secrets` this is. Raises OSError, MasterKeyInvalid."""
+        """Return the links of the data directory with these `secrets`.
+
+        Raises OSError, MasterKeyInvalid.
+        """
         return cls(MasterKey.open(secrets).derived("ack-link"))
 
     def token(self, link: Link) -> str:
-        """URL-safe, about 75 characters. Raises ValueError if the notification is no UUID or the realm is too long."""
+        """Return a URL-safe token of about 75 characters.
+
+        Raises ValueError if the notification is no UUID or the realm is too long.
+        """
         realm = link.realm.encode()
         if len(realm) > 255:
             raise ValueError("realm name too long")
@@ -76,9 +86,10 @@ class AckLinks:
         return _written(body + self._mac(body))
 
     def read(self, token: str, now: Instant) -> Link:
-        """What a token says. Raises LinkInvalid, LinkExpired. That it was used is known by delivery alone.
+        """Read a token. Raises LinkInvalid, LinkExpired.
 
-        One spelling of it is read and no other that decodes to the same bytes: what a token answers once is told by how it is written (`answer_id`).
+        Only delivery knows whether it was used. Of all spellings that decode to the same bytes only
+        one is valid, because `answer_id` hashes the spelling.
         """
         try:
             sealed = urlsafe_b64decode(token + "=" * (-len(token) % 4))
@@ -108,7 +119,7 @@ class AckLinks:
 
 
 def token_length(realm: str, person: str) -> int:
-    """Return how long the token of a call is."""
+    """Return the length of the token of a call."""
     sealed = _HEAD.size + len(realm.encode()) + len(person.encode()) + _MAC_BYTES
     return -(-sealed * 4 // 3)
 
@@ -118,12 +129,12 @@ def _written(sealed: bytes) -> str:
 
 
 RETURNS_VALID_MS: Final = 4 * DAY_MS
-"""Providers report for as long as they try: up to three days."""
+"""Lifetime of a provider's link: providers retry for up to three days."""
 
 
 @dataclass(frozen=True, slots=True)
 class Returns:
-    """Whose receipts and keys a provider's link stands for."""
+    """Receipts and keys that a provider's link stands for."""
 
     realm: str
     notification: str
@@ -131,22 +142,25 @@ class Returns:
     attempt: str
     expires_at: Instant
     headcount: bool = False
-    """Its keys answer « are you safe? », not a call."""
+    """True if its keys answer « are you safe? » instead of a call."""
 
 
 class ReturnLinks:
-    """Makes and reads the tokens of `/r/{token}`."""
+    """Maker and reader of the tokens of `/r/{token}`."""
 
     def __init__(self, key: bytes) -> None:
         self._links = AckLinks(key)
 
     @classmethod
     def open(cls, secrets: Path) -> Self:
-        """With the key of the data directory whose `secrets` this is. Raises OSError, MasterKeyInvalid."""
+        """Return the links of the data directory with these `secrets`.
+
+        Raises OSError, MasterKeyInvalid.
+        """
         return cls(MasterKey.open(secrets).derived("return-link"))
 
     def token(self, returns: Returns) -> str:
-        """URL-safe. Raises ValueError as AckLinks.token."""
+        """Return a URL-safe token. Raises ValueError like `AckLinks.token`."""
         return self._links.token(
             Link(
                 returns.realm,
@@ -157,7 +171,7 @@ class ReturnLinks:
         )
 
     def read(self, token: str, now: Instant) -> Returns:
-        """What a token says. Raises LinkInvalid, LinkExpired."""
+        """Read a token. Raises LinkInvalid, LinkExpired."""
         link = self._links.read(token, now)
         attempt, kind, person = link.person.split("/", 2)
         return Returns(
@@ -166,5 +180,5 @@ class ReturnLinks:
 
 
 def answer_id(token: str) -> str:
-    """Input id of the answer that this token gives, whatever the button: so a token answers once."""
+    """Return the input id of a token's answer, the same for every button: a token answers once."""
     return f"link:{sha256(token.encode()).hexdigest()[:32]}"

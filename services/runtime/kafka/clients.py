@@ -1,6 +1,6 @@
-"""Records on the way into Kafka: CloudEvents headers, and the producer that waits for all replicas.
+"""Kafka clients: CloudEvents headers, consumers and producers with the options that Vigie needs.
 
-The headers of the in-memory log and of Kafka come from the same function.
+The in-memory log and Kafka use the same function for headers.
 """
 
 from __future__ import annotations
@@ -27,14 +27,16 @@ RecordHeaders = list[tuple[str, bytes]]
 LINGER_MS: Final = 2
 """Measured: each socket write costs 0.4 ms under load."""
 METADATA_AGE_MS: Final = 3000
-"""A client that asked a broker which was just starting may learn of a topic without leader, or not at all, and asks again only after
-this. aiokafka's five minutes were seen: a worker that held no partition, and was silent, for as long.
+"""Age after which a client requests its metadata again.
+
+A client that asks a starting broker may learn of a topic without leader, or not at all. With
+aiokafka's default, a worker owned no partition, silently, for five minutes.
 """
 _JSON: Final = b"application/json"
 
 
 class BrokerAway(Exception):
-    """Kafka did not acknowledge in time. The record may still arrive later: repeat with the same id."""
+    """Kafka did not acknowledge in time. The record may still arrive: repeat with the same id."""
 
 
 def headers_of(
@@ -50,7 +52,10 @@ def headers_of(
     time_ms: Instant | None = None,
     traceparent: str | None = None,
 ) -> RecordHeaders:
-    """CloudEvents binary mode. `at` is the logical time (simulated realms); `time_ms` only informs."""
+    """Return the headers of a message in CloudEvents binary mode.
+
+    `at` is the logical time (simulated realms); `time_ms` only informs.
+    """
     headers: RecordHeaders = [
         (ce.CE_SPECVERSION, b"1.0"),
         (ce.CE_ID, id.encode()),
@@ -58,9 +63,8 @@ def headers_of(
         (ce.CE_TYPE, message_type.encode()),
         (ce.CONTENT_TYPE, _JSON),
     ]
-    if (
-        time_ms is not None and 0 <= time_ms < END_OF_TIME
-    ):  # it only informs: what no calendar names must not hold up what follows
+    # The time only informs: one that no calendar can express must not stop the record.
+    if time_ms is not None and 0 <= time_ms < END_OF_TIME:
         headers.append((ce.CE_TIME, iso(time_ms).encode()))
     if at is not None:
         headers.append((ce.CE_AT, b"%d" % at))
@@ -77,7 +81,7 @@ def headers_of(
 
 
 def iso(at: Instant) -> str:
-    """`2027-02-11T07:42:00.000Z`."""
+    """Return a time as `2027-02-11T07:42:00.000Z`."""
     return f"{_iso_second(at // 1000)}.{at % 1000:03d}Z"
 
 
@@ -87,12 +91,12 @@ def _iso_second(at_s: int) -> str:
 
 
 def value_of(message: Message) -> bytes:
-    """JSON bytes of a message."""
+    """Return the JSON bytes of a message."""
     return message.model_dump_json().encode()
 
 
 def partition_for(topic: str, realm: str) -> int:
-    """Partition of a realm's records on a topic."""
+    """Return the partition of a realm's records on a topic."""
     known = BY_NAME.get(topic)
     return partition_of(realm, known.partitions if known else PARTITIONS)
 
@@ -100,7 +104,10 @@ def partition_for(topic: str, realm: str) -> int:
 def groupless_consumer(
     kafka: str, *, fetch_bytes: int = 1 << 20, wait_ms: int = 500
 ) -> AIOKafkaConsumer:
-    """A consumer of assigned partitions, without group, commits or a silent jump. Not started; `assign` and `seek` with no await between."""
+    """Return a consumer of assigned partitions without group or commits, not started.
+
+    It never jumps silently. Do not await between `assign` and `seek`.
+    """
     return AIOKafkaConsumer(
         bootstrap_servers=kafka,
         enable_auto_commit=False,
@@ -115,7 +122,10 @@ def groupless_consumer(
 def expiring_producer(
     kafka: str, timeout_s: float, *, max_request_bytes: int = 1 << 20
 ) -> AIOKafkaProducer:
-    """A producer that waits for all replicas and whose sends expire: nothing piles up while the broker is away. Not started."""
+    """Return a producer that waits for all replicas and drops sends after a time, not started.
+
+    So nothing piles up while the broker is away.
+    """
     return AIOKafkaProducer(
         bootstrap_servers=kafka,
         acks="all",
@@ -134,7 +144,10 @@ def idempotent_producer(
     timeout_ms: int = 30_000,
     max_request_bytes: int = 1 << 20,
 ) -> AIOKafkaProducer:
-    """An ordered producer that waits for all replicas. Its sends never expire while the broker is away: watch their age."""
+    """Return an ordered producer that waits for all replicas, not started.
+
+    Its sends never expire while the broker is away: watch their age.
+    """
     return AIOKafkaProducer(
         bootstrap_servers=kafka,
         enable_idempotence=True,
@@ -158,9 +171,10 @@ async def send_patiently(
     *,
     timestamp_ms: int | None = None,
 ) -> asyncio.Future[Any]:
-    """Hand a record to an idempotent producer, in order, however long the broker is away; the result is its acknowledgement.
+    """Pass a record to an idempotent producer in order, however long the broker is away.
 
-    aiokafka gives up waiting for room in its buffer after the request timeout; the record is not taken then, so it is tried again.
+    Returns the future of its acknowledgement. aiokafka stops waiting for room in its buffer after
+    the request timeout, without taking the record. So this function tries again.
     """
     while True:
         try:
@@ -178,9 +192,10 @@ async def send_patiently(
 
 
 class RecordProducer:
-    """Sends messages; a returned send is acknowledged by all replicas. `async with RecordProducer(kafka) as producer`.
+    """Producer of messages; a returned send is acknowledged by all replicas.
 
-    Records for deciders take `marks`, which say that they are of this installation.
+    Usage: `async with RecordProducer(kafka) as producer`. Inputs of deciders need `marks`, which
+    prove that they come from this installation.
     """
 
     def __init__(
@@ -191,7 +206,7 @@ class RecordProducer:
         self._producer = expiring_producer(kafka, timeout_s)
 
     async def start(self) -> None:
-        """Raises BrokerAway."""
+        """Connect the producer. Raises BrokerAway."""
         try:
             await self._producer.start()
         except (KafkaError, OSError) as error:
@@ -199,7 +214,7 @@ class RecordProducer:
             raise BrokerAway(f"no broker: {error}") from error
 
     async def stop(self) -> None:
-        """Sends what is buffered, then closes."""
+        """Send buffered records and close."""
         await self._producer.stop()
 
     async def __aenter__(self) -> Self:
@@ -229,7 +244,10 @@ class RecordProducer:
         place_hash: str | None = None,
         traceparent: str | None = None,
     ) -> tuple[int, int]:
-        """(partition, offset) once all replicas have it. Raises BrokerAway: repeat with the same `id`, receivers deduplicate."""
+        """Send a message and return (partition, offset) once all replicas have it.
+
+        Raises BrokerAway: repeat with the same `id`, receivers deduplicate.
+        """
         headers = headers_of(
             message.wire_type(),
             id=id,
@@ -254,7 +272,7 @@ class RecordProducer:
         value: bytes | None,
         headers: RecordHeaders,
     ) -> tuple[int, int]:
-        """As `send`, for bytes that are made already."""
+        """Send serialized bytes like `send`."""
         if is_input(topic):
             if self._marks is None:
                 raise ValueError(

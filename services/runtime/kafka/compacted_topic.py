@@ -1,4 +1,7 @@
-"""Compacted topics as tables: the newest record of a key is its value, a null value erases it (`access`, `texts`, `directory`)."""
+"""Compacted topics as tables (`access`, `texts`, `directory`).
+
+The newest record of a key is its value, a null value erases it.
+"""
 
 from __future__ import annotations
 
@@ -36,16 +39,16 @@ class Entry:
     offset: int
     key: str
     value: bytes | None
-    """None erases the key."""
+    """Record value; a missing one erases the key."""
 
 
 def partition_for(topic: str, key: str) -> int:
-    """Where a key lives; the same for every writer."""
+    """Return the partition of a key, the same for every writer."""
     return zlib.crc32(key.encode()) % BY_NAME[topic].partitions
 
 
 class Sent:
-    """A record that was handed to the producer."""
+    """A record that was passed to the producer."""
 
     def __init__(self, topic: str, acked: asyncio.Future[Any], until: float) -> None:
         self._topic = topic
@@ -53,7 +56,10 @@ class Sent:
         self._until = until
 
     async def acked(self) -> tuple[int, Instant]:
-        """(offset, time of the record) once every replica has it. Raises BrokerAway: it may land all the same."""
+        """Return (offset, time of the record) once every replica has it.
+
+        Raises BrokerAway: the record may still arrive.
+        """
         try:
             async with asyncio.timeout_at(self._until):
                 found = await asyncio.shield(self._acked)
@@ -63,9 +69,10 @@ class Sent:
 
 
 class KeyedWriter:
-    """Writes entries; connects at the first one. One per process. Unacknowledged entries expire, so nothing piles up while the broker is away.
+    """Writer of entries, one per process, that connects at the first one.
 
-    Records that are handed over with no await of an acknowledgement between them go to the broker in one request.
+    Unacknowledged entries expire, so nothing piles up while the broker is away. Records that are
+    sent without awaiting an acknowledgement in between go to the broker in one request.
     """
 
     def __init__(self, kafka: str, *, ack_timeout_s: float = ACK_TIMEOUT_S) -> None:
@@ -75,9 +82,10 @@ class KeyedWriter:
         self._starting = asyncio.Lock()
 
     async def put(self, topic: str, key: str, value: bytes | None) -> tuple[int, int]:
-        """(partition, offset) after acks=all.
+        """Write an entry and return (partition, offset) once every replica has it.
 
-        Raises BrokerAway when no acknowledgement came in time: the entry may still land, so the caller repeats the same.
+        Raises BrokerAway if no acknowledgement came in time. The entry may still arrive, so the
+        caller repeats the same.
         """
         partition = partition_for(topic, key)
         sent = await self.send(topic, partition, key, value)
@@ -92,7 +100,10 @@ class KeyedWriter:
         value: bytes | None,
         headers: RecordHeaders | None = None,
     ) -> Sent:
-        """Hand a record over; await `acked` of what this gives. Raises BrokerAway."""
+        """Send a record without waiting for its acknowledgement (`Sent.acked`).
+
+        Raises BrokerAway.
+        """
         until = asyncio.get_running_loop().time() + self._timeout_s
         try:
             async with asyncio.timeout_at(until):
@@ -106,11 +117,11 @@ class KeyedWriter:
         return Sent(topic, acked, until)
 
     async def connect(self) -> None:
-        """Now, not at the first entry. Raises KafkaError, OSError."""
+        """Connect now instead of at the first entry. Raises KafkaError, OSError."""
         await self._started()
 
     async def reachable(self) -> bool:
-        """A broker answers a request for metadata. False before the first connection."""
+        """Return whether a broker responds; False before the first connection."""
         return self._producer is not None and bool(
             await self._producer.client.force_metadata_update()
         )
@@ -130,7 +141,7 @@ class KeyedWriter:
         return self._producer
 
     async def stop(self) -> None:
-        """Flush what was sent, at most 2 s."""
+        """Flush sent records, at most for 2 s, and disconnect."""
         if self._producer is not None:
             producer, self._producer = self._producer, None
             try:
@@ -144,7 +155,7 @@ def _away(topic: str, error: Exception) -> BrokerAway:
 
 
 def _seen(acked: asyncio.Future[Any]) -> None:
-    """Its exception is of no interest any more when nobody waits for it."""
+    """Retrieve the exception of a send without a waiter, so that asyncio does not log it."""
     if not acked.cancelled():
         acked.exception()
 
@@ -153,10 +164,11 @@ Apply = Callable[[Sequence[Entry]], Awaitable[None]]
 
 
 class Follower:
-    """Reads keyed topics for ever and hands every entry to `apply`, in order per partition; an entry may come twice after a fault.
+    """Follower of keyed topics that passes every entry to `apply`, in order per partition.
 
-    `positions` says where to begin (topic and partition → next offset); what it lacks begins at the beginning. A position beyond
-    the end (the topic was made again) begins at the beginning too, after `reset(topic, partition)`.
+    An entry may come twice after a fault. `positions` holds the start (topic and partition → next
+    offset); missing partitions start at the beginning. A position beyond the end (the topic was
+    created again) also starts at the beginning, after `reset(topic, partition)`.
     """
 
     def __init__(
@@ -179,10 +191,10 @@ class Follower:
         self._consumer: AIOKafkaConsumer | None = None
         self._moved = asyncio.Condition()
         self.caught_up = asyncio.Event()
-        """Set once everything that was there at the start has been applied."""
+        """Set once everything that the topics held at the start has been applied."""
 
     async def run(self) -> None:
-        """Until cancelled. While the broker is away it tries again every half second."""
+        """Follow the topics until cancelled; retry every half second while the broker is away."""
         while True:
             try:
                 await self._follow()
@@ -242,15 +254,14 @@ class Follower:
                     ]
                 )
                 self._next[tp] = records[-1].offset + 1
-            for tp in (
-                self._partitions
-            ):  # compaction leaves holes at the end: the consumer's position knows them
+            # Compaction leaves holes at the end, which only the consumer's position shows.
+            for tp in self._partitions:
                 self._next[tp] = max(self._next[tp], await consumer.position(tp))
             async with self._moved:
                 self._moved.notify_all()
 
     async def settle(self, timeout_s: float) -> bool:
-        """True when everything that was in the topics at the time of the call has been applied."""
+        """Wait until everything that the topics hold now is applied; return False on timeout."""
         try:
             async with asyncio.timeout(timeout_s):
                 consumer = self._consumer

@@ -1,4 +1,4 @@
-"""Reading dead letters, and offering a record again: what the command line and the front door share."""
+"""Read dead letters and replay a record, for the command line and the front."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.runtime.kafka.dead_letters import TOPIC, DeadLetter
 from services.runtime.log.partition_reader import PartitionReader
 
 _LATEST: Final = END_OF_TIME - DAY_MS
-"""A day before the last moment that can be told in any zone."""
+"""A day before the last moment that every time zone can express."""
 
 
 class RecordGone(Exception):
@@ -25,7 +25,7 @@ class RecordGone(Exception):
 async def read_letters(
     kafka: str, partitions: Iterable[int] = range(BY_NAME[TOPIC].partitions)
 ) -> AsyncIterator[DeadLetter]:
-    """All dead letters, partition by partition in order; a letter that was written twice comes once. Raises KafkaError."""
+    """Yield all dead letters, each once, partition by partition in order. Raises KafkaError."""
     seen: set[str] = set()
     async with PartitionReader(kafka) as reader:
         async for record in reader.read(TOPIC, await reader.bounds(TOPIC, partitions)):
@@ -39,12 +39,12 @@ async def read_letters(
 
 
 def time_of(letter: DeadLetter) -> datetime:
-    """When it happened; the nearest time that there is, if a producer outside had written another."""
+    """Return the time of a dead letter, limited to the range that can be represented."""
     return datetime.fromtimestamp(min(max(letter.at, 0), _LATEST) / 1000, UTC)
 
 
 def row_of(letter: DeadLetter) -> dict[str, Any]:
-    """A letter without its bytes, for people and programs."""
+    """Return a dead letter as a row without its bytes, for people and programs."""
     return {
         "id": letter.id,
         "lane": letter.lane.value,
@@ -65,10 +65,11 @@ def row_of(letter: DeadLetter) -> dict[str, Any]:
 
 
 def headers_again(letter: DeadLetter, type: str | None = None) -> RecordHeaders:
-    """Headers with which an input is offered again, under its own id, `type` in place of its own.
+    """Return the headers for replaying an input under its own id, with `type` replacing its type.
 
-    Without the place of a forwarded fact: the receiver's watermark has passed it, so the same place would count as a repetition.
-    Its time is that of the offer, and whoever sends it puts the mark of this installation.
+    They lack the place of a forwarded fact: the receiver's watermark has passed it, so the same
+    place would count as a repetition. Their time is now, and the sender adds the mark of this
+    installation.
     """
     headers = {
         name: value
@@ -86,9 +87,9 @@ def headers_again(letter: DeadLetter, type: str | None = None) -> RecordHeaders:
 async def republish(
     kafka: str, letter: DeadLetter, corrected: bytes | None, marks: RecordHeaders | None = None
 ) -> tuple[int, int]:
-    """Send a record that was refused to its topic again, with its key and headers: they lie there as they came.
+    """Send a refused record to its topic again, with its original key and headers.
 
-    `marks`: headers that a corrected value has besides. Raises RecordGone, BrokerAway.
+    `marks` are additional headers for a corrected value. Raises RecordGone, BrokerAway.
     """
     assert letter.topic is not None
     assert letter.partition is not None

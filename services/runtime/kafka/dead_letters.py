@@ -1,8 +1,9 @@
-"""One shape for everything that could not take effect: topic `dead-letters`, key = realm (`-` when no realm is known).
+"""Dead letters: one form for everything that could not take effect, on topic `dead-letters`.
 
-Three lanes. *refused*: the front door said no to an authenticated sender. *unreadable*: a decider could not read its input, or it
-was for another realm. *failed*: `decide` raised. The value is one line of JSON, a newline, and the original bytes; bytes that may
-hold free text are not here but encrypted in `texts`, under `text_id`.
+The key is the realm (`-` if none is known). There are three kinds. *refused*: the front refused an
+authenticated sender. *unreadable*: a decider could not read its input, or it was for another realm.
+*failed*: `decide` raised. The value is one line of JSON, a newline, and the original bytes. Bytes
+that may hold free text are not here but encrypted in `texts`, under `text_id`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Lane(StrEnum):
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     id: str
-    """Derived from what caused it, so that a repeated delivery is recognised."""
+    """Derived from its cause, so that a repeated delivery is recognised."""
     lane: Lane
     service: str
     realm: str
@@ -41,7 +42,7 @@ class DeadLetter:
     """One sentence without personal data: fields and reasons, never values."""
     input_id: str | None = None
     input_type: str | None = None
-    """Wire type of the input; for the front door the dialect."""
+    """Wire type of the input; at the front the integration."""
     source: str | None = None
     """Principal or CloudEvents source that sent it."""
     topic: str | None = None
@@ -51,9 +52,9 @@ class DeadLetter:
     headers: dict[str, str] = field(default_factory=dict)
     """Headers of the original record, needed for a replay; never credentials."""
     text_id: str | None = None
-    """The original bytes, encrypted in `texts`."""
+    """Id of the original bytes, encrypted in `texts`."""
     body: bytes | None = None
-    """The original bytes, when they come from an input topic."""
+    """The original bytes, if they come from an input topic."""
 
     @property
     def key(self) -> bytes:
@@ -65,13 +66,13 @@ class DeadLetter:
         return partition_of(self.realm or NO_REALM, BY_NAME[TOPIC].partitions)
 
     def dump(self) -> bytes:
-        """Value of the Kafka record."""
+        """Return the value of the Kafka record."""
         head = {name: value for name in _HEAD if (value := getattr(self, name)) is not None}
         return orjson.dumps(head | {"has_body": self.body is not None}) + b"\n" + (self.body or b"")
 
     @classmethod
     def load(cls, raw: bytes) -> DeadLetter:
-        """Inverse of dump. Raises ValueError, KeyError or TypeError on other bytes."""
+        """Parse a record value. Raises ValueError, KeyError or TypeError on other bytes."""
         line, _, body = raw.partition(b"\n")
         head = orjson.loads(line)
         if not isinstance(head, dict):

@@ -1,8 +1,10 @@
-"""How often a consumer asks the broker: what comes in a stream is taken together, what comes alone at once (docs/adr/0020).
+"""Limit how often a consumer fetches: batch records in a stream, fetch a single one at once.
 
-A turn (fetch, decode, wake-ups, and the requests that follow from it) costs as much as deciding an input. So a fetch that would begin less than
-its `every_ms` after the last one waits for the rest of that time. A record after a pause is not delayed; in a stream one waits half of it, on average.
-While somebody waits for an answer (a command, a move of a simulated realm) nothing is delayed.
+A fetch with its decoding, wake-ups and follow-up requests costs as much as deciding an input. So a
+fetch that would start less than `every_ms` after the last one waits for the rest of that time. A
+record after a pause is not delayed; in a stream, a record waits half of it on average. While a
+caller waits for an answer (a command, a move of a simulated realm), nothing is delayed. See
+`docs/adr/0020-batch-fetches-in-streams.md`.
 """
 
 from __future__ import annotations
@@ -16,23 +18,32 @@ from schemas.runtime import CONDUCTOR
 from services.runtime.log.transaction import Source
 
 EVERY_MS: Final = 20
-"""On the way of a report to whoever must be called, and to the picture."""
+"""Milliseconds between fetches on the way from a report to calls and to the read model."""
 UNHURRIED_MS: Final = 100
-"""Of who works on what has been decided: plans, the rows that they change, copies of texts. Five times fewer turns in a stream."""
+"""Milliseconds between fetches for follow-up work: plans, their rows, copies of texts.
+
+Five times fewer fetches in a stream.
+"""
 HURRY_S: Final = 0.25
-"""How long a command keeps its consumers in a hurry: what follows from it takes several turns."""
+"""Seconds for which a command speeds up its consumers, because its effects take several fetches."""
 IDLE_WAIT_MS: Final = 500
-"""The broker's patience with a fetch that covers all partitions: whatever comes ends it. Other requests of the same consumer wait behind it."""
+"""Longest wait of the broker for a fetch over all partitions; any record ends it.
+
+Other requests of the same consumer wait behind it.
+"""
 PATIENT_WAIT_MS: Final = 5000
-"""… of a consumer that asks for nothing else."""
+"""The same wait for a consumer that makes no other requests."""
 IDLE_TURN_S: Final = 1.0
-"""aiokafka asks itself at least so often what to do next; whatever it must act on wakes it before."""
+"""Longest pause after which aiokafka looks for the next action; events wake it earlier."""
 BUSY_WAIT_MS: Final = 50
-"""… with one that leaves out partitions whose records wait here: aiokafka has one fetch under way per broker, so these wait for it."""
+"""The wait for a fetch that leaves out partitions with waiting records.
+
+aiokafka has one running fetch per broker, so the next fetch of those partitions waits for it.
+"""
 
 
 class Pace:
-    """The pace of one started consumer. `hurry` may be called from another thread."""
+    """Fetch pace of one started consumer. `hurry` may be called from another thread."""
 
     def __init__(
         self, consumer: Any, every_ms: int = EVERY_MS, idle_wait_ms: int = IDLE_WAIT_MS
@@ -47,11 +58,11 @@ class Pace:
         self._hurry_until = 0.0
 
     def hurry(self) -> None:
-        """Somebody waits for what comes next."""
+        """Fetch without delay for HURRY_S, because a caller waits for the next records."""
         self._hurry_until = time.monotonic() + HURRY_S
 
     def _paced(self, assignment: Any) -> Any:
-        """What aiokafka's fetcher does next, without fetches when it is too early for one."""
+        """Return the fetcher's next actions, without fetches if it is too early for one."""
         fetches, resets, timeout, invalid, resumed = self._actions(assignment)
         if self._is_late():
             timeout = 0
@@ -66,8 +77,10 @@ class Pace:
         return fetches, resets, timeout, invalid, resumed
 
     def _is_late(self) -> bool:
-        """aiokafka takes a fetch that has ended for one under way: it has seen the end of the task, and not yet run the callback that says so. Nothing
-        would wake it then, and it slept for a whole turn with records waiting at the broker.
+        """Return whether aiokafka counts an ended fetch as running.
+
+        It has seen the end of the task but not yet run the callback for it. Nothing would wake it
+        then, and it would sleep for a whole turn while records wait at the broker.
         """
         return len(self._fetcher._in_flight) > sum(
             not task.done() for task in self._fetcher._pending_tasks
@@ -75,7 +88,10 @@ class Pace:
 
 
 def is_awaited(source: Source) -> bool:
-    """True for an input whose answer somebody waits for: a command, or whatever moves a simulated realm on."""
+    """Return whether a caller waits for the effect of an input.
+
+    This is true for commands and for every input that moves a simulated realm.
+    """
     return source.source == CONDUCTOR or _is_command(source.type)
 
 

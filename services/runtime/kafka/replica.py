@@ -1,7 +1,9 @@
-"""Local copy of the encrypted topics, one per data directory: so that texts are read in microseconds, also while Kafka is away.
+"""Local copy of the encrypted topics, one per data directory.
 
-Every process reads `vault/replica.db`; the one that holds `vault/replica.lock` follows the topics and writes it. When that process
-dies another takes over. The copy holds ciphertext only and may be deleted at any time while nothing runs, or damaged: it is filled again.
+It makes texts readable in microseconds, even while Kafka is away. Every process reads
+`vault/replica.db`; the one that holds `vault/replica.lock` follows the topics and writes it. When
+that process dies, another takes over. The copy holds ciphertext only. It may be deleted at any time
+while no process runs, or be damaged: it is filled again.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class Gone(NamedTuple):
-    """A sealed record that nobody may read any more."""
+    """A sealed record that must not be readable any more."""
 
     topic: str
     id: str
@@ -33,19 +35,19 @@ class Gone(NamedTuple):
 
 
 class Judge(Protocol):
-    """Says which records on the topics are this installation's (`services.runtime.secrets.vault.Sealer`)."""
+    """Judge of the records that belong to this installation, see `vault.Sealer`."""
 
     def mark_of(self, topic: str, id: str, value: bytes | None) -> bytes | None:
         """Return the mark of a signed erasure; None for any other value."""
         ...
 
     def is_ours(self, topic: str, id: str, value: bytes) -> bool:
-        """Return whether this sealed value can be opened with a key of ours."""
+        """Return whether a key of ours can open this sealed value."""
         ...
 
 
 OnGone = Callable[[Sequence[Gone]], None]
-"""Called in a worker thread: the keys of these records are to be deleted."""
+"""Deletes the keys of these records; called in a worker thread."""
 
 LOCK_RETRY_S: Final = 1.0
 TOPICS: Final = ("texts", "directory")
@@ -53,14 +55,14 @@ TOPICS: Final = ("texts", "directory")
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An item as it lies in the replica; `value` is the sealed record."""
+    """An item of the replica; `value` is the sealed record."""
 
     value: bytes
     offset: int
 
 
 class Replica:
-    """The file. Reading is safe for any process and thread; `apply` is for the holder of the lock."""
+    """The file. Any process and thread may read; only the holder of the lock may `apply`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -74,21 +76,21 @@ class Replica:
         self._inode = path.stat().st_ino
 
     def replaced(self) -> bool:
-        """True once another process found the file damaged and began it anew: this one is the damaged one."""
+        """Return whether another process found this file damaged and replaced it."""
         try:
             return self._path.stat().st_ino != self._inode
         except FileNotFoundError:
             return True
 
     def get(self, topic: str, id: str) -> Stored | None:
-        """The newest known record of an item."""
+        """Return the newest known record of an item."""
         row = self._db.execute(
             "SELECT value, offset FROM items WHERE topic = ? AND id = ?", (topic, id)
         ).fetchone()
         return Stored(*row) if row else None
 
     def ids(self, topic: str, prefix: str = "") -> list[str]:
-        """Ids of all items of a topic that begin so, in order."""
+        """Return the ids with a prefix of all items of a topic, in order."""
         end = prefix + chr(0x10FFFF)
         return [
             row[0]
@@ -99,13 +101,13 @@ class Replica:
         ]
 
     def ids_before(self, topic: str, prefix: str, ends: Mapping[int, int]) -> list[str]:
-        """Return ids that begin so, of items that lie before these offsets. `ends`: by partition."""
+        """Return the ids with a prefix of items before these offsets (by partition)."""
         query = "SELECT id, partition, offset FROM items WHERE topic = ? AND id BETWEEN ? AND ? AND offset >= 0 ORDER BY id"
         rows = self._db.execute(query, (topic, prefix, prefix + chr(0x10FFFF)))
         return [id for id, partition, offset in rows if offset < ends.get(partition, 0)]
 
     def positions(self) -> dict[tuple[str, int], int]:
-        """Next offset to read, per topic and partition."""
+        """Return the next offset to read, per topic and partition."""
         return {
             (topic, partition): next
             for topic, partition, next in self._db.execute(
@@ -114,7 +116,7 @@ class Replica:
         }
 
     def restart(self, topic: str, partition: int) -> None:
-        """The topic was made again: read it from the beginning, keep what is known until a newer record comes."""
+        """Re-read a topic that was created again, keeping items until newer ones come."""
         self._db.execute(
             "DELETE FROM positions WHERE topic = ? AND partition = ?", (topic, partition)
         )
@@ -123,12 +125,15 @@ class Replica:
         )
 
     def apply(self, entries: Iterable[Entry], on_gone: OnGone, judge: Judge) -> None:
-        """Take over entries. `on_gone` hears of records that newer ones replaced or erased, before the change is committed.
+        """Apply entries to the file.
 
-        What is known is erased by a signed erasure alone, each of which counts once, and replaced by a record of ours alone: anything else is
-        ignored and counted.
-        An entry at or before the offset that an item has is old news and changes nothing. What was known before the topic was
-        made again is replaced silently: an old record that is read again must not cost a newer one its key.
+        * `on_gone` gets the records that newer ones replaced or erased, before the change is
+          committed.
+        * Only a signed erasure erases an item, and each counts once. Only a record of this
+          installation replaces an item. Any other record is ignored and counted.
+        * An entry at or before the offset of an item is old and changes nothing.
+        * Items from before the topic was created again are replaced silently: an old record that is
+          read again must not delete the key of a newer one.
         """
         gone: list[Gone] = []
         self._db.execute("BEGIN IMMEDIATE")
@@ -168,16 +173,19 @@ class Replica:
             raise
 
     def _is_refused(self, e: Entry, known: Stored | None, mark: bytes | None, judge: Judge) -> bool:
-        """Return whether this record changes nothing: a bare null, a repeated erasure, or a value of somebody else over one of ours."""
+        """Return whether a record must change nothing.
+
+        That is a bare null, a repeated erasure, or a foreign value over one of ours.
+        """
         if mark is not None:
             seen = self._db.execute(
                 "SELECT 1 FROM erased WHERE topic = ? AND id = ? AND mark = ?",
                 (e.topic, e.key, mark),
             ).fetchone()
             return seen is not None and known is not None
-        if (
-            e.value is None
-        ):  # of an item whose key is deleted, as earlier versions erased, nothing is left to lose
+        # Earlier versions erased with a bare null and deleted the key: such an item has nothing to
+        # lose.
+        if e.value is None:
             return known is None or judge.is_ours(e.topic, e.key, known.value)
         return (
             known is not None
@@ -187,7 +195,7 @@ class Replica:
         )
 
     def _skip(self, e: Entry) -> None:
-        if self.get(e.topic, e.key) is None:  # nothing was there to lose
+        if self.get(e.topic, e.key) is None:  # Nothing is there to lose
             return self._pass(e)
         count_unsigned(e.topic)
         log.warning(
@@ -210,7 +218,7 @@ class Replica:
 
 
 class ReplicaKeeper:
-    """Keeps a replica current while this process holds its lock; else waits for the lock."""
+    """Keeper of a replica: updates it while it holds the lock, else waits for the lock."""
 
     def __init__(self, replica_path: Path, kafka: str, on_gone: OnGone, judge: Judge) -> None:
         self._path = replica_path
@@ -219,15 +227,13 @@ class ReplicaKeeper:
         self._judge = judge
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Keep the replica current until cancelled."""
         with self._path.with_suffix(".lock").open("w") as lock:
             await _locked(lock)
             while True:
                 try:
                     await self._follow()
-                except (
-                    sqlite3.Error
-                ) as error:  # disk full, mostly: what is written already stays readable
+                except sqlite3.Error as error:  # Mostly a full disk; written items stay readable
                     log.error("replica.write_failed", error=str(error))
                     await asyncio.sleep(LOCK_RETRY_S)
 

@@ -1,6 +1,6 @@
-"""TLS and SASL to Kafka, from the environment (`VIGIE_KAFKA_*`): one set of options for every client of a process.
+"""TLS and SASL to Kafka from the environment (`VIGIE_KAFKA_*`), for every client of a process.
 
-On `vigie up` with its own broker nothing of this is set: the password lies in the data directory.
+`vigie up` with its own broker sets none of it: the password lies in the data directory.
 """
 
 from __future__ import annotations
@@ -22,32 +22,35 @@ from services.runtime.secrets.files import FromEnvironment
 
 
 class KafkaSecurity(FromEnvironment):
-    """Raises pydantic.ValidationError naming the variable."""
+    """Settings of TLS and SASL. Raises pydantic.ValidationError naming the variable."""
 
     model_config = SettingsConfigDict(
         env_prefix="VIGIE_KAFKA_", extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
     tls: bool = False
-    """`1`: encrypted, and the broker's name checked. Never TLS without a check."""
+    """`1`: encrypt and check the broker's name. There is no TLS without a check."""
     ca: Path | None = None
-    """PEM file of the authority that signed the brokers' certificates; none = those of this machine."""
+    """PEM file of the authority that signed the brokers' certificates; default: system ones."""
     cert: Path | None = None
     """PEM file of this client's certificate chain, for brokers that ask for one."""
     cert_key: Path | None = None
     """PEM file of the key of that certificate."""
     user: str = ""
-    """With it, SASL."""
+    """User name for SASL; empty = no SASL."""
     password: SecretStr = SecretStr("")
-    """Of that user."""
+    """Password of that user."""
     sasl: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(default="SCRAM-SHA-512")
-    """Mechanism: `SCRAM-SHA-512`, `SCRAM-SHA-256`, or `PLAIN` (with TLS or a private network only)."""
+    """Mechanism:
+
+    `SCRAM-SHA-512`, `SCRAM-SHA-256`, or `PLAIN` (with TLS or a private network only).
+    """
     private_network: bool = False
-    """`1`: nobody else listens between Vigie and its brokers, so that `PLAIN` may go without TLS (docker-compose.yml)."""
+    """`1`: only Vigie and its brokers use this network, so `PLAIN` may go without TLS."""
 
     @classmethod
     def of_password(cls, user: str, password: str) -> Self:
-        """Return SCRAM without TLS, whatever the environment says. For loopback."""
+        """Return SCRAM without TLS for loopback, regardless of the environment."""
         given: dict[str, Any] = {
             "user": user,
             "password": SecretStr(password),
@@ -71,7 +74,11 @@ class KafkaSecurity(FromEnvironment):
         return self
 
     def context(self) -> ssl.SSLContext | None:
-        """Raises ValueError: a file that is missing or is no certificate, by the name of its variable."""
+        """Return the TLS context, or None without TLS.
+
+        Raises ValueError with the name of the variable for a file that is missing or no
+        certificate.
+        """
         if not self.tls:
             return None
         try:
@@ -86,7 +93,7 @@ class KafkaSecurity(FromEnvironment):
         return context
 
     def options(self) -> dict[str, Any]:
-        """Keyword arguments of every aiokafka client."""
+        """Return the keyword arguments of every aiokafka client."""
         if not self.tls and not self.user:
             return {}
         found: dict[str, Any] = {
@@ -108,7 +115,7 @@ _used: KafkaSecurity | None = None
 
 
 def use_security(known: KafkaSecurity | None) -> None:
-    """Make every later client of this process log in like this; None: as the environment says.
+    """Make every later client of this process log in like this; None = by the environment.
 
     For a process that has started the broker itself.
     """
@@ -120,7 +127,7 @@ def use_security(known: KafkaSecurity | None) -> None:
 
 @lru_cache(maxsize=1)
 def security() -> KafkaSecurity:
-    """Return how this process speaks to Kafka.
+    """Return the login of this process to Kafka.
 
     The password of the broker of `vigie up` is found in the data directory. Raises ValidationError.
     """
@@ -131,7 +138,7 @@ def security() -> KafkaSecurity:
 
 
 def _embedded_security() -> KafkaSecurity | None:
-    """Return the login of the embedded broker, if that is the broker that this process speaks to."""
+    """Return the login of the embedded broker, if this process uses that broker."""
     settings = Settings()
     port = known_ports(settings.data.ports).get("kafka")
     if port is None or settings.kafka != f"127.0.0.1:{port}":
@@ -141,7 +148,10 @@ def _embedded_security() -> KafkaSecurity | None:
 
 
 def client_options() -> dict[str, Any]:
-    """`AIOKafkaProducer(bootstrap_servers=…, **client_options())`; empty without TLS and SASL."""
+    """Return the options for `AIOKafkaProducer(bootstrap_servers=…, **client_options())`.
+
+    Empty without TLS and SASL.
+    """
     return dict(_options())
 
 
@@ -151,7 +161,7 @@ def _options() -> dict[str, Any]:
 
 
 def faust_credentials() -> Any:
-    """The same for Faust's app; None without TLS and SASL."""
+    """Return the same options for Faust's app; None without TLS and SASL."""
     known = security()
     if known.user:
         return faust.SASLCredentials(

@@ -1,7 +1,9 @@
-"""Erasures on keyed topics that only this installation can make (`access`, `texts`, `directory`).
+"""Signed erasures on keyed topics (`access`, `texts`, `directory`).
 
-A null value says nothing of who wrote it: whoever may write to Kafka could delete tokens, open closed sessions again and erase texts. So an
-erasure is a record of its own, with a MAC over topic and key, and stays on the topic as the newest value of its key. A bare null is ignored.
+A null value does not show its author: any program that may write to Kafka could delete tokens, open
+closed sessions again and erase texts. So an erasure is a record with a MAC over topic and key, and
+stays on the topic as the newest value of its key. A bare null is ignored. See
+`docs/adr/0049-sign-erasures.md`.
 """
 
 from __future__ import annotations
@@ -22,14 +24,14 @@ _LENGTH: Final = len(MAGIC) + MARK_BYTES + MAC_BYTES
 
 
 class Tombstones:
-    """Makes and reads signed erasures. Safe for several threads."""
+    """Maker and reader of signed erasures. Safe for several threads."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     @classmethod
     def of(cls, master: MasterKey) -> Tombstones:
-        """Under the key that the master key gives for it."""
+        """Return the tombstones of an installation, with a key derived from its master key."""
         return cls(master.derived(PURPOSE))
 
     def make(self, topic: str, key: str) -> bytes:
@@ -38,7 +40,7 @@ class Tombstones:
         return MAGIC + mark + self._mac(topic, key, mark)
 
     def mark_of(self, topic: str, key: str, value: bytes | None) -> bytes | None:
-        """Return what tells this erasure from any other of the key; None for a value that is no erasure of ours."""
+        """Return the mark of an erasure, unique among those of the key; None for other values."""
         if value is None or len(value) != _LENGTH or not value.startswith(MAGIC):
             return None
         mark, mac = value[len(MAGIC) : len(MAGIC) + MARK_BYTES], value[len(MAGIC) + MARK_BYTES :]
@@ -52,5 +54,5 @@ class Tombstones:
 
 
 def count_unsigned(topic: str) -> None:
-    """Count a record that would have erased or replaced another and is not ours."""
+    """Count an unsigned record that would have erased or replaced another."""
     metrics.count("vigie_unsigned_erasures_total", topic=topic)

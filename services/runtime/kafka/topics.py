@@ -1,6 +1,7 @@
-"""Make Kafka's topics exactly as `schemas.topics` says, and refuse a topic that differs.
+"""Create Kafka's topics exactly by `schemas.topics`, and refuse a topic that differs.
 
-A topic with other partitions would move realms, one with another policy would lose history: neither is ever altered here.
+Other partitions would move realms, another policy would lose history. So neither is ever altered
+here.
 """
 
 from __future__ import annotations
@@ -39,7 +40,11 @@ class Provisioned:
 
 
 def desired_config(topic: Topic, replication: int) -> dict[str, str]:
-    """Configuration of a topic: with copies on several brokers, `min.insync.replicas` replaces the flush of each record (ADR 0003)."""
+    """Return the configuration of a topic.
+
+    With copies on several brokers, `min.insync.replicas` replaces the flush of each record
+    (`docs/adr/0003-flush-each-record-on-a-single-node.md`).
+    """
     config = config_of(topic)
     config.setdefault("message.timestamp.type", "CreateTime")
     if replication > 1:
@@ -51,9 +56,10 @@ def desired_config(topic: Topic, replication: int) -> dict[str, str]:
 async def provision(
     kafka: str, *, replication: int = 1, topics: Sequence[Topic] = TOPICS
 ) -> Provisioned:
-    """Create what is missing, then compare everything. Idempotent; safe when several start at once.
+    """Create missing topics, then compare all of them.
 
-    Raises BrokerUnreachable, TopicsDiffer (naming every difference), or KafkaError when the broker refuses to create a topic.
+    Idempotent, and safe when several processes start at once. Raises BrokerUnreachable,
+    TopicsDiffer (naming every difference), or KafkaError if the broker refuses to create a topic.
     """
     admin = await _admin(kafka)
     try:
@@ -76,7 +82,10 @@ async def provision(
 async def differences(
     kafka: str, *, replication: int = 1, topics: Sequence[Topic] = TOPICS
 ) -> list[str]:
-    """What is not as `provision` would make it, in words; nothing is changed. Raises BrokerUnreachable, KafkaError."""
+    """Describe each difference from the result of `provision`, without changing anything.
+
+    Raises BrokerUnreachable, KafkaError.
+    """
     admin = await _admin(kafka)
     try:
         have = set(await admin.list_topics())
@@ -99,18 +108,18 @@ async def _admin(kafka: str) -> AIOKafkaAdminClient:
 
 
 async def _until_led(kafka: str, created: Sequence[Topic]) -> None:
-    """A topic exists a moment before its partitions take records: wait, so that no producer meets the gap."""
+    """Wait until new topics have leaders: a topic exists a moment before it takes records."""
     async with PartitionReader(kafka) as reader:
         for topic in created:
             await reader.bounds(topic.name, range(topic.partitions))
 
 
 async def _wake_coordinator(admin: AIOKafkaAdminClient) -> None:
-    """A new broker makes its topic of group offsets when somebody first asks: now, not when the first worker joins."""
+    """Make a new broker create its topic of group offsets now, not when the first worker joins."""
     try:
         await admin.find_coordinator("vigie")
     except KafkaError:
-        return  # being made: that is what the question was for
+        return  # The broker is creating it, as intended
 
 
 async def _create(admin: AIOKafkaAdminClient, missing: Sequence[Topic], replication: int) -> None:

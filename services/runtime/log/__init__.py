@@ -1,1 +1,1 @@
-"""Read, append and check the append-only Kafka log of a decider."""
+"""Read, append to and check the append-only Kafka log of a decider."""

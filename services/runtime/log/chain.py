@@ -1,8 +1,10 @@
-"""The chain of one log partition as pure values: fold, follow, append (RUNTIME §1, rules 1–6).
+"""Fold, follow and append to the chain of one log partition, as pure values.
 
-A record carries `seq` and `prev`, the hash of the last accepted record. Every reader accepts a record only if both continue the
-chain and its `logic` is not older; so all readers accept the same records, whoever wrote them, and an accepted record was
-written by somebody who had folded exactly the history before it. Nothing here needs membership, an epoch, a lease or a clock.
+A record carries `seq` and `prev`, the hash of the last accepted record. Every reader accepts a
+record only if both continue the chain and its `logic` is not older. So all readers accept the same
+records, from any writer, and the writer of an accepted record had folded exactly the history before
+it. Safety needs no membership, epoch, lease or clock. See `docs/explanation/log-protocol.md`, rules
+1 to 6.
 """
 
 from __future__ import annotations
@@ -36,19 +38,27 @@ S = TypeVar("S")
 
 NO_MARKS: Final[Map[str, Mark]] = Map()
 IN_FLIGHT: Final = 2000
-"""Appends of one writer that are sent and not acknowledged: no zombie can leave more ignored records in a row."""
+"""Limit of sent, unacknowledged appends of one writer.
+
+No zombie can leave more ignored records in a row.
+"""
 STUCK_AFTER: Final = 2 * IN_FLIGHT
-"""More ignored records in a row than any zombie can leave: a reader before whose eyes they are written names it, `chain.stuck`. Those that lie there
-when it begins do no harm: whoever wrote them has stopped, or writes on.
+"""Number of ignored records in a row that no zombie can leave.
+
+A reader exits with `chain.stuck` if so many are written while it reads. Records that lay there
+before it started do no harm: their writer has stopped, or is still writing and is noticed then.
 """
 _CHAIN_FACTS: Final = {LossDeclared.wire_type(), Rebased.wire_type()}
 
 
 class Position(NamedTuple):
-    """Where a reader stands in one log partition. `(history, next, seq, hash, tail)` is what it must keep to resume."""
+    """Position of a reader in one log partition.
+
+    A reader must keep `(history, next, seq, hash, tail)` to resume.
+    """
 
     history: int = 0
-    """Counts LossDeclared and Rebased."""
+    """Number of LossDeclared and Rebased records."""
     next: int = 0
     """Offset of the next record to read."""
     seq: int = 0
@@ -62,20 +72,20 @@ class Position(NamedTuple):
     applied: int = -1
     """Offset of the last applied input."""
     applied_digest: str = ""
-    """`input_digest` of that input; empty after Rebased."""
+    """`input_digest` of the input at `applied`; empty after Rebased."""
     urgent: int = -1
     """Offset of the last input applied from the urgent lane."""
     urgent_digest: str = ""
-    """`input_digest` of that input; empty after Rebased."""
+    """`input_digest` of the input at `urgent`; empty after Rebased."""
     ignored: int = 0
-    """Records that did not continue the chain, from the beginning."""
+    """Number of records since the beginning that did not continue the chain."""
     ignored_run: int = 0
-    """… since the last accepted one."""
+    """Number of ignored records since the last accepted one."""
     marks: Map[str, Mark] = NO_MARKS
-    """Source service → newest forwarded fact that its publisher brought (not those that the conductor forwards)."""
+    """Source service → newest fact forwarded by its publisher (not by the conductor)."""
 
     def applied_in(self, topic: str) -> tuple[int, str]:
-        """Return offset and digest of the last input applied from this input topic."""
+        """Return offset and digest of the last input applied from an input topic."""
         return (
             (self.urgent, self.urgent_digest)
             if is_urgent(topic)
@@ -84,16 +94,17 @@ class Position(NamedTuple):
 
 
 def is_urgent(topic: str) -> bool:
-    """True for the urgent lane of a decider."""
+    """Return whether a topic is the urgent lane of a decider."""
     return topic == urgent(topic.rpartition(".")[0])
 
 
 def follow(
     at: Position, offset: int, raw: bytes | None, logic: int
 ) -> tuple[Position, Transaction | None]:
-    """Every reader's rule: the position after one record, and its Transaction if it is accepted.
+    """Return the position after one record, and its Transaction if the record is accepted.
 
-    `logic`: the newest version that the reader knows. Raises Stop (`logic.newer`).
+    Every reader applies this rule. `logic` is the newest version that the reader knows. Raises Stop
+    (`logic.newer`).
     """
     try:
         transaction = Transaction.load(raw or b"")
@@ -103,7 +114,7 @@ def follow(
             and transaction.logic >= at.logic
         )
     except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        continues = False  # not a Transaction at all
+        continues = False  # Not a Transaction at all
     if not continues:
         ignored = at._replace(
             next=offset + 1,
@@ -166,22 +177,25 @@ class View(NamedTuple, Generic[S]):
 
 
 class Appended(NamedTuple):
-    """A record ready to be sent."""
+    """A record that is ready to be sent."""
 
     transaction: Transaction
     raw: bytes
     expected: int
-    """The offset that the broker's acknowledgement must show."""
+    """Offset that the broker's acknowledgement must show."""
     outcome: str
 
 
 def empty() -> View[Any]:
-    """The view before the first record."""
+    """Return the view before the first record."""
     return View(Position(), Map())
 
 
 def fold(machine: Machine[S], view: View[S], offset: int, raw: bytes | None) -> View[S]:
-    """View after one record of the log. Raises Stop (`logic.newer`, also for a fact that this program does not know)."""
+    """Return the view after one record of the log.
+
+    Raises Stop (`logic.newer`), also for a fact that this program does not know.
+    """
     position, transaction = follow(view.position, offset, raw, machine.logic)
     if transaction is None:
         return View(position, view.realms)
@@ -214,10 +228,12 @@ def append(
     run: str,
     refusal: Refusal | None = None,
 ) -> tuple[View[S], Appended]:
-    """Apply the next input: the view after it and the record that says so. `record.offset` must follow the last one applied from its lane.
+    """Apply the next input and return the new view with the record to append.
 
-    Deadlines whose facts leave too little room for those of the input stay due: the input is no less sound for them. Facts that do not fit into a
-    Transaction even so, or not into JSON, make the input fail as an exception in `decide` does. `refusal`: the record is none of ours, and is refused for that.
+    `record.offset` must follow the last one applied from its lane. If the facts of deadlines leave
+    too little room for those of the input, the deadlines stay due, because the input itself is
+    sound. Facts that still do not fit into a Transaction, or into JSON, make the input fail like an
+    exception in `decide`. A `refusal` says that the record is not one of ours and must be refused.
     """
     at = view.position
     state = view.realms.get(machine.realm_of(record))
@@ -240,7 +256,7 @@ def append(
 def _written(
     machine: Machine[S], at: Position, applied: Applied[S], run: str
 ) -> tuple[Transaction, bytes, str | None]:
-    """The record, its bytes, and why they cannot be written."""
+    """Return the record, its bytes, and the reason if they cannot be written."""
     transaction = _transaction(machine, at, applied, run)
     try:
         raw = transaction.dump()
@@ -287,9 +303,10 @@ def declare(
     run: str,
     history: int,
 ) -> bytes:
-    """The chained record of an operator's declaration (`services.runtime.log.repair`). It concerns every realm of the partition.
+    """Return the chained record of an operator's declaration.
 
-    `history` is the new count, above that of `at`.
+    It concerns every realm of the partition (`services.runtime.log.repair`). `history` is the new
+    count, above that of `at`.
     """
     wire = fact.wire_type()
     id = f"{wire}/{run}"
@@ -312,7 +329,7 @@ def declare(
 
 
 def dump_position(at: Position) -> dict[str, Any]:
-    """JSON form of a position, for manifests and kept reader positions."""
+    """Return the JSON form of a position, for manifests and kept reader positions."""
     marks = {service: [str(mark.place), mark.hash] for service, mark in at.marks.items()}
     return {
         "history": at.history,
@@ -333,7 +350,7 @@ def dump_position(at: Position) -> dict[str, Any]:
 
 
 def load_position(dumped: dict[str, Any]) -> Position:
-    """Inverse of dump_position. Raises KeyError, ValueError, TypeError."""
+    """Load a position that `dump_position` dumped. Raises KeyError, ValueError, TypeError."""
     marks = Map(
         {
             service: Mark(Place.parse(place), hash)
@@ -344,5 +361,5 @@ def load_position(dumped: dict[str, Any]) -> Position:
 
 
 def place_of(transaction: Transaction, partition: int, ordinal: int) -> Place:
-    """Where a fact of an accepted Transaction stands."""
+    """Return the position of a fact of an accepted Transaction."""
     return Place(transaction.service, partition, transaction.history, transaction.seq, ordinal)

@@ -1,4 +1,7 @@
-"""Where every log ends, signed. Whoever keeps such a statement elsewhere can show later that nothing before it was changed or taken away."""
+"""Signed statements of the end of every log.
+
+A copy that is kept elsewhere can prove later that nothing before it was changed or removed.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,19 @@ from services.runtime.secrets.signing import PublicKey, SigningKey, SigningKeyIn
 
 FORMAT: Final = "vigie.heads.v1"
 Heads = Mapping[str, tuple[int, str]]
-"""`alerts.log/0` → (seq, hash of the last accepted record), of every log partition that holds something."""
+"""Log partition such as `alerts.log/0` → (seq, hash of the last accepted record).
+
+Empty ones are left out.
+"""
 
 
 class StatementInvalid(ValueError):
-    """No statement of this format, or not what was signed."""
+    """The bytes are no statement of this format, or the signature does not fit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement whose signature holds."""
+    """A statement with a valid signature."""
 
     at: str
     logs: dict[str, tuple[int, str]]
@@ -33,12 +39,15 @@ class Statement:
 
 
 def log_name(service: str, partition: int) -> str:
-    """Name of a log partition in statements."""
+    """Return the name of a log partition in statements."""
     return f"{service}.log/{partition}"
 
 
 def state(key: SigningKey, at: Instant, heads: Heads, **about: Any) -> dict[str, Any]:
-    """The statement as JSON; the signature is over all of it but itself, in this order of fields, without spaces."""
+    """Return a signed statement as JSON.
+
+    The signature covers every other field, in this order, without spaces.
+    """
     said: dict[str, Any] = {
         "format": FORMAT,
         "at": datetime.fromtimestamp(at / 1000, UTC).isoformat().replace("+00:00", "Z"),
@@ -50,7 +59,10 @@ def state(key: SigningKey, at: Instant, heads: Heads, **about: Any) -> dict[str,
 
 
 def read_statement(raw: bytes, known: PublicKey | None = None) -> Statement:
-    """Raises StatementInvalid, also when another key than `known` signed it."""
+    """Read a statement and verify its signature.
+
+    Raises StatementInvalid, also if another key than `known` signed it.
+    """
     try:
         said = orjson.loads(raw)
         if said.get("format") != FORMAT:

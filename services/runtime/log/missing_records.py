@@ -1,8 +1,10 @@
-"""Doubt about a missing record: is it lost, or does a new leader not show it yet?
+"""Decide whether a missing record is lost or only not visible yet.
 
-A topic with one copy answers at once. With several copies a leader can change: the new one shows the end of its log only when the
-others have confirmed it, and a broker that was cut off may speak for a log that it no longer leads. A record that is missing is
-therefore looked for again for VISIBLE_S. A record that is another one than before is damage whoever leads (docs/explanation/log-protocol.md).
+On a topic with one copy, a missing record is lost. With several copies the leader can change: a new
+leader shows the end of its log only after its followers have confirmed it, and a broker that was
+cut off may answer for a log that it no longer leads. So a missing record is looked for again for
+VISIBLE_S. A record with other bytes than before is damage, under any leader. See
+`docs/explanation/log-protocol.md`, "A leader change is not a loss".
 """
 
 from __future__ import annotations
@@ -20,19 +22,20 @@ from services.runtime.process.exits import Stop
 
 T = TypeVar("T")
 VISIBLE_S: Final = 30.0
-"""Seconds for which a missing record of a topic with copies is looked for before it counts as lost."""
+"""Seconds after which a missing record of a replicated topic counts as lost."""
 AGAIN_S: Final = 0.5
 log = structlog.get_logger(__name__)
 
 
 class Missing(Stop):
-    """A record that was there is missing; with copies it may be not visible yet."""
+    """A record that existed is missing; on a replicated topic it may not be visible yet."""
 
 
 async def look_until_visible(kafka: str, topic: str, look: Callable[[], Awaitable[T]]) -> T:
-    """Return what `look` finds. Look again while it raises Missing, at most VISIBLE_S, when the topic has copies.
+    """Return the result of `look`, which is called again while it raises Missing.
 
-    Raises Missing when the time is over, and whatever else `look` raises, at once.
+    Gives up after VISIBLE_S, and at once if the topic has one copy. Other exceptions of `look` pass
+    unchanged.
     """
     give_up: float | None = None
     while True:
@@ -52,7 +55,7 @@ async def look_until_visible(kafka: str, topic: str, look: Callable[[], Awaitabl
 
 
 async def has_copies(kafka: str, topic: str) -> bool:
-    """Return whether some partition of a topic is kept by more than one broker. Raises KafkaError."""
+    """Return whether several brokers keep some partition of a topic. Raises KafkaError."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka, **client_options())
     try:
         await admin.start()

@@ -1,7 +1,7 @@
-"""Reading Kafka partitions without a group: everything from here to the end, one record at an offset, bounds.
+"""Bounded reads of Kafka partitions without a consumer group.
 
-`auto_offset_reset="none"`, and `assign` and `seek` with no await between them: a group-less consumer that awaits there may read
-nothing, silently, or jump to the end.
+The consumer uses `auto_offset_reset="none"` and never awaits between `assign` and `seek`: a
+consumer without a group that awaits there may silently read nothing or jump to the end.
 """
 
 from __future__ import annotations
@@ -20,19 +20,24 @@ from services.runtime.kafka.clients import groupless_consumer
 FETCH_BYTES: Final = 4 << 20
 POLL_MS: Final = 500
 ANSWER_S: Final = 40.0
-"""aiokafka's own patience with a request."""
+"""Longest time that aiokafka itself waits for a response."""
 STOP_AGAIN_S: Final = 0.5
 STOP_PATIENCE_S: Final = 5.0
 
 
 async def stop_consumer(consumer: Any) -> None:
-    """Stop a group-less consumer for certain.
+    """Stop a consumer without a group, even if aiokafka's own `stop` fails to end.
 
-    aiokafka's fetch task may swallow the cancellation with which `stop` ends it, and then `stop` waits for ever; or the
-    CancelledError of a fetch gets out of `stop`, and whoever called it ends as if somebody had cancelled it. Both were seen: the publisher of a
-    partition fell silent. So `stop` runs in a task of its own, which is cancelled, that is cancels the fetch again, until it is done. A
-    cancellation of the caller waits until then: a connection that is left open here is never closed. What was cancelled while it waited for
-    connections to close has begun to close them all, and leaves their futures cancelled: closing again may then end as cancelled, too.
+    * The fetch task may swallow the cancellation with which `stop` ends it. Then `stop` waits for
+      ever.
+    * The CancelledError of a fetch may leave `stop`, and the caller ends as if it had been
+      cancelled.
+
+    Both were seen: the publisher of a partition stopped silently. So `stop` runs in its own task,
+    which is cancelled again (and cancels the fetch again) until it ends. A cancellation of the
+    caller waits for that, because a connection that stays open here is never closed. If `stop` was
+    cancelled while it waited for connections to close, it has begun to close all of them and leaves
+    cancelled futures. Closing again may then end as cancelled, too.
     """
     stopping = asyncio.create_task(consumer.stop())
     interrupted = await _outlast(stopping, again_s=STOP_AGAIN_S)
@@ -51,9 +56,10 @@ async def stop_consumer(consumer: Any) -> None:
 async def _outlast(
     task: asyncio.Task[None], again_s: float | None = None
 ) -> asyncio.CancelledError | None:
-    """Wait for a task at most STOP_PATIENCE_S, through cancellations of whoever waits. `again_s`: it is cancelled so often until it ends.
+    """Wait for a task at most STOP_PATIENCE_S, through cancellations of the caller.
 
-    Returns the last cancellation of the caller.
+    Cancels the task every `again_s` seconds, if given, until it ends. Returns the caller's last
+    cancellation.
     """
     interrupted: asyncio.CancelledError | None = None
     give_up = time.monotonic() + STOP_PATIENCE_S
@@ -69,7 +75,10 @@ async def _outlast(
 
 
 class PartitionReader:
-    """A consumer for bounded reads. `async with PartitionReader(kafka) as reader`. One read at a time."""
+    """A consumer for bounded reads, one at a time.
+
+    Usage: `async with PartitionReader(kafka) as reader`.
+    """
 
     def __init__(self, kafka: str, *, fetch_bytes: int = FETCH_BYTES) -> None:
         self._consumer: Any = groupless_consumer(kafka, fetch_bytes=fetch_bytes, wait_ms=100)
@@ -91,7 +100,7 @@ class PartitionReader:
         await stop_consumer(self._consumer)
 
     async def bounds(self, topic: str, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
-        """Partition → (first offset kept, next offset to be written)."""
+        """Return partition → (first offset kept, next offset to be written)."""
         tps = [TopicPartition(topic, p) for p in partitions]
         if not tps:
             return {}
@@ -100,25 +109,27 @@ class PartitionReader:
         return {tp.partition: (begins[tp], ends[tp]) for tp in tps}
 
     async def ends(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """The next offset to be written of each, in one request."""
+        """Return the next offset to be written of each partition, in one request."""
         wanted = list(tps)
         self._remember(wanted)
         ends: dict[TopicPartition, int] = await self._consumer.end_offsets(wanted)
         return ends
 
     def _remember(self, tps: Iterable[TopicPartition]) -> None:
-        """Have the client ask for the leaders of these topics before it needs them.
+        """Add these topics to the client's metadata before it needs their leaders.
 
-        `assign` makes it forget every topic but its own. It notices that only when it wants to speak to a leader, and then it
-        stands still for 0.1 s. A worker that takes eight partitions goes from one topic to another forty times.
+        `assign` makes the client forget every other topic. It notices only when it needs a leader,
+        and then waits for 0.1 s. A worker that recovers eight partitions changes topics forty
+        times.
         """
         for topic in {tp.topic for tp in tps}:
             self._consumer._client.add_topic(topic)
 
     async def read(self, topic: str, ranges: Mapping[int, tuple[int, int]]) -> AsyncIterator[Any]:
-        """Every record of `partition → [start, end)`, in order per partition. Compacted topics may lack offsets.
+        """Yield every record of `partition → [start, end)`, in order per partition.
 
-        Raises OffsetOutOfRangeError if a start is not in the topic.
+        Compacted topics may lack offsets. Raises OffsetOutOfRangeError if a start is not in the
+        topic.
         """
         ends = {TopicPartition(topic, p): end for p, (start, end) in ranges.items() if start < end}
         starts = {
@@ -138,15 +149,16 @@ class PartitionReader:
                     if record.offset < ends[tp]:
                         yield record
             todo = {tp for tp in todo if await self._consumer.position(tp) < ends[tp]}
-        # an assigned consumer keeps fetching behind our back; its own `unsubscribe` also asks for the metadata of every topic there is
+        # An assigned consumer keeps fetching in the background. Its public `unsubscribe` would also
+        # request the metadata of every topic.
         self._consumer._subscription.unsubscribe()
 
     async def at(self, topic: str, offsets: Mapping[int, int]) -> dict[int, Any]:
-        """Return partition → the record at its offset; a partition is missing when its topic holds no record there.
+        """Return partition → the record at its offset, if the partition holds one there.
 
-        One request: it is asked every second or two of every log that is followed, also while nothing happens. A leader that was
-        just elected does not show the end of its log at once: only one that tells where the log ends can say that a record is
-        missing. Raises TimeoutError, KafkaError.
+        This is one request, because every followed log is checked every second or two, even when
+        idle. A leader that was just elected does not show the end of its log at once: only a leader
+        that states the end can prove that a record is missing. Raises TimeoutError, KafkaError.
         """
         left, found = (
             {TopicPartition(topic, p): offset for p, offset in offsets.items()},
@@ -163,7 +175,7 @@ class PartitionReader:
     async def _look(
         self, wanted: dict[TopicPartition, int], found: dict[int, Any]
     ) -> dict[TopicPartition, int]:
-        """Add the records at these offsets to `found`; returns what the broker has not told yet."""
+        """Add the records at these offsets to `found` and return the undecided offsets."""
         consumer, left = self._consumer, dict(wanted)
         consumer.assign(list(left))
         for tp, offset in left.items():
@@ -171,7 +183,7 @@ class PartitionReader:
         while left:
             try:
                 batches = await consumer.getmany(*left, timeout_ms=POLL_MS)
-            except OffsetOutOfRangeError as error:  # it begins later, or ends before
+            except OffsetOutOfRangeError as error:  # It begins later, or ends before
                 return {tp: offset for tp, offset in left.items() if tp not in error.args[0]}
             for tp, records in batches.items():
                 offset = left.pop(tp)

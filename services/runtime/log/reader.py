@@ -1,7 +1,9 @@
-"""Reading a decider's log by the rule that every reader follows (RUNTIME §1.3).
+"""Read a decider's log by the rule that every reader follows.
 
-A reader that keeps positions resumes from them. On resume, and every two seconds even when idle, it checks that the record before its
-position is still the one it read: a log that lost its tail and grew again is found out by hash, not by offset.
+A reader resumes from the positions that it keeps. On resume, and every two seconds even when idle,
+it checks that the record before its position is still the one that it read. So a log that lost its
+tail and grew again is detected by hash, not by offset. See `docs/explanation/log-protocol.md`, rule
+3.
 """
 
 from __future__ import annotations
@@ -33,13 +35,23 @@ from services.runtime.process.heap import give_back
 from services.runtime.process.tasks import end
 
 CHECK_S: Final = 2.0
-"""How often the record before the position is compared with the log."""
+"""Seconds between two comparisons of the record before the position with the log."""
 BATCH: Final = 100
-"""Records at once. Five times as many are read no faster, and what they were parsed into stays with the process: Python gives little back."""
+"""Records per batch.
+
+Five times as many are read no faster, and the process keeps the memory that they were parsed into:
+Python gives little back.
+"""
 BATCH_BYTES: Final = 1 << 17
-"""Of them together, but for one that is larger by itself: the openings of a hundred exercises lie side by side in a log."""
+"""Total bytes of a batch, except for a single larger record.
+
+The openings of a hundred exercises lie side by side in a log.
+"""
 _FETCH_BYTES: Final = 1 << 19
-"""Of one partition at once; a larger record comes alone. What was fetched waits beside what is read: a projector has 24 partitions."""
+"""Fetch limit per partition; a larger record comes alone.
+
+Fetched bytes wait in memory beside those that are processed, and a projector has 24 partitions.
+"""
 log = structlog.get_logger(__name__)
 
 
@@ -55,9 +67,9 @@ class Accepted:
 
 
 class HistoryChanged(Exception):
-    """An operator declared a loss or a new base after which what this reader read is no longer the log's history.
+    """An operator declared a loss or a new base, so records that this reader read left the history.
 
-    Whatever was derived from it must be derived again from the beginning.
+    Derive everything again from the beginning.
     """
 
     def __init__(self, service: str, partition: int) -> None:
@@ -67,15 +79,19 @@ class HistoryChanged(Exception):
 
 
 def newest_logic(service: str) -> int:
-    """Newest logic version of a service that this program has a route table for."""
+    """Return the newest logic version of a service that this program has a route table for."""
     return max(logic for logic, table in ROUTES.items() if service in table)
 
 
 class LogReader:
-    """Accepted records of `<service>.log`. `async with LogReader(kafka, "alerts", start=kept) as reader: async for accepted in reader: …`
+    """Accepted records of `<service>.log`, each once.
 
-    Per partition in log order, each accepted record once from the start position on; partitions interleave. While the broker is away
-    it waits and tries again. Raises Stop (`log.truncated`, `logic.newer`, `chain.stuck`) and HistoryChanged.
+    Usage: `async with LogReader(kafka, "alerts", start=kept) as reader: async for accepted in
+    reader: …`
+
+    Records come in log order per partition, from the start position on; partitions interleave.
+    While the broker is away, the reader waits and retries. Raises Stop (`log.truncated`,
+    `logic.newer`, `chain.stuck`) and HistoryChanged.
     """
 
     def __init__(
@@ -88,7 +104,10 @@ class LogReader:
         logic: int | None = None,
         every_ms: int = EVERY_MS,
     ) -> None:
-        """`every_ms`: its turns in a stream (`services.runtime.kafka.fetch_throttle`)."""
+        """Create a reader; `every_ms` is the least time between fetches in a stream.
+
+        See `services.runtime.kafka.fetch_throttle`.
+        """
         self._kafka = kafka
         self.service = service
         self._topic = log_topic(service)
@@ -97,16 +116,19 @@ class LogReader:
         self.positions: dict[int, Position] = {
             p: (start or {}).get(p, Position()) for p in partitions
         }
-        """Partition → position after the last record that was read, accepted or not. Keep it with what you derive."""
+        """Partition → position after the last record that was read, accepted or not.
+
+        Keep it with the data that you derive.
+        """
         self._began: dict[int, int] = {}
-        """Partition → where the log ended when this reader began."""
+        """Partition → end of the log when this reader started."""
         self._tps = {p: TopicPartition(self._topic, p) for p in self.positions}
         self._consumer: Any = None
         self._pace: Pace | None = None
         self._checker: asyncio.Task[None] | None = None
         self._failure: asyncio.Future[None] | None = None
         self._fetched: deque[tuple[int, Any]] = deque()
-        """(partition, record): fetched, and not parsed yet."""
+        """(partition, record) pairs that are fetched but not parsed yet."""
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -121,7 +143,10 @@ class LogReader:
         await self.stop()
 
     async def start(self) -> None:
-        """Check the kept positions and begin. Raises KafkaError when no broker answers, Stop, HistoryChanged."""
+        """Check the kept positions and start.
+
+        Raises Stop, HistoryChanged, or KafkaError without a broker.
+        """
         self._began = await self._check(dict(self.positions))
         self._failure = asyncio.get_running_loop().create_future()
         await self._open()
@@ -132,7 +157,7 @@ class LogReader:
         try:
             if self._checker is not None:
                 await end([self._checker])
-        finally:  # also when we are cancelled while the checker ends
+        finally:  # Also if this task is cancelled while the checker ends
             if self._failure is not None:
                 self._failure.cancel()
             await self._close()
@@ -146,7 +171,10 @@ class LogReader:
                 yield accepted
 
     async def batch(self, timeout_s: float = 1.0) -> list[Accepted]:
-        """The next accepted records, at least one unless `timeout_s` passes. Raises Stop, HistoryChanged."""
+        """Return the next accepted records, at least one unless `timeout_s` passes.
+
+        Raises Stop, HistoryChanged.
+        """
         until = time.monotonic() + timeout_s
         while True:
             if self._failure is not None and self._failure.done():
@@ -163,10 +191,9 @@ class LogReader:
                 await self._fetch(until)
             return self._take()
         except OffsetOutOfRangeError:
-            await self._check(dict(self.positions))  # names what happened
-            await (
-                self._close()
-            )  # the log is shorter and nothing is missing before our position: read on
+            await self._check(dict(self.positions))  # This names the damage, if there is one.
+            # The log is shorter, but nothing before our position is missing: continue to read.
+            await self._close()
         except (KafkaError, OSError) as error:
             log.warning(
                 "reader.interrupted", topic=self._topic, error=f"{type(error).__name__}: {error}"
@@ -176,7 +203,10 @@ class LogReader:
         return []
 
     async def _fetch(self, until: float) -> None:
-        """Wait for records, at most until then and while the check of what was read has not failed. Raises KafkaError, OSError."""
+        """Wait for records until the time is over or the check of the positions fails.
+
+        Raises KafkaError, OSError.
+        """
         wait_ms = max(int((until - time.monotonic()) * 1000), 0)
         fetching = asyncio.ensure_future(
             self._consumer.getmany(timeout_ms=wait_ms, max_records=BATCH)
@@ -217,7 +247,10 @@ class LogReader:
         return accepted
 
     def _still_sane(self, p: int, at: Position) -> None:
-        """Raises Stop (`chain.stuck`) when more records than any zombie leaves came since we began, and none continues the chain."""
+        """Raise Stop (`chain.stuck`) if more records were ignored than a zombie can leave.
+
+        Only records since the start count.
+        """
         if min(at.ignored_run, at.next - self._began.get(p, at.next)) > STUCK_AFTER:
             raise Stop(
                 "chain.stuck",
@@ -225,7 +258,7 @@ class LogReader:
             )
 
     async def read_to_end(self) -> AsyncIterator[Accepted]:
-        """Everything up to the end of the log as it was when this was called. Raises as iteration does."""
+        """Yield everything up to the end that the log has now. Raises like iteration."""
         async with PartitionReader(self._kafka) as reader:
             ends = {
                 p: end for p, (_, end) in (await reader.bounds(self._topic, self.positions)).items()
@@ -254,8 +287,6 @@ class LogReader:
         if consumer is not None:
             await stop_consumer(consumer)
 
-    # ── is what we read still in the log? ────────────────────────────────────────────────────────────────────────
-
     async def _check_for_ever(self) -> None:
         assert self._failure is not None
         while True:
@@ -265,13 +296,13 @@ class LogReader:
                         await asyncio.sleep(CHECK_S)
                         await self._check_visible(reader, lambda: dict(self.positions))
             except (KafkaError, OSError):
-                await asyncio.sleep(CHECK_S)  # the broker is away: reading says so
+                await asyncio.sleep(CHECK_S)  # The broker is away: reading logs that already.
             except (Stop, HistoryChanged) as error:
                 self._failure.set_exception(error)
                 return
 
     async def _check(self, positions: Mapping[int, Position]) -> dict[int, int]:
-        """Where each partition ends."""
+        """Return the end of each partition after checking these positions."""
         async with PartitionReader(self._kafka, fetch_bytes=1) as reader:
             bounds = await reader.bounds(self._topic, positions)
             for p, (begin, _) in bounds.items():
@@ -286,7 +317,7 @@ class LogReader:
     async def _check_visible(
         self, reader: PartitionReader, positions: Callable[[], Mapping[int, Position]]
     ) -> None:
-        """Raise as `check_positions`; a record that is not visible yet is waited for."""
+        """Raise like `check_positions`, after waiting for records that are not visible yet."""
 
         async def look() -> None:
             await check_positions(reader, self.service, positions(), self._logic)
@@ -297,7 +328,10 @@ class LogReader:
 async def check_positions(
     reader: PartitionReader, service: str, positions: Mapping[int, Position], logic: int
 ) -> None:
-    """Raise Stop, Missing (`log.truncated`) or HistoryChanged if the record before a position is not the one that was read."""
+    """Check that the record before each position is the one that was read.
+
+    Raises Stop, Missing (`log.truncated`) or HistoryChanged.
+    """
     read = {p: at for p, at in positions.items() if at.next > 0}
     found = await reader.at(log_topic(service), {p: at.next - 1 for p, at in read.items()})
     for p, at in read.items():
@@ -313,7 +347,7 @@ async def check_positions(
 
 
 async def history_of(reader: PartitionReader, service: str, partition: int, logic: int) -> int:
-    """History of a log partition, folded from its beginning."""
+    """Return the history count of a log partition, folded from its beginning."""
     at = Position()
     topic = log_topic(service)
     async for record in reader.read(topic, await reader.bounds(topic, [partition])):

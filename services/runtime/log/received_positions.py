@@ -1,4 +1,4 @@
-"""What receivers have taken from a log partition, and whether that log still holds it."""
+"""Positions that receivers have read from a log partition, compared with that log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from services.runtime.worker.recovery import position_of
 async def marks_of(
     reader: PartitionReader, service: str, partition: int
 ) -> AsyncIterator[tuple[str, Mark | None]]:
-    """Each receiver of this service with its watermark, read from the receiver's own log; None: it has taken nothing yet."""
+    """Yield each receiver of a service with its watermark, read from the receiver's own log.
+
+    The watermark is None if the receiver has applied nothing yet.
+    """
     for receiver in receivers_of(service):
         yield receiver, (await position_of(reader, receiver, partition)).marks.get(service)
 
@@ -25,9 +28,10 @@ async def marks_of(
 async def position_after(
     reader: PartitionReader, service: str, partition: int, mark: Mark, end: Position
 ) -> Position | None:
-    """Position after the record that a receiver's watermark names, in the log that ends at `end`; None when that history was declared lost.
+    """Return the position after the record that a receiver's watermark names.
 
-    Raises Missing (`source.forked`) when the log lacks the record and nobody has said so.
+    The log ends at `end`. Returns None if that history was declared lost. Raises Missing
+    (`source.forked`) if the log lacks the record although no loss was declared.
     """
     topic, seq = log_topic(service), mark.place.seq
     first, last = (await reader.bounds(topic, [partition]))[partition]

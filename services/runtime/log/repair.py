@@ -1,7 +1,8 @@
-"""What an operator does after a named exit of damage (docs/how-to/exits.md): `vigie repair --accept-loss | --rebase`.
+"""Repair a damaged log partition: `vigie repair --accept-loss | --rebase`.
 
-Both append one chained record to the log partition: nothing is rewritten, the repair is part of the history. Stop the service's
-workers before; one that still runs meets `append.conflict` and folds the log again.
+Operators run it after a named exit (`docs/how-to/exits.md`). Both forms append one chained record,
+so the repair is part of the history and nothing is rewritten. Stop the workers of the service
+first; one that still runs exits with `append.conflict` and folds the log again.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _REALM_OF_ALL: Final = b""
 
 
 class RepairRefused(Exception):
-    """There is nothing to repair, or somebody else writes to the log."""
+    """There is nothing to repair, or another process writes to the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What was appended."""
+    """The record that a repair appended."""
 
     service: str
     partition: int
@@ -61,7 +62,7 @@ class Repaired:
 
 
 async def diagnose(kafka: str, service: str) -> list[Finding]:
-    """The exits that a worker of this service would meet now, per partition. Raises KafkaError."""
+    """Return the exits that a worker of this service would meet now. Raises KafkaError."""
     findings = []
     async with PartitionReader(kafka) as reader:
         for partition in range(PARTITIONS):
@@ -92,9 +93,10 @@ async def _check(reader: PartitionReader, service: str, partition: int) -> None:
 async def accept_loss(
     kafka: str, service: str, partition: int, logic: int, detail: str
 ) -> Repaired:
-    """Append `LossDeclared`: the log goes on from what is left of it, and snapshots of the lost history are ignored from now on.
+    """Append `LossDeclared`: the log continues from the records that are left.
 
-    Inputs whose Transactions were lost are decided again. Raises RepairRefused, KafkaError.
+    Snapshots of the lost history are ignored from now on. Inputs without their Transaction are
+    decided again. Raises RepairRefused, KafkaError.
     """
     async with PartitionReader(kafka) as reader:
         at, lost = await _fold(reader, service, partition)
@@ -110,17 +112,19 @@ async def accept_loss(
 
 
 async def rebase(kafka: str, service: str, partition: int, logic: int) -> Repaired:
-    """Append `Rebased`: input positions count from the first input record that the log has not applied yet.
+    """Append `Rebased`: count input positions from the first input that the log has not applied.
 
-    For an input that was cut, made again, or mirrored to other offsets. What is applied twice falls to its id.
-    Raises RepairRefused if the input is whole, KafkaError.
+    Use it for an input topic that was cut, created again, or mirrored to other offsets. Inputs that
+    are applied twice are recognised by their id. Raises RepairRefused if the input is whole,
+    KafkaError.
     """
     async with PartitionReader(kafka) as reader:
         at, _ = await _fold(reader, service, partition)
         try:
             await check_input(reader, service, partition, at)
             raise RepairRefused(
-                f"partition {partition} of {inputs_topic(service)} goes on where the log has applied it"
+                f"partition {partition} of {inputs_topic(service)} goes on where the log has "
+                "applied it"
             )
         except Stop:
             pass
@@ -150,7 +154,7 @@ async def rebase(kafka: str, service: str, partition: int, logic: int) -> Repair
 async def _first_unapplied(
     reader: PartitionReader, topic: str, partition: int, applied: Collection[str]
 ) -> int:
-    """Return the offset of the first record whose digest is not among those applied; the end of the topic without one."""
+    """Return the offset of the first record with an unapplied digest, else the end of the topic."""
     bounds = (await reader.bounds(topic, [partition]))[partition]
     async for record in reader.read(topic, {partition: bounds}):
         if input_digest(record_of(record)) not in applied:
@@ -159,7 +163,7 @@ async def _first_unapplied(
 
 
 async def _fold(reader: PartitionReader, service: str, partition: int) -> tuple[Position, int]:
-    """Position at the end of the log, folded from its beginning, and the history that would explain missing records."""
+    """Return the position at the end of the log, and the history that explains missing records."""
     _, lost = await first_that_holds(
         reader, service, partition, await newest_manifests(reader, service, partition)
     )
@@ -204,7 +208,8 @@ async def _append(
         _, offset = await producer.send_raw(log_topic(service), partition, _REALM_OF_ALL, raw, [])
     if offset != at.next:
         raise RepairRefused(
-            f"somebody else writes to partition {partition} of {log_topic(service)}: stop the workers of {service} first"
+            f"somebody else writes to partition {partition} of {log_topic(service)}: stop the "
+            f"workers of {service} first"
         )
     return Repaired(service, partition, offset, history, detail)
 

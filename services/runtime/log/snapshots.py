@@ -1,8 +1,9 @@
-"""Snapshots of a log partition: two alternating slots for a quick start.
+"""Snapshots of a log partition in two alternating slots, for a quick start.
 
-A snapshot is a set of chunk records and, after they are acknowledged, one manifest that names each chunk by offset and hash. A torn
-or overwritten snapshot therefore shows, and the other slot, then the beginning of the log, is used instead. A part of a realm that
-did not change since the slot was last written is not written again. State is immutable, so it is encoded in a thread.
+A snapshot consists of chunk records and, once they are acknowledged, one manifest that names each
+chunk by offset and hash. So a torn or overwritten snapshot is detected; the other slot is used
+then, or the beginning of the log. Parts of a realm that did not change since the slot was last
+written are not written again. State is immutable, so a thread encodes it.
 """
 
 from __future__ import annotations
@@ -38,19 +39,26 @@ CHUNK_BYTES: Final = 512 * 1024
 SLOTS: Final = ("a", "b")
 _FORMAT: Final = 1
 _GOES_ON: Final = b"+"
-"""Begins a chunk that goes on with the line of the one before. No JSON begins so: a program that does not know it finds the snapshot damaged."""
+"""First byte of a chunk that continues the last line of the chunk before.
+
+No JSON begins with it, so a program that does not know it finds the snapshot damaged.
+"""
 _SKIP: Final = 200
-"""Records between two wanted chunks that are read over rather than jumped over."""
+"""Longest run of unwanted records that is read through instead of skipped by a seek."""
 log = structlog.get_logger(__name__)
 
 
 class SnapshotDamaged(Exception):
-    """A chunk is missing or not the one that the manifest names."""
+    """A chunk is missing or is not the one that the manifest names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """How far the publisher was: everything before `position` had been sent and acknowledged; `last` per destination service."""
+    """Progress of the publisher.
+
+    Everything before `position` is sent and acknowledged; `last` holds the last place per
+    destination service.
+    """
 
     position: Position = Position()
     last: Map[str, Place] = field(default_factory=Map)
@@ -67,14 +75,14 @@ class Manifest:
     slot: str
     position: Position
     code: int
-    """Logic of the writer: a state evolved by other code is not used as a start."""
+    """Logic version of the writer. A state that other code evolved is not used as a start."""
     at: Instant
     realms: Mapping[str, Mapping[str, tuple[Chunk, ...]]]
     """Realm → part → chunks."""
     published: Published
 
     def dump(self) -> bytes:
-        """Record value."""
+        """Return the record value."""
         realms = {
             r: {part: [[c.offset, c.hash] for c in chunks] for part, chunks in parts.items()}
             for r, parts in self.realms.items()
@@ -94,7 +102,7 @@ class Manifest:
 
     @classmethod
     def load(cls, raw: bytes) -> Manifest:
-        """Inverse of dump. Raises ValueError, KeyError, TypeError, zlib.error."""
+        """Parse a record value. Raises ValueError, KeyError, TypeError, zlib.error."""
         d = orjson.loads(zlib.decompress(raw))
         if d["v"] != _FORMAT:
             raise ValueError(f"manifest format {d['v']}")
@@ -112,11 +120,11 @@ class Manifest:
         return cls(d["slot"], load_position(d["position"]), d["code"], d["at"], realms, published)
 
 
-# ── encoding ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def encode_state(decider: Decider[S], state: RealmState[S]) -> list[bytes]:
-    """Chunks of a realm without its sealed pages of seen ids. CPU only: for a thread."""
+    """Return the chunks of a realm without its sealed pages of seen ids.
+
+    Pure CPU work, for a thread.
+    """
     marks = {service: [str(mark.place), mark.hash] for service, mark in state.marks.items()}
     own = {
         "realm": state.realm,
@@ -139,7 +147,10 @@ def encode_state(decider: Decider[S], state: RealmState[S]) -> list[bytes]:
 def decode_state(
     decider: Decider[S], chunks: Iterable[bytes], pages: Mapping[int, Page]
 ) -> RealmState[S]:
-    """Inverse of encode_state. Raises SnapshotDamaged, or what the decider's `load` raises."""
+    """Decode the chunks of `encode_state`.
+
+    Raises SnapshotDamaged, or any exception of the decider's `load`.
+    """
     items = _unpack(chunks)
     own = items[0]
     dumped: dict[str, list[tuple[str, object]]] = {name: [] for name in own["empty"]}
@@ -151,7 +162,7 @@ def decode_state(
         seen = Seen(compact=bytes.fromhex(compact))
     else:
         seen = Seen.restore(own["first"], [pages[n] for n in sorted(pages)], own["open"])
-    if own["closed"]:  # one that was written before ids of closed realms were compact
+    if own["closed"]:  # Snapshots from before the ids of closed realms were compacted.
         seen = seen.compacted()
     marks = Map(
         {service: Mark(Place.parse(place), hash) for service, (place, hash) in own["marks"].items()}
@@ -161,18 +172,21 @@ def decode_state(
 
 
 def encode_page(page: Page) -> list[bytes]:
-    """Chunks of a sealed page of seen ids."""
+    """Return the chunks of a sealed page of seen ids."""
     return list(_pack([[page.until], *page.ids]))
 
 
 def decode_page(chunks: Iterable[bytes]) -> Page:
-    """Inverse of encode_page."""
+    """Decode the chunks of `encode_page`."""
     (until,), *ids = _unpack(chunks)
     return Page(until, tuple(ids))
 
 
 def _pack(items: Iterable[Any]) -> Iterator[bytes]:
-    """One JSON value per line, cut into compressed chunks. A line of more than a chunk (the ids of a long exercise that is closed) is cut itself."""
+    """Yield compressed chunks with one JSON value per line.
+
+    A line that is longer than a chunk is split, for example the ids of a long, closed exercise.
+    """
     lines: list[bytes] = []
     size = 0
     for item in items:
@@ -200,16 +214,17 @@ def _unpack(chunks: Iterable[bytes]) -> list[Any]:
     return [orjson.loads(line) for line in lines]
 
 
-# ── writing ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
 _Written = dict[str, dict[str, tuple["ReferenceType[RealmState[Any] | Page]", tuple[Chunk, ...]]]]
-"""Realm → part → (the immutable object that was written, its chunks). Weakly: a slot is written again after thousands of records or hours, and the
-states of then, of realms closed since, are not held for that long. Whoever is gone is not what is written now.
+"""Realm → part → (the immutable object that was written, its chunks).
+
+The references are weak: a slot is written again after thousands of records or hours, and old
+states, also of realms closed since, must not stay in memory for that long. A dead reference means
+that the part has changed.
 """
 
 
 class SnapshotWriter(Generic[S]):
-    """Writes the snapshots of one log partition."""
+    """Writer of the snapshots of one log partition."""
 
     def __init__(self, producer: RecordProducer, decider: Decider[S], partition: int) -> None:
         self._producer = producer
@@ -219,7 +234,10 @@ class SnapshotWriter(Generic[S]):
         self._written: dict[str, _Written] = {}
 
     async def write(self, slot: str, view: View[S], published: Published) -> Manifest:
-        """Write `view` into one of SLOTS: chunks first, the manifest when all of them are acknowledged. Raises BrokerAway."""
+        """Write `view` into one of SLOTS. Raises BrokerAway.
+
+        The manifest follows once all chunks are acknowledged.
+        """
         before, after = self._written.get(slot, {}), _Written()
         for realm, state in view.realms.items():
             old, parts = (
@@ -263,7 +281,7 @@ class SnapshotWriter(Generic[S]):
         )
 
     async def _erase(self, slot: str, before: _Written, after: _Written) -> None:
-        """Tombstones for chunks of this slot that the new manifest no longer names."""
+        """Send tombstones for chunks of this slot that the new manifest no longer names."""
         for realm, parts in before.items():
             for part, (_, chunks) in parts.items():
                 left = len(after[realm][part][1]) if part in after.get(realm, {}) else 0
@@ -283,11 +301,11 @@ def _parts(state: RealmState[Any]) -> Iterator[tuple[str, RealmState[Any] | Page
     yield "state", state
 
 
-# ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 async def newest_manifests(reader: PartitionReader, service: str, partition: int) -> list[Manifest]:
-    """The manifest of each slot that is readable, newest (history, seq) first. Looks backwards from the end of the topic."""
+    """Return the readable manifest of each slot, newest (history, seq) first.
+
+    Searches backwards from the end of the topic.
+    """
     topic = snapshots_topic(service)
     begin, end = (await reader.bounds(topic, [partition]))[partition]
     found: dict[str, Manifest | None] = {}
@@ -321,7 +339,7 @@ def _readable(raw: bytes | None, service: str, partition: int) -> Manifest | Non
 async def load_view(
     reader: PartitionReader, decider: Decider[S], partition: int, manifest: Manifest
 ) -> View[S]:
-    """The state that a manifest names. Raises SnapshotDamaged."""
+    """Load the state that a manifest names. Raises SnapshotDamaged."""
     wanted = {
         c.offset: c.hash
         for parts in manifest.realms.values()
@@ -351,7 +369,7 @@ async def load_view(
 async def _read_offsets(
     reader: PartitionReader, topic: str, partition: int, offsets: list[int]
 ) -> AsyncIterator[tuple[int, bytes]]:
-    """The records at these offsets that still exist, neighbours in one go."""
+    """Yield the records at these offsets that still exist, reading neighbours together."""
     groups: list[list[int]] = []
     for offset in offsets:
         if groups and offset - groups[-1][-1] <= _SKIP:

@@ -1,7 +1,8 @@
-"""One hash for the folded state of a log: equal states have equal hashes, in every process and on every machine.
+"""One hash for the folded state of a log, equal for equal states in every process and machine.
 
-What a restore, a fork and a later release must reproduce. It walks the state itself, not its dump, orders what has no order, and leaves out
-what does not count for equality (an index made from other fields) and fields at their default: a state class may grow fields.
+A restore, a fork and a later release must reproduce it. It walks the state itself, not its dump,
+and sorts unordered collections. It leaves out fields that do not count for equality (indexes made
+from other fields) and fields at their default, so a state class may get new fields.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from services.runtime.log.partition_reader import PartitionReader
 
 
 def fold_hash(view: View[Any]) -> str:
-    """SHA-256 of the position's (history, seq, hash) and of every realm's clock, ids seen and domain state."""
+    """Return the SHA-256 of the position and of each realm's clock, seen ids and domain state.
+
+    The position counts with (history, seq, hash).
+    """
     realms = [
         [name, state.lineage, state.now, state.closed, _seen(state.seen), _canonical(state.domain)]
         for name, state in sorted(view.realms.items())
@@ -36,7 +40,7 @@ def fold_hash(view: View[Any]) -> str:
 
 
 def _seen(seen: Seen) -> list[str]:
-    """In the order of arrival; of a closed realm their digests."""
+    """Return the seen ids in order of arrival, or their digests for a closed realm."""
     if seen.compact is not None:
         return [seen.compact.hex()]
     return [
@@ -46,7 +50,7 @@ def _seen(seen: Seen) -> list[str]:
 
 
 def fold_records(decider: Decider[Any], records: Iterable[tuple[int, bytes]]) -> View[Any]:
-    """The view after these records (offset, bytes) of one log partition, from its beginning. Raises Stop."""
+    """Fold these (offset, bytes) records of one log partition from its beginning. Raises Stop."""
     machine, view = Machine(decider), empty()
     for offset, raw in records:
         view = fold(machine, view, offset, raw)
@@ -56,7 +60,7 @@ def fold_records(decider: Decider[Any], records: Iterable[tuple[int, bytes]]) ->
 async def folded(
     kafka: str, decider: Decider[Any], partition: int, *, until_seq: int | None = None
 ) -> View[Any]:
-    """The view of a log partition as it lies on a broker, up to `until_seq`. Raises Stop, KafkaError."""
+    """Fold a log partition on a broker up to `until_seq`. Raises Stop, KafkaError."""
     machine, view = Machine(decider), empty()
     async for offset, raw in _records(kafka, log_topic(decider.service), partition):
         if until_seq is not None and view.position.seq >= until_seq:
@@ -72,7 +76,7 @@ async def _records(kafka: str, topic: str, partition: int) -> AsyncIterator[tupl
 
 
 def _canonical(value: Any) -> Any:
-    """JSON-able, without an order that is not part of the value."""
+    """Return a JSON-able value without any order that is not part of the value."""
     if isinstance(value, Mapping):
         return _ordered([_canonical(key), _canonical(held)] for key, held in value.items())
     if isinstance(value, frozenset | set):

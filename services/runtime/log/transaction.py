@@ -1,6 +1,7 @@
-"""One record of `<service>.log`: everything that one input caused (DESIGN §2; RUNTIME §1).
+"""One record of `<service>.log`: everything that one input caused.
 
-JSON, at most 256 KiB. `prev` is the hash of the last accepted record, so a record commits to its whole history.
+The record is JSON of at most 256 KiB. `prev` is the hash of the last accepted record, so a record
+commits to its whole history. See `docs/explanation/log-protocol.md`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ GENESIS = "0" * 32
 
 
 def digest(raw: bytes | None) -> str:
-    """blake2b-128 of a record's bytes, hex. The hash of the chain and of input records. A record without a value counts as an empty one."""
+    """Return the blake2b-128 hash of a record's bytes, in hex.
+
+    Chains and input records use it. A record without a value counts as an empty one.
+    """
     return blake2b(raw or b"", digest_size=16).hexdigest()
 
 
@@ -31,7 +35,7 @@ class Source:
     partition: int
     offset: int
     digest: str
-    """Hash of key and value of the input record, see `chain.input_digest`."""
+    """Hash of key and value of the input record, see `inputs.input_digest`."""
     id: str
     type: str
     source: str
@@ -40,11 +44,12 @@ class Source:
     correlation_id: str
     causation_id: str
     place: str | None = None
-    """`Place` of a forwarded fact (schemas.envelope)."""
+    """`Place` of a forwarded fact (`schemas.envelope`)."""
     place_hash: str | None = None
     """Hash of the source log record that held the forwarded fact."""
     beside: int | None = None
-    """Offset of the last input applied from the other lane; None while the urgent lane was never used."""
+    """Offset of the last input applied from the other lane; None if the urgent lane was never used.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +62,21 @@ class FactRecord:
     data: dict[str, Any]
 
     def dumped(self) -> dict[str, Any]:
-        """As it stands in a Transaction."""
+        """Return the JSON form that stands in a Transaction."""
         return {"type": self.type, "id": self.id, "at": self.at, "data": self.data}
 
     def message(self) -> Fact:
-        """The typed fact. Raises UnknownType or ValidationError: a fact that this logic does not know stops a reader."""
+        """Return the typed fact.
+
+        Raises UnknownType or ValidationError: a fact that this logic does not know stops a reader.
+        """
         parsed: Message = parse_closed(self.type, self.data)
         assert isinstance(parsed, Fact)
         return parsed
 
     @property
     def name(self) -> str:
-        """`SiteStatusChanged` for `vigie.SiteStatusChanged.v1`."""
+        """Short name, such as `SiteStatusChanged` for `vigie.SiteStatusChanged.v1`."""
         return self.type.split(".")[1]
 
 
@@ -78,7 +86,7 @@ class Transaction:
     seq: int
     prev: str
     history: int
-    """Counts LossDeclared and Rebased of this chain."""
+    """Number of LossDeclared and Rebased records of this chain."""
     run: str
     """Id of the writer's process run."""
     service: str
@@ -91,10 +99,13 @@ class Transaction:
     next_due: Instant | None
     """Earliest deadline of the realm after this Transaction."""
     traceparent: str | None = field(default=None, compare=False)
-    """Of the hop that wrote it, from the header of its record: never among its bytes, its hash and its facts do not know it."""
+    """Trace of the hop that wrote the record, from its header.
+
+    It is in neither the bytes, the hash nor the facts.
+    """
 
     def dump(self) -> bytes:
-        """Bytes as they go on the log."""
+        """Serialize the transaction to the bytes of a log record."""
         s = self.src
         beside = {} if s.beside is None else {"beside": s.beside}
         return orjson.dumps(
@@ -131,7 +142,10 @@ class Transaction:
 
     @classmethod
     def load(cls, raw: bytes) -> Transaction:
-        """Inverse of dump. Raises ValueError or KeyError on bytes that no writer made."""
+        """Parse the bytes of a log record.
+
+        Raises ValueError or KeyError on bytes that no writer made.
+        """
         d = orjson.loads(raw)
         s = d["src"]
         return cls(

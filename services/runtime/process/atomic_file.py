@@ -1,4 +1,4 @@
-"""A file that a person asked for: it appears under its name when it is whole and on the disk, or not at all."""
+"""Write a file that appears under its name complete and on disk, or not at all."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import IO, Final
 
 LEFT_S: Final = 60.0
-"""A part that nobody holds and nobody has written to for so long was left by a process that was killed."""
+"""Age of an unlocked, unwritten part file after which its writer counts as killed."""
 _PART: Final = re.compile(r"\..+\.[0-9a-f]{8}\.vigie-part")
 
 
 @contextmanager
 def appearing(file: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
-    """Write what `file` shall hold; `mode` is lessened by the umask. Whoever writes the same file meanwhile writes another one: the last that
-    is whole stays. What a killed one left in the folder is removed. Raises OSError, also where a device, a pipe or a folder has that name.
+    """Open a file that replaces `file` when the block ends without error.
+
+    The umask lessens `mode`. Concurrent writers of the same file write different parts; the last
+    complete one stays. Parts of killed writers in the folder are removed. Raises OSError, also if a
+    device, a pipe or a folder has that name.
     """
     if file.exists() and not file.is_file():
         raise OSError(errno.EEXIST, "no ordinary file, so it is not replaced", str(file))
@@ -44,7 +47,7 @@ def appearing(file: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
 
 
 def _is_mine(part: IO[bytes]) -> bool:
-    """Hold a part until it is closed, however this process ends. False: somebody else does."""
+    """Lock a part until it is closed, however this process ends; return False if it is locked."""
     try:
         fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -1,7 +1,8 @@
-"""Named exits: every reason for which a process of the runtime stops by itself, with its code and what to do.
+"""Named exits: every reason for which a process of the runtime stops by itself.
 
-A stop is fail-stop: no graceful shutdown, no commit, no good-bye to the group, because a process that doubts its view must not
-do anything more with it. The supervisor restarts codes 70 and 71; the others wait for a person (docs/how-to/exits.md).
+A stop is fail-stop: no graceful shutdown, no commit, no leaving of the group. A process that doubts
+its view must not do anything more with it. The supervisor restarts codes 70 and 71; the others wait
+for a person (`docs/how-to/exits.md`).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Exit:
     code: int
     means: str
     act: str
-    """What to do; empty = the restart repairs it."""
+    """Instruction for the operator; empty if the restart repairs it."""
 
     @property
     def restart(self) -> bool:
@@ -81,7 +82,7 @@ EXITS: Final[dict[Name, Exit]] = {
 
 
 class Stop(Exception):
-    """The process must stop with this named exit."""
+    """Stop the process with this named exit."""
 
     def __init__(self, name: Name, detail: str) -> None:
         super().__init__(f"{name}: {detail}")
@@ -105,7 +106,7 @@ def stop(name: Name, detail: str, *, error: BaseException | None = None) -> NoRe
 
 
 def leave(code: int = 0) -> NoReturn:
-    """End the process now, whatever its threads still compute: the interpreter would wait for them."""
+    """End the process now, without waiting for threads that still compute."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -113,7 +114,7 @@ def leave(code: int = 0) -> NoReturn:
 
 
 def stop_for(error: BaseException, otherwise: Name) -> NoReturn:
-    """`stop` with the name that the error carries, else with `otherwise`."""
+    """Stop with the name of the error if it has one, else with `otherwise`."""
     if isinstance(error, Stop):
         stop(error.name, error.detail)
     stop(otherwise, f"{type(error).__name__}: {error}", error=error)

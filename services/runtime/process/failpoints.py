@@ -1,6 +1,7 @@
-"""Points at which fault tests kill a process: `VIGIE_FAILPOINT=<point>[:<n>]` sends SIGKILL to itself at the n-th pass.
+"""Points at which fault tests kill a process.
 
-Without the variable nothing is compiled in but one test of a constant.
+With `VIGIE_FAILPOINT=<point>[:<n>]` the process sends itself SIGKILL at the n-th pass. Without the
+variable, each point costs one test of a constant.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ def set_point(setting: str) -> None:
 
 
 def reach(point: Point) -> None:
-    """Call as `if ARMED: reach(…)`."""
+    """Kill this process if `point` is armed and was passed often enough.
+
+    Call it as `if ARMED: reach(…)`.
+    """
     global _left
     if point != _point:
         return

@@ -1,8 +1,10 @@
-"""When Python looks for garbage in this process: what has stayed once is not looked through again in the middle of somebody's request.
+"""Tune Python's garbage collector, so that it does not stop a process in the middle of a request.
 
-A crisis with thousands of incidents is hundreds of thousands of objects that stay, and a look through all of them takes a third of a
-second. So whatever survives a look that took long is set aside (`gc.freeze`): later looks go through what came since. Reference counts
-free what is set aside as before; only a cycle in it waits for the next look through everything (ADR 0030).
+A crisis with thousands of incidents keeps hundreds of thousands of objects alive, and a full
+collection takes a third of a second. So survivors of a long collection are frozen (`gc.freeze`),
+and later ones only see newer objects. Reference counts free frozen objects as before; only a cycle
+among them waits for the next full collection. See
+`docs/adr/0030-freeze-long-lived-objects-in-the-garbage-collector.md`.
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ from services.runtime.process import metrics
 from services.runtime.process.tasks import end
 
 THRESHOLDS: Final = (10_000, 10, 10)
-"""A page leaves some thousands of objects standing while it is made: with Python's 700 they all grow old before they are freed."""
+"""Collection thresholds. Rendering a page keeps some thousands of objects alive.
+
+With Python's 700 they all grow old before they are freed.
+"""
 LONG_S: Final = 0.02
 ALL_EVERY_S: Final = 3_600.0
 TOLD_EVERY_S: Final = 10.0
@@ -27,14 +32,18 @@ OLDEST: Final = 2
 
 
 class Collector:
-    """Sets aside what survives a long look. `gc` calls it before and after each, wherever the program just is: so it takes no lock."""
+    """Freezer of the survivors of a long collection.
+
+    `gc` calls it before and after each collection, at any point of the program, so it takes no
+    lock.
+    """
 
     def __init__(self) -> None:
         self._began = 0.0
         self._looks: deque[float] = deque(maxlen=1_000)
 
     def __call__(self, phase: str, told: Mapping[str, Any]) -> None:
-        """Before and after a look."""
+        """Measure a collection of the oldest generation, and freeze survivors if it took long."""
         if told["generation"] != OLDEST:
             return
         if phase == "start":
@@ -46,12 +55,12 @@ class Collector:
             gc.freeze()
 
     def tell(self) -> None:
-        """The looks since the last call, as metrics."""
+        """Report the collections since the last call as metrics."""
         while self._looks:
             metrics.observe("vigie_gc_seconds", self._looks.popleft())
 
     async def run(self) -> None:
-        """Tell of the looks; now and then look through everything. Until cancelled."""
+        """Report collections, and collect everything once an hour, until cancelled."""
         while True:
             for _ in range(int(ALL_EVERY_S / TOLD_EVERY_S)):
                 await asyncio.sleep(TOLD_EVERY_S)
@@ -61,7 +70,7 @@ class Collector:
 
 @asynccontextmanager
 async def collecting() -> AsyncIterator[None]:
-    """Until left. What exists now (modules, schemas) is set aside at once."""
+    """Freeze long-lived objects until the context ends. Modules and schemas are frozen at once."""
     before, collector = gc.get_threshold(), Collector()
     gc.set_threshold(*THRESHOLDS)
     gc.callbacks.append(collector)
@@ -77,9 +86,11 @@ async def collecting() -> AsyncIterator[None]:
 
 
 def collect_all() -> int:
-    """Look through everything, also what was set aside, and set aside what stays. Gives how many objects were garbage."""
+    """Collect everything, frozen objects too, freeze the survivors and return the garbage count."""
     gc.unfreeze()
     found = gc.collect()
     gc.freeze()
-    gc.collect()  # of next to nothing: Python's next look depends on how much the last one left
+    # Collects next to nothing, but Python schedules the next collection by the survivors of the
+    # last.
+    gc.collect()
     return found

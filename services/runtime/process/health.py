@@ -1,9 +1,10 @@
-"""Health of a process: /livez (restart me if this fails), /readyz (send me work), /metrics, on a loopback port.
+"""Health of a process on a loopback port: /livez (restart if it fails), /readyz, /metrics.
 
-Probes of anybody are told the state alone. The counters, and why a process is not ready, take the token of the installation.
+Probes without the token of the installation get only the state. Metrics, and the reasons why a
+process is not ready, need the token.
 
-A check returns None when all is well, else one sentence that says what is wrong; raising or taking longer than `CHECK_S` is
-wrong as well. Checks must not block the loop.
+A check returns None if all is well, else one sentence about the fault. A check that raises or takes
+longer than `CHECK_S` has failed as well. Checks must not block the loop.
 """
 
 from __future__ import annotations
@@ -36,15 +37,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The checks of a process. `answer` serves processes that have an HTTP framework of their own."""
+    """Checks of a process. `answer` serves processes with their own HTTP framework."""
 
     ready: Mapping[str, Check] = field(default_factory=dict)
     live: Mapping[str, Check] = field(default_factory=dict)
     shown: Mapping[str, Check] = field(default_factory=dict)
-    """Checks that /readyz tells beside those of readiness and that do not decide it."""
+    """Checks that /readyz shows beside those of readiness, but that do not decide it."""
 
     async def answer(self, path: str) -> Answer | None:
-        """Answer to /livez, /readyz or /metrics; None for any other path. Never raises."""
+        """Answer /livez, /readyz or /metrics; return None for any other path. Never raises."""
         match path:
             case "/livez":
                 return _report(await _run(self.live))
@@ -61,14 +62,17 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class GuardedHealth:
-    """The health of a process for callers that may be strangers."""
+    """Health of a process for untrusted callers."""
 
     health: Health
     token: str | None
-    """Shows the rest to whoever bears it; None: to nobody."""
+    """Token that reveals all details; None reveals them to no caller."""
 
     async def answer(self, path: str, authorization: str | None) -> Answer | None:
-        """Answer as `Health.answer`, as far as this `Authorization` header reaches. Never raises."""
+        """Answer like `Health.answer`, as far as this `Authorization` header permits.
+
+        Never raises.
+        """
         if self.token is not None and is_borne(authorization, self.token):
             return await self.health.answer(path)
         if path == "/metrics":
@@ -97,7 +101,7 @@ async def _run(checks: Mapping[str, Check]) -> dict[str, str | None]:
                 found = await asyncio.wait_for(found, CHECK_S)
         except TimeoutError:
             return f"no answer within {CHECK_S:g} s"
-        except Exception as error:  # noqa: BLE001  a check that raises is a check that failed, whatever it raised
+        except Exception as error:  # noqa: BLE001  a check that raises anything has failed
             return f"{type(error).__name__}: {error}"
         return found
 
@@ -117,7 +121,7 @@ def _report(decides: dict[str, str | None], shown: dict[str, str | None] | None 
 
 
 class Server:
-    """The running health endpoint; `port` is the real one when 0 was asked for."""
+    """The running health endpoint; `port` is the real one if 0 was requested."""
 
     def __init__(self, runner: web.AppRunner, port: int) -> None:
         self._runner = runner
@@ -132,7 +136,7 @@ async def serve(
 ) -> Server:
     """Serve `checks` as readiness and `live` as liveness on the health port of these settings.
 
-    Raises OSError on a busy port, or when the token can be neither read nor made.
+    Raises OSError on a busy port, or if the token can be neither read nor created.
     """
     health = GuardedHealth(Health(ready=checks, live=live or {}), make_token(settings.data.secrets))
 
@@ -156,9 +160,11 @@ async def serve(
 
 
 def system_started(data: DataDir) -> Check:
-    """Return the front's check of the start: since `up` the territory was loaded, and the others had their time to become ready.
+    """Return the front's check that the system has started.
 
-    The supervisor says so (`services.appliance.supervisor.up`). A process that cannot start, or restarts later, does not make the front unready.
+    The system counts as started once the territory is loaded and the other processes had time to
+    become ready. The supervisor notes it (`services.appliance.supervisor.up`). A process that
+    cannot start, or restarts later, does not make the front unready.
     """
 
     def check() -> str | None:

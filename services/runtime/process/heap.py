@@ -1,7 +1,7 @@
-"""Memory that a large computation or the reading of a long log has freed, given back to the system.
+"""Give memory back to the system after a large computation or the reading of a long log.
 
-glibc keeps what lies below anything still in use, and what threads have freed: a solver that took 120 MB for two seconds leaves the process so
-much larger for ever, and six at once leave half a gigabyte.
+glibc keeps memory below any block in use, and memory that threads freed. A solver that used 120 MB
+for two seconds would leave the process that much larger for ever, and six at once half a gigabyte.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 def _found() -> Any:
     try:
         return ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError):  # not glibc
+    except (OSError, AttributeError):  # Not glibc
         return None
 
 
@@ -21,6 +21,6 @@ _malloc_trim = _found()
 
 
 def give_back() -> None:
-    """Takes milliseconds; nothing where the C library has no such call."""
+    """Return freed memory to the system, in milliseconds. Does nothing without glibc."""
     if _malloc_trim is not None:
         _malloc_trim(0)

@@ -1,4 +1,7 @@
-"""One `vigie up` per data directory: an advisory lock that the kernel releases with its holder, so it is never stale."""
+"""One `vigie up` per data directory: a lock that the kernel releases with its holder.
+
+So the lock is never stale.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import IO, Final
 
 LOOKS: Final = 5
 LOOK_S: Final = 0.02
-"""Whoever only asks whether it is held holds it for a moment (`is_held`)."""
+"""Pause between attempts: `is_held` in another process takes the lock for a moment."""
 
 
 class DataDirBusy(RuntimeError):
@@ -18,10 +21,10 @@ class DataDirBusy(RuntimeError):
 
 
 class DataDirLock:
-    """Held from construction until `release` or the end of the process, however it ends."""
+    """Lock that is held from construction until `release` or the end of the process."""
 
     def __init__(self, file: Path) -> None:
-        """Raises DataDirBusy, OSError."""
+        """Take the lock. Raises DataDirBusy, OSError."""
         self._file: IO[str] = file.open("a+")
         for look in range(1, LOOKS + 1):
             try:
@@ -43,7 +46,7 @@ class DataDirLock:
 
 
 def is_held(file: Path) -> bool:
-    """True while a `vigie up` runs on the directory of this lock file."""
+    """Return whether a `vigie up` runs on the directory of this lock file."""
     try:
         with file.open("r") as probe:
             fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,7 +1,8 @@
-"""Structured logs: readable lines on stderr, JSON lines in the file that `VIGIE_LOG_JSON` names.
+"""Structured logs: readable lines on stderr, JSON lines in the file named by `VIGIE_LOG_JSON`.
 
-`noun.verb` events with keyword data. Bind what a whole task shares with `structlog.contextvars.bind_contextvars(realm=…,
-correlation_id=…)`. Libraries that log with the standard library come out the same way.
+Events are `noun.verb` with keyword data. Bind the data that a whole task shares with
+`structlog.contextvars.bind_contextvars(realm=…, correlation_id=…)`. Libraries that use the standard
+library's logging appear in the same form.
 """
 
 from __future__ import annotations
@@ -28,22 +29,25 @@ ROTATE_KEEP = 5
 NOISY = ("aiokafka", "kafka", "faust", "mode", "opentelemetry")
 """Libraries that repeat themselves while the broker, or the collector of traces, is away."""
 CHATTY = ("httpx", "httpcore", "uvicorn", "aiohttp.access", "aiokafka", "asyncio")
-"""Libraries of which only warnings are of interest."""
+"""Libraries that log only warnings here."""
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""But tabs and ends of lines, of which tracebacks are made; where there are none the renderer quotes them."""
+"""Control characters except tabs and line ends, which tracebacks need.
+
+The renderer quotes line ends elsewhere.
+"""
 QUIET_S = 10.0
-"""At most one line per logger and message template in this time."""
+"""Seconds in which a logger may repeat a message template once."""
 
 
 class RateLimit(logging.Filter):
-    """Lets a repeated message of a library through once per `QUIET_S` and says how many were left out."""
+    """Filter that passes a repeated message of a library once per `QUIET_S`, with a count."""
 
     def __init__(self) -> None:
         super().__init__()
         self._seen: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """True for the first of a kind, then for one every QUIET_S."""
+        """Return True for the first of a kind, then once every QUIET_S."""
         key = (record.name, str(record.msg)[:80])
         now = time.monotonic()
         last, dropped = self._seen.get(key, (-QUIET_S, 0))
@@ -71,7 +75,11 @@ def _json(_: WrappedLogger, __: str, event: EventDict) -> str:
 
 
 def harmless(text: str) -> str:
-    """Words that a stranger chose (a path, what an error says) as they may go to a terminal: they neither move its cursor nor colour it."""
+    """Escape control characters in untrusted text for a terminal.
+
+    A stranger may choose such text (a path, an error message). It must not move the cursor or set
+    colours.
+    """
     return _CONTROL.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
@@ -103,11 +111,12 @@ def configure(
     output: IO[str] | io.TextIOBase | None = None,
     colour: bool | None = None,
 ) -> None:
-    """Set up logging of this process; call once, first thing. Level and file default to `VIGIE_LOG_LEVEL`, `VIGIE_LOG_JSON`.
+    """Set up the logging of this process; call it once, first of all.
 
-    `output` takes the readable lines in place of stderr. Colour when stderr is a terminal or the supervisor asks for it
-    (`VIGIE_LOG_COLOUR=1`). A log file that cannot be written
-    (disk full) never stops the service: logging swallows its own errors.
+    Level and file default to `VIGIE_LOG_LEVEL` and `VIGIE_LOG_JSON`. `output` replaces stderr for
+    the readable lines. Lines are coloured if stderr is a terminal or `VIGIE_LOG_COLOUR=1` (set by
+    the supervisor). A log file that cannot be written, for example on a full disk, never stops the
+    service: logging swallows its own errors.
     """
     named = level or os.environ.get("VIGIE_LOG_LEVEL") or "INFO"
     file = json_file or (Path(path) if (path := os.environ.get("VIGIE_LOG_JSON")) else None)
@@ -172,9 +181,8 @@ def configure(
         _limit(logging.getLogger(library), limit)
     for library in CHATTY:
         logging.getLogger(library).setLevel(logging.WARNING)
-    root.setLevel(
-        logging.getLevelNamesMapping().get(named.upper(), logging.INFO)
-    )  # settings refuse any other name
+    # Settings refuse any other name
+    root.setLevel(logging.getLevelNamesMapping().get(named.upper(), logging.INFO))
     logging.raiseExceptions = False
     sys.excepthook = _name_wrong_variables
 
@@ -182,7 +190,7 @@ def configure(
 def _name_wrong_variables(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """A process whose settings cannot be read says which in one line."""
+    """Report unreadable settings in one line that names the variables, instead of a traceback."""
     if isinstance(error, ValueError) and (wrong := wrong_variables(error)) is not None:
         structlog.get_logger("vigie.runtime").error("settings.refused", why=wrong)
     else:
@@ -190,7 +198,11 @@ def _name_wrong_variables(
 
 
 def _limit(logger: logging.Logger, limit: RateLimit) -> None:
-    """Filters of a logger do not see its children's records, filters of its handler do: so one pass-through handler."""
+    """Limit the rate of a logger and its children.
+
+    Filters of a logger do not see its children's records, filters of its handler do. So the logger
+    gets one pass-through handler.
+    """
     for old in logger.handlers[:]:
         logger.removeHandler(old)
     root = logging.getLogger()

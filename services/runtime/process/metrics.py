@@ -1,4 +1,7 @@
-"""The one table of metrics, and the verbs to feed it. A name that is not in the table is a programming error (KeyError)."""
+"""The table of all metrics, and functions to feed them.
+
+A name that is not in the table is a programming error (KeyError).
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ class Metric:
 
 
 TABLE: dict[str, Metric] = {
-    # processor: one decider on its log partitions
+    # Worker: one decider on its log partitions
     "vigie_inputs_total": Metric(
         "counter", "Inputs that got their Transaction, by outcome", ("service", "outcome")
     ),
@@ -76,22 +79,22 @@ TABLE: dict[str, Metric] = {
     ),
     "vigie_snapshots_total": Metric("counter", "Snapshots written", ("service",)),
     "vigie_snapshot_seconds": Metric("histogram", "Dump and send of one snapshot", ("service",)),
-    # publisher
+    # Publisher
     "vigie_published_total": Metric("counter", "Facts sent to a topic", ("service", "topic")),
     "vigie_publish_lag_records": Metric(
         "gauge", "Accepted records not published yet", ("service", "partition")
     ),
-    # dead letters
+    # Dead letters
     "vigie_dead_letters_total": Metric(
         "counter", "Records sent to dead-letters, by reason", ("service", "reason")
     ),
-    # keyed topics
+    # Keyed topics
     "vigie_unsigned_erasures_total": Metric(
         "counter",
         "Records on access, texts or directory that would erase or replace another and are not ours: ignored",
         ("topic",),
     ),
-    # front door
+    # Front
     "vigie_reports_total": Metric(
         "counter", "Answers of the front door, by dialect and status", ("dialect", "status")
     ),
@@ -116,7 +119,7 @@ TABLE: dict[str, Metric] = {
     "vigie_proxied_total": Metric(
         "counter", "Requests passed to the console, by status class", ("status",)
     ),
-    # read model and console
+    # Read model and console
     "vigie_projected_total": Metric("counter", "Rows written to the store", ("collection",)),
     "vigie_projection_lag_records": Metric(
         "gauge", "Log records not in the store yet", ("service", "partition")
@@ -129,7 +132,7 @@ TABLE: dict[str, Metric] = {
         "histogram", "The console stands still while Python looks for old garbage", ()
     ),
     "vigie_http_seconds": Metric("histogram", "Time to answer", ("route",)),
-    # sender
+    # Sender
     "vigie_page_seconds": Metric(
         "histogram",
         "First call of a message that asks for an answer: decided until a provider took it, live realms",
@@ -149,7 +152,7 @@ TABLE: dict[str, Metric] = {
         "Words that people wrote back, by channel and what they did",
         ("channel", "outcome"),
     ),
-    # auditor
+    # Auditor
     "vigie_audit_green": Metric(
         "gauge", "1 while every promise is kept, judged from the logs alone"
     ),
@@ -157,7 +160,7 @@ TABLE: dict[str, Metric] = {
     "vigie_audit_records": Metric(
         "gauge", "Log records that the auditor has read since it started"
     ),
-    # conductor
+    # Conductor
     "vigie_steps_total": Metric("counter", "Steps of simulated clocks", ()),
 }
 
@@ -188,12 +191,16 @@ def count(name: str, by: float = 1, **labels: str) -> None:
 
 
 def begin(name: str, **labels: str) -> None:
-    """A counter at 0 before its first event: Prometheus sees no increase in what begins with one, and no alert would come of the first."""
+    """Set a counter to 0 before its first event.
+
+    Prometheus sees no increase in a counter that starts with 1, so no alert would follow the first
+    event.
+    """
     count(name, 0, **labels)
 
 
 def forget(name: str, **labels: str) -> None:
-    """Take back what was said by `gauge`: it is no longer ours to say. Nothing when it was not said."""
+    """Remove a value that `gauge` set, if any, because this process no longer knows it."""
     values = [labels[label] for label in TABLE[name].labels]
     with contextlib.suppress(KeyError):
         _collector(name).remove(*values)
@@ -214,5 +221,5 @@ def observe(name: str, seconds: float, **labels: str) -> None:
 
 
 def exposition() -> bytes:
-    """All metrics of this process in Prometheus text format."""
+    """Return all metrics of this process in Prometheus text format."""
     return generate_latest(REGISTRY)

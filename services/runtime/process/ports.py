@@ -1,4 +1,4 @@
-"""Loopback ports: free ones, remembered for the next start, and a listening socket that is bound once and handed down."""
+"""Loopback ports: free ones, remembered ones, and an inheritable listening socket."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class PortBusy(OSError):
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports that nobody listens on now.
+    """Return different ports that are free now.
 
-    From below the range out of which the kernel gives ports to outgoing connections: one of those may hold the port when its
-    server starts again after a crash.
+    They lie below the range from which the kernel assigns ports to outgoing connections: such a
+    connection could hold the port when its server restarts after a crash.
     """
     end = _first_ephemeral()
     candidates = list(range(LOWEST, min(end, HIGHEST) if end > LOWEST + 1000 else HIGHEST))
@@ -41,7 +41,7 @@ def _first_ephemeral() -> int:
 
 
 def is_free(port: int) -> bool:
-    """True when a server could listen on this loopback port now."""
+    """Return whether a server could listen on this loopback port now."""
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -52,7 +52,7 @@ def is_free(port: int) -> bool:
 
 
 def known_ports(file: Path) -> dict[str, int]:
-    """Those of the last start; none when it cannot be read."""
+    """Return the ports of the last start; empty if the file cannot be read."""
     try:
         return {name: int(port) for name, port in json.loads(file.read_text()).items()}
     except (OSError, ValueError, TypeError, AttributeError):
@@ -60,7 +60,10 @@ def known_ports(file: Path) -> dict[str, int]:
 
 
 def remembered_ports(file: Path, names: Collection[str]) -> dict[str, int]:
-    """A port per name: those of the last start where still free, else new ones. Writes `file`, with these names alone. Raises OSError."""
+    """Return a port per name: that of the last start if it is free, else a new one.
+
+    Writes `file` with exactly these names. Raises OSError.
+    """
     kept = {
         n: p for n, p in known_ports(file).items() if n in names and 0 < p < 65536 and is_free(p)
     }
@@ -73,7 +76,10 @@ def remembered_ports(file: Path, names: Collection[str]) -> dict[str, int]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound, listening, inheritable socket. Raises PortBusy, or OSError for an address that is not of this machine."""
+    """Return a bound, listening, inheritable socket.
+
+    Raises PortBusy, or OSError for an address that is not of this machine.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     s = socket.socket(family, socket.SOCK_STREAM)
     try:

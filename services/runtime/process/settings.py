@@ -1,7 +1,8 @@
 """Settings that every process shares, from the environment (`VIGIE_*`).
 
-A service with settings of its own subclasses `Settings` in its package (same prefix, units in the names). On the machine that
-runs `vigie up`, addresses that nobody set are found in the data directory, so that commands need no flags.
+A service with more settings subclasses `Settings` in its package (same prefix, units in the names).
+On a machine that runs `vigie up`, unset addresses are read from the data directory, so that
+commands need no flags.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def _host_port(text: str) -> str:
 
 
 SOCKET: Final = "unix:"
-"""Before the path of a unix socket, where an address may be one."""
+"""Prefix of the path of a Unix socket, in settings that accept one."""
 
 
 def _console(text: str) -> str:
@@ -84,7 +85,10 @@ StoreUrl = Annotated[str, AfterValidator(_store_url)]
 
 
 def address_of(url: SecretStr, schemes: Iterable[str]) -> SecretStr:
-    """The same URL; empty = none. Raises ValueError, which repeats nothing of it: it may hold a password."""
+    """Return the URL if it is valid or empty.
+
+    Raises ValueError without any part of the URL, which may hold a password.
+    """
     text, known = url.get_secret_value(), tuple(schemes)
     wanted = f"must be {', '.join(f'{s}://' for s in known)} with a host"
     try:
@@ -114,17 +118,17 @@ def _public_url(text: str) -> str:
 
 
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
-"""Where browsers and gateways reach the front; empty = not said."""
+"""Address under which browsers and gateways reach the front; empty = unknown."""
 
 
 def split_host_port(address: str) -> tuple[str, int]:
-    """`[::1]:80` → (`::1`, 80)."""
+    """Split an address: `[::1]:80` → (`::1`, 80)."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
 
 
 class DataDir:
-    """Where everything lies under the data directory."""
+    """Paths under the data directory."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -134,17 +138,20 @@ class DataDir:
         self.run = root / "run"
         self.secrets = root / "secrets"
         self.chronicle = root / "console" / "chronicle.db"
-        """Every version of every row, for what was known at a time. A copy of what the logs say."""
+        """Every version of every row, for queries about the past. It is a copy of the logs."""
         self.status = self.run / "status.json"
         self.lock = self.run / "lock"
         self.ports = self.run / "ports.json"
         self.started = self.run / "started"
-        """Exists while the whole system has been ready once since `up`; `/readyz` of the front waits for it."""
+        """Exists once the whole system was ready after `up`; the front's `/readyz` waits for it."""
         self.restoring = self.run / "restoring"
-        """Exists from the first record of a restore to its end: what lies here is half until then."""
+        """Exists during a restore: until its end the installation is incomplete."""
 
     def make(self) -> None:
-        """Create what is missing, all for the owner alone (0700); of what is there only secrets and run are made so. Raises OSError."""
+        """Create missing folders for the owner alone (0700). Raises OSError.
+
+        Of existing folders, only secrets and run get these rights.
+        """
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for folder in (self.kafka, self.store, self.logs):
             folder.mkdir(exist_ok=True, mode=0o700)
@@ -154,9 +161,10 @@ class DataDir:
 
 
 class Settings(FromEnvironment):
-    """`Settings()` reads the environment. Raises pydantic.ValidationError naming the variable.
+    """Settings of every process; `Settings()` reads the environment.
 
-    What a `vigie up` that was killed has left behind (`run/status.json`) names no running system: its lock is free.
+    Raises pydantic.ValidationError naming the variable. A `run/status.json` that a killed `vigie
+    up` left behind is ignored, because its lock is free.
     """
 
     model_config = SettingsConfigDict(
@@ -164,54 +172,73 @@ class Settings(FromEnvironment):
     )
 
     data_dir: Path = Path("~/.local/share/vigie")
-    """All data of one installation ([what lies where](../how-to/operate.md))."""
+    """Directory of all data of one installation ([its contents](../how-to/operate.md))."""
     cache_dir: Path = Path("~/.cache/vigie")
-    """Kafka's jars and their kept classes; may be shared between data directories and deleted at any time."""
+    """Kafka's jars and their kept classes. Data directories may share it; delete it at any time."""
     http: HostPort = "127.0.0.1:8092"
-    """Address of the front door (intake). Nothing else listens outside loopback."""
+    """Address of the front (intake). Nothing else listens outside loopback."""
     http_fd: int | None = None
     """Listening socket inherited from the supervisor: connections queue while intake restarts."""
     kafka: HostPorts = ""
     """`host:port[,host:port…]`; empty = the broker of `vigie up` on this data directory."""
     kafka_replication: int = Field(default=1, ge=1)
-    """Copies of each partition when topics are made: 3 in production, 1 for the embedded broker. 2 is refused."""
+    """Copies of each partition of new topics:
+
+    3 in production, 1 for the embedded broker. 2 is refused.
+    """
     redis: StoreUrl = ""
-    """`redis://[user:password@]host:port/db`, `rediss://…?ssl_ca_certs=FILE` with TLS; empty = the store of `vigie up` on this data directory."""
+    """`redis://[user:password@]host:port/db`, `rediss://…?ssl_ca_certs=FILE` with TLS.
+
+    Empty = the store of `vigie up` on this data directory.
+    """
     console: ConsoleAddress = ""
-    """Internal `host:port` or `unix:/path` of the console, to which intake passes what it does not answer itself."""
+    """Internal `host:port` or `unix:/path` of the console, to which intake passes other requests."""
     demo_realm: str = ""
-    """Exercise that anybody may look at without a login (`vigie up --demo`); empty = none."""
+    """Exercise that is shown without a login (`vigie up --demo`); empty = none."""
     console_fd: int | None = None
     """Listening socket of the console, inherited from the supervisor."""
     territory: Path = REPOSITORY / "territories" / "92"
-    """Folder with the reference data of the live realm, which has its name."""
+    """Folder with the reference data of the live realm, which has the folder's name."""
     cap_sender: str = Field(default="", pattern=r"^[^\s,<&]*$")
-    """`sender` of CAP messages about incidents, unique in the world, e.g. a name in one's own domain; empty = `vigie.<territory>`."""
+    """`sender` of CAP messages about incidents, unique in the world, for example in your domain.
+
+    Empty = `vigie.<territory>`.
+    """
     health_port: int = 0
-    """Loopback port of /livez, /readyz and /metrics; 0 = any free one. Counters and reasons take the token in `secrets/metrics.token`."""
+    """Loopback port of /livez, /readyz and /metrics; 0 = any free one.
+
+    Counters and reasons need the token in `secrets/metrics.token`.
+    """
     instance: str = ""
-    """Name of this replica, e.g. `alerts-0`: Kafka's static membership. Empty: dynamic."""
+    """Name of this replica, e.g. `alerts-0`, for Kafka's static membership; empty = dynamic."""
     foresight_after_s: float = Field(default=60.0, ge=0)
     """How long the system must have been quiet before the planner ranks, in the background, which losses it would not survive. It takes a quarter of a
     core then, a tenth while anything else waits. 0: at once, without rests, beside everything else."""
     second_factor: Literal["required", "optional"] = "required"
-    """Administrators, coordinators, directors and elected: with a password alone they may only add a second factor. `optional`: nobody must."""
+    """`required`: administrators, coordinators, directors and elected need a second factor.
+
+    With a password alone they may only add one. `optional`: no role needs one.
+    """
     log_json: Path | None = None
     """File for JSON logs (10 MB, five kept); empty = none."""
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"],
         BeforeValidator(lambda name: str(name).upper()),
     ] = "INFO"
-    """Least grave line that is written: DEBUG, INFO, WARNING, ERROR."""
+    """Lowest level that is logged: DEBUG, INFO, WARNING, ERROR."""
     url: str = ""
     """Address that client commands call; empty = the front of `vigie up` on this data directory."""
     token: str = ""
-    """Bearer token of client commands; empty = the data directory's own (secrets/admin.token)."""
+    """Bearer token of client commands; empty = `secrets/admin.token` of the data directory."""
 
     @field_validator("kafka_replication")
     @classmethod
     def _is_safe(cls, copies: int) -> int:
-        """Two copies lose: with both needed nothing is accepted while one is away, with one needed a 202 stands on a copy that no disk holds yet."""
+        """Refuse two copies, which can lose reports.
+
+        If both are needed, no report is accepted while one broker is away. If one is enough, an
+        accepted report may exist only on a broker that has not written it to disk.
+        """
         if copies == 2:
             raise ValueError(
                 "must be 1 or at least 3: with 2 copies a report could be accepted that only one broker holds, unwritten"

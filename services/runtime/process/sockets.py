@@ -1,4 +1,4 @@
-"""Unix sockets of one installation: only the user who runs it connects, since the folder is that user's alone (0700)."""
+"""Unix sockets of one installation, in a folder that only its user can open (0700)."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pathlib import Path
 from typing import Final
 
 LONGEST: Final = 103
-"""Bytes of a path that every system takes: Linux 107, macOS 103."""
+"""Longest path in bytes that every system accepts: Linux 107, macOS 103."""
 _NAME: Final = 16
 """Bytes for the name of a socket and the slash before it."""
 _BACKLOG: Final = 512
 
 
 def socket_folder(run: Path) -> Path:
-    """Return the folder for sockets: `run`, or where its path is too long a folder under /tmp.
+    """Return the folder for sockets: `run`, or a folder under /tmp if that path is too long.
 
-    That one has the same name at every start. Where another user has taken the name, it is a new
-    folder. Raises OSError.
+    The latter has the same name at every start, unless another user has taken the name. Raises
+    OSError.
     """
     if len(os.fsencode(run)) + _NAME <= LONGEST:
         return run
     digest = hashlib.blake2b(os.fsencode(run), digest_size=8).hexdigest()
-    folder = Path("/tmp") / f"vigie-{os.geteuid()}-{digest}"  # noqa: S108  looked at before it is used
+    folder = Path("/tmp") / f"vigie-{os.geteuid()}-{digest}"  # noqa: S108  checked before use
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
@@ -36,7 +36,7 @@ def socket_folder(run: Path) -> Path:
 
 
 def remove_folder(folder: Path, run: Path) -> None:
-    """Remove a folder of sockets under /tmp and what is left in it; `run` stays."""
+    """Remove a folder of sockets under /tmp and its contents; `run` stays."""
     if folder == run:
         return
     for left in folder.glob("*.sock"):
@@ -45,7 +45,10 @@ def remove_folder(folder: Path, run: Path) -> None:
 
 
 def listen_at(path: Path) -> socket.socket:
-    """Return a listening, inheritable socket at this path, in place of one that is left over. Raises OSError."""
+    """Return a listening, inheritable socket at this path, replacing a stale one.
+
+    Raises OSError.
+    """
     path.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

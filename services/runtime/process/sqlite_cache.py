@@ -1,6 +1,8 @@
-"""SQLite files that hold a copy of what the logs say. One that is damaged is set aside and begun anew: it is filled again from the logs.
+"""SQLite files that hold a copy of data in the logs.
 
-Looked through when it is opened, which takes 2 s per GB: in a thread where it may be large, and once. The keyring is none of these: nothing else holds its keys (services.runtime.secrets.keyring).
+A damaged file is renamed and created again; the logs fill it. Opening checks the file, which takes
+2 s per GB: open a large one in a thread, and once. The keyring is no such file, because its keys
+exist only there (`services.runtime.secrets.keyring`).
 """
 
 from __future__ import annotations
@@ -18,7 +20,10 @@ _DAMAGED: Final = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
 
 
 def open_copy(path: Path, schema: str, *pragmas: str) -> sqlite3.Connection:
-    """A connection in autocommit mode, for any thread. Several processes may open it at once. Raises OSError, sqlite3.Error (disk full)."""
+    """Open a connection in autocommit mode, for any thread.
+
+    Several processes may open it at once. Raises OSError, sqlite3.Error (disk full).
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with path.with_suffix(".opening").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
@@ -40,7 +45,7 @@ def open_copy(path: Path, schema: str, *pragmas: str) -> sqlite3.Connection:
 
 
 def open_again(path: Path) -> sqlite3.Connection:
-    """One connection more to what this process has opened by `open_copy`, and holds open."""
+    """Open another connection to a file that this process has opened with `open_copy`."""
     return sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
 
 

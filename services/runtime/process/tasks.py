@@ -1,5 +1,8 @@
-"""Ending tasks for certain. aiokafka swallows a cancellation that meets it while it closes a fetch; a task that was cancelled once
-may then go on for ever, and whoever gathers it waits for ever (seen: `vigie up` that never became ready).
+"""End tasks reliably.
+
+aiokafka swallows a cancellation that arrives while it closes a fetch. A task that is cancelled only
+once may then run for ever, and its waiters wait for ever. That was seen: `vigie up` never became
+ready.
 """
 
 from __future__ import annotations
@@ -19,9 +22,9 @@ log = structlog.get_logger(__name__)
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel tasks until they have ended, at most PATIENCE_S. Their results and exceptions are of no interest any more.
+    """Cancel tasks until they have ended, at most PATIENCE_S, and drop their results.
 
-    A cancellation of the caller waits until then: what the tasks hold is closed first.
+    A cancellation of the caller waits until then, so that the tasks close their resources first.
     """
     left = set(tasks)
     interrupted: asyncio.CancelledError | None = None
@@ -44,9 +47,10 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
 
 
 async def in_thread(do: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """As `asyncio.to_thread`, but a cancellation waits until the thread has done: who is cancelled closes what it used.
+    """Run a function like `asyncio.to_thread`, but end only after the thread has ended.
 
-    A database that is closed under a thread ends the process (SQLite: a segmentation fault).
+    A cancelled caller closes the resources that it used. Closing a database while a thread uses it
+    ends the process (SQLite: a segmentation fault).
     """
     running = asyncio.ensure_future(asyncio.to_thread(do, *args, **kwargs))
     try:

@@ -1,11 +1,13 @@
-"""Traces from the report to the message sent: W3C trace context, told to a collector by OTLP when one is named.
+"""Traces from a report to the sent message: W3C trace context, exported by OTLP.
 
-One span per hop: the front's acceptance of a report, the console's sending of a command, a decider's application of one input up to its acknowledged append, the call of a provider. The
-context of a hop travels in the record header `ce_traceparent`, on inputs, on public topics and on the log; never in a value, so hashes,
-facts and replays do not know it, and what a worker that takes over publishes again still belongs to its trace.
+There is one span per hop: the front accepts a report, the console sends a command, a decider
+applies one input up to its acknowledged append, a channel calls its provider. The context travels
+in the record header `ce_traceparent`, on inputs, public topics and the log. It is never part of a
+value, so hashes, facts and replays do not depend on it, and facts that a new owner publishes again
+keep their trace.
 
-Without `OTEL_EXPORTER_OTLP_ENDPOINT` nothing is imported, written or read. Attributes name hops, never people: ids of messages, types,
-realms, channels, codes.
+Without `OTEL_EXPORTER_OTLP_ENDPOINT` nothing is imported, written or read. Attributes name hops,
+never people: ids of messages, types, realms, channels, codes.
 """
 
 from __future__ import annotations
@@ -20,9 +22,12 @@ from typing import Any, Final, Literal
 from schemas.envelope import CE_TRACEPARENT
 
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-"""Variables of OpenTelemetry that name the collector; the others of its SDK hold as well (sampler, headers, certificate)."""
+"""Variables of OpenTelemetry that name the collector.
+
+The other variables of its SDK work as well (sampler, headers, certificate).
+"""
 _PATIENCE: Final = ("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
-"""Seconds, unless somebody said otherwise (the SDK has 10): what is still here at the end of a process must not hold up its stop."""
+"""Default export timeout in seconds (the SDK has 10): a stop must not wait long."""
 Attributes = Mapping[str, str | int | bool]
 _KINDS: Final = {"server": "SERVER", "consumer": "CONSUMER", "client": "CLIENT"}
 _HEARD: ContextVar[str | None] = ContextVar("traceparent", default=None)
@@ -30,7 +35,7 @@ _traces: Traces | None = None
 
 
 class Span:
-    """One hop under way. End it once."""
+    """A hop in progress. End it once."""
 
     __slots__ = ("_span", "traceparent")
 
@@ -38,10 +43,10 @@ class Span:
         self._span = span
         at = span.get_span_context()
         self.traceparent: str = f"00-{at.trace_id:032x}-{at.span_id:016x}-{at.trace_flags:02x}"
-        """What the next hop gets as its parent."""
+        """Context that the next hop gets as its parent."""
 
     def end(self, *, fault: str | None = None, **attributes: str | int | bool) -> None:
-        """`fault`: a code; the hop did not do what it was to do."""
+        """End the span; `fault` is the code of a failed hop."""
         self._span.set_attributes({f"vigie.{name}": value for name, value in attributes.items()})
         if fault is not None:
             from opentelemetry.trace import StatusCode
@@ -51,7 +56,7 @@ class Span:
 
 
 class Traces:
-    """The spans of one process."""
+    """Spans of one process."""
 
     def __init__(self, provider: Any) -> None:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -69,7 +74,10 @@ class Traces:
         *,
         began_ns: int | None = None,
     ) -> Span:
-        """A hop that began now, or at `began_ns` (wall clock). A parent that is no valid traceparent counts as none: a trace begins."""
+        """Begin a span now, or at `began_ns` (wall clock).
+
+        An invalid parent counts as none: a new trace begins.
+        """
         from opentelemetry.trace import SpanKind
 
         context = (
@@ -85,7 +93,7 @@ class Traces:
         return Span(span)
 
     def close(self) -> None:
-        """Give what is still here to the collector."""
+        """Export the remaining spans to the collector."""
         self._provider.shutdown()
 
 
@@ -96,7 +104,10 @@ def _nothing() -> Any:
 
 
 def configure(service: str) -> None:
-    """Begin tracing when a collector is named; call once in the process that serves, after any fork."""
+    """Begin tracing if a collector is configured.
+
+    Call it once in the process that serves, after any fork.
+    """
     global _traces
     if _traces is not None or not any(os.environ.get(name) for name in ENDPOINTS):
         return
@@ -115,13 +126,16 @@ def configure(service: str) -> None:
 
 
 def current() -> Traces | None:
-    """The traces of this process; None = nobody wants them."""
+    """Return the traces of this process, or None without a collector."""
     return _traces
 
 
 @contextmanager
 def hop(name: str, told: Callable[[], Attributes]) -> Iterator[Span | None]:
-    """Serves a request of a caller (`heard`) around a block; an exception is its fault. None when nobody wants traces."""
+    """Trace the handling of a request of a caller (`heard`) around a block.
+
+    An exception is the fault of the span. Yields None without a collector.
+    """
     if _traces is None:
         yield None
         return
@@ -136,7 +150,7 @@ def hop(name: str, told: Callable[[], Attributes]) -> Iterator[Span | None]:
 
 @contextmanager
 def using(traces: Traces | None) -> Iterator[None]:
-    """For tests: these instead."""
+    """Replace the traces of this process, for tests."""
     global _traces
     before, _traces = _traces, traces
     try:
@@ -145,21 +159,18 @@ def using(traces: Traces | None) -> Iterator[None]:
         _traces = before
 
 
-# ── the context of a hop ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def heard(traceparent: str | None) -> None:
-    """What the request that this task serves said of its caller's trace."""
+    """Store the caller's trace context for the request that this task serves."""
     _HEARD.set(traceparent)
 
 
 def caller() -> str | None:
-    """As `heard`, in this task and those that it started."""
+    """Return the context stored by `heard`, in this task and those that it started."""
     return _HEARD.get()
 
 
 def of_headers(headers: Sequence[tuple[str, bytes | None]]) -> str | None:
-    """The context that came with a record."""
+    """Return the trace context of a record."""
     for name, value in headers:
         if name == CE_TRACEPARENT and value is not None:
             return value.decode("ascii", "replace")
@@ -167,5 +178,5 @@ def of_headers(headers: Sequence[tuple[str, bytes | None]]) -> str | None:
 
 
 def as_headers(traceparent: str | None) -> list[tuple[str, bytes]] | None:
-    """For a record without other headers."""
+    """Return the headers for a record without other headers."""
     return None if traceparent is None else [(CE_TRACEPARENT, traceparent.encode())]

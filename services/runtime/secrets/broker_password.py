@@ -1,6 +1,7 @@
-"""The password of the embedded broker: 32 random bytes in `secrets/broker.password`, made once.
+"""The password of the embedded broker: 32 random bytes in `secrets/broker.password`.
 
-Only the owner of the data directory reads it, so no other user of the machine speaks to the broker.
+It is created once. Only the owner of the data directory can read it, so no other user of the
+machine can use the broker.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ NAME: Final = "broker.password"
 
 
 def make_password(folder: Path) -> str:
-    """Return the password that lies in this folder of secrets; make one first where there is none.
+    """Return the password in this folder of secrets, creating it first if it is missing.
 
     Processes that start at once agree on one. Raises OSError.
     """
@@ -23,5 +24,5 @@ def make_password(folder: Path) -> str:
 
 
 def read_password(folder: Path) -> str | None:
-    """Return the password; None where there is none, or where this user may not read it."""
+    """Return the password, or None if it is missing or unreadable for this user."""
     return read_secret(folder / NAME)

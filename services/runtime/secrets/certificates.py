@@ -1,4 +1,4 @@
-"""Certificate files that settings name: looked at when the settings are read, so that a wrong one is refused by the name of its variable."""
+"""Load certificate files when settings are read, so that an error names the variable."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from pathlib import Path
 
 
 def load_chain(context: ssl.SSLContext, cert: Path, key: Path) -> None:
-    """Raises ValueError that names the file: a certificate, and its key without a passphrase."""
+    """Load a certificate and its key, without a passphrase.
+
+    Raises ValueError that names the file.
+    """
     for path in (cert, key):
         readable(path)
     try:
@@ -19,7 +22,10 @@ def load_chain(context: ssl.SSLContext, cert: Path, key: Path) -> None:
 
 
 def trusting(authority: Path | None) -> ssl.SSLContext:
-    """A client's context; None = the authorities of this machine. Raises ValueError that names the file."""
+    """Return a client's TLS context; None = the authorities of this machine.
+
+    Raises ValueError that names the file.
+    """
     if authority is not None:
         readable(authority)
     try:
@@ -29,7 +35,7 @@ def trusting(authority: Path | None) -> ssl.SSLContext:
 
 
 def readable(path: Path) -> None:
-    """Raises ValueError."""
+    """Check that a file can be read. Raises ValueError."""
     try:
         path.open("rb").close()
     except OSError as error:

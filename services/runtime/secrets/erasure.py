@@ -1,7 +1,7 @@
-"""Texts that are erased: words, raw bytes and photos go for good, a mark says when and why (D58).
+"""Erase texts: words, raw bytes and photos are lost for good, a mark keeps time and reason.
 
-Erasing deletes the key of a text, so that no copy of it can be read. The mark takes the place of the text
-under the same id and holds no word of it.
+Erasing deletes the key of a text, so no copy of it can be read. The mark replaces the text under
+the same id and holds nothing of its text. Rule D58, personal data.
 """
 
 from __future__ import annotations
@@ -19,22 +19,23 @@ PHOTOS: Final = "attachments"
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """When a text was erased, and the reason that was given."""
+    """Time and reason of an erasure."""
 
     at: Instant
     reason: str
 
 
 def erased_of(item: TextItem | None) -> Erased | None:
-    """Return what the mark says; None for a text that is there, and for none."""
+    """Return the erasure that a mark records; None for a text that exists, or for no text."""
     mark = item.fields.get(MARK) if item is not None else None
     return Erased(mark["at"], mark["reason"]) if isinstance(mark, dict) else None
 
 
 async def erase_text(texts: Texts, text_id: str, at: Instant, reason: str) -> None:
-    """Erase a text with its photos and leave a mark. Raises BrokerAway: repeat, nothing comes back.
+    """Erase a text with its photos and leave a mark.
 
-    Photos go first: the text names them.
+    Photos go first, because the text names them. Raises BrokerAway: repeat; erased items stay
+    erased.
     """
     item = await texts.get(text_id)
     for photo in (item.fields.get(PHOTOS) or ()) if item is not None else ():

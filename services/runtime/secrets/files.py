@@ -1,6 +1,7 @@
-"""Where settings come from: flags, the environment, then secret files. A variable that is empty counts as not set.
+"""Sources of settings: flags, the environment, then secret files.
 
-`VIGIE_SECRETS_DIR` names a folder with one file per variable (`vigie_kafka_password`), as Docker and Kubernetes mount them.
+An empty variable counts as not set. `VIGIE_SECRETS_DIR` names a folder with one file per variable
+(`vigie_kafka_password`), as Docker and Kubernetes mount them.
 """
 
 from __future__ import annotations
@@ -19,11 +20,17 @@ from pydantic_settings import (
 
 
 class SecretsMissing(ValueError):
-    """`VIGIE_SECRETS_DIR` names no folder: a password that nobody reads would look like one that nobody set."""
+    """`VIGIE_SECRETS_DIR` names no folder.
+
+    Without this error, a password that was not read would look like one that was not set.
+    """
 
 
 class FromEnvironment(BaseSettings):
-    """Base of every settings class. Raises pydantic.ValidationError, SecretsMissing: `wrong_variables` says which."""
+    """Base of every settings class.
+
+    Raises pydantic.ValidationError, SecretsMissing: `wrong_variables` describes them.
+    """
 
     model_config = SettingsConfigDict(env_ignore_empty=True, allow_inf_nan=False)
 
@@ -35,7 +42,7 @@ class FromEnvironment(BaseSettings):
         env_settings: PydanticBaseSettingsSource,
         **_: Any,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """First one first."""
+        """Return the sources, first one first."""
         folder = os.environ.get("VIGIE_SECRETS_DIR")
         if not folder:
             return init_settings, env_settings
@@ -45,7 +52,7 @@ class FromEnvironment(BaseSettings):
 
 
 def wrong_variables(error: ValueError) -> str | None:
-    """Which variables cannot be read, and why, in one line; None for an error that is not of settings."""
+    """Describe in one line the variables that cannot be read; None for an unrelated error."""
     if isinstance(error, SecretsMissing):
         return str(error)
     kind = _named(error.title) if isinstance(error, ValidationError) else None
@@ -69,5 +76,8 @@ def _named(title: str) -> type[FromEnvironment] | None:
 
 
 def _wrong(prefix: str, field: str, why: str) -> str:
-    """What several variables say together (`field` empty) names them itself."""
+    """Return the message for one variable.
+
+    An error about several variables together (`field` is empty) names them itself.
+    """
     return why if not field else f"{field if field.startswith(prefix) else prefix + field}: {why}"

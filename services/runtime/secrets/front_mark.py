@@ -1,7 +1,8 @@
-"""How the console knows the front: a header that only a process with the installation's key can make.
+"""A header by which the console recognises the front; only the installation's key can make it.
 
-The front says who called, and how (`X-Forwarded-*`). Anybody else who reaches the console's port could
-say so, too: as somebody new at every guess of a password, or with TLS where there is none.
+The front says which client called, and how (`X-Forwarded-*`). Any other program that reaches the
+console's port could set these headers, too: to look like a new client at every guess of a password,
+or to claim TLS.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class FrontMark:
-    """Makes the header, and checks it."""
+    """Maker and checker of the header."""
 
     def __init__(self, master: MasterKey) -> None:
         self._key = master.derived("front")
@@ -35,7 +36,7 @@ class FrontMark:
 
     @classmethod
     def open(cls, secrets: Path) -> Self:
-        """Return that of this installation. Raises OSError, MasterKeyInvalid."""
+        """Return the mark of this installation. Raises OSError, MasterKeyInvalid."""
         return cls(MasterKey.open(secrets))
 
     def make(self, now_s: float | None = None) -> str:
@@ -46,7 +47,7 @@ class FrontMark:
         return self._mark
 
     def is_valid(self, value: str, now_s: float | None = None) -> bool:
-        """True when the front made it a moment ago."""
+        """Return whether the front made this value within about a minute."""
         if hmac.compare_digest(value.encode(), self.make(now_s).encode()):
             return True
         minute = _minute(now_s)
@@ -62,7 +63,10 @@ def _minute(now_s: float | None) -> int:
 
 
 class BehindFront:
-    """The console's application: what a request says of its caller counts when it bears the mark of the front."""
+    """The console's application behind the front.
+
+    Forwarding headers of a request count only if it bears the mark of the front.
+    """
 
     def __init__(self, app: Application, mark: FrontMark) -> None:
         self._app, self._mark = app, mark

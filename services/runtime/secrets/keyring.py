@@ -1,7 +1,9 @@
-"""The installation's master key, keys derived from it, and the keyring: one data key per stored item.
+"""The installation's master key, keys derived from it, and the keyring: a data key per item.
 
-Erasing an item is deleting its key: copies of the ciphertext (log segments, mirrors, backups of Kafka) become unreadable. So the
-keyring is never backed up beside them, and a deleted key is overwritten in the file (`secure_delete`, truncated WAL).
+Erasing an item means deleting its key: copies of the ciphertext (log segments, mirrors, backups of
+Kafka) become unreadable. So the keyring is never backed up beside them, and a deleted key is
+overwritten in the file (`secure_delete`, truncated WAL). See
+`docs/adr/0010-encrypt-each-text-with-its-own-key.md`.
 """
 
 from __future__ import annotations
@@ -22,16 +24,25 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_BYTES: Final = 32
 INPUTS_SINCE: Final = "inputs.since"
-"""File beside the master key: the moment (ms) from which inputs need a mark (`services.runtime.decider.input_marks`)."""
+"""File beside the master key with the time (ms) from which inputs need a mark.
+
+See `services.runtime.decider.input_marks`.
+"""
 NONCE_BYTES: Final = 12
 
 
 class MasterKeyInvalid(ValueError):
-    """`secrets/master.key` is not 32 bytes, or is not the key that this keyring was made with. Restore the right file."""
+    """`secrets/master.key` is not 32 bytes, or is not the key of this keyring.
+
+    Restore the right file.
+    """
 
 
 def write_private(path: Path, content: bytes, *, replace: bool = False) -> bool:
-    """Write a file that only its owner may read, whole or not at all. False when it exists already and `replace` is not set."""
+    """Write a file that only its owner may read, completely or not at all.
+
+    Returns False if it exists already and `replace` is not set.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -53,7 +64,7 @@ def write_private(path: Path, content: bytes, *, replace: bool = False) -> bool:
 
 
 def make_secret(path: Path) -> str:
-    """Return the secret that lies in this file; write 32 random bytes first where there is none.
+    """Return the secret in this file, creating it first with 32 random bytes if it is missing.
 
     Processes that start at once agree on one. Raises OSError.
     """
@@ -65,7 +76,7 @@ def make_secret(path: Path) -> str:
 
 
 def read_secret(path: Path) -> str | None:
-    """Return the secret; None where there is none, or where this user may not read it."""
+    """Return the secret, or None if it is missing or unreadable for this user."""
     try:
         return path.read_text(encoding="ascii").strip() or None
     except (FileNotFoundError, NotADirectoryError, PermissionError, UnicodeDecodeError):
@@ -73,7 +84,10 @@ def read_secret(path: Path) -> str | None:
 
 
 class MasterKey:
-    """32 random bytes in `secrets/master.key`, mode 0600, made at the first start. Losing it loses every text and every login."""
+    """32 random bytes in `secrets/master.key`, mode 0600, created at the first start.
+
+    Losing it loses every text and every login.
+    """
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
@@ -82,31 +96,35 @@ class MasterKey:
 
     @classmethod
     def open(cls, secrets: Path) -> MasterKey:
-        """The key of this installation; several processes that start at once agree on one. Raises OSError, MasterKeyInvalid."""
+        """Return the key of this installation. Raises OSError, MasterKeyInvalid.
+
+        Several processes that start at once agree on one.
+        """
         path = secrets / "master.key"
         if not path.exists():
             if (keyring := secrets / "keyring.db").exists():
                 raise MasterKeyInvalid(
-                    f"{path} is gone, and {keyring.name} beside it was made with it: put it back from a backup, no other opens what is there"
+                    f"{path} is gone, and {keyring.name} beside it was made with it: put it back "
+                    "from a backup, no other opens what is there"
                 )
-            write_private(
-                path.with_name(INPUTS_SINCE), b"0"
-            )  # a new installation has no input without a mark
+            # A new installation has no input without a mark
+            write_private(path.with_name(INPUTS_SINCE), b"0")
             write_private(path, os.urandom(KEY_BYTES))
         return cls(path.read_bytes())
 
     def derived(self, purpose: str) -> bytes:
-        """A 32-byte key for one purpose; knowing it tells nothing of the others."""
+        """Return a 32-byte key for one purpose. Knowing it reveals nothing about the others."""
         return blake2b(
             purpose.encode(), key=self._key, digest_size=KEY_BYTES, person=b"vigie.derived"
         ).digest()
 
 
 class Keyring:
-    """Data keys by number, in `secrets/keyring.db`, each wrapped by the master key. Safe for several threads and processes.
+    """Data keys by number in `secrets/keyring.db`, each wrapped by the master key.
 
-    `take` hands out keys that were made durable beforehand, so that a put never waits for a disk. Numbers are never used twice.
-    A process that is killed leaves at most one pool of unused keys behind.
+    Safe for several threads and processes. `take` returns keys that are durable already, so a put
+    never waits for a disk. Numbers are never used twice. A killed process leaves at most one pool
+    of unused keys behind.
     """
 
     POOL: Final = 1024
@@ -119,7 +137,8 @@ class Keyring:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
             self._db.execute(f"PRAGMA {pragma}")
         self._db.execute(
-            "CREATE TABLE IF NOT EXISTS keys (id INTEGER PRIMARY KEY AUTOINCREMENT, wrapped BLOB NOT NULL)"
+            "CREATE TABLE IF NOT EXISTS keys (id INTEGER PRIMARY KEY AUTOINCREMENT, wrapped BLOB "
+            "NOT NULL)"
         )
         self._pool: deque[tuple[int, bytes]] = deque()
         self._batch = 8
@@ -127,7 +146,10 @@ class Keyring:
         self._thread: Executor = ThreadPoolExecutor(1, "keyring")
 
     def take(self) -> tuple[int, bytes]:
-        """A new key and its number, durable. Raises sqlite3.Error (disk full) when none can be made."""
+        """Return a new durable key and its number.
+
+        Raises sqlite3.Error, for example on a full disk.
+        """
         if len(self._pool) <= self._batch // 2 and (self._filling is None or self._filling.done()):
             self._filling = self._thread.submit(self._fill)
         while True:
@@ -157,7 +179,7 @@ class Keyring:
         self._pool.extend(made)
 
     def key(self, number: int) -> bytes | None:
-        """The key, or None when it was erased. Raises MasterKeyInvalid."""
+        """Return the key, or None if it was erased. Raises MasterKeyInvalid."""
         with self._lock:
             row = self._db.execute("SELECT wrapped FROM keys WHERE id = ?", (number,)).fetchone()
         if row is None:
@@ -177,7 +199,7 @@ class Keyring:
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
-        """Give back the keys that nobody took."""
+        """Erase unused keys and close the file."""
         self._thread.shutdown()
         unused = [number for number, _ in self._pool]
         self._pool.clear()
@@ -187,13 +209,19 @@ class Keyring:
 
 
 def seal(key: bytes, plain: bytes, bound_to: bytes) -> bytes:
-    """AES-256-GCM: nonce and ciphertext. `bound_to` must be given again to open it."""
+    """Encrypt with AES-256-GCM: nonce and ciphertext.
+
+    `bound_to` must be given again to open it.
+    """
     nonce = os.urandom(NONCE_BYTES)
     return nonce + AESGCM(key).encrypt(nonce, plain, bound_to)
 
 
 def unseal(key: bytes, sealed: bytes, bound_to: bytes) -> bytes:
-    """Inverse of seal. Raises ValueError when the key, the bytes or `bound_to` differ."""
+    """Decrypt the result of `seal`.
+
+    Raises ValueError if the key, the bytes or `bound_to` differ.
+    """
     try:
         return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to)
     except InvalidTag:

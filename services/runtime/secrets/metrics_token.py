@@ -1,7 +1,7 @@
-"""The token of the health ports: 32 random bytes in `secrets/metrics.token`, made once.
+"""The token of the health ports: 32 random bytes in `secrets/metrics.token`, created once.
 
-Only the owner of the data directory reads it, so no other user of the machine reads the counters of
-a process, or why it is not ready.
+Only the owner of the data directory can read it. So no other user of the machine can read the
+counters of a process, or why it is not ready.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SCHEME: Final = "bearer "
 
 
 def make_token(folder: Path) -> str:
-    """Return the token of this folder of secrets; make one first where there is none.
+    """Return the token of this folder of secrets, creating it first if it is missing.
 
     Raises OSError.
     """
@@ -25,13 +25,13 @@ def make_token(folder: Path) -> str:
 
 
 def bear_token(folder: Path) -> dict[str, str]:
-    """Return the header that shows the token; none where this user cannot read it."""
+    """Return the header with the token; empty if this user cannot read it."""
     token = read_secret(folder / NAME)
     return {} if token is None else {"Authorization": f"Bearer {token}"}
 
 
 def is_borne(authorization: str | None, token: str) -> bool:
-    """True when the value of an `Authorization` header is this token."""
+    """Return whether the value of an `Authorization` header is this token."""
     if authorization is None or not authorization.lower().startswith(_SCHEME):
         return False
     shown = authorization[len(_SCHEME) :].strip()

@@ -1,4 +1,7 @@
-"""Texts are erased when they are older than the installation keeps them (D58). Default: they are kept."""
+"""Erase texts that are older than the installation keeps them. Default: all are kept.
+
+Rule D58, personal data.
+"""
 
 from __future__ import annotations
 
@@ -24,22 +27,22 @@ SWEEP_S: Final = 3600.0
 log = structlog.get_logger(__name__)
 
 OlderThan = Callable[[Instant], Awaitable[Mapping[int, int]]]
-"""Partition → the first offset that is as young as this time."""
+"""Returns partition → the first offset that is not older than a time."""
 
 
 class RetentionSettings(Settings):
     """Days for which texts are kept, by kind; 0 = until a person erases them."""
 
     texts_days_reports: int = Field(default=0, ge=0)
-    """Days for which words and original bytes of reports are kept, with their photos; 0 = for ever."""
+    """Days for which text, original bytes and photos of reports are kept; 0 = for ever."""
     texts_days_photos: int = Field(default=0, ge=0)
-    """Days for which photos are kept, also where the report's words are kept longer; 0 = for ever."""
+    """Days for which photos are kept, even if the report's text is kept longer; 0 = for ever."""
     texts_days_notes: int = Field(default=0, ge=0)
     """Days for which notes, reasons of decisions and texts of call-outs are kept; 0 = for ever."""
 
     @property
     def days_by_prefix(self) -> dict[str, int]:
-        """Return beginning of the text ids → days, for the kinds that are not kept for ever."""
+        """Prefix of text ids → days, for the kinds that are not kept for ever."""
         named = {
             "report-": self.texts_days_reports,
             "attachment-": self.texts_days_photos,
@@ -49,7 +52,7 @@ class RetentionSettings(Settings):
 
 
 class TextRetention:
-    """Erases what is past its time. Several processes may run it: erasing twice changes nothing."""
+    """Eraser of old texts. Several processes may run it: erasing twice changes nothing."""
 
     def __init__(
         self, texts: Texts, days_by_prefix: Mapping[str, int], older_than: OlderThan
@@ -59,7 +62,7 @@ class TextRetention:
         self._older_than = older_than
 
     async def run(self) -> None:
-        """Sweep once an hour, until cancelled."""
+        """Erase old texts once an hour, until cancelled."""
         while self._days_by_prefix:
             try:
                 await self.sweep(time.time_ns() // 1_000_000)
@@ -68,7 +71,10 @@ class TextRetention:
             await asyncio.sleep(SWEEP_S)
 
     async def sweep(self, now: Instant) -> int:
-        """Erase what is too old at this time; return how many texts. Raises BrokerAway, KafkaError."""
+        """Erase texts that are too old at this time and return their number.
+
+        Raises BrokerAway, KafkaError.
+        """
         count = 0
         for prefix, days in self._days_by_prefix.items():
             ends = await self._older_than(now - days * DAY_MS)
@@ -89,7 +95,7 @@ class TextRetention:
 
 
 def older_on(kafka: str) -> OlderThan:
-    """Return what asks this broker for the offsets of a time."""
+    """Return a function that asks this broker for the offsets of a time."""
 
     async def ask(at: Instant) -> dict[int, int]:
         consumer: Any = groupless_consumer(kafka)

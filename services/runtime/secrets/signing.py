@@ -1,4 +1,7 @@
-"""The installation's signing key (Ed25519): whoever holds its public half can check what this installation gave out, without asking it."""
+"""The installation's signing key (Ed25519).
+
+With its public half, anybody can verify documents of this installation without asking it.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +31,14 @@ class SigningKeyInvalid(ValueError):
 
 
 class PublicKey:
-    """The half that may be given to anybody."""
+    """The public half of the key."""
 
     def __init__(self, key: Ed25519PublicKey) -> None:
         self._key = key
 
     @classmethod
     def load(cls, pem: bytes) -> Self:
-        """Raises SigningKeyInvalid."""
+        """Load a key from PEM. Raises SigningKeyInvalid."""
         try:
             key = load_pem_public_key(pem)
         except ValueError as error:
@@ -50,11 +53,11 @@ class PublicKey:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the raw key, hex: what people compare."""
+        """SHA-256 of the raw key in hex, for people to compare."""
         return sha256(self._key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()
 
     def signed(self, content: bytes, signature: bytes) -> bool:
-        """True if the other half made this signature of this content."""
+        """Return whether the private half made this signature of this content."""
         try:
             self._key.verify(signature, content)
         except InvalidSignature:
@@ -63,7 +66,7 @@ class PublicKey:
 
 
 class SigningKey:
-    """`secrets/signing.key`, mode 0600, made at the first use; its public half stands beside it."""
+    """The key in `secrets/signing.key`, mode 0600, created at first use beside its public half."""
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key
@@ -71,7 +74,10 @@ class SigningKey:
 
     @classmethod
     def open(cls, secrets: Path) -> Self:
-        """The key of this installation; several processes that start at once agree on one. Raises OSError, SigningKeyInvalid."""
+        """Return the key of this installation. Raises OSError, SigningKeyInvalid.
+
+        Several processes that start at once agree on one.
+        """
         path = secrets / NAME
         if not path.exists():
             made = Ed25519PrivateKey.generate().private_bytes(
@@ -90,5 +96,5 @@ class SigningKey:
         return found
 
     def sign(self, content: bytes) -> bytes:
-        """64 bytes."""
+        """Return the signature, 64 bytes."""
         return self._key.sign(content)

@@ -1,8 +1,9 @@
-"""Encrypted, erasable storage of what may be personal: `texts` (free text, raw bytes) and `directory` (names, contact points).
+"""Encrypted, erasable storage of data that may be personal.
 
-Each item has a data key of its own in the keyring (services.runtime.secrets.keyring) and lies, encrypted, on a compacted topic. Messages and
-logs carry ids only. Order of an erasure: the key is deleted, then the tombstone is written; from the first step on nobody can
-read the item, wherever copies of it lie.
+`texts` holds free text and raw bytes, `directory` names and contact points. Each item has its own
+data key in the keyring (`services.runtime.secrets.keyring`) and lies, encrypted, on a compacted
+topic. Messages and logs carry ids only. An erasure first deletes the key, then writes the
+tombstone; from the first step on the item is unreadable, including its copies.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ _HEAD: Final = struct.Struct(">BQB")
 _VERSION: Final = 1
 _COMPRESSED: Final = 1
 COMPRESS_FROM: Final = 2048
-"""Bytes from which compressing costs less than it saves."""
+"""Bytes from which compression is worth its cost."""
 RECENT_BYTES: Final = 8 << 20
 POLL_S: Final = 0.02
 PUT_AT_ONCE: Final = 200
-"""People whose entries are under way together."""
+"""Number of directory entries that are written together."""
 
 
 class RecordInvalid(ValueError):
@@ -44,24 +45,30 @@ class RecordInvalid(ValueError):
 
 
 def attachment_text(id: str) -> str:
-    """Where a photo lies in `texts`."""
+    """Return the id of a photo in `texts`."""
     return f"attachment-{id}"
 
 
 OWN_WORDS: Final = "own_words"
-"""Field of a report's text: what its sender wrote where the log holds a hash, by field of the report."""
+"""Field of a report's text with the sender's words, by field of the report.
+
+The log holds only a hash of them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class TextItem:
-    """Free text by field name, and the raw bytes that it came in. `TextItem({"text": "…"})` for a note or a reason."""
+    """Free text by field name, and the raw bytes in which it arrived.
+
+    `TextItem({"text": "…"})` is a note or a reason.
+    """
 
     fields: dict[str, Any] = field(default_factory=dict)
     raw: bytes | None = None
     content_type: str | None = None
 
     def dump(self) -> bytes:
-        """One line of JSON, then the raw bytes."""
+        """Serialize to one line of JSON, then the raw bytes."""
         head = {
             "fields": self.fields,
             "content_type": self.content_type,
@@ -71,21 +78,25 @@ class TextItem:
 
     @classmethod
     def load(cls, plain: bytes) -> TextItem:
-        """Inverse of dump."""
+        """Parse the result of `dump`."""
         line, _, raw = plain.partition(b"\n")
         head = orjson.loads(line)
         return cls(head["fields"], raw if head["has_raw"] else None, head["content_type"])
 
 
 class Sealer:
-    """Bytes ↔ sealed record: version, key number, flags, nonce and ciphertext, bound to topic and id."""
+    """Converter between bytes and sealed records.
+
+    A sealed record holds version, key number, flags, nonce and ciphertext, and is bound to topic
+    and id.
+    """
 
     def __init__(self, keyring: Keyring, tombstones: Tombstones) -> None:
         self._keyring = keyring
         self._tombstones = tombstones
 
     def seal(self, topic: str, id: str, plain: bytes) -> bytes:
-        """Under a new key."""
+        """Seal bytes under a new key."""
         number, key = self._keyring.take()
         flags = 0
         if len(plain) >= COMPRESS_FROM and len(smaller := zlib.compress(plain, 1)) < len(plain):
@@ -94,7 +105,7 @@ class Sealer:
         return head + seal(key, plain, _bound(topic, id, head))
 
     def open(self, topic: str, id: str, record: bytes) -> bytes | None:
-        """None when the key was erased. Raises RecordInvalid."""
+        """Open a sealed record; return None if its key was erased. Raises RecordInvalid."""
         number, flags = _read_head(record)
         key = self._keyring.key(number)
         if key is None:
@@ -115,7 +126,7 @@ class Sealer:
         return self._tombstones.mark_of(topic, id, value)
 
     def is_ours(self, topic: str, id: str, value: bytes) -> bool:
-        """Return whether this sealed value can be opened with a key of ours."""
+        """Return whether a key of ours opens this sealed value."""
         try:
             return self.open(topic, id, value) is not None
         except RecordInvalid:
@@ -124,8 +135,8 @@ class Sealer:
     def shred(self, records: Iterable[Gone]) -> None:
         """Delete the keys of records that this keyring opens.
 
-        A record of another installation on the same broker carries a number too, of its own keyring: ours of that number belongs to
-        another item.
+        A record of another installation on the same broker carries a number of its own keyring. Our
+        key of that number belongs to another item.
         """
         numbers = []
         for gone in records:
@@ -151,7 +162,7 @@ def _read_head(record: bytes) -> tuple[int, int]:
 
 
 class HandedOver(NamedTuple):
-    """An item that the producer has and no replica has acknowledged yet."""
+    """An item that the producer has, but no replica has acknowledged."""
 
     id: str
     record: bytes
@@ -172,11 +183,18 @@ class Shelf:
         """Partition → offset of the last item that was stored here."""
 
     async def put_bytes(self, id: str, plain: bytes) -> None:
-        """Store or replace; returns after acks=all. Raises BrokerAway: repeat, the last one stands."""
+        """Store or replace an item; returns once all replicas have it.
+
+        Raises BrokerAway: repeat, the last one counts.
+        """
         await self.kept(await self.hand_over(id, plain))
 
     async def hand_over(self, id: str, plain: bytes) -> HandedOver:
-        """To the producer: what is handed over next goes with it in one request. It is stored after `kept`. Raises BrokerAway."""
+        """Pass an item to the producer without waiting. Raises BrokerAway.
+
+        Items that are passed one after the other share a request. An item is stored once `kept`
+        returns.
+        """
         record = self._sealer.seal(self._topic, id, plain)
         return HandedOver(
             id,
@@ -185,14 +203,17 @@ class Shelf:
         )
 
     async def kept(self, item: HandedOver) -> None:
-        """Return after acks=all. Raises BrokerAway: repeat both steps, the last one stands."""
+        """Wait until all replicas have an item. Raises BrokerAway: repeat both steps."""
         offset, _ = await item.sent.acked()
         partition = partition_for(self._topic, item.id)
         self._written[partition] = max(offset, self._written.get(partition, -1))
         self._remember(item.id, Stored(item.record, offset))
 
     async def settled(self, wait_s: float) -> bool:
-        """True once every process of this data directory sees what was stored here; False when that takes longer."""
+        """Wait until every process of this data directory sees the items stored here.
+
+        Returns False if that takes longer than `wait_s`.
+        """
         loop = asyncio.get_running_loop()
         give_up = loop.time() + wait_s
         while not self._is_copied():
@@ -209,7 +230,10 @@ class Shelf:
         )
 
     async def get_bytes(self, id: str, *, wait_s: float = 0.0) -> bytes | None:
-        """The item; None when it does not exist or was erased. `wait_s`: patience for one that another process just put."""
+        """Return the item; None if it does not exist or was erased.
+
+        Waits up to `wait_s` for an item that another process has just stored.
+        """
         loop = asyncio.get_running_loop()
         give_up = loop.time() + wait_s
         while (found := self.peek_bytes(id)) is None and loop.time() < give_up:
@@ -217,7 +241,7 @@ class Shelf:
         return found
 
     def peek_bytes(self, id: str) -> bytes | None:
-        """As `get_bytes`, at once."""
+        """Return the item without waiting, else like `get_bytes`."""
         known = self._newest(id)
         try:
             return None if known is None else self._sealer.open(self._topic, id, known.value)
@@ -232,20 +256,21 @@ class Shelf:
         return max(both, key=lambda s: s.offset, default=None)
 
     async def erase(self, id: str) -> None:
-        """Unreadable at once and for ever, also in copies. Erasing what does not exist is no error.
+        """Make an item unreadable at once and for ever, including its copies.
 
-        Raises BrokerAway: the item is unreadable already, repeat to remove the record too.
+        Erasing a missing item is no error. Raises BrokerAway: the item is unreadable already,
+        repeat to remove the record too.
         """
         known = (self._replica.get(self._topic, id), self._forget(id))
         self._sealer.shred(Gone(self._topic, id, s.value) for s in known if s is not None)
         await self._writer.put(self._topic, id, self._sealer.tombstone(self._topic, id))
 
     def ids_before(self, prefix: str, ends: Mapping[int, int]) -> list[str]:
-        """Return ids that begin so, of items that were written before these offsets. `ends`: by partition."""
+        """Return the ids with a prefix of items written before these offsets (by partition)."""
         return self._replica.ids_before(self._topic, prefix, ends)
 
     def ids(self, prefix: str = "") -> list[str]:
-        """Ids of all items that the replica knows and that begin so."""
+        """Return the ids with a prefix of all items that the replica knows."""
         return self._replica.ids(self._topic, prefix)
 
     def _remember(self, id: str, stored: Stored) -> None:
@@ -267,25 +292,31 @@ class Texts(Shelf):
     """Free text and raw bytes by text id."""
 
     async def put(self, text_id: str, item: TextItem) -> None:
-        """See put_bytes."""
+        """Store or replace a text, see `put_bytes`."""
         await self.put_bytes(text_id, item.dump())
 
     async def get(self, text_id: str, *, wait_s: float = 0.0) -> TextItem | None:
-        """See get_bytes."""
+        """Return a text, see `get_bytes`."""
         plain = await self.get_bytes(text_id, wait_s=wait_s)
         return None if plain is None else TextItem.load(plain)
 
     def get_many(self, text_ids: Sequence[str]) -> dict[str, TextItem]:
-        """Those that exist, at once: for lists."""
+        """Return the texts that exist, without waiting, for lists."""
         found = ((id, self.peek_bytes(id)) for id in text_ids)
         return {id: TextItem.load(plain) for id, plain in found if plain is not None}
 
 
 class Directory(Shelf):
-    """People by token. Every reading of a person by a person belongs in the audit log (D59): that is the caller's duty."""
+    """People by token.
+
+    The caller must log every access of a person to a person's data. Rule D59, logged access.
+    """
 
     async def put_all(self, contacts: Sequence[Contact]) -> None:
-        """As `put` of each, PUT_AT_ONCE of them in one request. Raises BrokerAway: repeat all, the last one stands."""
+        """Store contacts, PUT_AT_ONCE of them in one request.
+
+        Raises BrokerAway: repeat all, the last one counts.
+        """
         for start in range(0, len(contacts), PUT_AT_ONCE):
             batch = [
                 await self.hand_over(one.person, one.model_dump_json().encode())
@@ -295,24 +326,25 @@ class Directory(Shelf):
                 await self.kept(item)
 
     async def put(self, contact: Contact) -> None:
-        """See put_bytes."""
+        """Store or replace a contact, see `put_bytes`."""
         await self.put_bytes(contact.person, contact.model_dump_json().encode())
 
     async def get(self, person: str, *, wait_s: float = 0.0) -> Contact | None:
-        """See get_bytes."""
+        """Return a contact, see `get_bytes`."""
         plain = await self.get_bytes(person, wait_s=wait_s)
         return None if plain is None else Contact.model_validate_json(plain)
 
     def peek(self, person: str) -> Contact | None:
-        """As `get`, at once."""
+        """Return a contact without waiting."""
         plain = self.peek_bytes(person)
         return None if plain is None else Contact.model_validate_json(plain)
 
 
 class Vault:
-    """Both shelves of one data directory. `run` must be running in at least one process for readers to see new items.
+    """Texts and directory of one data directory.
 
-    `Vault.open(settings)`, then `async with vault:` keeps the replica current in the background and closes at the end.
+    At least one process must run it for readers to see new items. Usage: `Vault.open(settings)`,
+    then `async with vault:` keeps the replica current in the background and closes at the end.
     """
 
     def __init__(
@@ -339,7 +371,10 @@ class Vault:
         master: MasterKey | None = None,
         ack_timeout_s: float = ACK_TIMEOUT_S,
     ) -> Vault:
-        """Opens files only; Kafka is contacted when needed. Raises OSError, MasterKeyInvalid, sqlite3.Error."""
+        """Open the files only; Kafka is contacted when needed.
+
+        Raises OSError, MasterKeyInvalid, sqlite3.Error.
+        """
         settings.data.make()
         master = master or MasterKey.open(settings.data.secrets)
         keyring = Keyring(settings.data.secrets / "keyring.db", master)
@@ -366,7 +401,7 @@ class Vault:
         self._keyring.close()
 
     def fault(self) -> str | None:
-        """For readiness: why new items are not seen, or None."""
+        """Return the reason why new items are not seen, or None. For readiness."""
         if self._task is not None and self._task.done():
             return "the replica of texts is no longer kept current: restart this process"
         if self._replica.replaced():

@@ -1,15 +1,17 @@
-"""The conductor of simulated realms: what may happen next, as a pure function of the three logs (DESIGN §2, Simulated realms).
+"""The conductor of simulated realms: the next move as a pure function of the three logs.
 
-alerts ⇄ continuity and alerts → delivery run free (their publishers forward). Everything else in a simulated realm comes one move
-at a time, and only when nothing is pending: the simulated sender's responses that are due, answers from delivery, `StepTo(t)` to
-alerts, then continuity, then delivery; and before time moves on, the answer to what a service asked of the planner. Pending = a routed
-fact that the receiver's log lacks. So every speed, every crash and the deciders
-composed in memory give the same facts per service. The ids of moves are derived from the logs: a conductor that
-died and comes back sends the same move again, and the receiver drops the second.
+Facts between alerts and continuity, and from alerts to delivery, run free (their publishers forward
+them). Everything else in a simulated realm comes one move at a time, and only when nothing is
+pending: due responses of the simulated sender, answers from delivery, `StepTo(t)` to alerts, then
+continuity, then delivery. Before time moves on, the planner's answer to a request of a service
+comes. A routed fact is pending as long as the receiver's log lacks it. So every speed, every crash
+and the deciders in memory give the same facts per service. Ids of moves are derived from the logs:
+a restarted conductor sends the same move again, and the receiver drops the duplicate.
 
-Responses that are due go together: all are for delivery, whose facts leave it only by moves, so whichever prefix of them arrived before a
-crash, the rest follows before anything else (docs/adr/0005). So do steps of which only the last has something to do: the others say nothing to anybody
-(docs/adr/0038).
+Due responses go together. All are for delivery, and its facts leave it only by moves, so after a
+crash the rest follows before anything else, in any case
+(`docs/adr/0005-derive-the-conductors-moves-from-the-logs.md`). Steps of which only the last has an
+effect also go together (`docs/adr/0038-group-clock-steps-without-effect.md`).
 """
 
 from __future__ import annotations
@@ -29,16 +31,19 @@ from schemas.topics import SERVICES
 from services.runtime.log.transaction import FactRecord, Transaction
 
 MOST_TOGETHER: Final = 500
-"""Responses in one go."""
+"""Greatest number of responses in one group."""
 TICK_S: Final = 1.0
-"""Real seconds between two steps in which nothing is due, at least."""
+"""Least real seconds between two steps in which nothing is due."""
 MAX_STEPS_AT_ONE_INSTANT = 10_000
-"""A decider that never disarms a due deadline would hold the realm for ever: then the realm is stuck, by name."""
+"""Limit of steps at one instant, beyond which the realm counts as stuck.
+
+A decider that never disarms a due deadline would hold the realm for ever.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a simulated recipient or provider says, `after_ms` after the fact that caused it."""
+    """Answer of a simulated recipient or provider, `after_ms` after the fact that caused it."""
 
     id: str
     after_ms: int
@@ -46,11 +51,14 @@ class Response:
 
 
 Responder = Callable[[FactRecord, RealmOpened], Sequence[Response]]
-"""Responses to one fact of delivery's log; pure. Nobody answers: `lambda fact, realm: ()`."""
+"""Returns the responses to one fact of delivery's log; pure.
+
+Without responses: `lambda fact, realm: ()`.
+"""
 
 
 class Job(Protocol):
-    """Something that a service asked for in its log and that is computed outside the decider."""
+    """A request in a service's log for work that is computed outside the decider."""
 
     @property
     def realm(self) -> str: ...
@@ -59,28 +67,28 @@ class Job(Protocol):
 
 
 class Planner(Protocol):
-    """Slow work that one service asks for (DESIGN §2): a function of that service's log."""
+    """Slow work on request of one service, as a function of that service's log."""
 
     @property
     def service(self) -> str: ...
     def observe(self, transaction: Transaction) -> None:
-        """One accepted record of the service's log."""
+        """Apply one accepted record of the service's log."""
         ...
 
     def job(self, realm: str) -> Any:
-        """The open `Job` of a realm, or None."""
+        """Return the open `Job` of a realm, or None."""
         ...
 
     def next_part(self, realm: str) -> int:
-        """The first part of the answer that the log lacks."""
+        """Return the number of the first part of the answer that the log lacks."""
         ...
 
     def solve(self, job: Any) -> Sequence[tuple[str, Message]]:
-        """The answer: inputs in order, each with its id. Pure; may take seconds."""
+        """Return the answer: inputs in order, each with its id. Pure; may take seconds."""
         ...
 
     def forget(self, realm: str) -> None:
-        """It is closed: nothing of it is shown or asked any more."""
+        """Forget a closed realm."""
         ...
 
 
@@ -99,7 +107,7 @@ class Move:
 
     @property
     def moves_time(self) -> bool:
-        """True for a first step to a new instant: the only move that a realm with a speed waits for."""
+        """True for a first step to a new instant. A realm with a speed waits only for such moves."""
         return isinstance(self.message, StepTo) and self.service == SERVICES[0]
 
 
@@ -110,7 +118,7 @@ class _Service:
     next_due: Instant | None = None
 
     def due_by(self, at: Instant) -> bool:
-        """A step to `at` makes it say something; before that it says nothing."""
+        """Return whether a step to `at` has an effect on the service."""
         return self.next_due is not None and self.next_due <= at
 
 
@@ -138,8 +146,10 @@ class _Realm:
     """Id of the last job and its answer."""
 
     def forget(self) -> None:
-        """Closed: it moves no more, and what it would have said is in no one's way. What its services still write is not looked at either: a conductor that begins
-        anew reads that it is closed before it reads all that delivery ever said there.
+        """Close the realm: it moves no more, and its pending moves are dropped.
+
+        Later records of its services are ignored, too. A restarted conductor reads that the realm
+        is closed before it reads all records of delivery.
         """
         self.closed, self.solved = True, ("", ())
         for kept in (
@@ -159,14 +169,15 @@ class Conductor:
     """All simulated realms. Not thread-safe; no I/O."""
 
     def __init__(self, responder: Responder, planner: Planner | None = None) -> None:
-        """Without a planner nobody answers what services ask of one."""
+        """Create a conductor. Without a planner, requests for one stay unanswered."""
         self._responder, self.planner = responder, planner
         self._realms: dict[str, _Realm] = {}
 
-    # -- what happened ----------------------------------------------------------------------------------------------
-
     def observe(self, tx: Transaction, partition: int, record_hash: str) -> None:
-        """One accepted record of any of the three logs, in log order per service. Live realms are ignored."""
+        """Apply one accepted record of any of the three logs, in log order per service.
+
+        Live realms are ignored.
+        """
         if is_live(tx.realm):
             return
         realm = self._realms.setdefault(tx.realm, _Realm(tx.realm))
@@ -236,7 +247,7 @@ class Conductor:
                     self.planner.forget(realm.name)
 
     def _respond_to(self, realm: _Realm, fact: FactRecord) -> None:
-        if realm.opened is None:  # delivery's log was read before that of alerts
+        if realm.opened is None:  # Delivery's log was read before that of alerts
             realm.early.append(fact)
             return
         for response in self._responder(fact, realm.opened):
@@ -246,10 +257,8 @@ class Conductor:
                 (fact.at + response.after_ms, realm.order, response.id, response.message),
             )
 
-    # -- what may happen next -----------------------------------------------------------------------------------------
-
     def knows(self, realm: str) -> bool:
-        """True for a simulated realm of which something was seen."""
+        """Return whether a record of this simulated realm was seen."""
         return realm in self._realms
 
     @property
@@ -258,17 +267,20 @@ class Conductor:
         return list(self._realms)
 
     def pace(self, realm: str) -> tuple[bool, float | None]:
-        """(paused, simulated seconds per real second or None)."""
+        """Return (paused, simulated seconds per real second or None)."""
         return self._realms[realm].paused, self._realms[realm].speed
 
     def clock(self, realm: str) -> Instant | None:
-        """The instant that the realm has reached: its start before the first step; None while it is not open."""
+        """Return the time that the realm has reached: its start before the first step.
+
+        None while it is not open.
+        """
         r = self._realms[realm]
         now = self._now(r)
         return now if now is not None or r.opened is None else r.opened.started_at
 
     def pending(self, realm: str) -> bool:
-        """True while a free route has a fact that its receiver's log lacks, or a move of ours is under way."""
+        """Return whether a routed fact is missing in its receiver's log, or a move is in flight."""
         r = self._realms[realm]
         return bool(r.in_flight) or any(
             r.marks.get(route) is None or r.marks[route] < place
@@ -276,8 +288,10 @@ class Conductor:
         )
 
     def next_moves(self, realm: str) -> Sequence[Move]:
-        """What comes next, in this order; nothing while something is pending, or when the realm is quiet at its target. Where they go to several services, the input
-        of each holds its own before the last is sent.
+        """Return the next moves in order.
+
+        Empty while something is pending, or when the realm is at rest at its target. If the moves
+        go to several services, the input of each must hold its own moves before the last is sent.
         """
         r = self._realms[realm]
         if r.opened is None or r.paused or r.stuck or r.closed or self.pending(realm):
@@ -289,10 +303,14 @@ class Conductor:
         job = self._job(r)
         if job is None:
             return self._steps(r)
-        return self._planned(r) if job.id == r.solved[0] else ()  # the driver asks for it
+        # The driver must ask for its answer first
+        return self._planned(r) if job.id == r.solved[0] else ()
 
     def job(self, realm: str) -> Any:
-        """The `Job` that must be solved before the next move, or None. Give its answer to `solved`."""
+        """Return the `Job` that must be solved before the next move, or None.
+
+        Pass its answer to `solved`.
+        """
         r = self._realms[realm]
         if (
             r.opened is None
@@ -308,7 +326,10 @@ class Conductor:
         return None if job is None or job.id == r.solved[0] else job
 
     def solved(self, job: Job, answer: Sequence[tuple[str, Message]]) -> None:
-        """The answer to a job; its parts are the next moves, one by one. One that comes after the realm was closed is for nobody."""
+        """Accept the answer to a job; its parts are the next moves, one by one.
+
+        An answer for a closed realm is dropped.
+        """
         realm = self._realms[job.realm]
         if not realm.closed:
             realm.solved = job.id, answer
@@ -319,9 +340,8 @@ class Conductor:
     def _planned(self, r: _Realm) -> Sequence[Move]:
         assert self.planner is not None
         part, answer = self.planner.next_part(r.name), r.solved[1]
-        if part >= len(
-            answer
-        ):  # whoever asked could not take it (a failed input): the realm goes on without
+        # The service could not take the answer (a failed input): the realm continues without it.
+        if part >= len(answer):
             return self._steps(r)
         id, message = answer[part]
         assert r.opened is not None
@@ -330,7 +350,10 @@ class Conductor:
         )
 
     def sent(self, moves: Sequence[Move]) -> None:
-        """The records of these moves are on their way: nothing more until the receiver's log shows all of them."""
+        """Note that the records of these moves are on their way.
+
+        Nothing more is sent until the receivers' logs show all of them.
+        """
         for move in moves:
             self._realms[move.realm].in_flight.add((move.service, move.id))
 
@@ -338,12 +361,12 @@ class Conductor:
         return max((s.stepped for s in r.services.values() if s.stepped is not None), default=None)
 
     def _answer(self, r: _Realm) -> Move:
-        """The first fact of delivery that a receiver lacks."""
+        """Return the first fact of delivery that a receiver lacks."""
         place, receiver, fact, record_hash = r.gated[0]
         return Move(r.name, receiver, fact.id, fact.message(), fact.at, place, record_hash, fact.id)
 
     def _respond(self, r: _Realm) -> list[Move]:
-        """Responses of simulated recipients that are due now, in the order in which delivery's log gave rise to them."""
+        """Return the due responses of simulated recipients, in the order of the log."""
         now = self._now(r)
         due: list[tuple[Instant, int, str, Message]] = []
         while r.responses and len(due) < MOST_TOGETHER:
@@ -353,7 +376,7 @@ class Conductor:
                 break
             else:
                 due.append(heapq.heappop(r.responses))
-        for response in due:  # they stay until delivery's log shows them
+        for response in due:  # They stay until delivery's log shows them.
             heapq.heappush(r.responses, response)
         return [Move(r.name, "delivery", id, message, at) for at, _, id, message in due]
 
@@ -385,7 +408,11 @@ class Conductor:
         return self._settled(r, now)
 
     def _steps_to(self, r: _Realm, services: Sequence[str], at: Instant) -> list[Move]:
-        """The next of these steps: up to the first after which something may happen before the next, be it what that service says or a response."""
+        """Return the next steps, up to the first that another move may follow.
+
+        That is the first step with an effect on its service, or the first of all if a response is
+        due.
+        """
         moves: list[Move] = []
         answers_first = bool(r.responses) and r.responses[0][0] <= at
         for name in services:
@@ -415,9 +442,9 @@ class Conductor:
 
 
 def tick_ms(speed: float) -> Instant:
-    """Return how long a realm with a speed may stand without a step, in its own time.
+    """Return the time of the realm in ms that may pass without a step, at a speed.
 
-    A minute, so that what people decide is dated by a clock that is true; longer at a high speed, where steps would be all that
-    the log holds.
+    It is a minute, so that decisions of people carry a true time. It is longer at a high speed, at
+    which the log would otherwise hold nothing but steps.
     """
     return max(MINUTE_MS, int(speed * TICK_S * 1_000))

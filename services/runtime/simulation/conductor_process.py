@@ -1,6 +1,7 @@
-"""The conductor as a process: reads the three logs, sends what may come next, keeps the pace of realms that have one.
+"""The conductor as a process: reads the three logs, sends the next moves, keeps the pace.
 
-It keeps nothing: after a kill it reads the logs of the simulated realms again and comes to the same next move.
+It stores nothing: after a kill it reads the logs of the simulated realms again and derives the same
+next move.
 """
 
 from __future__ import annotations
@@ -33,9 +34,12 @@ from services.runtime.simulation.conductor import Conductor, Job, Move, Planner,
 from services.runtime.worker.log_follower import run_background
 
 SIMULATED: Final = range(PARTITIONS // 2, PARTITIONS)
-"""Partitions on which simulated realms live."""
+"""Partitions of simulated realms."""
 BEHIND_S: Final = 2.0
-"""A realm that is later than this against its pace (nobody asked for steps meanwhile) goes on from now, it does not race."""
+"""Delay in seconds beyond which a realm continues from now instead of catching up with its pace.
+
+This happens if no steps were requested for a while.
+"""
 CLOSE_S: Final = 3.0
 
 log = structlog.get_logger(__name__)
@@ -43,19 +47,22 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class _Pace:
-    """Where simulated and real time met: `sim` ms at `real` s of the monotonic clock."""
+    """The point at which times met: simulated `sim` ms at `real` s of the monotonic clock."""
 
     sim: int
     real: float
     speed: float
 
     def due(self, at: int) -> float:
-        """Monotonic time at which the realm may reach `at`."""
+        """Return the monotonic time at which the realm may reach `at`."""
         return self.real + (at - self.sim) / 1000 / self.speed
 
 
 class Conducting:
-    """Drives a Conductor. One per installation is enough; two do no harm: their moves carry the same ids."""
+    """Driver of a Conductor.
+
+    One per installation is enough. Two do no harm, because their moves carry the same ids.
+    """
 
     def __init__(
         self, kafka: str, marks: InputMarks, responder: Responder, planner: Planner | None = None
@@ -72,7 +79,10 @@ class Conducting:
         self.caught_up = False
 
     async def run(self) -> None:
-        """For ever. Raises Stop, HistoryChanged, KafkaError, OSError: the process must begin anew."""
+        """Drive the realms for ever.
+
+        Raises Stop, HistoryChanged, KafkaError, OSError: restart then.
+        """
         async with asyncio.TaskGroup() as tasks:
             await self._producer.start()
             for reader in self._readers.values():
@@ -90,7 +100,7 @@ class Conducting:
                 await self._move(await self._touched.get(), tasks)
 
     async def close(self) -> None:
-        """Let go of the broker, within CLOSE_S also when it is away. For the end of the process."""
+        """Disconnect at the end of the process, within CLOSE_S even without a broker."""
         self._solver.shutdown(wait=False, cancel_futures=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
@@ -105,9 +115,8 @@ class Conducting:
         while True:
             for accepted in await reader.batch():
                 self._observe(accepted)
-                if self._conductor.knows(
-                    realm := accepted.transaction.realm
-                ):  # not the one of a record that belongs to none
+                # A record of no known realm moves nothing.
+                if self._conductor.knows(realm := accepted.transaction.realm):
                     self._touched.put_nowait(realm)
 
     async def _move(self, realm: str, tasks: asyncio.TaskGroup) -> None:
@@ -123,21 +132,21 @@ class Conducting:
         if (wait_s := self._wait_s(moves[0])) > 0:
             asyncio.get_running_loop().call_later(wait_s, self._touched.put_nowait, realm)
             return
-        self._conductor.sent(
-            moves
-        )  # before the send: the receiver's log may show them before our acknowledgements come
+        # Before the send: the receiver's log may show them before our acknowledgements arrive.
+        self._conductor.sent(moves)
         tasks.create_task(self._send(moves))
 
     async def _send(self, moves: Sequence[Move]) -> None:
-        """Beside the loop: other realms go on, and this one has nothing else to send until its logs show these. What fails ends the process, which begins anew
-        from the logs: no move may follow one that is lost.
+        """Send moves in a task of their own, so that other realms continue.
+
+        This realm has nothing else to send until its logs show these moves. A failure ends the
+        process, which starts again from the logs: no move may follow a lost one.
         """
         acknowledgements: list[asyncio.Future[Any]] = []
         for move in moves:
             if move is moves[-1] and move.service != moves[0].service:
-                await asyncio.gather(
-                    *acknowledgements
-                )  # what it makes its service say comes after what the others' inputs already hold
+                # The effects of the last move come after all that the other inputs hold.
+                await asyncio.gather(*acknowledgements)
             headers = headers_of(
                 move.message.wire_type(),
                 id=move.id,
@@ -159,7 +168,10 @@ class Conducting:
         await asyncio.gather(*acknowledgements)
 
     async def _solve(self, job: Job) -> None:
-        """Beside the loop: other realms go on. One after the other: each takes a core, and more than a hundred megabytes."""
+        """Solve a job in a thread, so that other realms continue.
+
+        Jobs run one after the other, because each takes a core and more than a hundred megabytes.
+        """
         assert self._conductor.planner is not None
         answer = await asyncio.get_running_loop().run_in_executor(
             self._solver, _solved, self._conductor.planner, job
@@ -169,7 +181,7 @@ class Conducting:
         self._touched.put_nowait(job.realm)
 
     def _wait_s(self, move: Move) -> float:
-        """Real seconds until this move may be made; 0 for a realm without a pace."""
+        """Return real seconds until this move may be made; 0 for a realm without a pace."""
         _, speed = self._conductor.pace(move.realm)
         clock = self._conductor.clock(move.realm)
         if speed is None or clock is None or not move.moves_time:
@@ -188,7 +200,7 @@ def _solved(planner: Planner, job: Job) -> Sequence[tuple[str, Message]]:
 
 
 def run_conductor(responder: Responder, planner: Planner | None = None) -> None:
-    """Entry point of the process: settings from the environment, until SIGTERM."""
+    """Run the conductor with settings from the environment, until SIGTERM."""
     run_background(
         "conductor",
         lambda settings: Conducting(

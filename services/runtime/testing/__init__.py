@@ -1,4 +1,7 @@
-"""Public fakes of the runtime: the same core, without Kafka. For unit tests of domains and for composing services in memory."""
+"""Run the core of deciders in memory, without Kafka.
+
+For unit tests of domains and for composing services in memory.
+"""
 
 from services.runtime.testing.memory import MemoryLog, MemoryService, Stored
 from services.runtime.testing.system import MemorySystem, NotSettled

@@ -1,4 +1,4 @@
-"""Keyed topics in memory: an access store and a vault without Kafka, for unit tests of whoever uses them."""
+"""Keyed topics in memory: an access store and a vault without Kafka, for unit tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from services.runtime.process.settings import Settings
 
 
 class MemoryKeyedLog(KeyedWriter):
-    """Every entry in a list; `away = True` makes writing fail as a lost broker does, `lost = True` makes the acknowledgement fail to come."""
+    """Log that keeps every entry in a list.
+
+    With `away = True` a write fails like without a broker, with `lost = True` the acknowledgement
+    never comes.
+    """
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -32,7 +36,7 @@ class MemoryKeyedLog(KeyedWriter):
         value: bytes | None,
         headers: RecordHeaders | None = None,  # noqa: ARG002
     ) -> Sent:
-        """Append. Raises BrokerAway while `away`."""
+        """Append an entry. Raises BrokerAway while `away`."""
         if self.away:
             raise BrokerAway("away")
         loop = asyncio.get_running_loop()
@@ -48,13 +52,13 @@ class MemoryKeyedLog(KeyedWriter):
         return Sent(topic, acked, loop.time() + 1)
 
     async def stop(self) -> None:
-        """Nothing to flush."""
+        """Skip flushing: there is nothing to flush."""
 
 
 def memory_access(
     folder: Path, log: MemoryKeyedLog | None = None, service: str = "test"
 ) -> AccessStore:
-    """An access store that writes to `log`; do not enter it, so that it follows nothing."""
+    """Return an access store that writes to `log`. Do not enter it, so that it follows no topic."""
     store = AccessStore.open(Settings(data_dir=folder), service)
     store._writer = log or MemoryKeyedLog()
     return store
@@ -63,7 +67,7 @@ def memory_access(
 async def token_for(
     store: AccessStore, role: Role, *, scope: Scope | None = None, speaks_as: str | None = None
 ) -> tuple[Principal, str]:
-    """A new principal and a token of it."""
+    """Create a principal with a token."""
     principal = new_principal(role, scope=scope, speaks_as=speaks_as)
     _, token = await store.create_token(principal)
     return principal, token

@@ -1,4 +1,4 @@
-"""A decider on an in-memory log, by the same `Machine`, `append` and `fold` as the real worker."""
+"""A decider on an in-memory log, with the `Machine`, `append` and `fold` of the real worker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One record of a log with where it lies."""
+    """One record of a log with its partition and offset."""
 
     partition: int
     offset: int
@@ -35,7 +35,7 @@ class Stored:
         return digest(self.raw)
 
     def place(self, ordinal: int) -> Place:
-        """Place of one of its facts."""
+        """Return the position of one of its facts."""
         return place_of(self.transaction, self.partition, ordinal)
 
 
@@ -53,12 +53,12 @@ class MemoryLog:
         return stored
 
     def __iter__(self) -> Iterator[Stored]:
-        """All records, partition by partition."""
+        """Yield all records, partition by partition."""
         for partition in sorted(self.records):
             yield from self.records[partition]
 
     def of(self, realm: str) -> list[Stored]:
-        """Records of one realm, in order."""
+        """Return the records of one realm, in order."""
         return [
             s
             for s in self.records.get(partition_of(realm, self.partitions), [])
@@ -66,7 +66,7 @@ class MemoryLog:
         ]
 
     def newest(self, realm: str) -> Stored:
-        """The last record of one realm. Raises LookupError if there is none."""
+        """Return the last record of one realm. Raises LookupError if there is none."""
         for stored in reversed(self.records.get(partition_of(realm, self.partitions), [])):
             if stored.transaction.realm == realm:
                 return stored
@@ -76,8 +76,9 @@ class MemoryLog:
 class MemoryService(Generic[S]):
     """One decider with its inputs and its log in memory.
 
-    With `check` (default) every record is folded back from its bytes and the two states compared: a fact that cannot be read back,
-    or an `evolve` that depends on more than the fact, fails the test that made it.
+    With `check` (default) every record is folded back from its bytes and the two states are
+    compared. A fact that cannot be read back, or an `evolve` that depends on more than the fact,
+    then fails the test that made it.
     """
 
     def __init__(
@@ -98,7 +99,10 @@ class MemoryService(Generic[S]):
         self._check = check
 
     def copy(self, *, check: bool = True) -> MemoryService[S]:
-        """One of its own that goes on from here: views and records never change, so both have the same ones. `check`: of the copy."""
+        """Return an independent copy that continues from here; `check` applies to the copy.
+
+        Views and records never change, so both share them.
+        """
         made = MemoryService(
             self.machine.decider, partitions=self.log.partitions, check=check, clock=self.clock
         )
@@ -121,7 +125,10 @@ class MemoryService(Generic[S]):
         place: Place | None = None,
         place_hash: str | None = None,
     ) -> Transaction:
-        """Apply one message. `at`: append time in a live realm (also moves `clock`), `ce_at` in a simulated one."""
+        """Apply one message and return its Transaction.
+
+        `at` is the append time in a live realm (also moves `clock`), `ce_at` in a simulated one.
+        """
         partition = partition_of(realm, self.log.partitions)
         offset = self._offsets.get(partition, 0)
         if at is not None and "~" not in realm:
@@ -165,25 +172,26 @@ class MemoryService(Generic[S]):
             folded = fold(self.machine, before, stored.offset, appended.raw)
             if folded != after:
                 raise AssertionError(
-                    f"{self.service}: the fold of {appended.transaction.facts} differs from what was applied"
+                    f"{self.service}: the fold of {appended.transaction.facts} differs from what "
+                    "was applied"
                 )
         self._views[partition] = after
         return stored
 
     def state(self, realm: str) -> S:
-        """Domain state of a realm. Raises KeyError if it was never opened."""
+        """Return the domain state of a realm. Raises KeyError if it was never opened."""
         return self.realm(realm).domain
 
     def realm(self, realm: str) -> RealmState[S]:
-        """State of a realm with the runtime's own part. Raises KeyError."""
+        """Return the state of a realm with the runtime's own part. Raises KeyError."""
         return self._views[partition_of(realm, self.log.partitions)].realms[realm]
 
     def facts(self, realm: str) -> list[Fact]:
-        """Every fact of a realm so far."""
+        """Return all facts of a realm."""
         return [
             fact.message() for stored in self.log.of(realm) for fact in stored.transaction.facts
         ]
 
     def next_due(self, realm: str) -> Instant | None:
-        """The realm's earliest deadline."""
+        """Return the realm's earliest deadline."""
         return self.machine.next_due(self.realm(realm))

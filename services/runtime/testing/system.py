@@ -1,4 +1,7 @@
-"""Several deciders composed in memory as publishers and conductor compose them on Kafka: the same facts per service, without a broker."""
+"""Several deciders in memory, composed like publishers and conductor compose them on Kafka.
+
+They give the same facts per service, without a broker.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,15 @@ from services.runtime.testing.memory import MemoryService, Stored
 
 
 class NotSettled(AssertionError):
-    """The realm did not become quiet: a decider keeps a due deadline, or two of them answer each other for ever."""
+    """The realm does not come to rest: a due deadline stays, or deciders answer endlessly."""
 
 
 class MemorySystem:
-    """Feed messages from outside with `feed`; in simulated realms move time with `step`, in live realms with `MemoryService.clock`."""
+    """Deciders that forward facts to each other.
+
+    Send messages from outside with `feed`. Move time with `step` in simulated realms, with
+    `MemoryService.clock` in live ones.
+    """
 
     def __init__(
         self,
@@ -47,7 +54,7 @@ class MemorySystem:
         at: Instant | None = None,
         settle: bool = True,
     ) -> Transaction:
-        """One input from outside, then (by default) everything that follows from it without time passing."""
+        """Apply one input from outside and (by default) its consequences, at the same time."""
         self.services[service].feed(realm, message, id=id, at=at)
         transaction = self._took(service, realm)
         if settle:
@@ -55,7 +62,7 @@ class MemorySystem:
         return transaction
 
     def step(self, realm: str, to: Instant) -> None:
-        """Move a simulated realm to `to` through every deadline before it, and wait until it is quiet."""
+        """Move a simulated realm to `to` through every deadline before it, until it is at rest."""
         self._steps += 1
         command = StepRequested(author="system:player", role="admin", to=to)
         self.feed("alerts", realm, command, id=f"step-{self._steps}")
@@ -90,7 +97,7 @@ class MemorySystem:
         raise NotSettled(f"realm {realm} does not become quiet")
 
     def facts(self, realm: str, services: Sequence[str] = ()) -> list[FactRecord]:
-        """Facts of the realm, service after service, each in log order."""
+        """Return the facts of the realm, service after service, each in log order."""
         return [
             f
             for name in services or self.services

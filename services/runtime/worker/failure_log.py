@@ -1,4 +1,7 @@
-"""What went wrong in a Transaction, told to those who run the system: its facts tell whoever reads the log."""
+"""Log lines and metrics for the failures in a Transaction, for operators.
+
+Readers of the log see the same failures as facts.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ log = structlog.get_logger(__name__)
 
 
 def begin(service: str) -> None:
-    """Give the metric before its first event."""
+    """Create the metric before its first event."""
     metrics.begin(DEADLINES, service=service)
 
 
 def tell(tx: Transaction, outcome: str) -> None:
-    """One line for an input without effect and for each deadline that failed: nothing fires in its place."""
+    """Log an input without effect and each deadline that failed and will not fire again."""
     for fact in tx.facts:
         if fact.type == _DEADLINE_FAILED:
             log.error(

@@ -1,7 +1,8 @@
-"""Faust, held the way the append protocol needs it. Each line answers a trap that was measured (docs/explanation/log-protocol.md).
+"""Faust, configured as the append protocol needs it.
 
-Faust runs membership, assignment, fetching and the rebalance hooks. Where to read is said by the log, not by the group; each message
-goes straight to the worker, whose exceptions end the process.
+Each setting answers a trap that was measured (`docs/explanation/log-protocol.md`, section 3). Faust
+runs membership, assignment, fetching and the rebalance hooks. The log, not the group, says from
+where to read. Each message goes straight to the worker, and an exception there ends the process.
 """
 
 from __future__ import annotations
@@ -24,51 +25,58 @@ from services.runtime.process.failpoints import ARMED, reach
 
 
 class Owner(Protocol):
-    """What the app asks its worker."""
+    """The worker, as the Faust app sees it."""
 
     def position(self, topic: str, partition: int) -> int | None:
-        """The next input offset, or None for a partition that is not held."""
+        """Return the next input offset, or None for a partition that is not owned."""
         ...
 
     async def deliver(self, message: Any) -> None:
-        """Take one message of the input topic. Never raises: a failure ends the process."""
+        """Process one message of the input topic. Never raises: a failure ends the process."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """Group and timing. `instance`: static membership; empty = dynamic."""
+    """Consumer group and its timing. `instance` selects static membership; empty means dynamic."""
 
     group: str
     instance: str
     session_s: float = 10.0
     heartbeat_s: float = 1.0
-    """Also how late a member hears that partitions change hands, which stand still meanwhile."""
+    """Also the longest delay until a member learns of a rebalance; partitions wait meanwhile."""
     rebalance_s: float = 30.0
     every_ms: int = EVERY_MS
-    """Turns in a stream (`services.runtime.kafka.fetch_throttle`)."""
+    """Milliseconds between fetches in a stream (`services.runtime.kafka.fetch_throttle`)."""
 
 
 class PacedThread(driver.AIOKafkaConsumerThread):
-    """Fetches at its pace, not with Faust's fixed 1.5 s: a fetch that waits on idle partitions keeps the busy ones waiting."""
+    """Consumer thread that fetches at the pace of `Pace`, not with Faust's fixed wait of 1.5 s.
+
+    A fetch that waits on idle partitions delays the busy ones.
+    """
 
     pace: Pace
 
     async def on_start(self) -> None:
-        """Called by Faust."""
+        """Attach the pace once Faust has started the thread."""
         await super().on_start()
         app: Any = self.consumer.app
         self.pace = Pace(self._consumer, app.every_ms)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Called by Faust, to log streams that stand still. It asks its monitor, which there is not (`FailStopApp`): whatever waited at
-        that moment was called an idle stream. `services.runtime.worker.housekeeping` sees a partition that stands still, and ends the process.
+        """Skip Faust's check for streams that stand still.
+
+        The check needs Faust's monitor, which `FailStopApp` removes; without it, every waiting
+        stream counts as idle. `services.runtime.worker.housekeeping` detects a partition that
+        stands still and ends the process.
         """
 
     async def on_thread_stop(self) -> None:
-        """Called by Faust on an orderly stop: who stops on purpose leaves the group, and the others take over at once.
+        """Leave the group on an orderly stop, so that other members take over at once.
 
-        aiokafka lets only dynamic members leave. One that is killed keeps its place for its session, and has it again when it is back.
+        aiokafka lets only dynamic members leave. A killed member keeps its partitions for its
+        session, and gets them back if it returns in time.
         """
         if self._consumer is not None:
             self._consumer._coordinator._group_instance_id = None
@@ -76,21 +84,24 @@ class PacedThread(driver.AIOKafkaConsumerThread):
 
 
 class PositionedConsumer(driver.Consumer):
-    """Starts where the log says, not where the group last committed."""
+    """Consumer that starts at the position of the log, not at the last commit of the group."""
 
     _told: Mapping[TP, int] | None = None
-    """What was last committed since the partitions were assigned."""
+    """Offsets that were last committed since the partitions were assigned."""
 
     def _new_consumer_thread(self) -> PacedThread:
         return PacedThread(self, loop=self.loop, beacon=self.beacon)
 
     def hurry(self) -> None:
-        """Somebody waits for the answer to an input."""
+        """Fetch fast, because a caller waits for the answer to an input."""
         thread: Any = self._thread
         thread.pace.hurry()
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Called by Faust after `on_rebalance_complete`."""
+        """Seek each partition to the worker's position.
+
+        Faust calls it after `on_rebalance_complete`.
+        """
         app: Any = self.app
         self._told = None
         mine = {
@@ -103,9 +114,10 @@ class PositionedConsumer(driver.Consumer):
         return mine
 
     async def wait_first(self, *coros: Any, timeout: Any = None) -> Any:
-        """Faust wraps the delivery of each message in four tasks, to be able to drop it when the flow is suspended.
+        """Deliver a message without the four tasks in which Faust wraps each delivery.
 
-        The worker waits for room by itself, and what it holds is dropped at the revocation: a delivery is never cut off.
+        Faust wraps it to drop a delivery when the flow is suspended. The worker waits for room by
+        itself and drops its partitions when they are revoked, so a delivery is never cut off.
         """
         if len(coros) != 2:
             return await super().wait_first(*coros, timeout=timeout)
@@ -114,7 +126,10 @@ class PositionedConsumer(driver.Consumer):
         return WaitResults([delivery], [await delivery], False)
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:  # noqa: ARG002  Faust's signature
-        """Commit what is applied and was not committed yet. Committed offsets only report lag."""
+        """Commit the applied offsets unless they are committed.
+
+        Committed offsets only report lag.
+        """
         if ARMED:
             reach("before-commit")
         app: Any = self.app
@@ -132,7 +147,11 @@ class PositionedConsumer(driver.Consumer):
 
 
 class DirectConductor(Conductor):
-    """Hands each message to the worker, without Faust's channel, queue, event and stream: a third of the CPU per input (docs/adr/0006)."""
+    """Conductor that hands each message straight to the worker.
+
+    It skips Faust's channel, queue, event and stream, and saves a third of the CPU per input
+    (`docs/adr/0006-hand-messages-straight-to-the-worker.md`).
+    """
 
     def _build_handler(self, tp: Any, channels: Any) -> Any:  # noqa: ARG002  Faust's signature
         app: Any = self.app
@@ -140,19 +159,22 @@ class DirectConductor(Conductor):
 
 
 class FailStopApp(faust.App):
-    """An app that hands everything to its owner."""
+    """Faust app that hands everything to its owner."""
 
     owner: Owner
     every_ms: int
 
     def on_init_dependencies(self) -> Any:
-        """Without Faust's monitor: four callbacks per event for figures that nobody reads; the worker counts its own."""
+        """Remove Faust's monitor: four callbacks per event for unused figures.
+
+        The worker counts its own.
+        """
         dependencies = super().on_init_dependencies()
         self.sensors.remove(self.monitor)
         return dependencies
 
     def _create_directories(self) -> None:
-        """None: without tables there is nothing to keep, and it would stand wherever the system was started."""
+        """Create no directories. Without tables they would stay empty, in the current directory."""
 
     def _new_transport(self) -> Any:
         transport: Any = super()._new_transport()
@@ -162,24 +184,30 @@ class FailStopApp(faust.App):
 
 
 _QUIET: Final = {"faust": logging.WARNING, "mode": logging.WARNING, __name__: logging.ERROR}
-"""Loggers that tell their inner life. Faust names a subclass's logger after its module; it warns twice per rebalance of the monitor that we took away."""
+"""Loggers that are too talkative.
+
+Faust names a subclass's logger after its module, and warns twice per rebalance about the removed
+monitor.
+"""
 
 
 def make_app(kafka: str, membership: Membership, owner: Owner) -> Any:
-    """The app of one worker."""
+    """Build the Faust app of one worker."""
     for name, level in _QUIET.items():
         logging.getLogger(name).setLevel(level)
     app = FailStopApp(
         membership.group,
         broker=[f"kafka://{address}" for address in kafka.split(",")],
         broker_credentials=faust_credentials(),
-        processing_guarantee="at_least_once",  # exactly_once: outputs leave outside the transaction, two workers crash-loop
+        # With exactly_once, outputs leave outside the transaction and two workers crash-loop
+        processing_guarantee="at_least_once",
         store="memory://",
         key_serializer="raw",
         value_serializer="raw",
         topic_allow_declare=False,
         topic_disable_leader=True,
-        table_standby_replicas=1,  # no table: it selects the sticky, co-partitioning assignor (0 = round robin)
+        # No table: it selects the sticky, co-partitioning assignor (0 = round robin)
+        table_standby_replicas=1,
         consumer_auto_offset_reset="earliest",
         consumer_metadata_max_age_ms=METADATA_AGE_MS,
         consumer_group_instance_id=membership.instance or None,
@@ -188,15 +216,15 @@ def make_app(kafka: str, membership: Membership, owner: Owner) -> Any:
         broker_heartbeat_interval=membership.heartbeat_s,
         broker_rebalance_timeout=membership.rebalance_s,
         broker_request_timeout=60.0,
-        broker_commit_interval=1.0,  # committed offsets only report lag
+        broker_commit_interval=1.0,  # Committed offsets only report lag
         broker_commit_every=1000,
-        broker_check_crcs=False,  # the chain hashes what matters
+        broker_check_crcs=False,  # The chain hashes the relevant bytes
         stream_wait_empty=True,
         stream_recovery_delay=0.0,
         producer_acks=-1,
         producer_linger=0.0,
         producer_request_timeout=30.0,
-        web_enabled=False,  # it would show table data
+        web_enabled=False,  # It would show table data
         worker_redirect_stdouts=False,
         reply_create_topic=False,
     )

@@ -1,4 +1,4 @@
-"""Faust's worker as a process of Vigie: quiet, under the title that it was given, and gone soon after it is told to stop."""
+"""Faust's worker as a quiet process of Vigie that keeps its title and stops soon after SIGTERM."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ import structlog
 from services.runtime.process.exits import leave
 
 STOP_S: Final = 10.0
-"""From SIGTERM to the end of the process. Faust may wait for ever for a broker that is away, and an end loses nothing."""
+"""Longest time from SIGTERM to the end of the process.
+
+Faust may wait for ever for a broker that is away, and a hard end loses nothing.
+"""
 log = structlog.get_logger(__name__)
 
 
 class StoppingWorker(faust.Worker):
-    """Leaves the title of the process to whoever started it, and ends when told to, also while the broker is away."""
+    """Worker that keeps the process title and stops on request, even while the broker is away."""
 
     def _setproctitle(self, info: str, *, ident: str = "") -> None:
         pass
@@ -35,7 +38,7 @@ def _stop_short() -> None:
 
 
 def run_app(app: Any, loop: asyncio.AbstractEventLoop) -> None:
-    """Run a Faust app until the process is told to stop."""
+    """Run a Faust app until the process gets a signal to stop."""
     worker = StoppingWorker(
         app,
         loop=loop,
@@ -44,5 +47,5 @@ def run_app(app: Any, loop: asyncio.AbstractEventLoop) -> None:
         override_logging=False,
         quiet=True,
     )
-    worker.spinner = None  # it writes escape sequences to a stream that is no terminal
+    worker.spinner = None  # It writes escape sequences to a stream that is no terminal
     worker.execute_from_commandline()

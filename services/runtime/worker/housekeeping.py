@@ -1,6 +1,7 @@
-"""What a worker does beside deciding: once a second it checks itself; it writes snapshots; it answers the health checks.
+"""Side work of a worker: self-checks every second, snapshots and health checks.
 
-Unready means: reports are safe in the input and wait. The process ends by name when waiting longer would hide a fault.
+Unready means that reports are safe in the input and wait. The process ends by name if longer
+waiting would hide a fault.
 """
 
 from __future__ import annotations
@@ -29,18 +30,18 @@ if TYPE_CHECKING:
 
 EVERY_S: Final = 1.0
 SLOW_APPEND_S: Final = 5.0
-"""An append unacknowledged for this long makes the worker unready."""
+"""Age of an unacknowledged append that makes the worker unready."""
 STUCK_S: Final = 300.0
-"""… and for this long ends it."""
+"""Age of an unacknowledged append, or time without progress, that ends the process."""
 IDLE_S: Final = 2.0
 IDLE_RECORDS: Final = 500
-"""Records since the last snapshot after which a quiet moment is used for one."""
+"""Number of records since the last snapshot after which an idle moment is used for one."""
 _OF_A_PARTITION: Final = ("vigie_chain_seq", "vigie_publish_lag_records", "vigie_input_lag_records")
 log = structlog.get_logger(__name__)
 
 
 class Watch:
-    """The worker's look at itself."""
+    """Self-checks, metrics and snapshots of one worker."""
 
     def __init__(self, worker: Worker[Any]) -> None:
         self._worker = worker
@@ -48,10 +49,10 @@ class Watch:
         self._snapshot_producer: RecordProducer | None = None
         self._behind_since: dict[int, tuple[int, float]] = {}
         self._told: set[int] = set()
-        """Partitions of which figures were given."""
+        """Partitions with published metrics."""
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Check progress and logs once a second and write snapshots when idle, until cancelled."""
         worker = self._worker
         while True:
             try:
@@ -70,7 +71,7 @@ class Watch:
                 await asyncio.sleep(EVERY_S)
 
     async def tell(self) -> None:
-        """Until cancelled: the figures, also while the broker is away, which is what some of them are for."""
+        """Publish metrics once a second until cancelled, even while the broker is away."""
         while True:
             self._report()
             await asyncio.sleep(EVERY_S)
@@ -80,10 +81,8 @@ class Watch:
         if self._snapshot_producer is not None:
             await self._snapshot_producer.stop()
 
-    # ── health ───────────────────────────────────────────────────────────────────────────────────────────────────
-
     def checks(self) -> Mapping[str, Check]:
-        """Readiness."""
+        """Return the readiness checks."""
         return {
             "partitions": self._partitions,
             "appends": self._appends,
@@ -91,7 +90,7 @@ class Watch:
         }
 
     def live(self) -> Mapping[str, Check]:
-        """Liveness: the loop answers."""
+        """Return the liveness check, which passes as long as the event loop responds."""
         return {"loop": lambda: None}
 
     def _partitions(self) -> str | None:
@@ -107,7 +106,7 @@ class Watch:
         return f"no input applied on partitions {late} although there are some" if late else None
 
     def oldest_unacked_s(self) -> float:
-        """Age of the oldest append that the broker has not acknowledged; 0 without one."""
+        """Return the age of the oldest append without an acknowledgement, 0 without one."""
         oldest = min(
             (held.pending[0].sent_at for held in self._worker.held.values() if held.pending),
             default=None,
@@ -140,14 +139,11 @@ class Watch:
                 self._end_of_urgent(p) - position.urgent - 1, 0
             )
             metrics.gauge("vigie_input_lag_records", lag, service=service, partition=str(p))
-        for p in self._told - set(
-            worker.held
-        ):  # somebody else's: what was last said here would stand for ever
+        # Another worker owns it now: our last figures would stay for ever.
+        for p in self._told - set(worker.held):
             for name in _OF_A_PARTITION:
                 metrics.forget(name, service=service, partition=str(p))
         self._told = set(worker.held)
-
-    # ── self-checks ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _look_at_progress(self) -> None:
         worker, now = self._worker, time.monotonic()
@@ -171,20 +167,21 @@ class Watch:
             del self._behind_since[p]
 
     def _end_of_input(self, partition: int) -> int:
-        """End of the input as the consumer last heard it."""
+        """Return the end of the input as the consumer last saw it."""
         for tp in self._worker.app.consumer.assignment():
             if tp.partition == partition and tp.topic == self._worker.inputs:
                 return self._worker.app.consumer.highwater(tp) or 0
         return 0
 
     def _end_of_urgent(self, partition: int) -> int:
-        """End of the urgent lane as its reader last heard it; 0 where there is none."""
+        """Return the end of the urgent lane as its reader last saw it, 0 without a lane."""
         return 0 if self._worker.urgent is None else self._worker.urgent.end_of(partition)
 
     async def _look_at_logs(self, reader: PartitionReader) -> None:
-        """Check that the log still holds what we appended, idle too: a log that lost its tail may grow again over it (rule 3).
+        """Check that the log still holds our appends, even when idle.
 
-        Raises Stop, Missing (`log.truncated`).
+        A log that lost its tail may grow again over it (log protocol, rule 3). Raises Stop, Missing
+        (`log.truncated`).
         """
         worker = self._worker
         confirmed = {
@@ -195,10 +192,8 @@ class Watch:
             if not held.dropped:
                 _check_kept(worker.log, p, offset, hash, found.get(p))
 
-    # ── snapshots ────────────────────────────────────────────────────────────────────────────────────────────────
-
     def wants_snapshot(self, held: Held[Any], now: float) -> bool:
-        """True at seq = k·N, not too often, and never two at a time."""
+        """Return whether to snapshot now: at seq = k·N, not too often, one at a time."""
         tuning = self._worker.tuning
         return (
             held.view.position.seq % tuning.snapshot_every == 0
@@ -223,7 +218,7 @@ class Watch:
                 self.write_snapshot(held, held.view)
 
     def write_snapshot(self, held: Held[Any], view: View[Any]) -> None:
-        """Start writing; every record of the view is acknowledged."""
+        """Start to write a snapshot; every record of the view must be acknowledged."""
         held.writing = asyncio.create_task(
             self._write(held, view), name=f"snapshot {self._worker.service}/{held.partition}"
         )
@@ -255,7 +250,10 @@ class Watch:
         held.writing = None
 
     async def _check_anchor(self, held: Held[Any]) -> None:
-        """A worker that took a log which has been cut since must not write a manifest of it (rule 8)."""
+        """Check that the log still holds the last record of the recovery (log protocol, rule 8).
+
+        A worker must not write a manifest of a log that was cut since it recovered it.
+        """
         offset, hash = held.anchor
         if offset < 0:
             return

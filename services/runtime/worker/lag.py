@@ -1,4 +1,4 @@
-"""How far each decider is behind: inputs on its topics that its log has not applied yet. Read from the topics alone."""
+"""Lag of each decider: inputs that its log has not applied yet, read from the topics alone."""
 
 from __future__ import annotations
 
@@ -16,28 +16,34 @@ from services.runtime.log.transaction import Transaction
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where the deciders stand, as the newest record of each log partition tells it."""
+    """Progress of the deciders, by the newest record of each log partition."""
 
     lag: dict[str, int]
     """Service → inputs that are not applied yet, over all partitions and lanes."""
     next_due: Instant | None
-    """The earliest deadline of the live realms that wrote last; None: there is none."""
+    """Earliest deadline of the live realms that wrote last; None without one."""
 
     def is_quiet(self, now: Instant, within_ms: int) -> bool:
-        """Return whether nothing waits to be decided, and nothing is due so soon."""
+        """Return whether no input waits and no deadline is due within `within_ms`."""
         return not any(self.lag.values()) and (
             self.next_due is None or self.next_due > now + within_ms
         )
 
 
 async def read_lag(kafka: str) -> dict[str, int]:
-    """Service → inputs that are not applied yet, over all partitions and lanes. Raises KafkaError, OSError."""
+    """Return service → inputs not applied yet, over all partitions and lanes.
+
+    Raises KafkaError, OSError.
+    """
     async with PartitionReader(kafka) as reader:
         return (await read_standing(reader)).lag
 
 
 async def newest_record_ms(kafka: str) -> int:
-    """Return the newest time of the broker that a record of the logs carries, 0 without records. Raises KafkaError, OSError."""
+    """Return the newest broker time among the records of the logs, 0 without records.
+
+    Raises KafkaError, OSError.
+    """
     newest = 0
     async with PartitionReader(kafka) as reader:
         for service in SERVICES:
@@ -50,7 +56,7 @@ async def newest_record_ms(kafka: str) -> int:
 
 
 async def read_standing(reader: PartitionReader) -> Standing:
-    """Read where all deciders stand. Raises KafkaError, OSError."""
+    """Read the progress of all deciders. Raises KafkaError, OSError."""
     lag, dues, live = dict[str, int](), list[Instant](), live_partitions(PARTITIONS)
     for service in SERVICES:
         ends = {
@@ -72,7 +78,10 @@ async def read_standing(reader: PartitionReader) -> Standing:
 async def newest_transactions(
     reader: PartitionReader, service: str, partitions: Iterable[int]
 ) -> dict[int, Transaction]:
-    """Return partition → the Transaction at the end of the log; missing where there is none. Raises KafkaError, OSError."""
+    """Return partition → the Transaction at the end of its log, without empty partitions.
+
+    Raises KafkaError, OSError.
+    """
     bounds = await reader.bounds(log(service), partitions)
     newest = await reader.at(
         log(service), {p: end - 1 for p, (begin, end) in bounds.items() if end > begin}

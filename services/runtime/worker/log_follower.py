@@ -1,4 +1,7 @@
-"""A process that follows logs and answers with inputs: it reads, tells when it has caught up, and ends by name or when told."""
+"""Run a process that follows logs and answers with inputs.
+
+It is ready once it has caught up, and ends by name or on SIGTERM.
+"""
 
 from __future__ import annotations
 
@@ -18,25 +21,28 @@ log = structlog.get_logger(__name__)
 
 
 class Background(Protocol):
-    """What such a process does."""
+    """The work of such a process."""
 
     caught_up: bool
 
     async def run(self) -> None:
-        """For ever. Raises Stop, HistoryChanged, KafkaError, OSError: the process must begin anew."""
+        """Run for ever.
+
+        Raises Stop, HistoryChanged, KafkaError, OSError: restart the process then.
+        """
         ...
 
     async def close(self) -> None:
-        """Let go of the broker, also when it is away. For the end of the process."""
+        """Disconnect from the broker at the end of the process, even while the broker is away."""
         ...
 
 
 def run_background(name: str, make: Callable[[Settings], Background]) -> None:
-    """Entry point of the process: settings from the environment, until SIGTERM."""
+    """Run the process with settings from the environment, until SIGTERM."""
     logs.configure(name)
     try:
         uvloop.run(_until_told(name, make, Settings()))
-    except* Exception as group:  # noqa: BLE001  whatever ended it, the process ends by name
+    except* Exception as group:  # noqa: BLE001  the process ends by name
         stop_for(group.exceptions[0], "take.failed")
 
 
@@ -61,4 +67,4 @@ async def _until_told(
         await work.close()
         await server.close()
     if stopped:
-        leave()  # the interpreter would wait for what a thread computes at the lowest priority
+        leave()  # The interpreter would wait for a thread that computes at the lowest priority

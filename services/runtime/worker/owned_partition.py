@@ -1,4 +1,4 @@
-"""What a worker holds of one log partition while it owns it."""
+"""State of one log partition while a worker owns it."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from services.runtime.worker.publisher import Feed
 
 S = TypeVar("S")
 UNPUBLISHED: int = 20_000
-"""Acknowledged records that may wait for the publisher before the worker waits too."""
+"""Number of acknowledged records that may wait for the publisher before the worker waits, too."""
 
 
 class Pending(NamedTuple):
-    """A record that is sent and not acknowledged."""
+    """A record that is sent but not acknowledged."""
 
     position: Position
     transaction: Transaction
     record: InputRecord | None
-    """The input, for the dead letters; None when it took effect."""
+    """The input, for the dead letters; None if it took effect."""
     sent_at: float
-    """time.monotonic()"""
+    """`time.monotonic()` of the send."""
     span: Span | None = None
-    """Ends with the acknowledgement."""
+    """Span that ends with the acknowledgement."""
 
 
 @dataclass(slots=True, eq=False)
@@ -38,44 +38,47 @@ class Held(Generic[S]):
     view: View[S]
     feed: Feed
     slot: str
-    """Where the next snapshot goes."""
+    """Slot of the next snapshot."""
     anchor: tuple[int, str]
-    """Offset and hash of the last record when the partition was taken; (-1, "") for an empty log."""
+    """Offset and hash of the last record at recovery; (-1, "") for an empty log."""
     confirmed: tuple[int, str]
     """Offset and hash of the newest record known to be in the log."""
     pending: deque[Pending] = field(default_factory=deque)
     room: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when an append is acknowledged, and by the feed when less is left to publish."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while an input is applied, where two lanes bring them."""
+    """Locked while an input is applied, if two lanes bring inputs."""
     urgent: deque[InputRecord] = field(default_factory=deque)
-    """Records of the urgent lane that were read and are not applied yet."""
+    """Records of the urgent lane that were read but not applied."""
     dropped: bool = False
     snapshot: View[S] | None = None
-    """A view that is to be written once its seq is acknowledged."""
+    """View to write once its seq is acknowledged."""
     writing: asyncio.Task[None] | None = None
     snapshot_seq: int = 0
-    """Seq of the newest snapshot, or at the take."""
+    """Seq of the newest snapshot, or of the recovery."""
     snapshot_at: float = field(default_factory=time.monotonic)
-    """time.monotonic() of it."""
+    """`time.monotonic()` of the newest snapshot, or of the recovery."""
     next_snapshot_at: float = 0.0
-    """time.monotonic() before which no snapshot is taken."""
+    """`time.monotonic()` before which no snapshot is taken."""
     moved_at: float = field(default_factory=time.monotonic)
-    """time.monotonic() of the last append."""
+    """`time.monotonic()` of the last append."""
 
     @property
     def full(self) -> bool:
-        """True when the next input has to wait."""
+        """True if the next input has to wait."""
         return len(self.pending) >= IN_FLIGHT or self.feed.lag >= UNPUBLISHED
 
     async def until_room(self) -> None:
-        """Return when the next input may be applied, or the partition is dropped."""
+        """Wait until the next input may be applied or the partition is dropped."""
         while self.full and not self.dropped:
             self.room.clear()
             await self.room.wait()
 
     def drop(self) -> None:
-        """Somebody else may own the partition now: nothing is decided from this view any more."""
+        """Drop the partition, which another worker may own now.
+
+        Its view decides nothing any more.
+        """
         self.dropped = True
         self.feed.cancel()
         self.room.set()

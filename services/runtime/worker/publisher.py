@@ -1,9 +1,14 @@
-"""Forwarding: accepted and acknowledged facts → inputs of the services that the route table names, public topics, dead letters.
+"""Forward acknowledged facts to inputs of other services, public topics and dead letters.
 
-At least once, in log order per partition, through one ordered idempotent producer; a failed send stops the process. Each record
-carries the place of its fact, and a receiver keeps one watermark per source, so a repetition has no effect. A partition's feed
-begins at the receivers' own watermarks, read from their logs: what a receiver lost is sent again, and a watermark that this service's
-log does not hold is `source.forked`. Public topics have no receiver with a log: they begin after the newest place found at their end.
+* Delivery is at least once, in log order per partition, through one ordered idempotent producer. A
+  failed send stops the process.
+* Each record carries the place of its fact, and a receiver keeps one watermark per source, so a
+  repetition has no effect.
+* The feed of a partition starts at the receivers' own watermarks, read from their logs. So facts
+  that a receiver lost are sent again. A watermark that this service's log does not hold is
+  `source.forked`.
+* Public topics have no receiver with a log. They continue after the newest place found at their
+  end.
 """
 
 from __future__ import annotations
@@ -49,16 +54,16 @@ from services.runtime.process.failpoints import ARMED, reach
 from services.runtime.worker.recovery import record_of
 
 MAX_OUTGOING: Final = 5000
-"""Records sent and not acknowledged, over all partitions; beyond it the feeds wait."""
+"""Limit of sent, unacknowledged records over all partitions, beyond which the feeds wait."""
 TAIL: Final = 300
-"""Records at the end of a public topic that are searched for this service's newest place."""
+"""Number of records at the end of a public topic that are searched for our newest place."""
 _FAILED: Final = "input_failed"
 _DEAD: Final = {InputFailed.wire_type(), InputRefused.wire_type()}
 log = structlog.get_logger(__name__)
 
 
 class Accepted(NamedTuple):
-    """An accepted record on its way out; `record` is its input, when it is still at hand."""
+    """An accepted record on its way out; `record` is its input, if it is at hand."""
 
     transaction: Transaction
     position: Position
@@ -67,7 +72,7 @@ class Accepted(NamedTuple):
 
 @dataclass(slots=True)
 class _Sending:
-    """One accepted record whose sends are under way."""
+    """An accepted record with sends in progress."""
 
     position: Position
     last: dict[str, Place]
@@ -75,7 +80,7 @@ class _Sending:
 
 
 class _Route(NamedTuple):
-    """Falsy fields all: the fact stays where it is."""
+    """Targets of one fact. If every field is falsy, the fact stays in the log."""
 
     receivers: tuple[str, ...]
     topics: tuple[str, ...]
@@ -83,7 +88,7 @@ class _Route(NamedTuple):
 
 
 class Publisher:
-    """The outgoing side of one worker."""
+    """Outgoing side of one worker."""
 
     def __init__(self, kafka: str, service: str, logic: int, marks: InputMarks) -> None:
         self.kafka = kafka
@@ -96,18 +101,21 @@ class Publisher:
         self.outgoing = 0
         self.closing = False
         self.sent: Counter[str] = Counter()
-        """Topic → records sent since the figures were last taken by `report`."""
+        """Topic → records sent since the last `report`."""
         self.room = asyncio.Event()
         self.room.set()
         for reason in (_FAILED, *get_args(InputRefused.model_fields["code"].annotation)):
             metrics.begin("vigie_dead_letters_total", service=service, reason=reason)
 
     async def start(self) -> None:
-        """Connect. Raises KafkaError."""
+        """Connect the producer. Raises KafkaError."""
         await self.producer.start()
 
     async def stop(self) -> None:
-        """Send what is buffered. What is not acknowledged by then is published again by whoever takes over."""
+        """Send the buffered records and disconnect.
+
+        The next owner publishes again any record that is not acknowledged by then.
+        """
         self.closing = True
         await self.producer.stop()
 
@@ -120,7 +128,7 @@ class Publisher:
         headers: RecordHeaders,
         done: Callable[[], None] | None = None,
     ) -> None:
-        """Hand one record to the producer. A failure, now or later, ends the process."""
+        """Pass one record to the producer. A failure, now or later, ends the process."""
         if is_input(topic):
             headers = self._marks.sign(topic, key, value, headers)
         if self.outgoing >= MAX_OUTGOING:
@@ -149,19 +157,23 @@ class Publisher:
             reach("after-publish")
 
     def report(self) -> None:
-        """Hand the figures to the metrics; once a second is enough."""
+        """Pass the counts to the metrics; once a second is enough."""
         for topic, number in self.sent.items():
             metrics.count("vigie_published_total", number, service=self.service, topic=topic)
         self.sent.clear()
 
     async def send_tick(self, partition: int, realm: str, id: str) -> None:
-        """Send a `Tick` to the worker's own input, before what waits in the other lane: deadlines fire while a flood stands."""
+        """Send a `Tick` to the worker's own input.
+
+        It takes the urgent lane if there is one, so deadlines fire even while a flood of inputs
+        waits.
+        """
         headers = headers_of(Tick.wire_type(), id=id, source=f"/{self.service}")
         await self.send(urgent_lane(self.service, realm), partition, realm.encode(), b"{}", headers)
 
 
 class Feed:
-    """The outgoing records of one log partition, from the place where its receivers stand."""
+    """Outgoing records of one log partition, from the receivers' watermarks on."""
 
     def __init__(
         self,
@@ -171,7 +183,7 @@ class Feed:
         published: Published,
         room: asyncio.Event,
     ) -> None:
-        """`room` is set whenever less is left to publish: whoever waits for that looks again."""
+        """Start publishing; `room` is set whenever less is left to publish."""
         self._publisher = publisher
         self._room = room
         self._partition = partition
@@ -189,21 +201,24 @@ class Feed:
 
     @property
     def published(self) -> Published:
-        """How far everything is sent and acknowledged."""
+        """Position up to which everything is sent and acknowledged."""
         return Published(self._frontier, self._last)
 
     @property
     def lag(self) -> int:
-        """Accepted records that are not completely published yet."""
+        """Number of accepted records that are not completely published."""
         return len(self._queue) + len(self._sending)
 
     def offer(self, accepted: Accepted) -> None:
-        """The next acknowledged record, in order."""
+        """Queue the next acknowledged record, in order."""
         self._queue.append(accepted)
         self._filled.set()
 
     def cancel(self) -> None:
-        """The partition belongs to somebody else now. What was handed to the producer may still land: it is true."""
+        """Stop publishing, because another worker owns the partition now.
+
+        Records that the producer already has may still be sent; they are true.
+        """
         self._cancelled = True
         self._task.cancel()
 
@@ -219,22 +234,19 @@ class Feed:
                 await self._publish(self._queue.popleft(), compare=False)
                 self._room.set()
         except asyncio.CancelledError:
-            if (
-                not self._cancelled
-            ):  # a library's own cancellation that got out: a feed must not end silently
+            # A library's own cancellation escaped: a feed must not end silently.
+            if not self._cancelled:
                 stop(
                     "publish.failed",
                     f"the feed of partition {self._partition} was cancelled from inside",
                 )
             raise
-        except Exception as error:  # noqa: BLE001  any failure here is the end of the process, by name
-            if not self._cancelled:  # else its producer was closed under it, as it should be
+        except Exception as error:  # noqa: BLE001  any failure here ends the process, by name
+            if not self._cancelled:  # Otherwise its producer was closed first, which is in order.
                 stop_for(error, "publish.failed")
 
-    # ── where to begin ───────────────────────────────────────────────────────────────────────────────────────────
-
     async def _begin(self, reader: PartitionReader) -> Position:
-        """Read the receivers' watermarks and return the position after which something may be missing at one of them."""
+        """Return the position after which a receiver may lack facts, by the watermarks."""
         service, p = self._publisher.service, self._partition
         start = self._frontier
         async for receiver, mark in marks_of(reader, service, p):
@@ -251,13 +263,16 @@ class Feed:
         return start
 
     async def _position_after(self, reader: PartitionReader, mark: Mark) -> Position | None:
-        """Return the position after what a receiver has taken; a record that is not visible yet is waited for. Raises Stop."""
+        """Return the position after a receiver's watermark. Raises Stop.
+
+        Waits for a record that is not visible yet.
+        """
         service, p = self._publisher.service, self._partition
         look = partial(position_after, reader, service, p, mark, self._end)
         return await look_until_visible(self._publisher.kafka, log_topic(service), look)
 
     async def _newest_place(self, reader: PartitionReader, topic: str) -> Place | None:
-        """This service's newest place among the last records of a public topic."""
+        """Return this service's newest place among the last records of a public topic."""
         newest = None
         bounds = await reader.bounds(topic, [self._partition])
         begin, end = bounds[self._partition]
@@ -268,7 +283,7 @@ class Feed:
         return newest
 
     async def _catch_up(self, reader: PartitionReader, start: Position) -> None:
-        """Publish what the log holds from `start` to where the worker took it over."""
+        """Publish the log from `start` to the position at which the worker recovered it."""
         topic, at, count = log_topic(self._publisher.service), start, 0
         async for record in reader.read(topic, {self._partition: (start.next, self._end.next)}):
             at, transaction = follow(at, record.offset, record.value, self._publisher.logic)
@@ -293,10 +308,8 @@ class Feed:
         if count:
             log.info("publisher.caught_up", partition=self._partition, records=count)
 
-    # ── sending ──────────────────────────────────────────────────────────────────────────────────────────────────
-
     def _route(self, logic: int, fact: FactRecord) -> _Route:
-        """Where this fact goes, by the table of the record's own logic version."""
+        """Return the targets of a fact, by the table of the record's own logic version."""
         receivers = destinations(logic, self._publisher.service, fact.name, fact.data)
         return _Route(receivers, public_topics(fact.name), fact.type in _DEAD)
 
@@ -307,7 +320,7 @@ class Feed:
             for n, fact in enumerate(tx.facts)
             if any(route := self._route(tx.logic, fact))
         ]
-        if not routed:  # most records: nothing leaves, the frontier moves
+        if not routed:  # Most records route nothing: only the frontier moves.
             if self._sending:
                 self._sending[-1].position = accepted.position
             else:
@@ -360,7 +373,7 @@ class Feed:
     async def _bury(
         self, sending: _Sending, tx: Transaction, fact: FactRecord, place: Place, accepted: Accepted
     ) -> None:
-        """The original bytes of an input without effect, with the reason."""
+        """Send the original bytes of an input without effect and the reason to the dead letters."""
         source, given, failed = tx.src, accepted.record, fact.type == InputFailed.wire_type()
         code = _FAILED if failed else str(fact.data["code"])
         letter = DeadLetter(
@@ -419,7 +432,7 @@ class Feed:
 
 
 def _place_in(headers: Sequence[tuple[str, bytes | None]]) -> Place | None:
-    """None also for one that none of ours wrote."""
+    """Return the place of a record, or None, also for a record that Vigie did not write."""
     raw = dict(headers).get(ce.CE_PLACE)
     try:
         return None if raw is None else Place.parse(raw.decode())

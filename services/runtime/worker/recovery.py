@@ -1,4 +1,7 @@
-"""Taking a log partition: snapshot, fold of the log's tail, position in the input (RUNTIME §1, rules 2 and 4)."""
+"""Recover a log partition: snapshot, fold of the log's tail, position in the input.
+
+See `docs/explanation/log-protocol.md`, rules 2 and 4.
+"""
 
 from __future__ import annotations
 
@@ -34,15 +37,18 @@ log = structlog.get_logger(__name__)
 class Taken(Generic[S]):
     view: View[S]
     published: Published
-    """From the snapshot; the beginning without one."""
+    """Progress of the publisher from the snapshot; the beginning without one."""
     next_slot: str
-    """Slot for the next snapshot: never the one that was just used."""
+    """Slot of the next snapshot, never the one that was just read."""
     folded: int
-    """Log records read after the snapshot."""
+    """Number of log records read after the snapshot."""
 
 
 async def take(reader: PartitionReader, machine: Machine[S], partition: int) -> Taken[S]:
-    """Return the view of the whole log partition as it is now. Raises Stop (`logic.newer`), Missing (`log.truncated`)."""
+    """Return the view of the whole log partition as it is now.
+
+    Raises Stop (`logic.newer`), Missing (`log.truncated`).
+    """
     service = machine.service
     manifests = await newest_manifests(reader, service, partition)
     start, lost = await first_that_holds(reader, service, partition, manifests)
@@ -90,19 +96,21 @@ async def take(reader: PartitionReader, machine: Machine[S], partition: int) -> 
 async def first_that_holds(
     reader: PartitionReader, service: str, partition: int, manifests: list[Manifest]
 ) -> tuple[Manifest | None, int]:
-    """The newest manifest whose head is in the log, and the history that the log must have reached to explain those that are not."""
+    """Return the newest manifest with a head that is in the log, and the lost history.
+
+    The log must have reached that history to explain the manifests that do not fit; 0 if all fit.
+    """
     lost = 0
     for manifest in manifests:
         if await holds(reader, service, partition, manifest.position):
             return manifest, lost
-        lost = max(
-            lost, manifest.position.history + 1
-        )  # it was sent after its ack: a loss is proven
+        # The manifest was sent after its acknowledgement, so a loss is proven.
+        lost = max(lost, manifest.position.history + 1)
     return None, lost
 
 
 async def holds(reader: PartitionReader, service: str, partition: int, at: Position) -> bool:
-    """True if the log still holds the last accepted record of a position."""
+    """Return whether the log still holds the last accepted record of a position."""
     if at.head_offset < 0:
         return True
     found = await reader.at(log_topic(service), {partition: at.head_offset})
@@ -110,7 +118,10 @@ async def holds(reader: PartitionReader, service: str, partition: int, at: Posit
 
 
 async def position_of(reader: PartitionReader, service: str, partition: int) -> Position:
-    """Position at the end of a log partition, without its state: from the newest snapshot that holds, by the reader's rule."""
+    """Return the position at the end of a log partition, without its state.
+
+    Starts from the newest snapshot that fits and follows the reader's rule.
+    """
     start, _ = await first_that_holds(
         reader, service, partition, await newest_manifests(reader, service, partition)
     )
@@ -123,7 +134,7 @@ async def position_of(reader: PartitionReader, service: str, partition: int) -> 
 
 
 async def check_input(reader: PartitionReader, service: str, partition: int, at: Position) -> None:
-    """Check that each lane of the input goes on where the log has applied it.
+    """Check that each lane of the input continues at the position that the log has applied.
 
     Raises Stop (`input.gap`) and Stop or Missing (`input.rewritten`).
     """
@@ -160,7 +171,7 @@ async def _check_lane(reader: PartitionReader, topic: str, partition: int, at: P
 
 
 def record_of(found: Any) -> InputRecord:
-    """A consumer's record as an input record."""
+    """Convert a consumer's record to an input record."""
     return InputRecord(
         found.topic,
         found.partition,

@@ -1,4 +1,7 @@
-"""How a worker takes a log partition: its state, publisher and input stand where the log ends (rules 2, 4, 9)."""
+"""Take over a log partition: recover its state, publisher and input at the end of the log.
+
+See `docs/explanation/log-protocol.md`, rules 2, 4 and 9.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class Takeover(Generic[S]):
-    """Takes partitions for one worker."""
+    """Recovery of partitions for one worker."""
 
     def __init__(self, machine: Machine[S], kafka: str, publisher: Publisher) -> None:
         self._machine = machine
@@ -35,7 +38,7 @@ class Takeover(Generic[S]):
     async def take(self, reader: PartitionReader, partition: int, kept: Held[S] | None) -> Held[S]:
         """Return the partition as its log holds it now. Raises Stop, KafkaError.
 
-        `kept`: the partition as this worker held it before, if it did.
+        `kept` is the partition as this worker owned it before, if it did.
         """
         held = await self._read(reader, partition) if kept is None else kept
         await self._top_up(reader, held)
@@ -43,14 +46,17 @@ class Takeover(Generic[S]):
         return held
 
     async def check_input(self, reader: PartitionReader, held: Held[S]) -> None:
-        """Check the input against the log (rule 4); wait for a record that is not visible yet. Raises Stop."""
+        """Check the input against the log (rule 4). Raises Stop.
+
+        Waits for a record that is not visible yet.
+        """
         look = partial(
             check_input, reader, self._machine.service, held.partition, held.view.position
         )
         await look_until_visible(self._kafka, self._inputs, look)
 
     async def _read(self, reader: PartitionReader, partition: int) -> Held[S]:
-        """Return the partition as its snapshots and its log hold it."""
+        """Recover the partition from its snapshots and its log."""
         look = partial(take, reader, self._machine, partition)
         taken = await look_until_visible(self._kafka, self._log, look)
         if ARMED:
@@ -71,7 +77,7 @@ class Takeover(Generic[S]):
         )
 
     async def _top_up(self, reader: PartitionReader, held: Held[S]) -> None:
-        """Fold what another worker appended while we kept the chain."""
+        """Fold the records that another worker appended while we kept the chain."""
         before = held.view.position
         _, end = (await reader.bounds(self._log, [held.partition]))[held.partition]
         async for record in reader.read(self._log, {held.partition: (before.next, end)}):

@@ -1,7 +1,8 @@
-"""`Tick` to the worker's own input exactly when something is due in a live realm and nothing else has arrived.
+"""Send a `Tick` to the worker's own input when something is due in a live realm.
 
-Only inputs move time: the broker's append time of the Tick is what fires the deadline. Late, double and stale ticks are harmless.
-Simulated realms are moved by the conductor.
+Only inputs move time: the broker's append time of the Tick fires the deadline, if nothing else
+arrived before. Late, double and stale ticks are harmless. The conductor moves the time of simulated
+realms.
 """
 
 from __future__ import annotations
@@ -16,16 +17,21 @@ from typing import Final
 from schemas.base import Instant
 
 AGAIN_MS: Final = 10_000
-"""A Tick that has not come back after this long is sent again."""
+"""Milliseconds after which a Tick that has not arrived is sent again."""
 SKEW_MS: Final = 20
-"""First wait after a Tick whose append time was before the deadline (the broker's clock is behind); doubles up to a second."""
+"""First wait after a Tick with an append time before the deadline; doubles up to a second.
+
+The broker's clock is behind ours then.
+"""
 LOOK_S: Final = 1.0
-"""How often the clock on the wall is looked at while something is armed. What asyncio waits by stands still while a machine sleeps, and knows of
-no clock that is set forward: a deadline would come as much too late.
+"""Seconds between two looks at the wall clock while a deadline is armed.
+
+The clock of asyncio stops while a machine sleeps, and does not notice a wall clock that is set
+forward. A deadline would be late by the same time.
 """
 
 SendTick = Callable[[int, str, str], Awaitable[None]]
-"""(partition, realm, id)"""
+"""Arguments: (partition, realm, id)."""
 
 
 @dataclass(slots=True)
@@ -33,12 +39,12 @@ class _Armed:
     partition: int
     due: Instant
     at: Instant
-    """When to send, by this machine's clock."""
+    """Time to send, by this machine's clock."""
     sent: int = 0
 
 
 class Ticker:
-    """Knows the earliest deadline of each live realm of this worker."""
+    """Earliest deadline of each live realm of this worker."""
 
     def __init__(self, send: SendTick, run: str) -> None:
         self._send = send
@@ -51,7 +57,7 @@ class Ticker:
         return len(self._armed)
 
     def arm(self, partition: int, realm: str, due: Instant | None) -> None:
-        """The realm's earliest deadline after an input; None: it has none."""
+        """Set the realm's earliest deadline after an input; None if it has none."""
         armed = self._armed.get(realm)
         if due is None:
             if armed is not None:
@@ -63,13 +69,13 @@ class Ticker:
         self._push(due, realm)
 
     def ticked(self, realm: str) -> None:
-        """A Tick of this realm was applied; if its deadline is still there, the broker's clock is behind ours: try again soon."""
+        """Retry soon if the deadline is still armed: the broker's clock is behind."""
         if (armed := self._armed.get(realm)) is not None and armed.sent:
             armed.at = _now() + min(SKEW_MS << (armed.sent - 1), 1000)
             self._push(armed.at, realm)
 
     def forget(self, partition: int) -> None:
-        """The partition belongs to somebody else now."""
+        """Forget the realms of a partition that another worker owns now."""
         for realm in [r for r, armed in self._armed.items() if armed.partition == partition]:
             del self._armed[realm]
 
@@ -79,7 +85,7 @@ class Ticker:
             self._wake.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Send ticks as they become due, until cancelled."""
         while True:
             self._wake.clear()
             now = _now()
@@ -87,7 +93,7 @@ class Ticker:
                 at, realm = heapq.heappop(self._heap)
                 armed = self._armed.get(realm)
                 if armed is None or armed.at != at:
-                    continue  # disarmed or moved meanwhile
+                    continue  # Disarmed or moved meanwhile
                 armed.sent += 1
                 armed.at = now + AGAIN_MS
                 self._push(armed.at, realm)

@@ -1,7 +1,9 @@
-"""The urgent lane of a decider: a second input topic whose records are decided before what waits in the other.
+"""The urgent lane of a decider: a second input topic that is decided first.
 
-The group gives a worker its partitions by the ordinary lane alone; of each one it also reads the urgent lane, from the offset that the log says. The order
-in which the worker takes records of the two lanes is free, and the log keeps it: each Transaction names its lane and offset. A replay never decides again.
+The group assigns partitions by the ordinary lane alone. For each of them the worker also reads the
+urgent lane, from the offset in the log. The worker may take records of the two lanes in any order.
+The log keeps that order, because each Transaction names its lane and offset; a replay never decides
+again. See `docs/adr/0044-give-danger-its-own-input-lane.md`.
 """
 
 from __future__ import annotations
@@ -21,14 +23,17 @@ from services.runtime.log.partition_reader import PartitionReader, stop_consumer
 
 AGAIN_S: Final = 0.5
 AT_ONCE: Final = 200
-"""Records in one fetch. The next one begins when they are decided."""
+"""Records per fetch. The next fetch starts when they are decided."""
 Deliver = Callable[[int, list[Any]], Awaitable[None]]
-"""(partition, records in order); returns when they are decided, or their partition belongs to somebody else."""
+"""Arguments: (partition, records in order).
+
+Returns when they are decided, or when another worker owns the partition.
+"""
 log = structlog.get_logger(__name__)
 
 
 class UrgentLane:
-    """Reads the urgent lane of the owned partitions. `begin_at` says from where; `run` until cancelled."""
+    """Reader of the urgent lane of the owned partitions."""
 
     def __init__(
         self,
@@ -38,7 +43,10 @@ class UrgentLane:
         check: Callable[[], Awaitable[None]],
         every_ms: int = EVERY_MS,
     ) -> None:
-        """`check` raises Stop when the lane was damaged behind its reader; it waits for what is only not visible yet."""
+        """Create the reader; `check` raises Stop if the lane was damaged.
+
+        `check` waits for records that are only not visible yet.
+        """
         self._kafka = kafka
         self._topic = topic
         self._deliver = deliver
@@ -53,22 +61,22 @@ class UrgentLane:
         self._asker: PartitionReader | None = None
 
     def begin_at(self, starts: Mapping[int, int]) -> None:
-        """Read these partitions from these offsets on, and no other any more."""
+        """Read exactly these partitions, from these offsets on."""
         self._starts = dict(starts)
         self._ends = {}
         self._changed.set()
 
     def hurry(self) -> None:
-        """Somebody waits for the answer to an input."""
+        """Fetch fast, because a caller waits for the answer to an input."""
         if self._pace is not None:
             self._pace.hurry()
 
     def end_of(self, partition: int) -> int:
-        """Return the end of the lane as it was last heard; 0 before that."""
+        """Return the end of the lane as of the last fetch; 0 before the first."""
         return self._ends.get(partition, 0)
 
     async def ask_end(self, partition: int) -> int:
-        """Ask the broker for the end of the lane, however long it is away."""
+        """Ask the broker for the end of the lane, waiting as long as the broker is away."""
         async with self._asking:
             while True:
                 try:
@@ -86,7 +94,7 @@ class UrgentLane:
                     await asyncio.sleep(AGAIN_S)
 
     async def until_decided(self) -> None:
-        """Return when records of the lane were decided, at the latest after AGAIN_S: look again then."""
+        """Wait until records of the lane were decided, at most AGAIN_S. Check again afterwards."""
         self._decided.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._decided.wait(), AGAIN_S)
@@ -97,7 +105,7 @@ class UrgentLane:
             await asker.__aexit__(None, None, None)
 
     async def run(self) -> None:
-        """Deliver what comes, until cancelled."""
+        """Deliver records until cancelled."""
         try:
             await self._run()
         finally:
@@ -119,14 +127,16 @@ class UrgentLane:
                 if isinstance(error, OffsetOutOfRangeError):
                     await self._check()
                 await asyncio.sleep(AGAIN_S)
-            if (
-                self._starts.keys() == starts.keys() and not self._changed.is_set()
-            ):  # interrupted: go on where we are
+            # Interrupted: continue at the same offsets.
+            if self._starts.keys() == starts.keys() and not self._changed.is_set():
                 self._starts = starts
                 self._changed.set()
 
     async def _follow(self, starts: dict[int, int]) -> None:
-        """Deliver from these offsets on until others are given. Moves `starts` along. Raises KafkaError, OSError."""
+        """Deliver from these offsets on until others are given, and advance `starts`.
+
+        Raises KafkaError, OSError.
+        """
         if not starts:
             return await self._until_changed()
         consumer: Any = groupless_consumer(self._kafka)
@@ -152,7 +162,7 @@ class UrgentLane:
         return None
 
     async def _next(self, consumer: Any) -> dict[TopicPartition, list[Any]]:
-        """Return the next records, or nothing when other partitions are given."""
+        """Return the next records, or nothing once other partitions are given."""
         fetching = asyncio.ensure_future(
             consumer.getmany(timeout_ms=PATIENT_WAIT_MS, max_records=AT_ONCE)
         )

@@ -1,8 +1,9 @@
-"""The worker: one decider on the log partitions that its group gives it (RUNTIME §1, §3).
+"""The worker: one decider on the log partitions that its consumer group assigns.
 
-For each input: check its mark, decide, append one Transaction to the own partition of the log, evolve at once. When the broker acknowledges the
-append at the expected offset, the facts are accepted and become visible: forwarded, published, snapshotted. An unexpected offset
-means that somebody else appended: the process ends and starts again from the log.
+For each input it checks the mark, decides, appends one Transaction to its partition of the log and
+evolves at once. When the broker acknowledges the append at the expected offset, the facts are
+accepted: they are forwarded, published and snapshotted. Another offset means that another process
+appended: this one ends and starts again from the log. See `docs/explanation/log-protocol.md`.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ S = TypeVar("S")
 _TICK = Tick.wire_type()
 FLUSH_S = 5.0
 GC_THRESHOLD = (50_000, 20, 100)
-"""States are long-lived and acyclic: collect rarely."""
+"""Garbage collection thresholds. States are long-lived and acyclic, so collect rarely."""
 log = structlog.get_logger(__name__)
 
 
@@ -66,15 +67,15 @@ class Tuning:
 
     session_s: float = 10.0
     snapshot_every: int = 2000
-    """Records between snapshots, at least."""
+    """Least number of records between snapshots."""
     snapshot_pause_s: float = 2.0
-    """Seconds between snapshots, at least; also ten times what the last one took."""
+    """Least seconds between snapshots. Ten times the duration of the last snapshot also applies."""
     snapshot_s: float = 3600.0
-    """Seconds after which a snapshot is taken of whatever has come since the last one."""
+    """Seconds after which a snapshot is taken if anything has changed."""
     group: str = ""
     """Consumer group; empty = `vigie-<service>`."""
     every_ms: int = EVERY_MS
-    """Turns in a stream (`services.runtime.kafka.fetch_throttle`)."""
+    """Milliseconds between fetches in a stream (`services.runtime.kafka.fetch_throttle`)."""
 
 
 class Worker(Generic[S]):
@@ -98,10 +99,10 @@ class Worker(Generic[S]):
         self.log = log_topic(self.service)
         self.held: dict[int, Held[S]] = {}
         self.ready = False
-        """True from the end of a take until the partitions are revoked."""
+        """True from the end of a recovery until the partitions are revoked."""
         self.stopping = False
         self.counts: Counter[str] = Counter()
-        """Outcome → inputs, handed to the metrics once a second."""
+        """Outcome → number of inputs, passed to the metrics once a second."""
         self.traces = tracing.current()
         self.producer = idempotent_producer(kafka)
         self.publisher = Publisher(kafka, self.service, decider.logic, marks)
@@ -132,8 +133,6 @@ class Worker(Generic[S]):
         failure_log.begin(self.service)
         self._tasks: list[asyncio.Task[None]] = []
 
-    # ── start and stop ───────────────────────────────────────────────────────────────────────────────────────────
-
     async def start(self) -> None:
         """Connect the producers and start the tasks beside the consumer. Raises KafkaError."""
         await self.producer.start()
@@ -145,7 +144,7 @@ class Worker(Generic[S]):
             self._tasks.append(asyncio.create_task(self._guard(run), name=run.__qualname__))
 
     async def stop(self, *_: Any, **__: Any) -> None:
-        """Orderly stop, before Faust's own: send what is buffered, at most FLUSH_S."""
+        """Stop in order, before Faust does: send the buffered records, at most for FLUSH_S."""
         self.ready, self.stopping = False, True
         for task in self._tasks:
             task.cancel()
@@ -166,19 +165,17 @@ class Worker(Generic[S]):
             if not self.stopping:
                 stop("agent.ended", f"{run.__qualname__} was cancelled from inside")
             raise
-        except Exception as error:  # noqa: BLE001  a task that ends silently would leave a worker that looks healthy
+        except Exception as error:  # noqa: BLE001  no task may end silently
             if not self.stopping:
                 stop_for(error, "agent.crashed")
 
-    # ── taking partitions ────────────────────────────────────────────────────────────────────────────────────────
-
     def position(self, topic: str, partition: int) -> int | None:
-        """Where to read on (rule 4)."""
+        """Return the input offset at which to continue (rule 4)."""
         held = self.held.get(partition)
         return None if held is None or topic != self.inputs else held.view.position.applied + 1
 
     async def revoked(self, _app: Any, revoked: Any, *_: Any, **__: Any) -> None:
-        """Wait for what is in flight, so that a kept chain is a confirmed one (rule 9)."""
+        """Wait for appends in flight, so that a kept chain is a confirmed one (rule 9)."""
         log.info("partitions.revoked", partitions=sorted({tp.partition for tp in revoked}))
         self.ready = False
         if self.urgent is not None:
@@ -191,7 +188,10 @@ class Worker(Generic[S]):
             self._drop(held)
 
     async def recover(self, *_: Any, **__: Any) -> None:
-        """Faust awaits this before it seeks and resumes the inputs."""
+        """Recover the assigned partitions.
+
+        Faust awaits this before it seeks and resumes the inputs.
+        """
         try:
             owned = {
                 tp.partition for tp in self.app.consumer.assignment() if tp.topic == self.inputs
@@ -212,7 +212,7 @@ class Worker(Generic[S]):
                     for realm, state in held.view.realms.items():
                         if is_live(realm):
                             self.ticker.arm(partition, realm, self.machine.next_due(state))
-        except Exception as error:  # noqa: BLE001  whatever fails here, the partition is not held
+        except Exception as error:  # noqa: BLE001  the partition is not owned
             stop_for(error, "take.failed")
         give_back()
         self.ready = True
@@ -229,7 +229,7 @@ class Worker(Generic[S]):
         )
 
     async def _check_lanes(self) -> None:
-        """Check the input of every partition that is held. Raises Stop."""
+        """Check the input of every owned partition. Raises Stop."""
         async with PartitionReader(self.kafka) as reader:
             for held in list(self.held.values()):
                 await self.takeover.check_input(reader, held)
@@ -239,10 +239,8 @@ class Worker(Generic[S]):
         self.ticker.forget(held.partition)
         held.drop()
 
-    # ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────────
-
     async def deliver(self, message: Any) -> None:
-        """Every message of the input topic, one after the other."""
+        """Apply the messages of the input topic, one after the other."""
         held = self.held.get(message.partition)
         if held is None:
             return
@@ -251,24 +249,24 @@ class Worker(Generic[S]):
             if self.urgent is None:
                 await self.apply(held, record)
                 return
-            await asyncio.sleep(
-                0
-            )  # the lane's reader has its turn after each input, however many wait here
+            # The urgent lane's reader gets its turn after each input, however many wait here.
+            await asyncio.sleep(0)
             await self._read_urgent_before(held, record, self.urgent)
             if self.stopping:
-                return  # not applied: the log says to the next worker where to go on
+                return  # Not applied: the next worker continues here, by the log.
             async with held.turn:
                 await self._apply_urgent(held)
                 await self.apply(held, record)
-        except Exception as error:  # noqa: BLE001  whatever fails here, the input is not applied and the process ends by name
+        except Exception as error:  # noqa: BLE001  the input is not applied
             stop_for(error, "agent.crashed")
 
     async def _read_urgent_before(
         self, held: Held[S], record: InputRecord, lane: UrgentLane
     ) -> None:
-        """Apply what the urgent lane held before an input of the ordinary lane fires a deadline, or is refused for its realm is not open.
+        """Apply the urgent lane before an ordinary input that it may affect.
 
-        The answer that disarms the deadline, or the order that opens the realm, may lie there.
+        The lane may hold the answer that disarms a deadline before the input fires it, or the order
+        that opens the realm before the input is refused.
         """
         realm = self.machine.realm_of(record)
         if not realm or not is_live(realm):
@@ -282,7 +280,7 @@ class Worker(Generic[S]):
             await lane.until_decided()
 
     async def deliver_urgent(self, partition: int, messages: list[Any]) -> None:
-        """Decide records of the urgent lane, at the latest after the one input that is being decided."""
+        """Decide records of the urgent lane, at the latest after the current input."""
         held = self.held.get(partition)
         if held is None or not self.ready:
             return
@@ -294,7 +292,7 @@ class Worker(Generic[S]):
             stop_for(error, "agent.crashed")
 
     async def _apply_urgent(self, held: Held[S]) -> None:
-        """Apply what the urgent lane has brought. The caller holds `held.turn`."""
+        """Apply the records of the urgent lane. The caller holds `held.turn`."""
         while held.urgent and not held.dropped:
             await self.apply(held, held.urgent.popleft())
 
@@ -305,7 +303,7 @@ class Worker(Generic[S]):
             return
         await held.until_room()
         if held.dropped:
-            return  # revoked while we waited: the seek brings it back to its owner
+            return  # Revoked while we waited: the seek brings it back to its owner.
         if ARMED:
             reach("before-decide")
         began_ns = 0 if self.traces is None else time.time_ns()
@@ -323,9 +321,8 @@ class Worker(Generic[S]):
         failure_log.tell(tx, outcome)
         if is_live(tx.realm) and tx.realm:
             self.ticker.arm(held.partition, tx.realm, tx.next_due)
-            if (
-                tx.facts and tx.facts[0].at < tx.at
-            ):  # deadlines fire before the input is decided, each at its own time
+            # Deadlines fire before the input is decided, each at its own time.
+            if tx.facts and tx.facts[0].at < tx.at:
                 metrics.observe(
                     "vigie_deadline_lateness_seconds",
                     (tx.at - tx.facts[0].at) / 1000,
@@ -352,7 +349,10 @@ class Worker(Generic[S]):
     def _span(
         self, traces: Traces, record: InputRecord, appended: Appended, began_ns: int
     ) -> Span | None:
-        """The hop of one input; none for what moved the clock and nothing else, which belongs to nobody's trace."""
+        """Return the span of one input, or None if the input only moved the clock.
+
+        Such an input belongs to no trace.
+        """
         tx, parent = appended.transaction, tracing.of_headers(record.headers)
         if parent is None and not tx.facts:
             return None
@@ -373,7 +373,7 @@ class Worker(Generic[S]):
         )
 
     async def _is_next(self, held: Held[S], topic: str, offset: int) -> bool:
-        """False for an input that is applied already; an exit if the input topic is damaged (rule 4)."""
+        """Return False for an applied input; exit if the topic is damaged (rule 4)."""
         at = held.view.position
         next_ = at.applied_in(topic)[0] + 1
         try:
@@ -390,14 +390,12 @@ class Worker(Generic[S]):
             )
         return False
 
-    # ── acknowledged ─────────────────────────────────────────────────────────────────────────────────────────────
-
     def _acknowledged(self, held: Held[S], sent: asyncio.Future[Any]) -> None:
-        """The append is in the log; at the expected offset it is accepted (rule 6)."""
+        """Accept the append if it has the expected offset (rule 6)."""
         if held.dropped or sent.cancelled():
             return
         if (error := sent.exception()) is not None:
-            if self.stopping:  # whether it is in the log is read there at the next start
+            if self.stopping:  # The next start reads in the log whether it arrived.
                 return
             stop(
                 "append.failed",
@@ -427,7 +425,7 @@ class Worker(Generic[S]):
 
 
 def _record_of(message: Any) -> InputRecord:
-    """Return a message of Faust, whose time is in seconds, as an input record."""
+    """Convert a message of Faust, with its time in seconds, to an input record."""
     at = int(message.timestamp * 1000 + 0.5)
     return InputRecord(
         message.topic,
@@ -441,13 +439,16 @@ def _record_of(message: Any) -> InputRecord:
 
 
 def run_processor(decider: Decider[S], settings: Settings, tuning: Tuning | None = None) -> None:
-    """Run the worker of a decider until it is told to stop. Does not return normally from a named exit."""
+    """Run the worker of a decider until it gets a signal to stop.
+
+    Does not return normally from a named exit.
+    """
     logs.configure(decider.service)
     tracing.configure(decider.service)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     gc.set_threshold(*GC_THRESHOLD)
-    sys.setswitchinterval(0.001)  # snapshots are encoded in a thread
+    sys.setswitchinterval(0.001)  # Snapshots are encoded in a thread
 
     async def begin() -> Worker[S]:
         worker = Worker(
