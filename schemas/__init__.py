@@ -1,4 +1,7 @@
-"""The contract of Vigie: every input, command and fact. Importing this package registers all message types."""
+"""Define the contract of Vigie: every input, command and fact.
+
+Importing this package registers all message types.
+"""
 
 from schemas import (  # noqa: F401
     alerts,

@@ -1,4 +1,7 @@
-"""Facts of alerts: what became of reports, site status, incidents, levels, triggers, tasks. Ladders: `calling`; causes: `causes`."""
+"""Facts of alerts: reports, site status, incidents, levels, triggers, tasks.
+
+Escalations are in `calling`, causes in `causes`.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,10 @@ FAMILIES: Final = (
 
 
 class Why(Model):
-    """One reason: a rule or predicate with its threshold, value and the reports behind it. Rendered in fr/en by the console."""
+    """One reason: a rule or predicate with threshold, value and the reports behind it.
+
+    The console shows it in French and English.
+    """
 
     code: str = Field(
         description="stable code: predicate, silence, precedence, correlation rule `D22:power`, …"
@@ -59,7 +65,7 @@ class Why(Model):
 
 
 class Held(Model):
-    """Part of a report that counts only once a person or a second reading confirms it."""
+    """Values of a report that count only after a person or a second reading confirms them."""
 
     measure: Measure | None = None
     colour: str | None = None
@@ -148,7 +154,7 @@ class ReportReading(Model):
 
 
 SHOWN_MEMBERS: Final = 5
-"""Reports and sources of a cause that the row of its site names, the first."""
+"""Most reports and sources that the row of a site names for each cause; the first ones."""
 
 
 class CauseRow(Model):
@@ -192,11 +198,17 @@ class CauseRow(Model):
 
 
 Confinement = Literal["sheltering", "counting"]
-"""Reason to send nobody away from a site: its people shelter, or are being counted (D78)."""
+"""Reason to send nobody away from a site: its people shelter or are being counted.
+
+Rule D78.
+"""
 
 
 class Headcount(Model):
-    """The newest count of the people of an evacuated site, made since they left it (D37)."""
+    """Newest headcount of an evacuated site since its evacuation.
+
+    Rule D37.
+    """
 
     found: int
     expected: int
@@ -205,7 +217,7 @@ class Headcount(Model):
 
 
 class SiteRow(Model):
-    """Dynamic part of a site; name, kind and place come from the reference data."""
+    """Dynamic part of a site; its name, kind and place are reference data."""
 
     id: str
     status: SiteStatus
@@ -231,7 +243,7 @@ class SiteRow(Model):
 
     @property
     def confinement(self) -> Confinement | None:
-        """Return why nobody leaves it for other work; None: agents may be sent elsewhere. Rule D78."""
+        """Reason to send nobody away for other work; None if agents may leave. Rule D78."""
         if self.status is SiteStatus.SHELTERING:
             return "sheltering"
         if self.status is not SiteStatus.EVACUATED or self.all_clear_at is not None:
@@ -241,14 +253,14 @@ class SiteRow(Model):
 
 
 class SiteContact(Model):
-    """The field of a site that moves with every report."""
+    """Field of a site that changes with every report."""
 
     id: str
     last_word_at: Instant
 
 
 class IncidentCounts(Model):
-    """The fields of an incident that move with every report."""
+    """Fields of an incident that change with every report."""
 
     id: str
     updated_at: Instant
@@ -258,7 +270,11 @@ class IncidentCounts(Model):
 
 
 class IncidentRow(Model):
-    """`members` = sites with a word of their own in it; `zone_sites` = sites of its zone without one."""
+    """One incident.
+
+    `members` are sites with a report of their own in it, `zone_sites` the sites of its zone without
+    one.
+    """
 
     id: str
     number: str = Field(description="human reference, e.g. 92-2027-0211-01")
@@ -302,7 +318,7 @@ class IncidentRow(Model):
 
     @property
     def outlook(self) -> tuple[str, bool, Instant | None]:
-        """What continuity goes by: the family, whether it is open, its announced end."""
+        """Properties that continuity uses: family, whether it is open, announced end."""
         return (
             self.kind,
             self.state in (IncidentState.OPEN, IncidentState.ACKNOWLEDGED),
@@ -311,7 +327,11 @@ class IncidentRow(Model):
 
 
 class LevelRow(Model):
-    """`id`: `territory`. An incident's level is in the incident; a pôle's (`pole:<id>`) is worked out by readers from its incidents."""
+    """Level of the territory; `id` is `territory`.
+
+    The level of an incident is in its row. Readers derive the level of a pôle (`pole:<id>`) from
+    its incidents.
+    """
 
     id: str
     level: Level
@@ -323,7 +343,7 @@ class LevelRow(Model):
 
 
 class TaskRow(Model):
-    """Something that waits for a person: verify a silent site, link a denial, an unknown site, an overdue cause."""
+    """Work that waits for a person, such as verifying a silent site or linking a denial."""
 
     id: str
     kind: str = Field(
@@ -360,9 +380,10 @@ class TaskRow(Model):
 
 
 class TriggerRow(Model):
-    """A plan trigger that holds or held. `id` = `<plan>:<level>`.
+    """A plan trigger that holds or held; `id` is `<plan>:<level>`.
 
-    `<plan>:stand-down` is the measured part of the plan's stand-down condition (D52), told once one of its triggers has held.
+    `<plan>:stand-down` is the measured part of the plan's stand-down condition. It is published
+    once a trigger of the plan has held. Rule D52.
     """
 
     id: str
@@ -387,10 +408,12 @@ class TriggerValues(Model):
 
 
 class FlagRow(Model):
-    """A true/false or value that an authority declared: total_isolation, cod_active, … (DOMAIN §13) or a dependency.
+    """A declared value, such as `total_isolation` or `cod_active`, or the state of a dependency.
 
-    `id`: `flag:<name>`, `system:<name>`, `kitchen:<name>`, `supplier:<name>`, `network:<name>`, `vigilance:<phenomenon>`,
-    `river:<station>` (m), `road:<name>` (closed: true). For a dependency `value` is `down`, `degraded`, `up` (or a share 0–100 of served capacity, `colleges_served`).
+    `id` is `flag:<name>`, `system:<name>`, `kitchen:<name>`, `supplier:<name>`, `network:<name>`,
+    `vigilance:<phenomenon>`, `river:<station>` (metres) or `road:<name>` (closed: true). For a
+    dependency, `value` is `down`, `degraded` or `up`, or a share 0–100 of served capacity
+    (`colleges_served`).
     """
 
     id: str
@@ -437,10 +460,11 @@ class ReportRead(PartFact):
 
 @message
 class SiteStatusChanged(RowFact):
-    """The status of a site or its reasons changed. Routed to continuity.
+    """The status of a site or its reasons changed; routed to continuity.
 
-    One more report on what stands writes none: `ReportChanged` tells of it. `last_word_at` and the reports of causes are as of this
-    change; of each cause the row names at most five reports and sources, the first.
+    A further report that changes neither writes only `ReportChanged`. `last_word_at` and the
+    reports of causes are as of this change. The row names at most five reports and sources of each
+    cause, the first ones.
     """
 
     collection: ClassVar[str] = "sites"
@@ -449,7 +473,7 @@ class SiteStatusChanged(RowFact):
 
 @message
 class SiteReported(PartFact):
-    """A site spoke: the time of its last word is another."""
+    """A site reported; the time of its last report changed."""
 
     collection: ClassVar[str] = "site_contacts"
     part_of: ClassVar[str] = "sites"
@@ -458,10 +482,12 @@ class SiteReported(PartFact):
 
 @message
 class IncidentChanged(RowFact):
-    """Opened, grew, changed level or state. `change` says what: opened, member, report, level, acknowledged, closed,
-    reopened, merged, split, zone, quiet, loud. `routed`: false when its `outlook` and its level are as before; then pictures alone read it.
+    """An incident opened, grew, or changed its level or state.
 
-    One more report that changes nothing else writes none: `ReportChanged` tells of it. Counts and `updated_at` are as of this change.
+    `change`: opened, member, report, level, acknowledged, closed, reopened, merged, split, zone,
+    quiet, loud. `routed` is false if its level and all that continuity uses are unchanged; then
+    only read models receive it. A further report that changes nothing else writes only
+    `ReportChanged`. Counts and `updated_at` are as of this change.
     """
 
     collection: ClassVar[str] = "incidents"
@@ -472,7 +498,7 @@ class IncidentChanged(RowFact):
 
 @message
 class IncidentReported(PartFact):
-    """The reports of an incident were counted again."""
+    """The reports of an incident were counted anew."""
 
     collection: ClassVar[str] = "incident_counts"
     part_of: ClassVar[str] = "incidents"
@@ -481,7 +507,7 @@ class IncidentReported(PartFact):
 
 @message
 class LevelChanged(RowFact):
-    """The territory's. Routed to continuity."""
+    """The level of the territory changed; routed to continuity."""
 
     collection: ClassVar[str] = "levels"
     row: LevelRow
@@ -490,7 +516,7 @@ class LevelChanged(RowFact):
 
 @message
 class TriggerChanged(RowFact):
-    """TriggerHeld / TriggerReleased of the design, as one row. Routed to continuity."""
+    """A plan trigger began to hold or was released; routed to continuity."""
 
     collection: ClassVar[str] = "triggers"
     row: TriggerRow
@@ -507,7 +533,7 @@ class TriggerMeasured(PartFact):
 
 @message
 class FlagChanged(RowFact):
-    """Routed to continuity."""
+    """A declared value changed; routed to continuity."""
 
     collection: ClassVar[str] = "flags"
     row: FlagRow
@@ -521,7 +547,10 @@ class TaskChanged(RowFact):
 
 @message
 class ThresholdChanged(Fact):
-    """One branch of a predicate holds (latched), falls below it by the margin, or is armed again (D31)."""
+    """One branch of a predicate holds (latched), falls below it by the margin, or is armed again.
+
+    Rule D31.
+    """
 
     id: str
     held: bool
@@ -539,8 +568,10 @@ class DeadlineSettled(Fact):
 
 @message
 class HistoryForgotten(Fact):
-    """What nobody can refer to any more left the state (the log keeps it): reports of more than 7 days, and incidents that were closed
-    before `closed_before`, with all that is theirs (D4, D26).
+    """Old reports and incidents left the state; the log keeps them.
+
+    Reports of more than 7 days, and incidents closed before `closed_before` with their data. Rules
+    D4 and D26.
     """
 
     reported_before: Instant
@@ -550,7 +581,7 @@ class HistoryForgotten(Fact):
 
 @message
 class NoteAdded(Fact):
-    """A line that a person wrote in the main courante."""
+    """A person wrote a line in the logbook."""
 
     line: str
     text_id: str
@@ -569,7 +600,10 @@ class NoteAdded(Fact):
 
 @message
 class MetricChanged(Fact):
-    """From continuity: a metric it owns crossed a threshold that some predicate names. `key`: schemas.predicates.metric_key."""
+    """From continuity: a metric crossed a threshold that a predicate names.
+
+    `key`: see `schemas.predicates.metric_key`.
+    """
 
     key: str
     value: float | bool
@@ -579,8 +613,10 @@ class MetricChanged(Fact):
 
 @message
 class AttentionRequested(Fact):
-    """From continuity: these roles must hear of it (RTO alarms D44, overdue cards D50). `reentry` asks for a task too (D46); `sitrep_due` only for
-    a task, without a message (D54).
+    """From continuity: roles must be informed, for example of an RTO alarm or an overdue card.
+
+    `reentry` also asks for a task (D46). `sitrep_due` asks for a task only, without a message
+    (D54). Rules D44 and D50.
     """
 
     code: Literal[

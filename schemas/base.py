@@ -1,8 +1,9 @@
-"""The ground every message stands on: frozen models, ids, instants, and the registry of message types.
+"""Base of every message: frozen models, ids, instants and the registry of message types.
 
-A message class is declared once and found by its wire name everywhere (log, topics, JSON Schema, AsyncAPI).
-Producers are closed: an unknown field is an error at construction. Consumers are open: `parse_open` ignores
-fields that a newer producer added. The log is closed on both sides (DESIGN §2, logic version).
+A message class is declared once and found by its wire name everywhere (log, topics, JSON Schema,
+AsyncAPI). Producers are closed: an unknown field is an error at construction. Consumers are open:
+`parse_open` ignores fields that a newer producer added. The log is closed on both sides, see
+docs/explanation/log-protocol.md.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ from typing import Annotated, Any, ClassVar, NewType, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 Realm = NewType("Realm", str)
-"""Territory in one run: `92`, `92~ex-7` (API.md, Realms)."""
+"""Territory in one run: `92`, `92~ex-7`."""
 
 Instant = Annotated[int, Field(description="milliseconds since 1970-01-01T00:00:00Z")]
-"""A point in time: integer milliseconds since the epoch, UTC. HTTP and screens use ISO 8601."""
+"""Point in time: integer milliseconds since the epoch, UTC.
+
+HTTP and screens use ISO 8601.
+"""
 
 END_OF_TIME: Instant = 253_402_300_800_000
-"""Year 10000: no calendar names an instant from here on."""
+"""Year 10000; no calendar names an instant from here on."""
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
@@ -26,7 +30,10 @@ DAY_MS = 86_400_000
 
 
 class Model(BaseModel):
-    """Frozen value with no unknown field. No NaN or infinity: JSON has none, and a log record must read back as written."""
+    """Frozen value without unknown fields, NaN or infinity.
+
+    JSON has neither NaN nor infinity, and a log record must read back as written.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False
@@ -34,7 +41,7 @@ class Model(BaseModel):
 
 
 class Message(Model):
-    """Anything that travels in a Kafka record: an input, a command or a fact.
+    """Content of a Kafka record: an input, a command or a fact.
 
     `version` rises when the meaning of a field changes; an added optional field does not raise it.
     """
@@ -43,39 +50,46 @@ class Message(Model):
 
     @classmethod
     def wire_type(cls) -> str:
-        """CloudEvents `type`, e.g. `vigie.SiteStatusChanged.v1`."""
+        """Return the CloudEvents `type`, e.g. `vigie.SiteStatusChanged.v1`."""
         return f"vigie.{cls.__name__}.v{cls.version}"
 
 
 class Fact(Message):
-    """Something a decider recorded. Past tense. Lives in a Transaction of `<service>.log`."""
+    """Recorded outcome of a decision, named in the past tense.
+
+    It is part of a Transaction on `<service>.log`.
+    """
 
 
 class RowFact(Fact):
-    """A fact that carries the whole new value of one visible resource.
+    """A fact with the whole new value of one visible resource.
 
-    The read model is exactly: for each `collection`, the last `row` per `row.id`. So a projection, time travel
-    and `verify` need one rule for all resources, and never the domain's rules.
+    The read model is, for each `collection`, the last `row` of each `row.id`. So one rule serves
+    projection, time travel and `vigie verify` for all resources, without the domain rules.
     """
 
     collection: ClassVar[str]
 
 
 class PartFact(RowFact):
-    """A fact that carries those fields of a resource which move with every report.
+    """A fact with those fields of a resource that change with every report.
 
-    Its rows are a collection of their own, by the id of the resource. Readers show the newest of them in place of the same
-    fields in the row of `part_of` (`schemas.parts`). So a report writes a few numbers, not the whole row.
+    Its rows are a collection of their own, by the id of the resource. Readers show the newest one
+    in place of the same fields in the row of `part_of` (`schemas.parts`). So a report writes a few
+    numbers, not the whole row.
     """
 
     part_of: ClassVar[str]
 
 
 class Command(Message):
-    """Something a person or program asks for. Imperative. Always answered by `CommandApplied` or `CommandRefused`."""
+    """Request of a person or program, named in the imperative.
+
+    `CommandApplied` or `CommandRefused` always answers it.
+    """
 
     author: str = Field(description="token of the person, or `system:<name>`; never a name")
-    role: str = Field(description="role under which the author acts (API.md, Roles)")
+    role: str = Field(description="role under which the author acts")
     reason: str | None = Field(
         default=None, description="reference `text:<id>` to the reason in `texts`, or a code"
     )
@@ -83,11 +97,14 @@ class Command(Message):
 
 _M = TypeVar("_M", bound=type[Message])
 MESSAGES: dict[str, type[Message]] = {}
-"""Every message class by wire type; filled by `message`."""
+"""Wire type → message class; filled by `message`."""
 
 
 def message(cls: _M) -> _M:
-    """Class decorator: registers a message under its wire type. Raises on a duplicate name."""
+    """Register a message class under its wire type; use as class decorator.
+
+    Raises TypeError for a duplicate name.
+    """
     wire = cls.wire_type()
     if wire in MESSAGES:
         raise TypeError(f"message type declared twice: {wire}")
@@ -96,11 +113,17 @@ def message(cls: _M) -> _M:
 
 
 class UnknownType(ValueError):
-    """The record names a type that this version does not know. It goes to the dead letters, never a crash."""
+    """Signal a message type that this version does not know.
+
+    The record goes to the dead letters.
+    """
 
 
 def message_class(wire: str) -> type[Message]:
-    """The class for a CloudEvents type. Raises UnknownType."""
+    """Return the class of a CloudEvents type.
+
+    Raises UnknownType.
+    """
     try:
         return MESSAGES[wire]
     except KeyError:
@@ -108,10 +131,16 @@ def message_class(wire: str) -> type[Message]:
 
 
 def parse_open(wire: str, data: bytes) -> Message:
-    """Parse what another program produced: fields we do not know are ignored. Raises UnknownType, ValidationError."""
+    """Parse a message of another program and ignore unknown fields.
+
+    Raises UnknownType and ValidationError.
+    """
     return message_class(wire).model_validate_json(data, extra="ignore")
 
 
 def parse_closed(wire: str, data: Any) -> Message:
-    """Parse what a log holds (already decoded JSON): an unknown field is an error. Raises UnknownType, ValidationError."""
+    """Parse decoded JSON of a log, where an unknown field is an error.
+
+    Raises UnknownType and ValidationError.
+    """
     return message_class(wire).model_validate(data)

@@ -1,4 +1,4 @@
-"""Ladders, and whom they call: facts of alerts, and the answers that delivery brings."""
+"""Facts of alerts about escalations and their calls, and answers that delivery brings."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ class WaveRow(Model):
     expected: int = 0
     positive: int = 0
     declined: int = 0
-    after_min: int = Field(default=0, description="from wave 1 of its cycle")
+    after_min: int = Field(default=0, description="minutes from step 1 of its cycle")
     ack_min: int = 0
     channels: tuple[Channel, ...] = ()
     answered: tuple[str, ...] = Field(
-        default=(), description="persons who said yes to this wave, over all cycles"
+        default=(),
+        description="tokens of the people with a positive answer to this step, over all cycles",
     )
     only_if: dict[str, str] = Field(
         default_factory=dict,
@@ -34,14 +35,17 @@ class WaveRow(Model):
 
 
 class EscalationRow(Model):
-    """One running or past ladder (D32)."""
+    """One running or past escalation.
+
+    Rule D32.
+    """
 
     id: str
     ladder: str = Field(description="N1, N2, N3, N4")
     scope: str = Field(description="incident id, or `territory`")
     incidents: tuple[str, ...] = ()
     state: Literal["running", "answered", "superseded", "exhausted", "ended"]
-    policy: str = Field(description="reference version it was frozen with")
+    policy: str = Field(description="version of the reference data with which it started")
     started_at: Instant
     wave: int
     cycle: int
@@ -51,35 +55,35 @@ class EscalationRow(Model):
     uncovered_roles: tuple[str, ...] = ()
     level: Level = Level.N0
     previous_level: Level | None = Field(
-        default=None, description="level of the ladder that this one replaced"
+        default=None, description="level of the escalation that this one replaced"
     )
     repeat_after_min: int = 0
     repeat_times: int = 0
     superseded_by: str | None = None
     stale_at: Instant | None = Field(
         default=None,
-        description="an answered ladder is called again then, unless somebody does something before",
+        description="time at which an acknowledged escalation calls again unless somebody acts before",
     )
-    stale_times: int = Field(default=0, description="how often its answers went stale")
+    stale_times: int = Field(default=0, description="number of times its answers expired")
     since_cycle: int = Field(
-        default=1, description="answers count from this cycle on; those before went stale"
+        default=1, description="first cycle with answers that count; earlier ones expired"
     )
     never_skipped: tuple[str, ...] = Field(
-        default=(), description="roles that are called although enough have answered (D34)"
+        default=(), description="roles that are called even after enough answers (D34)"
     )
     stale_after_min: int | None = Field(
         default=None,
-        description="minutes after which an answer without a deed is none any more; null = never",
+        description="minutes after which an answer without action expires; null = never",
     )
     later: tuple[WaveRow, ...] = Field(
         default=(),
-        description="waves of the cycles after the running one, once another policy was applied; empty = the same again",
+        description="steps of later cycles, once another policy was applied; empty = the same steps again",
     )
 
 
 @message
 class EscalationChanged(RowFact):
-    """Started, wave fired, answered, superseded, exhausted. `change` says what."""
+    """An escalation started, fired a step, was answered, superseded or exhausted; see `change`."""
 
     collection: ClassVar[str] = "escalations"
     row: EscalationRow
@@ -88,7 +92,10 @@ class EscalationChanged(RowFact):
 
 @message
 class RoleUncovered(Fact):
-    """D34: nobody holds this role now, or nobody who can be reached. `escalation` None: for a message outside ladders."""
+    """No reachable person holds this role now.
+
+    `escalation` is None for a message outside escalations. Rule D34.
+    """
 
     escalation: str | None = None
     role: str
@@ -97,7 +104,7 @@ class RoleUncovered(Fact):
 
 @message
 class NotificationPlanned(Fact):
-    """Somebody must be told. Routed to delivery, which owns the row from here on."""
+    """A person must be notified; routed to delivery, which owns the row from here on."""
 
     notification: str
     incident: str | None = None
@@ -108,12 +115,14 @@ class NotificationPlanned(Fact):
     previous_level: Level | None = None
     role: str
     scope: str | None = None
-    person: str = Field(description="token")
-    channels: tuple[Channel, ...] = Field(description="in order of preference")
+    person: str = Field(description="token of the person")
+    channels: tuple[Channel, ...] = Field(description="channels in order of preference")
     answer_expected: bool = True
-    danger: bool = Field(default=False, description="danger to people: never held, never throttled")
+    danger: bool = Field(
+        default=False, description="true for danger to people: never held, never throttled"
+    )
     template: str = Field(
-        description="code of the message text: incident_wave, level_raised, alarm_rto, alarm_dmia, merged, information"
+        description="code of the message template: incident_wave, level_raised, alarm_rto, alarm_dmia, merged, information"
     )
     values: dict[str, str | int | float | bool | None] = Field(
         default_factory=dict, description="ids and numbers for the text, no free text"
@@ -121,13 +130,16 @@ class NotificationPlanned(Fact):
     planned_at: Instant
     ack_by: Instant | None = None
     quiet_until: Instant | None = Field(
-        default=None, description="D36: quiet hours hold back app and SMS until then"
+        default=None, description="end of the quiet hours that delay app and SMS (D36)"
     )
 
 
 @message
 class NotificationWithdrawn(Fact):
-    """No longer needed (superseded ladder, merged incident), or answered in another way: `why` is then the answer. Routed to delivery."""
+    """A notification is no longer needed, or was answered in another way; routed to delivery.
+
+    `why` names the reason (superseded escalation, merged incident) or the answer.
+    """
 
     notification: str
     why: str
@@ -135,14 +147,17 @@ class NotificationWithdrawn(Fact):
 
 @message
 class NotificationUrged(Fact):
-    """It is about danger to people by now: nothing holds it back any more. Routed to delivery."""
+    """A notification now concerns danger to people: nothing may hold it back; routed to delivery."""
 
     notification: str
 
 
 @message
 class AnswerRecorded(Fact):
-    """A human answer counted (or came late) for a wave (D33)."""
+    """An answer of a person counted for a step, or came too late.
+
+    Rule D33.
+    """
 
     escalation: str | None
     notification: str | None
@@ -163,11 +178,11 @@ class AnswerReceived(Fact):
     channel: str
     at: Instant
     instead: str | None = Field(
-        default=None, description="with a no: whom they asked to be called in their place"
+        default=None, description="with a decline: token of the person to call instead"
     )
     proved: Channel | None = Field(
         default=None,
-        description="the channel that surely reached this person: a proof of reachability (D38)",
+        description="channel that certainly reached this person, a proof of reachability (D38)",
     )
 
 

@@ -1,6 +1,7 @@
-"""Call-outs: many people told at once, with the arithmetic before and the progress during (delivery).
+"""Call-outs: one message to many people, with costs before and progress during the sending.
 
-The people of a call-out come as tokens with the channels that their directory entries have; a headcount (D37) is a call-out too.
+The people of a call-out are tokens with the channels of their directory entries. A headcount is a
+call-out, too. Rule D37.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from schemas.words import Channel, Level
 
 
 class HeadcountAnswer(StrEnum):
-    """« Êtes-vous en sécurité ? » (D37). Who said which is kept apart, encrypted, for 30 days; logs count."""
+    """Answer to "Are you safe?" in a headcount.
+
+    Individual answers are kept apart, encrypted, for 30 days; logs only count them. Rule D37.
+    """
 
     SAFE = "safe"
     HELP = "help"
@@ -23,51 +27,51 @@ class HeadcountAnswer(StrEnum):
 
 
 HEADCOUNT_KEYS = {"1": HeadcountAnswer.SAFE, "2": HeadcountAnswer.HELP, "3": HeadcountAnswer.AWAY}
-"""As people press or write them."""
+"""Key that people press or write → answer."""
 
 
 def headcount_text_id(notification: str) -> str:
-    """Where the single answer of a headcount lies, in `texts`."""
+    """Return the id of a single headcount answer in `texts`."""
     return f"headcount-{notification}"
 
 
 CHUNK = 150
-"""People per input and per Transaction: a Transaction stays below 256 KiB."""
+"""People per input and per Transaction, so that a Transaction stays below 256 KiB."""
 AGENT = "agent"
-"""Role of whoever is told as one of those who work there: no role of the territory."""
+"""Role of everybody of a site in headcounts and call-outs; no role of the territory."""
 
 
 class Called(Model):
-    """One person of a call-out, as a token, with the channels on which they can be reached."""
+    """One person of a call-out, as a token, with usable channels."""
 
     person: str = Field(min_length=1, max_length=64)
     channels: tuple[Channel, ...] = Field(max_length=10)
 
 
 class ChannelEstimate(Model):
-    """What a call-out costs on one channel, by the declared rates."""
+    """Cost of a call-out on one channel, by the declared rates."""
 
     channel: Channel
     people: int
     seconds: int = Field(
-        description="until the last of them is handed to the provider, behind those who wait already"
+        description="time until the last message is with the provider, after those that already wait"
     )
     cost_cents: int
     parts: int = Field(
-        default=1, description="messages per person that the provider counts: a long SMS is several"
+        default=1, description="messages per person that the provider counts; a long SMS is several"
     )
 
 
 class CallOutRow(Model):
-    """One call-out. Counts only: who they are is in the notifications, as tokens."""
+    """One call-out, in counts only; its people are in the notifications, as tokens."""
 
     id: str
     state: Literal["draft", "running", "stopped", "done"]
     kind: Literal["callout", "headcount"] = "callout"
-    text_id: str = Field(description="the message, in `texts`; empty for a headcount")
+    text_id: str = Field(description="id of the message in `texts`; empty for a headcount")
     decision: str | None = Field(
         default=None,
-        description="approval of reassignments of which it tells the agents of its site, by count",
+        description="id of the approved reassignments that it announces to the agents of its site, by count",
     )
     corrects: str | None = Field(default=None, description="the call-out whose message it corrects")
     incident: str | None = None
@@ -82,28 +86,36 @@ class CallOutRow(Model):
     ended_at: Instant | None = None
     people: int = 0
     unreachable: int = Field(
-        default=0, description="people without any of the channels: nobody will tell them"
+        default=0, description="people without any of the channels; they get no message"
     )
-    estimates: tuple[ChannelEstimate, ...] = Field(default=(), description="as it was drafted")
+    estimates: tuple[ChannelEstimate, ...] = Field(default=(), description="estimates at drafting")
     cost_cents: int = Field(
-        default=0, description="estimated; with a repetition or another channel it costs more"
+        default=0, description="estimated cost; a repetition or another channel costs more"
     )
-    handed: int = Field(default=0, description="told: a provider took it, or the person has it")
-    received: int = Field(default=0, description="on a device of the person, or answered")
+    handed: int = Field(
+        default=0, description="people with a message that a provider accepted or a device received"
+    )
+    received: int = Field(
+        default=0, description="people with a message on their device, or with an answer"
+    )
     answered: int = 0
     failed: int = 0
     ambiguous: int = 0
     withdrawn: int = 0
     spent_cents: int = 0
     eta_at: Instant | None = Field(
-        default=None, description="when the last one is handed over, corrected while it runs"
+        default=None,
+        description="estimated time of the last handover to a provider, corrected meanwhile",
     )
-    safe: int = Field(default=0, description="headcount: 1, in safety")
-    help: int = Field(default=0, description="headcount: 2, needs help")
-    away: int = Field(default=0, description="headcount: 3, not concerned or not available")
-    reminded: int = Field(default=0, description="headcount: reminders so far")
+    safe: int = Field(default=0, description='headcount: answers "1, in safety"')
+    help: int = Field(default=0, description='headcount: answers "2, needs help"')
+    away: int = Field(
+        default=0, description='headcount: answers "3, not concerned or not available"'
+    )
+    reminded: int = Field(default=0, description="headcount: number of reminders so far")
     managers_called_at: Instant | None = Field(
-        default=None, description="headcount: whoever has not answered is the manager's to find"
+        default=None,
+        description="headcount: time at which managers were asked to find those without an answer",
     )
 
 
@@ -115,7 +127,7 @@ class CallOutChanged(RowFact):
 
 @message
 class CallOutListed(Fact):
-    """People were added to a draft. Nobody is told yet."""
+    """People were added to a draft; they are not notified yet."""
 
     callout: str
     people: tuple[Called, ...] = Field(max_length=CHUNK)
@@ -131,13 +143,16 @@ class CallOutReleased(Fact):
 
 @message
 class DraftCallOut(Command):
-    """One chunk of people; the first one that arrives makes the draft, the one with `last` computes what it costs."""
+    """Add one chunk of people to a call-out.
+
+    The first chunk creates the draft; the one with `last` computes its cost.
+    """
 
     callout: str
     kind: Literal["callout", "headcount"] = "callout"
     text_id: str = ""
     decision: str | None = Field(
-        default=None, description="approval of reassignments that it tells of"
+        default=None, description="id of the approved reassignments that it announces"
     )
     corrects: str | None = Field(default=None, description="the call-out whose message it corrects")
     incident: str | None = None
@@ -145,11 +160,13 @@ class DraftCallOut(Command):
     level: Level = Level.N1
     danger: bool = False
     answer_expected: bool = False
-    channels: tuple[Channel, ...] = Field(min_length=1, description="in order of preference")
+    channels: tuple[Channel, ...] = Field(
+        min_length=1, description="channels in order of preference"
+    )
     people: tuple[Called, ...] = Field(max_length=CHUNK)
     last: bool = False
     sms_parts: int = Field(
-        default=1, ge=1, description="messages that the SMS to one person is counted as"
+        default=1, ge=1, description="messages that the provider counts for the SMS to one person"
     )
 
 
@@ -160,14 +177,17 @@ class StartCallOut(Command):
 
 @message
 class StopCallOut(Command):
-    """Nobody else is told."""
+    """Stop a call-out: nobody else is notified."""
 
     callout: str
 
 
 @message
 class HeadcountTallied(Message):
-    """Counts of the single answers, from the process that may read them. Absolute: the newest stands."""
+    """Counts of headcount answers, from the process that may read them.
+
+    Counts are absolute; the newest replace all earlier ones.
+    """
 
     callout: str
     safe: int = Field(ge=0)
@@ -177,7 +197,10 @@ class HeadcountTallied(Message):
 
 @message
 class HeadcountSaid(Message):
-    """One simulated person has answered (simulated realms only): counted, and nobody is named."""
+    """One simulated person answered a headcount (simulated realms only).
+
+    The answer is counted without a name.
+    """
 
     callout: str
     answer: HeadcountAnswer

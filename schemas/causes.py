@@ -1,4 +1,4 @@
-"""What holds on sites and in zones: alerts' own memory of causes and of silence."""
+"""Causes and silent sites: internal facts of alerts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from schemas.words import Certainty, EventType
 
 
 class Cause(Model):
-    """Something that holds at a place until it is lifted (D4, D9, D10, D17); alerts' own memory, shown as `CauseRow`."""
+    """Ongoing trouble at a site or zone until it is lifted; shown as `CauseRow`.
+
+    Internal to alerts. Rules D4, D9, D10 and D17.
+    """
 
     id: str
     key: str = Field(
-        description="place, type and measure: a report with the same key, with windows as it or without as it (D9), is the same cause while it is open (D4)"
+        description="place, type and measure: a report with the same key joins the open cause (D4), if both have windows or neither has (D9)"
     )
     site: str | None
     commune: str | None = None
@@ -24,46 +27,49 @@ class Cause(Model):
     severity: int
     loss_pct: float | None
     since: Instant
-    last_at: Instant = Field(description="occurred_at of the newest word on it")
+    last_at: Instant = Field(description="occurred_at of its newest report")
     known_at: Instant
     windows: tuple[Window, ...] = ()
-    acting: bool = Field(default=True, description="inside its windows now")
+    acting: bool = Field(default=True, description="true inside its windows")
     expected_end: Instant | None = None
     overdue: bool = False
-    ends_at: Instant | None = Field(default=None, description="end of the day it describes (D10)")
+    ends_at: Instant | None = Field(
+        default=None, description="end of the day that it describes (D10)"
+    )
     persons: int | None = None
     measure: Measure | None = None
     sources: tuple[str, ...] = ()
     reports: tuple[str, ...] = ()
     reports_count: int | None = Field(
         default=None,
-        description="of a cause whose reports the log tells one by one; else it was written whole with each of them",
+        description="number of reports; set for causes with reports logged one by one, null for causes written whole",
     )
     contested: bool = False
     lifted_at: Instant | None = None
     lifted_by: str | None = Field(
         default=None,
-        description="report; `withdrawn:` or `denied:` and a report (D3); `task:` and a task; `newer_word`, `end_of_day`, `windows_over`",
+        description="id of a report; `withdrawn:` or `denied:` and a report (D3); `task:` and a task; `newer_word`, `end_of_day`, `windows_over`",
     )
     next_at: Instant | None = Field(
         default=None,
-        description="when time alone changes it: a window, the expected end, the end of the day",
+        description="next time at which only time changes it: a window, the expected end, the end of the day",
     )
     maintenance: tuple[str, ...] = Field(
-        default=(), description="windows that cover all its reports (D64)"
+        default=(), description="ids of maintenance windows that cover all its reports (D64)"
     )
     inhibited_by: str | None = Field(
-        default=None, description="the open cause of which it is a consequence (D65)"
+        default=None, description="id of the open cause of which it is a consequence (D65)"
     )
 
 
 class Members(Model):
-    """How a list changed: what stays of it keeps its order, what is new comes last."""
+    """Change of a list: remaining elements keep their order, new ones come last."""
 
     added: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     kept: tuple[str, ...] | None = Field(
-        default=None, description="instead of `dropped`, where fewer stay than go"
+        default=None,
+        description="remaining elements, in place of `dropped`, if fewer remain than go",
     )
 
     def applied(self, before: tuple[str, ...]) -> tuple[str, ...]:
@@ -78,7 +84,7 @@ class Members(Model):
 
     @classmethod
     def between(cls, before: tuple[str, ...], after: tuple[str, ...]) -> Members:
-        """Return the change from one list to the other, neither of which holds anything twice."""
+        """Return the change between two lists without duplicates."""
         if after[: len(before)] == before:
             return cls(added=after[len(before) :])
         left = frozenset(after)
@@ -95,9 +101,11 @@ class Members(Model):
 
 @message
 class CauseChanged(Fact):
-    """The new value of a cause. With `reports` and `sources`, those of `cause` are empty: they are as before, but for these changes.
+    """New value of a cause.
 
-    A cause of which `reports_count` is not known yet had been written whole; of such a one everything is added.
+    With `reports` and `sources`, those of `cause` are empty; the previous ones hold with these
+    changes. A cause without a known `reports_count` was written whole before; for it, everything is
+    added.
     """
 
     cause: Cause
@@ -107,7 +115,7 @@ class CauseChanged(Fact):
 
 @message
 class SiteMarked(Fact):
-    """What a site counts for in the metrics of DOMAIN §13: mark → incidents that make it count."""
+    """Marks under which a site counts in metrics: mark → incidents behind it."""
 
     site: str
     marks: dict[str, tuple[str, ...]]
@@ -115,7 +123,10 @@ class SiteMarked(Fact):
 
 @message
 class ZoneChanged(Fact):
-    """The zone of an incident grew (D18): `sites` are new in it and are judged at `due_at` if they stay silent."""
+    """The zone of an incident grew.
+
+    `sites` are new in it; those still silent at `due_at` are judged then. Rule D18.
+    """
 
     incident: str
     communes: tuple[str, ...]
@@ -125,7 +136,10 @@ class ZoneChanged(Fact):
 
 @message
 class AllClearNoted(Fact):
-    """The operator says all restored (D20): sites that stay silent until `due_at` become unknown."""
+    """The operator announced the all-clear.
+
+    Sites that stay silent until `due_at` become unknown. Rule D20.
+    """
 
     incident: str
     since: Instant
@@ -134,12 +148,15 @@ class AllClearNoted(Fact):
 
 @message
 class SilenceChanged(Fact):
-    """A site turned unknown for silence (D18, D20, or its only word is unconfirmed, D6), or spoke again (`rule` None)."""
+    """A site became unknown as a silent site, or reported again (`rule` None).
+
+    Rules D18 and D20; D6 if its only report is unconfirmed.
+    """
 
     site: str
     rule: str | None
     incident: str | None = None
     since: Instant | None = None
     hides: EventType | None = Field(
-        default=None, description="causes of this type no longer show closed or degraded (D14)"
+        default=None, description="type of causes that no longer show closed or degraded (D14)"
     )

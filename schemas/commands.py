@@ -1,6 +1,7 @@
-"""Decisions of people (API.md, HTTP, Decisions). Each becomes one input of the service that owns the resource.
+"""Decisions of people; each becomes one input of the service that owns the resource.
 
-`expected` on colliding decisions is the `If-Match` version: a version that counts decisions, not reports; a mismatch is 412.
+`expected` is the `If-Match` version. It counts decisions, not reports; a mismatch is refused with
+412.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from pydantic import Field
 from schemas.base import Command, Instant, message
 from schemas.words import ActivityState, Answer, Certainty, Level, LineKind
 
-# ── to alerts ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
 
 @message
 class AcknowledgeIncident(Command):
-    """The author answers for the running ladder of this incident (D33) and takes it in charge."""
+    """Acknowledge the running escalation of an incident and take it in charge.
+
+    Rule D33.
+    """
 
     incident: str
     answer: Answer = Answer.ACK
@@ -23,21 +25,28 @@ class AcknowledgeIncident(Command):
 
 @message
 class EscalateIncident(Command):
-    """Fire the next wave now."""
+    """Fire the next step of the escalation now."""
 
     incident: str
 
 
 @message
 class ReapplyPolicy(Command):
-    """The running ladder of this incident takes the waves and delays of the policy in force (D63); until then it keeps those it started with."""
+    """Apply the steps and delays of the current policy to the running escalation of an incident.
+
+    Until then it keeps those with which it started. Rule D63.
+    """
 
     incident: str
 
 
 @message
 class ResolveIncident(Command):
-    """Close it. Refused while a cause is open unless forced with a reason, and without a reason while a headcount of it is below 100 % (D37)."""
+    """Close an incident.
+
+    Refused while a cause is open, unless forced with a reason, and without a reason while a
+    headcount of it is below 100 % (D37).
+    """
 
     incident: str
     expected: int | None = None
@@ -51,7 +60,10 @@ class ReopenIncident(Command):
 
 @message
 class MergeIncidents(Command):
-    """D25: `incident` is merged into `into`, which keeps its id."""
+    """Merge `incident` into `into`, which keeps its id.
+
+    Rule D25.
+    """
 
     incident: str
     into: str
@@ -60,7 +72,10 @@ class MergeIncidents(Command):
 
 @message
 class SplitIncident(Command):
-    """D25: the chosen reports leave for a new incident."""
+    """Move the chosen reports to a new incident.
+
+    Rule D25.
+    """
 
     incident: str
     reports: tuple[str, ...]
@@ -69,7 +84,10 @@ class SplitIncident(Command):
 
 @message
 class AddNote(Command):
-    """A line of the main courante (D55), also one that was first written on paper. The text is in `texts`."""
+    """Add a line to the logbook, also one that was first written on paper.
+
+    The text is in `texts`. Rule D55.
+    """
 
     text_id: str
     incident: str | None = None
@@ -77,14 +95,17 @@ class AddNote(Command):
     occurred_at: Instant | None = None
     kind: LineKind = LineKind.NOTE
     source: str | None = Field(
-        default=None, max_length=64, description="kind of source that said so, as in reports"
+        default=None, max_length=64, description="kind of source of the line, as in reports"
     )
     certainty: Certainty | None = None
 
 
 @message
 class ConfirmReport(Command):
-    """Verification by a named person (D6)."""
+    """Confirm a report, as a named person.
+
+    Rule D6.
+    """
 
     report: str
 
@@ -96,7 +117,10 @@ class DenyReport(Command):
 
 @message
 class LinkReport(Command):
-    """Link a report with an unknown site to a site (D8)."""
+    """Link a report with an unknown site to a site.
+
+    Rule D8.
+    """
 
     report: str
     site: str
@@ -128,7 +152,10 @@ class InstructSite(Command):
 
 @message
 class SetLevel(Command):
-    """Raise, or lower with a reason (D31). `scope`: `territory` or an incident id."""
+    """Raise a level, or lower it with a reason.
+
+    `scope`: `territory` or an incident id. Rule D31.
+    """
 
     scope: str
     level: Level
@@ -145,16 +172,16 @@ class TakeTask(Command):
 class CompleteTask(Command):
     task: str
     outcome: str | None = Field(
-        default=None, description="code of the outcome: confirmed, denied, done, …"
+        default=None, description="code of the result: confirmed, denied, done, …"
     )
-
-
-# ── to continuity ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @message
 class ActivatePlan(Command):
-    """D49. Needs the plan's deciding role or above."""
+    """Activate a plan; needs its deciding role or a higher one.
+
+    Rule D49.
+    """
 
     plan: str
     incident: str | None = None
@@ -184,7 +211,10 @@ class StandDownPlan(Command):
 
 @message
 class CloseRetex(Command):
-    """The lessons of a plan that was stood down are learnt (D48)."""
+    """Close the lessons learned of a plan that was stood down.
+
+    Rule D48.
+    """
 
     plan: str
     expected: int | None = None
@@ -204,7 +234,7 @@ class CompleteCard(Command):
 
 @message
 class SkipCard(Command):
-    """Not applicable, with a reason."""
+    """Skip a card that does not apply, with a reason."""
 
     plan: str
     card: str
@@ -212,7 +242,10 @@ class SkipCard(Command):
 
 @message
 class TickBox(Command):
-    """A named person ticks (or clears) a manual condition of a plan's stand-down (D52). `box`: position from 0."""
+    """Tick or clear a manual condition of a plan's stand-down.
+
+    `box`: position from 0. Rule D52.
+    """
 
     plan: str
     box: int = Field(ge=0)
@@ -221,13 +254,14 @@ class TickBox(Command):
 
 @message
 class ActivateStrategy(Command):
-    """D51: put a listed strategy of an activity into effect; declares the capacity expected from it.
+    """Put a listed fallback strategy of an activity into effect and declare its expected capacity.
 
-    Out of the listed order only with `force`. A fallback `site` must be sound and have the `desks`.
+    A strategy out of the listed order needs `force`. A fallback `site` must work and have the
+    `desks`. Rule D51.
     """
 
     activity: str
-    strategy: str = Field(description="as listed, or its code alone (`SR-TELE`)")
+    strategy: str = Field(description="strategy as listed, or its code alone (`SR-TELE`)")
     expected_capacity_pct: float = Field(ge=0, le=100)
     site: str | None = None
     desks: int | None = Field(default=None, ge=0)
@@ -236,14 +270,17 @@ class ActivateStrategy(Command):
 
 @message
 class EndStrategy(Command):
-    """`strategy`: id of the row."""
+    """End a fallback strategy; `strategy` is the id of its row."""
 
     strategy: str
 
 
 @message
 class DeclareActivity(Command):
-    """D41: a named person's word about an activity wins over the computed state; `state` None withdraws it."""
+    """Declare the state of an activity, which overrides the computed one.
+
+    `state` None withdraws the declaration. Rule D41.
+    """
 
     activity: str
     state: ActivityState | None
@@ -252,7 +289,10 @@ class DeclareActivity(Command):
 
 @message
 class DeclareDataAge(Command):
-    """D46: how old the data are with which an activity was restored."""
+    """Declare the age of the data with which an activity was restored.
+
+    Rule D46.
+    """
 
     activity: str
     age_h: float = Field(ge=0)
@@ -260,53 +300,57 @@ class DeclareDataAge(Command):
 
 @message
 class ArbitrateAlarm(Command):
-    """The arbitration that 100 % of an RTO demands (D44); its text is the reason."""
+    """Record the arbitration that 100 % of an RTO demands; its text is the reason.
+
+    Rule D44.
+    """
 
     alarm: str
 
 
 @message
 class IssueSitrep(Command):
-    """D54: a person validates the point de situation. The document lies in `texts`, frozen; the log carries its hash and counts.
+    """Validate and issue a situation report.
 
-    Refused with 412 when `number` is not the next one: somebody validated in the meantime.
+    The frozen document is in `texts`; the log carries its hash and counts. Refused with 412 if
+    `number` is not the next one, because somebody else issued one in the meantime. Rule D54.
     """
 
     number: int = Field(ge=1)
-    as_of: Instant = Field(description="the document says what was known at this time")
+    as_of: Instant = Field(description="time of the state of knowledge in the document")
     text_id: str
-    sha256: str = Field(description="of the document’s bytes, hex")
+    sha256: str = Field(description="SHA-256 of the document’s bytes, hex")
     counts: dict[str, int] = Field(
         default_factory=dict,
-        description="`sites:closed`, `activities:interrupted`, …: what the next one compares with",
+        description="`sites:closed`, `activities:interrupted`, …: figures with which the next report compares",
     )
     incidents: tuple[str, ...] = ()
 
 
 @message
 class AddImprovement(Command):
-    """An action that the RETEX decides (D53): a role owns it, and it is due. The text is in `texts`."""
+    """Add an improvement action of the lessons learned, with an owning role and a due time.
+
+    The text is in `texts`. Rule D53.
+    """
 
     text_id: str
-    owner: str = Field(description="role, as in the territory's policy")
+    owner: str = Field(description="role as in the territory's policy")
     due_at: Instant
     incident: str | None = None
 
 
 @message
 class CloseImprovement(Command):
-    """`dropped` needs a reason."""
+    """Close an improvement action; `dropped` needs a reason."""
 
     improvement: str
     dropped: bool = False
 
 
-# ── to delivery ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @message
 class HoldSending(Command):
-    """Stop all sending until `until`, never for danger to people."""
+    """Hold all sending until `until`, except for danger to people."""
 
     until: Instant
 
@@ -318,14 +362,17 @@ class ReleaseSending(Command):
 
 @message
 class ReplayNotification(Command):
-    """Try a notification again that reached nobody (failed, or perhaps not sent)."""
+    """Retry a notification that reached nobody (failed, or perhaps not sent)."""
 
     notification: str
 
 
 @message
 class AnswerNotification(Command):
-    """A person answers by link, reply, key or page (D33). Authenticated upstream; `person` is the token."""
+    """Answer a notification by link, reply, key or page.
+
+    The caller is already authenticated; `person` is the token. Rule D33.
+    """
 
     notification: str
     person: str
@@ -333,5 +380,5 @@ class AnswerNotification(Command):
     channel: str
     instead: str | None = Field(
         default=None,
-        description="with a no: whom the escalation calls in their place, somebody of the same role; else the deputy",
+        description="with a decline: token of the person to call instead, in the same role; default: the deputy",
     )

@@ -1,4 +1,4 @@
-"""Contingency ranking: what the planner found, as an input, and what continuity recorded of it."""
+"""Contingency ranking: result of the planner as an input, and the fact of continuity."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from schemas.base import Instant, Message, Model, RowFact, message
 
 
 class GapRow(Model):
-    """Agents of a métier who would be missing. `why`: codes of docs/how-to/reassign.md."""
+    """Agents of a métier that would be missing.
+
+    `why`: codes of docs/how-to/reassign.md.
+    """
 
     site: str
     activity: str
@@ -21,7 +24,10 @@ class GapRow(Model):
 
 
 class LossRow(Model):
-    """Sites lost together, and the urgency-weighted agents of criticality 1, 2, 3 that stay missing after the best reassignment."""
+    """Sites lost together, and the agents still missing after the best reassignment.
+
+    `u1`, `u2` and `u3` count agents for criticality 1, 2 and 3, weighted by urgency.
+    """
 
     sites: tuple[str, ...]
     u1: int
@@ -32,29 +38,34 @@ class LossRow(Model):
 
 
 class GainRow(Model):
-    """What one more would buy over the gravest losses, solved again with it. Changes: negative is better; `agents` are not weighted."""
+    """Gain from one more agent, site or generator over the gravest losses, solved again with it.
+
+    Values are changes: negative is better. `agents` are not weighted.
+    """
 
     kind: Literal["agent", "site", "generator"]
     what: str = Field(
-        description="agent: métier; site: kind of site; generator: site, when its commune has no power"
+        description="agent: métier; site: kind of site; generator: site, for a commune without power"
     )
     u1: int
     u2: int
     u3: int
-    agents: int = Field(description="unmet agents")
-    kept: int = Field(
-        description="activities that stay above their minimum with it and would not without, over these losses"
-    )
-    losses: int = Field(description="over how many losses")
+    agents: int = Field(description="change of the unmet agents")
+    kept: int = Field(description="activities above their minimum only with it, over these losses")
+    losses: int = Field(description="number of losses considered")
 
 
 class PresentRow(Model):
-    """The crisis from which a ranking starts. `stamp` changes with the situation and with the approved lines; no sites hit, none held: it is over."""
+    """The crisis from which a ranking starts.
+
+    `stamp` changes with the situation and with approved lines. The crisis is over if no sites are
+    hit and none are held.
+    """
 
     stamp: str
-    number: int = Field(description="of the request for a proposal that holds the situation")
+    number: int = Field(description="number of the request for a proposal with this situation")
     sites_hit: int
-    held: int = Field(description="agents of approved lines, whose desks are taken")
+    held: int = Field(description="agents of approved lines; their desks are taken")
     elapsed_h: float
     u1: int = Field(description="unmet already, without a further loss")
     u2: int
@@ -62,7 +73,11 @@ class PresentRow(Model):
 
 
 class ContingencyRow(Model):
-    """Of one reference version. `id` = `n<n>-<lost>`, from the present `now-n<n>-<lost>`: then a loss counts if it leaves more undone than is now."""
+    """Contingency ranking of one reference version.
+
+    `id` is `n<n>-<lost>`, or `now-n<n>-<lost>` from the present crisis; there, a loss counts if it
+    leaves more undone than now.
+    """
 
     id: str
     n: Literal[1, 2]
@@ -70,24 +85,26 @@ class ContingencyRow(Model):
         description="building: its people are safe; people: building and people"
     )
     reference: str
-    losses: int = Field(description="looked at")
-    unmet: int = Field(description="of them, how many leave something undone")
-    worst: tuple[LossRow, ...] = Field(description="the ten gravest, the worst first")
+    losses: int = Field(description="number of losses examined")
+    unmet: int = Field(description="number of losses that leave something undone")
+    worst: tuple[LossRow, ...] = Field(description="the ten gravest losses, worst first")
     gains: tuple[GainRow, ...] | None = Field(
         default=None,
-        description="of n = 1: what one agent, site or generator more would buy, the best first; None: not computed (yet)",
+        description="for n = 1: gains from one more agent, site or generator, best first; null = not computed (yet)",
     )
     computed_at: Instant = 0
-    present: PresentRow | None = Field(default=None, description="None: from a quiet day")
+    present: PresentRow | None = Field(
+        default=None, description="crisis from which it starts; null = a quiet day"
+    )
     paired: tuple[str, ...] = Field(
         default=(),
-        description="of n = 2: the sites of which each pair was looked at; empty: every pair was",
+        description="for n = 2: sites examined in pairs with every other; empty = every pair was examined",
     )
 
 
 @message
 class ContingencyComputed(Message):
-    """From the planner. Counts only for the reference version in force."""
+    """From the planner: a ranking; it counts only for the reference version in force."""
 
     row: ContingencyRow
 

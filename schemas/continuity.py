@@ -1,4 +1,7 @@
-"""Facts of continuity: activities with their clocks, alarms, strategies, plans and cards; and what it took from alerts."""
+"""Facts of continuity: activities, clocks, alarms, strategies, plans and cards.
+
+Also holds the facts about events that continuity received from alerts.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,13 @@ from schemas.words import (
     SiteStatus,
 )
 
-# ── rows ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
 
 class ClockRow(Model):
-    """RTO or DMIA (MTPD) clock of an activity (D42). The site of a local clock is in `LocalClockRow`.
+    """RTO or DMIA (MTPD) clock of an activity.
 
-    A row is written when something changes, not every minute: a client shows `consumed_pct` as of `as_of` and counts on
-    from there to `deadline` while `ticking`.
+    A row is written when something changes, not every minute. A client shows `consumed_pct` as of
+    `as_of` and counts on from there to `deadline` while `ticking`. `LocalClockRow` names the site
+    of a local clock. Rule D42.
     """
 
     base: ClockBase
@@ -33,56 +35,61 @@ class ClockRow(Model):
     limit_h: float
     started_at: Instant | None = None
     deadline: Instant | None = Field(
-        default=None, description="when 100 % are consumed if nothing changes; None unless running"
+        default=None,
+        description="time at which 100 % are consumed if nothing changes; null unless running",
     )
     stopped_at: Instant | None = None
-    consumed_pct: float = Field(default=0.0, description="at `as_of`; may pass 100")
-    alarms: tuple[int, ...] = Field(default=(), description="percentages already alarmed")
+    consumed_pct: float = Field(
+        default=0.0, description="share consumed at `as_of`; may exceed 100"
+    )
+    alarms: tuple[int, ...] = Field(default=(), description="percentages with an alarm so far")
     pauses: tuple[tuple[Instant, Instant], ...] = Field(
-        default=(), description="restored in between, 60 min at most: not counted (D42)"
+        default=(), description="restorations of at most 60 min that do not count (D42)"
     )
     ticking: bool = Field(
-        default=False, description="running, inside the open hours that count for this limit (D43)"
+        default=False,
+        description="true while running within the open hours that count for this limit (D43)",
     )
     as_of: Instant | None = None
     reached: float = Field(
         default=0.0,
-        description="highest percentage reached that raises an alarm or that a predicate names",
+        description="highest percentage reached that raises an alarm or is named by a predicate",
     )
     next_at: Instant | None = Field(
         default=None,
-        description="next instant at which time alone changes this row: a percentage, opening, closing",
+        description="next time at which only time changes this row: a percentage, opening, closing",
     )
 
 
 class LocalClocks(Model):
-    """Clocks of one site, as an `ActivityRow` once held them."""
+    """Clocks of one site, in the form of earlier `ActivityRow` versions."""
 
     site: str
     capacity_pct: float
-    clocks: tuple[ClockRow, ...] = Field(description="RTO, DMIA")
+    clocks: tuple[ClockRow, ...] = Field(description="RTO and DMIA clock")
     forecast_breach_at: Instant | None = None
-    next_at: Instant | None = Field(default=None, description="earliest of its clocks")
+    next_at: Instant | None = Field(default=None, description="earliest `next_at` of its clocks")
 
 
 class LocalClockRow(LocalClocks):
-    """Clocks of an activity on one site (`horloges_locales`). `id` = `<activity>/<site>`.
+    """Clocks of an activity on one site (`horloges_locales`); `id` is `<activity>/<site>`.
 
-    A row of its own: an activity has up to a hundred such sites, and a report changes one.
+    A row of its own, because an activity has up to a hundred such sites and a report changes one.
     """
 
     id: str
     activity: str
     same_until: Instant | None = Field(
         default=None,
-        description="stopped: until then the same clock would go on (D42); later there is nothing to show",
+        description="for a stopped clock: time until which the same clock may resume (D42); afterwards there is nothing to show",
     )
 
 
 class Step(Model):
-    """One step of the path of a derived fact (D47): report → site → activity → pôle, or system → activity.
+    """One step of the path behind a derived fact.
 
-    `kind`: report, site, system, kitchen, supplier, activity, pole, strategy, person.
+    Paths: report → site → activity → pôle, or system → activity. `kind`: report, site, system,
+    kitchen, supplier, activity, pole, strategy, person. Rule D47.
     """
 
     kind: str
@@ -94,57 +101,61 @@ class ActivityRow(Model):
     pole: str
     criticality: int
     state: ActivityState = Field(
-        description="the declared one if there is one, else the computed one (D41)"
+        description="declared state if there is one, else the computed one (D41)"
     )
     declared: ActivityState | None = None
     declared_by: str | None = None
     computed: ActivityState = ActivityState.NOMINAL
     capacity_pct: float = Field(
-        description="with strategies: what they are expected to give, if more"
+        description="remaining capacity, or that expected from strategies if higher"
     )
     computed_pct: float = Field(
-        default=100.0, description="without strategies and without agents of other sites (D40)"
+        default=100.0,
+        description="capacity without strategies and without agents of other sites (D40)",
     )
     arrived: int = Field(
         default=0,
         exclude_if=lambda count: not count,
-        description="agents of reassignments at work for it, counted in `capacity_pct` (D81)",
+        description="agents of reassignments at work for it, included in `capacity_pct` (D81)",
     )
     mbco_pct: float
     since: Instant
     rto: ClockRow
     dmia: ClockRow
     local: tuple[LocalClocks, ...] = Field(
-        default=(), description="no longer filled: see `LocalClockChanged`"
+        default=(), description="no longer filled, see `LocalClockChanged`"
     )
     local_running: int = 0
     forecast_breach_at: Instant | None = Field(
         default=None,
-        description="« rupture prévue »: the DMIA, if the end is expected after it (D45)",
+        description="time of the DMIA if the end is expected later (D45)",
     )
     expected_end: Instant | None = Field(
         default=None,
-        description="when capacity is expected back at the MBCO; at the earliest, if some end is unknown",
+        description="expected time at which capacity is back at the MBCO; the earliest one if an end is unknown",
     )
     incident: str | None = None
     path: tuple[tuple[Step, ...], ...] = Field(
-        default=(), description="of what costs most capacity, at most five (D47)"
+        default=(), description="paths of the largest capacity losses, at most five (D47)"
     )
     path_more: int = Field(
-        default=0, description="how many more sites, systems and kitchens are hit"
+        default=0, description="number of further sites, systems and kitchens affected"
     )
     strategies: tuple[str, ...] = Field(
-        default=(), description="active ones, in the order of activation"
+        default=(), description="active strategies in order of activation"
     )
     next_strategy: str | None = Field(
         default=None,
-        description="the first listed that was not tried for what hits it now; all were: the first that is not active (D51)",
+        description="first listed strategy not yet tried for the present causes, else the first inactive one (D51)",
     )
     why: tuple[Why, ...] = ()
 
 
 class AlarmRow(Model):
-    """D44. `id` = derived; one per clock and percentage. `base` pdma: the age of the data at restoration (D46)."""
+    """Alarm of a clock; one per clock and percentage, with a derived `id`.
+
+    `base` pdma: age of the data at restoration (D46). Rule D44.
+    """
 
     id: str
     activity: str
@@ -158,18 +169,23 @@ class AlarmRow(Model):
     incident: str | None = None
     path: tuple[Step, ...] = ()
     demands: Literal["arbitration", "next_strategy", "reentry"] | None = None
-    strategy: str | None = Field(default=None, description="the one to try next (DMIA 80 %)")
+    strategy: str | None = Field(default=None, description="strategy to try next (DMIA 80 %)")
     arbitrated_at: Instant | None = None
     arbitrated_by: str | None = None
-    reason: str | None = Field(default=None, description="reference to the text of the arbitration")
+    reason: str | None = Field(default=None, description="reference `text:<id>` to the arbitration")
 
 
 class StrategyRow(Model):
-    """A fallback strategy that a person put into effect (D51). `id` = `<activity>/<n>`, n in order of activation."""
+    """Fallback strategy that a person put into effect.
+
+    `id` is `<activity>/<n>`, n in order of activation. Rule D51.
+    """
 
     id: str
     activity: str
-    strategy: str = Field(description="as listed, e.g. `SR-TELE`, `SR-SITE:datacenter de secours`")
+    strategy: str = Field(
+        description="strategy as listed, e.g. `SR-TELE`, `SR-SITE:datacenter de secours`"
+    )
     state: Literal["active", "ended"]
     expected_capacity_pct: float
     site: str | None = None
@@ -188,14 +204,19 @@ class CardRow(Model):
     due_at: Instant
     state: CardState = CardState.TO_DO
     overdue: bool = False
-    pilot_told: bool = Field(default=False, description="overdue for 10 min: the pilot was told")
+    pilot_told: bool = Field(
+        default=False, description="true if overdue for 10 min and the pilot was informed"
+    )
     by: str | None = None
     at: Instant | None = None
     reason: str | None = None
 
 
 class Box(Model):
-    """A condition of the stand-down that a named person ticks (D52)."""
+    """Condition of the stand-down that a named person ticks.
+
+    Rule D52.
+    """
 
     text: str
     by: str | None = None
@@ -203,14 +224,17 @@ class Box(Model):
 
 
 class PlanRow(Model):
-    """A plan and its life (D48–D52). One row per plan; proposals are counted by level."""
+    """State of a plan, one row per plan; proposals are counted by level.
+
+    Rules D48 to D52.
+    """
 
     id: str
     pole: str | None = None
     state: PlanState
     level: int = 0
     proposed_level: int | None = Field(
-        default=None, description="active, and its triggers now ask for this higher level"
+        default=None, description="higher level for which the triggers of the active plan now ask"
     )
     incident: str | None = None
     proposed_at: Instant | None = None
@@ -220,7 +244,8 @@ class PlanRow(Model):
     decides: str
     postponed_until: Instant | None = None
     trigger_since: Instant | None = Field(
-        default=None, description="when the first trigger held: cards count from here (D50)"
+        default=None,
+        description="time since which the first trigger holds, from which cards count (D50)",
     )
     trigger_held: bool = False
     why: tuple[Why, ...] = ()
@@ -228,28 +253,31 @@ class PlanRow(Model):
     version: int = 0
     boxes: tuple[Box, ...] = ()
     stand_down_since: Instant | None = Field(
-        default=None, description="since when the stand-down condition holds"
+        default=None, description="time since which the stand-down condition holds"
     )
     resumes_partly: bool = Field(
         default=False,
-        description="recovering, and active in part when the stand-down condition ceases to hold",
+        description="true for a recovering plan that resumes partly if the stand-down condition ceases to hold",
     )
     stand_down_at: Instant | None = Field(
-        default=None, description="when it will be proposed if it goes on holding"
+        default=None,
+        description="time at which stand-down is proposed if the condition still holds",
     )
     stand_down_proposed: bool = False
     refused_level: int | None = Field(
         default=None,
         exclude_if=lambda level: level is None,
-        description="of the territory when it was refused: above it, it returns (D49)",
+        description="level of the territory at the refusal; above it, the plan returns (D49)",
     )
     refused_incident_level: int | None = Field(
-        default=None, exclude_if=lambda level: level is None, description="the same of its incident"
+        default=None,
+        exclude_if=lambda level: level is None,
+        description="level of the incident at the refusal",
     )
     returns_at: Instant | None = Field(
         default=None,
         exclude_if=lambda at: at is None,
-        description="refused: when it is proposed again if its trigger still holds",
+        description="for a refused plan: time of the next proposal if its trigger still holds",
     )
 
 
@@ -273,7 +301,10 @@ class AlarmRaised(RowFact):
 
 @message
 class AlarmArbitrated(RowFact):
-    """The line that 100 % of an RTO demands was written (D44)."""
+    """A person wrote the arbitration that 100 % of an RTO demands.
+
+    Rule D44.
+    """
 
     collection: ClassVar[str] = "alarms"
     row: AlarmRow
@@ -281,7 +312,7 @@ class AlarmArbitrated(RowFact):
 
 @message
 class StrategyChanged(RowFact):
-    """Activated or ended by a person."""
+    """A person activated or ended a fallback strategy."""
 
     collection: ClassVar[str] = "strategies"
     row: StrategyRow
@@ -289,8 +320,11 @@ class StrategyChanged(RowFact):
 
 @message
 class PlanChanged(RowFact):
-    """`change`: listed, proposed, raised, held, released, activated, refused, postponed, returned, box, recovering, resumed,
-    stand_down_proposed, stood_down, dropped (the reference data no longer have it), card, moved (its cards, to another day).
+    """A plan changed its state, its cards or its boxes.
+
+    `change`: listed, proposed, raised, held, released, activated, refused, postponed, returned,
+    box, recovering, resumed, stand_down_proposed, stood_down, dropped (no longer in the reference
+    data), card, moved (its cards, to another day).
     """
 
     collection: ClassVar[str] = "plans"
@@ -299,26 +333,32 @@ class PlanChanged(RowFact):
 
 
 class SitrepRow(Model):
-    """A validated point de situation (D54). Never changes: a correction is the next number."""
+    """Validated situation report; it never changes, a correction is the next number.
 
-    id: str = Field(description="its number")
+    Rule D54.
+    """
+
+    id: str = Field(description="same as `number`, as text")
     number: int
     as_of: Instant
     issued_at: Instant
     issued_by: str
     role: str
-    level: int = Field(description="of the territory, when it was validated")
-    text_id: str = Field(description="the document in `texts`")
-    sha256: str = Field(description="of the document's bytes")
+    level: int = Field(description="level of the territory at validation")
+    text_id: str = Field(description="id of the document in `texts`")
+    sha256: str = Field(description="SHA-256 of the document's bytes, hex")
     counts: dict[str, int] = Field(default_factory=dict)
     incidents: tuple[str, ...] = ()
     next_at: Instant | None = Field(
-        default=None, description="when the next one is due; None: this level has no rhythm"
+        default=None, description="due time of the next one; null = this level has no rhythm"
     )
 
 
 class ImprovementRow(Model):
-    """An improvement action (D53)."""
+    """Improvement action of the lessons learned.
+
+    Rule D53.
+    """
 
     id: str
     text_id: str
@@ -335,7 +375,7 @@ class ImprovementRow(Model):
 
 @message
 class SitrepIssued(RowFact):
-    """Routed to alerts: the task that asked for it is done."""
+    """A situation report was issued; routed to alerts, where the task that asked for it is done."""
 
     collection: ClassVar[str] = "sitreps"
     row: SitrepRow
@@ -343,17 +383,17 @@ class SitrepIssued(RowFact):
 
 @message
 class ImprovementChanged(RowFact):
-    """Decided, done or dropped. Routed to alerts: it is a task until then."""
+    """An improvement action was decided, done or dropped; routed to alerts, where it is a task."""
 
     collection: ClassVar[str] = "improvements"
     row: ImprovementRow
 
 
-# ── what continuity took from alerts: its own memory of it, not a second copy of the rows ──────────────────────────
-
-
 class CauseHeard(Model):
-    """A confirmed cause that acts now. `loss_pct` is of the site, `meals_lost_pct` of the meals served there."""
+    """Confirmed cause that acts now.
+
+    `loss_pct` is the share of the site, `meals_lost_pct` that of the meals served there.
+    """
 
     id: str
     type: EventType
@@ -376,7 +416,7 @@ class SiteHeard(Fact):
     confinement: Confinement | None = Field(
         default=None,
         exclude_if=lambda why: why is None,
-        description="why nobody leaves it for other work (D78)",
+        description="reason to send nobody away for other work (D78)",
     )
     uncounted_since: Instant | None = Field(
         default=None,
@@ -387,7 +427,10 @@ class SiteHeard(Fact):
 
 @message
 class DependencyHeard(Fact):
-    """A system, kitchen or supplier, or a flag that a rule of continuity names; `id` as in `FlagRow`."""
+    """State of a system, kitchen or supplier, or a flag that a rule of continuity names.
+
+    `id` is that of `FlagRow`.
+    """
 
     id: str
     value: bool | float | str
@@ -409,7 +452,11 @@ class IncidentHeard(Fact):
 
 @message
 class LevelHeard(Fact):
-    """Of the territory. Says who the pilot is and how often a point de situation is due; no predicate of alerts reads anything of either."""
+    """Level of the territory, received from alerts.
+
+    It determines the pilot and the interval of situation reports. No predicate of alerts depends on
+    either.
+    """
 
     level: int
 
@@ -426,7 +473,7 @@ class TriggerHeard(Fact):
 
 @message
 class ActivityDeclared(Fact):
-    """A person's word about the state of an activity; None: withdrawn, the computed state counts again."""
+    """A person declared the state of an activity; None: withdrawn, the computed state counts again."""
 
     activity: str
     state: ActivityState | None
@@ -437,16 +484,19 @@ class ActivityDeclared(Fact):
 
 @message
 class AgendaChanged(Fact):
-    """Deadlines armed (an instant) or disarmed (None), by key."""
+    """Deadlines set (an instant) or removed (None), by key."""
 
     due: dict[str, Instant | None]
 
 
 @message
 class CrisisTended(Fact):
-    """A person did something about plans, cards, strategies or activities. Routed to alerts: whoever took a ladder in charge is at work (D33)."""
+    """A person worked on plans, cards, strategies or activities; routed to alerts.
+
+    It shows that the person with the acknowledged escalation is at work. Rule D33.
+    """
 
     by: str
     incident: str | None = Field(
-        default=None, description="that of the plan; None = the whole crisis"
+        default=None, description="id of the plan's incident; null = the whole crisis"
     )

@@ -1,4 +1,4 @@
-"""Inputs and facts of delivery: one notification through channels, attempts, receipts and answers (DESIGN §2, Effects)."""
+"""Inputs and facts of delivery: notifications, attempts, receipts and answers."""
 
 from __future__ import annotations
 
@@ -19,36 +19,39 @@ class AttemptRow(Model):
     ]
     planned_at: Instant
     run: str | None = Field(
-        default=None, description="run id of the sender that was granted this attempt"
+        default=None, description="run id of the sender with the permission for this attempt"
     )
     granted_at: Instant | None = None
     ended_at: Instant | None = None
     provider_id: str | None = None
     error: str | None = None
     retry: bool = Field(
-        default=False, description="the failure was transient: this channel may be tried again"
+        default=False, description="true for a transient failure: this channel may be tried again"
     )
     parts: int = Field(
-        default=1, ge=1, description="messages that the provider counts: a long SMS is several"
+        default=1, ge=1, description="messages that the provider counts; a long SMS is several"
     )
     retry_at: Instant | None = Field(
-        default=None, description="the provider asked not to be called again before"
+        default=None, description="time before which the provider wants no other call"
     )
     possible_duplicate: bool = Field(
-        default=False, description="an earlier attempt may have reached the person"
+        default=False, description="true if an earlier attempt may have reached the person"
     )
     receipts: bool = Field(
         default=True,
-        description="False: that the provider accepted it is all that will ever be known",
+        description="false if the provider reports acceptance only, never arrival",
     )
     due: Instant | None = Field(
         default=None,
-        description="when delivery looks at it again: no outcome (ambiguous), no receipt (next channel), next try",
+        description="time at which delivery checks it: no result (ambiguous), no receipt (next channel), next try",
     )
 
 
 class BundledItem(Model):
-    """A message that a digest tells beside its own (D36)."""
+    """Message that a digest contains beside its own.
+
+    Rule D36.
+    """
 
     template: str
     level: Level
@@ -58,7 +61,7 @@ class BundledItem(Model):
 
 
 class NotificationRow(Model):
-    """API.md, Resource shapes. Never an address: `person` is a token."""
+    """One notification; it never holds an address, `person` is a token."""
 
     id: str
     incident: str | None = None
@@ -70,10 +73,10 @@ class NotificationRow(Model):
     role: str
     scope: str | None = None
     person: str
-    channel: Channel | None = Field(default=None, description="of the newest attempt")
+    channel: Channel | None = Field(default=None, description="channel of the newest attempt")
     channels: tuple[Channel, ...] = Field(
         default=(),
-        description="verified channels of this person, in the order in which they are tried",
+        description="verified channels of this person in order of use",
     )
     state: NotificationState
     template: str
@@ -82,40 +85,47 @@ class NotificationRow(Model):
     danger: bool = False
     planned_at: Instant
     ack_by: Instant | None = None
-    sent_at: Instant | None = Field(default=None, description="a provider first accepted it")
+    sent_at: Instant | None = Field(
+        default=None, description="time at which a provider first accepted it"
+    )
     receipt_at: Instant | None = None
     acknowledged_at: Instant | None = None
     answer: str | None = None
     unread_at: Instant | None = Field(
         default=None,
-        description="when the person first wrote back words that are no answer; they were told once how to answer",
+        description="time of the first reply that is no answer; the person was informed once how to answer",
     )
     attempts: tuple[AttemptRow, ...] = ()
-    withdrawn: str | None = Field(default=None, description="code of why it is no longer needed")
-    possible_duplicate: bool = Field(
-        default=False, description="the person may already have it from a history that was lost"
+    withdrawn: str | None = Field(
+        default=None, description="code of the reason why it is no longer needed"
     )
-    campaign: str | None = Field(default=None, description="the call-out that it belongs to")
+    possible_duplicate: bool = Field(
+        default=False, description="true if the person may already have it, from a lost history"
+    )
+    campaign: str | None = Field(default=None, description="id of the call-out that it belongs to")
     waits_for: Channel | None = Field(
-        default=None, description="the channel whose pace it waits for (why: paced)"
+        default=None, description="channel with the rate limit that delays it (why: paced)"
     )
     quiet_until: Instant | None = Field(
-        default=None, description="D36: quiet hours hold back app and SMS until then"
+        default=None, description="end of the quiet hours that delay app and SMS (D36)"
     )
     not_before: Instant | None = Field(
-        default=None, description="when it goes out (why: quiet_hours, bundled, same_minute)"
+        default=None,
+        description="time at which it is sent (why: quiet_hours, bundled, same_minute)",
     )
     bundle: tuple[BundledItem, ...] = Field(
-        default=(), description="what this message tells beside its own"
+        default=(), description="other messages that this one contains"
     )
-    bundle_count: int = Field(default=0, description="how many that are, also those not listed")
-    bundled_into: str | None = Field(default=None, description="the message that told it")
+    bundle_count: int = Field(
+        default=0, description="number of other messages in it, including those not listed"
+    )
+    bundled_into: str | None = Field(default=None, description="id of the message that contains it")
     replayed_after: int = Field(
-        default=0, description="attempts before the last replay: they no longer count"
+        default=0, description="number of attempts before the last replay; they no longer count"
     )
     why: str | None = Field(
         default=None,
-        description="why it stands where it stands: held, no_verified_channel, channel_not_configured, …; with `failed` the last error",
+        description="code of the reason for its state: held, no_verified_channel, channel_not_configured, …; with `failed` the last error",
     )
 
 
@@ -130,7 +140,7 @@ class HoldRow(Model):
 
 @message
 class NotificationChanged(RowFact):
-    """Every step of a notification. An attempt in state `planned` waits for a sender's claim."""
+    """A notification changed; an attempt in state `planned` waits for a sender's claim."""
 
     collection: ClassVar[str] = "notifications"
     row: NotificationRow
@@ -143,40 +153,40 @@ class HoldChanged(RowFact):
 
 
 class ProbedChannel(Model):
-    """What a silent test of one provider said. Nobody was told anything."""
+    """Result of a silent test of one provider; it sends no message."""
 
     channel: Channel
     outcome: Literal["answered", "failed", "no_silent_test", "not_configured"] = Field(
-        description="`answered`: the provider took the login, or at least the connection; `no_silent_test`: it can only be tried by a message"
+        description="`answered`: the provider accepted the login, or at least the connection; `no_silent_test`: only a message could test it"
     )
-    error: str | None = Field(default=None, description="code")
+    error: str | None = Field(default=None, description="error code")
 
 
 class ProbeRow(Model):
-    """The channels in a drill (`drills` of the same id)."""
+    """Channels in a drill (`drills` of the same id)."""
 
     id: str
     asked_at: Instant
     done_at: Instant | None = Field(
-        default=None, description="None: a sender has not yet said what came of it"
+        default=None, description="time of the result; null = no sender has reported yet"
     )
     channels: tuple[ProbedChannel, ...] = ()
 
 
 @message
 class ChannelsProbed(RowFact):
-    """The channels of a live realm are to be tried, or have been."""
+    """The channels of a live realm are to be tested, or were tested."""
 
     collection: ClassVar[str] = "probes"
     row: ProbeRow
 
 
-# ── inputs from the sender and the providers ───────────────────────────────────────────────────────────────────────
-
-
 @message
 class ClaimAttempt(Message):
-    """A sender run asks to make one provider call. Only the first claim of an attempt is granted."""
+    """Request of a sender run to make one provider call.
+
+    Only the first claim of an attempt is granted.
+    """
 
     notification: str
     attempt: str
@@ -185,14 +195,17 @@ class ClaimAttempt(Message):
 
 @message
 class ClaimAttempts(Message):
-    """A sender run asks to make several provider calls. Each is decided as a `ClaimAttempt` of its own, in order."""
+    """Request of a sender run to make several provider calls.
+
+    Each is decided as a `ClaimAttempt` of its own, in order.
+    """
 
     claims: tuple[ClaimAttempt, ...]
 
 
 @message
 class AttemptOutcome(Message):
-    """What the provider answered to the granted run."""
+    """Result of the provider call of a granted run."""
 
     notification: str
     attempt: str
@@ -200,28 +213,32 @@ class AttemptOutcome(Message):
     outcome: Literal["accepted", "failed", "ambiguous"]
     provider_id: str | None = None
     error: str | None = None
-    retry: bool = Field(default=False, description="transient: the same channel may be tried again")
+    retry: bool = Field(
+        default=False,
+        description="true for a transient failure: the same channel may be tried again",
+    )
     parts: int = Field(
-        default=1, ge=1, description="messages that the provider counts: a long SMS is several"
+        default=1, ge=1, description="messages that the provider counts; a long SMS is several"
     )
     retry_after_s: int | None = Field(
-        default=None, ge=0, description="the provider asks not to be called again before"
+        default=None, ge=0, description="seconds before which the provider wants no other call"
     )
-    receipts: bool = Field(
-        default=True, description="False: the provider never says whether the message arrived"
-    )
+    receipts: bool = Field(default=True, description="false if the provider never reports arrival")
 
 
 @message
 class AttemptOutcomes(Message):
-    """The answers of providers to several calls. Each is decided as an `AttemptOutcome` of its own, in order."""
+    """Results of several provider calls.
+
+    Each is decided as an `AttemptOutcome` of its own, in order.
+    """
 
     outcomes: tuple[AttemptOutcome, ...]
 
 
 @message
 class ProbeOutcome(Message):
-    """A sender tried the channels of a drill."""
+    """A sender tested the channels of a drill."""
 
     drill: str
     asked_at: Instant
@@ -230,7 +247,10 @@ class ProbeOutcome(Message):
 
 @message
 class ReceiptReceived(Message):
-    """A delivery receipt (not an answer, D33)."""
+    """Delivery receipt of a provider; not an answer.
+
+    Rule D33.
+    """
 
     notification: str
     attempt: str
@@ -241,16 +261,22 @@ class ReceiptReceived(Message):
 
 @message
 class ReplyUnread(Message):
-    """The person of this call wrote back words that are no answer. The words themselves are kept nowhere."""
+    """The person of a call replied with text that is no answer.
+
+    The text is not kept.
+    """
 
     notification: str
     person: str
-    channel: Channel = Field(description="by which they wrote, and are told how to answer")
+    channel: Channel = Field(description="channel of the reply, used to explain how to answer")
 
 
 @message
 class AttemptGranted(Fact):
-    """This run, and only it, may call the provider, once, within `limit_ms` from before it sent the claim."""
+    """Permission for one run to call the provider once.
+
+    It holds for `limit_ms` from before the claim was sent.
+    """
 
     notification: str
     attempt: str

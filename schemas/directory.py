@@ -1,4 +1,7 @@
-"""What the `directory` topic holds per person token, encrypted (DOMAIN D58): the only place with names and addresses."""
+"""Content of the `directory` topic, encrypted per person token.
+
+It is the only place with names and addresses. Rule D58.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ _Minute = Annotated[int, Field(ge=0, le=DAY_MIN)]
 
 
 class ContactPoint(Model):
-    """One way to reach a person. A point that was never verified, or too long ago, is no proof of readiness (D38)."""
+    """One way to reach a person.
+
+    A point that was never verified, or too long ago, proves no readiness. Rule D38.
+    """
 
     channel: Channel
     address: str = Field(
@@ -24,31 +30,31 @@ class ContactPoint(Model):
     )
     verified_at: Instant | None = None
     quiet: tuple[_Minute, _Minute] | None = Field(
-        default=None, description="local minutes from, to in which the person does not hear it"
+        default=None, description="local minutes (from, to) in which the person does not notice it"
     )
 
 
 class Contact(Model):
-    """A person as delivery needs to know them."""
+    """Directory entry of a person."""
 
     person: str = Field(
-        min_length=1, max_length=64, description="token; the only thing that logs and topics carry"
+        min_length=1, max_length=64, description="token, the only identification in logs and topics"
     )
     name: str | None = Field(default=None, max_length=200)
     language: Literal["fr", "en"] = "fr"
     site: str | None = Field(
         default=None,
         max_length=64,
-        description="place of work: whom a call-out or a headcount of a site means",
+        description="place of work, for call-outs and headcounts of a site",
     )
     points: tuple[ContactPoint, ...] = Field(default=(), max_length=20)
 
     def addresses(self, channel: Channel) -> tuple[str, ...]:
-        """Addresses on one channel, in order."""
+        """Return the addresses on one channel, in order."""
         return tuple(p.address for p in self.points if p.channel == channel)
 
     def without(self, channel: Channel, address: str) -> Contact:
-        """The same person without this address."""
+        """Return the same person without this address."""
         return self.model_copy(
             update={
                 "points": tuple(
@@ -58,7 +64,10 @@ class Contact(Model):
         )
 
     def reach(self) -> ReachRow:
-        """How this person can be reached, without an address: of several points of a channel the one that was verified last."""
+        """Return the reachability of this person, without addresses.
+
+        Of several points of a channel, the last verified one counts.
+        """
         newest: dict[Channel, ContactPoint] = {}
         for point in self.points:
             known = newest.get(point.channel)

@@ -1,7 +1,8 @@
-"""CloudEvents 1.0 in Kafka binary mode: header names, and the place of a forwarded fact.
+"""Define CloudEvents 1.0 headers in Kafka binary mode and the place of a forwarded fact.
 
-Every record on an input or public topic: key = realm, value = JSON data, headers below. `ce_time` is ISO 8601 and only
-informs; in a live realm the broker's append time is the clock.
+Every record on an input or public topic has the realm as key, JSON data as value and the headers
+below. `ce_time` is ISO 8601 and only informs; in a live realm the broker's append time is the
+clock.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ CE_TYPE = "ce_type"
 CE_TIME = "ce_time"
 CONTENT_TYPE = "content-type"
 CE_AT = "ce_at"
-"""Logical time in ms, simulated realms only: `recorded_at` from the player, `t` of a StepTo, time of the transaction."""
+"""Logical time in ms, simulated realms only.
+
+`recorded_at` from the player, `t` of a StepTo, or the time of the transaction.
+"""
 CE_PLACE = "ce_place"
 """`service/partition/history/seq/ordinal` of a forwarded fact in its source log."""
 CE_PLACEHASH = "ce_placehash"
@@ -25,15 +29,21 @@ CE_CORRELATION = "ce_correlationid"
 CE_CAUSATION = "ce_causationid"
 """Id of the fact or input that directly caused this one."""
 CE_TRACEPARENT = "ce_traceparent"
-"""W3C trace context of the hop that wrote the record (CloudEvents extension Distributed Tracing), only while traces are wanted. No rule reads it."""
+"""W3C trace context of the hop that wrote the record, only while tracing is on.
+
+CloudEvents extension Distributed Tracing. No rule reads it.
+"""
 
 MARK = "vigie_mark"
-"""HMAC-SHA256 (hex) of an input over topic, key, value and all other headers, by the key of the installation."""
+"""HMAC-SHA256 (hex) of an input, with the key of the installation.
+
+It covers topic, key, value and all other headers.
+"""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """Where a forwarded fact stands in its source log; totally ordered within (service, partition)."""
+    """Place of a forwarded fact in its source log; ordered within (service, partition)."""
 
     service: str
     partition: int
@@ -46,7 +56,10 @@ class Place:
 
     @classmethod
     def parse(cls, text: str) -> Place:
-        """Inverse of str(). Raises ValueError."""
+        """Parse the result of str().
+
+        Raises ValueError.
+        """
         service, *numbers = text.split("/")
         partition, history, seq, ordinal = (int(n) for n in numbers)
         return cls(service, partition, history, seq, ordinal)

@@ -1,9 +1,12 @@
-"""Makes the published contract from the models: one JSON Schema per type, AsyncAPI 3, and a first golden sample of each new type.
+"""Export the published contract from the models.
 
-    python -m schemas.export            write `schemas/json/`, `schemas/asyncapi.json`, missing `schemas/golden/`
-    python -m schemas.export --check    exit 1 and name what is not current
+Writes one JSON Schema per type, AsyncAPI 3, and a first golden sample of each new type.
 
-Golden samples are written once and never changed: whatever was on a log must parse for ever.
+* `python -m schemas.export` writes `schemas/json/`, `schemas/asyncapi.json` and missing
+  `schemas/golden/`.
+* `python -m schemas.export --check` exits with 1 and names outdated files.
+
+Golden samples are written once and never changed: a record of any log must parse for ever.
 """
 
 from __future__ import annotations
@@ -27,13 +30,13 @@ from schemas.routes import PUBLIC, ROUTES
 from schemas.topics import SERVICES, TOPICS, Topic
 
 PUBLISHED = {wire: cls for wire, cls in MESSAGES.items() if cls.__module__.startswith("schemas.")}
-"""The contract's own messages; a test may have registered others."""
+"""Messages of the contract; a test may have registered others."""
 FOLDER = Path(__file__).resolve().parent
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema(cls: type[Message]) -> dict[str, Any]:
-    """Closed schema of what a producer sends; a consumer ignores what it does not know."""
+    """Return the closed schema of a producer's message; a consumer ignores unknown fields."""
     body = cls.model_json_schema(mode="serialization")
     return {"$schema": DIALECT, "$id": f"urn:vigie:{cls.wire_type()}", **body}
 
@@ -43,7 +46,7 @@ def _kind(cls: type[Message]) -> str:
 
 
 def _carried(topic: Topic) -> list[str]:
-    """Names of the messages on a topic."""
+    """List the names of the messages on a topic."""
     service, _, part = topic.name.partition(".")
     if topic.name in PUBLIC:
         return list(PUBLIC[topic.name])
@@ -61,7 +64,7 @@ def _carried(topic: Topic) -> list[str]:
 
 
 def _headers() -> dict[str, Any]:
-    """What stands beside the data of every message."""
+    """Describe the headers of every message."""
     text, told = {"type": "string"}, {"type": "string", "format": "date-time"}
     return {
         "type": "object",
@@ -109,7 +112,7 @@ def _headers() -> dict[str, Any]:
 
 
 def asyncapi() -> dict[str, Any]:
-    """AsyncAPI 3.0 document: every topic, what lies on it, and the schema of each message."""
+    """Build the AsyncAPI 3.0 document: every topic, its messages and their schemas."""
     messages = {
         cls.__name__: {
             "name": wire,
@@ -162,11 +165,8 @@ def asyncapi() -> dict[str, Any]:
     }
 
 
-# ── samples ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def sample(cls: type[BaseModel], *, full: bool) -> dict[str, Any]:
-    """A valid value: required fields only, or every field."""
+    """Build a valid value with required fields only, or with every field."""
     return {
         field.alias or name: field.examples[0]
         if field.examples
@@ -174,7 +174,7 @@ def sample(cls: type[BaseModel], *, full: bool) -> dict[str, Any]:
         for name, field in cls.model_fields.items()
         if full
         or field.is_required()
-        or get_origin(field.annotation) is Literal  # the tag of a union
+        or get_origin(field.annotation) is Literal  # The tag of a union.
     }
 
 
@@ -220,7 +220,7 @@ def _pretty(document: Any) -> str:
 
 
 def files() -> Iterator[tuple[Path, str, bool]]:
-    """(path, content, fixed once written)."""
+    """Yield (path, content, whether it is fixed once written)."""
     for wire, cls in sorted(PUBLISHED.items()):
         yield FOLDER / "json" / f"{wire}.json", _pretty(json_schema(cls)), False
         yield FOLDER / "golden" / f"{wire}.json", _pretty(_golden(cls)), True
@@ -228,7 +228,7 @@ def files() -> Iterator[tuple[Path, str, bool]]:
 
 
 def stale() -> list[Path]:
-    """Files that are missing, differ, or have no message any more."""
+    """List files that are missing, outdated, or without a message."""
     made = list(files())
     wrong = [
         p
@@ -239,7 +239,7 @@ def stale() -> list[Path]:
 
 
 def write() -> None:
-    """Write what is stale; golden samples only where none is."""
+    """Write outdated files, and golden samples that do not exist yet."""
     for path in stale():
         path.unlink(missing_ok=True)
     for path, content, _ in files():

@@ -1,6 +1,7 @@
-"""Planned works (D64), and alerts that a machine keeps alive (D66): rows, facts and commands.
+"""Maintenance windows and machine alerts that need renewal: rows, facts and commands.
 
-A maintenance window is the one form in which anything is told to be quiet: by a person, a calendar, or a silence of an Alertmanager.
+A maintenance window is the one form of suppression, set by a person, a calendar, or a silence of an
+Alertmanager. Rules D64 and D66.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from schemas.words import EventType
 
 MAX_PATTERN = 500
 MAX_WINDOW_DAYS = 31
-"""An occurrence lasts at most so long: what is planned for longer is no exception any more."""
+"""Longest occurrence of a window in days; longer works are no exception any more."""
 
 
 _MATCHER = re.compile(r"([A-Za-z_:][\w:.-]*)\s*(=~|!~|!=|=)\s*(.*)", re.DOTALL)
@@ -26,16 +27,22 @@ _ESCAPED = re.compile(r"\\(.)")
 
 
 class Matcher(Model):
-    """One label against a value, as Alertmanager does it: a regular expression must match the whole value; a label that is not there is empty."""
+    """One label compared with a value, as in Alertmanager.
+
+    A regular expression must match the whole value; a missing label is empty.
+    """
 
     name: str = Field(min_length=1, max_length=128)
     value: str = Field(max_length=MAX_PATTERN)
     regex: bool = False
-    equal: bool = Field(default=True, description="false: everything but this")
+    equal: bool = Field(default=True, description="false: everything except this value")
 
     @classmethod
     def parse(cls, text: str) -> Matcher:
-        """`name=value`, `name!=value`, `name=~regex`, `name!~regex`; the value may stand in quotes. Raises ValueError."""
+        """Parse `name=value`, `name!=value`, `name=~regex` or `name!~regex`.
+
+        The value may be quoted. Raises ValueError.
+        """
         found = _MATCHER.fullmatch(text.strip())
         if found is None:
             raise ValueError(f"not a matcher: {text!r} (alertname=Down, instance!~web.*)")
@@ -48,26 +55,32 @@ class Matcher(Model):
 
     @property
     def takes_nothing(self) -> bool:
-        """True if it also holds for what has no such label."""
+        """True if it also matches alerts without such a label."""
         return self.takes("")
 
     def takes(self, value: str) -> bool:
-        """True if it holds for this value of its label."""
+        """Return whether it matches this value of its label."""
         found = patterns.whole_match(self.value, value) if self.regex else value == self.value
         return found is self.equal
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """As Alertmanager does it: a label that is not there is empty."""
+        """Return whether it matches these labels; a missing label is empty, as in Alertmanager."""
         return self.takes(labels.get(self.name, ""))
 
     def check(self) -> None:
-        """Raises PatternInvalid for an expression that RE2 does not know. Commands are checked; in an older log it matches nothing."""
+        """Raise PatternInvalid for an expression that RE2 does not know.
+
+        Commands are checked; in an older log such an expression matches nothing.
+        """
         if self.regex:
             patterns.check(self.value)
 
 
 class Coverage(Model):
-    """What a window covers: each list that is given must hold for every report of a cause; an empty one asks nothing."""
+    """Reports that a window covers.
+
+    Each given list must match every report of a cause; an empty list matches all.
+    """
 
     sites: tuple[str, ...] = Field(default=(), max_length=300)
     kinds: tuple[str, ...] = Field(default=(), max_length=50, description="kinds of site")
@@ -88,15 +101,18 @@ class Coverage(Model):
 
 
 class MaintenanceRow(Model):
-    """A window. `begins_at`, `until_at`: the occurrence that holds, else the next one."""
+    """Maintenance window.
+
+    `begins_at` and `until_at`: the current occurrence, else the next one.
+    """
 
     id: str
     state: Literal["planned", "active", "over"]
     covers: Coverage
-    starts_at: Instant = Field(description="of the first occurrence")
+    starts_at: Instant = Field(description="start of the first occurrence")
     ends_at: Instant
     rrule: str | None = Field(
-        default=None, description="RFC 5545 subset (schemas.recurrence), by the clock on the wall"
+        default=None, description="RFC 5545 subset (schemas.recurrence), in local time"
     )
     begins_at: Instant | None = None
     until_at: Instant | None = None
@@ -108,39 +124,45 @@ class MaintenanceRow(Model):
     changed_at: Instant
     over_at: Instant | None = None
     over_by: str | None = Field(
-        default=None, description="token of who ended it early; None: by time"
+        default=None, description="token of the person that ended it early; null = ended by time"
     )
     version: int = 0
     next_at: Instant | None = Field(
-        default=None, description="when it begins or ends next, or goes on taking causes in"
+        default=None, description="next time at which it begins, ends, or covers further causes"
     )
     sweep: int = 0
 
 
 class LeaseRow(Model):
-    """An alert that lasts as long as its sender says so. `id`: the report that opened it."""
+    """Alert that holds as long as its sender renews it; `id` is the report that opened it."""
 
     id: str
     state: Literal["held", "lapsed", "ended"]
     source_key: str | None
     until: Instant
-    explicit: bool = Field(description="the sender named the end; else it is the default patience")
+    explicit: bool = Field(
+        description="true if the sender gave the end, false for the default time"
+    )
     began_at: Instant
     renewed_at: Instant
-    claim: str = Field(description="the report that says it now: another one after a lapse")
+    claim: str = Field(description="id of the current report; another one after a lapse")
     labels: dict[str, str] = Field(
-        default_factory=dict, description="of the first records; they are with the report"
+        default_factory=dict,
+        description="labels of the first records; later ones are with the report",
     )
     quiet: Literal["maintenance", "inhibited"] | None = None
-    quiet_by: tuple[str, ...] = Field(default=(), description="windows, or the report of the cause")
-
-
-# ── facts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+    quiet_by: tuple[str, ...] = Field(
+        default=(), description="ids of maintenance windows, or the report of the cause"
+    )
 
 
 @message
 class MaintenanceChanged(RowFact):
-    """`change`: planned, changed, begun, paused (between two occurrences), ended (by a person), over, sweep."""
+    """A maintenance window changed.
+
+    `change`: planned, changed, begun, paused (between two occurrences), ended (by a person), over,
+    sweep.
+    """
 
     collection: ClassVar[str] = "maintenance"
     row: MaintenanceRow
@@ -155,27 +177,24 @@ class LeaseChanged(RowFact):
 
 @message
 class PagingWithheld(Fact):
-    """Somebody would have been called, and was not: planned works (D64), or the consequence of a cause that is known (D65)."""
+    """A call was suppressed: maintenance (D64), or a consequence of a known cause (D65)."""
 
     incident: str
     quiet: Literal["maintenance", "inhibited"]
     by: tuple[str, ...] = ()
-    template: str = Field(description="of the message; `ladder` for a whole one")
+    template: str = Field(description="template of the message; `ladder` for a whole escalation")
     roles: tuple[str, ...] = ()
 
 
-# ── inputs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 class Renewal(Model):
-    report: str = Field(description="that opened the alert")
+    report: str = Field(description="id of the report that opened the alert")
     until: Instant
     explicit: bool = True
 
 
 @message
 class LeasesRenewed(Message):
-    """A sender says that its alerts still hold. At most 200 per input."""
+    """Renew alerts that still hold; at most 200 per input."""
 
     source_key: str
     leases: tuple[Renewal, ...] = Field(max_length=200)
@@ -198,14 +217,14 @@ class _Window(Command):
 
 @message
 class PlanMaintenance(_Window):
-    """Plan a window; one that has begun covers what is open at once."""
+    """Plan a maintenance window; one that has begun covers open causes at once."""
 
     origin: Literal["vigie", "alertmanager"] = "vigie"
 
 
 @message
 class ChangeMaintenance(_Window):
-    """The whole new window."""
+    """Replace a maintenance window by a new one."""
 
     window: str
     expected: int | None = None
@@ -213,7 +232,7 @@ class ChangeMaintenance(_Window):
 
 @message
 class EndMaintenance(Command):
-    """End it now and for good."""
+    """End a maintenance window now and for good."""
 
     window: str
     expected: int | None = None

@@ -1,20 +1,24 @@
-"""Meals that are left at a place with a kitchen (D13, D40): one rule for levels and for the activity."""
+"""Compute the meals that a place with a kitchen still serves.
+
+One rule for levels and for the activity. Rules D13 and D40.
+"""
 
 from __future__ import annotations
 
 from schemas.words import EventType
 
 MEALS_FAIL_BELOW: float = 50.0
-"""A college whose meals are under it, in per cent, is without meals (`catering_down`)."""
+"""Share of meals, in per cent, below which a college is without meals (`catering_down`)."""
 
 
 def meals_lost_by_cause(
     type: EventType, failed_pct: float | None, suppliers: tuple[str, ...], kitchen: str | None
 ) -> float:
-    """Return what a cause takes from the meals of its site beyond what it takes from the site, in per cent.
+    """Return the loss of meals, in per cent, that a cause adds to the loss of its site.
 
-    A cut of water stops a kitchen. A supplier takes what it does not deliver (`failed_pct`, all of it when nobody says how much) from
-    whoever it serves: its own kitchen, or everybody on whose site it was told of without a name.
+    A water outage stops a kitchen. A failed supplier takes `failed_pct` of the meals, all without
+    that number, from those it serves: its own kitchen, or, if the report names no supplier, the
+    site of the report.
     """
     if not kitchen:
         return 0.0
@@ -26,7 +30,10 @@ def meals_lost_by_cause(
 
 
 def meals_served_by(value: bool | float | str) -> float:
-    """Return what a kitchen or supplier still serves, in per cent, by what was declared of it: down, up, degraded, or a share."""
+    """Convert the state of a kitchen or supplier to the share that it still serves, in per cent.
+
+    States are down, up, degraded, or a share.
+    """
     match value:
         case bool():
             return 100.0
@@ -37,5 +44,8 @@ def meals_served_by(value: bool | float | str) -> float:
 
 
 def meals_left(losses: tuple[float, ...]) -> float:
-    """Return the meals that are left of a place, in per cent: the largest of its losses, they are not added (D14)."""
+    """Return the share of meals left after the largest loss, in per cent.
+
+    Losses are not added. Rule D14.
+    """
     return 100.0 - max(losses, default=0.0)

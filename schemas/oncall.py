@@ -1,4 +1,7 @@
-"""Who is on call when: rotations as reference data, overrides and calendars as facts, and the proof that somebody can be reached (D34, D38, D39)."""
+"""On-call schedules: rotations as reference data, overrides and calendars as facts, readiness.
+
+Rules D34, D38 and D39.
+"""
 
 from __future__ import annotations
 
@@ -16,60 +19,67 @@ DAY_MIN = 1440
 
 
 def check_hours(hours: tuple[int, int] | None) -> None:
-    """Raises ValueError for local minutes that no day has. Commands are checked; a fact stays as it was written, so that its log can be read."""
+    """Raise ValueError for local minutes outside a day.
+
+    Commands are checked; a fact stays as written, so that its log can be read.
+    """
     if hours is not None and not all(0 <= minute <= DAY_MIN for minute in hours):
         raise ValueError(f"minutes of a day are 0 to {DAY_MIN}, not {hours[0]} to {hours[1]}")
 
 
 class Place(StrEnum):
-    """Which of the two persons of a post a duty is about."""
+    """Holder or deputy of a role."""
 
     HOLDER = "holder"
     DEPUTY = "deputy"
 
 
 class Rotation(Model):
-    """Persons who follow each other in a post, for ever: the list turns at each hand-off. Local time of the territory."""
+    """Persons that take turns in a role, without end, changing at each handover.
+
+    Times are local to the territory.
+    """
 
     role: str
     scope: str | None = None
     place: Place = Place.HOLDER
     persons: tuple[str, ...] = Field(
-        min_length=1, description="tokens; the first one begins on `since`"
+        min_length=1, description="tokens; the first person begins on `since`"
     )
-    every_days: int = Field(default=7, ge=1, le=366, description="1 = daily, 7 = weekly hand-off")
+    every_days: int = Field(
+        default=7, ge=1, le=366, description="days between handovers: 1 = daily, 7 = weekly"
+    )
     hand_off_min: int = Field(
         default=480,
         ge=0,
         le=1439,
-        description="minutes after local midnight at which the next one takes over",
+        description="local minute of the handover",
     )
-    since: date = Field(
-        description="local day of the first hand-off; its day of the week is that of a weekly one"
-    )
+    since: date = Field(description="local day of the first handover; weekly ones keep its weekday")
     until: date | None = Field(
         default=None,
-        description="local day on which it ends, at the hour of the hand-off; then the roster counts again",
+        description="local day on which it ends, at the handover time; then the roster holds again",
     )
     hours: tuple[int, int] | None = Field(
         default=None,
-        description="local minutes from, to (over midnight when to ≤ from): on call only then, each day",
+        description="local minutes (from, to) of each day on call; over midnight if to ≤ from",
     )
 
 
 class Shift(Model):
-    """A span of one post; `person` None says that nobody stands in it."""
+    """A span of one role; `person` None means a vacancy."""
 
     start: Instant
-    end: Instant = Field(description="exclusive")
+    end: Instant = Field(description="end, exclusive")
     person: str | None = Field(default=None, max_length=64)
 
 
 class DutyRow(Model):
-    """What was decided about a post beside its rotation: an override, half of a swap, or a whole imported calendar.
+    """Decision about a role beside its rotation: an override, half of a swap, or a calendar.
 
-    An override stands above a calendar, that above the rotation, that above the roster. Of two overrides the later decision wins.
-    Inside [start, end) a calendar is complete: an hour without a shift is a gap.
+    An override goes before a calendar, a calendar before the rotation, the rotation before the
+    roster. Of two overrides, the later decision wins. Inside [start, end) a calendar is complete:
+    an hour without a shift is a gap.
     """
 
     id: str
@@ -81,60 +91,55 @@ class DutyRow(Model):
     end: Instant
     shifts: tuple[Shift, ...]
     calendar: str | None = Field(
-        default=None, description="name of the imported calendar: importing it again replaces it"
+        default=None, description="name of the imported calendar; another import replaces it"
     )
     state: Literal["in_force", "replaced", "withdrawn"] = "in_force"
-    by: str = Field(description="token of who decided")
+    by: str = Field(description="token of the author")
     reason: str | None = Field(default=None, description="reference `text:<id>`")
     decided_at: Instant
-    number: int = Field(description="order of the decisions of a realm")
+    number: int = Field(description="order number of the decisions of a realm")
 
 
 @message
 class DutyChanged(RowFact):
-    """A decision about who is on call."""
+    """A decision about on-call was recorded."""
 
     collection: ClassVar[str] = "duties"
     row: DutyRow
 
 
-# ── who can be reached ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
 class Reach(Model):
-    """One channel of a person as a capability: verified when, quiet when. Never an address."""
+    """One channel of a person, with its verification and quiet hours; never an address."""
 
     channel: Channel
     verified_at: Instant | None = Field(
         default=None,
-        description="last proof: verified by hand, or answered through it; None = never",
+        description="last proof: verified by hand, or answered through it; null = never",
     )
     quiet: tuple[int, int] | None = Field(
         default=None,
-        description="local minutes from, to in which the person does not hear this channel",
+        description="local minutes (from, to) in which the person does not notice this channel",
     )
 
 
 class ReachRow(Model):
-    """What is known of how a person can be reached; replaces what the reference data say of that person."""
+    """Known reachability of a person; it replaces the reference data about that person."""
 
-    id: str = Field(description="person token")
+    id: str = Field(description="token of the person")
     points: tuple[Reach, ...] = Field(max_length=20)
     noted_at: Instant | None = Field(
         default=None,
-        description="when alerts heard of it from the directory; None: an answer renewed a proof",
+        description="time at which alerts got it from the directory; null = an answer renewed a proof",
     )
 
 
 @message
 class ReachabilityChanged(RowFact):
-    """Routed to delivery, which tries verified channels only."""
+    """The reachability of a person changed; routed to delivery, which tries verified channels only."""
 
     collection: ClassVar[str] = "reachability"
     row: ReachRow
 
-
-# ── readiness ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 HoleKind = Literal[
     "nobody", "unreachable", "no_holder", "no_deputy", "single_point", "unverified", "quiet", "late"
@@ -142,7 +147,10 @@ HoleKind = Literal[
 
 
 class HoleRow(Model):
-    """A span in which a post would fail, or hold by one thread only (D38). `fix` is what closes it."""
+    """A span in which a role has a readiness gap; `fix` names the remedy.
+
+    Rule D38.
+    """
 
     kind: HoleKind
     fix: Literal[
@@ -159,64 +167,60 @@ class HoleRow(Model):
     person: str | None = None
     start: Instant
     end: Instant
-    sites: int = Field(description="sites that this post answers for")
+    sites: int = Field(description="number of sites for which this role answers")
     minutes: float | None = Field(
-        default=None, description="until somebody is reached; None = never"
+        default=None, description="minutes until somebody is reached; null = never"
     )
 
 
 class ReadinessRow(Model):
-    """The proof: every site × role × hour of the horizon."""
+    """Readiness of on-call: every site × role × hour of the horizon."""
 
     id: Literal["proof"] = "proof"
     at: Instant
     until: Instant
     reference: str
-    hours: int = Field(description="site × role × hour")
+    hours: int = Field(description="number of site × role × hour")
     ready: int
     holes: tuple[HoleRow, ...] = Field(
-        default=(), description="gravest and soonest first; the first 200"
+        default=(), description="the first 200 gaps, gravest and soonest first"
     )
-    more: int = Field(default=0, description="holes that are not listed")
-    urgent: int = Field(default=0, description="begin within the alert time")
+    more: int = Field(default=0, description="number of gaps not listed")
+    urgent: int = Field(default=0, description="number of gaps that begin within the alert time")
     alerted: tuple[str, ...] = Field(
-        default=(), description="keys of holes that were told to coordinator and director"
+        default=(), description="keys of gaps already reported to coordinator and director"
     )
 
 
 @message
 class ReadinessProved(RowFact):
-    """The proof was made: each morning, and after each change of the roster."""
+    """Readiness was computed: each morning, and after each change of the roster."""
 
     collection: ClassVar[str] = "readiness"
     row: ReadinessRow
 
 
-# ── the monthly drill ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
 class RungRow(Model):
-    """One wave of one ladder at the instant of the drill. Nobody was called."""
+    """Result of one step of one escalation at the time of the drill; nobody was called."""
 
     ladder: str
     wave: int
     posts: int = Field(
-        description="posts that it calls; a role of pôles or sites counts each of them"
+        description="number of roles that it calls; a role of pôles or sites counts once for each"
     )
-    reached: int = Field(description="posts where somebody would hear it")
-    late: int = Field(
-        default=0, description="of these, after the time that the wave has for its answers"
-    )
+    reached: int = Field(description="number of roles with somebody reached")
+    late: int = Field(default=0, description="number of these reached after the time for answers")
     slowest_min: float | None = Field(
-        default=None, description="from the beginning of the ladder until the last of them hears it"
+        default=None,
+        description="minutes from the start of the escalation until the last of them is reached",
     )
     silent: tuple[str, ...] = Field(
-        default=(), description="`role` or `role:scope` of posts where nobody would; the first 50"
+        default=(), description="`role` or `role:scope` of roles with nobody reached; the first 50"
     )
 
 
 class DrillRow(Model):
-    """The drill of a month."""
+    """Drill of a month."""
 
     id: str = Field(description="local month, `2027-03`")
     at: Instant
@@ -226,7 +230,10 @@ class DrillRow(Model):
 
 @message
 class CellShift(Fact):
-    """Somebody's shift in the crisis cell (D39): it began, its warning was given (`warn_at` None), or it is over (`since` None)."""
+    """A shift in the crisis cell began, its warning was given, or it ended.
+
+    `warn_at` None: the warning was given; `since` None: the shift is over. Rule D39.
+    """
 
     person: str
     role: str
@@ -236,26 +243,24 @@ class CellShift(Fact):
 
 @message
 class LaddersDrilled(RowFact):
-    """Every rung of every ladder was tried on paper. Routed to delivery, which tries the channels."""
+    """Every step of every escalation was tested without calls.
+
+    Routed to delivery, which tests the channels.
+    """
 
     collection: ClassVar[str] = "drills"
     row: DrillRow
 
 
-# ── commands to alerts ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
 class _Post(Command):
-    role_on_call: str = Field(description="role whose duty it is")
-    scope: str | None = Field(
-        default=None, description="pôle or site; None for the whole territory"
-    )
+    role_on_call: str = Field(description="role of the schedule")
+    scope: str | None = Field(default=None, description="pôle or site; null = the whole territory")
     place: Place = Place.HOLDER
 
 
 @message
 class OverrideDuty(_Post):
-    """Another person stands in a post for a while; `person` None: nobody does."""
+    """Put another person on call in a role for a while; `person` None: nobody."""
 
     person: str | None = Field(max_length=64)
     start: Instant
@@ -264,7 +269,7 @@ class OverrideDuty(_Post):
 
 @message
 class SwapDuties(_Post):
-    """Two spans of one post change hands: who stands in the first takes the second, and the other way round."""
+    """Swap two spans of one role: each person takes the span of the other."""
 
     start: Instant
     end: Instant
@@ -274,19 +279,19 @@ class SwapDuties(_Post):
 
 @message
 class WithdrawDuty(Command):
-    """An override, a swap or a calendar no longer counts."""
+    """Withdraw an override, a swap or a calendar."""
 
     duty: str
 
 
 @message
 class DrillLadders(Command):
-    """The silent test of the month, now: a person does not wait for its day. It counts for the month."""
+    """Run the silent drill of the month now; it counts for the month."""
 
 
 @message
 class ImportDuties(_Post):
-    """The shifts of a calendar for one post. Replaces what the calendar of that name said before."""
+    """Import the shifts of a calendar for one role; replaces the earlier import of that calendar."""
 
     calendar: str = Field(max_length=64)
     start: Instant
@@ -296,7 +301,7 @@ class ImportDuties(_Post):
 
 @message
 class NoteReachability(Command):
-    """How people can be reached, as capabilities: sent by whoever keeps the directory."""
+    """Record the reachability of people, without addresses; sent by the keeper of the directory."""
 
     people: tuple[ReachRow, ...] = Field(max_length=200)
 

@@ -1,6 +1,8 @@
-"""Regular expressions from outside, in RE2: as Alertmanager and Prometheus write them, and none can hold a process up.
+"""Match foreign regular expressions with RE2, as Alertmanager and Prometheus write them.
 
-A pattern is matched against what others send, in the decider too. Python's own engine needs more than a lifetime for `(a+)+$` and forty letters.
+Matching takes linear time, so no pattern can stall a process. Patterns are matched against foreign
+data, in the decider too. Python's own engine would practically never end for `(a+)+$` and forty
+letters.
 """
 
 from __future__ import annotations
@@ -12,11 +14,14 @@ import re2
 
 
 class PatternInvalid(ValueError):
-    """RE2 does not know it: a fault of syntax, a look-around, a back-reference, or it is too large."""
+    """Signal a pattern that RE2 rejects: wrong syntax, look-around, back-reference, or too large."""
 
 
 def whole_match(pattern: str, text: str, *, any_case: bool = False) -> bool:
-    """True if the pattern matches the whole text, in time linear in its length. One that RE2 does not know matches nothing."""
+    """Return whether the pattern matches the whole text, in linear time.
+
+    An invalid pattern matches nothing.
+    """
     try:
         return (
             _compiled(pattern, any_case).fullmatch(text.encode("utf-8", "replace").decode())
@@ -27,7 +32,7 @@ def whole_match(pattern: str, text: str, *, any_case: bool = False) -> bool:
 
 
 def check(pattern: str) -> None:
-    """Raises PatternInvalid, with what is wrong in English."""
+    """Raise PatternInvalid, with an English explanation, for an invalid pattern."""
     _compiled(pattern, any_case=False)
 
 

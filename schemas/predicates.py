@@ -1,7 +1,8 @@
-"""Computable conditions of the reference data (`{metric, …, op, value}`, any, all, not, manual): DOMAIN §13.
+"""Computable conditions of the reference data: `{metric, …, op, value}`, any, all, not, manual.
 
-Evaluation lives in `services.alerts.levels.predicates`. Here: the shape, and the canonical key of a metric, so that the owner of
-a metric and the evaluator mean the same number.
+`services.alerts.levels.predicates` evaluates them. This module defines their form and the canonical
+key of a metric, so that the owner of a metric and the evaluator mean the same number. See
+docs/reference/rules.md, section 13.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ Value = bool | int | float | str
 
 
 class Measured(Model):
-    """`metric(args) op value`. `args` are the metric's arguments: filters, windows in minutes (`window_min`), horizons in hours."""
+    """Comparison `metric(args) op value`.
+
+    `args` are the arguments of the metric: filters, windows in minutes (`window_min`), horizons in
+    hours.
+    """
 
     metric: str
     args: dict[str, Any] = Field(default_factory=dict)
@@ -44,7 +49,7 @@ class Not(Model):
 
 
 class Manual(Model):
-    """A box that a named person ticks."""
+    """Condition that a named person ticks."""
 
     manual: str
 
@@ -88,16 +93,16 @@ for _m in (AnyOf, AllOf, Not):
 CONTINUITY_METRICS = frozenset(
     {"activity_rto_pct", "activity_dmia_pct", "activity_capacity_min", "activities_interrupted"}
 )
-"""Metrics that continuity owns and tells alerts by `MetricChanged`; all others are computed by alerts."""
+"""Metrics that continuity owns and sends to alerts by `MetricChanged`; alerts computes all others."""
 
 
 def metric_key(metric: str, args: dict[str, Any]) -> str:
-    """Canonical key: same metric and same arguments, whatever their order."""
+    """Return the canonical key of a metric: the same for the same arguments in any order."""
     return metric + json.dumps(args, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def measured(predicate: Predicate | None) -> Iterator[Measured]:
-    """Every `Measured` inside a predicate."""
+    """Yield every `Measured` inside a predicate."""
     match predicate:
         case Measured():
             yield predicate
@@ -111,7 +116,7 @@ def measured(predicate: Predicate | None) -> Iterator[Measured]:
 
 
 def manual(predicate: Predicate | None) -> Iterator[str]:
-    """The words of every box inside a predicate."""
+    """Yield the text of every box inside a predicate."""
     match predicate:
         case Manual(manual=text):
             yield text
@@ -125,5 +130,5 @@ def manual(predicate: Predicate | None) -> Iterator[str]:
 
 
 def has_box(predicate: Predicate) -> bool:
-    """True if a person has a word in it."""
+    """Return whether a predicate holds a box for a person."""
     return any(True for _ in manual(predicate))

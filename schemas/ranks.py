@@ -1,7 +1,7 @@
-"""Who stands above whom when a decision is taken (DOMAIN D49).
+"""Rank roles for decisions.
 
-Two vocabularies meet here: the roles of the organisation (`escalade.yaml`, e.g. `directeur_pole`) and the coarser roles of
-accounts (API.md, e.g. `director`). A command may carry either.
+Two vocabularies meet here: roles of the organisation (`escalade.yaml`, e.g. `directeur_pole`) and
+coarser roles of accounts (e.g. `director`). A command may carry either. Rule D49.
 """
 
 from __future__ import annotations
@@ -23,50 +23,71 @@ RANK: dict[str, int] = {
     "president": 5,
     "elected": 5,
 }
-"""Role → rank. A role that is not here decides nothing. The administrator stands in for the coordinator, no higher."""
+"""Role → rank; a role without rank decides nothing.
+
+The administrator stands in for the coordinator, no higher.
+"""
 
 ACTING = frozenset(RANK) | {"cell", "technician", "astreinte_technique", "main_courantier"}
-"""Roles that carry out what was decided: action cards. Every `cellule_*` role may too."""
+"""Roles that carry out decisions on action cards; every `cellule_*` role may too."""
 
 _OF_A_POLE: Final = frozenset(
     {"responsable_site", "site_manager", "directeur_pole", "suppleant_directeur_pole", "director"}
 )
-"""Roles of a pôle or a site; which one is the account's scope, which the door checks."""
+"""Roles of a pôle or a site.
+
+The scope of the account says which one; the API checks it.
+"""
 _CARD_ROLES: Final[dict[str, frozenset[str]]] = {
     "site_manager": frozenset({"responsable_site"}),
     "director": frozenset({"directeur_pole", "suppleant_directeur_pole"}),
     "technician": frozenset({"astreinte_technique"}),
 }
-"""Role of an account → roles of the organisation whose cards it works on."""
+"""Role of an account → roles of the organisation with cards that it works on."""
 
 HOLDER: Final = "coordinateur_pca"
-"""Stopping and releasing what is sent, sending again, and telling everybody at once belong to this role or above (API.md, `/api/v1/sending/hold`)."""
+"""Lowest role for holding and releasing the sending, sending again, and call-outs."""
 STRATEGIST: Final = "directeur_pole"
-"""Strategies, declared states and arbitrations belong to this role or above (D41, D44, D51); it hears of data to type again (D46)."""
+"""Lowest role for strategies, declared states and arbitrations.
+
+It is also informed of data to type again (D46). Rules D41, D44 and D51.
+"""
 
 
 def may_decide(role: str, needed: str) -> bool:
-    """True if `role` has the rank of `needed` or above. A `needed` that has no rank is everybody's who has one."""
+    """Return whether `role` has the rank of `needed` or a higher one.
+
+    If `needed` has no rank, every role with a rank may decide.
+    """
     return RANK.get(role, 0) >= max(RANK.get(needed, 1), 1)
 
 
 def may_decide_plan(role: str, needed: str) -> bool:
-    """True if `role` may decide a plan that names `needed`: a role of one pôle decides no plan that is not a pôle's."""
+    """Return whether `role` may decide a plan that names `needed`.
+
+    A role of one pôle decides only plans of a pôle.
+    """
     return may_decide(role, needed) and not (role in _OF_A_POLE and needed not in _OF_A_POLE)
 
 
 def may_act(role: str) -> bool:
-    """True if `role` may work on an action card: not observers, kiosks, sources, auditors, liaison officers."""
+    """Return whether `role` may work on action cards.
+
+    Observers, kiosks, sources, auditors and liaison officers may not.
+    """
     return role in ACTING or role.startswith("cellule_")
 
 
 def may_count(role: str) -> bool:
-    """Return whether `role` may ask the people of a site whether they are safe: its manager and whoever stands above, and the cell (D79)."""
+    """Return whether `role` may start a headcount: the site manager, higher roles and the cell.
+
+    Rule D79.
+    """
     return RANK.get(role, 0) >= 1 or role == "cell" or role.startswith("cellule_")
 
 
 def may_work_card(role: str, card_role: str) -> bool:
-    """Return whether `role` works on the cards of `card_role`: its own ones, and those of whoever stands below it."""
+    """Return whether `role` may work on the cards of `card_role`: its own or those of lower roles."""
     if role == card_role or card_role in _CARD_ROLES.get(role, ()):
         return True
     return card_role in RANK and RANK.get(role, 0) > RANK[card_role]

@@ -1,4 +1,4 @@
-"""Realm names, and which partition a realm lives on (API.md, Realms; DESIGN §2)."""
+"""Parse realm names, assign partitions and derive ids."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 from schemas.base import Realm
 
 MOST_MINUTES: Final = 10 * 366 * 1440
-"""The clock of a simulated realm moves on at most so far at once."""
+"""Longest time in minutes by which the clock of a simulated realm moves at once."""
 _NAME = re.compile(
     r"(?P<territory>[0-9A-Za-z]{1,8})(?:~(?P<kind>ex|what|test)-(?P<run>[0-9A-Za-z][0-9A-Za-z_-]{0,47}))?"
 )
@@ -28,11 +28,17 @@ class RealmKind(StrEnum):
 
 
 class RealmNameInvalid(ValueError):
-    """A realm is `<territory>` or `<territory>~ex-<id>`, `~what-<id>`, `~test-<id>`."""
+    """Signal an invalid realm name.
+
+    A realm is `<territory>` or `<territory>~ex-<id>`, `~what-<id>`, `~test-<id>`.
+    """
 
 
 def parse_realm(name: str) -> tuple[str, RealmKind, str | None]:
-    """(territory, kind, run). Raises RealmNameInvalid."""
+    """Split a realm name into (territory, kind, run).
+
+    Raises RealmNameInvalid.
+    """
     m = _NAME.fullmatch(name)
     if not m:
         raise RealmNameInvalid(f"not a realm name: {name!r}")
@@ -40,25 +46,34 @@ def parse_realm(name: str) -> tuple[str, RealmKind, str | None]:
 
 
 def is_live(realm: str) -> bool:
-    """True for a realm on the real clock. Everything else has a simulated clock and cannot reach real recipients."""
+    """Return whether a realm runs on the real clock.
+
+    All others have a simulated clock and cannot reach real recipients.
+    """
     return "~" not in realm
 
 
 def partition_of(realm: str, partitions: int) -> int:
-    """The partition of a realm: live realms on the first half, all others on the second (DESIGN §2)."""
+    """Return the partition of a realm: live realms on the first half, all others on the second."""
     half = max(partitions // 2, 1)
     slot = int.from_bytes(blake2b(realm.encode(), digest_size=4).digest()) % half
     return slot if is_live(realm) or partitions == 1 else half + slot
 
 
 def live_partitions(partitions: int) -> range:
-    """The partitions on which live realms lie, and no other realm unless there is only one partition."""
+    """Return the partitions of live realms.
+
+    They hold no other realm, unless there is only one partition.
+    """
     return range(max(partitions // 2, 1))
 
 
 @lru_cache(maxsize=1024)
 def lineage_namespace(lineage: str) -> UUID:
-    """Namespace of all ids derived in the history that began in realm `lineage`; a fork keeps its origin's ids."""
+    """Return the namespace of all ids in the history that began in realm `lineage`.
+
+    A fork keeps the ids of its origin.
+    """
     return uuid5(_NAMESPACE, lineage)
 
 
@@ -68,9 +83,10 @@ def _namespace_bytes(lineage: str) -> bytes:
 
 
 def derive_id(lineage: str, source_id: str, kind: str, ordinal: int) -> str:
-    """The id of what one input caused: `uuid5(lineage, id carried by the input, kind, ordinal)` (DESIGN §2).
+    """Derive the id of one effect: `uuid5(lineage, id carried by the input, kind, ordinal)`.
 
-    RFC 9562 by hand: `str(uuid.uuid5(...))` costs ten times as much, for every fact of every input.
+    Implements RFC 9562 by hand: `str(uuid.uuid5(...))` costs ten times as much, for every fact of
+    every input.
     """
     name = f"{source_id}\x1f{kind}\x1f{ordinal}".encode()
     h = sha1(_namespace_bytes(lineage) + name, usedforsecurity=False).hexdigest()
@@ -78,6 +94,9 @@ def derive_id(lineage: str, source_id: str, kind: str, ordinal: int) -> str:
 
 
 def check_realm(name: str) -> Realm:
-    """`name` as a Realm. Raises RealmNameInvalid."""
+    """Return `name` as a Realm.
+
+    Raises RealmNameInvalid.
+    """
     parse_realm(name)
     return Realm(name)

@@ -1,6 +1,7 @@
-"""Reassignment in a realm: what the planner is asked, what it proposes, what persons decide of it, what is ordered and carried out.
+"""Reassignment in a realm: requests to the planner, proposals, decisions and orders.
 
-Agents are counts per site, activity and métier, never persons (D58). R1–R9 stand in docs/reference/reassignment-model.md.
+Agents are counts per site, activity and métier, never persons (D58).
+docs/reference/reassignment-model.md defines R1 to R9.
 """
 
 from __future__ import annotations
@@ -14,21 +15,21 @@ from schemas.alerts import Confinement
 from schemas.base import Command, Fact, Instant, Message, Model, RowFact, message
 
 SETUP_MIN: Final = 30
-"""Minutes from arrival at another site to work, unless the territory says otherwise."""
+"""Minutes from arrival at another site to work, unless the territory sets another value."""
 HOME_MIN: Final = 60
-"""Minutes until an agent who is at their site works at home."""
+"""Minutes until an agent at a site works at home."""
 
 
 class Preference(StrEnum):
-    """What comes first once every vital need that can be met is met."""
+    """Preference of a proposal, once every vital need that can be met is met."""
 
     BEST = "best"
     """Everybody at work, then the nearest trade, then short ways."""
     FEWEST = "fewest"
-    """As few agents as possible travel."""
+    """Fewest agents that travel."""
     LEAST_CO2 = "least_co2"
     FASTEST = "fastest"
-    """The shortest ways."""
+    """Shortest ways."""
 
 
 class LineState(StrEnum):
@@ -43,23 +44,20 @@ class LineState(StrEnum):
 
 
 UNDER_WAY = (LineState.DISPATCHED, LineState.ACCEPTED, LineState.ARRIVED)
-"""Of an order that went out and is not over, in their order."""
+"""States of an order that was dispatched and is not over, in order."""
 
 
 class ProposalState(StrEnum):
     OPEN = "open"
     SUPERSEDED = "superseded"
     LAPSED = "lapsed"
-    """Nothing is hit any more."""
+    """No site is affected any more."""
     FAILED = "failed"
-    """The planner could not compute; `failure` says why."""
-
-
-# ── what is asked ──────────────────────────────────────────────────────────────────────────────────────────────────
+    """The planner could not compute; `failure` gives the reason."""
 
 
 class SiteCondition(Model):
-    """A site that is not as on a quiet day."""
+    """Site that differs from a quiet day."""
 
     site: str
     staff_pct: int = 100
@@ -68,12 +66,12 @@ class SiteCondition(Model):
     confinement: Confinement | None = Field(
         default=None,
         exclude_if=lambda why: why is None,
-        description="nobody leaves it or comes to it, and nobody stands in for it (D78): its people shelter, or are being counted",
+        description="set if its people shelter or are being counted: nobody leaves it, comes to it or replaces its agents (D78)",
     )
     ends_at: Instant | None = Field(
         default=None,
         exclude_if=lambda at: at is None,
-        description="announced end of all that it lacks (D80); None: nobody knows",
+        description="announced end of all its losses (D80); null = unknown",
     )
     estimated: bool = Field(
         default=False,
@@ -83,21 +81,21 @@ class SiteCondition(Model):
 
 
 class Situation(Model):
-    """The sites that are hit, and what travel and telework are possible."""
+    """Affected sites, and the possible travel and telework."""
 
     sites: tuple[SiteCondition, ...]
-    elapsed_h: float = Field(description="since the first fact")
+    elapsed_h: float = Field(description="hours since the first fact")
     transit: bool = True
     telework: bool = True
     at: Instant | None = Field(
         default=None,
         exclude_if=lambda at: at is None,
-        description="now, where some end is announced (D80)",
+        description="present time, set if an end is announced (D80)",
     )
     opens: dict[str, Instant] = Field(
         default_factory=dict,
         exclude_if=lambda opens: not opens,
-        description="next opening of the activities whose work is closed now",
+        description="next opening of the activities that are closed now",
     )
     setup_min: int = Field(
         default=SETUP_MIN,
@@ -113,7 +111,7 @@ class Situation(Model):
 
 @message
 class ProposalRequested(Fact):
-    """Continuity asks the planner. A newer request replaces an unanswered one."""
+    """Continuity requests a proposal; a newer request replaces an unanswered one."""
 
     request: str
     number: int
@@ -122,22 +120,25 @@ class ProposalRequested(Fact):
     preference: Preference = Preference.BEST
     fresh: bool = Field(
         default=False,
-        description="the proposal before does not weigh: somebody asked for another preference",
+        description="true if the previous proposal has no weight because somebody asked for another preference",
     )
     incident: str | None = None
-    asked_by: str | None = Field(default=None, description="None: the situation asked")
-
-
-# ── what is proposed ───────────────────────────────────────────────────────────────────────────────────────────────
+    asked_by: str | None = Field(
+        default=None,
+        description="token of the person; null = requested by a change of the situation",
+    )
 
 
 class Reason(Model):
-    code: str = Field(description="R1 … R9 or a word of docs/reference/reassignment-model.md")
+    code: str = Field(description="R1 … R9 or a code of docs/reference/reassignment-model.md")
     values: dict[str, str | int] = Field(default_factory=dict)
 
 
 class LineRow(Model):
-    """`count` agents of (`site`, `activity`, `metier`) work at `place`. `need_*` are empty for agents who go on with their own work."""
+    """Proposed reassignment: `count` agents of (`site`, `activity`, `metier`) work at `place`.
+
+    `need_*` are empty for agents that go on with their own work.
+    """
 
     id: str
     site: str
@@ -147,25 +148,25 @@ class LineRow(Model):
     need_site: str = ""
     need_activity: str = ""
     need_metier: str = ""
-    place: str = Field(description="a site, or `telework`")
+    place: str = Field(description="site, or `telework`")
     count: int
-    criticality: int = Field(description="of the work that is done")
+    criticality: int = Field(description="criticality of the work to do")
     tenths: int = 0
     minutes: int = 0
-    grams: int = Field(default=0, description="of CO2, both ways, per agent")
+    grams: int = Field(default=0, description="grams of CO2 per agent, both ways")
     why: tuple[Reason, ...] = ()
     recalled: int | None = Field(
         default=None,
-        description="of `count`: who are where an approved line needs nobody any more, and come back first. None: not computed, any of them",
+        description="agents of `count` at places where an approved line needs nobody any more; they come back first. null = not computed",
     )
     held: int | None = Field(
         default=None,
-        description="of `count`: who are where an approved line needs only others of its agents. None: not computed, any of them",
+        description="agents of `count` at places where an approved line needs only others of its agents. null = not computed",
     )
 
 
 class LinesRow(Model):
-    """A part of the lines of a proposal, in their order. `id` = `<proposal>/<part>`."""
+    """Part of the lines of a proposal, in order; `id` is `<proposal>/<part>`."""
 
     id: str
     proposal: str
@@ -174,11 +175,11 @@ class LinesRow(Model):
 
 
 class NotPossible(Model):
-    """Agents for whom there is no answer, summed over the sites with the same reason."""
+    """Agents without a solution, summed over sites with the same reason."""
 
     activity: str
     metier: str
-    sites: tuple[str, ...] = Field(description="at most three")
+    sites: tuple[str, ...] = Field(description="at most three sites")
     sites_more: int = 0
     count: int
     missing: Literal["people", "seats"]
@@ -186,7 +187,7 @@ class NotPossible(Model):
 
 
 class Decision(Model):
-    """What a person decided of a proposal. `rules`: what the decision rests on."""
+    """Decision of a person on a proposal; `rules` names its grounds."""
 
     id: str
     verb: Literal["approve", "decline"]
@@ -200,7 +201,11 @@ class Decision(Model):
 
 
 class FlowRow(Model):
-    """Agents from a kind of site (or a site that loses a large part) to a kind of place, `telework` or, without a place, `idle`."""
+    """Number of agents that go from one kind of site to one kind of place.
+
+    Both ends may be a single site that many agents leave. `target` may also be `telework`, or
+    `idle` for agents without a place.
+    """
 
     source: str
     target: str
@@ -209,7 +214,11 @@ class FlowRow(Model):
 
 
 class ProposalRow(Model):
-    """`objective`: the levels of docs/reference/reassignment-model.md, all counts for this proposal. `version` counts decisions (If-Match)."""
+    """Proposal of reassignments.
+
+    `objective`: the levels of docs/reference/reassignment-model.md, all as counts. `version` counts
+    decisions (`If-Match`).
+    """
 
     id: str
     number: int
@@ -225,36 +234,37 @@ class ProposalRow(Model):
     telework: bool
     objective: dict[str, int] = Field(default_factory=dict)
     open_level: str | None = Field(
-        default=None, description="first level that is not proved optimal; None: all are"
+        default=None, description="first level not proved optimal; null = all are proved"
     )
     bound: float | None = Field(default=None, description="best bound of that level")
-    demand: int = Field(default=0, description="agents missing below a minimum")
+    demand: int = Field(default=0, description="number of agents missing below a minimum")
     unmet_agents: int = 0
     displaced: int = 0
     own_work: int = Field(
-        default=0, description="displaced agents who go on with their own work elsewhere or at home"
+        default=0,
+        description="displaced agents that go on with their own work elsewhere or at home",
     )
     idle_agents: int = Field(
         default=0, description="displaced agents of criticality 1 to 3 without a place"
     )
     suspended_agents: int = 0
-    travelling: int = Field(default=0, description="agents of its lines who work at another site")
+    travelling: int = Field(default=0, description="agents of its lines that work at another site")
     lines: int = 0
     agents: int = 0
-    kept: int = Field(default=0, description="agents of approved lines that stay as they are")
+    kept: int = Field(default=0, description="agents of approved lines that stay unchanged")
     changed: int = Field(
         default=0, description="agents of approved lines that are void or no longer needed"
     )
     unmet: tuple[NotPossible, ...] = ()
     idle: tuple[NotPossible, ...] = ()
     suspended: tuple[NotPossible, ...] = ()
-    not_shown: int = Field(default=0, description="entries of the three lists that are not listed")
+    not_shown: int = Field(default=0, description="number of entries left out of the three lists")
     flow: tuple[FlowRow, ...] = ()
     decisions: tuple[Decision, ...] = ()
     withdrawn: tuple[str, ...] = Field(
         default=(),
         exclude_if=lambda lines: not lines,
-        description="lines that nobody decided and nobody can: their site, or their place, shelters or counts its people (D78)",
+        description="undecided lines that can no longer be decided: their site or place shelters or counts its people (D78)",
     )
     estimated: tuple[str, ...] = Field(
         default=(),
@@ -267,7 +277,10 @@ class ProposalRow(Model):
 
 
 class KeptRow(Model):
-    """An approved line in the situation of a new proposal: so many of its agents are still needed. `void`: its place was lost."""
+    """Approved line in the situation of a new proposal, with the number of agents still needed.
+
+    `void`: its place was lost.
+    """
 
     line: str
     needed: int
@@ -276,14 +289,17 @@ class KeptRow(Model):
 
 @message
 class ProposalComputed(Message):
-    """From the planner: one part of its answer to a request. The last part brings the proposal into force."""
+    """From the planner: one part of its answer to a request.
+
+    The last part brings the proposal into force.
+    """
 
     request: str
     part: int
     parts: int
     lines: tuple[LineRow, ...] = Field(default=(), max_length=150)
     kept: tuple[KeptRow, ...] = Field(default=(), max_length=150)
-    row: ProposalRow | None = Field(default=None, description="with the last part")
+    row: ProposalRow | None = Field(default=None, description="set in the last part")
 
 
 @message
@@ -294,18 +310,22 @@ class ProposalLinesRecorded(RowFact):
 
 @message
 class ProposalChanged(RowFact):
-    """`change`: computed, failed, superseded, lapsed, approved, declined, withdrawn (some of its lines, D78)."""
+    """A proposal changed.
+
+    `change`: computed, failed, superseded, lapsed, approved, declined, withdrawn (some of its
+    lines, D78).
+    """
 
     collection: ClassVar[str] = "proposals"
     row: ProposalRow
     change: str
 
 
-# ── what is ordered ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 class ReassignmentRow(LineRow):
-    """A line that a person approved, from then on. `needed`: so many are still needed; below `count`, release is proposed."""
+    """Reassignment line since its approval.
+
+    `needed` is the number of agents still needed; below `count`, release is proposed.
+    """
 
     proposal: str
     decision: str
@@ -320,31 +340,34 @@ class ReassignmentRow(LineRow):
     starts_at: Instant | None = Field(
         default=None,
         exclude_if=lambda at: at is None,
-        description="from when: the next opening of the activity's calendar (D80)",
+        description="start: next opening of the activity's calendar (D80)",
     )
     ends_at: Instant | None = Field(
         default=None,
         exclude_if=lambda at: at is None,
-        description="until when, as announced when it was dispatched; None: nobody knows",
+        description="end as announced at the dispatch; null = unknown",
     )
     accepted_at: Instant | None = None
     arrived_at: Instant | None = None
     ended_at: Instant | None = None
-    by: str | None = Field(default=None, description="who said the last word")
+    by: str | None = Field(default=None, description="token of the author of the last change")
     cause: str | None = Field(
         default=None,
-        description="of a void line: place_lost, site_removed; of a released one: recalled, by an approval",
+        description="void line: place_lost, site_removed; released line: recalled, by an approval",
     )
 
     @property
     def worked_activity(self) -> str:
-        """Return the activity that its agents work for: the one in need, or their own."""
+        """Activity that its agents work for: the one in need, or their own."""
         return self.need_activity or self.activity
 
 
 @message
 class ReassignmentChanged(RowFact):
-    """`change`: dispatched, accepted, arrived, released, needed, void."""
+    """A reassignment changed.
+
+    `change`: dispatched, accepted, arrived, released, needed, void.
+    """
 
     collection: ClassVar[str] = "reassignments"
     row: ReassignmentRow
@@ -352,7 +375,10 @@ class ReassignmentChanged(RowFact):
 
 
 class OrderRow(Model):
-    """What a decision asks of one site: how many leave it, how many come to it. Told to its manager by count."""
+    """Order of a decision to one site: number of agents that leave and come.
+
+    The manager of the site gets counts only.
+    """
 
     id: str
     proposal: str
@@ -360,21 +386,21 @@ class OrderRow(Model):
     site: str
     leave: int = 0
     come: int = 0
-    stay_home: int = Field(default=0, description="of those who leave: at home")
+    stay_home: int = Field(default=0, description="number of leaving agents that work at home")
     lines: tuple[str, ...] = Field(
         default=(),
-        description="that this order dispatched: each line in the order of the site that it leaves",
+        description="lines that this order dispatched; each line is in the order of the site that it leaves",
     )
     dispatched_at: Instant
     starts_at: Instant | None = Field(
         default=None,
         exclude_if=lambda at: at is None,
-        description="from when: the first of its lines (D80)",
+        description="start of its first line (D80)",
     )
     ends_at: Instant | None = Field(
         default=None,
         exclude_if=lambda at: at is None,
-        description="until when: the last of its lines; None: until further notice",
+        description="end of its last line; null = until further notice",
     )
 
 
@@ -386,18 +412,18 @@ class ReassignmentOrdered(RowFact):
 
 @message
 class TravelDeclared(Fact):
-    """A person's word about travel and telework for the next proposals. None: as the facts say."""
+    """A person declared travel and telework for the next proposals; None: according to the facts."""
 
     transit: bool | None = None
     telework: bool | None = None
 
 
-# ── decisions ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @message
 class ComputeReassignments(Command):
-    """Ask for a proposal now. `transit`, `telework`: a person's word; None: as before."""
+    """Request a proposal now.
+
+    `transit` and `telework` declare travel and telework; None: unchanged.
+    """
 
     preference: Preference = Preference.BEST
     transit: bool | None = None
@@ -406,7 +432,7 @@ class ComputeReassignments(Command):
 
 @message
 class ApproveReassignments(Command):
-    """Approve lines of the proposal in force, all that are undecided by default; their orders go out at once."""
+    """Approve lines of the proposal in force, by default all undecided ones; orders go out at once."""
 
     proposal: str
     lines: tuple[str, ...] | None = Field(default=None, max_length=2000)
@@ -423,23 +449,29 @@ class DeclineReassignments(Command):
 
 
 MOST_STEPS = 100
-"""Lines of one step: each is a fact, and a Transaction stays below 256 KiB."""
+"""Most lines of one step: each is a fact, and a Transaction stays below 256 KiB."""
 TRAVEL: Final = "M"
-"""In `objective` beside the levels: minutes one way, over all who move. Level D has what fairness costs in it too. Proposals of earlier versions lack it."""
+"""Key in `objective` beside the levels: minutes one way, over all travelling agents.
+
+Level D also contains the cost of fairness. Proposals of earlier versions lack this key.
+"""
 
 
 class Step(Command):
-    """Where an order stands, in the words of the site. Of several lines, those that are already there stay as they are."""
+    """Progress of an order, reported by the site.
+
+    Lines that are already in that state stay unchanged.
+    """
 
     line: str
     lines: tuple[str, ...] = Field(
-        default=(), max_length=MOST_STEPS - 1, description="more lines, in the same breath"
+        default=(), max_length=MOST_STEPS - 1, description="further lines of the same step"
     )
 
 
 @message
 class AcceptReassignment(Step):
-    """The site manager has taken the order."""
+    """The site manager accepted the order."""
 
 
 @message
@@ -449,4 +481,4 @@ class ArriveReassignment(Step):
 
 @message
 class ReleaseReassignment(Step):
-    """The agents go back to their usual work."""
+    """The agents return to their usual work."""

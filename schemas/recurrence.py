@@ -1,7 +1,7 @@
-"""Times that come again: a subset of RFC 5545 (`RRULE`), by the clock on the wall of Europe/Paris, right on both DST nights.
+"""Compute recurring times: a subset of RFC 5545 (`RRULE`) in local time of Europe/Paris.
 
-Subset: `FREQ` DAILY, WEEKLY or MONTHLY; `INTERVAL`; `BYDAY` (`MO,TH`; monthly also `1SU`, `-1FR`); `BYMONTHDAY` (`1`, `-1`); `UNTIL`. Weeks begin on
-Monday. Pure.
+Correct on both DST nights. Subset: `FREQ` DAILY, WEEKLY or MONTHLY; `INTERVAL`; `BYDAY` (`MO,TH`;
+monthly also `1SU`, `-1FR`); `BYMONTHDAY` (`1`, `-1`); `UNTIL`. Weeks begin on Monday. Pure.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ WEEKDAYS: Final = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 FREQUENCIES: Final = ("DAILY", "WEEKLY", "MONTHLY")
 MAX_INTERVAL: Final = 52
 HORIZON_DAYS: Final = 8 * 366
-"""A rule without an occurrence for so long has none any more."""
+"""Days without an occurrence after which a rule has ended."""
 _DAY: Final = re.compile(r"([+-]?[1-5])?(MO|TU|WE|TH|FR|SA|SU)")
 _UNTIL: Final = re.compile(r"(\d{4})(\d{2})(\d{2})(?:T(\d{2})(\d{2})(\d{2})(Z?))?")
 
 
 class RuleInvalid(ValueError):
-    """Not a recurrence of this subset; the message says what is wrong."""
+    """Signal a rule outside this subset, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +40,21 @@ class Occurrence:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """On which local days it begins."""
+    """Local days on which occurrences begin."""
 
     freq: str
     interval: int = 1
     weekdays: tuple[tuple[int, int], ...] = ()
-    """(which of the month, 0 = every; weekday from Monday 0)."""
+    """(n-th of the month, 0 = every; weekday, Monday = 0)."""
     month_days: tuple[int, ...] = ()
     until: Instant | None = None
-    """An occurrence begins at this time at the latest."""
+    """Latest time at which an occurrence begins."""
 
     def falls_on(self, day: date, first: date) -> bool:
-        """True if an occurrence of a rule that began on `first` begins on `day`; `first` itself only when the rule says so."""
+        """Return whether an occurrence begins on `day`, for a rule that began on `first`.
+
+        `first` itself counts only if it fits the rule.
+        """
         if day < first:
             return False
         match self.freq:
@@ -85,7 +88,10 @@ class Rule:
 
 
 def parse_rule(text: str) -> Rule:
-    """The rule of an `RRULE` value. Raises RuleInvalid."""
+    """Parse an `RRULE` value.
+
+    Raises RuleInvalid.
+    """
     parts: dict[str, str] = {}
     for part in text.strip().removeprefix("RRULE:").rstrip(";").upper().split(";"):
         name, _, value = part.partition("=")
@@ -142,7 +148,7 @@ def _until(text: str) -> Instant:
         if found is None:
             raise ValueError
         day = date(int(found[1]), int(found[2]), int(found[3]))
-        if found[4] is None:  # all that begins on it
+        if found[4] is None:  # A day includes everything that begins on it.
             return wall(datetime.combine(day + timedelta(days=1), time())) - 1
         at = datetime.combine(day, time(int(found[4]), int(found[5]), int(found[6])))
     except ValueError:
@@ -151,22 +157,27 @@ def _until(text: str) -> Instant:
 
 
 def wall(local: datetime) -> Instant:
-    """The instant of a time on the wall in Paris. Of two such instants the first; of none (the hour that is left out) the one after it (RFC 5545 3.3.5)."""
+    """Convert a local time in Paris to an instant.
+
+    A time that exists twice means the first; a skipped time the one after the change (RFC 5545
+    3.3.5).
+    """
     return int(local.replace(tzinfo=PARIS, fold=0).timestamp() * 1000)
 
 
 def on_wall(at: Instant) -> datetime:
-    """The time on the wall in Paris, without zone."""
+    """Convert an instant to local time in Paris, without zone."""
     return datetime.fromtimestamp(at / 1000, PARIS).replace(tzinfo=None)
 
 
 def occurrence_at(
     start: Instant, end: Instant, rule: Rule | None, at: Instant
 ) -> Occurrence | None:
-    """The occurrence that holds at `at`, else the next one; None when there is none any more.
+    """Return the occurrence at `at`, else the next one, or None after the last.
 
-    `start` and `end` are those of the first. Later ones begin and end at the same times on the wall, whatever the length of the night; one of
-    which the wall leaves nothing keeps the length of the first.
+    `start` and `end` are those of the first occurrence. Later ones have the same local times, on
+    DST nights too. An occurrence that the clock change would leave empty keeps the length of the
+    first.
     """
     if rule is None:
         return Occurrence(start, end) if at < end else None

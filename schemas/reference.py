@@ -1,7 +1,8 @@
-"""Reference data as versioned inputs (DESIGN §2). Sections are published one per input, the last one switches the version.
+"""Reference data as versioned inputs.
 
-Files: `territories/<code>/`. Field names follow the files (their README says what is fact and what is draft); French YAML
-keys become English here, once, in the loader (`services.territory`).
+Sections are published one per input; the last one switches the version. Files:
+`territories/<code>/`. Field names follow the files (their README says which values are facts and
+which are drafts); the loader (`services.territory`) turns French YAML keys into English, once.
 """
 
 from __future__ import annotations
@@ -44,9 +45,12 @@ PUBLISHED: Final = (
     Section.STAFFING,
     Section.PLANS,
 )
-"""The order in which the sections of a version come: channels after the ladders whose defaults they replace, plans last."""
+"""Publishing order of the sections of a version.
+
+Channels follow the escalations, because they replace their defaults; plans come last.
+"""
 OPTIONAL: Final = frozenset({Section.CHANNELS, Section.MEASURES})
-"""A territory may do without."""
+"""Sections that a territory may omit."""
 
 
 class Commune(Model):
@@ -63,7 +67,7 @@ GYMNASIUM_DESKS: Final = 20
 
 
 class Site(Model):
-    """A place of the département. `generator` and `desks` may be draft values."""
+    """Site of the département; `generator` and `desks` may be draft values."""
 
     id: str
     name: str
@@ -94,7 +98,10 @@ class Site(Model):
 
     @property
     def places(self) -> int:
-        """Desks that it counts as a host: of a gymnasium the same number, whatever its own (reassignment model, §2)."""
+        """Desks as a host.
+
+        A gymnasium has a fixed number (docs/reference/reassignment-model.md, §2).
+        """
         return GYMNASIUM_DESKS if self.kind == GYMNASIUM else self.desks
 
 
@@ -106,7 +113,7 @@ class Pole(Model):
 
 
 class Activity(Model):
-    """BIA line (ISO 22317). Hours are as in the file; `calendar` is the id of a calendar of the escalation section."""
+    """Activity of the business impact analysis (ISO 22317); times are in hours."""
 
     id: str
     pole: str
@@ -124,13 +131,11 @@ class Activity(Model):
     suppliers: tuple[str, ...]
     strategies: tuple[str, ...]
     telework: str
-    short_name: str | None = Field(
-        default=None, description="what a message calls it, in a few words"
-    )
+    short_name: str | None = Field(default=None, description="short name for messages")
     continuous: bool = Field(
         default=False,
         exclude_if=lambda said: not said,
-        description="its limits count all hours, whatever its calendar (D43)",
+        description="true if its limits count all hours, regardless of its calendar (D43)",
     )
     vulnerable_public: int = Field(
         default=0,
@@ -142,7 +147,10 @@ class Activity(Model):
 
 
 class Card(Model):
-    """Action card (fiche réflexe) of a plan: due `t_min` minutes after the trigger held (D50)."""
+    """Action card of a plan, due `t_min` minutes after the trigger held.
+
+    Rule D50.
+    """
 
     id: str
     t_min: int
@@ -150,7 +158,7 @@ class Card(Model):
     pole: str | None = None
     task: str = Field(description="French text of the territory file")
     effect: Effect | None = Field(
-        default=None, description="measure of reports that tells what the card brought (D61)"
+        default=None, description="measure of reports with the effect of the card (D61)"
     )
 
 
@@ -171,14 +179,14 @@ class StandDown(Model):
 class Plan(Model):
     id: str
     title: str
-    pole: str | None = Field(description="pôle of a PCA-*, None for a PT-*")
+    pole: str | None = Field(description="pôle of a PCA-* plan, null for a PT-* plan")
     state: str = Field(
-        description="in the library (D48): brouillon, en_revue, valide, archive; only a valid one is proposed or activated"
+        description="state in the library (D48): brouillon, en_revue, valide, archive; only a valid plan is proposed or activated"
     )
     decides: str = Field(description="role that may decide (D49)")
     auto: bool = Field(
         default=False,
-        description="activated as soon as its trigger holds; for a plan without cards: no effect outside the tool (D49)",
+        description="true if it is activated as soon as its trigger holds; only for plans without cards, which have no effect outside Vigie (D49)",
     )
     triggers: tuple[Trigger, ...]
     cards: tuple[Card, ...] = ()
@@ -191,7 +199,10 @@ class Plan(Model):
 
     @property
     def shelf(self) -> PlanState:
-        """Its state as long as nothing has moved it; by a word of an older log that is none of the four, a draft."""
+        """State in the library, until a trigger or decision changes it.
+
+        An unknown state in an older log counts as a draft.
+        """
         return SHELF.get(self.state, PlanState.DRAFT)
 
 
@@ -227,7 +238,10 @@ class Wave(Model):
 
 
 class Repeat(Model):
-    """After the last wave (D33)."""
+    """Repetition after the last step of an escalation.
+
+    Rule D33.
+    """
 
     from_wave: int
     after_min: int
@@ -240,12 +254,15 @@ class Alarm(Model):
     to: tuple[str, ...]
     effect: str | None = None
     criticality: tuple[int, ...] = Field(
-        default=(), description="of the activities that it is about; empty: all (D73)"
+        default=(), description="criticality of the activities concerned; empty = all (D73)"
     )
 
 
 class Calendar(Model):
-    """Open hours in which durations under 24 h run (D43). Minutes from local midnight, Europe/Paris."""
+    """Open hours in which time limits under 24 h run.
+
+    Minutes count from local midnight (Europe/Paris). Rule D43.
+    """
 
     id: str
     weekdays: tuple[int, ...] = Field(description="1 Monday … 7 Sunday")
@@ -256,7 +273,10 @@ class Calendar(Model):
 
 
 class Surcharge(Model):
-    """A shorter DMIA (and RTO) inside a window or under a cause (D43)."""
+    """Shorter DMIA (and RTO) within a window or under a cause.
+
+    Rule D43.
+    """
 
     activity: str
     dmia_h: float
@@ -269,105 +289,124 @@ class Surcharge(Model):
 
 
 class Inhibition(Model):
-    """An open cause on a site explains these others there: they call nobody by themselves (D65)."""
+    """Inhibition: an open cause on a site explains these others, so that they call nobody.
+
+    Rule D65.
+    """
 
     cause: EventType
     consequences: tuple[EventType, ...]
     before_min: int = Field(
-        description="a consequence may be said to have begun so long before its cause: clocks and people are not exact"
+        description="minutes by which a consequence may begin before its cause, because clocks and people are inexact"
     )
-    within_h: float = Field(description="… and at most so long after it")
+    within_h: float = Field(
+        description="hours after the cause within which a consequence may begin"
+    )
     except_kinds: tuple[str, ...] = Field(
-        default=(), description="kinds of site where a consequence is a matter of its own"
+        default=(), description="kinds of site at which a consequence counts by itself"
     )
 
 
 class ReadinessRule(Model):
-    """What must hold for every hour ahead, and who hears when it does not (D38)."""
+    """Requirements for every hour ahead, and the roles to inform of gaps.
+
+    Rule D38.
+    """
 
     horizon_days: int = Field(ge=1, le=31)
     roles: tuple[str, ...] = Field(
-        description="roles of the whole territory that are proved; roles of pôles and sites always are"
+        description="roles of the whole territory to prove; roles of pôles and sites are always proved"
     )
-    report_min: int = Field(ge=0, le=1439, description="local minute of the daily proof")
+    report_min: int = Field(ge=0, le=1439, description="local minute of the daily computation")
     alert_before_h: float
     alert_to: tuple[str, ...] = Field(
-        description="roles told of a hole of the whole territory that begins sooner"
+        description="roles informed of a gap of the whole territory that begins sooner"
     )
     alert_to_scoped: tuple[str, ...] = Field(
-        description="the same for a post of a pôle or site; a role of pôles means its own pôle"
+        description="roles informed of a gap of a pôle or site; a role of pôles means that of the same pôle"
     )
-    proof_days: int = Field(description="a channel counts as verified for so long")
-    channels_min: int = Field(description="verified channels that a person needs")
+    proof_days: int = Field(description="days for which a channel counts as verified")
+    channels_min: int = Field(description="number of verified channels that a person needs")
     answer_min: dict[str, float] = Field(
-        description="channel → minutes until somebody has heard it, or it is given up"
+        description="channel → minutes until a person is reached, or the channel is given up"
     )
     rate_per_min: dict[str, float] = Field(
         default_factory=dict,
-        description="channel → calls per minute that its provider takes; absent = enough",
+        description="channel → calls per minute that its provider accepts; absent = enough",
     )
     drill_day: int | None = Field(
         default=None,
         ge=1,
         le=28,
-        description="day of the month from which on the monthly drill is due; None = none",
+        description="day of the month from which the monthly drill is due; null = no drill",
     )
 
 
 class WorkingTime(Model):
-    """Limits of working time (D39, R5)."""
+    """Limits of working time.
+
+    Rule D39 and R5.
+    """
 
     day_h: float
     week_h: float
     daily_rest_h: float
     weekly_rest_h: float
     standby_roles: tuple[str, ...] = Field(
-        default=(), description="on call at home: only what one was called out for is work"
+        default=(), description="roles on call at home: only call-outs count as work"
     )
-    call_out_h: float = Field(default=1, description="work that an answered call stands for")
-    cell_shift_h: float = Field(default=10, gt=0, description="of the crisis cell")
+    call_out_h: float = Field(default=1, description="hours of work per answered call")
+    cell_shift_h: float = Field(default=10, gt=0, description="hours of a shift in the crisis cell")
     warn_before_min: int = Field(
         default=60,
         ge=0,
-        description="before the end of a shift of the cell: relief, or a named person's decision",
+        description="minutes before the end of a shift in the crisis cell at which a handover or a decision is due",
     )
 
 
 class StaleAnswer(Model):
-    """An acknowledged ladder on which nobody does anything is called again (D33)."""
+    """Time after which an acknowledged but neglected escalation calls again.
 
-    after_min: dict[str, int] = Field(description="ladder → minutes without a word; absent = never")
+    Rule D33.
+    """
+
+    after_min: dict[str, int] = Field(
+        description="escalation → minutes without action; absent = never"
+    )
 
 
 class ReassignmentPolicy(Model):
-    """When a proposal is computed, who hears of it and who decides (docs/reference/reassignment-model.md)."""
+    """Timing, recipients and approval of reassignment proposals.
 
-    decides: str = Field(
-        default="directeur_pole", description="role that may approve, or above (D49)"
-    )
+    See docs/reference/reassignment-model.md.
+    """
+
+    decides: str = Field(default="directeur_pole", description="lowest role that may approve (D49)")
     told: tuple[str, ...] = Field(
-        default=("coordinateur_pca",), description="roles that hear of a proposal"
+        default=("coordinateur_pca",), description="roles informed of a proposal"
     )
     settle_min: int = Field(
-        default=3, ge=0, description="from the first change to the request: reports come in bursts"
+        default=3,
+        ge=0,
+        description="minutes from the first change to the request, because reports come in bursts",
     )
     every_min: int = Field(
-        default=5, ge=1, description="at most one request by itself in so long at the beginning"
+        default=5, ge=1, description="minimum minutes between automatic requests at the beginning"
     )
     every_min_later: int = Field(
         default=30,
         ge=1,
-        description="… and in so long when the crisis is old: a quarter of its age in between",
+        description="minimum minutes between automatic requests in an old crisis; meanwhile, a quarter of its age",
     )
     agent_day_eur: float | None = Field(
         default=None,
         ge=0,
-        description="cost of one agent-day, for lessons learned; None: nothing is said of cost",
+        description="cost of one agent-day for lessons learned, in euros; null = no costs are shown",
     )
     work_calendar: str | None = Field(
         default=None,
         exclude_if=lambda name: name is None,
-        description="hours of work of the activities without a calendar of their own whose RTO is a day or more (D80); None: day and night",
+        description="calendar of work for activities without their own calendar and with an RTO of a day or more (D80); null = day and night",
     )
     setup_min: int = Field(
         default=30,
@@ -388,12 +427,12 @@ class ReassignmentPolicy(Model):
         description="minutes after an evacuation without any count from which the staff planned there is reassigned as an estimate (D78)",
     )
     agent_day_draft: bool = Field(
-        default=False, description="nobody has confirmed that cost yet: whoever reads it is told so"
+        default=False, description="true if the cost is not confirmed yet; readers are informed"
     )
 
 
 EVERY_POLE: Final = "tous_directeurs_pole"
-"""Group in a step: the director of every pôle, hit or not."""
+"""Group in a step: the director of every pôle, affected or not."""
 DEPUTIES: Final = "suppleants"
 """Group in a step: the deputy of each role of the first step without a positive answer."""
 
@@ -402,15 +441,15 @@ class Request(Model):
     """Request that a call makes of a role at a level."""
 
     level: int = Field(ge=1, le=4)
-    role: str = Field(description="id of a role, or `*` for every other one")
+    role: str = Field(description="id of a role, or `*` for every other role")
     text: str = Field(
-        min_length=1, max_length=80, description="French, as an order without its full stop"
+        min_length=1, max_length=80, description="French text, in the imperative, without full stop"
     )
     text_en: str | None = Field(default=None, max_length=80)
 
 
 class Reaching(Model):
-    """How the crisis cell is reached, as messages and the answer page say it. Absent = not filled in yet."""
+    """Contact points of the crisis cell, for messages and the answer page; absent = not filled in."""
 
     cell_phone: str | None = None
     meeting_point: str | None = None
@@ -420,15 +459,18 @@ class Reaching(Model):
 
 
 class VigilanceDigest(Model):
-    """The one message a day that tells of yellow vigilances: by these channels and no other (D72)."""
+    """One daily message about yellow vigilances, sent by these channels only.
+
+    Rule D72.
+    """
 
     at_min: int = Field(ge=0, le=1439, description="local minute of the day")
-    to: tuple[str, ...] = Field(description="roles that hear of it")
-    channels: tuple[Channel, ...] = Field(description="in order; never the voice")
+    to: tuple[str, ...] = Field(description="roles that receive it")
+    channels: tuple[Channel, ...] = Field(description="channels in order; never voice")
 
 
 class Escalation(Model):
-    """`escalade.yaml`: levels, roles, ladders, alarms, calendars."""
+    """Content of `escalade.yaml`: levels, roles, escalations, alarms, calendars."""
 
     levels: tuple[LevelRule, ...]
     authorities: tuple[str, ...]
@@ -437,13 +479,11 @@ class Escalation(Model):
     never_skipped: tuple[str, ...]
     ladders: dict[str, tuple[Wave, ...]]
     repeat: Repeat
-    quiet_from: str = Field(description="local time such as 21:00, D36")
-    quiet_to: str = Field(
-        description="local time, of the next day when not later than `quiet_from`"
-    )
+    quiet_from: str = Field(description="local time such as 21:00 (D36)")
+    quiet_to: str = Field(description="local time, on the next day if not later than `quiet_from`")
     quiet_levels: tuple[int, ...]
     quiet_days: tuple[int, ...] = Field(
-        default=(1, 2, 3, 4, 5, 6, 7), description="ISO weekdays on which they begin"
+        default=(1, 2, 3, 4, 5, 6, 7), description="ISO weekdays on which quiet hours begin"
     )
     budget_per_hour: int
     alarms: tuple[Alarm, ...]
@@ -456,29 +496,32 @@ class Escalation(Model):
     closure_without_loss: tuple[str, ...]
     ordinary_closures: tuple[str, ...] = Field(
         default=(),
-        description="kinds of site that close to the public as a matter of course: it counts 2 at most for levels (D72)",
+        description="kinds of site that close to the public in ordinary operation; a closure counts at most 2 for levels (D72)",
     )
     role_by_nature: dict[str, str] = Field(
         default_factory=dict,
         description="type of the first report, or family → role called instead of the technician on call, in the first step of N1 and N2 (D73)",
     )
     vigilance_digest: VigilanceDigest | None = Field(
-        default=None, description="None: nobody is told of a yellow vigilance"
+        default=None, description="daily digest of yellow vigilances; null = no digest"
     )
     unknown_after_min: dict[str, int]
     task_due_min: dict[str, int] = Field(
-        default={}, description="by kind of task: later it is overdue"
+        default={}, description="kind of task → minutes after which it is overdue"
     )
     surcharges: tuple[Surcharge, ...]
     systems_spared: tuple[str, ...] = Field(description="systems that total isolation does not cut")
     headcount_close_pct: float
     retex_hot_h: float = Field(
-        default=72, description="from the end to the hot lessons learned (D53)"
+        default=72, description="hours from the end to the first lessons learned (D53)"
     )
-    retex_cold_d: float = Field(default=30, description="from the end to the cold ones")
+    retex_cold_d: float = Field(
+        default=30, description="days from the end to the final lessons learned"
+    )
     headcount_reminders_min: tuple[int, ...]
     headcount_manager_min: int = Field(
-        default=30, description="whoever has not answered by then is the manager's to find (D37)"
+        default=30,
+        description="minutes after which the manager must find people without an answer (D37)",
     )
     inhibitions: tuple[Inhibition, ...] = ()
     readiness: ReadinessRule | None = None
@@ -486,13 +529,16 @@ class Escalation(Model):
     stale_answer: StaleAnswer | None = None
     reassignment: ReassignmentPolicy = ReassignmentPolicy()
     asks: tuple[Request, ...] = Field(
-        default=(), description="what a call asks, by level and role (D70)"
+        default=(), description="requests of calls, by level and role (D70)"
     )
     reach: Reaching = Reaching()
 
     @property
     def quiet_hours(self) -> tuple[int, int] | None:
-        """Minutes from local midnight: from, to. None for what an older log says and is no time: then nothing is held back."""
+        """Quiet hours as minutes from local midnight: from, to.
+
+        None for an invalid time in an older log; then nothing is held back.
+        """
         start, end = _minutes(self.quiet_from), _minutes(self.quiet_to)
         return None if start is None or end is None else (start, end)
 
@@ -504,11 +550,14 @@ def _minutes(clock: str) -> int | None:
 
 
 class Holder(Model):
-    """Who holds a role, as tokens. `scope`: a pôle, a site, or None for the whole territory."""
+    """Holder and deputy of a role, as tokens.
+
+    `scope`: a pôle, a site, or None for the whole territory.
+    """
 
     role: str
     scope: str | None = None
-    holder: str | None = Field(description="person token; None = nobody (D34)")
+    holder: str | None = Field(description="token of the person; null = vacant (D34)")
     deputy: str | None = None
 
 
@@ -518,16 +567,16 @@ class Roster(Model):
         description="person token → verified channels (capability, never an address)"
     )
     rotations: tuple[Rotation, ...] = Field(
-        default=(), description="a post with rotations is held by them from their first day on"
+        default=(), description="rotations; they fill a role from their first day on"
     )
     reach: dict[str, tuple[Reach, ...]] = Field(
         default_factory=dict,
-        description="person token → channels with the day of their proof; without one the day of publication counts",
+        description="token of the person → channels with the day of their proof; without a day, that of the publication counts",
     )
 
 
 class InformationHours(Model):
-    """When what asks for no answer may go by a channel. Minutes from local midnight, Europe/Paris."""
+    """Hours for messages that ask for no answer, in minutes from local midnight (Europe/Paris)."""
 
     from_min: int = Field(ge=0, lt=1440)
     to_min: int = Field(gt=0, le=1440)
@@ -541,33 +590,42 @@ class InformationHours(Model):
 
 
 class ChannelRule(Model):
-    """What a channel's provider carries and costs, and what an attempt on it means."""
+    """Rate, cost and time limits of a channel's provider."""
 
     channel: Channel
-    per_minute: float = Field(gt=0, le=60_000, description="messages that the provider takes")
-    burst: int = Field(ge=1, le=150, description="of them at once")
+    per_minute: float = Field(
+        gt=0, le=60_000, description="messages per minute that the provider accepts"
+    )
+    burst: int = Field(ge=1, le=150, description="messages that the provider accepts at once")
     cost_cents: float = Field(default=0.0, ge=0)
     doubt: Literal["at_least_once", "at_most_once"] = Field(
-        description="what follows an attempt of which nobody knows whether it was made"
+        description="behaviour after an attempt with unknown result"
     )
-    limit_s: int = Field(ge=5, le=120, description="a call to the provider has ended within it")
+    limit_s: int = Field(
+        ge=5, le=120, description="seconds within which a call to the provider ends"
+    )
     grace_s: int = Field(ge=5, le=60)
     receipt_s: int | None = Field(
-        default=None, ge=10, description="without a receipt within it the next channel is tried"
+        default=None,
+        ge=10,
+        description="seconds without a receipt after which the next channel is tried",
     )
     tries: int = Field(ge=1, le=5)
     information_hours: InformationHours | None = None
 
 
 class ChannelRules(Model):
-    """`canaux.yaml`."""
+    """Content of `canaux.yaml`."""
 
     channels: tuple[ChannelRule, ...]
-    digest_min: int = Field(default=10, ge=1, le=120, description="D36")
+    digest_min: int = Field(default=10, ge=1, le=120, description="minutes between digests (D36)")
 
 
 class StaffCell(Model):
-    """Agents of one métier for one activity on one site: counts, never people (D58)."""
+    """Agents of one métier for one activity on one site: counts, never people.
+
+    Rule D58.
+    """
 
     site: str
     activity: str
@@ -577,14 +635,14 @@ class StaffCell(Model):
 
 
 class ReassignmentRule(Model):
-    """What reassignment may do with the agents and the needs of one activity."""
+    """Limits of reassignment for the agents and needs of one activity."""
 
     activity: str
     pole: str
     criticality: int = Field(ge=1, le=4)
     rto_h: float
     site_bound: bool = Field(
-        description="the service exists only where it is; closing the site suspends it"
+        description="true if the service exists only at its site; closing the site suspends it"
     )
     needs_desk: bool
     tele_pct: int = Field(ge=0, le=100)
@@ -601,18 +659,21 @@ class ReassignmentRule(Model):
 
 
 class Substitution(Model):
-    """`by` may provisionally do the work of `metier`. No line, no substitution (R1, R4)."""
+    """Permission for `by` to do the work of `metier` provisionally.
+
+    Without an entry there is no substitution (R1, R4).
+    """
 
     metier: str
     by: str
     tenths: int = Field(ge=0, le=10, description="penalty: 0 equivalent, 10 very degraded")
     condition: str | None = Field(
-        default=None, description="R2, R3, or words for the person who approves"
+        default=None, description="R2, R3, or a text for the person that approves"
     )
 
 
 class Metier(Model):
-    """What people call a métier, in the singular."""
+    """Name of a métier, in the singular."""
 
     id: str
     name: str = Field(min_length=1)
@@ -620,13 +681,16 @@ class Metier(Model):
 
 
 class MeasureRule(Model):
-    """Sources that may declare a measure, and its bounds (D76)."""
+    """Sources that may declare a measure, and its bounds.
+
+    Rule D76, entitled sources and plausible values.
+    """
 
     name: str = Field(min_length=1, max_length=64)
     sources: tuple[str, ...] = Field(min_length=1)
     scopes: tuple[str, ...] = Field(
         default=(),
-        description="heads of scopes (kind, pole, zone, global) to which the sources apply; none: to all",
+        description="kinds of scope (kind, pole, zone, global) to which the sources apply; empty = all",
     )
     unit: str | None = None
     low: float | None = None
@@ -636,16 +700,16 @@ class MeasureRule(Model):
     )
     at_most: Literal["value_of", "desks"] | None = Field(
         default=None,
-        description="no more than the report's own whole, or than the desks of its site",
+        description="upper bound: the report's own total, or the desks of its site",
     )
     outside: Literal["to_confirm", "refuse"] = Field(
         default="to_confirm",
-        description="what happens to the word of another source: a person confirms it, or the door refuses it",
+        description="treatment of reports from other sources: a person confirms them, or the front refuses them",
     )
 
 
 class VigilanceRule(Model):
-    """Sources of the colours of some phenomena."""
+    """Sources for the colours of some phenomena."""
 
     sources: tuple[str, ...] = Field(min_length=1)
     phenomena: tuple[str, ...]
@@ -660,15 +724,15 @@ class LongOutage(Model):
 
 
 class MeasureRules(Model):
-    """`mesures.yaml`."""
+    """Content of `mesures.yaml`."""
 
     measures: tuple[MeasureRule, ...]
     vigilances: tuple[VigilanceRule, ...] = ()
     relays: tuple[str, ...] = Field(
-        default=(), description="sources that may repeat the last colour, and give no other"
+        default=(), description="sources that may repeat the last colour and give no other"
     )
     system_sources: tuple[str, ...] = Field(
-        default=(), description="whose word takes a system down for all; none: anybody's"
+        default=(), description="sources that may declare a system down for all; empty = any source"
     )
     long_outage: LongOutage | None = None
 
@@ -694,7 +758,7 @@ class Activities(Model):
     activities: tuple[Activity, ...]
     assessed_on: date | None = Field(
         default=None,
-        description="day of the business impact analysis; plans that rest on an old one say so (D48)",
+        description="day of the business impact analysis; plans based on an old one show it (D48)",
     )
 
 
@@ -704,21 +768,22 @@ class Plans(Model):
 
 
 def quiet_faults(policy: Escalation) -> Iterator[str]:
-    """Quiet hours that no day has."""
+    """Yield a sentence for each invalid quiet hour."""
     for name in ("quiet_from", "quiet_to"):
         if _minutes(clock := getattr(policy, name)) is None:
             yield f'{name}: {clock!r} is not a local time such as "21:00"'
 
 
 def plan_faults(plan: Plan) -> Iterator[str]:
-    """A state that the library does not know."""
+    """Yield a sentence for a state that the library does not know."""
     if plan.state not in SHELF:
         yield f"plan {plan.id}: state {plan.state!r} is none of {', '.join(SHELF)}"
 
 
 def ladder_faults(policy: Escalation) -> Iterator[tuple[tuple[str, int] | None, str]]:
-    """Numbers and channels with which a ladder would fail or call nobody: (its name and the place of the wave in it, or None for what comes
-    after the last wave; what is wrong).
+    """Yield ((escalation, index of the step), fault) for numbers and channels that would fail.
+
+    The place is None for the repetition after the last step.
     """
     for ladder, waves in policy.ladders.items():
         for n, wave in enumerate(waves):
@@ -752,15 +817,16 @@ class ChannelsSection(Model):
 
 
 class Staffing(Model):
-    """Who works where, and who may do whose work (docs/reference/reassignment-model.md, §1)."""
+    """Staff of sites, and possible substitutions.
+
+    See docs/reference/reassignment-model.md, §1.
+    """
 
     section: Literal[Section.STAFFING] = Section.STAFFING
     cells: tuple[StaffCell, ...]
     rules: tuple[ReassignmentRule, ...]
     substitutions: tuple[Substitution, ...]
-    metiers: tuple[Metier, ...] = Field(
-        default=(), description="names of all métiers that it speaks of"
-    )
+    metiers: tuple[Metier, ...] = Field(default=(), description="names of all métiers used here")
 
 
 SectionData = Annotated[
@@ -778,14 +844,17 @@ SectionData = Annotated[
 
 
 class SectionCommand(Command):
-    """Carries one section of a version."""
+    """Command with one section of a version."""
 
     reference: str = Field(description="version: hash of the territory folder, 16 hex digits")
     data: SectionData
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        """What would make a decider fail, or call nobody, is refused here: a fact stays as it was written, so that its log can be read."""
+        """Reject content with which a decider would fail or call nobody.
+
+        A fact is not checked: it stays as written, so that its log can be read.
+        """
         if isinstance(self.data, RosterSection):
             for rotation in self.data.roster.rotations:
                 check_hours(rotation.hours)
@@ -797,7 +866,10 @@ class SectionCommand(Command):
 
 
 def version_of(sections: Sequence[SectionData]) -> str:
-    """Of a whole version in publishing order: the same content has the same version."""
+    """Return the version: a hash of all sections in publishing order.
+
+    The same content has the same version.
+    """
     content = blake2b(digest_size=8)
     for section in sections:
         content.update(section.model_dump_json().encode())
@@ -806,7 +878,10 @@ def version_of(sections: Sequence[SectionData]) -> str:
 
 @message
 class PublishReference(SectionCommand):
-    """One section of a version. Sections of one version come in order; `last` switches the realm to the version."""
+    """Publish one section of a version.
+
+    Sections of one version come in order; `last` switches the realm to the version.
+    """
 
     last: bool = False
 
@@ -822,9 +897,14 @@ def _faults_of(data: SectionData) -> Iterator[str]:
 
 @message
 class ReferencePublished(Fact):
-    """A section was taken; routed by alerts to continuity and delivery. With `last`, decisions cite `reference` from now on."""
+    """A section was accepted; alerts routes it to continuity and delivery.
+
+    With `last`, decisions cite `reference` from now on.
+    """
 
     reference: str
     data: SectionData
     last: bool = False
-    published_at: Instant | None = Field(default=None, description="when alerts took it")
+    published_at: Instant | None = Field(
+        default=None, description="time at which alerts accepted it"
+    )

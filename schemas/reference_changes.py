@@ -1,6 +1,7 @@
-"""Changes of the reference data (D63): a proposal, a second person, an effective date. Rows, facts and commands.
+"""Changes of the reference data: proposal, approval by a second person, effective date.
 
-A version is proposed whole, section by section, and kept until its change is over; nothing of it counts before it is in force.
+A version is proposed whole, section by section, and kept until its change is over. It has no effect
+before it is in force. Rule D63.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from schemas.base import Command, Fact, Instant, Model, RowFact, message
 from schemas.reference import Section, SectionCommand, SectionData
 
 MOST_NAMED = 24
-"""Rows of a section that a change names; it counts all."""
+"""Most rows of a section that a change names; it counts all."""
 MOST_OPEN = 5
-"""Changes of one realm that are proposed or approved at once: each holds a whole version."""
+"""Most proposed or approved changes of one realm; each holds a whole version."""
 
 
 class ChangeState(StrEnum):
@@ -32,7 +33,7 @@ OPEN_CHANGES = frozenset({ChangeState.PROPOSED, ChangeState.APPROVED})
 
 
 class SectionDifference(Model):
-    """What one section changes, in rows of its file."""
+    """Changes of one section, in rows of its file."""
 
     section: Section
     added: int = Field(default=0, ge=0)
@@ -41,36 +42,48 @@ class SectionDifference(Model):
     named: tuple[str, ...] = Field(
         default=(),
         max_length=MOST_NAMED,
-        description="the first of them, with `+`, `~` or `-` before their name: dropped, changed, added",
+        description="first rows by name, with `-` (dropped), `~` (changed) or `+` (added) in front",
     )
 
 
 class Foreseen(Model):
-    """What the change would have done to recorded crises (`vigie whatif`), as the proposer's replay found it."""
+    """Effect on recorded crises, as the proposer's replay (`vigie whatif`) found it."""
 
-    crises: int = Field(ge=0, description="replayed; 0: there were none")
-    moved: int = Field(
-        default=0, ge=0, description="in which anything would have come at another time"
+    crises: int = Field(ge=0, description="number of crises replayed; 0 = there were none")
+    moved: int = Field(default=0, ge=0, description="number of crises with any change of time")
+    earlier: int = Field(
+        default=0, ge=0, description="number of calls that would have come earlier"
     )
-    earlier: int = Field(default=0, ge=0, description="calls of posts")
     later: int = Field(default=0, ge=0)
-    lost: int = Field(default=0, ge=0, description="calls that would not have been made")
-    added: int = Field(default=0, ge=0, description="calls that were not made")
+    lost: int = Field(default=0, ge=0, description="number of calls that would not have been made")
+    added: int = Field(default=0, ge=0, description="number of additional calls")
     levels: int = Field(
-        default=0, ge=0, description="levels reached at another time, or in one of both only"
+        default=0,
+        ge=0,
+        description="number of levels reached at another time, or in one of both only",
     )
-    plans: int = Field(default=0, ge=0, description="the same of states of plans")
-    activities: int = Field(default=0, ge=0, description="the same of states of activities")
-    unread: int = Field(default=0, ge=0, description="crises that could not be replayed any more")
+    plans: int = Field(
+        default=0,
+        ge=0,
+        description="number of plan states reached at another time, or in one of both only",
+    )
+    activities: int = Field(
+        default=0,
+        ge=0,
+        description="number of activity states reached at another time, or in one of both only",
+    )
+    unread: int = Field(
+        default=0, ge=0, description="number of crises that can no longer be replayed"
+    )
     worse: tuple[str, ...] = Field(
         default=(),
         max_length=20,
-        description="realms in which a post would have been called later, or no more",
+        description="realms with a role called later, or no longer",
     )
 
 
 class ChangeDecision(Model):
-    """What one person said."""
+    """One decision of a person on a change."""
 
     what: Literal["proposed", "approved", "declined", "withdrawn"]
     by: str
@@ -82,27 +95,32 @@ class ChangeDecision(Model):
 class ReferenceChangeRow(Model):
     id: str
     state: ChangeState
-    reference: str = Field(description="the version that it brings")
+    reference: str = Field(description="version that it brings")
     base: str = Field(
-        description="the version from which it starts: if another one comes into force before it, it does not"
+        description="version from which it starts; the change fails if another version comes into force first"
     )
-    effective_at: Instant | None = Field(default=None, description="None: when it is approved")
+    effective_at: Instant | None = Field(
+        default=None, description="effective time; null = at approval"
+    )
     release: bool = Field(
-        default=False, description="agents reassigned from or to a site that it drops are released"
+        default=False,
+        description="true to release agents that are reassigned from or to a dropped site",
     )
-    sections: tuple[SectionDifference, ...] = Field(description="those that differ from `base`")
+    sections: tuple[SectionDifference, ...] = Field(description="sections that differ from `base`")
     dropped_sites: tuple[str, ...] = ()
-    foreseen: Foreseen | None = Field(default=None, description="None: no crisis was replayed")
-    decisions: tuple[ChangeDecision, ...] = Field(min_length=1, description="the proposal first")
+    foreseen: Foreseen | None = Field(
+        default=None, description="effect on recorded crises; null = none was replayed"
+    )
+    decisions: tuple[ChangeDecision, ...] = Field(
+        min_length=1, description="decisions, beginning with the proposal"
+    )
     cause: str | None = Field(
-        default=None, description="why it failed: base_changed, load_under_way"
+        default=None, description="reason of a failure: base_changed, load_under_way"
     )
     in_force_at: Instant | None = None
-    version: int = Field(default=0, description="counts decisions")
-    published: int = Field(default=0, description="sections of it that are published")
-    judged: str | None = Field(
-        default=None, description="up to this site everything is judged again under it"
-    )
+    version: int = Field(default=0, description="number of decisions")
+    published: int = Field(default=0, description="number of published sections")
+    judged: str | None = Field(default=None, description="last site that was judged anew under it")
     next_at: Instant | None = None
     step: int = 0
 
@@ -112,13 +130,13 @@ class ReferenceChangeRow(Model):
 
     @property
     def ended_at(self) -> Instant:
-        """When it came into force, or was decided last."""
+        """Time at which it came into force, or of the last decision."""
         return self.in_force_at or self.decisions[-1].at
 
 
 @message
 class ReferenceDrafted(Fact):
-    """A section of a version that is proposed, kept until its change is over."""
+    """A section of a proposed version, kept until its change is over."""
 
     reference: str
     data: SectionData
@@ -127,7 +145,11 @@ class ReferenceDrafted(Fact):
 
 @message
 class ReferenceChangeRecorded(RowFact):
-    """`change`: proposed, approved, declined, withdrawn, failed, publishing (one section more), in_force, judging (a batch of sites)."""
+    """A change of the reference data was decided or moved on.
+
+    `change`: proposed, approved, declined, withdrawn, failed, publishing (one section more),
+    in_force, judging (a batch of sites).
+    """
 
     collection: ClassVar[str] = "reference_changes"
     row: ReferenceChangeRow
@@ -136,15 +158,15 @@ class ReferenceChangeRecorded(RowFact):
 
 @message
 class DraftReference(SectionCommand):
-    """One section of a version that is going to be proposed. It has no effect by itself."""
+    """Draft one section of a version to propose; it has no effect by itself."""
 
 
 @message
 class ProposeReference(Command):
-    """Propose the version whose sections were drafted. Another person approves it."""
+    """Propose the version of the drafted sections; another person approves it."""
 
     reference: str
-    base: str = Field(description="the version with which it was compared")
+    base: str = Field(description="version with which it was compared")
     effective_at: Instant | None = None
     release: bool = False
     sections: tuple[SectionDifference, ...]
@@ -159,14 +181,18 @@ class _Deciding(Command):
 
 @message
 class ApproveReference(_Deciding):
-    """A second person says yes: it comes into force at its effective time."""
+    """Approve a change, as a second person; it comes into force at its effective time."""
 
 
 @message
 class DeclineReference(_Deciding):
-    """A second person says no."""
+    """Decline a change, as a second person."""
 
 
 @message
 class WithdrawReference(_Deciding):
-    """The proposer takes it back; or, once it is approved and not in force yet, anybody who may decide."""
+    """Withdraw a change.
+
+    The proposer may do so; once it is approved and not yet in force, so may everybody allowed to
+    decide.
+    """

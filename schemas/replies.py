@@ -1,4 +1,4 @@
-"""What people write back to a message, and where such words wait for delivery when they came in by the front door."""
+"""Interpret replies to messages."""
 
 from __future__ import annotations
 
@@ -19,26 +19,29 @@ _SAFETY: Final = (
     )
     | dict.fromkeys(("absent", "absente", "indisponible", "away"), HeadcountAnswer.AWAY)
 )
-"""Whoever is not safe needs help."""
+"""Words and keys → answer to a headcount; "no" means a need for help."""
 UNREAD: Final = "reply_unread"
-"""Template of the message that tells a person how to answer, after words that are no answer."""
+"""Template of the message that explains how to answer."""
 WAITING: Final = "reply-"
-"""Begins the ids of texts that hold a reply, its number and words, until the sender has read it."""
+"""Prefix of the ids of texts with a reply, until the sender has read it."""
 
 
 def understood(reply: str) -> Answer | None:
-    """What a reply means; None = a person must read it. Only the first word counts, whatever its case, accents and dots."""
+    """Interpret a reply by its first word; None = a person must read it.
+
+    Case, accents and dots do not count.
+    """
     first = _first_word(reply)
     return Answer.ACK if first in _YES else Answer.DECLINE if first in _NO else None
 
 
 def chosen(reply: str) -> HeadcountAnswer | None:
-    """What a reply to a headcount means: its first word is 1, 2 or 3, or says the same."""
+    """Interpret a reply to a headcount by its first word: 1, 2, 3 or a word of that meaning."""
     return _SAFETY.get(_first_word(reply))
 
 
 def _first_word(reply: str) -> str:
-    """In small letters, without accents."""
+    """Return the first word in lower case, without accents."""
     words = re.findall(
         r"\w+",
         "".join(

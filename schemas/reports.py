@@ -1,4 +1,7 @@
-"""A report: what somebody claims (DOMAIN D1). The only form in which the outside world enters `alerts.inputs`."""
+"""Reports: the only form in which the outside world enters `alerts.inputs`.
+
+Rule D1.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,27 @@ from schemas.base import Instant, Message, Model, message
 from schemas.words import Certainty, EventType, MsgType
 
 END: Final = "#end"
-"""Ends the alias of the report that ends a machine's episode; the rest of it is the alias of the opening one."""
+"""Suffix of the alias that ends an episode of a machine.
+
+The rest is the alias of the opening report.
+"""
 _OF_A_MATTER: Final = re.compile(r"(.+)@\d{1,15}(?::[a-z_]{1,40}:.{0,64}|#\d{1,15})", re.DOTALL)
 
 
 def matter_of(alias: str | None) -> str | None:
-    """Whose episode a machine's report is of: the sender's own key in its alias (`key@began:type:site`, `key@began#n`, each with END). None: no machine's."""
+    """Return the episode key in the alias of a machine's report, or None for other reports.
+
+    Aliases: `key@began:type:site` or `key@began#n`, each optionally with END.
+    """
     found = None if alias is None else _OF_A_MATTER.fullmatch(alias.removesuffix(END))
     return None if found is None else found[1]
 
 
 class Measure(Model):
-    """A structured value: `name` `value` (out of `value_of`) `unit`, about `object`, for `scope` (D11).
+    """Structured value: `name` `value` (out of `value_of`) `unit`, about `object`, for `scope`.
 
-    A report may name only its object or scope (an outage of `network:mobile` without a figure): then `name` is None.
+    A report may give only object or scope, such as an outage of `network:mobile` without a number;
+    then `name` is None. Rule D11.
     """
 
     name: str | None = Field(default=None, max_length=64)
@@ -37,21 +47,27 @@ class Measure(Model):
     object: str | None = Field(
         default=None,
         max_length=256,
-        description="station:, road:, system:, supplier:, network:, hazard:, several by |",
+        description="station:, road:, system:, supplier:, network:, hazard:; several separated by |",
     )
 
 
 class Lease(Model):
-    """How long a machine's alert holds if nothing more is heard of it (D66)."""
+    """Time for which a machine's alert holds without renewal.
+
+    Rule D66.
+    """
 
     until: Instant
     explicit: bool = Field(
-        default=True, description="the sender named it; else it is the default patience"
+        default=True, description="true if the sender gave the end, false for the default time"
     )
 
 
 class Window(Model):
-    """Half-open interval in which a planned cause acts (D9); `to` None = open end."""
+    """Half-open interval in which a planned cause acts; `to` None = open end.
+
+    Rule D9.
+    """
 
     start: Instant
     end: Instant | None = None
@@ -59,24 +75,27 @@ class Window(Model):
 
 @message
 class ReportReceived(Message):
-    """An accepted report. Free text, contacts and raw bytes are in `texts` under `text_id`, never here."""
+    """Accepted report.
+
+    Free text, contacts and raw bytes are in `texts` under `text_id`, never here.
+    """
 
     report_id: str
     source: str = Field(
         max_length=64,
-        description="kind of source: site_manager, enedis, supervision, …; decides independence (D6) and authority",
+        description="kind of source: site_manager, enedis, supervision, …; decides independence (D6) and entitlement (D76)",
     )
     source_key: str | None = Field(
-        default=None, description="registered source or account token that posted it"
+        default=None, description="registered source or account of the sender"
     )
     site_id: str | None = Field(default=None, max_length=64)
     commune: str | None = Field(default=None, max_length=8, description="INSEE code")
     zone: tuple[str, ...] = Field(
-        default=(), description="INSEE codes when several communes are concerned"
+        default=(), description="INSEE codes, if several communes are concerned"
     )
     area: str | None = Field(
         default=None,
-        description="text id of an area that is nowhere on the map: a person links it (D8)",
+        description="text id of an area that is not on the map; a person links it (D8)",
     )
     sites: tuple[str, ...] = Field(default=(), description="sites in the area that it names")
     type: EventType
@@ -87,19 +106,19 @@ class ReportReceived(Message):
     references: tuple[str, ...] = Field(
         default=(),
         max_length=100,
-        description="report ids; a source's own event ids are resolved by intake through `alias`",
+        description="report ids; intake resolves a source's own event ids through `alias`",
     )
     alias: str | None = Field(
         default=None,
         max_length=256,
-        description="the sender's own id of this report (scenario event id, CAP identifier, dedup key)",
+        description="the sender's own id of this report (scenario event id, CAP identifier, deduplication key)",
     )
     occurred_at: Instant | None = Field(
-        description="None: its sender named no time, and it is of when it is recorded (simulated realms, whose time the front does not know)"
+        description="time of the fact; null = same as recorded_at, in simulated realms without a time from the sender"
     )
     recorded_at: Instant | None = Field(
         default=None,
-        description="given by the player in simulated realms only; else the append time",
+        description="given by the player in simulated realms only; else the broker's append time",
     )
     effective: tuple[Window, ...] = ()
     expected_duration_h: float | None = Field(default=None, ge=0)
@@ -117,28 +136,30 @@ class ReportReceived(Message):
     labels: dict[str, str] = Field(
         default_factory=dict,
         max_length=64,
-        description="of a machine's alert: what maintenance windows match, never about a person",
+        description="labels of a machine's alert, for maintenance windows; never about a person",
     )
     lease: Lease | None = None
     acknowledges: bool = Field(
         default=False,
-        description="somebody took what `references` name in charge at the source (PagerDuty, Opsgenie)",
+        description="true if somebody acknowledged the alert in `references` at the source (PagerDuty, Opsgenie)",
     )
     text_id: str | None = Field(
         default=None,
-        description="reference into `texts`: headline, description, contact, raw bytes",
+        description="id in `texts` of headline, description, contact and raw bytes",
     )
     dialect: str = "native"
     signature: str | None = Field(
-        default=None, max_length=16, description="CAP: unsigned, unchecked, valid, invalid"
+        default=None,
+        max_length=16,
+        description="result for a CAP signature: unsigned, unchecked, valid, invalid",
     )
     corrected_by: str | None = Field(
         default=None,
         max_length=64,
-        description="who changed the words of a refused message before it was offered again: a token",
+        description="token of the person that corrected a refused message before its replay",
     )
     fingerprint: str | None = Field(
         default=None,
         max_length=64,
-        description="keyed hash of the body, of a machine's matter of its words alone: the same id with another one is another body",
+        description="keyed hash of the body (for a machine's alert, of its text); the same id with another hash is another body",
     )

@@ -1,4 +1,4 @@
-"""How simulated people answer in an exercise: the lines of a responders file (docs/reference/responders.md)."""
+"""Simulated answers in an exercise: lines of a responders file (docs/reference/responders.md)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ Line = Mapping[str, str | int | float | bool | None]
 
 
 class RespondersInvalid(ValueError):
-    """A line of a responders file cannot be read; the text names line and field."""
+    """Signal an invalid line of a responders file; the message names line and field."""
 
 
 class Responder(Model):
-    """One line: whom it speaks for (all given conditions must hold) and what happens. The first line that fits decides."""
+    """One line: conditions and behaviour.
+
+    All given conditions must hold. The first line that fits decides.
+    """
 
     person: str | None = None
     role: str | None = None
@@ -30,12 +33,10 @@ class Responder(Model):
     channel: Channel | None = None
     outcome: Literal["received", "accepted", "failed", "ambiguous"] = Field(
         default="received",
-        description="received; accepted = no receipt comes; failed; ambiguous = nobody knows",
+        description="received; accepted = without a receipt; failed; ambiguous = unknown result",
     )
     answer: Literal["ack", "decline", "none"] = "none"
-    says: HeadcountAnswer = Field(
-        default=HeadcountAnswer.SAFE, description="what the answer to a headcount is"
-    )
+    says: HeadcountAnswer = Field(default=HeadcountAnswer.SAFE, description="answer to a headcount")
     after_s: float = Field(
         default=60,
         ge=0,
@@ -44,7 +45,7 @@ class Responder(Model):
     )
 
     def fits(self, row: NotificationRow, attempt: AttemptRow) -> bool:
-        """True when every condition given holds."""
+        """Return whether every given condition holds."""
         facts = {
             "person": row.person,
             "role": row.role,
@@ -57,7 +58,10 @@ class Responder(Model):
 
 
 def parse_responders(lines: Sequence[Line]) -> tuple[Responder, ...]:
-    """The lines of a responders file (already read from YAML). Raises RespondersInvalid naming line and field."""
+    """Parse the lines of a responders file, already read from YAML.
+
+    Raises RespondersInvalid with line and field.
+    """
     responders = []
     for number, line in enumerate(lines, start=1):
         try:

@@ -1,4 +1,4 @@
-"""Which accepted facts are forwarded to whom: the route table, per logic version (DESIGN §2, Publishing)."""
+"""Route accepted facts to other services and public topics, by logic version."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ ROUTES: dict[int, dict[str, dict[str, tuple[str, ...]]]] = {
         },
     }
 }
-"""logic version → source service → fact name → destinations. A record is routed by the table of its own logic version."""
+"""Logic version → source service → fact name → destinations.
+
+The logic version of a record selects its table.
+"""
 
 PUBLIC: dict[str, tuple[str, ...]] = {
     "incidents": (
@@ -69,16 +72,19 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "deliveries": ("NotificationChanged", "HoldChanged", "CallOutChanged"),
     "reassignments": ("ProposalChanged", "ReassignmentChanged", "ReassignmentOrdered"),
 }
-"""public topic → fact names."""
+"""Public topic → fact names."""
 
 
 def destinations(logic: int, service: str, fact: str, data: Mapping[str, Any]) -> tuple[str, ...]:
-    """Services that hear of this fact: those of its name, unless it says of itself `routed: false`. Raises KeyError for a logic version without a table."""
+    """Return the services that receive a fact; none if the fact carries `routed: false`.
+
+    Raises KeyError for a logic version without a table.
+    """
     return ROUTES[logic][service].get(fact, ()) if data.get("routed", True) else ()
 
 
 def receivers_of(service: str) -> list[str]:
-    """Services that hear of any fact of this one, in any logic version."""
+    """Return the services that receive any fact of this one, in any logic version."""
     return sorted(
         {
             receiver
@@ -90,14 +96,17 @@ def receivers_of(service: str) -> list[str]:
 
 
 def public_topics(fact: str) -> tuple[str, ...]:
-    """Public topics that carry this fact."""
+    """Return the public topics that carry a fact."""
     return tuple(topic for topic, facts in PUBLIC.items() if fact in facts)
 
 
 GATED: frozenset[tuple[str, str]] = frozenset({("delivery", "alerts")})
-"""(source, destination) that the conductor forwards itself in simulated realms, one at a time, when the realm is quiet."""
+"""(source, destination) that the conductor forwards itself in simulated realms.
+
+It forwards one fact at a time, when the realm is quiet.
+"""
 
 
 def publishes(source: str, destination: str, realm: str) -> bool:
-    """True if the source's publisher forwards this realm's facts to the destination; False: the conductor does."""
+    """Return whether a publisher forwards facts of this realm; otherwise the conductor does."""
     return is_live(realm) or (source, destination) not in GATED

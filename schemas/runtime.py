@@ -1,4 +1,4 @@
-"""Inputs and facts that every decider has, whatever its domain."""
+"""Inputs and facts of every decider."""
 
 from __future__ import annotations
 
@@ -9,22 +9,31 @@ from pydantic import Field
 from schemas.base import Command, Fact, Instant, Message, message
 
 CONDUCTOR: Final = "/conductor"
-"""Source of what the conductor of simulated realms sends."""
+"""Source of records sent by the conductor of simulated realms."""
 
 
 @message
 class Tick(Message):
-    """Something is due and nothing arrived: the owner writes this to its own input. Only inputs move time."""
+    """Time passed without other inputs; only inputs move time.
+
+    The owner of a realm sends it to its own input when something is due.
+    """
 
 
 @message
 class StepTo(Message):
-    """The conductor moves the clock of a simulated realm to the input's `at`. Never in a live realm."""
+    """The conductor moves the clock of a simulated realm to the input's `at`.
+
+    It never does so in a live realm.
+    """
 
 
 @message
 class OpenRealm(Command):
-    """Open an exercise, what-if or test realm (a live realm is opened by `up`). Sent to alerts, which tells the others."""
+    """Open a realm with a simulated clock, such as an exercise.
+
+    `vigie up` opens live realms. Sent to alerts, which forwards it to the other services.
+    """
 
     territory: str
     title_code: str = Field(
@@ -41,25 +50,31 @@ class OpenRealm(Command):
     )
     responders: tuple[dict[str, str | int | float | bool | None], ...] = Field(
         default=(),
-        description="how simulated people answer (docs/reference/responders.md); nobody answers by default",
+        description="simulated answers (docs/reference/responders.md); by default nobody answers",
     )
 
 
 @message
 class CloseRealm(Command):
-    """No further report or decision is taken in this realm; it stays readable."""
+    """Close a realm: it accepts no further report or decision and stays readable."""
 
 
 @message
 class StepRequested(Command):
-    """Move a simulated realm to `to`. Recorded in alerts.log; the conductor acts on the fact `StepAccepted`."""
+    """Move a simulated realm to `to`.
+
+    Recorded in `alerts.log`; the conductor acts on the fact `StepAccepted`.
+    """
 
     to: Instant
 
 
 @message
 class StepSettled(Message):
-    """From the conductor to alerts: the realm is quiet at `to`; answers the waiting StepRequested with `CommandApplied`."""
+    """From the conductor: the realm is quiet at `to`.
+
+    Answers the waiting StepRequested with `CommandApplied`.
+    """
 
     command_id: str
     to: Instant
@@ -67,7 +82,10 @@ class StepSettled(Message):
 
 @message
 class SetPace(Command):
-    """Pause or resume a simulated realm, or change its speed. Recorded as `PaceChanged`; the conductor obeys."""
+    """Pause or resume a simulated realm, or change its speed.
+
+    Recorded as `PaceChanged`, on which the conductor acts.
+    """
 
     paused: bool = False
     speed: float | None = Field(
@@ -77,7 +95,7 @@ class SetPace(Command):
 
 @message
 class RealmOpened(Fact):
-    """Routed by alerts to continuity and delivery, which record it too."""
+    """A realm was opened; alerts routes it to continuity and delivery, which record it too."""
 
     territory: str
     title_code: str
@@ -89,7 +107,7 @@ class RealmOpened(Fact):
 
 @message
 class RealmClosed(Fact):
-    """See CloseRealm."""
+    """A realm was closed, see CloseRealm."""
 
 
 @message
@@ -102,7 +120,7 @@ class StepAccepted(Fact):
 
 @message
 class PaceChanged(Fact):
-    """See SetPace."""
+    """The pace of a simulated realm changed, see SetPace."""
 
     paused: bool
     speed: float | None
@@ -110,7 +128,10 @@ class PaceChanged(Fact):
 
 @message
 class InputFailed(Fact):
-    """`decide` raised. The input had no effect, its id stays unseen (a replay after the fix works); bytes are in `dead-letters`."""
+    """Processing an input raised an error; the input had no effect.
+
+    Its id stays unseen, so a replay after the fix works. The original bytes are in `dead-letters`.
+    """
 
     input_id: str
     input_type: str
@@ -119,7 +140,10 @@ class InputFailed(Fact):
 
 @message
 class InputRefused(Fact):
-    """The input could not be read or is not for this realm: unknown type, invalid data, foreign realm, no mark of this installation. Bytes are in `dead-letters`."""
+    """An input is unreadable or not for this realm; the bytes are in `dead-letters`.
+
+    Reasons: unknown type, invalid data, foreign realm, no signature of this installation.
+    """
 
     input_id: str
     input_type: str
@@ -138,14 +162,14 @@ class InputRefused(Fact):
 
 @message
 class InputDuplicate(Fact):
-    """The same id, or a forwarded fact at or before the watermark: no effect."""
+    """An input had no effect: its id was known, or a forwarded fact was at or before the watermark."""
 
     input_id: str
 
 
 @message
 class DeadlineFailed(Fact):
-    """Firing raised: this deadline is disarmed, an alarm is shown, everything else goes on."""
+    """A deadline raised an error and was removed; an alarm is shown and everything else goes on."""
 
     key: str
     due: Instant
@@ -154,24 +178,30 @@ class DeadlineFailed(Fact):
 
 @message
 class LossDeclared(Fact):
-    """An operator accepted that a tail of this log is lost (`vigie repair --accept-loss`). Raises `history`."""
+    """An operator accepted the loss of the end of this log (`vigie repair --accept-loss`).
+
+    Raises `history`.
+    """
 
     detail: str
 
 
 @message
 class Rebased(Fact):
-    """Input positions count from here: restore, take-over, re-created input. Raises `history`."""
+    """Input positions start anew after a restore, a take-over or a re-created input.
+
+    Raises `history`.
+    """
 
     cluster_id: str
     next_offset: int
     urgent_next_offset: int | None = None
-    """Next offset of the urgent lane; None if the decider has none or it does not change."""
+    """Next offset of the urgent lane; None without a lane or a change."""
 
 
 @message
 class CommandApplied(Fact):
-    """A command took effect; `result` is what HTTP answers with 200."""
+    """A command took effect; `result` is the HTTP 200 response."""
 
     command_id: str
     command: str
@@ -180,7 +210,10 @@ class CommandApplied(Fact):
 
 @message
 class CommandRefused(Fact):
-    """The decider's own refusal: HTTP status 403, 404, 409 or 412, a stable code, and values for the sentence."""
+    """The decider refused a command.
+
+    Holds the HTTP status 403, 404, 409 or 412, a stable code and its values.
+    """
 
     command_id: str
     command: str

@@ -1,4 +1,7 @@
-"""Reference data is held once, however many realms have the same: twenty exercises would hold twenty copies of every site, post and plan."""
+"""Share equal reference data between realms.
+
+Twenty exercises would otherwise hold twenty copies of every site, role and plan.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ _known: WeakValueDictionary[tuple[type[Model], bytes], Model] = WeakValueDiction
 
 
 def shared(data: M) -> M:
-    """`data`, or the equal object that somebody holds already. Models are immutable, so nobody can tell. Costs milliseconds for a large section."""
+    """Return `data`, or an equal object that is already in memory.
+
+    Models are immutable, so sharing is invisible. Costs milliseconds for a large section.
+    """
     known = _known.setdefault(
         (type(data), blake2b(data.model_dump_json().encode(), digest_size=16).digest()), data
     )

@@ -1,4 +1,7 @@
-"""Kinds of source: whose word a report is. They decide independence (D6) and who may declare what (D76)."""
+"""Kinds of source.
+
+They decide independence (D6) and the right to declare measures (D76).
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,10 @@ SOURCE_KINDS: Final = frozenset(
         "vigicrues",
     }
 )
-"""Kinds that somebody may name when passing on another's word in a live realm. Any other name is free text: it may be a person's."""
+"""Kinds that a reporter may name as origin of a report in a live realm.
+
+Any other name is free text and might be a person's.
+"""
 
 COLOURS: Final = ("vert", "jaune", "orange", "rouge")
 """Colours of a vigilance, mildest first."""

@@ -1,4 +1,7 @@
-"""The form of words that permanent logs hold (D58): codes, ids and numbers, no sentence and no name."""
+"""Define tokens: codes, ids and numbers that permanent logs may hold, no sentence and no name.
+
+Rule D58.
+"""
 
 from __future__ import annotations
 
@@ -9,5 +12,5 @@ TOKEN: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 def is_token(word: str) -> bool:
-    """Return True for a word that may stand on a log."""
+    """Return whether a permanent log may hold a word."""
     return TOKEN.fullmatch(word) is not None

@@ -1,7 +1,8 @@
-"""The one table of topics: key, content, partitions, retention (API.md, Kafka topics).
+"""Table of all topics: key, content, partitions, retention.
 
-Provisioning creates exactly these; a start on a topic that differs is refused by name. All core topics are keyed by
-realm and use `schemas.realms.partition_of`, so a realm has the same partition number everywhere.
+Provisioning creates exactly these; a start on a topic that differs is refused by name. All core
+topics are keyed by realm and use `schemas.realms.partition_of`, so a realm has the same partition
+number everywhere.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from enum import StrEnum
 from schemas.realms import is_live
 
 PARTITIONS = 8
-"""Of every realm-keyed topic. Fixed for the life of an installation: the partition is part of where a realm lives."""
+"""Partitions of every realm-keyed topic; fixed for the life of an installation."""
 
 SERVICES = ("alerts", "continuity", "delivery")
 
 
 URGENT: set[str] = {"alerts"}
-"""Deciders with a second input topic, the urgent lane: what lies there is decided before what waits in the other."""
+"""Deciders with a second input topic, the urgent lane, which is decided first."""
 
 
 class Retention(StrEnum):
@@ -30,24 +31,24 @@ class Retention(StrEnum):
 class Topic:
     name: str
     holds: str
-    """What a record is, in words (goes into AsyncAPI and docs)."""
+    """Content of a record, in words for AsyncAPI and docs."""
     retention: Retention
     partitions: int = PARTITIONS
     key: str = "realm"
     append_time: bool = False
-    """Broker append time instead of the producer's: the only clock of a live realm."""
+    """Use the broker's append time, the only clock of a live realm, not the producer's."""
     durable_each: bool = False
-    """flush.messages=1 on a single node (ADR 0003)."""
+    """Set flush.messages=1 on a single node (docs/adr/0003-flush-each-record-on-a-single-node.md)."""
     max_message_bytes: int = 1_048_576
 
 
 def inputs(service: str) -> str:
-    """Name of the ordered input topic of a decider."""
+    """Return the name of the ordered input topic of a decider."""
     return f"{service}.inputs"
 
 
 def urgent(service: str) -> str:
-    """Name of the urgent lane of a decider that has one."""
+    """Return the name of the urgent lane of a decider that has one."""
     return f"{service}.urgent"
 
 
@@ -57,30 +58,34 @@ def lanes(service: str) -> tuple[str, ...]:
 
 
 def is_input(topic: str) -> bool:
-    """True for an input topic of a decider, of either lane."""
+    """Return whether a topic is an input of a decider, on either lane."""
     return topic.endswith((".inputs", ".urgent"))
 
 
 def urgent_lane(service: str, realm: str) -> str:
-    """Return where an urgent input goes: danger to people, commands of people, facts of other services, ticks, renewals of leases.
+    """Return the topic for an urgent input.
 
-    A simulated realm has one lane: its conductor alone says what comes when.
+    Urgent are danger to people, commands of people, facts of other services, ticks and renewals of
+    leases. A simulated realm has one lane, because its conductor alone decides the order.
     """
     return urgent(service) if service in URGENT and is_live(realm) else inputs(service)
 
 
 def log(service: str) -> str:
-    """Name of the topic that is the truth of a decider."""
+    """Return the name of a decider's log."""
     return f"{service}.log"
 
 
 def snapshots(service: str) -> str:
-    """Name of the topic with a decider's snapshots."""
+    """Return the name of the topic with a decider's snapshots."""
     return f"{service}.snapshots"
 
 
 LARGE_MESSAGE_BYTES = 1_310_720
-"""Of topics whose records wrap a whole body of 1 MiB; their producers raise `max_request_size` to twice this."""
+"""Limit for topics with records that wrap a whole body of 1 MiB.
+
+Their producers set `max_request_size` to twice this.
+"""
 
 PUBLIC = ("incidents", "continuity", "plans", "reassignments", "notifications", "deliveries")
 
@@ -163,7 +168,7 @@ BY_NAME: dict[str, Topic] = {t.name: t for t in TOPICS}
 
 
 def config_of(topic: Topic) -> dict[str, str]:
-    """Kafka topic configuration."""
+    """Return the Kafka configuration of a topic."""
     config = {"max.message.bytes": str(topic.max_message_bytes)}
     match topic.retention:
         case Retention.FOREVER:

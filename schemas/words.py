@@ -1,4 +1,4 @@
-"""Enumerations shared by all services: the words of docs/reference/rules.md and of the API."""
+"""Enumerations shared by all services, as in docs/reference/rules.md and the API."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Final, Literal
 
 
 class Certainty(StrEnum):
-    """DOMAIN D2, D6. `rumour` is CAP Unknown with `rumour: true`."""
+    """Certainty of a report; `rumour` is CAP Unknown with `rumour: true`.
+
+    Rules D2 and D6.
+    """
 
     CONFIRMED = "confirmed"
     UNCONFIRMED = "unconfirmed"
@@ -15,7 +18,7 @@ class Certainty(StrEnum):
 
 
 Confirmation = Literal["confirmed", "unconfirmed", "rumour", "denied"]
-"""What a report's certainty has become: by the rules, or by who was asked (D6)."""
+"""Certainty of a report after corroboration or verification. Rule D6."""
 
 
 class MsgType(StrEnum):
@@ -25,7 +28,7 @@ class MsgType(StrEnum):
 
 
 class EventType(StrEnum):
-    """DOMAIN §3."""
+    """Type of a report (docs/reference/rules.md, section 3)."""
 
     CLOSURE = "closure"
     DAMAGE_REPORT = "damage_report"
@@ -60,7 +63,7 @@ DANGER_TYPES: Final = frozenset(
         EventType.SECURITY_INCIDENT,
     }
 )
-"""Types under which people may be in danger: their messages are never held back."""
+"""Types with danger to people; their messages are never held back."""
 
 
 class SiteStatus(StrEnum):
@@ -80,7 +83,10 @@ class IncidentState(StrEnum):
 
 
 class Level(IntEnum):
-    """DOMAIN D27–D31."""
+    """Level of an incident or of the territory.
+
+    Rules D27 to D31.
+    """
 
     N0 = 0
     N1 = 1
@@ -90,7 +96,7 @@ class Level(IntEnum):
 
 
 class ReportState(StrEnum):
-    """What became of a report (API.md). `received` = accepted by Kafka, not decided yet."""
+    """State of a report; `received` = accepted by Kafka, not decided yet."""
 
     RECEIVED = "received"
     APPLIED = "applied"
@@ -100,7 +106,10 @@ class ReportState(StrEnum):
 
 
 class LineKind(StrEnum):
-    """What a person's line in the main courante is (D55)."""
+    """Kind of a person's line in the logbook.
+
+    Rule D55.
+    """
 
     NOTE = "note"
     FACT = "fact"
@@ -130,7 +139,11 @@ class ClockBase(StrEnum):
 
 
 class PlanState(StrEnum):
-    """D48. `draft`, `in_review`, `valid` and `archived` are what the library says of a plan that no trigger and no decision has moved."""
+    """State of a plan.
+
+    `draft`, `in_review`, `valid` and `archived` are states in the library, before any trigger or
+    decision. Rule D48.
+    """
 
     DRAFT = "draft"
     IN_REVIEW = "in_review"
@@ -149,13 +162,16 @@ class PlanState(StrEnum):
 SHELVED: Final = frozenset(
     (PlanState.DRAFT, PlanState.IN_REVIEW, PlanState.VALID, PlanState.ARCHIVED)
 )
-"""States of a plan in the library: nothing has moved it."""
+"""States of a plan in the library, before any trigger or decision."""
 ACTIVATED: Final = frozenset((PlanState.ACTIVE, PlanState.PARTLY_ACTIVE, PlanState.RECOVERING))
-"""States of a plan that is in effect: until it is stood down, also while it recovers."""
+"""States of a plan in effect: until its stand-down, also while it recovers."""
 
 
 class Effect(StrEnum):
-    """Measures of reports that say what was done to the surroundings, or spared them (D61). Lessons learned add them up."""
+    """Measures of effects on the surroundings, summed in lessons learned.
+
+    Rule D61.
+    """
 
     CO2 = "co2_kg"
     ENERGY = "energy_kwh"
@@ -186,7 +202,10 @@ class NotificationState(StrEnum):
 
 
 class Channel(StrEnum):
-    """Ways to reach a person. French names in `escalade.yaml`: app, sms, voix, mail, messagerie."""
+    """Channel to reach a person.
+
+    French names in `escalade.yaml`: app, sms, voix, mail, messagerie.
+    """
 
     APP = "app"
     SMS = "sms"
@@ -197,7 +216,10 @@ class Channel(StrEnum):
 
 
 class Answer(StrEnum):
-    """A human answer to a notification (D33)."""
+    """Answer of a person to a notification.
+
+    Rule D33.
+    """
 
     ACK = "ack"
     DECLINE = "decline"

@@ -1,1 +1,1 @@
-"""Tools of the developers: generated documentation and checks of the house style."""
+"""Generate documentation and check the house style, for developers."""

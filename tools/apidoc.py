@@ -1,4 +1,7 @@
-"""Writes `docs/reference/api.md` from the OpenAPI document and the catalogue of problems: `python -m tools.apidoc`."""
+"""Write `docs/reference/api.md` from the OpenAPI document and the problem catalogue.
+
+Run `python -m tools.apidoc`.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ _FRONT: Final = "front door, access and probes"
 
 
 def document() -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     found = merged(openapi())
     sections: dict[str, list[str]] = {}
     for path, operations in found["paths"].items():
@@ -62,7 +65,7 @@ def _row(path: str, method: str, operation: dict[str, Any]) -> str:
 
 
 def _fields(operation: dict[str, Any]) -> Iterator[str]:
-    """Reference to the body's schema."""
+    """Yield a reference to the schema of the body."""
     for content in operation.get("requestBody", {}).get("content", {}).values():
         schema = content.get("schema", {})
         reference = schema.get("$ref") or next(

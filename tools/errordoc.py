@@ -1,7 +1,8 @@
-"""Writes `docs/reference/errors.md` from the catalogues of the program: `python -m tools.errordoc`.
+"""Write `docs/reference/errors.md` from the catalogues of the program.
 
-Problems come from `services.runtime.http.problems`, refusals of the deciders from their own code and the sentences of the console, exits from
-`services.runtime.process.exits`. What a row says is what a person reads.
+Run `python -m tools.errordoc`. Problems come from `services.runtime.http.problems`, refusals from
+the code of the deciders and the sentences of the console, exits from
+`services.runtime.process.exits`.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ After 401 with another login or token. After every other 4xx not before somethin
 """
 _SERVICES: Final = ("runtime", "alerts", "continuity", "delivery")
 _OF_THE_RUNTIME: Final = frozenset({"load_under_way", "realm_closed", "realm_unknown"})
-"""Refused with a status that is told apart from the code."""
+"""Refusals of the runtime, which names status and code apart."""
 
 
 def document() -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     return "\n".join([_HEAD, *_problems(), *_refusals(), *_inputs(), *_exits()]) + "\n"
 
 
@@ -82,7 +83,7 @@ def _sentence(code: str, lang: str) -> str:
 
 
 def refusals() -> dict[str, set[tuple[str, int]]]:
-    """Code → (service, status) of every refusal that a decider names with its status."""
+    """Collect code → (service, status) of every refusal in the code of the deciders."""
     found: dict[str, set[tuple[str, int]]] = defaultdict(set)
     for service in _SERVICES:
         for file in sorted((REPOSITORY / "services" / service).rglob("*.py")):
@@ -92,7 +93,7 @@ def refusals() -> dict[str, set[tuple[str, int]]]:
 
 
 def _raised(file: Path) -> Iterator[tuple[str, int]]:
-    """Calls that hold a status of refusals followed by a code, by position or by name."""
+    """Yield (code, status) of calls with a refusal status followed by a code, by position or name."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.Call):
             continue
@@ -112,7 +113,7 @@ def _raised(file: Path) -> Iterator[tuple[str, int]]:
 
 
 def _constants(node: ast.expr) -> tuple[object, ...]:
-    """What stands there: a constant, or the two of `a if … else b`."""
+    """Return a constant, or both constants of `a if … else b`."""
     if isinstance(node, ast.IfExp):
         return *_constants(node.body), *_constants(node.orelse)
     return (node.value,) if isinstance(node, ast.Constant) else ()

@@ -4,12 +4,13 @@ Rules (CONTRIBUTING.md, Style):
 
 * `verb`: the docstring of a function begins with an imperative verb of `tools/verbs.txt`.
 * `opening`: no docstring begins with a word of `FORBIDDEN_OPENINGS`.
-* `pronoun`: the first line of a docstring holds no *what, who, whom, whose*.
+* `pronoun`: the first line of a docstring holds no word of `PRONOUN`.
 * `length`: the first line of a docstring is at most 100 columns and ends its sentence.
 * `reference`: no docstring or comment cites a document that does not exist.
 
-`tools/style_baseline.txt` lists how many breaches of each rule a file may still have. The numbers may only shrink.
-`--update` writes the numbers of today; it refuses to raise one. `--list FILE …` prints each breach.
+`tools/style_baseline.txt` lists the breaches of each rule that a file may still have. The numbers
+may only shrink. `--update` writes the current numbers and refuses to raise one. `--list FILE …`
+prints each breach.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def count_breaches(files: list[Path]) -> Counter[str]:
 
 
 def read_baseline() -> Counter[str]:
-    """Read how many breaches each file may still have."""
+    """Read the number of breaches that each file may still have."""
     if not BASELINE.exists():
         return Counter()
     rows = (line.rsplit(" ", 1) for line in BASELINE.read_text(encoding="utf-8").splitlines())

@@ -1,1 +1,4 @@
-"""The `vigie` command: composition only. One module per command or group of commands; `__main__.COMMANDS` lists them."""
+"""The `vigie` command: composition only.
+
+One module per command or group of commands; `__main__.COMMANDS` lists them.
+"""

@@ -1,4 +1,7 @@
-"""`vigie`: every command is one line in `COMMANDS` and one module, imported only when it is asked for."""
+"""Entry point of `vigie`: one line in `COMMANDS` and one module per command.
+
+A module is imported only when its command runs.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 COMMANDS = {
-    # running it
+    # operation
     "up": "services.cli.system.up:up",
     "prepare": "services.cli.system.prepare:prepare",
     "status": "services.cli.system.status:status",
@@ -47,7 +50,7 @@ COMMANDS = {
     "report": "services.cli.crisis.report:report",
     "line": "services.cli.crisis.report:line",
     "cap": "services.cli.crisis.cap:cap",
-    # the picture
+    # lists
     "incidents": "services.cli.crisis.read:incidents",
     "sites": "services.cli.crisis.read:sites",
     "activities": "services.cli.crisis.read:activities",
@@ -91,7 +94,7 @@ COMMANDS = {
 
 
 class _Later(TyperCommand):
-    """A command that is imported when it is run; until then it knows its name and what `vigie --help` says of it."""
+    """Command that is imported when it runs; until then only its name and help line are known."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name, help=_sentence(*COMMANDS[name].split(":")))
@@ -99,7 +102,7 @@ class _Later(TyperCommand):
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
     ) -> Any:
-        """Of the command itself, which takes over from here."""
+        """Return the context of the real command, which takes over."""
         return _load(self.name or "").make_context(info_name, args, parent, **extra)
 
 
@@ -116,7 +119,11 @@ def _load(name: str) -> Any:
 
 
 def _sentence(module: str, object: str) -> str:
-    """First paragraph of a function's docstring, or `help` of a group, read from the source: importing everything takes seconds."""
+    """Return the help line of a command from its source.
+
+    It is the first paragraph of a function's docstring, or `help` of a group. Importing every
+    module would take seconds.
+    """
     source = Path(__file__).parents[2] / f"{module.replace('.', '/')}.py"
     for node in ast.parse(source.read_bytes()).body:
         match node:
@@ -144,7 +151,7 @@ class _Commands(TyperGroup):
         return _Later(cmd_name) if cmd_name in COMMANDS else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command; a word that is none is answered with those that are written like it."""
+        """Find the command; suggest similar names for an unknown one."""
         if args and args[0] not in COMMANDS and (near := get_close_matches(args[0], COMMANDS)):
             ctx.fail(f"No such command '{args[0]}'. Did you mean {' or '.join(near)}?")
         return super().resolve_command(ctx, args)
@@ -176,21 +183,23 @@ def _root(
         ),
     ] = False,
 ) -> None:
-    """Vigie: crisis and continuity of a département."""
+    """Run Vigie, the crisis and continuity system of a département."""
 
 
 def main() -> None:
-    """Entry point of the `vigie` script. A variable that cannot be read and an output that cannot be written are named in one line, whatever the
-    command (exit 1); so are words that are no UTF-8, as a terminal with another encoding sends them (exit 2).
+    """Run `vigie`; report bad settings, output and encoding in one line.
+
+    Exits with 1 if a variable is invalid or the output cannot be written, with 2 if an argument is
+    not UTF-8, as from a terminal with another encoding.
     """
     for stream in (
         sys.stdout,
         sys.stderr,
-    ):  # a terminal that has no ’ shows ? for it, and the command goes on
+    ):  # A terminal without ’ shows ? instead, and the command goes on.
         if isinstance(stream, io.TextIOWrapper):
             with suppress(
                 OSError
-            ):  # what the supervisor reads is neither a file nor a terminal, and says so
+            ):  # Streams of the supervisor are neither file nor terminal and raise OSError.
                 stream.reconfigure(errors="replace")
     try:
         app(prog_name="vigie")

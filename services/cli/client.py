@@ -1,4 +1,7 @@
-"""The HTTP client of the `vigie` commands: finds the address and the token, says what went wrong in one sentence."""
+"""HTTP client of the `vigie` commands.
+
+Finds the address and the token, and turns errors into one sentence.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from services.runtime.process.settings import Settings
 
 
 class Refused(RuntimeError):
-    """Vigie answered with a problem document; `status` and `problem` are its content."""
+    """Signal that Vigie answered with a problem document."""
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
         super().__init__(problem.get("detail") or problem.get("title") or f"HTTP {status}")
@@ -24,11 +27,11 @@ class Refused(RuntimeError):
 
 
 class Away(RuntimeError):
-    """Nothing answers at the address, or what answers is not Vigie."""
+    """Signal that nothing answers at the address, or something other than Vigie."""
 
 
 def local_token(settings: Settings) -> str | None:
-    """The token from the environment, else the data directory's own."""
+    """Return the token of the environment, else that of the data directory."""
     if settings.token:
         return settings.token
     path = settings.data.secrets / "admin.token"
@@ -39,7 +42,10 @@ def local_token(settings: Settings) -> str | None:
 
 
 class Client:
-    """A session with one Vigie. Raises Away, also when it is made, and Refused."""
+    """Session with one Vigie.
+
+    Its creation raises Away; its calls raise Away and Refused.
+    """
 
     def __init__(self, settings: Settings, timeout_s: float = 30.0) -> None:
         token = local_token(settings)
@@ -71,18 +77,24 @@ class Client:
     def call(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:
-        """(status, JSON body) of a call that did not fail. `body`: bytes as they are, anything else as JSON."""
+        """Send a request and return (status, JSON body).
+
+        `body`: bytes are sent unchanged, anything else as JSON.
+        """
         content = {"content": body} if isinstance(body, bytes) else {"json": body}
         sent = {name: _encoded(value) for name, value in (headers or {}).items()}
         answer = self._answer(method, path, headers=sent, **content)
         return answer.status_code, self._document(answer)
 
     def read(self, path: str) -> httpx.Response:
-        """A read that is no JSON: its bytes and headers."""
+        """Fetch a resource that is not JSON, with its headers."""
         return self._answer("GET", path)
 
     def save(self, path: str, file: Path) -> int:
-        """A read as a file of its owner alone, which exists only when it is whole; its size. Raises OSError too."""
+        """Download a resource to a file and return its size.
+
+        Only its owner can read the file. It appears once it is complete. Raises OSError, too.
+        """
         try:
             with appearing(file, 0o600) as target, self._http.stream("GET", path) as answer:
                 if answer.status_code != 200:
@@ -104,7 +116,7 @@ class Client:
         raise self._no_answer(answer)
 
     def _no_answer(self, answer: httpx.Response) -> Away | Refused:
-        """What to raise of an answer that is no success."""
+        """Build the exception for an unsuccessful response."""
         if answer.status_code < 400:
             return self._stranger(answer)
         content = _content(answer)
@@ -114,7 +126,10 @@ class Client:
         )
 
     def _document(self, answer: httpx.Response) -> dict[str, Any]:
-        """JSON object of a success: everything that Vigie tells is one, or nothing (204)."""
+        """Return the JSON object of a successful response; empty for 204.
+
+        Raises Away for anything else: Vigie answers with objects only.
+        """
         if answer.status_code == 204:
             return {}
         content = _content(answer)
@@ -131,27 +146,27 @@ class Client:
         )
 
     def get(self, path: str) -> Any:
-        """JSON of a read."""
+        """Fetch a JSON resource."""
         return self.call("GET", path)[1]
 
     def post(self, path: str, body: Any = None, key: str | None = None) -> tuple[int, Any]:
-        """(status, JSON) of a write; `key` is its Idempotency-Key."""
+        """Post JSON and return (status, JSON); `key` is its Idempotency-Key."""
         return self.call("POST", path, body, {"Idempotency-Key": key} if key else None)
 
     def decided(self, pending: Mapping[str, Any], wait_s: int) -> Any:
-        """What a decision that was under way has become within this time."""
+        """Wait up to `wait_s` for the result of a pending decision."""
         path = f"/api/v1/commands/{pending['command_id']}?{urlencode({'realm': pending['realm']})}"
         return self.call("GET", path, headers={"Prefer": f"wait={wait_s}"})[1]
 
     def send(self, path: str, content: bytes, media_type: str) -> Any:
-        """JSON of a write of something that is not JSON."""
+        """Post content that is not JSON, and return the JSON response."""
         return self._document(
             self._answer("POST", path, content=content, headers={"Content-Type": media_type})
         )
 
 
 def _encoded(value: str) -> bytes:
-    """Bytes of a header: a key may hold any letter."""
+    """Encode a header value; an idempotency key may hold any character."""
     try:
         return value.encode("latin-1")
     except UnicodeEncodeError:
@@ -166,7 +181,7 @@ def _content(answer: httpx.Response) -> Any:
 
 
 def no_answer(url: str, exc: Exception) -> str:
-    """Why a request came back without an answer; when nothing listens there, what to do."""
+    """Describe a request without a response, with advice if nothing listens there."""
     act = (
         "; start `vigie up`, or name another address (VIGIE_URL)"
         if isinstance(exc, httpx.ConnectError)
@@ -176,7 +191,10 @@ def no_answer(url: str, exc: Exception) -> str:
 
 
 def fail(exc: Exception) -> typer.Exit:
-    """Print the sentence of an error, then the fields that it does not name; the exit to raise (1: refused or failed)."""
+    """Print an error and its faulty fields, and return the exit to raise (1: refused or failed).
+
+    Fields that the sentence already names are left out.
+    """
     sentence = said(exc)
     typer.secho(sentence, err=True, fg="red")
     if isinstance(exc, Refused):
@@ -188,21 +206,27 @@ def fail(exc: Exception) -> typer.Exit:
 
 
 def said(exc: Exception) -> str:
-    """The words of an error; of a file or folder: its name and what is wrong with it."""
+    """Return the text of an error; for a file or folder, its name and the reason."""
     if isinstance(exc, OSError) and exc.filename is not None and exc.strerror:
         return f"{exc.filename}: {exc.strerror}"
     return str(exc) or type(exc).__name__
 
 
 def with_known_broker(settings: Settings) -> Settings:
-    """The same settings, for a command that reads or writes topics. Raises typer.Exit with the reason shown when they name no broker."""
+    """Return the settings of a command that reads or writes topics.
+
+    Raises typer.Exit, after printing the reason, if they name no broker.
+    """
     if not settings.kafka:
         raise fail(ValueError("no broker: start `vigie up`, or set VIGIE_KAFKA"))
     return settings
 
 
 def ask(method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
-    """The answer of one call to the running system, for a command that has nothing else to say. Raises typer.Exit with the reason shown."""
+    """Call the running system once and return its response.
+
+    Raises typer.Exit, after printing the reason.
+    """
     try:
         with Client(Settings()) as client:
             return client.call(method, path, body, headers)[1]

@@ -1,4 +1,4 @@
-"""How what a command shows goes to a terminal, or past one."""
+"""Print the output of commands to a terminal, file or pipe."""
 
 from __future__ import annotations
 
@@ -12,22 +12,26 @@ from rich.table import Table
 from services.runtime.http.control_characters import show_plain
 
 PIPED_COLUMNS: Final = 200
-"""In a file or a pipe an identifier stays in one piece."""
+"""Width for files and pipes, so that identifiers stay in one piece."""
 IDENTIFIER: Final = "Identifiant"
-"""The column that is copied into the next command: it is never broken."""
+"""Column with ids to copy into the next command; it is never broken."""
 READABLE: Final = 12
-"""Letters of a word that a column of a table shows in one piece, at least."""
+"""Least characters of a word that a table column shows in one piece."""
 
 
 def plain(text: str) -> str:
-    """Return words that somebody else wrote without controls. Markup of rich is not looked for (`console`)."""
+    """Remove control characters from foreign text.
+
+    Markup of rich is left; `console` ignores it.
+    """
     return show_plain(text)
 
 
 def console(*, markup: bool = False, **options: Any) -> Console:
-    """Takes no word for markup or a picture: a headline that held `[/x]` ended the command, `:warning:` became another sign.
+    """Open a console that interprets neither markup nor emoji.
 
-    `markup`: for a command that marks its own words, and escapes those of others.
+    A headline with `[/x]` would end the command, `:warning:` would become another character.
+    `markup`: for a command that marks up its own text and escapes foreign text.
     """
     return Console(
         width=None if sys.stdout.isatty() else PIPED_COLUMNS, markup=markup, emoji=False, **options
@@ -35,7 +39,10 @@ def console(*, markup: bool = False, **options: Any) -> Console:
 
 
 def in_columns(heading: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows as a table, or one below the other, without what is empty, where the terminal is too narrow to read them side by side."""
+    """Print rows as a table, or below each other if the terminal is too narrow.
+
+    Below each other, empty cells are left out.
+    """
     shown = console()
     if (
         shown.width
@@ -57,7 +64,7 @@ def in_columns(heading: str, names: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def _needed(name: str, cells: Sequence[str]) -> int:
-    """Letters that a column must have to be read."""
+    """Return the width that a column needs."""
     longest = max((len(word) for cell in (name, *cells) for word in cell.split()), default=0)
     return longest if name == IDENTIFIER else min(longest, READABLE)
 

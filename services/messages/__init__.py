@@ -1,8 +1,8 @@
-"""Messages in words: a notification row in, the text of each channel out (rules D59 and D70).
+"""Compose messages: a notification row in, the text of each channel out.
 
-A library for delivery, which sends them, and the console, which shows them. The words stand in
-`fr.yaml` and `en.yaml`. A message says the level, what, where, since when, what is asked and until
-when. It holds no personal data and no words of a reporter.
+A library for delivery, which sends them, and the console, which shows them. The phrases are in
+`fr.yaml` and `en.yaml`. A message gives the level, event, place, start, request and time limit. It
+holds no personal data and no text of a reporter. Rules D59 and D70.
 """
 
 from services.messages.composition import Text, compose

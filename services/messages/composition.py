@@ -1,7 +1,7 @@
-"""One notification as the texts of every channel (rules D59 and D70).
+"""Compose the texts of one notification for every channel.
 
-A text that is too long is shortened in steps: the number of sites goes, then what is least
-needed, then communes are counted. No word is ever cut in an SMS.
+A text that is too long is shortened in steps: first the number of sites goes, then the least needed
+passages, then communes are counted. An SMS never ends inside a word. Rules D59 and D70.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from services.messages.values import PAGES, Brevity, Telling, role_name, scope_n
 from services.runtime.http.sms_text import gsm7, plain, septets
 
 SMS_MOST: Final = 306
-"""Septets of two segments, the link among them."""
+"""Septets of two segments, including the link."""
 VOICE_MOST: Final = 520
-"""Characters of half a minute, which is said twice."""
+"""Characters of half a minute of speech, which is repeated."""
 SUBJECT_MOST: Final = 110
 TITLE_MOST: Final = 65
 PUSH_MOST: Final = 240
@@ -42,7 +42,7 @@ LIFTED: Final = "lifted"
 """Order that ends the one before it."""
 MOST_LINES: Final = 20
 MOST_CAUSES: Final = 2
-"""Other incidents that a bundle names beside its first."""
+"""Most other incidents that a digest names beside its first."""
 HEADCOUNT: Final = "headcount"
 CALLOUT: Final = "callout"
 CORRECTION: Final = "callout_correction"
@@ -73,7 +73,7 @@ GRAVITY: Final = (
     "shift_ending",
     "readiness_hole",
 )
-"""Templates, the gravest first: what a bundle says first."""
+"""Templates, gravest first: the order within a digest."""
 _PAGES: Final = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
@@ -89,33 +89,33 @@ _LEVEL: Final = re.compile(r"\bN([0-4])\b")
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A message in the shape of every channel."""
+    """A message in the form of every channel."""
 
     lang: str
     subject: str
-    """Of an e-mail: it is understood without opening it."""
+    """Subject of the e-mail, clear without opening it."""
     lines: tuple[str, ...]
-    """Of an e-mail: what, where, since when, what is asked."""
+    """Lines of the e-mail: event, place, start, request."""
     sms: str
     sms_one_way: str
-    """The same where an answer by SMS arrives nowhere."""
+    """The SMS for senders that receive no answers."""
     voice: str
     push_title: str
     push: str
     link: str | None
     link_says: str
     keys: tuple[str, ...]
-    """Keys to listen for in a call; none where nobody is asked."""
+    """Keys to listen for in a call; empty if no answer is asked."""
     footer: tuple[str, ...]
     heading: str
 
     def plain(self) -> str:
-        """Return the body of an e-mail, one line a fact."""
+        """Return the body of an e-mail, one line per fact."""
         answer = () if self.link is None else ("", self.link_says, self.link)
         return "\n".join((self.heading, "", *self.lines, *answer, "", *self.footer)) + "\n"
 
     def html(self) -> str:
-        """Return the same words as HTML, without images, scripts or anything fetched."""
+        """Return the same text as HTML, without images, scripts or external resources."""
         return _PAGES.get_template("mail.html").render(text=self)
 
 
@@ -130,8 +130,8 @@ def compose(
 ) -> Text:
     """Return the texts of a notification.
 
-    `said` is what the cell wrote. A template that is not known is told as information, never dropped.
-    A message that lacks what its template needs says to call the crisis cell.
+    `said` is a text written by the crisis cell. An unknown template becomes an information, never
+    nothing. A message without the values that its template needs asks to call the crisis cell.
     """
     composer = _Composer(
         row, names, phrases, link if row.answer_expected else None, said, public_url
@@ -143,7 +143,7 @@ def compose(
 
 
 def _template_of(row: NotificationRow) -> str:
-    """Return which template tells the row."""
+    """Return the name of the template for a row."""
     name, facts = row.template, row.values
     if name == "information" and facts.get("lowered") is not None and facts.get("from") is not None:
         return "information_lowered"
@@ -168,7 +168,10 @@ class _Composer:
     public_url: str
 
     def text(self) -> Text:
-        """Return the texts of all channels. Raises MissingValue."""
+        """Return the texts of all channels.
+
+        Raises MissingValue.
+        """
         shapes = self._shapes()
         unlimited = self.row.template in WRITTEN and not self._is_bundle
         most = 1_000_000 if unlimited else SMS_MOST
@@ -196,7 +199,7 @@ class _Composer:
         )
 
     def minimal(self) -> Text:
-        """Return the message of a row that lacks what its template needs."""
+        """Return the message for a row that lacks values of its template."""
         values = self._values(spoken=False)
         said = render(str(self.phrases.words["minimal"]), values)
         spoken = render(str(self.phrases.words["minimal"]), values | {"link": ""})
@@ -243,10 +246,8 @@ class _Composer:
 
     @property
     def _is_bundle(self) -> bool:
-        """Return whether it is told as one for several. A call that tells others beside is still that call."""
+        """True for a digest of several messages. A call that mentions others is still a call."""
         return bool(self.row.bundle) and not self.row.answer_expected
-
-    # ── words ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _shapes(self) -> dict[str, str]:
         if self._is_bundle:
@@ -268,7 +269,7 @@ class _Composer:
         }
 
     def _also(self) -> str:
-        """Return how many other messages a call stands for; empty where it stands alone."""
+        """Return the number of other messages that a call stands for, as a phrase, or ""."""
         if not self.row.bundle or self._is_bundle:
             return ""
         return self.phrases.word(
@@ -290,7 +291,10 @@ class _Composer:
         )
 
     def _sms(self, shapes: Mapping[str, str], reply: Mapping[str, str], most: int) -> str:
-        """Return the SMS, in two segments at most. An answer by SMS needs no link when there is no room for it."""
+        """Return the SMS in at most two segments.
+
+        Without room for it, the link goes if an answer by SMS is possible.
+        """
         if most > SMS_MOST:
             return plain(self._fitted(shapes["sms"], reply, most, _septets))
         text = gsm7(self._fitted(shapes["sms"], reply, most, _septets))
@@ -315,7 +319,10 @@ class _Composer:
         spoken: bool = False,
         cuts: bool = False,
     ) -> str:
-        """Return the longest form that has room; the shortest, cut between two words, where none has."""
+        """Return the longest form that fits.
+
+        If none fits, returns the shortest, cut between two words with `cuts`.
+        """
         filled = ""
         for values, drop in self._steps(shape, spoken=spoken, counts_first=cuts):
             filled = render(shape, {**values, **more}, drop=drop)
@@ -327,7 +334,7 @@ class _Composer:
     def _steps(
         self, shape: str, *, spoken: bool, counts_first: bool
     ) -> Iterator[tuple[dict[str, Value], int]]:
-        """Yield ever shorter ways to say it: (values, passages to leave out)."""
+        """Yield ever shorter forms: (values, number of passages to leave out)."""
         most = count_droppable(shape)
         if self._is_bundle:
             told = self._bundled(spoken=spoken)
@@ -356,10 +363,8 @@ class _Composer:
         filled = render_lines(shape, values | {"lines": lines})
         return tuple(self._typeset(line) for one in filled for line in one.split("\n"))
 
-    # ── bundles ──────────────────────────────────────────────────────────────────────────────────────────────────
-
     def _items(self) -> list[NotificationRow]:
-        """Return the messages of a bundle as rows of their own, the gravest first."""
+        """Return the messages of a digest as rows of their own, gravest first."""
         own = BundledItem(
             template=self.row.template,
             level=self.row.level,
@@ -389,14 +394,14 @@ class _Composer:
         return len(self.row.bundle) + 1 - len(self._items())
 
     def _gravest(self) -> NotificationRow:
-        """Return the row whose incident a bundle is about; the row itself where it stands alone."""
+        """Return the row with the main incident of a digest, or the row itself."""
         if not self._is_bundle:
             return self.row
         items = self._items()
         return next((one for one in items if "kind" in one.values), items[0])
 
     def _bundled(self, *, spoken: bool) -> list[str]:
-        """Return what each message of a bundle says, the gravest first, each once."""
+        """Return one line per message of a digest, gravest first, without repetitions."""
         templates = self.phrases.templates
         lines: dict[str, None] = {}
         for one in self._items():
@@ -409,7 +414,7 @@ class _Composer:
         return list(lines)[:MOST_LINES]
 
     def _other_causes(self, *, spoken: bool) -> str:
-        """Return what else a bundle is about, beside the incident of its gravest message."""
+        """Return the causes of a digest other than that of its gravest message."""
         known = {self._gravest().values.get("number")}
         causes: list[str] = []
         for one in self._items():
@@ -426,15 +431,13 @@ class _Composer:
         return "".join(f" ; {cause}" for cause in causes if cause)
 
     def _told_first(self, told: list[str], number: int) -> str:
-        """Return the first sentences of a bundle, and how many more there are."""
+        """Return the first sentences of a digest and the number of remaining ones."""
         sentences = [f"{line[:1].upper()}{line[1:]}." for line in told[:number]]
         return " ".join((*sentences, *self._more(number)))
 
     def _more(self, number: int) -> tuple[str, ...]:
         rest = self.row.bundle_count + 1 - self._outdated() - number
         return (self.phrases.word("others", n=rest),) if rest > 0 else ()
-
-    # ── beside the message ───────────────────────────────────────────────────────────────────────────────────────
 
     def _heading(self) -> str:
         territory = self.names.territory
@@ -463,7 +466,7 @@ class _Composer:
             yield self.phrases.word("opening")
 
     def _typeset(self, text: str) -> str:
-        """Keep French signs with their words: no line breaks before `:`."""
+        """Keep French punctuation with its word: no line break before `:`."""
         return (
             _AFTER.sub("\u00a0", _BEFORE.sub("\u00a0", text)) if self.phrases.lang == "fr" else text
         )
@@ -494,7 +497,7 @@ def _septets(text: str) -> int:
 
 
 def _voiced(text: str, phrases: Phrases) -> str:
-    """Return a text as a voice says it: levels in words, no signs that it stumbles over."""
+    """Return a text for speech: levels in words, no signs that a voice stumbles over."""
     level = phrases.word("level", n=0).replace("0", "").strip().lower()
     spoken = _LEVEL.sub(lambda found: f"{level} {found[1]}", text)
     spoken = _SIGNS.sub(

@@ -1,4 +1,4 @@
-"""What the territory calls its things, as messages need it: names by id, requests, telephone numbers."""
+"""Hold the territory's names for messages: names by id, requests, telephone numbers."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ from typing import Any, Final, Self
 from schemas import reference as ref
 
 TERRITORY: Final = {"92": "Hauts-de-Seine"}
-"""Names of territories by their code."""
+"""Territory code → name."""
 LONGEST_NAME: Final = 40
-"""A longer name goes without what it says in brackets."""
+"""Length above which a name loses its part in brackets."""
 _DRAFT: Final = " (brouillon)"
 _CONTINUITY: Final = re.compile(r"^PCA\b")
 """What a plan of a pôle is called in the data; nobody outside continuity knows the letters."""
 
 
 def short_name(name: str) -> str:
-    """Return the name of a site without its explanation and without the mark of draft data."""
+    """Return the name of a site without explanation and without the mark of draft data."""
     short = name.split(" – ", maxsplit=1)[0].removesuffix(_DRAFT).strip()
     return short if len(short) <= LONGEST_NAME else re.sub(r"\s*\([^)]*\)$", "", short)
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Names of one version of the reference data. An id without a name is never shown: it has none."""
+    """Names of one version of the reference data.
+
+    An id without a name is never shown.
+    """
 
     roles: Mapping[str, str] = field(default_factory=dict)
     levels: Mapping[int, str] = field(default_factory=dict)
@@ -41,7 +44,7 @@ class Names:
     cards: Mapping[str, str] = field(default_factory=dict)
     """Card → its task."""
     asks: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """`<level>/<role>`, `*` for every other role → (French request, English request)."""
+    """`<level>/<role>` → (French request, English request); `*` is every other role."""
     bridges: Mapping[int, str] = field(default_factory=dict)
     """Level → conference bridge."""
     cell_phone: str | None = None
@@ -57,7 +60,7 @@ class Names:
         return names
 
     def with_section(self, section: ref.SectionData) -> Self:
-        """Return these names with those of one section in place of the ones before."""
+        """Return these names with those of one section replaced."""
         match section:
             case ref.Communes(communes=communes):
                 return replace(self, communes={one.insee: one.name for one in communes})
@@ -95,16 +98,16 @@ class Names:
                 return self
 
     def role(self, role: str) -> str:
-        """Return the label of a role without what stands in brackets; its words where there is none."""
+        """Return the label of a role without its part in brackets, or its id in words."""
         return self.roles.get(role, role.replace("_", " ")).split("(")[0].strip()
 
     def ask(self, level: int, role: str, lang: str) -> str | None:
-        """Return what this role is asked at this level; None where the territory says nothing."""
+        """Return the request to a role at a level, or None if the territory has none."""
         found = self.asks.get(f"{level}/{role}") or self.asks.get(f"{level}/*")
         return None if found is None else found[lang == "en"]
 
     def dump(self) -> dict[str, Any]:
-        """Return JSON-able contents."""
+        """Return contents that can be written as JSON."""
         return {
             "roles": dict(self.roles),
             "levels": {str(level): name for level, name in self.levels.items()},
@@ -123,7 +126,10 @@ class Names:
 
     @classmethod
     def load(cls, dumped: Any) -> Self:
-        """Inverse of `dump`; also of the pair of roles and levels that earlier versions kept."""
+        """Load the result of `dump`.
+
+        Also accepts the pair of roles and levels of earlier versions.
+        """
         if isinstance(dumped, list):
             roles, levels = dumped
             return cls(roles, {int(level): name for level, name in levels.items()})

@@ -1,4 +1,4 @@
-"""The words of one language: templates, kinds of events, and how times, numbers and places are said."""
+"""Hold the phrases of one language: templates, kinds of events, times, numbers and places."""
 
 from __future__ import annotations
 
@@ -21,37 +21,35 @@ LANGUAGES: Final = ("fr", "en")
 FOLDER: Final = Path(__file__).parent
 _HOUR_MIN: Final = 60
 _FEWEST: Final = 3
-"""Fewer people than that are not counted in a message (D58)."""
+"""Smallest number of people that a message counts. Rule D58."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """What one language file says."""
+    """Content of one language file."""
 
     lang: str
     words: Mapping[str, Any]
 
     @property
     def templates(self) -> Mapping[str, Mapping[str, str]]:
-        """Return the templates of every message."""
+        """Templates of every message."""
         found: Mapping[str, Mapping[str, str]] = self.words["templates"]
         return found
 
     def word(self, name: str, **values: str | int) -> str:
-        """Return a phrase, filled in. Spaces at its ends are part of it."""
+        """Fill a phrase in; spaces at its ends are kept."""
         text = str(self.words[name])
         filled = render(text, values)
         return text[: len(text) - len(text.lstrip())] + filled + text[len(text.rstrip()) :]
 
     def term(self, table: str, key: object) -> str | None:
-        """Return the word of a table such as `kinds`; None for what it does not know."""
+        """Return the entry of a table such as `kinds`, or None."""
         found = self.words.get(table, {}).get(key)
         return None if found is None else str(found)
 
-    # ── times ────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def time(self, at: Instant, seen_at: Instant, *, spoken: bool) -> str:
-        """Return a time of day, with its date when it is another day than the one of reading."""
+        """Format a time of day, with the date if it is not the day of reading."""
         local, today = (
             datetime.fromtimestamp(at / 1000, PARIS),
             datetime.fromtimestamp(seen_at / 1000, PARIS).date(),
@@ -63,7 +61,7 @@ class Phrases:
         return clock if local.date() == today else self._dated("spoken_dated", local, time=clock)
 
     def stamp(self, at: Instant) -> str:
-        """Return the date and the time of a message."""
+        """Format the date and time of a message."""
         return self._dated("stamp", datetime.fromtimestamp(at / 1000, PARIS))
 
     def _dated(self, name: str, local: datetime, **more: str) -> str:
@@ -80,7 +78,7 @@ class Phrases:
         )
 
     def left(self, limit: Instant, now: Instant, *, spoken: bool) -> str:
-        """Return how long it is until a limit; nothing once it has passed."""
+        """Format the time until a limit; "" after it."""
         minutes = (limit - now) // MINUTE_MS
         if minutes <= 0:
             return ""
@@ -89,16 +87,14 @@ class Phrases:
         hours, rest = divmod(minutes, _HOUR_MIN)
         return str(self.words["hours" if rest else "whole_hours"]).format(h=hours, m=rest)
 
-    # ── numbers and places ───────────────────────────────────────────────────────────────────────────────────────
-
     def agents(self, number: object) -> str:
-        """Return a number of agents; fewer than three are not counted."""
+        """Format a number of agents; fewer than three are not counted."""
         if isinstance(number, bool) or not isinstance(number, int | float) or number <= 0:
             return ""
         return self.word("fewer") if number < _FEWEST else self.word("agents", n=int(number))
 
     def listed(self, names: Sequence[str], most: int) -> str:
-        """Return `A, B et C`, or the first names and how many more there are."""
+        """Join names as `A, B et C`, or the first ones and the number of the rest."""
         if not names:
             return ""
         if len(names) > most:
@@ -110,7 +106,7 @@ class Phrases:
 
 @cache
 def phrases(lang: str) -> Phrases:
-    """Return the phrases of a language; French for one that there is not."""
+    """Load the phrases of a language; French for an unknown one."""
     name = lang if lang in LANGUAGES else SOURCE
     words = YAML(typ="safe").load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
     return Phrases(name, words)

@@ -1,8 +1,8 @@
-"""The language of message templates.
+"""Render message templates.
 
-* `{name}` stands for a value, `{name:one|several}` for a number and the word that suits it.
-* `⟨ … ⟩` is a passage that disappears when one of its values is empty.
-* `⟦ … ⟧` disappears in the same case, and also when the message would be too long: the last first.
+* `{name}` stands for a value, `{name:one|several}` for a number with the fitting word.
+* `⟨ … ⟩` is a passage that disappears if one of its values is empty.
+* `⟦ … ⟧` also disappears if the message would be too long, the last one first.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _VALUE: Final = re.compile(r"\{(\w+)(?::([^|{}]*)\|([^{}]*))?\}")
 
 
 class MissingValue(LookupError):
-    """A template needs a value that the message does not have."""
+    """Signal a value that a template needs and the message does not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A part of a template: always there, there with its values, or there if there is room."""
+    """A part of a template: fixed, optional with its values, or droppable for lack of room."""
 
     text: str
     optional: bool = False
@@ -40,7 +40,7 @@ class Passage:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the names of the values that it needs."""
+        """Names of the values that it needs."""
         return tuple(found[1] for found in _VALUE.finditer(self.text))
 
 
@@ -62,19 +62,19 @@ def passages(template: str) -> tuple[Passage, ...]:
 
 
 def count_droppable(template: str) -> int:
-    """Return how many passages can be left out for want of room."""
+    """Count the passages that can be dropped for lack of room."""
     return sum(passage.droppable for passage in passages(template))
 
 
 def names_of(template: str) -> frozenset[str]:
-    """Return the names of all values that a template speaks of."""
+    """Return the names of all values in a template."""
     return frozenset(name for passage in passages(template) for name in passage.names)
 
 
 def render(template: str, values: Values, *, drop: int = 0) -> str:
-    """Fill a template in, without its last `drop` passages that can be left out.
+    """Fill a template in, without its last `drop` droppable passages.
 
-    Raises MissingValue where a value is empty without which the template says nothing.
+    Raises MissingValue for an empty value in a passage that must stay.
     """
     room = count_droppable(template) - drop
     parts: list[str] = []
@@ -99,7 +99,10 @@ def _dated(text: str) -> str:
 
 
 def render_lines(template: str, values: Values) -> list[str]:
-    """Fill a text of several lines in. A line whose values are missing disappears."""
+    """Fill in a text of several lines.
+
+    A line disappears if its values are missing.
+    """
     lines: list[str] = []
     for line in template.splitlines():
         filled = render(line, values)
@@ -120,7 +123,7 @@ def _filled(found: re.Match[str], values: Values) -> str:
 
 
 def cut_words(text: str, length: int) -> str:
-    """Shorten a text to so many characters, between two words."""
+    """Shorten a text to `length` characters, between two words."""
     if len(text) <= length:
         return text
     return text[: length - 1].rsplit(" ", 1)[0].rstrip(" ,;:–") + "…"

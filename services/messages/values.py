@@ -1,4 +1,4 @@
-"""The values of a message in words: from the facts of a notification to what its templates need."""
+"""Turn the facts of a notification into the words that its templates need."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from services.messages.phrases import Phrases
 
 Facts = Mapping[str, str | int | float | bool | None]
 CALLS: Final = ("incident_wave", "level_raised", "answer_stale")
-"""Templates that call somebody about an incident."""
+"""Templates that call a person about an incident."""
 MOST_COMMUNES: Final = 3
 MOST_SITES: Final = 2
 _SITE_KIND: Final = "site"
-"""Family of incidents whose words say nothing: their event does."""
+"""Family of incidents without words of its own; its event is named instead."""
 PAGES: Final = {
     "alarm_rto": "/activites",
     "alarm_dmia": "/activites",
@@ -44,11 +44,11 @@ PAGES: Final = {
     "site_order_over": "/mes-sites",
     "verify_request": "/mes-sites",
 }
-"""Template → the page on which to act."""
+"""Template → page on which to act."""
 
 
 class Brevity(IntEnum):
-    """How short a place is said, for want of room."""
+    """Form of a place, from the longest to the shortest."""
 
     WHOLE = 0
     WITHOUT_SCALE = 1
@@ -58,19 +58,19 @@ class Brevity(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something is, in words."""
+    """The place of an incident, in words."""
 
     where: str = ""
     counted: str = ""
-    """The same in fewer letters: communes are counted, a site goes without its commune."""
+    """Shorter form: communes are counted, a site loses its commune."""
     shortest: str = ""
-    """In as few letters as can be: of a site its commune."""
+    """Shortest form: for a site, its commune."""
     scale: str = ""
-    """How many sites, where there are several."""
+    """Number of sites, if there are several."""
 
 
 def what_of(facts: Facts, phrases: Phrases) -> str:
-    """Return the kind of an incident in words; empty where no incident is known."""
+    """Return the kind of an incident in words, or "" without a known incident."""
     kind = phrases.term("kinds", facts.get("kind"))
     event = phrases.term("events", facts.get("event"))
     if kind is None:
@@ -83,7 +83,7 @@ def what_of(facts: Facts, phrases: Phrases) -> str:
 
 
 def place_of(facts: Facts, names: Names, phrases: Phrases) -> Place:
-    """Return where an incident is: its site, its communes, or the territory."""
+    """Return the place of an incident: its site, its communes, or the territory."""
     site = names.sites.get(str(facts.get("only_site")))
     if site is not None:
         name, commune = site
@@ -108,7 +108,7 @@ def place_of(facts: Facts, names: Names, phrases: Phrases) -> Place:
 
 
 def site_names(facts: Facts, names: Names, phrases: Phrases) -> str:
-    """Return the names of the sites that a message is about, or how many; empty where they have no name."""
+    """Return the names of a message's sites, or their number, or "" without names."""
     ids = [id.strip() for id in str(facts.get("site") or "").split(",")]
     known = [names.sites[id][0] for id in ids if id in names.sites]
     return phrases.word("sites", n=len(ids)) if len(known) > MOST_SITES else ", ".join(known)
@@ -125,13 +125,13 @@ def scope_name(scope: str | None, names: Names, phrases: Phrases) -> str:
 
 
 def role_name(role: str, names: Names, phrases: Phrases) -> str:
-    """Return the label of a role; empty for whoever is told as anybody who works there."""
+    """Return the label of a role; "" for everybody of a site."""
     return "" if role == AGENT else phrases.term("roles", role) or names.role(role)
 
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """One message that is told: the row, the names, the language, and whether it is spoken."""
+    """One message to compose: row, names, language, written or spoken."""
 
     row: NotificationRow
     names: Names
@@ -140,20 +140,20 @@ class Telling:
 
     @property
     def seen_at(self) -> Instant:
-        """Return when the person reads it: the time of the newest attempt."""
+        """Time at which the person reads it: that of the newest attempt."""
         attempts = self.row.attempts
         return (
             max(self.row.planned_at, attempts[-1].planned_at) if attempts else self.row.planned_at
         )
 
     def time(self, at: object) -> str:
-        """Return a time in words; empty for what is none."""
+        """Format a time; "" for anything else."""
         if isinstance(at, bool) or not isinstance(at, int):
             return ""
         return self.phrases.time(at, self.seen_at, spoken=self.spoken)
 
     def values(self, brevity: Brevity = Brevity.WHOLE) -> dict[str, str | int | float | None]:
-        """Return everything that a template may ask for."""
+        """Return every value that a template may use."""
         row, names, phrases, facts = self.row, self.names, self.phrases, self.row.values
         level, place = int(row.level), place_of(facts, names, phrases)
         what = what_of(facts, phrases) or (
@@ -239,7 +239,7 @@ class Telling:
         return None if self.row.previous_level is None else int(self.row.previous_level)
 
     def _about(self, what: str, where: str, scale: str, began: str) -> str:
-        """Return what, where and since when in one phrase; empty where no incident is known."""
+        """Return event, place and start in one phrase, or "" without a known incident."""
         if not what:
             return ""
         since = self.phrases.word("since", at=began) if began else ""
@@ -254,7 +254,10 @@ class Telling:
         return "" if site is None else site[0]
 
     def _place(self, what: str) -> str:
-        """Return where an activity is hit: its site, else its pôle when no cause says where."""
+        """Return the place at which an activity is hit.
+
+        Its site, else its pôle if no cause names the place.
+        """
         site = site_names(self.row.values, self.names, self.phrases)
         if site or what:
             return site
@@ -277,7 +280,7 @@ class Telling:
         return self.phrases.left(limit, self.seen_at, spoken=self.spoken)
 
     def _deadline(self, limit: object) -> str:
-        """Return until when something is asked."""
+        """Return the time limit of a request, in words."""
         if isinstance(limit, bool) or not isinstance(limit, int):
             return self.phrases.word("now")
         return self.phrases.word(
@@ -306,7 +309,7 @@ def _begun(text: str) -> str:
 
 
 def _several(value: object) -> list[str]:
-    """Return the parts of a value that holds several."""
+    """Split a value that holds several parts."""
     return [part for part in str(value or "").split("|") if part]
 
 

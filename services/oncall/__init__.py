@@ -1,1 +1,4 @@
-"""Knowledge about on-call duty: who stands where, who is rested, who would be reached. Pure; used by the decider, the console and the shell."""
+"""On-call rules: assignment, schedules, rest times, reachability.
+
+Pure; used by the decider, the console and the command line.
+"""

@@ -1,4 +1,7 @@
-"""From the words of calendar events to posts and persons: whose shift it is is never guessed."""
+"""Assign calendar events to roles and persons by their words.
+
+A shift without a known person is refused, never guessed.
+"""
 
 from __future__ import annotations
 
@@ -21,20 +24,23 @@ _DEPUTY: Final = frozenset({"suppleant", "suppleante", "deputy"})
 
 
 def folded(text: str) -> str:
-    """Without accents, case and doubled spaces: how words are compared."""
+    """Remove accents, case and doubled spaces, to compare words."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return " ".join(plain.replace("’", "'").casefold().split())
 
 
 @dataclass(frozen=True, slots=True)
 class Phonebook:
-    """Folded words → person token: the tokens themselves, and names and mail addresses of the directory."""
+    """Folded words → person token, from tokens, names and mail addresses of the directory."""
 
     tokens: Mapping[str, str]
 
     @classmethod
     def of(cls, persons: Iterable[str], contacts: Iterable[Contact] = ()) -> Phonebook:
-        """A name that two people share means nobody."""
+        """Build a phonebook.
+
+        Words that two people share are left out.
+        """
         found: dict[str, set[str]] = {}
         for token in persons:
             found.setdefault(folded(token), set()).add(token)
@@ -50,7 +56,7 @@ class Phonebook:
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """Folded words → role and scope, as the territory calls them."""
+    """Folded words → role and scope, as the territory names them."""
 
     roles: Mapping[str, str] = field(default_factory=dict)
     scopes: Mapping[str, str] = field(default_factory=dict)
@@ -60,7 +66,10 @@ class Organisation:
     def of(
         cls, sections: Iterable[SectionData], words: Iterable[tuple[str, str]] = ()
     ) -> Organisation:
-        """`words`: (label, role) under which people know roles besides the territory's own labels."""
+        """Build the vocabulary of a territory.
+
+        `words`: (label, role) pairs known besides the territory's own labels.
+        """
         roles: dict[str, str] = {folded(label): role for label, role in words}
         scopes: dict[str, str] = {}
         posts: set[Post] = set()
@@ -90,7 +99,7 @@ class Organisation:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the person who imports says, where the file need not."""
+    """Role, scope and place that override the words of an imported calendar."""
 
     role: str | None = None
     scope: str | None = None
@@ -99,7 +108,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """The shifts of a calendar for one place of a post."""
+    """Shifts of a calendar for holder or deputy of one role."""
 
     role: str
     scope: str | None
@@ -116,7 +125,10 @@ def duties_of(
     asked: Asked,
     window: tuple[Instant, Instant] | None = None,
 ) -> list[Duty]:
-    """Shifts by post. Raises CalendarRefused for the first event that names nobody known, or no post."""
+    """Group the shifts of a calendar by role, scope and place.
+
+    Raises CalendarRefused for the first event that names no known person or no role.
+    """
     named = _parts(calendar.name or "")
     found: dict[tuple[str, str | None, Place], list[Shift]] = {}
     for o in calendar.occurrences:
@@ -151,7 +163,10 @@ def duties_of(
 def no_longer_named(
     duties: Iterable[DutyRow], calendar: str, asked: Asked, found: Iterable[Duty]
 ) -> list[str]:
-    """Ids of what this calendar said before about posts that it says nothing of any more, among those that were asked for."""
+    """List ids of earlier shifts of this calendar for roles that it no longer names.
+
+    Only roles that match `asked` count.
+    """
     named = {(d.role, d.scope, d.place) for d in found}
     return [
         d.id
@@ -194,7 +209,7 @@ def _post(o: Occurrence, words: list[str], organisation: Organisation, asked: As
 
 
 def _persons(o: Occurrence, phonebook: Phonebook, organisation: Organisation) -> list[str]:
-    """Those named in the title; else all who are invited."""
+    """Find the persons named in the title; otherwise all invited ones."""
     if (whole := phonebook.find(o.title)) is not None:
         return [whole]
     named = [

@@ -1,4 +1,7 @@
-"""The monthly drill (D38): at this instant, would every rung of every ladder be reached? Pure, and nobody is called."""
+"""Compute the monthly drill: would every step of every escalation be reached now?
+
+Pure; nobody is called. Rule D38.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ MOST_NAMED: Final = 50
 
 
 def rungs(prover: Prover, at: Instant) -> tuple[RungRow, ...]:
-    """Every wave of every ladder, ladders in order: its posts, those of them where somebody would hear it, and by when."""
+    """Prove every step of every escalation, escalations in order.
+
+    A row counts the roles of the step, those that somebody would answer, and the slowest time.
+    """
     ladders = sorted(prover.policy.ladders.items())
     return tuple(
         _rung(prover, ladder, wave, waves[0], at) for ladder, waves in ladders for wave in waves
@@ -48,7 +54,10 @@ def _rung(prover: Prover, ladder: str, wave: Wave, first: Wave, at: Instant) -> 
 
 
 def _posts(prover: Prover, wave: Wave, first: Wave, at: Instant) -> Iterator[tuple[Post, Pair]]:
-    """Who stands where a wave calls, each post once. A role of pôles or sites: all of them, as an incident may hit any."""
+    """Yield each role and scope that a step calls, once, with the pair on call.
+
+    A role of pôles or sites yields all of them: an incident may hit any.
+    """
     seen: set[Post] = set()
     for who in wave.who:
         deputies = who == DEPUTIES

@@ -1,4 +1,7 @@
-"""The duty of a post as an iCalendar file, for calendar programs. People are tokens, as everywhere outside the directory (D58)."""
+"""Write the schedule of a role as an iCalendar file.
+
+People are tokens, as everywhere outside the directory. Rule D58.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,17 @@ from services.oncall.schedule import Rota
 
 _DEPUTY = "suppléant"
 BEHIND_MS: Final = 400 * DAY_MS
-"""How far before the span a shift that touches it may have begun."""
+"""Longest time before the span, in ms, at which a shift that touches it may begin."""
 
 
 def feed(
     rota: Rota, role: str, scope: str | None, name: str, start: Instant, end: Instant, at: Instant
 ) -> bytes:
-    """Shifts that touch [start, end), holder and deputy. The same shift has the same UID for ever; importing the file gives the same shifts back.
+    """Build an iCalendar file with the shifts of holder and deputy that touch [start, end).
 
-    A shift begins where it does and not with the span, so that it stays one event while the span moves on; who stands there for longer than
-    `BEHIND_MS` has one event without a beginning of its own.
+    A shift keeps its UID for ever, and importing the file gives the same shifts back. An event
+    begins with its shift, not with the span, so it stays one event while the span moves on. A shift
+    longer than `BEHIND_MS` begins at `start`.
     """
     first = start - BEHIND_MS
     calendar = icalendar.Calendar()

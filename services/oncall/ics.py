@@ -1,6 +1,7 @@
-"""From the bytes of an iCalendar file to occurrences with instants (RFC 5545), or one French sentence that says why not.
+"""Expand an iCalendar file (RFC 5545) into occurrences, or refuse it in one French sentence.
 
-Pure. `read` may take long for a hostile file: whoever takes files from outside calls `read_bounded` (services.oncall.ics_worker).
+Pure. `read` may take long for a hostile file: use `read_bounded` (services.oncall.ics_worker) for
+files from outside.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ MOST_COMPONENTS: Final = 5_000
 DEEPEST: Final = 6
 MOST_SHIFTS: Final = 1_500
 AHEAD_MS: Final = 400 * DAY_MS
-"""How far a rule without an end is followed."""
+"""Time for which a rule without an end is followed, ms."""
 BEHIND_MS: Final = 31 * DAY_MS
-"""When a calendar has more than `MOST_SHIFTS`, only those that are not older count."""
+"""Age in ms beyond which shifts are dropped if there are more than `MOST_SHIFTS`."""
 _FINE: Final = frozenset({"SECONDLY", "MINUTELY"})
 _LONGEST_MS: Final = 366 * DAY_MS
 _TIMES: Final = (
@@ -42,14 +43,17 @@ _SHOWN: Final = 80
 _EMPTY_LIST: Final = re.compile(
     r"^(?:EXDATE|RDATE)[^:\r\n]*:[ \t]*\r?\n", re.IGNORECASE | re.MULTILINE
 )
-"""Some programs write the list although nothing is in it."""
+"""Empty list of dates, as some programs write it."""
 _WITH_HOURS: Final = re.compile(
     r"^DURATION((?:;[^:\r\n]*)?):(\+?P(?:\d{1,6}D)?T(?=\d)(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,6})S)?[ \t]*\r?)$",
     re.IGNORECASE | re.MULTILINE,
 )
-"""A duration whose hours, minutes and seconds are told apart from its days: the parser makes one number of both, so they are noted beside it."""
+"""Duration with hours, minutes or seconds beside its days.
+
+The parser adds both up, so they are noted beside it.
+"""
 _EXACT: Final = "X-VIGIE-EXACT-S"
-"""Parameter of such a duration, then property of its event: that part in seconds."""
+"""Parameter of such a duration, then property of its event: hours, minutes and seconds, in s."""
 _GIVEN: Final = re.compile(r"(?:got|format|duration|parts):\s*'?([^']*)'?", re.IGNORECASE)
 
 
@@ -57,12 +61,12 @@ Window = tuple[Instant, Instant]
 
 
 class CalendarRefused(ValueError):
-    """The file cannot be imported. The message is a French sentence for the person who sent it."""
+    """Signal a file that cannot be imported; the message is a French sentence for the sender."""
 
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """One event at one time, with the words that may say whom and what it is about."""
+    """One event at one time, with the words that may name persons and roles."""
 
     start: Instant
     end: Instant
@@ -72,26 +76,29 @@ class Occurrence:
 
     @property
     def label(self) -> str:
-        """How a refusal names it."""
+        """Name of the event in a refusal."""
         return f"« {self.title} » du {shown(self.start)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """What a file says."""
+    """Content of a calendar file."""
 
     name: str | None
     occurrences: tuple[Occurrence, ...]
-    """In order of time."""
+    """By ascending time."""
 
 
 def shown(at: Instant) -> str:
-    """`28/03/2027 08:00`, local."""
+    """Format a local time: `28/03/2027 08:00`."""
     return datetime.fromtimestamp(at / 1000, PARIS).strftime("%d/%m/%Y %H:%M")
 
 
 def read(content: bytes, now: Instant, window: Window | None = None) -> Calendar:
-    """Occurrences that touch `window`, by default all of them. Raises CalendarRefused."""
+    """Read the occurrences that touch `window`, by default all.
+
+    Raises CalendarRefused.
+    """
     text = _text(content)
     try:
         with warnings.catch_warnings():
@@ -103,7 +110,8 @@ def read(content: bytes, now: Instant, window: Window | None = None) -> Calendar
         raise CalendarRefused(
             "Ce fichier est trop imbriqué pour être un calendrier d’astreinte."
         ) from None
-    except Exception as error:  # two libraries on bytes from anywhere: whatever they raise means that nobody can tell what the file says
+    # Two libraries read foreign bytes: any error means that the file is unreadable.
+    except Exception as error:
         raise CalendarRefused(
             f"Ce calendrier ne peut pas être lu ({type(error).__name__})."
         ) from error
@@ -143,7 +151,7 @@ def _noted(duration: re.Match[str]) -> str:
 
 
 def _check_shape(text: str) -> None:
-    """Cheap checks before a parser builds anything."""
+    """Check size, nesting and pairing of BEGIN and END before a parser builds anything."""
     open_ones: list[str] = []
     components = 0
     for line in text.splitlines():
@@ -222,12 +230,9 @@ def _of_library(error: ValueError) -> str:
 
 
 def _given(complaint: str) -> str:
-    """The value that a library complains about, without its English."""
+    """Extract the value from the error of a library, without its English."""
     found = _GIVEN.search(complaint)
     return found[1].strip()[:_SHOWN] if found is not None else ""
-
-
-# ── one event ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _title(event: Any) -> str:
@@ -245,7 +250,7 @@ def _refused(event: Any, why: str) -> CalendarRefused:
 
 
 def _check(event: Any) -> None:
-    """What the libraries would let pass or answer with an error of their own."""
+    """Refuse times and rules that the libraries would accept or answer with an error of their own."""
     for name, what in event.errors:
         if str(name).upper() in _TIMES:
             given = _given(str(what))
@@ -326,18 +331,15 @@ def _several(given: Any) -> list[Any]:
 
 
 def _end_with_the_day(event: Any) -> None:
-    """A rule that names a day as its end goes on until that day is over, although its shifts have hours."""
+    """Extend a rule that ends on a day to the end of that day, if its shifts have hours."""
     for rule in _several(event.get("RRULE")) if isinstance(event["DTSTART"].dt, datetime) else ():
         until = next(iter(rule.get("UNTIL", [])), None)
         if until is not None and not isinstance(until, datetime):
             rule["UNTIL"] = [datetime.combine(until, time(23, 59, 59), PARIS).astimezone(UTC)]
 
 
-# ── all events ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _keep_exact(event: Any) -> None:
-    """Where its occurrences have it, too: they have an end in place of a duration."""
+    """Copy the exact part of a duration to the event, because its occurrences lose the duration."""
     if "DURATION" in event and _EXACT in event["DURATION"].params:
         event[_EXACT] = event["DURATION"].params[_EXACT]
 
@@ -349,7 +351,7 @@ def _is_endless(event: Any) -> bool:
 def _parts(
     calendar: Any, endless: set[str], now: Instant, window: Window | None
 ) -> Iterator[tuple[Any, Window]]:
-    """The calendar, or its series with and without an end, each with the window in which all that matters of it lies."""
+    """Yield the calendar, or its series with and without an end, each with its relevant window."""
     events = list(calendar.walk("VEVENT"))
     if window is not None:
         yield calendar, window
@@ -399,7 +401,11 @@ def _expand(calendar: Any, first: Instant, last: Instant) -> Iterator[Occurrence
 
 
 def _end(event: Any) -> Instant:
-    """Days and weeks of a duration are those of the calendar, also of 23 and 25 hours; its hours are hours (RFC 5545 3.3.6)."""
+    """Return the end of an occurrence.
+
+    Days of a duration are calendar days, also of 23 and 25 hours; its hours are exact hours (RFC
+    5545 3.3.6).
+    """
     ends, exact_s = event["DTEND"].dt, int(event.get(_EXACT, 0))
     return (
         _instant(ends - timedelta(seconds=exact_s)) + exact_s * 1000
@@ -409,12 +415,15 @@ def _end(event: Any) -> Instant:
 
 
 def _end_of(start: date | datetime) -> Instant:
-    """An event that has a day and no end lasts that day."""
+    """Return the end of an event with a day and no end: it lasts that day."""
     return _instant(start + timedelta(days=1))
 
 
 def _instant(moment: date | datetime) -> Instant:
-    """A day begins at local midnight; a floating time is local."""
+    """Convert a date or time to an instant.
+
+    A day begins at local midnight; a time without zone is local.
+    """
     if not isinstance(moment, datetime):
         moment = datetime.combine(moment, time(), PARIS)
     elif moment.tzinfo is None:
@@ -423,7 +432,7 @@ def _instant(moment: date | datetime) -> Instant:
 
 
 def _attendees(event: Any) -> Iterator[str]:
-    """Addresses or names of the people invited, without rooms, groups and those who declined."""
+    """Yield addresses or names of invited people, without rooms, groups and refusals."""
     for one in _several(event.get("ATTENDEE")):
         params = getattr(one, "params", {})
         if (

@@ -1,6 +1,7 @@
-"""Reads calendars from anywhere in a process of its own, which has a limit of time and memory: a file can cost no more than that.
+"""Read untrusted calendars in a process with limits of time and memory.
 
-python -m services.oncall.ics_worker NOW_MS [FROM_MS TO_MS] < file.ics      one JSON document on standard output
+`python -m services.oncall.ics_worker NOW_MS [FROM_MS TO_MS] < file.ics` writes one JSON document to
+standard output.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from services.oncall.ics import MOST_BYTES, Calendar, CalendarRefused, Occurrenc
 CPU_S: Final = 4
 MEMORY_BYTES: Final = 2 << 30
 PATIENCE_S: Final = 30.0
-"""On a busy machine the seconds of processor time take longer."""
+"""Wall-clock limit; on a busy machine, CPU_S seconds of processor time take longer."""
 TOO_MUCH: Final = "Ce calendrier demande trop de calcul : ses règles de répétition ne sont pas celles d’une astreinte."
 
 
 async def read_bounded(content: bytes, now: Instant, window: Window | None = None) -> Calendar:
-    """As `services.oncall.ics.read`, but it ends within `PATIENCE_S` whatever the file says. Raises CalendarRefused."""
+    """Read a calendar like `services.oncall.ics.read`, within `PATIENCE_S` for any file.
+
+    Raises CalendarRefused.
+    """
     if len(content) > MOST_BYTES:
-        return read(content, now, window)  # refuses at once
+        return read(content, now, window)  # Refuses at once.
     arguments = [str(now), *(str(t) for t in window or ())]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -59,7 +63,7 @@ async def read_bounded(content: bytes, now: Instant, window: Window | None = Non
 
 
 def main(arguments: list[str]) -> int:
-    """Read standard input, answer on standard output."""
+    """Read a calendar from standard input and write the result to standard output."""
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     if sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))

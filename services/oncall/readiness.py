@@ -1,7 +1,8 @@
-"""The readiness proof (D38): for every site × role × hour ahead, who would be reached, by what, in how many minutes; and every hole. Pure.
+"""Compute the readiness of on-call: the person reached at each time, and every gap.
 
-What is proved is a post: a role of the territory, of a pôle, of a site. A post answers for all sites in its scope, so each is judged once. A
-verdict changes only where somebody else stands, a proof grows old or quiet hours begin or end: it is judged there, never by the hour.
+A verdict is about a role of the territory, a pôle or a site, which answers for all sites in its
+scope. It can change only at a shift change, when a verified channel expires, or when quiet hours
+begin or end, so it is computed there and not for every hour. Pure. Rule D38.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ GRAVITY: Final[tuple[HoleKind, ...]] = (
     "no_deputy",
     "unverified",
 )
-"""Gravest first. The first two: nobody would be reached."""
+"""Kinds of gap, gravest first; with the first two, nobody would be reached."""
 _FIX: Final[dict[HoleKind, str]] = {
     "nobody": "find_holder",
     "unreachable": "verify_channel",
@@ -54,7 +55,7 @@ _FIX: Final[dict[HoleKind, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """How a ladder calls a role: the earliest wave that names it, at the lowest level."""
+    """Call of a role: the earliest step that names it, at the lowest level."""
 
     ladder: str
     wave: int
@@ -62,7 +63,7 @@ class Called:
     ack_min: float
     channels: tuple[Channel, ...]
     people: int
-    """Calls of that wave for one incident."""
+    """Calls of that step for one incident."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +74,21 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One post at one instant."""
+    """Verdict on one role at one instant."""
 
     holder: str | None
     deputy: str | None
     person: str | None
-    """Who would be reached first."""
+    """Person reached first."""
     channel: Channel | None
     minutes: float | None
-    """From the report on; None = never."""
+    """Minutes from the report; None = never."""
     problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A span in which the verdict of a post is the same."""
+    """A span in which the verdict of a role stays the same."""
 
     start: Instant
     end: Instant
@@ -96,24 +97,27 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Every post over the horizon."""
+    """Readiness of every role over the horizon."""
 
     start: Instant
     end: Instant
     posts: Mapping[Post, tuple[Judged, ...]]
     weights: Mapping[Post, int]
-    """Sites that a post answers for."""
+    """Role → number of sites that it answers for."""
     hours: int
     ready: int
     holes: tuple[HoleRow, ...]
-    """All of them: gravest first, then soonest."""
+    """All gaps, gravest first, then soonest."""
 
     def at(self, role: str, scope: str | None, at: Instant) -> Verdict:
-        """Raises KeyError for a post that is not proved, StopIteration outside the horizon."""
+        """Return the verdict on a role at an instant.
+
+        Raises KeyError for a role that is not proved, StopIteration outside the horizon.
+        """
         return next(j.verdict for j in self.posts[role, scope] if j.start <= at < j.end)
 
     def bad_hours(self, post: Post) -> frozenset[int]:
-        """Hours of the horizon, from 0, in which something is wrong with this post at any moment."""
+        """Return the hours of the horizon, from 0, in which this role has a gap at any moment."""
         return frozenset(
             hour
             for j in self.posts[post]
@@ -123,7 +127,7 @@ class Proof:
 
 
 class Prover:
-    """One version of the rota, the policy and what is known of how people are reached."""
+    """Computes readiness from one version of schedule, policy and reachability."""
 
     def __init__(
         self,
@@ -138,11 +142,9 @@ class Prover:
         self._sites = tuple(sites)
         self._poles = tuple(poles)
 
-    # ── what is proved ───────────────────────────────────────────────────────────────────────────────────────────
-
     @cached_property
     def called(self) -> dict[str, Called]:
-        """Role → how it is called."""
+        """Role → its call."""
         found: dict[str, Called] = {}
         for ladder, waves in sorted(self.policy.ladders.items()):
             for wave in waves:
@@ -152,7 +154,7 @@ class Prover:
         return found
 
     def calling(self, ladder: str, wave: Wave) -> Called:
-        """How one wave calls."""
+        """Describe the call of one step."""
         people = sum(self._width(r, who) for who in wave.who for r in self.roles_of(who))
         return Called(
             ladder,
@@ -164,7 +166,7 @@ class Prover:
         )
 
     def roles_of(self, who: str) -> tuple[str, ...]:
-        """What a name in a wave means; groups are one level deep."""
+        """Resolve a name in a step to roles; groups are one level deep."""
         if who == EVERY_POLE:
             return ("directeur_pole",)
         return self.policy.groups.get(who, (who,))
@@ -180,7 +182,7 @@ class Prover:
 
     @cached_property
     def weights(self) -> dict[Post, int]:
-        """Posts that are proved → sites that they answer for."""
+        """Proved role → number of sites that it answers for."""
         found: dict[Post, int] = {(role, None): len(self._sites) for role in self._rule.roles}
         ids = {s.id for s in self._sites}
         staffed: dict[str, int] = {}
@@ -200,13 +202,11 @@ class Prover:
         return found
 
     def posts_of(self, site: Site) -> list[Post]:
-        """The posts that answer for a site."""
+        """List the roles that answer for a site."""
         return [p for p in self.weights if p[1] in (None, site.id, site.pole)]
 
-    # ── one instant ──────────────────────────────────────────────────────────────────────────────────────────────
-
     def judge(self, post: Post, at: Instant) -> Verdict:
-        """Who would be reached now, and what is wrong."""
+        """Determine the person reached at an instant, and the gaps."""
         pair = self.rota.pair(*post, at)
         called = self.called.get(post[0])
         person, channel, minutes = self.reached(pair, called, at)
@@ -251,7 +251,10 @@ class Prover:
             yield Problem("single_point", pair.holder)
 
     def _beside(self, post: Post) -> tuple[Post, ...]:
-        """Other roles of the whole territory that the same wave calls: one person in two of them answers once (D33)."""
+        """List the other territory roles that the same step calls.
+
+        One person in two of them answers once. Rule D33.
+        """
         if post[1] is not None or post[0] not in self.called:
             return ()
         mine = self.called[post[0]]
@@ -274,7 +277,10 @@ class Prover:
     def reached(
         self, pair: Pair, called: Called | None, at: Instant
     ) -> tuple[str | None, Channel | None, float | None]:
-        """Walks the ladder's own steps: channel after channel of the holder, then of the deputy."""
+        """Find (person, channel, minutes): the holder's channels in order, then the deputy's.
+
+        Follows the steps of the escalation; None if nobody is reached.
+        """
         minutes = called.after_min if called else 0.0
         for person in (pair.holder, pair.deputy):
             if person is None:
@@ -290,10 +296,8 @@ class Prover:
                 minutes += queue + wait
         return None, None, None
 
-    # ── the horizon ──────────────────────────────────────────────────────────────────────────────────────────────
-
     def spans(self, post: Post, start: Instant, end: Instant) -> tuple[Judged, ...]:
-        """[start, end) cut where the verdict changes."""
+        """Divide [start, end) at each change of the verdict."""
         cuts = {start, end, *(c for c in self._cuts(post, start, end) if start < c < end)}
         found: list[Judged] = []
         for a, b in pairwise(sorted(cuts)):
@@ -321,7 +325,7 @@ class Prover:
                         yield from window_of(point.quiet, day)
 
     def prove(self, start: Instant, horizon_days: int | None = None) -> Proof:
-        """The proof from the hour of `start` on."""
+        """Compute the readiness from the hour of `start`."""
         start -= start % HOUR_MS
         hours = (horizon_days or self._rule.horizon_days) * 24
         end = start + hours * HOUR_MS
@@ -336,7 +340,7 @@ class Prover:
         return Proof(start, end, posts, self.weights, total, total - bad, tuple(holes))
 
     def _holes(self, posts: Mapping[Post, tuple[Judged, ...]]) -> Iterator[HoleRow]:
-        """One per post, kind and person, as long as it lasts without a break."""
+        """Yield one gap per role, kind and person, for as long as it lasts without a break."""
         for post, judged in posts.items():
             going: dict[Problem, HoleRow] = {}
             for j in judged:
@@ -384,7 +388,11 @@ def _quiet(point: Reach, at: Instant) -> bool:
 def reach_of(
     roster: Roster | None, published_at: Instant | None, told: Mapping[str, ReachRow]
 ) -> dict[str, tuple[Reach, ...]]:
-    """Person → channels. What was told of a person replaces the reference data; a channel verified there without a day counts from its publication."""
+    """Map each person to verified channels.
+
+    A person's own row replaces the reference data. A channel that these verify without a date
+    counts from their publication.
+    """
     everybody = (*(roster.channels if roster else {}), *told)
     return {person: reach_of_one(roster, published_at, told, person) for person in everybody}
 
@@ -392,7 +400,7 @@ def reach_of(
 def reach_of_one(
     roster: Roster | None, published_at: Instant | None, told: Mapping[str, ReachRow], person: str
 ) -> tuple[Reach, ...]:
-    """See reach_of; nothing for whoever is not known."""
+    """List the channels of one person (see reach_of); empty for an unknown person."""
     if (row := told.get(person)) is not None:
         return row.points
     dated = {r.channel: r for r in (roster.reach if roster else {}).get(person, ())}
@@ -409,7 +417,7 @@ def reach_of_one(
 
 
 def with_rates(rule: ReadinessRule, sections: Iterable[SectionData]) -> ReadinessRule:
-    """The rule with the rates that providers are declared to take, unless it names some itself."""
+    """Add the declared rates of providers to a rule that names none itself."""
     if rule.rate_per_min:
         return rule
     rates = {
@@ -422,5 +430,5 @@ def with_rates(rule: ReadinessRule, sections: Iterable[SectionData]) -> Readines
 
 
 def key_of(hole: HoleRow) -> str:
-    """What makes two holes of two proofs the same."""
+    """Return the key by which a gap of two proofs is the same."""
     return "|".join((hole.kind, hole.role, hole.scope or "", hole.person or ""))

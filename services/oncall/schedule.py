@@ -1,6 +1,7 @@
-"""Who stands in a post at an instant (D34): override over calendar over rotation over roster. A function of published data and decisions.
+"""Determine the person on call for a role at an instant: override, calendar, rotation, then roster.
 
-A post is a role in a scope; it has two places, holder and deputy. Nothing here knows the time: callers ask about an instant.
+A role in a scope has two places, holder and deputy. Results depend only on published data and
+decisions; callers pass the instant. Rule D34.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ _Key = tuple[str, str | None, Place]
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """Who stands in a place, and what says so."""
+    """People on call in a place, with the source of that."""
 
     persons: tuple[str, ...]
-    """Equals, in order; empty: nobody."""
+    """Equals, in order; empty if the place is vacant."""
     by: Source
     duty: str | None = None
 
@@ -41,20 +42,20 @@ class Span:
 
     @property
     def person(self) -> str | None:
-        """The first of those who stand there."""
+        """The first person on call."""
         return next(iter(self.stand.persons), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Who is called for a post, and who if that one does not answer."""
+    """Person to call for a role, and deputy if there is no answer."""
 
     holder: str | None
     deputy: str | None
 
 
 class _Line:
-    """Shifts of calendars of one place as a step function of time."""
+    """Calendar shifts of one place as a step function of time."""
 
     def __init__(self, shifts: Iterable[Shift]) -> None:
         ordered = sorted(
@@ -76,7 +77,7 @@ class _Line:
 
 
 class Rota:
-    """The rota of one realm. Immutable."""
+    """Immutable on-call schedule of one realm."""
 
     def __init__(self, roster: Roster | None, duties: Iterable[DutyRow] = ()) -> None:
         duties = tuple(duties)
@@ -97,7 +98,7 @@ class Rota:
         self.posts: tuple[Post, ...] = tuple(
             dict.fromkeys([*self._roster, *((role, scope) for role, scope, _ in keys)])
         )
-        """Every post that somebody could stand in, in the order of the roster."""
+        """Every role that somebody can hold, in roster order."""
         self.roles = frozenset(role for role, _ in self.posts)
         self._scopes: dict[str, tuple[str | None, ...]] = {}
         for role, scope in self.posts:
@@ -109,21 +110,19 @@ class Rota:
     __hash__ = None  # type: ignore[assignment]
 
     def scopes(self, role: str) -> tuple[str | None, ...]:
-        """Scopes in which the role exists."""
+        """Return the scopes in which the role exists."""
         return self._scopes.get(role, ())
 
     def is_static(self, role: str, scope: str | None) -> bool:
-        """Nothing but the roster speaks of this post: who stands in it never changes."""
+        """Return whether only the roster fills this role, so that its holder never changes."""
         return all(
             (role, scope, place) not in kind
             for place in Place
             for kind in (self._rotations, self._overrides, self._calendars)
         )
 
-    # ── at an instant ────────────────────────────────────────────────────────────────────────────────────────────
-
     def stand(self, role: str, scope: str | None, place: Place, at: Instant) -> Stand:
-        """Who stands there at `at`."""
+        """Return the people on call in a place at `at`."""
         key = (role, scope, place)
         for duty in self._overrides.get(key, ()):
             for shift in duty.shifts:
@@ -157,18 +156,20 @@ class Rota:
         at: Instant,
         rested: Callable[[str], bool] = lambda _: True,
     ) -> Pair:
-        """Whom to call. Among equals the one who is rested (D39); an equal who is not called is the deputy of last resort."""
+        """Return the person to call and the deputy.
+
+        Among equals, a rested person comes first; an equal without a call is the last deputy. Rule
+        D39.
+        """
         first = _rested_first(self.stand(role, scope, Place.HOLDER, at).persons, rested)
         second = _rested_first(self.stand(role, scope, Place.DEPUTY, at).persons, rested)
         holder = next(iter(first), None)
         return Pair(holder, next((p for p in (*second, *first[1:]) if p != holder), None))
 
-    # ── over a span ──────────────────────────────────────────────────────────────────────────────────────────────
-
     def spans(
         self, role: str, scope: str | None, place: Place, start: Instant, end: Instant
     ) -> list[Span]:
-        """[start, end) without a gap or an overlap, cut where somebody else stands, or by another word."""
+        """Divide [start, end) without gap or overlap where the people or their source change."""
         found: list[Span] = []
         cuts = [
             start,
@@ -186,7 +187,10 @@ class Rota:
     def cuts(
         self, role: str, scope: str | None, place: Place, start: Instant, end: Instant
     ) -> Iterator[Instant]:
-        """Every instant in [start, end) at which somebody else may stand there; more, but never less, than those."""
+        """Yield every instant in [start, end) at which the people may change.
+
+        May yield more instants, never fewer.
+        """
         key = (role, scope, place)
         for duty in self._overrides.get(key, ()):
             yield from (t for s in duty.shifts for t in (s.start, s.end))
@@ -211,7 +215,7 @@ def _in_force(r: Rotation, at: Instant) -> bool:
 
 
 def _turn(r: Rotation, at: Instant) -> str | None:
-    """Whose turn it is; None outside its hours."""
+    """Return the person of the rotation at `at`; None outside its hours."""
     if r.hours is not None and not inside(r.hours, at):
         return None
     turns = (local_day(at) - r.since).days // r.every_days + 1

@@ -1,4 +1,7 @@
-"""Limits of working time on the rota (D39): 10 h a day, 48 h a week, 11 h of rest a day, 35 h a week. Pure."""
+"""Check the limits of working time: 10 h a day, 48 h a week, 11 h of rest a day, 35 h a week.
+
+Pure. Rule D39.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,17 @@ Limit = Literal["day", "week", "daily_rest", "weekly_rest"]
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """A limit that the rota does not keep; it needs a named decision (D39)."""
+    """A limit that the schedule breaks; it needs a decision by name.
+
+    Rule D39.
+    """
 
     person: str
     limit: Limit
     start: Instant
     end: Instant
     hours: float
-    """Worked, or rested, in that span."""
+    """Hours worked or rested in that span."""
 
 
 def work_of(
@@ -37,7 +43,11 @@ def work_of(
     end: Instant,
     call_outs: Mapping[str, Iterable[Instant]] | None = None,
 ) -> dict[str, list[Work]]:
-    """Person → spans of work, merged. On call at home only what one was called out for is work; whoever stands somewhere by the roster alone is not planned."""
+    """Map each person to merged spans of work.
+
+    On call at home, only call-outs are work. A person on call by the roster alone has no planned
+    work.
+    """
     found: dict[str, list[Work]] = {}
     for role, scope in rota.posts:
         if role in rules.standby_roles or rota.is_static(role, scope):
@@ -53,7 +63,7 @@ def work_of(
 
 
 def merged(spans: Iterable[Work]) -> list[Work]:
-    """In order, without overlaps; spans that touch are one."""
+    """Merge spans into ascending ones without overlap; adjacent spans become one."""
     out: list[Work] = []
     for start, end in sorted(spans):
         if out and start <= out[-1][1]:
@@ -64,7 +74,7 @@ def merged(spans: Iterable[Work]) -> list[Work]:
 
 
 def breaches(person: str, work: list[Work], rules: WorkingTime) -> list[Breach]:
-    """Every limit that these spans break, in order."""
+    """List every limit that these spans break, in order."""
     found = [
         *_too_much(person, work, "day", 1, rules.day_h),
         *_too_much(person, work, "week", 7, rules.week_h),
@@ -75,12 +85,12 @@ def breaches(person: str, work: list[Work], rules: WorkingTime) -> list[Breach]:
 
 
 def rested(work: list[Work], rules: WorkingTime, at: Instant) -> bool:
-    """Nothing that ended, or goes on, within the daily rest before `at`."""
+    """Return whether no work ended or goes on within the daily rest before `at`."""
     return not any(start <= at and end > at - rules.daily_rest_h * HOUR_MS for start, end in work)
 
 
 def _periods(work: list[Work], days: int) -> Iterator[Work]:
-    """Local days, or weeks from Monday, that the work touches."""
+    """Yield the local days, or weeks from Monday, that the work touches."""
     if not work:
         return
     day = local_day(work[0][0])
@@ -106,7 +116,7 @@ def _too_little_rest(person: str, work: list[Work], least_h: float) -> Iterator[
 
 
 def _no_weekly_rest(person: str, work: list[Work], least_h: float) -> Iterator[Breach]:
-    """In each week, Monday to Sunday, one rest that lies in it."""
+    """Find weeks, Monday to Sunday, that contain no long enough rest."""
     for start, end in _periods(work, 7):
         inside = [(max(a, start), min(b, end)) for a, b in work if a < end and b > start]
         edges = [start, *(t for span in inside for t in span), end]

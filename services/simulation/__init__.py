@@ -1,1 +1,1 @@
-"""Exercises and what-if runs: scenarios, exercise files, checks and replay."""
+"""Simulate crises: scenarios, exercise files, checks and replay."""

@@ -1,7 +1,8 @@
-"""Compares the history of a realm with `expectations.yaml` (docs/reference/rules.md, section 12).
+"""Compare the history of a realm with `expectations.yaml` (docs/reference/rules.md, section 12).
 
-Works on the facts of the three logs alone, by the row rule (last row per collection and id), so it holds for a realm on Kafka
-and for deciders composed in memory, and does not rest on the read model.
+The checks use only the facts of the three logs, by the row rule: the last row of each collection
+and id counts. They need no read model, so they work for a realm on Kafka and for deciders composed
+in memory.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Verdict of one expectation; `got` is what was found, for people."""
+    """Verdict of one expectation; `got` describes the actual value for people."""
 
     id: str
     ok: bool
@@ -33,32 +34,36 @@ class Result:
 
 @dataclass
 class History:
-    """Facts of one realm in time order, and the rows as known at a given minute."""
+    """Facts of one realm in time order, with the rows as known at a given minute."""
 
     start: int
     """T+0, ms UTC."""
     facts: list[FactRecord]
     sites: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Static part of the sites (kind, pole), from the reference data."""
+    """Static part of each site (kind, pôle), from the reference data."""
 
     def __post_init__(self) -> None:
-        self.facts.sort(key=lambda f: f.at)  # stable: per service the log order stays
+        # Stable sort: facts of one service keep their log order.
+        self.facts.sort(key=lambda f: f.at)
         self._until: float = float("-inf")
         self._next = 0
         self._rows: dict[str, dict[str, Row]] = {}
         self._parts: dict[str, dict[str, Row]] = {}
 
     def minute(self, at: int) -> float:
-        """Minutes since T+0."""
+        """Convert a time to minutes since T+0."""
         return (at - self.start) / MINUTE_MS
 
     def up_to(self, at_min: float) -> Iterable[FactRecord]:
-        """Facts known at T + `at_min`."""
+        """Return the facts known at T + `at_min`."""
         end = self.start + at_min * MINUTE_MS
         return (f for f in self.facts if f.at <= end)
 
     def rows(self, collection: str, at_min: float) -> dict[str, Row]:
-        """Rows of a collection as known at T + `at_min`. Cheap when asked in ascending order."""
+        """Return the rows of a collection as known at T + `at_min`.
+
+        Ask in ascending order: an earlier time rebuilds the rows from the start.
+        """
         if at_min < self._until:
             self._next, self._rows, self._parts = 0, {}, {}
         self._until = at_min
@@ -72,7 +77,7 @@ class History:
         return self._rows.get(collection, {})
 
     def _put(self, cls: type[RowFact], row: Row) -> None:
-        """Keep a row, with the fields of its part."""
+        """Keep a row, joined with the fields of its part."""
         if issubclass(cls, PartFact):
             self._parts.setdefault(cls.part_of, {})[row["id"]] = row
             whole = self._rows.setdefault(cls.part_of, {})
@@ -213,7 +218,10 @@ def _proposals(h: History, c: Check) -> list[tuple[float, int]]:
 
 
 def _proposals_again(h: History, c: Check) -> list[tuple[float, int]]:
-    """Return the proposals after a decision to refuse or postpone the plan: when and at which level it came back (D49)."""
+    """Return (minute, level) of each proposal after the plan was refused or postponed.
+
+    Rule D49.
+    """
     changes = [f for f in h.named("PlanChanged", c["at_min"]) if f.data["row"]["id"] == c["plan"]]
     put_off = next(
         (n for n, f in enumerate(changes) if f.data["change"] in ("refused", "postponed")),
@@ -313,7 +321,7 @@ def _headcount(h: History, c: Check) -> tuple[bool, str]:
 
 
 def _count(value: Any) -> str:
-    """A report may leave out of how many, or say a word."""
+    """Format a number of people; "?" if the report gives none or gives text."""
     return f"{value:g}" if isinstance(value, int | float) else "?"
 
 
@@ -338,15 +346,21 @@ KINDS: dict[str, Callable[[History, Check], tuple[bool, str]]] = {
     "duplicate": _duplicate,
     "headcount": _headcount,
 }
-"""One function per kind of expectation."""
+"""Kind of expectation → function that judges it."""
 
 
 class ChecksInvalid(ValueError):
-    """The file holds no expectations that could be judged; each line of the message names a place and says why."""
+    """Signal an expectations file that cannot be judged.
+
+    Each line of the message names a place and the reason.
+    """
 
 
 def load_checks(path: Path, scenario_id: str) -> list[Check]:
-    """The expectations of a scenario, by ascending `at_min`. Raises ChecksInvalid, OSError."""
+    """Load the expectations of a scenario by ascending `at_min`.
+
+    Raises ChecksInvalid and OSError.
+    """
     try:
         document = read_yaml(path)
     except YamlInvalid as error:
@@ -368,14 +382,17 @@ def load_checks(path: Path, scenario_id: str) -> list[Check]:
 
 
 def _faults(check: Any) -> list[str]:
-    """All but an unknown kind, which fails when it is judged."""
+    """List the faults of an expectation, except an unknown kind, which fails when it is judged."""
     if not isinstance(check, dict) or sprawls(check):
         return ["an expectation is a mapping: id, at_min, kind"]
     return [what for name, what in faults_of(plain(check)) if name != "kind"]
 
 
 def run_checks(history: History, checks: list[Check]) -> list[Result]:
-    """One result per check, in the order given. An unknown kind fails, it is never skipped."""
+    """Judge each check and return the results in the same order.
+
+    An unknown kind fails; it is never skipped.
+    """
     results = []
     for check in checks:
         judge = KINDS.get(check["kind"])

@@ -1,4 +1,7 @@
-"""The events of an exercise file: when, where and what, each turned into a report that the intake takes, and every fault with its line."""
+"""Read the events of an exercise file and turn each into a report that intake accepts.
+
+Every fault is noted with its line.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +70,7 @@ _ONE: Final = ("id", "site", "commune", "from")
 
 
 def events_of(r: Reading, document: Mapping[str, Any]) -> Iterator[Event]:
-    """Those without a fault, in the order of the file; the others are noted."""
+    """Yield the events without faults in file order; note the faults of the others."""
     events = document.get("events")
     if not isinstance(events, list):
         if events not in (None, ""):
@@ -109,7 +112,11 @@ def _ms(r: Reading, minutes: float) -> int:
 
 
 def _minutes(r: Reading, event: Mapping[str, Any], key: str) -> float | None:
-    """Minutes from the start: a number, `08:15` on the first day, `+1d 08:15`."""
+    """Convert a time to minutes from the start.
+
+    Accepts a number of minutes, `08:15` (first day) and `+1d 08:15`. Returns None and notes a fault
+    for anything else.
+    """
     given = event.get(key)
     if given is None:
         return None
@@ -137,7 +144,7 @@ def _minutes(r: Reading, event: Mapping[str, Any], key: str) -> float | None:
 
 
 def _clock_minutes(r: Reading, days: int, hour: int, minute: int) -> float | None:
-    """None if it is out of all reach."""
+    """Convert a local time of a day to minutes from the start, or None if the day is out of range."""
     if abs(days) > MOST_MINUTES:
         return None
     first = datetime.fromtimestamp(r.start / 1000, PARIS)
@@ -195,7 +202,7 @@ def _event(r: Reading, event: Mapping[str, Any], n: int, at: int, learnt: int) -
 
 
 def _taken(r: Reading, event: Mapping[str, Any], body: Mapping[str, Any]) -> None:
-    """What the intake would refuse of the report."""
+    """Note each fault for which intake would refuse the report."""
     try:
         parse_one(orjson.dumps(body))
     except ProblemError as error:
@@ -211,7 +218,10 @@ def _taken(r: Reading, event: Mapping[str, Any], body: Mapping[str, Any]) -> Non
 
 
 def _windows(r: Reading, event: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """When what is announced acts: windows with `from` and `to` as times of an event; without `to` the end is open."""
+    """Yield the windows of `effective` with `from` and `to` as ISO times.
+
+    A window without `to` has an open end.
+    """
     given = event["effective"]
     windows = given if isinstance(given, list) else [given]
     for window in windows:
@@ -238,7 +248,7 @@ def _windows(r: Reading, event: Mapping[str, Any]) -> Iterator[dict[str, str]]:
 
 
 def _forms(r: Reading, event: Mapping[str, Any]) -> None:
-    """One value where one belongs, a list where several do, and nothing that no report could carry."""
+    """Note values of the wrong form: a list for a single value, or text that no report can carry."""
     for name, value in event.items():
         if name in _ONE and not is_scalar(value):
             r.fault(event, name, f"{name}: one word is expected")

@@ -1,6 +1,7 @@
-"""An exercise as one file that an organiser writes (docs/how-to/write-an-exercise.md): read, checked against the territory, turned into a scenario.
+"""Read an exercise file, check it against the territory and turn it into a scenario.
 
-Every fault has its line; nothing stops at the first. A file that passes plays: each event goes through the same reader as a report over HTTP.
+Every fault is noted with its line; reading goes on after a fault. Events pass the same reader as
+reports over HTTP, so a file that passes can be played. Format: docs/how-to/write-an-exercise.md.
 """
 
 from __future__ import annotations
@@ -36,20 +37,20 @@ _HEAD: Final = {
     "expectations": False,
     "calendar": False,
 }
-"""Field → needed."""
+"""Field → whether it is required."""
 YEARS: Final = range(1971, 3000)
 MOST_BYTES: Final = 1 << 20
-"""Of a file: thousands of events, and ten seconds to read."""
+"""Largest size of a file: thousands of events, about ten seconds to read."""
 MOST_RESPONDERS: Final = 500
-"""As many lines as a realm takes."""
+"""Most responder lines of an exercise; a realm accepts no more."""
 
 
 AGENT: Final = "agent"
-"""Role under which everybody of a site is asked and told (headcounts, calls to many)."""
+"""Role that stands for everybody of a site in headcounts and call-outs."""
 
 
 class ExerciseInvalid(ValueError):
-    """The file cannot be played; `problems` says why, each with its line."""
+    """Signal an exercise file that cannot be played; `problems` lists the reasons with their lines."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -58,7 +59,7 @@ class ExerciseInvalid(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
-    """A file that can be played."""
+    """Content of a file that can be played."""
 
     scenario: Scenario
     responders: tuple[dict[str, Any], ...] = ()
@@ -66,7 +67,10 @@ class Exercise:
 
 
 def load_exercise(file: Path, territory: Territory) -> Exercise:
-    """The exercise in a file. Raises ExerciseInvalid, OSError."""
+    """Load the exercise of a file.
+
+    Raises ExerciseInvalid and OSError.
+    """
     reading = Reading(file.name, territory)
     if (size := file.stat().st_size) > MOST_BYTES:
         raise ExerciseInvalid(
@@ -134,7 +138,7 @@ def _start(r: Reading, document: Mapping[str, Any]) -> int:
 
 
 def _calendar(r: Reading, document: Mapping[str, Any]) -> DaysOff | None:
-    """Days off that the exercise names; None: those of the territory."""
+    """Return the days off that the exercise names, or None to use those of the territory."""
     given = document.get("calendar")
     if given is None:
         return None
@@ -245,7 +249,7 @@ def _checks(r: Reading, document: Mapping[str, Any]) -> Iterator[dict[str, Any]]
 
 
 def _named(r: Reading, node: Any, check: Mapping[str, Any]) -> None:
-    """Events, sites, activities and plans that there are."""
+    """Note references to events, sites, activities and plans that do not exist."""
     for key in ("event", "of_event", "events", "of"):
         for id in _all(check.get(key)):
             if isinstance(id, str) and id not in r.ids:

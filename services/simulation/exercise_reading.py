@@ -1,4 +1,4 @@
-"""An exercise file while it is read: where its faults are noted, and how its values are judged, shown and taken."""
+"""Collect faults of an exercise file; judge, quote and convert its values."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ PARIS: Final = ZoneInfo("Europe/Paris")
 
 @dataclass
 class Reading:
-    """One file with a place to note faults."""
+    """An exercise file while it is read, with the faults found so far."""
 
     name: str
     territory: Territory
     problems: list[Problem] = field(default_factory=list)
     start: int = 0
     ids: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Event id → time at which it is learnt, and its place in the file among those of that time."""
+    """Event id → (time at which it is learnt, its number in the file)."""
 
     def fault(self, node: Any, key: Any, what: str) -> None:
-        """Note what is wrong with a key or element of a node, or with the node itself."""
+        """Note a fault of a key or element of a node, or of the node itself."""
         self.problems.append(Problem(self.name, line_of(node, key), what))
 
     def known_site(self, node: Any, key: Any, site: Any) -> None:
-        """A fault if there is no such site."""
+        """Note a fault if the site does not exist."""
         self.known_word(node, key, "site", str(site), {s.id for s in self.territory.sites})
 
     def known_activity(self, node: Any, key: Any, activity: Any) -> None:
-        """A fault if there is no such activity."""
+        """Note a fault if the activity does not exist."""
         self.known_word(
             node, key, "activity", str(activity), {a.id for a in self.territory.activities}
         )
 
     def known_word(self, node: Any, key: Any, kind: str, word: Any, known: set[str]) -> None:
-        """A fault if a word is none of those that there are of its kind."""
+        """Note a fault if a word is not in `known`; suggest the closest match."""
         if word not in known:
             self.fault(node, key, f"{key}: no {kind} {named(word)}{_near(str(word), known)}")
 
@@ -56,24 +56,27 @@ def _near(wanted: str, known: set[str]) -> str:
 
 
 def short(value: Any) -> str:
-    """A value as an error quotes it."""
+    """Quote a value in an error message, shortened."""
     text = repr(value if isinstance(value, str) else plain(value)) if not sprawls(value) else "this"
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
 def named(value: Any) -> str:
-    """An id as an error names it."""
+    """Write an id in an error message."""
     text = str(value)
     return text if text.isprintable() and len(text) <= MOST_SHOWN else short(text)
 
 
 def is_scalar(value: Any) -> bool:
-    """True for a word, a number, a time or nothing."""
+    """Return whether a value is single: text, number, time or None."""
     return isinstance(value, str) or not isinstance(value, Collection)
 
 
 def is_writable(value: Any) -> bool:
-    """False for numbers beyond all bounds or that are none, and for halves of characters."""
+    """Return whether a value can be written as JSON.
+
+    False for NaN, infinity, huge numbers and lone surrogates.
+    """
     try:
         orjson.dumps(plain(value))
         json.dumps(plain(value), allow_nan=False)
@@ -83,7 +86,7 @@ def is_writable(value: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Without the marks of the YAML reader; times as text."""
+    """Convert values of the YAML reader to plain Python values, times to ISO text."""
     if isinstance(value, Mapping):
         return {str(key): plain(held) for key, held in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,7 @@
-"""What each kind of expectation needs (docs/reference/rules.md, section 12), so that a fault is told before anybody plays and not after the last event."""
+"""Define the fields that each kind of expectation needs (docs/reference/rules.md, section 12).
+
+Faults show when the file is read, not after the last event of an exercise.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,12 @@ from schemas.realms import MOST_MINUTES
 from schemas.words import ClockBase, ClockState, Level, SiteStatus
 
 LARGEST: Final = 1e15
-"""No count, minute or percentage comes near; what is no number at all is not below it either."""
+"""Upper bound for numbers; also excludes NaN, which is not below it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A value that a field takes. `says` completes "… is expected"."""
+    """Form of a value that a field accepts; `says` completes "… is expected"."""
 
     says: str
     holds: Callable[[Any], bool]
@@ -103,14 +106,20 @@ _WORDS: Final[dict[str, dict[str, Form]]] = {
     "clock": {"state": _some_of(ClockState)},
     "alarm": {"base": _one_of(ClockBase)},
 }
-"""What a value of the right form may say: any other is never found, so that what must not be there seems not to be."""
+"""Values that can occur, for fields of the right form.
+
+Any other value could never match, so a check for absence would always pass.
+"""
 KINDS: Final = frozenset(_NEEDED)
 _ALL: Final = {"id": TEXT, "at_min": MINUTE, "kind": TEXT}
 _WHY: Final = Form("a sentence", lambda v: v is None or isinstance(v, str))
 
 
 def faults_of(check: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
-    """(field, what is wrong with it) of one expectation; the field is None if it is not there. An unknown kind is a fault."""
+    """Yield (field, fault) for each fault of one expectation.
+
+    The field is None if a required field is missing. An unknown kind is a fault.
+    """
     if missing := [name for name in _ALL if name not in check]:
         yield None, f"an expectation needs {', '.join(missing)}"
         return
@@ -131,7 +140,11 @@ def faults_of(check: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
 
 
 def strange(check: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
-    """(field, what is wrong with it) of what is never so or always so, in an expectation without other faults: words that there are none of, bounds."""
+    """Yield (field, fault) for conditions that can never fail or never hold.
+
+    Expects an expectation without other faults. Finds unknown words, missing bounds and `min` above
+    `max`.
+    """
     kind = check["kind"]
     asked = {*_COUNT, "includes", "excludes"} & {*_ALLOWED.get(kind, {})}
     if "min" in asked and not asked & set(check):
@@ -147,6 +160,6 @@ def strange(check: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
 
 
 def unread(check: Mapping[str, Any]) -> list[str]:
-    """Fields that nothing reads of an expectation whose kind is known."""
+    """List the fields that no check of this kind reads; the kind must be known."""
     kind = check["kind"]
     return sorted(map(str, set(check) - {*_ALL, *_NEEDED[kind], *_ALLOWED.get(kind, {}), "why"}))

@@ -1,4 +1,4 @@
-"""Everything that a realm's three logs hold, read by the reader's rule."""
+"""Read all facts of a realm from its three logs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from services.runtime.process.settings import Settings
 
 
 async def read_history_by_service(settings: Settings, realm: str) -> dict[str, list[FactRecord]]:
-    """Facts of one realm per service, in log order. Raises KafkaError, Stop."""
+    """Read the facts of one realm by service, in log order.
+
+    Raises KafkaError and Stop.
+    """
     facts: dict[str, list[FactRecord]] = {}
     for service in SERVICES:
         async with LogReader(
@@ -26,7 +29,10 @@ async def read_history_by_service(settings: Settings, realm: str) -> dict[str, l
 
 
 async def read_history(settings: Settings, realm: str) -> list[FactRecord]:
-    """Facts of one realm, service after service in log order. Raises KafkaError, Stop."""
+    """Read the facts of one realm, service after service in log order.
+
+    Raises KafkaError and Stop.
+    """
     return [
         fact
         for facts in (await read_history_by_service(settings, realm)).values()

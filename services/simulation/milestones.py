@@ -1,4 +1,4 @@
-"""When what happened in a history, and how much of it: what two replays of one crisis are compared by."""
+"""Extract milestones and counts from a history, to compare two replays of one crisis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from services.runtime.log.transaction import FactRecord
 
 
 class Milestone(NamedTuple):
-    """Something that happens once: the first time counts."""
+    """An event that counts once, at its first time."""
 
     kind: Literal["level", "incident", "person", "plan", "activity"]
     of: str
@@ -22,7 +22,7 @@ class Milestone(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One milestone in both replays."""
+    """One milestone with its time in both replays."""
 
     milestone: Milestone
     before: Instant | None
@@ -30,7 +30,7 @@ class Difference:
 
     @property
     def minutes(self) -> float | None:
-        """How much later it comes with the change; negative = earlier; None when it happens in one of them only."""
+        """Delay in minutes with the change; negative = earlier; None if only one replay has it."""
         return (
             None
             if self.before is None or self.after is None
@@ -39,7 +39,7 @@ class Difference:
 
     @property
     def worse(self) -> bool:
-        """Somebody is called, reached or answers later than before, or not at all any more."""
+        """True if a person is called, reached or answers later than before, or no longer at all."""
         if self.milestone.kind != "person" or self.before is None:
             return False
         return self.after is None or self.after > self.before
@@ -47,14 +47,17 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What a history amounts to."""
+    """Milestones and counts of one history."""
 
     milestones: dict[Milestone, Instant] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
 
 
 def course_of(facts: Iterable[FactRecord]) -> Course:
-    """The course of a history, from its facts service after service in log order."""
+    """Return the course of a history.
+
+    `facts` come service after service in log order.
+    """
     course = Course()
     numbers: dict[str, str] = {}
     notifications: dict[str, dict[str, Any]] = {}
@@ -111,7 +114,10 @@ def _activity(course: Course, row: Mapping[str, Any], at: Instant) -> None:
 
 
 def _person(course: Course, row: Mapping[str, Any], numbers: Mapping[str, str]) -> None:
-    """By role: a change may name other persons, and it is the post that must hear."""
+    """Note the call, receipt and answer of a notification by role.
+
+    Persons are not compared: a change may name others for the same role.
+    """
     post = row["role"] if row["scope"] is None else f"{row['role']} {row['scope']}"
     incident = numbers.get(row["incident"] or "", "")
     times = {
@@ -125,7 +131,7 @@ def _person(course: Course, row: Mapping[str, Any], numbers: Mapping[str, str]) 
 
 
 def differences(before: Course, after: Course) -> list[Difference]:
-    """Every milestone that does not fall at the same time in both, by kind, then by time."""
+    """List the milestones at different times in both courses, by kind, then by time."""
     found = [
         Difference(m, before.milestones.get(m), after.milestones.get(m))
         for m in {*before.milestones, *after.milestones}

@@ -1,9 +1,8 @@
-"""What came into a realm from outside, read back from its logs and inputs: reports, decisions, reference data, and how people answered.
+"""Read the outside inputs of a realm back from its logs and input topics.
 
-The answers of the planner are among it for their moment alone: people decide while it computes. Words that are no answer are not: nobody is told
-by them but their writer.
-
-Everything else in the inputs (forwarded facts, steps, claims and outcomes of the sender) follows from these and is made again by a replay.
+These are reports, decisions, reference data and answers of people. Answers of the planner count for
+their time only, because people decide while it computes. Replies that are no answer are left out. A
+replay derives all other inputs again (forwarded facts, steps, claims and outcomes of the sender).
 """
 
 from __future__ import annotations
@@ -72,52 +71,59 @@ Line = dict[str, str | int | float | bool | None]
 
 
 class NotRecorded(LookupError):
-    """The logs hold no such realm, or no such position."""
+    """Signal that the logs hold no such realm or position."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """One input from outside, as it was applied."""
+    """One outside input as it was applied."""
 
     service: str
     seq: int
     id: str
     at: Instant
-    """The realm's clock after it."""
+    """Clock of the realm after this input."""
     appended_at: Instant
     message: Message
 
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Where another history begins."""
+    """Point at which another history begins."""
 
     number: int
-    """Index of the first input behind it."""
+    """Index of the first input after the fork."""
     at: Instant | None = None
-    """What time it is there; None: that of the input before."""
+    """Time of the fork; None: the time of the input before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """The outside of a realm, in the order in which it came."""
+    """Outside inputs of a realm in the order of arrival."""
 
     realm: str
     opened: RealmOpened
     outside: tuple[Outside, ...]
     end: Instant
-    """The latest time that any of its logs has reached."""
+    """Latest time that any of its logs has reached."""
     facts: tuple[FactRecord, ...]
     responders: tuple[Line, ...]
-    """How people answered, as lines of a responders file (docs/reference/responders.md), before those of the realm itself."""
+    """Behaviour of people, as lines of a responders file (docs/reference/responders.md).
+
+    They precede the responders of the realm itself.
+    """
 
     @property
     def crisis(self) -> bool:
-        """Somebody reported something."""
+        """True if the realm received a report."""
         return any(o.message.wire_type().startswith("vigie.ReportReceived.") for o in self.outside)
 
     def position(self, text: str) -> Fork | None:
-        """Behind a position `SERVICE/SEQ`; None: before the realm had its reference data, which is its beginning. Raises NotRecorded."""
+        """Find the fork after a position `SERVICE/SEQ`.
+
+        Returns None if it lies before the reference data, the beginning of the realm. Raises
+        NotRecorded.
+        """
         service, _, number = text.partition("/")
         if service not in SERVICES or not number.isdecimal():
             raise NotRecorded(f"{text!r} is no log position: SERVICE/SEQ, e.g. alerts/120")
@@ -131,7 +137,11 @@ class Recording:
         return self._behind(Fork(next(later, len(self.outside))))
 
     def moment(self, at: Instant) -> Fork | None:
-        """At a time; None: before the realm had its reference data. Raises NotRecorded for one that it did not reach."""
+        """Find the fork at a time.
+
+        Returns None if it lies before the reference data. Raises NotRecorded for a time after the
+        end.
+        """
         if at > self.end:
             raise NotRecorded(f"{self.realm} is recorded until {iso(self.end)} only")
         return self._behind(
@@ -151,12 +161,19 @@ class Recording:
 
 
 async def realms_of(kafka: str) -> list[str]:
-    """Every realm that was opened, live ones first. Raises KafkaError, Stop."""
+    """List every opened realm, live ones first.
+
+    Raises KafkaError and Stop.
+    """
     return sorted(await opened_at(kafka), key=lambda realm: ("~" in realm, realm))
 
 
 async def opened_at(kafka: str) -> dict[str, Instant]:
-    """Every realm that was opened, and when: a command to a name that is none stands in the log, too. Raises KafkaError, Stop."""
+    """Map every opened realm to its opening time.
+
+    Names of commands alone do not count: a command to an unknown realm is in the log, too. Raises
+    KafkaError and Stop.
+    """
     found: dict[str, Instant] = {}
     async with LogReader(kafka, SERVICES[0], partitions=range(PARTITIONS)) as reader:
         async for accepted in reader.read_to_end():
@@ -166,7 +183,10 @@ async def opened_at(kafka: str) -> dict[str, Instant]:
 
 
 async def read_recording(kafka: str, realm: str) -> Recording:
-    """The recording of a realm. Raises NotRecorded, KafkaError, Stop."""
+    """Read the recording of a realm.
+
+    Raises NotRecorded, KafkaError and Stop.
+    """
     partition = partition_of(realm, PARTITIONS)
     outside: list[Outside] = []
     facts: list[FactRecord] = []
@@ -205,9 +225,9 @@ async def read_recording(kafka: str, realm: str) -> Recording:
 
 
 def _as_decided(outside: list[Outside]) -> list[Outside]:
-    """Return the inputs by append time, those of one decider in the order in which it decided them: the urgent lane overtakes.
+    """Sort inputs by append time; keep the decision order within each decider.
 
-    An input that was overtaken counts as appended when the one before it was.
+    The urgent lane overtakes. An overtaken input counts as appended with the one before it.
     """
     newest, found = dict[str, Instant](), list[Outside]()
     for one in sorted(outside, key=lambda o: o.seq):
@@ -227,16 +247,17 @@ def _is_outside(tx: Transaction) -> bool:
     if tx.src.place is not None or _WITHOUT_EFFECT & {f.name for f in tx.facts}:
         return False
     if tx.src.type == AnswerNotification.wire_type():
-        return tx.src.source != CONDUCTOR  # a person, not a simulated one
+        return tx.src.source != CONDUCTOR  # A person, not a simulated one.
     return tx.src.type not in _MADE_AGAIN
 
 
 def _behaviour(
     facts: Iterable[FactRecord], answers: Iterable[tuple[Instant, AnswerNotification]]
 ) -> list[Line]:
-    """What each person did with each message, most exact lines first; a person who answered once answers other messages as fast.
+    """Describe the answers of each person as responder lines, most exact lines first.
 
-    A person of whom nothing is known answers nothing, as in an exercise without a responders file.
+    A person with one answer answers other messages with the same delay. All others never answer, as
+    in an exercise without a responders file.
     """
     rows: dict[str, NotificationRow] = {}
     for fact in facts:
@@ -259,7 +280,7 @@ def _behaviour(
 
 
 def _channels(rows: Iterable[NotificationRow]) -> list[Line]:
-    """Channels by which a person was never reached: the replay tries the next one, as it was."""
+    """List the channels that never reached a person, so that the replay uses the next one as well."""
     words: dict[tuple[str, str], set[str]] = {}
     for row in rows:
         for attempt in row.attempts:
@@ -276,5 +297,5 @@ def _known(line: Line) -> Line:
 
 
 def is_reference(outside: Outside) -> bool:
-    """A section of reference data."""
+    """Return whether the input is a section of reference data."""
     return isinstance(outside.message, PublishReference)

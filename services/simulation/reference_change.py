@@ -1,4 +1,4 @@
-"""A change of reference data for a what-if: a merge patch of the recorded sections, or a whole other territory."""
+"""Change the reference data of a simulation by a merge patch or with another territory."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from services.territory import Territory
 from services.territory.source import YamlInvalid, line_of, plain, read_yaml, sprawls
 
 _NAMES: Final = ("id", "level", "wave", "insee", "activity", "channel", "role")
-"""Fields that name an element of a list, the first that its elements have."""
+"""Fields that identify an element of a list; the first that all elements have counts."""
 _SECTIONS: Final = tuple(section.value for section in Section)
 AUTHOR: Final = "system:whatif"
 
 
 class ChangeInvalid(ValueError):
-    """The patch does not fit the reference data; the message names the place."""
+    """Signal a patch that does not fit the reference data; the message names the place."""
 
 
 def read_patch(file: Path) -> dict[str, Any]:
-    """A patch file: section → what changes in it. Raises ChangeInvalid, OSError."""
+    """Read a patch file: section → change.
+
+    Raises ChangeInvalid and OSError.
+    """
     try:
         patch = read_yaml(file)
     except YamlInvalid as error:
@@ -39,7 +42,11 @@ def read_patch(file: Path) -> dict[str, Any]:
 
 
 def patched(sections: Sequence[SectionData], patch: Mapping[str, Any]) -> tuple[SectionData, ...]:
-    """The sections with the patch: mappings are merged, null takes away, elements of lists are named. Raises ChangeInvalid."""
+    """Merge a patch into the sections.
+
+    Mappings are merged, null removes a key, elements of lists are addressed by name. Raises
+    ChangeInvalid.
+    """
     have = {section.section.value for section in sections}
     if unknown := sorted(set(patch) - have):
         raise ChangeInvalid(f"{unknown[0]}: the realm has no such section")
@@ -97,7 +104,7 @@ def _merged_list(value: list[Any], patch: Mapping[Any, Any], where: str) -> list
 
 
 def commands(sections: Sequence[SectionData], realm: str) -> list[tuple[str, PublishReference]]:
-    """(input id, command) per section, under a version of their own."""
+    """Build (input id, command) for each section, under a version of their own."""
     raw = b"\n".join(section.model_dump_json().encode() for section in sections)
     version = blake2b(raw, digest_size=8).hexdigest()
     return [
@@ -112,5 +119,5 @@ def commands(sections: Sequence[SectionData], realm: str) -> list[tuple[str, Pub
 
 
 def sections_of(territory: Territory) -> tuple[SectionData, ...]:
-    """Of a folder."""
+    """Return the sections of a territory."""
     return territory.sections

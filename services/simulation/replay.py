@@ -1,7 +1,8 @@
-"""Replays a recording in memory through the three pure deciders, as it was or with other reference data from a position on.
+"""Replay a recording in memory through the three pure deciders.
 
-Both replays of a comparison go through the same steps, so that what differs is the change's doing. People answer as they did; a
-message that was never sent in reality is answered as fast as that person answered another, or not at all.
+Replays it as it was, or with other reference data from a position on. Both replays of a comparison
+take the same steps, so each difference comes from the change. People answer as they did. For a
+message that was never sent in reality, a person needs as long as for another, or never answers.
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ DRIVEN: Final = frozenset(
         "ReferencePublished",
     }
 )
-"""Facts that say how a history was driven, not what happened in it."""
+"""Facts about how a history was driven, not about its content."""
 SENT: Final = frozenset({"NotificationChanged", "AttemptGranted", "Unreachable", "AnswerReceived"})
-"""… of a live realm, made by real senders and providers: the replay has simulated ones."""
+"""Facts of a live realm that depend on real senders and providers; the replay has simulated ones."""
 
 _CHANGES: Final = (
     DraftReference,
@@ -60,7 +61,7 @@ _CHANGES: Final = (
 
 
 def reference_of(recording: Recording) -> tuple[SectionData, ...]:
-    """The sections of the reference data with which the recording begins."""
+    """Return the sections of the reference data with which the recording begins."""
     first = next((o.message for o in recording.outside if is_reference(o)), None)
     if not isinstance(first, PublishReference):
         return ()
@@ -72,7 +73,10 @@ def reference_of(recording: Recording) -> tuple[SectionData, ...]:
 
 
 class _AsRecorded(Proposals):
-    """Computes its answers anew and gives each when the recorded one came; at once to what was not asked in reality."""
+    """Planner that computes each answer anew and releases it when the recorded one came.
+
+    Answers a request at once if it was not made in reality.
+    """
 
     def __init__(self, recording: Recording) -> None:
         super().__init__()
@@ -86,11 +90,11 @@ class _AsRecorded(Proposals):
         return None if job is None or job.id in self._held else job
 
     def release(self, request: str) -> None:
-        """The recorded answer came here."""
+        """Release the answer to a request, because the recorded answer came here."""
         self._held.discard(request)
 
     def time_moves(self) -> None:
-        """In a simulated realm every open request is answered before."""
+        """Release every open request before time moves in a simulated realm."""
         if not self._live:
             self._held -= {
                 job.id for realm in self.realms if (job := Proposals.job(self, realm)) is not None
@@ -100,10 +104,10 @@ class _AsRecorded(Proposals):
 def replay(
     recording: Recording, changed: Sequence[SectionData] = (), fork: Fork | None = None
 ) -> list[FactRecord]:
-    """Facts of the replay, service after service in log order.
+    """Replay a recording and return its facts, service after service in log order.
 
-    `changed` takes the place of the recorded reference data from the beginning, or is published at `fork`: running
-    ladders then keep the version that they started with, as they would have.
+    `changed` replaces the recorded reference data from the beginning, or is published at `fork`.
+    Escalations that run then keep the version that they started with.
     """
     forked = None if fork is None else fork.number
     territory = parse_realm(recording.realm)[0]
@@ -162,10 +166,10 @@ def replay(
             system.step(realm, now)
             continue
         if instead and isinstance(message, _CHANGES):
-            continue  # a later version, by two persons
+            continue  # A later version, approved by two people.
         if isinstance(message, PublishReference) and instead:
             if message.reference != first:
-                continue  # a later version of what is changed from the beginning
+                continue  # A later version of sections that are changed from the beginning.
             message = message.model_copy(
                 update={"data": instead.get(message.data.section, message.data)}
             )
@@ -179,10 +183,11 @@ def replay(
 
 
 def faithful(recording: Recording, replayed: Sequence[FactRecord]) -> tuple[int, int]:
-    """(facts of the recording that the replay gives too, facts of the recording).
+    """Count (recorded facts that the replay gives too, recorded facts).
 
-    Ids are derived, so in a simulated realm the same fact has the same id. In a live one what follows from a message has an id that comes from the run of a
-    sender, so there facts are compared by their kind and what they are about; what senders did apart.
+    In a simulated realm, ids are derived, so the same fact has the same id. In a live realm, ids
+    that follow from a message depend on a run of the sender; there, facts are compared by name and
+    row id, without the facts of senders.
     """
     live = is_live(recording.realm)
     told = Counter(

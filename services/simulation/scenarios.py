@@ -1,4 +1,7 @@
-"""Exercises as files: `scenarios.yaml` and `scenario_events.csv` (scenarios/README.md) → bodies for `POST /api/v1/reports`."""
+"""Read exercises from `scenarios.yaml` and `scenario_events.csv` (scenarios/README.md).
+
+Each event becomes a body for `POST /api/v1/reports`.
+"""
 
 from __future__ import annotations
 
@@ -49,31 +52,31 @@ COLUMNS = (
     "effective",
     "lifts",
 )
-"""Of `scenario_events.csv`; others are the author's."""
+"""Required columns of `scenario_events.csv`; all others are ignored."""
 
 
 class ScenarioUnknown(ValueError):
-    """No scenario of that id in the folder; the message lists those that exist."""
+    """Signal an unknown scenario id; the message lists the scenarios of the folder."""
 
 
 class ScenarioInvalid(ValueError):
-    """A file of the folder cannot be played; the message names the line and says why."""
+    """Signal a file that cannot be played; the message names the line and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One report of a scenario, in the order in which it is learnt."""
+    """One report of a scenario."""
 
     id: str
     reported_at: int
-    """ms UTC: when it is posted, the `recorded_at` of the report."""
+    """Time at which it is posted (`recorded_at`), ms UTC."""
     body: dict[str, Any]
     """Native report body; `references` still hold event ids."""
 
 
 @dataclass(frozen=True, slots=True)
 class DaysOff:
-    """Public holidays, and school holidays with both their days included, ISO."""
+    """Public holidays and school holidays as ISO dates; spans include both ends."""
 
     holidays: tuple[str, ...] = ()
     school_holidays: tuple[tuple[str, str], ...] = ()
@@ -90,11 +93,14 @@ class Scenario:
     """T+0, ms UTC."""
     events: tuple[Event, ...]
     calendar: DaysOff | None = NO_DAYS_OFF
-    """Days off of its realm; None: the territory's. Expectations of shipped scenarios were written for none."""
+    """Days off of the realm; None: those of the territory.
+
+    Expectations of shipped scenarios assume none.
+    """
 
     @property
     def opening(self) -> int:
-        """When the realm's clock must start: T+0, or the first report if something was learnt before, ms UTC."""
+        """Start of the realm's clock, ms UTC: T+0, or the first report if it is earlier."""
         return min([self.start, *(e.reported_at for e in self.events)])
 
     @property
@@ -142,7 +148,10 @@ def _window(interval: str) -> dict[str, str]:
 
 
 def report_body(row: dict[str, str]) -> dict[str, Any]:
-    """The native body of one CSV row. The author's columns (`noise`) stay behind."""
+    """Build the native report body of one CSV row.
+
+    Ignores columns for the author (`noise`).
+    """
     measure = _measure(row)
     body: dict[str, Any] = {
         "alias": row["event_id"],
@@ -180,14 +189,17 @@ def report_body(row: dict[str, str]) -> dict[str, Any]:
 
 
 def load_scenario(folder: Path, scenario_id: str) -> Scenario:
-    """The scenario with its events in reported order. Raises ScenarioUnknown, ScenarioInvalid, OSError."""
+    """Load a scenario with its events in the order of `reported_at`.
+
+    Raises ScenarioUnknown, ScenarioInvalid and OSError.
+    """
     known = {head.id: head for head in scenario_heads(folder)}
     if scenario_id not in known:
         raise ScenarioUnknown(
             f"no scenario {scenario_id!r} in {folder}; there are {', '.join(sorted(known))}"
         )
     events = list(_events(folder / "scenario_events.csv", scenario_id))
-    events.sort(key=lambda e: e.reported_at)  # stable: the file's order among equals
+    events.sort(key=lambda e: e.reported_at)  # Stable sort: equal times keep the file's order.
     return Scenario(scenario_id, known[scenario_id].title, known[scenario_id].start, tuple(events))
 
 
@@ -198,12 +210,15 @@ class Head:
     id: str
     title: str
     begins: str
-    """As the file says it, local time."""
+    """Start as written in the file, local time."""
     start: int
 
 
 def scenario_heads(folder: Path) -> list[Head]:
-    """The scenarios of a folder. Raises ScenarioInvalid, OSError."""
+    """List the scenarios of a folder.
+
+    Raises ScenarioInvalid and OSError.
+    """
     path = folder / "scenarios.yaml"
     try:
         document = read_yaml(path)
@@ -264,6 +279,6 @@ def _event(where: str, row: dict[str, str]) -> Event:
         ValueError,
         OverflowError,
         TypeError,
-    ) as error:  # TypeError: orjson, of half a character
+    ) as error:  # orjson raises TypeError for a lone surrogate.
         raise ScenarioInvalid(f"{where}: {error}") from error
     return event

@@ -1,4 +1,7 @@
-"""Values that no territory can have: taken as they are, they would stop a decider, run a clock backwards or call nobody."""
+"""Reject impossible values of a territory.
+
+They would stop a decider, run a clock backwards or call nobody.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +27,19 @@ from schemas.words import Channel, EventType
 from services.territory.source import Source, line_of
 
 LONGEST_H: Final = 10 * 365 * 24
-"""A limit of ten years is a slip of the pen, and its deadline might lie beyond the calendar."""
+"""Longest time limit: ten years, in hours.
+
+More is a typing error, and its deadline might lie beyond the calendar.
+"""
 LONGEST_MIN: Final = 366 * 24 * 60
 _TYPES: Final = frozenset(t.value for t in EventType)
 _DAYS: Final = frozenset(range(1, 8))
 _ID: Final = re.compile(r"[^\s:|/]{1,64}")
-"""Ids are joined by `:`, `|` and `/`."""
+"""Form of ids; they are joined by `:`, `|` and `/`."""
 
 
 def check_site(f: Source, n: int, site: ref.Site) -> None:
-    """Its id, its place on the globe, and counts that are none."""
+    """Check the id, position and counts of a site."""
     if not _ID.fullmatch(site.id):
         f.fault(n, f"site {site.id!r}: an id has 1 to 64 characters and no space, ':', '|' or '/'")
     if not (-90 <= site.lat <= 90 and -180 <= site.lon <= 180):
@@ -44,7 +50,7 @@ def check_site(f: Source, n: int, site: ref.Site) -> None:
 
 
 def check_activity(f: Source, node: Any, activity: ref.Activity) -> None:
-    """Its limits and its minimum."""
+    """Check the time limits and the minimum of an activity."""
     for name in ("rto_h", "dmia_h"):
         if not 0 < getattr(activity, name) <= LONGEST_H:
             f.fault(
@@ -76,7 +82,7 @@ def _check_natures(f: Source, doc: Any, policy: ref.Escalation) -> None:
 
 
 def check_policy(f: Source, doc: Any, policy: ref.Escalation, activities: Collection[str]) -> None:
-    """Calendars, holidays, shorter limits, and whom levels and alarms name."""
+    """Check calendars, holidays, shorter limits, and roles of levels and alarms."""
     _check_calendars(f, doc, policy)
     for fault in ref.quiet_faults(policy):
         f.fault(line_of(doc, "heures_silence"), fault)
@@ -158,7 +164,7 @@ def _surcharge(surcharge: ref.Surcharge, activities: Collection[str]) -> Iterato
 
 
 def check_plan(f: Source, node: Any, plan: ref.Plan) -> None:
-    """Times of its cards and of its stand-down."""
+    """Check the times of a plan's cards and of its stand-down."""
     for k, card in enumerate(plan.cards):
         if abs(card.t_min) > LONGEST_MIN:
             f.fault(
@@ -181,7 +187,10 @@ def check_plan(f: Source, node: Any, plan: ref.Plan) -> None:
 
 
 def _measured_places(predicate: Predicate) -> int:
-    """At how many places of a stand-down something measured stands beside boxes: its value is one word, which can be put at one place."""
+    """Count the places of a stand-down where measured conditions stand beside boxes.
+
+    Measured conditions have one common value, which can be shown at one place only.
+    """
     match predicate:
         case Manual():
             return 0
@@ -202,7 +211,7 @@ def _measured_places(predicate: Predicate) -> int:
 def check_predicates(
     f: Source, line: int, what: str, predicates: Iterable[Any], activities: Collection[str]
 ) -> None:
-    """Check filters and thresholds: types that exist, numbers and lists about activities."""
+    """Check that predicates name existing report types and activities, and numbers and lists."""
     for found in (m for predicate in predicates for m in measured(predicate)):
         if found.metric == "max_severity":
             for unknown in sorted(

@@ -1,4 +1,7 @@
-"""Public and school holidays of a territory: loaded into its folder, and warned of before they end (D43)."""
+"""Load public and school holidays into a territory folder and warn before they end.
+
+Rule D43.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,15 @@ from services.territory.source import Problem
 
 PARIS: Final = ZoneInfo("Europe/Paris")
 SOON: Final = timedelta(days=90)
-"""A list that ends sooner is warned of."""
+"""Remaining time below which a list is reported as ending."""
 _FILE: Final = "escalade.yaml"
 
 
 def calendar_warnings(policy: ref.Escalation, today: date) -> Iterator[str]:
-    """Yield what is wrong soon with the days off: clocks of offices and schools would run on days on which they are closed."""
+    """Yield a warning for each list of days off that is empty or ends soon.
+
+    Without it, clocks of offices and schools would run on days on which they are closed.
+    """
     ends = {
         "jours_feries": max(policy.holidays, default=None),
         "vacances_scolaires": max((last for _, last in policy.school_holidays), default=None),
@@ -33,9 +39,9 @@ def calendar_warnings(policy: ref.Escalation, today: date) -> Iterator[str]:
 
 
 def write_days_off(folder: Path, country: str, zone: str, year: int, years: int) -> tuple[int, int]:
-    """Write where the days off come from into `escalade.yaml`; return how many there are. The file stays as it was if they cannot be.
+    """Write the source of the days off to `escalade.yaml` and return their numbers.
 
-    Raises TerritoryInvalid.
+    The file stays unchanged on an error. Raises TerritoryInvalid.
     """
     file = folder / _FILE
     before = file.read_bytes()

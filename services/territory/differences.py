@@ -1,4 +1,7 @@
-"""What a version of the reference data changes against another one, section by section, in rows of their files (D63)."""
+"""Compare two versions of the reference data, section by section, row by row.
+
+Rule D63.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +25,18 @@ _NAMES: Final[tuple[tuple[str, ...], ...]] = (
     ("wave",),
     ("role",),
 )
-"""Fields that name a row of a list, the first that all its rows have."""
+"""Fields that identify a row of a list; the first set that all rows have counts."""
 _WRAPPED: Final = frozenset({"policy", "roster", "rules"})
-"""Fields whose own fields are the rows."""
+"""Fields with rows in their own fields."""
 
 
 def differences(
     before: Sequence[SectionData], after: Sequence[SectionData]
 ) -> list[SectionDifference]:
-    """The sections that differ, in the order of `after`; without a row that does, by the order of their rows.
+    """List the sections that differ, in the order of `after`.
 
-    A section that only `before` has stays in force, so it does not count.
+    A section may differ only in the order of its rows. A section that only `before` has stays in
+    force, so it does not count.
     """
     known = {section.section: section for section in before}
     return [
@@ -43,7 +47,7 @@ def differences(
 
 
 def dropped_sites(before: Sequence[SectionData], after: Sequence[SectionData]) -> list[str]:
-    """Sites that `after` has no more."""
+    """List the sites that `after` no longer has."""
     left = {site.id for section in after if isinstance(section, Sites) for site in section.sites}
     return [
         site.id
@@ -70,7 +74,7 @@ def _difference(before: SectionData | None, after: SectionData) -> SectionDiffer
 
 
 def _rows(section: SectionData) -> dict[str, Any]:
-    """Every row of a section by its name."""
+    """Index the rows of a section by name."""
     found: dict[str, Any] = {}
     for name, row in _walk(section.model_dump(mode="json", exclude={"section"})):
         again = (
@@ -108,4 +112,4 @@ def _name(field: str, row: Mapping[str, Any], names: Sequence[str]) -> str:
 
 
 _PLAIN: Final = frozenset({"communes", "sites", "activities", "plans", "channels"})
-"""Lists that are the section itself: their rows need no other name."""
+"""Lists that are the section itself; their rows need no other name."""

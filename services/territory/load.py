@@ -1,4 +1,4 @@
-"""A whole territory from its folder."""
+"""Load a whole territory from its folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from services.territory.staffing import staffing_of
 
 
 class TerritoryInvalid(ValueError):
-    """The folder cannot be used; `problems` says why, each with file and line."""
+    """Signal a folder that cannot be used; `problems` lists the reasons with file and line."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -33,7 +33,7 @@ class Territory:
     folder: Path
     version: str
     sections: tuple[ref.SectionData, ...]
-    """In publishing order; the last one switches the version."""
+    """Sections in publishing order; the last one switches the version."""
 
     def with_calendar(
         self, holidays: Sequence[str], school_holidays: Sequence[tuple[str, str]]
@@ -74,12 +74,18 @@ class Territory:
 
 
 def _judged(problems: list[Problem]) -> list[Problem]:
-    """Files that could not be read alone, if there are any: the others refer to them by thousands of lines that may be right."""
+    """Return only the problems of unreadable files, if any.
+
+    Other files may refer to them in thousands of correct lines.
+    """
     return [p for p in problems if p.unread] or problems
 
 
 def load_territory(folder: Path) -> Territory:
-    """The territory in `folder`. Raises TerritoryInvalid with every problem found; while a file cannot be read, with that alone."""
+    """Load the territory in `folder`.
+
+    Raises TerritoryInvalid with every problem found; if a file cannot be read, with that alone.
+    """
     problems: list[Problem] = []
 
     def source(name: str) -> Source:
@@ -144,7 +150,11 @@ def load_territory(folder: Path) -> Territory:
 
 
 def territory_now(folder: Path) -> Territory:
-    """As `load_territory`, which takes a core half a second, but the same one again as long as the files have the same names, sizes and times of change."""
+    """Load a territory like `load_territory`, but reuse it while the folder is unchanged.
+
+    Loading takes half a second of processor time. The folder is unchanged while names, sizes and
+    modification times of its files are.
+    """
     try:
         files = tuple(
             sorted(

@@ -1,4 +1,7 @@
-"""Who may declare which measure, and between which bounds: `mesures.yaml` (D76)."""
+"""Read `mesures.yaml`: the sources of each measure and its bounds.
+
+Rule D76, entitled sources and plausible values.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _RELAYS: Final = "relais"
 def measure_rules_of(
     f: Source, policy: ref.Escalation | None, plans: Collection[ref.Plan]
 ) -> ref.MeasureRules | None:
-    """Read `mesures.yaml`. A territory without one believes every source."""
+    """Read `mesures.yaml`; a territory without it trusts every source."""
     if not f.exists():
         return None
     doc = f.yaml()
@@ -90,7 +93,7 @@ def _measure(f: Source, table: Any, name: str) -> ref.MeasureRule | None:
 
 
 def _check_sources(f: Source, doc: Any, rules: ref.MeasureRules) -> None:
-    """Name every kind of source that no report can be of."""
+    """Note each kind of source that no report can have."""
     outage = rules.long_outage
     named = [
         (line_of(doc["mesures"], rule.name), rule.name, rule.sources) for rule in rules.measures

@@ -1,4 +1,4 @@
-"""Communes, sites, pôles and activities."""
+"""Read communes, sites, pôles and activities."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def sites_of(f: Source, communes: dict[str, ref.Commune], poles: set[str]) -> li
 
 
 def _assessed_on(f: Source, meta: Any) -> date | None:
-    """Day of the business impact analysis: `meta.generated`."""
+    """Return the day of the business impact analysis: `meta.generated`."""
     said = str(meta.get("generated") or "")
     try:
         return date.fromisoformat(said) if said else None
@@ -84,7 +84,7 @@ def _assessed_on(f: Source, meta: Any) -> date | None:
 def activities_of(
     f: Source, kinds: set[str] | None = None
 ) -> tuple[list[ref.Pole], list[ref.Activity], date | None]:
-    """Pôles, activities, and the day on which these were assessed."""
+    """Read pôles, activities and the day of their assessment."""
     doc = f.yaml()
     poles = [
         f.make(

@@ -1,4 +1,4 @@
-"""Continuity plans with their triggers and cards."""
+"""Read continuity plans with their triggers and action cards."""
 
 from __future__ import annotations
 

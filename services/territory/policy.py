@@ -1,4 +1,4 @@
-"""Levels, ladders, calendars, clocks and delays of `escalade.yaml`; rules of the channels of `canaux.yaml`."""
+"""Read levels, escalations, calendars and time limits of `escalade.yaml`, and `canaux.yaml`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from services.territory.checks import check_policy, check_predicates
 from services.territory.source import CHANNELS, Source, line_of, minutes, plain, predicate_of, yes
 
 TO_FILL_IN: Final = "À COMPLÉTER"
-"""What stands where only the département knows the words."""
+"""Mark of a text that the département still has to write."""
 _DOUBTS = {"au_moins_une_fois": "at_least_once", "au_plus_une_fois": "at_most_once"}
 
 
 def channel_rules_of(f: Source) -> ref.ChannelRules | None:
-    """`canaux.yaml`; a territory without one has the product's own values."""
+    """Read `canaux.yaml`; a territory without it uses the product's own values."""
     if not f.exists():
         return None
     doc, rules = f.yaml(), []
@@ -150,12 +150,12 @@ def _vigilance_digest(doc: Any) -> dict[str, Any] | None:
 
 
 def _weekdays(node: Any) -> list[int]:
-    """ISO weekdays: a list, or `tous`."""
+    """Return ISO weekdays from a list or `tous`."""
     return list(range(1, 8)) if node == "tous" else plain(node)
 
 
 def _holidays(f: Source, node: Any) -> list[str]:
-    """ISO days: a list, or `{pays: FR, annees: [2027]}`, worked out by the law of that country."""
+    """Return ISO days from a list or from `{pays: FR, annees: [2027]}`, the law of a country."""
     if not isinstance(node, dict):
         return [str(day) for day in plain(node)]
     try:
@@ -171,7 +171,7 @@ def _holidays(f: Source, node: Any) -> list[str]:
 
 
 def _school_holidays(f: Source, node: Any, zone_file: Source) -> list[tuple[str, str]]:
-    """ISO intervals, both days included: a list, or `{zone: C}`, taken from the file of school holidays."""
+    """Return ISO spans, both days included, from a list or `{zone: C}` of the holiday file."""
     if not isinstance(node, dict):
         spans = [tuple(map(str, span)) for span in plain(node) if isinstance(span, list)]
         if wrong := [span for span in spans if len(span) != 2]:
@@ -332,7 +332,7 @@ def policy_of(
 
 
 def _asks(f: Source, doc: Any, roles: Collection[str]) -> list[dict[str, Any]]:
-    """Return what calls ask, by level and role."""
+    """Read the requests of calls by level and role."""
     rows = doc.get("demandes", [])
     for k, row in enumerate(rows):
         if row["role"] != "*" and row["role"] not in roles:
@@ -346,7 +346,7 @@ def _asks(f: Source, doc: Any, roles: Collection[str]) -> list[dict[str, Any]]:
 
 
 def _reach(doc: Any) -> dict[str, Any]:
-    """Return how the cell is reached, without what nobody has filled in yet."""
+    """Read the contact points of the crisis cell, without those that are not filled in."""
     given = doc.get("joindre", {})
     bridges = {level: _filled(text) for level, text in given.get("ponts", {}).items()}
     return {
@@ -357,13 +357,13 @@ def _reach(doc: Any) -> dict[str, Any]:
 
 
 def _filled(text: Any) -> str | None:
-    """Return a text; None for a place that waits to be filled in."""
+    """Return a text, or None for a mark that waits to be filled in."""
     said = str(text or "").strip()
     return None if not said or said.upper() == TO_FILL_IN else said
 
 
 def _reassignment(doc: Any) -> dict[str, Any]:
-    """The section may be absent: then the defaults of the model hold."""
+    """Read the settings of reassignment; without the section, the model's defaults hold."""
     if (said := doc.get("reaffectation")) is None:
         return {}
     names = {

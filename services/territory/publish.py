@@ -1,4 +1,7 @@
-"""Publishes a territory to a realm: one input per section, ordered like any other input (DESIGN §2, Reference data)."""
+"""Publish a territory to a realm, one input per section.
+
+Reference data is ordered like any other input.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from services.territory import Territory
 
 
 class Sends(Protocol):
-    """The part of `RecordProducer` that this needs."""
+    """The part of `RecordProducer` that publishing needs."""
 
     async def send(
         self,
@@ -31,7 +34,10 @@ class Sends(Protocol):
 def reference_commands(
     territory: Territory, realm: str, author: str, role: str
 ) -> list[tuple[str, PublishReference]]:
-    """(input id, command) per section, in order. Ids carry the version, so publishing a version twice changes nothing."""
+    """Build (input id, command) for each section, in order.
+
+    Ids carry the version, so publishing a version twice changes nothing.
+    """
     last = len(territory.sections) - 1
     return [
         (
@@ -52,7 +58,10 @@ async def publish_territory(
     author: str = "system:reference",
     role: str = "admin",
 ) -> None:
-    """Send every section to alerts, which tells the others. Returns when all are accepted; raises BrokerAway."""
+    """Send every section to alerts, which forwards them to the other services.
+
+    Returns when all are accepted. Raises BrokerAway.
+    """
     for input_id, command in reference_commands(territory, realm, author, role):
         await producer.send(
             urgent_lane("alerts", realm), realm, command, id=input_id, source=f"/{author}"
@@ -60,7 +69,10 @@ async def publish_territory(
 
 
 async def open_live_realm(producer: Sends, territory: Territory, now: Instant) -> None:
-    """Open the territory's live realm (a second time changes nothing) and publish the reference data."""
+    """Open the territory's live realm and publish the reference data.
+
+    Opening it again changes nothing.
+    """
     command = OpenRealm(
         author="system:up",
         role="admin",

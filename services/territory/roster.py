@@ -1,4 +1,4 @@
-"""Who holds which post, who takes turns, and how each is reached."""
+"""Read holders of roles, rotations and the reachability of people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from services.territory.source import Source, minutes
 
 
 def _rotations(f: Source) -> list[tuple[int, Rotation]]:
-    """The file may be absent: then nobody rotates."""
+    """Read the rotations; the file may be absent."""
     made: list[tuple[int, Rotation]] = []
     for n, r in f.rows() if f.exists() else ():
         try:
@@ -41,7 +41,10 @@ def _rotations(f: Source) -> list[tuple[int, Rotation]]:
 
 
 def _reach(f: Source, n: int, row: dict[str, str]) -> tuple[Reach, ...] | None:
-    """Channels of a person with the day of their proof (`sms=2026-11-02|…`) and quiet hours (`app=21:00-07:00|…`); None when neither is said."""
+    """Read proofs and quiet hours of a person's channels.
+
+    Forms: `sms=2026-11-02|…` and `app=21:00-07:00|…`. Returns None if the row has neither.
+    """
     verified, quiet = (
         dict(p.split("=", 1) for p in (row.get(c) or "").split("|") if "=" in p)
         for c in ("verified_on", "quiet")
@@ -103,7 +106,7 @@ def _check_post(
 
 
 def _reachability(f: Source) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[Reach, ...]]]:
-    """Person → verified channels; person → the same with the days of their proofs, as far as the file says."""
+    """Read person → channels, and person → channels with proofs or quiet hours where given."""
     channels: dict[str, tuple[str, ...]] = {}
     proofs: dict[str, tuple[Reach, ...]] = {}
     for n, r in f.rows():

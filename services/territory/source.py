@@ -1,4 +1,7 @@
-"""One file of a territory folder: its rows or its document, and every defect with file and line; what the files share in words."""
+"""Read one file of a territory folder; note each problem with file and line.
+
+Also holds the conversions that the files share.
+"""
 
 from __future__ import annotations
 
@@ -21,26 +24,29 @@ _T = TypeVar("_T", bound=BaseModel)
 MOST_SHOWN = 40
 """Characters of a value that an error quotes."""
 MOST_DEEP, MOST_PARTS = 20, 5_000
-"""Of one entry of a file; what people write has a handful of levels."""
+"""Limits of one entry of a file; real entries have a handful of levels."""
 CHANNELS = {"app": "app", "sms": "sms", "voix": "voice", "mail": "email", "messagerie": "chat"}
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One defect of a territory folder; `line` is 1-based, 0 when the whole file is meant."""
+    """One problem of a territory folder; `line` is 1-based, 0 for the whole file."""
 
     file: str
     line: int
     what: str
     unread: bool = field(default=False, compare=False)
-    """Nothing of the file could be read: what refers to it cannot be judged."""
+    """True if the file could not be read: references to it cannot be judged."""
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.what}"
 
 
 class _Marked(RoundTripConstructor):
-    """Says where a number or a day stands that is none: of itself the reader raises what Python says of it, without a place."""
+    """Adds the place to errors about malformed numbers and dates.
+
+    Without it, ruamel raises Python's own error without a line.
+    """
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         try:
@@ -55,7 +61,7 @@ class _Marked(RoundTripConstructor):
 
 
 class YamlInvalid(ValueError):
-    """A file is no YAML. `what` is wrong, in `line` (1-based; 0 where there is no place)."""
+    """Signal a file that is no YAML; `line` is 1-based, 0 without a place."""
 
     def __init__(self, what: str, line: int = 0) -> None:
         super().__init__(f"not valid YAML: {what}")
@@ -63,7 +69,10 @@ class YamlInvalid(ValueError):
 
 
 def read_yaml(path: Path) -> Any:
-    """The document of a file; its nodes know their lines (`line_of`). Raises YamlInvalid, OSError."""
+    """Read a YAML file; its nodes know their lines (`line_of`).
+
+    Raises YamlInvalid and OSError.
+    """
     yaml = YAML(typ="rt")
     yaml.Constructor = _Marked
     try:
@@ -77,12 +86,15 @@ def read_yaml(path: Path) -> Any:
         raise YamlInvalid(f"it is not UTF-8 text: {error.reason} at byte {error.start}") from error
     except RecursionError as error:
         raise YamlInvalid("nested too deeply") from error
-    except (YAMLError, ValueError) as error:  # a character that YAML forbids
+    except (YAMLError, ValueError) as error:  # A character that YAML forbids.
         raise YamlInvalid(str(error).splitlines()[0]) from error
 
 
 def sprawls(node: Any) -> bool:
-    """True if a node is nested too deeply to be read, or if names of one another (`&a`, `*a`) make more of it than anybody wrote, or make it endless."""
+    """Return whether a node is nested too deeply or too large.
+
+    Aliases (`&a`, `*a`) can make a node far larger than its text, or endless.
+    """
     rest, parts = [(node, 0)], 0
     while rest:
         one, depth = rest.pop()
@@ -110,15 +122,15 @@ class Source:
         self.problems.append(Problem(self.name, line, what))
 
     def unread(self, line: int, what: str) -> None:
-        """Note that nothing of the file can be read."""
+        """Note that the file cannot be read."""
         self.problems.append(Problem(self.name, line, what, unread=True))
 
     def exists(self) -> bool:
-        """False also for a name that no file can have."""
+        """Return whether the file exists; False also for an impossible name."""
         return os.path.exists(self.path)  # noqa: PTH110  Path.exists raises OSError there
 
     def rows(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """CSV rows with their line numbers."""
+        """Yield CSV rows with their line numbers."""
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as f:
                 reader = csv.DictReader(f)
@@ -133,7 +145,7 @@ class Source:
             self.unread(0, f"is not UTF-8 text: {exc.reason} at byte {exc.start}")
 
     def yaml(self) -> Any:
-        """The document with line marks, or an empty map and a problem."""
+        """Return the document with line marks, or an empty map after noting a problem."""
         try:
             return read_yaml(self.path) or {}
         except YamlInvalid as exc:
@@ -143,7 +155,7 @@ class Source:
         return {}
 
     def make(self, model: type[_T], line: int, **values: Any) -> _T | None:
-        """`model(**values)`, or a problem per invalid field."""
+        """Build `model(**values)`, or note a problem per invalid field and return None."""
         try:
             return model.model_validate(values)
         except ValidationError as exc:
@@ -153,7 +165,7 @@ class Source:
 
 
 def line_of(node: Any, key: Any = None) -> int:
-    """1-based line of a YAML node or of one of its keys."""
+    """Return the 1-based line of a YAML node or of one of its keys."""
     lc = getattr(node, "lc", None)
     if lc is None:
         return 0
@@ -173,7 +185,7 @@ def line_of(node: Any, key: Any = None) -> int:
 
 
 def plain(node: Any) -> Any:
-    """Ordinary lists, dicts and scalars of a YAML node."""
+    """Convert a YAML node to ordinary lists, dicts and scalars."""
     if isinstance(node, dict):
         return {str(k): plain(v) for k, v in node.items()}
     if isinstance(node, list):
@@ -190,7 +202,10 @@ def plain(node: Any) -> Any:
 
 
 def predicate_of(node: Any) -> Any:
-    """A `quand` of the files as the shape of `schemas.predicates`: arguments move under `args`."""
+    """Convert a `quand` of the files to the form of `schemas.predicates`.
+
+    Arguments move to `args`.
+    """
     match plain(node):
         case None:
             return None
@@ -211,7 +226,10 @@ def yes(word: Any) -> bool:
 
 
 def minutes(clock: str) -> int:
-    """Minutes from midnight of a local time; 24:00 is the end of the day. Raises ValueError."""
+    """Convert a local time to minutes from midnight; 24:00 is the end of the day.
+
+    Raises ValueError.
+    """
     found = re.fullmatch(r"(\d{1,2}):([0-5]\d)", clock) if isinstance(clock, str) else None
     if found is None or (total := int(found[1]) * 60 + int(found[2])) > 24 * 60:
         raise ValueError(f'{clock!r} is not a local time such as "08:00"')

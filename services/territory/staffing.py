@@ -1,4 +1,4 @@
-"""Who works where, what may be moved and who can stand in for whom (reassignment)."""
+"""Read staff, reassignment rules and substitutions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def staffing_of(
     sites: set[str],
     activities: dict[str, ref.Activity],
 ) -> ref.Staffing:
-    """Cells, rules and substitutions; every id must be one that the other files declare."""
+    """Read cells, rules and substitutions; note each id that other files do not declare."""
     cells: dict[tuple[str, str, str], ref.StaffCell] = {}
     for n, r in staff.rows():
         cell = staff.make(

@@ -1,4 +1,5 @@
-"""Checks the promises from the logs alone, by a code path of its own: not the runtime's reader, chain or core.
+"""Check the guarantees from the logs alone, with code that is independent of the runtime.
 
-It shares with the runtime only the contract in `schemas`. It checks conservation laws, never the domain's rules again.
+Shares only the contract in `schemas` with the runtime: no reader, chain or core. Checks
+conservation laws and never applies the domain rules again.
 """

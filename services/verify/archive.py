@@ -1,4 +1,4 @@
-"""Reading a stranger's zip: what it may raise, and lines that end."""
+"""Read an untrusted zip file: its possible errors and bounded lines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from zipfile import BadZipFile, ZipFile
 
 LINE_BYTES: Final = 4 << 20
-"""A log record is at most 1 MB; a line of a timeline is far shorter."""
+"""Longest line. A log record has at most 1 MB; a line of a timeline is far shorter."""
 NOT_OF_THE_FORM: Final = (
     BadZipFile,
     zlib.error,
@@ -20,13 +20,18 @@ NOT_OF_THE_FORM: Final = (
     NotImplementedError,
     RuntimeError,
 )
-"""What reading such a zip and the JSON in it may raise; NotImplementedError when it is packed in a way that zipfile does not know, RuntimeError
-when it is encrypted or nested without end.
+"""Errors that a malformed zip or its JSON may raise.
+
+zipfile raises NotImplementedError for an unknown compression, RuntimeError for encryption or
+endless nesting.
 """
 
 
 def lines(zip: ZipFile, name: str) -> Iterator[bytes]:
-    """Lines of an entry without their ends. Raises ValueError for one that is longer than LINE_BYTES, and what NOT_OF_THE_FORM names."""
+    """Yield the lines of an entry without line ends.
+
+    Raises ValueError for a line longer than LINE_BYTES, and the errors in NOT_OF_THE_FORM.
+    """
     with zip.open(name) as entry:
         while raw := entry.readline(LINE_BYTES + 1):
             if len(raw) > LINE_BYTES:

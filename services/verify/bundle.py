@@ -1,4 +1,7 @@
-"""Is an evidence bundle what it says? Reads the zip alone, by a code path of its own (docs/reference/evidence-bundle.md)."""
+"""Verify an evidence bundle from its zip alone (docs/reference/evidence-bundle.md).
+
+The code is independent of the code that writes bundles.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +22,19 @@ MANIFEST_BYTES: Final = 16 << 20
 
 
 class BundleUnreadable(ValueError):
-    """No zip of this format: cut off, or something else."""
+    """Signal a file that is no zip of this format, or a truncated one."""
 
 
 @dataclass(slots=True)
 class Judgement:
-    """`broken` empty: every promise holds. `key`: fingerprint of the key that signed it, for a person to compare."""
+    """Result of a verification; `broken` is empty if every promise holds.
+
+    `key` is the fingerprint of the signing key, for a person to compare.
+    """
 
     key: str = ""
     known_key: bool | None = None
-    """Signed by the key that was given to compare with; None: none was given."""
+    """True if the key given for comparison signed the bundle; None without such a key."""
     counts: dict[str, int] = field(default_factory=dict)
     broken: list[tuple[str, str]] = field(default_factory=list)
 
@@ -37,9 +43,10 @@ class Judgement:
 
 
 def judge_bundle(file: Path, known: PublicKey | None) -> Judgement:
-    """Signature, hashes, chain, and that timeline and points de situation are what the log says. Raises BundleUnreadable, OSError.
+    """Verify signature, hashes and chain, and compare timeline and situation reports with the log.
 
-    Of a bundle that is damaged so that it can't be read to its end, what was found until then is told.
+    For a bundle too damaged to read completely, returns the breaches found so far. Raises
+    BundleUnreadable and OSError.
     """
     found = Judgement()
     try:
@@ -60,7 +67,7 @@ def judge_bundle(file: Path, known: PublicKey | None) -> Judgement:
             raise BundleUnreadable(f"{file}: {what}") from error
         found.breach(
             "form", what
-        )  # what was changed is named already: nothing behind it can be read
+        )  # The changed file is named already; data after it cannot be read.
     return found
 
 
@@ -148,7 +155,10 @@ def _check_chain(zip: ZipFile, service: str, about: dict[str, Any], found: Judge
 def _check_timeline(
     zip: ZipFile, manifest: dict[str, Any], facts: dict[str, Facts], found: Judgement
 ) -> None:
-    """Every line inside the stretch of its log stands for a fact there. Lines of what came before or after rest on other records."""
+    """Check that every line within the exported stretch of its log stands for a fact there.
+
+    Lines before or after it rest on other records; they are only counted.
+    """
     for raw in lines(zip, "timeline.jsonl"):
         line = json.loads(raw)
         found.counts["lines"] = found.counts.get("lines", 0) + 1

@@ -1,6 +1,8 @@
-"""No agent and no desk counted twice: approved lines against the staff and the desks of the reference data, by arithmetic of its own.
+"""Check that reassignments count no agent and no desk twice.
 
-What counts of a line is what is still needed of it: agents whom the newest proposal sends back may be proposed again before they have been released.
+Compares approved lines with staff and desks of the reference data, with arithmetic of its own. Only
+the needed part of a line counts: agents that the newest proposal sends back may be proposed again
+before their release.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ TELEWORK: Final = "telework"
 OVER: Final = frozenset({"released", "void"})
 GYMNASIUM: Final = "gymnase"
 GYMNASIUM_DESKS: Final = 20
-"""What a gymnasium counts, whatever its own desks (docs/reference/reassignment-model.md, §2)."""
+"""Desks of a gymnasium, instead of its own number (docs/reference/reassignment-model.md, §2)."""
 
 Cell = tuple[str, str, str]
 """Site, activity, métier."""
@@ -22,9 +24,11 @@ Cell = tuple[str, str, str]
 def counted_twice(
     moved: Mapping[str, Any], reference: Mapping[str, Any], situation: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
-    """(what, sentence) of each cell that gives more agents than it has, and of each host that holds more than it has free desks.
+    """Yield (subject, sentence) for each cell and each host that is overcommitted.
 
-    `reference`: section → content as published; `situation`: that of the newest proposal, for the agents who are missing at a host.
+    A cell is overcommitted if it gives more agents than it has, a host if it holds more than its
+    free desks. `reference`: section → published content. `situation`: that of the newest proposal,
+    for the agents missing at a host.
     """
     if not {"sites", "staffing"} <= reference.keys():
         return
@@ -57,7 +61,10 @@ def counted_twice(
 
 
 def _free_desks(reference: Mapping[str, Any], situation: Mapping[str, Any]) -> Counter[str]:
-    """Never too few: of a site that misses agents, those who are there are rounded down cell by cell."""
+    """Count the free desks of each site, never too few.
+
+    Agents present at a site with absences are rounded down cell by cell.
+    """
     pct = {site["site"]: site["staff_pct"] for site in situation.get("sites", ())}
     desk = {rule["activity"]: rule["needs_desk"] for rule in reference["staffing"]["rules"]}
     used: Counter[str] = Counter()

@@ -1,4 +1,7 @@
-"""Folds one log partition by the reader's rule, written again from its statement (RUNTIME §1.3), and checks its conservation laws."""
+"""Fold one log partition by the reader's rule and check its conservation laws.
+
+Written from the rule in docs/explanation/log-protocol.md, independently of the runtime.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,19 @@ import orjson
 GENESIS = "0" * 32
 
 Routed = Callable[[int, str, str, Mapping[str, Any]], tuple[str, ...]]
-"""(logic, service, fact, its data) → services that hear of it."""
+"""(logic, service, fact, its data) → services that receive it."""
 
 
 def record_hash(raw: bytes) -> str:
-    """blake2b-128, hex."""
+    """Return the blake2b-128 of a record, hex."""
     return blake2b(raw, digest_size=16).hexdigest()
 
 
 def input_hash(key: bytes, ce_id: bytes, value: bytes) -> str:
-    """blake2b-128 over lengths and bytes of key, `ce_id` and value: what a Transaction says of the input it applied."""
+    """Return the digest by which a Transaction identifies its input.
+
+    It is a blake2b-128 over lengths and bytes of key, `ce_id` and value.
+    """
     return blake2b(
         b"%d,%d,%d,%b%b%b" % (len(key), len(ce_id), len(value), key, ce_id, value), digest_size=16
     ).hexdigest()
@@ -29,7 +35,7 @@ def input_hash(key: bytes, ce_id: bytes, value: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """A routed fact, where it stands in its source log."""
+    """A routed fact with its place in the source log."""
 
     fact_id: str
     name: str
@@ -45,7 +51,7 @@ ASKED_KEPT: Final = 8
 
 @dataclass
 class LogFold:
-    """One partition of one log. Feed its records in offset order."""
+    """One partition of one log; feed its records in offset order."""
 
     service: str
     partition: int
@@ -67,9 +73,9 @@ class LogFold:
     applied: dict[int, tuple[str, str, tuple[str, ...]]] = field(default_factory=dict)
     """input offset → (digest, input type, names of the facts)"""
     urgent_applied: dict[int, tuple[str, str, tuple[str, ...]]] = field(default_factory=dict)
-    """As `applied`, of the urgent lane."""
+    """Like `applied`, for the urgent lane."""
     received: dict[str, list[tuple[tuple[int, int, int], str, bool]]] = field(default_factory=dict)
-    """source service → (place, fact id, had an effect) in the order of this log"""
+    """source service → (place, fact id, had an effect), in the order of this log"""
     emitted: list[Forwarded] = field(default_factory=list)
     rows: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     """(realm, collection) → id → last row"""
@@ -78,12 +84,15 @@ class LogFold:
     planned: dict[str, str] = field(default_factory=dict)
     """notification id → realm, from NotificationPlanned"""
     reference: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """realm → section → its newest content, of those that reassignment counts with"""
+    """realm → section → newest content, of the sections in COUNTED"""
     situations: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """realm → request → the situation that a proposal was asked for, the newest ASKED_KEPT"""
+    """realm → request → situation of that proposal, the newest ASKED_KEPT"""
 
     def feed(self, offset: int, raw: bytes, collections: dict[str, str], routed: Routed) -> None:
-        """One record of the partition. `collections`: fact name → collection."""
+        """Process one record of the partition.
+
+        `collections`: fact name → collection.
+        """
         self.next_offset = offset + 1
         try:
             tx = orjson.loads(raw)
@@ -139,7 +148,7 @@ class LogFold:
         self.applied[src["offset"]] = (src["digest"], src["type"], names)
 
     def _urgent(self, tx: dict[str, Any], names: tuple[str, ...]) -> None:
-        """Check the order of the urgent lane, and that the record names where the other one stands."""
+        """Check the order of the urgent lane and the position of the other lane in the record."""
         src = tx["src"]
         if src["offset"] != self.urgent_position + 1:
             where = f"urgent input offset {src['offset']} after {self.urgent_position}"
@@ -183,7 +192,7 @@ class LogFold:
             self._ground(tx["realm"], name, fact["data"])
 
     def _ground(self, realm: str, name: str, data: dict[str, Any]) -> None:
-        """What reassignment is counted against."""
+        """Keep the reference data and situations against which reassignments are counted."""
         if name == "ReferencePublished" and data["data"]["section"] in COUNTED:
             self.reference.setdefault(realm, {})[data["data"]["section"]] = data["data"]
         elif name == "ProposalRequested":

@@ -1,4 +1,7 @@
-"""When a reading becomes a verdict: topics, logs and store of a running system are not read at one moment."""
+"""Decide when a reading of a running system becomes a verdict.
+
+Topics, logs and store of a running system are not read at one moment.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,18 @@ from typing import Final
 from services.verify.laws import Findings
 
 BUSY: Final = 8
-"""Times the patience that one thing may wait while other things move."""
+"""Times `patience_s` that one item may wait while other items move."""
 
 
 class Patience:
     """Judges one reading after the other.
 
-    A breach counts when the next reading still shows it, or when one has been seen for `BUSY` times `patience_s`, whatever its words. What
-    is pending counts once it has waited for `BUSY` times `patience_s`, or at all when nothing has moved for `patience_s`. All is well when
-    no breach is seen and whatever waited at the first reading has arrived since: on a system that never rests there is always something
-    else on its way.
+    * A breach counts if the next reading still shows it, or if breaches have been seen without a
+      break for `BUSY` times `patience_s`.
+    * A pending item counts after `BUSY` times `patience_s`, or if nothing has moved for
+      `patience_s`.
+    * All is well if no breach is seen and each item that waited at the first reading has arrived.
+      Newer items may wait: a busy system always has some.
     """
 
     def __init__(self, patience_s: float) -> None:
@@ -29,7 +34,11 @@ class Patience:
         self._sound_at: float | None = None
 
     def judge(self, found: Findings, size: int, now: float) -> list[tuple[str, str]] | None:
-        """`size` grows with all that is read, `now` in seconds. The breaches (law, sentence) that count, none when all is well; None: read on."""
+        """Return the breaches (law, sentence) that count, or None to read on.
+
+        An empty list means that all is well. `size` grows with everything read; `now` is in
+        seconds.
+        """
         if size != self._size:
             self._size, self._moved_at = size, now
         self._since = {item: self._since.get(item, now) for item in found.pending}

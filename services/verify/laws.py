@@ -1,7 +1,8 @@
-"""Conservation laws across logs, inputs and read model. Each law has a name, each breach a sentence.
+"""Check conservation laws across logs, inputs and read model.
 
-A breach that a moving system explains (an input not applied yet, a fact on its way) is *pending*: the caller reads on and judges
-again until its patience ends (`services.verify.convergence`).
+Each law has a name, each breach a sentence. A breach that a moving system explains (an unapplied
+input, a fact on its way) is *pending*: the caller reads on and judges again until its patience ends
+(`services.verify.convergence`).
 """
 
 from __future__ import annotations
@@ -28,19 +29,22 @@ LAWS: dict[str, str] = {
     "dead-letter": "every failed or unreadable input lies in the dead letters with its reason",
     "read-model": "the read model equals the fold of the logs",
 }
-"""Name → promise."""
+"""Law → promise."""
 
 FAILED = frozenset({"InputFailed", "InputRefused"})
 
 
 @dataclass
 class Findings:
-    """Breaches by law. `pending` ones may heal while the system moves."""
+    """Breaches of one reading; pending ones may heal while the system moves."""
 
     broken: list[tuple[str, str]] = field(default_factory=list)
     """(law, sentence)."""
     pending: dict[tuple[str, str], str] = field(default_factory=dict)
-    """(law, what waits) → sentence. What waits has the same name as long as it is the same thing that has not moved."""
+    """(law, waiting item) → sentence.
+
+    An item keeps its name while it has not moved.
+    """
 
     def breach(self, law: str, sentence: str) -> None:
         self.broken.append((law, sentence))
@@ -51,7 +55,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class InputSeen:
-    """What lies in an input partition at one offset."""
+    """Input at one offset of a partition."""
 
     digest: str
     type: str
@@ -64,7 +68,10 @@ Inputs = dict[tuple[str, int], dict[int, InputSeen]]
 
 
 def check_inputs(logs: Logs, inputs: Inputs, found: Findings, urgent: Inputs | None = None) -> None:
-    """Judge the laws `input` and `applied`. `urgent`: what lies in the urgent lanes."""
+    """Judge the laws `input` and `applied`.
+
+    `urgent`: inputs in the urgent lanes.
+    """
     for (service, partition), log in logs.items():
         seen, seen_urgent = (
             inputs.get((service, partition), {}),
@@ -101,7 +108,7 @@ def _compare_input(
 
 
 def check_reports(logs: Logs, found: Findings) -> None:
-    """Law `report`: however often its record arrived, a report has one effect."""
+    """Judge the law `report`: each report has one effect, however often its record arrived."""
     for (service, _), log in logs.items():
         if service != "alerts":
             continue
@@ -116,7 +123,10 @@ def check_reports(logs: Logs, found: Findings) -> None:
 
 
 def check_forwarding(logs: Logs, found: Findings) -> None:
-    """Law `forward`, per route and partition. A history that was lost and re-decided is compared by its newest history only."""
+    """Judge the law `forward` for each route and partition.
+
+    After a loss, only the newest history is compared.
+    """
     for (service, partition), log in logs.items():
         for receiver in SERVICES:
             wanted = [f for f in log.emitted if receiver in f.receivers]
@@ -143,7 +153,10 @@ def _compare_route(
     read_to: tuple[int, int],
     found: Findings,
 ) -> None:
-    """Compare what the source emitted with what arrived. `read_to`: (history, seq) of its log."""
+    """Compare the emitted facts of a route with the arrived ones.
+
+    `read_to`: (history, seq) of the source log.
+    """
     ids = [fact_id for _, fact_id in got]
     if len(ids) != len(set(ids)):
         twice = next(i for i in ids if ids.count(i) > 1)
@@ -174,7 +187,7 @@ def _compare_route(
 
 
 def check_notifications(logs: Logs, states: Iterable[str], found: Findings) -> None:
-    """Law `notification`."""
+    """Judge the law `notification`."""
     known = set(states)
     planned: dict[str, str] = {}
     rows: dict[str, dict[str, Any]] = {}
@@ -191,7 +204,8 @@ def check_notifications(logs: Logs, states: Iterable[str], found: Findings) -> N
             notification,
             f"notification {notification} was planned and delivery does not know it",
         )
-    own = {id for id, row in rows.items() if row.get("campaign")}  # delivery plans call-outs itself
+    # Delivery plans call-outs itself.
+    own = {id for id, row in rows.items() if row.get("campaign")}
     for notification in rows.keys() - planned.keys() - own:
         found.breach(
             "notification", f"notification {notification} is with delivery and nobody planned it"
@@ -204,7 +218,7 @@ def check_notifications(logs: Logs, states: Iterable[str], found: Findings) -> N
 
 
 def check_reassignments(logs: Logs, found: Findings) -> None:
-    """Law `reassignment`, per realm."""
+    """Judge the law `reassignment` for each realm."""
     for (service, _), log in logs.items():
         if service != "continuity":
             continue
@@ -262,7 +276,10 @@ def _compare_orders(
 
 
 def _compare_lines(where: str, log: LogFold, realm: str, found: Findings) -> None:
-    """What was sent is what was approved, and nobody and no desk is counted twice. What the next proposal will take back may wait for it."""
+    """Check that sent lines equal approved ones and that no agent or desk counts twice.
+
+    Double counting may heal: the next proposal can take lines back.
+    """
     moved = log.rows.get((realm, "reassignments"), {})
     proposed = {
         line["id"]: line
@@ -288,7 +305,10 @@ def _compare_lines(where: str, log: LogFold, realm: str, found: Findings) -> Non
 
 
 def check_dead_letters(logs: Logs, letters: set[tuple[str, int, int]], found: Findings) -> None:
-    """Law `dead-letter`: (topic, partition, offset) of every failed or refused input lies there."""
+    """Judge the law `dead-letter`.
+
+    `letters`: (topic, partition, offset) of every input that the dead letters hold.
+    """
     for (service, partition), log in logs.items():
         in_lanes = [("inputs", *item) for item in log.applied.items()] + [
             ("urgent", *item) for item in log.urgent_applied.items()
@@ -309,7 +329,10 @@ def check_read_model(
     aside: Collection[str],
     found: Findings,
 ) -> None:
-    """Law `read-model`: the same rows, each equal; of realms that were laid aside it holds none to be equal."""
+    """Judge the law `read-model`: it holds the same rows as the logs, each equal.
+
+    Realms in `aside` are left out.
+    """
     folded: dict[tuple[str, str], dict[str, Any]] = {}
     for log in logs.values():
         for key, by_id in log.rows.items():
@@ -317,7 +340,7 @@ def check_read_model(
     for key in sorted(key for key in folded.keys() | model.keys() if key[0] not in aside):
         want, have = folded.get(key, {}), model.get(key, {})
         wrong = [i for i in want.keys() | have.keys() if want.get(i) != have.get(i)]
-        for row in wrong:  # a row that the projector has touched since is another one
+        for row in wrong:  # A row that the projector has changed since counts as another item.
             item = f"{key[0]}/{key[1]}/{row}={have.get(row)}"
             found.wait(
                 "read-model",

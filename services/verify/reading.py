@@ -1,4 +1,4 @@
-"""Reads every record of the inputs, logs and dead letters up to where they ended when asked."""
+"""Read the inputs, logs and dead letters up to their current ends."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Record:
     key: bytes
     value: bytes
     headers: dict[str, bytes]
-    """Of a name that stands twice the first, as the deciders count it; empty without a value."""
+    """First value of each header name, as the deciders read it; empty without a value."""
 
 
 Ends = dict[TopicPartition, int]
@@ -35,7 +35,7 @@ def _partitions(topic: str) -> list[TopicPartition]:
 async def read(
     consumer: AIOKafkaConsumer, topic: str, start: dict[int, int], ends: Ends | None = None
 ) -> AsyncIterator[tuple[int, Record]]:
-    """Yield (partition, record) from `start` up to `ends`, by default where the topic ends now."""
+    """Yield (partition, record) from `start` up to `ends`, by default the current end of the topic."""
     tps = _partitions(topic)
     begins = await consumer.beginning_offsets(tps)
     ends = await consumer.end_offsets(tps) if ends is None else ends
@@ -65,7 +65,10 @@ async def read(
 
 
 def _place_of(letter: bytes) -> tuple[str, int, int] | None:
-    """(topic, partition, offset) of the input that a dead letter is about; None for one of the front door, and for bytes that are no letter."""
+    """Return (topic, partition, offset) of the input in a dead letter.
+
+    None for a dead letter of the front door and for bytes of another form.
+    """
     try:
         head = orjson.loads(letter.partition(b"\n")[0])
         return (
@@ -86,7 +89,7 @@ def _seen(record: Record) -> InputSeen:
 
 
 class Evidence:
-    """Everything that `verify` looks at, read incrementally: call `advance` again to take in what came since."""
+    """Everything that `vigie verify` examines, read incrementally by `advance`."""
 
     def __init__(
         self, kafka: str, found: Findings, collections: dict[str, str], routes: Routed
@@ -111,15 +114,16 @@ class Evidence:
             if s in URGENT
             for p in range(BY_NAME[urgent(s)].partitions)
         }
-        """As `inputs`, of the urgent lanes."""
+        """Like `inputs`, for the urgent lanes."""
         self.letters: set[tuple[str, int, int]] = set()
         self._next: dict[str, dict[int, int]] = {}
 
     async def advance(self) -> None:
-        """Read inputs, then logs, then dead letters. Raises KafkaError when the broker is away.
+        """Read new inputs, then logs, then dead letters.
 
-        Logs are read up to where they ended before the inputs were read. Every input that a log
-        record names is then among those read, also while the system decides.
+        Logs are read up to their ends before the inputs were read. So every input that a log record
+        names is among those read, even while the system decides. Raises KafkaError when the broker
+        is away.
         """
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._kafka,

@@ -1,4 +1,4 @@
-"""What the store shows: every row of every realm, by the layout that the console documents (`vigie:<realm>:rows:<collection>`)."""
+"""Read every row of every realm from the store (`vigie:<realm>:rows:<collection>`)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import redis.asyncio as redis
 
 
 async def read_rows(url: str) -> tuple[dict[tuple[str, str], dict[str, Any]], set[str]]:
-    """(realm, collection) → id → row; and the closed realms that were laid aside: whoever asks for those is answered from the logs.
+    """Read ((realm, collection) → id → row, closed realms that were evicted from the store).
 
-    Raises redis.RedisError when the store is away.
+    The logs answer queries about evicted realms. Raises redis.RedisError when the store is away.
     """
     client: Any = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=20)
     found: dict[tuple[str, str], dict[str, Any]] = {}
@@ -22,7 +22,7 @@ async def read_rows(url: str) -> tuple[dict[tuple[str, str], dict[str, Any]], se
             found[realm, collection] = {row["id"]: row for row in rows}
         realms = await client.hgetall(
             "vigie:realms"
-        )  # last: of one that is laid aside meanwhile not all was seen
+        )  # Read last: a realm that is evicted meanwhile was not seen whole.
     finally:
         await client.aclose()
     return found, {

@@ -1,4 +1,7 @@
-"""Is a seal what it says? By a code path of its own: the archive is one chain, from where the seal before ended to the heads that were signed."""
+"""Verify a seal with code that is independent of the code that seals.
+
+The archive must be one chain, from the end of the seal before to the signed heads.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,14 @@ GENESIS: Final = "0" * 32
 
 
 class SealUnreadable(ValueError):
-    """No seal of Vigie: cut off, or something else."""
+    """Signal a file that is no seal of Vigie, or a truncated one."""
 
 
 def judge_seal(file: Path, known: PublicKey | None) -> tuple[Statement, int, list[str]]:
-    """(statement, records in the archive, what does not hold). Raises SealUnreadable, OSError."""
+    """Return (statement, number of records in the archive, breaches).
+
+    Raises SealUnreadable and OSError.
+    """
     try:
         with ZipFile(file) as zip:
             statement = read_statement(zip.read(STATEMENT), known)
@@ -51,14 +57,17 @@ def judge_seal(file: Path, known: PublicKey | None) -> tuple[Statement, int, lis
 
 
 def entry_of(log: str) -> str:
-    """Name of a log partition's entry in the archive."""
+    """Return the archive entry of a log partition."""
     return f"{log.replace('/', '-')}.jsonl"
 
 
 def _follow(
     zip: ZipFile, log: str, seq: int, head: str, files: dict[str, str]
 ) -> tuple[tuple[int, str], int]:
-    """Where the records of the archive lead, from (seq, head); a record that does not continue the chain ends it."""
+    """Follow the chain of an archive from (seq, head) and return (its end, number of records).
+
+    A record that does not continue the chain ends it.
+    """
     name, whole, records = entry_of(log), sha256(), 0
     for line in lines(zip, name):
         whole.update(line + b"\n")

@@ -1,4 +1,4 @@
-"""`vigie cap`: a CAP 1.2 message from a file."""
+"""`vigie cap`: post a CAP 1.2 message from a file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def cap(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Post the message and print the ids of the reports that it became, or why it became none."""
+    """Post a CAP message and print the ids of its reports, or the reason for none."""
     query = f"?realm={quote(realm, safe='')}" if realm else ""
     try:
         with Client(Settings()) as client:

@@ -1,4 +1,4 @@
-"""`vigie contingency`: which losses of sites the territory would not survive, computed here from its reference data."""
+"""`vigie contingency`: rank losses of sites that leave vital work undone, from reference data."""
 
 from __future__ import annotations
 
@@ -97,7 +97,10 @@ def contingency(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
-    """Rank the losses that leave vital work undone even after the best reassignment (N-1, N-2), on a quiet day or from a crisis."""
+    """Rank the losses that leave vital work undone even after the best reassignment (N-1, N-2).
+
+    Starts from a quiet day or from a crisis.
+    """
     if present:
         _show_found(n, lost, most, realm, as_of, as_json=as_json)
         return
@@ -167,7 +170,10 @@ def _levels(unmet: Unmet) -> dict[str, int]:
 def _show_found(
     n: Together, lost: Lost, most: int, realm: str | None, as_of: str | None, *, as_json: bool
 ) -> None:
-    """What the planner found from the present. Exit 1 if there is nothing yet."""
+    """Print the latest ranking of the planner from the present crisis.
+
+    Exits with 1 if there is none yet.
+    """
     found = fetch(
         "/api/v1/contingency",
         realm,
@@ -238,7 +244,7 @@ def _show(document: dict[str, Any]) -> None:
 
 
 def _looked_at(n: Together) -> str:
-    """From a crisis: which pairs were looked at."""
+    """Describe the pairs that were examined, when starting from a crisis."""
     return (
         ""
         if n is Together.ONE

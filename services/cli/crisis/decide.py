@@ -1,4 +1,7 @@
-"""Deciding from the shell: each command is one decision of the API, with author and reason; exit 1 when the decider refuses."""
+"""Decide from the shell: each command is one decision of the API, with author and reason.
+
+Commands exit with 1 when the decider refuses.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from services.cli.crisis.read import (
 from services.runtime.process.settings import Settings
 
 PATIENCE_S = 15
-"""How long a decision that is under way is waited for."""
+"""Seconds to wait for a pending decision."""
 
 Reason = Annotated[str | None, typer.Option(help="Why; kept encrypted")]
 Key = Annotated[
@@ -53,7 +56,10 @@ def decide(
     as_json: bool,
     done: str,
 ) -> None:
-    """Post the decision and wait for the decider; print what came of it. Raises typer.Exit(1) when refused or not decided yet."""
+    """Post a decision, wait for the decider and print the result.
+
+    Raises typer.Exit(1) if it is refused or not decided yet.
+    """
     headers = {"Idempotency-Key": key or str(uuid.uuid4())} | (
         {"If-Match": f'"{expected}"'} if expected is not None else {}
     )
@@ -96,7 +102,7 @@ def ack(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Answer for the running ladder of an incident, and take it in charge."""
+    """Acknowledge the running escalation of an incident, or decline it."""
     body = {"answer": Answer.DECLINE if decline else Answer.ACK, "reason": reason}
     decide(
         f"incidents/{_part(identified(incident, realm))}/acknowledge",
@@ -115,7 +121,7 @@ def escalate(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fire the next wave now."""
+    """Call the next step of an escalation now."""
     decide(
         f"incidents/{_part(identified(incident, realm))}/escalate",
         realm,
@@ -133,7 +139,7 @@ def reapply(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """The running ladder of an incident takes the waves and delays in force."""
+    """Apply the current steps and delays to the running escalation of an incident."""
     body = {"reason": reason}
     decide(
         f"incidents/{_part(identified(incident, realm))}/reapply-policy",
@@ -205,7 +211,10 @@ def hold(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Stop all sending until a time, for a reason; never for danger to people. What waits goes out at the end."""
+    """Hold all sending until a time, except for danger to people.
+
+    Waiting messages are sent afterwards.
+    """
     if end == (until is not None):
         raise typer.BadParameter("either --until and --reason, or --end")
     if end:
@@ -248,7 +257,7 @@ def note(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a line in the main courante."""
+    """Write a line in the logbook (main courante)."""
     at = moment(occurred_at) if occurred_at else None
     body = {
         "text": text,
@@ -273,7 +282,10 @@ def resend(
     reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:
-    """Try messages again that reached nobody, once what failed was mended. `vigie notifications --state failed` lists them."""
+    """Resend messages that reached nobody, after a repair.
+
+    `vigie notifications --state failed` lists them.
+    """
     if bool(notifications) == dead:
         raise typer.BadParameter("give identifiers, or --dead")
     found = notifications or [
@@ -293,7 +305,8 @@ def resend(
                 as_json=as_json,
                 done=f"Repris : {id}",
             )
-        except typer.Exit:  # said already; the others are tried all the same
+        # The error is printed already; the other messages are tried nevertheless.
+        except typer.Exit:
             refused += 1
     if not found:
         typer.echo("Rien à reprendre")
@@ -387,7 +400,7 @@ def stand_down(
 def start_card(
     plan: str, card: str, realm: Realm = None, key: Key = None, as_json: AsJson = False
 ) -> None:
-    """Begin a card."""
+    """Start a card."""
     decide(
         f"plans/{_part(plan)}/cards/{_part(card)}/start",
         realm,
@@ -407,7 +420,7 @@ def done_card(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """A card is done."""
+    """Complete a card."""
     decide(
         f"plans/{_part(plan)}/cards/{_part(card)}/done",
         realm,
@@ -427,6 +440,6 @@ def skip_card(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """A card does not apply here."""
+    """Skip a card that does not apply."""
     path = f"plans/{_part(plan)}/cards/{_part(card)}/not-applicable"
     decide(path, realm, {"reason": reason}, key=key, as_json=as_json, done="Fiche sans objet")

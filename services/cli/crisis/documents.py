@@ -1,4 +1,4 @@
-"""Documents from the shell: points de situation, read and validated; the evidence bundle of an incident; lessons learned."""
+"""Situation reports, evidence bundles and lessons learned from the shell."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ Html = Annotated[
 
 
 def download(path: str, realm: str | None, as_of: str | None, **params: Any) -> httpx.Response:
-    """The bytes of a document. Exits with one sentence when that fails."""
+    """Fetch a document.
+
+    Exits with one sentence on failure.
+    """
     try:
         with Client(Settings(), timeout_s=120) as client:
             return client.read(path + query(realm, as_of, **params))
@@ -67,7 +70,7 @@ def show_document(
     html: Path | None,
     **params: Any,
 ) -> None:
-    """Write the files that were asked for; otherwise print the document as text or JSON."""
+    """Write the requested files, or print the document as text or JSON."""
     for file, form in ((pdf, "pdf"), (html, "html")):
         if file is not None:
             write(file, download(path, realm, as_of, format=form, **params).content)
@@ -101,7 +104,7 @@ def sitrep(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Point de situation: the draft as it stands, or a validated one; as text, PDF, HTML or JSON."""
+    """Show the situation report: the draft or a validated one, as text, PDF, HTML or JSON."""
     if not validate:
         if remark:
             raise typer.BadParameter("--remark goes with --validate")
@@ -136,7 +139,10 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Evidence bundle of an incident: facts with their hash chain, messages, receipts, decisions, points de situation; signed."""
+    """Export the signed evidence bundle of an incident.
+
+    It holds facts with their hash chain, messages, receipts, decisions and situation reports.
+    """
     try:
         with Client(Settings(), timeout_s=120) as client:
             found = client.get("/api/v1/incidents" + query(realm, None, q=incident, limit=1000))[
@@ -164,7 +170,10 @@ def retex(
     html: Html = None,
     as_json: AsJson = False,
 ) -> None:
-    """Lessons learned, drawn from the log: delays against targets, alarms, plans, late cards, planned versus real."""
+    """Show the lessons learned from the log.
+
+    Delays against targets, alarms, plans, late cards, planned versus actual.
+    """
     id = identified(incident, realm)
     show_document("/api/v1/retex", realm, as_of, as_json=as_json, pdf=pdf, html=html, incident=id)
 
@@ -187,7 +196,7 @@ def add_improvement(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Decide an action: it is a task until it is done."""
+    """Add an improvement action; it is a task until it is done."""
     body = {
         "text": text,
         "owner": owner,
@@ -201,7 +210,7 @@ def add_improvement(
 def done_improvement(
     id: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False
 ) -> None:
-    """An action is done."""
+    """Complete an improvement action."""
     decide(
         f"improvements/{quote(id, safe='')}/done",
         realm,
@@ -220,7 +229,7 @@ def drop_improvement(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """An action is given up."""
+    """Drop an improvement action."""
     decide(
         f"improvements/{quote(id, safe='')}/drop",
         realm,
@@ -235,7 +244,7 @@ def drop_improvement(
 def list_improvements(
     realm: Realm = None, as_of: AsOf = None, limit: Limit = 200, as_json: AsJson = False
 ) -> None:
-    """Improvement actions, open ones first."""
+    """List improvement actions, open ones first."""
     found = fetch("/api/v1/improvements", realm, as_of, limit)
     show(
         found,

@@ -1,4 +1,7 @@
-"""`vigie maintenance`: planned works (D64) from the shell."""
+"""`vigie maintenance`: maintenance windows from the shell.
+
+Rule D64.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ _ = translator("fr")
 
 
 def matcher_of(text: str) -> dict[str, Any]:
-    """As the API takes it. Raises typer.BadParameter."""
+    """Parse a matcher to the form of the API.
+
+    Raises typer.BadParameter.
+    """
     try:
         return Matcher.parse(text).model_dump()
     except ValueError as error:
@@ -41,7 +47,7 @@ def list_(
     limit: Limit = 200,
     as_json: AsJson = False,
 ) -> None:
-    """Windows: active ones, then the next to begin, then those that are over."""
+    """List windows: active ones, then the next to begin, then past ones."""
     found = fetch("/api/v1/maintenance", realm, as_of, limit, state=state, site=site)
     show(
         found,
@@ -87,7 +93,10 @@ def add(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Plan a window. All that is named must hold; danger to people and severity 5 are never covered."""
+    """Plan a maintenance window.
+
+    All given conditions must hold. It never covers danger to people or severity 5.
+    """
     body = {
         "sites": site or [],
         "kinds": kind or [],
@@ -121,7 +130,7 @@ def end(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """End a window now and for good: what is still open pages."""
+    """End a window now and for good; incidents that are still open call again."""
     path = f"maintenance/{quote(window, safe='')}/end"
     decide(
         path,

@@ -1,6 +1,7 @@
-"""`vigie paper FILE.pdf`: what must be at hand when the network is what failed. Ladders, action cards and site sheets come from the reference data alone.
+"""`vigie paper FILE.pdf`: print escalations, action cards and sites for times without a network.
 
-Telephone numbers are printed only from a file that is named, the one that `vigie directory import` takes: this command reads no directory.
+All content comes from the reference data. Telephone numbers are printed only from a given file, the
+one of `vigie directory import`: this command reads no directory.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ FLOOD = {
 
 
 def pack(territory: Territory, *, url: str, people: list[Contact], at: datetime) -> bytes:
-    """The whole pack as PDF. `people` empty: no directory in it."""
+    """Return the whole pack as PDF.
+
+    Without `people`, it has no telephone list.
+    """
     data = {
         "title": "Vigie sur papier",
         "intro": "Escalades, fiches réflexes et sites, pour quand le réseau est ce qui manque.",
@@ -108,7 +112,7 @@ def _role(territory: Territory, role: str) -> str:
 
 
 def _scoped(names: Names, label: str, scope: str | None) -> str:
-    """A role with the name of its pôle or site."""
+    """Format a role with the name of its pôle or site."""
     if scope is None:
         return label
     return (
@@ -117,7 +121,10 @@ def _scoped(names: Names, label: str, scope: str | None) -> str:
 
 
 def _due(plan: Plan, card: Card) -> str:
-    """When a card is due, from the proposal of its plan; before the day that a notice names, where the plan counts from there."""
+    """Format the due time of a card.
+
+    It counts from the proposal of its plan, or from the day that a notice names.
+    """
     span = times.lasted(timedelta(minutes=abs(card.t_min)), "fr")
     if plan.card_origin is None:
         return span
@@ -175,7 +182,10 @@ def _qr(text: str) -> str:
 
 
 def _phones(territory: Territory, people: list[Contact]) -> list[list[str]]:
-    """Holders of each role with their deputies, in the order of the roster; somebody who is not in the file shows as missing."""
+    """List holders and deputies of each role in roster order, with contacts.
+
+    A person that is missing in the file is shown as missing.
+    """
     if not people:
         return []
     known, names = {contact.person: contact for contact in people}, Names.of(territory.sections)
@@ -227,7 +237,10 @@ def paper(
         ),
     ] = None,
 ) -> None:
-    """Print the paper pack: ladders, action cards, site sheets with QR codes; with --directory the telephone list."""
+    """Print the paper pack: escalations, action cards, site pages with QR codes.
+
+    With --directory, it includes the telephone list.
+    """
     try:
         data = load_territory(territory or Settings().territory)
         people = (

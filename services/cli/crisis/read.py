@@ -1,4 +1,4 @@
-"""Reading from the shell: what HTTP gives, as a table or as JSON, now or as known at a time (`--as-of`)."""
+"""Read resources of the API as a table or JSON, now or as known at a time (`--as-of`)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from services.runtime.process.settings import Settings
 PARIS = ZoneInfo("Europe/Paris")
 PAGE = 1000
 EVERY = 100_000
-"""As a limit: all there are."""
+"""Limit that returns everything."""
 _ = translator("fr")
 _KINDS = KINDS | {"impact": "effet"}
 _PROPOSAL_STATE = {
@@ -53,7 +53,10 @@ OfIncident = Annotated[str | None, typer.Option("--incident", help="Id or number
 
 
 def moment(text: str) -> str:
-    """A time of the command line as the API takes it. Raises typer.BadParameter."""
+    """Convert a time of the command line to the form of the API.
+
+    Raises typer.BadParameter.
+    """
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
@@ -64,12 +67,12 @@ def moment(text: str) -> str:
 
 
 def at_paris(text: str | None) -> str:
-    """A time of the API as people here read it."""
+    """Format a time of the API as local time."""
     return datetime.fromisoformat(text).astimezone(PARIS).strftime("%d/%m %H:%M:%S") if text else ""
 
 
 def query(realm: str | None, as_of: str | None, **filters: Any) -> str:
-    """The query string, with its question mark."""
+    """Build the query string, with its question mark."""
     given: dict[str, Any] = {"realm": realm, "as_of": moment(as_of) if as_of else None, **filters}
     pairs = [
         (k, v)
@@ -85,7 +88,10 @@ def identified(incident: str, realm: str | None) -> str: ...
 @overload
 def identified(incident: str | None, realm: str | None) -> str | None: ...
 def identified(incident: str | None, realm: str | None) -> str | None:
-    """The id of an incident that is named by its id or its number; what names none stays as it is. Exits with one sentence when nobody answers."""
+    """Resolve the number of an incident to its id.
+
+    Returns ids and unknown numbers unchanged. Exits with one sentence if Vigie does not answer.
+    """
     if incident is None or _is_id(incident):
         return incident
     found = fetch("/api/v1/incidents", realm, None, EVERY, q=incident)["items"]
@@ -101,7 +107,10 @@ def _is_id(text: str) -> bool:
 
 
 def fetch(path: str, realm: str | None, as_of: str | None, limit: int, **filters: Any) -> Row:
-    """All pages of a list up to `limit` items, with what the last tells beside them. Exits with one sentence when that fails."""
+    """Fetch the pages of a list up to `limit` items, with the other fields of the last page.
+
+    Exits with one sentence on failure.
+    """
     items: list[Row] = []
     cursor: str | None = None
     try:
@@ -122,7 +131,7 @@ def fetch(path: str, realm: str | None, as_of: str | None, limit: int, **filters
 
 
 def show(found: Row, as_json: bool, title: str, columns: Sequence[Column]) -> None:
-    """Print a list."""
+    """Print a list as a table or JSON."""
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
         return
@@ -173,7 +182,7 @@ def incidents(
     limit: Limit = 200,
     as_json: AsJson = False,
 ) -> None:
-    """Incidents, open ones first, gravest first."""
+    """List incidents, open ones first, gravest first."""
     found = fetch(
         "/api/v1/incidents",
         realm,
@@ -220,7 +229,7 @@ def sites(
     limit: Limit = PAGE,
     as_json: AsJson = False,
 ) -> None:
-    """Sites with their state and why."""
+    """List sites with their status and its causes."""
     of = identified(incident, realm)
     found = fetch(
         "/api/v1/sites",
@@ -262,7 +271,7 @@ def activities(
     limit: Limit = PAGE,
     as_json: AsJson = False,
 ) -> None:
-    """Activities with their RTO and DMIA clocks."""
+    """List activities with their RTO and DMIA clocks."""
     of = identified(incident, realm)
     found = fetch(
         "/api/v1/activities",
@@ -300,7 +309,7 @@ def plans(
     limit: Limit = PAGE,
     as_json: AsJson = False,
 ) -> None:
-    """Plans: what is proposed and why, what is active, which cards are open."""
+    """List plans with state, reason and cards."""
     found = fetch(
         "/api/v1/plans",
         realm,
@@ -347,7 +356,7 @@ def reassignments(
     incident: OfIncident = None,
     as_json: AsJson = False,
 ) -> None:
-    """What is proposed to whom and where, what was decided, and where the orders stand. Counts, never names."""
+    """List proposals, or the lines and orders of one proposal; counts, never names."""
     path = "/api/v1/reassignments" + (f"/{quote(proposal, safe='')}" if proposal else "")
     filters = {} if proposal else {"state": state, "incident": identified(incident, realm)}
     try:
@@ -406,7 +415,7 @@ def notifications(
     limit: Limit = 200,
     as_json: AsJson = False,
 ) -> None:
-    """Who was told what, through which channel, and who answered; newest first."""
+    """List notifications with channel, state and answer, newest first."""
     found = fetch(
         "/api/v1/notifications",
         realm,
@@ -457,7 +466,10 @@ def timeline(
     limit: Limit = 200,
     as_json: AsJson = False,
 ) -> None:
-    """Main courante, of one incident or of everything; newest first, two times per line."""
+    """Show the logbook of one incident or of everything, newest first.
+
+    Each line has two times: of the fact and of its recording.
+    """
     path = (
         f"/api/v1/incidents/{quote(identified(incident, realm), safe='')}/timeline"
         if incident
@@ -491,7 +503,7 @@ def changes(
     as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
-    """What changed between two times: since SINCE, until --as-of or now."""
+    """Show changes between two times: since SINCE, until --as-of or now."""
     try:
         with Client(Settings()) as client:
             found = client.get("/api/v1/changes" + query(realm, as_of, since=moment(since)))

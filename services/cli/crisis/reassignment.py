@@ -1,4 +1,4 @@
-"""`vigie reassignment`: a situation given as tables solved outside any realm; decisions about the proposals of a realm."""
+"""`vigie reassignment`: solve a situation given as tables, and decide on proposals of a realm."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MISSING: Final = {"people": "d’agents", "seats": "de places"}
 
 @app.callback()
 def _group() -> None:
-    """Who works on what, and where, when sites close or staff is missing."""
+    """Solve and decide on reassignments when sites close or staff is missing."""
 
 
 @app.command()
@@ -78,7 +78,10 @@ def solve(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
-    """Propose who goes where in a situation given as tables. Exit 0 if an answer exists, whatever stays unmet."""
+    """Solve a situation given as tables and propose reassignments.
+
+    Exits with 0 if there is a solution, also with unmet needs.
+    """
     try:
         data = load_territory(territory or Settings().territory)
         tables = Tables(data.sites, data.staffing)
@@ -115,7 +118,10 @@ def approve(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Approve lines of a proposal: their orders go out at once. Exit 1 when it is stale: `vigie reassignments` shows the one in force."""
+    """Approve lines of a proposal; their orders go out at once.
+
+    Exits with 1 if the proposal is outdated; `vigie reassignments` shows the one in force.
+    """
     body = {"lines": line or None, "reason": reason}
     path = f"reassignments/{quote(proposal, safe='')}/approve"
     decide(
@@ -167,7 +173,10 @@ def announce(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell the agents of the sites by count what was ordered: draft, then --start. `vigie callout show` has the arithmetic and the progress."""
+    """Announce the orders to the agents of the sites, by count: draft, then --start.
+
+    `vigie callout show` shows costs and progress.
+    """
     body = {"start": start} | ({"channels": channel} if channel else {})
     done = "Les agents sont prévenus" if start else "Préparé, rien n’est parti"
     decide(
@@ -194,7 +203,7 @@ def compute(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask for a proposal now."""
+    """Request a proposal now."""
     body = {"preference": preference, "transit": transit, "telework": telework, "reason": reason}
     decide(
         "reassignments/compute",
@@ -218,7 +227,7 @@ def step(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say that an order was received, that the agents are at work, or that they go back."""
+    """Report that an order was accepted, that the agents arrived, or that they were released."""
     if what not in ("accept", "arrive", "release"):
         raise typer.BadParameter("accept, arrive or release")
     decide(
@@ -236,7 +245,7 @@ def _strategies(territory: Territory) -> dict[str, tuple[str, ...]]:
 
 
 def _why(reasons: list[dict[str, Any]], names: Names) -> str:
-    """As the page of reassignments says it; `--json` has the codes."""
+    """Describe reasons in the words of the reassignment page; `--json` has the codes."""
     said = (
         Reason.model_validate(
             {"code": r["code"], "values": {k: v for k, v in r.items() if k != "code"}}

@@ -1,4 +1,4 @@
-"""`vigie report`: one report from the shell. `vigie line`: one as somebody says it on the phone."""
+"""`vigie report` posts one report; `vigie line` posts one as a caller words it on the phone."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ def report(
     unknown_site: UnknownSite = False,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Post one report and print its id. A site that is not known is refused with those that may be meant."""
+    """Post one report and print its id.
+
+    An unknown site is refused, with similar ones.
+    """
     body: dict[str, Any] = {
         "type": type,
         "severity": severity,
@@ -83,7 +86,10 @@ def report(
 
 
 def _check_site(client: Client, site: str, realm: str | None) -> None:
-    """Check the site where the list can be read; a report does not wait for it otherwise. Raises typer.Exit."""
+    """Check the site if the list of sites is readable; otherwise accept it.
+
+    Raises typer.Exit.
+    """
     sites = known_sites(client, realm)
     if sites and site not in sites:
         raise fail(ValueError(tell_unknown_site(site, sites)))

@@ -1,4 +1,4 @@
-"""Is this site known? What a person may have meant, if it is not."""
+"""Check site ids and suggest similar ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MEANT_SO: Final = "Is it meant so? Send it with --unknown-site, a person links i
 
 
 def known_sites(client: Client, realm: str | None) -> dict[str, str] | None:
-    """Return id → name of every site; None for somebody who may not read the picture, or while there is none."""
+    """Return id → name of every site, or None without permission or without data."""
     query = f"?{urlencode({'realm': realm})}" if realm else ""
     try:
         page = client.get(f"/api/v1/sites{query}")
@@ -25,7 +25,7 @@ def known_sites(client: Client, realm: str | None) -> dict[str, str] | None:
 
 
 def close_sites(wanted: str, sites: Mapping[str, str]) -> list[str]:
-    """Return the ids of the sites that are written like this or have these words in their names."""
+    """Find sites with a similar id or with these words in their names."""
     words = _plain(wanted).split()
     named = [
         id
@@ -37,7 +37,7 @@ def close_sites(wanted: str, sites: Mapping[str, str]) -> list[str]:
 
 
 def tell_unknown_site(wanted: str, sites: Mapping[str, str]) -> str:
-    """Return the sentence that says so, with the sites that may be meant."""
+    """Return the sentence about an unknown site, with similar sites."""
     near = [f"{id} ({sites[id]})" for id in close_sites(wanted, sites)]
     meant = f" Did you mean {' or '.join(near)}?" if near else " `vigie sites` lists them."
     return f"no site {wanted}: nothing was sent.{meant} {MEANT_SO}"

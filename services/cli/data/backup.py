@@ -1,4 +1,4 @@
-"""`vigie backup` and `vigie restore`: one encrypted file with everything that cannot be made again."""
+"""`vigie backup` and `vigie restore`: one encrypted file with all irreplaceable data."""
 
 from __future__ import annotations
 
@@ -58,7 +58,10 @@ _FAILURES = (
 
 
 def _secret(key: Path | None) -> bytes:
-    """The passphrase, from the file or the environment. Exits without one."""
+    """Read the passphrase from the file or the environment.
+
+    Exits without one.
+    """
     text = key.read_bytes() if key is not None else os.environ.get(VARIABLE, "").encode()
     if not (secret := text.strip()):
         raise typer.BadParameter(f"a backup needs a key: --key FILE, or {VARIABLE}")
@@ -70,7 +73,7 @@ def _refusal(file: Path, error: Exception) -> typer.Exit:
         return fail(ValueError(f"{file}: {error}"))
     if (
         isinstance(error, OSError) and error.filename is None and error.strerror
-    ):  # a write says not where
+    ):  # A failed write names no file.
         return fail(ValueError(f"{file}: {error.strerror}"))
     return fail(error)
 
@@ -82,7 +85,10 @@ def backup(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write logs, inputs, private stores and keys of this installation, running or not, to one encrypted, signed file."""
+    """Back up this installation, running or not, to one encrypted and signed file.
+
+    It holds logs, inputs, private stores and keys.
+    """
     settings, secret = Settings(), _secret(key)
 
     async def run() -> Taken:
@@ -115,7 +121,10 @@ def restore(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put a backup onto an empty installation; then `vigie up`. With --check: is the backup whole, and whose?"""
+    """Restore a backup onto an empty installation, then run `vigie up`; or --check the file.
+
+    --check proves that the file is complete and names the key that signed it.
+    """
     settings = Settings() if data is None else Settings(data_dir=data)
     secret = _secret(key)
 
@@ -147,7 +156,7 @@ def restore(
 
 
 def _told(file: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-    """What a person wants to know of a backup, and every log's (seq, head)."""
+    """Summarise a backup for people, with (seq, head) of every log."""
     sections = manifest["sections"]
     heads = {
         f"{a['service']}.log/{a['partition']}": [a["seq"], a["head"]]

@@ -1,4 +1,4 @@
-"""`vigie dlq`: what could not take effect, why, and another try once the cause is mended."""
+"""`vigie dlq`: list, show and replay inputs that had no effect."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from services.runtime.process.settings import Settings
 from services.runtime.secrets.vault import Vault
 
 TEXT_S = 5.0
-"""Patience with the encrypted original bytes of a refused message."""
+"""Seconds to wait for the encrypted original bytes of a refused message."""
 
 app = typer.Typer(
     add_completion=False,
@@ -48,11 +48,11 @@ app = typer.Typer(
 
 
 class DlqFailed(Exception):
-    """One sentence for the person at the shell."""
+    """Signal a failure in one sentence for the person at the shell."""
 
 
 def _letters(settings: Settings) -> AsyncIterator[DeadLetter]:
-    """All dead letters."""
+    """Read all dead letters."""
     if not settings.kafka:
         raise DlqFailed("no broker: start `vigie up`, or set VIGIE_KAFKA")
     return read_letters(settings.kafka)
@@ -68,7 +68,10 @@ async def _find(settings: Settings, start: str) -> DeadLetter:
 
 
 async def _body(settings: Settings, letter: DeadLetter) -> bytes | None:
-    """The original bytes, wherever they are. None: there were none, or they have been erased."""
+    """Return the original bytes of a dead letter.
+
+    None if there were none, or if they were erased.
+    """
     if letter.text_id is None:
         return letter.body
     async with Vault.open(settings) as vault:
@@ -91,7 +94,7 @@ def list_letters(
     limit: Annotated[int, typer.Option(min=1, help="The newest so many")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
-    """The newest dead letters."""
+    """List the newest dead letters."""
 
     async def collect() -> list[DeadLetter]:
         found = [
@@ -136,7 +139,7 @@ def show(
         bool, typer.Option("--raw", help="The original bytes alone, to be edited for a replay")
     ] = False,
 ) -> None:
-    """One dead letter with its original bytes."""
+    """Show one dead letter with its original bytes."""
 
     async def read() -> tuple[DeadLetter, bytes | None]:
         settings = Settings()
@@ -173,7 +176,10 @@ def replay(
         str | None, typer.Option("--type", help="The right type, when it was unknown")
     ] = None,
 ) -> None:
-    """Offer an input again, corrected if need be. An input that has taken effect meanwhile is recognised and changes nothing."""
+    """Replay an input, corrected if necessary.
+
+    An input that had its effect meanwhile is recognised and changes nothing.
+    """
 
     async def again() -> str:
         settings = Settings()
@@ -187,7 +193,7 @@ def replay(
         original = await _body(settings, letter)
         is_foreign = (
             letter.code == UNSIGNED and original is not None
-        )  # nobody is known to have said it
+        )  # The author of an unsigned input is unknown.
         if content is None:
             content = original
         if content is not None and (content != original or is_foreign):
@@ -209,9 +215,10 @@ def replay(
 
 
 def name_corrector(value: bytes, headers: RecordHeaders) -> tuple[bytes, RecordHeaders]:
-    """Return a corrected input that says who changed it: the operator of this machine.
+    """Name the operator of this machine as the corrector of an input.
 
-    A report counts as unconfirmed; a command becomes the operator's own. Any other input stays as it is given: nobody speaks in it.
+    A report then counts as unconfirmed; a command becomes the operator's own. Any other input names
+    no author and stays unchanged.
     """
     told = dict(headers)
     try:
@@ -244,7 +251,7 @@ async def _republish(settings: Settings, letter: DeadLetter, corrected: bytes | 
 
 
 async def _post(settings: Settings, letter: DeadLetter, corrected: bytes | None) -> str:
-    """The front door offers a message that it refused again, in the name of its sender."""
+    """Ask the front door to accept a refused message again, in the name of its sender."""
     headers = {}
     if token := local_token(settings):
         headers["Authorization"] = f"Bearer {token}"

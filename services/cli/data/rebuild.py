@@ -1,4 +1,4 @@
-"""`vigie rebuild`: the read model made again from the logs."""
+"""`vigie rebuild`: rebuild the read model from the logs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ POLL_S: Final = 0.1
 
 
 class NotRebuilt(Exception):
-    """No projector has begun, or ended, in time: is one running?"""
+    """Signal that no projector started, or finished, in time; perhaps none is running."""
 
 
 async def rebuild_read_model(url: str, patience_s: float) -> float:
-    """Forget the cache and wait until a projector has filled it again; seconds that it took. Raises RedisError, OSError, NotRebuilt."""
+    """Discard the read model, wait until a projector has filled it again, and return the seconds.
+
+    Raises RedisError, OSError and NotRebuilt.
+    """
     client = store.connect(url)
     began = time.monotonic()
     try:
@@ -46,7 +49,10 @@ def rebuild(
     ] = 600,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
-    """Make the read model again from the logs. Nothing is lost: reports go on being accepted, pages say 503 until it is whole."""
+    """Rebuild the read model from the logs.
+
+    Nothing is lost: reports are still accepted; pages answer 503 until it is complete.
+    """
     settings = Settings()
     if not settings.redis:
         raise fail(ValueError("no store: start `vigie up`, or set VIGIE_REDIS"))

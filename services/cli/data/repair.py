@@ -1,4 +1,4 @@
-"""`vigie repair`: what a person decides after a named exit of damage (docs/how-to/exits.md)."""
+"""`vigie repair`: decide after an exit that names damage (docs/how-to/exits.md)."""
 
 from __future__ import annotations
 
@@ -52,9 +52,10 @@ def repair(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
-    """Say what is damaged; with a decision, append it to the damaged logs. Stop the services before. Exit 1 while something is damaged.
+    """Show damaged logs; with a decision, append it to them.
 
-    A loss that only a reader had seen is accepted where --service and --partition name it.
+    Stop the services first. Exits with 1 while damage remains. A loss that only a reader noticed
+    needs --service and --partition.
     """
     if lose and again:
         raise typer.BadParameter("--accept-loss or --rebase, one at a time")

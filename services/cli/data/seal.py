@@ -1,4 +1,4 @@
-"""`vigie seal`: the logs of a year as one signed archive, and the proof later that nothing before it has changed."""
+"""`vigie seal`: archive the logs of a year, signed, and prove later that nothing has changed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from services.verify.seal import STATEMENT, SealUnreadable, entry_of, judge_seal
 
 
 class SealRefused(Exception):
-    """The log is not the one that the seal speaks of."""
+    """Signal a log that differs from the sealed one."""
 
 
 def seal(
@@ -60,7 +60,10 @@ def seal(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
-    """Archive the logs in one file, signed over where each of them ends; once a year, kept elsewhere. Nothing is taken out of the logs."""
+    """Archive the logs in one file, signed over the end of each log.
+
+    Run it once a year and keep the file elsewhere. Nothing is removed from the logs.
+    """
     settings = Settings()
     try:
         if file.exists() and not check:
@@ -138,7 +141,10 @@ async def archive_log(
     before: tuple[int, str] | None,
     count: int,
 ) -> tuple[tuple[tuple[int, str], str] | None, int]:
-    """((head, hash of the entry), records so far) of one log partition; None for an empty one. Raises SealRefused."""
+    """Archive one log partition; return ((head, hash of the entry), records so far).
+
+    The first element is None for an empty partition. Raises SealRefused.
+    """
     topic, at, whole, held = log_topic(service), Position(), sha256(), before is None
     bounds = await reader.bounds(topic, [partition])
     if bounds[partition][1] == bounds[partition][0] and held:
@@ -163,7 +169,10 @@ async def archive_log(
 def judge(
     file: Path, known: PublicKey | None
 ) -> tuple[int, Mapping[str, tuple[int, str]], str, str]:
-    """(records, heads, time, key) of a seal that holds. Raises SealUnreadable, SealRefused, OSError."""
+    """Verify a seal and return (records, heads, time, key).
+
+    Raises SealUnreadable, SealRefused and OSError.
+    """
     statement, count, broken = judge_seal(file, known)
     if broken:
         raise SealRefused(f"{file}: {broken[0]}")

@@ -1,4 +1,4 @@
-"""`vigie snapshot`: what each decider would start from, and how much of its log it would fold after that."""
+"""`vigie snapshot`: show the snapshot from which each decider would start, and the rest to fold."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from services.runtime.process.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How a restart of one partition would go."""
+    """Start of one partition after a restart."""
 
     service: str
     partition: int
     log_seq: int
     """Sequence number of the newest record of the log; 0 = empty."""
     snapshot_seq: int
-    """Of the newest snapshot; 0 = none yet."""
+    """Sequence number of the newest snapshot; 0 = none yet."""
     taken_at: str | None
     realms: int
 
@@ -38,7 +38,10 @@ class Start:
 
 
 async def read_starts(kafka: str) -> list[Start]:
-    """Every partition that has records. Raises KafkaError, OSError."""
+    """Read the start of every partition with records.
+
+    Raises KafkaError and OSError.
+    """
     found = []
     async with PartitionReader(kafka) as reader:
         for service in SERVICES:
@@ -70,7 +73,10 @@ async def read_starts(kafka: str) -> list[Start]:
 def snapshot(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
-    """Show the newest snapshot of each log partition. Deciders write them by themselves, also in quiet moments."""
+    """Show the newest snapshot of each log partition.
+
+    Deciders write snapshots by themselves, also in quiet times.
+    """
     settings = Settings()
     with_known_broker(settings)
     try:

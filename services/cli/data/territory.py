@@ -1,4 +1,7 @@
-"""`vigie territory check|load|propose|changes|approve|decline|withdraw`: reference data from a folder, at once or by two persons (D63)."""
+"""`vigie territory`: check reference data in a folder, propose it, or load it at once.
+
+Rule D63.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ def _load(folder: Path) -> Territory:
 
 
 def _invalid(folder: Path, exc: TerritoryInvalid) -> typer.Exit:
-    """Print what is wrong; the exit to raise."""
+    """Print the problems of a folder and return the exit to raise."""
     for problem in exc.problems:
         typer.secho(f"{folder}/{problem}", err=True, fg="red")
     typer.secho(f"{len(exc.problems)} problem{'' if len(exc.problems) == 1 else 's'}", err=True)
@@ -56,7 +59,11 @@ def _invalid(folder: Path, exc: TerritoryInvalid) -> typer.Exit:
 
 @app.command()
 def check(folder: Folder, as_json: AsJson = False) -> None:
-    """Name every dangling id, impossible time and uncovered role with file and line. `--json`: `{version, sections, problems, warnings}`, also of a folder with problems."""
+    """Check a folder; name each problem with file and line.
+
+    Finds unknown ids, impossible times, uncovered roles and others. `--json`: `{version, sections,
+    problems, warnings}`, also for a folder with problems.
+    """
     try:
         territory = load_tried(folder)
     except TerritoryInvalid as exc:
@@ -111,10 +118,11 @@ def holidays(
         int, typer.Option(min=1, max=10, help="This year and the next ones, so many in all")
     ] = 3,
 ) -> None:
-    """Load the official public and school holidays into a folder, in its `escalade.yaml`; then propose or load the version.
+    """Load the official public and school holidays into `escalade.yaml` of a folder.
 
-    Public holidays follow the law of the country, school holidays the file `vacances_scolaires.csv` of the folder. The clocks of
-    activities that are closed on these days stand still.
+    Public holidays follow the law of the country, school holidays the file `vacances_scolaires.csv`
+    of the folder. Clocks of activities that are closed on these days stand still. Propose or load
+    the version afterwards.
     """
     try:
         days, spans = write_days_off(folder, country, zone, datetime.now(PARIS).year, years)
@@ -141,11 +149,11 @@ def load(
         ),
     ] = False,
 ) -> None:
-    """Publish a new version to a realm at once, without a second person: the first one, an exercise, what cannot wait.
+    """Publish a version to a realm at once, without a second person.
 
-    It is ordered like any other input. Decisions cite it from its last section on.
-
-    A version without a site from or to which agents are reassigned is refused with the list, unless --release gives them back.
+    For the first version, an exercise, or an emergency. It is ordered like any other input, and
+    decisions cite it from its last section on. A version without a site from or to which agents are
+    reassigned is refused with the list, unless --release ends their reassignment.
     """
     territory, settings = _load(folder), Settings()
     name = realm or territory.code
@@ -194,7 +202,10 @@ def propose(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Propose a new version: another person approves it. Shows what it changes and what it would have done to recorded crises first."""
+    """Propose a version, which another person approves.
+
+    First shows its differences and its effect on recorded crises.
+    """
     territory, settings = _load(folder), Settings()
     if (moved := _moved(settings, realm or territory.code, territory)) and not _told(
         moved, release=release
@@ -221,7 +232,10 @@ app.command("withdraw")(territory_changes.withdraw)
 
 
 def _moved(settings: Settings, realm: str, territory: Territory) -> list[dict[str, Any]]:
-    """Lines under way that the version would end. None where nothing answers yet: then nobody was moved through it."""
+    """List active reassignment lines that the version would end.
+
+    Empty if nothing answers yet: then no reassignment exists.
+    """
     known, found, cursor = {site.id for site in territory.sites} | {TELEWORK}, [], ""
     states = ",".join(("approved", *UNDER_WAY))
     try:
@@ -239,13 +253,16 @@ def _moved(settings: Settings, realm: str, territory: Territory) -> list[dict[st
     except Away:
         return []
     except Refused as error:
-        if error.status == HTTPStatus.NOT_FOUND:  # a realm that is being opened
+        if error.status == HTTPStatus.NOT_FOUND:  # A realm that is being opened.
             return []
         raise fail(error) from error
 
 
 def _told(moved: list[dict[str, Any]], *, release: bool) -> bool:
-    """Show whom the version ends the reassignment of. False if that was not asked for."""
+    """Show the agents with a reassignment that the version ends.
+
+    Returns whether --release allows it.
+    """
     table = Table(
         title=f"{sum(x['count'] for x in moved)} agents réaffectés par des sites que cette version n’a plus"
     )

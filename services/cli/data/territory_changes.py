@@ -1,4 +1,7 @@
-"""`vigie territory propose|changes|approve|decline|withdraw`: a change of the reference data takes two persons (D63)."""
+"""`vigie territory propose|changes|approve|decline|withdraw`: change reference data by two persons.
+
+Rule D63.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,10 @@ def propose(
     key: str | None,
     as_json: bool,
 ) -> None:
-    """Show what the version changes and what it would have done, ask, and propose it. `last`: so many crises; None: none. Raises typer.Exit."""
+    """Show differences and effect of a version, ask for confirmation, and propose it.
+
+    `last`: number of crises to replay; None: none. Raises typer.Exit.
+    """
     base, sections = in_force(settings, realm)
     if base == territory.version:
         raise fail(ValueError(f"la version {base} est déjà en vigueur"))
@@ -70,7 +76,10 @@ def propose(
 
 
 def in_force(settings: Settings, realm: str | None) -> tuple[str, list[SectionData]]:
-    """Version and sections of the realm. Raises typer.Exit."""
+    """Return version and sections in force in a realm.
+
+    Raises typer.Exit.
+    """
     where = f"?{urlencode({'realm': realm})}" if realm else ""
     try:
         with Client(settings) as client:
@@ -104,7 +113,10 @@ def _show_differences(version: str, base: str, found: Sequence[SectionDifference
 
 
 def _foreseen(settings: Settings, territory: Territory, last: int) -> Foreseen:
-    """Replay the last crises and show what would have come otherwise. Raises typer.Exit."""
+    """Replay the last crises and show differences.
+
+    Raises typer.Exit.
+    """
     if not settings.kafka:
         raise fail(
             ValueError(
@@ -151,7 +163,7 @@ def changes(
     limit: Limit = 200,
     as_json: AsJson = False,
 ) -> None:
-    """Changes of the reference data: to be approved, waiting for their time, then what is over."""
+    """List changes of the reference data: to approve, waiting for their time, then past ones."""
     found = fetch("/api/v1/reference/changes", realm, as_of, limit, state=state)
     show(
         found,
@@ -194,7 +206,7 @@ def approve(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say yes to another person's change: it comes into force at its time."""
+    """Approve another person's change; it comes into force at its time."""
     _decide(change, "approve", realm, reason, key, expected, as_json=as_json, done="Approuvé")
 
 
@@ -206,7 +218,7 @@ def decline(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say no to another person's change."""
+    """Decline another person's change."""
     _decide(change, "decline", realm, reason, key, expected, as_json=as_json, done="Refusé")
 
 
@@ -218,7 +230,7 @@ def withdraw(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take back one's own change; or one that is approved and not in force yet."""
+    """Withdraw your own change, or one that is approved and not in force yet."""
     _decide(change, "withdraw", realm, reason, key, expected, as_json=as_json, done="Retiré")
 
 

@@ -1,4 +1,7 @@
-"""What other reference data would have done to the recorded crises of the installation, in figures that a second person can weigh (D63)."""
+"""Compute the effect of other reference data on recorded crises, in figures.
+
+A second person weighs them before approval. Rule D63.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ MOST_NAMED: Final = 20
 
 
 async def newest_crises(kafka: str, most: int) -> AsyncIterator[Recording | NotRecorded]:
-    """Recorded crises, the last to be opened first; of one that cannot be replayed any more, why. Raises KafkaError, Stop."""
+    """Yield recorded crises, newest first, or the error of one that cannot be replayed.
+
+    Raises KafkaError and Stop.
+    """
     opened, found = await opened_at(kafka), 0
     for realm in sorted(opened, key=lambda name: (opened[name], name), reverse=True):
         try:
@@ -33,7 +39,7 @@ async def newest_crises(kafka: str, most: int) -> AsyncIterator[Recording | NotR
 async def foresee(
     kafka: str, sections: Sequence[SectionData], most: int
 ) -> AsyncIterator[Outcome | NotRecorded]:
-    """Each crisis as it was and as it would have been."""
+    """Yield the comparison of each crisis with and without the change."""
     async for recording in newest_crises(kafka, most):
         yield (
             recording if isinstance(recording, NotRecorded) else compare(recording, sections, None)
@@ -41,7 +47,7 @@ async def foresee(
 
 
 def figures_of(outcomes: Sequence[Outcome], unread: int) -> Foreseen:
-    """All crises together."""
+    """Sum up the comparisons of all crises."""
     all_ = [d for outcome in outcomes for d in outcome.differences]
     calls = [d for d in all_ if d.milestone.kind == "person" and d.milestone.what == "called"]
     return Foreseen(

@@ -1,4 +1,7 @@
-"""`vigie text`: erase the words of a report or of a line for good. One person proposes, another approves."""
+"""`vigie text`: erase the text of a report or logbook line for good.
+
+One person proposes, another approves.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ def erase(
     realm: Realm = None,
     as_json: AsJson = False,
 ) -> None:
-    """Propose to erase words, original bytes and photos with --reason; a second person erases them with --approve."""
+    """Propose an erasure with --reason; a second person erases with --approve.
+
+    It covers text, original bytes and photos.
+    """
     if not approve and not reason:
         raise fail(
             ValueError(
@@ -52,7 +58,7 @@ def erase(
 
 
 def _post(client: Client, id: str, realm: str | None, body: dict[str, Any]) -> dict[str, Any]:
-    """Erase the words of the report with this id, else of the line."""
+    """Erase the text of the report with this id, else of the logbook line."""
     query = f"?{urlencode({'realm': realm})}" if realm else ""
     try:
         return dict(client.post(f"/api/v1/reports/{quote(id, safe='')}/erase{query}", body)[1])
@@ -64,7 +70,7 @@ def _post(client: Client, id: str, realm: str | None, body: dict[str, Any]) -> d
 
 @app.command("proposals")
 def proposals(as_json: AsJson = False) -> None:
-    """List what waits for a second person."""
+    """List erasures that wait for a second person."""
     try:
         with Client(Settings()) as client:
             items = client.get("/api/v1/erasures")["items"]

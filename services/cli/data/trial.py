@@ -1,4 +1,7 @@
-"""A territory tried on the rules of the deciders, before anything is published: what they cannot compile they would refuse as an input, each by itself."""
+"""Compile a territory with the rules of the deciders before it is published.
+
+Deciders would refuse each input that they cannot compile.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,10 @@ _CODES = ("value_name", "value", "communes", "sender")
 
 
 def load_tried(folder: Path) -> Territory:
-    """The territory in `folder`. Raises TerritoryInvalid, also for a predicate that names a metric or an argument that is none, and for a map or codes of
-    places that the screens or the front door could not read.
+    """Load the territory in `folder` and check it with the rules of the deciders.
+
+    Raises TerritoryInvalid, also for a predicate with an unknown metric or argument, and for
+    outlines or place codes that console or front door could not read.
     """
     territory = load_territory(folder)
     sections = Map({section.section.value: section for section in territory.sections})
@@ -42,7 +47,7 @@ def load_tried(folder: Path) -> Territory:
 def _said(service: str, compile_: Callable[[], object]) -> list[Problem]:
     try:
         compile_()
-    except Exception as error:  # noqa: BLE001  whatever it is, the decider would raise it
+    except Exception as error:  # noqa: BLE001  the decider would raise the same error
         return [
             Problem(
                 "escalade.yaml, plans.yaml",
@@ -54,7 +59,7 @@ def _said(service: str, compile_: Callable[[], object]) -> list[Problem]:
 
 
 def _map(folder: Path) -> list[Problem]:
-    """Without outlines the console does not start."""
+    """Check the outlines; without them, the console does not start."""
     try:
         load_outlines(folder)
     except OSError as error:
@@ -71,7 +76,7 @@ def _map(folder: Path) -> list[Problem]:
 
 
 def _codes(folder: Path, communes: set[str]) -> list[Problem]:
-    """Codes that others have for places; the file may be absent."""
+    """Check the codes that others use for places; the file may be absent."""
     problems: list[Problem] = []
     file = Source(folder, "geocodes.csv", problems)
     for line, row in file.rows() if file.exists() else ():

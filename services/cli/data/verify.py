@@ -1,4 +1,4 @@
-"""`vigie verify`: are the promises kept? Reads the logs by a code path of its own and prints each broken promise."""
+"""`vigie verify`: check the guarantees from the logs with independent code."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ from services.verify.readmodel import read_rows
 
 
 async def judge(settings: Settings, patience_s: float) -> tuple[Findings, Evidence]:
-    """Read everything, and read on while breaches could heal. Only `broken` is of meaning in what it returns."""
+    """Read everything, and read on while breaches could heal.
+
+    Only `broken` of the findings is meaningful.
+    """
     chain = Findings()
     collections = {
         cls.__name__: cls.collection for cls in MESSAGES.values() if issubclass(cls, RowFact)
@@ -66,7 +69,10 @@ async def judge(settings: Settings, patience_s: float) -> tuple[Findings, Eviden
 
 
 def _verify_bundle(file: Path, key: Path, *, required: bool, as_json: bool) -> None:
-    """Print the judgement. Raises typer.Exit(1) on a breach."""
+    """Print the result of a bundle.
+
+    Raises typer.Exit(1) on a breach.
+    """
     try:
         known = PublicKey.load(key.read_bytes()) if required or key.exists() else None
         found = judge_bundle(file, known)
@@ -107,7 +113,7 @@ def _verify_bundle(file: Path, key: Path, *, required: bool, as_json: bool) -> N
 
 
 def _size(evidence: Evidence) -> int:
-    """Grows with everything that is read."""
+    """Count everything that was read."""
     inputs = sum(len(seen) for seen in (*evidence.inputs.values(), *evidence.urgent.values()))
     return inputs + sum(log.accepted for log in evidence.logs.values())
 
@@ -136,7 +142,7 @@ def verify(
         ),
     ] = None,
 ) -> None:
-    """Re-derive from the logs, independently, that every promise was kept; or check an evidence bundle."""
+    """Check from the logs, independently, that every promise was kept; or check a bundle."""
     settings = Settings()
     if key is not None and bundle is None:
         raise typer.BadParameter("--key goes with --bundle")

@@ -1,1 +1,1 @@
-"""Commands for exercises and what-if runs."""
+"""Commands for simulations: exercises and replays."""

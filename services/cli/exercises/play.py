@@ -1,6 +1,7 @@
-"""`vigie play`: opens an exercise realm and plays a scenario into it through the HTTP intake.
+"""`vigie play`: open an exercise realm and play a scenario into it through the HTTP intake.
 
-Before each report the realm is stepped to the report's time and is quiet, so every speed gives the same facts.
+Before each report, the realm is stepped to the report's time and is quiet. So every speed gives the
+same facts.
 """
 
 from __future__ import annotations
@@ -43,13 +44,16 @@ from services.territory import TerritoryInvalid, load_territory
 from services.territory.source import YamlInvalid, line_of, plain, read_yaml, sprawls
 
 MAX_WAIT_S = 60.0
-"""How long a report or a step is offered again while Vigie is away or overloaded."""
+"""Seconds for which a report or step is repeated while Vigie is away or overloaded."""
 PATIENCE_S = 20
-"""How long one call waits for a step that takes real time, before it asks again."""
+"""Seconds for which one call waits for a step, before it asks again."""
 
 
 def _pace(speed: str) -> float | None:
-    """Simulated seconds per second; None for `max`. Raises typer.BadParameter."""
+    """Parse simulated seconds per second; None for `max`.
+
+    Raises typer.BadParameter.
+    """
     if speed == "max":
         return None
     try:
@@ -64,7 +68,10 @@ def _pace(speed: str) -> float | None:
 
 
 def _responders(file: Path) -> list[dict[str, Any]]:
-    """The lines of a responders file. Raises RespondersInvalid, which names the line, OSError."""
+    """Read the lines of a responders file.
+
+    Raises RespondersInvalid with the line, and OSError.
+    """
     try:
         document = read_yaml(file)
     except YamlInvalid as error:
@@ -91,7 +98,10 @@ def _responder(where: str, line: Any) -> dict[str, Any]:
 def _what_to_play(
     name: str, folder: Path, settings: Settings
 ) -> tuple[Scenario, list[dict[str, Any]], list[dict[str, Any]]]:
-    """(scenario, responders, expectations) of an id or a file. Raises ScenarioUnknown, ScenarioInvalid, ExerciseInvalid, OSError."""
+    """Load (scenario, responders, expectations) of an id or a file.
+
+    Raises ScenarioUnknown, ScenarioInvalid, ExerciseInvalid and OSError.
+    """
     file = Path(name)
     if file.suffix not in (".yaml", ".yml"):
         return load_scenario(folder, name), [], []
@@ -104,7 +114,10 @@ def _iso(at: int) -> str:
 
 
 class Player:
-    """Plays one scenario into one realm. A call that meets a restart is repeated under the same key: no second effect."""
+    """Plays one scenario into one realm.
+
+    A call that meets a restart is repeated under the same key, so it has no second effect.
+    """
 
     def __init__(
         self,
@@ -138,7 +151,7 @@ class Player:
             time.sleep(0.2)
 
     def open(self, responders: list[dict[str, Any]]) -> None:
-        """Open the realm with the scenario's own clock."""
+        """Open the realm with the scenario's clock."""
         body: dict[str, Any] = {
             "id": self.realm,
             "kind": "exercise",
@@ -155,8 +168,10 @@ class Player:
         self._insist("POST", "/api/v1/realms", body, f"open:{self.realm}")
 
     def step(self, to: int, nth: int) -> None:
-        """Move the realm to `to`; returns when every deadline up to it has fired and nothing is pending. Its key is that time, and which step to
-        it this is: where a play was broken off or ended before the scenario did, the same command goes on.
+        """Move the realm to `to` and wait until every deadline is done and nothing is pending.
+
+        The key holds the time and the number of the step to it. So the same command continues a
+        play that was interrupted or ended early.
         """
         status, answer = self._insist(
             "POST",
@@ -183,8 +198,10 @@ class Player:
         self._reports[event.id] = answer["report_id"]
 
     def play(self, until: int, advance: Any) -> None:
-        """All events up to `until`, then the clock to `until`; `advance()` after each event. What an event causes comes before the next one, at the
-        same time too.
+        """Play all events up to `until`, then move the clock there.
+
+        Calls `advance()` after each event. The effects of an event come before the next event, even
+        at the same time.
         """
         steps: Counter[int] = Counter()
         for event in (e for e in self._scenario.events if e.reported_at <= until):
@@ -195,7 +212,7 @@ class Player:
         self.step(until, steps[until])
 
     def close(self) -> None:
-        """No further report or decision; it stays readable."""
+        """Close the realm; it accepts no report or decision, and stays readable."""
         self._insist("POST", f"/api/v1/realms/{self.realm}/close", {}, f"close:{self.realm}")
 
 
@@ -277,7 +294,7 @@ def play(
         OSError,
     ) as exc:
         raise fail(exc) from exc
-    with_known_broker(settings)  # what happened is read from its logs at the end
+    with_known_broker(settings)  # The result is read from the logs at the end.
     name = realm or f"{settings.territory.name}~ex-{played.id}-{secrets.token_hex(3)}"
     last = max([played.end, *(played.start + int(c["at_min"] * MINUTE_MS) for c in checks)])
     end = played.start + int(until * MINUTE_MS) if until is not None else last

@@ -1,4 +1,4 @@
-"""`vigie scenario check|list`: exercises as files, before anybody is invited."""
+"""`vigie scenario check|list`: check exercise files and list the shipped ones."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ def check(
         ),
     ] = None,
 ) -> None:
-    """Name every fault of an exercise with file and line; then `vigie play FILE`."""
+    """Check an exercise file; name each fault with file and line.
+
+    Play it with `vigie play FILE`.
+    """
     try:
         exercise = load_exercise(file, load_territory(territory or Settings().territory))
     except ExerciseInvalid as exc:
@@ -68,7 +71,7 @@ def list_(
     ] = REPOSITORY / "scenarios",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
-    """Exercises that come along."""
+    """List the shipped exercises."""
     try:
         found = scenario_heads(scenarios)
     except (OSError, ScenarioInvalid) as exc:

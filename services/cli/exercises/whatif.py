@@ -1,4 +1,4 @@
-"""`vigie whatif`: a crisis that was, with other ladders, plans or sites."""
+"""`vigie whatif`: replay a recorded crisis with other escalations, plans or sites."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The comparison of one realm."""
+    """Comparison of one realm."""
 
     realm: str
     faithful: tuple[int, int]
@@ -73,7 +73,7 @@ class Outcome:
     seconds: float
 
     def document(self) -> dict[str, Any]:
-        """JSON form."""
+        """Return the comparison as JSON data."""
         names = sorted({*self.before.counts, *self.after.counts})
         return {
             "realm": self.realm,
@@ -99,7 +99,7 @@ class Outcome:
 
 
 def compare(recording: Recording, change: Sequence[SectionData], fork: Fork | None) -> Outcome:
-    """Replay twice and compare."""
+    """Replay a recording with and without the change, and compare."""
     began = time.perf_counter()
     was = replay(recording)
     would = replay(recording, change, fork)
@@ -147,7 +147,10 @@ def whatif(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
-    """Replay a recorded crisis with other ladders, plans or sites, and tell what would have come earlier, later or not at all."""
+    """Replay a recorded crisis with other reference data and show the differences.
+
+    Shows events that would have come earlier, later or not at all.
+    """
     if (realm is None) is not every:
         raise typer.BadParameter("one realm, or --every")
     if (patch is None) is (territory is None):
@@ -203,7 +206,7 @@ def _instant(text: str) -> Instant:
 
 
 def show(outcome: Outcome, *, stderr: bool = False) -> None:
-    """What differs, as a table."""
+    """Print the differences as a table."""
     shown = console(stderr=stderr)
     same, all_ = outcome.faithful
     shown.print(

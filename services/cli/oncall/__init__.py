@@ -1,1 +1,1 @@
-"""Commands for on-call duty, call-outs and channels."""
+"""Commands for on-call, call-outs and channels."""

@@ -1,4 +1,7 @@
-"""`vigie bounce`: a mail server pipes what comes back here (an alias `vigie-bounces: "|vigie bounce"`)."""
+"""`vigie bounce`: process bounced mail from a mail server.
+
+Use an alias such as `vigie-bounces: "|vigie bounce"`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ TEMPFAIL = 75
 
 
 def bounce() -> None:
-    """Read one mail from standard input and report what became of the one that it is about. 0 = done or none of ours, 75 = again later."""
+    """Read one bounced mail from standard input and report the outcome of the original mail.
+
+    Exits with 0 if done or not about a mail of Vigie, with 75 to try again later.
+    """
     from services.cli.client import Away, Client, Refused
     from services.delivery.channels.email.bounces import read_bounce
     from services.runtime.process.settings import Settings
@@ -26,7 +32,7 @@ def bounce() -> None:
             client.call("POST", f"/r/{found.token}", body)
     except Refused as refused:
         if refused.status in (404, 422):
-            return  # over, or forged: again would change nothing
+            return  # The link is over or forged; a repetition would change nothing.
         raise typer.Exit(TEMPFAIL) from refused
     except Away as away:
         raise typer.Exit(TEMPFAIL) from away

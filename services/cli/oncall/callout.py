@@ -1,4 +1,7 @@
-"""`vigie callout`: tell many people at once. A draft shows what it takes; nothing goes out before `start`."""
+"""`vigie callout`: send one message to many people.
+
+A draft shows the cost; nothing is sent before `start`.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,10 @@ def draft(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Who would be told, by what, in how long and for how much. Tells nobody."""
+    """Draft a call-out; show its recipients, channels, duration and cost.
+
+    Nothing is sent.
+    """
     body = {
         "text": text,
         "sites": site or [],
@@ -73,7 +79,7 @@ def draft(
 def start(
     id: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False
 ) -> None:
-    """Tell them."""
+    """Start a call-out."""
     decide(
         f"callouts/{quote(id, safe='')}/start",
         realm,
@@ -88,7 +94,7 @@ def start(
 def stop(
     id: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False
 ) -> None:
-    """Tell nobody else."""
+    """Stop a call-out: nobody else is notified."""
     decide(
         f"callouts/{quote(id, safe='')}/stop",
         realm,
@@ -101,7 +107,7 @@ def stop(
 
 @app.command("show")
 def show(id: str, realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
-    """Arithmetic and progress."""
+    """Show costs and progress of a call-out."""
     where = f"/api/v1/callouts/{quote(id, safe='')}" + query(realm, as_of)
     try:
         with Client(Settings()) as client:

@@ -1,4 +1,4 @@
-"""`vigie channels`: which channels the settings of this machine name, what each promises, and what its settings get wrong."""
+"""`vigie channels`: show the configured channels, their guarantees and faulty settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from services.runtime.secrets.files import wrong_variables
 def channels(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
-    """Show the channels to people and check their settings, as the delivery process reads them. Exit 1 on an error."""
+    """Show the channels to people and check their settings, as delivery reads them.
+
+    Exits with 1 on an error.
+    """
     from pydantic import ValidationError
 
     from services.delivery.channels.configured import configured, faults

@@ -1,4 +1,7 @@
-"""`vigie directory`: people and how to reach them, on the machine that holds the keys. Nothing of it enters a log."""
+"""`vigie directory`: people and their contact points, on the machine with the keys.
+
+No log contains any of it.
+"""
 
 from __future__ import annotations
 
@@ -38,21 +41,24 @@ _MAIL = re.compile(r"[^@\s]+@[^@\s]+")
 TOLD_AT_ONCE = 200
 """People per message to the deciders."""
 SEEN_S = 5.0
-"""Patience with the copy of the directory that the running system reads."""
+"""Seconds to wait for the running system's copy of the directory."""
 
 
 class DirectoryInvalid(ValueError):
-    """The file cannot be imported; the message has one line per problem, with its line number and without its content."""
+    """Signal a file that cannot be imported.
+
+    The message has one line per problem, with line number and without content.
+    """
 
 
 class AddressInvalid(ValueError):
-    """Nothing would ever arrive there; the message says what an address of this channel looks like."""
+    """Signal an address that nothing would reach; the message describes the right form."""
 
 
 def contacts_of(lines: Iterable[str]) -> list[Contact]:
-    """Contacts of a CSV with the columns `COLUMNS`, `site` and `quiet` (`21:00-07:00`) if it has them: one line per contact point, in order of preference.
+    """Read contacts from CSV: one line per contact point, in order of preference.
 
-    Raises DirectoryInvalid.
+    Columns: `COLUMNS`, optionally `site` and `quiet` (`21:00-07:00`). Raises DirectoryInvalid.
     """
     reader = csv.DictReader(lines)
     if missing := set(COLUMNS) - set(reader.fieldnames or ()):
@@ -118,7 +124,10 @@ def contacts_of(lines: Iterable[str]) -> list[Contact]:
 
 
 def _reachable(point: ContactPoint) -> ContactPoint:
-    """With a number as networks want it. Raises AddressInvalid: before the night, not in it."""
+    """Normalize the address of a contact point.
+
+    Raises AddressInvalid, so that a wrong address is found at import and not during a call.
+    """
     match point.channel:
         case Channel.SMS | Channel.VOICE:
             if (number := dialled(point.address)) is None:
@@ -135,7 +144,10 @@ def _reachable(point: ContactPoint) -> ContactPoint:
 
 
 def _quiet(text: str) -> tuple[int, int] | None:
-    """Local minutes of `21:00-07:00`. Raises ValueError."""
+    """Parse `21:00-07:00` to local minutes.
+
+    Raises ValueError.
+    """
     if not text:
         return None
     start, end = (_minute(part.strip()) for part in text.split("-"))
@@ -150,7 +162,11 @@ def _minute(text: str) -> int:
 
 
 async def _put(settings: Settings, contacts: list[Contact]) -> None:
-    """The directory first; then the live realm hears of channels, proofs and quiet hours, never of an address. Whoever is called next is among them."""
+    """Write people to the directory, then announce their reachability to the live realm.
+
+    The realm gets channels, proofs and quiet hours, never an address. The directory comes first, so
+    a person called next is in it.
+    """
     async with Vault.open(settings) as vault:
         await vault.directory.put_all(contacts)
         await vault.directory.settled(SEEN_S)
@@ -172,7 +188,10 @@ async def _put(settings: Settings, contacts: list[Contact]) -> None:
 
 
 async def _erase(settings: Settings, person: str) -> bool:
-    """The directory first; then the live realm hears that nothing reaches this person: a ladder that waits for them goes on. False: nobody was there."""
+    """Erase a person from the directory, then announce it; return whether the person was there.
+
+    The live realm marks the person as unreachable, so that escalations no longer wait.
+    """
     async with Vault.open(settings) as vault:
         known = await vault.directory.get(person, wait_s=2.0) is not None
         await vault.directory.erase(person)
@@ -204,7 +223,10 @@ def import_file(
         Path, typer.Argument(help=f"CSV with columns {','.join(COLUMNS)} and perhaps site, quiet")
     ],
 ) -> None:
-    """Import people; somebody who is there already is replaced. All or nothing is read, before anything is written."""
+    """Import people; a known person is replaced.
+
+    The whole file is checked before anything is written.
+    """
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             contacts = contacts_of(lines)
@@ -221,7 +243,7 @@ def import_file(
 def count(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
-    """How many people the directory holds."""
+    """Count the people in the directory."""
     settings = with_known_broker(Settings())
 
     async def counted() -> int:
@@ -234,7 +256,10 @@ def count(
 
 @app.command()
 def erase(person: Annotated[str, typer.Argument(help="Person token")]) -> None:
-    """Erase a person for ever: their key is deleted, so copies and backups of Kafka cannot be read either. Ladders no longer wait for them."""
+    """Erase a person for ever and end the escalations' wait for them.
+
+    The key is deleted, so copies and backups of Kafka cannot be read either.
+    """
     if not _run(_erase(with_known_broker(Settings()), person)):
         typer.secho(
             f"{person} n’est pas dans l’annuaire ; l’effacement est demandé quand même",

@@ -1,4 +1,7 @@
-"""`vigie headcount`: « are you safe? » to everybody who works at a site (D37)."""
+"""`vigie headcount`: ask everybody of a site whether they are safe.
+
+Rule D37.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def start(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask them now."""
+    """Start a headcount."""
     body = {"sites": site, "incident": identified(incident, realm), "channels": channel}
     decide(
         "headcounts",
@@ -47,7 +50,7 @@ def start(
 def close(
     id: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False
 ) -> None:
-    """Close by decision."""
+    """Close a headcount by decision."""
     decide(
         f"headcounts/{quote(id, safe='')}/close",
         realm,
@@ -60,7 +63,7 @@ def close(
 
 @app.command("list")
 def listed(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
-    """Counts of all headcounts, newest first."""
+    """List headcounts with their counts, newest first."""
     where = "/api/v1/headcounts" + query(realm, as_of)
     try:
         with Client(Settings()) as client:

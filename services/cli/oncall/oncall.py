@@ -1,4 +1,4 @@
-"""`vigie oncall`, `vigie readiness` and `vigie drill`: who is on call, where nobody is, calendars, overrides; the proof and the test that somebody would answer."""
+"""`vigie oncall`, `vigie readiness` and `vigie drill`: on-call schedules, readiness, monthly drill."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def who(
     as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
-    """Who would be called, and until when."""
+    """Show the people on call, and until when."""
     found = fetch("/api/v1/oncall", realm, as_of, EVERY, role=role, scope=scope, **_span(at, None))
     show(
         found,
@@ -92,7 +92,7 @@ def gaps(
     as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hours ahead in which a post has no holder or no deputy."""
+    """List hours ahead in which a role has no holder or no deputy."""
     proof = ask("GET", "/api/v1/readiness" + query(realm, as_of, days=days))
     items = [h for h in proof["items"] if h["kind"] in ("nobody", "no_holder", "no_deputy")]
     _show_holes({"items": items, "next": None}, as_json, "Trous d’astreinte")
@@ -137,7 +137,10 @@ def import_calendar(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Import the shifts of a calendar. Events name a person by token, name or mail address, and the role unless --role does."""
+    """Import the shifts of a calendar.
+
+    Events name a person by token, name or mail address, and the role unless --role does.
+    """
     try:
         size = file.stat().st_size
         if size > MOST_BYTES:
@@ -201,7 +204,7 @@ def override(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Somebody else stands in a post for a while."""
+    """Put another person on call for a while."""
     body: dict[str, Any] = {
         "role": role,
         "scope": scope,
@@ -229,7 +232,7 @@ def swap(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Two spans of a post change hands."""
+    """Swap two spans of a role between their people."""
     body = {
         "role": role,
         "scope": scope,
@@ -250,7 +253,7 @@ def withdraw(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """An override, a swap or a calendar no longer counts."""
+    """Withdraw an override, a swap or a calendar."""
     decide(
         f"oncall/duties/{duty}/withdraw",
         realm,
@@ -265,7 +268,7 @@ def withdraw(
 def duties(
     realm: Realm = None, as_of: AsOf = None, role: RoleOption = None, as_json: AsJson = False
 ) -> None:
-    """Overrides, swaps and calendars, newest first."""
+    """List overrides, swaps and calendars, newest first."""
     found = ask("GET", "/api/v1/oncall/duties" + query(realm, as_of, role=role))
     show(
         found,
@@ -298,7 +301,7 @@ def feeds(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Secret addresses of each post's duty, for calendar programs."""
+    """List the secret calendar addresses of each role, for calendar programs."""
     settings = Settings()
     if renew:
         try:
@@ -327,7 +330,10 @@ def readiness(
     as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
-    """Would somebody answer? Every site, role and hour ahead, and every hole with what closes it."""
+    """Prove that somebody would answer at every hour ahead, for each site and role.
+
+    Each gap comes with its remedy.
+    """
     proof = ask("GET", "/api/v1/readiness" + query(realm, as_of, days=days, site=site))
     if as_json:
         typer.echo(json.dumps(proof, ensure_ascii=False))
@@ -369,7 +375,10 @@ def drill(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """The silent test of the month: would every rung of every ladder be heard, does every channel answer? Exit 1 when not."""
+    """Show the monthly drill: would every step be reached, does every channel answer?
+
+    Exits with 1 if not. Nobody is called.
+    """
     if now:
         decide(
             "drills",

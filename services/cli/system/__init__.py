@@ -1,1 +1,1 @@
-"""Commands that run and watch the system."""
+"""Commands to run and watch the system."""

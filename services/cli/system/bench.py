@@ -1,4 +1,7 @@
-"""`vigie bench`: figures of the running system. `make bench` runs the same beside baselines, on systems of its own."""
+"""`vigie bench`: measure the running system.
+
+`make bench` measures systems of its own, beside baselines.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from services.cli.system.load import Measured, Reporter, bodies, watching
 from services.runtime.process.settings import Settings
 
 LIVE_TAIL_S = 5.0
-"""Patience with the last reports that have not been seen yet."""
+"""Seconds to wait for reports that were not seen yet."""
 
 
 class Name(StrEnum):
@@ -39,7 +42,10 @@ def bench(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
-    """Measure the running system. Reports go into a test realm unless a realm is given. `elsewhere 1`: as a sender on another machine sees it."""
+    """Measure the running system; reports go into a test realm by default.
+
+    `elsewhere 1`: measured as from another machine.
+    """
     settings = Settings()
     token = local_token(settings)
     if token is None:
@@ -90,8 +96,10 @@ def _test_realm(client: Client) -> str:
 async def measure(
     name: Name, url: str, token: str, realm: str, sites: list[str], rate: float, seconds: float
 ) -> dict[str, float | int]:
-    """Figures of one benchmark; `elsewhere` 0: the generator waited for the processor like the system's pictures do, and its wait is in them. Raises
-    ConnectionError.
+    """Measure one benchmark.
+
+    `elsewhere` 0: the load generator competed for the processor, and its delay is in the figures.
+    Raises ConnectionError.
     """
     with as_if_elsewhere() as granted:
         return await _measured(name, url, token, bodies(realm, sites), realm, rate, seconds) | {

@@ -1,4 +1,7 @@
-"""`python -m services.cli.system.conductor`: the conductor of simulated realms, with delivery's simulated recipients and continuity's planner."""
+"""Run the conductor of simulated realms: `python -m services.cli.system.conductor`.
+
+It includes delivery's simulated recipients and continuity's planner.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`vigie doctor`: what could fail tonight, said today. Looks only; changes nothing."""
+"""`vigie doctor`: find faults before they matter; changes nothing."""
 
 from __future__ import annotations
 
@@ -38,24 +38,27 @@ ENDS_SOON_DAYS: Final = 30
 
 
 UNLISTED: Final = frozenset({"VIGIE_SUPERVISOR", "VIGIE_FAILPOINT"})
-"""Variables that are no settings: of the supervisor to its processes, of fault tests."""
+"""Variables that are no settings: from the supervisor to its processes, and of fault tests."""
 _OF_KUBERNETES: Final = re.compile(r"_SERVICE_(HOST|PORT)|_PORT(_\d+_(TCP|UDP).*)?$")
-"""What Kubernetes tells every pod of a service whose name begins with `vigie`."""
+"""Variables that Kubernetes sets for every service with a name that begins with `vigie`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """Result of one check."""
 
     check: str
     state: State
     found: str
     act: str = ""
-    """What to do; empty when there is nothing to do."""
+    """Remedy; empty if there is nothing to do."""
 
 
 def variables(environment: Iterable[str]) -> Iterator[Finding]:
-    """Each variable is one that something reads: a provider under a mistyped one calls nobody, and nothing else says so."""
+    """Find `VIGIE_` variables that nothing reads.
+
+    A provider under a misspelt variable would call nobody, without any other sign.
+    """
     from services.cli.system.settings_reference import variables as documented
 
     known = {*documented(), *UNLISTED}
@@ -75,7 +78,10 @@ def variables(environment: Iterable[str]) -> Iterator[Finding]:
 
 
 def disk(data: DataDir) -> Iterator[Finding]:
-    """Room, and the time that a durable write takes: every accepted report waits for one (ADR 0003)."""
+    """Check free space and the time of a durable write, for which every accepted report waits.
+
+    See docs/adr/0003-flush-each-record-on-a-single-node.md.
+    """
     free_mb = shutil.disk_usage(data.root).free >> 20
     state: State = (
         "ok" if free_mb >= LITTLE_MB else "warning" if free_mb >= TOO_LITTLE_MB else "fault"
@@ -106,7 +112,7 @@ def disk(data: DataDir) -> Iterator[Finding]:
 
 
 def sync_ms(folder: Path) -> float:
-    """Median time of a small write and fsync, ms."""
+    """Measure the median time of a small write with fsync, ms."""
     times = []
     path = folder / ".doctor"
     try:
@@ -123,7 +129,7 @@ def sync_ms(folder: Path) -> float:
 
 
 def secrets(data: DataDir) -> Iterator[Finding]:
-    """Nobody else reads them."""
+    """Check that only the owner can read the secrets."""
     try:
         open_to_others = [
             p.name
@@ -156,7 +162,7 @@ def secrets(data: DataDir) -> Iterator[Finding]:
 
 
 def listening(settings: Settings) -> Iterator[Finding]:
-    """Outside this machine only with TLS."""
+    """Check that Vigie listens beyond this machine only with TLS."""
     running = read_status(settings.data.status) if is_held(settings.data.lock) else None
     address = (running or {}).get("http") or settings.http
     host, _ = split_host_port(address)
@@ -172,7 +178,7 @@ def listening(settings: Settings) -> Iterator[Finding]:
 
 
 def days_off(settings: Settings) -> Iterator[Finding]:
-    """Clocks of offices and schools stand still on days off, as long as somebody has loaded them."""
+    """Check the loaded days off, on which clocks of offices and schools stand still."""
     try:
         policy = territory_now(settings.territory).policy
     except TerritoryInvalid:
@@ -193,7 +199,7 @@ def days_off(settings: Settings) -> Iterator[Finding]:
 
 
 async def broker(settings: Settings) -> list[Finding]:
-    """Reachable, its topics as they must be, its clock beside ours."""
+    """Check that the broker answers, its topics are right and its clock agrees."""
     from aiokafka.errors import KafkaError
 
     from services.runtime.kafka.topics import BrokerUnreachable, differences
@@ -239,7 +245,7 @@ async def broker(settings: Settings) -> list[Finding]:
 
 
 async def cache(settings: Settings) -> list[Finding]:
-    """The store answers and throws nothing away by itself."""
+    """Check that the store answers and evicts nothing by itself."""
     from redis.exceptions import RedisError
 
     from services.console.read_model import store
@@ -282,7 +288,7 @@ async def cache(settings: Settings) -> list[Finding]:
 
 
 def second_factors(settings: Settings) -> Iterator[Finding]:
-    """Name the accounts that may do nothing with a password alone, and have no second factor yet."""
+    """Find accounts that need a second factor and have none."""
     from services.runtime.identity.accounts import AccessStore
     from services.runtime.identity.principals import Account
 
@@ -349,7 +355,7 @@ def ending_tokens(settings: Settings, now_ms: int | None = None) -> Iterator[Fin
 
 
 def channels() -> Iterator[Finding]:
-    """Somebody can be reached."""
+    """Check that somebody can be reached."""
     from pydantic import ValidationError
 
     from services.delivery.channels.configured import configured, faults
@@ -382,7 +388,7 @@ def channels() -> Iterator[Finding]:
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Every check, in the order of what rests on what."""
+    """Run every check, in order of dependency."""
     found: list[Finding] = []
     if settings.data.run.is_dir():
         found += [
@@ -415,7 +421,10 @@ async def examine(settings: Settings) -> list[Finding]:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
-    """Look at disk, clocks, broker, store, channels and unsafe settings. Exit 1 on a fault; warnings alone are 0."""
+    """Check disk, clocks, broker, store, channels and unsafe settings.
+
+    Exits with 1 on a fault, with 0 on warnings alone.
+    """
     found = asyncio.run(examine(Settings()))
     if as_json:
         typer.echo(json.dumps({"items": [asdict(f) for f in found]}, ensure_ascii=False))

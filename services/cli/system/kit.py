@@ -1,4 +1,4 @@
-"""`vigie kit DIR`: a folder for a stick or a laptop that starts with nothing but Python and no network."""
+"""`vigie kit DIR`: make a folder that starts Vigie with only Python and no network."""
 
 from __future__ import annotations
 
@@ -39,11 +39,14 @@ START: Final = ("vigie.py", "LISEZ-MOI.txt")
 
 
 class KitFailed(RuntimeError):
-    """The kit cannot be made; the message says why."""
+    """Signal that the kit cannot be made; the message says why."""
 
 
 def make_kit(folder: Path, settings: Settings, *, directory: Path | None, url: str) -> int:
-    """Fill an empty folder; its size in bytes. Raises KitFailed, JarsUnavailable, TerritoryInvalid, DirectoryInvalid, OSError."""
+    """Fill an empty folder with a kit and return its size in bytes.
+
+    Raises KitFailed, JarsUnavailable, TerritoryInvalid, DirectoryInvalid and OSError.
+    """
     if folder.exists() and any(folder.iterdir()):
         raise KitFailed(f"{folder} is not empty: a kit goes into a folder of its own")
     if not (REPOSITORY / "uv.lock").is_file():
@@ -76,7 +79,7 @@ def make_kit(folder: Path, settings: Settings, *, directory: Path | None, url: s
 
 
 def _wheels(target: Path) -> None:
-    """Every package of the lock file, as the lock file names it, for this Python and this machine."""
+    """Download every package of the lock file, for this Python and machine."""
     tools = Path(sys.executable).parent
     with tempfile.TemporaryDirectory() as scratch:
         wanted = Path(scratch) / "requirements.txt"
@@ -115,7 +118,10 @@ def _wheels(target: Path) -> None:
 
 
 def _run(command: list[str]) -> None:
-    """A command from the folder of the sources: its paths must be absolute. Raises KitFailed."""
+    """Run a command from the source folder, so its paths must be absolute.
+
+    Raises KitFailed.
+    """
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
@@ -182,7 +188,7 @@ def kit(
         str | None, typer.Option(help="Address for the QR codes; default VIGIE_PUBLIC_URL")
     ] = None,
 ) -> None:
-    """Make a self-contained folder that starts Vigie on a machine with nothing but Python and no network."""
+    """Make a self-contained folder that starts Vigie with only Python and no network."""
     try:
         size = make_kit(
             folder,

@@ -1,4 +1,4 @@
-"""A load generator for reports: at a fixed rate, or as fast as a number of connections can go; and a reader of the live stream."""
+"""Generate report load at a fixed rate or at full speed, and read the live stream."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ CONNECTIONS = 64
 
 @dataclass(slots=True)
 class Measured:
-    """Latencies in seconds of what was accepted, and what was not."""
+    """Latencies of accepted reports in seconds, and the number of refused ones."""
 
     latencies: list[float] = field(default_factory=list)
     refused: int = 0
     seconds: float = 0.0
 
     def quantile(self, share: float) -> float:
-        """Latency in ms below which this share lies; NaN without any."""
+        """Return the latency in ms below which this share lies; NaN without any."""
         ordered = sorted(self.latencies)
         return (
             ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1000
@@ -40,7 +40,7 @@ class Measured:
         return len(self.latencies) / self.seconds if self.seconds else 0.0
 
     def document(self) -> dict[str, float | int]:
-        """For JSON: ms to one decimal."""
+        """Return JSON data; times in ms to one decimal."""
         quantiles = {f"p{round(q * 100)}_ms": round(self.quantile(q), 1) for q in (0.5, 0.9, 0.99)}
         return {
             "accepted": len(self.latencies),
@@ -51,7 +51,7 @@ class Measured:
 
 
 def bodies(realm: str | None, sites: list[str]) -> Iterator[dict[str, Any]]:
-    """Endless plausible reports: power goes at one site after the other and comes back."""
+    """Yield endless plausible reports: power outages and restorations, site by site."""
     for n in itertools.count():
         site = sites[n % len(sites)]
         back = (n // len(sites)) % 2
@@ -66,7 +66,7 @@ def bodies(realm: str | None, sites: list[str]) -> Iterator[dict[str, Any]]:
 
 
 class Reporter:
-    """Posts reports to `url`. `async with Reporter(url, token) as reporter`."""
+    """Posts reports to `url`; use `async with Reporter(url, token) as reporter`."""
 
     def __init__(self, url: str, token: str, path: str = "/api/v1/reports") -> None:
         self._url, self._path = url, path
@@ -87,7 +87,7 @@ class Reporter:
             await self._session.close()
 
     async def post(self, body: dict[str, Any]) -> str | None:
-        """The report's id, or None when it was not accepted."""
+        """Post a report and return its id, or None if it was not accepted."""
         assert self._session is not None
         try:
             async with self._session.post(
@@ -105,7 +105,10 @@ class Reporter:
         seconds: float,
         posted: dict[str, float] | None = None,
     ) -> Measured:
-        """Open loop: each report at its time whatever the others do, latency counted from that time. `posted` gets id → its time."""
+        """Post reports at a fixed rate (open loop); latency counts from the due time.
+
+        `posted` collects id → due time.
+        """
         found = Measured()
         tasks: set[asyncio.Task[None]] = set()
         began = time.perf_counter()
@@ -133,7 +136,7 @@ class Reporter:
     async def flat_out(
         self, source: Iterator[dict[str, Any]], seconds: float, connections: int = CONNECTIONS
     ) -> Measured:
-        """Closed loop: every connection posts its next report when the last one was answered."""
+        """Post reports at full speed (closed loop): each connection waits for its last response."""
         found = Measured()
         began = time.perf_counter()
 
@@ -151,7 +154,10 @@ class Reporter:
 
 @asynccontextmanager
 async def watching(url: str, token: str, realm: str, seen: dict[str, float]) -> AsyncIterator[None]:
-    """While inside: `seen` gets report id → time at which an incident with it came over the live stream of the realm."""
+    """Watch the live stream of a realm in the background.
+
+    `seen` collects report id → time at which an incident with it arrived.
+    """
     ready = asyncio.Event()
 
     async def watch() -> None:

@@ -1,4 +1,7 @@
-"""`vigie prepare`: what must exist before the first service starts. `vigie up` does the same by itself."""
+"""`vigie prepare`: create everything that the first service needs.
+
+`vigie up` does the same by itself.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ ACCESS_S = 30.0
 
 
 async def open_territory(settings: Settings) -> None:
-    """Open the live realm and publish the territory, unless this Kafka has this version already (kept in `run/territory.json`)."""
+    """Open the live realm and publish the territory, unless this Kafka has this version.
+
+    `run/territory.json` records the published version.
+    """
     try:
         territory = await asyncio.to_thread(load_tried, settings.territory)
     except (TerritoryInvalid, OSError) as error:
@@ -64,7 +70,10 @@ async def open_territory(settings: Settings) -> None:
 
 
 async def first_login(settings: Settings) -> None:
-    """The token of commands on this machine, and the one-time code while no administrator has a password."""
+    """Create the token for commands on this machine, and the one-time administrator code.
+
+    The code exists while no administrator has a password.
+    """
     try:
         async with AccessStore.open(settings, "up") as access, asyncio.timeout(ACCESS_S):
             await access.bootstrap()
@@ -75,7 +84,10 @@ async def first_login(settings: Settings) -> None:
 
 
 async def prepare_system(settings: Settings) -> None:
-    """First login, live realm and reference data. Idempotent. Raises UpFailed."""
+    """Prepare first login, live realm and reference data; may run repeatedly.
+
+    Raises UpFailed.
+    """
     try:
         InputMarks.open(settings.data.secrets)
     except (MasterKeyInvalid, OSError) as error:
@@ -97,7 +109,10 @@ async def _prepare(settings: Settings) -> None:
 
 
 def prepare() -> None:
-    """Make topics, the first login, the live realm and its reference data on an existing broker (VIGIE_KAFKA)."""
+    """Create topics, first login, live realm and reference data on an existing broker.
+
+    VIGIE_KAFKA names the broker.
+    """
     settings = Settings()
     try:
         if not settings.kafka:

@@ -1,4 +1,4 @@
-"""`vigie sbom`: every part that runs, as CycloneDX 1.6: the Python packages of this installation and the jars of Kafka."""
+"""`vigie sbom`: list the Python packages and Kafka jars of this installation as CycloneDX 1.6."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ EXTRAS: Final = frozenset({"hiredis"})
 
 
 def bill() -> dict[str, Any]:
-    """The document. The same installation gives the same one: nothing in it depends on the time."""
+    """Build the document.
+
+    It holds no time, so the same installation gives the same document.
+    """
     packages = _closure()
     parts = [_package(found) for name, found in sorted(packages.items()) if name != ROOT] + [
         _jar(jar) for jar in locked_jars()
@@ -48,7 +51,7 @@ def bill() -> dict[str, Any]:
 
 
 def _closure() -> dict[str, Distribution]:
-    """What `vigie` needs on this machine, and what that needs."""
+    """Collect the packages that `vigie` needs on this machine, recursively."""
     found: dict[str, Distribution] = {}
     waiting = [ROOT]
     while waiting:
@@ -58,13 +61,16 @@ def _closure() -> dict[str, Distribution]:
         try:
             found[name] = distribution(name)
         except PackageNotFoundError:
-            continue  # needed on other machines only
+            continue  # Needed on other machines only.
         waiting += _needs(found[name])
     return found
 
 
 def _needs(found: Distribution) -> list[str]:
-    """Names of what a package asks for here; of its extras those that the table of dependencies asks for."""
+    """List the dependencies of a package on this machine.
+
+    Extras count only if they are in EXTRAS.
+    """
     names = []
     for text in found.requires or ():
         wanted, _, marker = text.partition(";")
@@ -118,7 +124,7 @@ def sbom(
         Path | None, typer.Argument(help="Write it here; default: standard output", dir_okay=False)
     ] = None,
 ) -> None:
-    """The software bill of materials of this installation (CycloneDX 1.6)."""
+    """Write the software bill of materials of this installation (CycloneDX 1.6)."""
     text = json.dumps(bill(), ensure_ascii=False, indent=1)
     if file is None:
         typer.echo(text)

@@ -1,6 +1,7 @@
-"""Writes `docs/reference/configuration.md` from the settings classes: `python -m services.cli.system.settings_reference`.
+"""Write `docs/reference/configuration.md` from the settings classes.
 
-A variable means what the string under its field says. Variables that are read before there are settings stand in `BEFORE`.
+Run `python -m services.cli.system.settings_reference`. The docstring below a field describes its
+variable. `BEFORE` holds variables that are read before there are settings.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ BY_UP: Final = frozenset(
         "VIGIE_PROCESS",
     }
 )
-"""What `vigie up` says to the processes that it starts."""
+"""Variables that `vigie up` sets for the processes that it starts."""
 BEFORE: Final[dict[str, tuple[str, str]]] = {
     "VIGIE_SECRETS_DIR": (
         "none",
@@ -96,7 +97,10 @@ Numbers of the domain (thresholds, waves, delays, channels) are no settings: the
 
 
 def document() -> str:
-    """The page as Markdown. Raises ValueError for a field without a word about it."""
+    """Return the page as Markdown.
+
+    Raises ValueError for a field without a docstring.
+    """
     lines = [_HEAD]
     for title, settings in GROUPS:
         lines += [
@@ -118,7 +122,7 @@ def document() -> str:
 
 
 def variables() -> Iterator[str]:
-    """Every variable of the page."""
+    """Yield every variable of the page."""
     for _, settings in GROUPS:
         yield from (
             name_of(settings, field, settings.model_fields[field]) for field in own_fields(settings)
@@ -127,7 +131,7 @@ def variables() -> Iterator[str]:
 
 
 def name_of(settings: type[BaseSettings], field: str, info: FieldInfo) -> str:
-    """`VIGIE_INTAKE_BODY_LIMIT_BYTES`."""
+    """Return the name of a variable, e.g. `VIGIE_INTAKE_BODY_LIMIT_BYTES`."""
     alias = info.validation_alias
     if isinstance(alias, AliasChoices):
         return str(alias.choices[0])
@@ -135,7 +139,7 @@ def name_of(settings: type[BaseSettings], field: str, info: FieldInfo) -> str:
 
 
 def own_fields(settings: type[BaseSettings]) -> list[str]:
-    """Fields that this class declares itself."""
+    """List the fields that this class declares itself."""
     return [field for field in settings.model_fields if field in inspect.get_annotations(settings)]
 
 
@@ -156,7 +160,7 @@ def _row(name: str, default: str, means: str) -> str:
 
 
 def _said(settings: type[BaseSettings]) -> dict[str, str]:
-    """Field → the string under it, in one line."""
+    """Map each field to the docstring below it, in one line."""
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(settings))).body
     assert isinstance(tree, ast.ClassDef)
     found: dict[str, str] = {}

@@ -1,4 +1,7 @@
-"""`vigie source`: programs that report in a dialect of their own. The key is printed once and kept nowhere."""
+"""`vigie source`: programs that report by a third-party protocol.
+
+The key is printed once and not kept.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,10 @@ def add(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the key alone")] = False,
 ) -> None:
-    """Add a source and print its key. Returns when the running front accepts it."""
+    """Add a source and print its key.
+
+    Returns when the running front accepts it.
+    """
     settings = Settings()
     body: dict[str, Any] = {
         "name": name,
@@ -112,7 +118,7 @@ def add(
     try:
         with Client(settings) as client:
             _, made = client.post("/api/v1/sources", body)
-        if dialect != "poster":  # its key may do nothing but post its form
+        if dialect != "poster":  # The key of a poster may only post its form.
             wait_accepted(settings, made["key"])
     except (Away, Refused) as exc:
         raise fail(exc) from exc
@@ -150,7 +156,10 @@ def change(
         float | None, typer.Option(help="Reports per second that it may bring; 0 = no limit", min=0)
     ] = None,
 ) -> None:
-    """Another mapping, from now on. What was refused for the old one can be offered again: `vigie dlq replay`."""
+    """Change the mapping of a source from now on.
+
+    Messages refused under the old one can be replayed: `vigie dlq replay`.
+    """
     said = {
         "site": site,
         "type": type and type.value,
@@ -183,7 +192,7 @@ def _mapping(file: Path) -> dict[str, Any]:
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """Every source, with how it fares."""
+    """List every source with its figures."""
     found = fetch("/api/v1/sources", None, None, EVERY)
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
@@ -228,11 +237,11 @@ def list_(as_json: AsJson = False) -> None:
 
 @app.command()
 def disable(name: Name) -> None:
-    """Its keys stop at once."""
+    """Disable a source; its keys stop at once."""
     ask("POST", f"/api/v1/sources/{quote(name, safe='')}/disable", {})
 
 
 @app.command()
 def enable(name: Name) -> None:
-    """Its keys count again."""
+    """Enable a source; its keys count again."""
     ask("POST", f"/api/v1/sources/{quote(name, safe='')}/enable", {})

@@ -1,4 +1,4 @@
-"""`vigie status`: what runs, since when, how far behind."""
+"""`vigie status`: show the processes, their state and their lag."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from services.runtime.process.ports import known_ports
 from services.runtime.process.settings import DataDir, Settings
 
 ANSWER_S = 2.0
-"""Patience with the broker and the console: a status must come while they are down."""
+"""Seconds to wait for broker and console; a status must come while they are down."""
 
 SKEW_MS: Final = 2_000
-"""How far a record may be ahead of this machine's clock."""
+"""Tolerated lead of a record over this machine's clock, ms."""
 
 STYLES = {
     "ready": "green",
@@ -42,7 +42,10 @@ def status(
         bool, typer.Option("--targets", help="What Prometheus scrapes, for its file_sd_configs")
     ] = False,
 ) -> None:
-    """Show the processes of the running system. Exit 1 when it does not run; scripts read `state` for the rest."""
+    """Show the processes of the running system.
+
+    Exits with 1 if it does not run; scripts read `state` for everything else.
+    """
     settings = Settings()
     if targets:
         if not (named := targets_of(settings)):
@@ -93,23 +96,26 @@ def status(
 
 
 def without_login(url: str) -> str:
-    """What scripts, and whoever reads their output, need no password for."""
+    """Remove the login from a URL."""
     scheme, mark, rest = url.partition("://")
     return scheme + mark + rest.rpartition("@")[2]
 
 
 def targets_of(settings: Settings) -> list[dict[str, Any]]:
-    """The metrics of each process, by the ports of the last start: they stay while a process is down, so that it shows as down."""
+    """List the metrics addresses of all processes, by the ports of the last start.
+
+    A process that is down stays listed, so that it shows as down.
+    """
     services = process_names(1)
     return [
         {"targets": [f"127.0.0.1:{port}"], "labels": {"process": name}}
         for name, port in known_ports(settings.data.ports).items()
-        if re.sub(r"-\d+$", "", name) in services  # the broker's ports have no metrics
+        if re.sub(r"-\d+$", "", name) in services  # The broker's ports have no metrics.
     ]
 
 
 def disk_faults(data: DataDir) -> list[str]:
-    """Say that the disk is full: the broker stops then, and the states that are shown can be old, because they are written there, too."""
+    """Report a full disk, on which the broker stops and the shown states may be outdated."""
     try:
         free = free_mb(data)
     except OSError as error:
@@ -119,20 +125,23 @@ def disk_faults(data: DataDir) -> list[str]:
 
 
 def gone(processes: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Say which processes have a pid that no process has: the states were not written since."""
+    """Report processes with a pid that does not exist: their states are outdated."""
     missing = [p["name"] for p in processes if p["pid"] and not psutil.pid_exists(p["pid"])]
     return [f"no longer there, though shown below: {', '.join(missing)}"] if missing else []
 
 
 def clock_faults(newest_ms: int | None, now_ms: float) -> list[str]:
-    """Say that records come from the future: deadlines fire early, or wait until the clock is there again."""
+    """Report records from the future: deadlines fire early, or wait until the clock gets there."""
     ahead_ms = (newest_ms or 0) - now_ms
     fault = f"the newest record is {ahead_ms / 1000:.0f} s ahead of this machine: set the clocks (NTP) of broker and machine"
     return [fault] if ahead_ms > SKEW_MS else []
 
 
 async def _asked(kafka: str) -> tuple[dict[str, int] | None, int | None]:
-    """Return the inputs that each decider has not applied yet and the time of the newest record; None while the broker does not answer."""
+    """Return the unapplied inputs of each decider and the time of the newest record.
+
+    Both are None while the broker does not answer.
+    """
     from aiokafka.errors import KafkaError
 
     from services.runtime.worker.lag import newest_record_ms, read_lag
@@ -146,7 +155,7 @@ async def _asked(kafka: str) -> tuple[dict[str, int] | None, int | None]:
 
 
 def _overviews(settings: Settings) -> dict[str, Any] | None:
-    """Of each open realm; None while the console does not answer."""
+    """Fetch the overview of each open realm; None while the console does not answer."""
     from services.cli.client import Away, Client, Refused
 
     try:

@@ -1,8 +1,8 @@
-"""`vigie support FILE`: what somebody who helps needs to see, and nothing about anybody.
+"""`vigie support FILE`: write a diagnostic bundle without personal data.
 
-Only what is known to hold no personal data goes in: states, versions, names of settings, metrics, findings, and of each log line its fixed words. What people
-wrote, who they are and where they can be reached lies in encrypted topics that are not read here; values of log lines that look like an address or a number
-are blanked all the same.
+Only data known to be impersonal goes in: states, versions, names of settings, metrics, findings,
+and the fixed fields of log lines. Texts, names and contacts are in encrypted topics, which are not
+read. Values in log lines that look like an address or a number are blanked nevertheless.
 """
 
 from __future__ import annotations
@@ -86,7 +86,10 @@ _KEPT: Final = frozenset(
         "correlation_id",
     )
 )
-"""Fields of a log line that stay; the value of any other is blanked, so that a field of tomorrow tells nothing by accident."""
+"""Fields of a log line that are kept.
+
+All others are blanked, so that a new field reveals nothing by accident.
+"""
 _LOOKS_PERSONAL: Final = (
     re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+"),
     re.compile(r"(?<![\w-])(?:\+|00)\d[\d .-]{7,}\d(?![\w-])"),
@@ -99,14 +102,14 @@ _SECRET: Final = re.compile(r"password|token|secret|key|url|redis", re.IGNORECAS
 
 
 def blanked(text: str) -> str:
-    """Without what looks like an address, a telephone number, a token or a login in a URL."""
+    """Mask addresses, telephone numbers, tokens and logins in URLs."""
     for pattern in _LOOKS_PERSONAL:
         text = pattern.sub(BLANK, text)
     return text
 
 
 def log_lines(file: Path) -> Iterator[str]:
-    """The end of a JSON log, each line reduced to what may leave the house."""
+    """Yield the end of a JSON log, each line reduced to data that may be given away."""
     with file.open(encoding="utf-8", errors="replace") as source:
         for raw in deque(source, maxlen=TAIL):
             try:
@@ -119,7 +122,11 @@ def log_lines(file: Path) -> Iterator[str]:
 
 
 def settings_shown(settings: Settings) -> dict[str, Any]:
-    """Every setting by its variable; of secrets and addresses with a login only whether they are set. What cannot be read is named with its reason."""
+    """Return every setting by its variable.
+
+    Secrets and addresses with a login show only whether they are set. Unreadable settings show the
+    reason.
+    """
     found: dict[str, Any] = {}
     for title, kind in GROUPS:
         try:
@@ -146,7 +153,7 @@ def _shown(name: str, value: Any) -> Any:
 
 
 def machine() -> dict[str, Any]:
-    """Where it runs, without its name."""
+    """Describe the machine without its name."""
     memory = psutil.virtual_memory()
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -167,7 +174,7 @@ def machine() -> dict[str, Any]:
 
 
 def process_metrics(settings: Settings) -> Iterator[tuple[str, str]]:
-    """(process, Prometheus text) of each process that answers."""
+    """Yield (process, Prometheus text) of each process that answers."""
     headers = bear_token(settings.data.secrets)
     with httpx.Client(timeout=2, trust_env=False, headers=headers) as client:
         for target in targets_of(settings):
@@ -180,7 +187,10 @@ def process_metrics(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def write_bundle(settings: Settings, file: Path) -> list[str]:
-    """Names of what was written. Raises OSError."""
+    """Write the bundle and return the names of its files.
+
+    Raises OSError.
+    """
     status = read_status(settings.data.status) or {"state": "stopped"}
     findings = [asdict(f) for f in asyncio.run(examine(settings))]
     with appearing(file) as target, ZipFile(target, "w", ZIP_DEFLATED) as bundle:
@@ -207,7 +217,10 @@ def write_bundle(settings: Settings, file: Path) -> list[str]:
 def support(
     file: Annotated[Path, typer.Argument(help="Zip file to write", dir_okay=False)],
 ) -> None:
-    """Write a bundle for whoever helps: states, versions, settings, metrics, log lines; no personal data, no secret."""
+    """Write a diagnostic bundle without personal data and secrets.
+
+    It holds states, versions, settings, metrics and log lines.
+    """
     try:
         names = write_bundle(Settings(), file)
     except OSError as error:

@@ -1,4 +1,7 @@
-"""`vigie token`: bearer tokens of programs and people. The token is printed once and kept nowhere."""
+"""`vigie token`: bearer tokens of programs and people.
+
+A token is printed once and not kept.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ Several = Annotated[
 
 
 def wait_accepted(settings: Settings, token: str) -> None:
-    """Return once the running front accepts the token. Raises Refused, Away."""
+    """Wait until the running front accepts the token.
+
+    Raises Refused and Away.
+    """
     end = time.monotonic() + ACCEPTED_S
     with Client(settings.model_copy(update={"token": token})) as client:
         while True:
@@ -69,7 +75,10 @@ def create(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the token alone")] = False,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Create a token. Returns when the running front accepts it."""
+    """Create a token.
+
+    Returns when the running front accepts it.
+    """
     settings = Settings()
     scope = {"sites": site or [], "types": type or [], "realms": realm or []}
     body: dict[str, Any] = {
@@ -101,7 +110,7 @@ def create(
 
 @app.command("list")
 def list_tokens(as_json: AsJson = False) -> None:
-    """All tokens, revoked ones too."""
+    """List all tokens, including revoked ones."""
     found = fetch("/api/v1/tokens", None, None, EVERY)
     if as_json:
         typer.echo(json.dumps(found))
@@ -144,7 +153,7 @@ def rotate(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the token alone")] = False,
 ) -> None:
-    """Make another token for the same principal, then revoke this one."""
+    """Create another token for the same principal, then revoke this one."""
     found = next(
         (t for t in fetch("/api/v1/tokens", None, None, EVERY)["items"] if t["id"] == token), None
     )
@@ -158,7 +167,7 @@ def rotate(
         wait_accepted(settings, made["token"])
         if (
             found["principal"] == LOCAL_ADMIN
-        ):  # before the old one ends: commands on this machine find the new one
+        ):  # Written before the old token ends, so that commands on this machine find the new one.
             write_private(
                 settings.data.secrets / "admin.token", made["token"].encode(), replace=True
             )
@@ -177,7 +186,7 @@ def rotate(
 def revoke(
     token: Annotated[str, typer.Argument(help="Its id (t-…), from `vigie token list`")],
 ) -> None:
-    """Revoke a token: it opens nothing any more."""
+    """Revoke a token."""
     try:
         with Client(Settings()) as client:
             client.call("DELETE", f"/api/v1/tokens/{quote(token, safe='')}")

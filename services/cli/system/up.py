@@ -1,4 +1,4 @@
-"""`vigie up`: the whole system on this machine."""
+"""`vigie up`: run the whole system on this machine."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from services.runtime.process.settings import Settings
 from services.runtime.secrets.files import wrong_variables
 
 PRIVATE: Final = 0o077
-"""Mask of what is made: nobody else reads logs, states or the store's file."""
+"""Umask for created files: nobody else reads logs, states or the store's file."""
 
 
 def summary(settings: Settings, demo: bool) -> str:
-    """Return what a person reads once everything runs: where, how to log in, what to try, how to stop."""
+    """Return the greeting once everything runs: address, login, first commands, how to stop."""
     command = command_name()
     code = settings.data.secrets / "admin.code"
     rows = (
@@ -49,7 +49,7 @@ def summary(settings: Settings, demo: bool) -> str:
 
 
 def command_name() -> str:
-    """Return how this command is called from the folder in which it was started."""
+    """Return the name by which this command was started, relative to the current folder."""
     if shutil.which("vigie") is not None:
         return "vigie"
     started = Path(sys.argv[0])
@@ -99,10 +99,10 @@ def up(
     }
     given = {
         name: value for name, value in flags.items() if value not in (None, "")
-    }  # empty counts as not set, as in the environment
+    }  # An empty value counts as not set, as in the environment.
     try:
         settings = Settings(**given)
-        for _, kind in GROUPS:  # what a process that is started would not take
+        for _, kind in GROUPS:  # Fail here for settings that a started process would refuse.
             kind(**(given if issubclass(kind, Settings) else {}))
         secured = KafkaSecurity()
     except ValueError as error:

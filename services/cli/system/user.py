@@ -1,4 +1,7 @@
-"""`vigie user`: people's accounts. A new account comes in with a one-time code, then chooses a password and a second factor."""
+"""`vigie user`: accounts of people.
+
+A new account logs in with a one-time code, then chooses a password and a second factor.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ def add(
 
 @app.command()
 def code(login: Login) -> None:
-    """A new one-time code for an account."""
+    """Create a new one-time code for an account."""
     typer.echo(ask("POST", _of(login, "code"))["code"])
 
 
@@ -65,7 +68,10 @@ def password(login: Login) -> None:
 
 @app.command()
 def totp(login: Login) -> None:
-    """Switch the second factor on: shows the secret, asks for a code from the device, prints ten codes to keep on paper; all sessions of the account end."""
+    """Switch the second factor on; all sessions of the account end.
+
+    Shows the secret, asks for a code from the device, and prints ten codes to keep on paper.
+    """
     secret = new_totp_secret()
     typer.echo(
         f"Secret : {secret}\n{pyotp.TOTP(secret).provisioning_uri(name=login, issuer_name='Vigie')}"
@@ -80,7 +86,7 @@ def totp(login: Login) -> None:
 
 @app.command("list")
 def list_users(as_json: AsJson = False) -> None:
-    """All accounts."""
+    """List all accounts."""
     found = fetch("/api/v1/users", None, None, EVERY)
     if as_json:
         typer.echo(json.dumps(found))
@@ -94,7 +100,7 @@ def list_users(as_json: AsJson = False) -> None:
 
 @app.command()
 def disable(login: Login) -> None:
-    """Tokens and sessions of the account stop at once."""
+    """Disable an account; its tokens and sessions stop at once."""
     ask("POST", _of(login, "disable"))
     typer.echo(f"{login} désactivé")
 
@@ -111,13 +117,16 @@ def link(login: Login) -> None:
 
 @app.command()
 def unlink(login: Login) -> None:
-    """The account belongs to no identity of the organisation's provider any more; the next one that names it gets it. Its sessions end."""
+    """Unlink an account from its identity at the organisation's provider; its sessions end.
+
+    The next identity that names the account gets it.
+    """
     ask("POST", _of(login, "unlink"))
     typer.echo(f"{login} délié")
 
 
 @app.command()
 def enable(login: Login) -> None:
-    """Undo `disable`."""
+    """Enable a disabled account."""
     ask("POST", _of(login, "enable"))
     typer.echo(f"{login} activé")

@@ -1,4 +1,5 @@
-"""The auditor: a process that checks conservation from the logs alone, for ever, in little memory (`python -m services.verify.auditor`).
+"""Auditor: a process that checks conservation laws from the logs all the time, in little memory.
 
-What `vigie verify` checks once with everything in memory, it checks as records come, keeping only what is still open.
+Start it with `python -m services.verify.auditor`. `vigie verify` checks everything at once in
+memory; the auditor checks records as they come and keeps only open items.
 """

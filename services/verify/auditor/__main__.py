@@ -1,4 +1,4 @@
-"""`python -m services.verify.auditor`."""
+"""Run the auditor: `python -m services.verify.auditor`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ log = structlog.get_logger(__name__)
 
 
 async def audit(settings: AuditorSettings) -> None:
-    """Judge until SIGTERM or SIGINT. Its readiness is its verdict, once the system has started: a start must not wait for the past."""
+    """Run the auditor until SIGTERM or SIGINT.
+
+    Its readiness is its verdict, but only once the system has started: a start must not wait for
+    the audit of the past.
+    """
     auditor = Auditor(settings.kafka, settings.redis)
     loop = asyncio.get_running_loop()
     server = await health.serve(settings, {"audit": lambda: shown(settings, auditor.verdict)})
@@ -65,7 +69,7 @@ async def _work(auditor: Auditor, outside: Outside) -> None:
 
 
 def shown(settings: Settings, verdict: Verdict) -> str | None:
-    """For /readyz."""
+    """Return the sentence for /readyz, or None while the system has not started yet."""
     return verdict.sentence if settings.data.started.exists() else None
 
 

@@ -1,4 +1,4 @@
-"""Reads the three logs for ever, keeps the books, judges every few seconds."""
+"""Read the three logs continuously, track open items and judge every few seconds."""
 
 from __future__ import annotations
 
@@ -29,51 +29,71 @@ from services.verify.auditor.verdict import LAWS, Judge, Verdict
 
 JUDGE_S: Final = 5.0
 EVERY_MS: Final = 500
-"""Between two fetches while records come and the auditor has caught up: it judges every few seconds, and nobody waits for it."""
-BEHIND_MS: Final = 30_000
-"""Age of the newest end of the logs that was read, up to which the auditor has caught up: a busy log is always a little ahead.
+"""Pause between two fetches of an auditor that has caught up, ms.
 
-Below the 60 s after which something counts as late (`books.LATE_MS`), so a judgement of what was read needs no newer record.
+It judges every few seconds, and nobody waits for a record.
+"""
+BEHIND_MS: Final = 30_000
+"""Largest age, in ms, of the newest end that was read, for an auditor that has caught up.
+
+A busy log is always a little ahead. The age is below `LATE_MS` of open_items (60 s), so a judgement
+needs no newer record.
 """
 RETRY_S: Final = 1.0
 AWAY_S: Final = 60.0
-"""For so long a broker may be away before that is a breach of its own."""
+"""Seconds without an answer of the broker after which that is a breach of its own."""
 STORE_KEY: Final = "vigie:audit"
-"""Where the console (its `store.AUDIT`) finds the verdict; it expires, so that a dead auditor is not green."""
+"""Key of the verdict in the store; the console reads it (`store.AUDIT`).
+
+It expires, so a dead auditor never shows green.
+"""
 STORE_TTL_S: Final = 60
 _BATCH: Final = 500
 _GOALS: Final = 64
 _NEVER_MS: Final = 1 << 62
 _FETCH: Final = 1 << 20
-"""Bytes of one partition at once: twenty-four of them wait beside the batch that is read."""
+"""Bytes fetched from one partition at once.
+
+Fetches of 24 partitions wait in memory beside the batch in progress.
+"""
 log = structlog.get_logger(__name__)
 
 
 class Goals:
-    """Where the logs ended at the last judgements, oldest first; those that were read are forgotten."""
+    """Ends of the logs at the last judgements, oldest first.
+
+    Ends that were read are dropped.
+    """
 
     def __init__(self) -> None:
         self._ends: deque[tuple[int, dict[TopicPartition, int]]] = deque(maxlen=_GOALS)
         self._reached_ms: int | None = None
 
     def set(self, now: int, ends: dict[TopicPartition, int]) -> None:
-        """Note where the logs end now; the oldest of many gives way."""
+        """Record the current ends of the logs; drop the oldest if there are too many."""
         self._ends.append((now, ends))
 
     def are_reached(self, offsets: dict[TopicPartition, int]) -> bool:
-        """Return whether everything was read up to the newest end that is known."""
+        """Return whether everything was read up to the newest known end."""
         while self._ends and all(offsets[tp] >= end for tp, end in self._ends[0][1].items()):
             self._reached_ms = self._ends.popleft()[0]
         return not self._ends
 
     def age_ms(self, offsets: dict[TopicPartition, int], now: int) -> int:
-        """Return how long ago the logs ended where they have been read to; for ever before a first end is reached."""
+        """Return the age of the newest end that was read, in ms.
+
+        Very large before the first end is reached.
+        """
         self.are_reached(offsets)
         return _NEVER_MS if self._reached_ms is None else now - self._reached_ms
 
 
 class Auditor:
-    """`run` until cancelled; `verdict` is the newest word. Memory is what is open, whatever the logs hold."""
+    """Audits the logs of all services.
+
+    Iterate over `verdicts`; `verdict` is the newest one. Memory grows with open items, not with the
+    logs.
+    """
 
     def __init__(self, kafka: str, store_url: str) -> None:
         self._kafka = kafka
@@ -97,18 +117,21 @@ class Auditor:
 
     @property
     def heads(self) -> Heads:
-        """Where every log ends, as far as it was read."""
+        """Position and hash of every log, as far as it was read."""
         chains = {(s, p): books.chain(s) for p, books in self._books.items() for s in SERVICES}
         return {
             log_name(s, p): (chain.seq, chain.head) for (s, p), chain in chains.items() if chain.seq
         }
 
     async def close(self) -> None:
-        """Let go of the store."""
+        """Close the connection to the store."""
         await self._store.aclose()
 
     async def verdicts(self) -> AsyncIterator[Verdict]:
-        """One judgement after the other, for ever. A broker that is away for long is a breach."""
+        """Yield one verdict after the other, without end.
+
+        A broker that is away for more than AWAY_S is a breach.
+        """
         while True:
             try:
                 async with self._consumer() as (consumer, pace):
@@ -122,7 +145,8 @@ class Auditor:
                     caught_up=False,
                 )
             elif self._is_caught_up():
-                yield self.verdict  # a broker that is away for a moment: what was judged last still stands
+                # The broker is away for a moment: the last verdict still stands.
+                yield self.verdict
             else:
                 yield await self._judged([], caught_up=False)
             await asyncio.sleep(RETRY_S)
@@ -212,7 +236,10 @@ class Auditor:
             yield from books.breaches(now, input_ends[partition])
 
     async def _compare_readers(self) -> None:
-        """The projector's word against ours; a store that is away is no breach: it may be lost at any time."""
+        """Compare the projector's positions with the audited chains.
+
+        An absent store is no breach: it may be lost at any time.
+        """
         keys = [(s, p, f"vigie:position:{s}:{p}") for s in SERVICES for p in range(PARTITIONS)]
         with contextlib.suppress(RedisError, OSError, ValueError, KeyError):
             values = await self._store.mget([key for *_, key in keys])

@@ -1,7 +1,7 @@
-"""What the auditor tells the outside, past everything that it audits: a heartbeat while all is well, an alarm when it is not.
+"""Report the verdict outside Vigie: a heartbeat while all is well, an alarm otherwise.
 
-Both are plain HTTP to addresses of somebody else: a dead-man's switch that alarms when the heartbeat stays away, and a service that rings (ntfy, a
-chat hook, an SMS gateway). Neither goes through Vigie's own delivery.
+Both are HTTP requests to foreign services: a dead-man's switch that alarms without heartbeats, and
+a service that calls people (ntfy, a chat hook, an SMS gateway). Neither uses Vigie's own delivery.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from services.verify.auditor.verdict import Verdict
 
 BEAT_S: Final = 60.0
 AGAIN_S: Final = 900.0
-"""From one alarm to the next while it stays red."""
+"""Seconds between two alarms while the verdict stays red."""
 PATIENCE_S: Final = 10.0
 TOLD: Final = 5
-"""Breaches in one alarm."""
+"""Most breaches in one alarm."""
 log = structlog.get_logger(__name__)
 
 
 class Outside:
-    """`tell` after each judgement."""
+    """Sends heartbeats and alarms; call `tell` after each judgement."""
 
     def __init__(
         self,
@@ -35,7 +35,10 @@ class Outside:
         monotonic: Callable[[], float],
         statement: Callable[[], object],
     ) -> None:
-        """`statement`: what the heartbeat carries, made anew for each beat: where every log ends, signed."""
+        """Keep the addresses.
+
+        `statement` returns the signed positions of all logs, anew for each heartbeat.
+        """
         self._client, self._statement = client, statement
         self._heartbeat_url = heartbeat_url
         self._alarm_url = alarm_url
@@ -45,7 +48,10 @@ class Outside:
         self._alarmed = False
 
     async def tell(self, verdict: Verdict) -> None:
-        """Never raises: an outside that is away changes nothing inside. What could not be told is told at the next judgement."""
+        """Send the heartbeat or alarm that a verdict calls for.
+
+        Never raises. A request that fails is repeated at the next judgement.
+        """
         now = self._monotonic()
         if verdict.state == "green":
             if self._heartbeat_url and now - self._beat_at >= BEAT_S and await self._beat():
@@ -61,7 +67,10 @@ class Outside:
             self._alarmed, self._alarm_at = True, now
 
     async def _beat(self) -> bool:
-        """Without a key to sign with there is no beat: whoever listens for it hears that something is wrong."""
+        """Send one heartbeat and return whether it arrived.
+
+        Without a key to sign with, none is sent, so the receiver alarms.
+        """
         try:
             statement = self._statement()
         except (OSError, SigningKeyInvalid) as error:

@@ -1,7 +1,9 @@
-"""What is open in one partition of the three logs: facts on their way, notifications without rest, claims without outcome, what is due.
+"""Track the open items of one partition of the three logs.
 
-Fed record by record, in log order per service, from raw JSON: no model, chain or core of the runtime is used. Each opened item is closed by
-a later record; what stays open beyond its time is a breach. Memory is what is open, not what has been.
+Open items are facts on their way, unfinished notifications, claims without outcome and deadlines. A
+later record closes each item; an item that stays open too long is a breach. Records are raw JSON,
+in log order per service; no model, chain or core of the runtime is used. Memory grows with open
+items only.
 """
 
 from __future__ import annotations
@@ -18,31 +20,34 @@ RESTS: Final = frozenset(
 )
 """States in which a notification may stay."""
 WAITS: Final = frozenset({"held", "paced", "quiet_hours", "bundled", "same_minute"})
-"""Reasons for which a notification may stay planned: delivery's own deadlines look after it."""
+"""Reasons for which a notification may stay planned: delivery's own deadlines move it."""
 KEPT_HASHES: Final = 512
-"""Of the newest records of a chain, to compare readers with."""
+"""Number of newest record hashes kept per chain, to compare readers."""
 ON_ITS_WAY_MS: Final = 60_000
-"""For a routed fact, or an input, to arrive."""
+"""Time in which a routed fact or an input must arrive, ms."""
 LATE_MS: Final = 60_000
-"""After which something due that has not happened is a breach."""
+"""Delay after which a missed deadline is a breach, ms."""
 CLAIM_GRACE_MS: Final = 120_000
-"""Beyond a claim's own limit."""
+"""Time added to the limit of a claim, ms."""
 
 Place = tuple[int, int, int]
 """(history, seq, ordinal) of a fact in the log of its service."""
 _NOWHERE: Final[Place] = (-1, -1, -1)
 
 Destinations = Callable[[int, str, str, Mapping[str, Any]], tuple[str, ...]]
-"""(logic, service, fact, its data) → services that hear of it."""
+"""(logic, service, fact, its data) → services that receive it."""
 
 
 Publishes = Callable[[str, str, str], bool]
-"""(source, destination, realm) → a publisher forwards it; False: the conductor of a simulated realm does, in its own time."""
+"""(source, destination, realm) → whether a publisher forwards it.
+
+False: the conductor of a simulated realm does, in its own time.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Moving:
-    """A notification that must move on."""
+    """A notification that must change its state."""
 
     realm: str
     danger: bool
@@ -58,7 +63,7 @@ class Breach:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """Who approved a line, under which rules, and when."""
+    """Approval of a reassignment line: person, rules and time."""
 
     by: str
     rules: tuple[str, ...]
@@ -67,7 +72,7 @@ class Approval:
 
 @dataclass
 class Chain:
-    """One log partition by the reader's rule (RUNTIME §1.3)."""
+    """One log partition, read by the reader's rule (docs/explanation/log-protocol.md)."""
 
     service: str
     partition: int
@@ -76,7 +81,7 @@ class Chain:
     logic: int = 0
     history: int = 0
     offset: int = 0
-    """Next record to read."""
+    """Offset of the next record to read."""
     applied: int = -1
     """Offset of the last applied input."""
     urgent: int = -1
@@ -85,7 +90,7 @@ class Chain:
     ignored: int = 0
 
     def accepts(self, tx: dict[str, Any], raw: bytes) -> bool:
-        """Take the record when it continues the chain."""
+        """Accept a record if it continues the chain; return whether it does."""
         if tx["seq"] != self.seq + 1 or tx["prev"] != self.head or tx["logic"] < self.logic:
             self.ignored += 1
             return False
@@ -99,51 +104,55 @@ class Chain:
 
 @dataclass
 class Books:
-    """One partition."""
+    """Open items of one partition."""
 
     partition: int
     destinations: Destinations
     publishes: Publishes
     since: int = 0
-    """Nothing counts as late before this: the start of the auditor, or the return of the broker."""
+    """Time before which nothing is late: the start of the auditor or the return of the broker."""
     chains: dict[str, Chain] = field(default_factory=dict)
     on_the_way: dict[str, dict[str, int]] = field(default_factory=dict)
     """`source>destination` → fact id → time, in the order in which they must arrive."""
     arrived: dict[str, dict[str, int]] = field(default_factory=dict)
-    """`source>destination` → ids that arrived before their source record was read → when that was noticed."""
+    """`source>destination` → id that arrived before its source record was read → time of notice."""
     places: dict[str, Place] = field(default_factory=dict)
     """`source>destination` → newest place that arrived."""
     settled: dict[str, Place] = field(default_factory=dict)
-    """`source>destination` → newest place that had arrived when either began another history: what is up to there is not waited for."""
+    """`source>destination` → newest place that had arrived when either began another history.
+
+    Facts up to there are not waited for.
+    """
     moving: dict[str, Moving] = field(default_factory=dict)
-    """Notification without rest."""
+    """Notification id → unfinished notification."""
     held: set[str] = field(default_factory=set)
-    """Realms whose sending is held."""
+    """Realms that hold their sending."""
     claims: dict[str, int] = field(default_factory=dict)
     """Granted attempt → latest time of its outcome."""
     granted: dict[str, str] = field(default_factory=dict)
-    """Open claim → notification."""
+    """Granted attempt → notification."""
     due: dict[str, int] = field(default_factory=dict)
-    """`service/realm` → next deadline of that realm, live realms only."""
+    """`service/realm` → next deadline of a live realm."""
     waves: dict[str, int] = field(default_factory=dict)
-    """Running ladder → when its next wave is due, live realms only."""
+    """Running escalation of a live realm → time of its next step."""
     approved: dict[str, Approval] = field(default_factory=dict)
-    """Line of a reassignment that a person approved and that no order has dispatched yet."""
+    """Approved reassignment lines without an order."""
     broken: dict[str, Breach] = field(default_factory=dict)
-    """Breaches that no later record can heal, by what they are about."""
+    """Breaches that no later record can heal, by law and subject."""
     stuck: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Service, or `alerts.urgent`, whose inputs wait → (last applied offset, since when it is that one)."""
+    """Service or `alerts.urgent` → (last applied offset, its time), while inputs wait."""
 
     def chain(self, service: str) -> Chain:
-        """Of a service."""
+        """Return the chain of a service."""
         return self.chains.setdefault(service, Chain(service, self.partition))
-
-    # ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def feed(
         self, service: str, offset: int, raw: bytes, tx: dict[str, Any] | None, now: int
     ) -> None:
-        """One record of this partition, read at `now`; `tx` None: bytes that are no JSON."""
+        """Process one record of this partition, read at `now`.
+
+        `tx` is None if the bytes are no JSON.
+        """
         chain = self.chain(service)
         chain.offset = offset + 1
         if tx is None:
@@ -166,7 +175,10 @@ class Books:
                 self.due[key] = tx["next_due"]
 
     def _forget(self, service: str) -> None:
-        """Another history: what was on its way from or to it is decided anew. What has arrived from records that are unread yet stays known."""
+        """Drop the routes of a service that began another history, because they are decided anew.
+
+        Arrived places stay known in `settled`.
+        """
         self.settled |= {
             route: place for route, place in self.places.items() if service in route.split(">")
         }
@@ -228,7 +240,7 @@ class Books:
         if self.on_the_way.get(route, {}).pop(id, None) is not None:
             return
         origin = self.chain(source)
-        ahead = (origin.history, origin.seq) < at[:2]  # of its source, which is read beside it
+        ahead = (origin.history, origin.seq) < at[:2]  # Source logs are read in parallel.
         if ahead or not (self.chain(service).history or origin.history):
             self.arrived.setdefault(route, {})[id] = now
 
@@ -330,10 +342,12 @@ class Books:
         if len(self.broken) < _MOST_BROKEN:
             self.broken.setdefault(f"{law}/{about}", Breach(law, what))
 
-    # ── judging ────────────────────────────────────────────────────────────────────────────────────────────────────
-
     def breaches(self, now: int, input_ends: Mapping[str, int]) -> Iterator[Breach]:
-        """What is broken at `now`. `input_ends`: service, or its urgent lane as `alerts.urgent` → end of that input on this partition. Call it every few seconds."""
+        """Yield the breaches at `now`; call it every few seconds.
+
+        `input_ends`: service, or `alerts.urgent` for its urgent lane → end of that input on this
+        partition.
+        """
         yield from self.broken.values()
         yield from self._forwarding(now)
         for id, moving in self.moving.items():
@@ -397,7 +411,7 @@ class Books:
                 )
 
     def compare(self, service: str, reader: str, seq: int, hash: str) -> None:
-        """A reader says that it has read this chain up to `seq`: it must have read the same."""
+        """Check that a reader saw the same record at `seq` of a chain."""
         known = self.chain(service).hashes.get(seq)
         if known is not None and known != hash:
             where = f"{service}.log/{self.partition} seq {seq}"

@@ -1,4 +1,4 @@
-"""Settings of the auditor."""
+"""Define the settings of the auditor."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from services.runtime.process.settings import Settings, address_of
 
 
 class AuditorSettings(Settings):
-    """`VIGIE_AUDIT_HEARTBEAT_URL`, `VIGIE_AUDIT_ALARM_URL`."""
+    """Settings of the auditor: `VIGIE_AUDIT_HEARTBEAT_URL`, `VIGIE_AUDIT_ALARM_URL`."""
 
     audit_heartbeat_url: SecretStr = SecretStr("")
-    """Gets a POST once a minute while every promise is kept, with where every log ends, signed: a dead-man's switch of somebody else, which alarms when it stays away."""
+    """Address of a dead-man's switch.
+
+    It gets a POST once a minute while every promise is kept, with the signed positions of all logs.
+    """
     audit_alarm_url: SecretStr = SecretStr("")
-    """Gets a POST when a promise is broken, every 15 minutes while it is, and when all is well again: a service that rings, not Vigie's own."""
+    """Address of an alarm service other than Vigie.
+
+    It gets a POST when a promise is broken, every 15 minutes meanwhile, and when all is well again.
+    """
 
     @field_validator("audit_heartbeat_url", "audit_alarm_url")
     @classmethod

@@ -1,4 +1,7 @@
-"""From breaches to a verdict. A breach counts when two judgements in a row see it: topics are not read at one moment."""
+"""Turn breaches into a verdict.
+
+A breach counts when two judgements in a row see it, because topics are not read at one moment.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ LAWS: dict[str, str] = {
     "reader": "readers of a log have read the same records",
     "logs": "the logs can be read",
 }
-"""Name → promise."""
+"""Law → promise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +32,13 @@ class Verdict:
     state: State = "reading"
     breaches: tuple[Breach, ...] = ()
     at: int = 0
-    """Of the judgement, ms."""
+    """Time of the judgement, ms."""
     since: int = 0
-    """Of this state."""
+    """Time since which the state has held, ms."""
 
     @property
     def sentence(self) -> str | None:
-        """What is wrong, for a status line; None when all promises are kept."""
+        """Summary of the breaches for a status line; None when all promises are kept."""
         if self.state == "green":
             return None
         if self.state == "reading":
@@ -47,13 +50,16 @@ class Verdict:
 
 @dataclass
 class Judge:
-    """Keeps the last verdict; `judge` gives the next one."""
+    """Keeps the last verdict and derives the next."""
 
     verdict: Verdict = field(default_factory=Verdict)
     _suspected: frozenset[tuple[str, str]] = frozenset()
 
     def judge(self, found: Iterable[Breach], now: int, *, caught_up: bool) -> Verdict:
-        """`found`: what is broken now. Sentences with numbers change: a breach is known by its law and its first words."""
+        """Return the verdict on the current breaches.
+
+        Numbers in sentences change, so a breach is identified by its law and its first words.
+        """
         breaches = list(found)
         keys = {_key(b): b for b in breaches}
         confirmed = tuple(b for key, b in keys.items() if key in self._suspected)
@@ -66,7 +72,10 @@ class Judge:
         return self.verdict
 
     def _kept(self, caught_up: bool) -> State:
-        """Suspected, not confirmed: the last word stands for one more judgement."""
+        """Return the state for breaches that are suspected but not confirmed.
+
+        A green verdict stands for one more judgement.
+        """
         return self.verdict.state if caught_up and self.verdict.state == "green" else "reading"
 
 
