@@ -59,7 +59,7 @@ def planted(path: FieldPath, canary: str) -> Any:
     value: Any = canary
     for name in reversed(path[1:]):
         value = [value] if name == "[]" else {name: value}
-    return value
+    return {"name": "temperature"} | value if path[0] == "measure" else value
 
 
 def test_the_fields_with_words_are_all_known_here() -> None:
