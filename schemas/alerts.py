@@ -9,7 +9,7 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
-from schemas.base import Fact, Instant, Model, PartFact, RowFact, message
+from schemas.base import Fact, Instant, Model, PartFact, RowFact, register_message
 from schemas.reports import Measure, Window
 from schemas.words import (
     Certainty,
@@ -153,7 +153,7 @@ class ReportReading(Model):
     read_at: Instant
 
 
-SHOWN_MEMBERS: Final = 5
+MAX_SHOWN_MEMBERS: Final = 5
 """Most reports and sources that the row of a site names for each cause; the first ones."""
 
 
@@ -441,7 +441,7 @@ class FlagRow(Model):
 # ── facts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@message
+@register_message
 class ReportChanged(RowFact):
     """A report was judged, or its verdict changed (confirmed, denied, linked, superseded)."""
 
@@ -449,7 +449,7 @@ class ReportChanged(RowFact):
     row: ReportRow
 
 
-@message
+@register_message
 class ReportRead(PartFact):
     """The cell read a report for the first time. Rule D98."""
 
@@ -458,7 +458,7 @@ class ReportRead(PartFact):
     row: ReportReading
 
 
-@message
+@register_message
 class SiteStatusChanged(RowFact):
     """The status of a site or its reasons changed; routed to continuity.
 
@@ -471,7 +471,7 @@ class SiteStatusChanged(RowFact):
     row: SiteRow
 
 
-@message
+@register_message
 class SiteReported(PartFact):
     """A site reported; the time of its last report changed."""
 
@@ -480,7 +480,7 @@ class SiteReported(PartFact):
     row: SiteContact
 
 
-@message
+@register_message
 class IncidentChanged(RowFact):
     """An incident opened, grew, or changed its level or state.
 
@@ -496,7 +496,7 @@ class IncidentChanged(RowFact):
     routed: bool = True
 
 
-@message
+@register_message
 class IncidentReported(PartFact):
     """The reports of an incident were counted anew."""
 
@@ -505,7 +505,7 @@ class IncidentReported(PartFact):
     row: IncidentCounts
 
 
-@message
+@register_message
 class LevelChanged(RowFact):
     """The level of the territory changed; routed to continuity."""
 
@@ -514,7 +514,7 @@ class LevelChanged(RowFact):
     previous: Level
 
 
-@message
+@register_message
 class TriggerChanged(RowFact):
     """A plan trigger began to hold or was released; routed to continuity."""
 
@@ -522,7 +522,7 @@ class TriggerChanged(RowFact):
     row: TriggerRow
 
 
-@message
+@register_message
 class TriggerMeasured(PartFact):
     """A value behind a trigger that holds is another than it was told. It decides nothing."""
 
@@ -531,7 +531,7 @@ class TriggerMeasured(PartFact):
     row: TriggerValues
 
 
-@message
+@register_message
 class FlagChanged(RowFact):
     """A declared value changed; routed to continuity."""
 
@@ -539,13 +539,13 @@ class FlagChanged(RowFact):
     row: FlagRow
 
 
-@message
+@register_message
 class TaskChanged(RowFact):
     collection: ClassVar[str] = "tasks"
     row: TaskRow
 
 
-@message
+@register_message
 class ThresholdChanged(Fact):
     """One branch of a predicate holds (latched), falls below it by the margin, or is armed again.
 
@@ -559,14 +559,14 @@ class ThresholdChanged(Fact):
     incident: str | None = None
 
 
-@message
+@register_message
 class DeadlineSettled(Fact):
     """A deadline came due and changed nothing else."""
 
     key: str
 
 
-@message
+@register_message
 class HistoryForgotten(Fact):
     """Old reports and incidents left the state; the log keeps them.
 
@@ -579,7 +579,7 @@ class HistoryForgotten(Fact):
     next_at: Instant | None = None
 
 
-@message
+@register_message
 class NoteAdded(Fact):
     """A person wrote a line in the logbook."""
 
@@ -598,7 +598,7 @@ class NoteAdded(Fact):
 # ── inputs from the other services ─────────────────────────────────────────────────────────────────────────────────
 
 
-@message
+@register_message
 class MetricChanged(Fact):
     """From continuity: a metric crossed a threshold that a predicate names.
 
@@ -611,7 +611,7 @@ class MetricChanged(Fact):
     reports: tuple[str, ...] = ()
 
 
-@message
+@register_message
 class AttentionRequested(Fact):
     """From continuity: roles must be informed, for example of an RTO alarm or an overdue card.
 

@@ -97,10 +97,10 @@ class Command(Message):
 
 _M = TypeVar("_M", bound=type[Message])
 MESSAGES: dict[str, type[Message]] = {}
-"""Wire type → message class; filled by `message`."""
+"""Wire type → message class; filled by `register_message`."""
 
 
-def message(cls: _M) -> _M:
+def register_message(cls: _M) -> _M:
     """Register a message class under its wire type; use as class decorator.
 
     Raises TypeError for a duplicate name.

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.base import Fact, Instant, Model, RowFact, message
+from schemas.base import Fact, Instant, Model, RowFact, register_message
 from schemas.words import Answer, Channel, Level
 
 
@@ -81,7 +81,7 @@ class EscalationRow(Model):
     )
 
 
-@message
+@register_message
 class EscalationChanged(RowFact):
     """An escalation started, fired a step, was answered, superseded or exhausted; see `change`."""
 
@@ -90,7 +90,7 @@ class EscalationChanged(RowFact):
     change: str
 
 
-@message
+@register_message
 class RoleUncovered(Fact):
     """No reachable person holds this role now.
 
@@ -102,7 +102,7 @@ class RoleUncovered(Fact):
     scope: str | None = None
 
 
-@message
+@register_message
 class NotificationPlanned(Fact):
     """A person must be notified; routed to delivery, which owns the row from here on."""
 
@@ -134,7 +134,7 @@ class NotificationPlanned(Fact):
     )
 
 
-@message
+@register_message
 class NotificationWithdrawn(Fact):
     """A notification is no longer needed, or was answered in another way; routed to delivery.
 
@@ -145,14 +145,14 @@ class NotificationWithdrawn(Fact):
     why: str
 
 
-@message
+@register_message
 class NotificationUrged(Fact):
     """A notification now concerns danger to people: nothing may hold it back; routed to delivery."""
 
     notification: str
 
 
-@message
+@register_message
 class AnswerRecorded(Fact):
     """An answer of a person counted for a step, or came too late.
 
@@ -168,7 +168,7 @@ class AnswerRecorded(Fact):
     at: Instant | None = None
 
 
-@message
+@register_message
 class AnswerReceived(Fact):
     """From delivery: a person answered a notification."""
 
@@ -186,7 +186,7 @@ class AnswerReceived(Fact):
     )
 
 
-@message
+@register_message
 class Unreachable(Fact):
     """From delivery: every channel of this notification failed."""
 

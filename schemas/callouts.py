@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.base import Command, Fact, Instant, Message, Model, RowFact, message
+from schemas.base import Command, Fact, Instant, Message, Model, RowFact, register_message
 from schemas.words import Channel, Level
 
 
@@ -35,7 +35,7 @@ def headcount_text_id(notification: str) -> str:
     return f"headcount-{notification}"
 
 
-CHUNK = 150
+CHUNK_PEOPLE = 150
 """People per input and per Transaction, so that a Transaction stays below 256 KiB."""
 AGENT = "agent"
 """Role of everybody of a site in headcounts and call-outs; no role of the territory."""
@@ -119,21 +119,21 @@ class CallOutRow(Model):
     )
 
 
-@message
+@register_message
 class CallOutChanged(RowFact):
     collection: ClassVar[str] = "callouts"
     row: CallOutRow
 
 
-@message
+@register_message
 class CallOutListed(Fact):
     """People were added to a draft; they are not notified yet."""
 
     callout: str
-    people: tuple[Called, ...] = Field(max_length=CHUNK)
+    people: tuple[Called, ...] = Field(max_length=CHUNK_PEOPLE)
 
 
-@message
+@register_message
 class CallOutReleased(Fact):
     """The next people of the list have their notification."""
 
@@ -141,7 +141,7 @@ class CallOutReleased(Fact):
     count: int
 
 
-@message
+@register_message
 class DraftCallOut(Command):
     """Add one chunk of people to a call-out.
 
@@ -163,26 +163,26 @@ class DraftCallOut(Command):
     channels: tuple[Channel, ...] = Field(
         min_length=1, description="channels in order of preference"
     )
-    people: tuple[Called, ...] = Field(max_length=CHUNK)
+    people: tuple[Called, ...] = Field(max_length=CHUNK_PEOPLE)
     last: bool = False
     sms_parts: int = Field(
         default=1, ge=1, description="messages that the provider counts for the SMS to one person"
     )
 
 
-@message
+@register_message
 class StartCallOut(Command):
     callout: str
 
 
-@message
+@register_message
 class StopCallOut(Command):
     """Stop a call-out: nobody else is notified."""
 
     callout: str
 
 
-@message
+@register_message
 class HeadcountTallied(Message):
     """Counts of headcount answers, from the process that may read them.
 
@@ -195,7 +195,7 @@ class HeadcountTallied(Message):
     away: int = Field(ge=0)
 
 
-@message
+@register_message
 class HeadcountSaid(Message):
     """One simulated person answered a headcount (simulated realms only).
 

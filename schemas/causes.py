@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from schemas.base import Fact, Instant, Model, message
+from schemas.base import Fact, Instant, Model, register_message
 from schemas.reports import Measure, Window
 from schemas.words import Certainty, EventType
 
@@ -99,7 +99,7 @@ class Members(Model):
         return cls(dropped=dropped, added=after[len(kept) :])
 
 
-@message
+@register_message
 class CauseChanged(Fact):
     """New value of a cause.
 
@@ -113,7 +113,7 @@ class CauseChanged(Fact):
     sources: Members | None = None
 
 
-@message
+@register_message
 class SiteMarked(Fact):
     """Marks under which a site counts in metrics: mark → incidents behind it."""
 
@@ -121,7 +121,7 @@ class SiteMarked(Fact):
     marks: dict[str, tuple[str, ...]]
 
 
-@message
+@register_message
 class ZoneChanged(Fact):
     """The zone of an incident grew.
 
@@ -134,7 +134,7 @@ class ZoneChanged(Fact):
     due_at: Instant | None = None
 
 
-@message
+@register_message
 class AllClearNoted(Fact):
     """The operator announced the all-clear.
 
@@ -146,7 +146,7 @@ class AllClearNoted(Fact):
     due_at: Instant
 
 
-@message
+@register_message
 class SilenceChanged(Fact):
     """A site became unknown as a silent site, or reported again (`rule` None).
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from schemas.base import Command, Instant, message
+from schemas.base import Command, Instant, register_message
 from schemas.words import ActivityState, Answer, Certainty, Level, LineKind
 
 
-@message
+@register_message
 class AcknowledgeIncident(Command):
     """Acknowledge the running escalation of an incident and take it in charge.
 
@@ -23,14 +23,14 @@ class AcknowledgeIncident(Command):
     answer: Answer = Answer.ACK
 
 
-@message
+@register_message
 class EscalateIncident(Command):
     """Fire the next step of the escalation now."""
 
     incident: str
 
 
-@message
+@register_message
 class ReapplyPolicy(Command):
     """Apply the steps and delays of the current policy to the running escalation of an incident.
 
@@ -40,7 +40,7 @@ class ReapplyPolicy(Command):
     incident: str
 
 
-@message
+@register_message
 class ResolveIncident(Command):
     """Close an incident.
 
@@ -53,12 +53,12 @@ class ResolveIncident(Command):
     force: bool = False
 
 
-@message
+@register_message
 class ReopenIncident(Command):
     incident: str
 
 
-@message
+@register_message
 class MergeIncidents(Command):
     """Merge `incident` into `into`, which keeps its id.
 
@@ -70,7 +70,7 @@ class MergeIncidents(Command):
     expected: int | None = None
 
 
-@message
+@register_message
 class SplitIncident(Command):
     """Move the chosen reports to a new incident.
 
@@ -82,7 +82,7 @@ class SplitIncident(Command):
     expected: int | None = None
 
 
-@message
+@register_message
 class AddNote(Command):
     """Add a line to the logbook, also one that was first written on paper.
 
@@ -100,7 +100,7 @@ class AddNote(Command):
     certainty: Certainty | None = None
 
 
-@message
+@register_message
 class ConfirmReport(Command):
     """Confirm a report, as a named person.
 
@@ -110,12 +110,12 @@ class ConfirmReport(Command):
     report: str
 
 
-@message
+@register_message
 class DenyReport(Command):
     report: str
 
 
-@message
+@register_message
 class LinkReport(Command):
     """Link a report with an unknown site to a site.
 
@@ -126,21 +126,21 @@ class LinkReport(Command):
     site: str
 
 
-@message
+@register_message
 class MarkReportsRead(Command):
     """Note that the cell has read these reports (D98). Each counts once; those read before change nothing."""
 
     reports: tuple[str, ...] = Field(min_length=1, max_length=200)
 
 
-@message
+@register_message
 class PreviewConfirmation(Command):
     """Ask what confirming a report would do now. Nothing is decided: the answer is all that it leaves."""
 
     report: str
 
 
-@message
+@register_message
 class InstructSite(Command):
     """Send a short instruction of the cell to the manager of a site, who confirms it (D99). The text is in `texts`."""
 
@@ -150,7 +150,7 @@ class InstructSite(Command):
     report: str | None = Field(default=None, description="the report that it answers")
 
 
-@message
+@register_message
 class SetLevel(Command):
     """Raise a level, or lower it with a reason.
 
@@ -163,12 +163,12 @@ class SetLevel(Command):
     force: bool = False
 
 
-@message
+@register_message
 class TakeTask(Command):
     task: str
 
 
-@message
+@register_message
 class CompleteTask(Command):
     task: str
     outcome: str | None = Field(
@@ -176,7 +176,7 @@ class CompleteTask(Command):
     )
 
 
-@message
+@register_message
 class ActivatePlan(Command):
     """Activate a plan; needs its deciding role or a higher one.
 
@@ -189,27 +189,27 @@ class ActivatePlan(Command):
     expected: int | None = None
 
 
-@message
+@register_message
 class RefusePlan(Command):
     plan: str
     expected: int | None = None
 
 
-@message
+@register_message
 class PostponePlan(Command):
     plan: str
     until: Instant
     expected: int | None = None
 
 
-@message
+@register_message
 class StandDownPlan(Command):
     plan: str
     expected: int | None = None
     force: bool = False
 
 
-@message
+@register_message
 class CloseRetex(Command):
     """Close the lessons learned of a plan that was stood down.
 
@@ -220,19 +220,19 @@ class CloseRetex(Command):
     expected: int | None = None
 
 
-@message
+@register_message
 class StartCard(Command):
     plan: str
     card: str
 
 
-@message
+@register_message
 class CompleteCard(Command):
     plan: str
     card: str
 
 
-@message
+@register_message
 class SkipCard(Command):
     """Skip a card that does not apply, with a reason."""
 
@@ -240,7 +240,7 @@ class SkipCard(Command):
     card: str
 
 
-@message
+@register_message
 class TickBox(Command):
     """Tick or clear a manual condition of a plan's stand-down.
 
@@ -252,7 +252,7 @@ class TickBox(Command):
     ticked: bool = True
 
 
-@message
+@register_message
 class ActivateStrategy(Command):
     """Put a listed fallback strategy of an activity into effect and declare its expected capacity.
 
@@ -268,14 +268,14 @@ class ActivateStrategy(Command):
     force: bool = False
 
 
-@message
+@register_message
 class EndStrategy(Command):
     """End a fallback strategy; `strategy` is the id of its row."""
 
     strategy: str
 
 
-@message
+@register_message
 class DeclareActivity(Command):
     """Declare the state of an activity, which overrides the computed one.
 
@@ -287,7 +287,7 @@ class DeclareActivity(Command):
     occurred_at: Instant | None = None
 
 
-@message
+@register_message
 class DeclareDataAge(Command):
     """Declare the age of the data with which an activity was restored.
 
@@ -298,7 +298,7 @@ class DeclareDataAge(Command):
     age_h: float = Field(ge=0)
 
 
-@message
+@register_message
 class ArbitrateAlarm(Command):
     """Record the arbitration that 100 % of an RTO demands; its text is the reason.
 
@@ -308,7 +308,7 @@ class ArbitrateAlarm(Command):
     alarm: str
 
 
-@message
+@register_message
 class IssueSitrep(Command):
     """Validate and issue a situation report.
 
@@ -327,7 +327,7 @@ class IssueSitrep(Command):
     incidents: tuple[str, ...] = ()
 
 
-@message
+@register_message
 class AddImprovement(Command):
     """Add an improvement action of the lessons learned, with an owning role and a due time.
 
@@ -340,7 +340,7 @@ class AddImprovement(Command):
     incident: str | None = None
 
 
-@message
+@register_message
 class CloseImprovement(Command):
     """Close an improvement action; `dropped` needs a reason."""
 
@@ -348,26 +348,26 @@ class CloseImprovement(Command):
     dropped: bool = False
 
 
-@message
+@register_message
 class HoldSending(Command):
     """Hold all sending until `until`, except for danger to people."""
 
     until: Instant
 
 
-@message
+@register_message
 class ReleaseSending(Command):
     """End a hold early."""
 
 
-@message
+@register_message
 class ReplayNotification(Command):
     """Retry a notification that reached nobody (failed, or perhaps not sent)."""
 
     notification: str
 
 
-@message
+@register_message
 class AnswerNotification(Command):
     """Answer a notification by link, reply, key or page.
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.base import Instant, Message, Model, RowFact, message
+from schemas.base import Instant, Message, Model, RowFact, register_message
 
 
 class GapRow(Model):
@@ -102,14 +102,14 @@ class ContingencyRow(Model):
     )
 
 
-@message
+@register_message
 class ContingencyComputed(Message):
     """From the planner: a ranking; it counts only for the reference version in force."""
 
     row: ContingencyRow
 
 
-@message
+@register_message
 class ContingencyChanged(RowFact):
     collection: ClassVar[str] = "contingency"
     row: ContingencyRow

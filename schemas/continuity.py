@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from schemas.alerts import Confinement, Why
-from schemas.base import Fact, Instant, Model, RowFact, message
+from schemas.base import Fact, Instant, Model, RowFact, register_message
 from schemas.words import (
     ActivityState,
     CardState,
@@ -281,25 +281,25 @@ class PlanRow(Model):
     )
 
 
-@message
+@register_message
 class ActivityChanged(RowFact):
     collection: ClassVar[str] = "activities"
     row: ActivityRow
 
 
-@message
+@register_message
 class LocalClockChanged(RowFact):
     collection: ClassVar[str] = "local_clocks"
     row: LocalClockRow
 
 
-@message
+@register_message
 class AlarmRaised(RowFact):
     collection: ClassVar[str] = "alarms"
     row: AlarmRow
 
 
-@message
+@register_message
 class AlarmArbitrated(RowFact):
     """A person wrote the arbitration that 100 % of an RTO demands.
 
@@ -310,7 +310,7 @@ class AlarmArbitrated(RowFact):
     row: AlarmRow
 
 
-@message
+@register_message
 class StrategyChanged(RowFact):
     """A person activated or ended a fallback strategy."""
 
@@ -318,7 +318,7 @@ class StrategyChanged(RowFact):
     row: StrategyRow
 
 
-@message
+@register_message
 class PlanChanged(RowFact):
     """A plan changed its state, its cards or its boxes.
 
@@ -373,7 +373,7 @@ class ImprovementRow(Model):
     reason: str | None = None
 
 
-@message
+@register_message
 class SitrepIssued(RowFact):
     """A situation report was issued; routed to alerts, where the task that asked for it is done."""
 
@@ -381,7 +381,7 @@ class SitrepIssued(RowFact):
     row: SitrepRow
 
 
-@message
+@register_message
 class ImprovementChanged(RowFact):
     """An improvement action was decided, done or dropped; routed to alerts, where it is a task."""
 
@@ -406,7 +406,7 @@ class CauseHeard(Model):
     expected_end: Instant | None = None
 
 
-@message
+@register_message
 class SiteHeard(Fact):
     site: str
     status: SiteStatus
@@ -425,7 +425,7 @@ class SiteHeard(Fact):
     )
 
 
-@message
+@register_message
 class DependencyHeard(Fact):
     """State of a system, kitchen or supplier, or a flag that a rule of continuity names.
 
@@ -441,7 +441,7 @@ class DependencyHeard(Fact):
     report: str | None = None
 
 
-@message
+@register_message
 class IncidentHeard(Fact):
     incident: str
     kind: str
@@ -450,7 +450,7 @@ class IncidentHeard(Fact):
     level: int = Field(default=0, exclude_if=lambda level: not level)
 
 
-@message
+@register_message
 class LevelHeard(Fact):
     """Level of the territory, received from alerts.
 
@@ -461,7 +461,7 @@ class LevelHeard(Fact):
     level: int
 
 
-@message
+@register_message
 class TriggerHeard(Fact):
     trigger: str
     plan: str
@@ -471,7 +471,7 @@ class TriggerHeard(Fact):
     incident: str | None = None
 
 
-@message
+@register_message
 class ActivityDeclared(Fact):
     """A person declared the state of an activity; None: withdrawn, the computed state counts again."""
 
@@ -482,14 +482,14 @@ class ActivityDeclared(Fact):
     reason: str | None = Field(default=None, description="reference `text:<id>`")
 
 
-@message
+@register_message
 class AgendaChanged(Fact):
     """Deadlines set (an instant) or removed (None), by key."""
 
     due: dict[str, Instant | None]
 
 
-@message
+@register_message
 class CrisisTended(Fact):
     """A person worked on plans, cards, strategies or activities; routed to alerts.
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.base import Fact, Instant, Message, Model, RowFact, message
+from schemas.base import Fact, Instant, Message, Model, RowFact, register_message
 from schemas.words import Channel, Level, NotificationState
 
 
@@ -138,7 +138,7 @@ class HoldRow(Model):
     since: Instant | None = None
 
 
-@message
+@register_message
 class NotificationChanged(RowFact):
     """A notification changed; an attempt in state `planned` waits for a sender's claim."""
 
@@ -146,7 +146,7 @@ class NotificationChanged(RowFact):
     row: NotificationRow
 
 
-@message
+@register_message
 class HoldChanged(RowFact):
     collection: ClassVar[str] = "holds"
     row: HoldRow
@@ -173,7 +173,7 @@ class ProbeRow(Model):
     channels: tuple[ProbedChannel, ...] = ()
 
 
-@message
+@register_message
 class ChannelsProbed(RowFact):
     """The channels of a live realm are to be tested, or were tested."""
 
@@ -181,7 +181,7 @@ class ChannelsProbed(RowFact):
     row: ProbeRow
 
 
-@message
+@register_message
 class ClaimAttempt(Message):
     """Request of a sender run to make one provider call.
 
@@ -193,7 +193,7 @@ class ClaimAttempt(Message):
     run: str
 
 
-@message
+@register_message
 class ClaimAttempts(Message):
     """Request of a sender run to make several provider calls.
 
@@ -203,7 +203,7 @@ class ClaimAttempts(Message):
     claims: tuple[ClaimAttempt, ...]
 
 
-@message
+@register_message
 class AttemptOutcome(Message):
     """Result of the provider call of a granted run."""
 
@@ -226,7 +226,7 @@ class AttemptOutcome(Message):
     receipts: bool = Field(default=True, description="false if the provider never reports arrival")
 
 
-@message
+@register_message
 class AttemptOutcomes(Message):
     """Results of several provider calls.
 
@@ -236,7 +236,7 @@ class AttemptOutcomes(Message):
     outcomes: tuple[AttemptOutcome, ...]
 
 
-@message
+@register_message
 class ProbeOutcome(Message):
     """A sender tested the channels of a drill."""
 
@@ -245,7 +245,7 @@ class ProbeOutcome(Message):
     channels: tuple[ProbedChannel, ...]
 
 
-@message
+@register_message
 class ReceiptReceived(Message):
     """Delivery receipt of a provider; not an answer.
 
@@ -259,7 +259,7 @@ class ReceiptReceived(Message):
     error: str | None = None
 
 
-@message
+@register_message
 class ReplyUnread(Message):
     """The person of a call replied with text that is no answer.
 
@@ -271,7 +271,7 @@ class ReplyUnread(Message):
     channel: Channel = Field(description="channel of the reply, used to explain how to answer")
 
 
-@message
+@register_message
 class AttemptGranted(Fact):
     """Permission for one run to call the provider once.
 

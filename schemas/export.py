@@ -26,7 +26,7 @@ from pydantic import BaseModel
 import schemas  # noqa: F401  registers every message
 from schemas import envelope as ce
 from schemas.base import MESSAGES, Command, Fact, Message
-from schemas.routes import PUBLIC, ROUTES
+from schemas.routes import PUBLIC_FACTS, ROUTES
 from schemas.topics import SERVICES, TOPICS, Topic
 
 PUBLISHED = {wire: cls for wire, cls in MESSAGES.items() if cls.__module__.startswith("schemas.")}
@@ -35,21 +35,21 @@ FOLDER = Path(__file__).resolve().parent
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def json_schema(cls: type[Message]) -> dict[str, Any]:
+def build_json_schema(cls: type[Message]) -> dict[str, Any]:
     """Return the closed schema of a producer's message; a consumer ignores unknown fields."""
     body = cls.model_json_schema(mode="serialization")
     return {"$schema": DIALECT, "$id": f"urn:vigie:{cls.wire_type()}", **body}
 
 
-def _kind(cls: type[Message]) -> str:
+def _message_kind(cls: type[Message]) -> str:
     return "command" if issubclass(cls, Command) else "fact" if issubclass(cls, Fact) else "input"
 
 
-def _carried(topic: Topic) -> list[str]:
+def _list_messages(topic: Topic) -> list[str]:
     """List the names of the messages on a topic."""
     service, _, part = topic.name.partition(".")
-    if topic.name in PUBLIC:
-        return list(PUBLIC[topic.name])
+    if topic.name in PUBLIC_FACTS:
+        return list(PUBLIC_FACTS[topic.name])
     if part == "inputs":
         forwarded = {
             f
@@ -58,12 +58,12 @@ def _carried(topic: Topic) -> list[str]:
             for f, to in routes.items()
             if service in to
         }
-        own = {c.__name__ for c in PUBLISHED.values() if _kind(c) != "fact"}
+        own = {c.__name__ for c in PUBLISHED.values() if _message_kind(c) != "fact"}
         return sorted((forwarded & {c.__name__ for c in PUBLISHED.values()}) | own)
     return []
 
 
-def _headers() -> dict[str, Any]:
+def _describe_headers() -> dict[str, Any]:
     """Describe the headers of every message."""
     text, told = {"type": "string"}, {"type": "string", "format": "date-time"}
     return {
@@ -111,7 +111,7 @@ def _headers() -> dict[str, Any]:
     }
 
 
-def asyncapi() -> dict[str, Any]:
+def build_asyncapi() -> dict[str, Any]:
     """Build the AsyncAPI 3.0 document: every topic, its messages and their schemas."""
     messages = {
         cls.__name__: {
@@ -120,7 +120,7 @@ def asyncapi() -> dict[str, Any]:
             "summary": (cls.__doc__ or "").strip().split("\n")[0],
             "contentType": "application/json",
             "payload": {"$ref": f"json/{wire}.json"},
-            "tags": [{"name": _kind(cls)}],
+            "tags": [{"name": _message_kind(cls)}],
             "traits": [{"$ref": "#/components/messageTraits/cloudEvent"}],
         }
         for wire, cls in sorted(PUBLISHED.items())
@@ -130,7 +130,7 @@ def asyncapi() -> dict[str, Any]:
             "address": topic.name,
             "description": topic.holds,
             "messages": {
-                name: {"$ref": f"#/components/messages/{name}"} for name in _carried(topic)
+                name: {"$ref": f"#/components/messages/{name}"} for name in _list_messages(topic)
             },
             "bindings": {"kafka": {"topic": topic.name, "partitions": topic.partitions}},
             "x-key": topic.key,
@@ -146,7 +146,7 @@ def asyncapi() -> dict[str, Any]:
         for service in SERVICES
     } | {
         f"publish{name.title()}": {"action": "send", "channel": {"$ref": f"#/channels/{name}"}}
-        for name in PUBLIC
+        for name in PUBLIC_FACTS
         if name in channels
     }
     return {
@@ -160,17 +160,17 @@ def asyncapi() -> dict[str, Any]:
         "operations": operations,
         "components": {
             "messages": messages,
-            "messageTraits": {"cloudEvent": {"headers": _headers()}},
+            "messageTraits": {"cloudEvent": {"headers": _describe_headers()}},
         },
     }
 
 
-def sample(cls: type[BaseModel], *, full: bool) -> dict[str, Any]:
+def build_sample(cls: type[BaseModel], *, full: bool) -> dict[str, Any]:
     """Build a valid value with required fields only, or with every field."""
     return {
         field.alias or name: field.examples[0]
         if field.examples
-        else _value(field.rebuild_annotation(), field.metadata, full)
+        else _sample_value(field.rebuild_annotation(), field.metadata, full)
         for name, field in cls.model_fields.items()
         if full
         or field.is_required()
@@ -178,22 +178,22 @@ def sample(cls: type[BaseModel], *, full: bool) -> dict[str, Any]:
     }
 
 
-def _value(kind: Any, metadata: list[Any], full: bool) -> Any:
+def _sample_value(kind: Any, metadata: list[Any], full: bool) -> Any:
     origin, args = get_origin(kind), get_args(kind)
     match kind, origin:
         case _, _ if origin is Annotated:
-            return _value(args[0], [*metadata, *args[1:]], full)
+            return _sample_value(args[0], [*metadata, *args[1:]], full)
         case _, _ if origin is Literal:
             first = args[0]
             return first.value if isinstance(first, Enum) else first
         case _, _ if origin in (Union, types.UnionType):
-            return _value(next(a for a in args if a is not type(None)), metadata, full)
+            return _sample_value(next(a for a in args if a is not type(None)), metadata, full)
         case _, _ if origin is tuple:
-            return [_value(a, [], full) for a in args if a is not Ellipsis]
+            return [_sample_value(a, [], full) for a in args if a is not Ellipsis]
         case _, _ if origin is dict:
-            return {"key": _value(args[1], [], full)}
+            return {"key": _sample_value(args[1], [], full)}
         case type(), _ if issubclass(kind, BaseModel):
-            return sample(kind, full=full)
+            return build_sample(kind, full=full)
         case type(), _ if issubclass(kind, Enum):
             return next(iter(kind)).value
     low = next((m.ge for m in metadata if getattr(m, "ge", None) is not None), None)
@@ -208,28 +208,28 @@ def _value(kind: Any, metadata: list[Any], full: bool) -> Any:
     return scalars.get(kind, "x")
 
 
-def _golden(cls: type[Message]) -> dict[str, Any]:
-    samples = [sample(cls, full=False), sample(cls, full=True)]
+def _build_golden(cls: type[Message]) -> dict[str, Any]:
+    samples = [build_sample(cls, full=False), build_sample(cls, full=True)]
     for one in samples:
         cls.model_validate(one)
     return {"type": cls.wire_type(), "samples": samples}
 
 
-def _pretty(document: Any) -> str:
+def _format_json(document: Any) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def files() -> Iterator[tuple[Path, str, bool]]:
+def build_files() -> Iterator[tuple[Path, str, bool]]:
     """Yield (path, content, whether it is fixed once written)."""
     for wire, cls in sorted(PUBLISHED.items()):
-        yield FOLDER / "json" / f"{wire}.json", _pretty(json_schema(cls)), False
-        yield FOLDER / "golden" / f"{wire}.json", _pretty(_golden(cls)), True
-    yield FOLDER / "asyncapi.json", _pretty(asyncapi()), False
+        yield FOLDER / "json" / f"{wire}.json", _format_json(build_json_schema(cls)), False
+        yield FOLDER / "golden" / f"{wire}.json", _format_json(_build_golden(cls)), True
+    yield FOLDER / "asyncapi.json", _format_json(build_asyncapi()), False
 
 
-def stale() -> list[Path]:
+def list_outdated_files() -> list[Path]:
     """List files that are missing, outdated, or without a message."""
-    made = list(files())
+    made = list(build_files())
     wrong = [
         p
         for p, content, fixed in made
@@ -238,11 +238,11 @@ def stale() -> list[Path]:
     return wrong + sorted(set((FOLDER / "json").glob("*.json")) - {p for p, _, _ in made})
 
 
-def write() -> None:
+def write_files() -> None:
     """Write outdated files, and golden samples that do not exist yet."""
-    for path in stale():
+    for path in list_outdated_files():
         path.unlink(missing_ok=True)
-    for path, content, _ in files():
+    for path, content, _ in build_files():
         path.parent.mkdir(exist_ok=True)
         if not path.exists():
             path.write_text(content, encoding="utf-8")
@@ -254,10 +254,10 @@ def main() -> int:
     )
     parser.add_argument("--check", action="store_true")
     if parser.parse_args().check:
-        found = stale()
+        found = list_outdated_files()
         print("\n".join(f"not current: {p.relative_to(FOLDER.parent)}" for p in found))
         return bool(found)
-    write()
+    write_files()
     return 0
 
 

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from schemas import patterns
-from schemas.base import Command, Fact, Instant, Message, Model, RowFact, message
+from schemas.base import Command, Fact, Instant, Message, Model, RowFact, register_message
 from schemas.recurrence import parse_rule
 from schemas.words import EventType
 
@@ -60,7 +60,7 @@ class Matcher(Model):
 
     def takes(self, value: str) -> bool:
         """Return whether it matches this value of its label."""
-        found = patterns.whole_match(self.value, value) if self.regex else value == self.value
+        found = patterns.matches_whole(self.value, value) if self.regex else value == self.value
         return found is self.equal
 
     def matches(self, labels: Mapping[str, str]) -> bool:
@@ -73,7 +73,7 @@ class Matcher(Model):
         Commands are checked; in an older log such an expression matches nothing.
         """
         if self.regex:
-            patterns.check(self.value)
+            patterns.check_pattern(self.value)
 
 
 class Coverage(Model):
@@ -156,7 +156,7 @@ class LeaseRow(Model):
     )
 
 
-@message
+@register_message
 class MaintenanceChanged(RowFact):
     """A maintenance window changed.
 
@@ -169,13 +169,13 @@ class MaintenanceChanged(RowFact):
     change: str
 
 
-@message
+@register_message
 class LeaseChanged(RowFact):
     collection: ClassVar[str] = "leases"
     row: LeaseRow
 
 
-@message
+@register_message
 class PagingWithheld(Fact):
     """A call was suppressed: maintenance (D64), or a consequence of a known cause (D65)."""
 
@@ -192,7 +192,7 @@ class Renewal(Model):
     explicit: bool = True
 
 
-@message
+@register_message
 class LeasesRenewed(Message):
     """Renew alerts that still hold; at most 200 per input."""
 
@@ -215,14 +215,14 @@ class _Window(Command):
         return self
 
 
-@message
+@register_message
 class PlanMaintenance(_Window):
     """Plan a maintenance window; one that has begun covers open causes at once."""
 
     origin: Literal["vigie", "alertmanager"] = "vigie"
 
 
-@message
+@register_message
 class ChangeMaintenance(_Window):
     """Replace a maintenance window by a new one."""
 
@@ -230,7 +230,7 @@ class ChangeMaintenance(_Window):
     expected: int | None = None
 
 
-@message
+@register_message
 class EndMaintenance(Command):
     """End a maintenance window now and for good."""
 

@@ -11,7 +11,7 @@ MEALS_FAIL_BELOW: float = 50.0
 """Share of meals, in per cent, below which a college is without meals (`catering_down`)."""
 
 
-def meals_lost_by_cause(
+def compute_meals_lost(
     type: EventType, failed_pct: float | None, suppliers: tuple[str, ...], kitchen: str | None
 ) -> float:
     """Return the loss of meals, in per cent, that a cause adds to the loss of its site.
@@ -29,7 +29,7 @@ def meals_lost_by_cause(
     return 100.0 if failed_pct is None else failed_pct
 
 
-def meals_served_by(value: bool | float | str) -> float:
+def compute_meals_served(value: bool | float | str) -> float:
     """Convert the state of a kitchen or supplier to the share that it still serves, in per cent.
 
     States are down, up, degraded, or a share.
@@ -43,7 +43,7 @@ def meals_served_by(value: bool | float | str) -> float:
             return min(max(float(share), 0.0), 100.0)
 
 
-def meals_left(losses: tuple[float, ...]) -> float:
+def compute_meals_left(losses: tuple[float, ...]) -> float:
     """Return the share of meals left after the largest loss, in per cent.
 
     Losses are not added. Rule D14.

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.base import Command, Fact, Instant, Model, RowFact, message
+from schemas.base import Command, Fact, Instant, Model, RowFact, register_message
 from schemas.words import Channel
 
 DAY_MIN = 1440
@@ -100,7 +100,7 @@ class DutyRow(Model):
     number: int = Field(description="order number of the decisions of a realm")
 
 
-@message
+@register_message
 class DutyChanged(RowFact):
     """A decision about on-call was recorded."""
 
@@ -133,7 +133,7 @@ class ReachRow(Model):
     )
 
 
-@message
+@register_message
 class ReachabilityChanged(RowFact):
     """The reachability of a person changed; routed to delivery, which tries verified channels only."""
 
@@ -192,7 +192,7 @@ class ReadinessRow(Model):
     )
 
 
-@message
+@register_message
 class ReadinessProved(RowFact):
     """Readiness was computed: each morning, and after each change of the roster."""
 
@@ -228,7 +228,7 @@ class DrillRow(Model):
     rungs: tuple[RungRow, ...]
 
 
-@message
+@register_message
 class CellShift(Fact):
     """A shift in the crisis cell began, its warning was given, or it ended.
 
@@ -241,7 +241,7 @@ class CellShift(Fact):
     warn_at: Instant | None = None
 
 
-@message
+@register_message
 class LaddersDrilled(RowFact):
     """Every step of every escalation was tested without calls.
 
@@ -258,7 +258,7 @@ class _Post(Command):
     place: Place = Place.HOLDER
 
 
-@message
+@register_message
 class OverrideDuty(_Post):
     """Put another person on call in a role for a while; `person` None: nobody."""
 
@@ -267,7 +267,7 @@ class OverrideDuty(_Post):
     end: Instant
 
 
-@message
+@register_message
 class SwapDuties(_Post):
     """Swap two spans of one role: each person takes the span of the other."""
 
@@ -277,19 +277,19 @@ class SwapDuties(_Post):
     other_end: Instant
 
 
-@message
+@register_message
 class WithdrawDuty(Command):
     """Withdraw an override, a swap or a calendar."""
 
     duty: str
 
 
-@message
+@register_message
 class DrillLadders(Command):
     """Run the silent drill of the month now; it counts for the month."""
 
 
-@message
+@register_message
 class ImportDuties(_Post):
     """Import the shifts of a calendar for one role; replaces the earlier import of that calendar."""
 
@@ -299,7 +299,7 @@ class ImportDuties(_Post):
     shifts: tuple[Shift, ...] = Field(max_length=1500)
 
 
-@message
+@register_message
 class NoteReachability(Command):
     """Record the reachability of people, without addresses; sent by the keeper of the directory."""
 

@@ -17,27 +17,27 @@ class PatternInvalid(ValueError):
     """Signal a pattern that RE2 rejects: wrong syntax, look-around, back-reference, or too large."""
 
 
-def whole_match(pattern: str, text: str, *, any_case: bool = False) -> bool:
+def matches_whole(pattern: str, text: str, *, any_case: bool = False) -> bool:
     """Return whether the pattern matches the whole text, in linear time.
 
     An invalid pattern matches nothing.
     """
     try:
         return (
-            _compiled(pattern, any_case).fullmatch(text.encode("utf-8", "replace").decode())
+            _compile_pattern(pattern, any_case).fullmatch(text.encode("utf-8", "replace").decode())
             is not None
         )
     except PatternInvalid:
         return False
 
 
-def check(pattern: str) -> None:
+def check_pattern(pattern: str) -> None:
     """Raise PatternInvalid, with an English explanation, for an invalid pattern."""
-    _compiled(pattern, any_case=False)
+    _compile_pattern(pattern, any_case=False)
 
 
 @lru_cache(maxsize=4096)
-def _compiled(pattern: str, any_case: bool) -> Any:
+def _compile_pattern(pattern: str, any_case: bool) -> Any:
     options = re2.Options()
     options.log_errors = False
     options.case_sensitive = not any_case

@@ -54,7 +54,7 @@ class Manual(Model):
     manual: str
 
 
-def _kind(value: Any) -> str:
+def _predicate_tag(value: Any) -> str:
     if isinstance(value, dict):
         for key, tag in (
             ("metric", "measured"),
@@ -84,7 +84,7 @@ Predicate = Annotated[
     | Annotated[AllOf, Tag("all")]
     | Annotated[Not, Tag("not")]
     | Annotated[Manual, Tag("manual")],
-    Discriminator(_kind),
+    Discriminator(_predicate_tag),
 ]
 
 for _m in (AnyOf, AllOf, Not):
@@ -101,34 +101,34 @@ def metric_key(metric: str, args: dict[str, Any]) -> str:
     return metric + json.dumps(args, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def measured(predicate: Predicate | None) -> Iterator[Measured]:
+def list_measured(predicate: Predicate | None) -> Iterator[Measured]:
     """Yield every `Measured` inside a predicate."""
     match predicate:
         case Measured():
             yield predicate
         case AnyOf(any=parts) | AllOf(all=parts):
             for part in parts:
-                yield from measured(part)
+                yield from list_measured(part)
         case Not(negated=part):
-            yield from measured(part)
+            yield from list_measured(part)
         case _:
             return
 
 
-def manual(predicate: Predicate | None) -> Iterator[str]:
+def list_boxes(predicate: Predicate | None) -> Iterator[str]:
     """Yield the text of every box inside a predicate."""
     match predicate:
         case Manual(manual=text):
             yield text
         case AnyOf(any=parts) | AllOf(all=parts):
             for part in parts:
-                yield from manual(part)
+                yield from list_boxes(part)
         case Not(negated=part):
-            yield from manual(part)
+            yield from list_boxes(part)
         case _:
             return
 
 
 def has_box(predicate: Predicate) -> bool:
     """Return whether a predicate holds a box for a person."""
-    return any(True for _ in manual(predicate))
+    return any(True for _ in list_boxes(predicate))

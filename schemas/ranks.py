@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-RANK: dict[str, int] = {
+RANK_OF_ROLE: dict[str, int] = {
     "responsable_site": 1,
     "site_manager": 1,
     "directeur_pole": 2,
@@ -28,10 +28,15 @@ RANK: dict[str, int] = {
 The administrator stands in for the coordinator, no higher.
 """
 
-ACTING = frozenset(RANK) | {"cell", "technician", "astreinte_technique", "main_courantier"}
+CARD_WORKERS = frozenset(RANK_OF_ROLE) | {
+    "cell",
+    "technician",
+    "astreinte_technique",
+    "main_courantier",
+}
 """Roles that carry out decisions on action cards; every `cellule_*` role may too."""
 
-_OF_A_POLE: Final = frozenset(
+_SCOPED_ROLES: Final = frozenset(
     {"responsable_site", "site_manager", "directeur_pole", "suppleant_directeur_pole", "director"}
 )
 """Roles of a pôle or a site.
@@ -45,9 +50,9 @@ _CARD_ROLES: Final[dict[str, frozenset[str]]] = {
 }
 """Role of an account → roles of the organisation with cards that it works on."""
 
-HOLDER: Final = "coordinateur_pca"
+HOLD_ROLE: Final = "coordinateur_pca"
 """Lowest role for holding and releasing the sending, sending again, and call-outs."""
-STRATEGIST: Final = "directeur_pole"
+STRATEGY_ROLE: Final = "directeur_pole"
 """Lowest role for strategies, declared states and arbitrations.
 
 It is also informed of data to type again (D46). Rules D41, D44 and D51.
@@ -59,7 +64,7 @@ def may_decide(role: str, needed: str) -> bool:
 
     If `needed` has no rank, every role with a rank may decide.
     """
-    return RANK.get(role, 0) >= max(RANK.get(needed, 1), 1)
+    return RANK_OF_ROLE.get(role, 0) >= max(RANK_OF_ROLE.get(needed, 1), 1)
 
 
 def may_decide_plan(role: str, needed: str) -> bool:
@@ -67,7 +72,7 @@ def may_decide_plan(role: str, needed: str) -> bool:
 
     A role of one pôle decides only plans of a pôle.
     """
-    return may_decide(role, needed) and not (role in _OF_A_POLE and needed not in _OF_A_POLE)
+    return may_decide(role, needed) and not (role in _SCOPED_ROLES and needed not in _SCOPED_ROLES)
 
 
 def may_act(role: str) -> bool:
@@ -75,7 +80,7 @@ def may_act(role: str) -> bool:
 
     Observers, kiosks, sources, auditors and liaison officers may not.
     """
-    return role in ACTING or role.startswith("cellule_")
+    return role in CARD_WORKERS or role.startswith("cellule_")
 
 
 def may_count(role: str) -> bool:
@@ -83,11 +88,11 @@ def may_count(role: str) -> bool:
 
     Rule D79.
     """
-    return RANK.get(role, 0) >= 1 or role == "cell" or role.startswith("cellule_")
+    return RANK_OF_ROLE.get(role, 0) >= 1 or role == "cell" or role.startswith("cellule_")
 
 
 def may_work_card(role: str, card_role: str) -> bool:
     """Return whether `role` may work on the cards of `card_role`: its own or those of lower roles."""
     if role == card_role or card_role in _CARD_ROLES.get(role, ()):
         return True
-    return card_role in RANK and RANK.get(role, 0) > RANK[card_role]
+    return card_role in RANK_OF_ROLE and RANK_OF_ROLE.get(role, 0) > RANK_OF_ROLE[card_role]

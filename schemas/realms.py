@@ -11,12 +11,12 @@ from uuid import UUID, uuid5
 
 from schemas.base import Realm
 
-MOST_MINUTES: Final = 10 * 366 * 1440
+MAX_STEP_MINUTES: Final = 10 * 366 * 1440
 """Longest time in minutes by which the clock of a simulated realm moves at once."""
-_NAME = re.compile(
+_NAME_PATTERN = re.compile(
     r"(?P<territory>[0-9A-Za-z]{1,8})(?:~(?P<kind>ex|what|test)-(?P<run>[0-9A-Za-z][0-9A-Za-z_-]{0,47}))?"
 )
-_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+_VARIANT_DIGITS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _NAMESPACE = UUID("8c1d5f0e-92a7-5b1e-9b1e-0a5f2f6f9200")
 
 
@@ -39,7 +39,7 @@ def parse_realm(name: str) -> tuple[str, RealmKind, str | None]:
 
     Raises RealmNameInvalid.
     """
-    m = _NAME.fullmatch(name)
+    m = _NAME_PATTERN.fullmatch(name)
     if not m:
         raise RealmNameInvalid(f"not a realm name: {name!r}")
     return m["territory"], RealmKind(m["kind"]) if m["kind"] else RealmKind.LIVE, m["run"]
@@ -90,7 +90,7 @@ def derive_id(lineage: str, source_id: str, kind: str, ordinal: int) -> str:
     """
     name = f"{source_id}\x1f{kind}\x1f{ordinal}".encode()
     h = sha1(_namespace_bytes(lineage) + name, usedforsecurity=False).hexdigest()
-    return f"{h[:8]}-{h[8:12]}-5{h[13:16]}-{_VARIANT[h[16]]}{h[17:20]}-{h[20:32]}"
+    return f"{h[:8]}-{h[8:12]}-5{h[13:16]}-{_VARIANT_DIGITS[h[16]]}{h[17:20]}-{h[20:32]}"
 
 
 def check_realm(name: str) -> Realm:

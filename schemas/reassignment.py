@@ -12,7 +12,7 @@ from typing import ClassVar, Final, Literal
 from pydantic import Field
 
 from schemas.alerts import Confinement
-from schemas.base import Command, Fact, Instant, Message, Model, RowFact, message
+from schemas.base import Command, Fact, Instant, Message, Model, RowFact, register_message
 
 SETUP_MIN: Final = 30
 """Minutes from arrival at another site to work, unless the territory sets another value."""
@@ -43,7 +43,7 @@ class LineState(StrEnum):
     VOID = "void"
 
 
-UNDER_WAY = (LineState.DISPATCHED, LineState.ACCEPTED, LineState.ARRIVED)
+ACTIVE_LINE_STATES = (LineState.DISPATCHED, LineState.ACCEPTED, LineState.ARRIVED)
 """States of an order that was dispatched and is not over, in order."""
 
 
@@ -109,7 +109,7 @@ class Situation(Model):
     )
 
 
-@message
+@register_message
 class ProposalRequested(Fact):
     """Continuity requests a proposal; a newer request replaces an unanswered one."""
 
@@ -287,7 +287,7 @@ class KeptRow(Model):
     void: bool = False
 
 
-@message
+@register_message
 class ProposalComputed(Message):
     """From the planner: one part of its answer to a request.
 
@@ -302,13 +302,13 @@ class ProposalComputed(Message):
     row: ProposalRow | None = Field(default=None, description="set in the last part")
 
 
-@message
+@register_message
 class ProposalLinesRecorded(RowFact):
     collection: ClassVar[str] = "proposal_lines"
     row: LinesRow
 
 
-@message
+@register_message
 class ProposalChanged(RowFact):
     """A proposal changed.
 
@@ -362,7 +362,7 @@ class ReassignmentRow(LineRow):
         return self.need_activity or self.activity
 
 
-@message
+@register_message
 class ReassignmentChanged(RowFact):
     """A reassignment changed.
 
@@ -404,13 +404,13 @@ class OrderRow(Model):
     )
 
 
-@message
+@register_message
 class ReassignmentOrdered(RowFact):
     collection: ClassVar[str] = "reassignment_orders"
     row: OrderRow
 
 
-@message
+@register_message
 class TravelDeclared(Fact):
     """A person declared travel and telework for the next proposals; None: according to the facts."""
 
@@ -418,7 +418,7 @@ class TravelDeclared(Fact):
     telework: bool | None = None
 
 
-@message
+@register_message
 class ComputeReassignments(Command):
     """Request a proposal now.
 
@@ -430,7 +430,7 @@ class ComputeReassignments(Command):
     telework: bool | None = None
 
 
-@message
+@register_message
 class ApproveReassignments(Command):
     """Approve lines of the proposal in force, by default all undecided ones; orders go out at once."""
 
@@ -439,7 +439,7 @@ class ApproveReassignments(Command):
     expected: int | None = None
 
 
-@message
+@register_message
 class DeclineReassignments(Command):
     """Decline lines, with a reason."""
 
@@ -448,9 +448,9 @@ class DeclineReassignments(Command):
     expected: int | None = None
 
 
-MOST_STEPS = 100
+MAX_LINES_PER_STEP = 100
 """Most lines of one step: each is a fact, and a Transaction stays below 256 KiB."""
-TRAVEL: Final = "M"
+TRAVEL_MINUTES_KEY: Final = "M"
 """Key in `objective` beside the levels: minutes one way, over all travelling agents.
 
 Level D also contains the cost of fairness. Proposals of earlier versions lack this key.
@@ -465,20 +465,20 @@ class Step(Command):
 
     line: str
     lines: tuple[str, ...] = Field(
-        default=(), max_length=MOST_STEPS - 1, description="further lines of the same step"
+        default=(), max_length=MAX_LINES_PER_STEP - 1, description="further lines of the same step"
     )
 
 
-@message
+@register_message
 class AcceptReassignment(Step):
     """The site manager accepted the order."""
 
 
-@message
+@register_message
 class ArriveReassignment(Step):
     """The agents are at work."""
 
 
-@message
+@register_message
 class ReleaseReassignment(Step):
     """The agents return to their usual work."""

@@ -107,14 +107,16 @@ def parse_rule(text: str) -> Rule:
     if parts.pop("WKST", "MO") != "MO":
         raise RuleInvalid("WKST: weeks begin on MO")
     weekdays = (
-        tuple(_weekday(d, freq) for d in parts.pop("BYDAY").split(",")) if "BYDAY" in parts else ()
+        tuple(_parse_weekday(d, freq) for d in parts.pop("BYDAY").split(","))
+        if "BYDAY" in parts
+        else ()
     )
     month_days = (
-        tuple(_month_day(d, freq) for d in parts.pop("BYMONTHDAY").split(","))
+        tuple(_parse_month_day(d, freq) for d in parts.pop("BYMONTHDAY").split(","))
         if "BYMONTHDAY" in parts
         else ()
     )
-    until = _until(parts.pop("UNTIL")) if "UNTIL" in parts else None
+    until = _parse_until(parts.pop("UNTIL")) if "UNTIL" in parts else None
     if parts:
         raise RuleInvalid(
             f"{', '.join(sorted(parts))}: not in the subset FREQ, INTERVAL, BYDAY, BYMONTHDAY, UNTIL, WKST"
@@ -122,7 +124,7 @@ def parse_rule(text: str) -> Rule:
     return Rule(freq, int(interval), weekdays, month_days, until)
 
 
-def _weekday(text: str, freq: str) -> tuple[int, int]:
+def _parse_weekday(text: str, freq: str) -> tuple[int, int]:
     found = _DAY.fullmatch(text)
     if found is None or (found[1] and freq != "MONTHLY"):
         raise RuleInvalid(
@@ -132,7 +134,7 @@ def _weekday(text: str, freq: str) -> tuple[int, int]:
     return int(found[1] or 0), WEEKDAYS.index(found[2])
 
 
-def _month_day(text: str, freq: str) -> int:
+def _parse_month_day(text: str, freq: str) -> int:
     if (
         freq != "MONTHLY"
         or re.fullmatch(r"-?\d{1,2}", text) is None
@@ -142,21 +144,21 @@ def _month_day(text: str, freq: str) -> int:
     return int(text)
 
 
-def _until(text: str) -> Instant:
+def _parse_until(text: str) -> Instant:
     found = _UNTIL.fullmatch(text)
     try:
         if found is None:
             raise ValueError
         day = date(int(found[1]), int(found[2]), int(found[3]))
         if found[4] is None:  # A day includes everything that begins on it.
-            return wall(datetime.combine(day + timedelta(days=1), time())) - 1
+            return from_local_time(datetime.combine(day + timedelta(days=1), time())) - 1
         at = datetime.combine(day, time(int(found[4]), int(found[5]), int(found[6])))
     except ValueError:
         raise RuleInvalid("UNTIL: 20271231, 20271231T060000 or 20271231T050000Z") from None
-    return int(at.replace(tzinfo=UTC).timestamp() * 1000) if found[7] else wall(at)
+    return int(at.replace(tzinfo=UTC).timestamp() * 1000) if found[7] else from_local_time(at)
 
 
-def wall(local: datetime) -> Instant:
+def from_local_time(local: datetime) -> Instant:
     """Convert a local time in Paris to an instant.
 
     A time that exists twice means the first; a skipped time the one after the change (RFC 5545
@@ -165,12 +167,12 @@ def wall(local: datetime) -> Instant:
     return int(local.replace(tzinfo=PARIS, fold=0).timestamp() * 1000)
 
 
-def on_wall(at: Instant) -> datetime:
+def to_local_time(at: Instant) -> datetime:
     """Convert an instant to local time in Paris, without zone."""
     return datetime.fromtimestamp(at / 1000, PARIS).replace(tzinfo=None)
 
 
-def occurrence_at(
+def find_occurrence(
     start: Instant, end: Instant, rule: Rule | None, at: Instant
 ) -> Occurrence | None:
     """Return the occurrence at `at`, else the next one, or None after the last.
@@ -181,14 +183,16 @@ def occurrence_at(
     """
     if rule is None:
         return Occurrence(start, end) if at < end else None
-    first, span = on_wall(start), on_wall(end) - on_wall(start)
-    for day in _days(first.date(), on_wall(at).date() - timedelta(days=span.days + 1)):
+    first, span = to_local_time(start), to_local_time(end) - to_local_time(start)
+    for day in _iterate_days(
+        first.date(), to_local_time(at).date() - timedelta(days=span.days + 1)
+    ):
         if not rule.falls_on(day, first.date()):
             continue
         found = (
             Occurrence(start, end)
             if day == first.date()
-            else _on(datetime.combine(day, first.time()), span, end - start)
+            else _build_occurrence(datetime.combine(day, first.time()), span, end - start)
         )
         if rule.until is not None and found.start > rule.until:
             return None
@@ -197,12 +201,12 @@ def occurrence_at(
     return None
 
 
-def _on(begins: datetime, span: timedelta, length: Instant) -> Occurrence:
-    start, end = wall(begins), wall(begins + span)
+def _build_occurrence(begins: datetime, span: timedelta, length: Instant) -> Occurrence:
+    start, end = from_local_time(begins), from_local_time(begins + span)
     return Occurrence(start, end if end > start else start + length)
 
 
-def _days(first: date, earliest: date) -> Iterator[date]:
+def _iterate_days(first: date, earliest: date) -> Iterator[date]:
     day = max(first, earliest)
     for n in range(HORIZON_DAYS):
         yield day + timedelta(days=n)

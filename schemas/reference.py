@@ -16,7 +16,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.base import Command, Fact, Instant, Model, message
+from schemas.base import Command, Fact, Instant, Model, register_message
 from schemas.oncall import DAY_MIN, Reach, Rotation, check_hours
 from schemas.predicates import Predicate
 from schemas.words import Channel, Effect, EventType, PlanState
@@ -34,7 +34,7 @@ class Section(StrEnum):
     MEASURES = "measures"
 
 
-PUBLISHED: Final = (
+PUBLISHING_ORDER: Final = (
     Section.COMMUNES,
     Section.SITES,
     Section.ACTIVITIES,
@@ -49,7 +49,7 @@ PUBLISHED: Final = (
 
 Channels follow the escalations, because they replace their defaults; plans come last.
 """
-OPTIONAL: Final = frozenset({Section.CHANNELS, Section.MEASURES})
+OPTIONAL_SECTIONS: Final = frozenset({Section.CHANNELS, Section.MEASURES})
 """Sections that a territory may omit."""
 
 
@@ -203,10 +203,10 @@ class Plan(Model):
 
         An unknown state in an older log counts as a draft.
         """
-        return SHELF.get(self.state, PlanState.DRAFT)
+        return LIBRARY_STATES.get(self.state, PlanState.DRAFT)
 
 
-SHELF: Final = {
+LIBRARY_STATES: Final = {
     "brouillon": PlanState.DRAFT,
     "en_revue": PlanState.IN_REVIEW,
     "valide": PlanState.VALID,
@@ -539,11 +539,11 @@ class Escalation(Model):
 
         None for an invalid time in an older log; then nothing is held back.
         """
-        start, end = _minutes(self.quiet_from), _minutes(self.quiet_to)
+        start, end = _parse_clock(self.quiet_from), _parse_clock(self.quiet_to)
         return None if start is None or end is None else (start, end)
 
 
-def _minutes(clock: str) -> int | None:
+def _parse_clock(clock: str) -> int | None:
     found = re.fullmatch(r"([0-9]{1,2}):([0-5][0-9])", clock)
     total = int(found[1]) * 60 + int(found[2]) if found else DAY_MIN + 1
     return total if total <= DAY_MIN else None
@@ -767,20 +767,20 @@ class Plans(Model):
     plans: tuple[Plan, ...]
 
 
-def quiet_faults(policy: Escalation) -> Iterator[str]:
+def find_quiet_hour_faults(policy: Escalation) -> Iterator[str]:
     """Yield a sentence for each invalid quiet hour."""
     for name in ("quiet_from", "quiet_to"):
-        if _minutes(clock := getattr(policy, name)) is None:
+        if _parse_clock(clock := getattr(policy, name)) is None:
             yield f'{name}: {clock!r} is not a local time such as "21:00"'
 
 
-def plan_faults(plan: Plan) -> Iterator[str]:
+def find_plan_faults(plan: Plan) -> Iterator[str]:
     """Yield a sentence for a state that the library does not know."""
-    if plan.state not in SHELF:
-        yield f"plan {plan.id}: state {plan.state!r} is none of {', '.join(SHELF)}"
+    if plan.state not in LIBRARY_STATES:
+        yield f"plan {plan.id}: state {plan.state!r} is none of {', '.join(LIBRARY_STATES)}"
 
 
-def ladder_faults(policy: Escalation) -> Iterator[tuple[tuple[str, int] | None, str]]:
+def find_escalation_faults(policy: Escalation) -> Iterator[tuple[tuple[str, int] | None, str]]:
     """Yield ((escalation, index of the step), fault) for numbers and channels that would fail.
 
     The place is None for the repetition after the last step.
@@ -860,12 +860,12 @@ class SectionCommand(Command):
                 check_hours(rotation.hours)
             for point in (point for points in self.data.roster.reach.values() for point in points):
                 check_hours(point.quiet)
-        for fault in _faults_of(self.data):
+        for fault in _find_faults(self.data):
             raise ValueError(fault)
         return self
 
 
-def version_of(sections: Sequence[SectionData]) -> str:
+def compute_version(sections: Sequence[SectionData]) -> str:
     """Return the version: a hash of all sections in publishing order.
 
     The same content has the same version.
@@ -876,7 +876,7 @@ def version_of(sections: Sequence[SectionData]) -> str:
     return content.hexdigest()
 
 
-@message
+@register_message
 class PublishReference(SectionCommand):
     """Publish one section of a version.
 
@@ -886,16 +886,16 @@ class PublishReference(SectionCommand):
     last: bool = False
 
 
-def _faults_of(data: SectionData) -> Iterator[str]:
+def _find_faults(data: SectionData) -> Iterator[str]:
     match data:
         case EscalationPolicy(policy=policy):
-            yield from quiet_faults(policy)
-            yield from (fault for _where, fault in ladder_faults(policy))
+            yield from find_quiet_hour_faults(policy)
+            yield from (fault for _where, fault in find_escalation_faults(policy))
         case Plans(plans=plans):
-            yield from (fault for plan in plans for fault in plan_faults(plan))
+            yield from (fault for plan in plans for fault in find_plan_faults(plan))
 
 
-@message
+@register_message
 class ReferencePublished(Fact):
     """A section was accepted; alerts routes it to continuity and delivery.
 

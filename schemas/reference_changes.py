@@ -11,12 +11,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.base import Command, Fact, Instant, Model, RowFact, message
+from schemas.base import Command, Fact, Instant, Model, RowFact, register_message
 from schemas.reference import Section, SectionCommand, SectionData
 
-MOST_NAMED = 24
+MAX_NAMED_ROWS = 24
 """Most rows of a section that a change names; it counts all."""
-MOST_OPEN = 5
+MAX_OPEN_CHANGES = 5
 """Most proposed or approved changes of one realm; each holds a whole version."""
 
 
@@ -41,7 +41,7 @@ class SectionDifference(Model):
     dropped: int = Field(default=0, ge=0)
     named: tuple[str, ...] = Field(
         default=(),
-        max_length=MOST_NAMED,
+        max_length=MAX_NAMED_ROWS,
         description="first rows by name, with `-` (dropped), `~` (changed) or `+` (added) in front",
     )
 
@@ -134,7 +134,7 @@ class ReferenceChangeRow(Model):
         return self.in_force_at or self.decisions[-1].at
 
 
-@message
+@register_message
 class ReferenceDrafted(Fact):
     """A section of a proposed version, kept until its change is over."""
 
@@ -143,7 +143,7 @@ class ReferenceDrafted(Fact):
     drafted_at: Instant
 
 
-@message
+@register_message
 class ReferenceChangeRecorded(RowFact):
     """A change of the reference data was decided or moved on.
 
@@ -156,12 +156,12 @@ class ReferenceChangeRecorded(RowFact):
     change: str
 
 
-@message
+@register_message
 class DraftReference(SectionCommand):
     """Draft one section of a version to propose; it has no effect by itself."""
 
 
-@message
+@register_message
 class ProposeReference(Command):
     """Propose the version of the drafted sections; another person approves it."""
 
@@ -179,17 +179,17 @@ class _Deciding(Command):
     expected: int | None = None
 
 
-@message
+@register_message
 class ApproveReference(_Deciding):
     """Approve a change, as a second person; it comes into force at its effective time."""
 
 
-@message
+@register_message
 class DeclineReference(_Deciding):
     """Decline a change, as a second person."""
 
 
-@message
+@register_message
 class WithdrawReference(_Deciding):
     """Withdraw a change.
 

@@ -10,23 +10,23 @@ from typing import Final
 
 from pydantic import Field
 
-from schemas.base import Instant, Message, Model, message
+from schemas.base import Instant, Message, Model, register_message
 from schemas.words import Certainty, EventType, MsgType
 
-END: Final = "#end"
+END_SUFFIX: Final = "#end"
 """Suffix of the alias that ends an episode of a machine.
 
 The rest is the alias of the opening report.
 """
-_OF_A_MATTER: Final = re.compile(r"(.+)@\d{1,15}(?::[a-z_]{1,40}:.{0,64}|#\d{1,15})", re.DOTALL)
+_EPISODE_ALIAS: Final = re.compile(r"(.+)@\d{1,15}(?::[a-z_]{1,40}:.{0,64}|#\d{1,15})", re.DOTALL)
 
 
-def matter_of(alias: str | None) -> str | None:
+def episode_key(alias: str | None) -> str | None:
     """Return the episode key in the alias of a machine's report, or None for other reports.
 
     Aliases: `key@began:type:site` or `key@began#n`, each optionally with END.
     """
-    found = None if alias is None else _OF_A_MATTER.fullmatch(alias.removesuffix(END))
+    found = None if alias is None else _EPISODE_ALIAS.fullmatch(alias.removesuffix(END_SUFFIX))
     return None if found is None else found[1]
 
 
@@ -73,7 +73,7 @@ class Window(Model):
     end: Instant | None = None
 
 
-@message
+@register_message
 class ReportReceived(Message):
     """Accepted report.
 

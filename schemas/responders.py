@@ -12,7 +12,7 @@ from schemas.callouts import HeadcountAnswer
 from schemas.delivery import AttemptRow, NotificationRow
 from schemas.words import Channel
 
-Line = Mapping[str, str | int | float | bool | None]
+ResponderLine = Mapping[str, str | int | float | bool | None]
 
 
 class RespondersInvalid(ValueError):
@@ -57,7 +57,7 @@ class Responder(Model):
         return all(getattr(self, name) in (None, value) for name, value in facts.items())
 
 
-def parse_responders(lines: Sequence[Line]) -> tuple[Responder, ...]:
+def parse_responders(lines: Sequence[ResponderLine]) -> tuple[Responder, ...]:
     """Parse the lines of a responders file, already read from YAML.
 
     Raises RespondersInvalid with line and field.

@@ -42,7 +42,7 @@ ROUTES: dict[int, dict[str, dict[str, tuple[str, ...]]]] = {
 The logic version of a record selects its table.
 """
 
-PUBLIC: dict[str, tuple[str, ...]] = {
+PUBLIC_FACTS: dict[str, tuple[str, ...]] = {
     "incidents": (
         "ReportChanged",
         "SiteStatusChanged",
@@ -75,7 +75,9 @@ PUBLIC: dict[str, tuple[str, ...]] = {
 """Public topic → fact names."""
 
 
-def destinations(logic: int, service: str, fact: str, data: Mapping[str, Any]) -> tuple[str, ...]:
+def list_destinations(
+    logic: int, service: str, fact: str, data: Mapping[str, Any]
+) -> tuple[str, ...]:
     """Return the services that receive a fact; none if the fact carries `routed: false`.
 
     Raises KeyError for a logic version without a table.
@@ -83,7 +85,7 @@ def destinations(logic: int, service: str, fact: str, data: Mapping[str, Any]) -
     return ROUTES[logic][service].get(fact, ()) if data.get("routed", True) else ()
 
 
-def receivers_of(service: str) -> list[str]:
+def list_receivers(service: str) -> list[str]:
     """Return the services that receive any fact of this one, in any logic version."""
     return sorted(
         {
@@ -95,18 +97,18 @@ def receivers_of(service: str) -> list[str]:
     )
 
 
-def public_topics(fact: str) -> tuple[str, ...]:
+def list_public_topics(fact: str) -> tuple[str, ...]:
     """Return the public topics that carry a fact."""
-    return tuple(topic for topic, facts in PUBLIC.items() if fact in facts)
+    return tuple(topic for topic, facts in PUBLIC_FACTS.items() if fact in facts)
 
 
-GATED: frozenset[tuple[str, str]] = frozenset({("delivery", "alerts")})
+CONDUCTOR_ROUTES: frozenset[tuple[str, str]] = frozenset({("delivery", "alerts")})
 """(source, destination) that the conductor forwards itself in simulated realms.
 
 It forwards one fact at a time, when the realm is quiet.
 """
 
 
-def publishes(source: str, destination: str, realm: str) -> bool:
+def is_published(source: str, destination: str, realm: str) -> bool:
     """Return whether a publisher forwards facts of this realm; otherwise the conductor does."""
-    return is_live(realm) or (source, destination) not in GATED
+    return is_live(realm) or (source, destination) not in CONDUCTOR_ROUTES

@@ -6,13 +6,13 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from schemas.base import Command, Fact, Instant, Message, message
+from schemas.base import Command, Fact, Instant, Message, register_message
 
 CONDUCTOR: Final = "/conductor"
 """Source of records sent by the conductor of simulated realms."""
 
 
-@message
+@register_message
 class Tick(Message):
     """Time passed without other inputs; only inputs move time.
 
@@ -20,7 +20,7 @@ class Tick(Message):
     """
 
 
-@message
+@register_message
 class StepTo(Message):
     """The conductor moves the clock of a simulated realm to the input's `at`.
 
@@ -28,7 +28,7 @@ class StepTo(Message):
     """
 
 
-@message
+@register_message
 class OpenRealm(Command):
     """Open a realm with a simulated clock, such as an exercise.
 
@@ -54,12 +54,12 @@ class OpenRealm(Command):
     )
 
 
-@message
+@register_message
 class CloseRealm(Command):
     """Close a realm: it accepts no further report or decision and stays readable."""
 
 
-@message
+@register_message
 class StepRequested(Command):
     """Move a simulated realm to `to`.
 
@@ -69,7 +69,7 @@ class StepRequested(Command):
     to: Instant
 
 
-@message
+@register_message
 class StepSettled(Message):
     """From the conductor: the realm is quiet at `to`.
 
@@ -80,7 +80,7 @@ class StepSettled(Message):
     to: Instant
 
 
-@message
+@register_message
 class SetPace(Command):
     """Pause or resume a simulated realm, or change its speed.
 
@@ -93,7 +93,7 @@ class SetPace(Command):
     )
 
 
-@message
+@register_message
 class RealmOpened(Fact):
     """A realm was opened; alerts routes it to continuity and delivery, which record it too."""
 
@@ -105,12 +105,12 @@ class RealmOpened(Fact):
     responders: tuple[dict[str, str | int | float | bool | None], ...] = ()
 
 
-@message
+@register_message
 class RealmClosed(Fact):
     """A realm was closed, see CloseRealm."""
 
 
-@message
+@register_message
 class StepAccepted(Fact):
     """The realm shall move to `to`, through every deadline before it."""
 
@@ -118,7 +118,7 @@ class StepAccepted(Fact):
     command_id: str
 
 
-@message
+@register_message
 class PaceChanged(Fact):
     """The pace of a simulated realm changed, see SetPace."""
 
@@ -126,7 +126,7 @@ class PaceChanged(Fact):
     speed: float | None
 
 
-@message
+@register_message
 class InputFailed(Fact):
     """Processing an input raised an error; the input had no effect.
 
@@ -138,7 +138,7 @@ class InputFailed(Fact):
     error: str = Field(description="exception class and message, no personal data")
 
 
-@message
+@register_message
 class InputRefused(Fact):
     """An input is unreadable or not for this realm; the bytes are in `dead-letters`.
 
@@ -160,14 +160,14 @@ class InputRefused(Fact):
     detail: str
 
 
-@message
+@register_message
 class InputDuplicate(Fact):
     """An input had no effect: its id was known, or a forwarded fact was at or before the watermark."""
 
     input_id: str
 
 
-@message
+@register_message
 class DeadlineFailed(Fact):
     """A deadline raised an error and was removed; an alarm is shown and everything else goes on."""
 
@@ -176,7 +176,7 @@ class DeadlineFailed(Fact):
     error: str
 
 
-@message
+@register_message
 class LossDeclared(Fact):
     """An operator accepted the loss of the end of this log (`vigie repair --accept-loss`).
 
@@ -186,7 +186,7 @@ class LossDeclared(Fact):
     detail: str
 
 
-@message
+@register_message
 class Rebased(Fact):
     """Input positions start anew after a restore, a take-over or a re-created input.
 
@@ -199,7 +199,7 @@ class Rebased(Fact):
     """Next offset of the urgent lane; None without a lane or a change."""
 
 
-@message
+@register_message
 class CommandApplied(Fact):
     """A command took effect; `result` is the HTTP 200 response."""
 
@@ -208,7 +208,7 @@ class CommandApplied(Fact):
     result: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
 
 
-@message
+@register_message
 class CommandRefused(Fact):
     """The decider refused a command.
 

@@ -12,15 +12,15 @@ from weakref import WeakValueDictionary
 from schemas.base import Model
 
 M = TypeVar("M", bound=Model)
-_known: WeakValueDictionary[tuple[type[Model], bytes], Model] = WeakValueDictionary()
+_shared_objects: WeakValueDictionary[tuple[type[Model], bytes], Model] = WeakValueDictionary()
 
 
-def shared(data: M) -> M:
+def share_object(data: M) -> M:
     """Return `data`, or an equal object that is already in memory.
 
     Models are immutable, so sharing is invisible. Costs milliseconds for a large section.
     """
-    known = _known.setdefault(
+    known = _shared_objects.setdefault(
         (type(data), blake2b(data.model_dump_json().encode(), digest_size=16).digest()), data
     )
     assert isinstance(known, type(data))

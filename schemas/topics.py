@@ -12,13 +12,13 @@ from enum import StrEnum
 
 from schemas.realms import is_live
 
-PARTITIONS = 8
+PARTITION_COUNT = 8
 """Partitions of every realm-keyed topic; fixed for the life of an installation."""
 
 SERVICES = ("alerts", "continuity", "delivery")
 
 
-URGENT: set[str] = {"alerts"}
+SERVICES_WITH_URGENT_LANE: set[str] = {"alerts"}
 """Deciders with a second input topic, the urgent lane, which is decided first."""
 
 
@@ -33,7 +33,7 @@ class Topic:
     holds: str
     """Content of a record, in words for AsyncAPI and docs."""
     retention: Retention
-    partitions: int = PARTITIONS
+    partitions: int = PARTITION_COUNT
     key: str = "realm"
     append_time: bool = False
     """Use the broker's append time, the only clock of a live realm, not the producer's."""
@@ -42,41 +42,49 @@ class Topic:
     max_message_bytes: int = 1_048_576
 
 
-def inputs(service: str) -> str:
+def input_topic(service: str) -> str:
     """Return the name of the ordered input topic of a decider."""
     return f"{service}.inputs"
 
 
-def urgent(service: str) -> str:
+def urgent_topic(service: str) -> str:
     """Return the name of the urgent lane of a decider that has one."""
     return f"{service}.urgent"
 
 
-def lanes(service: str) -> tuple[str, ...]:
+def input_topics(service: str) -> tuple[str, ...]:
     """Return the input topics of a decider, the urgent lane last."""
-    return (inputs(service), urgent(service)) if service in URGENT else (inputs(service),)
+    return (
+        (input_topic(service), urgent_topic(service))
+        if service in SERVICES_WITH_URGENT_LANE
+        else (input_topic(service),)
+    )
 
 
-def is_input(topic: str) -> bool:
+def is_input_topic(topic: str) -> bool:
     """Return whether a topic is an input of a decider, on either lane."""
     return topic.endswith((".inputs", ".urgent"))
 
 
-def urgent_lane(service: str, realm: str) -> str:
+def select_urgent_topic(service: str, realm: str) -> str:
     """Return the topic for an urgent input.
 
     Urgent are danger to people, commands of people, facts of other services, ticks and renewals of
     leases. A simulated realm has one lane, because its conductor alone decides the order.
     """
-    return urgent(service) if service in URGENT and is_live(realm) else inputs(service)
+    return (
+        urgent_topic(service)
+        if service in SERVICES_WITH_URGENT_LANE and is_live(realm)
+        else input_topic(service)
+    )
 
 
-def log(service: str) -> str:
+def log_topic(service: str) -> str:
     """Return the name of a decider's log."""
     return f"{service}.log"
 
 
-def snapshots(service: str) -> str:
+def snapshot_topic(service: str) -> str:
     """Return the name of the topic with a decider's snapshots."""
     return f"{service}.snapshots"
 
@@ -87,12 +95,12 @@ LARGE_MESSAGE_BYTES = 1_310_720
 Their producers set `max_request_size` to twice this.
 """
 
-PUBLIC = ("incidents", "continuity", "plans", "reassignments", "notifications", "deliveries")
+PUBLIC_TOPICS = ("incidents", "continuity", "plans", "reassignments", "notifications", "deliveries")
 
 TOPICS: tuple[Topic, ...] = (
     *(
         Topic(
-            inputs(s),
+            input_topic(s),
             f"inputs of {s}, CloudEvents binary",
             Retention.FOREVER,
             append_time=True,
@@ -102,29 +110,37 @@ TOPICS: tuple[Topic, ...] = (
     ),
     *(
         Topic(
-            urgent(s),
+            urgent_topic(s),
             f"urgent inputs of {s}, CloudEvents binary",
             Retention.FOREVER,
             append_time=True,
             durable_each=True,
         )
         for s in SERVICES
-        if s in URGENT
+        if s in SERVICES_WITH_URGENT_LANE
     ),
     *(
-        Topic(log(s), f"Transactions of {s}, one per input", Retention.FOREVER, durable_each=True)
+        Topic(
+            log_topic(s),
+            f"Transactions of {s}, one per input",
+            Retention.FOREVER,
+            durable_each=True,
+        )
         for s in SERVICES
     ),
     *(
         Topic(
-            snapshots(s),
+            snapshot_topic(s),
             f"snapshot chunks and manifests of {s}",
             Retention.COMPACTED,
             key="slot and chunk",
         )
         for s in SERVICES
     ),
-    *(Topic(p, f"public facts about {p}, CloudEvents binary", Retention.FOREVER) for p in PUBLIC),
+    *(
+        Topic(p, f"public facts about {p}, CloudEvents binary", Retention.FOREVER)
+        for p in PUBLIC_TOPICS
+    ),
     Topic(
         "events.external",
         "CloudEvents of producers outside, binary or structured",
@@ -164,10 +180,10 @@ TOPICS: tuple[Topic, ...] = (
     ),
 )
 
-BY_NAME: dict[str, Topic] = {t.name: t for t in TOPICS}
+TOPICS_BY_NAME: dict[str, Topic] = {t.name: t for t in TOPICS}
 
 
-def config_of(topic: Topic) -> dict[str, str]:
+def kafka_config(topic: Topic) -> dict[str, str]:
     """Return the Kafka configuration of a topic."""
     config = {"max.message.bytes": str(topic.max_message_bytes)}
     match topic.retention:

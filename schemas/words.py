@@ -159,11 +159,13 @@ class PlanState(StrEnum):
     ARCHIVED = "archived"
 
 
-SHELVED: Final = frozenset(
+LIBRARY_STATES: Final = frozenset(
     (PlanState.DRAFT, PlanState.IN_REVIEW, PlanState.VALID, PlanState.ARCHIVED)
 )
 """States of a plan in the library, before any trigger or decision."""
-ACTIVATED: Final = frozenset((PlanState.ACTIVE, PlanState.PARTLY_ACTIVE, PlanState.RECOVERING))
+ACTIVE_PLAN_STATES: Final = frozenset(
+    (PlanState.ACTIVE, PlanState.PARTLY_ACTIVE, PlanState.RECOVERING)
+)
 """States of a plan in effect: until its stand-down, also while it recovers."""
 
 

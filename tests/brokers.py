@@ -17,34 +17,34 @@ from typing import Final
 import pytest
 from aiokafka.errors import KafkaError
 
-from services.appliance.embedded.classes import make_classes
-from services.appliance.embedded.jars import classpath
-from services.appliance.embedded.java import configured_java, find_java
+from services.appliance.embedded.classes import make_cache
+from services.appliance.embedded.jars import fetch_classpath
+from services.appliance.embedded.java import find_java, read_configured_java
 from services.appliance.embedded.kafka import BrokerFailed, KafkaNode, RunningKafka
 from services.appliance.embedded.node import make_node as embedded_node
 from services.appliance.embedded.store import RunningStore, StoreNode
 from services.runtime.kafka import security
-from services.runtime.kafka.topics import provision
-from services.runtime.process.ports import free_ports
+from services.runtime.kafka.topics import provision_topics
+from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import Settings
-from services.runtime.process.sockets import socket_folder
-from services.runtime.secrets.broker_password import NAME, USER
+from services.runtime.process.sockets import choose_socket_folder
+from services.runtime.secrets.broker_password import BROKER_USER, PASSWORD_FILE
 from services.runtime.secrets.keyring import write_private
 
 PASSWORD: Final = "of-every-broker-of-the-tests"
-LOGIN: Final = {"VIGIE_KAFKA_USER": USER, "VIGIE_KAFKA_PASSWORD": PASSWORD}
+LOGIN: Final = {"VIGIE_KAFKA_USER": BROKER_USER, "VIGIE_KAFKA_PASSWORD": PASSWORD}
 """Environment of the tests and of what they start: their brokers ask as the product's does."""
 
 
 def give_password(secrets: Path) -> None:
     """Put the password of the tests' brokers where a broker looks for its own."""
     secrets.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_private(secrets / NAME, PASSWORD.encode())
+    write_private(secrets / PASSWORD_FILE, PASSWORD.encode())
 
 
 def make_node(folder: Path) -> KafkaNode:
     """A node with everything in `folder`, on free ports; `prepare` it before the start."""
-    port, controller_port = free_ports(2)
+    port, controller_port = find_free_ports(2)
     give_password(folder)
     return embedded_node(
         folder,
@@ -94,7 +94,7 @@ async def _provisioned() -> Path:
             running.node.prepare()
             try:
                 await running.start()
-                await provision(running.address)
+                await provision_topics(running.address)
             finally:
                 running.stop()
             running.node.folder.rename(made)
@@ -103,8 +103,8 @@ async def _provisioned() -> Path:
 
 def _make_classes() -> None:
     """Make the class cache that every broker of this machine starts with."""
-    jars = classpath(Settings().cache_dir, print)
-    make_classes(find_java(configured_java()), tuple(jars))
+    jars = fetch_classpath(Settings().cache_dir, print)
+    make_cache(find_java(read_configured_java()), tuple(jars))
 
 
 Brokers = Callable[[], Coroutine[None, None, RunningKafka]]
@@ -124,7 +124,7 @@ def starting_brokers(factory: pytest.TempPathFactory) -> Iterator[Brokers]:
             running = RunningKafka(node)
             stack.callback(running.stop)
             await running.start()
-            await provision(running.address)
+            await provision_topics(running.address)
             return running
 
         yield start
@@ -138,7 +138,7 @@ def starting_stores(factory: pytest.TempPathFactory) -> Iterator[Stores]:
         async def start() -> RunningStore:
             folder = factory.mktemp("store")
             running = RunningStore(
-                StoreNode(folder, socket_folder(folder) / "store.sock", folder / "store.log")
+                StoreNode(folder, choose_socket_folder(folder) / "store.sock", folder / "store.log")
             )
             stack.callback(running.stop)
             await running.start()

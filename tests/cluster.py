@@ -22,9 +22,9 @@ from aiokafka.errors import KafkaError
 
 from schemas.topics import TOPICS
 from services.appliance.embedded.kafka import KafkaNode, RunningKafka, is_serving
-from services.runtime.kafka.security import client_options
-from services.runtime.kafka.topics import desired_config
-from services.runtime.process.ports import free_ports
+from services.runtime.kafka.security import get_client_options
+from services.runtime.kafka.topics import build_desired_config
+from services.runtime.process.ports import find_free_ports
 from tests.brokers import make_node
 from tests.waiting import eventually
 
@@ -112,7 +112,7 @@ class Cluster:
 
     def _prepare(self) -> None:
         """Format the first node; the others get its data under names of their own."""
-        ports = free_ports(2 * COPIES)
+        ports = find_free_ports(2 * COPIES)
         voters = ",".join(f"{n}@127.0.0.1:{ports[2 * n - 1]}" for n in NODES)
         for n in NODES:
             alone = make_node(self.folder / str(n))
@@ -141,9 +141,10 @@ class Cluster:
     async def _make_topics(self) -> None:
         assignment = {t.name: {p: list(NODES) for p in range(t.partitions)} for t in TOPICS}
         new = [
-            NewTopic(t.name, -1, -1, assignment[t.name], desired_config(t, COPIES)) for t in TOPICS
+            NewTopic(t.name, -1, -1, assignment[t.name], build_desired_config(t, COPIES))
+            for t in TOPICS
         ]
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.addresses, **client_options())
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.addresses, **get_client_options())
         await admin.start()
         try:
             await admin.create_topics(new)
@@ -154,7 +155,7 @@ class Cluster:
     async def partitions(self) -> list[Mapping[str, object]]:
         """Return every partition of the product's topics as a living broker describes it; none while nobody answers."""
         admin = AIOKafkaAdminClient(
-            bootstrap_servers=self.addresses, request_timeout_ms=3000, **client_options()
+            bootstrap_servers=self.addresses, request_timeout_ms=3000, **get_client_options()
         )
         try:
             await admin.start()

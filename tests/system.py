@@ -20,7 +20,7 @@ from typing import Any, Self
 import httpx
 import psutil
 
-from services.runtime.process.ports import free_ports
+from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import DataDir
 from tests import forked
 from tests.brokers import LOGIN, give_password, put_provisioned
@@ -74,7 +74,7 @@ class RunningVigie:
     ) -> None:
         """`under`: a command that becomes `vigie up`. `first`: it is started by its command and makes the topics, as on a new machine."""
         self.folder = folder
-        self.http_address = f"127.0.0.1:{free_ports(1)[0]}"
+        self.http_address = f"127.0.0.1:{find_free_ports(1)[0]}"
         self.url = f"http://{self.http_address}"
         self._under = under
         self._arguments = [

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from services.console.app import openapi
-from services.intake.openapi import merged
+from services.console.app import build_openapi
+from services.intake.openapi import merge_documents
 from services.runtime.http.problems import CATALOGUE
 
 TARGET: Final = Path(__file__).resolve().parents[1] / "docs" / "reference" / "api.md"
@@ -29,17 +29,17 @@ running system, the topics are in `/asyncapi.json`. Every path begins with the a
 * **Problems** are RFC 9457, `application/problem+json`, in the language of `Accept-Language` (fr, en); `code` is stable, see the end of this page.
 * **Live**: [`GET /api/v1/stream`](live-stream.md).
 """
-_FRONT: Final = "front door, access and probes"
+_FRONT_TITLE: Final = "front door, access and probes"
 
 
-def document() -> str:
+def build_page() -> str:
     """Return the page as Markdown."""
-    found = merged(openapi())
+    found = merge_documents(build_openapi())
     sections: dict[str, list[str]] = {}
     for path, operations in found["paths"].items():
         for method, operation in operations.items():
-            tag = next(iter(operation.get("tags", ())), _FRONT)
-            sections.setdefault(tag, []).append(_row(path, method, operation))
+            tag = next(iter(operation.get("tags", ())), _FRONT_TITLE)
+            sections.setdefault(tag, []).append(_build_row(path, method, operation))
     lines = [_HEAD]
     for title, rows in sections.items():
         lines += [
@@ -50,21 +50,21 @@ def document() -> str:
             *rows,
             "",
         ]
-    return "\n".join([*lines, *_problems()]) + "\n"
+    return "\n".join([*lines, *_build_problem_table()]) + "\n"
 
 
-def _row(path: str, method: str, operation: dict[str, Any]) -> str:
+def _build_row(path: str, method: str, operation: dict[str, Any]) -> str:
     names = [
         p["name"]
         for p in operation.get("parameters", ())
         if p["in"] == "query" and p["name"] not in ("realm", "as_of", "limit", "cursor")
     ]
-    body = " ".join(_fields(operation))
+    body = " ".join(_list_body_schemas(operation))
     summary = str(operation.get("summary", "")).rstrip(".")
     return f"| `{method.upper()} {path}` | {summary} | {' '.join(f'`{n}`' for n in names)}{' ' if names and body else ''}{body} |"
 
 
-def _fields(operation: dict[str, Any]) -> Iterator[str]:
+def _list_body_schemas(operation: dict[str, Any]) -> Iterator[str]:
     """Yield a reference to the schema of the body."""
     for content in operation.get("requestBody", {}).get("content", {}).values():
         schema = content.get("schema", {})
@@ -75,11 +75,11 @@ def _fields(operation: dict[str, Any]) -> Iterator[str]:
             yield f"body: {reference.rpartition('/')[2]}"
 
 
-def _problems() -> Iterator[str]:
+def _build_problem_table() -> Iterator[str]:
     yield from ("## Problem codes", "", "| code | status | |", "|---|---|---|")
     for code, kind in sorted(CATALOGUE.items(), key=lambda item: (item[1].status, item[0])):
         yield f"| `{code}` | {kind.status} | {kind.detail['en']} |"
 
 
 if __name__ == "__main__":
-    TARGET.write_text(document(), encoding="utf-8")
+    TARGET.write_text(build_page(), encoding="utf-8")

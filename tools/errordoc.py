@@ -16,7 +16,7 @@ from typing import Final, get_args
 
 import services.console.app  # noqa: F401  the console adds its problems to the catalogue
 from schemas.runtime import InputRefused
-from services.console.incidents.titles import REFUSALS, refusal
+from services.console.incidents.titles import REFUSALS, write_refusal
 from services.runtime.http.problems import CATALOGUE
 from services.runtime.process.exits import EXITS
 from services.runtime.process.settings import REPOSITORY
@@ -35,23 +35,34 @@ Made from the program by `python -m tools.errordoc`; a test holds it to the code
 After 401 with another login or token. After every other 4xx not before something is changed. After 500 once; then tell the operator the reference.
 """
 _SERVICES: Final = ("runtime", "alerts", "continuity", "delivery")
-_OF_THE_RUNTIME: Final = frozenset({"load_under_way", "realm_closed", "realm_unknown"})
+_RUNTIME_REFUSALS: Final = frozenset({"load_under_way", "realm_closed", "realm_unknown"})
 """Refusals of the runtime, which names status and code apart."""
 
 
-def document() -> str:
+def build_page() -> str:
     """Return the page as Markdown."""
-    return "\n".join([_HEAD, *_problems(), *_refusals(), *_inputs(), *_exits()]) + "\n"
+    return (
+        "\n".join(
+            [
+                _HEAD,
+                *_build_problem_table(),
+                *_build_refusal_table(),
+                *_build_input_table(),
+                *_build_exit_table(),
+            ]
+        )
+        + "\n"
+    )
 
 
-def _problems() -> Iterator[str]:
+def _build_problem_table() -> Iterator[str]:
     yield from ("## Problems", "", "| status | code | title | what it says |", "|---|---|---|---|")
     for code, kind in sorted(CATALOGUE.items(), key=lambda item: (item[1].status, item[0])):
         yield f"| {kind.status} | `{code}` | {kind.title['en']} · {kind.title['fr']} | {kind.detail['en']} |"
     yield ""
 
 
-def _refusals() -> Iterator[str]:
+def _build_refusal_table() -> Iterator[str]:
     yield from (
         "## Refusals",
         "",
@@ -60,10 +71,10 @@ def _refusals() -> Iterator[str]:
         "| code | status | by | what it says · ce qu’il dit |",
         "|---|---|---|---|",
     )
-    raised = refusals()
+    raised = collect_refusals()
     for code in sorted(REFUSALS):
         found = raised.get(code, set())
-        if not found and code not in _OF_THE_RUNTIME:
+        if not found and code not in _RUNTIME_REFUSALS:
             raise ValueError(f"{code}: no decider names it beside its status, in one call")
         by = ", ".join(sorted({service for service, _status in found})) or "runtime"
         status = (
@@ -73,32 +84,32 @@ def _refusals() -> Iterator[str]:
     yield ""
 
 
-class _Braces(dict[str, object]):
+class _KeptPlaceholders(dict[str, object]):
     def __missing__(self, key: str) -> str:
         return f"{{{key}}}"
 
 
 def _sentence(code: str, lang: str) -> str:
-    return refusal(code, _Braces(), lang)
+    return write_refusal(code, _KeptPlaceholders(), lang)
 
 
-def refusals() -> dict[str, set[tuple[str, int]]]:
+def collect_refusals() -> dict[str, set[tuple[str, int]]]:
     """Collect code → (service, status) of every refusal in the code of the deciders."""
     found: dict[str, set[tuple[str, int]]] = defaultdict(set)
     for service in _SERVICES:
         for file in sorted((REPOSITORY / "services" / service).rglob("*.py")):
-            for code, status in _raised(file):
+            for code, status in _find_refusals(file):
                 found[code].add((service, status))
     return found
 
 
-def _raised(file: Path) -> Iterator[tuple[str, int]]:
+def _find_refusals(file: Path) -> Iterator[tuple[str, int]]:
     """Yield (code, status) of calls with a refusal status followed by a code, by position or name."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.Call):
             continue
-        values = [_constants(a) for a in node.args]
-        named = {k.arg: _constants(k.value) for k in node.keywords}
+        values = [_constant_values(a) for a in node.args]
+        named = {k.arg: _constant_values(k.value) for k in node.keywords}
         for statuses, codes in (
             *pairwise(values),
             (named.get("status", ()), named.get("code", ())),
@@ -112,14 +123,14 @@ def _raised(file: Path) -> Iterator[tuple[str, int]]:
                     yield code, status
 
 
-def _constants(node: ast.expr) -> tuple[object, ...]:
+def _constant_values(node: ast.expr) -> tuple[object, ...]:
     """Return a constant, or both constants of `a if … else b`."""
     if isinstance(node, ast.IfExp):
-        return *_constants(node.body), *_constants(node.orelse)
+        return *_constant_values(node.body), *_constant_values(node.orelse)
     return (node.value,) if isinstance(node, ast.Constant) else ()
 
 
-_MEANS: Final = {
+_INPUT_REFUSAL_MEANINGS: Final = {
     "unknown_type": "no known kind of input",
     "invalid": "its content does not fit its kind",
     "wrong_realm": "its key names another realm than its content",
@@ -131,7 +142,7 @@ _MEANS: Final = {
 }
 
 
-def _inputs() -> Iterator[str]:
+def _build_input_table() -> Iterator[str]:
     yield from (
         "## Inputs that a decider could not take",
         "",
@@ -141,15 +152,15 @@ def _inputs() -> Iterator[str]:
         "|---|---|",
     )
     for code in get_args(InputRefused.model_fields["code"].annotation):
-        yield f"| `{code}` | {_MEANS[code]} |"
+        yield f"| `{code}` | {_INPUT_REFUSAL_MEANINGS[code]} |"
     yield ""
 
 
-def _exits() -> Iterator[str]:
+def _build_exit_table() -> Iterator[str]:
     yield from ("## Exits", "", "| exit | code | what happened | what to do |", "|---|---|---|---|")
     for name, kind in EXITS.items():
         yield f"| `{name}` | {kind.code} | {kind.means} | {kind.act or 'nothing: the restart repairs it'} |"
 
 
 if __name__ == "__main__":
-    TARGET.write_text(document(), encoding="utf-8")
+    TARGET.write_text(build_page(), encoding="utf-8")

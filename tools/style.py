@@ -54,7 +54,7 @@ def find_breaches(file: Path) -> Iterator[Breach]:
     """Yield each breach of the style in one Python file."""
     name = file.relative_to(ROOT).as_posix()
     source = file.read_text(encoding="utf-8")
-    for node, text, line in _docstrings(ast.parse(source)):
+    for node, text, line in _list_docstrings(ast.parse(source)):
         first = text.strip().partition("\n")[0]
         opening = (re.findall(r"[\w-]+", first) or [""])[0].lower()
         if opening in FORBIDDEN_OPENINGS:
@@ -70,7 +70,7 @@ def find_breaches(file: Path) -> Iterator[Breach]:
             yield Breach(name, line, "reference", text.strip())
 
 
-def _docstrings(tree: ast.Module) -> Iterator[tuple[ast.AST, str, int]]:
+def _list_docstrings(tree: ast.Module) -> Iterator[tuple[ast.AST, str, int]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             text = ast.get_docstring(node, clean=False)

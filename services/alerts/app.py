@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from services.alerts.decider import AlertsDecider
 from services.runtime.process.settings import Settings
-from services.runtime.worker.worker import run_processor
+from services.runtime.worker.worker import run_worker
 
 
 def main() -> None:
     """Run the worker until it is stopped."""
-    run_processor(AlertsDecider(), Settings())
+    run_worker(AlertsDecider(), Settings())

@@ -14,24 +14,24 @@ from schemas.maintenance import LeasesRenewed
 from schemas.reports import ReportReceived
 from services.alerts import tasks
 from services.alerts.causes import leases, maintenance
-from services.alerts.commands import obey
-from services.alerts.decision import Draft
+from services.alerts.commands import apply_command
+from services.alerts.decision import Decision
 from services.alerts.declarations import flags, yellow_vigilance
 from services.alerts.escalation import cell_shifts, notifications, readiness, responses, steps
-from services.alerts.escalation.oncall import renew
-from services.alerts.evolve import evolve, reload
+from services.alerts.escalation.oncall import renew_verification
+from services.alerts.evolve import evolve, rebuild_indexes
 from services.alerts.incidents import incident_lifecycle, zones
 from services.alerts.levels import levels
-from services.alerts.pipeline import settle
+from services.alerts.pipeline import update_derived_state
 from services.alerts.reference import versions
-from services.alerts.reference.constants import ADDENDUM_MS, REMEMBER_MS
-from services.alerts.reports.receive import begin, receive, turn
+from services.alerts.reference.constants import ADDENDUM_WINDOW_MS, REPORT_MEMORY_MS
+from services.alerts.reports.receive import on_cause_due, on_report_due, receive_report
 from services.alerts.state import State
 from services.runtime.decider.codec import StateCodec
 from services.runtime.decider.protocol import Deadline, Firing, Input
 
 _CODEC = StateCodec(State)
-_TOLD = (
+_COPIED_FIELDS = (
     "activity",
     "plan",
     "card",
@@ -64,28 +64,28 @@ class AlertsDecider:
     logic = 1
 
     def __init__(self) -> None:
-        self._decided: Draft | None = None
+        self._decided: Decision | None = None
         self._next = 0
 
     def initial(self, realm: str, lineage: str) -> State:
         return State(realm, lineage)
 
     def decide(self, state: State, given: Input) -> Sequence[Fact]:
-        draft = Draft(state, given)
+        draft = Decision(state, given)
         match given.message:
             case ReportReceived() as report:
                 if report.report_id not in state.reports:  # a known id has no effect (D4)
-                    receive(draft, report)
-                    leases.hear(draft, report)
+                    receive_report(draft, report)
+                    leases.apply_report_to_leases(draft, report)
                     if report.acknowledges:
-                        responses.taken_at_its_source(draft, report)
-                    settle(draft)
+                        responses.acknowledge_from_source(draft, report)
+                    update_derived_state(draft)
             case MetricChanged() as metric:
                 draft.emit(metric)
                 draft.concerned.update(
                     i for r in metric.reports if (i := draft.incident_of(r)) is not None
                 )
-                settle(draft)
+                update_derived_state(draft)
             case AnswerReceived(
                 notification=notification,
                 person=person,
@@ -93,41 +93,41 @@ class AlertsDecider:
                 proved=proved,
                 instead=instead,
             ):
-                renew(draft, person, proved)
-                responses.answered(draft, notification, person, answer, instead)
-                settle(draft)
+                renew_verification(draft, person, proved)
+                responses.apply_answer(draft, notification, person, answer, instead)
+                update_derived_state(draft)
             case Unreachable(notification=notification):
-                responses.unreachable(draft, notification)
-                settle(draft)
+                responses.on_notification_unreachable(draft, notification)
+                update_derived_state(draft)
             case AttentionRequested() as asked:
-                _attend(draft, asked)
+                _request_attention(draft, asked)
             case LeasesRenewed() as renewed:
-                leases.renew(draft, renewed)
-                settle(draft)
+                leases.renew_leases(draft, renewed)
+                update_derived_state(draft)
             case CrisisTended(incident=incident):
-                responses.tended(draft, incident)
+                responses.keep_acknowledgement(draft, incident)
             case SitrepIssued(row=issued):
-                tasks.settle(draft, "sitrep", "", issued.issued_by)
+                tasks.complete_open_task(draft, "sitrep", "", issued.issued_by)
             case ImprovementChanged(row=action):
-                _follow(draft, action)
-            case Command() as command if obey(draft, given.id, command):
+                _update_improvement_task(draft, action)
+            case Command() as command if apply_command(draft, given.id, command):
                 pass
             case other:
                 raise UnknownInput(f"alerts has no rule for {type(other).__name__}")
         return self._kept(draft)
 
     def fire(self, state: State, firing: Firing) -> Sequence[Fact]:
-        draft, key = Draft(state, firing), firing.deadline.key
+        draft, key = Decision(state, firing), firing.deadline.key
         head, _, rest = key.partition(":")
-        if (due := _DUE.get(head)) is None:
+        if (due := _DEADLINE_HANDLERS.get(head)) is None:
             raise UnknownInput(f"alerts has no deadline {key!r}")
         due(draft, rest)
-        settle(draft)
+        update_derived_state(draft)
         if draft.state.agenda.first() == firing.deadline:
             draft.emit(DeadlineSettled(key=key))
         return self._kept(draft)
 
-    def _kept(self, draft: Draft) -> Sequence[Fact]:
+    def _kept(self, draft: Decision) -> Sequence[Fact]:
         self._decided, self._next = draft, 0
         return draft.facts
 
@@ -157,15 +157,15 @@ class AlertsDecider:
     def load(
         self, realm: str, lineage: str, dumped: Mapping[str, Iterable[tuple[str, object]]]
     ) -> State:
-        return reload(_CODEC.load(dumped))
+        return rebuild_indexes(_CODEC.load(dumped))
 
 
-def _judge(draft: Draft, rest: str) -> None:
+def _on_silence_due(draft: Decision, rest: str) -> None:
     incident, _, due = rest.rpartition(":")
-    zones.judge_batch(draft, incident, int(due))
+    zones.on_silence_due(draft, incident, int(due))
 
 
-def forget(draft: Draft) -> None:
+def forget_history(draft: Decision) -> None:
     """Drop old reports and incidents, once a day in a live realm.
 
     Report ids are known for 7 days, or while their incident is open and for 72 h after. Rules D4
@@ -173,24 +173,24 @@ def forget(draft: Draft) -> None:
     """
     now = draft.now
     some_left = any(
-        r.recorded_at >= now - REMEMBER_MS for r in draft.state.reports.values()
+        r.recorded_at >= now - REPORT_MEMORY_MS for r in draft.state.reports.values()
     ) or bool(draft.state.incidents)
     draft.emit(
         HistoryForgotten(
-            reported_before=now - REMEMBER_MS,
-            closed_before=now - REMEMBER_MS - ADDENDUM_MS,
+            reported_before=now - REPORT_MEMORY_MS,
+            closed_before=now - REPORT_MEMORY_MS - ADDENDUM_WINDOW_MS,
             next_at=now + DAY_MS if some_left else None,
         )
     )
 
 
-def _attend(draft: Draft, asked: AttentionRequested) -> None:
+def _request_attention(draft: Decision, asked: AttentionRequested) -> None:
     """Send an information to the roles that continuity names, and open the task that belongs to it.
 
     A proposal of a plan by a yellow vigilance alone is left to the digest. Rules D46 and D72.
     """
     incident = asked.incident if asked.incident in draft.state.incidents else None
-    given = {name: getattr(asked, name) for name in _TOLD}
+    given = {name: getattr(asked, name) for name in _COPIED_FIELDS}
     values: dict[str, str | int | float | bool | None] = {
         name: value for name, value in given.items() if value is not None
     }
@@ -201,7 +201,7 @@ def _attend(draft: Draft, asked: AttentionRequested) -> None:
         and yellow_vigilance.is_proposed_by_yellow(draft, asked.plan)
     ):
         return  # in the digest of the yellow vigilances (D72)
-    notifications.attend(
+    notifications.inform_roles(
         draft,
         asked.roles,
         pole=asked.pole,
@@ -211,40 +211,44 @@ def _attend(draft: Draft, asked: AttentionRequested) -> None:
         values=values,
     )
     if asked.code == "reentry":
-        tasks.ask(draft, "reentry", report=asked.activity, incident=incident)
+        tasks.open_task(draft, "reentry", report=asked.activity, incident=incident)
     elif asked.code == "sitrep_due":
-        tasks.ask(draft, "sitrep", due_at=asked.limit_at)
+        tasks.open_task(draft, "sitrep", due_at=asked.limit_at)
 
 
-def _follow(draft: Draft, action: ImprovementRow) -> None:
+def _update_improvement_task(draft: Decision, action: ImprovementRow) -> None:
     """Open a task for an improvement action, and end it with the action.
 
     Rule D53, lessons learned.
     """
     if action.state == "open":
         incident = action.incident if action.incident in draft.state.incidents else None
-        tasks.ask(draft, "improvement", report=action.id, incident=incident, due_at=action.due_at)
+        tasks.open_task(
+            draft, "improvement", report=action.id, incident=incident, due_at=action.due_at
+        )
     elif action.closed_by is not None:
-        tasks.settle(draft, "improvement", action.id, action.closed_by, action.state)
+        tasks.complete_open_task(draft, "improvement", action.id, action.closed_by, action.state)
 
 
-_DUE: Final[Mapping[str, Callable[[Draft, str], None]]] = {
-    "cause": turn,
-    "report": begin,
-    "silence": _judge,
-    "allclear": zones.judge_all_clear,
-    "ladder": steps.climb,
-    "stale": responses.stale,
-    "prove": lambda draft, _: readiness.prove(draft),
-    "relief": cell_shifts.warn,
-    "rearm": levels.rearm,
-    "flag": flags.turn,
+_DEADLINE_HANDLERS: Final[Mapping[str, Callable[[Decision, str], None]]] = {
+    "cause": on_cause_due,
+    "report": on_report_due,
+    "silence": _on_silence_due,
+    "allclear": zones.on_all_clear_due,
+    "ladder": steps.on_escalation_due,
+    "stale": responses.on_acknowledgement_stale,
+    "prove": lambda draft, _: readiness.check_readiness(draft),
+    "relief": cell_shifts.warn_before_limit,
+    "rearm": levels.rearm_threshold,
+    "flag": flags.on_flag_due,
     "yellow": lambda draft, _: yellow_vigilance.send_digest(draft),
     "decay": lambda draft, rest: draft.touch(rest.partition(":")[0]),
-    "maintenance": lambda draft, rest: maintenance.turn(draft, rest.partition(":")[0]),
-    "reference": versions.turn,
-    "lease": leases.lapse,
-    "move": lambda draft, rest: incident_lifecycle.go_on_moving(draft, rest.rpartition(":")[0]),
-    "forget": lambda draft, _: forget(draft),
+    "maintenance": lambda draft, rest: maintenance.on_window_due(draft, rest.partition(":")[0]),
+    "reference": versions.on_change_due,
+    "lease": leases.on_lease_due,
+    "move": lambda draft, rest: incident_lifecycle.move_next_reports(
+        draft, rest.rpartition(":")[0]
+    ),
+    "forget": lambda draft, _: forget_history(draft),
 }
 """Head of a deadline's key → handler, called with the rest of the key."""

@@ -1,7 +1,7 @@
 """The decision in progress for one input: its facts in order, and the state after them.
 
 Rows of incidents are collected and written once at the end; every other fact is recorded at once.
-`Draft.touched` names the indexes that the input changed, so that only predicates that read them are
+`Decision.touched` names the indexes that the input changed, so that only predicates that read them are
 evaluated.
 """
 
@@ -17,9 +17,9 @@ from schemas.words import Level
 from services.alerts.evolve import OPEN, evolve
 from services.alerts.levels.metrics import SHOWN_REPORTS
 from services.alerts.reference.territory import Territory
-from services.alerts.reports.report_facts import as_number
-from services.alerts.rows import changed
-from services.alerts.state import Hush, State
+from services.alerts.reports.report_facts import parse_number
+from services.alerts.rows import copy_with
+from services.alerts.state import State, SuppressionReason
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import Firing, Input
 
@@ -48,10 +48,10 @@ _INDEXES = (
     "rumours",
     "readings",
 )
-"""Indexes that `Draft.touched` compares by identity."""
+"""Indexes that `Decision.touched` compares by identity."""
 
 
-class Draft:
+class Decision:
     """A mutable decision, used for one input only."""
 
     __slots__ = (
@@ -143,9 +143,9 @@ class Draft:
         self._ordinals[kind] = ordinal + 1
         return self._ids.derive(kind, ordinal)
 
-    def trial(self) -> Draft:
+    def trial(self) -> Decision:
         """Return a draft of the same input whose facts nobody records."""
-        return Draft(self.state, self._ids)
+        return Decision(self.state, self._ids)
 
     def emit(self, fact: Fact) -> None:
         """Record a fact and evolve the state by it."""
@@ -165,7 +165,7 @@ class Draft:
     def put_incident(self, row: IncidentRow, change: str) -> None:
         """Replace the row of an incident; `flush` writes it.
 
-        Of several changes in one input the gravest names the fact, as `_GRAVITY` orders them; of
+        Of several changes in one input the gravest names the fact, as `_CHANGE_PRIORITY` orders them; of
         equals, the first.
         """
         before = self._incidents.get(row.id) or self.state.incidents.get(row.id)
@@ -181,12 +181,12 @@ class Draft:
             self.endangered.add(row.id)
         self._incidents[row.id] = row
         known = self._changes.get(row.id)
-        if known is None or _GRAVITY.get(change, 9) > _GRAVITY.get(known, 9):
+        if known is None or _CHANGE_PRIORITY.get(change, 9) > _CHANGE_PRIORITY.get(known, 9):
             self._changes[row.id] = change
 
     def alter(self, id: str, change: str, **values: Any) -> IncidentRow:
         """Change fields of an incident and return its new row."""
-        row = changed(self.incident(id), values)
+        row = copy_with(self.incident(id), values)
         self.put_incident(row, change)
         return row
 
@@ -194,7 +194,7 @@ class Draft:
         """Write the incidents that changed."""
         for id, row in self._incidents.items():
             before, change = self.state.incidents.get(id), self._changes[id]
-            counted = None if before is None else _counted(before, row)
+            counted = None if before is None else _copy_counts(before, row)
             if before is None or (before != row and (change != "report" or counted != row)):
                 routed = (
                     before is None or before.outlook != row.outlook or before.level != row.level
@@ -203,7 +203,9 @@ class Draft:
             if before is not None and counted != before:
                 self.emit(
                     IncidentReported(
-                        row=IncidentCounts(id=id, **{name: getattr(row, name) for name in _COUNTS})
+                        row=IncidentCounts(
+                            id=id, **{name: getattr(row, name) for name in _COUNT_FIELDS}
+                        )
                     )
                 )
         self._incidents.clear()
@@ -263,7 +265,7 @@ class Draft:
         return incident
 
     @property
-    def hushed_before(self) -> Map[str, Hush]:
+    def hushed_before(self) -> Map[str, SuppressionReason]:
         """Reports that were suppressed before this input."""
         return self._start.hushed
 
@@ -307,18 +309,18 @@ class Draft:
         row = self.state.reports.get(report)
         if row is None or row.measure is None or row.measure.name != measure:
             return 0.0
-        return as_number(row.measure.value) or 0.0
+        return parse_number(row.measure.value) or 0.0
 
 
-_COUNTS: Final = tuple(name for name in IncidentCounts.model_fields if name != "id")
+_COUNT_FIELDS: Final = tuple(name for name in IncidentCounts.model_fields if name != "id")
 
 
-def _counted(before: IncidentRow, row: IncidentRow) -> IncidentRow:
+def _copy_counts(before: IncidentRow, row: IncidentRow) -> IncidentRow:
     """Return the incident as it was, with the counts and times that every report changes."""
-    return changed(before, {name: getattr(row, name) for name in _COUNTS})
+    return copy_with(before, {name: getattr(row, name) for name in _COUNT_FIELDS})
 
 
-_GRAVITY = {
+_CHANGE_PRIORITY = {
     "merged": 9,
     "closed": 8,
     "reopened": 7,

@@ -29,22 +29,22 @@ from schemas.oncall import CellShift, DutyRow, ReachRow, ReadinessRow
 from schemas.reference import SectionData
 from schemas.reference_changes import ReferenceChangeRow, ReferenceDrafted
 from schemas.words import EventType, Level
-from services.alerts.levels.rulebook import EMPTY, Rulebook
+from services.alerts.levels.rulebook import EMPTY_RULEBOOK, Rulebook
 from services.alerts.reference.territory import Territory
-from services.oncall.schedule import Rota
-from services.runtime.decider.deadlines import Agenda
+from services.oncall.schedule import Schedule
+from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
 
-NOBODY: Final = Rota(None)
+EMPTY_ROTA: Final = Schedule(None)
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 
-def _map() -> Any:
+def _map_field() -> Any:
     return field(default_factory=Map)
 
 
-def _index() -> Any:
+def _index_field() -> Any:
     return field(default_factory=Map, init=False, compare=False, repr=False)
 
 
@@ -65,7 +65,7 @@ class Zone:
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
+class SiteSilence:
     """The reason why a site shows `unknown`."""
 
     rule: str
@@ -87,7 +87,7 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class MeasureReading:
     """The newest confirmed value of a measure at a place."""
 
     value: float
@@ -96,7 +96,7 @@ class Reading:
     report: str
 
 
-Hush = Literal["maintenance", "inhibited"]
+SuppressionReason = Literal["maintenance", "inhibited"]
 SecurityEvent = tuple[Instant, str, int, str]
 """(since, cause, severity, type)"""
 
@@ -116,110 +116,110 @@ class State:
     lineage: str
     version: str = ""
     """Version of the reference data in force."""
-    sections: Map[str, SectionData] = _map()
-    staged: Map[str, SectionData] = _map()
+    sections: Map[str, SectionData] = _map_field()
+    staged: Map[str, SectionData] = _map_field()
     """Sections of a version that is not in force yet."""
-    reports: Map[str, ReportRow] = _map()
-    causes: Map[str, Cause] = _map()
-    sites: Map[str, SiteRow] = _map()
-    marks: Map[str, Map[str, tuple[str, ...]]] = _map()
+    reports: Map[str, ReportRow] = _map_field()
+    causes: Map[str, Cause] = _map_field()
+    sites: Map[str, SiteRow] = _map_field()
+    marks: Map[str, Map[str, tuple[str, ...]]] = _map_field()
     """Site → mark (see `causes.site_impact`) → incidents behind it."""
-    incidents: Map[str, IncidentRow] = _map()
-    zones: Map[str, Zone] = _map()
-    silences: Map[str, Silence] = _map()
-    levels: Map[str, LevelRow] = _map()
-    thresholds: Map[str, Threshold] = _map()
-    triggers: Map[str, TriggerRow] = _map()
-    flags: Map[str, FlagRow] = _map()
-    escalations: Map[str, EscalationRow] = _map()
-    calls: Map[str, NotificationPlanned] = _map()
+    incidents: Map[str, IncidentRow] = _map_field()
+    zones: Map[str, Zone] = _map_field()
+    silences: Map[str, SiteSilence] = _map_field()
+    levels: Map[str, LevelRow] = _map_field()
+    thresholds: Map[str, Threshold] = _map_field()
+    triggers: Map[str, TriggerRow] = _map_field()
+    flags: Map[str, FlagRow] = _map_field()
+    escalations: Map[str, EscalationRow] = _map_field()
+    calls: Map[str, NotificationPlanned] = _map_field()
     """Notifications of escalations, by id."""
-    tasks: Map[str, TaskRow] = _map()
-    metrics: Map[str, MetricChanged] = _map()
+    tasks: Map[str, TaskRow] = _map_field()
+    metrics: Map[str, MetricChanged] = _map_field()
     """Metrics that continuity owns, by key."""
-    spent: Map[str, Instant] = _map()
+    spent: Map[str, Instant] = _map_field()
     """Deadlines that fired and left no other trace, or raised an error: they stay disarmed."""
-    maintenance: Map[str, MaintenanceRow] = _map()
-    leases: Map[str, LeaseRow] = _map()
+    maintenance: Map[str, MaintenanceRow] = _map_field()
+    leases: Map[str, LeaseRow] = _map_field()
     """Leases by the report that opened the alert."""
     forget_at: Instant | None = None
     """Live realms: time at which old history is dropped next. Rule D4, duplicates."""
-    duties: Map[str, DutyRow] = _map()
+    duties: Map[str, DutyRow] = _map_field()
     """Overrides, swaps and imported calendars of the on-call schedule."""
-    reach: Map[str, ReachRow] = _map()
+    reach: Map[str, ReachRow] = _map_field()
     """Person → channels, as recorded after the reference data were published."""
     published_at: Instant | None = None
     """Time at which the version in force was taken.
 
     A channel that the version verifies without a date counts as verified from then.
     """
-    taken: Map[str, Instant] = _map()
+    taken: Map[str, Instant] = _map_field()
     """Person → newest answered call.
 
     A person is not rested after a call-out. Rule D39, working time.
     """
-    shifts: Map[str, CellShift] = _map()
+    shifts: Map[str, CellShift] = _map_field()
     """Person → shift in the crisis cell. Rule D39, working time."""
     readiness: ReadinessRow | None = None
     prove_at: Instant | None = None
     """Live realms: time of the next readiness check. Rule D38, readiness."""
     drilled: str | None = None
     """Local month of the newest drill."""
-    reference_changes: Map[str, ReferenceChangeRow] = _map()
-    drafted: Map[str, ReferenceDrafted] = _map()
+    reference_changes: Map[str, ReferenceChangeRow] = _map_field()
+    drafted: Map[str, ReferenceDrafted] = _map_field()
     """`version/section` → section of a proposed version, until its change is over.
 
     Rule D63, reference versions.
     """
 
-    rules: Rulebook = field(default=EMPTY, init=False, compare=False, repr=False)
-    aliases: Map[str, str] = _index()
+    rules: Rulebook = field(default=EMPTY_RULEBOOK, init=False, compare=False, repr=False)
+    aliases: Map[str, str] = _index_field()
     """Sender's own id, alone and together with its sender → report."""
-    cause_keys: Map[str, str] = _index()
+    cause_keys: Map[str, str] = _index_field()
     """Cause key (`report_facts.cause_key`) → its newest cause, open or lifted."""
-    site_causes: Map[str, tuple[str, ...]] = _index()
+    site_causes: Map[str, tuple[str, ...]] = _index_field()
     """Site → open causes, sorted."""
-    placeless: Map[str, Map[str, int | None]] = _index()
+    placeless: Map[str, Map[str, int | None]] = _index_field()
     """Type → open causes without a site → number of people, for those that act."""
-    incident_reports: Map[str, Map[str, None]] = _index()
-    figures: Map[str, Map[str, None]] = _index()
+    incident_reports: Map[str, Map[str, None]] = _index_field()
+    figures: Map[str, Map[str, None]] = _index_field()
     """Incident → its reports of customers cut."""
     open_incidents: tuple[str, ...] = field(default=(), init=False, compare=False, repr=False)
     """Oldest first."""
     closed_incidents: tuple[str, ...] = field(default=(), init=False, compare=False, repr=False)
     """Closed incidents without merged ones, newest last, at most 64. Rule D26, closed incidents."""
-    merged_incidents: Map[str, None] = _index()
+    merged_incidents: Map[str, None] = _index_field()
     """Incidents that a person merged into another one. Rule D25, merge and split."""
-    numbers: Map[str, int] = _index()
+    numbers: Map[str, int] = _index_field()
     """Day → number of incidents opened."""
-    site_incidents: Map[str, tuple[str, ...]] = _index()
+    site_incidents: Map[str, tuple[str, ...]] = _index_field()
     """Site → incidents that it is a member of, sorted."""
-    severities: Map[tuple[str, int], tuple[int, str]] = _index()
+    severities: Map[tuple[str, int], tuple[int, str]] = _index_field()
     """(incident, severity query) → worst report that counts: (severity, report id)."""
-    counts: Map[tuple[str, str, str], int] = _index()
+    counts: Map[tuple[str, str, str], int] = _index_field()
     """(incident or "", mark, group) → number of sites; a group is "", `kind:…` or `pole:…`."""
-    rumours: Map[str, int] = _index()
+    rumours: Map[str, int] = _index_field()
     """Unconfirmed reports and rumours that are neither confirmed nor denied → severity."""
-    pending: Map[str, tuple[str, ...]] = _index()
+    pending: Map[str, tuple[str, ...]] = _index_field()
     """Claim key → unconfirmed reports that wait for a second source, sorted. Rule D6."""
-    doubts: Map[str, tuple[str, ...]] = _index()
+    doubts: Map[str, tuple[str, ...]] = _index_field()
     """Site → unconfirmed reports about its status."""
-    calm: Map[str, Instant] = _index()
+    calm: Map[str, Instant] = _index_field()
     """Site → time at which it last reported that all is well."""
-    reopenings: Map[str, tuple[Instant, str]] = _index()
+    reopenings: Map[str, tuple[Instant, str]] = _index_field()
     """`site|type` → newest reopening that named the type: (occurred_at, source)."""
-    departures: Map[str, tuple[Instant, str]] = _index()
+    departures: Map[str, tuple[Instant, str]] = _index_field()
     """Site → newest order to leave it: (occurred_at, source)."""
-    returns: Map[str, tuple[tuple[Instant, str, str], ...]] = _index()
+    returns: Map[str, tuple[tuple[Instant, str, str], ...]] = _index_field()
     """`system:x`, `network:x`, `supplier:x` → newest restorations in order.
 
     Each is (occurred_at, source, report).
     """
-    readings: Map[str, Reading] = _index()
+    readings: Map[str, MeasureReading] = _index_field()
     """`measure|place` → newest confirmed value."""
-    absences: Map[str, tuple[tuple[str, float, Instant], ...]] = _index()
+    absences: Map[str, tuple[tuple[str, float, Instant], ...]] = _index_field()
     """Scope → (day, rate, occurred_at), ascending by day."""
-    forecasts: Map[str, tuple[tuple[Instant, Instant, float], ...]] = _index()
+    forecasts: Map[str, tuple[tuple[Instant, Instant, float], ...]] = _index_field()
     """Scope → (end of the announced day, occurred_at, announced rate), ascending by day."""
     cuts: tuple[tuple[Instant, str, str], ...] = field(
         default=(), init=False, compare=False, repr=False
@@ -227,28 +227,30 @@ class State:
     """Power cuts on sites of the last two days: (since, cause, site), ascending."""
     security: tuple[SecurityEvent, ...] = field(default=(), init=False, compare=False, repr=False)
     """Security incidents, damage and fires of the last week, ascending."""
-    illness: Map[str, Map[str, tuple[float, Instant, str]]] = _index()
+    illness: Map[str, Map[str, tuple[float, Instant, str]]] = _index_field()
     """Shared kitchen → site → (ill persons, since, cause)."""
-    presence: Map[str, Map[str, Map[str, Presence]]] = _index()
+    presence: Map[str, Map[str, Map[str, Presence]]] = _index_field()
     """`kind|day` → site → cause → reported presence; the greatest holds."""
-    ladders: Map[str, str] = _index()
+    ladders: Map[str, str] = _index_field()
     """Incident or `territory` → its newest escalation."""
-    open_tasks: Map[str, Map[str, str]] = _index()
+    open_tasks: Map[str, Map[str, str]] = _index_field()
     """Kind → subject (`evolve.crisis.subject_of`) → task that is open or assigned."""
     active_windows: tuple[str, ...] = field(default=(), init=False, compare=False, repr=False)
     """Maintenance windows that hold now, sorted. Rule D64, maintenance windows."""
-    hushed: Map[str, Hush] = _index()
+    hushed: Map[str, SuppressionReason] = _index_field()
     """Report → reason why its cause calls nobody. Rules D64 and D65."""
-    voices: Map[str, tuple[int, int, int]] = _index()
+    voices: Map[str, tuple[int, int, int]] = _index_field()
     """Incident → number of its counting reports: (not suppressed, in maintenance, inhibited)."""
-    covered_incidents: Map[str, None] = _index()
+    covered_incidents: Map[str, None] = _index_field()
     """Open incidents with planned works only, or without any report that counts.
 
     Those that count for no predicate are among them.
     """
-    rota: Rota = field(default_factory=lambda: NOBODY, init=False, compare=False, repr=False)
+    rota: Schedule = field(
+        default_factory=lambda: EMPTY_ROTA, init=False, compare=False, repr=False
+    )
     """On-call persons by post, from the roster in force and the duties."""
-    agenda: Agenda = field(default_factory=Agenda, init=False, compare=False, repr=False)
+    agenda: Deadlines = field(default_factory=Deadlines, init=False, compare=False, repr=False)
 
     def put(self, **changes: Any) -> Self:
         """Return a copy with changed fields.
@@ -272,12 +274,12 @@ class State:
         return row.level if row else Level.N0
 
 
-def without(m: Map[_K, _V], key: _K) -> Map[_K, _V]:
+def without_key(m: Map[_K, _V], key: _K) -> Map[_K, _V]:
     """Remove a key from a map; a missing key changes nothing."""
     return m.delete(key) if key in m else m
 
 
-def sorted_with(values: tuple[str, ...], value: str) -> tuple[str, ...]:
+def insert_sorted(values: tuple[str, ...], value: str) -> tuple[str, ...]:
     """Insert a value into a sorted tuple, once."""
     at = bisect_left(values, value)
     return (
@@ -285,7 +287,7 @@ def sorted_with(values: tuple[str, ...], value: str) -> tuple[str, ...]:
     )
 
 
-def sorted_without(values: tuple[str, ...], value: str) -> tuple[str, ...]:
+def remove_sorted(values: tuple[str, ...], value: str) -> tuple[str, ...]:
     """Remove a value from a sorted tuple; a missing value changes nothing."""
     at = bisect_left(values, value)
     return (*values[:at], *values[at + 1 :]) if at < len(values) and values[at] == value else values

@@ -10,11 +10,11 @@ from typing import Any, Literal
 from schemas.alerts import TaskChanged, TaskRow
 from schemas.base import MINUTE_MS, Instant
 from schemas.words import TaskState
-from services.alerts.decision import Draft
-from services.alerts.rows import changed
+from services.alerts.decision import Decision
+from services.alerts.rows import copy_with
 from services.runtime.decider.maps import Map
 
-Kind = Literal[
+TaskKind = Literal[
     "verify_site",
     "verify_report",
     "link_denial",
@@ -32,9 +32,9 @@ Kind = Literal[
 ]
 
 
-def ask(
-    draft: Draft,
-    kind: Kind,
+def open_task(
+    draft: Decision,
+    kind: TaskKind,
     *,
     report: str | None = None,
     site: str | None = None,
@@ -50,7 +50,7 @@ def ask(
 
     Without `due_at`, the delay that the policy names for this kind applies.
     """
-    if open_one(draft, kind, text_id or report or post or site or incident or "") is not None:
+    if find_open_task(draft, kind, text_id or report or post or site or incident or "") is not None:
         return
     policy = draft.territory.policy
     if due_at is None and policy is not None and kind in policy.task_due_min:
@@ -73,42 +73,42 @@ def ask(
     draft.emit(TaskChanged(row=row))
 
 
-def open_one(draft: Draft, kind: Kind, subject: str) -> TaskRow | None:
+def find_open_task(draft: Decision, kind: TaskKind, subject: str) -> TaskRow | None:
     """Return the open or assigned task of this kind and subject."""
-    id = _open(draft, kind).get(subject)
+    id = _get_open_tasks(draft, kind).get(subject)
     return draft.state.tasks[id] if id is not None else None
 
 
-def asked(draft: Draft, kind: Kind) -> list[TaskRow]:
+def list_open_tasks(draft: Decision, kind: TaskKind) -> list[TaskRow]:
     """Return all open or assigned tasks of this kind, oldest first."""
     return sorted(
-        (draft.state.tasks[id] for id in _open(draft, kind).values()),
+        (draft.state.tasks[id] for id in _get_open_tasks(draft, kind).values()),
         key=lambda t: (t.opened_at, t.id),
     )
 
 
-def _open(draft: Draft, kind: Kind) -> Map[str, str]:
+def _get_open_tasks(draft: Decision, kind: TaskKind) -> Map[str, str]:
     return draft.state.open_tasks.get(kind, Map())
 
 
-def void(draft: Draft, kind: Kind, subject: str, outcome: str) -> None:
+def cancel_task(draft: Decision, kind: TaskKind, subject: str, outcome: str) -> None:
     """Cancel a task that later facts have answered."""
-    if (task := open_one(draft, kind, subject)) is not None:
-        _close(draft, task, state=TaskState.VOID, outcome=outcome)
+    if (task := find_open_task(draft, kind, subject)) is not None:
+        _close_task(draft, task, state=TaskState.VOID, outcome=outcome)
 
 
-def settle(
-    draft: Draft, kind: Kind, subject: str, author: str, outcome: str | None = "done"
+def complete_open_task(
+    draft: Decision, kind: TaskKind, subject: str, author: str, outcome: str | None = "done"
 ) -> None:
     """Mark a task as done by the person that continuity names, if it is open."""
-    if (task := open_one(draft, kind, subject)) is not None:
-        done(draft, task, author, outcome)
+    if (task := find_open_task(draft, kind, subject)) is not None:
+        complete_task(draft, task, author, outcome)
 
 
-def _close(draft: Draft, row: TaskRow, **values: Any) -> None:
-    draft.emit(TaskChanged(row=changed(row, {"done_at": draft.now, **values})))
+def _close_task(draft: Decision, row: TaskRow, **values: Any) -> None:
+    draft.emit(TaskChanged(row=copy_with(row, {"done_at": draft.now, **values})))
 
 
-def done(draft: Draft, row: TaskRow, author: str, outcome: str | None) -> None:
+def complete_task(draft: Decision, row: TaskRow, author: str, outcome: str | None) -> None:
     """Mark a task as done by a person."""
-    _close(draft, row, state=TaskState.DONE, taken_by=row.taken_by or author, outcome=outcome)
+    _close_task(draft, row, state=TaskState.DONE, taken_by=row.taken_by or author, outcome=outcome)

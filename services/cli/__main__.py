@@ -93,20 +93,20 @@ COMMANDS = {
 """Name → `module:object`; the object is a function (one command) or a `typer.Typer` (a group)."""
 
 
-class _Later(TyperCommand):
+class _LazyCommand(TyperCommand):
     """Command that is imported when it runs; until then only its name and help line are known."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name, help=_sentence(*COMMANDS[name].split(":")))
+        super().__init__(name, help=_read_help_line(*COMMANDS[name].split(":")))
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
     ) -> Any:
         """Return the context of the real command, which takes over."""
-        return _load(self.name or "").make_context(info_name, args, parent, **extra)
+        return _load_command(self.name or "").make_context(info_name, args, parent, **extra)
 
 
-def _load(name: str) -> Any:
+def _load_command(name: str) -> Any:
     module, _, object = COMMANDS[name].partition(":")
     found = getattr(import_module(module), object)
     if not isinstance(found, typer.Typer):
@@ -118,7 +118,7 @@ def _load(name: str) -> Any:
     return command
 
 
-def _sentence(module: str, object: str) -> str:
+def _read_help_line(module: str, object: str) -> str:
     """Return the help line of a command from its source.
 
     It is the first paragraph of a function's docstring, or `help` of a group. Importing every
@@ -143,12 +143,12 @@ def _sentence(module: str, object: str) -> str:
     raise LookupError(f"no {object} in {source}")
 
 
-class _Commands(TyperGroup):
+class _CommandGroup(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  the signature of typer
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
-        return _Later(cmd_name) if cmd_name in COMMANDS else None
+        return _LazyCommand(cmd_name) if cmd_name in COMMANDS else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command; suggest similar names for an unknown one."""
@@ -158,7 +158,7 @@ class _Commands(TyperGroup):
 
 
 app = typer.Typer(
-    cls=_Commands,
+    cls=_CommandGroup,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -166,7 +166,7 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
+def _print_version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
@@ -179,7 +179,7 @@ def _root(
     _: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_version, is_eager=True, help="Show the version and end."
+            "--version", callback=_print_version, is_eager=True, help="Show the version and end."
         ),
     ] = False,
 ) -> None:
@@ -218,10 +218,12 @@ def main() -> None:
         typer.secho(f"vigie: the output cannot be written: {error.strerror}", err=True, fg="red")
         raise SystemExit(1) from error
     except ValueError as error:
-        from services.runtime.secrets.files import wrong_variables
+        from services.runtime.secrets.files import describe_wrong_variables
         from services.runtime.secrets.keyring import MasterKeyInvalid
 
-        wrong = str(error) if isinstance(error, MasterKeyInvalid) else wrong_variables(error)
+        wrong = (
+            str(error) if isinstance(error, MasterKeyInvalid) else describe_wrong_variables(error)
+        )
         if wrong is None:
             raise
         typer.secho(f"vigie: {wrong}", err=True, fg="red")

@@ -14,11 +14,11 @@ from urllib.parse import urlencode
 import httpx
 import typer
 
-from services.runtime.process.atomic_file import appearing
+from services.runtime.process.atomic_file import open_atomic_file
 from services.runtime.process.settings import Settings
 
 
-class Refused(RuntimeError):
+class ApiRefused(RuntimeError):
     """Signal that Vigie answered with a problem document."""
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
@@ -26,11 +26,11 @@ class Refused(RuntimeError):
         self.status, self.problem = status, problem
 
 
-class Away(RuntimeError):
+class VigieUnreachable(RuntimeError):
     """Signal that nothing answers at the address, or something other than Vigie."""
 
 
-def local_token(settings: Settings) -> str | None:
+def find_token(settings: Settings) -> str | None:
     """Return the token of the environment, else that of the data directory."""
     if settings.token:
         return settings.token
@@ -41,16 +41,16 @@ def local_token(settings: Settings) -> str | None:
         return None
 
 
-class Client:
+class ApiClient:
     """Session with one Vigie.
 
     Its creation raises Away; its calls raise Away and Refused.
     """
 
     def __init__(self, settings: Settings, timeout_s: float = 30.0) -> None:
-        token = local_token(settings)
+        token = find_token(settings)
         if token and not (token.isascii() and token.isprintable()):
-            raise Away(
+            raise VigieUnreachable(
                 "the token (VIGIE_TOKEN, or secrets/admin.token) holds characters that no token has"
             )
         headers = {"Accept-Language": "fr"} | (
@@ -61,7 +61,7 @@ class Client:
                 base_url=settings.url, headers=headers, timeout=timeout_s, trust_env=False
             )
         except httpx.InvalidURL as exc:
-            raise Away(f"VIGIE_URL={settings.url} is no address: {exc}") from exc
+            raise VigieUnreachable(f"VIGIE_URL={settings.url} is no address: {exc}") from exc
 
     def __enter__(self) -> Self:
         return self
@@ -82,7 +82,7 @@ class Client:
         `body`: bytes are sent unchanged, anything else as JSON.
         """
         content = {"content": body} if isinstance(body, bytes) else {"json": body}
-        sent = {name: _encoded(value) for name, value in (headers or {}).items()}
+        sent = {name: _encode_header(value) for name, value in (headers or {}).items()}
         answer = self._answer(method, path, headers=sent, **content)
         return answer.status_code, self._document(answer)
 
@@ -96,31 +96,31 @@ class Client:
         Only its owner can read the file. It appears once it is complete. Raises OSError, too.
         """
         try:
-            with appearing(file, 0o600) as target, self._http.stream("GET", path) as answer:
+            with open_atomic_file(file, 0o600) as target, self._http.stream("GET", path) as answer:
                 if answer.status_code != 200:
                     answer.read()
                     raise self._no_answer(answer)
                 for block in answer.iter_bytes():
                     target.write(block)
         except httpx.RequestError as exc:
-            raise Away(f"the answer of {self._http.base_url} broke off: {exc}") from exc
+            raise VigieUnreachable(f"the answer of {self._http.base_url} broke off: {exc}") from exc
         return file.stat().st_size
 
     def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
             answer = self._http.request(method, path, **request)
         except (httpx.RequestError, httpx.InvalidURL) as exc:
-            raise Away(no_answer(str(self._http.base_url), exc)) from exc
+            raise VigieUnreachable(describe_no_answer(str(self._http.base_url), exc)) from exc
         if answer.is_success:
             return answer
         raise self._no_answer(answer)
 
-    def _no_answer(self, answer: httpx.Response) -> Away | Refused:
+    def _no_answer(self, answer: httpx.Response) -> VigieUnreachable | ApiRefused:
         """Build the exception for an unsuccessful response."""
         if answer.status_code < 400:
             return self._stranger(answer)
-        content = _content(answer)
-        return Refused(
+        content = _parse_content(answer)
+        return ApiRefused(
             answer.status_code,
             content if isinstance(content, dict) else {"title": str(content)[:200]},
         )
@@ -132,16 +132,16 @@ class Client:
         """
         if answer.status_code == 204:
             return {}
-        content = _content(answer)
+        content = _parse_content(answer)
         if not isinstance(content, dict) or not answer.headers.get("content-type", "").startswith(
             ("application/json", "application/problem+json")
         ):
             raise self._stranger(answer)
         return content
 
-    def _stranger(self, answer: httpx.Response) -> Away:
+    def _stranger(self, answer: httpx.Response) -> VigieUnreachable:
         kind = answer.headers.get("content-type", "no content")
-        return Away(
+        return VigieUnreachable(
             f"what answers at {self._http.base_url} is not Vigie (HTTP {answer.status_code}, {kind}): see VIGIE_URL"
         )
 
@@ -165,7 +165,7 @@ class Client:
         )
 
 
-def _encoded(value: str) -> bytes:
+def _encode_header(value: str) -> bytes:
     """Encode a header value; an idempotency key may hold any character."""
     try:
         return value.encode("latin-1")
@@ -173,14 +173,14 @@ def _encoded(value: str) -> bytes:
         return value.encode()
 
 
-def _content(answer: httpx.Response) -> Any:
+def _parse_content(answer: httpx.Response) -> Any:
     try:
         return answer.json()
     except ValueError:
         return {"title": answer.text[:200]}
 
 
-def no_answer(url: str, exc: Exception) -> str:
+def describe_no_answer(url: str, exc: Exception) -> str:
     """Describe a request without a response, with advice if nothing listens there."""
     act = (
         "; start `vigie up`, or name another address (VIGIE_URL)"
@@ -190,14 +190,14 @@ def no_answer(url: str, exc: Exception) -> str:
     return f"no answer from {url}: {exc or type(exc).__name__}{act}"
 
 
-def fail(exc: Exception) -> typer.Exit:
+def print_error(exc: Exception) -> typer.Exit:
     """Print an error and its faulty fields, and return the exit to raise (1: refused or failed).
 
     Fields that the sentence already names are left out.
     """
-    sentence = said(exc)
+    sentence = error_text(exc)
     typer.secho(sentence, err=True, fg="red")
-    if isinstance(exc, Refused):
+    if isinstance(exc, ApiRefused):
         errors = exc.problem.get("errors")
         for error in (e for e in errors if isinstance(e, dict)) if isinstance(errors, list) else ():
             if (line := f"{error.get('field', '')}: {error.get('detail', '')}") not in sentence:
@@ -205,30 +205,32 @@ def fail(exc: Exception) -> typer.Exit:
     return typer.Exit(1)
 
 
-def said(exc: Exception) -> str:
+def error_text(exc: Exception) -> str:
     """Return the text of an error; for a file or folder, its name and the reason."""
     if isinstance(exc, OSError) and exc.filename is not None and exc.strerror:
         return f"{exc.filename}: {exc.strerror}"
     return str(exc) or type(exc).__name__
 
 
-def with_known_broker(settings: Settings) -> Settings:
+def require_broker(settings: Settings) -> Settings:
     """Return the settings of a command that reads or writes topics.
 
     Raises typer.Exit, after printing the reason, if they name no broker.
     """
     if not settings.kafka:
-        raise fail(ValueError("no broker: start `vigie up`, or set VIGIE_KAFKA"))
+        raise print_error(ValueError("no broker: start `vigie up`, or set VIGIE_KAFKA"))
     return settings
 
 
-def ask(method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
+def call_api(
+    method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+) -> Any:
     """Call the running system once and return its response.
 
     Raises typer.Exit, after printing the reason.
     """
     try:
-        with Client(Settings()) as client:
+        with ApiClient(Settings()) as client:
             return client.call(method, path, body, headers)[1]
-    except (Away, Refused) as exc:
-        raise fail(exc) from exc
+    except (VigieUnreachable, ApiRefused) as exc:
+        raise print_error(exc) from exc

@@ -9,25 +9,25 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from services.runtime.http.control_characters import show_plain
+from services.runtime.http.control_characters import replace_control_characters
 
 PIPED_COLUMNS: Final = 200
 """Width for files and pipes, so that identifiers stay in one piece."""
 IDENTIFIER: Final = "Identifiant"
 """Column with ids to copy into the next command; it is never broken."""
-READABLE: Final = 12
+MIN_WORD_CHARACTERS: Final = 12
 """Least characters of a word that a table column shows in one piece."""
 
 
-def plain(text: str) -> str:
+def strip_controls(text: str) -> str:
     """Remove control characters from foreign text.
 
-    Markup of rich is left; `console` ignores it.
+    Markup of rich is left; `open_console` ignores it.
     """
-    return show_plain(text)
+    return replace_control_characters(text)
 
 
-def console(*, markup: bool = False, **options: Any) -> Console:
+def open_console(*, markup: bool = False, **options: Any) -> Console:
     """Open a console that interprets neither markup nor emoji.
 
     A headline with `[/x]` would end the command, `:warning:` would become another character.
@@ -38,17 +38,18 @@ def console(*, markup: bool = False, **options: Any) -> Console:
     )
 
 
-def in_columns(heading: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_rows(heading: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows as a table, or below each other if the terminal is too narrow.
 
     Below each other, empty cells are left out.
     """
-    shown = console()
+    shown = open_console()
     if (
         shown.width
-        < sum(_needed(name, [row[at] for row in rows]) + 3 for at, name in enumerate(names)) + 1
+        < sum(_needed_width(name, [row[at] for row in rows]) + 3 for at, name in enumerate(names))
+        + 1
     ):
-        _below_each_other(shown, heading, names, rows)
+        _print_below_each_other(shown, heading, names, rows)
         return
     table = Table(title=heading, title_justify="left")
     for at, name in enumerate(names):
@@ -56,20 +57,20 @@ def in_columns(heading: str, names: Sequence[str], rows: Sequence[Sequence[str]]
             name,
             overflow="fold",
             no_wrap=name == IDENTIFIER,
-            min_width=_needed(name, [row[at] for row in rows]),
+            min_width=_needed_width(name, [row[at] for row in rows]),
         )
     for row in rows:
         table.add_row(*row)
     shown.print(table)
 
 
-def _needed(name: str, cells: Sequence[str]) -> int:
+def _needed_width(name: str, cells: Sequence[str]) -> int:
     """Return the width that a column needs."""
     longest = max((len(word) for cell in (name, *cells) for word in cell.split()), default=0)
-    return longest if name == IDENTIFIER else min(longest, READABLE)
+    return longest if name == IDENTIFIER else min(longest, MIN_WORD_CHARACTERS)
 
 
-def _below_each_other(
+def _print_below_each_other(
     shown: Console, heading: str, names: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> None:
     shown.print(heading)

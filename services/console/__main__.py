@@ -15,22 +15,22 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
-from services.console.app import console
-from services.console.http.decisions import Decisions
-from services.console.live.stream import Hub
+from services.console.app import open_console
+from services.console.http.decisions import CommandDispatcher
+from services.console.live.stream import StreamHub
 from services.runtime.process import health, logs, tracing
-from services.runtime.process.gc_tuning import collecting
-from services.runtime.process.settings import SOCKET, DataDir, Settings, split_host_port
-from services.runtime.process.sockets import listen_at
-from services.runtime.process.tasks import end, in_thread
-from services.runtime.secrets.front_mark import BehindFront, FrontMark
+from services.runtime.process.gc_tuning import freeze_long_lived
+from services.runtime.process.settings import UNIX_PREFIX, DataDir, Settings, split_host_port
+from services.runtime.process.sockets import open_unix_socket
+from services.runtime.process.tasks import cancel_and_wait, run_in_thread
+from services.runtime.secrets.front_mark import FrontGuard, FrontMark
 
 GRACE_S = 3
 STARTED_EVERY_S = 0.5
 log = structlog.get_logger(__name__)
 
 
-class Server(uvicorn.Server):
+class ConsoleServer(uvicorn.Server):
     """Run uvicorn without its signal handlers.
 
     `serve` handles signals, so live streams end before the server waits for open requests.
@@ -42,7 +42,7 @@ class Server(uvicorn.Server):
         yield
 
 
-def serving(app: Any) -> uvicorn.Config:
+def build_server_config(app: Any) -> uvicorn.Config:
     """Return the uvicorn configuration.
 
     uvicorn trusts no proxy header: the front passes on the client address under its own mark
@@ -61,10 +61,12 @@ def serving(app: Any) -> uvicorn.Config:
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
-    async with collecting(), console(settings) as app:
-        hub: Hub = app.state.hub
-        decisions: Decisions = app.state.decisions
-        server = Server(serving(BehindFront(app, FrontMark.open(settings.data.secrets))))
+    async with freeze_long_lived(), open_console(settings) as app:
+        hub: StreamHub = app.state.hub
+        decisions: CommandDispatcher = app.state.decisions
+        server = ConsoleServer(
+            build_server_config(FrontGuard(app, FrontMark.open(settings.data.secrets)))
+        )
 
         def stop() -> None:
             hub.close()
@@ -74,51 +76,53 @@ async def serve(settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
-        listening = _listening(settings)
-        probes = await health.serve(settings, app.state.health.ready, live=app.state.health.live)
-        log.info("console.listening", address=_shown(listening))
-        describing = asyncio.create_task(_describe(app, settings.data), name="openapi")
+        listening = _open_socket(settings)
+        probes = await health.serve_health(
+            settings, app.state.health.ready, live=app.state.health.live
+        )
+        log.info("console.listening", address=_format_address(listening))
+        describing = asyncio.create_task(_build_openapi(app, settings.data), name="openapi")
         try:
             await server.serve(sockets=[listening])
         finally:
-            await end([describing])
+            await cancel_and_wait([describing])
             await probes.close()
 
 
-async def _describe(app: FastAPI, data: DataDir) -> None:
+async def _build_openapi(app: FastAPI, data: DataDir) -> None:
     """Build `/openapi.json` in the background.
 
     This takes a second of processor time, so it waits until the system has started and runs in a
     thread.
     """
-    starting = health.system_started(data)
+    starting = health.create_start_check(data)
     while starting() is not None:
         await asyncio.sleep(STARTED_EVERY_S)
-    await in_thread(app.openapi)
+    await run_in_thread(app.openapi)
 
 
-def _listening(settings: Settings) -> socket.socket:
+def _open_socket(settings: Settings) -> socket.socket:
     """Return the listening socket.
 
     The supervisor's socket wins if there is one: it queues connections while this process restarts.
     """
     if settings.console_fd is not None:
         return socket.socket(fileno=settings.console_fd)
-    if settings.console.startswith(SOCKET):
-        return listen_at(Path(settings.console.removeprefix(SOCKET)))
+    if settings.console.startswith(UNIX_PREFIX):
+        return open_unix_socket(Path(settings.console.removeprefix(UNIX_PREFIX)))
     host, port = split_host_port(settings.console or "127.0.0.1:0")
     return socket.create_server((host, port), reuse_port=False, backlog=512)
 
 
-def _shown(listening: socket.socket) -> str:
+def _format_address(listening: socket.socket) -> str:
     name = listening.getsockname()
-    return f"{SOCKET}{name}" if listening.family == socket.AF_UNIX else f"{name[0]}:{name[1]}"
+    return f"{UNIX_PREFIX}{name}" if listening.family == socket.AF_UNIX else f"{name[0]}:{name[1]}"
 
 
 def main() -> None:
     """Run the console until it is stopped."""
-    logs.configure("console")
-    tracing.configure("console")
+    logs.configure_logging("console")
+    tracing.configure_tracing("console")
     uvloop.run(serve(Settings()))
 
 

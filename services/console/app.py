@@ -1,6 +1,6 @@
 """Console application: REST API, live stream and pages on one internal port.
 
-`console(settings)` opens everything that it needs.
+`open_console(settings)` opens everything that it needs.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from services.console.documents.pdf import Typesetter
 from services.console.evidence import api as evidence_api
 from services.console.exercises import api as exercises_api
 from services.console.http import commands_api
-from services.console.http.compression import Compressed
-from services.console.http.decisions import Answers, Decisions, LinkAnswers
-from services.console.http.fair_queue import Costs
-from services.console.http.openapi import completed
+from services.console.http.compression import CompressionMiddleware
+from services.console.http.decisions import CommandAnswers, CommandDispatcher, LinkAnswers
+from services.console.http.fair_queue import ExpensiveWork
+from services.console.http.openapi import complete_document
 from services.console.http.producer import CommandProducer
-from services.console.http.request_limits import Bounded
+from services.console.http.request_limits import BodyLimitMiddleware
 from services.console.incidents import api as incidents_api
 from services.console.incidents import reports_api
 from services.console.live import api as live_api
 from services.console.live import presence_api
 from services.console.live.presence import PresenceStore
-from services.console.live.stream import Hub
+from services.console.live.stream import StreamHub
 from services.console.logbook import api as logbook_api
 from services.console.logbook import erasures_api
-from services.console.logbook.queries import command_result
+from services.console.logbook.queries import build_command_result
 from services.console.maintenance import api as maintenance_api
 from services.console.messages import api as messages_api
 from services.console.messages import callouts_api, headcounts_api, returns_api
@@ -63,29 +63,38 @@ from services.console.resources import CommandResult
 from services.console.sites import api as sites_api
 from services.console.sites import instructions_api
 from services.console.sites.geometry import load_outlines
-from services.console.sites.source_status import SourceList
-from services.console.web.access import problem_page
-from services.console.web.routes import pages_router
+from services.console.sites.source_status import SourceClient
+from services.console.web.access import render_problem
+from services.console.web.routes import build_pages_router
 from services.runtime.decider.input_marks import InputMarks
-from services.runtime.http.problem_responses import install, problem_response
+from services.runtime.http.problem_responses import build_problem_response, install_handlers
 from services.runtime.http.problems import Problem, ProblemError
 from services.runtime.http.web_push import PushSettings, VapidKey
 from services.runtime.identity.accounts import AccessStore
-from services.runtime.identity.http_access import guest_in
+from services.runtime.identity.http_access import create_guest
 from services.runtime.identity.oidc_settings import OidcSettings
 from services.runtime.identity.passkeys import Passkeys
 from services.runtime.identity.sessions import Sessions
-from services.runtime.identity.signed_links import AckLinks, Link, ReturnLinks, loggable
+from services.runtime.identity.signed_links import (
+    AnswerLink,
+    AnswerLinks,
+    ProviderLinks,
+    hide_token,
+)
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.process import metrics, tracing
-from services.runtime.process.health import GuardedHealth, Health
+from services.runtime.process.health import GuardedHealth, HealthChecks
 from services.runtime.process.settings import Settings
-from services.runtime.process.tasks import end
+from services.runtime.process.tasks import cancel_and_wait
 from services.runtime.secrets.keyring import MasterKey
-from services.runtime.secrets.metrics_token import make_token
-from services.runtime.secrets.retention import RetentionSettings, TextRetention, older_on
+from services.runtime.secrets.metrics_token import get_or_create_token
+from services.runtime.secrets.retention import (
+    RetentionSettings,
+    TextRetention,
+    create_offset_finder,
+)
 from services.runtime.secrets.signing import SigningKey
-from services.runtime.secrets.vault import TextItem, Texts, Vault
+from services.runtime.secrets.vault import TextItem, Vault, VaultTexts
 
 ROUTERS: Final = (
     attention_api.router,
@@ -118,12 +127,12 @@ ROUTERS: Final = (
     retex_api.router,
 )
 ASYNCAPI: Final = Path(__file__).resolve().parents[2] / "schemas" / "asyncapi.json"
-SCHEMAS: Final = {file.name: file for file in (ASYNCAPI.parent / "json").glob("*.json")}
+JSON_SCHEMAS: Final = {file.name: file for file in (ASYNCAPI.parent / "json").glob("*.json")}
 """JSON Schemas that the AsyncAPI document refers to, by file name."""
 slog = structlog.get_logger(__name__)
 
 
-class Timed:
+class LatencyMiddleware:
     """Measure the time to the first byte by route, and forbid caching of API responses."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -135,8 +144,8 @@ class Timed:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        if tracing.current() is not None:
-            tracing.heard(Headers(scope=scope).get("traceparent"))
+        if tracing.get_traces() is not None:
+            tracing.set_caller(Headers(scope=scope).get("traceparent"))
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -152,7 +161,7 @@ class Timed:
         await self._app(scope, receive, watched)
 
 
-class Leaving:
+class ShutdownMiddleware:
     """Answer requests that shutdown interrupts like those of a killed process, not with an error.
 
     A request may wait up to a minute for a step, so it can still be open at that time.
@@ -176,12 +185,12 @@ class Leaving:
             if begun or scope["type"] != "http":
                 raise
             code = "console_away" if scope["method"] in ("GET", "HEAD") else "outcome_unknown"
-            await problem_response(Problem(code, retry_after_s=1), Request(scope))(
+            await build_problem_response(Problem(code, retry_after_s=1), Request(scope))(
                 scope, receive, send
             )
 
 
-class Heads:
+class HeadRequestMiddleware:
     """Answer HEAD like GET, without the body (RFC 9110 9.3.2).
 
     Monitoring tools and link previews send HEAD.
@@ -206,7 +215,7 @@ class Heads:
         await self._app({**scope, "method": "GET"}, receive, head)
 
 
-def take_in(app: FastAPI, router: APIRouter) -> None:
+def add_routes(app: FastAPI, router: APIRouter) -> None:
     """Add the routes of a router to the application without copying them.
 
     `include_router` builds each route again: half a second of processor time at the first request.
@@ -214,8 +223,8 @@ def take_in(app: FastAPI, router: APIRouter) -> None:
     app.router.routes.extend(router.routes)
 
 
-def create_app(health: Health, token: str | None = None) -> FastAPI:
-    """Create the API without its state; `console` adds the state.
+def create_app(health: HealthChecks, token: str | None = None) -> FastAPI:
+    """Create the API without its state; `open_console` adds the state.
 
     The OpenAPI document is made from it, too. `token` opens the metrics; with None they are closed.
     """
@@ -231,14 +240,14 @@ def create_app(health: Health, token: str | None = None) -> FastAPI:
             "8601; problems are RFC 9457."
         ),
     )
-    install(app)
+    install_handlers(app)
     for router in ROUTERS:
-        take_in(app, router)
+        add_routes(app, router)
 
     @app.exception_handler(BrokerAway)
     async def broker_away(request: Request, error: BrokerAway) -> Response:
-        slog.warning("broker.away", path=loggable(request.url.path), error=str(error))
-        return problem_response(Problem("broker_away", retry_after_s=2), request)
+        slog.warning("broker.away", path=hide_token(request.url.path), error=str(error))
+        return build_problem_response(Problem("broker_away", retry_after_s=2), request)
 
     @app.exception_handler(404)
     async def nothing_here(request: Request, _error: Exception) -> Response:
@@ -246,8 +255,8 @@ def create_app(health: Health, token: str | None = None) -> FastAPI:
         if not request.url.path.startswith("/api/") and "text/html" in request.headers.get(
             "accept", ""
         ):
-            return problem_page(request, ProblemError("not_found"))
-        return problem_response(Problem("not_found"), request)
+            return render_problem(request, ProblemError("not_found"))
+        return build_problem_response(Problem("not_found"), request)
 
     async def probe(request: Request) -> Response:
         found = await guarded.answer(request.url.path, request.headers.get("Authorization"))
@@ -267,22 +276,22 @@ def create_app(health: Health, token: str | None = None) -> FastAPI:
 
     @app.get("/json/{name}", include_in_schema=False)
     async def schema(name: str) -> FileResponse:
-        if (file := SCHEMAS.get(name)) is None:
+        if (file := JSON_SCHEMAS.get(name)) is None:
             raise ProblemError("not_found")
         return FileResponse(file)
 
     described = app.openapi
-    app.openapi = cache(lambda: completed(described()))  # type: ignore[method-assign]
-    app.add_middleware(Bounded)
-    app.add_middleware(Compressed)
-    app.add_middleware(Timed)
-    app.add_middleware(Leaving)
-    app.add_middleware(Heads)
+    app.openapi = cache(lambda: complete_document(described()))  # type: ignore[method-assign]
+    app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(CompressionMiddleware)
+    app.add_middleware(LatencyMiddleware)
+    app.add_middleware(ShutdownMiddleware)
+    app.add_middleware(HeadRequestMiddleware)
     return app
 
 
 @asynccontextmanager
-async def console(settings: Settings) -> AsyncIterator[FastAPI]:
+async def open_console(settings: Settings) -> AsyncIterator[FastAPI]:
     """Open the application with all its resources.
 
     It works in part while Kafka or Redis are away: each call reports the missing part.
@@ -297,71 +306,79 @@ async def console(settings: Settings) -> AsyncIterator[FastAPI]:
         vault = await stack.enter_async_context(Vault.open(settings, master=master))
         producer = CommandProducer(settings.kafka, InputMarks.open(settings.data.secrets))
         stack.push_async_callback(producer.stop)
-        answers = Answers(client)
+        answers = CommandAnswers(client)
         stack.callback(asyncio.create_task(answers.run(), name="answers").cancel)
         outlines = load_outlines(settings.territory)
         history = History(settings.kafka, settings.data.chronicle)
         stack.callback(history.close)
-        stack.push_async_callback(end, [asyncio.create_task(history.run(), name="history")])
+        stack.push_async_callback(
+            cancel_and_wait, [asyncio.create_task(history.run(), name="history")]
+        )
         model = ReadModel(client, outlines, history=history, texts=vault.texts)
-        hub = Hub(client, model)
+        hub = StreamHub(client, model)
         stack.callback(hub.close)
-        health = Health(
+        health = HealthChecks(
             ready={
-                "store": _store_ready(client, model),
+                "store": _make_store_check(client, model),
                 "access": access.fault,
                 "texts": vault.fault,
             }
         )
-        app = create_app(health, make_token(settings.data.secrets))
+        app = create_app(health, get_or_create_token(settings.data.secrets))
         app.state.health = health
-        app.state.guest = guest_in(settings.demo_realm)
+        app.state.guest = create_guest(settings.demo_realm)
         app.state.access, app.state.sessions, app.state.model, app.state.hub = (
             access,
             Sessions(access),
             model,
             hub,
         )
-        app.state.oidc = await stack.enter_async_context(_oidc(access, app.state.sessions, master))
+        app.state.oidc = await stack.enter_async_context(
+            _open_oidc(access, app.state.sessions, master)
+        )
         app.state.passkeys = Passkeys(access, app.state.sessions)
-        app.state.decisions = Decisions(
+        app.state.decisions = CommandDispatcher(
             producer, vault.texts, answers, master.derived("console.commands")
         )
         app.state.producer, app.state.return_links = (
             producer,
-            ReturnLinks.open(settings.data.secrets),
+            ProviderLinks.open(settings.data.secrets),
         )
         app.state.push, app.state.vapid = PushSettings(), VapidKey(master.derived("web-push"))
         app.state.directory, app.state.texts = vault.directory, vault.texts
         app.state.territory = settings.territory
         app.state.public_url = (OidcSettings().public_url or settings.url).rstrip("/")
-        app.state.sources = SourceList(settings.url)
-        app.state.typesetter, app.state.costs = Typesetter(outlines), Costs()
+        app.state.sources = SourceClient(settings.url)
+        app.state.typesetter, app.state.costs = Typesetter(outlines), ExpensiveWork()
         app.state.kafka = settings.kafka
         app.state.signing_key = lambda: SigningKey.open(settings.data.secrets)
         app.state.live_realm = settings.territory.name
         app.state.cap_sender = settings.cap_sender or f"vigie.{settings.territory.name}"
         app.state.presence = PresenceStore(client)
         app.state.vault, app.state.feed_links = vault, FeedLinks.open(settings.data.secrets)
-        links = AckLinks.open(settings.data.secrets)
+        links = AnswerLinks.open(settings.data.secrets)
         retention = TextRetention(
-            vault.texts, RetentionSettings().days_by_prefix, older_on(settings.kafka)
+            vault.texts, RetentionSettings().days_by_prefix, create_offset_finder(settings.kafka)
         )
-        stack.push_async_callback(end, [asyncio.create_task(retention.run(), name="retention")])
-        take_in(
+        stack.push_async_callback(
+            cancel_and_wait, [asyncio.create_task(retention.run(), name="retention")]
+        )
+        add_routes(
             app,
-            pages_router(
+            build_pages_router(
                 model,
                 links,
-                _send_answer(LinkAnswers(producer, answers)),
-                _keep_answer(vault.texts),
+                _make_answer_sender(LinkAnswers(producer, answers)),
+                _make_answer_keeper(vault.texts),
             ),
         )
         yield app
 
 
 @asynccontextmanager
-async def _oidc(access: AccessStore, sessions: Sessions, master: MasterKey) -> AsyncIterator[Any]:
+async def _open_oidc(
+    access: AccessStore, sessions: Sessions, master: MasterKey
+) -> AsyncIterator[Any]:
     """Yield `Oidc` if an identity provider is configured, else None.
 
     Its libraries load only then. Raises pydantic.ValidationError, which names the wrong variable.
@@ -370,23 +387,28 @@ async def _oidc(access: AccessStore, sessions: Sessions, master: MasterKey) -> A
     if not settings.oidc_issuer:
         yield None
         return
-    from services.runtime.identity.oidc import Oidc
+    from services.runtime.identity.oidc import OidcLogin
 
-    oidc = Oidc(settings, access, sessions, master)
+    oidc = OidcLogin(settings, access, sessions, master)
     try:
         yield oidc
     finally:
         await oidc.close()
 
 
-def _send_answer(links: LinkAnswers) -> SendAnswer:
+def _make_answer_sender(links: LinkAnswers) -> SendAnswer:
     """Return the function that sends an answer from the answer page.
 
     It raises ProblemError `broker_away`.
     """
 
     async def send(
-        link: Link, token: str, said: Answer, *, recalls: bool = False, instead: str | None = None
+        link: AnswerLink,
+        token: str,
+        said: Answer,
+        *,
+        recalls: bool = False,
+        instead: str | None = None,
     ) -> CommandResult:
         try:
             outcome = await links.send(link, token, said, recalls=recalls, instead=instead)
@@ -396,12 +418,12 @@ def _send_answer(links: LinkAnswers) -> SendAnswer:
             return CommandResult(
                 id=outcome.id, command_id=outcome.id, realm=link.realm, state="pending"
             )
-        return command_result(outcome.answer, "fr")
+        return build_command_result(outcome.answer, "fr")
 
     return send
 
 
-def _keep_answer(texts: Texts) -> Callable[[str, HeadcountAnswer], Awaitable[None]]:
+def _make_answer_keeper(texts: VaultTexts) -> Callable[[str, HeadcountAnswer], Awaitable[None]]:
     """Return the function that stores an answer to a headcount.
 
     The answer page calls it before it reports the answer. It raises ProblemError `broker_away`.
@@ -416,7 +438,7 @@ def _keep_answer(texts: Texts) -> Callable[[str, HeadcountAnswer], Awaitable[Non
     return keep
 
 
-def _store_ready(client: Client, model: ReadModel) -> Callable[[], Awaitable[str | None]]:
+def _make_store_check(client: Client, model: ReadModel) -> Callable[[], Awaitable[str | None]]:
     async def check() -> str | None:
         try:
             await client.ping()
@@ -430,6 +452,6 @@ def _store_ready(client: Client, model: ReadModel) -> Callable[[], Awaitable[str
     return check
 
 
-def openapi() -> dict[str, Any]:
+def build_openapi() -> dict[str, Any]:
     """Return the OpenAPI document of the console's own routes."""
-    return create_app(Health()).openapi()
+    return create_app(HealthChecks()).openapi()

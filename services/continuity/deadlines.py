@@ -12,7 +12,7 @@ from services.runtime.decider.protocol import Deadline
 
 
 @dataclass(frozen=True, slots=True)
-class Agenda:
+class DeadlineQueue:
     """Deadlines by key, in order.
 
     `order` is derived from `due` and never stored. There is at most one deadline per activity, plan

@@ -27,32 +27,43 @@ from schemas.continuity import CauseHeard, DependencyHeard, IncidentHeard, Level
 from schemas.reassignment import ProposalComputed
 from schemas.reference import ReferencePublished
 from schemas.words import Certainty, SiteStatus
-from services.continuity.activities.assessment import Change, key_of, settle, touched_by_site
-from services.continuity.activities.impact_analysis import MEALS, STRIKE
-from services.continuity.activities.metrics import tell_every_metric, tell_metrics
-from services.continuity.commands.activities import end_lost
-from services.continuity.commands.plans import HANDLERS, carry_out
-from services.continuity.decision import Draft
+from services.continuity.activities.assessment import (
+    ActivityChange,
+    activity_deadline_key,
+    list_activities_of_site,
+    settle_activity,
+)
+from services.continuity.activities.impact_analysis import MEALS_ACTIVITY, STRIKE_FLAG
+from services.continuity.activities.metrics import recheck_all_metrics, record_changed_metrics
+from services.continuity.commands.activities import end_strategies_of_lost_sites
+from services.continuity.commands.plans import HANDLERS, handle_command
+from services.continuity.decision import ContinuityDecision
 from services.continuity.plans import plans, sitreps
 from services.continuity.reassignment import orders
-from services.continuity.reassignment.site_conditions import FLOOD, TRANSIT
-from services.continuity.state import NO_LOCAL, RECORDED_SECTIONS, Memory, State, evolve
+from services.continuity.reassignment.site_conditions import FLOOD_KIND, TRANSIT_FLAG
+from services.continuity.state import (
+    NO_LOCAL_CLOCKS,
+    RECORDED_SECTIONS,
+    ContinuityMemory,
+    ContinuityState,
+    evolve,
+)
 from services.runtime.decider.codec import StateCodec
 from services.runtime.decider.protocol import Deadline, Firing, Input
 
-TERRITORY: Final = "territory"
-_HEARD: Final = frozenset(("system", "kitchen", "supplier", "flag"))
+TERRITORY_ID: Final = "territory"
+_RELEVANT_FLAG_KINDS: Final = frozenset(("system", "kitchen", "supplier", "flag"))
 """Kinds of flags that activities, limits or cards may depend on."""
-AT_ONCE: Final = 45
+SETTLED_PER_INPUT: Final = 45
 """Activities that one input settles: a row has up to 4 KB, a Transaction 256 KB."""
-ROOM: Final = 90
+FACTS_PER_STEP: Final = 90
 """Facts of about 1 KB that a new version records in one step.
 
 The last section of the version must fit into the same Transaction.
 """
-GROWN: Final = 3
+GROWN_ROW_WEIGHT: Final = 3
 """Facts that the larger row of a hit activity counts as, beside its own."""
-_CODEC: Final = StateCodec(Memory)
+_CODEC: Final = StateCodec(ContinuityMemory)
 
 
 class ContinuityDecider:
@@ -62,19 +73,19 @@ class ContinuityDecider:
     logic = 1
 
     def __init__(self) -> None:
-        self._decided: Draft | None = None
+        self._decided: ContinuityDecision | None = None
         self._next = 0
 
-    def initial(self, realm: str, lineage: str) -> State:
+    def initial(self, realm: str, lineage: str) -> ContinuityState:
         """Return an empty state without reference data."""
-        return State(realm, lineage)
+        return ContinuityState(realm, lineage)
 
-    def decide(self, state: State, given: Input) -> Sequence[Fact]:
+    def decide(self, state: ContinuityState, given: Input) -> Sequence[Fact]:
         """Decide one input.
 
         Facts of alerts that come before the first reference data are only remembered.
         """
-        draft = Draft(state, given.now, given.derive)
+        draft = ContinuityDecision(state, given.now, given.derive)
         match given.message:
             case SiteStatusChanged(row=row):
                 _on_site(draft, row)
@@ -85,10 +96,10 @@ class ContinuityDecider:
             case TriggerChanged(row=row):
                 plans.on_trigger(draft, row)
             case LevelChanged(row=row):
-                if row.id == TERRITORY and row.level != state.level:
+                if row.id == TERRITORY_ID and row.level != state.level:
                     draft.record(LevelHeard(level=row.level))
-                    plans.return_refused(draft)
-                    sitreps.pace(draft)
+                    plans.return_refused_plans(draft)
+                    sitreps.schedule_sitrep(draft)
             case ReferencePublished() as published:
                 _on_reference(draft, published)
             case ContingencyComputed(row=row):
@@ -97,27 +108,33 @@ class ContinuityDecider:
                         ContingencyChanged(row=row.model_copy(update={"computed_at": draft.now}))
                     )
             case ProposalComputed() as part:
-                orders.take(draft, part)
+                orders.apply_proposal_part(draft, part)
             case Command() as command if type(command) in HANDLERS:
-                carry_out(draft, command, given.id)
+                handle_command(draft, command, given.id)
             case other:
                 raise ValueError(f"{type(other).__name__} is not for continuity")
         return self._kept(draft)
 
-    def fire(self, state: State, firing: Firing) -> Sequence[Fact]:
+    def fire(self, state: ContinuityState, firing: Firing) -> Sequence[Fact]:
         """Fire one due deadline; after a stall, one step catches up to now."""
-        draft = Draft(state, firing.now, firing.derive)
+        draft = ContinuityDecision(state, firing.now, firing.derive)
         key = firing.deadline.key
         draft.arm(key, None)
         kind, _, id = key.partition(":")
-        _FIRE[kind](draft, id)
+        _DEADLINE_HANDLERS[kind](draft, id)
         return self._kept(draft)
 
-    def _kept(self, draft: Draft) -> Sequence[Fact]:
+    def _kept(self, draft: ContinuityDecision) -> Sequence[Fact]:
         self._decided, self._next = draft, 0
         return draft.finish()
 
-    def evolve(self, state: State, fact: Fact, fact_id: str, at: Instant) -> State:  # noqa: ARG002
+    def evolve(
+        self,
+        state: ContinuityState,
+        fact: Fact,
+        fact_id: str,  # noqa: ARG002
+        at: Instant,  # noqa: ARG002, RUF100
+    ) -> ContinuityState:  # noqa: ARG002, RUF100
         """Return the state after one fact.
 
         The draft has already evolved its own facts, so the memo returns that state for the same
@@ -134,26 +151,33 @@ class ContinuityDecider:
             return draft.trail[n + 1]
         return evolve(state, fact, at)
 
-    def next_deadline(self, state: State) -> Deadline | None:
+    def next_deadline(self, state: ContinuityState) -> Deadline | None:
         """Return the earliest deadline."""
         return state.agenda.first()
 
-    def dump(self, state: State) -> dict[str, list[tuple[str, object]]]:
+    def dump(self, state: ContinuityState) -> dict[str, list[tuple[str, object]]]:
         """Dump the state into JSON-able collections."""
         return _CODEC.dump(state)
 
-    def load(self, realm: str, lineage: str, dumped: dict[str, list[tuple[str, object]]]) -> State:  # noqa: ARG002
+    def load(
+        self,
+        realm: str,  # noqa: ARG002
+        lineage: str,  # noqa: ARG002
+        dumped: dict[str, list[tuple[str, object]]],  # noqa: ARG002, RUF100
+    ) -> ContinuityState:  # noqa: ARG002, RUF100
         """Restore a state from a dump."""
-        return State.restore(_CODEC.load(dumped))
+        return ContinuityState.restore(_CODEC.load(dumped))
 
 
-def heard_site(row: SiteRow, before: SiteHeard | None) -> SiteHeard:
+def extract_site(row: SiteRow, before: SiteHeard | None) -> SiteHeard:
     """Extract the relevant part of a site's row: its confirmed causes that act now (D6, D9).
 
     A site of unknown status keeps its last causes (D40).
     """
     causes = tuple(
-        _heard_cause(c) for c in row.causes if c.certainty is Certainty.CONFIRMED and not c.planned
+        _extract_cause(c)
+        for c in row.causes
+        if c.certainty is Certainty.CONFIRMED and not c.planned
     )
     if row.status is SiteStatus.UNKNOWN and not causes and before is not None:
         causes = before.causes
@@ -169,7 +193,7 @@ def heard_site(row: SiteRow, before: SiteHeard | None) -> SiteHeard:
     )
 
 
-def _heard_cause(cause: CauseRow) -> CauseHeard:
+def _extract_cause(cause: CauseRow) -> CauseHeard:
     return CauseHeard(
         id=cause.id,
         type=cause.type,
@@ -183,9 +207,9 @@ def _heard_cause(cause: CauseRow) -> CauseHeard:
     )
 
 
-def _on_site(draft: Draft, row: SiteRow) -> None:
+def _on_site(draft: ContinuityDecision, row: SiteRow) -> None:
     before = draft.state.sites.get(row.id)
-    heard = heard_site(row, before)
+    heard = extract_site(row, before)
     if heard == before or (
         before is None and heard.status is SiteStatus.NORMAL and not heard.causes
     ):
@@ -194,15 +218,17 @@ def _on_site(draft: Draft, row: SiteRow) -> None:
     if draft.state.bia is None:
         return
     change, touched = (
-        Change(back_at=_lifted_at(before, heard, row), sites=frozenset((row.id,))),
-        touched_by_site(draft, row.id),
+        ActivityChange(back_at=_find_lifting_time(before, heard, row), sites=frozenset((row.id,))),
+        list_activities_of_site(draft, row.id),
     )
-    lost = sorted((end_lost(draft) & draft.bia.needs.keys()).difference(touched))
-    _settle_each(draft, ((activity, change) for activity in (*touched, *lost)))
-    orders.review(draft)
+    lost = sorted(
+        (end_strategies_of_lost_sites(draft) & draft.bia.needs.keys()).difference(touched)
+    )
+    _settle_activities(draft, ((activity, change) for activity in (*touched, *lost)))
+    orders.schedule_review(draft)
 
 
-def _lifted_at(before: SiteHeard | None, heard: SiteHeard, row: SiteRow) -> Instant | None:
+def _find_lifting_time(before: SiteHeard | None, heard: SiteHeard, row: SiteRow) -> Instant | None:
     """Return the time at which the ended causes ended; None: now.
 
     If the row dropped causes, this is the row's time of lifting. Otherwise it is the start of the
@@ -219,7 +245,9 @@ def _lifted_at(before: SiteHeard | None, heard: SiteHeard, row: SiteRow) -> Inst
     return heard.since
 
 
-def _settle_each(draft: Draft, touched: Iterable[tuple[str, Change]]) -> None:
+def _settle_activities(
+    draft: ContinuityDecision, touched: Iterable[tuple[str, ActivityChange]]
+) -> None:
     """Settle these activities now, as far as their rows fit into one Transaction.
 
     The others follow in the next step at the same time. Activities with local clocks are never
@@ -228,15 +256,15 @@ def _settle_each(draft: Draft, touched: Iterable[tuple[str, Change]]) -> None:
     plain = 0
     for activity, change in touched:
         plain += draft.bia.needs[activity].local is None
-        if plain > AT_ONCE and draft.bia.needs[activity].local is None:
-            draft.arm(key_of(activity), draft.now)
+        if plain > SETTLED_PER_INPUT and draft.bia.needs[activity].local is None:
+            draft.arm(activity_deadline_key(activity), draft.now)
         else:
-            settle(draft, activity, change)
-    tell_metrics(draft)
+            settle_activity(draft, activity, change)
+    record_changed_metrics(draft)
 
 
-def _on_flag(draft: Draft, row: FlagRow) -> None:
-    if row.id.partition(":")[0] not in _HEARD and row.id != TRANSIT:
+def _on_flag(draft: ContinuityDecision, row: FlagRow) -> None:
+    if row.id.partition(":")[0] not in _RELEVANT_FLAG_KINDS and row.id != TRANSIT_FLAG:
         return
     heard = DependencyHeard(
         id=row.id,
@@ -254,37 +282,43 @@ def _on_flag(draft: Draft, row: FlagRow) -> None:
         return
     later = row.effective_from is not None and row.effective_from > draft.now
     draft.arm(f"dependency:{row.id}", row.effective_from if later else None)
-    _touch(draft, row.id, row.since)
-    if row.id == STRIKE and heard.value is True and heard.speaks_of is not None:
-        plans.follow_day(draft)
-    orders.review(draft)
+    _settle_dependents(draft, row.id, row.since)
+    if row.id == STRIKE_FLAG and heard.value is True and heard.speaks_of is not None:
+        plans.reschedule_strike_cards(draft)
+    orders.schedule_review(draft)
 
 
-def _touch(draft: Draft, dependency: str, since: Instant | None) -> None:
+def _settle_dependents(draft: ContinuityDecision, dependency: str, since: Instant | None) -> None:
     """Settle the activities that a dependency touches."""
     touched = draft.bia.by_dependency.get(dependency, ())
-    _settle_each(
+    _settle_activities(
         draft,
         (
-            (activity, Change(since, _local_sites(draft, activity, dependency)))
+            (activity, ActivityChange(since, _list_local_sites(draft, activity, dependency)))
             for activity in touched
         ),
     )
 
 
-def _local_sites(draft: Draft, activity: str, dependency: str) -> frozenset[str]:
+def _list_local_sites(draft: ContinuityDecision, activity: str, dependency: str) -> frozenset[str]:
     """Return the sites with local clocks that depend on this dependency.
 
     These are the sites that a kitchen serves, and those with a clock if a flag shortens its limits.
     """
-    served = draft.bia.kitchens.get(dependency.partition(":")[2], ()) if activity == MEALS else ()
+    served = (
+        draft.bia.kitchens.get(dependency.partition(":")[2], ())
+        if activity == MEALS_ACTIVITY
+        else ()
+    )
     shortened = (
-        draft.state.local.get(activity, NO_LOCAL) if draft.bia.needs[activity].by_flag else ()
+        draft.state.local.get(activity, NO_LOCAL_CLOCKS)
+        if draft.bia.needs[activity].by_flag
+        else ()
     )
     return frozenset((*served, *shortened))
 
 
-def _on_incident(draft: Draft, row: IncidentRow) -> None:
+def _on_incident(draft: ContinuityDecision, row: IncidentRow) -> None:
     """Record an incident; its announced end forecasts the end of its effects (D45)."""
     before = draft.state.incidents.get(row.id)
     kind, is_open, estimated_end = row.outlook
@@ -296,29 +330,31 @@ def _on_incident(draft: Draft, row: IncidentRow) -> None:
     draft.record(heard)
     if draft.state.bia is None:
         return
-    plans.return_refused(draft)
-    if row.kind == FLOOD:
-        orders.review(draft)
+    plans.return_refused_plans(draft)
+    if row.kind == FLOOD_KIND:
+        orders.schedule_review(draft)
     if (before.estimated_end if before else None) == row.estimated_end:
         return
-    if row.kind != FLOOD:
-        orders.review(draft)
+    if row.kind != FLOOD_KIND:
+        orders.schedule_review(draft)
     sites = frozenset(
         site
         for site, heard in draft.state.sites.items()
         if any(c.incident == row.id for c in heard.causes)
     )
-    touched = {activity for site in sites for activity in touched_by_site(draft, site)}
+    touched = {activity for site in sites for activity in list_activities_of_site(draft, site)}
     touched |= {
         a
         for d in draft.state.dependencies.values()
         if d.incident == row.id
         for a in draft.bia.by_dependency.get(d.id, ())
     }
-    _settle_each(draft, ((activity, Change(sites=sites)) for activity in sorted(touched)))
+    _settle_activities(
+        draft, ((activity, ActivityChange(sites=sites)) for activity in sorted(touched))
+    )
 
 
-def _on_reference(draft: Draft, published: ReferencePublished) -> None:
+def _on_reference(draft: ContinuityDecision, published: ReferencePublished) -> None:
     """Record a section; the last one puts the version in force.
 
     Then every activity is read again, every plan listed, and every metric checked.
@@ -328,23 +364,27 @@ def _on_reference(draft: Draft, published: ReferencePublished) -> None:
         draft.record(published)
     if not published.last:
         return
-    end_lost(draft)
-    everywhere = Change(sites=frozenset(draft.bia.sites))
+    end_strategies_of_lost_sites(draft)
+    everywhere = ActivityChange(sites=frozenset(draft.bia.sites))
     spent = 0
     for activity, need in draft.bia.needs.items():
         was, row = (
             before.needs.get(activity) if before is not None else None,
             draft.state.activities.get(activity),
         )
-        if spent < ROOM:
+        if spent < FACTS_PER_STEP:
             facts = len(draft.facts)
-            settle(draft, activity, everywhere)
+            settle_activity(draft, activity, everywhere)
             spent += (
                 len(draft.facts)
                 - facts
-                + (GROWN if row is not None and draft.state.activities[activity] is not row else 0)
+                + (
+                    GROWN_ROW_WEIGHT
+                    if row is not None and draft.state.activities[activity] is not row
+                    else 0
+                )
             )
-        if spent >= ROOM or (
+        if spent >= FACTS_PER_STEP or (
             was is not None and (was.marks, was.hours) != (need.marks, need.hours)
         ):
             draft.arm(f"reread:{activity}", draft.now)  # in the next steps, at the same time
@@ -353,51 +393,53 @@ def _on_reference(draft: Draft, published: ReferencePublished) -> None:
     ):  # those that came before the first reference data wait for their time too
         if heard.effective_from is not None and heard.effective_from > draft.now:
             draft.arm(f"dependency:{heard.id}", heard.effective_from)
-    plans.list_plans(draft, before.plans if before is not None else {})
-    sitreps.pace(draft)
-    tell_every_metric(draft)
-    orders.migrate(draft)
-    orders.review(draft)
+    plans.update_plans(draft, before.plans if before is not None else {})
+    sitreps.schedule_sitrep(draft)
+    recheck_all_metrics(draft)
+    orders.schedule_dropped_lines(draft)
+    orders.schedule_review(draft)
 
 
-def _on_clock(draft: Draft, activity: str) -> None:
+def _on_activity_due(draft: ContinuityDecision, activity: str) -> None:
     if activity in draft.bia.needs:  # a newer reference version may have dropped it
-        settle(draft, activity)
-        tell_metrics(draft)
+        settle_activity(draft, activity)
+        record_changed_metrics(draft)
 
 
-def _on_reread(draft: Draft, activity: str) -> None:
+def _on_reread_due(draft: ContinuityDecision, activity: str) -> None:
     """Read every running clock of an activity again after its percentages or open hours changed."""
     if activity in draft.bia.needs:
-        settle(draft, activity, Change(sites=frozenset(draft.bia.sites), anew=True))
-        tell_metrics(draft)
+        settle_activity(
+            draft, activity, ActivityChange(sites=frozenset(draft.bia.sites), anew=True)
+        )
+        record_changed_metrics(draft)
 
 
-def _on_effective(draft: Draft, dependency: str) -> None:
+def _on_dependency_due(draft: ContinuityDecision, dependency: str) -> None:
     heard = draft.state.dependencies[dependency]
-    _touch(draft, dependency, heard.effective_from)
-    orders.review(draft)
+    _settle_dependents(draft, dependency, heard.effective_from)
+    orders.schedule_review(draft)
 
 
-def _on_plan(draft: Draft, plan: str) -> None:
+def _on_plan_due(draft: ContinuityDecision, plan: str) -> None:
     if plan in draft.bia.plans:
-        plans.on_deadline(draft, plan)
+        plans.on_plan_due(draft, plan)
 
 
-def _on_sitrep(draft: Draft, _: str) -> None:
-    sitreps.ask(draft)
+def _on_sitrep_due(draft: ContinuityDecision, _: str) -> None:
+    sitreps.demand_sitrep(draft)
 
 
-_FIRE: Final[dict[str, Callable[[Draft, str], None]]] = {
-    "activity": _on_clock,
-    "reread": _on_reread,
-    "dependency": _on_effective,
-    "plan": _on_plan,
-    "sitrep": _on_sitrep,
-    "reassign": lambda draft, _: orders.look(draft),
-    "order": orders.dispatch,
-    "back": orders.call_back,
-    "dropped": orders.drop,
-    "uncounted": lambda draft, _: orders.review(draft),
+_DEADLINE_HANDLERS: Final[dict[str, Callable[[ContinuityDecision, str], None]]] = {
+    "activity": _on_activity_due,
+    "reread": _on_reread_due,
+    "dependency": _on_dependency_due,
+    "plan": _on_plan_due,
+    "sitrep": _on_sitrep_due,
+    "reassign": lambda draft, _: orders.on_review_due(draft),
+    "order": orders.on_order_due,
+    "back": orders.on_recall_due,
+    "dropped": orders.on_dropped_lines_due,
+    "uncounted": lambda draft, _: orders.schedule_review(draft),
 }
 """Kind of deadline → its handler. A kind is the part of the key before the colon."""

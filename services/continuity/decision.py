@@ -7,21 +7,23 @@ from typing import Any, TypeVar
 
 from schemas.base import Fact, Instant
 from schemas.continuity import AgendaChanged
-from services.continuity.activities.impact_analysis import Bia
-from services.continuity.state import State, evolve
+from services.continuity.activities.impact_analysis import ImpactAnalysis
+from services.continuity.state import ContinuityState, evolve
 
 T = TypeVar("T")
 
 
-class Draft:
+class ContinuityDecision:
     """Facts of one decision so far, and the state after them; steps see the steps before."""
 
     __slots__ = ("_due", "_shared", "derive", "facts", "moved", "now", "state", "trail")
 
-    def __init__(self, state: State, now: Instant, derive: Callable[[str, int], str]) -> None:
+    def __init__(
+        self, state: ContinuityState, now: Instant, derive: Callable[[str, int], str]
+    ) -> None:
         self.state, self.now, self.derive = state, now, derive
         self.facts: list[Fact] = []
-        self.trail: list[State] = [state]
+        self.trail: list[ContinuityState] = [state]
         """The states before the first fact and after each."""
         self.moved: dict[str, set[str]] = {}
         """Metric → activities through which it may have moved since it was last recorded."""
@@ -40,7 +42,7 @@ class Draft:
         return value
 
     @property
-    def bia(self) -> Bia:
+    def bia(self) -> ImpactAnalysis:
         """Analysis in force. Raises ValueError before the first reference data."""
         if self.state.bia is None:
             raise ValueError("no reference data yet")
@@ -57,7 +59,7 @@ class Draft:
         """Set or (None) remove a deadline. The last call for a key counts."""
         self._due[key] = due
 
-    def withdraw(self, facts: int, state: State) -> None:
+    def withdraw(self, facts: int, state: ContinuityState) -> None:
         """Discard the facts after the first `facts`, restore `state`, and discard all deadlines."""
         del self.facts[facts:], self.trail[facts + 1 :]
         self.state = state

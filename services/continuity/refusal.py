@@ -7,38 +7,40 @@ from typing import Literal
 from schemas.base import Command
 from schemas.ranks import may_decide, may_decide_plan
 
-Scalar = str | int | float | bool | None
-Result = dict[str, Scalar]
+AnswerValue = str | int | float | bool | None
+DecisionAnswer = dict[str, AnswerValue]
 """Answer to a decision."""
 
 
-class Refused(Exception):
+class DecisionRefused(Exception):
     """Error: a decision is refused."""
 
-    def __init__(self, status: Literal[403, 404, 409, 412], code: str, **values: Scalar) -> None:
+    def __init__(
+        self, status: Literal[403, 404, 409, 412], code: str, **values: AnswerValue
+    ) -> None:
         super().__init__(code)
         self.status: Literal[403, 404, 409, 412] = status
         self.code, self.values = code, values
 
 
-def must_decide(command: Command, needed: str) -> None:
+def require_role(command: Command, needed: str) -> None:
     """Raise Refused unless the author has the needed role or a higher one. Rule D49."""
     if not may_decide(command.role, needed):
-        raise Refused(403, "role_too_low", role=command.role, needed=needed)
+        raise DecisionRefused(403, "role_too_low", role=command.role, needed=needed)
 
 
-def must_decide_plan(command: Command, needed: str) -> None:
+def require_plan_role(command: Command, needed: str) -> None:
     """Raise Refused unless the author may decide the plan.
 
     That needs the role that the plan names, or a higher one of the same pôle or of the general
     direction. Rule D49.
     """
     if not may_decide_plan(command.role, needed):
-        raise Refused(403, "role_too_low", role=command.role, needed=needed)
+        raise DecisionRefused(403, "role_too_low", role=command.role, needed=needed)
 
 
-def reasoned(command: Command) -> str:
+def require_reason(command: Command) -> str:
     """Return the given reason. Raise Refused if there is none."""
     if not command.reason:
-        raise Refused(409, "reason_needed")
+        raise DecisionRefused(409, "reason_needed")
     return command.reason

@@ -1,6 +1,6 @@
 """State of continuity in one realm, and the effect of each fact on it.
 
-`Memory` is the part that a snapshot holds. `State` adds derived values: the compiled analysis, the
+`ContinuityMemory` is the part that a snapshot holds. `ContinuityState` adds derived values: the compiled analysis, the
 sites that are not well by kind, and the deadlines. Collections are persistent maps: a state is
 never changed, only followed by another. Maps have no reliable order, so sort before you make facts
 from one.
@@ -54,15 +54,15 @@ from schemas.reassignment import (
 )
 from schemas.reference import ReferencePublished, Section
 from schemas.runtime import DeadlineFailed
-from schemas.shared import shared
+from schemas.shared import share_object
 from schemas.words import ActivityState, EventType, SiteStatus
-from services.continuity.activities.impact_analysis import Bia, compile_bia
-from services.continuity.deadlines import Agenda
+from services.continuity.activities.impact_analysis import ImpactAnalysis, compile_impact_analysis
+from services.continuity.deadlines import DeadlineQueue
 from services.runtime.decider.maps import Map
 
-CLOSING: Final = frozenset((EventType.CLOSURE, EventType.PARTIAL_CLOSURE))
+CLOSURE_TYPES: Final = frozenset((EventType.CLOSURE, EventType.PARTIAL_CLOSURE))
 """Causes that cost nothing if the activity itself closes sites (`fermeture_sans_perte`, D40)."""
-NO_LOCAL: Final[Map[str, LocalClockRow]] = Map()
+NO_LOCAL_CLOCKS: Final[Map[str, LocalClockRow]] = Map()
 KEPT_SECTIONS: Final = frozenset(
     (Section.SITES, Section.ACTIVITIES, Section.ESCALATION, Section.PLANS)
 )
@@ -70,7 +70,7 @@ RECORDED_SECTIONS: Final = KEPT_SECTIONS | {Section.STAFFING}
 """Staffing is for the planner, which reads the log, so the state leaves it out."""
 
 
-def worst_cause(causes: Sequence[CauseHeard]) -> CauseHeard | None:
+def find_worst_cause(causes: Sequence[CauseHeard]) -> CauseHeard | None:
     """Return the cause that costs most; among equals the gravest, then the earliest."""
     if len(causes) == 1:
         return causes[0]
@@ -78,7 +78,7 @@ def worst_cause(causes: Sequence[CauseHeard]) -> CauseHeard | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class UnwellSite:
     """A site that is not well, as activities see it. Losses in hundredths of a percent."""
 
     site: str
@@ -102,13 +102,13 @@ class Place:
         costs = tuple(
             (loss, cause) for cause in heard.causes if (loss := round(cause.loss_pct * 100))
         )
-        others = tuple(cost for cost in costs if cost[1].type not in CLOSING)
+        others = tuple(cost for cost in costs if cost[1].type not in CLOSURE_TYPES)
         return cls(
             heard.site,
             heard.status,
             heard.since,
             heard.causes,
-            worst_cause(heard.causes),
+            find_worst_cause(heard.causes),
             costs,
             max((c[0] for c in costs), default=0),
             others,
@@ -135,7 +135,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Memory:
+class ContinuityMemory:
     realm: str
     lineage: str
     reference: str = ""
@@ -191,33 +191,37 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class State(Memory):
-    """`Memory` with the values derived from it."""
+class ContinuityState(ContinuityMemory):
+    """`ContinuityMemory` with the values derived from it."""
 
-    bia: Bia | None = field(default=None, compare=False)
-    unwell: Map[str, Map[str, Place]] = Map()
+    bia: ImpactAnalysis | None = field(default=None, compare=False)
+    unwell: Map[str, Map[str, UnwellSite]] = Map()
     """Kind of site → site → trouble there."""
-    agenda: Agenda = Agenda()
+    agenda: DeadlineQueue = DeadlineQueue()
     arrivals: Map[str, int] = Map()
     """Activity → reassigned agents at work for it. Rule D81."""
 
     @classmethod
-    def restore(cls, memory: Memory) -> State:
+    def restore(cls, memory: ContinuityMemory) -> ContinuityState:
         """Build the state from a memory."""
-        known = {f.name: getattr(memory, f.name) for f in fields(Memory)} | {
-            "sections": _held_once(memory.sections)
+        known = {f.name: getattr(memory, f.name) for f in fields(ContinuityMemory)} | {
+            "sections": _share_sections(memory.sections)
         }
-        bia = compile_bia(memory.reference, known["sections"]) if memory.reference else None
+        bia = (
+            compile_impact_analysis(memory.reference, known["sections"])
+            if memory.reference
+            else None
+        )
         return cls(
             **known,
             bia=bia,
-            unwell=_all_unwell(bia, memory.sites),
-            agenda=Agenda.restore(memory.due),
-            arrivals=_arrivals(memory.moved.values()),
+            unwell=_index_unwell_sites(bia, memory.sites),
+            agenda=DeadlineQueue.restore(memory.due),
+            arrivals=_count_arrivals(memory.moved.values()),
         )
 
 
-def _arrivals(rows: Iterable[ReassignmentRow]) -> Map[str, int]:
+def _count_arrivals(rows: Iterable[ReassignmentRow]) -> Map[str, int]:
     """Count the agents at work by activity."""
     found: Map[str, int] = Map()
     for row in rows:
@@ -226,20 +230,22 @@ def _arrivals(rows: Iterable[ReassignmentRow]) -> Map[str, int]:
     return found
 
 
-def _all_unwell(bia: Bia | None, sites: Map[str, SiteHeard]) -> Map[str, Map[str, Place]]:
-    unwell: Map[str, Map[str, Place]] = Map()
+def _index_unwell_sites(
+    bia: ImpactAnalysis | None, sites: Map[str, SiteHeard]
+) -> Map[str, Map[str, UnwellSite]]:
+    unwell: Map[str, Map[str, UnwellSite]] = Map()
     for heard in sites.values():
-        unwell = _with_place(unwell, bia, heard)
+        unwell = _update_unwell_site(unwell, bia, heard)
     return unwell
 
 
-def _with_place(
-    unwell: Map[str, Map[str, Place]], bia: Bia | None, heard: SiteHeard
-) -> Map[str, Map[str, Place]]:
+def _update_unwell_site(
+    unwell: Map[str, Map[str, UnwellSite]], bia: ImpactAnalysis | None, heard: SiteHeard
+) -> Map[str, Map[str, UnwellSite]]:
     site = bia.sites.get(heard.site) if bia else None
     if site is None:
         return unwell
-    of_kind, place = unwell.get(site.kind, Map()), Place.of(heard)
+    of_kind, place = unwell.get(site.kind, Map()), UnwellSite.of(heard)
     if not place.well:
         return unwell.set(site.kind, of_kind.set(heard.site, place))
     if heard.site not in of_kind:
@@ -248,71 +254,75 @@ def _with_place(
     return unwell.set(site.kind, rest) if rest else unwell.delete(site.kind)
 
 
-def _with(state: State, **changes: Any) -> State:
+def _replace_fields(state: ContinuityState, **changes: Any) -> ContinuityState:
     """Replace fields like `dataclasses.replace`, without the cost of the constructor.
 
     A state has two dozen fields, and a fact changes one or two.
     """
-    made = object.__new__(State)
+    made = object.__new__(ContinuityState)
     made.__dict__.update(state.__dict__)
     made.__dict__.update(changes)
     return made
 
 
-def evolve(state: State, fact: Fact, at: Instant) -> State:
+def evolve(state: ContinuityState, fact: Fact, at: Instant) -> ContinuityState:
     """Return the state after one fact. A fact of another service changes nothing."""
-    step = _STEPS.get(type(fact))
+    step = _EVOLVE_BY_FACT.get(type(fact))
     return state if step is None else step(state, fact, at)
 
 
-def _site(state: State, fact: SiteHeard, _: Instant) -> State:
-    return _with(
+def _evolve_site(state: ContinuityState, fact: SiteHeard, _: Instant) -> ContinuityState:
+    return _replace_fields(
         state,
         sites=state.sites.set(fact.site, fact),
-        unwell=_with_place(state.unwell, state.bia, fact),
+        unwell=_update_unwell_site(state.unwell, state.bia, fact),
     )
 
 
-def _held_once(sections: Map[str, ReferencePublished]) -> Map[str, ReferencePublished]:
+def _share_sections(sections: Map[str, ReferencePublished]) -> Map[str, ReferencePublished]:
     return Map(
         {
-            name: published.model_copy(update={"data": shared(published.data)})
+            name: published.model_copy(update={"data": share_object(published.data)})
             for name, published in sections.items()
         }
     )
 
 
-def _reference(state: State, fact: ReferencePublished, at: Instant) -> State:
+def _evolve_reference(
+    state: ContinuityState, fact: ReferencePublished, at: Instant
+) -> ContinuityState:
     incoming = state.incoming
     if fact.data.section in KEPT_SECTIONS:
         incoming = incoming.set(fact.data.section.value, fact)
     if not fact.last:
-        return _with(state, incoming=incoming)
-    sections = state.sections.update(_held_once(incoming))
-    bia = compile_bia(fact.reference, sections)
-    return _with(
+        return _replace_fields(state, incoming=incoming)
+    sections = state.sections.update(_share_sections(incoming))
+    bia = compile_impact_analysis(fact.reference, sections)
+    return _replace_fields(
         state,
         reference=fact.reference,
         sections=sections,
         incoming=Map(),
         bia=bia,
-        unwell=_all_unwell(bia, state.sites),
-        sitrep_from=_rhythm_from(bia, state.level, state.sitrep_from, at),
+        unwell=_index_unwell_sites(bia, state.sites),
+        sitrep_from=_find_rhythm_start(bia, state.level, state.sitrep_from, at),
     )
 
 
-def _local(state: State, fact: LocalClockChanged, _: Instant) -> State:
+def _evolve_local_clock(
+    state: ContinuityState, fact: LocalClockChanged, _: Instant
+) -> ContinuityState:
     row = fact.row
-    return _with(
+    return _replace_fields(
         state,
         local=state.local.set(
-            row.activity, state.local.get(row.activity, NO_LOCAL).set(row.site, row)
+            row.activity, state.local.get(row.activity, NO_LOCAL_CLOCKS).set(row.site, row)
         ),
     )
 
 
-def _rhythm_from(
-    bia: Bia | None, level: int, before: Instant | None, at: Instant
+def _find_rhythm_start(
+    bia: ImpactAnalysis | None, level: int, before: Instant | None, at: Instant
 ) -> Instant | None:
     """Return the start of the interval: `at` unless it began before; None without a rhythm."""
     if bia is None or bia.sitrep_every_ms(level) is None:
@@ -320,72 +330,80 @@ def _rhythm_from(
     return at if before is None else before
 
 
-def _declared(state: State, fact: ActivityDeclared, _: Instant) -> State:
+def _evolve_declaration(
+    state: ContinuityState, fact: ActivityDeclared, _: Instant
+) -> ContinuityState:
     if fact.state is not None:
-        return _with(state, declared=state.declared.set(fact.activity, fact))
+        return _replace_fields(state, declared=state.declared.set(fact.activity, fact))
     gone = (
         state.declared.delete(fact.activity) if fact.activity in state.declared else state.declared
     )
-    return _with(state, declared=gone, floors=_raised(state, fact.activity, fact.occurred_at))
-
-
-def _strategy(state: State, fact: StrategyChanged, _: Instant) -> State:
-    row = fact.row
-    state = _with(state, strategies=state.strategies.set(row.id, row))
-    return (
-        state
-        if row.ended_at is None
-        else _with(state, floors=_raised(state, row.activity, row.ended_at))
+    return _replace_fields(
+        state, declared=gone, floors=_raise_floor(state, fact.activity, fact.occurred_at)
     )
 
 
-def _raised(state: State, activity: str, at: Instant) -> Map[str, Instant]:
+def _evolve_strategy(state: ContinuityState, fact: StrategyChanged, _: Instant) -> ContinuityState:
+    row = fact.row
+    state = _replace_fields(state, strategies=state.strategies.set(row.id, row))
+    return (
+        state
+        if row.ended_at is None
+        else _replace_fields(state, floors=_raise_floor(state, row.activity, row.ended_at))
+    )
+
+
+def _raise_floor(state: ContinuityState, activity: str, at: Instant) -> Map[str, Instant]:
     """Raise the floor of an activity's clock; never lower it: a strategy may have held on."""
     return state.floors.set(activity, max(at, state.floors.get(activity, at)))
 
 
-def _alarm(state: State, fact: AlarmRaised, _: Instant) -> State:
+def _evolve_alarm(state: ContinuityState, fact: AlarmRaised, _: Instant) -> ContinuityState:
     return (
-        _with(state, alarms=state.alarms.set(fact.row.id, fact.row))
+        _replace_fields(state, alarms=state.alarms.set(fact.row.id, fact.row))
         if fact.row.demands == "arbitration"
         else state
     )
 
 
-def _arbitrated(state: State, fact: AlarmArbitrated, _: Instant) -> State:
+def _evolve_arbitration(
+    state: ContinuityState, fact: AlarmArbitrated, _: Instant
+) -> ContinuityState:
     return (
-        _with(state, alarms=state.alarms.delete(fact.row.id))
+        _replace_fields(state, alarms=state.alarms.delete(fact.row.id))
         if fact.row.id in state.alarms
         else state
     )
 
 
-def _level(state: State, fact: LevelHeard, at: Instant) -> State:
-    return _with(
+def _evolve_level(state: ContinuityState, fact: LevelHeard, at: Instant) -> ContinuityState:
+    return _replace_fields(
         state,
         level=fact.level,
-        sitrep_from=_rhythm_from(state.bia, fact.level, state.sitrep_from, at),
+        sitrep_from=_find_rhythm_start(state.bia, fact.level, state.sitrep_from, at),
     )
 
 
-def _sitrep(state: State, fact: SitrepIssued, _: Instant) -> State:
+def _evolve_sitrep(state: ContinuityState, fact: SitrepIssued, _: Instant) -> ContinuityState:
     row = fact.row
     begun = row.as_of if row.next_at is not None else None
-    return _with(state, sitreps=row.number, sitrep_as_of=row.as_of, sitrep_from=begun)
+    return _replace_fields(state, sitreps=row.number, sitrep_as_of=row.as_of, sitrep_from=begun)
 
 
-def _improvement(state: State, fact: ImprovementChanged, _: Instant) -> State:
+def _evolve_improvement(
+    state: ContinuityState, fact: ImprovementChanged, _: Instant
+) -> ContinuityState:
     row = fact.row
     if row.state == "open":
-        return _with(state, improvements=state.improvements.set(row.id, row))
+        return _replace_fields(state, improvements=state.improvements.set(row.id, row))
     return (
-        _with(state, improvements=state.improvements.delete(row.id))
+        _replace_fields(state, improvements=state.improvements.delete(row.id))
         if row.id in state.improvements
         else state
     )
 
 
-def lines_of(state: State, proposal: str) -> list[LineRow]:
+def list_proposal_lines(state: ContinuityState, proposal: str) -> list[LineRow]:
     """Return the lines of a proposal, in order."""
     parts = sorted(
         (part for part in state.proposal_lines.values() if part.proposal == proposal),
@@ -394,12 +412,12 @@ def lines_of(state: State, proposal: str) -> list[LineRow]:
     return [line for part in parts for line in part.lines]
 
 
-def decided_lines(row: ProposalRow) -> set[str]:
+def find_decided_lines(row: ProposalRow) -> set[str]:
     """Return the lines that are settled: approved, declined or withdrawn."""
     return {line for decision in row.decisions for line in decision.lines} | set(row.withdrawn)
 
 
-def _proposal(state: State, fact: ProposalChanged, _: Instant) -> State:
+def _evolve_proposal(state: ContinuityState, fact: ProposalChanged, _: Instant) -> ContinuityState:
     row = fact.row
     proposals = state.proposals.set(row.id, row)
     match fact.change:
@@ -412,7 +430,7 @@ def _proposal(state: State, fact: ProposalChanged, _: Instant) -> State:
                     if p.superseded_by == row.id or p.state is ProposalState.OPEN
                 ),
             }
-            return _with(
+            return _replace_fields(
                 state,
                 answered=True,
                 proposals=Map({id: p for id, p in proposals.items() if id in kept}),
@@ -423,16 +441,16 @@ def _proposal(state: State, fact: ProposalChanged, _: Instant) -> State:
         case "approved":
             decision, wanted = row.decisions[-1], set(row.decisions[-1].lines)
             approved = {
-                line.id: _approved(row, line, decision)
-                for line in lines_of(state, row.id)
+                line.id: _build_approved_row(row, line, decision)
+                for line in list_proposal_lines(state, row.id)
                 if line.id in wanted
             }
-            return _with(state, proposals=proposals, moved=state.moved.update(approved))
+            return _replace_fields(state, proposals=proposals, moved=state.moved.update(approved))
         case _:
-            return _with(state, proposals=proposals)
+            return _replace_fields(state, proposals=proposals)
 
 
-def _approved(row: ProposalRow, line: LineRow, decision: Decision) -> ReassignmentRow:
+def _build_approved_row(row: ProposalRow, line: LineRow, decision: Decision) -> ReassignmentRow:
     return ReassignmentRow(
         **dict(line),
         proposal=row.id,
@@ -447,10 +465,14 @@ def _approved(row: ProposalRow, line: LineRow, decision: Decision) -> Reassignme
     )
 
 
-def _reassignment(state: State, fact: ReassignmentChanged, _: Instant) -> State:
+def _evolve_reassignment(
+    state: ContinuityState, fact: ReassignmentChanged, _: Instant
+) -> ContinuityState:
     row, before = fact.row, state.moved.get(fact.row.id)
     over = row.state in (LineState.RELEASED, LineState.VOID)
-    state = _with(state, moved=state.moved.delete(row.id) if over else state.moved.set(row.id, row))
+    state = _replace_fields(
+        state, moved=state.moved.delete(row.id) if over else state.moved.set(row.id, row)
+    )
     was_there, is_there = (
         before is not None and before.state is LineState.ARRIVED,
         row.state is LineState.ARRIVED,
@@ -468,39 +490,45 @@ def _reassignment(state: State, fact: ReassignmentChanged, _: Instant) -> State:
         and shown.arrived
         and shown.computed is not ActivityState.INTERRUPTED
     )
-    floors = _raised(state, activity, row.ended_at or 0) if held else state.floors
-    return _with(state, arrivals=arrivals, floors=floors)
+    floors = _raise_floor(state, activity, row.ended_at or 0) if held else state.floors
+    return _replace_fields(state, arrivals=arrivals, floors=floors)
 
 
-def _agenda(state: State, changes: dict[str, Instant | None]) -> State:
+def _evolve_deadlines(
+    state: ContinuityState, changes: dict[str, Instant | None]
+) -> ContinuityState:
     agenda = state.agenda.changed(changes)
-    return _with(state, agenda=agenda, due=agenda.due)
+    return _replace_fields(state, agenda=agenda, due=agenda.due)
 
 
-_STEPS: Final[dict[type[Fact], Callable[[State, Any, Instant], State]]] = {
-    SiteHeard: _site,
-    ReferencePublished: _reference,
-    DependencyHeard: lambda s, f, _: _with(s, dependencies=s.dependencies.set(f.id, f)),
-    IncidentHeard: lambda s, f, _: _with(s, incidents=s.incidents.set(f.incident, f)),
-    LevelHeard: _level,
-    TriggerHeard: lambda s, f, _: _with(s, triggers=s.triggers.set(f.trigger, f)),
-    ActivityChanged: lambda s, f, _: _with(s, activities=s.activities.set(f.row.id, f.row)),
-    LocalClockChanged: _local,
-    PlanChanged: lambda s, f, _: _with(s, plans=s.plans.set(f.row.id, f.row)),
-    StrategyChanged: _strategy,
-    ActivityDeclared: _declared,
-    AlarmRaised: _alarm,
-    AlarmArbitrated: _arbitrated,
-    SitrepIssued: _sitrep,
-    ImprovementChanged: _improvement,
-    ProposalRequested: lambda s, f, at: _with(s, asked=f, asked_at=at, answered=False),
-    ProposalLinesRecorded: lambda s, f, _: _with(
+_EVOLVE_BY_FACT: Final[
+    dict[type[Fact], Callable[[ContinuityState, Any, Instant], ContinuityState]]
+] = {
+    SiteHeard: _evolve_site,
+    ReferencePublished: _evolve_reference,
+    DependencyHeard: lambda s, f, _: _replace_fields(s, dependencies=s.dependencies.set(f.id, f)),
+    IncidentHeard: lambda s, f, _: _replace_fields(s, incidents=s.incidents.set(f.incident, f)),
+    LevelHeard: _evolve_level,
+    TriggerHeard: lambda s, f, _: _replace_fields(s, triggers=s.triggers.set(f.trigger, f)),
+    ActivityChanged: lambda s, f, _: _replace_fields(
+        s, activities=s.activities.set(f.row.id, f.row)
+    ),
+    LocalClockChanged: _evolve_local_clock,
+    PlanChanged: lambda s, f, _: _replace_fields(s, plans=s.plans.set(f.row.id, f.row)),
+    StrategyChanged: _evolve_strategy,
+    ActivityDeclared: _evolve_declaration,
+    AlarmRaised: _evolve_alarm,
+    AlarmArbitrated: _evolve_arbitration,
+    SitrepIssued: _evolve_sitrep,
+    ImprovementChanged: _evolve_improvement,
+    ProposalRequested: lambda s, f, at: _replace_fields(s, asked=f, asked_at=at, answered=False),
+    ProposalLinesRecorded: lambda s, f, _: _replace_fields(
         s, proposal_lines=s.proposal_lines.set(f.row.id, f.row)
     ),
-    ProposalChanged: _proposal,
-    ReassignmentChanged: _reassignment,
-    TravelDeclared: lambda s, f, _: _with(s, travel=f),
-    MetricChanged: lambda s, f, _: _with(s, told=s.told.set(f.key, float(f.value))),
-    AgendaChanged: lambda s, f, _: _agenda(s, f.due),
-    DeadlineFailed: lambda s, f, _: _agenda(s, {f.key: None}),
+    ProposalChanged: _evolve_proposal,
+    ReassignmentChanged: _evolve_reassignment,
+    TravelDeclared: lambda s, f, _: _replace_fields(s, travel=f),
+    MetricChanged: lambda s, f, _: _replace_fields(s, told=s.told.set(f.key, float(f.value))),
+    AgendaChanged: lambda s, f, _: _evolve_deadlines(s, f.due),
+    DeadlineFailed: lambda s, f, _: _evolve_deadlines(s, {f.key: None}),
 }

@@ -6,13 +6,13 @@ from services.delivery.decider import DeliveryDecider
 from services.delivery.sender.process import SenderThread
 from services.delivery.settings import DeliverySettings
 from services.runtime.process import logs, tracing
-from services.runtime.worker.worker import run_processor
+from services.runtime.worker.worker import run_worker
 
 
 def main() -> None:
     """Run until a signal stops it. Raise pydantic.ValidationError for invalid settings."""
-    logs.configure("delivery")
-    tracing.configure("delivery")
+    logs.configure_logging("delivery")
+    tracing.configure_tracing("delivery")
     settings = DeliverySettings()
     with SenderThread(settings):
-        run_processor(DeliveryDecider(), settings)
+        run_worker(DeliveryDecider(), settings)

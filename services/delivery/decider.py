@@ -13,7 +13,7 @@ from schemas.calling import (
     Unreachable,
 )
 from schemas.callouts import (
-    CHUNK,
+    CHUNK_PEOPLE,
     CallOutChanged,
     CallOutListed,
     CallOutReleased,
@@ -46,42 +46,42 @@ from schemas.reference import ReferencePublished, Section
 from schemas.runtime import CommandApplied, DeadlineFailed, LossDeclared, Rebased
 from schemas.words import Answer, Channel, NotificationState
 from services.delivery.callouts.callouts import (
-    CallOut,
+    CallOutProgress,
+    build_manager_rows,
+    build_next_group,
+    compute_progress,
     decide_callout,
-    manager_rows,
-    next_group,
-    progress,
-    to_remind,
+    select_people_to_remind,
 )
 from services.delivery.evolve import (
-    called_off,
-    is_stopped,
-    open_of,
-    placed,
-    terms,
-    with_callout,
-    with_hold,
-    with_loss,
-    with_reference,
-    with_row,
+    build_terms,
+    evolve_callout,
+    evolve_hold,
+    evolve_loss,
+    evolve_notification,
+    evolve_reference,
+    is_callout_over,
+    list_open_notifications,
+    update_pacing,
+    withdraw_for_callout,
 )
 from services.delivery.notifications import attempts
 from services.delivery.notifications.bundling import (
-    bundle,
+    bundle_messages,
+    bundle_minute,
+    choose_newest_call,
     is_about_incident,
-    newest_call,
-    one_of_a_minute,
-    spoken_for,
+    select_covered_messages,
 )
-from services.delivery.notifications.channel_order import candidates, planned_row
-from services.delivery.notifications.channel_test import probed
-from services.delivery.notifications.hold import decide_hold, decide_release, lapsed
-from services.delivery.notifications.replay import refused_replay
+from services.delivery.notifications.channel_order import build_planned_row, choose_channels
+from services.delivery.notifications.channel_test import decide_channel_probe
+from services.delivery.notifications.hold import decide_hold, decide_release, expire_hold
+from services.delivery.notifications.replay import refuse_replay
 from services.delivery.notifications.withdrawals import news_of
-from services.delivery.replies.answers import ANSWERS, answered, decide_answer
-from services.delivery.replies.unparsed_replies import help_of, noted
+from services.delivery.replies.answers import ANSWER_REASONS, decide_answer, record_answer
+from services.delivery.replies.unparsed_replies import build_help, note_reply
 from services.delivery.simulated_channels import SIMULATED_RUN
-from services.delivery.snapshot_codec import Dumped, dump_state, load_state
+from services.delivery.snapshot_codec import DumpedState, dump_state, load_state
 from services.delivery.state import HOLD_KEY, DeliveryState
 from services.runtime.decider.protocol import Deadline, Firing, Input
 
@@ -97,20 +97,20 @@ _KEPT_SECTIONS = (
 """Sections that delivery records: reachable people, provider limits, names in messages (D70)."""
 
 
-def _is_kept(told: ReachabilityChanged | ReferencePublished) -> bool:
+def _is_recorded(told: ReachabilityChanged | ReferencePublished) -> bool:
     """Check whether an input becomes part of the state as it is."""
     return isinstance(told, ReachabilityChanged) or told.last or told.data.section in _KEPT_SECTIONS
 
 
-def _told(
+def _record_announcement(
     realm: str,
     told: ReachabilityChanged | ReferencePublished | LaddersDrilled | ProbeOutcome,
     now: Instant,
 ) -> list[Fact]:
     """Record facts about people, rules and channels, not about one message."""
     if isinstance(told, LaddersDrilled | ProbeOutcome):
-        return probed(realm, told, now)
-    return [told] if _is_kept(told) else []
+        return decide_channel_probe(realm, told, now)
+    return [told] if _is_recorded(told) else []
 
 
 class DeliveryDecider:
@@ -136,7 +136,9 @@ class DeliveryDecider:
                 planned.notification not in state.notifications
             ):
                 return self._plan(
-                    state, planned_row(planned, state.verified(planned.person), state.lost_at), now
+                    state,
+                    build_planned_row(planned, state.verified(planned.person), state.lost_at),
+                    now,
                 )
             case NotificationWithdrawn(notification=notification, why=why):
                 return self._withdraw(state, notification, why, now)
@@ -179,7 +181,7 @@ class DeliveryDecider:
                 | LaddersDrilled()
                 | ProbeOutcome() as told
             ):
-                return _told(state.realm, told, now)
+                return _record_announcement(state.realm, told, now)
             case _:
                 return []
 
@@ -189,7 +191,7 @@ class DeliveryDecider:
         if until is not None and row.channels:
             return [
                 NotificationChanged(
-                    row=attempts.with_state(
+                    row=attempts.update_state(
                         row.model_copy(update={"why": attempts.BUNDLED, "not_before": until})
                     )
                 )
@@ -202,7 +204,7 @@ class DeliveryDecider:
         before: NotificationRow,
         row: NotificationRow,
         now: Instant,
-        freed: attempts.Terms | None = None,
+        freed: attempts.AttemptTerms | None = None,
     ) -> list[Fact]:
         """Take the first step of a message; not yet when the person was told of the same incident within this minute (D71).
 
@@ -214,27 +216,36 @@ class DeliveryDecider:
         )
         if ends is None or row.attempts or not row.channels or waits_already:
             return self._moved(
-                state, before, attempts.advance(row, freed or terms(state, now)), now
+                state,
+                before,
+                attempts.plan_next_attempt(row, freed or build_terms(state, now)),
+                now,
             )
         waiting = row.model_copy(
             update={"why": attempts.SAME_MINUTE, "not_before": ends, "waits_for": None}
         )
-        return [NotificationChanged(row=attempts.with_state(waiting))]
+        return [NotificationChanged(row=attempts.update_state(waiting))]
 
     def _replay(
         self, state: DeliveryState, command: ReplayNotification, command_id: str, now: Instant
     ) -> list[Fact]:
         row = state.notifications.get(command.notification)
-        refusal = refused_replay(row, command, command_id)
+        refusal = refuse_replay(row, command, command_id)
         if row is None or refusal:
             return refusal
-        again = attempts.replay(
-            row, candidates(row.channels, state.verified(row.person)) or state.verified(row.person)
+        again = attempts.restart_attempts(
+            row,
+            choose_channels(row.channels, state.verified(row.person)) or state.verified(row.person),
         )
         applied = CommandApplied(
             command_id=command_id, command="ReplayNotification", result={"notification": row.id}
         )
-        return [*self._moved(state, row, attempts.advance(again, terms(state, now)), now), applied]
+        return [
+            *self._moved(
+                state, row, attempts.plan_next_attempt(again, build_terms(state, now)), now
+            ),
+            applied,
+        ]
 
     def _moved(
         self, state: DeliveryState, before: NotificationRow, after: NotificationRow, now: Instant
@@ -258,12 +269,12 @@ class DeliveryDecider:
         row = state.notifications.get(notification)
         if row is None or attempts.is_settled(row):
             return []
-        if why in ANSWERS:
-            return [NotificationChanged(row=answered(row, Answer(why), now))]
+        if why in ANSWER_REASONS:
+            return [NotificationChanged(row=record_answer(row, Answer(why), now))]
         called_back = attempts.supersede_planned(row).model_copy(
             update={"withdrawn": why, "why": why}
         )
-        facts: list[Fact] = [NotificationChanged(row=attempts.with_state(called_back))]
+        facts: list[Fact] = [NotificationChanged(row=attempts.update_state(called_back))]
         news = news_of(row, why, state.lineage, now)
         return (
             facts
@@ -282,17 +293,21 @@ class DeliveryDecider:
         ):
             return []
         urgent = row.model_copy(update={"danger": True, "quiet_until": None})
-        return self._moved(state, row, attempts.advance(urgent, terms(state, now)), now)
+        return self._moved(
+            state, row, attempts.plan_next_attempt(urgent, build_terms(state, now)), now
+        )
 
     def _unread(self, state: DeliveryState, told: ReplyUnread, now: Instant) -> list[Fact]:
         """Note a reply that cannot be understood on the call, and send help once."""
-        call = noted(state.notifications.get(told.notification), told, now)
+        call = note_reply(state.notifications.get(told.notification), told, now)
         if call is None:
             return []
-        told_how = help_of(call, told, state.lineage, now)
+        told_how = build_help(call, told, state.lineage, now)
         return [
             NotificationChanged(row=call),
-            *self._moved(state, told_how, attempts.advance(told_how, terms(state, now)), now),
+            *self._moved(
+                state, told_how, attempts.plan_next_attempt(told_how, build_terms(state, now)), now
+            ),
         ]
 
     def _decide_attempt(
@@ -320,11 +335,11 @@ class DeliveryDecider:
         row, attempt = self._find(state, claim.notification, claim.attempt)
         if row is None or attempt is None or attempt.state != "planned" or not is_live(state.realm):
             return []
-        if is_stopped(state, row):
-            return [NotificationChanged(row=called_off(row))]
+        if is_callout_over(state, row):
+            return [NotificationChanged(row=withdraw_for_callout(row))]
         if state.sending_held and not row.danger:
             held = attempts.supersede_planned(row).model_copy(update={"why": attempts.HELD})
-            return [NotificationChanged(row=attempts.with_state(held))]
+            return [NotificationChanged(row=attempts.update_state(held))]
         granted = AttemptGranted(
             notification=row.id,
             attempt=attempt.id,
@@ -336,7 +351,7 @@ class DeliveryDecider:
         return [
             granted,
             NotificationChanged(
-                row=attempts.grant(
+                row=attempts.grant_attempt(
                     row, attempt, claim.run, now, state.rules.channels[attempt.channel]
                 )
             ),
@@ -347,7 +362,7 @@ class DeliveryDecider:
         if row is None or attempt is None:
             return []
         if attempt.state == "planned" and not is_live(state.realm) and outcome.run == SIMULATED_RUN:
-            row = attempts.grant(
+            row = attempts.grant_attempt(
                 row, attempt, outcome.run, now, state.rules.channels[attempt.channel]
             )  # nobody is called in a simulated realm: the outcome is the grant
             attempt = next(a for a in row.attempts if a.id == attempt.id)
@@ -358,9 +373,9 @@ class DeliveryDecider:
             case "accepted":
                 policy = state.rules.channels[attempt.channel]
                 wait_ms = policy.receipt_ms if outcome.receipts else None
-                after = attempts.accepted(row, attempt, now, outcome.provider_id, wait_ms)
+                after = attempts.mark_accepted(row, attempt, now, outcome.provider_id, wait_ms)
             case "failed":
-                after = attempts.failed(
+                after = attempts.mark_failed(
                     row,
                     attempt,
                     now,
@@ -371,24 +386,28 @@ class DeliveryDecider:
             case "ambiguous" if attempt.state == "ambiguous":
                 return []
             case "ambiguous":
-                after = attempts.in_doubt(row, attempt, now, outcome.error)
-        return self._moved(state, row, attempts.advance(after, terms(state, now)), now)
+                after = attempts.mark_ambiguous(row, attempt, now, outcome.error)
+        return self._moved(
+            state, row, attempts.plan_next_attempt(after, build_terms(state, now)), now
+        )
 
     def _receipt(self, state: DeliveryState, receipt: ReceiptReceived, now: Instant) -> list[Fact]:
         row, attempt = self._find(state, receipt.notification, receipt.attempt)
         if (
             row is None
             or attempt is None
-            or not attempts.was_made(attempt)
+            or not attempts.is_granted(attempt)
             or attempt.state == "received"
         ):
             return []
         if receipt.state == "received":
-            return self._moved(state, row, attempts.received(row, attempt, now), now)
+            return self._moved(state, row, attempts.mark_received(row, attempt, now), now)
         if attempt.state == "failed":
             return []
-        after = attempts.failed(row, attempt, now, receipt.error, retry=False)
-        return self._moved(state, row, attempts.advance(after, terms(state, now)), now)
+        after = attempts.mark_failed(row, attempt, now, receipt.error, retry=False)
+        return self._moved(
+            state, row, attempts.plan_next_attempt(after, build_terms(state, now)), now
+        )
 
     def _find(
         self, state: DeliveryState, notification: str, attempt: str
@@ -405,7 +424,7 @@ class DeliveryDecider:
         next attempt, the end of the hold, and declared losses.
         """
         if firing.deadline.key == HOLD_KEY:
-            return [lapsed(firing.now)]
+            return [expire_hold(firing.now)]
         kind, notification, *number = firing.deadline.key.split("/")
         if kind == "pace":
             return self._release(state, Channel(notification), firing.now)
@@ -416,11 +435,11 @@ class DeliveryDecider:
             case "attempt":
                 after = self._overdue(row, int(number[0]), firing.now)
             case "loss":
-                doubted = attempts.open_attempt(row)
+                doubted = attempts.find_open_attempt(row)
                 after = (
                     row
                     if doubted is None
-                    else attempts.in_doubt(row, doubted, firing.now, attempts.LOSS)
+                    else attempts.mark_ambiguous(row, doubted, firing.now, attempts.LOSS)
                 )
             case "later" if row.why == attempts.BUNDLED:
                 return self._digest(state, row, firing.now)
@@ -433,13 +452,16 @@ class DeliveryDecider:
             case _:
                 after = row  # later/…: nothing but the hour kept it
         return self._moved(
-            state, row, attempts.advance(after, terms(state, firing.now)), firing.now
+            state,
+            row,
+            attempts.plan_next_attempt(after, build_terms(state, firing.now)),
+            firing.now,
         )
 
     def _release(self, state: DeliveryState, channel: Channel, now: Instant) -> list[Fact]:
         """Send the messages next in the queue of this provider."""
         facts: list[Fact] = []
-        freed = replace(terms(state, now), is_open=lambda _row, _channel: True)
+        freed = replace(build_terms(state, now), is_open=lambda _row, _channel: True)
         for id in state.pacing.first(
             channel, state.pacing.room(channel, state.rules.channels[channel], now)
         ):
@@ -451,32 +473,44 @@ class DeliveryDecider:
             facts += moved
         return facts
 
-    def _call_out(self, state: DeliveryState, one: CallOut, what: str, now: Instant) -> list[Fact]:
+    def _call_out(
+        self, state: DeliveryState, one: CallOutProgress, what: str, now: Instant
+    ) -> list[Fact]:
         """Continue a call-out: next people, progress, reminders, managers, or withdrawal."""
         facts: list[Fact] = []
         match what:
             case "next":
-                rows = next_group(one, state.lineage, now)
+                rows = build_next_group(one, state.lineage, now)
                 for row in rows:  # each takes its place before the next one looks for its own
-                    after = attempts.advance(row, terms(state, now))
+                    after = attempts.plan_next_attempt(row, build_terms(state, now))
                     facts += self._moved(state, row, after, now)
-                    state = replace(state, pacing=placed(state.pacing, None, after, state.rules))
+                    state = replace(
+                        state, pacing=update_pacing(state.pacing, None, after, state.rules)
+                    )
                 return [*facts, CallOutReleased(callout=one.row.id, count=len(rows))]
             case "remind":
-                waiting = to_remind(state.notifications.values(), one, state.rules)
-                for row in waiting[:CHUNK]:
-                    after = attempts.advance(attempts.replay(row, row.channels), terms(state, now))
+                waiting = select_people_to_remind(state.notifications.values(), one, state.rules)
+                for row in waiting[:CHUNK_PEOPLE]:
+                    after = attempts.plan_next_attempt(
+                        attempts.restart_attempts(row, row.channels), build_terms(state, now)
+                    )
                     facts += self._moved(state, row, after, now)
-                    state = replace(state, pacing=placed(state.pacing, row, after, state.rules))
-                if len(waiting) <= CHUNK:
+                    state = replace(
+                        state, pacing=update_pacing(state.pacing, row, after, state.rules)
+                    )
+                if len(waiting) <= CHUNK_PEOPLE:
                     one = replace(
                         state.callouts[one.row.id],
                         row=one.row.model_copy(update={"reminded": one.row.reminded + 1}),
                     )
                     return [*facts, CallOutChanged(row=self._progress(state, one, now))]
             case "managers":
-                for row in manager_rows(one, state.managers, state.verified, state.lineage, now):
-                    facts += self._moved(state, row, attempts.advance(row, terms(state, now)), now)
+                for row in build_manager_rows(
+                    one, state.managers, state.verified, state.lineage, now
+                ):
+                    facts += self._moved(
+                        state, row, attempts.plan_next_attempt(row, build_terms(state, now)), now
+                    )
                 called = one.row.model_copy(update={"managers_called_at": now})
                 return [
                     *facts,
@@ -484,27 +518,28 @@ class DeliveryDecider:
                 ]
             case "withdraw":
                 facts += [
-                    NotificationChanged(row=called_off(row)) for row in open_of(state, one)[:CHUNK]
+                    NotificationChanged(row=withdraw_for_callout(row))
+                    for row in list_open_notifications(state, one)[:CHUNK_PEOPLE]
                 ]
                 for fact in facts:
                     state = self.evolve(state, fact, "", now)
         return [*facts, CallOutChanged(row=self._progress(state, state.callouts[one.row.id], now))]
 
-    def _progress(self, state: DeliveryState, one: CallOut, now: Instant) -> CallOutRow:
+    def _progress(self, state: DeliveryState, one: CallOutProgress, now: Instant) -> CallOutRow:
         """Compute the present row; a hold postpones its end, unless it is about danger."""
         until = (
             state.hold.until
             if state.hold is not None and state.sending_held and not one.row.danger
             else None
         )
-        return progress(
+        return compute_progress(
             one, state.rules, state.pacing, now, max(0, until - now) if until is not None else 0
         )
 
     def _tally(
         self,
         state: DeliveryState,
-        one: CallOut,
+        one: CallOutProgress,
         told: HeadcountTallied | HeadcountSaid,
         now: Instant,
     ) -> list[Fact]:
@@ -537,24 +572,27 @@ class DeliveryDecider:
             for id in state.bundles.waiting.get(row.person, ())
             if id != row.id
         )
-        carrier, *told = bundle(row, others)
+        carrier, *told = bundle_messages(row, others)
         facts = self._begin(state, row, carrier, now)
-        return [*facts, *(NotificationChanged(row=attempts.with_state(one)) for one in told)]
+        return [*facts, *(NotificationChanged(row=attempts.update_state(one)) for one in told)]
 
     def _minute(self, state: DeliveryState, row: NotificationRow, now: Instant) -> list[Fact]:
         """Tell what waited for the end of a minute in one message; later when the person was told of danger meanwhile, or is being called."""
         waiting = (state.notifications[id] for id in state.bundles.minute.get(row.person, ()))
         same = tuple(one for one in waiting if one.incident == row.incident)
-        first, *told = one_of_a_minute(same)
+        first, *told = bundle_minute(same)
         ends = None if state.sending_held else state.bundles.minute_ends(first, now)
         if ends is not None:
             return [
                 NotificationChanged(row=one.model_copy(update={"not_before": ends})) for one in same
             ]
         facts = self._moved(
-            state, state.notifications[first.id], attempts.advance(first, terms(state, now)), now
+            state,
+            state.notifications[first.id],
+            attempts.plan_next_attempt(first, build_terms(state, now)),
+            now,
         )
-        facts += (NotificationChanged(row=attempts.with_state(one)) for one in told)
+        facts += (NotificationChanged(row=attempts.update_state(one)) for one in told)
         settled = {first.id, *(one.id for one in told)}
         later = (one for one in same if one.id not in settled)
         return [
@@ -570,20 +608,22 @@ class DeliveryDecider:
         others = tuple(
             state.notifications[id] for id in state.bundles.quiet[row.person] if id != row.id
         )
-        mine = spoken_for(
+        mine = select_covered_messages(
             row, tuple(o for o in others if o.not_before is not None and o.not_before <= now)
         )
-        first, *told = newest_call(mine) if row.answer_expected else bundle(mine[0], mine[1:])
+        first, *told = (
+            choose_newest_call(mine) if row.answer_expected else bundle_messages(mine[0], mine[1:])
+        )
         facts = self._begin(state, state.notifications[first.id], first, now)
-        return [*facts, *(NotificationChanged(row=attempts.with_state(one)) for one in told)]
+        return [*facts, *(NotificationChanged(row=attempts.update_state(one)) for one in told)]
 
     def _overdue(self, row: NotificationRow, number: int, now: Instant) -> NotificationRow:
         attempt = row.attempts[number - 1]
         match attempt.state:
             case "granted":
-                return attempts.in_doubt(row, attempt, now, attempts.NO_OUTCOME)
+                return attempts.mark_ambiguous(row, attempt, now, attempts.NO_OUTCOME)
             case "accepted":
-                return attempts.without_receipt(row, attempt)
+                return attempts.mark_without_receipt(row, attempt)
             case _:
                 return attempts.change_attempt(row, attempt, due=None)
 
@@ -597,17 +637,17 @@ class DeliveryDecider:
         """Return the state after one fact."""
         match fact:
             case NotificationChanged(row=row):
-                return with_row(state, row)
+                return evolve_notification(state, row)
             case HoldChanged(row=row):
-                return with_hold(state, row, at)
+                return evolve_hold(state, row, at)
             case CallOutChanged() | CallOutListed() | CallOutReleased():
-                return with_callout(state, fact, at)
+                return evolve_callout(state, fact, at)
             case ReferencePublished():
-                return with_reference(state, fact)
+                return evolve_reference(state, fact)
             case ReachabilityChanged(row=row):
-                return replace(state, directory=state.directory.set(row.id, _reachable(row)))
+                return replace(state, directory=state.directory.set(row.id, _list_channels(row)))
             case LossDeclared() | Rebased():
-                return with_loss(state, at)
+                return evolve_loss(state, at)
             case DeadlineFailed(key=key):
                 return replace(state, agenda=state.agenda.disarm(key))
             case _:
@@ -615,15 +655,15 @@ class DeliveryDecider:
 
     # ── snapshots ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def dump(self, state: DeliveryState) -> Dumped:
+    def dump(self, state: DeliveryState) -> DumpedState:
         """Dump the state into JSON-able collections."""
         return dump_state(state)
 
-    def load(self, realm: str, lineage: str, dumped: Dumped) -> DeliveryState:
+    def load(self, realm: str, lineage: str, dumped: DumpedState) -> DeliveryState:
         """Restore a state from a dump."""
         return load_state(realm, lineage, dumped)
 
 
-def _reachable(row: ReachRow) -> tuple[Channel, ...]:
+def _list_channels(row: ReachRow) -> tuple[Channel, ...]:
     """Return the channels of a person, including unverified ones, which planning puts last."""
     return tuple(point.channel for point in row.points)

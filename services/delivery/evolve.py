@@ -14,52 +14,58 @@ from schemas.delivery import HoldRow, NotificationRow
 from schemas.reference import ChannelsSection, EscalationPolicy, ReferencePublished, RosterSection
 from schemas.words import Channel, NotificationState
 from services.delivery.callouts.callouts import (
-    MANAGER,
-    CallOut,
-    changed,
-    listed,
-    managers_at,
-    pause_ms,
-    reminder_at,
+    MANAGER_ROLE,
+    CallOutProgress,
+    add_listed_people,
+    compute_managers_at,
+    compute_pause_ms,
+    compute_reminder_at,
+    replace_callout_row,
 )
 from services.delivery.notifications import attempts
-from services.delivery.notifications.channel_policies import POLICIES, Rules, declared
-from services.delivery.notifications.rate_limits import Pacing
+from services.delivery.notifications.channel_policies import (
+    DEFAULT_POLICIES,
+    DeliveryRules,
+    compile_policies,
+)
+from services.delivery.notifications.rate_limits import ChannelPacing
 from services.delivery.state import (
     HOLD_KEY,
     DeliveryState,
-    attempt_key,
-    callout_key,
-    held_key,
-    later_key,
-    loss_key,
-    pace_key,
+    build_attempt_key,
+    build_callout_key,
+    build_held_key,
+    build_later_key,
+    build_loss_key,
+    build_pace_key,
 )
-from services.runtime.decider.deadlines import Agenda
+from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
 
 
-def terms(state: DeliveryState, now: Instant) -> attempts.Terms:
+def build_terms(state: DeliveryState, now: Instant) -> attempts.AttemptTerms:
     """Return the terms in force for the next step of any notification."""
     policies, pacing = state.rules.channels, state.pacing
 
     def is_open(row: NotificationRow, channel: Channel) -> bool:
         return pacing.is_open(row, channel, policies[channel], now)
 
-    return attempts.Terms(state.lineage, now, state.sending_held, policies, is_open)
+    return attempts.AttemptTerms(state.lineage, now, state.sending_held, policies, is_open)
 
 
-def with_row(state: DeliveryState, row: NotificationRow) -> DeliveryState:
+def evolve_notification(state: DeliveryState, row: NotificationRow) -> DeliveryState:
     """Store a row and update deadlines, queues, budgets and the counts of its call-out."""
     before, settled = state.notifications.get(row.id), attempts.is_settled(row)
     agenda = (
-        state.agenda.disarm(loss_key(row.id)).disarm(held_key(row.id)).disarm(later_key(row.id))
+        state.agenda.disarm(build_loss_key(row.id))
+        .disarm(build_held_key(row.id))
+        .disarm(build_later_key(row.id))
     )
     for attempt in row.attempts:
-        key = attempt_key(row.id, attempt.number)
+        key = build_attempt_key(row.id, attempt.number)
         agenda = agenda.disarm(key) if attempt.due is None else agenda.arm(key, attempt.due)
     if row.not_before is not None and not settled:
-        agenda = agenda.arm(later_key(row.id), row.not_before)
+        agenda = agenda.arm(build_later_key(row.id), row.not_before)
     waits = row.why == attempts.HELD and not settled
     held = (
         state.held.set(row.id, row.planned_at)
@@ -82,7 +88,7 @@ def with_row(state: DeliveryState, row: NotificationRow) -> DeliveryState:
     callouts = state.callouts
     if row.campaign is not None and (one := callouts.get(row.campaign)) is not None:
         callouts = callouts.set(row.campaign, one.seen(before, row, state.rules))
-    pacing = placed(state.pacing, before, row, state.rules)
+    pacing = update_pacing(state.pacing, before, row, state.rules)
     if pacing is not state.pacing:
         touched = {a.channel for a in planned}
         touched |= {
@@ -90,7 +96,7 @@ def with_row(state: DeliveryState, row: NotificationRow) -> DeliveryState:
             for one in (state.pacing.waiting.get(row.id), pacing.waiting.get(row.id))
             if one is not None
         }
-        agenda = _paced(agenda, pacing, state.rules, touched, held=state.sending_held)
+        agenda = _schedule_channels(agenda, pacing, state.rules, touched, held=state.sending_held)
     return replace(
         state,
         notifications=state.notifications.set(row.id, row),
@@ -102,9 +108,12 @@ def with_row(state: DeliveryState, row: NotificationRow) -> DeliveryState:
     )
 
 
-def placed(
-    pacing: Pacing, before: NotificationRow | None, row: NotificationRow, rules: Rules
-) -> Pacing:
+def update_pacing(
+    pacing: ChannelPacing,
+    before: NotificationRow | None,
+    row: NotificationRow,
+    rules: DeliveryRules,
+) -> ChannelPacing:
     """Update buckets and queues after a change of a row, from its wait and its new attempts."""
     waits = row.waits_for is not None and not attempts.is_settled(row)
     pacing = (
@@ -117,9 +126,14 @@ def placed(
     return pacing
 
 
-def _paced(
-    agenda: Agenda, pacing: Pacing, rules: Rules, channels: Iterable[Channel], *, held: bool
-) -> Agenda:
+def _schedule_channels(
+    agenda: Deadlines,
+    pacing: ChannelPacing,
+    rules: DeliveryRules,
+    channels: Iterable[Channel],
+    *,
+    held: bool,
+) -> Deadlines:
     """Set the deadline for the next messages at each of these providers.
 
     During a hold, only danger counts.
@@ -127,22 +141,22 @@ def _paced(
     for channel in channels:
         opens = pacing.opens_at(channel, rules.channels[channel], held=held)
         agenda = (
-            agenda.disarm(pace_key(channel))
+            agenda.disarm(build_pace_key(channel))
             if opens is None
-            else agenda.arm(pace_key(channel), opens)
+            else agenda.arm(build_pace_key(channel), opens)
         )
     return agenda
 
 
-def with_callout(
+def evolve_callout(
     state: DeliveryState, fact: CallOutChanged | CallOutListed | CallOutReleased, at: Instant
 ) -> DeliveryState:
     """Apply a fact of a call-out and set its deadlines."""
     match fact:
         case CallOutChanged(row=row):
-            one = changed(state.callouts.get(row.id), row)
+            one = replace_callout_row(state.callouts.get(row.id), row)
         case CallOutListed(callout=id):
-            one = listed(state.callouts[id], fact)
+            one = add_listed_people(state.callouts[id], fact)
         case CallOutReleased(callout=id, count=count):
             one = state.callouts[id]
             one = replace(one, next=one.next + count)
@@ -150,28 +164,28 @@ def with_callout(
     running = one.row.state == "running"
     headcount = one.row if running and one.row.kind == "headcount" else None
     due = {
-        "remind": None if headcount is None else reminder_at(headcount, state.rules, at),
-        "managers": None if headcount is None else managers_at(headcount, state.rules, at),
+        "remind": None if headcount is None else compute_reminder_at(headcount, state.rules, at),
+        "managers": None if headcount is None else compute_managers_at(headcount, state.rules, at),
         "next": at + 1 if running and one.next < len(one.people) else None,
-        "progress": at + pause_ms(one)
+        "progress": at + compute_pause_ms(one)
         if running and isinstance(fact, CallOutChanged)
-        else agenda.due.get(callout_key(id, "progress"))
+        else agenda.due.get(build_callout_key(id, "progress"))
         if running
         else None,
         "withdraw": at + 1
-        if one.row.state in ("stopped", "done") and open_of(state, one)
+        if one.row.state in ("stopped", "done") and list_open_notifications(state, one)
         else None,
     }
     for what, when in due.items():
         agenda = (
-            agenda.disarm(callout_key(id, what))
+            agenda.disarm(build_callout_key(id, what))
             if when is None
-            else agenda.arm(callout_key(id, what), when)
+            else agenda.arm(build_callout_key(id, what), when)
         )
     return replace(state, callouts=state.callouts.set(id, one), agenda=agenda)
 
 
-def open_of(state: DeliveryState, one: CallOut) -> list[NotificationRow]:
+def list_open_notifications(state: DeliveryState, one: CallOutProgress) -> list[NotificationRow]:
     """List the open notifications of a call-out that no sender may be calling."""
     return [
         row
@@ -183,48 +197,48 @@ def open_of(state: DeliveryState, one: CallOut) -> list[NotificationRow]:
     ]
 
 
-def is_stopped(state: DeliveryState, row: NotificationRow) -> bool:
+def is_callout_over(state: DeliveryState, row: NotificationRow) -> bool:
     one = state.callouts.get(row.campaign) if row.campaign is not None else None
     return one is not None and one.row.state in ("stopped", "done")
 
 
-def called_off(row: NotificationRow) -> NotificationRow:
+def withdraw_for_callout(row: NotificationRow) -> NotificationRow:
     off = attempts.supersede_planned(row).model_copy(
         update={"withdrawn": "callout_stopped", "why": "callout_stopped"}
     )
-    return attempts.with_state(off)
+    return attempts.update_state(off)
 
 
-def with_hold(state: DeliveryState, row: HoldRow, now: Instant) -> DeliveryState:
+def evolve_hold(state: DeliveryState, row: HoldRow, now: Instant) -> DeliveryState:
     agenda = state.agenda.disarm(HOLD_KEY)
     if row.held and row.until is not None:
         agenda = agenda.arm(HOLD_KEY, row.until)
         for waiting in state.held:
-            agenda = agenda.disarm(held_key(waiting))
+            agenda = agenda.disarm(build_held_key(waiting))
     else:
         for waiting in state.held:  # the runtime bounds how many fire in one Transaction
-            agenda = agenda.arm(held_key(waiting), now)
+            agenda = agenda.arm(build_held_key(waiting), now)
     state = replace(state, hold=row, agenda=agenda)
     return replace(
         state,
-        agenda=_paced(
+        agenda=_schedule_channels(
             state.agenda, state.pacing, state.rules, state.pacing.queues, held=state.sending_held
         ),
     )
 
 
-def with_reference(state: DeliveryState, published: ReferencePublished) -> DeliveryState:
+def evolve_reference(state: DeliveryState, published: ReferencePublished) -> DeliveryState:
     if isinstance(published.data, RosterSection):
         roster = published.data.roster.channels
         mine = {
             h.scope: who
             for h in published.data.roster.holders
-            if h.role == MANAGER and h.scope and (who := h.holder or h.deputy)
+            if h.role == MANAGER_ROLE and h.scope and (who := h.holder or h.deputy)
         }
-        staged_channels = Map({person: channels_of(names) for person, names in roster.items()})
+        staged_channels = Map({person: parse_channels(names) for person, names in roster.items()})
         state = replace(state, staged=staged_channels, staged_managers=Map(mine))
     if isinstance(published.data, EscalationPolicy):
-        staged = state.staged_rules or replace(state.rules, channels=POLICIES)
+        staged = state.staged_rules or replace(state.rules, channels=DEFAULT_POLICIES)
         policy = published.data.policy
         told = replace(
             staged,
@@ -240,7 +254,7 @@ def with_reference(state: DeliveryState, published: ReferencePublished) -> Deliv
         state = replace(
             state,
             staged_rules=replace(
-                staged, channels=declared(published.data.rules), digest_ms=digest_ms
+                staged, channels=compile_policies(published.data.rules), digest_ms=digest_ms
             ),
         )
     if published.last and state.staged is not None:
@@ -251,7 +265,7 @@ def with_reference(state: DeliveryState, published: ReferencePublished) -> Deliv
         state = replace(state, rules=state.staged_rules, staged_rules=None)
         state = replace(
             state,
-            agenda=_paced(
+            agenda=_schedule_channels(
                 state.agenda,
                 state.pacing,
                 state.rules,
@@ -262,18 +276,18 @@ def with_reference(state: DeliveryState, published: ReferencePublished) -> Deliv
     return state
 
 
-def with_loss(state: DeliveryState, now: Instant) -> DeliveryState:
+def evolve_loss(state: DeliveryState, now: Instant) -> DeliveryState:
     """Schedule every open attempt to become ambiguous at the next input.
 
     The lost history may have claimed and called it.
     """
     agenda = state.agenda
     for row in state.notifications.values():
-        if attempts.open_attempt(row):
-            agenda = agenda.arm(loss_key(row.id), now)
+        if attempts.find_open_attempt(row):
+            agenda = agenda.arm(build_loss_key(row.id), now)
     return replace(state, agenda=agenda, lost_at=now)
 
 
-def channels_of(names: object) -> tuple[Channel, ...]:
+def parse_channels(names: object) -> tuple[Channel, ...]:
     assert isinstance(names, (list, tuple))
     return tuple(Channel(name) for name in names if name in Channel.__members__.values())

@@ -18,7 +18,7 @@ from schemas.responders import Responder, RespondersInvalid, parse_responders
 from schemas.runtime import RealmOpened
 from schemas.words import Answer
 from services.runtime.log.transaction import FactRecord
-from services.runtime.simulation.conductor import Response
+from services.runtime.simulation.conductor import SimulatedResponse
 
 SIMULATED_RUN: Final = "simulated"
 """Run id of outcomes in simulated realms, where no sender claims."""
@@ -26,7 +26,7 @@ SIMULATED_RUN: Final = "simulated"
 _DEFAULT: Final = Responder()
 
 
-def responses(
+def build_responses(
     row: NotificationRow, responders: Sequence[Responder] = ()
 ) -> list[tuple[int, Message]]:
     """Return each (delay in ms, message) for the waiting attempt of this row, in order."""
@@ -67,7 +67,7 @@ def responses(
     return said
 
 
-def respond(fact: FactRecord, realm: RealmOpened) -> list[Response]:
+def respond_to_fact(fact: FactRecord, realm: RealmOpened) -> list[SimulatedResponse]:
     """Respond for the conductor to one fact of delivery's log.
 
     Opening a realm refuses invalid responders (`parse_responders`). A realm that has such all the
@@ -76,15 +76,18 @@ def respond(fact: FactRecord, realm: RealmOpened) -> list[Response]:
     if fact.name != "NotificationChanged":
         return []
     row = NotificationChanged.model_validate(fact.data).row
-    said = responses(row, _parsed(tuple(tuple(line.items()) for line in realm.responders)))
+    said = build_responses(
+        row, _parse_responders(tuple(tuple(line.items()) for line in realm.responders))
+    )
     attempt = row.attempts[-1].id if row.attempts else ""
     return [
-        Response(f"{attempt}:{type(message).__name__}", delay, message) for delay, message in said
+        SimulatedResponse(f"{attempt}:{type(message).__name__}", delay, message)
+        for delay, message in said
     ]
 
 
 @lru_cache(maxsize=64)
-def _parsed(
+def _parse_responders(
     lines: tuple[tuple[tuple[str, str | int | float | bool | None], ...], ...],
 ) -> tuple[Responder, ...]:
     try:

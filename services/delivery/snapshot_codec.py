@@ -7,21 +7,26 @@ from typing import TypeVar
 
 from schemas.base import Instant
 from schemas.delivery import HoldRow, NotificationRow
-from services.delivery.callouts.callouts import CallOut
-from services.delivery.evolve import channels_of
-from services.delivery.notifications.bundling import Bundles
-from services.delivery.notifications.channel_policies import DEFAULT, Rules, dump_rules, load_rules
-from services.delivery.notifications.rate_limits import Pacing
+from services.delivery.callouts.callouts import CallOutProgress
+from services.delivery.evolve import parse_channels
+from services.delivery.notifications.bundling import BundleQueues
+from services.delivery.notifications.channel_policies import (
+    DEFAULT_RULES,
+    DeliveryRules,
+    dump_rules,
+    load_rules,
+)
+from services.delivery.notifications.rate_limits import ChannelPacing
 from services.delivery.state import DeliveryState
-from services.runtime.decider.deadlines import Agenda
+from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
 
 T = TypeVar("T")
-Dumped = dict[str, list[tuple[str, object]]]
+DumpedState = dict[str, list[tuple[str, object]]]
 """Collection → its items: JSON-able, cut into chunks anywhere, order irrelevant."""
 
 
-def dump_state(state: DeliveryState) -> Dumped:
+def dump_state(state: DeliveryState) -> DumpedState:
     """Dump the state into JSON-able collections."""
     hold = state.hold.model_dump(mode="json", exclude_defaults=True) if state.hold else None
     return {
@@ -42,7 +47,7 @@ def dump_state(state: DeliveryState) -> Dumped:
         "rules": [
             (name, dump_rules(rules))
             for name, rules in (("in_force", state.rules), ("staged", state.staged_rules))
-            if rules is not None and rules is not DEFAULT
+            if rules is not None and rules is not DEFAULT_RULES
         ],
         **state.pacing.dump(),
         **state.bundles.dump(),
@@ -52,43 +57,45 @@ def dump_state(state: DeliveryState) -> Dumped:
     }
 
 
-def load_state(realm: str, lineage: str, dumped: Dumped) -> DeliveryState:
+def load_state(realm: str, lineage: str, dumped: DumpedState) -> DeliveryState:
     """Restore a state from a dump."""
     scalars = dict(dumped.get("scalars", ()))
     hold, lost_at = scalars.get("hold"), scalars.get("lost_at")
     assert lost_at is None or isinstance(lost_at, int)
-    notifications = _map(dumped, "notifications", NotificationRow.model_validate)
+    notifications = _load_map(dumped, "notifications", NotificationRow.model_validate)
     return DeliveryState(
         realm,
         lineage,
         notifications=notifications,
-        channels=_map(dumped, "channels", channels_of),
-        directory=_map(dumped, "directory", channels_of),
-        staged=_map(dumped, "staged", channels_of) if scalars.get("staging") else None,
+        channels=_load_map(dumped, "channels", parse_channels),
+        directory=_load_map(dumped, "directory", parse_channels),
+        staged=_load_map(dumped, "staged", parse_channels) if scalars.get("staging") else None,
         hold=HoldRow.model_validate(hold) if hold else None,
-        held=_map(dumped, "held", _instant),
-        agenda=Agenda.restore(_map(dumped, "due", _instant)),
-        rules=_rules(dumped, "in_force") or DEFAULT,
-        staged_rules=_rules(dumped, "staged"),
-        pacing=Pacing.load(dumped),
-        bundles=Bundles.load(dumped, notifications.values()),
-        managers=_map(dumped, "managers", str),
-        staged_managers=_map(dumped, "staged_managers", str) if scalars.get("staging") else None,
-        callouts=_map(dumped, "callouts", CallOut.load),
+        held=_load_map(dumped, "held", _load_instant),
+        agenda=Deadlines.restore(_load_map(dumped, "due", _load_instant)),
+        rules=_load_rules(dumped, "in_force") or DEFAULT_RULES,
+        staged_rules=_load_rules(dumped, "staged"),
+        pacing=ChannelPacing.load(dumped),
+        bundles=BundleQueues.load(dumped, notifications.values()),
+        managers=_load_map(dumped, "managers", str),
+        staged_managers=_load_map(dumped, "staged_managers", str)
+        if scalars.get("staging")
+        else None,
+        callouts=_load_map(dumped, "callouts", CallOutProgress.load),
         lost_at=lost_at,
     )
 
 
-def _rules(dumped: Dumped, name: str) -> Rules | None:
+def _load_rules(dumped: DumpedState, name: str) -> DeliveryRules | None:
     found = dict(dumped.get("rules", ())).get(name)
     assert found is None or isinstance(found, dict)
     return None if found is None else load_rules(found)
 
 
-def _instant(value: object) -> Instant:
+def _load_instant(value: object) -> Instant:
     assert isinstance(value, int)
     return value
 
 
-def _map(dumped: Dumped, name: str, read: Callable[[object], T]) -> Map[str, T]:
+def _load_map(dumped: DumpedState, name: str, read: Callable[[object], T]) -> Map[str, T]:
     return Map({key: read(value) for key, value in dumped.get(name, ())})

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from schemas.base import Instant
 from schemas.delivery import HoldRow, NotificationRow
 from schemas.words import Channel
-from services.delivery.callouts.callouts import CallOut
-from services.delivery.notifications.bundling import Bundles
-from services.delivery.notifications.channel_policies import DEFAULT, Rules
-from services.delivery.notifications.rate_limits import Pacing
-from services.runtime.decider.deadlines import Agenda
+from services.delivery.callouts.callouts import CallOutProgress
+from services.delivery.notifications.bundling import BundleQueues
+from services.delivery.notifications.channel_policies import DEFAULT_RULES, DeliveryRules
+from services.delivery.notifications.rate_limits import ChannelPacing
+from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
 
 
@@ -29,13 +29,13 @@ class DeliveryState:
     hold: HoldRow | None = None
     held: Map[str, Instant] = Map()
     """Notifications that wait for the end of the hold → planned_at."""
-    agenda: Agenda = field(default_factory=Agenda)
-    rules: Rules = DEFAULT
+    agenda: Deadlines = field(default_factory=Deadlines)
+    rules: DeliveryRules = DEFAULT_RULES
     """Channel policies and limits of the reference version in force."""
-    staged_rules: Rules | None = None
-    pacing: Pacing = Pacing()
-    bundles: Bundles = Bundles()
-    callouts: Map[str, CallOut] = Map()
+    staged_rules: DeliveryRules | None = None
+    pacing: ChannelPacing = ChannelPacing()
+    bundles: BundleQueues = BundleQueues()
+    callouts: Map[str, CallOutProgress] = Map()
     managers: Map[str, str] = Map()
     """Site → person token of its manager, of the roster in force."""
     staged_managers: Map[str, str] | None = None
@@ -52,32 +52,32 @@ class DeliveryState:
         return self.hold is not None and self.hold.held
 
 
-def attempt_key(notification: str, number: int) -> str:
+def build_attempt_key(notification: str, number: int) -> str:
     """Return the deadline key of one attempt."""
     return f"attempt/{notification}/{number}"
 
 
-def held_key(notification: str) -> str:
+def build_held_key(notification: str) -> str:
     """Return the deadline key for a held notification after the hold."""
     return f"held/{notification}"
 
 
-def loss_key(notification: str) -> str:
+def build_loss_key(notification: str) -> str:
     """Return the deadline key at which an open attempt becomes ambiguous after a declared loss."""
     return f"loss/{notification}"
 
 
-def later_key(notification: str) -> str:
+def build_later_key(notification: str) -> str:
     """Return the deadline key for a notification that waits for a channel's hours or a digest."""
     return f"later/{notification}"
 
 
-def pace_key(channel: Channel) -> str:
+def build_pace_key(channel: Channel) -> str:
     """Return the deadline key for the next messages that wait for a provider's pace."""
     return f"pace/{channel.value}"
 
 
-def callout_key(callout: str, what: str) -> str:
+def build_callout_key(callout: str, what: str) -> str:
     """Return the deadline key of one kind for a call-out.
 
     The kinds are `next` (people), `progress`, `remind`, `managers` and `withdraw` (after a stop).

@@ -19,8 +19,8 @@ def main() -> int:
 
     One log line gives the reason of a failed start.
     """
-    logs.configure("intake")
-    tracing.configure("intake")
+    logs.configure_logging("intake")
+    tracing.configure_tracing("intake")
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     logging.getLogger("python_multipart").setLevel(
         logging.ERROR

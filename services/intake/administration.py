@@ -15,32 +15,43 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.base import DAY_MS
-from services.intake.http.exchange import BodyReader, Receive, Scope, Send, answer_json, header
-from services.intake.http.list_pages import part_of
-from services.intake.integrations.registry import NewSource, Registry, SourceChange
-from services.intake.reports.native import problem_of
-from services.runtime.http.pagination import Key, page
-from services.runtime.http.problems import ProblemError, both, fault, unknown
+from services.intake.http.exchange import BodyReader, Receive, Scope, Send, get_header, send_json
+from services.intake.http.list_pages import read_page_request
+from services.intake.integrations.registry import NewSource, SourceChange, SourceRegistry
+from services.intake.reports.native import build_validation_problem
+from services.runtime.http.pagination import SortKey, paginate
+from services.runtime.http.problems import (
+    ProblemError,
+    build_bilingual,
+    build_fault,
+    build_unknown_problem,
+)
 from services.runtime.identity.accounts import (
     LOCAL_ADMIN,
     AccessStore,
     LoginTaken,
     UnknownPrincipal,
-    new_code,
-    new_principal,
+    create_principal,
+    generate_code,
 )
 from services.runtime.identity.passwords import PasswordRefused
-from services.runtime.identity.permissions import RIGHTS, Role
-from services.runtime.identity.principals import LOGIN_CHARS, Account, Principal, Token, is_login
+from services.runtime.identity.permissions import PERMISSIONS_BY_ROLE, Role
+from services.runtime.identity.principals import (
+    MAX_LOGIN_CHARS,
+    Account,
+    Principal,
+    Token,
+    is_valid_login,
+)
 from services.runtime.identity.principals import Scope as Limits
-from services.runtime.identity.sessions import PRINTED_CODES, Sessions
+from services.runtime.identity.sessions import PRINTED_CODE_COUNT, Sessions
 
 CODE_LIFE_MS: Final = 2 * DAY_MS
 LINK_LIFE_MS: Final = 7 * DAY_MS
 """So long an identity of the provider may take an account that an administrator has released."""
 TOKEN_DAYS: Final = 365
 """Life of a token of which nothing else is said."""
-_ACTS = {
+_AUDIT_ACTIONS = {
     "enable": "account.enabled",
     "disable": "account.disabled",
     "sign-out": "sessions.ended",
@@ -51,7 +62,7 @@ _ACTS = {
 log = structlog.get_logger(__name__)
 
 
-class _Body(BaseModel):
+class _AdministrationBody(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -59,7 +70,7 @@ _B = TypeVar("_B", bound=BaseModel)
 _T = TypeVar("_T")
 
 
-class NewToken(_Body):
+class NewToken(_AdministrationBody):
     """A token for a new principal, or another one for `principal`."""
 
     role: Role | None = None
@@ -83,19 +94,19 @@ class NewToken(_Body):
     )
 
 
-class NewUser(_Body):
-    login: str = Field(min_length=1, max_length=LOGIN_CHARS)
+class NewUser(_AdministrationBody):
+    login: str = Field(min_length=1, max_length=MAX_LOGIN_CHARS)
     role: Role
     duty: str | None = Field(default=None, max_length=64)
     scope: Limits = Limits()
     person: str | None = Field(default=None, max_length=64, description="token in the directory")
 
 
-class NewPassword(_Body):
+class NewPassword(_AdministrationBody):
     password: str = Field(max_length=500)
 
 
-class NewSecondFactor(_Body):
+class NewSecondFactor(_AdministrationBody):
     """`secret` is the key shown to the person, `second` the code that their device shows now."""
 
     secret: str = Field(min_length=16, max_length=64, pattern="^[A-Z2-7]+$")
@@ -109,7 +120,7 @@ class Administration:
     """
 
     def __init__(
-        self, access: AccessStore, sessions: Sessions, reader: BodyReader, registry: Registry
+        self, access: AccessStore, sessions: Sessions, reader: BodyReader, registry: SourceRegistry
     ) -> None:
         self._access = access
         self._registry = registry
@@ -150,14 +161,14 @@ class Administration:
                     self._shown_token,
                 )
             case "POST", "tokens":
-                await answer_json(
+                await send_json(
                     send,
                     201,
                     await self._new_token(await self._body(NewToken, scope, receive), author),
                 )
             case "DELETE", "tokens", id:
                 await self._revoke(id, author)
-                await answer_json(send, 200, {"id": id, "revoked": True})
+                await send_json(send, 200, {"id": id, "revoked": True})
             case "GET", "users":
                 await _answer_page(
                     scope,
@@ -167,24 +178,24 @@ class Administration:
                     self._shown_user,
                 )
             case "POST", "users":
-                await answer_json(
+                await send_json(
                     send,
                     201,
                     await self._new_user(await self._body(NewUser, scope, receive), author),
                 )
             case "POST", "users", login, "code":
-                await answer_json(send, 201, await self._new_code(login, author))
+                await send_json(send, 201, await self._new_code(login, author))
             case "POST", "users", login, (
                 "enable" | "disable" | "sign-out" | "unlink" | "link"
             ) as verb:
-                await answer_json(send, 200, await self._change(login, verb, author))
+                await send_json(send, 200, await self._change(login, verb, author))
             case "POST", "users", login, "password":
                 await self._new_password(
                     login, await self._body(NewPassword, scope, receive), author
                 )
-                await answer_json(send, 200, self._shown_user(self._account(login)))
+                await send_json(send, 200, self._shown_user(self._account(login)))
             case "POST", "users", login, "second-factor":
-                await answer_json(
+                await send_json(
                     send,
                     200,
                     await self._second_factor(
@@ -192,13 +203,13 @@ class Administration:
                     ),
                 )
             case "POST", "sources":
-                await answer_json(
+                await send_json(
                     send,
                     201,
                     await self._registry.add(await self._body(NewSource, scope, receive), author),
                 )
             case "PATCH", "sources", name:
-                await answer_json(
+                await send_json(
                     send,
                     200,
                     await self._registry.change(
@@ -206,7 +217,7 @@ class Administration:
                     ),
                 )
             case "POST", "sources", name, ("enable" | "disable") as verb:
-                await answer_json(
+                await send_json(
                     send,
                     200,
                     await self._registry.set_enabled(name, author, enabled=verb == "enable"),
@@ -220,31 +231,36 @@ class Administration:
         raw = await self._reader.read(scope, receive)
         self._reader.room.give_back(len(raw))
         kind = (
-            (header(scope, b"content-type") or "application/json").partition(";")[0].strip().lower()
+            (get_header(scope, b"content-type") or "application/json")
+            .partition(";")[0]
+            .strip()
+            .lower()
         )
         if kind != "application/json":
             raise ProblemError("media_type", expected="application/json")
         try:
             return model.model_validate_json(raw.removeprefix(BOM_UTF8))
         except ValidationError as error:
-            raise problem_of(error) from None
+            raise build_validation_problem(error) from None
 
     async def _new_token(self, asked: NewToken, author: Principal) -> dict[str, Any]:
         if asked.principal is not None:
             principal = self._access.principal(asked.principal)
             if principal is None:
-                raise unknown("principal", "personne de ce nom", "nobody of this name")
+                raise build_unknown_problem(
+                    "principal", "personne de ce nom", "nobody of this name"
+                )
         elif asked.role is None:
             raise ProblemError(
                 "invalid",
                 faults=(
-                    fault(
+                    build_fault(
                         "role", "missing", "un rôle ou un « principal »", "a role or a “principal”"
                     ),
                 ),
             )
         else:
-            principal = new_principal(
+            principal = create_principal(
                 asked.role,
                 duty=asked.duty,
                 scope=asked.scope,
@@ -282,18 +298,20 @@ class Administration:
         try:
             await self._access.revoke_token(id)
         except UnknownPrincipal:
-            raise unknown("id", "aucun jeton de ce nom", "no token of this name") from None
+            raise build_unknown_problem(
+                "id", "aucun jeton de ce nom", "no token of this name"
+            ) from None
         self._access.trace(author, "token.revoked", id)
         log.info("token.revoked", token=id, author=author.id)
 
     async def _new_user(self, asked: NewUser, author: Principal) -> dict[str, Any]:
-        if not is_login(asked.login):
+        if not is_valid_login(asked.login):
             why = (
                 "caractères visibles, sans espace autour",
                 "visible characters, without spaces around them",
             )
-            raise ProblemError("invalid", faults=(fault("login", "login", *why),))
-        principal = new_principal(asked.role, duty=asked.duty, scope=asked.scope).model_copy(
+            raise ProblemError("invalid", faults=(build_fault("login", "login", *why),))
+        principal = create_principal(asked.role, duty=asked.duty, scope=asked.scope).model_copy(
             update={"person": asked.person}
         )
         try:
@@ -301,7 +319,7 @@ class Administration:
         except LoginTaken:
             raise ProblemError(
                 "conflict",
-                what=both(
+                what=build_bilingual(
                     f"Identifiant {asked.login!r} : déjà pris.",
                     f"Login {asked.login!r}: taken already.",
                 ),
@@ -327,7 +345,9 @@ class Administration:
         if verb == "disable" and account.id == author.id:
             raise ProblemError(
                 "conflict",
-                what=both("On ne ferme pas son propre compte.", "Nobody closes their own account."),
+                what=build_bilingual(
+                    "On ne ferme pas son propre compte.", "Nobody closes their own account."
+                ),
             )
         if verb == "sign-out":
             await self._access.end_sessions(account.id)
@@ -343,7 +363,7 @@ class Administration:
             )
         else:
             await self._access.set_enabled(account.id, enabled=verb == "enable")
-        self._access.trace(author, _ACTS[verb], account.id)
+        self._access.trace(author, _AUDIT_ACTIONS[verb], account.id)
         log.info("user.changed", change=verb, user=account.id, author=author.id)
         return self._shown_user(self._account(login))
 
@@ -360,14 +380,14 @@ class Administration:
         self, login: str, asked: NewSecondFactor, author: Principal
     ) -> dict[str, Any]:
         account = self._account(login)
-        printed = [new_code() for _ in range(PRINTED_CODES)]
+        printed = [generate_code() for _ in range(PRINTED_CODE_COUNT)]
         try:
             await self._sessions.enrol_second_factor(account, asked.secret, asked.second, printed)
         except ProblemError:
             raise ProblemError(
                 "invalid",
                 faults=(
-                    fault(
+                    build_fault(
                         "second",
                         "totp",
                         "ce n’est pas le code affiché",
@@ -386,7 +406,9 @@ class Administration:
 
     def _account(self, login: str) -> Account:
         if (account := self._access.account(login)) is None:
-            raise unknown("login", "aucun compte de ce nom", "no account of this name")
+            raise build_unknown_problem(
+                "login", "aucun compte de ce nom", "no account of this name"
+            )
         return account
 
     def _principal_of(self, id: str) -> Principal | None:
@@ -419,15 +441,15 @@ async def _answer_page(
     scope: Scope,
     send: Send,
     items: Iterable[_T],
-    key: Callable[[_T], Key],
+    key: Callable[[_T], SortKey],
     shown: Callable[[_T], Any],
 ) -> None:
-    part = part_of(scope)
-    found, following = page(items, key, part.limit, part.cursor)
-    await answer_json(send, 200, {"items": [shown(one) for one in found], "next": following})
+    part = read_page_request(scope)
+    found, following = paginate(items, key, part.limit, part.cursor)
+    await send_json(send, 200, {"items": [shown(one) for one in found], "next": following})
 
 
-def whoami(principal: Principal) -> dict[str, Any]:
+def describe_principal(principal: Principal) -> dict[str, Any]:
     """Return the answer of `GET /api/v1/whoami`."""
     return {
         "id": principal.id,
@@ -435,5 +457,5 @@ def whoami(principal: Principal) -> dict[str, Any]:
         "acting_role": principal.acting_role,
         "source": principal.source_kind,
         "scope": principal.scope.model_dump(),
-        "permissions": sorted(RIGHTS[principal.role]),
+        "permissions": sorted(PERMISSIONS_BY_ROLE[principal.role]),
     }

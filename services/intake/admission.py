@@ -13,7 +13,7 @@ RETRY_S: Final = 2
 
 
 @dataclass(slots=True)
-class BodyRoom:
+class BodyMemory:
     """Bytes of all bodies that are being received or processed.
 
     The content of a body is known only after it was read. So `limit + reserve` bytes may be read,
@@ -30,9 +30,9 @@ class BodyRoom:
         return self.used > self.limit
 
     def take(self, size: int) -> None:
-        """Reserve `size` bytes. Raises ProblemError `overloaded`."""
+        """Reserve `size` bytes. Raises ProblemError `build_overload_problem`."""
         if self.used + size > self.limit + self.reserve:
-            raise overloaded()
+            raise build_overload_problem()
         self.used += size
 
     def give_back(self, size: int) -> None:
@@ -50,16 +50,16 @@ class Admission:
 
     limit: int
     reserve: int
-    room: BodyRoom
+    room: BodyMemory
     inside: int = 0
 
     @contextmanager
     def enter(self, *, danger: bool) -> Iterator[None]:
-        """Admit one report for the duration of the context. Raises ProblemError `overloaded`."""
+        """Admit one report for the duration of the context. Raises ProblemError `build_overload_problem`."""
         if self.inside >= self.limit + (self.reserve if danger else 0) or (
             self.room.tight and not danger
         ):
-            raise overloaded()
+            raise build_overload_problem()
         self.inside += 1
         try:
             yield
@@ -67,6 +67,6 @@ class Admission:
             self.inside -= 1
 
 
-def overloaded() -> ProblemError:
+def build_overload_problem() -> ProblemError:
     """Return a 503 with Retry-After."""
     return ProblemError("overloaded", retry_after_s=RETRY_S, wait_s=RETRY_S)

@@ -18,48 +18,48 @@ import uvicorn
 from aiokafka.errors import KafkaError
 
 from services.intake.administration import Administration
-from services.intake.admission import Admission, BodyRoom
-from services.intake.authentication import Callers
-from services.intake.dead_letters.dead_letter_api import RefusedMessages
-from services.intake.dead_letters.dead_letter_store import RefusedLane, Strangers
-from services.intake.decision_lag import Backlog
-from services.intake.field.phone_numbers import People
-from services.intake.field.poster import Poster
-from services.intake.field.rate_limits import Limits
-from services.intake.field.site_codes import Places
-from services.intake.field.sms import Sms
-from services.intake.http.connections import Addresses
+from services.intake.admission import Admission, BodyMemory
+from services.intake.authentication import Authenticator
+from services.intake.dead_letters.dead_letter_api import DeadLetterApi
+from services.intake.dead_letters.dead_letter_store import DeadLetterStore, UnknownSenders
+from services.intake.decision_lag import DecisionLag
+from services.intake.field.phone_numbers import PhoneNumbers
+from services.intake.field.poster import PosterIntegration
+from services.intake.field.rate_limits import AnonymousLimits
+from services.intake.field.site_codes import SiteCodes
+from services.intake.field.sms import SmsIntegration
+from services.intake.http.connections import ConnectionLimiter
 from services.intake.http.exchange import BodyReader
-from services.intake.http.proxy import Proxy
-from services.intake.http.response_buffering import OneWrite
-from services.intake.integrations.alertmanager_api import AlertsDoor
+from services.intake.http.proxy import ConsoleProxy
+from services.intake.http.response_buffering import BufferedConnection
+from services.intake.integrations.alertmanager_api import AlertmanagerAlerts
 from services.intake.integrations.alertmanager_status import AlertmanagerApi
-from services.intake.integrations.cap.dialect import Cap
-from services.intake.integrations.dispatcher import Machines
-from services.intake.integrations.external_events import ExternalEvents
-from services.intake.integrations.heartbeats import Heartbeats
-from services.intake.integrations.registry import Registry
-from services.intake.integrations.source_stats import SourceBook
-from services.intake.photos.photo_api import Attachments
+from services.intake.integrations.cap.dialect import CapIntegration
+from services.intake.integrations.dispatcher import Dispatcher
+from services.intake.integrations.external_events import ExternalEventReader
+from services.intake.integrations.heartbeats import HeartbeatMonitor
+from services.intake.integrations.registry import SourceRegistry
+from services.intake.integrations.source_stats import SourceStats
+from services.intake.photos.photo_api import PhotoApi
 from services.intake.quotas import DailyQuota
-from services.intake.rate_limits import Limit, ReportRates
-from services.intake.reports.acceptance import InputLog, Receiver
-from services.intake.reports.deduplication import Ledger
-from services.intake.reports.geography import Geography
+from services.intake.rate_limits import ReportRateLimiter, SenderRate
+from services.intake.reports.acceptance import InputAppender, ReportReceiver
+from services.intake.reports.deduplication import AnswerIndex
+from services.intake.reports.geography import TerritoryMap
 from services.intake.reports.measure_rights import ReservedMeasures
-from services.intake.reports.redaction import LogWords
-from services.intake.reports.reports_api import Reports
-from services.intake.routes import Front
+from services.intake.reports.redaction import LogRedactor
+from services.intake.reports.reports_api import ReportApi
+from services.intake.routes import FrontApplication
 from services.intake.settings import IntakeSettings
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.sessions import Sessions
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.process import health
-from services.runtime.process.gc_tuning import collecting
-from services.runtime.process.health import Check, system_started
+from services.runtime.process.gc_tuning import freeze_long_lived
+from services.runtime.process.health import Check, create_start_check
 from services.runtime.process.settings import split_host_port
-from services.runtime.process.tasks import end
+from services.runtime.process.tasks import cancel_and_wait
 from services.runtime.secrets.front_mark import FrontMark
 from services.runtime.secrets.keyring import MasterKey
 from services.runtime.secrets.vault import Vault
@@ -85,25 +85,25 @@ class Intake:
         master = MasterKey.open(settings.data.secrets)
         self.access = AccessStore.open(settings, "intake", master=master)
         self.vault = Vault.open(settings, master=master, ack_timeout_s=settings.ack_timeout_s)
-        words = LogWords(master.derived("intake.words"))
-        self.ledger = Ledger(settings.answers, words)
+        words = LogRedactor(master.derived("intake.words"))
+        self.ledger = AnswerIndex(settings.answers, words)
         self.marks = InputMarks.open(settings.data.secrets)
-        self.inputs = InputLog(self.vault.writer, self.marks)
+        self.inputs = InputAppender(self.vault.writer, self.marks)
         mark = FrontMark(master)
-        self.proxy = Proxy(
+        self.proxy = ConsoleProxy(
             settings.console, settings.console_connect_s, settings.body_timeout_s, mark
         )
-        room = BodyRoom(settings.bodies_in_memory_bytes, settings.bodies_reserve_bytes)
+        room = BodyMemory(settings.bodies_in_memory_bytes, settings.bodies_reserve_bytes)
         self.admission = Admission(settings.in_flight, settings.in_flight_reserve, room)
-        self.book = SourceBook(settings.sources)
-        self.rates = ReportRates(
-            Limit(settings.reports_per_s, settings.reports_burst),
-            Limit(settings.danger_per_s, settings.danger_burst),
+        self.book = SourceStats(settings.sources)
+        self.rates = ReportRateLimiter(
+            SenderRate(settings.reports_per_s, settings.reports_burst),
+            SenderRate(settings.danger_per_s, settings.danger_burst),
             self._note_exceeded,
         )
-        self.backlog = Backlog(settings.kafka, settings.backlog_s)
+        self.backlog = DecisionLag(settings.kafka, settings.backlog_s)
         self.reserved = ReservedMeasures(settings.territory)
-        self.receiver = Receiver(
+        self.receiver = ReportReceiver(
             self.inputs,
             self.vault.texts,
             self.ledger,
@@ -115,7 +115,7 @@ class Intake:
             settings.ack_timeout_s,
             self.reserved,
         )
-        self.refused = RefusedLane(
+        self.refused = DeadLetterStore(
             settings.kafka,
             self.vault.texts,
             self.ledger,
@@ -126,11 +126,11 @@ class Intake:
         )
         sessions, places, geography = (
             Sessions(self.access),
-            Places(settings.territory),
-            Geography(settings.territory),
+            SiteCodes(settings.territory),
+            TerritoryMap(settings.territory),
         )
         reader = BodyReader(settings.body_limit_bytes, settings.body_timeout_s, room)
-        reports = Reports(
+        reports = ReportApi(
             self.receiver,
             reader,
             self.vault.texts,
@@ -147,13 +147,13 @@ class Intake:
             "texts": self.vault.fault,
         }
         self.live: dict[str, Check] = {"tasks": self._tasks_live}
-        strangers = Strangers()
-        people = People(self.vault.directory, self.access, master.derived("intake.numbers"))
-        unknown = Limits(
+        strangers = UnknownSenders()
+        people = PhoneNumbers(self.vault.directory, self.access, master.derived("intake.numbers"))
+        unknown = AnonymousLimits(
             settings.unknown_per_window, settings.unknown_per_sender, settings.unknown_window_s
         )
-        self.sms = Sms(people, places, unknown, self.vault.texts)
-        machines = Machines(
+        self.sms = SmsIntegration(people, places, unknown, self.vault.texts)
+        machines = Dispatcher(
             self.access,
             self.receiver,
             reader,
@@ -164,7 +164,12 @@ class Intake:
             settings.live_realm,
             geography,
             self.rates,
-            (self.sms, Poster(unknown), Cap(geography, self.ledger), AlertsDoor()),
+            (
+                self.sms,
+                PosterIntegration(unknown),
+                CapIntegration(geography, self.ledger),
+                AlertmanagerAlerts(),
+            ),
         )
         alertmanager = AlertmanagerApi(
             self.access,
@@ -175,26 +180,28 @@ class Intake:
             self.ready.values(),
             machines.keep,
         )
-        self.external = ExternalEvents(
+        self.external = ExternalEventReader(
             settings.kafka, self.access, machines, self.ledger, self.refused, self.book
         )
-        self.heartbeats = Heartbeats(self.access, machines.transitions, self.ledger, self.book)
+        self.heartbeats = HeartbeatMonitor(
+            self.access, machines.transitions, self.ledger, self.book
+        )
         quota = DailyQuota(settings.photos_per_day, settings.photo_bytes_per_day)
-        photos = Attachments(reader, self.vault.texts, quota, settings.live_realm)
-        self.front = Front(
-            Callers(self.access, sessions),
+        photos = PhotoApi(reader, self.vault.texts, quota, settings.live_realm)
+        self.front = FrontApplication(
+            Authenticator(self.access, sessions),
             reports,
             photos,
-            Administration(self.access, sessions, reader, Registry(self.access, machines)),
+            Administration(self.access, sessions, reader, SourceRegistry(self.access, machines)),
             machines,
             alertmanager,
             strangers,
-            RefusedMessages(settings.kafka, self.vault.texts, self.access, settings.live_realm),
+            DeadLetterApi(settings.kafka, self.vault.texts, self.access, settings.live_realm),
             self.ledger,
             self.proxy,
             live=self.live,
             ready=self.ready
-            | {"start": self._console_started, "system": system_started(settings.data)},
+            | {"start": self._console_started, "system": create_start_check(settings.data)},
             hsts_s=settings.hsts_s,
             metrics_public=settings.metrics_public,
             shown={"console": self._console_ready, "decisions": self.backlog.note},
@@ -222,11 +229,11 @@ class Intake:
             ("backlog", self.backlog.run()),
             ("measures", self.reserved.follow(self.proxy.get_json)),
         ):
-            self._tasks.append(_task(name, work))
+            self._tasks.append(_start_task(name, work))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await end(self._tasks)
+        await cancel_and_wait(self._tasks)
         await self.refused.stop()
         await self.proxy.stop()
         try:
@@ -308,7 +315,7 @@ class Intake:
         return None
 
 
-def _task(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+def _start_task(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     task = asyncio.create_task(work, name=name)
 
     def ended(done: asyncio.Task[None]) -> None:
@@ -319,7 +326,7 @@ def _task(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     return task
 
 
-def listening_socket(settings: IntakeSettings) -> socket.socket:
+def open_listening_socket(settings: IntakeSettings) -> socket.socket:
     """Return the listening socket. Raises OSError.
 
     The socket is the supervisor's (`VIGIE_HTTP_FD`) if there is one: connections then queue while
@@ -327,10 +334,10 @@ def listening_socket(settings: IntakeSettings) -> socket.socket:
     """
     if settings.http_fd is not None:
         return socket.socket(fileno=os.dup(settings.http_fd))
-    return _bound(settings.http)
+    return _bind_socket(settings.http)
 
 
-def _bound(address: str) -> socket.socket:
+def _bind_socket(address: str) -> socket.socket:
     host, port = split_host_port(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
@@ -340,22 +347,22 @@ def _bound(address: str) -> socket.socket:
     return sock
 
 
-def tls_of(settings: IntakeSettings) -> dict[str, Any]:
+def build_tls_arguments(settings: IntakeSettings) -> dict[str, Any]:
     """Return the uvicorn arguments of the TLS address."""
     return {"ssl_certfile": settings.tls_cert, "ssl_keyfile": settings.tls_key}
 
 
-def serving(
-    front: Any, settings: IntakeSettings, addresses: Addresses | None = None, **tls: Any
+def build_server_config(
+    front: Any, settings: IntakeSettings, addresses: ConnectionLimiter | None = None, **tls: Any
 ) -> uvicorn.Config:
     """Build the uvicorn configuration of one listening address.
 
     Client address and scheme come from the connection, unless a configured proxy names them.
     """
-    counted = addresses or Addresses(settings.connections_per_address, settings.proxies)
+    counted = addresses or ConnectionLimiter(settings.connections_per_address, settings.proxies)
     return uvicorn.Config(
         front,
-        http=type("Served", (OneWrite,), {"addresses": counted}),
+        http=type("Served", (BufferedConnection,), {"addresses": counted}),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -369,7 +376,7 @@ def serving(
     )
 
 
-class _Server(uvicorn.Server):
+class _SignalFreeServer(uvicorn.Server):
     """A uvicorn server that leaves signals to `run`.
 
     uvicorn raises them again when it ends, which would kill the process before it has flushed.
@@ -385,16 +392,18 @@ async def run(settings: IntakeSettings) -> None:
 
     Raises OSError if an address cannot be bound or the certificate cannot be read.
     """
-    listening: list[tuple[socket.socket, dict[str, Any]]] = [(listening_socket(settings), {})]
+    listening: list[tuple[socket.socket, dict[str, Any]]] = [(open_listening_socket(settings), {})]
     if settings.tls_http:
-        listening.append((_bound(settings.tls_http), tls_of(settings)))
-    async with Intake(settings) as intake, collecting():
-        probe = await health.serve(settings, intake.ready, live=intake.live)
+        listening.append((_bind_socket(settings.tls_http), build_tls_arguments(settings)))
+    async with Intake(settings) as intake, freeze_long_lived():
+        probe = await health.serve_health(settings, intake.ready, live=intake.live)
         servers = []
-        addresses = Addresses(settings.connections_per_address, settings.proxies)
+        addresses = ConnectionLimiter(settings.connections_per_address, settings.proxies)
         for sock, tls in listening:
             sock.setblocking(False)
-            servers.append(_Server(serving(intake.front, settings, addresses, **tls)))
+            servers.append(
+                _SignalFreeServer(build_server_config(intake.front, settings, addresses, **tls))
+            )
 
         def stop(number: int) -> None:
             intake.proxy.leave()

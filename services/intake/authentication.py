@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from services.intake.http.exchange import Scope, cookies_of, header
+from services.intake.http.exchange import Scope, get_header, parse_cookies
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
-from services.runtime.identity.role_names import forbidden
+from services.runtime.identity.role_names import build_forbidden
 from services.runtime.identity.sessions import (
     COOKIE,
     CSRF_COOKIE,
     CSRF_HEADER,
-    SAFE,
+    SAFE_METHODS,
     Sessions,
-    bearer_of,
     cookie_in,
+    read_bearer,
 )
 
 
-class Callers:
+class Authenticator:
     """Authentication of the front's own routes."""
 
     def __init__(self, access: AccessStore, sessions: Sessions) -> None:
@@ -31,19 +31,19 @@ class Callers:
 
         Raises ProblemError `unauthenticated`, `csrf`, `second_factor_needed`, `starting`.
         """
-        if (token := bearer_of(header(scope, b"authorization"))) is not None:
+        if (token := read_bearer(get_header(scope, b"authorization"))) is not None:
             principal = self._access.bearer(token) or await self._access.authenticate_bearer(token)
             if principal is None:
                 raise ProblemError("unauthenticated")
             return principal
-        cookies, secure = cookies_of(scope), scope.get("scheme") == "https"
+        cookies, secure = parse_cookies(scope), scope.get("scheme") == "https"
         session = self._sessions.read(cookie_in(cookies, COOKIE, secure=secure))
         if session is None:
             raise ProblemError("unauthenticated")
-        if scope["method"] not in SAFE:
+        if scope["method"] not in SAFE_METHODS:
             proof, sent = (
                 cookie_in(cookies, CSRF_COOKIE, secure=secure),
-                header(scope, CSRF_HEADER.encode()),
+                get_header(scope, CSRF_HEADER.encode()),
             )
             if not self._sessions.checks_csrf(session, sent, proof):
                 raise ProblemError("csrf")
@@ -52,7 +52,7 @@ class Callers:
         return session.principal
 
 
-def require(principal: Principal, permission: Permission) -> None:
+def require_permission(principal: Principal, permission: Permission) -> None:
     """Check a permission. Raises ProblemError `forbidden`."""
     if not principal.may(permission):
-        raise forbidden(principal.role, permission)
+        raise build_forbidden(principal.role, permission)

@@ -16,32 +16,32 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from schemas.topics import PARTITIONS, inputs
+from schemas.topics import PARTITION_COUNT, input_topic
 from services.runtime.http.problems import ProblemError
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process import metrics
-from services.runtime.worker.lag import applied_by, newest_transactions
+from services.runtime.worker.lag import list_applied_offsets, read_newest_transactions
 
-LOOK_S: Final = 1.0
-LEAST: Final = 500
+MEASURE_INTERVAL_S: Final = 1.0
+ALWAYS_ADMITTED: Final = 500
 """Inputs that may always wait. So few are decided before the pace is measured."""
-FIRST_PACE: Final = 200.0
+ASSUMED_PACE: Final = 200.0
 """Inputs per second that the decider is assumed to decide before the pace is measured."""
-NEWEST_SHARE: Final = 0.3
+NEWEST_WEIGHT: Final = 0.3
 """Weight of the newest second in the measured pace."""
-LONGEST_WAIT_S: Final = 60
+MAX_WAIT_S: Final = 60
 SERVICE: Final = "alerts"
 log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class Lane:
+class LaneBacklog:
     """Measurements of the ordinary lane of one partition."""
 
     end: int = 0
     applied: int | None = None
     """Offset of the last applied input; None while the log is empty or unread."""
-    pace: float = FIRST_PACE
+    pace: float = ASSUMED_PACE
     """Inputs decided per second while some waited."""
 
     @property
@@ -62,17 +62,17 @@ class Lane:
         if applied is not None and self.applied is not None and self.waiting and elapsed_s > 0:
             decided = (applied - self.applied) / elapsed_s
             if decided > 0:
-                self.pace += NEWEST_SHARE * (decided - self.pace)
+                self.pace += NEWEST_WEIGHT * (decided - self.pace)
         self.end, self.applied = max(self.end, end), applied
 
 
-class Backlog:
+class DecisionLag:
     """The ordinary lane of `alerts` as one front sees it. `bound_s` 0 admits everything."""
 
     def __init__(self, kafka: str, bound_s: float) -> None:
         self._kafka = kafka
         self._bound_s = bound_s
-        self._lanes = {p: Lane() for p in range(PARTITIONS)}
+        self._lanes = {p: LaneBacklog() for p in range(PARTITION_COUNT)}
         self._noted = asyncio.Event()
 
     def appended(self, partition: int, offset: int) -> None:
@@ -84,10 +84,10 @@ class Backlog:
     def check(self, partition: int) -> None:
         """Admit an ordinary report. Raises ProblemError `decider_behind`."""
         lane = self._lanes[partition]
-        if not self._bound_s or lane.waiting <= LEAST or lane.wait_s <= self._bound_s:
+        if not self._bound_s or lane.waiting <= ALWAYS_ADMITTED or lane.wait_s <= self._bound_s:
             return
         metrics.count("vigie_backlog_refused_total")
-        wait_s = min(max(2, math.ceil(lane.wait_s - self._bound_s)), LONGEST_WAIT_S)
+        wait_s = min(max(2, math.ceil(lane.wait_s - self._bound_s)), MAX_WAIT_S)
         raise ProblemError(
             "decider_behind", retry_after_s=wait_s, wait_s=wait_s, lag_s=round(lane.wait_s)
         )
@@ -97,7 +97,7 @@ class Backlog:
         late = {
             p: lane
             for p, lane in self._lanes.items()
-            if lane.waiting > LEAST and lane.wait_s > self._bound_s > 0
+            if lane.waiting > ALWAYS_ADMITTED and lane.wait_s > self._bound_s > 0
         }
         if not late:
             return None
@@ -112,22 +112,25 @@ class Backlog:
                     while True:
                         await self._noted.wait()
                         await self._look(reader)
-                        await asyncio.sleep(LOOK_S)
+                        await asyncio.sleep(MEASURE_INTERVAL_S)
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("backlog.unknown", error=f"{type(error).__name__}: {error}")
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(MEASURE_INTERVAL_S)
 
     async def _look(self, reader: PartitionReader) -> None:
         """Read both offsets of every partition. Raises KafkaError, OSError, TimeoutError."""
         self._noted.clear()
-        topic = inputs(SERVICE)
-        newest = await newest_transactions(reader, SERVICE, range(PARTITIONS))
+        topic = input_topic(SERVICE)
+        newest = await read_newest_transactions(reader, SERVICE, range(PARTITION_COUNT))
         applied = {
-            p: applied_by(transaction, SERVICE).get(topic) for p, transaction in newest.items()
+            p: list_applied_offsets(transaction, SERVICE).get(topic)
+            for p, transaction in newest.items()
         }
-        ends = await reader.ends([TopicPartition(topic, p) for p in range(PARTITIONS)])
+        ends = await reader.ends([TopicPartition(topic, p) for p in range(PARTITION_COUNT)])
         for partition, lane in self._lanes.items():
-            lane.note(ends[TopicPartition(topic, partition)], applied.get(partition), LOOK_S)
-            metrics.gauge("vigie_backlog_seconds", lane.wait_s, partition=str(partition))
+            lane.note(
+                ends[TopicPartition(topic, partition)], applied.get(partition), MEASURE_INTERVAL_S
+            )
+            metrics.set_gauge("vigie_backlog_seconds", lane.wait_s, partition=str(partition))
             if lane.waiting:
                 self._noted.set()

@@ -12,8 +12,8 @@ from pydantic.json_schema import models_json_schema
 
 from services.intake.administration import NewPassword, NewSecondFactor, NewToken, NewUser
 from services.intake.field import poster, sms
-from services.intake.integrations.cap.dialect import MEDIA_TYPES, Cap
-from services.intake.integrations.dispatcher import DIALECTS
+from services.intake.integrations.cap.dialect import MEDIA_TYPES, CapIntegration
+from services.intake.integrations.dispatcher import INTEGRATIONS
 from services.intake.integrations.registry import NewSource, SourceChange
 from services.intake.photos.image import JPEG, PNG
 from services.intake.reports.native import BatchItem, NativeReport
@@ -21,7 +21,7 @@ from services.intake.reports.reports_api import TypedLine
 from services.runtime.http.pagination import MAX_LIMIT
 from services.runtime.http.problems import MEDIA_TYPE, SCHEMA
 
-_REF: Final = "#/components/schemas/{model}"
+_REFERENCE_TEMPLATE: Final = "#/components/schemas/{model}"
 _RECEIPT_FIELDS: Final[dict[str, Any]] = {
     "report_id": {"type": "string", "format": "uuid"},
     "realm": {"type": "string"},
@@ -56,7 +56,7 @@ _RESULTS: Final[dict[str, Any]] = {
     "properties": {"items": {"type": "array", "items": _RESULT}},
 }
 
-_OF_BATCHES: Final = {
+_BATCH_RESPONSES: Final = {
     "207": {
         "description": "some on the log",
         "content": {"application/json": {"schema": _RESULTS}},
@@ -78,14 +78,20 @@ _OF_BATCHES: Final = {
 }
 
 
-def _body(model: type[BaseModel]) -> dict[str, Any]:
+def _describe_body(model: type[BaseModel]) -> dict[str, Any]:
     return {
         "required": True,
-        "content": {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}},
+        "content": {
+            "application/json": {
+                "schema": {"$ref": _REFERENCE_TEMPLATE.format(model=model.__name__)}
+            }
+        },
     }
 
 
-def _answers(ok: str, what: str, schema: dict[str, Any] | None, *problems: str) -> dict[str, Any]:
+def _describe_responses(
+    ok: str, what: str, schema: dict[str, Any] | None, *problems: str
+) -> dict[str, Any]:
     found: dict[str, Any] = {
         ok: {"description": what}
         | ({"content": {"application/json": {"schema": schema}}} if schema else {})
@@ -96,7 +102,7 @@ def _answers(ok: str, what: str, schema: dict[str, Any] | None, *problems: str) 
     }
 
 
-_KEY: Final = {
+_IDEMPOTENCY_KEY: Final = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
@@ -116,14 +122,14 @@ _LIST: Final = {
         "next": {"type": ["string", "null"], "description": "`cursor` of the next page"},
     },
 }
-_MACHINE: Final = {
+_INTEGRATION_RESPONSES: Final = {
     "2XX": {"description": "taken"},
     "4XX": {"description": "refused, in the dialect's own form"},
     "503": {"description": "again later"},
 }
 
 
-def _path(name: str) -> dict[str, Any]:
+def _describe_path_parameter(name: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
 
@@ -142,7 +148,7 @@ _PAGED: Final = [
         "description": "`next` of the page before",
     },
 ]
-_BELOW: Final = {
+_PATHS_BY_PREFIX: Final = {
     "/v2/alerts": ("/v2/alerts", "/v2/alerts/{alias}/close", "/v2/alerts/{alias}/acknowledge"),
     "/v2/heartbeats": ("/v2/heartbeats/{name}/ping",),
     "/webhooks/generic": ("/webhooks/generic/{source}",),
@@ -150,19 +156,21 @@ _BELOW: Final = {
 """Paths served under the prefix of an integration."""
 
 
-def _machine(dialect: str, path: str) -> dict[str, Any]:
+def _describe_integration(dialect: str, path: str) -> dict[str, Any]:
     """Describe a route of an integration."""
     words = re.sub(r"[/{}]+", "_", path).rstrip("_")
     found: dict[str, Any] = {
         "summary": f"Dialect of {dialect} (docs/how-to/sources.md)",
         "operationId": f"machine{words}",
-        "responses": _MACHINE,
+        "responses": _INTEGRATION_RESPONSES,
     }
     named = re.findall(r"{(\w+)}", path)
-    return found | ({"parameters": [_path(name) for name in named]} if named else {})
+    return found | (
+        {"parameters": [_describe_path_parameter(name) for name in named]} if named else {}
+    )
 
 
-def _alertmanager(open_to_all: dict[str, Any]) -> dict[str, Any]:
+def _describe_alertmanager(open_to_all: dict[str, Any]) -> dict[str, Any]:
     """Describe the Alertmanager API. Authentication is bearer, or basic with a key as password."""
 
     def operation(name: str, summary: str, *parameters: dict[str, Any]) -> dict[str, Any]:
@@ -170,7 +178,7 @@ def _alertmanager(open_to_all: dict[str, Any]) -> dict[str, Any]:
             "summary": f"Alertmanager API: {summary}",
             "operationId": name,
             "parameters": list(parameters),
-            "responses": _MACHINE,
+            "responses": _INTEGRATION_RESPONSES,
         } | open_to_all
 
     return {
@@ -186,8 +194,10 @@ def _alertmanager(open_to_all: dict[str, Any]) -> dict[str, Any]:
             "post": operation("alertmanagerSilence", "plan a window, or change one"),
         },
         "/api/v2/silence/{id}": {
-            "get": operation("alertmanagerOneSilence", "one of them", _path("id")),
-            "delete": operation("alertmanagerExpire", "end it", _path("id")),
+            "get": operation(
+                "alertmanagerOneSilence", "one of them", _describe_path_parameter("id")
+            ),
+            "delete": operation("alertmanagerExpire", "end it", _describe_path_parameter("id")),
         },
         "/api/v2/status": {"get": operation("alertmanagerStatus", "version and uptime")},
         "/api/v2/receivers": {"get": operation("alertmanagerReceivers", "the one receiver")},
@@ -197,7 +207,7 @@ def _alertmanager(open_to_all: dict[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def own_document() -> dict[str, Any]:
+def build_own_document() -> dict[str, Any]:
     """Return the paths and schemas of the front's own routes."""
     models = (
         NativeReport,
@@ -210,18 +220,23 @@ def own_document() -> dict[str, Any]:
         NewSource,
         SourceChange,
     )
-    _, schemas = models_json_schema([(m, "validation") for m in models], ref_template=_REF)
+    _, schemas = models_json_schema(
+        [(m, "validation") for m in models], ref_template=_REFERENCE_TEMPLATE
+    )
     batch = {
         "type": "object",
         "required": ["reports"],
         "properties": {
-            "reports": {"type": "array", "items": {"$ref": _REF.format(model="BatchItem")}}
+            "reports": {
+                "type": "array",
+                "items": {"$ref": _REFERENCE_TEMPLATE.format(model="BatchItem")},
+            }
         },
     }
-    raw = {"200": {"description": "the bytes as they came", "content": {"*/*": {}}}} | _answers(
-        "404", "unknown", None, "401", "403", "410", "503"
-    )
-    ready = _answers("200", "accepts reports; JSON also shows the console", _OBJECT) | {
+    raw = {
+        "200": {"description": "the bytes as they came", "content": {"*/*": {}}}
+    } | _describe_responses("404", "unknown", None, "401", "403", "410", "503")
+    ready = _describe_responses("200", "accepts reports; JSON also shows the console", _OBJECT) | {
         "503": {"description": "not ready; JSON says why"}
     }
     open_to_all: dict[str, Any] = {"security": []}
@@ -230,10 +245,13 @@ def own_document() -> dict[str, Any]:
             "post": {
                 "summary": "One report",
                 "operationId": "postReport",
-                "parameters": [_KEY],
-                "requestBody": _body(NativeReport),
-                "responses": _answers(
-                    "202", "on the log", {"$ref": _REF.format(model="Receipt")}, *_REFUSALS
+                "parameters": [_IDEMPOTENCY_KEY],
+                "requestBody": _describe_body(NativeReport),
+                "responses": _describe_responses(
+                    "202",
+                    "on the log",
+                    {"$ref": _REFERENCE_TEMPLATE.format(model="Receipt")},
+                    *_REFUSALS,
                 ),
             }
         },
@@ -241,12 +259,13 @@ def own_document() -> dict[str, Any]:
             "post": {
                 "summary": "Several reports, each accepted or refused by itself",
                 "operationId": "postReports",
-                "parameters": [_KEY],
+                "parameters": [_IDEMPOTENCY_KEY],
                 "requestBody": {
                     "required": True,
                     "content": {"application/json": {"schema": batch}},
                 },
-                "responses": _answers("202", "all on the log", _RESULTS, *_REFUSALS) | _OF_BATCHES,
+                "responses": _describe_responses("202", "all on the log", _RESULTS, *_REFUSALS)
+                | _BATCH_RESPONSES,
             }
         },
         "/api/v1/reports:line": {
@@ -255,10 +274,13 @@ def own_document() -> dict[str, Any]:
                     "A line typed for a caller, as they would have written it in a text message"
                 ),
                 "operationId": "postLine",
-                "parameters": [_KEY],
-                "requestBody": _body(TypedLine),
-                "responses": _answers(
-                    "202", "on the log", {"$ref": _REF.format(model="Receipt")}, *_REFUSALS
+                "parameters": [_IDEMPOTENCY_KEY],
+                "requestBody": _describe_body(TypedLine),
+                "responses": _describe_responses(
+                    "202",
+                    "on the log",
+                    {"$ref": _REFERENCE_TEMPLATE.format(model="Receipt")},
+                    *_REFUSALS,
                 ),
             }
         },
@@ -266,7 +288,7 @@ def own_document() -> dict[str, Any]:
             "get": {
                 "summary": "The bytes of a report as they came",
                 "operationId": "getRawReport",
-                "parameters": [_path("id")],
+                "parameters": [_describe_path_parameter("id")],
                 "responses": raw,
             }
         },
@@ -292,7 +314,7 @@ def own_document() -> dict[str, Any]:
                         for kind in (JPEG, PNG)
                     },
                 },
-                "responses": _answers(
+                "responses": _describe_responses(
                     "201", "kept; its id goes into the report's `attachments`", _OBJECT, *_REFUSALS
                 ),
             }
@@ -301,23 +323,23 @@ def own_document() -> dict[str, Any]:
             "get": {
                 "summary": "A photo; the reading is logged",
                 "operationId": "getAttachment",
-                "parameters": [_path("id")],
+                "parameters": [_describe_path_parameter("id")],
                 "responses": {"200": {"description": "the photo", "content": {JPEG: {}, PNG: {}}}}
-                | _answers("404", "unknown", None, "401", "403", "503"),
+                | _describe_responses("404", "unknown", None, "401", "403", "503"),
             }
         },
         "/api/v1/whoami": {
             "get": {
                 "summary": "Who this token or session is",
                 "operationId": "whoami",
-                "responses": _answers("200", "the principal", _OBJECT, "401", "503"),
+                "responses": _describe_responses("200", "the principal", _OBJECT, "401", "503"),
             }
         },
         "/api/v1/intake/strangers": {
             "get": {
                 "summary": "Messages of unknown senders: a count and the last of each address",
                 "operationId": "listStrangers",
-                "responses": _answers("200", "counts", _OBJECT, "401", "403", "503"),
+                "responses": _describe_responses("200", "counts", _OBJECT, "401", "403", "503"),
             }
         },
         "/api/v1/refused": {
@@ -333,7 +355,7 @@ def own_document() -> dict[str, Any]:
                     },
                     *_PAGED,
                 ],
-                "responses": _answers(
+                "responses": _describe_responses(
                     "200", "without their bytes", _LIST, "401", "403", "422", "503"
                 ),
             }
@@ -342,8 +364,10 @@ def own_document() -> dict[str, Any]:
             "get": {
                 "summary": "One with its bytes; the reading is logged",
                 "operationId": "getRefused",
-                "parameters": [_path("id")],
-                "responses": _answers("200", "the message", _OBJECT, "401", "403", "404", "503"),
+                "parameters": [_describe_path_parameter("id")],
+                "responses": _describe_responses(
+                    "200", "the message", _OBJECT, "401", "403", "404", "503"
+                ),
             }
         },
         "/api/v1/refused/{id}/replay": {
@@ -353,10 +377,10 @@ def own_document() -> dict[str, Any]:
                     "answer is that of its dialect"
                 ),
                 "operationId": "replayRefused",
-                "parameters": [_path("id")],
+                "parameters": [_describe_path_parameter("id")],
                 "requestBody": {"required": False, "content": {"*/*": {}}},
-                "responses": _MACHINE
-                | _answers("404", "unknown", None, "401", "403", "409", "410"),
+                "responses": _INTEGRATION_RESPONSES
+                | _describe_responses("404", "unknown", None, "401", "403", "409", "410"),
             }
         },
         "/api/v1/tokens": {
@@ -364,21 +388,25 @@ def own_document() -> dict[str, Any]:
                 "summary": "Tokens, never their secret",
                 "operationId": "listTokens",
                 "parameters": _PAGED,
-                "responses": _answers("200", "tokens", _LIST, "401", "403", "422", "503"),
+                "responses": _describe_responses(
+                    "200", "tokens", _LIST, "401", "403", "422", "503"
+                ),
             },
             "post": {
                 "summary": "A new token, shown once",
                 "operationId": "createToken",
-                "requestBody": _body(NewToken),
-                "responses": _answers("201", "the token", _OBJECT, *_REFUSALS, "404"),
+                "requestBody": _describe_body(NewToken),
+                "responses": _describe_responses("201", "the token", _OBJECT, *_REFUSALS, "404"),
             },
         },
         "/api/v1/tokens/{id}": {
             "delete": {
                 "summary": "Revoke",
                 "operationId": "revokeToken",
-                "parameters": [_path("id")],
-                "responses": _answers("200", "revoked", _OBJECT, "401", "403", "404", "503"),
+                "parameters": [_describe_path_parameter("id")],
+                "responses": _describe_responses(
+                    "200", "revoked", _OBJECT, "401", "403", "404", "503"
+                ),
             }
         },
         "/api/v1/users": {
@@ -386,47 +414,55 @@ def own_document() -> dict[str, Any]:
                 "summary": "Accounts",
                 "operationId": "listUsers",
                 "parameters": _PAGED,
-                "responses": _answers("200", "accounts", _LIST, "401", "403", "422", "503"),
+                "responses": _describe_responses(
+                    "200", "accounts", _LIST, "401", "403", "422", "503"
+                ),
             },
             "post": {
                 "summary": "A new account and its one-time code",
                 "operationId": "createUser",
-                "requestBody": _body(NewUser),
-                "responses": _answers("201", "the code", _OBJECT, *_REFUSALS, "409"),
+                "requestBody": _describe_body(NewUser),
+                "responses": _describe_responses("201", "the code", _OBJECT, *_REFUSALS, "409"),
             },
         },
         "/api/v1/users/{login}/code": {
             "post": {
                 "summary": "A new one-time code",
                 "operationId": "issueCode",
-                "parameters": [_path("login")],
-                "responses": _answers("201", "the code", _OBJECT, "401", "403", "404", "503"),
+                "parameters": [_describe_path_parameter("login")],
+                "responses": _describe_responses(
+                    "201", "the code", _OBJECT, "401", "403", "404", "503"
+                ),
             }
         },
         "/api/v1/users/{login}/password": {
             "post": {
                 "summary": "Set a password",
                 "operationId": "setPassword",
-                "parameters": [_path("login")],
-                "requestBody": _body(NewPassword),
-                "responses": _answers("200", "the account", _OBJECT, *_REFUSALS, "404"),
+                "parameters": [_describe_path_parameter("login")],
+                "requestBody": _describe_body(NewPassword),
+                "responses": _describe_responses("200", "the account", _OBJECT, *_REFUSALS, "404"),
             }
         },
         "/api/v1/users/{login}/second-factor": {
             "post": {
                 "summary": "Enrol TOTP",
                 "operationId": "enrolSecondFactor",
-                "parameters": [_path("login")],
-                "requestBody": _body(NewSecondFactor),
-                "responses": _answers("200", "printed codes", _OBJECT, *_REFUSALS, "404"),
+                "parameters": [_describe_path_parameter("login")],
+                "requestBody": _describe_body(NewSecondFactor),
+                "responses": _describe_responses(
+                    "200", "printed codes", _OBJECT, *_REFUSALS, "404"
+                ),
             }
         },
         "/api/v1/users/{login}/link": {
             "post": {
                 "summary": "For seven days the first identity of the organisation's provider that names it gets it",
                 "operationId": "linkUser",
-                "parameters": [_path("login")],
-                "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503"),
+                "parameters": [_describe_path_parameter("login")],
+                "responses": _describe_responses(
+                    "200", "the account", _OBJECT, "401", "403", "404", "503"
+                ),
             }
         },
         "/api/v1/users/{login}/unlink": {
@@ -436,32 +472,40 @@ def own_document() -> dict[str, Any]:
                     "sessions end"
                 ),
                 "operationId": "unlinkUser",
-                "parameters": [_path("login")],
-                "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503"),
+                "parameters": [_describe_path_parameter("login")],
+                "responses": _describe_responses(
+                    "200", "the account", _OBJECT, "401", "403", "404", "503"
+                ),
             }
         },
         "/api/v1/users/{login}/sign-out": {
             "post": {
                 "summary": "End all its sessions",
                 "operationId": "signOutUser",
-                "parameters": [_path("login")],
-                "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503"),
+                "parameters": [_describe_path_parameter("login")],
+                "responses": _describe_responses(
+                    "200", "the account", _OBJECT, "401", "403", "404", "503"
+                ),
             }
         },
         "/api/v1/users/{login}/enable": {
             "post": {
                 "summary": "Enable",
                 "operationId": "enableUser",
-                "parameters": [_path("login")],
-                "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503"),
+                "parameters": [_describe_path_parameter("login")],
+                "responses": _describe_responses(
+                    "200", "the account", _OBJECT, "401", "403", "404", "503"
+                ),
             }
         },
         "/api/v1/users/{login}/disable": {
             "post": {
                 "summary": "Disable: tokens and sessions stop at once",
                 "operationId": "disableUser",
-                "parameters": [_path("login")],
-                "responses": _answers("200", "the account", _OBJECT, "401", "403", "404", "503"),
+                "parameters": [_describe_path_parameter("login")],
+                "responses": _describe_responses(
+                    "200", "the account", _OBJECT, "401", "403", "404", "503"
+                ),
             }
         },
         "/api/v1/sources": {
@@ -469,45 +513,53 @@ def own_document() -> dict[str, Any]:
                 "summary": "Sources with their health, never their keys",
                 "operationId": "listSources",
                 "parameters": _PAGED,
-                "responses": _answers("200", "sources", _LIST, "401", "403", "422", "503"),
+                "responses": _describe_responses(
+                    "200", "sources", _LIST, "401", "403", "422", "503"
+                ),
             },
             "post": {
                 "summary": "A new source; its key is shown once",
                 "operationId": "createSource",
-                "requestBody": _body(NewSource),
-                "responses": _answers("201", "the source with its key", _OBJECT, *_REFUSALS, "409"),
+                "requestBody": _describe_body(NewSource),
+                "responses": _describe_responses(
+                    "201", "the source with its key", _OBJECT, *_REFUSALS, "409"
+                ),
             },
         },
         "/api/v1/sources/{name}": {
             "patch": {
                 "summary": "Another mapping, from now on; what is not said stays",
                 "operationId": "changeSource",
-                "parameters": [_path("name")],
-                "requestBody": _body(SourceChange),
-                "responses": _answers("200", "the source", _OBJECT, *_REFUSALS, "404"),
+                "parameters": [_describe_path_parameter("name")],
+                "requestBody": _describe_body(SourceChange),
+                "responses": _describe_responses("200", "the source", _OBJECT, *_REFUSALS, "404"),
             }
         },
         "/api/v1/sources/{name}/enable": {
             "post": {
                 "summary": "Its keys count again",
                 "operationId": "enableSource",
-                "parameters": [_path("name")],
-                "responses": _answers("200", "the source", _OBJECT, "401", "403", "404", "503"),
+                "parameters": [_describe_path_parameter("name")],
+                "responses": _describe_responses(
+                    "200", "the source", _OBJECT, "401", "403", "404", "503"
+                ),
             }
         },
         "/api/v1/sources/{name}/disable": {
             "post": {
                 "summary": "Its keys stop at once",
                 "operationId": "disableSource",
-                "parameters": [_path("name")],
-                "responses": _answers("200", "the source", _OBJECT, "401", "403", "404", "503"),
+                "parameters": [_describe_path_parameter("name")],
+                "responses": _describe_responses(
+                    "200", "the source", _OBJECT, "401", "403", "404", "503"
+                ),
             }
         },
         "/livez": {
             "get": {
                 "summary": "The front lives",
                 "operationId": "livez",
-                "responses": _answers("200", "it does", _OBJECT),
+                "responses": _describe_responses("200", "it does", _OBJECT),
             }
             | open_to_all
         },
@@ -528,17 +580,17 @@ def own_document() -> dict[str, Any]:
             | open_to_all
         },
     }
-    for name, own in [(d.NAME, d.PATHS) for d in DIALECTS.values()] + [
+    for name, own in [(d.NAME, d.PATHS) for d in INTEGRATIONS.values()] + [
         (sms.NAME, sms.PATHS),
         (poster.NAME, poster.PATHS),
-        (Cap.NAME, Cap.PATHS),
+        (CapIntegration.NAME, CapIntegration.PATHS),
     ]:
-        for path in (p for prefix in own for p in _BELOW.get(prefix, (prefix,))):
-            paths[path] = {"post": _machine(name, path) | open_to_all}
+        for path in (p for prefix in own for p in _PATHS_BY_PREFIX.get(prefix, (prefix,))):
+            paths[path] = {"post": _describe_integration(name, path) | open_to_all}
     paths["/v2/heartbeats/{name}/ping"]["get"] = (
-        _machine("opsgenie", "/v2/heartbeats/{name}/ping/get") | open_to_all
+        _describe_integration("opsgenie", "/v2/heartbeats/{name}/ping/get") | open_to_all
     )
-    paths[Cap.PATHS[0]]["post"] |= {
+    paths[CapIntegration.PATHS[0]]["post"] |= {
         "summary": "A CAP 1.2 message: one report per event that concerns the territory",
         "security": [{"bearer": []}],
         "parameters": [
@@ -554,11 +606,11 @@ def own_document() -> dict[str, Any]:
             "required": True,
             "content": {kind: {"schema": {"type": "string"}} for kind in MEDIA_TYPES},
         },
-        "responses": _answers(
+        "responses": _describe_responses(
             "202", "on the log; `reports` has one receipt per report", _OBJECT, *_REFUSALS
         ),
     }
-    paths |= _alertmanager(open_to_all)
+    paths |= _describe_alertmanager(open_to_all)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -578,9 +630,9 @@ def own_document() -> dict[str, Any]:
     }
 
 
-def merged(console: Mapping[str, Any]) -> dict[str, Any]:
+def merge_documents(console: Mapping[str, Any]) -> dict[str, Any]:
     """Merge the front's routes into the console's document."""
-    own = own_document()
+    own = build_own_document()
     document = own | {k: v for k, v in console.items() if k in ("info", "tags", "servers")}
     document["paths"] = {
         p: (console["paths"].get(p, {}) | own["paths"].get(p, {}))

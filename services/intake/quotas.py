@@ -13,7 +13,7 @@ _DAY_S = 86_400
 
 
 @dataclass(slots=True)
-class _Used:
+class _DailyUse:
     day: int
     count: int = 0
     size: int = 0
@@ -28,7 +28,7 @@ class DailyQuota:
         self._per_day = per_day
         self._bytes_per_day = bytes_per_day
         self._clock = clock
-        self._used: dict[str, _Used] = {}
+        self._used: dict[str, _DailyUse] = {}
 
     def take(self, sender: str, size: int) -> bool:
         """Count one item of `size` bytes. Returns False, without counting it, beyond the limit."""
@@ -36,7 +36,7 @@ class DailyQuota:
         used = self._used.get(sender)
         if used is None or used.day != today:
             self._used = {s: u for s, u in self._used.items() if u.day == today}
-            used = self._used[sender] = _Used(today)
+            used = self._used[sender] = _DailyUse(today)
         if used.count >= self._per_day or used.size + size > self._bytes_per_day:
             return False
         used.count += 1

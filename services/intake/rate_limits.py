@@ -19,12 +19,12 @@ from services.runtime.process import metrics
 
 OWN_BURST_S: Final = 10.0
 """Seconds of a sender's own rate that may arrive at once, if that exceeds the common burst."""
-LONGEST_WAIT_S: Final = 60
+MAX_WAIT_S: Final = 60
 UNLIMITED: Final = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class SenderRate:
     """A rate and the burst that may arrive at once. `per_s` 0 means no limit."""
 
     per_s: float
@@ -32,10 +32,10 @@ class Limit:
 
 
 @dataclass(slots=True)
-class Bucket:
+class TokenBucket:
     """Token bucket of one sender. `at` is a time of the monotonic clock."""
 
-    limit: Limit
+    limit: SenderRate
     tokens: float
     at: float
 
@@ -50,7 +50,7 @@ class Bucket:
         return (1 - self.tokens) / limit.per_s
 
 
-class ReportRates:
+class ReportRateLimiter:
     """Token buckets of all senders of one front.
 
     `on_exceeded` receives the id of each sender that is turned away.
@@ -58,8 +58,8 @@ class ReportRates:
 
     def __init__(
         self,
-        normal: Limit,
-        danger: Limit,
+        normal: SenderRate,
+        danger: SenderRate,
         on_exceeded: Callable[[str], None],
         *,
         monotonic: Callable[[], float] = time.monotonic,
@@ -68,9 +68,9 @@ class ReportRates:
         self._danger = danger
         self._on_exceeded = on_exceeded
         self._monotonic = monotonic
-        self._buckets: dict[tuple[str, bool], Bucket] = {}
+        self._buckets: dict[tuple[str, bool], TokenBucket] = {}
 
-    def limit_of(self, principal: Principal) -> Limit | None:
+    def limit_of(self, principal: Principal) -> SenderRate | None:
         """Return the limit of a sender's ordinary reports, or None without a limit.
 
         The sender's own rate has priority. Without one, principals that may run simulated realms
@@ -81,7 +81,7 @@ class ReportRates:
             return (
                 None
                 if own == UNLIMITED
-                else Limit(own, max(self._normal.burst, math.ceil(own * OWN_BURST_S)))
+                else SenderRate(own, max(self._normal.burst, math.ceil(own * OWN_BURST_S)))
             )
         if principal.may(Permission.REALM_RUN) or self._normal.per_s == UNLIMITED:
             return None
@@ -104,16 +104,16 @@ class ReportRates:
         name = principal.id if principal.role is Role.SOURCE else principal.role.value
         metrics.count("vigie_over_rate_total", sender=name)
         self._on_exceeded(principal.id)
-        wait = min(max(1, math.ceil(wait_s)), LONGEST_WAIT_S)
+        wait = min(max(1, math.ceil(wait_s)), MAX_WAIT_S)
         raise ProblemError("over_rate", retry_after_s=wait, wait_s=wait, rate=f"{limit.per_s:g}")
 
-    def _danger_limit(self, limit: Limit) -> Limit:
-        return Limit(
+    def _danger_limit(self, limit: SenderRate) -> SenderRate:
+        return SenderRate(
             max(self._danger.per_s, limit.per_s / 4), max(self._danger.burst, limit.burst // 4)
         )
 
-    def _bucket(self, sender: str, limit: Limit, now: float, *, danger: bool) -> float:
+    def _bucket(self, sender: str, limit: SenderRate, now: float, *, danger: bool) -> float:
         bucket = self._buckets.get((sender, danger))
         if bucket is None or bucket.limit != limit:
-            bucket = self._buckets[sender, danger] = Bucket(limit, float(limit.burst), now)
+            bucket = self._buckets[sender, danger] = TokenBucket(limit, float(limit.burst), now)
         return bucket.take(now)

@@ -11,59 +11,59 @@ from urllib.parse import parse_qsl, urlencode
 import aiohttp
 import structlog
 
-from services.intake.administration import Administration, whoami
-from services.intake.authentication import Callers, require
+from services.intake.administration import Administration, describe_principal
+from services.intake.authentication import Authenticator, require_permission
 from services.intake.dead_letters import dead_letter_api
 from services.intake.dead_letters.corrections import CORRECTED_BY
-from services.intake.dead_letters.dead_letter_api import SHOWN, RefusedMessages
-from services.intake.dead_letters.dead_letter_store import Strangers
+from services.intake.dead_letters.dead_letter_api import DEFAULT_LIMIT, DeadLetterApi
+from services.intake.dead_letters.dead_letter_store import UnknownSenders
 from services.intake.http.exchange import (
-    ClientGone,
+    ClientDisconnected,
     Receive,
     Scope,
     Send,
-    address_of,
-    answer,
-    answer_json,
-    answer_problem,
-    header,
-    parts_of,
-    redacted,
+    get_client_address,
+    get_header,
+    redact_url,
+    send_json,
+    send_problem,
+    send_response,
+    split_path,
 )
-from services.intake.http.list_pages import part_of
-from services.intake.http.proxy import Proxy
+from services.intake.http.list_pages import read_page_request
+from services.intake.http.proxy import ConsoleProxy
 from services.intake.integrations.alertmanager_status import AlertmanagerApi
-from services.intake.integrations.dispatcher import Machines
-from services.intake.openapi import merged
+from services.intake.integrations.dispatcher import Dispatcher
+from services.intake.openapi import merge_documents
 from services.intake.photos import photo_api
-from services.intake.photos.photo_api import Attachments
+from services.intake.photos.photo_api import PhotoApi
 from services.intake.reports import measure_rights
-from services.intake.reports.deduplication import Known, Ledger
-from services.intake.reports.reports_api import POST_ONE, Reports
+from services.intake.reports.deduplication import AnswerIndex, KnownReport
+from services.intake.reports.reports_api import POST_ONE, ReportApi
 from services.runtime.http.problems import Problem, ProblemError
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
 from services.runtime.identity.principals import Scope as Limits
-from services.runtime.kafka.clients import BrokerAway, iso
+from services.runtime.kafka.clients import BrokerAway, format_time
 from services.runtime.process import metrics, tracing
-from services.runtime.process.health import Check, Health
+from services.runtime.process.health import Check, HealthChecks
 
 POST_BATCH: Final = "/api/v1/reports:batch"
 POST_LINE: Final = "/api/v1/reports:line"
 SOURCES: Final = "/api/v1/sources"
 OPENAPI_S: Final = 2.0
 RETRY_S: Final = 2
-_RAW: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})/raw")
-_STATUS: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})")
-_ADMIN: Final = ("/api/v1/tokens", "/api/v1/users", "/api/v1/sources")
-_TECHNICAL: Final = frozenset(
+_RAW_PATH: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})/raw")
+_STATUS_PATH: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})")
+_ADMINISTRATION_PREFIXES: Final = ("/api/v1/tokens", "/api/v1/users", "/api/v1/sources")
+_TECHNICAL_PATHS: Final = frozenset(
     {"/metrics", "/openapi.json", "/asyncapi.json", measure_rights.PUBLISHED}
 )
 """Paths closed to strangers with `VIGIE_METRICS_PUBLIC=0`, like the parts of `/readyz`."""
 log = structlog.get_logger(__name__)
 
 
-class Front:
+class FrontApplication:
     """ASGI application of the front.
 
     Its own routes are reports, photos, integrations, raw bytes, whoami, tokens, users, sources,
@@ -72,16 +72,16 @@ class Front:
 
     def __init__(
         self,
-        callers: Callers,
-        reports: Reports,
-        photos: Attachments,
+        callers: Authenticator,
+        reports: ReportApi,
+        photos: PhotoApi,
         administration: Administration,
-        machines: Machines,
+        machines: Dispatcher,
         alertmanager: AlertmanagerApi,
-        strangers: Strangers,
-        refused: RefusedMessages,
-        ledger: Ledger,
-        proxy: Proxy,
+        strangers: UnknownSenders,
+        refused: DeadLetterApi,
+        ledger: AnswerIndex,
+        proxy: ConsoleProxy,
         live: Mapping[str, Check],
         ready: Mapping[str, Check],
         shown: Mapping[str, Check],
@@ -98,7 +98,7 @@ class Front:
         self._refused = refused
         self._ledger = ledger
         self._proxy = proxy
-        self._health = Health(live=live, ready=ready, shown=shown)
+        self._health = HealthChecks(live=live, ready=ready, shown=shown)
         self._hsts = (b"strict-transport-security", b"max-age=%d" % hsts_s) if hsts_s else None
         self._metrics_public = metrics_public
         self._known_document: dict[str, Any] | None = None
@@ -107,8 +107,8 @@ class Front:
         if scope["type"] != "http":
             raise NotImplementedError(f"only HTTP is spoken here, not {scope['type']}")
         started = False
-        if tracing.current() is not None:
-            tracing.heard(header(scope, b"traceparent"))
+        if tracing.get_traces() is not None:
+            tracing.set_caller(get_header(scope, b"traceparent"))
 
         async def watched(message: Any) -> None:
             nonlocal started
@@ -127,12 +127,15 @@ class Front:
             await self._refuse(scope, watched, error.problem)
         except BrokerAway:
             await self._refuse(scope, watched, Problem("broker_away", retry_after_s=RETRY_S))
-        except ClientGone:
-            log.debug("client.gone", path=redacted(scope))
+        except ClientDisconnected:
+            log.debug("client.gone", path=redact_url(scope))
         except Exception:
             reference = secrets.token_hex(6)
             log.exception(
-                "request.failed", reference=reference, method=scope["method"], path=redacted(scope)
+                "request.failed",
+                reference=reference,
+                method=scope["method"],
+                path=redact_url(scope),
             )
             if not started:
                 await self._refuse(scope, watched, Problem("internal", {"reference": reference}))
@@ -143,7 +146,9 @@ class Front:
         if problem.code == "unauthenticated" and (
             native or self._alertmanager.serves(path, scope["method"])
         ):
-            self._strangers.note(address_of(scope), scope["method"], redacted(scope), problem.code)
+            self._strangers.note(
+                get_client_address(scope), scope["method"], redact_url(scope), problem.code
+            )
         if native:
             metrics.count("vigie_reports_total", dialect="native", status=str(problem.status))
             log.debug(
@@ -152,7 +157,7 @@ class Front:
                 status=problem.status,
                 fields=[f.field for f in problem.faults],
             )
-        await answer_problem(scope, send, problem)
+        await send_problem(scope, send, problem)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -162,14 +167,14 @@ class Front:
         if not path.startswith("/"):
             raise ProblemError("not_found")  # `OPTIONS *`: of the server, not of a resource
         if path == POST_ONE:
-            _only(method, "POST")
+            _require_method(method, "POST")
             await self._reports.post_one(await self._sender(scope), scope, receive, send)
             metrics.count("vigie_reports_total", dialect="native", status="202")
         elif path == POST_BATCH:
-            _only(method, "POST")
+            _require_method(method, "POST")
             await self._reports.post_batch(await self._sender(scope), scope, receive, send)
         elif path == POST_LINE:
-            _only(method, "POST")
+            _require_method(method, "POST")
             await self._reports.post_line(
                 await self._caller(scope, Permission.REPORT_RELAY), scope, receive, send
             )
@@ -177,15 +182,17 @@ class Front:
             path, method, scope, receive, send
         ):
             pass
-        elif path == photo_api.PATH or path.startswith(f"{photo_api.PATH}/"):
+        elif path == photo_api.PHOTO_PATH or path.startswith(f"{photo_api.PHOTO_PATH}/"):
             await self._attachment(path, method, scope, receive, send)
         elif self._alertmanager.serves(path, method):
             await self._alertmanager.handle(scope, receive, send)
         elif (dialect := self._machines.serving(path)) is not None:
             await self._machines.handle(dialect, scope, receive, send)
-        elif path == dead_letter_api.PATH or path.startswith(f"{dead_letter_api.PATH}/"):
+        elif path == dead_letter_api.DEAD_LETTER_PATH or path.startswith(
+            f"{dead_letter_api.DEAD_LETTER_PATH}/"
+        ):
             await self._refused_lane(
-                path.removeprefix(dead_letter_api.PATH).strip("/").split("/"),
+                path.removeprefix(dead_letter_api.DEAD_LETTER_PATH).strip("/").split("/"),
                 method,
                 scope,
                 receive,
@@ -195,10 +202,10 @@ class Front:
             await self._administration.list_sources(
                 await self._caller(scope, Permission.LOG_READ), scope, send
             )
-        elif path.startswith(_ADMIN):
+        elif path.startswith(_ADMINISTRATION_PREFIXES):
             author = await self._administrator(scope)
             await self._administration.handle(
-                author, method, parts_of(scope)[3:], scope, receive, send
+                author, method, split_path(scope)[3:], scope, receive, send
             )
         elif path in (
             "/livez",
@@ -208,12 +215,12 @@ class Front:
             "/api/v1/whoami",
             "/api/v1/intake/strangers",
         ):
-            _only(method, "GET")
-            if path in _TECHNICAL:
+            _require_method(method, "GET")
+            if path in _TECHNICAL_PATHS:
                 await self._check_technical(scope)
             await self._read(path, scope, send)
         else:
-            if path in _TECHNICAL:
+            if path in _TECHNICAL_PATHS:
                 await self._check_technical(scope)
             await self._proxy.pass_on(scope, receive, send)
 
@@ -228,13 +235,15 @@ class Front:
         reader = await self._caller(scope, Permission.DEAD_LETTERS)
         match method, parts:
             case "GET", [""]:
-                await answer_json(
-                    send, 200, await self._refused.listed(part_of(scope, SHOWN), reader)
+                await send_json(
+                    send,
+                    200,
+                    await self._refused.listed(read_page_request(scope, DEFAULT_LIMIT), reader),
                 )
             case "GET", [id]:
-                await answer_json(send, 200, await self._refused.shown(id, reader))
+                await send_json(send, 200, await self._refused.shown(id, reader))
             case "POST", [id, "replay"]:
-                require(reader, Permission.REPORT_RELAY)
+                require_permission(reader, Permission.REPORT_RELAY)
                 if reader.scope.sites or reader.scope.poles or reader.scope.types:
                     raise ProblemError("out_of_scope", field="refused")  # it may be about any site
                 await self._again(id, reader, scope, receive, send)
@@ -250,7 +259,7 @@ class Front:
         corrected = await self._reports.read(scope, receive)
         made = await self._refused.again(id, corrected, author)
         if isinstance(made, dict):
-            await answer_json(send, 202, made)
+            await send_json(send, 202, made)
             return
         request, body = made
         request["headers"] += [h for h in scope["headers"] if h[0] == b"accept-language"]
@@ -272,15 +281,15 @@ class Front:
 
         The console knows the status. Until the console has it, the front answers `received`.
         """
-        if (found := _RAW.fullmatch(path)) is not None:
-            _only(method, "GET")
+        if (found := _RAW_PATH.fullmatch(path)) is not None:
+            _require_method(method, "GET")
             await self._reports.get_raw(
                 await self._caller(scope, Permission.REPORT_RAW), found[1], send
             )
             return True
         if (
             method != "GET"
-            or (found := _STATUS.fullmatch(path)) is None
+            or (found := _STATUS_PATH.fullmatch(path)) is None
             or (known := self._ledger.get(found[1])) is None
         ):
             return False
@@ -305,15 +314,15 @@ class Front:
                 "id": known.report_id,
                 "realm": known.realm,
                 "state": "received",
-                "recorded_at": iso(known.recorded_at),
+                "recorded_at": format_time(known.recorded_at),
             }
-            await answer_json(send, 200, received | {"incident": None})
+            await send_json(send, 200, received | {"incident": None})
             return True
 
         await self._proxy.pass_on(scope, receive, send, instead_of_404=not_judged_yet)
         return True
 
-    async def _sees(self, scope: Scope, known: Known) -> bool:
+    async def _sees(self, scope: Scope, known: KnownReport) -> bool:
         try:
             caller = await self._callers.identify(scope)
         except ProblemError:  # a guest of the demonstration has no account
@@ -323,28 +332,28 @@ class Front:
     async def _attachment(
         self, path: str, method: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        if path == photo_api.PATH:
-            _only(method, "POST")
+        if path == photo_api.PHOTO_PATH:
+            _require_method(method, "POST")
             await self._photos.post(
                 await self._caller(scope, Permission.REPORT_POST), scope, receive, send
             )
         else:
-            _only(method, "GET")
+            _require_method(method, "GET")
             await self._photos.get(
                 await self._caller(scope, Permission.REPORT_RAW),
-                path.removeprefix(f"{photo_api.PATH}/"),
+                path.removeprefix(f"{photo_api.PHOTO_PATH}/"),
                 send,
             )
 
     async def _read(self, path: str, scope: Scope, send: Send) -> None:
         match path:
             case "/api/v1/whoami":
-                await answer_json(send, 200, whoami(await self._callers.identify(scope)))
+                await send_json(send, 200, describe_principal(await self._callers.identify(scope)))
             case "/api/v1/intake/strangers":
                 await self._administrator(scope)
-                await answer_json(send, 200, self._strangers.listed())
+                await send_json(send, 200, self._strangers.listed())
             case "/openapi.json":
-                await answer_json(send, 200, await self._document())
+                await send_json(send, 200, await self._document())
             case _:
                 found = await self._health.answer(path)
                 assert found is not None, "one of the paths of Health"
@@ -354,9 +363,9 @@ class Front:
                     and not await self._may_read_technical(scope)
                 ):
                     status = "ok" if found.status < 400 else "unavailable"
-                    await answer_json(send, found.status, {"status": status})
+                    await send_json(send, found.status, {"status": status})
                     return
-                await answer(
+                await send_response(
                     send,
                     found.status,
                     found.body,
@@ -384,13 +393,15 @@ class Front:
         In a replay, that is the sender of the refused message, and no sign of life is recorded.
         """
         principal = await self._caller(scope, Permission.REPORT_POST)
-        if dead_letter_api.SENDER not in scope:
+        if dead_letter_api.ORIGINAL_SENDER not in scope:
             self._machines.heard(principal)
         return principal
 
     async def _caller(self, scope: Scope, permission: Permission) -> Principal:
-        principal = scope.get(dead_letter_api.SENDER) or await self._callers.identify(scope)
-        require(principal, permission)
+        principal = scope.get(dead_letter_api.ORIGINAL_SENDER) or await self._callers.identify(
+            scope
+        )
+        require_permission(principal, permission)
         return principal
 
     async def _administrator(self, scope: Scope) -> Principal:
@@ -409,14 +420,16 @@ class Front:
         Raises ProblemError `console_away` if there is none: a part would look like the whole.
         """
         try:
-            self._known_document = merged(await self._proxy.get_json("/openapi.json", OPENAPI_S))
+            self._known_document = merge_documents(
+                await self._proxy.get_json("/openapi.json", OPENAPI_S)
+            )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             if self._known_document is None:
                 raise ProblemError("console_away", retry_after_s=RETRY_S) from error
         return self._known_document
 
 
-def _only(method: str, allowed: str) -> None:
+def _require_method(method: str, allowed: str) -> None:
     if method != allowed:
         raise ProblemError(
             "method_not_allowed", allowed="GET, HEAD" if allowed == "GET" else allowed

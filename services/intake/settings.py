@@ -13,79 +13,95 @@ from services.runtime.process.settings import HostPort, Settings
 from services.runtime.secrets.certificates import load_chain
 
 
-def _env(name: str) -> AliasChoices:
+def _build_alias(name: str) -> AliasChoices:
     return AliasChoices(f"VIGIE_INTAKE_{name.upper()}", name)
 
 
 class IntakeSettings(Settings):
     """Settings of the front. Names end with their unit."""
 
-    body_limit_bytes: int = Field(default=1 << 20, ge=1, validation_alias=_env("body_limit_bytes"))
+    body_limit_bytes: int = Field(
+        default=1 << 20, ge=1, validation_alias=_build_alias("body_limit_bytes")
+    )
     """Largest body. A longer one is refused."""
-    body_timeout_s: float = Field(default=15.0, gt=0, validation_alias=_env("body_timeout_s"))
+    body_timeout_s: float = Field(
+        default=15.0, gt=0, validation_alias=_build_alias("body_timeout_s")
+    )
     """Time in which a body must arrive completely."""
     bodies_in_memory_bytes: int = Field(
-        default=64 << 20, ge=1, validation_alias=_env("bodies_in_memory_bytes")
+        default=64 << 20, ge=1, validation_alias=_build_alias("bodies_in_memory_bytes")
     )
     """Memory for all bodies that are processed at the same time."""
     bodies_reserve_bytes: int = Field(
-        default=8 << 20, ge=0, validation_alias=_env("bodies_reserve_bytes")
+        default=8 << 20, ge=0, validation_alias=_build_alias("bodies_reserve_bytes")
     )
     """Additional memory for reports of danger to people. Leave room for a few bodies."""
-    in_flight: int = Field(default=256, ge=1, validation_alias=_env("in_flight"))
+    in_flight: int = Field(default=256, ge=1, validation_alias=_build_alias("in_flight"))
     """Reports that may wait for Kafka at the same time."""
-    in_flight_reserve: int = Field(default=256, ge=0, validation_alias=_env("in_flight_reserve"))
+    in_flight_reserve: int = Field(
+        default=256, ge=0, validation_alias=_build_alias("in_flight_reserve")
+    )
     """Additional reports that may wait, for danger to people only."""
-    ack_timeout_s: float = Field(default=5.0, gt=0, validation_alias=_env("ack_timeout_s"))
+    ack_timeout_s: float = Field(default=5.0, gt=0, validation_alias=_build_alias("ack_timeout_s"))
     """Time without an acknowledgement after which the sender is asked to try again."""
-    batch_items: int = Field(default=500, ge=1, validation_alias=_env("batch_items"))
+    batch_items: int = Field(default=500, ge=1, validation_alias=_build_alias("batch_items"))
     """Reports in one batch."""
-    refused_days: int = Field(default=30, ge=1, validation_alias=_env("refused_days"))
+    refused_days: int = Field(default=30, ge=1, validation_alias=_build_alias("refused_days"))
     """Days for which the bytes of refused messages are kept."""
-    refused_per_day: int = Field(default=500, ge=0, validation_alias=_env("refused_per_day"))
+    refused_per_day: int = Field(
+        default=500, ge=0, validation_alias=_build_alias("refused_per_day")
+    )
     """Refused messages kept per source and day."""
     refused_bytes_per_day: int = Field(
-        default=20 << 20, ge=0, validation_alias=_env("refused_bytes_per_day")
+        default=20 << 20, ge=0, validation_alias=_build_alias("refused_bytes_per_day")
     )
     """Bytes of refused messages kept per source and day."""
-    photos_per_day: int = Field(default=200, ge=0, validation_alias=_env("photos_per_day"))
+    photos_per_day: int = Field(default=200, ge=0, validation_alias=_build_alias("photos_per_day"))
     """Photos kept per sender and day. One sender's photos cannot block the reports of others."""
     photo_bytes_per_day: int = Field(
-        default=100 << 20, ge=0, validation_alias=_env("photo_bytes_per_day")
+        default=100 << 20, ge=0, validation_alias=_build_alias("photo_bytes_per_day")
     )
     """Bytes of photos kept per sender and day."""
-    unknown_per_window: int = Field(default=20, ge=1, validation_alias=_env("unknown_per_window"))
+    unknown_per_window: int = Field(
+        default=20, ge=1, validation_alias=_build_alias("unknown_per_window")
+    )
     """Reports without a login, per poster or per SMS gateway for unknown numbers, in one window.
 
     Danger to people may use as many again.
     """
-    unknown_per_sender: int = Field(default=3, ge=1, validation_alias=_env("unknown_per_sender"))
+    unknown_per_sender: int = Field(
+        default=3, ge=1, validation_alias=_build_alias("unknown_per_sender")
+    )
     """Reports in one window from one number, or from one address at one poster.
 
     An address is a /24 with IPv4, a /64 with IPv6.
     """
-    unknown_window_s: float = Field(default=600.0, gt=0, validation_alias=_env("unknown_window_s"))
+    unknown_window_s: float = Field(
+        default=600.0, gt=0, validation_alias=_build_alias("unknown_window_s")
+    )
     """Length of the window for reports without a login."""
-    reports_per_s: float = Field(default=20.0, ge=0, validation_alias=_env("reports_per_s"))
+    reports_per_s: float = Field(default=20.0, ge=0, validation_alias=_build_alias("reports_per_s"))
     """Reports per second that a sender may send in the long run; 0 = no limit.
 
     Each report of a batch counts. Administrators and coordinators have no limit, because they run
     scenarios. The option `--rate` gives a token or a source a rate of its own
     (docs/how-to/sources.md).
     """
-    reports_burst: int = Field(default=1000, ge=1, validation_alias=_env("reports_burst"))
+    reports_burst: int = Field(default=1000, ge=1, validation_alias=_build_alias("reports_burst"))
     """Reports that a sender may send at once after a pause."""
-    danger_per_s: float = Field(default=5.0, gt=0, validation_alias=_env("danger_per_s"))
+    danger_per_s: float = Field(default=5.0, gt=0, validation_alias=_build_alias("danger_per_s"))
     """Additional reports per second, for danger to people only."""
-    danger_burst: int = Field(default=300, ge=1, validation_alias=_env("danger_burst"))
+    danger_burst: int = Field(default=300, ge=1, validation_alias=_build_alias("danger_burst"))
     """Additional reports at once, for danger to people only."""
-    backlog_s: float = Field(default=60.0, ge=0, validation_alias=_env("backlog_s"))
+    backlog_s: float = Field(default=60.0, ge=0, validation_alias=_build_alias("backlog_s"))
     """Estimated wait for a decision beyond which only danger to people is let in; 0 = no limit."""
-    console_connect_s: float = Field(default=2.0, gt=0, validation_alias=_env("console_connect_s"))
+    console_connect_s: float = Field(
+        default=2.0, gt=0, validation_alias=_build_alias("console_connect_s")
+    )
     """Time to connect to the console before a page is answered with 503."""
 
     connections_per_address: int = Field(
-        default=1_000, ge=1, validation_alias=_env("connections_per_address")
+        default=1_000, ge=1, validation_alias=_build_alias("connections_per_address")
     )
     """Open connections per address (IPv6: per /64). A further one closes the longest idle one.
 

@@ -5,8 +5,8 @@ A library for delivery, which sends them, and the console, which shows them. The
 holds no personal data and no text of a reporter. Rules D59 and D70.
 """
 
-from services.messages.composition import Text, compose
-from services.messages.names import Names
-from services.messages.phrases import LANGUAGES, Phrases, phrases
+from services.messages.composition import MessageText, compose_message
+from services.messages.names import MessageNames
+from services.messages.phrases import LANGUAGES, Phrases, load_phrases
 
-__all__ = ["LANGUAGES", "Names", "Phrases", "Text", "compose", "phrases"]
+__all__ = ["LANGUAGES", "MessageNames", "MessageText", "Phrases", "compose_message", "load_phrases"]

@@ -16,8 +16,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from schemas.callouts import HEADCOUNT_KEYS
 from schemas.delivery import BundledItem, NotificationRow
-from schemas.replies import UNREAD
-from services.messages.names import Names
+from schemas.replies import UNPARSED_REPLY_TEMPLATE
+from services.messages.names import MessageNames
 from services.messages.phrases import Phrases
 from services.messages.rendering import (
     MissingValue,
@@ -28,20 +28,20 @@ from services.messages.rendering import (
     render,
     render_lines,
 )
-from services.messages.values import PAGES, Brevity, Telling, role_name, scope_name
-from services.runtime.http.sms_text import gsm7, plain, septets
+from services.messages.values import PAGES, Brevity, MessageValues, describe_role, describe_scope
+from services.runtime.http.sms_text import count_septets, reduce_to_gsm7, simplify_text
 
-SMS_MOST: Final = 306
+SMS_MAX_SEPTETS: Final = 306
 """Septets of two segments, including the link."""
-VOICE_MOST: Final = 520
+VOICE_MAX_CHARACTERS: Final = 520
 """Characters of half a minute of speech, which is repeated."""
-SUBJECT_MOST: Final = 110
-TITLE_MOST: Final = 65
-PUSH_MOST: Final = 240
+SUBJECT_MAX_CHARACTERS: Final = 110
+TITLE_MAX_CHARACTERS: Final = 65
+PUSH_MAX_CHARACTERS: Final = 240
 LIFTED: Final = "lifted"
 """Order that ends the one before it."""
-MOST_LINES: Final = 20
-MOST_CAUSES: Final = 2
+MAX_DIGEST_LINES: Final = 20
+MAX_OTHER_CAUSES: Final = 2
 """Most other incidents that a digest names beside its first."""
 HEADCOUNT: Final = "headcount"
 CALLOUT: Final = "callout"
@@ -81,14 +81,14 @@ _PAGES: Final = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_BEFORE: Final = re.compile(r" (?=[:;!?»%])")
-_AFTER: Final = re.compile(r"(?<=«) ")
+_SPACE_BEFORE_SIGN: Final = re.compile(r" (?=[:;!?»%])")
+_SPACE_AFTER_QUOTE: Final = re.compile(r"(?<=«) ")
 _SIGNS: Final = re.compile(r"[\[\]«»“”–()]")
 _LEVEL: Final = re.compile(r"\bN([0-4])\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class MessageText:
     """A message in the form of every channel."""
 
     lang: str
@@ -119,15 +119,15 @@ class Text:
         return _PAGES.get_template("mail.html").render(text=self)
 
 
-def compose(
+def compose_message(
     row: NotificationRow,
-    names: Names,
+    names: MessageNames,
     phrases: Phrases,
     link: str | None,
     said: str | None = None,
     *,
     public_url: str = "",
-) -> Text:
+) -> MessageText:
     """Return the texts of a notification.
 
     `said` is a text written by the crisis cell. An unknown template becomes an information, never
@@ -142,7 +142,7 @@ def compose(
         return composer.minimal()
 
 
-def _template_of(row: NotificationRow) -> str:
+def _select_template(row: NotificationRow) -> str:
     """Return the name of the template for a row."""
     name, facts = row.template, row.values
     if name == "information" and facts.get("lowered") is not None and facts.get("from") is not None:
@@ -153,7 +153,7 @@ def _template_of(row: NotificationRow) -> str:
         return f"{name}_local"
     if name == "site_order" and facts.get("order") == LIFTED:
         return "site_order_over"
-    if name == UNREAD and facts.get("headcount"):
+    if name == UNPARSED_REPLY_TEMPLATE and facts.get("headcount"):
         return "reply_unread_headcount"
     return name
 
@@ -161,21 +161,21 @@ def _template_of(row: NotificationRow) -> str:
 @dataclass(frozen=True, slots=True)
 class _Composer:
     row: NotificationRow
-    names: Names
+    names: MessageNames
     phrases: Phrases
     link: str | None
     said: str | None
     public_url: str
 
-    def text(self) -> Text:
+    def text(self) -> MessageText:
         """Return the texts of all channels.
 
         Raises MissingValue.
         """
         shapes = self._shapes()
         unlimited = self.row.template in WRITTEN and not self._is_bundle
-        most = 1_000_000 if unlimited else SMS_MOST
-        subject = self._fitted(shapes["subject"], {}, SUBJECT_MOST, len, cuts=True)
+        most = 1_000_000 if unlimited else SMS_MAX_SEPTETS
+        subject = self._fitted(shapes["subject"], {}, SUBJECT_MAX_CHARACTERS, len, cuts=True)
         reply = {
             "reply": self._reply(),
             "reply_again": self.phrases.word("reply_again"),
@@ -189,16 +189,18 @@ class _Composer:
             voice=self._fitted(
                 shapes["voice"],
                 {"keys": self._keys()},
-                most if unlimited else VOICE_MOST,
+                most if unlimited else VOICE_MAX_CHARACTERS,
                 len,
                 spoken=True,
                 cuts=True,
             ),
-            push_title=self._fitted(shapes["push_title"], {}, TITLE_MOST, len, cuts=True),
-            push=self._fitted(shapes["push"], {}, most if unlimited else PUSH_MOST, len, cuts=True),
+            push_title=self._fitted(shapes["push_title"], {}, TITLE_MAX_CHARACTERS, len, cuts=True),
+            push=self._fitted(
+                shapes["push"], {}, most if unlimited else PUSH_MAX_CHARACTERS, len, cuts=True
+            ),
         )
 
-    def minimal(self) -> Text:
+    def minimal(self) -> MessageText:
         """Return the message for a row that lacks values of its template."""
         values = self._values(spoken=False)
         said = render(str(self.phrases.words["minimal"]), values)
@@ -207,9 +209,9 @@ class _Composer:
         return self._text(
             subject=self._typeset(subject),
             lines=(self._typeset(spoken),),
-            sms=plain(said),
-            sms_one_way=plain(said),
-            voice=_voiced(spoken, self.phrases),
+            sms=simplify_text(said),
+            sms_one_way=simplify_text(said),
+            voice=_to_speech(spoken, self.phrases),
             push_title=self._typeset(subject),
             push=self._typeset(spoken),
         )
@@ -224,9 +226,9 @@ class _Composer:
         voice: str,
         push_title: str,
         push: str,
-    ) -> Text:
+    ) -> MessageText:
         asked = HEADCOUNT_KEYS if self.row.template == HEADCOUNT else ("1", "2")
-        return Text(
+        return MessageText(
             lang=self.phrases.lang,
             subject=subject,
             lines=lines,
@@ -253,11 +255,11 @@ class _Composer:
         if self._is_bundle:
             return dict(self.phrases.words["bundle"])
         templates = self.phrases.templates
-        return dict(templates.get(_template_of(self.row), templates["information"]))
+        return dict(templates.get(_select_template(self.row), templates["information"]))
 
     def _values(self, *, spoken: bool, brevity: Brevity = Brevity.WHOLE) -> dict[str, Value]:
-        page = PAGES.get(_template_of(self.row))
-        values = Telling(self._gravest(), self.names, self.phrases, spoken).values(brevity)
+        page = PAGES.get(_select_template(self.row))
+        values = MessageValues(self._gravest(), self.names, self.phrases, spoken).values(brevity)
         if self._is_bundle and values["about"]:
             values["about"] = f"{values['about']}{self._other_causes(spoken=spoken)}"
         return values | {
@@ -295,19 +297,19 @@ class _Composer:
 
         Without room for it, the link goes if an answer by SMS is possible.
         """
-        if most > SMS_MOST:
-            return plain(self._fitted(shapes["sms"], reply, most, _septets))
-        text = gsm7(self._fitted(shapes["sms"], reply, most, _septets))
-        if septets(text) <= most:
+        if most > SMS_MAX_SEPTETS:
+            return simplify_text(self._fitted(shapes["sms"], reply, most, _count_septets))
+        text = reduce_to_gsm7(self._fitted(shapes["sms"], reply, most, _count_septets))
+        if count_septets(text) <= most:
             return text
         if (terse := shapes.get("sms_terse")) is None:
-            return gsm7(cut_words(text, most - 2)) if self.link is None else text
+            return reduce_to_gsm7(cut_words(text, most - 2)) if self.link is None else text
         for brevity in (Brevity.COUNTED, Brevity.SHORTEST):
             values = {**self._values(spoken=False, brevity=brevity), **reply}
-            text = gsm7(render(terse, values))
-            if septets(text) <= most:
+            text = reduce_to_gsm7(render(terse, values))
+            if count_septets(text) <= most:
                 return text
-        return gsm7(render(terse, {**values, "link": ""})) if reply["reply"] else text
+        return reduce_to_gsm7(render(terse, {**values, "link": ""})) if reply["reply"] else text
 
     def _fitted(
         self,
@@ -326,7 +328,7 @@ class _Composer:
         filled = ""
         for values, drop in self._steps(shape, spoken=spoken, counts_first=cuts):
             filled = render(shape, {**values, **more}, drop=drop)
-            filled = _voiced(filled, self.phrases) if spoken else self._typeset(filled)
+            filled = _to_speech(filled, self.phrases) if spoken else self._typeset(filled)
             if measure(filled) <= most:
                 return filled
         return cut_words(filled, most) if cuts else filled
@@ -384,7 +386,7 @@ class _Composer:
                     "previous_level": None,
                 }
             )
-            for item in _newest(sorted((own, *self.row.bundle), key=_gravity))
+            for item in _newest(sorted((own, *self.row.bundle), key=_gravity_key))
         ]
 
     def _outdated(self) -> int:
@@ -405,13 +407,14 @@ class _Composer:
         templates = self.phrases.templates
         lines: dict[str, None] = {}
         for one in self._items():
-            shape = templates.get(_template_of(one), templates["information"])["line"]
+            shape = templates.get(_select_template(one), templates["information"])["line"]
             lines[
                 render(
-                    shape, Telling(one, self.names, self.phrases, spoken).values(Brevity.COUNTED)
+                    shape,
+                    MessageValues(one, self.names, self.phrases, spoken).values(Brevity.COUNTED),
                 )
             ] = None
-        return list(lines)[:MOST_LINES]
+        return list(lines)[:MAX_DIGEST_LINES]
 
     def _other_causes(self, *, spoken: bool) -> str:
         """Return the causes of a digest other than that of its gravest message."""
@@ -419,13 +422,13 @@ class _Composer:
         causes: list[str] = []
         for one in self._items():
             number = one.values.get("number")
-            if number is not None and number not in known and len(causes) < MOST_CAUSES:
+            if number is not None and number not in known and len(causes) < MAX_OTHER_CAUSES:
                 known.add(number)
                 causes.append(
                     str(
-                        Telling(one, self.names, self.phrases, spoken).values(Brevity.COUNTED)[
-                            "cause"
-                        ]
+                        MessageValues(one, self.names, self.phrases, spoken).values(
+                            Brevity.COUNTED
+                        )["cause"]
                     )
                 )
         return "".join(f" ; {cause}" for cause in causes if cause)
@@ -449,16 +452,18 @@ class _Composer:
         )
 
     def _footer(self) -> Iterator[str]:
-        role = role_name(self.row.role, self.names, self.phrases)
+        role = describe_role(self.row.role, self.names, self.phrases)
         if role:
-            scope = scope_name(self.row.scope, self.names, self.phrases) if self.row.scope else ""
+            scope = (
+                describe_scope(self.row.scope, self.names, self.phrases) if self.row.scope else ""
+            )
             told = "called_as" if self.row.answer_expected else "told_as"
             yield self._typeset(
                 render(str(self.phrases.words[told]), {"role": role, "scope": scope})
             )
-        if not self.row.answer_expected and self.row.template != UNREAD:
+        if not self.row.answer_expected and self.row.template != UNPARSED_REPLY_TEMPLATE:
             yield self.phrases.word("no_answer")
-        page = PAGES.get(_template_of(self.row))
+        page = PAGES.get(_select_template(self.row))
         if page and self.public_url and not self.row.answer_expected:
             yield self._typeset(self.phrases.word("to_do", page=f"{self.public_url}{page}"))
         yield self._typeset(self.phrases.word("sent", at=self.phrases.stamp(self.row.planned_at)))
@@ -468,7 +473,9 @@ class _Composer:
     def _typeset(self, text: str) -> str:
         """Keep French punctuation with its word: no line break before `:`."""
         return (
-            _AFTER.sub("\u00a0", _BEFORE.sub("\u00a0", text)) if self.phrases.lang == "fr" else text
+            _SPACE_AFTER_QUOTE.sub("\u00a0", _SPACE_BEFORE_SIGN.sub("\u00a0", text))
+            if self.phrases.lang == "fr"
+            else text
         )
 
 
@@ -486,17 +493,17 @@ def _newest(items: Iterable[BundledItem]) -> list[BundledItem]:
     return list(kept.values())
 
 
-def _gravity(item: BundledItem) -> tuple[int, int, float]:
+def _gravity_key(item: BundledItem) -> tuple[int, int, float]:
     pct = item.values.get("pct")
     rank = GRAVITY.index(item.template) if item.template in GRAVITY else len(GRAVITY)
     return rank, -int(item.level), -float(pct) if isinstance(pct, int | float) else 0.0
 
 
-def _septets(text: str) -> int:
-    return septets(gsm7(text))
+def _count_septets(text: str) -> int:
+    return count_septets(reduce_to_gsm7(text))
 
 
-def _voiced(text: str, phrases: Phrases) -> str:
+def _to_speech(text: str, phrases: Phrases) -> str:
     """Return a text for speech: levels in words, no signs that a voice stumbles over."""
     level = phrases.word("level", n=0).replace("0", "").strip().lower()
     spoken = _LEVEL.sub(lambda found: f"{level} {found[1]}", text)

@@ -11,21 +11,21 @@ from schemas import reference as ref
 
 TERRITORY: Final = {"92": "Hauts-de-Seine"}
 """Territory code → name."""
-LONGEST_NAME: Final = 40
+MAX_NAME_CHARACTERS: Final = 40
 """Length above which a name loses its part in brackets."""
 _DRAFT: Final = " (brouillon)"
 _CONTINUITY: Final = re.compile(r"^PCA\b")
 """What a plan of a pôle is called in the data; nobody outside continuity knows the letters."""
 
 
-def short_name(name: str) -> str:
+def shorten_name(name: str) -> str:
     """Return the name of a site without explanation and without the mark of draft data."""
     short = name.split(" – ", maxsplit=1)[0].removesuffix(_DRAFT).strip()
-    return short if len(short) <= LONGEST_NAME else re.sub(r"\s*\([^)]*\)$", "", short)
+    return short if len(short) <= MAX_NAME_CHARACTERS else re.sub(r"\s*\([^)]*\)$", "", short)
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class MessageNames:
     """Names of one version of the reference data.
 
     An id without a name is never shown.
@@ -66,7 +66,8 @@ class Names:
                 return replace(self, communes={one.insee: one.name for one in communes})
             case ref.Sites(sites=sites):
                 return replace(
-                    self, sites={one.id: (short_name(one.name), one.commune_name) for one in sites}
+                    self,
+                    sites={one.id: (shorten_name(one.name), one.commune_name) for one in sites},
                 )
             case ref.Activities(poles=poles, activities=activities):
                 return replace(

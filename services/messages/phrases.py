@@ -18,9 +18,9 @@ from services.messages.rendering import render
 PARIS: Final = ZoneInfo("Europe/Paris")
 SOURCE: Final = "fr"
 LANGUAGES: Final = ("fr", "en")
-FOLDER: Final = Path(__file__).parent
-_HOUR_MIN: Final = 60
-_FEWEST: Final = 3
+PHRASES_FOLDER: Final = Path(__file__).parent
+_MINUTES_PER_HOUR: Final = 60
+_SMALLEST_COUNT: Final = 3
 """Smallest number of people that a message counts. Rule D58."""
 
 
@@ -82,16 +82,18 @@ class Phrases:
         minutes = (limit - now) // MINUTE_MS
         if minutes <= 0:
             return ""
-        if minutes < _HOUR_MIN:
+        if minutes < _MINUTES_PER_HOUR:
             return str(self.words["spoken_minutes" if spoken else "minutes"]).format(n=minutes)
-        hours, rest = divmod(minutes, _HOUR_MIN)
+        hours, rest = divmod(minutes, _MINUTES_PER_HOUR)
         return str(self.words["hours" if rest else "whole_hours"]).format(h=hours, m=rest)
 
     def agents(self, number: object) -> str:
         """Format a number of agents; fewer than three are not counted."""
         if isinstance(number, bool) or not isinstance(number, int | float) or number <= 0:
             return ""
-        return self.word("fewer") if number < _FEWEST else self.word("agents", n=int(number))
+        return (
+            self.word("fewer") if number < _SMALLEST_COUNT else self.word("agents", n=int(number))
+        )
 
     def listed(self, names: Sequence[str], most: int) -> str:
         """Join names as `A, B et C`, or the first ones and the number of the rest."""
@@ -105,8 +107,8 @@ class Phrases:
 
 
 @cache
-def phrases(lang: str) -> Phrases:
+def load_phrases(lang: str) -> Phrases:
     """Load the phrases of a language; French for an unknown one."""
     name = lang if lang in LANGUAGES else SOURCE
-    words = YAML(typ="safe").load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    words = YAML(typ="safe").load((PHRASES_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
     return Phrases(name, words)

@@ -31,7 +31,7 @@ class MissingValue(LookupError):
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class TemplatePassage:
     """A part of a template: fixed, optional with its values, or droppable for lack of room."""
 
     text: str
@@ -45,30 +45,30 @@ class Passage:
 
 
 @cache
-def passages(template: str) -> tuple[Passage, ...]:
+def split_template(template: str) -> tuple[TemplatePassage, ...]:
     """Split a template into its passages."""
     found, at = [], 0
     for match in _PASSAGE.finditer(template):
         if match.start() > at:
-            found.append(Passage(template[at : match.start()]))
+            found.append(TemplatePassage(template[at : match.start()]))
         droppable = match[2] is not None
         found.append(
-            Passage(match[2] if droppable else match[1], optional=True, droppable=droppable)
+            TemplatePassage(match[2] if droppable else match[1], optional=True, droppable=droppable)
         )
         at = match.end()
     if at < len(template):
-        found.append(Passage(template[at:]))
+        found.append(TemplatePassage(template[at:]))
     return tuple(found)
 
 
 def count_droppable(template: str) -> int:
     """Count the passages that can be dropped for lack of room."""
-    return sum(passage.droppable for passage in passages(template))
+    return sum(passage.droppable for passage in split_template(template))
 
 
-def names_of(template: str) -> frozenset[str]:
+def list_value_names(template: str) -> frozenset[str]:
     """Return the names of all values in a template."""
-    return frozenset(name for passage in passages(template) for name in passage.names)
+    return frozenset(name for passage in split_template(template) for name in passage.names)
 
 
 def render(template: str, values: Values, *, drop: int = 0) -> str:
@@ -78,7 +78,7 @@ def render(template: str, values: Values, *, drop: int = 0) -> str:
     """
     room = count_droppable(template) - drop
     parts: list[str] = []
-    for passage in passages(template):
+    for passage in split_template(template):
         if passage.droppable:
             room -= 1
             if room < 0:
@@ -87,7 +87,7 @@ def render(template: str, values: Values, *, drop: int = 0) -> str:
             values.get(name) not in (None, "", 0) for name in passage.names
         ):
             continue
-        parts.append(_VALUE.sub(lambda found: _filled(found, values), passage.text))
+        parts.append(_VALUE.sub(lambda found: _fill_value(found, values), passage.text))
     return _dated(re.sub(r"[ \t]{2,}", " ", "".join(parts)).strip())
 
 
@@ -113,7 +113,7 @@ def render_lines(template: str, values: Values) -> list[str]:
     return [line for n, line in enumerate(lines) if line or (n and lines[n - 1])]
 
 
-def _filled(found: re.Match[str], values: Values) -> str:
+def _fill_value(found: re.Match[str], values: Values) -> str:
     value = values.get(found[1])
     if value is None or value == "":
         raise MissingValue(found[1])

@@ -10,14 +10,14 @@ from typing import Final
 from schemas.base import Instant
 from schemas.callouts import AGENT
 from schemas.delivery import NotificationRow
-from services.messages.names import Names
+from services.messages.names import MessageNames
 from services.messages.phrases import Phrases
 
 Facts = Mapping[str, str | int | float | bool | None]
-CALLS: Final = ("incident_wave", "level_raised", "answer_stale")
+CALL_TEMPLATES: Final = ("incident_wave", "level_raised", "answer_stale")
 """Templates that call a person about an incident."""
-MOST_COMMUNES: Final = 3
-MOST_SITES: Final = 2
+MAX_COMMUNES: Final = 3
+MAX_SITES: Final = 2
 _SITE_KIND: Final = "site"
 """Family of incidents without words of its own; its event is named instead."""
 PAGES: Final = {
@@ -57,7 +57,7 @@ class Brevity(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PlaceText:
     """The place of an incident, in words."""
 
     where: str = ""
@@ -69,7 +69,7 @@ class Place:
     """Number of sites, if there are several."""
 
 
-def what_of(facts: Facts, phrases: Phrases) -> str:
+def describe_incident(facts: Facts, phrases: Phrases) -> str:
     """Return the kind of an incident in words, or "" without a known incident."""
     kind = phrases.term("kinds", facts.get("kind"))
     event = phrases.term("events", facts.get("event"))
@@ -82,12 +82,12 @@ def what_of(facts: Facts, phrases: Phrases) -> str:
     )
 
 
-def place_of(facts: Facts, names: Names, phrases: Phrases) -> Place:
+def describe_place(facts: Facts, names: MessageNames, phrases: Phrases) -> PlaceText:
     """Return the place of an incident: its site, its communes, or the territory."""
     site = names.sites.get(str(facts.get("only_site")))
     if site is not None:
         name, commune = site
-        return Place(name if commune in name else f"{name}, {commune}", name, shortest=commune)
+        return PlaceText(name if commune in name else f"{name}, {commune}", name, shortest=commune)
     codes = [
         code for code in str(facts.get("places") or facts.get("commune") or "").split(",") if code
     ]
@@ -98,23 +98,25 @@ def place_of(facts: Facts, names: Names, phrases: Phrases) -> Place:
     total = facts.get("communes")
     number = total if isinstance(total, int) and total > len(known) else len(known)
     if not known or number >= len(names.communes):
-        return Place(everywhere, everywhere, scale=scale)
-    where = phrases.listed(known, MOST_COMMUNES)
+        return PlaceText(everywhere, everywhere, scale=scale)
+    where = phrases.listed(known, MAX_COMMUNES)
     if number > len(known):
-        where = ", ".join(known[:MOST_COMMUNES]) + phrases.word(
-            "more", n=number - len(known[:MOST_COMMUNES])
+        where = ", ".join(known[:MAX_COMMUNES]) + phrases.word(
+            "more", n=number - len(known[:MAX_COMMUNES])
         )
-    return Place(where, phrases.word("communes", n=number) if number > 1 else where, scale=scale)
+    return PlaceText(
+        where, phrases.word("communes", n=number) if number > 1 else where, scale=scale
+    )
 
 
-def site_names(facts: Facts, names: Names, phrases: Phrases) -> str:
+def describe_sites(facts: Facts, names: MessageNames, phrases: Phrases) -> str:
     """Return the names of a message's sites, or their number, or "" without names."""
     ids = [id.strip() for id in str(facts.get("site") or "").split(",")]
     known = [names.sites[id][0] for id in ids if id in names.sites]
-    return phrases.word("sites", n=len(ids)) if len(known) > MOST_SITES else ", ".join(known)
+    return phrases.word("sites", n=len(ids)) if len(known) > MAX_SITES else ", ".join(known)
 
 
-def scope_name(scope: str | None, names: Names, phrases: Phrases) -> str:
+def describe_scope(scope: str | None, names: MessageNames, phrases: Phrases) -> str:
     """Return the name of a pôle or a site."""
     if scope is None:
         return ""
@@ -124,17 +126,17 @@ def scope_name(scope: str | None, names: Names, phrases: Phrases) -> str:
     return "" if site is None else site[0]
 
 
-def role_name(role: str, names: Names, phrases: Phrases) -> str:
+def describe_role(role: str, names: MessageNames, phrases: Phrases) -> str:
     """Return the label of a role; "" for everybody of a site."""
     return "" if role == AGENT else phrases.term("roles", role) or names.role(role)
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class MessageValues:
     """One message to compose: row, names, language, written or spoken."""
 
     row: NotificationRow
-    names: Names
+    names: MessageNames
     phrases: Phrases
     spoken: bool = False
 
@@ -155,9 +157,9 @@ class Telling:
     def values(self, brevity: Brevity = Brevity.WHOLE) -> dict[str, str | int | float | None]:
         """Return every value that a template may use."""
         row, names, phrases, facts = self.row, self.names, self.phrases, self.row.values
-        level, place = int(row.level), place_of(facts, names, phrases)
-        what = what_of(facts, phrases) or (
-            phrases.word("incident") if row.template in CALLS else ""
+        level, place = int(row.level), describe_place(facts, names, phrases)
+        what = describe_incident(facts, phrases) or (
+            phrases.word("incident") if row.template in CALL_TEMPLATES else ""
         )
         where = place.counted if brevity >= Brevity.COUNTED else place.where
         if brevity is Brevity.SHORTEST:
@@ -189,7 +191,7 @@ class Telling:
             "bridge": names.bridges.get(level),
             "phone": names.cell_phone,
             "activity": self._activity(),
-            "site": site_names(facts, names, phrases) or self._managed_site(),
+            "site": describe_sites(facts, names, phrases) or self._managed_site(),
             "place": self._place(what),
             "plan": names.plans.get(str(facts.get("plan"))) or str(facts.get("plan_title") or ""),
             "card": names.cards.get(str(facts.get("card"))),
@@ -208,17 +210,17 @@ class Telling:
             ),
             "ends": self.time(facts.get("ends_at")),
             "ends_at": self.time(facts.get("shift_end")),
-            "found": _number(facts.get("found")),
-            "expected": _number(facts.get("expected")),
+            "found": _to_number(facts.get("found")),
+            "expected": _to_number(facts.get("expected")),
             "post": self._post(),
             "hole": phrases.term("holes", facts.get("hole")) or phrases.word("hole"),
-            "holes": _number(facts.get("holes")),
-            "ready": _number(facts.get("ready_pct")),
+            "holes": _to_number(facts.get("holes")),
+            "ready": _to_number(facts.get("ready_pct")),
             "phenomena": ", ".join(
                 phrases.term("phenomena", p) or p.replace("-", " ")
-                for p in _several(facts.get("phenomena"))
+                for p in _split_parts(facts.get("phenomena"))
             ),
-            "plans": ", ".join(names.plans.get(p, "") for p in _several(facts.get("plans"))),
+            "plans": ", ".join(names.plans.get(p, "") for p in _split_parts(facts.get("plans"))),
             "kept": phrases.word("kept") if facts.get("answered") else "",
             "order": phrases.term("orders", facts.get("order")),
             "means": phrases.term("order_means", facts.get("order")),
@@ -226,7 +228,7 @@ class Telling:
             "giver": phrases.term("givers", facts.get("giver")),
             "end": phrases.term("call_ends", facts.get("end")) or phrases.word("call_over"),
             "exercise": str(facts.get("exercise") or ""),
-            "author": role_name(str(facts["author_role"]), names, phrases)
+            "author": describe_role(str(facts["author_role"]), names, phrases)
             if facts.get("author_role")
             else "",
             "at": self.time(row.planned_at),
@@ -258,19 +260,19 @@ class Telling:
 
         Its site, else its pôle if no cause names the place.
         """
-        site = site_names(self.row.values, self.names, self.phrases)
+        site = describe_sites(self.row.values, self.names, self.phrases)
         if site or what:
             return site
         pole = self.row.values.get("pole")
         return (
-            scope_name(str(pole), self.names, self.phrases)
+            describe_scope(str(pole), self.names, self.phrases)
             or self.names.territory
             or self.phrases.word("everywhere")
         )
 
     def _share(self, limit: object) -> int | float | None:
         """Return how much of a delay has passed: all of it once its limit has, however long the message waited."""
-        told = _number(self.row.values.get("pct"))
+        told = _to_number(self.row.values.get("pct"))
         over = isinstance(limit, int) and not isinstance(limit, bool) and limit <= self.seen_at
         return max(told, 100) if told is not None and over else told
 
@@ -297,9 +299,9 @@ class Telling:
         role = facts.get("hole_role") or facts.get("shift_role")
         if not role:
             return ""
-        name = role_name(str(role), self.names, self.phrases)
+        name = describe_role(str(role), self.names, self.phrases)
         scope = facts.get("hole_scope")
-        named = scope_name(str(scope), self.names, self.phrases) if scope else ""
+        named = describe_scope(str(scope), self.names, self.phrases) if scope else ""
         return f"{name}, {named}" if named else name
 
 
@@ -308,12 +310,12 @@ def _begun(text: str) -> str:
     return f"{text[:1].lower()}{text[1:]}"
 
 
-def _several(value: object) -> list[str]:
+def _split_parts(value: object) -> list[str]:
     """Split a value that holds several parts."""
     return [part for part in str(value or "").split("|") if part]
 
 
-def _number(value: object) -> int | float | None:
+def _to_number(value: object) -> int | float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if value == int(value) else value

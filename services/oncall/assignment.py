@@ -17,13 +17,13 @@ from schemas.oncall import DutyRow, Place, Shift
 from schemas.reference import Activities as ActivitiesSection
 from schemas.reference import EscalationPolicy, RosterSection, SectionData, Sites
 from services.oncall.ics import Calendar, CalendarRefused, Occurrence
-from services.oncall.schedule import Post
+from services.oncall.schedule import ScopedRole
 
-_PARTS: Final = re.compile(r"\s*(?:[:;,|/()\[\]]|\s[-–—]\s)\s*")
-_DEPUTY: Final = frozenset({"suppleant", "suppleante", "deputy"})
+_SEPARATORS: Final = re.compile(r"\s*(?:[:;,|/()\[\]]|\s[-–—]\s)\s*")
+_DEPUTY_WORDS: Final = frozenset({"suppleant", "suppleante", "deputy"})
 
 
-def folded(text: str) -> str:
+def fold_text(text: str) -> str:
     """Remove accents, case and doubled spaces, to compare words."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return " ".join(plain.replace("’", "'").casefold().split())
@@ -43,52 +43,52 @@ class Phonebook:
         """
         found: dict[str, set[str]] = {}
         for token in persons:
-            found.setdefault(folded(token), set()).add(token)
+            found.setdefault(fold_text(token), set()).add(token)
         for contact in contacts:
             words = [contact.person, contact.name or "", *(p.address for p in contact.points)]
-            for word in filter(None, map(folded, words)):
+            for word in filter(None, map(fold_text, words)):
                 found.setdefault(word, set()).add(contact.person)
         return cls({word: next(iter(tokens)) for word, tokens in found.items() if len(tokens) == 1})
 
     def find(self, words: str) -> str | None:
-        return self.tokens.get(folded(words))
+        return self.tokens.get(fold_text(words))
 
 
 @dataclass(frozen=True, slots=True)
-class Organisation:
+class TerritoryVocabulary:
     """Folded words → role and scope, as the territory names them."""
 
     roles: Mapping[str, str] = field(default_factory=dict)
     scopes: Mapping[str, str] = field(default_factory=dict)
-    posts: frozenset[Post] = frozenset()
+    posts: frozenset[ScopedRole] = frozenset()
 
     @classmethod
     def of(
         cls, sections: Iterable[SectionData], words: Iterable[tuple[str, str]] = ()
-    ) -> Organisation:
+    ) -> TerritoryVocabulary:
         """Build the vocabulary of a territory.
 
         `words`: (label, role) pairs known besides the territory's own labels.
         """
-        roles: dict[str, str] = {folded(label): role for label, role in words}
+        roles: dict[str, str] = {fold_text(label): role for label, role in words}
         scopes: dict[str, str] = {}
-        posts: set[Post] = set()
+        posts: set[ScopedRole] = set()
         for section in sections:
             match section:
                 case EscalationPolicy(policy=policy):
                     for id, label in policy.roles.items():
                         roles |= {
-                            folded(id): id,
-                            folded(label): id,
-                            folded(re.split(r"[(,]", label)[0]): id,
+                            fold_text(id): id,
+                            fold_text(label): id,
+                            fold_text(re.split(r"[(,]", label)[0]): id,
                         }
                 case Sites(sites=sites):
-                    scopes |= {folded(s.id): s.id for s in sites} | {
-                        folded(s.name): s.id for s in sites
+                    scopes |= {fold_text(s.id): s.id for s in sites} | {
+                        fold_text(s.name): s.id for s in sites
                     }
                 case ActivitiesSection(poles=poles):
-                    scopes |= {folded(p.id): p.id for p in poles} | {
-                        folded(p.name): p.id for p in poles
+                    scopes |= {fold_text(p.id): p.id for p in poles} | {
+                        fold_text(p.name): p.id for p in poles
                     }
                 case RosterSection(roster=roster):
                     posts |= {(h.role, h.scope) for h in roster.holders} | {
@@ -98,7 +98,7 @@ class Organisation:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ImportOptions:
     """Role, scope and place that override the words of an imported calendar."""
 
     role: str | None = None
@@ -107,7 +107,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Duty:
+class CalendarShifts:
     """Shifts of a calendar for holder or deputy of one role."""
 
     role: str
@@ -118,36 +118,38 @@ class Duty:
     shifts: tuple[Shift, ...]
 
 
-def duties_of(
+def assign_shifts(
     calendar: Calendar,
     phonebook: Phonebook,
-    organisation: Organisation,
-    asked: Asked,
+    organisation: TerritoryVocabulary,
+    asked: ImportOptions,
     window: tuple[Instant, Instant] | None = None,
-) -> list[Duty]:
+) -> list[CalendarShifts]:
     """Group the shifts of a calendar by role, scope and place.
 
     Raises CalendarRefused for the first event that names no known person or no role.
     """
-    named = _parts(calendar.name or "")
+    named = _split_title(calendar.name or "")
     found: dict[tuple[str, str | None, Place], list[Shift]] = {}
     for o in calendar.occurrences:
-        words = [*_parts(o.title), *o.categories]
-        post = _post(o, [*words, *named], organisation, asked)
+        words = [*_split_title(o.title), *o.categories]
+        post = _find_role(o, [*words, *named], organisation, asked)
         place = asked.place or (
-            Place.DEPUTY if any(folded(w) in _DEPUTY for w in (*words, *named)) else Place.HOLDER
+            Place.DEPUTY
+            if any(fold_text(w) in _DEPUTY_WORDS for w in (*words, *named))
+            else Place.HOLDER
         )
         start, end = (
             (o.start, o.end) if window is None else (max(o.start, window[0]), min(o.end, window[1]))
         )
         shifts = [
-            Shift(start=start, end=end, person=p) for p in _persons(o, phonebook, organisation)
+            Shift(start=start, end=end, person=p) for p in _find_persons(o, phonebook, organisation)
         ]
         found.setdefault((*post, place), []).extend(
             s for s in shifts if s not in found.get((*post, place), ())
         )
     return [
-        Duty(
+        CalendarShifts(
             role,
             scope,
             place,
@@ -160,8 +162,8 @@ def duties_of(
     ]
 
 
-def no_longer_named(
-    duties: Iterable[DutyRow], calendar: str, asked: Asked, found: Iterable[Duty]
+def list_outdated_shifts(
+    duties: Iterable[DutyRow], calendar: str, asked: ImportOptions, found: Iterable[CalendarShifts]
 ) -> list[str]:
     """List ids of earlier shifts of this calendar for roles that it no longer names.
 
@@ -181,13 +183,15 @@ def no_longer_named(
     ]
 
 
-def _parts(title: str) -> list[str]:
-    return [title, *(p for p in _PARTS.split(title) if p and p != title)]
+def _split_title(title: str) -> list[str]:
+    return [title, *(p for p in _SEPARATORS.split(title) if p and p != title)]
 
 
-def _post(o: Occurrence, words: list[str], organisation: Organisation, asked: Asked) -> Post:
+def _find_role(
+    o: Occurrence, words: list[str], organisation: TerritoryVocabulary, asked: ImportOptions
+) -> ScopedRole:
     role = asked.role or next(
-        (r for w in words if (r := organisation.roles.get(folded(w))) is not None), None
+        (r for w in words if (r := organisation.roles.get(fold_text(w))) is not None), None
     )
     if role is None:
         raise CalendarRefused(
@@ -196,7 +200,7 @@ def _post(o: Occurrence, words: list[str], organisation: Organisation, asked: As
     if role not in organisation.roles.values():
         raise CalendarRefused(f"Le rôle « {role} » n’existe pas dans ce territoire.")
     scope = asked.scope or next(
-        (s for w in words if (s := organisation.scopes.get(folded(w))) is not None), None
+        (s for w in words if (s := organisation.scopes.get(fold_text(w))) is not None), None
     )
     if (role, scope) in organisation.posts:
         return role, scope
@@ -208,14 +212,16 @@ def _post(o: Occurrence, words: list[str], organisation: Organisation, asked: As
     )
 
 
-def _persons(o: Occurrence, phonebook: Phonebook, organisation: Organisation) -> list[str]:
+def _find_persons(
+    o: Occurrence, phonebook: Phonebook, organisation: TerritoryVocabulary
+) -> list[str]:
     """Find the persons named in the title; otherwise all invited ones."""
     if (whole := phonebook.find(o.title)) is not None:
         return [whole]
     named = [
         p
-        for w in _parts(o.title)[1:]
-        if folded(w) not in organisation.roles and (p := phonebook.find(w)) is not None
+        for w in _split_title(o.title)[1:]
+        if fold_text(w) not in organisation.roles and (p := phonebook.find(w)) is not None
     ]
     if named:
         return list(dict.fromkeys(named))

@@ -11,33 +11,37 @@ from typing import Final
 from schemas.base import Instant
 from schemas.oncall import RungRow
 from schemas.reference import DEPUTIES, Wave
-from services.oncall.readiness import Prover
-from services.oncall.schedule import Pair, Post
+from services.oncall.readiness import ReadinessProver
+from services.oncall.schedule import OnCallPair, ScopedRole
 
-MOST_NAMED: Final = 50
+MAX_NAMED_ROLES: Final = 50
 
 
-def rungs(prover: Prover, at: Instant) -> tuple[RungRow, ...]:
+def prove_steps(prover: ReadinessProver, at: Instant) -> tuple[RungRow, ...]:
     """Prove every step of every escalation, escalations in order.
 
     A row counts the roles of the step, those that somebody would answer, and the slowest time.
     """
     ladders = sorted(prover.policy.ladders.items())
     return tuple(
-        _rung(prover, ladder, wave, waves[0], at) for ladder, waves in ladders for wave in waves
+        _prove_step(prover, ladder, wave, waves[0], at)
+        for ladder, waves in ladders
+        for wave in waves
     )
 
 
-def _rung(prover: Prover, ladder: str, wave: Wave, first: Wave, at: Instant) -> RungRow:
+def _prove_step(
+    prover: ReadinessProver, ladder: str, wave: Wave, first: Wave, at: Instant
+) -> RungRow:
     called = prover.calling(ladder, wave)
     posts, reached, late = 0, 0, 0
     silent: list[str] = []
     slowest: float | None = None
-    for post, pair in _posts(prover, wave, first, at):
+    for post, pair in _list_called_roles(prover, wave, first, at):
         posts += 1
         person, _, minutes = prover.reached(pair, called, at)
         if person is None or minutes is None:
-            silent.append(_name(post))
+            silent.append(_format_role(post))
             continue
         reached += 1
         late += minutes > called.after_min + called.ack_min
@@ -49,16 +53,18 @@ def _rung(prover: Prover, ladder: str, wave: Wave, first: Wave, at: Instant) -> 
         reached=reached,
         late=late,
         slowest_min=slowest,
-        silent=tuple(sorted(silent)[:MOST_NAMED]),
+        silent=tuple(sorted(silent)[:MAX_NAMED_ROLES]),
     )
 
 
-def _posts(prover: Prover, wave: Wave, first: Wave, at: Instant) -> Iterator[tuple[Post, Pair]]:
+def _list_called_roles(
+    prover: ReadinessProver, wave: Wave, first: Wave, at: Instant
+) -> Iterator[tuple[ScopedRole, OnCallPair]]:
     """Yield each role and scope that a step calls, once, with the pair on call.
 
     A role of pôles or sites yields all of them: an incident may hit any.
     """
-    seen: set[Post] = set()
+    seen: set[ScopedRole] = set()
     for who in wave.who:
         deputies = who == DEPUTIES
         for role in (
@@ -69,8 +75,8 @@ def _posts(prover: Prover, wave: Wave, first: Wave, at: Instant) -> Iterator[tup
                     continue
                 seen.add((role, scope))
                 pair = prover.rota.pair(role, scope, at)
-                yield (role, scope), Pair(pair.deputy, None) if deputies else pair
+                yield (role, scope), OnCallPair(pair.deputy, None) if deputies else pair
 
 
-def _name(post: Post) -> str:
+def _format_role(post: ScopedRole) -> str:
     return post[0] if post[1] is None else f"{post[0]}:{post[1]}"

@@ -13,23 +13,29 @@ import icalendar
 
 from schemas.base import DAY_MS, Instant
 from schemas.oncall import Place
-from services.oncall.schedule import Rota
+from services.oncall.schedule import Schedule
 
-_DEPUTY = "suppléant"
-BEHIND_MS: Final = 400 * DAY_MS
+_DEPUTY_LABEL = "suppléant"
+LOOKBACK_MS: Final = 400 * DAY_MS
 """Longest time before the span, in ms, at which a shift that touches it may begin."""
 
 
-def feed(
-    rota: Rota, role: str, scope: str | None, name: str, start: Instant, end: Instant, at: Instant
+def export_schedule(
+    rota: Schedule,
+    role: str,
+    scope: str | None,
+    name: str,
+    start: Instant,
+    end: Instant,
+    at: Instant,
 ) -> bytes:
     """Build an iCalendar file with the shifts of holder and deputy that touch [start, end).
 
     A shift keeps its UID for ever, and importing the file gives the same shifts back. An event
     begins with its shift, not with the span, so it stays one event while the span moves on. A shift
-    longer than `BEHIND_MS` begins at `start`.
+    longer than `LOOKBACK_MS` begins at `start`.
     """
-    first = start - BEHIND_MS
+    first = start - LOOKBACK_MS
     calendar = icalendar.Calendar()
     calendar.add("prodid", "-//Vigie//astreintes//FR")
     calendar.add("version", "2.0")
@@ -44,14 +50,14 @@ def feed(
                     f"{role}|{scope}|{place}|{began}|{person}".encode(), digest_size=12
                 ).hexdigest()
                 event.add("uid", f"{uid}@vigie")
-                event.add("dtstamp", _utc(at))
-                event.add("dtstart", _utc(start if began is None else began))
-                event.add("dtend", _utc(span.end))
+                event.add("dtstamp", _to_datetime(at))
+                event.add("dtstart", _to_datetime(start if began is None else began))
+                event.add("dtend", _to_datetime(span.end))
                 event.add(
                     "summary",
                     f"{role} : {person}"
                     if place is Place.HOLDER
-                    else f"{role} ({_DEPUTY}) : {person}",
+                    else f"{role} ({_DEPUTY_LABEL}) : {person}",
                 )
                 if scope is not None:
                     event.add("categories", [scope])
@@ -59,5 +65,5 @@ def feed(
     return bytes(calendar.to_ical())
 
 
-def _utc(at: Instant) -> datetime:
+def _to_datetime(at: Instant) -> datetime:
     return datetime.fromtimestamp(at / 1000, UTC)

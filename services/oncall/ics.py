@@ -1,6 +1,6 @@
 """Expand an iCalendar file (RFC 5545) into occurrences, or refuse it in one French sentence.
 
-Pure. `read` may take long for a hostile file: use `read_bounded` (services.oncall.ics_worker) for
+Pure. `read_calendar` may take long for a hostile file: use `read_bounded` (services.oncall.ics_worker) for
 files from outside.
 """
 
@@ -19,17 +19,17 @@ import recurring_ical_events
 from schemas.base import DAY_MS, Instant
 from services.oncall.localtime import PARIS
 
-MOST_BYTES: Final = 5 << 20
-MOST_COMPONENTS: Final = 5_000
-DEEPEST: Final = 6
-MOST_SHIFTS: Final = 1_500
-AHEAD_MS: Final = 400 * DAY_MS
+MAX_FILE_BYTES: Final = 5 << 20
+MAX_COMPONENTS: Final = 5_000
+MAX_DEPTH: Final = 6
+MAX_SHIFTS: Final = 1_500
+LOOKAHEAD_MS: Final = 400 * DAY_MS
 """Time for which a rule without an end is followed, ms."""
-BEHIND_MS: Final = 31 * DAY_MS
-"""Age in ms beyond which shifts are dropped if there are more than `MOST_SHIFTS`."""
-_FINE: Final = frozenset({"SECONDLY", "MINUTELY"})
-_LONGEST_MS: Final = 366 * DAY_MS
-_TIMES: Final = (
+LOOKBACK_MS: Final = 31 * DAY_MS
+"""Age in ms beyond which shifts are dropped if there are more than `MAX_SHIFTS`."""
+_TOO_FREQUENT: Final = frozenset({"SECONDLY", "MINUTELY"})
+_MAX_SHIFT_MS: Final = 366 * DAY_MS
+_TIME_PROPERTIES: Final = (
     "DTSTART",
     "DTEND",
     "DURATION",
@@ -39,12 +39,12 @@ _TIMES: Final = (
     "RECURRENCE-ID",
     "EXRULE",
 )
-_SHOWN: Final = 80
+_MAX_SHOWN_CHARACTERS: Final = 80
 _EMPTY_LIST: Final = re.compile(
     r"^(?:EXDATE|RDATE)[^:\r\n]*:[ \t]*\r?\n", re.IGNORECASE | re.MULTILINE
 )
 """Empty list of dates, as some programs write it."""
-_WITH_HOURS: Final = re.compile(
+_DURATION_WITH_HOURS: Final = re.compile(
     r"^DURATION((?:;[^:\r\n]*)?):(\+?P(?:\d{1,6}D)?T(?=\d)(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,6})S)?[ \t]*\r?)$",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -52,12 +52,12 @@ _WITH_HOURS: Final = re.compile(
 
 The parser adds both up, so they are noted beside it.
 """
-_EXACT: Final = "X-VIGIE-EXACT-S"
+_EXACT_SECONDS: Final = "X-VIGIE-EXACT-S"
 """Parameter of such a duration, then property of its event: hours, minutes and seconds, in s."""
-_GIVEN: Final = re.compile(r"(?:got|format|duration|parts):\s*'?([^']*)'?", re.IGNORECASE)
+_QUOTED_VALUE: Final = re.compile(r"(?:got|format|duration|parts):\s*'?([^']*)'?", re.IGNORECASE)
 
 
-Window = tuple[Instant, Instant]
+TimeWindow = tuple[Instant, Instant]
 
 
 class CalendarRefused(ValueError):
@@ -77,7 +77,7 @@ class Occurrence:
     @property
     def label(self) -> str:
         """Name of the event in a refusal."""
-        return f"« {self.title} » du {shown(self.start)}"
+        return f"« {self.title} » du {format_local_time(self.start)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +89,21 @@ class Calendar:
     """By ascending time."""
 
 
-def shown(at: Instant) -> str:
+def format_local_time(at: Instant) -> str:
     """Format a local time: `28/03/2027 08:00`."""
     return datetime.fromtimestamp(at / 1000, PARIS).strftime("%d/%m/%Y %H:%M")
 
 
-def read(content: bytes, now: Instant, window: Window | None = None) -> Calendar:
+def read_calendar(content: bytes, now: Instant, window: TimeWindow | None = None) -> Calendar:
     """Read the occurrences that touch `window`, by default all.
 
     Raises CalendarRefused.
     """
-    text = _text(content)
+    text = _decode_text(content)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _read(text, now, window)
+            return _parse_calendar(text, now, window)
     except CalendarRefused:
         raise
     except RecursionError:
@@ -117,9 +117,9 @@ def read(content: bytes, now: Instant, window: Window | None = None) -> Calendar
         ) from error
 
 
-def _text(content: bytes) -> str:
-    if len(content) > MOST_BYTES:
-        size, most = len(content) / (1 << 20), MOST_BYTES >> 20
+def _decode_text(content: bytes) -> str:
+    if len(content) > MAX_FILE_BYTES:
+        size, most = len(content) / (1 << 20), MAX_FILE_BYTES >> 20
         raise CalendarRefused(
             f"Ce fichier est trop gros : {size:.1f} Mo, la limite est de {most} Mo."
         )
@@ -142,12 +142,12 @@ def _text(content: bytes) -> str:
             "Ce fichier n’est pas du texte : un calendrier iCalendar (.ics) est attendu."
         )
     _check_shape(text)
-    return _WITH_HOURS.sub(_noted, _EMPTY_LIST.sub("", text))
+    return _DURATION_WITH_HOURS.sub(_note_exact_seconds, _EMPTY_LIST.sub("", text))
 
 
-def _noted(duration: re.Match[str]) -> str:
+def _note_exact_seconds(duration: re.Match[str]) -> str:
     hours, minutes, seconds = (int(n or 0) for n in duration.groups()[2:])
-    return f"DURATION{duration[1]};{_EXACT}={hours * 3600 + minutes * 60 + seconds}:{duration[2]}"
+    return f"DURATION{duration[1]};{_EXACT_SECONDS}={hours * 3600 + minutes * 60 + seconds}:{duration[2]}"
 
 
 def _check_shape(text: str) -> None:
@@ -163,13 +163,13 @@ def _check_shape(text: str) -> None:
             raise CalendarRefused(
                 "Ce calendrier est abîmé : un « END » ne ferme pas ce qui est ouvert."
             )
-        if len(open_ones) > DEEPEST:
+        if len(open_ones) > MAX_DEPTH:
             raise CalendarRefused(
                 "Ce fichier est trop imbriqué pour être un calendrier d’astreinte."
             )
-        if components > MOST_COMPONENTS:
+        if components > MAX_COMPONENTS:
             raise CalendarRefused(
-                f"Ce calendrier a plus de {MOST_COMPONENTS} éléments : exportez une période plus courte."
+                f"Ce calendrier a plus de {MAX_COMPONENTS} éléments : exportez une période plus courte."
             )
     if components == 0:
         raise CalendarRefused(
@@ -179,14 +179,14 @@ def _check_shape(text: str) -> None:
         raise CalendarRefused("Ce calendrier est coupé : il manque un « END ».")
 
 
-def _read(text: str, now: Instant, window: Window | None) -> Calendar:
+def _parse_calendar(text: str, now: Instant, window: TimeWindow | None) -> Calendar:
     try:
         calendars = [
             c for c in icalendar.Calendar.from_ical(text, multiple=True) if c.name == "VCALENDAR"
         ]
     except ValueError as error:
         raise CalendarRefused(
-            f"Ce calendrier ne peut pas être lu : {_of_library(error)}."
+            f"Ce calendrier ne peut pas être lu : {_describe_error(error)}."
         ) from error
     if not calendars:
         raise CalendarRefused(
@@ -200,22 +200,26 @@ def _read(text: str, now: Instant, window: Window | None) -> Calendar:
     if not events:
         raise CalendarRefused("Ce calendrier ne contient aucun événement.")
     for event in events:
-        _check(event)
-        _end_with_the_day(event)
-        _keep_exact(event)
+        _check_event(event)
+        _extend_rule_to_end_of_day(event)
+        _keep_exact_seconds(event)
     endless = {str(e.get("UID")) for e in events if _is_endless(e)}
     found: list[Occurrence] = []
     for calendar in calendars:
-        for part, (first, last) in _parts(calendar, endless, now, window):
-            found += _expand(part, first, last)
-    if window is None and len(found) > MOST_SHIFTS:
-        found = [o for o in found if o.end >= now - BEHIND_MS]
-    if len(found) > MOST_SHIFTS:
+        for part, (first, last) in _split_by_endlessness(calendar, endless, now, window):
+            found += _expand_events(part, first, last)
+    if window is None and len(found) > MAX_SHIFTS:
+        found = [o for o in found if o.end >= now - LOOKBACK_MS]
+    if len(found) > MAX_SHIFTS:
         raise CalendarRefused(
-            f"Ce calendrier donne {len(found)} gardes, la limite est de {MOST_SHIFTS} : choisissez une période plus courte."
+            f"Ce calendrier donne {len(found)} gardes, la limite est de {MAX_SHIFTS} : choisissez une période plus courte."
         )
     if not found:
-        asked = f" entre le {shown(window[0])} et le {shown(window[1])}" if window else ""
+        asked = (
+            f" entre le {format_local_time(window[0])} et le {format_local_time(window[1])}"
+            if window
+            else ""
+        )
         raise CalendarRefused(f"Ce calendrier n’a aucune garde{asked}.")
     name = next(
         (str(c.get(key)) for c in calendars for key in ("NAME", "X-WR-CALNAME") if c.get(key)), None
@@ -224,57 +228,59 @@ def _read(text: str, now: Instant, window: Window | None) -> Calendar:
     return Calendar(name, ordered)
 
 
-def _of_library(error: ValueError) -> str:
-    given = _given(str(error))
+def _describe_error(error: ValueError) -> str:
+    given = _extract_value(str(error))
     return "une ligne est illisible" + (f", « {given} »" if given else "")
 
 
-def _given(complaint: str) -> str:
+def _extract_value(complaint: str) -> str:
     """Extract the value from the error of a library, without its English."""
-    found = _GIVEN.search(complaint)
-    return found[1].strip()[:_SHOWN] if found is not None else ""
+    found = _QUOTED_VALUE.search(complaint)
+    return found[1].strip()[:_MAX_SHOWN_CHARACTERS] if found is not None else ""
 
 
-def _title(event: Any) -> str:
+def _event_title(event: Any) -> str:
     title = str(event.get("SUMMARY") or "").strip() or "sans titre"
-    return title if len(title) <= _SHOWN else title[: _SHOWN - 1] + "…"
+    return (
+        title if len(title) <= _MAX_SHOWN_CHARACTERS else title[: _MAX_SHOWN_CHARACTERS - 1] + "…"
+    )
 
 
-def _refused(event: Any, why: str) -> CalendarRefused:
+def _build_refusal(event: Any, why: str) -> CalendarRefused:
     start = event.get("DTSTART")
     try:
-        when = f" du {shown(_instant(start.dt))}" if start is not None else ""
+        when = f" du {format_local_time(_to_instant(start.dt))}" if start is not None else ""
     except (AttributeError, ValueError, OverflowError, OSError):
         when = ""
-    return CalendarRefused(f"L’événement « {_title(event)} »{when} {why}.")
+    return CalendarRefused(f"L’événement « {_event_title(event)} »{when} {why}.")
 
 
-def _check(event: Any) -> None:
+def _check_event(event: Any) -> None:
     """Refuse times and rules that the libraries would accept or answer with an error of their own."""
     for name, what in event.errors:
-        if str(name).upper() in _TIMES:
-            given = _given(str(what))
-            raise _refused(
+        if str(name).upper() in _TIME_PROPERTIES:
+            given = _extract_value(str(what))
+            raise _build_refusal(
                 event, f"a une valeur illisible : {name}" + (f", « {given} »" if given else "")
             )
     if "DTSTART" not in event:
-        raise _refused(event, "n’a pas de début")
+        raise _build_refusal(event, "n’a pas de début")
     for name in ("DTSTART", "DTEND", "DURATION", "RRULE", "RECURRENCE-ID"):
         if isinstance(event.get(name), list) and name != "RRULE":
-            raise _refused(event, f"a deux fois « {name} »")
+            raise _build_refusal(event, f"a deux fois « {name} »")
     for name in ("DTSTART", "DTEND", "RECURRENCE-ID"):
         if (given := event.get(name)) is not None:
             _check_time(event, given.dt, given.params.get("TZID"))
     for name in ("RDATE", "EXDATE"):
-        for given in _several(event.get(name)):
+        for given in _as_list(event.get(name)):
             for one in given.dts:
                 moment = one.dt[0] if isinstance(one.dt, tuple) else one.dt
                 _check_time(event, moment, given.params.get("TZID"))
     _check_length(event)
-    for rule in _several(event.get("RRULE")):
+    for rule in _as_list(event.get("RRULE")):
         _check_rule(event, rule)
     if "EXRULE" in event:
-        raise _refused(
+        raise _build_refusal(
             event,
             "a une règle d’exclusion EXRULE, qui n’est plus du format : remplacez-la par des EXDATE",
         )
@@ -283,29 +289,30 @@ def _check(event: Any) -> None:
 def _check_length(event: Any) -> None:
     start, end = event["DTSTART"].dt, event["DTEND"].dt if "DTEND" in event else None
     if end is not None and isinstance(end, datetime) != isinstance(start, datetime):
-        raise _refused(event, "commence par une date et finit par une heure, ou l’inverse")
-    lasts = _instant(end) - _instant(start) if end is not None else None
+        raise _build_refusal(event, "commence par une date et finit par une heure, ou l’inverse")
+    lasts = _to_instant(end) - _to_instant(start) if end is not None else None
     if "DURATION" in event:
         lasts = round(event["DURATION"].dt.total_seconds() * 1000)
     if lasts is not None and lasts < 0:
-        raise _refused(event, "finit avant de commencer")
+        raise _build_refusal(event, "finit avant de commencer")
     if (lasts == 0 and isinstance(start, datetime)) or (
         lasts is None and isinstance(start, datetime)
     ):
-        raise _refused(event, "n’a pas de durée")
-    if lasts is not None and lasts > _LONGEST_MS:
-        raise _refused(event, "dure plus d’un an")
+        raise _build_refusal(event, "n’a pas de durée")
+    if lasts is not None and lasts > _MAX_SHIFT_MS:
+        raise _build_refusal(event, "dure plus d’un an")
 
 
 def _check_time(event: Any, moment: date | datetime, zone: str | None) -> None:
     if isinstance(moment, datetime) and moment.tzinfo is None and zone is not None:
-        raise _refused(
-            event, f"nomme un fuseau horaire qui n’est ni connu ni décrit : « {zone[:_SHOWN]} »"
+        raise _build_refusal(
+            event,
+            f"nomme un fuseau horaire qui n’est ni connu ni décrit : « {zone[:_MAX_SHOWN_CHARACTERS]} »",
         )
     if not isinstance(moment, date):
-        raise _refused(event, "a une heure sans date")
+        raise _build_refusal(event, "a une heure sans date")
     if not 1900 <= moment.year <= 2200:
-        raise _refused(event, f"est en {moment.year}")
+        raise _build_refusal(event, f"est en {moment.year}")
 
 
 def _check_rule(event: Any, rule: Any) -> None:
@@ -313,44 +320,44 @@ def _check_rule(event: Any, rule: Any) -> None:
     count = next(iter(rule.get("COUNT", [])), None)
     interval = next(iter(rule.get("INTERVAL", [])), 1)
     if not frequency:
-        raise _refused(event, "a une règle de répétition sans fréquence")
-    if (frequency in _FINE or (frequency == "HOURLY" and "UNTIL" not in rule)) and (
-        count is None or count > MOST_SHIFTS
+        raise _build_refusal(event, "a une règle de répétition sans fréquence")
+    if (frequency in _TOO_FREQUENT or (frequency == "HOURLY" and "UNTIL" not in rule)) and (
+        count is None or count > MAX_SHIFTS
     ):
-        raise _refused(event, f"se répète trop souvent pour une astreinte ({frequency})")
+        raise _build_refusal(event, f"se répète trop souvent pour une astreinte ({frequency})")
     if interval < 1 or (count is not None and count < 1):
-        raise _refused(
+        raise _build_refusal(
             event, "a une règle de répétition sans effet (INTERVAL ou COUNT inférieur à 1)"
         )
 
 
-def _several(given: Any) -> list[Any]:
+def _as_list(given: Any) -> list[Any]:
     if given is None:
         return []
     return given if isinstance(given, list) else [given]
 
 
-def _end_with_the_day(event: Any) -> None:
+def _extend_rule_to_end_of_day(event: Any) -> None:
     """Extend a rule that ends on a day to the end of that day, if its shifts have hours."""
-    for rule in _several(event.get("RRULE")) if isinstance(event["DTSTART"].dt, datetime) else ():
+    for rule in _as_list(event.get("RRULE")) if isinstance(event["DTSTART"].dt, datetime) else ():
         until = next(iter(rule.get("UNTIL", [])), None)
         if until is not None and not isinstance(until, datetime):
             rule["UNTIL"] = [datetime.combine(until, time(23, 59, 59), PARIS).astimezone(UTC)]
 
 
-def _keep_exact(event: Any) -> None:
+def _keep_exact_seconds(event: Any) -> None:
     """Copy the exact part of a duration to the event, because its occurrences lose the duration."""
-    if "DURATION" in event and _EXACT in event["DURATION"].params:
-        event[_EXACT] = event["DURATION"].params[_EXACT]
+    if "DURATION" in event and _EXACT_SECONDS in event["DURATION"].params:
+        event[_EXACT_SECONDS] = event["DURATION"].params[_EXACT_SECONDS]
 
 
 def _is_endless(event: Any) -> bool:
-    return any("COUNT" not in rule and "UNTIL" not in rule for rule in _several(event.get("RRULE")))
+    return any("COUNT" not in rule and "UNTIL" not in rule for rule in _as_list(event.get("RRULE")))
 
 
-def _parts(
-    calendar: Any, endless: set[str], now: Instant, window: Window | None
-) -> Iterator[tuple[Any, Window]]:
+def _split_by_endlessness(
+    calendar: Any, endless: set[str], now: Instant, window: TimeWindow | None
+) -> Iterator[tuple[Any, TimeWindow]]:
     """Yield the calendar, or its series with and without an end, each with its relevant window."""
     events = list(calendar.walk("VEVENT"))
     if window is not None:
@@ -365,61 +372,69 @@ def _parts(
             yield part, _endless_window(mine, now) if without_end else _whole_window(mine, now)
 
 
-def _endless_window(events: list[Any], now: Instant) -> Window:
-    starts = [_instant(e["DTSTART"].dt) for e in events]
+def _endless_window(events: list[Any], now: Instant) -> TimeWindow:
+    starts = [_to_instant(e["DTSTART"].dt) for e in events]
     first = min(starts)
-    return first if first > now - AHEAD_MS else now - BEHIND_MS, max(now, *starts) + AHEAD_MS
+    return first if first > now - LOOKAHEAD_MS else now - LOOKBACK_MS, max(
+        now, *starts
+    ) + LOOKAHEAD_MS
 
 
-def _whole_window(events: list[Any], now: Instant) -> Window:
-    starts = [_instant(e["DTSTART"].dt) for e in events]
+def _whole_window(events: list[Any], now: Instant) -> TimeWindow:
+    starts = [_to_instant(e["DTSTART"].dt) for e in events]
     listed = [
-        _instant(d.dt[0] if isinstance(d.dt, tuple) else d.dt)
+        _to_instant(d.dt[0] if isinstance(d.dt, tuple) else d.dt)
         for e in events
-        for g in _several(e.get("RDATE"))
+        for g in _as_list(e.get("RDATE"))
         for d in g.dts
     ]
     ruled = any("RRULE" in e for e in events)
     known = [*starts, *listed]
-    return min(known), max(known) + _LONGEST_MS if not ruled else max(now, *known) + 10 * AHEAD_MS
+    return min(known), max(known) + _MAX_SHIFT_MS if not ruled else max(
+        now, *known
+    ) + 10 * LOOKAHEAD_MS
 
 
-def _expand(calendar: Any, first: Instant, last: Instant) -> Iterator[Occurrence]:
+def _expand_events(calendar: Any, first: Instant, last: Instant) -> Iterator[Occurrence]:
     query = recurring_ical_events.of(calendar)
     span = (datetime.fromtimestamp(first / 1000, PARIS), datetime.fromtimestamp(last / 1000, PARIS))
     for event in query.between(*span):
         if str(event.get("STATUS", "")).upper() == "CANCELLED":
             continue
-        start = _instant(event["DTSTART"].dt)
-        end = _end(event) if "DTEND" in event else start
+        start = _to_instant(event["DTSTART"].dt)
+        end = _occurrence_end(event) if "DTEND" in event else start
         if end == start and not isinstance(event["DTSTART"].dt, datetime):
-            end = _end_of(event["DTSTART"].dt)
+            end = _end_of_day_event(event["DTSTART"].dt)
         if start < end:
             yield Occurrence(
-                start, end, _title(event), tuple(_attendees(event)), tuple(_categories(event))
+                start,
+                end,
+                _event_title(event),
+                tuple(_list_attendees(event)),
+                tuple(_list_categories(event)),
             )
 
 
-def _end(event: Any) -> Instant:
+def _occurrence_end(event: Any) -> Instant:
     """Return the end of an occurrence.
 
     Days of a duration are calendar days, also of 23 and 25 hours; its hours are exact hours (RFC
     5545 3.3.6).
     """
-    ends, exact_s = event["DTEND"].dt, int(event.get(_EXACT, 0))
+    ends, exact_s = event["DTEND"].dt, int(event.get(_EXACT_SECONDS, 0))
     return (
-        _instant(ends - timedelta(seconds=exact_s)) + exact_s * 1000
+        _to_instant(ends - timedelta(seconds=exact_s)) + exact_s * 1000
         if isinstance(ends, datetime)
-        else _instant(ends)
+        else _to_instant(ends)
     )
 
 
-def _end_of(start: date | datetime) -> Instant:
+def _end_of_day_event(start: date | datetime) -> Instant:
     """Return the end of an event with a day and no end: it lasts that day."""
-    return _instant(start + timedelta(days=1))
+    return _to_instant(start + timedelta(days=1))
 
 
-def _instant(moment: date | datetime) -> Instant:
+def _to_instant(moment: date | datetime) -> Instant:
     """Convert a date or time to an instant.
 
     A day begins at local midnight; a time without zone is local.
@@ -431,9 +446,9 @@ def _instant(moment: date | datetime) -> Instant:
     return int(moment.timestamp() * 1000)
 
 
-def _attendees(event: Any) -> Iterator[str]:
+def _list_attendees(event: Any) -> Iterator[str]:
     """Yield addresses or names of invited people, without rooms, groups and refusals."""
-    for one in _several(event.get("ATTENDEE")):
+    for one in _as_list(event.get("ATTENDEE")):
         params = getattr(one, "params", {})
         if (
             str(params.get("CUTYPE", "INDIVIDUAL")).upper() in ("INDIVIDUAL", "UNKNOWN")
@@ -443,6 +458,6 @@ def _attendees(event: Any) -> Iterator[str]:
             yield address[7:] if address[:7].lower() == "mailto:" else address
 
 
-def _categories(event: Any) -> Iterator[str]:
-    for one in _several(event.get("CATEGORIES")):
+def _list_categories(event: Any) -> Iterator[str]:
+    for one in _as_list(event.get("CATEGORIES")):
         yield from (str(c) for c in getattr(one, "cats", [one]))

@@ -14,22 +14,31 @@ import sys
 from typing import Final
 
 from schemas.base import Instant
-from services.oncall.ics import MOST_BYTES, Calendar, CalendarRefused, Occurrence, Window, read
+from services.oncall.ics import (
+    MAX_FILE_BYTES,
+    Calendar,
+    CalendarRefused,
+    Occurrence,
+    TimeWindow,
+    read_calendar,
+)
 
 CPU_S: Final = 4
 MEMORY_BYTES: Final = 2 << 30
-PATIENCE_S: Final = 30.0
+TIMEOUT_S: Final = 30.0
 """Wall-clock limit; on a busy machine, CPU_S seconds of processor time take longer."""
-TOO_MUCH: Final = "Ce calendrier demande trop de calcul : ses règles de répétition ne sont pas celles d’une astreinte."
+TOO_EXPENSIVE: Final = "Ce calendrier demande trop de calcul : ses règles de répétition ne sont pas celles d’une astreinte."
 
 
-async def read_bounded(content: bytes, now: Instant, window: Window | None = None) -> Calendar:
-    """Read a calendar like `services.oncall.ics.read`, within `PATIENCE_S` for any file.
+async def read_untrusted_calendar(
+    content: bytes, now: Instant, window: TimeWindow | None = None
+) -> Calendar:
+    """Read a calendar like `services.oncall.ics.read`, within `TIMEOUT_S` for any file.
 
     Raises CalendarRefused.
     """
-    if len(content) > MOST_BYTES:
-        return read(content, now, window)  # Refuses at once.
+    if len(content) > MAX_FILE_BYTES:
+        return read_calendar(content, now, window)  # Refuses at once.
     arguments = [str(now), *(str(t) for t in window or ())]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -41,7 +50,7 @@ async def read_bounded(content: bytes, now: Instant, window: Window | None = Non
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        said, _ = await asyncio.wait_for(process.communicate(content), PATIENCE_S)
+        said, _ = await asyncio.wait_for(process.communicate(content), TIMEOUT_S)
     except TimeoutError:
         said = b""
     finally:
@@ -49,7 +58,7 @@ async def read_bounded(content: bytes, now: Instant, window: Window | None = Non
             process.kill()
             await process.wait()
     if process.returncode != 0 or not said:
-        raise CalendarRefused(TOO_MUCH)
+        raise CalendarRefused(TOO_EXPENSIVE)
     found = json.loads(said)
     if (why := found.get("refused")) is not None:
         raise CalendarRefused(why)
@@ -69,12 +78,14 @@ def main(arguments: list[str]) -> int:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     now, *window = map(int, arguments)
     try:
-        calendar = read(sys.stdin.buffer.read(), now, (window[0], window[1]) if window else None)
+        calendar = read_calendar(
+            sys.stdin.buffer.read(), now, (window[0], window[1]) if window else None
+        )
     except CalendarRefused as refused:
         json.dump({"refused": str(refused)}, sys.stdout)
         return 0
     except MemoryError:
-        json.dump({"refused": TOO_MUCH}, sys.stdout)
+        json.dump({"refused": TOO_EXPENSIVE}, sys.stdout)
         return 0
     json.dump(dataclasses.asdict(calendar), sys.stdout)
     return 0

@@ -16,7 +16,7 @@ PARIS: Final = ZoneInfo("Europe/Paris")
 
 
 @lru_cache(maxsize=4096)
-def instant(day: date, minute: int) -> Instant:
+def to_instant(day: date, minute: int) -> Instant:
     """Return the instant of `minute` after local midnight; 1440 is the midnight that ends the day.
 
     A time skipped by the clock change is as long after the change (02:30 → 03:30). A time that
@@ -32,35 +32,35 @@ def local_day(at: Instant) -> date:
     return datetime.fromtimestamp(at / 1000, PARIS).date()
 
 
-def next_at(minute: int, after: Instant) -> Instant:
+def next_local_minute(minute: int, after: Instant) -> Instant:
     """Return the first instant after `after` at this local `minute`."""
     day = local_day(after)
-    while (found := instant(day, minute)) <= after:
+    while (found := to_instant(day, minute)) <= after:
         day += timedelta(days=1)
     return found
 
 
-def inside(window: tuple[int, int], at: Instant) -> bool:
+def is_inside_window(window: tuple[int, int], at: Instant) -> bool:
     """Return whether `at` lies in the daily local window [from, to).
 
     It spans midnight if `to` ≤ `from`.
     """
-    return any(start <= at < end for start, end in around(window, at))
+    return any(start <= at < end for start, end in windows_around(window, at))
 
 
-def around(window: tuple[int, int], at: Instant) -> tuple[tuple[Instant, Instant], ...]:
+def windows_around(window: tuple[int, int], at: Instant) -> tuple[tuple[Instant, Instant], ...]:
     """Return the windows that begin on the day before `at`, its local day and the day after."""
     today = local_day(at)
-    return tuple(window_of(window, today + timedelta(days=n)) for n in (-1, 0, 1))
+    return tuple(window_on_day(window, today + timedelta(days=n)) for n in (-1, 0, 1))
 
 
-def window_of(window: tuple[int, int], day: date) -> tuple[Instant, Instant]:
+def window_on_day(window: tuple[int, int], day: date) -> tuple[Instant, Instant]:
     """Return the window that begins on this local day."""
     start, end = window
-    return instant(day, start), instant(day if end > start else day + timedelta(days=1), end)
+    return to_instant(day, start), to_instant(day if end > start else day + timedelta(days=1), end)
 
 
-def days(start: Instant, end: Instant) -> list[date]:
+def list_local_days(start: Instant, end: Instant) -> list[date]:
     """List the local days from the day before `start` to the day of `end`.
 
     Every daily window that touches the span begins on one of them.

@@ -26,10 +26,10 @@ from schemas.reference import (
     Wave,
 )
 from schemas.words import Channel
-from services.oncall.localtime import days, inside, window_of
-from services.oncall.schedule import Pair, Post, Rota
+from services.oncall.localtime import is_inside_window, list_local_days, window_on_day
+from services.oncall.schedule import OnCallPair, Schedule, ScopedRole
 
-MOST_HOLES: Final = 200
+MAX_GAPS: Final = 200
 GRAVITY: Final[tuple[HoleKind, ...]] = (
     "nobody",
     "unreachable",
@@ -41,7 +41,7 @@ GRAVITY: Final[tuple[HoleKind, ...]] = (
     "unverified",
 )
 """Kinds of gap, gravest first; with the first two, nobody would be reached."""
-_FIX: Final[dict[HoleKind, str]] = {
+_REMEDIES: Final[dict[HoleKind, str]] = {
     "nobody": "find_holder",
     "unreachable": "verify_channel",
     "no_holder": "find_holder",
@@ -54,7 +54,7 @@ _FIX: Final[dict[HoleKind, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Called:
+class RoleCall:
     """Call of a role: the earliest step that names it, at the lowest level."""
 
     ladder: str
@@ -67,13 +67,13 @@ class Called:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class RoleGap:
     kind: HoleKind
     person: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ReadinessVerdict:
     """Verdict on one role at one instant."""
 
     holder: str | None
@@ -83,40 +83,40 @@ class Verdict:
     channel: Channel | None
     minutes: float | None
     """Minutes from the report; None = never."""
-    problems: tuple[Problem, ...]
+    problems: tuple[RoleGap, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class VerdictSpan:
     """A span in which the verdict of a role stays the same."""
 
     start: Instant
     end: Instant
-    verdict: Verdict
+    verdict: ReadinessVerdict
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class ReadinessProof:
     """Readiness of every role over the horizon."""
 
     start: Instant
     end: Instant
-    posts: Mapping[Post, tuple[Judged, ...]]
-    weights: Mapping[Post, int]
+    posts: Mapping[ScopedRole, tuple[VerdictSpan, ...]]
+    weights: Mapping[ScopedRole, int]
     """Role → number of sites that it answers for."""
     hours: int
     ready: int
     holes: tuple[HoleRow, ...]
     """All gaps, gravest first, then soonest."""
 
-    def at(self, role: str, scope: str | None, at: Instant) -> Verdict:
+    def at(self, role: str, scope: str | None, at: Instant) -> ReadinessVerdict:
         """Return the verdict on a role at an instant.
 
         Raises KeyError for a role that is not proved, StopIteration outside the horizon.
         """
         return next(j.verdict for j in self.posts[role, scope] if j.start <= at < j.end)
 
-    def bad_hours(self, post: Post) -> frozenset[int]:
+    def bad_hours(self, post: ScopedRole) -> frozenset[int]:
         """Return the hours of the horizon, from 0, in which this role has a gap at any moment."""
         return frozenset(
             hour
@@ -126,12 +126,12 @@ class Proof:
         )
 
 
-class Prover:
+class ReadinessProver:
     """Computes readiness from one version of schedule, policy and reachability."""
 
     def __init__(
         self,
-        rota: Rota,
+        rota: Schedule,
         policy: Escalation,
         rule: ReadinessRule,
         sites: Iterable[Site],
@@ -143,9 +143,9 @@ class Prover:
         self._poles = tuple(poles)
 
     @cached_property
-    def called(self) -> dict[str, Called]:
+    def called(self) -> dict[str, RoleCall]:
         """Role → its call."""
-        found: dict[str, Called] = {}
+        found: dict[str, RoleCall] = {}
         for ladder, waves in sorted(self.policy.ladders.items()):
             for wave in waves:
                 how = self.calling(ladder, wave)
@@ -153,10 +153,10 @@ class Prover:
                     found.setdefault(role, how)
         return found
 
-    def calling(self, ladder: str, wave: Wave) -> Called:
+    def calling(self, ladder: str, wave: Wave) -> RoleCall:
         """Describe the call of one step."""
         people = sum(self._width(r, who) for who in wave.who for r in self.roles_of(who))
-        return Called(
+        return RoleCall(
             ladder,
             wave.wave,
             wave.after_min,
@@ -181,9 +181,9 @@ class Prover:
         )
 
     @cached_property
-    def weights(self) -> dict[Post, int]:
+    def weights(self) -> dict[ScopedRole, int]:
         """Proved role → number of sites that it answers for."""
-        found: dict[Post, int] = {(role, None): len(self._sites) for role in self._rule.roles}
+        found: dict[ScopedRole, int] = {(role, None): len(self._sites) for role in self._rule.roles}
         ids = {s.id for s in self._sites}
         staffed: dict[str, int] = {}
         for s in self._sites:
@@ -201,56 +201,56 @@ class Prover:
             found |= {("responsable_site", site): 1 for site in sorted(missing)}
         return found
 
-    def posts_of(self, site: Site) -> list[Post]:
+    def posts_of(self, site: Site) -> list[ScopedRole]:
         """List the roles that answer for a site."""
         return [p for p in self.weights if p[1] in (None, site.id, site.pole)]
 
-    def judge(self, post: Post, at: Instant) -> Verdict:
+    def judge(self, post: ScopedRole, at: Instant) -> ReadinessVerdict:
         """Determine the person reached at an instant, and the gaps."""
         pair = self.rota.pair(*post, at)
         called = self.called.get(post[0])
         person, channel, minutes = self.reached(pair, called, at)
         problems = list(self._gaps(post, pair, at))
-        if person is None and pair != Pair(None, None):
+        if person is None and pair != OnCallPair(None, None):
             heard = any(
                 self._proven(r, at)
                 for p in (pair.holder, pair.deputy)
                 if p
                 for r in self._points(p)
             )
-            problems.append(Problem("quiet" if heard else "unreachable"))
+            problems.append(RoleGap("quiet" if heard else "unreachable"))
         for who in dict.fromkeys(p for p in (pair.holder, pair.deputy) if p is not None):
             points = self._points(who)
             if sum(self._proven(r, at) for r in points) < self._rule.channels_min:
-                problems.append(Problem("unverified", who))
+                problems.append(RoleGap("unverified", who))
             elif person is not None and not any(
-                self._proven(r, at) and not _quiet(r, at) for r in points
+                self._proven(r, at) and not _is_in_quiet_hours(r, at) for r in points
             ):
-                problems.append(Problem("quiet", who))
+                problems.append(RoleGap("quiet", who))
         if (
             minutes is not None
             and called is not None
             and minutes > called.after_min + called.ack_min
         ):
-            problems.append(Problem("late", person))
-        return Verdict(pair.holder, pair.deputy, person, channel, minutes, tuple(problems))
+            problems.append(RoleGap("late", person))
+        return ReadinessVerdict(pair.holder, pair.deputy, person, channel, minutes, tuple(problems))
 
-    def _gaps(self, post: Post, pair: Pair, at: Instant) -> Iterator[Problem]:
+    def _gaps(self, post: ScopedRole, pair: OnCallPair, at: Instant) -> Iterator[RoleGap]:
         if pair.holder is None:
-            yield Problem("no_holder" if pair.deputy is not None else "nobody")
+            yield RoleGap("no_holder" if pair.deputy is not None else "nobody")
         elif pair.deputy is None:
             same = self.rota.stand(*post, Place.DEPUTY, at).persons
             yield (
-                Problem("single_point", pair.holder)
+                RoleGap("single_point", pair.holder)
                 if pair.holder in same
-                else Problem("no_deputy")
+                else RoleGap("no_deputy")
             )
         if pair.holder is not None and any(
             self.rota.pair(*other, at).holder == pair.holder for other in self._beside(post)
         ):
-            yield Problem("single_point", pair.holder)
+            yield RoleGap("single_point", pair.holder)
 
-    def _beside(self, post: Post) -> tuple[Post, ...]:
+    def _beside(self, post: ScopedRole) -> tuple[ScopedRole, ...]:
         """List the other territory roles that the same step calls.
 
         One person in two of them answers once. Rule D33.
@@ -275,7 +275,7 @@ class Prover:
         )
 
     def reached(
-        self, pair: Pair, called: Called | None, at: Instant
+        self, pair: OnCallPair, called: RoleCall | None, at: Instant
     ) -> tuple[str | None, Channel | None, float | None]:
         """Find (person, channel, minutes): the holder's channels in order, then the deputy's.
 
@@ -291,24 +291,26 @@ class Prover:
                 wait = self._rule.answer_min.get(channel, 0.0)
                 rate = self._rule.rate_per_min.get(channel)
                 queue = called.people / rate if called and rate else 0.0
-                if self._proven(points[channel], at) and not _quiet(points[channel], at):
+                if self._proven(points[channel], at) and not _is_in_quiet_hours(
+                    points[channel], at
+                ):
                     return person, channel, minutes + queue + wait
                 minutes += queue + wait
         return None, None, None
 
-    def spans(self, post: Post, start: Instant, end: Instant) -> tuple[Judged, ...]:
+    def spans(self, post: ScopedRole, start: Instant, end: Instant) -> tuple[VerdictSpan, ...]:
         """Divide [start, end) at each change of the verdict."""
         cuts = {start, end, *(c for c in self._cuts(post, start, end) if start < c < end)}
-        found: list[Judged] = []
+        found: list[VerdictSpan] = []
         for a, b in pairwise(sorted(cuts)):
             verdict = self.judge(post, a)
             if found and found[-1].verdict == verdict:
-                found[-1] = Judged(found[-1].start, b, verdict)
+                found[-1] = VerdictSpan(found[-1].start, b, verdict)
             else:
-                found.append(Judged(a, b, verdict))
+                found.append(VerdictSpan(a, b, verdict))
         return tuple(found)
 
-    def _cuts(self, post: Post, start: Instant, end: Instant) -> Iterator[Instant]:
+    def _cuts(self, post: ScopedRole, start: Instant, end: Instant) -> Iterator[Instant]:
         persons: set[str] = set()
         for role, scope in (post, *self._beside(post)):
             for place in Place:
@@ -321,28 +323,28 @@ class Prover:
                 if point.verified_at is not None:
                     yield point.verified_at + self._rule.proof_days * DAY_MS
                 if point.quiet is not None:
-                    for day in days(start, end):
-                        yield from window_of(point.quiet, day)
+                    for day in list_local_days(start, end):
+                        yield from window_on_day(point.quiet, day)
 
-    def prove(self, start: Instant, horizon_days: int | None = None) -> Proof:
+    def prove(self, start: Instant, horizon_days: int | None = None) -> ReadinessProof:
         """Compute the readiness from the hour of `start`."""
         start -= start % HOUR_MS
         hours = (horizon_days or self._rule.horizon_days) * 24
         end = start + hours * HOUR_MS
         posts = {post: self.spans(post, start, end) for post in self.weights}
-        bare = Proof(start, end, posts, self.weights, 0, 0, ())
+        bare = ReadinessProof(start, end, posts, self.weights, 0, 0, ())
         bad = sum(len(bare.bad_hours(post)) * weight for post, weight in self.weights.items())
         total = hours * sum(self.weights.values())
         holes = sorted(
             self._holes(posts),
             key=lambda h: (GRAVITY.index(h.kind), h.start, h.role, h.scope or "", h.person or ""),
         )
-        return Proof(start, end, posts, self.weights, total, total - bad, tuple(holes))
+        return ReadinessProof(start, end, posts, self.weights, total, total - bad, tuple(holes))
 
-    def _holes(self, posts: Mapping[Post, tuple[Judged, ...]]) -> Iterator[HoleRow]:
+    def _holes(self, posts: Mapping[ScopedRole, tuple[VerdictSpan, ...]]) -> Iterator[HoleRow]:
         """Yield one gap per role, kind and person, for as long as it lasts without a break."""
         for post, judged in posts.items():
-            going: dict[Problem, HoleRow] = {}
+            going: dict[RoleGap, HoleRow] = {}
             for j in judged:
                 for gone in [p for p in going if p not in j.verdict.problems]:
                     yield going.pop(gone)
@@ -354,9 +356,14 @@ class Prover:
             yield from going.values()
 
     def _hole(
-        self, post: Post, problem: Problem, start: Instant, j: Judged, before: HoleRow | None
+        self,
+        post: ScopedRole,
+        problem: RoleGap,
+        start: Instant,
+        j: VerdictSpan,
+        before: HoleRow | None,
     ) -> HoleRow:
-        fix = _FIX[problem.kind]
+        fix = _REMEDIES[problem.kind]
         if (
             problem.kind == "unverified"
             and problem.person is not None
@@ -381,11 +388,11 @@ class Prover:
         )
 
 
-def _quiet(point: Reach, at: Instant) -> bool:
-    return point.quiet is not None and inside(point.quiet, at)
+def _is_in_quiet_hours(point: Reach, at: Instant) -> bool:
+    return point.quiet is not None and is_inside_window(point.quiet, at)
 
 
-def reach_of(
+def merge_reach(
     roster: Roster | None, published_at: Instant | None, told: Mapping[str, ReachRow]
 ) -> dict[str, tuple[Reach, ...]]:
     """Map each person to verified channels.
@@ -394,10 +401,12 @@ def reach_of(
     counts from their publication.
     """
     everybody = (*(roster.channels if roster else {}), *told)
-    return {person: reach_of_one(roster, published_at, told, person) for person in everybody}
+    return {
+        person: merge_reach_of_person(roster, published_at, told, person) for person in everybody
+    }
 
 
-def reach_of_one(
+def merge_reach_of_person(
     roster: Roster | None, published_at: Instant | None, told: Mapping[str, ReachRow], person: str
 ) -> tuple[Reach, ...]:
     """List the channels of one person (see reach_of); empty for an unknown person."""
@@ -416,7 +425,7 @@ def reach_of_one(
     return tuple(points)
 
 
-def with_rates(rule: ReadinessRule, sections: Iterable[SectionData]) -> ReadinessRule:
+def add_channel_rates(rule: ReadinessRule, sections: Iterable[SectionData]) -> ReadinessRule:
     """Add the declared rates of providers to a rule that names none itself."""
     if rule.rate_per_min:
         return rule
@@ -429,6 +438,6 @@ def with_rates(rule: ReadinessRule, sections: Iterable[SectionData]) -> Readines
     return rule.model_copy(update={"rate_per_min": rates})
 
 
-def key_of(hole: HoleRow) -> str:
+def gap_key(hole: HoleRow) -> str:
     """Return the key by which a gap of two proofs is the same."""
     return "|".join((hole.kind, hole.role, hole.scope or "", hole.person or ""))

@@ -16,29 +16,35 @@ from typing import Literal
 from schemas.base import Instant
 from schemas.oncall import DutyRow, Place, Rotation, Shift
 from schemas.reference import Roster
-from services.oncall.localtime import days, inside, instant, local_day, window_of
+from services.oncall.localtime import (
+    is_inside_window,
+    list_local_days,
+    local_day,
+    to_instant,
+    window_on_day,
+)
 
-Post = tuple[str, str | None]
+ScopedRole = tuple[str, str | None]
 """(role, scope)."""
-Source = Literal["override", "swap", "calendar", "rotation", "roster", "none"]
-_Key = tuple[str, str | None, Place]
+ScheduleSource = Literal["override", "swap", "calendar", "rotation", "roster", "none"]
+_PlaceKey = tuple[str, str | None, Place]
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
+class Assignment:
     """People on call in a place, with the source of that."""
 
     persons: tuple[str, ...]
     """Equals, in order; empty if the place is vacant."""
-    by: Source
+    by: ScheduleSource
     duty: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class AssignmentSpan:
     start: Instant
     end: Instant
-    stand: Stand
+    stand: Assignment
 
     @property
     def person(self) -> str | None:
@@ -47,14 +53,14 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class OnCallPair:
     """Person to call for a role, and deputy if there is no answer."""
 
     holder: str | None
     deputy: str | None
 
 
-class _Line:
+class _CalendarSteps:
     """Calendar shifts of one place as a step function of time."""
 
     def __init__(self, shifts: Iterable[Shift]) -> None:
@@ -76,26 +82,27 @@ class _Line:
         return self._steps[n] if n >= 0 else ()
 
 
-class Rota:
+class Schedule:
     """Immutable on-call schedule of one realm."""
 
     def __init__(self, roster: Roster | None, duties: Iterable[DutyRow] = ()) -> None:
         duties = tuple(duties)
         self._made_of = (roster, {d.id: d for d in duties})
         self._roster = {(h.role, h.scope): h for h in roster.holders} if roster else {}
-        self._rotations: dict[_Key, list[Rotation]] = {}
+        self._rotations: dict[_PlaceKey, list[Rotation]] = {}
         for r in roster.rotations if roster else ():
             self._rotations.setdefault((r.role, r.scope, r.place), []).append(r)
-        self._overrides: dict[_Key, list[DutyRow]] = {}
-        self._calendars: dict[_Key, list[DutyRow]] = {}
+        self._overrides: dict[_PlaceKey, list[DutyRow]] = {}
+        self._calendars: dict[_PlaceKey, list[DutyRow]] = {}
         for d in sorted((d for d in duties if d.state == "in_force"), key=lambda d: -d.number):
             kind = self._calendars if d.kind == "calendar" else self._overrides
             kind.setdefault((d.role, d.scope, d.place), []).append(d)
         self._lines = {
-            key: _Line(s for d in rows for s in d.shifts) for key, rows in self._calendars.items()
+            key: _CalendarSteps(s for d in rows for s in d.shifts)
+            for key, rows in self._calendars.items()
         }
         keys = (*self._rotations, *self._overrides, *self._calendars)
-        self.posts: tuple[Post, ...] = tuple(
+        self.posts: tuple[ScopedRole, ...] = tuple(
             dict.fromkeys([*self._roster, *((role, scope) for role, scope, _ in keys)])
         )
         """Every role that somebody can hold, in roster order."""
@@ -105,7 +112,7 @@ class Rota:
             self._scopes[role] = (*self._scopes.get(role, ()), scope)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Rota) and self._made_of == other._made_of
+        return isinstance(other, Schedule) and self._made_of == other._made_of
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -121,31 +128,31 @@ class Rota:
             for kind in (self._rotations, self._overrides, self._calendars)
         )
 
-    def stand(self, role: str, scope: str | None, place: Place, at: Instant) -> Stand:
+    def stand(self, role: str, scope: str | None, place: Place, at: Instant) -> Assignment:
         """Return the people on call in a place at `at`."""
         key = (role, scope, place)
         for duty in self._overrides.get(key, ()):
             for shift in duty.shifts:
                 if shift.start <= at < shift.end:
-                    return Stand(
+                    return Assignment(
                         (shift.person,) if shift.person is not None else (),
                         "swap" if duty.kind == "swap" else "override",
                         duty.id,
                     )
         calendars = [d for d in self._calendars.get(key, ()) if d.start <= at < d.end]
         if calendars:
-            return Stand(self._lines[key].at(at), "calendar", calendars[0].id)
-        rotations = [r for r in self._rotations.get(key, ()) if _in_force(r, at)]
+            return Assignment(self._lines[key].at(at), "calendar", calendars[0].id)
+        rotations = [r for r in self._rotations.get(key, ()) if _is_in_force(r, at)]
         if rotations:
-            found = (_turn(r, at) for r in rotations)
-            return Stand(tuple(dict.fromkeys(p for p in found if p is not None)), "rotation")
+            found = (_person_of_rotation(r, at) for r in rotations)
+            return Assignment(tuple(dict.fromkeys(p for p in found if p is not None)), "rotation")
         holder = self._roster.get((role, scope))
         person = (
             (holder.holder if place is Place.HOLDER else holder.deputy)
             if holder is not None
             else None
         )
-        return Stand(
+        return Assignment(
             (person,) if person is not None else (), "roster" if holder is not None else "none"
         )
 
@@ -155,22 +162,22 @@ class Rota:
         scope: str | None,
         at: Instant,
         rested: Callable[[str], bool] = lambda _: True,
-    ) -> Pair:
+    ) -> OnCallPair:
         """Return the person to call and the deputy.
 
         Among equals, a rested person comes first; an equal without a call is the last deputy. Rule
         D39.
         """
-        first = _rested_first(self.stand(role, scope, Place.HOLDER, at).persons, rested)
-        second = _rested_first(self.stand(role, scope, Place.DEPUTY, at).persons, rested)
+        first = _sort_rested_first(self.stand(role, scope, Place.HOLDER, at).persons, rested)
+        second = _sort_rested_first(self.stand(role, scope, Place.DEPUTY, at).persons, rested)
         holder = next(iter(first), None)
-        return Pair(holder, next((p for p in (*second, *first[1:]) if p != holder), None))
+        return OnCallPair(holder, next((p for p in (*second, *first[1:]) if p != holder), None))
 
     def spans(
         self, role: str, scope: str | None, place: Place, start: Instant, end: Instant
-    ) -> list[Span]:
+    ) -> list[AssignmentSpan]:
         """Divide [start, end) without gap or overlap where the people or their source change."""
-        found: list[Span] = []
+        found: list[AssignmentSpan] = []
         cuts = [
             start,
             *sorted({c for c in self.cuts(role, scope, place, start, end) if start < c < end}),
@@ -179,9 +186,9 @@ class Rota:
         for a, b in pairwise(cuts):
             stand = self.stand(role, scope, place, a)
             if found and found[-1].stand == stand:
-                found[-1] = Span(found[-1].start, b, stand)
+                found[-1] = AssignmentSpan(found[-1].start, b, stand)
             elif a < b:
-                found.append(Span(a, b, stand))
+                found.append(AssignmentSpan(a, b, stand))
         return found
 
     def cuts(
@@ -199,37 +206,37 @@ class Rota:
         if key in self._lines:
             yield from self._lines[key].cuts
         for r in self._rotations.get(key, ()):
-            yield from _hand_offs(r, start, end)
+            yield from _list_handovers(r, start, end)
 
 
-def _rested_first(persons: tuple[str, ...], rested: Callable[[str], bool]) -> tuple[str, ...]:
+def _sort_rested_first(persons: tuple[str, ...], rested: Callable[[str], bool]) -> tuple[str, ...]:
     if len(persons) < 2:
         return persons
     return tuple(sorted(persons, key=lambda p: not rested(p)))
 
 
-def _in_force(r: Rotation, at: Instant) -> bool:
-    return instant(r.since, r.hand_off_min) <= at and (
-        r.until is None or at < instant(r.until, r.hand_off_min)
+def _is_in_force(r: Rotation, at: Instant) -> bool:
+    return to_instant(r.since, r.hand_off_min) <= at and (
+        r.until is None or at < to_instant(r.until, r.hand_off_min)
     )
 
 
-def _turn(r: Rotation, at: Instant) -> str | None:
+def _person_of_rotation(r: Rotation, at: Instant) -> str | None:
     """Return the person of the rotation at `at`; None outside its hours."""
-    if r.hours is not None and not inside(r.hours, at):
+    if r.hours is not None and not is_inside_window(r.hours, at):
         return None
     turns = (local_day(at) - r.since).days // r.every_days + 1
-    while instant(r.since + timedelta(days=turns * r.every_days), r.hand_off_min) > at:
+    while to_instant(r.since + timedelta(days=turns * r.every_days), r.hand_off_min) > at:
         turns -= 1
     return r.persons[turns % len(r.persons)]
 
 
-def _hand_offs(r: Rotation, start: Instant, end: Instant) -> Iterator[Instant]:
-    yield instant(r.since, r.hand_off_min)
+def _list_handovers(r: Rotation, start: Instant, end: Instant) -> Iterator[Instant]:
+    yield to_instant(r.since, r.hand_off_min)
     if r.until is not None:
-        yield instant(r.until, r.hand_off_min)
-    for day in days(start, end):
+        yield to_instant(r.until, r.hand_off_min)
+    for day in list_local_days(start, end):
         if day >= r.since and (day - r.since).days % r.every_days == 0:
-            yield instant(day, r.hand_off_min)
+            yield to_instant(day, r.hand_off_min)
         if r.hours is not None:
-            yield from window_of(r.hours, day)
+            yield from window_on_day(r.hours, day)

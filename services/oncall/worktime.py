@@ -14,41 +14,41 @@ from typing import Literal
 from schemas.base import HOUR_MS, Instant
 from schemas.oncall import Place
 from schemas.reference import WorkingTime
-from services.oncall.localtime import instant, local_day
-from services.oncall.schedule import Rota
+from services.oncall.localtime import local_day, to_instant
+from services.oncall.schedule import Schedule
 
-Work = tuple[Instant, Instant]
-Limit = Literal["day", "week", "daily_rest", "weekly_rest"]
+WorkSpan = tuple[Instant, Instant]
+WorkLimit = Literal["day", "week", "daily_rest", "weekly_rest"]
 
 
 @dataclass(frozen=True, slots=True)
-class Breach:
+class WorktimeBreach:
     """A limit that the schedule breaks; it needs a decision by name.
 
     Rule D39.
     """
 
     person: str
-    limit: Limit
+    limit: WorkLimit
     start: Instant
     end: Instant
     hours: float
     """Hours worked or rested in that span."""
 
 
-def work_of(
-    rota: Rota,
+def compute_work(
+    rota: Schedule,
     rules: WorkingTime,
     start: Instant,
     end: Instant,
     call_outs: Mapping[str, Iterable[Instant]] | None = None,
-) -> dict[str, list[Work]]:
+) -> dict[str, list[WorkSpan]]:
     """Map each person to merged spans of work.
 
     On call at home, only call-outs are work. A person on call by the roster alone has no planned
     work.
     """
-    found: dict[str, list[Work]] = {}
+    found: dict[str, list[WorkSpan]] = {}
     for role, scope in rota.posts:
         if role in rules.standby_roles or rota.is_static(role, scope):
             continue
@@ -59,12 +59,12 @@ def work_of(
         found.setdefault(person, []).extend(
             (at, at + round(rules.call_out_h * HOUR_MS)) for at in answered if start <= at < end
         )
-    return {person: merged(spans) for person, spans in found.items()}
+    return {person: merge_spans(spans) for person, spans in found.items()}
 
 
-def merged(spans: Iterable[Work]) -> list[Work]:
+def merge_spans(spans: Iterable[WorkSpan]) -> list[WorkSpan]:
     """Merge spans into ascending ones without overlap; adjacent spans become one."""
-    out: list[Work] = []
+    out: list[WorkSpan] = []
     for start, end in sorted(spans):
         if out and start <= out[-1][1]:
             out[-1] = (out[-1][0], max(out[-1][1], end))
@@ -73,53 +73,57 @@ def merged(spans: Iterable[Work]) -> list[Work]:
     return out
 
 
-def breaches(person: str, work: list[Work], rules: WorkingTime) -> list[Breach]:
+def find_breaches(person: str, work: list[WorkSpan], rules: WorkingTime) -> list[WorktimeBreach]:
     """List every limit that these spans break, in order."""
     found = [
-        *_too_much(person, work, "day", 1, rules.day_h),
-        *_too_much(person, work, "week", 7, rules.week_h),
-        *_too_little_rest(person, work, rules.daily_rest_h),
-        *_no_weekly_rest(person, work, rules.weekly_rest_h),
+        *_find_excess_work(person, work, "day", 1, rules.day_h),
+        *_find_excess_work(person, work, "week", 7, rules.week_h),
+        *_find_short_daily_rest(person, work, rules.daily_rest_h),
+        *_find_short_weekly_rest(person, work, rules.weekly_rest_h),
     ]
     return sorted(found, key=lambda b: (b.start, b.end, b.limit))
 
 
-def rested(work: list[Work], rules: WorkingTime, at: Instant) -> bool:
+def is_rested(work: list[WorkSpan], rules: WorkingTime, at: Instant) -> bool:
     """Return whether no work ended or goes on within the daily rest before `at`."""
     return not any(start <= at and end > at - rules.daily_rest_h * HOUR_MS for start, end in work)
 
 
-def _periods(work: list[Work], days: int) -> Iterator[Work]:
+def _list_periods(work: list[WorkSpan], days: int) -> Iterator[WorkSpan]:
     """Yield the local days, or weeks from Monday, that the work touches."""
     if not work:
         return
     day = local_day(work[0][0])
     day -= timedelta(days=day.weekday() if days == 7 else 0)
-    while (start := instant(day, 0)) < work[-1][1]:
+    while (start := to_instant(day, 0)) < work[-1][1]:
         day += timedelta(days=days)
-        yield start, instant(day, 0)
+        yield start, to_instant(day, 0)
 
 
-def _too_much(
-    person: str, work: list[Work], limit: Limit, days: int, most_h: float
-) -> Iterator[Breach]:
-    for start, end in _periods(work, days):
+def _find_excess_work(
+    person: str, work: list[WorkSpan], limit: WorkLimit, days: int, most_h: float
+) -> Iterator[WorktimeBreach]:
+    for start, end in _list_periods(work, days):
         hours = sum(max(0, min(b, end) - max(a, start)) for a, b in work) / HOUR_MS
         if hours > most_h:
-            yield Breach(person, limit, start, end, hours)
+            yield WorktimeBreach(person, limit, start, end, hours)
 
 
-def _too_little_rest(person: str, work: list[Work], least_h: float) -> Iterator[Breach]:
+def _find_short_daily_rest(
+    person: str, work: list[WorkSpan], least_h: float
+) -> Iterator[WorktimeBreach]:
     for (_, end), (start, _) in pairwise(work):
         if (hours := (start - end) / HOUR_MS) < least_h:
-            yield Breach(person, "daily_rest", end, start, hours)
+            yield WorktimeBreach(person, "daily_rest", end, start, hours)
 
 
-def _no_weekly_rest(person: str, work: list[Work], least_h: float) -> Iterator[Breach]:
+def _find_short_weekly_rest(
+    person: str, work: list[WorkSpan], least_h: float
+) -> Iterator[WorktimeBreach]:
     """Find weeks, Monday to Sunday, that contain no long enough rest."""
-    for start, end in _periods(work, 7):
+    for start, end in _list_periods(work, 7):
         inside = [(max(a, start), min(b, end)) for a, b in work if a < end and b > start]
         edges = [start, *(t for span in inside for t in span), end]
         longest = max((b - a) / HOUR_MS for a, b in zip(edges[::2], edges[1::2], strict=True))
         if inside and longest < least_h:
-            yield Breach(person, "weekly_rest", start, end, longest)
+            yield WorktimeBreach(person, "weekly_rest", start, end, longest)

@@ -15,15 +15,21 @@ from typing import Any
 from schemas.base import MESSAGES, MINUTE_MS, PartFact, RowFact
 from schemas.parts import join_part
 from services.runtime.log.transaction import FactRecord
-from services.simulation.expectations import faults_of
-from services.territory.source import YamlInvalid, line_of, plain, read_yaml, sprawls
+from services.simulation.expectations import find_faults
+from services.territory.source import (
+    YamlInvalid,
+    find_line,
+    is_too_large,
+    read_yaml,
+    to_plain_value,
+)
 
 Check = dict[str, Any]
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class CheckResult:
     """Verdict of one expectation; `got` describes the actual value for people."""
 
     id: str
@@ -33,7 +39,7 @@ class Result:
 
 
 @dataclass
-class History:
+class RealmHistory:
     """Facts of one realm in time order, with the rows as known at a given minute."""
 
     start: int
@@ -90,21 +96,21 @@ class History:
         return [f for f in self.up_to(at_min) if f.name == name]
 
 
-def _within(value: float | None, check: Check) -> bool:
+def _is_within_bounds(value: float | None, check: Check) -> bool:
     low, high = check["between"]
     return value is not None and bool(low - 1e-9 <= value <= high + 1e-9)
 
 
-def _in_bounds(count: int, check: Check) -> bool:
+def _is_count_in_bounds(count: int, check: Check) -> bool:
     return bool(check.get("min", 0) <= count <= check.get("max", 10**9))
 
 
-def _report(h: History, event: str, at_min: float) -> Row | None:
+def _find_report(h: RealmHistory, event: str, at_min: float) -> Row | None:
     return next((r for r in h.rows("reports", at_min).values() if r["alias"] == event), None)
 
 
-def _incident_of(h: History, event: str, at_min: float) -> Row | None:
-    report = _report(h, event, at_min)
+def _find_incident(h: RealmHistory, event: str, at_min: float) -> Row | None:
+    report = _find_report(h, event, at_min)
     incidents = h.rows("incidents", at_min)
     found = incidents.get(report["incident"]) if report and report["incident"] else None
     while found and found["merged_into"]:
@@ -112,25 +118,25 @@ def _incident_of(h: History, event: str, at_min: float) -> Row | None:
     return found
 
 
-def _territory(h: History, at_min: float) -> Row | None:
+def _find_territory_level(h: RealmHistory, at_min: float) -> Row | None:
     return h.rows("levels", at_min).get("territory")
 
 
-def _level(h: History, c: Check) -> tuple[bool, str]:
-    row = _territory(h, c["at_min"])
+def _check_level(h: RealmHistory, c: Check) -> tuple[bool, str]:
+    row = _find_territory_level(h, c["at_min"])
     level = row["level"] if row else 0
-    return _in_bounds(level, c), f"N{level}"
+    return _is_count_in_bounds(level, c), f"N{level}"
 
 
-def _level_first(h: History, c: Check) -> tuple[bool, str]:
+def _check_level_first(h: RealmHistory, c: Check) -> tuple[bool, str]:
     changes = [
         f for f in h.named("LevelChanged", c["at_min"]) if f.data["row"]["id"] == "territory"
     ]
     first = next((h.minute(f.at) for f in changes if f.data["row"]["level"] >= c["level"]), None)
-    return _within(first, c), "never" if first is None else f"T+{first:g}"
+    return _is_within_bounds(first, c), "never" if first is None else f"T+{first:g}"
 
 
-def _level_not_lowered(h: History, c: Check) -> tuple[bool, str]:
+def _check_level_not_lowered(h: RealmHistory, c: Check) -> tuple[bool, str]:
     levels = [
         f.data["row"]["level"]
         for f in h.named("LevelChanged", c["at_min"])
@@ -139,51 +145,55 @@ def _level_not_lowered(h: History, c: Check) -> tuple[bool, str]:
     return levels == sorted(levels), " ".join(f"N{n}" for n in levels)
 
 
-def _proposal_n4(h: History, c: Check) -> tuple[bool, str]:
+def _check_proposal_n4(h: RealmHistory, c: Check) -> tuple[bool, str]:
     changes = [
         f for f in h.named("LevelChanged", c["at_min"]) if f.data["row"]["id"] == "territory"
     ]
     first = next((h.minute(f.at) for f in changes if f.data["row"]["proposed"] == 4), None)
-    return _within(first, c), "never" if first is None else f"T+{first:g}"
+    return _is_within_bounds(first, c), "never" if first is None else f"T+{first:g}"
 
 
-def _incident_count(h: History, c: Check) -> tuple[bool, str]:
+def _check_incident_count(h: RealmHistory, c: Check) -> tuple[bool, str]:
     live = [
         r
         for r in h.rows("incidents", c["at_min"]).values()
         if r["state"] in ("open", "acknowledged")
     ]
-    return _in_bounds(len(live), c), f"{len(live)}: {' '.join(sorted(r['key'] for r in live))}"
+    return _is_count_in_bounds(
+        len(live), c
+    ), f"{len(live)}: {' '.join(sorted(r['key'] for r in live))}"
 
 
-def _incident_members(h: History, c: Check) -> tuple[bool, str]:
-    incident = _incident_of(h, c["of_event"], c["at_min"])
+def _check_incident_members(h: RealmHistory, c: Check) -> tuple[bool, str]:
+    incident = _find_incident(h, c["of_event"], c["at_min"])
     if incident is None:
         return False, "no incident"
-    return _in_bounds(len(incident["members"]), c), str(len(incident["members"]))
+    return _is_count_in_bounds(len(incident["members"]), c), str(len(incident["members"]))
 
 
-def _incident_includes(h: History, c: Check) -> tuple[bool, str]:
-    incident = _incident_of(h, c["of_event"], c["at_min"])
+def _check_incident_includes(h: RealmHistory, c: Check) -> tuple[bool, str]:
+    incident = _find_incident(h, c["of_event"], c["at_min"])
     missing = [s for s in c["sites"] if not incident or s not in incident["members"]]
     return not missing, f"missing {missing}" if missing else "all"
 
 
-def _same_incident(h: History, c: Check) -> tuple[bool, str]:
-    found = {e: (i["id"] if (i := _incident_of(h, e, c["at_min"])) else None) for e in c["events"]}
+def _check_same_incident(h: RealmHistory, c: Check) -> tuple[bool, str]:
+    found = {
+        e: (i["id"] if (i := _find_incident(h, e, c["at_min"])) else None) for e in c["events"]
+    }
     same = len(set(found.values())) == 1 and None not in found.values()
     return same == c.get("value", True), " ".join(
         f"{e}:{(i or 'none')[:8]}" for e, i in found.items()
     )
 
 
-def _site_status(h: History, c: Check) -> tuple[bool, str]:
+def _check_site_status(h: RealmHistory, c: Check) -> tuple[bool, str]:
     row = h.rows("sites", c["at_min"]).get(c["site"])
     status = row["status"] if row else "normal"
     return status in c["in"], status
 
 
-def _sites_count(h: History, c: Check) -> tuple[bool, str]:
+def _check_sites_count(h: RealmHistory, c: Check) -> tuple[bool, str]:
     def counted(row: Row) -> bool:
         site = h.sites.get(row["id"], {})
         return (
@@ -193,19 +203,19 @@ def _sites_count(h: History, c: Check) -> tuple[bool, str]:
         )
 
     count = sum(counted(r) for r in h.rows("sites", c["at_min"]).values())
-    return _in_bounds(count, c), str(count)
+    return _is_count_in_bounds(count, c), str(count)
 
 
-def _unknown_sites(h: History, c: Check) -> tuple[bool, str]:
+def _check_unknown_sites(h: RealmHistory, c: Check) -> tuple[bool, str]:
     unknown = {i for i, r in h.rows("sites", c["at_min"]).items() if r["status"] == "unknown"}
     missing, extra = set(c.get("includes", ())) - unknown, set(c.get("excludes", ())) & unknown
     return (
-        _in_bounds(len(unknown), c) and not missing and not extra,
+        _is_count_in_bounds(len(unknown), c) and not missing and not extra,
         f"{len(unknown)}, missing {sorted(missing)}, wrongly {sorted(extra)}",
     )
 
 
-def _proposals(h: History, c: Check) -> list[tuple[float, int]]:
+def _list_proposals(h: RealmHistory, c: Check) -> list[tuple[float, int]]:
     found = [
         f
         for f in h.named("PlanChanged", c["at_min"])
@@ -217,7 +227,7 @@ def _proposals(h: History, c: Check) -> list[tuple[float, int]]:
     ]
 
 
-def _proposals_again(h: History, c: Check) -> list[tuple[float, int]]:
+def _list_renewed_proposals(h: RealmHistory, c: Check) -> list[tuple[float, int]]:
     """Return (minute, level) of each proposal after the plan was refused or postponed.
 
     Rule D49.
@@ -234,20 +244,22 @@ def _proposals_again(h: History, c: Check) -> list[tuple[float, int]]:
     ]
 
 
-def _plan_proposed(h: History, c: Check) -> tuple[bool, str]:
-    found = _proposals_again(h, c) if c.get("again") else _proposals(h, c)
+def _check_plan_proposed(h: RealmHistory, c: Check) -> tuple[bool, str]:
+    found = _list_renewed_proposals(h, c) if c.get("again") else _list_proposals(h, c)
     first = next((at for at, level in found if "level" not in c or level >= c["level"]), None)
-    return _within(first, c), f"{found}"
+    return _is_within_bounds(first, c), f"{found}"
 
 
-def _plan_not_proposed(h: History, c: Check) -> tuple[bool, str]:
+def _check_plan_not_proposed(h: RealmHistory, c: Check) -> tuple[bool, str]:
     found = [
-        (at, level) for at, level in _proposals(h, c) if "level" not in c or level >= c["level"]
+        (at, level)
+        for at, level in _list_proposals(h, c)
+        if "level" not in c or level >= c["level"]
     ]
     return not found, f"{found}"
 
 
-def _clock(h: History, c: Check) -> tuple[bool, str]:
+def _check_clock(h: RealmHistory, c: Check) -> tuple[bool, str]:
     row = h.rows("activities", c["at_min"]).get(c["activity"])
     clock = row["rto"] if row else None
     if row and c.get("site"):
@@ -257,7 +269,7 @@ def _clock(h: History, c: Check) -> tuple[bool, str]:
     return state in c["state"], state
 
 
-def _alarm(h: History, c: Check) -> tuple[bool, str]:
+def _check_alarm(h: RealmHistory, c: Check) -> tuple[bool, str]:
     found = [
         h.minute(r["raised_at"])
         for r in h.rows("alarms", c["at_min"]).values()
@@ -266,21 +278,23 @@ def _alarm(h: History, c: Check) -> tuple[bool, str]:
     ]
     if c.get("never"):
         return not found, f"{found}"
-    return bool(found) and _within(min(found), c), f"{found}"
+    return bool(found) and _is_within_bounds(min(found), c), f"{found}"
 
 
-def _notification(h: History, c: Check) -> tuple[bool, str]:
+def _check_notification(h: RealmHistory, c: Check) -> tuple[bool, str]:
     found = [
         f
         for f in h.named("NotificationPlanned", c["at_min"])
         if f.data["level"] == c["level"] and f.data["wave"] == c["wave"]
     ]
     first = min((h.minute(f.at) for f in found), default=None)
-    return _within(first, c), "never" if first is None else f"T+{first:g}, {len(found)} persons"
+    return _is_within_bounds(
+        first, c
+    ), "never" if first is None else f"T+{first:g}, {len(found)} persons"
 
 
-def _not_confirmed(h: History, c: Check) -> tuple[bool, str]:
-    report = _report(h, c["event"], c["at_min"])
+def _check_not_confirmed(h: RealmHistory, c: Check) -> tuple[bool, str]:
+    report = _find_report(h, c["event"], c["at_min"])
     if report is None:
         return False, "no such report"
     unconfirmed = report["confirmation"] in ("rumour", "unconfirmed", "denied")
@@ -294,8 +308,8 @@ def _not_confirmed(h: History, c: Check) -> tuple[bool, str]:
     return unconfirmed and may_stand, f"{report['confirmation']}, incident {report['incident']}"
 
 
-def _duplicate(h: History, c: Check) -> tuple[bool, str]:
-    report, first = _report(h, c["event"], c["at_min"]), _report(h, c["of"], c["at_min"])
+def _check_duplicate(h: RealmHistory, c: Check) -> tuple[bool, str]:
+    report, first = _find_report(h, c["event"], c["at_min"]), _find_report(h, c["of"], c["at_min"])
     if report is None or first is None:
         return False, "no such report"
     return report["state"] == "duplicate" and report["of"] == first[
@@ -303,7 +317,7 @@ def _duplicate(h: History, c: Check) -> tuple[bool, str]:
     ], f"{report['state']} of {report['of']}"
 
 
-def _headcount(h: History, c: Check) -> tuple[bool, str]:
+def _check_headcount(h: RealmHistory, c: Check) -> tuple[bool, str]:
     counts = [
         r
         for r in h.rows("reports", c["at_min"]).values()
@@ -316,35 +330,35 @@ def _headcount(h: History, c: Check) -> tuple[bool, str]:
         return False, "no count"
     newest = max(counts, key=lambda r: (r["occurred_at"], r["recorded_at"]))["measure"]
     return (newest["value"], newest["value_of"]) == (c["found"], c["of"]), "/".join(
-        _count(newest[name]) for name in ("value", "value_of")
+        _format_count(newest[name]) for name in ("value", "value_of")
     )
 
 
-def _count(value: Any) -> str:
+def _format_count(value: Any) -> str:
     """Format a number of people; "?" if the report gives none or gives text."""
     return f"{value:g}" if isinstance(value, int | float) else "?"
 
 
-KINDS: dict[str, Callable[[History, Check], tuple[bool, str]]] = {
-    "level": _level,
-    "level_first": _level_first,
-    "level_not_lowered": _level_not_lowered,
-    "proposal_n4": _proposal_n4,
-    "incident_count": _incident_count,
-    "incident_members": _incident_members,
-    "incident_includes": _incident_includes,
-    "same_incident": _same_incident,
-    "site_status": _site_status,
-    "sites_count": _sites_count,
-    "unknown_sites": _unknown_sites,
-    "plan_proposed": _plan_proposed,
-    "plan_not_proposed": _plan_not_proposed,
-    "clock": _clock,
-    "alarm": _alarm,
-    "notification": _notification,
-    "not_confirmed": _not_confirmed,
-    "duplicate": _duplicate,
-    "headcount": _headcount,
+KINDS: dict[str, Callable[[RealmHistory, Check], tuple[bool, str]]] = {
+    "level": _check_level,
+    "level_first": _check_level_first,
+    "level_not_lowered": _check_level_not_lowered,
+    "proposal_n4": _check_proposal_n4,
+    "incident_count": _check_incident_count,
+    "incident_members": _check_incident_members,
+    "incident_includes": _check_incident_includes,
+    "same_incident": _check_same_incident,
+    "site_status": _check_site_status,
+    "sites_count": _check_sites_count,
+    "unknown_sites": _check_unknown_sites,
+    "plan_proposed": _check_plan_proposed,
+    "plan_not_proposed": _check_plan_not_proposed,
+    "clock": _check_clock,
+    "alarm": _check_alarm,
+    "notification": _check_notification,
+    "not_confirmed": _check_not_confirmed,
+    "duplicate": _check_duplicate,
+    "headcount": _check_headcount,
 }
 """Kind of expectation → function that judges it."""
 
@@ -372,23 +386,23 @@ def load_checks(path: Path, scenario_id: str) -> list[Check]:
         )
     checks = scenarios[scenario_id]
     wrong = [
-        f"{path}:{line_of(checks, n)}: {what}"
+        f"{path}:{find_line(checks, n)}: {what}"
         for n, check in enumerate(checks)
-        for what in _faults(check)
+        for what in _list_faults(check)
     ]
     if wrong:
         raise ChecksInvalid("\n".join(wrong))
-    return sorted(map(plain, checks), key=lambda c: float(c["at_min"]))
+    return sorted(map(to_plain_value, checks), key=lambda c: float(c["at_min"]))
 
 
-def _faults(check: Any) -> list[str]:
+def _list_faults(check: Any) -> list[str]:
     """List the faults of an expectation, except an unknown kind, which fails when it is judged."""
-    if not isinstance(check, dict) or sprawls(check):
+    if not isinstance(check, dict) or is_too_large(check):
         return ["an expectation is a mapping: id, at_min, kind"]
-    return [what for name, what in faults_of(plain(check)) if name != "kind"]
+    return [what for name, what in find_faults(to_plain_value(check)) if name != "kind"]
 
 
-def run_checks(history: History, checks: list[Check]) -> list[Result]:
+def run_checks(history: RealmHistory, checks: list[Check]) -> list[CheckResult]:
     """Judge each check and return the results in the same order.
 
     An unknown kind fails; it is never skipped.
@@ -397,5 +411,5 @@ def run_checks(history: History, checks: list[Check]) -> list[Result]:
     for check in checks:
         judge = KINDS.get(check["kind"])
         ok, got = judge(history, check) if judge else (False, f"unknown kind {check['kind']!r}")
-        results.append(Result(check["id"], ok, got, check.get("why", "")))
+        results.append(CheckResult(check["id"], ok, got, check.get("why", "")))
     return results

@@ -14,21 +14,25 @@ from pathlib import Path
 from typing import Any, Final
 
 from schemas.responders import RespondersInvalid, parse_responders
-from services.simulation.exercise_events import events_of
+from services.simulation.exercise_events import read_events
 from services.simulation.exercise_reading import (
     PARIS,
-    Reading,
+    ExerciseReader,
     is_scalar,
     is_writable,
-    plain,
-    short,
+    quote_value,
+    to_plain_value,
 )
-from services.simulation.expectations import faults_of, strange, unread
+from services.simulation.expectations import (
+    find_faults,
+    find_pointless_conditions,
+    list_unread_fields,
+)
 from services.simulation.scenarios import DaysOff, Scenario
-from services.territory import Problem, Territory
-from services.territory.source import YamlInvalid, read_yaml, sprawls
+from services.territory import SourceProblem, Territory
+from services.territory.source import YamlInvalid, is_too_large, read_yaml
 
-_HEAD: Final = {
+_FIELDS: Final = {
     "exercise": True,
     "title": True,
     "start": True,
@@ -39,9 +43,9 @@ _HEAD: Final = {
 }
 """Field → whether it is required."""
 YEARS: Final = range(1971, 3000)
-MOST_BYTES: Final = 1 << 20
+MAX_FILE_BYTES: Final = 1 << 20
 """Largest size of a file: thousands of events, about ten seconds to read."""
-MOST_RESPONDERS: Final = 500
+MAX_RESPONDERS: Final = 500
 """Most responder lines of an exercise; a realm accepts no more."""
 
 
@@ -52,7 +56,7 @@ AGENT: Final = "agent"
 class ExerciseInvalid(ValueError):
     """Signal an exercise file that cannot be played; `problems` lists the reasons with their lines."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[SourceProblem]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
 
@@ -71,33 +75,37 @@ def load_exercise(file: Path, territory: Territory) -> Exercise:
 
     Raises ExerciseInvalid and OSError.
     """
-    reading = Reading(file.name, territory)
-    if (size := file.stat().st_size) > MOST_BYTES:
+    reading = ExerciseReader(file.name, territory)
+    if (size := file.stat().st_size) > MAX_FILE_BYTES:
         raise ExerciseInvalid(
             [
-                Problem(
-                    file.name, 0, f"{size} bytes are too many for an exercise, {MOST_BYTES} at most"
+                SourceProblem(
+                    file.name,
+                    0,
+                    f"{size} bytes are too many for an exercise, {MAX_FILE_BYTES} at most",
                 )
             ]
         )
     try:
         document = read_yaml(file)
     except YamlInvalid as error:
-        raise ExerciseInvalid([Problem(file.name, error.line, f"no YAML: {error.what}")]) from error
-    found = _read(reading, document)
+        raise ExerciseInvalid(
+            [SourceProblem(file.name, error.line, f"no YAML: {error.what}")]
+        ) from error
+    found = _read_exercise(reading, document)
     if reading.problems:
         raise ExerciseInvalid(sorted(reading.problems, key=lambda p: p.line))
     return found
 
 
-def _read(r: Reading, document: Any) -> Exercise:
+def _read_exercise(r: ExerciseReader, document: Any) -> Exercise:
     if not isinstance(document, dict):
-        r.fault(document, None, f"an exercise is expected: {', '.join(_HEAD)}")
+        r.fault(document, None, f"an exercise is expected: {', '.join(_FIELDS)}")
         return Exercise(Scenario("", "", 0, ()))
     for name in document:
-        if name not in _HEAD:
-            r.fault(document, name, f"no field {name!r}; there are {', '.join(_HEAD)}")
-    for name, needed in _HEAD.items():
+        if name not in _FIELDS:
+            r.fault(document, name, f"no field {name!r}; there are {', '.join(_FIELDS)}")
+    for name, needed in _FIELDS.items():
         if needed and document.get(name) in (None, "", []):
             r.fault(document, None, f"{name} is missing")
     id = str(document.get("exercise", ""))
@@ -105,20 +113,20 @@ def _read(r: Reading, document: Any) -> Exercise:
         r.fault(
             document,
             "exercise",
-            f"exercise: {short(id)} is no name for a realm (letters, digits, - and _, at most 31)",
+            f"exercise: {quote_value(id)} is no name for a realm (letters, digits, - and _, at most 31)",
         )
     if not is_scalar(title := document.get("title", "")) or not is_writable(title):
         r.fault(document, "title", "title: one line is expected")
-    r.start = _start(r, document)
-    events = sorted(events_of(r, document), key=lambda e: e.reported_at)
+    r.start = _read_start(r, document)
+    events = sorted(read_events(r, document), key=lambda e: e.reported_at)
     return Exercise(
-        Scenario(id, str(title), r.start, tuple(events), _calendar(r, document)),
-        tuple(_responders(r, document)),
-        tuple(sorted(_checks(r, document), key=lambda c: float(c["at_min"]))),
+        Scenario(id, str(title), r.start, tuple(events), _read_calendar(r, document)),
+        tuple(_read_responders(r, document)),
+        tuple(sorted(_read_checks(r, document), key=lambda c: float(c["at_min"]))),
     )
 
 
-def _start(r: Reading, document: Mapping[str, Any]) -> int:
+def _read_start(r: ExerciseReader, document: Mapping[str, Any]) -> int:
     given = document.get("start")
     try:
         start = given if isinstance(given, datetime) else datetime.fromisoformat(str(given))
@@ -126,7 +134,7 @@ def _start(r: Reading, document: Mapping[str, Any]) -> int:
         r.fault(
             document,
             "start",
-            f"start: {short(given)} is no time; 2027-03-02T08:00 is one, local time",
+            f"start: {quote_value(given)} is no time; 2027-03-02T08:00 is one, local time",
         )
         return 0
     if start.year not in YEARS:
@@ -137,14 +145,14 @@ def _start(r: Reading, document: Mapping[str, Any]) -> int:
     return int((start if start.tzinfo else start.replace(tzinfo=PARIS)).timestamp() * 1000)
 
 
-def _calendar(r: Reading, document: Mapping[str, Any]) -> DaysOff | None:
+def _read_calendar(r: ExerciseReader, document: Mapping[str, Any]) -> DaysOff | None:
     """Return the days off that the exercise names, or None to use those of the territory."""
     given = document.get("calendar")
     if given is None:
         return None
     if (
         not isinstance(given, dict)
-        or sprawls(given)
+        or is_too_large(given)
         or set(given) - {"holidays", "school_holidays"}
     ):
         r.fault(
@@ -153,7 +161,10 @@ def _calendar(r: Reading, document: Mapping[str, Any]) -> DaysOff | None:
             "calendar: {holidays: [2027-05-01], school_holidays: [[2027-02-06, 2027-02-21]]}",
         )
         return None
-    days, spans = plain(given.get("holidays") or []), plain(given.get("school_holidays") or [])
+    days, spans = (
+        to_plain_value(given.get("holidays") or []),
+        to_plain_value(given.get("school_holidays") or []),
+    )
     pairs = (
         [span for span in spans if isinstance(span, list) and len(span) == 2]
         if isinstance(spans, list)
@@ -164,7 +175,7 @@ def _calendar(r: Reading, document: Mapping[str, Any]) -> DaysOff | None:
         return None
     for day in (*days, *(day for pair in pairs for day in pair)):
         if not _is_day(day):
-            r.fault(given, None, f"calendar: {short(day)} is not a day such as 2027-05-01")
+            r.fault(given, None, f"calendar: {quote_value(day)} is not a day such as 2027-05-01")
             return None
     return DaysOff(tuple(map(str, days)), tuple((str(first), str(last)) for first, last in pairs))
 
@@ -177,17 +188,15 @@ def _is_day(said: Any) -> bool:
     return True
 
 
-def _responders(r: Reading, document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _read_responders(r: ExerciseReader, document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     lines = document.get("responders") or []
     if not isinstance(lines, list):
         r.fault(
             document, "responders", "responders: a list of lines (docs/reference/responders.md)"
         )
         return
-    if len(lines) > MOST_RESPONDERS:
-        r.fault(
-            document, "responders", f"responders: {len(lines)} lines, {MOST_RESPONDERS} at most"
-        )
+    if len(lines) > MAX_RESPONDERS:
+        r.fault(document, "responders", f"responders: {len(lines)} lines, {MAX_RESPONDERS} at most")
         return
     roles = {*r.territory.policy.roles, AGENT}
     scopes = {
@@ -196,7 +205,7 @@ def _responders(r: Reading, document: Mapping[str, Any]) -> Iterator[dict[str, A
         *(a.pole for a in r.territory.activities),
     }
     for number, line in enumerate(lines):
-        if sprawls(line) or not is_writable(line):
+        if is_too_large(line) or not is_writable(line):
             r.fault(
                 lines,
                 number,
@@ -204,7 +213,7 @@ def _responders(r: Reading, document: Mapping[str, Any]) -> Iterator[dict[str, A
             )
             continue
         try:
-            parse_responders([plain(line)])
+            parse_responders([to_plain_value(line)])
         except (RespondersInvalid, TypeError) as error:
             r.fault(lines, number, f"responders: {str(error).removeprefix('responder 1: ')}")
         else:
@@ -214,10 +223,10 @@ def _responders(r: Reading, document: Mapping[str, Any]) -> Iterator[dict[str, A
             if (scope := line.get("scope")) is not None:
                 r.known_word(line, "scope", "pôle or site", scope, scopes)
             if len(r.problems) == before:
-                yield plain(line)
+                yield to_plain_value(line)
 
 
-def _checks(r: Reading, document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _read_checks(r: ExerciseReader, document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     checks = document.get("expectations") or []
     if not isinstance(checks, list):
         r.fault(
@@ -228,47 +237,53 @@ def _checks(r: Reading, document: Mapping[str, Any]) -> Iterator[dict[str, Any]]
         return
     names: set[str] = set()
     for number, check in enumerate(checks):
-        if not isinstance(check, dict) or sprawls(check):
+        if not isinstance(check, dict) or is_too_large(check):
             r.fault(checks, number, "an expectation is a mapping: id, at_min, kind")
             continue
-        before, read = len(r.problems), plain(check)
-        for name, what in faults_of(read):
+        before, read = len(r.problems), to_plain_value(check)
+        for name, what in find_faults(read):
             r.fault(check if name else checks, name or number, what)
         if len(r.problems) > before:
             continue
-        for name, what in strange(read):
+        for name, what in find_pointless_conditions(read):
             r.fault(check if name else checks, name or number, what)
-        for name in unread(read):
-            r.fault(check, name, f"no field {short(name)} in an expectation of kind {read['kind']}")
+        for name in list_unread_fields(read):
+            r.fault(
+                check,
+                name,
+                f"no field {quote_value(name)} in an expectation of kind {read['kind']}",
+            )
         if read["id"] in names:
-            r.fault(check, "id", f"id: {short(read['id'])} is the name of another expectation too")
+            r.fault(
+                check, "id", f"id: {quote_value(read['id'])} is the name of another expectation too"
+            )
         names.add(read["id"])
-        _named(r, check, read)
+        _check_references(r, check, read)
         if len(r.problems) == before:
             yield read
 
 
-def _named(r: Reading, node: Any, check: Mapping[str, Any]) -> None:
+def _check_references(r: ExerciseReader, node: Any, check: Mapping[str, Any]) -> None:
     """Note references to events, sites, activities and plans that do not exist."""
     for key in ("event", "of_event", "events", "of"):
-        for id in _all(check.get(key)):
+        for id in _as_list(check.get(key)):
             if isinstance(id, str) and id not in r.ids:
-                r.fault(node, key, f"{key}: no event {short(id)}")
+                r.fault(node, key, f"{key}: no event {quote_value(id)}")
     for key in ("site", "sites", "includes", "excludes"):
-        for site in _all(check.get(key)):
+        for site in _as_list(check.get(key)):
             r.known_site(node, key, site)
     for key, kind, known in (
         ("pole", "pôle", {s.pole for s in r.territory.sites}),
         ("site_kind", "kind of site", {s.kind for s in r.territory.sites}),
     ):
-        for word in _all(check.get(key)):
+        for word in _as_list(check.get(key)):
             r.known_word(node, key, kind, word, known)
-    for activity in _all(check.get("activity")):
+    for activity in _as_list(check.get("activity")):
         r.known_activity(node, "activity", activity)
-    for plan in _all(check.get("plan")):
+    for plan in _as_list(check.get("plan")):
         if plan not in {p.id for p in r.territory.plans}:
-            r.fault(node, "plan", f"plan: no plan {short(plan)}")
+            r.fault(node, "plan", f"plan: no plan {quote_value(plan)}")
 
 
-def _all(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return [] if value is None else value if isinstance(value, list) else [value]

@@ -11,26 +11,26 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from services.territory import Problem, Territory
-from services.territory.source import MOST_SHOWN, line_of, sprawls
+from services.territory import SourceProblem, Territory
+from services.territory.source import MAX_QUOTED_CHARACTERS, find_line, is_too_large
 
 PARIS: Final = ZoneInfo("Europe/Paris")
 
 
 @dataclass
-class Reading:
+class ExerciseReader:
     """An exercise file while it is read, with the faults found so far."""
 
     name: str
     territory: Territory
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[SourceProblem] = field(default_factory=list)
     start: int = 0
     ids: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Event id → (time at which it is learnt, its number in the file)."""
 
     def fault(self, node: Any, key: Any, what: str) -> None:
         """Note a fault of a key or element of a node, or of the node itself."""
-        self.problems.append(Problem(self.name, line_of(node, key), what))
+        self.problems.append(SourceProblem(self.name, find_line(node, key), what))
 
     def known_site(self, node: Any, key: Any, site: Any) -> None:
         """Note a fault if the site does not exist."""
@@ -45,26 +45,32 @@ class Reading:
     def known_word(self, node: Any, key: Any, kind: str, word: Any, known: set[str]) -> None:
         """Note a fault if a word is not in `known`; suggest the closest match."""
         if word not in known:
-            self.fault(node, key, f"{key}: no {kind} {named(word)}{_near(str(word), known)}")
+            self.fault(
+                node, key, f"{key}: no {kind} {format_id(word)}{_suggest_match(str(word), known)}"
+            )
 
 
-def _near(wanted: str, known: set[str]) -> str:
+def _suggest_match(wanted: str, known: set[str]) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(wanted[:MOST_SHOWN], sorted(known), 1)
+    near = get_close_matches(wanted[:MAX_QUOTED_CHARACTERS], sorted(known), 1)
     return f"; {near[0]}?" if near else ""
 
 
-def short(value: Any) -> str:
+def quote_value(value: Any) -> str:
     """Quote a value in an error message, shortened."""
-    text = repr(value if isinstance(value, str) else plain(value)) if not sprawls(value) else "this"
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+    text = (
+        repr(value if isinstance(value, str) else to_plain_value(value))
+        if not is_too_large(value)
+        else "this"
+    )
+    return text if len(text) <= MAX_QUOTED_CHARACTERS else f"{text[:MAX_QUOTED_CHARACTERS]}…"
 
 
-def named(value: Any) -> str:
+def format_id(value: Any) -> str:
     """Write an id in an error message."""
     text = str(value)
-    return text if text.isprintable() and len(text) <= MOST_SHOWN else short(text)
+    return text if text.isprintable() and len(text) <= MAX_QUOTED_CHARACTERS else quote_value(text)
 
 
 def is_scalar(value: Any) -> bool:
@@ -78,19 +84,19 @@ def is_writable(value: Any) -> bool:
     False for NaN, infinity, huge numbers and lone surrogates.
     """
     try:
-        orjson.dumps(plain(value))
-        json.dumps(plain(value), allow_nan=False)
+        orjson.dumps(to_plain_value(value))
+        json.dumps(to_plain_value(value), allow_nan=False)
     except (TypeError, ValueError):
         return False
     return True
 
 
-def plain(value: Any) -> Any:
+def to_plain_value(value: Any) -> Any:
     """Convert values of the YAML reader to plain Python values, times to ISO text."""
     if isinstance(value, Mapping):
-        return {str(key): plain(held) for key, held in value.items()}
+        return {str(key): to_plain_value(held) for key, held in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
+        return [to_plain_value(one) for one in value]
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=PARIS)).isoformat()
     if isinstance(value, bool) or value is None:

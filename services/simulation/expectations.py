@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from schemas.realms import MOST_MINUTES
+from schemas.realms import MAX_STEP_MINUTES
 from schemas.words import ClockBase, ClockState, Level, SiteStatus
 
 LARGEST: Final = 1e15
@@ -18,7 +18,7 @@ LARGEST: Final = 1e15
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class ValueForm:
     """Form of a value that a field accepts; `says` completes "… is expected"."""
 
     says: str
@@ -42,26 +42,26 @@ def _is_span(value: Any) -> bool:
     )
 
 
-def _one_of(words: type[StrEnum]) -> Form:
-    return Form(f"one of {', '.join(words)}", lambda v: v in set(words))
+def _form_one_of(words: type[StrEnum]) -> ValueForm:
+    return ValueForm(f"one of {', '.join(words)}", lambda v: v in set(words))
 
 
-def _some_of(words: type[StrEnum]) -> Form:
-    return Form(f"a list of {', '.join(words)}", lambda v: set(v) <= set(words))
+def _form_some_of(words: type[StrEnum]) -> ValueForm:
+    return ValueForm(f"a list of {', '.join(words)}", lambda v: set(v) <= set(words))
 
 
-NUMBER: Final = Form("a number", _is_number)
-MINUTE: Final = Form(
+NUMBER: Final = ValueForm("a number", _is_number)
+MINUTE: Final = ValueForm(
     "a number of minutes from the start, at most ten years",
-    lambda v: _is_number(v) and abs(v) <= MOST_MINUTES,
+    lambda v: _is_number(v) and abs(v) <= MAX_STEP_MINUTES,
 )
-TEXT: Final = Form("a word", _is_text)
-TEXTS: Final = Form("a list of words", lambda v: isinstance(v, list) and all(map(_is_text, v)))
-SPAN: Final = Form("[from, to] in minutes from the start", _is_span)
-FLAG: Final = Form("true or false", lambda v: isinstance(v, bool))
+TEXT: Final = ValueForm("a word", _is_text)
+TEXTS: Final = ValueForm("a list of words", lambda v: isinstance(v, list) and all(map(_is_text, v)))
+SPAN: Final = ValueForm("[from, to] in minutes from the start", _is_span)
+FLAG: Final = ValueForm("true or false", lambda v: isinstance(v, bool))
 
 _COUNT: Final = {"min": NUMBER, "max": NUMBER}
-_NEEDED: Final[dict[str, dict[str, Form]]] = {
+_NEEDED: Final[dict[str, dict[str, ValueForm]]] = {
     "level": {},
     "level_first": {"level": NUMBER, "between": SPAN},
     "level_not_lowered": {},
@@ -82,7 +82,7 @@ _NEEDED: Final[dict[str, dict[str, Form]]] = {
     "duplicate": {"event": TEXT, "of": TEXT},
     "headcount": {"site": TEXT, "found": NUMBER, "of": NUMBER},
 }
-_ALLOWED: Final[dict[str, dict[str, Form]]] = {
+_ALLOWED: Final[dict[str, dict[str, ValueForm]]] = {
     "level": _COUNT,
     "incident_count": _COUNT,
     "incident_members": _COUNT,
@@ -94,17 +94,17 @@ _ALLOWED: Final[dict[str, dict[str, Form]]] = {
     "clock": {"site": TEXT},
     "alarm": {"site": TEXT, "never": FLAG, "between": SPAN},
 }
-_LEVEL: Final = Form("a level, 0 to 4,", lambda v: v in set(Level))
-_WORDS: Final[dict[str, dict[str, Form]]] = {
+_LEVEL: Final = ValueForm("a level, 0 to 4,", lambda v: v in set(Level))
+_POSSIBLE_VALUES: Final[dict[str, dict[str, ValueForm]]] = {
     "level": {"min": _LEVEL, "max": _LEVEL},
     "level_first": {"level": _LEVEL},
     "plan_proposed": {"level": _LEVEL},
     "plan_not_proposed": {"level": _LEVEL},
     "notification": {"level": _LEVEL},
-    "site_status": {"in": _some_of(SiteStatus)},
-    "sites_count": {"status": _some_of(SiteStatus)},
-    "clock": {"state": _some_of(ClockState)},
-    "alarm": {"base": _one_of(ClockBase)},
+    "site_status": {"in": _form_some_of(SiteStatus)},
+    "sites_count": {"status": _form_some_of(SiteStatus)},
+    "clock": {"state": _form_some_of(ClockState)},
+    "alarm": {"base": _form_one_of(ClockBase)},
 }
 """Values that can occur, for fields of the right form.
 
@@ -112,10 +112,10 @@ Any other value could never match, so a check for absence would always pass.
 """
 KINDS: Final = frozenset(_NEEDED)
 _ALL: Final = {"id": TEXT, "at_min": MINUTE, "kind": TEXT}
-_WHY: Final = Form("a sentence", lambda v: v is None or isinstance(v, str))
+_WHY: Final = ValueForm("a sentence", lambda v: v is None or isinstance(v, str))
 
 
-def faults_of(check: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
+def find_faults(check: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
     """Yield (field, fault) for each fault of one expectation.
 
     The field is None if a required field is missing. An unknown kind is a fault.
@@ -139,7 +139,7 @@ def faults_of(check: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
             yield name, f"{name}: {form.says} is expected"
 
 
-def strange(check: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
+def find_pointless_conditions(check: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
     """Yield (field, fault) for conditions that can never fail or never hold.
 
     Expects an expectation without other faults. Finds unknown words, missing bounds and `min` above
@@ -154,12 +154,12 @@ def strange(check: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
         )
     if "min" in check and "max" in check and check["min"] > check["max"]:
         yield "min", "min: more than max"
-    for name, form in _WORDS.get(kind, {}).items():
+    for name, form in _POSSIBLE_VALUES.get(kind, {}).items():
         if name in check and not form.holds(check[name]):
             yield name, f"{name}: {form.says} is expected"
 
 
-def unread(check: Mapping[str, Any]) -> list[str]:
+def list_unread_fields(check: Mapping[str, Any]) -> list[str]:
     """List the fields that no check of this kind reads; the kind must be known."""
     kind = check["kind"]
     return sorted(map(str, set(check) - {*_ALL, *_NEEDED[kind], *_ALLOWED.get(kind, {}), "why"}))

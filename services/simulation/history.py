@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.realms import partition_of
-from schemas.topics import PARTITIONS, SERVICES
+from schemas.topics import PARTITION_COUNT, SERVICES
 from services.runtime.log.reader import LogReader
 from services.runtime.log.transaction import FactRecord
 from services.runtime.process.settings import Settings
@@ -17,7 +17,7 @@ async def read_history_by_service(settings: Settings, realm: str) -> dict[str, l
     facts: dict[str, list[FactRecord]] = {}
     for service in SERVICES:
         async with LogReader(
-            settings.kafka, service, partitions=[partition_of(realm, PARTITIONS)]
+            settings.kafka, service, partitions=[partition_of(realm, PARTITION_COUNT)]
         ) as reader:
             facts[service] = [
                 f

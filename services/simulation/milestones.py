@@ -46,37 +46,37 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class HistorySummary:
     """Milestones and counts of one history."""
 
     milestones: dict[Milestone, Instant] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def course_of(facts: Iterable[FactRecord]) -> Course:
+def summarise_history(facts: Iterable[FactRecord]) -> HistorySummary:
     """Return the course of a history.
 
     `facts` come service after service in log order.
     """
-    course = Course()
+    course = HistorySummary()
     numbers: dict[str, str] = {}
     notifications: dict[str, dict[str, Any]] = {}
     for fact in facts:
         match fact.name:
             case "IncidentChanged":
                 numbers[fact.data["row"]["id"]] = fact.data["row"]["number"]
-                _incident(course, fact.data["row"], fact.at)
+                _note_incident(course, fact.data["row"], fact.at)
             case "LevelChanged" if fact.data["row"]["id"] == "territory":
                 for level in range(1, fact.data["row"]["level"] + 1):
-                    _note(course, Milestone("level", "territory", f"N{level}"), fact.at)
+                    _note_milestone(course, Milestone("level", "territory", f"N{level}"), fact.at)
             case "PlanChanged":
-                _note(
+                _note_milestone(
                     course,
                     Milestone("plan", fact.data["row"]["id"], fact.data["row"]["state"]),
                     fact.at,
                 )
             case "ActivityChanged":
-                _activity(course, fact.data["row"], fact.at)
+                _note_activity(course, fact.data["row"], fact.at)
             case "NotificationChanged":
                 notifications[fact.data["row"]["id"]] = fact.data["row"]
             case "RoleUncovered":
@@ -86,7 +86,7 @@ def course_of(facts: Iterable[FactRecord]) -> Course:
             case _:
                 pass
     for row in notifications.values():
-        _person(course, row, numbers)
+        _note_person(course, row, numbers)
     course.counts["messages"] = len(notifications)
     course.counts["messages_failed"] = sum(
         row["state"] == "failed" for row in notifications.values()
@@ -95,25 +95,27 @@ def course_of(facts: Iterable[FactRecord]) -> Course:
     return course
 
 
-def _note(course: Course, milestone: Milestone, at: Instant) -> None:
+def _note_milestone(course: HistorySummary, milestone: Milestone, at: Instant) -> None:
     course.milestones[milestone] = min(at, course.milestones.get(milestone, at))
 
 
-def _incident(course: Course, row: Mapping[str, Any], at: Instant) -> None:
-    _note(course, Milestone("incident", row["number"], row["state"]), at)
+def _note_incident(course: HistorySummary, row: Mapping[str, Any], at: Instant) -> None:
+    _note_milestone(course, Milestone("incident", row["number"], row["state"]), at)
     for level in range(1, row["level"] + 1):
-        _note(course, Milestone("incident", row["number"], f"N{level}"), at)
+        _note_milestone(course, Milestone("incident", row["number"], f"N{level}"), at)
 
 
-def _activity(course: Course, row: Mapping[str, Any], at: Instant) -> None:
+def _note_activity(course: HistorySummary, row: Mapping[str, Any], at: Instant) -> None:
     if row["state"] != "nominal":
-        _note(course, Milestone("activity", row["id"], row["state"]), at)
+        _note_milestone(course, Milestone("activity", row["id"], row["state"]), at)
     for clock in ("rto", "dmia"):
         if row[clock] is not None and row[clock]["consumed_pct"] >= 100:
-            _note(course, Milestone("activity", row["id"], f"{clock}_exceeded"), at)
+            _note_milestone(course, Milestone("activity", row["id"], f"{clock}_exceeded"), at)
 
 
-def _person(course: Course, row: Mapping[str, Any], numbers: Mapping[str, str]) -> None:
+def _note_person(
+    course: HistorySummary, row: Mapping[str, Any], numbers: Mapping[str, str]
+) -> None:
     """Note the call, receipt and answer of a notification by role.
 
     Persons are not compared: a change may name others for the same role.
@@ -127,10 +129,10 @@ def _person(course: Course, row: Mapping[str, Any], numbers: Mapping[str, str]) 
     }
     for what, at in times.items():
         if at is not None:
-            _note(course, Milestone("person", post, what, incident), at)
+            _note_milestone(course, Milestone("person", post, what, incident), at)
 
 
-def differences(before: Course, after: Course) -> list[Difference]:
+def compare_summaries(before: HistorySummary, after: HistorySummary) -> list[Difference]:
     """List the milestones at different times in both courses, by kind, then by time."""
     found = [
         Difference(m, before.milestones.get(m), after.milestones.get(m))

@@ -37,15 +37,15 @@ from schemas.runtime import (
     StepTo,
     Tick,
 )
-from schemas.topics import PARTITIONS, SERVICES, inputs, lanes
+from schemas.topics import PARTITION_COUNT, SERVICES, input_topic, input_topics
 from services.runtime.decider.inputs import input_digest
-from services.runtime.kafka.clients import iso
+from services.runtime.kafka.clients import format_time
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.reader import LogReader
 from services.runtime.log.transaction import FactRecord, Transaction
-from services.runtime.worker.recovery import record_of
+from services.runtime.worker.recovery import convert_record
 
-_MADE_AGAIN: Final = frozenset(
+_DERIVED_INPUTS: Final = frozenset(
     m.wire_type()
     for m in (
         OpenRealm,
@@ -67,7 +67,7 @@ _MADE_AGAIN: Final = frozenset(
     )
 )
 _WITHOUT_EFFECT: Final = frozenset({"InputDuplicate", "InputFailed", "InputRefused"})
-Line = dict[str, str | int | float | bool | None]
+ResponderFields = dict[str, str | int | float | bool | None]
 
 
 class NotRecorded(LookupError):
@@ -75,7 +75,7 @@ class NotRecorded(LookupError):
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
+class OutsideInput:
     """One outside input as it was applied."""
 
     service: str
@@ -88,7 +88,7 @@ class Outside:
 
 
 @dataclass(frozen=True, slots=True)
-class Fork:
+class ForkPoint:
     """Point at which another history begins."""
 
     number: int
@@ -103,11 +103,11 @@ class Recording:
 
     realm: str
     opened: RealmOpened
-    outside: tuple[Outside, ...]
+    outside: tuple[OutsideInput, ...]
     end: Instant
     """Latest time that any of its logs has reached."""
     facts: tuple[FactRecord, ...]
-    responders: tuple[Line, ...]
+    responders: tuple[ResponderFields, ...]
     """Behaviour of people, as lines of a responders file (docs/reference/responders.md).
 
     They precede the responders of the realm itself.
@@ -118,7 +118,7 @@ class Recording:
         """True if the realm received a report."""
         return any(o.message.wire_type().startswith("vigie.ReportReceived.") for o in self.outside)
 
-    def position(self, text: str) -> Fork | None:
+    def position(self, text: str) -> ForkPoint | None:
         """Find the fork after a position `SERVICE/SEQ`.
 
         Returns None if it lies before the reference data, the beginning of the realm. Raises
@@ -134,21 +134,23 @@ class Recording:
             for n, o in enumerate(self.outside)
             if o.appended_at > moment or (o.service == service and o.seq > int(number))
         )
-        return self._behind(Fork(next(later, len(self.outside))))
+        return self._behind(ForkPoint(next(later, len(self.outside))))
 
-    def moment(self, at: Instant) -> Fork | None:
+    def moment(self, at: Instant) -> ForkPoint | None:
         """Find the fork at a time.
 
         Returns None if it lies before the reference data. Raises NotRecorded for a time after the
         end.
         """
         if at > self.end:
-            raise NotRecorded(f"{self.realm} is recorded until {iso(self.end)} only")
+            raise NotRecorded(f"{self.realm} is recorded until {format_time(self.end)} only")
         return self._behind(
-            Fork(next((n for n, o in enumerate(self.outside) if o.at > at), len(self.outside)), at)
+            ForkPoint(
+                next((n for n, o in enumerate(self.outside) if o.at > at), len(self.outside)), at
+            )
         )
 
-    def _behind(self, fork: Fork) -> Fork | None:
+    def _behind(self, fork: ForkPoint) -> ForkPoint | None:
         first = next(
             (o.message.reference for o in self.outside if isinstance(o.message, PublishReference)),
             None,
@@ -160,22 +162,22 @@ class Recording:
         return None if any(furnished) else fork
 
 
-async def realms_of(kafka: str) -> list[str]:
+async def list_realms(kafka: str) -> list[str]:
     """List every opened realm, live ones first.
 
     Raises KafkaError and Stop.
     """
-    return sorted(await opened_at(kafka), key=lambda realm: ("~" in realm, realm))
+    return sorted(await read_opening_times(kafka), key=lambda realm: ("~" in realm, realm))
 
 
-async def opened_at(kafka: str) -> dict[str, Instant]:
+async def read_opening_times(kafka: str) -> dict[str, Instant]:
     """Map every opened realm to its opening time.
 
     Names of commands alone do not count: a command to an unknown realm is in the log, too. Raises
     KafkaError and Stop.
     """
     found: dict[str, Instant] = {}
-    async with LogReader(kafka, SERVICES[0], partitions=range(PARTITIONS)) as reader:
+    async with LogReader(kafka, SERVICES[0], partitions=range(PARTITION_COUNT)) as reader:
         async for accepted in reader.read_to_end():
             if any(fact.name == "RealmOpened" for fact in accepted.transaction.facts):
                 found.setdefault(accepted.transaction.realm, accepted.transaction.src.appended_at)
@@ -187,8 +189,8 @@ async def read_recording(kafka: str, realm: str) -> Recording:
 
     Raises NotRecorded, KafkaError and Stop.
     """
-    partition = partition_of(realm, PARTITIONS)
-    outside: list[Outside] = []
+    partition = partition_of(realm, PARTITION_COUNT)
+    outside: list[OutsideInput] = []
     facts: list[FactRecord] = []
     end, answers = 0, list[tuple[Instant, AnswerNotification]]()
     for service in SERVICES:
@@ -200,8 +202,8 @@ async def read_recording(kafka: str, realm: str) -> Recording:
         end = max([end, *(tx.at for tx in transactions)])
         wanted = {tx.src.digest: tx for tx in transactions if _is_outside(tx)}
         async with PartitionReader(kafka) as reader_:
-            async for found in _inputs_of(reader_, service, partition):
-                tx = wanted.pop(input_digest(record_of(found)), None)
+            async for found in _read_inputs(reader_, service, partition):
+                tx = wanted.pop(input_digest(convert_record(found)), None)
                 if tx is None:
                     continue
                 message = parse_open(tx.src.type, found.value)
@@ -209,36 +211,36 @@ async def read_recording(kafka: str, realm: str) -> Recording:
                     answers.append((tx.at, message))
                 else:
                     outside.append(
-                        Outside(service, tx.seq, tx.src.id, tx.at, tx.src.appended_at, message)
+                        OutsideInput(service, tx.seq, tx.src.id, tx.at, tx.src.appended_at, message)
                     )
         if wanted:
             raise NotRecorded(
-                f"{len(wanted)} inputs of {realm} are no longer in {inputs(service)}: it cannot be replayed"
+                f"{len(wanted)} inputs of {realm} are no longer in {input_topic(service)}: it cannot be replayed"
             )
     opened = next((f.message() for f in facts if f.name == "RealmOpened"), None)
     if not isinstance(opened, RealmOpened):
         raise NotRecorded(f"no realm {realm} in the logs")
-    outside = _as_decided(outside)
+    outside = _sort_as_decided(outside)
     return Recording(
-        realm, opened, tuple(outside), end, tuple(facts), tuple(_behaviour(facts, answers))
+        realm, opened, tuple(outside), end, tuple(facts), tuple(_describe_behaviour(facts, answers))
     )
 
 
-def _as_decided(outside: list[Outside]) -> list[Outside]:
+def _sort_as_decided(outside: list[OutsideInput]) -> list[OutsideInput]:
     """Sort inputs by append time; keep the decision order within each decider.
 
     The urgent lane overtakes. An overtaken input counts as appended with the one before it.
     """
-    newest, found = dict[str, Instant](), list[Outside]()
+    newest, found = dict[str, Instant](), list[OutsideInput]()
     for one in sorted(outside, key=lambda o: o.seq):
         newest[one.service] = max(newest.get(one.service, one.appended_at), one.appended_at)
         found.append(replace(one, appended_at=newest[one.service]))
     return sorted(found, key=lambda o: (o.appended_at, SERVICES.index(o.service), o.seq))
 
 
-async def _inputs_of(reader: PartitionReader, service: str, partition: int) -> AsyncIterator[Any]:
+async def _read_inputs(reader: PartitionReader, service: str, partition: int) -> AsyncIterator[Any]:
     """Read every record of each lane of a decider's input."""
-    for topic in lanes(service):
+    for topic in input_topics(service):
         async for found in reader.read(topic, await reader.bounds(topic, [partition])):
             yield found
 
@@ -248,12 +250,12 @@ def _is_outside(tx: Transaction) -> bool:
         return False
     if tx.src.type == AnswerNotification.wire_type():
         return tx.src.source != CONDUCTOR  # A person, not a simulated one.
-    return tx.src.type not in _MADE_AGAIN
+    return tx.src.type not in _DERIVED_INPUTS
 
 
-def _behaviour(
+def _describe_behaviour(
     facts: Iterable[FactRecord], answers: Iterable[tuple[Instant, AnswerNotification]]
-) -> list[Line]:
+) -> list[ResponderFields]:
     """Describe the answers of each person as responder lines, most exact lines first.
 
     A person with one answer answers other messages with the same delay. All others never answer, as
@@ -263,23 +265,27 @@ def _behaviour(
     for fact in facts:
         if fact.name == "NotificationChanged":
             rows[fact.data["row"]["id"]] = NotificationRow.model_validate(fact.data["row"])
-    exact: list[Line] = []
-    unreached = _channels(rows.values())
-    general: dict[str, Line] = {}
+    exact: list[ResponderFields] = []
+    unreached = _list_failed_channels(rows.values())
+    general: dict[str, ResponderFields] = {}
     for at, answer in answers:
         row = rows.get(answer.notification)
         if row is None:
             continue
         after = max((at - next((a.planned_at for a in row.attempts), row.planned_at)) / 1000, 0)
-        said: Line = {"person": row.person, "answer": answer.answer.value, "after_s": after}
+        said: ResponderFields = {
+            "person": row.person,
+            "answer": answer.answer.value,
+            "after_s": after,
+        }
         exact.append(
             said | {"role": row.role, "scope": row.scope, "level": int(row.level), "wave": row.wave}
         )
         general.setdefault(row.person, said)
-    return [*(_known(line) for line in exact), *unreached, *general.values()]
+    return [*(_without_none(line) for line in exact), *unreached, *general.values()]
 
 
-def _channels(rows: Iterable[NotificationRow]) -> list[Line]:
+def _list_failed_channels(rows: Iterable[NotificationRow]) -> list[ResponderFields]:
     """List the channels that never reached a person, so that the replay uses the next one as well."""
     words: dict[tuple[str, str], set[str]] = {}
     for row in rows:
@@ -292,10 +298,10 @@ def _channels(rows: Iterable[NotificationRow]) -> list[Line]:
     ]
 
 
-def _known(line: Line) -> Line:
+def _without_none(line: ResponderFields) -> ResponderFields:
     return {name: value for name, value in line.items() if value is not None}
 
 
-def is_reference(outside: Outside) -> bool:
+def is_reference(outside: OutsideInput) -> bool:
     """Return whether the input is a section of reference data."""
     return isinstance(outside.message, PublishReference)

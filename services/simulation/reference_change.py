@@ -11,9 +11,15 @@ from pydantic import ValidationError
 
 from schemas.reference import PublishReference, Section, SectionData
 from services.territory import Territory
-from services.territory.source import YamlInvalid, line_of, plain, read_yaml, sprawls
+from services.territory.source import (
+    YamlInvalid,
+    find_line,
+    is_too_large,
+    read_yaml,
+    to_plain_value,
+)
 
-_NAMES: Final = ("id", "level", "wave", "insee", "activity", "channel", "role")
+_NAME_FIELDS: Final = ("id", "level", "wave", "insee", "activity", "channel", "role")
 """Fields that identify an element of a list; the first that all elements have counts."""
 _SECTIONS: Final = tuple(section.value for section in Section)
 AUTHOR: Final = "system:whatif"
@@ -34,14 +40,16 @@ def read_patch(file: Path) -> dict[str, Any]:
         raise ChangeInvalid(f"{file}:{error.line}: {error}") from error
     if not isinstance(patch, dict) or not patch or not set(patch) <= set(_SECTIONS):
         raise ChangeInvalid(f"{file}: sections are expected ({', '.join(_SECTIONS)})")
-    if wide := next((section for section in patch if sprawls(patch[section])), None):
+    if wide := next((section for section in patch if is_too_large(patch[section])), None):
         raise ChangeInvalid(
-            f"{file}:{line_of(patch, wide)}: {wide} holds too much for a patch, or itself: give a whole folder by --territory"
+            f"{file}:{find_line(patch, wide)}: {wide} holds too much for a patch, or itself: give a whole folder by --territory"
         )
-    return {section: plain(change) for section, change in patch.items()}
+    return {section: to_plain_value(change) for section, change in patch.items()}
 
 
-def patched(sections: Sequence[SectionData], patch: Mapping[str, Any]) -> tuple[SectionData, ...]:
+def apply_patch(
+    sections: Sequence[SectionData], patch: Mapping[str, Any]
+) -> tuple[SectionData, ...]:
     """Merge a patch into the sections.
 
     Mappings are merged, null removes a key, elements of lists are addressed by name. Raises
@@ -51,13 +59,15 @@ def patched(sections: Sequence[SectionData], patch: Mapping[str, Any]) -> tuple[
     if unknown := sorted(set(patch) - have):
         raise ChangeInvalid(f"{unknown[0]}: the realm has no such section")
     return tuple(
-        _one(section, patch[section.section.value]) if section.section.value in patch else section
+        _patch_section(section, patch[section.section.value])
+        if section.section.value in patch
+        else section
         for section in sections
     )
 
 
-def _one(section: SectionData, patch: Any) -> SectionData:
-    merged = _merged(section.model_dump(mode="json"), patch, section.section.value)
+def _patch_section(section: SectionData, patch: Any) -> SectionData:
+    merged = _merge_value(section.model_dump(mode="json"), patch, section.section.value)
     try:
         return type(section).model_validate(merged)
     except ValidationError as error:
@@ -66,23 +76,24 @@ def _one(section: SectionData, patch: Any) -> SectionData:
         raise ChangeInvalid(f"{section.section.value}.{where}: {fault['msg']}") from error
 
 
-def _merged(value: Any, patch: Any, where: str) -> Any:
+def _merge_value(value: Any, patch: Any, where: str) -> Any:
     if not isinstance(patch, Mapping):
         return patch
     if isinstance(value, list):
-        return _merged_list(value, patch, where)
+        return _merge_list(value, patch, where)
     merged = dict(value) if isinstance(value, dict) else {}
     for key, change in patch.items():
         if change is None:
             merged.pop(str(key), None)
         else:
-            merged[str(key)] = _merged(merged.get(str(key)), change, f"{where}.{key}")
+            merged[str(key)] = _merge_value(merged.get(str(key)), change, f"{where}.{key}")
     return merged
 
 
-def _merged_list(value: list[Any], patch: Mapping[Any, Any], where: str) -> list[Any]:
+def _merge_list(value: list[Any], patch: Mapping[Any, Any], where: str) -> list[Any]:
     name = next(
-        (n for n in _NAMES if value and all(isinstance(e, dict) and n in e for e in value)), None
+        (n for n in _NAME_FIELDS if value and all(isinstance(e, dict) and n in e for e in value)),
+        None,
     )
     if name is None:
         raise ChangeInvalid(f"{where}: elements of this list have no name; give the whole list")
@@ -92,7 +103,7 @@ def _merged_list(value: list[Any], patch: Mapping[Any, Any], where: str) -> list
         key = str(element[name])
         change = left.pop(key, {})
         if change is not None:
-            merged.append(_merged(element, change, f"{where}.{key}"))
+            merged.append(_merge_value(element, change, f"{where}.{key}"))
     for key, added in left.items():
         if added is None or name not in added:
             known = ", ".join(sorted({str(e[name]) for e in value})[:8])
@@ -103,7 +114,9 @@ def _merged_list(value: list[Any], patch: Mapping[Any, Any], where: str) -> list
     return merged
 
 
-def commands(sections: Sequence[SectionData], realm: str) -> list[tuple[str, PublishReference]]:
+def build_commands(
+    sections: Sequence[SectionData], realm: str
+) -> list[tuple[str, PublishReference]]:
     """Build (input id, command) for each section, under a version of their own."""
     raw = b"\n".join(section.model_dump_json().encode() for section in sections)
     version = blake2b(raw, digest_size=8).hexdigest()
@@ -118,6 +131,6 @@ def commands(sections: Sequence[SectionData], realm: str) -> list[tuple[str, Pub
     ]
 
 
-def sections_of(territory: Territory) -> tuple[SectionData, ...]:
+def list_sections(territory: Territory) -> tuple[SectionData, ...]:
     """Return the sections of a territory."""
     return territory.sections

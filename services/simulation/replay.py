@@ -26,15 +26,15 @@ from schemas.runtime import OpenRealm
 from schemas.topics import SERVICES
 from services.alerts.decider import AlertsDecider
 from services.continuity.decider import ContinuityDecider
-from services.continuity.reassignment.proposals import Job, Proposals
+from services.continuity.reassignment.proposals import ProposalJob, Proposals
 from services.delivery.decider import DeliveryDecider
-from services.delivery.simulated_channels import respond
+from services.delivery.simulated_channels import respond_to_fact
 from services.runtime.log.transaction import FactRecord
 from services.runtime.testing import MemorySystem
-from services.simulation.recording import Fork, Recording, is_reference
-from services.simulation.reference_change import AUTHOR, commands
+from services.simulation.recording import ForkPoint, Recording, is_reference
+from services.simulation.reference_change import AUTHOR, build_commands
 
-DRIVEN: Final = frozenset(
+DRIVER_FACTS: Final = frozenset(
     {
         "StepAccepted",
         "StepSettled",
@@ -48,10 +48,12 @@ DRIVEN: Final = frozenset(
     }
 )
 """Facts about how a history was driven, not about its content."""
-SENT: Final = frozenset({"NotificationChanged", "AttemptGranted", "Unreachable", "AnswerReceived"})
+SENDER_FACTS: Final = frozenset(
+    {"NotificationChanged", "AttemptGranted", "Unreachable", "AnswerReceived"}
+)
 """Facts of a live realm that depend on real senders and providers; the replay has simulated ones."""
 
-_CHANGES: Final = (
+_REFERENCE_COMMANDS: Final = (
     DraftReference,
     ProposeReference,
     ApproveReference,
@@ -60,7 +62,7 @@ _CHANGES: Final = (
 )
 
 
-def reference_of(recording: Recording) -> tuple[SectionData, ...]:
+def initial_reference(recording: Recording) -> tuple[SectionData, ...]:
     """Return the sections of the reference data with which the recording begins."""
     first = next((o.message for o in recording.outside if is_reference(o)), None)
     if not isinstance(first, PublishReference):
@@ -72,7 +74,7 @@ def reference_of(recording: Recording) -> tuple[SectionData, ...]:
     )
 
 
-class _AsRecorded(Proposals):
+class _RecordedProposals(Proposals):
     """Planner that computes each answer anew and releases it when the recorded one came.
 
     Answers a request at once if it was not made in reality.
@@ -85,7 +87,7 @@ class _AsRecorded(Proposals):
         }
         self._live = is_live(recording.realm)
 
-    def job(self, realm: str) -> Job | None:
+    def job(self, realm: str) -> ProposalJob | None:
         job = super().job(realm)
         return None if job is None or job.id in self._held else job
 
@@ -101,8 +103,8 @@ class _AsRecorded(Proposals):
             }
 
 
-def replay(
-    recording: Recording, changed: Sequence[SectionData] = (), fork: Fork | None = None
+def replay_recording(
+    recording: Recording, changed: Sequence[SectionData] = (), fork: ForkPoint | None = None
 ) -> list[FactRecord]:
     """Replay a recording and return its facts, service after service in log order.
 
@@ -112,14 +114,14 @@ def replay(
     forked = None if fork is None else fork.number
     territory = parse_realm(recording.realm)[0]
     realm = f"{territory}~what-replay"
-    planner = _AsRecorded(recording)
+    planner = _RecordedProposals(recording)
     system = MemorySystem(
         {
             "alerts": AlertsDecider(),
             "continuity": ContinuityDecider(),
             "delivery": DeliveryDecider(),
         },
-        respond,
+        respond_to_fact,
         check=False,
         planner=planner
         if any(fact.name == "ProposalChanged" for fact in recording.facts)
@@ -153,7 +155,7 @@ def replay(
     def publish() -> None:
         if fork is not None and fork.at is not None:
             move(fork.at)
-        for id, command in commands(changed, realm):
+        for id, command in build_commands(changed, realm):
             system.feed("alerts", realm, command, id=id)
 
     for number, given in enumerate(recording.outside):
@@ -165,7 +167,7 @@ def replay(
             planner.release(message.request)
             system.step(realm, now)
             continue
-        if instead and isinstance(message, _CHANGES):
+        if instead and isinstance(message, _REFERENCE_COMMANDS):
             continue  # A later version, approved by two people.
         if isinstance(message, PublishReference) and instead:
             if message.reference != first:
@@ -182,7 +184,7 @@ def replay(
     return system.facts(realm, list(SERVICES))
 
 
-def faithful(recording: Recording, replayed: Sequence[FactRecord]) -> tuple[int, int]:
+def count_matching_facts(recording: Recording, replayed: Sequence[FactRecord]) -> tuple[int, int]:
     """Count (recorded facts that the replay gives too, recorded facts).
 
     In a simulated realm, ids are derived, so the same fact has the same id. In a live realm, ids
@@ -191,15 +193,15 @@ def faithful(recording: Recording, replayed: Sequence[FactRecord]) -> tuple[int,
     """
     live = is_live(recording.realm)
     told = Counter(
-        _key(f, live)
+        _fact_key(f, live)
         for f in recording.facts
-        if f.name not in DRIVEN and not (live and f.name in SENT)
+        if f.name not in DRIVER_FACTS and not (live and f.name in SENDER_FACTS)
     )
-    again = Counter(_key(f, live) for f in replayed)
+    again = Counter(_fact_key(f, live) for f in replayed)
     return sum((told & again).values()), sum(told.values())
 
 
-def _key(fact: FactRecord, live: bool) -> tuple[str, str]:
+def _fact_key(fact: FactRecord, live: bool) -> tuple[str, str]:
     row = fact.data.get("row")
     return fact.name, str(
         row.get("id", "") if live and isinstance(row, dict) else "" if live else fact.id

@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from services.intake.reports.native import parse_one
+from services.intake.reports.native import parse_report
 from services.runtime.http.problems import ProblemError
-from services.territory.source import YamlInvalid, line_of, read_yaml
+from services.territory.source import YamlInvalid, find_line, read_yaml
 
 PARIS = ZoneInfo("Europe/Paris")
 COLUMNS = (
@@ -109,19 +109,19 @@ class Scenario:
         return max((e.reported_at for e in self.events), default=self.start)
 
 
-def _iso(local: str) -> str:
+def _to_iso(local: str) -> str:
     return datetime.fromisoformat(local).replace(tzinfo=PARIS).isoformat()
 
 
-def _ms(local: str) -> int:
+def _to_instant(local: str) -> int:
     return int(datetime.fromisoformat(local).replace(tzinfo=PARIS).timestamp() * 1000)
 
 
-def _several(cell: str) -> list[str]:
+def _split_cell(cell: str) -> list[str]:
     return [part for part in cell.split("|") if part]
 
 
-def _measure(row: dict[str, str]) -> dict[str, Any] | None:
+def _read_measure(row: dict[str, str]) -> dict[str, Any] | None:
     if not (row["measure"] or row["object"] or row["scope"]):
         return None
     value: Any = row["value"] or None
@@ -130,7 +130,7 @@ def _measure(row: dict[str, str]) -> dict[str, Any] | None:
     elif value is not None and row["unit"] != "datetime":
         value = float(value)
     elif value is not None:
-        value = _iso(value)
+        value = _to_iso(value)
     measure = {
         "name": row["measure"] or None,
         "value": value,
@@ -142,38 +142,38 @@ def _measure(row: dict[str, str]) -> dict[str, Any] | None:
     return {k: v for k, v in measure.items() if v is not None}
 
 
-def _window(interval: str) -> dict[str, str]:
+def _read_window(interval: str) -> dict[str, str]:
     start, _, end = interval.partition("/")
-    return {"from": _iso(start)} | ({"to": _iso(end)} if end else {})
+    return {"from": _to_iso(start)} | ({"to": _to_iso(end)} if end else {})
 
 
-def report_body(row: dict[str, str]) -> dict[str, Any]:
+def build_report_body(row: dict[str, str]) -> dict[str, Any]:
     """Build the native report body of one CSV row.
 
     Ignores columns for the author (`noise`).
     """
-    measure = _measure(row)
+    measure = _read_measure(row)
     body: dict[str, Any] = {
         "alias": row["event_id"],
         "site_id": row["site_id"],
         "commune": row["commune_insee"],
-        "zone": _several(row["zone"]),
+        "zone": _split_cell(row["zone"]),
         "type": row["event_type"],
         "severity": int(row["severity"]),
         "certainty": row["status"],
         "msg_type": row["msg_type"],
-        "references": _several(row["refs"]),
-        "occurred_at": _iso(row["occurred_at"]),
-        "recorded_at": _iso(row["reported_at"]),
+        "references": _split_cell(row["refs"]),
+        "occurred_at": _to_iso(row["occurred_at"]),
+        "recorded_at": _to_iso(row["reported_at"]),
         "headline": row["title"],
         "description": row["details"],
         "plan_hint": row["plan_hint"],
-        "affected_activities": _several(row["affected_activities"]),
+        "affected_activities": _split_cell(row["affected_activities"]),
         "measure": measure,
         "phenomenon": row["phenomenon"],
         "colour": row["colour"],
-        "effective": [_window(w) for w in _several(row["effective"])],
-        "lifts": _several(row["lifts"]),
+        "effective": [_read_window(w) for w in _split_cell(row["effective"])],
+        "lifts": _split_cell(row["lifts"]),
         "source": {"name": row["source"]},
     }
     for key in ("capacity_lost_pct", "expected_duration_h"):
@@ -193,18 +193,18 @@ def load_scenario(folder: Path, scenario_id: str) -> Scenario:
 
     Raises ScenarioUnknown, ScenarioInvalid and OSError.
     """
-    known = {head.id: head for head in scenario_heads(folder)}
+    known = {head.id: head for head in list_scenarios(folder)}
     if scenario_id not in known:
         raise ScenarioUnknown(
             f"no scenario {scenario_id!r} in {folder}; there are {', '.join(sorted(known))}"
         )
-    events = list(_events(folder / "scenario_events.csv", scenario_id))
+    events = list(_read_events(folder / "scenario_events.csv", scenario_id))
     events.sort(key=lambda e: e.reported_at)  # Stable sort: equal times keep the file's order.
     return Scenario(scenario_id, known[scenario_id].title, known[scenario_id].start, tuple(events))
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ScenarioHead:
     """A scenario without its events."""
 
     id: str
@@ -214,7 +214,7 @@ class Head:
     start: int
 
 
-def scenario_heads(folder: Path) -> list[Head]:
+def list_scenarios(folder: Path) -> list[ScenarioHead]:
     """List the scenarios of a folder.
 
     Raises ScenarioInvalid and OSError.
@@ -227,11 +227,11 @@ def scenario_heads(folder: Path) -> list[Head]:
     listed = document.get("scenarios") if isinstance(document, dict) else None
     if not isinstance(listed, list):
         raise ScenarioInvalid(f"{path}: no list `scenarios:`")
-    return [_head(path, listed, n) for n in range(len(listed))]
+    return [_read_head(path, listed, n) for n in range(len(listed))]
 
 
-def _head(path: Path, listed: Any, n: int) -> Head:
-    one, where = listed[n], f"{path}:{line_of(listed, n)}"
+def _read_head(path: Path, listed: Any, n: int) -> ScenarioHead:
+    one, where = listed[n], f"{path}:{find_line(listed, n)}"
     if not isinstance(one, dict) or (
         missing := [key for key in ("id", "titre", "debut") if key not in one]
     ):
@@ -240,12 +240,12 @@ def _head(path: Path, listed: Any, n: int) -> Head:
         )
     begins = str(one["debut"])
     try:
-        return Head(str(one["id"]), str(one["titre"]), begins, _ms(begins))
+        return ScenarioHead(str(one["id"]), str(one["titre"]), begins, _to_instant(begins))
     except (ValueError, OverflowError):
         raise ScenarioInvalid(f"{where}: debut: {begins[:40]!r} is no time") from None
 
 
-def _events(path: Path, scenario_id: str) -> Iterator[Event]:
+def _read_events(path: Path, scenario_id: str) -> Iterator[Event]:
     lines: dict[str, int] = {}
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -255,7 +255,7 @@ def _events(path: Path, scenario_id: str) -> Iterator[Event]:
             for row in reader:
                 if row["scenario_id"] != scenario_id:
                     continue
-                event = _event(f"{path}:{reader.line_num}", row)
+                event = _read_event(f"{path}:{reader.line_num}", row)
                 if event.id in lines:
                     raise ScenarioInvalid(
                         f"{path}:{reader.line_num}: event {event.id} stands in line {lines[event.id]} already"
@@ -266,12 +266,12 @@ def _events(path: Path, scenario_id: str) -> Iterator[Event]:
         raise ScenarioInvalid(f"{path}: {error}") from error
 
 
-def _event(where: str, row: dict[str, str]) -> Event:
+def _read_event(where: str, row: dict[str, str]) -> Event:
     if None in row or None in row.values():
         raise ScenarioInvalid(f"{where}: wrong number of columns")
     try:
-        event = Event(row["event_id"], _ms(row["reported_at"]), report_body(row))
-        parse_one(orjson.dumps(event.body))
+        event = Event(row["event_id"], _to_instant(row["reported_at"]), build_report_body(row))
+        parse_report(orjson.dumps(event.body))
     except ProblemError as error:
         said = "; ".join(f"{fault.field}: {fault.message['en']}" for fault in error.problem.faults)
         raise ScenarioInvalid(f"{where}: {said or error}") from error

@@ -5,7 +5,18 @@ sentence; reading goes on after a problem. The version of a territory is a hash 
 the same content has the same version.
 """
 
-from services.territory.load import Territory, TerritoryInvalid, load_territory, territory_now
-from services.territory.source import Problem
+from services.territory.load import (
+    Territory,
+    TerritoryInvalid,
+    load_current_territory,
+    load_territory,
+)
+from services.territory.source import SourceProblem
 
-__all__ = ["Problem", "Territory", "TerritoryInvalid", "load_territory", "territory_now"]
+__all__ = [
+    "SourceProblem",
+    "Territory",
+    "TerritoryInvalid",
+    "load_current_territory",
+    "load_territory",
+]

@@ -14,10 +14,10 @@ from zoneinfo import ZoneInfo
 
 from schemas import reference as ref
 from services.territory.load import TerritoryInvalid, load_territory
-from services.territory.source import Problem
+from services.territory.source import SourceProblem
 
 PARIS: Final = ZoneInfo("Europe/Paris")
-SOON: Final = timedelta(days=90)
+WARNING_PERIOD: Final = timedelta(days=90)
 """Remaining time below which a list is reported as ending."""
 _FILE: Final = "escalade.yaml"
 
@@ -34,8 +34,8 @@ def calendar_warnings(policy: ref.Escalation, today: date) -> Iterator[str]:
     for name, last in ends.items():
         if last is None:
             yield f"{name} is empty: load the official days with `vigie territory holidays`"
-        elif date.fromisoformat(last) < today + SOON:
-            yield f"{name} ends on {last}, in less than {SOON.days} days: load the next ones with `vigie territory holidays`"
+        elif date.fromisoformat(last) < today + WARNING_PERIOD:
+            yield f"{name} ends on {last}, in less than {WARNING_PERIOD.days} days: load the next ones with `vigie territory holidays`"
 
 
 def write_days_off(folder: Path, country: str, zone: str, year: int, years: int) -> tuple[int, int]:
@@ -60,7 +60,9 @@ def write_days_off(folder: Path, country: str, zone: str, year: int, years: int)
             flags=re.MULTILINE,
         )
         if not found:
-            raise TerritoryInvalid([Problem(_FILE, 0, f"no line {key}: that could be replaced")])
+            raise TerritoryInvalid(
+                [SourceProblem(_FILE, 0, f"no line {key}: that could be replaced")]
+            )
     file.write_bytes(text.encode("utf-8"))
     try:
         policy = load_territory(folder).policy

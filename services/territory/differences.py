@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from schemas.reference import Section, SectionData, Sites
-from schemas.reference_changes import MOST_NAMED, SectionDifference
+from schemas.reference_changes import MAX_NAMED_ROWS, SectionDifference
 
-_NAMES: Final[tuple[tuple[str, ...], ...]] = (
+_NAME_FIELDS: Final[tuple[tuple[str, ...], ...]] = (
     ("site", "activity", "metier"),
     ("metier", "by"),
     ("role", "scope"),
@@ -26,11 +26,11 @@ _NAMES: Final[tuple[tuple[str, ...], ...]] = (
     ("role",),
 )
 """Fields that identify a row of a list; the first set that all rows have counts."""
-_WRAPPED: Final = frozenset({"policy", "roster", "rules"})
+_WRAPPER_FIELDS: Final = frozenset({"policy", "roster", "rules"})
 """Fields with rows in their own fields."""
 
 
-def differences(
+def compare_sections(
     before: Sequence[SectionData], after: Sequence[SectionData]
 ) -> list[SectionDifference]:
     """List the sections that differ, in the order of `after`.
@@ -40,13 +40,13 @@ def differences(
     """
     known = {section.section: section for section in before}
     return [
-        _difference(known.get(section.section), section)
+        _compare_section(known.get(section.section), section)
         for section in after
         if known.get(section.section) != section
     ]
 
 
-def dropped_sites(before: Sequence[SectionData], after: Sequence[SectionData]) -> list[str]:
+def list_dropped_sites(before: Sequence[SectionData], after: Sequence[SectionData]) -> list[str]:
     """List the sites that `after` no longer has."""
     left = {site.id for section in after if isinstance(section, Sites) for site in section.sites}
     return [
@@ -58,8 +58,8 @@ def dropped_sites(before: Sequence[SectionData], after: Sequence[SectionData]) -
     ]
 
 
-def _difference(before: SectionData | None, after: SectionData) -> SectionDifference:
-    old, new = _rows(before) if before is not None else {}, _rows(after)
+def _compare_section(before: SectionData | None, after: SectionData) -> SectionDifference:
+    old, new = _index_rows(before) if before is not None else {}, _index_rows(after)
     dropped = [name for name in old if name not in new]
     changed = [name for name in new if name in old and old[name] != new[name]]
     added = [name for name in new if name not in old]
@@ -69,14 +69,14 @@ def _difference(before: SectionData | None, after: SectionData) -> SectionDiffer
         added=len(added),
         changed=len(changed),
         dropped=len(dropped),
-        named=tuple(named[:MOST_NAMED]),
+        named=tuple(named[:MAX_NAMED_ROWS]),
     )
 
 
-def _rows(section: SectionData) -> dict[str, Any]:
+def _index_rows(section: SectionData) -> dict[str, Any]:
     """Index the rows of a section by name."""
     found: dict[str, Any] = {}
-    for name, row in _walk(section.model_dump(mode="json", exclude={"section"})):
+    for name, row in _walk_rows(section.model_dump(mode="json", exclude={"section"})):
         again = (
             next((n for n in range(2, len(found) + 3) if f"{name} ({n})" not in found), 0)
             if name in found
@@ -86,30 +86,31 @@ def _rows(section: SectionData) -> dict[str, Any]:
     return found
 
 
-def _walk(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _walk_rows(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for field, value in fields.items():
-        if field in _WRAPPED and isinstance(value, dict):
-            yield from _walk(value)
+        if field in _WRAPPER_FIELDS and isinstance(value, dict):
+            yield from _walk_rows(value)
         elif isinstance(value, dict):
             yield from ((f"{field} {key}", row) for key, row in value.items())
-        elif (names := _named_by(value)) is not None:
-            yield from ((_name(field, row, names), row) for row in value)
+        elif (names := _find_name_fields(value)) is not None:
+            yield from ((_format_row_name(field, row, names), row) for row in value)
         else:
             yield field, value
 
 
-def _named_by(value: Any) -> tuple[str, ...] | None:
+def _find_name_fields(value: Any) -> tuple[str, ...] | None:
     if not isinstance(value, list) or not value or not all(isinstance(row, dict) for row in value):
         return None
     return next(
-        (names for names in _NAMES if all(name in row for row in value for name in names)), None
+        (names for names in _NAME_FIELDS if all(name in row for row in value for name in names)),
+        None,
     )
 
 
-def _name(field: str, row: Mapping[str, Any], names: Sequence[str]) -> str:
+def _format_row_name(field: str, row: Mapping[str, Any], names: Sequence[str]) -> str:
     said = " ".join(str(row[name]) for name in names if row[name] is not None)
-    return said if field in _PLAIN else f"{field} {said}"
+    return said if field in _SECTION_LISTS else f"{field} {said}"
 
 
-_PLAIN: Final = frozenset({"communes", "sites", "activities", "plans", "channels"})
+_SECTION_LISTS: Final = frozenset({"communes", "sites", "activities", "plans", "channels"})
 """Lists that are the section itself; their rows need no other name."""

@@ -8,19 +8,19 @@ from functools import lru_cache
 from pathlib import Path
 
 from schemas import reference as ref
-from services.territory.measures import measure_rules_of
-from services.territory.places import activities_of, communes_of, sites_of
-from services.territory.plans import plans_of
-from services.territory.policy import channel_rules_of, policy_of
-from services.territory.roster import roster_of
-from services.territory.source import Problem, Source, plain
-from services.territory.staffing import staffing_of
+from services.territory.measures import read_measure_rules
+from services.territory.places import read_activities, read_communes, read_sites
+from services.territory.plans import read_plans
+from services.territory.policy import read_channel_rules, read_policy
+from services.territory.roster import read_roster
+from services.territory.source import SourceFile, SourceProblem, to_plain_value
+from services.territory.staffing import read_staffing
 
 
 class TerritoryInvalid(ValueError):
     """Signal a folder that cannot be used; `problems` lists the reasons with file and line."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[SourceProblem]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
 
@@ -46,7 +46,7 @@ class Territory:
             else s
             for s in self.sections
         )
-        return Territory(self.code, self.folder, ref.version_of(sections), sections)
+        return Territory(self.code, self.folder, ref.compute_version(sections), sections)
 
     @property
     def sites(self) -> tuple[ref.Site, ...]:
@@ -73,7 +73,7 @@ class Territory:
         return next(s.policy for s in self.sections if isinstance(s, ref.EscalationPolicy))
 
 
-def _judged(problems: list[Problem]) -> list[Problem]:
+def _select_problems(problems: list[SourceProblem]) -> list[SourceProblem]:
     """Return only the problems of unreadable files, if any.
 
     Other files may refer to them in thousands of correct lines.
@@ -86,22 +86,22 @@ def load_territory(folder: Path) -> Territory:
 
     Raises TerritoryInvalid with every problem found; if a file cannot be read, with that alone.
     """
-    problems: list[Problem] = []
+    problems: list[SourceProblem] = []
 
-    def source(name: str) -> Source:
-        return Source(folder, name, problems)
+    def source(name: str) -> SourceFile:
+        return SourceFile(folder, name, problems)
 
     try:
-        communes = communes_of(source("communes.csv"))
-        kinds = {r["kind"] for _, r in Source(folder, "sites.csv", []).rows()}
-        poles, activities, assessed_on = activities_of(source("activities.yaml"), kinds)
+        communes = read_communes(source("communes.csv"))
+        kinds = {r["kind"] for _, r in SourceFile(folder, "sites.csv", []).rows()}
+        poles, activities, assessed_on = read_activities(source("activities.yaml"), kinds)
         pole_ids = {p.id for p in poles}
-        sites = sites_of(source("sites.csv"), {c.insee: c for c in communes}, pole_ids)
+        sites = read_sites(source("sites.csv"), {c.insee: c for c in communes}, pole_ids)
         ladder_file, plan_file = source("escalade.yaml"), source("plans.yaml")
         ladders, plans_doc = ladder_file.yaml(), plan_file.yaml()
-        spared = plain(plans_doc.get("isolement_total", {}).get("systemes_epargnes", []))
+        spared = to_plain_value(plans_doc.get("isolement_total", {}).get("systemes_epargnes", []))
         policy = (
-            policy_of(
+            read_policy(
                 ladder_file,
                 ladders,
                 spared,
@@ -112,17 +112,17 @@ def load_territory(folder: Path) -> Territory:
             if ladders
             else None
         )
-        plans = plans_of(
+        plans = read_plans(
             plan_file,
             plans_doc,
             policy.roles if policy else (),
             pole_ids,
             {a.id for a in activities},
         )
-        channels = channel_rules_of(source("canaux.yaml"))
-        measures = measure_rules_of(source("mesures.yaml"), policy, plans)
-        roster = roster_of(source, policy, sites, pole_ids) if policy else None
-        staffing = staffing_of(
+        channels = read_channel_rules(source("canaux.yaml"))
+        measures = read_measure_rules(source("mesures.yaml"), policy, plans)
+        roster = read_roster(source, policy, sites, pole_ids) if policy else None
+        staffing = read_staffing(
             source("staffing.csv"),
             source("reassign_activities.csv"),
             source("competences.yaml"),
@@ -131,10 +131,12 @@ def load_territory(folder: Path) -> Territory:
             {a.id: a for a in activities},
         )
     except (KeyError, AttributeError, TypeError, ValueError) as exc:
-        problems.append(Problem(str(folder), 0, f"missing, misplaced or unreadable entry: {exc}"))
-        raise TerritoryInvalid(_judged(problems)) from exc
+        problems.append(
+            SourceProblem(str(folder), 0, f"missing, misplaced or unreadable entry: {exc}")
+        )
+        raise TerritoryInvalid(_select_problems(problems)) from exc
     if problems or policy is None or roster is None:
-        raise TerritoryInvalid(_judged(problems))
+        raise TerritoryInvalid(_select_problems(problems))
     sections: tuple[ref.SectionData, ...] = (
         ref.Communes(communes=tuple(communes)),
         ref.Sites(sites=tuple(sites)),
@@ -146,10 +148,10 @@ def load_territory(folder: Path) -> Territory:
         staffing,
         ref.Plans(plans=tuple(plans)),
     )
-    return Territory(folder.name, folder, ref.version_of(sections), sections)
+    return Territory(folder.name, folder, ref.compute_version(sections), sections)
 
 
-def territory_now(folder: Path) -> Territory:
+def load_current_territory(folder: Path) -> Territory:
     """Load a territory like `load_territory`, but reuse it while the folder is unchanged.
 
     Loading takes half a second of processor time. The folder is unchanged while names, sizes and
@@ -164,9 +166,9 @@ def territory_now(folder: Path) -> Territory:
         )
     except OSError:
         return load_territory(folder)
-    return _loaded(folder, files)
+    return _load_cached(folder, files)
 
 
 @lru_cache(maxsize=1)
-def _loaded(folder: Path, _files: tuple[tuple[str, int, int], ...]) -> Territory:
+def _load_cached(folder: Path, _files: tuple[tuple[str, int, int], ...]) -> Territory:
     return load_territory(folder)

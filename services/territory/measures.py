@@ -10,11 +10,11 @@ from itertools import chain
 from typing import Any, Final
 
 from schemas import reference as ref
-from schemas.predicates import measured
+from schemas.predicates import list_measured
 from schemas.sources import SOURCE_KINDS
-from services.territory.source import Source, line_of, plain
+from services.territory.source import SourceFile, find_line, to_plain_value
 
-_OUTSIDE: Final = {"a_confirmer": "to_confirm", "refuse": "refuse"}
+_OUTSIDE_BOUNDS_RULES: Final = {"a_confirmer": "to_confirm", "refuse": "refuse"}
 _FIELDS: Final = frozenset(
     {"sources", "portees", "unite", "bornes", "pas_h", "au_plus", "hors_source"}
 )
@@ -22,24 +22,27 @@ _SCOPES: Final = frozenset({"site", "kind", "pole", "zone", "global"})
 _RELAYS: Final = "relais"
 
 
-def measure_rules_of(
-    f: Source, policy: ref.Escalation | None, plans: Collection[ref.Plan]
+def read_measure_rules(
+    f: SourceFile, policy: ref.Escalation | None, plans: Collection[ref.Plan]
 ) -> ref.MeasureRules | None:
     """Read `mesures.yaml`; a territory without it trusts every source."""
     if not f.exists():
         return None
     doc = f.yaml()
     table = doc.get("mesures", {})
-    measures = [rule for name in table if (rule := _measure(f, table, name)) is not None]
+    measures = [rule for name in table if (rule := _read_measure(f, table, name)) is not None]
     vigilances = doc.get("vigilances", {})
-    relays = plain(vigilances.get(_RELAYS, {}).get("sources", []))
+    relays = to_plain_value(vigilances.get(_RELAYS, {}).get("sources", []))
     given = [
-        {"sources": plain(rule["sources"]), "phenomena": plain(rule["phenomenes"])}
+        {
+            "sources": to_plain_value(rule["sources"]),
+            "phenomena": to_plain_value(rule["phenomenes"]),
+        }
         for name, rule in vigilances.items()
         if name != _RELAYS
     ]
     systems, outage = (
-        plain(doc.get("systemes", {}).get("sources", [])),
+        to_plain_value(doc.get("systemes", {}).get("sources", [])),
         doc.get("indisponibilite_longue"),
     )
     rules = f.make(
@@ -52,59 +55,63 @@ def measure_rules_of(
         long_outage=outage
         and {
             "hours": outage["duree_h"],
-            "kinds": plain(outage["genres"]),
-            "sources": plain(outage["sources"]),
+            "kinds": to_plain_value(outage["genres"]),
+            "sources": to_plain_value(outage["sources"]),
         },
     )
     if rules is None:
         return None
     _check_sources(f, doc, rules)
-    for flag in sorted(_flags(policy, plans) - {rule.name for rule in rules.measures}):
+    for flag in sorted(_list_flags(policy, plans) - {rule.name for rule in rules.measures}):
         f.fault(
-            line_of(doc, "mesures"),
+            find_line(doc, "mesures"),
             f"measure {flag!r} decides a level or a plan: say here who may declare it",
         )
     return rules
 
 
-def _measure(f: Source, table: Any, name: str) -> ref.MeasureRule | None:
-    given, line = table[name], line_of(table, name)
+def _read_measure(f: SourceFile, table: Any, name: str) -> ref.MeasureRule | None:
+    given, line = table[name], find_line(table, name)
     for field in sorted(set(given) - _FIELDS):
         f.fault(line, f"measure {name}: no field {field!r}; there are {', '.join(sorted(_FIELDS))}")
-    bounds = plain(given.get("bornes", [None, None]))
+    bounds = to_plain_value(given.get("bornes", [None, None]))
     if len(bounds) != 2 or (None not in bounds and bounds[0] > bounds[1]):
         f.fault(line, f"measure {name}: bornes are two numbers, the lower first")
         return None
-    for scope in sorted(set(plain(given.get("portees", []))) - _SCOPES):
+    for scope in sorted(set(to_plain_value(given.get("portees", []))) - _SCOPES):
         f.fault(line, f"measure {name}: no scope {scope!r}; there are {', '.join(sorted(_SCOPES))}")
     return f.make(
         ref.MeasureRule,
         line,
         name=name,
-        sources=plain(given["sources"]),
-        scopes=plain(given.get("portees", [])),
+        sources=to_plain_value(given["sources"]),
+        scopes=to_plain_value(given.get("portees", [])),
         unit=given.get("unite"),
         low=bounds[0],
         high=bounds[1],
         step_per_hour=given.get("pas_h"),
         at_most=given.get("au_plus"),
-        outside=_OUTSIDE.get(given.get("hors_source", "a_confirmer"), given.get("hors_source")),
+        outside=_OUTSIDE_BOUNDS_RULES.get(
+            given.get("hors_source", "a_confirmer"), given.get("hors_source")
+        ),
     )
 
 
-def _check_sources(f: Source, doc: Any, rules: ref.MeasureRules) -> None:
+def _check_sources(f: SourceFile, doc: Any, rules: ref.MeasureRules) -> None:
     """Note each kind of source that no report can have."""
     outage = rules.long_outage
     named = [
-        (line_of(doc["mesures"], rule.name), rule.name, rule.sources) for rule in rules.measures
+        (find_line(doc["mesures"], rule.name), rule.name, rule.sources) for rule in rules.measures
     ]
-    named += [(line_of(doc, "vigilances"), "vigilances", rule.sources) for rule in rules.vigilances]
     named += [
-        (line_of(doc, "vigilances"), _RELAYS, rules.relays),
-        (line_of(doc, "systemes"), "systemes", rules.system_sources),
+        (find_line(doc, "vigilances"), "vigilances", rule.sources) for rule in rules.vigilances
+    ]
+    named += [
+        (find_line(doc, "vigilances"), _RELAYS, rules.relays),
+        (find_line(doc, "systemes"), "systemes", rules.system_sources),
     ]
     named += (
-        [(line_of(doc, "indisponibilite_longue"), "indisponibilite_longue", outage.sources)]
+        [(find_line(doc, "indisponibilite_longue"), "indisponibilite_longue", outage.sources)]
         if outage
         else []
     )
@@ -113,17 +120,21 @@ def _check_sources(f: Source, doc: Any, rules: ref.MeasureRules) -> None:
             f.fault(line, f"{what}: no kind of source {source!r}")
 
 
-def _flags(policy: ref.Escalation | None, plans: Collection[ref.Plan]) -> set[str]:
+def _list_flags(policy: ref.Escalation | None, plans: Collection[ref.Plan]) -> set[str]:
     """Return the true/false measures that some predicate or the member of a step asks for."""
     steps = chain.from_iterable(policy.ladders.values()) if policy else ()
     of_steps = {flag for step in steps for flag in step.only_if.values()}
-    return of_steps | {str(m.args["name"]) for m in _asked(policy, plans) if m.metric == "flag"}
+    return of_steps | {
+        str(m.args["name"]) for m in _list_measured_conditions(policy, plans) if m.metric == "flag"
+    }
 
 
-def _asked(policy: ref.Escalation | None, plans: Collection[ref.Plan]) -> Iterator[Any]:
+def _list_measured_conditions(
+    policy: ref.Escalation | None, plans: Collection[ref.Plan]
+) -> Iterator[Any]:
     for rule in policy.levels if policy else ():
-        yield from measured(rule.when)
-        yield from measured(rule.propose_when)
+        yield from list_measured(rule.when)
+        yield from list_measured(rule.propose_when)
     for plan in plans:
         for trigger in plan.triggers:
-            yield from measured(trigger.when)
+            yield from list_measured(trigger.when)

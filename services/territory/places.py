@@ -7,12 +7,12 @@ from typing import Any
 
 from schemas import reference as ref
 from services.territory.checks import check_activity, check_site
-from services.territory.source import Source, line_of, plain
+from services.territory.source import SourceFile, find_line, to_plain_value
 
 _POLE_TYPES = {"opérationnel": "operational", "fonctionnel": "functional"}
 
 
-def communes_of(f: Source) -> list[ref.Commune]:
+def read_communes(f: SourceFile) -> list[ref.Commune]:
     made = (
         f.make(
             ref.Commune,
@@ -29,7 +29,7 @@ def communes_of(f: Source) -> list[ref.Commune]:
     return [c for c in made if c]
 
 
-def sites_of(f: Source, communes: dict[str, ref.Commune], poles: set[str]) -> list[ref.Site]:
+def read_sites(f: SourceFile, communes: dict[str, ref.Commune], poles: set[str]) -> list[ref.Site]:
     sites: dict[str, ref.Site] = {}
     for n, r in f.rows():
         site = f.make(
@@ -71,25 +71,25 @@ def sites_of(f: Source, communes: dict[str, ref.Commune], poles: set[str]) -> li
     return list(sites.values())
 
 
-def _assessed_on(f: Source, meta: Any) -> date | None:
+def _read_assessment_day(f: SourceFile, meta: Any) -> date | None:
     """Return the day of the business impact analysis: `meta.generated`."""
     said = str(meta.get("generated") or "")
     try:
         return date.fromisoformat(said) if said else None
     except ValueError:
-        f.fault(line_of(meta, "generated"), f"{said!r} is not a day such as 2026-11-24")
+        f.fault(find_line(meta, "generated"), f"{said!r} is not a day such as 2026-11-24")
         return None
 
 
-def activities_of(
-    f: Source, kinds: set[str] | None = None
+def read_activities(
+    f: SourceFile, kinds: set[str] | None = None
 ) -> tuple[list[ref.Pole], list[ref.Activity], date | None]:
     """Read pôles, activities and the day of their assessment."""
     doc = f.yaml()
     poles = [
         f.make(
             ref.Pole,
-            line_of(p),
+            find_line(p),
             id=p["id"],
             name=p["nom"],
             name_en=p["nom_en"],
@@ -102,7 +102,7 @@ def activities_of(
     for a in doc.get("activites", []):
         made = f.make(
             ref.Activity,
-            line_of(a),
+            find_line(a),
             id=a.get("id"),
             pole=a.get("pole"),
             name=a.get("nom"),
@@ -114,11 +114,11 @@ def activities_of(
             mbco_pct=a.get("mbco_pct"),
             staff=a.get("effectif_normal"),
             minimum_staff=a.get("effectif_minimal_j1"),
-            site_kinds=plain(a.get("sites", [])),
-            systems=plain(a.get("si", [])),
-            suppliers=plain(a.get("fournisseurs_partenaires", [])),
-            strategies=plain(a.get("strategies_repli", [])),
-            telework=str(plain(a.get("teletravail", ""))),
+            site_kinds=to_plain_value(a.get("sites", [])),
+            systems=to_plain_value(a.get("si", [])),
+            suppliers=to_plain_value(a.get("fournisseurs_partenaires", [])),
+            strategies=to_plain_value(a.get("strategies_repli", [])),
+            telework=str(to_plain_value(a.get("teletravail", ""))),
             short_name=a.get("nom_court"),
             continuous=a.get("duree") == "continue",
             vulnerable_public=a.get("vulnerable_public", 0),
@@ -126,22 +126,22 @@ def activities_of(
         if made is None:
             continue
         if made.pole not in pole_ids:
-            f.fault(line_of(a, "pole"), f"activity {made.id}: pôle {made.pole!r} is not declared")
+            f.fault(find_line(a, "pole"), f"activity {made.id}: pôle {made.pole!r} is not declared")
         if a.get("duree") not in (None, "continue"):
-            f.fault(line_of(a, "duree"), f"activity {made.id}: duree is « continue », or nothing")
+            f.fault(find_line(a, "duree"), f"activity {made.id}: duree is « continue », or nothing")
         if made.rto_h > made.dmia_h:
             f.fault(
-                line_of(a, "rto_h"),
+                find_line(a, "rto_h"),
                 f"activity {made.id}: rto_h {made.rto_h:g} is longer than dmia_h {made.dmia_h:g}",
             )
         for k, kind in enumerate(made.site_kinds):
             if kinds is not None and kind not in kinds:
                 f.fault(
-                    line_of(a.get("sites"), k),
+                    find_line(a.get("sites"), k),
                     f"activity {made.id}: no site of kind {kind!r} in sites.csv",
                 )
         if made.id in {other.id for other in activities}:
-            f.fault(line_of(a), f"activity {made.id} stands twice")
+            f.fault(find_line(a), f"activity {made.id} stands twice")
         check_activity(f, a, made)
         activities.append(made)
-    return [p for p in poles if p], activities, _assessed_on(f, doc.get("meta", {}))
+    return [p for p in poles if p], activities, _read_assessment_day(f, doc.get("meta", {}))

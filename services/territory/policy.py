@@ -9,14 +9,22 @@ from holidays import country_holidays
 
 from schemas import reference as ref
 from services.territory.checks import check_policy, check_predicates
-from services.territory.source import CHANNELS, Source, line_of, minutes, plain, predicate_of, yes
+from services.territory.source import (
+    CHANNELS,
+    SourceFile,
+    convert_predicate,
+    find_line,
+    is_yes,
+    parse_clock,
+    to_plain_value,
+)
 
 TO_FILL_IN: Final = "À COMPLÉTER"
 """Mark of a text that the département still has to write."""
-_DOUBTS = {"au_moins_une_fois": "at_least_once", "au_plus_une_fois": "at_most_once"}
+_AMBIGUITY_RULES = {"au_moins_une_fois": "at_least_once", "au_plus_une_fois": "at_most_once"}
 
 
-def channel_rules_of(f: Source) -> ref.ChannelRules | None:
+def read_channel_rules(f: SourceFile) -> ref.ChannelRules | None:
     """Read `canaux.yaml`; a territory without it uses the product's own values."""
     if not f.exists():
         return None
@@ -25,21 +33,21 @@ def channel_rules_of(f: Source) -> ref.ChannelRules | None:
         hours = given.get("heures_information")
         rule = f.make(
             ref.ChannelRule,
-            line_of(doc["canaux"], name),
+            find_line(doc["canaux"], name),
             channel=CHANNELS.get(name, name),
             per_minute=given["par_minute"],
             burst=given["rafale"],
             cost_cents=given["cout_centimes"],
-            doubt=_DOUBTS.get(given["doute"], given["doute"]),
+            doubt=_AMBIGUITY_RULES.get(given["doute"], given["doute"]),
             limit_s=given["limite_s"],
             grace_s=given["grace_s"],
             receipt_s=given.get("recu_s"),
             tries=given["essais"],
             information_hours=hours
             and {
-                "from_min": minutes(hours["de"]),
-                "to_min": minutes(hours["a"]),
-                "sundays": yes(hours["dimanche"]),
+                "from_min": parse_clock(hours["de"]),
+                "to_min": parse_clock(hours["a"]),
+                "sundays": is_yes(hours["dimanche"]),
             },
         )
         if rule is not None:
@@ -55,7 +63,7 @@ def _names(wave: Any) -> list[str]:
 def _conditions(wave: Any) -> dict[str, str | None]:
     """Return the flag that each member of a step with a condition waits for; None where the condition is not one."""
     return {
-        str(who["role"]): _flag_of(plain(who["si"]))
+        str(who["role"]): _flag_of(to_plain_value(who["si"]))
         for who in wave["qui"]
         if isinstance(who, dict) and "si" in who
     }
@@ -68,7 +76,7 @@ def _flag_of(condition: Any) -> str | None:
     )
 
 
-def _wave(w: Any) -> dict[str, Any]:
+def _read_step(w: Any) -> dict[str, Any]:
     only_if = {role: flag for role, flag in _conditions(w).items() if flag is not None}
     return {
         "wave": w["vague"],
@@ -81,8 +89,8 @@ def _wave(w: Any) -> dict[str, Any]:
     }
 
 
-def _surcharge(s: Any) -> dict[str, Any]:
-    when = plain(s["quand"])
+def _read_surcharge(s: Any) -> dict[str, Any]:
+    when = to_plain_value(s["quand"])
     return {
         "activity": s["activite"],
         "dmia_h": s["dmia_h"],
@@ -95,69 +103,69 @@ def _surcharge(s: Any) -> dict[str, Any]:
     }
 
 
-def _inhibition(i: Any) -> dict[str, Any]:
+def _read_inhibition(i: Any) -> dict[str, Any]:
     return {
         "cause": i["cause"],
-        "consequences": plain(i["consequences"]),
+        "consequences": to_plain_value(i["consequences"]),
         "before_min": i["avant_min"],
         "within_h": i["dans_h"],
-        "except_kinds": plain(i.get("sauf_genres", [])),
+        "except_kinds": to_plain_value(i.get("sauf_genres", [])),
     }
 
 
-def _by_channel(table: Any) -> dict[str, Any]:
-    return {CHANNELS.get(name, name): value for name, value in plain(table or {}).items()}
+def _rename_channels(table: Any) -> dict[str, Any]:
+    return {CHANNELS.get(name, name): value for name, value in to_plain_value(table or {}).items()}
 
 
-def _readiness(doc: Any) -> dict[str, Any] | None:
+def _read_readiness(doc: Any) -> dict[str, Any] | None:
     proof = doc.get("astreintes_preuve")
     return proof and {
         "horizon_days": proof["horizon_jours"],
-        "roles": plain(proof["roles"]),
-        "report_min": minutes(proof["rapport_quotidien"]),
+        "roles": to_plain_value(proof["roles"]),
+        "report_min": parse_clock(proof["rapport_quotidien"]),
         "alert_before_h": proof["alerte_trou_avant_h"],
-        "alert_to": plain(proof["alerter"]["territoire"]),
-        "alert_to_scoped": plain(proof["alerter"]["pole_ou_site"]),
+        "alert_to": to_plain_value(proof["alerter"]["territoire"]),
+        "alert_to_scoped": to_plain_value(proof["alerter"]["pole_ou_site"]),
         "proof_days": proof["preuve_jours"],
         "channels_min": proof["canaux_min"],
-        "answer_min": _by_channel(proof["reponse_min"]),
-        "rate_per_min": _by_channel(proof.get("debit_par_min")),
+        "answer_min": _rename_channels(proof["reponse_min"]),
+        "rate_per_min": _rename_channels(proof.get("debit_par_min")),
         "drill_day": proof.get("essai_mensuel"),
     }
 
 
-def _working_time(doc: Any) -> dict[str, Any] | None:
+def _read_working_time(doc: Any) -> dict[str, Any] | None:
     limits = doc.get("temps_travail")
     return limits and {
         "day_h": limits["heures_jour_max"],
         "week_h": limits["heures_semaine_max"],
         "daily_rest_h": limits["repos_quotidien_h"],
         "weekly_rest_h": limits["repos_hebdo_h"],
-        "standby_roles": plain(limits.get("a_domicile", [])),
+        "standby_roles": to_plain_value(limits.get("a_domicile", [])),
         "call_out_h": limits.get("intervention_h", 1),
         "cell_shift_h": limits.get("releve_cellule_h", 10),
         "warn_before_min": limits.get("alerte_avant_min", 60),
     }
 
 
-def _vigilance_digest(doc: Any) -> dict[str, Any] | None:
+def _read_vigilance_digest(doc: Any) -> dict[str, Any] | None:
     said = doc.get("vigilance_jaune")
     return said and {
-        "at_min": minutes(said["heure"]),
-        "to": plain(said["vers"]),
+        "at_min": parse_clock(said["heure"]),
+        "to": to_plain_value(said["vers"]),
         "channels": [CHANNELS.get(c, c) for c in said["canaux"]],
     }
 
 
-def _weekdays(node: Any) -> list[int]:
+def _read_weekdays(node: Any) -> list[int]:
     """Return ISO weekdays from a list or `tous`."""
-    return list(range(1, 8)) if node == "tous" else plain(node)
+    return list(range(1, 8)) if node == "tous" else to_plain_value(node)
 
 
-def _holidays(f: Source, node: Any) -> list[str]:
+def _read_holidays(f: SourceFile, node: Any) -> list[str]:
     """Return ISO days from a list or from `{pays: FR, annees: [2027]}`, the law of a country."""
     if not isinstance(node, dict):
-        return [str(day) for day in plain(node)]
+        return [str(day) for day in to_plain_value(node)]
     try:
         found = country_holidays(
             str(node["pays"]),
@@ -165,25 +173,27 @@ def _holidays(f: Source, node: Any) -> list[str]:
             years=[int(y) for y in node["annees"]],
         )
     except (NotImplementedError, KeyError, TypeError, ValueError) as exc:
-        f.fault(line_of(node), f"public holidays cannot be worked out: {exc}")
+        f.fault(find_line(node), f"public holidays cannot be worked out: {exc}")
         return []
     return [day.isoformat() for day in sorted(found)]
 
 
-def _school_holidays(f: Source, node: Any, zone_file: Source) -> list[tuple[str, str]]:
+def _read_school_holidays(f: SourceFile, node: Any, zone_file: SourceFile) -> list[tuple[str, str]]:
     """Return ISO spans, both days included, from a list or `{zone: C}` of the holiday file."""
     if not isinstance(node, dict):
-        spans = [tuple(map(str, span)) for span in plain(node) if isinstance(span, list)]
+        spans = [tuple(map(str, span)) for span in to_plain_value(node) if isinstance(span, list)]
         if wrong := [span for span in spans if len(span) != 2]:
-            f.fault(line_of(node), f"school holidays are pairs of days, not {', '.join(wrong[0])}")
+            f.fault(
+                find_line(node), f"school holidays are pairs of days, not {', '.join(wrong[0])}"
+            )
         return [(span[0], span[1]) for span in spans if len(span) == 2]
     mine = [(r["from"], r["to"]) for _, r in zone_file.rows() if r["zone"] == str(node.get("zone"))]
     if not mine:
-        f.fault(line_of(node), f"{zone_file.name} has no holidays of zone {node.get('zone')!r}")
+        f.fault(find_line(node), f"{zone_file.name} has no holidays of zone {node.get('zone')!r}")
     return mine
 
 
-def _check_steps(f: Source, doc: Any, names: set[str]) -> None:
+def _check_steps(f: SourceFile, doc: Any, names: set[str]) -> None:
     """Name steps that call nobody, come out of order, or have a condition that cannot be read."""
     for name, waves in doc.get("vagues", {}).items():
         for k, wave in enumerate(waves):
@@ -191,27 +201,32 @@ def _check_steps(f: Source, doc: Any, names: set[str]) -> None:
                 if flag is None:
                     form = 'si: {metric: flag, name: …, op: "==", value: true}'
                     f.fault(
-                        line_of(waves, k),
+                        find_line(waves, k),
                         f"ladder {name}, wave {wave['vague']}: {role} takes {form}",
                     )
             for who in _names(wave):
                 if who not in names:
                     f.fault(
-                        line_of(waves, k),
+                        find_line(waves, k),
                         f"ladder {name}, wave {wave['vague']}: {who!r} is neither a role nor a group",
                     )
             if k and wave["apres_min"] <= waves[k - 1]["apres_min"]:
                 f.fault(
-                    line_of(waves, k),
+                    find_line(waves, k),
                     f"ladder {name}, wave {wave['vague']}: does not come after the wave before it",
                 )
 
 
-def policy_of(
-    f: Source, doc: Any, spared: list[str], activities: set[str], kinds: set[str], school: Source
+def read_policy(
+    f: SourceFile,
+    doc: Any,
+    spared: list[str],
+    activities: set[str],
+    kinds: set[str],
+    school: SourceFile,
 ) -> ref.Escalation | None:
     groups = {
-        name: tuple(plain(who)) if not isinstance(who, str) else ()
+        name: tuple(to_plain_value(who)) if not isinstance(who, str) else ()
         for name, who in doc.get("groupes", {}).items()
     }
     roles = {r["id"]: str(r["libelle"]) for r in doc.get("roles", [])}
@@ -220,23 +235,23 @@ def policy_of(
     for activity, calendar in doc.get("calendrier_par_activite", {}).items():
         if activity not in activities:
             f.fault(
-                line_of(doc["calendrier_par_activite"], activity),
+                find_line(doc["calendrier_par_activite"], activity),
                 f"calendar of {activity!r}: no such activity",
             )
         if calendar not in calendars:
             f.fault(
-                line_of(doc["calendrier_par_activite"], activity),
+                find_line(doc["calendrier_par_activite"], activity),
                 f"calendar {calendar!r} is not declared",
             )
     for k, activity in enumerate(doc.get("horloges_locales", [])):
         if activity not in activities:
             f.fault(
-                line_of(doc["horloges_locales"], k),
+                find_line(doc["horloges_locales"], k),
                 f"local clock of {activity!r}: no such activity",
             )
-    for kind in sorted({*plain(doc.get("fermeture_ordinaire", []))} - kinds):
+    for kind in sorted({*to_plain_value(doc.get("fermeture_ordinaire", []))} - kinds):
         f.fault(
-            line_of(doc, "fermeture_ordinaire"), f"ordinary closures: no site is of kind {kind!r}"
+            find_line(doc, "fermeture_ordinaire"), f"ordinary closures: no site is of kind {kind!r}"
         )
     quiet, repeat = doc["heures_silence"], doc["apres_derniere_vague"]
     policy = f.make(
@@ -246,19 +261,19 @@ def policy_of(
             {
                 "level": n["niveau"],
                 "name": n["nom"],
-                "pilots": plain(n["pilotes"]),
+                "pilots": to_plain_value(n["pilotes"]),
                 "sitrep_every_min": n["rythme_point_situation_min"],
                 "text": str(n["texte"]),
-                "when": predicate_of(n["quand"]),
-                "propose_when": predicate_of(n.get("proposer_quand")),
+                "when": convert_predicate(n["quand"]),
+                "propose_when": convert_predicate(n.get("proposer_quand")),
             }
             for n in doc["niveaux"]
         ],
-        authorities=plain(doc["autorites"]),
+        authorities=to_plain_value(doc["autorites"]),
         roles=roles,
         groups=groups,
-        never_skipped=plain(doc["jamais_sautes"]),
-        ladders={name: [_wave(w) for w in waves] for name, waves in doc["vagues"].items()},
+        never_skipped=to_plain_value(doc["jamais_sautes"]),
+        ladders={name: [_read_step(w) for w in waves] for name, waves in doc["vagues"].items()},
         repeat={
             "from_wave": repeat["reprendre_vague"],
             "after_min": repeat["apres_min"],
@@ -266,55 +281,55 @@ def policy_of(
         },
         quiet_from=quiet["de"],
         quiet_to=quiet["a"],
-        quiet_levels=plain(quiet["niveaux_concernes"]),
-        quiet_days=_weekdays(quiet.get("jours", "tous")),
+        quiet_levels=to_plain_value(quiet["niveaux_concernes"]),
+        quiet_days=_read_weekdays(quiet.get("jours", "tous")),
         budget_per_hour=doc["budget_messages"]["par_personne_par_heure"],
         alarms=[
             {
                 "base": a["base"],
                 "pct": a["pct"],
-                "to": plain(a["vers"]),
+                "to": to_plain_value(a["vers"]),
                 "effect": a.get("effet"),
-                "criticality": plain(a.get("criticite", [])),
+                "criticality": to_plain_value(a.get("criticite", [])),
             }
             for a in doc["alarmes_rto"]
         ],
         calendars=[
             {
                 "id": name,
-                "weekdays": plain(c["jours"]),
-                "open_min": minutes(c["de"]),
-                "close_min": minutes(c["a"]),
+                "weekdays": to_plain_value(c["jours"]),
+                "open_min": parse_clock(c["de"]),
+                "close_min": parse_clock(c["a"]),
                 "closed_on_holidays": c["feries"] == "fermes",
                 "closed_in_school_holidays": c.get("vacances_scolaires") == "fermees",
             }
             for name, c in calendars.items()
         ],
-        holidays=_holidays(f, doc["jours_feries"]),
-        school_holidays=_school_holidays(f, doc["vacances_scolaires"], school),
-        calendar_of_activity=plain(doc["calendrier_par_activite"]),
-        local_clocks=plain(doc["horloges_locales"]),
-        served_places=plain(doc["lieux_servis"]),
-        closure_without_loss=plain(doc["fermeture_sans_perte"]),
-        ordinary_closures=plain(doc.get("fermeture_ordinaire", [])),
-        unknown_after_min=plain(doc["site_inconnu_apres_min"]),
-        task_due_min=plain(doc.get("taches_delai_min", {})),
-        surcharges=[_surcharge(s) for s in doc["surcharges_dmia"]],
+        holidays=_read_holidays(f, doc["jours_feries"]),
+        school_holidays=_read_school_holidays(f, doc["vacances_scolaires"], school),
+        calendar_of_activity=to_plain_value(doc["calendrier_par_activite"]),
+        local_clocks=to_plain_value(doc["horloges_locales"]),
+        served_places=to_plain_value(doc["lieux_servis"]),
+        closure_without_loss=to_plain_value(doc["fermeture_sans_perte"]),
+        ordinary_closures=to_plain_value(doc.get("fermeture_ordinaire", [])),
+        unknown_after_min=to_plain_value(doc["site_inconnu_apres_min"]),
+        task_due_min=to_plain_value(doc.get("taches_delai_min", {})),
+        surcharges=[_read_surcharge(s) for s in doc["surcharges_dmia"]],
         systems_spared=spared,
         headcount_close_pct=doc["compte_agents"]["cloture_pct"],
-        headcount_reminders_min=plain(doc["compte_agents"]["relances_min"]),
+        headcount_reminders_min=to_plain_value(doc["compte_agents"]["relances_min"]),
         retex_hot_h=doc["retex"]["chaud_h"],
         retex_cold_d=doc["retex"]["froid_j"],
         headcount_manager_min=doc["compte_agents"].get("passage_appel_manager_min", 30),
-        inhibitions=[_inhibition(i) for i in doc.get("inhibitions", [])],
-        role_by_nature=plain(doc.get("qui_par_nature", {})),
-        vigilance_digest=_vigilance_digest(doc),
-        readiness=_readiness(doc),
-        working_time=_working_time(doc),
-        **_reassignment(doc),
-        asks=_asks(f, doc, roles),
-        reach=_reach(doc),
-        stale_answer={"after_min": plain(doc["accuse_perime"]["apres_min"])}
+        inhibitions=[_read_inhibition(i) for i in doc.get("inhibitions", [])],
+        role_by_nature=to_plain_value(doc.get("qui_par_nature", {})),
+        vigilance_digest=_read_vigilance_digest(doc),
+        readiness=_read_readiness(doc),
+        working_time=_read_working_time(doc),
+        **_read_reassignment(doc),
+        asks=_read_requests(f, doc, roles),
+        reach=_read_contact_points(doc),
+        stale_answer={"after_min": to_plain_value(doc["accuse_perime"]["apres_min"])}
         if "accuse_perime" in doc
         else None,
     )
@@ -323,7 +338,7 @@ def policy_of(
         for k, rule in enumerate(policy.levels):
             check_predicates(
                 f,
-                line_of(doc["niveaux"], k),
+                find_line(doc["niveaux"], k),
                 f"level {rule.level}",
                 (rule.when, rule.propose_when),
                 activities,
@@ -331,13 +346,14 @@ def policy_of(
     return policy
 
 
-def _asks(f: Source, doc: Any, roles: Collection[str]) -> list[dict[str, Any]]:
+def _read_requests(f: SourceFile, doc: Any, roles: Collection[str]) -> list[dict[str, Any]]:
     """Read the requests of calls by level and role."""
     rows = doc.get("demandes", [])
     for k, row in enumerate(rows):
         if row["role"] != "*" and row["role"] not in roles:
             f.fault(
-                line_of(rows, k), f"request at level {row['niveau']}: no such role {row['role']!r}"
+                find_line(rows, k),
+                f"request at level {row['niveau']}: no such role {row['role']!r}",
             )
     return [
         {"level": row["niveau"], "role": row["role"], "text": row["fr"], "text_en": row.get("en")}
@@ -345,24 +361,24 @@ def _asks(f: Source, doc: Any, roles: Collection[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _reach(doc: Any) -> dict[str, Any]:
+def _read_contact_points(doc: Any) -> dict[str, Any]:
     """Read the contact points of the crisis cell, without those that are not filled in."""
     given = doc.get("joindre", {})
-    bridges = {level: _filled(text) for level, text in given.get("ponts", {}).items()}
+    bridges = {level: _text_or_none(text) for level, text in given.get("ponts", {}).items()}
     return {
-        "cell_phone": _filled(given.get("telephone_cellule")),
-        "meeting_point": _filled(given.get("lieu")),
+        "cell_phone": _text_or_none(given.get("telephone_cellule")),
+        "meeting_point": _text_or_none(given.get("lieu")),
         "bridges": {level: text for level, text in bridges.items() if text is not None},
     }
 
 
-def _filled(text: Any) -> str | None:
+def _text_or_none(text: Any) -> str | None:
     """Return a text, or None for a mark that waits to be filled in."""
     said = str(text or "").strip()
     return None if not said or said.upper() == TO_FILL_IN else said
 
 
-def _reassignment(doc: Any) -> dict[str, Any]:
+def _read_reassignment(doc: Any) -> dict[str, Any]:
     """Read the settings of reassignment; without the section, the model's defaults hold."""
     if (said := doc.get("reaffectation")) is None:
         return {}
@@ -381,7 +397,7 @@ def _reassignment(doc: Any) -> dict[str, Any]:
     }
     return {
         "reassignment": {
-            names[key]: yes(value) if key == "cout_provisoire" else plain(value)
+            names[key]: is_yes(value) if key == "cout_provisoire" else to_plain_value(value)
             for key, value in said.items()
         }
     }

@@ -10,11 +10,11 @@ from typing import Protocol
 from schemas.base import Instant, Message
 from schemas.reference import PublishReference
 from schemas.runtime import OpenRealm
-from schemas.topics import urgent_lane
+from schemas.topics import select_urgent_topic
 from services.territory import Territory
 
 
-class Sends(Protocol):
+class RecordSender(Protocol):
     """The part of `RecordProducer` that publishing needs."""
 
     async def send(
@@ -31,7 +31,7 @@ class Sends(Protocol):
     ) -> tuple[int, int]: ...
 
 
-def reference_commands(
+def build_reference_commands(
     territory: Territory, realm: str, author: str, role: str
 ) -> list[tuple[str, PublishReference]]:
     """Build (input id, command) for each section, in order.
@@ -51,7 +51,7 @@ def reference_commands(
 
 
 async def publish_territory(
-    producer: Sends,
+    producer: RecordSender,
     territory: Territory,
     realm: str,
     *,
@@ -62,13 +62,13 @@ async def publish_territory(
 
     Returns when all are accepted. Raises BrokerAway.
     """
-    for input_id, command in reference_commands(territory, realm, author, role):
+    for input_id, command in build_reference_commands(territory, realm, author, role):
         await producer.send(
-            urgent_lane("alerts", realm), realm, command, id=input_id, source=f"/{author}"
+            select_urgent_topic("alerts", realm), realm, command, id=input_id, source=f"/{author}"
         )
 
 
-async def open_live_realm(producer: Sends, territory: Territory, now: Instant) -> None:
+async def open_live_realm(producer: RecordSender, territory: Territory, now: Instant) -> None:
     """Open the territory's live realm and publish the reference data.
 
     Opening it again changes nothing.
@@ -81,7 +81,7 @@ async def open_live_realm(producer: Sends, territory: Territory, now: Instant) -
         started_at=now,
     )
     await producer.send(
-        urgent_lane("alerts", territory.code),
+        select_urgent_topic("alerts", territory.code),
         territory.code,
         command,
         id=f"open:{territory.code}",

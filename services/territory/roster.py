@@ -9,16 +9,16 @@ from zoneinfo import ZoneInfo
 from schemas import reference as ref
 from schemas.oncall import Reach, Rotation
 from schemas.words import Channel
-from services.territory.source import Source, minutes
+from services.territory.source import SourceFile, parse_clock
 
 
-def _rotations(f: Source) -> list[tuple[int, Rotation]]:
+def _read_rotations(f: SourceFile) -> list[tuple[int, Rotation]]:
     """Read the rotations; the file may be absent."""
     made: list[tuple[int, Rotation]] = []
     for n, r in f.rows() if f.exists() else ():
         try:
-            hours = (minutes(r["from"]), minutes(r["to"])) if r["from"] or r["to"] else None
-            hand_off = minutes(r["hand_off"])
+            hours = (parse_clock(r["from"]), parse_clock(r["to"])) if r["from"] or r["to"] else None
+            hand_off = parse_clock(r["hand_off"])
         except ValueError:
             f.fault(n, "hand_off, from and to are local times such as 08:00")
             continue
@@ -40,7 +40,7 @@ def _rotations(f: Source) -> list[tuple[int, Rotation]]:
     return made
 
 
-def _reach(f: Source, n: int, row: dict[str, str]) -> tuple[Reach, ...] | None:
+def _read_reach(f: SourceFile, n: int, row: dict[str, str]) -> tuple[Reach, ...] | None:
     """Read proofs and quiet hours of a person's channels.
 
     Forms: `sms=2026-11-02|…` and `app=21:00-07:00|…`. Returns None if the row has neither.
@@ -60,7 +60,9 @@ def _reach(f: Source, n: int, row: dict[str, str]) -> tuple[Reach, ...] | None:
                 else None
             )
             window = (
-                tuple(minutes(t) for t in quiet[channel].split("-")) if channel in quiet else None
+                tuple(parse_clock(t) for t in quiet[channel].split("-"))
+                if channel in quiet
+                else None
             )
         except ValueError:
             f.fault(
@@ -79,7 +81,9 @@ def _reach(f: Source, n: int, row: dict[str, str]) -> tuple[Reach, ...] | None:
     return tuple(p for p in points if p is not None)
 
 
-def _holders(f: Source, roles: Iterable[str], scopes: set[str]) -> list[tuple[int, ref.Holder]]:
+def _read_holders(
+    f: SourceFile, roles: Iterable[str], scopes: set[str]
+) -> list[tuple[int, ref.Holder]]:
     holders: list[tuple[int, ref.Holder]] = []
     for n, r in f.rows():
         made = f.make(
@@ -91,13 +95,13 @@ def _holders(f: Source, roles: Iterable[str], scopes: set[str]) -> list[tuple[in
             deputy=r["deputy"] or None,
         )
         if made is not None:
-            _check_post(f, n, made.role, made.scope, roles, scopes)
+            _check_role(f, n, made.role, made.scope, roles, scopes)
             holders.append((n, made))
     return holders
 
 
-def _check_post(
-    f: Source, n: int, role: str, scope: str | None, roles: Iterable[str], scopes: set[str]
+def _check_role(
+    f: SourceFile, n: int, role: str, scope: str | None, roles: Iterable[str], scopes: set[str]
 ) -> None:
     if role not in roles:
         f.fault(n, f"role {role!r} is not in escalade.yaml")
@@ -105,7 +109,9 @@ def _check_post(
         f.fault(n, f"scope {scope!r} is neither a site nor a pôle")
 
 
-def _reachability(f: Source) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[Reach, ...]]]:
+def _read_reachability(
+    f: SourceFile,
+) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[Reach, ...]]]:
     """Read person → channels, and person → channels with proofs or quiet hours where given."""
     channels: dict[str, tuple[str, ...]] = {}
     proofs: dict[str, tuple[Reach, ...]] = {}
@@ -114,19 +120,22 @@ def _reachability(f: Source) -> tuple[dict[str, tuple[str, ...]], dict[str, tupl
         for c in channels[r["person"]]:
             if c not in set(Channel):
                 f.fault(n, f"{r['person']!r}: {c!r} is not a channel")
-        if (points := _reach(f, n, r)) is not None:
+        if (points := _read_reach(f, n, r)) is not None:
             proofs[r["person"]] = points
     return channels, proofs
 
 
-def roster_of(
-    source: Callable[[str], Source], policy: ref.Escalation, sites: list[ref.Site], poles: set[str]
+def read_roster(
+    source: Callable[[str], SourceFile],
+    policy: ref.Escalation,
+    sites: list[ref.Site],
+    poles: set[str],
 ) -> ref.Roster:
     f, reach, turns = source("roster.csv"), source("reachability.csv"), source("rotations.csv")
     scopes = {s.id for s in sites} | poles
-    holders, rotations = _holders(f, policy.roles, scopes), _rotations(turns)
+    holders, rotations = _read_holders(f, policy.roles, scopes), _read_rotations(turns)
     for n, rotation in rotations:
-        _check_post(turns, n, rotation.role, rotation.scope, policy.roles, scopes)
+        _check_role(turns, n, rotation.role, rotation.scope, policy.roles, scopes)
     called = {who for waves in policy.ladders.values() for w in waves for who in w.who}
     called = {r for who in called for r in policy.groups.get(who, (who,))} - set(policy.groups)
     held = {(h.role, h.scope) for _, h in holders if h.holder} | {
@@ -137,8 +146,8 @@ def roster_of(
     for site in sites:
         if ("responsable_site", site.id) not in held:
             f.fault(0, f"site {site.id!r} has no responsable_site")
-    channels, proofs = _reachability(reach)
-    lines: dict[str, tuple[Source, int]] = {}
+    channels, proofs = _read_reachability(reach)
+    lines: dict[str, tuple[SourceFile, int]] = {}
     for n, h in holders:
         for person in filter(None, (h.holder, h.deputy)):
             lines.setdefault(person, (f, n))

@@ -21,15 +21,15 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 _T = TypeVar("_T", bound=BaseModel)
 
 
-MOST_SHOWN = 40
+MAX_QUOTED_CHARACTERS = 40
 """Characters of a value that an error quotes."""
-MOST_DEEP, MOST_PARTS = 20, 5_000
+MAX_DEPTH, MAX_PARTS = 20, 5_000
 """Limits of one entry of a file; real entries have a handful of levels."""
 CHANNELS = {"app": "app", "sms": "sms", "voix": "voice", "mail": "email", "messagerie": "chat"}
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class SourceProblem:
     """One problem of a territory folder; `line` is 1-based, 0 for the whole file."""
 
     file: str
@@ -42,7 +42,7 @@ class Problem:
         return f"{self.file}:{self.line}: {self.what}"
 
 
-class _Marked(RoundTripConstructor):
+class _PositionedConstructor(RoundTripConstructor):
     """Adds the place to errors about malformed numbers and dates.
 
     Without it, ruamel raises Python's own error without a line.
@@ -54,7 +54,7 @@ class _Marked(RoundTripConstructor):
         except (ValueError, OverflowError) as error:
             text = node.value if isinstance(node.value, str) else ""
             kind = str(node.tag).rpartition(":")[2]
-            what = f"{text[:MOST_SHOWN]!r} is no {kind}" + (
+            what = f"{text[:MAX_QUOTED_CHARACTERS]!r} is no {kind}" + (
                 f": {error}" if kind == "timestamp" else ""
             )
             raise ConstructorError(None, None, what, node.start_mark) from error
@@ -69,12 +69,12 @@ class YamlInvalid(ValueError):
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML file; its nodes know their lines (`line_of`).
+    """Read a YAML file; its nodes know their lines (`find_line`).
 
     Raises YamlInvalid and OSError.
     """
     yaml = YAML(typ="rt")
-    yaml.Constructor = _Marked
+    yaml.Constructor = _PositionedConstructor
     try:
         return yaml.load(path.read_text(encoding="utf-8-sig"))
     except MarkedYAMLError as error:
@@ -90,7 +90,7 @@ def read_yaml(path: Path) -> Any:
         raise YamlInvalid(str(error).splitlines()[0]) from error
 
 
-def sprawls(node: Any) -> bool:
+def is_too_large(node: Any) -> bool:
     """Return whether a node is nested too deeply or too large.
 
     Aliases (`&a`, `*a`) can make a node far larger than its text, or endless.
@@ -99,7 +99,7 @@ def sprawls(node: Any) -> bool:
     while rest:
         one, depth = rest.pop()
         parts += 1
-        if depth > MOST_DEEP or parts > MOST_PARTS:
+        if depth > MAX_DEPTH or parts > MAX_PARTS:
             return True
         inside = (
             one.values()
@@ -112,18 +112,18 @@ def sprawls(node: Any) -> bool:
     return False
 
 
-class Source:
+class SourceFile:
     """One file of the folder, with a place to note problems."""
 
-    def __init__(self, folder: Path, name: str, problems: list[Problem]) -> None:
+    def __init__(self, folder: Path, name: str, problems: list[SourceProblem]) -> None:
         self.path, self.name, self.problems = folder / name, name, problems
 
     def fault(self, line: int, what: str) -> None:
-        self.problems.append(Problem(self.name, line, what))
+        self.problems.append(SourceProblem(self.name, line, what))
 
     def unread(self, line: int, what: str) -> None:
         """Note that the file cannot be read."""
-        self.problems.append(Problem(self.name, line, what, unread=True))
+        self.problems.append(SourceProblem(self.name, line, what, unread=True))
 
     def exists(self) -> bool:
         """Return whether the file exists; False also for an impossible name."""
@@ -164,7 +164,7 @@ class Source:
             return None
 
 
-def line_of(node: Any, key: Any = None) -> int:
+def find_line(node: Any, key: Any = None) -> int:
     """Return the 1-based line of a YAML node or of one of its keys."""
     lc = getattr(node, "lc", None)
     if lc is None:
@@ -184,12 +184,12 @@ def line_of(node: Any, key: Any = None) -> int:
         return int(lc.line) + 1
 
 
-def plain(node: Any) -> Any:
+def to_plain_value(node: Any) -> Any:
     """Convert a YAML node to ordinary lists, dicts and scalars."""
     if isinstance(node, dict):
-        return {str(k): plain(v) for k, v in node.items()}
+        return {str(k): to_plain_value(v) for k, v in node.items()}
     if isinstance(node, list):
-        return [plain(v) for v in node]
+        return [to_plain_value(v) for v in node]
     if isinstance(node, bool) or node is None:
         return node
     return (
@@ -201,31 +201,31 @@ def plain(node: Any) -> Any:
     )
 
 
-def predicate_of(node: Any) -> Any:
+def convert_predicate(node: Any) -> Any:
     """Convert a `quand` of the files to the form of `schemas.predicates`.
 
     Arguments move to `args`.
     """
-    match plain(node):
+    match to_plain_value(node):
         case None:
             return None
         case {"metric": metric, "op": op, "value": value, **args}:
             return {"metric": metric, "args": args, "op": op, "value": value}
         case {"any": parts}:
-            return {"any": [predicate_of(p) for p in parts]}
+            return {"any": [convert_predicate(p) for p in parts]}
         case {"all": parts}:
-            return {"all": [predicate_of(p) for p in parts]}
+            return {"all": [convert_predicate(p) for p in parts]}
         case {"not": part}:
-            return {"not": predicate_of(part)}
+            return {"not": convert_predicate(part)}
         case other:
             return other
 
 
-def yes(word: Any) -> bool:
+def is_yes(word: Any) -> bool:
     return word is True or str(word) == "oui"
 
 
-def minutes(clock: str) -> int:
+def parse_clock(clock: str) -> int:
     """Convert a local time to minutes from midnight; 24:00 is the end of the day.
 
     Raises ValueError.
@@ -236,5 +236,5 @@ def minutes(clock: str) -> int:
     return total
 
 
-def split(text: str) -> tuple[str, ...]:
+def split_list(text: str) -> tuple[str, ...]:
     return tuple(part for part in text.split("|") if part)

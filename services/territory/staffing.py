@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from schemas import reference as ref
-from services.territory.source import Source, line_of, split
+from services.territory.source import SourceFile, find_line, split_list
 
 
-def staffing_of(
-    staff: Source,
-    rules: Source,
-    skills: Source,
-    named: Source,
+def read_staffing(
+    staff: SourceFile,
+    rules: SourceFile,
+    skills: SourceFile,
+    named: SourceFile,
     sites: set[str],
     activities: dict[str, ref.Activity],
 ) -> ref.Staffing:
@@ -53,8 +53,8 @@ def staffing_of(
             needs_desk=r["needs_desk"],
             tele_pct=r["tele_pct"],
             release_pct=r["release_pct"],
-            home_kinds=split(r["home_kinds"]),
-            host_kinds=split(r["host_kinds"]),
+            home_kinds=split_list(r["home_kinds"]),
+            host_kinds=split_list(r["host_kinds"]),
         )
         if rule is None:
             continue
@@ -69,7 +69,7 @@ def staffing_of(
         made[rule.activity] = rule
     for activity in sorted({c.activity for c in cells.values()} - set(made)):
         staff.fault(0, f"activity {activity!r} has staff and no line in {rules.name}")
-    substitutions, metiers = _skills(skills), _metiers(named)
+    substitutions, metiers = _read_substitutions(skills), _read_metiers(named)
     names = {m.id for m in metiers}
     for metier in sorted({c.metier for c in cells.values()} - names):
         staff.fault(0, f"métier {metier!r} has staff and no name in {named.name}")
@@ -83,7 +83,7 @@ def staffing_of(
     )
 
 
-def _metiers(f: Source) -> tuple[ref.Metier, ...]:
+def _read_metiers(f: SourceFile) -> tuple[ref.Metier, ...]:
     found: dict[str, ref.Metier] = {}
     for n, r in f.rows():
         made = f.make(ref.Metier, n, id=r["metier"], name=r["name"], name_en=r["name_en"])
@@ -95,12 +95,12 @@ def _metiers(f: Source) -> tuple[ref.Metier, ...]:
     return tuple(found[k] for k in sorted(found))
 
 
-def _skills(f: Source) -> tuple[ref.Substitution, ...]:
+def _read_substitutions(f: SourceFile) -> tuple[ref.Substitution, ...]:
     table = f.yaml().get("substitution", {})
     made = (
         f.make(
             ref.Substitution,
-            line_of(table[metier], k),
+            find_line(table[metier], k),
             metier=metier,
             by=line["par"],
             tenths=round(line["penalite"] * 10),

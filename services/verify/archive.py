@@ -9,7 +9,7 @@ from zipfile import BadZipFile, ZipFile
 
 LINE_BYTES: Final = 4 << 20
 """Longest line. A log record has at most 1 MB; a line of a timeline is far shorter."""
-NOT_OF_THE_FORM: Final = (
+MALFORMED_ARCHIVE_ERRORS: Final = (
     BadZipFile,
     zlib.error,
     LookupError,
@@ -27,7 +27,7 @@ endless nesting.
 """
 
 
-def lines(zip: ZipFile, name: str) -> Iterator[bytes]:
+def read_lines(zip: ZipFile, name: str) -> Iterator[bytes]:
     """Yield the lines of an entry without line ends.
 
     Raises ValueError for a line longer than LINE_BYTES, and the errors in NOT_OF_THE_FORM.

@@ -13,10 +13,10 @@ from typing import Any, Final
 from zipfile import ZipFile
 
 from services.runtime.secrets.signing import PublicKey, SigningKeyInvalid
-from services.verify.archive import NOT_OF_THE_FORM, lines
+from services.verify.archive import MALFORMED_ARCHIVE_ERRORS, read_lines
 
 FORMAT: Final = "vigie.evidence.v1"
-OUTSIDE: Final = frozenset(("manifest.json", "manifest.sig", "signing.pub"))
+UNLISTED_ENTRIES: Final = frozenset(("manifest.json", "manifest.sig", "signing.pub"))
 """Entries that the manifest cannot name."""
 MANIFEST_BYTES: Final = 16 << 20
 
@@ -26,7 +26,7 @@ class BundleUnreadable(ValueError):
 
 
 @dataclass(slots=True)
-class Judgement:
+class BundleVerdict:
     """Result of a verification; `broken` is empty if every promise holds.
 
     `key` is the fingerprint of the signing key, for a person to compare.
@@ -42,16 +42,16 @@ class Judgement:
         self.broken.append((law, what))
 
 
-def judge_bundle(file: Path, known: PublicKey | None) -> Judgement:
+def verify_bundle(file: Path, known: PublicKey | None) -> BundleVerdict:
     """Verify signature, hashes and chain, and compare timeline and situation reports with the log.
 
     For a bundle too damaged to read completely, returns the breaches found so far. Raises
     BundleUnreadable and OSError.
     """
-    found = Judgement()
+    found = BundleVerdict()
     try:
         with ZipFile(file) as zip:
-            manifest = _manifest(zip, known, found)
+            manifest = _read_manifest(zip, known, found)
             _check_files(zip, manifest, found)
             facts = {
                 service: _check_chain(zip, service, about, found)
@@ -61,7 +61,7 @@ def judge_bundle(file: Path, known: PublicKey | None) -> Judgement:
             _check_sitreps(zip, facts.get("continuity", {}), found)
     except BundleUnreadable:
         raise
-    except NOT_OF_THE_FORM as error:
+    except MALFORMED_ARCHIVE_ERRORS as error:
         what = f"not the form of a bundle ({type(error).__name__}: {error})"
         if not found.broken:
             raise BundleUnreadable(f"{file}: {what}") from error
@@ -71,7 +71,7 @@ def judge_bundle(file: Path, known: PublicKey | None) -> Judgement:
     return found
 
 
-def _manifest(zip: ZipFile, known: PublicKey | None, found: Judgement) -> dict[str, Any]:
+def _read_manifest(zip: ZipFile, known: PublicKey | None, found: BundleVerdict) -> dict[str, Any]:
     if zip.getinfo("manifest.json").file_size > MANIFEST_BYTES:
         raise BundleUnreadable(f"manifest.json is larger than {MANIFEST_BYTES} bytes")
     raw = zip.read("manifest.json")
@@ -95,10 +95,10 @@ def _manifest(zip: ZipFile, known: PublicKey | None, found: Judgement) -> dict[s
     return manifest
 
 
-def _check_files(zip: ZipFile, manifest: dict[str, Any], found: Judgement) -> None:
+def _check_files(zip: ZipFile, manifest: dict[str, Any], found: BundleVerdict) -> None:
     names = zip.namelist()
     found.counts["files"] = len(names)
-    for name in sorted(set(names) - OUTSIDE - set(manifest["files"])):
+    for name in sorted(set(names) - UNLISTED_ENTRIES - set(manifest["files"])):
         found.breach("files", f"{name} is not in the manifest")
     for name in sorted({n for n in names if names.count(n) > 1}):
         found.breach("files", f"{name} is there twice")
@@ -117,16 +117,18 @@ def _check_files(zip: ZipFile, manifest: dict[str, Any], found: Judgement) -> No
             )
 
 
-Facts = dict[tuple[int, int], dict[str, Any]]
+FactsByPosition = dict[tuple[int, int], dict[str, Any]]
 """(sequence number, ordinal) → fact."""
 
 
-def _check_chain(zip: ZipFile, service: str, about: dict[str, Any], found: Judgement) -> Facts:
-    facts: Facts = {}
+def _check_chain(
+    zip: ZipFile, service: str, about: dict[str, Any], found: BundleVerdict
+) -> FactsByPosition:
+    facts: FactsByPosition = {}
     expected = about["first"] and about["first"]["prev"]
     seq = about["first"]["seq"] if about["first"] else 0
     count = 0
-    for raw in lines(zip, f"log/{service}.jsonl"):
+    for raw in read_lines(zip, f"log/{service}.jsonl"):
         record, count = json.loads(raw), count + 1
         where = f"{service}, record {record.get('seq')}"
         if record.get("seq") != seq:
@@ -153,13 +155,13 @@ def _check_chain(zip: ZipFile, service: str, about: dict[str, Any], found: Judge
 
 
 def _check_timeline(
-    zip: ZipFile, manifest: dict[str, Any], facts: dict[str, Facts], found: Judgement
+    zip: ZipFile, manifest: dict[str, Any], facts: dict[str, FactsByPosition], found: BundleVerdict
 ) -> None:
     """Check that every line within the exported stretch of its log stands for a fact there.
 
     Lines before or after it rest on other records; they are only counted.
     """
-    for raw in lines(zip, "timeline.jsonl"):
+    for raw in read_lines(zip, "timeline.jsonl"):
         line = json.loads(raw)
         found.counts["lines"] = found.counts.get("lines", 0) + 1
         service, _partition, seq, ordinal = line["place"].split("/")
@@ -175,7 +177,7 @@ def _check_timeline(
             )
 
 
-def _check_sitreps(zip: ZipFile, facts: Facts, found: Judgement) -> None:
+def _check_sitreps(zip: ZipFile, facts: FactsByPosition, found: BundleVerdict) -> None:
     issued = {
         f["data"]["row"]["number"]: f["data"]["row"]["sha256"]
         for f in facts.values()

@@ -12,16 +12,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 TELEWORK: Final = "telework"
-OVER: Final = frozenset({"released", "void"})
+FINISHED_STATES: Final = frozenset({"released", "void"})
 GYMNASIUM: Final = "gymnase"
 GYMNASIUM_DESKS: Final = 20
 """Desks of a gymnasium, instead of its own number (docs/reference/reassignment-model.md, §2)."""
 
-Cell = tuple[str, str, str]
+StaffCell = tuple[str, str, str]
 """Site, activity, métier."""
 
 
-def counted_twice(
+def find_overcommitments(
     moved: Mapping[str, Any], reference: Mapping[str, Any], situation: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
     """Yield (subject, sentence) for each cell and each host that is overcommitted.
@@ -32,11 +32,11 @@ def counted_twice(
     """
     if not {"sites", "staffing"} <= reference.keys():
         return
-    lines = [row for row in moved.values() if row["state"] not in OVER and row["needed"]]
-    staff: Counter[Cell] = Counter()
+    lines = [row for row in moved.values() if row["state"] not in FINISHED_STATES and row["needed"]]
+    staff: Counter[StaffCell] = Counter()
     for cell in reference["staffing"]["cells"]:
         staff[cell["site"], cell["activity"], cell["metier"]] += cell["staff"]
-    given: Counter[Cell] = Counter()
+    given: Counter[StaffCell] = Counter()
     for row in lines:
         given[row["site"], row["activity"], row["metier"]] += row["needed"]
     for key in sorted(given):
@@ -45,7 +45,7 @@ def counted_twice(
                 "/".join(key),
                 f"{given[key]} agents of {' '.join(key)} are reassigned and there are {staff[key]}",
             )
-    free = _free_desks(reference, situation)
+    free = _count_free_desks(reference, situation)
     held: Counter[str] = Counter()
     desk = {rule["activity"]: rule["needs_desk"] for rule in reference["staffing"]["rules"]}
     for row in lines:
@@ -60,7 +60,7 @@ def counted_twice(
             )
 
 
-def _free_desks(reference: Mapping[str, Any], situation: Mapping[str, Any]) -> Counter[str]:
+def _count_free_desks(reference: Mapping[str, Any], situation: Mapping[str, Any]) -> Counter[str]:
     """Count the free desks of each site, never too few.
 
     Agents present at a site with absences are rounded down cell by cell.

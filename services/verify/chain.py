@@ -14,16 +14,16 @@ import orjson
 
 GENESIS = "0" * 32
 
-Routed = Callable[[int, str, str, Mapping[str, Any]], tuple[str, ...]]
+RouteLookup = Callable[[int, str, str, Mapping[str, Any]], tuple[str, ...]]
 """(logic, service, fact, its data) → services that receive it."""
 
 
-def record_hash(raw: bytes) -> str:
+def hash_record(raw: bytes) -> str:
     """Return the blake2b-128 of a record, hex."""
     return blake2b(raw, digest_size=16).hexdigest()
 
 
-def input_hash(key: bytes, ce_id: bytes, value: bytes) -> str:
+def hash_input(key: bytes, ce_id: bytes, value: bytes) -> str:
     """Return the digest by which a Transaction identifies its input.
 
     It is a blake2b-128 over lengths and bytes of key, `ce_id` and value.
@@ -34,7 +34,7 @@ def input_hash(key: bytes, ce_id: bytes, value: bytes) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Forwarded:
+class RoutedFact:
     """A routed fact with its place in the source log."""
 
     fact_id: str
@@ -45,8 +45,8 @@ class Forwarded:
     receivers: tuple[str, ...]
 
 
-COUNTED: Final = frozenset({"sites", "staffing"})
-ASKED_KEPT: Final = 8
+COUNTED_SECTIONS: Final = frozenset({"sites", "staffing"})
+MAX_SITUATIONS: Final = 8
 
 
 @dataclass
@@ -76,7 +76,7 @@ class LogFold:
     """Like `applied`, for the urgent lane."""
     received: dict[str, list[tuple[tuple[int, int, int], str, bool]]] = field(default_factory=dict)
     """source service → (place, fact id, had an effect), in the order of this log"""
-    emitted: list[Forwarded] = field(default_factory=list)
+    emitted: list[RoutedFact] = field(default_factory=list)
     rows: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     """(realm, collection) → id → last row"""
     reports: dict[str, list[str]] = field(default_factory=dict)
@@ -88,7 +88,9 @@ class LogFold:
     situations: dict[str, dict[str, Any]] = field(default_factory=dict)
     """realm → request → situation of that proposal, the newest ASKED_KEPT"""
 
-    def feed(self, offset: int, raw: bytes, collections: dict[str, str], routed: Routed) -> None:
+    def feed(
+        self, offset: int, raw: bytes, collections: dict[str, str], routed: RouteLookup
+    ) -> None:
         """Process one record of the partition.
 
         `collections`: fact name → collection.
@@ -105,7 +107,7 @@ class LogFold:
             return
         self.seq, self.head, self.logic, self.accepted = (
             seq,
-            record_hash(raw),
+            hash_record(raw),
             logic,
             self.accepted + 1,
         )
@@ -169,7 +171,7 @@ class LogFold:
         ordinal: int,
         fact: dict[str, Any],
         collections: dict[str, str],
-        routed: Routed,
+        routed: RouteLookup,
     ) -> None:
         self.facts += 1
         key = blake2b(fact["id"].encode(), digest_size=12).digest()
@@ -182,7 +184,7 @@ class LogFold:
             self.rows.setdefault((tx["realm"], collection), {})[row["id"]] = row
         if receivers := routed(tx["logic"], self.service, name, fact["data"]):
             self.emitted.append(
-                Forwarded(
+                RoutedFact(
                     fact["id"], name, tx["realm"], (tx["history"], tx["seq"], ordinal), receivers
                 )
             )
@@ -193,12 +195,12 @@ class LogFold:
 
     def _ground(self, realm: str, name: str, data: dict[str, Any]) -> None:
         """Keep the reference data and situations against which reassignments are counted."""
-        if name == "ReferencePublished" and data["data"]["section"] in COUNTED:
+        if name == "ReferencePublished" and data["data"]["section"] in COUNTED_SECTIONS:
             self.reference.setdefault(realm, {})[data["data"]["section"]] = data["data"]
         elif name == "ProposalRequested":
             asked = self.situations.setdefault(realm, {})
             asked[data["request"]] = data["situation"]
-            while len(asked) > ASKED_KEPT:
+            while len(asked) > MAX_SITUATIONS:
                 del asked[next(iter(asked))]
 
     def _received(self, tx: dict[str, Any]) -> None:

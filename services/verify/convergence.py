@@ -9,16 +9,16 @@ from typing import Final
 
 from services.verify.laws import Findings
 
-BUSY: Final = 8
+PATIENCE_FACTOR: Final = 8
 """Times `patience_s` that one item may wait while other items move."""
 
 
-class Patience:
+class ConvergenceJudge:
     """Judges one reading after the other.
 
     * A breach counts if the next reading still shows it, or if breaches have been seen without a
-      break for `BUSY` times `patience_s`.
-    * A pending item counts after `BUSY` times `patience_s`, or if nothing has moved for
+      break for `PATIENCE_FACTOR` times `patience_s`.
+    * A pending item counts after `PATIENCE_FACTOR` times `patience_s`, or if nothing has moved for
       `patience_s`.
     * All is well if no breach is seen and each item that waited at the first reading has arrived.
       Newer items may wait: a busy system always has some.
@@ -47,14 +47,14 @@ class Patience:
         if not found.broken or self._sound_at is None:
             self._sound_at = now
         confirmed = [breach for breach in found.broken if breach in self._suspected]
-        if now - self._sound_at > BUSY * self._patience_s:
+        if now - self._sound_at > PATIENCE_FACTOR * self._patience_s:
             confirmed = found.broken
         self._suspected = set(found.broken)
         still = now - self._moved_at > self._patience_s
         late = [
             (law, sentence)
             for (law, item), sentence in found.pending.items()
-            if still or now - self._since[law, item] > BUSY * self._patience_s
+            if still or now - self._since[law, item] > PATIENCE_FACTOR * self._patience_s
         ]
         if confirmed or late:
             return list(dict.fromkeys(confirmed + late))

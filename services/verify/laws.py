@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.topics import SERVICES
-from services.verify.capacity_check import counted_twice
+from services.verify.capacity_check import find_overcommitments
 from services.verify.chain import LogFold
 
 LAWS: dict[str, str] = {
@@ -31,7 +31,7 @@ LAWS: dict[str, str] = {
 }
 """Law → promise."""
 
-FAILED = frozenset({"InputFailed", "InputRefused"})
+FAILURE_FACTS = frozenset({"InputFailed", "InputRefused"})
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True)
-class InputSeen:
+class InputEntry:
     """Input at one offset of a partition."""
 
     digest: str
@@ -63,11 +63,13 @@ class InputSeen:
     key: str
 
 
-Logs = dict[tuple[str, int], LogFold]
-Inputs = dict[tuple[str, int], dict[int, InputSeen]]
+LogFolds = dict[tuple[str, int], LogFold]
+InputRecords = dict[tuple[str, int], dict[int, InputEntry]]
 
 
-def check_inputs(logs: Logs, inputs: Inputs, found: Findings, urgent: Inputs | None = None) -> None:
+def check_inputs(
+    logs: LogFolds, inputs: InputRecords, found: Findings, urgent: InputRecords | None = None
+) -> None:
     """Judge the laws `input` and `applied`.
 
     `urgent`: inputs in the urgent lanes.
@@ -89,7 +91,7 @@ def check_inputs(logs: Logs, inputs: Inputs, found: Findings, urgent: Inputs | N
 
 def _compare_input(
     topic: str,
-    seen: dict[int, InputSeen],
+    seen: dict[int, InputEntry],
     applied: dict[int, tuple[str, str, tuple[str, ...]]],
     position: int,
     found: Findings,
@@ -107,7 +109,7 @@ def _compare_input(
         found.wait("applied", place, f"{place} ({seen[offset].type}) is not applied")
 
 
-def check_reports(logs: Logs, found: Findings) -> None:
+def check_reports(logs: LogFolds, found: Findings) -> None:
     """Judge the law `report`: each report has one effect, however often its record arrived."""
     for (service, _), log in logs.items():
         if service != "alerts":
@@ -115,14 +117,14 @@ def check_reports(logs: Logs, found: Findings) -> None:
         for report, outcomes in log.reports.items():
             effects = outcomes.count("applied")
             if effects > 1 or (
-                effects == 0 and "InputDuplicate" in outcomes and not FAILED & set(outcomes)
+                effects == 0 and "InputDuplicate" in outcomes and not FAILURE_FACTS & set(outcomes)
             ):
                 found.breach(
                     "report", f"report {report} has {effects} effects: {', '.join(outcomes)}"
                 )
 
 
-def check_forwarding(logs: Logs, found: Findings) -> None:
+def check_forwarding(logs: LogFolds, found: Findings) -> None:
     """Judge the law `forward` for each route and partition.
 
     After a loss, only the newest history is compared.
@@ -186,7 +188,7 @@ def _compare_route(
         found.wait("forward", missing[0].fact_id, sentence)
 
 
-def check_notifications(logs: Logs, states: Iterable[str], found: Findings) -> None:
+def check_notifications(logs: LogFolds, states: Iterable[str], found: Findings) -> None:
     """Judge the law `notification`."""
     known = set(states)
     planned: dict[str, str] = {}
@@ -217,7 +219,7 @@ def check_notifications(logs: Logs, states: Iterable[str], found: Findings) -> N
             )
 
 
-def check_reassignments(logs: Logs, found: Findings) -> None:
+def check_reassignments(logs: LogFolds, found: Findings) -> None:
     """Judge the law `reassignment` for each realm."""
     for (service, _), log in logs.items():
         if service != "continuity":
@@ -300,11 +302,11 @@ def _compare_lines(where: str, log: LogFold, realm: str, found: Findings) -> Non
     ]
     newest = max(computed, key=lambda p: p["number"], default=None)
     situation = log.situations[realm][newest["id"]] if newest is not None else {}
-    for what, sentence in counted_twice(moved, log.reference.get(realm, {}), situation):
+    for what, sentence in find_overcommitments(moved, log.reference.get(realm, {}), situation):
         found.wait("reassignment", f"{realm}/{what}", f"{where}: {sentence}")
 
 
-def check_dead_letters(logs: Logs, letters: set[tuple[str, int, int]], found: Findings) -> None:
+def check_dead_letters(logs: LogFolds, letters: set[tuple[str, int, int]], found: Findings) -> None:
     """Judge the law `dead-letter`.
 
     `letters`: (topic, partition, offset) of every input that the dead letters hold.
@@ -314,7 +316,10 @@ def check_dead_letters(logs: Logs, letters: set[tuple[str, int, int]], found: Fi
             ("urgent", *item) for item in log.urgent_applied.items()
         ]
         for lane, offset, (_, input_type, names) in in_lanes:
-            if FAILED & set(names) and (f"{service}.{lane}", partition, offset) not in letters:
+            if (
+                FAILURE_FACTS & set(names)
+                and (f"{service}.{lane}", partition, offset) not in letters
+            ):
                 place = f"{service}.{lane}/{partition} offset {offset}"
                 found.wait(
                     "dead-letter",
@@ -324,7 +329,7 @@ def check_dead_letters(logs: Logs, letters: set[tuple[str, int, int]], found: Fi
 
 
 def check_read_model(
-    logs: Logs,
+    logs: LogFolds,
     model: dict[tuple[str, str], dict[str, Any]],
     aside: Collection[str],
     found: Findings,

@@ -8,16 +8,23 @@ from dataclasses import dataclass
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from schemas.topics import BY_NAME, SERVICES, URGENT, inputs, log, urgent
-from services.runtime.kafka.security import client_options
-from services.verify.chain import LogFold, Routed, input_hash
-from services.verify.laws import Findings, Inputs, InputSeen, Logs
+from schemas.topics import (
+    SERVICES,
+    SERVICES_WITH_URGENT_LANE,
+    TOPICS_BY_NAME,
+    input_topic,
+    log_topic,
+    urgent_topic,
+)
+from services.runtime.kafka.security import get_client_options
+from services.verify.chain import LogFold, RouteLookup, hash_input
+from services.verify.laws import Findings, InputEntry, InputRecords, LogFolds
 
-_BATCH = 4 << 20
+_BATCH_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class TopicRecord:
     offset: int
     key: bytes
     value: bytes
@@ -25,16 +32,16 @@ class Record:
     """First value of each header name, as the deciders read it; empty without a value."""
 
 
-Ends = dict[TopicPartition, int]
+EndOffsets = dict[TopicPartition, int]
 
 
 def _partitions(topic: str) -> list[TopicPartition]:
-    return [TopicPartition(topic, p) for p in range(BY_NAME[topic].partitions)]
+    return [TopicPartition(topic, p) for p in range(TOPICS_BY_NAME[topic].partitions)]
 
 
-async def read(
-    consumer: AIOKafkaConsumer, topic: str, start: dict[int, int], ends: Ends | None = None
-) -> AsyncIterator[tuple[int, Record]]:
+async def read_topic(
+    consumer: AIOKafkaConsumer, topic: str, start: dict[int, int], ends: EndOffsets | None = None
+) -> AsyncIterator[tuple[int, TopicRecord]]:
     """Yield (partition, record) from `start` up to `ends`, by default the current end of the topic."""
     tps = _partitions(topic)
     begins = await consumer.beginning_offsets(tps)
@@ -52,7 +59,7 @@ async def read(
                 if r.offset < ends[tp]:
                     yield (
                         tp.partition,
-                        Record(
+                        TopicRecord(
                             r.offset,
                             r.key or b"",
                             r.value or b"",
@@ -64,7 +71,7 @@ async def read(
                 todo.discard(tp)
 
 
-def _place_of(letter: bytes) -> tuple[str, int, int] | None:
+def _locate_input(letter: bytes) -> tuple[str, int, int] | None:
     """Return (topic, partition, offset) of the input in a dead letter.
 
     None for a dead letter of the front door and for bytes of another form.
@@ -80,19 +87,19 @@ def _place_of(letter: bytes) -> tuple[str, int, int] | None:
         return None
 
 
-def _seen(record: Record) -> InputSeen:
-    digest = input_hash(record.key, record.headers.get("ce_id", b""), record.value)
+def _parse_input(record: TopicRecord) -> InputEntry:
+    digest = hash_input(record.key, record.headers.get("ce_id", b""), record.value)
     kind, ident = (
         record.headers.get(name, b"").decode(errors="replace") for name in ("ce_type", "ce_id")
     )
-    return InputSeen(digest, kind, ident, record.key.decode(errors="replace"))
+    return InputEntry(digest, kind, ident, record.key.decode(errors="replace"))
 
 
 class Evidence:
     """Everything that `vigie verify` examines, read incrementally by `advance`."""
 
     def __init__(
-        self, kafka: str, found: Findings, collections: dict[str, str], routes: Routed
+        self, kafka: str, found: Findings, collections: dict[str, str], routes: RouteLookup
     ) -> None:
         self._kafka, self._found, self._collections, self._routes = (
             kafka,
@@ -100,19 +107,19 @@ class Evidence:
             collections,
             routes,
         )
-        self.logs: Logs = {
+        self.logs: LogFolds = {
             (s, p): LogFold(s, p, found.breach)
             for s in SERVICES
-            for p in range(BY_NAME[log(s)].partitions)
+            for p in range(TOPICS_BY_NAME[log_topic(s)].partitions)
         }
-        self.inputs: Inputs = {
-            (s, p): {} for s in SERVICES for p in range(BY_NAME[inputs(s)].partitions)
+        self.inputs: InputRecords = {
+            (s, p): {} for s in SERVICES for p in range(TOPICS_BY_NAME[input_topic(s)].partitions)
         }
-        self.urgent: Inputs = {
+        self.urgent: InputRecords = {
             (s, p): {}
             for s in SERVICES
-            if s in URGENT
-            for p in range(BY_NAME[urgent(s)].partitions)
+            if s in SERVICES_WITH_URGENT_LANE
+            for p in range(TOPICS_BY_NAME[urgent_topic(s)].partitions)
         }
         """Like `inputs`, for the urgent lanes."""
         self.letters: set[tuple[str, int, int]] = set()
@@ -129,35 +136,37 @@ class Evidence:
             bootstrap_servers=self._kafka,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            max_partition_fetch_bytes=_BATCH,
+            max_partition_fetch_bytes=_BATCH_BYTES,
             fetch_max_wait_ms=100,
             metadata_max_age_ms=3000,
-            **client_options(),
+            **get_client_options(),
         )
         try:
             await consumer.start()
-            ends = await consumer.end_offsets([tp for s in SERVICES for tp in _partitions(log(s))])
+            ends = await consumer.end_offsets(
+                [tp for s in SERVICES for tp in _partitions(log_topic(s))]
+            )
             for service in SERVICES:
-                async for partition, r in self._from(consumer, inputs(service)):
-                    self.inputs[service, partition][r.offset] = _seen(r)
-            for service in (s for s in SERVICES if s in URGENT):
-                async for partition, r in self._from(consumer, urgent(service)):
-                    self.urgent[service, partition][r.offset] = _seen(r)
+                async for partition, r in self._from(consumer, input_topic(service)):
+                    self.inputs[service, partition][r.offset] = _parse_input(r)
+            for service in (s for s in SERVICES if s in SERVICES_WITH_URGENT_LANE):
+                async for partition, r in self._from(consumer, urgent_topic(service)):
+                    self.urgent[service, partition][r.offset] = _parse_input(r)
             for service in SERVICES:
-                async for partition, r in self._from(consumer, log(service), ends):
+                async for partition, r in self._from(consumer, log_topic(service), ends):
                     self.logs[service, partition].feed(
                         r.offset, r.value, self._collections, self._routes
                     )
             async for _, r in self._from(consumer, "dead-letters"):
-                if (place := _place_of(r.value)) is not None:
+                if (place := _locate_input(r.value)) is not None:
                     self.letters.add(place)
         finally:
             await consumer.stop()
 
     async def _from(
-        self, consumer: AIOKafkaConsumer, topic: str, ends: Ends | None = None
-    ) -> AsyncIterator[tuple[int, Record]]:
+        self, consumer: AIOKafkaConsumer, topic: str, ends: EndOffsets | None = None
+    ) -> AsyncIterator[tuple[int, TopicRecord]]:
         start = self._next.setdefault(topic, {})
-        async for partition, record in read(consumer, topic, start, ends):
+        async for partition, record in read_topic(consumer, topic, start, ends):
             start[partition] = record.offset + 1
             yield partition, record

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 from zipfile import ZipFile
 
-from services.runtime.log.heads import Statement, StatementInvalid, read_statement
+from services.runtime.log.heads import HeadStatement, HeadStatementInvalid, read_statement
 from services.runtime.secrets.signing import PublicKey
-from services.verify.archive import NOT_OF_THE_FORM, lines
+from services.verify.archive import MALFORMED_ARCHIVE_ERRORS, read_lines
 
 STATEMENT: Final = "statement.json"
 GENESIS: Final = "0" * 32
@@ -23,7 +23,7 @@ class SealUnreadable(ValueError):
     """Signal a file that is no seal of Vigie, or a truncated one."""
 
 
-def judge_seal(file: Path, known: PublicKey | None) -> tuple[Statement, int, list[str]]:
+def verify_seal(file: Path, known: PublicKey | None) -> tuple[HeadStatement, int, list[str]]:
     """Return (statement, number of records in the archive, breaches).
 
     Raises SealUnreadable and OSError.
@@ -39,7 +39,7 @@ def judge_seal(file: Path, known: PublicKey | None) -> tuple[Statement, int, lis
             count = 0
             for log, (seq, head) in statement.logs.items():
                 began = statement.about["before"].get(log, {"seq": 0, "head": GENESIS})
-                found, records = _follow(
+                found, records = _follow_chain(
                     zip, log, began["seq"], began["head"], statement.about["files"]
                 )
                 count += records
@@ -47,29 +47,29 @@ def judge_seal(file: Path, known: PublicKey | None) -> tuple[Statement, int, lis
                     broken.append(
                         f"{log}: the archive leads to record {found[0]} ({found[1]}), signed was {seq} ({head})"
                     )
-    except StatementInvalid as error:
+    except HeadStatementInvalid as error:
         raise SealUnreadable(f"{file}: {error}") from error
-    except NOT_OF_THE_FORM as error:
+    except MALFORMED_ARCHIVE_ERRORS as error:
         raise SealUnreadable(
             f"{file}: not the form of a seal ({type(error).__name__}: {error})"
         ) from error
     return statement, count, broken
 
 
-def entry_of(log: str) -> str:
+def entry_name(log: str) -> str:
     """Return the archive entry of a log partition."""
     return f"{log.replace('/', '-')}.jsonl"
 
 
-def _follow(
+def _follow_chain(
     zip: ZipFile, log: str, seq: int, head: str, files: dict[str, str]
 ) -> tuple[tuple[int, str], int]:
     """Follow the chain of an archive from (seq, head) and return (its end, number of records).
 
     A record that does not continue the chain ends it.
     """
-    name, whole, records = entry_of(log), sha256(), 0
-    for line in lines(zip, name):
+    name, whole, records = entry_name(log), sha256(), 0
+    for line in read_lines(zip, name):
         whole.update(line + b"\n")
         record = json.loads(line)
         if (record["seq"], record["prev"]) != (seq + 1, head):

@@ -13,7 +13,7 @@ from fastapi import FastAPI, Response
 from pydantic import ConfigDict
 
 from schemas.reports import ReportReceived
-from schemas.topics import inputs
+from schemas.topics import input_topic
 from services.intake.reports.native import NativeReport
 from services.runtime.kafka.clients import RecordProducer
 from tests.marks import MARKS
@@ -50,7 +50,7 @@ async def report(body: Body, response: Response) -> dict[str, str]:
         occurred_at=int(body.occurred_at.timestamp() * 1000),
         text_id=f"report-{id}",
     )
-    await producer.send(inputs("alerts"), "92", received, id=id, source="/bare")
+    await producer.send(input_topic("alerts"), "92", received, id=id, source="/bare")
     response.headers["Location"] = f"/api/v1/reports/{id}"
     return {"report_id": id, "realm": "92", "recorded_at": "", "status_url": ""}
 

@@ -7,16 +7,19 @@ import sys
 import uvloop
 from aiokafka import TopicPartition
 
-from schemas.topics import PARTITIONS
-from services.runtime.kafka.clients import groupless_consumer, idempotent_producer
+from schemas.topics import PARTITION_COUNT
+from services.runtime.kafka.clients import create_groupless_consumer, create_idempotent_producer
 
 
 async def loop(kafka: str, source: str, out: str) -> None:
     """Until killed."""
-    producer, consumer = idempotent_producer(kafka), groupless_consumer(kafka, fetch_bytes=4 << 20)
+    producer, consumer = (
+        create_idempotent_producer(kafka),
+        create_groupless_consumer(kafka, fetch_bytes=4 << 20),
+    )
     await producer.start()
     await consumer.start()
-    partitions = [TopicPartition(source, p) for p in range(PARTITIONS)]
+    partitions = [TopicPartition(source, p) for p in range(PARTITION_COUNT)]
     consumer.assign(partitions)
     for tp in partitions:
         consumer.seek(tp, 0)

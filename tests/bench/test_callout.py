@@ -8,7 +8,7 @@ import time
 import psutil
 import pytest
 
-from schemas.callouts import CHUNK, Called, DraftCallOut, StartCallOut
+from schemas.callouts import CHUNK_PEOPLE, Called, DraftCallOut, StartCallOut
 from schemas.directory import Contact, ContactPoint
 from schemas.reference import ChannelRule, ChannelRules, ChannelsSection, ReferencePublished
 from schemas.words import Channel
@@ -49,8 +49,8 @@ async def test_five_thousand_three_hundred(world: World) -> None:  # noqa: F811
             )
     async with world.delivery() as process:
         worker = psutil.Process(process.pid)
-        for n, at in enumerate(range(0, PEOPLE, CHUNK)):
-            chunk = tuple(people[at : at + CHUNK])
+        for n, at in enumerate(range(0, PEOPLE, CHUNK_PEOPLE)):
+            chunk = tuple(people[at : at + CHUNK_PEOPLE])
             draft = DraftCallOut(
                 author="coord-pca",
                 role="coordinator",
@@ -58,7 +58,7 @@ async def test_five_thousand_three_hundred(world: World) -> None:  # noqa: F811
                 text_id="t1",
                 channels=(Channel.WEBHOOK,),
                 people=chunk,
-                last=at + CHUNK >= PEOPLE,
+                last=at + CHUNK_PEOPLE >= PEOPLE,
             )
             await world.put(draft, id=f"draft-{n}")
         began, cpu_s = time.monotonic(), sum(worker.cpu_times()[:2])

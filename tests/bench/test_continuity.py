@@ -12,7 +12,7 @@ import pytest
 from schemas.alerts import CauseRow, SiteRow, SiteStatusChanged
 from schemas.words import Certainty, EventType, SiteStatus
 from services.continuity.decider import ContinuityDecider
-from services.continuity.state import State, evolve
+from services.continuity.state import ContinuityState, evolve
 from services.runtime.decider.protocol import Input
 from tests.shipped import territory
 from tests.unit.continuity.world import REALM, World
@@ -87,7 +87,7 @@ def test_a_site_change_costs_a_fraction_of_a_millisecond() -> None:
     assert max(every) < MOST_US
 
 
-def _decided(decider: ContinuityDecider, state: State, given: Input) -> State:
+def _decided(decider: ContinuityDecider, state: ContinuityState, given: Input) -> ContinuityState:
     for fact in decider.decide(state, given):
         state = decider.evolve(state, fact, "f", given.now)
     return state

@@ -13,14 +13,14 @@ from schemas.base import Message
 from schemas.realms import partition_of
 from schemas.reports import ReportReceived
 from schemas.runtime import OpenRealm
-from schemas.topics import PARTITIONS, inputs
+from schemas.topics import PARTITION_COUNT, input_topic
 from schemas.words import EventType
 from services.alerts.decider import AlertsDecider
 from services.runtime.decider.inputs import InputRecord
 from services.runtime.decider.machine import Machine
-from services.runtime.kafka.clients import headers_of, value_of
-from services.runtime.log.chain import Appended, append, empty
-from services.territory.publish import reference_commands
+from services.runtime.kafka.clients import build_headers, encode_message
+from services.runtime.log.chain import PreparedAppend, apply_input, create_empty_view
+from services.territory.publish import build_reference_commands
 from tests.shipped import territory
 
 REALM = "92~test-many"
@@ -35,20 +35,20 @@ class Alerts:
     """The decider with its log, without Kafka."""
 
     def __init__(self) -> None:
-        self.machine, self.view, self.taken = Machine(AlertsDecider()), empty(), 0
+        self.machine, self.view, self.taken = Machine(AlertsDecider()), create_empty_view(), 0
 
-    def take(self, message: Message, id: str, at: int) -> Appended:
-        headers = headers_of(message.wire_type(), id=id, source="/bench", at=at)
+    def take(self, message: Message, id: str, at: int) -> PreparedAppend:
+        headers = build_headers(message.wire_type(), id=id, source="/bench", at=at)
         record = InputRecord(
-            inputs("alerts"),
-            partition_of(REALM, PARTITIONS),
+            input_topic("alerts"),
+            partition_of(REALM, PARTITION_COUNT),
             self.taken,
             REALM.encode(),
-            value_of(message),
+            encode_message(message),
             headers,
             at,
         )
-        self.view, appended = append(self.machine, self.view, record, "bench")
+        self.view, appended = apply_input(self.machine, self.view, record, "bench")
         self.taken += 1
         return appended
 
@@ -61,7 +61,7 @@ def test_one_more_report_costs_less_than_a_millisecond_however_many_are_open() -
         "open",
         T0,
     )
-    for id, command in reference_commands(territory(), REALM, "system:reference", "admin"):
+    for id, command in build_reference_commands(territory(), REALM, "system:reference", "admin"):
         alerts.take(command, id, T0)
     spent: list[float] = []
     gc.collect()

@@ -14,9 +14,9 @@ import pytest
 
 from schemas.realms import partition_of
 from schemas.runtime import OpenRealm
-from schemas.topics import PARTITIONS, Retention, Topic, inputs, log, snapshots
+from schemas.topics import PARTITION_COUNT, Retention, Topic, input_topic, log_topic, snapshot_topic
 from services.appliance.embedded.kafka import RunningKafka
-from services.runtime.decider.deadlines import Agenda
+from services.runtime.decider.deadlines import Deadlines
 from services.runtime.kafka.clients import RecordProducer
 from services.runtime.log.reader import LogReader
 from tests.bench.test_intake import machine
@@ -37,7 +37,7 @@ def test_one_more_deadline_costs_microseconds_however_many_are_armed(
 ) -> None:
     found = []
     for armed in (1_000, COUNT):
-        agenda = Agenda()
+        agenda = Deadlines()
         for n in range(armed):
             agenda = agenda.arm(f"{n}", n * 7919 % 1_000_003)
         began = time.process_time()
@@ -64,27 +64,31 @@ async def test_a_hundred_thousand_deadlines_fire_on_time_and_once_through_a_kill
         kafka,
         [
             Topic(
-                inputs(service), "inputs", Retention.FOREVER, append_time=True, durable_each=True
+                input_topic(service),
+                "inputs",
+                Retention.FOREVER,
+                append_time=True,
+                durable_each=True,
             ),
-            Topic(log(service), "log", Retention.FOREVER, durable_each=True),
-            Topic(snapshots(service), "snapshots", Retention.COMPACTED),
+            Topic(log_topic(service), "log", Retention.FOREVER, durable_each=True),
+            Topic(snapshot_topic(service), "snapshots", Retention.COMPACTED),
         ],
     )
     start = round(time.time() * 1000) + AHEAD_S * 1000
     async with RecordProducer(kafka, put_key(tmp_path / "data" / "secrets")) as producer:
         opened = OpenRealm(author="a", role="admin", territory="92", title_code="t", started_at=0)
-        await producer.send(inputs(service), "92", opened, id="open", source="/bench")
+        await producer.send(input_topic(service), "92", opened, id="open", source="/bench")
         for n in range(0, COUNT, CHUNK):
             arm = ArmTimers(
                 name=f"{n}", due=start + n * EVERY_US // 1000, count=CHUNK, every_us=EVERY_US
             )
-            await producer.send(inputs(service), "92", arm, id=f"arm-{n}", source="/bench")
+            await producer.send(input_topic(service), "92", arm, id=f"arm-{n}", source="/bench")
     worker = _worker(kafka, tmp_path)
     late: dict[str, list[int]] = {}
     killed_at: int | None = None
     try:
         async with LogReader(
-            kafka, service, partitions=(partition_of("92", PARTITIONS),)
+            kafka, service, partitions=(partition_of("92", PARTITION_COUNT),)
         ) as reader:
             async for accepted in reader:
                 for fact in accepted.transaction.facts:

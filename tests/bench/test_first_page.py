@@ -19,7 +19,7 @@ import psutil
 import pytest
 from aiohttp import web
 
-from services.cli.system.load import Measured, Reporter
+from services.cli.system.load import LoadResult, Reporter
 from tests.bench.test_intake import machine
 from tests.shipped import FOLDER, territory
 from tests.system import RunningVigie
@@ -40,7 +40,7 @@ def test_a_report_calls_somebody_at_fifty_reports_per_second(
     posted, calls = dict[str, float](), Calls()
     paged = calls.first
 
-    async def run(vigie: RunningVigie) -> tuple[Measured, dict[str, float]]:
+    async def run(vigie: RunningVigie) -> tuple[LoadResult, dict[str, float]]:
         async with provider(calls) as address, Reporter(vigie.url, vigie.token) as reporter:
             await asyncio.to_thread(everybody_by_webhook, vigie, address)
             reports = one_incident_each()
@@ -57,7 +57,7 @@ def test_a_report_calls_somebody_at_fifty_reports_per_second(
         found, cpu_ms = asyncio.run(run(vigie))
         incidents = vigie.get("/api/v1/incidents?realm=92&limit=1000")["items"]
     of_report = {report: i["id"] for i in incidents for report in i["reports"]}
-    delays = Measured(
+    delays = LoadResult(
         [
             paged[of_report[report]] - due
             for report, due in posted.items()
@@ -82,7 +82,7 @@ def test_a_burst_of_one_report_per_site_calls_everybody(
 
     async def run(
         vigie: RunningVigie,
-    ) -> tuple[Measured, dict[str, float], dict[str, float], float | None]:
+    ) -> tuple[LoadResult, dict[str, float], dict[str, float], float | None]:
         async with provider(calls) as address, Reporter(vigie.url, vigie.token) as reporter:
             await asyncio.to_thread(everybody_by_webhook, vigie, address)
             await settled(vigie)
@@ -104,7 +104,7 @@ def test_a_burst_of_one_report_per_site_calls_everybody(
         found, posted, cpu_ms, killed = asyncio.run(run(vigie))
         incidents = vigie.get("/api/v1/incidents?realm=92&limit=1000")["items"]
     of_report = {report: i["id"] for i in incidents for report in i["reports"]}
-    delays = Measured(
+    delays = LoadResult(
         [
             calls.first[of_report[r]] - due
             for r, due in posted.items()

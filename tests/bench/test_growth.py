@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from schemas.topics import BY_NAME
+from schemas.topics import TOPICS_BY_NAME
 from services.cli.system.load import Reporter
 from services.runtime.process.settings import DataDir
 from tests.bench.test_intake import SITES, machine
@@ -53,7 +53,7 @@ def on_disk(vigie: RunningVigie) -> Counter[str]:
     sizes: Counter[str] = Counter()
     for file in DataDir(vigie.folder / "data").kafka.rglob("*.log"):
         topic = file.parent.name.rpartition("-")[0]
-        if topic in BY_NAME:
+        if topic in TOPICS_BY_NAME:
             sizes[topic] += file.stat().st_size
     return sizes
 

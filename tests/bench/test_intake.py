@@ -17,10 +17,10 @@ import psutil
 import pytest
 
 from services.appliance.embedded.kafka import RunningKafka
-from services.cli.system.bench import Name, measure
-from services.cli.system.load import Measured, Reporter, bodies
+from services.cli.system.bench import BenchmarkName, run_benchmark
+from services.cli.system.load import LoadResult, Reporter, generate_reports
 from services.cli.system.prepare import prepare_system
-from services.runtime.process.ports import free_ports
+from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import Settings
 from tests.system import RunningVigie
 from tests.waiting import until
@@ -48,14 +48,14 @@ def machine() -> str:
 @contextmanager
 def server(module: str, settings: Settings) -> Iterator[str]:
     """One HTTP process on a free port; its URL."""
-    port = free_ports(1)[0]
+    port = find_free_ports(1)[0]
     environment = {
         **os.environ,
         "VIGIE_DATA_DIR": str(settings.data_dir),
         "VIGIE_KAFKA": settings.kafka,
         "VIGIE_REDIS": settings.redis,
         "VIGIE_HTTP": f"127.0.0.1:{port}",
-        "VIGIE_CONSOLE": f"127.0.0.1:{free_ports(1)[0]}",
+        "VIGIE_CONSOLE": f"127.0.0.1:{find_free_ports(1)[0]}",
     }
     with subprocess.Popen(
         [sys.executable, "-m", module], env=environment, stderr=subprocess.DEVNULL
@@ -76,11 +76,11 @@ def answers(url: str) -> bool:
     return True
 
 
-def flat_out(url: str, token: str) -> Measured:
-    async def run() -> Measured:
+def flat_out(url: str, token: str) -> LoadResult:
+    async def run() -> LoadResult:
         async with Reporter(url, token) as reporter:
-            await reporter.flat_out(bodies(None, SITES), WARM_S)
-            return await reporter.flat_out(bodies(None, SITES), SECONDS)
+            await reporter.flat_out(generate_reports(None, SITES), WARM_S)
+            return await reporter.flat_out(generate_reports(None, SITES), SECONDS)
 
     return asyncio.run(run())
 
@@ -126,7 +126,9 @@ def test_a_report_is_seen_as_an_incident(
 ) -> None:
     for seconds in (WARM_S, SECONDS):
         found = asyncio.run(
-            measure(Name.LIVE, system.url, system.token, "92", every_site(system), 100, seconds)
+            run_benchmark(
+                BenchmarkName.LIVE, system.url, system.token, "92", every_site(system), 100, seconds
+            )
         )
     with capsys.disabled():
         print(
@@ -143,7 +145,15 @@ def test_acknowledged_at_500_per_second_with_everything_running(
     )  # of what was measured before
     for seconds in (WARM_S, SECONDS):
         found = asyncio.run(
-            measure(Name.INTAKE, system.url, system.token, "92", every_site(system), 500, seconds)
+            run_benchmark(
+                BenchmarkName.INTAKE,
+                system.url,
+                system.token,
+                "92",
+                every_site(system),
+                500,
+                seconds,
+            )
         )
     with capsys.disabled():
         print(

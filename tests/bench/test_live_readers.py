@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.console.live.row_events import hidden_from
+from services.console.live.row_events import list_hidden_events
 from services.runtime.identity.permissions import Permission
 from tests.bench.test_intake import machine
 from tests.system import ROOT, VIGIE, RunningVigie
@@ -73,7 +73,7 @@ def test_five_hundred_readers(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         )
     longest = max((r["ids"] for r in readers), key=len)
     assert len(longest) > 200
-    hidden = hidden_from(lambda right: right is not Permission.LOG_READ)
+    hidden = list_hidden_events(lambda right: right is not Permission.LOG_READ)
     for n, reader in enumerate(readers):
         assert reader["ids"] == longest[-len(reader["ids"]) :], "missed an entry, or has one twice"
         assert "resync" not in reader["events"]

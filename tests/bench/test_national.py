@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import pytest
 
-from schemas.topics import PARTITIONS, inputs
+from schemas.topics import PARTITION_COUNT, input_topic
 from services.runtime.decider.inputs import InputRecord
 from services.runtime.decider.machine import Machine
-from services.runtime.log.chain import View, append, empty
+from services.runtime.log.chain import ChainView, apply_input, create_empty_view
 from services.runtime.worker.worker import GC_THRESHOLD
 from tests.bench.test_intake import machine
 from tests.bench.test_workers import DECIDERS, Record, of_realm, s04_inputs
@@ -30,7 +30,7 @@ OPENING: Final = ("OpenRealm", "PublishReference", "RealmOpened", "ReferencePubl
 FLAT: Final = 0.20
 ROUNDS: Final = 3
 Told = list[tuple[bytes, list[tuple[str, bytes]]]]
-Views = dict[int, View[Any]]
+Views = dict[int, ChainView[Any]]
 """Partition → what lies on it."""
 
 
@@ -39,10 +39,10 @@ class Country:
 
     def __init__(self, service: str, given: Told, realms: tuple[str, ...]) -> None:
         self._made: Machine[Any] = Machine(DECIDERS[service]())
-        self._topic = inputs(service)
+        self._topic = input_topic(service)
         self._storm = [one for one in given if _type(one[1]) not in OPENING]
         opening = [one for one in given if _type(one[1]) in OPENING]
-        self._open: Views = {p: empty() for p in range(PARTITIONS)}
+        self._open: Views = {p: create_empty_view() for p in range(PARTITION_COUNT)}
         facts = self._tell(
             self._open, [record for realm in realms for record in _opened(opening, realm)]
         )
@@ -66,7 +66,7 @@ class Country:
             given = InputRecord(
                 self._topic, partition, view.position.applied + 1, key, value, headers, 0
             )
-            views[partition], appended = append(self._made, view, given, "bench")
+            views[partition], appended = apply_input(self._made, view, given, "bench")
             facts.update(fact.name for fact in appended.transaction.facts)
             facts["inputs"] += 1
         return facts

@@ -10,7 +10,7 @@ import pytest
 
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.sessions import COOKIE
-from services.runtime.process.gc_tuning import collecting
+from services.runtime.process.gc_tuning import freeze_long_lived
 from services.runtime.process.settings import Settings
 from services.territory import Territory
 from tests.integration.console import crisis
@@ -69,7 +69,11 @@ async def test_ten_thousand_open_incidents(
                 for n in range(first, first + TOGETHER)
             ]
             await writer.append("alerts", full, *rows, at=at)
-    async with collecting(), projecting(console_settings), served(console_settings) as console:
+    async with (
+        freeze_long_lived(),
+        projecting(console_settings),
+        served(console_settings) as console,
+    ):
         headers = await _as_coordinator(console)
 
         async def there() -> bool:

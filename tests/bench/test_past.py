@@ -14,13 +14,13 @@ import pytest
 
 from schemas.base import MINUTE_MS, Instant
 from schemas.realms import partition_of
-from schemas.topics import PARTITIONS
+from schemas.topics import PARTITION_COUNT
 from services.appliance.embedded.store import RunningStore
-from services.console.read_model.history import Chronicle, Fold, Version, versions
+from services.console.read_model.history import Chronicle, Fold, Version, list_versions
 from services.console.read_model.queries import ReadModel
-from services.console.read_model.query_base import Read
+from services.console.read_model.query_base import OpenRealm
 from services.console.read_model.shapes import Shaper
-from services.console.read_model.snapshot import Past
+from services.console.read_model.snapshot import PastSnapshot
 from services.console.read_model.store import EPOCH, STATE, Client, connect
 from services.console.sites.geometry import load_outlines
 from services.runtime.log.chain import Position
@@ -61,10 +61,14 @@ class Remembering(ReadModel):
         super().__init__(client, load_outlines(FOLDER))
         self._chronicle = chronicle
 
-    async def read(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> Read:
+    async def read(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> OpenRealm:
         assert as_of is not None
-        past = await asyncio.to_thread(Past, realm, Fold(self._chronicle, realm, as_of), as_of)
-        return Read(past, Shaper(realm, past.reference, self._outlines, lang))
+        past = await asyncio.to_thread(
+            PastSnapshot, realm, Fold(self._chronicle, realm, as_of), as_of
+        )
+        return OpenRealm(past, Shaper(realm, past.reference, self._outlines, lang))
 
 
 @pytest.mark.bench
@@ -76,7 +80,7 @@ async def test_any_time_among_a_million_records(
     player.play(s04.start + MINUTES * MINUTE_MS)
     chronicle, partition = (
         Chronicle.open(tmp_path / "chronicle.db"),
-        partition_of(REALM, PARTITIONS),
+        partition_of(REALM, PARTITION_COUNT),
     )
     logs = {
         name: [s.transaction for s in service.log.of(REALM)]
@@ -89,7 +93,7 @@ async def test_any_time_among_a_million_records(
     read_s = (time.process_time() - began) / once * RECORDS
     began, times = time.process_time(), -(-RECORDS // once)
     for name, transactions in logs.items():
-        found = [v for offset, tx in enumerate(transactions) for v in versions(tx, offset)]
+        found = [v for offset, tx in enumerate(transactions) for v in list_versions(tx, offset)]
         for n in range(times):
             chronicle.add(
                 name, partition, again(found, n), Position(next=(n + 1) * len(transactions))
@@ -125,6 +129,6 @@ def _folded(transactions: list[Transaction]) -> None:
     rows: dict[tuple[str, str], bytes] = {}
     for offset, tx in enumerate(transactions):
         loaded = Transaction.load(tx.dump())
-        rows.update({(v.collection, v.id): v.value for v in versions(loaded, offset)})
+        rows.update({(v.collection, v.id): v.value for v in list_versions(loaded, offset)})
     for value in rows.values():
         orjson.loads(value or b"0")

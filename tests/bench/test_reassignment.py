@@ -6,15 +6,25 @@ import time
 
 import pytest
 
-from services.continuity.contingency.current_crisis import Present
-from services.continuity.contingency.ranking import Contingency, Lost, Unmet, totals, worst
-from services.continuity.contingency.sensitivity import Start, sensitivity
-from services.continuity.reassignment.model import Choice, Options, solve
-from services.continuity.reassignment.model.approved import bound
-from services.continuity.reassignment.model.greedy import greedy_values
+from services.continuity.contingency.current_crisis import CrisisContingency
+from services.continuity.contingency.ranking import (
+    ContingencyRanking,
+    LossKind,
+    Unmet,
+    count_losses,
+    select_worst,
+)
+from services.continuity.contingency.sensitivity import GainBaseline, rank_gains
+from services.continuity.reassignment.model import (
+    SolveChoice,
+    SolveOptions,
+    solve_situation_program,
+)
+from services.continuity.reassignment.model.approved import compute_bounds
+from services.continuity.reassignment.model.greedy import compute_greedy_values
 from services.continuity.reassignment.model.moves import find_moves
-from services.continuity.reassignment.model.program import build
-from services.continuity.reassignment.model.situation import Quantities, Situation
+from services.continuity.reassignment.model.program import build_program
+from services.continuity.reassignment.model.situation import ModelSituation, Quantities
 from tests.shipped import territory
 from tests.unit.continuity.reassignment.cases import EXPECTED, situation, tables
 
@@ -32,16 +42,16 @@ COHESION = {
 def _greedy(name: str) -> tuple[dict[str, int], float]:
     began = time.thread_time()
     quantities = Quantities(tables(), situation(name))
-    moves, bounds, _ = bound(quantities, find_moves(quantities), (), stability=False)
-    found = greedy_values(build(quantities, moves, bounds))
+    moves, bounds, _ = compute_bounds(quantities, find_moves(quantities), (), stability=False)
+    found = compute_greedy_values(build_program(quantities, moves, bounds))
     return {level.value: value for level, value in found.items()}, time.thread_time() - began
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_one_solve(name: str) -> None:
-    solve(tables(), situation("STR-03"))  # tables and ways are made once
+    solve_situation_program(tables(), situation("STR-03"))  # tables and ways are made once
     began = time.thread_time()
-    found = solve(tables(), situation(name))
+    found = solve_situation_program(tables(), situation(name))
     spent = time.thread_time() - began
     greedy, greedy_s = _greedy(name)
     gains = {level: greedy[level] - found.objective[level] for level in ("U1", "U2", "U3", "I")}
@@ -57,9 +67,11 @@ def test_one_solve(name: str) -> None:
 @pytest.mark.parametrize("name", COHESION)
 def test_cohesion(name: str) -> None:
     began = time.thread_time()
-    found = solve(tables(), situation(name), (), Options(Choice(cohesion=True)))
+    found = solve_situation_program(
+        tables(), situation(name), (), SolveOptions(SolveChoice(cohesion=True))
+    )
     print(
-        f"\n{name:10} {time.thread_time() - began:5.2f} s: {found.groups} groups, {solve(tables(), situation(name)).groups} without cohesion"
+        f"\n{name:10} {time.thread_time() - began:5.2f} s: {found.groups} groups, {solve_situation_program(tables(), situation(name)).groups} without cohesion"
     )
     assert (found.groups, found.objective["D"], found.objective["C"]) == COHESION[name]
 
@@ -71,18 +83,18 @@ def test_cohesion(name: str) -> None:
 def test_contingency(
     lost: str, aim_s: float, unmet: int, gravest: tuple[tuple[str, str], Unmet] | None
 ) -> None:
-    ranking = Contingency(tables(), Lost(lost))
+    ranking = ContingencyRanking(tables(), LossKind(lost))
     began = time.thread_time()
     single = ranking.single()
     first_s, solved = time.thread_time() - began, ranking.solves
     pairs = list(ranking.pairs())
     spent = time.thread_time() - began
     print(
-        f"\nN-1 {lost}: {first_s:.1f} s, {solved} solves, {totals(single)['unmet']} unmet; N-2: {spent:.1f} s, {ranking.solves - solved} solves, "
-        f"{ranking.screened} screened, {totals(pairs)['unmet']} unmet"
+        f"\nN-1 {lost}: {first_s:.1f} s, {solved} solves, {count_losses(single)['unmet']} unmet; N-2: {spent:.1f} s, {ranking.solves - solved} solves, "
+        f"{ranking.screened} screened, {count_losses(pairs)['unmet']} unmet"
     )
-    assert totals(pairs) == {"losses": 31_878, "unmet": unmet}
-    assert [(loss.sites, loss.unmet) for loss in worst(pairs, 1)] == (
+    assert count_losses(pairs) == {"losses": 31_878, "unmet": unmet}
+    assert [(loss.sites, loss.unmet) for loss in select_worst(pairs, 1)] == (
         [] if gravest is None else [gravest]
     )
     assert first_s <= 5
@@ -100,7 +112,7 @@ def test_contingency(
 def test_contingency_from_the_present(name: str, aim_s: float, unmet: int, gravest: Unmet) -> None:
     """N-1 of a crisis, building and people lost: solved where proof does not do."""
     began = time.thread_time()
-    ranking = Present(tables(), Lost.PEOPLE, situation(name))
+    ranking = CrisisContingency(tables(), LossKind.PEOPLE, situation(name))
     single = ranking.single()
     spent, solves = time.thread_time() - began, ranking.solves
     began = time.thread_time()
@@ -111,11 +123,11 @@ def test_contingency_from_the_present(name: str, aim_s: float, unmet: int, grave
     pairs = list(ranking.pairs())
     paired = time.thread_time() - began
     print(
-        f"\n{name} N-1 from the present: {spent:.1f} s, {solves} solves, {len(single) - solves + 1} screened, {totals(single)['unmet']} worse "
+        f"\n{name} N-1 from the present: {spent:.1f} s, {solves} solves, {len(single) - solves + 1} screened, {count_losses(single)['unmet']} worse "
         f"({full:.0f} s if all were solved, by every 25th); N-2 of {', '.join(ranking.paired)}: {paired:.1f} s, {len(pairs)} pairs"
     )
-    assert totals(single) == {"losses": 253, "unmet": unmet}
-    assert [(loss.sites, loss.unmet) for loss in worst(single, 1)] == [(("cen-1",), gravest)]
+    assert count_losses(single) == {"losses": 253, "unmet": unmet}
+    assert [(loss.sites, loss.unmet) for loss in select_worst(single, 1)] == [(("cen-1",), gravest)]
     assert solves <= 60, "most losses are shown not to matter without a solve"
     assert spent <= aim_s
 
@@ -126,11 +138,11 @@ def test_contingency_from_the_present(name: str, aim_s: float, unmet: int, grave
 )
 def test_sensitivity(name: str | None, aim_s: float, best: str) -> None:
     """What one more would buy over the ten gravest losses, by solving them again."""
-    now = situation(name) if name else Situation()
-    start = Start(territory().sites, territory().staffing, Lost.PEOPLE, now)
-    gravest = worst(start.ranking(tables()).single(), 10)
+    now = situation(name) if name else ModelSituation()
+    start = GainBaseline(territory().sites, territory().staffing, LossKind.PEOPLE, now)
+    gravest = select_worst(start.ranking(tables()).single(), 10)
     began = time.thread_time()
-    found = sensitivity(start, gravest)
+    found = rank_gains(start, gravest)
     spent = time.thread_time() - began
     print(f"\n{name or 'quiet'}: {spent:.1f} s, {len(found)} that buy something")
     assert (found[0].kind, found[0].what) == ("agent", best)
@@ -141,7 +153,7 @@ def test_a_hundred_territories_at_once() -> None:
     """Territories are independent: a hundred with the headquarters lost."""
     one = situation("S10-fire")
     began = time.thread_time()
-    found = [solve(tables(), one).objective for _ in range(100)]
+    found = [solve_situation_program(tables(), one).objective for _ in range(100)]
     spent = time.thread_time() - began
     print(f"\n100 territories, {100 * len(tables().sites)} sites, S10 each: {spent:.1f} s")
     assert all(objective == found[0] for objective in found)

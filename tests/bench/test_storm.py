@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from services.appliance.embedded.kafka import RunningKafka
-from services.cli.system.load import Measured, Reporter, bodies, watching
+from services.cli.system.load import LoadResult, Reporter, generate_reports, watch_live_stream
 from services.cli.system.prepare import prepare_system
 from services.runtime.process.settings import Settings
 from tests.bench.test_intake import SITES, machine, server
@@ -43,10 +43,10 @@ def test_253_sites_within_one_second_are_the_right_incidents(
 ) -> None:
     sites, posted, seen = len(territory().sites), dict[str, float](), dict[str, float]()
 
-    async def storm(vigie: RunningVigie) -> tuple[Measured, float]:
+    async def storm(vigie: RunningVigie) -> tuple[LoadResult, float]:
         async with (
             Reporter(vigie.url, vigie.token) as reporter,
-            watching(vigie.url, vigie.token, "92", seen),
+            watch_live_stream(vigie.url, vigie.token, "92", seen),
         ):
             found = await reporter.at_rate(every_site_cut(), sites, 1.0, posted)
             last, give_up = time.perf_counter(), time.perf_counter() + SHOWN_S
@@ -58,7 +58,7 @@ def test_253_sites_within_one_second_are_the_right_incidents(
         found, last = asyncio.run(storm(vigie))
         incidents = vigie.get("/api/v1/incidents?realm=92&limit=1000")["items"]
     with capsys.disabled():
-        delays = Measured([seen[id] - due for id, due in posted.items() if id in seen])
+        delays = LoadResult([seen[id] - due for id, due in posted.items() if id in seen])
         print(
             f"\n{sites} sites within one second: answered {found.document()}; on the live stream p50 {delays.quantile(0.5):.0f}, p99 "
             f"{delays.quantile(0.99):.0f} ms, the last {(max(seen.values()) - last) * 1000:.0f} ms after the last answer (aim < 1000); "
@@ -72,11 +72,11 @@ def test_253_sites_within_one_second_are_the_right_incidents(
     )
 
 
-def at_rate(url: str, token: str, seconds: float) -> Measured:
-    async def run() -> Measured:
+def at_rate(url: str, token: str, seconds: float) -> LoadResult:
+    async def run() -> LoadResult:
         async with Reporter(url, token) as reporter:
-            await reporter.at_rate(bodies(None, SITES), RATE, 3.0)
-            return await reporter.at_rate(bodies(None, SITES), RATE, seconds)
+            await reporter.at_rate(generate_reports(None, SITES), RATE, 3.0)
+            return await reporter.at_rate(generate_reports(None, SITES), RATE, seconds)
 
     return asyncio.run(run())
 
@@ -93,7 +93,7 @@ def test_a_thousand_reports_per_second_for_a_minute_beside_a_bare_route(
     settings.data.make()
     asyncio.run(prepare_system(settings))
     token = (settings.data.secrets / "admin.token").read_text().strip()
-    figures: dict[str, Measured] = {}
+    figures: dict[str, LoadResult] = {}
     for name, module, seconds in (
         ("bare", "tests.bench.bare", 10.0),
         ("intake", "services.intake", SECONDS),

@@ -23,17 +23,17 @@ import pytest
 from schemas.envelope import Place
 from schemas.realms import partition_of
 from schemas.runtime import OpenRealm
-from schemas.topics import PARTITIONS, inputs, log
+from schemas.topics import PARTITION_COUNT, input_topic, log_topic
 from services.alerts.decider import AlertsDecider
 from services.appliance.embedded.kafka import RunningKafka
 from services.continuity.decider import ContinuityDecider
 from services.delivery.decider import DeliveryDecider
 from services.runtime.decider.inputs import InputRecord
 from services.runtime.decider.machine import Machine
-from services.runtime.kafka.clients import headers_of, idempotent_producer, value_of
-from services.runtime.log.chain import append, empty
+from services.runtime.kafka.clients import build_headers, create_idempotent_producer, encode_message
+from services.runtime.log.chain import apply_input, create_empty_view
 from services.runtime.log.partition_reader import PartitionReader
-from services.runtime.log.snapshots import newest_manifests
+from services.runtime.log.snapshots import read_newest_manifests
 from services.runtime.testing.memory import MemoryService
 from services.runtime.worker.housekeeping import IDLE_RECORDS
 from tests.bench.test_intake import machine
@@ -87,7 +87,7 @@ def keyed(folder: Path) -> str:
 
 async def fill(kafka: str, topic: str, records: Iterable[Record]) -> int:
     """Write records; returns how many."""
-    producer = idempotent_producer(kafka, linger_ms=5)
+    producer = create_idempotent_producer(kafka, linger_ms=5)
     await producer.start()
     count, sent = 0, []
     try:
@@ -108,7 +108,7 @@ async def fill(kafka: str, topic: str, records: Iterable[Record]) -> int:
 
 async def ends(kafka: str, topic: str) -> int:
     async with PartitionReader(kafka) as reader:
-        return sum(end for _, end in (await reader.bounds(topic, range(PARTITIONS))).values())
+        return sum(end for _, end in (await reader.bounds(topic, range(PARTITION_COUNT))).values())
 
 
 @contextmanager
@@ -146,7 +146,10 @@ async def measured(
 
             async def written() -> int:
                 return (
-                    sum(end for _, end in (await reader.bounds(out, range(PARTITIONS))).values())
+                    sum(
+                        end
+                        for _, end in (await reader.bounds(out, range(PARTITION_COUNT))).values()
+                    )
                     - before
                 )
 
@@ -169,19 +172,19 @@ def toy_inputs(count: int, realms: Sequence[str], *, blob: str = "") -> Iterator
             author="bench", role="admin", territory=realm.split("~")[0], started_at=0
         )
         yield (
-            partition_of(realm, PARTITIONS),
+            partition_of(realm, PARTITION_COUNT),
             realm.encode(),
-            value_of(opening),
-            headers_of(opening.wire_type(), id=f"o-{realm}", source="b"),
+            encode_message(opening),
+            build_headers(opening.wire_type(), id=f"o-{realm}", source="b"),
         )
     for n in range(count):
         realm = realms[n % len(realms)]
         message = ToyReport(incident=f"i{n % 997}", n=n, blob=blob)
         yield (
-            partition_of(realm, PARTITIONS),
+            partition_of(realm, PARTITION_COUNT),
             realm.encode(),
-            value_of(message),
-            headers_of(message.wire_type(), id=f"r{n}", source="b"),
+            encode_message(message),
+            build_headers(message.wire_type(), id=f"r{n}", source="b"),
         )
 
 
@@ -207,7 +210,7 @@ def s04_inputs(service: str) -> list[tuple[bytes, list[tuple[str, bytes]]]]:
 
 def of_realm(given: list[tuple[bytes, list[tuple[str, bytes]]]], realm: str) -> Iterator[Record]:
     """The same inputs for another realm: ids differ, as in another exercise."""
-    partition = partition_of(realm, PARTITIONS)
+    partition = partition_of(realm, PARTITION_COUNT)
     for value, headers in given:
         own = dict(headers)
         own["ce_id"] += realm.encode()
@@ -228,7 +231,7 @@ async def bare(kafka: str, source: str, suffix: str, count: int, folder: Path) -
         [
             t.__class__(out, "log", t.retention, durable_each=True)
             for t in topics_of(suffix)
-            if t.name == log(f"toy{suffix}")
+            if t.name == log_topic(f"toy{suffix}")
         ],
     )
     return await measured(
@@ -254,13 +257,13 @@ async def test_the_runtime_alone(
         await make_topics(kafka, topics_of(suffix))
         count = await fill(
             kafka,
-            inputs(f"toy{suffix}"),
+            input_topic(f"toy{suffix}"),
             toy_inputs(TOY_INPUTS, ("92", "75", "93", "94", "92~ex-1", "92~ex-2")),
         )
-        base = await bare(kafka, inputs(f"toy{suffix}"), suffix, count, tmp_path)
+        base = await bare(kafka, input_topic(f"toy{suffix}"), suffix, count, tmp_path)
         found = await measured(
             kafka,
-            log(f"toy{suffix}"),
+            log_topic(f"toy{suffix}"),
             count,
             ("-m", "tests.faults.runtime.toy_worker", "toy"),
             tmp_path / f"toy{suffix}.log",
@@ -291,9 +294,11 @@ async def test_s04_in_a_hundred_realms(
     where, alone = _in_memory(service, given)
     kafka = (await start_broker()).address
     count = await fill(
-        kafka, inputs(service), (record for realm in realms for record in of_realm(given, realm))
+        kafka,
+        input_topic(service),
+        (record for realm in realms for record in of_realm(given, realm)),
     )
-    base = await bare(kafka, inputs(service), service, count, tmp_path)
+    base = await bare(kafka, input_topic(service), service, count, tmp_path)
     settings = {
         "VIGIE_KAFKA": kafka,
         "VIGIE_INSTANCE": f"{service}-0",
@@ -301,7 +306,12 @@ async def test_s04_in_a_hundred_realms(
         "VIGIE_HEALTH_PORT": "0",
     }
     found = await measured(
-        kafka, log(service), count, ("-m", f"services.{service}"), tmp_path / "worker.log", settings
+        kafka,
+        log_topic(service),
+        count,
+        ("-m", f"services.{service}"),
+        tmp_path / "worker.log",
+        settings,
     )
     assert "input.refused" not in (tmp_path / "worker.log").read_text()
     with capsys.disabled():
@@ -321,16 +331,16 @@ def _in_memory(
     for _ in range(3):
         made, view, spent, began = (
             Machine(DECIDERS[service]()),
-            empty(),
+            create_empty_view(),
             Counter[str](),
             time.process_time(),
         )
         for n, (partition, key, value, headers) in enumerate(of_realm(given, "92~ex-0")):
             at = time.perf_counter()
-            view, _ = append(
+            view, _ = apply_input(
                 made,
                 view,
-                InputRecord(inputs(service), partition, n, key, value, headers, 0),
+                InputRecord(input_topic(service), partition, n, key, value, headers, 0),
                 "bench",
             )
             spent[dict(headers)["ce_type"].decode().split(".")[1]] += time.perf_counter() - at
@@ -354,8 +364,8 @@ async def test_two_workers_share_the_realms(
         suffix = f"w{workers}"
         register(suffix)
         await make_topics(kafka, topics_of(suffix))
-        realms = [_realm_of(p) for p in range(PARTITIONS)]
-        count = await fill(kafka, inputs(f"toy{suffix}"), toy_inputs(TOY_INPUTS, realms))
+        realms = [_realm_of(p) for p in range(PARTITION_COUNT)]
+        count = await fill(kafka, input_topic(f"toy{suffix}"), toy_inputs(TOY_INPUTS, realms))
         settings = {
             "VIGIE_KAFKA": kafka,
             "VIGIE_DATA_DIR": keyed(tmp_path),
@@ -367,7 +377,7 @@ async def test_two_workers_share_the_realms(
             runs.append(
                 await measured(
                     kafka,
-                    log(f"toy{suffix}"),
+                    log_topic(f"toy{suffix}"),
                     count,
                     command,
                     tmp_path / "one.log",
@@ -381,7 +391,7 @@ async def test_two_workers_share_the_realms(
             cpu = sum(other.cpu_times()[:2])
             both = await measured(
                 kafka,
-                log(f"toy{suffix}"),
+                log_topic(f"toy{suffix}"),
                 count,
                 command,
                 tmp_path / "two.log",
@@ -398,8 +408,10 @@ async def test_two_workers_share_the_realms(
 async def _snapshotted(kafka: str, service: str) -> bool:
     """Every partition has a snapshot of its end, but for what is too little to be worth one."""
     async with PartitionReader(kafka) as reader:
-        for partition, (_, end) in (await reader.bounds(log(service), range(PARTITIONS))).items():
-            newest = next(iter(await newest_manifests(reader, service, partition)), None)
+        for partition, (_, end) in (
+            await reader.bounds(log_topic(service), range(PARTITION_COUNT))
+        ).items():
+            newest = next(iter(await read_newest_manifests(reader, service, partition)), None)
             if end - (0 if newest is None else newest.position.next) >= IDLE_RECORDS:
                 return False
     return True
@@ -409,10 +421,10 @@ def _realm_of(partition: int) -> str:
     """A realm that lives on this partition."""
     names = (
         (f"{n:02d}" for n in range(10, 96))
-        if partition < PARTITIONS // 2
+        if partition < PARTITION_COUNT // 2
         else (f"92~ex-{n}" for n in range(200))
     )
-    return next(name for name in names if partition_of(name, PARTITIONS) == partition)
+    return next(name for name in names if partition_of(name, PARTITION_COUNT) == partition)
 
 
 async def test_a_worker_comes_back_on_a_log_of_a_million_records(
@@ -424,7 +436,7 @@ async def test_a_worker_comes_back_on_a_log_of_a_million_records(
     suffix = "long"
     register(suffix)
     await make_topics(kafka, topics_of(suffix))
-    count = await fill(kafka, inputs(f"toy{suffix}"), toy_inputs(LONG_LOG, ("92", "92~ex-1")))
+    count = await fill(kafka, input_topic(f"toy{suffix}"), toy_inputs(LONG_LOG, ("92", "92~ex-1")))
     settings = {
         "VIGIE_KAFKA": kafka,
         "VIGIE_INSTANCE": "toy-0",
@@ -434,7 +446,9 @@ async def test_a_worker_comes_back_on_a_log_of_a_million_records(
     }
     command = ("-m", "tests.faults.runtime.toy_worker", "toy")
     with process(*command, log_file=tmp_path / "first.log", **settings) as worker:
-        await eventually(lambda: _more(lambda: ends(kafka, log(f"toy{suffix}")), count - 1), 600)
+        await eventually(
+            lambda: _more(lambda: ends(kafka, log_topic(f"toy{suffix}")), count - 1), 600
+        )
         await eventually(lambda: _snapshotted(kafka, f"toy{suffix}"), 60)
         worker.kill()
         worker.wait()

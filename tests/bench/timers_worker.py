@@ -7,16 +7,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from schemas.base import Fact, Instant, Message, message
+from schemas.base import Fact, Instant, Message, register_message
 from schemas.routes import ROUTES
-from services.runtime.decider.deadlines import Agenda
+from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import Deadline, Firing, Input
 from services.runtime.process.settings import Settings
-from services.runtime.worker.worker import Tuning, run_processor
+from services.runtime.worker.worker import Tuning, run_worker
 
 
-@message
+@register_message
 class ArmTimers(Message):
     """`count` deadlines `every_us` apart, the first at `due`."""
 
@@ -26,7 +26,7 @@ class ArmTimers(Message):
     every_us: int
 
 
-@message
+@register_message
 class TimersArmed(Fact):
     name: str
     due: Instant
@@ -34,7 +34,7 @@ class TimersArmed(Fact):
     every_us: int
 
 
-@message
+@register_message
 class TimerFired(Fact):
     key: str
     due: Instant
@@ -42,7 +42,7 @@ class TimerFired(Fact):
 
 @dataclass(frozen=True, slots=True)
 class Timers:
-    agenda: Agenda = field(default_factory=Agenda)
+    agenda: Deadlines = field(default_factory=Deadlines)
 
 
 def register(suffix: str) -> str:
@@ -88,11 +88,13 @@ class TimersDecider:
         return {"due": list(state.agenda.due.items())}
 
     def load(self, realm: str, lineage: str, dumped: dict[str, list[tuple[str, object]]]) -> Timers:
-        return Timers(Agenda.restore(Map({key: int(str(at)) for key, at in dumped.get("due", [])})))
+        return Timers(
+            Deadlines.restore(Map({key: int(str(at)) for key, at in dumped.get("due", [])}))
+        )
 
 
 if __name__ == "__main__":
-    run_processor(
+    run_worker(
         TimersDecider(os.environ.get("TOY_SUFFIX", "")),
         Settings(),
         Tuning(snapshot_every=2_000, snapshot_pause_s=2),

@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from services.console.attention.cell_page import folded
+from services.console.attention.cell_page import fold_text
 from tests.browser.conftest import Accounts
 from tests.system import RunningVigie
 
@@ -151,7 +151,7 @@ def test_views_and_order_are_in_the_address(crisis: str, visitor: Accounts) -> N
     )
     expect(page.locator("[data-row]")).to_have_count(count(page, "À traiter"))
     names = page.locator("[data-row] .spot").all_inner_texts()
-    assert names == sorted(names, key=folded)
+    assert names == sorted(names, key=fold_text)
 
 
 def test_without_scripts_everything_can_still_be_read(crisis: str, visitor: Accounts) -> None:

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from schemas.topics import TOPICS
-from services.appliance.supervisor.plan import SERVICES
+from services.appliance.supervisor.plan import SERVICE_KINDS
 from services.runtime.process.settings import REPOSITORY
 
 HERE = Path(__file__).with_name("diagrams")
@@ -59,5 +59,5 @@ def test_the_picture_of_the_parts_names_every_process_and_only_topics_that_exist
         for d in DIAGRAMS
         if "alerts.inputs" in str(d.values[0]) and str(d.values[0]).startswith("flowchart")
     )
-    assert {kind.name for kind in SERVICES} <= set(re.findall(r"[a-z]+", str(parts)))
+    assert {kind.name for kind in SERVICE_KINDS} <= set(re.findall(r"[a-z]+", str(parts)))
     assert set(re.findall(r"\[\(([a-z]+\.[a-z]+)\)\]", str(parts))) <= {t.name for t in TOPICS}

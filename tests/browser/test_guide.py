@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from services.console.texts.words import ROLE
 from services.console.web.navigation import GROUPS
-from services.runtime.identity.signed_links import AckLinks, Link
+from services.runtime.identity.signed_links import AnswerLink, AnswerLinks
 from tests.browser.conftest import Accounts
 from tests.browser.test_accessibility import path_of, settled
 from tests.browser.test_phone import waiting_call
@@ -82,8 +82,8 @@ ANYWHERE = {
 
 def call_of(vigie: RunningVigie, realm: str) -> str:
     call = waiting_call(vigie, realm)
-    links = AckLinks.open(Path(vigie.folder) / "data" / "secrets")
-    return f"/a/{links.token(Link(realm, str(call['id']), str(call['person_token']), int(time.time() * 1000) + 600_000))}"
+    links = AnswerLinks.open(Path(vigie.folder) / "data" / "secrets")
+    return f"/a/{links.token(AnswerLink(realm, str(call['id']), str(call['person_token']), int(time.time() * 1000) + 600_000))}"
 
 
 def shot(page: Page, picture: Picture, name: str, folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, Route, expect
 
-from services.runtime.identity.signed_links import AckLinks, Link
+from services.runtime.identity.signed_links import AnswerLink, AnswerLinks
 from tests.browser.conftest import Accounts, report
 from tests.faults.wire import Wire
 from tests.system import RunningVigie
@@ -290,9 +290,9 @@ def test_only_the_button_answers_and_only_once(
 ) -> None:
     report(vigie, own_realm, "cen-2")
     call = waiting_call(vigie, own_realm)
-    links = AckLinks.open(Path(vigie.folder) / "data" / "secrets")
+    links = AnswerLinks.open(Path(vigie.folder) / "data" / "secrets")
     token = links.token(
-        Link(
+        AnswerLink(
             own_realm, str(call["id"]), str(call["person_token"]), int(time.time() * 1000) + 600_000
         )
     )
@@ -322,9 +322,11 @@ def test_a_link_that_is_over_says_whom_to_call(
     vigie: RunningVigie, crisis: str, visitor: Accounts
 ) -> None:
     call = waiting_call(vigie, crisis)
-    links = AckLinks.open(Path(vigie.folder) / "data" / "secrets")
+    links = AnswerLinks.open(Path(vigie.folder) / "data" / "secrets")
     token = links.token(
-        Link(crisis, str(call["id"]), str(call["person_token"]), int(time.time() * 1000) - 1000)
+        AnswerLink(
+            crisis, str(call["id"]), str(call["person_token"]), int(time.time() * 1000) - 1000
+        )
     )
     page = visitor(None).page(f"/a/{token}", **PHONE)
     expect(page.get_by_role("heading", level=1)).to_have_text("Lien non valable")

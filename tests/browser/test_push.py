@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Visitor, log_in
 from tests.integration.delivery.test_push import Browser as Device
-from tests.integration.delivery.test_push import to_text
+from tests.integration.delivery.test_push import encode_base64
 from tests.loopback import serving
 from tests.system import RunningVigie
 from tests.waiting import until
@@ -49,7 +49,7 @@ def stand_in(endpoint: str, device: Device) -> str:
     """A script in place of the browser vendor's service, which cannot be asked from here: what a subscription is made of."""
     made = {
         "endpoint": endpoint,
-        "keys": {"p256dh": to_text(device.public), "auth": to_text(device.secret)},
+        "keys": {"p256dh": encode_base64(device.public), "auth": encode_base64(device.secret)},
     }
     return f"""
       const made = {json.dumps(made)};

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from services.runtime.identity.signed_links import AckLinks, Link
+from services.runtime.identity.signed_links import AnswerLink, AnswerLinks
 from tests.browser.conftest import Accounts
 from tests.browser.test_accessibility import defects
 from tests.browser.test_calls import answering
@@ -112,9 +112,11 @@ def test_an_agent_without_an_account_answers_a_headcount_on_the_phone(
         ]
 
     until(lambda: [n for n in silent() if n["state"] in ("accepted", "received")])
-    links = AckLinks.open(Path(vigie.folder) / "data" / "secrets")
+    links = AnswerLinks.open(Path(vigie.folder) / "data" / "secrets")
     token = links.token(
-        Link(answering, str(silent()[0]["id"]), "agent-pmi-3", int(time.time() * 1000) + 600_000)
+        AnswerLink(
+            answering, str(silent()[0]["id"]), "agent-pmi-3", int(time.time() * 1000) + 600_000
+        )
     )
     page = visitor(None).page(f"/a/{token}", java_script_enabled=False, **PHONE)
     expect(page.get_by_role("heading", name="Êtes-vous en sécurité ?")).to_be_visible()

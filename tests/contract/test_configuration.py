@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from services.cli.system.settings_reference import BY_UP, GROUPS, TARGET, document, variables
+from services.cli.system.settings_reference import (
+    GROUPS,
+    SET_BY_UP,
+    TARGET,
+    build_page,
+    list_variables,
+)
 from services.runtime.process.settings import REPOSITORY
 
 INTERNAL: Final = {
@@ -16,7 +22,7 @@ INTERNAL: Final = {
 
 
 def test_the_page_is_what_the_settings_say() -> None:
-    assert TARGET.read_text(encoding="utf-8") == document(), (
+    assert TARGET.read_text(encoding="utf-8") == build_page(), (
         "python -m services.cli.system.settings_reference"
     )
 
@@ -31,7 +37,7 @@ def test_every_variable_that_the_program_names_is_on_the_page() -> None:
         )
         for name in re.findall(r"\bVIGIE_[A-Z_]*[A-Z]\b", path.read_text(encoding="utf-8"))
     }
-    known = set(variables())
+    known = set(list_variables())
     unknown = {n for n in named - known - INTERNAL if not any(k.startswith(f"{n}_") for k in known)}
     assert unknown == set()
     assert len(known) > 50
@@ -48,6 +54,6 @@ def test_every_settings_class_is_on_the_page() -> None:
 
 
 def test_what_up_sets_is_marked_and_exists() -> None:
-    assert set(variables()) >= BY_UP
-    marked = re.findall(r"`(VIGIE_[A-Z_]+)` ⚙", document())
-    assert set(marked) == BY_UP
+    assert set(list_variables()) >= SET_BY_UP
+    marked = re.findall(r"`(VIGIE_[A-Z_]+)` ⚙", build_page())
+    assert set(marked) == SET_BY_UP

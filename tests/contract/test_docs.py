@@ -14,9 +14,9 @@ from urllib.parse import unquote
 import pytest
 from ruamel.yaml import YAML
 
-from services.cli.system.settings_reference import variables
+from services.cli.system.settings_reference import list_variables
 from services.runtime.process.settings import REPOSITORY
-from services.simulation.reference_change import patched, read_patch
+from services.simulation.reference_change import apply_patch, read_patch
 from tests.shipped import territory
 
 PAGES = (
@@ -130,7 +130,7 @@ def indented(page: Path) -> Iterator[str]:
 
 
 def test_every_variable_that_a_page_names_is_one_that_the_program_reads() -> None:
-    known = set(variables()) | _SHELL_WORDS
+    known = set(list_variables()) | _SHELL_WORDS
     for page in PAGES:
         if page.name == "CHANGELOG.md" or page.parent.name == "adr":
             continue
@@ -170,4 +170,4 @@ def test_the_patch_of_the_how_to_fits_the_shipped_territory(tmp_path: Path) -> N
     [patch] = [code for page, code in snippets("yaml") if page == "docs/how-to/what-if.md"]
     (tmp_path / "sooner.yaml").write_text(patch, encoding="utf-8")
     before = territory().sections
-    assert patched(before, read_patch(tmp_path / "sooner.yaml")) != before
+    assert apply_patch(before, read_patch(tmp_path / "sooner.yaml")) != before

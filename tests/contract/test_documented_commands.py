@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from services.cli.__main__ import COMMANDS, _load
+from services.cli.__main__ import COMMANDS, _load_command
 from tests.documented import Command, commands
 
 ALL = sorted({c.text: c for c in commands()}.values(), key=str)
@@ -41,7 +41,7 @@ def parsed(name: str, *words: str) -> None:
         return
     if name not in COMMANDS:
         raise KeyError(name)
-    node: Any = _load(name)
+    node: Any = _load_command(name)
     while hasattr(node, "commands") and left:
         name = left.pop(0)
         node = node.commands[name]

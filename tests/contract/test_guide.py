@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from services.console.i18n.__main__ import extracted
+from services.console.i18n.__main__ import extract_texts
 from services.console.texts.words import ROLE
 from services.intake.field.short_line import read_line
 from services.runtime.identity.permissions import Role
@@ -30,7 +30,7 @@ LONGEST = 900
 @pytest.fixture(scope="module")
 def screen_words() -> set[str]:
     found = set()
-    for message in extracted():
+    for message in extract_texts():
         found |= {
             " ".join(text.split())
             for text in (message.id if isinstance(message.id, tuple) else (message.id,))

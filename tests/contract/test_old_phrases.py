@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.console.i18n.__main__ import extracted
+from services.console.i18n.__main__ import extract_texts
 from tests.guide import FOLDER
 
 OLD = [
@@ -70,7 +70,7 @@ OLD = [
 
 def french_texts() -> Iterator[tuple[str, str]]:
     """Yield every French text of the console and each page of the guide, with its place."""
-    for message in extracted():
+    for message in extract_texts():
         for text in message.id if isinstance(message.id, tuple) else (message.id,):
             yield "console", text
     for page in FOLDER.glob("*.md"):

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.console.app import create_app, take_in
-from services.console.web.routes import pages_router
-from services.intake.openapi import own_document
-from services.runtime.process.health import Health
+from services.console.app import add_routes, create_app
+from services.console.web.routes import build_pages_router
+from services.intake.openapi import build_own_document
+from services.runtime.process.health import HealthChecks
 from tests.rights import CONSOLE, FRONT, LIMITS, routes_of, undecided
 
 
 def test_every_route_of_the_console_has_its_row_and_every_row_its_route() -> None:
     nothing: Any = None  # the routes alone are looked at: none is called
-    app = create_app(Health())
-    take_in(app, pages_router(nothing, nothing, nothing, nothing))
+    app = create_app(HealthChecks())
+    add_routes(app, build_pages_router(nothing, nothing, nothing, nothing))
     assert sorted(routes_of(app.routes)) == sorted(CONSOLE)
 
 
 def test_every_route_of_the_front_has_its_row_and_every_row_its_route() -> None:
     found = [
         f"{method.upper()} {path}"
-        for path, operations in own_document()["paths"].items()
+        for path, operations in build_own_document()["paths"].items()
         for method in operations
     ]
     assert sorted(found) == sorted(FRONT)
@@ -74,6 +74,6 @@ def test_the_document_has_every_address_that_machines_were_promised() -> None:
     """Some stood there as a prefix that nothing answers at."""
     assert {
         f"{method.upper()} {path}"
-        for path, operations in own_document()["paths"].items()
+        for path, operations in build_own_document()["paths"].items()
         for method in operations
     } >= set(PROMISED)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 import schemas.export as export
 from schemas.base import UnknownType, parse_closed, parse_open
 from schemas.envelope import MARK, Place
-from services.runtime.kafka.clients import headers_of
+from services.runtime.kafka.clients import build_headers
 
 GOLDEN = sorted((export.FOLDER / "golden").glob("*.json"))
 
@@ -23,7 +23,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def test_schemas_and_asyncapi_are_those_of_the_models() -> None:
-    assert [str(p.relative_to(export.FOLDER)) for p in export.stale()] == []
+    assert [str(p.relative_to(export.FOLDER)) for p in export.list_outdated_files()] == []
 
 
 def test_every_type_has_a_golden_sample() -> None:
@@ -51,7 +51,7 @@ def test_golden_samples_fit_the_published_schema(path: Path) -> None:
 
 @pytest.mark.parametrize("wire", sorted(export.PUBLISHED))
 def test_producers_are_closed_and_consumers_open(wire: str) -> None:
-    newer = export.sample(export.PUBLISHED[wire], full=True) | {"a_field_of_tomorrow": 1}
+    newer = export.build_sample(export.PUBLISHED[wire], full=True) | {"a_field_of_tomorrow": 1}
     with pytest.raises(ValidationError):
         parse_closed(wire, newer)
     assert parse_open(wire, json.dumps(newer).encode())
@@ -63,7 +63,7 @@ def test_an_unknown_type_has_a_name_of_its_own() -> None:
 
 
 def test_asyncapi_names_every_topic_and_only_known_messages() -> None:
-    document = export.asyncapi()
+    document = export.build_asyncapi()
     assert {t.name for t in export.TOPICS} == set(document["channels"])
     known = set(document["components"]["messages"])
     for channel in document["channels"].values():
@@ -72,12 +72,12 @@ def test_asyncapi_names_every_topic_and_only_known_messages() -> None:
 
 def test_asyncapi_tells_of_every_header_that_a_message_has() -> None:
     """A consumer outside knows the type of a record by its headers alone."""
-    headers = export.asyncapi()["components"]["messageTraits"]["cloudEvent"]["headers"]
-    least = {name for name, _ in headers_of("vigie.Tick.v1", id="i", source="/s")}
+    headers = export.build_asyncapi()["components"]["messageTraits"]["cloudEvent"]["headers"]
+    least = {name for name, _ in build_headers("vigie.Tick.v1", id="i", source="/s")}
     place = Place("alerts", 0, 0, 1, 0)
     most = {
         name
-        for name, _ in headers_of(
+        for name, _ in build_headers(
             "vigie.Tick.v1",
             id="i",
             source="/s",

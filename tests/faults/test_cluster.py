@@ -19,7 +19,7 @@ from typing import Any, Final
 import pytest
 
 from schemas.realms import partition_of
-from schemas.topics import PARTITIONS, SERVICES, log
+from schemas.topics import PARTITION_COUNT, SERVICES, log_topic
 from services.runtime.log.missing_records import VISIBLE_S
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.transaction import Transaction
@@ -164,8 +164,10 @@ async def lateness(kafka: str) -> dict[str, int]:
     found: dict[str, int] = {}
     async with PartitionReader(kafka) as reader:
         for service in SERVICES:
-            topic = log(service)
-            async for record in reader.read(topic, await reader.bounds(topic, range(PARTITIONS))):
+            topic = log_topic(service)
+            async for record in reader.read(
+                topic, await reader.bounds(topic, range(PARTITION_COUNT))
+            ):
                 for what, late_ms in _lateness_of(record, Transaction.load(record.value)):
                     found[f"{service} {what}"] = max(found.get(f"{service} {what}", 0), late_ms)
     return found
@@ -223,7 +225,7 @@ def test_a_log_that_was_cut_on_every_broker_is_named(run: Run) -> None:
     assert wait_until_settled(run.vigie, list(reporter.accepted.values())) == []
     for number in NODES:
         run.cluster.kill(number)
-        cut(run.cluster.brokers[number], log("alerts"), partition_of("92", PARTITIONS))
+        cut(run.cluster.brokers[number], log_topic("alerts"), partition_of("92", PARTITION_COUNT))
     for number in NODES:
         run.cluster.revive(number)
     logs = run.vigie.folder / "data" / "logs"

@@ -25,8 +25,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from schemas.realms import partition_of
-from schemas.topics import BY_NAME, PARTITIONS
-from services.runtime.kafka.security import client_options
+from schemas.topics import PARTITION_COUNT, TOPICS_BY_NAME
+from services.runtime.kafka.security import get_client_options
 from services.runtime.process.failpoints import SETTING, Point
 from services.runtime.process.settings import Settings
 from tests import forked
@@ -36,7 +36,7 @@ from tests.waiting import until
 
 WAIT_S = 240.0
 REALM = "92"
-PARTITION = partition_of(REALM, PARTITIONS)
+PARTITION = partition_of(REALM, PARTITION_COUNT)
 MOST_DEATHS = 6
 NO_BODY: Mapping[str, Any] = {}
 
@@ -97,12 +97,12 @@ def proposed(vigie: RunningVigie) -> dict[str, Any] | None:
 async def records(vigie: RunningVigie, topic: str) -> AsyncIterator[ConsumerRecord]:
     """Everything in the partition of the realm."""
     settings, part = Settings(data_dir=vigie.folder / "data"), TopicPartition(topic, PARTITION)
-    assert BY_NAME[topic].partitions == PARTITIONS
+    assert TOPICS_BY_NAME[topic].partitions == PARTITION_COUNT
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,
         enable_auto_commit=False,
         auto_offset_reset="none",
-        **client_options(),
+        **get_client_options(),
     )
     await consumer.start()
     try:

@@ -18,8 +18,8 @@ from typing import Final
 import psutil
 import pytest
 
-from services.cli.client import Client
-from services.cli.exercises.play import Player
+from services.cli.client import ApiClient
+from services.cli.exercises.play import ScenarioPlayer
 from services.console.read_model.store import CLOSED_KEPT
 from services.runtime.process.settings import REPOSITORY, Settings
 from services.simulation.scenarios import Scenario, load_scenario
@@ -78,7 +78,7 @@ class Looping(threading.Thread):
         self.finished = False
 
     def run(self) -> None:
-        with Client(self._settings) as client:
+        with ApiClient(self._settings) as client:
             while not self._enough.is_set():
                 self._once(
                     client, self._scenarios[(self._number + self.played) % len(self._scenarios)]
@@ -86,8 +86,8 @@ class Looping(threading.Thread):
                 self.played += 1
         self.finished = True
 
-    def _once(self, client: Client, scenario: Scenario) -> None:
-        player = Player(
+    def _once(self, client: ApiClient, scenario: Scenario) -> None:
+        player = ScenarioPlayer(
             client, scenario, f"92~ex-soak-{self._number}-{self.played}", SPEED, PATIENCE_S
         )
         player.open([])

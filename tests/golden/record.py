@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.topics import SERVICES
-from services.runtime.log.state_hash import fold_hash, fold_records
+from services.runtime.log.state_hash import compute_state_hash, fold_records
 from tests.scenarios.memory import MemoryPlayer, scenario
 
 FOLDER = Path(__file__).parent
@@ -41,7 +41,7 @@ def main(version: str) -> None:
         expected[name] = {
             "seq": view.position.seq,
             "head": view.position.hash,
-            "fold": fold_hash(view),
+            "fold": compute_state_hash(view),
         }
     (target / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
 

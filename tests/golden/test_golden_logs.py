@@ -13,7 +13,7 @@ from services.alerts.decider import AlertsDecider
 from services.continuity.decider import ContinuityDecider
 from services.delivery.decider import DeliveryDecider
 from services.runtime.decider.protocol import Decider
-from services.runtime.log.state_hash import fold_hash, fold_records
+from services.runtime.log.state_hash import compute_state_hash, fold_records
 from tests.golden.record import FOLDER
 
 RELEASES = sorted(p.name for p in FOLDER.iterdir() if (p / "expected.json").exists())
@@ -43,13 +43,13 @@ def test_a_log_of_an_earlier_release_folds_to_its_recorded_hash(release: str, se
         expected["head"],
         0,
     )
-    assert fold_hash(view) == expected["fold"]
+    assert compute_state_hash(view) == expected["fold"]
 
 
 def test_the_hash_tells_another_history() -> None:
     raws = records(RELEASES[-1], "alerts")
     hashes = {
-        fold_hash(fold_records(DECIDERS["alerts"], enumerate(raws[:end])))
+        compute_state_hash(fold_records(DECIDERS["alerts"], enumerate(raws[:end])))
         for end in (1, len(raws) // 2, len(raws) - 1, len(raws))
     }
     assert len(hashes) == 4

@@ -9,7 +9,7 @@ import httpx
 from lxml import etree
 
 from schemas.cap import MEDIA_TYPE, NAMESPACE
-from services.intake.integrations.cap.message import read
+from services.intake.integrations.cap.message import read_message
 from tests.system import RunningVigie
 from tests.unit.intake.machines.cap_messages import bare, info, message, ref, vigilance
 from tests.waiting import until
@@ -89,7 +89,7 @@ def test_a_vigilance_rises_is_repeated_and_ends_on_the_whole_system(vigie: Runni
 
     emitted = vigie.http.get(f"/api/v1/incidents/{incident['id']}/cap", params={"realm": realm})
     assert emitted.headers["content-type"].startswith(MEDIA_TYPE)
-    again, root = read(emitted.content)
+    again, root = read_message(emitted.content)
     assert (again.status, again.type, root.findtext(f"{CAP}scope")) == (
         "Test",
         "Update",

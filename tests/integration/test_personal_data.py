@@ -27,10 +27,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
 from schemas.topics import TOPICS
-from services.runtime.identity.signed_links import AckLinks, Link
-from services.runtime.kafka.security import client_options
+from services.runtime.identity.signed_links import AnswerLink, AnswerLinks
+from services.runtime.kafka.security import get_client_options
 from services.runtime.process.settings import Settings
-from services.runtime.secrets.metrics_token import bear_token
+from services.runtime.secrets.metrics_token import build_header
 from tests.system import RunningVigie, logged_in
 from tests.unit.intake.test_attachments import jpeg
 from tests.waiting import until
@@ -192,7 +192,7 @@ async def records(kafka: str) -> list[tuple[str, bytes]]:
         bootstrap_servers=kafka,
         enable_auto_commit=False,
         auto_offset_reset="none",
-        **client_options(),
+        **get_client_options(),
     )
     await consumer.start()
     found: list[tuple[str, bytes]] = []
@@ -358,7 +358,7 @@ def test_planted_names_and_numbers_are_nowhere_in_the_clear(
         )
         found[f"GET {path} as observer"] = marks_in(read.content)
     status = json.loads((vigie.folder / "data" / "run" / "ports.json").read_text())
-    counters = bear_token(vigie.folder / "data" / "secrets")
+    counters = build_header(vigie.folder / "data" / "secrets")
     for name, port in status.items():
         if name not in ("kafka", "controller", "redis", "console-http"):
             metrics = vigie.http.get(f"http://127.0.0.1:{port}/metrics", headers=counters)
@@ -512,11 +512,11 @@ def links(vigie: RunningVigie, realm: str) -> dict[str, str]:
     """Agent → the token of the link in the message."""
     until(lambda: len(asked(vigie, realm)) == len(SAID))
     made, expires_at = (
-        AckLinks.open(vigie.folder / "data" / "secrets"),
+        AnswerLinks.open(vigie.folder / "data" / "secrets"),
         round(time.time() + 3600) * 1000,
     )
     return {
-        n["person_token"]: made.token(Link(realm, n["id"], n["person_token"], expires_at))
+        n["person_token"]: made.token(AnswerLink(realm, n["id"], n["person_token"], expires_at))
         for n in asked(vigie, realm)
     }
 

@@ -25,8 +25,8 @@ from schemas.directory import Contact, ContactPoint
 from schemas.words import Channel
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.identity.accounts import AccessStore
-from services.runtime.kafka.clients import RecordProducer, iso
-from services.runtime.process.ports import free_ports
+from services.runtime.kafka.clients import RecordProducer, format_time
+from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.vault import Vault
 from services.territory import load_territory
@@ -145,7 +145,7 @@ async def _accepted(url: str, token: Path) -> httpx.Response | None:
         "site_id": "cen-1",
         "type": "fire",
         "severity": 4,
-        "occurred_at": iso(int(time.time() * 1000)),
+        "occurred_at": format_time(int(time.time() * 1000)),
         "headline": "Feu",
     }
     headers = {"traceparent": f"00-{CALLER}-{CALLER_SPAN}-01", "Idempotency-Key": "fire-1"}
@@ -172,7 +172,7 @@ async def test_a_report_and_the_mail_that_it_causes_are_one_trace(
     server = await loop.create_server(
         lambda: SMTP(relay, hostname="relay.example.net", loop=loop), "127.0.0.1", 0
     )
-    port = free_ports(1)[0]
+    port = find_free_ports(1)[0]
     environment = os.environ | {
         "VIGIE_DATA_DIR": str(settings.data_dir),
         "VIGIE_KAFKA": settings.kafka,

@@ -14,16 +14,16 @@ from services.alerts.decider import AlertsDecider
 from services.continuity.decider import ContinuityDecider
 from services.continuity.reassignment.proposals import Proposals
 from services.delivery.decider import DeliveryDecider
-from services.delivery.simulated_channels import respond
-from services.intake.reports.acceptance import text_id_of
-from services.intake.reports.deduplication import keyed_id
-from services.intake.reports.native import claim_of, parse_one
+from services.delivery.simulated_channels import respond_to_fact
+from services.intake.reports.acceptance import build_text_id
+from services.intake.reports.deduplication import derive_keyed_id
+from services.intake.reports.native import parse_report, prepare_report
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal
 from services.runtime.testing import MemorySystem
-from services.simulation.checks import History
+from services.simulation.checks import RealmHistory
 from services.simulation.scenarios import Scenario, load_scenario
-from services.territory.publish import reference_commands
+from services.territory.publish import build_reference_commands
 from tests.shipped import territory
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,7 +54,7 @@ class MemoryPlayer:
                 "continuity": ContinuityDecider(),
                 "delivery": DeliveryDecider(),
             },
-            respond,
+            respond_to_fact,
             check=check,
             planner=Proposals() if planner else None,
         )
@@ -69,7 +69,7 @@ class MemoryPlayer:
             responders=responders,
         )
         self.system.feed("alerts", realm, opening, id=f"open:{realm}")
-        for input_id, command in reference_commands(
+        for input_id, command in build_reference_commands(
             territory(), realm, "system:reference", "admin"
         ):
             self.system.feed("alerts", realm, command, id=input_id)
@@ -80,14 +80,14 @@ class MemoryPlayer:
             "realm": self.realm,
             "references": [self._reports.get(r, r) for r in body.get("references", ())],
         }
-        claim = claim_of(
-            parse_one(orjson.dumps(body)), self.sender, "92", lambda _, reference: reference
+        claim = prepare_report(
+            parse_report(orjson.dumps(body)), self.sender, "92", lambda _, reference: reference
         )
-        report_id = self._reports[event_id] = keyed_id(
+        report_id = self._reports[event_id] = derive_keyed_id(
             self.realm, self.sender.id, f"{self.realm}:{event_id}"
         )
         message = ReportReceived.model_validate(
-            claim.message | {"report_id": report_id, "text_id": text_id_of(report_id)}
+            claim.message | {"report_id": report_id, "text_id": build_text_id(report_id)}
         )
         self.system.feed("alerts", self.realm, message, id=report_id, at=at)
 
@@ -100,9 +100,9 @@ class MemoryPlayer:
             self.report(event.id, event.body, event.reported_at)
         self.system.step(self.realm, until)
 
-    def history(self) -> History:
+    def history(self) -> RealmHistory:
         sites = {s.id: {"kind": s.kind, "pole": s.pole} for s in territory().sites}
-        return History(self.played.start, self.system.facts(self.realm), sites)
+        return RealmHistory(self.played.start, self.system.facts(self.realm), sites)
 
 
 def played_to(

@@ -8,13 +8,13 @@ from typing import Any
 
 from schemas.base import Instant
 from schemas.realms import partition_of
-from schemas.topics import PARTITIONS
-from services.console.documents.queries import Documents
-from services.console.logbook.lines import LineRecord, line_of
-from services.console.read_model.history import Chronicle, Fold, versions
-from services.console.read_model.query_base import Read
+from schemas.topics import PARTITION_COUNT
+from services.console.documents.queries import DocumentQueries
+from services.console.logbook.lines import LineRecord, make_line
+from services.console.read_model.history import Chronicle, Fold, list_versions
+from services.console.read_model.query_base import OpenRealm
 from services.console.read_model.shapes import Shaper
-from services.console.read_model.snapshot import Past, Picture
+from services.console.read_model.snapshot import PastSnapshot, RealmSnapshot
 from services.console.sites.geometry import load_outlines
 from services.runtime.log.chain import Position
 from tests.scenarios.memory import MemoryPlayer
@@ -23,47 +23,49 @@ from tests.shipped import FOLDER
 OUTLINES = cache(load_outlines)
 
 
-class Remembered(Documents):
+class Remembered(DocumentQueries):
     """Documents drafted from a played realm as known at a time."""
 
     def __init__(self, player: MemoryPlayer, texts: Any = None) -> None:
         super().__init__(None, OUTLINES(FOLDER), texts=texts)  # type: ignore[arg-type]  nothing is asked of Redis
         self._player = player
 
-    async def read(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> Read:
+    async def read(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> OpenRealm:
         at = as_of if as_of is not None else max(s.transaction.at for s in self._stored(realm))
-        past = Past(realm, Fold(self._chronicle(realm), realm, at), at)
-        return Read(past, Shaper(realm, past.reference, self._outlines, lang))
+        past = PastSnapshot(realm, Fold(self._chronicle(realm), realm, at), at)
+        return OpenRealm(past, Shaper(realm, past.reference, self._outlines, lang))
 
     def _chronicle(self, realm: str) -> Chronicle:
         """Of the whole realm as it was played so far."""
-        made, partition = Chronicle.in_memory(), partition_of(realm, PARTITIONS)
+        made, partition = Chronicle.in_memory(), partition_of(realm, PARTITION_COUNT)
         for name, service in self._player.system.services.items():
             stored = service.log.of(realm)
             found = (
                 v
                 for offset, record in enumerate(stored)
-                for v in versions(record.transaction, offset)
+                for v in list_versions(record.transaction, offset)
             )
             made.add(name, partition, found, Position(next=len(stored)))
         return made
 
     async def _told(
-        self, picture: Picture, incident: str | None
+        self, picture: RealmSnapshot, incident: str | None
     ) -> tuple[Sequence[LineRecord], str | None]:
         return [
             line for line in await self._cited(picture) if incident in (None, line.incident)
         ], None
 
-    async def _cited(self, picture: Picture) -> Sequence[LineRecord]:
+    async def _cited(self, picture: RealmSnapshot) -> Sequence[LineRecord]:
         assert picture.at is not None
-        partition = partition_of(picture.realm, PARTITIONS)
+        partition = partition_of(picture.realm, PARTITION_COUNT)
         found = [
             line
             for stored in self._stored(picture.realm)
             for ordinal, fact in enumerate(stored.transaction.facts)
             if fact.at <= picture.at
-            and (line := line_of(stored.transaction, fact, partition, ordinal)) is not None
+            and (line := make_line(stored.transaction, fact, partition, ordinal)) is not None
         ]
         return sorted(found, key=lambda line: line.key, reverse=True)
 

@@ -33,11 +33,11 @@ from schemas.words import Answer, Channel, EventType
 from services.alerts.decider import AlertsDecider
 from services.continuity.decider import ContinuityDecider
 from services.delivery.decider import DeliveryDecider
-from services.delivery.simulated_channels import responses
+from services.delivery.simulated_channels import build_responses
 from services.runtime.log.transaction import FactRecord
-from services.runtime.simulation.conductor import Response
+from services.runtime.simulation.conductor import SimulatedResponse
 from services.runtime.testing import MemorySystem
-from services.territory.publish import reference_commands
+from services.territory.publish import build_reference_commands
 from tests.shipped import territory
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -69,7 +69,7 @@ def _opened(realm: str, at: Instant) -> MemorySystem:
         OpenRealm(author="system:test", role="admin", territory="92", started_at=at),
         id="open",
     )
-    for id, command in reference_commands(territory(), realm, "system:reference", "admin"):
+    for id, command in build_reference_commands(territory(), realm, "system:reference", "admin"):
         system.feed("alerts", realm, command, id=id)
     return system
 
@@ -119,14 +119,14 @@ class Runbook:
 
     # ── devices ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _respond(self, fact: FactRecord, _opening: RealmOpened) -> Sequence[Response]:
+    def _respond(self, fact: FactRecord, _opening: RealmOpened) -> Sequence[SimulatedResponse]:
         if fact.name != "NotificationChanged":
             return []
         row = NotificationRow.model_validate(fact.data["row"])
-        said = responses(row, self._responders)
+        said = build_responses(row, self._responders)
         attempt = row.attempts[-1].id if row.attempts else ""
         return [
-            Response(f"{attempt}:{type(message).__name__}", delay, message)
+            SimulatedResponse(f"{attempt}:{type(message).__name__}", delay, message)
             for delay, message in said
         ]
 

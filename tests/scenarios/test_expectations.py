@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from schemas.base import MINUTE_MS, RowFact
-from services.console.attention.rows import MOST, Facts, Urgency, attention_of, demands_of
+from services.console.attention.rows import (
+    MAX_NEW,
+    DemandRows,
+    Urgency,
+    limit_demands,
+    list_demands,
+)
 from services.simulation.checks import load_checks, run_checks
 from tests.scenarios.memory import SCENARIOS, MemoryPlayer, played_to
 from tests.scenarios.told import faults_of, last_rows, longest_rows, text_of
@@ -59,31 +65,31 @@ def test_no_input_fails_and_no_record_is_large(played: MemoryPlayer) -> None:
     )
 
 
-def pictures(player: MemoryPlayer, every_min: int) -> Iterator[tuple[int, Facts]]:
+def pictures(player: MemoryPlayer, every_min: int) -> Iterator[tuple[int, DemandRows]]:
     """What the console knows, every so many minutes of a replay in which something has happened."""
-    rows: dict[str, dict[str, Any]] = {f.name: {} for f in fields(Facts) if f.name != "policy"}
+    rows: dict[str, dict[str, Any]] = {f.name: {} for f in fields(DemandRows) if f.name != "policy"}
     step, due = every_min * MINUTE_MS, 0
     for record in sorted(player.system.facts(player.realm), key=lambda f: f.at):
         if record.at >= due:
             if due:
-                yield due, Facts(territory().policy, **rows)
+                yield due, DemandRows(territory().policy, **rows)
             due = record.at - record.at % step + step
         fact = record.message()
         if isinstance(fact, RowFact) and fact.collection in rows:
             row = fact.row  # type: ignore[attr-defined]
             rows[fact.collection][row.id] = row
-    yield due, Facts(territory().policy, **rows)
+    yield due, DemandRows(territory().policy, **rows)
 
 
 def test_nobody_is_asked_for_more_than_ten_things_in_ten_minutes(played: MemoryPlayer) -> None:
     """Rule D77: for each role and for the whole cell; nothing about danger to people waits in a digest."""
     most = 0
     for at, facts in pictures(played, 5):
-        demands = demands_of(facts, at)
+        demands = list_demands(facts, at)
         for role in (None, *territory().policy.roles):
-            found = attention_of(demands, role, at)
+            found = limit_demands(demands, role, at)
             most = max(most, found.rate)
-            assert found.rate <= MOST, (role, at)
+            assert found.rate <= MAX_NEW, (role, at)
             assert Urgency.DANGER not in {d.urgency for d in found.digest}, (role, at)
     assert most > 0
 

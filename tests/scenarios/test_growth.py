@@ -7,11 +7,11 @@ from collections import Counter
 import orjson
 
 from schemas.reports import ReportReceived
-from schemas.routes import destinations, public_topics
-from schemas.topics import SERVICES, inputs, log
+from schemas.routes import list_destinations, list_public_topics
+from schemas.topics import SERVICES, input_topic, log_topic
 from schemas.words import EventType
-from services.runtime.kafka.clients import headers_of, value_of
-from services.runtime.testing.memory import Stored
+from services.runtime.kafka.clients import build_headers, encode_message
+from services.runtime.testing.memory import StoredRecord
 from tests.scenarios.memory import MemoryPlayer, scenario
 
 SITES = ("cen-1", "cen-2", "sst-05", "pmi-04", "clg-0920077J", "gym-07", "par-05")
@@ -28,11 +28,11 @@ RECORD = 4 * 1024
 DISK = 20 * 1024
 
 
-def _outgoing(service: str, stored: Stored) -> Counter[str]:
+def _outgoing(service: str, stored: StoredRecord) -> Counter[str]:
     """Bytes that a record makes on public topics and on the inputs of other services."""
     sizes: Counter[str] = Counter()
     for ordinal, fact in enumerate(stored.transaction.facts):
-        headers = headers_of(
+        headers = build_headers(
             fact.type,
             id=fact.id,
             source=f"/{service}",
@@ -43,8 +43,8 @@ def _outgoing(service: str, stored: Stored) -> Counter[str]:
         size = len(orjson.dumps(fact.data)) + sum(
             len(name) + len(value or b"") for name, value in headers
         )
-        receivers = destinations(stored.transaction.logic, service, fact.name, fact.data)
-        for topic in (*public_topics(fact.name), *map(inputs, receivers)):
+        receivers = list_destinations(stored.transaction.logic, service, fact.name, fact.data)
+        for topic in (*list_public_topics(fact.name), *map(input_topic, receivers)):
             sizes[topic] += size
     return sizes
 
@@ -69,16 +69,16 @@ def test_a_report_costs_as_much_disk_at_the_end_of_a_storm_as_at_its_beginning()
             text_id=f"report-{n}",
         )
         system.feed("alerts", realm, report, id=report.report_id, at=report.recorded_at)
-        parts[-1][inputs("alerts")] += len(value_of(report))
+        parts[-1][input_topic("alerts")] += len(encode_message(report))
         for name in SERVICES:
             records = system.services[name].log.of(realm)
             for stored in records[read[name] :]:
-                parts[-1][log(name)] += len(stored.raw)
+                parts[-1][log_topic(name)] += len(stored.raw)
                 parts[-1] += _outgoing(name, stored)
             read[name] = len(records)
     first, *later = parts
-    assert sum(part[log("alerts")] for part in parts) / REPORTS < RECORD
+    assert sum(part[log_topic("alerts")] for part in parts) / REPORTS < RECORD
     assert first.total() / PART < DISK
     assert max(part.total() for part in later) < min(part.total() for part in later) * 1.1, parts
-    assert later[-1][log("alerts")] < first[log("alerts")]
-    assert later[-1][inputs("continuity")] == 0, "what continuity goes by has not changed"
+    assert later[-1][log_topic("alerts")] < first[log_topic("alerts")]
+    assert later[-1][input_topic("continuity")] == 0, "what continuity goes by has not changed"

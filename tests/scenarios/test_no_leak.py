@@ -30,14 +30,14 @@ from schemas.runtime import OpenRealm, StepTo, Tick
 from schemas.words import Answer, Channel
 from services.alerts.decider import AlertsDecider
 from services.continuity.decider import ContinuityDecider
-from services.delivery.channels import Outgoing, Result
+from services.delivery.channels import CallResult, Outgoing
 from services.delivery.decider import DeliveryDecider
-from services.delivery.sender.attempt_view import Call, Outbox
+from services.delivery.sender.attempt_view import AttemptView, GrantedCall
 from services.delivery.sender.sender import Sender
-from services.delivery.simulated_channels import respond
-from services.runtime.identity.signed_links import AckLinks, ReturnLinks
+from services.delivery.simulated_channels import respond_to_fact
+from services.runtime.identity.signed_links import AnswerLinks, ProviderLinks
 from services.runtime.testing import MemorySystem
-from services.territory.publish import reference_commands
+from services.territory.publish import build_reference_commands
 from tests.shipped import territory
 
 LIVE = "92"
@@ -56,7 +56,7 @@ def opened(*realms: str) -> MemorySystem:
             "continuity": ContinuityDecider(),
             "delivery": DeliveryDecider(),
         },
-        respond,
+        respond_to_fact,
         check=False,
     )
     for realm in realms:
@@ -65,7 +65,9 @@ def opened(*realms: str) -> MemorySystem:
         )
         at = T0 if is_live(realm) else None
         system.feed("alerts", realm, opening, id=f"open:{realm}", at=at)
-        for id, command in reference_commands(territory(), realm, "system:reference", "admin"):
+        for id, command in build_reference_commands(
+            territory(), realm, "system:reference", "admin"
+        ):
             system.feed("alerts", realm, command, id=id, at=at)
     return system
 
@@ -80,7 +82,7 @@ def started() -> MemorySystem:
     base = _base()
     system = MemorySystem(
         {name: service.machine.decider for name, service in base.services.items()},
-        respond,
+        respond_to_fact,
         check=False,
     )
     system.conductor = deepcopy(base.conductor)
@@ -258,7 +260,7 @@ def test_no_input_of_an_exercise_reaches_a_sender_or_the_live_realm(
     for n in range(len(given_), 3):
         system.feed("alerts", LIVE, live_report(n), id=f"live-{n}", at=T0 + n * MINUTE_MS)
     assert told(system) == live_alone()
-    outbox = Outbox(RUN, lambda: 0.0)
+    outbox = AttemptView(RUN, lambda: 0.0)
     calls = [
         call
         for stored in system.services["delivery"].log
@@ -309,10 +311,10 @@ class Recording:
         self.called: list[Outgoing] = []
         self.sent: list[tuple[str, Message]] = []
 
-    async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
+    async def call(self, outgoing: Outgoing, timeout_s: float) -> CallResult:
         assert timeout_s > 0
         self.called.append(outgoing)
-        return Result("accepted")
+        return CallResult("accepted")
 
     async def get(self, person: str, **_: Any) -> Contact | None:
         return Contact(
@@ -330,8 +332,8 @@ class Recording:
 async def test_even_a_grant_in_hand_is_not_used_outside_the_live_realm(realm: str) -> None:
     """The second line: whatever came through the first, the last step before a provider asks again."""
     world = Recording()
-    links, returns = AckLinks(b"k" * 32), ReturnLinks(b"k" * 32)
-    outbox = Outbox(RUN, lambda: 0.0)
+    links, returns = AnswerLinks(b"k" * 32), ProviderLinks(b"k" * 32)
+    outbox = AttemptView(RUN, lambda: 0.0)
     sender = Sender(
         world,
         world,
@@ -351,7 +353,7 @@ async def test_even_a_grant_in_hand_is_not_used_outside_the_live_realm(realm: st
         person="dgs",
         limit_ms=30_000,
     )
-    await sender._carry_out(Call(realm, row("dgs"), granted, "c", 0.0))
+    await sender._carry_out(GrantedCall(realm, row("dgs"), granted, "c", 0.0))
     assert len(world.called) == (1 if realm == LIVE else 0)
     assert [m.outcome for _, m in world.sent if isinstance(m, AttemptOutcome)] == [
         "accepted" if realm == LIVE else "failed"

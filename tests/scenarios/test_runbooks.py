@@ -22,7 +22,7 @@ from schemas.delivery import ReceiptReceived
 from schemas.oncall import Place, Rotation, SwapDuties, WithdrawDuty
 from schemas.runtime import CommandRefused, OpenRealm
 from services.runtime.testing import MemorySystem
-from services.territory.publish import reference_commands
+from services.territory.publish import build_reference_commands
 from tests.scenarios.runbook import (
     ACK,
     DECLINE,
@@ -750,7 +750,9 @@ def test_a_wave_over_the_doubled_hour_does_not_wait_an_hour_more() -> None:
 
 def publish(book: Runbook, version: str, **policy: Any) -> None:
     """A new version of the territory with a changed policy; roster keys begin with `roster_`."""
-    for id, command in reference_commands(territory(), book.realm, "system:reference", "admin"):
+    for id, command in build_reference_commands(
+        territory(), book.realm, "system:reference", "admin"
+    ):
         data = command.data
         if isinstance(data, ref.EscalationPolicy):
             data = data.model_copy(
@@ -961,7 +963,9 @@ def test_an_exercise_beside_a_real_crisis_touches_nothing_of_it() -> None:
             id=f"open-{realm}",
             at=start,
         )
-        for id, command in reference_commands(territory(), realm, "system:reference", "admin"):
+        for id, command in build_reference_commands(
+            territory(), realm, "system:reference", "admin"
+        ):
             world.feed("alerts", realm, command, id=id, at=start)
     real, exercise = Runbook(realm="92", world=world), Runbook(realm="92~test-beside", world=world)
     from schemas.reports import ReportReceived

@@ -12,25 +12,30 @@ from schemas.base import MINUTE_MS, Message, parse_open
 from schemas.commands import AnswerNotification
 from schemas.delivery import NotificationRow
 from schemas.reassignment import ApproveReassignments, ProposalComputed
-from schemas.reference import PublishReference, version_of
+from schemas.reference import PublishReference, compute_version
 from schemas.reference_changes import ApproveReference, DraftReference, ProposeReference
 from schemas.runtime import OpenRealm, RealmOpened, StepRequested
 from schemas.words import Answer
 from services.continuity.reassignment.proposals import Proposals
 from services.runtime.log.transaction import FactRecord, Transaction
 from services.runtime.testing import MemoryService, MemorySystem
-from services.runtime.testing.memory import Stored
-from services.simulation.milestones import Difference, Milestone, course_of, differences
+from services.runtime.testing.memory import StoredRecord
+from services.simulation.milestones import (
+    Difference,
+    Milestone,
+    compare_summaries,
+    summarise_history,
+)
 from services.simulation.recording import (
-    Fork,
+    ForkPoint,
     NotRecorded,
-    Outside,
+    OutsideInput,
     Recording,
-    _behaviour,
+    _describe_behaviour,
     _is_outside,
 )
-from services.simulation.reference_change import ChangeInvalid, patched
-from services.simulation.replay import faithful, reference_of, replay
+from services.simulation.reference_change import ChangeInvalid, apply_patch
+from services.simulation.replay import count_matching_facts, initial_reference, replay_recording
 from tests.scenarios.memory import MemoryPlayer, scenario
 
 UNTIL_MIN = 25
@@ -72,7 +77,7 @@ def recorded() -> Recording:
         player.realm,
         opened,
         tuple(
-            Outside(s, n, id, opened.started_at if at is None else at, n, m)
+            OutsideInput(s, n, id, opened.started_at if at is None else at, n, m)
             for n, (s, m, id, at) in enumerate(outside, start=1)
         ),
         player.played.start + UNTIL_MIN * MINUTE_MS,
@@ -83,18 +88,20 @@ def recorded() -> Recording:
 
 @cache
 def as_it_was() -> tuple[FactRecord, ...]:
-    return tuple(replay(recorded()))
+    return tuple(replay_recording(recorded()))
 
 
-def with_patch(patch: dict[str, Any], fork: Fork | None = None) -> list[Difference]:
-    changed = replay(recorded(), patched(reference_of(recorded()), patch), fork)
-    return differences(course_of(as_it_was()), course_of(changed))
+def with_patch(patch: dict[str, Any], fork: ForkPoint | None = None) -> list[Difference]:
+    changed = replay_recording(recorded(), apply_patch(initial_reference(recorded()), patch), fork)
+    return compare_summaries(summarise_history(as_it_was()), summarise_history(changed))
 
 
 def test_a_replay_without_a_change_gives_every_fact_again() -> None:
-    same, told = faithful(recorded(), as_it_was())
+    same, told = count_matching_facts(recorded(), as_it_was())
     assert same == told > 300
-    assert differences(course_of(recorded().facts), course_of(as_it_was())) == []
+    assert (
+        compare_summaries(summarise_history(recorded().facts), summarise_history(as_it_was())) == []
+    )
 
 
 SOONER = {"escalation": {"policy": {"ladders": {"N3": {"3": {"after_min": 11}}}}}}
@@ -119,10 +126,11 @@ def test_a_change_after_the_ladder_began_does_not_move_it() -> None:
     began = next(
         n
         for n, o in enumerate(recorded().outside)
-        if o.at > course_of(recorded().facts).milestones[Milestone("level", "territory", "N3")]
+        if o.at
+        > summarise_history(recorded().facts).milestones[Milestone("level", "territory", "N3")]
     )
     assert not [
-        d for d in with_patch(SOONER, fork=Fork(began)) if d.milestone.of == "elu_astreinte"
+        d for d in with_patch(SOONER, fork=ForkPoint(began)) if d.milestone.of == "elu_astreinte"
     ]
 
 
@@ -130,10 +138,12 @@ def test_a_change_at_a_time_holds_from_that_time_and_not_from_the_input_before()
     last = recorded().outside[-1].at
     at = last + (recorded().end - last) // 2
     fork = recorded().moment(at)
-    assert fork == Fork(len(recorded().outside), at)
+    assert fork == ForkPoint(len(recorded().outside), at)
     published = [
         f
-        for f in replay(recorded(), patched(reference_of(recorded()), SOONER), fork)
+        for f in replay_recording(
+            recorded(), apply_patch(initial_reference(recorded()), SOONER), fork
+        )
         if f.name == "ReferencePublished" and f.at > last
     ]
     assert {f.at for f in published} == {at}
@@ -148,7 +158,7 @@ def test_a_change_before_the_crisis_is_one_from_its_beginning() -> None:
 
 
 def test_a_plan_that_does_not_exist_is_not_proposed() -> None:
-    plans = {m.of for m in course_of(as_it_was()).milestones if m.kind == "plan"}
+    plans = {m.of for m in summarise_history(as_it_was()).milestones if m.kind == "plan"}
     gone = min(plans)
     found = with_patch({"plans": {"plans": {gone: None}}})
     assert all(
@@ -160,7 +170,7 @@ def test_a_plan_that_does_not_exist_is_not_proposed() -> None:
 def test_a_log_position_is_an_input() -> None:
     outside = recorded().outside
     last = max(n for n, o in enumerate(outside) if isinstance(o.message, PublishReference))
-    assert recorded().position(f"alerts/{outside[last + 1].seq}") == Fork(last + 2)
+    assert recorded().position(f"alerts/{outside[last + 1].seq}") == ForkPoint(last + 2)
     for wrong in ("alerts", "nobody/3", "alerts/x"):
         with pytest.raises(NotRecorded, match="no log position"):
             recorded().position(wrong)
@@ -183,17 +193,17 @@ def test_a_log_position_is_an_input() -> None:
 )
 def test_a_patch_that_does_not_fit_names_the_place(patch: dict[str, Any], says: str) -> None:
     with pytest.raises(ChangeInvalid, match=says):
-        patched(reference_of(recorded()), patch)
+        apply_patch(initial_reference(recorded()), patch)
 
 
 def test_a_patch_merges_and_takes_away() -> None:
-    sections = reference_of(recorded())
+    sections = initial_reference(recorded())
     site = next(s for s in sections if s.section == "sites").sites[0]
-    after = patched(sections, {"sites": {"sites": {site.id: {"staff": site.staff + 7}}}})
+    after = apply_patch(sections, {"sites": {"sites": {site.id: {"staff": site.staff + 7}}}})
     assert next(s for s in after if s.section == "sites").sites[0] == site.model_copy(
         update={"staff": site.staff + 7}
     )
-    without = patched(sections, {"sites": {"sites": {site.id: None}}})
+    without = apply_patch(sections, {"sites": {"sites": {site.id: None}}})
     assert site not in next(s for s in without if s.section == "sites").sites
 
 
@@ -209,7 +219,7 @@ def test_people_answer_as_they_did() -> None:
     said = AnswerNotification(
         author="p-1", role="dgs", notification="n-1", person="p-1", answer=Answer.ACK, channel="sms"
     )
-    exact, general = _behaviour(rows, [(91_000, said)])
+    exact, general = _describe_behaviour(rows, [(91_000, said)])
     assert exact == {
         "person": "p-1",
         "answer": "ack",
@@ -238,7 +248,7 @@ def row(id: str, person: str, at: int) -> NotificationRow:
 
 def test_references_are_not_published_twice() -> None:
     commands = [o for o in recorded().outside if isinstance(o.message, PublishReference)]
-    assert len(reference_of(recorded())) == len(commands) > 5
+    assert len(initial_reference(recorded())) == len(commands) > 5
 
 
 def test_a_decision_while_the_planner_computes_comes_before_its_answer_again(
@@ -256,7 +266,7 @@ def test_a_decision_while_the_planner_computes_comes_before_its_answer_again(
         value: Any,
         headers: Any,
         timestamp: int | None = None,
-    ) -> Stored:
+    ) -> StoredRecord:
         stored = feed_raw(self, partition, key, value, headers, timestamp)
         kept.append((stored.transaction, value))
         return stored
@@ -286,7 +296,7 @@ def test_a_decision_while_the_planner_computes_comes_before_its_answer_again(
     facts = tuple(player.system.facts(realm))
     assert sum(f.name == "ReassignmentOrdered" for f in facts) > 5
     outside = tuple(
-        Outside(tx.service, tx.seq, tx.src.id, tx.at, n, parse_open(tx.src.type, value))
+        OutsideInput(tx.service, tx.seq, tx.src.id, tx.at, n, parse_open(tx.src.type, value))
         for n, (tx, value) in enumerate(kept)
         if _is_outside(tx)
     )
@@ -294,7 +304,7 @@ def test_a_decision_while_the_planner_computes_comes_before_its_answer_again(
     opened = next(f.message() for f in facts if f.name == "RealmOpened")
     assert isinstance(opened, RealmOpened)
     recording = Recording(realm, opened, outside, start + 10 * MINUTE_MS, facts, ())
-    same, told = faithful(recording, replay(recording))
+    same, told = count_matching_facts(recording, replay_recording(recording))
     assert same == told
 
 
@@ -304,8 +314,8 @@ def test_a_change_by_two_persons_is_replayed_and_left_out_of_a_what_if() -> None
     base = next(
         o.message.reference for o in known.outside if isinstance(o.message, PublishReference)
     )
-    sections = patched(reference_of(known), SOONER)
-    reference, who = version_of(sections), {"author": "ana", "role": "coordinator"}
+    sections = apply_patch(initial_reference(known), SOONER)
+    reference, who = compute_version(sections), {"author": "ana", "role": "coordinator"}
     drafts = [DraftReference(**who, reference=reference, data=section) for section in sections]
     proposal = ProposeReference(
         **who, reason="text:why", reference=reference, base=base, sections=()
@@ -315,17 +325,17 @@ def test_a_change_by_two_persons_is_replayed_and_left_out_of_a_what_if() -> None
 
     def with_inputs(*messages: Message) -> Recording:
         inputs = (
-            Outside("alerts", 10_000 + n, f"change-{n}", at, at, message)
+            OutsideInput("alerts", 10_000 + n, f"change-{n}", at, at, message)
             for n, message in enumerate(messages)
         )
         return replace(before, outside=(*before.outside, *inputs))
 
-    proposed = replay(with_inputs(*drafts, proposal))
+    proposed = replay_recording(with_inputs(*drafts, proposal))
     change = next(f.data["row"]["id"] for f in proposed if f.name == "ReferenceChangeRecorded")
     history = with_inputs(
         *drafts, proposal, ApproveReference(author="bea", role="director", change=change)
     )
-    assert [f.data["change"] for f in replay(history) if f.name == "ReferenceChangeRecorded"].count(
-        "in_force"
-    ) == 1
-    assert "ReferenceChangeRecorded" not in {f.name for f in replay(history, sections)}
+    assert [
+        f.data["change"] for f in replay_recording(history) if f.name == "ReferenceChangeRecorded"
+    ].count("in_force") == 1
+    assert "ReferenceChangeRecorded" not in {f.name for f in replay_recording(history, sections)}

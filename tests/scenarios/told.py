@@ -9,9 +9,13 @@ from functools import cache
 from typing import Final
 
 from schemas.delivery import NotificationChanged, NotificationRow
-from services.messages import Names, Text, compose, phrases
-from services.messages.composition import SMS_MOST, SUBJECT_MOST, VOICE_MOST
-from services.runtime.http.sms_text import encode, plain, septets
+from services.messages import MessageNames, MessageText, compose_message, load_phrases
+from services.messages.composition import (
+    SMS_MAX_SEPTETS,
+    SUBJECT_MAX_CHARACTERS,
+    VOICE_MAX_CHARACTERS,
+)
+from services.runtime.http.sms_text import count_septets, encode_text, simplify_text
 from tests.scenarios.memory import MemoryPlayer
 from tests.shipped import territory
 
@@ -42,8 +46,8 @@ PLACELESS: Final = frozenset(
 
 
 @cache
-def names() -> Names:
-    return replace(Names.of(territory().sections), territory="Hauts-de-Seine")
+def names() -> MessageNames:
+    return replace(MessageNames.of(territory().sections), territory="Hauts-de-Seine")
 
 
 def last_rows(player: MemoryPlayer) -> list[NotificationRow]:
@@ -71,16 +75,16 @@ def _length(row: NotificationRow) -> int:
     return len(str(row.values)) + len(str(row.bundle))
 
 
-def text_of(row: NotificationRow, lang: str = "fr") -> Text:
-    return compose(row, names(), phrases(lang), LINK, "Texte.", public_url=URL)
+def text_of(row: NotificationRow, lang: str = "fr") -> MessageText:
+    return compose_message(row, names(), load_phrases(lang), LINK, "Texte.", public_url=URL)
 
 
 def faults_of(row: NotificationRow) -> Iterator[str]:
     """What is wrong with the texts of a notification."""
     text, english = text_of(row), text_of(row, "en")
     for sms in (text.sms, text.sms_one_way, english.sms, english.sms_one_way):
-        if septets(sms) > SMS_MOST or len(encode(sms).segments) > 2:
-            yield f"an SMS of {septets(sms)} septets"
+        if count_septets(sms) > SMS_MAX_SEPTETS or len(encode_text(sms).segments) > 2:
+            yield f"an SMS of {count_septets(sms)} septets"
     shown = {
         "sms": text.sms,
         "voice": text.voice,
@@ -98,7 +102,7 @@ def faults_of(row: NotificationRow) -> Iterator[str]:
     )
     if found := SPOKEN.search(text.voice):
         yield f"the voice says {found[0]}"
-    if len(text.voice) > VOICE_MOST or len(text.subject) > SUBJECT_MOST:
+    if len(text.voice) > VOICE_MAX_CHARACTERS or len(text.subject) > SUBJECT_MAX_CHARACTERS:
         yield "a voice or a subject that is too long"
     for name, one in shown.items():
         if name in ("sms", "voice", "body") and not ASKED.search(one.lower()):
@@ -114,10 +118,10 @@ def faults_of(row: NotificationRow) -> Iterator[str]:
 
 
 def _untold(row: NotificationRow, shown: dict[str, str]) -> Iterator[str]:
-    kind = phrases("fr").term("kinds", row.values.get("kind"))
+    kind = load_phrases("fr").term("kinds", row.values.get("kind"))
     for name in ("sms", "voice", "body"):
-        said = plain(shown[name].replace("\u00a0", " "))
-        if kind is not None and plain(kind).lower() not in said.lower():
+        said = simplify_text(shown[name].replace("\u00a0", " "))
+        if kind is not None and simplify_text(kind).lower() not in said.lower():
             yield f"{name}: not what ({kind})"
         if kind is not None and not SINCE.search(said):
             yield f"{name}: not since when"
@@ -134,6 +138,6 @@ def _places() -> frozenset[str]:
         re.sub(r"\s+", " ", re.sub(r"\s*\(", ", ", one).replace(")", "")).strip() for one in sites
     }
     return frozenset(
-        plain(one)
+        simplify_text(one)
         for one in sites | voiced | poles | set(known.communes.values()) | {known.territory}
     )

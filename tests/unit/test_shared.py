@@ -8,7 +8,7 @@ from weakref import ref
 import pytest
 
 from schemas.reference import ReferencePublished, Section
-from schemas.shared import shared
+from schemas.shared import share_object
 from services.alerts.decider import AlertsDecider
 from services.continuity.decider import ContinuityDecider
 from services.runtime.decider.protocol import Decider
@@ -35,9 +35,9 @@ def test_equal_data_is_one_object_and_other_data_another() -> None:
     )
     """As no other test has them."""
     assert first is not again
-    assert shared(first) is shared(again) is first
+    assert share_object(first) is share_object(again) is first
     other = first.model_copy(update={"sites": first.sites[1:]})
-    assert shared(other) is other
+    assert share_object(other) is other
     gone = ref(first)
     del first, again, other
     gc.collect()

@@ -14,37 +14,37 @@ from schemas.causes import Cause, CauseChanged, Members
 from schemas.words import MsgType
 from services.alerts import tasks
 from services.alerts.causes.merging import (
+    count_persons,
     is_count_of_day,
     is_daily,
-    of_reports,
-    persons_of,
-    union,
-    worst,
+    merge_values,
+    rebuild_cause,
+    unite_windows,
 )
-from services.alerts.decision import Draft
+from services.alerts.decision import Decision
 from services.alerts.evolve import OPEN
-from services.alerts.evolve.causes import told_so_far
+from services.alerts.evolve.causes import get_recorded_members
 from services.alerts.reference import constants
-from services.alerts.reference.calendar import day_of, end_of_day
-from services.alerts.reports.late_reports import newest_cause, over_already
+from services.alerts.reference.calendar import find_end_of_day, format_day
+from services.alerts.reports.late_reports import find_newest_cause, find_superseding_event
 from services.alerts.reports.report_facts import (
-    all_over,
-    claim_key,
-    communes_of,
-    inside,
+    are_windows_over,
+    build_subject_key,
+    get_measure_name,
+    get_site,
     is_ahead,
+    is_all_clear,
     is_confirmed,
+    is_inside,
     is_placeless,
+    is_revocation,
+    is_standing,
     is_wide,
-    measure_name,
-    says_restored,
-    site_of,
-    stands,
-    takes_back,
+    list_communes,
 )
-from services.alerts.rows import changed
+from services.alerts.rows import copy_with
 
-Outcome = Literal["new", "same", "replaced", "over"]
+ReportOutcome = Literal["new", "same", "replaced", "over"]
 KEPT_REPORTS: Final = 500
 """Most reports that a cause names.
 
@@ -53,11 +53,11 @@ A monitor that updates its report every minute sends thousands in two days.
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ReportEffect:
     """The effect of a report on the causes."""
 
     cause: Cause
-    outcome: Outcome
+    outcome: ReportOutcome
     """* `new`: the report opened the cause.
 
     * `same`: the report repeats the cause. Rule D4, duplicates.
@@ -70,19 +70,19 @@ class Taken:
     """Number of people in the cause before the report."""
 
 
-def _word(before: Cause, cause: Cause, outcome: Outcome) -> Taken:
+def _describe_effect(before: Cause, cause: Cause, outcome: ReportOutcome) -> ReportEffect:
     """Describe how a report changed an existing cause."""
     grew = (
         (before.severity, cause.severity),
         (before.loss_pct, cause.loss_pct),
         (before.persons, cause.persons),
     )
-    return Taken(
+    return ReportEffect(
         cause, outcome, any((now or 0) > (was or 0) for was, now in grew), before.persons or 0
     )
 
 
-def makes_cause(row: ReportRow, draft: Draft) -> bool:
+def makes_cause(row: ReportRow, draft: Decision) -> bool:
     """Return whether the report is about a trouble at a place.
 
     A rate for more than one site is not. Rule D11, rates.
@@ -91,27 +91,27 @@ def makes_cause(row: ReportRow, draft: Draft) -> bool:
         row.type in constants.CAUSE_TYPES
         and not is_wide(row)
         and not is_placeless(row)
-        and not _says_sound(row, draft)
+        and not _reports_recovery(row, draft)
     )
 
 
-def _says_sound(row: ReportRow, draft: Draft) -> bool:
+def _reports_recovery(row: ReportRow, draft: Decision) -> bool:
     return (
-        measure_name(row) in constants.RESTORED
-        or says_restored(row)
-        or takes_back(row, draft.state.rules.flag_names)
+        get_measure_name(row) in constants.RESTORATION_MEASURES
+        or is_all_clear(row)
+        or is_revocation(row, draft.state.rules.flag_names)
     )
 
 
-def known_cause(row: ReportRow, draft: Draft) -> Cause | None:
+def find_repeated_cause(row: ReportRow, draft: Decision) -> Cause | None:
     """Return the open cause that the report repeats. Rule D4, duplicates."""
     if not makes_cause(row, draft):
         return None
-    cause = newest_cause(row, bool(row.effective), draft)
+    cause = find_newest_cause(row, bool(row.effective), draft)
     if (
         cause is None
         or cause.lifted_at is not None
-        or (is_daily(row) and day_of(row.occurred_at) != day_of(cause.last_at))
+        or (is_daily(row) and format_day(row.occurred_at) != format_day(cause.last_at))
     ):
         return None
     return cause
@@ -125,30 +125,32 @@ def is_same_occasion(a: ReportRow, b: ReportRow) -> bool:
     """
     if ("planned" in a.flags) != ("planned" in b.flags):
         return False
-    return not (is_daily(a) and is_daily(b)) or day_of(a.occurred_at) == day_of(b.occurred_at)
+    return not (is_daily(a) and is_daily(b)) or format_day(a.occurred_at) == format_day(
+        b.occurred_at
+    )
 
 
-def put(draft: Draft, cause: Cause) -> Cause:
+def record_with_deadline(draft: Decision, cause: Cause) -> Cause:
     """Record a cause with its next time of change, and have its site judged again."""
     if cause.lifted_at is None:
-        next_at = _next_change(cause, draft.now, draft.state.rules.horizon_ms)
-        cause = changed(cause, {"next_at": next_at, "overdue": _is_overdue(cause, draft.now)})
+        next_at = _compute_next_change(cause, draft.now, draft.state.rules.horizon_ms)
+        cause = copy_with(cause, {"next_at": next_at, "overdue": _is_overdue(cause, draft.now)})
     before = draft.state.causes.get(cause.id)
     if cause != before:
-        cause = record(draft, cause)
-        _ask(draft, before, cause)
+        cause = record_cause(draft, cause)
+        _update_tasks(draft, before, cause)
     draft.stirred[cause.id] = None
     if cause.site is not None:
         draft.doubtful.add(cause.site)
     return cause
 
 
-def record(draft: Draft, cause: Cause) -> Cause:
+def record_cause(draft: Decision, cause: Cause) -> Cause:
     """Write a cause with the reports and sources that joined or left, and return it as recorded."""
-    reports, sources = told_so_far(draft.state.causes.get(cause.id))
+    reports, sources = get_recorded_members(draft.state.causes.get(cause.id))
     draft.emit(
         CauseChanged(
-            cause=changed(
+            cause=copy_with(
                 cause, {"reports": (), "sources": (), "reports_count": len(cause.reports)}
             ),
             reports=Members.between(reports, cause.reports),
@@ -158,7 +160,7 @@ def record(draft: Draft, cause: Cause) -> Cause:
     return draft.state.causes[cause.id]
 
 
-def _ask(draft: Draft, before: Cause | None, cause: Cause) -> None:
+def _update_tasks(draft: Decision, before: Cause | None, cause: Cause) -> None:
     """Open or void the tasks about an overdue or contested cause.
 
     An overdue cause waits for a person until it is lifted or has another end (rule D17); a
@@ -173,22 +175,24 @@ def _ask(draft: Draft, before: Cause | None, cause: Cause) -> None:
         asked = next(
             (
                 t
-                for s in _subjects(draft, cause)
-                if (t := tasks.open_one(draft, "overdue_cause", s)) is not None
+                for s in _list_task_subjects(draft, cause)
+                if (t := tasks.find_open_task(draft, "overdue_cause", s)) is not None
             ),
             None,
         )
         if asked is None:
-            tasks.ask(
+            tasks.open_task(
                 draft, "overdue_cause", site=cause.site, incident=incident, candidates=(candidate,)
             )
         elif candidate not in asked.candidates:
             draft.emit(
-                TaskChanged(row=changed(asked, {"candidates": (*asked.candidates, candidate)}))
+                TaskChanged(row=copy_with(asked, {"candidates": (*asked.candidates, candidate)}))
             )
-    elif was_late and not late and not any(c.overdue for c in open_beside(draft, cause)):
-        for subject in _subjects(draft, cause):
-            tasks.void(
+    elif (
+        was_late and not late and not any(c.overdue for c in list_open_causes_beside(draft, cause))
+    ):
+        for subject in _list_task_subjects(draft, cause):
+            tasks.cancel_task(
                 draft,
                 "overdue_cause",
                 subject,
@@ -202,29 +206,29 @@ def _ask(draft: Draft, before: Cause | None, cause: Cause) -> None:
     if (
         cause.site is not None
         and was_contested
-        and not any(c.contested for c in open_beside(draft, cause))
+        and not any(c.contested for c in list_open_causes_beside(draft, cause))
     ):
-        tasks.void(draft, "contested", cause.site, "lifted")
+        tasks.cancel_task(draft, "contested", cause.site, "lifted")
     if cause.lifted_at is not None and before is not None and before.lifted_at is None:
-        _answer(draft, cause)
+        _cancel_answered_questions(draft, cause)
 
 
-def _answer(draft: Draft, cause: Cause) -> None:
+def _cancel_answered_questions(draft: Decision, cause: Cause) -> None:
     """Cancel the questions about a reopening when no cause that it may have lifted is open.
 
     Rule D16, reopenings.
     """
-    left = {c.type.value for c in open_beside(draft, cause)}
-    for task in tasks.asked(draft, "lift_which"):
+    left = {c.type.value for c in list_open_causes_beside(draft, cause)}
+    for task in tasks.list_open_tasks(draft, "lift_which"):
         same = task.site == cause.site and (
             cause.site is not None
             or draft.standing(task.incident) == draft.standing(cause.incident)
         )
         if same and left.isdisjoint(task.candidates):
-            tasks.void(draft, "lift_which", task.report or "", "lifted")
+            tasks.cancel_task(draft, "lift_which", task.report or "", "lifted")
 
 
-def _subjects(draft: Draft, cause: Cause) -> tuple[str, ...]:
+def _list_task_subjects(draft: Decision, cause: Cause) -> tuple[str, ...]:
     """Return the possible subjects of a task about the cause: its site, else its incident.
 
     An incident that was merged since may have been asked about under its old or its new id.
@@ -236,21 +240,21 @@ def _subjects(draft: Draft, cause: Cause) -> tuple[str, ...]:
     )
 
 
-def open_beside(draft: Draft, cause: Cause) -> list[Cause]:
+def list_open_causes_beside(draft: Decision, cause: Cause) -> list[Cause]:
     """Return the open causes of its site; without a site, those of its incident without one."""
     state = draft.state
     if cause.site is not None:
         return [state.causes[c] for c in state.site_causes.get(cause.site, ())]
-    return placeless_of(draft, draft.standing(cause.incident))
+    return list_placeless_causes(draft, draft.standing(cause.incident))
 
 
-def placeless_of(draft: Draft, incident: str | None) -> list[Cause]:
+def list_placeless_causes(draft: Decision, incident: str | None) -> list[Cause]:
     """Return the open causes of an incident that have no site."""
     found = (draft.state.causes[c] for ids in draft.state.placeless.values() for c in sorted(ids))
     return [c for c in found if incident is not None and draft.standing(c.incident) == incident]
 
 
-def all_open(draft: Draft) -> list[Cause]:
+def list_open_causes(draft: Decision) -> list[Cause]:
     """Return every open cause. Walks over all of them: use it for rare events only."""
     state = draft.state
     ids = (
@@ -260,7 +264,7 @@ def all_open(draft: Draft) -> list[Cause]:
     return [state.causes[c] for c in sorted(ids)]
 
 
-def _next_change(cause: Cause, now: Instant, horizon: Instant) -> Instant | None:
+def _compute_next_change(cause: Cause, now: Instant, horizon: Instant) -> Instant | None:
     """Return the time at which time alone changes the cause next.
 
     A window begins, ends or comes within the horizon, the expected end passes, or the day ends.
@@ -279,29 +283,33 @@ def _is_overdue(cause: Cause, now: Instant) -> bool:
     return cause.expected_end is not None and cause.expected_end <= now and stays and cause.acting
 
 
-def take(draft: Draft, row: ReportRow, incident: str | None, known: Cause | None) -> Taken:
-    """Apply a confirmed report to its cause. `known` is the result of `known_cause`."""
-    over = over_already(draft, row, incident, known)
+def apply_report(
+    draft: Decision, row: ReportRow, incident: str | None, known: Cause | None
+) -> ReportEffect:
+    """Apply a confirmed report to its cause. `known` is the result of `find_repeated_cause`."""
+    over = find_superseding_event(draft, row, incident, known)
     if (
         known is not None
         and over is None
         and incident is not None
         and draft.standing(known.incident) != incident
     ):
-        known = _brought_over(draft, known, incident)
+        known = _move_to_incident(draft, known, incident)
     if known is not None:
         return (
-            Taken(known, "over", graver=False)
+            ReportEffect(known, "over", graver=False)
             if over is not None
-            else _another_word(draft, row, known)
+            else _merge_report(draft, row, known)
         )
-    cause = _new(draft, row, incident, over)
+    cause = _open_cause(draft, row, incident, over)
     if over is None:
-        cause = contested(draft, cause, row.source)
-    return Taken(put(draft, cause), "new" if over is None else "over", graver=over is None)
+        cause = mark_contested(draft, cause, row.source)
+    return ReportEffect(
+        record_with_deadline(draft, cause), "new" if over is None else "over", graver=over is None
+    )
 
 
-def _brought_over(draft: Draft, known: Cause, incident: str) -> Cause:
+def _move_to_incident(draft: Decision, known: Cause, incident: str) -> Cause:
     """Move a cause to the incident of its new report, if its own incident was closed over it.
 
     Otherwise the new incident could be closed as if all were well. Rule D26, closed incidents.
@@ -309,17 +317,17 @@ def _brought_over(draft: Draft, known: Cause, incident: str) -> Cause:
     before = draft.standing(known.incident)
     if before is not None and draft.incident(before).state in OPEN:
         return known
-    return put(draft, changed(known, {"incident": incident}))
+    return record_with_deadline(draft, copy_with(known, {"incident": incident}))
 
 
-def _new(
-    draft: Draft, row: ReportRow, incident: str | None, over: tuple[Instant, str] | None
+def _open_cause(
+    draft: Decision, row: ReportRow, incident: str | None, over: tuple[Instant, str] | None
 ) -> Cause:
     return Cause(
         id=draft.derive("cause"),
-        key=claim_key(row),
-        site=site_of(row),
-        commune=next(iter(communes_of(row, draft.territory)), None),
+        key=build_subject_key(row),
+        site=get_site(row),
+        commune=next(iter(list_communes(row, draft.territory)), None),
         type=row.type,
         incident=incident,
         certainty=row.certainty,
@@ -329,10 +337,10 @@ def _new(
         last_at=row.occurred_at,
         known_at=row.recorded_at,
         windows=row.effective,
-        acting=inside(row.effective, draft.now),
+        acting=is_inside(row.effective, draft.now),
         expected_end=row.expected_end,
-        ends_at=end_of_day(row.occurred_at) if is_daily(row) else None,
-        persons=persons_of(row),
+        ends_at=find_end_of_day(row.occurred_at) if is_daily(row) else None,
+        persons=count_persons(row),
         measure=row.measure,
         sources=(row.source,),
         reports=(row.id,),
@@ -341,8 +349,8 @@ def _new(
     )
 
 
-def contested(
-    draft: Draft, cause: Cause, first_source: str, told: tuple[Instant, str] | None = None
+def mark_contested(
+    draft: Decision, cause: Cause, first_source: str, told: tuple[Instant, str] | None = None
 ) -> Cause:
     """Mark a cause as contested when two sources contradict each other, and ask a person to verify.
 
@@ -359,27 +367,27 @@ def contested(
         newest is not None and said_shut and cause.since - newest[0] <= constants.CONTRADICTION_MS
     )
     if contested and cause.site is not None:
-        tasks.ask(
+        tasks.open_task(
             draft,
             "contested",
             site=cause.site,
             incident=cause.incident,
             candidates=cause.reports[:5],
         )
-    return changed(cause, {"contested": contested}) if contested != cause.contested else cause
+    return copy_with(cause, {"contested": contested}) if contested != cause.contested else cause
 
 
-def _another_word(draft: Draft, row: ReportRow, known: Cause) -> Taken:
+def _merge_report(draft: Decision, row: ReportRow, known: Cause) -> ReportEffect:
     """Merge a report into an existing cause.
 
     The source is added; severity and loss take the worse value, the start the earlier time. A newer
     count of the day replaces the older one. Rules D4 and D10.
     """
     newer = row.occurred_at >= known.last_at
-    _drop(draft, known)
+    _supersede_dropped_report(draft, known)
     both = {
-        "sources": _with_source(known, row),
-        "reports": _one_more(known.reports, row.id),
+        "sources": _add_source(known, row),
+        "reports": _append_report(known.reports, row.id),
         "since": min(known.since, row.occurred_at),
         "last_at": max(known.last_at, row.occurred_at),
     }
@@ -387,38 +395,43 @@ def _another_word(draft: Draft, row: ReportRow, known: Cause) -> Taken:
         values = {
             "severity": row.severity,
             "loss_pct": row.capacity_lost_pct,
-            "persons": persons_of(row),
+            "persons": count_persons(row),
             "measure": row.measure,
         }
-        return _word(
-            known, put(draft, changed(known, both | (values if newer else {}))), "replaced"
+        return _describe_effect(
+            known,
+            record_with_deadline(draft, copy_with(known, both | (values if newer else {}))),
+            "replaced",
         )
-    windows = union(known.windows, row.effective)
+    windows = unite_windows(known.windows, row.effective)
     said = {
         "severity": known.severity,
         "loss_pct": known.loss_pct,
         "persons": known.persons,
         "measure": known.measure,
     }
-    worse = worst(said, [row]) | {"windows": windows, "acting": inside(windows, draft.now)}
+    worse = merge_values(said, [row]) | {
+        "windows": windows,
+        "acting": is_inside(windows, draft.now),
+    }
     if newer and row.expected_end is not None and row.expected_end != known.expected_end:
         worse["expected_end"] = row.expected_end
-    cause = changed(known, both | worse)
+    cause = copy_with(known, both | worse)
     if row.occurred_at < known.since:
-        cause = contested(draft, cause, row.source)
-    return _word(known, put(draft, cause), "same")
+        cause = mark_contested(draft, cause, row.source)
+    return _describe_effect(known, record_with_deadline(draft, cause), "same")
 
 
-def _with_source(cause: Cause, row: ReportRow) -> tuple[str, ...]:
+def _add_source(cause: Cause, row: ReportRow) -> tuple[str, ...]:
     return cause.sources if row.source in cause.sources else (*cause.sources, row.source)
 
 
-def cause_of(draft: Draft, report: ReportRow) -> Cause | None:
+def find_open_cause(draft: Decision, report: ReportRow) -> Cause | None:
     """Return the open cause that a report is about.
 
     An Update that came late may name windows for a cause that has none.
     """
-    known = (newest_cause(report, windowed, draft) for windowed in (False, True))
+    known = (find_newest_cause(report, windowed, draft) for windowed in (False, True))
     open_ = [c for c in known if c is not None and c.lifted_at is None]
     named = next((c for c in open_ if report.id in c.reports), None)
     return named or next(
@@ -427,7 +440,7 @@ def cause_of(draft: Draft, report: ReportRow) -> Cause | None:
     )
 
 
-def _one_more(reports: tuple[str, ...], id: str) -> tuple[str, ...]:
+def _append_report(reports: tuple[str, ...], id: str) -> tuple[str, ...]:
     """Append a report to those of a cause.
 
     Beyond `KEPT_REPORTS` the first half stays, and the newest of the others.
@@ -440,7 +453,7 @@ def _one_more(reports: tuple[str, ...], id: str) -> tuple[str, ...]:
     )
 
 
-def _drop(draft: Draft, cause: Cause) -> None:
+def _supersede_dropped_report(draft: Decision, cause: Cause) -> None:
     """Mark the report that a full cause drops next as superseded.
 
     Later reports replace it: it counts no more, even when the cause changes again.
@@ -449,10 +462,10 @@ def _drop(draft: Draft, cause: Cause) -> None:
         return
     told = draft.state.reports.get(cause.reports[KEPT_REPORTS // 2])
     if told is not None and "superseded" not in told.flags:
-        draft.emit(ReportChanged(row=changed(told, {"flags": (*told.flags, "superseded")})))
+        draft.emit(ReportChanged(row=copy_with(told, {"flags": (*told.flags, "superseded")})))
 
 
-def replace_values(draft: Draft, row: ReportRow, cause: Cause) -> Taken:
+def replace_values(draft: Decision, row: ReportRow, cause: Cause) -> ReportEffect:
     """Apply an Update to its cause.
 
     It replaces the values that it carries (rule D3), but none of another source (rule D4). An older
@@ -460,38 +473,45 @@ def replace_values(draft: Draft, row: ReportRow, cause: Cause) -> Taken:
     """
     values: dict[str, Any] = {"last_at": max(cause.last_at, row.occurred_at)}
     if row.type is cause.type:
-        _drop(draft, cause)
-        values |= {"reports": _one_more(cause.reports, row.id), "sources": _with_source(cause, row)}
+        _supersede_dropped_report(draft, cause)
+        values |= {
+            "reports": _append_report(cause.reports, row.id),
+            "sources": _add_source(cause, row),
+        }
     if row.occurred_at >= cause.last_at:
-        if all_over(row.effective, draft.now):
-            leave(
+        if are_windows_over(row.effective, draft.now):
+            withdraw_reports_of_source(
                 draft,
-                changed(cause, values),
+                copy_with(cause, values),
                 row,
                 max(w.end or 0 for w in row.effective),
                 "windows_over",
             )
-            return Taken(draft.state.causes[cause.id], "replaced", graver=False)
+            return ReportEffect(draft.state.causes[cause.id], "replaced", graver=False)
         if row.type is cause.type:
             said = {
                 "severity": row.severity,
                 "loss_pct": row.capacity_lost_pct
                 if row.capacity_lost_pct is not None
                 else cause.loss_pct,
-                "persons": persons_of(row) if persons_of(row) is not None else cause.persons,
+                "persons": count_persons(row) if count_persons(row) is not None else cause.persons,
                 "measure": row.measure or cause.measure,
             }
             values |= (
-                said if is_count_of_day(cause, row) else worst(said, _of_others(draft, row, cause))
+                said
+                if is_count_of_day(cause, row)
+                else merge_values(said, _list_reports_of_others(draft, row, cause))
             )
         if row.expected_end is not None:
             values["expected_end"] = row.expected_end
         if row.effective and cause.windows:
-            values |= {"windows": row.effective, "acting": inside(row.effective, draft.now)}
-    return _word(cause, put(draft, changed(cause, values)), "replaced")
+            values |= {"windows": row.effective, "acting": is_inside(row.effective, draft.now)}
+    return _describe_effect(
+        cause, record_with_deadline(draft, copy_with(cause, values)), "replaced"
+    )
 
 
-def turns_into_another(draft: Draft, row: ReportRow, cause: Cause) -> bool:
+def has_other_cause_values(draft: Decision, row: ReportRow, cause: Cause) -> bool:
     """Return whether an Update turns the cause into another one.
 
     It does by another type of closure, or by windows for a cause without any. Rule D9, planned
@@ -499,18 +519,22 @@ def turns_into_another(draft: Draft, row: ReportRow, cause: Cause) -> bool:
     """
     if row.type is not cause.type:
         return row.type in constants.CAUSE_TYPES
-    return bool(row.effective) and not cause.windows and not all_over(row.effective, draft.now)
+    return (
+        bool(row.effective) and not cause.windows and not are_windows_over(row.effective, draft.now)
+    )
 
 
-def leave(draft: Draft, cause: Cause, row: ReportRow, at: Instant, by: str) -> None:
+def withdraw_reports_of_source(
+    draft: Decision, cause: Cause, row: ReportRow, at: Instant, by: str
+) -> None:
     """Take the reports of a source out of a cause; lift it if no other source reports it."""
-    if others := _of_others(draft, row, cause):
-        put(draft, of_reports(cause, others))
+    if others := _list_reports_of_others(draft, row, cause):
+        record_with_deadline(draft, rebuild_cause(cause, others))
     else:
-        lift(draft, cause, at, by)
+        lift_cause(draft, cause, at, by)
 
 
-def _of_others(draft: Draft, row: ReportRow, cause: Cause) -> list[ReportRow]:
+def _list_reports_of_others(draft: Decision, row: ReportRow, cause: Cause) -> list[ReportRow]:
     """Return the reports of other sources on a cause, ascending.
 
     Of each source these are its newest Update and the reports after it.
@@ -520,7 +544,7 @@ def _of_others(draft: Draft, row: ReportRow, cause: Cause) -> list[ReportRow]:
     others = (
         r
         for r in draft.told(cause.reports)
-        if r.source != row.source and is_confirmed(r) and stands(r)
+        if r.source != row.source and is_confirmed(r) and is_standing(r)
     )
     said: dict[str, list[ReportRow]] = {}
     for r in sorted(others, key=lambda r: (r.occurred_at, r.recorded_at, r.id)):
@@ -531,11 +555,11 @@ def _of_others(draft: Draft, row: ReportRow, cause: Cause) -> list[ReportRow]:
     )
 
 
-def lift(draft: Draft, cause: Cause, at: Instant, by: str) -> None:
+def lift_cause(draft: Decision, cause: Cause, at: Instant, by: str) -> None:
     """End a cause. A site with another cause stays affected. Rule D15, lifting one cause."""
-    put(
+    record_with_deadline(
         draft,
-        changed(
+        copy_with(
             cause,
             {"lifted_at": max(at, cause.since), "lifted_by": by, "next_at": None, "acting": False},
         ),
@@ -543,23 +567,23 @@ def lift(draft: Draft, cause: Cause, at: Instant, by: str) -> None:
     draft.ended.append(cause.id)
 
 
-def due(draft: Draft, cause: Cause) -> None:
+def on_cause_due(draft: Decision, cause: Cause) -> None:
     """Apply a due change of a cause: a window, the end of the day, or the expected end."""
     now = draft.now
     if cause.ends_at is not None and cause.ends_at <= now:
-        return lift(draft, cause, cause.ends_at, "end_of_day")
-    if all_over(cause.windows, now):
-        return lift(
+        return lift_cause(draft, cause, cause.ends_at, "end_of_day")
+    if are_windows_over(cause.windows, now):
+        return lift_cause(
             draft, cause, max(w.end for w in cause.windows if w.end is not None), "windows_over"
         )
-    acting = inside(cause.windows, now)
+    acting = is_inside(cause.windows, now)
     if acting is not cause.acting:
-        _count_planned(draft, cause, acting)
-    put(draft, changed(cause, {"acting": acting}))
+        _update_planned_flags(draft, cause, acting)
+    record_with_deadline(draft, copy_with(cause, {"acting": acting}))
     return None
 
 
-def _count_planned(draft: Draft, cause: Cause, acting: bool) -> None:
+def _update_planned_flags(draft: Decision, cause: Cause, acting: bool) -> None:
     """Make the reports of an announced cause current, or announced again between two windows.
 
     Rule D9, planned events.
@@ -569,5 +593,7 @@ def _count_planned(draft: Draft, cause: Cause, acting: bool) -> None:
         if row.effective and acting is ("planned" in row.flags):
             flags = tuple(f for f in row.flags if f != "planned")
             draft.emit(
-                ReportChanged(row=changed(row, {"flags": flags if acting else (*flags, "planned")}))
+                ReportChanged(
+                    row=copy_with(row, {"flags": flags if acting else (*flags, "planned")})
+                )
             )

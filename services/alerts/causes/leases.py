@@ -13,24 +13,24 @@ from schemas.maintenance import LeaseChanged, LeaseRow, LeasesRenewed, Renewal
 from schemas.reports import Lease, ReportReceived
 from schemas.words import Certainty, EventType, MsgType, ReportState
 from services.alerts.causes import cause_lifecycle
-from services.alerts.decision import Draft
+from services.alerts.decision import Decision
 from services.alerts.reports import receive
-from services.alerts.rows import changed, in_order
+from services.alerts.rows import copy_with, sort_by_id
 
-DIALECT = "lease"
+LEASE_DIALECT = "lease"
 """Dialect of the report that ends a lapsed alert."""
 
 
-def hear(draft: Draft, report: ReportReceived) -> None:
+def apply_report_to_leases(draft: Decision, report: ReportReceived) -> None:
     """Open a lease for a new report, or end leases by it."""
     row = draft.state.reports[report.report_id]
     if report.lease is not None:
-        _take(draft, row, report.lease)
+        _open_lease(draft, row, report.lease)
     elif row.type is EventType.REOPENING:
-        _end(draft, row)
+        _end_leases(draft, row)
 
 
-def _take(draft: Draft, row: ReportRow, lease: Lease) -> None:
+def _open_lease(draft: Decision, row: ReportRow, lease: Lease) -> None:
     quiet = draft.state.hushed.get(row.id)
     draft.emit(
         LeaseChanged(
@@ -49,23 +49,27 @@ def _take(draft: Draft, row: ReportRow, lease: Lease) -> None:
     )
 
 
-def renew(draft: Draft, renewed: LeasesRenewed) -> None:
+def renew_leases(draft: Decision, renewed: LeasesRenewed) -> None:
     """Renew leases. A lapsed one begins again now; an ended one stays ended."""
     for renewal in renewed.leases:
         known = draft.state.leases.get(renewal.report)
         if known is None or known.source_key != renewed.source_key or known.state == "ended":
             continue
         lapsed = known.state == "lapsed"
-        until, explicit = (renewal.until, renewal.explicit) if lapsed else _later(known, renewal)
-        row = changed(
+        until, explicit = (
+            (renewal.until, renewal.explicit) if lapsed else _choose_end(known, renewal)
+        )
+        row = copy_with(
             known, {"state": "held", "until": until, "explicit": explicit, "renewed_at": draft.now}
         )
         draft.emit(
-            LeaseChanged(row=changed(row, {"claim": _say_again(draft, known)}) if lapsed else row)
+            LeaseChanged(
+                row=copy_with(row, {"claim": _repeat_report(draft, known)}) if lapsed else row
+            )
         )
 
 
-def _later(known: LeaseRow, renewal: Renewal) -> tuple[Instant, bool]:
+def _choose_end(known: LeaseRow, renewal: Renewal) -> tuple[Instant, bool]:
     """Return the newest end, and whether the sender named it.
 
     A default patience that ends before an end that the sender named does not replace it.
@@ -75,10 +79,10 @@ def _later(known: LeaseRow, renewal: Renewal) -> tuple[Instant, bool]:
     return renewal.until, renewal.explicit
 
 
-def _say_again(draft: Draft, known: LeaseRow) -> str:
+def _repeat_report(draft: Decision, known: LeaseRow) -> str:
     """Repeat the report of a lapsed alert as of now, and return the id of the new report."""
     told = draft.state.reports[known.claim]
-    row = changed(
+    row = copy_with(
         told,
         {
             "id": draft.derive("report"),
@@ -94,16 +98,16 @@ def _say_again(draft: Draft, known: LeaseRow) -> str:
             "alias": None,
         },
     )
-    receive.apply(draft, row)
+    receive.judge_report(draft, row)
     return row.id
 
 
-def lapse(draft: Draft, id: str) -> None:
+def on_lease_due(draft: Decision, id: str) -> None:
     """End an alert that its sender did not renew, as if the sender had reported its end."""
     lease = draft.state.leases[id]
     told = draft.state.reports[lease.claim]
-    draft.emit(LeaseChanged(row=changed(lease, {"state": "lapsed"})))
-    receive.apply(
+    draft.emit(LeaseChanged(row=copy_with(lease, {"state": "lapsed"})))
+    receive.judge_report(
         draft,
         ReportRow(
             id=draft.derive("report"),
@@ -122,13 +126,13 @@ def lapse(draft: Draft, id: str) -> None:
             occurred_at=lease.until,
             recorded_at=draft.now,
             lifts=(told.type,),
-            dialect=DIALECT,
+            dialect=LEASE_DIALECT,
             text_id=told.text_id,
         ),
     )
 
 
-def _end(draft: Draft, row: ReportRow) -> None:
+def _end_leases(draft: Decision, row: ReportRow) -> None:
     """End leases at the time that the sender reports.
 
     An end later than a lapse replaces that time.
@@ -137,17 +141,17 @@ def _end(draft: Draft, row: ReportRow) -> None:
         if lease.source_key != row.source_key or lease.state == "ended":
             continue
         if lease.state == "lapsed":
-            for cause in in_order(
+            for cause in sort_by_id(
                 c
                 for c in draft.state.causes.values()
                 if lease.claim in c.reports and c.lifted_at == lease.until
             ):
-                cause_lifecycle.put(
-                    draft, changed(cause, {"lifted_at": max(row.occurred_at, lease.until)})
+                cause_lifecycle.record_with_deadline(
+                    draft, copy_with(cause, {"lifted_at": max(row.occurred_at, lease.until)})
                 )
         draft.emit(
             LeaseChanged(
-                row=changed(
+                row=copy_with(
                     lease,
                     {
                         "state": "ended",

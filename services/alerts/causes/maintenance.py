@@ -10,24 +10,24 @@ from typing import Final
 
 from schemas.causes import Cause
 from schemas.maintenance import MaintenanceChanged, MaintenanceRow
-from schemas.recurrence import occurrence_at, parse_rule
-from services.alerts.causes.suppression import covers_place, judged
-from services.alerts.decision import Draft
-from services.alerts.rows import changed
+from schemas.recurrence import find_occurrence, parse_rule
+from services.alerts.causes.suppression import compute_suppression, is_cause_covered
+from services.alerts.decision import Decision
+from services.alerts.rows import copy_with
 
-BATCH: Final = 25
+CAUSES_PER_DEADLINE: Final = 25
 """Causes that one deadline judges: their effects must fit into one Transaction."""
 
 
-def timed(draft: Draft, row: MaintenanceRow) -> MaintenanceRow:
+def compute_window_state(draft: Decision, row: MaintenanceRow) -> MaintenanceRow:
     """Return the window as of now: state, current or next occurrence, and next change."""
     found = None
     if row.over_at is None:
-        found = occurrence_at(
+        found = find_occurrence(
             row.starts_at, row.ends_at, parse_rule(row.rrule) if row.rrule else None, draft.now
         )
     if found is None:
-        return changed(
+        return copy_with(
             row,
             {
                 "state": "over",
@@ -38,7 +38,7 @@ def timed(draft: Draft, row: MaintenanceRow) -> MaintenanceRow:
             },
         )
     active = found.start <= draft.now
-    return changed(
+    return copy_with(
         row,
         {
             "state": "active" if active else "planned",
@@ -49,38 +49,38 @@ def timed(draft: Draft, row: MaintenanceRow) -> MaintenanceRow:
     )
 
 
-def put(draft: Draft, row: MaintenanceRow, change: str) -> None:
+def record_window(draft: Decision, row: MaintenanceRow, change: str) -> None:
     """Record a window that a person planned or changed.
 
     Its next deadline is due at once and judges the causes that it covers.
     """
-    new = changed(timed(draft, row), {"sweep": row.sweep + 1})
-    draft.emit(MaintenanceChanged(row=changed(new, {"next_at": draft.now}), change=change))
+    new = copy_with(compute_window_state(draft, row), {"sweep": row.sweep + 1})
+    draft.emit(MaintenanceChanged(row=copy_with(new, {"next_at": draft.now}), change=change))
 
 
-def turn(draft: Draft, id: str) -> None:
+def on_window_due(draft: Decision, id: str) -> None:
     """Apply a due deadline: the window begins, pauses, ends, or judges its next batch of causes."""
     old = draft.state.maintenance[id]
-    row = changed(timed(draft, old), {"sweep": old.sweep + 1})
-    draft.emit(MaintenanceChanged(row=row, change=_change(old, row)))
-    left = list(_unsettled(draft, row))
-    draft.stirred.update(dict.fromkeys(c.id for c in left[:BATCH]))
-    draft.doubtful.update(c.site for c in left[:BATCH] if c.site is not None)
-    if len(left) > BATCH:
+    row = copy_with(compute_window_state(draft, old), {"sweep": old.sweep + 1})
+    draft.emit(MaintenanceChanged(row=row, change=_name_change(old, row)))
+    left = list(_list_outdated_causes(draft, row))
+    draft.stirred.update(dict.fromkeys(c.id for c in left[:CAUSES_PER_DEADLINE]))
+    draft.doubtful.update(c.site for c in left[:CAUSES_PER_DEADLINE] if c.site is not None)
+    if len(left) > CAUSES_PER_DEADLINE:
         draft.emit(
             MaintenanceChanged(
-                row=changed(row, {"next_at": draft.now, "sweep": row.sweep + 1}), change="sweep"
+                row=copy_with(row, {"next_at": draft.now, "sweep": row.sweep + 1}), change="sweep"
             )
         )
 
 
-def _change(old: MaintenanceRow, new: MaintenanceRow) -> str:
+def _name_change(old: MaintenanceRow, new: MaintenanceRow) -> str:
     if new.state == old.state and new.begins_at == old.begins_at:
         return "sweep"
     return {"active": "begun", "planned": "paused", "over": "over"}[new.state]
 
 
-def _unsettled(draft: Draft, row: MaintenanceRow) -> Iterator[Cause]:
+def _list_outdated_causes(draft: Decision, row: MaintenanceRow) -> Iterator[Cause]:
     """Yield the open causes with a coverage by this window that is not up to date.
 
     Walks over all causes: windows begin and end rarely.
@@ -91,8 +91,11 @@ def _unsettled(draft: Draft, row: MaintenanceRow) -> Iterator[Cause]:
         *(sorted(ids) for _, ids in sorted(state.placeless.items())),
     ):
         for cause in (state.causes[c] for c in ids):
-            concerned = row.id in cause.maintenance or covers_place(
+            concerned = row.id in cause.maintenance or is_cause_covered(
                 row.covers, cause, draft.territory
             )
-            if concerned and judged(draft, cause) != (cause.maintenance, cause.inhibited_by):
+            if concerned and compute_suppression(draft, cause) != (
+                cause.maintenance,
+                cause.inhibited_by,
+            ):
                 yield cause

@@ -12,8 +12,8 @@ from schemas.causes import Cause
 from schemas.reports import Measure, Window
 from schemas.words import EventType
 from services.alerts.reference import constants
-from services.alerts.reports.report_facts import as_number, measure_name, objects_of
-from services.alerts.rows import changed
+from services.alerts.reports.report_facts import get_measure_name, list_objects, parse_number
+from services.alerts.rows import copy_with
 
 
 def is_daily(row: ReportRow) -> bool:
@@ -22,7 +22,7 @@ def is_daily(row: ReportRow) -> bool:
         return False
     if row.type is EventType.STAFF_SHORTAGE:
         return True
-    hot = measure_name(row) == "room_temperature" or constants.HEAT_HAZARD in objects_of(row)
+    hot = get_measure_name(row) == "room_temperature" or constants.HEAT_HAZARD in list_objects(row)
     return row.type is EventType.SANITARY_ALERT and hot
 
 
@@ -31,53 +31,53 @@ def is_count_of_day(cause: Cause, row: ReportRow) -> bool:
 
     Counts of ill people keep their maximum. Rule D10, day reports.
     """
-    return cause.ends_at is not None and measure_name(row) != "ill_persons"
+    return cause.ends_at is not None and get_measure_name(row) != "ill_persons"
 
 
-def persons_of(row: ReportRow) -> int | None:
+def count_persons(row: ReportRow) -> int | None:
     """Return the number of people in a report: those leaving an area, else those concerned."""
     if (
-        measure_name(row) == "evacuees"
+        get_measure_name(row) == "evacuees"
         and row.measure is not None
-        and (n := as_number(row.measure.value)) is not None
+        and (n := parse_number(row.measure.value)) is not None
     ):
-        return int(min(max(n, 0), constants.MOST_PERSONS))
+        return int(min(max(n, 0), constants.MAX_PERSONS))
     return row.persons_concerned
 
 
-def worst(said: dict[str, Any], rows: list[ReportRow]) -> dict[str, Any]:
+def merge_values(said: dict[str, Any], rows: list[ReportRow]) -> dict[str, Any]:
     """Combine the values of a cause with those of reports, keeping the most severe. Rule D4."""
     for row in rows:
         said = {
             "severity": max(said["severity"], row.severity),
-            "loss_pct": _max(said["loss_pct"], row.capacity_lost_pct),
-            "persons": _max(said["persons"], persons_of(row)),
-            "measure": _worse_measure(said["measure"], row.measure),
+            "loss_pct": _find_maximum(said["loss_pct"], row.capacity_lost_pct),
+            "persons": _find_maximum(said["persons"], count_persons(row)),
+            "measure": _choose_greater_measure(said["measure"], row.measure),
         }
     return said
 
 
-def union(a: tuple[Window, ...], b: tuple[Window, ...]) -> tuple[Window, ...]:
+def unite_windows(a: tuple[Window, ...], b: tuple[Window, ...]) -> tuple[Window, ...]:
     """Return the windows of both, by their beginning."""
     return tuple(sorted({*a, *b}, key=lambda w: (w.start, w.end is None, w.end or 0)))
 
 
-def _max(a: Any, b: Any) -> Any:
+def _find_maximum(a: Any, b: Any) -> Any:
     return b if a is None else a if b is None else max(a, b)
 
 
-def _worse_measure(a: Measure | None, b: Measure | None) -> Measure | None:
+def _choose_greater_measure(a: Measure | None, b: Measure | None) -> Measure | None:
     """Return the greater of two measures.
 
     Several counts of ill people give their maximum, never their sum. Rule D10, day reports.
     """
     if a is None or b is None:
         return a or b
-    x, y = as_number(a.value), as_number(b.value)
+    x, y = parse_number(a.value), parse_number(b.value)
     return b if x is None or (y is not None and y > x) else a
 
 
-def of_reports(cause: Cause, rows: list[ReportRow]) -> Cause:
+def rebuild_cause(cause: Cause, rows: list[ReportRow]) -> Cause:
     """Return the cause rebuilt from these of its reports, which are in ascending order."""
     said = rows[-1:] if is_count_of_day(cause, rows[-1]) else rows
     ids, sources = {r.id for r in rows}, {r.source for r in rows}
@@ -87,7 +87,8 @@ def of_reports(cause: Cause, rows: list[ReportRow]) -> Cause:
         "reports": tuple(id for id in cause.reports if id in ids),
         "sources": tuple(source for source in cause.sources if source in sources),
     }
-    return changed(
+    return copy_with(
         cause,
-        values | worst({"severity": 0, "loss_pct": None, "persons": None, "measure": None}, said),
+        values
+        | merge_values({"severity": 0, "loss_pct": None, "persons": None, "measure": None}, said),
     )

@@ -8,47 +8,47 @@ from __future__ import annotations
 from schemas.alerts import ReportRow
 from schemas.base import Instant
 from schemas.causes import Cause
-from schemas.reports import matter_of
+from schemas.reports import episode_key
 from schemas.words import EventType
 from services.alerts import tasks
 from services.alerts.causes.cause_lifecycle import (
-    all_open,
-    cause_of,
-    contested,
-    known_cause,
-    lift,
-    put,
-    take,
+    apply_report,
+    find_open_cause,
+    find_repeated_cause,
+    lift_cause,
+    list_open_causes,
+    mark_contested,
+    record_with_deadline,
 )
-from services.alerts.causes.merging import of_reports
-from services.alerts.decision import Draft
-from services.alerts.reports.late_reports import is_before, newest_end
+from services.alerts.causes.merging import rebuild_cause
+from services.alerts.decision import Decision
+from services.alerts.reports.late_reports import find_newest_end, is_superseded_by
 from services.alerts.reports.report_facts import (
     DENIED,
     WITHDRAWN,
-    all_over,
-    as_number,
-    cause_key,
-    communes_of,
-    inside,
+    are_windows_over,
+    build_cause_key,
+    get_measure_name,
+    get_site,
     is_ahead,
+    is_inside,
     is_placeless,
-    measure_name,
-    named,
-    objects_of,
-    services_of,
-    site_of,
+    list_communes,
+    list_named,
+    list_objects,
+    list_services,
+    parse_number,
 )
-from services.alerts.rows import changed, in_order
+from services.alerts.rows import copy_with, sort_by_id
 
 
-def withdraw(draft: Draft, cause: Cause, row: ReportRow) -> None:
+def withdraw_report(draft: Decision, cause: Cause, row: ReportRow) -> None:
     """End a cause because a Cancel names one of its reports.
 
     Reports of a later time (rule D7) and other alerts of the same sender (rule D66) keep it open.
     """
-    if others := _held_by_others(draft, row, cause):
-        put(draft, of_reports(cause, others))
+    if others := _list_reports_of_other_alerts(draft, row, cause):
+        record_with_deadline(draft, rebuild_cause(cause, others))
         return
     told = (
         draft.state.reports[r]
@@ -60,45 +60,45 @@ def withdraw(draft: Draft, cause: Cause, row: ReportRow) -> None:
         key=lambda r: (r.occurred_at, r.recorded_at, r.id),
     )
     if after:
-        put(draft, of_reports(cause, after))
+        record_with_deadline(draft, rebuild_cause(cause, after))
     else:
-        lift(draft, cause, row.occurred_at, WITHDRAWN + row.id)
+        lift_cause(draft, cause, row.occurred_at, WITHDRAWN + row.id)
 
 
-def hold_again(draft: Draft, told: ReportRow) -> list[Cause]:
+def restore_causes(draft: Decision, told: ReportRow) -> list[Cause]:
     """Restore the causes that a withdrawn reopening or order to leave had ended, and return them.
 
     A partial closure that it had left is lifted. Causes that also ended otherwise stay lifted. Rule
     D3, cancellations.
     """
     state, again = draft.state, list[Cause]()
-    for cause in in_order(
+    for cause in sort_by_id(
         c for c in state.causes.values() if c.reports == (told.id,) and c.lifted_at is None
     ):
-        lift(draft, cause, draft.now, DENIED + told.id)
-    for cause in in_order(c for c in state.causes.values() if c.lifted_by == told.id):
+        lift_cause(draft, cause, draft.now, DENIED + told.id)
+    for cause in sort_by_id(c for c in state.causes.values() if c.lifted_by == told.id):
         newest = draft.state.causes[
-            draft.state.cause_keys[cause_key(cause.key, bool(cause.windows))]
+            draft.state.cause_keys[build_cause_key(cause.key, bool(cause.windows))]
         ]
-        other = newest_end(draft, cause.site, cause.type)
+        other = find_newest_end(draft, cause.site, cause.type)
         day_over = cause.ends_at is not None and cause.ends_at <= draft.now
         if (
             day_over
             or newest.lifted_at is None
             or (other is not None and other[0] >= cause.last_at)
-            or _all_cancelled(draft, cause)
+            or _has_only_cancelled_reports(draft, cause)
         ):
             continue
-        if not all_over(cause.windows, draft.now):
+        if not are_windows_over(cause.windows, draft.now):
             again.append(
-                put(
+                record_with_deadline(
                     draft,
-                    changed(
+                    copy_with(
                         cause,
                         {
                             "lifted_at": None,
                             "lifted_by": None,
-                            "acting": inside(cause.windows, draft.now),
+                            "acting": is_inside(cause.windows, draft.now),
                         },
                     ),
                 )
@@ -106,13 +106,13 @@ def hold_again(draft: Draft, told: ReportRow) -> list[Cause]:
     return again
 
 
-def _all_cancelled(draft: Draft, cause: Cause) -> bool:
+def _has_only_cancelled_reports(draft: Decision, cause: Cause) -> bool:
     """Return whether all reports of the cause were cancelled: then there is nothing to restore."""
     told = draft.told(cause.reports)
     return bool(told) and all("cancelled" in r.flags for r in told)
 
 
-def reopen(draft: Draft, row: ReportRow, incident: str | None) -> ReportRow:
+def apply_reopening(draft: Decision, row: ReportRow, incident: str | None) -> ReportRow:
     """Lift the causes that a reopening names, or the only open type; ask a person if it is unclear.
 
     The part of the site that stays shut becomes a partial closure. Returns the report with the
@@ -120,20 +120,20 @@ def reopen(draft: Draft, row: ReportRow, incident: str | None) -> ReportRow:
     announced reopening lifts nothing yet. Rule D16, reopenings.
     """
     if "planned" in row.flags:
-        _announce(draft, row)
+        _announce_reopening(draft, row)
         return row
-    site = site_of(row)
+    site = get_site(row)
     if site is None:
-        for name in named(row, "supplier:"):
+        for name in list_named(row, "supplier:"):
             end_supplier_failures(draft, name, row)
-        _end_referenced(draft, row)
-        _end_of_communes(draft, row)
+        _lift_referenced_causes(draft, row)
+        _lift_causes_of_communes(draft, row)
         return row
-    open_ = _open_at(draft, site, row.occurred_at)
+    open_ = _list_open_causes_at(draft, site, row.occurred_at)
     types = {c.type for c in open_}
-    lifts = _lifts(row, types)
+    lifts = _choose_lifted_types(row, types)
     if not lifts and types:
-        tasks.ask(
+        tasks.open_task(
             draft,
             "lift_which",
             report=row.id,
@@ -143,40 +143,40 @@ def reopen(draft: Draft, row: ReportRow, incident: str | None) -> ReportRow:
         )
     for cause in open_:
         if cause.type in lifts:
-            _lift_or_trim(draft, row, cause)
-    _keep_rest_shut(draft, row, incident)
-    return row if row.lifts else changed(row, {"lifts": tuple(sorted(lifts))})
+            _end_by_reopening(draft, row, cause)
+    _open_partial_closure(draft, row, incident)
+    return row if row.lifts else copy_with(row, {"lifts": tuple(sorted(lifts))})
 
 
-def _open_at(draft: Draft, site: str, at: Instant) -> list[Cause]:
+def _list_open_causes_at(draft: Decision, site: str, at: Instant) -> list[Cause]:
     there = (draft.state.causes[c] for c in draft.state.site_causes.get(site, ()))
     return [c for c in there if not is_ahead(c.windows, at)]
 
 
-def _lifts(row: ReportRow, types: set[EventType]) -> frozenset[EventType]:
+def _choose_lifted_types(row: ReportRow, types: set[EventType]) -> frozenset[EventType]:
     """Return the types that a reopening names, else the only open type."""
     return frozenset(row.lifts) or (frozenset(types) if len(types) == 1 else frozenset[EventType]())
 
 
-def _announce(draft: Draft, row: ReportRow) -> None:
+def _announce_reopening(draft: Decision, row: ReportRow) -> None:
     """Expect the named causes to end when an announced reopening begins.
 
     They stay open until somebody reports the end. Rules D9 and D17.
     """
     site, starts = (
-        site_of(row),
+        get_site(row),
         min((w.start for w in row.effective if w.start > draft.now), default=None),
     )
     if site is None or starts is None:
         return
-    open_ = _open_at(draft, site, row.occurred_at)
-    lifts = _lifts(row, {c.type for c in open_})
+    open_ = _list_open_causes_at(draft, site, row.occurred_at)
+    lifts = _choose_lifted_types(row, {c.type for c in open_})
     for cause in open_:
         if cause.type in lifts and row.occurred_at >= cause.last_at:
-            put(draft, changed(cause, {"expected_end": starts}))
+            record_with_deadline(draft, copy_with(cause, {"expected_end": starts}))
 
 
-def _end_referenced(draft: Draft, row: ReportRow) -> None:
+def _lift_referenced_causes(draft: Decision, row: ReportRow) -> None:
     """Lift causes by a reopening without a site: those of the reports that it refers to.
 
     Only types that it lifts end, as for a lapsed alert. Rule D66, leases.
@@ -184,33 +184,33 @@ def _end_referenced(draft: Draft, row: ReportRow) -> None:
     for reference in row.references:
         lease = draft.state.leases.get(reference)
         told = draft.state.reports.get(reference if lease is None else lease.claim)
-        cause = cause_of(draft, told) if told is not None else None
+        cause = find_open_cause(draft, told) if told is not None else None
         if cause is not None and cause.type in row.lifts and row.occurred_at >= cause.since:
-            lift(draft, cause, row.occurred_at, row.id)
+            lift_cause(draft, cause, row.occurred_at, row.id)
 
 
-def _end_of_communes(draft: Draft, row: ReportRow) -> None:
+def _lift_causes_of_communes(draft: Decision, row: ReportRow) -> None:
     """Lift the causes without a site that a reopening names, if it reopens all their communes.
 
     If only some communes reopen, a person is asked. Rule D16, reopenings.
     """
-    here = frozenset(communes_of(row, draft.territory))
+    here = frozenset(list_communes(row, draft.territory))
     for type_ in row.lifts if here else ():
         for cause in [
             draft.state.causes[c] for c in sorted(draft.state.placeless.get(type_.value, ()))
         ]:
-            told, there = draft.told(cause.reports), told_communes(draft, cause)
+            told, there = draft.told(cause.reports), list_communes_of_cause(draft, cause)
             if (
                 not there
                 or here.isdisjoint(there)
-                or not _held_at(cause, row.occurred_at)
+                or not _has_begun_at(cause, row.occurred_at)
                 or any(is_placeless(r) for r in told)
             ):
                 continue
             if there <= here:
-                lift(draft, cause, row.occurred_at, row.id)
+                lift_cause(draft, cause, row.occurred_at, row.id)
             else:
-                tasks.ask(
+                tasks.open_task(
                     draft,
                     "lift_which",
                     report=row.id,
@@ -219,18 +219,18 @@ def _end_of_communes(draft: Draft, row: ReportRow) -> None:
                 )
 
 
-def _lift_or_trim(draft: Draft, row: ReportRow, cause: Cause) -> None:
+def _end_by_reopening(draft: Decision, row: ReportRow, cause: Cause) -> None:
     """End a cause by a reopening, except for later reports and other alerts of the sender.
 
     A later report that is too close to be true makes the cause contested. Rules D5 and D7.
     """
-    if others := _held_by_others(draft, row, cause):
-        put(draft, of_reports(cause, others))
+    if others := _list_reports_of_other_alerts(draft, row, cause):
+        record_with_deadline(draft, rebuild_cause(cause, others))
     else:
-        _end_before(draft, row, cause, (row.occurred_at, row.source))
+        _end_earlier_reports(draft, row, cause, (row.occurred_at, row.source))
 
 
-def end_shelter(draft: Draft, row: ReportRow) -> None:
+def end_shelter_orders(draft: Decision, row: ReportRow) -> None:
     """End earlier orders to shelter by an order to leave.
 
     A later order to shelter is no contradiction. Rule D5.
@@ -239,20 +239,20 @@ def end_shelter(draft: Draft, row: ReportRow) -> None:
         if cause.type is EventType.SHELTER_IN_PLACE and not is_ahead(
             cause.windows, row.occurred_at
         ):
-            _end_before(draft, row, cause, None)
+            _end_earlier_reports(draft, row, cause, None)
 
 
-def _end_before(
-    draft: Draft, row: ReportRow, cause: Cause, reopening: tuple[Instant, str] | None
+def _end_earlier_reports(
+    draft: Decision, row: ReportRow, cause: Cause, reopening: tuple[Instant, str] | None
 ) -> None:
     told = (row.occurred_at, row.source)
     after = [
         r
         for r in (draft.state.reports[i] for i in cause.reports if i in draft.state.reports)
-        if not is_before(r, told)
+        if not is_superseded_by(r, told)
     ]
     if not after:
-        lift(
+        lift_cause(
             draft,
             cause,
             max((w.start for w in row.effective if w.start <= draft.now), default=row.occurred_at),
@@ -260,10 +260,12 @@ def _end_before(
         )
         return
     after.sort(key=lambda r: (r.occurred_at, r.recorded_at, r.id))
-    put(draft, contested(draft, of_reports(cause, after), after[0].source, reopening))
+    record_with_deadline(
+        draft, mark_contested(draft, rebuild_cause(cause, after), after[0].source, reopening)
+    )
 
 
-def _held_by_others(draft: Draft, row: ReportRow, cause: Cause) -> list[ReportRow]:
+def _list_reports_of_other_alerts(draft: Decision, row: ReportRow, cause: Cause) -> list[ReportRow]:
     """Return the reports of other alerts of the same sender on the same cause.
 
     The end of one alert leaves them. An ended alert no longer counts. Rule D66, leases.
@@ -278,47 +280,49 @@ def _held_by_others(draft: Draft, row: ReportRow, cause: Cause) -> list[ReportRo
         for r in cause.reports
         if r in draft.state.reports and r not in row.references
     )
-    rows = [r for r in told if (r.id in held if r.id in leased else _is_of_another_alert(r, row))]
+    rows = [
+        r for r in told if (r.id in held if r.id in leased else _is_report_of_other_alert(r, row))
+    ]
     return sorted(rows, key=lambda r: (r.occurred_at, r.recorded_at, r.id))
 
 
-def _is_of_another_alert(told: ReportRow, end: ReportRow) -> bool:
-    mine, its = matter_of(end.alias), matter_of(told.alias)
+def _is_report_of_other_alert(told: ReportRow, end: ReportRow) -> bool:
+    mine, its = episode_key(end.alias), episode_key(told.alias)
     return (
         told.source_key == end.source_key and mine is not None and its is not None and its != mine
     )
 
 
-def _keep_rest_shut(draft: Draft, row: ReportRow, incident: str | None) -> None:
+def _open_partial_closure(draft: Decision, row: ReportRow, incident: str | None) -> None:
     m = row.measure
-    value = as_number(m.value) if m is not None and m.name == "desks_available" else None
+    value = parse_number(m.value) if m is not None and m.name == "desks_available" else None
     known_site = draft.territory.sites.get(row.site or "")
     total = (m.value_of if m is not None else None) or (
         known_site.desks if known_site is not None else 0
     )
     if m is None or value is None or not total or value >= total:
         return
-    rest = changed(
+    rest = copy_with(
         row,
         {
             "type": EventType.PARTIAL_CLOSURE,
             "capacity_lost_pct": round(100 * (1 - max(value, 0.0) / total), 1),
         },
     )
-    known = known_cause(rest, draft)
+    known = find_repeated_cause(rest, draft)
     if known is None:
-        take(draft, rest, incident, None)
+        apply_report(draft, rest, incident, None)
     elif row.occurred_at >= known.last_at:
-        put(
+        record_with_deadline(
             draft,
-            changed(
+            copy_with(
                 known,
                 {"loss_pct": rest.capacity_lost_pct, "last_at": row.occurred_at, "measure": m},
             ),
         )
 
 
-def _held_at(cause: Cause, at: Instant) -> bool:
+def _has_begun_at(cause: Cause, at: Instant) -> bool:
     """Return whether a cause had begun at that time.
 
     A report on the current situation does not end an announced cause; a Cancel does. Rule D9.
@@ -326,99 +330,103 @@ def _held_at(cause: Cause, at: Instant) -> bool:
     return at >= cause.since and not is_ahead(cause.windows, at)
 
 
-def end_supplier_failures(draft: Draft, supplier: str, row: ReportRow) -> None:
+def end_supplier_failures(draft: Decision, supplier: str, row: ReportRow) -> None:
     """End the failures of a supplier that were reported before it works again, also those of sites.
 
     Rule D7, late reports.
     """
-    for cause in all_open(draft):
+    for cause in list_open_causes(draft):
         if (
             cause.type is EventType.SUPPLIER_FAILURE
-            and _held_at(cause, row.occurred_at)
-            and supplier in _suppliers(draft, cause)
+            and _has_begun_at(cause, row.occurred_at)
+            and supplier in _list_failed_suppliers(draft, cause)
         ):
-            _end_before(draft, row, cause, None)
+            _end_earlier_reports(draft, row, cause, None)
 
 
-def _suppliers(draft: Draft, cause: Cause) -> tuple[str, ...]:
+def _list_failed_suppliers(draft: Decision, cause: Cause) -> tuple[str, ...]:
     """Return the suppliers that fail: those that the cause names, else the kitchen of its site."""
     known = draft.territory.sites.get(cause.site or "")
-    return named(cause, "supplier:") or (
+    return list_named(cause, "supplier:") or (
         (known.kitchen,) if known is not None and known.kitchen else ()
     )
 
 
-def end_system_outages(draft: Draft, row: ReportRow) -> None:
+def end_system_outages(draft: Decision, row: ReportRow) -> None:
     """End outages after `system_restored`, once all their systems and networks are restored.
 
     This report or earlier ones may restore them.
     """
-    restored = set(services_of(row))
-    for cause in all_open(draft):
+    restored = set(list_services(row))
+    for cause in list_open_causes(draft):
         if cause.type not in (EventType.OUTAGE_IT, EventType.OUTAGE_TELECOM):
             continue
-        about = set(objects_of(cause))
+        about = set(list_objects(cause))
         if (
             about & restored
-            and _held_at(cause, row.occurred_at)
+            and _has_begun_at(cause, row.occurred_at)
             and all(_is_up(draft, s, cause) for s in about - restored)
         ):
-            _end_before(draft, row, cause, None)
+            _end_earlier_reports(draft, row, cause, None)
 
 
-def _is_up(draft: Draft, system: str, cause: Cause) -> bool:
+def _is_up(draft: Decision, system: str, cause: Cause) -> bool:
     """Return whether a system was reported up after the newest report on the cause."""
     flag = draft.state.flags.get(system)
     return flag is not None and flag.value == "up" and flag.since >= cause.last_at
 
 
-def end_declared(draft: Draft, row: ReportRow) -> None:
+def end_revoked_declarations(draft: Decision, row: ReportRow) -> None:
     """End the causes of a revoked declaration; causes of sites stay until the sites report."""
-    name = measure_name(row)
+    name = get_measure_name(row)
     for ids in [sorted(ids) for _, ids in sorted(draft.state.placeless.items())]:
         for cause in (draft.state.causes[c] for c in ids):
             if (
                 cause.measure is None
                 or cause.measure.name != name
-                or not _held_at(cause, row.occurred_at)
+                or not _has_begun_at(cause, row.occurred_at)
             ):
                 continue
-            if _is_about(draft, row, set(objects_of(cause)), told_communes(draft, cause)):
-                lift(draft, cause, row.occurred_at, row.id)
+            if _is_about(
+                draft, row, set(list_objects(cause)), list_communes_of_cause(draft, cause)
+            ):
+                lift_cause(draft, cause, row.occurred_at, row.id)
 
 
-def takes_back_that(draft: Draft, row: ReportRow, told: ReportRow) -> bool:
+def is_revoked_by(draft: Decision, row: ReportRow, told: ReportRow) -> bool:
     """Return whether a revocation is about this declaration: its objects and all its communes.
 
     A report of a site, or about one, matches any.
     """
-    if site_of(row) is not None or site_of(told) is not None:
+    if get_site(row) is not None or get_site(told) is not None:
         return True
     return _is_about(
-        draft, row, set(objects_of(told)), frozenset(communes_of(told, draft.territory))
+        draft, row, set(list_objects(told)), frozenset(list_communes(told, draft.territory))
     )
 
 
-def _is_about(draft: Draft, row: ReportRow, things: set[str], there: frozenset[str]) -> bool:
+def _is_about(draft: Decision, row: ReportRow, things: set[str], there: frozenset[str]) -> bool:
     """Return whether a report is about the same objects and all these communes.
 
     A report that names neither is about all.
     """
-    about, here = set(objects_of(row)), frozenset(communes_of(row, draft.territory))
+    about, here = set(list_objects(row)), frozenset(list_communes(row, draft.territory))
     return (not about or not things or bool(about & things)) and (not here or there <= here)
 
 
-def told_communes(draft: Draft, cause: Cause) -> frozenset[str]:
+def list_communes_of_cause(draft: Decision, cause: Cause) -> frozenset[str]:
     """Return all communes that the reports of a cause name."""
-    return frozenset(c for r in draft.told(cause.reports) for c in communes_of(r, draft.territory))
+    return frozenset(
+        c for r in draft.told(cause.reports) for c in list_communes(r, draft.territory)
+    )
 
 
-def end_operator_outages(draft: Draft, incident: str, row: ReportRow) -> None:
+def end_operator_outages(draft: Decision, incident: str, row: ReportRow) -> None:
     """End the operator's own outages after its all-clear.
 
     Causes of sites stay until the sites report. Rule D20, operator all-clear.
     """
     for id in sorted(draft.state.placeless.get(EventType.OUTAGE_POWER.value, ())):
         cause = draft.state.causes[id]
-        if draft.standing(cause.incident) == incident and _held_at(cause, row.occurred_at):
-            lift(draft, cause, row.occurred_at, row.id)
+        if draft.standing(cause.incident) == incident and _has_begun_at(cause, row.occurred_at):
+            lift_cause(draft, cause, row.occurred_at, row.id)

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from schemas.alerts import SHOWN_MEMBERS, CauseRow
+from schemas.alerts import MAX_SHOWN_MEMBERS, CauseRow
 from schemas.causes import Cause
-from schemas.meals import MEALS_FAIL_BELOW, meals_left, meals_lost_by_cause
+from schemas.meals import MEALS_FAIL_BELOW, compute_meals_left, compute_meals_lost
 from schemas.reference import Site
 from schemas.words import EventType as T
 from schemas.words import SiteStatus as S
 from services.alerts.reference import constants
-from services.alerts.reports.report_facts import absent_pct, named
+from services.alerts.reports.report_facts import get_absent_pct, list_named
 
-_KEPT: Final = 4096
+_CACHED_SITES: Final = 4096
 """Most sites, over all realms of a version, that the cache holds."""
-_TOTAL = frozenset({T.CLOSURE, *constants.ORDERS})
+_TOTAL_LOSS_TYPES = frozenset({T.CLOSURE, *constants.ORDER_TYPES})
 """Types that take the whole capacity, whichever loss the report names."""
 
 
-class Shown(NamedTuple):
+class CauseImpact(NamedTuple):
     """The impact of a cause: a function of the cause, its site and the version."""
 
     cause: Cause
@@ -31,7 +31,7 @@ class Shown(NamedTuple):
     """Marks of the site while the cause acts."""
 
 
-class ShownCauses:
+class CauseImpactCache:
     """A cache of impacts for one version.
 
     It compares causes by identity: with a hundred open causes at a site, a report changes one of
@@ -40,11 +40,11 @@ class ShownCauses:
 
     def __init__(self, presence_pcts: Sequence[float], ordinary: Iterable[str] = ()) -> None:
         self._presence_pcts, self._ordinary = presence_pcts, frozenset(ordinary)
-        self._known: dict[tuple[str, str], dict[str, Shown]] = {}
+        self._known: dict[tuple[str, str], dict[str, CauseImpact]] = {}
 
     def of(
         self, realm: str, site_id: str, site: Site | None, causes: Iterable[Cause]
-    ) -> list[Shown]:
+    ) -> list[CauseImpact]:
         """Return the impacts in the order of the causes.
 
         `site` is None if the version does not know its id.
@@ -54,29 +54,31 @@ class ShownCauses:
             s if (s := known.get(c.id)) is not None and s.cause is c else self._look(c, site)
             for c in causes
         ]
-        if len(self._known) >= _KEPT:
+        if len(self._known) >= _CACHED_SITES:
             self._known.pop(next(iter(self._known)))
         self._known[realm, site_id] = {s.cause.id: s for s in found}
         return found
 
-    def _look(self, cause: Cause, site: Site | None) -> Shown:
-        lost, shown = loss(cause, site), effect(cause, site)
+    def _look(self, cause: Cause, site: Site | None) -> CauseImpact:
+        lost, shown = compute_loss(cause, site), derive_status(cause, site)
         ordinary = (
-            cause.type in constants.CLOSURES and site is not None and site.kind in self._ordinary
+            cause.type in constants.CLOSURE_TYPES
+            and site is not None
+            and site.kind in self._ordinary
         )
         weighs = 0 if ordinary else cause.severity
-        return Shown(
+        return CauseImpact(
             cause,
             lost,
             shown,
-            _row(cause, site, lost, shown),
-            tuple(_all_marks(cause, site, weighs, lost, shown, self._presence_pcts)),
+            _build_row(cause, site, lost, shown),
+            tuple(_list_all_marks(cause, site, weighs, lost, shown, self._presence_pcts)),
         )
 
 
-def loss(cause: Cause, site: Site | None) -> float:
+def compute_loss(cause: Cause, site: Site | None) -> float:
     """Return the capacity that a cause takes from its site, in per cent."""
-    if cause.type in _TOTAL:
+    if cause.type in _TOTAL_LOSS_TYPES:
         return 100.0
     if cause.type is T.OUTAGE_POWER:
         given = 100.0 if cause.loss_pct is None else cause.loss_pct
@@ -86,22 +88,22 @@ def loss(cause: Cause, site: Site | None) -> float:
             else given
         )
     if cause.type is T.STAFF_SHORTAGE:
-        return absent_pct(cause)
+        return get_absent_pct(cause)
     if cause.type is T.SUPPLIER_FAILURE:  # the served activity loses capacity, not the site (D40)
         return 0.0
     return cause.loss_pct or 0.0
 
 
-def meals_lost(cause: Cause, site: Site | None) -> float:
+def compute_lost_meals(cause: Cause, site: Site | None) -> float:
     """Return the share of a site's meals that a water cut or a supplier failure takes.
 
     It comes on top of the site's own loss. A failed supplier of another kitchen is a flag.
     """
     kitchen = site.kitchen if site is not None else None
-    return meals_lost_by_cause(cause.type, cause.loss_pct, named(cause, "supplier:"), kitchen)
+    return compute_meals_lost(cause.type, cause.loss_pct, list_named(cause, "supplier:"), kitchen)
 
 
-def effect(cause: Cause, site: Site | None) -> S:
+def derive_status(cause: Cause, site: Site | None) -> S:
     """Return the status that a cause alone gives its site.
 
     The table is in `docs/reference/rules.md`, section 3.
@@ -117,23 +119,23 @@ def effect(cause: Cause, site: Site | None) -> S:
             sustained = site is not None and site.generator
             return (
                 S.CLOSED
-                if not sustained and loss(cause, site) >= constants.CLOSED_BY_POWER_PCT
+                if not sustained and compute_loss(cause, site) >= constants.CLOSED_BY_POWER_PCT
                 else S.DEGRADED
             )
         case T.SANITARY_ALERT:
-            return S.DEGRADED if cause.severity >= 3 or loss(cause, site) > 0 else S.NORMAL
+            return S.DEGRADED if cause.severity >= 3 or compute_loss(cause, site) > 0 else S.NORMAL
         case T.SUPPLIER_FAILURE:
             return S.NORMAL
         case _:
             return S.DEGRADED
 
 
-def _row(cause: Cause, site: Site | None, lost: float, shown: S) -> CauseRow:
+def _build_row(cause: Cause, site: Site | None, lost: float, shown: S) -> CauseRow:
     """Return the cause as the row of its site shows it.
 
     The row names only the first reports, so that it does not grow with every report.
     """
-    named = slice(None if cause.reports_count is None else SHOWN_MEMBERS)
+    named = slice(None if cause.reports_count is None else MAX_SHOWN_MEMBERS)
     sources, reports = cause.sources[named], cause.reports[named]
     return CauseRow(
         id=cause.id,
@@ -155,11 +157,11 @@ def _row(cause: Cause, site: Site | None, lost: float, shown: S) -> CauseRow:
         measure=cause.measure,
         maintenance=cause.maintenance,
         inhibited_by=cause.inhibited_by,
-        meals_lost_pct=meals_lost(cause, site),
+        meals_lost_pct=compute_lost_meals(cause, site),
     )
 
 
-def _all_marks(
+def _list_all_marks(
     cause: Cause,
     site: Site | None,
     severity: int,
@@ -168,16 +170,16 @@ def _all_marks(
     presence_pcts: Sequence[float],
 ) -> list[str]:
     """Return the marks that a cause gives its site, its meals among them."""
-    names = _marks(cause, severity, lost, shown, presence_pcts)
+    names = _list_marks(cause, severity, lost, shown, presence_pcts)
     fails = (
         site is not None
         and bool(site.kitchen)
-        and meals_left((lost, meals_lost(cause, site))) < MEALS_FAIL_BELOW
+        and compute_meals_left((lost, compute_lost_meals(cause, site))) < MEALS_FAIL_BELOW
     )
     return [*names, constants.MEALS_MARK] if fails else names
 
 
-def _marks(
+def _list_marks(
     cause: Cause, severity: int, lost: float, shown: S, presence_pcts: Sequence[float]
 ) -> list[str]:
     """Return the marks that a cause of this severity gives its site. Rules D29 and D72."""
@@ -191,7 +193,7 @@ def _marks(
     if cause.type is T.STAFF_SHORTAGE:
         names += [f"staff:{pct}" for pct in presence_pcts if 100.0 - lost <= pct]
     if cause.type in (T.OUTAGE_WATER, T.OUTAGE_HEATING) or (
-        cause.measure is not None and cause.measure.name == constants.COLD_CHAIN
+        cause.measure is not None and cause.measure.name == constants.COLD_CHAIN_MEASURE
     ):
         names.append("logistics")
     return names

@@ -22,16 +22,16 @@ from schemas.words import Certainty
 from schemas.words import EventType as T
 from schemas.words import SiteStatus as S
 from services.alerts import tasks
-from services.alerts.causes.site_impact import Shown
-from services.alerts.decision import Draft, Order
+from services.alerts.causes.site_impact import CauseImpact
+from services.alerts.decision import Decision, Order
 from services.alerts.incidents import zones
 from services.alerts.reference import constants
-from services.alerts.reports.report_facts import began, is_withdrawn
-from services.alerts.rows import changed
-from services.alerts.state import Silence
+from services.alerts.reports.report_facts import find_start, is_withdrawn
+from services.alerts.rows import copy_with
+from services.alerts.state import SiteSilence
 from services.runtime.decider.maps import Map
 
-_Telling = TypeVar("_Telling", CauseRow, Why)
+_CauseOrWhy = TypeVar("_CauseOrWhy", CauseRow, Why)
 _FLAGS = ("contested", "overdue", "maintenance")
 _UNMARKED: Map[str, tuple[str, ...]] = Map()
 LIFTED: Final = "lifted"
@@ -49,7 +49,7 @@ _PRECEDENCE = {
 }
 
 
-def judge(draft: Draft, site_id: str) -> None:
+def judge_site(draft: Decision, site_id: str) -> None:
     """Write the site's row and its marks, if they changed."""
     state = draft.state
     old, word = state.sites.get(site_id), draft.words.get(site_id)
@@ -60,12 +60,12 @@ def judge(draft: Draft, site_id: str) -> None:
         (state.causes[c] for c in state.site_causes.get(site_id, ())),
     )
     silence = state.silences.get(site_id)
-    if word is not None and silence is not None and zones.ends(draft, silence, word):
+    if word is not None and silence is not None and zones.is_silence_over(draft, silence, word):
         draft.emit(SilenceChanged(site=site_id, rule=None))
-        tasks.void(draft, "verify_site", site_id, "spoke")
-    row = _row(draft, site_id, shown, old, word)
-    _write_marks(draft, site_id, _marks(draft, site_id, shown, old))
-    if old is None or not _tells_the_same(row, old):
+        tasks.cancel_task(draft, "verify_site", site_id, "spoke")
+    row = _build_row(draft, site_id, shown, old, word)
+    _write_marks(draft, site_id, _list_marks(draft, site_id, shown, old))
+    if old is None or not _is_same_status(row, old):
         draft.emit(SiteStatusChanged(row=row))
     _propose_headcount(draft, row, old)
     _note_order(draft, row, old)
@@ -73,7 +73,7 @@ def judge(draft: Draft, site_id: str) -> None:
         draft.emit(SiteReported(row=SiteContact(id=site_id, last_word_at=row.last_word_at)))
 
 
-def _tells_the_same(row: SiteRow, old: SiteRow) -> bool:
+def _is_same_status(row: SiteRow, old: SiteRow) -> bool:
     """Return whether status and reasons are unchanged.
 
     One more report on a known cause changes neither; a withdrawn report may.
@@ -81,21 +81,23 @@ def _tells_the_same(row: SiteRow, old: SiteRow) -> bool:
     if len(row.causes) != len(old.causes) or len(row.why) != len(old.why):
         return False
     causes = tuple(
-        a if a is b else _with_first(a, b) for a, b in zip(row.causes, old.causes, strict=True)
+        a if a is b else _limit_reports(a, b) for a, b in zip(row.causes, old.causes, strict=True)
     )
-    why = tuple(a if a is b else _with_first(a, b) for a, b in zip(row.why, old.why, strict=True))
-    return old == changed(row, {"causes": causes, "why": why, "last_word_at": old.last_word_at})
+    why = tuple(
+        a if a is b else _limit_reports(a, b) for a, b in zip(row.why, old.why, strict=True)
+    )
+    return old == copy_with(row, {"causes": causes, "why": why, "last_word_at": old.last_word_at})
 
 
-def _with_first(now: _Telling, old: _Telling) -> _Telling:
+def _limit_reports(now: _CauseOrWhy, old: _CauseOrWhy) -> _CauseOrWhy:
     """Return the current row with as many of its first reports as before."""
     values: dict[str, Any] = {"reports": now.reports[: len(old.reports)]}
     if isinstance(old, CauseRow):
         values["reports_count"] = old.reports_count
-    return changed(now, values)
+    return copy_with(now, values)
 
 
-def _write_marks(draft: Draft, site_id: str, marks: dict[str, tuple[str, ...]]) -> None:
+def _write_marks(draft: Decision, site_id: str, marks: dict[str, tuple[str, ...]]) -> None:
     """Write the marks of a site, and note for the predicates which counts moved."""
     old = draft.state.marks.get(site_id, _UNMARKED)
     if "out" in marks or "out" in old:
@@ -109,16 +111,22 @@ def _write_marks(draft: Draft, site_id: str, marks: dict[str, tuple[str, ...]]) 
     draft.concerned.update(i for incidents in marks.values() for i in incidents)
 
 
-def _row(
-    draft: Draft, site_id: str, shown: list[Shown], old: SiteRow | None, word: Instant | None
+def _build_row(
+    draft: Decision,
+    site_id: str,
+    shown: list[CauseImpact],
+    old: SiteRow | None,
+    word: Instant | None,
 ) -> SiteRow:
     site, silence = draft.territory.sites.get(site_id), draft.state.silences.get(site_id)
     causes = [s.cause for s in shown]
     acting = [s for s in shown if s.cause.acting]
     if silence is None:
-        status, by = _status(acting)
+        status, by = _derive_status(acting)
     else:  # silence overrides the status of that same outage (D14)
-        status, by = _status([s for s in acting if not zones.hides(draft, silence, s.cause)])
+        status, by = _derive_status(
+            [s for s in acting if not zones.is_hidden(draft, silence, s.cause)]
+        )
         if _PRECEDENCE[status] < _PRECEDENCE[S.DEGRADED]:
             status, by = S.UNKNOWN, []
     if status is S.UNKNOWN and silence is not None:
@@ -161,7 +169,7 @@ def _row(
     )
     flags = tuple(name for name in _FLAGS if any(getattr(c, name) for c in causes))
     last = old.last_word_at if old else None
-    since = _since(draft, status, by, old, silence)
+    since = _find_status_start(draft, status, by, old, silence)
     left = status is S.EVACUATED
     return SiteRow(
         id=site_id,
@@ -172,13 +180,13 @@ def _row(
         why=why,
         last_word_at=last if word is None else max(word, last or 0),
         flags=flags,
-        lifted_at=_lifted_at(draft, old),
-        headcount=_headcount(draft, site_id, since) if left else None,
-        all_clear_at=_all_clear_at(draft, site_id, by, since) if left else None,
+        lifted_at=_find_last_lift(draft, old),
+        headcount=_find_headcount(draft, site_id, since) if left else None,
+        all_clear_at=_find_all_clear(draft, site_id, by, since) if left else None,
     )
 
 
-def _propose_headcount(draft: Draft, row: SiteRow, old: SiteRow | None) -> None:
+def _propose_headcount(draft: Decision, row: SiteRow, old: SiteRow | None) -> None:
     """Ask for a headcount when people leave a site or shelter there.
 
     The task ends once somebody counts them, or the order is over. Rule D79, headcount.
@@ -187,14 +195,14 @@ def _propose_headcount(draft: Draft, row: SiteRow, old: SiteRow | None) -> None:
     if (
         not in_danger
         or row.all_clear_at is not None
-        or _headcount(draft, row.id, row.since) is not None
+        or _find_headcount(draft, row.id, row.since) is not None
     ):
-        tasks.void(draft, "headcount", row.id, "counted" if in_danger else "over")
+        tasks.cancel_task(draft, "headcount", row.id, "counted" if in_danger else "over")
     elif old is None or old.status is not row.status:
         incident = next(
             (cause.incident for cause in row.causes if cause.effect is row.status), None
         )
-        tasks.ask(
+        tasks.open_task(
             draft,
             "headcount",
             site=row.id,
@@ -203,7 +211,7 @@ def _propose_headcount(draft: Draft, row: SiteRow, old: SiteRow | None) -> None:
         )
 
 
-def _note_order(draft: Draft, row: SiteRow, old: SiteRow | None) -> None:
+def _note_order(draft: Decision, row: SiteRow, old: SiteRow | None) -> None:
     """Note an order to leave or to shelter that begins or ends, unless the manager gave it."""
     before = old.status if old is not None else S.NORMAL
     if row.status is before:
@@ -227,9 +235,9 @@ def _is_own_word(cause: CauseRow) -> bool:
     return set(cause.sources) == {_OWN_SOURCE}
 
 
-def _headcount(draft: Draft, site_id: str, since: Instant) -> Headcount | None:
+def _find_headcount(draft: Decision, site_id: str, since: Instant) -> Headcount | None:
     """Return the newest count of the people of a site since they left it. Rules D37 and D78."""
-    counted = draft.state.readings.get(f"{constants.HEADCOUNT}|{site_id}")
+    counted = draft.state.readings.get(f"{constants.HEADCOUNT_MEASURE}|{site_id}")
     if counted is None or not counted.value_of or counted.occurred_at < since:
         return None
     return Headcount(
@@ -240,7 +248,9 @@ def _headcount(draft: Draft, site_id: str, since: Instant) -> Headcount | None:
     )
 
 
-def _all_clear_at(draft: Draft, site_id: str, by: list[Cause], since: Instant) -> Instant | None:
+def _find_all_clear(
+    draft: Decision, site_id: str, by: list[Cause], since: Instant
+) -> Instant | None:
     """Return the time of the all-clear for the site or its whole incident since its people left.
 
     Rule D78, nobody leaves.
@@ -248,7 +258,7 @@ def _all_clear_at(draft: Draft, site_id: str, by: list[Cause], since: Instant) -
     incidents = {draft.standing(cause.incident) for cause in by}
     for key, said in sorted(draft.state.readings.items()):
         measure, _, place = key.partition("|")
-        if measure != constants.ALL_CLEAR or not said.value or said.occurred_at < since:
+        if measure != constants.ALL_CLEAR_MEASURE or not said.value or said.occurred_at < since:
             continue
         report = draft.state.reports.get(said.report)
         everywhere = (
@@ -261,7 +271,7 @@ def _all_clear_at(draft: Draft, site_id: str, by: list[Cause], since: Instant) -
     return None
 
 
-def await_all_clear(draft: Draft, incident: str) -> list[str]:
+def list_evacuated_sites(draft: Decision, incident: str) -> list[str]:
     """Return the evacuated sites of an incident: an all-clear without a site is for all of them."""
     members = draft.incident(incident).members
     return [
@@ -271,7 +281,7 @@ def await_all_clear(draft: Draft, incident: str) -> list[str]:
     ]
 
 
-def _lifted_at(draft: Draft, old: SiteRow | None) -> Instant | None:
+def _find_last_lift(draft: Decision, old: SiteRow | None) -> Instant | None:
     """Return when the last of the causes that the site showed ended; else the former time."""
     if old is None:
         return None
@@ -279,12 +289,12 @@ def _lifted_at(draft: Draft, old: SiteRow | None) -> Instant | None:
     return max((at for at in lifted if at is not None), default=old.lifted_at)
 
 
-def _status(acting: list[Shown]) -> tuple[S, list[Cause]]:
+def _derive_status(acting: list[CauseImpact]) -> tuple[S, list[Cause]]:
     """Return the status by precedence, and the causes that give it.
 
     Of several orders the latest stands (rule D5); a later closure turns it into `closed`.
     """
-    orders = [s for s in acting if s.cause.type in constants.ORDERS]
+    orders = [s for s in acting if s.cause.type in constants.ORDER_TYPES]
     if orders:
         newest = max(orders, key=lambda s: (s.cause.last_at, s.cause.id))
         closures = [
@@ -303,12 +313,12 @@ def _status(acting: list[Shown]) -> tuple[S, list[Cause]]:
     )
 
 
-def _since(
-    draft: Draft, status: S, by: list[Cause], old: SiteRow | None, silence: Silence | None
+def _find_status_start(
+    draft: Decision, status: S, by: list[Cause], old: SiteRow | None, silence: SiteSilence | None
 ) -> Instant:
     """Return the start of the status: that of its causes, of the silence, or the last lift."""
     if by:
-        return min(began(c, draft.now) for c in by)
+        return min(find_start(c, draft.now) for c in by)
     if old is not None and old.status is status:
         return old.since
     if status is S.UNKNOWN and silence is not None:
@@ -317,8 +327,8 @@ def _since(
     return max((at for at in lifted if at is not None), default=draft.now)
 
 
-def _marks(
-    draft: Draft, site_id: str, shown: list[Shown], old: SiteRow | None
+def _list_marks(
+    draft: Decision, site_id: str, shown: list[CauseImpact], old: SiteRow | None
 ) -> dict[str, tuple[str, ...]]:
     horizon_ms = draft.state.rules.horizon_ms
     marks: dict[str, set[str]] = {}
@@ -326,9 +336,9 @@ def _marks(
         cause = one.cause
         names = one.marks if cause.acting and not cause.maintenance else ()
         if (
-            cause.type in constants.CLOSURES
+            cause.type in constants.CLOSURE_TYPES
             and not cause.maintenance
-            and _near(cause, draft.now, horizon_ms)
+            and _is_within_horizon(cause, draft.now, horizon_ms)
         ):
             names = (*names, "closing")
         incident = draft.standing(cause.incident)
@@ -337,7 +347,7 @@ def _marks(
             if incident is not None:
                 incidents.add(incident)
     still_open = {s.cause.id for s in shown}
-    _mark_lifted(
+    _mark_restored(
         draft,
         site_id,
         marks,
@@ -346,7 +356,9 @@ def _marks(
     return {name: tuple(sorted(incidents)) for name, incidents in sorted(marks.items())}
 
 
-def _mark_lifted(draft: Draft, site_id: str, marks: dict[str, set[str]], gone: list[str]) -> None:
+def _mark_restored(
+    draft: Decision, site_id: str, marks: dict[str, set[str]], gone: list[str]
+) -> None:
     """Mark lifted causes as restored while their incident is open; withdrawn ones do not count."""
     were = (draft.state.causes[id] for id in gone)
     restored = {
@@ -364,7 +376,7 @@ def _mark_lifted(draft: Draft, site_id: str, marks: dict[str, set[str]], gone: l
                 marks[f"lifted:{type_}"] = still
 
 
-def _near(cause: Cause, now: Instant, horizon: Instant) -> bool:
+def _is_within_horizon(cause: Cause, now: Instant, horizon: Instant) -> bool:
     """Return whether a cause acts, or starts within the horizon of a metric.
 
     Rule D9, planned events.

@@ -14,24 +14,24 @@ from schemas.base import HOUR_MS, MINUTE_MS
 from schemas.causes import Cause
 from schemas.maintenance import Coverage, LeaseChanged
 from services.alerts.causes import cause_lifecycle as causes
-from services.alerts.decision import Draft
+from services.alerts.decision import Decision
 from services.alerts.incidents import incident_lifecycle
-from services.alerts.reference.constants import DANGER_TYPES, EXTREME
+from services.alerts.reference.constants import DANGER_TYPES, EXTREME_SEVERITY
 from services.alerts.reference.territory import Territory
 from services.alerts.reports.report_facts import is_ill
-from services.alerts.rows import changed, in_order
-from services.alerts.state import Hush
+from services.alerts.rows import copy_with, sort_by_id
+from services.alerts.state import SuppressionReason
 
-RULE = {"maintenance": "D64", "inhibited": "D65"}
+RULE_OF_REASON = {"maintenance": "D64", "inhibited": "D65"}
 """Reason of the suppression → code of the rule."""
 
 
-def _endangers(cause: Cause) -> bool:
+def _is_dangerous(cause: Cause) -> bool:
     """Return whether people are or may be in danger: then nothing suppresses the cause."""
-    return cause.type in DANGER_TYPES or cause.severity >= EXTREME or is_ill(cause)
+    return cause.type in DANGER_TYPES or cause.severity >= EXTREME_SEVERITY or is_ill(cause)
 
 
-def covers_place(covers: Coverage, cause: Cause, territory: Territory) -> bool:
+def is_cause_covered(covers: Coverage, cause: Cause, territory: Territory) -> bool:
     """Return whether the window is about causes of this type at this place."""
     if covers.types and cause.type not in covers.types:
         return False
@@ -46,7 +46,7 @@ def covers_place(covers: Coverage, cause: Cause, territory: Territory) -> bool:
     )
 
 
-def covers_word(covers: Coverage, row: ReportRow) -> bool:
+def is_report_covered(covers: Coverage, row: ReportRow) -> bool:
     """Return whether the window is about reports of this sender with these labels."""
     named = (
         not covers.sources
@@ -56,16 +56,18 @@ def covers_word(covers: Coverage, row: ReportRow) -> bool:
     return named and all(m.matches(row.labels) for m in covers.matchers)
 
 
-def _windows(draft: Draft, cause: Cause, more: ReportRow | None) -> tuple[str, ...]:
+def _find_covering_windows(
+    draft: Decision, cause: Cause, more: ReportRow | None
+) -> tuple[str, ...]:
     """Return the windows that together cover every report of a cause.
 
     Empty if a report is not covered, or people may be in danger.
     """
     state = draft.state
-    if not state.active_windows or _endangers(cause):
+    if not state.active_windows or _is_dangerous(cause):
         return ()
     asked = [(w, state.maintenance[w].covers) for w in state.active_windows]
-    asked = [(w, covers) for w, covers in asked if covers_place(covers, cause, draft.territory)]
+    asked = [(w, covers) for w, covers in asked if is_cause_covered(covers, cause, draft.territory)]
     if not asked:
         return ()
     found: set[str] = set()
@@ -73,14 +75,14 @@ def _windows(draft: Draft, cause: Cause, more: ReportRow | None) -> tuple[str, .
         row = state.reports.get(id) or (more if more is not None and more.id == id else None)
         if row is None:
             continue
-        by = [w for w, covers in asked if covers_word(covers, row)]
+        by = [w for w, covers in asked if is_report_covered(covers, row)]
         if not by:
             return ()
         found.update(by)
     return tuple(sorted(found))
 
 
-def _explaining(draft: Draft, site: str) -> list[Cause]:
+def _list_explaining_causes(draft: Decision, site: str) -> list[Cause]:
     """Return the open causes at a site that may explain others."""
     types = draft.state.rules.inhibiting
     return (
@@ -94,7 +96,7 @@ def _explaining(draft: Draft, site: str) -> list[Cause]:
     )
 
 
-def _inhibitor(draft: Draft, cause: Cause, there: Sequence[Cause]) -> str | None:
+def _find_inhibitor(draft: Decision, cause: Cause, there: Sequence[Cause]) -> str | None:
     """Return the open cause on the same site that explains this one.
 
     It is at least as grave, and began at about the same time.
@@ -105,7 +107,7 @@ def _inhibitor(draft: Draft, cause: Cause, there: Sequence[Cause]) -> str | None
         draft.territory.policy,
         draft.territory.sites.get(cause.site) if cause.site is not None else None,
     )
-    if policy is None or site is None or _endangers(cause):
+    if policy is None or site is None or _is_dangerous(cause):
         return None
     for rule in policy.inhibitions:
         if cause.type not in rule.consequences or site.kind in rule.except_kinds:
@@ -125,82 +127,88 @@ def _inhibitor(draft: Draft, cause: Cause, there: Sequence[Cause]) -> str | None
     return None
 
 
-def judged(
-    draft: Draft, cause: Cause, more: ReportRow | None = None
+def compute_suppression(
+    draft: Decision, cause: Cause, more: ReportRow | None = None
 ) -> tuple[tuple[str, ...], str | None]:
     """Return the windows that cover the cause and the cause that explains it, as of now."""
-    windows = _windows(draft, cause, more)
-    return windows, None if windows or cause.site is None else _inhibitor(
-        draft, cause, _explaining(draft, cause.site)
+    windows = _find_covering_windows(draft, cause, more)
+    return windows, None if windows or cause.site is None else _find_inhibitor(
+        draft, cause, _list_explaining_causes(draft, cause.site)
     )
 
 
-def judge(draft: Draft, cause: Cause, more: ReportRow | None = None) -> Cause:
+def update_suppression(draft: Decision, cause: Cause, more: ReportRow | None = None) -> Cause:
     """Record whether the cause is suppressed now.
 
     `more` is a report of it that is not recorded yet.
     """
-    windows, inhibitor = judged(draft, cause, more)
+    windows, inhibitor = compute_suppression(draft, cause, more)
     if (windows, inhibitor) == (cause.maintenance, cause.inhibited_by):
         return cause
-    new = causes.record(draft, changed(cause, {"maintenance": windows, "inhibited_by": inhibitor}))
+    new = causes.record_cause(
+        draft, copy_with(cause, {"maintenance": windows, "inhibited_by": inhibitor})
+    )
     draft.concerned.update(i for i in (draft.standing(cause.incident),) if i is not None)
     draft.touch("metrics")
     incident_lifecycle.recount_customers(draft, new.reports)
-    _tell_flags(draft, new)
+    _update_flags(draft, new)
     return new
 
 
-def _tell_flags(draft: Draft, cause: Cause) -> None:
+def _update_flags(draft: Decision, cause: Cause) -> None:
     """Exclude declarations that rest on covered reports alone from the predicates."""
     said = set(cause.reports)
-    for row in in_order(draft.state.flags.values()):
+    for row in sort_by_id(draft.state.flags.values()):
         if said.isdisjoint(row.reports):
             continue
         planned = all(draft.state.hushed.get(r) == "maintenance" for r in row.reports)
         if planned is not row.maintenance:
-            draft.emit(FlagChanged(row=changed(row, {"maintenance": planned})))
+            draft.emit(FlagChanged(row=copy_with(row, {"maintenance": planned})))
 
 
-def hush(draft: Draft) -> None:
+def suppress_alerts(draft: Decision) -> None:
     """Judge every changed cause and those that it explains, then the incidents that hold them."""
     for id in draft.stirred:
         cause = draft.state.causes[id]
         if cause.lifted_at is None:
-            cause = judge(draft, cause)
+            cause = update_suppression(draft, cause)
         if cause.site is not None and cause.type in draft.state.rules.inhibiting:
             for other in draft.state.site_causes.get(cause.site, ()):
-                judge(draft, draft.state.causes[other])
+                update_suppression(draft, draft.state.causes[other])
     draft.stirred.clear()
     for incident in draft.moved_incidents:
-        _turn(draft, incident)
-    _tell_leases(draft)
+        _update_incident(draft, incident)
+    _update_leases(draft)
 
 
-def _kind_of(draft: Draft, incident: str) -> Hush | None:
+def _derive_reason(draft: Decision, incident: str) -> SuppressionReason | None:
     aloud, covered, inhibited = draft.state.voices.get(incident, (0, 0, 0))
     if aloud or not (covered or inhibited) or draft.incident(incident).danger:
         return None
     return "inhibited" if inhibited else "maintenance"
 
 
-def _turn(draft: Draft, incident: str) -> None:
+def _update_incident(draft: Decision, incident: str) -> None:
     """Update whether an incident is suppressed."""
-    row, quiet = draft.incident(incident), _kind_of(draft, incident)
+    row, quiet = draft.incident(incident), _derive_reason(draft, incident)
     if quiet == row.quiet:
         return
-    why = tuple(w for w in row.why if w.code not in RULE.values())
+    why = tuple(w for w in row.why if w.code not in RULE_OF_REASON.values())
     if quiet is not None:
         why = (
             *why,
-            Why(code=RULE[quiet], at=draft.now, args={"by": list(behind(draft, incident))}),
+            Why(
+                code=RULE_OF_REASON[quiet],
+                at=draft.now,
+                args={"by": list(list_suppressors(draft, incident))},
+            ),
         )
     draft.alter(incident, "quiet" if quiet else "loud", quiet=quiet, why=why, updated_at=draft.now)
     incident_lifecycle.recount_customers(draft, draft.state.figures.get(incident, ()))
     draft.turned.add(incident)
 
 
-def behind(draft: Draft, incident: str) -> tuple[str, ...]:
+def list_suppressors(draft: Decision, incident: str) -> tuple[str, ...]:
     """Return the windows and causes that suppress an incident, at most 20.
 
     Walks over its reports: call it only when the suppression changes or a call is withheld.
@@ -209,7 +217,7 @@ def behind(draft: Draft, incident: str) -> tuple[str, ...]:
     for report in state.incident_reports.get(incident, ()):
         if report in state.hushed:
             row = state.reports[report]
-            for id in _causes_saying(draft, row):
+            for id in _list_causes_of_report(draft, row):
                 cause = state.causes[id]
                 found.update(
                     cause.maintenance or ((cause.inhibited_by,) if cause.inhibited_by else ())
@@ -217,7 +225,7 @@ def behind(draft: Draft, incident: str) -> tuple[str, ...]:
     return tuple(sorted(found))[:20]
 
 
-def _causes_saying(draft: Draft, row: ReportRow) -> Iterable[str]:
+def _list_causes_of_report(draft: Decision, row: ReportRow) -> Iterable[str]:
     there = (
         draft.state.site_causes.get(row.site or "", ())
         if row.site is not None
@@ -226,28 +234,30 @@ def _causes_saying(draft: Draft, row: ReportRow) -> Iterable[str]:
     return [c for c in there if row.id in draft.state.causes[c].reports]
 
 
-def _tell_leases(draft: Draft) -> None:
+def _update_leases(draft: Decision) -> None:
     """Record on leases whether their alerts are silenced or inhibited, for the Alertmanager API."""
     start = draft.hushed_before
     if draft.state.hushed is start:
         return
-    for lease in in_order(draft.state.leases.values()):
+    for lease in sort_by_id(draft.state.leases.values()):
         now = draft.state.hushed.get(lease.claim)
         if now != lease.quiet or (now is not None and start.get(lease.claim) is None):
             row = draft.state.reports.get(lease.claim)
             causes = (
-                [draft.state.causes[c] for c in _causes_saying(draft, row)]
+                [draft.state.causes[c] for c in _list_causes_of_report(draft, row)]
                 if row is not None
                 else []
             )
             by = tuple(
-                dict.fromkeys(x for c in causes for x in (c.maintenance or _explained(draft, c)))
+                dict.fromkeys(
+                    x for c in causes for x in (c.maintenance or _find_explaining_report(draft, c))
+                )
             )
             draft.emit(
-                LeaseChanged(row=changed(lease, {"quiet": now, "quiet_by": by if now else ()}))
+                LeaseChanged(row=copy_with(lease, {"quiet": now, "quiet_by": by if now else ()}))
             )
 
 
-def _explained(draft: Draft, cause: Cause) -> tuple[str, ...]:
+def _find_explaining_report(draft: Decision, cause: Cause) -> tuple[str, ...]:
     by = draft.state.causes.get(cause.inhibited_by or "")
     return by.reports[:1] if by is not None else ()

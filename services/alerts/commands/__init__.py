@@ -27,60 +27,60 @@ from services.alerts.commands import (
     reference,
     reports,
 )
-from services.alerts.commands.refusal import Refused, Result
-from services.alerts.decision import Draft
+from services.alerts.commands.refusal import RefusedCommand, Result
+from services.alerts.decision import Decision
 from services.alerts.escalation import responses
 
-__all__ = ["obey"]
+__all__ = ["apply_command"]
 
-_CELL = frozenset({"admin", "coordinator", "cell", "director", "elected"})
-_FIELD = _CELL | {"site_manager", "technician", "liaison"}
-_VERSIONS = frozenset({"admin", "coordinator", "director"})
-_RIGHTS: Final[dict[type[Command], frozenset[str]]] = {
-    c.AcknowledgeIncident: _FIELD,
-    c.EscalateIncident: _FIELD,
-    c.ReapplyPolicy: _CELL,
-    c.ResolveIncident: _CELL,
-    c.ReopenIncident: _CELL,
-    c.MergeIncidents: _CELL,
-    c.SplitIncident: _CELL,
-    c.AddNote: _FIELD | {"observer"},
-    c.ConfirmReport: _FIELD,
-    c.DenyReport: _FIELD,
-    c.LinkReport: _FIELD,
-    c.MarkReportsRead: _CELL,
-    c.PreviewConfirmation: _FIELD,
-    c.InstructSite: _CELL,
-    c.SetLevel: _CELL,
-    c.TakeTask: _FIELD,
-    c.CompleteTask: _FIELD,
-    m.PlanMaintenance: _CELL | {maintenance.MACHINE},
-    m.ChangeMaintenance: _CELL | {maintenance.MACHINE},
-    m.EndMaintenance: _CELL | {maintenance.MACHINE},
-    o.OverrideDuty: _CELL | {"technician"},
-    o.SwapDuties: _CELL | {"technician"},
-    o.WithdrawDuty: _CELL,
-    o.DrillLadders: _CELL,
-    o.ImportDuties: _CELL,
+_CELL_ROLES = frozenset({"admin", "coordinator", "cell", "director", "elected"})
+_FIELD_ROLES = _CELL_ROLES | {"site_manager", "technician", "liaison"}
+_REFERENCE_ROLES = frozenset({"admin", "coordinator", "director"})
+_ALLOWED_ROLES: Final[dict[type[Command], frozenset[str]]] = {
+    c.AcknowledgeIncident: _FIELD_ROLES,
+    c.EscalateIncident: _FIELD_ROLES,
+    c.ReapplyPolicy: _CELL_ROLES,
+    c.ResolveIncident: _CELL_ROLES,
+    c.ReopenIncident: _CELL_ROLES,
+    c.MergeIncidents: _CELL_ROLES,
+    c.SplitIncident: _CELL_ROLES,
+    c.AddNote: _FIELD_ROLES | {"observer"},
+    c.ConfirmReport: _FIELD_ROLES,
+    c.DenyReport: _FIELD_ROLES,
+    c.LinkReport: _FIELD_ROLES,
+    c.MarkReportsRead: _CELL_ROLES,
+    c.PreviewConfirmation: _FIELD_ROLES,
+    c.InstructSite: _CELL_ROLES,
+    c.SetLevel: _CELL_ROLES,
+    c.TakeTask: _FIELD_ROLES,
+    c.CompleteTask: _FIELD_ROLES,
+    m.PlanMaintenance: _CELL_ROLES | {maintenance.SOURCE_ROLE},
+    m.ChangeMaintenance: _CELL_ROLES | {maintenance.SOURCE_ROLE},
+    m.EndMaintenance: _CELL_ROLES | {maintenance.SOURCE_ROLE},
+    o.OverrideDuty: _CELL_ROLES | {"technician"},
+    o.SwapDuties: _CELL_ROLES | {"technician"},
+    o.WithdrawDuty: _CELL_ROLES,
+    o.DrillLadders: _CELL_ROLES,
+    o.ImportDuties: _CELL_ROLES,
     o.NoteReachability: frozenset({"admin", "coordinator"}),
     PublishReference: frozenset({"admin", "coordinator"}),
-    r.DraftReference: _VERSIONS,
-    r.ProposeReference: _VERSIONS,
-    r.ApproveReference: _VERSIONS,
-    r.DeclineReference: _VERSIONS,
-    r.WithdrawReference: _VERSIONS,
+    r.DraftReference: _REFERENCE_ROLES,
+    r.ProposeReference: _REFERENCE_ROLES,
+    r.ApproveReference: _REFERENCE_ROLES,
+    r.DeclineReference: _REFERENCE_ROLES,
+    r.WithdrawReference: _REFERENCE_ROLES,
 }
 
 
-def obey(draft: Draft, command_id: str, command: Command) -> bool:
+def apply_command(draft: Decision, command_id: str, command: Command) -> bool:
     """Apply a command and record the result; return False for an unknown command."""
-    apply = _APPLY.get(type(command))
+    apply = _HANDLERS.get(type(command))
     if apply is None:
         return False
     try:
         _check_right(draft, command)
         result = apply(draft, command)
-    except Refused as no:
+    except RefusedCommand as no:
         draft.emit(
             CommandRefused.model_validate(
                 {
@@ -93,12 +93,12 @@ def obey(draft: Draft, command_id: str, command: Command) -> bool:
             )
         )
         return True
-    _note_deed(draft, command)
+    _note_activity(draft, command)
     draft.emit(CommandApplied(command_id=command_id, command=type(command).__name__, result=result))
     return True
 
 
-def _note_deed(draft: Draft, command: Command) -> None:
+def _note_activity(draft: Decision, command: Command) -> None:
     """Record that somebody works on an incident, so that its answered escalation does not go stale.
 
     Any decision of a person counts, except an acknowledgement and the administration of data. Rule
@@ -106,7 +106,7 @@ def _note_deed(draft: Draft, command: Command) -> None:
     """
     if (
         isinstance(command, c.AcknowledgeIncident)
-        or type(command) in _NO_DEED
+        or type(command) in _ADMINISTRATIVE_COMMANDS
         or command.author.startswith("system:")
     ):
         return
@@ -115,16 +115,16 @@ def _note_deed(draft: Draft, command: Command) -> None:
         subject = draft.incident_of(report)
     if (task := draft.state.tasks.get(getattr(command, "task", ""))) is not None:
         subject = task.incident
-    responses.tended(draft, draft.standing(subject))
+    responses.keep_acknowledgement(draft, draft.standing(subject))
 
 
-def _check_right(draft: Draft, command: Command) -> None:
+def _check_right(draft: Decision, command: Command) -> None:
     """Refuse a command (403) unless the role of its author may give it.
 
     The role is that of an account, or a role of the organisation that a cell or a pilot holds.
     Programs act as `system:<name>`.
     """
-    allowed = _RIGHTS[type(command)]
+    allowed = _ALLOWED_ROLES[type(command)]
     if command.role in allowed or (
         command.role == "system" and command.author.startswith("system:")
     ):
@@ -134,10 +134,10 @@ def _check_right(draft: Draft, command: Command) -> None:
         policy is not None and command.role in policy.roles and command.role != "observateur"
     )
     if not organisation or type(command) in (PublishReference, o.NoteReachability):
-        raise Refused(403, "role_not_allowed", role=command.role)
+        raise RefusedCommand(403, "role_not_allowed", role=command.role)
 
 
-_NO_DEED: Final = frozenset(
+_ADMINISTRATIVE_COMMANDS: Final = frozenset(
     {
         PublishReference,
         r.DraftReference,
@@ -156,37 +156,37 @@ _NO_DEED: Final = frozenset(
     }
 )
 """Administration of data, and reading: not work on a crisis."""
-_APPLY: Final[dict[type[Command], Callable[[Draft, Any], Result]]] = {
+_HANDLERS: Final[dict[type[Command], Callable[[Decision, Any], Result]]] = {
     c.AcknowledgeIncident: escalation.acknowledge,
     c.EscalateIncident: escalation.escalate,
-    c.ReapplyPolicy: escalation.reapply,
+    c.ReapplyPolicy: escalation.reapply_policy,
     c.ResolveIncident: incidents.resolve,
     c.ReopenIncident: incidents.reopen,
     c.MergeIncidents: incidents.merge,
     c.SplitIncident: incidents.split,
-    c.AddNote: reports.note,
-    c.ConfirmReport: reports.confirm,
-    c.DenyReport: reports.deny,
-    c.LinkReport: reports.link,
+    c.AddNote: reports.add_note,
+    c.ConfirmReport: reports.confirm_report,
+    c.DenyReport: reports.deny_report,
+    c.LinkReport: reports.link_report,
     c.MarkReportsRead: reading.mark_read,
     c.PreviewConfirmation: reading.preview_confirmation,
     c.InstructSite: instructions.instruct_site,
     c.SetLevel: level.set_level,
     c.TakeTask: reports.take_task,
     c.CompleteTask: reports.complete_task,
-    m.PlanMaintenance: maintenance.plan,
-    m.ChangeMaintenance: maintenance.change,
-    m.EndMaintenance: maintenance.end,
-    o.OverrideDuty: oncall.override,
-    o.SwapDuties: oncall.swap,
-    o.WithdrawDuty: oncall.withdraw,
-    o.DrillLadders: oncall.drill,
-    o.ImportDuties: oncall.take_calendar,
+    m.PlanMaintenance: maintenance.plan_window,
+    m.ChangeMaintenance: maintenance.change_window,
+    m.EndMaintenance: maintenance.end_window,
+    o.OverrideDuty: oncall.override_shift,
+    o.SwapDuties: oncall.swap_shifts,
+    o.WithdrawDuty: oncall.withdraw_override,
+    o.DrillLadders: oncall.run_drill,
+    o.ImportDuties: oncall.import_calendar,
     o.NoteReachability: oncall.note_reachability,
-    PublishReference: reference.publish,
-    r.DraftReference: reference.sketch,
-    r.ProposeReference: reference.propose,
-    r.ApproveReference: reference.approve,
-    r.DeclineReference: reference.decline,
-    r.WithdrawReference: reference.withdraw,
+    PublishReference: reference.publish_section,
+    r.DraftReference: reference.draft_section,
+    r.ProposeReference: reference.propose_change,
+    r.ApproveReference: reference.approve_change,
+    r.DeclineReference: reference.decline_change,
+    r.WithdrawReference: reference.withdraw_change,
 }

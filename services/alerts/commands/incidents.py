@@ -8,44 +8,50 @@ from schemas import commands as c
 from schemas.alerts import IncidentRow, ReportRow, ThresholdChanged
 from schemas.base import Instant
 from schemas.words import IncidentState, Level, MsgType
-from services.alerts.causes.cause_lifecycle import put
-from services.alerts.commands.refusal import Refused, Result, incident_of, open_one, report_of
-from services.alerts.decision import Draft
+from services.alerts.causes.cause_lifecycle import record_with_deadline
+from services.alerts.commands.refusal import (
+    RefusedCommand,
+    Result,
+    get_incident,
+    get_report,
+    require_open,
+)
+from services.alerts.decision import Decision
 from services.alerts.escalation import escalations, steps
 from services.alerts.incidents import incident_lifecycle, zones
 from services.alerts.levels.levels import CRISIS, TERRITORY, Rises
-from services.alerts.levels.metrics.people import headcounts
-from services.alerts.pipeline import settle
+from services.alerts.levels.metrics.people import list_headcounts
+from services.alerts.pipeline import update_derived_state
 from services.alerts.reference import constants
-from services.alerts.reports.report_facts import measure_name, site_of
-from services.alerts.rows import changed, in_order
+from services.alerts.reports.report_facts import get_measure_name, get_site
+from services.alerts.rows import copy_with, sort_by_id
 
-MOST_SPLIT: Final = 100
+MAX_SPLIT_REPORTS: Final = 100
 """Most reports that one decision splits off.
 
 With their causes they form one log record: 1.2 kB each, of at most 256 kB.
 """
 
 
-def resolve(draft: Draft, command: c.ResolveIncident) -> Result:
-    incident = open_one(incident_of(draft, command.incident, command.expected))
-    left = incident_lifecycle.open_causes(draft, incident.id)
+def resolve(draft: Decision, command: c.ResolveIncident) -> Result:
+    incident = require_open(get_incident(draft, command.incident, command.expected))
+    left = incident_lifecycle.list_open_causes(draft, incident.id)
     if left and not (command.force and command.reason):
-        raise Refused(
+        raise RefusedCommand(
             409, "causes_open" if not command.force else "reason_needed", causes=len(left)
         )
-    if not command.reason and (missing := _missing(draft, incident.id)):
-        raise Refused(409, "people_missing", people=missing)
-    incident_lifecycle.close(draft, incident.id, draft.now)
-    own = steps.running(draft, incident.id)
+    if not command.reason and (missing := _count_missing_people(draft, incident.id)):
+        raise RefusedCommand(409, "people_missing", people=missing)
+    incident_lifecycle.close_incident(draft, incident.id, draft.now)
+    own = steps.find_escalation(draft, incident.id)
     if own is not None:
-        escalations.supersede(draft, own, None, "ended", "closed")
+        escalations.end_escalation(draft, own, None, "ended", "closed")
     crisis = escalations.ended_crisis(draft, incident.id)
     if crisis is not None and crisis.state == "running":
-        escalations.supersede(draft, crisis, None, "ended", "closed")
+        escalations.end_escalation(draft, crisis, None, "ended", "closed")
     if crisis is not None and draft.level < CRISIS:
         escalations.thank(draft, crisis)
-    settle(draft)
+    update_derived_state(draft)
     return {
         "incident": incident.id,
         "state": "closed",
@@ -53,19 +59,20 @@ def resolve(draft: Draft, command: c.ResolveIncident) -> Result:
     }
 
 
-def _missing(draft: Draft, incident: str) -> int:
+def _count_missing_people(draft: Decision, incident: str) -> int:
     """Return how many people the headcounts of an incident have not found. Rule D37, headcount."""
     return sum(
-        max(0, round((r.value_of or 0) - r.value)) for r in headcounts(draft, incident).values()
+        max(0, round((r.value_of or 0) - r.value))
+        for r in list_headcounts(draft, incident).values()
     )
 
 
-def reopen(draft: Draft, command: c.ReopenIncident) -> Result:
-    incident = incident_of(draft, command.incident)
+def reopen(draft: Decision, command: c.ReopenIncident) -> Result:
+    incident = get_incident(draft, command.incident)
     if incident.state is not IncidentState.CLOSED:
-        raise Refused(409, "incident_not_closed", state=incident.state.value)
-    incident_lifecycle.reopen(draft, incident.id, by_person=True)
-    settle(draft, draft.state.rules.topics)
+        raise RefusedCommand(409, "incident_not_closed", state=incident.state.value)
+    incident_lifecycle.reopen_incident(draft, incident.id, by_person=True)
+    update_derived_state(draft, draft.state.rules.topics)
     return {
         "incident": incident.id,
         "state": "open",
@@ -73,39 +80,39 @@ def reopen(draft: Draft, command: c.ReopenIncident) -> Result:
     }
 
 
-def merge(draft: Draft, command: c.MergeIncidents) -> Result:
+def merge(draft: Decision, command: c.MergeIncidents) -> Result:
     """Merge an incident into another one.
 
     Its members move, its escalation is superseded, and the higher level holds; later correlation
     follows the merge. Rule D25, merge and split.
     """
     a, b = (
-        open_one(incident_of(draft, command.incident, command.expected)),
-        open_one(incident_of(draft, command.into)),
+        require_open(get_incident(draft, command.incident, command.expected)),
+        require_open(get_incident(draft, command.into)),
     )
     if a.id == b.id:
-        raise Refused(409, "same_incident")
+        raise RefusedCommand(409, "same_incident")
     if not command.reason:
-        raise Refused(409, "reason_needed")
-    unite(draft, a, b)
+        raise RefusedCommand(409, "reason_needed")
+    merge_into(draft, a, b)
     return {"incident": b.id, "merged": a.id, "version": draft.state.incidents[b.id].version}
 
 
-def unite(draft: Draft, a: IncidentRow, b: IncidentRow) -> None:
+def merge_into(draft: Decision, a: IncidentRow, b: IncidentRow) -> None:
     """Merge open incident A into open incident B, in one decision."""
-    latched = _latched(draft, a.id)
+    latched = _list_latched_branches(draft, a.id)
     moved, zone = sorted(draft.state.incident_reports.get(a.id, ())), draft.state.zones.get(a.id)
-    later = len(moved[incident_lifecycle.MOVED_AT_ONCE :])
-    own = steps.running(draft, a.id)
+    later = len(moved[incident_lifecycle.MOVED_PER_DEADLINE :])
+    own = steps.find_escalation(draft, a.id)
     if own is not None:
-        crisis = steps.running(draft, TERRITORY)
-        into = steps.running(draft, b.id) or (
+        crisis = steps.find_escalation(draft, TERRITORY)
+        into = steps.find_escalation(draft, b.id) or (
             crisis if crisis is not None and b.id in crisis.incidents else None
         )
-        escalations.supersede(draft, own, into.id if into else None, why="merged")
+        escalations.end_escalation(draft, own, into.id if into else None, why="merged")
     members = tuple(sorted({*a.members, *b.members}))
     draft.put_incident(
-        changed(
+        copy_with(
             a,
             {
                 "state": IncidentState.MERGED,
@@ -121,7 +128,7 @@ def unite(draft: Draft, a: IncidentRow, b: IncidentRow) -> None:
         "merged",
     )
     draft.put_incident(
-        changed(
+        copy_with(
             b,
             {
                 "level": max(a.level, b.level),
@@ -150,67 +157,67 @@ def unite(draft: Draft, a: IncidentRow, b: IncidentRow) -> None:
         "merged",
     )
     draft.flush()
-    _latch(draft, latched, b.id)
-    incident_lifecycle.move_reports(draft, moved[: incident_lifecycle.MOVED_AT_ONCE], b.id)
+    _latch_branches(draft, latched, b.id)
+    incident_lifecycle.move_reports(draft, moved[: incident_lifecycle.MOVED_PER_DEADLINE], b.id)
     if zone is not None:
-        zones.move(draft, zone, b.id)
+        zones.move_zone(draft, zone, b.id)
     draft.regrouped.add(b.id)
     for site in members:
         draft.doubtful.add(site)
     draft.concerned.add(b.id)
-    settle(draft, draft.state.rules.topics)
-    called = steps.running(draft, b.id)
+    update_derived_state(draft, draft.state.rules.topics)
+    called = steps.find_escalation(draft, b.id)
     waits = own is not None and own.state != "answered" and called is None
     if waits or (a.level > b.level and (called is None or called.level < a.level)):
-        escalations.follow(draft, Rises(incidents={b.id: b.level}))
+        escalations.update_escalations(draft, Rises(incidents={b.id: b.level}))
     draft.flush()
 
 
-def split(draft: Draft, command: c.SplitIncident) -> Result:
+def split(draft: Decision, command: c.SplitIncident) -> Result:
     """Split chosen reports off into a new incident, with the causes that only they report.
 
     Rule D25, merge and split.
     """
-    a = open_one(incident_of(draft, command.incident, command.expected))
-    chosen = [report_of(draft, r) for r in dict.fromkeys(command.reports)]
+    a = require_open(get_incident(draft, command.incident, command.expected))
+    chosen = [get_report(draft, r) for r in dict.fromkeys(command.reports)]
     if not chosen or any(draft.standing(r.incident) != a.id for r in chosen):
-        raise Refused(409, "report_elsewhere")
+        raise RefusedCommand(409, "report_elsewhere")
     if len(chosen) == len(draft.state.incident_reports.get(a.id, ())):
-        raise Refused(409, "nothing_left")
-    if len(chosen) > MOST_SPLIT:
-        raise Refused(409, "too_many_reports", most=MOST_SPLIT)
+        raise RefusedCommand(409, "nothing_left")
+    if len(chosen) > MAX_SPLIT_REPORTS:
+        raise RefusedCommand(409, "too_many_reports", most=MAX_SPLIT_REPORTS)
     if not command.reason:
-        raise Refused(409, "reason_needed")
+        raise RefusedCommand(409, "reason_needed")
     ids = {r.id for r in chosen}
     new = draft.derive("incident")
     first = min(chosen, key=lambda r: (r.occurred_at, r.id))
-    left = [r for r in _left(draft, a.id, ids) if r.confirmation == "confirmed"]
+    left = [r for r in _list_remaining_reports(draft, a.id, ids) if r.confirmation == "confirmed"]
     left_members, left_communes = (
-        {site_of(r) for r in left},
-        incident_lifecycle.told_communes(draft, a.kind, left),
+        {get_site(r) for r in left},
+        incident_lifecycle.list_added_communes(draft, a.kind, left),
     )
     confirmed = [
         r for r in chosen if r.confirmation == "confirmed" and r.msg_type is not MsgType.CANCEL
     ]
     members = tuple(
         sorted(
-            {s for r in chosen if r.confirmation == "confirmed" and (s := site_of(r)) is not None}
+            {s for r in chosen if r.confirmation == "confirmed" and (s := get_site(r)) is not None}
         )
     )
     causes = draft.state.causes.values()
-    moved = in_order(
+    moved = sort_by_id(
         x
         for x in causes
         if draft.standing(x.incident) == a.id and x.reports and set(x.reports) <= ids
     )
-    persons = incident_lifecycle.persons_of(moved)
+    persons = incident_lifecycle.count_persons(moved)
     severe = (
         r.severity
         for r in confirmed
-        if r.type not in constants.MUTE_TYPES and "planned" not in r.flags
+        if r.type not in constants.SILENT_REPORT_TYPES and "planned" not in r.flags
     )
     draft.put_incident(
-        changed(
+        copy_with(
             a,
             {
                 "version": a.version + 1,
@@ -239,7 +246,7 @@ def split(draft: Draft, command: c.SplitIncident) -> Result:
             updated_at=draft.now,
             version=0,
             members=members,
-            communes=incident_lifecycle.told_communes(draft, a.kind, chosen),
+            communes=incident_lifecycle.list_added_communes(draft, a.kind, chosen),
             reports_count=len(chosen),
             persons_concerned=persons or None,
             last_at=max(r.occurred_at for r in chosen),
@@ -247,26 +254,30 @@ def split(draft: Draft, command: c.SplitIncident) -> Result:
         "split",
     )
     draft.flush()
-    _latch(
+    _latch_branches(
         draft,
-        {id: since for id, since in _latched(draft, a.id).items() if _level_of(id) > a.level},
+        {
+            id: since
+            for id, since in _list_latched_branches(draft, a.id).items()
+            if _parse_level(id) > a.level
+        },
         new,
     )
     incident_lifecycle.move_reports(draft, [r.id for r in chosen], new)
-    if any(measure_name(r) == "customers_cut" for r in chosen):
+    if any(get_measure_name(r) == "customers_cut" for r in chosen):
         for incident in (a.id, new):
             incident_lifecycle.count_customers(draft, incident)
     for cause in moved:
-        put(draft, changed(cause, {"incident": new}))
+        record_with_deadline(draft, copy_with(cause, {"incident": new}))
     draft.concerned.update((a.id, new))
     for site in members:
         draft.doubtful.add(site)
     draft.regrouped.add(new)
-    settle(draft, draft.state.rules.topics)
+    update_derived_state(draft, draft.state.rules.topics)
     return {"incident": new, "from": a.id}
 
 
-def _latched(draft: Draft, incident: str) -> dict[str, Instant]:
+def _list_latched_branches(draft: Decision, incident: str) -> dict[str, Instant]:
     """Return the level branches that hold or held for an incident, with their beginning."""
     branches = (
         (id.partition("@"), t) for id, t in draft.state.thresholds.items() if t.incident == incident
@@ -274,7 +285,7 @@ def _latched(draft: Draft, incident: str) -> dict[str, Instant]:
     return {branch: t.since for (branch, _, scope), t in branches if scope == incident}
 
 
-def _latch(draft: Draft, branches: dict[str, Instant], incident: str) -> None:
+def _latch_branches(draft: Decision, branches: dict[str, Instant], incident: str) -> None:
     """Record these branches as latched for another incident.
 
     They do not raise its level again. Rule D31, latched levels.
@@ -285,11 +296,11 @@ def _latch(draft: Draft, branches: dict[str, Instant], incident: str) -> None:
             draft.emit(ThresholdChanged(id=id, held=True, since=since, incident=incident))
 
 
-def _level_of(branch: str) -> int:
+def _parse_level(branch: str) -> int:
     return int(branch.partition("#")[0].removeprefix("N"))
 
 
-def _left(draft: Draft, incident: str, gone: set[str]) -> list[ReportRow]:
+def _list_remaining_reports(draft: Decision, incident: str, gone: set[str]) -> list[ReportRow]:
     return [
         draft.state.reports[r]
         for r in draft.state.incident_reports.get(incident, ())

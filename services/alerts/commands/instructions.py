@@ -6,8 +6,8 @@ from typing import Final
 
 from schemas import commands as c
 from services.alerts import tasks
-from services.alerts.commands.refusal import Refused, Result, incident_of, report_of
-from services.alerts.decision import Draft
+from services.alerts.commands.refusal import RefusedCommand, Result, get_incident, get_report
+from services.alerts.decision import Decision
 from services.alerts.escalation import notifications
 from services.alerts.reference import constants
 
@@ -15,17 +15,17 @@ MANAGER: Final = "responsable_site"
 TEMPLATE: Final = "instruction"
 
 
-def instruct_site(draft: Draft, command: c.InstructSite) -> Result:
+def instruct_site(draft: Decision, command: c.InstructSite) -> Result:
     """Open the task of the site's manager and tell them, or their deputy. Planned works do not withhold what a person wrote."""
     if command.site not in draft.territory.sites:
-        raise Refused(404, "site_unknown", site=command.site)
+        raise RefusedCommand(404, "site_unknown", site=command.site)
     incident = command.incident
     if command.report is not None:
-        report_of(draft, command.report)
+        get_report(draft, command.report)
         incident = incident or draft.incident_of(command.report)
-    row = incident_of(draft, incident) if incident is not None else None
+    row = get_incident(draft, incident) if incident is not None else None
     due_at = draft.now + constants.INSTRUCTION_DUE_MS
-    tasks.ask(
+    tasks.open_task(
         draft,
         "instruction",
         site=command.site,
@@ -36,10 +36,10 @@ def instruct_site(draft: Draft, command: c.InstructSite) -> Result:
         text_id=command.text_id,
         asked_by=command.author,
     )
-    task = tasks.open_one(draft, "instruction", command.text_id)
+    task = tasks.find_open_task(draft, "instruction", command.text_id)
     assert task is not None
-    loud = row is not None and notifications.held_back(row) is None
-    notifications.attend(
+    loud = row is not None and notifications.get_suppression_reason(row) is None
+    notifications.inform_roles(
         draft,
         (MANAGER,),
         pole=None,

@@ -6,29 +6,31 @@ from schemas import commands as c
 from schemas.alerts import IncidentRow, LevelChanged, LevelRow, Why
 from schemas.ranks import may_decide
 from schemas.words import Level
-from services.alerts.commands.refusal import Refused, Result, incident_of, open_one
-from services.alerts.decision import Draft
+from services.alerts.commands.refusal import RefusedCommand, Result, get_incident, require_open
+from services.alerts.decision import Decision
 from services.alerts.escalation import cell_shifts, escalations, notifications, steps
 from services.alerts.levels.levels import (
     CRISIS,
     TERRITORY,
     Rises,
+    is_level_held,
     raise_territory,
-    rearm_fallen,
-    still_holding,
+    rearm_thresholds,
 )
-from services.alerts.pipeline import settle
-from services.alerts.rows import changed
+from services.alerts.pipeline import update_derived_state
+from services.alerts.rows import copy_with
 
 
-def set_level(draft: Draft, command: c.SetLevel) -> Result:
+def set_level(draft: Decision, command: c.SetLevel) -> Result:
     """Set a level by hand.
 
     Anyone of the cell may raise it. Only a pilot of the current level may lower it, with a reason,
     and by force while a predicate still holds. Rule D31, latched levels.
     """
     scope = None if command.scope == TERRITORY else command.scope
-    incident = open_one(incident_of(draft, scope, command.expected)) if scope is not None else None
+    incident = (
+        require_open(get_incident(draft, scope, command.expected)) if scope is not None else None
+    )
     row = draft.state.levels.get(TERRITORY)
     current = incident.level if incident is not None else draft.level
     if (
@@ -36,45 +38,45 @@ def set_level(draft: Draft, command: c.SetLevel) -> Result:
         and command.expected is not None
         and command.expected != (row.version if row else 0)
     ):
-        raise Refused(
+        raise RefusedCommand(
             412, "version_changed", expected=command.expected, version=row.version if row else 0
         )
     if command.level == current:
         return _refuse_proposal(draft, command, row)
     if command.level > current:
-        rises = _raise_by_hand(draft, command, incident)
+        rises = _raise_level(draft, command, incident)
     else:
-        _check_fall(draft, command, current, scope)
+        _check_lowering(draft, command, current, scope)
         rises = Rises()
-        _fall(draft, command, incident)
-        rearm_fallen(draft, scope)
-    settle(draft)
-    escalations.follow(draft, rises)
+        _lower_level(draft, command, incident)
+        rearm_thresholds(draft, scope)
+    update_derived_state(draft)
+    escalations.update_escalations(draft, rises)
     draft.flush()
     return {
         "scope": command.scope,
         "level": int(command.level),
-        "version": _level_version(draft, scope),
+        "version": _get_level_version(draft, scope),
     }
 
 
-def _refuse_proposal(draft: Draft, command: c.SetLevel, row: LevelRow | None) -> Result:
+def _refuse_proposal(draft: Decision, command: c.SetLevel, row: LevelRow | None) -> Result:
     """Refuse a proposed higher level, recording author and reason. Rule D30, proposed N4."""
     if command.scope != TERRITORY or row is None or row.proposed is None:
-        raise Refused(409, "level_unchanged", level=int(command.level))
+        raise RefusedCommand(409, "level_unchanged", level=int(command.level))
     _check_pilot(draft, command, row.level)
     if not command.reason:
-        raise Refused(409, "reason_needed", level=int(command.level))
-    why = (*row.why, _decided(draft, command, {"refused": int(row.proposed)}))
+        raise RefusedCommand(409, "reason_needed", level=int(command.level))
+    why = (*row.why, _build_reason(draft, command, {"refused": int(row.proposed)}))
     kept = {"proposed": None, "proposed_why": (), "why": why, "version": row.version + 1}
     draft.touch("levels")
-    draft.emit(LevelChanged(row=changed(row, kept), previous=row.level))
-    settle(draft)
+    draft.emit(LevelChanged(row=copy_with(row, kept), previous=row.level))
+    update_derived_state(draft)
     draft.flush()
     return {"scope": command.scope, "level": int(command.level), "version": row.version + 1}
 
 
-def _decided(draft: Draft, command: c.SetLevel, more: dict[str, int] | None = None) -> Why:
+def _build_reason(draft: Decision, command: c.SetLevel, more: dict[str, int] | None = None) -> Why:
     """Return the reason that names the author and refers to their words."""
     args: dict[str, str | int] = {
         "author": command.author,
@@ -86,15 +88,15 @@ def _decided(draft: Draft, command: c.SetLevel, more: dict[str, int] | None = No
     return Why(code="manual", args=args, at=draft.now)
 
 
-def _level_version(draft: Draft, scope: str | None) -> int:
+def _get_level_version(draft: Decision, scope: str | None) -> int:
     if scope is not None:
         return draft.state.incidents[scope].version
     row = draft.state.levels.get(TERRITORY)
     return row.version if row else 0
 
 
-def _raise_by_hand(draft: Draft, command: c.SetLevel, incident: IncidentRow | None) -> Rises:
-    rises, why = Rises(), (_decided(draft, command),)
+def _raise_level(draft: Decision, command: c.SetLevel, incident: IncidentRow | None) -> Rises:
+    rises, why = Rises(), (_build_reason(draft, command),)
     if incident is not None:
         rises.incidents[incident.id] = incident.level
         draft.alter(
@@ -111,37 +113,39 @@ def _raise_by_hand(draft: Draft, command: c.SetLevel, incident: IncidentRow | No
     return rises
 
 
-def _count_decision(draft: Draft) -> None:
+def _count_decision(draft: Decision) -> None:
     row = draft.state.levels[TERRITORY]
-    draft.emit(LevelChanged(row=changed(row, {"version": row.version + 1}), previous=row.level))
+    draft.emit(LevelChanged(row=copy_with(row, {"version": row.version + 1}), previous=row.level))
 
 
-def _check_pilot(draft: Draft, command: c.SetLevel, current: Level) -> None:
+def _check_pilot(draft: Decision, command: c.SetLevel, current: Level) -> None:
     policy = draft.territory.policy
     pilots = next((r.pilots for r in policy.levels if r.level == current), ()) if policy else ()
     if pilots and not any(may_decide(command.role, p) for p in pilots):
-        raise Refused(403, "not_pilot", level=int(current), pilots=", ".join(pilots))
+        raise RefusedCommand(403, "not_pilot", level=int(current), pilots=", ".join(pilots))
 
 
-def _check_fall(draft: Draft, command: c.SetLevel, current: Level, scope: str | None) -> None:
+def _check_lowering(
+    draft: Decision, command: c.SetLevel, current: Level, scope: str | None
+) -> None:
     _check_pilot(draft, command, current)
     if not command.reason:
-        raise Refused(409, "reason_needed", level=int(current))
+        raise RefusedCommand(409, "reason_needed", level=int(current))
     over = scope is not None and draft.incident(scope).over_since is not None
-    if not command.force and not over and still_holding(draft, Level(command.level + 1), scope):
-        raise Refused(409, "predicate_holds", level=int(current))
+    if not command.force and not over and is_level_held(draft, Level(command.level + 1), scope):
+        raise RefusedCommand(409, "predicate_holds", level=int(current))
     if scope is None and not command.force:
         above = [i.number for i in draft.incidents(draft.open_incidents) if i.level > command.level]
         if above:
-            raise Refused(409, "incident_above", incidents=", ".join(above))
+            raise RefusedCommand(409, "incident_above", incidents=", ".join(above))
 
 
-def _fall(draft: Draft, command: c.SetLevel, incident: IncidentRow | None) -> None:
+def _lower_level(draft: Decision, command: c.SetLevel, incident: IncidentRow | None) -> None:
     """Lower a level by decision: its escalation ends, and its responders are informed.
 
     No acknowledgement is needed. Rule D35, level changes.
     """
-    why = (_decided(draft, command),)
+    why = (_build_reason(draft, command),)
     if incident is not None:
         draft.alter(
             incident.id,
@@ -151,7 +155,7 @@ def _fall(draft: Draft, command: c.SetLevel, incident: IncidentRow | None) -> No
             version=incident.version + 1,
             updated_at=draft.now,
         )
-        _end_ladder(draft, incident.id, command.level)
+        _end_escalation(draft, incident.id, command.level)
         return
     old = draft.state.levels.get(TERRITORY)
     before = draft.level
@@ -166,24 +170,24 @@ def _fall(draft: Draft, command: c.SetLevel, incident: IncidentRow | None) -> No
     )
     draft.emit(LevelChanged(row=row, previous=before))
     crisis = escalations.ended_crisis(draft) if before >= CRISIS > command.level else None
-    _end_ladder(draft, TERRITORY, command.level, informs=crisis is None)
+    _end_escalation(draft, TERRITORY, command.level, informs=crisis is None)
     if crisis is not None:
         escalations.thank(draft, crisis)
     if command.level < CRISIS:
-        cell_shifts.end_all(draft)
+        cell_shifts.end_all_shifts(draft)
 
 
-def _end_ladder(draft: Draft, scope: str, level: Level, *, informs: bool = True) -> None:
-    ladder = steps.running(draft, scope)
+def _end_escalation(draft: Decision, scope: str, level: Level, *, informs: bool = True) -> None:
+    ladder = steps.find_escalation(draft, scope)
     if ladder is None or ladder.level <= level:
         return
-    escalations.supersede(draft, ladder, None, "ended", "level_lowered")
+    escalations.end_escalation(draft, ladder, None, "ended", "level_lowered")
     if not informs:
         return
-    notifications.inform(
+    notifications.inform_people(
         draft,
         ladder.acknowledged_by,
-        steps.foremost(draft, ladder),
+        steps.find_foremost_incident(draft, ladder),
         "information",
         {"lowered": int(level), "from": int(ladder.level)},
     )

@@ -5,19 +5,19 @@ from __future__ import annotations
 from schemas import maintenance as m
 from schemas.base import DAY_MS
 from schemas.maintenance import MaintenanceRow
-from schemas.recurrence import occurrence_at, parse_rule
+from schemas.recurrence import find_occurrence, parse_rule
 from services.alerts.causes import maintenance
-from services.alerts.commands.refusal import Refused, Result
-from services.alerts.decision import Draft
+from services.alerts.commands.refusal import RefusedCommand, Result
+from services.alerts.decision import Decision
 from services.alerts.reference.constants import DANGER_TYPES
-from services.alerts.rows import changed
+from services.alerts.rows import copy_with
 
-MACHINE = "source"
+SOURCE_ROLE = "source"
 """Role of a registered source: it may only silence its own alerts."""
 
 
-def plan(draft: Draft, command: m.PlanMaintenance) -> Result:
-    _check(draft, command)
+def plan_window(draft: Decision, command: m.PlanMaintenance) -> Result:
+    _check_window(draft, command)
     row = MaintenanceRow(
         id=draft.derive("maintenance"),
         state="planned",
@@ -32,16 +32,16 @@ def plan(draft: Draft, command: m.PlanMaintenance) -> Result:
         planned_at=draft.now,
         changed_at=draft.now,
     )
-    maintenance.put(draft, row, "planned")
-    return _result(draft, row.id)
+    maintenance.record_window(draft, row, "planned")
+    return _build_result(draft, row.id)
 
 
-def change(draft: Draft, command: m.ChangeMaintenance) -> Result:
-    row = _running(draft, command.window, command.expected, command.author, command.role)
-    _check(draft, command)
-    maintenance.put(
+def change_window(draft: Decision, command: m.ChangeMaintenance) -> Result:
+    row = _get_window(draft, command.window, command.expected, command.author, command.role)
+    _check_window(draft, command)
+    maintenance.record_window(
         draft,
-        changed(
+        copy_with(
             row,
             {
                 "covers": command.covers,
@@ -57,14 +57,14 @@ def change(draft: Draft, command: m.ChangeMaintenance) -> Result:
         ),
         "changed",
     )
-    return _result(draft, row.id)
+    return _build_result(draft, row.id)
 
 
-def end(draft: Draft, command: m.EndMaintenance) -> Result:
-    row = _running(draft, command.window, command.expected, command.author, command.role)
-    maintenance.put(
+def end_window(draft: Decision, command: m.EndMaintenance) -> Result:
+    row = _get_window(draft, command.window, command.expected, command.author, command.role)
+    maintenance.record_window(
         draft,
-        changed(
+        copy_with(
             row,
             {
                 "over_at": draft.now,
@@ -75,43 +75,47 @@ def end(draft: Draft, command: m.EndMaintenance) -> Result:
         ),
         "ended",
     )
-    return _result(draft, row.id)
+    return _build_result(draft, row.id)
 
 
-def _running(draft: Draft, id: str, expected: int | None, author: str, role: str) -> MaintenanceRow:
+def _get_window(
+    draft: Decision, id: str, expected: int | None, author: str, role: str
+) -> MaintenanceRow:
     row = draft.state.maintenance.get(id)
-    if row is None or (role == MACHINE and row.author != author):
-        raise Refused(404, "window_unknown", window=id)
+    if row is None or (role == SOURCE_ROLE and row.author != author):
+        raise RefusedCommand(404, "window_unknown", window=id)
     if expected is not None and expected != row.version:
-        raise Refused(412, "version_changed", expected=expected, version=row.version)
+        raise RefusedCommand(412, "version_changed", expected=expected, version=row.version)
     if row.state == "over":
-        raise Refused(409, "window_over", window=id)
+        raise RefusedCommand(409, "window_over", window=id)
     return row
 
 
-def _check(draft: Draft, command: m.PlanMaintenance | m.ChangeMaintenance) -> None:
+def _check_window(draft: Decision, command: m.PlanMaintenance | m.ChangeMaintenance) -> None:
     covers = command.covers
-    if command.role == MACHINE and covers.sources != (command.author,):
-        raise Refused(403, "role_not_allowed", role=command.role)
+    if command.role == SOURCE_ROLE and covers.sources != (command.author,):
+        raise RefusedCommand(403, "role_not_allowed", role=command.role)
     if not covers.asks:
-        raise Refused(409, "window_covers_all")
+        raise RefusedCommand(409, "window_covers_all")
     if covers.types and DANGER_TYPES.issuperset(covers.types):
-        raise Refused(409, "window_danger", types=", ".join(sorted(t.value for t in covers.types)))
+        raise RefusedCommand(
+            409, "window_danger", types=", ".join(sorted(t.value for t in covers.types))
+        )
     unknown = [s for s in covers.sites if s not in draft.territory.sites]
     if unknown:
-        raise Refused(404, "site_unknown", site=unknown[0])
+        raise RefusedCommand(404, "site_unknown", site=unknown[0])
     if command.ends_at <= command.starts_at:
-        raise Refused(409, "window_empty")
+        raise RefusedCommand(409, "window_empty")
     if (
         command.rrule is not None
         and command.ends_at - command.starts_at > m.MAX_WINDOW_DAYS * DAY_MS
     ):
-        raise Refused(409, "window_too_long", days=m.MAX_WINDOW_DAYS)
+        raise RefusedCommand(409, "window_too_long", days=m.MAX_WINDOW_DAYS)
     rule = parse_rule(command.rrule) if command.rrule else None
-    if occurrence_at(command.starts_at, command.ends_at, rule, draft.now) is None:
-        raise Refused(409, "window_past")
+    if find_occurrence(command.starts_at, command.ends_at, rule, draft.now) is None:
+        raise RefusedCommand(409, "window_past")
 
 
-def _result(draft: Draft, id: str) -> Result:
+def _build_result(draft: Decision, id: str) -> Result:
     row = draft.state.maintenance[id]
     return {"window": row.id, "state": row.state, "version": row.version}

@@ -9,48 +9,48 @@ from typing import Final
 
 from schemas import oncall as o
 from schemas.base import DAY_MS, Instant
-from services.alerts.commands.refusal import Refused, Result
-from services.alerts.decision import Draft
+from services.alerts.commands.refusal import RefusedCommand, Result
+from services.alerts.decision import Decision
 from services.alerts.escalation import readiness, responses
-from services.alerts.rows import changed
+from services.alerts.rows import copy_with
 
-LONGEST_MS: Final = 732 * DAY_MS
+MAX_SPAN_MS: Final = 732 * DAY_MS
 
 
-def _check_post(draft: Draft, command: o.OverrideDuty | o.SwapDuties | o.ImportDuties) -> None:
+def _check_role(draft: Decision, command: o.OverrideDuty | o.SwapDuties | o.ImportDuties) -> None:
     role, scope = command.role_on_call, command.scope
     policy = draft.territory.policy
     if policy is None:
-        raise Refused(409, "no_reference")
+        raise RefusedCommand(409, "no_reference")
     if (role, scope) not in draft.state.rota.posts and (
         role not in policy.roles or scope is not None or draft.state.rota.scopes(role)
     ):
-        raise Refused(404, "post_unknown", role=role, scope=scope)
+        raise RefusedCommand(404, "post_unknown", role=role, scope=scope)
 
 
-def _check_person(draft: Draft, person: str | None) -> None:
+def _check_person(draft: Decision, person: str | None) -> None:
     known = person is None or draft.territory.channels(person) or person in draft.state.reach
     if not known:
-        raise Refused(404, "person_unknown", person=person)
+        raise RefusedCommand(404, "person_unknown", person=person)
 
 
 def _check_span(start: Instant, end: Instant, now: Instant) -> None:
-    if not start < end or end - start > LONGEST_MS:
-        raise Refused(409, "span_invalid")
+    if not start < end or end - start > MAX_SPAN_MS:
+        raise RefusedCommand(409, "span_invalid")
     if end <= now:
-        raise Refused(409, "span_over")
+        raise RefusedCommand(409, "span_over")
 
 
-def _put(draft: Draft, row: o.DutyRow) -> Result:
+def _record_duty(draft: Decision, row: o.DutyRow) -> Result:
     draft.emit(o.DutyChanged(row=row))
     return {"duty": row.id, "role": row.role, "scope": row.scope, "shifts": len(row.shifts)}
 
 
-def _number(draft: Draft) -> int:
+def _compute_next_number(draft: Decision) -> int:
     return 1 + max((d.number for d in draft.state.duties.values()), default=0)
 
 
-def _overlapping(draft: Draft, row: o.DutyRow) -> int:
+def _count_overlaps(draft: Decision, row: o.DutyRow) -> int:
     """Count other decisions in force for the same role and time: the newest stands."""
     mine = (row.role, row.scope, row.place)
     others = (
@@ -64,13 +64,13 @@ def _overlapping(draft: Draft, row: o.DutyRow) -> int:
     )
 
 
-def override(draft: Draft, command: o.OverrideDuty) -> Result:
+def override_shift(draft: Decision, command: o.OverrideDuty) -> Result:
     """Put somebody else, or nobody, on call in a role for a time."""
-    _check_post(draft, command)
+    _check_role(draft, command)
     _check_person(draft, command.person)
     _check_span(command.start, command.end, draft.now)
     if command.reason is None:
-        raise Refused(409, "reason_needed")
+        raise RefusedCommand(409, "reason_needed")
     shift = o.Shift(start=command.start, end=command.end, person=command.person)
     row = o.DutyRow(
         id=draft.derive("duty"),
@@ -84,30 +84,30 @@ def override(draft: Draft, command: o.OverrideDuty) -> Result:
         by=command.author,
         reason=command.reason,
         decided_at=draft.now,
-        number=_number(draft),
+        number=_compute_next_number(draft),
     )
-    overlaps = _overlapping(draft, row)
-    return _put(draft, row) | {"overlaps": overlaps}
+    overlaps = _count_overlaps(draft, row)
+    return _record_duty(draft, row) | {"overlaps": overlaps}
 
 
-def swap(draft: Draft, command: o.SwapDuties) -> Result:
+def swap_shifts(draft: Decision, command: o.SwapDuties) -> Result:
     """Exchange two spans of one role between two people; each span must belong to one person."""
-    _check_post(draft, command)
+    _check_role(draft, command)
     if command.reason is None:
-        raise Refused(409, "reason_needed")
+        raise RefusedCommand(409, "reason_needed")
     first, second = (command.start, command.end), (command.other_start, command.other_end)
     for span in (first, second):
         _check_span(*span, draft.now)
     if first[0] < second[1] and second[0] < first[1]:
-        raise Refused(409, "spans_overlap")
-    one, other = (_only_person(draft, command, *span) for span in (first, second))
+        raise RefusedCommand(409, "spans_overlap")
+    one, other = (_get_only_person(draft, command, *span) for span in (first, second))
     if one == other:
-        raise Refused(409, "same_person", person=one)
+        raise RefusedCommand(409, "same_person", person=one)
     shifts = (
         o.Shift(start=first[0], end=first[1], person=other),
         o.Shift(start=second[0], end=second[1], person=one),
     )
-    return _put(
+    return _record_duty(
         draft,
         o.DutyRow(
             id=draft.derive("duty"),
@@ -121,12 +121,12 @@ def swap(draft: Draft, command: o.SwapDuties) -> Result:
             by=command.author,
             reason=command.reason,
             decided_at=draft.now,
-            number=_number(draft),
+            number=_compute_next_number(draft),
         ),
     )
 
 
-def _only_person(draft: Draft, command: o.SwapDuties, start: Instant, end: Instant) -> str:
+def _get_only_person(draft: Decision, command: o.SwapDuties, start: Instant, end: Instant) -> str:
     persons = {
         s.stand.persons
         for s in draft.state.rota.spans(
@@ -134,17 +134,17 @@ def _only_person(draft: Draft, command: o.SwapDuties, start: Instant, end: Insta
         )
     }
     if len(persons) != 1 or len(only := next(iter(persons))) != 1:
-        raise Refused(409, "not_one_person", start=start, end=end)
+        raise RefusedCommand(409, "not_one_person", start=start, end=end)
     return only[0]
 
 
-def withdraw(draft: Draft, command: o.WithdrawDuty) -> Result:
+def withdraw_override(draft: Decision, command: o.WithdrawDuty) -> Result:
     row = draft.state.duties.get(command.duty)
     if row is None:
-        raise Refused(404, "duty_unknown", duty=command.duty)
+        raise RefusedCommand(404, "duty_unknown", duty=command.duty)
     if row.state != "in_force":
-        raise Refused(409, "already", state=row.state)
-    gone = changed(
+        raise RefusedCommand(409, "already", state=row.state)
+    gone = copy_with(
         row,
         {
             "state": "withdrawn",
@@ -153,15 +153,15 @@ def withdraw(draft: Draft, command: o.WithdrawDuty) -> Result:
             "decided_at": draft.now,
         },
     )
-    return _put(draft, gone)
+    return _record_duty(draft, gone)
 
 
-def drill(draft: Draft, _: o.DrillLadders) -> Result:
+def run_drill(draft: Decision, _: o.DrillLadders) -> Result:
     """Run the drill by hand. Refused without reference data. Rule D38, readiness."""
-    made = readiness.prover(draft)
+    made = readiness.build_checker(draft)
     if made is None:
-        raise Refused(409, "no_reference")
-    row = readiness.drill(draft, made)
+        raise RefusedCommand(409, "no_reference")
+    row = readiness.run_drill(draft, made)
     return {
         "drill": row.id,
         "rungs": len(row.rungs),
@@ -169,17 +169,17 @@ def drill(draft: Draft, _: o.DrillLadders) -> Result:
     }
 
 
-def take_calendar(draft: Draft, command: o.ImportDuties) -> Result:
+def import_calendar(draft: Decision, command: o.ImportDuties) -> Result:
     """Import the shifts of a calendar; one of the same name for the same role is replaced."""
-    _check_post(draft, command)
+    _check_role(draft, command)
     if not command.start < command.end or any(
         not command.start <= s.start < s.end <= command.end for s in command.shifts
     ):
-        raise Refused(409, "span_invalid")
+        raise RefusedCommand(409, "span_invalid")
     for person in dict.fromkeys(s.person for s in command.shifts):
         _check_person(draft, person)
     number, mine = (
-        _number(draft),
+        _compute_next_number(draft),
         (command.calendar, command.role_on_call, command.scope, command.place),
     )
     replaced = [
@@ -190,8 +190,10 @@ def take_calendar(draft: Draft, command: o.ImportDuties) -> Result:
         and (d.calendar, d.role, d.scope, d.place) == mine
     ]
     for old in sorted(replaced, key=lambda d: d.number):
-        draft.emit(o.DutyChanged(row=changed(old, {"state": "replaced", "decided_at": draft.now})))
-    result = _put(
+        draft.emit(
+            o.DutyChanged(row=copy_with(old, {"state": "replaced", "decided_at": draft.now}))
+        )
+    result = _record_duty(
         draft,
         o.DutyRow(
             id=draft.derive("duty"),
@@ -212,14 +214,14 @@ def take_calendar(draft: Draft, command: o.ImportDuties) -> Result:
     return result | {"replaced": len(replaced)}
 
 
-def note_reachability(draft: Draft, command: o.NoteReachability) -> Result:
+def note_reachability(draft: Decision, command: o.NoteReachability) -> Result:
     """Record channels, verifications and quiet times of people; unchanged ones leave no trace."""
     told = 0
     for row in command.people:
         known = draft.state.reach.get(row.id)
         if known is None or known.points != row.points:
-            draft.emit(o.ReachabilityChanged(row=changed(row, {"noted_at": draft.now})))
+            draft.emit(o.ReachabilityChanged(row=copy_with(row, {"noted_at": draft.now})))
             told += 1
             if not row.points:
-                responses.gone(draft, row.id)
+                responses.on_person_unreachable(draft, row.id)
     return {"people": len(command.people), "changed": told}

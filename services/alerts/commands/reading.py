@@ -10,14 +10,14 @@ from schemas.base import Fact
 from schemas.calling import NotificationPlanned
 from schemas.words import Level
 from services.alerts.commands import reports
-from services.alerts.commands.refusal import Result, report_of
-from services.alerts.decision import Draft
+from services.alerts.commands.refusal import Result, get_report
+from services.alerts.decision import Decision
 
 STAND_DOWN: Final = ":stand-down"
 """End of the id of a trigger that tells when a plan may be ended."""
 
 
-def mark_read(draft: Draft, command: c.MarkReportsRead) -> Result:
+def mark_read(draft: Decision, command: c.MarkReportsRead) -> Result:
     """Note that the cell read these reports: once each, and nothing for one that is not known (any more)."""
     unread = [r for r in draft.told(dict.fromkeys(command.reports)) if r.read_at is None]
     for row in unread:
@@ -25,11 +25,13 @@ def mark_read(draft: Draft, command: c.MarkReportsRead) -> Result:
     return {"reports": len(unread)}
 
 
-def preview_confirmation(draft: Draft, command: c.PreviewConfirmation) -> Result:
+def preview_confirmation(draft: Decision, command: c.PreviewConfirmation) -> Result:
     """Confirm the report in a draft that nobody records, and tell what it would do at once. Raises Refused as `confirm` does."""
-    row = report_of(draft, command.report)
+    row = get_report(draft, command.report)
     trial = draft.trial()
-    reports.confirm(trial, c.ConfirmReport(author=command.author, role=command.role, report=row.id))
+    reports.confirm_report(
+        trial, c.ConfirmReport(author=command.author, role=command.role, report=row.id)
+    )
     incident = trial.state.incidents.get(trial.incident_of(row.id) or "")
     plans = _new_plans(draft, trial.facts)
     return {
@@ -45,7 +47,7 @@ def preview_confirmation(draft: Draft, command: c.PreviewConfirmation) -> Result
     }
 
 
-def _new_plans(draft: Draft, facts: list[Fact]) -> list[str]:
+def _new_plans(draft: Decision, facts: list[Fact]) -> list[str]:
     """Return the plans of triggers that begin to hold."""
     held = {t.plan for t in draft.state.triggers.values() if t.state == "held"}
     rows = [fact.row for fact in facts if isinstance(fact, TriggerChanged)]

@@ -6,20 +6,25 @@ Rule D63, reference versions.
 from __future__ import annotations
 
 from schemas import reference_changes as r
-from schemas.reference import OPTIONAL, PUBLISHED, PublishReference, ReferencePublished
+from schemas.reference import (
+    OPTIONAL_SECTIONS,
+    PUBLISHING_ORDER,
+    PublishReference,
+    ReferencePublished,
+)
 from schemas.reference_changes import ChangeDecision, ChangeState, ReferenceChangeRow
-from services.alerts.commands.refusal import Refused, Result
-from services.alerts.decision import Draft
+from services.alerts.commands.refusal import RefusedCommand, Result
+from services.alerts.decision import Decision
 from services.alerts.levels.rulebook import Rulebook
 from services.alerts.reference import versions
 from services.runtime.decider.maps import Map
 
-_PROGRAM = "system:"
+_PROGRAM_PREFIX = "system:"
 
 
-def publish(draft: Draft, command: PublishReference) -> Result:
+def publish_section(draft: Decision, command: PublishReference) -> Result:
     """Load one section at once: a first version, an exercise, or a change that cannot wait."""
-    versions.load(
+    versions.load_section(
         draft,
         ReferencePublished(
             reference=command.reference,
@@ -31,13 +36,16 @@ def publish(draft: Draft, command: PublishReference) -> Result:
     return {"reference": command.reference, "section": command.data.section.value}
 
 
-def sketch(draft: Draft, command: r.DraftReference) -> Result:
+def draft_section(draft: Decision, command: r.DraftReference) -> Result:
     """Keep a section as a draft.
 
     A version in force or under proposal is left as it is; the proposal itself is refused with the
     reason.
     """
-    kept = command.reference != draft.state.version and _open(draft, command.reference) is None
+    kept = (
+        command.reference != draft.state.version
+        and _find_open_change(draft, command.reference) is None
+    )
     if kept:
         draft.emit(
             r.ReferenceDrafted(reference=command.reference, data=command.data, drafted_at=draft.now)
@@ -45,7 +53,7 @@ def sketch(draft: Draft, command: r.DraftReference) -> Result:
     return {"reference": command.reference, "section": command.data.section.value, "kept": kept}
 
 
-def propose(draft: Draft, command: r.ProposeReference) -> Result:
+def propose_change(draft: Decision, command: r.ProposeReference) -> Result:
     _check_proposal(draft, command)
     said = ChangeDecision(
         what="proposed", by=command.author, role=command.role, at=draft.now, reason=command.reason
@@ -62,98 +70,102 @@ def propose(draft: Draft, command: r.ProposeReference) -> Result:
         foreseen=command.foreseen,
         decisions=(said,),
     )
-    return _result(versions.put(draft, row, "proposed"))
+    return _build_result(versions.record_change(draft, row, "proposed"))
 
 
-def _check_proposal(draft: Draft, command: r.ProposeReference) -> None:
+def _check_proposal(draft: Decision, command: r.ProposeReference) -> None:
     if not draft.state.version:
-        raise Refused(409, "no_reference")
+        raise RefusedCommand(409, "no_reference")
     if command.reference == draft.state.version:
-        raise Refused(409, "reference_in_force", reference=command.reference)
+        raise RefusedCommand(409, "reference_in_force", reference=command.reference)
     if command.base != draft.state.version:
-        raise Refused(409, "base_changed", base=command.base, reference=draft.state.version)
-    if (known := _open(draft, command.reference)) is not None:
-        raise Refused(409, "reference_proposed", change=known.id)
+        raise RefusedCommand(409, "base_changed", base=command.base, reference=draft.state.version)
+    if (known := _find_open_change(draft, command.reference)) is not None:
+        raise RefusedCommand(409, "reference_proposed", change=known.id)
     if (
         sum(row.state in r.OPEN_CHANGES for row in draft.state.reference_changes.values())
-        >= r.MOST_OPEN
+        >= r.MAX_OPEN_CHANGES
     ):
-        raise Refused(409, "too_many_changes", most=r.MOST_OPEN)
+        raise RefusedCommand(409, "too_many_changes", most=r.MAX_OPEN_CHANGES)
     if command.reason is None:
-        raise Refused(409, "reason_needed")
+        raise RefusedCommand(409, "reason_needed")
     sections = {
-        one.data.section: one.data for one in versions.sections_of(draft, command.reference)
+        one.data.section: one.data for one in versions.list_sections(draft, command.reference)
     }
     if missing := [
         section.value
-        for section in PUBLISHED
-        if section not in sections and section not in OPTIONAL
+        for section in PUBLISHING_ORDER
+        if section not in sections and section not in OPTIONAL_SECTIONS
     ]:
-        raise Refused(409, "section_missing", section=missing[0])
+        raise RefusedCommand(409, "section_missing", section=missing[0])
     try:
         Rulebook(
             command.reference, Map({section.value: data for section, data in sections.items()})
         )
     except Exception as error:  # it would be raised again when the version comes into force
-        raise Refused(
+        raise RefusedCommand(
             409, "reference_unusable", error=f"{type(error).__name__} {error}"[:200]
         ) from error
 
 
-def approve(draft: Draft, command: r.ApproveReference) -> Result:
+def approve_change(draft: Decision, command: r.ApproveReference) -> Result:
     """Approve a change; a deadline puts it in force at its effective time, or at once."""
-    row = _second(draft, command)
-    if (cause := versions.hindrance(draft, row)) is not None:
-        raise Refused(409, cause, base=row.base, reference=draft.state.version)
+    row = _get_change_for_second_person(draft, command)
+    if (cause := versions.find_hindrance(draft, row)) is not None:
+        raise RefusedCommand(409, cause, base=row.base, reference=draft.state.version)
     due = max(row.effective_at or draft.now, draft.now)
-    return _result(_decided(draft, row, command, "approved", ChangeState.APPROVED, next_at=due))
+    return _build_result(
+        _record_decision(draft, row, command, "approved", ChangeState.APPROVED, next_at=due)
+    )
 
 
-def decline(draft: Draft, command: r.DeclineReference) -> Result:
-    row = _second(draft, command)
+def decline_change(draft: Decision, command: r.DeclineReference) -> Result:
+    row = _get_change_for_second_person(draft, command)
     if command.reason is None:
-        raise Refused(409, "reason_needed")
-    return _result(_decided(draft, row, command, "declined", ChangeState.DECLINED))
+        raise RefusedCommand(409, "reason_needed")
+    return _build_result(_record_decision(draft, row, command, "declined", ChangeState.DECLINED))
 
 
-def withdraw(draft: Draft, command: r.WithdrawReference) -> Result:
-    row = _standing(draft, command)
-    if command.author.startswith(_PROGRAM) and command.author != row.proposed.by:
-        raise Refused(409, "person_needed")
+def withdraw_change(draft: Decision, command: r.WithdrawReference) -> Result:
+    row = _get_open_change(draft, command)
+    if command.author.startswith(_PROGRAM_PREFIX) and command.author != row.proposed.by:
+        raise RefusedCommand(409, "person_needed")
     if row.state is ChangeState.PROPOSED and command.author != row.proposed.by:
-        raise Refused(409, "proposer_only", proposer=row.proposed.by)
+        raise RefusedCommand(409, "proposer_only", proposer=row.proposed.by)
     if command.reason is None:
-        raise Refused(409, "reason_needed")
-    return _result(_decided(draft, row, command, "withdrawn", ChangeState.WITHDRAWN))
+        raise RefusedCommand(409, "reason_needed")
+    return _build_result(_record_decision(draft, row, command, "withdrawn", ChangeState.WITHDRAWN))
 
 
-def _second(draft: Draft, command: r.ApproveReference | r.DeclineReference) -> ReferenceChangeRow:
+def _get_change_for_second_person(
+    draft: Decision, command: r.ApproveReference | r.DeclineReference
+) -> ReferenceChangeRow:
     """Return the change, if a second person may decide it now."""
-    row = _standing(draft, command)
+    row = _get_open_change(draft, command)
     if row.state is not ChangeState.PROPOSED:
-        raise Refused(409, "change_decided", state=row.state.value)
-    if command.author.startswith(_PROGRAM):
-        raise Refused(409, "person_needed")
+        raise RefusedCommand(409, "change_decided", state=row.state.value)
+    if command.author.startswith(_PROGRAM_PREFIX):
+        raise RefusedCommand(409, "person_needed")
     if command.author == row.proposed.by:
-        raise Refused(409, "second_person_needed", proposer=row.proposed.by)
+        raise RefusedCommand(409, "second_person_needed", proposer=row.proposed.by)
     return row
 
 
-def _standing(
-    draft: Draft, command: r.ApproveReference | r.DeclineReference | r.WithdrawReference
+def _get_open_change(
+    draft: Decision, command: r.ApproveReference | r.DeclineReference | r.WithdrawReference
 ) -> ReferenceChangeRow:
     row = draft.state.reference_changes.get(command.change)
     if row is None:
-        raise Refused(404, "change_unknown", change=command.change)
+        raise RefusedCommand(404, "change_unknown", change=command.change)
     if command.expected is not None and command.expected != row.version:
-        raise Refused(412, "version_changed", expected=command.expected, version=row.version)
+        raise RefusedCommand(412, "version_changed", expected=command.expected, version=row.version)
     if row.state not in r.OPEN_CHANGES or row.published:
-        raise Refused(409, "change_decided", state=row.state.value)
+        raise RefusedCommand(409, "change_decided", state=row.state.value)
     return row
 
 
-def _decided(
-    draft: Draft,
+def _record_decision(
+    draft: Decision,
     row: ReferenceChangeRow,
     command: r.ApproveReference | r.DeclineReference | r.WithdrawReference,
     what: str,
@@ -169,7 +181,7 @@ def _decided(
             "reason": command.reason,
         }
     )
-    return versions.put(
+    return versions.record_change(
         draft,
         row,
         what,
@@ -180,7 +192,7 @@ def _decided(
     )
 
 
-def _open(draft: Draft, reference: str) -> ReferenceChangeRow | None:
+def _find_open_change(draft: Decision, reference: str) -> ReferenceChangeRow | None:
     return next(
         (
             c
@@ -191,7 +203,7 @@ def _open(draft: Draft, reference: str) -> ReferenceChangeRow | None:
     )
 
 
-def _result(row: ReferenceChangeRow) -> Result:
+def _build_result(row: ReferenceChangeRow) -> Result:
     return {
         "change": row.id,
         "reference": row.reference,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from schemas.alerts import IncidentRow, ReportRow
-from services.alerts.decision import Draft
+from services.alerts.decision import Decision
 from services.alerts.evolve import OPEN
 
 Scalar = str | float | bool | None
 Result = dict[str, Scalar]
 
 
-class Refused(Exception):
+class RefusedCommand(Exception):
     """A refused command with its status, code and values; becomes the fact `CommandRefused`."""
 
     def __init__(self, status: int, code: str, **values: Scalar) -> None:
@@ -18,25 +18,25 @@ class Refused(Exception):
         self.status, self.code, self.values = status, code, values
 
 
-def incident_of(draft: Draft, id: str, expected: int | None = None) -> IncidentRow:
+def get_incident(draft: Decision, id: str, expected: int | None = None) -> IncidentRow:
     """Return an incident; refuse an unknown one (404) or another version than `expected` (412)."""
     if id not in draft.state.incidents:
-        raise Refused(404, "incident_unknown", incident=id)
+        raise RefusedCommand(404, "incident_unknown", incident=id)
     row = draft.state.incidents[id]
     if expected is not None and expected != row.version:
-        raise Refused(412, "version_changed", expected=expected, version=row.version)
+        raise RefusedCommand(412, "version_changed", expected=expected, version=row.version)
     return row
 
 
-def open_one(row: IncidentRow) -> IncidentRow:
+def require_open(row: IncidentRow) -> IncidentRow:
     """Return the incident if it is open; refuse it otherwise (409)."""
     if row.state not in OPEN:
-        raise Refused(409, "incident_not_open", state=row.state.value)
+        raise RefusedCommand(409, "incident_not_open", state=row.state.value)
     return row
 
 
-def report_of(draft: Draft, id: str) -> ReportRow:
+def get_report(draft: Decision, id: str) -> ReportRow:
     """Return a report; refuse an unknown one (404)."""
     if id not in draft.state.reports:
-        raise Refused(404, "report_unknown", report=id)
+        raise RefusedCommand(404, "report_unknown", report=id)
     return draft.state.reports[id]

@@ -9,52 +9,58 @@ from schemas import commands as c
 from schemas.alerts import NoteAdded, TaskChanged
 from schemas.words import TaskState
 from services.alerts import tasks
-from services.alerts.causes.cause_lifecycle import lift, placeless_of, put
-from services.alerts.commands.incidents import unite
-from services.alerts.commands.refusal import Refused, Result, incident_of, report_of
-from services.alerts.decision import Draft
+from services.alerts.causes.cause_lifecycle import (
+    lift_cause,
+    list_placeless_causes,
+    record_with_deadline,
+)
+from services.alerts.commands.incidents import merge_into
+from services.alerts.commands.refusal import RefusedCommand, Result, get_incident, get_report
+from services.alerts.decision import Decision
 from services.alerts.evolve import OPEN
-from services.alerts.pipeline import settle
+from services.alerts.pipeline import update_derived_state
 from services.alerts.reports import receive
 from services.alerts.reports.report_facts import is_placeless
-from services.alerts.rows import changed
+from services.alerts.rows import copy_with
 
 
-def confirm(draft: Draft, command: c.ConfirmReport) -> Result:
-    row = report_of(draft, command.report)
+def confirm_report(draft: Decision, command: c.ConfirmReport) -> Result:
+    row = get_report(draft, command.report)
     if row.confirmation == "confirmed" and row.held is None:
-        raise Refused(409, "confirmed_already", report=row.id)
+        raise RefusedCommand(409, "confirmed_already", report=row.id)
     before = draft.incident_of(row.id)
-    settled = receive.grant if row.confirmation == "confirmed" else receive.confirm
+    settled = (
+        receive.confirm_held_parts if row.confirmation == "confirmed" else receive.confirm_report
+    )
     settled(draft, row, command.author)
-    settle(draft)
-    _go_along(draft, before, row.id)
+    update_derived_state(draft)
+    _merge_emptied_incident(draft, before, row.id)
     return {"report": row.id, "incident": draft.state.reports[row.id].incident}
 
 
-def deny(draft: Draft, command: c.DenyReport) -> Result:
-    row = report_of(draft, command.report)
+def deny_report(draft: Decision, command: c.DenyReport) -> Result:
+    row = get_report(draft, command.report)
     if row.confirmation == "denied":
-        raise Refused(409, "denied_already", report=row.id)
-    receive.deny(draft, row, command.author)
-    settle(draft)
+        raise RefusedCommand(409, "denied_already", report=row.id)
+    receive.deny_report(draft, row, command.author)
+    update_derived_state(draft)
     return {"report": row.id}
 
 
-def link(draft: Draft, command: c.LinkReport) -> Result:
-    row = report_of(draft, command.report)
+def link_report(draft: Decision, command: c.LinkReport) -> Result:
+    row = get_report(draft, command.report)
     if not is_placeless(row):
-        raise Refused(409, "site_known_already", report=row.id, site=row.site)
+        raise RefusedCommand(409, "site_known_already", report=row.id, site=row.site)
     if command.site not in draft.territory.sites:
-        raise Refused(404, "site_unknown", site=command.site)
+        raise RefusedCommand(404, "site_unknown", site=command.site)
     before = draft.incident_of(row.id)
-    receive.link(draft, row, command.site, command.author)
-    settle(draft)
-    _go_along(draft, before, row.id)
+    receive.link_site(draft, row, command.site, command.author)
+    update_derived_state(draft)
+    _merge_emptied_incident(draft, before, row.id)
     return {"report": row.id, "site": command.site}
 
 
-def _go_along(draft: Draft, before: str | None, report: str) -> None:
+def _merge_emptied_incident(draft: Decision, before: str | None, report: str) -> None:
     """Merge an incident that lost its only report into the report's new incident.
 
     So nobody is called twice for the same event.
@@ -64,22 +70,22 @@ def _go_along(draft: Draft, before: str | None, report: str) -> None:
         return
     left, into = draft.incident(before), draft.incident(now)
     if left.state in OPEN and into.state in OPEN:
-        unite(draft, left, into)
+        merge_into(draft, left, into)
 
 
-def take_task(draft: Draft, command: c.TakeTask) -> Result:
+def take_task(draft: Decision, command: c.TakeTask) -> Result:
     row = draft.state.tasks.get(command.task)
     if row is None:
-        raise Refused(404, "task_unknown", task=command.task)
+        raise RefusedCommand(404, "task_unknown", task=command.task)
     if row.state is not TaskState.OPEN:
-        raise Refused(409, "task_not_open", state=row.state.value, taken_by=row.taken_by)
+        raise RefusedCommand(409, "task_not_open", state=row.state.value, taken_by=row.taken_by)
     draft.emit(
-        TaskChanged(row=changed(row, {"state": TaskState.TAKEN, "taken_by": command.author}))
+        TaskChanged(row=copy_with(row, {"state": TaskState.TAKEN, "taken_by": command.author}))
     )
     return {"task": row.id, "state": "taken"}
 
 
-def complete_task(draft: Draft, command: c.CompleteTask) -> Result:
+def complete_task(draft: Decision, command: c.CompleteTask) -> Result:
     """Complete a task.
 
     The outcome `lifted` of an overdue cause lifts it; a contested cause stands as verified (rule
@@ -87,28 +93,30 @@ def complete_task(draft: Draft, command: c.CompleteTask) -> Result:
     """
     row = draft.state.tasks.get(command.task)
     if row is None:
-        raise Refused(404, "task_unknown", task=command.task)
+        raise RefusedCommand(404, "task_unknown", task=command.task)
     if row.state not in (TaskState.OPEN, TaskState.TAKEN):
-        raise Refused(409, "task_not_open", state=row.state.value, taken_by=row.taken_by)
-    tasks.done(draft, row, command.author, command.outcome)
+        raise RefusedCommand(409, "task_not_open", state=row.state.value, taken_by=row.taken_by)
+    tasks.complete_task(draft, row, command.author, command.outcome)
     if row.kind == "overdue_cause" and command.outcome == "lifted":
         at_site = [draft.state.causes[id] for id in draft.state.site_causes.get(row.site or "", ())]
         for cause in (
-            at_site if row.site is not None else placeless_of(draft, draft.standing(row.incident))
+            at_site
+            if row.site is not None
+            else list_placeless_causes(draft, draft.standing(row.incident))
         ):
             if cause.overdue and cause.type.value in row.candidates:
-                lift(draft, cause, draft.now, f"task:{row.id}")
-        settle(draft)
+                lift_cause(draft, cause, draft.now, f"task:{row.id}")
+        update_derived_state(draft)
     elif row.kind == "contested" and row.site is not None:
         for cause in [draft.state.causes[id] for id in draft.state.site_causes.get(row.site, ())]:
-            put(draft, changed(cause, {"contested": False}))
-        settle(draft)
+            record_with_deadline(draft, copy_with(cause, {"contested": False}))
+        update_derived_state(draft)
     return {"task": row.id, "state": "done"}
 
 
-def note(draft: Draft, command: c.AddNote) -> Result:
+def add_note(draft: Decision, command: c.AddNote) -> Result:
     if command.incident is not None:
-        incident_of(draft, command.incident)
+        get_incident(draft, command.incident)
     line = draft.derive("note")
     draft.emit(
         NoteAdded(

@@ -7,46 +7,48 @@ from typing import Final
 from schemas.alerts import FlagChanged
 from schemas.base import Instant
 from schemas.calling import NotificationPlanned
-from services.alerts.decision import Draft
-from services.alerts.escalation.oncall import channels, pair
+from services.alerts.decision import Decision
+from services.alerts.escalation.oncall import get_holder_and_deputy, list_channels
 from services.alerts.reference.constants import COLOURS
-from services.alerts.rows import changed, in_order
-from services.oncall.localtime import next_at
+from services.alerts.rows import copy_with, sort_by_id
+from services.oncall.localtime import next_local_minute
 
 YELLOW: Final = COLOURS[1]
 _PREFIX: Final = "vigilance:"
 
 
-def digest_at(draft: Draft, value: bool | float | str) -> Instant | None:
+def compute_digest_time(draft: Decision, value: bool | float | str) -> Instant | None:
     """Return when the digest for this colour is due; None for any colour but yellow."""
     policy = draft.territory.policy
     rule = policy.vigilance_digest if policy is not None else None
-    return next_at(rule.at_min, draft.now) if rule is not None and value == YELLOW else None
+    return (
+        next_local_minute(rule.at_min, draft.now) if rule is not None and value == YELLOW else None
+    )
 
 
-def send_digest(draft: Draft) -> None:
+def send_digest(draft: Decision) -> None:
     """Send each role one digest of the yellow vigilances that are due, and of their plans."""
-    due = in_order(
+    due = sort_by_id(
         f
         for f in draft.state.flags.values()
         if f.digest_at is not None and f.digest_at <= draft.now
     )
     yellow = [f.id.removeprefix(_PREFIX) for f in due if f.value == YELLOW]
     for flag in due:
-        draft.emit(FlagChanged(row=changed(flag, {"digest_at": None})))
+        draft.emit(FlagChanged(row=copy_with(flag, {"digest_at": None})))
     policy = draft.territory.policy
     if policy is None or policy.vigilance_digest is None or not yellow:
         return
     rule, told = policy.vigilance_digest, set[str]()
     values: dict[str, str | int | float | bool | None] = {
         "phenomena": "|".join(yellow),
-        "plans": "|".join(_plans(draft)),
+        "plans": "|".join(_list_proposed_plans(draft)),
     }
     for role in rule.to:
-        now = pair(draft, role, None)
+        now = get_holder_and_deputy(draft, role, None)
         person = now.holder or now.deputy
         by = (
-            tuple(c for c in channels(draft, person, rule.channels) if c in rule.channels)
+            tuple(c for c in list_channels(draft, person, rule.channels) if c in rule.channels)
             if person is not None
             else ()
         )
@@ -68,7 +70,7 @@ def send_digest(draft: Draft) -> None:
         )
 
 
-def _plans(draft: Draft) -> list[str]:
+def _list_proposed_plans(draft: Decision) -> list[str]:
     plans = {
         t.plan
         for t in draft.state.triggers.values()
@@ -77,7 +79,7 @@ def _plans(draft: Draft) -> list[str]:
     return sorted(plan for plan in plans if is_proposed_by_yellow(draft, plan))
 
 
-def is_proposed_by_yellow(draft: Draft, plan: str) -> bool:
+def is_proposed_by_yellow(draft: Decision, plan: str) -> bool:
     """Return whether yellow vigilances alone make a plan's triggers hold: then nobody is called."""
     held = [
         t

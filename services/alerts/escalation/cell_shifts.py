@@ -14,72 +14,82 @@ from schemas.oncall import CellShift
 from schemas.reference import WorkingTime
 from schemas.words import Level
 from services.alerts import tasks
-from services.alerts.decision import Draft
+from services.alerts.decision import Decision
 from services.alerts.escalation import notifications
 
-OWNER: Final = "coordinateur_pca"
+CELL_LEADER_ROLE: Final = "coordinateur_pca"
 """Role that runs the cell."""
 TEMPLATE: Final = "shift_ending"
 
 
-def begin(draft: Draft, person: str, role: str) -> None:
+def start_shift(draft: Decision, person: str, role: str) -> None:
     """Start the shift of a person in the cell.
 
     Another answer within the shift starts no new one.
     """
-    rules = _rules(draft)
+    rules = _get_working_time(draft)
     if rules is None or not role or role in rules.standby_roles:
         return
     known = draft.state.shifts.get(person)
-    if known is not None and known.since is not None and draft.clock < _limit(known.since, rules):
+    if (
+        known is not None
+        and known.since is not None
+        and draft.clock < _compute_limit(known.since, rules)
+    ):
         return
-    warn_at = _limit(draft.clock, rules) - rules.warn_before_min * MINUTE_MS
+    warn_at = _compute_limit(draft.clock, rules) - rules.warn_before_min * MINUTE_MS
     draft.emit(CellShift(person=person, role=role, since=draft.clock, warn_at=warn_at))
 
 
-def end(draft: Draft, person: str) -> None:
+def end_shift(draft: Decision, person: str) -> None:
     """End the shift of a person."""
     known = draft.state.shifts.get(person)
     if known is not None:
         draft.emit(CellShift(person=person, role=known.role))
-        _void(draft, known.role)
+        _cancel_handover_task(draft, known.role)
 
 
-def end_all(draft: Draft) -> None:
+def end_all_shifts(draft: Decision) -> None:
     """End all shifts when the crisis is over."""
     for person in sorted(draft.state.shifts):
-        end(draft, person)
+        end_shift(draft, person)
 
 
-def warn(draft: Draft, person: str) -> None:
+def warn_before_limit(draft: Decision, person: str) -> None:
     """Warn the person and the coordinator that the limit is near, and open a task to decide."""
-    known, rules = draft.state.shifts[person], _rules(draft)
+    known, rules = draft.state.shifts[person], _get_working_time(draft)
     if known.since is None:
         return
     draft.emit(CellShift(person=person, role=known.role, since=known.since))
     if rules is None or draft.level < Level.N3:
         return
-    limit = _limit(known.since, rules)
+    limit = _compute_limit(known.since, rules)
     values: dict[str, str | int | float | bool | None] = {
         "shift_role": known.role,
         "shift_end": limit,
     }
-    notifications.inform(draft, (person,), None, TEMPLATE, values)
-    if known.role != OWNER:
-        notifications.attend(
-            draft, (OWNER,), pole=None, site=None, incident=None, template=TEMPLATE, values=values
+    notifications.inform_people(draft, (person,), None, TEMPLATE, values)
+    if known.role != CELL_LEADER_ROLE:
+        notifications.inform_roles(
+            draft,
+            (CELL_LEADER_ROLE,),
+            pole=None,
+            site=None,
+            incident=None,
+            template=TEMPLATE,
+            values=values,
         )
-    tasks.ask(draft, "relief", post=known.role, due_at=limit, owner=OWNER)
+    tasks.open_task(draft, "relief", post=known.role, due_at=limit, owner=CELL_LEADER_ROLE)
 
 
-def _rules(draft: Draft) -> WorkingTime | None:
+def _get_working_time(draft: Decision) -> WorkingTime | None:
     return draft.territory.policy.working_time if draft.territory.policy is not None else None
 
 
-def _limit(since: Instant, rules: WorkingTime) -> Instant:
+def _compute_limit(since: Instant, rules: WorkingTime) -> Instant:
     return since + round(rules.cell_shift_h * HOUR_MS)
 
 
-def _void(draft: Draft, role: str) -> None:
+def _cancel_handover_task(draft: Decision, role: str) -> None:
     if not any(s.role == role and s.warn_at is None for s in draft.state.shifts.values()):
-        tasks.void(draft, "relief", role, "left")
+        tasks.cancel_task(draft, "relief", role, "left")

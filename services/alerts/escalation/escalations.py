@@ -8,75 +8,81 @@ from schemas.base import MINUTE_MS
 from schemas.calling import EscalationRow, NotificationUrged, NotificationWithdrawn
 from schemas.reference import Escalation, Wave
 from schemas.words import Level
-from services.alerts.decision import Draft
+from services.alerts.decision import Decision
 from services.alerts.escalation import responses
-from services.alerts.escalation.notifications import held_back, inform, withhold
-from services.alerts.escalation.oncall import TECHNICIAN, incidents_of
+from services.alerts.escalation.notifications import (
+    get_suppression_reason,
+    inform_people,
+    record_withheld_notification,
+)
+from services.alerts.escalation.oncall import TECHNICIAN, list_incidents
 from services.alerts.escalation.steps import (
-    call_again,
+    build_waves,
     call_conditional,
-    called_so_far,
-    fire_from,
-    foremost,
-    put,
-    running,
-    schedule,
-    untake,
-    waves_of,
+    call_responders_again,
+    clear_acknowledgements,
+    find_escalation,
+    find_foremost_incident,
+    fire_next_wave,
+    list_called_people,
+    record_escalation,
+    schedule_next_step,
 )
 from services.alerts.evolve import OPEN
 from services.alerts.levels.levels import CRISIS, TERRITORY, Rises
-from services.alerts.rows import changed
+from services.alerts.rows import copy_with
 
 
-def follow(draft: Draft, rises: Rises) -> None:
+def update_escalations(draft: Decision, rises: Rises) -> None:
     """Start the escalations that new levels ask for, and supersede the lower ones.
 
     Also acts on incidents that became suppressed or are no longer, were reopened, or became
     dangerous. Rule D35, level changes.
     """
     if rises.territory is not None and draft.level >= CRISIS:
-        incidents = _in_crisis(draft)
+        incidents = _list_crisis_incidents(draft)
         before = [
-            e for scope in (TERRITORY, *incidents) if (e := running(draft, scope)) is not None
+            e
+            for scope in (TERRITORY, *incidents)
+            if (e := find_escalation(draft, scope)) is not None
         ]
-        start(draft, TERRITORY, draft.level, incidents, before)
+        start_escalation(draft, TERRITORY, draft.level, incidents, before)
         draft.reopened.difference_update(incidents)  # they have just been called
     turned = frozenset(draft.turned | draft.reopened)
     for incident in sorted(turned):
-        _turned(draft, incident, rises)
+        _update_for_suppression(draft, incident, rises)
     draft.turned.clear()
     for incident in rises.incidents:
         level, quiet = draft.incident(incident).level, draft.incident(incident).quiet
-        own = running(draft, incident)
+        own = find_escalation(draft, incident)
         if level < CRISIS and quiet is not None:
             if incident not in turned:
-                withhold(draft, incident, "ladder")
+                record_withheld_notification(draft, incident, "ladder")
         elif level < CRISIS:
-            start(draft, incident, level, (incident,), [own] if own else [])
+            start_escalation(draft, incident, level, (incident,), [own] if own else [])
         else:
             _join_crisis(draft, incident, own)
     draft.reopened.clear()
-    if "flags" in draft.touched() and (crisis := running(draft, TERRITORY)) is not None:
+    if "flags" in draft.touched() and (crisis := find_escalation(draft, TERRITORY)) is not None:
         call_conditional(draft, crisis)
     for incident in sorted(draft.endangered):
-        _urge(draft, incident)
+        _urge_notifications(draft, incident)
     for incident in sorted(draft.endangered | draft.more_danger):
         _call_for_danger(draft, incident)
     draft.endangered.clear()
     draft.more_danger.clear()
 
 
-def _in_crisis(draft: Draft) -> tuple[str, ...]:
+def _list_crisis_incidents(draft: Decision) -> tuple[str, ...]:
     return tuple(i for i in draft.open_incidents if draft.incident(i).level >= CRISIS)
 
 
-def _urge(draft: Draft, incident: str) -> None:
+def _urge_notifications(draft: Decision, incident: str) -> None:
     """Send pending calls of an incident at once, because people may be in danger now.
 
     Neither quiet hours nor a hold delays them any longer.
     """
-    for row in filter(None, (running(draft, scope) for scope in (incident, TERRITORY))):
+    for row in filter(None, (find_escalation(draft, scope) for scope in (incident, TERRITORY))):
         if incident not in row.incidents:
             continue
         for call in (
@@ -89,36 +95,36 @@ def _urge(draft: Draft, incident: str) -> None:
                 draft.emit(NotificationUrged(notification=call.notification))
 
 
-def _call_for_danger(draft: Draft, incident: str) -> None:
+def _call_for_danger(draft: Decision, incident: str) -> None:
     """Call again for an incident that became dangerous, at N1 at least.
 
     Earlier answers, lowered levels and vain calls were about no danger. From N3 on the cell is
     there and sees it. Decided in `docs/adr/0040-call-again-when-people-are-in-danger.md`.
     """
-    row, own = draft.incident(incident), running(draft, incident)
-    if row.level >= CRISIS or row.state not in OPEN or held_back(row) is not None:
+    row, own = draft.incident(incident), find_escalation(draft, incident)
+    if row.level >= CRISIS or row.state not in OPEN or get_suppression_reason(row) is not None:
         return
     if own is None:
-        start(draft, incident, max(row.level, Level.N1), (incident,), [])
-        own = running(draft, incident)
+        start_escalation(draft, incident, max(row.level, Level.N1), (incident,), [])
+        own = find_escalation(draft, incident)
         if own is not None:
-            untake(draft, own)
+            clear_acknowledgements(draft, own)
     elif own.state != "running":
-        responses.again(draft, own, "endangered")
+        responses.restart_escalation(draft, own, "endangered")
 
 
-def _turned(draft: Draft, incident: str, rises: Rises) -> None:
+def _update_for_suppression(draft: Decision, incident: str, rises: Rises) -> None:
     """End the escalation of a suppressed incident, or start one that may call again.
 
     An incident that is no longer suppressed, or open again, calls although its level was reached
     before. Rules D26, D64 and D65.
     """
-    row, own = draft.incident(incident), running(draft, incident)
+    row, own = draft.incident(incident), find_escalation(draft, incident)
     speaks = row.quiet is None or incident in draft.reopened
-    if (hush := held_back(row)) is not None:
-        withhold(draft, incident, "ladder")
+    if (hush := get_suppression_reason(row)) is not None:
+        record_withheld_notification(draft, incident, "ladder")
         if own is not None:
-            supersede(draft, own, None, "ended", hush)
+            end_escalation(draft, own, None, "ended", hush)
     elif (
         speaks
         and own is None
@@ -127,32 +133,36 @@ def _turned(draft: Draft, incident: str, rises: Rises) -> None:
         and row.state in OPEN
     ):
         if row.level < CRISIS:
-            start(draft, incident, row.level, (incident,), [])
+            start_escalation(draft, incident, row.level, (incident,), [])
         else:
             _join_crisis(draft, incident, None)
 
 
-def _join_crisis(draft: Draft, incident: str, own: EscalationRow | None) -> None:
+def _join_crisis(draft: Decision, incident: str, own: EscalationRow | None) -> None:
     """Add an incident that reaches N3 to the realm's escalation, as an information.
 
     No new acknowledgement is needed. If nobody answered that escalation, or all its incidents are
     closed, a new one starts and covers them. Rule D32, escalations.
     """
-    crisis = running(draft, TERRITORY)
-    if crisis is None or _is_over(draft, crisis, incident):
-        incidents = _in_crisis(draft)
+    crisis = find_escalation(draft, TERRITORY)
+    if crisis is None or _is_crisis_over(draft, crisis, incident):
+        incidents = _list_crisis_incidents(draft)
         level = max(draft.incident(i).level for i in incidents)
-        start(draft, TERRITORY, level, incidents, [e for e in (own, crisis) if e is not None])
+        start_escalation(
+            draft, TERRITORY, level, incidents, [e for e in (own, crisis) if e is not None]
+        )
         return
     in_charge = own.acknowledged_by if own is not None else ()
     if own is not None:
-        supersede(draft, own, crisis.id)
+        end_escalation(draft, own, crisis.id)
     if incident not in crisis.incidents:
-        crisis = put(draft, changed(crisis, {"incidents": (*crisis.incidents, incident)}), "joined")
-        told = dict.fromkeys(
-            (*(crisis.acknowledged_by or called_so_far(draft, crisis)), *in_charge)
+        crisis = record_escalation(
+            draft, copy_with(crisis, {"incidents": (*crisis.incidents, incident)}), "joined"
         )
-        inform(
+        told = dict.fromkeys(
+            (*(crisis.acknowledged_by or list_called_people(draft, crisis)), *in_charge)
+        )
+        inform_people(
             draft,
             tuple(told),
             incident,
@@ -161,30 +171,36 @@ def _join_crisis(draft: Draft, incident: str, own: EscalationRow | None) -> None
         )
 
 
-def ended_crisis(draft: Draft, incident: str | None = None) -> EscalationRow | None:
+def ended_crisis(draft: Decision, incident: str | None = None) -> EscalationRow | None:
     """Return the newest escalation of a crisis if all its incidents are closed, `incident` among them."""
     crisis = draft.state.escalations.get(draft.state.ladders.get(TERRITORY, ""))
-    known = [] if crisis is None else incidents_of(draft, crisis)
+    known = [] if crisis is None else list_incidents(draft, crisis)
     if not known or any(one.state in OPEN for one in known):
         return None
     return crisis if incident is None or incident in {one.id for one in known} else None
 
 
-def thank(draft: Draft, crisis: EscalationRow) -> None:
+def thank(draft: Decision, crisis: EscalationRow) -> None:
     """Tell those who had taken charge of a crisis that it is over: its incidents are closed, and its level has fallen."""
-    inform(draft, crisis.acknowledged_by, foremost(draft, crisis), "crisis_end", {})
+    inform_people(
+        draft, crisis.acknowledged_by, find_foremost_incident(draft, crisis), "crisis_end", {}
+    )
 
 
-def _is_over(draft: Draft, crisis: EscalationRow, incident: str) -> bool:
+def _is_crisis_over(draft: Decision, crisis: EscalationRow, incident: str) -> bool:
     if crisis.state == "exhausted":
         return True
     if not crisis.incidents or (incident in crisis.incidents and incident not in draft.reopened):
         return False
-    return all(i.state not in OPEN for i in incidents_of(draft, crisis) if i.id != incident)
+    return all(i.state not in OPEN for i in list_incidents(draft, crisis) if i.id != incident)
 
 
-def start(
-    draft: Draft, scope: str, level: Level, incidents: tuple[str, ...], before: list[EscalationRow]
+def start_escalation(
+    draft: Decision,
+    scope: str,
+    level: Level,
+    incidents: tuple[str, ...],
+    before: list[EscalationRow],
 ) -> None:
     """Start an escalation at its first wave; it supersedes those before it.
 
@@ -195,7 +211,7 @@ def start(
         return
     id, now = draft.derive("escalation"), draft.clock
     for old in before:
-        supersede(draft, old, id)
+        end_escalation(draft, old, id)
     row = EscalationRow(
         id=id,
         ladder=f"N{int(level)}",
@@ -208,21 +224,23 @@ def start(
         cycle=1,
         level=level,
         previous_level=max((o.level for o in before if o.level < level), default=None),
-        waves=waves_of(waves, 1, now),
+        waves=build_waves(waves, 1, now),
         repeat_times=policy.repeat.times,
-        **_terms(policy, level),
+        **_build_terms(policy, level),
     )
-    row, lower = fire_from(draft, row), [o for o in before if o.level < level]
-    put(
+    row, lower = fire_next_wave(draft, row), [o for o in before if o.level < level]
+    record_escalation(
         draft,
-        call_again(draft, row, [(person, o) for o in lower for person in o.acknowledged_by])
+        call_responders_again(
+            draft, row, [(person, o) for o in lower for person in o.acknowledged_by]
+        )
         if lower
         else row,
         "started",
     )
 
 
-def ladder_for(draft: Draft, level: Level, incidents: tuple[str, ...]) -> tuple[Wave, ...]:
+def ladder_for(draft: Decision, level: Level, incidents: tuple[str, ...]) -> tuple[Wave, ...]:
     """Return the steps of a level; below a crisis the first names another role where the matter is not a technical one (D73)."""
     waves, policy = draft.territory.ladder(level), draft.territory.policy
     incident = draft.standing(incidents[0]) if incidents else None
@@ -242,14 +260,14 @@ def _with_role_instead(wave: Wave, role: str) -> Wave:
     return wave.model_copy(update={"who": tuple(dict.fromkeys(names))})
 
 
-def _natures(draft: Draft, incident: str) -> tuple[str, ...]:
+def _natures(draft: Decision, incident: str) -> tuple[str, ...]:
     """Return the family of an incident and the type of its first report."""
     told = draft.told(draft.state.incident_reports.get(incident, ()))
     first = min(told, key=lambda r: (r.recorded_at, r.id), default=None)
     return (draft.incident(incident).kind, *((first.type.value,) if first is not None else ()))
 
 
-def _terms(policy: Escalation, level: Level) -> dict[str, Any]:
+def _build_terms(policy: Escalation, level: Level) -> dict[str, Any]:
     """Return the policy's terms for an escalation of this level, beside its waves."""
     stale = policy.stale_answer
     return {
@@ -259,7 +277,7 @@ def _terms(policy: Escalation, level: Level) -> dict[str, Any]:
     }
 
 
-def reapply(draft: Draft, row: EscalationRow) -> bool:
+def apply_current_policy(draft: Decision, row: EscalationRow) -> bool:
     """Apply the policy in force to an escalation; return False if it has no waves for the level.
 
     Called people stay called and no answer is lost: fired waves stay as they were. The new policy
@@ -272,24 +290,26 @@ def reapply(draft: Draft, row: EscalationRow) -> bool:
     mine = [w for w in row.waves if w.cycle == row.cycle]
     began = min(w.due_at - w.after_min * MINUTE_MS for w in mine)
     reached = max((w.wave for w in mine if w.state != "waiting"), default=0)
-    new = waves_of(waves, row.cycle, began)
+    new = build_waves(waves, row.cycle, began)
     ahead = tuple(w for w in new if w.wave > reached) if row.state == "running" else ()
-    row = changed(
+    row = copy_with(
         row,
         {
             "policy": draft.state.version,
             "waves": (*(w for w in row.waves if w.state != "waiting"), *ahead),
             "later": new,
             "repeat_times": row.since_cycle - 1 + policy.repeat.times,
-            **_terms(policy, row.level),
+            **_build_terms(policy, row.level),
         },
     )
-    put(draft, schedule(row) if row.state == "running" else row, "reapplied")
+    record_escalation(
+        draft, schedule_next_step(row) if row.state == "running" else row, "reapplied"
+    )
     return True
 
 
-def supersede(
-    draft: Draft,
+def end_escalation(
+    draft: Decision,
     row: EscalationRow,
     by: str | None,
     state: str = "superseded",
@@ -297,11 +317,11 @@ def supersede(
 ) -> None:
     """End an escalation before its time and withdraw its unanswered calls."""
     waves = tuple(
-        changed(w, {"state": "superseded"}) if w.state == "waiting" else w for w in row.waves
+        copy_with(w, {"state": "superseded"}) if w.state == "waiting" else w for w in row.waves
     )
-    put(
+    record_escalation(
         draft,
-        changed(
+        copy_with(
             row,
             {
                 "state": state,

@@ -7,17 +7,17 @@ from typing import Final
 from schemas.calling import NotificationPlanned
 from schemas.words import Channel
 from services.alerts.causes.site_status import LIFTED
-from services.alerts.decision import Draft
-from services.alerts.escalation.notifications import held_back
-from services.alerts.escalation.oncall import channels, pair
-from services.alerts.escalation.quiet_hours import quiet_until
-from services.alerts.escalation.steps import values_of
+from services.alerts.decision import Decision
+from services.alerts.escalation.notifications import get_suppression_reason
+from services.alerts.escalation.oncall import get_holder_and_deputy, list_channels
+from services.alerts.escalation.quiet_hours import find_quiet_end
+from services.alerts.escalation.steps import build_message_values
 
 MANAGER: Final = "responsable_site"
 Values = dict[str, str | int | float | bool | None]
 
 
-def tell(draft: Draft) -> None:
+def tell(draft: Decision) -> None:
     """Tell managers what this input means for their sites: orders, and that nobody has heard of the site. Rules D18, D79."""
     for site, order in sorted(draft.orders.items()):
         values: Values = {
@@ -34,15 +34,21 @@ def tell(draft: Draft) -> None:
 
 
 def _tell(
-    draft: Draft, site: str, incident: str, template: str, values: Values, *, danger: bool = False
+    draft: Decision,
+    site: str,
+    incident: str,
+    template: str,
+    values: Values,
+    *,
+    danger: bool = False,
 ) -> None:
     standing = draft.standing(incident)
-    if standing is None or held_back(draft.incident(standing)) is not None:
+    if standing is None or get_suppression_reason(draft.incident(standing)) is not None:
         return
-    row, now = draft.incident(standing), pair(draft, MANAGER, site)
+    row, now = draft.incident(standing), get_holder_and_deputy(draft, MANAGER, site)
     wanted = (Channel.APP, Channel.SMS, Channel.VOICE) if danger else (Channel.APP, Channel.SMS)
     ways = (
-        (person, channels(draft, person, wanted))
+        (person, list_channels(draft, person, wanted))
         for person in (now.holder, now.deputy)
         if person is not None
     )
@@ -61,8 +67,8 @@ def _tell(
             answer_expected=False,
             danger=danger,
             template=template,
-            values=values_of(draft, standing) | values,
+            values=build_message_values(draft, standing) | values,
             planned_at=draft.clock,
-            quiet_until=None if danger else quiet_until(draft, person, MANAGER, row.level),
+            quiet_until=None if danger else find_quiet_end(draft, person, MANAGER, row.level),
         )
     )

@@ -9,23 +9,28 @@ from schemas.base import HOUR_MS, Instant
 from schemas.calling import NotificationPlanned, RoleUncovered
 from schemas.maintenance import PagingWithheld
 from schemas.words import Channel
-from services.alerts.causes.suppression import behind
-from services.alerts.decision import Draft
-from services.alerts.escalation.oncall import channels, concerned_by, pair, role_of
-from services.alerts.escalation.quiet_hours import quiet_until
-from services.alerts.escalation.steps import running, values_of
+from services.alerts.causes.suppression import list_suppressors
+from services.alerts.decision import Decision
+from services.alerts.escalation.oncall import (
+    find_concerned_scopes,
+    find_role_of,
+    get_holder_and_deputy,
+    list_channels,
+)
+from services.alerts.escalation.quiet_hours import find_quiet_end
+from services.alerts.escalation.steps import build_message_values, find_escalation
 from services.alerts.levels.levels import CRISIS, TERRITORY
-from services.alerts.state import Hush
+from services.alerts.state import SuppressionReason
 
 _CLOCK_ALARMS: Final = frozenset({"alarm_rto", "alarm_dmia", "forecast_rto", "forecast_dmia"})
 
-OF_THE_CRISIS: Final = frozenset(
+CRISIS_TEMPLATES: Final = frozenset(
     {"plan_proposed", "stand_down_proposed", "card_overdue", "reassignment_proposed"}
 )
 """Messages that name the gravest incident when they belong to no single one. Rule D70."""
 
 
-def held_back(row: IncidentRow) -> Hush | None:
+def get_suppression_reason(row: IncidentRow) -> SuppressionReason | None:
     """Return why nobody is called for an incident: planned works, or inhibition below N3.
 
     Rules D64 and D65.
@@ -33,7 +38,9 @@ def held_back(row: IncidentRow) -> Hush | None:
     return None if row.quiet == "inhibited" and row.level >= CRISIS else row.quiet
 
 
-def withhold(draft: Draft, incident: str, template: str, roles: tuple[str, ...] = ()) -> None:
+def record_withheld_notification(
+    draft: Decision, incident: str, template: str, roles: tuple[str, ...] = ()
+) -> None:
     """Record that a message was withheld. Rules D64 and D65."""
     quiet = draft.incident(incident).quiet
     if quiet is not None:
@@ -41,15 +48,15 @@ def withhold(draft: Draft, incident: str, template: str, roles: tuple[str, ...] 
             PagingWithheld(
                 incident=incident,
                 quiet=quiet,
-                by=behind(draft, incident),
+                by=list_suppressors(draft, incident),
                 template=template,
                 roles=roles,
             )
         )
 
 
-def inform(
-    draft: Draft,
+def inform_people(
+    draft: Decision,
     persons: tuple[str, ...],
     incident: str | None,
     template: str,
@@ -57,9 +64,9 @@ def inform(
 ) -> None:
     """Plan a message to people that needs no answer."""
     for person in persons:
-        by = channels(draft, person, (Channel.APP, Channel.SMS))
+        by = list_channels(draft, person, (Channel.APP, Channel.SMS))
         if by:
-            role = role_of(draft, person)
+            role = find_role_of(draft, person)
             draft.emit(
                 NotificationPlanned(
                     notification=draft.derive("notification"),
@@ -70,15 +77,15 @@ def inform(
                     channels=by,
                     answer_expected=False,
                     template=template,
-                    values=values_of(draft, incident) | values,
+                    values=build_message_values(draft, incident) | values,
                     planned_at=draft.clock,
-                    quiet_until=quiet_until(draft, person, role, draft.level),
+                    quiet_until=find_quiet_end(draft, person, role, draft.level),
                 )
             )
 
 
-def attend(
-    draft: Draft,
+def inform_roles(
+    draft: Decision,
     roles: tuple[str, ...],
     *,
     pole: str | None,
@@ -91,16 +98,20 @@ def attend(
 
     Rules D44 and D50.
     """
-    if incident is not None and held_back(draft.incident(incident)) is not None:
-        withhold(draft, incident, template, roles)
+    if incident is not None and get_suppression_reason(draft.incident(incident)) is not None:
+        record_withheld_notification(draft, incident, template, roles)
         return
-    about = incident if incident is not None or template not in OF_THE_CRISIS else _gravest(draft)
+    about = (
+        incident
+        if incident is not None or template not in CRISIS_TEMPLATES
+        else _find_gravest_incident(draft)
+    )
     for role in roles:
         told: set[str] = set()
-        for scope in _scopes(draft, role, pole, site, incident):
-            now = pair(draft, role, scope)
+        for scope in _list_scopes(draft, role, pole, site, incident):
+            now = get_holder_and_deputy(draft, role, scope)
             ways = {
-                p: channels(draft, p, (Channel.APP, Channel.SMS, Channel.VOICE))
+                p: list_channels(draft, p, (Channel.APP, Channel.SMS, Channel.VOICE))
                 for p in (now.holder, now.deputy)
                 if p is not None
             }
@@ -111,7 +122,7 @@ def attend(
             if person in told:
                 continue
             told.add(person)
-            quiet, by = _held(draft, person, role, template, by)
+            quiet, by = _apply_delay(draft, person, role, template, by)
             draft.emit(
                 NotificationPlanned(
                     notification=draft.derive("notification"),
@@ -123,14 +134,14 @@ def attend(
                     channels=by,
                     answer_expected=False,
                     template=template,
-                    values=values_of(draft, about) | values,
+                    values=build_message_values(draft, about) | values,
                     planned_at=draft.clock,
                     quiet_until=quiet,
                 )
             )
 
 
-def _gravest(draft: Draft) -> str | None:
+def _find_gravest_incident(draft: Decision) -> str | None:
     """Return the open incident behind the level of the territory.
 
     Plans of no single incident are proposed for it.
@@ -142,14 +153,14 @@ def _gravest(draft: Draft) -> str | None:
     return None if gravest is None else gravest.id
 
 
-def _held(
-    draft: Draft, person: str, role: str, template: str, by: tuple[Channel, ...]
+def _apply_delay(
+    draft: Decision, person: str, role: str, template: str, by: tuple[Channel, ...]
 ) -> tuple[Instant | None, tuple[Channel, ...]]:
     """Return until when a message is delayed, and its channels.
 
     Responders of the crisis get alarms of clocks hourly, without voice. Rule D73, alarms.
     """
-    crisis = running(draft, TERRITORY)
+    crisis = find_escalation(draft, TERRITORY)
     silent = tuple(c for c in by if c is not Channel.VOICE)
     if (
         template in _CLOCK_ALARMS
@@ -159,11 +170,11 @@ def _held(
         and person in crisis.acknowledged_by
     ):
         return draft.clock - draft.clock % HOUR_MS + HOUR_MS, silent
-    return quiet_until(draft, person, role, draft.level), by
+    return find_quiet_end(draft, person, role, draft.level), by
 
 
-def _scopes(
-    draft: Draft, role: str, pole: str | None, site: str | None, incident: str | None
+def _list_scopes(
+    draft: Decision, role: str, pole: str | None, site: str | None, incident: str | None
 ) -> tuple[str | None, ...]:
     """Return the scopes in which a role gets a message.
 
@@ -175,7 +186,7 @@ def _scopes(
     one = next((s for s in (None, pole, site, place.pole if place else None) if s in mine), "")
     if one != "":
         return (one,)
-    near = concerned_by(draft, (incident,)) if incident is not None else frozenset[str]()
+    near = find_concerned_scopes(draft, (incident,)) if incident is not None else frozenset[str]()
     found = tuple(
         s for s in mine if s in near and (pole is None or s not in sites or sites[s].pole == pole)
     )

@@ -13,11 +13,11 @@ from schemas.oncall import ReachabilityChanged, ReachRow
 from schemas.realms import is_live
 from schemas.reference import DEPUTIES, EVERY_POLE
 from schemas.words import Channel
-from services.alerts.decision import Draft
-from services.oncall.localtime import inside
-from services.oncall.readiness import reach_of_one
-from services.oncall.schedule import Pair
-from services.oncall.worktime import rested, work_of
+from services.alerts.decision import Decision
+from services.oncall.localtime import is_inside_window
+from services.oncall.readiness import merge_reach_of_person
+from services.oncall.schedule import OnCallPair
+from services.oncall.worktime import compute_work, is_rested
 
 _POLE_DIRECTOR: Final = "directeur_pole"
 TECHNICIAN: Final = "astreinte_technique"
@@ -25,7 +25,7 @@ TECHNICIAN: Final = "astreinte_technique"
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class OnCallRole:
     """A role in a scope (pôle, site or whole territory), with its holder and deputy now."""
 
     role: str
@@ -34,7 +34,9 @@ class Post:
     deputy: str | None
 
 
-def posts(draft: Draft, names: Iterable[str], ladder: EscalationRow) -> Iterator[Post]:
+def resolve_roles(
+    draft: Decision, names: Iterable[str], ladder: EscalationRow
+) -> Iterator[OnCallRole]:
     """Yield the roles with scopes that the names of a wave mean for the incidents of an escalation.
 
     A role that nobody ever holds is yielded without a holder. A role of pôles or sites means those
@@ -43,41 +45,43 @@ def posts(draft: Draft, names: Iterable[str], ladder: EscalationRow) -> Iterator
     groups = draft.territory.policy.groups if draft.territory.policy else {}
     for name in names:
         if name == DEPUTIES:
-            yield from _deputies(draft, ladder)
+            yield from _list_deputies(draft, ladder)
         elif name == EVERY_POLE:
-            yield from (_post(draft, _POLE_DIRECTOR, pole) for pole in draft.territory.all_poles)
+            yield from (
+                _resolve_role(draft, _POLE_DIRECTOR, pole) for pole in draft.territory.all_poles
+            )
         elif name in groups:
-            yield from posts(draft, groups[name], ladder)
+            yield from resolve_roles(draft, groups[name], ladder)
         else:
-            yield from _of_role(draft, name, ladder)
+            yield from _resolve_scopes(draft, name, ladder)
 
 
-def incidents_of(draft: Draft, ladder: EscalationRow) -> list[IncidentRow]:
+def list_incidents(draft: Decision, ladder: EscalationRow) -> list[IncidentRow]:
     """Return the incidents of an escalation.
 
     Merged incidents are replaced by the ones they were merged into. Forgotten ones are left out,
     because a crisis may outlive them. Rule D26, closed incidents.
     """
-    return _standing(draft, ladder.incidents)
+    return _resolve_incidents(draft, ladder.incidents)
 
 
-def _standing(draft: Draft, incidents: Iterable[str]) -> list[IncidentRow]:
+def _resolve_incidents(draft: Decision, incidents: Iterable[str]) -> list[IncidentRow]:
     return [
         draft.incident(i) for i in dict.fromkeys(map(draft.standing, incidents)) if i is not None
     ]
 
 
-def _post(draft: Draft, role: str, scope: str | None) -> Post:
-    now = pair(draft, role, scope)
-    return Post(role, scope, now.holder, now.deputy)
+def _resolve_role(draft: Decision, role: str, scope: str | None) -> OnCallRole:
+    now = get_holder_and_deputy(draft, role, scope)
+    return OnCallRole(role, scope, now.holder, now.deputy)
 
 
-def pair(draft: Draft, role: str, scope: str | None) -> Pair:
+def get_holder_and_deputy(draft: Decision, role: str, scope: str | None) -> OnCallPair:
     """Return holder and deputy of a role now; of two equals the rested one. Rules D34 and D39."""
     return draft.state.rota.pair(role, scope, draft.clock, lambda person: _is_rested(draft, person))
 
 
-def role_of(draft: Draft, person: str) -> str:
+def find_role_of(draft: Decision, person: str) -> str:
     """Return the role in which a person is on call, or an empty string."""
     pairs = (
         (role, draft.state.rota.pair(role, scope, draft.clock))
@@ -86,7 +90,7 @@ def role_of(draft: Draft, person: str) -> str:
     return next((role for role, now in pairs if person in (now.holder, now.deputy)), "")
 
 
-def _is_rested(draft: Draft, person: str) -> bool:
+def _is_rested(draft: Decision, person: str) -> bool:
     rules = draft.territory.policy.working_time if draft.territory.policy is not None else None
     if rules is None:
         return True
@@ -95,30 +99,30 @@ def _is_rested(draft: Draft, person: str) -> bool:
     called_out = (
         [] if answered is None else [(answered, answered + round(rules.call_out_h * HOUR_MS))]
     )
-    planned = work_of(draft.state.rota, rules, span, draft.clock + 1).get(person, [])
-    return rested([*planned, *called_out], rules, draft.clock)
+    planned = compute_work(draft.state.rota, rules, span, draft.clock + 1).get(person, [])
+    return is_rested([*planned, *called_out], rules, draft.clock)
 
 
-def _of_role(draft: Draft, role: str, ladder: EscalationRow) -> Iterator[Post]:
+def _resolve_scopes(draft: Decision, role: str, ladder: EscalationRow) -> Iterator[OnCallRole]:
     scoped = draft.state.rota.scopes(role)
     if None in scoped:
-        yield _post(draft, role, None)
+        yield _resolve_role(draft, role, None)
         return
     if not scoped:
-        yield Post(role, None, None, None)
+        yield OnCallRole(role, None, None, None)
         return
-    concerned = concerned_by(draft, ladder.incidents)
-    yield from (_post(draft, role, scope) for scope in scoped if scope in concerned)
+    concerned = find_concerned_scopes(draft, ladder.incidents)
+    yield from (_resolve_role(draft, role, scope) for scope in scoped if scope in concerned)
 
 
-def concerned_by(draft: Draft, incidents: Sequence[str]) -> frozenset[str]:
+def find_concerned_scopes(draft: Decision, incidents: Sequence[str]) -> frozenset[str]:
     """Return the sites and pôles that these incidents concern.
 
     They are sites with an open cause, their pôles, and the pôles with a triggered plan.
     """
     found: set[str] = set()
     plans = {p.id: p.pole for p in draft.territory.plans}
-    known = _standing(draft, incidents)
+    known = _resolve_incidents(draft, incidents)
     for incident in known:
         hit = [m for m in incident.members if m in draft.state.site_causes] or incident.members
         found.update(hit)
@@ -131,33 +135,38 @@ def concerned_by(draft: Draft, incidents: Sequence[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _deputies(draft: Draft, ladder: EscalationRow) -> Iterator[Post]:
+def _list_deputies(draft: Decision, ladder: EscalationRow) -> Iterator[OnCallRole]:
     """Yield the deputies for roles of the first wave that neither person acknowledged."""
     first = [w for w in ladder.waves if w.wave == 1 and w.cycle >= ladder.since_cycle]
     said_yes = {person for w in first for person in w.answered}
     for wave in first:
         step = own_posts(draft, ladder, wave)
         for call in (draft.state.calls[n] for n in wave.notifications):
-            own = Post(
-                call.role, call.scope, call.person, pair(draft, call.role, call.scope).deputy
+            own = OnCallRole(
+                call.role,
+                call.scope,
+                call.person,
+                get_holder_and_deputy(draft, call.role, call.scope).deputy,
             )
             for post in (own, *others_held(step, call)):
                 if post.deputy is not None and not {call.person, post.deputy} & said_yes:
-                    yield Post(post.role, post.scope, post.deputy, None)
+                    yield OnCallRole(post.role, post.scope, post.deputy, None)
 
 
-def own_posts(draft: Draft, ladder: EscalationRow, wave: WaveRow) -> list[Post]:
+def own_posts(draft: Decision, ladder: EscalationRow, wave: WaveRow) -> list[OnCallRole]:
     """Return the posts that a step calls in their own right, not as the deputies of another."""
-    return list(posts(draft, (name for name in wave.roles if name != DEPUTIES), ladder))
+    return list(resolve_roles(draft, (name for name in wave.roles if name != DEPUTIES), ladder))
 
 
-def others_held(step: Iterable[Post], call: NotificationPlanned) -> list[Post]:
+def others_held(step: Iterable[OnCallRole], call: NotificationPlanned) -> list[OnCallRole]:
     """Return the other posts of a step that the person called holds: one call stands for all of them (D33)."""
     held = (post for post in step if post.holder == call.person)
     return [post for post in held if (post.role, post.scope) != (call.role, call.scope)]
 
 
-def channels(draft: Draft, person: str, wanted: tuple[Channel, ...] = ()) -> tuple[Channel, ...]:
+def list_channels(
+    draft: Decision, person: str, wanted: tuple[Channel, ...] = ()
+) -> tuple[Channel, ...]:
     """Return the channels to try, in order; empty when the person cannot be reached.
 
     The wave's channels come first, as far as the person has them; without one, all of the person's
@@ -176,7 +185,9 @@ def channels(draft: Draft, person: str, wanted: tuple[Channel, ...] = ()) -> tup
         if told is not None
         else [Channel(c) for c in draft.territory.channels(person)]
     )
-    quiet = {r.channel for r in points if r.quiet is not None and inside(r.quiet, draft.clock)}
+    quiet = {
+        r.channel for r in points if r.quiet is not None and is_inside_window(r.quiet, draft.clock)
+    }
     unproven = (
         {r.channel for r in points if r.verified_at is None} if told is not None else set[Channel]()
     )
@@ -187,14 +198,14 @@ def channels(draft: Draft, person: str, wanted: tuple[Channel, ...] = ()) -> tup
     )
 
 
-def renew(draft: Draft, person: str, channel: Channel | None) -> None:
+def renew_verification(draft: Decision, person: str, channel: Channel | None) -> None:
     """Mark a channel as verified by an answer through it, at most once a day, in live realms only.
 
     Rule D38, readiness.
     """
     if channel is None or not is_live(draft.state.realm):
         return
-    known = reach_of_one(
+    known = merge_reach_of_person(
         draft.territory.roster, draft.state.published_at, draft.state.reach, person
     )
     old = next((r for r in known if r.channel is channel), None)

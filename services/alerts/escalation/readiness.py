@@ -12,50 +12,57 @@ from schemas.base import HOUR_MS
 from schemas.oncall import DrillRow, HoleRow, LaddersDrilled, ReadinessProved, ReadinessRow
 from schemas.reference import ReadinessRule
 from services.alerts import tasks
-from services.alerts.decision import Draft
+from services.alerts.decision import Decision
 from services.alerts.escalation import notifications
-from services.alerts.evolve.oncall import readiness_rule
-from services.oncall.drill import rungs
+from services.alerts.evolve.oncall import get_readiness_rule
+from services.oncall.drill import prove_steps
 from services.oncall.localtime import local_day
-from services.oncall.readiness import MOST_HOLES, Proof, Prover, key_of, reach_of, with_rates
+from services.oncall.readiness import (
+    MAX_GAPS,
+    ReadinessProof,
+    ReadinessProver,
+    add_channel_rates,
+    gap_key,
+    merge_reach,
+)
 
-MOST_TASKS: Final = 50
+MAX_TASKS: Final = 50
 """Most open tasks about gaps, more than a person can handle in a day; the report holds all gaps."""
 _KIND: Final = "readiness_hole"
 
 
-def prover(draft: Draft) -> Prover | None:
+def build_checker(draft: Decision) -> ReadinessProver | None:
     """Return a checker for the current data.
 
     None without a readiness rule, or in a simulated realm.
     """
-    rule, policy = readiness_rule(draft.state), draft.territory.policy
+    rule, policy = get_readiness_rule(draft.state), draft.territory.policy
     if rule is None or policy is None:
         return None
-    reach = reach_of(draft.territory.roster, draft.state.published_at, draft.state.reach)
-    return Prover(
+    reach = merge_reach(draft.territory.roster, draft.state.published_at, draft.state.reach)
+    return ReadinessProver(
         draft.state.rota,
         policy,
-        with_rates(rule, draft.state.sections.values()),
+        add_channel_rates(rule, draft.state.sections.values()),
         draft.territory.sites.values(),
         draft.territory.all_poles,
         reach,
     )
 
 
-def prove(draft: Draft) -> None:
+def check_readiness(draft: Decision) -> None:
     """Record the readiness report, announce new urgent gaps, open and void tasks.
 
     The report is about now: after a stall one report stands for all missed mornings.
     """
-    made, rule = prover(draft), readiness_rule(draft.state)
+    made, rule = build_checker(draft), get_readiness_rule(draft.state)
     if made is None or rule is None:
         return
     proof = made.prove(draft.clock)
     urgent = [h for h in proof.holes if h.start < draft.clock + rule.alert_before_h * HOUR_MS]
     before = draft.state.readiness
     known = before.alerted if before is not None else ()
-    keys = tuple(dict.fromkeys(key_of(h) for h in urgent))
+    keys = tuple(dict.fromkeys(gap_key(h) for h in urgent))
     draft.emit(
         ReadinessProved(
             row=ReadinessRow(
@@ -64,54 +71,58 @@ def prove(draft: Draft) -> None:
                 reference=draft.state.version,
                 hours=proof.hours,
                 ready=proof.ready,
-                holes=proof.holes[:MOST_HOLES],
-                more=max(len(proof.holes) - MOST_HOLES, 0),
+                holes=proof.holes[:MAX_GAPS],
+                more=max(len(proof.holes) - MAX_GAPS, 0),
                 urgent=len(urgent),
                 alerted=keys,
             )
         )
     )
-    _assign(draft, urgent)
-    _drill(draft, made, rule)
-    fresh = [h for h in urgent if key_of(h) not in known]
+    _update_tasks(draft, urgent)
+    _run_monthly_drill(draft, made, rule)
+    fresh = [h for h in urgent if gap_key(h) not in known]
     if fresh:
-        _tell(draft, rule.alert_to, [h for h in fresh if h.scope is None], None)
-        for pole, holes in _by_pole(draft, [h for h in fresh if h.scope is not None]).items():
-            _tell(draft, rule.alert_to_scoped, holes, pole)
-    if proof.holes and before is not None and _is_first_of_a_monday(draft, before):
-        _digest(draft, rule.alert_to[:1], proof)
+        _announce_gaps(draft, rule.alert_to, [h for h in fresh if h.scope is None], None)
+        for pole, holes in _group_by_pole(draft, [h for h in fresh if h.scope is not None]).items():
+            _announce_gaps(draft, rule.alert_to_scoped, holes, pole)
+    if proof.holes and before is not None and _is_first_check_of_monday(draft, before):
+        _send_digest(draft, rule.alert_to[:1], proof)
 
 
-def _drill(draft: Draft, made: Prover, rule: ReadinessRule) -> None:
+def _run_monthly_drill(draft: Decision, made: ReadinessProver, rule: ReadinessRule) -> None:
     """Run the drill once a month, with the first readiness check on or after its day."""
     today = local_day(draft.clock)
-    if rule.drill_day is None or today.day < rule.drill_day or draft.state.drilled == _month(draft):
+    if (
+        rule.drill_day is None
+        or today.day < rule.drill_day
+        or draft.state.drilled == _format_month(draft)
+    ):
         return
-    drill(draft, made)
+    run_drill(draft, made)
 
 
-def drill(draft: Draft, made: Prover) -> DrillRow:
+def run_drill(draft: Decision, made: ReadinessProver) -> DrillRow:
     """Run the silent test now; a second one in a month replaces the first in the state."""
     row = DrillRow(
-        id=_month(draft),
+        id=_format_month(draft),
         at=draft.clock,
         reference=draft.state.version,
-        rungs=rungs(made, draft.clock),
+        rungs=prove_steps(made, draft.clock),
     )
     draft.emit(LaddersDrilled(row=row))
     return row
 
 
-def _month(draft: Draft) -> str:
+def _format_month(draft: Decision) -> str:
     return f"{local_day(draft.clock):%Y-%m}"
 
 
-def _is_first_of_a_monday(draft: Draft, before: ReadinessRow) -> bool:
+def _is_first_check_of_monday(draft: Decision, before: ReadinessRow) -> bool:
     today = local_day(draft.clock)
     return today.weekday() == 0 and local_day(before.at) != today
 
 
-def _by_pole(draft: Draft, holes: Iterable[HoleRow]) -> dict[str | None, list[HoleRow]]:
+def _group_by_pole(draft: Decision, holes: Iterable[HoleRow]) -> dict[str | None, list[HoleRow]]:
     found: dict[str | None, list[HoleRow]] = {}
     for hole in holes:
         site = draft.territory.sites.get(hole.scope or "")
@@ -119,7 +130,9 @@ def _by_pole(draft: Draft, holes: Iterable[HoleRow]) -> dict[str | None, list[Ho
     return found
 
 
-def _tell(draft: Draft, roles: tuple[str, ...], holes: list[HoleRow], pole: str | None) -> None:
+def _announce_gaps(
+    draft: Decision, roles: tuple[str, ...], holes: list[HoleRow], pole: str | None
+) -> None:
     """Send one message per person: the number of gaps, and the gravest one."""
     if not holes:
         return
@@ -132,17 +145,17 @@ def _tell(draft: Draft, roles: tuple[str, ...], holes: list[HoleRow], pole: str 
         "hole_at": first.start,
         "fix": first.fix,
     }
-    notifications.attend(
+    notifications.inform_roles(
         draft, roles, pole=pole, site=None, incident=None, template="readiness_hole", values=values
     )
 
 
-def _digest(draft: Draft, roles: tuple[str, ...], proof: Proof) -> None:
+def _send_digest(draft: Decision, roles: tuple[str, ...], proof: ReadinessProof) -> None:
     values: dict[str, str | int | float | bool | None] = {
         "holes": len(proof.holes),
         "ready_pct": round(100 * proof.ready / max(proof.hours, 1), 1),
     }
-    notifications.attend(
+    notifications.inform_roles(
         draft,
         roles,
         pole=None,
@@ -153,28 +166,28 @@ def _digest(draft: Draft, roles: tuple[str, ...], proof: Proof) -> None:
     )
 
 
-def _assign(draft: Draft, urgent: list[HoleRow]) -> None:
+def _update_tasks(draft: Decision, urgent: list[HoleRow]) -> None:
     """Open a task for the owner of each role with an urgent gap; void those of filled gaps."""
-    posts = dict.fromkeys(_post(h) for h in urgent)
-    for row in [t for t in tasks.asked(draft, _KIND) if t.post not in posts]:
-        tasks.void(draft, _KIND, row.post or "", "filled")
+    posts = dict.fromkeys(_format_role(h) for h in urgent)
+    for row in [t for t in tasks.list_open_tasks(draft, _KIND) if t.post not in posts]:
+        tasks.cancel_task(draft, _KIND, row.post or "", "filled")
     for hole in urgent:
-        if len(tasks.asked(draft, _KIND)) >= MOST_TASKS:
+        if len(tasks.list_open_tasks(draft, _KIND)) >= MAX_TASKS:
             return
         site = draft.territory.sites.get(hole.scope or "")
         pole = site.pole if site is not None else hole.scope
         owner = (
             f"directeur_pole:{pole}" if pole in draft.territory.all_poles else "coordinateur_pca"
         )
-        tasks.ask(
+        tasks.open_task(
             draft,
             _KIND,
-            post=_post(hole),
+            post=_format_role(hole),
             site=site.id if site else None,
             due_at=hole.start,
             owner=owner,
         )
 
 
-def _post(hole: HoleRow) -> str:
+def _format_role(hole: HoleRow) -> str:
     return hole.role if hole.scope is None else f"{hole.role}:{hole.scope}"

@@ -13,38 +13,38 @@ from schemas.calling import (
 )
 from schemas.reports import ReportReceived
 from schemas.words import Answer, IncidentState
-from services.alerts.decision import Draft
+from services.alerts.decision import Decision
 from services.alerts.escalation import cell_shifts
 from services.alerts.escalation.oncall import (
-    Post,
-    channels,
-    incidents_of,
+    OnCallRole,
+    get_holder_and_deputy,
+    list_channels,
+    list_incidents,
     others_held,
     own_posts,
-    pair,
-    posts,
+    resolve_roles,
 )
 from services.alerts.escalation.steps import (
-    call_again,
-    call_posts,
-    called_so_far,
-    fire_from,
+    add_cycle,
+    call_responders_again,
+    call_roles,
+    find_called_role,
+    find_escalation,
+    fire_next_wave,
+    format_role,
     is_wanted,
-    named,
-    next_cycle,
-    post_in,
-    put,
-    ring,
-    running,
-    schedule,
-    with_wave,
+    list_called_people,
+    plan_notification,
+    record_escalation,
+    replace_wave,
+    schedule_next_step,
 )
 from services.alerts.levels.levels import TERRITORY
-from services.alerts.rows import changed
+from services.alerts.rows import copy_with
 
 
-def answered(
-    draft: Draft, notification: str, person: str, answer: Answer, instead: str | None = None
+def apply_answer(
+    draft: Decision, notification: str, person: str, answer: Answer, instead: str | None = None
 ) -> None:
     """Apply a person's answer to a notification of an escalation.
 
@@ -81,11 +81,11 @@ def answered(
     )
     if row.state in ("superseded", "ended"):
         return
-    _heard(draft, row, person, answer, notification)
+    _withdraw_other_calls(draft, row, person, answer, notification)
     if answer is Answer.ACK:
-        said_yes(draft, row, person, call.wave or row.wave)
+        count_acknowledgement(draft, row, person, call.wave or row.wave)
     else:
-        _said_no(
+        _apply_decline(
             draft,
             row,
             call,
@@ -93,42 +93,44 @@ def answered(
         )
 
 
-def _holds_role(draft: Draft, role: str, person: str) -> bool:
+def _holds_role(draft: Decision, role: str, person: str) -> bool:
     """Return whether a person is on call in this role now, for any pôle or site."""
-    pairs = (pair(draft, role, scope) for scope in draft.state.rota.scopes(role))
+    pairs = (get_holder_and_deputy(draft, role, scope) for scope in draft.state.rota.scopes(role))
     return any(person in (now.holder, now.deputy) for now in pairs)
 
 
-def _heard(draft: Draft, row: EscalationRow, person: str, answer: Answer, through: str) -> None:
+def _withdraw_other_calls(
+    draft: Decision, row: EscalationRow, person: str, answer: Answer, through: str
+) -> None:
     """Withdraw the other calls of an escalation to a person after their answer to one of them."""
     for notification in (n for w in row.waves for n in w.notifications):
         if notification != through and draft.state.calls[notification].person == person:
             draft.emit(NotificationWithdrawn(notification=notification, why=answer.value))
 
 
-def said_yes(draft: Draft, row: EscalationRow, person: str, wave: int) -> None:
+def count_acknowledgement(draft: Decision, row: EscalationRow, person: str, wave: int) -> None:
     """Count an acknowledgement for its own wave; a quorum stops the waves that have not fired.
 
     Answers add up over all cycles since answers last went stale.
     """
     waves = tuple(
-        changed(w, {"answered": (*w.answered, person), "positive": len(w.answered) + 1})
+        copy_with(w, {"answered": (*w.answered, person), "positive": len(w.answered) + 1})
         if w.wave == wave and w.cycle >= row.since_cycle and person not in w.answered
         else w
         for w in row.waves
     )
     by = row.acknowledged_by if person in row.acknowledged_by else (*row.acknowledged_by, person)
-    row = changed(row, {"waves": waves, "acknowledged_by": by})
+    row = copy_with(row, {"waves": waves, "acknowledged_by": by})
     reached = any(_has_quorum(w, row) for w in waves if w.wave == wave)
-    put(
+    record_escalation(
         draft,
-        _satisfied(draft, row, wave) if reached and row.state != "answered" else row,
+        _skip_waiting_waves(draft, row, wave) if reached and row.state != "answered" else row,
         "answered" if reached else "answer",
     )
-    for incident in incidents_of(draft, row):
-        acknowledged(draft, incident.id, person)
+    for incident in list_incidents(draft, row):
+        acknowledge_incident(draft, incident.id, person)
     if row.scope == TERRITORY:
-        cell_shifts.begin(draft, person, post_in(draft, row, person).role)
+        cell_shifts.start_shift(draft, person, find_called_role(draft, row, person).role)
 
 
 def _has_quorum(wave: WaveRow, row: EscalationRow) -> bool:
@@ -136,7 +138,7 @@ def _has_quorum(wave: WaveRow, row: EscalationRow) -> bool:
     return wave.cycle >= row.since_cycle and 0 < wave.expected <= wave.positive
 
 
-def acknowledged(draft: Draft, incident: str, person: str) -> None:
+def acknowledge_incident(draft: Decision, incident: str, person: str) -> None:
     """Record that a person has taken an incident in charge."""
     known = draft.incident(incident)
     if known.state not in (IncidentState.OPEN, IncidentState.ACKNOWLEDGED):
@@ -155,7 +157,7 @@ def acknowledged(draft: Draft, incident: str, person: str) -> None:
     )
 
 
-def taken_at_its_source(draft: Draft, report: ReportReceived) -> None:
+def acknowledge_from_source(draft: Decision, report: ReportReceived) -> None:
     """Acknowledge an incident because its alert was acknowledged at the source.
 
     Only if all its reports come from that source: other reports, and a crisis (N3, N4), wait for
@@ -163,21 +165,25 @@ def taken_at_its_source(draft: Draft, report: ReportReceived) -> None:
     """
     incident, source = draft.incident_of(report.report_id), report.source_key or report.source
     if incident is None or any(
-        _speaker(draft, r) != source for r in draft.state.incident_reports.get(incident, ())
+        _get_sender(draft, r) != source for r in draft.state.incident_reports.get(incident, ())
     ):
         return
-    row = running(draft, incident)
+    row = find_escalation(draft, incident)
     if row is not None and row.state == "running":
-        put(draft, _satisfied(draft, row, max(row.wave, 1)), "taken_at_source")
-    acknowledged(draft, incident, source)
+        record_escalation(
+            draft, _skip_waiting_waves(draft, row, max(row.wave, 1)), "taken_at_source"
+        )
+    acknowledge_incident(draft, incident, source)
 
 
-def _speaker(draft: Draft, report: str) -> str:
+def _get_sender(draft: Decision, report: str) -> str:
     row = draft.state.reports[report]
     return row.source_key or row.source
 
 
-def retract(draft: Draft, row: EscalationRow, person: str, patience_min: int = 0) -> EscalationRow:
+def without_acknowledgement(
+    draft: Decision, row: EscalationRow, person: str, patience_min: int = 0
+) -> EscalationRow:
     """Return the escalation without the acknowledgement of a person, after they declined.
 
     If the quorum is lost, it runs again. Waves that would have fired meanwhile fire after
@@ -186,20 +192,20 @@ def retract(draft: Draft, row: EscalationRow, person: str, patience_min: int = 0
     if person not in row.acknowledged_by:
         return row
     waves = tuple(
-        changed(
+        copy_with(
             w, {"answered": tuple(p for p in w.answered if p != person), "positive": w.positive - 1}
         )
         if person in w.answered and w.cycle >= row.since_cycle
         else w
         for w in row.waves
     )
-    row = changed(
+    row = copy_with(
         row,
         {"waves": waves, "acknowledged_by": tuple(p for p in row.acknowledged_by if p != person)},
     )
     if row.scope == TERRITORY:
-        cell_shifts.end(draft, person)
-    for known in incidents_of(draft, row):
+        cell_shifts.end_shift(draft, person)
+    for known in list_incidents(draft, row):
         if known.state is IncidentState.ACKNOWLEDGED and person in known.acknowledged_by:
             left = tuple(p for p in known.acknowledged_by if p != person)
             state = IncidentState.ACKNOWLEDGED if left else IncidentState.OPEN
@@ -209,97 +215,101 @@ def retract(draft: Draft, row: EscalationRow, person: str, patience_min: int = 0
     if row.state != "answered" or any(_has_quorum(w, row) for w in waves):
         return row
     again = {"satisfied": "fired", "skipped": "waiting"}
-    waves = tuple(changed(w, {"state": again.get(w.state, w.state)}) for w in waves)
-    row = schedule(changed(row, {"state": "running", "stale_at": None, "waves": waves}))
+    waves = tuple(copy_with(w, {"state": again.get(w.state, w.state)}) for w in waves)
+    row = schedule_next_step(copy_with(row, {"state": "running", "stale_at": None, "waves": waves}))
     return (
         row
         if row.next_at is not None and row.next_at > draft.clock
-        else changed(row, {"next_at": draft.clock + patience_min * MINUTE_MS})
+        else copy_with(row, {"next_at": draft.clock + patience_min * MINUTE_MS})
     )
 
 
-def take_back(draft: Draft, row: EscalationRow, person: str) -> None:
+def withdraw_acknowledgement(draft: Decision, row: EscalationRow, person: str) -> None:
     """Withdraw the acknowledgement of a person that the escalation never called."""
-    if (left := retract(draft, row, person)) != row:
-        put(draft, left, "declined")
+    if (left := without_acknowledgement(draft, row, person)) != row:
+        record_escalation(draft, left, "declined")
 
 
-def _satisfied(draft: Draft, row: EscalationRow, wave: int) -> EscalationRow:
+def _skip_waiting_waves(draft: Decision, row: EscalationRow, wave: int) -> EscalationRow:
     """Skip waiting waves after a quorum, but call roles that are never skipped. Rule D34."""
     for n, w in enumerate(row.waves):
         if w.wave == wave and w.state == "fired":
-            row = with_wave(row, n, state="satisfied")
+            row = replace_wave(row, n, state="satisfied")
         elif w.state == "waiting":
             names = [name for name in w.roles if is_wanted(draft, w, name)]
-            due = [p for p in posts(draft, names, row) if p.role in row.never_skipped]
-            called, _ = call_posts(draft, row, w, due, called_so_far(draft, row))
-            row = with_wave(row, n, state="skipped", notifications=(*w.notifications, *called))
-    return changed(row, {"state": "answered", "next_at": None, "stale_at": _stale_at(draft, row)})
+            due = [p for p in resolve_roles(draft, names, row) if p.role in row.never_skipped]
+            called, _ = call_roles(draft, row, w, due, list_called_people(draft, row))
+            row = replace_wave(row, n, state="skipped", notifications=(*w.notifications, *called))
+    return copy_with(
+        row, {"state": "answered", "next_at": None, "stale_at": _compute_stale_time(draft, row)}
+    )
 
 
-def _said_no(
-    draft: Draft, row: EscalationRow, call: NotificationPlanned, instead: str | None = None
+def _apply_decline(
+    draft: Decision, row: EscalationRow, call: NotificationPlanned, instead: str | None = None
 ) -> None:
     """Call the deputy, or `instead`, at once after a decline; without one, fire the next wave.
 
     Rules D33 and D34.
     """
     index = max(n for n, w in enumerate(row.waves) if call.notification in w.notifications)
-    row = retract(draft, row, call.person, row.waves[index].ack_min)
-    row = with_wave(row, index, declined=row.waves[index].declined + 1)
+    row = without_acknowledgement(draft, row, call.person, row.waves[index].ack_min)
+    row = replace_wave(row, index, declined=row.waves[index].declined + 1)
     row = _call_for_other_roles(draft, row, index, call)
-    now = pair(draft, call.role, call.scope)
+    now = get_holder_and_deputy(draft, call.role, call.scope)
     reached = {
-        *called_so_far(draft, row, row.cycle),
+        *list_called_people(draft, row, row.cycle),
         *row.acknowledged_by,
     }  # people called in vain by an earlier cycle are called again
     others = [p for p in (now.holder, now.deputy) if p is not None and p != call.person]
     named_instead = (
         instead
-        if instead not in (None, call.person, *reached) and channels(draft, instead or "")
+        if instead not in (None, call.person, *reached) and list_channels(draft, instead or "")
         else None
     )
     if named_instead is None and now.deputy in others and now.deputy in reached:
-        put(draft, row, "declined")
+        record_escalation(draft, row, "declined")
         return
     deputy = named_instead or next((p for p in others if p not in reached), None)
     wave = row.waves[index]
     called = (
-        ring(draft, row, wave, Post(call.role, call.scope, deputy, None), deputy)
+        plan_notification(draft, row, wave, OnCallRole(call.role, call.scope, deputy, None), deputy)
         if deputy is not None
         else None
     )
     if called is not None:
-        put(draft, with_wave(row, index, notifications=(*wave.notifications, called)), "declined")
+        record_escalation(
+            draft, replace_wave(row, index, notifications=(*wave.notifications, called)), "declined"
+        )
         return
     draft.emit(RoleUncovered(escalation=row.id, role=call.role, scope=call.scope))
-    row = changed(
+    row = copy_with(
         row,
         {
             "uncovered_roles": tuple(
-                dict.fromkeys((*row.uncovered_roles, named(call.role, call.scope)))
+                dict.fromkeys((*row.uncovered_roles, format_role(call.role, call.scope)))
             )
         },
     )
     if row.state == "running" and any(w.state == "waiting" for w in row.waves):
-        row = fire_from(draft, row)
-    put(draft, row, "declined")
+        row = fire_next_wave(draft, row)
+    record_escalation(draft, row, "declined")
 
 
 def _call_for_other_roles(
-    draft: Draft, row: EscalationRow, index: int, call: NotificationPlanned
+    draft: Decision, row: EscalationRow, index: int, call: NotificationPlanned
 ) -> EscalationRow:
     """Call the deputies of the other roles in which the step had called the same person: one call stood for all of them."""
     wave = row.waves[index]
     held = others_held(own_posts(draft, row, wave), call)
-    others = [Post(p.role, p.scope, p.deputy, None) for p in held if p.deputy is not None]
-    called, _ = call_posts(
-        draft, row, wave, others, {*called_so_far(draft, row, row.cycle), *row.acknowledged_by}
+    others = [OnCallRole(p.role, p.scope, p.deputy, None) for p in held if p.deputy is not None]
+    called, _ = call_roles(
+        draft, row, wave, others, {*list_called_people(draft, row, row.cycle), *row.acknowledged_by}
     )
-    return with_wave(row, index, notifications=(*wave.notifications, *called)) if called else row
+    return replace_wave(row, index, notifications=(*wave.notifications, *called)) if called else row
 
 
-def unreachable(draft: Draft, notification: str) -> None:
+def on_notification_unreachable(draft: Decision, notification: str) -> None:
     """Call the deputy when every channel of a call failed, as after a decline."""
     call = draft.state.calls.get(notification)
     row = (
@@ -310,11 +320,11 @@ def unreachable(draft: Draft, notification: str) -> None:
     if call is None or row is None or row.state != "running" or call.person in row.acknowledged_by:
         return
     told = draft.state.reach.get(call.person)
-    if told is None or told.points:  # otherwise `gone` continues it
-        _said_no(draft, row, call)
+    if told is None or told.points:  # otherwise `on_person_unreachable` continues it
+        _apply_decline(draft, row, call)
 
 
-def gone(draft: Draft, person: str) -> None:
+def on_person_unreachable(draft: Decision, person: str) -> None:
     """Continue each running escalation that waits for a person without any channel left."""
     for row in [draft.state.escalations[id] for id in draft.state.ladders.values()]:
         calls = [
@@ -328,47 +338,47 @@ def gone(draft: Draft, person: str) -> None:
             row.state != "running"
             or call is None
             or person in row.acknowledged_by
-            or named(call.role, call.scope) in row.uncovered_roles
+            or format_role(call.role, call.scope) in row.uncovered_roles
         ):
             continue
         draft.emit(NotificationWithdrawn(notification=call.notification, why="person_gone"))
-        _said_no(draft, row, call)
+        _apply_decline(draft, row, call)
 
 
-def _stale_at(draft: Draft, row: EscalationRow) -> Instant | None:
+def _compute_stale_time(draft: Decision, row: EscalationRow) -> Instant | None:
     """Return when an acknowledgement without action goes stale; None if the policy has no delay."""
     return None if row.stale_after_min is None else draft.clock + row.stale_after_min * MINUTE_MS
 
 
-def tended(draft: Draft, incident: str | None) -> None:
+def keep_acknowledgement(draft: Decision, incident: str | None) -> None:
     """Stop the acknowledged escalation from going stale, because a person acted on its incident.
 
     None for the incident means the crisis.
     """
     scopes = (TERRITORY,) if incident is None else (TERRITORY, incident)
-    for row in filter(None, (running(draft, scope) for scope in scopes)):
+    for row in filter(None, (find_escalation(draft, scope) for scope in scopes)):
         if row.stale_at is not None and (
             incident is None or row.scope == incident or incident in row.incidents
         ):
-            put(draft, changed(row, {"stale_at": None}), "tended")
+            record_escalation(draft, copy_with(row, {"stale_at": None}), "tended")
 
 
-def stale(draft: Draft, id: str) -> None:
+def on_acknowledgement_stale(draft: Decision, id: str) -> None:
     """Restart an acknowledged escalation that nobody acted on.
 
     The first wave and earlier responders are called again, and must answer again.
     """
     row = draft.state.escalations[id]
     if row.state == "answered" and row.stale_at is not None:
-        again(draft, changed(row, {"stale_times": row.stale_times + 1}), "stale")
+        restart_escalation(draft, copy_with(row, {"stale_times": row.stale_times + 1}), "stale")
 
 
-def again(draft: Draft, row: EscalationRow, why: str) -> None:
+def restart_escalation(draft: Decision, row: EscalationRow, why: str) -> None:
     """Restart an escalation that was acknowledged or ended unanswered.
 
     Earlier answers no longer count. `why` is the code of the change.
     """
-    before = changed(
+    before = copy_with(
         row,
         {
             "state": "running",
@@ -378,12 +388,16 @@ def again(draft: Draft, row: EscalationRow, why: str) -> None:
             "repeat_times": row.cycle + row.repeat_times - (row.since_cycle - 1),
         },
     )
-    begun = fire_from(draft, _unanswered(next_cycle(before, draft.clock)))
-    put(draft, call_again(draft, begun, [(person, row) for person in row.acknowledged_by]), why)
+    begun = fire_next_wave(draft, _clear_answers(add_cycle(before, draft.clock)))
+    record_escalation(
+        draft,
+        call_responders_again(draft, begun, [(person, row) for person in row.acknowledged_by]),
+        why,
+    )
 
 
-def _unanswered(row: EscalationRow) -> EscalationRow:
+def _clear_answers(row: EscalationRow) -> EscalationRow:
     fresh = {"answered": (), "positive": 0, "declined": 0}
-    return changed(
-        row, {"waves": tuple(changed(w, fresh) if w.cycle == row.cycle else w for w in row.waves)}
+    return copy_with(
+        row, {"waves": tuple(copy_with(w, fresh) if w.cycle == row.cycle else w for w in row.waves)}
     )

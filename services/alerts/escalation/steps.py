@@ -21,20 +21,26 @@ from schemas.calling import (
 )
 from schemas.reference import Wave
 from schemas.words import Channel, IncidentState
-from services.alerts.decision import Draft
-from services.alerts.escalation.oncall import Post, channels, incidents_of, posts, role_of
-from services.alerts.escalation.quiet_hours import quiet_until
+from services.alerts.decision import Decision
+from services.alerts.escalation.oncall import (
+    OnCallRole,
+    find_role_of,
+    list_channels,
+    list_incidents,
+    resolve_roles,
+)
+from services.alerts.escalation.quiet_hours import find_quiet_end
 from services.alerts.evolve import OPEN
-from services.alerts.levels.metrics.declared import is_true
-from services.alerts.rows import changed
+from services.alerts.levels.metrics.declared import is_flag_true
+from services.alerts.rows import copy_with
 
-PLACES_TOLD: Final = 12
+MAX_NAMED_COMMUNES: Final = 12
 """Communes of an incident that a notification names; it counts the others."""
-UNTOLD_KIND: Final = "site"
+UNSPECIFIC_KIND: Final = "site"
 """Family of incidents with a name that does not tell the event."""
 
 
-def running(draft: Draft, scope: str) -> EscalationRow | None:
+def find_escalation(draft: Decision, scope: str) -> EscalationRow | None:
     """Return the current escalation of an incident or of the territory.
 
     It may be running, answered or exhausted; ended and superseded ones are not returned.
@@ -44,19 +50,19 @@ def running(draft: Draft, scope: str) -> EscalationRow | None:
     return row if row is not None and row.state in ("running", "answered", "exhausted") else None
 
 
-def foremost(draft: Draft, row: EscalationRow) -> str | None:
+def find_foremost_incident(draft: Decision, row: EscalationRow) -> str | None:
     """Return the incident that an escalation's messages name: the first open one, or the first."""
-    known = incidents_of(draft, row)
+    known = list_incidents(draft, row)
     return next((i.id for i in known if i.state in OPEN), known[0].id if known else None)
 
 
-def put(draft: Draft, row: EscalationRow, change: str) -> EscalationRow:
+def record_escalation(draft: Decision, row: EscalationRow, change: str) -> EscalationRow:
     """Record a step of an escalation."""
     draft.emit(EscalationChanged(row=row, change=change))
     return row
 
 
-def waves_of(waves: Iterable[Wave], cycle: int, began: Instant) -> tuple[WaveRow, ...]:
+def build_waves(waves: Iterable[Wave], cycle: int, began: Instant) -> tuple[WaveRow, ...]:
     """Return the waiting waves of a cycle that began at that time."""
     return tuple(
         WaveRow(
@@ -75,43 +81,43 @@ def waves_of(waves: Iterable[Wave], cycle: int, began: Instant) -> tuple[WaveRow
     )
 
 
-def fire_from(draft: Draft, row: EscalationRow) -> EscalationRow:
+def fire_next_wave(draft: Decision, row: EscalationRow) -> EscalationRow:
     """Fire the next waiting wave, and the one after it at once when a role is uncovered or the wave means nobody (D34)."""
     while True:
         index = next((n for n, w in enumerate(row.waves) if w.state == "waiting"), None)
         if index is None:
-            return schedule(row)
-        row, covered = _fire(draft, row, index)
+            return schedule_next_step(row)
+        row, covered = _fire_wave(draft, row, index)
         if covered:
-            return schedule(row)
+            return schedule_next_step(row)
 
 
-def _fire(draft: Draft, row: EscalationRow, index: int) -> tuple[EscalationRow, bool]:
+def _fire_wave(draft: Decision, row: EscalationRow, index: int) -> tuple[EscalationRow, bool]:
     wave = row.waves[index]
     names = tuple(name for name in wave.roles if is_wanted(draft, wave, name))
-    due = list(posts(draft, names, row))
-    called, uncovered = call_posts(draft, row, wave, due, row.acknowledged_by)
+    due = list(resolve_roles(draft, names, row))
+    called, uncovered = call_roles(draft, row, wave, due, row.acknowledged_by)
     fired = {
         "state": "fired",
         "fired_at": draft.clock,
         "roles": names,
         "notifications": (*wave.notifications, *called),
     }
-    row = _uncovered(with_wave(row, index, **fired), uncovered)
-    return changed(row, {"wave": wave.wave, "cycle": wave.cycle}), bool(due) and not uncovered
+    row = _uncovered(replace_wave(row, index, **fired), uncovered)
+    return copy_with(row, {"wave": wave.wave, "cycle": wave.cycle}), bool(due) and not uncovered
 
 
 def _uncovered(row: EscalationRow, roles: Iterable[str]) -> EscalationRow:
-    return changed(row, {"uncovered_roles": tuple(dict.fromkeys((*row.uncovered_roles, *roles)))})
+    return copy_with(row, {"uncovered_roles": tuple(dict.fromkeys((*row.uncovered_roles, *roles)))})
 
 
-def is_wanted(draft: Draft, wave: WaveRow, name: str) -> bool:
+def is_wanted(draft: Decision, wave: WaveRow, name: str) -> bool:
     """Return whether a step calls this name now: always, or while the flag that it names is true (D73)."""
     flag = wave.only_if.get(name)
-    return flag is None or is_true(draft.state.flags.get(f"flag:{flag}"))
+    return flag is None or is_flag_true(draft.state.flags.get(f"flag:{flag}"))
 
 
-def call_conditional(draft: Draft, row: EscalationRow) -> None:
+def call_conditional(draft: Decision, row: EscalationRow) -> None:
     """Call those of the steps that have fired whose condition has come true since (D73), each once in a cycle."""
     for index, wave in enumerate(row.waves):
         new = [
@@ -119,16 +125,20 @@ def call_conditional(draft: Draft, row: EscalationRow) -> None:
         ]
         if wave.cycle != row.cycle or wave.fired_at is None or not new:
             continue
-        spared = {*called_so_far(draft, row, row.cycle), *row.acknowledged_by}
-        called, uncovered = call_posts(draft, row, wave, posts(draft, new, row), spared)
-        row = with_wave(
+        spared = {*list_called_people(draft, row, row.cycle), *row.acknowledged_by}
+        called, uncovered = call_roles(draft, row, wave, resolve_roles(draft, new, row), spared)
+        row = replace_wave(
             row, index, roles=(*wave.roles, *new), notifications=(*wave.notifications, *called)
         )
-        row = put(draft, _uncovered(row, uncovered), "wave")
+        row = record_escalation(draft, _uncovered(row, uncovered), "wave")
 
 
-def call_posts(
-    draft: Draft, row: EscalationRow, wave: WaveRow, due: Iterable[Post], spared: Collection[str]
+def call_roles(
+    draft: Decision,
+    row: EscalationRow,
+    wave: WaveRow,
+    due: Iterable[OnCallRole],
+    spared: Collection[str],
 ) -> tuple[list[str], list[str]]:
     """Call the holders of these roles, or their deputies if a holder is missing or unreachable.
 
@@ -138,20 +148,22 @@ def call_posts(
     called: dict[str, str] = {}
     uncovered: list[str] = []
     for post in due:
-        person = post.holder if post.holder is not None and channels(draft, post.holder) else None
+        person = (
+            post.holder if post.holder is not None and list_channels(draft, post.holder) else None
+        )
         if person is None:
             draft.emit(RoleUncovered(escalation=row.id, role=post.role, scope=post.scope))
-            uncovered.append(named(post.role, post.scope))
+            uncovered.append(format_role(post.role, post.scope))
             person = post.deputy
         if person is None or person in called or person in spared:
             continue
-        if (notification := ring(draft, row, wave, post, person)) is not None:
+        if (notification := plan_notification(draft, row, wave, post, person)) is not None:
             called[person] = notification
     return [*called.values()], uncovered
 
 
-def call_again(
-    draft: Draft, row: EscalationRow, said_yes: Iterable[tuple[str, EscalationRow]]
+def call_responders_again(
+    draft: Decision, row: EscalationRow, said_yes: Iterable[tuple[str, EscalationRow]]
 ) -> EscalationRow:
     """Call people again if their acknowledgement was for something that no longer counts.
 
@@ -160,21 +172,23 @@ def call_again(
     """
     first = next(n for n, w in enumerate(row.waves) if w.cycle == row.cycle)
     for person, answered in said_yes:
-        if person not in called_so_far(draft, row, row.cycle):
+        if person not in list_called_people(draft, row, row.cycle):
             wave = row.waves[first]
-            called = ring(draft, row, wave, post_in(draft, answered, person), person)
+            called = plan_notification(
+                draft, row, wave, find_called_role(draft, answered, person), person
+            )
             row = (
-                with_wave(row, first, notifications=(*wave.notifications, called))
+                replace_wave(row, first, notifications=(*wave.notifications, called))
                 if called is not None
                 else row
             )
-    untake(draft, row)
+    clear_acknowledgements(draft, row)
     return row
 
 
-def untake(draft: Draft, row: EscalationRow) -> None:
+def clear_acknowledgements(draft: Decision, row: EscalationRow) -> None:
     """Clear the acknowledgements of an escalation's incidents."""
-    for known in incidents_of(draft, row):
+    for known in list_incidents(draft, row):
         if known.state is IncidentState.ACKNOWLEDGED:
             draft.alter(
                 known.id,
@@ -185,31 +199,33 @@ def untake(draft: Draft, row: EscalationRow) -> None:
             )
 
 
-def post_in(draft: Draft, row: EscalationRow, person: str) -> Post:
+def find_called_role(draft: Decision, row: EscalationRow, person: str) -> OnCallRole:
     """Return the role in which an escalation called a person; else their on-call role."""
     calls = (
         draft.state.calls[n] for w in row.waves for n in w.notifications if n in draft.state.calls
     )
     call = next((c for c in calls if c.person == person), None)
     return (
-        Post(role_of(draft, person), None, person, None)
+        OnCallRole(find_role_of(draft, person), None, person, None)
         if call is None
-        else Post(call.role, call.scope, person, None)
+        else OnCallRole(call.role, call.scope, person, None)
     )
 
 
-def named(role: str, scope: str | None) -> str:
+def format_role(role: str, scope: str | None) -> str:
     """Return a role with its scope as one string."""
     return role if scope is None else f"{role}:{scope}"
 
 
-def ring(draft: Draft, row: EscalationRow, wave: WaveRow, post: Post, person: str) -> str | None:
+def plan_notification(
+    draft: Decision, row: EscalationRow, wave: WaveRow, post: OnCallRole, person: str
+) -> str | None:
     """Plan one notification of a wave; return None when the person has no channel."""
-    by = channels(draft, person, wave.channels)
+    by = list_channels(draft, person, wave.channels)
     if not by:
         return None
-    notification, incident = draft.derive("notification"), foremost(draft, row)
-    danger = any(i.danger and i.state in OPEN for i in incidents_of(draft, row))
+    notification, incident = draft.derive("notification"), find_foremost_incident(draft, row)
+    danger = any(i.danger and i.state in OPEN for i in list_incidents(draft, row))
     first = (
         {"first_call": True}
         if row.previous_level and not _was_called_before(draft, row, person)
@@ -230,36 +246,38 @@ def ring(draft: Draft, row: EscalationRow, wave: WaveRow, post: Post, person: st
             channels=by,
             answer_expected=True,
             danger=danger,
-            template=_template(row),
-            values=values_of(draft, incident) | first,
+            template=_choose_template(row),
+            values=build_message_values(draft, incident) | first,
             planned_at=draft.clock,
             ack_by=draft.clock + wave.ack_min * MINUTE_MS,
-            quiet_until=None if danger else quiet_until(draft, person, post.role, row.level),
+            quiet_until=None if danger else find_quiet_end(draft, person, post.role, row.level),
         )
     )
     return notification
 
 
-def _template(row: EscalationRow) -> str:
+def _choose_template(row: EscalationRow) -> str:
     if row.stale_times:
         return "answer_stale"
     return "level_raised" if row.previous_level else "incident_wave"
 
 
-def _was_called_before(draft: Draft, row: EscalationRow, person: str) -> bool:
+def _was_called_before(draft: Decision, row: EscalationRow, person: str) -> bool:
     """Return whether one of the escalations that led to this one has called somebody."""
     known, waiting = draft.state.escalations.values(), [row.id]
     while waiting:
         by = waiting.pop()
         for earlier in known:
             if earlier.superseded_by == by:
-                if person in called_so_far(draft, earlier):
+                if person in list_called_people(draft, earlier):
                     return True
                 waiting.append(earlier.id)
     return False
 
 
-def values_of(draft: Draft, incident: str | None) -> dict[str, str | int | float | bool | None]:
+def build_message_values(
+    draft: Decision, incident: str | None
+) -> dict[str, str | int | float | bool | None]:
     """Return the values of a message about an incident as codes: kind, places and start.
 
     Names are added when the message is written, in the person's language and as short as the
@@ -278,17 +296,20 @@ def values_of(draft: Draft, incident: str | None) -> dict[str, str | int | float
         "communes": len(row.communes),
         "commune": row.communes[0] if row.communes else None,
     }
-    values |= {"since": row.opened_at, "places": ",".join(row.communes[:PLACES_TOLD]) or None}
+    values |= {
+        "since": row.opened_at,
+        "places": ",".join(row.communes[:MAX_NAMED_COMMUNES]) or None,
+    }
     if len(row.members) == 1:
         values["only_site"] = row.members[0]
-    if (event := _event_of(draft, row)) is not None:
+    if (event := _find_gravest_event(draft, row)) is not None:
         values["event"] = event
     return values
 
 
-def _event_of(draft: Draft, row: IncidentRow) -> str | None:
+def _find_gravest_event(draft: Decision, row: IncidentRow) -> str | None:
     """Return the gravest event of an incident with a family that does not tell the event."""
-    if row.kind != UNTOLD_KIND:
+    if row.kind != UNSPECIFIC_KIND:
         return None
     causes = [
         cause
@@ -301,7 +322,9 @@ def _event_of(draft: Draft, row: IncidentRow) -> str | None:
     return None if gravest is None else gravest.type.value
 
 
-def called_so_far(draft: Draft, row: EscalationRow, since_cycle: int = 1) -> tuple[str, ...]:
+def list_called_people(
+    draft: Decision, row: EscalationRow, since_cycle: int = 1
+) -> tuple[str, ...]:
     """Return the people called so far, once each."""
     called = (
         n
@@ -313,16 +336,16 @@ def called_so_far(draft: Draft, row: EscalationRow, since_cycle: int = 1) -> tup
     return tuple(dict.fromkeys(draft.state.calls[n].person for n in called))
 
 
-def schedule(row: EscalationRow) -> EscalationRow:
+def schedule_next_step(row: EscalationRow) -> EscalationRow:
     """Set the next due time of an escalation: the next wave, else the next cycle."""
     waiting = next((w for w in row.waves if w.state == "waiting"), None)
     if waiting is not None:
-        return changed(row, {"next_at": waiting.due_at})
+        return copy_with(row, {"next_at": waiting.due_at})
     last = max((w.fired_at or w.due_at for w in row.waves), default=row.started_at)
-    return changed(row, {"next_at": last + row.repeat_after_min * MINUTE_MS})
+    return copy_with(row, {"next_at": last + row.repeat_after_min * MINUTE_MS})
 
 
-def climb(draft: Draft, id: str) -> None:
+def on_escalation_due(draft: Decision, id: str) -> None:
     """Fire the due wave of an escalation.
 
     After a stall only the newest due wave fires; the skipped ones are superseded. After the last
@@ -333,26 +356,26 @@ def climb(draft: Draft, id: str) -> None:
         return
     waiting = [n for n, w in enumerate(row.waves) if w.state == "waiting"]
     if not waiting:
-        row = next_cycle(row, row.next_at)
+        row = add_cycle(row, row.next_at)
         if row.state == "exhausted":
-            put(draft, row, "exhausted")
+            record_escalation(draft, row, "exhausted")
             return
         waiting = [n for n, w in enumerate(row.waves) if w.state == "waiting"]
     due = [n for n in waiting if row.waves[n].due_at <= draft.clock]
     for n in due[:-1]:
-        row = with_wave(row, n, state="superseded")
-    put(draft, fire_from(draft, row), "wave")
+        row = replace_wave(row, n, state="superseded")
+    record_escalation(draft, fire_next_wave(draft, row), "wave")
 
 
-def next_cycle(row: EscalationRow, at: Instant) -> EscalationRow:
+def add_cycle(row: EscalationRow, at: Instant) -> EscalationRow:
     """Add a cycle from the first wave, as often as the policy says; answers add up.
 
     Rule D33, answers.
     """
     if row.cycle > row.repeat_times:
-        return changed(row, {"state": "exhausted", "next_at": None})
+        return copy_with(row, {"state": "exhausted", "next_at": None})
     again = tuple(
-        changed(
+        copy_with(
             w,
             {
                 "cycle": row.cycle + 1,
@@ -365,28 +388,28 @@ def next_cycle(row: EscalationRow, at: Instant) -> EscalationRow:
         )
         for w in row.later or [w for w in row.waves if w.cycle == row.cycle]
     )
-    return changed(row, {"waves": (*row.waves, *again), "cycle": row.cycle + 1})
+    return copy_with(row, {"waves": (*row.waves, *again), "cycle": row.cycle + 1})
 
 
-def with_wave(row: EscalationRow, index: int, **values: Any) -> EscalationRow:
-    wave = changed(row.waves[index], values)
-    return changed(row, {"waves": (*row.waves[:index], wave, *row.waves[index + 1 :])})
+def replace_wave(row: EscalationRow, index: int, **values: Any) -> EscalationRow:
+    wave = copy_with(row.waves[index], values)
+    return copy_with(row, {"waves": (*row.waves[:index], wave, *row.waves[index + 1 :])})
 
 
-def fire_now(draft: Draft, row: EscalationRow) -> None:
+def escalate_by_hand(draft: Decision, row: EscalationRow) -> None:
     """Fire the next wave at a person's request, also in an acknowledged escalation.
 
     After the last wave a new cycle begins, however many there were.
     """
-    row = _unskipped(row, draft.clock)
+    row = _revive_skipped_waves(row, draft.clock)
     if not any(w.state == "waiting" for w in row.waves):
-        row = next_cycle(
-            changed(row, {"repeat_times": max(row.repeat_times, row.cycle)}), draft.clock
+        row = add_cycle(
+            copy_with(row, {"repeat_times": max(row.repeat_times, row.cycle)}), draft.clock
         )
-    put(draft, fire_from(draft, row), "wave")
+    record_escalation(draft, fire_next_wave(draft, row), "wave")
 
 
-def _unskipped(row: EscalationRow, now: Instant) -> EscalationRow:
+def _revive_skipped_waves(row: EscalationRow, now: Instant) -> EscalationRow:
     """Return the escalation with the skipped waves of this cycle waiting again.
 
     They keep their delays, and the first is due now at the latest.
@@ -394,7 +417,7 @@ def _unskipped(row: EscalationRow, now: Instant) -> EscalationRow:
     skipped = [w for w in row.waves if w.state == "skipped" and w.cycle == row.cycle]
     late = max(0, now - min((w.due_at for w in skipped), default=now))
     waves = tuple(
-        changed(w, {"state": "waiting", "due_at": w.due_at + late}) if w in skipped else w
+        copy_with(w, {"state": "waiting", "due_at": w.due_at + late}) if w in skipped else w
         for w in row.waves
     )
-    return changed(row, {"waves": waves})
+    return copy_with(row, {"waves": waves})

@@ -2,7 +2,7 @@
 
 Each row fact replaces the row and updates the indexes that are derived from it. The order of
 independent facts does not matter for an index, so loading a dump means evolving its rows again
-(`reload`).
+(`rebuild_indexes`).
 """
 
 from __future__ import annotations
@@ -41,51 +41,51 @@ from schemas.oncall import (
 from schemas.reference import ReferencePublished, Section
 from schemas.reference_changes import OPEN_CHANGES, ReferenceChangeRecorded, ReferenceDrafted
 from schemas.runtime import DeadlineFailed
-from schemas.shared import shared
-from services.alerts.evolve.causes import cause_changed, cause_recorded
+from schemas.shared import share_object
+from services.alerts.evolve.causes import evolve_cause, evolve_cause_fact
 from services.alerts.evolve.crisis import (
     OPEN,
-    escalation_changed,
-    flag_changed,
-    incident_changed,
-    incident_reported,
-    notification_planned,
-    task_changed,
-    threshold_changed,
+    evolve_escalation,
+    evolve_flag,
+    evolve_incident,
+    evolve_incident_counts,
+    evolve_notification,
+    evolve_task,
+    evolve_threshold,
     trigger_measured,
 )
-from services.alerts.evolve.maintenance import lease_changed, maintenance_changed
+from services.alerts.evolve.maintenance import evolve_lease, evolve_maintenance
 from services.alerts.evolve.oncall import (
-    answer_recorded,
-    cell_shift,
-    duty_changed,
-    reachability_changed,
-    readiness_proved,
-    roster_changed,
-    rota_of,
+    build_rota,
+    evolve_answer,
+    evolve_cell_shift,
+    evolve_duty,
+    evolve_reachability,
+    evolve_readiness,
+    evolve_roster,
 )
-from services.alerts.evolve.reference_changes import change_recorded, reference_drafted
-from services.alerts.evolve.reports import arrival, report_changed, report_read
+from services.alerts.evolve.reference_changes import evolve_change, evolve_draft
+from services.alerts.evolve.reports import build_arrival_key, evolve_report, report_read
 from services.alerts.evolve.sites import (
-    all_clear_noted,
-    counted,
-    deadline_settled,
-    silence_changed,
-    site_marked,
-    site_reported,
-    zone_changed,
+    evolve_all_clear,
+    evolve_marks,
+    evolve_settled_deadline,
+    evolve_silence,
+    evolve_site_contact,
+    evolve_zone,
+    update_counts,
 )
-from services.alerts.levels.rulebook import rulebook_of
+from services.alerts.levels.rulebook import get_rulebook
 from services.alerts.state import State
-from services.runtime.decider.deadlines import Agenda
+from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
 
-__all__ = ["OPEN", "evolve", "reload"]
+__all__ = ["OPEN", "evolve", "rebuild_indexes"]
 
 _V = TypeVar("_V")
 
 
-def reference_published(s: State, fact: ReferencePublished) -> State:
+def evolve_reference(s: State, fact: ReferencePublished) -> State:
     """Store a section; the last one puts the version in force.
 
     The staffing section is not kept: no rule of alerts reads it, and every snapshot would carry it.
@@ -103,15 +103,15 @@ def reference_published(s: State, fact: ReferencePublished) -> State:
         staged=Map(),
         published_at=fact.published_at,
     )
-    return roster_changed(reload(s), fact.published_at)
+    return evolve_roster(rebuild_indexes(s), fact.published_at)
 
 
-def reload(s: State) -> State:
+def rebuild_indexes(s: State) -> State:
     """Rebuild all indexes from the rows, after loading a dump or a change of version."""
-    sections = Map({name: shared(data) for name, data in s.sections.items()})
+    sections = Map({name: share_object(data) for name, data in s.sections.items()})
     new = State(s.realm, s.lineage, s.version, sections, s.staged)
     new = new.put(
-        rules=rulebook_of(s.version, sections),
+        rules=get_rulebook(s.version, sections),
         spent=s.spent,
         forget_at=s.forget_at,
         marks=s.marks,
@@ -127,11 +127,11 @@ def reload(s: State) -> State:
         shifts=s.shifts,
         drafted=s.drafted,
     )
-    new = new.put(rota=rota_of(new))
+    new = new.put(rota=build_rota(new))
     counts_: Map[tuple[str, str, str], int] = Map()
     for site, marks in s.marks.items():
-        counts_ = counted(new, counts_, site, Map(), marks)
-    agenda = Agenda()
+        counts_ = update_counts(new, counts_, site, Map(), marks)
+    agenda = Deadlines()
     for incident, zone in s.zones.items():
         for due in zone.batches:
             agenda = agenda.arm(f"silence:{incident}:{due}", due)
@@ -145,26 +145,26 @@ def reload(s: State) -> State:
         calls=s.calls,
         metrics=s.metrics,
     )
-    for row in sorted(s.reports.values(), key=arrival):
-        new = report_changed(new, row)
+    for row in sorted(s.reports.values(), key=build_arrival_key):
+        new = evolve_report(new, row)
     for cause in s.causes.values():
-        new = cause_changed(new, cause)
-    new = _planned(new, s)
+        new = evolve_cause(new, cause)
+    new = _add_scheduled_rows(new, s)
     for incident_row in s.incidents.values():
-        new = incident_changed(new, incident_row)
+        new = evolve_incident(new, incident_row)
     for id, t in s.thresholds.items():
-        new = threshold_changed(
+        new = evolve_threshold(
             new,
             ThresholdChanged(
                 id=id, held=True, since=t.since, below_since=t.below_since, incident=t.incident
             ),
         )
     for escalation in s.escalations.values():
-        new = escalation_changed(new, EscalationChanged(row=escalation, change="loaded"))
+        new = evolve_escalation(new, EscalationChanged(row=escalation, change="loaded"))
     for flag in s.flags.values():
-        new = flag_changed(new, FlagChanged(row=flag))
+        new = evolve_flag(new, FlagChanged(row=flag))
     for task in s.tasks.values():
-        new = task_changed(new, task)
+        new = evolve_task(new, task)
     agenda = new.agenda.arm("prove", s.prove_at)
     for shift in s.shifts.values():
         agenda = agenda.arm(f"relief:{shift.person}", shift.warn_at)
@@ -173,24 +173,26 @@ def reload(s: State) -> State:
     return new.put(agenda=agenda.arm("forget", s.forget_at))
 
 
-def _planned(new: State, s: State) -> State:
+def _add_scheduled_rows(new: State, s: State) -> State:
     """Add the rows with deadlines of their own: maintenance windows, leases, reference changes."""
     for window in s.maintenance.values():
-        new = maintenance_changed(new, window)
+        new = evolve_maintenance(new, window)
     for lease in s.leases.values():
-        new = lease_changed(new, lease)
+        new = evolve_lease(new, lease)
     for change in s.reference_changes.values():
-        new = change_recorded(new, change)
+        new = evolve_change(new, change)
     return new
 
 
-def history_forgotten(s: State, fact: HistoryForgotten) -> State:
+def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
     """Drop old closed incidents, and old reports without an incident.
 
     Their rows in the read model stay.
     """
-    held = _with_heirs(
-        s, {c.incident for c in s.causes.values() if c.lifted_at is None} | _called_for(s)
+    held = _add_merge_targets(
+        s,
+        {c.incident for c in s.causes.values() if c.lifted_at is None}
+        | _list_escalated_incidents(s),
     )
     gone = {
         i
@@ -201,7 +203,7 @@ def history_forgotten(s: State, fact: HistoryForgotten) -> State:
     held_alerts = {
         r for lease in s.leases.values() if lease.state == "held" for r in (lease.id, lease.claim)
     }
-    reports = _kept(
+    reports = _keep_if(
         s.reports,
         lambda r: (
             r.recorded_at >= fact.reported_before
@@ -210,41 +212,45 @@ def history_forgotten(s: State, fact: HistoryForgotten) -> State:
         ),
     )
     gone -= {r.incident for r in reports.values()}
-    causes = _kept(s.causes, lambda c: c.lifted_at is None or any(r in reports for r in c.reports))
+    causes = _keep_if(
+        s.causes, lambda c: c.lifted_at is None or any(r in reports for r in c.reports)
+    )
     ended = {
         e
         for e, row in s.escalations.items()
         if row.state != "running" and row.incidents and gone.issuperset(row.incidents)
     }
-    return reload(
+    return rebuild_indexes(
         s.put(
             reports=reports,
             causes=causes,
-            incidents=_kept(s.incidents, lambda i: i.id not in gone),
+            incidents=_keep_if(s.incidents, lambda i: i.id not in gone),
             zones=Map({i: z for i, z in s.zones.items() if i not in gone}),
-            escalations=_kept(s.escalations, lambda e: e.id not in ended),
-            calls=_kept(s.calls, lambda c: c.escalation not in ended),
-            tasks=_kept(s.tasks, lambda t: t.done_at is None or t.done_at >= fact.reported_before),
-            leases=_kept(s.leases, lambda a: a.id in reports and a.claim in reports),
-            maintenance=_kept(
+            escalations=_keep_if(s.escalations, lambda e: e.id not in ended),
+            calls=_keep_if(s.calls, lambda c: c.escalation not in ended),
+            tasks=_keep_if(
+                s.tasks, lambda t: t.done_at is None or t.done_at >= fact.reported_before
+            ),
+            leases=_keep_if(s.leases, lambda a: a.id in reports and a.claim in reports),
+            maintenance=_keep_if(
                 s.maintenance, lambda w: w.state != "over" or w.changed_at >= fact.reported_before
             ),
-            drafted=_kept(
+            drafted=_keep_if(
                 s.drafted, lambda d: d.reference in proposed or d.drafted_at >= fact.reported_before
             ),
-            reference_changes=_kept(
+            reference_changes=_keep_if(
                 s.reference_changes,
                 lambda c: c.state in OPEN_CHANGES or c.ended_at >= fact.reported_before,
             ),
             spent=Map({key: due for key, due in s.spent.items() if due >= fact.reported_before}),
             forget_at=fact.next_at,
-            duties=_kept(s.duties, lambda d: d.end >= fact.reported_before),
-            taken=_kept(s.taken, lambda at: at >= fact.reported_before),
+            duties=_keep_if(s.duties, lambda d: d.end >= fact.reported_before),
+            taken=_keep_if(s.taken, lambda at: at >= fact.reported_before),
         )
     )
 
 
-def _with_heirs(s: State, incidents: set[str | None]) -> set[str | None]:
+def _add_merge_targets(s: State, incidents: set[str | None]) -> set[str | None]:
     """Add the incidents that these were merged into, along the whole chain."""
     for incident in list(incidents):
         row = s.incidents.get(incident or "")
@@ -254,7 +260,7 @@ def _with_heirs(s: State, incidents: set[str | None]) -> set[str | None]:
     return incidents
 
 
-def _called_for(s: State) -> set[str | None]:
+def _list_escalated_incidents(s: State) -> set[str | None]:
     """Return the incidents of escalations that have not ended: an answer is for all of them."""
     return {
         i
@@ -264,45 +270,47 @@ def _called_for(s: State) -> set[str | None]:
     }
 
 
-def _kept(m: Map[str, _V], keep: Callable[[_V], bool]) -> Map[str, _V]:
+def _keep_if(m: Map[str, _V], keep: Callable[[_V], bool]) -> Map[str, _V]:
     return Map({key: value for key, value in m.items() if keep(value)})
 
 
 _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
-    ReportChanged: lambda s, f: report_changed(s, f.row),
+    ReportChanged: lambda s, f: evolve_report(s, f.row),
     ReportRead: report_read,
-    CauseChanged: cause_recorded,
-    SiteMarked: site_marked,
+    CauseChanged: evolve_cause_fact,
+    SiteMarked: evolve_marks,
     SiteStatusChanged: lambda s, f: s.put(sites=s.sites.set(f.row.id, f.row)),
-    SiteReported: site_reported,
-    SilenceChanged: silence_changed,
-    ZoneChanged: zone_changed,
-    AllClearNoted: all_clear_noted,
-    IncidentChanged: lambda s, f: incident_changed(s, f.row),
-    IncidentReported: incident_reported,
+    SiteReported: evolve_site_contact,
+    SilenceChanged: evolve_silence,
+    ZoneChanged: evolve_zone,
+    AllClearNoted: evolve_all_clear,
+    IncidentChanged: lambda s, f: evolve_incident(s, f.row),
+    IncidentReported: evolve_incident_counts,
     LevelChanged: lambda s, f: s.put(levels=s.levels.set(f.row.id, f.row)),
-    ThresholdChanged: threshold_changed,
+    ThresholdChanged: evolve_threshold,
     TriggerChanged: lambda s, f: s.put(triggers=s.triggers.set(f.row.id, f.row)),
     TriggerMeasured: trigger_measured,
-    FlagChanged: flag_changed,
-    EscalationChanged: escalation_changed,
-    NotificationPlanned: notification_planned,
-    TaskChanged: lambda s, f: task_changed(s, f.row),
-    MaintenanceChanged: lambda s, f: maintenance_changed(s, f.row),
-    LeaseChanged: lambda s, f: lease_changed(s, f.row),
+    FlagChanged: evolve_flag,
+    EscalationChanged: evolve_escalation,
+    NotificationPlanned: evolve_notification,
+    TaskChanged: lambda s, f: evolve_task(s, f.row),
+    MaintenanceChanged: lambda s, f: evolve_maintenance(s, f.row),
+    LeaseChanged: lambda s, f: evolve_lease(s, f.row),
     MetricChanged: lambda s, f: s.put(metrics=s.metrics.set(f.key, f)),
-    ReferencePublished: reference_published,
-    ReferenceDrafted: reference_drafted,
-    ReferenceChangeRecorded: lambda s, f: change_recorded(s, f.row),
-    DutyChanged: lambda s, f: duty_changed(s, f.row),
-    ReachabilityChanged: lambda s, f: reachability_changed(s, f.row),
-    ReadinessProved: lambda s, f: readiness_proved(s, f.row),
+    ReferencePublished: evolve_reference,
+    ReferenceDrafted: evolve_draft,
+    ReferenceChangeRecorded: lambda s, f: evolve_change(s, f.row),
+    DutyChanged: lambda s, f: evolve_duty(s, f.row),
+    ReachabilityChanged: lambda s, f: evolve_reachability(s, f.row),
+    ReadinessProved: lambda s, f: evolve_readiness(s, f.row),
     LaddersDrilled: lambda s, f: s.put(drilled=f.row.id),
-    AnswerRecorded: answer_recorded,
-    CellShift: cell_shift,
-    HistoryForgotten: history_forgotten,
-    DeadlineSettled: lambda s, f: deadline_settled(s, f.key),
-    DeadlineFailed: lambda s, f: deadline_settled(s.put(spent=s.spent.set(f.key, f.due)), f.key),
+    AnswerRecorded: evolve_answer,
+    CellShift: evolve_cell_shift,
+    HistoryForgotten: evolve_forgotten_history,
+    DeadlineSettled: lambda s, f: evolve_settled_deadline(s, f.key),
+    DeadlineFailed: lambda s, f: evolve_settled_deadline(
+        s.put(spent=s.spent.set(f.key, f.due)), f.key
+    ),
 }
 
 

@@ -10,19 +10,24 @@ from schemas.base import DAY_MS, Instant
 from schemas.causes import Cause, CauseChanged
 from schemas.words import EventType
 from services.alerts.evolve.changes import Changes, set_or_drop
-from services.alerts.evolve.reports import heard, recounted
-from services.alerts.reference.calendar import day_of
+from services.alerts.evolve.reports import recount_severities, update_voices
+from services.alerts.reference.calendar import format_day
 from services.alerts.reference.constants import HEAT_HAZARD
-from services.alerts.reports.report_facts import absent_pct, as_number, cause_key, is_withdrawn
-from services.alerts.rows import changed
+from services.alerts.reports.report_facts import (
+    build_cause_key,
+    get_absent_pct,
+    is_withdrawn,
+    parse_number,
+)
+from services.alerts.rows import copy_with
 from services.alerts.state import (
-    Hush,
     Presence,
     SecurityEvent,
     State,
-    sorted_with,
-    sorted_without,
-    without,
+    SuppressionReason,
+    insert_sorted,
+    remove_sorted,
+    without_key,
 )
 from services.runtime.decider.maps import Map
 
@@ -31,22 +36,22 @@ E = TypeVar("E", bound=tuple[Any, ...])
 _SECURITY: Final = frozenset({EventType.SECURITY_INCIDENT, EventType.DAMAGE_REPORT, EventType.FIRE})
 
 
-def cause_recorded(s: State, fact: CauseChanged) -> State:
+def evolve_cause_fact(s: State, fact: CauseChanged) -> State:
     """Evolve by a change of a cause.
 
     The fact names the reports and sources that joined or left; in older logs it names all of them.
     """
     cause = fact.cause
     if fact.reports is not None and fact.sources is not None:
-        reports, sources = told_so_far(s.causes.get(cause.id))
-        cause = changed(
+        reports, sources = get_recorded_members(s.causes.get(cause.id))
+        cause = copy_with(
             cause,
             {"reports": fact.reports.applied(reports), "sources": fact.sources.applied(sources)},
         )
-    return cause_changed(s, cause)
+    return evolve_cause(s, cause)
 
 
-def told_so_far(cause: Cause | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def get_recorded_members(cause: Cause | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the reports and sources to which the next change of a cause adds.
 
     Empty for a cause that was only written whole so far.
@@ -56,76 +61,84 @@ def told_so_far(cause: Cause | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     )
 
 
-def cause_changed(s: State, cause: Cause) -> State:
+def evolve_cause(s: State, cause: Cause) -> State:
     old = s.causes.get(cause.id)
     d: Changes = {"causes": s.causes.set(cause.id, cause)}
-    key = cause_key(cause.key, bool(cause.windows))
+    key = build_cause_key(cause.key, bool(cause.windows))
     newest = s.cause_keys.get(key)
-    if newest is None or _rank(s.causes[newest]) < _rank(cause):
+    if newest is None or _build_rank(s.causes[newest]) < _build_rank(cause):
         d["cause_keys"] = s.cause_keys.set(key, cause.id)
     opened, was_open = cause.lifted_at is None, old is not None and old.lifted_at is None
     if cause.site is None:
-        d["placeless"] = _placeless(s, cause, opened)
+        d["placeless"] = _update_placeless(s, cause, opened)
     elif opened != was_open:
-        change = sorted_with if opened else sorted_without
+        change = insert_sorted if opened else remove_sorted
         d["site_causes"] = set_or_drop(
             s.site_causes, cause.site, change(s.site_causes.get(cause.site, ()), cause.id)
         )
     d["agenda"] = s.agenda.arm(f"cause:{cause.id}", cause.next_at if opened else None)
-    _by_type(s, d, old, cause)
-    if hush_of(cause) is not None or (old is not None and hush_of(old) is not None):
-        d |= _hushed(s, cause, old)
+    _update_type_indexes(s, d, old, cause)
+    if get_suppression_reason(cause) is not None or (
+        old is not None and get_suppression_reason(old) is not None
+    ):
+        d |= _update_suppressed(s, cause, old)
     return s.put(**d)
 
 
-def _rank(cause: Cause) -> tuple[bool, Instant, Instant, str]:
+def _build_rank(cause: Cause) -> tuple[bool, Instant, Instant, str]:
     """Return the sort key among causes of one key: an open cause first, else the newest."""
     return cause.lifted_at is None, cause.since, cause.known_at, cause.id
 
 
-def _placeless(s: State, cause: Cause, opened: bool) -> Map[str, Map[str, int | None]]:
+def _update_placeless(s: State, cause: Cause, opened: bool) -> Map[str, Map[str, int | None]]:
     known: Map[str, int | None] = s.placeless.get(cause.type.value, Map())
     if opened:
         persons = cause.persons if cause.acting else None
         if cause.id in known and known[cause.id] == persons:
             return s.placeless
         return s.placeless.set(cause.type.value, known.set(cause.id, persons))
-    left = without(known, cause.id)
+    left = without_key(known, cause.id)
     return (
-        s.placeless.set(cause.type.value, left) if left else without(s.placeless, cause.type.value)
+        s.placeless.set(cause.type.value, left)
+        if left
+        else without_key(s.placeless, cause.type.value)
     )
 
 
-def hush_of(cause: Cause) -> Hush | None:
+def get_suppression_reason(cause: Cause) -> SuppressionReason | None:
     """Return why a cause calls nobody."""
     return "maintenance" if cause.maintenance else "inhibited" if cause.inhibited_by else None
 
 
-def _hushed(s: State, cause: Cause, old: Cause | None) -> Changes:
+def _update_suppressed(s: State, cause: Cause, old: Cause | None) -> Changes:
     """Update the indexes of suppressed reports; severities are counted again where needed."""
     hushed, voices, again = s.hushed, s.voices, set[str]()
     left = {} if old is None else dict.fromkeys(set(old.reports).difference(cause.reports))
-    for id, hush in {**left, **dict.fromkeys(cause.reports, hush_of(cause))}.items():
+    for id, hush in {**left, **dict.fromkeys(cause.reports, get_suppression_reason(cause))}.items():
         before = hushed.get(id)
         if before == hush:
             continue
-        hushed = without(hushed, id) if hush is None else hushed.set(id, hush)
+        hushed = without_key(hushed, id) if hush is None else hushed.set(id, hush)
         row = s.reports.get(id)
         if row is not None:
-            voices = heard(heard(voices, row, before, -1), row, hush, 1)
+            voices = update_voices(update_voices(voices, row, before, -1), row, hush, 1)
             if row.incident is not None and "maintenance" in (before, hush):
                 again.add(row.incident)
     new = s.put(hushed=hushed)
-    severities = recounted(new, s.reports, s.incident_reports, again) if again else s.severities
+    severities = (
+        recount_severities(new, s.reports, s.incident_reports, again) if again else s.severities
+    )
     return {"hushed": hushed, "voices": voices, "severities": severities}
 
 
-def _by_type(s: State, d: Changes, old: Cause | None, cause: Cause) -> None:
+def _update_type_indexes(s: State, d: Changes, old: Cause | None, cause: Cause) -> None:
     """Update the indexes of single families: cuts, security events, illness, presence."""
     if cause.type is EventType.OUTAGE_POWER and cause.site is not None:
-        _note(s, d, "cuts", _cut(old), _cut(cause), 2 * DAY_MS)
+        _replace_event(s, d, "cuts", _build_cut(old), _build_cut(cause), 2 * DAY_MS)
     elif cause.type in _SECURITY:
-        _note(s, d, "security", _event(old), _event(cause), 7 * DAY_MS)
+        _replace_event(
+            s, d, "security", _build_security_event(old), _build_security_event(cause), 7 * DAY_MS
+        )
     elif (
         cause.type is EventType.SANITARY_ALERT
         and cause.site is not None
@@ -141,13 +154,13 @@ def _by_type(s: State, d: Changes, old: Cause | None, cause: Cause) -> None:
             and kitchen is not None
         ):
             sites = s.illness.get(kitchen, Map())
-            value = as_number(m.value) or 0.0
+            value = parse_number(m.value) or 0.0
             if cause.lifted_at is not None or cause.maintenance:
                 said = sites.get(
                     cause.site
                 )  # an earlier cause, loaded again, must not remove the newer one's count
                 sites = (
-                    without(sites, cause.site)
+                    without_key(sites, cause.site)
                     if said is not None and said[2] == cause.id
                     else sites
                 )
@@ -155,18 +168,18 @@ def _by_type(s: State, d: Changes, old: Cause | None, cause: Cause) -> None:
                 sites = sites.set(cause.site, (value, cause.since, cause.id))
             if sites is not s.illness.get(kitchen):
                 d["illness"] = (
-                    s.illness.set(kitchen, sites) if sites else without(s.illness, kitchen)
+                    s.illness.set(kitchen, sites) if sites else without_key(s.illness, kitchen)
                 )
     elif cause.type is EventType.STAFF_SHORTAGE and cause.site is not None:
-        d["presence"] = _presence(s, old, cause)
+        d["presence"] = _update_presence(s, old, cause)
 
 
-def _began(cause: Cause) -> Instant:
+def _find_start(cause: Cause) -> Instant:
     """Return the beginning of a cause: its first window, if it was announced for one. Rule D9."""
     return max(cause.since, cause.windows[0].start) if cause.windows else cause.since
 
 
-def _counts(cause: Cause) -> bool:
+def _is_event(cause: Cause) -> bool:
     """Return whether a cause counts as an event.
 
     Announced causes do not (one lifted before it began never will), nor do withdrawn ones (rule D3)
@@ -178,66 +191,70 @@ def _counts(cause: Cause) -> bool:
     return (cause.acting or ended_after) and not is_withdrawn(cause) and not cause.maintenance
 
 
-def _cut(cause: Cause | None) -> tuple[Instant, str, str] | None:
+def _build_cut(cause: Cause | None) -> tuple[Instant, str, str] | None:
     return (
-        (_began(cause), cause.id, cause.site or "")
-        if cause is not None and _counts(cause)
+        (_find_start(cause), cause.id, cause.site or "")
+        if cause is not None and _is_event(cause)
         else None
     )
 
 
-def _event(cause: Cause | None) -> SecurityEvent | None:
-    if cause is None or not _counts(cause):
+def _build_security_event(cause: Cause | None) -> SecurityEvent | None:
+    if cause is None or not _is_event(cause):
         return None
-    return _began(cause), cause.id, cause.severity, cause.type.value
+    return _find_start(cause), cause.id, cause.severity, cause.type.value
 
 
-def _note(s: State, d: Changes, index: str, before: E | None, now: E | None, span: Instant) -> None:
+def _replace_event(
+    s: State, d: Changes, index: str, before: E | None, now: E | None, span: Instant
+) -> None:
     """Replace the event of a cause in an index; None removes it."""
     if now == before:
         return
     events: tuple[E, ...] = getattr(s, index)
     others = events if before is None else tuple(e for e in events if e[1] != before[1])
-    d[index] = others if now is None else _with(others, now, span)
-    _decays(s, d, index)
+    d[index] = others if now is None else _insert_event(others, now, span)
+    _arm_decay(s, d, index)
 
 
-def _presence(s: State, old: Cause | None, cause: Cause) -> Map[str, Map[str, Map[str, Presence]]]:
+def _update_presence(
+    s: State, old: Cause | None, cause: Cause
+) -> Map[str, Map[str, Map[str, Presence]]]:
     """Keep the presence that each cause reports beside the others.
 
     So the index is the same in any order of arrival.
     """
-    key, site = _day(s, cause), cause.site or ""
+    key, site = _build_day_key(s, cause), cause.site or ""
     now = (
         None
         if cause.maintenance or is_withdrawn(cause)
-        else Presence(cause.since, cause.known_at, cause.id, 100.0 - absent_pct(cause))
+        else Presence(cause.since, cause.known_at, cause.id, 100.0 - get_absent_pct(cause))
     )
-    before = key if old is None else _day(s, old)
+    before = key if old is None else _build_day_key(s, old)
     if before == key and s.presence.get(key, Map()).get(site, Map()).get(cause.id) == now:
         return s.presence
-    found = _unsaid(s.presence, before, cause)
+    found = _remove_presence(s.presence, before, cause)
     if now is None:
         return found
     day = found.get(key, Map())
     return found.set(key, day.set(site, day.get(site, Map()).set(cause.id, now)))
 
 
-def _unsaid(
+def _remove_presence(
     found: Map[str, Map[str, Map[str, Presence]]], key: str, cause: Cause
 ) -> Map[str, Map[str, Map[str, Presence]]]:
     day: Map[str, Map[str, Presence]] = found.get(key, Map())
     site = cause.site or ""
-    said: Map[str, Presence] = without(day.get(site, Map()), cause.id)
-    day = day.set(site, said) if said else without(day, site)
-    return found.set(key, day) if day else without(found, key)
+    said: Map[str, Presence] = without_key(day.get(site, Map()), cause.id)
+    day = day.set(site, said) if said else without_key(day, site)
+    return found.set(key, day) if day else without_key(found, key)
 
 
-def _day(s: State, cause: Cause) -> str:
-    return f"{s.territory.kind(cause.site or '')}|{day_of(cause.last_at)}"
+def _build_day_key(s: State, cause: Cause) -> str:
+    return f"{s.territory.kind(cause.site or '')}|{format_day(cause.last_at)}"
 
 
-def _decays(s: State, d: Changes, index: str) -> None:
+def _arm_decay(s: State, d: Changes, index: str) -> None:
     """Arm a deadline for when time alone changes this index; disarm it if the index is empty."""
     agenda, newest = d["agenda"], d[index][-1][0] if d[index] else None
     for span in s.rules.decays.get(index, ()):
@@ -246,7 +263,7 @@ def _decays(s: State, d: Changes, index: str) -> None:
     d["agenda"] = agenda
 
 
-def _with(events: tuple[E, ...], event: E, span: Instant) -> tuple[E, ...]:
+def _insert_event(events: tuple[E, ...], event: E, span: Instant) -> tuple[E, ...]:
     """Insert an event into ascending events; drop those more than `span` before the newest."""
     n = bisect_right(events, event)
     grown = (*events[:n], event, *events[n:])

@@ -18,9 +18,9 @@ from schemas.calling import EscalationChanged, EscalationRow, NotificationPlanne
 from schemas.words import IncidentState, Level, TaskState
 from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.reference.constants import REARM_MS
-from services.alerts.rows import changed
-from services.alerts.state import State, Threshold, sorted_with, sorted_without, without
-from services.runtime.decider.deadlines import Agenda
+from services.alerts.rows import copy_with
+from services.alerts.state import State, Threshold, insert_sorted, remove_sorted, without_key
+from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
 
 _KEPT_CLOSED: Final = 64
@@ -29,7 +29,7 @@ _KEPT_CLOSED: Final = 64
 OPEN: Final = frozenset({IncidentState.OPEN, IncidentState.ACKNOWLEDGED})
 
 
-def incident_changed(s: State, row: IncidentRow) -> State:
+def evolve_incident(s: State, row: IncidentRow) -> State:
     old = s.incidents.get(row.id)
     incidents = s.incidents.set(row.id, row)
     d: Changes = {"incidents": incidents}
@@ -38,14 +38,14 @@ def incident_changed(s: State, row: IncidentRow) -> State:
         d["numbers"] = s.numbers.set(day, s.numbers.get(day, 0) + 1)
     if row.state is IncidentState.MERGED:
         d["agenda"], d["merged_incidents"] = (
-            _moving(s, old, row),
+            _arm_move(s, old, row),
             s.merged_incidents.set(row.id, None),
         )
     if (old is not None and old.state in OPEN) != (row.state in OPEN):
         ids = set(s.open_incidents) ^ {row.id}
         d["open_incidents"] = tuple(sorted(ids, key=lambda i: (incidents[i].known_at, i)))
         if row.state not in OPEN:
-            d |= _ended(s.put(agenda=d.get("agenda", s.agenda)), row.id)
+            d |= _drop_deadlines(s.put(agenda=d.get("agenda", s.agenda)), row.id)
     if (old is not None and old.state is IncidentState.CLOSED) != (
         row.state is IncidentState.CLOSED
     ):
@@ -70,30 +70,30 @@ def incident_changed(s: State, row: IncidentRow) -> State:
             set(before).difference(after) if len(before) + len(come) != len(after) else set[str]()
         )
         for site in come:
-            index = index.set(site, sorted_with(index.get(site, ()), row.id))
+            index = index.set(site, insert_sorted(index.get(site, ()), row.id))
         for site in gone:
-            index = set_or_drop(index, site, sorted_without(index.get(site, ()), row.id))
+            index = set_or_drop(index, site, remove_sorted(index.get(site, ()), row.id))
         d["site_incidents"] = index
     return s.put(**d)
 
 
-def incident_reported(s: State, fact: IncidentReported) -> State:
+def evolve_incident_counts(s: State, fact: IncidentReported) -> State:
     """Evolve by reports that changed only the counts and times of their incident."""
-    return incident_changed(s, changed(s.incidents[fact.row.id], fact.row.__dict__))
+    return evolve_incident(s, copy_with(s.incidents[fact.row.id], fact.row.__dict__))
 
 
-def _moving(s: State, old: IncidentRow | None, row: IncidentRow) -> Agenda:
+def _arm_move(s: State, old: IncidentRow | None, row: IncidentRow) -> Deadlines:
     """Arm a deadline for each batch of reports that a merged incident still has to move."""
-    agenda = s.agenda if old is None else s.agenda.arm(moving_key(old), None)
+    agenda = s.agenda if old is None else s.agenda.arm(build_move_key(old), None)
     left = row.reports_count and row.id in s.incident_reports
-    return agenda.arm(moving_key(row), row.updated_at) if left else agenda
+    return agenda.arm(build_move_key(row), row.updated_at) if left else agenda
 
 
-def moving_key(row: IncidentRow) -> str:
+def build_move_key(row: IncidentRow) -> str:
     return f"move:{row.id}:{row.reports_count}"
 
 
-def _ended(s: State, incident: str) -> Changes:
+def _drop_deadlines(s: State, incident: str) -> Changes:
     """Drop the pending judgements and the thresholds of a closed or merged incident."""
     agenda, zone = s.agenda, s.zones.get(incident)
     d: Changes = {}
@@ -111,28 +111,28 @@ def _ended(s: State, incident: str) -> Changes:
     return d | {"thresholds": thresholds, "agenda": agenda}
 
 
-def threshold_changed(s: State, fact: ThresholdChanged) -> State:
+def evolve_threshold(s: State, fact: ThresholdChanged) -> State:
     key = f"rearm:{fact.id}"
     if not fact.held:
-        return s.put(thresholds=without(s.thresholds, fact.id), agenda=s.agenda.arm(key, None))
+        return s.put(thresholds=without_key(s.thresholds, fact.id), agenda=s.agenda.arm(key, None))
     due = None if fact.below_since is None else fact.below_since + REARM_MS
     threshold = Threshold(fact.since, fact.below_since, fact.incident)
     return s.put(thresholds=s.thresholds.set(fact.id, threshold), agenda=s.agenda.arm(key, due))
 
 
-def escalation_changed(s: State, fact: EscalationChanged) -> State:
+def evolve_escalation(s: State, fact: EscalationChanged) -> State:
     row = fact.row
     due = row.next_at if row.state == "running" else None
     stale = row.stale_at if row.state == "answered" else None
     agenda = s.agenda.arm(f"ladder:{row.id}", due).arm(f"stale:{row.id}", stale)
     d: Changes = {"escalations": s.escalations.set(row.id, row), "agenda": agenda}
     newest = s.ladders.get(row.scope)
-    if newest is None or newest == row.id or _order(s.escalations[newest]) <= _order(row):
+    if newest is None or newest == row.id or _build_rank(s.escalations[newest]) <= _build_rank(row):
         d["ladders"] = s.ladders.set(row.scope, row.id)
     return s.put(**d)
 
 
-def _order(row: EscalationRow) -> tuple[Instant, bool, Level, str]:
+def _build_rank(row: EscalationRow) -> tuple[Instant, bool, Level, str]:
     """Return the sort key among the escalations of one scope.
 
     The clock of an exercise may stand still: of two that started together the running one is newer.
@@ -140,7 +140,7 @@ def _order(row: EscalationRow) -> tuple[Instant, bool, Level, str]:
     return row.started_at, row.state not in ("superseded", "ended"), row.level, row.id
 
 
-def notification_planned(s: State, fact: NotificationPlanned) -> State:
+def evolve_notification(s: State, fact: NotificationPlanned) -> State:
     return s.put(calls=s.calls.set(fact.notification, fact)) if fact.escalation is not None else s
 
 
@@ -149,10 +149,10 @@ def trigger_measured(s: State, fact: TriggerMeasured) -> State:
     row = s.triggers.get(fact.row.id)
     if row is None:
         return s
-    return s.put(triggers=s.triggers.set(row.id, changed(row, {"current": fact.row.current})))
+    return s.put(triggers=s.triggers.set(row.id, copy_with(row, {"current": fact.row.current})))
 
 
-def flag_changed(s: State, fact: FlagChanged) -> State:
+def evolve_flag(s: State, fact: FlagChanged) -> State:
     row = fact.row
     agenda = s.agenda.arm(
         f"flag:{row.id}", row.until if row.effective_from is None else row.effective_from
@@ -162,16 +162,18 @@ def flag_changed(s: State, fact: FlagChanged) -> State:
     )
 
 
-def task_changed(s: State, row: TaskRow) -> State:
-    of_kind, subject = s.open_tasks.get(row.kind, Map()), subject_of(row)
+def evolve_task(s: State, row: TaskRow) -> State:
+    of_kind, subject = s.open_tasks.get(row.kind, Map()), get_subject(row)
     if row.state in (TaskState.OPEN, TaskState.TAKEN):
         of_kind = of_kind.set(subject, row.id)
     elif of_kind.get(subject) == row.id:
         of_kind = of_kind.delete(subject)
-    open_tasks = s.open_tasks.set(row.kind, of_kind) if of_kind else without(s.open_tasks, row.kind)
+    open_tasks = (
+        s.open_tasks.set(row.kind, of_kind) if of_kind else without_key(s.open_tasks, row.kind)
+    )
     return s.put(tasks=s.tasks.set(row.id, row), open_tasks=open_tasks)
 
 
-def subject_of(row: TaskRow) -> str:
+def get_subject(row: TaskRow) -> str:
     """Return what a task is about: its words, else the report, the post, the site, the incident. One is open per kind and subject."""
     return row.text_id or row.report or row.post or row.site or row.incident or ""

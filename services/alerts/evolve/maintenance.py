@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from schemas.maintenance import LeaseRow, MaintenanceRow
-from services.alerts.state import State, sorted_with, sorted_without
+from services.alerts.state import State, insert_sorted, remove_sorted
 
 
-def maintenance_changed(s: State, row: MaintenanceRow) -> State:
+def evolve_maintenance(s: State, row: MaintenanceRow) -> State:
     old, agenda = s.maintenance.get(row.id), s.agenda
     if old is not None:
-        agenda = agenda.arm(deadline_of(old), None)
-    change = sorted_with if row.state == "active" else sorted_without
+        agenda = agenda.arm(build_deadline_key(old), None)
+    change = insert_sorted if row.state == "active" else remove_sorted
     return s.put(
         maintenance=s.maintenance.set(row.id, row),
-        agenda=agenda.arm(deadline_of(row), row.next_at),
+        agenda=agenda.arm(build_deadline_key(row), row.next_at),
         active_windows=change(s.active_windows, row.id),
     )
 
 
-def deadline_of(row: MaintenanceRow) -> str:
+def build_deadline_key(row: MaintenanceRow) -> str:
     """Return the deadline key of a window's next batch.
 
     Each batch has its own, so that the effects of one deadline fit into one Transaction.
@@ -26,6 +26,6 @@ def deadline_of(row: MaintenanceRow) -> str:
     return f"maintenance:{row.id}:{row.sweep}"
 
 
-def lease_changed(s: State, row: LeaseRow) -> State:
+def evolve_lease(s: State, row: LeaseRow) -> State:
     due = row.until if row.state == "held" else None
     return s.put(leases=s.leases.set(row.id, row), agenda=s.agenda.arm(f"lease:{row.id}", due))

@@ -8,17 +8,17 @@ from schemas.oncall import CellShift, DutyRow, ReachRow, ReadinessRow
 from schemas.realms import is_live
 from schemas.reference import ReadinessRule
 from schemas.words import Answer
-from services.alerts.state import State, without
-from services.oncall.localtime import next_at
-from services.oncall.schedule import Rota
+from services.alerts.state import State, without_key
+from services.oncall.localtime import next_local_minute
+from services.oncall.schedule import Schedule
 
 
-def rota_of(s: State) -> Rota:
+def build_rota(s: State) -> Schedule:
     """Build the on-call index from the roster in force and the duties."""
-    return Rota(s.territory.roster, s.duties.values())
+    return Schedule(s.territory.roster, s.duties.values())
 
 
-def readiness_rule(s: State) -> ReadinessRule | None:
+def get_readiness_rule(s: State) -> ReadinessRule | None:
     """Return the readiness rule of the policy in force; None in a simulated realm."""
     return (
         s.territory.policy.readiness
@@ -27,40 +27,44 @@ def readiness_rule(s: State) -> ReadinessRule | None:
     )
 
 
-def roster_changed(s: State, at: Instant | None) -> State:
+def evolve_roster(s: State, at: Instant | None) -> State:
     """Arm the readiness check, because a change is checked at once. Rule D38, readiness."""
-    return _armed(s, at if readiness_rule(s) is not None else None)
+    return _arm_readiness(s, at if get_readiness_rule(s) is not None else None)
 
 
-def duty_changed(s: State, row: DutyRow) -> State:
+def evolve_duty(s: State, row: DutyRow) -> State:
     s = s.put(duties=s.duties.set(row.id, row))
-    return roster_changed(s.put(rota=rota_of(s)), row.decided_at)
+    return evolve_roster(s.put(rota=build_rota(s)), row.decided_at)
 
 
-def reachability_changed(s: State, row: ReachRow) -> State:
+def evolve_reachability(s: State, row: ReachRow) -> State:
     s = s.put(reach=s.reach.set(row.id, row))
     return (
-        roster_changed(s, row.noted_at) if row.noted_at is not None else s
+        evolve_roster(s, row.noted_at) if row.noted_at is not None else s
     )  # a renewed verification opens no gap
 
 
-def readiness_proved(s: State, row: ReadinessRow) -> State:
-    rule = readiness_rule(s)
-    return _armed(s.put(readiness=row), next_at(rule.report_min, row.at) if rule else None)
+def evolve_readiness(s: State, row: ReadinessRow) -> State:
+    rule = get_readiness_rule(s)
+    return _arm_readiness(
+        s.put(readiness=row), next_local_minute(rule.report_min, row.at) if rule else None
+    )
 
 
-def answer_recorded(s: State, fact: AnswerRecorded) -> State:
+def evolve_answer(s: State, fact: AnswerRecorded) -> State:
     if fact.at is None or fact.answer is not Answer.ACK:
         return s
     return s.put(taken=s.taken.set(fact.person, fact.at))
 
 
-def cell_shift(s: State, fact: CellShift) -> State:
+def evolve_cell_shift(s: State, fact: CellShift) -> State:
     shifts = (
-        without(s.shifts, fact.person) if fact.since is None else s.shifts.set(fact.person, fact)
+        without_key(s.shifts, fact.person)
+        if fact.since is None
+        else s.shifts.set(fact.person, fact)
     )
     return s.put(shifts=shifts, agenda=s.agenda.arm(f"relief:{fact.person}", fact.warn_at))
 
 
-def _armed(s: State, due: Instant | None) -> State:
+def _arm_readiness(s: State, due: Instant | None) -> State:
     return s.put(prove_at=due, agenda=s.agenda.arm("prove", due))

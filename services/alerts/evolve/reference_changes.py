@@ -8,14 +8,14 @@ from schemas.reference_changes import OPEN_CHANGES, ReferenceChangeRow, Referenc
 from services.alerts.state import State
 from services.runtime.decider.maps import Map
 
-KEPT: Final = 3
+KEPT_DRAFTS: Final = 3
 """Drafted versions without a proposal that are kept.
 
 Drafting and proposing follow each other at once, so older ones were abandoned.
 """
 
 
-def reference_drafted(s: State, fact: ReferenceDrafted) -> State:
+def evolve_draft(s: State, fact: ReferenceDrafted) -> State:
     drafted = s.drafted.set(f"{fact.reference}/{fact.data.section}", fact)
     newest: dict[str, int] = {}
     held = {row.reference for row in s.reference_changes.values() if row.state in OPEN_CHANGES}
@@ -26,23 +26,23 @@ def reference_drafted(s: State, fact: ReferenceDrafted) -> State:
         (version for version in newest if version != fact.reference),
         key=lambda version: (newest[version], version),
     )
-    return s.put(drafted=_without(drafted, set(others[: 1 - KEPT])))
+    return s.put(drafted=_drop_versions(drafted, set(others[: 1 - KEPT_DRAFTS])))
 
 
-def change_recorded(s: State, row: ReferenceChangeRow) -> State:
+def evolve_change(s: State, row: ReferenceChangeRow) -> State:
     old, agenda, drafted = s.reference_changes.get(row.id), s.agenda, s.drafted
     if old is not None:
-        agenda = agenda.arm(deadline_of(old), None)
+        agenda = agenda.arm(build_deadline_key(old), None)
         if old.state in OPEN_CHANGES and row.state not in OPEN_CHANGES:
-            drafted = _without(drafted, {row.reference})
+            drafted = _drop_versions(drafted, {row.reference})
     return s.put(
         reference_changes=s.reference_changes.set(row.id, row),
-        agenda=agenda.arm(deadline_of(row), row.next_at),
+        agenda=agenda.arm(build_deadline_key(row), row.next_at),
         drafted=drafted,
     )
 
 
-def deadline_of(row: ReferenceChangeRow) -> str:
+def build_deadline_key(row: ReferenceChangeRow) -> str:
     """Return the deadline key of a change's next section or batch of sites.
 
     Each has its own, so that the effects of one deadline fit into one Transaction.
@@ -50,7 +50,9 @@ def deadline_of(row: ReferenceChangeRow) -> str:
     return f"reference:{row.id}:{row.step}"
 
 
-def _without(drafted: Map[str, ReferenceDrafted], versions: set[str]) -> Map[str, ReferenceDrafted]:
+def _drop_versions(
+    drafted: Map[str, ReferenceDrafted], versions: set[str]
+) -> Map[str, ReferenceDrafted]:
     return (
         Map({key: draft for key, draft in drafted.items() if draft.reference not in versions})
         if versions

@@ -10,45 +10,52 @@ from schemas.base import DAY_MS, Instant
 from schemas.realms import is_live
 from schemas.words import EventType, MsgType, ReportState
 from services.alerts.evolve.changes import Changes, set_or_drop
-from services.alerts.reference.calendar import day_of, end_of_day
+from services.alerts.reference.calendar import find_end_of_day, format_day
 from services.alerts.reference.constants import (
-    ACTING_ALONE,
     CAUSE_TYPES,
-    CLAIM_TYPES,
-    LEAVE,
-    MUTE_TYPES,
-    REMEMBER_MS,
+    CAUSELESS_TYPES,
+    CONFIRMABLE_TYPES,
+    LEAVE_ORDER_TYPES,
+    REPORT_MEMORY_MS,
+    SILENT_REPORT_TYPES,
 )
 from services.alerts.reports.report_facts import (
-    as_number,
-    awaits_its_value,
-    claim_key,
+    build_subject_key,
+    get_measure_name,
+    get_measured_place,
+    is_calm_report,
+    is_leave_order,
+    is_value_held,
     is_wide,
-    measure_name,
-    measured_place,
-    orders_to_leave,
-    says_calm,
-    works_again,
+    list_restored_things,
+    parse_number,
 )
-from services.alerts.rows import changed
-from services.alerts.state import Hush, Reading, State, sorted_with, sorted_without, without
+from services.alerts.rows import copy_with
+from services.alerts.state import (
+    MeasureReading,
+    State,
+    SuppressionReason,
+    insert_sorted,
+    remove_sorted,
+    without_key,
+)
 from services.runtime.decider.maps import Map
 
 KEPT_RETURNS: Final = 50
 """Most restorations kept per thing; a report older than all of them ends at the first one left."""
 _KEPT_FORECASTS: Final = 31
-_WITHDRAWN: Final = frozenset({"cancelled", "superseded", "planned"})
+_NOT_COUNTING_FLAGS: Final = frozenset({"cancelled", "superseded", "planned"})
 
 
-def counts(s: State, row: ReportRow) -> bool:
+def is_counting(s: State, row: ReportRow) -> bool:
     """Return whether the report counts for severities: it stands, and is no planned work.
 
     Rule D64.
     """
-    return stands(row) and s.hushed.get(row.id) != "maintenance"
+    return is_standing(row) and s.hushed.get(row.id) != "maintenance"
 
 
-def stands(row: ReportRow) -> bool:
+def is_standing(row: ReportRow) -> bool:
     """Return whether a report is confirmed, current, in an incident, not cancelled or replaced.
 
     Rule D3, updates and cancellations.
@@ -56,11 +63,11 @@ def stands(row: ReportRow) -> bool:
     return (
         row.confirmation == "confirmed"
         and row.incident is not None
-        and row.type not in MUTE_TYPES
+        and row.type not in SILENT_REPORT_TYPES
         and row.msg_type is not MsgType.CANCEL
         and row.state in (ReportState.APPLIED, ReportState.DUPLICATE)
-        and not _WITHDRAWN.intersection(row.flags)
-        and not awaits_its_value(row)
+        and not _NOT_COUNTING_FLAGS.intersection(row.flags)
+        and not is_value_held(row)
     )
 
 
@@ -72,50 +79,60 @@ def _is_open_question(row: ReportRow) -> bool:
     )
 
 
-def report_changed(s: State, row: ReportRow) -> State:
+def evolve_report(s: State, row: ReportRow) -> State:
     old = s.reports.get(row.id)
     d: Changes = {"reports": s.reports.set(row.id, row)}
     if old is None and row.alias is not None:
         d["aliases"] = _with_aliases(s, row)
     if s.forget_at is None and is_live(s.realm):
-        d["forget_at"] = row.recorded_at + REMEMBER_MS + DAY_MS
+        d["forget_at"] = row.recorded_at + REPORT_MEMORY_MS + DAY_MS
         d["agenda"] = s.agenda.arm("forget", d["forget_at"])
-    if row.effective and row.type in ACTING_ALONE:
-        d["agenda"] = d.get("agenda", s.agenda).arm(f"report:{row.id}", _begins(row))
+    if row.effective and row.type in CAUSELESS_TYPES:
+        d["agenda"] = d.get("agenda", s.agenda).arm(f"report:{row.id}", _find_start(row))
     if (old.incident if old else None) != row.incident:
-        d["incident_reports"] = _moved(
+        d["incident_reports"] = _move_report(
             s.incident_reports, row.id, old.incident if old else None, row.incident
         )
     was_figure, is_figure = (
-        one is not None and measure_name(one) == "customers_cut" for one in (old, row)
+        one is not None and get_measure_name(one) == "customers_cut" for one in (old, row)
     )
     if is_figure and (not was_figure or (old.incident if old else None) != row.incident):
-        d["figures"] = _moved(s.figures, row.id, old.incident if old else None, row.incident)
-    if counts(s, row) and (old is None or old.incident == row.incident or not counts(s, old)):
-        d["severities"] = _worse(s, row)
-    elif old is not None and counts(s, old):
+        d["figures"] = _move_report(s.figures, row.id, old.incident if old else None, row.incident)
+    if is_counting(s, row) and (
+        old is None or old.incident == row.incident or not is_counting(s, old)
+    ):
+        d["severities"] = _raise_severities(s, row)
+    elif old is not None and is_counting(s, old):
         reports = d.get("incident_reports", s.incident_reports)
         if (
-            counts(s, row)
+            is_counting(s, row)
             and (heir := s.incidents.get(old.incident or "")) is not None
             and heir.merged_into is not None
         ):
             left = {key: worst for key, worst in s.severities.items() if key[0] != old.incident}
-            d["severities"] = _worse(s.put(severities=Map(left)), row)
+            d["severities"] = _raise_severities(s.put(severities=Map(left)), row)
         elif old.incident == row.incident and row.incident is not None:
-            d["severities"] = _unsaid(s, d["reports"], row)
+            d["severities"] = _lower_severities(s, d["reports"], row)
         else:
-            d["severities"] = recounted(
+            d["severities"] = recount_severities(
                 s, d["reports"], reports, {i for i in (old.incident, row.incident) if i}
             )
     hush = s.hushed.get(row.id)
-    if (voices := heard(heard(s.voices, old, hush, -1), row, hush, 1)) is not s.voices:
+    if (
+        voices := update_voices(update_voices(s.voices, old, hush, -1), row, hush, 1)
+    ) is not s.voices:
         d["voices"] = voices
-    _questions(s, d, old, row)
-    if old is None or not _tells(old):
-        d |= _told(s.put(agenda=d["agenda"]) if "agenda" in d else s, row) if _tells(row) else {}
-    elif (_matters(old) or _matters(row)) and (not _tells(row) or _what(old) != _what(row)):
-        d |= _retold(s, d["reports"])
+    _update_questions(s, d, old, row)
+    if old is None or not _is_effective(old):
+        d |= (
+            _index_report(s.put(agenda=d["agenda"]) if "agenda" in d else s, row)
+            if _is_effective(row)
+            else {}
+        )
+    elif (_has_indexed_content(old) or _has_indexed_content(row)) and (
+        not _is_effective(row) or _build_content(old) != _build_content(row)
+    ):
+        d |= _rebuild_report_indexes(s, d["reports"])
     return s.put(**d)
 
 
@@ -124,24 +141,29 @@ def report_read(s: State, fact: ReportRead) -> State:
     row = s.reports.get(fact.row.id)
     if row is None:
         return s
-    return s.put(reports=s.reports.set(row.id, changed(row, {"read_at": fact.row.read_at})))
+    return s.put(reports=s.reports.set(row.id, copy_with(row, {"read_at": fact.row.read_at})))
 
 
-def _begins(row: ReportRow) -> Instant | None:
+def _find_start(row: ReportRow) -> Instant | None:
     """Return when an announced report without a cause becomes current: its next window. Rule D9.
 
     A cause arms its own deadline.
     """
-    if row.confirmation != "confirmed" or _WITHDRAWN.intersection(row.flags) != {"planned"}:
+    if row.confirmation != "confirmed" or _NOT_COUNTING_FLAGS.intersection(row.flags) != {
+        "planned"
+    }:
         return None
     return min((w.start for w in row.effective if w.start > row.recorded_at), default=None)
 
 
-def heard(
-    voices: Map[str, tuple[int, int, int]], row: ReportRow | None, hush: Hush | None, step: int
+def update_voices(
+    voices: Map[str, tuple[int, int, int]],
+    row: ReportRow | None,
+    hush: SuppressionReason | None,
+    step: int,
 ) -> Map[str, tuple[int, int, int]]:
     """Add or remove a report in the voices of its incident (`step` is 1 or -1)."""
-    if row is None or row.incident is None or not stands(row):
+    if row is None or row.incident is None or not is_standing(row):
         return voices
     counted = list(voices.get(row.incident, (0, 0, 0)))
     counted[{None: 0, "maintenance": 1, "inhibited": 2}[hush]] += step
@@ -153,26 +175,26 @@ def heard(
     )
 
 
-def _tells(row: ReportRow) -> bool:
+def _is_effective(row: ReportRow) -> bool:
     """Return whether the measure, reopening or order of a report stands."""
     return row.confirmation == "confirmed" and "cancelled" not in row.flags
 
 
-def _what(row: ReportRow) -> tuple[object, ...]:
+def _build_content(row: ReportRow) -> tuple[object, ...]:
     return row.site, row.measure, row.occurred_at, row.lifts, "planned" in row.flags
 
 
-def _matters(row: ReportRow) -> bool:
-    """Return whether a report has content that `_told` keeps."""
+def _has_indexed_content(row: ReportRow) -> bool:
+    """Return whether a report has content that `_index_report` keeps."""
     return (
         row.measure is not None
         or row.type is EventType.REOPENING
-        or row.type in LEAVE
-        or says_calm(row)
+        or row.type in LEAVE_ORDER_TYPES
+        or is_calm_report(row)
     )
 
 
-def _told(s: State, row: ReportRow) -> Changes:
+def _index_report(s: State, row: ReportRow) -> Changes:
     d: Changes = {}
     if (
         row.type is EventType.REOPENING
@@ -181,12 +203,12 @@ def _told(s: State, row: ReportRow) -> Changes:
         and "planned" not in row.flags
         and row.held is None
     ):
-        d["reopenings"] = _newer(
+        d["reopenings"] = _keep_newest(
             s.reopenings, row, [f"{row.site}|{type_.value}" for type_ in row.lifts]
         )
-    if row.site is not None and orders_to_leave(row):
-        d["departures"] = _newer(s.departures, row, [row.site])
-    if "planned" not in row.flags and (things := works_again(row)):
+    if row.site is not None and is_leave_order(row):
+        d["departures"] = _keep_newest(s.departures, row, [row.site])
+    if "planned" not in row.flags and (things := list_restored_things(row)):
         word = (row.occurred_at, row.source, row.id)
         d["returns"] = s.returns.update(
             {
@@ -195,26 +217,26 @@ def _told(s: State, row: ReportRow) -> Changes:
             }
         )
     if row.measure is not None and row.measure.name is not None:
-        _measured(s, d, row)
+        _index_measure(s, d, row)
     if (
         row.site is not None
-        and says_calm(row)
+        and is_calm_report(row)
         and row.occurred_at > s.calm.get(row.site, row.occurred_at - 1)
     ):
         d["calm"] = s.calm.set(row.site, row.occurred_at)
     return d
 
 
-def _retold(s: State, reports: Map[str, ReportRow]) -> Changes:
-    """Rebuild the indexes of `_told` from all reports.
+def _rebuild_report_indexes(s: State, reports: Map[str, ReportRow]) -> Changes:
+    """Rebuild the indexes of `_index_report` from all reports.
 
     Needed after one was withdrawn, linked to a site, or became current, which is rare.
     """
     names = ("reopenings", "departures", "returns", "readings", "absences", "forecasts", "calm")
     blank = s.put(**dict.fromkeys(names, Map()))
-    for row in sorted(reports.values(), key=arrival):
-        if _tells(row):
-            blank = blank.put(**_told(blank, row))
+    for row in sorted(reports.values(), key=build_arrival_key):
+        if _is_effective(row):
+            blank = blank.put(**_index_report(blank, row))
     return {name: getattr(blank, name) for name in names}
 
 
@@ -222,27 +244,27 @@ def _with_aliases(s: State, row: ReportRow) -> Map[str, str]:
     aliases = s.aliases
     for key in (str(row.alias), f"{row.source_key or row.source}|{row.alias}"):
         first = aliases.get(key)
-        if first is None or arrival(row) < arrival(s.reports[first]):
+        if first is None or build_arrival_key(row) < build_arrival_key(s.reports[first]):
             aliases = aliases.set(key, row.id)
     return aliases
 
 
-def arrival(row: ReportRow) -> tuple[Instant, str]:
+def build_arrival_key(row: ReportRow) -> tuple[Instant, str]:
     return row.recorded_at, row.id
 
 
-def _moved(
+def _move_report(
     index: Map[str, Map[str, None]], report: str, before: str | None, after: str | None
 ) -> Map[str, Map[str, None]]:
     if before is not None and before in index:
-        left = without(index[before], report)
+        left = without_key(index[before], report)
         index = index.set(before, left) if left else index.delete(before)
     if after is not None:
         index = index.set(after, index.get(after, Map()).set(report, None))
     return index
 
 
-def _worse(s: State, row: ReportRow) -> Map[tuple[str, int], tuple[int, str]]:
+def _raise_severities(s: State, row: ReportRow) -> Map[tuple[str, int], tuple[int, str]]:
     severities, incident = s.severities, str(row.incident)
     kind = s.territory.kind(row.site)
     for n, query in enumerate(s.rules.severity_queries):
@@ -256,7 +278,7 @@ def _worse(s: State, row: ReportRow) -> Map[tuple[str, int], tuple[int, str]]:
     return severities
 
 
-def _unsaid(
+def _lower_severities(
     s: State, reports: Map[str, ReportRow], row: ReportRow
 ) -> Map[tuple[str, int], tuple[int, str]]:
     """Recount severities where this report was the worst and counts less now.
@@ -271,10 +293,10 @@ def _unsaid(
     ]
     if not worst:
         return severities
-    return recounted(s, reports, s.incident_reports, {incident}, worst)
+    return recount_severities(s, reports, s.incident_reports, {incident}, worst)
 
 
-def recounted(
+def recount_severities(
     s: State,
     reports: Map[str, ReportRow],
     index: Map[str, Map[str, None]],
@@ -290,11 +312,11 @@ def recounted(
         for n, query in enumerate(s.rules.severity_queries):
             if queries is not None and n not in queries:
                 continue
-            severities = without(severities, (incident, n))
+            severities = without_key(severities, (incident, n))
             rows = [
                 r
                 for r in (reports[i] for i in index.get(incident, ()))
-                if counts(s, r) and query.takes(r, s.territory.kind(r.site))
+                if is_counting(s, r) and query.takes(r, s.territory.kind(r.site))
             ]
             if rows:
                 worst = min(rows, key=lambda r: (-r.severity, r.id))
@@ -302,7 +324,7 @@ def recounted(
     return severities
 
 
-def _questions(s: State, d: Changes, old: ReportRow | None, row: ReportRow) -> None:
+def _update_questions(s: State, d: Changes, old: ReportRow | None, row: ReportRow) -> None:
     """Update the reports that wait for a second source, and sites with unconfirmed reports.
 
     Rule D6.
@@ -312,21 +334,21 @@ def _questions(s: State, d: Changes, old: ReportRow | None, row: ReportRow) -> N
         if s.rumours.get(row.id) != row.severity:
             d["rumours"] = s.rumours.set(row.id, row.severity)
     elif asked:
-        d["rumours"] = without(s.rumours, row.id)
-    d["pending"] = _rekeyed(s.pending, row.id, _waits_as(old), _waits_as(row))
-    d["doubts"] = _rekeyed(s.doubts, row.id, _doubts(old), _doubts(row))
+        d["rumours"] = without_key(s.rumours, row.id)
+    d["pending"] = _move_key(s.pending, row.id, _find_waiting_key(old), _find_waiting_key(row))
+    d["doubts"] = _move_key(s.doubts, row.id, _find_doubted_site(old), _find_doubted_site(row))
 
 
-def _waits_as(row: ReportRow | None) -> str | None:
+def _find_waiting_key(row: ReportRow | None) -> str | None:
     """Return the claim key under which a report waits for a second source."""
     return (
-        claim_key(row)
-        if row is not None and _is_open_question(row) and row.type in CLAIM_TYPES
+        build_subject_key(row)
+        if row is not None and _is_open_question(row) and row.type in CONFIRMABLE_TYPES
         else None
     )
 
 
-def _doubts(row: ReportRow | None) -> str | None:
+def _find_doubted_site(row: ReportRow | None) -> str | None:
     """Return the site that an unconfirmed report is about."""
     if (
         row is None
@@ -338,15 +360,15 @@ def _doubts(row: ReportRow | None) -> str | None:
     return row.site
 
 
-def _rekeyed(
+def _move_key(
     index: Map[str, tuple[str, ...]], id: str, before: str | None, after: str | None
 ) -> Map[str, tuple[str, ...]]:
     if before != after and before is not None:
-        index = set_or_drop(index, before, sorted_without(index.get(before, ()), id))
-    return index if after is None else index.set(after, sorted_with(index.get(after, ()), id))
+        index = set_or_drop(index, before, remove_sorted(index.get(before, ()), id))
+    return index if after is None else index.set(after, insert_sorted(index.get(after, ()), id))
 
 
-def _newer(
+def _keep_newest(
     index: Map[str, tuple[Instant, str]], row: ReportRow, keys: list[str]
 ) -> Map[str, tuple[Instant, str]]:
     """Set the report under these keys where it is the newest."""
@@ -358,13 +380,13 @@ def _newer(
     return index
 
 
-def _announced(s: State, d: Changes, row: ReportRow, rate: float) -> None:
+def _index_forecast(s: State, d: Changes, row: ReportRow, rate: float) -> None:
     """Keep the newest announced absence rate of a day.
 
     It is over after that day; a report without a day means the next one.
     """
     assert row.measure is not None
-    scope, until = str(row.measure.scope), _end_of_day_told(row)
+    scope, until = str(row.measure.scope), _find_announced_end(row)
     rates = {known[0]: known for known in s.forecasts.get(scope, ())}
     if until not in rates or rates[until][1] <= row.occurred_at:
         rates[until] = (until, row.occurred_at, rate)
@@ -375,24 +397,24 @@ def _announced(s: State, d: Changes, row: ReportRow, rate: float) -> None:
             d["agenda"] = d.get("agenda", s.agenda).arm(f"decay:forecasts:{until}", until)
 
 
-def _end_of_day_told(row: ReportRow) -> Instant:
-    ends = [w.end if w.end is not None else end_of_day(w.start) for w in row.effective]
-    return max(ends) if ends else end_of_day(end_of_day(row.occurred_at))
+def _find_announced_end(row: ReportRow) -> Instant:
+    ends = [w.end if w.end is not None else find_end_of_day(w.start) for w in row.effective]
+    return max(ends) if ends else find_end_of_day(find_end_of_day(row.occurred_at))
 
 
-def _measured(s: State, d: Changes, row: ReportRow) -> None:
+def _index_measure(s: State, d: Changes, row: ReportRow) -> None:
     assert row.measure is not None
-    value, name = as_number(row.measure.value), str(row.measure.name)
+    value, name = parse_number(row.measure.value), str(row.measure.name)
     if value is None:
         return
     if is_wide(row) and (
         name == "forecast_absence" or (name == "absence_rate" and "planned" in row.flags)
     ):
-        _announced(s, d, row, value)
+        _index_forecast(s, d, row, value)
         return
     if name == "absence_rate" and is_wide(row):
         scope = str(row.measure.scope)
-        day = day_of(row.occurred_at)
+        day = format_day(row.occurred_at)
         rates = {known[0]: known for known in s.absences.get(scope, ())}
         if day not in rates or rates[day][2] <= row.occurred_at:
             rates[day] = (day, value, row.occurred_at)
@@ -400,9 +422,9 @@ def _measured(s: State, d: Changes, row: ReportRow) -> None:
         return
     if name == "customers_cut" and "planned" in row.flags:
         return
-    key = f"{name}|{measured_place(row)}"
+    key = f"{name}|{get_measured_place(row)}"
     known = s.readings.get(key)
     if known is None or (known.occurred_at, known.report) <= (row.occurred_at, row.id):
         d["readings"] = s.readings.set(
-            key, Reading(value, row.measure.value_of, row.occurred_at, row.id)
+            key, MeasureReading(value, row.measure.value_of, row.occurred_at, row.id)
         )

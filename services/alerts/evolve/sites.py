@@ -7,20 +7,20 @@ from dataclasses import replace
 from schemas.alerts import SiteReported
 from schemas.causes import AllClearNoted, SilenceChanged, SiteMarked, ZoneChanged
 from services.alerts.evolve.changes import Changes
-from services.alerts.rows import changed
-from services.alerts.state import Silence, State, Zone, without
+from services.alerts.rows import copy_with
+from services.alerts.state import SiteSilence, State, Zone, without_key
 from services.runtime.decider.maps import Map
 
 
-def site_marked(s: State, fact: SiteMarked) -> State:
+def evolve_marks(s: State, fact: SiteMarked) -> State:
     new = Map(fact.marks)
     return s.put(
         marks=s.marks.set(fact.site, new),
-        counts=counted(s, s.counts, fact.site, s.marks.get(fact.site, Map()), new),
+        counts=update_counts(s, s.counts, fact.site, s.marks.get(fact.site, Map()), new),
     )
 
 
-def counted(
+def update_counts(
     s: State,
     counts: Map[tuple[str, str, str], int],
     site: str,
@@ -50,26 +50,26 @@ def counted(
     return counted
 
 
-def site_reported(s: State, fact: SiteReported) -> State:
+def evolve_site_contact(s: State, fact: SiteReported) -> State:
     """Evolve by a report of a site that changed neither its status nor its reasons."""
     site = fact.row.id
     return s.put(
-        sites=s.sites.set(site, changed(s.sites[site], {"last_word_at": fact.row.last_word_at}))
+        sites=s.sites.set(site, copy_with(s.sites[site], {"last_word_at": fact.row.last_word_at}))
     )
 
 
-def silence_changed(s: State, fact: SilenceChanged) -> State:
+def evolve_silence(s: State, fact: SilenceChanged) -> State:
     if fact.rule is None:
-        return s.put(silences=without(s.silences, fact.site))
+        return s.put(silences=without_key(s.silences, fact.site))
     assert fact.since is not None
     return s.put(
         silences=s.silences.set(
-            fact.site, Silence(fact.rule, fact.incident, fact.since, fact.hides)
+            fact.site, SiteSilence(fact.rule, fact.incident, fact.since, fact.hides)
         )
     )
 
 
-def zone_changed(s: State, fact: ZoneChanged) -> State:
+def evolve_zone(s: State, fact: ZoneChanged) -> State:
     zone = s.zones.get(fact.incident, Zone())
     sites, batches, agenda = zone.sites, zone.batches, s.agenda
     for site in fact.sites:
@@ -84,7 +84,7 @@ def zone_changed(s: State, fact: ZoneChanged) -> State:
     return s.put(zones=s.zones.set(fact.incident, new), agenda=agenda)
 
 
-def all_clear_noted(s: State, fact: AllClearNoted) -> State:
+def evolve_all_clear(s: State, fact: AllClearNoted) -> State:
     zone = replace(
         s.zones.get(fact.incident, Zone()), all_clear=fact.since, all_clear_due=fact.due_at
     )
@@ -94,7 +94,7 @@ def all_clear_noted(s: State, fact: AllClearNoted) -> State:
     )
 
 
-def deadline_settled(s: State, key: str) -> State:
+def evolve_settled_deadline(s: State, key: str) -> State:
     """Disarm a deadline; a zone forgets the batch that was judged."""
     head, _, rest = key.partition(":")
     d: Changes = {"agenda": s.agenda.arm(key, None)}
@@ -105,7 +105,7 @@ def deadline_settled(s: State, key: str) -> State:
         zone = s.zones.get(incident)
         if zone is not None:
             d["zones"] = s.zones.set(
-                incident, replace(zone, batches=without(zone.batches, int(due)))
+                incident, replace(zone, batches=without_key(zone.batches, int(due)))
             )
     elif head == "allclear" and (zone := s.zones.get(rest)) is not None:
         d["zones"] = s.zones.set(rest, replace(zone, all_clear=None, all_clear_due=None))

@@ -8,25 +8,25 @@ from dataclasses import dataclass
 from schemas.alerts import IncidentRow, ReportRow
 from schemas.causes import Cause
 from schemas.words import EventType, IncidentState, MsgType
-from services.alerts.decision import Draft
+from services.alerts.decision import Decision
 from services.alerts.evolve import OPEN
 from services.alerts.incidents.families import (
-    Key,
-    Reach,
-    absorbs,
-    cluster_of,
-    key_of_object,
-    own_key,
+    IncidentKey,
+    Proximity,
+    find_cluster,
+    find_object_key,
+    find_own_key,
+    find_proximity,
 )
 from services.alerts.reference import constants
 from services.alerts.reports.report_facts import (
-    communes_of,
+    get_measure_name,
+    get_site,
+    is_all_clear,
     is_confirmed,
-    measure_name,
-    objects_of,
-    says_restored,
-    site_of,
-    takes_back,
+    is_revocation,
+    list_communes,
+    list_objects,
 )
 
 
@@ -37,15 +37,15 @@ class Placement:
     rule: str
     """Code of the rule, as shown (`D22:power`)."""
     incident: str | None = None
-    opens: Key | None = None
+    opens: IncidentKey | None = None
 
 
 NOWHERE = Placement("D24")
 
 
-def place(row: ReportRow, known: Cause | None, draft: Draft) -> Placement:
+def choose_incident(row: ReportRow, known: Cause | None, draft: Decision) -> Placement:
     """Choose the incident of a report. `known` is the open cause that it repeats (rule D4)."""
-    if (by_reference := _referenced(row, draft)) is not None:
+    if (by_reference := _find_referenced_incident(row, draft)) is not None:
         return Placement("D21", by_reference)
     if (
         known is not None
@@ -53,44 +53,48 @@ def place(row: ReportRow, known: Cause | None, draft: Draft) -> Placement:
         and draft.incident(incident).state in OPEN
     ):
         return Placement("D4", incident)
-    key = own_key(row, draft)
+    key = find_own_key(row, draft)
     if (
-        (key is None and row.type in constants.MUTE_TYPES)
-        or says_restored(row)
-        or takes_back(row, draft.state.rules.flag_names)
+        (key is None and row.type in constants.SILENT_REPORT_TYPES)
+        or is_all_clear(row)
+        or is_revocation(row, draft.state.rules.flag_names)
     ):
-        return _mute(row, draft)
+        return _place_without_opening(row, draft)
     if (
         key is not None
-        and not _yields(key, row, draft)
-        and (own := _open_with(key, row, draft)) is not None
+        and not _is_absorbed_absence(key, row, draft)
+        and (own := _find_incident_by_key(key, row, draft)) is not None
     ):
         return Placement(f"D22:{own.kind}", own.id)
-    reach, absorbing = _absorbing(row, draft)
-    if key is None and reach is not Reach.AREA and (by_cause := _of_cause(row, draft)) is not None:
+    reach, absorbing = _find_absorbing_incident(row, draft)
+    if (
+        key is None
+        and reach is not Proximity.AREA
+        and (by_cause := _find_incident_of_cause(row, draft)) is not None
+    ):
         return Placement("D23", by_cause)
     if absorbing is not None:
         return Placement(f"D22:{absorbing.kind}", absorbing.id)
-    if key is None and (joined := _of_member(row, draft)) is not None:
+    if key is None and (joined := _find_incident_of_member(row, draft)) is not None:
         return Placement("D23", joined)
-    if key is None and (same := _same_matter(row, draft)) is not None:
+    if key is None and (same := _find_similar_incident(row, draft)) is not None:
         return Placement("D23", same.id)
-    if (closed := _recently_closed(key, row, draft)) is not None:
+    if (closed := _find_closed_incident(key, row, draft)) is not None:
         return Placement("D26", closed.id)
-    if not opens_one(row):
+    if not can_open_incident(row):
         return NOWHERE
-    return Placement("D22" if key else "D23", opens=key or fallback_key(row, draft))
+    return Placement("D22" if key else "D23", opens=key or build_fallback_key(row, draft))
 
 
-def _yields(key: Key, row: ReportRow, draft: Draft) -> bool:
+def _is_absorbed_absence(key: IncidentKey, row: ReportRow, draft: Decision) -> bool:
     """Return whether an absence belongs to snow or a strike instead. Rule D22, incident keys."""
     if key[0] != "absence":
         return False
-    _, absorbing = _absorbing(row, draft)
+    _, absorbing = _find_absorbing_incident(row, draft)
     return absorbing is not None and absorbing.kind in ("snow", "strike")
 
 
-def opens_one(row: ReportRow) -> bool:
+def can_open_incident(row: ReportRow) -> bool:
     """Return whether a report may open an incident.
 
     Rumours, unconfirmed reports, cancellations, and green and yellow bulletins may not (rule D24).
@@ -106,34 +110,34 @@ def opens_one(row: ReportRow) -> bool:
     )
 
 
-def _referenced(row: ReportRow, draft: Draft) -> str | None:
+def _find_referenced_incident(row: ReportRow, draft: Decision) -> str | None:
     for reference in row.references:
         known = draft.state.reports.get(reference)
         incident = draft.standing(known.incident) if known else None
-        if incident is not None and _takes(draft.incident(incident), row):
+        if incident is not None and _is_accepting_reports(draft.incident(incident), row):
             return incident
     return None
 
 
-def _takes(incident: IncidentRow, row: ReportRow) -> bool:
+def _is_accepting_reports(incident: IncidentRow, row: ReportRow) -> bool:
     """Return whether an incident takes reports: open, or closed less than 72 h ago. Rule D26."""
     if incident.state in OPEN:
         return True
     return (
         incident.closed_at is not None
-        and row.recorded_at - incident.closed_at < constants.ADDENDUM_MS
+        and row.recorded_at - incident.closed_at < constants.ADDENDUM_WINDOW_MS
     )
 
 
-def _open_with(key: Key, row: ReportRow, draft: Draft) -> IncidentRow | None:
+def _find_incident_by_key(key: IncidentKey, row: ReportRow, draft: Decision) -> IncidentRow | None:
     """Return the open incident with this key.
 
     An incident that was split off has another key and is never found. Rule D25, merge and split.
     """
     if key[0] == "power":
-        return cluster_of(row, draft, _power(draft))
-    same = _of_kind(key[0], draft)
-    exact = next((i for i in same if i.key == key[1]), None) or _heir(key, draft)
+        return find_cluster(row, draft, _list_power_incidents(draft))
+    same = _list_incidents_of_kind(key[0], draft)
+    exact = next((i for i in same if i.key == key[1]), None) or _find_merge_target(key, draft)
     if exact is not None or key[0] != "it":
         return exact
     if key[1] == "*":  # an isolation takes the IT incident that led to it
@@ -141,62 +145,65 @@ def _open_with(key: Key, row: ReportRow, draft: Draft) -> IncidentRow | None:
     return next((i for i in same if i.key == "*"), None)
 
 
-def _of_kind(kind: str, draft: Draft) -> list[IncidentRow]:
+def _list_incidents_of_kind(kind: str, draft: Decision) -> list[IncidentRow]:
     return [i for i in draft.incidents(draft.open_incidents) if i.kind == kind]
 
 
-def _power(draft: Draft) -> list[IncidentRow]:
+def _list_power_incidents(draft: Decision) -> list[IncidentRow]:
     """Return the open power incidents, and those into which a person merged one.
 
     For the latter, any fact less than an hour ago is near enough. Rule D25, merge and split.
     """
-    own = _of_kind("power", draft)
-    return [*own, *(i for i in _heirs(lambda i: i.kind == "power", draft) if i not in own)]
+    own = _list_incidents_of_kind("power", draft)
+    return [
+        *own,
+        *(i for i in _list_merge_targets(lambda i: i.kind == "power", draft) if i not in own),
+    ]
 
 
-def _heir(key: Key, draft: Draft) -> IncidentRow | None:
+def _find_merge_target(key: IncidentKey, draft: Decision) -> IncidentRow | None:
     """Return the open incident into which a person merged the one with this key.
 
     Reports of the merged incident belong to it. Rule D25, merge and split.
     """
     return max(
-        _heirs(lambda i: (i.kind, i.key) == key, draft),
+        _list_merge_targets(lambda i: (i.kind, i.key) == key, draft),
         key=lambda i: (i.opened_at, i.id),
         default=None,
     )
 
 
-def _heirs(which: Callable[[IncidentRow], bool], draft: Draft) -> list[IncidentRow]:
+def _list_merge_targets(which: Callable[[IncidentRow], bool], draft: Decision) -> list[IncidentRow]:
     merged = (i.id for i in draft.incidents(draft.state.merged_incidents) if which(i))
     heirs = {h: draft.incident(h) for i in merged if (h := draft.standing(i)) is not None}
     return sorted((i for i in heirs.values() if i.state in OPEN), key=lambda i: (i.known_at, i.id))
 
 
-def _same_matter(row: ReportRow, draft: Draft) -> IncidentRow | None:
+def _find_similar_incident(row: ReportRow, draft: Decision) -> IncidentRow | None:
     """Return the open incident with the same key that holds a report of the same type and objects.
 
     Without it, each report on a commune or a road would open an incident. Only for reports without
     a site. Rule D23.
     """
-    if site_of(row) is not None:
+    if get_site(row) is not None:
         return None
-    kind, key = fallback_key(row, draft)
+    kind, key = build_fallback_key(row, draft)
     for incident in draft.incidents(draft.open_incidents):
         if (incident.kind, incident.key) != (kind, key):
             continue
         told = (draft.state.reports[r] for r in draft.state.incident_reports.get(incident.id, ()))
-        if any(r.type is row.type and objects_of(r) == objects_of(row) for r in told):
+        if any(r.type is row.type and list_objects(r) == list_objects(row) for r in told):
             return incident
     return None
 
 
-def _of_site(row: ReportRow, draft: Draft) -> str | None:
-    return _of_cause(row, draft) or _of_member(row, draft)
+def _find_incident_of_site(row: ReportRow, draft: Decision) -> str | None:
+    return _find_incident_of_cause(row, draft) or _find_incident_of_member(row, draft)
 
 
-def _of_cause(row: ReportRow, draft: Draft) -> str | None:
+def _find_incident_of_cause(row: ReportRow, draft: Decision) -> str | None:
     """Return the incident of the gravest open cause on the site. Rule D23, site causes."""
-    site, state = site_of(row), draft.state
+    site, state = get_site(row), draft.state
     if site is None:
         return None
     causes = [state.causes[c] for c in state.site_causes.get(site, ())]
@@ -207,44 +214,46 @@ def _of_cause(row: ReportRow, draft: Draft) -> str | None:
     return None
 
 
-def _of_member(row: ReportRow, draft: Draft) -> str | None:
+def _find_incident_of_member(row: ReportRow, draft: Decision) -> str | None:
     """Return the newest open incident that the site is a member of.
 
     Its causes there may have ended.
     """
     joined = [
         i
-        for i in draft.incidents(draft.state.site_incidents.get(site_of(row) or "", ()))
+        for i in draft.incidents(draft.state.site_incidents.get(get_site(row) or "", ()))
         if i.state in OPEN
     ]
     return max(joined, key=lambda i: (i.opened_at, i.id)).id if joined else None
 
 
-def _absorbing(row: ReportRow, draft: Draft) -> tuple[Reach | None, IncidentRow | None]:
+def _find_absorbing_incident(
+    row: ReportRow, draft: Decision
+) -> tuple[Proximity | None, IncidentRow | None]:
     """Return the nearest open incident that absorbs the report, and how near it is.
 
     Of several hazards of the whole territory none absorbs it. Rule D23, site causes.
     """
-    found: list[tuple[Reach, IncidentRow]] = []
+    found: list[tuple[Proximity, IncidentRow]] = []
     for incident in draft.incidents(draft.open_incidents):
-        reach = absorbs(incident, row, draft)
+        reach = find_proximity(incident, row, draft)
         if reach is not None:
             found.append((reach, incident))
     if not found:
         return None, None
     nearest = max(reach for reach, _ in found)
     candidates = [i for reach, i in found if reach is nearest]
-    if nearest is Reach.TERRITORY and len(candidates) > 1:
+    if nearest is Proximity.TERRITORY and len(candidates) > 1:
         return None, None
     return nearest, max(candidates, key=lambda i: (i.opened_at, i.id))
 
 
-def _mute(row: ReportRow, draft: Draft) -> Placement:
+def _place_without_opening(row: ReportRow, draft: Decision) -> Placement:
     """Place a report that opens nothing (`info`, `headcount`, `reopening`).
 
     It joins by the causes that it lifts, by its object, or by its site.
     """
-    site, state = site_of(row), draft.state
+    site, state = get_site(row), draft.state
     if site is not None and row.type is EventType.REOPENING:
         named = [
             state.causes[c]
@@ -256,17 +265,21 @@ def _mute(row: ReportRow, draft: Draft) -> Placement:
                 incident
             ).state in OPEN:
                 return Placement("D23", incident)
-    key = key_of_object(row, draft)
+    key = find_object_key(row, draft)
     if (
         key is not None
-        and (own := _open_with(key, row, draft) or _only_power(key, row, draft)) is not None
+        and (own := _find_incident_by_key(key, row, draft) or _find_power_incident(key, row, draft))
+        is not None
     ):
         return Placement(f"D22:{own.kind}", own.id)
-    if (by_site := _of_site(row, draft)) is not None:
+    if (by_site := _find_incident_of_site(row, draft)) is not None:
         return Placement("D23", by_site)
-    if row.type is EventType.HEADCOUNT and (absorbing := _absorbing(row, draft)[1]) is not None:
+    if (
+        row.type is EventType.HEADCOUNT
+        and (absorbing := _find_absorbing_incident(row, draft)[1]) is not None
+    ):
         return Placement(f"D22:{absorbing.kind}", absorbing.id)
-    if measure_name(row) in constants.OFFERS and is_confirmed(row):
+    if get_measure_name(row) in constants.OFFER_MEASURES and is_confirmed(row):
         open_ = list(draft.incidents(draft.open_incidents))
         if open_:
             return Placement(
@@ -275,7 +288,7 @@ def _mute(row: ReportRow, draft: Draft) -> Placement:
     return NOWHERE
 
 
-def _only_power(key: Key, row: ReportRow, draft: Draft) -> IncidentRow | None:
+def _find_power_incident(key: IncidentKey, row: ReportRow, draft: Decision) -> IncidentRow | None:
     """Return the incident that an operator's report on power belongs to.
 
     The operator may report long after the last cut and name no place. Candidates are power
@@ -284,7 +297,7 @@ def _only_power(key: Key, row: ReportRow, draft: Draft) -> IncidentRow | None:
     """
     if key[0] != "power":
         return None
-    own = _power(draft)
+    own = _list_power_incidents(draft)
     power = [
         *own,
         *(
@@ -293,21 +306,23 @@ def _only_power(key: Key, row: ReportRow, draft: Draft) -> IncidentRow | None:
             if i.id in draft.state.figures and i not in own
         ),
     ]
-    communes = frozenset(communes_of(row, draft.territory))
+    communes = frozenset(list_communes(row, draft.territory))
     there = [i for i in power if not communes.isdisjoint(i.communes)]
     if there:
         return max(there, key=lambda i: (i.opened_at, i.id))
     return power[0] if len(power) == 1 and not communes else None
 
 
-def _recently_closed(key: Key | None, row: ReportRow, draft: Draft) -> IncidentRow | None:
+def _find_closed_incident(
+    key: IncidentKey | None, row: ReportRow, draft: Decision
+) -> IncidentRow | None:
     """Return the incident, closed less than 72 h ago, that a late report joins by its time.
 
     Rule D26, closed incidents.
     """
-    site = site_of(row)
+    site = get_site(row)
     for incident in draft.incidents(reversed(draft.state.closed_incidents)):
-        if incident.state is not IncidentState.CLOSED or not _takes(incident, row):
+        if incident.state is not IncidentState.CLOSED or not _is_accepting_reports(incident, row):
             continue
         if (
             not incident.opened_at - constants.CLUSTER_MS
@@ -325,22 +340,22 @@ def _recently_closed(key: Key | None, row: ReportRow, draft: Draft) -> IncidentR
         if (
             site is not None
             and site in incident.members
-            and (key is None or same_key or absorbs(incident, row, draft) is not None)
+            and (key is None or same_key or find_proximity(incident, row, draft) is not None)
         ):
             return incident
         if same_key and not frozenset(incident.communes).isdisjoint(
-            communes_of(row, draft.territory)
+            list_communes(row, draft.territory)
         ):
             return incident
     return None
 
 
-def fallback_key(row: ReportRow, draft: Draft) -> Key:
+def build_fallback_key(row: ReportRow, draft: Decision) -> IncidentKey:
     """Return `site:<id>`; without a known site a key of its commune, its object or its type."""
-    site = site_of(row)
+    site = get_site(row)
     if site is not None:
         return "site", f"site:{site}"
-    communes = communes_of(row, draft.territory)
+    communes = list_communes(row, draft.territory)
     if communes:
         return "site", f"commune:{communes[0]}"
     thing = row.measure.object if row.measure is not None else None

@@ -9,15 +9,15 @@ from typing import Final
 
 from schemas.alerts import ReportRow
 from schemas.words import EventType, MsgType
-from services.alerts.causes.cause_lifecycle import Taken, open_beside
-from services.alerts.decision import Draft
+from services.alerts.causes.cause_lifecycle import ReportEffect, list_open_causes_beside
+from services.alerts.decision import Decision
 from services.alerts.reference.constants import DANGER_TYPES
 
-_ANSWERS: Final = frozenset((EventType.EVACUATION, EventType.SHELTER_IN_PLACE))
+_ORDER_TYPES: Final = frozenset((EventType.EVACUATION, EventType.SHELTER_IN_PLACE))
 """Orders: where a danger is known, they are the answer to it."""
 
 
-def is_new_danger(draft: Draft, row: ReportRow, taken: Taken | None) -> bool:
+def is_new_danger(draft: Decision, row: ReportRow, taken: ReportEffect | None) -> bool:
     """Return whether a report adds a danger at another place, or of another kind at the same place.
 
     The incident is dangerous already. A repetition (rule D4), an ended danger (rule D7) or an
@@ -33,10 +33,10 @@ def is_new_danger(draft: Draft, row: ReportRow, taken: Taken | None) -> bool:
     cause = taken.cause
     beside = (
         c
-        for c in open_beside(draft, cause)
+        for c in list_open_causes_beside(draft, cause)
         if c.id != cause.id and (c.site is not None or c.commune == cause.commune)
     )
     known = {c.type for c in beside if c.acting and c.type in DANGER_TYPES}
-    if row.type in _ANSWERS:
+    if row.type in _ORDER_TYPES:
         return not known and row.msg_type is not MsgType.UPDATE
     return row.type not in known

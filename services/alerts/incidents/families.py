@@ -1,7 +1,7 @@
 # ruff: noqa: ARG001, ARG005  every family has the same signature
 """Families of incidents: the keys under which reports open or join one, and the reports absorbed.
 
-`own_key` and `absorbs` look at one report and one incident; `correlation` decides which rule wins.
+`find_own_key` and `find_proximity` look at one report and one incident; `correlation` decides which rule wins.
 Rule D22, incident keys.
 """
 
@@ -13,29 +13,29 @@ from typing import Final
 
 from schemas.alerts import IncidentRow, ReportRow
 from schemas.words import EventType as T
-from services.alerts.decision import Draft
+from services.alerts.decision import Decision
 from services.alerts.reference import constants
-from services.alerts.reference.calendar import day_of
+from services.alerts.reference.calendar import format_day
 from services.alerts.reports.report_facts import (
-    as_truth,
-    communes_of,
+    get_measure_name,
+    get_site,
     is_ill,
     is_wide,
-    measure_name,
-    named,
-    objects_of,
-    site_of,
+    list_communes,
+    list_named,
+    list_objects,
+    parse_truth,
 )
 
-Key = tuple[str, str]
+IncidentKey = tuple[str, str]
 """(family, key)"""
 
 
-NO_NETWORK: Final = "water"
+UNKNOWN_NETWORK: Final = "water"
 """Key of a water incident without a named network."""
 
 
-class Reach(IntEnum):
+class Proximity(IntEnum):
     """The distance between an incident and the reports that it absorbs: the nearest incident wins.
 
     Rule D23, site causes.
@@ -46,137 +46,141 @@ class Reach(IntEnum):
     SITE = 3
 
 
-def own_key(row: ReportRow, draft: Draft) -> Key | None:
+def find_own_key(row: ReportRow, draft: Decision) -> IncidentKey | None:
     """Return family and key of a report that has its own.
 
-    Power has an empty key; `cluster_of` finds its cluster.
+    Power has an empty key; `find_cluster` finds its cluster.
     """
-    if (flagged := _by_flag(row)) is not None:
+    if (flagged := _build_flag_key(row)) is not None:
         return flagged
-    make = _KEYS.get(row.type)
+    make = _KEY_BUILDERS.get(row.type)
     return make(row, draft) if make else None
 
 
-def _by_flag(row: ReportRow) -> Key | None:
-    match measure_name(row):
-        case "strike_notice" if row.measure is not None and as_truth(row.measure.value):
-            return "strike", day_of(row.effective[0].start if row.effective else row.occurred_at)
-        case "water_alert" | "water_restriction" if row.measure is not None and as_truth(
+def _build_flag_key(row: ReportRow) -> IncidentKey | None:
+    match get_measure_name(row):
+        case "strike_notice" if row.measure is not None and parse_truth(row.measure.value):
+            return "strike", format_day(
+                row.effective[0].start if row.effective else row.occurred_at
+            )
+        case "water_alert" | "water_restriction" if row.measure is not None and parse_truth(
             row.measure.value
         ):
-            return "water", _network(row)
+            return "water", _get_network(row)
     return None
 
 
-def _network(row: ReportRow) -> str:
-    return next(iter(named(row, "network:")), NO_NETWORK)
+def _get_network(row: ReportRow) -> str:
+    return next(iter(list_named(row, "network:")), UNKNOWN_NETWORK)
 
 
-def _weather(row: ReportRow, draft: Draft) -> Key:
+def _build_weather_key(row: ReportRow, draft: Decision) -> IncidentKey:
     phenomenon = row.phenomenon or "weather"
     return constants.PHENOMENON_KIND.get(phenomenon, "weather"), phenomenon
 
 
-def _illness(row: ReportRow, draft: Draft) -> Key | None:
+def _build_illness_key(row: ReportRow, draft: Decision) -> IncidentKey | None:
     kitchen = (
-        _shared_kitchen(row, draft)
-        if is_ill(row) and constants.HEAT_HAZARD not in objects_of(row)
+        _find_shared_kitchen(row, draft)
+        if is_ill(row) and constants.HEAT_HAZARD not in list_objects(row)
         else None
     )
     return ("kitchen", kitchen) if kitchen is not None else None
 
 
-def _shared_kitchen(row: ReportRow, draft: Draft) -> str | None:
+def _find_shared_kitchen(row: ReportRow, draft: Decision) -> str | None:
     """Return the kitchen that serves the report's site and other sites."""
-    known = draft.territory.sites.get(site_of(row) or "")
+    known = draft.territory.sites.get(get_site(row) or "")
     return (
         known.kitchen if known is not None and known.kitchen in draft.territory.kitchens else None
     )
 
 
-def _supplier(row: ReportRow, draft: Draft) -> Key | None:
-    name = next(iter(named(row, "supplier:")), None) or _shared_kitchen(row, draft)
+def _build_supplier_key(row: ReportRow, draft: Decision) -> IncidentKey | None:
+    name = next(iter(list_named(row, "supplier:")), None) or _find_shared_kitchen(row, draft)
     return ("kitchen", name) if name is not None else None
 
 
-def _it(row: ReportRow, draft: Draft) -> Key:
-    systems = named(row, "system:") or named(row, "network:")
+def _build_it_key(row: ReportRow, draft: Decision) -> IncidentKey:
+    systems = list_named(row, "system:") or list_named(row, "network:")
     if row.held is not None:
         systems = tuple(system for system in systems if system != "*")
-    if "*" in systems or _isolated(draft):
+    if "*" in systems or _is_isolated(draft):
         return "it", "*"
-    return "it", systems[0] if systems else site_of(row) or row.commune or "it"
+    return "it", systems[0] if systems else get_site(row) or row.commune or "it"
 
 
-def _isolated(draft: Draft) -> bool:
-    flag = draft.state.flags.get(f"flag:{constants.ISOLATION}")
+def _is_isolated(draft: Decision) -> bool:
+    flag = draft.state.flags.get(f"flag:{constants.ISOLATION_FLAG}")
     return flag is not None and flag.value is True
 
 
-def _absence(row: ReportRow, draft: Draft) -> Key | None:
+def _build_absence_key(row: ReportRow, draft: Decision) -> IncidentKey | None:
     if is_wide(row):
         return (
             ("absence", str(row.measure.scope))
-            if measure_name(row) == "absence_rate" and row.measure is not None
+            if get_measure_name(row) == "absence_rate" and row.measure is not None
             else None
         )
-    kind = draft.territory.kind(site_of(row))
+    kind = draft.territory.kind(get_site(row))
     return ("absence", f"kind:{kind}") if kind else None
 
 
-def _gas(row: ReportRow, draft: Draft) -> Key:
-    return "gas", next(iter(communes_of(row, draft.territory)), "gas")
+def _build_gas_key(row: ReportRow, draft: Decision) -> IncidentKey:
+    return "gas", next(iter(list_communes(row, draft.territory)), "gas")
 
 
-def _fire(row: ReportRow, draft: Draft) -> Key:
-    return "fire", site_of(row) or row.commune or "fire"
+def _build_fire_key(row: ReportRow, draft: Decision) -> IncidentKey:
+    return "fire", get_site(row) or row.commune or "fire"
 
 
-_KEYS: Final[dict[T, Callable[[ReportRow, Draft], Key | None]]] = {
-    T.WEATHER_ALERT: _weather,
+_KEY_BUILDERS: Final[dict[T, Callable[[ReportRow, Decision], IncidentKey | None]]] = {
+    T.WEATHER_ALERT: _build_weather_key,
     T.FLOOD_LEVEL: lambda row, draft: ("flood", "crues"),
     T.OUTAGE_POWER: lambda row, draft: ("power", ""),
-    T.OUTAGE_WATER: lambda row, draft: ("water", _network(row)),
-    T.SUPPLIER_FAILURE: _supplier,
-    T.SANITARY_ALERT: _illness,
-    T.OUTAGE_IT: _it,
-    T.OUTAGE_TELECOM: _it,
+    T.OUTAGE_WATER: lambda row, draft: ("water", _get_network(row)),
+    T.SUPPLIER_FAILURE: _build_supplier_key,
+    T.SANITARY_ALERT: _build_illness_key,
+    T.OUTAGE_IT: _build_it_key,
+    T.OUTAGE_TELECOM: _build_it_key,
     T.SECURITY_INCIDENT: lambda row, draft: ("security", "territory"),
-    T.GAS_LEAK: _gas,
-    T.STAFF_SHORTAGE: _absence,
-    T.FIRE: _fire,
+    T.GAS_LEAK: _build_gas_key,
+    T.STAFF_SHORTAGE: _build_absence_key,
+    T.FIRE: _build_fire_key,
 }
 
 
-def key_of_object(row: ReportRow, draft: Draft) -> Key | None:
+def find_object_key(row: ReportRow, draft: Decision) -> IncidentKey | None:
     """Return family and key that the measure or object of an `info` names.
 
     Such a report never opens an incident, but may join one.
     """
-    if measure_name(row) == "customers_cut":
+    if get_measure_name(row) == "customers_cut":
         return "power", ""
-    if measure_name(row) in ("water_alert", "water_restriction"):
-        return "water", _network(row)
-    if (supplier := next(iter(named(row, "supplier:")), None)) is not None:
+    if get_measure_name(row) in ("water_alert", "water_restriction"):
+        return "water", _get_network(row)
+    if (supplier := next(iter(list_named(row, "supplier:")), None)) is not None:
         return "kitchen", supplier
-    if named(row, "system:") or (
-        named(row, "network:") and measure_name(row) in constants.RESTORED
+    if list_named(row, "system:") or (
+        list_named(row, "network:") and get_measure_name(row) in constants.RESTORATION_MEASURES
     ):
-        return _it(row, draft)
-    if named(row, "station:"):
+        return _build_it_key(row, draft)
+    if list_named(row, "station:"):
         return "flood", "crues"
-    if named(row, "network:") and measure_name(row) == "estimated_end":
+    if list_named(row, "network:") and get_measure_name(row) == "estimated_end":
         return "power", ""
     return None
 
 
-def cluster_of(row: ReportRow, draft: Draft, power: Sequence[IncidentRow]) -> IncidentRow | None:
+def find_cluster(
+    row: ReportRow, draft: Decision, power: Sequence[IncidentRow]
+) -> IncidentRow | None:
     """Return the power incident that a cut joins: at most 60 min after its last cut, and near it.
 
     Near means in its communes or at most 3 km from a member. A cut on a member site joins at any
     time while the incident is open: the power may fail again when it returns.
     """
-    site, communes = site_of(row), frozenset(communes_of(row, draft.territory))
+    site, communes = get_site(row), frozenset(list_communes(row, draft.territory))
     near = draft.territory.near(site) if site else frozenset[str]()
     if (
         site is not None
@@ -197,103 +201,111 @@ def cluster_of(row: ReportRow, draft: Draft, power: Sequence[IncidentRow]) -> In
     return None
 
 
-def absorbs(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | None:
+def find_proximity(incident: IncidentRow, row: ReportRow, draft: Decision) -> Proximity | None:
     """Return how near an open incident is to a report that it absorbs; None if it does not.
 
     The report has no open incident of its own.
     """
-    rule = _ABSORBS.get(incident.kind)
+    rule = _ABSORPTION_RULES.get(incident.kind)
     return rule(incident, row, draft) if rule else None
 
 
-def _flood(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | None:
+def _absorb_in_flood(incident: IncidentRow, row: ReportRow, draft: Decision) -> Proximity | None:
     if row.type is T.TRANSPORT_DISRUPTION:
-        return Reach.TERRITORY
+        return Proximity.TERRITORY
     if row.type is T.STAFF_SHORTAGE:
         return (
-            Reach.TERRITORY
+            Proximity.TERRITORY
             if is_wide(row) and row.measure is not None and row.measure.scope == "global"
             else None
         )
-    if row.type not in (*constants.CLOSURES, T.EVACUATION, T.DAMAGE_REPORT, T.OUTAGE_POWER):
+    if row.type not in (*constants.CLOSURE_TYPES, T.EVACUATION, T.DAMAGE_REPORT, T.OUTAGE_POWER):
         return None
-    site, territory = site_of(row), draft.territory
+    site, territory = get_site(row), draft.territory
     exposed = site in territory.flooded_from or not territory.flood_plan.isdisjoint(
-        communes_of(row, territory)
+        list_communes(row, territory)
     )
     if not exposed or (
-        row.type is T.OUTAGE_POWER and river_level(draft) < constants.FLOODED_MAINS_M
+        row.type is T.OUTAGE_POWER and get_river_level(draft) < constants.FLOODED_MAINS_M
     ):
         return None
-    return Reach.TERRITORY
+    return Proximity.TERRITORY
 
 
-def river_level(draft: Draft) -> float:
+def get_river_level(draft: Decision) -> float:
     """Return the highest last reading of the rivers in metres; 0 without any."""
     rows = (r for i, r in draft.state.flags.items() if i.startswith("river:"))
     return max((float(r.value) for r in rows if not isinstance(r.value, str)), default=0.0)
 
 
-def _heat(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | None:
-    hot = measure_name(row) == "room_temperature" or constants.HEAT_HAZARD in objects_of(row)
-    return Reach.TERRITORY if hot or row.type in constants.CLOSURES else None
+def _absorb_in_heat(incident: IncidentRow, row: ReportRow, draft: Decision) -> Proximity | None:
+    hot = get_measure_name(row) == "room_temperature" or constants.HEAT_HAZARD in list_objects(row)
+    return Proximity.TERRITORY if hot or row.type in constants.CLOSURE_TYPES else None
 
 
-def _types(*types: T) -> Callable[[IncidentRow, ReportRow, Draft], Reach | None]:
+def _absorb_types(*types: T) -> Callable[[IncidentRow, ReportRow, Decision], Proximity | None]:
     taken = frozenset(types)
-    return lambda incident, row, draft: Reach.TERRITORY if row.type in taken else None
+    return lambda incident, row, draft: Proximity.TERRITORY if row.type in taken else None
 
 
-def _in_area(incident: IncidentRow, row: ReportRow, draft: Draft) -> bool:
+def _is_in_area(incident: IncidentRow, row: ReportRow, draft: Decision) -> bool:
     """Return whether a report is on a member site, or in a commune of the incident or its zone."""
-    if (site := site_of(row)) is not None and site in incident.members:
+    if (site := get_site(row)) is not None and site in incident.members:
         return True
     zone = draft.state.zones.get(incident.id)
     communes = (*incident.communes, *(zone.communes if zone else ()))
-    return not frozenset(communes).isdisjoint(communes_of(row, draft.territory))
+    return not frozenset(communes).isdisjoint(list_communes(row, draft.territory))
 
 
-def _power(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | None:
+def _absorb_in_power(incident: IncidentRow, row: ReportRow, draft: Decision) -> Proximity | None:
     if row.type is T.TRANSPORT_DISRUPTION:
         return (
-            Reach.AREA
-            if not communes_of(row, draft.territory) or _in_area(incident, row, draft)
+            Proximity.AREA
+            if not list_communes(row, draft.territory) or _is_in_area(incident, row, draft)
             else None
         )
-    if not _in_area(incident, row, draft):
+    if not _is_in_area(incident, row, draft):
         return None
     if row.type in (T.OUTAGE_IT, T.OUTAGE_TELECOM):
         return (
-            Reach.AREA
+            Proximity.AREA
             if row.occurred_at
             <= (incident.last_at or incident.opened_at) + constants.IT_BY_POWER_MS
             else None
         )
-    cold = row.type is T.SANITARY_ALERT and measure_name(row) == constants.COLD_CHAIN
-    return Reach.AREA if cold or row.type in (T.EVACUATION, T.HEADCOUNT) else None
+    cold = row.type is T.SANITARY_ALERT and get_measure_name(row) == constants.COLD_CHAIN_MEASURE
+    return Proximity.AREA if cold or row.type in (T.EVACUATION, T.HEADCOUNT) else None
 
 
-def _water(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | None:
+def _absorb_in_water(incident: IncidentRow, row: ReportRow, draft: Decision) -> Proximity | None:
     """Absorb illness in the incident's communes, and water cuts without a named network.
 
     Such a cut joins in its area, or anywhere if this is the only water incident.
     """
     if is_ill(row):
-        return Reach.AREA if _in_area(incident, row, draft) else None
-    if own_key(row, draft) is None or row.type is not T.OUTAGE_WATER:
+        return Proximity.AREA if _is_in_area(incident, row, draft) else None
+    if find_own_key(row, draft) is None or row.type is not T.OUTAGE_WATER:
         return None
-    if _in_area(incident, row, draft):
-        return Reach.AREA if not named(row, "network:") or incident.key == NO_NETWORK else None
-    return Reach.TERRITORY if not named(row, "network:") else None
+    if _is_in_area(incident, row, draft):
+        return (
+            Proximity.AREA
+            if not list_named(row, "network:") or incident.key == UNKNOWN_NETWORK
+            else None
+        )
+    return Proximity.TERRITORY if not list_named(row, "network:") else None
 
 
-def _kitchen(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | None:
-    site = site_of(row)
-    meals = row.type in constants.CLOSURES and row.affected_activities == (constants.MEALS,)
-    return Reach.AREA if meals and site in draft.territory.kitchens.get(incident.key, ()) else None
+def _absorb_in_kitchen(incident: IncidentRow, row: ReportRow, draft: Decision) -> Proximity | None:
+    site = get_site(row)
+    meals = row.type in constants.CLOSURE_TYPES and row.affected_activities == (
+        constants.MEALS_ACTIVITY,
+    )
+    return (
+        Proximity.AREA if meals and site in draft.territory.kitchens.get(incident.key, ()) else None
+    )
 
 
-def _security(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | None:
+def _absorb_in_security(incident: IncidentRow, row: ReportRow, draft: Decision) -> Proximity | None:
     """Absorb fires and damage for 12 h after the last fact, closures and transport for 24 h.
 
     Damage and placed closures must be near.
@@ -307,7 +319,7 @@ def _security(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | No
                 incident, row, draft
             )
         case T.CLOSURE | T.PARTIAL_CLOSURE:
-            placed = incident.communes and communes_of(row, draft.territory)
+            placed = incident.communes and list_communes(row, draft.territory)
             taken = after <= constants.CLOSURE_BY_SECURITY_MS and (
                 not placed or _is_near_security(incident, row, draft)
             )
@@ -315,68 +327,70 @@ def _security(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | No
             taken = after <= constants.CLOSURE_BY_SECURITY_MS
         case _:
             taken = False
-    return Reach.TERRITORY if taken else None
+    return Proximity.TERRITORY if taken else None
 
 
-def _is_near_security(incident: IncidentRow, row: ReportRow, draft: Draft) -> bool:
+def _is_near_security(incident: IncidentRow, row: ReportRow, draft: Decision) -> bool:
     """Return whether a report is in a commune of the incident or within 4 km of one."""
     territory = draft.territory
     return territory.is_near(
-        site_of(row), communes_of(row, territory), incident.communes, constants.SECURITY_KM
+        get_site(row), list_communes(row, territory), incident.communes, constants.SECURITY_KM
     )
 
 
-def _gas_area(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | None:
+def _absorb_in_gas(incident: IncidentRow, row: ReportRow, draft: Decision) -> Proximity | None:
     taken = row.type in (
         T.EVACUATION,
         T.SHELTER_IN_PLACE,
-        *constants.CLOSURES,
+        *constants.CLOSURE_TYPES,
         T.OUTAGE_POWER,
         T.TRANSPORT_DISRUPTION,
         T.SUPPLIER_FAILURE,
     )
-    return Reach.AREA if taken and incident.key in communes_of(row, draft.territory) else None
+    return Proximity.AREA if taken and incident.key in list_communes(row, draft.territory) else None
 
 
-def _site(incident: IncidentRow, row: ReportRow, draft: Draft) -> Reach | None:
-    site = site_of(row)
+def _absorb_at_site(incident: IncidentRow, row: ReportRow, draft: Decision) -> Proximity | None:
+    site = get_site(row)
     if site is not None and site in incident.members:
-        return Reach.SITE
+        return Proximity.SITE
     if (
         row.type in (T.OUTAGE_IT, T.OUTAGE_TELECOM, T.TRANSPORT_DISRUPTION)
         and incident.kind == "fire"
     ):
         soon = row.occurred_at <= incident.opened_at + constants.IT_BY_FIRE_MS
         return (
-            Reach.AREA
+            Proximity.AREA
             if soon
-            and not frozenset(incident.communes).isdisjoint(communes_of(row, draft.territory))
+            and not frozenset(incident.communes).isdisjoint(list_communes(row, draft.territory))
             else None
         )
     return None
 
 
-_ABSORBS: Final[dict[str, Callable[[IncidentRow, ReportRow, Draft], Reach | None]]] = {
-    "flood": _flood,
-    "heat": _heat,
-    "snow": _types(
+_ABSORPTION_RULES: Final[
+    dict[str, Callable[[IncidentRow, ReportRow, Decision], Proximity | None]]
+] = {
+    "flood": _absorb_in_flood,
+    "heat": _absorb_in_heat,
+    "snow": _absorb_types(
         T.OUTAGE_HEATING,
         T.TRANSPORT_DISRUPTION,
         T.STAFF_SHORTAGE,
         T.SUPPLIER_FAILURE,
         T.DAMAGE_REPORT,
-        *constants.CLOSURES,
+        *constants.CLOSURE_TYPES,
     ),
-    "wind": _types(T.TRANSPORT_DISRUPTION, T.DAMAGE_REPORT, *constants.CLOSURES),
-    "weather": _types(*constants.CLOSURES),
-    "strike": _types(
-        T.STAFF_SHORTAGE, T.TRANSPORT_DISRUPTION, T.SUPPLIER_FAILURE, *constants.CLOSURES
+    "wind": _absorb_types(T.TRANSPORT_DISRUPTION, T.DAMAGE_REPORT, *constants.CLOSURE_TYPES),
+    "weather": _absorb_types(*constants.CLOSURE_TYPES),
+    "strike": _absorb_types(
+        T.STAFF_SHORTAGE, T.TRANSPORT_DISRUPTION, T.SUPPLIER_FAILURE, *constants.CLOSURE_TYPES
     ),
-    "power": _power,
-    "water": _water,
-    "kitchen": _kitchen,
-    "security": _security,
-    "gas": _gas_area,
-    "fire": _site,
-    "site": _site,
+    "power": _absorb_in_power,
+    "water": _absorb_in_water,
+    "kitchen": _absorb_in_kitchen,
+    "security": _absorb_in_security,
+    "gas": _absorb_in_gas,
+    "fire": _absorb_at_site,
+    "site": _absorb_at_site,
 }

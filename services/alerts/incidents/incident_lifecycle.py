@@ -10,36 +10,36 @@ from schemas.base import Instant
 from schemas.causes import Cause
 from schemas.realms import parse_realm
 from schemas.words import Certainty, EventType, IncidentState, Level, MsgType
-from services.alerts.causes.cause_lifecycle import Taken
-from services.alerts.decision import Draft
+from services.alerts.causes.cause_lifecycle import ReportEffect
+from services.alerts.decision import Decision
 from services.alerts.evolve import OPEN
 from services.alerts.incidents import zones
 from services.alerts.incidents.correlation import Placement
 from services.alerts.incidents.danger import is_new_danger
-from services.alerts.incidents.families import own_key
+from services.alerts.incidents.families import find_own_key
 from services.alerts.reference import constants
-from services.alerts.reference.calendar import day_of
+from services.alerts.reference.calendar import format_day
 from services.alerts.reports.report_facts import (
-    all_over,
-    as_instant,
-    as_number,
-    awaits_its_value,
-    communes_of,
+    are_windows_over,
+    get_estimated_end,
+    get_measure_name,
+    get_site,
     is_confirmed,
-    measure_name,
-    site_of,
-    speaks_for_site,
+    is_site_report,
+    is_value_held,
+    list_communes,
+    parse_number,
 )
-from services.alerts.rows import changed
+from services.alerts.rows import copy_with
 
-MOVED_AT_ONCE: Final = 60
+MOVED_PER_DEADLINE: Final = 60
 """Reports of a merged incident that one Transaction moves.
 
 The size of a Transaction is limited, and an incident of weeks has hundreds of reports.
 """
 
 
-def enter(draft: Draft, row: ReportRow, placement: Placement) -> str | None:
+def open_or_join(draft: Decision, row: ReportRow, placement: Placement) -> str | None:
     """Return the incident of a placement, opening it if it is new.
 
     An incident that holds only this report takes the new key instead. Rule D8, unknown sites.
@@ -48,14 +48,12 @@ def enter(draft: Draft, row: ReportRow, placement: Placement) -> str | None:
         return placement.incident
     kind, key = placement.opens
     if kind == "power":
-        key = (
-            f"cluster:{next(iter(communes_of(row, draft.territory)), '') or site_of(row) or row.id}"
-        )
-    if (own := _alone(draft, row.id)) is not None:
+        key = f"cluster:{next(iter(list_communes(row, draft.territory)), '') or get_site(row) or row.id}"
+    if (own := _find_incident_of_only_report(draft, row.id)) is not None:
         return draft.alter(own, "report", kind=kind, key=key).id
     incident = IncidentRow(
         id=draft.derive("incident"),
-        number=_number(draft, row),
+        number=_build_number(draft, row),
         kind=kind,
         key=key,
         state=IncidentState.OPEN,
@@ -72,7 +70,7 @@ def enter(draft: Draft, row: ReportRow, placement: Placement) -> str | None:
     return incident.id
 
 
-def _alone(draft: Draft, report: str) -> str | None:
+def _find_incident_of_only_report(draft: Decision, report: str) -> str | None:
     """Return the open incident of a report that was judged before, if it holds no other report."""
     incident = draft.incident_of(report)
     if incident is None or draft.incident(incident).state not in OPEN:
@@ -80,7 +78,7 @@ def _alone(draft: Draft, report: str) -> str | None:
     return incident if set(draft.state.incident_reports.get(incident, ())) == {report} else None
 
 
-def leave(draft: Draft, incident: str, report: str) -> None:
+def remove_report(draft: Decision, incident: str, report: str) -> None:
     """Remove a report from the counts of its former incident, after it was judged again."""
     draft.alter(
         incident,
@@ -88,14 +86,14 @@ def leave(draft: Draft, incident: str, report: str) -> None:
         reports_count=max(draft.incident(incident).reports_count - 1, 0),
         updated_at=draft.now,
     )
-    if measure_name(draft.state.reports[report]) == "customers_cut":
+    if get_measure_name(draft.state.reports[report]) == "customers_cut":
         count_customers(draft, incident)
 
 
-def _number(draft: Draft, row: ReportRow) -> str:
+def _build_number(draft: Decision, row: ReportRow) -> str:
     """Return a number like `92-2027-0211-01`: territory, local day, count of that day."""
     territory = parse_realm(draft.state.realm)[0]
-    year, month, day = day_of(row.recorded_at).split("-")
+    year, month, day = format_day(row.recorded_at).split("-")
     prefix = f"{territory}-{year}-{month}{day}"
     opened = draft.state.numbers.get(prefix, 0) + sum(
         1
@@ -105,8 +103,12 @@ def _number(draft: Draft, row: ReportRow) -> str:
     return f"{prefix}-{opened + 1:02d}"
 
 
-def join(
-    draft: Draft, row: ReportRow, incident: str, taken: Taken | None, first_time: bool = True
+def add_report(
+    draft: Decision,
+    row: ReportRow,
+    incident: str,
+    taken: ReportEffect | None,
+    first_time: bool = True,
 ) -> None:
     """Add a report to an incident. Only confirmed reports add members, communes and severity."""
     known = draft.incident(incident)
@@ -118,14 +120,14 @@ def join(
         )
     change = "report"
     if is_confirmed(row):
-        change = _grow(draft, row, known, taken, values)
-    draft.put_incident(changed(known, values), change)
-    if known.state is IncidentState.CLOSED and _is_news(row, known, taken, values):
-        reopen(draft, incident)
+        change = _apply_report(draft, row, known, taken, values)
+    draft.put_incident(copy_with(known, values), change)
+    if known.state is IncidentState.CLOSED and _is_reopening_news(row, known, taken, values):
+        reopen_incident(draft, incident)
 
 
-def _is_news(
-    row: ReportRow, known: IncidentRow, taken: Taken | None, values: dict[str, Any]
+def _is_reopening_news(
+    row: ReportRow, known: IncidentRow, taken: ReportEffect | None, values: dict[str, Any]
 ) -> bool:
     """Return whether a report opens a closed incident again.
 
@@ -136,35 +138,45 @@ def _is_news(
     if taken is not None:
         return taken.graver
     return (
-        row.type in constants.ACTING_ALONE
+        row.type in constants.CAUSELESS_TYPES
         and row.occurred_at >= (known.closed_at or 0)
         and values.get("severity", 0) > known.severity
     )
 
 
-def _grow(
-    draft: Draft, row: ReportRow, known: IncidentRow, taken: Taken | None, values: dict[str, Any]
+def _apply_report(
+    draft: Decision,
+    row: ReportRow,
+    known: IncidentRow,
+    taken: ReportEffect | None,
+    values: dict[str, Any],
 ) -> str:
     values["opened_at"] = min(known.opened_at, row.occurred_at)
     if "planned" not in row.flags:
-        values |= _counted(draft, row, known)
+        values |= _build_counted_values(draft, row, known)
     if row.type in constants.DANGER_TYPES:
         values["danger"] = True
     if is_new_danger(draft, row, taken):
         draft.more_danger.add(known.id)
     if known.kind != "power" or row.type is EventType.OUTAGE_POWER:
         values["last_at"] = max(known.last_at or 0, row.occurred_at)
-        values["communes"] = _with(known.communes, told_communes(draft, known.kind, (row,)))
-    if known.kind == "it" and known.key != "*" and own_key(row, draft) == ("it", "*"):
+        values["communes"] = _add_communes(
+            known.communes, list_added_communes(draft, known.kind, (row,))
+        )
+    if known.kind == "it" and known.key != "*" and find_own_key(row, draft) == ("it", "*"):
         values["key"] = "*"
-    if (end := as_instant(row)) is not None and (
-        site_of(row) is None or measure_name(row) == "estimated_end"
+    if (end := get_estimated_end(row)) is not None and (
+        get_site(row) is None or get_measure_name(row) == "estimated_end"
     ):
         values["estimated_end"] = end
-    if taken is not None and taken.outcome != "over" and (more := _more_persons(draft, taken)):
+    if (
+        taken is not None
+        and taken.outcome != "over"
+        and (more := _count_added_persons(draft, taken))
+    ):
         values["persons_concerned"] = (known.persons_concerned or 0) + more
-    site = site_of(row)
-    if site is None or not speaks_for_site(row):
+    site = get_site(row)
+    if site is None or not is_site_report(row):
         return "report"
     zone = draft.state.zones.get(known.id)
     if site not in known.members:
@@ -175,52 +187,57 @@ def _grow(
     return "report"
 
 
-def _counted(draft: Draft, row: ReportRow, known: IncidentRow) -> dict[str, Any]:
+def _build_counted_values(draft: Decision, row: ReportRow, known: IncidentRow) -> dict[str, Any]:
     """Return the severity and customers cut by a current report. Rule D9, planned events."""
     values: dict[str, Any] = {}
     if (
-        row.type not in constants.MUTE_TYPES
+        row.type not in constants.SILENT_REPORT_TYPES
         and row.msg_type is not MsgType.CANCEL
-        and not awaits_its_value(row)
+        and not is_value_held(row)
     ):
         values["severity"] = max(known.severity, row.severity)
-    if measure_name(row) == "customers_cut":
-        values["customers_cut"] = _customers(draft, known, row)
+    if get_measure_name(row) == "customers_cut":
+        values["customers_cut"] = _find_customers_cut(draft, known, row)
     return values
 
 
-def begin(draft: Draft, row: ReportRow, incident: str) -> None:
+def count_announced_report(draft: Decision, row: ReportRow, incident: str) -> None:
     """Count an announced report from now on. Rule D9, planned events."""
     known = draft.incident(incident)
     draft.put_incident(
-        changed(known, {"updated_at": draft.now, **_counted(draft, row, known)}), "report"
+        copy_with(known, {"updated_at": draft.now, **_build_counted_values(draft, row, known)}),
+        "report",
     )
 
 
-def _repeats(draft: Draft, row: ReportRow) -> bool:
+def _is_repeating_cancel(draft: Decision, row: ReportRow) -> bool:
     """Return whether a Cancel only repeats the measure of the report that it withdraws. Rule D3."""
     return row.msg_type is MsgType.CANCEL and any(
         r.measure == row.measure for r in draft.told(row.references)
     )
 
 
-def recount_customers(draft: Draft, reports: Iterable[str]) -> None:
+def recount_customers(draft: Decision, reports: Iterable[str]) -> None:
     """Recount the customers cut of the incidents of these reports.
 
     Call it when reports are withdrawn, or begin or cease to be current or planned works.
     """
-    told = (r for r in draft.told(reports) if measure_name(r) == "customers_cut")
+    told = (r for r in draft.told(reports) if get_measure_name(r) == "customers_cut")
     for incident in dict.fromkeys(draft.incident_of(r.id) for r in told):
         if incident is not None:
             count_customers(draft, incident)
 
 
-def count_customers(draft: Draft, incident: str) -> None:
+def count_customers(draft: Decision, incident: str) -> None:
     """Set the customers cut of an incident to the newest figure of its reports."""
-    draft.alter(incident, "report", customers_cut=_customers(draft, draft.incident(incident)))
+    draft.alter(
+        incident, "report", customers_cut=_find_customers_cut(draft, draft.incident(incident))
+    )
 
 
-def _customers(draft: Draft, incident: IncidentRow, more: ReportRow | None = None) -> float | None:
+def _find_customers_cut(
+    draft: Decision, incident: IncidentRow, more: ReportRow | None = None
+) -> float | None:
     """Return the newest figure that counts.
 
     An incident of planned works only shows their figure (rule D64). `more` is a report that is not
@@ -230,36 +247,38 @@ def _customers(draft: Draft, incident: IncidentRow, more: ReportRow | None = Non
     said = [
         (r.occurred_at, r.recorded_at, r.id, figure)
         for r in rows
-        if (figure := _figure(draft, r, incident)) is not None
+        if (figure := _get_figure(draft, r, incident)) is not None
     ]
     return max(said)[3] if said else None
 
 
-def _figure(draft: Draft, row: ReportRow, incident: IncidentRow) -> float | None:
+def _get_figure(draft: Decision, row: ReportRow, incident: IncidentRow) -> float | None:
     """Return the customers cut that a report gives now; None if it does not count."""
     covered = draft.state.hushed.get(row.id) == "maintenance" and incident.quiet != "maintenance"
-    if row.measure is None or not is_confirmed(row) or covered or _repeats(draft, row):
+    if row.measure is None or not is_confirmed(row) or covered or _is_repeating_cancel(draft, row):
         return None
-    if not {"cancelled", "planned"}.isdisjoint(row.flags) or all_over(row.effective, draft.now):
+    if not {"cancelled", "planned"}.isdisjoint(row.flags) or are_windows_over(
+        row.effective, draft.now
+    ):
         return None
-    return as_number(row.measure.value)
+    return parse_number(row.measure.value)
 
 
-def _with(communes: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+def _add_communes(communes: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
     return communes if all(c in communes for c in more) else tuple(sorted({*communes, *more}))
 
 
-def told_communes(draft: Draft, kind: str, rows: Iterable[ReportRow]) -> tuple[str, ...]:
+def list_added_communes(draft: Decision, kind: str, rows: Iterable[ReportRow]) -> tuple[str, ...]:
     """Return the communes that these reports add to an incident of this family.
 
     For a power cut only reports of cuts count; a road or a train is no place of an incident.
     """
     told = (r for r in rows if is_confirmed(r) and r.type is not EventType.TRANSPORT_DISRUPTION)
     cut = (r for r in told if kind != "power" or r.type is EventType.OUTAGE_POWER)
-    return tuple(sorted({c for r in cut for c in communes_of(r, draft.territory)}))
+    return tuple(sorted({c for r in cut for c in list_communes(r, draft.territory)}))
 
 
-def _more_persons(draft: Draft, taken: Taken) -> int:
+def _count_added_persons(draft: Decision, taken: ReportEffect) -> int:
     """Return how many people a cause adds.
 
     Of several causes on one site only the greatest counts.
@@ -277,7 +296,7 @@ def _more_persons(draft: Draft, taken: Taken) -> int:
     return max((cause.persons or 0) - max(before, taken.persons_before), 0)
 
 
-def persons_of(causes: Iterable[Cause]) -> int:
+def count_persons(causes: Iterable[Cause]) -> int:
     """Return the people concerned by these causes; on each site only the greatest number counts."""
     most: dict[str, int] = {}
     for cause in causes:
@@ -286,31 +305,31 @@ def persons_of(causes: Iterable[Cause]) -> int:
     return sum(most.values())
 
 
-def move_reports(draft: Draft, moved: Iterable[str], into: str) -> None:
+def move_reports(draft: Decision, moved: Iterable[str], into: str) -> None:
     """Move reports to another incident by a person's decision. Rule D25, merge and split."""
     for row in [draft.state.reports[r] for r in moved]:
         why = (*row.why, Why(code="D25", args={"incident": into}, at=draft.now))
-        draft.emit(ReportChanged(row=changed(row, {"incident": into, "why": why})))
+        draft.emit(ReportChanged(row=copy_with(row, {"incident": into, "why": why})))
 
 
-def go_on_moving(draft: Draft, incident: str) -> None:
+def move_next_reports(draft: Decision, incident: str) -> None:
     """Move the next batch of reports of a merged incident.
 
     Their causes need no change: the merged incident leads to the other one.
     """
     into, left = draft.standing(incident), sorted(draft.state.incident_reports.get(incident, ()))
     if into is not None:
-        move_reports(draft, left[:MOVED_AT_ONCE], into)
+        move_reports(draft, left[:MOVED_PER_DEADLINE], into)
         draft.concerned.add(into)
     draft.alter(
         incident,
         "merged",
-        reports_count=len(left[MOVED_AT_ONCE:]) if into is not None else 0,
+        reports_count=len(left[MOVED_PER_DEADLINE:]) if into is not None else 0,
         updated_at=draft.now,
     )
 
 
-def reopen(draft: Draft, incident: str, by_person: bool = False) -> None:
+def reopen_incident(draft: Decision, incident: str, by_person: bool = False) -> None:
     """Open an incident again, for a late report with an open cause or by decision.
 
     Rule D26, closed incidents.
@@ -323,19 +342,19 @@ def reopen(draft: Draft, incident: str, by_person: bool = False) -> None:
     }
     if by_person:
         values["version"] = known.version + 1
-    draft.put_incident(changed(known, values), "reopened")
+    draft.put_incident(copy_with(known, values), "reopened")
     draft.reopened.add(incident)
-    zones.judge_again(draft, incident)
+    zones.restart_silence_delay(draft, incident)
 
 
-def close(draft: Draft, incident: str, at: Instant) -> None:
+def close_incident(draft: Decision, incident: str, at: Instant) -> None:
     """Close an incident by a person's decision.
 
     Its causes stay on their sites until they are lifted.
     """
     known = draft.incident(incident)
     draft.put_incident(
-        changed(
+        copy_with(
             known,
             {
                 "state": IncidentState.CLOSED,
@@ -348,7 +367,7 @@ def close(draft: Draft, incident: str, at: Instant) -> None:
     )
 
 
-def open_causes(draft: Draft, incident: str) -> list[str]:
+def list_open_causes(draft: Decision, incident: str) -> list[str]:
     """Return the open causes of an incident. Walks over all causes: use it for decisions only."""
     return [
         c.id

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from schemas.alerts import ReportChanged, ReportRow, Why
 from schemas.words import Level
-from services.alerts.decision import Draft
+from services.alerts.decision import Decision
 from services.alerts.incidents import incident_lifecycle
-from services.alerts.incidents.correlation import Placement, fallback_key
+from services.alerts.incidents.correlation import Placement, build_fallback_key
 from services.alerts.levels.levels import CRISIS, TERRITORY, Rises
 from services.alerts.reference import constants
 from services.alerts.reports.report_facts import is_confirmed
-from services.alerts.rows import changed
+from services.alerts.rows import copy_with
 
 
-def open_for_level(draft: Draft, rises: Rises) -> None:
+def open_level_incident(draft: Decision, rises: Rises) -> None:
     """Open an incident for a level below N3 that rose by reports without one.
 
     From N3 on the territory has an escalation of its own.
@@ -26,30 +26,30 @@ def open_for_level(draft: Draft, rises: Rises) -> None:
     if any(draft.incident(i).level >= draft.level for i in draft.open_incidents):
         return
     row = draft.state.levels[TERRITORY]
-    reports = _without_incident(draft, row.why)
+    reports = _list_reports_without_incident(draft, row.why)
     if not reports:
         return
-    incident = incident_lifecycle.enter(
-        draft, reports[0], Placement("D76", opens=fallback_key(reports[0], draft))
+    incident = incident_lifecycle.open_or_join(
+        draft, reports[0], Placement("D76", opens=build_fallback_key(reports[0], draft))
     )
     assert incident is not None
     for report in reports:
-        incident_lifecycle.join(draft, report, incident, None)
+        incident_lifecycle.add_report(draft, report, incident, None)
         why = (
             *(w for w in report.why if w.code != "D24"),
             Why(code="D76", args={"incident": incident}),
         )
-        draft.emit(ReportChanged(row=changed(report, {"incident": incident, "why": why})))
+        draft.emit(ReportChanged(row=copy_with(report, {"incident": incident, "why": why})))
     rises.incidents.setdefault(incident, Level.N0)
     draft.alter(incident, "level", level=draft.level, why=row.why)
 
 
-def _without_incident(draft: Draft, why: tuple[Why, ...]) -> list[ReportRow]:
+def _list_reports_without_incident(draft: Decision, why: tuple[Why, ...]) -> list[ReportRow]:
     """Return the reports behind a level that open no incident by themselves, oldest first."""
     told = {r.id: r for w in why for r in draft.told(w.reports)}
     free = (
         r
         for r in told.values()
-        if r.incident is None and is_confirmed(r) and r.type in constants.MUTE_TYPES
+        if r.incident is None and is_confirmed(r) and r.type in constants.SILENT_REPORT_TYPES
     )
     return sorted(free, key=lambda r: (r.recorded_at, r.id))

@@ -12,23 +12,23 @@ from schemas.words import EventType as T
 from schemas.words import MsgType
 from services.alerts import tasks
 from services.alerts.causes.restoration import end_operator_outages
-from services.alerts.decision import Draft
+from services.alerts.decision import Decision
 from services.alerts.evolve import OPEN
-from services.alerts.incidents.families import own_key, river_level
+from services.alerts.incidents.families import find_own_key, get_river_level
 from services.alerts.reference import constants
 from services.alerts.reports.report_facts import (
-    as_number,
-    communes_of,
+    get_measure_name,
+    get_site,
     is_confirmed,
     is_current,
-    measure_name,
-    site_of,
+    list_communes,
+    parse_number,
 )
-from services.alerts.state import Silence, Zone
+from services.alerts.state import SiteSilence, Zone
 
-BATCH: Final = 80
+SITES_PER_DEADLINE: Final = 80
 """Sites that one deadline judges: their effects must fit into one Transaction."""
-_HIDES: Final = {
+_HIDDEN_TYPES: Final = {
     "power": T.OUTAGE_POWER,
     "water": T.OUTAGE_WATER,
     "gas": T.GAS_LEAK,
@@ -37,21 +37,21 @@ _HIDES: Final = {
 """Family → type of cause that an unknown site hides."""
 
 
-def extend(draft: Draft, row: ReportRow, incident_id: str) -> None:
+def extend_zone(draft: Decision, row: ReportRow, incident_id: str) -> None:
     """Extend the zone of an incident by a confirmed report, and plan the check of its silent sites.
 
     Only families with a delay for silent sites have them judged. Rule D18, silent sites.
     """
     incident = draft.incident(incident_id)
-    family = _family(row, incident)
-    minutes = _minutes(draft, family)
+    family = _get_silence_family(row, incident)
+    minutes = _get_silence_delay(draft, family)
     if row.msg_type is MsgType.CANCEL or row.type is T.REOPENING or "planned" in row.flags:
         return  # a withdrawn, ended or announced trouble hits no site
-    drawn = _drawn(row)
+    drawn = _list_drawn_sites(row)
     if minutes is None and not drawn:
         return
     zone = draft.state.zones.get(incident_id, Zone())
-    communes, sites = _grown(draft, row, incident, zone, family)
+    communes, sites = _compute_growth(draft, row, incident, zone, family)
     sites = drawn or sites
     waiting = (
         {s for batch in zone.batches.values() for s in batch} if family != incident.kind else ()
@@ -62,37 +62,37 @@ def extend(draft: Draft, row: ReportRow, incident_id: str) -> None:
     judged = (
         new and minutes is not None and incident.state in OPEN
     )  # else judged when the incident is opened again
-    _put(
+    _record_zone(
         draft,
         incident_id,
         communes,
         new,
         draft.now + (minutes or 0) * MINUTE_MS if judged else None,
     )
-    _show(draft, incident_id, new)
+    _update_zone_sites(draft, incident_id, new)
 
 
-def judge_again(draft: Draft, incident_id: str) -> None:
+def restart_silence_delay(draft: Decision, incident_id: str) -> None:
     """Give the silent sites of a reopened incident their delay once more. Closing had ended it."""
     zone, incident = draft.state.zones.get(incident_id, Zone()), draft.incident(incident_id)
     silent = tuple(s for s in sorted(zone.sites) if _is_silent(draft, s, incident.opened_at))
-    if silent and (minutes := _minutes(draft, incident.kind)) is not None:
-        _put(draft, incident_id, zone.communes, silent, draft.now + minutes * MINUTE_MS)
+    if silent and (minutes := _get_silence_delay(draft, incident.kind)) is not None:
+        _record_zone(draft, incident_id, zone.communes, silent, draft.now + minutes * MINUTE_MS)
 
 
-def _family(row: ReportRow, incident: IncidentRow) -> str:
+def _get_silence_family(row: ReportRow, incident: IncidentRow) -> str:
     """Return the family with the silence rule for a report: that of its incident.
 
     A power cut that a flood absorbed counts as power. Rule D22, incident keys.
     """
     return (
         "power"
-        if incident.kind == "flood" and measure_name(row) == "customers_cut"
+        if incident.kind == "flood" and get_measure_name(row) == "customers_cut"
         else incident.kind
     )
 
 
-def _minutes(draft: Draft, family: str) -> int | None:
+def _get_silence_delay(draft: Decision, family: str) -> int | None:
     """Return how long a site of the zone may be silent; None without such a rule.
 
     Rule D18, silent sites.
@@ -100,74 +100,77 @@ def _minutes(draft: Draft, family: str) -> int | None:
     return draft.territory.silence_min(constants.SILENCE_KEY.get(family, ""))
 
 
-def _put(
-    draft: Draft,
+def _record_zone(
+    draft: Decision,
     incident_id: str,
     communes: tuple[str, ...],
     sites: tuple[str, ...],
     due: Instant | None,
 ) -> None:
-    for n in range(0, max(len(sites), 1), BATCH):
+    for n in range(0, max(len(sites), 1), SITES_PER_DEADLINE):
         draft.emit(
             ZoneChanged(
-                incident=incident_id, communes=communes, sites=sites[n : n + BATCH], due_at=due
+                incident=incident_id,
+                communes=communes,
+                sites=sites[n : n + SITES_PER_DEADLINE],
+                due_at=due,
             )
         )
 
 
-def _drawn(row: ReportRow) -> tuple[str, ...]:
+def _list_drawn_sites(row: ReportRow) -> tuple[str, ...]:
     """Return the sites in the area that the report itself draws; it is finer than its communes."""
-    return () if row.type in constants.MUTE_TYPES else row.sites
+    return () if row.type in constants.SILENT_REPORT_TYPES else row.sites
 
 
-def _show(draft: Draft, incident_id: str, new: tuple[str, ...]) -> None:
+def _update_zone_sites(draft: Decision, incident_id: str, new: tuple[str, ...]) -> None:
     incident = draft.incident(incident_id)
     silent = tuple(sorted({*incident.zone_sites, *new} - set(incident.members)))
     if silent != incident.zone_sites:
         draft.alter(incident_id, "zone", zone_sites=silent)
 
 
-def _grown(
-    draft: Draft, row: ReportRow, incident: IncidentRow, zone: Zone, family: str
+def _compute_growth(
+    draft: Decision, row: ReportRow, incident: IncidentRow, zone: Zone, family: str
 ) -> tuple[tuple[str, ...], Iterable[str]]:
     """Return the communes of the zone and the sites in it after this report."""
     territory = draft.territory
     if family == "flood":
         if row.type is not T.FLOOD_LEVEL:
             return zone.communes, ()
-        level = river_level(draft)
+        level = get_river_level(draft)
         return zone.communes, [
             site for site, threshold in territory.flooded_from.items() if threshold <= level
         ]
     if family == "gas":
-        site = site_of(row)
+        site = get_site(row)
         return zone.communes, territory.around(
             site
         ) if row.type is T.GAS_LEAK and site is not None else ()
-    more = _more_communes(draft, row, incident, zone, family)
+    more = _list_added_communes(draft, row, incident, zone, family)
     if all(c in zone.communes for c in more):
         return zone.communes, ()
     communes = tuple(sorted({*zone.communes, *more}))
     return communes, [s for c in communes for s in territory.by_commune.get(c, ())]
 
 
-def _more_communes(
-    draft: Draft, row: ReportRow, incident: IncidentRow, zone: Zone, family: str
+def _list_added_communes(
+    draft: Decision, row: ReportRow, incident: IncidentRow, zone: Zone, family: str
 ) -> tuple[str, ...]:
-    communes = communes_of(row, draft.territory)
+    communes = list_communes(row, draft.territory)
     match family:
-        case "power" if site_of(row) is None:
+        case "power" if get_site(row) is None:
             cut = (
-                as_number(row.measure.value)
-                if row.measure is not None and measure_name(row) == "customers_cut"
+                parse_number(row.measure.value)
+                if row.measure is not None and get_measure_name(row) == "customers_cut"
                 else None
             )
             return (
-                (communes or _named_before(draft, incident.id))
+                (communes or _list_named_communes(draft, incident.id))
                 if cut is not None and cut > constants.ZONE_CUSTOMERS
                 else ()
             )
-        case "power" if row.type is T.OUTAGE_POWER and (site := site_of(row)) is not None:
+        case "power" if row.type is T.OUTAGE_POWER and (site := get_site(row)) is not None:
             here = draft.territory.sites.get(site)
             if here is None or here.commune in zone.communes:
                 return ()
@@ -176,7 +179,7 @@ def _more_communes(
                 site in members for site in draft.territory.by_commune.get(here.commune, ())
             )
             return (here.commune,) if reporting >= 2 else ()
-        case "water" if site_of(row) is None and (own_key(row, draft) or ("",))[0] == "water":
+        case "water" if get_site(row) is None and (find_own_key(row, draft) or ("",))[0] == "water":
             return communes
         case "security" if row.type in (T.SECURITY_INCIDENT, T.DAMAGE_REPORT) and row.severity >= 3:
             return communes
@@ -184,17 +187,17 @@ def _more_communes(
             return ()
 
 
-def _named_before(draft: Draft, incident: str) -> tuple[str, ...]:
+def _list_named_communes(draft: Decision, incident: str) -> tuple[str, ...]:
     """Return the communes that the operator has named: a growing figure may not repeat them."""
     cuts = (
         r
         for r in draft.figures(incident)
-        if is_confirmed(r) and site_of(r) is None and "cancelled" not in r.flags
+        if is_confirmed(r) and get_site(r) is None and "cancelled" not in r.flags
     )
-    return tuple(sorted({c for r in cuts for c in communes_of(r, draft.territory)}))
+    return tuple(sorted({c for r in cuts for c in list_communes(r, draft.territory)}))
 
 
-def move(draft: Draft, zone: Zone, into: str) -> None:
+def move_zone(draft: Decision, zone: Zone, into: str) -> None:
     """Move the zone of a merged incident to the other one.
 
     Pending judgements keep their times.
@@ -217,43 +220,45 @@ def move(draft: Draft, zone: Zone, into: str) -> None:
         draft.emit(AllClearNoted(incident=into, since=zone.all_clear, due_at=zone.all_clear_due))
 
 
-def spoke_since(draft: Draft, site: str, since: Instant) -> bool:
+def has_reported_since(draft: Decision, site: str, since: Instant) -> bool:
     """Return whether the site sent a confirmed report since then, by recording time. Rule D18."""
     known = draft.state.sites.get(site)
     return known is not None and known.last_word_at is not None and known.last_word_at >= since
 
 
-def judge_batch(draft: Draft, incident_id: str, due: Instant) -> None:
+def on_silence_due(draft: Decision, incident_id: str, due: Instant) -> None:
     """Show the sites of a batch as unknown if they sent nothing since the incident's first fact."""
     zone, incident = draft.state.zones[incident_id], draft.incident(incident_id)
     sites = zone.batches.get(due, ())
     draft.emit(DeadlineSettled(key=f"silence:{incident_id}:{due}"))
     for site in sites:
         if _is_silent(draft, site, incident.opened_at):
-            _unknown(draft, site, "D18", incident)
+            _mark_unknown(draft, site, "D18", incident)
 
 
-def _is_silent(draft: Draft, site: str, since: Instant) -> bool:
+def _is_silent(draft: Decision, site: str, since: Instant) -> bool:
     """Return whether a site sent nothing since then, and is not yet shown as silent.
 
     A site that is unknown because of an unconfirmed report counts as silent: denying the report is
     no report of the site.
     """
     known = draft.state.silences.get(site)
-    return (known is None or known.rule == "unconfirmed") and not spoke_since(draft, site, since)
+    return (known is None or known.rule == "unconfirmed") and not has_reported_since(
+        draft, site, since
+    )
 
 
-def _unknown(draft: Draft, site: str, rule: str, incident: IncidentRow) -> None:
-    hides = T.OUTAGE_POWER if rule == "D20" else _HIDES.get(incident.kind)
+def _mark_unknown(draft: Decision, site: str, rule: str, incident: IncidentRow) -> None:
+    hides = T.OUTAGE_POWER if rule == "D20" else _HIDDEN_TYPES.get(incident.kind)
     draft.emit(
         SilenceChanged(site=site, rule=rule, incident=incident.id, since=draft.now, hides=hides)
     )
     draft.doubtful.add(site)
-    tasks.ask(draft, "verify_site", site=site, incident=incident.id)
+    tasks.open_task(draft, "verify_site", site=site, incident=incident.id)
     draft.unheard[site] = incident.id
 
 
-def hides(draft: Draft, silence: Silence, cause: Cause) -> bool:
+def is_hidden(draft: Decision, silence: SiteSilence, cause: Cause) -> bool:
     """Return whether a silence hides a cause: that of the same outage and incident.
 
     Rule D14, site status.
@@ -263,7 +268,7 @@ def hides(draft: Draft, silence: Silence, cause: Cause) -> bool:
     )
 
 
-def ends(draft: Draft, silence: Silence, word: Instant) -> bool:
+def is_silence_over(draft: Decision, silence: SiteSilence, word: Instant) -> bool:
     """Return whether a report is new enough to end a silence.
 
     It must be recorded no earlier than the all-clear or the incident's first fact. A report that is
@@ -275,7 +280,7 @@ def ends(draft: Draft, silence: Silence, word: Instant) -> bool:
     return incident is None or word >= draft.incident(incident).opened_at
 
 
-def all_clear(draft: Draft, row: ReportRow, incident_id: str) -> None:
+def note_all_clear(draft: Decision, row: ReportRow, incident_id: str) -> None:
     """Apply the operator's all-clear, and judge silent sites an hour later.
 
     A repeated all-clear does not move that time. Rule D20, operator all-clear.
@@ -289,26 +294,26 @@ def all_clear(draft: Draft, row: ReportRow, incident_id: str) -> None:
         )
 
 
-def is_newest_figure(draft: Draft, row: ReportRow, incident: str) -> bool:
+def is_newest_figure(draft: Decision, row: ReportRow, incident: str) -> bool:
     """Return whether the report gives the newest current number of customers cut.
 
     Rule D7, late reports.
     """
-    if measure_name(row) != "customers_cut" or "planned" in row.flags:
+    if get_measure_name(row) != "customers_cut" or "planned" in row.flags:
         return False
     return not any(
         is_current(r) and r.occurred_at > row.occurred_at for r in draft.figures(incident)
     )
 
 
-def take_back(draft: Draft, incident: str) -> None:
+def revoke_all_clear(draft: Decision, incident: str) -> None:
     """Revoke the all-clear, because customers are cut again."""
     zone = draft.state.zones.get(incident)
     if zone is not None and zone.all_clear is not None:
         draft.emit(DeadlineSettled(key=f"allclear:{incident}"))
 
 
-def judge_all_clear(draft: Draft, incident_id: str) -> None:
+def on_all_clear_due(draft: Decision, incident_id: str) -> None:
     """Show sites as unknown that stayed silent since the all-clear and have no other cause.
 
     Their causes stay open. Works in batches.
@@ -322,13 +327,13 @@ def judge_all_clear(draft: Draft, incident_id: str) -> None:
         only_that = bool(causes) and all(_is_outage_of(draft, c, incident_id) for c in causes)
         if only_that and _is_silent(draft, site, since):
             silent.append(site)
-    for site in silent[:BATCH]:
-        _unknown(draft, site, "D20", incident)
+    for site in silent[:SITES_PER_DEADLINE]:
+        _mark_unknown(draft, site, "D20", incident)
     if (
-        len(silent) > BATCH
+        len(silent) > SITES_PER_DEADLINE
     ):  # judge the rest at the next millisecond, when this batch is already unknown
         draft.emit(AllClearNoted(incident=incident_id, since=since, due_at=draft.now + 1))
 
 
-def _is_outage_of(draft: Draft, cause: Cause, incident_id: str) -> bool:
+def _is_outage_of(draft: Decision, cause: Cause, incident_id: str) -> bool:
     return cause.type is T.OUTAGE_POWER and draft.standing(cause.incident) == incident_id

@@ -24,11 +24,11 @@ from schemas.alerts import (
     Why,
 )
 from schemas.words import Level
-from services.alerts.decision import Draft
+from services.alerts.decision import Decision
 from services.alerts.evolve import OPEN
 from services.alerts.levels.predicates import leaves_of
 from services.alerts.levels.rulebook import Branch, LevelRule, StandDownRule, TriggerRule
-from services.alerts.rows import changed
+from services.alerts.rows import copy_with
 
 TERRITORY = "territory"
 CRISIS = Level.N3
@@ -45,24 +45,26 @@ class Rises:
     """Level of the territory before, if it rose."""
 
 
-def evaluate(draft: Draft, touched: set[str]) -> Rises:
+def evaluate_rules(draft: Decision, touched: set[str]) -> Rises:
     """Evaluate the rules that read `touched`: raise levels, hold triggers, propose N4."""
     rises = Rises()
     draft.values.clear()
     reading = draft.state.rules.reading(frozenset(touched))
     for incident in draft.moved_incidents:
-        _levels(draft, reading.levels, incident, rises)
-    _levels(draft, reading.levels, None, rises)
-    _triggers(draft, reading.triggers, rises)
+        _evaluate_levels(draft, reading.levels, incident, rises)
+    _evaluate_levels(draft, reading.levels, None, rises)
+    _evaluate_triggers(draft, reading.triggers, rises)
     if rises.territory is not None:
         draft.values.clear()
-        _triggers(draft, draft.state.rules.reading(frozenset({"levels"})).triggers, rises)
-    _propose(draft, reading.proposals)
-    _stand_downs(draft, reading.stand_downs)
+        _evaluate_triggers(draft, draft.state.rules.reading(frozenset({"levels"})).triggers, rises)
+    _evaluate_proposals(draft, reading.proposals)
+    _evaluate_stand_downs(draft, reading.stand_downs)
     return rises
 
 
-def _crossed(draft: Draft, branches: Iterable[Branch], scope: str | None) -> list[Branch]:
+def _record_thresholds(
+    draft: Decision, branches: Iterable[Branch], scope: str | None
+) -> list[Branch]:
     """Return the branches that begin to hold now, and record the thresholds of all given ones."""
     thresholds, found = draft.state.thresholds, list[Branch]()
     for branch in branches:
@@ -86,9 +88,11 @@ def _crossed(draft: Draft, branches: Iterable[Branch], scope: str | None) -> lis
     return found
 
 
-def _levels(draft: Draft, rules: tuple[LevelRule, ...], scope: str | None, rises: Rises) -> None:
+def _evaluate_levels(
+    draft: Decision, rules: tuple[LevelRule, ...], scope: str | None, rises: Rises
+) -> None:
     for rule in rules:
-        crossed = _crossed(draft, rule.branches, scope)
+        crossed = _record_thresholds(draft, rule.branches, scope)
         if not crossed:
             continue
         why = tuple(w for branch in crossed for w in branch.node.why(draft, scope))
@@ -99,21 +103,21 @@ def _levels(draft: Draft, rules: tuple[LevelRule, ...], scope: str | None, rises
 
 
 def _raise_incident(
-    draft: Draft, incident: str, level: Level, why: tuple[Why, ...], rises: Rises
+    draft: Decision, incident: str, level: Level, why: tuple[Why, ...], rises: Rises
 ) -> None:
     known = draft.incident(incident)
     if level <= known.level:
         return
     rises.incidents.setdefault(incident, known.level)
-    draft.alter(incident, "level", level=level, why=(*known.why, *_told(why, level)))
+    draft.alter(incident, "level", level=level, why=(*known.why, *_mark_reasons(why, level)))
 
 
-def _told(why: tuple[Why, ...], level: Level) -> tuple[Why, ...]:
+def _mark_reasons(why: tuple[Why, ...], level: Level) -> tuple[Why, ...]:
     """Return the reasons of a level, marked with it."""
-    return tuple(changed(w, {"args": {**w.args, "level": int(level)}}) for w in why)
+    return tuple(copy_with(w, {"args": {**w.args, "level": int(level)}}) for w in why)
 
 
-def raise_territory(draft: Draft, level: Level, why: tuple[Why, ...], rises: Rises) -> None:
+def raise_territory(draft: Decision, level: Level, why: tuple[Why, ...], rises: Rises) -> None:
     """Raise the level of the territory at once, with its reasons. Rule D31, latched levels."""
     if level <= draft.level:
         return
@@ -125,20 +129,20 @@ def raise_territory(draft: Draft, level: Level, why: tuple[Why, ...], rises: Ris
         id=TERRITORY,
         level=level,
         since=draft.now,
-        why=_told(why, level),
+        why=_mark_reasons(why, level),
         version=old.version if old else 0,
     )
     if old is not None and old.proposed is not None and old.proposed > level:
-        row = changed(row, {"proposed": old.proposed, "proposed_why": old.proposed_why})
+        row = copy_with(row, {"proposed": old.proposed, "proposed_why": old.proposed_why})
     draft.level = level
     draft.touch("levels")
     draft.emit(LevelChanged(row=row, previous=before))
 
 
-def _propose(draft: Draft, rules: tuple[LevelRule, ...]) -> None:
+def _evaluate_proposals(draft: Decision, rules: tuple[LevelRule, ...]) -> None:
     """Propose N4 without setting it; a person decides. Rule D30, proposed N4."""
     for rule in rules:
-        crossed = _crossed(draft, rule.branches, None)
+        crossed = _record_thresholds(draft, rule.branches, None)
         old = draft.state.levels.get(TERRITORY)
         if (
             not crossed
@@ -146,39 +150,39 @@ def _propose(draft: Draft, rules: tuple[LevelRule, ...]) -> None:
             or (old is not None and old.proposed is not None and old.proposed >= rule.level)
         ):
             continue
-        why = _told(
+        why = _mark_reasons(
             tuple(w for branch in crossed for w in branch.node.why(draft, None)), rule.level
         )
         row = old or LevelRow(id=TERRITORY, level=draft.level, since=draft.now)
         draft.emit(
             LevelChanged(
-                row=changed(row, {"proposed": rule.level, "proposed_why": why}),
+                row=copy_with(row, {"proposed": rule.level, "proposed_why": why}),
                 previous=draft.level,
             )
         )
 
 
-def _triggers(draft: Draft, rules: tuple[TriggerRule, ...], rises: Rises) -> None:
+def _evaluate_triggers(draft: Decision, rules: tuple[TriggerRule, ...], rises: Rises) -> None:
     for rule in rules:
-        crossed = _crossed(draft, rule.branches, None)
+        crossed = _record_thresholds(draft, rule.branches, None)
         if crossed:
-            _hold(draft, rule, crossed, rises)
+            _hold_trigger(draft, rule, crossed, rises)
         _measure(draft, rule)
 
 
-def _measure(draft: Draft, rule: TriggerRule) -> None:
+def _measure(draft: Decision, rule: TriggerRule) -> None:
     """Tell the values behind a trigger that holds, where they are others than those last told. Screens show them beside its reasons."""
     row = draft.state.triggers.get(rule.id)
     if row is None or row.state != "held":
         return
-    told = {_predicate(w): w for w in row.current}
+    told = {_build_reason_key(w): w for w in row.current}
     found = [
         leaf.measured(draft, None) for branch in rule.branches for leaf in leaves_of(branch.node)
     ]
-    fresh = {_predicate(w): w for w in found if w is not None}
+    fresh = {_build_reason_key(w): w for w in found if w is not None}
     current: list[Why] = []
     for reason in row.why:
-        key = _predicate(reason)
+        key = _build_reason_key(reason)
         now, before = fresh.get(key, told.get(key)), told.get(key)
         if now is not None and now.value != reason.value:
             current.append(before if before is not None and before.value == now.value else now)
@@ -186,14 +190,14 @@ def _measure(draft: Draft, rule: TriggerRule) -> None:
         draft.emit(TriggerMeasured(row=TriggerValues(id=row.id, current=tuple(current))))
 
 
-def _hold(draft: Draft, rule: TriggerRule, crossed: list[Branch], rises: Rises) -> None:
+def _hold_trigger(draft: Decision, rule: TriggerRule, crossed: list[Branch], rises: Rises) -> None:
     """Record that a trigger holds, or holds by one more branch, and raise its minimum level.
 
     Each branch is recorded once, with values: a refused plan returns with the branches that began
     to hold since. Rules D27 and D49.
     """
     why = tuple(w for branch in crossed for w in branch.node.why(draft, None))
-    incident = weighs_most(draft, why)
+    incident = find_main_incident(draft, why)
     old = draft.state.triggers.get(rule.id)
     if old is None or old.state == "released":
         row = TriggerRow(
@@ -206,13 +210,15 @@ def _hold(draft: Draft, rule: TriggerRule, crossed: list[Branch], rises: Rises) 
             why=why,
         )
         draft.emit(TriggerChanged(row=row))
-        _stand_downs(draft, tuple(r for r in draft.state.rules.stand_downs if r.plan == rule.plan))
+        _evaluate_stand_downs(
+            draft, tuple(r for r in draft.state.rules.stand_downs if r.plan == rule.plan)
+        )
     else:
-        newer = {_predicate(w) for w in why}
-        kept = tuple(w for w in old.why if _predicate(w) not in newer)
+        newer = {_build_reason_key(w) for w in why}
+        kept = tuple(w for w in old.why if _build_reason_key(w) not in newer)
         draft.emit(
             TriggerChanged(
-                row=changed(old, {"incident": old.incident or incident, "why": (*kept, *why)})
+                row=copy_with(old, {"incident": old.incident or incident, "why": (*kept, *why)})
             )
         )
     if rule.level:
@@ -225,12 +231,12 @@ def _hold(draft: Draft, rule: TriggerRule, crossed: list[Branch], rises: Rises) 
         raise_territory(draft, level, reason, rises)
 
 
-def _predicate(why: Why) -> tuple[object, ...]:
+def _build_reason_key(why: Why) -> tuple[object, ...]:
     """Return the identity of a reason without its value and reports."""
     return why.code, why.metric, repr(sorted(why.args.items())), why.op, why.threshold
 
 
-def _stand_downs(draft: Draft, rules: tuple[StandDownRule, ...]) -> None:
+def _evaluate_stand_downs(draft: Decision, rules: tuple[StandDownRule, ...]) -> None:
     """Record when the measured part of a stand-down begins or ceases to hold.
 
     It is recorded only for plans with a trigger that has held. Rule D52, stand-down.
@@ -253,7 +259,7 @@ def _stand_downs(draft: Draft, rules: tuple[StandDownRule, ...]) -> None:
         )
 
 
-def weighs_most(draft: Draft, why: tuple[Why, ...]) -> str | None:
+def find_main_incident(draft: Decision, why: tuple[Why, ...]) -> str | None:
     """Return the incident behind most reports of these reasons, else the only open one.
 
     Ties go to the older incident.
@@ -267,7 +273,7 @@ def weighs_most(draft: Draft, why: tuple[Why, ...]) -> str | None:
     return open_[0] if len(open_) == 1 else None
 
 
-def rearm(draft: Draft, threshold: str) -> None:
+def rearm_threshold(draft: Decision, threshold: str) -> None:
     """Arm a threshold after an hour below its margin.
 
     A trigger without any held branch is released.
@@ -278,10 +284,10 @@ def rearm(draft: Draft, threshold: str) -> None:
     if row is None or row.state == "released" or "@" in threshold:
         return
     if not any(id.partition("#")[0] == rule for id in draft.state.thresholds):
-        draft.emit(TriggerChanged(row=changed(row, {"state": "released", "since": draft.now})))
+        draft.emit(TriggerChanged(row=copy_with(row, {"state": "released", "since": draft.now})))
 
 
-def rearm_fallen(draft: Draft, scope: str | None) -> None:
+def rearm_thresholds(draft: Decision, scope: str | None) -> None:
     """Arm the thresholds that do not hold when a person lowers the level.
 
     They raise the level and call again once they hold. Rule D31, latched levels.
@@ -293,10 +299,10 @@ def rearm_fallen(draft: Draft, scope: str | None) -> None:
     for branch in (branch for rule in rules for branch in rule.branches):
         threshold = branch.id if scope is None else f"{branch.id}@{scope}"
         if threshold in draft.state.thresholds and not branch.node.holds(draft, scope):
-            rearm(draft, threshold)
+            rearm_threshold(draft, threshold)
 
 
-def still_holding(draft: Draft, level: Level, scope: str | None) -> bool:
+def is_level_held(draft: Decision, level: Level, scope: str | None) -> bool:
     """Return whether a predicate of this level, or a plan trigger that asks for it, still holds.
 
     Then a person must force the lower level. Rule D31, latched levels.

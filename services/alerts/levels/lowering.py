@@ -7,17 +7,22 @@ from typing import Final
 
 from schemas.alerts import IncidentRow
 from schemas.words import Level
-from services.alerts.decision import Draft
+from services.alerts.decision import Decision
 from services.alerts.evolve import OPEN
-from services.alerts.levels.metrics.declared import is_true
-from services.alerts.reference.constants import ALL_CLEAR, COLOURS, PHENOMENON_KIND, colour_rank
+from services.alerts.levels.metrics.declared import is_flag_true
+from services.alerts.reference.constants import (
+    ALL_CLEAR_MEASURE,
+    COLOURS,
+    PHENOMENON_KIND,
+    rank_colour,
+)
 
 _HAZARDS: Final = frozenset({*PHENOMENON_KIND.values(), "weather"})
 """Families that a vigilance opens: they last while it is at least orange."""
-_CALM: Final = colour_rank(COLOURS[1])
+_YELLOW_RANK: Final = rank_colour(COLOURS[1])
 
 
-def propose(draft: Draft, ended: Iterable[str]) -> None:
+def propose_lowering(draft: Decision, ended: Iterable[str]) -> None:
     """Mark incidents that lost their last cause in this input; unmark those with a new one."""
     asked = {i for c in ended if (i := draft.standing(draft.state.causes[c].incident)) is not None}
     if "flags" in draft.touched():
@@ -28,37 +33,41 @@ def propose(draft: Draft, ended: Iterable[str]) -> None:
             row.over_since is None
             and row.level > Level.N0
             and row.state in OPEN
-            and is_over(draft, row)
+            and is_incident_over(draft, row)
         ):
             draft.alter(id, "report", over_since=draft.now)
     for id in draft.moved_incidents:
-        if draft.incident(id).over_since is not None and not is_over(draft, draft.incident(id)):
+        if draft.incident(id).over_since is not None and not is_incident_over(
+            draft, draft.incident(id)
+        ):
             draft.alter(id, "report", over_since=None)
 
 
-def is_over(draft: Draft, row: IncidentRow) -> bool:
+def is_incident_over(draft: Decision, row: IncidentRow) -> bool:
     """Return whether no cause, vigilance or declaration of an incident holds.
 
     Walks over its sites.
     """
     flags = draft.state.flags
     if row.kind in _HAZARDS and (
-        (seen := flags.get(f"vigilance:{row.key}")) is None or colour_rank(str(seen.value)) > _CALM
+        (seen := flags.get(f"vigilance:{row.key}")) is None
+        or rank_colour(str(seen.value)) > _YELLOW_RANK
     ):
         return False
     declared = (
         f
         for f in flags.values()
-        if f.id.startswith("flag:") and f.id != f"flag:{ALL_CLEAR}" and is_true(f)
+        if f.id.startswith("flag:") and f.id != f"flag:{ALL_CLEAR_MEASURE}" and is_flag_true(f)
     )
     if any(draft.standing(f.incident) == row.id for f in declared):
         return False
     return not any(
-        draft.standing(draft.state.causes[c].incident) == row.id for c in _open_causes(draft, row)
+        draft.standing(draft.state.causes[c].incident) == row.id
+        for c in _list_open_causes(draft, row)
     )
 
 
-def _open_causes(draft: Draft, row: IncidentRow) -> Iterable[str]:
+def _list_open_causes(draft: Decision, row: IncidentRow) -> Iterable[str]:
     for site in row.members:
         yield from draft.state.site_causes.get(site, ())
     for of_type in draft.state.placeless.values():

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from schemas.alerts import Why
 from schemas.predicates import AllOf, AnyOf, Measured, Not, Op, Predicate, Value
-from services.alerts.levels.metrics import Metric, bind
+from services.alerts.levels.metrics import BoundMetric, bind_metric
 
 if TYPE_CHECKING:
-    from services.alerts.decision import Draft
+    from services.alerts.decision import Decision
     from services.alerts.reference.territory import Territory
 
-Scope = str | None
+PredicateScope = str | None
 
 
-class Node(Protocol):
+class PredicateNode(Protocol):
     """A compiled predicate."""
 
     @property
@@ -32,16 +32,16 @@ class Node(Protocol):
         """Indexes of the state that the predicate depends on."""
         ...
 
-    def holds(self, draft: Draft, scope: Scope) -> bool: ...
+    def holds(self, draft: Decision, scope: PredicateScope) -> bool: ...
 
-    def cleared(self, draft: Draft, scope: Scope) -> bool:
+    def cleared(self, draft: Decision, scope: PredicateScope) -> bool:
         """Return whether the predicate is false by its margin, and may be armed again.
 
         Rule D31, thresholds.
         """
         ...
 
-    def why(self, draft: Draft, scope: Scope) -> tuple[Why, ...]:
+    def why(self, draft: Decision, scope: PredicateScope) -> tuple[Why, ...]:
         """Return the comparisons that make the predicate hold, with values and reports."""
         ...
 
@@ -63,7 +63,7 @@ def _compare(value: float, op: Op, threshold: float) -> bool:
 @dataclass(frozen=True, slots=True)
 class Leaf:
     source: Measured
-    metric: Metric
+    metric: BoundMetric
     threshold: float
     margin: float
     number: int
@@ -73,18 +73,18 @@ class Leaf:
     def reads(self) -> frozenset[str]:
         return self.metric.reads
 
-    def _value(self, draft: Draft, scope: Scope) -> float | None:
+    def _value(self, draft: Decision, scope: PredicateScope) -> float | None:
         key = (self.number, scope)
         if key in draft.values:
             return draft.values[key]
         value = draft.values[key] = self.metric.value(draft, scope)
         return value
 
-    def holds(self, draft: Draft, scope: Scope) -> bool:
+    def holds(self, draft: Decision, scope: PredicateScope) -> bool:
         value = self._value(draft, scope)
         return value is not None and _compare(value, self.source.op, self.threshold)
 
-    def cleared(self, draft: Draft, scope: Scope) -> bool:
+    def cleared(self, draft: Decision, scope: PredicateScope) -> bool:
         value = self._value(draft, scope)
         if value is None:
             return True
@@ -96,14 +96,14 @@ class Leaf:
             case op:
                 return not _compare(value, op, self.threshold)
 
-    def why(self, draft: Draft, scope: Scope) -> tuple[Why, ...]:
+    def why(self, draft: Decision, scope: PredicateScope) -> tuple[Why, ...]:
         if not self.holds(draft, scope):
             return ()
         measured = self.measured(draft, scope)
         assert measured is not None
         return (measured.model_copy(update={"reports": self.metric.reports(draft, scope)}),)
 
-    def measured(self, draft: Draft, scope: Scope) -> Why | None:
+    def measured(self, draft: Decision, scope: PredicateScope) -> Why | None:
         """Return the value now, whether or not it holds, without the reports behind it; None where nothing is known."""
         value = self._value(draft, scope)
         if value is None:
@@ -111,7 +111,7 @@ class Leaf:
         return Why(
             code="predicate",
             metric=self.source.metric,
-            args=_plain(self.source.args),
+            args=_copy_args(self.source.args),
             op=self.source.op,
             threshold=self.source.value,
             value=self.metric.shown(value),
@@ -121,31 +121,31 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class AnyNode:
-    parts: tuple[Node, ...]
+    parts: tuple[PredicateNode, ...]
     reads: frozenset[str]
 
-    def holds(self, draft: Draft, scope: Scope) -> bool:
+    def holds(self, draft: Decision, scope: PredicateScope) -> bool:
         return any(p.holds(draft, scope) for p in self.parts)
 
-    def cleared(self, draft: Draft, scope: Scope) -> bool:
+    def cleared(self, draft: Decision, scope: PredicateScope) -> bool:
         return all(p.cleared(draft, scope) for p in self.parts)
 
-    def why(self, draft: Draft, scope: Scope) -> tuple[Why, ...]:
+    def why(self, draft: Decision, scope: PredicateScope) -> tuple[Why, ...]:
         return tuple(w for p in self.parts for w in p.why(draft, scope))
 
 
 @dataclass(frozen=True, slots=True)
 class AllNode:
-    parts: tuple[Node, ...]
+    parts: tuple[PredicateNode, ...]
     reads: frozenset[str]
 
-    def holds(self, draft: Draft, scope: Scope) -> bool:
+    def holds(self, draft: Decision, scope: PredicateScope) -> bool:
         return bool(self.parts) and all(p.holds(draft, scope) for p in self.parts)
 
-    def cleared(self, draft: Draft, scope: Scope) -> bool:
+    def cleared(self, draft: Decision, scope: PredicateScope) -> bool:
         return any(p.cleared(draft, scope) for p in self.parts)
 
-    def why(self, draft: Draft, scope: Scope) -> tuple[Why, ...]:
+    def why(self, draft: Decision, scope: PredicateScope) -> tuple[Why, ...]:
         return (
             tuple(w for p in self.parts for w in p.why(draft, scope))
             if self.holds(draft, scope)
@@ -155,20 +155,20 @@ class AllNode:
 
 @dataclass(frozen=True, slots=True)
 class NotNode:
-    part: Node
+    part: PredicateNode
     reads: frozenset[str]
 
-    def holds(self, draft: Draft, scope: Scope) -> bool:
+    def holds(self, draft: Decision, scope: PredicateScope) -> bool:
         return not self.part.holds(draft, scope)
 
-    def cleared(self, draft: Draft, scope: Scope) -> bool:
+    def cleared(self, draft: Decision, scope: PredicateScope) -> bool:
         return self.part.holds(draft, scope)
 
-    def why(self, draft: Draft, scope: Scope) -> tuple[Why, ...]:
+    def why(self, draft: Decision, scope: PredicateScope) -> tuple[Why, ...]:
         return (Why(code="predicate:not", at=draft.now),) if self.holds(draft, scope) else ()
 
 
-def leaves_of(node: Node) -> Iterator[Leaf]:
+def leaves_of(node: PredicateNode) -> Iterator[Leaf]:
     """Yield every measured condition of a predicate."""
     match node:
         case Leaf():
@@ -181,70 +181,70 @@ def leaves_of(node: Node) -> Iterator[Leaf]:
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class ManualNode:
     """A box that a person ticks. It never holds here: activation needs none."""
 
     reads: frozenset[str] = frozenset()
 
-    def holds(self, draft: Draft, scope: Scope) -> bool:
+    def holds(self, draft: Decision, scope: PredicateScope) -> bool:
         return False
 
-    def cleared(self, draft: Draft, scope: Scope) -> bool:
+    def cleared(self, draft: Decision, scope: PredicateScope) -> bool:
         return True
 
-    def why(self, draft: Draft, scope: Scope) -> tuple[Why, ...]:
+    def why(self, draft: Decision, scope: PredicateScope) -> tuple[Why, ...]:
         return ()
 
 
-def _plain(
+def _copy_args(
     args: Mapping[str, object],
 ) -> dict[str, str | int | float | bool | list[str] | list[int]]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in args.items()}  # type: ignore[misc]
 
 
-def _reads(parts: Iterable[Node]) -> frozenset[str]:
+def _unite_reads(parts: Iterable[PredicateNode]) -> frozenset[str]:
     return frozenset[str]().union(*(p.reads for p in parts))
 
 
-def _number(metric: Metric, value: Value) -> float:
+def _parse_threshold(metric: BoundMetric, value: Value) -> float:
     return metric.parse(value) if isinstance(value, str) else float(value)
 
 
-class Compiler:
+class PredicateCompiler:
     """Compiler for the predicates of one version."""
 
     def __init__(self, territory: Territory, severity_index: Mapping[str, int]) -> None:
         self._territory, self._severity_index = territory, severity_index
-        self._metrics: dict[str, tuple[int, Metric]] = {}
+        self._metrics: dict[str, tuple[int, BoundMetric]] = {}
 
-    def compile(self, predicate: Predicate) -> Node:
+    def compile(self, predicate: Predicate) -> PredicateNode:
         """Compile a predicate. Raises KeyError for an unknown metric."""
         match predicate:
             case Measured():
                 return self._leaf(predicate)
             case AnyOf(any=parts):
                 nodes = tuple(self.compile(p) for p in parts)
-                return AnyNode(nodes, _reads(nodes))
+                return AnyNode(nodes, _unite_reads(nodes))
             case AllOf(all=parts):
                 nodes = tuple(self.compile(p) for p in parts)
-                return AllNode(nodes, _reads(nodes))
+                return AllNode(nodes, _unite_reads(nodes))
             case Not(negated=part):
                 node = self.compile(part)
                 return NotNode(node, node.reads)
             case _:
-                return Box()
+                return ManualNode()
 
     def _leaf(self, measured: Measured) -> Leaf:
         if measured.key not in self._metrics:
             self._metrics[measured.key] = (
                 len(self._metrics),
-                bind(measured, self._territory, self._severity_index),
+                bind_metric(measured, self._territory, self._severity_index),
             )
         number, metric = self._metrics[measured.key]
-        threshold = _number(metric, measured.value)
+        threshold = _parse_threshold(metric, measured.value)
         return Leaf(measured, metric, threshold, metric.margin(threshold), number)
 
-    def branches(self, predicate: Predicate | None) -> tuple[Node, ...]:
+    def branches(self, predicate: Predicate | None) -> tuple[PredicateNode, ...]:
         """Compile the alternatives of a predicate: each is latched and armed on its own.
 
         Rule D31, thresholds.

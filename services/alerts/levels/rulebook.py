@@ -10,23 +10,23 @@ from typing import Any, Final
 from schemas import reference as ref
 from schemas.alerts import ReportRow
 from schemas.base import HOUR_MS, MINUTE_MS, Instant
-from schemas.predicates import AllOf, AnyOf, Manual, Measured, Predicate, measured
+from schemas.predicates import AllOf, AnyOf, Manual, Measured, Predicate, list_measured
 from schemas.words import EventType, Level, PlanState
-from services.alerts.causes.site_impact import ShownCauses
-from services.alerts.levels.metrics import severity_key
-from services.alerts.levels.predicates import Compiler, Node
+from services.alerts.causes.site_impact import CauseImpactCache
+from services.alerts.levels.metrics import build_severity_key
+from services.alerts.levels.predicates import PredicateCompiler, PredicateNode
 from services.alerts.reference.constants import (
-    CLOSURES,
-    ISOLATION,
+    CLOSURE_TYPES,
+    ISOLATION_FLAG,
     MEALS_MARK,
-    READ,
+    READ_MEASURES,
     WINDOW_SCAN_MS,
 )
 from services.alerts.reference.territory import Territory
 from services.alerts.reports.report_facts import is_rate, is_wide
 from services.runtime.decider.maps import Map
 
-_KEPT: Final = 4
+_CACHED_RULEBOOKS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Branch:
     """One alternative of a rule."""
 
     id: str
-    node: Node
+    node: PredicateNode
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,11 @@ class StandDownRule:
 
     id: str
     plan: str
-    node: Node
+    node: PredicateNode
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class TouchedRules:
     """The rules that one input makes worth evaluating."""
 
     levels: tuple[LevelRule, ...]
@@ -81,7 +81,7 @@ class SeverityQuery:
     def __init__(
         self, args: Mapping[str, Any], authorities: Iterable[str], ordinary: Iterable[str] = ()
     ) -> None:
-        self.key = severity_key(args)
+        self.key = build_severity_key(args)
         self._ordinary = frozenset(ordinary)
         self._where: str | None = args.get("where")
         self._kinds = frozenset(args["kinds"]) if "kinds" in args else None
@@ -109,7 +109,7 @@ class SeverityQuery:
             return False
         if self._sources is not None and row.source not in self._sources:
             return False
-        if self._where == "field" and row.type in CLOSURES and kind in self._ordinary:
+        if self._where == "field" and row.type in CLOSURE_TYPES and kind in self._ordinary:
             return False
         if self._where == "field":
             return row.type not in _NOT_FIELD and not (is_rate(row) and is_wide(row))
@@ -133,14 +133,22 @@ class Rulebook:
         self.territory = territory = Territory(version, sections)
         levels = territory.policy.levels if territory.policy else ()
         leaves: list[Measured] = [
-            m for rule in levels for part in (rule.when, rule.propose_when) for m in measured(part)
+            m
+            for rule in levels
+            for part in (rule.when, rule.propose_when)
+            for m in list_measured(part)
         ]
-        leaves += [m for plan in territory.plans for t in plan.triggers for m in measured(t.when)]
+        leaves += [
+            m for plan in territory.plans for t in plan.triggers for m in list_measured(t.when)
+        ]
         stand_down = [
-            m for plan in territory.plans if plan.stand_down for m in measured(plan.stand_down.when)
+            m
+            for plan in territory.plans
+            if plan.stand_down
+            for m in list_measured(plan.stand_down.when)
         ]
 
-        queries = {severity_key(m.args): m.args for m in leaves if m.metric == "max_severity"}
+        queries = {build_severity_key(m.args): m.args for m in leaves if m.metric == "max_severity"}
         ordinary = territory.policy.ordinary_closures if territory.policy else ()
         self.severity_queries = tuple(
             SeverityQuery(args, territory.authorities, ordinary) for args in queries.values()
@@ -154,15 +162,15 @@ class Rulebook:
         }
         steps = chain.from_iterable(territory.policy.ladders.values()) if territory.policy else ()
         named |= {flag for step in steps for flag in step.only_if.values()}
-        self.flag_names = frozenset(named | {ISOLATION})
+        self.flag_names = frozenset(named | {ISOLATION_FLAG})
         """Measures that are flags: those that a rule names."""
-        self.measures_read = self.flag_names | READ | territory.measure_rules.keys()
+        self.measures_read = self.flag_names | READ_MEASURES | territory.measure_rules.keys()
         """Measures that a rule reads, or that the territory names."""
         self.horizon_ms: Instant = int(
             max((m.args.get("horizon_h", 0) for m in leaves), default=0) * HOUR_MS
         )
         """Time before its beginning from which an announced closure counts."""
-        self.shown = ShownCauses(
+        self.shown = CauseImpactCache(
             sorted({m.args["pct"] for m in leaves if m.metric == "sites_staff_at_most"}), ordinary
         )
 
@@ -173,7 +181,7 @@ class Rulebook:
         )
         """Types of cause that may explain others. Rule D65, inhibition."""
 
-        compiler = Compiler(territory, index)
+        compiler = PredicateCompiler(territory, index)
 
         def compiled(name: str, predicate: Any) -> tuple[Branch, ...]:
             return tuple(
@@ -196,16 +204,16 @@ class Rulebook:
             if p.shelf is PlanState.VALID
             for t in p.triggers
         )
-        self.tracked = _tracked((*leaves, *stand_down))
+        self.tracked = _compute_tracked_marks((*leaves, *stand_down))
         """Mark → groups (`""`, `kind:`, `pole:`) in which a metric counts it; no other is kept."""
         self.stand_downs = tuple(
             StandDownRule(f"{p.id}:stand-down", p.id, compiler.compile(part))
             for p in territory.plans
             if p.shelf is PlanState.VALID
             and p.stand_down
-            and (part := _measured_part(p.stand_down.when)) is not None
+            and (part := _strip_manual_parts(p.stand_down.when)) is not None
         )
-        self.decays = _decays((*leaves, *stand_down))
+        self.decays = _compute_decays((*leaves, *stand_down))
         """Index → delays after its newest event at which time alone changes a metric."""
         rules: tuple[LevelRule | TriggerRule, ...] = (
             *self.level_rules,
@@ -216,9 +224,9 @@ class Rulebook:
             topic for rule in rules for branch in rule.branches for topic in branch.node.reads
         ).union(*(rule.node.reads for rule in self.stand_downs))
         """Indexes and topics that any predicate reads."""
-        self._agendas: dict[frozenset[str], Reading] = {}
+        self._agendas: dict[frozenset[str], TouchedRules] = {}
 
-    def reading(self, touched: frozenset[str]) -> Reading:
+    def reading(self, touched: frozenset[str]) -> TouchedRules:
         """Return the rules with branches that read a touched index.
 
         Cached per set: there are few sets.
@@ -228,43 +236,43 @@ class Rulebook:
         if known is None:
             if len(self._agendas) > 500:
                 self._agendas.clear()
-            known = self._agendas[key] = Reading(
+            known = self._agendas[key] = TouchedRules(
                 tuple(
                     LevelRule(r.level, b)
                     for r in self.level_rules
-                    if (b := _reading(r.branches, key))
+                    if (b := _select_branches(r.branches, key))
                 ),
                 tuple(
                     LevelRule(r.level, b)
                     for r in self.proposals
-                    if (b := _reading(r.branches, key))
+                    if (b := _select_branches(r.branches, key))
                 ),
                 tuple(
                     TriggerRule(r.id, r.plan, r.level, b)
                     for r in self.trigger_rules
-                    if (b := _reading(r.branches, key))
+                    if (b := _select_branches(r.branches, key))
                 ),
                 tuple(r for r in self.stand_downs if not key.isdisjoint(r.node.reads)),
             )
         return known
 
 
-def _measured_part(predicate: Predicate | None) -> Predicate | None:
+def _strip_manual_parts(predicate: Predicate | None) -> Predicate | None:
     """Return a predicate without the boxes that people tick; None when nothing is left."""
     match predicate:
         case Manual():
             return None
         case AnyOf(any=parts):
-            left = tuple(p for part in parts if (p := _measured_part(part)) is not None)
+            left = tuple(p for part in parts if (p := _strip_manual_parts(part)) is not None)
             return AnyOf(any=left) if left else None
         case AllOf(all=parts):
-            left = tuple(p for part in parts if (p := _measured_part(part)) is not None)
+            left = tuple(p for part in parts if (p := _strip_manual_parts(part)) is not None)
             return AllOf(all=left) if left else None
         case _:
             return predicate
 
 
-def _decays(leaves: Iterable[Measured]) -> dict[str, tuple[Instant, ...]]:
+def _compute_decays(leaves: Iterable[Measured]) -> dict[str, tuple[Instant, ...]]:
     found: dict[str, set[Instant]] = {"security": {WINDOW_SCAN_MS}, "cuts": {WINDOW_SCAN_MS}}
     for m in leaves:
         if m.metric.startswith("security_"):
@@ -272,7 +280,7 @@ def _decays(leaves: Iterable[Measured]) -> dict[str, tuple[Instant, ...]]:
     return {index: tuple(sorted(spans)) for index, spans in found.items()}
 
 
-_MARK_OF: Final = {
+_MARK_OF_METRIC: Final = {
     "sites_hit": "hit",
     "sites_out": "out",
     "sites_closed": "closed",
@@ -282,7 +290,7 @@ _MARK_OF: Final = {
 _KIND, _POLE, _ALL = "kind:", "pole:", ""
 
 
-def _tracked(leaves: Iterable[Measured]) -> dict[str, frozenset[str]]:
+def _compute_tracked_marks(leaves: Iterable[Measured]) -> dict[str, frozenset[str]]:
     found: dict[str, set[str]] = {"out": {_POLE, _KIND}, "logistics": {_ALL}}
     for m in leaves:
         group = (
@@ -292,8 +300,8 @@ def _tracked(leaves: Iterable[Measured]) -> dict[str, frozenset[str]]:
             if "kind" in m.args or "kinds" in m.args
             else _ALL
         )
-        if m.metric in _MARK_OF:
-            found.setdefault(_MARK_OF[m.metric], set()).add(group)
+        if m.metric in _MARK_OF_METRIC:
+            found.setdefault(_MARK_OF_METRIC[m.metric], set()).add(group)
         elif m.metric == "catering_down":
             found.setdefault(MEALS_MARK, set()).add(_KIND)
         elif m.metric == "sites_with_cause":
@@ -306,26 +314,26 @@ def _tracked(leaves: Iterable[Measured]) -> dict[str, frozenset[str]]:
     return {mark: frozenset(groups) for mark, groups in found.items()}
 
 
-def _reading(branches: tuple[Branch, ...], topics: frozenset[str]) -> tuple[Branch, ...]:
+def _select_branches(branches: tuple[Branch, ...], topics: frozenset[str]) -> tuple[Branch, ...]:
     return tuple(b for b in branches if not topics.isdisjoint(b.node.reads))
 
 
-EMPTY: Final = Rulebook("", Map())
+EMPTY_RULEBOOK: Final = Rulebook("", Map())
 """Rulebook before any reference data: no site is known, no predicate holds."""
 
-_made: dict[str, Rulebook] = {}
+_rulebooks: dict[str, Rulebook] = {}
 
 
-def rulebook_of(version: str, sections: Map[str, ref.SectionData]) -> Rulebook:
+def get_rulebook(version: str, sections: Map[str, ref.SectionData]) -> Rulebook:
     """Return the rulebook of these sections from a cache; equal sections give an equal rulebook."""
     if not sections:
-        return EMPTY
-    known = _made.get(version)
+        return EMPTY_RULEBOOK
+    known = _rulebooks.get(version)
     if known is not None and known.territory.sections == sections:
         return known
     made = Rulebook(version, sections)
-    _made.pop(version, None)
-    _made[version] = made
-    while len(_made) > _KEPT:
-        del _made[next(iter(_made))]
+    _rulebooks.pop(version, None)
+    _rulebooks[version] = made
+    while len(_rulebooks) > _CACHED_RULEBOOKS:
+        del _rulebooks[next(iter(_rulebooks))]
     return made

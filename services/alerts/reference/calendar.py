@@ -11,24 +11,24 @@ from schemas.base import Instant
 PARIS: Final = ZoneInfo("Europe/Paris")
 
 
-def _local(at: Instant) -> datetime:
+def _to_local(at: Instant) -> datetime:
     return datetime.fromtimestamp(at / 1000, PARIS)
 
 
-def day_of(at: Instant) -> str:
+def format_day(at: Instant) -> str:
     """Return the local date in ISO format."""
-    return _local(at).date().isoformat()
+    return _to_local(at).date().isoformat()
 
 
-def end_of_day(at: Instant) -> Instant:
+def find_end_of_day(at: Instant) -> Instant:
     """Return 24:00 of the local day, also when the day has 23 or 25 hours."""
-    tomorrow = _local(at).date() + timedelta(days=1)
+    tomorrow = _to_local(at).date() + timedelta(days=1)
     return int(
         datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=PARIS).timestamp() * 1000
     )
 
 
-def instant_of(text: str) -> Instant | None:
+def parse_instant(text: str) -> Instant | None:
     """Parse an ISO 8601 time, local without an offset; return None for other text."""
     try:
         parsed = datetime.fromisoformat(text)

@@ -38,9 +38,9 @@ Rule D22.
 """
 IT_BY_FIRE_MS: Final = 2 * HOUR_MS
 """Time in which IT failures and closed roads belong to a fire. Rule D22."""
-ADDENDUM_MS: Final = 72 * HOUR_MS
+ADDENDUM_WINDOW_MS: Final = 72 * HOUR_MS
 """Time after its closing in which a late report joins an incident. Rule D26."""
-REMEMBER_MS: Final = 7 * DAY_MS
+REPORT_MEMORY_MS: Final = 7 * DAY_MS
 """Time for which report ids are known, beyond that of their incident. Rule D4, duplicates."""
 GAS_ZONE_KM: Final = 0.3
 """Radius of the zone of a gas leak. Rule D18, silent sites."""
@@ -60,7 +60,7 @@ TRANSIT_STOPS: Final = 4
 """Severity from which a disrupted network means that nobody can rely on public transport."""
 TRANSIT_RUNS: Final = 2
 """Severity up to which the network runs again."""
-CENTRAL: Final = "site_central"
+CENTRAL_SITE_KIND: Final = "site_central"
 """Kind of the sites that cause a transverse loss when they are out."""
 TRANSVERSE_H: Final = 72.0
 """Hours that a central site must be out to be a transverse loss."""
@@ -71,7 +71,7 @@ WINDOW_SCAN_MS: Final = DAY_MS
 
 COLOURS: Final = sources.COLOURS
 
-MOST_PERSONS: Final = 1_000_000_000
+MAX_PERSONS: Final = 1_000_000_000
 """Greatest number of people that a measure counts, like `persons_concerned`."""
 
 
@@ -96,32 +96,32 @@ CAUSE_TYPES: Final = frozenset(
     }
 )
 """Types that hold until something lifts them."""
-MUTE_TYPES: Final = frozenset({T.INFO, T.HEADCOUNT, T.REOPENING})
+SILENT_REPORT_TYPES: Final = frozenset({T.INFO, T.HEADCOUNT, T.REOPENING})
 """Types that never open an incident and count for no severity. Rule D24, one incident."""
-CLAIM_TYPES: Final = CAUSE_TYPES | {T.TRANSPORT_DISRUPTION}
+CONFIRMABLE_TYPES: Final = CAUSE_TYPES | {T.TRANSPORT_DISRUPTION}
 """Types that a second source may confirm. Rule D6, confirmation."""
-ACTING_ALONE: Final = frozenset(T) - CAUSE_TYPES - MUTE_TYPES
+CAUSELESS_TYPES: Final = frozenset(T) - CAUSE_TYPES - SILENT_REPORT_TYPES
 """Types that count for a severity without making a cause: weather, river, transport."""
 DANGER_TYPES: Final = words.DANGER_TYPES
 """Types with danger to people: their messages are never delayed."""
-CALM: Final = 2
+MINOR_SEVERITY: Final = 2
 """CAP Minor: an `info` above it reports a trouble. Rule D2, severity and certainty."""
-EXTREME: Final = 5
+EXTREME_SEVERITY: Final = 5
 """CAP Extreme: never planned works, never inhibited. Rules D64 and D65."""
-CLOSURES: Final = frozenset({T.CLOSURE, T.PARTIAL_CLOSURE})
-LEAVE: Final = frozenset({T.EVACUATION, T.FIRE})
+CLOSURE_TYPES: Final = frozenset({T.CLOSURE, T.PARTIAL_CLOSURE})
+LEAVE_ORDER_TYPES: Final = frozenset({T.EVACUATION, T.FIRE})
 """Orders to leave: they end an earlier order to shelter."""
-ORDERS: Final = LEAVE | {T.SHELTER_IN_PLACE}
+ORDER_TYPES: Final = LEAVE_ORDER_TYPES | {T.SHELTER_IN_PLACE}
 """Orders: on one site the latest by `occurred_at` stands. Rule D5, contradictions."""
 
 MEALS_MARK: Final = "meals"
 """Mark of a site with a kitchen that has less than half of its meals left."""
-MEALS: Final = "EDU-01"
+MEALS_ACTIVITY: Final = "EDU-01"
 """The one activity for which `affected_activities` is trusted. Rule D13."""
-ISOLATION: Final = "total_isolation"
-ALL_CLEAR: Final = "all_clear"
+ISOLATION_FLAG: Final = "total_isolation"
+ALL_CLEAR_MEASURE: Final = "all_clear"
 """The one flag for which true means that all is well."""
-HEADCOUNT: Final = "headcount_found"
+HEADCOUNT_MEASURE: Final = "headcount_found"
 """People found at a site, with the number expected. Rule D37, headcount."""
 HEADCOUNT_DUE_MS: Final = 5 * MINUTE_MS
 """Time in which to start a headcount after an order to leave or to shelter. Rule D79."""
@@ -143,9 +143,9 @@ SILENCE_KEY: Final = {
     "flood": "flood",
 }
 """Family → entry of `site_inconnu_apres_min`, for families with silent sites. Rule D18."""
-OFFERS: Final = frozenset({"desks_offered", "reception_centre"})
+OFFER_MEASURES: Final = frozenset({"desks_offered", "reception_centre"})
 """Measures by which a site offers its means to a crisis elsewhere."""
-READ: Final = frozenset(
+READ_MEASURES: Final = frozenset(
     {
         "absence_rate",
         "colleges_served",
@@ -172,12 +172,12 @@ READ: Final = frozenset(
     }
 )
 """Measures that a rule reads, beside the flags of predicates; others are only shown."""
-RESTORED: Final = ("system_restored", "system_healthy")
+RESTORATION_MEASURES: Final = ("system_restored", "system_healthy")
 """Measures that report whether a system or a network works."""
-COLD_CHAIN: Final = "vaccine_fridge_temperature"
+COLD_CHAIN_MEASURE: Final = "vaccine_fridge_temperature"
 HEAT_HAZARD: Final = "hazard:heat"
 
 
-def colour_rank(colour: str) -> int:
+def rank_colour(colour: str) -> int:
     """Return the position of a vigilance colour; -1 for an unknown word, below all others."""
     return COLOURS.index(colour) if colour in COLOURS else -1

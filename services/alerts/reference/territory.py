@@ -15,7 +15,7 @@ from services.runtime.decider.maps import Map
 _EARTH_KM: Final = 6371.0088
 
 
-class Place(Protocol):
+class Located(Protocol):
     """An object with a position: a site, or a commune by its centre."""
 
     @property
@@ -25,7 +25,7 @@ class Place(Protocol):
     def lon(self) -> float: ...
 
 
-def distance_km(a: Place, b: Place) -> float:
+def compute_distance_km(a: Located, b: Located) -> float:
     """Return the great-circle distance in kilometres."""
     lat1, lat2 = radians(a.lat), radians(b.lat)
     h = sin((lat2 - lat1) / 2) ** 2 + cos(lat1) * cos(lat2) * sin(radians(b.lon - a.lon) / 2) ** 2
@@ -57,9 +57,9 @@ class Territory:
             if ref.Activities in parts
             else self.poles
         )
-        self.by_commune = _grouped((s.commune, s.id) for s in sites)
-        self.by_kind = _grouped((s.kind, s.id) for s in sites)
-        kitchens = _grouped(
+        self.by_commune = _group_values((s.commune, s.id) for s in sites)
+        self.by_kind = _group_values((s.kind, s.id) for s in sites)
+        kitchens = _group_values(
             (s.kitchen, s.id) for s in sites if s.kitchen and s.kitchen != "sur-place"
         )
         self.kitchens = {k: served for k, served in kitchens.items() if len(served) > 1}
@@ -87,7 +87,7 @@ class Territory:
         return frozenset(
             o
             for o in self.near(site)
-            if distance_km(self.sites[site], self.sites[o]) <= GAS_ZONE_KM
+            if compute_distance_km(self.sites[site], self.sites[o]) <= GAS_ZONE_KM
         )
 
     def is_near(
@@ -101,11 +101,13 @@ class Territory:
         if not mine.isdisjoint(theirs):
             return True
         known = self.sites.get(site) if site is not None else None
-        places: list[Place] = (
+        places: list[Located] = (
             [known] if known is not None else [self.communes[c] for c in mine if c in self.communes]
         )
         centres = [self.communes[c] for c in theirs if c in self.communes]
-        return any(distance_km(place, centre) <= km for place in places for centre in centres)
+        return any(
+            compute_distance_km(place, centre) <= km for place in places for centre in centres
+        )
 
     @cached_property
     def _within_cluster(self) -> dict[str, frozenset[str]]:
@@ -116,7 +118,7 @@ class Territory:
             for b in sites[n + 1 :]:
                 if b.lat - a.lat > reach:
                     break
-                if distance_km(a, b) <= CLUSTER_KM:
+                if compute_distance_km(a, b) <= CLUSTER_KM:
                     found[a.id].add(b.id)
                     found[b.id].add(a.id)
         return {site: frozenset(others) for site, others in found.items()}
@@ -139,13 +141,13 @@ class Territory:
         return found.kind if found else None
 
 
-def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+def _group_values(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
     groups: dict[str, list[str]] = {}
     for key, value in pairs:
         groups.setdefault(key, []).append(value)
     return {key: tuple(values) for key, values in groups.items()}
 
 
-def flag_of_supplier(name: str, territory: Territory) -> str:
+def build_supplier_flag(name: str, territory: Territory) -> str:
     """Return the flag id of a supplier; a shared kitchen has one of its own."""
     return f"kitchen:{name}" if name in territory.kitchens else f"supplier:{name}"

@@ -8,35 +8,37 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from schemas.reference import PUBLISHED, ReferencePublished
+from schemas.reference import PUBLISHING_ORDER, ReferencePublished
 from schemas.reference_changes import (
     ChangeState,
     ReferenceChangeRecorded,
     ReferenceChangeRow,
     ReferenceDrafted,
 )
-from services.alerts.decision import Draft
-from services.alerts.pipeline import settle
-from services.alerts.rows import changed
+from services.alerts.decision import Decision
+from services.alerts.pipeline import update_derived_state
+from services.alerts.rows import copy_with
 
-BATCH: Final = 25
+SITES_PER_DEADLINE: Final = 25
 """Sites that one deadline judges: their effects must fit into one Transaction."""
 
 
-def put(draft: Draft, row: ReferenceChangeRow, change: str, **values: Any) -> ReferenceChangeRow:
+def record_change(
+    draft: Decision, row: ReferenceChangeRow, change: str, **values: Any
+) -> ReferenceChangeRow:
     """Record a change with other values."""
-    new = changed(row, {**values, "step": row.step + 1})
+    new = copy_with(row, {**values, "step": row.step + 1})
     draft.emit(ReferenceChangeRecorded(row=new, change=change))
     return new
 
 
-def sections_of(draft: Draft, reference: str) -> list[ReferenceDrafted]:
+def list_sections(draft: Decision, reference: str) -> list[ReferenceDrafted]:
     """Return the drafted sections of a version in publishing order."""
-    found = (draft.state.drafted.get(f"{reference}/{section}") for section in PUBLISHED)
+    found = (draft.state.drafted.get(f"{reference}/{section}") for section in PUBLISHING_ORDER)
     return [section for section in found if section is not None]
 
 
-def hindrance(draft: Draft, row: ReferenceChangeRow) -> str | None:
+def find_hindrance(draft: Decision, row: ReferenceChangeRow) -> str | None:
     """Return why this change cannot come into force now, or None.
 
     A version published since its base must not be overwritten, and no version may mix sections of
@@ -47,34 +49,34 @@ def hindrance(draft: Draft, row: ReferenceChangeRow) -> str | None:
     return "load_under_way" if draft.state.staged else None
 
 
-def load(draft: Draft, published: ReferencePublished) -> None:
+def load_section(draft: Decision, published: ReferencePublished) -> None:
     """Load a section from outside; after the last one, everything is judged again."""
-    for row in _waiting(draft):
+    for row in _list_approved_changes(draft):
         if row.published:  # its sections and these would mix in one version
-            put(
+            record_change(
                 draft, row, "failed", state=ChangeState.FAILED, cause="load_under_way", next_at=None
             )
     draft.emit(published)
     if published.last:
-        _judge(draft, sorted(draft.state.site_causes))
-        settle(draft, draft.state.rules.topics)
-        _outdate(draft)
+        _mark_sites_for_judgement(draft, sorted(draft.state.site_causes))
+        update_derived_state(draft, draft.state.rules.topics)
+        _fail_outdated_changes(draft)
 
 
-def turn(draft: Draft, rest: str) -> None:
+def on_change_due(draft: Decision, rest: str) -> None:
     """Apply a due change: its next section, or its next sites. Other inputs may come in between."""
     row = draft.state.reference_changes[rest.rpartition(":")[0]]
     if row.state is ChangeState.APPROVED:
-        _publish(draft, row)
+        _publish_section(draft, row)
     else:
-        _judge_on(draft, row)
+        _judge_next_sites(draft, row)
 
 
-def _publish(draft: Draft, row: ReferenceChangeRow) -> None:
-    if not row.published and (cause := hindrance(draft, row)) is not None:
-        put(draft, row, "failed", state=ChangeState.FAILED, cause=cause, next_at=None)
+def _publish_section(draft: Decision, row: ReferenceChangeRow) -> None:
+    if not row.published and (cause := find_hindrance(draft, row)) is not None:
+        record_change(draft, row, "failed", state=ChangeState.FAILED, cause=cause, next_at=None)
         return
-    sections = sections_of(draft, row.reference)
+    sections = list_sections(draft, row.reference)
     last = row.published == len(sections) - 1
     data = sections[row.published].data
     draft.emit(
@@ -82,9 +84,9 @@ def _publish(draft: Draft, row: ReferenceChangeRow) -> None:
     )
     published = {"published": row.published + 1, "next_at": draft.now}
     if not last:
-        put(draft, row, "publishing", **published)
+        record_change(draft, row, "publishing", **published)
         return
-    put(
+    record_change(
         draft,
         row,
         "in_force",
@@ -93,38 +95,40 @@ def _publish(draft: Draft, row: ReferenceChangeRow) -> None:
         judged="",
         **published,
     )
-    settle(draft, draft.state.rules.topics)
-    _outdate(draft)
+    update_derived_state(draft, draft.state.rules.topics)
+    _fail_outdated_changes(draft)
 
 
-def _judge_on(draft: Draft, row: ReferenceChangeRow) -> None:
+def _judge_next_sites(draft: Decision, row: ReferenceChangeRow) -> None:
     sites = [site for site in sorted(draft.state.site_causes) if site > (row.judged or "")]
-    _judge(draft, sites[:BATCH])
-    more = len(sites) > BATCH
-    put(
+    _mark_sites_for_judgement(draft, sites[:SITES_PER_DEADLINE])
+    more = len(sites) > SITES_PER_DEADLINE
+    record_change(
         draft,
         row,
         "judging",
-        judged=sites[BATCH - 1] if more else None,
+        judged=sites[SITES_PER_DEADLINE - 1] if more else None,
         next_at=draft.now if more else None,
     )
 
 
-def _judge(draft: Draft, sites: list[str]) -> None:
+def _mark_sites_for_judgement(draft: Decision, sites: list[str]) -> None:
     draft.doubtful.update(sites)
     draft.stirred.update(
         dict.fromkeys(cause for site in sites for cause in draft.state.site_causes[site])
     )
 
 
-def _outdate(draft: Draft) -> None:
+def _fail_outdated_changes(draft: Decision) -> None:
     """Fail the approved changes that build on another version than the one in force."""
-    for row in _waiting(draft):
+    for row in _list_approved_changes(draft):
         if row.base != draft.state.version:
-            put(draft, row, "failed", state=ChangeState.FAILED, cause="base_changed", next_at=None)
+            record_change(
+                draft, row, "failed", state=ChangeState.FAILED, cause="base_changed", next_at=None
+            )
 
 
-def _waiting(draft: Draft) -> list[ReferenceChangeRow]:
+def _list_approved_changes(draft: Decision) -> list[ReferenceChangeRow]:
     return [
         row
         for _, row in sorted(draft.state.reference_changes.items())

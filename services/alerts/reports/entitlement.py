@@ -15,31 +15,31 @@ from schemas.alerts import Held, ReportRow
 from schemas.base import HOUR_MS, Instant
 from schemas.words import EventType as T
 from services.alerts import tasks
-from services.alerts.decision import Draft
+from services.alerts.decision import Decision
 from services.alerts.reference import constants
 from services.alerts.reference.territory import Territory
 from services.alerts.reports.report_facts import (
-    as_number,
+    get_measured_place,
+    get_site,
     is_placeless,
-    measured_place,
-    named,
-    site_of,
+    list_named,
+    parse_number,
 )
-from services.alerts.rows import changed
+from services.alerts.rows import copy_with
 
 UNENTITLED: Final = "measure_unentitled"
 TO_CONFIRM: Final = "to_confirm"
 FLAGS: Final = frozenset({UNENTITLED, TO_CONFIRM})
-CELL: Final = "cellule_situation"
+CELL_ROLE: Final = "cellule_situation"
 """Role that is asked to confirm."""
 _OUTAGES: Final = frozenset({T.OUTAGE_IT, T.OUTAGE_TELECOM})
-_CLOSING: Final = frozenset({T.CLOSURE, *constants.ORDERS, T.OUTAGE_POWER})
+_CLOSING: Final = frozenset({T.CLOSURE, *constants.ORDER_TYPES, T.OUTAGE_POWER})
 """Types that put a site out."""
-_TIMES: Final = frozenset({"estimated_end"})
+_TIME_MEASURES: Final = frozenset({"estimated_end"})
 """Measures with the end of the reported trouble as value."""
 
 
-def hold(draft: Draft, row: ReportRow) -> tuple[ReportRow, tuple[str, ...]]:
+def hold_unentitled_parts(draft: Decision, row: ReportRow) -> tuple[ReportRow, tuple[str, ...]]:
     """Return the report without the parts that may not count yet, and the reports that it confirms.
 
     Those are held reports that needed a second reading.
@@ -50,20 +50,22 @@ def hold(draft: Draft, row: ReportRow) -> tuple[ReportRow, tuple[str, ...]]:
     flag, confirmed = _judge_measure(draft, row)
     if (
         flag is None
-        and _downs_for_all(row, territory)
+        and _is_systemwide_outage(row, territory)
         and row.source not in (territory.measures.system_sources or (row.source,))
     ):
         flag = UNENTITLED
     if flag is not None:
-        row = _without_measure(row, flag)
-    if row.colour is not None and not _may_colour(draft, row):
-        row = _held(row, UNENTITLED, Held(colour=row.colour), colour=None)
-    if _says_lost(row, territory):
-        row = _held(row, TO_CONFIRM, Held(expected_end=row.expected_end), expected_end=None)
+        row = _hold_measure(row, flag)
+    if row.colour is not None and not _can_declare_colour(draft, row):
+        row = _record_held_part(row, UNENTITLED, Held(colour=row.colour), colour=None)
+    if _has_unentitled_duration(row, territory):
+        row = _record_held_part(
+            row, TO_CONFIRM, Held(expected_end=row.expected_end), expected_end=None
+        )
     return row, confirmed
 
 
-def release(row: ReportRow) -> ReportRow:
+def release_held_parts(row: ReportRow) -> ReportRow:
     """Return the report with its held parts restored, once they are confirmed."""
     held = row.held
     if held is None:
@@ -73,30 +75,35 @@ def release(row: ReportRow) -> ReportRow:
         for name in ("measure", "colour", "expected_end")
         if (said := getattr(held, name)) is not None
     }
-    return changed(
+    return copy_with(
         row, values | {"flags": tuple(f for f in row.flags if f not in FLAGS), "held": None}
     )
 
 
-def ask(draft: Draft, report: str) -> None:
+def ask_for_confirmation(draft: Decision, report: str) -> None:
     """Ask the situation cell to confirm the held parts of a report, if it has any."""
     row = draft.state.reports.get(report)
     if row is not None and row.held is not None:
         incident = draft.incident_of(report)
-        tasks.ask(
-            draft, "verify_report", report=report, site=site_of(row), incident=incident, owner=CELL
+        tasks.open_task(
+            draft,
+            "verify_report",
+            report=report,
+            site=get_site(row),
+            incident=incident,
+            owner=CELL_ROLE,
         )
 
 
-def _judge_measure(draft: Draft, row: ReportRow) -> tuple[str | None, tuple[str, ...]]:
+def _judge_measure(draft: Decision, row: ReportRow) -> tuple[str | None, tuple[str, ...]]:
     """Return the flag that holds a measure, and the held reports that this reading confirms."""
     m = row.measure
     rule = draft.territory.measure_rules.get(m.name or "") if m is not None else None
     if rule is None or m is None or m.value is None:
         return None, ()
-    if _applies_to(rule, m.scope) and row.source not in rule.sources:
+    if _is_scope_covered(rule, m.scope) and row.source not in rule.sources:
         return UNENTITLED, ()
-    value = as_number(m.value)
+    value = parse_number(m.value)
     if value is None:
         return None, ()
     if not _is_possible(rule, row, value, draft.territory):
@@ -106,41 +113,47 @@ def _judge_measure(draft: Draft, row: ReportRow) -> tuple[str | None, tuple[str,
     return _judge_step(draft, row, rule, value)
 
 
-def _applies_to(rule: ref.MeasureRule, scope: str | None) -> bool:
+def _is_scope_covered(rule: ref.MeasureRule, scope: str | None) -> bool:
     return not rule.scopes or (scope or "site").partition(":")[0] in rule.scopes
 
 
 def _is_possible(rule: ref.MeasureRule, row: ReportRow, value: float, territory: Territory) -> bool:
     if (rule.low is not None and value < rule.low) or (rule.high is not None and value > rule.high):
         return False
-    most = _most(rule, row, territory)
+    most = _get_maximum(rule, row, territory)
     return most is None or value <= most
 
 
-def _most(rule: ref.MeasureRule, row: ReportRow, territory: Territory) -> float | None:
+def _get_maximum(rule: ref.MeasureRule, row: ReportRow, territory: Territory) -> float | None:
     if rule.at_most == "value_of" and row.measure is not None:
         return row.measure.value_of
-    site = territory.sites.get(site_of(row) or "") if rule.at_most == "desks" else None
+    site = territory.sites.get(get_site(row) or "") if rule.at_most == "desks" else None
     return float(max(site.desks, site.places)) if site is not None else None
 
 
 def _judge_step(
-    draft: Draft, row: ReportRow, rule: ref.MeasureRule, value: float
+    draft: Decision, row: ReportRow, rule: ref.MeasureRule, value: float
 ) -> tuple[str | None, tuple[str, ...]]:
     """Hold a value that is too far from the last one, until a second reading is near it."""
-    last = draft.state.readings.get(f"{rule.name}|{measured_place(row)}")
+    last = draft.state.readings.get(f"{rule.name}|{get_measured_place(row)}")
     if last is None or _is_near(rule, value, row.occurred_at, last.value, last.occurred_at):
         return None, ()
-    same = tuple(one.id for one in _waiting(draft, row, rule) if _agrees(rule, one, row, value))
+    same = tuple(
+        one.id
+        for one in _list_waiting_reports(draft, row, rule)
+        if _is_agreeing(rule, one, row, value)
+    )
     return (None, same) if same else (TO_CONFIRM, ())
 
 
-def _waiting(draft: Draft, row: ReportRow, rule: ref.MeasureRule) -> Iterator[ReportRow]:
+def _list_waiting_reports(
+    draft: Decision, row: ReportRow, rule: ref.MeasureRule
+) -> Iterator[ReportRow]:
     """Yield the confirmed reports at this place that wait for a second reading.
 
     Their values of this measure are possible ones.
     """
-    for task in tasks.asked(draft, "verify_report"):
+    for task in tasks.list_open_tasks(draft, "verify_report"):
         told = draft.state.reports.get(task.report or "")
         if (
             told is None
@@ -149,22 +162,22 @@ def _waiting(draft: Draft, row: ReportRow, rule: ref.MeasureRule) -> Iterator[Re
             or told.held.measure is None
         ):
             continue
-        said, value = told.held.measure, as_number(told.held.measure.value)
+        said, value = told.held.measure, parse_number(told.held.measure.value)
         possible = value is not None and _is_possible(
-            rule, changed(told, {"measure": said}), value, draft.territory
+            rule, copy_with(told, {"measure": said}), value, draft.territory
         )
         if (
             possible
             and said.name == rule.name
-            and measured_place(told) == measured_place(row)
+            and get_measured_place(told) == get_measured_place(row)
             and told.confirmation == "confirmed"
         ):
             yield told
 
 
-def _agrees(rule: ref.MeasureRule, told: ReportRow, row: ReportRow, value: float) -> bool:
+def _is_agreeing(rule: ref.MeasureRule, told: ReportRow, row: ReportRow, value: float) -> bool:
     said = (
-        as_number(told.held.measure.value)
+        parse_number(told.held.measure.value)
         if told.held is not None and told.held.measure is not None
         else None
     )
@@ -183,29 +196,29 @@ def _is_near(
     return abs(value - other) <= rule.step_per_hour * hours + 1e-9
 
 
-def _without_measure(row: ReportRow, flag: str) -> ReportRow:
+def _hold_measure(row: ReportRow, flag: str) -> ReportRow:
     """Hold the value of a measure; its object, scope and unit stay, as the report's subject."""
     assert row.measure is not None
-    about = changed(row.measure, {"name": None, "value": None, "value_of": None})
-    if row.measure.name in _TIMES:
-        return _held(
+    about = copy_with(row.measure, {"name": None, "value": None, "value_of": None})
+    if row.measure.name in _TIME_MEASURES:
+        return _record_held_part(
             row,
             flag,
             Held(measure=row.measure, expected_end=row.expected_end),
             measure=about,
             expected_end=None,
         )
-    return _held(row, flag, Held(measure=row.measure), measure=about)
+    return _record_held_part(row, flag, Held(measure=row.measure), measure=about)
 
 
-def _held(row: ReportRow, flag: str, held: Held, **values: object) -> ReportRow:
+def _record_held_part(row: ReportRow, flag: str, held: Held, **values: object) -> ReportRow:
     if row.held is not None:
         said = {
             name: part for name in Held.model_fields if (part := getattr(held, name)) is not None
         }
-        held = changed(row.held, said)
+        held = copy_with(row.held, said)
     flags = row.flags if flag in row.flags else (*row.flags, flag)
-    return changed(row, {"held": held, "flags": flags, **values})
+    return copy_with(row, {"held": held, "flags": flags, **values})
 
 
 def is_service_wide(row: ReportRow, territory: Territory) -> bool:
@@ -213,32 +226,36 @@ def is_service_wide(row: ReportRow, territory: Territory) -> bool:
 
     A report from an unknown site is not. Rule D8, unknown sites.
     """
-    site = site_of(row)
+    site = get_site(row)
     return (site is None and not is_placeless(row)) or territory.kind(site) == "datacenter"
 
 
-def _downs_for_all(row: ReportRow, territory: Territory) -> bool:
-    return row.type in _OUTAGES and bool(named(row, "system:")) and is_service_wide(row, territory)
+def _is_systemwide_outage(row: ReportRow, territory: Territory) -> bool:
+    return (
+        row.type in _OUTAGES
+        and bool(list_named(row, "system:"))
+        and is_service_wide(row, territory)
+    )
 
 
-def _may_colour(draft: Draft, row: ReportRow) -> bool:
+def _can_declare_colour(draft: Decision, row: ReportRow) -> bool:
     """Return whether the source gives the phenomenon's colours, or repeats the one in force."""
     measures = draft.territory.measures
     if row.type is not T.WEATHER_ALERT or measures is None or not measures.vigilances:
         return True
-    if row.source in _colour_sources(measures, row.phenomenon):
+    if row.source in _list_colour_sources(measures, row.phenomenon):
         return True
     in_force = draft.state.flags.get(f"vigilance:{row.phenomenon}")
     return row.source in measures.relays and in_force is not None and in_force.value == row.colour
 
 
-def _colour_sources(measures: ref.MeasureRules, phenomenon: str | None) -> frozenset[str]:
+def _list_colour_sources(measures: ref.MeasureRules, phenomenon: str | None) -> frozenset[str]:
     """Return the sources of the phenomenon's colours; all sources of colours if it has no rule."""
     its_own = [rule for rule in measures.vigilances if phenomenon in rule.phenomena]
     return frozenset(source for rule in its_own or measures.vigilances for source in rule.sources)
 
 
-def _says_lost(row: ReportRow, territory: Territory) -> bool:
+def _has_unentitled_duration(row: ReportRow, territory: Territory) -> bool:
     """Return whether a source reports a longer outage of a site than it is entitled to."""
     rule = territory.measures.long_outage if territory.measures else None
     if (
@@ -250,6 +267,6 @@ def _says_lost(row: ReportRow, territory: Territory) -> bool:
         return False
     since = row.effective[0].start if row.effective else row.occurred_at
     return (
-        territory.kind(site_of(row)) in rule.kinds
+        territory.kind(get_site(row)) in rule.kinds
         and row.expected_end - since >= rule.hours * HOUR_MS
     )

@@ -10,35 +10,35 @@ from schemas.base import Instant
 from schemas.causes import Cause
 from schemas.words import EventType
 from services.alerts.causes.merging import is_daily
-from services.alerts.decision import Draft
-from services.alerts.reference.calendar import end_of_day
+from services.alerts.decision import Decision
+from services.alerts.reference.calendar import find_end_of_day
 from services.alerts.reference.constants import FUTURE_AFTER_MS
-from services.alerts.reference.territory import flag_of_supplier
+from services.alerts.reference.territory import build_supplier_flag
 from services.alerts.reports.report_facts import (
     DENIED,
-    all_over,
-    cause_key,
-    claim_key,
+    are_windows_over,
+    build_cause_key,
+    build_subject_key,
+    get_measure_name,
+    get_site,
     is_ahead,
+    is_all_clear,
     is_current,
-    measure_name,
-    named,
-    objects_of,
-    says_restored,
-    services_of,
-    site_of,
-    takes_back,
+    is_revocation,
+    list_named,
+    list_objects,
+    list_services,
 )
-from services.alerts.rows import in_order
+from services.alerts.rows import sort_by_id
 
 
-def newest_cause(row: ReportRow, windowed: bool, draft: Draft) -> Cause | None:
+def find_newest_cause(row: ReportRow, windowed: bool, draft: Decision) -> Cause | None:
     """Return the newest cause that a report is about, open or lifted. Rule D4, duplicates."""
-    id = draft.state.cause_keys.get(cause_key(claim_key(row), windowed))
+    id = draft.state.cause_keys.get(build_cause_key(build_subject_key(row), windowed))
     return draft.state.causes[id] if id is not None else None
 
 
-def is_before(row: ReportRow, told: tuple[Instant, str]) -> bool:
+def is_superseded_by(row: ReportRow, told: tuple[Instant, str]) -> bool:
     """Return whether a reopening, or an order to leave, supersedes the report.
 
     At equal times it does only if both come from the same source; of two sources the graver report
@@ -47,7 +47,7 @@ def is_before(row: ReportRow, told: tuple[Instant, str]) -> bool:
     return row.occurred_at < told[0] or (row.occurred_at == told[0] and row.source == told[1])
 
 
-def date_arrival(draft: Draft, site: str | None, recorded_at: Instant) -> Instant:
+def date_arrival(draft: Decision, site: str | None, recorded_at: Instant) -> Instant:
     """Return the time of a report without one: its arrival, after every earlier report of its site.
 
     The clock of a simulated realm stands between two steps, while other reports carry the time that
@@ -65,7 +65,9 @@ def date_arrival(draft: Draft, site: str | None, recorded_at: Instant) -> Instan
     return max([recorded_at, *(at + 1 for at in told if at < last)])
 
 
-def newest_end(draft: Draft, site: str | None, type_: EventType) -> tuple[Instant, str] | None:
+def find_newest_end(
+    draft: Decision, site: str | None, type_: EventType
+) -> tuple[Instant, str] | None:
     """Return the newest report that ends a trouble of this type at the site.
 
     That is a reopening that names the type; an order to leave also ends an order to shelter.
@@ -79,24 +81,24 @@ def newest_end(draft: Draft, site: str | None, type_: EventType) -> tuple[Instan
     return max((told for told in (reopened, left) if told is not None), default=None)
 
 
-def over_already(
-    draft: Draft, row: ReportRow, incident: str | None, known: Cause | None
+def find_superseding_event(
+    draft: Decision, row: ReportRow, incident: str | None, known: Cause | None
 ) -> tuple[Instant, str] | None:
     """Return when, and by which report, a late report's trouble ended; None if it may still hold.
 
     A day that is over ends daily reports. Rules D7 and D10.
     """
-    ended = newest_end(draft, site_of(row), row.type)
-    if ended is not None and is_before(row, ended) and not is_ahead(row.effective, ended[0]):
+    ended = find_newest_end(draft, get_site(row), row.type)
+    if ended is not None and is_superseded_by(row, ended) and not is_ahead(row.effective, ended[0]):
         return ended[0], "newer_word"
     if (
         known is not None
         and not known.windows
         and row.occurred_at < known.since
-        and (before := _before(draft, known, row)) is not None
+        and (before := _find_earlier_lifted_cause(draft, known, row)) is not None
     ):
         return before.lifted_at or row.occurred_at, before.lifted_by or "lifted"
-    last = newest_cause(row, bool(row.effective), draft) if known is None else None
+    last = find_newest_cause(row, bool(row.effective), draft) if known is None else None
     if (
         last is not None
         and last.lifted_at is not None
@@ -105,28 +107,28 @@ def over_already(
         denied = last.lifted_by == DENIED + row.id  # a person confirms it now
         if not denied and last.lifted_by != "end_of_day" and row.occurred_at < last.lifted_at:
             return last.lifted_at, last.lifted_by or "lifted"
-    if is_daily(row) and (end := end_of_day(row.occurred_at)) <= draft.now:
+    if is_daily(row) and (end := find_end_of_day(row.occurred_at)) <= draft.now:
         return end, "end_of_day"
-    if all_over(row.effective, draft.now):
+    if are_windows_over(row.effective, draft.now):
         return max(w.end for w in row.effective if w.end is not None), "windows_over"
     return (
-        _restored_since(draft, row, incident)
-        or _works_since(draft, row)
-        or _taken_back_since(draft, row)
+        _find_power_restoration(draft, row, incident)
+        or _find_service_restoration(draft, row)
+        or _find_revocation(draft, row)
     )
 
 
-def _restored_since(
-    draft: Draft, row: ReportRow, incident: str | None
+def _find_power_restoration(
+    draft: Decision, row: ReportRow, incident: str | None
 ) -> tuple[Instant, str] | None:
     """Return the operator's all-clear, (when, report), after a report of customers cut.
 
     Rules D7 and D20.
     """
-    if incident is None or site_of(row) is not None or measure_name(row) != "customers_cut":
+    if incident is None or get_site(row) is not None or get_measure_name(row) != "customers_cut":
         return None
     clear = (
-        (r.occurred_at, r.id) for r in draft.figures(incident) if says_restored(r) and is_current(r)
+        (r.occurred_at, r.id) for r in draft.figures(incident) if is_all_clear(r) and is_current(r)
     )
     return min(
         (c for c in clear if c[0] > row.occurred_at and not is_ahead(row.effective, c[0])),
@@ -134,59 +136,65 @@ def _restored_since(
     )
 
 
-def _works_since(draft: Draft, row: ReportRow) -> tuple[Instant, str] | None:
+def _find_service_restoration(draft: Decision, row: ReportRow) -> tuple[Instant, str] | None:
     """Return when, and by which report, all failed systems or suppliers worked again.
 
     Only restorations after the report count. Rule D7, late reports.
     """
     if row.type is EventType.SUPPLIER_FAILURE:
-        failed = tuple(f"supplier:{s}" for s in named(row, "supplier:"))
+        failed = tuple(f"supplier:{s}" for s in list_named(row, "supplier:"))
     else:
         failed = (
-            services_of(row) if row.type in (EventType.OUTAGE_IT, EventType.OUTAGE_TELECOM) else ()
+            list_services(row)
+            if row.type in (EventType.OUTAGE_IT, EventType.OUTAGE_TELECOM)
+            else ()
         )
-    if not failed or len(failed) != len(objects_of(row)):
+    if not failed or len(failed) != len(list_objects(row)):
         return None
-    back = [_back(draft, thing, row) for thing in failed]
+    back = [_find_first_restoration(draft, thing, row) for thing in failed]
     latest = max((b for b in back if b is not None), default=None)
     return None if None in back or latest is None or is_ahead(row.effective, latest[0]) else latest
 
 
-def _back(draft: Draft, thing: str, row: ReportRow) -> tuple[Instant, str] | None:
+def _find_first_restoration(
+    draft: Decision, thing: str, row: ReportRow
+) -> tuple[Instant, str] | None:
     """Return the first restoration of a system or supplier after the report."""
     kind, _, name = thing.partition(":")
     flag = draft.state.flags.get(
-        flag_of_supplier(name, draft.territory) if kind == "supplier" else thing
+        build_supplier_flag(name, draft.territory) if kind == "supplier" else thing
     )
     if flag is None or flag.since < row.occurred_at:
         return None
     said = draft.state.returns.get(thing, ())
-    return min(((at, id) for at, source, id in said if is_before(row, (at, source))), default=None)
+    return min(
+        ((at, id) for at, source, id in said if is_superseded_by(row, (at, source))), default=None
+    )
 
 
-def _taken_back_since(draft: Draft, row: ReportRow) -> tuple[Instant, str] | None:
+def _find_revocation(draft: Decision, row: ReportRow) -> tuple[Instant, str] | None:
     """Return when, and by which report, a declaration was revoked after this older report of it.
 
     Rule D7, late reports.
     """
-    flag = draft.state.flags.get(f"flag:{measure_name(row)}") if site_of(row) is None else None
+    flag = draft.state.flags.get(f"flag:{get_measure_name(row)}") if get_site(row) is None else None
     told = draft.state.reports.get(flag.reports[0]) if flag is not None and flag.reports else None
     if (
         flag is None
         or told is None
-        or not takes_back(told, draft.state.rules.flag_names)
+        or not is_revocation(told, draft.state.rules.flag_names)
         or row.occurred_at >= flag.since
     ):
         return None
     return None if is_ahead(row.effective, flag.since) else (flag.since, told.id)
 
 
-def _before(draft: Draft, known: Cause, row: ReportRow) -> Cause | None:
+def _find_earlier_lifted_cause(draft: Decision, known: Cause, row: ReportRow) -> Cause | None:
     """Return an earlier cause of the same key that was lifted after this report's time.
 
     The report is about that cause. Walks over all causes: late reports are rare.
     """
-    same = in_order(
+    same = sort_by_id(
         c
         for c in draft.state.causes.values()
         if c.key == known.key and not c.windows and c.id != known.id

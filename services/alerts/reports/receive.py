@@ -11,55 +11,57 @@ from schemas.reports import ReportReceived
 from schemas.words import EventType, IncidentState, MsgType, ReportState
 from services.alerts import tasks
 from services.alerts.causes import cause_lifecycle, restoration, suppression
-from services.alerts.causes.cause_lifecycle import Taken
-from services.alerts.causes.site_status import await_all_clear
-from services.alerts.decision import Draft
+from services.alerts.causes.cause_lifecycle import ReportEffect
+from services.alerts.causes.site_status import list_evacuated_sites
+from services.alerts.decision import Decision
 from services.alerts.declarations import flags
 from services.alerts.evolve import OPEN
 from services.alerts.incidents import incident_lifecycle, zones
-from services.alerts.incidents.correlation import Placement, place
+from services.alerts.incidents.correlation import Placement, choose_incident
 from services.alerts.reference import constants
 from services.alerts.reports import entitlement
-from services.alerts.reports.corroboration import is_said_already
+from services.alerts.reports.corroboration import is_already_confirmed
 from services.alerts.reports.late_reports import date_arrival
 from services.alerts.reports.report_facts import (
     DENIED,
-    claim_key,
-    communes_of,
-    inside,
+    build_row,
+    build_subject_key,
+    get_measure_name,
+    get_site,
+    is_all_clear,
     is_confirmed,
+    is_inside,
+    is_leave_order,
     is_placeless,
-    measure_name,
-    orders_to_leave,
-    row_of,
-    says_restored,
-    site_of,
-    speaks_for_site,
+    is_site_report,
+    list_communes,
 )
-from services.alerts.rows import changed
+from services.alerts.rows import copy_with
 
 
-def receive(draft: Draft, report: ReportReceived) -> None:
+def receive_report(draft: Decision, report: ReportReceived) -> None:
     """Record a new report and all its consequences."""
     told = None if is_live(draft.state.realm) else report.recorded_at
     recorded_at = draft.now if told is None else told
     if report.occurred_at is None:
         came = date_arrival(draft, report.site_id, recorded_at)
-        report = changed(report, {"occurred_at": came})
-    row = row_of(report, recorded_at, draft.territory)
-    row = changed(row, {"references": _resolved(draft, row)})
-    if row.confirmation == "unconfirmed" and (_seconds(draft, row) or is_said_already(draft, row)):
-        row = changed(row, {"confirmation": "confirmed", "why": (Why(code="confirmed"),)})
-    if (name := measure_name(row)) is not None and name not in draft.state.rules.measures_read:
-        row = changed(row, {"flags": (*row.flags, "unknown_measure")})
-    row, confirmed = entitlement.hold(draft, row)
+        report = copy_with(report, {"occurred_at": came})
+    row = build_row(report, recorded_at, draft.territory)
+    row = copy_with(row, {"references": _resolve_references(draft, row)})
+    if row.confirmation == "unconfirmed" and (
+        _is_second_source(draft, row) or is_already_confirmed(draft, row)
+    ):
+        row = copy_with(row, {"confirmation": "confirmed", "why": (Why(code="confirmed"),)})
+    if (name := get_measure_name(row)) is not None and name not in draft.state.rules.measures_read:
+        row = copy_with(row, {"flags": (*row.flags, "unknown_measure")})
+    row, confirmed = entitlement.hold_unentitled_parts(draft, row)
     for first in confirmed:
-        grant(draft, draft.state.reports[first], None)
-    apply(draft, row)
-    entitlement.ask(draft, row.id)
+        confirm_held_parts(draft, draft.state.reports[first], None)
+    judge_report(draft, row)
+    entitlement.ask_for_confirmation(draft, row.id)
 
 
-def _resolved(draft: Draft, row: ReportRow) -> tuple[str, ...]:
+def _resolve_references(draft: Decision, row: ReportRow) -> tuple[str, ...]:
     """Resolve references to report ids, as far as they are known.
 
     A sender may use its own ids, or those of the same scenario.
@@ -71,64 +73,66 @@ def _resolved(draft: Draft, row: ReportRow) -> tuple[str, ...]:
     )
 
 
-def apply(draft: Draft, row: ReportRow, *, again: bool = False) -> None:
+def judge_report(draft: Decision, row: ReportRow, *, again: bool = False) -> None:
     """Judge a report.
 
     `again`: it was judged before with less knowledge, unconfirmed or without a site.
     """
-    if again and "planned" in row.flags and inside(row.effective, draft.now):
-        row = changed(row, {"flags": tuple(f for f in row.flags if f != "planned")})
+    if again and "planned" in row.flags and is_inside(row.effective, draft.now):
+        row = copy_with(row, {"flags": tuple(f for f in row.flags if f != "planned")})
     if is_confirmed(row):
-        _confirmed(draft, row)
+        _judge_confirmed(draft, row)
     else:
-        _unconfirmed(draft, row)
+        _judge_unconfirmed(draft, row)
 
 
-def _confirmed(draft: Draft, row: ReportRow) -> None:
+def _judge_confirmed(draft: Decision, row: ReportRow) -> None:
     if row.msg_type is MsgType.CANCEL:
-        _withdraw(draft, row)
+        _apply_cancellation(draft, row)
     elif row.msg_type is MsgType.UPDATE:
-        _answer(draft, row)
-    known, replaces = _known(draft, row)
+        _close_questions(draft, row)
+    known, replaces = _find_subject(draft, row)
     if known is not None and replaces:
-        row = _in_its_windows(row, known)
+        row = _inherit_windows(row, known)
     before = draft.incident_of(row.id)
-    placement = _by_hand(draft, row) or place(row, known, draft)
-    incident = incident_lifecycle.enter(draft, row, placement)
-    taken = _take(draft, row, incident, known, replaces)
+    placement = _find_manual_placement(draft, row) or choose_incident(row, known, draft)
+    incident = incident_lifecycle.open_or_join(draft, row, placement)
+    taken = _apply_to_cause(draft, row, incident, known, replaces)
     if (
         taken is not None
         and taken.cause.lifted_at is None
-        and suppression.judge(draft, draft.state.causes[taken.cause.id], row).maintenance
+        and suppression.update_suppression(
+            draft, draft.state.causes[taken.cause.id], row
+        ).maintenance
     ):
-        row = changed(row, {"flags": (*row.flags, "maintenance")})
+        row = copy_with(row, {"flags": (*row.flags, "maintenance")})
     if row.type is EventType.REOPENING and row.msg_type is not MsgType.CANCEL and row.held is None:
-        row = restoration.reopen(draft, row, incident)
-    if orders_to_leave(row):
-        restoration.end_shelter(draft, row)
+        row = restoration.apply_reopening(draft, row, incident)
+    if is_leave_order(row):
+        restoration.end_shelter_orders(draft, row)
     if incident is not None:
-        incident_lifecycle.join(draft, row, incident, taken, incident != before)
-    flags.declare(draft, row, incident)
+        incident_lifecycle.add_report(draft, row, incident, taken, incident != before)
+    flags.apply_declarations(draft, row, incident)
     if taken is not None and taken.outcome == "over":
         draft.ended.append(taken.cause.id)
     if incident is not None:
-        zones.extend(draft, row, incident)
-    _all_clear(draft, row, incident)
-    site = site_of(row)
-    if site is not None and speaks_for_site(row):
+        zones.extend_zone(draft, row, incident)
+    _apply_all_clear(draft, row, incident)
+    site = get_site(row)
+    if site is not None and is_site_report(row):
         draft.words[site] = row.recorded_at
         draft.doubtful.add(site)
-    elif incident is not None and measure_name(row) == constants.ALL_CLEAR:
-        draft.doubtful.update(await_all_clear(draft, incident))
+    elif incident is not None and get_measure_name(row) == constants.ALL_CLEAR_MEASURE:
+        draft.doubtful.update(list_evacuated_sites(draft, incident))
     if is_placeless(row):
-        tasks.ask(draft, "link_site", report=row.id, incident=incident)
-    draft.emit(ReportChanged(row=_judged(row, incident, placement, taken)))
+        tasks.open_task(draft, "link_site", report=row.id, incident=incident)
+    draft.emit(ReportChanged(row=_record_judgement(row, incident, placement, taken)))
     if before is not None and before != incident:
-        incident_lifecycle.leave(draft, before, row.id)
-    _corroborate(draft, row)
+        incident_lifecycle.remove_report(draft, before, row.id)
+    _confirm_others(draft, row)
 
 
-def _by_hand(draft: Draft, row: ReportRow) -> Placement | None:
+def _find_manual_placement(draft: Decision, row: ReportRow) -> Placement | None:
     """Return the placement that a person gave the report by a merge or a split.
 
     Judging it again does not undo that decision. Rule D25, merge and split.
@@ -142,7 +146,7 @@ def _by_hand(draft: Draft, row: ReportRow) -> Placement | None:
     return Placement("D25", incident) if moved else None
 
 
-def _known(draft: Draft, row: ReportRow) -> tuple[Cause | None, bool]:
+def _find_subject(draft: Decision, row: ReportRow) -> tuple[Cause | None, bool]:
     """Return the open cause that the report is about, and whether the report replaces its values.
 
     Only an Update with references replaces values. Rule D3, updates.
@@ -152,22 +156,22 @@ def _known(draft: Draft, row: ReportRow) -> tuple[Cause | None, bool]:
     if row.msg_type is MsgType.UPDATE and row.type is not EventType.REOPENING:
         for reference in row.references:
             told = draft.state.reports.get(reference)
-            cause = cause_lifecycle.cause_of(draft, told) if told is not None else None
+            cause = cause_lifecycle.find_open_cause(draft, told) if told is not None else None
             if cause is not None and (
-                row.type not in constants.CAUSE_TYPES or _replaces(row.type, cause.type)
+                row.type not in constants.CAUSE_TYPES or _is_replacing(row.type, cause.type)
             ):
                 return cause, True
-    return cause_lifecycle.known_cause(row, draft), False
+    return cause_lifecycle.find_repeated_cause(row, draft), False
 
 
-def _in_its_windows(row: ReportRow, known: Cause) -> ReportRow:
+def _inherit_windows(row: ReportRow, known: Cause) -> ReportRow:
     """Give an Update of an announced cause the same windows, unless it names others.
 
     Rule D9, planned events.
     """
     if row.type is not known.type or row.effective or not known.windows:
         return row
-    return changed(
+    return copy_with(
         row,
         {
             "effective": known.windows,
@@ -176,35 +180,35 @@ def _in_its_windows(row: ReportRow, known: Cause) -> ReportRow:
     )
 
 
-def _replaces(new: EventType, old: EventType) -> bool:
+def _is_replacing(new: EventType, old: EventType) -> bool:
     """Return whether an Update of one type replaces a report of the other.
 
     The types are the same, or two closures: a closed site may be closed in part later. A gas leak
     does not replace a report of damage.
     """
-    return new is old or (new in constants.CLOSURES and old in constants.CLOSURES)
+    return new is old or (new in constants.CLOSURE_TYPES and old in constants.CLOSURE_TYPES)
 
 
-def _take(
-    draft: Draft, row: ReportRow, incident: str | None, known: Cause | None, replaces: bool
-) -> Taken | None:
+def _apply_to_cause(
+    draft: Decision, row: ReportRow, incident: str | None, known: Cause | None, replaces: bool
+) -> ReportEffect | None:
     if row.msg_type is MsgType.UPDATE:
         _flag_references(draft, row, "superseded")
     if known is not None and replaces:
         if (
-            not cause_lifecycle.turns_into_another(draft, row, known)
+            not cause_lifecycle.has_other_cause_values(draft, row, known)
             or row.occurred_at < known.last_at
         ):
             return cause_lifecycle.replace_values(draft, row, known)
-        cause_lifecycle.leave(draft, known, row, row.occurred_at, row.id)
-        known = cause_lifecycle.known_cause(row, draft)
+        cause_lifecycle.withdraw_reports_of_source(draft, known, row, row.occurred_at, row.id)
+        known = cause_lifecycle.find_repeated_cause(row, draft)
     if row.msg_type is MsgType.CANCEL or not cause_lifecycle.makes_cause(row, draft):
         return None
-    return cause_lifecycle.take(draft, row, incident, known)
+    return cause_lifecycle.apply_report(draft, row, incident, known)
 
 
-def _judged(
-    row: ReportRow, incident: str | None, placement: Placement, taken: Taken | None
+def _record_judgement(
+    row: ReportRow, incident: str | None, placement: Placement, taken: ReportEffect | None
 ) -> ReportRow:
     values: dict[str, Any] = {
         "incident": incident,
@@ -229,54 +233,54 @@ def _judged(
         *(w for w in row.why if not w.code.startswith("D2")),
         Why(code=code, args={"incident": incident} if incident else {}),
     )
-    return changed(row, values)
+    return copy_with(row, values)
 
 
-def _all_clear(draft: Draft, row: ReportRow, incident: str | None) -> None:
+def _apply_all_clear(draft: Decision, row: ReportRow, incident: str | None) -> None:
     """Apply the operator's all-clear to the incident, or revoke it by a later figure.
 
     It applies to any family of incident that absorbed the power cut. Rules D20 and D22.
     """
     if incident is None or not zones.is_newest_figure(draft, row, incident):
         return
-    if says_restored(row):
-        zones.all_clear(draft, row, incident)
+    if is_all_clear(row):
+        zones.note_all_clear(draft, row, incident)
     elif row.msg_type is not MsgType.CANCEL:
-        zones.take_back(draft, incident)
+        zones.revoke_all_clear(draft, incident)
 
 
-def turn(draft: Draft, id: str) -> None:
+def on_cause_due(draft: Decision, id: str) -> None:
     """Apply a due change of a cause: announced reports count inside their windows only.
 
     Rule D9, planned events.
     """
     cause = draft.state.causes[id]
     announced = [r for r in cause.reports if "planned" in draft.state.reports[r].flags]
-    cause_lifecycle.due(draft, cause)
+    cause_lifecycle.on_cause_due(draft, cause)
     for row in (draft.state.reports[r] for r in announced):
         if "planned" not in row.flags:
-            _count(draft, row)
+            _count_current_report(draft, row)
     incident_lifecycle.recount_customers(draft, cause.reports)
 
 
-def begin(draft: Draft, report: str) -> None:
+def on_report_due(draft: Decision, report: str) -> None:
     """Start the window of an announced report that makes no cause. Rule D9, planned events."""
     told = draft.state.reports[report]
-    row = changed(told, {"flags": tuple(f for f in told.flags if f != "planned")})
+    row = copy_with(told, {"flags": tuple(f for f in told.flags if f != "planned")})
     draft.emit(ReportChanged(row=row))
-    _count(draft, row)
+    _count_current_report(draft, row)
 
 
-def _count(draft: Draft, row: ReportRow) -> None:
-    if orders_to_leave(row):
-        restoration.end_shelter(draft, row)
+def _count_current_report(draft: Decision, row: ReportRow) -> None:
+    if is_leave_order(row):
+        restoration.end_shelter_orders(draft, row)
     incident = draft.incident_of(row.id)
     if incident is not None:
-        incident_lifecycle.begin(draft, row, incident)
-        zones.extend(draft, row, incident)
+        incident_lifecycle.count_announced_report(draft, row, incident)
+        zones.extend_zone(draft, row, incident)
 
 
-def _withdraw(draft: Draft, row: ReportRow) -> None:
+def _apply_cancellation(draft: Decision, row: ReportRow) -> None:
     """Apply a cancellation.
 
     With references: withdraw those reports and lift their causes. Without references: its measure
@@ -289,39 +293,41 @@ def _withdraw(draft: Draft, row: ReportRow) -> None:
             if told is None:
                 continue
             if told.confirmation in ("rumour", "unconfirmed"):
-                deny(draft, told, None)
+                deny_report(draft, told, None)
                 continue
-            if (cause := cause_lifecycle.cause_of(draft, told)) is not None:
-                restoration.withdraw(draft, cause, row)
-            tasks.void(draft, "link_site", told.id, "cancelled")
+            if (cause := cause_lifecycle.find_open_cause(draft, told)) is not None:
+                restoration.withdraw_report(draft, cause, row)
+            tasks.cancel_task(draft, "link_site", told.id, "cancelled")
         _flag_references(draft, row, "cancelled")
         for reference in row.references:
-            _hold_again(draft, reference)
-            flags.withdraw(draft, reference)
+            _restore_withdrawn_endings(draft, reference)
+            flags.withdraw_declarations(draft, reference)
         incident_lifecycle.recount_customers(draft, row.references)
     elif not (row.colour or (row.measure is not None and row.measure.value is not None)):
-        tasks.ask(
+        tasks.open_task(
             draft,
             "link_denial",
             report=row.id,
-            site=site_of(row),
-            candidates=_rumours_near(draft, row),
+            site=get_site(row),
+            candidates=_list_nearby_rumours(draft, row),
         )
 
 
-def _hold_again(draft: Draft, reference: str) -> None:
+def _restore_withdrawn_endings(draft: Decision, reference: str) -> None:
     """Restore the site and its closed incidents after a withdrawn reopening or order to leave."""
     told = draft.state.reports.get(reference)
-    ends = told is not None and (told.type is EventType.REOPENING or told.type in constants.LEAVE)
+    ends = told is not None and (
+        told.type is EventType.REOPENING or told.type in constants.LEAVE_ORDER_TYPES
+    )
     if told is None or not ends or told.confirmation not in ("confirmed", "denied"):
         return
-    for cause in restoration.hold_again(draft, told):
+    for cause in restoration.restore_causes(draft, told):
         incident = draft.standing(cause.incident)
         if incident is not None and draft.incident(incident).state is IncidentState.CLOSED:
-            incident_lifecycle.reopen(draft, incident)
+            incident_lifecycle.reopen_incident(draft, incident)
 
 
-def _answer(draft: Draft, row: ReportRow) -> None:
+def _close_questions(draft: Decision, row: ReportRow) -> None:
     """Close the questions about unconfirmed reports that a confirmed Update replaces.
 
     Rule D3, updates.
@@ -334,48 +340,52 @@ def _answer(draft: Draft, row: ReportRow) -> None:
             or "superseded" in told.flags
         ):
             continue
-        tasks.void(draft, "verify_report", told.id, "replaced")
-        tasks.void(draft, "link_site", told.id, "replaced")
-        draft.emit(ReportChanged(row=changed(told, {"flags": (*told.flags, "superseded")})))
-        _end_doubt(draft, site_of(told))
+        tasks.cancel_task(draft, "verify_report", told.id, "replaced")
+        tasks.cancel_task(draft, "link_site", told.id, "replaced")
+        draft.emit(ReportChanged(row=copy_with(told, {"flags": (*told.flags, "superseded")})))
+        _end_unconfirmed_silence(draft, get_site(told))
 
 
-def _flag_references(draft: Draft, row: ReportRow, flag: str) -> None:
+def _flag_references(draft: Decision, row: ReportRow, flag: str) -> None:
     for reference in row.references:
         told = draft.state.reports.get(reference)
         if told is None or flag in told.flags or told.confirmation != "confirmed":
             continue
         if flag == "cancelled" or (
-            _replaces(row.type, told.type) and row.occurred_at >= told.occurred_at
+            _is_replacing(row.type, told.type) and row.occurred_at >= told.occurred_at
         ):  # an older Update replaces nothing (D7)
-            draft.emit(ReportChanged(row=changed(told, {"flags": (*told.flags, flag)})))
+            draft.emit(ReportChanged(row=copy_with(told, {"flags": (*told.flags, flag)})))
 
 
-def _rumours_near(draft: Draft, row: ReportRow) -> tuple[str, ...]:
+def _list_nearby_rumours(draft: Decision, row: ReportRow) -> tuple[str, ...]:
     """Return open rumours of the same commune, or without a place, newest first, at most 10."""
-    here, found = frozenset(communes_of(row, draft.territory)), list[ReportRow]()
+    here, found = frozenset(list_communes(row, draft.territory)), list[ReportRow]()
     for id in draft.state.rumours:
         rumour = draft.state.reports[id]
-        there = communes_of(rumour, draft.territory)
+        there = list_communes(rumour, draft.territory)
         if not here or not there or not here.isdisjoint(there):
             found.append(rumour)
     return tuple(r.id for r in sorted(found, key=lambda r: (-r.recorded_at, r.id)))[:10]
 
 
-def _unconfirmed(draft: Draft, row: ReportRow) -> None:
+def _judge_unconfirmed(draft: Decision, row: ReportRow) -> None:
     """Record an unconfirmed report or a rumour: it opens no incident and counts for nothing.
 
     An unconfirmed report may join an incident; a rumour stands alone. Rule D6, rumours.
     """
-    known = cause_lifecycle.known_cause(row, draft) if row.confirmation == "unconfirmed" else None
+    known = (
+        cause_lifecycle.find_repeated_cause(row, draft)
+        if row.confirmation == "unconfirmed"
+        else None
+    )
     placement = (
-        (_by_hand(draft, row) or place(row, known, draft))
+        (_find_manual_placement(draft, row) or choose_incident(row, known, draft))
         if row.confirmation == "unconfirmed"
         else Placement("D6")
     )
     before, incident = draft.incident_of(row.id), placement.incident
     if incident is not None:
-        incident_lifecycle.join(draft, row, incident, None, incident != before)
+        incident_lifecycle.add_report(draft, row, incident, None, incident != before)
     why = (
         *row.why,
         Why(
@@ -383,16 +393,16 @@ def _unconfirmed(draft: Draft, row: ReportRow) -> None:
             args={"incident": incident} if incident else {},
         ),
     )
-    draft.emit(ReportChanged(row=changed(row, {"incident": incident, "why": why})))
+    draft.emit(ReportChanged(row=copy_with(row, {"incident": incident, "why": why})))
     if before is not None and before != incident:
-        incident_lifecycle.leave(draft, before, row.id)
-    site = site_of(row)
+        incident_lifecycle.remove_report(draft, before, row.id)
+    site = get_site(row)
     if is_placeless(row) and row.confirmation == "unconfirmed":
-        tasks.ask(draft, "link_site", report=row.id, incident=incident)
+        tasks.open_task(draft, "link_site", report=row.id, incident=incident)
     if row.type in constants.CAUSE_TYPES and (
         row.confirmation == "unconfirmed" or site is not None
     ):
-        tasks.ask(draft, "verify_report", report=row.id, site=site, incident=incident)
+        tasks.open_task(draft, "verify_report", report=row.id, site=site, incident=incident)
     if (
         site is None
         or row.confirmation != "unconfirmed"
@@ -401,43 +411,48 @@ def _unconfirmed(draft: Draft, row: ReportRow) -> None:
     ):
         return
     current = any(draft.state.causes[c].acting for c in draft.state.site_causes.get(site, ()))
-    if not current and not zones.spoke_since(draft, site, row.occurred_at):
+    if not current and not zones.has_reported_since(draft, site, row.occurred_at):
         draft.emit(
             SilenceChanged(site=site, rule="unconfirmed", incident=incident, since=row.occurred_at)
         )
         draft.doubtful.add(site)
 
 
-def _others(draft: Draft, row: ReportRow) -> tuple[str, ...]:
+def _list_similar_unconfirmed(draft: Decision, row: ReportRow) -> tuple[str, ...]:
     """Return the unconfirmed reports of other sources that say the same of the same occasion.
 
     Empty for a cancellation and for a report that all is well.
     """
     if row.msg_type is MsgType.CANCEL or not (
         cause_lifecycle.makes_cause(row, draft)
-        or (row.type in constants.ACTING_ALONE and not is_placeless(row))
+        or (row.type in constants.CAUSELESS_TYPES and not is_placeless(row))
     ):
         return ()
     said = (
-        draft.state.reports[r] for r in draft.state.pending.get(claim_key(row), ()) if r != row.id
+        draft.state.reports[r]
+        for r in draft.state.pending.get(build_subject_key(row), ())
+        if r != row.id
     )
     others = (r for r in said if r.source != row.source and r.msg_type is not MsgType.CANCEL)
     return tuple(
         r.id
         for r in others
-        if cause_lifecycle.is_same_occasion(r, row) and not _was_calm(draft, r, row)
+        if cause_lifecycle.is_same_occasion(r, row) and not _is_calm_between(draft, r, row)
     )
 
 
-def _seconds(draft: Draft, row: ReportRow) -> bool:
+def _is_second_source(draft: Decision, row: ReportRow) -> bool:
     """Return whether another source has reported the same and waits for confirmation.
 
     Rule D6, confirmation.
     """
-    return any(draft.state.reports[r].confirmation == "unconfirmed" for r in _others(draft, row))
+    return any(
+        draft.state.reports[r].confirmation == "unconfirmed"
+        for r in _list_similar_unconfirmed(draft, row)
+    )
 
 
-def _was_calm(draft: Draft, first: ReportRow, second: ReportRow) -> bool:
+def _is_calm_between(draft: Decision, first: ReportRow, second: ReportRow) -> bool:
     """Return whether the site reported between the two reports that all is well.
 
     Then the trouble of the first report was over, or never was.
@@ -446,49 +461,51 @@ def _was_calm(draft: Draft, first: ReportRow, second: ReportRow) -> bool:
     return calm is not None and first.occurred_at < calm <= second.occurred_at
 
 
-def _corroborate(draft: Draft, row: ReportRow) -> None:
+def _confirm_others(draft: Decision, row: ReportRow) -> None:
     """Confirm the unconfirmed reports of other sources that the report repeats.
 
     Rule D6, confirmation.
     """
-    for id in _others(draft, row):
-        confirm(draft, draft.state.reports[id], None)
+    for id in _list_similar_unconfirmed(draft, row):
+        confirm_report(draft, draft.state.reports[id], None)
 
 
-def confirm(draft: Draft, told: ReportRow, by: str | None) -> None:
+def confirm_report(draft: Decision, told: ReportRow, by: str | None) -> None:
     """Confirm a report and judge it with its own times.
 
     `by` is the confirming person; None for a second source. A person also confirms the held parts
     of the report; a second source does not. Rule D76, entitled sources.
     """
     if by is not None:
-        told = entitlement.release(told)
+        told = entitlement.release_held_parts(told)
     why = (
         *(w for w in told.why if w.code != "unconfirmed"),
         Why(code="manual" if by else "confirmed", at=draft.now),
     )
-    tasks.void(draft, "verify_report", told.id, "confirmed")
-    apply(
+    tasks.cancel_task(draft, "verify_report", told.id, "confirmed")
+    judge_report(
         draft,
-        changed(told, {"confirmation": "confirmed", "verified_by": by, "why": why}),
+        copy_with(told, {"confirmation": "confirmed", "verified_by": by, "why": why}),
         again=True,
     )
 
 
-def grant(draft: Draft, told: ReportRow, by: str | None) -> None:
+def confirm_held_parts(draft: Decision, told: ReportRow, by: str | None) -> None:
     """Confirm the held parts of a confirmed report and judge it again with its own times.
 
     `by` is the person; None for a second reading. Rule D76, entitled sources.
     """
     why = (*told.why, Why(code="manual" if by else "confirmed", at=draft.now))
-    tasks.void(draft, "verify_report", told.id, "confirmed")
-    if (cause := cause_lifecycle.cause_of(draft, told)) is not None:
-        cause_lifecycle.leave(draft, cause, told, draft.now, DENIED + told.id)
-    row = entitlement.release(told)
-    apply(draft, changed(row, {"verified_by": by or told.verified_by, "why": why}), again=True)
+    tasks.cancel_task(draft, "verify_report", told.id, "confirmed")
+    if (cause := cause_lifecycle.find_open_cause(draft, told)) is not None:
+        cause_lifecycle.withdraw_reports_of_source(draft, cause, told, draft.now, DENIED + told.id)
+    row = entitlement.release_held_parts(told)
+    judge_report(
+        draft, copy_with(row, {"verified_by": by or told.verified_by, "why": why}), again=True
+    )
 
 
-def deny(draft: Draft, told: ReportRow, by: str | None) -> None:
+def deny_report(draft: Decision, told: ReportRow, by: str | None) -> None:
     """Deny a report by a person, or by a cancellation that names it.
 
     A confirmed report is withdrawn with its cause, except for the reports of other sources. Rule
@@ -496,23 +513,25 @@ def deny(draft: Draft, told: ReportRow, by: str | None) -> None:
     """
     if (
         told.confirmation == "confirmed"
-        and (cause := cause_lifecycle.cause_of(draft, told)) is not None
+        and (cause := cause_lifecycle.find_open_cause(draft, told)) is not None
     ):
-        cause_lifecycle.leave(draft, cause, told, draft.now, DENIED + told.id)
-    tasks.void(draft, "verify_report", told.id, "denied")
-    tasks.void(draft, "link_site", told.id, "denied")
+        cause_lifecycle.withdraw_reports_of_source(draft, cause, told, draft.now, DENIED + told.id)
+    tasks.cancel_task(draft, "verify_report", told.id, "denied")
+    tasks.cancel_task(draft, "link_site", told.id, "denied")
     why = (*told.why, Why(code="manual" if by else "D3", at=draft.now))
     draft.emit(
-        ReportChanged(row=changed(told, {"confirmation": "denied", "verified_by": by, "why": why}))
+        ReportChanged(
+            row=copy_with(told, {"confirmation": "denied", "verified_by": by, "why": why})
+        )
     )
     if told.confirmation == "confirmed":
-        _hold_again(draft, told.id)
-        flags.withdraw(draft, told.id)
+        _restore_withdrawn_endings(draft, told.id)
+        flags.withdraw_declarations(draft, told.id)
         incident_lifecycle.recount_customers(draft, (told.id,))
-    _end_doubt(draft, site_of(told))
+    _end_unconfirmed_silence(draft, get_site(told))
 
 
-def _end_doubt(draft: Draft, site: str | None) -> None:
+def _end_unconfirmed_silence(draft: Decision, site: str | None) -> None:
     """Show the site's status again when its only report was unconfirmed and is settled now."""
     silence = draft.state.silences.get(site) if site is not None else None
     if (
@@ -525,18 +544,18 @@ def _end_doubt(draft: Draft, site: str | None) -> None:
         draft.doubtful.add(site)
 
 
-def link(draft: Draft, told: ReportRow, site: str, by: str) -> None:
+def link_site(draft: Decision, told: ReportRow, site: str, by: str) -> None:
     """Link a report to the site that a person names, and apply its effects with the original times.
 
     A withdrawn report has no effects. Rule D8, unknown sites.
     """
-    tasks.void(draft, "link_site", told.id, "linked")
+    tasks.cancel_task(draft, "link_site", told.id, "linked")
     kept = tuple(f for f in told.flags if f not in ("site_unknown", "area_unknown"))
-    row, _ = entitlement.hold(
-        draft, changed(told, {"site": site, "flags": kept, "verified_by": by})
+    row, _ = entitlement.hold_unentitled_parts(
+        draft, copy_with(told, {"site": site, "flags": kept, "verified_by": by})
     )
     if told.confirmation == "denied" or "cancelled" in kept:
         draft.emit(ReportChanged(row=row))
     else:
-        apply(draft, row, again=True)
-        entitlement.ask(draft, row.id)
+        judge_report(draft, row, again=True)
+        entitlement.ask_for_confirmation(draft, row.id)

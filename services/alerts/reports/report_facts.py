@@ -14,13 +14,13 @@ from schemas.base import HOUR_MS, Instant
 from schemas.causes import Cause
 from schemas.reports import ReportReceived, Window
 from schemas.words import Certainty, EventType, MsgType, ReportState
-from services.alerts.reference.calendar import instant_of
+from services.alerts.reference.calendar import parse_instant
 from services.alerts.reference.constants import (
-    ALL_CLEAR,
-    CALM,
+    ALL_CLEAR_MEASURE,
     FUTURE_AFTER_MS,
     LATE_AFTER_MS,
-    LEAVE,
+    LEAVE_ORDER_TYPES,
+    MINOR_SEVERITY,
 )
 from services.alerts.reference.territory import Territory
 
@@ -30,7 +30,7 @@ DENIED: Final = "denied:"
 """Prefix of `lifted_by` of a cause that was lifted because that report was denied."""
 
 
-def row_of(report: ReportReceived, recorded_at: Instant, territory: Territory) -> ReportRow:
+def build_row(report: ReportReceived, recorded_at: Instant, territory: Territory) -> ReportRow:
     """Build the row of a report with its flags; nothing is decided yet. Rules D7 to D9."""
     occurred_at, flags = (
         recorded_at if report.occurred_at is None else report.occurred_at,
@@ -41,7 +41,7 @@ def row_of(report: ReportReceived, recorded_at: Instant, territory: Territory) -
     if occurred_at - recorded_at > FUTURE_AFTER_MS and not report.effective:
         flags.append("future")
         occurred_at = recorded_at
-    if report.effective and not inside(report.effective, recorded_at):
+    if report.effective and not is_inside(report.effective, recorded_at):
         flags.append("planned")
     if report.site_id is not None and report.site_id not in territory.sites:
         flags.append("site_unknown")
@@ -49,12 +49,12 @@ def row_of(report: ReportReceived, recorded_at: Instant, territory: Territory) -
         flags.append("area_unknown")
     end = report.estimated_end
     if end is None and report.expected_duration_h is not None:
-        end = _starts(report.effective, occurred_at) + int(report.expected_duration_h * HOUR_MS)
+        end = _find_start(report.effective, occurred_at) + int(report.expected_duration_h * HOUR_MS)
     return ReportRow(
         id=report.report_id,
         state=ReportState.APPLIED,
         flags=tuple(flags),
-        confirmation=_confirmation(report.certainty),
+        confirmation=_get_confirmation(report.certainty),
         source=report.source,
         source_key=report.source_key,
         site=report.site_id,
@@ -82,7 +82,7 @@ def row_of(report: ReportReceived, recorded_at: Instant, territory: Territory) -
         lifts=report.lifts,
         affected_activities=report.affected_activities,
         labels=report.labels,
-        sites=_known(report.sites, territory),
+        sites=_keep_known_sites(report.sites, territory),
         signature=report.signature,
         corrected_by=report.corrected_by,
         why=()
@@ -91,32 +91,32 @@ def row_of(report: ReportReceived, recorded_at: Instant, territory: Territory) -
     )
 
 
-def _known(sites: tuple[str, ...], territory: Territory) -> tuple[str, ...]:
+def _keep_known_sites(sites: tuple[str, ...], territory: Territory) -> tuple[str, ...]:
     return tuple(s for s in sites if s in territory.sites)
 
 
-def _confirmation(certainty: Certainty) -> str:
+def _get_confirmation(certainty: Certainty) -> str:
     return certainty.value
 
 
-def _starts(windows: tuple[Window, ...], told: Instant) -> Instant:
+def _find_start(windows: tuple[Window, ...], told: Instant) -> Instant:
     """Return the start of an announced event's duration: its next window.
 
     The time of the report does not matter. Rule D9, planned events.
     """
     return (
         told
-        if inside(windows, told)
+        if is_inside(windows, told)
         else min((w.start for w in windows if w.start > told), default=told)
     )
 
 
-def all_over(windows: tuple[Window, ...], now: Instant) -> bool:
+def are_windows_over(windows: tuple[Window, ...], now: Instant) -> bool:
     """Return whether there are windows and all of them have ended."""
     return bool(windows) and all(w.end is not None and w.end <= now for w in windows)
 
 
-def inside(windows: tuple[Window, ...], at: Instant) -> bool:
+def is_inside(windows: tuple[Window, ...], at: Instant) -> bool:
     """Return whether `at` lies in one of the windows; True without windows.
 
     Rule D9, planned events.
@@ -124,12 +124,12 @@ def inside(windows: tuple[Window, ...], at: Instant) -> bool:
     return not windows or any(w.start <= at and (w.end is None or at < w.end) for w in windows)
 
 
-def began(cause: Cause, now: Instant) -> Instant:
+def find_start(cause: Cause, now: Instant) -> Instant:
     """Return the start of a cause: that of its current window, if it has windows."""
     return max((w.start for w in cause.windows if w.start <= now), default=cause.since)
 
 
-def site_of(row: ReportRow) -> str | None:
+def get_site(row: ReportRow) -> str | None:
     """Return the known site that the report is about."""
     return None if row.site is None or "site_unknown" in row.flags else row.site
 
@@ -142,18 +142,18 @@ def is_placeless(row: ReportRow) -> bool:
     return "site_unknown" in row.flags or "area_unknown" in row.flags
 
 
-def communes_of(row: ReportRow, territory: Territory) -> tuple[str, ...]:
+def list_communes(row: ReportRow, territory: Territory) -> tuple[str, ...]:
     """Return the communes that the report names, or the one of its site."""
     if row.zone:
         return row.zone
-    site = site_of(row)
+    site = get_site(row)
     if site is not None:
         known = territory.sites.get(site)  # None if the reference data dropped it
         return (known.commune,) if known is not None else ()
     return (row.commune,) if row.commune else ()
 
 
-def objects_of(row: ReportRow | Cause) -> tuple[str, ...]:
+def list_objects(row: ReportRow | Cause) -> tuple[str, ...]:
     """Return the objects that a report or a cause is about: `system:x`, `road:y`, …"""
     return (
         tuple(o for o in (row.measure.object or "").split("|") if o)
@@ -162,19 +162,19 @@ def objects_of(row: ReportRow | Cause) -> tuple[str, ...]:
     )
 
 
-def named(row: ReportRow | Cause, prefix: str) -> tuple[str, ...]:
-    """Return the names of the objects of one sort: `named(row, "system:")`."""
-    return tuple(o.removeprefix(prefix) for o in objects_of(row) if o.startswith(prefix))
+def list_named(row: ReportRow | Cause, prefix: str) -> tuple[str, ...]:
+    """Return the names of the objects of one sort: `list_named(row, "system:")`."""
+    return tuple(o.removeprefix(prefix) for o in list_objects(row) if o.startswith(prefix))
 
 
-def services_of(row: ReportRow) -> tuple[str, ...]:
+def list_services(row: ReportRow) -> tuple[str, ...]:
     """Return the systems and networks that the report names."""
     return tuple(
-        o for o in objects_of(row) if o.startswith(("system:", "network:")) and o != "system:*"
+        o for o in list_objects(row) if o.startswith(("system:", "network:")) and o != "system:*"
     )
 
 
-def measure_name(row: ReportRow | Cause) -> str | None:
+def get_measure_name(row: ReportRow | Cause) -> str | None:
     return row.measure.name if row.measure is not None else None
 
 
@@ -194,7 +194,7 @@ def is_rate(row: ReportRow) -> bool:
     return m is not None and (m.unit == "%" or (m.name or "").endswith("_rate"))
 
 
-def as_number(value: float | bool | str | None) -> float | None:
+def parse_number(value: float | bool | str | None) -> float | None:
     """Return a measured value as a number; true is 1.
 
     None for text that is not a number, and for `nan` and `inf`, which no log can hold.
@@ -208,11 +208,11 @@ def as_number(value: float | bool | str | None) -> float | None:
     return None if value is None else float(value)
 
 
-def absent_pct(cause: Cause) -> float:
+def get_absent_pct(cause: Cause) -> float:
     """Return the absence of a staff shortage, 0 to 100: its loss, else its measured rate."""
     lost = cause.loss_pct
     if lost is None and cause.measure is not None and cause.measure.unit == "%":
-        lost = as_number(cause.measure.value)
+        lost = parse_number(cause.measure.value)
     return min(max(lost or 0.0, 0.0), 100.0)
 
 
@@ -224,14 +224,14 @@ def is_withdrawn(cause: Cause) -> bool:
     return (cause.lifted_by or "").startswith((WITHDRAWN, DENIED))
 
 
-def as_truth(value: float | bool | str | None) -> bool:
+def parse_truth(value: float | bool | str | None) -> bool:
     """Return a measured value as true or false."""
     if isinstance(value, str):
         return value.strip().lower() in ("1", "true", "oui", "yes")
     return bool(value)
 
 
-def says_restored(row: ReportRow) -> bool:
+def is_all_clear(row: ReportRow) -> bool:
     """Return whether the report is the operator's all-clear: no customer is cut any more.
 
     Rule D20, operator all-clear.
@@ -239,11 +239,11 @@ def says_restored(row: ReportRow) -> bool:
     return (
         row.measure is not None
         and row.measure.name == "customers_cut"
-        and as_number(row.measure.value) == 0
+        and parse_number(row.measure.value) == 0
     )
 
 
-def takes_back(row: ReportRow, flags: Container[str]) -> bool:
+def is_revocation(row: ReportRow, flags: Container[str]) -> bool:
     """Return whether the report revokes a declaration: an isolation, a restriction or an order.
 
     The measure is false for a flag, and true for an all-clear. Rule D3, cancellations.
@@ -253,11 +253,11 @@ def takes_back(row: ReportRow, flags: Container[str]) -> bool:
         m is not None
         and m.name in flags
         and m.value is not None
-        and as_truth(m.value) is (m.name == ALL_CLEAR)
+        and parse_truth(m.value) is (m.name == ALL_CLEAR_MEASURE)
     )
 
 
-def works_again(row: ReportRow) -> tuple[str, ...]:
+def list_restored_things(row: ReportRow) -> tuple[str, ...]:
     """Return the systems, networks and suppliers that the report restores.
 
     A kitchen is a supplier, too (`supplier:x`).
@@ -268,25 +268,25 @@ def works_again(row: ReportRow) -> tuple[str, ...]:
     all_served = (
         m.name == "colleges_served"
         and m.value_of is not None
-        and (as_number(m.value) or 0.0) >= m.value_of
+        and (parse_number(m.value) or 0.0) >= m.value_of
     )
     if row.type is EventType.REOPENING or all_served:
-        return tuple(o for o in objects_of(row) if o.startswith("supplier:"))
-    return services_of(row) if m.name == "system_restored" and as_truth(m.value) else ()
+        return tuple(o for o in list_objects(row) if o.startswith("supplier:"))
+    return list_services(row) if m.name == "system_restored" and parse_truth(m.value) else ()
 
 
-def as_instant(row: ReportRow) -> Instant | None:
+def get_estimated_end(row: ReportRow) -> Instant | None:
     """Return the end that a report announces: `estimated_end` as a field or as a measure."""
     if (
         row.measure is not None
         and row.measure.name == "estimated_end"
         and isinstance(row.measure.value, str)
     ):
-        return instant_of(row.measure.value)
+        return parse_instant(row.measure.value)
     return row.expected_end
 
 
-def measured_place(row: ReportRow) -> str:
+def get_measured_place(row: ReportRow) -> str:
     """Return the place of a measure: the site, else the object, the scope or the commune."""
     m = row.measure
     return (
@@ -298,7 +298,7 @@ def measured_place(row: ReportRow) -> str:
     )
 
 
-def awaits_its_value(row: ReportRow) -> bool:
+def is_value_held(row: ReportRow) -> bool:
     """Return whether a bulletin or river reading has its value held: it counts for no severity.
 
     Rule D76, entitled sources.
@@ -310,7 +310,7 @@ def is_confirmed(row: ReportRow) -> bool:
     return row.confirmation == "confirmed"
 
 
-def stands(row: ReportRow) -> bool:
+def is_standing(row: ReportRow) -> bool:
     """Return whether a report is neither replaced nor withdrawn.
 
     Rule D3, updates and cancellations.
@@ -326,26 +326,31 @@ def is_current(row: ReportRow) -> bool:
     return row.confirmation == "confirmed" and not {"cancelled", "planned"}.intersection(row.flags)
 
 
-def speaks_for_site(row: ReportRow) -> bool:
+def is_site_report(row: ReportRow) -> bool:
     """Return whether the report is confirmed and about one site itself. Rule D18, silent sites."""
-    return row.confirmation == "confirmed" and site_of(row) is not None and not is_wide(row)
+    return row.confirmation == "confirmed" and get_site(row) is not None and not is_wide(row)
 
 
-def orders_to_leave(row: ReportRow) -> bool:
+def is_leave_order(row: ReportRow) -> bool:
     """Return whether the report is an order in force to leave its site.
 
     It ends an order to shelter.
     """
     in_force = row.msg_type is not MsgType.CANCEL and "planned" not in row.flags
-    return row.type in LEAVE and in_force and site_of(row) is not None and not is_wide(row)
+    return (
+        row.type in LEAVE_ORDER_TYPES
+        and in_force
+        and get_site(row) is not None
+        and not is_wide(row)
+    )
 
 
 def is_ill(row: ReportRow | Cause) -> bool:
     """Return whether the report counts ill people."""
-    return row.type is EventType.SANITARY_ALERT and measure_name(row) == "ill_persons"
+    return row.type is EventType.SANITARY_ALERT and get_measure_name(row) == "ill_persons"
 
 
-def cause_key(claim: str, windowed: bool) -> str:
+def build_cause_key(claim: str, windowed: bool) -> str:
     """Return the key of the cause that a claim key leads to.
 
     A cause that acts only inside its windows and one that holds until it is lifted are two causes.
@@ -362,27 +367,27 @@ def is_ahead(windows: tuple[Window, ...], at: Instant) -> bool:
     return bool(windows) and all(at < w.start for w in windows)
 
 
-def claim_key(row: ReportRow) -> str:
+def build_subject_key(row: ReportRow) -> str:
     """Return the subject of a report: place, type and measure.
 
     A supplier or a road can be the place; « closed » and « open » of a road are two subjects. A
     report without a place is about itself alone. Rules D4 and D6.
     """
-    place, measure = site_of(row), measure_name(row) or ""
+    place, measure = get_site(row), get_measure_name(row) or ""
     thing = (row.measure.object or "") if row.measure is not None else ""
     if (
         row.measure is not None
         and measure == "road_closed"
         and row.type is EventType.TRANSPORT_DISRUPTION
-        and named(row, "road:")
+        and list_named(row, "road:")
     ):
-        place, measure = thing, "road_closed" if as_truth(row.measure.value) else "road_open"
+        place, measure = thing, "road_closed" if parse_truth(row.measure.value) else "road_open"
     elif place is None and thing.startswith("supplier:"):
         place = thing
     return f"{place}|{row.type.value}|{measure}" if place else f"report:{row.id}"
 
 
-def says_calm(row: ReportRow) -> bool:
+def is_calm_report(row: ReportRow) -> bool:
     """Return whether a site reports that all is well (« Rien à signaler »).
 
     That is a confirmed report of the site that names no trouble. Rule D19, end of silence.
@@ -390,6 +395,6 @@ def says_calm(row: ReportRow) -> bool:
     return (
         row.type is EventType.INFO
         and row.measure is None
-        and row.severity <= CALM
-        and speaks_for_site(row)
+        and row.severity <= MINOR_SEVERITY
+        and is_site_report(row)
     )

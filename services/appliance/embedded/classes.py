@@ -31,71 +31,71 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
-from services.appliance.embedded.jars import JarsUnavailable, classpath
-from services.appliance.embedded.java import Java, JavaUnusable, configured_java, find_java
+from services.appliance.embedded.jars import JarsUnavailable, fetch_classpath
+from services.appliance.embedded.java import Java, JavaUnusable, find_java, read_configured_java
 from services.appliance.embedded.kafka import BrokerFailed, KafkaNode, RunningKafka
 from services.runtime.process import logs
-from services.runtime.process.ports import free_ports
+from services.runtime.process.ports import find_free_ports
 
-OLDEST: Final = 25
+MIN_JAVA: Final = 25
 """First Java that records and writes such a cache at the end of one run."""
-MAKE_S: Final = 180.0
+MAKE_TIMEOUT_S: Final = 180.0
 """Longest wait in seconds for the end of the recorded broker, which writes the cache."""
-KEPT: Final = 4
+MAX_CACHES: Final = 4
 """Number of caches that are kept, those used last. Each has 70 MB."""
 log = structlog.get_logger(__name__)
-_NAME: Final = "classes-{}-{}.aot"
+_CACHE_NAME: Final = "classes-{}-{}.aot"
 """Placeholders: owner of the cache, checksum of its content."""
-_LOCK: Final = ".classes.lock"
-_SERVES: Final = "scram"
+_LOCK_FILE: Final = ".classes.lock"
+_PROTOCOL: Final = "scram"
 """Protocol of the recorded broker. A cache of another protocol lacks classes."""
 
 
-def kept_classes(java: Java, jars: tuple[Path, ...]) -> Path | None:
+def find_cache(java: Java, jars: tuple[Path, ...]) -> Path | None:
     """Return the cache of this Java and these jars, if this user made it.
 
     A damaged cache is removed. One that others could have written is left alone.
     """
-    belongs_to = _belongs_to(java, jars)
-    for found in jars[0].parent.glob(_NAME.format(belongs_to, "*")):
+    belongs_to = _compute_owner_key(java, jars)
+    for found in jars[0].parent.glob(_CACHE_NAME.format(belongs_to, "*")):
         with contextlib.suppress(OSError):
-            if not _is_ours(found):
+            if not _is_private_file(found):
                 continue
-            if found.name == _NAME.format(belongs_to, _digest(found)):
+            if found.name == _CACHE_NAME.format(belongs_to, _compute_digest(found)):
                 os.utime(found)
                 return found
             found.unlink()
     return None
 
 
-def can_keep(java: Java, jars: tuple[Path, ...]) -> bool:
+def can_cache(java: Java, jars: tuple[Path, ...]) -> bool:
     """Return whether this Java can write a cache that this user can keep.
 
     Not beside the jars of others, nor on a file system without owners.
     """
-    lock = jars[0].parent / _LOCK
+    lock = jars[0].parent / _LOCK_FILE
     try:
         lock.touch(0o600)
         lock.chmod(0o600)
-        return java.major >= OLDEST and _is_ours(lock)
+        return java.major >= MIN_JAVA and _is_private_file(lock)
     except OSError:
         return False
 
 
-def make_classes(java: Java, jars: tuple[Path, ...]) -> Path | None:
+def make_cache(java: Java, jars: tuple[Path, ...]) -> Path | None:
     """Make the cache, unless it exists or another process makes it now; None if it cannot.
 
     Raises BrokerFailed, KafkaError, OSError, TimeoutError.
     """
-    if not can_keep(java, jars):
+    if not can_cache(java, jars):
         return None
     kept = jars[0].parent
-    with _alone(kept) as alone:
-        if alone and kept_classes(java, jars) is None:
+    with _try_lock(kept) as alone:
+        if alone and find_cache(java, jars) is None:
             for cut_short in kept.glob(".classes-*"):
                 shutil.rmtree(cut_short, ignore_errors=True)
             with tempfile.TemporaryDirectory(prefix=".classes-", dir=kept) as folder:
-                port, controller_port = free_ports(2)
+                port, controller_port = find_free_ports(2)
                 made = Path(folder) / "made.aot"
                 password = secrets.token_urlsafe(32)
                 node = KafkaNode(
@@ -107,21 +107,25 @@ def make_classes(java: Java, jars: tuple[Path, ...]) -> Path | None:
                     Path(folder) / "broker.jsonl",
                     password,
                 )
-                _record(node, made)
+                _record_classes(node, made)
                 made.chmod(0o600)
-                os.replace(made, kept / _NAME.format(_belongs_to(java, jars), _digest(made)))
-            _remove_old(kept)
-    return kept_classes(java, jars)
+                os.replace(
+                    made,
+                    kept
+                    / _CACHE_NAME.format(_compute_owner_key(java, jars), _compute_digest(made)),
+                )
+            _remove_old_caches(kept)
+    return find_cache(java, jars)
 
 
-def _belongs_to(java: Java, jars: tuple[Path, ...]) -> str:
+def _compute_owner_key(java: Java, jars: tuple[Path, ...]) -> str:
     """Return a key of all that the JVM compares: each Java and set of jars has its own."""
     modules = java.command.resolve().parents[1] / "lib" / "modules"
-    told = "\n".join((*(_told(file) for file in (modules, *jars)), _SERVES))
+    told = "\n".join((*(_describe_file(file) for file in (modules, *jars)), _PROTOCOL))
     return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
 
 
-def _told(file: Path) -> str:
+def _describe_file(file: Path) -> str:
     try:
         found = file.stat()
     except OSError:
@@ -129,7 +133,7 @@ def _told(file: Path) -> str:
     return f"{file} {found.st_size} {found.st_mtime_ns}"
 
 
-def _is_ours(file: Path) -> bool:
+def _is_private_file(file: Path) -> bool:
     """Return whether only this user could have written a file.
 
     The JVM trusts the cache, and unlike the jars it has no checksum in the repository.
@@ -142,14 +146,14 @@ def _is_ours(file: Path) -> bool:
     )
 
 
-def _digest(file: Path) -> str:
+def _compute_digest(file: Path) -> str:
     with file.open("rb") as f:
         return hashlib.file_digest(f, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[bool]:
-    with (folder / _LOCK).open("w") as lock:
+def _try_lock(folder: Path) -> Iterator[bool]:
+    with (folder / _LOCK_FILE).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -158,20 +162,20 @@ def _alone(folder: Path) -> Iterator[bool]:
             yield True
 
 
-def _remove_old(folder: Path) -> None:
-    for old in sorted(folder.glob(_NAME.format("*", "*")), key=lambda file: file.stat().st_mtime)[
-        :-KEPT
-    ]:
+def _remove_old_caches(folder: Path) -> None:
+    for old in sorted(
+        folder.glob(_CACHE_NAME.format("*", "*")), key=lambda file: file.stat().st_mtime
+    )[:-MAX_CACHES]:
         old.unlink(missing_ok=True)
 
 
-def _record(node: KafkaNode, into: Path) -> None:
+def _record_classes(node: KafkaNode, into: Path) -> None:
     node.prepare()
     running = RunningKafka(node, recording=into)
     # The ending JVM starts another one to write the cache: neither may outlive this process.
     try:
-        asyncio.run(_served(running))
-        running.stop(MAKE_S)
+        asyncio.run(_use_broker(running))
+        running.stop(MAKE_TIMEOUT_S)
     except BaseException:
         running.kill()
         raise
@@ -179,7 +183,7 @@ def _record(node: KafkaNode, into: Path) -> None:
         raise BrokerFailed("the JVM wrote no cache")
 
 
-async def _served(running: RunningKafka) -> None:
+async def _use_broker(running: RunningKafka) -> None:
     """Use the broker like a service, so that the cache holds the classes for that."""
     await running.start()
     login = running.node.security.options()
@@ -210,14 +214,15 @@ def _main() -> None:
     """Make the cache for the next start, beside a running system. Failures are only logged."""
     from services.runtime.process.settings import Settings
 
-    logs.configure("classes")
+    logs.configure_logging("classes")
     # A broker that has just begun is asked again: hide the errors.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     os.nice(19)
     try:
-        made = make_classes(
-            find_java(configured_java()), tuple(classpath(Settings().cache_dir, lambda _: None))
+        made = make_cache(
+            find_java(read_configured_java()),
+            tuple(fetch_classpath(Settings().cache_dir, lambda _: None)),
         )
     except (BrokerFailed, JarsUnavailable, JavaUnusable, KafkaError, OSError) as error:
         log.warning("classes.not_kept", why=str(error))

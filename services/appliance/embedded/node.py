@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from services.appliance.embedded.classes import kept_classes
-from services.appliance.embedded.jars import classpath
-from services.appliance.embedded.java import configured_java, find_java
+from services.appliance.embedded.classes import find_cache
+from services.appliance.embedded.jars import fetch_classpath
+from services.appliance.embedded.java import find_java, read_configured_java
 from services.appliance.embedded.kafka import KafkaNode, check_folder
-from services.runtime.secrets.broker_password import make_password
+from services.runtime.secrets.broker_password import get_or_create_password
 
 
 def make_node(
@@ -29,13 +29,13 @@ def make_node(
     fetched or written. Raises BrokerFailed, JavaUnusable, JarsUnavailable, OSError.
     """
     check_folder(folder)
-    java, jars = find_java(configured_java()), tuple(classpath(cache_dir, say, progress))
+    java, jars = find_java(read_configured_java()), tuple(fetch_classpath(cache_dir, say, progress))
     return KafkaNode(
         folder,
         *ports,
         java,
         jars,
         log_file,
-        make_password(secrets),
-        classes=kept_classes(java, jars),
+        get_or_create_password(secrets),
+        classes=find_cache(java, jars),
     )

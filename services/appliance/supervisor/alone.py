@@ -12,7 +12,7 @@ from services.appliance.embedded.node import make_node
 from services.appliance.supervisor.orphans import end_orphans
 from services.runtime.kafka.security import use_security
 from services.runtime.process.lock import DataDirBusy, DataDirLock
-from services.runtime.process.ports import known_ports, remembered_ports
+from services.runtime.process.ports import choose_ports, read_ports
 from services.runtime.process.settings import Settings
 
 
@@ -21,7 +21,7 @@ class NoBroker(Exception):
 
 
 @asynccontextmanager
-async def with_broker(settings: Settings, *, new: bool = False) -> AsyncIterator[Settings]:
+async def run_broker(settings: Settings, *, new: bool = False) -> AsyncIterator[Settings]:
     """Yield settings with a running broker: the configured one, or the embedded one.
 
     The embedded broker is started here and stopped at the end. It holds the data directory
@@ -45,7 +45,7 @@ async def with_broker(settings: Settings, *, new: bool = False) -> AsyncIterator
     try:
         end_orphans(data.root)
         # The other ports stay for the next start
-        ports = remembered_ports(data.ports, {"kafka", "controller", *known_ports(data.ports)})
+        ports = choose_ports(data.ports, {"kafka", "controller", *read_ports(data.ports)})
         own = ports["kafka"], ports["controller"]
         node = make_node(
             data.kafka, own, data.logs / "broker.jsonl", settings.cache_dir, data.secrets

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from services.runtime.process.exits import EXITS
 
-DELAYS_S = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+RESTART_DELAYS_S = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """The first restart is at once, so a killed service is back quickly; later ones are ever slower."""
 STEADY_S = 10.0
 """Seconds of readiness after which a process has recovered: its next end counts as the first."""
 
 
-FIRST_WAIT_S = 8.0
+FIRST_REPAIR_DELAY_S = 8.0
 """Delay after the first of several exits that need a person: a false alarm is over by then."""
-WAITING_S = 60.0
+REPAIR_DELAY_S = 60.0
 """Delay after each later one (`exits.EXITS`).
 
 It retries, so that a repair needs no full restart.
@@ -22,7 +22,7 @@ It retries, so that a repair needs no full restart.
 
 
 @dataclass(slots=True)
-class Backoff:
+class RestartBackoff:
     ends: int = 0
     """Number of ends in a row without a steady time between them."""
     waits: int = 0
@@ -35,13 +35,13 @@ class Backoff:
         """
         if ready_for_s >= STEADY_S:
             self.waits = 0
-        if waits_for_a_person(code):
+        if is_repair_needed(code):
             self.waits += 1
-            return FIRST_WAIT_S if self.waits == 1 else WAITING_S
+            return FIRST_REPAIR_DELAY_S if self.waits == 1 else REPAIR_DELAY_S
         self.ends = 1 if ready_for_s >= STEADY_S else self.ends + 1
-        return DELAYS_S[min(self.ends, len(DELAYS_S)) - 1]
+        return RESTART_DELAYS_S[min(self.ends, len(RESTART_DELAYS_S)) - 1]
 
 
-def waits_for_a_person(code: int) -> bool:
+def is_repair_needed(code: int) -> bool:
     """Return whether a restart alone does not repair this exit code."""
     return any(e.code == code and not e.restart for e in EXITS.values())

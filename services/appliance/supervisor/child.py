@@ -10,29 +10,29 @@ from collections.abc import Callable
 
 import structlog
 
-from services.appliance.embedded.leash import leashed
-from services.appliance.supervisor.backoff import Backoff
-from services.appliance.supervisor.forking import Forked, ForkFailed, ForkServer
-from services.appliance.supervisor.plan import PROBE_S, NotAlive, Plan
-from services.appliance.supervisor.priority import take_turns, waited_s
-from services.appliance.supervisor.status import ProcessStatus, State, iso_now
-from services.appliance.supervisor.stream import Stream
+from services.appliance.embedded.leash import wrap_command
+from services.appliance.supervisor.backoff import RestartBackoff
+from services.appliance.supervisor.forking import ForkedProcess, ForkFailed, ForkServer
+from services.appliance.supervisor.plan import PROBE_S, NotAlive, ProcessPlan
+from services.appliance.supervisor.priority import read_waiting_s, set_priority
+from services.appliance.supervisor.status import ProcessStatus, State, format_now
+from services.appliance.supervisor.stream import OutputStream
 
 log = structlog.get_logger(__name__)
 
 PROBE_STARTING_S = 0.15
-HUNG_S = 30.0
+HUNG_TIMEOUT_S = 30.0
 """Seconds without an answer after which a process that has answered before is restarted."""
-HUNG_STARTING_S = 180.0
+HUNG_START_TIMEOUT_S = 180.0
 """The same for a process that has not answered yet."""
 LINE_BYTES = 256 * 1024
-CANNOT_START = 126
+CANNOT_START_EXIT = 126
 """Exit code of a process that the system could not create, as in a shell."""
 
-Process = asyncio.subprocess.Process | Forked
+Process = asyncio.subprocess.Process | ForkedProcess
 
 
-class Child:
+class SupervisedProcess:
     """State machine of one process.
 
     `on_change` is called after every change of state, from the loop, and must not block.
@@ -40,10 +40,10 @@ class Child:
 
     def __init__(
         self,
-        plan: Plan,
-        stream: Stream,
+        plan: ProcessPlan,
+        stream: OutputStream,
         on_change: Callable[[], None],
-        explain: Callable[[Plan, int], str],
+        explain: Callable[[ProcessPlan, int], str],
         forks: ForkServer | None = None,
     ) -> None:
         self.plan = plan
@@ -55,10 +55,10 @@ class Child:
         self.exit_code: int | None = None
         self._stream, self._on_change, self._explain = stream, on_change, explain
         self._state: State = "waiting"
-        self._since = iso_now()
+        self._since = format_now()
         self._why: str | None = None
         self._restarts = 0
-        self._backoff = Backoff()
+        self._backoff = RestartBackoff()
         self._process: Process | None = None
         self._stopping = asyncio.Event()
         self._last_line = ""
@@ -89,7 +89,7 @@ class Child:
         if (state, why) == (self._state, self._why):
             return
         if state != self._state:
-            self._since = iso_now()
+            self._since = format_now()
         self._state, self._why = state, why
         if state == "ready":
             self.ready.set()
@@ -142,7 +142,7 @@ class Child:
                 "",
                 f"it could not be started: {error.strerror or error}",
             )
-            return CANNOT_START, 0.0
+            return CANNOT_START_EXIT, 0.0
         self._on_change()
         ready_at: list[float] = []
         probing = asyncio.create_task(self._probe(process, ready_at))
@@ -171,7 +171,7 @@ class Child:
             except ForkFailed as error:
                 log.debug("process.not_forked", process=self.plan.name, why=str(error))
         return await asyncio.create_subprocess_exec(
-            *leashed(list(self.plan.command)),
+            *wrap_command(list(self.plan.command)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -214,7 +214,7 @@ class Child:
                     True,
                     0.0,
                     time.monotonic(),
-                    waited_s(process.pid),
+                    read_waiting_s(process.pid),
                 )
             except Exception as error:  # noqa: BLE001  any error means no answer
                 if not isinstance(error, NotAlive):
@@ -224,12 +224,12 @@ class Child:
                         error=f"{type(error).__name__}: {error}",
                     )
                 why, last, turn = "does not answer", turn, time.monotonic()
-                before, waited = waited, waited_s(process.pid)
+                before, waited = waited, read_waiting_s(process.pid)
                 # A longer turn means that the supervisor itself stood still.
                 asked_s = min(turn - last, PROBE_S + self.plan.probe_every_s + 1.0)
                 # A process that waits for the processor, as in a storm of reports, does not hang.
                 silent_s += max(0.0, asked_s - (waited - before))
-                if silent_s > (HUNG_S if answered else HUNG_STARTING_S):
+                if silent_s > (HUNG_TIMEOUT_S if answered else HUNG_START_TIMEOUT_S):
                     log.error("process.hung", process=self.plan.name, silent_s=round(silent_s))
                     await self._end(process)
                     return
@@ -242,7 +242,7 @@ class Child:
                 if not ready_at:
                     ready_at.append(time.monotonic())
                     # Only now: it should start at full speed
-                    await take_turns(process.pid, self.plan.nice)
+                    await set_priority(process.pid, self.plan.nice)
             elif ready_at or self._state == "unready":
                 if self._state == "ready":
                     log.warning("process.unready", process=self.plan.name, why=why)
@@ -257,7 +257,7 @@ class Child:
         """Send SIGTERM, then SIGKILL after the plan's `stop_s`; return once the process is gone."""
         if process.returncode is not None:
             return
-        _signal(process.pid, signal.SIGTERM)
+        _send_signal(process.pid, signal.SIGTERM)
         try:
             await asyncio.wait_for(process.wait(), self.plan.stop_s)
         except TimeoutError:
@@ -266,7 +266,7 @@ class Child:
                 process=self.plan.name,
                 why=f"did not stop within {self.plan.stop_s:g} s",
             )
-            _signal(process.pid, signal.SIGKILL)
+            _send_signal(process.pid, signal.SIGKILL)
             await process.wait()
 
     async def stop(self) -> None:
@@ -278,7 +278,7 @@ class Child:
         await self.over.wait()
 
 
-def _signal(pid: int, number: signal.Signals) -> None:
+def _send_signal(pid: int, number: signal.Signals) -> None:
     try:
         os.kill(pid, number)
     except ProcessLookupError:

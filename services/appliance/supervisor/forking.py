@@ -17,11 +17,11 @@ from typing import Final, Self
 
 import structlog
 
-from services.appliance.embedded.leash import leashed
+from services.appliance.embedded.leash import wrap_command
 
 _MODULE: Final = "services.appliance.supervisor.forkserver"
 _PR_SET_CHILD_SUBREAPER: Final = 36
-ANSWER_S: Final = 60.0
+ANSWER_TIMEOUT_S: Final = 60.0
 """Longest wait for a fork server that may still be importing, on a busy machine."""
 
 log = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ class ForkFailed(Exception):
     """The fork server failed; start the process by exec."""
 
 
-class Forked:
+class ForkedProcess:
     """A process of the fork server, with the used part of `asyncio.subprocess.Process`."""
 
     def __init__(self, pid: int, stdout: asyncio.StreamReader) -> None:
@@ -56,7 +56,7 @@ class Forked:
         return self.returncode
 
 
-class _Inherited:
+class _AdoptedProcess:
     """A child of this process by adoption, with the used part of `subprocess.Popen`."""
 
     def __init__(self, pid: int) -> None:
@@ -97,7 +97,7 @@ class ForkServer:
         self._preload = preload
         self._origin = origin
         self._warm: dict[str, Self] = {}
-        self._process: subprocess.Popen[bytes] | _Inherited | None = None
+        self._process: subprocess.Popen[bytes] | _AdoptedProcess | None = None
         self._control: socket.socket | None = None
         self._turn = threading.Lock()
         self._usable = hasattr(os, "pidfd_open") and sys.platform == "linux"
@@ -116,19 +116,19 @@ class ForkServer:
         if not self._usable:
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.settimeout(ANSWER_S)
+        ours.settimeout(ANSWER_TIMEOUT_S)
         self._control = ours
         with theirs:
             arguments = [str(theirs.fileno()), str(os.getpid()), *self._preload]
             if self._origin is not None:
                 fds = [2, theirs.fileno()]
-                self._process = _Inherited(
+                self._process = _AdoptedProcess(
                     self._origin.ask(
                         _MODULE, arguments, self._environment, fds, [1, theirs.fileno()]
                     )
                 )
                 return
-            command = leashed([sys.executable, "-m", _MODULE, *arguments])
+            command = wrap_command([sys.executable, "-m", _MODULE, *arguments])
             self._process = subprocess.Popen(
                 command,
                 env=self._environment,
@@ -144,7 +144,7 @@ class ForkServer:
         environment: dict[str, str],
         fds: Sequence[int],
         limit: int,
-    ) -> Forked:
+    ) -> ForkedProcess:
         """Run `python -m module arguments…` with these descriptors under their own numbers.
 
         `limit` is the greatest length of an output line in bytes. Raises ForkFailed.
@@ -163,7 +163,7 @@ class ForkServer:
         await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(stdout), os.fdopen(reading, "rb")
         )
-        return Forked(pid, stdout)
+        return ForkedProcess(pid, stdout)
 
     def ask(
         self,
@@ -201,7 +201,7 @@ class ForkServer:
                 self._end()
                 self.begin()
             assert self._control is not None
-            with _inheriting():
+            with _adopt_orphans():
                 socket.send_fds(self._control, [json.dumps(request).encode()], list(fds))
                 said = self._control.recv(4096)
             if not said:
@@ -228,28 +228,28 @@ class ForkServer:
             self._process = None
 
 
-_guard = threading.Lock()
-_heirs = 0
+_subreaper_lock = threading.Lock()
+_subreaper_count = 0
 
 
 @contextlib.contextmanager
-def _inheriting() -> Iterator[None]:
+def _adopt_orphans() -> Iterator[None]:
     """Make this process the parent of orphaned descendants while a thread is in this context.
 
     Raises OSError if the system refuses.
     """
-    _count_heirs(1)
+    _change_subreaper_count(1)
     try:
         yield
     finally:
-        _count_heirs(-1)
+        _change_subreaper_count(-1)
 
 
-def _count_heirs(more: int) -> None:
-    global _heirs
-    with _guard:
+def _change_subreaper_count(more: int) -> None:
+    global _subreaper_count
+    with _subreaper_lock:
         if ctypes.CDLL(None, use_errno=True).prctl(
-            _PR_SET_CHILD_SUBREAPER, int(_heirs + more > 0), 0, 0, 0
+            _PR_SET_CHILD_SUBREAPER, int(_subreaper_count + more > 0), 0, 0, 0
         ):
             raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
-        _heirs += more
+        _subreaper_count += more

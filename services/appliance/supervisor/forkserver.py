@@ -24,27 +24,27 @@ from typing import Any, Final
 
 import setproctitle
 
-from services.appliance.embedded.leash import leash
+from services.appliance.embedded.leash import bind_to_parent
 
 REQUEST_BYTES: Final = 1 << 20
-MOST_FDS: Final = 16
-HANDED_S: Final = 10.0
+MAX_FDS: Final = 16
+HANDOVER_TIMEOUT_S: Final = 10.0
 """Longest wait of a service for the death of its intermediate parent."""
-HIGH_FD: Final = 200
+FIRST_SPARE_FD: Final = 200
 """A number above every descriptor number that a service is promised."""
 
-Request = dict[str, Any]
+ForkRequest = dict[str, Any]
 """Request with `module`, `arguments`, `environment` and `fds`.
 
 `fds` are the numbers under which the service finds the passed descriptors, its output first.
 """
 
 
-def serve(control: socket.socket) -> tuple[Request, list[int]]:
+def serve_requests(control: socket.socket) -> tuple[ForkRequest, list[int]]:
     """Answer requests with the pid of a new service. Returns in the service only."""
     while True:
         try:
-            said, fds, _, _ = socket.recv_fds(control, REQUEST_BYTES, MOST_FDS)
+            said, fds, _, _ = socket.recv_fds(control, REQUEST_BYTES, MAX_FDS)
         except ConnectionResetError:  # The supervisor was killed before it read the last answer
             sys.exit(0)
         if not said:
@@ -69,19 +69,19 @@ def serve(control: socket.socket) -> tuple[Request, list[int]]:
         control.send(json.dumps({"pid": pid}).encode())
 
 
-def become(request: Request, fds: list[int], supervisor: int) -> None:
+def run_service(request: ForkRequest, fds: list[int], supervisor: int) -> None:
     """Turn this process into the service, as if started by exec.
 
     Returns when the service ends by itself.
     """
-    until = time.monotonic() + HANDED_S
+    until = time.monotonic() + HANDOVER_TIMEOUT_S
     while os.getppid() != supervisor:
         if time.monotonic() > until:
             sys.exit(1)
         time.sleep(0.001)
-    leash(supervisor)
+    bind_to_parent(supervisor)
     os.setsid()
-    _place(fds, request["fds"])
+    _place_descriptors(fds, request["fds"])
     os.environ.clear()
     os.environ.update(request["environment"])
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -92,9 +92,9 @@ def become(request: Request, fds: list[int], supervisor: int) -> None:
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 
-def _place(fds: list[int], numbers: list[int]) -> None:
+def _place_descriptors(fds: list[int], numbers: list[int]) -> None:
     """Move each descriptor to its number, the first also to stdout and stderr; stdin is empty."""
-    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIGH_FD) for fd in fds]
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_SPARE_FD) for fd in fds]
     for fd in fds:
         os.close(fd)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -116,8 +116,8 @@ def main() -> None:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()  # Shared pages stay shared
-    request, fds = serve(socket.socket(fileno=int(fd)))
-    become(request, fds, int(supervisor))
+    request, fds = serve_requests(socket.socket(fileno=int(fd)))
+    run_service(request, fds, int(supervisor))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-MARK = "VIGIE_SUPERVISOR"
+SUPERVISOR_VARIABLE = "VIGIE_SUPERVISOR"
 """Variable in the environment of every process that a supervisor starts."""
 GRACE_S = 10.0
 
@@ -23,7 +23,9 @@ def find_orphans(data_dir: Path) -> list[psutil.Process]:
             environment = process.environ()
         except (psutil.Error, OSError):
             continue
-        if MARK in environment and environment.get("VIGIE_DATA_DIR") == str(data_dir):
+        if SUPERVISOR_VARIABLE in environment and environment.get("VIGIE_DATA_DIR") == str(
+            data_dir
+        ):
             found.append(process)
     return found
 

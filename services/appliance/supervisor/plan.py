@@ -13,18 +13,18 @@ import aiohttp
 from services.appliance.embedded import kafka, store
 from services.appliance.embedded.kafka import KafkaNode
 from services.appliance.embedded.store import StoreNode
-from services.appliance.supervisor.orphans import MARK
-from services.appliance.supervisor.priority import FIRST
-from services.appliance.supervisor.status import Addresses
+from services.appliance.supervisor.orphans import SUPERVISOR_VARIABLE
+from services.appliance.supervisor.priority import ACCEPTING_NICENESS
+from services.appliance.supervisor.status import SystemAddresses
 from services.runtime.process.settings import Settings
-from services.runtime.secrets.metrics_token import bear_token
+from services.runtime.secrets.metrics_token import build_header
 
 Probe = Callable[[], Awaitable[str | None]]
 """Returns None if ready, else the reason. Raises `NotAlive` without any answer."""
 
 PROBE_S = 3.0
 SERVICE_STOP_S = 12.0
-FRONT = "intake"
+FRONT_PROCESS = "intake"
 """The process that accepts reports."""
 
 
@@ -33,7 +33,7 @@ class NotAlive(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ProcessPlan:
     """One process."""
 
     name: str
@@ -64,7 +64,7 @@ class Plan:
         )
 
 
-def http_probe(port: int, secrets: Path) -> Probe:
+def create_http_probe(port: int, secrets: Path) -> Probe:
     """Return a probe that asks a process on loopback whether it is ready, and why not.
 
     It uses the token in `secrets`.
@@ -74,12 +74,12 @@ def http_probe(port: int, secrets: Path) -> Probe:
         timeout = aiohttp.ClientTimeout(total=PROBE_S)
         try:
             async with (
-                aiohttp.ClientSession(timeout=timeout, headers=bear_token(secrets)) as session,
+                aiohttp.ClientSession(timeout=timeout, headers=build_header(secrets)) as session,
                 session.get(f"http://127.0.0.1:{port}/readyz") as answer,
             ):
                 if answer.status == 200:
                     return None
-                return _what_is_wrong(await answer.json(content_type=None))
+                return _describe_fault(await answer.json(content_type=None))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise NotAlive(str(error)) from error
         except ValueError:
@@ -88,7 +88,7 @@ def http_probe(port: int, secrets: Path) -> Probe:
     return probe
 
 
-def _what_is_wrong(body: object) -> str:
+def _describe_fault(body: object) -> str:
     checks = body.get("checks") if isinstance(body, dict) else None
     if not isinstance(checks, dict):
         return "not ready"
@@ -98,38 +98,38 @@ def _what_is_wrong(body: object) -> str:
     )
 
 
-def broker_plan(node: KafkaNode, environment: dict[str, str]) -> Plan:
+def build_broker_plan(node: KafkaNode, environment: dict[str, str]) -> ProcessPlan:
     async def probe() -> str | None:
         if not await kafka.is_serving(node.address, node.security):
             raise NotAlive
         return None
 
-    return Plan(
+    return ProcessPlan(
         "broker",
         tuple(node.command()),
-        environment | kafka.UTF_8 | {"VIGIE_PROCESS": "broker"},
+        environment | kafka.UTF_8_ENVIRONMENT | {"VIGIE_PROCESS": "broker"},
         probe,
         stop_order=9,
         probe_every_s=5.0,
-        stop_s=kafka.STOP_S,
+        stop_s=kafka.STOP_TIMEOUT_S,
         log_file=node.log_file,
-        nice=FIRST,
+        nice=ACCEPTING_NICENESS,
     )
 
 
-def store_plan(node: StoreNode, environment: dict[str, str]) -> Plan:
+def build_store_plan(node: StoreNode, environment: dict[str, str]) -> ProcessPlan:
     async def probe() -> str | None:
         if not await store.is_serving(node.socket):
             raise NotAlive
         return None
 
-    return Plan(
+    return ProcessPlan(
         "store",
         tuple(node.command()),
         environment | {"VIGIE_PROCESS": "store"},
         probe,
         stop_order=8,
-        stop_s=store.STOP_S,
+        stop_s=store.STOP_TIMEOUT_S,
         log_file=node.log_file,
     )
 
@@ -162,14 +162,14 @@ class ServiceKind:
     """
 
 
-PRELOAD = ("services.runtime.worker.worker",)
+PRELOADED_MODULES = ("services.runtime.worker.worker",)
 """Imports of every service: faust, aiokafka, pydantic with all schemas, structlog.
 
 More would fill the memory of services that do not need it.
 """
 
-SERVICES = (
-    ServiceKind("intake", "services.intake", 0, listens="VIGIE_HTTP_FD", nice=FIRST),
+SERVICE_KINDS = (
+    ServiceKind("intake", "services.intake", 0, listens="VIGIE_HTTP_FD", nice=ACCEPTING_NICENESS),
     ServiceKind(
         "console",
         "services.console",
@@ -190,15 +190,15 @@ SERVICES = (
 )
 
 
-def process_names(workers: int) -> list[str]:
+def list_process_names(workers: int) -> list[str]:
     """Return the names of the Python processes.
 
     They are `alerts`, or `alerts-0`, `alerts-1` with several workers per service.
     """
-    return [n for kind in SERVICES for n, _ in _replicas(kind, workers)]
+    return [n for kind in SERVICE_KINDS for n, _ in _list_replicas(kind, workers)]
 
 
-def _replicas(kind: ServiceKind, workers: int) -> list[tuple[str, str]]:
+def _list_replicas(kind: ServiceKind, workers: int) -> list[tuple[str, str]]:
     if not kind.replicated:
         return [(kind.name, kind.name)]
     if workers == 1:
@@ -206,7 +206,9 @@ def _replicas(kind: ServiceKind, workers: int) -> list[tuple[str, str]]:
     return [(f"{kind.name}-{n}", f"{kind.name}-{n}") for n in range(workers)]
 
 
-def base_environment(settings: Settings, addresses: Addresses, *, colour: bool) -> dict[str, str]:
+def build_environment(
+    settings: Settings, addresses: SystemAddresses, *, colour: bool
+) -> dict[str, str]:
     """Return the environment of every process.
 
     It holds the caller's, the addresses, and the mark by which orphans are found.
@@ -221,27 +223,27 @@ def base_environment(settings: Settings, addresses: Addresses, *, colour: bool) 
         "VIGIE_HTTP": addresses.http,
         "VIGIE_CONSOLE": addresses.console,
         "VIGIE_LOG_COLOUR": "1" if colour else "0",
-        MARK: str(os.getpid()),
+        SUPERVISOR_VARIABLE: str(os.getpid()),
         "PYTHONUNBUFFERED": "1",
         "MALLOC_ARENA_MAX": "2",
     }
 
 
-def service_plans(
+def build_service_plans(
     settings: Settings,
     environment: dict[str, str],
     ports: dict[str, int],
     sockets: dict[str, int],
     workers: int,
-) -> list[Plan]:
+) -> list[ProcessPlan]:
     """Return one plan per Python process.
 
-    `ports` holds the health port of every name in `process_names`, `sockets` maps variable →
+    `ports` holds the health port of every name in `list_process_names`, `sockets` maps variable →
     descriptor.
     """
     plans = []
-    for kind in SERVICES:
-        for name, instance in _replicas(kind, workers):
+    for kind in SERVICE_KINDS:
+        for name, instance in _list_replicas(kind, workers):
             own = {
                 "VIGIE_PROCESS": name,
                 "VIGIE_INSTANCE": instance,
@@ -251,11 +253,11 @@ def service_plans(
             if kind.listens:
                 own[kind.listens] = str(sockets[kind.listens])
             plans.append(
-                Plan(
+                ProcessPlan(
                     name,
                     (sys.executable, "-m", kind.module),
                     environment | own,
-                    http_probe(ports[name], settings.data.secrets),
+                    create_http_probe(ports[name], settings.data.secrets),
                     stop_order=kind.stop_order,
                     pass_fds=(sockets[kind.listens],) if kind.listens else (),
                     log_file=settings.data.logs / f"{name}.jsonl",
@@ -266,9 +268,9 @@ def service_plans(
     return plans
 
 
-def classes_plan(settings: Settings, environment: dict[str, str]) -> Plan:
+def build_classes_plan(settings: Settings, environment: dict[str, str]) -> ProcessPlan:
     """Return the plan of a process that speeds up the next start, once, after everything else."""
-    return Plan(
+    return ProcessPlan(
         "classes",
         (sys.executable, "-m", "services.appliance.embedded.classes"),
         environment
@@ -280,9 +282,9 @@ def classes_plan(settings: Settings, environment: dict[str, str]) -> Plan:
     )
 
 
-def demo_plan(settings: Settings, environment: dict[str, str]) -> Plan:
+def build_demo_plan(settings: Settings, environment: dict[str, str]) -> ProcessPlan:
     """Return the plan of the exercise for newcomers: S04 at speed 20, once."""
-    return Plan(
+    return ProcessPlan(
         "demo",
         (
             sys.executable,

@@ -6,12 +6,12 @@ import shutil
 import time
 from typing import Final, Protocol
 
-AGAIN_S: Final = 0.2
+REDRAW_S: Final = 0.2
 """Least seconds between two updates of a terminal's line within a step."""
 WIDTH: Final = 79
 
 
-class Writes(Protocol):
+class ProgressOutput(Protocol):
     """The part of `Stream` that this needs."""
 
     @property
@@ -22,10 +22,10 @@ class Writes(Protocol):
     def status(self, text: str) -> None: ...
 
 
-class Progress:
+class StartProgress:
     """Display of the current step of the start."""
 
-    def __init__(self, out: Writes) -> None:
+    def __init__(self, out: ProgressOutput) -> None:
         self._out = out
         self._step = ""
         self._drawn_at = 0.0
@@ -41,7 +41,7 @@ class Progress:
 
     def detail(self, text: str) -> None:
         """Show the progress of the step, on a terminal only."""
-        if self._out.interactive and time.monotonic() - self._drawn_at >= AGAIN_S:
+        if self._out.interactive and time.monotonic() - self._drawn_at >= REDRAW_S:
             self._draw(text)
 
     def done(self) -> None:

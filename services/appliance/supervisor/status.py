@@ -39,7 +39,7 @@ class ProcessStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Addresses:
+class SystemAddresses:
     kafka: str
     redis: str
     http: str
@@ -48,7 +48,7 @@ class Addresses:
     """Number of copies that the broker keeps of each partition."""
 
 
-def iso_now() -> str:
+def format_now() -> str:
     """Return the current time in ISO 8601 with offset, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
@@ -59,7 +59,7 @@ def write_status(
     supervisor_pid: int,
     state: State,
     since: str,
-    addresses: Addresses,
+    addresses: SystemAddresses,
     processes: Sequence[ProcessStatus],
 ) -> None:
     """Replace the file. Raises OSError."""

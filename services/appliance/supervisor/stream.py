@@ -25,13 +25,13 @@ QUEUE_LINES = 5000
 FLUSH_S = 2.0
 LOG_BYTES = 10_000_000
 """Size at which the file of a quiet run is rotated; the file before is kept as `up.log.1`."""
-_LOUD = re.compile(r"\[(?:\x1b\[[0-9;]*m)*(?:warning|error|critical)\b")
+_ALERT_LEVEL = re.compile(r"\[(?:\x1b\[[0-9;]*m)*(?:warning|error|critical)\b")
 """Level in a readable log line, perhaps in colour."""
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_COLOUR_CODE = re.compile(r"\x1b\[[0-9;]*m")
 _CLEAR_LINE = "\r\x1b[K"
 
 
-class Stream:
+class OutputStream:
     """Output of `vigie up`. `file` gets the lines of the processes in a quiet run."""
 
     def __init__(self, out: TextIO = sys.stdout, *, verbose: bool = True) -> None:
@@ -59,8 +59,8 @@ class Stream:
     def own_line(self, name: str, text: str) -> None:
         """Show a line of the supervisor itself; a quiet run shows its warnings and errors."""
         self.line(name, text)
-        if not self.verbose and _LOUD.search(text):
-            self.plain(f"  {_COLOUR.sub('', text).strip()}")
+        if not self.verbose and _ALERT_LEVEL.search(text):
+            self.plain(f"  {_COLOUR_CODE.sub('', text).strip()}")
 
     def plain(self, text: str) -> None:
         """Show text without a name, for the user."""
@@ -134,7 +134,7 @@ class Stream:
 class NamedOutput(io.TextIOBase):
     """A text stream for lines under one name, for the supervisor's own logs."""
 
-    def __init__(self, stream: Stream, name: str) -> None:
+    def __init__(self, stream: OutputStream, name: str) -> None:
         self._stream, self._name = stream, name
 
     def write(self, text: str) -> int:

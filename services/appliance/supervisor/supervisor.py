@@ -14,44 +14,50 @@ from itertools import groupby
 
 import structlog
 
-from services.appliance.supervisor.child import Child
+from services.appliance.supervisor.child import SupervisedProcess
 from services.appliance.supervisor.forking import ForkServer
-from services.appliance.supervisor.plan import Plan
-from services.appliance.supervisor.status import Addresses, State, iso_now, write_status
-from services.appliance.supervisor.stream import Stream
+from services.appliance.supervisor.plan import ProcessPlan
+from services.appliance.supervisor.status import State, SystemAddresses, format_now, write_status
+from services.appliance.supervisor.stream import OutputStream
 from services.runtime.process.exits import EXITS
 from services.runtime.process.settings import DataDir
 
 log = structlog.get_logger(__name__)
 
-FREE_MB = 200
+MIN_FREE_MB = 200
 """Free space on the data directory's disk below which a start is refused.
 
 It is also the likely reason of an end.
 """
 
 
-def free_mb(data: DataDir) -> int:
+def read_free_mb(data: DataDir) -> int:
     """Return free space in MB for this user on the disk of the data directory."""
     return shutil.disk_usage(data.root).free // 1_000_000
 
 
 class Supervisor:
     def __init__(
-        self, data: DataDir, addresses: Addresses, stream: Stream, forks: ForkServer | None = None
+        self,
+        data: DataDir,
+        addresses: SystemAddresses,
+        stream: OutputStream,
+        forks: ForkServer | None = None,
     ) -> None:
         self._data, self.addresses, self._stream, self._forks = data, addresses, stream, forks
-        self._children: dict[str, Child] = {}
+        self._children: dict[str, SupervisedProcess] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._state: State = "starting"
-        self._since = iso_now()
+        self._since = format_now()
         self._write_failed = False
 
-    def start(self, plans: Iterable[Plan]) -> list[Child]:
+    def start(self, plans: Iterable[ProcessPlan]) -> list[SupervisedProcess]:
         """Start these processes; returns at once."""
         started = []
         for plan in plans:
-            child = Child(plan, self._stream, self.write_status, self._explain, self._forks)
+            child = SupervisedProcess(
+                plan, self._stream, self.write_status, self._explain, self._forks
+            )
             self._children[plan.name] = child
             self._tasks.append(asyncio.create_task(child.run(), name=plan.name))
             started.append(child)
@@ -60,7 +66,7 @@ class Supervisor:
 
     def enter(self, state: State) -> None:
         """Set the state of the whole system."""
-        self._state, self._since = state, iso_now()
+        self._state, self._since = state, format_now()
         self.write_status()
 
     def say(self, text: str) -> None:
@@ -84,13 +90,13 @@ class Supervisor:
                 log.error("status.not_written", file=str(self._data.status), why=error.strerror)
             self._write_failed = True
 
-    def _explain(self, plan: Plan, code: int) -> str:
+    def _explain(self, plan: ProcessPlan, code: int) -> str:
         """Explain in one sentence why a process ended."""
         try:
-            free = free_mb(self._data)
+            free = read_free_mb(self._data)
         except OSError as error:
             return f"exit {code}; the disk of {self._data.root} cannot be read: {error.strerror}"
-        if free < FREE_MB:
+        if free < MIN_FREE_MB:
             return f"exit {code}; the disk of {self._data.root} is full ({free} MB free): make room, it will be started again"
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"

@@ -16,40 +16,44 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from services.appliance.embedded import kafka, store
-from services.appliance.embedded.classes import can_keep
+from services.appliance.embedded.classes import can_cache
 from services.appliance.embedded.jars import JarsUnavailable
 from services.appliance.embedded.java import JavaUnusable
 from services.appliance.embedded.kafka import BrokerFailed
 from services.appliance.embedded.node import make_node
 from services.appliance.embedded.store import StoreFailed, StoreNode
 from services.appliance.supervisor import plan as plans
-from services.appliance.supervisor.child import Child
+from services.appliance.supervisor.child import SupervisedProcess
 from services.appliance.supervisor.forking import ForkServer
 from services.appliance.supervisor.orphans import end_orphans
-from services.appliance.supervisor.plan import Plan
-from services.appliance.supervisor.progress import Progress
-from services.appliance.supervisor.status import Addresses, read_status
-from services.appliance.supervisor.stream import NamedOutput, Stream
-from services.appliance.supervisor.supervisor import FREE_MB, Supervisor, free_mb
+from services.appliance.supervisor.plan import ProcessPlan
+from services.appliance.supervisor.progress import StartProgress
+from services.appliance.supervisor.status import SystemAddresses, read_status
+from services.appliance.supervisor.stream import NamedOutput, OutputStream
+from services.appliance.supervisor.supervisor import MIN_FREE_MB, Supervisor, read_free_mb
 from services.runtime.kafka.security import use_security
-from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision
+from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision_topics
 from services.runtime.process import logs
 from services.runtime.process.lock import DataDirBusy, DataDirLock
-from services.runtime.process.ports import PortBusy, listen, remembered_ports
-from services.runtime.process.settings import SOCKET, DataDir, Settings, split_host_port
-from services.runtime.process.sockets import listen_at, remove_folder, socket_folder
+from services.runtime.process.ports import PortBusy, choose_ports, open_listening_socket
+from services.runtime.process.settings import UNIX_PREFIX, DataDir, Settings, split_host_port
+from services.runtime.process.sockets import (
+    choose_socket_folder,
+    open_unix_socket,
+    remove_socket_folder,
+)
 
 log = structlog.get_logger(__name__)
 
-EXTERNAL_S = 30.0
+EXTERNAL_TIMEOUT_S = 30.0
 """Longest wait in seconds for an existing broker or store."""
-READY_S = 120.0
+READY_WARNING_S = 120.0
 """Seconds after which processes that are not ready are named; the start continues."""
-OTHERS_S = 60.0
+OTHERS_TIMEOUT_S = 60.0
 """Longest wait in seconds of the front's readiness for processes that are still starting."""
-STEP_S = 90.0
+STEP_TIMEOUT_S = 90.0
 """Longest time in seconds of each step on the broker before the services start."""
-SLOW_S = 10.0
+SLOW_WARNING_S = 10.0
 T = TypeVar("T")
 
 
@@ -58,7 +62,7 @@ class UpFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class UpOptions:
     settings: Settings
     kafka: str | None
     """Address of an existing broker; None = the embedded one."""
@@ -67,7 +71,7 @@ class Options:
     demo: bool
     workers: int
     """Processes per decider."""
-    before_services: Callable[[Addresses], Awaitable[None]]
+    before_services: Callable[[SystemAddresses], Awaitable[None]]
     """Called once topics exist, before any service starts.
 
     It opens the live realm and publishes the territory. Raises UpFailed.
@@ -81,58 +85,58 @@ class Options:
     """
 
 
-async def up(options: Options) -> None:
+async def run_system(options: UpOptions) -> None:
     """Run the whole system until SIGINT or SIGTERM. Raises UpFailed."""
     settings = options.settings
     data = settings.data
-    stream = Stream(verbose=options.verbose)
+    stream = OutputStream(verbose=options.verbose)
     try:
         with contextlib.ExitStack() as stack:
-            lock = _take_data_dir(data)
+            lock = _lock_data_dir(data)
             stack.callback(lock.release)
             stack.callback(data.started.unlink, missing_ok=True)
             try:
                 data.started.unlink(missing_ok=True)
                 stream.file = data.logs / "up.log"
-                logs.configure(
+                logs.configure_logging(
                     "vigie",
                     json_file=data.logs / "vigie.jsonl",
                     output=NamedOutput(stream, "vigie"),
                     colour=stream.colour,
                 )
             except OSError as error:
-                raise _unusable(data, error) from error
+                raise _build_unusable_error(data, error) from error
             if ended := await asyncio.to_thread(end_orphans, settings.data_dir):
                 log.warning(
                     "orphans.ended", processes=ended, why="an earlier `vigie up` was killed"
                 )
-            front = _listen(settings.http)
+            front = _open_front_socket(settings.http)
             stack.callback(front.close)
-            await _run(options, stream, front)
+            await _run_processes(options, stream, front)
             data.status.unlink(missing_ok=True)
     finally:
         stream.close()
 
 
-def _take_data_dir(data: DataDir) -> DataDirLock:
+def _lock_data_dir(data: DataDir) -> DataDirLock:
     try:
         data.make()
     except OSError as error:
-        raise _unusable(data, error) from error
+        raise _build_unusable_error(data, error) from error
     if data.restoring.exists():
         raise UpFailed(
             f"a restore into {data.root} did not come to its end: delete the directory and restore "
             "again"
         )
-    if (free := free_mb(data)) < FREE_MB:
+    if (free := read_free_mb(data)) < MIN_FREE_MB:
         raise UpFailed(
-            f"the disk of {data.root} is full ({free} MB free, {FREE_MB} needed): make room, or "
+            f"the disk of {data.root} is full ({free} MB free, {MIN_FREE_MB} needed): make room, or "
             "give another place with --data"
         )
     try:
         return DataDirLock(data.lock)
     except OSError as error:
-        raise _unusable(data, error) from error
+        raise _build_unusable_error(data, error) from error
     except DataDirBusy as error:
         running = read_status(data.status) or {}
         where = f", http://{running['http']}" if running.get("http") else ""
@@ -142,16 +146,16 @@ def _take_data_dir(data: DataDir) -> DataDirLock:
         ) from error
 
 
-def _unusable(data: DataDir, error: OSError) -> UpFailed:
+def _build_unusable_error(data: DataDir, error: OSError) -> UpFailed:
     return UpFailed(
         f"the data directory {data.root} cannot be used: {error.strerror} ({error.filename})"
     )
 
 
-def _listen(http: str) -> socket.socket:
+def _open_front_socket(http: str) -> socket.socket:
     host, port = split_host_port(http)
     try:
-        return listen(host, port)
+        return open_listening_socket(host, port)
     except PortBusy as error:
         raise UpFailed(
             f"{http} cannot be listened on ({error.strerror}): choose another address with --http "
@@ -164,38 +168,38 @@ def _listen(http: str) -> socket.socket:
         ) from error
 
 
-async def _run(options: Options, stream: Stream, front: socket.socket) -> None:
+async def _run_processes(options: UpOptions, stream: OutputStream, front: socket.socket) -> None:
     """Start the processes, wait for a signal, and stop them in order in any case."""
     settings = options.settings
-    names = plans.process_names(options.workers)
-    ports = remembered_ports(settings.data.ports, ["kafka", "controller", *names])
+    names = plans.list_process_names(options.workers)
+    ports = choose_ports(settings.data.ports, ["kafka", "controller", *names])
     try:
-        sockets_in = socket_folder(settings.data.run)
-        pages = listen_at(sockets_in / "console.sock")
+        sockets_in = choose_socket_folder(settings.data.run)
+        pages = open_unix_socket(sockets_in / "console.sock")
     except OSError as error:
-        raise _unusable(settings.data, error) from error
+        raise _build_unusable_error(settings.data, error) from error
     store_node = StoreNode(
         settings.data.store, sockets_in / "store.sock", settings.data.logs / "store.log"
     )
-    addresses = Addresses(
+    addresses = SystemAddresses(
         kafka=options.kafka or f"127.0.0.1:{ports['kafka']}",
         redis=options.redis or store_node.url,
         http=settings.http,
-        console=f"{SOCKET}{sockets_in / 'console.sock'}",
+        console=f"{UNIX_PREFIX}{sockets_in / 'console.sock'}",
         replication=settings.kafka_replication,
     )
     sockets = {"VIGIE_HTTP_FD": front.fileno(), "VIGIE_CONSOLE_FD": pages.fileno()}
-    environment = plans.base_environment(settings, addresses, colour=stream.colour)
+    environment = plans.build_environment(settings, addresses, colour=stream.colour)
     environment["VIGIE_DEMO_REALM"] = (
         f"{settings.territory.name}~ex-demo-{secrets.token_hex(3)}" if options.demo else ""
     )
-    forks = ForkServer(environment, plans.PRELOAD)
+    forks = ForkServer(environment, plans.PRELOADED_MODULES)
     supervisor = Supervisor(settings.data, addresses, stream, forks)
-    progress = Progress(stream)
-    with pages, contextlib.closing(forks), _signals() as stop_asked:
+    progress = StartProgress(stream)
+    with pages, contextlib.closing(forks), _catch_stop_signals() as stop_asked:
         forks.begin()  # It imports while the broker starts
         starting = asyncio.create_task(
-            _start(options, supervisor, store_node, environment, ports, sockets, progress)
+            _start_processes(options, supervisor, store_node, environment, ports, sockets, progress)
         )
         asked = asyncio.create_task(stop_asked.wait())
         try:
@@ -210,37 +214,37 @@ async def _run(options: Options, stream: Stream, front: socket.socket) -> None:
             asked.cancel()
             await supervisor.stop()
             await asyncio.gather(starting, asked, return_exceptions=True)
-            remove_folder(sockets_in, settings.data.run)
+            remove_socket_folder(sockets_in, settings.data.run)
             progress.done()
     log.info("system.stopped")
     if not options.verbose:
         stream.plain("  Vigie has stopped.")
 
 
-async def _start(
-    options: Options,
+async def _start_processes(
+    options: UpOptions,
     supervisor: Supervisor,
     store_node: StoreNode,
     environment: dict[str, str],
     ports: dict[str, int],
     sockets: dict[str, int],
-    progress: Progress,
+    progress: StartProgress,
 ) -> None:
     began = time.monotonic()
     settings, addresses = options.settings, supervisor.addresses
     progress.step("Making the servers ready")
     servers, later = await asyncio.to_thread(
-        _server_plans, options, store_node, ports, environment, progress
+        _prepare_servers, options, store_node, ports, environment, progress
     )
     progress.step("Starting the broker and the store")
     children = supervisor.start(servers)
-    await asyncio.gather(*(_until_ready(child) for child in children))
-    await _external_servers(options)
+    await asyncio.gather(*(_wait_until_ready(child) for child in children))
+    await _wait_for_external_servers(options)
     progress.step("Making topics ready")
     try:
-        made = await _in_time(
+        made = await _run_step(
             "making topics ready",
-            provision(addresses.kafka, replication=settings.kafka_replication),
+            provision_topics(addresses.kafka, replication=settings.kafka_replication),
         )
     except BrokerUnreachable as error:
         raise UpFailed(f"{error}") from error
@@ -254,14 +258,14 @@ async def _start(
     if made.created:
         log.info("topics.created", count=len(made.created))
     progress.step("Making accounts, the live realm and the territory ready")
-    await _in_time("making accounts and the live realm ready", options.before_services(addresses))
+    await _run_step("making accounts and the live realm ready", options.before_services(addresses))
     progress.step("Starting the services")
     services = supervisor.start(
-        plans.service_plans(settings, environment, ports, sockets, options.workers)
+        plans.build_service_plans(settings, environment, ports, sockets, options.workers)
     )
-    all_ready = asyncio.create_task(_until_all_ready(services, progress))
+    all_ready = asyncio.create_task(_wait_until_all_ready(services, progress))
     try:
-        await _until_front_serves(services, is_new=bool(made.created))
+        await _wait_for_front(services, is_new=bool(made.created))
         settings.data.started.touch()
         await all_ready
     finally:
@@ -275,11 +279,11 @@ async def _start(
     progress.done()
     supervisor.say(options.greeting(settings))
     if options.demo:
-        later.append(plans.demo_plan(settings, environment))
+        later.append(plans.build_demo_plan(settings, environment))
     supervisor.start(later)
 
 
-async def _in_time(what: str, work: Awaitable[T]) -> T:
+async def _run_step(what: str, work: Awaitable[T]) -> T:
     """Return the result of a step on the broker, logging if it is slow.
 
     Raises UpFailed after STEP_S.
@@ -288,11 +292,11 @@ async def _in_time(what: str, work: Awaitable[T]) -> T:
     began = time.monotonic()
     try:
         while not task.done():
-            await asyncio.wait({task}, timeout=SLOW_S)
+            await asyncio.wait({task}, timeout=SLOW_WARNING_S)
             waited = time.monotonic() - began
-            if not task.done() and waited > STEP_S:
+            if not task.done() and waited > STEP_TIMEOUT_S:
                 raise UpFailed(
-                    f"{what} is not done after {STEP_S:g} s: is the broker well? See its log, then "
+                    f"{what} is not done after {STEP_TIMEOUT_S:g} s: is the broker well? See its log, then "
                     "start again"
                 )
             if not task.done():
@@ -302,24 +306,24 @@ async def _in_time(what: str, work: Awaitable[T]) -> T:
         task.cancel()
 
 
-def _server_plans(
-    options: Options,
+def _prepare_servers(
+    options: UpOptions,
     store_node: StoreNode,
     ports: dict[str, int],
     environment: dict[str, str],
-    progress: Progress,
-) -> tuple[list[Plan], list[Plan]]:
+    progress: StartProgress,
+) -> tuple[list[ProcessPlan], list[ProcessPlan]]:
     """Return the plans of the embedded servers, prepared on disk, and plans for after the start.
 
     Blocks while it downloads and formats.
     """
     settings, data = options.settings, options.settings.data
-    found: list[Plan] = []
-    later: list[Plan] = []
+    found: list[ProcessPlan] = []
+    later: list[ProcessPlan] = []
     try:
         if options.redis is None:
             store_node.prepare()
-            found.append(plans.store_plan(store_node, environment))
+            found.append(plans.build_store_plan(store_node, environment))
         if options.kafka is None:
             own = ports["kafka"], ports["controller"]
 
@@ -333,9 +337,9 @@ def _server_plans(
             )
             node.prepare()
             use_security(node.security)
-            found.append(plans.broker_plan(node, environment))
-            if node.classes is None and can_keep(node.java, node.jars):
-                later.append(plans.classes_plan(settings, environment))
+            found.append(plans.build_broker_plan(node, environment))
+            if node.classes is None and can_cache(node.java, node.jars):
+                later.append(plans.build_classes_plan(settings, environment))
     except (JavaUnusable, JarsUnavailable, BrokerFailed, StoreFailed) as error:
         raise UpFailed(str(error)) from error
     except OSError as error:
@@ -343,7 +347,7 @@ def _server_plans(
     return found, later
 
 
-async def _until_ready(child: Child) -> None:
+async def _wait_until_ready(child: SupervisedProcess) -> None:
     """Wait until a server is ready. Raises UpFailed if it ends first."""
     ready = asyncio.create_task(child.ready.wait())
     try:
@@ -356,25 +360,25 @@ async def _until_ready(child: Child) -> None:
         ready.cancel()
 
 
-async def _external_servers(options: Options) -> None:
+async def _wait_for_external_servers(options: UpOptions) -> None:
     if options.kafka is not None:
-        await _until_serving(
+        await _wait_until_serving(
             "Kafka broker", options.kafka, "--kafka", lambda: kafka.is_serving(options.kafka or "")
         )
     if options.redis is not None:
-        await _until_serving(
+        await _wait_until_serving(
             "Redis",
             options.redis.rpartition("@")[2],
             "--redis",
-            lambda: store.answers(options.redis or ""),
+            lambda: store.can_log_in(options.redis or ""),
         )
 
 
-async def _until_serving(
+async def _wait_until_serving(
     what: str, address: str, flag: str, is_serving: Callable[[], Awaitable[bool]]
 ) -> None:
     try:
-        async with asyncio.timeout(EXTERNAL_S):
+        async with asyncio.timeout(EXTERNAL_TIMEOUT_S):
             while not await is_serving():
                 await asyncio.sleep(0.5)
     except TimeoutError as error:
@@ -383,7 +387,7 @@ async def _until_serving(
         ) from error
 
 
-async def _until_front_serves(children: list[Child], *, is_new: bool) -> None:
+async def _wait_for_front(children: list[SupervisedProcess], *, is_new: bool) -> None:
     """Wait until the front accepts reports and no other process is worth waiting for.
 
     The others get OTHERS_S to become ready. A process that has ended is not waited for, because
@@ -391,9 +395,9 @@ async def _until_front_serves(children: list[Child], *, is_new: bool) -> None:
     report to before the deciders have applied the territory.
     """
     await asyncio.gather(
-        *(child.ready.wait() for child in children if child.status.name == plans.FRONT)
+        *(child.ready.wait() for child in children if child.status.name == plans.FRONT_PROCESS)
     )
-    give_up = time.monotonic() + OTHERS_S
+    give_up = time.monotonic() + OTHERS_TIMEOUT_S
     awaited = children
     while awaited and (is_new or time.monotonic() < give_up):
         awaited = [c for c in awaited if not (c.ready.is_set() or (c.has_ended and not is_new))]
@@ -405,10 +409,10 @@ async def _until_front_serves(children: list[Child], *, is_new: bool) -> None:
         )
 
 
-async def _until_all_ready(children: list[Child], progress: Progress) -> None:
-    waiting = asyncio.gather(*(_tell_ready(child, children, progress) for child in children))
+async def _wait_until_all_ready(children: list[SupervisedProcess], progress: StartProgress) -> None:
+    waiting = asyncio.gather(*(_show_ready(child, children, progress) for child in children))
     try:
-        await asyncio.wait_for(asyncio.shield(waiting), READY_S)
+        await asyncio.wait_for(asyncio.shield(waiting), READY_WARNING_S)
     except TimeoutError:
         late = {
             c.status.name: c.status.why or c.status.state for c in children if not c.ready.is_set()
@@ -417,13 +421,15 @@ async def _until_all_ready(children: list[Child], progress: Progress) -> None:
         await waiting
 
 
-async def _tell_ready(child: Child, children: list[Child], progress: Progress) -> None:
+async def _show_ready(
+    child: SupervisedProcess, children: list[SupervisedProcess], progress: StartProgress
+) -> None:
     await child.ready.wait()
     progress.detail(f"{sum(c.ready.is_set() for c in children)} of {len(children)}")
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[asyncio.Event]:
+def _catch_stop_signals() -> Iterator[asyncio.Event]:
     """Yield an event that is set on the first SIGINT, SIGTERM or end of the terminal.
 
     An ignored SIGHUP (nohup) stays ignored. Later signals are ignored: the ordered stop has its own

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import typer
 
 from schemas.cap import MEDIA_TYPE
-from services.cli.client import Away, Client, Refused, fail
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
 from services.runtime.process.settings import Settings
 
 
@@ -28,10 +28,10 @@ def cap(
     """Post a CAP message and print the ids of its reports, or the reason for none."""
     query = f"?realm={quote(realm, safe='')}" if realm else ""
     try:
-        with Client(Settings()) as client:
+        with ApiClient(Settings()) as client:
             answer = client.send(f"/api/v1/cap{query}", file.read_bytes(), MEDIA_TYPE)
-    except (Away, Refused, OSError) as exc:
-        raise fail(exc) from exc
+    except (VigieUnreachable, ApiRefused, OSError) as exc:
+        raise print_error(exc) from exc
     if as_json:
         typer.echo(json.dumps(answer, ensure_ascii=False))
         return

@@ -14,35 +14,42 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from services.cli.client import fail
-from services.cli.crisis.read import AsOf, Realm, fetch
-from services.cli.output import console
-from services.continuity.contingency.current_crisis import PAIRED, Present
-from services.continuity.contingency.ranking import Contingency, Loss, Lost, Unmet, totals, worst
-from services.continuity.contingency.sensitivity import MOST_LOSSES as GRAVEST
-from services.continuity.contingency.sensitivity import Start, sensitivity
+from services.cli.client import print_error
+from services.cli.crisis.read import AsOf, Realm, fetch_list
+from services.cli.output import open_console
+from services.continuity.contingency.current_crisis import PAIRED_SITES, CrisisContingency
+from services.continuity.contingency.ranking import (
+    ContingencyRanking,
+    LossKind,
+    SiteLoss,
+    Unmet,
+    count_losses,
+    select_worst,
+)
+from services.continuity.contingency.sensitivity import SOLVED_LOSSES as GRAVEST
+from services.continuity.contingency.sensitivity import GainBaseline, rank_gains
 from services.continuity.reassignment.model.files import (
     FileInvalid,
-    outside_help,
     read_previous,
     read_situation,
+    select_outside_help,
 )
 from services.continuity.reassignment.model.solver import SolverFailed
-from services.continuity.reassignment.model.tables import Tables, TablesInvalid
+from services.continuity.reassignment.model.tables import ReferenceTables, TablesInvalid
 from services.runtime.process.settings import Settings
 from services.territory import TerritoryInvalid, load_territory
 
 
-class Together(StrEnum):
+class LossSize(StrEnum):
     ONE = "1"
     TWO = "2"
 
 
-LOST: Final = {
-    Lost.BUILDING: "bâtiment perdu, agents saufs",
-    Lost.PEOPLE: "site perdu avec ses agents",
+LOSS_LABELS: Final = {
+    LossKind.BUILDING: "bâtiment perdu, agents saufs",
+    LossKind.PEOPLE: "site perdu avec ses agents",
 }
-ONE_MORE: Final = {
+GAIN_LABELS: Final = {
     "agent": "un agent formé,",
     "site": "un site de repli,",
     "generator": "un groupe électrogène,",
@@ -50,10 +57,10 @@ ONE_MORE: Final = {
 
 
 def contingency(
-    n: Annotated[Together, typer.Option(help="1: each site lost; 2: each pair")] = Together.ONE,
+    n: Annotated[LossSize, typer.Option(help="1: each site lost; 2: each pair")] = LossSize.ONE,
     lost: Annotated[
-        Lost, typer.Option(help="building: its people are safe; people: building and people")
-    ] = Lost.PEOPLE,
+        LossKind, typer.Option(help="building: its people are safe; people: building and people")
+    ] = LossKind.PEOPLE,
     most: Annotated[int, typer.Option(min=1, help="Losses shown, the worst first")] = 10,
     gains: Annotated[
         bool,
@@ -102,7 +109,7 @@ def contingency(
     Starts from a quiet day or from a crisis.
     """
     if present:
-        _show_found(n, lost, most, realm, as_of, as_json=as_json)
+        _show_present_ranking(n, lost, most, realm, as_of, as_json=as_json)
         return
     if (situations is None, meta is None, name is None).count(True) not in (0, 3) or (
         approved is not None and situations is None
@@ -112,69 +119,78 @@ def contingency(
         )
     try:
         data = load_territory(territory or Settings().territory)
-        tables = Tables(data.sites, data.staffing)
+        tables = ReferenceTables(data.sites, data.staffing)
         began = time.perf_counter()
-        ranking: Contingency | Present = Contingency(tables, lost)
-        start = Start(data.sites, data.staffing, lost)
+        ranking: ContingencyRanking | CrisisContingency = ContingencyRanking(tables, lost)
+        start = GainBaseline(data.sites, data.staffing, lost)
         if situations is not None and meta is not None and name is not None:
             lines = read_previous(approved, tables) if approved else ()
             now = read_situation(situations, meta, name, tables)
-            start = Start(
+            start = GainBaseline(
                 data.sites, data.staffing, lost, now, [line for line in lines if line.approved]
             )
             ranking = start.ranking(tables)
-        quiet = as_json or not Console().is_terminal or isinstance(ranking, Present)
+        quiet = as_json or not Console().is_terminal or isinstance(ranking, CrisisContingency)
         found = (
             ranking.single()
-            if n is Together.ONE
-            else list(_watched(ranking, len(tables.sites), quiet=quiet))
+            if n is LossSize.ONE
+            else list(_show_progress(ranking, len(tables.sites), quiet=quiet))
         )
-        shown = [ranking.explained(loss) for loss in worst(found, most, tables)]
+        shown = [ranking.explained(loss) for loss in select_worst(found, most, tables)]
         bought = (
-            sensitivity(start, worst(found, GRAVEST, tables)) if gains and n is Together.ONE else ()
+            rank_gains(start, select_worst(found, GRAVEST, tables))
+            if gains and n is LossSize.ONE
+            else ()
         )
         seconds = time.perf_counter() - began
     except (TerritoryInvalid, TablesInvalid, FileInvalid, SolverFailed) as error:
-        raise fail(error) from error
-    help_of = {activity.id: outside_help(activity.strategies) for activity in data.activities}
+        raise print_error(error) from error
+    help_of = {
+        activity.id: select_outside_help(activity.strategies) for activity in data.activities
+    }
     names = {m.id: m.name for m in data.staffing.metiers}
     document = {
         "n": int(n),
         "lost": lost.value,
-        **totals(found),
+        **count_losses(found),
         "solved": ranking.solves,
         "screened": ranking.screened,
         "seconds": round(seconds, 1),
-        "unmet_now": None if isinstance(ranking, Contingency) else _levels(ranking.unmet),
-        "worst": [_loss(loss, help_of, names) for loss in shown],
+        "unmet_now": None
+        if isinstance(ranking, ContingencyRanking)
+        else _name_levels(ranking.unmet),
+        "worst": [_loss_document(loss, help_of, names) for loss in shown],
         "gains": [
-            asdict(gain) | {"unmet": _levels(gain.unmet), "name": names.get(gain.what, gain.what)}
+            asdict(gain)
+            | {"unmet": _name_levels(gain.unmet), "name": names.get(gain.what, gain.what)}
             for gain in bought
         ],
     }
     if as_json:
         typer.echo(json.dumps(document, ensure_ascii=False))
     else:
-        _show(document)
+        _show_ranking(document)
 
 
-def _watched(ranking: Contingency | Present, sites: int, *, quiet: bool) -> Any:
+def _show_progress(
+    ranking: ContingencyRanking | CrisisContingency, sites: int, *, quiet: bool
+) -> Any:
     pairs = ranking.pairs()
     return pairs if quiet else track(pairs, "paires", total=sites * (sites - 1) // 2)
 
 
-def _levels(unmet: Unmet) -> dict[str, int]:
+def _name_levels(unmet: Unmet) -> dict[str, int]:
     return dict(zip(("U1", "U2", "U3"), unmet, strict=True))
 
 
-def _show_found(
-    n: Together, lost: Lost, most: int, realm: str | None, as_of: str | None, *, as_json: bool
+def _show_present_ranking(
+    n: LossSize, lost: LossKind, most: int, realm: str | None, as_of: str | None, *, as_json: bool
 ) -> None:
     """Print the latest ranking of the planner from the present crisis.
 
     Exits with 1 if there is none yet.
     """
-    found = fetch(
+    found = fetch_list(
         "/api/v1/contingency",
         realm,
         as_of,
@@ -182,7 +198,7 @@ def _show_found(
         **{"n": n.value, "lost": lost.value, "from": "present"},
     )["items"]
     if not found:
-        raise fail(
+        raise print_error(
             ValueError(
                 "Rien de calculé depuis une crise en cours : aucune crise, ou le calcul n’est pas fini."
             )
@@ -192,23 +208,25 @@ def _show_found(
         typer.echo(json.dumps(row, ensure_ascii=False))
         return
     now, levels = row["present"], ("u1", "u2", "u3")
-    console().print(
-        f"N-{row['n']}, {LOST[Lost(row['lost'])]}, depuis la proposition n°\u00a0{now['number']} "
+    open_console().print(
+        f"N-{row['n']}, {LOSS_LABELS[LossKind(row['lost'])]}, depuis la proposition n°\u00a0{now['number']} "
         f"({now['sites_hit']} sites touchés, {now['held']} agents réaffectés, manque déjà {' '.join(f'{u.upper()} {now[u]}' for u in levels)})\u00a0: "
-        f"{row['unmet']} pertes sur {row['losses']} laissent davantage de manque{_looked_at(n)}",
+        f"{row['unmet']} pertes sur {row['losses']} laissent davantage de manque{_describe_pairs(n)}",
         highlight=False,
     )
     for gain in row["gains"]:
-        _say_gain(gain | {"unmet": {u.upper(): gain[u] for u in levels}})
-    _table(
+        _show_gain(gain | {"unmet": {u.upper(): gain[u] for u in levels}})
+    _show_losses(
         [{**loss, "unmet": {u.upper(): loss[u] for u in levels}} for loss in row["worst"][:most]]
     )
 
 
-def _loss(loss: Loss, help_of: dict[str, list[str]], names: dict[str, str]) -> dict[str, Any]:
+def _loss_document(
+    loss: SiteLoss, help_of: dict[str, list[str]], names: dict[str, str]
+) -> dict[str, Any]:
     return {
         "sites": list(loss.sites),
-        "unmet": _levels(loss.unmet),
+        "unmet": _name_levels(loss.unmet),
         "gaps": [
             {
                 "site": g.site,
@@ -225,43 +243,43 @@ def _loss(loss: Loss, help_of: dict[str, list[str]], names: dict[str, str]) -> d
     }
 
 
-def _show(document: dict[str, Any]) -> None:
-    now, n = document["unmet_now"], Together(str(document["n"]))
+def _show_ranking(document: dict[str, Any]) -> None:
+    now, n = document["unmet_now"], LossSize(str(document["n"]))
     already = (
         ""
         if now is None
         else f", manque déjà {' '.join(f'{level} {count}' for level, count in now.items())}"
     )
-    leaves = "un manque" if now is None else f"davantage de manque{_looked_at(n)}"
-    console().print(
-        f"N-{n}, {LOST[Lost(document['lost'])]}{already}\u00a0: {document['unmet']} pertes sur {document['losses']} laissent {leaves} "
+    leaves = "un manque" if now is None else f"davantage de manque{_describe_pairs(n)}"
+    open_console().print(
+        f"N-{n}, {LOSS_LABELS[LossKind(document['lost'])]}{already}\u00a0: {document['unmet']} pertes sur {document['losses']} laissent {leaves} "
         f"({document['solved']} résolues, {document['screened']} écartées sans calcul, {document['seconds']} s)",
         highlight=False,
     )
-    _table(document["worst"])
+    _show_losses(document["worst"])
     for gain in document["gains"]:
-        _say_gain(gain)
+        _show_gain(gain)
 
 
-def _looked_at(n: Together) -> str:
+def _describe_pairs(n: LossSize) -> str:
     """Describe the pairs that were examined, when starting from a crisis."""
     return (
         ""
-        if n is Together.ONE
-        else f" (paires regardées\u00a0: chacun des {PAIRED} sites les plus graves, avec chaque autre)"
+        if n is LossSize.ONE
+        else f" (paires regardées\u00a0: chacun des {PAIRED_SITES} sites les plus graves, avec chaque autre)"
     )
 
 
-def _say_gain(gain: dict[str, Any]) -> None:
+def _show_gain(gain: dict[str, Any]) -> None:
     levels = ", ".join(f"{level} {change:+}" for level, change in gain["unmet"].items())
-    console().print(
-        f"de plus, {ONE_MORE[gain['kind']]} {gain['name']}\u00a0: {gain['agents']:+} agents manquants, {gain['kept']:+} activités tenues, "
+    open_console().print(
+        f"de plus, {GAIN_LABELS[gain['kind']]} {gain['name']}\u00a0: {gain['agents']:+} agents manquants, {gain['kept']:+} activités tenues, "
         f"{levels}, sur {gain['losses']} pertes",
         highlight=False,
     )
 
 
-def _table(worst: list[dict[str, Any]]) -> None:
+def _show_losses(worst: list[dict[str, Any]]) -> None:
     table = Table()
     for column in ("Sites", "U1", "U2", "U3", "Effectifs qui manqueraient"):
         table.add_column(column)
@@ -273,4 +291,4 @@ def _table(worst: list[dict[str, Any]]) -> None:
         table.add_row(
             " + ".join(loss["sites"]), *(str(v) for v in loss["unmet"].values()), missing + more
         )
-    console().print(table)
+    open_console().print(table)

@@ -14,20 +14,20 @@ from urllib.parse import quote, urlencode
 import typer
 
 from schemas.words import Answer, Certainty, LineKind
-from services.cli.client import Away, Client, Refused, fail
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
 from services.cli.crisis.read import (
-    EVERY,
+    NO_LIMIT,
     AsJson,
     Incident,
     OfIncident,
     Realm,
-    fetch,
-    identified,
-    moment,
+    fetch_list,
+    parse_time,
+    resolve_incident,
 )
 from services.runtime.process.settings import Settings
 
-PATIENCE_S = 15
+DECISION_TIMEOUT_S = 15
 """Seconds to wait for a pending decision."""
 
 Reason = Annotated[str | None, typer.Option(help="Why; kept encrypted")]
@@ -42,11 +42,11 @@ Force = Annotated[
 ]
 
 
-def _part(id: str) -> str:
+def _quote_path(id: str) -> str:
     return quote(id, safe="")
 
 
-def decide(
+def post_decision(
     path: str,
     realm: str | None,
     body: dict[str, Any],
@@ -65,16 +65,16 @@ def decide(
     )
     where = f"/api/v1/{path}" + (f"?{urlencode({'realm': realm})}" if realm else "")
     try:
-        with Client(Settings(), timeout_s=PATIENCE_S + 15) as client:
+        with ApiClient(Settings(), timeout_s=DECISION_TIMEOUT_S + 15) as client:
             status, result = client.call(
                 "POST", where, {k: v for k, v in body.items() if v is not None}, headers
             )
             if status == 202:
-                result = client.decided(result, PATIENCE_S)
-    except (Away, Refused) as exc:
-        if as_json and isinstance(exc, Refused):
+                result = client.decided(result, DECISION_TIMEOUT_S)
+    except (VigieUnreachable, ApiRefused) as exc:
+        if as_json and isinstance(exc, ApiRefused):
             typer.echo(json.dumps(exc.problem, ensure_ascii=False))
-        raise fail(exc) from exc
+        raise print_error(exc) from exc
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
     if result["state"] == "applied":
@@ -104,8 +104,8 @@ def ack(
 ) -> None:
     """Acknowledge the running escalation of an incident, or decline it."""
     body = {"answer": Answer.DECLINE if decline else Answer.ACK, "reason": reason}
-    decide(
-        f"incidents/{_part(identified(incident, realm))}/acknowledge",
+    post_decision(
+        f"incidents/{_quote_path(resolve_incident(incident, realm))}/acknowledge",
         realm,
         body,
         key=key,
@@ -122,8 +122,8 @@ def escalate(
     as_json: AsJson = False,
 ) -> None:
     """Call the next step of an escalation now."""
-    decide(
-        f"incidents/{_part(identified(incident, realm))}/escalate",
+    post_decision(
+        f"incidents/{_quote_path(resolve_incident(incident, realm))}/escalate",
         realm,
         {"reason": reason},
         key=key,
@@ -141,8 +141,8 @@ def reapply(
 ) -> None:
     """Apply the current steps and delays to the running escalation of an incident."""
     body = {"reason": reason}
-    decide(
-        f"incidents/{_part(identified(incident, realm))}/reapply-policy",
+    post_decision(
+        f"incidents/{_quote_path(resolve_incident(incident, realm))}/reapply-policy",
         realm,
         body,
         key=key,
@@ -162,8 +162,8 @@ def resolve(
 ) -> None:
     """Close an incident."""
     body = {"reason": reason, "force": force}
-    decide(
-        f"incidents/{_part(identified(incident, realm))}/resolve",
+    post_decision(
+        f"incidents/{_quote_path(resolve_incident(incident, realm))}/resolve",
         realm,
         body,
         key=key,
@@ -173,14 +173,14 @@ def resolve(
     )
 
 
-def _level(text: str) -> str:
+def _parse_level(text: str) -> str:
     if re.fullmatch("[Nn]?[0-4]", text) is None:
         raise typer.BadParameter(f"not a level: {text!r} (N0 … N4)")
     return f"N{text[-1]}"
 
 
 def level(
-    level: Annotated[str, typer.Argument(help="N0 … N4", parser=_level, metavar="LEVEL")],
+    level: Annotated[str, typer.Argument(help="N0 … N4", parser=_parse_level, metavar="LEVEL")],
     scope: Annotated[
         str, typer.Option(help="`territory`, or id or number of an incident")
     ] = "territory",
@@ -194,11 +194,11 @@ def level(
     """Raise the level, or lower it with a reason."""
     body = {
         "level": level,
-        "scope": scope if scope == "territory" else identified(scope, realm),
+        "scope": scope if scope == "territory" else resolve_incident(scope, realm),
         "reason": reason,
         "force": force,
     }
-    decide(
+    post_decision(
         "level", realm, body, key=key, expected=expected, as_json=as_json, done=f"Niveau {level}"
     )
 
@@ -218,7 +218,7 @@ def hold(
     if end == (until is not None):
         raise typer.BadParameter("either --until and --reason, or --end")
     if end:
-        decide(
+        post_decision(
             "sending/release",
             realm,
             {"reason": reason},
@@ -227,8 +227,8 @@ def hold(
             done="Envois repris",
         )
         return
-    body = {"until": moment(until or ""), "reason": reason}
-    decide(
+    body = {"until": parse_time(until or ""), "reason": reason}
+    post_decision(
         "sending/hold",
         realm,
         body,
@@ -258,17 +258,17 @@ def note(
     as_json: AsJson = False,
 ) -> None:
     """Write a line in the logbook (main courante)."""
-    at = moment(occurred_at) if occurred_at else None
+    at = parse_time(occurred_at) if occurred_at else None
     body = {
         "text": text,
-        "incident": identified(incident, realm),
+        "incident": resolve_incident(incident, realm),
         "corrects": corrects,
         "occurred_at": at,
         "kind": kind.value,
         "source": source,
         "certainty": certainty.value if certainty else None,
     }
-    decide("log", realm, body, key=key, as_json=as_json, done="Ligne ajoutée")
+    post_decision("log", realm, body, key=key, as_json=as_json, done="Ligne ajoutée")
 
 
 def resend(
@@ -290,15 +290,15 @@ def resend(
         raise typer.BadParameter("give identifiers, or --dead")
     found = notifications or [
         n["id"]
-        for n in fetch("/api/v1/notifications", realm, None, EVERY, state=["failed", "ambiguous"])[
-            "items"
-        ]
+        for n in fetch_list(
+            "/api/v1/notifications", realm, None, NO_LIMIT, state=["failed", "ambiguous"]
+        )["items"]
     ]
     refused = 0
     for id in found:
         try:
-            decide(
-                f"notifications/{_part(id)}/replay",
+            post_decision(
+                f"notifications/{_quote_path(id)}/replay",
                 realm,
                 {"reason": reason},
                 key=None,
@@ -340,9 +340,9 @@ def activate(
     as_json: AsJson = False,
 ) -> None:
     """Activate a proposed plan."""
-    body = {"incident": identified(incident, realm), "level": level, "reason": reason}
-    decide(
-        f"plans/{_part(plan)}/activate",
+    body = {"incident": resolve_incident(incident, realm), "level": level, "reason": reason}
+    post_decision(
+        f"plans/{_quote_path(plan)}/activate",
         realm,
         body,
         key=key,
@@ -362,8 +362,8 @@ def refuse(
     as_json: AsJson = False,
 ) -> None:
     """Refuse a proposed plan."""
-    decide(
-        f"plans/{_part(plan)}/refuse",
+    post_decision(
+        f"plans/{_quote_path(plan)}/refuse",
         realm,
         {"reason": reason},
         key=key,
@@ -385,8 +385,8 @@ def stand_down(
 ) -> None:
     """Stand a plan down."""
     body = {"reason": reason, "force": force}
-    decide(
-        f"plans/{_part(plan)}/stand-down",
+    post_decision(
+        f"plans/{_quote_path(plan)}/stand-down",
         realm,
         body,
         key=key,
@@ -401,8 +401,8 @@ def start_card(
     plan: str, card: str, realm: Realm = None, key: Key = None, as_json: AsJson = False
 ) -> None:
     """Start a card."""
-    decide(
-        f"plans/{_part(plan)}/cards/{_part(card)}/start",
+    post_decision(
+        f"plans/{_quote_path(plan)}/cards/{_quote_path(card)}/start",
         realm,
         {},
         key=key,
@@ -421,8 +421,8 @@ def done_card(
     as_json: AsJson = False,
 ) -> None:
     """Complete a card."""
-    decide(
-        f"plans/{_part(plan)}/cards/{_part(card)}/done",
+    post_decision(
+        f"plans/{_quote_path(plan)}/cards/{_quote_path(card)}/done",
         realm,
         {"reason": reason},
         key=key,
@@ -441,5 +441,7 @@ def skip_card(
     as_json: AsJson = False,
 ) -> None:
     """Skip a card that does not apply."""
-    path = f"plans/{_part(plan)}/cards/{_part(card)}/not-applicable"
-    decide(path, realm, {"reason": reason}, key=key, as_json=as_json, done="Fiche sans objet")
+    path = f"plans/{_quote_path(plan)}/cards/{_quote_path(card)}/not-applicable"
+    post_decision(
+        path, realm, {"reason": reason}, key=key, as_json=as_json, done="Fiche sans objet"
+    )

@@ -9,8 +9,8 @@ from urllib.parse import quote
 import httpx
 import typer
 
-from services.cli.client import Away, Client, Refused, fail
-from services.cli.crisis.decide import Key, Reason, decide
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.crisis.decide import Key, Reason, post_decision
 from services.cli.crisis.read import (
     AsJson,
     AsOf,
@@ -18,18 +18,18 @@ from services.cli.crisis.read import (
     Limit,
     OfIncident,
     Realm,
-    at_paris,
-    fetch,
-    identified,
-    moment,
-    query,
-    show,
+    build_query,
+    fetch_list,
+    format_local_time,
+    parse_time,
+    resolve_incident,
+    show_list,
 )
-from services.console.i18n import translator
+from services.console.i18n import get_translator
 from services.console.texts import words as w
 from services.runtime.process.settings import Settings
 
-_ = translator("fr")
+_ = get_translator("fr")
 Pdf = Annotated[
     Path | None, typer.Option("--pdf", help="Write the PDF here", dir_okay=False, writable=True)
 ]
@@ -39,24 +39,26 @@ Html = Annotated[
 ]
 
 
-def download(path: str, realm: str | None, as_of: str | None, **params: Any) -> httpx.Response:
+def download_document(
+    path: str, realm: str | None, as_of: str | None, **params: Any
+) -> httpx.Response:
     """Fetch a document.
 
     Exits with one sentence on failure.
     """
     try:
-        with Client(Settings(), timeout_s=120) as client:
-            return client.read(path + query(realm, as_of, **params))
-    except (Away, Refused) as exc:
-        raise fail(exc) from exc
+        with ApiClient(Settings(), timeout_s=120) as client:
+            return client.read(path + build_query(realm, as_of, **params))
+    except (VigieUnreachable, ApiRefused) as exc:
+        raise print_error(exc) from exc
 
 
-def write(file: Path, content: bytes) -> None:
+def write_file(file: Path, content: bytes) -> None:
     """Write a file, or exit with the reason."""
     try:
         file.write_bytes(content)
     except OSError as exc:
-        raise fail(exc) from exc
+        raise print_error(exc) from exc
     typer.secho(f"{file} ({len(content)} octets)", err=True, fg="green")
 
 
@@ -73,10 +75,12 @@ def show_document(
     """Write the requested files, or print the document as text or JSON."""
     for file, form in ((pdf, "pdf"), (html, "html")):
         if file is not None:
-            write(file, download(path, realm, as_of, format=form, **params).content)
+            write_file(file, download_document(path, realm, as_of, format=form, **params).content)
     if as_json or (pdf is None and html is None):
         typer.echo(
-            download(path, realm, as_of, format="json" if as_json else "text", **params).text,
+            download_document(
+                path, realm, as_of, format="json" if as_json else "text", **params
+            ).text,
             nl=as_json,
         )
 
@@ -123,8 +127,10 @@ def sitrep(
         if not sign:
             raise typer.BadParameter(f"not SECTION=TEXT: {one!r}")
         remarks[section] = text
-    body = {"remarks": remarks, "number": number, "as_of": moment(as_of) if as_of else None}
-    decide("sitreps", realm, body, key=key, as_json=as_json, done="Point de situation validé")
+    body = {"remarks": remarks, "number": number, "as_of": parse_time(as_of) if as_of else None}
+    post_decision(
+        "sitreps", realm, body, key=key, as_json=as_json, done="Point de situation validé"
+    )
     if pdf is not None or html is not None:
         show_document("/api/v1/sitreps/latest", realm, None, as_json=False, pdf=pdf, html=html)
 
@@ -144,18 +150,18 @@ def export(
     It holds facts with their hash chain, messages, receipts, decisions and situation reports.
     """
     try:
-        with Client(Settings(), timeout_s=120) as client:
-            found = client.get("/api/v1/incidents" + query(realm, None, q=incident, limit=1000))[
-                "items"
-            ]
+        with ApiClient(Settings(), timeout_s=120) as client:
+            found = client.get(
+                "/api/v1/incidents" + build_query(realm, None, q=incident, limit=1000)
+            )["items"]
             named = next((i for i in found if incident in (i["id"], i["number"])), None)
             id = named["id"] if named else incident
             file = out or Path(f"preuves-{named['number'] if named else id}.zip")
             size = client.save(
-                f"/api/v1/incidents/{quote(id, safe='')}/export" + query(realm, None), file
+                f"/api/v1/incidents/{quote(id, safe='')}/export" + build_query(realm, None), file
             )
-    except (Away, Refused, OSError) as exc:
-        raise fail(exc) from exc
+    except (VigieUnreachable, ApiRefused, OSError) as exc:
+        raise print_error(exc) from exc
     typer.secho(f"{file} ({size} octets)\nvigie verify --bundle {file}", err=True, fg="green")
 
 
@@ -174,7 +180,7 @@ def retex(
 
     Delays against targets, alarms, plans, late cards, planned versus actual.
     """
-    id = identified(incident, realm)
+    id = resolve_incident(incident, realm)
     show_document("/api/v1/retex", realm, as_of, as_json=as_json, pdf=pdf, html=html, incident=id)
 
 
@@ -200,10 +206,10 @@ def add_improvement(
     body = {
         "text": text,
         "owner": owner,
-        "due_at": moment(due),
-        "incident": identified(incident, realm),
+        "due_at": parse_time(due),
+        "incident": resolve_incident(incident, realm),
     }
-    decide("improvements", realm, body, key=key, as_json=as_json, done="Action décidée")
+    post_decision("improvements", realm, body, key=key, as_json=as_json, done="Action décidée")
 
 
 @improvement.command("done")
@@ -211,7 +217,7 @@ def done_improvement(
     id: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False
 ) -> None:
     """Complete an improvement action."""
-    decide(
+    post_decision(
         f"improvements/{quote(id, safe='')}/done",
         realm,
         {"reason": reason},
@@ -230,7 +236,7 @@ def drop_improvement(
     as_json: AsJson = False,
 ) -> None:
     """Drop an improvement action."""
-    decide(
+    post_decision(
         f"improvements/{quote(id, safe='')}/drop",
         realm,
         {"reason": reason},
@@ -245,16 +251,16 @@ def list_improvements(
     realm: Realm = None, as_of: AsOf = None, limit: Limit = 200, as_json: AsJson = False
 ) -> None:
     """List improvement actions, open ones first."""
-    found = fetch("/api/v1/improvements", realm, as_of, limit)
-    show(
+    found = fetch_list("/api/v1/improvements", realm, as_of, limit)
+    show_list(
         found,
         as_json,
         "Actions d’amélioration",
         (
             ("Action", lambda i: i["text"] or ""),
-            ("Responsable de l’action", lambda i: w.word(w.ROLE, i["owner"], _)),
-            ("Échéance", lambda i: at_paris(i["due_at"])),
-            ("État", lambda i: w.word(w.IMPROVEMENT_STATE, i["state"], _)),
+            ("Responsable de l’action", lambda i: w.translate_code(w.ROLE, i["owner"], _)),
+            ("Échéance", lambda i: format_local_time(i["due_at"])),
+            ("État", lambda i: w.translate_code(w.IMPROVEMENT_STATE, i["state"], _)),
             ("Identifiant", lambda i: i["id"]),
         ),
     )

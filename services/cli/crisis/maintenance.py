@@ -11,11 +11,20 @@ from urllib.parse import quote
 import typer
 
 from schemas.maintenance import Matcher
-from services.cli.crisis.decide import Expected, Key, decide
-from services.cli.crisis.read import AsJson, AsOf, Limit, Realm, at_paris, fetch, moment, show
+from services.cli.crisis.decide import Expected, Key, post_decision
+from services.cli.crisis.read import (
+    AsJson,
+    AsOf,
+    Limit,
+    Realm,
+    fetch_list,
+    format_local_time,
+    parse_time,
+    show_list,
+)
 from services.cli.output import IDENTIFIER
-from services.console.i18n import translator
-from services.console.maintenance.page import said_rule
+from services.console.i18n import get_translator
+from services.console.maintenance.page import describe_rule
 
 app = typer.Typer(
     help="Planned works: in the picture, calling nobody.",
@@ -24,10 +33,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _STATE = {"active": "en cours", "planned": "à venir", "over": "terminés"}
-_ = translator("fr")
+_ = get_translator("fr")
 
 
-def matcher_of(text: str) -> dict[str, Any]:
+def parse_matcher(text: str) -> dict[str, Any]:
     """Parse a matcher to the form of the API.
 
     Raises typer.BadParameter.
@@ -48,8 +57,8 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List windows: active ones, then the next to begin, then past ones."""
-    found = fetch("/api/v1/maintenance", realm, as_of, limit, state=state, site=site)
-    show(
+    found = fetch_list("/api/v1/maintenance", realm, as_of, limit, state=state, site=site)
+    show_list(
         found,
         as_json,
         "Travaux",
@@ -57,9 +66,9 @@ def list_(
             (IDENTIFIER, lambda m: m["id"]),
             ("État", lambda m: str(_STATE.get(m["state"], m["state"]))),
             ("Quoi, où", lambda m: m["title"]),
-            ("De", lambda m: at_paris(m["begins_at"] or m["starts_at"])),
-            ("À", lambda m: at_paris(m["over_at"] or m["until_at"] or m["ends_at"])),
-            ("Répétition", lambda m: said_rule(m["rrule"], _)),
+            ("De", lambda m: format_local_time(m["begins_at"] or m["starts_at"])),
+            ("À", lambda m: format_local_time(m["over_at"] or m["until_at"] or m["ends_at"])),
+            ("Répétition", lambda m: describe_rule(m["rrule"], _)),
             ("Causes", lambda m: str(m["causes"])),
             ("Version", lambda m: str(m["version"])),
         ),
@@ -103,14 +112,14 @@ def add(
         "poles": pole or [],
         "types": type or [],
         "sources": source or [],
-        "matchers": [matcher_of(m) for m in match or []],
-        "starts_at": moment(starts_at),
-        "ends_at": moment(ends_at),
+        "matchers": [parse_matcher(m) for m in match or []],
+        "starts_at": parse_time(starts_at),
+        "ends_at": parse_time(ends_at),
         "rrule": rrule,
         "reason": reason,
     }
     path = "maintenance" if change is None else f"maintenance/{quote(change, safe='')}/change"
-    decide(
+    post_decision(
         path,
         realm,
         body,
@@ -132,7 +141,7 @@ def end(
 ) -> None:
     """End a window now and for good; incidents that are still open call again."""
     path = f"maintenance/{quote(window, safe='')}/end"
-    decide(
+    post_decision(
         path,
         realm,
         {"reason": reason},

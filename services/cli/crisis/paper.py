@@ -21,14 +21,14 @@ import typer
 from schemas.directory import Contact
 from schemas.reference import Card, Holder, Plan, RosterSection, Wave
 from schemas.words import Channel
-from services.cli.client import fail
-from services.cli.oncall.directory import DirectoryInvalid, contacts_of
+from services.cli.client import print_error
+from services.cli.oncall.directory import DirectoryInvalid, read_contacts
 from services.console.documents import pdf
-from services.console.texts.names import Names
+from services.console.texts.names import TerritoryNames
 from services.console.texts.world import FLAG, KIND_ONE
 from services.console.web import times
 from services.delivery.settings import DeliverySettings
-from services.runtime.process.atomic_file import appearing
+from services.runtime.process.atomic_file import open_atomic_file
 from services.runtime.process.settings import Settings
 from services.territory import Territory, TerritoryInvalid, load_territory
 
@@ -55,7 +55,7 @@ FLOOD = {
 }
 
 
-def pack(territory: Territory, *, url: str, people: list[Contact], at: datetime) -> bytes:
+def build_pack(territory: Territory, *, url: str, people: list[Contact], at: datetime) -> bytes:
     """Return the whole pack as PDF.
 
     Without `people`, it has no telephone list.
@@ -63,18 +63,18 @@ def pack(territory: Territory, *, url: str, people: list[Contact], at: datetime)
     data = {
         "title": "Vigie sur papier",
         "intro": "Escalades, fiches réflexes et sites, pour quand le réseau est ce qui manque.",
-        "version": f"Territoire {territory.code}, version {territory.version}, imprimé le {times.local(at):%d/%m/%Y}",
+        "version": f"Territoire {territory.code}, version {territory.version}, imprimé le {times.to_paris(at):%d/%m/%Y}",
         "footer": f"Vigie, territoire {territory.code}, version {territory.version}",
         "how": "Sans réponse dans le délai, passez à la vague suivante. Notez chaque appel : qui, quand, quelle réponse ; l’heure du papier fait foi à la reprise.",
-        "ladders": _ladders(territory),
-        "phones": _phones(territory, people),
-        "cards": _cards(territory),
-        "sites": _sites(territory, url),
+        "ladders": _list_escalations(territory),
+        "phones": _list_phones(territory, people),
+        "cards": _list_cards(territory),
+        "sites": _list_sites(territory, url),
     }
     return pdf.typeset((HERE / "paper.typ").read_bytes(), orjson.dumps(data), at)
 
 
-def _ladders(territory: Territory) -> list[dict[str, Any]]:
+def _list_escalations(territory: Territory) -> list[dict[str, Any]]:
     policy, names = (
         territory.policy,
         {f"N{level.level}": level.name for level in territory.policy.levels},
@@ -100,18 +100,18 @@ def _ladders(territory: Territory) -> list[dict[str, Any]]:
 
 def _member(territory: Territory, step: Wave, name: str) -> str:
     """Return whom a step calls, with the condition under which it does."""
-    role, flag = _role(territory, name), step.only_if.get(name)
+    role, flag = _format_role(territory, name), step.only_if.get(name)
     return role if flag is None else f"{role} (si {FLAG.get(flag, flag)})"
 
 
-def _role(territory: Territory, role: str) -> str:
+def _format_role(territory: Territory, role: str) -> str:
     policy, group = territory.policy, GROUPS.get(role, role.replace("_", " "))
     if members := policy.groups.get(role):
         return f"{group} ({', '.join(policy.roles.get(m, m) for m in members)})"
     return policy.roles.get(role, group).split(" (")[0]
 
 
-def _scoped(names: Names, label: str, scope: str | None) -> str:
+def _format_scoped_role(names: TerritoryNames, label: str, scope: str | None) -> str:
     """Format a role with the name of its pôle or site."""
     if scope is None:
         return label
@@ -120,31 +120,31 @@ def _scoped(names: Names, label: str, scope: str | None) -> str:
     )
 
 
-def _due(plan: Plan, card: Card) -> str:
+def _format_due_time(plan: Plan, card: Card) -> str:
     """Format the due time of a card.
 
     It counts from the proposal of its plan, or from the day that a notice names.
     """
-    span = times.lasted(timedelta(minutes=abs(card.t_min)), "fr")
+    span = times.format_duration(timedelta(minutes=abs(card.t_min)), "fr")
     if plan.card_origin is None:
         return span
     return f"{span} {'avant' if card.t_min < 0 else 'après'} le jour J, 06:00"
 
 
-def _cards(territory: Territory) -> list[dict[str, Any]]:
+def _list_cards(territory: Territory) -> list[dict[str, Any]]:
     found: dict[str, list[tuple[int, list[str]]]] = defaultdict(list)
-    names = Names.of(territory.sections)
+    names = TerritoryNames.of(territory.sections)
     for plan in territory.plans:
         for card in plan.cards:
-            who = _scoped(names, _role(territory, card.role), card.pole)
-            found[who].append((card.t_min, [_due(plan, card), plan.id, card.task, "☐"]))
+            who = _format_scoped_role(names, _format_role(territory, card.role), card.pole)
+            found[who].append((card.t_min, [_format_due_time(plan, card), plan.id, card.task, "☐"]))
     return [
         {"role": role, "cards": [row for _, row in sorted(cards, key=lambda c: c[0])]}
         for role, cards in sorted(found.items())
     ]
 
 
-def _sites(territory: Territory, url: str) -> list[dict[str, str]]:
+def _list_sites(territory: Territory, url: str) -> list[dict[str, str]]:
     found = []
     for site in sorted(territory.sites, key=lambda s: (s.commune_name, s.name)):
         facts = [
@@ -167,13 +167,13 @@ def _sites(territory: Territory, url: str) -> list[dict[str, str]]:
                 "name": site.name,
                 "facts": ", ".join(f for f in facts if f),
                 "words": words,
-                "qr": _qr(link) if url else "",
+                "qr": _draw_qr_code(link) if url else "",
             }
         )
     return found
 
 
-def _qr(text: str) -> str:
+def _draw_qr_code(text: str) -> str:
     drawn = io.BytesIO()
     segno.make(text, error="m", micro=False).save(
         drawn, kind="svg", border=2, xmldecl=False, svgns=True
@@ -181,19 +181,22 @@ def _qr(text: str) -> str:
     return drawn.getvalue().decode()
 
 
-def _phones(territory: Territory, people: list[Contact]) -> list[list[str]]:
+def _list_phones(territory: Territory, people: list[Contact]) -> list[list[str]]:
     """List holders and deputies of each role in roster order, with contacts.
 
     A person that is missing in the file is shown as missing.
     """
     if not people:
         return []
-    known, names = {contact.person: contact for contact in people}, Names.of(territory.sections)
+    known, names = (
+        {contact.person: contact for contact in people},
+        TerritoryNames.of(territory.sections),
+    )
     roster = next(s.roster for s in territory.sections if isinstance(s, RosterSection))
     return [
         [
-            _post(territory, names, holder) + (", suppléance" if deputy else ""),
-            *_reach(known.get(person)),
+            _format_holder(territory, names, holder) + (", suppléance" if deputy else ""),
+            *_format_contact(known.get(person)),
         ]
         for holder in roster.holders
         for deputy, person in ((False, holder.holder), (True, holder.deputy))
@@ -201,11 +204,11 @@ def _phones(territory: Territory, people: list[Contact]) -> list[list[str]]:
     ]
 
 
-def _post(territory: Territory, names: Names, holder: Holder) -> str:
-    return _scoped(names, _role(territory, holder.role), holder.scope)
+def _format_holder(territory: Territory, names: TerritoryNames, holder: Holder) -> str:
+    return _format_scoped_role(names, _format_role(territory, holder.role), holder.scope)
 
 
-def _reach(contact: Contact | None) -> list[str]:
+def _format_contact(contact: Contact | None) -> list[str]:
     if contact is None:
         return ["absent de l’annuaire", ""]
     return [
@@ -246,18 +249,18 @@ def paper(
         people = (
             []
             if directory is None
-            else contacts_of(directory.read_text(encoding="utf-8-sig").splitlines())
+            else read_contacts(directory.read_text(encoding="utf-8-sig").splitlines())
         )
         address = DeliverySettings().public_url if url is None else url
         began = time.monotonic()
-        content = pack(
+        content = build_pack(
             data,
             url=address.rstrip("/"),
             people=people,
             at=datetime.now(UTC).replace(microsecond=0),
         )
-        with appearing(file, 0o600 if people else 0o666) as target:
+        with open_atomic_file(file, 0o600 if people else 0o666) as target:
             target.write(content)
     except (TerritoryInvalid, DirectoryInvalid, OSError, UnicodeDecodeError) as error:
-        raise fail(error) from error
+        raise print_error(error) from error
     typer.echo(f"{file}: {len(content) >> 10} kB in {time.monotonic() - began:.1f} s")

@@ -12,23 +12,23 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from services.cli.client import Away, Client, Refused, fail
-from services.cli.output import in_columns, plain
-from services.console.attention.handover_page import TITLES, state_of
-from services.console.i18n import translator
-from services.console.logbook.line_list import KINDS
-from services.console.logbook.sentences import few
-from services.console.reassignment.page import STATES
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.output import print_rows, strip_controls
+from services.console.attention.handover_page import TITLES, label_state
+from services.console.i18n import get_translator
+from services.console.logbook.line_list import KIND_LABELS
+from services.console.logbook.sentences import format_small_count
+from services.console.reassignment.page import STATE_LABELS
 from services.console.texts import words as w
 from services.console.texts import world
 from services.runtime.process.settings import Settings
 
 PARIS = ZoneInfo("Europe/Paris")
-PAGE = 1000
-EVERY = 100_000
+PAGE_SIZE = 1000
+NO_LIMIT = 100_000
 """Limit that returns everything."""
-_ = translator("fr")
-_KINDS = KINDS | {"impact": "effet"}
+_ = get_translator("fr")
+_KINDS = KIND_LABELS | {"impact": "effet"}
 _PROPOSAL_STATE = {
     "open": "en vigueur",
     "superseded": "remplacée",
@@ -52,7 +52,7 @@ Incident = Annotated[str, typer.Argument(help="Its id or its number (92-2027-021
 OfIncident = Annotated[str | None, typer.Option("--incident", help="Id or number of an incident")]
 
 
-def moment(text: str) -> str:
+def parse_time(text: str) -> str:
     """Convert a time of the command line to the form of the API.
 
     Raises typer.BadParameter.
@@ -66,14 +66,18 @@ def moment(text: str) -> str:
     return (at if at.tzinfo else at.replace(tzinfo=PARIS)).isoformat()
 
 
-def at_paris(text: str | None) -> str:
+def format_local_time(text: str | None) -> str:
     """Format a time of the API as local time."""
     return datetime.fromisoformat(text).astimezone(PARIS).strftime("%d/%m %H:%M:%S") if text else ""
 
 
-def query(realm: str | None, as_of: str | None, **filters: Any) -> str:
+def build_query(realm: str | None, as_of: str | None, **filters: Any) -> str:
     """Build the query string, with its question mark."""
-    given: dict[str, Any] = {"realm": realm, "as_of": moment(as_of) if as_of else None, **filters}
+    given: dict[str, Any] = {
+        "realm": realm,
+        "as_of": parse_time(as_of) if as_of else None,
+        **filters,
+    }
     pairs = [
         (k, v)
         for k, values in given.items()
@@ -84,17 +88,17 @@ def query(realm: str | None, as_of: str | None, **filters: Any) -> str:
 
 
 @overload
-def identified(incident: str, realm: str | None) -> str: ...
+def resolve_incident(incident: str, realm: str | None) -> str: ...
 @overload
-def identified(incident: str | None, realm: str | None) -> str | None: ...
-def identified(incident: str | None, realm: str | None) -> str | None:
+def resolve_incident(incident: str | None, realm: str | None) -> str | None: ...
+def resolve_incident(incident: str | None, realm: str | None) -> str | None:
     """Resolve the number of an incident to its id.
 
     Returns ids and unknown numbers unchanged. Exits with one sentence if Vigie does not answer.
     """
     if incident is None or _is_id(incident):
         return incident
-    found = fetch("/api/v1/incidents", realm, None, EVERY, q=incident)["items"]
+    found = fetch_list("/api/v1/incidents", realm, None, NO_LIMIT, q=incident)["items"]
     return next((str(i["id"]) for i in found if i["number"] == incident), incident)
 
 
@@ -106,7 +110,7 @@ def _is_id(text: str) -> bool:
     return True
 
 
-def fetch(path: str, realm: str | None, as_of: str | None, limit: int, **filters: Any) -> Row:
+def fetch_list(path: str, realm: str | None, as_of: str | None, limit: int, **filters: Any) -> Row:
     """Fetch the pages of a list up to `limit` items, with the other fields of the last page.
 
     Exits with one sentence on failure.
@@ -114,54 +118,58 @@ def fetch(path: str, realm: str | None, as_of: str | None, limit: int, **filters
     items: list[Row] = []
     cursor: str | None = None
     try:
-        with Client(Settings()) as client:
+        with ApiClient(Settings()) as client:
             while True:
                 page: Row = client.get(
                     path
-                    + query(
-                        realm, as_of, limit=min(PAGE, limit - len(items)), cursor=cursor, **filters
+                    + build_query(
+                        realm,
+                        as_of,
+                        limit=min(PAGE_SIZE, limit - len(items)),
+                        cursor=cursor,
+                        **filters,
                     )
                 )
                 items += page["items"]
                 cursor = page["next"]
                 if cursor is None or len(items) >= limit:
                     return page | {"items": items, "next": cursor}
-    except (Away, Refused) as exc:
-        raise fail(exc) from exc
+    except (VigieUnreachable, ApiRefused) as exc:
+        raise print_error(exc) from exc
 
 
-def show(found: Row, as_json: bool, title: str, columns: Sequence[Column]) -> None:
+def show_list(found: Row, as_json: bool, title: str, columns: Sequence[Column]) -> None:
     """Print a list as a table or JSON."""
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
         return
     heading = f"{title}\u00a0: {len(found['items'])}{'+' if found['next'] else ''}"
-    in_columns(
+    print_rows(
         heading,
         [name for name, _cell in columns],
-        [[plain(cell(item)) for _name, cell in columns] for item in found["items"]],
+        [[strip_controls(cell(item)) for _name, cell in columns] for item in found["items"]],
     )
 
 
-def _joined(values: Sequence[str], most: int = 4) -> str:
+def _join_values(values: Sequence[str], most: int = 4) -> str:
     return ", ".join(values[:most]) + (f" +{len(values) - most}" if len(values) > most else "")
 
 
-def _why(item: Row) -> str:
+def _last_reason(item: Row) -> str:
     return item["why"][-1]["text"] if item.get("why") else ""
 
 
-def _clock(clock: Row) -> str:
+def _format_clock(clock: Row) -> str:
     if clock["state"] == "running":
-        return f"{at_paris(clock['deadline'])} ({clock['consumed_pct']:.0f} %)"
+        return f"{format_local_time(clock['deadline'])} ({clock['consumed_pct']:.0f} %)"
     return {"stopped": "arrêtée"}.get(clock["state"], "")
 
 
-def _ladder(item: Row) -> str:
+def _format_escalation(item: Row) -> str:
     ladder = item["escalation"]
     if ladder is None:
         return ""
-    following = f", suite {at_paris(ladder['next_at'])}" if ladder["next_at"] else ""
+    following = f", suite {format_local_time(ladder['next_at'])}" if ladder["next_at"] else ""
     return f"{ladder['ladder']} vague {ladder['wave']}{following}"
 
 
@@ -183,7 +191,7 @@ def incidents(
     as_json: AsJson = False,
 ) -> None:
     """List incidents, open ones first, gravest first."""
-    found = fetch(
+    found = fetch_list(
         "/api/v1/incidents",
         realm,
         as_of,
@@ -196,7 +204,7 @@ def incidents(
         type=type,
         q=q,
     )
-    show(
+    show_list(
         found,
         as_json,
         "Incidents",
@@ -204,11 +212,11 @@ def incidents(
             ("Niveau", lambda i: f"N{i['level']}"),
             ("Numéro", lambda i: i["number"]),
             ("Titre", lambda i: i["title"]),
-            ("État", lambda i: w.word(w.INCIDENT_STATE, i["state"], _)),
-            ("Depuis", lambda i: at_paris(i["opened_at"])),
+            ("État", lambda i: w.translate_code(w.INCIDENT_STATE, i["state"], _)),
+            ("Depuis", lambda i: format_local_time(i["opened_at"])),
             ("Sites", lambda i: str(i["members"])),
             ("Signalements", lambda i: str(i["reports_count"])),
-            ("Escalade", _ladder),
+            ("Escalade", _format_escalation),
             ("Identifiant", lambda i: i["id"]),
         ),
     )
@@ -226,12 +234,12 @@ def sites(
     commune: Annotated[str | None, typer.Option(help="INSEE code")] = None,
     incident: OfIncident = None,
     q: Annotated[str | None, typer.Option(help="Words of the name")] = None,
-    limit: Limit = PAGE,
+    limit: Limit = PAGE_SIZE,
     as_json: AsJson = False,
 ) -> None:
     """List sites with their status and its causes."""
-    of = identified(incident, realm)
-    found = fetch(
+    of = resolve_incident(incident, realm)
+    found = fetch_list(
         "/api/v1/sites",
         realm,
         as_of,
@@ -243,7 +251,7 @@ def sites(
         incident=of,
         q=q,
     )
-    show(
+    show_list(
         found,
         as_json,
         "Sites",
@@ -251,10 +259,15 @@ def sites(
             ("Site", lambda s: s["id"]),
             ("Nom", lambda s: s["name"]),
             ("Commune", lambda s: s["commune_name"]),
-            ("État", lambda s: w.word(w.SITE_STATUS, s["status"], _)),
-            ("Depuis", lambda s: at_paris(s["since"])),
+            ("État", lambda s: w.translate_code(w.SITE_STATUS, s["status"], _)),
+            ("Depuis", lambda s: format_local_time(s["since"])),
             ("Capacité", lambda s: f"{s['capacity_pct']:.0f} %"),
-            ("Causes", lambda s: _joined([w.word(w.CAUSE, c["type"], _) for c in s["causes"]])),
+            (
+                "Causes",
+                lambda s: _join_values(
+                    [w.translate_code(w.CAUSE, c["type"], _) for c in s["causes"]]
+                ),
+            ),
         ),
     )
 
@@ -268,12 +281,12 @@ def activities(
     pole: Annotated[str | None, typer.Option()] = None,
     criticality: Annotated[int | None, typer.Option(min=1, max=4, help="At most")] = None,
     incident: OfIncident = None,
-    limit: Limit = PAGE,
+    limit: Limit = PAGE_SIZE,
     as_json: AsJson = False,
 ) -> None:
     """List activities with their RTO and DMIA clocks."""
-    of = identified(incident, realm)
-    found = fetch(
+    of = resolve_incident(incident, realm)
+    found = fetch_list(
         "/api/v1/activities",
         realm,
         as_of,
@@ -283,7 +296,7 @@ def activities(
         criticality=criticality,
         incident=of,
     )
-    show(
+    show_list(
         found,
         as_json,
         "Activités",
@@ -291,11 +304,11 @@ def activities(
             ("Activité", lambda a: a["id"]),
             ("Nom", lambda a: a["name"]),
             ("Crit.", lambda a: str(a["criticality"])),
-            ("État", lambda a: w.word(w.ACTIVITY_STATE, a["state"], _)),
+            ("État", lambda a: w.translate_code(w.ACTIVITY_STATE, a["state"], _)),
             ("Capacité / MBCO", lambda a: f"{a['capacity_pct']:.0f} / {a['mbco_pct']:.0f} %"),
-            ("RTO", lambda a: _clock(a["rto"])),
-            ("DMIA", lambda a: _clock(a["mtpd"])),
-            ("Rupture prévue", lambda a: at_paris(a["forecast_breach_at"])),
+            ("RTO", lambda a: _format_clock(a["rto"])),
+            ("DMIA", lambda a: _format_clock(a["mtpd"])),
+            ("Rupture prévue", lambda a: format_local_time(a["forecast_breach_at"])),
         ),
     )
 
@@ -306,32 +319,32 @@ def plans(
     state: Annotated[list[str] | None, typer.Option(help="valid, proposed, active, …")] = None,
     incident: OfIncident = None,
     pole: Annotated[str | None, typer.Option()] = None,
-    limit: Limit = PAGE,
+    limit: Limit = PAGE_SIZE,
     as_json: AsJson = False,
 ) -> None:
     """List plans with state, reason and cards."""
-    found = fetch(
+    found = fetch_list(
         "/api/v1/plans",
         realm,
         as_of,
         limit,
         state=state,
-        incident=identified(incident, realm),
+        incident=resolve_incident(incident, realm),
         pole=pole,
     )
-    show(
+    show_list(
         found,
         as_json,
         "Plans",
         (
             ("Plan", lambda p: p["id"]),
             ("Titre", lambda p: p["title"]),
-            ("État", lambda p: w.word(w.PLAN_STATE, p["state"], _)),
+            ("État", lambda p: w.translate_code(w.PLAN_STATE, p["state"], _)),
             ("Niveau", lambda p: str(p["level"] or "")),
-            ("Proposé", lambda p: at_paris(p["proposed_at"])),
-            ("Décidé", lambda p: at_paris(p["decided_at"])),
-            ("Décide", lambda p: w.word(w.ROLE, p["decides"], _)),
-            ("Pourquoi", _why),
+            ("Proposé", lambda p: format_local_time(p["proposed_at"])),
+            ("Décidé", lambda p: format_local_time(p["decided_at"])),
+            ("Décide", lambda p: w.translate_code(w.ROLE, p["decides"], _)),
+            ("Pourquoi", _last_reason),
             (
                 "Fiches",
                 lambda p: (
@@ -358,21 +371,21 @@ def reassignments(
 ) -> None:
     """List proposals, or the lines and orders of one proposal; counts, never names."""
     path = "/api/v1/reassignments" + (f"/{quote(proposal, safe='')}" if proposal else "")
-    filters = {} if proposal else {"state": state, "incident": identified(incident, realm)}
+    filters = {} if proposal else {"state": state, "incident": resolve_incident(incident, realm)}
     try:
-        with Client(Settings()) as client:
-            found = client.get(path + query(realm, as_of, **filters))
-    except (Away, Refused) as exc:
-        raise fail(exc) from exc
+        with ApiClient(Settings()) as client:
+            found = client.get(path + build_query(realm, as_of, **filters))
+    except (VigieUnreachable, ApiRefused) as exc:
+        raise print_error(exc) from exc
     if proposal is None:
-        show(
+        show_list(
             found,
             as_json,
             "Réaffectations",
             (
                 ("N°", lambda p: str(p["number"])),
-                ("État", lambda p: w.word(_PROPOSAL_STATE, p["state"], _)),
-                ("Calculée", lambda p: at_paris(p["computed_at"])),
+                ("État", lambda p: w.translate_code(_PROPOSAL_STATE, p["state"], _)),
+                ("Calculée", lambda p: format_local_time(p["computed_at"])),
                 ("Agents", lambda p: str(p["agents"])),
                 (
                     "Besoins couverts",
@@ -384,7 +397,7 @@ def reassignments(
             ),
         )
         return
-    show(
+    show_list(
         found if as_json else {"items": found["lines"], "next": None},
         as_json,
         f"Réaffectation n° {found['number']}",
@@ -394,10 +407,10 @@ def reassignments(
             ("De", lambda x: x["from"]["site"]),
             ("Vers", lambda x: x["to"]["site"]),
             ("Métier", lambda x: x["metier_name"]),
-            ("Agents", lambda x: few(x["count"])),
+            ("Agents", lambda x: format_small_count(x["count"])),
             ("Min", lambda x: str(x["score"]["minutes"] or "")),
-            ("État", lambda x: w.word(STATES, x["state"], _)),
-            ("Pourquoi", lambda x: _joined([why["text"] for why in x["why"]])),
+            ("État", lambda x: w.translate_code(STATE_LABELS, x["state"], _)),
+            ("Pourquoi", lambda x: _join_values([why["text"] for why in x["why"]])),
             ("Identifiant", lambda x: x["id"]),
         ),
     )
@@ -416,22 +429,22 @@ def notifications(
     as_json: AsJson = False,
 ) -> None:
     """List notifications with channel, state and answer, newest first."""
-    found = fetch(
+    found = fetch_list(
         "/api/v1/notifications",
         realm,
         as_of,
         limit,
         state=state,
-        incident=identified(incident, realm),
+        incident=resolve_incident(incident, realm),
         escalation=escalation,
         role=role,
     )
-    show(
+    show_list(
         found,
         as_json,
         "Notifications",
         (
-            ("Prévue", lambda n: at_paris(n["planned_at"])),
+            ("Prévue", lambda n: format_local_time(n["planned_at"])),
             ("Niveau", lambda n: f"N{n['level']}"),
             (
                 "Vague",
@@ -441,11 +454,14 @@ def notifications(
                     else ""
                 ),
             ),
-            ("Rôle", lambda n: w.word(w.ROLE, n["role"], _)),
-            ("Canal", lambda n: w.word(w.CHANNEL, n["channel"], _) if n["channel"] else ""),
-            ("État", lambda n: w.word(w.NOTIFICATION_STATE, n["state"], _)),
-            ("Répondu", lambda n: at_paris(n["acknowledged_at"])),
-            ("Pourquoi", lambda n: w.word(w.WHY_NOT_TOLD, n["why"], _)),
+            ("Rôle", lambda n: w.translate_code(w.ROLE, n["role"], _)),
+            (
+                "Canal",
+                lambda n: w.translate_code(w.CHANNEL, n["channel"], _) if n["channel"] else "",
+            ),
+            ("État", lambda n: w.translate_code(w.NOTIFICATION_STATE, n["state"], _)),
+            ("Répondu", lambda n: format_local_time(n["acknowledged_at"])),
+            ("Pourquoi", lambda n: w.translate_code(w.DELIVERY_REASON, n["why"], _)),
             ("Identifiant", lambda n: n["id"]),
         ),
     )
@@ -471,23 +487,23 @@ def timeline(
     Each line has two times: of the fact and of its recording.
     """
     path = (
-        f"/api/v1/incidents/{quote(identified(incident, realm), safe='')}/timeline"
+        f"/api/v1/incidents/{quote(resolve_incident(incident, realm), safe='')}/timeline"
         if incident
         else "/api/v1/log"
     )
-    found = fetch(path, realm, as_of, limit, kind=kind)
-    show(
+    found = fetch_list(path, realm, as_of, limit, kind=kind)
+    show_list(
         found,
         as_json,
         "Main courante",
         (
-            ("Fait", lambda e: at_paris(e["occurred_at"])),
-            ("Connu à", lambda e: at_paris(e["recorded_at"])),
+            ("Fait", lambda e: format_local_time(e["occurred_at"])),
+            ("Connu à", lambda e: format_local_time(e["recorded_at"])),
             ("Retard", lambda e: f"+{e['late_min']}" if e["late_min"] else ""),
-            ("Type", lambda e: w.word(_KINDS, e["kind"], _)),
+            ("Type", lambda e: w.translate_code(_KINDS, e["kind"], _)),
             ("Ligne", lambda e: e["text"]),
-            ("Source", lambda e: world.source(e["source"], _)),
-            ("Certitude", lambda e: w.word(w.CERTAINTY, e["certainty"], _)),
+            ("Source", lambda e: world.name_source(e["source"], _)),
+            ("Certitude", lambda e: w.translate_code(w.CERTAINTY, e["certainty"], _)),
             ("Auteur", lambda e: "système" if e["author"] == "system" else e["author"]),
             (
                 "Identifiant",
@@ -505,20 +521,25 @@ def changes(
 ) -> None:
     """Show changes between two times: since SINCE, until --as-of or now."""
     try:
-        with Client(Settings()) as client:
-            found = client.get("/api/v1/changes" + query(realm, as_of, since=moment(since)))
-    except (Away, Refused) as exc:
-        raise fail(exc) from exc
-    show(
+        with ApiClient(Settings()) as client:
+            found = client.get(
+                "/api/v1/changes" + build_query(realm, as_of, since=parse_time(since))
+            )
+    except (VigieUnreachable, ApiRefused) as exc:
+        raise print_error(exc) from exc
+    show_list(
         found | {"next": None} if not as_json else found,
         as_json,
-        f"Changements depuis {at_paris(found['since'])}",
+        f"Changements depuis {format_local_time(found['since'])}",
         (
             ("Type", lambda c: _(TITLES[c["collection"]])),
             ("Identifiant", lambda c: c["id"]),
             ("Quoi", lambda c: c["title"]),
-            ("Avant", lambda c: state_of(c["collection"], c["before"], _) if c["before"] else ""),
-            ("Ensuite", lambda c: state_of(c["collection"], c["after"], _)),
-            ("Depuis", lambda c: at_paris(c["at"])),
+            (
+                "Avant",
+                lambda c: label_state(c["collection"], c["before"], _) if c["before"] else "",
+            ),
+            ("Ensuite", lambda c: label_state(c["collection"], c["after"], _)),
+            ("Depuis", lambda c: format_local_time(c["at"])),
         ),
     )

@@ -12,24 +12,24 @@ import typer
 from rich.table import Table
 
 from schemas.reassignment import Reason
-from services.cli.client import fail
-from services.cli.crisis.decide import Expected, Key, decide
+from services.cli.client import print_error
+from services.cli.crisis.decide import Expected, Key, post_decision
 from services.cli.crisis.decide import Reason as Given
 from services.cli.crisis.read import AsJson, Realm
-from services.cli.output import console
-from services.console.reassignment.texts import move_reason
-from services.console.texts.names import Names
+from services.cli.output import open_console
+from services.console.reassignment.texts import describe_reassignment_reason
+from services.console.texts.names import TerritoryNames
 from services.continuity.reassignment.model.files import (
     FileInvalid,
-    proposal_document,
+    dump_proposal,
     read_previous,
     read_situation,
 )
-from services.continuity.reassignment.model.lexicographic import Choice
-from services.continuity.reassignment.model.plan import Options
-from services.continuity.reassignment.model.plan import solve as solve_situation
-from services.continuity.reassignment.model.solver import SolverFailed, Work
-from services.continuity.reassignment.model.tables import Tables, TablesInvalid
+from services.continuity.reassignment.model.lexicographic import SolveChoice
+from services.continuity.reassignment.model.plan import SolveOptions
+from services.continuity.reassignment.model.plan import solve_situation_program as solve_situation
+from services.continuity.reassignment.model.solver import SolverFailed, SolverWork
+from services.continuity.reassignment.model.tables import ReferenceTables, TablesInvalid
 from services.runtime.process.settings import Settings
 from services.territory import Territory, TerritoryInvalid, load_territory
 
@@ -38,8 +38,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Who works on what, and where, when sites close or staff is missing.",
 )
-SHOWN_LINES = 40
-MISSING: Final = {"people": "d’agents", "seats": "de places"}
+MAX_SHOWN_LINES = 40
+MISSING_LABELS: Final = {"people": "d’agents", "seats": "de places"}
 
 
 @app.callback()
@@ -67,7 +67,7 @@ def solve(
     ] = False,
     nodes: Annotated[
         int, typer.Option(min=1, help="Most nodes of branch and bound")
-    ] = Work().nodes,
+    ] = SolverWork().nodes,
     territory: Annotated[
         Path | None,
         typer.Option(
@@ -84,20 +84,22 @@ def solve(
     """
     try:
         data = load_territory(territory or Settings().territory)
-        tables = Tables(data.sites, data.staffing)
+        tables = ReferenceTables(data.sites, data.staffing)
         situation = read_situation(situations, meta, name, tables)
         previous = read_previous(approved, tables) if approved else ()
-        options = Options(Choice(cohesion=cohesion, tie_break=tie_break, work=Work(nodes=nodes)))
+        options = SolveOptions(
+            SolveChoice(cohesion=cohesion, tie_break=tie_break, work=SolverWork(nodes=nodes))
+        )
         began = time.perf_counter()
         proposal = solve_situation(tables, situation, previous, options)
         seconds = time.perf_counter() - began
     except (TerritoryInvalid, TablesInvalid, FileInvalid, SolverFailed) as error:
-        raise fail(error) from error
-    document = proposal_document(proposal, _strategies(data), seconds)
+        raise print_error(error) from error
+    document = dump_proposal(proposal, _strategies_by_activity(data), seconds)
     if as_json:
         typer.echo(json.dumps(document, ensure_ascii=False))
     else:
-        _show(name, document, Names.of(data.sections))
+        _show_proposal(name, document, TerritoryNames.of(data.sections))
 
 
 Lines = Annotated[
@@ -124,7 +126,7 @@ def approve(
     """
     body = {"lines": line or None, "reason": reason}
     path = f"reassignments/{quote(proposal, safe='')}/approve"
-    decide(
+    post_decision(
         path,
         realm,
         body,
@@ -147,7 +149,7 @@ def decline(
 ) -> None:
     """Decline lines of a proposal, with a reason."""
     body = {"lines": line or None, "reason": reason}
-    decide(
+    post_decision(
         f"reassignments/{quote(proposal, safe='')}/decline",
         realm,
         body,
@@ -179,7 +181,7 @@ def announce(
     """
     body = {"start": start} | ({"channels": channel} if channel else {})
     done = "Les agents sont prévenus" if start else "Préparé, rien n’est parti"
-    decide(
+    post_decision(
         f"reassignments/{quote(proposal, safe='')}/announce",
         realm,
         body,
@@ -205,7 +207,7 @@ def compute(
 ) -> None:
     """Request a proposal now."""
     body = {"preference": preference, "transit": transit, "telework": telework, "reason": reason}
-    decide(
+    post_decision(
         "reassignments/compute",
         realm,
         body,
@@ -230,7 +232,7 @@ def step(
     """Report that an order was accepted, that the agents arrived, or that they were released."""
     if what not in ("accept", "arrive", "release"):
         raise typer.BadParameter("accept, arrive or release")
-    decide(
+    post_decision(
         f"reassignments/{quote(line, safe='')}/{what}",
         realm,
         {"lines": also or []},
@@ -240,11 +242,11 @@ def step(
     )
 
 
-def _strategies(territory: Territory) -> dict[str, tuple[str, ...]]:
+def _strategies_by_activity(territory: Territory) -> dict[str, tuple[str, ...]]:
     return {activity.id: activity.strategies for activity in territory.activities}
 
 
-def _why(reasons: list[dict[str, Any]], names: Names) -> str:
+def _describe_reasons(reasons: list[dict[str, Any]], names: TerritoryNames) -> str:
     """Describe reasons in the words of the reassignment page; `--json` has the codes."""
     said = (
         Reason.model_validate(
@@ -252,11 +254,11 @@ def _why(reasons: list[dict[str, Any]], names: Names) -> str:
         )
         for r in reasons
     )
-    return ", ".join(move_reason(reason, names, "fr") for reason in said)
+    return ", ".join(describe_reassignment_reason(reason, names, "fr") for reason in said)
 
 
-def _show(name: str, document: dict[str, Any], names: Names) -> None:
-    shown = console()
+def _show_proposal(name: str, document: dict[str, Any], names: TerritoryNames) -> None:
+    shown = open_console()
     levels = ", ".join(f"{level} {value}" for level, value in document["objective"].items())
     shown.print(f"{name}: {levels} ({document['solve_s']} s)")
     if not document["proved"]:
@@ -269,7 +271,7 @@ def _show(name: str, document: dict[str, Any], names: Names) -> None:
     )
     for column in ("De", "Vers", "Métier", "Agents", "Min", "Pourquoi"):
         table.add_column(column)
-    for line in document["lines"][:SHOWN_LINES]:
+    for line in document["lines"][:MAX_SHOWN_LINES]:
         source, target = line["from"], line["to"]
         table.add_row(
             f"{source['site']} {source['activity']}",
@@ -277,11 +279,11 @@ def _show(name: str, document: dict[str, Any], names: Names) -> None:
             names.metier(line["metier"], "fr"),
             str(line["count"]),
             str(line["score"]["minutes"]),
-            _why(line["why"], names),
+            _describe_reasons(line["why"], names),
         )
     shown.print(table)
-    if len(document["lines"]) > SHOWN_LINES:
-        shown.print(f"… {len(document['lines']) - SHOWN_LINES} autres lignes\u00a0: --json")
+    if len(document["lines"]) > MAX_SHOWN_LINES:
+        shown.print(f"… {len(document['lines']) - MAX_SHOWN_LINES} autres lignes\u00a0: --json")
     for gap in document["unmet"]:
         asked = (
             f"\u00a0; recours extérieurs\u00a0: {', '.join(gap['outside_help'])}"
@@ -289,6 +291,6 @@ def _show(name: str, document: dict[str, Any], names: Names) -> None:
             else ""
         )
         shown.print(
-            f"manque\u00a0: {gap['count']} {names.metier(gap['metier'], 'fr')} pour {gap['activity']} à {gap['site']}, faute {MISSING[gap['missing']]} ({_why(gap['why'], names)}){asked}",
+            f"manque\u00a0: {gap['count']} {names.metier(gap['metier'], 'fr')} pour {gap['activity']} à {gap['site']}, faute {MISSING_LABELS[gap['missing']]} ({_describe_reasons(gap['why'], names)}){asked}",
             style="red",
         )

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from schemas.words import EventType, MsgType
-from services.cli.client import Away, Client, Refused, fail
-from services.cli.crisis.site_names import MEANT_SO, known_sites, tell_unknown_site
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.crisis.site_names import MEANT_SO, describe_unknown_site, fetch_site_names
 from services.runtime.process.settings import Settings
 
 UnknownSite = Annotated[
@@ -72,7 +72,7 @@ def report(
         "source": source and {"name": source},
     }
     try:
-        with Client(Settings()) as client:
+        with ApiClient(Settings()) as client:
             if site is not None and not unknown_site:
                 _check_site(client, site, realm)
             _, receipt = client.post(
@@ -80,19 +80,19 @@ def report(
                 {k: v for k, v in body.items() if v is not None},
                 key or str(uuid.uuid4()),
             )
-    except (Away, Refused) as exc:
-        raise fail(exc) from exc
+    except (VigieUnreachable, ApiRefused) as exc:
+        raise print_error(exc) from exc
     typer.echo(json.dumps(receipt) if as_json else receipt["report_id"])
 
 
-def _check_site(client: Client, site: str, realm: str | None) -> None:
+def _check_site(client: ApiClient, site: str, realm: str | None) -> None:
     """Check the site if the list of sites is readable; otherwise accept it.
 
     Raises typer.Exit.
     """
-    sites = known_sites(client, realm)
+    sites = fetch_site_names(client, realm)
     if sites and site not in sites:
-        raise fail(ValueError(tell_unknown_site(site, sites)))
+        raise print_error(ValueError(describe_unknown_site(site, sites)))
 
 
 def line(
@@ -115,11 +115,11 @@ def line(
         {"realm": realm} if realm else {}
     )
     try:
-        with Client(Settings()) as client:
+        with ApiClient(Settings()) as client:
             _, receipt = client.post("/api/v1/reports:line", body, key or str(uuid.uuid4()))
-    except (Away, Refused) as exc:
-        left = fail(exc)
-        if isinstance(exc, Refused) and any(
+    except (VigieUnreachable, ApiRefused) as exc:
+        left = print_error(exc)
+        if isinstance(exc, ApiRefused) and any(
             e.get("code") == "unknown_site" for e in exc.problem.get("errors", ())
         ):
             typer.secho(f"nothing was sent. `vigie sites` lists them. {MEANT_SO}", err=True)

@@ -8,42 +8,42 @@ from difflib import get_close_matches
 from typing import Final
 from urllib.parse import urlencode
 
-from services.cli.client import Client, Refused
+from services.cli.client import ApiClient, ApiRefused
 
-MOST_NAMED: Final = 3
+MAX_SUGGESTIONS: Final = 3
 MEANT_SO: Final = "Is it meant so? Send it with --unknown-site, a person links it then."
 
 
-def known_sites(client: Client, realm: str | None) -> dict[str, str] | None:
+def fetch_site_names(client: ApiClient, realm: str | None) -> dict[str, str] | None:
     """Return id → name of every site, or None without permission or without data."""
     query = f"?{urlencode({'realm': realm})}" if realm else ""
     try:
         page = client.get(f"/api/v1/sites{query}")
-    except Refused:
+    except ApiRefused:
         return None
     return {site["id"]: site["name"] for site in page["items"]}
 
 
-def close_sites(wanted: str, sites: Mapping[str, str]) -> list[str]:
+def find_similar_sites(wanted: str, sites: Mapping[str, str]) -> list[str]:
     """Find sites with a similar id or with these words in their names."""
-    words = _plain(wanted).split()
+    words = _fold_text(wanted).split()
     named = [
         id
         for id, name in sites.items()
-        if words and all(word in _plain(f"{id} {name}") for word in words)
+        if words and all(word in _fold_text(f"{id} {name}") for word in words)
     ]
-    like = get_close_matches(wanted.lower(), sites, MOST_NAMED, 0.6)
-    return list(dict.fromkeys([*named, *like]))[:MOST_NAMED]
+    like = get_close_matches(wanted.lower(), sites, MAX_SUGGESTIONS, 0.6)
+    return list(dict.fromkeys([*named, *like]))[:MAX_SUGGESTIONS]
 
 
-def tell_unknown_site(wanted: str, sites: Mapping[str, str]) -> str:
+def describe_unknown_site(wanted: str, sites: Mapping[str, str]) -> str:
     """Return the sentence about an unknown site, with similar sites."""
-    near = [f"{id} ({sites[id]})" for id in close_sites(wanted, sites)]
+    near = [f"{id} ({sites[id]})" for id in find_similar_sites(wanted, sites)]
     meant = f" Did you mean {' or '.join(near)}?" if near else " `vigie sites` lists them."
     return f"no site {wanted}: nothing was sent.{meant} {MEANT_SO}"
 
 
-def _plain(text: str) -> str:
+def _fold_text(text: str) -> str:
     return "".join(
         c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c)
     )

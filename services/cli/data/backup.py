@@ -14,12 +14,17 @@ from typing import Annotated, Any
 import typer
 from aiokafka.errors import KafkaError
 
-from services.appliance.supervisor.alone import NoBroker, with_broker
-from services.cli.client import fail
-from services.runtime.backup.backup import BackupRefused, Taken, back_up
+from services.appliance.supervisor.alone import NoBroker, run_broker
+from services.cli.client import print_error
+from services.runtime.backup.backup import BackupRefused, CompletedBackup, back_up
 from services.runtime.backup.consistent_cut import TooBusy
-from services.runtime.backup.contents import Finished
-from services.runtime.backup.restore import Restored, RestoreRefused, admit, prove
+from services.runtime.backup.contents import VerifiedEnd
+from services.runtime.backup.restore import (
+    CompletedRestore,
+    RestoreRefused,
+    check_restore,
+    verify_backup,
+)
 from services.runtime.backup.restore import restore as put_back
 from services.runtime.backup.sealed_file import SealedInvalid, SecretTooShort
 from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer
@@ -57,7 +62,7 @@ _FAILURES = (
 )
 
 
-def _secret(key: Path | None) -> bytes:
+def _read_passphrase(key: Path | None) -> bytes:
     """Read the passphrase from the file or the environment.
 
     Exits without one.
@@ -68,14 +73,14 @@ def _secret(key: Path | None) -> bytes:
     return secret
 
 
-def _refusal(file: Path, error: Exception) -> typer.Exit:
+def _print_refusal(file: Path, error: Exception) -> typer.Exit:
     if isinstance(error, SealedInvalid):
-        return fail(ValueError(f"{file}: {error}"))
+        return print_error(ValueError(f"{file}: {error}"))
     if (
         isinstance(error, OSError) and error.filename is None and error.strerror
     ):  # A failed write names no file.
-        return fail(ValueError(f"{file}: {error.strerror}"))
-    return fail(error)
+        return print_error(ValueError(f"{file}: {error.strerror}"))
+    return print_error(error)
 
 
 def backup(
@@ -89,21 +94,21 @@ def backup(
 
     It holds logs, inputs, private stores and keys.
     """
-    settings, secret = Settings(), _secret(key)
+    settings, secret = Settings(), _read_passphrase(key)
 
-    async def run() -> Taken:
-        async with with_broker(settings) as known:
+    async def run() -> CompletedBackup:
+        async with run_broker(settings) as known:
             return await back_up(known, file, secret)
 
     began = time.monotonic()
     if not settings.data.secrets.is_dir():
-        raise fail(ValueError(f"{settings.data_dir} holds no installation of Vigie"))
+        raise print_error(ValueError(f"{settings.data_dir} holds no installation of Vigie"))
     try:
         taken = asyncio.run(run())
     except _FAILURES as error:
-        raise _refusal(file, error) from error
-    _say(
-        _told(file, taken.manifest)
+        raise _print_refusal(file, error) from error
+    _print_summary(
+        _summarise_backup(file, taken.manifest)
         | {"bytes": taken.bytes, "seconds": round(time.monotonic() - began, 1)},
         as_json,
     )
@@ -126,22 +131,26 @@ def restore(
     --check proves that the file is complete and names the key that signed it.
     """
     settings = Settings() if data is None else Settings(data_dir=data)
-    secret = _secret(key)
+    secret = _read_passphrase(key)
 
-    async def run(finished: Finished) -> Restored:
-        async with with_broker(settings, new=True) as known:
+    async def run(finished: VerifiedEnd) -> CompletedRestore:
+        async with run_broker(settings, new=True) as known:
             return await put_back(known, file, secret, finished)
 
     began = time.monotonic()
     try:
         if check:
-            finished = prove(file, secret)
-            _say(_told(file, finished.manifest) | {"signed_by": finished.key.fingerprint}, as_json)
+            finished = verify_backup(file, secret)
+            _print_summary(
+                _summarise_backup(file, finished.manifest)
+                | {"signed_by": finished.key.fingerprint},
+                as_json,
+            )
             return
-        restored = asyncio.run(run(admit(settings.data, file, secret)))
+        restored = asyncio.run(run(check_restore(settings.data, file, secret)))
     except _FAILURES as error:
-        raise _refusal(file, error) from error
-    _say(
+        raise _print_refusal(file, error) from error
+    _print_summary(
         {
             "file": str(file),
             "data": str(settings.data_dir),
@@ -155,7 +164,7 @@ def restore(
     )
 
 
-def _told(file: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+def _summarise_backup(file: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     """Summarise a backup for people, with (seq, head) of every log."""
     sections = manifest["sections"]
     heads = {
@@ -177,7 +186,7 @@ def _told(file: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _say(document: dict[str, Any], as_json: bool) -> None:
+def _print_summary(document: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(document, ensure_ascii=False))
         return

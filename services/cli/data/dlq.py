@@ -17,27 +17,32 @@ from schemas.base import Command, UnknownType, message_class
 from schemas.envelope import CE_SOURCE, CE_TYPE
 from schemas.reports import ReportReceived
 from schemas.words import Certainty
-from services.cli.client import local_token, no_answer
-from services.console.logbook.lines import author_source
-from services.intake.dead_letters.corrections import HEADER
-from services.runtime.decider.input_marks import CODE as UNSIGNED
+from services.cli.client import describe_no_answer, find_token
+from services.console.logbook.lines import build_author_source
+from services.intake.dead_letters.corrections import CORRECTOR_HEADER
+from services.runtime.decider.input_marks import REFUSAL_CODE as UNSIGNED
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.identity.accounts import LOCAL_ADMIN
 from services.runtime.identity.permissions import Role
-from services.runtime.kafka.clients import BrokerAway, RecordHeaders, RecordProducer, partition_for
+from services.runtime.kafka.clients import (
+    BrokerAway,
+    RecordHeaders,
+    RecordProducer,
+    choose_partition,
+)
 from services.runtime.kafka.dead_letter_replay import (
     RecordGone,
-    headers_again,
-    read_letters,
-    republish,
-    row_of,
-    time_of,
+    build_replay_headers,
+    build_row,
+    get_time,
+    read_dead_letters,
+    replay_record,
 )
-from services.runtime.kafka.dead_letters import DeadLetter, Lane
+from services.runtime.kafka.dead_letters import DeadLetter, DeadLetterKind
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.vault import Vault
 
-TEXT_S = 5.0
+TEXT_TIMEOUT_S = 5.0
 """Seconds to wait for the encrypted original bytes of a refused message."""
 
 app = typer.Typer(
@@ -51,15 +56,15 @@ class DlqFailed(Exception):
     """Signal a failure in one sentence for the person at the shell."""
 
 
-def _letters(settings: Settings) -> AsyncIterator[DeadLetter]:
+def _read_letters(settings: Settings) -> AsyncIterator[DeadLetter]:
     """Read all dead letters."""
     if not settings.kafka:
         raise DlqFailed("no broker: start `vigie up`, or set VIGIE_KAFKA")
-    return read_letters(settings.kafka)
+    return read_dead_letters(settings.kafka)
 
 
-async def _find(settings: Settings, start: str) -> DeadLetter:
-    found = [letter async for letter in _letters(settings) if letter.id.startswith(start)]
+async def _find_letter(settings: Settings, start: str) -> DeadLetter:
+    found = [letter async for letter in _read_letters(settings) if letter.id.startswith(start)]
     if not found:
         raise DlqFailed(f"no dead letter {start}: see `vigie dlq list`")
     if len(found) > 1:
@@ -67,7 +72,7 @@ async def _find(settings: Settings, start: str) -> DeadLetter:
     return found[0]
 
 
-async def _body(settings: Settings, letter: DeadLetter) -> bytes | None:
+async def _read_body(settings: Settings, letter: DeadLetter) -> bytes | None:
     """Return the original bytes of a dead letter.
 
     None if there were none, or if they were erased.
@@ -75,7 +80,7 @@ async def _body(settings: Settings, letter: DeadLetter) -> bytes | None:
     if letter.text_id is None:
         return letter.body
     async with Vault.open(settings) as vault:
-        item = await vault.texts.get(letter.text_id, wait_s=TEXT_S)
+        item = await vault.texts.get(letter.text_id, wait_s=TEXT_TIMEOUT_S)
     return None if item is None else item.raw
 
 
@@ -90,7 +95,7 @@ def _run(coroutine: Any) -> Any:
 @app.command("list")
 def list_letters(
     realm: Annotated[str | None, typer.Option(help="Only this realm")] = None,
-    lane: Annotated[Lane | None, typer.Option(help="Only this lane")] = None,
+    lane: Annotated[DeadLetterKind | None, typer.Option(help="Only this lane")] = None,
     limit: Annotated[int, typer.Option(min=1, help="The newest so many")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
@@ -99,21 +104,21 @@ def list_letters(
     async def collect() -> list[DeadLetter]:
         found = [
             x
-            async for x in _letters(Settings())
+            async for x in _read_letters(Settings())
             if (realm is None or x.realm == realm) and (lane is None or x.lane is lane)
         ]
         return sorted(found, key=lambda x: (x.at, x.id))[-limit:]
 
     letters: list[DeadLetter] = _run(collect())
     if as_json:
-        typer.echo(json.dumps({"items": [row_of(x) for x in letters]}, ensure_ascii=False))
+        typer.echo(json.dumps({"items": [build_row(x) for x in letters]}, ensure_ascii=False))
         return
     if not letters:
         typer.echo("no dead letters")
         return
     from rich.table import Table
 
-    from services.cli.output import console, plain
+    from services.cli.output import open_console, strip_controls
 
     table = Table()
     for column in ("id", "at", "realm", "lane", "type", "code", "why"):
@@ -121,11 +126,17 @@ def list_letters(
             column, overflow="fold" if column == "why" else "ellipsis", no_wrap=column != "why"
         )
     for x in letters:
-        at = time_of(x).astimezone().strftime("%d/%m %H:%M:%S")
+        at = get_time(x).astimezone().strftime("%d/%m %H:%M:%S")
         table.add_row(
-            x.id[:13], at, x.realm or "-", x.lane.value, x.input_type or "", x.code, plain(x.detail)
+            x.id[:13],
+            at,
+            x.realm or "-",
+            x.lane.value,
+            x.input_type or "",
+            x.code,
+            strip_controls(x.detail),
         )
-    console().print(table)
+    open_console().print(table)
 
 
 @app.command()
@@ -143,8 +154,8 @@ def show(
 
     async def read() -> tuple[DeadLetter, bytes | None]:
         settings = Settings()
-        letter = await _find(settings, letter_id)
-        return letter, await _body(settings, letter)
+        letter = await _find_letter(settings, letter_id)
+        return letter, await _read_body(settings, letter)
 
     letter, body = _run(read())
     if raw:
@@ -152,9 +163,9 @@ def show(
         return
     text = None if body is None else body.decode("utf-8", "replace")
     if as_json:
-        typer.echo(json.dumps(row_of(letter) | {"body": text}, ensure_ascii=False))
+        typer.echo(json.dumps(build_row(letter) | {"body": text}, ensure_ascii=False))
         return
-    for name, value in row_of(letter).items():
+    for name, value in build_row(letter).items():
         if value not in (None, {}):
             typer.echo(f"{name:<13} {value}")
     typer.echo(f"\n{'(no body, or erased)' if text is None else text}")
@@ -183,14 +194,14 @@ def replay(
 
     async def again() -> str:
         settings = Settings()
-        letter = await _find(settings, letter_id)
+        letter = await _find_letter(settings, letter_id)
         corrected = None if body is None else body.read_bytes()
-        if letter.lane is Lane.REFUSED and letter.topic is not None:
+        if letter.lane is DeadLetterKind.REFUSED and letter.topic is not None:
             return await _republish(settings, letter, corrected)
-        if letter.lane is Lane.REFUSED:
-            return await _post(settings, letter, corrected)
-        content, headers = corrected, headers_again(letter, input_type)
-        original = await _body(settings, letter)
+        if letter.lane is DeadLetterKind.REFUSED:
+            return await _replay_at_front(settings, letter, corrected)
+        content, headers = corrected, build_replay_headers(letter, input_type)
+        original = await _read_body(settings, letter)
         is_foreign = (
             letter.code == UNSIGNED and original is not None
         )  # The author of an unsigned input is unknown.
@@ -207,7 +218,7 @@ def replay(
             settings.kafka, InputMarks.open(settings.data.secrets)
         ) as producer:
             partition, offset = await producer.send_raw(
-                letter.topic, partition_for(letter.topic, key), key.encode(), content, headers
+                letter.topic, choose_partition(letter.topic, key), key.encode(), content, headers
             )
         return f"{letter.input_id or letter.id} is on {letter.topic} again (partition {partition}, offset {offset})"
 
@@ -236,24 +247,24 @@ def name_corrector(value: bytes, headers: RecordHeaders) -> tuple[bytes, RecordH
         }
     elif issubclass(kind, Command):
         document |= {"author": LOCAL_ADMIN, "role": Role.ADMIN.value}
-        told[CE_SOURCE] = author_source(LOCAL_ADMIN, Role.ADMIN.value).encode()
+        told[CE_SOURCE] = build_author_source(LOCAL_ADMIN, Role.ADMIN.value).encode()
     return json.dumps(document, ensure_ascii=False).encode(), list(told.items())
 
 
 async def _republish(settings: Settings, letter: DeadLetter, corrected: bytes | None) -> str:
     try:
-        partition, offset = await republish(
-            settings.kafka, letter, corrected, [(HEADER, LOCAL_ADMIN.encode())]
+        partition, offset = await replay_record(
+            settings.kafka, letter, corrected, [(CORRECTOR_HEADER, LOCAL_ADMIN.encode())]
         )
     except RecordGone as error:
         raise DlqFailed(str(error)) from error
     return f"{letter.id} is on {letter.topic} again (partition {partition}, offset {offset})"
 
 
-async def _post(settings: Settings, letter: DeadLetter, corrected: bytes | None) -> str:
+async def _replay_at_front(settings: Settings, letter: DeadLetter, corrected: bytes | None) -> str:
     """Ask the front door to accept a refused message again, in the name of its sender."""
     headers = {}
-    if token := local_token(settings):
+    if token := find_token(settings):
         headers["Authorization"] = f"Bearer {token}"
     try:
         async with httpx.AsyncClient(
@@ -263,7 +274,7 @@ async def _post(settings: Settings, letter: DeadLetter, corrected: bytes | None)
                 f"/api/v1/refused/{letter.id}/replay", content=corrected or b"", headers=headers
             )
     except (httpx.TransportError, httpx.InvalidURL) as error:
-        raise DlqFailed(no_answer(settings.url, error)) from error
+        raise DlqFailed(describe_no_answer(settings.url, error)) from error
     said = f"{letter.headers.get('path', letter.id)} answered {answer.status_code}: {answer.text[:500]}"
     if answer.is_error:
         raise DlqFailed(said)

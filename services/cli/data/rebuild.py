@@ -10,11 +10,11 @@ from typing import Annotated, Final
 import typer
 from redis.exceptions import RedisError
 
-from services.cli.client import fail
+from services.cli.client import print_error
 from services.console.read_model import store
 from services.runtime.process.settings import Settings
 
-POLL_S: Final = 0.1
+POLL_INTERVAL_S: Final = 0.1
 
 
 class NotRebuilt(Exception):
@@ -35,7 +35,7 @@ async def rebuild_read_model(url: str, patience_s: float) -> float:
             epoch, state = await client.mget(store.EPOCH, store.STATE)
             if epoch not in (None, before) and state == b"live":
                 return time.monotonic() - began
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(POLL_INTERVAL_S)
     finally:
         await client.aclose()
     raise NotRebuilt(
@@ -55,13 +55,13 @@ def rebuild(
     """
     settings = Settings()
     if not settings.redis:
-        raise fail(ValueError("no store: start `vigie up`, or set VIGIE_REDIS"))
+        raise print_error(ValueError("no store: start `vigie up`, or set VIGIE_REDIS"))
     try:
         took = asyncio.run(rebuild_read_model(settings.redis, patience_s))
     except (RedisError, OSError) as error:
-        raise fail(ValueError(f"the store does not answer: {error}")) from error
+        raise print_error(ValueError(f"the store does not answer: {error}")) from error
     except NotRebuilt as error:
-        raise fail(error) from error
+        raise print_error(error) from error
     typer.echo(
         json.dumps({"rebuilt_s": round(took, 2)})
         if as_json

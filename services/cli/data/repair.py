@@ -12,15 +12,15 @@ import typer
 from aiokafka.errors import KafkaError
 
 from schemas.routes import ROUTES
-from schemas.topics import PARTITIONS, SERVICES
-from services.appliance.supervisor.alone import NoBroker, with_broker
-from services.cli.client import fail
+from schemas.topics import PARTITION_COUNT, SERVICES
+from services.appliance.supervisor.alone import NoBroker, run_broker
+from services.cli.client import print_error
 from services.runtime.log.repair import (
-    Finding,
-    Repaired,
+    CompletedRepair,
+    LogDamage,
     RepairRefused,
     accept_loss,
-    diagnose,
+    diagnose_logs,
     rebase,
 )
 from services.runtime.process.exits import Stop
@@ -34,7 +34,7 @@ class Service(StrEnum):
 
 
 LOGIC = max(ROUTES)
-_LOST, _INPUT = {"log.truncated", "source.forked"}, {"input.gap", "input.rewritten"}
+_LOSS_EXITS, _INPUT_EXITS = {"log.truncated", "source.forked"}, {"input.gap", "input.rewritten"}
 
 
 def repair(
@@ -48,7 +48,9 @@ def repair(
     service: Annotated[Service | None, typer.Option(help="One service; default: all")] = None,
     partition: Annotated[
         int | None,
-        typer.Option(min=0, max=PARTITIONS - 1, help="One partition; default: every damaged one"),
+        typer.Option(
+            min=0, max=PARTITION_COUNT - 1, help="One partition; default: every damaged one"
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
@@ -63,7 +65,7 @@ def repair(
     try:
         found, done = asyncio.run(_repair(services, partition, lose=lose, again=again))
     except (KafkaError, RepairRefused, NoBroker, Stop, OSError) as error:
-        raise fail(error) from error
+        raise print_error(error) from error
     if as_json:
         typer.echo(
             json.dumps(
@@ -87,23 +89,23 @@ def repair(
 
 async def _repair(
     services: list[str], partition: int | None, *, lose: bool, again: bool
-) -> tuple[list[Finding], list[Repaired]]:
-    async with with_broker(Settings()) as settings:
+) -> tuple[list[LogDamage], list[CompletedRepair]]:
+    async with run_broker(Settings()) as settings:
         found = [
             f
             for s in services
-            for f in await diagnose(settings.kafka, s)
+            for f in await diagnose_logs(settings.kafka, s)
             if partition in (None, f.partition)
         ]
         done = []
         for finding in found:
-            if lose and finding.exit in _LOST:
+            if lose and finding.exit in _LOSS_EXITS:
                 done.append(
                     await accept_loss(
                         settings.kafka, finding.service, finding.partition, LOGIC, finding.detail
                     )
                 )
-            elif again and finding.exit in _INPUT:
+            elif again and finding.exit in _INPUT_EXITS:
                 done.append(await rebase(settings.kafka, finding.service, finding.partition, LOGIC))
         if lose and not found and len(services) == 1 and partition is not None:
             done.append(

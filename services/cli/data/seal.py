@@ -16,19 +16,19 @@ import orjson
 import typer
 from aiokafka.errors import KafkaError
 
-from schemas.topics import PARTITIONS, SERVICES
-from schemas.topics import log as log_topic
-from services.appliance.supervisor.alone import NoBroker, with_broker
-from services.cli.client import fail
-from services.runtime.log.chain import Position, follow
-from services.runtime.log.heads import Heads, log_name, state
+from schemas.topics import PARTITION_COUNT, SERVICES
+from schemas.topics import log_topic as log_topic  # noqa: PLC0414
+from services.appliance.supervisor.alone import NoBroker, run_broker
+from services.cli.client import print_error
+from services.runtime.log.chain import Position, advance_position
+from services.runtime.log.heads import HeadsByLog, format_log_name, sign_statement
 from services.runtime.log.partition_reader import PartitionReader
-from services.runtime.process.atomic_file import appearing
+from services.runtime.process.atomic_file import open_atomic_file
 from services.runtime.process.exits import Stop
 from services.runtime.process.settings import Settings
-from services.runtime.secrets.signing import PUBLIC_NAME, PublicKey, SigningKey, SigningKeyInvalid
+from services.runtime.secrets.signing import PUBLIC_FILE, PublicKey, SigningKey, SigningKeyInvalid
 from services.runtime.worker.recovery import ANY_LOGIC
-from services.verify.seal import STATEMENT, SealUnreadable, entry_of, judge_seal
+from services.verify.seal import STATEMENT, SealUnreadable, entry_name, verify_seal
 
 
 class SealRefused(Exception):
@@ -68,9 +68,11 @@ def seal(
     try:
         if file.exists() and not check:
             raise SealRefused(f"{file} exists: a seal is never written over")
-        known = _known(settings, key)
+        known = _load_known_key(settings, key)
         told = asyncio.run(
-            _check(settings, file, known) if check else _seal(settings, file, since, known)
+            _check_seal(settings, file, known)
+            if check
+            else _write_seal(settings, file, since, known)
         )
     except (
         SealUnreadable,
@@ -81,7 +83,7 @@ def seal(
         Stop,
         OSError,
     ) as error:
-        raise fail(error) from error
+        raise print_error(error) from error
     if as_json:
         typer.echo(json.dumps(told, ensure_ascii=False))
         return
@@ -92,31 +94,31 @@ def seal(
         typer.echo("the archive is whole, and the logs still hold everything that it sealed")
 
 
-def _known(settings: Settings, key: Path | None) -> PublicKey | None:
-    path = key or settings.data.secrets / PUBLIC_NAME
+def _load_known_key(settings: Settings, key: Path | None) -> PublicKey | None:
+    path = key or settings.data.secrets / PUBLIC_FILE
     return PublicKey.load(path.read_bytes()) if key is not None or path.exists() else None
 
 
-async def _seal(
+async def _write_seal(
     settings: Settings, file: Path, since: Path | None, known: PublicKey | None
 ) -> dict[str, Any]:
-    before: Heads = {} if since is None else judge(since, known)[1]
+    before: HeadsByLog = {} if since is None else verify_seal_file(since, known)[1]
     heads: dict[str, tuple[int, str]] = {}
     files: dict[str, str] = {}
-    async with with_broker(settings) as running, PartitionReader(running.kafka) as reader:
+    async with run_broker(settings) as running, PartitionReader(running.kafka) as reader:
         signing = SigningKey.open(settings.data.secrets)
-        with appearing(file) as target, ZipFile(target, "w", ZIP_DEFLATED) as zip:
+        with open_atomic_file(file) as target, ZipFile(target, "w", ZIP_DEFLATED) as zip:
             count = 0
             for service in SERVICES:
-                for partition in range(PARTITIONS):
-                    name = log_name(service, partition)
+                for partition in range(PARTITION_COUNT):
+                    name = format_log_name(service, partition)
                     written, count = await archive_log(
                         zip, reader, service, partition, before.get(name), count
                     )
                     if written is not None:
-                        heads[name], files[entry_of(name)] = written
+                        heads[name], files[entry_name(name)] = written
             at = round(time.time() * 1000)
-            said = state(
+            said = sign_statement(
                 signing,
                 at,
                 heads,
@@ -149,9 +151,9 @@ async def archive_log(
     bounds = await reader.bounds(topic, [partition])
     if bounds[partition][1] == bounds[partition][0] and held:
         return None, count
-    with zip.open(entry_of(log_name(service, partition)), "w", force_zip64=True) as entry:
+    with zip.open(entry_name(format_log_name(service, partition)), "w", force_zip64=True) as entry:
         async for record in reader.read(topic, bounds):
-            at, transaction = follow(at, record.offset, record.value, ANY_LOGIC)
+            at, transaction = advance_position(at, record.offset, record.value, ANY_LOGIC)
             if transaction is None:
                 continue
             if held:
@@ -166,30 +168,34 @@ async def archive_log(
     return ((at.seq, at.hash), whole.hexdigest()), count
 
 
-def judge(
+def verify_seal_file(
     file: Path, known: PublicKey | None
 ) -> tuple[int, Mapping[str, tuple[int, str]], str, str]:
     """Verify a seal and return (records, heads, time, key).
 
     Raises SealUnreadable, SealRefused and OSError.
     """
-    statement, count, broken = judge_seal(file, known)
+    statement, count, broken = verify_seal(file, known)
     if broken:
         raise SealRefused(f"{file}: {broken[0]}")
     return count, statement.logs, statement.at, statement.key
 
 
-async def _check(settings: Settings, file: Path, known: PublicKey | None) -> dict[str, Any]:
-    count, heads, at, key = judge(file, known)
-    async with with_broker(settings) as running, PartitionReader(running.kafka) as reader:
+async def _check_seal(settings: Settings, file: Path, known: PublicKey | None) -> dict[str, Any]:
+    count, heads, at, key = verify_seal_file(file, known)
+    async with run_broker(settings) as running, PartitionReader(running.kafka) as reader:
         for service in SERVICES:
-            for partition in range(PARTITIONS):
-                name, topic, position = log_name(service, partition), log_topic(service), Position()
+            for partition in range(PARTITION_COUNT):
+                name, topic, position = (
+                    format_log_name(service, partition),
+                    log_topic(service),
+                    Position(),
+                )
                 if name not in heads:
                     continue
                 held = False
                 async for record in reader.read(topic, await reader.bounds(topic, [partition])):
-                    position, _ = follow(position, record.offset, record.value, ANY_LOGIC)
+                    position, _ = advance_position(position, record.offset, record.value, ANY_LOGIC)
                     held = held or (position.seq, position.hash) == heads[name]
                 if not held:
                     raise SealRefused(

@@ -11,16 +11,16 @@ from typing import Annotated
 import typer
 from aiokafka.errors import KafkaError
 
-from schemas.topics import PARTITIONS, SERVICES, log
-from services.cli.client import fail, with_known_broker
+from schemas.topics import PARTITION_COUNT, SERVICES, log_topic
+from services.cli.client import print_error, require_broker
 from services.runtime.log.partition_reader import PartitionReader
-from services.runtime.log.snapshots import newest_manifests
+from services.runtime.log.snapshots import read_newest_manifests
 from services.runtime.log.transaction import Transaction
 from services.runtime.process.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class PartitionStart:
     """Start of one partition after a restart."""
 
     service: str
@@ -37,7 +37,7 @@ class Start:
         return self.log_seq - self.snapshot_seq
 
 
-async def read_starts(kafka: str) -> list[Start]:
+async def read_starts(kafka: str) -> list[PartitionStart]:
     """Read the start of every partition with records.
 
     Raises KafkaError and OSError.
@@ -45,20 +45,20 @@ async def read_starts(kafka: str) -> list[Start]:
     found = []
     async with PartitionReader(kafka) as reader:
         for service in SERVICES:
-            ends = await reader.bounds(log(service), range(PARTITIONS))
+            ends = await reader.bounds(log_topic(service), range(PARTITION_COUNT))
             newest = await reader.at(
-                log(service), {p: end - 1 for p, (begin, end) in ends.items() if end > begin}
+                log_topic(service), {p: end - 1 for p, (begin, end) in ends.items() if end > begin}
             )
             for partition, record in sorted(newest.items()):
                 seq = Transaction.load(record.value).seq
-                best = next(iter(await newest_manifests(reader, service, partition)), None)
+                best = next(iter(await read_newest_manifests(reader, service, partition)), None)
                 taken = (
                     None
                     if best is None
                     else datetime.fromtimestamp(best.at / 1000, UTC).isoformat(timespec="seconds")
                 )
                 found.append(
-                    Start(
+                    PartitionStart(
                         service,
                         partition,
                         seq,
@@ -78,11 +78,11 @@ def snapshot(
     Deciders write snapshots by themselves, also in quiet times.
     """
     settings = Settings()
-    with_known_broker(settings)
+    require_broker(settings)
     try:
         starts = asyncio.run(read_starts(settings.kafka))
     except (KafkaError, OSError) as error:
-        raise fail(
+        raise print_error(
             ValueError(f"the broker at {settings.kafka} does not answer: {error}")
         ) from error
     if as_json:
@@ -90,7 +90,7 @@ def snapshot(
         return
     from rich.table import Table
 
-    from services.cli.output import console
+    from services.cli.output import open_console
 
     table = Table()
     for column in ("log", "partition", "records", "snapshot at", "to fold", "taken", "realms"):
@@ -110,4 +110,4 @@ def snapshot(
             taken,
             str(s.realms or ""),
         )
-    console().print(table)
+    open_console().print(table)

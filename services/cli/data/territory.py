@@ -16,14 +16,14 @@ from urllib.parse import urlencode
 import typer
 from rich.table import Table
 
-from schemas.reassignment import UNDER_WAY
-from services.cli.client import Away, Client, Refused, fail, with_known_broker
+from schemas.reassignment import ACTIVE_LINE_STATES
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error, require_broker
 from services.cli.crisis.decide import Key
 from services.cli.crisis.read import AsJson, Realm
 from services.cli.data import territory_changes
-from services.cli.data.trial import load_tried
-from services.cli.output import console
-from services.console.logbook.sentences import few
+from services.cli.data.trial import load_checked_territory
+from services.cli.output import open_console
+from services.console.logbook.sentences import format_small_count
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.process.settings import Settings
@@ -42,14 +42,14 @@ Folder = Annotated[
 ]
 
 
-def _load(folder: Path) -> Territory:
+def _load_territory(folder: Path) -> Territory:
     try:
-        return load_tried(folder)
+        return load_checked_territory(folder)
     except TerritoryInvalid as exc:
-        raise _invalid(folder, exc) from exc
+        raise _print_problems(folder, exc) from exc
 
 
-def _invalid(folder: Path, exc: TerritoryInvalid) -> typer.Exit:
+def _print_problems(folder: Path, exc: TerritoryInvalid) -> typer.Exit:
     """Print the problems of a folder and return the exit to raise."""
     for problem in exc.problems:
         typer.secho(f"{folder}/{problem}", err=True, fg="red")
@@ -65,7 +65,7 @@ def check(folder: Folder, as_json: AsJson = False) -> None:
     problems, warnings}`, also for a folder with problems.
     """
     try:
-        territory = load_tried(folder)
+        territory = load_checked_territory(folder)
     except TerritoryInvalid as exc:
         if as_json:
             typer.echo(
@@ -80,7 +80,7 @@ def check(folder: Folder, as_json: AsJson = False) -> None:
                     ensure_ascii=False,
                 )
             )
-        raise _invalid(folder, exc) from exc
+        raise _print_problems(folder, exc) from exc
     warnings = list(calendar_warnings(territory.policy, datetime.now(PARIS).date()))
     if as_json:
         sections = [
@@ -102,7 +102,7 @@ def check(folder: Folder, as_json: AsJson = False) -> None:
     table.add_column("Bytes", justify="right")
     for section in territory.sections:
         table.add_row(str(section.section), str(len(section.model_dump_json())))
-    console().print(table)
+    open_console().print(table)
 
 
 @app.command()
@@ -127,11 +127,11 @@ def holidays(
     try:
         days, spans = write_days_off(folder, country, zone, datetime.now(PARIS).year, years)
     except TerritoryInvalid as exc:
-        raise _invalid(folder, exc) from exc
+        raise _print_problems(folder, exc) from exc
     typer.echo(
         f"{days} public holidays and {spans} school holidays of zone {zone} in {folder}/escalade.yaml"
     )
-    for warning in calendar_warnings(_load(folder).policy, datetime.now(PARIS).date()):
+    for warning in calendar_warnings(_load_territory(folder).policy, datetime.now(PARIS).date()):
         typer.secho(f"{folder}/escalade.yaml: {warning}", err=True, fg="yellow")
 
 
@@ -155,9 +155,11 @@ def load(
     decisions cite it from its last section on. A version without a site from or to which agents are
     reassigned is refused with the list, unless --release ends their reassignment.
     """
-    territory, settings = _load(folder), Settings()
+    territory, settings = _load_territory(folder), Settings()
     name = realm or territory.code
-    if (moved := _moved(settings, name, territory)) and not _told(moved, release=release):
+    if (
+        moved := _list_ended_reassignments(settings, name, territory)
+    ) and not _show_ended_reassignments(moved, release=release):
         raise typer.Exit(1)
 
     async def publish() -> None:
@@ -166,11 +168,11 @@ def load(
         ) as producer:
             await publish_territory(producer, territory, name)
 
-    with_known_broker(settings)
+    require_broker(settings)
     try:
         asyncio.run(publish())
     except BrokerAway as exc:
-        raise fail(exc) from exc
+        raise print_error(exc) from exc
     typer.echo(f"version {territory.version} published to realm {name}")
 
 
@@ -197,7 +199,7 @@ def propose(
     ] = True,
     last: Annotated[
         int, typer.Option(min=1, help="How many crises at most, the newest")
-    ] = territory_changes.LAST,
+    ] = territory_changes.DEFAULT_CRISES,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
     key: Key = None,
     as_json: AsJson = False,
@@ -206,10 +208,10 @@ def propose(
 
     First shows its differences and its effect on recorded crises.
     """
-    territory, settings = _load(folder), Settings()
-    if (moved := _moved(settings, realm or territory.code, territory)) and not _told(
-        moved, release=release
-    ):
+    territory, settings = _load_territory(folder), Settings()
+    if (
+        moved := _list_ended_reassignments(settings, realm or territory.code, territory)
+    ) and not _show_ended_reassignments(moved, release=release):
         raise typer.Exit(1)
     territory_changes.propose(
         territory,
@@ -231,15 +233,17 @@ app.command("decline")(territory_changes.decline)
 app.command("withdraw")(territory_changes.withdraw)
 
 
-def _moved(settings: Settings, realm: str, territory: Territory) -> list[dict[str, Any]]:
+def _list_ended_reassignments(
+    settings: Settings, realm: str, territory: Territory
+) -> list[dict[str, Any]]:
     """List active reassignment lines that the version would end.
 
     Empty if nothing answers yet: then no reassignment exists.
     """
     known, found, cursor = {site.id for site in territory.sites} | {TELEWORK}, [], ""
-    states = ",".join(("approved", *UNDER_WAY))
+    states = ",".join(("approved", *ACTIVE_LINE_STATES))
     try:
-        with Client(settings) as client:
+        with ApiClient(settings) as client:
             while True:
                 asked = {"realm": realm, "state": states} | ({"cursor": cursor} if cursor else {})
                 page = client.get(f"/api/v1/reassignments/lines?{urlencode(asked)}")
@@ -250,15 +254,15 @@ def _moved(settings: Settings, realm: str, territory: Territory) -> list[dict[st
                 ]
                 if not (cursor := page.get("next") or ""):
                     return found
-    except Away:
+    except VigieUnreachable:
         return []
-    except Refused as error:
+    except ApiRefused as error:
         if error.status == HTTPStatus.NOT_FOUND:  # A realm that is being opened.
             return []
-        raise fail(error) from error
+        raise print_error(error) from error
 
 
-def _told(moved: list[dict[str, Any]], *, release: bool) -> bool:
+def _show_ended_reassignments(moved: list[dict[str, Any]], *, release: bool) -> bool:
     """Show the agents with a reassignment that the version ends.
 
     Returns whether --release allows it.
@@ -269,8 +273,10 @@ def _told(moved: list[dict[str, Any]], *, release: bool) -> bool:
     for column in ("De", "Vers", "Métier", "Agents"):
         table.add_column(column)
     for x in moved:
-        table.add_row(x["from"]["site"], x["to"]["site"], x["metier_name"], few(x["count"]))
-    console(stderr=not release).print(table)
+        table.add_row(
+            x["from"]["site"], x["to"]["site"], x["metier_name"], format_small_count(x["count"])
+        )
+    open_console(stderr=not release).print(table)
     if not release:
         typer.secho(
             "refusé\u00a0: --release les rend à leur poste et publie ; leurs responsables l’apprennent",

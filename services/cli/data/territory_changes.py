@@ -18,26 +18,35 @@ from rich.table import Table
 
 from schemas.reference import SectionData
 from schemas.reference_changes import Foreseen, SectionDifference
-from services.cli.client import Away, Client, Refused, fail
-from services.cli.crisis.decide import Expected, Key, decide
-from services.cli.crisis.read import AsJson, AsOf, Limit, Realm, at_paris, fetch, moment, show
-from services.cli.data.territory_effects import figures_of, foresee
-from services.cli.exercises.whatif import Outcome
-from services.cli.exercises.whatif import show as show_outcome
-from services.cli.output import IDENTIFIER, console
-from services.console.i18n import translator
-from services.console.reference.page import foreseen_of
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.crisis.decide import Expected, Key, post_decision
+from services.cli.crisis.read import (
+    AsJson,
+    AsOf,
+    Limit,
+    Realm,
+    fetch_list,
+    format_local_time,
+    parse_time,
+    show_list,
+)
+from services.cli.data.territory_effects import compare_crises, sum_up_effects
+from services.cli.exercises.whatif import Comparison
+from services.cli.exercises.whatif import show_comparison as show_outcome
+from services.cli.output import IDENTIFIER, open_console
+from services.console.i18n import get_translator
+from services.console.reference.page import describe_forecast
 from services.console.texts import words as w
 from services.runtime.process.exits import Stop
 from services.runtime.process.settings import Settings
 from services.territory import Territory
-from services.territory.differences import differences
+from services.territory.differences import compare_sections
 
-_ = translator("fr")
+_ = get_translator("fr")
 _SECTIONS: Final[TypeAdapter[SectionData]] = TypeAdapter(SectionData)
 Id = Annotated[str, typer.Argument(metavar="ID", help="Of the change: vigie territory changes")]
 Why = Annotated[str, typer.Option(help="Why; kept encrypted")]
-LAST: Final = 20
+DEFAULT_CRISES: Final = 20
 
 
 def propose(
@@ -57,38 +66,38 @@ def propose(
 
     `last`: number of crises to replay; None: none. Raises typer.Exit.
     """
-    base, sections = in_force(settings, realm)
+    base, sections = fetch_current_version(settings, realm)
     if base == territory.version:
-        raise fail(ValueError(f"la version {base} est déjà en vigueur"))
-    _show_differences(territory.version, base, differences(sections, territory.sections))
-    foreseen = None if last is None else _foreseen(settings, territory, last)
-    if not yes and not _confirmed():
+        raise print_error(ValueError(f"la version {base} est déjà en vigueur"))
+    _show_differences(territory.version, base, compare_sections(sections, territory.sections))
+    foreseen = None if last is None else _replay_crises(settings, territory, last)
+    if not yes and not _ask_confirmation():
         raise typer.Exit(1)
     body = {
         "sections": [section.model_dump(mode="json") for section in territory.sections],
-        "effective_at": moment(effective) if effective else None,
+        "effective_at": parse_time(effective) if effective else None,
         "reason": reason,
         "release": release,
         "foreseen": foreseen.model_dump(mode="json") if foreseen else None,
     }
     done = f"version {territory.version} proposée : une autre personne l’approuve (vigie territory changes)"
-    decide("reference/changes", realm, body, key=key, as_json=as_json, done=done)
+    post_decision("reference/changes", realm, body, key=key, as_json=as_json, done=done)
 
 
-def in_force(settings: Settings, realm: str | None) -> tuple[str, list[SectionData]]:
+def fetch_current_version(settings: Settings, realm: str | None) -> tuple[str, list[SectionData]]:
     """Return version and sections in force in a realm.
 
     Raises typer.Exit.
     """
     where = f"?{urlencode({'realm': realm})}" if realm else ""
     try:
-        with Client(settings) as client:
+        with ApiClient(settings) as client:
             index = client.get(f"/api/v1/reference{where}")
             found = [client.get(f"/api/v1/reference/{name}{where}") for name in index["sections"]]
-    except (Away, Refused) as error:
-        raise fail(error) from error
+    except (VigieUnreachable, ApiRefused) as error:
+        raise print_error(error) from error
     if index["version"] is None:
-        raise fail(
+        raise print_error(
             ValueError("aucune version n’est en vigueur : vigie territory load publie la première")
         )
     return index["version"], [_SECTIONS.validate_python(section) for section in found]
@@ -103,33 +112,33 @@ def _show_differences(version: str, base: str, found: Sequence[SectionDifference
             ", …" if len(d.named) < d.added + d.changed + d.dropped else ""
         )
         table.add_row(
-            w.word(w.SECTION, d.section, _),
+            w.translate_code(w.SECTION, d.section, _),
             str(d.added),
             str(d.changed),
             str(d.dropped),
             named or "ordre des lignes",
         )
-    console(stderr=True).print(table)
+    open_console(stderr=True).print(table)
 
 
-def _foreseen(settings: Settings, territory: Territory, last: int) -> Foreseen:
+def _replay_crises(settings: Settings, territory: Territory, last: int) -> Foreseen:
     """Replay the last crises and show differences.
 
     Raises typer.Exit.
     """
     if not settings.kafka:
-        raise fail(
+        raise print_error(
             ValueError(
                 "no broker to read recorded crises from: start `vigie up`, set VIGIE_KAFKA, or say --no-whatif"
             )
         )
-    outcomes: list[Outcome] = []
+    outcomes: list[Comparison] = []
     unread = 0
 
     async def replay() -> None:
         nonlocal unread
-        async for found in foresee(settings.kafka, territory.sections, last):
-            if isinstance(found, Outcome):
+        async for found in compare_crises(settings.kafka, territory.sections, last):
+            if isinstance(found, Comparison):
                 outcomes.append(found)
                 show_outcome(found, stderr=True)
             else:
@@ -139,14 +148,14 @@ def _foreseen(settings: Settings, territory: Territory, last: int) -> Foreseen:
     try:
         asyncio.run(replay())
     except (KafkaError, Stop, OSError) as error:
-        raise fail(error) from error
-    figures = figures_of(outcomes, unread)
-    for said in foreseen_of(figures, _):
+        raise print_error(error) from error
+    figures = sum_up_effects(outcomes, unread)
+    for said in describe_forecast(figures, _):
         typer.echo(said, err=True)
     return figures
 
 
-def _confirmed() -> bool:
+def _ask_confirmation() -> bool:
     if not sys.stdin.isatty():
         typer.secho("personne à qui demander : --yes propose sans confirmation", err=True, fg="red")
         return False
@@ -164,25 +173,27 @@ def changes(
     as_json: AsJson = False,
 ) -> None:
     """List changes of the reference data: to approve, waiting for their time, then past ones."""
-    found = fetch("/api/v1/reference/changes", realm, as_of, limit, state=state)
-    show(
+    found = fetch_list("/api/v1/reference/changes", realm, as_of, limit, state=state)
+    show_list(
         found,
         as_json,
         "Changements des données de référence",
         (
             (IDENTIFIER, lambda c: c["id"]),
-            ("État", lambda c: w.word(w.CHANGE_STATE, c["state"], _)),
+            ("État", lambda c: w.translate_code(w.CHANGE_STATE, c["state"], _)),
             ("Version", lambda c: c["reference"]),
             (
                 "Diffère",
-                lambda c: ", ".join(w.word(w.SECTION, d["section"], _) for d in c["sections"]),
+                lambda c: ", ".join(
+                    w.translate_code(w.SECTION, d["section"], _) for d in c["sections"]
+                ),
             ),
-            ("Effet", lambda c: at_paris(c["in_force_at"] or c["effective_at"])),
-            ("Décisions", _said),
+            ("Effet", lambda c: format_local_time(c["in_force_at"] or c["effective_at"])),
+            ("Décisions", _list_decisions),
             (
                 "Crises rejouées",
                 lambda c: (
-                    " ".join(foreseen_of(Foreseen.model_validate(c["foreseen"]), _))
+                    " ".join(describe_forecast(Foreseen.model_validate(c["foreseen"]), _))
                     if c["foreseen"]
                     else "–"
                 ),
@@ -191,9 +202,9 @@ def changes(
     )
 
 
-def _said(change: dict[str, Any]) -> str:
+def _list_decisions(change: dict[str, Any]) -> str:
     return ", ".join(
-        f"{w.word(w.CHANGE_DECISION, d['what'], _)} {d['by']} {at_paris(d['at'])}"
+        f"{w.translate_code(w.CHANGE_DECISION, d['what'], _)} {d['by']} {format_local_time(d['at'])}"
         for d in change["decisions"]
     )
 
@@ -207,7 +218,9 @@ def approve(
     as_json: AsJson = False,
 ) -> None:
     """Approve another person's change; it comes into force at its time."""
-    _decide(change, "approve", realm, reason, key, expected, as_json=as_json, done="Approuvé")
+    _post_decision(
+        change, "approve", realm, reason, key, expected, as_json=as_json, done="Approuvé"
+    )
 
 
 def decline(
@@ -219,7 +232,7 @@ def decline(
     as_json: AsJson = False,
 ) -> None:
     """Decline another person's change."""
-    _decide(change, "decline", realm, reason, key, expected, as_json=as_json, done="Refusé")
+    _post_decision(change, "decline", realm, reason, key, expected, as_json=as_json, done="Refusé")
 
 
 def withdraw(
@@ -231,10 +244,10 @@ def withdraw(
     as_json: AsJson = False,
 ) -> None:
     """Withdraw your own change, or one that is approved and not in force yet."""
-    _decide(change, "withdraw", realm, reason, key, expected, as_json=as_json, done="Retiré")
+    _post_decision(change, "withdraw", realm, reason, key, expected, as_json=as_json, done="Retiré")
 
 
-def _decide(
+def _post_decision(
     change: str,
     verb: str,
     realm: str | None,
@@ -246,4 +259,6 @@ def _decide(
     done: str,
 ) -> None:
     path = f"reference/changes/{quote(change, safe='')}/{verb}"
-    decide(path, realm, {"reason": reason}, key=key, expected=expected, as_json=as_json, done=done)
+    post_decision(
+        path, realm, {"reason": reason}, key=key, expected=expected, as_json=as_json, done=done
+    )

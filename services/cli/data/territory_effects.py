@@ -10,19 +10,19 @@ from typing import Final
 
 from schemas.reference import SectionData
 from schemas.reference_changes import Foreseen
-from services.cli.exercises.whatif import Outcome, compare
+from services.cli.exercises.whatif import Comparison, compare_replays
 from services.simulation.milestones import Difference
-from services.simulation.recording import NotRecorded, Recording, opened_at, read_recording
+from services.simulation.recording import NotRecorded, Recording, read_opening_times, read_recording
 
-MOST_NAMED: Final = 20
+MAX_NAMED_REALMS: Final = 20
 
 
-async def newest_crises(kafka: str, most: int) -> AsyncIterator[Recording | NotRecorded]:
+async def read_newest_crises(kafka: str, most: int) -> AsyncIterator[Recording | NotRecorded]:
     """Yield recorded crises, newest first, or the error of one that cannot be replayed.
 
     Raises KafkaError and Stop.
     """
-    opened, found = await opened_at(kafka), 0
+    opened, found = await read_opening_times(kafka), 0
     for realm in sorted(opened, key=lambda name: (opened[name], name), reverse=True):
         try:
             recording = await read_recording(kafka, realm)
@@ -36,40 +36,42 @@ async def newest_crises(kafka: str, most: int) -> AsyncIterator[Recording | NotR
             return
 
 
-async def foresee(
+async def compare_crises(
     kafka: str, sections: Sequence[SectionData], most: int
-) -> AsyncIterator[Outcome | NotRecorded]:
+) -> AsyncIterator[Comparison | NotRecorded]:
     """Yield the comparison of each crisis with and without the change."""
-    async for recording in newest_crises(kafka, most):
+    async for recording in read_newest_crises(kafka, most):
         yield (
-            recording if isinstance(recording, NotRecorded) else compare(recording, sections, None)
+            recording
+            if isinstance(recording, NotRecorded)
+            else compare_replays(recording, sections, None)
         )
 
 
-def figures_of(outcomes: Sequence[Outcome], unread: int) -> Foreseen:
+def sum_up_effects(outcomes: Sequence[Comparison], unread: int) -> Foreseen:
     """Sum up the comparisons of all crises."""
     all_ = [d for outcome in outcomes for d in outcome.differences]
     calls = [d for d in all_ if d.milestone.kind == "person" and d.milestone.what == "called"]
     return Foreseen(
         crises=len(outcomes),
         moved=sum(bool(outcome.differences) for outcome in outcomes),
-        earlier=_count(calls, lambda m: m < 0),
-        later=_count(calls, lambda m: m > 0),
+        earlier=_count_by_delay(calls, lambda m: m < 0),
+        later=_count_by_delay(calls, lambda m: m > 0),
         lost=sum(d.after is None for d in calls),
         added=sum(d.before is None for d in calls),
-        levels=_kinds(all_, "level"),
-        plans=_kinds(all_, "plan"),
-        activities=_kinds(all_, "activity"),
+        levels=_count_by_kind(all_, "level"),
+        plans=_count_by_kind(all_, "plan"),
+        activities=_count_by_kind(all_, "activity"),
         unread=unread,
         worse=tuple(
             outcome.realm for outcome in outcomes if any(d.worse for d in outcome.differences)
-        )[:MOST_NAMED],
+        )[:MAX_NAMED_REALMS],
     )
 
 
-def _count(found: Iterable[Difference], wanted: Callable[[float], bool]) -> int:
+def _count_by_delay(found: Iterable[Difference], wanted: Callable[[float], bool]) -> int:
     return sum(d.minutes is not None and wanted(d.minutes) for d in found)
 
 
-def _kinds(found: Iterable[Difference], kind: str) -> int:
+def _count_by_kind(found: Iterable[Difference], kind: str) -> int:
     return sum(d.milestone.kind == kind for d in found)

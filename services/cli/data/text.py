@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 import typer
 
-from services.cli.client import Away, Client, Refused, fail
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
 from services.cli.crisis.read import AsJson, Realm
 from services.runtime.process.settings import Settings
 
@@ -38,17 +38,17 @@ def erase(
     It covers text, original bytes and photos.
     """
     if not approve and not reason:
-        raise fail(
+        raise print_error(
             ValueError(
                 "say why with --reason, or approve what another person has proposed with --approve"
             )
         )
     body = {"approve": True} if approve else {"reason": reason}
     try:
-        with Client(Settings()) as client:
-            told = _post(client, id, realm, body)
-    except (Away, Refused) as exc:
-        raise fail(exc) from exc
+        with ApiClient(Settings()) as client:
+            told = _post_erasure(client, id, realm, body)
+    except (VigieUnreachable, ApiRefused) as exc:
+        raise print_error(exc) from exc
     if as_json:
         typer.echo(json.dumps(told, ensure_ascii=False))
     elif told["state"] == "erased":
@@ -57,12 +57,14 @@ def erase(
         typer.echo(f"Proposé. Une autre personne approuve : vigie text erase {id} --approve")
 
 
-def _post(client: Client, id: str, realm: str | None, body: dict[str, Any]) -> dict[str, Any]:
+def _post_erasure(
+    client: ApiClient, id: str, realm: str | None, body: dict[str, Any]
+) -> dict[str, Any]:
     """Erase the text of the report with this id, else of the logbook line."""
     query = f"?{urlencode({'realm': realm})}" if realm else ""
     try:
         return dict(client.post(f"/api/v1/reports/{quote(id, safe='')}/erase{query}", body)[1])
-    except Refused as refused:
+    except ApiRefused as refused:
         if refused.status != 404:
             raise
     return dict(client.post(f"/api/v1/log/{quote(id, safe='')}/erase{query}", body)[1])
@@ -72,10 +74,10 @@ def _post(client: Client, id: str, realm: str | None, body: dict[str, Any]) -> d
 def proposals(as_json: AsJson = False) -> None:
     """List erasures that wait for a second person."""
     try:
-        with Client(Settings()) as client:
+        with ApiClient(Settings()) as client:
             items = client.get("/api/v1/erasures")["items"]
-    except (Away, Refused) as exc:
-        raise fail(exc) from exc
+    except (VigieUnreachable, ApiRefused) as exc:
+        raise print_error(exc) from exc
     if as_json:
         typer.echo(json.dumps({"items": items}, ensure_ascii=False))
         return

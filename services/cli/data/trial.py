@@ -11,15 +11,15 @@ from pathlib import Path
 from schemas.reference import ReferencePublished
 from services.alerts.levels.rulebook import Rulebook
 from services.console.sites.geometry import load_outlines
-from services.continuity.activities.impact_analysis import compile_bia
+from services.continuity.activities.impact_analysis import compile_impact_analysis
 from services.runtime.decider.maps import Map
 from services.territory import Territory, TerritoryInvalid, load_territory
-from services.territory.source import Problem, Source
+from services.territory.source import SourceFile, SourceProblem
 
-_CODES = ("value_name", "value", "communes", "sender")
+_GEOCODE_COLUMNS = ("value_name", "value", "communes", "sender")
 
 
-def load_tried(folder: Path) -> Territory:
+def load_checked_territory(folder: Path) -> Territory:
     """Load the territory in `folder` and check it with the rules of the deciders.
 
     Raises TerritoryInvalid, also for a predicate with an unknown metric or argument, and for
@@ -34,22 +34,22 @@ def load_tried(folder: Path) -> Territory:
         }
     )
     wrong = [
-        *_said("alerts", lambda: Rulebook(territory.version, sections)),
-        *_said("continuity", lambda: compile_bia(territory.version, published)),
-        *_map(folder),
-        *_codes(folder, {commune.insee for commune in territory.communes}),
+        *_try_compile("alerts", lambda: Rulebook(territory.version, sections)),
+        *_try_compile("continuity", lambda: compile_impact_analysis(territory.version, published)),
+        *_check_outlines(folder),
+        *_check_geocodes(folder, {commune.insee for commune in territory.communes}),
     ]
     if wrong:
         raise TerritoryInvalid(wrong)
     return territory
 
 
-def _said(service: str, compile_: Callable[[], object]) -> list[Problem]:
+def _try_compile(service: str, compile_: Callable[[], object]) -> list[SourceProblem]:
     try:
         compile_()
     except Exception as error:  # noqa: BLE001  the decider would raise the same error
         return [
-            Problem(
+            SourceProblem(
                 "escalade.yaml, plans.yaml",
                 0,
                 f"{service} cannot use these rules: {type(error).__name__} {error}",
@@ -58,15 +58,15 @@ def _said(service: str, compile_: Callable[[], object]) -> list[Problem]:
     return []
 
 
-def _map(folder: Path) -> list[Problem]:
+def _check_outlines(folder: Path) -> list[SourceProblem]:
     """Check the outlines; without them, the console does not start."""
     try:
         load_outlines(folder)
     except OSError as error:
-        return [Problem("communes.geojson", 0, f"cannot be read: {error.strerror}")]
+        return [SourceProblem("communes.geojson", 0, f"cannot be read: {error.strerror}")]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         return [
-            Problem(
+            SourceProblem(
                 "communes.geojson",
                 0,
                 f"no outlines by INSEE code (GeoJSON, property `insee`): {type(error).__name__} {error}",
@@ -75,12 +75,12 @@ def _map(folder: Path) -> list[Problem]:
     return []
 
 
-def _codes(folder: Path, communes: set[str]) -> list[Problem]:
+def _check_geocodes(folder: Path, communes: set[str]) -> list[SourceProblem]:
     """Check the codes that others use for places; the file may be absent."""
-    problems: list[Problem] = []
-    file = Source(folder, "geocodes.csv", problems)
+    problems: list[SourceProblem] = []
+    file = SourceFile(folder, "geocodes.csv", problems)
     for line, row in file.rows() if file.exists() else ():
-        if missing := [name for name in _CODES if name not in row]:
+        if missing := [name for name in _GEOCODE_COLUMNS if name not in row]:
             file.fault(1, f"missing columns: {', '.join(missing)}")
             break
         for insee in () if row["communes"] == "*" else row["communes"].split("|"):

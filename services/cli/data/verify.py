@@ -15,14 +15,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from schemas.base import MESSAGES, RowFact
-from schemas.routes import destinations
+from schemas.routes import list_destinations
 from schemas.words import NotificationState
-from services.cli.client import fail, with_known_broker
-from services.cli.output import console
+from services.cli.client import print_error, require_broker
+from services.cli.output import open_console
 from services.runtime.process.settings import Settings
-from services.runtime.secrets.signing import PUBLIC_NAME, PublicKey
-from services.verify.bundle import judge_bundle
-from services.verify.convergence import Patience
+from services.runtime.secrets.signing import PUBLIC_FILE, PublicKey
+from services.verify.bundle import verify_bundle
+from services.verify.convergence import ConvergenceJudge
 from services.verify.laws import (
     LAWS,
     Findings,
@@ -38,7 +38,7 @@ from services.verify.reading import Evidence
 from services.verify.readmodel import read_rows
 
 
-async def judge(settings: Settings, patience_s: float) -> tuple[Findings, Evidence]:
+async def judge_logs(settings: Settings, patience_s: float) -> tuple[Findings, Evidence]:
     """Read everything, and read on while breaches could heal.
 
     Only `broken` of the findings is meaningful.
@@ -47,8 +47,8 @@ async def judge(settings: Settings, patience_s: float) -> tuple[Findings, Eviden
     collections = {
         cls.__name__: cls.collection for cls in MESSAGES.values() if issubclass(cls, RowFact)
     }
-    evidence = Evidence(settings.kafka, chain, collections, destinations)
-    patience = Patience(patience_s)
+    evidence = Evidence(settings.kafka, chain, collections, list_destinations)
+    patience = ConvergenceJudge(patience_s)
     while True:
         await evidence.advance()
         found = Findings(list(chain.broken))
@@ -62,7 +62,7 @@ async def judge(settings: Settings, patience_s: float) -> tuple[Findings, Eviden
             check_read_model(evidence.logs, *await read_rows(settings.redis), found)
         except RedisError as exc:
             found.wait("read-model", "store", f"the store does not answer: {exc}")
-        verdict = patience.judge(found, _size(evidence), time.monotonic())
+        verdict = patience.judge(found, _count_records(evidence), time.monotonic())
         if verdict is not None:
             return Findings(verdict), evidence
         await asyncio.sleep(0.5)
@@ -75,9 +75,9 @@ def _verify_bundle(file: Path, key: Path, *, required: bool, as_json: bool) -> N
     """
     try:
         known = PublicKey.load(key.read_bytes()) if required or key.exists() else None
-        found = judge_bundle(file, known)
+        found = verify_bundle(file, known)
     except (OSError, ValueError) as exc:
-        raise fail(exc) from exc
+        raise print_error(exc) from exc
     broken = [{"law": law, "what": what} for law, what in found.broken]
     if as_json:
         print(
@@ -93,7 +93,7 @@ def _verify_bundle(file: Path, key: Path, *, required: bool, as_json: bool) -> N
             )
         )
     else:
-        shown = console(markup=True)
+        shown = open_console(markup=True)
         shown.print(
             f"{escape(str(file))}: " + ", ".join(f"{n} {name}" for name, n in found.counts.items()),
             highlight=False,
@@ -112,7 +112,7 @@ def _verify_bundle(file: Path, key: Path, *, required: bool, as_json: bool) -> N
         raise typer.Exit(1)
 
 
-def _size(evidence: Evidence) -> int:
+def _count_records(evidence: Evidence) -> int:
     """Count everything that was read."""
     inputs = sum(len(seen) for seen in (*evidence.inputs.values(), *evidence.urgent.values()))
     return inputs + sum(log.accepted for log in evidence.logs.values())
@@ -149,16 +149,18 @@ def verify(
     if bundle is not None:
         _verify_bundle(
             bundle,
-            key or settings.data.secrets / PUBLIC_NAME,
+            key or settings.data.secrets / PUBLIC_FILE,
             required=key is not None,
             as_json=as_json,
         )
         return
-    with_known_broker(settings)
+    require_broker(settings)
     try:
-        found, evidence = asyncio.run(judge(settings, patience))
+        found, evidence = asyncio.run(judge_logs(settings, patience))
     except (KafkaError, OSError) as exc:
-        raise fail(ValueError(f"the broker at {settings.kafka} does not answer: {exc}")) from exc
+        raise print_error(
+            ValueError(f"the broker at {settings.kafka} does not answer: {exc}")
+        ) from exc
     counts = {
         "inputs": sum(len(i) for i in (*evidence.inputs.values(), *evidence.urgent.values())),
         "transactions": sum(log.accepted for log in evidence.logs.values()),
@@ -178,7 +180,7 @@ def verify(
             )
         )
     else:
-        shown = console(markup=True)
+        shown = open_console(markup=True)
         table = Table(title=", ".join(f"{n} {name}" for name, n in counts.items()))
         for column in ("", "Law", "Promise"):
             table.add_column(column)

@@ -23,14 +23,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from schemas.base import MINUTE_MS
-from schemas.realms import MOST_MINUTES
+from schemas.realms import MAX_STEP_MINUTES
 from schemas.responders import RespondersInvalid, parse_responders
-from services.cli.client import Away, Client, Refused, fail, with_known_broker
-from services.console.i18n import translator
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error, require_broker
+from services.console.i18n import get_translator
 from services.console.texts import words as w
 from services.runtime.process.exits import Stop
 from services.runtime.process.settings import REPOSITORY, Settings
-from services.simulation.checks import ChecksInvalid, History, Result, load_checks, run_checks
+from services.simulation.checks import (
+    CheckResult,
+    ChecksInvalid,
+    RealmHistory,
+    load_checks,
+    run_checks,
+)
 from services.simulation.exercise_file import ExerciseInvalid, load_exercise
 from services.simulation.history import read_history
 from services.simulation.scenarios import (
@@ -41,15 +47,21 @@ from services.simulation.scenarios import (
     load_scenario,
 )
 from services.territory import TerritoryInvalid, load_territory
-from services.territory.source import YamlInvalid, line_of, plain, read_yaml, sprawls
+from services.territory.source import (
+    YamlInvalid,
+    find_line,
+    is_too_large,
+    read_yaml,
+    to_plain_value,
+)
 
 MAX_WAIT_S = 60.0
 """Seconds for which a report or step is repeated while Vigie is away or overloaded."""
-PATIENCE_S = 20
+STEP_TIMEOUT_S = 20
 """Seconds for which one call waits for a step, before it asks again."""
 
 
-def _pace(speed: str) -> float | None:
+def _parse_speed(speed: str) -> float | None:
     """Parse simulated seconds per second; None for `max`.
 
     Raises typer.BadParameter.
@@ -67,7 +79,7 @@ def _pace(speed: str) -> float | None:
     return pace
 
 
-def _responders(file: Path) -> list[dict[str, Any]]:
+def _read_responders(file: Path) -> list[dict[str, Any]]:
     """Read the lines of a responders file.
 
     Raises RespondersInvalid with the line, and OSError.
@@ -81,13 +93,13 @@ def _responders(file: Path) -> list[dict[str, Any]]:
         raise RespondersInvalid(
             f"{file}: a list named `responders:` is expected (docs/reference/responders.md)"
         )
-    return [_responder(f"{file}:{line_of(lines, n)}", line) for n, line in enumerate(lines)]
+    return [_read_responder(f"{file}:{find_line(lines, n)}", line) for n, line in enumerate(lines)]
 
 
-def _responder(where: str, line: Any) -> dict[str, Any]:
-    if not isinstance(line, dict) or sprawls(line):
+def _read_responder(where: str, line: Any) -> dict[str, Any]:
+    if not isinstance(line, dict) or is_too_large(line):
         raise RespondersInvalid(f"{where}: a line is a mapping (docs/reference/responders.md)")
-    read: dict[str, Any] = plain(line)
+    read: dict[str, Any] = to_plain_value(line)
     try:
         parse_responders([read])
     except RespondersInvalid as error:
@@ -95,7 +107,7 @@ def _responder(where: str, line: Any) -> dict[str, Any]:
     return read
 
 
-def _what_to_play(
+def _load_exercise(
     name: str, folder: Path, settings: Settings
 ) -> tuple[Scenario, list[dict[str, Any]], list[dict[str, Any]]]:
     """Load (scenario, responders, expectations) of an id or a file.
@@ -109,11 +121,11 @@ def _what_to_play(
     return exercise.scenario, list(exercise.responders), list(exercise.checks)
 
 
-def _iso(at: int) -> str:
+def _to_iso(at: int) -> str:
     return datetime.fromtimestamp(at / 1000, UTC).isoformat().replace("+00:00", "Z")
 
 
-class Player:
+class ScenarioPlayer:
     """Plays one scenario into one realm.
 
     A call that meets a restart is repeated under the same key, so it has no second effect.
@@ -121,7 +133,7 @@ class Player:
 
     def __init__(
         self,
-        client: Client,
+        client: ApiClient,
         scenario: Scenario,
         realm: str,
         speed: float | None,
@@ -140,12 +152,12 @@ class Player:
         end = time.monotonic() + self._patience_s
         while True:
             try:
-                headers = {"Prefer": f"wait={PATIENCE_S}"} | (
+                headers = {"Prefer": f"wait={STEP_TIMEOUT_S}"} | (
                     {"Idempotency-Key": key} if key else {}
                 )
                 return self._client.call(method, path, body, headers)
-            except (Away, Refused) as exc:
-                passing = isinstance(exc, Away) or exc.status in (502, 503, 504)
+            except (VigieUnreachable, ApiRefused) as exc:
+                passing = isinstance(exc, VigieUnreachable) or exc.status in (502, 503, 504)
                 if not passing or time.monotonic() > end:
                     raise
             time.sleep(0.2)
@@ -156,7 +168,7 @@ class Player:
             "id": self.realm,
             "kind": "exercise",
             "title_code": self._scenario.id,
-            "started_at": _iso(self._scenario.opening),
+            "started_at": _to_iso(self._scenario.opening),
             "speed": self._speed,
             "responders": responders,
         }
@@ -176,7 +188,7 @@ class Player:
         status, answer = self._insist(
             "POST",
             f"/api/v1/realms/{self.realm}/step",
-            {"to": _iso(to)},
+            {"to": _to_iso(to)},
             f"step:{self.realm}:{to}:{nth}",
         )
         while status == 202:
@@ -184,9 +196,9 @@ class Player:
             _, answer = self._insist("GET", path, None, None)
             status = 202 if answer["state"] == "pending" else 200
             if answer["state"] not in ("pending", "applied"):
-                raise Refused(
+                raise ApiRefused(
                     409,
-                    {"detail": answer.get("detail") or f"step to {_iso(to)}: {answer['state']}"},
+                    {"detail": answer.get("detail") or f"step to {_to_iso(to)}: {answer['state']}"},
                 )
 
     def report(self, event: Event) -> None:
@@ -216,7 +228,9 @@ class Player:
         self._insist("POST", f"/api/v1/realms/{self.realm}/close", {}, f"close:{self.realm}")
 
 
-def _summary(console: Console, history: History, realm: str, took_s: float, events: int) -> None:
+def _show_summary(
+    console: Console, history: RealmHistory, realm: str, took_s: float, events: int
+) -> None:
     rows = {
         name: history.rows(name, float("inf"))
         for name in ("incidents", "sites", "levels", "activities", "plans", "notifications")
@@ -234,7 +248,8 @@ def _summary(console: Console, history: History, realm: str, took_s: float, even
         r["status"] for r in rows["sites"].values() if r["status"] != "normal"
     ).most_common():
         table.add_row(
-            f"Sites : {w.word(w.SITE_STATUS, status, translator('fr')).lower()}", str(count)
+            f"Sites : {w.translate_code(w.SITE_STATUS, status, get_translator('fr')).lower()}",
+            str(count),
         )
     table.add_row(
         "Activités interrompues",
@@ -247,7 +262,7 @@ def _summary(console: Console, history: History, realm: str, took_s: float, even
     console.print(table)
 
 
-def _verdict(console: Console, results: list[Result]) -> None:
+def _show_results(console: Console, results: list[CheckResult]) -> None:
     table = Table(title=f"{sum(r.ok for r in results)} / {len(results)} attentes tenues")
     for column in ("", "Attente", "Constaté", "Pourquoi"):
         table.add_column(column)
@@ -269,7 +284,7 @@ def play(
     ] = None,
     until: Annotated[
         float | None,
-        typer.Option(min=0, max=MOST_MINUTES, help="Stop at this minute of the scenario"),
+        typer.Option(min=0, max=MAX_STEP_MINUTES, help="Stop at this minute of the scenario"),
     ] = None,
     scenarios: Annotated[
         Path, typer.Option(help="Folder with scenarios.yaml and scenario_events.csv")
@@ -279,11 +294,11 @@ def play(
 ) -> None:
     """Play a scenario into an exercise realm through the HTTP intake."""
     settings, console = Settings(), Console(stderr=as_json)
-    pace = _pace(speed)
+    pace = _parse_speed(speed)
     try:
-        played, answers, checks = _what_to_play(scenario, scenarios, settings)
+        played, answers, checks = _load_exercise(scenario, scenarios, settings)
         checks = load_checks(check, played.id) if check else checks
-        answers = _responders(responders) if responders else answers
+        answers = _read_responders(responders) if responders else answers
     except (
         ScenarioUnknown,
         ScenarioInvalid,
@@ -293,8 +308,8 @@ def play(
         TerritoryInvalid,
         OSError,
     ) as exc:
-        raise fail(exc) from exc
-    with_known_broker(settings)  # The result is read from the logs at the end.
+        raise print_error(exc) from exc
+    require_broker(settings)  # The result is read from the logs at the end.
     name = realm or f"{settings.territory.name}~ex-{played.id}-{secrets.token_hex(3)}"
     last = max([played.end, *(played.start + int(c["at_min"] * MINUTE_MS) for c in checks)])
     end = played.start + int(until * MINUTE_MS) if until is not None else last
@@ -307,29 +322,31 @@ def play(
     began = time.monotonic()
     try:
         with (
-            Client(settings) as client,
+            ApiClient(settings) as client,
             Progress(*columns, console=console, transient=True) as progress,
         ):
             task = progress.add_task(
                 f"{played.id} → {name}", total=sum(e.reported_at <= end for e in played.events)
             )
-            player = Player(client, played, name, pace)
+            player = ScenarioPlayer(client, played, name, pace)
             player.open(answers)
             player.play(end, lambda: progress.advance(task))
-    except (Away, Refused) as exc:
-        raise fail(exc) from exc
+    except (VigieUnreachable, ApiRefused) as exc:
+        raise print_error(exc) from exc
     took = time.monotonic() - began
     sites = {
         s.id: {"kind": s.kind, "pole": s.pole} for s in load_territory(settings.territory).sites
     }
     try:
-        history = History(played.start, asyncio.run(read_history(settings, name)), sites)
+        history = RealmHistory(played.start, asyncio.run(read_history(settings, name)), sites)
     except (KafkaError, Stop, OSError) as exc:
-        raise fail(ValueError(f"{name} was played, and its logs cannot be read: {exc}")) from exc
+        raise print_error(
+            ValueError(f"{name} was played, and its logs cannot be read: {exc}")
+        ) from exc
     results = run_checks(history, checks)
-    _summary(console, history, name, took, sum(e.reported_at <= end for e in played.events))
+    _show_summary(console, history, name, took, sum(e.reported_at <= end for e in played.events))
     if checks:
-        _verdict(console, results)
+        _show_results(console, results)
     if as_json:
         document: dict[str, Any] = {
             "realm": name,

@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
-from services.cli.client import fail
-from services.cli.output import IDENTIFIER, in_columns
-from services.runtime.kafka.clients import iso
+from services.cli.client import print_error
+from services.cli.output import IDENTIFIER, print_rows
+from services.runtime.kafka.clients import format_time
 from services.runtime.process.settings import REPOSITORY, Settings
 from services.simulation.exercise_file import ExerciseInvalid, load_exercise
-from services.simulation.scenarios import ScenarioInvalid, scenario_heads
+from services.simulation.scenarios import ScenarioInvalid, list_scenarios
 from services.territory import TerritoryInvalid, load_territory
 
 app = typer.Typer(
@@ -55,7 +55,7 @@ def check(
         typer.secho(f"{len(exc.problems)} problem{'' if len(exc.problems) == 1 else 's'}", err=True)
         raise typer.Exit(1) from exc
     except (TerritoryInvalid, OSError) as exc:
-        raise fail(exc) from exc
+        raise print_error(exc) from exc
     scenario = exercise.scenario
     minutes = (scenario.end - scenario.opening) / 60_000
     typer.echo(
@@ -73,18 +73,18 @@ def list_(
 ) -> None:
     """List the shipped exercises."""
     try:
-        found = scenario_heads(scenarios)
+        found = list_scenarios(scenarios)
     except (OSError, ScenarioInvalid) as exc:
-        raise fail(exc) from exc
+        raise print_error(exc) from exc
     if as_json:
         typer.echo(
             json.dumps(
-                {"items": [asdict(one) | {"start": iso(one.start)} for one in found]},
+                {"items": [asdict(one) | {"start": format_time(one.start)} for one in found]},
                 ensure_ascii=False,
             )
         )
     else:
-        in_columns(
+        print_rows(
             "Exercices fournis",
             (IDENTIFIER, "Titre", "Début"),
             [(one.id, one.title, one.begins) for one in found],

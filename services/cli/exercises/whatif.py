@@ -16,22 +16,33 @@ from rich.table import Table
 
 from schemas.base import Instant
 from schemas.reference import SectionData
-from services.cli.client import fail, with_known_broker
-from services.cli.crisis.read import at_paris, moment
-from services.cli.output import console
-from services.console.i18n import translator
+from services.cli.client import print_error, require_broker
+from services.cli.crisis.read import format_local_time, parse_time
+from services.cli.output import open_console
+from services.console.i18n import get_translator
 from services.console.texts import words as w
-from services.runtime.kafka.clients import iso
+from services.runtime.kafka.clients import format_time
 from services.runtime.process.exits import Stop
 from services.runtime.process.settings import Settings
-from services.simulation.milestones import Course, Difference, course_of, differences
-from services.simulation.recording import Fork, NotRecorded, Recording, read_recording, realms_of
-from services.simulation.reference_change import ChangeInvalid, patched, read_patch
-from services.simulation.replay import faithful, reference_of, replay
+from services.simulation.milestones import (
+    Difference,
+    HistorySummary,
+    compare_summaries,
+    summarise_history,
+)
+from services.simulation.recording import (
+    ForkPoint,
+    NotRecorded,
+    Recording,
+    list_realms,
+    read_recording,
+)
+from services.simulation.reference_change import ChangeInvalid, apply_patch, read_patch
+from services.simulation.replay import count_matching_facts, initial_reference, replay_recording
 from services.territory import TerritoryInvalid, load_territory
 
-_ = translator("fr")
-WORDS: Final = {
+_ = get_translator("fr")
+LABELS: Final = {
     "called": "appelé",
     "reached": "joint",
     "answered": "a répondu",
@@ -62,13 +73,13 @@ WORDS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Comparison:
     """Comparison of one realm."""
 
     realm: str
     faithful: tuple[int, int]
-    before: Course
-    after: Course
+    before: HistorySummary
+    after: HistorySummary
     differences: list[Difference]
     seconds: float
 
@@ -98,18 +109,20 @@ class Outcome:
         }
 
 
-def compare(recording: Recording, change: Sequence[SectionData], fork: Fork | None) -> Outcome:
+def compare_replays(
+    recording: Recording, change: Sequence[SectionData], fork: ForkPoint | None
+) -> Comparison:
     """Replay a recording with and without the change, and compare."""
     began = time.perf_counter()
-    was = replay(recording)
-    would = replay(recording, change, fork)
-    before, after = course_of(was), course_of(would)
-    return Outcome(
+    was = replay_recording(recording)
+    would = replay_recording(recording, change, fork)
+    before, after = summarise_history(was), summarise_history(would)
+    return Comparison(
         recording.realm,
-        faithful(recording, was),
+        count_matching_facts(recording, was),
         before,
         after,
-        differences(before, after),
+        compare_summaries(before, after),
         time.perf_counter() - began,
     )
 
@@ -157,57 +170,59 @@ def whatif(
         raise typer.BadParameter("a change is needed: --patch FILE or --territory DIR")
     if every and at:
         raise typer.BadParameter("--at is a position in one realm")
-    settings = with_known_broker(Settings())
+    settings = require_broker(Settings())
     try:
         change = (
             read_patch(patch) if patch else load_territory(territory or settings.territory).sections
         )
-        recordings = asyncio.run(_recordings(settings.kafka, realm))
-        found = [compare(r, _sections(r, change), _fork(r, at)) for r in recordings]
+        recordings = asyncio.run(_read_recordings(settings.kafka, realm))
+        found = [
+            compare_replays(r, _select_sections(r, change), _find_fork(r, at)) for r in recordings
+        ]
     except (NotRecorded, ChangeInvalid, TerritoryInvalid, KafkaError, Stop, OSError) as error:
-        raise fail(error) from error
+        raise print_error(error) from error
     if as_json:
         typer.echo(json.dumps({"items": [o.document() for o in found]}, ensure_ascii=False))
     else:
         for outcome in found:
-            show(outcome)
+            show_comparison(outcome)
     if strict and any(d.worse for o in found for d in o.differences):
         raise typer.Exit(1)
 
 
-async def _recordings(kafka: str, realm: str | None) -> list[Recording]:
+async def _read_recordings(kafka: str, realm: str | None) -> list[Recording]:
     if realm is not None:
         return [await read_recording(kafka, realm)]
-    found = [await read_recording(kafka, name) for name in await realms_of(kafka)]
+    found = [await read_recording(kafka, name) for name in await list_realms(kafka)]
     return [recording for recording in found if recording.crisis]
 
 
-def _sections(recording: Recording, change: Any) -> Sequence[SectionData]:
+def _select_sections(recording: Recording, change: Any) -> Sequence[SectionData]:
     if not isinstance(change, dict):
         return tuple(change)
-    recorded = reference_of(recording)
+    recorded = initial_reference(recording)
     if not recorded:
         raise NotRecorded(
             f"{recording.realm} has no reference data of its own to patch: give --territory"
         )
-    return patched(recorded, change)
+    return apply_patch(recorded, change)
 
 
-def _fork(recording: Recording, at: str | None) -> Fork | None:
+def _find_fork(recording: Recording, at: str | None) -> ForkPoint | None:
     if at is None:
         return None
-    return recording.position(at) if "/" in at else recording.moment(_instant(at))
+    return recording.position(at) if "/" in at else recording.moment(_parse_instant(at))
 
 
-def _instant(text: str) -> Instant:
+def _parse_instant(text: str) -> Instant:
     from datetime import datetime
 
-    return round(datetime.fromisoformat(moment(text)).timestamp() * 1000)
+    return round(datetime.fromisoformat(parse_time(text)).timestamp() * 1000)
 
 
-def show(outcome: Outcome, *, stderr: bool = False) -> None:
+def show_comparison(outcome: Comparison, *, stderr: bool = False) -> None:
     """Print the differences as a table."""
-    shown = console(stderr=stderr)
+    shown = open_console(stderr=stderr)
     same, all_ = outcome.faithful
     shown.print(
         f"{outcome.realm} : rejoué deux fois en {outcome.seconds:.1f} s ; {same} faits sur {all_} redonnés à l’identique sans changement",
@@ -216,7 +231,7 @@ def show(outcome: Outcome, *, stderr: bool = False) -> None:
     for name in sorted({*outcome.before.counts, *outcome.after.counts}):
         if outcome.before.counts[name] != outcome.after.counts[name]:
             shown.print(
-                f"{WORDS.get(name, name)} : {outcome.before.counts[name]} → {outcome.after.counts[name]}",
+                f"{LABELS.get(name, name)} : {outcome.before.counts[name]} → {outcome.after.counts[name]}",
                 highlight=False,
             )
     if not outcome.differences:
@@ -227,25 +242,25 @@ def show(outcome: Outcome, *, stderr: bool = False) -> None:
         table.add_column(column)
     for d in outcome.differences:
         m = d.milestone
-        of = w.word(w.ROLE, m.of, _) if m.kind == "person" else m.of
-        name = f"{of} {WORDS.get(m.what, m.what)}" if m.kind != "level" else f"niveau {m.what}"
+        of = w.translate_code(w.ROLE, m.of, _) if m.kind == "person" else m.of
+        name = f"{of} {LABELS.get(m.what, m.what)}" if m.kind != "level" else f"niveau {m.what}"
         incident = m.incident or (m.of if m.kind == "incident" else "")
         table.add_row(
             name,
             incident,
-            _when(d.before),
-            _when(d.after),
-            _gap(d),
+            _format_time(d.before),
+            _format_time(d.after),
+            _format_delay(d),
             style="red" if d.worse else None,
         )
     shown.print(table)
 
 
-def _when(at: Instant | None) -> str:
-    return "jamais" if at is None else at_paris(iso(at))
+def _format_time(at: Instant | None) -> str:
+    return "jamais" if at is None else format_local_time(format_time(at))
 
 
-def _gap(d: Difference) -> str:
+def _format_delay(d: Difference) -> str:
     if d.minutes is None:
         return "nouveau" if d.before is None else "plus du tout"
     size = abs(d.minutes)

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-TEMPFAIL = 75
+EX_TEMPFAIL = 75
 """sysexits.h: the mail server keeps the mail and tries again."""
 
 
@@ -19,7 +19,7 @@ def bounce() -> None:
 
     Exits with 0 if done or not about a mail of Vigie, with 75 to try again later.
     """
-    from services.cli.client import Away, Client, Refused
+    from services.cli.client import ApiClient, ApiRefused, VigieUnreachable
     from services.delivery.channels.email.bounces import read_bounce
     from services.runtime.process.settings import Settings
 
@@ -28,11 +28,11 @@ def bounce() -> None:
         return
     body: dict[str, Any] = {"status": found.state, "error": found.error, "channel": "email"}
     try:
-        with Client(Settings()) as client:
+        with ApiClient(Settings()) as client:
             client.call("POST", f"/r/{found.token}", body)
-    except Refused as refused:
+    except ApiRefused as refused:
         if refused.status in (404, 422):
             return  # The link is over or forged; a repetition would change nothing.
-        raise typer.Exit(TEMPFAIL) from refused
-    except Away as away:
-        raise typer.Exit(TEMPFAIL) from away
+        raise typer.Exit(EX_TEMPFAIL) from refused
+    except VigieUnreachable as away:
+        raise typer.Exit(EX_TEMPFAIL) from away

@@ -11,9 +11,17 @@ from urllib.parse import quote, urlencode
 
 import typer
 
-from services.cli.client import Away, Client, Refused, fail
-from services.cli.crisis.decide import Key, Reason, decide
-from services.cli.crisis.read import AsJson, AsOf, OfIncident, Realm, at_paris, identified, query
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.crisis.decide import Key, Reason, post_decision
+from services.cli.crisis.read import (
+    AsJson,
+    AsOf,
+    OfIncident,
+    Realm,
+    build_query,
+    format_local_time,
+    resolve_incident,
+)
 from services.runtime.process.settings import Settings
 
 app = typer.Typer(
@@ -54,7 +62,7 @@ def draft(
         "text": text,
         "sites": site or [],
         "everybody": everybody,
-        "incident": identified(incident, realm),
+        "incident": resolve_incident(incident, realm),
         "danger": danger,
         "answer_expected": answer,
         **({"channels": channel} if channel else {}),
@@ -62,16 +70,16 @@ def draft(
     }
     where = "/api/v1/callouts" + (f"?{urlencode({'realm': realm})}" if realm else "")
     try:
-        with Client(Settings(), timeout_s=30) as client:
+        with ApiClient(Settings(), timeout_s=30) as client:
             status, result = client.call(
                 "POST", where, body, {"Idempotency-Key": key} if key else {}
             )
             if status == 202:
                 result = client.decided(result, 15)
-    except (Away, Refused) as exc:
-        raise fail(exc) from exc
+    except (VigieUnreachable, ApiRefused) as exc:
+        raise print_error(exc) from exc
     if result["state"] != "applied":
-        raise fail(ValueError(result.get("detail") or result.get("code") or result["state"]))
+        raise print_error(ValueError(result.get("detail") or result.get("code") or result["state"]))
     show(str(result["result"]["callout"]), realm, as_json=as_json)
 
 
@@ -80,7 +88,7 @@ def start(
     id: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False
 ) -> None:
     """Start a call-out."""
-    decide(
+    post_decision(
         f"callouts/{quote(id, safe='')}/start",
         realm,
         {"reason": reason},
@@ -95,7 +103,7 @@ def stop(
     id: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False
 ) -> None:
     """Stop a call-out: nobody else is notified."""
-    decide(
+    post_decision(
         f"callouts/{quote(id, safe='')}/stop",
         realm,
         {"reason": reason},
@@ -108,21 +116,21 @@ def stop(
 @app.command("show")
 def show(id: str, realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Show costs and progress of a call-out."""
-    where = f"/api/v1/callouts/{quote(id, safe='')}" + query(realm, as_of)
+    where = f"/api/v1/callouts/{quote(id, safe='')}" + build_query(realm, as_of)
     try:
-        with Client(Settings()) as client:
+        with ApiClient(Settings()) as client:
             found = client.get(where)
-    except (Away, Refused) as exc:
-        raise fail(exc) from exc
-    typer.echo(json.dumps(found, ensure_ascii=False)) if as_json else _print(found)
+    except (VigieUnreachable, ApiRefused) as exc:
+        raise print_error(exc) from exc
+    typer.echo(json.dumps(found, ensure_ascii=False)) if as_json else _show_callout(found)
 
 
-def _print(found: dict[str, Any]) -> None:
+def _show_callout(found: dict[str, Any]) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from services.cli.output import console
+    from services.cli.output import open_console
 
-    shown = console()
+    shown = open_console()
     shown.print(f"Appel général {found['id']} · {found['state']}", highlight=False)
     for e in found["estimates"]:
         long = f" ({e['parts']} SMS par personne)" if e["parts"] > 1 else ""
@@ -138,5 +146,5 @@ def _print(found: dict[str, Any]) -> None:
     shown.print(
         f"  reçus {found['received']}, réponses {found['answered']}, échecs {found['failed']}, douteux {found['ambiguous']}, "
         f"{found['spent_cents'] / 100:.2f} € dépensés"
-        + (f", fin vers {at_paris(found['eta_at'])}" if found["eta_at"] else "")
+        + (f", fin vers {format_local_time(found['eta_at'])}" if found["eta_at"] else "")
     )

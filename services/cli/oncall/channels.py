@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from schemas.words import Channel
-from services.cli.client import fail
-from services.runtime.secrets.files import wrong_variables
+from services.cli.client import print_error
+from services.runtime.secrets.files import describe_wrong_variables
 
 
 def channels(
@@ -21,35 +21,35 @@ def channels(
     """
     from pydantic import ValidationError
 
-    from services.delivery.channels.configured import configured, faults
+    from services.delivery.channels.configured import find_faults, list_configured_channels
     from services.delivery.settings import DeliverySettings
 
     try:
         settings = DeliverySettings()
     except ValidationError as error:
-        raise fail(ValueError(wrong_variables(error))) from error
-    named = configured(settings)
+        raise print_error(ValueError(describe_wrong_variables(error))) from error
+    named = list_configured_channels(settings)
     found: dict[Channel, list[dict[str, Any]]] = {channel: [] for channel in Channel}
-    for channel, fault in faults(settings):
+    for channel, fault in find_faults(settings):
         found[channel].append(
             {"variable": fault.variable, "what": fault.what, "error": fault.error}
         )
     rows = [
-        {"channel": c.value, "configured": c in named, **_promises(c), "faults": found[c]}
+        {"channel": c.value, "configured": c in named, **_describe_policy(c), "faults": found[c]}
         for c in Channel
     ]
     if as_json:
         typer.echo(json.dumps({"items": rows}, ensure_ascii=False))
     else:
-        _show(rows)
+        _show_channels(rows)
     if any(fault["error"] for faults in found.values() for fault in faults):
         raise typer.Exit(1)
 
 
-def _promises(channel: Channel) -> dict[str, Any]:
-    from services.delivery.notifications.channel_policies import POLICIES
+def _describe_policy(channel: Channel) -> dict[str, Any]:
+    from services.delivery.notifications.channel_policies import DEFAULT_POLICIES
 
-    policy = POLICIES[channel]
+    policy = DEFAULT_POLICIES[channel]
     return {
         "doubt": policy.doubt.value,
         "limit_s": policy.limit_ms / 1000,
@@ -58,7 +58,7 @@ def _promises(channel: Channel) -> dict[str, Any]:
     }
 
 
-def _show(rows: list[dict[str, Any]]) -> None:
+def _show_channels(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table()
@@ -84,9 +84,9 @@ def _show(rows: list[dict[str, Any]]) -> None:
         )
     from rich.markup import escape
 
-    from services.cli.output import console
+    from services.cli.output import open_console
 
-    shown = console(markup=True)
+    shown = open_console(markup=True)
     shown.print(table)
     for row in rows:
         for fault in row["faults"]:

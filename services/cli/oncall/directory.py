@@ -20,11 +20,11 @@ from pydantic import ValidationError
 
 from schemas.directory import Contact, ContactPoint
 from schemas.oncall import DAY_MIN, NoteReachability, ReachRow
-from schemas.topics import urgent_lane
+from schemas.topics import select_urgent_topic
 from schemas.words import Channel
-from services.cli.client import said, with_known_broker
-from services.delivery.channels.sms.origin import dialled
-from services.delivery.channels.webhook.driver import is_allowed
+from services.cli.client import error_text, require_broker
+from services.delivery.channels.sms.origin import normalize_dialled_number
+from services.delivery.channels.webhook.driver import is_allowed_url
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.process.settings import Settings
@@ -37,10 +37,10 @@ app = typer.Typer(
 )
 T = TypeVar("T")
 COLUMNS = ("person", "name", "language", "channel", "address", "verified_at")
-_MAIL = re.compile(r"[^@\s]+@[^@\s]+")
-TOLD_AT_ONCE = 200
+_MAIL_PATTERN = re.compile(r"[^@\s]+@[^@\s]+")
+PEOPLE_PER_MESSAGE = 200
 """People per message to the deciders."""
-SEEN_S = 5.0
+DIRECTORY_TIMEOUT_S = 5.0
 """Seconds to wait for the running system's copy of the directory."""
 
 
@@ -55,7 +55,7 @@ class AddressInvalid(ValueError):
     """Signal an address that nothing would reach; the message describes the right form."""
 
 
-def contacts_of(lines: Iterable[str]) -> list[Contact]:
+def read_contacts(lines: Iterable[str]) -> list[Contact]:
     """Read contacts from CSV: one line per contact point, in order of preference.
 
     Columns: `COLUMNS`, optionally `site` and `quiet` (`21:00-07:00`). Raises DirectoryInvalid.
@@ -77,10 +77,10 @@ def contacts_of(lines: Iterable[str]) -> list[Contact]:
                     "channel": row["channel"],
                     "address": (row["address"] or "").strip(),
                     "verified_at": at,
-                    "quiet": _quiet(row.get("quiet") or ""),
+                    "quiet": _parse_quiet_hours(row.get("quiet") or ""),
                 }
             )
-            point = _reachable(point)
+            point = _normalize_address(point)
             Contact.model_validate(
                 {
                     "person": row["person"],
@@ -123,45 +123,45 @@ def contacts_of(lines: Iterable[str]) -> list[Contact]:
     ]
 
 
-def _reachable(point: ContactPoint) -> ContactPoint:
+def _normalize_address(point: ContactPoint) -> ContactPoint:
     """Normalize the address of a contact point.
 
     Raises AddressInvalid, so that a wrong address is found at import and not during a call.
     """
     match point.channel:
         case Channel.SMS | Channel.VOICE:
-            if (number := dialled(point.address)) is None:
+            if (number := normalize_dialled_number(point.address)) is None:
                 raise AddressInvalid(
                     "a telephone number, 06 12 34 56 78 or +33612345678, is expected"
                 )
             return point.model_copy(update={"address": number})
-        case Channel.EMAIL if _MAIL.fullmatch(point.address) is None:
+        case Channel.EMAIL if _MAIL_PATTERN.fullmatch(point.address) is None:
             raise AddressInvalid("a mail address, name@example.org, is expected")
-        case Channel.WEBHOOK if not is_allowed(point.address):
+        case Channel.WEBHOOK if not is_allowed_url(point.address):
             raise AddressInvalid("an https:// address is expected")
         case _:
             return point
 
 
-def _quiet(text: str) -> tuple[int, int] | None:
+def _parse_quiet_hours(text: str) -> tuple[int, int] | None:
     """Parse `21:00-07:00` to local minutes.
 
     Raises ValueError.
     """
     if not text:
         return None
-    start, end = (_minute(part.strip()) for part in text.split("-"))
+    start, end = (_parse_minute(part.strip()) for part in text.split("-"))
     return start, end
 
 
-def _minute(text: str) -> int:
+def _parse_minute(text: str) -> int:
     if text == "24:00":
         return DAY_MIN
     at = time.fromisoformat(text)
     return at.hour * 60 + at.minute
 
 
-async def _put(settings: Settings, contacts: list[Contact]) -> None:
+async def _write_contacts(settings: Settings, contacts: list[Contact]) -> None:
     """Write people to the directory, then announce their reachability to the live realm.
 
     The realm gets channels, proofs and quiet hours, never an address. The directory comes first, so
@@ -169,17 +169,17 @@ async def _put(settings: Settings, contacts: list[Contact]) -> None:
     """
     async with Vault.open(settings) as vault:
         await vault.directory.put_all(contacts)
-        await vault.directory.settled(SEEN_S)
+        await vault.directory.settled(DIRECTORY_TIMEOUT_S)
     realm, rows = settings.territory.name, [contact.reach() for contact in contacts]
     async with RecordProducer(settings.kafka, InputMarks.open(settings.data.secrets)) as producer:
-        for start in range(0, len(rows), TOLD_AT_ONCE):
+        for start in range(0, len(rows), PEOPLE_PER_MESSAGE):
             command = NoteReachability(
                 author="system:directory",
                 role="admin",
-                people=tuple(rows[start : start + TOLD_AT_ONCE]),
+                people=tuple(rows[start : start + PEOPLE_PER_MESSAGE]),
             )
             await producer.send(
-                urgent_lane("alerts", realm),
+                select_urgent_topic("alerts", realm),
                 realm,
                 command,
                 id=f"reach-{secrets.token_hex(12)}",
@@ -187,7 +187,7 @@ async def _put(settings: Settings, contacts: list[Contact]) -> None:
             )
 
 
-async def _erase(settings: Settings, person: str) -> bool:
+async def _erase_person(settings: Settings, person: str) -> bool:
     """Erase a person from the directory, then announce it; return whether the person was there.
 
     The live realm marks the person as unreachable, so that escalations no longer wait.
@@ -200,7 +200,7 @@ async def _erase(settings: Settings, person: str) -> bool:
     )
     async with RecordProducer(settings.kafka, InputMarks.open(settings.data.secrets)) as producer:
         await producer.send(
-            urgent_lane("alerts", settings.territory.name),
+            select_urgent_topic("alerts", settings.territory.name),
             settings.territory.name,
             command,
             id=f"reach-{secrets.token_hex(12)}",
@@ -229,11 +229,13 @@ def import_file(
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            contacts = contacts_of(lines)
+            contacts = read_contacts(lines)
     except (OSError, UnicodeDecodeError, DirectoryInvalid) as exc:
-        typer.secho(said(exc) if isinstance(exc, OSError) else f"{file}: {exc}", err=True, fg="red")
+        typer.secho(
+            error_text(exc) if isinstance(exc, OSError) else f"{file}: {exc}", err=True, fg="red"
+        )
         raise typer.Exit(1) from exc
-    _run(_put(with_known_broker(Settings()), contacts))
+    _run(_write_contacts(require_broker(Settings()), contacts))
     typer.echo(
         f"{len(contacts)} personnes, {sum(len(c.points) for c in contacts)} moyens de contact"
     )
@@ -244,7 +246,7 @@ def count(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
     """Count the people in the directory."""
-    settings = with_known_broker(Settings())
+    settings = require_broker(Settings())
 
     async def counted() -> int:
         async with Vault.open(settings) as vault:
@@ -260,7 +262,7 @@ def erase(person: Annotated[str, typer.Argument(help="Person token")]) -> None:
 
     The key is deleted, so copies and backups of Kafka cannot be read either.
     """
-    if not _run(_erase(with_known_broker(Settings()), person)):
+    if not _run(_erase_person(require_broker(Settings()), person)):
         typer.secho(
             f"{person} n’est pas dans l’annuaire ; l’effacement est demandé quand même",
             err=True,

@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import typer
 
-from services.cli.client import Away, Client, Refused, fail
-from services.cli.crisis.decide import Key, Reason, decide
-from services.cli.crisis.read import AsJson, AsOf, OfIncident, Realm, identified, query
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.crisis.decide import Key, Reason, post_decision
+from services.cli.crisis.read import AsJson, AsOf, OfIncident, Realm, build_query, resolve_incident
 from services.runtime.process.settings import Settings
 
 app = typer.Typer(
@@ -35,8 +35,8 @@ def start(
     as_json: AsJson = False,
 ) -> None:
     """Start a headcount."""
-    body = {"sites": site, "incident": identified(incident, realm), "channels": channel}
-    decide(
+    body = {"sites": site, "incident": resolve_incident(incident, realm), "channels": channel}
+    post_decision(
         "headcounts",
         realm,
         body,
@@ -51,7 +51,7 @@ def close(
     id: str, realm: Realm = None, reason: Reason = None, key: Key = None, as_json: AsJson = False
 ) -> None:
     """Close a headcount by decision."""
-    decide(
+    post_decision(
         f"headcounts/{quote(id, safe='')}/close",
         realm,
         {"reason": reason},
@@ -62,14 +62,14 @@ def close(
 
 
 @app.command("list")
-def listed(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
+def list_headcounts(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """List headcounts with their counts, newest first."""
-    where = "/api/v1/headcounts" + query(realm, as_of)
+    where = "/api/v1/headcounts" + build_query(realm, as_of)
     try:
-        with Client(Settings()) as client:
+        with ApiClient(Settings()) as client:
             found = client.get(where)
-    except (Away, Refused) as exc:
-        raise fail(exc) from exc
+    except (VigieUnreachable, ApiRefused) as exc:
+        raise print_error(exc) from exc
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
         return

@@ -10,24 +10,24 @@ from urllib.parse import urlencode
 import typer
 from rich.table import Table
 
-from services.cli.client import ask, fail
-from services.cli.crisis.decide import Key, Reason, decide
+from services.cli.client import call_api, print_error
+from services.cli.crisis.decide import Key, Reason, post_decision
 from services.cli.crisis.read import (
-    EVERY,
+    NO_LIMIT,
     AsJson,
     AsOf,
     Realm,
-    at_paris,
-    fetch,
-    moment,
-    query,
-    show,
+    build_query,
+    fetch_list,
+    format_local_time,
+    parse_time,
+    show_list,
 )
-from services.cli.output import console
-from services.console.i18n import translator
+from services.cli.output import open_console
+from services.console.i18n import get_translator
 from services.console.oncall.feed_links import FeedLinks
 from services.console.texts import words as w
-from services.oncall.ics import MOST_BYTES
+from services.oncall.ics import MAX_FILE_BYTES
 from services.runtime.process.settings import Settings
 
 app = typer.Typer(
@@ -45,13 +45,13 @@ Scope = Annotated[
 Deputy = Annotated[bool, typer.Option("--deputy", help="The deputy's place, not the holder's")]
 From = Annotated[str | None, typer.Option("--from", help="ISO 8601; without offset, Paris time")]
 To = Annotated[str | None, typer.Option("--to", help="ISO 8601; without offset, Paris time")]
-_ = translator("fr")
-_PLACE = {"holder": "titulaire", "deputy": "suppléant"}
-_STATE = {"in_force": "en vigueur", "replaced": "remplacé", "withdrawn": "retiré"}
+_ = get_translator("fr")
+_PLACE_LABELS = {"holder": "titulaire", "deputy": "suppléant"}
+_STATE_LABELS = {"in_force": "en vigueur", "replaced": "remplacé", "withdrawn": "retiré"}
 
 
-def _span(start: str | None, end: str | None) -> dict[str, str | None]:
-    return {"from": moment(start) if start else None, "to": moment(end) if end else None}
+def _span_fields(start: str | None, end: str | None) -> dict[str, str | None]:
+    return {"from": parse_time(start) if start else None, "to": parse_time(end) if end else None}
 
 
 @app.command()
@@ -64,8 +64,10 @@ def who(
     as_json: AsJson = False,
 ) -> None:
     """Show the people on call, and until when."""
-    found = fetch("/api/v1/oncall", realm, as_of, EVERY, role=role, scope=scope, **_span(at, None))
-    show(
+    found = fetch_list(
+        "/api/v1/oncall", realm, as_of, NO_LIMIT, role=role, scope=scope, **_span_fields(at, None)
+    )
+    show_list(
         found,
         as_json,
         "Astreintes",
@@ -74,12 +76,15 @@ def who(
             ("Périmètre", lambda p: p["scope_name"] or ""),
             ("Titulaire", lambda p: p["now"]["holder"] or "personne"),
             ("Suppléant", lambda p: p["now"]["deputy"] or "personne"),
-            ("Jusqu’au", lambda p: at_paris(p["now"]["until"])),
-            ("Par", lambda p: w.word(w.STAND, p["holder"][0]["by"], _) if p["holder"] else ""),
+            ("Jusqu’au", lambda p: format_local_time(p["now"]["until"])),
+            (
+                "Par",
+                lambda p: w.translate_code(w.STAND, p["holder"][0]["by"], _) if p["holder"] else "",
+            ),
         ),
     )
     for broken in found["limits"] if not as_json else ():
-        span = f"{at_paris(broken['from'])} – {at_paris(broken['to'])}"
+        span = f"{format_local_time(broken['from'])} – {format_local_time(broken['to'])}"
         typer.secho(
             f"{broken['person']} : {broken['text']} ({broken['hours']} h, {span})", fg="yellow"
         )
@@ -93,13 +98,13 @@ def gaps(
     as_json: AsJson = False,
 ) -> None:
     """List hours ahead in which a role has no holder or no deputy."""
-    proof = ask("GET", "/api/v1/readiness" + query(realm, as_of, days=days))
+    proof = call_api("GET", "/api/v1/readiness" + build_query(realm, as_of, days=days))
     items = [h for h in proof["items"] if h["kind"] in ("nobody", "no_holder", "no_deputy")]
-    _show_holes({"items": items, "next": None}, as_json, "Trous d’astreinte")
+    _show_gaps({"items": items, "next": None}, as_json, "Trous d’astreinte")
 
 
-def _show_holes(found: dict[str, Any], as_json: bool, title: str) -> None:
-    show(
+def _show_gaps(found: dict[str, Any], as_json: bool, title: str) -> None:
+    show_list(
         found,
         as_json,
         title,
@@ -108,8 +113,8 @@ def _show_holes(found: dict[str, Any], as_json: bool, title: str) -> None:
             ("Rôle", lambda h: h["role_name"]),
             ("Périmètre", lambda h: h["scope_name"] or ""),
             ("Personne", lambda h: h["person"] or ""),
-            ("Du", lambda h: at_paris(h["from"])),
-            ("Au", lambda h: at_paris(h["to"])),
+            ("Du", lambda h: format_local_time(h["from"])),
+            ("Au", lambda h: format_local_time(h["to"])),
             ("À faire", lambda h: h["fix_text"]),
         ),
     )
@@ -143,9 +148,9 @@ def import_calendar(
     """
     try:
         size = file.stat().st_size
-        if size > MOST_BYTES:
+        if size > MAX_FILE_BYTES:
             raise ValueError(
-                f"ce fichier est trop gros : {size / (1 << 20):.1f} Mo, la limite est de {MOST_BYTES >> 20} Mo"
+                f"ce fichier est trop gros : {size / (1 << 20):.1f} Mo, la limite est de {MAX_FILE_BYTES >> 20} Mo"
             )
         content = file.read_bytes()
     except (OSError, ValueError) as exc:
@@ -161,25 +166,25 @@ def import_calendar(
         "calendar": (calendar or file.stem)[:64],
         "reason": reason,
         "dry_run": "true" if dry_run else None,
-        **_span(start, end),
+        **_span_fields(start, end),
     }
     path = "/api/v1/oncall/import?" + urlencode({k: v for k, v in given.items() if v is not None})
     headers = {"Content-Type": "text/calendar"} | ({"Idempotency-Key": key} if key else {})
-    found = ask("POST", path, content, headers)
+    found = call_api("POST", path, content, headers)
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
         return
     rows = [{**post, **shift} for post in found["items"] for shift in post["shifts"]]
-    show(
+    show_list(
         {"items": rows, "next": None},
         False,
         f"{found['calendar']} : {found['shifts']} gardes",
         (
             ("Rôle", lambda s: s["role"]),
             ("Périmètre", lambda s: s["scope"] or ""),
-            ("Place", lambda s: _PLACE[s["place"]]),
-            ("Du", lambda s: at_paris(s["from"])),
-            ("Au", lambda s: at_paris(s["to"])),
+            ("Place", lambda s: _PLACE_LABELS[s["place"]]),
+            ("Du", lambda s: format_local_time(s["from"])),
+            ("Au", lambda s: format_local_time(s["to"])),
             ("Personne", lambda s: s["person"] or "personne"),
         ),
     )
@@ -210,10 +215,10 @@ def override(
         "scope": scope,
         "place": "deputy" if deputy else None,
         "reason": reason,
-        **_span(start, end),
+        **_span_fields(start, end),
     }
     body |= {"nobody": True} if person == "personne" else {"person": person}
-    decide(
+    post_decision(
         "oncall/overrides", realm, body, key=key, as_json=as_json, done="Remplacement enregistré"
     )
 
@@ -238,11 +243,11 @@ def swap(
         "scope": scope,
         "place": "deputy" if deputy else None,
         "reason": reason,
-        **_span(start, end),
-        "other_from": moment(other_start),
-        "other_to": moment(other_end),
+        **_span_fields(start, end),
+        "other_from": parse_time(other_start),
+        "other_to": parse_time(other_end),
     }
-    decide("oncall/swaps", realm, body, key=key, as_json=as_json, done="Échange enregistré")
+    post_decision("oncall/swaps", realm, body, key=key, as_json=as_json, done="Échange enregistré")
 
 
 @app.command()
@@ -254,7 +259,7 @@ def withdraw(
     as_json: AsJson = False,
 ) -> None:
     """Withdraw an override, a swap or a calendar."""
-    decide(
+    post_decision(
         f"oncall/duties/{duty}/withdraw",
         realm,
         {"reason": reason},
@@ -269,20 +274,20 @@ def duties(
     realm: Realm = None, as_of: AsOf = None, role: RoleOption = None, as_json: AsJson = False
 ) -> None:
     """List overrides, swaps and calendars, newest first."""
-    found = ask("GET", "/api/v1/oncall/duties" + query(realm, as_of, role=role))
-    show(
+    found = call_api("GET", "/api/v1/oncall/duties" + build_query(realm, as_of, role=role))
+    show_list(
         found,
         as_json,
         "Changements d’astreinte",
         (
-            ("Type", lambda d: w.word(w.STAND, d["kind"], _)),
-            ("Rôle", lambda d: w.word(w.ROLE, d["role"], _)),
+            ("Type", lambda d: w.translate_code(w.STAND, d["kind"], _)),
+            ("Rôle", lambda d: w.translate_code(w.ROLE, d["role"], _)),
             ("Périmètre", lambda d: d["scope"] or ""),
-            ("Place", lambda d: _PLACE[d["place"]]),
-            ("Du", lambda d: at_paris(d["from"])),
-            ("Au", lambda d: at_paris(d["to"])),
+            ("Place", lambda d: _PLACE_LABELS[d["place"]]),
+            ("Du", lambda d: format_local_time(d["from"])),
+            ("Au", lambda d: format_local_time(d["to"])),
             ("Personnes", lambda d: ", ".join(p or "personne" for p in d["persons"])),
-            ("État", lambda d: _STATE[d["state"]]),
+            ("État", lambda d: _STATE_LABELS[d["state"]]),
             ("Identifiant", lambda d: d["id"]),
         ),
     )
@@ -307,9 +312,11 @@ def feeds(
         try:
             FeedLinks.open(settings.data.secrets).renew()
         except OSError as exc:
-            raise fail(exc) from exc
-    found = ask("GET", "/api/v1/oncall/feeds" + query(realm, None, role=role, scope=scope))
-    show(
+            raise print_error(exc) from exc
+    found = call_api(
+        "GET", "/api/v1/oncall/feeds" + build_query(realm, None, role=role, scope=scope)
+    )
+    show_list(
         found,
         as_json,
         "Calendriers",
@@ -334,25 +341,25 @@ def readiness(
 
     Each gap comes with its remedy.
     """
-    proof = ask("GET", "/api/v1/readiness" + query(realm, as_of, days=days, site=site))
+    proof = call_api("GET", "/api/v1/readiness" + build_query(realm, as_of, days=days, site=site))
     if as_json:
         typer.echo(json.dumps(proof, ensure_ascii=False))
     else:
-        _summary(proof)
+        _show_readiness(proof)
         if proof["without_provider"]:
             typer.echo(
                 f"Canaux sans fournisseur : {', '.join(proof['without_provider'])}. Aucun message ne part par eux (docs/how-to/send-messages.md)."
             )
-        _show_holes({"items": proof["items"], "next": None}, False, "À combler")
+        _show_gaps({"items": proof["items"], "next": None}, False, "À combler")
         if site is not None:
-            show(
+            show_list(
                 {"items": proof["reached"], "next": None},
                 False,
                 f"Qui serait joint pour {site}",
                 (
-                    ("Rôle", lambda r: w.word(w.ROLE, r["role"], _)),
-                    ("Du", lambda r: at_paris(r["from"])),
-                    ("Au", lambda r: at_paris(r["to"])),
+                    ("Rôle", lambda r: w.translate_code(w.ROLE, r["role"], _)),
+                    ("Du", lambda r: format_local_time(r["from"])),
+                    ("Au", lambda r: format_local_time(r["to"])),
                     ("Personne", lambda r: r["person"] or "personne"),
                     ("Canal", lambda r: r["channel"] or ""),
                     (
@@ -380,7 +387,7 @@ def drill(
     Exits with 1 if not. Nobody is called.
     """
     if now:
-        decide(
+        post_decision(
             "drills",
             realm,
             {},
@@ -388,7 +395,7 @@ def drill(
             as_json=False,
             done="" if as_json else "Essai fait : personne n’a été appelé.",
         )
-    found = ask("GET", "/api/v1/drills" + query(realm, as_of, limit=1))["items"]
+    found = call_api("GET", "/api/v1/drills" + build_query(realm, as_of, limit=1))["items"]
     if as_json:
         typer.echo(json.dumps(found[0] if found else None, ensure_ascii=False))
     elif not found:
@@ -402,10 +409,10 @@ def drill(
 
 
 def _show_drill(found: dict[str, Any]) -> None:
-    show(
+    show_list(
         {"items": found["rungs"], "next": None},
         False,
-        f"Essai de {found['month']}, le {at_paris(found['at'])}",
+        f"Essai de {found['month']}, le {format_local_time(found['at'])}",
         (
             ("Niveau", lambda r: r["ladder"]),
             ("Vague", lambda r: str(r["wave"])),
@@ -421,7 +428,7 @@ def _show_drill(found: dict[str, Any]) -> None:
             ),
         ),
     )
-    show(
+    show_list(
         {"items": found["channels"], "next": None},
         False,
         "Canaux, sans message" if found["probed_at"] else "Canaux : pas encore de réponse",
@@ -433,7 +440,7 @@ def _show_drill(found: dict[str, Any]) -> None:
     )
 
 
-def _summary(proof: dict[str, Any]) -> None:
+def _show_readiness(proof: dict[str, Any]) -> None:
     table = Table(
         title=f"Préparation : {proof['ready_pct']:.1f} % de {proof['hours']} heures (site × rôle × heure)"
     )
@@ -446,4 +453,4 @@ def _summary(proof: dict[str, Any]) -> None:
             str(role["ready"]),
             f"{100 * role['ready'] / max(role['hours'], 1):.1f}",
         )
-    console().print(table)
+    open_console().print(table)

@@ -14,23 +14,23 @@ from typing import Annotated, Any
 
 import typer
 
-from services.appliance.supervisor.priority import as_if_elsewhere
-from services.cli.client import Away, Client, Refused, fail, local_token
-from services.cli.system.load import Measured, Reporter, bodies, watching
+from services.appliance.supervisor.priority import run_with_priority
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, find_token, print_error
+from services.cli.system.load import LoadResult, Reporter, generate_reports, watch_live_stream
 from services.runtime.process.settings import Settings
 
 LIVE_TAIL_S = 5.0
 """Seconds to wait for reports that were not seen yet."""
 
 
-class Name(StrEnum):
+class BenchmarkName(StrEnum):
     INTAKE = "intake"
     LIVE = "live"
 
 
 def bench(
     name: Annotated[
-        Name,
+        BenchmarkName,
         typer.Argument(
             help="intake: report posted → 202. live: report posted → incident on the live stream"
         ),
@@ -47,22 +47,22 @@ def bench(
     `elsewhere 1`: measured as from another machine.
     """
     settings = Settings()
-    token = local_token(settings)
+    token = find_token(settings)
     if token is None:
-        raise fail(
+        raise print_error(
             ValueError(
                 f"no token: set VIGIE_TOKEN, or run on the machine of `vigie up` (looked in {settings.data.secrets})"
             )
         )
     try:
-        with Client(settings) as client:
-            into = realm or _test_realm(client)
+        with ApiClient(settings) as client:
+            into = realm or _open_test_realm(client)
             sites = [site["id"] for site in client.get("/api/v1/sites?limit=200")["items"]]
-        found = asyncio.run(measure(name, settings.url, token, into, sites, rate, seconds))
-    except (Away, Refused, ConnectionError) as error:
-        raise fail(error) from error
+        found = asyncio.run(run_benchmark(name, settings.url, token, into, sites, rate, seconds))
+    except (VigieUnreachable, ApiRefused, ConnectionError) as error:
+        raise print_error(error) from error
     if not found["accepted"]:
-        raise fail(
+        raise print_error(
             ValueError(
                 f"no report was accepted in {into}: {found['refused']} were refused or had no answer"
             )
@@ -76,7 +76,7 @@ def bench(
         )
 
 
-def _test_realm(client: Client) -> str:
+def _open_test_realm(client: ApiClient) -> str:
     from datetime import UTC, datetime
 
     territory = client.get("/api/v1/realms?limit=1000")["items"]
@@ -93,22 +93,28 @@ def _test_realm(client: Client) -> str:
     return realm
 
 
-async def measure(
-    name: Name, url: str, token: str, realm: str, sites: list[str], rate: float, seconds: float
+async def run_benchmark(
+    name: BenchmarkName,
+    url: str,
+    token: str,
+    realm: str,
+    sites: list[str],
+    rate: float,
+    seconds: float,
 ) -> dict[str, float | int]:
     """Measure one benchmark.
 
     `elsewhere` 0: the load generator competed for the processor, and its delay is in the figures.
     Raises ConnectionError.
     """
-    with as_if_elsewhere() as granted:
-        return await _measured(name, url, token, bodies(realm, sites), realm, rate, seconds) | {
-            "elsewhere": int(granted)
-        }
+    with run_with_priority() as granted:
+        return await _measure(
+            name, url, token, generate_reports(realm, sites), realm, rate, seconds
+        ) | {"elsewhere": int(granted)}
 
 
-async def _measured(
-    name: Name,
+async def _measure(
+    name: BenchmarkName,
     url: str,
     token: str,
     source: Iterator[dict[str, Any]],
@@ -117,17 +123,17 @@ async def _measured(
     seconds: float,
 ) -> dict[str, float | int]:
     async with Reporter(url, token) as reporter:
-        if name is Name.INTAKE:
+        if name is BenchmarkName.INTAKE:
             return (await reporter.at_rate(source, rate, seconds)).document()
         posted: dict[str, float] = {}
         seen: dict[str, float] = {}
-        async with watching(url, token, realm, seen):
+        async with watch_live_stream(url, token, realm, seen):
             answered = await reporter.at_rate(source, rate, seconds, posted)
             for _ in range(int(LIVE_TAIL_S / 0.1)):
                 if posted.keys() <= seen.keys():
                     break
                 await asyncio.sleep(0.1)
-    shown = Measured(
+    shown = LoadResult(
         [seen[id] - due for id, due in posted.items() if id in seen],
         answered.refused,
         answered.seconds,

@@ -6,8 +6,8 @@ It includes delivery's simulated recipients and continuity's planner.
 from __future__ import annotations
 
 from services.continuity.reassignment.proposals import Proposals
-from services.delivery.simulated_channels import respond
+from services.delivery.simulated_channels import respond_to_fact
 from services.runtime.simulation.conductor_process import run_conductor
 
 if __name__ == "__main__":
-    run_conductor(respond, Proposals())
+    run_conductor(respond_to_fact, Proposals())

@@ -20,31 +20,31 @@ import typer
 
 from schemas.base import DAY_MS
 from services.appliance.supervisor.status import read_status
-from services.cli.system.status import clock_faults
-from services.runtime.process.lock import is_held
+from services.cli.system.status import find_clock_faults
+from services.runtime.process.lock import is_locked
 from services.runtime.process.settings import DataDir, Settings, split_host_port
-from services.runtime.secrets.files import wrong_variables
-from services.territory import TerritoryInvalid, territory_now
+from services.runtime.secrets.files import describe_wrong_variables
+from services.territory import TerritoryInvalid, load_current_territory
 from services.territory.days_off import PARIS, calendar_warnings
 
 State = Literal["ok", "warning", "fault"]
-LITTLE_MB: Final = 2_048
-TOO_LITTLE_MB: Final = 500
+LOW_DISK_MB: Final = 2_048
+TOO_LOW_DISK_MB: Final = 500
 SLOW_SYNC_MS: Final = 50.0
-SYNCS: Final = 10
-ANSWER_S: Final = 10.0
+SYNC_RUNS: Final = 10
+CHECK_TIMEOUT_S: Final = 10.0
 LOOPBACK: Final = ("127.", "::1", "localhost")
 ENDS_SOON_DAYS: Final = 30
 
 
 UNLISTED: Final = frozenset({"VIGIE_SUPERVISOR", "VIGIE_FAILPOINT"})
 """Variables that are no settings: from the supervisor to its processes, and of fault tests."""
-_OF_KUBERNETES: Final = re.compile(r"_SERVICE_(HOST|PORT)|_PORT(_\d+_(TCP|UDP).*)?$")
+_KUBERNETES_VARIABLE: Final = re.compile(r"_SERVICE_(HOST|PORT)|_PORT(_\d+_(TCP|UDP).*)?$")
 """Variables that Kubernetes sets for every service with a name that begins with `vigie`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DoctorFinding:
     """Result of one check."""
 
     check: str
@@ -54,22 +54,22 @@ class Finding:
     """Remedy; empty if there is nothing to do."""
 
 
-def variables(environment: Iterable[str]) -> Iterator[Finding]:
+def check_variables(environment: Iterable[str]) -> Iterator[DoctorFinding]:
     """Find `VIGIE_` variables that nothing reads.
 
     A provider under a misspelt variable would call nobody, without any other sign.
     """
-    from services.cli.system.settings_reference import variables as documented
+    from services.cli.system.settings_reference import list_variables as documented
 
     known = {*documented(), *UNLISTED}
     for name in sorted(
         n
         for n in environment
-        if n.startswith("VIGIE_") and n not in known and not _OF_KUBERNETES.search(n)
+        if n.startswith("VIGIE_") and n not in known and not _KUBERNETES_VARIABLE.search(n)
     ):
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
         act = f"is {near[0]} meant? " if near else ""
-        yield Finding(
+        yield DoctorFinding(
             "setting",
             "warning",
             f"{name} is read by nothing",
@@ -77,46 +77,46 @@ def variables(environment: Iterable[str]) -> Iterator[Finding]:
         )
 
 
-def disk(data: DataDir) -> Iterator[Finding]:
+def check_disk(data: DataDir) -> Iterator[DoctorFinding]:
     """Check free space and the time of a durable write, for which every accepted report waits.
 
     See docs/adr/0003-flush-each-record-on-a-single-node.md.
     """
     free_mb = shutil.disk_usage(data.root).free >> 20
     state: State = (
-        "ok" if free_mb >= LITTLE_MB else "warning" if free_mb >= TOO_LITTLE_MB else "fault"
+        "ok" if free_mb >= LOW_DISK_MB else "warning" if free_mb >= TOO_LOW_DISK_MB else "fault"
     )
-    yield Finding(
+    yield DoctorFinding(
         "disk room",
         state,
         f"{free_mb} MB free under {data.root}",
         "" if state == "ok" else "make room: a full disk stops the broker",
     )
     try:
-        took_ms = sync_ms(data.run)
+        took_ms = measure_sync_ms(data.run)
     except OSError as error:
         act = "make room, or give the folder to the user that runs Vigie"
-        yield Finding(
+        yield DoctorFinding(
             "disk speed", "fault", f"nothing can be written under {data.run}: {error.strerror}", act
         )
         return
     slow = took_ms > SLOW_SYNC_MS
-    yield Finding(
+    yield DoctorFinding(
         "disk speed",
         "warning" if slow else "ok",
-        f"a durable write takes {took_ms:.1f} ms (median of {SYNCS})",
+        f"a durable write takes {took_ms:.1f} ms (median of {SYNC_RUNS})",
         "accepted reports will be slow: another disk, or fewer neighbours on this one"
         if slow
         else "",
     )
 
 
-def sync_ms(folder: Path) -> float:
+def measure_sync_ms(folder: Path) -> float:
     """Measure the median time of a small write with fsync, ms."""
     times = []
     path = folder / ".doctor"
     try:
-        for _ in range(SYNCS):
+        for _ in range(SYNC_RUNS):
             began = time.perf_counter()
             with path.open("wb") as file:
                 file.write(b"x" * 512)
@@ -125,10 +125,10 @@ def sync_ms(folder: Path) -> float:
             times.append((time.perf_counter() - began) * 1000)
     finally:
         path.unlink(missing_ok=True)
-    return sorted(times)[SYNCS // 2]
+    return sorted(times)[SYNC_RUNS // 2]
 
 
-def secrets(data: DataDir) -> Iterator[Finding]:
+def check_secrets(data: DataDir) -> Iterator[DoctorFinding]:
     """Check that only the owner can read the secrets."""
     try:
         open_to_others = [
@@ -137,14 +137,14 @@ def secrets(data: DataDir) -> Iterator[Finding]:
             if stat.S_IMODE(p.stat().st_mode) & 0o077
         ]
     except OSError as error:
-        yield Finding(
+        yield DoctorFinding(
             "secrets",
             "fault",
             f"{error.filename} cannot be read: {error.strerror}",
             "run this as the user that runs Vigie",
         )
         return
-    yield Finding(
+    yield DoctorFinding(
         "secrets",
         "fault" if open_to_others else "ok",
         f"others may read {', '.join(sorted(open_to_others))}"
@@ -153,7 +153,7 @@ def secrets(data: DataDir) -> Iterator[Finding]:
         f"chmod -R go= {data.secrets}" if open_to_others else "",
     )
     if (data.secrets / "admin.code").exists():
-        yield Finding(
+        yield DoctorFinding(
             "first login",
             "warning",
             "the one-time administrator code has not been used",
@@ -161,13 +161,13 @@ def secrets(data: DataDir) -> Iterator[Finding]:
         )
 
 
-def listening(settings: Settings) -> Iterator[Finding]:
+def check_listening(settings: Settings) -> Iterator[DoctorFinding]:
     """Check that Vigie listens beyond this machine only with TLS."""
-    running = read_status(settings.data.status) if is_held(settings.data.lock) else None
+    running = read_status(settings.data.status) if is_locked(settings.data.lock) else None
     address = (running or {}).get("http") or settings.http
     host, _ = split_host_port(address)
     outside = not host.startswith(LOOPBACK)
-    yield Finding(
+    yield DoctorFinding(
         "listening",
         "warning" if outside else "ok",
         f"plain HTTP on {address}",
@@ -177,12 +177,12 @@ def listening(settings: Settings) -> Iterator[Finding]:
     )
 
 
-def days_off(settings: Settings) -> Iterator[Finding]:
+def check_days_off(settings: Settings) -> Iterator[DoctorFinding]:
     """Check the loaded days off, on which clocks of offices and schools stand still."""
     try:
-        policy = territory_now(settings.territory).policy
+        policy = load_current_territory(settings.territory).policy
     except TerritoryInvalid:
-        yield Finding(
+        yield DoctorFinding(
             "days off",
             "fault",
             f"{settings.territory} cannot be read",
@@ -191,50 +191,56 @@ def days_off(settings: Settings) -> Iterator[Finding]:
         return
     wrong = list(calendar_warnings(policy, datetime.now(PARIS).date()))
     yield from (
-        Finding("days off", "warning", warning, f"vigie territory holidays {settings.territory}")
+        DoctorFinding(
+            "days off", "warning", warning, f"vigie territory holidays {settings.territory}"
+        )
         for warning in wrong
     )
     if not wrong:
-        yield Finding("days off", "ok", "public and school holidays are loaded")
+        yield DoctorFinding("days off", "ok", "public and school holidays are loaded")
 
 
-async def broker(settings: Settings) -> list[Finding]:
+async def check_broker(settings: Settings) -> list[DoctorFinding]:
     """Check that the broker answers, its topics are right and its clock agrees."""
     from aiokafka.errors import KafkaError
 
-    from services.runtime.kafka.topics import BrokerUnreachable, differences
-    from services.runtime.worker.lag import newest_record_ms
+    from services.runtime.kafka.topics import BrokerUnreachable, list_differences
+    from services.runtime.worker.lag import read_newest_record_ms
 
     if not settings.kafka:
-        return [Finding("broker", "fault", "none is known", "start `vigie up`, or set VIGIE_KAFKA")]
+        return [
+            DoctorFinding(
+                "broker", "fault", "none is known", "start `vigie up`, or set VIGIE_KAFKA"
+            )
+        ]
     try:
-        wrong = await differences(settings.kafka, replication=settings.kafka_replication)
-        newest = await newest_record_ms(settings.kafka)
+        wrong = await list_differences(settings.kafka, replication=settings.kafka_replication)
+        newest = await read_newest_record_ms(settings.kafka)
     except (BrokerUnreachable, KafkaError, OSError) as error:
         return [
-            Finding(
+            DoctorFinding(
                 "broker",
                 "fault",
                 f"{settings.kafka} does not answer ({error})",
                 "see `vigie status` and the broker's log",
             )
         ]
-    found = [Finding("broker", "ok", f"{settings.kafka} answers")]
+    found = [DoctorFinding("broker", "ok", f"{settings.kafka} answers")]
     found.append(
-        Finding(
+        DoctorFinding(
             "topics", "fault", "; ".join(wrong), "docs/how-to/operate.md, When it does not start"
         )
         if wrong
-        else Finding("topics", "ok", "partitions and retention are as they must be")
+        else DoctorFinding("topics", "ok", "partitions and retention are as they must be")
     )
-    for fault in clock_faults(newest, time.time() * 1000):
+    for fault in find_clock_faults(newest, time.time() * 1000):
         what, _, act = fault.partition(": ")
-        found.append(Finding("clocks", "fault", what, act))
-    if not clock_faults(newest, time.time() * 1000):
-        found.append(Finding("clocks", "ok", "no record comes from the future"))
+        found.append(DoctorFinding("clocks", "fault", what, act))
+    if not find_clock_faults(newest, time.time() * 1000):
+        found.append(DoctorFinding("clocks", "ok", "no record comes from the future"))
     if settings.kafka_replication == 1:
         found.append(
-            Finding(
+            DoctorFinding(
                 "copies",
                 "warning",
                 "one copy of the log: the loss of this disk loses it",
@@ -244,21 +250,23 @@ async def broker(settings: Settings) -> list[Finding]:
     return found
 
 
-async def cache(settings: Settings) -> list[Finding]:
+async def check_store(settings: Settings) -> list[DoctorFinding]:
     """Check that the store answers and evicts nothing by itself."""
     from redis.exceptions import RedisError
 
     from services.console.read_model import store
 
     if not settings.redis:
-        return [Finding("store", "fault", "none is known", "start `vigie up`, or set VIGIE_REDIS")]
+        return [
+            DoctorFinding("store", "fault", "none is known", "start `vigie up`, or set VIGIE_REDIS")
+        ]
     client = store.connect(settings.redis)
     try:
         policy = (await client.config_get("maxmemory-policy")).get("maxmemory-policy", "")
         live = await client.get(store.STATE) == b"live"
     except (RedisError, OSError) as error:
         return [
-            Finding(
+            DoctorFinding(
                 "store",
                 "fault",
                 f"does not answer ({error})",
@@ -268,7 +276,7 @@ async def cache(settings: Settings) -> list[Finding]:
     finally:
         await client.aclose()
     found = [
-        Finding(
+        DoctorFinding(
             "store",
             "ok" if live else "warning",
             "holds the whole picture" if live else "the picture is being made again",
@@ -277,7 +285,7 @@ async def cache(settings: Settings) -> list[Finding]:
     ]
     if policy not in ("noeviction", b"noeviction"):
         found.append(
-            Finding(
+            DoctorFinding(
                 "store policy",
                 "fault",
                 f"maxmemory-policy is {policy}",
@@ -287,7 +295,7 @@ async def cache(settings: Settings) -> list[Finding]:
     return found
 
 
-def second_factors(settings: Settings) -> Iterator[Finding]:
+def check_second_factors(settings: Settings) -> Iterator[DoctorFinding]:
     """Find accounts that need a second factor and have none."""
     from services.runtime.identity.accounts import AccessStore
     from services.runtime.identity.principals import Account
@@ -296,7 +304,7 @@ def second_factors(settings: Settings) -> Iterator[Finding]:
     if not kept.is_file() or not (settings.data.secrets / "master.key").is_file():
         return
     if settings.second_factor != "required":
-        yield Finding(
+        yield DoctorFinding(
             "second factor",
             "warning",
             "VIGIE_SECOND_FACTOR=optional: a password alone opens every account",
@@ -309,7 +317,7 @@ def second_factors(settings: Settings) -> Iterator[Finding]:
         for a in access.all(Account)
         if not a.passkeys and access.lacks_second_factor(a) and access.principal(a.id)
     )
-    yield Finding(
+    yield DoctorFinding(
         "second factor",
         "warning" if lacking else "ok",
         f"{len(lacking)} accounts without one: {', '.join(lacking[:20])}"
@@ -319,7 +327,7 @@ def second_factors(settings: Settings) -> Iterator[Finding]:
     )
 
 
-def ending_tokens(settings: Settings, now_ms: int | None = None) -> Iterator[Finding]:
+def ending_tokens(settings: Settings, now_ms: int | None = None) -> Iterator[DoctorFinding]:
     """Name the tokens that end soon, or ended lately: who reports with one is turned away then."""
     from services.runtime.identity.accounts import AccessStore
     from services.runtime.identity.principals import Token
@@ -344,7 +352,7 @@ def ending_tokens(settings: Settings, now_ms: int | None = None) -> Iterator[Fin
         for t in ending
         if t.expires_at
     ]
-    yield Finding(
+    yield DoctorFinding(
         "tokens",
         "warning" if ending else "ok",
         f"{len(ending)} end about now: {', '.join(sorted(days)[:20])}"
@@ -354,32 +362,35 @@ def ending_tokens(settings: Settings, now_ms: int | None = None) -> Iterator[Fin
     )
 
 
-def channels() -> Iterator[Finding]:
+def check_channels() -> Iterator[DoctorFinding]:
     """Check that somebody can be reached."""
     from pydantic import ValidationError
 
-    from services.delivery.channels.configured import configured, faults
+    from services.delivery.channels.configured import find_faults, list_configured_channels
     from services.delivery.settings import DeliverySettings
 
     try:
         settings = DeliverySettings()
     except ValidationError as error:
-        yield Finding(
-            "channels", "fault", wrong_variables(error) or str(error), "see `vigie channels`"
+        yield DoctorFinding(
+            "channels",
+            "fault",
+            describe_wrong_variables(error) or str(error),
+            "see `vigie channels`",
         )
         return
-    named = sorted(c.value for c in configured(settings))
+    named = sorted(c.value for c in list_configured_channels(settings))
     state: State = "fault" if not named else "warning" if len(named) == 1 else "ok"
     act = (
         ""
         if state == "ok"
         else "configure two channels at least (docs/how-to/send-messages.md): one of them will be what failed"
     )
-    yield Finding(
+    yield DoctorFinding(
         "channels", state, f"configured: {', '.join(named) or 'none, nobody can be called'}", act
     )
-    for channel, fault in faults(settings):
-        yield Finding(
+    for channel, fault in find_faults(settings):
+        yield DoctorFinding(
             f"channel {channel.value}",
             "fault" if fault.error else "warning",
             f"{fault.variable} {fault.what}",
@@ -387,35 +398,37 @@ def channels() -> Iterator[Finding]:
         )
 
 
-async def examine(settings: Settings) -> list[Finding]:
+async def run_checks(settings: Settings) -> list[DoctorFinding]:
     """Run every check, in order of dependency."""
-    found: list[Finding] = []
+    found: list[DoctorFinding] = []
     if settings.data.run.is_dir():
         found += [
-            *disk(settings.data),
-            *secrets(settings.data),
-            *second_factors(settings),
+            *check_disk(settings.data),
+            *check_secrets(settings.data),
+            *check_second_factors(settings),
             *ending_tokens(settings),
         ]
     else:
         found.append(
-            Finding(
+            DoctorFinding(
                 "data directory",
                 "warning",
                 f"{settings.data_dir} has not been used yet",
                 "start `vigie up` once",
             )
         )
-    found += [*variables(os.environ), *listening(settings), *days_off(settings)]
-    remote: list[Callable[[Settings], Awaitable[list[Finding]]]] = [broker, cache]
+    found += [*check_variables(os.environ), *check_listening(settings), *check_days_off(settings)]
+    remote: list[Callable[[Settings], Awaitable[list[DoctorFinding]]]] = [check_broker, check_store]
     for ask, name in zip(remote, ("broker", "store"), strict=True):
         try:
-            found += await asyncio.wait_for(ask(settings), ANSWER_S)
+            found += await asyncio.wait_for(ask(settings), CHECK_TIMEOUT_S)
         except TimeoutError:
             found.append(
-                Finding(name, "fault", f"no answer within {ANSWER_S:g} s", "see `vigie status`")
+                DoctorFinding(
+                    name, "fault", f"no answer within {CHECK_TIMEOUT_S:g} s", "see `vigie status`"
+                )
             )
-    return [*found, *channels()]
+    return [*found, *check_channels()]
 
 
 def doctor(
@@ -425,21 +438,21 @@ def doctor(
 
     Exits with 1 on a fault, with 0 on warnings alone.
     """
-    found = asyncio.run(examine(Settings()))
+    found = asyncio.run(run_checks(Settings()))
     if as_json:
         typer.echo(json.dumps({"items": [asdict(f) for f in found]}, ensure_ascii=False))
     else:
-        _show(found)
+        _show_results(found)
     if any(f.state == "fault" for f in found):
         raise typer.Exit(1)
 
 
-def _show(found: list[Finding]) -> None:
+def _show_results(found: list[DoctorFinding]) -> None:
     from rich.markup import escape
 
-    from services.cli.output import console
+    from services.cli.output import open_console
 
-    shown = console(markup=True)
+    shown = open_console(markup=True)
     colours = {"ok": "green", "warning": "yellow", "fault": "red"}
     for f in found:
         shown.print(

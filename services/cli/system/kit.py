@@ -16,15 +16,15 @@ from typing import Annotated, Final
 
 import typer
 
-from services.appliance.embedded.jars import JarsUnavailable, classpath
-from services.cli.client import fail
-from services.cli.crisis.paper import pack
-from services.cli.oncall.directory import DirectoryInvalid, contacts_of
+from services.appliance.embedded.jars import JarsUnavailable, fetch_classpath
+from services.cli.client import print_error
+from services.cli.crisis.paper import build_pack
+from services.cli.oncall.directory import DirectoryInvalid, read_contacts
 from services.delivery.settings import DeliverySettings
 from services.runtime.process.settings import REPOSITORY, Settings
 from services.territory import TerritoryInvalid, load_territory
 
-APP: Final = (
+APP_ENTRIES: Final = (
     "schemas",
     "services",
     "scenarios",
@@ -35,7 +35,7 @@ APP: Final = (
     "pyproject.toml",
     "uv.lock",
 )
-START: Final = ("vigie.py", "LISEZ-MOI.txt")
+START_FILES: Final = ("vigie.py", "LISEZ-MOI.txt")
 
 
 class KitFailed(RuntimeError):
@@ -56,10 +56,10 @@ def make_kit(folder: Path, settings: Settings, *, directory: Path | None, url: s
     folder.mkdir(parents=True, exist_ok=True)
     territory = load_territory(settings.territory)
     typer.echo("packages …", err=True)
-    _wheels(folder / "wheels")
+    _download_wheels(folder / "wheels")
     typer.echo("program, reference data, Kafka …", err=True)
-    _app(folder / "app", settings.territory)
-    jars = classpath(settings.cache_dir, lambda text: typer.echo(text, err=True))
+    _copy_app(folder / "app", settings.territory)
+    jars = fetch_classpath(settings.cache_dir, lambda text: typer.echo(text, err=True))
     target = folder / "cache" / jars[0].parent.name
     target.mkdir(parents=True)
     for jar in jars:
@@ -67,23 +67,23 @@ def make_kit(folder: Path, settings: Settings, *, directory: Path | None, url: s
     typer.echo("paper …", err=True)
     (folder / "papier").mkdir()
     at = datetime.now(UTC).replace(microsecond=0)
-    (folder / "papier" / "vigie.pdf").write_bytes(pack(territory, url=url, people=[], at=at))
+    (folder / "papier" / "vigie.pdf").write_bytes(build_pack(territory, url=url, people=[], at=at))
     if directory is not None:
-        people = contacts_of(directory.read_text(encoding="utf-8-sig").splitlines())
+        people = read_contacts(directory.read_text(encoding="utf-8-sig").splitlines())
         listed = folder / "papier" / "vigie-avec-annuaire.pdf"
         listed.touch(mode=0o600)
-        listed.write_bytes(pack(territory, url=url, people=people, at=at))
-    for name in START:
+        listed.write_bytes(build_pack(territory, url=url, people=people, at=at))
+    for name in START_FILES:
         shutil.copyfile(REPOSITORY / "deploy" / "kit" / name, folder / name)
-    return _manifest(folder, settings.territory.name)
+    return _write_manifest(folder, settings.territory.name)
 
 
-def _wheels(target: Path) -> None:
+def _download_wheels(target: Path) -> None:
     """Download every package of the lock file, for this Python and machine."""
     tools = Path(sys.executable).parent
     with tempfile.TemporaryDirectory() as scratch:
         wanted = Path(scratch) / "requirements.txt"
-        _run(
+        _run_command(
             [
                 str(tools / "uv"),
                 "export",
@@ -97,7 +97,7 @@ def _wheels(target: Path) -> None:
                 str(wanted),
             ]
         )
-        _run(
+        _run_command(
             [
                 sys.executable,
                 "-m",
@@ -117,7 +117,7 @@ def _wheels(target: Path) -> None:
         )
 
 
-def _run(command: list[str]) -> None:
+def _run_command(command: list[str]) -> None:
     """Run a command from the source folder, so its paths must be absolute.
 
     Raises KitFailed.
@@ -128,9 +128,9 @@ def _run(command: list[str]) -> None:
         raise KitFailed(f"{Path(command[0]).name} {command[1]}: {reason[-1][:300]}")
 
 
-def _app(target: Path, territory: Path) -> None:
+def _copy_app(target: Path, territory: Path) -> None:
     target.mkdir()
-    for name in APP:
+    for name in APP_ENTRIES:
         source = REPOSITORY / name
         if source.is_dir():
             shutil.copytree(
@@ -150,7 +150,7 @@ def _app(target: Path, territory: Path) -> None:
     )
 
 
-def _manifest(folder: Path, territory: str) -> int:
+def _write_manifest(folder: Path, territory: str) -> int:
     files, size = {}, 0
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         with path.open("rb") as content:
@@ -204,7 +204,7 @@ def kit(
         OSError,
         UnicodeDecodeError,
     ) as error:
-        raise fail(error) from error
+        raise print_error(error) from error
     typer.echo(
         f"{folder}: {size >> 20} MB, for Python {sys.version_info.major}.{sys.version_info.minor}. On the other machine: python3 vigie.py"
     )

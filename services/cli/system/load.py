@@ -19,7 +19,7 @@ CONNECTIONS = 64
 
 
 @dataclass(slots=True)
-class Measured:
+class LoadResult:
     """Latencies of accepted reports in seconds, and the number of refused ones."""
 
     latencies: list[float] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Measured:
         }
 
 
-def bodies(realm: str | None, sites: list[str]) -> Iterator[dict[str, Any]]:
+def generate_reports(realm: str | None, sites: list[str]) -> Iterator[dict[str, Any]]:
     """Yield endless plausible reports: power outages and restorations, site by site."""
     for n in itertools.count():
         site = sites[n % len(sites)]
@@ -104,12 +104,12 @@ class Reporter:
         per_s: float,
         seconds: float,
         posted: dict[str, float] | None = None,
-    ) -> Measured:
+    ) -> LoadResult:
         """Post reports at a fixed rate (open loop); latency counts from the due time.
 
         `posted` collects id → due time.
         """
-        found = Measured()
+        found = LoadResult()
         tasks: set[asyncio.Task[None]] = set()
         began = time.perf_counter()
 
@@ -135,9 +135,9 @@ class Reporter:
 
     async def flat_out(
         self, source: Iterator[dict[str, Any]], seconds: float, connections: int = CONNECTIONS
-    ) -> Measured:
+    ) -> LoadResult:
         """Post reports at full speed (closed loop): each connection waits for its last response."""
-        found = Measured()
+        found = LoadResult()
         began = time.perf_counter()
 
         async def connection() -> None:
@@ -153,7 +153,9 @@ class Reporter:
 
 
 @asynccontextmanager
-async def watching(url: str, token: str, realm: str, seen: dict[str, float]) -> AsyncIterator[None]:
+async def watch_live_stream(
+    url: str, token: str, realm: str, seen: dict[str, float]
+) -> AsyncIterator[None]:
     """Watch the live stream of a realm in the background.
 
     `seen` collects report id → time at which an incident with it arrived.

@@ -14,18 +14,18 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from services.appliance.supervisor.up import UpFailed
-from services.cli.data.trial import load_tried
+from services.cli.data.trial import load_checked_territory
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
-from services.runtime.kafka.security import client_options
-from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision
+from services.runtime.kafka.security import get_client_options
+from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision_topics
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.keyring import MasterKeyInvalid
 from services.territory import TerritoryInvalid
 from services.territory.publish import open_live_realm
 
-ACCESS_S = 30.0
+ACCESS_TIMEOUT_S = 30.0
 
 
 async def open_territory(settings: Settings) -> None:
@@ -34,14 +34,14 @@ async def open_territory(settings: Settings) -> None:
     `run/territory.json` records the published version.
     """
     try:
-        territory = await asyncio.to_thread(load_tried, settings.territory)
+        territory = await asyncio.to_thread(load_checked_territory, settings.territory)
     except (TerritoryInvalid, OSError) as error:
         first, *others = str(error).splitlines()
         more = f", and {len(others)} more" if others else ""
         raise UpFailed(
             f"the territory {settings.territory} cannot be loaded ({first}{more}): see `vigie territory check {settings.territory}`"
         ) from error
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, **client_options())
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, **get_client_options())
     await admin.start()
     try:
         cluster = (await admin.describe_cluster())["cluster_id"]
@@ -69,13 +69,13 @@ async def open_territory(settings: Settings) -> None:
         ) from error
 
 
-async def first_login(settings: Settings) -> None:
+async def prepare_login(settings: Settings) -> None:
     """Create the token for commands on this machine, and the one-time administrator code.
 
     The code exists while no administrator has a password.
     """
     try:
-        async with AccessStore.open(settings, "up") as access, asyncio.timeout(ACCESS_S):
+        async with AccessStore.open(settings, "up") as access, asyncio.timeout(ACCESS_TIMEOUT_S):
             await access.bootstrap()
     except (MasterKeyInvalid, BrokerAway, TimeoutError, OSError) as error:
         raise UpFailed(
@@ -92,15 +92,15 @@ async def prepare_system(settings: Settings) -> None:
         InputMarks.open(settings.data.secrets)
     except (MasterKeyInvalid, OSError) as error:
         raise UpFailed(str(error)) from error
-    await asyncio.gather(first_login(settings), open_territory(settings))
+    await asyncio.gather(prepare_login(settings), open_territory(settings))
 
 
-async def _prepare(settings: Settings) -> None:
+async def _prepare_broker(settings: Settings) -> None:
     if settings.data.restoring.exists():
         raise UpFailed(
             f"a restore into {settings.data_dir} did not come to its end: empty it and the broker, and restore again"
         )
-    made = await provision(settings.kafka, replication=settings.kafka_replication)
+    made = await provision_topics(settings.kafka, replication=settings.kafka_replication)
     typer.echo(f"topics: {len(made.created)} created, {len(made.existing)} as they must be")
     settings.data.make()
     await prepare_system(settings)
@@ -117,7 +117,7 @@ def prepare() -> None:
     try:
         if not settings.kafka:
             raise UpFailed("no broker: set VIGIE_KAFKA to HOST:PORT")
-        asyncio.run(_prepare(settings))
+        asyncio.run(_prepare_broker(settings))
     except (UpFailed, BrokerUnreachable, TopicsDiffer, KafkaError, OSError) as error:
         typer.secho(f"vigie prepare: {error}", err=True, fg="red")
         raise typer.Exit(1) from error

@@ -11,32 +11,37 @@ from uuid import NAMESPACE_URL, uuid5
 
 import typer
 
-from services.appliance.embedded.jars import Jar, locked_jars
-from services.cli.client import fail
+from services.appliance.embedded.jars import LockedJar, read_locked_jars
+from services.cli.client import print_error
 
 ROOT: Final = "vigie"
 EXTRAS: Final = frozenset({"hiredis"})
 """Extras in pyproject.toml."""
 
 
-def bill() -> dict[str, Any]:
+def build_bill() -> dict[str, Any]:
     """Build the document.
 
     It holds no time, so the same installation gives the same document.
     """
-    packages = _closure()
-    parts = [_package(found) for name, found in sorted(packages.items()) if name != ROOT] + [
-        _jar(jar) for jar in locked_jars()
-    ]
+    packages = _collect_packages()
+    parts = [
+        _describe_package(found) for name, found in sorted(packages.items()) if name != ROOT
+    ] + [_describe_jar(jar) for jar in read_locked_jars()]
     needs = [
         {
-            "ref": _ref(found),
-            "dependsOn": sorted(_ref(packages[n]) for n in _needs(found) if n in packages),
+            "ref": _package_url(found),
+            "dependsOn": sorted(
+                _package_url(packages[n]) for n in _list_dependencies(found) if n in packages
+            ),
         }
         for found in packages.values()
     ]
-    root = next(n for n in needs if n["ref"] == _ref(packages[ROOT]))
-    root["dependsOn"] = [*root["dependsOn"], *(_jar(jar)["bom-ref"] for jar in locked_jars())]
+    root = next(n for n in needs if n["ref"] == _package_url(packages[ROOT]))
+    root["dependsOn"] = [
+        *root["dependsOn"],
+        *(_describe_jar(jar)["bom-ref"] for jar in read_locked_jars()),
+    ]
     serial = uuid5(NAMESPACE_URL, json.dumps(parts, sort_keys=True))
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -44,13 +49,13 @@ def bill() -> dict[str, Any]:
         "specVersion": "1.6",
         "version": 1,
         "serialNumber": f"urn:uuid:{serial}",
-        "metadata": {"component": _package(packages[ROOT]) | {"type": "application"}},
+        "metadata": {"component": _describe_package(packages[ROOT]) | {"type": "application"}},
         "components": parts,
         "dependencies": sorted(needs, key=lambda n: str(n["ref"])),
     }
 
 
-def _closure() -> dict[str, Distribution]:
+def _collect_packages() -> dict[str, Distribution]:
     """Collect the packages that `vigie` needs on this machine, recursively."""
     found: dict[str, Distribution] = {}
     waiting = [ROOT]
@@ -62,11 +67,11 @@ def _closure() -> dict[str, Distribution]:
             found[name] = distribution(name)
         except PackageNotFoundError:
             continue  # Needed on other machines only.
-        waiting += _needs(found[name])
+        waiting += _list_dependencies(found[name])
     return found
 
 
-def _needs(found: Distribution) -> list[str]:
+def _list_dependencies(found: Distribution) -> list[str]:
     """List the dependencies of a package on this machine.
 
     Extras count only if they are in EXTRAS.
@@ -76,20 +81,20 @@ def _needs(found: Distribution) -> list[str]:
         wanted, _, marker = text.partition(";")
         extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)", marker)
         if extra is None or extra[1] in EXTRAS:
-            names.append(_name(re.split(r"[\s\[<>=!~(]", wanted.strip(), maxsplit=1)[0]))
+            names.append(_normalize_name(re.split(r"[\s\[<>=!~(]", wanted.strip(), maxsplit=1)[0]))
     return names
 
 
-def _name(name: str) -> str:
+def _normalize_name(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _ref(found: Distribution) -> str:
-    return f"pkg:pypi/{_name(found.metadata['Name'])}@{found.version}"
+def _package_url(found: Distribution) -> str:
+    return f"pkg:pypi/{_normalize_name(found.metadata['Name'])}@{found.version}"
 
 
-def _package(found: Distribution) -> dict[str, Any]:
-    purl = _ref(found)
+def _describe_package(found: Distribution) -> dict[str, Any]:
+    purl = _package_url(found)
     part: dict[str, Any] = {
         "type": "library",
         "bom-ref": purl,
@@ -105,7 +110,7 @@ def _package(found: Distribution) -> dict[str, Any]:
     return part
 
 
-def _jar(jar: Jar) -> dict[str, Any]:
+def _describe_jar(jar: LockedJar) -> dict[str, Any]:
     group, artifact, version = jar.coordinate.split(":")
     purl = f"pkg:maven/{group}/{artifact}@{version}?type=jar"
     return {
@@ -125,11 +130,11 @@ def sbom(
     ] = None,
 ) -> None:
     """Write the software bill of materials of this installation (CycloneDX 1.6)."""
-    text = json.dumps(bill(), ensure_ascii=False, indent=1)
+    text = json.dumps(build_bill(), ensure_ascii=False, indent=1)
     if file is None:
         typer.echo(text)
         return
     try:
         file.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
-        raise fail(error) from error
+        raise print_error(error) from error

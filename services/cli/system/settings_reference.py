@@ -1,7 +1,7 @@
 """Write `docs/reference/configuration.md` from the settings classes.
 
 Run `python -m services.cli.system.settings_reference`. The docstring below a field describes its
-variable. `BEFORE` holds variables that are read before there are settings.
+variable. `EARLY_VARIABLES` holds variables that are read before there are settings.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ GROUPS: Final[tuple[tuple[str, type[BaseSettings]], ...]] = (
     ("The organisation's identity provider", OidcSettings),
     ("The auditor", AuditorSettings),
 )
-BY_UP: Final = frozenset(
+SET_BY_UP: Final = frozenset(
     {
         "VIGIE_HTTP_FD",
         "VIGIE_CONSOLE",
@@ -62,7 +62,7 @@ BY_UP: Final = frozenset(
     }
 )
 """Variables that `vigie up` sets for the processes that it starts."""
-BEFORE: Final[dict[str, tuple[str, str]]] = {
+EARLY_VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "VIGIE_SECRETS_DIR": (
         "none",
         "Folder with one file per variable in small letters (`vigie_kafka_password`, `vigie_redis`), as Docker and Kubernetes mount secrets; the environment comes first. The folder must be there.",
@@ -96,7 +96,7 @@ Numbers of the domain (thresholds, waves, delays, channels) are no settings: the
 """
 
 
-def document() -> str:
+def build_page() -> str:
     """Return the page as Markdown.
 
     Raises ValueError for a field without a docstring.
@@ -108,7 +108,7 @@ def document() -> str:
             "",
             "| variable | default | means |",
             "|---|---|---|",
-            *_rows(settings),
+            *_build_rows(settings),
             "",
         ]
     lines += [
@@ -117,20 +117,23 @@ def document() -> str:
         "| variable | default | means |",
         "|---|---|---|",
     ]
-    lines += [_row(name, default, means) for name, (default, means) in BEFORE.items()]
+    lines += [
+        _build_row(name, default, means) for name, (default, means) in EARLY_VARIABLES.items()
+    ]
     return "\n".join(lines) + "\n"
 
 
-def variables() -> Iterator[str]:
+def list_variables() -> Iterator[str]:
     """Yield every variable of the page."""
     for _, settings in GROUPS:
         yield from (
-            name_of(settings, field, settings.model_fields[field]) for field in own_fields(settings)
+            variable_name(settings, field, settings.model_fields[field])
+            for field in list_own_fields(settings)
         )
-    yield from BEFORE
+    yield from EARLY_VARIABLES
 
 
-def name_of(settings: type[BaseSettings], field: str, info: FieldInfo) -> str:
+def variable_name(settings: type[BaseSettings], field: str, info: FieldInfo) -> str:
     """Return the name of a variable, e.g. `VIGIE_INTAKE_BODY_LIMIT_BYTES`."""
     alias = info.validation_alias
     if isinstance(alias, AliasChoices):
@@ -138,28 +141,28 @@ def name_of(settings: type[BaseSettings], field: str, info: FieldInfo) -> str:
     return f"{settings.model_config.get('env_prefix', '')}{field}".upper()
 
 
-def own_fields(settings: type[BaseSettings]) -> list[str]:
+def list_own_fields(settings: type[BaseSettings]) -> list[str]:
     """List the fields that this class declares itself."""
     return [field for field in settings.model_fields if field in inspect.get_annotations(settings)]
 
 
-def _rows(settings: type[BaseSettings]) -> Iterator[str]:
-    said = _said(settings)
-    for field in own_fields(settings):
+def _build_rows(settings: type[BaseSettings]) -> Iterator[str]:
+    said = _field_docstrings(settings)
+    for field in list_own_fields(settings):
         info = settings.model_fields[field]
-        name = name_of(settings, field, info)
+        name = variable_name(settings, field, info)
         if field not in said:
             raise ValueError(
                 f"{settings.__name__}.{field} ({name}) has no word about what it means"
             )
-        yield _row(name, _default(info), said[field])
+        yield _build_row(name, _format_default(info), said[field])
 
 
-def _row(name: str, default: str, means: str) -> str:
-    return f"| `{name}`{' ⚙' if name in BY_UP else ''} | {default} | {means.replace('|', chr(92) + '|')} |"
+def _build_row(name: str, default: str, means: str) -> str:
+    return f"| `{name}`{' ⚙' if name in SET_BY_UP else ''} | {default} | {means.replace('|', chr(92) + '|')} |"
 
 
-def _said(settings: type[BaseSettings]) -> dict[str, str]:
+def _field_docstrings(settings: type[BaseSettings]) -> dict[str, str]:
     """Map each field to the docstring below it, in one line."""
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(settings))).body
     assert isinstance(tree, ast.ClassDef)
@@ -174,7 +177,7 @@ def _said(settings: type[BaseSettings]) -> dict[str, str]:
     return found
 
 
-def _default(info: FieldInfo) -> str:
+def _format_default(info: FieldInfo) -> str:
     value: Any = info.default
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
@@ -190,4 +193,4 @@ def _default(info: FieldInfo) -> str:
 
 
 if __name__ == "__main__":
-    TARGET.write_text(document(), encoding="utf-8")
+    TARGET.write_text(build_page(), encoding="utf-8")

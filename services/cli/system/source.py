@@ -18,10 +18,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from schemas.words import EventType
-from services.cli.client import Away, Client, Refused, ask, fail
-from services.cli.crisis.read import EVERY, AsJson, fetch
-from services.cli.output import console, plain
-from services.cli.system.token import Several, wait_accepted
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, call_api, print_error
+from services.cli.crisis.read import NO_LIMIT, AsJson, fetch_list
+from services.cli.output import open_console, strip_controls
+from services.cli.system.token import Several, wait_until_accepted
 from services.runtime.process.settings import Settings
 
 app = typer.Typer(
@@ -112,16 +112,16 @@ def add(
     try:
         body |= {"type": type.value} if type else {}
         body |= {"certificates": [file.read_text(encoding="ascii") for file in certificate or ()]}
-        body |= _mapping(map) if map else {}
+        body |= _read_mapping(map) if map else {}
     except (OSError, ValueError, YAMLError) as exc:
-        raise fail(ValueError(f"{map or 'certificate'}: {exc}")) from exc
+        raise print_error(ValueError(f"{map or 'certificate'}: {exc}")) from exc
     try:
-        with Client(settings) as client:
+        with ApiClient(settings) as client:
             _, made = client.post("/api/v1/sources", body)
         if dialect != "poster":  # The key of a poster may only post its form.
-            wait_accepted(settings, made["key"])
-    except (Away, Refused) as exc:
-        raise fail(exc) from exc
+            wait_until_accepted(settings, made["key"])
+    except (VigieUnreachable, ApiRefused) as exc:
+        raise print_error(exc) from exc
     typer.echo(made["key"] if quiet else f"{made['name']} ({made['dialect']})\n{made['key']}")
     if dialect == "poster" and not quiet:
         typer.echo(
@@ -175,15 +175,15 @@ def change(
             if certificate
             else {}
         )
-        body |= _mapping(map) if map else {}
+        body |= _read_mapping(map) if map else {}
     except (OSError, ValueError, YAMLError) as exc:
-        raise fail(ValueError(f"{map or 'certificate'}: {exc}")) from exc
+        raise print_error(ValueError(f"{map or 'certificate'}: {exc}")) from exc
     if not body:
         raise typer.BadParameter("nothing to change")
-    ask("PATCH", f"/api/v1/sources/{quote(name, safe='')}", body)
+    call_api("PATCH", f"/api/v1/sources/{quote(name, safe='')}", body)
 
 
-def _mapping(file: Path) -> dict[str, Any]:
+def _read_mapping(file: Path) -> dict[str, Any]:
     document = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
     if not isinstance(document, dict) or not set(document) <= {"rules", "fields"}:
         raise ValueError("`rules:` and `fields:` are expected (docs/how-to/sources.md)")
@@ -193,7 +193,7 @@ def _mapping(file: Path) -> dict[str, Any]:
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List every source with its figures."""
-    found = fetch("/api/v1/sources", None, None, EVERY)
+    found = fetch_list("/api/v1/sources", None, None, NO_LIMIT)
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
         return
@@ -230,18 +230,18 @@ def list_(as_json: AsJson = False) -> None:
             else f"{s['per_minute']:g}",
             str(s["accepted"]),
             refused,
-            plain(why),
+            strip_controls(why),
         )
-    console().print(table)
+    open_console().print(table)
 
 
 @app.command()
 def disable(name: Name) -> None:
     """Disable a source; its keys stop at once."""
-    ask("POST", f"/api/v1/sources/{quote(name, safe='')}/disable", {})
+    call_api("POST", f"/api/v1/sources/{quote(name, safe='')}/disable", {})
 
 
 @app.command()
 def enable(name: Name) -> None:
     """Enable a source; its keys count again."""
-    ask("POST", f"/api/v1/sources/{quote(name, safe='')}/enable", {})
+    call_api("POST", f"/api/v1/sources/{quote(name, safe='')}/enable", {})

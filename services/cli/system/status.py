@@ -14,17 +14,17 @@ from typing import Annotated, Any, Final
 import psutil
 import typer
 
-from services.appliance.supervisor.plan import process_names
+from services.appliance.supervisor.plan import list_process_names
 from services.appliance.supervisor.status import read_status
-from services.appliance.supervisor.supervisor import FREE_MB, free_mb
-from services.runtime.process.lock import is_held
-from services.runtime.process.ports import known_ports
+from services.appliance.supervisor.supervisor import MIN_FREE_MB, read_free_mb
+from services.runtime.process.lock import is_locked
+from services.runtime.process.ports import read_ports
 from services.runtime.process.settings import DataDir, Settings
 
-ANSWER_S = 2.0
+ANSWER_TIMEOUT_S = 2.0
 """Seconds to wait for broker and console; a status must come while they are down."""
 
-SKEW_MS: Final = 2_000
+MAX_SKEW_MS: Final = 2_000
 """Tolerated lead of a record over this machine's clock, ms."""
 
 STYLES = {
@@ -48,7 +48,7 @@ def status(
     """
     settings = Settings()
     if targets:
-        if not (named := targets_of(settings)):
+        if not (named := list_targets(settings)):
             typer.secho(
                 f"{settings.data.ports} names no process: is it the data directory, and may this user read it?",
                 err=True,
@@ -58,7 +58,7 @@ def status(
         typer.echo(json.dumps(named))
         return
     found = read_status(settings.data.status)
-    if found is None or not is_held(settings.data.lock):
+    if found is None or not is_locked(settings.data.lock):
         run = settings.data.run
         unseen = run.is_dir() and not os.access(run, os.X_OK)
         sentence = (
@@ -71,14 +71,14 @@ def status(
         else:
             typer.secho(sentence, err=True, fg="red")
         raise typer.Exit(1)
-    found["redis"] = without_login(found.get("redis") or "")
-    found["lag"], newest_ms = asyncio.run(_asked(settings.kafka))
+    found["redis"] = strip_login(found.get("redis") or "")
+    found["lag"], newest_ms = asyncio.run(_ask_broker(settings.kafka))
     found["faults"] = [
-        *disk_faults(settings.data),
-        *gone(found["processes"]),
-        *clock_faults(newest_ms, time.time() * 1000),
+        *find_disk_faults(settings.data),
+        *find_missing_processes(found["processes"]),
+        *find_clock_faults(newest_ms, time.time() * 1000),
     ]
-    told = _overviews(settings)
+    told = _fetch_overviews(settings)
     found["levels"] = (
         None
         if told is None
@@ -92,89 +92,89 @@ def status(
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     else:
-        _show(found)
+        _show_status(found)
 
 
-def without_login(url: str) -> str:
+def strip_login(url: str) -> str:
     """Remove the login from a URL."""
     scheme, mark, rest = url.partition("://")
     return scheme + mark + rest.rpartition("@")[2]
 
 
-def targets_of(settings: Settings) -> list[dict[str, Any]]:
+def list_targets(settings: Settings) -> list[dict[str, Any]]:
     """List the metrics addresses of all processes, by the ports of the last start.
 
     A process that is down stays listed, so that it shows as down.
     """
-    services = process_names(1)
+    services = list_process_names(1)
     return [
         {"targets": [f"127.0.0.1:{port}"], "labels": {"process": name}}
-        for name, port in known_ports(settings.data.ports).items()
+        for name, port in read_ports(settings.data.ports).items()
         if re.sub(r"-\d+$", "", name) in services  # The broker's ports have no metrics.
     ]
 
 
-def disk_faults(data: DataDir) -> list[str]:
+def find_disk_faults(data: DataDir) -> list[str]:
     """Report a full disk, on which the broker stops and the shown states may be outdated."""
     try:
-        free = free_mb(data)
+        free = read_free_mb(data)
     except OSError as error:
         return [f"the disk of {data.root} cannot be read: {error.strerror}"]
-    full = f"the disk of {data.root} is full ({free} MB free, {FREE_MB} needed): make room; the states below may be old"
-    return [full] if free < FREE_MB else []
+    full = f"the disk of {data.root} is full ({free} MB free, {MIN_FREE_MB} needed): make room; the states below may be old"
+    return [full] if free < MIN_FREE_MB else []
 
 
-def gone(processes: Iterable[Mapping[str, Any]]) -> list[str]:
+def find_missing_processes(processes: Iterable[Mapping[str, Any]]) -> list[str]:
     """Report processes with a pid that does not exist: their states are outdated."""
     missing = [p["name"] for p in processes if p["pid"] and not psutil.pid_exists(p["pid"])]
     return [f"no longer there, though shown below: {', '.join(missing)}"] if missing else []
 
 
-def clock_faults(newest_ms: int | None, now_ms: float) -> list[str]:
+def find_clock_faults(newest_ms: int | None, now_ms: float) -> list[str]:
     """Report records from the future: deadlines fire early, or wait until the clock gets there."""
     ahead_ms = (newest_ms or 0) - now_ms
     fault = f"the newest record is {ahead_ms / 1000:.0f} s ahead of this machine: set the clocks (NTP) of broker and machine"
-    return [fault] if ahead_ms > SKEW_MS else []
+    return [fault] if ahead_ms > MAX_SKEW_MS else []
 
 
-async def _asked(kafka: str) -> tuple[dict[str, int] | None, int | None]:
+async def _ask_broker(kafka: str) -> tuple[dict[str, int] | None, int | None]:
     """Return the unapplied inputs of each decider and the time of the newest record.
 
     Both are None while the broker does not answer.
     """
     from aiokafka.errors import KafkaError
 
-    from services.runtime.worker.lag import newest_record_ms, read_lag
+    from services.runtime.worker.lag import read_lag, read_newest_record_ms
 
     try:
-        async with asyncio.timeout(ANSWER_S):
-            lag, newest_ms = await asyncio.gather(read_lag(kafka), newest_record_ms(kafka))
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            lag, newest_ms = await asyncio.gather(read_lag(kafka), read_newest_record_ms(kafka))
     except (KafkaError, OSError, TimeoutError):
         return None, None
     return lag, newest_ms
 
 
-def _overviews(settings: Settings) -> dict[str, Any] | None:
+def _fetch_overviews(settings: Settings) -> dict[str, Any] | None:
     """Fetch the overview of each open realm; None while the console does not answer."""
-    from services.cli.client import Away, Client, Refused
+    from services.cli.client import ApiClient, ApiRefused, VigieUnreachable
 
     try:
-        with Client(settings, timeout_s=ANSWER_S) as client:
+        with ApiClient(settings, timeout_s=ANSWER_TIMEOUT_S) as client:
             realms = client.get("/api/v1/realms?limit=100")["items"]
             return {
                 r["id"]: client.get(f"/api/v1/overview?realm={r['id']}")
                 for r in realms
                 if r.get("state") != "closed"
             }
-    except (Away, Refused, KeyError, TypeError):
+    except (VigieUnreachable, ApiRefused, KeyError, TypeError):
         return None
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show_status(found: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from services.cli.output import console
+    from services.cli.output import open_console
 
     table = Table(title=f"Vigie {found['state']} · http://{found['http']}", title_justify="left")
     for column in ("process", "pid", "state", "for", "restarts", "why"):
@@ -191,11 +191,11 @@ def _show(found: dict[str, Any]) -> None:
             p["name"],
             str(p["pid"] or ""),
             f"[{style}]{p['state']}[/]",
-            _duration(lasting),
+            _format_duration(lasting),
             str(p["restarts"]),
             escape((p["why"] or "")[:160]),
         )
-    shown = console(markup=True)
+    shown = open_console(markup=True)
     for fault in found.get("faults", ()):
         shown.print(f"[red]{escape(fault)}[/]")
     shown.print(table)
@@ -216,7 +216,7 @@ def _show(found: dict[str, Any]) -> None:
         )
 
 
-def _duration(seconds: int) -> str:
+def _format_duration(seconds: int) -> str:
     hours, rest = divmod(max(seconds, 0), 3600)
     return (
         f"{hours} h {rest // 60:02d}"

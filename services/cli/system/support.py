@@ -27,18 +27,18 @@ import typer
 from pydantic import SecretStr
 
 from services.appliance.supervisor.status import read_status
-from services.cli.client import fail
-from services.cli.system.doctor import examine
-from services.cli.system.settings_reference import GROUPS, name_of, own_fields
-from services.cli.system.status import targets_of
-from services.runtime.process.atomic_file import appearing
+from services.cli.client import print_error
+from services.cli.system.doctor import run_checks
+from services.cli.system.settings_reference import GROUPS, list_own_fields, variable_name
+from services.cli.system.status import list_targets
+from services.runtime.process.atomic_file import open_atomic_file
 from services.runtime.process.settings import Settings
-from services.runtime.secrets.files import wrong_variables
-from services.runtime.secrets.metrics_token import bear_token
+from services.runtime.secrets.files import describe_wrong_variables
+from services.runtime.secrets.metrics_token import build_header
 
-TAIL: Final = 2000
+LOG_TAIL_LINES: Final = 2000
 """Lines of each log."""
-_KEPT: Final = frozenset(
+_KEPT_FIELDS: Final = frozenset(
     (
         "time",
         "timestamp",
@@ -90,7 +90,7 @@ _KEPT: Final = frozenset(
 
 All others are blanked, so that a new field reveals nothing by accident.
 """
-_LOOKS_PERSONAL: Final = (
+_PERSONAL_PATTERNS: Final = (
     re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+"),
     re.compile(r"(?<![\w-])(?:\+|00)\d[\d .-]{7,}\d(?![\w-])"),
     re.compile(r"(?<![\w.-])0[1-9](?:[ .-]?\d\d){4}(?![\w-])"),
@@ -98,30 +98,32 @@ _LOOKS_PERSONAL: Final = (
     re.compile(r"(?<=://)[^/@\s:]*:[^/@\s]+(?=@)"),
 )
 BLANK: Final = "…"
-_SECRET: Final = re.compile(r"password|token|secret|key|url|redis", re.IGNORECASE)
+_SECRET_NAME: Final = re.compile(r"password|token|secret|key|url|redis", re.IGNORECASE)
 
 
-def blanked(text: str) -> str:
+def blank_personal_data(text: str) -> str:
     """Mask addresses, telephone numbers, tokens and logins in URLs."""
-    for pattern in _LOOKS_PERSONAL:
+    for pattern in _PERSONAL_PATTERNS:
         text = pattern.sub(BLANK, text)
     return text
 
 
-def log_lines(file: Path) -> Iterator[str]:
+def read_log_lines(file: Path) -> Iterator[str]:
     """Yield the end of a JSON log, each line reduced to data that may be given away."""
     with file.open(encoding="utf-8", errors="replace") as source:
-        for raw in deque(source, maxlen=TAIL):
+        for raw in deque(source, maxlen=LOG_TAIL_LINES):
             try:
                 line = json.loads(raw)
             except ValueError:
                 continue
             if isinstance(line, dict):
-                kept = {name: value if name in _KEPT else BLANK for name, value in line.items()}
-                yield blanked(json.dumps(kept, ensure_ascii=False))
+                kept = {
+                    name: value if name in _KEPT_FIELDS else BLANK for name, value in line.items()
+                }
+                yield blank_personal_data(json.dumps(kept, ensure_ascii=False))
 
 
-def settings_shown(settings: Settings) -> dict[str, Any]:
+def describe_settings(settings: Settings) -> dict[str, Any]:
     """Return every setting by its variable.
 
     Secrets and addresses with a login show only whether they are set. Unreadable settings show the
@@ -138,21 +140,27 @@ def settings_shown(settings: Settings) -> dict[str, Any]:
                 else kind()
             )
         except ValueError as error:
-            found[title] = blanked(wrong_variables(error) or type(error).__name__)
+            found[title] = blank_personal_data(
+                describe_wrong_variables(error) or type(error).__name__
+            )
             continue
-        for name in own_fields(kind):
-            found[name_of(kind, name, kind.model_fields[name])] = _shown(name, getattr(known, name))
+        for name in list_own_fields(kind):
+            found[variable_name(kind, name, kind.model_fields[name])] = _describe_value(
+                name, getattr(known, name)
+            )
     return found
 
 
-def _shown(name: str, value: Any) -> Any:
+def _describe_value(name: str, value: Any) -> Any:
     raw = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if isinstance(value, SecretStr) or _SECRET.search(name):
+    if isinstance(value, SecretStr) or _SECRET_NAME.search(name):
         return bool(raw) and "set"
-    return raw if raw is None or isinstance(raw, bool | int | float) else blanked(str(raw))
+    return (
+        raw if raw is None or isinstance(raw, bool | int | float) else blank_personal_data(str(raw))
+    )
 
 
-def machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     """Describe the machine without its name."""
     memory = psutil.virtual_memory()
     return {
@@ -173,11 +181,11 @@ def machine() -> dict[str, Any]:
     }
 
 
-def process_metrics(settings: Settings) -> Iterator[tuple[str, str]]:
+def read_process_metrics(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield (process, Prometheus text) of each process that answers."""
-    headers = bear_token(settings.data.secrets)
+    headers = build_header(settings.data.secrets)
     with httpx.Client(timeout=2, trust_env=False, headers=headers) as client:
-        for target in targets_of(settings):
+        for target in list_targets(settings):
             try:
                 answer = client.get(f"http://{target['targets'][0]}/metrics")
             except httpx.HTTPError:
@@ -192,8 +200,8 @@ def write_bundle(settings: Settings, file: Path) -> list[str]:
     Raises OSError.
     """
     status = read_status(settings.data.status) or {"state": "stopped"}
-    findings = [asdict(f) for f in asyncio.run(examine(settings))]
-    with appearing(file) as target, ZipFile(target, "w", ZIP_DEFLATED) as bundle:
+    findings = [asdict(f) for f in asyncio.run(run_checks(settings))]
+    with open_atomic_file(file) as target, ZipFile(target, "w", ZIP_DEFLATED) as bundle:
 
         def put(name: str, content: Any) -> None:
             text = (
@@ -203,14 +211,16 @@ def write_bundle(settings: Settings, file: Path) -> list[str]:
             )
             bundle.writestr(name, text)
 
-        put("machine.json", machine())
-        put("settings.json", settings_shown(settings))
-        put("status.json", json.loads(blanked(json.dumps(status))))
-        put("doctor.json", json.loads(blanked(json.dumps(findings, ensure_ascii=False))))
-        for name, text in process_metrics(settings):
+        put("machine.json", describe_machine())
+        put("settings.json", describe_settings(settings))
+        put("status.json", json.loads(blank_personal_data(json.dumps(status))))
+        put(
+            "doctor.json", json.loads(blank_personal_data(json.dumps(findings, ensure_ascii=False)))
+        )
+        for name, text in read_process_metrics(settings):
             put(f"metrics/{name}.txt", text)
         for log in sorted(settings.data.logs.glob("*.jsonl")):
-            put(f"logs/{log.name}", "".join(f"{line}\n" for line in log_lines(log)))
+            put(f"logs/{log.name}", "".join(f"{line}\n" for line in read_log_lines(log)))
         return bundle.namelist()
 
 
@@ -224,7 +234,7 @@ def support(
     try:
         names = write_bundle(Settings(), file)
     except OSError as error:
-        raise fail(error) from error
+        raise print_error(error) from error
     typer.echo(
         f"{file}: {len(names)} files, {file.stat().st_size >> 10} kB. Look through it before you give it away."
     )

@@ -13,9 +13,9 @@ from urllib.parse import quote
 import typer
 from rich.table import Table
 
-from services.cli.client import Away, Client, Refused, fail
-from services.cli.crisis.read import EVERY, AsJson, fetch
-from services.cli.output import console, plain
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.crisis.read import NO_LIMIT, AsJson, fetch_list
+from services.cli.output import open_console, strip_controls
 from services.runtime.identity.accounts import LOCAL_ADMIN
 from services.runtime.identity.permissions import Role
 from services.runtime.process.settings import Settings
@@ -24,25 +24,25 @@ from services.runtime.secrets.keyring import write_private
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Bearer tokens: create, list, rotate, revoke."
 )
-ACCEPTED_S = 10.0
+ACCEPTANCE_TIMEOUT_S = 10.0
 
 Several = Annotated[
     list[str] | None, typer.Option(help="May be given several times; without it there is no limit")
 ]
 
 
-def wait_accepted(settings: Settings, token: str) -> None:
+def wait_until_accepted(settings: Settings, token: str) -> None:
     """Wait until the running front accepts the token.
 
     Raises Refused and Away.
     """
-    end = time.monotonic() + ACCEPTED_S
-    with Client(settings.model_copy(update={"token": token})) as client:
+    end = time.monotonic() + ACCEPTANCE_TIMEOUT_S
+    with ApiClient(settings.model_copy(update={"token": token})) as client:
         while True:
             try:
                 client.get("/api/v1/whoami")
                 return
-            except Refused as refused:
+            except ApiRefused as refused:
                 if refused.status != 401 or time.monotonic() > end:
                     raise
             time.sleep(0.1)
@@ -91,11 +91,11 @@ def create(
     }
     body |= {"principal": principal} if principal else {"role": role}
     try:
-        with Client(settings) as client:
+        with ApiClient(settings) as client:
             _, made = client.post("/api/v1/tokens", body)
-        wait_accepted(settings, made["token"])
-    except (Away, Refused) as exc:
-        raise fail(exc) from exc
+        wait_until_accepted(settings, made["token"])
+    except (VigieUnreachable, ApiRefused) as exc:
+        raise print_error(exc) from exc
     if as_json:
         typer.echo(json.dumps(made))
     elif quiet:
@@ -111,7 +111,7 @@ def create(
 @app.command("list")
 def list_tokens(as_json: AsJson = False) -> None:
     """List all tokens, including revoked ones."""
-    found = fetch("/api/v1/tokens", None, None, EVERY)
+    found = fetch_list("/api/v1/tokens", None, None, NO_LIMIT)
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -124,11 +124,11 @@ def list_tokens(as_json: AsJson = False) -> None:
             t["id"],
             t["principal"],
             t["role"] or "?",
-            plain(t["label"] or ""),
+            strip_controls(t["label"] or ""),
             time.strftime("%Y-%m-%d", time.localtime(t["created_at"] / 1000)),
             state,
         )
-    console().print(table)
+    open_console().print(table)
 
 
 def _state(token: dict[str, Any]) -> str:
@@ -155,30 +155,35 @@ def rotate(
 ) -> None:
     """Create another token for the same principal, then revoke this one."""
     found = next(
-        (t for t in fetch("/api/v1/tokens", None, None, EVERY)["items"] if t["id"] == token), None
+        (
+            t
+            for t in fetch_list("/api/v1/tokens", None, None, NO_LIMIT)["items"]
+            if t["id"] == token
+        ),
+        None,
     )
     if found is None or found["revoked_at"]:
         typer.secho(f"{token} : aucun jeton valable de ce nom", err=True, fg="red")
         raise typer.Exit(1)
     settings = Settings()
     try:
-        with Client(settings) as client:
+        with ApiClient(settings) as client:
             _, made = client.post("/api/v1/tokens", {"principal": found["principal"], "days": days})
-        wait_accepted(settings, made["token"])
+        wait_until_accepted(settings, made["token"])
         if (
             found["principal"] == LOCAL_ADMIN
         ):  # Written before the old token ends, so that commands on this machine find the new one.
             write_private(
                 settings.data.secrets / "admin.token", made["token"].encode(), replace=True
             )
-        with Client(
+        with ApiClient(
             settings.model_copy(
                 update={"token": made["token"]} if made["principal"]["role"] == Role.ADMIN else {}
             )
         ) as client:
             client.call("DELETE", f"/api/v1/tokens/{quote(token, safe='')}")
-    except (Away, Refused) as exc:
-        raise fail(exc) from exc
+    except (VigieUnreachable, ApiRefused) as exc:
+        raise print_error(exc) from exc
     typer.echo(made["token"] if quiet else f"{made['id']} remplace {token}\n{made['token']}")
 
 
@@ -188,8 +193,8 @@ def revoke(
 ) -> None:
     """Revoke a token."""
     try:
-        with Client(Settings()) as client:
+        with ApiClient(Settings()) as client:
             client.call("DELETE", f"/api/v1/tokens/{quote(token, safe='')}")
-    except (Away, Refused) as exc:
-        raise fail(exc) from exc
+    except (VigieUnreachable, ApiRefused) as exc:
+        raise print_error(exc) from exc
     typer.echo(f"{token} révoqué")

@@ -12,19 +12,19 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from services.appliance.supervisor.up import Options, UpFailed
-from services.appliance.supervisor.up import up as run_up
+from services.appliance.supervisor.up import UpFailed, UpOptions
+from services.appliance.supervisor.up import run_system as run_up
 from services.cli.system.prepare import prepare_system
 from services.cli.system.settings_reference import GROUPS
 from services.runtime.kafka.security import KafkaSecurity
 from services.runtime.process.settings import Settings
-from services.runtime.secrets.files import wrong_variables
+from services.runtime.secrets.files import describe_wrong_variables
 
-PRIVATE: Final = 0o077
+PRIVATE_UMASK: Final = 0o077
 """Umask for created files: nobody else reads logs, states or the store's file."""
 
 
-def summary(settings: Settings, demo: bool) -> str:
+def build_greeting(settings: Settings, demo: bool) -> str:
     """Return the greeting once everything runs: address, login, first commands, how to stop."""
     command = command_name()
     code = settings.data.secrets / "admin.code"
@@ -106,15 +106,15 @@ def up(
             kind(**(given if issubclass(kind, Settings) else {}))
         secured = KafkaSecurity()
     except ValueError as error:
-        if (wrong := wrong_variables(error)) is None:
+        if (wrong := describe_wrong_variables(error)) is None:
             raise
-        raise _fail(wrong) from error
+        raise _print_failure(wrong) from error
     existing = settings.kafka or None
     if existing is None and (secured.tls or secured.user):
-        raise _fail(
+        raise _print_failure(
             "VIGIE_KAFKA_TLS and VIGIE_KAFKA_USER are for an existing broker: name it with --kafka, or unset them"
         )
-    options = Options(
+    options = UpOptions(
         settings=settings,
         kafka=existing,
         redis=settings.redis or None,
@@ -129,16 +129,16 @@ def up(
                 }
             )
         ),
-        greeting=lambda s: summary(s, demo),
+        greeting=lambda s: build_greeting(s, demo),
         verbose=verbose,
     )
-    os.umask(PRIVATE)
+    os.umask(PRIVATE_UMASK)
     try:
         asyncio.run(run_up(options))
     except UpFailed as error:
-        raise _fail(str(error)) from error
+        raise _print_failure(str(error)) from error
 
 
-def _fail(sentence: str) -> typer.Exit:
+def _print_failure(sentence: str) -> typer.Exit:
     typer.secho(f"vigie up: {sentence}", err=True, fg="red")
     return typer.Exit(1)

@@ -13,11 +13,11 @@ import pyotp
 import typer
 from rich.table import Table
 
-from services.cli.client import ask
-from services.cli.crisis.read import EVERY, AsJson, fetch
-from services.cli.output import console
+from services.cli.client import call_api
+from services.cli.crisis.read import NO_LIMIT, AsJson, fetch_list
+from services.cli.output import open_console
 from services.runtime.identity.permissions import Role
-from services.runtime.identity.sessions import new_totp_secret
+from services.runtime.identity.sessions import create_totp_secret
 
 app = typer.Typer(
     add_completion=False,
@@ -27,7 +27,7 @@ app = typer.Typer(
 Login = Annotated[str, typer.Argument(help="User name")]
 
 
-def _of(login: str, verb: str) -> str:
+def _user_path(login: str, verb: str) -> str:
     return f"/api/v1/users/{quote(login, safe='')}/{verb}"
 
 
@@ -44,7 +44,7 @@ def add(
 ) -> None:
     """Add an account and print its one-time code, valid for two days."""
     scope = {"sites": site or [], "poles": pole or []}
-    made = ask(
+    made = call_api(
         "POST",
         "/api/v1/users",
         {"login": login, "role": role, "duty": duty, "person": person, "scope": scope},
@@ -55,14 +55,14 @@ def add(
 @app.command()
 def code(login: Login) -> None:
     """Create a new one-time code for an account."""
-    typer.echo(ask("POST", _of(login, "code"))["code"])
+    typer.echo(call_api("POST", _user_path(login, "code"))["code"])
 
 
 @app.command()
 def password(login: Login) -> None:
     """Set the password (asked for twice); all sessions of the account end."""
     chosen = typer.prompt("Mot de passe", hide_input=True, confirmation_prompt=True)
-    ask("POST", _of(login, "password"), {"password": chosen})
+    call_api("POST", _user_path(login, "password"), {"password": chosen})
     typer.echo("Mot de passe changé.")
 
 
@@ -72,13 +72,13 @@ def totp(login: Login) -> None:
 
     Shows the secret, asks for a code from the device, and prints ten codes to keep on paper.
     """
-    secret = new_totp_secret()
+    secret = create_totp_secret()
     typer.echo(
         f"Secret : {secret}\n{pyotp.TOTP(secret).provisioning_uri(name=login, issuer_name='Vigie')}"
     )
-    made = ask(
+    made = call_api(
         "POST",
-        _of(login, "second-factor"),
+        _user_path(login, "second-factor"),
         {"secret": secret, "second": typer.prompt("Code affiché par l’appareil")},
     )
     typer.echo("Codes de secours, chacun une fois :\n" + "\n".join(made["printed"]))
@@ -87,7 +87,7 @@ def totp(login: Login) -> None:
 @app.command("list")
 def list_users(as_json: AsJson = False) -> None:
     """List all accounts."""
-    found = fetch("/api/v1/users", None, None, EVERY)
+    found = fetch_list("/api/v1/users", None, None, NO_LIMIT)
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -95,13 +95,13 @@ def list_users(as_json: AsJson = False) -> None:
     for u in found["items"]:
         marks = ("oui" if u[k] else "non" for k in ("enabled", "has_password", "has_second_factor"))
         table.add_row(u["login"], u["role"] or "?", u["duty"] or "", *marks)
-    console().print(table)
+    open_console().print(table)
 
 
 @app.command()
 def disable(login: Login) -> None:
     """Disable an account; its tokens and sessions stop at once."""
-    ask("POST", _of(login, "disable"))
+    call_api("POST", _user_path(login, "disable"))
     typer.echo(f"{login} désactivé")
 
 
@@ -111,7 +111,7 @@ def link(login: Login) -> None:
 
     Accounts of coordinators, directors and elected need it; an administrator's is never linked.
     """
-    ask("POST", _of(login, "link"))
+    call_api("POST", _user_path(login, "link"))
     typer.echo(f"{login} : premier lien autorisé pendant sept jours")
 
 
@@ -121,12 +121,12 @@ def unlink(login: Login) -> None:
 
     The next identity that names the account gets it.
     """
-    ask("POST", _of(login, "unlink"))
+    call_api("POST", _user_path(login, "unlink"))
     typer.echo(f"{login} délié")
 
 
 @app.command()
 def enable(login: Login) -> None:
     """Enable a disabled account."""
-    ask("POST", _of(login, "enable"))
+    call_api("POST", _user_path(login, "enable"))
     typer.echo(f"{login} activé")

@@ -12,13 +12,13 @@ from typing import Final
 
 from services.console.i18n import N_, Translator
 from services.console.texts import words as w
-from services.console.texts.names import Names
+from services.console.texts.names import TerritoryNames
 from services.runtime.identity.accounts import LOCAL_ADMIN, AccessStore
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Account, Principal, Scope, Token, Trace
 
 TRACES_SHOWN: Final = 200
-ACTS: Final = {
+ACT_LABELS: Final = {
     "login.code": N_("entrée avec un code"),
     "login.password": N_("entrée avec un mot de passe"),
     "login.passkey": N_("entrée avec une clé d’accès"),
@@ -44,7 +44,7 @@ ACTS: Final = {
     "source.changed": N_("source changée"),
     "directory.read": N_("annuaire lu"),
 }
-HUMAN: Final = tuple(r for r in Role if r not in (Role.SOURCE, Role.POSTER))
+PERSON_ROLES: Final = tuple(r for r in Role if r not in (Role.SOURCE, Role.POSTER))
 """Roles of a person's account or a wall."""
 
 
@@ -85,8 +85,8 @@ class TraceLine:
     about: str
 
 
-def account_lines(
-    access: AccessStore, me: Principal, names: Names, _: Translator
+def list_accounts(
+    access: AccessStore, me: Principal, names: TerritoryNames, _: Translator
 ) -> list[AccountLine]:
     """List accounts by login, closed ones last."""
     last: dict[str, int] = {}
@@ -101,20 +101,22 @@ def account_lines(
         lines.append(
             AccountLine(
                 a.login,
-                w.word(w.ROLE, p.role.value, _) if p else "?",
-                w.role_name(p.duty, None, names, _) if p and p.duty else "",
-                _scope(p.scope, names, _) if p else "",
+                w.translate_code(w.ROLE, p.role.value, _) if p else "?",
+                w.name_role(p.duty, None, names, _) if p and p.duty else "",
+                _format_scope(p.scope, names, _) if p else "",
                 p is not None and p.disabled_at is None,
-                _factors(a, _),
+                _format_factors(a, _),
                 a.password_hash is not None and a.totp_secret is None and not a.printed,
-                None if at is None else time_of(at),
+                None if at is None else to_datetime(at),
                 a.id == me.id,
             )
         )
     return sorted(lines, key=lambda line: (not line.enabled, line.login.casefold()))
 
 
-def token_lines(access: AccessStore, names: Names, now: datetime, _: Translator) -> list[TokenLine]:
+def list_tokens(
+    access: AccessStore, names: TerritoryNames, now: datetime, _: Translator
+) -> list[TokenLine]:
     """List tokens, valid ones first, the newest first."""
     principals = {p.id: p for p in access.all(Principal)}
     at = int(now.timestamp() * 1000)
@@ -124,11 +126,11 @@ def token_lines(access: AccessStore, names: Names, now: datetime, _: Translator)
         lines.append(
             TokenLine(
                 t.id,
-                w.word(w.ROLE, p.role.value, _) if p else "?",
+                w.translate_code(w.ROLE, p.role.value, _) if p else "?",
                 p.label if p else "",
-                _scope(p.scope, names, _) if p else "",
-                time_of(t.created_at),
-                time_of(t.expires_at) if t.expires_at else None,
+                _format_scope(p.scope, names, _) if p else "",
+                to_datetime(t.created_at),
+                to_datetime(t.expires_at) if t.expires_at else None,
                 t.valid(at) and p is not None and p.disabled_at is None,
                 t.principal == LOCAL_ADMIN,
             )
@@ -136,30 +138,30 @@ def token_lines(access: AccessStore, names: Names, now: datetime, _: Translator)
     return sorted(lines, key=lambda line: (not line.valid, -line.since.timestamp()))
 
 
-def trace_lines(access: AccessStore, names: Names, _: Translator) -> list[TraceLine]:
+def list_traces(access: AccessStore, names: TerritoryNames, _: Translator) -> list[TraceLine]:
     """List recorded acts, the newest first, at most `TRACES_SHOWN`."""
     logins = {a.id: a.login for a in access.all(Account)}
     newest = sorted(access.all(Trace), key=lambda t: t.id, reverse=True)[:TRACES_SHOWN]
     return [
         TraceLine(
             t.id,
-            time_of(t.at),
-            logins.get(t.author) or w.person_name(t.author, names, _),
-            _(ACTS[t.act]) if t.act in ACTS else t.act,
+            to_datetime(t.at),
+            logins.get(t.author) or w.name_person(t.author, names, _),
+            _(ACT_LABELS[t.act]) if t.act in ACT_LABELS else t.act,
             logins.get(t.about, t.about),
         )
         for t in newest
     ]
 
 
-def duties(names: Names, _: Translator) -> list[tuple[str, str]]:
+def list_roles(names: TerritoryNames, _: Translator) -> list[tuple[str, str]]:
     """List the roles of the organisation that an account may hold."""
     return sorted(
-        ((id, w.role_name(id, None, names, _)) for id in names.roles), key=lambda pair: pair[1]
+        ((id, w.name_role(id, None, names, _)) for id in names.roles), key=lambda pair: pair[1]
     )
 
 
-def _factors(account: Account, _: Translator) -> str:
+def _format_factors(account: Account, _: Translator) -> str:
     parts: Sequence[str] = (
         _.plural("{n} clé d’accès", "{n} clés d’accès", len(account.passkeys))
         if account.passkeys
@@ -173,7 +175,7 @@ def _factors(account: Account, _: Translator) -> str:
     return ", ".join(filter(None, parts)) or _("code à usage unique")
 
 
-def _scope(scope: Scope, names: Names, _: Translator) -> str:
+def _format_scope(scope: Scope, names: TerritoryNames, _: Translator) -> str:
     parts = [
         *(names.site(s) for s in scope.sites),
         *(names.pole_short(p, _.lang) for p in scope.poles),
@@ -183,6 +185,6 @@ def _scope(scope: Scope, names: Names, _: Translator) -> str:
     return ", ".join(parts[:4]) + (" …" if len(parts) > 4 else "")
 
 
-def time_of(at: int) -> datetime:
+def to_datetime(at: int) -> datetime:
     """Convert an instant in ms."""
     return datetime.fromtimestamp(at / 1000, UTC)

@@ -8,22 +8,22 @@ from urllib.parse import urlencode, urlsplit
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from services.console.accounts.account_page import is_named, with_session
-from services.console.web.access import ENROL
-from services.console.web.shell import Choice, render
+from services.console.accounts.account_page import can_use_passkey, set_session_cookies
+from services.console.web.access import ENROL_PATH
+from services.console.web.shell import DisplayChoice, render_response
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.accounts import AccessStore
-from services.runtime.identity.http_access import check_csrf, cookie_of, is_secure, session_of
-from services.runtime.identity.oidc_settings import ATTEMPT_S, BACK, COOKIE, DOOR
+from services.runtime.identity.http_access import check_csrf, cookie_of, is_secure, read_session
+from services.runtime.identity.oidc_settings import ATTEMPT_S, COOKIE, LOGIN_PATH, RETURN_PATH
 from services.runtime.identity.sessions import (
     DEVICE_COOKIE,
     HOST_PREFIX,
     Sessions,
-    clear_cookie_headers,
+    build_clearing_headers,
 )
 
 
-def login_routes(router: APIRouter) -> None:
+def add_login_routes(router: APIRouter) -> None:
     """Add the login routes.
 
     The application sets `app.state.access`, `app.state.sessions` and `app.state.oidc` (None without
@@ -32,7 +32,7 @@ def login_routes(router: APIRouter) -> None:
 
     @router.get("/connexion")
     async def form(request: Request) -> Response:
-        return login_page(request, next=request.query_params.get("next", "/"))
+        return render_login(request, next=request.query_params.get("next", "/"))
 
     @router.post("/connexion")
     async def login(
@@ -55,17 +55,19 @@ def login_routes(router: APIRouter) -> None:
                     user.strip(), password, second.strip() or None, address=address, device=device
                 )
         except ProblemError as error:
-            return login_page(request, next=next, user=user, refused=error)
+            return render_login(request, next=next, user=user, refused=error)
         access: AccessStore = request.app.state.access
         access.trace(session.principal, "login.code" if code else "login.password")
-        return with_session(
-            RedirectResponse(ENROL if session.enrolling else inside(next), 303), session, request
+        return set_session_cookies(
+            RedirectResponse(ENROL_PATH if session.enrolling else keep_inside(next), 303),
+            session,
+            request,
         )
 
     @router.post("/deconnexion")
     async def logout(request: Request) -> Response:
         _check_site(request)
-        response, session = RedirectResponse("/connexion", 303), session_of(request)
+        response, session = RedirectResponse("/connexion", 303), read_session(request)
         if session is None:  # a form of another site has no session cookie: keep ours
             return response
         if (
@@ -73,38 +75,40 @@ def login_routes(router: APIRouter) -> None:
         ):  # older browsers omit it: the CSRF token proves it
             await check_csrf(request, session)
         request.app.state.sessions.end(session)
-        for header in clear_cookie_headers(secure=is_secure(request)):
+        for header in build_clearing_headers(secure=is_secure(request)):
             response.headers.append("Set-Cookie", header)
         return response
 
-    @router.get(DOOR)
+    @router.get(LOGIN_PATH)
     async def to_provider(request: Request) -> Response:
-        next = inside(request.query_params.get("next", "/"))
+        next = keep_inside(request.query_params.get("next", "/"))
         try:
-            attempt = await _oidc(request).begin(_origin(request), next)
+            attempt = await _get_oidc(request).begin(_get_origin(request), next)
         except ProblemError as error:
-            return login_page(request, next=next, refused=error)
+            return render_login(request, next=next, refused=error)
         response = RedirectResponse(attempt.location, 303, headers={"Cache-Control": "no-store"})
-        response.headers.append("Set-Cookie", _attempt_cookie(request, attempt.cookie, ATTEMPT_S))
+        response.headers.append(
+            "Set-Cookie", _build_attempt_cookie(request, attempt.cookie, ATTEMPT_S)
+        )
         return response
 
-    @router.get(BACK)
+    @router.get(RETURN_PATH)
     async def from_provider(request: Request) -> Response:
         try:
-            session, next = await _oidc(request).finish(
+            session, next = await _get_oidc(request).finish(
                 cookie_of(request, COOKIE), dict(request.query_params)
             )
         except ProblemError as error:
-            response = login_page(request, next="/", refused=error)
+            response = render_login(request, next="/", refused=error)
         else:
             access: AccessStore = request.app.state.access
             access.trace(session.principal, "login.oidc")
-            response = with_session(
-                RedirectResponse(inside(next), 303, headers={"Cache-Control": "no-store"}),
+            response = set_session_cookies(
+                RedirectResponse(keep_inside(next), 303, headers={"Cache-Control": "no-store"}),
                 session,
                 request,
             )
-        response.headers.append("Set-Cookie", _attempt_cookie(request, "", 0))
+        response.headers.append("Set-Cookie", _build_attempt_cookie(request, "", 0))
         return response
 
 
@@ -117,7 +121,7 @@ def _check_site(request: Request) -> None:
         raise ProblemError("csrf")
 
 
-def _oidc(request: Request) -> Any:
+def _get_oidc(request: Request) -> Any:
     """Return the `services.runtime.identity.oidc.Oidc` of the application.
 
     Its libraries are loaded only with a provider. Raises ProblemError `not_found` without one.
@@ -127,18 +131,20 @@ def _oidc(request: Request) -> Any:
     return request.app.state.oidc
 
 
-def _origin(request: Request) -> str:
+def _get_origin(request: Request) -> str:
     """Return the origin under which the browser reached the front."""
     host = request.headers.get("x-forwarded-host") or request.headers.get("host") or ""
     return f"{request.headers.get('x-forwarded-proto', request.url.scheme)}://{host}"
 
 
-def _attempt_cookie(request: Request, value: str, life_s: int) -> str:
-    name, place = (f"{HOST_PREFIX}{COOKIE}", "/; Secure") if is_secure(request) else (COOKIE, DOOR)
+def _build_attempt_cookie(request: Request, value: str, life_s: int) -> str:
+    name, place = (
+        (f"{HOST_PREFIX}{COOKIE}", "/; Secure") if is_secure(request) else (COOKIE, LOGIN_PATH)
+    )
     return f"{name}={value}; HttpOnly; Max-Age={life_s}; Path={place}; SameSite=Lax"
 
 
-def inside(target: str) -> str:
+def keep_inside(target: str) -> str:
     """Return the target if it is a page of this site, else `/`: a login never leads elsewhere."""
     parts = urlsplit(target)
     plain = (
@@ -150,20 +156,20 @@ def inside(target: str) -> str:
     return target if plain and "\\" not in target and target.isprintable() else "/"
 
 
-def login_page(
+def render_login(
     request: Request, *, next: str, user: str = "", refused: ProblemError | None = None
 ) -> Response:
     """Render the form, with the reason of a refusal, which never reveals the wrong field."""
-    choice = Choice.of(request)
+    choice = DisplayChoice.of(request)
     refusal = refused.problem.sentence("en" if choice.lang == "en" else "fr") if refused else ""
     status = refused.problem.status if refused else 200
     oidc = request.app.state.oidc
     context = {
-        "next": inside(next),
+        "next": keep_inside(next),
         "user": user,
         "refusal": refusal,
-        "named": is_named(request),
+        "named": can_use_passkey(request),
         "provider": oidc and oidc.name,
-        "provider_url": f"{DOOR}?{urlencode({'next': inside(next)})}",
+        "provider_url": f"{LOGIN_PATH}?{urlencode({'next': keep_inside(next)})}",
     }
-    return render("login.html", context, choice, status=status)
+    return render_response("login.html", context, choice, status=status)

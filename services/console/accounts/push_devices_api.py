@@ -16,20 +16,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.directory import Contact, ContactPoint
 from schemas.oncall import NoteReachability
-from schemas.topics import urgent_lane
+from schemas.topics import select_urgent_topic
 from schemas.words import Channel
 from services.console.http.producer import CommandProducer
-from services.runtime.http.problems import MEDIA_TYPE, ProblemError, both, fault
+from services.runtime.http.problems import MEDIA_TYPE, ProblemError, build_bilingual, build_fault
 from services.runtime.http.web_push import PushSettings, Subscription, VapidKey
-from services.runtime.identity.http_access import allowed
+from services.runtime.identity.http_access import require_permission
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
 from services.runtime.kafka.clients import BrokerAway
-from services.runtime.secrets.vault import Directory
+from services.runtime.secrets.vault import VaultDirectory
 
 router = APIRouter(prefix="/api/v1/me/push", tags=["people"])
-Called = Annotated[Principal, Depends(allowed(Permission.INCIDENT_ACKNOWLEDGE))]
-MOST: Final = 5
+CalledPerson = Annotated[Principal, Depends(require_permission(Permission.INCIDENT_ACKNOWLEDGE))]
+MAX_DEVICES: Final = 5
 """Browsers of one person; a further one replaces the oldest."""
 SOURCE: Final = "/console/devices"
 _REFUSED: Final[dict[int | str, dict[str, Any]]] = {
@@ -39,11 +39,11 @@ _REFUSED: Final[dict[int | str, dict[str, Any]]] = {
     }
 }
 log = structlog.get_logger(__name__)
-_changing = asyncio.Lock()
+_change_lock = asyncio.Lock()
 """Serializes changes: a contact is read and written as a whole."""
 
 
-class Devices(BaseModel):
+class PushDevices(BaseModel):
     """The data that a page needs to subscribe, and the present subscriptions."""
 
     key: str | None = Field(
@@ -56,7 +56,7 @@ class Devices(BaseModel):
     devices: int = Field(description="browsers of this person that receive calls")
 
 
-class Ended(BaseModel):
+class EndedSubscription(BaseModel):
     """The subscription that a browser gave up."""
 
     model_config = ConfigDict(extra="ignore")
@@ -65,8 +65,8 @@ class Ended(BaseModel):
 
 
 @router.get("", summary="May this browser receive my calls?")
-async def devices(request: Request, me: Called) -> Devices:
-    return await _shown(request, me)
+async def get_devices(request: Request, me: CalledPerson) -> PushDevices:
+    return await _build_devices(request, me)
 
 
 @router.post(
@@ -74,13 +74,13 @@ async def devices(request: Request, me: Called) -> Devices:
     responses=_REFUSED,
     summary="This browser receives my calls from now on; repeating it changes nothing",
 )
-async def subscribe(request: Request, me: Called, body: Subscription) -> Devices:
+async def subscribe_browser(request: Request, me: CalledPerson, body: Subscription) -> PushDevices:
     settings: PushSettings = request.app.state.push
-    person = _person(me, settings)
+    person = _require_person(me, settings)
     if not settings.serves(body.endpoint):
-        raise ProblemError("invalid", faults=(fault("endpoint", "unknown", *_UNKNOWN),))
-    directory: Directory = request.app.state.directory
-    async with _changing:
+        raise ProblemError("invalid", faults=(build_fault("endpoint", "unknown", *_UNKNOWN),))
+    directory: VaultDirectory = request.app.state.directory
+    async with _change_lock:
         contact = await directory.get(person) or Contact(person=person)
         if body.address not in contact.addresses(Channel.APP):
             point = ContactPoint(
@@ -89,46 +89,48 @@ async def subscribe(request: Request, me: Called, body: Subscription) -> Devices
             kept = [
                 p
                 for p in contact.points
-                if p.channel is not Channel.APP or _endpoint(p) != body.endpoint
+                if p.channel is not Channel.APP or _parse_endpoint(p) != body.endpoint
             ]
-            older = [p for p in kept if p.channel is Channel.APP][: MOST - 1]
+            older = [p for p in kept if p.channel is Channel.APP][: MAX_DEVICES - 1]
             others = [p for p in kept if p.channel is not Channel.APP]
-            await _keep(
+            await _store_contact(
                 request, contact.model_copy(update={"points": (point, *older, *others)[:20]})
             )
             log.info("device.subscribed", person=person)
-    return await _shown(request, me)
+    return await _build_devices(request, me)
 
 
 @router.post("/end", responses=_REFUSED, summary="This browser receives nothing any more")
-async def end(request: Request, me: Called, body: Ended) -> Devices:
+async def unsubscribe_browser(
+    request: Request, me: CalledPerson, body: EndedSubscription
+) -> PushDevices:
     settings: PushSettings = request.app.state.push
-    person = _person(me, settings)
-    directory: Directory = request.app.state.directory
-    async with _changing:
+    person = _require_person(me, settings)
+    directory: VaultDirectory = request.app.state.directory
+    async with _change_lock:
         contact = await directory.get(person)
         points = contact.points if contact is not None else ()
         left = tuple(
-            p for p in points if p.channel is not Channel.APP or _endpoint(p) != body.endpoint
+            p for p in points if p.channel is not Channel.APP or _parse_endpoint(p) != body.endpoint
         )
         if contact is not None and left != contact.points:
-            await _keep(request, contact.model_copy(update={"points": left}))
+            await _store_contact(request, contact.model_copy(update={"points": left}))
             log.info("device.ended", person=person)
-    return await _shown(request, me)
+    return await _build_devices(request, me)
 
 
-def _person(me: Principal, settings: PushSettings) -> str:
+def _require_person(me: Principal, settings: PushSettings) -> str:
     if not settings.push_contact:
         raise ProblemError(
             "conflict",
-            what=both(
+            what=build_bilingual(
                 "Pas configuré sur cette installation.", "Not configured on this installation."
             ),
         )
     if me.person is None:
         raise ProblemError(
             "conflict",
-            what=both(
+            what=build_bilingual(
                 "Ce compte n’est celui de personne qu’on appelle.",
                 "Nobody is called through this account.",
             ),
@@ -136,25 +138,25 @@ def _person(me: Principal, settings: PushSettings) -> str:
     return me.person
 
 
-def _endpoint(point: ContactPoint) -> str | None:
+def _parse_endpoint(point: ContactPoint) -> str | None:
     try:
         return Subscription.model_validate_json(point.address).endpoint
     except ValueError:
         return None
 
 
-async def _keep(request: Request, contact: Contact) -> None:
+async def _store_contact(request: Request, contact: Contact) -> None:
     """Store the contact in the directory, then announce the channel to the live realm.
 
     The address itself is never announced. Raises ProblemError `broker_away`: repeat.
     """
-    directory: Directory = request.app.state.directory
+    directory: VaultDirectory = request.app.state.directory
     producer: CommandProducer = request.app.state.producer
     told = NoteReachability(author="system:directory", role="admin", people=(contact.reach(),))
     try:
         await directory.put(contact)
         await producer.send(
-            urgent_lane("alerts", request.app.state.live_realm),
+            select_urgent_topic("alerts", request.app.state.live_realm),
             request.app.state.live_realm,
             told,
             id=f"device-{secrets.token_hex(12)}",
@@ -164,13 +166,13 @@ async def _keep(request: Request, contact: Contact) -> None:
         raise ProblemError("broker_away", retry_after_s=2) from error
 
 
-async def _shown(request: Request, me: Principal) -> Devices:
+async def _build_devices(request: Request, me: Principal) -> PushDevices:
     settings: PushSettings = request.app.state.push
     key: VapidKey = request.app.state.vapid
-    directory: Directory = request.app.state.directory
+    directory: VaultDirectory = request.app.state.directory
     contact = await directory.get(me.person) if me.person is not None else None
     known = len(contact.addresses(Channel.APP)) if contact is not None else 0
-    return Devices(
+    return PushDevices(
         key=key.public if settings.push_contact else None, person=me.person, devices=known
     )
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from schemas.realms import is_live
-from services.console.http.context import Picture
+from services.console.http.context import RealmReader
 from services.console.resources import AttentionState
 from services.runtime.process import metrics
 
@@ -26,8 +26,10 @@ AskedRole = Annotated[
     summary="What asks for a role's attention: one row per decision, at most ten new ones in ten "
     "minutes",
 )
-async def attention(reader: Picture, role: AskedRole = None) -> AttentionState:
+async def get_attention(reader: RealmReader, role: AskedRole = None) -> AttentionState:
     found = await reader.model.attention(reader.realm, role, as_of=reader.as_of, lang=reader.lang)
     if reader.as_of is None and is_live(reader.realm):
-        metrics.gauge("vigie_attention_rate", found.rate, realm=reader.realm, role=role or "cell")
+        metrics.set_gauge(
+            "vigie_attention_rate", found.rate, realm=reader.realm, role=role or "cell"
+        )
     return found

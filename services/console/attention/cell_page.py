@@ -11,16 +11,16 @@ from typing import Final, Literal
 from unicodedata import combining, normalize
 
 from schemas.words import DANGER_TYPES, EventType, SiteStatus, TaskState
-from services.console.continuity.clocks import Running
-from services.console.i18n import N_, Translator, translator
+from services.console.continuity.clocks import RunningClock
+from services.console.i18n import N_, Translator, get_translator
 from services.console.resources import Incident, Report, Site, Task
 from services.console.texts import words as w
 from services.console.texts import world
-from services.console.texts.names import Names, short
+from services.console.texts.names import TerritoryNames, shorten_site_name
 from services.console.web import times
 
-View = Literal["a-traiter", "incidents", "sans-nouvelles", "taches"]
-VIEWS: Final[dict[View, str]] = {
+CellViewName = Literal["a-traiter", "incidents", "sans-nouvelles", "taches"]
+VIEWS: Final[dict[CellViewName, str]] = {
     "a-traiter": N_("À traiter"),
     "incidents": N_("Incidents"),
     "sans-nouvelles": N_("Sans nouvelles"),
@@ -34,8 +34,8 @@ LAYOUTS: Final[dict[Layout, str]] = {
 }
 Sort = Literal["ordre", "site", "depuis", "perdu"]
 SORTS: Final = ("ordre", "site", "depuis", "perdu")
-SOON: Final = timedelta(hours=1)
-_SAFETY: Final = (SiteStatus.EVACUATED, SiteStatus.SHELTERING)
+SOON_SPAN: Final = timedelta(hours=1)
+_SAFETY_STATUSES: Final = (SiteStatus.EVACUATED, SiteStatus.SHELTERING)
 _GRAVITY: Final = (
     SiteStatus.EVACUATED,
     SiteStatus.SHELTERING,
@@ -47,7 +47,7 @@ _GRAVITY: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class SiteDeadline:
     """The nearest deadline of a site."""
 
     activity: str
@@ -64,7 +64,7 @@ class SiteLine:
     why: str
     since: datetime | None
     lost: str
-    limit: Limit | None
+    limit: SiteDeadline | None
     sources: int
     haystack: str
     danger: bool
@@ -78,31 +78,31 @@ class SiteLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class SiteGroup:
     key: str
     title: str
     lines: list[SiteLine]
 
 
-def folded(text: str) -> str:
+def fold_text(text: str) -> str:
     """Normalize for search: lower case, no accents, plain apostrophes."""
     return "".join(c for c in normalize("NFKD", text.replace("’", "'").lower()) if not combining(c))
 
 
-def limits_by_site(
-    clocks: Iterable[Running], paths: Mapping[str, str], now: datetime
-) -> dict[str, Limit]:
+def find_site_deadlines(
+    clocks: Iterable[RunningClock], paths: Mapping[str, str], now: datetime
+) -> dict[str, SiteDeadline]:
     """Return the nearest deadline per site.
 
     It comes from its own clock, or from the territory's clock of the activity for which it costs
     most (`paths`).
     """
-    found: dict[str, Limit] = {}
+    found: dict[str, SiteDeadline] = {}
     for clock in clocks:
         site = clock.site or paths.get(clock.activity)
         if site is None or clock.next_at is None:
             continue
-        limit = Limit(clock.activity, clock.next_at, clock.rto_over or clock.next_at <= now)
+        limit = SiteDeadline(clock.activity, clock.next_at, clock.rto_over or clock.next_at <= now)
         if site not in found or limit.at < found[site].at:
             found[site] = limit
     return found
@@ -116,7 +116,7 @@ def is_doubted(site: Site) -> bool:
     return any(r.code == "unconfirmed" for r in site.why)
 
 
-ILL: Final = 3
+DANGEROUS_ILLNESS: Final = 3
 """Severity from which a sanitary alert is a danger to people."""
 
 
@@ -127,17 +127,19 @@ def is_dangerous(site: Site) -> bool:
     """
 
     def threatens(type: EventType, severity: int) -> bool:
-        return type in DANGER_TYPES or (type is EventType.SANITARY_ALERT and severity >= ILL)
+        return type in DANGER_TYPES or (
+            type is EventType.SANITARY_ALERT and severity >= DANGEROUS_ILLNESS
+        )
 
     acting = (c for c in site.causes if not c.planned)
-    return site.status in _SAFETY or any(threatens(c.type, c.severity) for c in acting)
+    return site.status in _SAFETY_STATUSES or any(threatens(c.type, c.severity) for c in acting)
 
 
-def _why(site: Site, _: Translator) -> str:
+def _describe_causes(site: Site, _: Translator) -> str:
     if site.status is SiteStatus.UNKNOWN:
         return _("non confirmé") if is_doubted(site) else _("silence")
     ordered = sorted(site.causes, key=lambda c: (_GRAVITY.index(c.effect), -c.loss_pct))
-    causes = [w.word(w.CAUSE, c.type, _) for c in ordered if not c.planned]
+    causes = [w.translate_code(w.CAUSE, c.type, _) for c in ordered if not c.planned]
     if site.generator and any(c.type is EventType.OUTAGE_POWER for c in site.causes):
         causes.append(_("groupe électrogène"))
     if any(c.contested for c in site.causes):
@@ -158,10 +160,10 @@ def _people_left(site: Site, _: Translator) -> str:
     return _.plural("{n} personne non retrouvée", "{n} personnes non retrouvées", missing_at(site))
 
 
-def site_line(site: Site, limit: Limit | None, _: Translator) -> SiteLine:
+def build_site_line(site: Site, limit: SiteDeadline | None, _: Translator) -> SiteLine:
     """Build one row of the table."""
     unknown = site.status is SiteStatus.UNKNOWN
-    name, why = short(site.name), _why(site, _)
+    name, why = shorten_site_name(site.name), _describe_causes(site, _)
     sources = {source for cause in site.causes for source in cause.sources}
     text = " ".join(
         (
@@ -173,7 +175,7 @@ def site_line(site: Site, limit: Limit | None, _: Translator) -> SiteLine:
             _(w.SITE_STATUS[site.status]),
         )
     )
-    lost = "?" if unknown else f"{w.number(round(100 - site.capacity_pct), _.lang)}\u00a0%"
+    lost = "?" if unknown else f"{w.format_number(round(100 - site.capacity_pct), _.lang)}\u00a0%"
     return SiteLine(
         site.id,
         name,
@@ -184,7 +186,7 @@ def site_line(site: Site, limit: Limit | None, _: Translator) -> SiteLine:
         lost,
         limit,
         len(sources),
-        folded(text),
+        fold_text(text),
         is_dangerous(site),
         site.vulnerable_public,
         site.confinement == "counting",
@@ -192,19 +194,19 @@ def site_line(site: Site, limit: Limit | None, _: Translator) -> SiteLine:
     )
 
 
-def _order(line: SiteLine) -> tuple[object, ...]:
+def _order_line(line: SiteLine) -> tuple[object, ...]:
     at = line.limit.at.timestamp() if line.limit else inf
     since = line.since.timestamp() if line.since else inf
     return (at, _GRAVITY.index(line.status), -line.vulnerable, since, line.id)
 
 
-def groups_of(lines: Sequence[SiteLine], now: datetime, _: Translator) -> list[Group]:
+def group_lines(lines: Sequence[SiteLine], now: datetime, _: Translator) -> list[SiteGroup]:
     """« À traiter d’abord »: danger to people, those not accounted for first; a limit within the hour, silence, then the rest."""
     danger, pressing, silent, rest = [], [], [], []
-    for line in sorted(lines, key=_order):
+    for line in sorted(lines, key=_order_line):
         if line.danger:
             danger.append(line)
-        elif line.limit is not None and line.limit.at - now < SOON:
+        elif line.limit is not None and line.limit.at - now < SOON_SPAN:
             pressing.append(line)
         elif line.status is SiteStatus.UNKNOWN:
             silent.append(line)
@@ -217,13 +219,13 @@ def groups_of(lines: Sequence[SiteLine], now: datetime, _: Translator) -> list[G
         ("silence", _("Sans nouvelles : levée de doute"), silent),
         ("reste", _("Hors service ou dégradés, le reste"), rest),
     )
-    return [Group(key, title, found) for key, title, found in titled if found]
+    return [SiteGroup(key, title, found) for key, title, found in titled if found]
 
 
-def sorted_group(lines: Sequence[SiteLine], sort: Sort, _: Translator) -> list[Group]:
+def sort_lines(lines: Sequence[SiteLine], sort: Sort, _: Translator) -> list[SiteGroup]:
     """Return one group in the order that the reader chose."""
     keys = {
-        "site": lambda line: (folded(line.name), line.id),
+        "site": lambda line: (fold_text(line.name), line.id),
         "depuis": lambda line: (line.since is None, line.since, line.id),
         "perdu": lambda line: (
             line.lost == "?",
@@ -231,11 +233,11 @@ def sorted_group(lines: Sequence[SiteLine], sort: Sort, _: Translator) -> list[G
             line.id,
         ),
     }
-    return [Group("tous", _("Tous"), sorted(lines, key=keys[sort]))] if lines else []
+    return [SiteGroup("tous", _("Tous"), sorted(lines, key=keys[sort]))] if lines else []
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class PendingReport:
     """A report that a person has to verify or to link to a site."""
 
     task: str
@@ -244,13 +246,17 @@ class Doubt:
     url: str
 
 
-DOUBTS: Final = ("verify_report", "link_site")
+REPORT_TASKS: Final = ("verify_report", "link_site")
 """Kinds of tasks about one report."""
 
 
-def doubts_of(
-    tasks: Iterable[Task], reports: Mapping[str, Report], names: Names, now: datetime, _: Translator
-) -> list[Doubt]:
+def list_pending_reports(
+    tasks: Iterable[Task],
+    reports: Mapping[str, Report],
+    names: TerritoryNames,
+    now: datetime,
+    _: Translator,
+) -> list[PendingReport]:
     """List the reports that wait for a person, with a title.
 
     For example `Vérifier : fuite de gaz (rumeur), Collège X, avant 22:50`.
@@ -259,11 +265,13 @@ def doubts_of(
     waiting = [
         t
         for t in tasks
-        if t.kind in DOUBTS and t.state in (TaskState.OPEN, TaskState.TAKEN) and t.report in reports
+        if t.kind in REPORT_TASKS
+        and t.state in (TaskState.OPEN, TaskState.TAKEN)
+        and t.report in reports
     ]
     for task in sorted(waiting, key=lambda t: (t.due_at is None, t.due_at or t.opened_at, t.id)):
         report = reports[str(task.report)]
-        what = w.word(w.EVENT, report.type, _).lower()
+        what = w.translate_code(w.EVENT, report.type, _).lower()
         if report.confirmation in ("rumour", "unconfirmed"):
             what = _(
                 "{what} ({certainty})",
@@ -271,7 +279,7 @@ def doubts_of(
                 certainty=_(w.CERTAINTY[report.confirmation]).lower(),
             )
         place = (
-            short(names.site(task.site))
+            shorten_site_name(names.site(task.site))
             if task.site
             else report.site or names.commune(report.commune or "")
         )
@@ -280,7 +288,7 @@ def doubts_of(
         detail = ", ".join(part for part in (what, place, before) if part)
         late = task.due_at is not None and task.due_at < now
         found.append(
-            Doubt(
+            PendingReport(
                 task.id,
                 _("{what} : {where}", what=asked, where=detail),
                 late,
@@ -299,7 +307,7 @@ class PoleChoice:
     touched: int
 
 
-def pole_choices(
+def list_pole_choices(
     sites: Sequence[Site], titles: Mapping[str, str], _: Translator
 ) -> list[PoleChoice]:
     """List all, then each pôle with sites, with the number that are not normal."""
@@ -311,42 +319,44 @@ def pole_choices(
     ]
 
 
-def of_pole(incidents: Sequence[Incident], pole: str | None) -> list[Incident]:
+def filter_by_pole(incidents: Sequence[Incident], pole: str | None) -> list[Incident]:
     """Return the incidents that touch the pôle."""
     return [i for i in incidents if pole is None or pole in i.poles]
 
 
 @dataclass(frozen=True, slots=True)
 class CellView:
-    view: View
+    view: CellViewName
     layout: Layout
     sort: Sort
     q: str
-    groups: list[Group]
+    groups: list[SiteGroup]
     incidents: list[Incident]
     tasks: list[Task]
-    counts: dict[View, int]
+    counts: dict[CellViewName, int]
     legend: list[tuple[SiteStatus, int]]
 
 
-def cell_view(
+def build_cell_view(
     sites: Sequence[Site],
     incidents: Sequence[Incident],
     tasks: Sequence[Task],
-    clocks: Sequence[Running],
+    clocks: Sequence[RunningClock],
     paths: Mapping[str, str],
     now: datetime,
     *,
     lang: str,
-    view: View,
+    view: CellViewName,
     layout: Layout,
     sort: Sort,
     q: str,
 ) -> CellView:
     """Build the table in one of its views, without normal sites."""
-    _ = translator(lang)
-    limits = limits_by_site(clocks, paths, now)
-    lines = [site_line(s, limits.get(s.id), _) for s in sites if s.status is not SiteStatus.NORMAL]
+    _ = get_translator(lang)
+    limits = find_site_deadlines(clocks, paths, now)
+    lines = [
+        build_site_line(s, limits.get(s.id), _) for s in sites if s.status is not SiteStatus.NORMAL
+    ]
     shown_sites = {s.id for s in sites}
     open_tasks = [
         t
@@ -356,7 +366,7 @@ def cell_view(
     ]
     open_tasks.sort(key=lambda t: (t.due_at is None, t.due_at or t.opened_at, t.id))
     silent = [line for line in lines if line.status is SiteStatus.UNKNOWN]
-    counts: dict[View, int] = {
+    counts: dict[CellViewName, int] = {
         "a-traiter": len(lines),
         "incidents": len(incidents),
         "sans-nouvelles": len(silent),
@@ -364,20 +374,21 @@ def cell_view(
     }
     shown = silent if view == "sans-nouvelles" else lines
     if q:
-        shown = [line for line in shown if folded(q) in line.haystack]
+        shown = [line for line in shown if fold_text(q) in line.haystack]
         incidents = [
             i
             for i in incidents
-            if folded(q) in folded(f"{i.number} {i.title} {w.word(world.FAMILY, i.kind, _)}")
+            if fold_text(q)
+            in fold_text(f"{i.number} {i.title} {w.translate_code(world.FAMILY, i.kind, _)}")
         ]
-        open_tasks = [t for t in open_tasks if folded(q) in folded(t.title)]
-    groups = groups_of(shown, now, _) if sort == "ordre" else sorted_group(shown, sort, _)
+        open_tasks = [t for t in open_tasks if fold_text(q) in fold_text(t.title)]
+    groups = group_lines(shown, now, _) if sort == "ordre" else sort_lines(shown, sort, _)
     return CellView(
-        view, layout, sort, q, groups, list(incidents), open_tasks, counts, legend_of(sites)
+        view, layout, sort, q, groups, list(incidents), open_tasks, counts, count_statuses(sites)
     )
 
 
-def legend_of(sites: Iterable[Site]) -> list[tuple[SiteStatus, int]]:
+def count_statuses(sites: Iterable[Site]) -> list[tuple[SiteStatus, int]]:
     """Count sites by status; sheltering is left out at zero."""
     by_status = Counter(s.status for s in sites)
     return [

@@ -10,7 +10,7 @@ from typing import Any, Final
 from services.console.i18n import N_, Translator
 from services.console.resources import Change, Changes
 from services.console.texts import words as w
-from services.console.texts.names import Names, short
+from services.console.texts.names import TerritoryNames, shorten_site_name
 
 SPANS: Final = {
     "30": N_("30 min"),
@@ -35,7 +35,7 @@ TITLES: Final = {
     "activities": N_("Activités"),
     "tasks": N_("Tâches"),
 }
-LADDER_STATE: Final = {
+ESCALATION_LABELS: Final = {
     "running": N_("en cours"),
     "answered": N_("a répondu"),
     "superseded": N_("remplacée"),
@@ -47,7 +47,7 @@ _STATES: Final[Mapping[str, Mapping[Any, str]]] = {
     "plans": w.PLAN_STATE,
     "sites": w.SITE_STATUS,
     "activities": w.ACTIVITY_STATE,
-    "escalations": LADDER_STATE,
+    "escalations": ESCALATION_LABELS,
     "tasks": {
         "open": N_("ouverte"),
         "taken": N_("prise"),
@@ -55,7 +55,7 @@ _STATES: Final[Mapping[str, Mapping[Any, str]]] = {
         "void": N_("sans objet"),
     },
 }
-_AT_REST: Final = {
+_INITIAL_STATES: Final = {
     ("levels", "N0"),
     ("sites", "normal"),
     ("activities", "nominal"),
@@ -70,7 +70,7 @@ _LINKS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class HandoverChange:
     """One change on the page."""
 
     key: str
@@ -82,49 +82,51 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class HandoverSection:
     key: str
     title: str
-    moved: list[Moved]
+    moved: list[HandoverChange]
 
 
-def since_of(asked: str | None, until: datetime) -> datetime:
+def find_start(asked: str | None, until: datetime) -> datetime:
     """Return the start of the requested span in minutes, or of the default span."""
     return until - timedelta(minutes=int(asked if asked in SPANS else DEFAULT_SPAN))
 
 
-def sections_of(changes: Changes, names: Names, _: Translator) -> list[Section]:
+def list_sections(changes: Changes, names: TerritoryNames, _: Translator) -> list[HandoverSection]:
     """List the changes by kind, the most important first."""
     return [
-        Section(key, _(title), [_moved(c, names, _) for c in found])
+        HandoverSection(key, _(title), [_build_change(c, names, _) for c in found])
         for key, title in TITLES.items()
-        if (found := [c for c in changes.items if c.collection == key and not _began_at_rest(c)])
+        if (found := [c for c in changes.items if c.collection == key and not _is_initial(c)])
     ]
 
 
-def _began_at_rest(change: Change) -> bool:
-    return change.before is None and (change.collection, change.after) in _AT_REST
+def _is_initial(change: Change) -> bool:
+    return change.before is None and (change.collection, change.after) in _INITIAL_STATES
 
 
-def _moved(change: Change, names: Names, _: Translator) -> Moved:
-    before = _("rien") if change.before is None else state_of(change.collection, change.before, _)
+def _build_change(change: Change, names: TerritoryNames, _: Translator) -> HandoverChange:
+    before = (
+        _("rien") if change.before is None else label_state(change.collection, change.before, _)
+    )
     link = _LINKS.get(change.collection)
-    return Moved(
+    return HandoverChange(
         f"{change.collection}-{change.id}",
-        _title(change, names, _),
+        _format_title(change, names, _),
         before,
-        state_of(change.collection, change.after, _),
+        label_state(change.collection, change.after, _),
         change.at,
         link.format(id=change.id) if link else None,
     )
 
 
-def _title(change: Change, names: Names, _: Translator) -> str:
+def _format_title(change: Change, names: TerritoryNames, _: Translator) -> str:
     if change.collection == "levels":
         scope = change.id.removeprefix("pole:")
         return _("Département") if change.id == "territory" else names.pole(scope, _.lang)
     if change.collection == "sites":
-        return short(change.title)
+        return shorten_site_name(change.title)
     return (
         f"{change.id} {change.title}"
         if change.collection in ("activities", "plans")
@@ -132,7 +134,7 @@ def _title(change: Change, names: Names, _: Translator) -> str:
     )
 
 
-def state_of(collection: str, state: str, _: Translator) -> str:
+def label_state(collection: str, state: str, _: Translator) -> str:
     """Return the label of a state; an incident's is followed by its level."""
     code, *rest = state.split(" ")
-    return " ".join([w.word(_STATES.get(collection, {}), code, _), *rest])
+    return " ".join([w.translate_code(_STATES.get(collection, {}), code, _), *rest])

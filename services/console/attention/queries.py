@@ -10,14 +10,18 @@ from schemas import reassignment as g
 from schemas import reference as ref
 from schemas.base import Instant
 from services.console import resources as r
-from services.console.attention.rows import MOST, Demand, Facts, attention_of, demands_of
-from services.console.read_model.query_base import Reading, store_errors, time_of
-from services.console.read_model.reference_index import Reference
-from services.console.resources import when
-from services.runtime.http.problems import ProblemError, fault
+from services.console.attention.rows import MAX_NEW, Demand, DemandRows, limit_demands, list_demands
+from services.console.read_model.query_base import (
+    QueryBase,
+    get_snapshot_time,
+    translate_store_errors,
+)
+from services.console.read_model.reference_index import IndexedReference
+from services.console.resources import to_datetime
+from services.runtime.http.problems import ProblemError, build_fault
 
 
-class AttentionQueries(Reading):
+class AttentionQueries(QueryBase):
     async def attention(
         self, realm: str, role: str | None = None, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> r.AttentionState:
@@ -26,12 +30,12 @@ class AttentionQueries(Reading):
         Raises ProblemError `invalid` for a role that the territory does not have.
         """
         found = await self.read(realm, as_of=as_of, lang=lang)
-        policy = policy_of(found.picture.reference)
+        policy = find_policy(found.picture.reference)
         if role is not None and (policy is None or role not in policy.roles):
             raise ProblemError(
                 "invalid",
                 faults=(
-                    fault(
+                    build_fault(
                         "role",
                         "unknown",
                         "n’est pas un rôle du territoire",
@@ -40,8 +44,8 @@ class AttentionQueries(Reading):
                 ),
             )
         read = found.picture.rows
-        async with store_errors():
-            facts = Facts(
+        async with translate_store_errors():
+            facts = DemandRows(
                 policy,
                 await read(a.IncidentRow),
                 await read(calling.EscalationRow),
@@ -54,31 +58,31 @@ class AttentionQueries(Reading):
                 await read(g.ProposalRow),
                 await read(k.CallOutRow),
             )
-        at = time_of(found.picture)
-        state = attention_of(demands_of(facts, at), role, at)
+        at = get_snapshot_time(found.picture)
+        state = limit_demands(list_demands(facts, at), role, at)
         return r.AttentionState(
             realm=realm,
             role=role,
-            at=when(at),
-            queue=[_line(d) for d in state.queue],
-            digest=[_line(d) for d in state.digest],
+            at=to_datetime(at),
+            queue=[_build_line(d) for d in state.queue],
+            digest=[_build_line(d) for d in state.digest],
             rate=state.rate,
-            limit=MOST,
+            limit=MAX_NEW,
         )
 
 
-def policy_of(reference: Reference) -> ref.Escalation | None:
+def find_policy(reference: IndexedReference) -> ref.Escalation | None:
     """Return the escalation policy in force, if any was published."""
     return next((s.policy for s in reference.sections if isinstance(s, ref.EscalationPolicy)), None)
 
 
-def _line(demand: Demand) -> r.DemandLine:
+def _build_line(demand: Demand) -> r.DemandLine:
     return r.DemandLine(
         key=demand.key,
         kind=demand.kind,
         urgency=int(demand.urgency),
-        since=when(demand.since),
-        due_at=None if demand.due_at is None else when(demand.due_at),
+        since=to_datetime(demand.since),
+        due_at=None if demand.due_at is None else to_datetime(demand.due_at),
         count=demand.count,
         roles=sorted(demand.roles),
         incident=demand.incident,

@@ -23,17 +23,17 @@ from schemas.continuity import ActivityRow, AlarmRow, ClockRow, LocalClockRow, P
 from schemas.reassignment import ProposalRow, ProposalState
 from schemas.words import CardState, ClockState, IncidentState, PlanState, TaskState
 
-MOST: Final = 10
+MAX_NEW: Final = 10
 """Most new demands on one person in ten minutes (EEMUA 191)."""
 WINDOW_MS: Final = 10 * MINUTE_MS
-RESERVE: Final = 4
+DANGER_RESERVE: Final = 4
 """Part of them that is reserved for danger to people."""
-CELL: Final = "cellule_situation"
+CELL_ROLE: Final = "cellule_situation"
 """Role of the cell that owns all work without another owner."""
-_CARE: Final = 1
+_CARE_CRITICALITY: Final = 1
 """Criticality of the activities that people need for care."""
-_OPEN: Final = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
-_DONE: Final = (CardState.DONE, CardState.NOT_APPLICABLE)
+_OPEN_STATES: Final = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
+_DONE_STATES: Final = (CardState.DONE, CardState.NOT_APPLICABLE)
 
 
 class Urgency(IntEnum):
@@ -65,7 +65,7 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class DemandRows:
     """Rows from which demands are made."""
 
     policy: ref.Escalation | None
@@ -82,7 +82,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Attention:
+class AttentionQueue:
     """The queue of a role, its digest, and the number of new demands in ten minutes."""
 
     queue: tuple[Demand, ...]
@@ -90,11 +90,11 @@ class Attention:
     rate: int
 
 
-def attention_of(demands: Iterable[Demand], role: str | None, now: Instant) -> Attention:
+def limit_demands(demands: Iterable[Demand], role: str | None, now: Instant) -> AttentionQueue:
     """Return the demands on a role, or on the whole cell. Rule D77."""
-    mine = [_as_seen_by(role, d) for d in demands if role is None or role in d.roles]
+    mine = [_date_for_role(role, d) for d in demands if role is None or role in d.roles]
     mine = [d for d in mine if d.since <= now]
-    shown = _let_through(mine, now)
+    shown = _admit_demands(mine, now)
     rows = {d.key: d for d in mine if d.open}
     for key in [key for key in rows if key in shown and shown[key][1] != key]:
         if (carrier := rows.get(shown[key][1])) is not None:
@@ -103,25 +103,25 @@ def attention_of(demands: Iterable[Demand], role: str | None, now: Instant) -> A
         rows.values(), key=lambda d: (d.urgency, d.due_at is None, d.due_at or d.since, d.key)
     )
     fresh = {row for row in shown.values() if now - WINDOW_MS < row[0] <= now}
-    return Attention(
+    return AttentionQueue(
         tuple(d for d in order if d.key in shown),
         tuple(d for d in order if d.key not in shown),
         len(fresh),
     )
 
 
-def _as_seen_by(role: str | None, demand: Demand) -> Demand:
+def _date_for_role(role: str | None, demand: Demand) -> Demand:
     """Date a demand by the time when this role was called."""
     called_at = demand.called_at.get(role or "")
     return demand if called_at is None else replace(demand, since=called_at)
 
 
-def _let_through(demands: Iterable[Demand], now: Instant) -> dict[str, tuple[Instant, str]]:
+def _admit_demands(demands: Iterable[Demand], now: Instant) -> dict[str, tuple[Instant, str]]:
     """Return the time and row in which each demand is shown.
 
     Beyond the limit, danger joins the existing row of danger.
     """
-    gate = _Gate()
+    gate = _DemandLimiter()
     for demand in sorted(demands, key=lambda d: (d.since, d.urgency, d.key)):
         gate.release(demand.since)
         gate.take(demand)
@@ -129,7 +129,7 @@ def _let_through(demands: Iterable[Demand], now: Instant) -> dict[str, tuple[Ins
     return gate.shown
 
 
-class _Gate:
+class _DemandLimiter:
     """Admits demands in the order of time, at most ten in any ten minutes."""
 
     def __init__(self) -> None:
@@ -145,7 +145,7 @@ class _Gate:
         """Show danger at once; queue anything else."""
         if demand.urgency is not Urgency.DANGER:
             heappush(self._waiting, (demand.urgency, demand.since, demand.key))
-        elif self._fresh(demand.since) < MOST:
+        elif self._fresh(demand.since) < MAX_NEW:
             self._danger = (demand.since, demand.key)
             self._show(demand.key, demand.since)
         else:
@@ -153,7 +153,7 @@ class _Gate:
 
     def release(self, until: Instant) -> None:
         """Show waiting demands, the most urgent first, as far as there is room by `until`."""
-        most = MOST - RESERVE
+        most = MAX_NEW - DANGER_RESERVE
         while self._waiting:
             full = len(self._passed) >= most
             at = max(self._clock, self._passed[-most] + WINDOW_MS) if full else self._clock
@@ -171,34 +171,34 @@ class _Gate:
         insort(self._passed, at)
 
 
-def demands_of(facts: Facts, now: Instant) -> list[Demand]:
+def list_demands(facts: DemandRows, now: Instant) -> list[Demand]:
     """Return every demand, one row per decision. Rule D77."""
     found = [
-        *_dangers(facts),
-        *_headcounts(facts),
-        *_escalations(facts),
-        *_levels(facts),
-        *_plans(facts, now),
+        *_list_dangers(facts),
+        *_list_headcounts(facts),
+        *_list_escalations(facts),
+        *_list_levels(facts),
+        *_list_plans(facts, now),
     ]
-    return [*found, *_clocks(facts), *_tasks(facts), *_reassignments(facts)]
+    return [*found, *_list_clocks(facts), *_list_tasks(facts), *_list_reassignments(facts)]
 
 
-def _dangers(facts: Facts) -> Iterator[Demand]:
+def _list_dangers(facts: DemandRows) -> Iterator[Demand]:
     """Yield people in danger: each open incident with danger that is not over."""
     for row in facts.incidents.values():
-        if row.state in _OPEN and row.danger and row.over_since is None:
+        if row.state in _OPEN_STATES and row.danger and row.over_since is None:
             yield Demand(
                 f"danger:{row.id}",
                 "danger",
                 Urgency.DANGER,
                 row.known_at,
-                _cell(facts),
+                _list_cell_roles(facts),
                 max(1, len(row.members)),
                 incident=row.id,
             )
 
 
-def _headcounts(facts: Facts) -> Iterator[Demand]:
+def _list_headcounts(facts: DemandRows) -> Iterator[Demand]:
     """Yield people unaccounted for, one row per running headcount."""
     for row in facts.callouts.values():
         missing = row.people - row.safe - row.away
@@ -214,13 +214,13 @@ def _headcounts(facts: Facts) -> Iterator[Demand]:
                 "headcount",
                 Urgency.DANGER,
                 row.started_at,
-                _cell(facts),
+                _list_cell_roles(facts),
                 missing,
                 incident=row.incident,
             )
 
 
-def _escalations(facts: Facts) -> Iterator[Demand]:
+def _list_escalations(facts: DemandRows) -> Iterator[Demand]:
     """Yield one row per escalation, for the roles that its steps have called.
 
     A replaced escalation counts for the rate only.
@@ -228,10 +228,10 @@ def _escalations(facts: Facts) -> Iterator[Demand]:
     for row in facts.escalations.values():
         called_at: dict[str, Instant] = {}
         for wave in row.waves:
-            for role in _roles_of(facts, wave) if wave.fired_at is not None else ():
+            for role in _expand_roles(facts, wave) if wave.fired_at is not None else ():
                 called_at.setdefault(role, wave.fired_at or row.started_at)
         danger = any(
-            (i := facts.incidents.get(id)) is not None and i.danger and i.state in _OPEN
+            (i := facts.incidents.get(id)) is not None and i.danger and i.state in _OPEN_STATES
             for id in row.incidents
         )
         yield Demand(
@@ -249,7 +249,7 @@ def _escalations(facts: Facts) -> Iterator[Demand]:
         )
 
 
-def _roles_of(facts: Facts, wave: WaveRow) -> frozenset[str]:
+def _expand_roles(facts: DemandRows, wave: WaveRow) -> frozenset[str]:
     """Return the roles of a step: groups become their members.
 
     Deputies stand for the roles of the first step.
@@ -264,7 +264,7 @@ def _roles_of(facts: Facts, wave: WaveRow) -> frozenset[str]:
     return frozenset(found)
 
 
-def _levels(facts: Facts) -> Iterator[Demand]:
+def _list_levels(facts: DemandRows) -> Iterator[Demand]:
     """Yield proposed levels and incidents that are over: both wait for a pilot."""
     pilots = (
         {int(r.level): r.pilots for r in facts.policy.levels} if facts.policy is not None else {}
@@ -278,7 +278,7 @@ def _levels(facts: Facts) -> Iterator[Demand]:
             )
     over: dict[int, list[IncidentRow]] = {}
     for incident in facts.incidents.values():
-        if incident.state in _OPEN and incident.over_since is not None:
+        if incident.state in _OPEN_STATES and incident.over_since is not None:
             over.setdefault(int(incident.level), []).append(incident)
     for level, rows in over.items():
         since = min(r.over_since for r in rows if r.over_since is not None)
@@ -292,7 +292,7 @@ def _levels(facts: Facts) -> Iterator[Demand]:
         )
 
 
-def _plans(facts: Facts, now: Instant) -> Iterator[Demand]:
+def _list_plans(facts: DemandRows, now: Instant) -> Iterator[Demand]:
     """Yield one row per plan to decide, and one per plan with late cards."""
     for row in facts.plans.values():
         raised = row.proposed_level is not None
@@ -306,7 +306,7 @@ def _plans(facts: Facts, now: Instant) -> Iterator[Demand]:
                 incident=row.incident,
                 plan=row.id,
             )
-        late = [c for c in row.cards if c.state not in _DONE and c.due_at <= now]
+        late = [c for c in row.cards if c.state not in _DONE_STATES and c.due_at <= now]
         if late:
             since = min(c.due_at for c in late)
             roles = frozenset(c.role for c in late)
@@ -322,7 +322,7 @@ def _plans(facts: Facts, now: Instant) -> Iterator[Demand]:
             )
 
 
-def _clocks(facts: Facts) -> Iterator[Demand]:
+def _list_clocks(facts: DemandRows) -> Iterator[Demand]:
     """Yield one row per family of running clocks, people without care first.
 
     A family has the clocks of the territory or of sites, by limit.
@@ -333,9 +333,9 @@ def _clocks(facts: Facts) -> Iterator[Demand]:
         if activity is None or alarm.arbitrated_at is not None or not _is_running(facts, alarm):
             continue
         place = "territory" if alarm.site is None else "sites"
-        families.setdefault((alarm.base.value, place, activity.criticality <= _CARE), []).append(
-            alarm
-        )
+        families.setdefault(
+            (alarm.base.value, place, activity.criticality <= _CARE_CRITICALITY), []
+        ).append(alarm)
     for (base, place, care), alarms in families.items():
         yield Demand(
             f"clocks:{base}:{place}:{'care' if care else 'rest'}",
@@ -348,7 +348,7 @@ def _clocks(facts: Facts) -> Iterator[Demand]:
         )
 
 
-def _is_running(facts: Facts, alarm: AlarmRow) -> bool:
+def _is_running(facts: DemandRows, alarm: AlarmRow) -> bool:
     clocks: tuple[ClockRow, ...] = ()
     if alarm.site is None and (row := facts.activities.get(alarm.activity)) is not None:
         clocks = (row.rto, row.dmia)
@@ -357,13 +357,13 @@ def _is_running(facts: Facts, alarm: AlarmRow) -> bool:
     return any(clock.base is alarm.base and clock.state is ClockState.RUNNING for clock in clocks)
 
 
-def _tasks(facts: Facts) -> Iterator[Demand]:
+def _list_tasks(facts: DemandRows) -> Iterator[Demand]:
     """Yield one row per silent zone, or else per kind of task and owner role."""
     groups: dict[tuple[str, str], list[TaskRow]] = {}
     for task in facts.tasks.values():
         if task.state is TaskState.OPEN:
             silent = task.kind == "verify_site"
-            owner = (task.owner or CELL).partition(":")[0]
+            owner = (task.owner or CELL_ROLE).partition(":")[0]
             groups.setdefault(
                 (f"silent:{task.incident}" if silent else f"task:{task.kind}", owner), []
             ).append(task)
@@ -371,7 +371,7 @@ def _tasks(facts: Facts) -> Iterator[Demand]:
         dues = [t.due_at for t in tasks if t.due_at is not None]
         first = min(tasks, key=lambda t: (t.opened_at, t.id))
         yield Demand(
-            key if owner == CELL else f"{key}:{owner}",
+            key if owner == CELL_ROLE else f"{key}:{owner}",
             first.kind,
             Urgency.REST,
             first.opened_at,
@@ -382,7 +382,7 @@ def _tasks(facts: Facts) -> Iterator[Demand]:
         )
 
 
-def _reassignments(facts: Facts) -> Iterator[Demand]:
+def _list_reassignments(facts: DemandRows) -> Iterator[Demand]:
     """Yield the newest proposal of reassignments as one decision, regardless of its lines."""
     rows = [r for r in facts.proposals.values() if r.state is ProposalState.OPEN and r.lines]
     if rows and facts.policy is not None:
@@ -399,9 +399,13 @@ def _reassignments(facts: Facts) -> Iterator[Demand]:
         )
 
 
-def _cell(facts: Facts) -> frozenset[str]:
+def _list_cell_roles(facts: DemandRows) -> frozenset[str]:
     """Return the roles of the cell and the pilots of a crisis, for danger to people."""
     groups: Mapping[str, Collection[str]] = facts.policy.groups if facts.policy is not None else {}
     return frozenset(
-        {*groups.get("cellule_complete", (CELL,)), "dgs_directeur_de_crise", "astreinte_direction"}
+        {
+            *groups.get("cellule_complete", (CELL_ROLE,)),
+            "dgs_directeur_de_crise",
+            "astreinte_direction",
+        }
     )

@@ -15,7 +15,7 @@ from services.console.i18n import Translator
 from services.console.resources import AlarmRate, Feed, Maintenance, Pole, Site, Task
 from services.console.texts import words as w
 from services.console.texts import world
-from services.console.texts.names import Names
+from services.console.texts.names import TerritoryNames
 
 CLOCKS_SHOWN: Final = 6
 SILENT_SHOWN: Final = 6
@@ -45,8 +45,8 @@ class UnitRow:
     total: int
 
 
-def unit_rows(
-    sites: Sequence[Site], poles: Sequence[Pole], names: Names, _: Translator
+def list_affected_poles(
+    sites: Sequence[Site], poles: Sequence[Pole], names: TerritoryNames, _: Translator
 ) -> list[UnitRow]:
     """List the pôles with a site that is not normal; central sites of several pôles first."""
     rows = []
@@ -73,7 +73,7 @@ class PoleRow:
     """Activities below their minimum."""
 
 
-def pole_rows(poles: Sequence[Pole], names: Names, _: Translator) -> list[PoleRow]:
+def list_poles(poles: Sequence[Pole], names: TerritoryNames, _: Translator) -> list[PoleRow]:
     """List every pôle under its title for the wall."""
     titles = names.pole_titles((p.id for p in poles), _)
     return [
@@ -95,7 +95,7 @@ class RateBar:
     height: float
 
 
-def rate_bars(rate: AlarmRate) -> list[RateBar]:
+def draw_rate(rate: AlarmRate) -> list[RateBar]:
     """Draw the demands for attention of the last hour per 10 minutes; the highest bar is 40."""
     top = max([*rate.series, rate.bearable])
     return [RateBar(44.0 * k, round(40.0 * n / top, 1)) for k, n in enumerate(rate.series)]
@@ -108,26 +108,30 @@ class FeedLine:
     quiet: bool
 
 
-QUIET_S: Final = 1800
+SILENT_FEED_S: Final = 1800
 
 
-def _feed_name(feed: Feed, _: Translator) -> str:
+def _format_feed_name(feed: Feed, _: Translator) -> str:
     if feed.id in world.FEED:
         return _(world.FEED[feed.id])
-    return world.source(feed.id, _) if feed.kind == "source" else w.word(w.CHANNEL, feed.id, _)
+    return (
+        world.name_source(feed.id, _)
+        if feed.kind == "source"
+        else w.translate_code(w.CHANNEL, feed.id, _)
+    )
 
 
-def feed_lines(feeds: Sequence[Feed], limit: int, _: Translator) -> list[FeedLine]:
+def list_feeds(feeds: Sequence[Feed], limit: int, _: Translator) -> list[FeedLine]:
     """List sources and channels by their last message, newest first."""
     lines = [
-        FeedLine(_feed_name(f, _), f.last_at, f.silent_s > QUIET_S)
+        FeedLine(_format_feed_name(f, _), f.last_at, f.silent_s > SILENT_FEED_S)
         for f in sorted(feeds, key=lambda f: f.silent_s)
     ]
     return lines[:limit]
 
 
 @dataclass(frozen=True, slots=True)
-class Calm:
+class CalmViews:
     """The views that the wall shows in turn while there is no open incident."""
 
     poles: Sequence[PoleRow]

@@ -14,22 +14,22 @@ from typing import Final
 from schemas.words import ActivityState, ClockBase, ClockState
 from services.console.continuity.clocks import (
     DMIA,
-    Bar,
-    Running,
-    bar_of,
-    local_running,
-    short_activity,
+    ClockBar,
+    RunningClock,
+    build_bar,
+    count_local_clocks,
+    shorten_activity_name,
 )
 from services.console.i18n import Translator
 from services.console.resources import Activity, Alarm, Clock, Incident, Pole
 from services.console.texts import words as w
-from services.console.texts.names import Names
+from services.console.texts.names import TerritoryNames
 from services.console.web import times
 
-SHOWN: Final = 14
-LEFT: Final = 385.0
-RIGHT: Final = 1040.0
-ROW: Final = 25
+CLOCKS_SHOWN: Final = 14
+AXIS_LEFT: Final = 385.0
+AXIS_RIGHT: Final = 1040.0
+ROW_HEIGHT: Final = 25
 GRAVEST_FIRST: Final = (
     ActivityState.INTERRUPTED,
     ActivityState.DEGRADED,
@@ -40,10 +40,10 @@ GRAVEST_FIRST: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class ClockLane:
     """One clock on the time axis, in units of the drawing."""
 
-    running: Running
+    running: RunningClock
     y: float
     x0: float
     x_now: float
@@ -56,8 +56,8 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
-    lanes: list[Lane]
+class TimeAxis:
+    lanes: list[ClockLane]
     ticks: list[tuple[float, str]]
     x_now: float
     x_back: float | None
@@ -65,21 +65,23 @@ class Axis:
     more: int
 
 
-def _end(clocks: Sequence[Running], back: datetime | None, now: datetime) -> datetime:
+def _find_axis_end(
+    clocks: Sequence[RunningClock], back: datetime | None, now: datetime
+) -> datetime:
     """Return the end of the axis.
 
     It lies a little after the announced end, or after the limits of the next 12 hours.
     """
     near = [c.mtpd_at for c in clocks if c.mtpd_at and c.mtpd_at < now + timedelta(hours=12)]
-    last = max([now + timedelta(hours=1), *near[:SHOWN]])
+    last = max([now + timedelta(hours=1), *near[:CLOCKS_SHOWN]])
     if back is not None and back > now:
         last = max(last, back) if back < now + timedelta(hours=24) else last
     return last + (last - now) / 20
 
 
-def axis_of(
-    clocks: Sequence[Running], back: datetime | None, now: datetime, _: Translator
-) -> Axis | None:
+def draw_axis(
+    clocks: Sequence[RunningClock], back: datetime | None, now: datetime, _: Translator
+) -> TimeAxis | None:
     """Draw the time axis; return None if no clock runs."""
     drawable = [
         c
@@ -88,16 +90,18 @@ def axis_of(
         and c.mtpd_at is not None
         and c.mtpd_at > now - timedelta(hours=12)
     ]
-    shown = drawable[:SHOWN]
+    shown = drawable[:CLOCKS_SHOWN]
     if not shown:
         return None
-    end = _end(shown, back, now)
+    end = _find_axis_end(shown, back, now)
     begin = max(min(c.started_at for c in shown if c.started_at), now - (end - now))
     span = (end - begin).total_seconds()
 
     def x(at: datetime) -> float:
         return round(
-            LEFT + (RIGHT - LEFT) * min(1.0, max(0.0, (at - begin).total_seconds() / span)), 1
+            AXIS_LEFT
+            + (AXIS_RIGHT - AXIS_LEFT) * min(1.0, max(0.0, (at - begin).total_seconds() / span)),
+            1,
         )
 
     lanes = []
@@ -107,9 +111,9 @@ def axis_of(
         expected = c.expected_end or back
         breaks = c.mtpd_over or c.breach_at is not None
         lanes.append(
-            Lane(
+            ClockLane(
                 c,
-                53 + ROW * k,
+                53 + ROW_HEIGHT * k,
                 x(c.started_at),
                 x(now),
                 x(c.rto_at) if c.rto_at else None,
@@ -119,32 +123,32 @@ def axis_of(
                 else x(end)
                 if breaks and expected is None
                 else None,
-                _verdict(c, now, _),
+                _describe_limits(c, now, _),
                 breaks,
             )
         )
-    return Axis(
+    return TimeAxis(
         lanes,
-        _ticks(begin, end, x),
+        _place_ticks(begin, end, x),
         x(now),
         x(back) if back and begin < back <= end else None,
-        53 + ROW * len(shown) + 9,
+        53 + ROW_HEIGHT * len(shown) + 9,
         len(clocks) - len(shown),
     )
 
 
-def _ticks(
+def _place_ticks(
     begin: datetime, end: datetime, x: Callable[[datetime], float]
 ) -> list[tuple[float, str]]:
     hours = (end - begin).total_seconds() / 3600
     step = next((m for m in (10, 30, 60, 120, 180, 360, 720) if hours * 60 / m <= 10), 1440)
-    first = times.local(begin).replace(second=0, microsecond=0)
+    first = times.to_paris(begin).replace(second=0, microsecond=0)
     first += timedelta(minutes=step - (first.hour * 60 + first.minute) % step)
     marks = [first + timedelta(minutes=step * k) for k in range(12)]
     return [(x(mark), times.hm(mark)) for mark in marks if mark < end]
 
 
-def _verdict(c: Running, now: datetime, _: Translator) -> str:
+def _describe_limits(c: RunningClock, now: datetime, _: Translator) -> str:
     rto, mtpd = times.hm_day(c.rto_at, now, _.lang), times.hm_day(c.mtpd_at, now, _.lang)
     first = _("RTO passé {at}", at=rto) if c.rto_over else _("RTO {at}", at=rto)
     if c.mtpd_over:
@@ -166,7 +170,7 @@ class ActivityLine:
     criticality: int
     state: ActivityState
     declared: bool
-    bar: Bar | None
+    bar: ClockBar | None
     base: str
     limit_at: datetime | None
     over: bool
@@ -191,7 +195,7 @@ class PoleCard:
 
 @dataclass(frozen=True, slots=True)
 class ActivitiesView:
-    axis: Axis | None
+    axis: TimeAxis | None
     back: datetime | None
     counts: list[tuple[ActivityState, int]]
     breaches: int
@@ -200,7 +204,7 @@ class ActivitiesView:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class SelectedActivity:
     """The selected activity: its computed and its declared state. Rule D41."""
 
     id: str
@@ -225,20 +229,25 @@ class Shown:
     """Time at which data older than the PDMA were last declared. Rule D46."""
 
 
-def _limit(clock: Clock, now: datetime) -> tuple[datetime, bool] | None:
+def _get_running_limit(clock: Clock, now: datetime) -> tuple[datetime, bool] | None:
     if clock.state is not ClockState.RUNNING or clock.deadline is None:
         return None
     return clock.deadline, clock.percent_at(now) >= 100
 
 
-def shown_of(
-    a: Activity, pdma_h: float, alarms: Iterable[Alarm], now: datetime, names: Names, _: Translator
-) -> Shown:
+def build_selected_activity(
+    a: Activity,
+    pdma_h: float,
+    alarms: Iterable[Alarm],
+    now: datetime,
+    names: TerritoryNames,
+    _: Translator,
+) -> SelectedActivity:
     """Build the selected activity; `alarms` are those of all activities, newest first."""
     reentry = next(
         (x.raised_at for x in alarms if x.activity == a.id and x.base is ClockBase.PDMA), None
     )
-    return Shown(
+    return SelectedActivity(
         a.id,
         a.name,
         a.pole_name,
@@ -247,19 +256,19 @@ def shown_of(
         a.since,
         a.computed,
         a.declared,
-        w.person_name(a.declared_by, names, _) if a.declared_by else "",
+        w.name_person(a.declared_by, names, _) if a.declared_by else "",
         a.capacity_pct,
         a.computed_pct,
         a.mbco_pct,
-        _limit(a.rto, now),
-        _limit(a.mtpd, now),
+        _get_running_limit(a.rto, now),
+        _get_running_limit(a.mtpd, now),
         pdma_h,
         a.arrived,
         reentry,
     )
 
 
-def activity_line(a: Activity, now: datetime) -> ActivityLine:
+def build_activity_line(a: Activity, now: datetime) -> ActivityLine:
     """Build the line of one activity in the list of its pôle."""
     running = ClockState.RUNNING in (a.rto.state, a.mtpd.state)
     over = a.rto.percent_at(now) >= 100
@@ -270,14 +279,14 @@ def activity_line(a: Activity, now: datetime) -> ActivityLine:
         else None
     )
     bar = (
-        bar_of(a.rto, a.mtpd, now, forecast=a.forecast_breach_at is not None)
+        build_bar(a.rto, a.mtpd, now, forecast=a.forecast_breach_at is not None)
         if running or stopped
         else None
     )
     soon = limit is not None and limit - now < timedelta(hours=2)
     return ActivityLine(
         a.id,
-        short_activity(a.name),
+        shorten_activity_name(a.name),
         a.name,
         a.criticality,
         a.state,
@@ -293,9 +302,9 @@ def activity_line(a: Activity, now: datetime) -> ActivityLine:
     )
 
 
-def activities_view(
+def build_activities_view(
     activities: Sequence[Activity],
-    clocks: Sequence[Running],
+    clocks: Sequence[RunningClock],
     incidents: Sequence[Incident],
     now: datetime,
     poles: Sequence[Pole],
@@ -316,17 +325,17 @@ def activities_view(
             pole.capacity_pct,
             pole.mbco_pct,
             pole.activities_below,
-            [activity_line(a, now) for a in mine],
-            [(a.id, n) for a in mine if (n := local_running(a))],
+            [build_activity_line(a, now) for a in mine],
+            [(a.id, n) for a in mine if (n := count_local_clocks(a))],
         )
         for pole in poles
         if (mine := by_pole.get(pole.id))
     ]
     return ActivitiesView(
-        axis_of(clocks, back, now, _),
+        draw_axis(clocks, back, now, _),
         back,
         [(s, counts[s]) for s in GRAVEST_FIRST if counts[s]],
         sum(1 for a in activities if a.forecast_breach_at is not None),
-        sum(local_running(a) for a in activities),
+        sum(count_local_clocks(a) for a in activities),
         cards,
     )

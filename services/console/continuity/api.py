@@ -27,19 +27,19 @@ from schemas.commands import (
 from schemas.ranks import may_work_card
 from schemas.tokens import is_token
 from schemas.words import ActivityState, Level, PlanState
-from services.console.http.answers import COLLIDING, RESPONSES, decide, require_text
+from services.console.http.answers import RESPONSES, VERSIONED, require_text, send_decision
 from services.console.http.context import (
-    Author,
-    Body,
     Cursor,
-    Cut,
+    DecisionBody,
+    DecisionContext,
     Limit,
-    Picture,
-    Several,
-    cached,
-    deciding,
-    instant,
+    Multiple,
+    PageRequest,
+    RealmReader,
     is_limited,
+    require_decision,
+    set_etag,
+    to_instant,
 )
 from services.console.http.problems import NotFound
 from services.console.http.scopes import check_activity, check_pole
@@ -53,47 +53,47 @@ from services.console.resources import (
     Strategy,
     Trigger,
 )
-from services.runtime.http.problems import ProblemError, fault
+from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.permissions import Permission, Role
 from services.runtime.identity.principals import Principal
-from services.runtime.identity.role_names import forbidden
+from services.runtime.identity.role_names import build_forbidden
 
 router = APIRouter(prefix="/api/v1", tags=["continuity"])
-Deciding = Annotated[Author, Depends(deciding(Permission.PLAN_DECIDE))]
-EVERY_CARD: Final = frozenset({Role.ADMIN, Role.COORDINATOR, Role.CELL})
+PlanDecider = Annotated[DecisionContext, Depends(require_decision(Permission.PLAN_DECIDE))]
+ROLES_FOR_ALL_CARDS: Final = frozenset({Role.ADMIN, Role.COORDINATOR, Role.CELL})
 """Roles that may work on the cards of every role."""
-Working = Annotated[Author, Depends(deciding(Permission.CARD_WORK))]
+CardWorker = Annotated[DecisionContext, Depends(require_decision(Permission.CARD_WORK))]
 
 
-class Activate(Body):
+class ActivateRequest(DecisionBody):
     incident: str | None = Field(default=None, max_length=64)
     level: Level | None = None
 
 
-class Postpone(Body):
+class PostponeRequest(DecisionBody):
     until: AwareDatetime
 
 
-class StandDown(Body):
+class StandDownRequest(DecisionBody):
     force: bool = False
 
 
-class Tick(Body):
+class TickRequest(DecisionBody):
     ticked: bool = True
 
 
-class Declare(Body):
+class DeclareRequest(DecisionBody):
     state: ActivityState | None = Field(
         description="None withdraws the word: the computed state counts again"
     )
     occurred_at: AwareDatetime | None = None
 
 
-class DataAge(Body):
+class DataAgeRequest(DecisionBody):
     age_h: float = Field(ge=0, le=1_000_000)
 
 
-class StartStrategy(Body):
+class StartStrategyRequest(DecisionBody):
     strategy: str = Field(max_length=200, description="as listed, or its code alone (`SR-TELE`)")
     expected_capacity_pct: float = Field(ge=0, le=100)
     site: str | None = Field(default=None, max_length=64)
@@ -101,7 +101,7 @@ class StartStrategy(Body):
     force: bool = False
 
 
-_NOT_LISTED: Final = fault(
+_NOT_LISTED: Final = build_fault(
     "strategy",
     "unlisted",
     "cette stratégie n’est pas dans la liste de l’activité",
@@ -110,9 +110,9 @@ _NOT_LISTED: Final = fault(
 
 
 @router.get("/activities", summary="Every activity, with its clocks")
-async def activities(
-    reader: Picture,
-    state: Several[ActivityState],
+async def list_activities(
+    reader: RealmReader,
+    state: Multiple[ActivityState],
     pole: str | None = None,
     criticality: Annotated[int | None, Query(ge=1, le=4, description="at most")] = None,
     incident: str | None = None,
@@ -133,7 +133,7 @@ async def activities(
 
 
 @router.get("/activities/{id}")
-async def activity(reader: Picture, id: str) -> Activity:
+async def get_activity(reader: RealmReader, id: str) -> Activity:
     return await reader.model.activity(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
 
 
@@ -142,10 +142,10 @@ async def activity(reader: Picture, id: str) -> Activity:
     responses=RESPONSES,
     summary="A named person's word about its state (D41)",
 )
-async def declare(author: Deciding, id: str, body: Declare) -> Response:
-    await _answers_for(author, body, id)
-    at = instant(body.occurred_at) if body.occurred_at else None
-    return await decide(
+async def declare_activity(author: PlanDecider, id: str, body: DeclareRequest) -> Response:
+    await _check_activity_scope(author, body, id)
+    at = to_instant(body.occurred_at) if body.occurred_at else None
+    return await send_decision(
         author, body, "continuity", DeclareActivity, activity=id, state=body.state, occurred_at=at
     )
 
@@ -153,9 +153,11 @@ async def declare(author: Deciding, id: str, body: Declare) -> Response:
 @router.post(
     "/activities/{id}/data-age", responses=RESPONSES, summary="How old the restored data are (D46)"
 )
-async def data_age(author: Deciding, id: str, body: DataAge) -> Response:
-    await _answers_for(author, body, id)
-    return await decide(author, body, "continuity", DeclareDataAge, activity=id, age_h=body.age_h)
+async def declare_data_age(author: PlanDecider, id: str, body: DataAgeRequest) -> Response:
+    await _check_activity_scope(author, body, id)
+    return await send_decision(
+        author, body, "continuity", DeclareDataAge, activity=id, age_h=body.age_h
+    )
 
 
 @router.post(
@@ -163,14 +165,14 @@ async def data_age(author: Deciding, id: str, body: DataAge) -> Response:
     responses=RESPONSES,
     summary="Put a fallback strategy into effect (D51)",
 )
-async def start_strategy(author: Deciding, id: str, body: StartStrategy) -> Response:
-    await _answers_for(author, body, id)
+async def start_strategy(author: PlanDecider, id: str, body: StartStrategyRequest) -> Response:
+    await _check_activity_scope(author, body, id)
     if not is_token(body.strategy):
         within = author.within(body)
         activity = (await within.model.reference(within.realm)).activities.get(id)
         if activity is None or body.strategy not in activity.strategies:
             raise ProblemError("invalid", faults=(_NOT_LISTED,))
-    return await decide(
+    return await send_decision(
         author,
         body,
         "continuity",
@@ -185,24 +187,26 @@ async def start_strategy(author: Deciding, id: str, body: StartStrategy) -> Resp
 
 
 @router.get("/strategies", summary="Fallback strategies in effect or ended")
-async def strategies(reader: Picture, part: Cut) -> Page[Strategy]:
+async def list_strategies(reader: RealmReader, part: PageRequest) -> Page[Strategy]:
     return part.of(
         await reader.model.strategies(reader.realm, as_of=reader.as_of, lang=reader.lang)
     )
 
 
 @router.post("/strategies/{id:path}/end", responses=RESPONSES)
-async def end_strategy(author: Deciding, id: str, body: Body | None = None) -> Response:
+async def end_strategy(author: PlanDecider, id: str, body: DecisionBody | None = None) -> Response:
     if is_limited(author.principal) or not is_token(id):
         known = await author.model.strategies(author.within(body).realm)
         if not is_token(id) and all(s.id != id for s in known):
             raise NotFound
-        await _answers_for(author, body, next((s.activity for s in known if s.id == id), None))
-    return await decide(author, body, "continuity", EndStrategy, strategy=id)
+        await _check_activity_scope(
+            author, body, next((s.activity for s in known if s.id == id), None)
+        )
+    return await send_decision(author, body, "continuity", EndStrategy, strategy=id)
 
 
 @router.get("/alarms", summary="Alarms of clocks (D44), newest first")
-async def alarms(reader: Picture, part: Cut) -> Page[Alarm]:
+async def list_alarms(reader: RealmReader, part: PageRequest) -> Page[Alarm]:
     return part.of(await reader.model.alarms(reader.realm, as_of=reader.as_of, lang=reader.lang))
 
 
@@ -211,12 +215,14 @@ async def alarms(reader: Picture, part: Cut) -> Page[Alarm]:
     responses=RESPONSES,
     summary="The line that 100 % of an RTO demands; the reason is its text",
 )
-async def arbitrate(author: Deciding, id: str, body: Body) -> Response:
+async def arbitrate_alarm(author: PlanDecider, id: str, body: DecisionBody) -> Response:
     require_text(body.reason)
     if is_limited(author.principal):
         known = await author.model.alarms(author.within(body).realm)
-        await _answers_for(author, body, next((a.activity for a in known if a.id == id), None))
-    return await decide(author, body, "continuity", ArbitrateAlarm, alarm=id)
+        await _check_activity_scope(
+            author, body, next((a.activity for a in known if a.id == id), None)
+        )
+    return await send_decision(author, body, "continuity", ArbitrateAlarm, alarm=id)
 
 
 @router.get(
@@ -226,9 +232,9 @@ async def arbitrate(author: Deciding, id: str, body: Body) -> Response:
         "it"
     ),
 )
-async def contingency(
-    reader: Picture,
-    part: Cut,
+async def list_contingency(
+    reader: RealmReader,
+    part: PageRequest,
     n: Annotated[int | None, Query(ge=1, le=2)] = None,
     lost: Literal["building", "people"] | None = None,
     start: Annotated[
@@ -249,7 +255,7 @@ async def contingency(
 
 
 @router.get("/triggers", summary="Plan triggers that hold or held")
-async def triggers(reader: Picture, part: Cut) -> Page[Trigger]:
+async def list_triggers(reader: RealmReader, part: PageRequest) -> Page[Trigger]:
     return part.of(await reader.model.triggers(reader.realm, as_of=reader.as_of, lang=reader.lang))
 
 
@@ -259,15 +265,15 @@ async def triggers(reader: Picture, part: Cut) -> Page[Trigger]:
         "Plans that may be put into effect and count on the fallback sites of another plan (D51)"
     ),
 )
-async def conflicts(reader: Picture, part: Cut) -> Page[PlanConflict]:
+async def list_conflicts(reader: RealmReader, part: PageRequest) -> Page[PlanConflict]:
     found = await reader.model.conflicts(reader.realm, as_of=reader.as_of, lang=reader.lang)
     return part.of(found, lambda one: f"{one.plan} {one.other} {one.kind}")
 
 
 @router.get("/plans", summary="The library of plans, with their life in this realm")
-async def plans(
-    reader: Picture,
-    state: Several[PlanState],
+async def list_plans(
+    reader: RealmReader,
+    state: Multiple[PlanState],
     incident: str | None = None,
     pole: str | None = None,
     limit: Limit = 1000,
@@ -286,13 +292,13 @@ async def plans(
 
 
 @router.get("/plans/{id}", summary="One plan with its cards; its ETag is the version for If-Match")
-async def plan(reader: Picture, id: str, response: Response) -> Plan:
+async def get_plan(reader: RealmReader, id: str, response: Response) -> Plan:
     found = await reader.model.plan(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
-    cached(response, found.version)
+    set_etag(response, found.version)
     return found
 
 
-async def _in_scope(author: Author, body: Body | None, id: str) -> None:
+async def _check_plan_scope(author: DecisionContext, body: DecisionBody | None, id: str) -> None:
     """Refuse plans outside the author's scope.
 
     A plan of the whole territory is out of scope for an author limited to some pôles or sites.
@@ -302,17 +308,21 @@ async def _in_scope(author: Author, body: Body | None, id: str) -> None:
         await check_pole(within, (await within.model.plan(within.realm, id)).pole, "plan")
 
 
-async def _answers_for(author: Author, body: Body | None, activity: str | None) -> None:
+async def _check_activity_scope(
+    author: DecisionContext, body: DecisionBody | None, activity: str | None
+) -> None:
     """Refuse activities of other pôles; leave unknown activities to the decider."""
     await check_activity(author.within(body), activity)
 
 
-async def _works_on(author: Author, body: Body | None, id: str, name: str) -> None:
+async def _check_card_scope(
+    author: DecisionContext, body: DecisionBody | None, id: str, name: str
+) -> None:
     """Refuse cards of other roles or pôles.
 
     The cell, the coordinator and the administrator may work on every card.
     """
-    if author.principal.role in EVERY_CARD and not is_limited(author.principal):
+    if author.principal.role in ROLES_FOR_ALL_CARDS and not is_limited(author.principal):
         return
     within = author.within(body)
     plan = await within.model.plan(within.realm, id)
@@ -321,10 +331,12 @@ async def _works_on(author: Author, body: Body | None, id: str, name: str) -> No
         return  # the decider refuses it
     if card.pole is not None:
         await check_pole(within, card.pole, "card")
-    if author.principal.role not in EVERY_CARD and not _is_own_card(author.principal, card.role):
+    if author.principal.role not in ROLES_FOR_ALL_CARDS and not _is_own_card(
+        author.principal, card.role
+    ):
         names = (await within.model.reference(within.realm)).names
         title = names.roles.get(card.role, card.role)
-        raise forbidden(author.principal.role, {"fr": title, "en": title})
+        raise build_forbidden(author.principal.role, {"fr": title, "en": title})
 
 
 def _is_own_card(principal: Principal, role: str) -> bool:
@@ -333,11 +345,13 @@ def _is_own_card(principal: Principal, role: str) -> bool:
     )
 
 
-@router.post("/plans/{id}/activate", responses=RESPONSES, openapi_extra=COLLIDING)
-async def activate(author: Deciding, id: str, body: Activate | None = None) -> Response:
-    await _in_scope(author, body, id)
-    body = body or Activate()
-    return await decide(
+@router.post("/plans/{id}/activate", responses=RESPONSES, openapi_extra=VERSIONED)
+async def activate_plan(
+    author: PlanDecider, id: str, body: ActivateRequest | None = None
+) -> Response:
+    await _check_plan_scope(author, body, id)
+    body = body or ActivateRequest()
+    return await send_decision(
         author,
         body,
         "continuity",
@@ -349,30 +363,34 @@ async def activate(author: Deciding, id: str, body: Activate | None = None) -> R
     )
 
 
-@router.post("/plans/{id}/refuse", responses=RESPONSES, openapi_extra=COLLIDING)
-async def refuse(author: Deciding, id: str, body: Body | None = None) -> Response:
-    await _in_scope(author, body, id)
-    return await decide(author, body, "continuity", RefusePlan, plan=id, expected=author.expected)
+@router.post("/plans/{id}/refuse", responses=RESPONSES, openapi_extra=VERSIONED)
+async def refuse_plan(author: PlanDecider, id: str, body: DecisionBody | None = None) -> Response:
+    await _check_plan_scope(author, body, id)
+    return await send_decision(
+        author, body, "continuity", RefusePlan, plan=id, expected=author.expected
+    )
 
 
-@router.post("/plans/{id}/postpone", responses=RESPONSES, openapi_extra=COLLIDING)
-async def postpone(author: Deciding, id: str, body: Postpone) -> Response:
-    await _in_scope(author, body, id)
-    return await decide(
+@router.post("/plans/{id}/postpone", responses=RESPONSES, openapi_extra=VERSIONED)
+async def postpone_plan(author: PlanDecider, id: str, body: PostponeRequest) -> Response:
+    await _check_plan_scope(author, body, id)
+    return await send_decision(
         author,
         body,
         "continuity",
         PostponePlan,
         plan=id,
-        until=instant(body.until),
+        until=to_instant(body.until),
         expected=author.expected,
     )
 
 
-@router.post("/plans/{id}/stand-down", responses=RESPONSES, openapi_extra=COLLIDING)
-async def stand_down(author: Deciding, id: str, body: StandDown | None = None) -> Response:
-    await _in_scope(author, body, id)
-    return await decide(
+@router.post("/plans/{id}/stand-down", responses=RESPONSES, openapi_extra=VERSIONED)
+async def stand_down_plan(
+    author: PlanDecider, id: str, body: StandDownRequest | None = None
+) -> Response:
+    await _check_plan_scope(author, body, id)
+    return await send_decision(
         author,
         body,
         "continuity",
@@ -386,12 +404,14 @@ async def stand_down(author: Deciding, id: str, body: StandDown | None = None) -
 @router.post(
     "/plans/{id}/retex-closed",
     responses=RESPONSES,
-    openapi_extra=COLLIDING,
+    openapi_extra=VERSIONED,
     summary="The lessons of a plan that was stood down are learnt (D48)",
 )
-async def close_retex(author: Deciding, id: str, body: Body | None = None) -> Response:
-    await _in_scope(author, body, id)
-    return await decide(author, body, "continuity", CloseRetex, plan=id, expected=author.expected)
+async def close_retex(author: PlanDecider, id: str, body: DecisionBody | None = None) -> Response:
+    await _check_plan_scope(author, body, id)
+    return await send_decision(
+        author, body, "continuity", CloseRetex, plan=id, expected=author.expected
+    )
 
 
 @router.post(
@@ -399,30 +419,39 @@ async def close_retex(author: Deciding, id: str, body: Body | None = None) -> Re
     responses=RESPONSES,
     summary="Tick or clear a manual condition of the stand-down (D52)",
 )
-async def tick(
-    author: Deciding, id: str, box: Annotated[int, Path(ge=0, le=999)], body: Tick | None = None
+async def tick_box(
+    author: PlanDecider,
+    id: str,
+    box: Annotated[int, Path(ge=0, le=999)],
+    body: TickRequest | None = None,
 ) -> Response:
-    await _in_scope(author, body, id)
-    return await decide(
+    await _check_plan_scope(author, body, id)
+    return await send_decision(
         author, body, "continuity", TickBox, plan=id, box=box, ticked=body.ticked if body else True
     )
 
 
 @router.post("/plans/{id}/cards/{card}/start", responses=RESPONSES)
-async def start_card(author: Working, id: str, card: str, body: Body | None = None) -> Response:
-    await _works_on(author, body, id, card)
-    return await decide(author, body, "continuity", StartCard, plan=id, card=card)
+async def start_card(
+    author: CardWorker, id: str, card: str, body: DecisionBody | None = None
+) -> Response:
+    await _check_card_scope(author, body, id, card)
+    return await send_decision(author, body, "continuity", StartCard, plan=id, card=card)
 
 
 @router.post("/plans/{id}/cards/{card}/done", responses=RESPONSES)
-async def complete_card(author: Working, id: str, card: str, body: Body | None = None) -> Response:
-    await _works_on(author, body, id, card)
-    return await decide(author, body, "continuity", CompleteCard, plan=id, card=card)
+async def complete_card(
+    author: CardWorker, id: str, card: str, body: DecisionBody | None = None
+) -> Response:
+    await _check_card_scope(author, body, id, card)
+    return await send_decision(author, body, "continuity", CompleteCard, plan=id, card=card)
 
 
 @router.post(
     "/plans/{id}/cards/{card}/not-applicable", responses=RESPONSES, summary="With a reason"
 )
-async def skip_card(author: Working, id: str, card: str, body: Body | None = None) -> Response:
-    await _works_on(author, body, id, card)
-    return await decide(author, body, "continuity", SkipCard, plan=id, card=card)
+async def skip_card(
+    author: CardWorker, id: str, card: str, body: DecisionBody | None = None
+) -> Response:
+    await _check_card_scope(author, body, id, card)
+    return await send_decision(author, body, "continuity", SkipCard, plan=id, card=card)

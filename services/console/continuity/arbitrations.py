@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from schemas.words import ActivityState, ClockState
-from services.console.continuity.clocks import short_activity
+from services.console.continuity.clocks import shorten_activity_name
 from services.console.i18n import Translator
 from services.console.resources import Activity, Alarm
-from services.console.texts.strategies import strategy_name
+from services.console.texts.strategies import name_strategy
 
-DEMAND = "arbitration"
+ARBITRATION_DEMAND = "arbitration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +37,32 @@ class Arbitration:
     """Name of the next fallback strategy; empty if there is no other."""
 
 
-def arbitrations_of(
+def list_arbitrations(
     alarms: Iterable[Alarm], activities: Sequence[Activity], now: datetime, _: Translator
 ) -> list[Arbitration]:
     """List the missing arbitrations: most critical activity first, then the longest wait."""
     known = {a.id: a for a in activities}
     found = [
-        _arbitration(alarm, known[alarm.activity], now, _)
+        _build_arbitration(alarm, known[alarm.activity], now, _)
         for alarm in alarms
-        if alarm.demands == DEMAND and alarm.arbitrated_at is None and alarm.activity in known
+        if alarm.demands == ARBITRATION_DEMAND
+        and alarm.arbitrated_at is None
+        and alarm.activity in known
     ]
     return sorted(found, key=lambda x: (x.criticality, x.rto_at, x.id))
 
 
-def _arbitration(alarm: Alarm, a: Activity, now: datetime, _: Translator) -> Arbitration:
+def _build_arbitration(alarm: Alarm, a: Activity, now: datetime, _: Translator) -> Arbitration:
     limit = a.mtpd.deadline if a.mtpd.state is ClockState.RUNNING else None
     return Arbitration(
         alarm.id,
         a.id,
-        short_activity(a.name),
+        shorten_activity_name(a.name),
         a.criticality,
         a.state,
         alarm.limit_at,
         max(now - alarm.limit_at, timedelta()),
         limit,
         limit is not None and limit <= now,
-        strategy_name(a.next_strategy, _) if a.next_strategy else "",
+        name_strategy(a.next_strategy, _) if a.next_strategy else "",
     )

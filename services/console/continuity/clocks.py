@@ -13,14 +13,14 @@ from typing import Literal
 from schemas.words import ActivityState, ClockState
 from services.console.i18n import N_
 from services.console.resources import Activity, Clock, Incident, LocalClock, Site
-from services.console.texts.names import short
+from services.console.texts.names import shorten_site_name
 
 DMIA = N_("DMIA")
 Tone = Literal["run", "warn", "late", "done"]
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class ClockBar:
     """Bar of a clock, from its start (0) to the DMIA (100).
 
     `at` is the filled part now. If `until` is set, the bar reaches 100 at that time.
@@ -44,7 +44,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningClock:
     """One pair of running clocks."""
 
     activity: str
@@ -60,7 +60,7 @@ class Running:
     mtpd_over: bool
     breach_at: datetime | None
     expected_end: datetime | None
-    bar: Bar
+    bar: ClockBar
 
     @property
     def next_base(self) -> str:
@@ -82,14 +82,14 @@ class Running:
         return f"{self.activity}-{self.site}" if self.site else self.activity
 
 
-def short_activity(name: str) -> str:
+def shorten_activity_name(name: str) -> str:
     """Shorten an activity's name (`Protection de l’enfance : accueil…`) to its first part."""
     for sign in (" : ", " (", "\u00a0: "):
         name = name.split(sign, maxsplit=1)[0]
     return name
 
 
-def bar_of(rto: Clock, mtpd: Clock, now: datetime, *, forecast: bool) -> Bar:
+def build_bar(rto: Clock, mtpd: Clock, now: datetime, *, forecast: bool) -> ClockBar:
     """Compute the bar of a pair of clocks at `now`."""
     tick = 100.0 * rto.limit_h / mtpd.limit_h if mtpd.limit_h else 100.0
     at = min(100.0, max(0.0, mtpd.percent_at(now)))
@@ -97,16 +97,16 @@ def bar_of(rto: Clock, mtpd: Clock, now: datetime, *, forecast: bool) -> Bar:
     stopped = mtpd.state is ClockState.STOPPED
     tone: Tone = "done" if stopped else "late" if spent >= 100 else "warn" if spent >= 50 else "run"
     until = mtpd.deadline if mtpd.ticking and at < 100 else None
-    return Bar(at, min(100.0, tick), tone, forecast and not stopped, now, until)
+    return ClockBar(at, min(100.0, tick), tone, forecast and not stopped, now, until)
 
 
-def _running(
+def _build_running_clock(
     a: Activity, rto: Clock, mtpd: Clock, now: datetime, local: LocalClock | None
-) -> Running:
+) -> RunningClock:
     breach = local.forecast_breach_at if local else a.forecast_breach_at
-    return Running(
+    return RunningClock(
         activity=a.id,
-        name=short(local.site_name) if local else short_activity(a.name),
+        name=shorten_site_name(local.site_name) if local else shorten_activity_name(a.name),
         criticality=a.criticality,
         site=local.site if local else None,
         capacity_pct=local.capacity_pct if local else a.capacity_pct,
@@ -118,31 +118,34 @@ def _running(
         mtpd_over=mtpd.percent_at(now) >= 100,
         breach_at=breach,
         expected_end=a.expected_end,
-        bar=bar_of(rto, mtpd, now, forecast=breach is not None),
+        bar=build_bar(rto, mtpd, now, forecast=breach is not None),
     )
 
 
-def running_clocks(activities: Iterable[Activity], now: datetime) -> list[Running]:
+def list_running_clocks(activities: Iterable[Activity], now: datetime) -> list[RunningClock]:
     """List the running clocks, next limit first.
 
     Sites of an activity appear only while its territory-wide clock does not run.
     """
-    found: list[Running] = []
+    found: list[RunningClock] = []
     for a in activities:
         if ClockState.RUNNING in (a.rto.state, a.mtpd.state):
-            found.append(_running(a, a.rto, a.mtpd, now, None))
+            found.append(_build_running_clock(a, a.rto, a.mtpd, now, None))
             continue
         found += [
-            _running(a, one.rto, one.mtpd, now, one)
+            _build_running_clock(a, one.rto, one.mtpd, now, one)
             for one in a.local
             if one.rto and one.mtpd and ClockState.RUNNING in (one.rto.state, one.mtpd.state)
         ]
     return sorted(found, key=lambda r: (r.next_at is None, r.next_at, r.criticality, r.key))
 
 
-def with_announced_ends(
-    clocks: Iterable[Running], sites: Iterable[Site], incidents: Iterable[Incident], now: datetime
-) -> list[Running]:
+def add_announced_ends(
+    clocks: Iterable[RunningClock],
+    sites: Iterable[Site],
+    incidents: Iterable[Incident],
+    now: datetime,
+) -> list[RunningClock]:
     """Add the announced end to the clocks of sites.
 
     Rows of sites have none. It is the latest end announced for a current cause at the site.
@@ -164,28 +167,28 @@ def with_announced_ends(
 
 
 @dataclass(frozen=True, slots=True)
-class Breaks:
+class ClocksByLimit:
     """Running clocks with a limit ahead, next first, and those past their last limit."""
 
-    ahead: list[Running]
-    passed: list[Running]
+    ahead: list[RunningClock]
+    passed: list[RunningClock]
 
 
-def next_breaks(clocks: Iterable[Running], now: datetime) -> Breaks:
+def split_passed_clocks(clocks: Iterable[RunningClock], now: datetime) -> ClocksByLimit:
     """Separate the clocks with a limit ahead from those past their last limit."""
     found = list(clocks)
     ahead = [c for c in found if c.next_at is None or c.next_at > now]
-    return Breaks(ahead, [c for c in found if c.next_at is not None and c.next_at <= now])
+    return ClocksByLimit(ahead, [c for c in found if c.next_at is not None and c.next_at <= now])
 
 
-def local_running(activity: Activity) -> int:
+def count_local_clocks(activity: Activity) -> int:
     """Count the sites of the activity with a running clock of their own."""
     return sum(
         1 for one in activity.local if one.rto is not None and one.rto.state is ClockState.RUNNING
     )
 
 
-HIT = (
+AFFECTED_STATES = (
     ActivityState.INTERRUPTED,
     ActivityState.DEGRADED,
     ActivityState.THREATENED,

@@ -15,24 +15,31 @@ from schemas import alerts as a
 from schemas import continuity as c
 from schemas import reassignment as g
 from schemas import reference as ref
-from schemas.words import ACTIVATED, ActivityState, IncidentState, PlanState, SiteStatus
-from services.console.read_model.reference_index import Reference
-from services.console.texts.strategies import SITE
+from schemas.words import ACTIVE_PLAN_STATES, ActivityState, IncidentState, PlanState, SiteStatus
+from services.console.read_model.reference_index import IndexedReference
+from services.console.texts.strategies import SITE_STRATEGY
 
-FLOOD: Final = "flood"
-NOT_EXPOSED: Final = "non"
-COUNTS: Final = ACTIVATED | {PlanState.PROPOSED, PlanState.POSTPONED}
-MAY_BEGIN: Final = (
-    frozenset(PlanState) - ACTIVATED - {PlanState.DRAFT, PlanState.IN_REVIEW, PlanState.ARCHIVED}
+FLOOD_KIND: Final = "flood"
+NO_FLOOD_EXPOSURE: Final = "non"
+COUNTED_STATES: Final = ACTIVE_PLAN_STATES | {PlanState.PROPOSED, PlanState.POSTPONED}
+ACTIVATABLE_STATES: Final = (
+    frozenset(PlanState)
+    - ACTIVE_PLAN_STATES
+    - {PlanState.DRAFT, PlanState.IN_REVIEW, PlanState.ARCHIVED}
 )
 """States in which a person may put a plan into effect."""
-_OUT: Final = (SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING, SiteStatus.UNKNOWN)
-_GONE: Final = (g.LineState.RELEASED, g.LineState.VOID)
-_OVER: Final = (IncidentState.CLOSED, IncidentState.MERGED)
+_CLOSED_STATES: Final = (
+    SiteStatus.CLOSED,
+    SiteStatus.EVACUATED,
+    SiteStatus.SHELTERING,
+    SiteStatus.UNKNOWN,
+)
+_ENDED_LINES: Final = (g.LineState.RELEASED, g.LineState.VOID)
+_ENDED_INCIDENTS: Final = (IncidentState.CLOSED, IncidentState.MERGED)
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class RealmRows:
     """Rows of one realm, by id."""
 
     sites: Mapping[str, a.SiteRow] = field(default_factory=dict)
@@ -44,7 +51,7 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True)
-class Collision:
+class PlanCollision:
     """Two plans that count on sites of the same kind.
 
     A person may put `plan` into effect; `other` is proposed or in effect.
@@ -64,18 +71,18 @@ class Collision:
     """Sites of this kind that strategies of the other plan's pôle hold."""
 
 
-def collisions(reference: Reference, now: Situation) -> list[Collision]:
+def find_collisions(reference: IndexedReference, now: RealmRows) -> list[PlanCollision]:
     """List the collisions, ordered by plan, other plan and kind."""
-    states = {id: _state(now, id) for id, plan in reference.plans.items() if plan.pole}
+    states = {id: _get_plan_state(now, id) for id, plan in reference.plans.items() if plan.pole}
     wants = {
-        id: _wants(reference, now, reference.plans[id].pole)
+        id: _group_activities_by_kind(reference, now, reference.plans[id].pole)
         for id, state in states.items()
-        if state in COUNTS | MAY_BEGIN
+        if state in COUNTED_STATES | ACTIVATABLE_STATES
     }
-    places = _Places(reference, now)
+    places = _FreePlaces(reference, now)
     found = []
-    for plan in (id for id in sorted(wants) if states[id] in MAY_BEGIN):
-        for other in (id for id in sorted(wants) if id != plan and states[id] in COUNTS):
+    for plan in (id for id in sorted(wants) if states[id] in ACTIVATABLE_STATES):
+        for other in (id for id in sorted(wants) if id != plan and states[id] in COUNTED_STATES):
             for kind, mine in sorted(wants[plan].items()):
                 theirs, held = (
                     wants[other].get(kind, []),
@@ -85,7 +92,7 @@ def collisions(reference: Reference, now: Situation) -> list[Collision]:
                 if held or (theirs and needed > places.free(kind)):
                     ids = tuple(sorted(x.id for x in (*mine, *theirs)))
                     found.append(
-                        Collision(
+                        PlanCollision(
                             plan,
                             other,
                             kind,
@@ -99,12 +106,14 @@ def collisions(reference: Reference, now: Situation) -> list[Collision]:
     return found
 
 
-def _state(now: Situation, plan: str) -> PlanState:
+def _get_plan_state(now: RealmRows, plan: str) -> PlanState:
     row = now.plans.get(plan)
     return row.state if row is not None else PlanState.VALID
 
 
-def _wants(reference: Reference, now: Situation, pole: str | None) -> dict[str, list[ref.Activity]]:
+def _group_activities_by_kind(
+    reference: IndexedReference, now: RealmRows, pole: str | None
+) -> dict[str, list[ref.Activity]]:
     """Return kind of site → affected activities of the pôle that still need such a site.
 
     Only the kinds that their SR-SITE strategies name count; free text names no kind.
@@ -116,13 +125,13 @@ def _wants(reference: Reference, now: Situation, pole: str | None) -> dict[str, 
             activity.pole != pole
             or row is None
             or row.state is ActivityState.NOMINAL
-            or _has_site(now, activity)
+            or _has_fallback_site(now, activity)
         ):
             continue
         named = {
             kind.strip()
             for s in activity.strategies
-            if s.startswith(f"{SITE}:")
+            if s.startswith(f"{SITE_STRATEGY}:")
             for kind in s.partition(":")[2].split("|")
         }
         for kind in named & kinds:
@@ -130,28 +139,32 @@ def _wants(reference: Reference, now: Situation, pole: str | None) -> dict[str, 
     return found
 
 
-def _has_site(now: Situation, activity: ref.Activity) -> bool:
+def _has_fallback_site(now: RealmRows, activity: ref.Activity) -> bool:
     """Return True if the activity already has its fallback site."""
-    return any(s.activity == activity.id and s.site is not None for s in _active(now))
+    return any(
+        s.activity == activity.id and s.site is not None for s in _list_active_strategies(now)
+    )
 
 
-def _active(now: Situation) -> Iterable[c.StrategyRow]:
+def _list_active_strategies(now: RealmRows) -> Iterable[c.StrategyRow]:
     return (s for s in now.strategies.values() if s.state == "active")
 
 
-class _Places:
+class _FreePlaces:
     """Free places at available sites.
 
     Desks of their own staff, of strategies and of approved reassignments are taken.
     """
 
-    def __init__(self, reference: Reference, now: Situation) -> None:
+    def __init__(self, reference: IndexedReference, now: RealmRows) -> None:
         self._reference, self._now = reference, now
-        flood = any(i.kind == FLOOD and i.state not in _OVER for i in now.incidents.values())
+        flood = any(
+            i.kind == FLOOD_KIND and i.state not in _ENDED_INCIDENTS for i in now.incidents.values()
+        )
         self._sound = [
             s
             for s in reference.sites.values()
-            if self._is_sound(s) and not (flood and s.flood_exposure != NOT_EXPOSED)
+            if self._is_sound(s) and not (flood and s.flood_exposure != NO_FLOOD_EXPOSURE)
         ]
         staffing = next((s for s in reference.sections if isinstance(s, ref.Staffing)), None)
         needs_desk = (
@@ -161,17 +174,17 @@ class _Places:
         for cell in staffing.cells if staffing else ():
             if cell.activity in needs_desk:
                 taken[cell.site] = taken.get(cell.site, 0) + cell.staff
-        for s in _active(now):
+        for s in _list_active_strategies(now):
             if s.site is not None:
                 taken[s.site] = taken.get(s.site, 0) + (s.desks or 0)
         for line in now.moved.values():
-            if line.state not in _GONE and line.place != line.site:
+            if line.state not in _ENDED_LINES and line.place != line.site:
                 taken[line.place] = taken.get(line.place, 0) + line.count
         self._taken = taken
 
     def _is_sound(self, site: ref.Site) -> bool:
         row = self._now.sites.get(site.id)
-        return row is None or row.status not in _OUT
+        return row is None or row.status not in _CLOSED_STATES
 
     def sound(self, kind: str) -> int:
         return sum(s.kind == kind for s in self._sound)
@@ -185,7 +198,7 @@ class _Places:
         sites, activities = self._reference.sites, self._reference.activities
         mine = (
             s.site
-            for s in _active(self._now)
+            for s in _list_active_strategies(self._now)
             if s.site is not None
             and s.activity in activities
             and activities[s.activity].pole == pole

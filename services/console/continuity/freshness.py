@@ -9,18 +9,21 @@ from typing import Final
 from schemas import reference as ref
 from schemas.base import DAY_MS, Instant
 from schemas.oncall import ReachRow
-from services.console.read_model.reference_index import Reference
+from services.console.read_model.reference_index import IndexedReference
 from services.oncall.localtime import local_day
-from services.oncall.readiness import reach_of
+from services.oncall.readiness import merge_reach
 
-BIA_YEARS: Final = 1
+MAX_BIA_YEARS: Final = 1
 """Greatest age of the business impact analysis, in years."""
-DIRECTORY_DAYS: Final = 90
+MAX_DIRECTORY_DAYS: Final = 90
 """Greatest number of days without a verified channel in the directory."""
 
 
-def stale(
-    reference: Reference, told: Mapping[str, ReachRow], published_at: Instant | None, now: Instant
+def list_outdated_foundations(
+    reference: IndexedReference,
+    told: Mapping[str, ReachRow],
+    published_at: Instant | None,
+    now: Instant,
 ) -> list[str]:
     """Return the outdated foundations of the plans: `bia`, `directory`.
 
@@ -31,20 +34,20 @@ def stale(
     roster = next((s.roster for s in sections if isinstance(s, ref.RosterSection)), None)
     proved = [
         p.verified_at
-        for points in reach_of(roster, published_at, told).values()
+        for points in merge_reach(roster, published_at, told).values()
         for p in points
         if p.verified_at is not None
     ]
     found = []
-    if assessed is not None and local_day(now) > _anniversary(assessed):
+    if assessed is not None and local_day(now) > _add_bia_years(assessed):
         found.append("bia")
-    if proved and now - max(proved) > DIRECTORY_DAYS * DAY_MS:
+    if proved and now - max(proved) > MAX_DIRECTORY_DAYS * DAY_MS:
         found.append("directory")
     return found
 
 
-def _anniversary(day: date) -> date:
+def _add_bia_years(day: date) -> date:
     try:
-        return day.replace(year=day.year + BIA_YEARS)
+        return day.replace(year=day.year + MAX_BIA_YEARS)
     except ValueError:  # 29 February
-        return date(day.year + BIA_YEARS, 3, 1)
+        return date(day.year + MAX_BIA_YEARS, 3, 1)

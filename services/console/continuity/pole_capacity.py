@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from schemas import continuity as c
 from schemas import reference as ref
-from services.console.read_model.reference_index import Reference
+from services.console.read_model.reference_index import IndexedReference
 
 
-class Capacity(NamedTuple):
+class PoleCapacity(NamedTuple):
     """Current and minimum capacity of a pôle."""
 
     now_pct: float
@@ -22,24 +22,26 @@ class Capacity(NamedTuple):
     """Number of activities below their own minimum, which the sum may hide."""
 
 
-NOTHING_TO_DO = Capacity(100.0, 0.0, 0)
+NO_ACTIVITIES = PoleCapacity(100.0, 0.0, 0)
 """Capacity of a pôle without activities."""
 
 
-def pole_capacities(reference: Reference, rows: Mapping[str, c.ActivityRow]) -> dict[str, Capacity]:
+def compute_pole_capacities(
+    reference: IndexedReference, rows: Mapping[str, c.ActivityRow]
+) -> dict[str, PoleCapacity]:
     """Return pôle → its capacity; an activity without a row has full capacity."""
     of: dict[str, list[ref.Activity]] = {}
     for one in reference.activities.values():
         of.setdefault(one.pole, []).append(one)
     return {
-        pole: _capacity(
+        pole: _compute_capacity(
             (one, rows[one.id].capacity_pct if one.id in rows else 100.0) for one in mine
         )
         for pole, mine in of.items()
     }
 
 
-def _capacity(activities: Iterable[tuple[ref.Activity, float]]) -> Capacity:
+def _compute_capacity(activities: Iterable[tuple[ref.Activity, float]]) -> PoleCapacity:
     """Compute the weighted capacity; an activity without staff counts as one agent. Rule D40."""
     weights, left, needed, below = 0, 0.0, 0.0, 0
     for one, now_pct in activities:
@@ -48,4 +50,4 @@ def _capacity(activities: Iterable[tuple[ref.Activity, float]]) -> Capacity:
         left += weight * now_pct
         needed += weight * one.mbco_pct
         below += now_pct < one.mbco_pct
-    return Capacity(round(left / weights, 2), round(needed / weights, 2), below)
+    return PoleCapacity(round(left / weights, 2), round(needed / weights, 2), below)

@@ -12,22 +12,22 @@ from schemas.base import Instant
 from schemas.oncall import ReachRow
 from schemas.realms import is_live, parse_realm
 from services.console import resources as r
-from services.console.continuity.fallbacks import Situation, collisions
-from services.console.continuity.freshness import stale
+from services.console.continuity.fallbacks import RealmRows, find_collisions
+from services.console.continuity.freshness import list_outdated_foundations
 from services.console.http.problems import RealmUnknown
 from services.console.read_model.query_base import (
-    WHOLE,
-    Reading,
-    known,
+    UNLIMITED,
+    QueryBase,
+    get_known,
+    get_snapshot_time,
     page_by_id,
-    store_errors,
-    time_of,
+    translate_store_errors,
 )
-from services.console.read_model.snapshot import Picture
+from services.console.read_model.snapshot import RealmSnapshot
 from services.console.resources import Page
 
 
-class Continuity(Reading):
+class ContinuityQueries(QueryBase):
     async def activities(
         self,
         realm: str,
@@ -38,13 +38,16 @@ class Continuity(Reading):
         pole: str | None = None,
         criticality: int | None = None,
         incident: str | None = None,
-        limit: int = WHOLE,
+        limit: int = UNLIMITED,
         cursor: str | None = None,
     ) -> Page[r.Activity]:
         """Return the activities by id; `criticality` is the greatest number to include."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
-            rows, local = await found.picture.rows(c.ActivityRow), await local_clocks(found.picture)
+        async with translate_store_errors():
+            rows, local = (
+                await found.picture.rows(c.ActivityRow),
+                await read_local_clocks(found.picture),
+            )
         items = [
             found.shape.activity(static, rows.get(static.id), local.get(static.id, ()))
             for static in found.picture.reference.activities.values()
@@ -63,11 +66,11 @@ class Continuity(Reading):
         self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> r.Activity:
         found = await self.read(realm, as_of=as_of, lang=lang)
-        static = known(found.picture.reference.activities, id)
-        async with store_errors():
+        static = get_known(found.picture.reference.activities, id)
+        async with translate_store_errors():
             row, local = (
                 await found.picture.row(c.ActivityRow, id),
-                await local_clocks(found.picture),
+                await read_local_clocks(found.picture),
             )
         return found.shape.activity(static, row, local.get(id, ()))
 
@@ -76,7 +79,7 @@ class Continuity(Reading):
     ) -> list[r.Alarm]:
         """List alarms of clocks, newest first. Rule D44."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             rows = await found.picture.rows(c.AlarmRow)
         return [
             found.shape.alarm(row)
@@ -88,7 +91,7 @@ class Continuity(Reading):
     ) -> list[r.Strategy]:
         """List fallback strategies, current and ended, newest first. Rule D51."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             rows = await found.picture.rows(c.StrategyRow)
         return [
             found.shape.strategy(row)
@@ -105,7 +108,7 @@ class Continuity(Reading):
         of the live one if both have the same reference version.
         """
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             rows = await found.picture.rows(k.ContingencyRow)
             quiet = (
                 []
@@ -148,13 +151,13 @@ class Continuity(Reading):
         state: Sequence[str] = (),
         incident: str | None = None,
         pole: str | None = None,
-        limit: int = WHOLE,
+        limit: int = UNLIMITED,
         cursor: str | None = None,
     ) -> Page[r.Plan]:
         """Return the plans of the library by id, with their state in this realm."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
-            rows, old = await found.picture.rows(c.PlanRow), await _stale(found.picture)
+        async with translate_store_errors():
+            rows, old = await found.picture.rows(c.PlanRow), await _list_outdated(found.picture)
         items = [
             found.shape.plan(static, rows.get(static.id), old)
             for static in found.picture.reference.plans.values()
@@ -173,10 +176,10 @@ class Continuity(Reading):
     ) -> r.Plan:
         """Return one plan with its cards."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        static = known(found.picture.reference.plans, id)
-        async with store_errors():
+        static = get_known(found.picture.reference.plans, id)
+        async with translate_store_errors():
             return found.shape.plan(
-                static, await found.picture.row(c.PlanRow, id), await _stale(found.picture)
+                static, await found.picture.row(c.PlanRow, id), await _list_outdated(found.picture)
             )
 
     async def conflicts(
@@ -185,8 +188,8 @@ class Continuity(Reading):
         """List possible plans that count on the fallback sites of another plan. Rule D51."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         read = found.picture.rows
-        async with store_errors():
-            now = Situation(
+        async with translate_store_errors():
+            now = RealmRows(
                 await read(a.SiteRow),
                 await read(a.IncidentRow),
                 await read(c.ActivityRow),
@@ -194,19 +197,19 @@ class Continuity(Reading):
                 await read(c.StrategyRow),
                 await read(g.ReassignmentRow),
             )
-        return [found.shape.conflict(one) for one in collisions(found.picture.reference, now)]
+        return [found.shape.conflict(one) for one in find_collisions(found.picture.reference, now)]
 
     async def triggers(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> list[r.Trigger]:
         """List plan triggers that hold or held, by id."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             rows = await found.picture.rows(a.TriggerRow)
         return [found.shape.trigger(rows[id]) for id in sorted(rows)]
 
 
-async def local_clocks(picture: Picture) -> dict[str, list[c.LocalClockRow]]:
+async def read_local_clocks(picture: RealmSnapshot) -> dict[str, list[c.LocalClockRow]]:
     """Return activity → its local clocks by site, without the expired ones."""
     now = picture.clock or 0
     found: dict[str, list[c.LocalClockRow]] = {}
@@ -216,10 +219,10 @@ async def local_clocks(picture: Picture) -> dict[str, list[c.LocalClockRow]]:
     return found
 
 
-async def _stale(picture: Picture) -> list[str]:
-    return stale(
+async def _list_outdated(picture: RealmSnapshot) -> list[str]:
+    return list_outdated_foundations(
         picture.reference,
         await picture.rows(ReachRow),
         picture.fields.get("reference_at"),
-        time_of(picture),
+        get_snapshot_time(picture),
     )

@@ -8,19 +8,19 @@ from datetime import datetime
 from typing import Final
 
 from schemas.words import ActivityState
-from services.console.continuity.clocks import short_activity
+from services.console.continuity.clocks import shorten_activity_name
 from services.console.i18n import Translator
 from services.console.resources import Activity, Strategy
-from services.console.texts.names import Names, short
-from services.console.texts.strategies import SITE, strategy_name
+from services.console.texts.names import TerritoryNames, shorten_site_name
+from services.console.texts.strategies import SITE_STRATEGY, name_strategy
 
-SHOWN: Final = 12
+ACTIVITIES_SHOWN: Final = 12
 """Number of waiting activities on the page; the page of activities has the others."""
-_HIT: Final = (ActivityState.INTERRUPTED, ActivityState.DEGRADED)
+_AFFECTED_STATES: Final = (ActivityState.INTERRUPTED, ActivityState.DEGRADED)
 
 
 @dataclass(frozen=True, slots=True)
-class InEffect:
+class ActiveStrategy:
     id: str
     activity: str
     name: str
@@ -31,7 +31,7 @@ class InEffect:
 
 
 @dataclass(frozen=True, slots=True)
-class NextOne:
+class NextStrategy:
     """A strategy that an activity could try now."""
 
     activity: str
@@ -44,15 +44,17 @@ class NextOne:
     """True if the strategy needs a site."""
 
 
-def in_effect(strategies: Iterable[Strategy], names: Names, _: Translator) -> list[InEffect]:
+def list_active_strategies(
+    strategies: Iterable[Strategy], names: TerritoryNames, _: Translator
+) -> list[ActiveStrategy]:
     """List the strategies in effect, newest first."""
     return [
-        InEffect(
+        ActiveStrategy(
             s.id,
             s.activity,
-            strategy_name(s.strategy, _),
+            name_strategy(s.strategy, _),
             s.expected_capacity_pct,
-            short(names.site(s.site)) if s.site else "",
+            shorten_site_name(names.site(s.site)) if s.site else "",
             s.desks,
             s.started_at,
         )
@@ -61,19 +63,19 @@ def in_effect(strategies: Iterable[Strategy], names: Names, _: Translator) -> li
     ]
 
 
-def next_ones(activities: Iterable[Activity], _: Translator) -> list[NextOne]:
+def list_next_strategies(activities: Iterable[Activity], _: Translator) -> list[NextStrategy]:
     """List the strategies to try next: most critical activity first, then largest shortfall."""
-    hit = [a for a in activities if a.state in _HIT and a.next_strategy]
+    hit = [a for a in activities if a.state in _AFFECTED_STATES and a.next_strategy]
     hit.sort(key=lambda a: (a.criticality, a.capacity_pct - a.mbco_pct, a.id))
     return [
-        NextOne(
+        NextStrategy(
             a.id,
-            short_activity(a.name),
+            shorten_activity_name(a.name),
             str(a.next_strategy),
-            strategy_name(str(a.next_strategy), _),
+            name_strategy(str(a.next_strategy), _),
             a.capacity_pct,
             a.mbco_pct,
-            str(a.next_strategy).startswith(SITE),
+            str(a.next_strategy).startswith(SITE_STRATEGY),
         )
-        for a in hit[:SHOWN]
+        for a in hit[:ACTIVITIES_SHOWN]
     ]

@@ -15,43 +15,43 @@ from pydantic import BaseModel, ConfigDict, Field
 from schemas.base import Instant
 
 FORMAT: Final = "vigie.document.v1"
-Mark = Literal["", "unconfirmed", "todo", "late", "remark"]
+LineMark = Literal["", "unconfirmed", "todo", "late", "remark"]
 
 
-class Part(BaseModel):
+class DocumentPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Line(Part):
+class DocumentLine(DocumentPart):
     text: str
     refs: tuple[int, ...] = Field(default=(), description="numbers of `sources`")
-    mark: Mark = ""
+    mark: LineMark = ""
     strong: bool = False
 
 
-class Row(Part):
+class TableRow(DocumentPart):
     cells: tuple[str, ...]
     refs: tuple[int, ...] = ()
     strong: bool = False
 
 
-class Column(Part):
+class TableColumn(DocumentPart):
     title: str
     right: bool = False
     wide: bool = False
 
 
-class Table(Part):
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+class Table(DocumentPart):
+    columns: tuple[TableColumn, ...]
+    rows: tuple[TableRow, ...]
     note: str = ""
 
 
-class Section(Part):
+class DocumentSection(DocumentPart):
     id: str
     title: str
     aside: str = ""
-    lines: tuple[Line, ...] = ()
+    lines: tuple[DocumentLine, ...] = ()
     table: Table | None = None
     half: bool = Field(default=False, description="stands beside the next half section")
     map: bool = False
@@ -63,7 +63,7 @@ class Section(Part):
         return {n for line in self.lines for n in line.refs} | {n for row in rows for n in row.refs}
 
 
-class Sheet(Part):
+class Sheet(DocumentPart):
     """The document in one language."""
 
     title: str
@@ -77,13 +77,13 @@ class Sheet(Part):
     map_text: str = ""
     map_note: str = ""
     sources_title: str
-    sections: tuple[Section, ...]
+    sections: tuple[DocumentSection, ...]
 
-    def section(self, id: str) -> Section | None:
+    def section(self, id: str) -> DocumentSection | None:
         return next((s for s in self.sections if s.id == id), None)
 
 
-class Source(Part):
+class CitedSource(DocumentPart):
     """A logbook line that the document cites; `place` is its position in the hash-chained log."""
 
     n: int
@@ -99,7 +99,7 @@ class Source(Part):
         return f"{service[0].upper()}{seq}.{ordinal}"
 
 
-class Spot(Part):
+class MapSite(DocumentPart):
     """A site on the map that is not normal."""
 
     x: float
@@ -108,7 +108,7 @@ class Spot(Part):
     name: str
 
 
-class Document(Part):
+class Document(DocumentPart):
     format: Literal["vigie.document.v1"] = FORMAT
     kind: Literal["sitrep", "retex"]
     realm: str
@@ -124,8 +124,8 @@ class Document(Part):
     remarks: dict[str, str] = Field(
         default_factory=dict, description="section → what a person added"
     )
-    sources: tuple[Source, ...] = ()
-    spots: tuple[Spot, ...] = ()
+    sources: tuple[CitedSource, ...] = ()
+    spots: tuple[MapSite, ...] = ()
     hit: tuple[str, ...] = Field(
         default=(), description="INSEE codes of communes with a site that is not normal"
     )
@@ -144,15 +144,15 @@ class Document(Part):
         return self.model_dump_json(exclude=None if self.heads else {"heads"}).encode()
 
 
-def digest(raw: bytes) -> str:
+def hash_document(raw: bytes) -> str:
     """Return the hexadecimal SHA-256 of a document's bytes."""
     return sha256(raw).hexdigest()
 
 
-class Cited:
+class Citations:
     """Citable logbook lines by subject; the cited ones get their numbers, by time, at the end."""
 
-    def __init__(self, lines: Iterable[Source], index: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, lines: Iterable[CitedSource], index: Mapping[str, Sequence[str]]) -> None:
         """Index the lines of a document.
 
         `lines` have n = 0. `index` maps a subject (`site:S1`, `plan:PT-ELEC` …) to the keys of its
@@ -175,7 +175,7 @@ class Cited:
             (self._numbers.setdefault(key, len(self._numbers) + 1),) if key in self._lines else ()
         )
 
-    def numbered(self, sheets: Iterable[Sheet]) -> tuple[dict[int, int], tuple[Source, ...]]:
+    def numbered(self, sheets: Iterable[Sheet]) -> tuple[dict[int, int], tuple[CitedSource, ...]]:
         """Return provisional → final numbers of the cited lines, and their sources by time."""
         used = {n for sheet in sheets for section in sheet.sections for n in section.refs}
         keys = sorted(key for key, n in self._numbers.items() if n in used)
@@ -184,7 +184,7 @@ class Cited:
         )
 
 
-def renumbered(sheet: Sheet, final: Mapping[int, int]) -> Sheet:
+def renumber_sheet(sheet: Sheet, final: Mapping[int, int]) -> Sheet:
     """Replace the provisional numbers of a sheet with the final ones."""
 
     def refs(given: tuple[int, ...]) -> tuple[int, ...]:

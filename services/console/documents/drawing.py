@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.console.documents.document import Document, Spot
+from services.console.documents.document import Document, MapSite
 from services.console.sites.geometry import Outlines
 
-_SIGN: Final = {
+_SHAPES: Final = {
     "closed": "M-7-7h14v14h-14Z",
     "evacuated": "M0-10 10 0 0 10-10 0Z",
     "sheltering": "M0-9 9-1V9H-9V-1Z",
     "degraded": "M0-8 9 8H-9Z",
     "unknown": "M-8 0a8 8 0 1 0 16 0a8 8 0 1 0-16 0Z",
 }
-_INK: Final = {
+_COLOURS: Final = {
     "closed": "#1b2733",
     "evacuated": "#b3122a",
     "sheltering": "#6a3aa6",
@@ -23,7 +23,7 @@ _INK: Final = {
 }
 
 
-def map_svg(document: Document, outlines: Outlines) -> str:
+def draw_map(document: Document, outlines: Outlines) -> str:
     """Draw the territory with one shape per site that is not normal, the gravest on top."""
     height = outlines.plane.height
     areas = "".join(
@@ -32,13 +32,13 @@ def map_svg(document: Document, outlines: Outlines) -> str:
     )
     order = ("normal", "degraded", "unknown", "closed", "sheltering", "evacuated")
     spots = "".join(
-        _sign(spot) for spot in sorted(document.spots, key=lambda s: order.index(s.status))
+        _draw_site(spot) for spot in sorted(document.spots, key=lambda s: order.index(s.status))
     )
     return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1000 {height:g}">{areas}{spots}</svg>'
 
 
-def _sign(spot: Spot) -> str:
-    ink = _INK[spot.status]
+def _draw_site(spot: MapSite) -> str:
+    ink = _COLOURS[spot.status]
     fill = "#ffffff" if spot.status == "unknown" else ink
     dash = ' stroke-dasharray="5 3"' if spot.status == "unknown" else ""
-    return f'<path transform="translate({spot.x:g} {spot.y:g}) scale(1.35)" d="{_SIGN[spot.status]}" fill="{fill}" stroke="{ink}" stroke-width="2"{dash}/>'
+    return f'<path transform="translate({spot.x:g} {spot.y:g}) scale(1.35)" d="{_SHAPES[spot.status]}" fill="{fill}" stroke="{ink}" stroke-width="2"{dash}/>'

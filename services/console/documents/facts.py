@@ -10,11 +10,11 @@ from schemas.alerts import ReportRow
 from schemas.continuity import SitrepRow
 from schemas.reassignment import ProposalRow, ReassignmentRow
 from schemas.reference import LevelRule
-from schemas.words import ACTIVATED, ActivityState, CardState, PlanState, SiteStatus
-from services.console.continuity.clocks import Running
-from services.console.documents.document import Source
+from schemas.words import ACTIVE_PLAN_STATES, ActivityState, CardState, PlanState, SiteStatus
+from services.console.continuity.clocks import RunningClock
+from services.console.documents.document import CitedSource
 from services.console.i18n import Translator
-from services.console.incidents.escalation_page import Ladder
+from services.console.incidents.escalation_page import EscalationView
 from services.console.logbook.lines import LineRecord
 from services.console.resources import (
     Activity,
@@ -27,14 +27,14 @@ from services.console.resources import (
     Site,
     Task,
 )
-from services.console.texts.names import Names
+from services.console.texts.names import TerritoryNames
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class SitrepFacts:
     lang: str
     _: Translator
-    names: Names
+    names: TerritoryNames
     territory: str
     realm: Realm
     at: datetime
@@ -45,7 +45,7 @@ class Facts:
     """Open incidents, gravest first."""
     sites: Sequence[Site]
     activities: Sequence[Activity]
-    clocks: Sequence[Running]
+    clocks: Sequence[RunningClock]
     plans: Sequence[Plan]
     proposal: ProposalRow | None
     """Reassignment proposal in force."""
@@ -54,7 +54,7 @@ class Facts:
     alarms: Sequence[Alarm]
     tasks: Sequence[Task]
     """Open tasks."""
-    ladder: Ladder | None
+    ladder: EscalationView | None
     reports: Sequence[ReportRow]
     flags: Sequence[Flag]
     previous: SitrepRow | None
@@ -70,7 +70,7 @@ class Facts:
         return self.previous.number + 1 if self.previous else 1
 
 
-def figures(facts: Facts) -> dict[str, int]:
+def count_figures(facts: SitrepFacts) -> dict[str, int]:
     """Count the figures that the log keeps, so the next report can show changes."""
     found: dict[str, int] = {"level": facts.level.level, "incidents:open": len(facts.incidents)}
     for status in SiteStatus:
@@ -79,22 +79,22 @@ def figures(facts: Facts) -> dict[str, int]:
         found[f"activities:{state}"] = sum(a.state is state for a in facts.activities)
     found["activities:breach"] = sum(a.forecast_breach_at is not None for a in facts.activities)
     found["plans:proposed"] = sum(p.state is PlanState.PROPOSED for p in facts.plans)
-    active = [p for p in facts.plans if p.state in ACTIVATED]
+    active = [p for p in facts.plans if p.state in ACTIVE_PLAN_STATES]
     found["plans:active"] = len(active)
     cards = [c for p in active for c in p.cards]
     found["cards:open"] = sum(c.state in (CardState.TO_DO, CardState.DOING) for c in cards)
     found["cards:late"] = sum(c.overdue for c in cards)
-    found["reports:unconfirmed"] = len(unconfirmed(facts.reports))
+    found["reports:unconfirmed"] = len(list_unconfirmed_reports(facts.reports))
     found["tasks:open"] = len(facts.tasks)
     found["staff:reassigned"] = sum(row.count for row in facts.moved)
-    found["staff:displaced"] = sum(s.staff for s in facts.sites if s.status in OUT)
+    found["staff:displaced"] = sum(s.staff for s in facts.sites if s.status in OUT_OF_SERVICE)
     return found
 
 
-OUT = (SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING)
+OUT_OF_SERVICE = (SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING)
 
 
-def unconfirmed(reports: Iterable[ReportRow]) -> list[ReportRow]:
+def list_unconfirmed_reports(reports: Iterable[ReportRow]) -> list[ReportRow]:
     """List reports that are neither confirmed nor denied, newest first. Rule D6."""
     open_ones = [
         r
@@ -105,18 +105,20 @@ def unconfirmed(reports: Iterable[ReportRow]) -> list[ReportRow]:
     return sorted(open_ones, key=lambda r: (-r.recorded_at, r.id))
 
 
-def index_of(lines: Iterable[LineRecord]) -> tuple[list[Source], dict[str, list[str]]]:
+def index_lines(lines: Iterable[LineRecord]) -> tuple[list[CitedSource], dict[str, list[str]]]:
     """Build the sources and the index of `Cited` from lines, newest first."""
-    sources: list[Source] = []
+    sources: list[CitedSource] = []
     index: dict[str, list[str]] = {}
     for line in lines:
-        sources.append(Source(n=0, key=line.key, id=line.id, at=line.recorded_at, place=line.place))
-        for subject in _subjects(line):
+        sources.append(
+            CitedSource(n=0, key=line.key, id=line.id, at=line.recorded_at, place=line.place)
+        )
+        for subject in _list_subjects(line):
             index.setdefault(subject, []).append(line.key)
     return sources, index
 
 
-def _subjects(line: LineRecord) -> list[str]:
+def _list_subjects(line: LineRecord) -> list[str]:
     v = line.values
     match line.type:
         case "SiteStatusChanged":

@@ -9,14 +9,14 @@ from fastapi.responses import Response
 
 from services.console.documents.document import Document
 from services.console.documents.pdf import Typesetter
-from services.console.documents.standalone import as_html
-from services.console.documents.text import as_text
+from services.console.documents.standalone import render_standalone_html
+from services.console.documents.text import render_text
 
-Form = Annotated[
+DocumentFormat = Annotated[
     Literal["json", "pdf", "text", "html"],
     Query(alias="format", description="json: the bytes that the log's hash is of"),
 ]
-CONTENT: dict[int | str, dict[str, Any]] = {
+DOCUMENT_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {
             "application/json": {},
@@ -30,7 +30,7 @@ CONTENT: dict[int | str, dict[str, Any]] = {
 """Response contents for the OpenAPI document."""
 
 
-async def document_response(
+async def make_document_response(
     request: Request, document: Document, form: str, lang: str, *, name: str, stamp: str = ""
 ) -> Response:
     """Return a document in the requested form, with a file name for PDF and HTML."""
@@ -41,9 +41,12 @@ async def document_response(
             body, kind = await typesetter.pdf(document, lang, stamp=stamp), "application/pdf"
             headers["Content-Disposition"] = f'inline; filename="{name}.pdf"'
         case "text":
-            body, kind = as_text(document, lang, stamp=stamp).encode(), "text/plain; charset=utf-8"
+            body, kind = (
+                render_text(document, lang, stamp=stamp).encode(),
+                "text/plain; charset=utf-8",
+            )
         case "html":
-            page = as_html(document, lang, typesetter.map_svg(document), stamp=stamp)
+            page = render_standalone_html(document, lang, typesetter.map_svg(document), stamp=stamp)
             headers |= {
                 "Content-Security-Policy": page.policy,
                 "Content-Disposition": f'inline; filename="{name}.html"',

@@ -19,30 +19,32 @@ import structlog
 import typst
 
 from services.console.documents.document import Document
-from services.console.documents.drawing import map_svg
+from services.console.documents.drawing import draw_map
 from services.console.sites.geometry import Outlines
-from services.runtime.http.control_characters import show_plain
+from services.runtime.http.control_characters import replace_control_characters
 
-HERE: Final = Path(__file__).parent
-KEPT: Final = 32
+TEMPLATE_FOLDER: Final = Path(__file__).parent
+DOCUMENTS_CACHED: Final = 32
 log = structlog.get_logger(__name__)
 
 
 @cache
-def _fonts() -> typst.Fonts:
+def _load_fonts() -> typst.Fonts:
     """Return the product's font, with the compiler's own fonts for missing letters."""
     return typst.Fonts(
-        include_system_fonts=False, include_embedded_fonts=True, font_paths=[HERE / "fonts"]
+        include_system_fonts=False,
+        include_embedded_fonts=True,
+        font_paths=[TEMPLATE_FOLDER / "fonts"],
     )
 
 
 @cache
-def _template() -> bytes:
-    return (HERE / "document.typ").read_bytes()
+def _load_template() -> bytes:
+    return (TEMPLATE_FOLDER / "document.typ").read_bytes()
 
 
 class Typesetter:
-    """PDFs of one territory; a cache keeps the last `KEPT` by the hash of their content."""
+    """PDFs of one territory; a cache keeps the last `DOCUMENTS_CACHED` by the hash of their content."""
 
     def __init__(self, outlines: Outlines) -> None:
         self._outlines = outlines
@@ -50,29 +52,29 @@ class Typesetter:
 
     def map_svg(self, document: Document) -> str:
         """Draw the document's map; return an empty string if it has none."""
-        return map_svg(document, self._outlines) if document.kind == "sitrep" else ""
+        return draw_map(document, self._outlines) if document.kind == "sitrep" else ""
 
     async def pdf(self, document: Document, lang: str, *, stamp: str = "") -> bytes:
         """Render the document in one language; `stamp` is the proof text of a frozen one."""
-        data = _data(document, lang, stamp, self.map_svg(document))
-        key = sha256(data + _template()).hexdigest()
+        data = _encode_data(document, lang, stamp, self.map_svg(document))
+        key = sha256(data + _load_template()).hexdigest()
         task = self._kept.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             task = self._kept[key] = asyncio.create_task(
-                asyncio.to_thread(compiled, data, document.as_of)
+                asyncio.to_thread(typeset_own_template, data, document.as_of)
             )
-            while len(self._kept) > KEPT:
+            while len(self._kept) > DOCUMENTS_CACHED:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
         return await asyncio.shield(task)
 
 
-def compiled(data: bytes, as_of: int) -> bytes:
+def typeset_own_template(data: bytes, as_of: int) -> bytes:
     """Compile a document of this folder to PDF; `as_of` is in ms.
 
     The date of a PDF has whole seconds, and the compiler refuses any other.
     """
-    return typeset(_template(), data, datetime.fromtimestamp(as_of // 1000, UTC))
+    return typeset(_load_template(), data, datetime.fromtimestamp(as_of // 1000, UTC))
 
 
 def typeset(template: bytes, data: bytes, at: datetime) -> bytes:
@@ -83,13 +85,13 @@ def typeset(template: bytes, data: bytes, at: datetime) -> bytes:
     """
     inputs = {"data": data.decode()}
     try:
-        return _pdf(template, inputs, at, "ua-1")
+        return _compile_pdf(template, inputs, at, "ua-1")
     except typst.TypstError as error:
         log.warning("document.not_accessible", error=error.message)
-        return _pdf(template, inputs, at, "1.7")
+        return _compile_pdf(template, inputs, at, "1.7")
 
 
-def _pdf(
+def _compile_pdf(
     template: bytes, inputs: dict[str, str], at: datetime, standard: typst.PDFStandard
 ) -> bytes:
     made = typst.compile(
@@ -97,14 +99,14 @@ def _pdf(
         format="pdf",
         pdf_standards=[standard],
         sys_inputs=inputs,
-        font_paths=_fonts(),
+        font_paths=_load_fonts(),
         timestamp=at,
     )
     assert isinstance(made, bytes)
     return made
 
 
-def _data(document: Document, lang: str, stamp: str, drawing: str) -> bytes:
+def _encode_data(document: Document, lang: str, stamp: str, drawing: str) -> bytes:
     sheet = document.sheet(lang)
     found = {
         "lang": lang,
@@ -115,4 +117,4 @@ def _data(document: Document, lang: str, stamp: str, drawing: str) -> bytes:
         "sources": [[s.n, s.short] for s in document.sources],
         **sheet.model_dump(),
     }
-    return show_plain(orjson.dumps(found).decode()).encode()
+    return replace_control_characters(orjson.dumps(found).decode()).encode()

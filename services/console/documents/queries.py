@@ -15,31 +15,36 @@ from schemas import reference as ref
 from schemas.base import Instant
 from schemas.words import TaskState
 from services.console import resources as r
-from services.console.continuity.clocks import running_clocks, with_announced_ends
-from services.console.continuity.queries import local_clocks
-from services.console.documents.document import Document, digest
-from services.console.documents.facts import Facts
+from services.console.continuity.clocks import add_announced_ends, list_running_clocks
+from services.console.continuity.queries import read_local_clocks
+from services.console.documents.document import Document, hash_document
+from services.console.documents.facts import SitrepFacts
 from services.console.documents.retex import RetexFacts, draft_retex
 from services.console.documents.sitrep import draft_sitrep
 from services.console.http.problems import NotFound
-from services.console.i18n import translator
-from services.console.incidents.escalation_page import ladder_of, main_ladder
-from services.console.incidents.queries import Incidents
+from services.console.i18n import get_translator
+from services.console.incidents.escalation_page import build_escalation, find_main_escalation
+from services.console.incidents.queries import IncidentQueries
 from services.console.logbook.lines import LineRecord
-from services.console.logbook.queries import Journal
+from services.console.logbook.queries import LogbookQueries
 from services.console.read_model import snapshot as pictures
-from services.console.read_model.query_base import Read, realm_now, store_errors, time_of
-from services.console.read_model.reference_index import Reference
-from services.console.read_model.shapes import OPEN, Shaper
-from services.console.resources import Page, when
+from services.console.read_model.query_base import (
+    OpenRealm,
+    build_realm_now,
+    get_snapshot_time,
+    translate_store_errors,
+)
+from services.console.read_model.reference_index import IndexedReference
+from services.console.read_model.shapes import OPEN_STATES, Shaper
+from services.console.resources import Page, to_datetime
 from services.messages.names import TERRITORY
-from services.runtime.http.problems import ProblemError, both, declare
+from services.runtime.http.problems import ProblemError, build_bilingual, declare_problem
 
-declare(
+declare_problem(
     "document_changed",
     500,
-    both("Document altéré", "Altered document"),
-    both(
+    build_bilingual("Document altéré", "Altered document"),
+    build_bilingual(
         "Le document gardé ne correspond plus à l’empreinte du journal : il n’est pas montré. "
         "Prévenez l’exploitation.",
         "The stored document no longer matches the hash in the log: it is not shown. Tell "
@@ -48,17 +53,17 @@ declare(
 )
 
 RETEX_LINES: Final = 10_000
-LINES_READ: Final = 4_000
+SITREP_LINES: Final = 4_000
 """Number of newest logbook lines that a draft may cite."""
 
 
-class Documents(Incidents, Journal):
+class DocumentQueries(IncidentQueries, LogbookQueries):
     async def sitreps(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> Page[r.Sitrep]:
         """Return the validated situation reports, newest first."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             rows = await found.picture.rows(c.SitrepRow)
         return Page(
             items=[
@@ -75,7 +80,7 @@ class Documents(Incidents, Journal):
         Raises NotFound, ProblemError `erased`, `document_changed`.
         """
         found = await self.read(realm, as_of=as_of)
-        async with store_errors():
+        async with translate_store_errors():
             row = await found.picture.row(c.SitrepRow, str(number))
         if row is None:
             raise NotFound
@@ -90,7 +95,7 @@ class Documents(Incidents, Journal):
         )
         if item is None or item.raw is None:
             raise ProblemError("erased")
-        if digest(item.raw) != row.sha256:
+        if hash_document(item.raw) != row.sha256:
             raise ProblemError("document_changed")
         return Document.model_validate_json(item.raw)
 
@@ -105,30 +110,34 @@ class Documents(Incidents, Journal):
     ) -> Document:
         """Draft the next situation report, as of now or `as_of`."""
         found = await self.read(realm, as_of=as_of, lang=langs[0])
-        async with store_errors():
+        async with translate_store_errors():
             return draft_sitrep(await self._facts(found, langs, remarks or {}, validated_by))
 
     async def _facts(
         self,
-        found: Read,
+        found: OpenRealm,
         langs: Sequence[str],
         remarks: Mapping[str, str],
         validated_by: str | None,
-    ) -> list[Facts]:
+    ) -> list[SitrepFacts]:
         picture = found.picture
-        resource = realm_now(picture)
-        at = time_of(picture)
+        resource = build_realm_now(picture)
+        at = get_snapshot_time(picture)
         previous = max(
             (await picture.rows(c.SitrepRow)).values(), key=lambda row: row.number, default=None
         )
         lines = await self._cited(picture)
-        incidents = [i for i in (await picture.rows(a.IncidentRow)).values() if i.state in OPEN]
+        incidents = [
+            i for i in (await picture.rows(a.IncidentRow)).values() if i.state in OPEN_STATES
+        ]
         since = min(
             [i.known_at for i in incidents] + ([previous.as_of] if previous else []), default=at
         )
         made = []
         for lang in langs:
-            one = Read(picture, Shaper(picture.realm, picture.reference, self._outlines, lang, at))
+            one = OpenRealm(
+                picture, Shaper(picture.realm, picture.reference, self._outlines, lang, at)
+            )
             made.append(
                 await self._shaped(
                     one,
@@ -142,52 +151,52 @@ class Documents(Incidents, Journal):
             )
         return made
 
-    async def _cited(self, picture: pictures.Picture) -> Sequence[LineRecord]:
-        found, _more = await self._lines(picture, None, LINES_READ)
+    async def _cited(self, picture: pictures.RealmSnapshot) -> Sequence[LineRecord]:
+        found, _more = await self._lines(picture, None, SITREP_LINES)
         return found
 
     async def _shaped(
         self,
-        found: Read,
+        found: OpenRealm,
         resource: r.Realm,
         at: Instant,
         previous: c.SitrepRow | None,
         lines: Sequence[LineRecord],
         remarks: Mapping[str, str],
         validated_by: str | None,
-    ) -> Facts:
+    ) -> SitrepFacts:
         picture, shape, reference = found.picture, found.shape, found.picture.reference
-        _, now = translator(shape.lang), when(at)
+        _, now = get_translator(shape.lang), to_datetime(at)
         level = shape.level("territory", (await picture.rows(a.LevelRow)).get("territory"))
         site_rows, activity_rows = await picture.rows(a.SiteRow), await picture.rows(c.ActivityRow)
         plan_rows, tasks = await picture.rows(c.PlanRow), await picture.rows(a.TaskRow)
-        local = await local_clocks(picture)
+        local = await read_local_clocks(picture)
         activities = [
             shape.activity(static, activity_rows.get(static.id), local.get(static.id, ()))
             for static in reference.activities.values()
         ]
-        incidents = [i for i in await self._incidents(found) if i.state in OPEN]
+        incidents = [i for i in await self._incidents(found) if i.state in OPEN_STATES]
         sites = [
             shape.site(static, site_rows.get(static.id)) for static in reference.sites.values()
         ]
         escalations = [
             shape.escalation(row) for row in (await picture.rows(calling.EscalationRow)).values()
         ]
-        main = main_ladder(escalations, incidents[0].id if incidents else None)
+        main = find_main_escalation(escalations, incidents[0].id if incidents else None)
         told = [
             n
             for n in (await picture.rows(d.NotificationRow)).values()
             if main is not None and n.escalation == main.id
         ]
         ladder = (
-            ladder_of(main, [shape.notification(n) for n in told], reference.names, _)
+            build_escalation(main, [shape.notification(n) for n in told], reference.names, _)
             if main
             else None
         )
         alarms = sorted(
             (await picture.rows(c.AlarmRow)).values(), key=lambda row: (-row.raised_at, row.id)
         )
-        return Facts(
+        return SitrepFacts(
             lang=shape.lang,
             _=_,
             names=reference.names,
@@ -195,11 +204,11 @@ class Documents(Incidents, Journal):
             realm=resource,
             at=now,
             level=level,
-            rule=rule_of(reference, level.level),
+            rule=find_level_rule(reference, level.level),
             incidents=incidents,
             sites=sites,
             activities=activities,
-            clocks=with_announced_ends(running_clocks(activities, now), sites, incidents, now),
+            clocks=add_announced_ends(list_running_clocks(activities, now), sites, incidents, now),
             plans=[
                 shape.plan(static, plan_rows.get(static.id)) for static in reference.plans.values()
             ],
@@ -214,7 +223,7 @@ class Documents(Incidents, Journal):
             moved=[
                 row
                 for row in (await picture.rows(g.ReassignmentRow)).values()
-                if row.state in g.UNDER_WAY
+                if row.state in g.ACTIVE_LINE_STATES
             ],
             alarms=[shape.alarm(row) for row in alarms],
             tasks=[
@@ -249,25 +258,25 @@ class Documents(Incidents, Journal):
     ) -> Document:
         """Draft the lessons learned of one incident, or of the whole realm. Raises NotFound."""
         found = await self.read(realm, as_of=as_of, lang=langs[0])
-        async with store_errors():
+        async with translate_store_errors():
             picture = found.picture
-            resource = realm_now(picture)
-            at = time_of(picture)
+            resource = build_realm_now(picture)
+            at = get_snapshot_time(picture)
             lines, _more = await self._told(picture, incident)
             made = []
             for lang in langs:
-                one = Read(picture, Shaper(realm, picture.reference, self._outlines, lang, at))
+                one = OpenRealm(picture, Shaper(realm, picture.reference, self._outlines, lang, at))
                 made.append(await self._retex_facts(one, resource, at, incident, lines))
         return draft_retex(made)
 
     async def _told(
-        self, picture: pictures.Picture, incident: str | None
+        self, picture: pictures.RealmSnapshot, incident: str | None
     ) -> tuple[Sequence[LineRecord], str | None]:
         return await self._lines(picture, incident, RETEX_LINES)
 
     async def _retex_facts(
         self,
-        found: Read,
+        found: OpenRealm,
         resource: r.Realm,
         at: Instant,
         incident: str | None,
@@ -284,7 +293,7 @@ class Documents(Incidents, Journal):
         activity_rows, plan_rows, local = (
             await picture.rows(c.ActivityRow),
             await picture.rows(c.PlanRow),
-            await local_clocks(picture),
+            await read_local_clocks(picture),
         )
         activities = [
             shape.activity(static, activity_rows.get(static.id), local.get(static.id, ()))
@@ -327,11 +336,11 @@ class Documents(Incidents, Journal):
         )
         return RetexFacts(
             lang=shape.lang,
-            _=translator(shape.lang),
+            _=get_translator(shape.lang),
             names=reference.names,
             territory=TERRITORY.get(resource.territory, resource.territory),
             realm=resource,
-            at=when(at),
+            at=to_datetime(at),
             hot=timedelta(hours=policy.retex_hot_h if policy else 0),
             cold=timedelta(days=policy.retex_cold_d if policy else 0),
             incidents=sorted(incidents, key=lambda i: (i.opened_at, i.id)),
@@ -365,7 +374,7 @@ class Documents(Incidents, Journal):
     ) -> Page[r.Improvement]:
         """Return the improvement actions: open ones first, next due first. Rule D53."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             rows = sorted(
                 (await found.picture.rows(c.ImprovementRow)).values(),
                 key=lambda i: (i.state != "open", i.due_at, i.id),
@@ -374,7 +383,7 @@ class Documents(Incidents, Journal):
         return Page(items=[found.shape.improvement(row, texts.get(row.text_id)) for row in rows])
 
 
-def rule_of(reference: Reference, level: int) -> ref.LevelRule | None:
+def find_level_rule(reference: IndexedReference, level: int) -> ref.LevelRule | None:
     """Return the territory's rule of a level."""
     policy = next(
         (s.policy for s in reference.sections if isinstance(s, ref.EscalationPolicy)), None

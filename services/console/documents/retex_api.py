@@ -11,28 +11,32 @@ from pydantic import AwareDatetime, Field
 from schemas.base import Command
 from schemas.commands import AddImprovement, CloseImprovement
 from services.console.documents.document import Document
-from services.console.documents.formats import CONTENT, Form, document_response
-from services.console.http.answers import RESPONSES, answer, decide, require_text
-from services.console.http.context import (
-    Author,
-    Body,
-    Cut,
-    LogReading,
-    deciding,
-    instant,
-    is_limited,
+from services.console.documents.formats import (
+    DOCUMENT_RESPONSES,
+    DocumentFormat,
+    make_document_response,
 )
-from services.console.http.decisions import Decisions
-from services.console.http.fair_queue import Costs
+from services.console.http.answers import RESPONSES, build_answer, require_text, send_decision
+from services.console.http.context import (
+    DecisionBody,
+    DecisionContext,
+    LogReader,
+    PageRequest,
+    is_limited,
+    require_decision,
+    to_instant,
+)
+from services.console.http.decisions import CommandDispatcher
+from services.console.http.fair_queue import ExpensiveWork
 from services.console.http.scopes import check_incident
 from services.console.resources import Improvement, Page
 from services.runtime.identity.permissions import Permission
 
 router = APIRouter(prefix="/api/v1", tags=["lessons learned"])
-Writing = Annotated[Author, Depends(deciding(Permission.SITREP_WRITE))]
+SitrepAuthor = Annotated[DecisionContext, Depends(require_decision(Permission.SITREP_WRITE))]
 
 
-class NewImprovement(Body):
+class ImprovementRequest(DecisionBody):
     text: str = Field(min_length=1, max_length=2000)
     owner: str = Field(max_length=64, description="role of the territory's policy that owns it")
     due_at: AwareDatetime
@@ -42,28 +46,28 @@ class NewImprovement(Body):
 @router.get(
     "/retex",
     response_model=Document,
-    responses=CONTENT,
+    responses=DOCUMENT_RESPONSES,
     summary="Lessons learned of an incident or of the realm, drawn from the log",
 )
-async def retex(
-    reader: LogReading,
+async def get_retex(
+    reader: LogReader,
     request: Request,
     incident: Annotated[str | None, Query(max_length=64)] = None,
-    form: Form = "json",
+    form: DocumentFormat = "json",
 ) -> Response:
     langs = ("fr", "en") if form == "json" else (reader.lang,)
-    costs: Costs = request.app.state.costs
+    costs: ExpensiveWork = request.app.state.costs
     async with costs.documents.turn(reader.principal.id):
         document = await reader.model.draft_retex(
             reader.realm, incident=incident, as_of=reader.as_of, langs=langs
         )
-        return await document_response(
+        return await make_document_response(
             request, document, form, reader.lang, name=f"retex-{reader.realm}"
         )
 
 
 @router.get("/improvements", summary="Improvement actions, open ones first, the next due first")
-async def improvements(reader: LogReading, part: Cut) -> Page[Improvement]:
+async def list_improvements(reader: LogReader, part: PageRequest) -> Page[Improvement]:
     return part.of(
         (await reader.model.improvements(reader.realm, as_of=reader.as_of, lang=reader.lang)).items
     )
@@ -74,7 +78,7 @@ async def improvements(reader: LogReading, part: Cut) -> Page[Improvement]:
     responses=RESPONSES,
     summary="Decide an action: a role owns it, and it is a task until it is done",
 )
-async def add(author: Writing, body: NewImprovement) -> Response:
+async def add_improvement(author: SitrepAuthor, body: ImprovementRequest) -> Response:
     author = author.within(body)
     require_text(body.text, "text")
     await check_incident(author, body.incident)
@@ -82,7 +86,7 @@ async def add(author: Writing, body: NewImprovement) -> Response:
         await author.model.incident(
             author.realm, body.incident
         )  # an action of an unknown incident would appear in no document
-    decisions: Decisions = author.request.app.state.decisions
+    decisions: CommandDispatcher = author.request.app.state.decisions
 
     def make(by: str, role: str, reason: str | None) -> Command:
         assert reason is not None
@@ -91,7 +95,7 @@ async def add(author: Writing, body: NewImprovement) -> Response:
             role=role,
             text_id=reason.removeprefix("text:"),
             owner=body.owner,
-            due_at=instant(body.due_at),
+            due_at=to_instant(body.due_at),
             incident=body.incident,
         )
 
@@ -104,10 +108,12 @@ async def add(author: Writing, body: NewImprovement) -> Response:
         key=author.key,
         wait_s=author.wait_s,
     )
-    return answer(author.request, outcome, author.lang)
+    return build_answer(author.request, outcome, author.lang)
 
 
-async def _in_scope(author: Author, body: Body | None, id: str) -> None:
+async def _check_improvement_scope(
+    author: DecisionContext, body: DecisionBody | None, id: str
+) -> None:
     """Refuse actions of incidents outside the author's scope.
 
     The decider refuses unknown actions.
@@ -122,13 +128,17 @@ async def _in_scope(author: Author, body: Body | None, id: str) -> None:
 
 
 @router.post("/improvements/{id}/done", responses=RESPONSES)
-async def done(author: Writing, id: str, body: Body | None = None) -> Response:
-    await _in_scope(author, body, id)
-    return await decide(author, body, "continuity", CloseImprovement, improvement=id)
+async def complete_improvement(
+    author: SitrepAuthor, id: str, body: DecisionBody | None = None
+) -> Response:
+    await _check_improvement_scope(author, body, id)
+    return await send_decision(author, body, "continuity", CloseImprovement, improvement=id)
 
 
 @router.post("/improvements/{id}/drop", responses=RESPONSES, summary="With a reason")
-async def drop(author: Writing, id: str, body: Body) -> Response:
-    await _in_scope(author, body, id)
+async def drop_improvement(author: SitrepAuthor, id: str, body: DecisionBody) -> Response:
+    await _check_improvement_scope(author, body, id)
     require_text(body.reason)
-    return await decide(author, body, "continuity", CloseImprovement, improvement=id, dropped=True)
+    return await send_decision(
+        author, body, "continuity", CloseImprovement, improvement=id, dropped=True
+    )

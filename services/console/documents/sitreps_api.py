@@ -15,27 +15,41 @@ from pydantic import AwareDatetime, Field
 from schemas.base import Command
 from schemas.commands import IssueSitrep
 from schemas.continuity import SitrepRow
-from services.console.documents.document import Document, digest
-from services.console.documents.formats import CONTENT, Form, document_response
-from services.console.documents.sitrep import REMARKS
-from services.console.http.answers import RESPONSES, answer, repeated
-from services.console.http.context import Author, Body, Cut, LogReading, deciding, instant
-from services.console.http.decisions import Decisions
-from services.console.i18n import translator
+from services.console.documents.document import Document, hash_document
+from services.console.documents.formats import (
+    DOCUMENT_RESPONSES,
+    DocumentFormat,
+    make_document_response,
+)
+from services.console.documents.sitrep import REMARK_SECTIONS
+from services.console.http.answers import RESPONSES, build_answer, find_repeated_answer
+from services.console.http.context import (
+    DecisionBody,
+    DecisionContext,
+    LogReader,
+    PageRequest,
+    require_decision,
+    to_instant,
+)
+from services.console.http.decisions import CommandDispatcher
+from services.console.i18n import get_translator
 from services.console.resources import Page, Sitrep
 from services.console.web import times
-from services.runtime.http.problems import ProblemError, fault
+from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.permissions import Permission
 from services.runtime.secrets.signing import SigningKey
 
 router = APIRouter(prefix="/api/v1/sitreps", tags=["situation reports"])
-Writing = Annotated[Author, Depends(deciding(Permission.SITREP_WRITE, whole_territory=True))]
-Remark = Annotated[str, Field(max_length=2000)]
+SitrepAuthor = Annotated[
+    DecisionContext, Depends(require_decision(Permission.SITREP_WRITE, whole_territory=True))
+]
+RemarkText = Annotated[str, Field(max_length=2000)]
 
 
-class Validate(Body):
-    remarks: dict[str, Remark] = Field(
-        default_factory=dict, description=f"what a person adds, by section: {', '.join(REMARKS)}"
+class ValidateRequest(DecisionBody):
+    remarks: dict[str, RemarkText] = Field(
+        default_factory=dict,
+        description=f"what a person adds, by section: {', '.join(REMARK_SECTIONS)}",
     )
     number: int | None = Field(
         default=None,
@@ -48,19 +62,22 @@ class Validate(Body):
 
 
 @router.get("", summary="Validated ones, newest first")
-async def listed(reader: LogReading, part: Cut) -> Page[Sitrep]:
+async def list_sitreps(reader: LogReader, part: PageRequest) -> Page[Sitrep]:
     return part.of(
         (await reader.model.sitreps(reader.realm, as_of=reader.as_of, lang=reader.lang)).items
     )
 
 
 @router.get(
-    "/draft", response_model=Document, responses=CONTENT, summary="The next one as it stands"
+    "/draft",
+    response_model=Document,
+    responses=DOCUMENT_RESPONSES,
+    summary="The next one as it stands",
 )
-async def draft(reader: LogReading, request: Request, form: Form = "json") -> Response:
+async def get_draft(reader: LogReader, request: Request, form: DocumentFormat = "json") -> Response:
     langs = ("fr", "en") if form == "json" else (reader.lang,)
     document = await reader.model.draft_sitrep(reader.realm, as_of=reader.as_of, langs=langs)
-    return await document_response(
+    return await make_document_response(
         request, document, form, reader.lang, name=f"ps-{reader.realm}-{document.number}-projet"
     )
 
@@ -68,42 +85,45 @@ async def draft(reader: LogReading, request: Request, form: Form = "json") -> Re
 @router.get(
     "/{number}",
     response_model=Document,
-    responses=CONTENT,
+    responses=DOCUMENT_RESPONSES,
     summary="A validated one, byte for byte as it was frozen",
 )
-async def one(
-    reader: LogReading, request: Request, number: int | Literal["latest"], form: Form = "json"
+async def get_sitrep(
+    reader: LogReader,
+    request: Request,
+    number: int | Literal["latest"],
+    form: DocumentFormat = "json",
 ) -> Response:
     if number == "latest":
         known = (await reader.model.sitreps(reader.realm, as_of=reader.as_of)).items
         number = known[0].number if known else 0
     row, document = await reader.model.sitrep(reader.realm, number, as_of=reader.as_of)
-    response = await document_response(
+    response = await make_document_response(
         request,
         document,
         form,
         reader.lang,
         name=f"ps-{reader.realm}-{number}",
-        stamp=stamp(row, reader.lang),
+        stamp=write_stamp(row, reader.lang),
     )
     response.headers["ETag"] = f'"{row.sha256}"'
     response.headers["Vigie-Document-Sha256"] = row.sha256
     response.headers["Vigie-Signature"] = (
-        await asyncio.to_thread(signature, request, document)
+        await asyncio.to_thread(sign_document, request, document)
     ).hex()
     return response
 
 
-def signature(request: Request, document: Document) -> bytes:
+def sign_document(request: Request, document: Document) -> bytes:
     """Sign the frozen bytes, which hold the known facts and the end of each log (Ed25519)."""
     key: SigningKey = request.app.state.signing_key()
     return key.sign(document.frozen())
 
 
-def stamp(row: SitrepRow, lang: str) -> str:
+def write_stamp(row: SitrepRow, lang: str) -> str:
     """Return the proof text of a frozen document: its time of validation and its hash."""
     at = times.of(row.issued_at)
-    return translator(lang)(
+    return get_translator(lang)(
         "Validé {day} à {at}. SHA-256 {hash}.",
         day=times.day(at, lang),
         at=times.hms(at),
@@ -114,34 +134,34 @@ def stamp(row: SitrepRow, lang: str) -> str:
 @router.post(
     "", responses=RESPONSES, summary="Validate the next one: frozen, numbered, never edited after"
 )
-async def validate(author: Writing, body: Validate) -> Response:
+async def validate_sitrep(author: SitrepAuthor, body: ValidateRequest) -> Response:
     author = author.within(body)
-    unknown = sorted(set(body.remarks) - set(REMARKS))
+    unknown = sorted(set(body.remarks) - set(REMARK_SECTIONS))
     if unknown:
         raise ProblemError(
             "invalid",
             faults=(
-                fault(
+                build_fault(
                     f"remarks.{unknown[0]}",
                     "enum",
-                    f"sections : {', '.join(REMARKS)}",
-                    f"sections: {', '.join(REMARKS)}",
+                    f"sections : {', '.join(REMARK_SECTIONS)}",
+                    f"sections: {', '.join(REMARK_SECTIONS)}",
                 ),
             ),
         )
-    decisions: Decisions = author.request.app.state.decisions
-    if (before := await repeated(author)) is not None:
+    decisions: CommandDispatcher = author.request.app.state.decisions
+    if (before := await find_repeated_answer(author)) is not None:
         return before
     id = decisions.command_id(author.principal, author.realm, author.key)
     document = await author.model.draft_sitrep(
         author.realm,
-        as_of=instant(body.as_of) if body.as_of else None,
+        as_of=to_instant(body.as_of) if body.as_of else None,
         remarks=body.remarks,
         validated_by=author.principal.acting_role,
     )
     document = document.model_copy(update={"heads": dict(await author.model.heads())})
     raw = document.frozen()
-    sha256 = digest(raw)
+    sha256 = hash_document(raw)
     text_id = decisions.text_id(id, sha256)
     await decisions.put_document(text_id, raw)
     assert document.number is not None
@@ -169,4 +189,4 @@ async def validate(author: Writing, body: Validate) -> Response:
         key=author.key,
         wait_s=author.wait_s,
     )
-    return answer(author.request, outcome, author.lang)
+    return build_answer(author.request, outcome, author.lang)

@@ -10,24 +10,26 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from services.console.documents.document import Document
-from services.console.web.shell import STATIC, Choice, html
+from services.console.web.shell import STATIC, DisplayChoice, render_html
 
 
-class Page(NamedTuple):
+class StandalonePage(NamedTuple):
     body: bytes
     policy: str
     """Content security policy that allows only the file's own style, by hash."""
 
 
 @cache
-def _style() -> tuple[str, str]:
+def _load_style() -> tuple[str, str]:
     style = (STATIC / "css" / "document.css").read_text(encoding="utf-8")
     return style, b64encode(sha256(style.encode()).digest()).decode()
 
 
-def as_html(document: Document, lang: str, drawing: str, *, stamp: str = "") -> Page:
+def render_standalone_html(
+    document: Document, lang: str, drawing: str, *, stamp: str = ""
+) -> StandalonePage:
     """Render the document with its map (`drawing`, an SVG)."""
-    style, digest = _style()
+    style, digest = _load_style()
     context = {
         "document": document,
         "sheet": document.sheet(lang),
@@ -35,8 +37,8 @@ def as_html(document: Document, lang: str, drawing: str, *, stamp: str = "") -> 
         "stamp": stamp,
         "style": Markup(f"<style>{style}</style>"),  # noqa: S704  our own file
     }
-    body = html("standalone.html", context, Choice(lang, None))
-    return Page(
+    body = render_html("standalone.html", context, DisplayChoice(lang, None))
+    return StandalonePage(
         body,
         f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     )

@@ -7,7 +7,7 @@ from typing import Final
 
 from services.console.logbook.lines import LineRecord
 
-TURNS: Final = {
+EVENT_TYPES: Final = {
     "IncidentChanged",
     "LevelChanged",
     "StrategyChanged",
@@ -16,7 +16,7 @@ TURNS: Final = {
 }
 
 
-def is_turn(record: LineRecord) -> bool:
+def is_key_event(record: LineRecord) -> bool:
     """Return True for an event or decision that concerns the whole cell.
 
     Levels of incidents do not count: the territory's level covers them.
@@ -29,10 +29,10 @@ def is_turn(record: LineRecord) -> bool:
         case "PlanChanged", _:
             return record.kind == "decision"
         case type, _:
-            return type in TURNS and record.kind != "watch"
+            return type in EVENT_TYPES and record.kind != "watch"
 
 
-def told_once(newest_first: Iterable[LineRecord]) -> list[LineRecord]:
+def drop_repetitions(newest_first: Iterable[LineRecord]) -> list[LineRecord]:
     """Return the lines, oldest first, without those that repeat the state of their subject.
 
     Each answer to a call or its reminder repeats that the incident is acknowledged and that the
@@ -43,17 +43,17 @@ def told_once(newest_first: Iterable[LineRecord]) -> list[LineRecord]:
     stood: dict[str, str] = {}
     found = []
     for record in sorted(newest_first, key=lambda record: record.key):
-        subject, stands = _standing(record)
+        subject, stands = _get_state(record)
         if subject and stood.get(subject) == stands and stands:
             continue
         if subject:
             stood[subject] = stands
         found.append(record)
-    passed = _passed_readings(found)
+    passed = _find_surpassed_readings(found)
     return [record for record in found if record.key not in passed]
 
 
-def _standing(record: LineRecord) -> tuple[str, str]:
+def _get_state(record: LineRecord) -> tuple[str, str]:
     """Return (subject, its state after the line); both are empty if the line cannot repeat."""
     match record.type, record.change:
         case "IncidentChanged", "acknowledged":
@@ -66,7 +66,7 @@ def _standing(record: LineRecord) -> tuple[str, str]:
             return "", ""
 
 
-def _passed_readings(lines: Iterable[LineRecord]) -> set[str]:
+def _find_surpassed_readings(lines: Iterable[LineRecord]) -> set[str]:
     """Return the keys of river readings except the highest and the newest of each station."""
     series: dict[str, list[LineRecord]] = {}
     for record in lines:

@@ -5,58 +5,60 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from services.console.documents.document import Document, Line, Section, Table
-from services.console.i18n import translator
-from services.runtime.http.control_characters import show_plain
+from services.console.documents.document import Document, DocumentLine, DocumentSection, Table
+from services.console.i18n import get_translator
+from services.runtime.http.control_characters import replace_control_characters
 
 WIDTH: Final = 100
 _MARKS: Final = {"": "-", "unconfirmed": "?", "todo": "!", "late": "*", "remark": "+"}
 
 
-def as_text(document: Document, lang: str, *, stamp: str = "") -> str:
+def render_text(document: Document, lang: str, *, stamp: str = "") -> str:
     """Render the document in at most `WIDTH` columns; `stamp` is the proof text.
 
     Long words and tables may be wider.
     """
     sheet = document.sheet(lang)
-    parts = [part for part in (_exercise(document, lang), sheet.draft.upper()) if part]
+    parts = [part for part in (_mark_exercise(document, lang), sheet.draft.upper()) if part]
     parts += [
         f"{sheet.title.upper()}  {sheet.badge} {sheet.badge_text}".rstrip(),
         sheet.subtitle,
-        *_wrapped(sheet.intro, "", ""),
+        *_wrap_text(sheet.intro, "", ""),
         "",
     ]
     for section in sheet.sections:
-        parts += [*_section(section), ""]
+        parts += [*_render_section(section), ""]
     parts.append(
         f"{sheet.sources_title}: " + " ".join(f"[{s.n}] {s.short}" for s in document.sources)
         if document.sources
         else ""
     )
     parts += [sheet.footer, stamp]
-    return show_plain("\n".join(part for n, part in enumerate(parts) if part or n).rstrip() + "\n")
+    return replace_control_characters(
+        "\n".join(part for n, part in enumerate(parts) if part or n).rstrip() + "\n"
+    )
 
 
-def _exercise(document: Document, lang: str) -> str:
-    return translator(lang)("EXERCICE") if document.simulated else ""
+def _mark_exercise(document: Document, lang: str) -> str:
+    return get_translator(lang)("EXERCICE") if document.simulated else ""
 
 
-def _section(section: Section) -> list[str]:
+def _render_section(section: DocumentSection) -> list[str]:
     head = section.title.upper() + (f"  ({section.aside})" if section.aside else "")
     found = [head, "-" * min(len(head), WIDTH)]
     for line in section.lines:
-        found += _line(line)
+        found += _render_line(line)
     if section.table is not None:
-        found += _table(section.table)
+        found += _render_table(section.table)
     return found
 
 
-def _line(line: Line) -> list[str]:
+def _render_line(line: DocumentLine) -> list[str]:
     refs = f" [{', '.join(map(str, line.refs))}]" if line.refs else ""
-    return _wrapped(line.text + refs, f"{_MARKS[line.mark]} ", "  ")
+    return _wrap_text(line.text + refs, f"{_MARKS[line.mark]} ", "  ")
 
 
-def _table(table: Table) -> list[str]:
+def _render_table(table: Table) -> list[str]:
     rows: list[Sequence[str]] = [
         [c.title for c in table.columns],
         *(row.cells for row in table.rows),
@@ -70,10 +72,10 @@ def _table(table: Table) -> list[str]:
         ]
         found.append("  ".join(cells).rstrip())
     found.insert(1, "  ".join("-" * w for w in widths))
-    return found + (_wrapped(table.note, "", "") if table.note else [])
+    return found + (_wrap_text(table.note, "", "") if table.note else [])
 
 
-def _wrapped(text: str, first: str, other: str) -> list[str]:
+def _wrap_text(text: str, first: str, other: str) -> list[str]:
     """Wrap at ordinary spaces only, so that no-break spaces stay with their words."""
     lines, current = [], first
     for word in text.split(" "):

@@ -16,16 +16,16 @@ from fastapi.responses import StreamingResponse
 from schemas.continuity import SitrepRow
 from services.console.documents.document import Document
 from services.console.documents.pdf import Typesetter
-from services.console.documents.sitreps_api import stamp
-from services.console.evidence.collect import Asked, evidence
-from services.console.http.context import Reader, instant, now, reading
+from services.console.documents.sitreps_api import write_stamp
+from services.console.evidence.collect import ExportRequest, write_bundle
+from services.console.http.context import ReadContext, get_server_time, require_read, to_instant
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Permission
 from services.runtime.secrets.signing import SigningKey
 
 router = APIRouter(prefix="/api/v1/incidents", tags=["incidents"])
 log = structlog.get_logger(__name__)
-Exporting = Annotated[Reader, Depends(reading(Permission.EVIDENCE_EXPORT))]
+EvidenceReader = Annotated[ReadContext, Depends(require_read(Permission.EVIDENCE_EXPORT))]
 
 
 @router.get(
@@ -39,7 +39,7 @@ Exporting = Annotated[Reader, Depends(reading(Permission.EVIDENCE_EXPORT))]
         }
     },
 )
-async def export(reader: Exporting, request: Request, id: str) -> StreamingResponse:
+async def export_evidence(reader: EvidenceReader, request: Request, id: str) -> StreamingResponse:
     if reader.principal.scope.sites or reader.principal.scope.poles:
         raise ProblemError("out_of_scope", field="incident")  # log records have no scope
     incident = await reader.model.incident(reader.realm, id, lang=reader.lang)
@@ -48,9 +48,9 @@ async def export(reader: Exporting, request: Request, id: str) -> StreamingRespo
     typesetter: Typesetter = request.app.state.typesetter
 
     async def pdf(document: Document, row: SitrepRow) -> bytes:
-        return await typesetter.pdf(document, reader.lang, stamp=stamp(row, reader.lang))
+        return await typesetter.pdf(document, reader.lang, stamp=write_stamp(row, reader.lang))
 
-    asked = Asked(reader.realm, incident, reader.principal.acting_role, reader.lang, raw)
+    asked = ExportRequest(reader.realm, incident, reader.principal.acting_role, reader.lang, raw)
     log.info(
         "evidence.exported",
         realm=reader.realm,
@@ -61,7 +61,14 @@ async def export(reader: Exporting, request: Request, id: str) -> StreamingRespo
 
     async def body() -> AsyncIterator[bytes]:
         async with aclosing(
-            evidence(reader.model, request.app.state.kafka, key, asked, pdf, instant(now()))
+            write_bundle(
+                reader.model,
+                request.app.state.kafka,
+                key,
+                asked,
+                pdf,
+                to_instant(get_server_time()),
+            )
         ) as parts:
             async for part in parts:
                 if part:

@@ -20,12 +20,12 @@ from services.runtime.secrets.signing import SigningKey
 FORMAT: Final = "vigie.evidence.v1"
 MANIFEST: Final = "manifest.json"
 SIGNATURE: Final = "manifest.sig"
-KEY: Final = "signing.pub"
-EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+PUBLIC_KEY: Final = "signing.pub"
+ENTRY_TIME: Final = (1980, 1, 1, 0, 0, 0)
 """Time of every entry; the manifest has the real time."""
 
 
-class _Sink(RawIOBase):
+class _ByteBuffer(RawIOBase):
     """Output file of zipfile that collects bytes to send.
 
     It cannot seek, so an entry is complete once it is written.
@@ -48,7 +48,7 @@ class _Sink(RawIOBase):
         return taken
 
 
-class Entry(AbstractContextManager["Entry"]):
+class BundleEntry(AbstractContextManager["BundleEntry"]):
     """One file of the bundle while it is written."""
 
     def __init__(self, name: str, file: IO[bytes], files: dict[str, Any]) -> None:
@@ -69,13 +69,15 @@ class Bundle:
     """A zip that is sent while it grows: call `take` after each step."""
 
     def __init__(self) -> None:
-        self._sink = _Sink()
+        self._sink = _ByteBuffer()
         self._zip = ZipFile(self._sink, "w", ZIP_DEFLATED)
         self._files: dict[str, Any] = {}
 
-    def entry(self, name: str) -> Entry:
+    def entry(self, name: str) -> BundleEntry:
         """Open a file in the zip; close it before the next one."""
-        return Entry(name, self._zip.open(_info(name), "w", force_zip64=True), self._files)
+        return BundleEntry(
+            name, self._zip.open(_make_entry_info(name), "w", force_zip64=True), self._files
+        )
 
     def add(self, name: str, content: bytes) -> None:
         """Add a whole file."""
@@ -108,14 +110,14 @@ class Bundle:
         for name, content in (
             (MANIFEST, manifest),
             (SIGNATURE, key.sign(manifest)),
-            (KEY, key.public.pem),
+            (PUBLIC_KEY, key.public.pem),
         ):
-            self._zip.writestr(_info(name), content)
+            self._zip.writestr(_make_entry_info(name), content)
         self._zip.close()
         return self._sink.take()
 
 
-def _info(name: str) -> ZipInfo:
-    info = ZipInfo(name, EPOCH)
+def _make_entry_info(name: str) -> ZipInfo:
+    info = ZipInfo(name, ENTRY_TIME)
     info.compress_type = ZIP_DEFLATED
     return info

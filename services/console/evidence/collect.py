@@ -25,20 +25,20 @@ from typing import Any, Final
 from schemas import continuity as c
 from schemas.base import Instant
 from schemas.realms import partition_of
-from schemas.topics import PARTITIONS, SERVICES, log
+from schemas.topics import PARTITION_COUNT, SERVICES, log_topic
 from services.console.documents.document import Document
 from services.console.evidence.bundle import Bundle
-from services.console.evidence.logs import Stretch, write_log
-from services.console.logbook.lines import author_of
+from services.console.evidence.logs import LogExcerpt, write_log
+from services.console.logbook.lines import parse_author
 from services.console.read_model.queries import ReadModel
-from services.console.resources import Incident, Line, Notification, Report, iso, when
+from services.console.resources import Incident, Line, Notification, Report, format_iso, to_datetime
 from services.runtime.http.problems import ProblemError
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.transaction import Transaction
 from services.runtime.secrets.signing import SigningKey
 
-PAGE: Final = 1000
-_TEXT: Final = re.compile(r'"(?:text:|text_id":")([^"]+)"')
+PAGE_SIZE: Final = 1000
+_TEXT_ID: Final = re.compile(r'"(?:text:|text_id":")([^"]+)"')
 README: Final = """\
 FR. Dossier de preuves d'un incident, fait par Vigie. Pour le vérifier : « vigie verify --bundle FICHIER.zip », ou à la main :
 1. manifest.sig est la signature Ed25519 de manifest.json ; la clé publique est signing.pub. Comparez son empreinte (SHA-256 de la
@@ -60,7 +60,7 @@ EN. Evidence bundle of an incident, made by Vigie. To check it: `vigie verify --
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ExportRequest:
     """Request for an export: reader, incident and rights."""
 
     realm: str
@@ -71,11 +71,11 @@ class Asked:
     """True if the reader may read the texts of reports."""
 
 
-Pdf = Callable[[Document, c.SitrepRow], Awaitable[bytes]]
+MakePdf = Callable[[Document, c.SitrepRow], Awaitable[bytes]]
 
 
-async def evidence(
-    model: ReadModel, kafka: str, key: SigningKey, asked: Asked, pdf: Pdf, now: Instant
+async def write_bundle(
+    model: ReadModel, kafka: str, key: SigningKey, asked: ExportRequest, pdf: MakePdf, now: Instant
 ) -> AsyncGenerator[bytes, None]:
     """Yield the bytes of the zip.
 
@@ -86,38 +86,40 @@ async def evidence(
     bundle.add("README.txt", README.encode())
     bundle.add("incident.json", asked.incident.model_dump_json(indent=1).encode())
     yield bundle.take()
-    lines = [line async for line in _timeline(model, asked)]
+    lines = [line async for line in _read_lines(model, asked)]
     bundle.add_lines("timeline.jsonl", reversed(lines))
-    bundle.add_lines("reports.jsonl", [report async for report in _reports(model, asked)])
-    bundle.add_lines("messages.jsonl", await _messages(model, asked))
+    bundle.add_lines("reports.jsonl", [report async for report in _read_reports(model, asked)])
+    bundle.add_lines("messages.jsonl", await _read_messages(model, asked))
     bundle.add_lines(
         "escalations.jsonl",
-        (await model.escalations(realm, lang=asked.lang, incident=id, limit=PAGE)).items,
+        (await model.escalations(realm, lang=asked.lang, incident=id, limit=PAGE_SIZE)).items,
     )
     yield bundle.take()
-    sitreps = [kept async for kept in _sitreps(model, asked)]
+    sitreps = [kept async for kept in _read_sitreps(model, asked)]
     for row, document in sitreps:
         bundle.add(f"sitreps/ps-{row.number}.json", document.frozen())
         bundle.add(f"sitreps/ps-{row.number}.pdf", await pdf(document, row))
     yield bundle.take()
-    partition = partition_of(realm, PARTITIONS)
-    stretches = {service: Stretch(partition) for service in SERVICES}
+    partition = partition_of(realm, PARTITION_COUNT)
+    stretches = {service: LogExcerpt(partition) for service in SERVICES}
     async with PartitionReader(kafka) as reader:
         for service, stretch in stretches.items():
             async for sent in write_log(
-                bundle, reader, service, log(service), partition, realm, id, stretch
+                bundle, reader, service, log_topic(service), partition, realm, id, stretch
             ):
                 yield sent
     frozen = {row.text_id for row, _document in sitreps}
     bundle.add_lines(
         "decisions.jsonl",
-        _decisions(model, [tx for s in stretches.values() for tx in s.person], partition, frozen),
+        _list_decisions(
+            model, [tx for s in stretches.values() for tx in s.person], partition, frozen
+        ),
     )
     about = {
         "realm": realm,
         "incident": id,
         "number": asked.incident.number,
-        "made_at": iso(when(now)),
+        "made_at": format_iso(to_datetime(now)),
         "reader": asked.role,
         "words_of_reports": asked.raw_reports,
         "logs": {service: stretch.about() for service, stretch in stretches.items()},
@@ -129,7 +131,7 @@ async def evidence(
     yield bundle.finish(about, key)
 
 
-async def _timeline(model: ReadModel, asked: Asked) -> AsyncIterator[Line]:
+async def _read_lines(model: ReadModel, asked: ExportRequest) -> AsyncIterator[Line]:
     cursor = None
     while True:
         page = await model.timeline(
@@ -138,7 +140,7 @@ async def _timeline(model: ReadModel, asked: Asked) -> AsyncIterator[Line]:
             incident=asked.incident.id,
             kind=("all",),
             texts=True,
-            limit=PAGE,
+            limit=PAGE_SIZE,
             cursor=cursor,
         )
         for line in page.items:
@@ -147,18 +149,18 @@ async def _timeline(model: ReadModel, asked: Asked) -> AsyncIterator[Line]:
             return
 
 
-async def _reports(model: ReadModel, asked: Asked) -> AsyncIterator[Report]:
+async def _read_reports(model: ReadModel, asked: ExportRequest) -> AsyncIterator[Report]:
     for id in asked.incident.reports:
         yield await model.report(asked.realm, id, lang=asked.lang, texts=asked.raw_reports)
 
 
-async def _messages(model: ReadModel, asked: Asked) -> list[Notification]:
+async def _read_messages(model: ReadModel, asked: ExportRequest) -> list[Notification]:
     """Return the notifications of the incident and of its escalations."""
     ladders = [
         e.id
         for e in (
             await model.escalations(
-                asked.realm, lang=asked.lang, incident=asked.incident.id, limit=PAGE
+                asked.realm, lang=asked.lang, incident=asked.incident.id, limit=PAGE_SIZE
             )
         ).items
     ]
@@ -169,7 +171,7 @@ async def _messages(model: ReadModel, asked: Asked) -> list[Notification]:
             page = await model.notifications(
                 asked.realm,
                 lang=asked.lang,
-                limit=PAGE,
+                limit=PAGE_SIZE,
                 cursor=cursor,
                 incident=incident,
                 escalation=ladder,
@@ -180,7 +182,9 @@ async def _messages(model: ReadModel, asked: Asked) -> list[Notification]:
     return sorted(found.values(), key=lambda n: (n.planned_at, n.id))
 
 
-async def _sitreps(model: ReadModel, asked: Asked) -> AsyncIterator[tuple[c.SitrepRow, Document]]:
+async def _read_sitreps(
+    model: ReadModel, asked: ExportRequest
+) -> AsyncIterator[tuple[c.SitrepRow, Document]]:
     """Yield the frozen situation reports about the incident, without erased ones."""
     for issued in reversed((await model.sitreps(asked.realm)).items):
         if asked.incident.id not in issued.incidents:
@@ -194,7 +198,7 @@ async def _sitreps(model: ReadModel, asked: Asked) -> AsyncIterator[tuple[c.Sitr
         yield frozen
 
 
-def _decisions(
+def _list_decisions(
     model: ReadModel, transactions: Iterable[Transaction], partition: int, frozen: Collection[str]
 ) -> Iterator[dict[str, Any]]:
     """Yield the effects of personal commands, by time, with the reasons given.
@@ -202,8 +206,10 @@ def _decisions(
     `frozen` are ids of texts that the bundle already holds as documents.
     """
     for tx in sorted(transactions, key=lambda tx: (tx.at, tx.service, tx.seq)):
-        author, role = author_of(tx.src)
-        cited = [id for id in dict.fromkeys(_TEXT.findall(tx.dump().decode())) if id not in frozen]
+        author, role = parse_author(tx.src)
+        cited = [
+            id for id in dict.fromkeys(_TEXT_ID.findall(tx.dump().decode())) if id not in frozen
+        ]
         reasons = model.texts_of(cited)
         yield {
             "at": datetime.fromtimestamp(tx.at / 1000, UTC).isoformat(),

@@ -12,20 +12,20 @@ from typing import Any, Final
 import orjson
 
 from services.console.evidence.bundle import Bundle
-from services.console.logbook.lines import is_told_in
-from services.runtime.log.chain import Position, follow
+from services.console.logbook.lines import is_shown_in
+from services.runtime.log.chain import Position, advance_position
 from services.runtime.log.partition_reader import PartitionReader
-from services.runtime.log.reader import newest_logic
-from services.runtime.log.transaction import Transaction, digest
+from services.runtime.log.reader import find_newest_logic
+from services.runtime.log.transaction import Transaction, compute_digest
 
-IN_MEMORY: Final = 8 << 20
-SENT_FROM: Final = 256 << 10
-BREATH: Final = 200
+MEMORY_BYTES: Final = 8 << 20
+CHUNK_BYTES: Final = 256 << 10
+RECORDS_PER_TURN: Final = 200
 """Number of records after which other requests get a turn."""
 
 
 @dataclass(slots=True)
-class Stretch:
+class LogExcerpt:
     """Part of one log in a bundle: every record from the first to the last that names the incident.
 
     A record of another realm is withheld: its line gives the hash only, so the chain stays
@@ -59,7 +59,7 @@ async def write_log(
     partition: int,
     realm: str,
     incident: str,
-    stretch: Stretch,
+    stretch: LogExcerpt,
 ) -> AsyncGenerator[bytes, None]:
     """Write `log/<service>.jsonl`, fill `stretch`, and yield bytes to send on the way.
 
@@ -67,18 +67,18 @@ async def write_log(
     KafkaError, OSError, Stop.
     """
     begin, end = (await reader.bounds(topic, [partition]))[partition]
-    at, named, logic = Position(), incident.encode(), newest_logic(service)
-    with bundle.entry(f"log/{service}.jsonl") as entry, SpooledTemporaryFile(IN_MEMORY) as tail:
+    at, named, logic = Position(), incident.encode(), find_newest_logic(service)
+    with bundle.entry(f"log/{service}.jsonl") as entry, SpooledTemporaryFile(MEMORY_BYTES) as tail:
         waiting: list[tuple[int, str, bool]] = []
         sent = 0
-        async with aclosing(_records(reader, topic, partition, begin, end)) as records:
+        async with aclosing(_read_records(reader, topic, partition, begin, end)) as records:
             async for offset, raw in records:
-                at, tx = follow(at, offset, raw, logic)
-                if offset % BREATH == 0:
+                at, tx = advance_position(at, offset, raw, logic)
+                if offset % RECORDS_PER_TURN == 0:
                     await asyncio.sleep(0)
                 if tx is None:
                     continue
-                mine = is_told_in(realm, tx, partition)
+                mine = is_shown_in(realm, tx, partition)
                 concerns = mine and named in raw
                 if stretch.first is None and not concerns:
                     continue
@@ -87,16 +87,18 @@ async def write_log(
                 line = (
                     raw
                     if mine
-                    else orjson.dumps({"withheld": True, "seq": tx.seq, "hash": digest(raw)})
+                    else orjson.dumps(
+                        {"withheld": True, "seq": tx.seq, "hash": compute_digest(raw)}
+                    )
                 )
                 tail.write(line + b"\n")
-                waiting.append((tx.seq, digest(raw), mine))
+                waiting.append((tx.seq, compute_digest(raw), mine))
                 if not concerns:
                     continue
                 if tx.src.source.startswith("person:"):
                     stretch.person.append(tx)
                 tail.seek(0)
-                while block := tail.read(SENT_FROM):
+                while block := tail.read(CHUNK_BYTES):
                     entry.write(block)
                     sent += len(block)
                 tail.seek(0)
@@ -106,12 +108,12 @@ async def write_log(
                 seq, hash, _own = waiting[-1]
                 stretch.last = {"seq": seq, "hash": hash}
                 waiting.clear()
-                if sent >= SENT_FROM:
+                if sent >= CHUNK_BYTES:
                     sent = 0
                     yield bundle.take()
 
 
-async def _records(
+async def _read_records(
     reader: PartitionReader, topic: str, partition: int, begin: int, end: int
 ) -> AsyncGenerator[tuple[int, bytes], None]:
     async for record in reader.read(topic, {partition: (begin, end)}):

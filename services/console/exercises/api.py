@@ -15,33 +15,35 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, Field, model_validator
 
 from schemas.base import Command
-from schemas.realms import MOST_MINUTES, RealmKind, RealmNameInvalid, is_live, parse_realm
+from schemas.realms import MAX_STEP_MINUTES, RealmKind, RealmNameInvalid, is_live, parse_realm
 from schemas.responders import Responder
 from schemas.runtime import CloseRealm, OpenRealm, SetPace, StepRequested
-from services.console.http.answers import RESPONSES, answer, decide
+from services.console.http.answers import RESPONSES, build_answer, send_decision
 from services.console.http.context import (
     AsOf,
-    Author,
-    Body,
-    Cut,
-    deciding,
-    instant,
-    now,
+    DecisionBody,
+    DecisionContext,
+    PageRequest,
+    get_server_time,
     parse_time,
+    require_decision,
+    to_instant,
 )
-from services.console.http.decisions import Decisions, Outcome
+from services.console.http.decisions import CommandDispatcher, CommandOutcome
 from services.console.read_model.queries import ReadModel
 from services.console.resources import Page, Realm
-from services.runtime.http.problems import ProblemError, fault
-from services.runtime.identity.http_access import allowed
+from services.runtime.http.problems import ProblemError, build_fault
+from services.runtime.identity.http_access import require_permission
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
-from services.territory import TerritoryInvalid, territory_now
-from services.territory.publish import reference_commands
+from services.territory import TerritoryInvalid, load_current_territory
+from services.territory.publish import build_reference_commands
 
 router = APIRouter(prefix="/api/v1/realms", tags=["realms"])
-Reading = Annotated[Principal, Depends(allowed(Permission.PICTURE_READ))]
-Running = Annotated[Author, Depends(deciding(Permission.REALM_RUN, whole_territory=True))]
+PictureReader = Annotated[Principal, Depends(require_permission(Permission.PICTURE_READ))]
+RealmRunner = Annotated[
+    DecisionContext, Depends(require_decision(Permission.REALM_RUN, whole_territory=True))
+]
 _KINDS = {
     "exercise": RealmKind.EXERCISE,
     "ex": RealmKind.EXERCISE,
@@ -52,7 +54,7 @@ _KINDS = {
 PUBLISH_WAIT_S = 10.0
 
 
-class RealmCalendar(Body):
+class RealmCalendar(DecisionBody):
     """Days off of one simulated realm, instead of the territory's."""
 
     holidays: list[date] = Field(default_factory=list, max_length=1000)
@@ -67,7 +69,7 @@ class RealmCalendar(Body):
         return self
 
 
-class NewRealm(Body):
+class RealmRequest(DecisionBody):
     id: str | None = Field(
         default=None,
         max_length=64,
@@ -103,22 +105,26 @@ class NewRealm(Body):
     )
 
 
-class StepBody(Body):
+class StepRequest(DecisionBody):
     to: AwareDatetime | None = None
     minutes: float | None = Field(
-        default=None, gt=0, le=MOST_MINUTES, description="from the realm's clock, instead of `to`"
+        default=None,
+        gt=0,
+        le=MAX_STEP_MINUTES,
+        description="from the realm's clock, instead of `to`",
     )
 
     @model_validator(mode="after")
-    def _one(self) -> StepBody:
+    def _one(self) -> StepRequest:
         if (self.to is None) == (self.minutes is None):
             raise ValueError("give `to` or `minutes`")
         return self
 
 
-class Pace(Body):
+class PaceRequest(DecisionBody):
     paused: bool | None = Field(
-        default=None, description="`pause` with false lets the clock go on, as `resume` does"
+        default=None,
+        description="`pause_realm` with false lets the clock go on, as `resume_realm` does",
     )
     speed: float | None = Field(default=None, gt=0)
 
@@ -127,8 +133,8 @@ class Pace(Body):
     "",
     summary="Live realms first, then the newest; `as_of` leaves out those that were opened later",
 )
-async def listed(
-    request: Request, part: Cut, principal: Reading, as_of: AsOf = None
+async def list_realms(
+    request: Request, part: PageRequest, principal: PictureReader, as_of: AsOf = None
 ) -> Page[Realm]:
     model: ReadModel = request.app.state.model
     return part.of(
@@ -141,7 +147,9 @@ async def listed(
 
 
 @router.get("/{name}")
-async def one(request: Request, name: str, principal: Reading, as_of: AsOf = None) -> Realm:
+async def get_realm(
+    request: Request, name: str, principal: PictureReader, as_of: AsOf = None
+) -> Realm:
     if not principal.sees(name):
         raise ProblemError("out_of_scope", field="realm")
     model: ReadModel = request.app.state.model
@@ -153,15 +161,17 @@ async def one(request: Request, name: str, principal: Reading, as_of: AsOf = Non
     responses=RESPONSES,
     summary="Open a simulated realm and give it the territory's reference data",
 )
-async def open_realm(author: Running, request: Request, body: NewRealm | None = None) -> Response:
-    body = body or NewRealm()
+async def open_realm(
+    author: RealmRunner, request: Request, body: RealmRequest | None = None
+) -> Response:
+    body = body or RealmRequest()
     folder: Path = request.app.state.territory
-    decisions: Decisions = request.app.state.decisions
-    realm = _name(body, folder.name, decisions.realm_id(author.principal, author.key))
+    decisions: CommandDispatcher = request.app.state.decisions
+    realm = _choose_name(body, folder.name, decisions.realm_id(author.principal, author.key))
     if not author.principal.sees(realm):
         raise ProblemError("out_of_scope", field="id")
     try:
-        territory = await asyncio.to_thread(territory_now, folder)
+        territory = await asyncio.to_thread(load_current_territory, folder)
     except TerritoryInvalid as error:
         raise ProblemError("conflict", what=f"{folder.name}: {error.problems[0]}") from None
     if body.calendar is not None:
@@ -171,7 +181,7 @@ async def open_realm(author: Running, request: Request, body: NewRealm | None = 
         territory = territory.with_calendar(
             [day.isoformat() for day in body.calendar.holidays], spans
         )
-    started = instant(body.started_at or now())
+    started = to_instant(body.started_at or get_server_time())
 
     def make(by: str, role: str, reason: str | None) -> Command:
         return OpenRealm(
@@ -198,25 +208,25 @@ async def open_realm(author: Running, request: Request, body: NewRealm | None = 
         wait_s=author.wait_s,
     )
     if opened.answer is not None and opened.answer["state"] != "applied":
-        return answer(request, opened, author.lang)
+        return build_answer(request, opened, author.lang)
     # the console itself sends the reference data, independent of the author's rights
-    commands = reference_commands(territory, realm, "system:console", "system")
+    commands = build_reference_commands(territory, realm, "system:console", "system")
     published = await decisions.send_all(
         "alerts", realm, author.principal, commands, max(author.wait_s, PUBLISH_WAIT_S)
     )
     if published.answer is not None and published.answer["state"] != "applied":
-        return answer(request, published, author.lang)
-    return answer(request, _opened(opened, published), author.lang)
+        return build_answer(request, published, author.lang)
+    return build_answer(request, _combine_outcomes(opened, published), author.lang)
 
 
-def _opened(opened: Outcome, published: Outcome) -> Outcome:
+def _combine_outcomes(opened: CommandOutcome, published: CommandOutcome) -> CommandOutcome:
     """Return the outcome of opening a realm: pending until its reference data are published."""
     if opened.answer is None or published.answer is None:
-        return Outcome(opened.id, opened.realm, None)
+        return CommandOutcome(opened.id, opened.realm, None)
     return opened
 
 
-def _name(body: NewRealm, territory: str, id: str) -> str:
+def _choose_name(body: RealmRequest, territory: str, id: str) -> str:
     """Return the name of the new realm, built from `id` if the body has none.
 
     Raises ProblemError `invalid`.
@@ -226,33 +236,33 @@ def _name(body: NewRealm, territory: str, id: str) -> str:
     try:
         own, found, _ = parse_realm(name)
     except RealmNameInvalid:
-        raise _invalid(
+        raise _make_invalid(
             "id",
             "n’est pas un nom de territoire d’exercice (92~ex-…)",
             "is not the name of a simulated realm (92~ex-…)",
         ) from None
     if is_live(name):
-        raise _invalid(
+        raise _make_invalid(
             "id",
             "le territoire réel est ouvert par « vigie up »",
             "the live realm is opened by `vigie up`",
         )
     if own != territory:
-        raise _invalid(
+        raise _make_invalid(
             "id", f"le territoire doit être {territory}", f"the territory must be {territory}"
         )
     if body.kind is not None and found is not kind:
-        raise _invalid("kind", "ne correspond pas au nom", "does not fit the name")
+        raise _make_invalid("kind", "ne correspond pas au nom", "does not fit the name")
     return name
 
 
-def _invalid(field: str, fr: str, en: str) -> ProblemError:
-    return ProblemError("invalid", faults=(fault(field, "realm", fr, en),))
+def _make_invalid(field: str, fr: str, en: str) -> ProblemError:
+    return ProblemError("invalid", faults=(build_fault(field, "realm", fr, en),))
 
 
-def _of(author: Author, realm: str) -> Author:
+def _enter_realm(author: DecisionContext, realm: str) -> DecisionContext:
     """Return the author in the realm of the path."""
-    return author.within(Body(realm=realm))
+    return author.within(DecisionBody(realm=realm))
 
 
 @router.post(
@@ -260,31 +270,31 @@ def _of(author: Author, realm: str) -> Author:
     responses=RESPONSES,
     summary="Move the clock; answered when every deadline on the way has fired (`Prefer: wait=N`)",
 )
-async def step(author: Running, name: str, body: StepBody) -> Response:
+async def step_realm(author: RealmRunner, name: str, body: StepRequest) -> Response:
     if body.to is not None:
-        to = instant(body.to)
+        to = to_instant(body.to)
     else:
         assert body.minutes is not None
-        to = instant((await author.model.realm(name)).clock) + int(body.minutes * 60_000)
+        to = to_instant((await author.model.realm(name)).clock) + int(body.minutes * 60_000)
     return await _decide(author, name, body, StepRequested, to=to)
 
 
 @router.post("/{name}/pause", responses=RESPONSES, summary="Stop its clock")
-async def pause(author: Running, name: str, body: Pace | None = None) -> Response:
+async def pause_realm(author: RealmRunner, name: str, body: PaceRequest | None = None) -> Response:
     paused = body is None or body.paused is not False
     return await _decide(
-        author, name, body, SetPace, paused=paused, speed=await _speed(author, name, body)
+        author, name, body, SetPace, paused=paused, speed=await _get_speed(author, name, body)
     )
 
 
 @router.post("/{name}/resume", responses=RESPONSES, summary="Let its clock go on, at a speed")
-async def resume(author: Running, name: str, body: Pace | None = None) -> Response:
+async def resume_realm(author: RealmRunner, name: str, body: PaceRequest | None = None) -> Response:
     return await _decide(
-        author, name, body, SetPace, paused=False, speed=await _speed(author, name, body)
+        author, name, body, SetPace, paused=False, speed=await _get_speed(author, name, body)
     )
 
 
-async def _speed(author: Author, realm: str, body: Pace | None) -> float | None:
+async def _get_speed(author: DecisionContext, realm: str, body: PaceRequest | None) -> float | None:
     """Return the requested speed, or the current speed of the realm."""
     if body is not None and "speed" in body.model_fields_set:
         return body.speed
@@ -294,16 +304,20 @@ async def _speed(author: Author, realm: str, body: Pace | None) -> float | None:
 @router.post(
     "/{name}/close", responses=RESPONSES, summary="No further report or decision; it stays readable"
 )
-async def close(author: Running, name: str, body: Body | None = None) -> Response:
+async def close_realm(author: RealmRunner, name: str, body: DecisionBody | None = None) -> Response:
     if is_live(name):
-        raise _invalid(
+        raise _make_invalid(
             "realm", "un territoire réel ne se ferme pas ici", "a live realm is not closed here"
         )
     return await _decide(author, name, body, CloseRealm)
 
 
 async def _decide(
-    author: Author, realm: str, body: Body | None, kind: type[Command], **fields: Any
+    author: DecisionContext,
+    realm: str,
+    body: DecisionBody | None,
+    kind: type[Command],
+    **fields: Any,
 ) -> Response:
-    named = Body(realm=realm, reason=body.reason if body else None)
-    return await decide(_of(author, realm), named, "alerts", kind, **fields)
+    named = DecisionBody(realm=realm, reason=body.reason if body else None)
+    return await send_decision(_enter_realm(author, realm), named, "alerts", kind, **fields)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from services.console.continuity.clocks import Running
+from services.console.continuity.clocks import RunningClock
 from services.console.i18n import N_, Translator
-from services.console.incidents.escalation_page import Ladder, Rung
-from services.console.incidents.page import Cards, PlanLine
+from services.console.incidents.escalation_page import EscalationStep, EscalationView
+from services.console.incidents.page import PlanCards, PlanLine
 from services.console.resources import Incident, Task
 from services.console.web import times
 
@@ -21,7 +21,7 @@ SPEEDS: Final = (1, 10, 60, 600)
 """Speeds with a button, in simulated seconds per real second; beyond them, time runs unlimited."""
 JUMPS_MIN: Final = (5, 15, 60)
 NEXT_SHOWN: Final = 10
-MEASURES: Final = {
+SCORE_LABELS: Final = {
     "taken": N_("Incidents pris en charge"),
     "answered": N_("Réponses reçues sur celles attendues"),
     "decided": N_("Plans décidés sur ceux proposés"),
@@ -31,7 +31,7 @@ MEASURES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Coming:
+class ComingDeadline:
     """A deadline that will pass if nobody acts."""
 
     at: datetime
@@ -40,7 +40,7 @@ class Coming:
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class ScoreLine:
     """One line of the score: `done` of `of`."""
 
     label: str
@@ -53,40 +53,42 @@ class Measure:
         return 100.0 * self.done / self.of if self.of else 0.0
 
 
-def coming(
-    ladder: Ladder | None,
-    clocks: Iterable[Running],
-    cards: Iterable[Cards],
+def list_coming_deadlines(
+    ladder: EscalationView | None,
+    clocks: Iterable[RunningClock],
+    cards: Iterable[PlanCards],
     tasks: Iterable[Task],
     now: datetime,
     _: Translator,
-) -> list[Coming]:
+) -> list[ComingDeadline]:
     """List the next known deadlines, soonest first.
 
     Events that the script still holds are left out, because players must not see them.
     """
-    found: list[Coming] = []
+    found: list[ComingDeadline] = []
     if ladder is not None and ladder.next_at is not None and ladder.next is not None:
         answers = _.plural(
             "{n} réponse sur {of}", "{n} réponses sur {of}", ladder.positive, of=ladder.expected
         )
-        found.append(Coming(ladder.next_at, _rung(ladder.next, ladder.name, _), answers))
+        found.append(
+            ComingDeadline(ladder.next_at, _describe_step(ladder.next, ladder.name, _), answers)
+        )
     found += [
-        Coming(c.next_at, f"{c.activity} {c.name}", _(c.next_base))
+        ComingDeadline(c.next_at, f"{c.activity} {c.name}", _(c.next_base))
         for c in clocks
         if c.next_at is not None
     ]
     found += [
-        Coming(card.due_at, card.task, card.role)
+        ComingDeadline(card.due_at, card.task, card.role)
         for plan in cards
         for card in plan.cards
         if card.due_at is not None and card.state in ("to_do", "doing")
     ]
-    found += [Coming(t.due_at, t.title, _("tâche")) for t in tasks if t.due_at is not None]
+    found += [ComingDeadline(t.due_at, t.title, _("tâche")) for t in tasks if t.due_at is not None]
     return sorted((c for c in found if c.at > now), key=lambda c: (c.at, c.what))[:NEXT_SHOWN]
 
 
-def _rung(rung: Rung, ladder: str, _: Translator) -> str:
+def _describe_step(rung: EscalationStep, ladder: str, _: Translator) -> str:
     if rung.cycle > 1:
         return _(
             "cycle {cycle}, vague {wave} de l’échelle {name}",
@@ -97,15 +99,15 @@ def _rung(rung: Rung, ladder: str, _: Translator) -> str:
     return _("vague {wave} de l’échelle {name}", wave=rung.wave, name=ladder)
 
 
-def score(
+def compute_score(
     incidents: Sequence[Incident],
-    ladder: Ladder | None,
+    ladder: EscalationView | None,
     plans: Sequence[PlanLine],
-    cards: Iterable[Cards],
+    cards: Iterable[PlanCards],
     tasks: Sequence[Task],
     now: datetime,
     _: Translator,
-) -> list[Measure]:
+) -> list[ScoreLine]:
     """Score the players from the log alone; leave out lines without anything to do."""
     every = [card for plan in cards for card in plan.cards]
     late = [card.late for card in every if card.late]
@@ -116,22 +118,32 @@ def score(
         "answered": (min(ladder.positive, ladder.expected), ladder.expected, "")
         if ladder
         else (0, 0, ""),
-        "decided": (sum(not p.to_decide for p in plans), len(plans), _oldest(waiting, _)),
+        "decided": (
+            sum(not p.to_decide for p in plans),
+            len(plans),
+            _describe_longest_wait(waiting, _),
+        ),
         "cards": (
             sum(card.state in ("done", "not_applicable") or not card.late for card in every),
             len(every),
-            _oldest(late, _),
+            _describe_longest_wait(late, _),
         ),
-        "tasks": (sum(t.done_at is not None for t in tasks), len(tasks), _oldest(opened, _)),
+        "tasks": (
+            sum(t.done_at is not None for t in tasks),
+            len(tasks),
+            _describe_longest_wait(opened, _),
+        ),
     }
     return [
-        Measure(_(MEASURES[key]), done, of, said) for key, (done, of, said) in lines.items() if of
+        ScoreLine(_(SCORE_LABELS[key]), done, of, said)
+        for key, (done, of, said) in lines.items()
+        if of
     ]
 
 
-def _oldest(spans: Sequence[timedelta], _: Translator) -> str:
+def _describe_longest_wait(spans: Sequence[timedelta], _: Translator) -> str:
     return (
-        _("la plus ancienne attend depuis {span}", span=times.lasted(max(spans), _.lang))
+        _("la plus ancienne attend depuis {span}", span=times.format_duration(max(spans), _.lang))
         if spans
         else ""
     )

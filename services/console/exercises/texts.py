@@ -12,7 +12,7 @@ from schemas.words import Level, NotificationState
 from services.console.i18n import N_, Translator
 from services.console.resources import Notification
 from services.console.web import times
-from services.messages import Names, compose, phrases
+from services.messages import MessageNames, compose_message, load_phrases
 from services.messages.names import TERRITORY
 
 
@@ -25,12 +25,17 @@ class Announcement:
 
 
 def announcements(
-    realm: str, title: str, call: Notification | None, names: Names, now: datetime, _: Translator
+    realm: str,
+    title: str,
+    call: Notification | None,
+    names: MessageNames,
+    now: datetime,
+    _: Translator,
 ) -> list[Announcement]:
     """Return the texts for the start, the newest call and the end of an exercise. `call`: one of the running escalation."""
     here, words = (
         replace(names, territory=TERRITORY.get(parse_realm(realm)[0], "")),
-        phrases(_.lang),
+        load_phrases(_.lang),
     )
     start = NotificationRow(
         id="",
@@ -41,7 +46,7 @@ def announcements(
         template="exercise_start",
         values={"exercise": title},
         answer_expected=False,
-        planned_at=times.ms(now),
+        planned_at=times.to_ms(now),
     )
     rows = [(N_("Début (DEBEX)"), start)]
     if call is not None:
@@ -51,7 +56,7 @@ def announcements(
             "role": call.role,
             "values": call.values,
         }
-        limit = None if call.ack_by is None else times.ms(call.ack_by)
+        limit = None if call.ack_by is None else times.to_ms(call.ack_by)
         rows.append(
             (
                 N_("Appel, si vous appelez vraiment les joueurs"),
@@ -59,4 +64,6 @@ def announcements(
             )
         )
     rows.append((N_("Fin (FINEX)"), start.model_copy(update={"template": "exercise_end"})))
-    return [Announcement(_(name), compose(row, here, words, None).sms) for name, row in rows]
+    return [
+        Announcement(_(name), compose_message(row, here, words, None).sms) for name, row in rows
+    ]

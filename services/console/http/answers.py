@@ -14,11 +14,11 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from schemas.base import Command
-from services.console.http.context import Author, Body
-from services.console.http.decisions import Decisions, Make, Outcome
-from services.console.logbook.queries import command_result
+from services.console.http.context import DecisionBody, DecisionContext
+from services.console.http.decisions import CommandDispatcher, CommandOutcome, MakeCommand
+from services.console.logbook.queries import build_command_result
 from services.console.resources import CommandResult
-from services.runtime.http.problems import CATALOGUE, MEDIA_TYPE, ProblemError, fault
+from services.runtime.http.problems import CATALOGUE, MEDIA_TYPE, ProblemError, build_fault
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": CommandResult, "description": "decided"},
@@ -50,7 +50,7 @@ HEADERS: list[dict[str, Any]] = [
     },
 ]
 """Headers of every decision."""
-COLLIDING: dict[str, Any] = {
+VERSIONED: dict[str, Any] = {
     "parameters": [
         _HEADER
         | {
@@ -63,14 +63,14 @@ COLLIDING: dict[str, Any] = {
 """Header of a decision on which two people may collide."""
 
 
-async def decide(
-    author: Author,
-    body: Body | None,
+async def send_decision(
+    author: DecisionContext,
+    body: DecisionBody | None,
     service: str,
     kind: type[Command],
     *,
     told: Mapping[str, str] | None = None,
-    first: Sequence[tuple[str, Make]] = (),
+    first: Sequence[tuple[str, MakeCommand]] = (),
     **fields: Any,
 ) -> Response:
     """Send a command with these fields and answer.
@@ -83,7 +83,7 @@ async def decide(
     def make(by: str, role: str, reason: str | None) -> Command:
         return kind(author=by, role=role, reason=reason, **fields)
 
-    decisions: Decisions = author.request.app.state.decisions
+    decisions: CommandDispatcher = author.request.app.state.decisions
     outcome = await decisions.decide(
         service,
         author.realm,
@@ -95,20 +95,20 @@ async def decide(
         told=told,
         first=first,
     )
-    return answer(author.request, outcome, author.lang)
+    return build_answer(author.request, outcome, author.lang)
 
 
-async def repeated(author: Author) -> Response | None:
+async def find_repeated_answer(author: DecisionContext) -> Response | None:
     """Return the earlier answer for this key, or None.
 
     Call it before computing anything that may have changed since. Raises ProblemError `key_reused`.
     """
-    decisions: Decisions = author.request.app.state.decisions
+    decisions: CommandDispatcher = author.request.app.state.decisions
     before = await decisions.repeated(author.principal, author.realm, author.key)
-    return None if before is None else answer(author.request, before, author.lang)
+    return None if before is None else build_answer(author.request, before, author.lang)
 
 
-def answer(request: Request, outcome: Outcome, lang: str) -> Response:
+def build_answer(request: Request, outcome: CommandOutcome, lang: str) -> Response:
     """Build the HTTP answer of an outcome."""
     headers = {"Cache-Control": "no-store", "Content-Language": lang, "Vigie-Command": outcome.id}
     unknown: list[str] = getattr(request.state, "unknown_fields", [])
@@ -126,27 +126,32 @@ def answer(request: Request, outcome: Outcome, lang: str) -> Response:
         return Response(
             pending.model_dump_json(), 202, headers | {"Location": location}, "application/json"
         )
-    result = command_result(outcome.answer, lang).model_copy(update={"unknown_fields": unknown})
+    result = build_command_result(outcome.answer, lang).model_copy(
+        update={"unknown_fields": unknown}
+    )
     if result.state == "applied":
         return Response(result.model_dump_json(), 200, headers, "application/json")
     return Response(
-        orjson.dumps(_problem(request, result, lang)), _status(result), headers, MEDIA_TYPE
+        orjson.dumps(_build_problem(request, result, lang)),
+        _get_status(result),
+        headers,
+        MEDIA_TYPE,
     )
 
 
-def _status(result: CommandResult) -> int:
+def _get_status(result: CommandResult) -> int:
     if result.status is not None:
         return result.status
     return 500 if result.code == "failed" else 422
 
 
-def _problem(request: Request, result: CommandResult, lang: str) -> dict[str, Any]:
+def _build_problem(request: Request, result: CommandResult, lang: str) -> dict[str, Any]:
     """Build a problem document (RFC 9457) with the decider's code."""
     title = CATALOGUE["refused"].title["en" if lang == "en" else "fr"]
     return {
         "type": f"urn:vigie:problem:{result.code or 'refused'}",
         "title": title,
-        "status": _status(result),
+        "status": _get_status(result),
         "detail": result.detail or title,
         "code": result.code or "refused",
         "instance": request.url.path,
@@ -159,6 +164,7 @@ def require_text(text: str | None, field: str = "reason") -> str:
     """Return a text that the decision requires. Raises ProblemError `invalid` if it is empty."""
     if text is None or not text.strip():
         raise ProblemError(
-            "invalid", faults=(fault(field, "missing", "champ obligatoire", "required field"),)
+            "invalid",
+            faults=(build_fault(field, "missing", "champ obligatoire", "required field"),),
         )
     return text

@@ -8,12 +8,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from services.console.http.context import Author, deciding
-from services.console.http.decisions import LONGEST_WAIT_S, Answer, Decisions, author_of
+from services.console.http.context import DecisionContext, require_decision
+from services.console.http.decisions import MAX_WAIT_S, CommandAnswer, CommandDispatcher, get_author
 from services.console.http.problems import NotFound, RealmUnknown
-from services.console.logbook.queries import command_result
+from services.console.logbook.queries import build_command_result
 from services.console.resources import CommandResult
-from services.console.texts import refusal
+from services.console.texts import write_refusal
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
@@ -22,27 +22,27 @@ router = APIRouter(prefix="/api/v1/commands", tags=["decisions"])
 
 
 @router.get("/{id}", summary="pending, applied, refused or failed; `Prefer: wait=N` waits for it")
-async def one(
+async def get_command(
     id: str,
     request: Request,
     response: Response,
-    author: Annotated[Author, Depends(deciding(Permission.REPORT_STATUS))],
+    author: Annotated[DecisionContext, Depends(require_decision(Permission.REPORT_STATUS))],
 ) -> CommandResult:
-    decisions: Decisions = request.app.state.decisions
+    decisions: CommandDispatcher = request.app.state.decisions
     response.headers["Cache-Control"] = "no-store"
-    answer = _shown_to(author.principal, await decisions.answers.read(id))
+    answer = _check_visible(author.principal, await decisions.answers.read(id))
     if answer is None and not decisions.issued(id):
         raise NotFound
     if answer is None and not await decisions.answers.under_way(id):
         raise ProblemError("command_gone")
     if answer is None and "wait=" in request.headers.get("prefer", ""):
         with decisions.waits.patience(
-            author.principal.id, min(author.wait_s, LONGEST_WAIT_S)
+            author.principal.id, min(author.wait_s, MAX_WAIT_S)
         ) as patience_s:
-            answer = _shown_to(author.principal, await decisions.answers.wait(id, patience_s))
+            answer = _check_visible(author.principal, await decisions.answers.wait(id, patience_s))
     if answer is not None:
-        return command_result(answer, author.lang)
-    if await _is_over(author):  # pending when the realm was closed, mostly a step
+        return build_command_result(answer, author.lang)
+    if await _is_closed(author):  # pending when the realm was closed, mostly a step
         code = "realm_closed"
         return CommandResult(
             id=id,
@@ -50,12 +50,12 @@ async def one(
             realm=author.realm,
             state="failed",
             code=code,
-            detail=refusal(code, {}, author.lang),
+            detail=write_refusal(code, {}, author.lang),
         )
     return CommandResult(id=id, command_id=id, realm=author.realm, state="pending")
 
 
-def _shown_to(reader: Principal, answer: Answer | None) -> Answer | None:
+def _check_visible(reader: Principal, answer: CommandAnswer | None) -> CommandAnswer | None:
     """Return the answer if the reader may see its realm and its command.
 
     Readers without the right to the situation see only their own commands. Raises ProblemError
@@ -65,12 +65,12 @@ def _shown_to(reader: Principal, answer: Answer | None) -> Answer | None:
         return None
     if not reader.sees(answer["realm"]):
         raise ProblemError("out_of_scope", field="realm")
-    if not reader.may(Permission.PICTURE_READ) and answer.get("author") != author_of(reader):
+    if not reader.may(Permission.PICTURE_READ) and answer.get("author") != get_author(reader):
         raise NotFound
     return answer
 
 
-async def _is_over(author: Author) -> bool:
+async def _is_closed(author: DecisionContext) -> bool:
     """Return whether the realm is closed; False for one that the read model does not have yet."""
     with suppress(RealmUnknown):
         return (await author.model.realm(author.realm)).state == "closed"

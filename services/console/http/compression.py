@@ -15,7 +15,7 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-SMALLEST: Final = 1_000
+MIN_BYTES: Final = 1_000
 """Bytes; below, the header costs more than it saves."""
 LEVEL: Final = 6
 """Hardly larger than level 9, in half the time."""
@@ -27,13 +27,13 @@ STREAM_HEAD: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 """Head of a gzip stream without a name or time (RFC 1952 2.3)."""
 
 
-def gzip(body: bytes, level: int = LEVEL) -> bytes:
+def compress_gzip(body: bytes, level: int = LEVEL) -> bytes:
     """Compress to the same bytes each time: no time of day in them."""
     packing = zlib.compressobj(level, zlib.DEFLATED, _GZIP)
     return packing.compress(body) + packing.flush()
 
 
-def of_stream(piece: bytes) -> bytes:
+def compress_piece(piece: bytes) -> bytes:
     """Compress a piece of a stream that began with `STREAM_HEAD`.
 
     A piece refers to no earlier one and ends on a whole byte (RFC 1951 3.2.4), so all subscribers
@@ -44,7 +44,7 @@ def of_stream(piece: bytes) -> bytes:
     return packing.compress(piece) + packing.flush(zlib.Z_FULL_FLUSH)
 
 
-_kept = lru_cache(maxsize=16)(gzip)
+_compress_cached = lru_cache(maxsize=16)(compress_gzip)
 
 
 def accepts_gzip(accepted: str) -> bool:
@@ -56,7 +56,7 @@ def accepts_gzip(accepted: str) -> bool:
     return False
 
 
-class Compressed:
+class CompressionMiddleware:
     """Middleware that compresses HTML answers of one piece, for clients that accept it."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -76,21 +76,23 @@ class Compressed:
                 return
             if begun:
                 start = begun.pop()
-                await send(start if message.get("more_body") else _pack(start, message))
+                await send(
+                    start if message.get("more_body") else _compress_response(start, message)
+                )
             await send(message)
 
         await self._app(scope, receive, packed)
 
 
-def _pack(start: Message, body: Message) -> Message:
+def _compress_response(start: Message, body: Message) -> Message:
     """Compress the body and adjust the headers where it is worth it."""
     headers = MutableHeaders(scope=start)
     if (
         headers.get("content-type", "").startswith("text/html")
         and "content-encoding" not in headers
-        and len(body.get("body", b"")) >= SMALLEST
+        and len(body.get("body", b"")) >= MIN_BYTES
     ):
-        body["body"] = _kept(body["body"])
+        body["body"] = _compress_cached(body["body"])
         headers["Content-Encoding"], headers["Content-Length"] = "gzip", str(len(body["body"]))
         headers.add_vary_header("Accept-Encoding")
     return start

@@ -24,15 +24,15 @@ from pydantic import (
 
 from schemas.base import Instant
 from schemas.realms import RealmNameInvalid, parse_realm
-from services.console.http.decisions import Key
-from services.console.http.fair_queue import Costs
+from services.console.http.decisions import IdempotencyKey
+from services.console.http.fair_queue import ExpensiveWork
 from services.console.http.problems import RealmUnknown
 from services.console.read_model.queries import ReadModel
 from services.console.resources import Page, Resource
-from services.runtime.http.idempotency_key import key_in
-from services.runtime.http.pagination import cut
-from services.runtime.http.problems import ProblemError, fault, language_of
-from services.runtime.identity.http_access import allowed
+from services.runtime.http.idempotency_key import read_key
+from services.runtime.http.pagination import paginate_preordered
+from services.runtime.http.problems import ProblemError, build_fault, choose_language
+from services.runtime.identity.http_access import require_permission
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
 
@@ -49,7 +49,7 @@ R = TypeVar("R", bound=Resource)
 V = TypeVar("V", bound=str)
 
 
-def _split(given: object) -> object:
+def _split_values(given: object) -> object:
     return (
         [value for one in given for value in str(one).split(",") if value]
         if isinstance(given, list)
@@ -57,9 +57,11 @@ def _split(given: object) -> object:
     )
 
 
-Several = Annotated[list[V], Query(default_factory=list, max_length=50), BeforeValidator(_split)]
+Multiple = Annotated[
+    list[V], Query(default_factory=list, max_length=50), BeforeValidator(_split_values)
+]
 """A filter by values of this kind: repeated, or separated by commas. Invalid values get 422."""
-MOST_UNKNOWN: Final = 20
+MAX_UNKNOWN: Final = 20
 """Unknown fields of a body that the answer lists."""
 _TIME: Final[TypeAdapter[datetime]] = TypeAdapter(AwareDatetime)
 _EARLIEST: Final = int(datetime(2, 1, 1, tzinfo=UTC).timestamp() * 1000)
@@ -68,7 +70,7 @@ _LATEST: Final = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp() * 1000)
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class ReadContext:
     """The context of a read."""
 
     principal: Principal
@@ -79,13 +81,13 @@ class Reader:
 
 
 @dataclass(frozen=True, slots=True)
-class Author:
+class DecisionContext:
     """The context of a decision."""
 
     principal: Principal
     realm: str
     lang: str
-    key: Key | None
+    key: IdempotencyKey | None
     expected: int | None
     """If-Match: a version that counts decisions."""
     wait_s: float
@@ -96,17 +98,17 @@ class Author:
         model: ReadModel = self.request.app.state.model
         return model
 
-    def within(self, body: Body | None) -> Author:
+    def within(self, body: DecisionBody | None) -> DecisionContext:
         """Return the same author in the realm of the body.
 
         Raises RealmUnknown, ProblemError `out_of_scope`.
         """
         if body is None or body.realm is None:
             return self
-        return replace(self, realm=checked_realm(self.request, self.principal, body.realm))
+        return replace(self, realm=check_realm(self.request, self.principal, body.realm))
 
 
-class Body(BaseModel):
+class DecisionBody(BaseModel):
     """A decision's body; `reason` is free text and goes to the encrypted texts."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
@@ -115,7 +117,7 @@ class Body(BaseModel):
     reason: str | None = Field(default=None, max_length=4000)
 
 
-def instant(at: datetime) -> Instant:
+def to_instant(at: datetime) -> Instant:
     """Convert to ms UTC."""
     return int(at.timestamp() * 1000)
 
@@ -126,18 +128,18 @@ def parse_time(text: str, name: str = "as_of") -> Instant:
     A `+` that a URL turned into a space is accepted.
     """
     if re.fullmatch(r"-?[0-9]{1,15}", text):
-        return dated(int(text), name)
+        return check_date(int(text), name)
     written = re.sub(r" (?=\d\d:?\d\d$)", "+", text.strip())
     if re.match(r"[0-9]{4}-", written):  # pydantic takes any other number for seconds
         with suppress(ValidationError, OverflowError):
-            return dated(instant(_TIME.validate_python(written)), name)
-    raise ProblemError("invalid", faults=(fault(name, "datetime", *_NO_TIME),))
+            return check_date(to_instant(_TIME.validate_python(written)), name)
+    raise ProblemError("invalid", faults=(build_fault(name, "datetime", *_NO_TIME),))
 
 
-def dated(at: Instant, name: str) -> Instant:
+def check_date(at: Instant, name: str) -> Instant:
     """Return an instant that has a date in every zone. Raises ProblemError `invalid`."""
     if not _EARLIEST <= at < _LATEST:
-        raise ProblemError("invalid", faults=(fault(name, "datetime", *_NO_TIME),))
+        raise ProblemError("invalid", faults=(build_fault(name, "datetime", *_NO_TIME),))
     return at
 
 
@@ -147,7 +149,7 @@ _NO_TIME: Final = (
 )
 
 
-def checked_realm(request: Request, principal: Principal, named: str | None) -> str:
+def check_realm(request: Request, principal: Principal, named: str | None) -> str:
     """Return the realm of a request, by default the territory's live realm.
 
     Raises RealmUnknown, ProblemError `out_of_scope`.
@@ -162,12 +164,12 @@ def checked_realm(request: Request, principal: Principal, named: str | None) -> 
     return realm
 
 
-def reading(permission: Permission) -> Callable[..., AsyncIterator[Reader]]:
+def require_read(permission: Permission) -> Callable[..., AsyncIterator[ReadContext]]:
     """Return a dependency for reads that need this right.
 
     Reads of the past wait for the user's turn.
     """
-    who = allowed(permission)
+    who = require_permission(permission)
 
     async def dependency(
         request: Request,
@@ -177,30 +179,30 @@ def reading(permission: Permission) -> Callable[..., AsyncIterator[Reader]]:
             str | None, Query(max_length=64, description="default: the live realm of the territory")
         ] = None,
         as_of: AsOf = None,
-    ) -> AsyncIterator[Reader]:
+    ) -> AsyncIterator[ReadContext]:
         at = parse_time(as_of) if as_of else None
-        lang = language_of(request.headers.get("accept-language"))
-        reader = Reader(
-            principal, checked_realm(request, principal, realm), at, lang, request.app.state.model
+        lang = choose_language(request.headers.get("accept-language"))
+        reader = ReadContext(
+            principal, check_realm(request, principal, realm), at, lang, request.app.state.model
         )
         if at is None or request.url.path.endswith("/stream"):
             yield reader
             return
-        costs: Costs = request.app.state.costs
+        costs: ExpensiveWork = request.app.state.costs
         async with costs.past.turn(principal.id):
             yield reader
 
     return dependency
 
 
-def deciding(
+def require_decision(
     permission: Permission, *, whole_territory: bool = False
-) -> Callable[..., Awaitable[Author]]:
+) -> Callable[..., Awaitable[DecisionContext]]:
     """Return a dependency for decisions that need this right.
 
     `whole_territory` admits only accounts without a limit of sites and pôles.
     """
-    who = allowed(permission)
+    who = require_permission(permission)
 
     async def dependency(
         request: Request,
@@ -209,24 +211,24 @@ def deciding(
         realm: Annotated[
             str | None, Query(max_length=64, description="default: the live realm of the territory")
         ] = None,
-    ) -> Author:
+    ) -> DecisionContext:
         if whole_territory:
             check_whole_territory(principal)
-        request.state.unknown_fields = await _unknown_fields(request)
-        return Author(
+        request.state.unknown_fields = await _find_unknown_fields(request)
+        return DecisionContext(
             principal,
-            checked_realm(request, principal, realm),
-            language_of(request.headers.get("accept-language")),
-            await _idempotency_key(request),
-            _expected(request),
-            _patience(request),
+            check_realm(request, principal, realm),
+            choose_language(request.headers.get("accept-language")),
+            await _parse_idempotency_key(request),
+            _parse_if_match(request),
+            _parse_wait(request),
             request,
         )
 
     return dependency
 
 
-async def _unknown_fields(request: Request) -> list[str]:
+async def _find_unknown_fields(request: Request) -> list[str]:
     """List fields of the body that this version does not know.
 
     They have no effect; reporting them reveals typing errors.
@@ -247,16 +249,16 @@ async def _unknown_fields(request: Request) -> list[str]:
     if not isinstance(document, dict) or not models:
         return []
     known = {field.alias or name for model in models for name, field in model.model_fields.items()}
-    unknown = sorted(document.keys() - known)[:MOST_UNKNOWN]
+    unknown = sorted(document.keys() - known)[:MAX_UNKNOWN]
     return [name[:64].encode("utf-8", "replace").decode() for name in unknown]
 
 
-async def _idempotency_key(request: Request) -> Key | None:
-    key = key_in(request.headers.get("idempotency-key"))
-    return None if key is None else Key(key, await _asked(request))
+async def _parse_idempotency_key(request: Request) -> IdempotencyKey | None:
+    key = read_key(request.headers.get("idempotency-key"))
+    return None if key is None else IdempotencyKey(key, await _hash_request(request))
 
 
-async def _asked(request: Request) -> str:
+async def _hash_request(request: Request) -> str:
     """Hash the request: its address, its version and its body, however the JSON is formatted."""
     body = await request.body()
     with suppress(ValueError, TypeError):  # no JSON, or nested too deeply
@@ -270,7 +272,7 @@ async def _asked(request: Request) -> str:
     return blake2b("\x1f".join(parts).encode() + b"\x1f" + body, digest_size=16).hexdigest()
 
 
-def _expected(request: Request) -> int | None:
+def _parse_if_match(request: Request) -> int | None:
     raw = request.headers.get("if-match")
     if raw is None or raw.strip() == "*":
         return None
@@ -280,14 +282,14 @@ def _expected(request: Request) -> int | None:
     return int(found[1])
 
 
-def _patience(request: Request) -> float:
+def _parse_wait(request: Request) -> float:
     """Return the seconds of `Prefer: wait=N` (RFC 7240); 2 by default."""
     found = re.search(r"\bwait=(\d{1,3})\b", request.headers.get("prefer", ""))
     return float(found[1]) if found else 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PageLimits:
     """Page limits of a list that is in its own order."""
 
     limit: int
@@ -297,12 +299,12 @@ class Part:
         self, items: Sequence[R], key: Callable[[Any], str] = lambda item: str(item.id)
     ) -> Page[R]:
         """Return the page; `key` must be unique. Raises CursorInvalid."""
-        shown, following = cut(items, key, self.limit, self.cursor)
+        shown, following = paginate_preordered(items, key, self.limit, self.cursor)
         return Page(items=shown, next=following)
 
 
-def _part(limit: Limit = 1000, cursor: Cursor = None) -> Part:
-    return Part(limit, cursor)
+def _parse_page_limits(limit: Limit = 1000, cursor: Cursor = None) -> PageLimits:
+    return PageLimits(limit, cursor)
 
 
 def check_scope(
@@ -333,7 +335,7 @@ def check_whole_territory(principal: Principal, field: str = "territory") -> Non
         raise ProblemError("out_of_scope", field=field)
 
 
-def by_poles(principal: Principal) -> Principal:
+def limit_to_poles(principal: Principal) -> Principal:
     """Return the principal with its limit of pôles only.
 
     Its sites do not limit decisions about a pôle.
@@ -341,15 +343,15 @@ def by_poles(principal: Principal) -> Principal:
     return principal.model_copy(update={"scope": principal.scope.model_copy(update={"sites": ()})})
 
 
-def cached(response: Response, version: int) -> None:
+def set_etag(response: Response, version: int) -> None:
     """Set the version of a resource as `ETag`, for `If-Match` on decisions that may collide."""
     response.headers["ETag"] = f'"{version}"'
 
 
-def now() -> datetime:
+def get_server_time() -> datetime:
     return datetime.now(UTC)
 
 
-Cut = Annotated[Part, Depends(_part)]
-Picture = Annotated[Reader, Depends(reading(Permission.PICTURE_READ))]
-LogReading = Annotated[Reader, Depends(reading(Permission.LOG_READ))]
+PageRequest = Annotated[PageLimits, Depends(_parse_page_limits)]
+RealmReader = Annotated[ReadContext, Depends(require_read(Permission.PICTURE_READ))]
+LogReader = Annotated[ReadContext, Depends(require_read(Permission.LOG_READ))]

@@ -24,20 +24,20 @@ from redis.exceptions import RedisError
 
 from schemas.base import Command, Instant, Message
 from schemas.commands import AnswerNotification
-from schemas.topics import inputs, urgent_lane
+from schemas.topics import input_topic, select_urgent_topic
 from schemas.words import Answer as Said
-from services.console.http.command_texts import check_words
-from services.console.http.fair_queue import Waits
-from services.console.logbook.lines import author_source
+from services.console.http.command_texts import check_free_text
+from services.console.http.fair_queue import WaitingRequests
+from services.console.logbook.lines import build_author_source
 from services.console.read_model import store
 from services.console.read_model.store import Client
-from services.runtime.http.problems import ProblemError, faults_of
+from services.runtime.http.problems import ProblemError, list_faults
 from services.runtime.identity.principals import Principal
-from services.runtime.identity.signed_links import Link, answer_id
+from services.runtime.identity.signed_links import AnswerLink, derive_answer_id
 from services.runtime.secrets.vault import TextItem
 
-WAIT_S: Final = 2.0
-LONGEST_WAIT_S: Final = 60.0
+DEFAULT_WAIT_S: Final = 2.0
+MAX_WAIT_S: Final = 60.0
 """Limit of `Prefer: wait=N`, long enough for slow steps of simulated realms."""
 RECONNECT_S: Final = 0.5
 log = structlog.get_logger(__name__)
@@ -45,12 +45,12 @@ log = structlog.get_logger(__name__)
 ANSWERING_ROLE: Final = "on_call"
 """Role of a person answering from a link: the call itself records the role it was for."""
 
-Answer = dict[str, Any]
-Make = Callable[[str, str, str | None], Command]
+CommandAnswer = dict[str, Any]
+MakeCommand = Callable[[str, str, str | None], Command]
 """(author, role, reason) → the command."""
 
 
-class Sends(Protocol):
+class CommandSender(Protocol):
     """The part of `services.runtime.kafka.clients.RecordProducer` that this module needs."""
 
     async def send(
@@ -67,13 +67,13 @@ class Sends(Protocol):
     ) -> tuple[int, int]: ...
 
 
-class Puts(Protocol):
+class TextWriter(Protocol):
     """The part of `services.runtime.secrets.vault.Texts` that this module needs."""
 
     async def put(self, text_id: str, item: TextItem) -> None: ...
 
 
-class Answers:
+class CommandAnswers:
     """Receiver of command answers on one Redis channel for all waiting requests.
 
     `run` lasts until it is cancelled.
@@ -101,7 +101,7 @@ class Answers:
         async with self._client.pubsub(ignore_subscribe_messages=True) as channel:
             await channel.subscribe(store.COMMANDS)
             for id in [
-                id for id in list(self._waiting) if await self._client.exists(store.command(id))
+                id for id in list(self._waiting) if await self._client.exists(store.command_key(id))
             ]:
                 self._wake(id)
             while True:
@@ -114,10 +114,10 @@ class Answers:
             if not future.done():
                 future.set_result(None)
 
-    async def read(self, id: str) -> Answer | None:
+    async def read(self, id: str) -> CommandAnswer | None:
         """Return the answer, or None while there is none or the store is away."""
         with suppress(RedisError, OSError):
-            raw = await self._client.get(store.command(id))
+            raw = await self._client.get(store.command_key(id))
             return None if raw is None else dict(orjson.loads(raw))
         return None
 
@@ -127,24 +127,24 @@ class Answers:
         None if no such request is known, or while the store is away.
         """
         with suppress(RedisError, OSError):
-            raw = await self._client.get(store.sent(id))
+            raw = await self._client.get(store.sent_key(id))
             return None if raw is None else str(raw.decode())
         return None
 
     async def note_sent(self, id: str, asked: str) -> None:
         """Record that a command is about to be sent. Without the store it is sent all the same."""
         with suppress(RedisError, OSError):
-            await self._client.set(store.sent(id), asked, ex=store.COMMAND_TTL_S)
+            await self._client.set(store.sent_key(id), asked, ex=store.COMMAND_TTL_S)
 
     async def under_way(self, id: str) -> bool:
         """Return whether a command may still be pending; True while the store is away."""
         with suppress(RedisError, OSError):
-            return bool(await self._client.exists(store.sent(id)))
+            return bool(await self._client.exists(store.sent_key(id)))
         return True
 
     async def wait(
         self, id: str, timeout_s: float, *, ask: Callable[[], Any] | None = None
-    ) -> Answer | None:
+    ) -> CommandAnswer | None:
         """Return the answer if it comes in time.
 
         `ask` is awaited after listening has begun, so that no answer is missed.
@@ -166,7 +166,7 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class IdempotencyKey:
     """An Idempotency-Key, and the digest of the request that came with it."""
 
     text: str
@@ -174,24 +174,26 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CommandOutcome:
     """Present result of a command; `answer` is None while it is accepted but undecided."""
 
     id: str
     realm: str
-    answer: Answer | None
+    answer: CommandAnswer | None
     replayed: bool = False
 
 
-class Decisions:
+class CommandDispatcher:
     """Sender of commands that waits for their answers."""
 
-    def __init__(self, producer: Sends, texts: Puts, answers: Answers, key: bytes) -> None:
+    def __init__(
+        self, producer: CommandSender, texts: TextWriter, answers: CommandAnswers, key: bytes
+    ) -> None:
         """Take a secret of the installation as `key`, so that ids and digests reveal nothing."""
         self._producer, self._texts, self.answers, self._key = producer, texts, answers, key
-        self.waits: Final = Waits()
+        self.waits: Final = WaitingRequests()
 
-    def command_id(self, principal: Principal, realm: str, key: Key | None) -> str:
+    def command_id(self, principal: Principal, realm: str, key: IdempotencyKey | None) -> str:
         """Return the id of a command: the same for the same key, principal and realm."""
         drawn = (
             secrets.token_hex(12)
@@ -200,7 +202,7 @@ class Decisions:
         )
         return f"cmd-{drawn}-{self._hash('issued', drawn, size=4)}"
 
-    def realm_id(self, principal: Principal, key: Key | None) -> str:
+    def realm_id(self, principal: Principal, key: IdempotencyKey | None) -> str:
         """Return an id for a realm without a given name, derived like that of a command."""
         return (
             secrets.token_hex(4)
@@ -219,7 +221,9 @@ class Decisions:
     def _hash(self, *parts: str, size: int) -> str:
         return blake2b("\x1f".join(parts).encode(), key=self._key, digest_size=size).hexdigest()
 
-    async def repeated(self, principal: Principal, realm: str, key: Key | None) -> Outcome | None:
+    async def repeated(
+        self, principal: Principal, realm: str, key: IdempotencyKey | None
+    ) -> CommandOutcome | None:
         """Return the earlier outcome for this key, or None. Raises ProblemError `key_reused`."""
         if key is None:
             return None
@@ -227,21 +231,21 @@ class Decisions:
         if await self.answers.sent(id) not in (None, key.asked):
             raise ProblemError("key_reused")
         known = await self.answers.read(id)
-        return None if known is None else Outcome(id, realm, known, replayed=True)
+        return None if known is None else CommandOutcome(id, realm, known, replayed=True)
 
     async def decide(
         self,
         service: str,
         realm: str,
         principal: Principal,
-        make: Make,
+        make: MakeCommand,
         *,
         reason: str | None = None,
-        key: Key | None = None,
-        wait_s: float = WAIT_S,
+        key: IdempotencyKey | None = None,
+        wait_s: float = DEFAULT_WAIT_S,
         told: Mapping[str, str] | None = None,
-        first: Sequence[tuple[str, Make]] = (),
-    ) -> Outcome:
+        first: Sequence[tuple[str, MakeCommand]] = (),
+    ) -> CommandOutcome:
         """Send the command that `make` returns and wait for its answer.
 
         `told` is more free text, stored with the reason. `first` holds (name, command) pairs to
@@ -251,7 +255,7 @@ class Decisions:
         if (before := await self.repeated(principal, realm, key)) is not None:
             return before
         id = self.command_id(principal, realm, key)
-        author, role = author_of(principal), principal.acting_role
+        author, role = get_author(principal), principal.acting_role
         text_id = self.text_id(id, reason) if reason else None
         try:
             reference = f"text:{text_id}" if text_id else None
@@ -260,13 +264,13 @@ class Decisions:
                 (f"{id}-{name}", earlier(author, role, reference)) for name, earlier in first
             ] + [(id, command)]
         except ValidationError as error:
-            raise ProblemError("invalid", faults=faults_of(error)) from None
+            raise ProblemError("invalid", faults=list_faults(error)) from None
         for _, one in commands:
-            check_words(one)
+            check_free_text(one)
         if text_id is not None and reason is not None:
             await self._texts.put(text_id, TextItem({"text": reason} | dict(told or {})))
         outcome = await self.send_all(
-            service, realm, principal, commands, min(wait_s, LONGEST_WAIT_S), key
+            service, realm, principal, commands, min(wait_s, MAX_WAIT_S), key
         )
         state = outcome.answer["state"] if outcome.answer else "pending"
         log.info(
@@ -301,23 +305,23 @@ class Decisions:
         principal: Principal,
         commands: Sequence[tuple[str, Command]],
         wait_s: float,
-        key: Key | None = None,
-    ) -> Outcome:
+        key: IdempotencyKey | None = None,
+    ) -> CommandOutcome:
         """Send (id, command) pairs in order and wait for the answer of the last.
 
         The id of the last is that of the whole. Raises BrokerAway, ProblemError `invalid` (free
         text).
         """
         for _, command in commands:
-            check_words(command)
-        source = author_source(author_of(principal), principal.acting_role)
+            check_free_text(command)
+        source = build_author_source(get_author(principal), principal.acting_role)
         last = commands[-1][0]
 
         async def ask() -> None:
             await self.answers.note_sent(last, key.asked if key else "")
             for id, command in commands:
                 await self._producer.send(
-                    urgent_lane(service, realm),
+                    select_urgent_topic(service, realm),
                     realm,
                     command,
                     id=id,
@@ -326,10 +330,10 @@ class Decisions:
                 )
 
         with self.waits.patience(principal.id, wait_s) as patience_s:
-            return Outcome(last, realm, await self.answers.wait(last, patience_s, ask=ask))
+            return CommandOutcome(last, realm, await self.answers.wait(last, patience_s, ask=ask))
 
 
-def author_of(principal: Principal) -> str:
+def get_author(principal: Principal) -> str:
     """Return the token of the person behind an account, or the account id if it has none."""
     return principal.person or principal.id
 
@@ -340,25 +344,25 @@ class LinkAnswers:
     The token itself identifies person and call. Rule D33.
     """
 
-    def __init__(self, producer: Sends, answers: Answers) -> None:
+    def __init__(self, producer: CommandSender, answers: CommandAnswers) -> None:
         self._producer, self._answers = producer, answers
 
     async def send(
         self,
-        link: Link,
+        link: AnswerLink,
         token: str,
         said: Said,
         *,
         recalls: bool = False,
         instead: str | None = None,
-    ) -> Outcome:
+    ) -> CommandOutcome:
         """Record the answer. Raises BrokerAway.
 
         A token answers once: the id of the input derives from it. With `recalls` the person
         withdraws an acknowledgement, which works once, too. `instead` is the person to call
         instead.
         """
-        id = f"{answer_id(token)}:recalled" if recalls else answer_id(token)
+        id = f"{derive_answer_id(token)}:recalled" if recalls else derive_answer_id(token)
         command = AnswerNotification(
             author=link.person,
             role=ANSWERING_ROLE,
@@ -370,10 +374,15 @@ class LinkAnswers:
         )
 
         async def ask() -> None:
-            source = author_source(link.person, ANSWERING_ROLE)
+            source = build_author_source(link.person, ANSWERING_ROLE)
             await self._producer.send(
-                inputs("delivery"), link.realm, command, id=id, source=source, correlation_id=id
+                input_topic("delivery"),
+                link.realm,
+                command,
+                id=id,
+                source=source,
+                correlation_id=id,
             )
 
-        answer = await self._answers.wait(id, WAIT_S, ask=ask)
-        return Outcome(id, link.realm, answer)
+        answer = await self._answers.wait(id, DEFAULT_WAIT_S, ask=ask)
+        return CommandOutcome(id, link.realm, answer)

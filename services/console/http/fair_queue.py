@@ -10,10 +10,10 @@ from typing import Final
 
 from services.runtime.http.problems import ProblemError
 
-RETRY_S: Final = 5
-WAITING: Final = 8
+RETRY_AFTER_S: Final = 5
+MAX_WAITING: Final = 8
 """Requests of one user that may wait for one kind of work; several browser tabs stay below."""
-DECISIONS_WAITING: Final = 20
+MAX_WAITING_DECISIONS: Final = 20
 """Requests of one user that may wait for a decision (`Prefer: wait`).
 
 Others are answered at once.
@@ -21,28 +21,30 @@ Others are answered at once.
 
 
 @dataclass(slots=True)
-class _Queue:
+class _UserQueue:
     running: asyncio.Semaphore
     there: int = 0
 
 
 @dataclass(slots=True)
-class Turns:
+class FairQueue:
     """Turns of users at one kind of work.
 
     `at_once` run for one user, a few wait, the others are refused for now.
     """
 
     at_once: int
-    waiting: int = WAITING
-    _queues: dict[str, _Queue] = field(default_factory=dict)
+    waiting: int = MAX_WAITING
+    _queues: dict[str, _UserQueue] = field(default_factory=dict)
 
     @asynccontextmanager
     async def turn(self, user: str) -> AsyncIterator[None]:
         """Wait for the user's turn and hold it. Raises ProblemError `too_much_at_once`."""
-        queue = self._queues.setdefault(user, _Queue(asyncio.Semaphore(self.at_once)))
+        queue = self._queues.setdefault(user, _UserQueue(asyncio.Semaphore(self.at_once)))
         if queue.there >= self.at_once + self.waiting:
-            raise ProblemError("too_much_at_once", retry_after_s=RETRY_S, wait_s=RETRY_S)
+            raise ProblemError(
+                "too_much_at_once", retry_after_s=RETRY_AFTER_S, wait_s=RETRY_AFTER_S
+            )
         queue.there += 1
         try:
             async with queue.running:
@@ -54,10 +56,10 @@ class Turns:
 
 
 @dataclass(slots=True)
-class Waits:
+class WaitingRequests:
     """Number of waiting requests per user."""
 
-    most: int = DECISIONS_WAITING
+    most: int = MAX_WAITING_DECISIONS
     _waiting: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
@@ -79,12 +81,12 @@ class Waits:
 
 
 @dataclass(frozen=True, slots=True)
-class Costs:
+class ExpensiveWork:
     """The kinds of work done in turns."""
 
-    past: Turns = field(default_factory=lambda: Turns(2))
+    past: FairQueue = field(default_factory=lambda: FairQueue(2))
     """Reads of the past."""
-    documents: Turns = field(default_factory=lambda: Turns(1))
+    documents: FairQueue = field(default_factory=lambda: FairQueue(1))
     """Lessons learned, printed documents, evidence."""
-    calendars: Turns = field(default_factory=lambda: Turns(1, 2))
+    calendars: FairQueue = field(default_factory=lambda: FairQueue(1, 2))
     """Calendars, each read in its own process."""

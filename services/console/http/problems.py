@@ -2,100 +2,100 @@
 
 from __future__ import annotations
 
-from services.runtime.http.problems import ProblemError, both, declare
+from services.runtime.http.problems import ProblemError, build_bilingual, declare_problem
 
-declare(
+declare_problem(
     "realm_unknown",
     404,
-    both("Territoire inconnu", "Unknown realm"),
-    both(
+    build_bilingual("Territoire inconnu", "Unknown realm"),
+    build_bilingual(
         "Aucun territoire ni exercice de ce nom n’est ouvert ici.",
         "No realm of this name has been opened here.",
     ),
 )
-declare(
+declare_problem(
     "resource_unknown",
     404,
-    both("Introuvable", "Not found"),
-    both(
+    build_bilingual("Introuvable", "Not found"),
+    build_bilingual(
         "Ce territoire n’a rien sous cet identifiant, à cette heure.",
         "This realm holds nothing under this id, at that time.",
     ),
 )
-declare(
+declare_problem(
     "rebuilding",
     503,
-    both("Relecture des journaux", "Reading the logs again"),
-    both(
+    build_bilingual("Relecture des journaux", "Reading the logs again"),
+    build_bilingual(
         "La mémoire de lecture a été perdue et se reconstruit depuis les journaux : réessayez "
         "dans un instant.",
         "The read model was lost and is being rebuilt from the logs: try again in a moment.",
     ),
 )
-declare(
+declare_problem(
     "store_away",
     503,
-    both("Mémoire de lecture indisponible", "Read model unavailable"),
-    both(
+    build_bilingual("Mémoire de lecture indisponible", "Read model unavailable"),
+    build_bilingual(
         "La mémoire de lecture ne répond pas. Les signalements restent acceptés.",
         "The read model does not answer. Reports are still accepted.",
     ),
 )
-declare(
+declare_problem(
     "picture_frozen",
     503,
-    both("Données figées", "Frozen picture"),
-    both(
+    build_bilingual("Données figées", "Frozen picture"),
+    build_bilingual(
         "Plus rien n’est reporté des journaux dans la mémoire de lecture : ce qui est affiché "
         "peut être dépassé. Les signalements restent acceptés.",
         "Nothing is carried from the logs into the read model any more: what is shown may be out "
         "of date. Reports are still accepted.",
     ),
 )
-declare(
+declare_problem(
     "refused",
     409,
-    both("Décision refusée", "Decision refused"),
-    both("{what}", "{what}"),
+    build_bilingual("Décision refusée", "Decision refused"),
+    build_bilingual("{what}", "{what}"),
 )
-declare(
+declare_problem(
     "command_gone",
     410,
-    both("Réponse plus gardée", "Answer no longer kept"),
-    both(
+    build_bilingual("Réponse plus gardée", "Answer no longer kept"),
+    build_bilingual(
         "Rien n’est plus gardé de cette décision : sa réponse l’est 14 jours (15 minutes pour un "
         "pas d’exercice). Relisez ce qu’elle devait changer.",
         "Nothing is kept of this decision any more: its answer is for 14 days (15 minutes for a "
         "step of an exercise). Read again what it was to change.",
     ),
 )
-declare(
+declare_problem(
     "agents_moved",
     409,
-    both("Agents réaffectés", "Agents reassigned"),
-    both(
+    build_bilingual("Agents réaffectés", "Agents reassigned"),
+    build_bilingual(
         "Cette version n’a plus des sites de, vers ou pour lesquels {agents} agents sont "
         "réaffectés : « release » les rend à leur poste.",
         "This version has no longer sites from, to or for which {agents} agents are reassigned: "
         "`release` gives them back.",
     ),
 )
-declare(
+declare_problem(
     "link_invalid",
     404,
-    both("Lien non valable", "Link not valid"),
-    both(
+    build_bilingual("Lien non valable", "Link not valid"),
+    build_bilingual(
         "Ce lien est périmé, déjà remplacé ou incomplet. Répondez au SMS par 1 ou 2, ou appelez "
         "la cellule.",
         "This link has expired, was replaced or is incomplete. Answer the text message with 1 or "
         "2, or call the cell.",
     ),
 )
-declare(
+declare_problem(
     "if_match_invalid",
     422,
-    both("If-Match refusé", "If-Match refused"),
-    both(
+    build_bilingual("If-Match refusé", "If-Match refused"),
+    build_bilingual(
         "If-Match : le numéro de version de la ressource, entre guillemets ou non.",
         "If-Match: the version number of the resource, quoted or not.",
     ),
@@ -123,14 +123,14 @@ class Rebuilding(ProblemError):
         super().__init__("rebuilding", retry_after_s=1)
 
 
-class StoreAway(ProblemError):
+class StoreUnavailable(ProblemError):
     """Redis does not answer."""
 
     def __init__(self) -> None:
         super().__init__("store_away", retry_after_s=2)
 
 
-class PictureFrozen(ProblemError):
+class ReadModelFrozen(ProblemError):
     """No projector follows the logs: a live stream would not be live."""
 
     def __init__(self) -> None:

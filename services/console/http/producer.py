@@ -52,7 +52,7 @@ class CommandProducer:
 
         Raises BrokerAway: repeat with the same id.
         """
-        with tracing.hop(
+        with tracing.trace_request(
             f"console send {message.wire_type()}", lambda: {"vigie.realm": realm, "vigie.input": id}
         ) as span:
             producer = self._producer or await self._started()

@@ -9,15 +9,15 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.oncall.ics import MOST_BYTES
-from services.runtime.http.problem_responses import problem_response
+from services.oncall.ics import MAX_FILE_BYTES
+from services.runtime.http.problem_responses import build_problem_response
 from services.runtime.http.problems import Problem
 
-LIMIT: Final = 1 << 20
+MAX_BYTES: Final = 1 << 20
 """Largest body in bytes."""
-LONGER: Final = {
-    "/api/v1/oncall/import": MOST_BYTES + LIMIT,
-    "/api/v1/reference/changes": 2 * LIMIT,
+MAX_BYTES_BY_PATH: Final = {
+    "/api/v1/oncall/import": MAX_FILE_BYTES + MAX_BYTES,
+    "/api/v1/reference/changes": 2 * MAX_BYTES,
 }
 """Larger limits for some routes.
 
@@ -26,7 +26,7 @@ whole.
 """
 
 
-class Bounded:
+class BodyLimitMiddleware:
     """Middleware that stops reading at the limit.
 
     A body with a declared length above it is refused before it is read.
@@ -39,12 +39,12 @@ class Bounded:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit, size = LONGER.get(scope["path"], LIMIT), 0
+        limit, size = MAX_BYTES_BY_PATH.get(scope["path"], MAX_BYTES), 0
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdecimal() and int(declared) > limit:
-            await problem_response(Problem("body_too_large", {"limit": limit}), Request(scope))(
-                scope, receive, send
-            )
+            await build_problem_response(
+                Problem("body_too_large", {"limit": limit}), Request(scope)
+            )(scope, receive, send)
             return
 
         async def counted() -> Message:

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from services.console.http.context import Author, check_scope, check_whole_territory, is_limited
+from services.console.http.context import (
+    DecisionContext,
+    check_scope,
+    check_whole_territory,
+    is_limited,
+)
 from services.console.read_model.queries import Queries
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.principals import Principal
 
 
-async def check_incident(author: Author, incident: str | None) -> None:
+async def check_incident(author: DecisionContext, incident: str | None) -> None:
     """Refuse an incident outside the author's sites and pôles.
 
     None means no incident, which belongs to the whole territory.
@@ -29,7 +34,7 @@ async def check_incident(author: Author, incident: str | None) -> None:
     check_scope(author.principal, sites=[*found.sites, *found.zone_sites], poles=found.poles)
 
 
-async def check_sites(author: Author, sites: Iterable[str], field: str = "sites") -> None:
+async def check_sites(author: DecisionContext, sites: Iterable[str], field: str = "sites") -> None:
     """Refuse a list with a site outside the author's scope.
 
     An empty list means everybody, which belongs to the whole territory.
@@ -50,22 +55,22 @@ async def check_sites_of(
     scope = principal.scope
     if scope.sites and not named <= set(scope.sites):
         raise ProblemError("out_of_scope", field=field)
-    if scope.poles and not await _poles_of(model, realm, named) <= set(scope.poles):
+    if scope.poles and not await _find_poles(model, realm, named) <= set(scope.poles):
         raise ProblemError("out_of_scope", field=field)
 
 
-async def check_pole(author: Author, pole: str | None, field: str = "pole") -> None:
+async def check_pole(author: DecisionContext, pole: str | None, field: str = "pole") -> None:
     """Refuse a pôle outside the author's scope. None belongs to the whole territory."""
     if not is_limited(author.principal):
         return
     if pole is None:
         check_whole_territory(author.principal, field)
         return
-    if pole not in await own_poles(author):
+    if pole not in await list_own_poles(author):
         raise ProblemError("out_of_scope", field=field)
 
 
-async def check_activity(author: Author, activity: str | None) -> None:
+async def check_activity(author: DecisionContext, activity: str | None) -> None:
     """Refuse an activity of another pôle; the decider refuses unknown ones."""
     if activity is None or not is_limited(author.principal):
         return
@@ -74,13 +79,13 @@ async def check_activity(author: Author, activity: str | None) -> None:
         await check_pole(author, known.pole)
 
 
-async def own_poles(author: Author) -> frozenset[str]:
+async def list_own_poles(author: DecisionContext) -> frozenset[str]:
     """Return the pôles of the author's scope, or else of its sites; empty without a limit."""
     scope = author.principal.scope
-    return frozenset(scope.poles or await _poles_of(author.model, author.realm, scope.sites))
+    return frozenset(scope.poles or await _find_poles(author.model, author.realm, scope.sites))
 
 
-async def _poles_of(model: Queries, realm: str, sites: Iterable[str]) -> set[str]:
+async def _find_poles(model: Queries, realm: str, sites: Iterable[str]) -> set[str]:
     """Return the pôles of these sites; an unknown site counts as a pôle that matches none."""
     known = (await model.reference(realm)).sites
     return {known[site].pole if site in known else f"site {site}" for site in sites}

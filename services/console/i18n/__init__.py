@@ -20,13 +20,13 @@ LANGUAGES = ("fr", "en")
 FOLDER = Path(__file__).parent
 DOMAIN = "vigie"
 
-_BEFORE = re.compile(r" (?=[:;!?»%])")
-_AFTER = re.compile(r"(?<=«) ")
+_SPACE_BEFORE_SIGN = re.compile(r" (?=[:;!?»%])")
+_SPACE_AFTER_QUOTE = re.compile(r"(?<=«) ")
 
 
-def french_spaces(text: str) -> str:
+def add_french_spaces(text: str) -> str:
     """Put the no-break spaces of French around `: ; ! ? « » %`."""
-    return _AFTER.sub("\u00a0", _BEFORE.sub("\u00a0", text))
+    return _SPACE_AFTER_QUOTE.sub("\u00a0", _SPACE_BEFORE_SIGN.sub("\u00a0", text))
 
 
 def N_(text: str) -> str:  # noqa: N802  gettext's own name for this mark
@@ -46,7 +46,7 @@ class Translator:
         found = self._cache.get(text)
         if found is None:
             found = self._cache[text] = (
-                french_spaces(text)
+                add_french_spaces(text)
                 if self._catalogue is None
                 else str(self._catalogue.gettext(text))
             )
@@ -68,7 +68,7 @@ class Translator:
 
 
 @cache
-def translator(lang: str) -> Translator:
+def get_translator(lang: str) -> Translator:
     """Return the translator of `fr` or `en`; French for any other language."""
     if lang == SOURCE or lang not in LANGUAGES:
         return Translator(SOURCE, None)
@@ -80,7 +80,7 @@ def translator(lang: str) -> Translator:
     return Translator(lang, Translations(compiled))
 
 
-def preferred(accept_language: str | None) -> str:
+def choose_language(accept_language: str | None) -> str:
     """Choose `fr` or `en` from an `Accept-Language` header (RFC 9110 12.5.4); French by default."""
     best, weight = SOURCE, 0.0
     for part in (accept_language or "").split(","):

@@ -17,12 +17,12 @@ from services.console.i18n import DOMAIN, FOLDER, LANGUAGES, SOURCE
 CONSOLE = Path(__file__).resolve().parents[1]
 METHODS = [("templates/**.html", "jinja2.ext:babel_extract"), ("**.py", "python")]
 OPTIONS = {"templates/**.html": {"trimmed": "false", "silent": "false"}}
-WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
+CREATION_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 """Fixed date in the head of every catalogue: a real one would conflict in every merge."""
 KEYWORDS = {"_": None, "N_": None, "plural": (1, 2)}
 
 
-def extracted() -> Catalog:
+def extract_texts() -> Catalog:
     """Extract all French texts of the console."""
     catalogue = Catalog(locale=None, domain=DOMAIN, project="vigie", charset="utf-8")
     for file, line, message, comments, context in extract_from_dir(
@@ -32,7 +32,7 @@ def extracted() -> Catalog:
     return catalogue
 
 
-def load(lang: str) -> Catalog:
+def load_catalogue(lang: str) -> Catalog:
     """Load the stored catalogue of one language."""
     path = FOLDER / lang / f"{DOMAIN}.po"
     if not path.exists():
@@ -43,14 +43,14 @@ def load(lang: str) -> Catalog:
 
 def main() -> None:
     """Update every catalogue and drop texts that no longer exist."""
-    template = extracted()
+    template = extract_texts()
     for lang in LANGUAGES:
         if lang == SOURCE:
             continue
-        catalogue = load(lang)
+        catalogue = load_catalogue(lang)
         catalogue.update(template, no_fuzzy_matching=True)
         catalogue.obsolete.clear()
-        catalogue.creation_date = WRITTEN
+        catalogue.creation_date = CREATION_DATE
         (FOLDER / lang).mkdir(exist_ok=True)
         with (FOLDER / lang / f"{DOMAIN}.po").open("wb") as f:
             write_po(

@@ -20,17 +20,17 @@ from schemas.commands import (
     SplitIncident,
 )
 from schemas.words import Answer, IncidentState
-from services.console.http.answers import COLLIDING, RESPONSES, decide
+from services.console.http.answers import RESPONSES, VERSIONED, send_decision
 from services.console.http.context import (
-    Author,
-    Body,
     Cursor,
+    DecisionBody,
+    DecisionContext,
     Limit,
-    LogReading,
-    Picture,
-    Several,
-    cached,
-    deciding,
+    LogReader,
+    Multiple,
+    RealmReader,
+    require_decision,
+    set_etag,
 )
 from services.console.http.scopes import check_incident
 from services.console.logbook.notes import Note, add_note
@@ -39,31 +39,33 @@ from services.console.sites.receipts import MOST
 from services.runtime.identity.permissions import Permission
 
 router = APIRouter(prefix="/api/v1/incidents", tags=["incidents"])
-Acknowledging = Annotated[Author, Depends(deciding(Permission.INCIDENT_ACKNOWLEDGE))]
-Deciding = Annotated[Author, Depends(deciding(Permission.INCIDENT_DECIDE))]
-Noting = Annotated[Author, Depends(deciding(Permission.NOTE_WRITE))]
+Acknowledger = Annotated[
+    DecisionContext, Depends(require_decision(Permission.INCIDENT_ACKNOWLEDGE))
+]
+IncidentDecider = Annotated[DecisionContext, Depends(require_decision(Permission.INCIDENT_DECIDE))]
+NoteAuthor = Annotated[DecisionContext, Depends(require_decision(Permission.NOTE_WRITE))]
 
 
-class Acknowledge(Body):
+class AcknowledgeRequest(DecisionBody):
     answer: Answer = Answer.ACK
 
 
-class Resolve(Body):
+class ResolveRequest(DecisionBody):
     force: bool = Field(default=False, description="although a cause is still open; needs a reason")
 
 
-class Merge(Body):
+class MergeRequest(DecisionBody):
     into: str = Field(max_length=64, description="the incident that keeps its id")
 
 
-class Split(Body):
+class SplitRequest(DecisionBody):
     reports: list[str] = Field(min_length=1, max_length=1000)
 
 
 @router.get("", summary="Incidents, open ones first, gravest first")
-async def listed(
-    reader: Picture,
-    status: Several[IncidentState],
+async def list_incidents(
+    reader: RealmReader,
+    status: Multiple[IncidentState],
     level: Annotated[str | None, Query(pattern="^N?[0-4]$", description="at least")] = None,
     site: str | None = None,
     pole: str | None = None,
@@ -90,17 +92,17 @@ async def listed(
 
 
 @router.get("/{id}", summary="One incident; its ETag is the version for If-Match")
-async def one(reader: Picture, id: str, response: Response) -> Incident:
+async def get_incident(reader: RealmReader, id: str, response: Response) -> Incident:
     found = await reader.model.incident(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
-    cached(response, found.version)
+    set_etag(response, found.version)
     return found
 
 
 @router.get("/{id}/timeline", summary="Its lines of the main courante, newest first")
-async def timeline(
-    reader: LogReading,
+async def list_incident_lines(
+    reader: LogReader,
     id: str,
-    kind: Several[KindOfLine],
+    kind: Multiple[KindOfLine],
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[Line]:
@@ -118,7 +120,7 @@ async def timeline(
 
 
 @router.get("/{id}/explain", summary="Why it is one incident, why its levels, sites and plans")
-async def explain(reader: Picture, id: str) -> Explanation:
+async def explain_incident(reader: RealmReader, id: str) -> Explanation:
     return await reader.model.explain(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
 
 
@@ -128,14 +130,14 @@ async def explain(reader: Picture, id: str) -> Explanation:
     response_class=Response,
     responses={200: {"content": {MEDIA_TYPE: {}}, "description": "CAP 1.2"}},
 )
-async def cap(reader: Picture, request: Request, id: str) -> Response:
+async def get_cap_message(reader: RealmReader, request: Request, id: str) -> Response:
     message = await reader.model.cap(
         reader.realm, id, request.app.state.cap_sender, as_of=reader.as_of
     )
     return Response(message, media_type=MEDIA_TYPE)
 
 
-async def _in_scope(author: Author, body: Body | None, id: str) -> None:
+async def _check_scope(author: DecisionContext, body: DecisionBody | None, id: str) -> None:
     """Refuse an incident outside the author's sites and pôles."""
     await check_incident(author.within(body), id)
 
@@ -145,9 +147,11 @@ async def _in_scope(author: Author, body: Body | None, id: str) -> None:
     responses=RESPONSES,
     summary="Answer for its running ladder and take it in charge",
 )
-async def acknowledge(author: Acknowledging, id: str, body: Acknowledge | None = None) -> Response:
-    await _in_scope(author, body, id)
-    return await decide(
+async def acknowledge_incident(
+    author: Acknowledger, id: str, body: AcknowledgeRequest | None = None
+) -> Response:
+    await _check_scope(author, body, id)
+    return await send_decision(
         author,
         body,
         "alerts",
@@ -158,9 +162,11 @@ async def acknowledge(author: Acknowledging, id: str, body: Acknowledge | None =
 
 
 @router.post("/{id}/escalate", responses=RESPONSES, summary="Fire the next wave now")
-async def escalate(author: Deciding, id: str, body: Body | None = None) -> Response:
-    await _in_scope(author, body, id)
-    return await decide(author, body, "alerts", EscalateIncident, incident=id)
+async def escalate_incident(
+    author: IncidentDecider, id: str, body: DecisionBody | None = None
+) -> Response:
+    await _check_scope(author, body, id)
+    return await send_decision(author, body, "alerts", EscalateIncident, incident=id)
 
 
 @router.post(
@@ -168,15 +174,19 @@ async def escalate(author: Deciding, id: str, body: Body | None = None) -> Respo
     responses=RESPONSES,
     summary="Its running ladder takes the waves and delays in force",
 )
-async def reapply_policy(author: Deciding, id: str, body: Body | None = None) -> Response:
-    await _in_scope(author, body, id)
-    return await decide(author, body, "alerts", ReapplyPolicy, incident=id)
+async def reapply_policy(
+    author: IncidentDecider, id: str, body: DecisionBody | None = None
+) -> Response:
+    await _check_scope(author, body, id)
+    return await send_decision(author, body, "alerts", ReapplyPolicy, incident=id)
 
 
-@router.post("/{id}/resolve", responses=RESPONSES, openapi_extra=COLLIDING, summary="Close it")
-async def resolve(author: Deciding, id: str, body: Resolve | None = None) -> Response:
-    await _in_scope(author, body, id)
-    return await decide(
+@router.post("/{id}/resolve", responses=RESPONSES, openapi_extra=VERSIONED, summary="Close it")
+async def resolve_incident(
+    author: IncidentDecider, id: str, body: ResolveRequest | None = None
+) -> Response:
+    await _check_scope(author, body, id)
+    return await send_decision(
         author,
         body,
         "alerts",
@@ -188,21 +198,23 @@ async def resolve(author: Deciding, id: str, body: Resolve | None = None) -> Res
 
 
 @router.post("/{id}/reopen", responses=RESPONSES, summary="Open it again")
-async def reopen(author: Deciding, id: str, body: Body | None = None) -> Response:
-    await _in_scope(author, body, id)
-    return await decide(author, body, "alerts", ReopenIncident, incident=id)
+async def reopen_incident(
+    author: IncidentDecider, id: str, body: DecisionBody | None = None
+) -> Response:
+    await _check_scope(author, body, id)
+    return await send_decision(author, body, "alerts", ReopenIncident, incident=id)
 
 
 @router.post(
     "/{id}/merge",
     responses=RESPONSES,
-    openapi_extra=COLLIDING,
+    openapi_extra=VERSIONED,
     summary="Merge it into another, which keeps its id",
 )
-async def merge(author: Deciding, id: str, body: Merge) -> Response:
-    await _in_scope(author, body, id)
-    await _in_scope(author, body, body.into)
-    return await decide(
+async def merge_incident(author: IncidentDecider, id: str, body: MergeRequest) -> Response:
+    await _check_scope(author, body, id)
+    await _check_scope(author, body, body.into)
+    return await send_decision(
         author,
         body,
         "alerts",
@@ -216,12 +228,12 @@ async def merge(author: Deciding, id: str, body: Merge) -> Response:
 @router.post(
     "/{id}/split",
     responses=RESPONSES,
-    openapi_extra=COLLIDING,
+    openapi_extra=VERSIONED,
     summary="Chosen reports leave for a new incident",
 )
-async def split(author: Deciding, id: str, body: Split) -> Response:
-    await _in_scope(author, body, id)
-    return await decide(
+async def split_incident(author: IncidentDecider, id: str, body: SplitRequest) -> Response:
+    await _check_scope(author, body, id)
+    return await send_decision(
         author,
         body,
         "alerts",
@@ -239,18 +251,18 @@ async def split(author: Deciding, id: str, body: Split) -> Response:
     summary="The author has read what the sites reported (D98); 204: nothing was unread",
 )
 async def mark_read(
-    author: Annotated[Author, Depends(deciding(Permission.REPORT_RAW))],
+    author: Annotated[DecisionContext, Depends(require_decision(Permission.REPORT_RAW))],
     id: str,
-    body: Body | None = None,
+    body: DecisionBody | None = None,
 ) -> Response:
     within = author.within(body)
     await check_incident(within, id)
     unread = await within.model.unread_reports(within.realm, id, MOST)
     if not unread:
         return Response(status_code=204)
-    return await decide(author, body, "alerts", MarkReportsRead, reports=tuple(unread))
+    return await send_decision(author, body, "alerts", MarkReportsRead, reports=tuple(unread))
 
 
 @router.post("/{id}/notes", responses=RESPONSES, summary="Add a line about it to the main courante")
-async def note(author: Noting, id: str, body: Note) -> Response:
+async def add_incident_note(author: NoteAuthor, id: str, body: Note) -> Response:
     return await add_note(author.within(body), body, id)

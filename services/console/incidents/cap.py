@@ -22,18 +22,18 @@ from schemas.base import Instant
 from schemas.cap import NAMESPACE, SEVERITY_WORD
 from schemas.realms import RealmKind, is_live, parse_realm
 from schemas.words import Certainty, EventType, IncidentState
-from services.console.i18n import translator
-from services.console.resources.base import when
+from services.console.i18n import get_translator
+from services.console.resources.base import to_datetime
 from services.console.sites.geometry import Ring
-from services.console.texts import Names, incident_title, world
+from services.console.texts import TerritoryNames, world, write_incident_title
 from services.console.texts import words as w
 
 PARIS: Final = ZoneInfo("Europe/Paris")
 LANGUAGES: Final = (("fr-FR", "fr"), ("en-GB", "en"))
-MOST_REFERENCES: Final = 300
+MAX_REFERENCES: Final = 300
 """Largest number of earlier messages in the references: the first and the newest."""
-GRAVE: Final = 4
-_CATEGORY: Final = {
+GRAVE_SEVERITY: Final = 4
+_CATEGORIES: Final = {
     "power": "Infra",
     "water": "Infra",
     "it": "Infra",
@@ -49,7 +49,7 @@ _CATEGORY: Final = {
     "absence": "Other",
     "strike": "Other",
 }
-_TYPE: Final = {
+_EVENT_TYPES: Final = {
     "power": EventType.OUTAGE_POWER,
     "water": EventType.OUTAGE_WATER,
     "it": EventType.OUTAGE_IT,
@@ -69,46 +69,49 @@ _CERTAINTY: Final = {
     Certainty.UNCONFIRMED: "Possible",
     Certainty.RUMOUR: "Unknown",
 }
-_OVER: Final = frozenset({IncidentState.CLOSED, IncidentState.MERGED})
+_ENDED_STATES: Final = frozenset({IncidentState.CLOSED, IncidentState.MERGED})
 _NAMESPACES: Final[Any] = {None: NAMESPACE}
-_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_INVALID_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML cannot hold (XML 1.0, 2.2); unknown site codes may contain them."""
 _RESTRICTION: Final = "Services de l’État, collectivités et partenaires du département"
 
 
 @dataclass(frozen=True, slots=True)
-class Emitter:
+class CapWriter:
     """Writer of CAP messages about the incidents of one realm."""
 
     realm: str
     sender: str
-    names: Names
+    names: TerritoryNames
     shapes: Mapping[str, Sequence[Ring]]
     """Outlines by INSEE code, longitude first."""
 
     def message(self, row: IncidentRow, earlier: Iterable[Instant]) -> bytes:
         """Write the row as a message; `earlier` holds the times of its former states."""
         before = sorted({t for t in earlier if row.known_at <= t < row.updated_at})
-        over = row.state in _OVER
+        over = row.state in _ENDED_STATES
         alert = etree.Element(f"{{{NAMESPACE}}}alert", nsmap=_NAMESPACES)
-        _put(alert, "identifier", _identifier(row, row.updated_at))
-        _put(alert, "sender", self.sender)
-        _put(alert, "sent", _time(row.updated_at))
-        _put(alert, "status", self._status())
-        _put(alert, "msgType", "Cancel" if over else "Update" if before else "Alert")
-        _put(alert, "scope", "Restricted")
-        _put(alert, "restriction", _RESTRICTION)
+        _add_element(alert, "identifier", _build_identifier(row, row.updated_at))
+        _add_element(alert, "sender", self.sender)
+        _add_element(alert, "sent", _format_time(row.updated_at))
+        _add_element(alert, "status", self._status())
+        _add_element(alert, "msgType", "Cancel" if over else "Update" if before else "Alert")
+        _add_element(alert, "scope", "Restricted")
+        _add_element(alert, "restriction", _RESTRICTION)
         if not is_live(self.realm):
-            _put(alert, "note", "EXERCICE EXERCICE EXERCICE")
+            _add_element(alert, "note", "EXERCICE EXERCICE EXERCICE")
         if over and not before:
             before = [row.known_at]
         if before:
-            _put(
+            _add_element(
                 alert,
                 "references",
-                " ".join(f"{self.sender},{_identifier(row, t)},{_time(t)}" for t in _some(before)),
+                " ".join(
+                    f"{self.sender},{_build_identifier(row, t)},{_format_time(t)}"
+                    for t in _limit_references(before)
+                ),
             )
-        _put(alert, "incidents", row.number)
+        _add_element(alert, "incidents", row.number)
         for language, lang in LANGUAGES:
             self._info(alert, row, language, lang)
         return bytes(
@@ -121,26 +124,30 @@ class Emitter:
         return "Exercise" if parse_realm(self.realm)[1] is RealmKind.EXERCISE else "Test"
 
     def _info(self, alert: Any, row: IncidentRow, language: str, lang: str) -> None:
-        _, over = translator(lang), row.state in _OVER
-        title = incident_title(row, self.names, lang)
+        _, over = get_translator(lang), row.state in _ENDED_STATES
+        title = write_incident_title(row, self.names, lang)
         info = etree.SubElement(alert, f"{{{NAMESPACE}}}info")
-        _put(info, "language", language)
-        _put(info, "category", _CATEGORY.get(row.kind, "Safety"))
-        _put(info, "event", w.word(world.FAMILY, row.kind, _))
-        _put(info, "responseType", "AllClear" if over else "Monitor")
-        _put(
+        _add_element(info, "language", language)
+        _add_element(info, "category", _CATEGORIES.get(row.kind, "Safety"))
+        _add_element(info, "event", w.translate_code(world.FAMILY, row.kind, _))
+        _add_element(info, "responseType", "AllClear" if over else "Monitor")
+        _add_element(
             info,
             "urgency",
-            "Past" if over else "Immediate" if row.danger or row.severity >= GRAVE else "Expected",
+            "Past"
+            if over
+            else "Immediate"
+            if row.danger or row.severity >= GRAVE_SEVERITY
+            else "Expected",
         )
-        _put(info, "severity", SEVERITY_WORD.get(row.severity, "Unknown"))
-        _put(info, "certainty", _CERTAINTY[row.certainty])
-        if (kind := _TYPE.get(row.kind)) is not None:
-            _pair(info, "eventCode", "vigie:type", kind.value)
-        _put(info, "onset", _time(row.opened_at))
-        _put(info, "senderName", f"Vigie {parse_realm(self.realm)[0]}")
-        _put(info, "headline", f"{title} (N{int(row.level)})")
-        _put(info, "description", self._description(row, lang))
+        _add_element(info, "severity", SEVERITY_WORD.get(row.severity, "Unknown"))
+        _add_element(info, "certainty", _CERTAINTY[row.certainty])
+        if (kind := _EVENT_TYPES.get(row.kind)) is not None:
+            _add_pair(info, "eventCode", "vigie:type", kind.value)
+        _add_element(info, "onset", _format_time(row.opened_at))
+        _add_element(info, "senderName", f"Vigie {parse_realm(self.realm)[0]}")
+        _add_element(info, "headline", f"{title} (N{int(row.level)})")
+        _add_element(info, "description", self._description(row, lang))
         for name, value in (
             ("vigie:incident", row.id),
             ("vigie:kind", row.kind),
@@ -149,17 +156,17 @@ class Emitter:
             ("vigie:severity", str(row.severity)),
             ("vigie:sites", str(len(row.members))),
         ):
-            _pair(info, "parameter", name, value)
+            _add_pair(info, "parameter", name, value)
         for insee in row.communes or sorted(self.shapes):
             self._area(info, insee)
 
     def _description(self, row: IncidentRow, lang: str) -> str:
-        _ = translator(lang)
+        _ = get_translator(lang)
         said = [
             _(
                 "Niveau {level}, {state}.",
                 level=f"N{int(row.level)}",
-                state=w.word(w.INCIDENT_STATE, row.state, _),
+                state=w.translate_code(w.INCIDENT_STATE, row.state, _),
             )
         ]
         if row.members:
@@ -174,31 +181,33 @@ class Emitter:
 
     def _area(self, info: Any, insee: str) -> None:
         area = etree.SubElement(info, f"{{{NAMESPACE}}}area")
-        _put(area, "areaDesc", self.names.commune(insee))
+        _add_element(area, "areaDesc", self.names.commune(insee))
         for ring in self.shapes.get(insee, ()):
             closed = ring if ring[0] == ring[-1] else [*ring, ring[0]]
-            _put(area, "polygon", " ".join(f"{lat:.5f},{lon:.5f}" for lon, lat, *_ in closed))
-        _pair(area, "geocode", "INSEE", insee)
+            _add_element(
+                area, "polygon", " ".join(f"{lat:.5f},{lon:.5f}" for lon, lat, *_ in closed)
+            )
+        _add_pair(area, "geocode", "INSEE", insee)
 
 
-def _identifier(row: IncidentRow, at: Instant) -> str:
+def _build_identifier(row: IncidentRow, at: Instant) -> str:
     return f"{row.id}.{at}"
 
 
-def _some(times: list[Instant]) -> list[Instant]:
-    return times if len(times) <= MOST_REFERENCES else [times[0], *times[-MOST_REFERENCES + 1 :]]
+def _limit_references(times: list[Instant]) -> list[Instant]:
+    return times if len(times) <= MAX_REFERENCES else [times[0], *times[-MAX_REFERENCES + 1 :]]
 
 
-def _time(at: Instant) -> str:
+def _format_time(at: Instant) -> str:
     """Format local time in whole seconds; CAP would require UTC to be written as -00:00."""
-    return when(at // 1000 * 1000).astimezone(PARIS).isoformat()
+    return to_datetime(at // 1000 * 1000).astimezone(PARIS).isoformat()
 
 
-def _put(parent: Any, name: str, text: str) -> None:
-    etree.SubElement(parent, f"{{{NAMESPACE}}}{name}").text = _NOT_XML.sub("\ufffd", text)
+def _add_element(parent: Any, name: str, text: str) -> None:
+    etree.SubElement(parent, f"{{{NAMESPACE}}}{name}").text = _INVALID_XML.sub("\ufffd", text)
 
 
-def _pair(parent: Any, name: str, value_name: str, value: str) -> None:
+def _add_pair(parent: Any, name: str, value_name: str, value: str) -> None:
     pair = etree.SubElement(parent, f"{{{NAMESPACE}}}{name}")
-    _put(pair, "valueName", value_name)
-    _put(pair, "value", value)
+    _add_element(pair, "valueName", value_name)
+    _add_element(pair, "value", value)

@@ -11,16 +11,16 @@ from schemas.words import NotificationState
 from services.console.i18n import N_, Translator
 from services.console.resources import Escalation, Notification, Wave
 from services.console.texts import words as w
-from services.console.texts.names import Names
+from services.console.texts.names import TerritoryNames
 
 TERRITORY: Final = "territory"
-STANDING: Final = ("running", "answered", "exhausted")
+STANDING_STATES: Final = ("running", "answered", "exhausted")
 """States of an escalation that is neither over nor replaced."""
-NOT_THROUGH: Final = N_("non parvenu")
+NOT_DELIVERED: Final = N_("non parvenu")
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class PersonAnswer:
     role: str
     said: Literal["yes", "no"]
     at: datetime | None
@@ -29,7 +29,7 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class DoubtfulMessage:
     """A person with a doubtful message: not delivered, perhaps sent twice, or not understood."""
 
     role: str
@@ -44,7 +44,7 @@ class Doubt:
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class EscalationStep:
     wave: int
     cycle: int
     due_at: datetime
@@ -55,14 +55,14 @@ class Rung:
     ack_min: int
     channels: str
     called: int
-    answers: list[Answered]
-    doubts: list[Doubt]
+    answers: list[PersonAnswer]
+    doubts: list[DoubtfulMessage]
     silent: int
     tone: Literal["ok", "soon", "over"]
 
 
 @dataclass(frozen=True, slots=True)
-class Silent:
+class UnansweredCall:
     """A called person without an answer."""
 
     role: str
@@ -73,7 +73,7 @@ class Silent:
     id: str
 
 
-CALLING: Final = ("running", "exhausted")
+WAITING_STATES: Final = ("running", "exhausted")
 """States of an escalation that waits for an answer.
 
 Either the next step fires, or all have and the alert stays until a person acknowledges.
@@ -81,16 +81,16 @@ Either the next step fires, or all have and the alert stays until a person ackno
 
 
 @dataclass(frozen=True, slots=True)
-class Ladder:
+class EscalationView:
     id: str
     name: str
     state: str
     started_at: datetime
-    rungs: list[Rung]
-    next: Rung | None
+    rungs: list[EscalationStep]
+    next: EscalationStep | None
     """The step that fires at `next_at` if nothing changes."""
     next_at: datetime | None
-    silent: list[Silent]
+    silent: list[UnansweredCall]
     uncovered: list[str]
     positive: int
     expected: int
@@ -100,12 +100,12 @@ class Ladder:
     """Version of the rules that it follows."""
 
 
-def _channels(codes: Iterable[str], _: Translator) -> str:
-    return ", ".join(w.word(w.CHANNEL, c, _) for c in codes)
+def _format_channels(codes: Iterable[str], _: Translator) -> str:
+    return ", ".join(w.translate_code(w.CHANNEL, c, _) for c in codes)
 
 
-def _who(n: Notification, names: Names, _: Translator) -> str:
-    role = w.role_name(n.role, n.scope, names, _)
+def _format_person(n: Notification, names: TerritoryNames, _: Translator) -> str:
+    role = w.name_role(n.role, n.scope, names, _)
     held = names.holders.get(n.person_token)
     return (
         _("Suppl. {role}", role=role)
@@ -114,50 +114,56 @@ def _who(n: Notification, names: Names, _: Translator) -> str:
     )
 
 
-def _answered(n: Notification, names: Names, _: Translator) -> Answered | None:
+def _find_answer(n: Notification, names: TerritoryNames, _: Translator) -> PersonAnswer | None:
     if n.state is not NotificationState.ANSWERED:
         return None
-    return Answered(
-        _who(n, names, _),
+    return PersonAnswer(
+        _format_person(n, names, _),
         "no" if n.answer == "decline" else "yes",
         n.acknowledged_at,
-        w.word(w.CHANNEL, n.channel, _) if n.channel else "",
+        w.translate_code(w.CHANNEL, n.channel, _) if n.channel else "",
         n.id,
     )
 
 
-def _doubt(n: Notification, names: Names, _: Translator) -> Doubt | None:
+def _find_doubt(n: Notification, names: TerritoryNames, _: Translator) -> DoubtfulMessage | None:
     """Describe a doubtful delivery: an unread reply, a failed call, or an ambiguous attempt.
 
     The policy of the channel decides about ambiguity (`canaux.yaml`, `doute`).
     """
     if n.unread_at is not None and n.state is not NotificationState.ANSWERED:
-        return Doubt(_who(n, names, _), _("a écrit, et n’a pas été compris"), n.id)
+        return DoubtfulMessage(
+            _format_person(n, names, _), _("a écrit, et n’a pas été compris"), n.id
+        )
     if n.state is NotificationState.FAILED:
-        return Doubt(
-            _who(n, names, _),
-            _(w.WHY_NOT_TOLD.get(n.why or "", NOT_THROUGH)),
+        return DoubtfulMessage(
+            _format_person(n, names, _),
+            _(w.DELIVERY_REASON.get(n.why or "", NOT_DELIVERED)),
             n.id,
             failed=True,
             again=True,
         )
     if n.withdrawn is not None and n.attempts and all(a.state == "failed" for a in n.attempts):
-        return Doubt(_who(n, names, _), _(NOT_THROUGH), n.id, failed=True)
+        return DoubtfulMessage(_format_person(n, names, _), _(NOT_DELIVERED), n.id, failed=True)
     if n.state is NotificationState.AMBIGUOUS:
-        return Doubt(_who(n, names, _), _("peut-être non reçu"), n.id, again=True)
+        return DoubtfulMessage(
+            _format_person(n, names, _), _("peut-être non reçu"), n.id, again=True
+        )
     if any(
         a.possible_duplicate and a.state in ("accepted", "received", "ambiguous")
         for a in n.attempts
     ):
-        return Doubt(_who(n, names, _), _("peut-être reçu deux fois"), n.id)
+        return DoubtfulMessage(_format_person(n, names, _), _("peut-être reçu deux fois"), n.id)
     return None
 
 
-def _rung(wave: Wave, by_id: dict[str, Notification], names: Names, _: Translator) -> Rung:
+def _build_step(
+    wave: Wave, by_id: dict[str, Notification], names: TerritoryNames, _: Translator
+) -> EscalationStep:
     told = [by_id[i] for i in wave.notifications if i in by_id]
-    answers = [x for x in (_answered(n, names, _) for n in told) if x is not None]
+    answers = [x for x in (_find_answer(n, names, _) for n in told) if x is not None]
     answers.sort(key=lambda x: (x.at is None, x.at))
-    doubts = [x for x in (_doubt(n, names, _) for n in told) if x is not None]
+    doubts = [x for x in (_find_doubt(n, names, _) for n in told) if x is not None]
     silent = sum(1 for n in told if n.answer_expected and n.state is not NotificationState.ANSWERED)
     enough = wave.positive >= wave.expected
     tone: Literal["ok", "soon", "over"] = (
@@ -168,7 +174,7 @@ def _rung(wave: Wave, by_id: dict[str, Notification], names: Names, _: Translato
         else "soon"
     )
     called = len(wave.notifications) or len(wave.roles)
-    return Rung(
+    return EscalationStep(
         wave.wave,
         wave.cycle,
         wave.due_at,
@@ -177,7 +183,7 @@ def _rung(wave: Wave, by_id: dict[str, Notification], names: Names, _: Translato
         wave.expected,
         wave.positive,
         wave.ack_min,
-        _channels(wave.channels, _),
+        _format_channels(wave.channels, _),
         called,
         answers,
         doubts,
@@ -186,15 +192,22 @@ def _rung(wave: Wave, by_id: dict[str, Notification], names: Names, _: Translato
     )
 
 
-def ladder_of(
-    escalation: Escalation, notifications: Sequence[Notification], names: Names, _: Translator
-) -> Ladder:
+def build_escalation(
+    escalation: Escalation,
+    notifications: Sequence[Notification],
+    names: TerritoryNames,
+    _: Translator,
+) -> EscalationView:
     """Build the escalation with the answers of the called people."""
     by_id = {n.id: n for n in notifications if n.escalation == escalation.id}
     waves = sorted(escalation.waves, key=lambda x: (x.cycle, x.wave))
-    fired = [_rung(x, by_id, names, _) for x in waves if x.fired_at is not None]
+    fired = [_build_step(x, by_id, names, _) for x in waves if x.fired_at is not None]
     waiting = next(
-        (_rung(x, by_id, names, _) for x in waves if x.fired_at is None and x.state == "waiting"),
+        (
+            _build_step(x, by_id, names, _)
+            for x in waves
+            if x.fired_at is None and x.state == "waiting"
+        ),
         None,
     )
     running = escalation.state == "running"
@@ -202,11 +215,11 @@ def ladder_of(
     for n in sorted(by_id.values(), key=lambda n: n.planned_at):
         latest[n.person_token] = n
     silent = [
-        Silent(
-            _who(n, names, _),
+        UnansweredCall(
+            _format_person(n, names, _),
             n.wave or 1,
             n.cycle or 1,
-            _channels(n.channels, _),
+            _format_channels(n.channels, _),
             n.planned_at,
             n.id,
         )
@@ -220,7 +233,7 @@ def ladder_of(
         )
     ]
     first = next((r for r in fired if r.wave == 1), None)
-    return Ladder(
+    return EscalationView(
         escalation.id,
         escalation.ladder,
         escalation.state,
@@ -228,9 +241,9 @@ def ladder_of(
         fired,
         waiting if running else None,
         escalation.next_at if running else None,
-        silent if escalation.state in CALLING else [],
+        silent if escalation.state in WAITING_STATES else [],
         [
-            w.role_name(role, scope or None, names, _)
+            w.name_role(role, scope or None, names, _)
             for role, _colon, scope in (u.partition(":") for u in escalation.uncovered_roles)
         ],
         first.positive if first else 0,
@@ -240,31 +253,35 @@ def ladder_of(
     )
 
 
-def incident_ladder(escalations: Sequence[Escalation], incident: str) -> Escalation | None:
+def find_incident_escalation(escalations: Sequence[Escalation], incident: str) -> Escalation | None:
     """Return the running escalation of an incident, or else its newest.
 
     It may be its own or, once it joined that, the realm's. Rule D32.
     """
-    return _newest([e for e in escalations if incident in e.incidents or e.scope == incident])
+    return _find_newest([e for e in escalations if incident in e.incidents or e.scope == incident])
 
 
-def main_ladder(escalations: Sequence[Escalation], incident: str | None) -> Escalation | None:
+def find_main_escalation(
+    escalations: Sequence[Escalation], incident: str | None
+) -> Escalation | None:
     """Return the escalation that the cell follows, a running one first.
 
     It is the realm's (N3–N4, rule D32) or that of the gravest incident. The realm's counts only in
-    a state of `STANDING`: an old one that is over concerns no one.
+    a state of `STANDING_STATES`: an old one that is over concerns no one.
     """
     pool = [
         e
         for e in escalations
         if (incident is not None and (incident in e.incidents or e.scope == incident))
-        or (e.state in STANDING and (incident is None or e.scope == TERRITORY))
+        or (e.state in STANDING_STATES and (incident is None or e.scope == TERRITORY))
     ]
-    return _newest(pool)
+    return _find_newest(pool)
 
 
-def _newest(pool: Sequence[Escalation]) -> Escalation | None:
+def _find_newest(pool: Sequence[Escalation]) -> Escalation | None:
     running = [e for e in pool if e.state == "running"]
     if running:
         return max(running, key=lambda e: (e.ladder, e.started_at))
-    return max(pool, key=lambda e: (e.state in STANDING, e.started_at, e.ladder), default=None)
+    return max(
+        pool, key=lambda e: (e.state in STANDING_STATES, e.started_at, e.ladder), default=None
+    )

@@ -10,16 +10,16 @@ from math import ceil
 from typing import Final, Literal
 
 from schemas.words import (
-    ACTIVATED,
-    SHELVED,
+    ACTIVE_PLAN_STATES,
+    LIBRARY_STATES,
     ActivityState,
     Effect,
     IncidentState,
     PlanState,
     SiteStatus,
 )
-from services.console.attention.cell_page import SiteLine, site_line
-from services.console.continuity.clocks import HIT, Running
+from services.console.attention.cell_page import SiteLine, build_site_line
+from services.console.continuity.clocks import AFFECTED_STATES, RunningClock
 from services.console.i18n import Translator
 from services.console.logbook.line_list import LATE_MIN
 from services.console.resources import (
@@ -34,21 +34,21 @@ from services.console.resources import (
 )
 from services.console.texts import words as w
 from services.console.texts import world
-from services.console.texts.names import Names
-from services.console.texts.reasons import Said, said
+from services.console.texts.names import TerritoryNames
+from services.console.texts.reasons import ReasonText, describe_reason
 from services.console.web import times
 
 MEMBERS_SHOWN: Final = 12
 CLOCKS_SHOWN: Final = 8
 LINES_SHOWN: Final = 15
-LEAVING_SHOWN: Final = 100
+SEPARABLE_SHOWN: Final = 100
 
 
 # ── phases ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class IncidentPhase:
     title: str
     detail: str
     state: Literal["past", "here", "next"]
@@ -60,13 +60,13 @@ class LevelReason:
 
     level: int
     at: datetime | None
-    said: Said
+    said: ReasonText
     where: str
     reason: str = ""
     """Text of the deciding person, for readers with the right to it."""
 
 
-def level_of(reason: Reason) -> int | None:
+def get_reason_level(reason: Reason) -> int | None:
     """Return the level that this reason raised the incident to, or None."""
     level = reason.args.get("level")
     return (
@@ -79,10 +79,10 @@ def is_decided(reason: Reason) -> bool:
     return reason.code == "manual" and "author" in reason.args
 
 
-def level_reasons(
+def list_level_reasons(
     reasons: Iterable[Reason],
     where: Mapping[str, str],
-    names: Names,
+    names: TerritoryNames,
     lang: str,
     words: Callable[[str], str | None] = lambda _ref: None,
 ) -> list[LevelReason]:
@@ -92,7 +92,7 @@ def level_reasons(
     """
     found: dict[int, LevelReason] = {}
     for reason in reasons:
-        level = level_of(reason)
+        level = get_reason_level(reason)
         if (
             level is None
             or level in found
@@ -102,29 +102,31 @@ def level_reasons(
             continue
         place = next((where[r] for r in reason.reports if r in where), "")
         told = words(str(reason.args.get("reason", ""))) or ""
-        found[level] = LevelReason(level, reason.at, said(reason, names, lang), place, told)
+        found[level] = LevelReason(
+            level, reason.at, describe_reason(reason, names, lang), place, told
+        )
     return [found[level] for level in sorted(found)]
 
 
-def steps_of(
+def list_phases(
     incident: Incident,
     levels: Sequence[LevelReason],
     plan: Plan | None,
     now: datetime,
     _: Translator,
-) -> list[Step]:
+) -> list[IncidentPhase]:
     """List the phases of the incident: reported, confirmed, levels, recovery, stable, closed."""
     closed = incident.state in (IncidentState.CLOSED, IncidentState.MERGED)
     steps = [
-        Step(_("Signalé"), times.hm_dated(incident.opened_at, now, _.lang), "past"),
-        Step(_("Confirmé"), times.hm_dated(incident.known_at, now, _.lang), "past")
+        IncidentPhase(_("Signalé"), times.hm_dated(incident.opened_at, now, _.lang), "past"),
+        IncidentPhase(_("Confirmé"), times.hm_dated(incident.known_at, now, _.lang), "past")
         if incident.certainty == "confirmed"
-        else Step(_("À confirmer"), "", "here"),
+        else IncidentPhase(_("À confirmer"), "", "here"),
     ]
     before = [r for r in levels if r.level < incident.level]
     if before:
         steps.append(
-            Step(
+            IncidentPhase(
                 ", ".join(f"N{r.level}" for r in before),
                 ", ".join(times.hm_dated(r.at, now, _.lang) for r in before),
                 "past",
@@ -138,7 +140,7 @@ def steps_of(
     )
     over = incident.estimated_end is not None and incident.estimated_end < now
     steps.append(
-        Step(
+        IncidentPhase(
             _("N{level} en cours", level=incident.level) if not closed else f"N{incident.level}",
             detail,
             "past" if closed else "here",
@@ -153,16 +155,16 @@ def steps_of(
             else _("annoncé {at}", at=times.hm_dated(incident.estimated_end, now, _.lang))
         )
     ahead: Literal["past", "next"] = "past" if closed else "next"
-    steps.append(Step(_("Rétablissement"), back, ahead))
+    steps.append(IncidentPhase(_("Rétablissement"), back, ahead))
     steps.append(
-        Step(
+        IncidentPhase(
             _("Levée"),
             plan.stand_down_text if plan and plan.stand_down_text else _("décidée par le pilote"),
             ahead,
         )
     )
     steps.append(
-        Step(
+        IncidentPhase(
             _("Clos"),
             times.hm_dated(incident.closed_at, now, _.lang) if closed else _("par une personne"),
             ahead,
@@ -175,7 +177,7 @@ def steps_of(
 
 
 @dataclass(frozen=True, slots=True)
-class Thread:
+class ReportDelay:
     """One report between its two times, in the units of the drawing."""
 
     x1: float
@@ -184,8 +186,8 @@ class Thread:
 
 
 @dataclass(frozen=True, slots=True)
-class Lags:
-    threads: list[Thread]
+class DelayChart:
+    threads: list[ReportDelay]
     ticks: list[tuple[float, str]]
     levels: list[tuple[float, str]]
     late: int
@@ -197,9 +199,9 @@ LEFT: Final = 96.0
 RIGHT: Final = 880.0
 
 
-def lags_of(
+def draw_delays(
     lines: Iterable[Line], levels: Sequence[LevelReason], start: datetime, now: datetime
-) -> Lags | None:
+) -> DelayChart | None:
     """Draw all reports from just before the first fact to now; None without a report."""
     told = [x for x in lines if x.type == "ReportChanged" and x.change != "verdict"]
     if not told:
@@ -215,27 +217,28 @@ def lags_of(
         )
 
     threads = [
-        Thread(x(line.occurred_at), x(line.recorded_at), line.late_min > LATE_MIN) for line in told
+        ReportDelay(x(line.occurred_at), x(line.recorded_at), line.late_min > LATE_MIN)
+        for line in told
     ]
     threads.sort(key=lambda t: (t.late, t.x1, t.x2))
     step = next(
         m for m in (5, 10, 15, 30, 60, 120, 360, 720, 1440, ceil(span / 360)) if span / 60 / m <= 9
     )
-    first = times.local(begin).replace(second=0, microsecond=0)
+    first = times.to_paris(begin).replace(second=0, microsecond=0)
     first -= timedelta(minutes=(first.hour * 60 + first.minute) % step)
     marks = [first + timedelta(minutes=step * k) for k in range(12)]
     ticks = [(x(m), times.hm(m)) for m in marks if begin <= m <= begin + timedelta(seconds=span)]
     reached = [(x(r.at), f"N{r.level}") for r in levels if r.at is not None]
-    return Lags(
+    return DelayChart(
         threads,
         ticks,
-        apart(reached, 22),
+        spread_labels(reached, 22),
         sum(t.late for t in threads),
         sum(1 for line in told if line.occurred_at < begin),
     )
 
 
-def apart(marks: Sequence[tuple[float, str]], gap: float) -> list[tuple[float, str]]:
+def spread_labels(marks: Sequence[tuple[float, str]], gap: float) -> list[tuple[float, str]]:
     """Move labels to the right if they would cover each other."""
     placed: list[tuple[float, str]] = []
     for at, label in marks:
@@ -247,7 +250,7 @@ def apart(marks: Sequence[tuple[float, str]], gap: float) -> list[tuple[float, s
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class MemberSite:
     line: SiteLine
     causes: str
     fact_at: datetime | None
@@ -257,7 +260,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Leaving:
+class SeparableReport:
     """A report that a person may move to a new incident."""
 
     id: str
@@ -265,25 +268,25 @@ class Leaving:
     text: str
 
 
-def leaving_of(incident: Incident, lines: Iterable[Line]) -> list[Leaving]:
+def list_separable_reports(incident: Incident, lines: Iterable[Line]) -> list[SeparableReport]:
     """List the reports of the incident, newest first; empty if it has only one.
 
     Each has the text of its first line.
     """
     mine = set(incident.reports)
     said = {
-        x.report: Leaving(x.report, x.occurred_at, x.text)
+        x.report: SeparableReport(x.report, x.occurred_at, x.text)
         for x in lines
         if x.report in mine and x.type == "ReportChanged"
     }
     return (
-        sorted(said.values(), key=lambda r: r.at, reverse=True)[:LEAVING_SHOWN]
+        sorted(said.values(), key=lambda r: r.at, reverse=True)[:SEPARABLE_SHOWN]
         if len(mine) > 1
         else []
     )
 
 
-def hit_by(incident: Incident, activities: Iterable[Activity]) -> list[Activity]:
+def list_affected_activities(incident: Incident, activities: Iterable[Activity]) -> list[Activity]:
     """Return the activities that suffer from the incident.
 
     It is their incident, or one of their paths begins at one of its sites or reports. Rule D47.
@@ -298,18 +301,18 @@ def hit_by(incident: Incident, activities: Iterable[Activity]) -> list[Activity]
     ]
 
 
-def report_names(lines: Iterable[Line]) -> dict[str, str]:
+def map_report_sites(lines: Iterable[Line]) -> dict[str, str]:
     """Map report ids to the ids of their sites, from the lines of the incident."""
     return {x.report: x.site for x in lines if x.report and x.site}
 
 
-def members_of(
+def list_member_sites(
     incident: Incident,
     sites: Sequence[Site],
     lines: Sequence[Line],
     activities: Sequence[Activity],
     _: Translator,
-) -> list[Member]:
+) -> list[MemberSite]:
     """List the member sites, gravest and central ones first, each with its path.
 
     One of each kind comes before the second of any. Rule D47.
@@ -325,7 +328,7 @@ def members_of(
             for one in path:
                 if one.kind == "site":
                     served.setdefault(one.id, []).append(a.id)
-    found: list[tuple[tuple[int, int, int, str], Member]] = []
+    found: list[tuple[tuple[int, int, int, str], MemberSite]] = []
     seen: Counter[tuple[str, SiteStatus]] = Counter()
     inside = set(incident.sites)
     for site in sorted((s for s in sites if s.id in inside), key=lambda s: (-s.staff, s.id)):
@@ -334,13 +337,13 @@ def members_of(
         first = min(reports, key=lambda x: x.recorded_at, default=None)
         late = first is not None and first.late_min > LATE_MIN
         activity = next(iter(served.get(site.id, [])), "")
-        source = world.source(first.source, _) if first else ""
+        source = world.name_source(first.source, _) if first else ""
         chain = " › ".join(p for p in (source, site.id, activity) if p)
         rank = seen[site.kind, site.status]
         seen[site.kind, site.status] += 1
-        member = Member(
-            site_line(site, None, _),
-            site_line(site, None, _).why,
+        member = MemberSite(
+            build_site_line(site, None, _),
+            build_site_line(site, None, _).why,
             min((c.since for c in mine), default=None),
             first.recorded_at if first else None,
             late,
@@ -366,7 +369,7 @@ class PlanLine:
     id: str
     title: str
     state: PlanState
-    reason: Said | None
+    reason: ReasonText | None
     reason_at: datetime | None
     waiting: timedelta | None
     decided: str
@@ -395,10 +398,10 @@ def _predicate(plan: str, reason: Reason) -> tuple[object, ...]:
     return plan, reason.metric, repr(sorted(reason.args.items())), reason.op, reason.threshold
 
 
-def plan_lines(
+def list_plans(
     plans: Iterable[Plan],
     now: datetime,
-    names: Names,
+    names: TerritoryNames,
     lang: str,
     _: Translator,
     triggers: Iterable[Trigger] = (),
@@ -412,7 +415,7 @@ def plan_lines(
     }
     found = []
     for plan in plans:
-        if plan.state in SHELVED:
+        if plan.state in LIBRARY_STATES:
             continue
         to_decide = plan.state is PlanState.PROPOSED or (
             plan.proposed_level is not None and plan.proposed_level > plan.level
@@ -422,7 +425,7 @@ def plan_lines(
         decided = ""
         if not to_decide:
             at = f" {times.hm_dated(plan.decided_at, now, lang)}" if plan.decided_at else ""
-            who = f", {w.person_name(plan.decided_by, names, _)}" if plan.decided_by else ""
+            who = f", {w.name_person(plan.decided_by, names, _)}" if plan.decided_by else ""
             back = (
                 _(", revient {at}", at=times.hm_dated(plan.postponed_until, now, lang))
                 if plan.postponed_until
@@ -434,11 +437,11 @@ def plan_lines(
                 plan.id,
                 plan.title,
                 plan.state,
-                said(why, names, lang) if why else None,
+                describe_reason(why, names, lang) if why else None,
                 why.at if why else None,
                 now - since if to_decide and since else None,
                 decided,
-                w.role_name(plan.decides, plan.pole, names, _),
+                w.name_role(plan.decides, plan.pole, names, _),
                 plan.level,
                 plan.version,
                 to_decide,
@@ -452,11 +455,11 @@ def plan_lines(
     return sorted(found, key=lambda p: (not p.to_decide, -(p.waiting or timedelta()), p.id))
 
 
-def _value_now(reason: Reason | None, names: Names, lang: str) -> str:
-    return "" if reason is None else said(reason, names, lang).value
+def _value_now(reason: Reason | None, names: TerritoryNames, lang: str) -> str:
+    return "" if reason is None else describe_reason(reason, names, lang).value
 
 
-def conflicts_of(found: Iterable[PlanConflict]) -> dict[str, list[str]]:
+def map_conflicts(found: Iterable[PlanConflict]) -> dict[str, list[str]]:
     """Map each plan to its conflicts with others over the same fallback sites."""
     told: dict[str, list[str]] = {}
     for one in found:
@@ -478,56 +481,58 @@ class CardLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Cards:
+class PlanCards:
     plan: str
     title: str
     since: datetime | None
     cards: list[CardLine]
 
 
-def _measure(effect: Effect | None, _: Translator) -> str:
+def _describe_effect(effect: Effect | None, _: Translator) -> str:
     if effect is None:
         return ""
     label, unit = w.EFFECT[effect]
     return f"{_(label)} ({unit})" if unit else _(label)
 
 
-def cards_of(plans: Iterable[Plan], now: datetime, names: Names, _: Translator) -> list[Cards]:
+def list_plan_cards(
+    plans: Iterable[Plan], now: datetime, names: TerritoryNames, _: Translator
+) -> list[PlanCards]:
     """List the action cards of the active plans, ordered by due time. Rule D50."""
     found = []
     for plan in plans:
-        if plan.state not in ACTIVATED or not plan.cards:
+        if plan.state not in ACTIVE_PLAN_STATES or not plan.cards:
             continue
         cards = [
             CardLine(
                 c.id,
                 c.task,
-                w.role_name(c.role, c.pole, names, _),
+                w.name_role(c.role, c.pole, names, _),
                 c.due_at,
                 now - c.due_at
                 if c.due_at and c.due_at < now and c.state in ("to_do", "doing")
                 else None,
                 c.state.value,
                 c.at,
-                _measure(c.effect, _),
+                _describe_effect(c.effect, _),
             )
             for c in sorted(plan.cards, key=lambda c: (c.due_at is None, c.due_at or now))
         ]
-        found.append(Cards(plan.id, plan.title, plan.trigger_since, cards))
+        found.append(PlanCards(plan.id, plan.title, plan.trigger_since, cards))
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class IncidentFigures:
     members: int
     by_status: list[tuple[SiteStatus, int]]
     silent: int
     activities: dict[ActivityState, int]
 
 
-def figures_of(
+def count_figures(
     incident: Incident, sites: Sequence[Site], activities: Iterable[Activity]
-) -> Figures:
+) -> IncidentFigures:
     """Count the figures of the header; silent sites of the zone are not members."""
     inside, zone = set(incident.sites), set(incident.zone_sites)
     by_status = Counter(s.status for s in sites if s.id in inside)
@@ -535,8 +540,11 @@ def figures_of(
     silent = sum(
         1 for s in sites if s.status is SiteStatus.UNKNOWN and (s.id in zone or s.id in inside)
     )
-    return Figures(
-        incident.members, shown, silent, Counter(a.state for a in activities if a.state in HIT)
+    return IncidentFigures(
+        incident.members,
+        shown,
+        silent,
+        Counter(a.state for a in activities if a.state in AFFECTED_STATES),
     )
 
 
@@ -549,7 +557,7 @@ class NextBreak:
     criticality: int
 
 
-def next_break(clocks: Sequence[Running], now: datetime) -> NextBreak | None:
+def find_next_break(clocks: Sequence[RunningClock], now: datetime) -> NextBreak | None:
     """Return the next DMIA ahead of an activity of criticality 1, or None."""
     ahead = [
         c

@@ -12,28 +12,33 @@ from schemas.base import Instant
 from schemas.words import EventType
 from services.console import resources as r
 from services.console.http.problems import NotFound
-from services.console.incidents.cap import Emitter
-from services.console.incidents.titles import incident_title
-from services.console.read_model.query_base import WHOLE, Read, Reading, store_errors
-from services.console.read_model.reference_index import Reference
-from services.console.read_model.shapes import OPEN
-from services.console.read_model.snapshot import Picture
+from services.console.incidents.cap import CapWriter
+from services.console.incidents.titles import write_incident_title
+from services.console.read_model.query_base import (
+    UNLIMITED,
+    OpenRealm,
+    QueryBase,
+    translate_store_errors,
+)
+from services.console.read_model.reference_index import IndexedReference
+from services.console.read_model.shapes import OPEN_STATES
+from services.console.read_model.snapshot import RealmSnapshot
 from services.console.resources import Page
 from services.console.sites.receipts import has_receipt
-from services.runtime.http.pagination import page
+from services.runtime.http.pagination import paginate
 
-SHAPED: Final = 20_000
+INCIDENTS_CACHED: Final = 20_000
 """Cached incident resources, over all realms and languages."""
-ORDERED: Final = 50
+REALMS_ORDERED: Final = 50
 """Realms with a cached order of incidents."""
-EXPLAINED: Final = 1000
+REPORTS_EXPLAINED: Final = 1000
 """Reports that an explanation covers, oldest first."""
 _TYPES: Final = frozenset(EventType)
-_RECORDS: Final = frozenset({"IncidentChanged", "ReportChanged"})
+_STATE_LINES: Final = frozenset({"IncidentChanged", "ReportChanged"})
 """Lines that record another state of an incident."""
 
 
-class Incidents(Reading):
+class IncidentQueries(QueryBase):
     async def incidents(
         self,
         realm: str,
@@ -56,9 +61,9 @@ class Incidents(Reading):
         lowest.
         """
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             rows = await self._incident_rows(found)
-            types = await _types_of_reports(found.picture) if type in _TYPES else {}
+            types = await _collect_report_types(found.picture) if type in _TYPES else {}
         reference = found.picture.reference
         kept = [
             i
@@ -74,8 +79,8 @@ class Incidents(Reading):
             and (type is None or i.kind == type or type in types.get(i.id, ()))
             and (q is None or _matches(q, i, reference, lang))
         ]
-        shown, following = page(kept, _incident_order, limit, cursor)
-        async with store_errors():
+        shown, following = paginate(kept, _order_incident, limit, cursor)
+        async with translate_store_errors():
             return Page(
                 items=await self._shape_incidents(found, shown, reports=True), next=following
             )
@@ -85,7 +90,7 @@ class Incidents(Reading):
     ) -> r.Incident:
         """Return one incident with the ids of its reports."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             row = await found.picture.row(a.IncidentRow, id)
             if row is None:
                 raise NotFound
@@ -99,7 +104,7 @@ class Incidents(Reading):
     async def unread_reports(self, realm: str, incident: str, limit: int) -> list[str]:
         """Return the newest reports of an incident that people of a site sent and the cell has not read. Rule D98."""
         found = await self.read(realm)
-        async with store_errors():
+        async with translate_store_errors():
             ids = await found.picture.reports_of(incident)
             rows = await found.picture.some(a.ReportRow, ids) if ids else {}
         return [
@@ -109,48 +114,48 @@ class Incidents(Reading):
     async def cap(self, realm: str, id: str, sender: str, *, as_of: Instant | None = None) -> bytes:
         """Return the incident as a CAP 1.2 message with references to its earlier ones."""
         found = await self.read(realm, as_of=as_of)
-        async with store_errors():
+        async with translate_store_errors():
             row = await found.picture.row(a.IncidentRow, id)
             if row is None:
                 raise NotFound
-            lines, _ = await self._lines(found.picture, id, WHOLE)
-        earlier = [row.known_at, *(line.recorded_at for line in lines if line.type in _RECORDS)]
-        return Emitter(realm, sender, found.picture.reference.names, self._outlines.shapes).message(
-            row, earlier
-        )
+            lines, _ = await self._lines(found.picture, id, UNLIMITED)
+        earlier = [row.known_at, *(line.recorded_at for line in lines if line.type in _STATE_LINES)]
+        return CapWriter(
+            realm, sender, found.picture.reference.names, self._outlines.shapes
+        ).message(row, earlier)
 
-    async def _incident_rows(self, found: Read) -> list[a.IncidentRow]:
+    async def _incident_rows(self, found: OpenRealm) -> list[a.IncidentRow]:
         """Return the rows, open ones first, gravest first; sorted once per snapshot state."""
         rows = await found.picture.rows(a.IncidentRow)
         kept = self._ordered.get(found.picture.realm)
         if kept is None or kept[0] is not rows:
-            if len(self._ordered) >= ORDERED:
+            if len(self._ordered) >= REALMS_ORDERED:
                 self._ordered.clear()
             kept = self._ordered[found.picture.realm] = (
                 rows,
-                sorted(rows.values(), key=_incident_order),
+                sorted(rows.values(), key=_order_incident),
             )
         return kept[1]
 
-    async def _incidents(self, found: Read) -> list[r.Incident]:
+    async def _incidents(self, found: OpenRealm) -> list[r.Incident]:
         """Return all incidents, without report ids."""
         return await self._shape_incidents(found, await self._incident_rows(found), reports=False)
 
     async def _shape_incidents(
-        self, found: Read, rows: Sequence[a.IncidentRow], *, reports: bool
+        self, found: OpenRealm, rows: Sequence[a.IncidentRow], *, reports: bool
     ) -> list[r.Incident]:
         """Build incidents, reusing the last result if nothing changed.
 
         A result depends on the row, its escalation, its plans and the reference version. Most of
         thousands of incidents do not change between two reads.
         """
-        ladders = _ladders_of(await found.picture.rows(calling.EscalationRow))
+        ladders = _map_escalations(await found.picture.rows(calling.EscalationRow))
         plans: dict[str, list[str]] = {}
         for _, plan in sorted((await found.picture.rows(c.PlanRow)).items()):
             plans.setdefault(plan.incident or "", []).append(plan.id)
         shaped = []
         worst = (
-            _gravest_types(await found.picture.rows(a.SiteRow))
+            _find_gravest_types(await found.picture.rows(a.SiteRow))
             if any(row.kind == SITE_KIND for row in rows)
             else {}
         )
@@ -167,7 +172,7 @@ class Incidents(Reading):
                 one = kept[3]
             else:
                 one = found.shape.incident(row, ladder=ladder, plans=mine, type=worst.get(row.id))
-                if len(self._as_shaped) >= SHAPED:
+                if len(self._as_shaped) >= INCIDENTS_CACHED:
                     self._as_shaped.clear()
                 self._as_shaped[key] = (
                     row,
@@ -182,7 +187,7 @@ class Incidents(Reading):
             )
         return shaped
 
-    async def some_incidents(self, found: Read, ids: Sequence[str]) -> list[r.Incident]:
+    async def some_incidents(self, found: OpenRealm, ids: Sequence[str]) -> list[r.Incident]:
         """Return the existing incidents for the live stream, without report ids."""
         return await self._shape_incidents(
             found, list((await found.picture.some(a.IncidentRow, ids)).values()), reports=False
@@ -193,16 +198,16 @@ class Incidents(Reading):
     ) -> r.Explanation:
         """Explain the correlation, levels, sites and plans of an incident. Rule D47."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             return await self._explain(found, id)
 
-    async def _explain(self, found: Read, id: str) -> r.Explanation:
+    async def _explain(self, found: OpenRealm, id: str) -> r.Explanation:
         picture, shape = found.picture, found.shape
         row = await picture.row(a.IncidentRow, id)
         if row is None:
             raise NotFound
         by_code: dict[str, a.Why] = {}
-        ids = (await picture.reports_of(id))[:EXPLAINED]
+        ids = (await picture.reports_of(id))[:REPORTS_EXPLAINED]
         told = await picture.some(a.ReportRow, ids)
         for report_id in ids:
             for why in told[report_id].why if report_id in told else ():
@@ -235,7 +240,7 @@ SITE_KIND: Final = "site"
 """Family of incidents without a specific trouble: their title shows the type instead."""
 
 
-def _gravest_types(sites: Mapping[str, a.SiteRow]) -> dict[str, EventType]:
+def _find_gravest_types(sites: Mapping[str, a.SiteRow]) -> dict[str, EventType]:
     """Return the type of the gravest open cause of each incident."""
     found: dict[str, a.CauseRow] = {}
     for site in sites.values():
@@ -250,7 +255,7 @@ def _gravest_types(sites: Mapping[str, a.SiteRow]) -> dict[str, EventType]:
     return {incident: cause.type for incident, cause in found.items()}
 
 
-async def _types_of_reports(picture: Picture) -> dict[str, set[str]]:
+async def _collect_report_types(picture: RealmSnapshot) -> dict[str, set[str]]:
     """Return the types of the reports of each incident.
 
     Causes would not do: a site drops the causes that were lifted.
@@ -262,31 +267,33 @@ async def _types_of_reports(picture: Picture) -> dict[str, set[str]]:
     return types
 
 
-def _incident_order(row: a.IncidentRow) -> tuple[int | str, ...]:
-    return (int(row.state not in OPEN), -row.level, -row.opened_at, row.id)
+def _order_incident(row: a.IncidentRow) -> tuple[int | str, ...]:
+    return (int(row.state not in OPEN_STATES), -row.level, -row.opened_at, row.id)
 
 
-def _matches(q: str, row: a.IncidentRow, reference: Reference, lang: str) -> bool:
+def _matches(q: str, row: a.IncidentRow, reference: IndexedReference, lang: str) -> bool:
     names = [reference.names.site(s) for s in row.members] + [
         reference.names.commune(x) for x in row.communes
     ]
-    title = incident_title(row, reference.names, lang)
+    title = write_incident_title(row, reference.names, lang)
     return (
         q.casefold()
         in " ".join([row.id, row.number, title, row.key, *row.members, *names]).casefold()
     )
 
 
-def _ladders_of(ladders: Mapping[str, calling.EscalationRow]) -> dict[str, calling.EscalationRow]:
+def _map_escalations(
+    ladders: Mapping[str, calling.EscalationRow],
+) -> dict[str, calling.EscalationRow]:
     """Map each incident to its running escalation, or else its newest."""
     found: dict[str, calling.EscalationRow] = {}
     for ladder in ladders.values():
         for incident in {ladder.scope, *ladder.incidents}:
             known = found.get(incident)
-            if known is None or _standing(ladder) > _standing(known):
+            if known is None or _order_escalation(ladder) > _order_escalation(known):
                 found[incident] = ladder
     return found
 
 
-def _standing(ladder: calling.EscalationRow) -> tuple[bool, int, str]:
+def _order_escalation(ladder: calling.EscalationRow) -> tuple[bool, int, str]:
     return (ladder.state == "running", ladder.started_at, ladder.ladder)

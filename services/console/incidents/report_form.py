@@ -92,7 +92,7 @@ TROUBLES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Going:
+class OperatingState:
     """An answer to the question whether the site can go on.
 
     The share lost stays open if the site answers « en partie » and power depends on the generator.
@@ -104,10 +104,10 @@ class Going:
     lost: int
 
 
-GOING: Final = (
-    Going("yes", N_("Oui"), 2, 0),
-    Going("part", N_("En partie"), 3, 50),
-    Going("no", N_("Non, fermé"), 4, 100),
+OPERATING_STATES: Final = (
+    OperatingState("yes", N_("Oui"), 2, 0),
+    OperatingState("part", N_("En partie"), 3, 50),
+    OperatingState("no", N_("Non, fermé"), 4, 100),
 )
 DANGER_SEVERITY: Final = 5
 """Severity of a report with a person in danger. Rule D2."""

@@ -10,14 +10,14 @@ from typing import Final
 from schemas.reports import Measure
 from schemas.words import ReportState
 from services.console.i18n import N_, Translator
-from services.console.logbook.erased_text import tell_erased
-from services.console.resources import Report, ms
+from services.console.logbook.erased_text import format_erasure
+from services.console.resources import Report, to_instant
 from services.console.sites.receipts import OF_PEOPLE
 from services.console.texts import words as w
 from services.console.texts import world
-from services.console.texts.names import Names
-from services.console.texts.reasons import RULE, metric_value
-from services.runtime.secrets.erasure import Erased
+from services.console.texts.names import TerritoryNames
+from services.console.texts.reasons import RULE_SENTENCES, format_metric_value
+from services.runtime.secrets.erasure import TextErasure
 
 
 def has_receipt(report: Report) -> bool:
@@ -32,14 +32,14 @@ def is_open_question(report: Report) -> bool:
     )
 
 
-STATES: Final = {
+STATE_LABELS: Final = {
     ReportState.RECEIVED: N_("reçu, pas encore lu"),
     ReportState.APPLIED: N_("pris en compte"),
     ReportState.DUPLICATE: N_("déjà connu : ajouté à la même cause"),
     ReportState.REFUSED: N_("refusé"),
     ReportState.FAILED: N_("en échec : gardé, à reprendre"),
 }
-FLAGS: Final = {
+FLAG_LABELS: Final = {
     "late": N_("appris plus de 15 minutes après les faits"),
     "future": N_("horodatage postérieur à la réception : l’heure de réception est retenue"),
     "contested": N_("contredit par une autre source"),
@@ -57,7 +57,7 @@ FLAGS: Final = {
 }
 
 ZONE_SHOWN: Final = 12
-SIGNATURES: Final = {
+SIGNATURE_LABELS: Final = {
     "unsigned": N_("non signé"),
     "unchecked": N_("signé, sans certificat pour le vérifier"),
     "valid": N_("signature vérifiée"),
@@ -65,24 +65,26 @@ SIGNATURES: Final = {
 }
 
 
-def state_of(report: Report, _: Translator) -> str:
+def describe_state(report: Report, _: Translator) -> str:
     """Return the outcome as text, with the reason if the report counts for nothing."""
-    said = _(STATES[report.state])
+    said = _(STATE_LABELS[report.state])
     if report.state in (ReportState.REFUSED, ReportState.FAILED) and report.reason:
         return _(
             "{what} : {why}",
             what=said,
-            why=_(RULE[report.reason]) if report.reason in RULE else report.reason,
+            why=_(RULE_SENTENCES[report.reason])
+            if report.reason in RULE_SENTENCES
+            else report.reason,
         )
     return said
 
 
-def flags_of(report: Report, _: Translator) -> list[str]:
+def describe_flags(report: Report, _: Translator) -> list[str]:
     """Return the flags of a report as text."""
-    return [_(FLAGS[f]) if f in FLAGS else f for f in report.flags]
+    return [_(FLAG_LABELS[f]) if f in FLAG_LABELS else f for f in report.flags]
 
 
-def facts_of(report: Report, names: Names, _: Translator) -> list[tuple[str, str]]:
+def list_details(report: Report, names: TerritoryNames, _: Translator) -> list[tuple[str, str]]:
     """Return (label, text) for the details of a report besides its place and times.
 
     They are figures, colours, lifted types, and advice that triggers nothing (rule D13).
@@ -94,10 +96,10 @@ def facts_of(report: Report, names: Names, _: Translator) -> list[tuple[str, str
             ", ".join(names.commune(c) for c in report.zone[:ZONE_SHOWN])
             + (" …" if len(report.zone) > ZONE_SHOWN else ""),
         ),
-        (_("Mesure"), _measure(report.measure, _)),
-        (_("Phénomène"), w.word(world.PHENOMENON, report.phenomenon, _)),
-        (_("Couleur"), w.word(world.COLOUR, report.colour, _)),
-        (_("Lève"), ", ".join(w.word(w.EVENT, t, _) for t in report.lifts)),
+        (_("Mesure"), _format_measure(report.measure, _)),
+        (_("Phénomène"), w.translate_code(world.PHENOMENON, report.phenomenon, _)),
+        (_("Couleur"), w.translate_code(world.COLOUR, report.colour, _)),
+        (_("Lève"), ", ".join(w.translate_code(w.EVENT, t, _) for t in report.lifts)),
         (
             _("Activités signalées comme touchées"),
             ", ".join(
@@ -110,30 +112,32 @@ def facts_of(report: Report, names: Names, _: Translator) -> list[tuple[str, str
     return [(label, words) for label, words in told if words]
 
 
-def _measure(measure: Measure | None, _: Translator) -> str:
+def _format_measure(measure: Measure | None, _: Translator) -> str:
     """Format a measure as its source names it: `niveau 6,2 m (paris-austerlitz)`."""
     if measure is None:
         return ""
     value = measure.value
     said = (
-        w.number(value, _.lang)
+        w.format_number(value, _.lang)
         if isinstance(value, int | float) and not isinstance(value, bool)
-        else metric_value(None, value, _)
+        else format_metric_value(None, value, _)
     )
-    of = f"/ {w.number(measure.value_of, _.lang)}" if measure.value_of is not None else ""
+    of = f"/ {w.format_number(measure.value_of, _.lang)}" if measure.value_of is not None else ""
     about = ", ".join(filter(None, (measure.object, measure.scope)))
     return " ".join(
         filter(None, (measure.name, said, of, measure.unit, f"({about})" if about else ""))
     )
 
 
-def erased_of(report: Report, lang: str) -> str:
+def describe_erasure(report: Report, lang: str) -> str:
     """Return when and why its text was erased; empty while it exists."""
     if report.erased_at is None:
         return ""
-    return tell_erased(Erased(ms(report.erased_at), report.erased_reason or ""), lang)
+    return format_erasure(
+        TextErasure(to_instant(report.erased_at), report.erased_reason or ""), lang
+    )
 
 
-def signature_of(report: Report, _: Translator) -> str | None:
+def describe_signature(report: Report, _: Translator) -> str | None:
     """Return the verdict on its signature as text."""
-    return _(SIGNATURES.get(report.signature, report.signature)) if report.signature else None
+    return _(SIGNATURE_LABELS.get(report.signature, report.signature)) if report.signature else None

@@ -19,19 +19,26 @@ from schemas.commands import (
     MarkReportsRead,
     PreviewConfirmation,
 )
-from services.console.http.answers import RESPONSES, decide
-from services.console.http.context import Author, Body, Reader, deciding, is_limited, reading
+from services.console.http.answers import RESPONSES, send_decision
+from services.console.http.context import (
+    DecisionBody,
+    DecisionContext,
+    ReadContext,
+    is_limited,
+    require_decision,
+    require_read,
+)
 from services.console.http.problems import NotFound
 from services.console.http.scopes import check_sites
 from services.console.resources import Report
 from services.runtime.identity.permissions import Permission
 
 router = APIRouter(prefix="/api/v1/reports", tags=["reports"])
-Verifying = Annotated[Author, Depends(deciding(Permission.REPORT_VERIFY))]
+ReportVerifier = Annotated[DecisionContext, Depends(require_decision(Permission.REPORT_VERIFY))]
 log = structlog.get_logger(__name__)
 
 
-class Link(Body):
+class LinkRequest(DecisionBody):
     site: str = Field(max_length=64)
 
 
@@ -40,8 +47,8 @@ class Link(Body):
     summary="What became of a report: applied, duplicate, refused, failed; with the reason and "
     "the incident",
 )
-async def one(
-    reader: Annotated[Reader, Depends(reading(Permission.REPORT_STATUS))], id: str
+async def get_report(
+    reader: Annotated[ReadContext, Depends(require_read(Permission.REPORT_STATUS))], id: str
 ) -> Report:
     texts = reader.principal.may(Permission.REPORT_RAW)
     found = await reader.model.report(
@@ -57,7 +64,7 @@ async def one(
     return found
 
 
-async def _in_scope(author: Author, body: Body | None, id: str) -> None:
+async def _check_scope(author: DecisionContext, body: DecisionBody | None, id: str) -> None:
     """Refuse a report about a site outside the author's scope.
 
     A report without a known site belongs to the whole territory.
@@ -69,9 +76,11 @@ async def _in_scope(author: Author, body: Body | None, id: str) -> None:
 
 
 @router.post("/{id}/confirm", responses=RESPONSES, summary="Verified by the author (D6)")
-async def confirm(author: Verifying, id: str, body: Body | None = None) -> Response:
-    await _in_scope(author, body, id)
-    return await decide(author, body, "alerts", ConfirmReport, report=id)
+async def confirm_report(
+    author: ReportVerifier, id: str, body: DecisionBody | None = None
+) -> Response:
+    await _check_scope(author, body, id)
+    return await send_decision(author, body, "alerts", ConfirmReport, report=id)
 
 
 @router.post(
@@ -79,9 +88,9 @@ async def confirm(author: Verifying, id: str, body: Body | None = None) -> Respo
     responses=RESPONSES,
     summary="What confirming it would do now: level, people called, plans. Decides nothing",
 )
-async def preview(author: Verifying, id: str, body: Body | None = None) -> Response:
-    await _in_scope(author, body, id)
-    return await decide(author, body, "alerts", PreviewConfirmation, report=id)
+async def preview(author: ReportVerifier, id: str, body: DecisionBody | None = None) -> Response:
+    await _check_scope(author, body, id)
+    return await send_decision(author, body, "alerts", PreviewConfirmation, report=id)
 
 
 @router.post(
@@ -90,26 +99,28 @@ async def preview(author: Verifying, id: str, body: Body | None = None) -> Respo
     summary="The author has read it for the cell (D98); 204: it was read before, or has no receipt",
 )
 async def mark_read(
-    author: Annotated[Author, Depends(deciding(Permission.REPORT_RAW))],
+    author: Annotated[DecisionContext, Depends(require_decision(Permission.REPORT_RAW))],
     id: str,
-    body: Body | None = None,
+    body: DecisionBody | None = None,
 ) -> Response:
-    await _in_scope(author, body, id)
+    await _check_scope(author, body, id)
     within = author.within(body)
     if not await within.model.is_unread(within.realm, id):
         return Response(status_code=204)
-    return await decide(author, body, "alerts", MarkReportsRead, reports=(id,))
+    return await send_decision(author, body, "alerts", MarkReportsRead, reports=(id,))
 
 
 @router.post("/{id}/deny", responses=RESPONSES, summary="Denied by the author")
-async def deny(author: Verifying, id: str, body: Body | None = None) -> Response:
-    await _in_scope(author, body, id)
-    return await decide(author, body, "alerts", DenyReport, report=id)
+async def deny_report(
+    author: ReportVerifier, id: str, body: DecisionBody | None = None
+) -> Response:
+    await _check_scope(author, body, id)
+    return await send_decision(author, body, "alerts", DenyReport, report=id)
 
 
 @router.post(
     "/{id}/link", responses=RESPONSES, summary="Link a report with an unknown site to a site (D8)"
 )
-async def link(author: Verifying, id: str, body: Link) -> Response:
+async def link_report(author: ReportVerifier, id: str, body: LinkRequest) -> Response:
     await check_sites(author.within(body), [body.site], "site")
-    return await decide(author, body, "alerts", LinkReport, report=id, site=body.site)
+    return await send_decision(author, body, "alerts", LinkReport, report=id, site=body.site)

@@ -9,14 +9,14 @@ from schemas.alerts import IncidentRow, TaskRow
 from schemas.callouts import DraftCallOut, StartCallOut, StopCallOut
 from schemas.commands import HoldSending, ReleaseSending, ReplayNotification
 from schemas.maintenance import Coverage
-from schemas.ranks import HOLDER
+from schemas.ranks import HOLD_ROLE
 from schemas.words import EventType
-from services.console.i18n import N_, Translator, translator
+from services.console.i18n import N_, Translator, get_translator
 from services.console.texts import words as w
 from services.console.texts import world
-from services.console.texts.names import Names, short
+from services.console.texts.names import TerritoryNames, shorten_site_name
 
-_HAZARD = {
+_HAZARD_LABELS = {
     "power": N_("Coupure électrique"),
     "water": N_("Coupure d’eau"),
     "flood": N_("Crue de la Seine"),
@@ -33,12 +33,12 @@ _HAZARD = {
     "fire": N_("Incendie"),
     "site": N_("Incident de site"),
 }
-_OF_THE_TERRITORY = {"flood", "heat", "snow", "wind", "strike"}
-_WIDE = 3
+_TERRITORY_FAMILIES = {"flood", "heat", "snow", "wind", "strike"}
+_COMMUNES_SHOWN = 3
 """Communes beyond which the title counts the rest."""
 
 
-def _place(row: IncidentRow, names: Names, _: Translator) -> str:
+def _format_place(row: IncidentRow, names: TerritoryNames, _: Translator) -> str:
     if len(row.members) == 1:
         site = row.members[0]
         commune = names.commune_of(site)
@@ -47,44 +47,46 @@ def _place(row: IncidentRow, names: Names, _: Translator) -> str:
     key = row.key.partition(":")[2]
     communes = sorted(row.communes, key=lambda c: c != key)
     shown = [names.commune(c) for c in communes]
-    if len(shown) <= _WIDE:
-        return w.listed(shown, _)
+    if len(shown) <= _COMMUNES_SHOWN:
+        return w.join_words(shown, _)
     rest = len(shown) - 2
     return _("{communes} et {n} autres communes", communes=", ".join(shown[:2]), n=rest)
 
 
-def incident_title(row: IncidentRow, names: Names, lang: str, type: EventType | None = None) -> str:
+def write_incident_title(
+    row: IncidentRow, names: TerritoryNames, lang: str, type: EventType | None = None
+) -> str:
     """Return a title without free text, so that anybody may read it.
 
     For example `Coupure électrique : Nanterre, Puteaux et Suresnes`. `type` is that of the gravest
     cause; it replaces a family without a specific trouble.
     """
-    _ = translator(lang)
+    _ = get_translator(lang)
     hazard = (
-        w.word(w.EVENT, type, _)
+        w.translate_code(w.EVENT, type, _)
         if row.kind == "site" and type is not None
-        else w.word(_HAZARD, row.kind, _)
+        else w.translate_code(_HAZARD_LABELS, row.kind, _)
     )
-    if row.kind in _OF_THE_TERRITORY:
+    if row.kind in _TERRITORY_FAMILIES:
         return hazard
     if row.kind == "it" and len(row.members) != 1:
         system = row.key.partition(":")[2]
-        return hazard + _("\u00a0: ") + world.thing(system, _) if system else hazard
-    place = _place(row, names, _)
+        return hazard + _("\u00a0: ") + world.name_dependency(system, _) if system else hazard
+    place = _format_place(row, names, _)
     return _("{what} : {where}", what=hazard, where=place) if place else hazard
 
 
-def cause_text(kind: str, key: str, names: Names, lang: str) -> str:
+def describe_cause(kind: str, key: str, names: TerritoryNames, lang: str) -> str:
     """Return the subject of an incident as text: a place, a thing, a day.
 
     Empty if the family already covers it, or if it has no name.
     """
-    _ = translator(lang)
+    _ = get_translator(lang)
     scope, _sep, what = key.rpartition(":")
     if key == "*":
         return _("tout le système d’information")
     if scope == "kind":
-        return w.word(world.KIND_MANY, what, _)
+        return w.translate_code(world.KIND_MANY, what, _)
     if what in names.sites:
         return names.site(what)
     if what in names.communes:
@@ -92,21 +94,21 @@ def cause_text(kind: str, key: str, names: Names, lang: str) -> str:
     if what in names.poles:
         return names.pole(what, lang)
     if kind in ("heat", "snow", "wind", "weather"):
-        return "" if what == "any" else w.word(world.PHENOMENON, what, _)
-    return world.thing(what, _) if kind in _NAMED and what != kind else ""
+        return "" if what == "any" else w.translate_code(world.PHENOMENON, what, _)
+    return world.name_dependency(what, _) if kind in _NAMED_FAMILIES and what != kind else ""
 
 
-_NAMED = ("it", "kitchen", "water")
+_NAMED_FAMILIES = ("it", "kitchen", "water")
 """Families of incidents about one system, supplier or network each."""
 
 
-def task_title(row: TaskRow, names: Names, lang: str) -> str:
+def write_task_title(row: TaskRow, names: TerritoryNames, lang: str) -> str:
     """Return the title of a task: `Levée de doute : PMI Darracq, Suresnes`."""
-    _ = translator(lang)
-    what = w.word(w.TASK, row.kind, _)
+    _ = get_translator(lang)
+    what = w.translate_code(w.TASK, row.kind, _)
     if row.post is not None:
         role, _sep, scope = row.post.partition(":")
-        return _("{what} : {where}", what=what, where=w.role_name(role, scope or None, names, _))
+        return _("{what} : {where}", what=what, where=w.name_role(role, scope or None, names, _))
     if row.site is None:
         return what
     commune = names.commune_of(row.site)
@@ -120,25 +122,25 @@ def task_title(row: TaskRow, names: Names, lang: str) -> str:
 SHOWN_PLACES = 3
 
 
-def window_title(covers: Coverage, names: Names, lang: str) -> str:
+def write_maintenance_title(covers: Coverage, names: TerritoryNames, lang: str) -> str:
     """Describe the coverage of a maintenance window: `Plus d’électricité : Collège X, PMI`."""
-    _ = translator(lang)
-    what = w.listed([w.word(w.EVENT, t, _) for t in covers.types], _)
+    _ = get_translator(lang)
+    what = w.join_words([w.translate_code(w.EVENT, t, _) for t in covers.types], _)
     where = (
         [names.site(s) for s in covers.sites]
-        + [w.word(world.KIND_MANY, k, _) for k in covers.kinds]
+        + [w.translate_code(world.KIND_MANY, k, _) for k in covers.kinds]
         + [names.pole(p, lang) for p in covers.poles]
     )
     if len(where) > SHOWN_PLACES:
         where = [*where[:SHOWN_PLACES], _("{n} autres", n=len(where) - SHOWN_PLACES)]
-    who = [world.source(s, _) for s in covers.sources] + [
-        f"{m.name}{_SIGN[m.regex, m.equal]}{m.value}" for m in covers.matchers
+    who = [world.name_source(s, _) for s in covers.sources] + [
+        f"{m.name}{_OPERATORS[m.regex, m.equal]}{m.value}" for m in covers.matchers
     ]
     place = ", ".join([*where, *who])
     return _("{what} : {where}", what=what, where=place) if what and place else what or place
 
 
-_SIGN = {(False, True): "=", (False, False): "!=", (True, True): "=~", (True, False): "!~"}
+_OPERATORS = {(False, True): "=", (False, False): "!=", (True, True): "=~", (True, False): "!~"}
 REFUSALS = {
     # rights
     "not_allowed": N_(
@@ -312,24 +314,26 @@ REFUSALS = {
 """
 
 
-def refusal(code: str, values: Mapping[str, object], lang: str) -> str:
+def write_refusal(code: str, values: Mapping[str, object], lang: str) -> str:
     """Return the sentence of a decider's refusal; an unknown code is shown as it is.
 
     `values` may name the `command`.
     """
-    _ = translator(lang)
+    _ = get_translator(lang)
     if code not in REFUSALS:
         return _("Refusé : {code}.", code=code)
     needed = values.get("needed") or (
-        code == "role_not_allowed" and values.get("command") in _OF_THE_HOLDER and HOLDER
+        code == "role_not_allowed" and values.get("command") in _HOLDER_COMMANDS and HOLD_ROLE
     )
-    sentence = _(REFUSALS[code]).format_map(_Filled(values))
+    sentence = _(REFUSALS[code]).format_map(_MarkedValues(values))
     return sentence + (
-        " " + _("Rôle requis : {role}.", role=w.word(w.ROLE, str(needed), _)) if needed else ""
+        " " + _("Rôle requis : {role}.", role=w.translate_code(w.ROLE, str(needed), _))
+        if needed
+        else ""
     )
 
 
-_OF_THE_HOLDER: Final = frozenset(
+_HOLDER_COMMANDS: Final = frozenset(
     kind.__name__
     for kind in (
         HoldSending,
@@ -343,14 +347,14 @@ _OF_THE_HOLDER: Final = frozenset(
 """Commands that one role or above may give: their refusal names no role."""
 
 
-class _Filled(dict[str, object]):
+class _MarkedValues(dict[str, object]):
     """Values that show a mark for a missing name instead of raising an error."""
 
     def __missing__(self, key: str) -> str:
         return "?"
 
 
-def conflict_title(
+def write_conflict_title(
     other: str,
     kind: str,
     activities: Sequence[str],
@@ -359,22 +363,25 @@ def conflict_title(
     free: int,
     sound: int,
     held: Sequence[str],
-    names: Names,
+    names: TerritoryNames,
     lang: str,
 ) -> str:
     """Explain the conflict of two plans over the fallback sites of one kind."""
-    _ = translator(lang)
+    _ = get_translator(lang)
     text = _(
         "Même repli que {other} : {kind}, {needed} places demandées ({activities}), {free} libres",
         other=other,
-        kind=w.word(world.KIND_ONE, kind, _),
+        kind=w.translate_code(world.KIND_ONE, kind, _),
         needed=needed,
         activities=", ".join(activities),
         free=free,
     )
     where = _.plural("sur {n} site sain", "sur {n} sites sains", sound)
     taken = (
-        _(" ; déjà pris : {sites}", sites=", ".join(short(names.site(site)) for site in held))
+        _(
+            " ; déjà pris : {sites}",
+            sites=", ".join(shorten_site_name(names.site(site)) for site in held),
+        )
         if held
         else ""
     )

@@ -9,10 +9,10 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from services.console.http.compression import accepts_gzip
-from services.console.http.context import Picture
-from services.console.live.row_events import hidden_from
-from services.console.live.stream import Hub, Live
-from services.runtime.identity.http_access import still_of
+from services.console.http.context import RealmReader
+from services.console.live.row_events import list_hidden_events
+from services.console.live.stream import LiveStream, StreamHub
+from services.runtime.identity.http_access import recheck_principal
 
 router = APIRouter(prefix="/api/v1", tags=["live"])
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept-Encoding"}
@@ -25,25 +25,25 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Acc
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}}},
 )
-async def stream(
+async def stream_changes(
     request: Request,
-    reader: Picture,
+    reader: RealmReader,
     last_id: Annotated[
         str | None, Query(max_length=100, description="as the header Last-Event-ID")
     ] = None,
 ) -> StreamingResponse:
-    hub: Hub = request.app.state.hub
+    hub: StreamHub = request.app.state.hub
     principal = reader.principal
     gzip = accepts_gzip(request.headers.get("accept-encoding", ""))
 
     def still_allowed() -> bool:
-        found = still_of(request)
+        found = recheck_principal(request)
         return found is principal or found == principal
 
     frames = await hub.stream(
         reader.realm,
         lang=reader.lang,
-        hidden=hidden_from(principal.may),
+        hidden=list_hidden_events(principal.may),
         gzip=gzip,
         last_id=request.headers.get("last-event-id") or last_id,
         still_allowed=still_allowed,
@@ -59,7 +59,7 @@ async def stream(
 class LiveResponse(StreamingResponse):
     """A response that closes its stream, even if the browser left before the first frame."""
 
-    def __init__(self, live: Live, **more: Any) -> None:
+    def __init__(self, live: LiveStream, **more: Any) -> None:
         super().__init__(live, **more)
         self._live = live
 

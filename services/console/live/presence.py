@@ -13,7 +13,7 @@ from typing import Final
 from redis.exceptions import RedisError
 
 from schemas.base import Instant
-from services.console.http.problems import StoreAway
+from services.console.http.problems import StoreUnavailable
 from services.console.read_model import store
 from services.console.read_model.query_base import now_ms
 from services.console.read_model.store import Client
@@ -54,35 +54,35 @@ class PresenceStore:
 
     async def enter(self, realm: str, entry: Entry) -> None:
         """Note that an account has a page open, and announce it if that is new."""
-        now, key = self._clock_ms(), store.of(realm, COLLECTION)
+        now, key = self._clock_ms(), store.realm_key(realm, COLLECTION)
         try:
             lapsed = await self._drop_lapsed(realm, now)
             new = await self._client.zadd(key, {entry.dump(): now + KEPT_MS})
             await self._client.pexpire(key, KEPT_MS)
             await self._announce(realm, [*lapsed, *([entry] if new else [])])
         except (RedisError, OSError) as error:
-            raise StoreAway from error
+            raise StoreUnavailable from error
 
     async def leave(self, realm: str, entry: Entry) -> None:
         """Note that an account has closed a page."""
         try:
-            if await self._client.zrem(store.of(realm, COLLECTION), entry.dump()):
+            if await self._client.zrem(store.realm_key(realm, COLLECTION), entry.dump()):
                 await self._announce(realm, [entry])
         except (RedisError, OSError) as error:
-            raise StoreAway from error
+            raise StoreUnavailable from error
 
     async def entries(self, realm: str) -> list[Entry]:
         """Return who is there now, in the order in which they were heard last."""
         try:
             members = await self._client.zrangebyscore(
-                store.of(realm, COLLECTION), f"({self._clock_ms()}", "+inf"
+                store.realm_key(realm, COLLECTION), f"({self._clock_ms()}", "+inf"
             )
         except (RedisError, OSError) as error:
-            raise StoreAway from error
+            raise StoreUnavailable from error
         return [Entry.load(member) for member in members]
 
     async def _drop_lapsed(self, realm: str, now: Instant) -> list[Entry]:
-        key = store.of(realm, COLLECTION)
+        key = store.realm_key(realm, COLLECTION)
         members = await self._client.zrangebyscore(key, "-inf", now)
         if not members or not await self._client.zrem(key, *members):
             return []
@@ -91,7 +91,7 @@ class PresenceStore:
     async def _announce(self, realm: str, changed: Iterable[Entry]) -> None:
         places = sorted({entry.place for entry in changed})
         if places:
-            stream = store.of(realm, "stream")
+            stream = store.realm_key(realm, "stream")
             await self._client.xadd(
                 stream, {COLLECTION: "\n".join(places)}, maxlen=store.STREAM_KEPT, approximate=True
             )

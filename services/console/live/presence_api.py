@@ -8,24 +8,30 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import Field
 from starlette.requests import Request
 
-from services.console.http.context import Author, Body, Reader, deciding, reading
-from services.console.i18n import Translator, translator
+from services.console.http.context import (
+    DecisionBody,
+    DecisionContext,
+    ReadContext,
+    require_decision,
+    require_read,
+)
+from services.console.i18n import Translator, get_translator
 from services.console.live.presence import Entry, PresenceStore
-from services.console.messages.callouts_api import people_of
+from services.console.messages.callouts_api import get_directory
 from services.console.resources import Presence, PresentPerson
 from services.console.texts import words as w
-from services.console.texts.names import Names
+from services.console.texts.names import TerritoryNames
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
 
 router = APIRouter(prefix="/api/v1/presence", tags=["live"])
 PLACE = "^(cell|incident:[A-Za-z0-9-]{1,64})$"
-Seeing = Annotated[Reader, Depends(reading(Permission.DIRECTORY_READ))]
-Shown = Annotated[Author, Depends(deciding(Permission.DIRECTORY_READ))]
+Seeing = Annotated[ReadContext, Depends(require_read(Permission.DIRECTORY_READ))]
+Shown = Annotated[DecisionContext, Depends(require_decision(Permission.DIRECTORY_READ))]
 
 
-class Here(Body):
+class Here(DecisionBody):
     """The page that the author has open, or leaves."""
 
     place: str = Field(pattern=PLACE)
@@ -77,20 +83,22 @@ async def _presence(
             and principal.disabled_at is None
             and principal.may(Permission.DIRECTORY_READ)
         ):
-            people.append(await _person(request, principal, at, names, translator(lang)))
+            people.append(await _person(request, principal, at, names, get_translator(lang)))
     return Presence(
         realm=realm, place=place, people=sorted(people, key=lambda one: (one.name, one.role))
     )
 
 
 async def _person(
-    request: Request, principal: Principal, places: list[str], names: Names, _: Translator
+    request: Request, principal: Principal, places: list[str], names: TerritoryNames, _: Translator
 ) -> PresentPerson:
-    contact = None if principal.person is None else await people_of(request).get(principal.person)
+    contact = (
+        None if principal.person is None else await get_directory(request).get(principal.person)
+    )
     role = (
-        w.role_name(principal.duty, None, names, _)
+        w.name_role(principal.duty, None, names, _)
         if principal.duty
-        else w.word(w.ROLE, principal.role.value, _)
+        else w.translate_code(w.ROLE, principal.role.value, _)
     )
     name = short_name(contact.name) if contact is not None and contact.name else ""
     return PresentPerson(name=name, role=role, places=sorted(places))

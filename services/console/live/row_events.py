@@ -21,9 +21,9 @@ from schemas import maintenance as m
 from schemas import reassignment as g
 from schemas import reference_changes as v
 from services.console.read_model.queries import ReadModel
-from services.console.read_model.query_base import Read, realm_now
+from services.console.read_model.query_base import OpenRealm, build_realm_now
 from services.console.read_model.shapes import Shaper
-from services.console.read_model.snapshot import Picture
+from services.console.read_model.snapshot import RealmSnapshot
 from services.console.resources import Incident, PresenceChanged, Report, Resource
 from services.runtime.identity.permissions import Permission
 
@@ -33,7 +33,7 @@ Event = tuple[str, bytes]
 """(event name, JSON)."""
 Events = list[tuple[str, str, Resource]]
 """(id, event name, resource)."""
-_NEEDS: Final = (
+_PERMISSIONS: Final = (
     dict.fromkeys(
         ("log", "notifications", "escalations", "callouts", "sitreps", "reference_changes"),
         Permission.LOG_READ,
@@ -44,12 +44,12 @@ _NEEDS: Final = (
 """The right that REST requires, if the stream's own (`picture.read`) is not enough."""
 
 
-def hidden_from(may: Callable[[Permission], bool]) -> frozenset[str]:
+def list_hidden_events(may: Callable[[Permission], bool]) -> frozenset[str]:
     """Return the events that a reader with these rights may not see."""
-    return frozenset(event for event, right in _NEEDS.items() if not may(right))
+    return frozenset(event for event, right in _PERMISSIONS.items() if not may(right))
 
 
-class Joined:
+class JoinedReports:
     """Reports that joined an incident since its last event.
 
     Bounded: a report has its own event anyway.
@@ -72,8 +72,8 @@ class Joined:
         return self._waiting.pop(incident, [])
 
 
-async def render(
-    model: ReadModel, realm: str, lang: str, changed: Iterable[Key], joined: Joined
+async def render_events(
+    model: ReadModel, realm: str, lang: str, changed: Iterable[Key], joined: JoinedReports
 ) -> dict[Key, Event]:
     """Build the events of changed rows.
 
@@ -84,7 +84,7 @@ async def render(
         by_collection.setdefault(collection, []).append(id)
     found = await model.read(realm, lang=lang)
     events: dict[Key, Event] = {}
-    for key, activity in await _activities(
+    for key, activity in await _build_activities(
         found, by_collection.pop("activities", []), by_collection.pop("local_clocks", [])
     ):
         events[key] = ("activities", activity.model_dump_json().encode())
@@ -92,19 +92,19 @@ async def render(
         by_collection, key=lambda c: c != "reports"
     )  # an incident tells of the reports before it
     asked = [
-        _resources(model, found, collection, by_collection[collection])
+        _build_resources(model, found, collection, by_collection[collection])
         for collection in collections
     ]
     for collection, resources in zip(collections, await asyncio.gather(*asked), strict=True):
         for id, name, resource in resources:
             events[collection, id] = (
                 name,
-                _with_reports(resource, joined).model_dump_json().encode(),
+                _join_reports(resource, joined).model_dump_json().encode(),
             )
     return events
 
 
-def _with_reports(resource: Resource, joined: Joined) -> Resource:
+def _join_reports(resource: Resource, joined: JoinedReports) -> Resource:
     """Record the incident of a report, and add waiting reports to an incident's event."""
     if isinstance(resource, Report) and resource.incident is not None:
         joined.add(resource.incident, resource.id)
@@ -113,34 +113,36 @@ def _with_reports(resource: Resource, joined: Joined) -> Resource:
     return resource
 
 
-async def _resources(model: ReadModel, found: Read, collection: str, ids: Sequence[str]) -> Events:
+async def _build_resources(
+    model: ReadModel, found: OpenRealm, collection: str, ids: Sequence[str]
+) -> Events:
     match collection:
         case "lines":
             lines = await model.lines(found.shape, ids, texts=True)
             return [(key, "log", line) for key, line in lines.items()]
         case "realm":
-            return [(found.picture.realm, "realms", realm_now(found.picture))]
+            return [(found.picture.realm, "realms", build_realm_now(found.picture))]
         case "presence":
             realm = found.picture.realm
             return [(place, "presence", PresenceChanged(id=place, realm=realm)) for place in ids]
         case "incidents":
             return [(one.id, "incidents", one) for one in await model.some_incidents(found, ids)]
         case "sites":
-            return await _joined(
+            return await _build_joined_resources(
                 found, a.SiteRow, ids, "sites", found.picture.reference.sites, found.shape.site
             )
         case "plans":
-            return await _joined(
+            return await _build_joined_resources(
                 found, c.PlanRow, ids, "plans", found.picture.reference.plans, found.shape.plan
             )
-        case _ if collection in _PLAIN:
-            return await _PLAIN[collection](found.picture, found.shape, ids)
+        case _ if collection in _BUILDERS:
+            return await _BUILDERS[collection](found.picture, found.shape, ids)
         case _:
             return []
 
 
-async def _activities(
-    found: Read, ids: Sequence[str], clocks: Sequence[str]
+async def _build_activities(
+    found: OpenRealm, ids: Sequence[str], clocks: Sequence[str]
 ) -> list[tuple[Key, Resource]]:
     """Return the activities with a changed row or local clock, once each.
 
@@ -161,8 +163,8 @@ async def _activities(
     ]
 
 
-async def _joined(
-    found: Read,
+async def _build_joined_resources(
+    found: OpenRealm,
     kind: Any,
     ids: Sequence[str],
     name: str,
@@ -173,10 +175,10 @@ async def _joined(
     return [(id, name, shape(known[id], row)) for id, row in rows.items() if id in known]
 
 
-def _plain(
+def _make_builder(
     kind: Any, name: str, shape: Callable[[Shaper, Any], Resource]
-) -> Callable[[Picture, Shaper, Sequence[str]], Awaitable[Events]]:
-    async def resources(picture: Picture, shaper: Shaper, ids: Sequence[str]) -> Events:
+) -> Callable[[RealmSnapshot, Shaper, Sequence[str]], Awaitable[Events]]:
+    async def resources(picture: RealmSnapshot, shaper: Shaper, ids: Sequence[str]) -> Events:
         return [
             (id, name, shape(shaper, row)) for id, row in (await picture.some(kind, ids)).items()
         ]
@@ -184,22 +186,24 @@ def _plain(
     return resources
 
 
-_PLAIN: Final = {
-    "reports": _plain(a.ReportRow, "reports", Shaper.report),
-    "escalations": _plain(calling.EscalationRow, "escalations", Shaper.escalation),
-    "tasks": _plain(a.TaskRow, "tasks", Shaper.task),
-    "levels": _plain(a.LevelRow, "levels", lambda shape, row: shape.level(row.id, row)),
-    "flags": _plain(a.FlagRow, "flags", Shaper.flag),
-    "triggers": _plain(a.TriggerRow, "triggers", Shaper.trigger),
-    "maintenance": _plain(m.MaintenanceRow, "maintenance", Shaper.maintenance),
-    "reference_changes": _plain(v.ReferenceChangeRow, "reference_changes", Shaper.reference_change),
-    "alarms": _plain(c.AlarmRow, "alarms", Shaper.alarm),
-    "strategies": _plain(c.StrategyRow, "strategies", Shaper.strategy),
-    "sitreps": _plain(c.SitrepRow, "sitreps", Shaper.sitrep),
-    "contingency": _plain(k.ContingencyRow, "contingency", Shaper.contingency),
-    "proposals": _plain(g.ProposalRow, "proposals", Shaper.proposal),
-    "reassignments": _plain(g.ReassignmentRow, "reassignments", Shaper.reassignment),
-    "notifications": _plain(d.NotificationRow, "notifications", Shaper.notification),
-    "callouts": _plain(o.CallOutRow, "callouts", Shaper.callout),
-    "holds": _plain(d.HoldRow, "holds", Shaper.hold),
+_BUILDERS: Final = {
+    "reports": _make_builder(a.ReportRow, "reports", Shaper.report),
+    "escalations": _make_builder(calling.EscalationRow, "escalations", Shaper.escalation),
+    "tasks": _make_builder(a.TaskRow, "tasks", Shaper.task),
+    "levels": _make_builder(a.LevelRow, "levels", lambda shape, row: shape.level(row.id, row)),
+    "flags": _make_builder(a.FlagRow, "flags", Shaper.flag),
+    "triggers": _make_builder(a.TriggerRow, "triggers", Shaper.trigger),
+    "maintenance": _make_builder(m.MaintenanceRow, "maintenance", Shaper.maintenance),
+    "reference_changes": _make_builder(
+        v.ReferenceChangeRow, "reference_changes", Shaper.reference_change
+    ),
+    "alarms": _make_builder(c.AlarmRow, "alarms", Shaper.alarm),
+    "strategies": _make_builder(c.StrategyRow, "strategies", Shaper.strategy),
+    "sitreps": _make_builder(c.SitrepRow, "sitreps", Shaper.sitrep),
+    "contingency": _make_builder(k.ContingencyRow, "contingency", Shaper.contingency),
+    "proposals": _make_builder(g.ProposalRow, "proposals", Shaper.proposal),
+    "reassignments": _make_builder(g.ReassignmentRow, "reassignments", Shaper.reassignment),
+    "notifications": _make_builder(d.NotificationRow, "notifications", Shaper.notification),
+    "callouts": _make_builder(o.CallOutRow, "callouts", Shaper.callout),
+    "holds": _make_builder(d.HoldRow, "holds", Shaper.hold),
 }

@@ -4,7 +4,7 @@ One reader of Redis per realm serves all browsers. A resource is rendered once p
 turn of the reader is the same bytes for all subscribers of one language and set of rights. The last
 frame of a stream entry carries its id, so a browser that returns with `Last-Event-ID` misses
 nothing. If that is impossible (too long away, another epoch of the cache, a browser too slow), it
-gets `resync`: read everything again, then continue.
+gets `build_resync`: read everything again, then continue.
 
 A ping confirms that the page is current. It comes from the reader itself, so it is missing while
 Redis does not answer, no projector follows the logs or the reader has stopped: the page then shows
@@ -24,36 +24,36 @@ import orjson
 import structlog
 from redis.exceptions import RedisError
 
-from services.console.http.compression import STREAM_HEAD, of_stream
-from services.console.http.problems import PictureFrozen
-from services.console.live.row_events import Joined, render
+from services.console.http.compression import STREAM_HEAD, compress_piece
+from services.console.http.problems import ReadModelFrozen
+from services.console.live.row_events import JoinedReports, render_events
 from services.console.read_model import store
-from services.console.read_model.queries import ReadModel, Rebuilding, StoreAway
-from services.console.read_model.query_base import epoch_of, now_ms
+from services.console.read_model.queries import ReadModel, Rebuilding, StoreUnavailable
+from services.console.read_model.query_base import now_ms, require_epoch
 from services.console.read_model.store import Client
-from services.console.resources import iso, when
+from services.console.resources import format_iso, to_datetime
 from services.runtime.process import metrics
 
 PING_S: Final = 5.0
 """Longest turn of the reader without changes."""
-ENTRIES: Final = 200
+ENTRIES_PER_TURN: Final = 200
 """Stream entries rendered together: only the last state of a resource in them is sent."""
-REPLAYED: Final = 2_000
+MAX_REPLAYED: Final = 2_000
 """Entries replayed to a returning browser; beyond, reading everything again is cheaper."""
-QUEUE: Final = 1_000
+MAX_QUEUED: Final = 1_000
 """Frames that wait for a slow browser."""
 RETRY_S: Final = 0.5
-PAUSES: Final = 2.0
+PAUSE_FACTOR: Final = 2.0
 """Pause after a delivery, as a multiple of its duration.
 
 Changes meanwhile go together, so a crowd costs fewer and larger writes.
 """
-PAUSE_AT_MOST_S: Final = 0.1
-TURN_S: Final = 12.0
+MAX_PAUSE_S: Final = 0.1
+TURN_TIMEOUT_S: Final = 12.0
 """Longest turn, above the limits of the store's client; a longer one is stuck and restarts."""
 log = structlog.get_logger(__name__)
 
-Entry = tuple[str, str, tuple[str, ...]]
+StreamEntry = tuple[str, str, tuple[str, ...]]
 """(entry id, collection, resource ids)."""
 
 
@@ -67,18 +67,18 @@ class Frame:
 
     def encode(self, epoch: str, *, hidden: bool = False) -> bytes:
         """Encode for the wire; a hidden or empty frame only advances the id of the browser."""
-        head = b"" if self.id is None else b"id: %b\n" % event_id(epoch, self.id).encode()
+        head = b"" if self.id is None else b"id: %b\n" % build_event_id(epoch, self.id).encode()
         if hidden or not self.event:
             return head + b"\n" if head else b""
         return b"%bevent: %b\ndata: %b\n\n" % (head, self.event.encode(), self.data)
 
 
-def event_id(epoch: str, entry: str) -> str:
+def build_event_id(epoch: str, entry: str) -> str:
     """Build the id of an event; entries of another epoch of the cache never match."""
     return f"{epoch}.{entry}"
 
 
-def entry_of(id: str | None, epoch: str) -> str | None:
+def parse_event_id(id: str | None, epoch: str) -> str | None:
     """Return the entry of an event id of this epoch, or None."""
     known, _, entry = (id or "").rpartition(".")
     numbers = entry.split("-")
@@ -91,14 +91,14 @@ def entry_of(id: str | None, epoch: str) -> str | None:
     )
 
 
-def order(entry: str) -> tuple[int, int]:
+def parse_entry_id(entry: str) -> tuple[int, int]:
     """Return a sort key for entry ids."""
     ms, _, n = entry.partition("-")
     return int(ms), int(n or 0)
 
 
 @dataclass(slots=True)
-class Piece:
+class EncodedFrames:
     """Frames for many subscribers, plain and compressed; compressed on first use."""
 
     plain: bytes
@@ -110,7 +110,7 @@ class Piece:
     def packed(self) -> bytes:
         """The compressed frames, valid anywhere in a compressed stream."""
         if self._packed is None:
-            self._packed = of_stream(self.plain)
+            self._packed = compress_piece(self.plain)
         return self._packed
 
 
@@ -129,15 +129,15 @@ class Subscriber:
     closed: bool = False
     _woken: asyncio.Future[None] | None = None
 
-    def encode(self, piece: Piece) -> bytes:
+    def encode(self, piece: EncodedFrames) -> bytes:
         """Return the piece in this browser's encoding."""
         return piece.packed if self.gzip else piece.plain
 
-    def put(self, piece: Piece) -> None:
-        """Queue some frames; a full queue is dropped and later replaced by a `resync`."""
+    def put(self, piece: EncodedFrames) -> None:
+        """Queue some frames; a full queue is dropped and later replaced by a `build_resync`."""
         if self.overflowed or not piece.plain or (not piece.count and self.frames):
             return
-        if self.waiting >= QUEUE:
+        if self.waiting >= MAX_QUEUED:
             self.take()
             self.overflowed = True
         else:
@@ -181,26 +181,26 @@ class RealmFeed:
         self.position = "0-0"
         self.current = False
         """Redis answers and the projector follows the logs."""
-        self._joined: dict[str, Joined] = {}
+        self._joined: dict[str, JoinedReports] = {}
 
     async def begin(self) -> None:
         """Move to the end of the stream. Raises Rebuilding, StoreAway."""
         self.epoch = await self._model.epoch()
         try:
-            last = await self._client.xrevrange(store.of(self.realm, "stream"), count=1)
+            last = await self._client.xrevrange(store.realm_key(self.realm, "stream"), count=1)
             self.current = bool(await self._client.exists(store.PROJECTOR))
         except (RedisError, OSError) as error:
-            raise StoreAway from error
+            raise StoreUnavailable from error
         self.position = last[0][0].decode() if last else "0-0"
 
     async def run(self) -> None:
         """Read and deliver until cancelled."""
         while True:
             try:
-                async with asyncio.timeout(TURN_S):
+                async with asyncio.timeout(TURN_TIMEOUT_S):
                     told = await self._turn()
-                await asyncio.sleep(min(told * PAUSES, PAUSE_AT_MOST_S))
-            except (StoreAway, Rebuilding, RedisError, OSError) as error:
+                await asyncio.sleep(min(told * PAUSE_FACTOR, MAX_PAUSE_S))
+            except (StoreUnavailable, Rebuilding, RedisError, OSError) as error:
                 self.current = False
                 if isinstance(error, TimeoutError):
                     log.error("stream.stuck", realm=self.realm)
@@ -214,45 +214,55 @@ class RealmFeed:
         """Wait for changes and deliver them, or a ping. Return the seconds of delivery."""
         asked = self._client.pipeline(transaction=False)
         asked.xread(
-            {store.of(self.realm, "stream"): self.position}, count=ENTRIES, block=int(PING_S * 1000)
+            {store.realm_key(self.realm, "stream"): self.position},
+            count=ENTRIES_PER_TURN,
+            block=int(PING_S * 1000),
         )
         asked.mget(store.EPOCH, store.STATE)
         asked.exists(store.PROJECTOR)
         read, life, followed = await asked.execute()
-        if epoch_of(*life) != self.epoch:
+        if require_epoch(*life) != self.epoch:
             await self.begin()
-            return await self._to_all(Piece(resync(self.epoch, self.position, "epoch")))
+            return await self._to_all(
+                EncodedFrames(build_resync(self.epoch, self.position, "epoch"))
+            )
         self.current = bool(followed)
-        if entries := parse(read[0][1]) if read else []:
+        if entries := parse_entries(read[0][1]) if read else []:
             return await self._tell(entries)
         if self.current:
-            return await self._to_all(Piece(ping(), count=0))
+            return await self._to_all(EncodedFrames(build_ping(), count=0))
         return 0.0
 
     def _encoded(self, frames: Iterable[Frame], hidden: frozenset[str]) -> bytes:
         return b"".join(f.encode(self.epoch, hidden=f.event in hidden) for f in frames)
 
-    async def _tell(self, entries: Sequence[Entry]) -> float:
+    async def _tell(self, entries: Sequence[StreamEntry]) -> float:
         told: dict[str, list[Frame]] = {}
         while (
             unheard := {s.lang for s in self.subscribers} - told.keys()
         ):  # a subscriber of another language may join meanwhile
             for lang in unheard:
-                frames = await self.frames(entries, lang, self._joined.setdefault(lang, Joined()))
+                frames = await self.frames(
+                    entries, lang, self._joined.setdefault(lang, JoinedReports())
+                )
                 if frames is None:
                     self.position = entries[-1][0]
-                    return await self._to_all(Piece(resync(self.epoch, self.position, "untold")))
+                    return await self._to_all(
+                        EncodedFrames(build_resync(self.epoch, self.position, "untold"))
+                    )
                 told[lang] = frames
         self.position = entries[-1][0]
         kinds = {(s.lang, s.hidden) for s in self.subscribers}
         return await self._to_all(
             {
-                (lang, hidden): Piece(self._encoded(told[lang], hidden), len(told[lang]))
+                (lang, hidden): EncodedFrames(self._encoded(told[lang], hidden), len(told[lang]))
                 for lang, hidden in kinds
             }
         )
 
-    async def _to_all(self, told: Piece | Mapping[tuple[str, frozenset[str]], Piece]) -> float:
+    async def _to_all(
+        self, told: EncodedFrames | Mapping[tuple[str, frozenset[str]], EncodedFrames]
+    ) -> float:
         """Deliver one piece to all, or the piece of each browser's language and rights.
 
         Return the seconds until it was written for all browsers that are not slow.
@@ -260,14 +270,16 @@ class RealmFeed:
         began = time.perf_counter()
         for subscriber in self.subscribers:
             subscriber.put(
-                told if isinstance(told, Piece) else told[subscriber.lang, subscriber.hidden]
+                told
+                if isinstance(told, EncodedFrames)
+                else told[subscriber.lang, subscriber.hidden]
             )
         for _ in ("each has woken and sent", "the loop has written"):
             await asyncio.sleep(0)
         return time.perf_counter() - began
 
     async def frames(
-        self, entries: Sequence[Entry], lang: str, joined: Joined
+        self, entries: Sequence[StreamEntry], lang: str, joined: JoinedReports
     ) -> list[Frame] | None:
         """Render the frames of entries in order; of several changes of a resource only the last.
 
@@ -276,7 +288,7 @@ class RealmFeed:
         """
         try:
             return await self._rendered(entries, lang, joined)
-        except (StoreAway, Rebuilding, RedisError, OSError):
+        except (StoreUnavailable, Rebuilding, RedisError, OSError):
             raise
         except Exception:
             log.exception(
@@ -284,9 +296,11 @@ class RealmFeed:
             )
             return None
 
-    async def _rendered(self, entries: Sequence[Entry], lang: str, joined: Joined) -> list[Frame]:
+    async def _rendered(
+        self, entries: Sequence[StreamEntry], lang: str, joined: JoinedReports
+    ) -> list[Frame]:
         last = {(collection, id): entry for entry, collection, ids in entries for id in ids}
-        rendered = await render(self._model, self.realm, lang, last, joined)
+        rendered = await render_events(self._model, self.realm, lang, last, joined)
         frames: list[Frame] = []
         for entry, collection, ids in entries:
             mine = [
@@ -300,21 +314,27 @@ class RealmFeed:
 
     async def missed(self, after: str, until: str, subscriber: Subscriber) -> bytes | None:
         """Return all frames after one entry up to another; None if they are no longer available."""
-        key = store.of(self.realm, "stream")
+        key = store.realm_key(self.realm, "stream")
         try:
             kept = await self._client.xinfo_stream(key)
-            raw = await self._client.xrange(key, min=f"({after}", max=until, count=REPLAYED + 1)
+            raw = await self._client.xrange(key, min=f"({after}", max=until, count=MAX_REPLAYED + 1)
         except RedisError:
             return b"" if after == until else None
         deleted = kept.get("max-deleted-entry-id", b"0-0")
         trimmed = deleted.decode() if isinstance(deleted, bytes) else str(deleted)
-        if len(raw) > REPLAYED or order(after) < order(trimmed) or order(after) > order(until):
+        if (
+            len(raw) > MAX_REPLAYED
+            or parse_entry_id(after) < parse_entry_id(trimmed)
+            or parse_entry_id(after) > parse_entry_id(until)
+        ):
             return None
-        frames = await self.frames(parse(raw), subscriber.lang, Joined()) if raw else []
+        frames = (
+            await self.frames(parse_entries(raw), subscriber.lang, JoinedReports()) if raw else []
+        )
         return None if frames is None else self._encoded(frames, subscriber.hidden)
 
 
-def parse(raw: Iterable[Any]) -> list[Entry]:
+def parse_entries(raw: Iterable[Any]) -> list[StreamEntry]:
     """Convert stream entries from redis-py."""
     return [
         (id.decode(), collection.decode(), tuple(ids.decode().split("\n")))
@@ -323,35 +343,37 @@ def parse(raw: Iterable[Any]) -> list[Entry]:
     ]
 
 
-def hello(epoch: str, position: str, realm: str) -> bytes:
+def build_hello(epoch: str, position: str, realm: str) -> bytes:
     """Build the first frame: the position of the stream, and the server's clock for countdowns."""
     data = {
         "epoch": epoch,
-        "last_id": event_id(epoch, position),
-        "server_time": iso(when(now_ms())),
+        "last_id": build_event_id(epoch, position),
+        "server_time": format_iso(to_datetime(now_ms())),
         "realm": realm,
         "ping_s": PING_S,
     }
     return Frame("hello", orjson.dumps(data), position).encode(epoch)
 
 
-def resync(epoch: str, position: str, why: str) -> bytes:
+def build_resync(epoch: str, position: str, why: str) -> bytes:
     """Build the frame that makes the browser read everything again and continue from here."""
     data = {
         "epoch": epoch,
-        "last_id": event_id(epoch, position),
-        "server_time": iso(when(now_ms())),
+        "last_id": build_event_id(epoch, position),
+        "server_time": format_iso(to_datetime(now_ms())),
         "why": why,
     }
     return Frame("resync", orjson.dumps(data), position).encode(epoch)
 
 
-def ping() -> bytes:
+def build_ping() -> bytes:
     """Build the frame that shows that the stream is alive."""
-    return Frame("ping", orjson.dumps({"server_time": iso(when(now_ms()))})).encode("")
+    return Frame("ping", orjson.dumps({"server_time": format_iso(to_datetime(now_ms()))})).encode(
+        ""
+    )
 
 
-class Hub:
+class StreamHub:
     """All live streams of this process."""
 
     def __init__(self, client: Client, model: ReadModel) -> None:
@@ -369,7 +391,7 @@ class Hub:
         last_id: str | None,
         gzip: bool = False,
         still_allowed: Callable[[], bool] = lambda: True,
-    ) -> Live:
+    ) -> LiveStream:
         """Open the stream of one browser, which lasts until it leaves or `still_allowed` is False.
 
         It is open when this returns; errors are raised before, including PictureFrozen and
@@ -378,8 +400,8 @@ class Hub:
         feed = await self._feed(realm)
         subscriber, position = Subscriber(lang, hidden, gzip), feed.position
         feed.subscribers.add(subscriber)  # from here on everything after `position` is queued
-        metrics.gauge("vigie_stream_clients", self.clients)
-        return Live(
+        metrics.set_gauge("vigie_stream_clients", self.clients)
+        return LiveStream(
             self._frames(feed, subscriber, position, last_id, still_allowed),
             lambda: self._leave(feed, subscriber),
         )
@@ -397,12 +419,12 @@ class Hub:
                 feed = RealmFeed(realm, self._client, self._model)
                 await feed.begin()
                 if not feed.current:
-                    raise PictureFrozen
+                    raise ReadModelFrozen
                 reading = asyncio.create_task(feed.run(), name=f"stream {realm}")
                 reading.add_done_callback(lambda _: self._ended(feed))
                 self._feeds[realm] = feed, reading
             elif not self._feeds[realm][0].current:
-                raise PictureFrozen
+                raise ReadModelFrozen
             return self._feeds[realm][0]
 
     async def _frames(
@@ -413,21 +435,27 @@ class Hub:
         last_id: str | None,
         still_allowed: Callable[[], bool],
     ) -> AsyncGenerator[bytes]:
-        since = entry_of(last_id, feed.epoch)
+        since = parse_event_id(last_id, feed.epoch)
         yield (STREAM_HEAD if subscriber.gzip else b"") + subscriber.encode(
-            Piece(hello(feed.epoch, since or position, feed.realm))
+            EncodedFrames(build_hello(feed.epoch, since or position, feed.realm))
         )
         if last_id is not None:
             missed = await feed.missed(since, position, subscriber) if since is not None else None
             yield subscriber.encode(
-                Piece(resync(feed.epoch, position, "too_long_away") if missed is None else missed)
+                EncodedFrames(
+                    build_resync(feed.epoch, position, "too_long_away")
+                    if missed is None
+                    else missed
+                )
             )
         while not (subscriber.closed or self._closed) and still_allowed():
             if subscriber.frames:
                 yield subscriber.take()
             elif subscriber.overflowed:
                 subscriber.overflowed = False
-                yield subscriber.encode(Piece(resync(feed.epoch, feed.position, "too_slow")))
+                yield subscriber.encode(
+                    EncodedFrames(build_resync(feed.epoch, feed.position, "too_slow"))
+                )
             else:
                 await subscriber.news()
 
@@ -442,7 +470,7 @@ class Hub:
         feed.subscribers.discard(subscriber)
         if not feed.subscribers and self._feeds.get(feed.realm, (None,))[0] is feed:
             self._feeds.pop(feed.realm)[1].cancel()
-        metrics.gauge("vigie_stream_clients", self.clients)
+        metrics.set_gauge("vigie_stream_clients", self.clients)
 
     def close(self) -> None:
         """End all streams, so that the process can stop; browsers return with their last id."""
@@ -451,7 +479,7 @@ class Hub:
             reading.cancel()
 
 
-class Live:
+class LiveStream:
     """The frames of one browser. The consumer must close it, even before the first frame."""
 
     def __init__(self, frames: AsyncGenerator[bytes], leave: Callable[[], None]) -> None:

@@ -11,7 +11,14 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from services.console.http.answers import RESPONSES
-from services.console.http.context import Author, Cursor, Limit, LogReading, Several, deciding
+from services.console.http.context import (
+    Cursor,
+    DecisionContext,
+    Limit,
+    LogReader,
+    Multiple,
+    require_decision,
+)
 from services.console.logbook.notes import Note, add_note
 from services.console.resources import KindOfLine, Line, Page
 from services.runtime.identity.permissions import Permission
@@ -24,9 +31,9 @@ class LogNote(Note):
 
 
 @router.get("", summary="Lines, newest first")
-async def listed(
-    reader: LogReading,
-    kind: Several[KindOfLine],
+async def list_lines(
+    reader: LogReader,
+    kind: Multiple[KindOfLine],
     incident: str | None = None,
     site: str | None = None,
     limit: Limit = 100,
@@ -46,7 +53,8 @@ async def listed(
 
 
 @router.post("", responses=RESPONSES, summary="Write a line")
-async def write(
-    author: Annotated[Author, Depends(deciding(Permission.NOTE_WRITE))], body: LogNote
+async def write_line(
+    author: Annotated[DecisionContext, Depends(require_decision(Permission.NOTE_WRITE))],
+    body: LogNote,
 ) -> Response:
     return await add_note(author.within(body), body, body.incident)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from services.console.i18n import translator
-from services.console.resources.base import when
-from services.runtime.secrets.erasure import Erased
+from services.console.i18n import get_translator
+from services.console.resources.base import to_datetime
+from services.runtime.secrets.erasure import TextErasure
 
 
-def tell_erased(erased: Erased, lang: str) -> str:
+def format_erasure(erased: TextErasure, lang: str) -> str:
     """Return when and why a text was erased."""
-    at = when(erased.at).astimezone(ZoneInfo("Europe/Paris"))
-    _ = translator(lang)
+    at = to_datetime(erased.at).astimezone(ZoneInfo("Europe/Paris"))
+    _ = get_translator(lang)
     return _(
         "Texte effacé le {day} à {time}. Motif : {reason}",
         day=at.strftime("%d/%m/%Y"),

@@ -12,16 +12,16 @@ from typing import Any, Final, Literal
 
 from schemas.base import Instant
 from services.runtime.http.problems import ProblemError
-from services.runtime.secrets.erasure import erase_text, erased_of
-from services.runtime.secrets.vault import TextItem, Texts
+from services.runtime.secrets.erasure import erase_text, read_erasure
+from services.runtime.secrets.vault import TextItem, VaultTexts
 
 PREFIX: Final = "erasure-"
-READ_S: Final = 1.0
+PROPOSAL_WAIT_S: Final = 1.0
 """Wait for a proposal that another process has just stored."""
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class ErasureSubject:
     """The text to erase, and the report or line it belongs to."""
 
     kind: Literal["report", "line"]
@@ -31,7 +31,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class ErasureProposal:
     """A proposal to erase a text: its author, time and reason."""
 
     kind: str
@@ -45,10 +45,12 @@ class Proposal:
 class Erasures:
     """Proposals to erase texts, and their approval."""
 
-    def __init__(self, texts: Texts) -> None:
+    def __init__(self, texts: VaultTexts) -> None:
         self._texts = texts
 
-    async def propose(self, subject: Subject, by: str, reason: str, at: Instant) -> Proposal:
+    async def propose(
+        self, subject: ErasureSubject, by: str, reason: str, at: Instant
+    ) -> ErasureProposal:
         """Store a proposal; repeating it changes nothing.
 
         Raises ProblemError `erased`, `erasure_proposed` (by another person: approve it),
@@ -59,14 +61,14 @@ class Erasures:
             if known.by != by:
                 raise ProblemError("erasure_proposed", by=known.by)
             return known
-        made = Proposal(subject.kind, subject.id, subject.realm, by, at, reason)
+        made = ErasureProposal(subject.kind, subject.id, subject.realm, by, at, reason)
         await self._texts.put(
             _proposal_id(subject.text_id),
             TextItem({name: getattr(made, name) for name in made.__slots__}),
         )
         return made
 
-    async def approvable(self, subject: Subject, by: str) -> Proposal:
+    async def approvable(self, subject: ErasureSubject, by: str) -> ErasureProposal:
         """Return the proposal of another person.
 
         Raises ProblemError `erased`, `no_erasure`, `second_person`.
@@ -79,31 +81,31 @@ class Erasures:
             raise ProblemError("second_person")
         return proposal
 
-    async def erase(self, subject: Subject, proposal: Proposal, at: Instant) -> None:
+    async def erase(self, subject: ErasureSubject, proposal: ErasureProposal, at: Instant) -> None:
         """Erase the text and the proposal for good. Raises BrokerAway: then repeat."""
         await erase_text(self._texts, subject.text_id, at, proposal.reason)
         await self._texts.erase(_proposal_id(subject.text_id))
 
-    def open(self) -> Sequence[Proposal]:
+    def open(self) -> Sequence[ErasureProposal]:
         """Return the proposals that wait for a second person, oldest first."""
         found = self._texts.get_many(self._texts.ids(PREFIX)).values()
         return sorted(
-            (_proposal(item.fields) for item in found),
+            (_parse_proposal(item.fields) for item in found),
             key=lambda proposal: (proposal.at, proposal.id),
         )
 
-    async def _check_there(self, subject: Subject) -> None:
-        item = await self._texts.get(subject.text_id, wait_s=READ_S)
-        if item is None or erased_of(item) is not None:
+    async def _check_there(self, subject: ErasureSubject) -> None:
+        item = await self._texts.get(subject.text_id, wait_s=PROPOSAL_WAIT_S)
+        if item is None or read_erasure(item) is not None:
             raise ProblemError("erased")
 
-    async def _read(self, text_id: str) -> Proposal | None:
+    async def _read(self, text_id: str) -> ErasureProposal | None:
         item = await self._texts.get(_proposal_id(text_id))
-        return None if item is None else _proposal(item.fields)
+        return None if item is None else _parse_proposal(item.fields)
 
 
-def _proposal(fields: dict[str, Any]) -> Proposal:
-    return Proposal(**{name: fields[name] for name in Proposal.__slots__})
+def _parse_proposal(fields: dict[str, Any]) -> ErasureProposal:
+    return ErasureProposal(**{name: fields[name] for name in ErasureProposal.__slots__})
 
 
 def _proposal_id(text_id: str) -> str:

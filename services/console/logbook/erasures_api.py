@@ -16,22 +16,32 @@ from schemas.base import Command
 from schemas.commands import AddNote
 from schemas.words import LineKind
 from services.console.http.answers import require_text
-from services.console.http.context import Author, Body, Cut, Reader, deciding, is_limited, reading
-from services.console.http.decisions import Decisions, author_of
+from services.console.http.context import (
+    DecisionBody,
+    DecisionContext,
+    PageRequest,
+    ReadContext,
+    is_limited,
+    require_decision,
+    require_read,
+)
+from services.console.http.decisions import CommandDispatcher, get_author
 from services.console.http.scopes import check_sites
-from services.console.logbook.erasures import Erasures, Proposal, Subject
-from services.console.resources import Erasure, Page, when
+from services.console.logbook.erasures import ErasureProposal, Erasures, ErasureSubject
+from services.console.resources import Erasure, Page, to_datetime
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Permission
 
 router = APIRouter(prefix="/api/v1", tags=["texts"])
-Erasing = Annotated[Author, Depends(deciding(Permission.DIRECTORY_WRITE))]
-ErasingLine = Annotated[Author, Depends(deciding(Permission.DIRECTORY_WRITE, whole_territory=True))]
-ErasureReading = Annotated[Reader, Depends(reading(Permission.DIRECTORY_WRITE))]
+ReportEraser = Annotated[DecisionContext, Depends(require_decision(Permission.DIRECTORY_WRITE))]
+LineEraser = Annotated[
+    DecisionContext, Depends(require_decision(Permission.DIRECTORY_WRITE, whole_territory=True))
+]
+ErasureReader = Annotated[ReadContext, Depends(require_read(Permission.DIRECTORY_WRITE))]
 _SUBJECT = {"report": "du signalement", "line": "de la ligne"}
 
 
-class Erase(Body):
+class EraseRequest(DecisionBody):
     approve: bool = Field(
         default=False, description="true: erase what another person has proposed to erase"
     )
@@ -41,14 +51,14 @@ class Erase(Body):
     "/reports/{id}/erase",
     summary="Words, original bytes and photos of a report: propose to erase them, or approve it",
 )
-async def erase_report(author: Erasing, id: str, body: Erase) -> Erasure:
+async def erase_report(author: ReportEraser, id: str, body: EraseRequest) -> Erasure:
     within = author.within(body)
     if is_limited(within.principal):  # a report without a known site belongs to the whole territory
         site = (await within.model.report(within.realm, id)).site
         await check_sites(within, [site] if site is not None else [], "site")
     found = await within.model.report_text(within.realm, id)
     return await _erase(
-        within, body, Subject("report", id, within.realm, found.text_id), found.incident
+        within, body, ErasureSubject("report", id, within.realm, found.text_id), found.incident
     )
 
 
@@ -56,24 +66,30 @@ async def erase_report(author: Erasing, id: str, body: Erase) -> Erasure:
     "/log/{id}/erase",
     summary="Words of a line of the main courante: propose to erase them, or approve it",
 )
-async def erase_line(author: ErasingLine, id: str, body: Erase) -> Erasure:
+async def erase_line(author: LineEraser, id: str, body: EraseRequest) -> Erasure:
     within = author.within(body)
     found = await within.model.line_text(within.realm, id)
     return await _erase(
-        within, body, Subject("line", id, within.realm, found.text_id), found.incident
+        within, body, ErasureSubject("line", id, within.realm, found.text_id), found.incident
     )
 
 
 @router.get("/erasures", summary="Proposals to erase a text that wait for a second person")
-async def waiting(request: Request, reader: ErasureReading, part: Cut) -> Page[Erasure]:
+async def list_proposals(
+    request: Request, reader: ErasureReader, part: PageRequest
+) -> Page[Erasure]:
     proposals = Erasures(request.app.state.texts).open()
-    return part.of([_resource(one, None) for one in proposals if reader.principal.sees(one.realm)])
+    return part.of(
+        [_build_erasure(one, None) for one in proposals if reader.principal.sees(one.realm)]
+    )
 
 
-async def _erase(author: Author, body: Erase, subject: Subject, incident: str | None) -> Erasure:
+async def _erase(
+    author: DecisionContext, body: EraseRequest, subject: ErasureSubject, incident: str | None
+) -> Erasure:
     erasures, by, at = (
         Erasures(author.request.app.state.texts),
-        author_of(author.principal),
+        get_author(author.principal),
         time.time_ns() // 1_000_000,
     )
     if body.approve:
@@ -92,15 +108,15 @@ async def _erase(author: Author, body: Erase, subject: Subject, incident: str | 
     )
     if body.approve:  # last, so that a repetition after a failure finds the proposal
         await erasures.erase(subject, proposal, at)
-    return _resource(proposal, by if body.approve else None, at)
+    return _build_erasure(proposal, by if body.approve else None, at)
 
 
-async def _write_line(author: Author, text: str, incident: str | None) -> None:
+async def _write_line(author: DecisionContext, text: str, incident: str | None) -> None:
     """Write the act to the logbook.
 
     A closed realm takes no line; the register of accesses still has it.
     """
-    decisions: Decisions = author.request.app.state.decisions
+    decisions: CommandDispatcher = author.request.app.state.decisions
 
     def make(by: str, role: str, reason: str | None) -> Command:
         assert reason is not None
@@ -123,7 +139,7 @@ async def _write_line(author: Author, text: str, incident: str | None) -> None:
     )
 
 
-def _resource(proposal: Proposal, approved_by: str | None, at: int = 0) -> Erasure:
+def _build_erasure(proposal: ErasureProposal, approved_by: str | None, at: int = 0) -> Erasure:
     return Erasure(
         id=proposal.id,
         realm=proposal.realm,
@@ -131,7 +147,7 @@ def _resource(proposal: Proposal, approved_by: str | None, at: int = 0) -> Erasu
         state="proposed" if approved_by is None else "erased",
         reason=proposal.reason,
         proposed_by=proposal.by,
-        proposed_at=when(proposal.at),
+        proposed_at=to_datetime(proposal.at),
         approved_by=approved_by,
-        erased_at=None if approved_by is None else when(at),
+        erased_at=None if approved_by is None else to_datetime(at),
     )

@@ -11,18 +11,27 @@ from services.console.i18n import N_, Translator
 from services.console.resources import Line
 from services.console.texts import words as w
 from services.console.texts import world
-from services.console.texts.names import Names
+from services.console.texts.names import TerritoryNames
 
 LATE_MIN: Final = 15
 """Minutes after which a report is shown as late. Rule D7."""
-COMMUNES_TOLD: Final = 4
-WANTED: Final = ("fact", "decision", "action", "communication", "watch", "alarm", "note", "runtime")
+COMMUNES_SHOWN: Final = 4
+SHOWN_KINDS: Final = (
+    "fact",
+    "decision",
+    "action",
+    "communication",
+    "watch",
+    "alarm",
+    "note",
+    "runtime",
+)
 """Kinds of lines on the page.
 
 Effects on activities are left out: they come with every change of a capacity, and clocks and alarms
 show those that matter.
 """
-_TOLD_ELSEWHERE: Final = {
+_SHOWN_ELSEWHERE: Final = {
     "TriggerChanged",
     "TaskChanged:open",
     "NotificationChanged:accepted",
@@ -30,7 +39,7 @@ _TOLD_ELSEWHERE: Final = {
     "EscalationChanged:answer",
     "EscalationChanged:declined",
 }
-KINDS: Final = {
+KIND_LABELS: Final = {
     "fact": N_("fait"),
     "decision": N_("décision"),
     "action": N_("action"),
@@ -43,7 +52,7 @@ KINDS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogbookEntry:
     id: str
     occurred_at: datetime
     recorded_at: datetime
@@ -61,42 +70,44 @@ class Entry:
         return self.late_min > LATE_MIN
 
 
-def _shown(line: Line) -> bool:
-    if line.type in _TOLD_ELSEWHERE or f"{line.type}:{line.change}" in _TOLD_ELSEWHERE:
+def _is_shown(line: Line) -> bool:
+    if line.type in _SHOWN_ELSEWHERE or f"{line.type}:{line.change}" in _SHOWN_ELSEWHERE:
         return False
     return line.type != "SiteStatusChanged" or line.change in ("unknown", "normal")
 
 
-def by_whom(line: Line, names: Names, _: Translator) -> str:
+def format_author(line: Line, names: TerritoryNames, _: Translator) -> str:
     if line.source and line.type != "NoteAdded":
-        return world.source(line.source, _)
+        return world.name_source(line.source, _)
     if line.role is not None and line.author not in names.holders:
-        return w.role_name(line.role, None, names, _)
-    return w.person_name(line.author, names, _) if line.author != "system" else _("système")
+        return w.name_role(line.role, None, names, _)
+    return w.name_person(line.author, names, _) if line.author != "system" else _("système")
 
 
-def _silent_together(lines: Sequence[Line], names: Names, _: Translator) -> str:
+def _summarise_silent_sites(lines: Sequence[Line], names: TerritoryNames, _: Translator) -> str:
     communes = [c for c in dict.fromkeys(names.commune_of(line.site or "") for line in lines) if c]
     shown = (
         communes
-        if len(communes) <= COMMUNES_TOLD
+        if len(communes) <= COMMUNES_SHOWN
         else [
-            *communes[: COMMUNES_TOLD - 1],
-            _("{n} autres communes", n=len(communes) - COMMUNES_TOLD + 1),
+            *communes[: COMMUNES_SHOWN - 1],
+            _("{n} autres communes", n=len(communes) - COMMUNES_SHOWN + 1),
         ]
     )
     return _(
         "{n} sites sans nouvelles à {communes} : levée de doute ouverte",
         n=len(lines),
-        communes=w.listed(shown, _),
+        communes=w.join_words(shown, _),
     )
 
 
-def entries(lines: Sequence[Line], names: Names, _: Translator, limit: int) -> list[Entry]:
+def build_entries(
+    lines: Sequence[Line], names: TerritoryNames, _: Translator, limit: int
+) -> list[LogbookEntry]:
     """Build at most `limit` entries from `lines`, both newest first."""
-    found: list[Entry] = []
-    shown = [line for line in lines if _shown(line)]
-    together = grouped(shown)
+    found: list[LogbookEntry] = []
+    shown = [line for line in lines if _is_shown(line)]
+    together = group_lines(shown)
     k = 0
     while k < len(shown) and len(found) < limit:
         line = shown[k]
@@ -105,20 +116,22 @@ def entries(lines: Sequence[Line], names: Names, _: Translator, limit: int) -> l
             k += 1
             continue
         if line.type == "SiteStatusChanged" and line.change == "unknown":
-            while k + len(run) < len(shown) and _same_minute(line, shown[k + len(run)]):
+            while k + len(run) < len(shown) and _is_same_minute(line, shown[k + len(run)]):
                 run.append(shown[k + len(run)])
         text = (
-            told_together(line, together, _) if len(run) == 1 else _silent_together(run, names, _)
+            summarise_group(line, together, _)
+            if len(run) == 1
+            else _summarise_silent_sites(run, names, _)
         )
         found.append(
-            Entry(
+            LogbookEntry(
                 line.id,
                 line.occurred_at,
                 line.recorded_at,
                 line.late_min,
-                _(KINDS.get(line.kind, line.kind)),
+                _(KIND_LABELS.get(line.kind, line.kind)),
                 text,
-                by_whom(line, names, _),
+                format_author(line, names, _),
                 line.corrects,
                 line.place,
                 line.report if line.type == "ReportChanged" and len(run) == 1 else None,
@@ -128,7 +141,7 @@ def entries(lines: Sequence[Line], names: Names, _: Translator, limit: int) -> l
     return found
 
 
-def grouped(lines: Sequence[Line]) -> dict[str, list[Line]]:
+def group_lines(lines: Sequence[Line]) -> dict[str, list[Line]]:
     """Return the lines of each group, in their order."""
     found: dict[str, list[Line]] = {}
     for line in lines:
@@ -137,13 +150,13 @@ def grouped(lines: Sequence[Line]) -> dict[str, list[Line]]:
     return found
 
 
-_TOGETHER: Final = {
+_GROUP_SENTENCES: Final = {
     "rto": N_("{activity} : RTO consommé à {pct} % sur {n} sites"),
     "dmia": N_("{activity} : DMIA consommée à {pct} % sur {n} sites"),
 }
 
 
-def told_together(line: Line, together: Mapping[str, Sequence[Line]], _: Translator) -> str:
+def summarise_group(line: Line, together: Mapping[str, Sequence[Line]], _: Translator) -> str:
     """Return the sentence of a line, or the one that represents all lines of its group."""
     group = line.group
     count = len(together[group.key]) if group is not None else 1
@@ -155,11 +168,11 @@ def told_together(line: Line, together: Mapping[str, Sequence[Line]], _: Transla
             "{n} appels impossibles : aucun canal n’a abouti",
             count,
         )
-    sentence = _TOGETHER.get(group.base, N_("{activity} : alarme sur {n} sites"))
+    sentence = _GROUP_SENTENCES.get(group.base, N_("{activity} : alarme sur {n} sites"))
     return _(sentence, activity=group.activity, pct=group.pct, n=count)
 
 
-def _same_minute(a: Line, b: Line) -> bool:
+def _is_same_minute(a: Line, b: Line) -> bool:
     same = b.type == a.type and b.change == a.change
     return same and b.recorded_at.replace(second=0, microsecond=0) == a.recorded_at.replace(
         second=0, microsecond=0

@@ -8,21 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from schemas.replies import UNREAD
+from schemas.replies import UNPARSED_REPLY_TEMPLATE
 from services.runtime.log.transaction import FactRecord
 
 Fields = dict[str, Any]
-Maker = Callable[[FactRecord], Fields | None]
+LineMaker = Callable[[FactRecord], Fields | None]
 
 
-def _is_first_word(fact: FactRecord) -> bool:
+def _is_first_judgement(fact: FactRecord) -> bool:
     """Return whether this ReportChanged is the first judgement of the report."""
     return bool(fact.data["row"]["recorded_at"] == fact.at)
 
 
-def _report(fact: FactRecord) -> Fields | None:
+def _make_report_line(fact: FactRecord) -> Fields | None:
     r = fact.data["row"]
-    first = _is_first_word(fact)
+    first = _is_first_judgement(fact)
     by = r.get("corrected_by") if first else None
     return {
         "kind": "fact",
@@ -34,7 +34,7 @@ def _report(fact: FactRecord) -> Fields | None:
         "certainty": r["confirmation"],
         "source": r["source"],
         "text_id": r.get("text_id") if first else None,
-        "values": _some(
+        "values": _drop_missing(
             {
                 "type": r["type"],
                 "severity": r["severity"],
@@ -49,7 +49,7 @@ def _report(fact: FactRecord) -> Fields | None:
     } | ({"author": by} if by else {})
 
 
-def _site(fact: FactRecord) -> Fields:
+def _make_site_line(fact: FactRecord) -> Fields:
     r = fact.data["row"]
     causes = r.get("causes") or ()
     return {
@@ -79,11 +79,11 @@ _INCIDENT_KINDS = {
 }
 
 
-_TAKERS = 3
+_ACKNOWLEDGERS_SHOWN = 3
 """Newest people named in a line about taking charge of an incident."""
 
 
-def _incident(fact: FactRecord) -> Fields | None:
+def _make_incident_line(fact: FactRecord) -> Fields | None:
     r, change = fact.data["row"], fact.data["change"]
     kind = _INCIDENT_KINDS.get(change)
     if kind is None:
@@ -93,7 +93,7 @@ def _incident(fact: FactRecord) -> Fields | None:
         "change": change,
         "incident": r["id"],
         "occurred_at": r["opened_at"] if change == "opened" else fact.at,
-        "values": _some(
+        "values": _drop_missing(
             {
                 "number": r["number"],
                 "kind": r["kind"],
@@ -102,7 +102,10 @@ def _incident(fact: FactRecord) -> Fields | None:
                 "communes": list(r.get("communes") or ())[:6],
                 "into": r.get("merged_into"),
                 **(
-                    {"state": r["state"], "takers": list(r.get("acknowledged_by") or ())[-_TAKERS:]}
+                    {
+                        "state": r["state"],
+                        "takers": list(r.get("acknowledged_by") or ())[-_ACKNOWLEDGERS_SHOWN:],
+                    }
                     if change == "acknowledged"
                     else {}
                 ),
@@ -121,7 +124,7 @@ _WINDOW_KINDS = {
 }
 
 
-def _window(fact: FactRecord) -> Fields | None:
+def _make_maintenance_line(fact: FactRecord) -> Fields | None:
     r, change = fact.data["row"], fact.data["change"]
     kind = _WINDOW_KINDS.get(change)
     if kind is None:  # more causes at the same moment
@@ -131,7 +134,7 @@ def _window(fact: FactRecord) -> Fields | None:
         "kind": kind,
         "change": change,
         "site": sites[0] if len(sites) == 1 else None,
-        "values": _some(
+        "values": _drop_missing(
             {
                 "window": r["id"],
                 "covers": r["covers"],
@@ -151,7 +154,7 @@ _CHANGE_KINDS = {
 }
 
 
-def _reference_change(fact: FactRecord) -> Fields | None:
+def _make_reference_change_line(fact: FactRecord) -> Fields | None:
     r, change = fact.data["row"], fact.data["change"]
     kind = _CHANGE_KINDS.get(change)
     if kind is None:  # sections arrive one by one; the last makes a line for the version
@@ -160,7 +163,7 @@ def _reference_change(fact: FactRecord) -> Fields | None:
         "kind": kind,
         "change": change,
         "text_id": _text_id(r["decisions"][-1].get("reason")) if kind == "decision" else None,
-        "values": _some(
+        "values": _drop_missing(
             {
                 "id": r["id"],
                 "reference": r["reference"],
@@ -173,7 +176,7 @@ def _reference_change(fact: FactRecord) -> Fields | None:
     }
 
 
-def _withheld(fact: FactRecord) -> Fields:
+def _make_suppression_line(fact: FactRecord) -> Fields:
     d = fact.data
     return {
         "kind": "watch",
@@ -187,7 +190,7 @@ def _withheld(fact: FactRecord) -> Fields:
     }
 
 
-def _level(fact: FactRecord) -> Fields:
+def _make_level_line(fact: FactRecord) -> Fields:
     r = fact.data["row"]
     change = (
         "proposed"
@@ -205,11 +208,11 @@ def _level(fact: FactRecord) -> Fields:
     return {
         "kind": "fact" if change != "lowered" else "decision",
         "change": change,
-        "values": _some(values),
+        "values": _drop_missing(values),
     }
 
 
-def _trigger(fact: FactRecord) -> Fields:
+def _make_trigger_line(fact: FactRecord) -> Fields:
     r = fact.data["row"]
     change = "held_more" if r["state"] == "held" and r["since"] < fact.at else r["state"]
     return {
@@ -220,7 +223,7 @@ def _trigger(fact: FactRecord) -> Fields:
     }
 
 
-def _flag(fact: FactRecord) -> Fields:
+def _make_declaration_line(fact: FactRecord) -> Fields:
     r = fact.data["row"]
     return {
         "kind": "fact",
@@ -231,7 +234,7 @@ def _flag(fact: FactRecord) -> Fields:
     }
 
 
-def _escalation(fact: FactRecord) -> Fields | None:
+def _make_escalation_line(fact: FactRecord) -> Fields | None:
     r = fact.data["row"]
     if fact.data["change"] == "tended":  # the action has a line of its own
         return None
@@ -243,7 +246,7 @@ def _escalation(fact: FactRecord) -> Fields | None:
         "incident": r["scope"]
         if r["scope"] != "territory"
         else next(iter(r.get("incidents") or ()), None),
-        "values": _some(
+        "values": _drop_missing(
             {
                 "ladder": r["ladder"],
                 "wave": called["wave"] if called else r["wave"],
@@ -257,7 +260,7 @@ def _escalation(fact: FactRecord) -> Fields | None:
     }
 
 
-def _task(fact: FactRecord) -> Fields:
+def _make_task_line(fact: FactRecord) -> Fields:
     r = fact.data["row"]
     first = r["state"] == "open"
     written = first and r.get("text_id") is not None
@@ -268,16 +271,16 @@ def _task(fact: FactRecord) -> Fields:
         "incident": r.get("incident"),
         "site": r.get("site"),
         "report": r.get("report"),
-        "values": _some({"task": r["id"], "kind": r["kind"], "outcome": r.get("outcome")}),
+        "values": _drop_missing({"task": r["id"], "kind": r["kind"], "outcome": r.get("outcome")}),
     }
 
 
-def _duty(fact: FactRecord) -> Fields:
+def _make_on_call_line(fact: FactRecord) -> Fields:
     r = fact.data["row"]
     return {
         "kind": "decision",
         "change": r.get("state", "in_force"),
-        "values": _some(
+        "values": _drop_missing(
             {
                 "duty": r["id"],
                 "kind": r["kind"],
@@ -293,7 +296,7 @@ def _duty(fact: FactRecord) -> Fields:
     }
 
 
-def _readiness(fact: FactRecord) -> Fields:
+def _make_readiness_line(fact: FactRecord) -> Fields:
     r = fact.data["row"]
     holes = len(r.get("holes") or ()) + r.get("more", 0)
     return {
@@ -303,7 +306,7 @@ def _readiness(fact: FactRecord) -> Fields:
     }
 
 
-def _drill(fact: FactRecord) -> Fields:
+def _make_drill_line(fact: FactRecord) -> Fields:
     rungs = fact.data["row"]["rungs"]
     silent = sum(r["reached"] < r["posts"] or bool(r.get("late")) for r in rungs)
     return {
@@ -313,7 +316,7 @@ def _drill(fact: FactRecord) -> Fields:
     }
 
 
-def _probe(fact: FactRecord) -> Fields | None:
+def _make_probe_line(fact: FactRecord) -> Fields | None:
     r = fact.data["row"]
     if r.get("done_at") is None:
         return None
@@ -327,7 +330,7 @@ def _probe(fact: FactRecord) -> Fields | None:
     }
 
 
-def _note(fact: FactRecord) -> Fields:
+def _make_note_line(fact: FactRecord) -> Fields:
     d = fact.data
     return {
         "id": d["line"],
@@ -343,13 +346,13 @@ def _note(fact: FactRecord) -> Fields:
     }
 
 
-def _answer(fact: FactRecord) -> Fields:
+def _make_answer_line(fact: FactRecord) -> Fields:
     d = fact.data
     return {
         "kind": "communication",
         "change": d["answer"],
         "author": d["person"],
-        "values": _some(
+        "values": _drop_missing(
             {
                 "wave": d.get("wave"),
                 "late": d.get("late", False),
@@ -360,16 +363,16 @@ def _answer(fact: FactRecord) -> Fields:
     }
 
 
-def _uncovered(fact: FactRecord) -> Fields:
+def _make_uncovered_role_line(fact: FactRecord) -> Fields:
     d = fact.data
     return {
         "kind": "alarm",
         "change": "uncovered",
-        "values": _some({"role": d["role"], "scope": d.get("scope")}),
+        "values": _drop_missing({"role": d["role"], "scope": d.get("scope")}),
     }
 
 
-def _activity(fact: FactRecord) -> Fields:
+def _make_activity_line(fact: FactRecord) -> Fields:
     r = fact.data["row"]
     return {
         "kind": "impact",
@@ -384,7 +387,7 @@ def _activity(fact: FactRecord) -> Fields:
     }
 
 
-def _alarm(fact: FactRecord) -> Fields:
+def _make_alarm_line(fact: FactRecord) -> Fields:
     r = fact.data["row"]
     return {
         "kind": "alarm",
@@ -400,7 +403,7 @@ def _alarm(fact: FactRecord) -> Fields:
     }
 
 
-def _arbitration(fact: FactRecord) -> Fields:
+def _make_arbitration_line(fact: FactRecord) -> Fields:
     r = fact.data["row"]
     return {
         "kind": "decision",
@@ -412,7 +415,7 @@ def _arbitration(fact: FactRecord) -> Fields:
     }
 
 
-def _declared(fact: FactRecord) -> Fields:
+def _make_declared_activity_line(fact: FactRecord) -> Fields:
     d = fact.data
     return {
         "kind": "decision",
@@ -423,7 +426,7 @@ def _declared(fact: FactRecord) -> Fields:
     }
 
 
-def _strategy(fact: FactRecord) -> Fields:
+def _make_strategy_line(fact: FactRecord) -> Fields:
     r = fact.data["row"]
     lost = str(r.get("ended_by")).startswith(
         "system:"
@@ -442,7 +445,7 @@ def _strategy(fact: FactRecord) -> Fields:
     }
 
 
-def _sitrep(fact: FactRecord) -> Fields:
+def _make_sitrep_line(fact: FactRecord) -> Fields:
     r = fact.data["row"]
     return {
         "kind": "communication",
@@ -452,7 +455,7 @@ def _sitrep(fact: FactRecord) -> Fields:
     }
 
 
-def _improvement(fact: FactRecord) -> Fields:
+def _make_improvement_line(fact: FactRecord) -> Fields:
     r = fact.data["row"]
     return {
         "kind": "decision",
@@ -485,7 +488,7 @@ _PLAN_KINDS = {
 }
 
 
-def _plan(fact: FactRecord) -> Fields | None:
+def _make_plan_line(fact: FactRecord) -> Fields | None:
     r, change = fact.data["row"], fact.data["change"]
     if change == "listed":  # the library was loaded; nothing happened
         return None
@@ -495,7 +498,7 @@ def _plan(fact: FactRecord) -> Fields | None:
         "kind": _PLAN_KINDS.get(change, "decision"),
         "change": change,
         "incident": r.get("incident"),
-        "values": _some(
+        "values": _drop_missing(
             {
                 "plan": r["id"],
                 "level": asked,
@@ -520,7 +523,7 @@ _PROPOSAL_KINDS = {
 }
 
 
-def _proposal(fact: FactRecord) -> Fields | None:
+def _make_proposal_line(fact: FactRecord) -> Fields | None:
     r, change = fact.data["row"], fact.data["change"]
     kind = _PROPOSAL_KINDS.get(change)
     if kind is None:  # superseded: the newer proposal has its line
@@ -531,7 +534,7 @@ def _proposal(fact: FactRecord) -> Fields | None:
         "change": change,
         "incident": r.get("incident"),
         "text_id": _text_id(decision.get("reason")) if decision else None,
-        "values": _some(
+        "values": _drop_missing(
             {
                 "number": r["number"],
                 "agents": decision["agents"] if decision else r["agents"],
@@ -550,7 +553,7 @@ def _proposal(fact: FactRecord) -> Fields | None:
     }
 
 
-def _order(fact: FactRecord) -> Fields | None:
+def _make_order_line(fact: FactRecord) -> Fields | None:
     r = fact.data["row"]
     values = {
         "leave": r["leave"],
@@ -568,11 +571,11 @@ def _order(fact: FactRecord) -> Fields | None:
         "kind": "communication",
         "change": "ordered",
         "site": r["site"],
-        "values": values | _some(times),
+        "values": values | _drop_missing(times),
     }
 
 
-def _reassignment(fact: FactRecord) -> Fields | None:
+def _make_reassignment_line(fact: FactRecord) -> Fields | None:
     r, change = fact.data["row"], fact.data["change"]
     if change in ("dispatched", "needed"):  # the order and the proposal have these lines
         return None
@@ -581,7 +584,7 @@ def _reassignment(fact: FactRecord) -> Fields | None:
         "change": change,
         "site": r["site"],
         "incident": r.get("incident"),
-        "values": _some(
+        "values": _drop_missing(
             {
                 "agents": r["count"],
                 "metier": r["metier"],
@@ -593,22 +596,24 @@ def _reassignment(fact: FactRecord) -> Fields | None:
     }
 
 
-_TOLD = {"failed", "ambiguous"}
+_LINE_STATES = {"failed", "ambiguous"}
 """States of a notification that have a line of their own.
 
 Calls appear with their escalation or alarm, answers with AnswerRecorded.
 """
 
 
-def _notification(fact: FactRecord) -> Fields | None:
+def _make_notification_line(fact: FactRecord) -> Fields | None:
     r = fact.data["row"]
-    if r["state"] not in _TOLD or r["template"] == UNREAD:  # unread replies: the person did write
+    if (
+        r["state"] not in _LINE_STATES or r["template"] == UNPARSED_REPLY_TEMPLATE
+    ):  # unread replies: the person did write
         return None
     return {
         "kind": "communication",
         "change": r["state"],
         "incident": r.get("incident"),
-        "values": _some(
+        "values": _drop_missing(
             {
                 "role": r["role"],
                 "level": r["level"],
@@ -622,16 +627,16 @@ def _notification(fact: FactRecord) -> Fields | None:
     }
 
 
-def _hold(fact: FactRecord) -> Fields:
+def _make_hold_line(fact: FactRecord) -> Fields:
     r = fact.data["row"]
     return {
         "kind": "decision",
         "change": "held" if r["held"] else "released",
-        "values": _some({"until": r.get("until")}),
+        "values": _drop_missing({"until": r.get("until")}),
     }
 
 
-def _runtime(change: str, kind: str = "runtime") -> Maker:
+def _make_runtime_maker(change: str, kind: str = "runtime") -> LineMaker:
     def make(fact: FactRecord) -> Fields | None:
         if fact.data.get("code") == "realm_unknown":
             return None
@@ -645,7 +650,7 @@ def _runtime(change: str, kind: str = "runtime") -> Maker:
     return make
 
 
-def _refused(fact: FactRecord) -> Fields | None:
+def _make_refusal_line(fact: FactRecord) -> Fields | None:
     d = fact.data
     if d["code"] == "realm_unknown":
         return None
@@ -656,7 +661,7 @@ def _refused(fact: FactRecord) -> Fields | None:
     }
 
 
-def _reference(fact: FactRecord) -> Fields | None:
+def _make_reference_line(fact: FactRecord) -> Fields | None:
     return (
         {"kind": "decision", "change": "reference", "values": {"reference": fact.data["reference"]}}
         if fact.data["last"]
@@ -664,51 +669,51 @@ def _reference(fact: FactRecord) -> Fields | None:
     )
 
 
-def _some(values: dict[str, Any]) -> dict[str, Any]:
+def _drop_missing(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-LINES: dict[str, Maker] = {
-    "ReportChanged": _report,
-    "SiteStatusChanged": _site,
-    "IncidentChanged": _incident,
-    "LevelChanged": _level,
-    "TriggerChanged": _trigger,
-    "FlagChanged": _flag,
-    "EscalationChanged": _escalation,
-    "TaskChanged": _task,
-    "MaintenanceChanged": _window,
-    "PagingWithheld": _withheld,
-    "DutyChanged": _duty,
-    "ReadinessProved": _readiness,
-    "LaddersDrilled": _drill,
-    "ChannelsProbed": _probe,
-    "NoteAdded": _note,
-    "AnswerRecorded": _answer,
-    "RoleUncovered": _uncovered,
-    "ActivityChanged": _activity,
-    "ActivityDeclared": _declared,
-    "AlarmRaised": _alarm,
-    "AlarmArbitrated": _arbitration,
-    "StrategyChanged": _strategy,
-    "PlanChanged": _plan,
-    "ProposalChanged": _proposal,
-    "ReassignmentOrdered": _order,
-    "ReassignmentChanged": _reassignment,
-    "SitrepIssued": _sitrep,
-    "ImprovementChanged": _improvement,
-    "NotificationChanged": _notification,
-    "HoldChanged": _hold,
-    "ReferencePublished": _reference,
-    "ReferenceChangeRecorded": _reference_change,
-    "RealmOpened": _runtime("opened", "decision"),
-    "RealmClosed": _runtime("closed", "decision"),
-    "CommandRefused": _refused,
-    "InputFailed": _runtime("failed"),
-    "InputRefused": _runtime("refused"),
-    "DeadlineFailed": _runtime("deadline_failed"),
-    "LossDeclared": _runtime("loss"),
-    "Rebased": _runtime("rebased"),
+LINE_MAKERS: dict[str, LineMaker] = {
+    "ReportChanged": _make_report_line,
+    "SiteStatusChanged": _make_site_line,
+    "IncidentChanged": _make_incident_line,
+    "LevelChanged": _make_level_line,
+    "TriggerChanged": _make_trigger_line,
+    "FlagChanged": _make_declaration_line,
+    "EscalationChanged": _make_escalation_line,
+    "TaskChanged": _make_task_line,
+    "MaintenanceChanged": _make_maintenance_line,
+    "PagingWithheld": _make_suppression_line,
+    "DutyChanged": _make_on_call_line,
+    "ReadinessProved": _make_readiness_line,
+    "LaddersDrilled": _make_drill_line,
+    "ChannelsProbed": _make_probe_line,
+    "NoteAdded": _make_note_line,
+    "AnswerRecorded": _make_answer_line,
+    "RoleUncovered": _make_uncovered_role_line,
+    "ActivityChanged": _make_activity_line,
+    "ActivityDeclared": _make_declared_activity_line,
+    "AlarmRaised": _make_alarm_line,
+    "AlarmArbitrated": _make_arbitration_line,
+    "StrategyChanged": _make_strategy_line,
+    "PlanChanged": _make_plan_line,
+    "ProposalChanged": _make_proposal_line,
+    "ReassignmentOrdered": _make_order_line,
+    "ReassignmentChanged": _make_reassignment_line,
+    "SitrepIssued": _make_sitrep_line,
+    "ImprovementChanged": _make_improvement_line,
+    "NotificationChanged": _make_notification_line,
+    "HoldChanged": _make_hold_line,
+    "ReferencePublished": _make_reference_line,
+    "ReferenceChangeRecorded": _make_reference_change_line,
+    "RealmOpened": _make_runtime_maker("opened", "decision"),
+    "RealmClosed": _make_runtime_maker("closed", "decision"),
+    "CommandRefused": _make_refusal_line,
+    "InputFailed": _make_runtime_maker("failed"),
+    "InputRefused": _make_runtime_maker("refused"),
+    "DeadlineFailed": _make_runtime_maker("deadline_failed"),
+    "LossDeclared": _make_runtime_maker("loss"),
+    "Rebased": _make_runtime_maker("rebased"),
 }
 """Fact name → maker of its line.
 

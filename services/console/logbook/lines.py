@@ -11,16 +11,16 @@ from typing import Any
 
 from schemas.base import Instant
 from schemas.realms import is_live, partition_of
-from schemas.topics import PARTITIONS
-from services.console.logbook.line_values import LINES
-from services.runtime.log.transaction import FactRecord, Source, Transaction
+from schemas.topics import PARTITION_COUNT
+from services.console.logbook.line_values import LINE_MAKERS
+from services.runtime.log.transaction import FactRecord, Transaction, TransactionSource
 
-RANK = {"alerts": 0, "continuity": 1, "delivery": 2}
+SERVICE_ORDER = {"alerts": 0, "continuity": 1, "delivery": 2}
 """Order of lines recorded at the same instant: cause before effect."""
 SYSTEM = "system"
-_RECORDED_BY_ALL = {"RealmOpened", "RealmClosed", "ReferencePublished"}
+_FACTS_OF_ALL_SERVICES = {"RealmOpened", "RealmClosed", "ReferencePublished"}
 """Facts that every service records; one line is enough."""
-_OF_A_LOG = {"LossDeclared", "Rebased"}
+_LOG_FACTS = {"LossDeclared", "Rebased"}
 """Facts about the log of a service, not a realm.
 
 An operator caused them, and they concern every realm of the partition.
@@ -70,17 +70,17 @@ class LineRecord:
 _FIELDS = tuple(f.name for f in fields(LineRecord))
 
 
-def key_of(recorded_at: Instant, service: str, seq: int, ordinal: int) -> str:
+def build_key(recorded_at: Instant, service: str, seq: int, ordinal: int) -> str:
     """Build the key of a line; see `LineRecord`."""
-    return f"{max(recorded_at, 0):015d}{RANK[service]}{seq:011d}{ordinal:05d}"
+    return f"{max(recorded_at, 0):015d}{SERVICE_ORDER[service]}{seq:011d}{ordinal:05d}"
 
 
-def key_before(at: Instant) -> str:
+def build_key_after(at: Instant) -> str:
     """Return a key that sorts after every line recorded by `at` and before every later one."""
     return f"{max(at, -1) + 1:015d}"
 
 
-def author_source(token: str, role: str) -> str:
+def build_author_source(token: str, role: str) -> str:
     """Build the CloudEvents `source` of a person's command.
 
     The log finds in it the author of everything that the command causes.
@@ -88,7 +88,7 @@ def author_source(token: str, role: str) -> str:
     return f"person:{token}?role={role}"
 
 
-def author_of(src: Source) -> tuple[str, str | None]:
+def parse_author(src: TransactionSource) -> tuple[str, str | None]:
     """Return (token, role) of the person behind a command; otherwise the system."""
     if not src.source.startswith("person:"):
         return SYSTEM, None
@@ -96,32 +96,32 @@ def author_of(src: Source) -> tuple[str, str | None]:
     return token, role or None
 
 
-def is_told_in(realm: str, tx: Transaction, partition: int) -> bool:
+def is_shown_in(realm: str, tx: Transaction, partition: int) -> bool:
     """Return whether the logbook of this realm shows the lines of this record.
 
     It shows the realm's own records, and for a live realm those about the log of its partition. A
     simulated realm leaves the latter out: its clock stands, so the line would come from the future.
     """
     return tx.realm == realm or (
-        not tx.realm and is_live(realm) and partition_of(realm, PARTITIONS) == partition
+        not tx.realm and is_live(realm) and partition_of(realm, PARTITION_COUNT) == partition
     )
 
 
-def line_of(tx: Transaction, fact: FactRecord, partition: int, ordinal: int) -> LineRecord | None:
+def make_line(tx: Transaction, fact: FactRecord, partition: int, ordinal: int) -> LineRecord | None:
     """Make the line of a fact, or return None for a fact without one."""
-    make = LINES.get(fact.name)
+    make = LINE_MAKERS.get(fact.name)
     if (
         make is None
-        or (not tx.realm and fact.name not in _OF_A_LOG)
-        or (fact.name in _RECORDED_BY_ALL and tx.service != "alerts")
+        or (not tx.realm and fact.name not in _LOG_FACTS)
+        or (fact.name in _FACTS_OF_ALL_SERVICES and tx.service != "alerts")
     ):
         return None
     made = make(fact)
     if made is None:
         return None
-    author, role = author_of(tx.src)
+    author, role = parse_author(tx.src)
     base: dict[str, Any] = {
-        "key": key_of(fact.at, tx.service, tx.seq, ordinal),
+        "key": build_key(fact.at, tx.service, tx.seq, ordinal),
         "id": fact.id if tx.realm else f"{tx.service}/{fact.id}",
         "type": fact.name,
         "occurred_at": fact.at,

@@ -11,13 +11,13 @@ from pydantic import AwareDatetime, Field
 from schemas.base import Command
 from schemas.commands import AddNote
 from schemas.words import Certainty, LineKind
-from services.console.http.answers import answer, require_text
-from services.console.http.context import Author, Body, instant
-from services.console.http.decisions import Decisions
+from services.console.http.answers import build_answer, require_text
+from services.console.http.context import DecisionBody, DecisionContext, to_instant
+from services.console.http.decisions import CommandDispatcher
 from services.console.http.scopes import check_incident
 
 
-class Note(Body):
+class Note(DecisionBody):
     text: str = Field(min_length=1, max_length=4000)
     corrects: str | None = Field(
         default=None, max_length=64, description="id of the line that this one corrects"
@@ -36,12 +36,12 @@ class Note(Body):
     certainty: Certainty | None = None
 
 
-async def add_note(author: Author, body: Note, incident: str | None) -> Response:
+async def add_note(author: DecisionContext, body: Note, incident: str | None) -> Response:
     """Write the note; one without an incident needs no scope. Raises BrokerAway, ProblemError."""
     require_text(body.text, "text")
     if incident is not None:
         await check_incident(author, incident)
-    decisions: Decisions = author.request.app.state.decisions
+    decisions: CommandDispatcher = author.request.app.state.decisions
 
     def make(by: str, role: str, reason: str | None) -> Command:
         assert reason is not None
@@ -51,7 +51,7 @@ async def add_note(author: Author, body: Note, incident: str | None) -> Response
             text_id=reason.removeprefix("text:"),
             incident=incident,
             corrects=body.corrects,
-            occurred_at=instant(body.occurred_at) if body.occurred_at else None,
+            occurred_at=to_instant(body.occurred_at) if body.occurred_at else None,
             kind=body.kind,
             source=body.source,
             certainty=body.certainty,
@@ -66,4 +66,4 @@ async def add_note(author: Author, body: Note, incident: str | None) -> Response
         key=author.key,
         wait_s=author.wait_s,
     )
-    return answer(author.request, outcome, author.lang)
+    return build_answer(author.request, outcome, author.lang)

@@ -12,16 +12,22 @@ from datetime import datetime
 from typing import Final
 
 from services.console.i18n import N_, Translator
-from services.console.logbook.line_list import KINDS, LATE_MIN, by_whom, grouped, told_together
-from services.console.logbook.lines import key_of
-from services.console.resources import Line, ms
+from services.console.logbook.line_list import (
+    KIND_LABELS,
+    LATE_MIN,
+    format_author,
+    group_lines,
+    summarise_group,
+)
+from services.console.logbook.lines import build_key
+from services.console.resources import Line, to_instant
 from services.console.texts import words as w
 from services.console.texts import world
-from services.console.texts.names import Names
-from services.runtime.http.pagination import encode
+from services.console.texts.names import TerritoryNames
+from services.runtime.http.pagination import encode_cursor
 
-SHOWN: Final = 60
-WRITTEN: Final = {
+LINES_SHOWN: Final = 60
+WRITABLE_KINDS: Final = {
     "note": N_("note"),
     "fact": N_("fait"),
     "decision": N_("décision"),
@@ -30,11 +36,11 @@ WRITTEN: Final = {
 }
 """Kinds that a person may write."""
 
-DECIDED: Final = ("decision", "action")
+DECIDED_KINDS: Final = ("decision", "action")
 
 
 @dataclass(frozen=True, slots=True)
-class LogLine:
+class LogbookRow:
     key: str
     id: str
     occurred_at: datetime
@@ -59,38 +65,38 @@ class LogLine:
         return self.late_min > LATE_MIN
 
 
-def key_of_line(line: Line) -> str:
+def get_line_key(line: Line) -> str:
     """Return the key of `services.console.logbook.lines` for a line resource."""
     service, _partition, seq, ordinal = line.place.split("/")
-    return key_of(ms(line.recorded_at), service, int(seq), int(ordinal))
+    return build_key(to_instant(line.recorded_at), service, int(seq), int(ordinal))
 
 
-def log_lines(
-    lines: Sequence[Line], notes: Iterable[Line], names: Names, _: Translator
-) -> list[LogLine]:
+def build_rows(
+    lines: Sequence[Line], notes: Iterable[Line], names: TerritoryNames, _: Translator
+) -> list[LogbookRow]:
     """Build the lines of one page.
 
     `notes` are lines of persons beyond the page, searched for corrections.
     """
     known = {line.id: line for line in (*notes, *lines)}
-    together = grouped(lines)
-    corrected = {line.corrects: key_of_line(line) for line in known.values() if line.corrects}
+    together = group_lines(lines)
+    corrected = {line.corrects: get_line_key(line) for line in known.values() if line.corrects}
     return [
-        LogLine(
-            key_of_line(line),
+        LogbookRow(
+            get_line_key(line),
             line.id,
             line.occurred_at,
             line.recorded_at,
             line.late_min,
-            _kind(line, _),
-            line.kind in DECIDED or line.change == "verdict",
-            told_together(line, together, _),
-            by_whom(line, names, _),
-            world.source(line.source, _),
-            w.word(w.CERTAINTY, line.certainty, _),
+            _label_kind(line, _),
+            line.kind in DECIDED_KINDS or line.change == "verdict",
+            summarise_group(line, together, _),
+            format_author(line, names, _),
+            world.name_source(line.source, _),
+            w.translate_code(w.CERTAINTY, line.certainty, _),
             line.incident,
             line.report,
-            key_of_line(known[line.corrects]) if line.corrects in known else line.corrects,
+            get_line_key(known[line.corrects]) if line.corrects in known else line.corrects,
             corrected.get(line.id),
             line.place,
         )
@@ -99,25 +105,25 @@ def log_lines(
     ]
 
 
-FULL: Final = 100
+FULL_PCT: Final = 100
 """Share of a limit, in per cent, below which an alarm stays hidden by default."""
 
 
-def without_early_alarms(lines: Sequence[Line]) -> list[Line]:
+def remove_early_alarms(lines: Sequence[Line]) -> list[Line]:
     """Return the lines without the alarms of limits that are not reached yet."""
     return [
         line
         for line in lines
-        if line.group is None or line.group.kind != "alarm" or line.group.pct >= FULL
+        if line.group is None or line.group.kind != "alarm" or line.group.pct >= FULL_PCT
     ]
 
 
-def _kind(line: Line, _: Translator) -> str:
+def _label_kind(line: Line, _: Translator) -> str:
     """Return the label of a line's kind; system calls differ from communications a person noted."""
-    known = WRITTEN if line.type == "NoteAdded" else KINDS
+    known = WRITABLE_KINDS if line.type == "NoteAdded" else KIND_LABELS
     return _(known.get(line.kind, line.kind))
 
 
-def from_key(key: str | None) -> str | None:
+def build_cursor(key: str | None) -> str | None:
     """Return the cursor of the page that begins with this line; None if no line has the key."""
-    return encode(f"{key}~") if key and key.isdigit() else None
+    return encode_cursor(f"{key}~") if key and key.isdigit() else None

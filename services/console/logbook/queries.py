@@ -16,27 +16,32 @@ from schemas.base import Instant
 from schemas.words import EventType
 from services.console import resources as r
 from services.console.http.problems import NotFound, RealmUnknown
-from services.console.logbook.erased_text import tell_erased
-from services.console.logbook.lines import LineRecord, key_before
+from services.console.logbook.erased_text import format_erasure
+from services.console.logbook.lines import LineRecord, build_key_after
 from services.console.read_model import snapshot as pictures
 from services.console.read_model import store
-from services.console.read_model.query_base import WHOLE, Read, Reading, store_errors
+from services.console.read_model.query_base import (
+    UNLIMITED,
+    OpenRealm,
+    QueryBase,
+    translate_store_errors,
+)
 from services.console.read_model.shapes import Shaper
-from services.console.resources import Page, when
+from services.console.resources import Page, to_datetime
 from services.console.sites.receipts import has_receipt
-from services.console.texts import refusal
-from services.runtime.http.pagination import decode, encode
-from services.runtime.secrets.erasure import erased_of
-from services.runtime.secrets.vault import OWN_WORDS, TextItem
+from services.console.texts import write_refusal
+from services.runtime.http.pagination import decode_cursor, encode_cursor
+from services.runtime.secrets.erasure import read_erasure
+from services.runtime.secrets.vault import OWN_WORDS_FIELD, TextItem
 
-LOUD: Final = frozenset(
+DEFAULT_KINDS: Final = frozenset(
     {"fact", "decision", "action", "communication", "watch", "alarm", "note", "runtime"}
 )
 """Kinds of lines shown by default."""
-FREE_TEXT: Final = frozenset({"note", "decision"})
+FREE_TEXT_KINDS: Final = frozenset({"note", "decision"})
 """Kinds of lines that show a person's text to readers with the right to it."""
 
-SHOWN_IN_OWN_WORDS: Final = (
+OWN_TEXT_FIELDS: Final = (
     "alias",
     "plan_hint",
     "phenomenon",
@@ -50,13 +55,13 @@ SHOWN_IN_OWN_WORDS: Final = (
 """Fields of a report with the same name on input and on display."""
 
 
-FIRST_REPORTS: Final = 5
+REPORTS_SEARCHED: Final = 5
 """Reports of an incident that are searched for a sentence of a person."""
 LONGEST_SENTENCE: Final = 160
 
 
 @dataclass(frozen=True, slots=True)
-class FirstWords:
+class FirstSentence:
     """The first sentence about an incident, and the report that holds it."""
 
     report: str
@@ -64,48 +69,48 @@ class FirstWords:
 
 
 @dataclass(frozen=True, slots=True)
-class TextOf:
+class TextLocation:
     """The text id of a report or line, and its incident."""
 
     text_id: str
     incident: str | None
 
 
-class Journal(Reading):
+class LogbookQueries(QueryBase):
     """Queries about logbook lines, reports and command answers."""
 
-    async def report_text(self, realm: str, id: str) -> TextOf:
+    async def report_text(self, realm: str, id: str) -> TextLocation:
         """Return the text id of a report. Raises NotFound."""
         found = await self.read(realm)
-        async with store_errors():
+        async with translate_store_errors():
             row = await found.picture.row(a.ReportRow, id)
         if row is None or row.text_id is None:
             raise NotFound
-        return TextOf(row.text_id, row.incident)
+        return TextLocation(row.text_id, row.incident)
 
-    async def line_text(self, realm: str, id: str) -> TextOf:
+    async def line_text(self, realm: str, id: str) -> TextLocation:
         """Return the text id of a logbook line. Raises NotFound, also for a line without text."""
         found = await self.read(realm)
         start: str | None = None
         while True:
-            async with store_errors():
-                records, after = await pictures.lines(
+            async with translate_store_errors():
+                records, after = await pictures.read_lines(
                     self._client,
                     realm,
                     incident=None,
                     kinds=frozenset(),
                     at=found.picture.at,
                     before=start,
-                    limit=WHOLE,
+                    limit=UNLIMITED,
                     site=None,
                 )
-            if after is None and len(records) < WHOLE:
+            if after is None and len(records) < UNLIMITED:
                 records, after = await self._completed(
-                    realm, records, None, frozenset(), found.picture.at, start, WHOLE, None
+                    realm, records, None, frozenset(), found.picture.at, start, UNLIMITED, None
                 )
             for record in records:
                 if record.id == id and record.text_id is not None:
-                    return TextOf(record.text_id, record.incident)
+                    return TextLocation(record.text_id, record.incident)
             if after is None:
                 raise NotFound
             start = after
@@ -129,12 +134,12 @@ class Journal(Reading):
         means everything. With `texts` the reader may read free text (notes, reasons).
         """
         found = await self.read(realm, as_of=as_of, lang=lang)
-        before = decode(cursor) if cursor is not None else None
-        kinds = frozenset() if "all" in kind else frozenset(kind) or LOUD
-        most = max(1, min(limit, WHOLE))
+        before = decode_cursor(cursor) if cursor is not None else None
+        kinds = frozenset() if "all" in kind else frozenset(kind) or DEFAULT_KINDS
+        most = max(1, min(limit, UNLIMITED))
         start = "".join(map(str, before)) if before else None
-        async with store_errors():
-            records, after = await pictures.lines(
+        async with translate_store_errors():
+            records, after = await pictures.read_lines(
                 self._client,
                 realm,
                 incident=incident,
@@ -150,7 +155,7 @@ class Journal(Reading):
             )
         return Page(
             items=self.shape_lines(found.shape, records, texts=texts),
-            next=encode(after) if after else None,
+            next=encode_cursor(after) if after else None,
         )
 
     async def _completed(
@@ -172,7 +177,7 @@ class Journal(Reading):
             [
                 floor + "~",
                 *([before] if before else []),
-                *([key_before(at)] if at is not None else []),
+                *([build_key_after(at)] if at is not None else []),
             ]
         )
         together = records + await self._older(
@@ -188,23 +193,27 @@ class Journal(Reading):
             record.text_id
             for record in records
             if record.text_id is not None
-            and (record.kind in FREE_TEXT or record.type == "NoteAdded")
+            and (record.kind in FREE_TEXT_KINDS or record.type == "NoteAdded")
         ]
         known = self._texts.get_many(wanted) if texts and wanted and self._texts is not None else {}
         return [
-            shape.line(record, _said(known.get(record.text_id or ""), shape.lang))
+            shape.line(record, _get_shown_text(known.get(record.text_id or ""), shape.lang))
             for record in records
         ]
 
     def texts_of(self, ids: Sequence[str]) -> dict[str, str]:
         """Return texts of persons by id, without erased ones. For readers of the logbook."""
         known = self._texts.get_many(ids) if self._texts is not None and ids else {}
-        return {id: said for id, item in known.items() if (said := _said(item, "fr")) is not None}
+        return {
+            id: said
+            for id, item in known.items()
+            if (said := _get_shown_text(item, "fr")) is not None
+        }
 
     async def lines(self, shape: Shaper, keys: Sequence[str], *, texts: bool) -> dict[str, r.Line]:
         """Return lines by key for the live stream; dropped lines are left out."""
-        async with store_errors():
-            raw = await self._client.hmget(store.of(shape.realm, "lines"), keys)
+        async with translate_store_errors():
+            raw = await self._client.hmget(store.realm_key(shape.realm, "lines"), keys)
         records = [LineRecord.load(orjson.loads(one)) for one in raw if one is not None]
         return dict(
             zip(
@@ -233,7 +242,7 @@ class Journal(Reading):
             if (lost := await self._lost(realm, id, as_of)) is None:
                 raise
             return lost
-        async with store_errors():
+        async with translate_store_errors():
             row = await found.picture.row(a.ReportRow, id)
         if row is not None:
             item = (
@@ -242,13 +251,13 @@ class Journal(Reading):
                 else None
             )
             fields = item.fields if item else {}
-            row = in_own_words(row, fields.get(OWN_WORDS) or {})
+            row = restore_own_text(row, fields.get(OWN_WORDS_FIELD) or {})
             shown = found.shape.report(
                 row,
                 fields.get("headline"),
                 fields.get("description"),
                 fields.get("attachments") or (),
-                erased_of(item),
+                read_erasure(item),
             )
             return shown.model_copy(
                 update={"newer_alert_at": await self._find_newer_alert(found, row)}
@@ -260,7 +269,7 @@ class Journal(Reading):
     async def is_unread(self, realm: str, id: str) -> bool:
         """Tell whether a report has a receipt and the cell has not read it. Raises NotFound."""
         found = await self.read(realm)
-        async with store_errors():
+        async with translate_store_errors():
             row = await found.picture.row(a.ReportRow, id)
         if row is None:
             raise NotFound
@@ -271,7 +280,7 @@ class Journal(Reading):
     ) -> dict[str, r.Report]:
         """Return the existing reports by id, without their text."""
         found = await self.read(realm, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             rows = await found.picture.some(a.ReportRow, ids) if ids else {}
         return {id: found.shape.report(row) for id, row in rows.items()}
 
@@ -281,7 +290,7 @@ class Journal(Reading):
         """Return the newest reports of each site, without their text."""
         found = await self.read(realm, lang=lang)
         wanted = set(sites)
-        async with store_errors():
+        async with translate_store_errors():
             rows = (
                 [
                     row
@@ -298,11 +307,11 @@ class Journal(Reading):
                 mine.append(found.shape.report(row))
         return told
 
-    async def first_words(self, realm: str, incident: str) -> FirstWords | None:
+    async def first_words(self, realm: str, incident: str) -> FirstSentence | None:
         """Return the first sentence a person wrote about an incident; for readers of reports."""
         found = await self.read(realm)
-        async with store_errors():
-            ids = (await found.picture.reports_of(incident))[:FIRST_REPORTS]
+        async with translate_store_errors():
+            ids = (await found.picture.reports_of(incident))[:REPORTS_SEARCHED]
             rows = await found.picture.some(a.ReportRow, ids) if ids else {}
         written = [
             (id, text) for id in ids if id in rows and (text := rows[id].text_id) is not None
@@ -313,19 +322,21 @@ class Journal(Reading):
             else {}
         )
         for id, text in written:
-            sentence = _first_sentence(_said(texts.get(text), "fr") or _described(texts.get(text)))
+            sentence = _shorten_first_sentence(
+                _get_shown_text(texts.get(text), "fr") or _get_description(texts.get(text))
+            )
             if sentence:
-                return FirstWords(id, sentence)
+                return FirstSentence(id, sentence)
         return None
 
-    async def _find_newer_alert(self, found: Read, reopening: a.ReportRow) -> datetime | None:
+    async def _find_newer_alert(self, found: OpenRealm, reopening: a.ReportRow) -> datetime | None:
         """Return the time of an alert that a reopening left open because it is newer.
 
         Only alerts that were known before the reopening count.
         """
         if reopening.type is not EventType.REOPENING or reopening.site is None:
             return None
-        async with store_errors():
+        async with translate_store_errors():
             site = await found.picture.row(a.SiteRow, reopening.site)
             open_ = (
                 [cause for cause in site.causes if cause.type in reopening.lifts] if site else []
@@ -337,12 +348,12 @@ class Journal(Reading):
             for row in told
             if row.occurred_at > reopening.occurred_at and row.recorded_at <= reopening.recorded_at
         ]
-        return when(max(newer)) if newer else None
+        return to_datetime(max(newer)) if newer else None
 
     async def _lost(self, realm: str, id: str, as_of: Instant | None) -> r.Report | None:
         """Return a report that could not be decided, if that was known by `as_of`."""
-        async with store_errors():
-            kept = await self._client.hget(store.of(realm, "lost"), id)
+        async with translate_store_errors():
+            kept = await self._client.hget(store.realm_key(realm, "lost"), id)
         if kept is None:
             return None
         lost = orjson.loads(kept)
@@ -358,7 +369,7 @@ class Journal(Reading):
         )
 
 
-def command_result(answer: Mapping[str, Any], lang: str) -> r.CommandResult:
+def build_command_result(answer: Mapping[str, Any], lang: str) -> r.CommandResult:
     """Turn a stored answer into a resource, with the sentence of a refusal."""
     refused = answer["state"] != "applied"
     code, values = answer.get("code"), {**answer["values"], "command": answer["command"]}
@@ -370,25 +381,25 @@ def command_result(answer: Mapping[str, Any], lang: str) -> r.CommandResult:
         state=answer["state"],
         status=answer.get("status"),
         code=code,
-        detail=refusal(code, values, lang) if refused and code else None,
+        detail=write_refusal(code, values, lang) if refused and code else None,
         result={} if refused else answer["values"],
-        at=when(answer["at"]),
+        at=to_datetime(answer["at"]),
     )
 
 
-def in_own_words(row: a.ReportRow, own: Mapping[str, Any]) -> a.ReportRow:
+def restore_own_text(row: a.ReportRow, own: Mapping[str, Any]) -> a.ReportRow:
     """Return the report with its sender's text in place of the hashes of the log."""
-    said = {field: own[field] for field in SHOWN_IN_OWN_WORDS if field in own}
+    said = {field: own[field] for field in OWN_TEXT_FIELDS if field in own}
     if "site_id" in own and "site_unknown" in row.flags:  # otherwise a person has linked it since
         said["site"] = own["site_id"]
     return a.ReportRow.model_validate(row.model_dump() | said) if said else row
 
 
-def _described(item: TextItem | None) -> str:
+def _get_description(item: TextItem | None) -> str:
     return str(item.fields.get("description") or "") if item is not None else ""
 
 
-def _first_sentence(text: str) -> str:
+def _shorten_first_sentence(text: str) -> str:
     """Return the first sentence of a text, shortened at a space."""
     sentence = re.split(r"(?<=[.!?])\s|\n", text.strip(), maxsplit=1)[0]
     if len(sentence) <= LONGEST_SENTENCE:
@@ -396,14 +407,14 @@ def _first_sentence(text: str) -> str:
     return sentence[:LONGEST_SENTENCE].rsplit(" ", 1)[0] + " …"
 
 
-def _said(item: TextItem | None, lang: str) -> str | None:
+def _get_shown_text(item: TextItem | None, lang: str) -> str | None:
     """Return the text of a note or reason or the headline of a report.
 
     An erased text returns the notice of its erasure.
     """
     if item is None:
         return None
-    if (erased := erased_of(item)) is not None:
-        return tell_erased(erased, lang)
+    if (erased := read_erasure(item)) is not None:
+        return format_erasure(erased, lang)
     text = item.fields.get("text") or item.fields.get("headline")
     return str(text) if text else None

@@ -9,20 +9,20 @@ from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
 from schemas.maintenance import Coverage
-from services.console.i18n import N_, Translator, translator
-from services.console.incidents.titles import refusal, window_title
-from services.console.reassignment.periods import order_words
-from services.console.resources.base import when
+from services.console.i18n import N_, Translator, get_translator
+from services.console.incidents.titles import write_maintenance_title, write_refusal
+from services.console.reassignment.periods import describe_order_period
+from services.console.resources.base import to_datetime
 from services.console.texts import words as w
 from services.console.texts import world
-from services.console.texts.names import Names
-from services.console.texts.strategies import strategy_name
+from services.console.texts.names import TerritoryNames
+from services.console.texts.strategies import name_strategy
 
 Values = Mapping[str, Any]
 PARIS: Final = ZoneInfo("Europe/Paris")
 
 
-class Record(Protocol):
+class SentenceSource(Protocol):
     """The part of `services.console.logbook.lines.LineRecord` that sentences need."""
 
     @property
@@ -41,42 +41,42 @@ class Record(Protocol):
     def values(self) -> Values: ...
 
 
-def line(record: Record, names: Names, lang: str) -> str:
+def render_line(record: SentenceSource, names: TerritoryNames, lang: str) -> str:
     """Return the sentence of a line, or the type name if a newer version wrote it.
 
     Free text such as notes is not part of it: that is encrypted and limited to readers with the
     right.
     """
-    _ = translator(lang)
-    make = _MAKERS.get(record.type)
+    _ = get_translator(lang)
+    make = _RENDERERS.get(record.type)
     return record.type if make is None else make(record, names, _)
 
 
-def _where(record: Record, names: Names) -> str:
+def _format_place(record: SentenceSource, names: TerritoryNames) -> str:
     commune = record.values.get("commune")
     return (
         names.site(record.site) if record.site else names.commune(str(commune)) if commune else ""
     )
 
 
-def _at(what: str, where: str, _: Translator) -> str:
+def _join_place(what: str, where: str, _: Translator) -> str:
     return _("{what} : {where}", what=what, where=where) if where else what
 
 
-def _report(record: Record, names: Names, _: Translator) -> str:
-    said = _judged(record, names, _)
+def _render_report(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    said = _render_judgement(record, names, _)
     if (by := record.values.get("corrected_by")) is None:
         return said
     return _(
         "{line} (message refusé, corrigé par {person})",
         line=said,
-        person=w.person_name(str(by), names, _),
+        person=w.name_person(str(by), names, _),
     )
 
 
-def _judged(record: Record, names: Names, _: Translator) -> str:
+def _render_judgement(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
-    said = _at(w.word(w.EVENT, v.get("type"), _), _where(record, names), _)
+    said = _join_place(w.translate_code(w.EVENT, v.get("type"), _), _format_place(record, names), _)
     match record.change, record.certainty, v.get("reason"):
         case "verdict", "confirmed", _reason:
             return _("Confirmé. {line}", line=said)
@@ -99,37 +99,37 @@ def _judged(record: Record, names: Names, _: Translator) -> str:
     return _("Annulé. {line}", line=said) if v.get("msg_type") == "Cancel" else said
 
 
-def _site(record: Record, names: Names, _: Translator) -> str:
+def _render_site(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     site = names.site(record.site or "")
     match record.change:
         case "unknown":
             return _("Sans nouvelles : {site}, levée de doute ouverte", site=site)
         case "normal":
             return _("Retour à la normale : {site}", site=site)
-    status = w.word(w.SITE_STATUS, record.change, _)
-    causes = ", ".join(w.word(w.CAUSE, t, _) for t in record.values.get("types", ()))
+    status = w.translate_code(w.SITE_STATUS, record.change, _)
+    causes = ", ".join(w.translate_code(w.CAUSE, t, _) for t in record.values.get("types", ()))
     return (
         _("{status} : {site}, {causes}", status=status, site=site, causes=causes)
         if causes
-        else _at(status, site, _)
+        else _join_place(status, site, _)
     )
 
 
-def _incident(record: Record, names: Names, _: Translator) -> str:
+def _render_incident(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
     match record.change:
         case "opened":
             return _(
                 "Incident {number} ouvert, famille {family}",
                 number=v["number"],
-                family=w.word(world.FAMILY, v["kind"], _),
+                family=w.translate_code(world.FAMILY, v["kind"], _),
             )
         case "level":
             return _("Incident {number} au niveau N{level}", number=v["number"], level=v["level"])
         case "zone":
             return _(
                 "Zone touchée : {communes}",
-                communes=w.listed([names.commune(c) for c in v.get("communes", ())], _),
+                communes=w.join_words([names.commune(c) for c in v.get("communes", ())], _),
             )
         case "acknowledged":
             if v.get("state") == "open":
@@ -137,7 +137,9 @@ def _incident(record: Record, names: Names, _: Translator) -> str:
                     "Incident {number} : plus personne ne le prend en charge", number=v["number"]
                 )
             said = _("Incident {number} pris en charge", number=v["number"])
-            return _at(said, w.listed(w.takers(v.get("takers", ()), names, _), _), _)
+            return _join_place(
+                said, w.join_words(w.name_acknowledgers(v.get("takers", ()), names, _), _), _
+            )
         case "closed":
             return _("Incident {number} clos", number=v["number"])
         case "reopened":
@@ -155,7 +157,7 @@ def _incident(record: Record, names: Names, _: Translator) -> str:
             return _("Incident {number} scindé", number=v["number"])
 
 
-_WINDOW = {
+_MAINTENANCE_LABELS = {
     "planned": N_("Travaux prévus"),
     "changed": N_("Travaux modifiés"),
     "begun": N_("Début des travaux"),
@@ -165,18 +167,22 @@ _WINDOW = {
 }
 
 
-def _window(record: Record, names: Names, _: Translator) -> str:
+def _render_maintenance(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     covers = Coverage.model_validate(record.values["covers"])
-    return _at(w.word(_WINDOW, record.change, _), window_title(covers, names, _.lang), _)
+    return _join_place(
+        w.translate_code(_MAINTENANCE_LABELS, record.change, _),
+        write_maintenance_title(covers, names, _.lang),
+        _,
+    )
 
 
-def _withheld(record: Record, names: Names, _: Translator) -> str:
+def _render_suppression(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     if record.change == "inhibited":
         return _("Personne n’est appelé : conséquence d’une cause connue")
     return _("Personne n’est appelé : travaux prévus")
 
 
-def _level(record: Record, names: Names, _: Translator) -> str:
+def _render_level(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
     if record.change == "proposed":
         level = v.get("proposed")
@@ -188,7 +194,7 @@ def _level(record: Record, names: Names, _: Translator) -> str:
     return _("Niveau du territoire : N{old} → N{new}", old=v["previous"], new=v["level"])
 
 
-def _trigger(record: Record, names: Names, _: Translator) -> str:
+def _render_trigger(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     plan = record.values["plan"]
     if record.change == "released":
         return _("{plan} : la condition ne tient plus", plan=plan)
@@ -197,36 +203,36 @@ def _trigger(record: Record, names: Names, _: Translator) -> str:
     return _("{plan} : la condition tient", plan=plan)
 
 
-def _flag(record: Record, names: Names, _: Translator) -> str:
+def _render_declaration(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     kind, _sep, name = str(record.values["flag"]).partition(":")
     value = record.values["value"]
     if kind == "flag" and isinstance(value, bool):
-        what = w.word(world.FLAG, name, _)
+        what = w.translate_code(world.FLAG, name, _)
         return _("Déclaré : {what}", what=what) if value else _("Fin signalée : {what}", what=what)
     if kind == "vigilance":
         return _(
             "Vigilance {phenomenon} {colour}",
-            phenomenon=w.word(world.PHENOMENON, name, _),
-            colour=w.word(world.COLOUR, str(value), _),
+            phenomenon=w.translate_code(world.PHENOMENON, name, _),
+            colour=w.translate_code(world.COLOUR, str(value), _),
         )
     if kind == "road":
         return (
             _("Route {road} fermée", road=name) if value else _("Route {road} rouverte", road=name)
         )
-    what = world.thing(name, _)
+    what = world.name_dependency(name, _)
     what = what[:1].upper() + what[1:]
     if isinstance(value, str):
-        return _at(what, w.word(world.DEPENDENCY, value, _), _)
+        return _join_place(what, w.translate_code(world.DEPENDENCY, value, _), _)
     if kind == "river":
         return _(
             "Seine à {station} : {level}",
-            station=world.station(name),
-            level=f"{w.number(value, _.lang)}\u00a0m",
+            station=world.name_station(name),
+            level=f"{w.format_number(value, _.lang)}\u00a0m",
         )
-    return _at(what, f"{w.number(value, _.lang)}\u00a0%", _)
+    return _join_place(what, f"{w.format_number(value, _.lang)}\u00a0%", _)
 
 
-def _escalation(record: Record, names: Names, _: Translator) -> str:
+def _render_escalation(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
     ladder = v["ladder"]
     match record.change:
@@ -278,14 +284,14 @@ def _escalation(record: Record, names: Names, _: Translator) -> str:
     return _("Escalade {ladder}, vague {wave} : {who}", ladder=ladder, wave=v["wave"], who=who)
 
 
-def _duty(record: Record, names: Names, _: Translator) -> str:
+def _render_on_call(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
-    post = w.role_name(str(v["role"]), v.get("scope"), names, _)
+    post = w.name_role(str(v["role"]), v.get("scope"), names, _)
     if record.change == "withdrawn":
         return _("{post} : changement d’astreinte retiré", post=post)
     if record.change == "replaced":
         return _("{post} : calendrier remplacé", post=post)
-    when = {"start": _local(v["start"]), "end": _local(v["end"])}
+    when = {"start": _format_local_time(v["start"]), "end": _format_local_time(v["end"])}
     match v["kind"]:
         case "swap":
             return _(
@@ -302,11 +308,11 @@ def _duty(record: Record, names: Names, _: Translator) -> str:
             return _("{post} : remplacement du {start} au {end}", post=post, **when)
 
 
-def _local(at: int) -> str:
-    return when(at).astimezone(PARIS).strftime("%d/%m %H:%M")
+def _format_local_time(at: int) -> str:
+    return to_datetime(at).astimezone(PARIS).strftime("%d/%m %H:%M")
 
 
-def _readiness(record: Record, names: Names, _: Translator) -> str:
+def _render_readiness(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     if record.change == "ready":
         return _("Joignabilité des astreintes, d’après l’annuaire : tous les postes sont pourvus")
     found = _.plural(
@@ -323,7 +329,7 @@ def _readiness(record: Record, names: Names, _: Translator) -> str:
     return _("Joignabilité des astreintes, d’après l’annuaire : {found}", found=found)
 
 
-def _drill(record: Record, names: Names, _: Translator) -> str:
+def _render_drill(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     if record.change == "heard":
         return _(
             "Essai du mois, d’après l’annuaire : les {rungs} vagues seraient entendues",
@@ -336,9 +342,11 @@ def _drill(record: Record, names: Names, _: Translator) -> str:
     )
 
 
-def _probe(record: Record, names: Names, _: Translator) -> str:
+def _render_probe(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     if record.change == "failed":
-        channels = ", ".join(w.word(w.CHANNEL, channel, _) for channel in record.values["failed"])
+        channels = ", ".join(
+            w.translate_code(w.CHANNEL, channel, _) for channel in record.values["failed"]
+        )
         return _("Essai des canaux : pas de réponse de {channels}", channels=channels)
     if record.change == "off":
         return _("Essai des canaux : aucun n’est configuré, aucun message ne part")
@@ -349,9 +357,11 @@ def _probe(record: Record, names: Names, _: Translator) -> str:
     )
 
 
-def _task(record: Record, names: Names, _: Translator) -> str:
-    what = _at(
-        w.word(w.TASK, record.values["kind"], _), names.site(record.site) if record.site else "", _
+def _render_task(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    what = _join_place(
+        w.translate_code(w.TASK, record.values["kind"], _),
+        names.site(record.site) if record.site else "",
+        _,
     )
     if record.values["kind"] == "instruction":
         return _instruction(record, names.site(record.site) if record.site else "", _)
@@ -366,7 +376,7 @@ def _task(record: Record, names: Names, _: Translator) -> str:
             return _("Sans objet : {task}", task=what)
 
 
-def _instruction(record: Record, site: str, _: Translator) -> str:
+def _instruction(record: SentenceSource, site: str, _: Translator) -> str:
     if record.change == "sent":
         return _("Consigne envoyée, {site}", site=site)
     if record.values.get("outcome") == "withdrawn":
@@ -374,8 +384,8 @@ def _instruction(record: Record, site: str, _: Translator) -> str:
     return _("Consigne comprise, {site}", site=site)
 
 
-def _answer(record: Record, names: Names, _: Translator) -> str:
-    who = w.person_name(record.author, names, _)
+def _render_answer(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    who = w.name_person(record.author, names, _)
     if record.change == "decline":
         return _("{who} ne peut pas : suppléant appelé", who=who)
     return (
@@ -385,17 +395,20 @@ def _answer(record: Record, names: Names, _: Translator) -> str:
     )
 
 
-def _uncovered(record: Record, names: Names, _: Translator) -> str:
+def _render_uncovered_role(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     return _(
         "Rôle sans personne joignable : {role}",
-        role=w.role_name(record.values["role"], record.values.get("scope"), names, _),
+        role=w.name_role(record.values["role"], record.values.get("scope"), names, _),
     )
 
 
-def _activity(record: Record, names: Names, _: Translator) -> str:
+def _render_activity(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
-    state = w.word(w.ACTIVITY_STATE, v["state"], _).lower()
-    capacity, minimum = w.number(v["capacity_pct"], _.lang), w.number(v["mbco_pct"], _.lang)
+    state = w.translate_code(w.ACTIVITY_STATE, v["state"], _).lower()
+    capacity, minimum = (
+        w.format_number(v["capacity_pct"], _.lang),
+        w.format_number(v["mbco_pct"], _.lang),
+    )
     return _(
         "{id} {state} : capacité {pct} %, minimum {min} %",
         id=v["activity"],
@@ -405,38 +418,40 @@ def _activity(record: Record, names: Names, _: Translator) -> str:
     )
 
 
-def _declared(record: Record, names: Names, _: Translator) -> str:
+def _render_declared_activity(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     activity = record.values["activity"]
     if record.change == "withdrawn":
         return _("{id} : état déclaré retiré, l’état calculé compte de nouveau", id=activity)
     return _(
         "{id} déclarée « {state} »",
         id=activity,
-        state=w.word(w.ACTIVITY_STATE, record.change, _).lower(),
+        state=w.translate_code(w.ACTIVITY_STATE, record.change, _).lower(),
     )
 
 
-def _arbitrated(record: Record, names: Names, _: Translator) -> str:
+def _render_arbitration(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     return _("{activity} : arbitrage sur le RTO consommé", activity=record.values["activity"])
 
 
-def _strategy(record: Record, names: Names, _: Translator) -> str:
+def _render_strategy(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
-    what = {"activity": v["activity"], "strategy": strategy_name(v["strategy"], _)}
+    what = {"activity": v["activity"], "strategy": name_strategy(v["strategy"], _)}
     if record.change == "ended":
         return _("{activity} : fin de « {strategy} »", **what)
     if record.change == "lost":
         return _(
             "{activity} : fin de « {strategy} », site de repli perdu ({site})",
-            site=_where(record, names),
+            site=_format_place(record, names),
             **what,
         )
     return _(
-        "{activity} : {strategy}, {pct} % attendus", pct=w.number(v["capacity_pct"], _.lang), **what
+        "{activity} : {strategy}, {pct} % attendus",
+        pct=w.format_number(v["capacity_pct"], _.lang),
+        **what,
     )
 
 
-def _alarm(record: Record, names: Names, _: Translator) -> str:
+def _render_alarm(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
     where = f"{v['activity']}, {names.site(record.site)}" if record.site else str(v["activity"])
     if v["base"] == "rto":
@@ -446,7 +461,7 @@ def _alarm(record: Record, names: Names, _: Translator) -> str:
     return _("{where} : DMIA consommée à {pct} %", where=where, pct=v["pct"])
 
 
-_PLAN = {
+_PLAN_SENTENCES = {
     "proposed": N_("{plan} proposé"),
     "returned": N_("{plan} proposé à nouveau"),
     "raised": N_("{plan} proposé au niveau {level}"),
@@ -465,7 +480,7 @@ _PLAN = {
 }
 
 
-def _plan(record: Record, names: Names, _: Translator) -> str:
+def _render_plan(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
     plan = str(v["plan"])
     if record.change == "box":
@@ -476,34 +491,37 @@ def _plan(record: Record, names: Names, _: Translator) -> str:
         )
     if record.change != "card":
         return (
-            _(_PLAN[record.change], plan=plan, level=v["level"])
-            if record.change in _PLAN
-            else _at(plan, w.word(w.PLAN_STATE, v["state"], _), _)
+            _(_PLAN_SENTENCES[record.change], plan=plan, level=v["level"])
+            if record.change in _PLAN_SENTENCES
+            else _join_place(plan, w.translate_code(w.PLAN_STATE, v["state"], _), _)
         )
     tasks = {c.id: c.task for c in names.plans[plan].cards} if plan in names.plans else {}
     card = v.get("card")
     if card is None:
         return _("{plan} : fiche en retard", plan=plan)
-    state = w.word(w.CARD_STATE, v.get("card_state"), _)
+    state = w.translate_code(w.CARD_STATE, v.get("card_state"), _)
     return _("{plan}, fiche {state} : {task}", plan=plan, state=state, task=tasks.get(card, card))
 
 
-FEW: Final = 3
+SMALL_COUNT: Final = 3
 """Smaller counts of agents of one métier are not shown exactly. Rule D58."""
 
 
-def few(count: int) -> str:
+def format_small_count(count: int) -> str:
     """Format a count of agents of one métier without revealing small groups."""
-    return f"< {FEW}" if 0 < count < FEW else str(count)
+    return f"< {SMALL_COUNT}" if 0 < count < SMALL_COUNT else str(count)
 
 
-def _proposal(record: Record, names: Names, _: Translator) -> str:
+def _render_proposal(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
-    number, moved = v["number"], w.number(v["agents"], _.lang)
+    number, moved = v["number"], w.format_number(v["agents"], _.lang)
     agents = _.plural("{count} agent", "{count} agents", v["agents"], count=moved)
     match record.change:
         case "computed":
-            unmet, demand = w.number(v["unmet"], _.lang), w.number(v["demand"], _.lang)
+            unmet, demand = (
+                w.format_number(v["unmet"], _.lang),
+                w.format_number(v["demand"], _.lang),
+            )
             needs = _.plural(
                 "{count} besoin sans réponse sur {of}",
                 "{count} besoins sans réponse sur {of}",
@@ -550,7 +568,7 @@ def _proposal(record: Record, names: Names, _: Translator) -> str:
             return _("Réaffectation n° {number}", number=number)
 
 
-def _order(record: Record, names: Names, _: Translator) -> str:
+def _render_order(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v, site = record.values, names.site(record.site or "")
     told = _(
         "Ordre de réaffectation, {site} : {leave} partent, {come} viennent",
@@ -560,42 +578,44 @@ def _order(record: Record, names: Names, _: Translator) -> str:
     )
     if "starts_at" not in v:
         return told
-    ends_at = when(v["ends_at"]) if "ends_at" in v else None
-    return f"{told}, {order_words(when(v['starts_at']), ends_at, when(v['dispatched_at']), _)}"
+    ends_at = to_datetime(v["ends_at"]) if "ends_at" in v else None
+    return f"{told}, {describe_order_period(to_datetime(v['starts_at']), ends_at, to_datetime(v['dispatched_at']), _)}"
 
 
-_MOVE = {
+_REASSIGNMENT_SENTENCES = {
     "accepted": N_("Ordre reçu par {site} : {n} {metier}"),
     "arrived": N_("Au travail : {n} {metier} de {site}"),
     "released": N_("De retour à leur poste : {n} {metier} de {site}"),
     "void": N_("Réaffectation annulée, lieu perdu : {n} {metier} de {site}"),
 }
 _RECALLED = N_("Rappelés, plus nécessaires là où ils étaient : {n} {metier} de {site}")
-_MOVED = N_("Réaffectation : {n} {metier} de {site}")
+_REASSIGNED = N_("Réaffectation : {n} {metier} de {site}")
 _REMOVED = N_(
     "Réaffectation annulée, un site n’est plus dans les données de référence : {n} {metier} de "
     "{site}"
 )
 
-_WHY = {"site_removed": _REMOVED, "recalled": _RECALLED}
+_CAUSE_SENTENCES = {"site_removed": _REMOVED, "recalled": _RECALLED}
 
 
-def _reassignment(record: Record, names: Names, _: Translator) -> str:
+def _render_reassignment(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
-    said = _WHY.get(str(v.get("cause"))) or _MOVE.get(str(record.change), _MOVED)
+    said = _CAUSE_SENTENCES.get(str(v.get("cause"))) or _REASSIGNMENT_SENTENCES.get(
+        str(record.change), _REASSIGNED
+    )
     return _(said).format(
-        n=few(int(v["agents"])),
+        n=format_small_count(int(v["agents"])),
         metier=names.metier(str(v["metier"]), _.lang),
         site=names.site(record.site or ""),
     )
 
 
-def _sitrep(record: Record, names: Names, _: Translator) -> str:
+def _render_sitrep(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     return _("Point de situation n° {number} validé", number=record.values["number"])
 
 
-def _improvement(record: Record, names: Names, _: Translator) -> str:
-    owner = w.role_name(str(record.values["owner"]), None, names, _)
+def _render_improvement(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    owner = w.name_role(str(record.values["owner"]), None, names, _)
     match record.change:
         case "done":
             return _("Action d’amélioration faite : {owner}", owner=owner)
@@ -605,14 +625,14 @@ def _improvement(record: Record, names: Names, _: Translator) -> str:
             return _("Action d’amélioration décidée : {owner}", owner=owner)
 
 
-def _notification(record: Record, names: Names, _: Translator) -> str:
-    who = w.role_name(record.values["role"], None, names, _)
+def _render_notification(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    who = w.name_role(record.values["role"], None, names, _)
     match record.change:
         case "accepted":
             return _(
                 "Message envoyé : {who}, {channel}",
                 who=who,
-                channel=w.word(w.CHANNEL, record.values.get("channel"), _),
+                channel=w.translate_code(w.CHANNEL, record.values.get("channel"), _),
             )
         case "answered":
             return _("Réponse reçue : {who}", who=who)
@@ -622,37 +642,45 @@ def _notification(record: Record, names: Names, _: Translator) -> str:
             return _("Envoi incertain : {who}, peut-être non reçu", who=who)
 
 
-def _hold(record: Record, names: Names, _: Translator) -> str:
+def _render_hold(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     return _("Envois suspendus") if record.change == "held" else _("Envois repris")
 
 
-def _fixed(text: str) -> Callable[[Record, Names, Translator], str]:
+def _make_fixed_renderer(text: str) -> Callable[[SentenceSource, TerritoryNames, Translator], str]:
     return lambda record, names, _: _(text)
 
 
-_LOGS: Final = {"alerts": N_("alertes"), "continuity": N_("continuité"), "delivery": N_("envois")}
+_LOG_LABELS: Final = {
+    "alerts": N_("alertes"),
+    "continuity": N_("continuité"),
+    "delivery": N_("envois"),
+}
 
 
-def _of_log(text: str) -> Callable[[Record, Names, Translator], str]:
-    return lambda record, names, _: _(text).format(log=_(_LOGS[record.place.partition("/")[0]]))
+def _make_log_renderer(text: str) -> Callable[[SentenceSource, TerritoryNames, Translator], str]:
+    return lambda record, names, _: _(text).format(
+        log=_(_LOG_LABELS[record.place.partition("/")[0]])
+    )
 
 
-def _refused(record: Record, names: Names, _: Translator) -> str:
-    return refusal(str(record.values.get("code", "")), record.values, _.lang)
+def _render_refusal(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    return write_refusal(str(record.values.get("code", "")), record.values, _.lang)
 
 
-def _reference(record: Record, names: Names, _: Translator) -> str:
+def _render_reference(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     return _(
         "Données de référence : version {version} en vigueur", version=record.values["reference"]
     )
 
 
-def _reference_change(record: Record, names: Names, _: Translator) -> str:
+def _render_reference_change(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     v = record.values
     version = v["reference"]
     match record.change:
         case "proposed":
-            what = w.listed([w.word(w.SECTION, section, _) for section in v["sections"]], _)
+            what = w.join_words(
+                [w.translate_code(w.SECTION, section, _) for section in v["sections"]], _
+            )
             said = _(
                 "Données de référence : version {version} proposée ({what})",
                 version=version,
@@ -660,7 +688,7 @@ def _reference_change(record: Record, names: Names, _: Translator) -> str:
             )
             at = v.get("effective_at")
             return (
-                _("{what}, effet le {at}", what=said, at=_local(at))
+                _("{what}, effet le {at}", what=said, at=_format_local_time(at))
                 if at
                 else _("{what}, effet dès l’approbation", what=said)
             )
@@ -668,14 +696,14 @@ def _reference_change(record: Record, names: Names, _: Translator) -> str:
             return _(
                 "Données de référence : version {version} approuvée, en vigueur le {at}",
                 version=version,
-                at=_local(v["due_at"]),
+                at=_format_local_time(v["due_at"]),
             )
         case "declined":
             return _("Données de référence : version {version} refusée", version=version)
         case "withdrawn":
             return _("Données de référence : version {version} retirée", version=version)
         case _:
-            cause = w.word(w.CHANGE_CAUSE, v.get("cause"), _)
+            cause = w.translate_code(w.CHANGE_CAUSE, v.get("cause"), _)
             return _(
                 "Données de référence : la version {version} n’entre pas en vigueur, {cause}",
                 version=version,
@@ -683,49 +711,49 @@ def _reference_change(record: Record, names: Names, _: Translator) -> str:
             )
 
 
-_MAKERS: dict[str, Callable[[Record, Names, Translator], str]] = {
-    "ReportChanged": _report,
-    "SiteStatusChanged": _site,
-    "IncidentChanged": _incident,
-    "LevelChanged": _level,
-    "TriggerChanged": _trigger,
-    "FlagChanged": _flag,
-    "EscalationChanged": _escalation,
-    "TaskChanged": _task,
-    "MaintenanceChanged": _window,
-    "PagingWithheld": _withheld,
-    "DutyChanged": _duty,
-    "ReadinessProved": _readiness,
-    "LaddersDrilled": _drill,
-    "ChannelsProbed": _probe,
-    "NoteAdded": _fixed(N_("Note de la cellule")),
-    "AnswerRecorded": _answer,
-    "RoleUncovered": _uncovered,
-    "ActivityChanged": _activity,
-    "ActivityDeclared": _declared,
-    "AlarmRaised": _alarm,
-    "AlarmArbitrated": _arbitrated,
-    "StrategyChanged": _strategy,
-    "PlanChanged": _plan,
-    "ProposalChanged": _proposal,
-    "ReassignmentOrdered": _order,
-    "ReassignmentChanged": _reassignment,
-    "SitrepIssued": _sitrep,
-    "ImprovementChanged": _improvement,
-    "NotificationChanged": _notification,
-    "HoldChanged": _hold,
-    "ReferencePublished": _reference,
-    "ReferenceChangeRecorded": _reference_change,
-    "RealmOpened": _fixed(N_("Ouverture")),
-    "RealmClosed": _fixed(N_("Fin d’exercice (FINEX)")),
-    "CommandRefused": _refused,
-    "InputFailed": _fixed(N_("Message non traité, gardé pour être rejoué")),
-    "InputRefused": _fixed(N_("Message illisible, gardé pour être relu")),
-    "DeadlineFailed": _fixed(N_("Échéance non traitée")),
-    "LossDeclared": _of_log(
+_RENDERERS: dict[str, Callable[[SentenceSource, TerritoryNames, Translator], str]] = {
+    "ReportChanged": _render_report,
+    "SiteStatusChanged": _render_site,
+    "IncidentChanged": _render_incident,
+    "LevelChanged": _render_level,
+    "TriggerChanged": _render_trigger,
+    "FlagChanged": _render_declaration,
+    "EscalationChanged": _render_escalation,
+    "TaskChanged": _render_task,
+    "MaintenanceChanged": _render_maintenance,
+    "PagingWithheld": _render_suppression,
+    "DutyChanged": _render_on_call,
+    "ReadinessProved": _render_readiness,
+    "LaddersDrilled": _render_drill,
+    "ChannelsProbed": _render_probe,
+    "NoteAdded": _make_fixed_renderer(N_("Note de la cellule")),
+    "AnswerRecorded": _render_answer,
+    "RoleUncovered": _render_uncovered_role,
+    "ActivityChanged": _render_activity,
+    "ActivityDeclared": _render_declared_activity,
+    "AlarmRaised": _render_alarm,
+    "AlarmArbitrated": _render_arbitration,
+    "StrategyChanged": _render_strategy,
+    "PlanChanged": _render_plan,
+    "ProposalChanged": _render_proposal,
+    "ReassignmentOrdered": _render_order,
+    "ReassignmentChanged": _render_reassignment,
+    "SitrepIssued": _render_sitrep,
+    "ImprovementChanged": _render_improvement,
+    "NotificationChanged": _render_notification,
+    "HoldChanged": _render_hold,
+    "ReferencePublished": _render_reference,
+    "ReferenceChangeRecorded": _render_reference_change,
+    "RealmOpened": _make_fixed_renderer(N_("Ouverture")),
+    "RealmClosed": _make_fixed_renderer(N_("Fin d’exercice (FINEX)")),
+    "CommandRefused": _render_refusal,
+    "InputFailed": _make_fixed_renderer(N_("Message non traité, gardé pour être rejoué")),
+    "InputRefused": _make_fixed_renderer(N_("Message illisible, gardé pour être relu")),
+    "DeadlineFailed": _make_fixed_renderer(N_("Échéance non traitée")),
+    "LossDeclared": _make_log_renderer(
         N_("Journal « {log} » : perte de sa fin déclarée, il repart de ce qui en reste")
     ),
-    "Rebased": _of_log(
+    "Rebased": _make_log_renderer(
         N_(
             "Journal « {log} » : il repart d’une sauvegarde, sur un second site ou d’une entrée "
             "refaite"

@@ -21,40 +21,42 @@ from schemas.maintenance import (
 from schemas.patterns import PatternInvalid
 from schemas.recurrence import RuleInvalid, parse_rule
 from schemas.words import EventType
-from services.console.http.answers import COLLIDING, RESPONSES, decide, require_text
+from services.console.http.answers import RESPONSES, VERSIONED, require_text, send_decision
 from services.console.http.context import (
-    Author,
-    Body,
     Cursor,
+    DecisionBody,
+    DecisionContext,
     Limit,
-    Reader,
-    Several,
-    cached,
-    deciding,
-    instant,
+    Multiple,
+    ReadContext,
     is_limited,
-    reading,
+    require_decision,
+    require_read,
+    set_etag,
+    to_instant,
 )
 from services.console.http.scopes import check_pole, check_sites
-from services.console.maintenance.resources import Covers
+from services.console.maintenance.resources import WindowCoverage
 from services.console.resources import Lease, Maintenance, Page
-from services.runtime.http.problems import ProblemError, fault
+from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.permissions import Permission, Role
 
 router = APIRouter(prefix="/api/v1", tags=["maintenance"])
-Asking = Annotated[Reader, Depends(reading(Permission.REPORT_STATUS))]
-Planning = Annotated[Author, Depends(deciding(Permission.MAINTENANCE_WRITE))]
-Names = Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=300)]
+WindowReader = Annotated[ReadContext, Depends(require_read(Permission.REPORT_STATUS))]
+WindowPlanner = Annotated[DecisionContext, Depends(require_decision(Permission.MAINTENANCE_WRITE))]
+NameList = Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=300)]
 
 
-class Window(Body):
+class WindowRequest(DecisionBody):
     """A maintenance window to plan. A list may be one text with commas."""
 
-    sites: Names = ()
-    kinds: Names = Field(default=(), description="kinds of site")
-    poles: Names = ()
+    sites: NameList = ()
+    kinds: NameList = Field(default=(), description="kinds of site")
+    poles: NameList = ()
     types: tuple[EventType, ...] = ()
-    sources: Names = Field(default=(), description="kinds of source, or ids of registered sources")
+    sources: NameList = Field(
+        default=(), description="kinds of source, or ids of registered sources"
+    )
     matchers: tuple[Matcher, ...] = Field(
         default=(), max_length=50, description="labels of machine alerts"
     )
@@ -80,7 +82,7 @@ class Window(Body):
             else value
         )
 
-    def covers(self, author: Author) -> Coverage:
+    def covers(self, author: DecisionContext) -> Coverage:
         """Return the coverage: for a source, its own alerts only. Raises ProblemError `invalid`."""
         sources = (author.principal.id,) if author.principal.role is Role.SOURCE else self.sources
         try:
@@ -95,17 +97,21 @@ class Window(Body):
         except ValidationError as error:
             raise ProblemError(
                 "invalid",
-                faults=(fault("covers", "length", "trop long", str(error.errors()[0]["msg"])),),
+                faults=(
+                    build_fault("covers", "length", "trop long", str(error.errors()[0]["msg"])),
+                ),
             ) from None
 
-    def fields(self, author: Author) -> dict[str, Any]:
+    def fields(self, author: DecisionContext) -> dict[str, Any]:
         """Return the fields of the command. Raises ProblemError `invalid`."""
         require_text(self.reason)
         if self.ends_at <= self.starts_at:
             raise ProblemError(
                 "invalid",
                 faults=(
-                    fault("ends_at", "order", "doit suivre le début", "must come after the start"),
+                    build_fault(
+                        "ends_at", "order", "doit suivre le début", "must come after the start"
+                    ),
                 ),
             )
         if self.rrule:
@@ -115,7 +121,9 @@ class Window(Body):
                 raise ProblemError(
                     "invalid",
                     faults=(
-                        fault("rrule", "rrule", f"récurrence illisible : {error}", str(error)),
+                        build_fault(
+                            "rrule", "rrule", f"récurrence illisible : {error}", str(error)
+                        ),
                     ),
                 ) from None
         for n, matcher in enumerate(self.matchers):
@@ -125,7 +133,7 @@ class Window(Body):
                 raise ProblemError(
                     "invalid",
                     faults=(
-                        fault(
+                        build_fault(
                             f"matchers.{n}.value",
                             "regex",
                             f"expression illisible (RE2) : {error}",
@@ -135,8 +143,8 @@ class Window(Body):
                 ) from None
         return {
             "covers": self.covers(author),
-            "starts_at": instant(self.starts_at),
-            "ends_at": instant(self.ends_at),
+            "starts_at": to_instant(self.starts_at),
+            "ends_at": to_instant(self.ends_at),
             "rrule": self.rrule or None,
         }
 
@@ -146,7 +154,7 @@ class Window(Body):
         return {"created_by": self.created_by} if self.created_by else {}
 
 
-def _own(reader: Reader) -> str | None:
+def _limit_author(reader: ReadContext) -> str | None:
     """Return the author to filter by.
 
     Readers without the right to the whole picture see only their own windows.
@@ -154,17 +162,17 @@ def _own(reader: Reader) -> str | None:
     return None if reader.principal.may(Permission.PICTURE_READ) else reader.principal.id
 
 
-def _reads_texts(reader: Reader) -> bool:
-    return reader.principal.may(Permission.LOG_READ) or _own(reader) is not None
+def _may_read_texts(reader: ReadContext) -> bool:
+    return reader.principal.may(Permission.LOG_READ) or _limit_author(reader) is not None
 
 
 @router.get(
     "/maintenance",
     summary="Maintenance windows: active ones, then the next to begin, then those that are over",
 )
-async def listed(
-    reader: Asking,
-    state: Several[Literal["planned", "active", "over"]],
+async def list_windows(
+    reader: WindowReader,
+    state: Multiple[Literal["planned", "active", "over"]],
     site: str | None = None,
     limit: Limit = 1000,
     cursor: Cursor = None,
@@ -175,28 +183,30 @@ async def listed(
         lang=reader.lang,
         state=state,
         site=site,
-        author=_own(reader),
-        texts=_reads_texts(reader),
+        author=_limit_author(reader),
+        texts=_may_read_texts(reader),
         limit=limit,
         cursor=cursor,
     )
 
 
 @router.get("/maintenance/{id}", summary="One window; its ETag is the version for If-Match")
-async def one(reader: Asking, id: str, response: Response) -> Maintenance:
+async def get_window(reader: WindowReader, id: str, response: Response) -> Maintenance:
     found = await reader.model.window(
         reader.realm,
         id,
         as_of=reader.as_of,
         lang=reader.lang,
-        author=_own(reader),
-        texts=_reads_texts(reader),
+        author=_limit_author(reader),
+        texts=_may_read_texts(reader),
     )
-    cached(response, found.version)
+    set_etag(response, found.version)
     return found
 
 
-async def _in_scope(author: Author, covers: Window | Covers) -> None:
+async def _check_coverage_scope(
+    author: DecisionContext, covers: WindowRequest | WindowCoverage
+) -> None:
     """Refuse windows outside the author's scope.
 
     A source silences only its own alerts, wherever they are.
@@ -210,20 +220,20 @@ async def _in_scope(author: Author, covers: Window | Covers) -> None:
         await check_pole(author, pole, "poles")
 
 
-async def _owns(author: Author, body: Body | None, id: str) -> None:
-    """Refuse existing windows outside the author's scope, like `_in_scope`."""
+async def _check_window_scope(author: DecisionContext, body: DecisionBody | None, id: str) -> None:
+    """Refuse existing windows outside the author's scope, like `_check_coverage_scope`."""
     if is_limited(author.principal) and author.principal.role is not Role.SOURCE:
         within = author.within(body)
-        await _in_scope(within, (await within.model.window(within.realm, id)).covers)
+        await _check_coverage_scope(within, (await within.model.window(within.realm, id)).covers)
 
 
 @router.post(
     "/maintenance", responses=RESPONSES, summary="Plan a window; its id is `window` of the result"
 )
-async def plan(author: Planning, body: Window) -> Response:
-    await _in_scope(author.within(body), body)
+async def plan_window(author: WindowPlanner, body: WindowRequest) -> Response:
+    await _check_coverage_scope(author.within(body), body)
     origin = "alertmanager" if author.principal.role is Role.SOURCE else "vigie"
-    return await decide(
+    return await send_decision(
         author,
         body,
         "alerts",
@@ -237,13 +247,13 @@ async def plan(author: Planning, body: Window) -> Response:
 @router.post(
     "/maintenance/{id}/change",
     responses=RESPONSES,
-    openapi_extra=COLLIDING,
+    openapi_extra=VERSIONED,
     summary="The whole new window",
 )
-async def change(author: Planning, id: str, body: Window) -> Response:
-    await _owns(author, body, id)
-    await _in_scope(author.within(body), body)
-    return await decide(
+async def change_window(author: WindowPlanner, id: str, body: WindowRequest) -> Response:
+    await _check_window_scope(author, body, id)
+    await _check_coverage_scope(author.within(body), body)
+    return await send_decision(
         author,
         body,
         "alerts",
@@ -258,18 +268,20 @@ async def change(author: Planning, id: str, body: Window) -> Response:
 @router.post(
     "/maintenance/{id}/end",
     responses=RESPONSES,
-    openapi_extra=COLLIDING,
+    openapi_extra=VERSIONED,
     summary="End it now and for good: what is still open pages",
 )
-async def end(author: Planning, id: str, body: Body | None = None) -> Response:
-    await _owns(author, body, id)
-    return await decide(author, body, "alerts", EndMaintenance, window=id, expected=author.expected)
+async def end_window(author: WindowPlanner, id: str, body: DecisionBody | None = None) -> Response:
+    await _check_window_scope(author, body, id)
+    return await send_decision(
+        author, body, "alerts", EndMaintenance, window=id, expected=author.expected
+    )
 
 
 @router.get("/leases", summary="Alerts that machines keep alive, newest first")
-async def leases(
-    reader: Asking,
-    state: Several[Literal["held", "lapsed", "ended"]],
+async def list_leases(
+    reader: WindowReader,
+    state: Multiple[Literal["held", "lapsed", "ended"]],
     source: str | None = None,
     limit: Limit = 1000,
     cursor: Cursor = None,
@@ -279,7 +291,7 @@ async def leases(
         as_of=reader.as_of,
         lang=reader.lang,
         state=state,
-        source=_own(reader) or source,
+        source=_limit_author(reader) or source,
         limit=limit,
         cursor=cursor,
     )

@@ -8,7 +8,7 @@ from schemas.recurrence import RuleInvalid, parse_rule
 from schemas.words import EventType
 from services.console.i18n import N_, Translator
 
-TYPES: Final = (
+EVENT_TYPES: Final = (
     EventType.OUTAGE_POWER,
     EventType.OUTAGE_WATER,
     EventType.OUTAGE_HEATING,
@@ -17,7 +17,7 @@ TYPES: Final = (
     EventType.PARTIAL_CLOSURE,
     EventType.CLOSURE,
 )
-RULES: Final = {
+USUAL_RULES: Final = {
     "FREQ=DAILY": N_("chaque jour"),
     "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR": N_("chaque jour ouvré"),
     "FREQ=WEEKLY": N_("chaque semaine, ce jour-là"),
@@ -34,14 +34,14 @@ _WEEKDAYS: Final = (
     N_("samedi"),
     N_("dimanche"),
 )
-_EVERY: Final = {
+_FREQUENCIES: Final = {
     "DAILY": (N_("chaque jour"), N_("tous les {n} jours")),
     "WEEKLY": (N_("chaque semaine"), N_("toutes les {n} semaines")),
     "MONTHLY": (N_("chaque mois"), N_("tous les {n} mois")),
 }
 
 
-def said_rule(rrule: str | None, _: Translator) -> str:
+def describe_rule(rrule: str | None, _: Translator) -> str:
     """Describe a recurrence (`chaque semaine, lundi, jeudi`); keep an unreadable rule."""
     if rrule is None:
         return _("une fois")
@@ -49,7 +49,7 @@ def said_rule(rrule: str | None, _: Translator) -> str:
         rule = parse_rule(rrule)
     except RuleInvalid:
         return rrule
-    one, many = _EVERY[rule.freq]
+    one, many = _FREQUENCIES[rule.freq]
     every = _(one) if rule.interval == 1 else _(many, n=rule.interval)
     days = [f"{n} " * bool(n) + _(_WEEKDAYS[day]) for n, day in rule.weekdays] + [
         str(day) for day in rule.month_days

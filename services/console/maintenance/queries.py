@@ -10,14 +10,19 @@ from schemas import maintenance as m
 from schemas.base import Instant
 from services.console import resources as r
 from services.console.http.problems import NotFound
-from services.console.read_model.query_base import WHOLE, Read, Reading, store_errors
+from services.console.read_model.query_base import (
+    UNLIMITED,
+    OpenRealm,
+    QueryBase,
+    translate_store_errors,
+)
 from services.console.resources import Page
-from services.runtime.http.pagination import page
+from services.runtime.http.pagination import paginate
 
-_ORDER = {"active": 0, "planned": 1, "over": 2}
+_STATE_ORDER = {"active": 0, "planned": 1, "over": 2}
 
 
-class Works(Reading):
+class MaintenanceQueries(QueryBase):
     """Queries about maintenance windows and leases. Rules D64 to D66."""
 
     async def maintenance(
@@ -30,7 +35,7 @@ class Works(Reading):
         site: str | None = None,
         author: str | None = None,
         texts: bool = False,
-        limit: int = WHOLE,
+        limit: int = UNLIMITED,
         cursor: str | None = None,
     ) -> Page[r.Maintenance]:
         """List windows: active ones first, then the next to begin.
@@ -38,18 +43,21 @@ class Works(Reading):
         `site` keeps windows that name it, its kind or its pôle, and those without any place.
         """
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             rows = (await found.picture.rows(m.MaintenanceRow)).values()
-            covered = _covered((await found.picture.rows(a.SiteRow)).values())
+            covered = _map_covered_sites((await found.picture.rows(a.SiteRow)).values())
         kept = [
             w
             for w in rows
             if (not state or w.state in state)
             and (author is None or w.author == author)
-            and (site is None or _names(found, w.covers, site))
+            and (site is None or _covers_site(found, w.covers, site))
         ]
-        shown, following = page(
-            kept, lambda w: (_ORDER[w.state], w.begins_at or -(w.over_at or 0), w.id), limit, cursor
+        shown, following = paginate(
+            kept,
+            lambda w: (_STATE_ORDER[w.state], w.begins_at or -(w.over_at or 0), w.id),
+            limit,
+            cursor,
         )
         told = self._reasons(shown) if texts else {}
         return Page(
@@ -74,11 +82,11 @@ class Works(Reading):
         Raises NotFound, also for the window of somebody else if `author` is given.
         """
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             row = await found.picture.row(m.MaintenanceRow, id)
             if row is None or (author is not None and row.author != author):
                 raise NotFound
-            covered = _covered((await found.picture.rows(a.SiteRow)).values())
+            covered = _map_covered_sites((await found.picture.rows(a.SiteRow)).values())
         told = self._reasons([row]) if texts else {}
         return found.shape.maintenance(row, covered.get(id, ()), told.get(id))
 
@@ -90,20 +98,20 @@ class Works(Reading):
         lang: str = "fr",
         state: Sequence[str] = (),
         source: str | None = None,
-        limit: int = WHOLE,
+        limit: int = UNLIMITED,
         cursor: str | None = None,
     ) -> Page[r.Lease]:
         """List leases, newest first."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             rows = (await found.picture.rows(m.LeaseRow)).values()
         kept = [
             x
             for x in rows
             if (not state or x.state in state) and (source is None or x.source_key == source)
         ]
-        shown, following = page(kept, lambda x: (-x.began_at, x.id), limit, cursor)
-        async with store_errors():
+        shown, following = paginate(kept, lambda x: (-x.began_at, x.id), limit, cursor)
+        async with translate_store_errors():
             reports = await found.picture.some(a.ReportRow, [x.id for x in shown]) if shown else {}
         return Page(items=[found.shape.lease(x, reports.get(x.id)) for x in shown], next=following)
 
@@ -118,7 +126,7 @@ class Works(Reading):
         return {id: items[text].fields for id, text in ids.items() if text in items}
 
 
-def _covered(sites: Iterable[a.SiteRow]) -> dict[str, list[str]]:
+def _map_covered_sites(sites: Iterable[a.SiteRow]) -> dict[str, list[str]]:
     """Return window → the site of each open cause that it covers."""
     found: dict[str, list[str]] = {}
     for site in sites:
@@ -128,7 +136,7 @@ def _covered(sites: Iterable[a.SiteRow]) -> dict[str, list[str]]:
     return found
 
 
-def _names(found: Read, covers: m.Coverage, id: str) -> bool:
+def _covers_site(found: OpenRealm, covers: m.Coverage, id: str) -> bool:
     site = found.picture.reference.sites.get(id)
     return (
         site is not None

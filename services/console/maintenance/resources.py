@@ -10,7 +10,7 @@ from schemas.words import (
 from services.console.resources.base import Resource, Time
 
 
-class Matching(Resource):
+class LabelMatch(Resource):
     """A comparison of one label with a value; `regex` must match the whole value."""
 
     name: str
@@ -19,7 +19,7 @@ class Matching(Resource):
     equal: bool
 
 
-class Covers(Resource):
+class WindowCoverage(Resource):
     """Coverage of a window: each given list must match every report of a cause."""
 
     sites: list[str]
@@ -27,7 +27,7 @@ class Covers(Resource):
     poles: list[str]
     types: list[EventType]
     sources: list[str]
-    matchers: list[Matching]
+    matchers: list[LabelMatch]
 
 
 class Maintenance(Resource):
@@ -37,7 +37,7 @@ class Maintenance(Resource):
     realm: str
     title: str = Field(description="what it covers, in words")
     state: str = Field(description="planned, active, over")
-    covers: Covers
+    covers: WindowCoverage
     starts_at: Time = Field(description="of the first occurrence")
     ends_at: Time
     rrule: str | None

@@ -14,16 +14,16 @@ from fastapi import Request
 from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
 from schemas.realms import is_live, parse_realm
 from schemas.words import Answer, NotificationState
-from services.console.i18n import N_, translator
-from services.console.messages.call_facts import facts_of
+from services.console.i18n import N_, get_translator
+from services.console.messages.call_facts import collect_call_facts
 from services.console.read_model.queries import Queries
 from services.console.resources import CommandResult
 from services.console.texts import words as w
 from services.console.web import times
-from services.console.web.shell import Choice
+from services.console.web.shell import DisplayChoice
 from services.messages.names import TERRITORY
 from services.runtime.http.problems import ProblemError
-from services.runtime.identity.signed_links import AckLinks, Link, LinkInvalid
+from services.runtime.identity.signed_links import AnswerLink, AnswerLinks, LinkInvalid
 
 HEADCOUNT = "headcount"
 """Template of the headcount question (« are you safe? »)."""
@@ -31,21 +31,21 @@ DELEGATE = "delegate"
 """Button that asks for another person of the same role."""
 RECALL = "recall"
 """Button to take an acknowledgement back."""
-KEPT = ("applied", "pending")
+COUNTED_STATES = ("applied", "pending")
 """States of an answer that counts, now or in a moment."""
-OVER = ("superseded", "ended")
+ENDED_STATES = ("superseded", "ended")
 """States of an escalation that waits for no answer any more."""
-WHY_OVER = {
+WITHDRAWAL_TEXTS = {
     "closed": N_("L’incident est clos."),
     "merged": N_("L’incident est rattaché à un autre, suivi par ailleurs."),
     "level_lowered": N_("Le niveau a été abaissé."),
     "superseded": N_("Un autre appel l’a remplacé : répondez à celui-là s’il vous est parvenu."),
 }
 """Reason of a withdrawal → its text."""
-NOTHING_LEFT = N_("Il n’y a plus rien à faire ici.")
-EVERY_CALL: Final = 1000
+NOTHING_TO_DO = N_("Il n’y a plus rien à faire ici.")
+MAX_CALLS: Final = 1000
 """Most calls of one escalation that are read."""
-UNREAD = ("store_away", "rebuilding", "resource_unknown", "realm_unknown")
+UNREADABLE_CODES = ("store_away", "rebuilding", "resource_unknown", "realm_unknown")
 """Problem codes of an unavailable read model, or of one that does not have the call yet."""
 
 
@@ -57,7 +57,7 @@ class SendAnswer(Protocol):
 
     def __call__(
         self,
-        link: Link,
+        link: AnswerLink,
         token: str,
         said: Answer,
         *,
@@ -70,19 +70,19 @@ KeepAnswer = Callable[[str, HeadcountAnswer], Awaitable[None]]
 """Function that stores a headcount answer, encrypted, before the answer is reported. Rule D37."""
 
 
-class Answering:
+class AnswerPage:
     def __init__(
-        self, queries: Queries, links: AckLinks, send: SendAnswer, keep: KeepAnswer
+        self, queries: Queries, links: AnswerLinks, send: SendAnswer, keep: KeepAnswer
     ) -> None:
         self._queries, self._links, self._send, self._keep = queries, links, send, keep
 
-    def link(self, token: str) -> Link:
+    def link(self, token: str) -> AnswerLink:
         """Read the token.
 
         Raises ProblemError `link_invalid` if it is forged, truncated or expired.
         """
         try:
-            return self._links.read(token, times.ms(datetime.now(UTC)))
+            return self._links.read(token, times.to_ms(datetime.now(UTC)))
         except LinkInvalid as error:
             raise ProblemError("link_invalid") from error
 
@@ -94,21 +94,21 @@ class Answering:
         """
         link = self.link(token)
         try:
-            return await self._told(link, token, Choice.of(request))
+            return await self._told(link, token, DisplayChoice.of(request))
         except ProblemError as unread:
-            if unread.problem.code not in UNREAD:
+            if unread.problem.code not in UNREADABLE_CODES:
                 raise
             return {
                 "template": "ack_unread.html",
-                **_of_link(link, token),
+                **_build_link_context(link, token),
                 "simulated": not is_live(link.realm),
             }
 
     async def _told(
-        self, link: Link, token: str, choice: Choice, *, refusal: str = ""
+        self, link: AnswerLink, token: str, choice: DisplayChoice, *, refusal: str = ""
     ) -> dict[str, Any]:
         """Return the context of `ack.html`. Raises ProblemError."""
-        _ = translator(choice.lang)
+        _ = get_translator(choice.lang)
         told = await self._queries.notification(link.realm, link.notification, lang=choice.lang)
         realm = await self._queries.realm(link.realm)
         reference = await self._queries.reference(link.realm)
@@ -118,32 +118,32 @@ class Answering:
         if told.escalation is not None:
             calls = (
                 await self._queries.notifications(
-                    link.realm, lang=choice.lang, escalation=told.escalation, limit=EVERY_CALL
+                    link.realm, lang=choice.lang, escalation=told.escalation, limit=MAX_CALLS
                 )
             ).items
             ladder = await self._queries.escalation(link.realm, told.escalation, lang=choice.lang)
             wave = next(
                 (x for x in ladder.waves if x.wave == told.wave and x.cycle == told.cycle), None
             )
-            over = over or (ladder.state if ladder.state in OVER else None)
+            over = over or (ladder.state if ladder.state in ENDED_STATES else None)
         answered = told.answer if told.state is NotificationState.ANSWERED else None
         return {
-            **_of_link(link, token),
+            **_build_link_context(link, token),
             "shown_at": now,
             "headcount": told.template == HEADCOUNT,
             "number": told.values.get("number"),
             "simulated": realm.simulated,
             "level": told.level,
             "previous": told.previous_level,
-            "role": w.role_name(told.role, told.scope, names, _),
+            "role": w.name_role(told.role, told.scope, names, _),
             "called_at": told.planned_at,
-            "called_day": times.local(told.planned_at).strftime("%d/%m"),
-            "waited": times.lasted(now - told.planned_at, choice.lang),
+            "called_day": times.to_paris(told.planned_at).strftime("%d/%m"),
+            "waited": times.format_duration(now - told.planned_at, choice.lang),
             "deputy_at": told.ack_by if told.ack_by and told.ack_by > now else None,
             "answered": answered,
             "answered_at": told.acknowledged_at,
-            "over": _(WHY_OVER.get(over, NOTHING_LEFT)) if over is not None else None,
-            "facts": facts_of(told, calls, reference.said, names, _, now),
+            "over": _(WITHDRAWAL_TEXTS.get(over, NOTHING_TO_DO)) if over is not None else None,
+            "facts": collect_call_facts(told, calls, reference.said, names, _, now),
             "safety": self._queries.headcount_answer(told.id) if answered else None,
             "refusal": refusal,
             "pending": False,
@@ -179,37 +179,37 @@ class Answering:
             context = await self._told(
                 link,
                 token,
-                Choice.of(request),
+                DisplayChoice.of(request),
                 refusal=(result.detail or "") if result.state in ("refused", "failed") else "",
             )
         except ProblemError as unread:
-            if result.state not in KEPT or unread.problem.code not in UNREAD:
+            if result.state not in COUNTED_STATES or unread.problem.code not in UNREADABLE_CODES:
                 raise
-            return received(Choice.of(request))
-        if result.state in KEPT and (
+            return build_received_page(DisplayChoice.of(request))
+        if result.state in COUNTED_STATES and (
             context["answered"] is None or (recalls and context["answered"] != said)
         ):
             context |= {"answered": said, "answered_at": None, "pending": result.state == "pending"}
         if safety is not None:
             context |= {
                 "safety": safety.value,
-                "answered_at": times.local(datetime.now(UTC))
+                "answered_at": times.to_paris(datetime.now(UTC))
                 if not context["simulated"]
                 else context["shown_at"],
             }
         return context
 
-    async def _has_said_yes(self, link: Link) -> bool:
+    async def _has_said_yes(self, link: AnswerLink) -> bool:
         try:
             return (
                 await self._queries.notification(link.realm, link.notification)
             ).answer == Answer.ACK.value
         except ProblemError as unread:
-            if unread.problem.code not in UNREAD:
+            if unread.problem.code not in UNREADABLE_CODES:
                 raise
             return False
 
-    async def _may_be_headcount(self, link: Link) -> bool:
+    async def _may_be_headcount(self, link: AnswerLink) -> bool:
         """Return True if the call may be a headcount.
 
         A call that cannot be read counts as one, so that nobody in danger is turned away. Other
@@ -220,12 +220,12 @@ class Answering:
                 await self._queries.notification(link.realm, link.notification)
             ).template == HEADCOUNT
         except ProblemError as unread:
-            if unread.problem.code not in UNREAD:
+            if unread.problem.code not in UNREADABLE_CODES:
                 raise
             return True
 
 
-def _of_link(link: Link, token: str) -> dict[str, Any]:
+def _build_link_context(link: AnswerLink, token: str) -> dict[str, Any]:
     """Return the context that the token alone gives."""
     territory, *_ = parse_realm(link.realm)
     return {
@@ -235,9 +235,9 @@ def _of_link(link: Link, token: str) -> dict[str, Any]:
     }
 
 
-def received(choice: Choice) -> dict[str, Any]:
+def build_received_page(choice: DisplayChoice) -> dict[str, Any]:
     """Return the context of `message.html`: the answer is stored, its call cannot be shown now."""
-    _ = translator(choice.lang)
+    _ = get_translator(choice.lang)
     return {
         "template": "message.html",
         "title": _("Réponse reçue"),

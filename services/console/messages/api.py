@@ -17,22 +17,22 @@ from schemas.commands import (
     TakeTask,
 )
 from schemas.words import Answer, Channel, NotificationState, TaskState
-from services.console.http.answers import RESPONSES, decide, require_text
+from services.console.http.answers import RESPONSES, require_text, send_decision
 from services.console.http.context import (
-    Author,
-    Body,
     Cursor,
+    DecisionBody,
+    DecisionContext,
     Limit,
-    LogReading,
-    Picture,
-    Reader,
-    Several,
+    LogReader,
+    Multiple,
+    ReadContext,
+    RealmReader,
     check_scope,
-    deciding,
-    instant,
     is_limited,
+    require_decision,
+    to_instant,
 )
-from services.console.http.decisions import author_of
+from services.console.http.decisions import get_author
 from services.console.http.scopes import check_incident
 from services.console.messages.texts import Wording
 from services.console.resources import Escalation, Hold, Notification, Page, Task
@@ -41,30 +41,34 @@ from services.runtime.identity.permissions import Permission
 WithTexts = Annotated[
     bool, Query(description="with what each says on each channel, as it is sent or would be")
 ]
-LadderState: TypeAlias = Literal["running", "answered", "exhausted", "superseded", "ended"]
+EscalationState: TypeAlias = Literal["running", "answered", "exhausted", "superseded", "ended"]
 router = APIRouter(prefix="/api/v1", tags=["people"])
-Working = Annotated[Author, Depends(deciding(Permission.TASK_WORK))]
-Holding = Annotated[Author, Depends(deciding(Permission.SENDING_HOLD, whole_territory=True))]
-Replaying = Annotated[Author, Depends(deciding(Permission.SENDING_HOLD))]
-Answering = Annotated[Author, Depends(deciding(Permission.INCIDENT_ACKNOWLEDGE))]
+TaskWorker = Annotated[DecisionContext, Depends(require_decision(Permission.TASK_WORK))]
+SendingHolder = Annotated[
+    DecisionContext, Depends(require_decision(Permission.SENDING_HOLD, whole_territory=True))
+]
+MessageReplayer = Annotated[DecisionContext, Depends(require_decision(Permission.SENDING_HOLD))]
+CallAnswerer = Annotated[
+    DecisionContext, Depends(require_decision(Permission.INCIDENT_ACKNOWLEDGE))
+]
 
 
-class Done(Body):
+class CompleteRequest(DecisionBody):
     outcome: str | None = Field(
         default=None, max_length=32, pattern="^[a-z_]+$", description="confirmed, denied, done, …"
     )
 
 
-class NewHold(Body):
+class HoldRequest(DecisionBody):
     """A hold on sending, with a reason and an end. Danger to people is never held."""
 
     until: AwareDatetime
 
 
 @router.get("/tasks", summary="Everything that waits for a person, newest first")
-async def tasks(
-    reader: Picture,
-    state: Several[TaskState],
+async def list_tasks(
+    reader: RealmReader,
+    state: Multiple[TaskState],
     kind: str | None = None,
     incident: str | None = None,
     site: str | None = None,
@@ -88,7 +92,7 @@ async def tasks(
     )
 
 
-async def _in_scope(author: Author, body: Body | None, id: str) -> None:
+async def _check_task_scope(author: DecisionContext, body: DecisionBody | None, id: str) -> None:
     """Refuse tasks of sites outside the author's scope; a task without a site is open to all."""
     if not is_limited(author.principal):
         return
@@ -100,24 +104,26 @@ async def _in_scope(author: Author, body: Body | None, id: str) -> None:
 
 
 @router.post("/tasks/{id}/take", responses=RESPONSES)
-async def take(author: Working, id: str, body: Body | None = None) -> Response:
-    await _in_scope(author, body, id)
-    return await decide(author, body, "alerts", TakeTask, task=id)
+async def take_task(author: TaskWorker, id: str, body: DecisionBody | None = None) -> Response:
+    await _check_task_scope(author, body, id)
+    return await send_decision(author, body, "alerts", TakeTask, task=id)
 
 
 @router.post("/tasks/{id}/done", responses=RESPONSES)
-async def done(author: Working, id: str, body: Done | None = None) -> Response:
-    await _in_scope(author, body, id)
-    return await decide(
+async def complete_task(
+    author: TaskWorker, id: str, body: CompleteRequest | None = None
+) -> Response:
+    await _check_task_scope(author, body, id)
+    return await send_decision(
         author, body, "alerts", CompleteTask, task=id, outcome=body.outcome if body else None
     )
 
 
 @router.get("/notifications", summary="Newest first; people are tokens")
-async def notifications(
+async def list_notifications(
     request: Request,
-    reader: LogReading,
-    state: Several[NotificationState],
+    reader: LogReader,
+    state: Multiple[NotificationState],
     incident: str | None = None,
     escalation: str | None = None,
     role: str | None = None,
@@ -137,11 +143,11 @@ async def notifications(
         person=person,
         limit=limit,
         cursor=cursor,
-        wording=_wording(reader, request, texts=texts),
+        wording=_choose_wording(reader, request, texts=texts),
     )
 
 
-def _wording(reader: Reader, request: Request, *, texts: bool) -> Wording | None:
+def _choose_wording(reader: ReadContext, request: Request, *, texts: bool) -> Wording | None:
     """Return the settings for message texts, or None if the reader did not ask for texts."""
     if not texts:
         return None
@@ -151,18 +157,20 @@ def _wording(reader: Reader, request: Request, *, texts: bool) -> Wording | None
 
 
 @router.get("/notifications/{id}")
-async def notification(
-    request: Request, reader: LogReading, id: str, texts: WithTexts = False
+async def get_notification(
+    request: Request, reader: LogReader, id: str, texts: WithTexts = False
 ) -> Notification:
-    wording = _wording(reader, request, texts=texts)
+    wording = _choose_wording(reader, request, texts=texts)
     return await reader.model.notification(
         reader.realm, id, as_of=reader.as_of, lang=reader.lang, wording=wording
     )
 
 
-async def _answer(author: Author, body: Body | None, id: str, answer: Answer) -> Response:
-    person = author_of(author.principal)
-    return await decide(
+async def _answer_notification(
+    author: DecisionContext, body: DecisionBody | None, id: str, answer: Answer
+) -> Response:
+    person = get_author(author.principal)
+    return await send_decision(
         author,
         body,
         "delivery",
@@ -179,8 +187,10 @@ async def _answer(author: Author, body: Body | None, id: str, answer: Answer) ->
     responses=RESPONSES,
     summary="I take it (the person's own call)",
 )
-async def acknowledge(author: Answering, id: str, body: Body | None = None) -> Response:
-    return await _answer(author, body, id, Answer.ACK)
+async def acknowledge_notification(
+    author: CallAnswerer, id: str, body: DecisionBody | None = None
+) -> Response:
+    return await _answer_notification(author, body, id, Answer.ACK)
 
 
 @router.post(
@@ -188,8 +198,10 @@ async def acknowledge(author: Answering, id: str, body: Body | None = None) -> R
     responses=RESPONSES,
     summary="I cannot: my deputy is called at once",
 )
-async def decline(author: Answering, id: str, body: Body | None = None) -> Response:
-    return await _answer(author, body, id, Answer.DECLINE)
+async def decline_notification(
+    author: CallAnswerer, id: str, body: DecisionBody | None = None
+) -> Response:
+    return await _answer_notification(author, body, id, Answer.DECLINE)
 
 
 @router.post(
@@ -197,17 +209,19 @@ async def decline(author: Answering, id: str, body: Body | None = None) -> Respo
     responses=RESPONSES,
     summary="Try again what reached nobody (failed, perhaps not sent)",
 )
-async def replay(author: Replaying, id: str, body: Body | None = None) -> Response:
+async def replay_notification(
+    author: MessageReplayer, id: str, body: DecisionBody | None = None
+) -> Response:
     if is_limited(author.principal):
         within = author.within(body)
         await check_incident(within, (await within.model.notification(within.realm, id)).incident)
-    return await decide(author, body, "delivery", ReplayNotification, notification=id)
+    return await send_decision(author, body, "delivery", ReplayNotification, notification=id)
 
 
 @router.get("/escalations", summary="Ladders, newest first")
-async def escalations(
-    reader: LogReading,
-    state: Several[LadderState],
+async def list_escalations(
+    reader: LogReader,
+    state: Multiple[EscalationState],
     incident: str | None = None,
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -224,12 +238,12 @@ async def escalations(
 
 
 @router.get("/escalations/{id}")
-async def escalation(reader: LogReading, id: str) -> Escalation:
+async def get_escalation(reader: LogReader, id: str) -> Escalation:
     return await reader.model.escalation(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
 
 
 @router.get("/sending/hold", summary="Is all sending held?")
-async def hold(reader: Picture) -> Hold:
+async def get_hold(reader: RealmReader) -> Hold:
     return await reader.model.hold(
         reader.realm, as_of=reader.as_of, texts=reader.principal.may(Permission.LOG_READ)
     )
@@ -240,11 +254,11 @@ async def hold(reader: Picture) -> Hold:
     responses=RESPONSES,
     summary="Stop all sending until a time, for a reason; never for danger to people",
 )
-async def hold_sending(author: Holding, body: NewHold) -> Response:
+async def hold_sending(author: SendingHolder, body: HoldRequest) -> Response:
     require_text(body.reason)
-    return await decide(author, body, "delivery", HoldSending, until=instant(body.until))
+    return await send_decision(author, body, "delivery", HoldSending, until=to_instant(body.until))
 
 
 @router.post("/sending/release", responses=RESPONSES, summary="End a hold early")
-async def release(author: Holding, body: Body | None = None) -> Response:
-    return await decide(author, body, "delivery", ReleaseSending)
+async def release_sending(author: SendingHolder, body: DecisionBody | None = None) -> Response:
+    return await send_decision(author, body, "delivery", ReleaseSending)

@@ -15,19 +15,19 @@ from schemas.realms import is_live, parse_realm
 from schemas.words import Answer
 from services.console.i18n import Translator
 from services.console.resources import Notification
-from services.console.texts import Names
+from services.console.texts import TerritoryNames
 from services.console.texts import words as w
 from services.console.web import times
-from services.messages import Names as MessageNames
-from services.messages import phrases
+from services.messages import MessageNames as MessageNames  # noqa: PLC0414
+from services.messages import load_phrases
 from services.messages.names import TERRITORY
-from services.messages.values import place_of, site_names, what_of
+from services.messages.values import describe_incident, describe_place, describe_sites
 
-MOST_COLLEAGUES: Final = 20
+MAX_COLLEAGUES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class CallAnswer:
     """An acknowledgement by function: pages behind a link show no names."""
 
     role: str
@@ -46,7 +46,7 @@ class CallFacts:
     asked: str
     until: datetime | None
     sites: str
-    answered: tuple[Answered, ...]
+    answered: tuple[CallAnswer, ...]
     phone: str | None
     phone_link: str | None
     bridge: str | None
@@ -57,27 +57,27 @@ class CallFacts:
     """(token, function) of people with the same role, to be called instead."""
 
 
-def facts_of(
+def collect_call_facts(
     told: Notification,
     others: Sequence[Notification],
     said: MessageNames,
-    names: Names,
+    names: TerritoryNames,
     _: Translator,
     at: datetime,
 ) -> CallFacts:
     """Collect the facts of a call; `others` are the calls of its escalation."""
-    words = phrases(_.lang)
+    words = load_phrases(_.lang)
     here = replace(said, territory=TERRITORY.get(parse_realm(told.realm)[0], ""))
-    what = what_of(told.values, words)
-    place = place_of(told.values, here, words)
+    what = describe_incident(told.values, words)
+    place = describe_place(told.values, here, words)
     began = told.values.get("since")
     since = (
-        words.time(began, times.ms(at), spoken=False)
+        words.time(began, times.to_ms(at), spoken=False)
         if isinstance(began, int) and not isinstance(began, bool)
         else ""
     )
     taken = tuple(
-        Answered(w.role_name(one.role, one.scope, names, _), one.acknowledged_at)
+        CallAnswer(w.name_role(one.role, one.scope, names, _), one.acknowledged_at)
         for one in sorted(others, key=lambda one: (one.acknowledged_at or at, one.id))
         if one.answer == Answer.ACK.value and one.id != told.id
     )
@@ -89,7 +89,7 @@ def facts_of(
         danger=told.danger,
         asked=said.ask(told.level, told.role, _.lang) or "",
         until=told.ack_by,
-        sites=site_names(told.values, said, words),
+        sites=describe_sites(told.values, said, words),
         answered=taken,
         phone=said.cell_phone,
         phone_link=None
@@ -97,12 +97,14 @@ def facts_of(
         else f"tel:{''.join(c for c in said.cell_phone if c.isdigit() or c == '+')}",
         bridge=said.bridges.get(told.level),
         meeting_point=said.meeting_point,
-        incident=_address(told),
-        colleagues=_colleagues(told, names, _),
+        incident=_build_incident_address(told),
+        colleagues=_list_colleagues(told, names, _),
     )
 
 
-def _colleagues(told: Notification, names: Names, _: Translator) -> tuple[tuple[str, str], ...]:
+def _list_colleagues(
+    told: Notification, names: TerritoryNames, _: Translator
+) -> tuple[tuple[str, str], ...]:
     """List the people with the same role by function, this post's deputy first.
 
     Screens show no names. Rule D58.
@@ -113,12 +115,12 @@ def _colleagues(told: Notification, names: Names, _: Translator) -> tuple[tuple[
         if role == told.role and person != told.person_token
     ]
     return tuple(
-        (person, w.person_name(person, names, _))
-        for _away, _first, person in sorted(same)[:MOST_COLLEAGUES]
+        (person, w.name_person(person, names, _))
+        for _away, _first, person in sorted(same)[:MAX_COLLEAGUES]
     )
 
 
-def _address(told: Notification) -> str | None:
+def _build_incident_address(told: Notification) -> str | None:
     if told.incident is None:
         return None
     path = f"/incidents/{told.incident}"

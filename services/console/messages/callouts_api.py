@@ -14,41 +14,47 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from schemas.base import Command
-from schemas.callouts import CHUNK, Called, DraftCallOut, StartCallOut, StopCallOut
+from schemas.callouts import CHUNK_PEOPLE, Called, DraftCallOut, StartCallOut, StopCallOut
 from schemas.directory import Contact
 from schemas.words import Channel, Level
-from services.console.http.answers import RESPONSES, answer, decide, repeated, require_text
-from services.console.http.context import (
-    Author,
-    Body,
-    Cursor,
-    Limit,
-    LogReading,
-    Reader,
-    deciding,
-    is_limited,
+from services.console.http.answers import (
+    RESPONSES,
+    build_answer,
+    find_repeated_answer,
+    require_text,
+    send_decision,
 )
-from services.console.http.decisions import Decisions, author_of
+from services.console.http.context import (
+    Cursor,
+    DecisionBody,
+    DecisionContext,
+    Limit,
+    LogReader,
+    ReadContext,
+    is_limited,
+    require_decision,
+)
+from services.console.http.decisions import CommandDispatcher, get_author
 from services.console.http.scopes import check_sites
 from services.console.resources import CallOut, Page
-from services.runtime.http.problems import ProblemError, fault
-from services.runtime.http.sms_text import encode, plain
+from services.runtime.http.problems import ProblemError, build_fault
+from services.runtime.http.sms_text import encode_text, simplify_text
 from services.runtime.identity.permissions import Permission
 
 router = APIRouter(prefix="/api/v1/callouts", tags=["people"])
-Calling = Annotated[Author, Depends(deciding(Permission.SENDING_HOLD))]
-BESIDE: Final = 26
+CallOutAuthor = Annotated[DecisionContext, Depends(require_decision(Permission.SENDING_HOLD))]
+SENDER_CHARACTERS: Final = 26
 """Characters of the sender in a call-out's SMS, beside its text."""
 BESIDE_CORRECTED: Final = 51
 """More of them in a correction: that the message before is not to be followed."""
-BESIDE_ANSWERED: Final = 210
+ANSWER_CHARACTERS: Final = 210
 """Characters beside the text if an answer is expected: instructions and a link."""
 HEADCOUNT_PARTS: Final = 2
 """SMS parts of the headcount question with its link."""
 _YIELD_EVERY: Final = 200
 
 
-class NewCallOut(Body):
+class CallOutRequest(DecisionBody):
     """A call-out to draft. The text must not contain anything confidential."""
 
     text: str = Field(min_length=1, max_length=600)
@@ -75,7 +81,7 @@ class NewCallOut(Body):
     answer_expected: bool = False
 
 
-class People(Protocol):
+class PeopleDirectory(Protocol):
     """Protocol of `services.runtime.secrets.vault.Directory`."""
 
     def ids(self) -> list[str]: ...
@@ -84,16 +90,18 @@ class People(Protocol):
 
 
 @router.get("", summary="Call-outs, newest first")
-async def callouts(reader: LogReading, limit: Limit = 100, cursor: Cursor = None) -> Page[CallOut]:
+async def list_callouts(
+    reader: LogReader, limit: Limit = 100, cursor: Cursor = None
+) -> Page[CallOut]:
     return await reader.model.callouts(
-        reader.realm, as_of=reader.as_of, texts=_reads_texts(reader), limit=limit, cursor=cursor
+        reader.realm, as_of=reader.as_of, texts=_may_read_texts(reader), limit=limit, cursor=cursor
     )
 
 
 @router.get("/{id}", summary="Progress: told, failed, until when, for how much")
-async def callout(reader: LogReading, id: str) -> CallOut:
+async def get_callout(reader: LogReader, id: str) -> CallOut:
     return await reader.model.callout(
-        reader.realm, id, as_of=reader.as_of, texts=_reads_texts(reader)
+        reader.realm, id, as_of=reader.as_of, texts=_may_read_texts(reader)
     )
 
 
@@ -102,18 +110,20 @@ async def callout(reader: LogReading, id: str) -> CallOut:
     responses=RESPONSES,
     summary="Draft: who would be told, by what, until when, for how much. Tells nobody",
 )
-async def draft(author: Calling, body: NewCallOut) -> Response:
+async def draft_callout(author: CallOutAuthor, body: CallOutRequest) -> Response:
     author = author.within(body)
     require_text(body.text, "text")
     body = await corrected(author, body)
     await check_sites(author, () if body.everybody else body.sites)
-    if (before := await repeated(author)) is not None:
+    if (before := await find_repeated_answer(author)) is not None:
         return before
-    decisions: Decisions = author.request.app.state.decisions
-    people = await audience(people_of(author.request), body.sites, everybody=body.everybody)
+    decisions: CommandDispatcher = author.request.app.state.decisions
+    people = await list_recipients(
+        get_directory(author.request), body.sites, everybody=body.everybody
+    )
     if not people:
         why = ("personne dans l’annuaire n’y travaille", "nobody in the directory works there")
-        raise ProblemError("invalid", faults=(fault("sites", "nobody", *why),))
+        raise ProblemError("invalid", faults=(build_fault("sites", "nobody", *why),))
     command_id = decisions.command_id(author.principal, author.realm, author.key)
     text_id = decisions.text_id(command_id, body.text)
     await decisions.put_text(text_id, body.text)
@@ -126,30 +136,34 @@ async def draft(author: Calling, body: NewCallOut) -> Response:
         "danger": body.danger,
         "answer_expected": body.answer_expected,
         "channels": tuple(body.channels),
-        "sms_parts": sms_parts(
+        "sms_parts": count_sms_parts(
             body.text, answer_expected=body.answer_expected, corrects=body.corrects is not None
         ),
     }
-    commands = drafts(author, command_id, people, **fields)
+    commands = split_draft(author, command_id, people, **fields)
     outcome = await decisions.send_all(
         "delivery", author.realm, author.principal, commands, author.wait_s, author.key
     )
-    return answer(author.request, outcome, author.lang)
+    return build_answer(author.request, outcome, author.lang)
 
 
 @router.post("/{id}/start", responses=RESPONSES, summary="From now on people are told")
-async def start(author: Calling, id: str, body: Body | None = None) -> Response:
-    await check_callout(author.within(body), id)
-    return await decide(author, body, "delivery", StartCallOut, callout=id)
+async def start_callout(
+    author: CallOutAuthor, id: str, body: DecisionBody | None = None
+) -> Response:
+    await check_callout_scope(author.within(body), id)
+    return await send_decision(author, body, "delivery", StartCallOut, callout=id)
 
 
 @router.post("/{id}/stop", responses=RESPONSES, summary="Nobody else is told")
-async def stop(author: Calling, id: str, body: Body | None = None) -> Response:
-    await check_callout(author.within(body), id)
-    return await decide(author, body, "delivery", StopCallOut, callout=id)
+async def stop_callout(
+    author: CallOutAuthor, id: str, body: DecisionBody | None = None
+) -> Response:
+    await check_callout_scope(author.within(body), id)
+    return await send_decision(author, body, "delivery", StopCallOut, callout=id)
 
 
-async def corrected(author: Author, body: NewCallOut) -> NewCallOut:
+async def corrected(author: DecisionContext, body: CallOutRequest) -> CallOutRequest:
     """Return the draft of a correction with the sites and the incident of what it corrects. Raises NotFound, ProblemError `invalid`."""
     if body.corrects is None:
         return body
@@ -159,7 +173,7 @@ async def corrected(author: Author, body: NewCallOut) -> NewCallOut:
             "rien n’en est parti : il n’y a rien à rectifier",
             "nothing of it has gone out: there is nothing to correct",
         )
-        raise ProblemError("invalid", faults=(fault("corrects", "not_sent", *why),))
+        raise ProblemError("invalid", faults=(build_fault("corrects", "not_sent", *why),))
     same = not body.sites and not body.everybody
     return body.model_copy(
         update={
@@ -173,7 +187,7 @@ async def corrected(author: Author, body: NewCallOut) -> NewCallOut:
     )
 
 
-async def check_callout(author: Author, id: str) -> None:
+async def check_callout_scope(author: DecisionContext, id: str) -> None:
     """Refuse a call-out or headcount outside the author's scope.
 
     Raises NotFound, ProblemError `out_of_scope`.
@@ -182,20 +196,25 @@ async def check_callout(author: Author, id: str) -> None:
         await check_sites(author, (await author.model.callout(author.realm, id)).sites)
 
 
-def _reads_texts(reader: Reader) -> bool:
+def _may_read_texts(reader: ReadContext) -> bool:
     return reader.principal.may(Permission.REPORT_RAW)
 
 
-def drafts(
-    author: Author, id: str, people: Sequence[Called], *, callout: str | None = None, **fields: Any
+def split_draft(
+    author: DecisionContext,
+    id: str,
+    people: Sequence[Called],
+    *,
+    callout: str | None = None,
+    **fields: Any,
 ) -> list[tuple[str, Command]]:
     """Split a call-out into (id, command) pairs, one per chunk of people.
 
-    The last command has the id `id`, which is also the id of the call-out unless `callout` gives
+    The last command has the id `id`, which is also the id of the call-out unless `get_callout` gives
     one.
     """
-    chunks = [tuple(people[at : at + CHUNK]) for at in range(0, len(people), CHUNK)]
-    by, role, last = author_of(author.principal), author.principal.acting_role, len(chunks) - 1
+    chunks = [tuple(people[at : at + CHUNK_PEOPLE]) for at in range(0, len(people), CHUNK_PEOPLE)]
+    by, role, last = get_author(author.principal), author.principal.acting_role, len(chunks) - 1
     return [
         (
             id if n == last else f"{id}-{n}",
@@ -207,38 +226,42 @@ def drafts(
     ]
 
 
-def sms_parts(text: str, *, answer_expected: bool, corrects: bool = False) -> int:
+def count_sms_parts(text: str, *, answer_expected: bool, corrects: bool = False) -> int:
     """Count the SMS parts of this text as the provider does; each part costs."""
-    beside = (BESIDE_ANSWERED if answer_expected else BESIDE) + (
+    beside = (ANSWER_CHARACTERS if answer_expected else SENDER_CHARACTERS) + (
         BESIDE_CORRECTED if corrects else 0
     )
-    return len(encode(plain(text) + "." * beside).segments)
+    return len(encode_text(simplify_text(text) + "." * beside).segments)
 
 
-def people_of(request: Request) -> People:
-    people: People = request.app.state.directory
+def get_directory(request: Request) -> PeopleDirectory:
+    people: PeopleDirectory = request.app.state.directory
     return people
 
 
-async def audience(directory: People, sites: Sequence[str], *, everybody: bool) -> list[Called]:
+async def list_recipients(
+    directory: PeopleDirectory, sites: Sequence[str], *, everybody: bool
+) -> list[Called]:
     """List the people of these sites, or everybody, as tokens with channels, ordered by token.
 
     Addresses and names stay in the directory.
     """
     wanted = set(sites)
-    return [called async for called, site in _known(directory) if everybody or site in wanted]
+    return [called async for called, site in _read_people(directory) if everybody or site in wanted]
 
 
-async def staff_of(directory: People, sites: Collection[str]) -> dict[str, list[Called]]:
-    """Return site → its people, as in `audience`, without sites where nobody works."""
+async def group_staff_by_site(
+    directory: PeopleDirectory, sites: Collection[str]
+) -> dict[str, list[Called]]:
+    """Return site → its people, as in `list_recipients`, without sites where nobody works."""
     found: dict[str, list[Called]] = {}
-    async for called, site in _known(directory):
+    async for called, site in _read_people(directory):
         if site is not None and site in sites:
             found.setdefault(site, []).append(called)
     return found
 
 
-async def _known(directory: People) -> AsyncIterator[tuple[Called, str | None]]:
+async def _read_people(directory: PeopleDirectory) -> AsyncIterator[tuple[Called, str | None]]:
     for n, token in enumerate(sorted(directory.ids())):
         if n % _YIELD_EVERY == 0:
             await asyncio.sleep(0)  # thousands are decrypted here; other requests go on

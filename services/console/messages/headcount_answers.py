@@ -11,19 +11,19 @@ import structlog
 from fastapi import Request
 
 from schemas.callouts import HeadcountAnswer, headcount_text_id
-from services.console.http.decisions import author_of
+from services.console.http.decisions import get_author
 from services.console.http.scopes import check_sites_of
 from services.console.read_model.queries import Queries
 from services.console.resources import SafetyAnswer
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.principals import Principal
-from services.runtime.secrets.vault import Directory, Texts
+from services.runtime.secrets.vault import VaultDirectory, VaultTexts
 
-_WHOLE: Final = 100_000
+_UNLIMITED: Final = 100_000
 log = structlog.get_logger(__name__)
 
 
-async def who_said(
+async def list_people_by_answer(
     request: Request,
     queries: Queries,
     reader: Principal,
@@ -37,9 +37,9 @@ async def who_said(
     """
     found = await queries.callout(realm, id)
     await check_sites_of(reader, queries, realm, found.sites)
-    told = (await queries.notifications(realm, campaign=id, limit=_WHOLE)).items
-    texts: Texts = request.app.state.texts
-    directory: Directory = request.app.state.directory
+    told = (await queries.notifications(realm, campaign=id, limit=_UNLIMITED)).items
+    texts: VaultTexts = request.app.state.texts
+    directory: VaultDirectory = request.app.state.directory
     kept = texts.get_many([headcount_text_id(n.id) for n in told])
     shown = []
     for n in told:
@@ -57,7 +57,7 @@ async def who_said(
     access.trace(reader, "directory.read", f"{realm} {found.id}")
     log.info(
         "directory.read",
-        by=author_of(reader),
+        by=get_author(reader),
         callout=found.id,
         answer=said.value,
         people=len(shown),

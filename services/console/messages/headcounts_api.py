@@ -13,38 +13,43 @@ from pydantic import Field
 
 from schemas.callouts import HeadcountAnswer, StartCallOut, StopCallOut
 from schemas.words import Channel, Level
-from services.console.http.answers import RESPONSES, answer, decide, repeated
-from services.console.http.context import (
-    Author,
-    Body,
-    Cursor,
-    Cut,
-    Limit,
-    LogReading,
-    Reader,
-    deciding,
-    reading,
+from services.console.http.answers import (
+    RESPONSES,
+    build_answer,
+    find_repeated_answer,
+    send_decision,
 )
-from services.console.http.decisions import Decisions, author_of
+from services.console.http.context import (
+    Cursor,
+    DecisionBody,
+    DecisionContext,
+    Limit,
+    LogReader,
+    PageRequest,
+    ReadContext,
+    require_decision,
+    require_read,
+)
+from services.console.http.decisions import CommandDispatcher, get_author
 from services.console.http.scopes import check_sites
 from services.console.messages.callouts_api import (
     HEADCOUNT_PARTS,
-    audience,
-    check_callout,
-    drafts,
-    people_of,
+    check_callout_scope,
+    get_directory,
+    list_recipients,
+    split_draft,
 )
-from services.console.messages.headcount_answers import who_said
+from services.console.messages.headcount_answers import list_people_by_answer
 from services.console.resources import CallOut, Page, SafetyAnswer
-from services.runtime.http.problems import ProblemError, fault
+from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.permissions import Permission
 
 router = APIRouter(prefix="/api/v1/headcounts", tags=["people"])
-Calling = Annotated[Author, Depends(deciding(Permission.HEADCOUNT_START))]
-Looking = Annotated[Reader, Depends(reading(Permission.DIRECTORY_READ))]
+HeadcountAuthor = Annotated[DecisionContext, Depends(require_decision(Permission.HEADCOUNT_START))]
+DirectoryReader = Annotated[ReadContext, Depends(require_read(Permission.DIRECTORY_READ))]
 
 
-class NewHeadcount(Body):
+class HeadcountRequest(DecisionBody):
     """Sites and channels of a headcount.
 
     Reminders, calls to managers and the share that closes it come from the territory.
@@ -60,8 +65,8 @@ class NewHeadcount(Body):
 
 
 @router.get("", summary="Headcounts, newest first: counts only")
-async def headcounts(
-    reader: LogReading, limit: Limit = 100, cursor: Cursor = None
+async def list_headcounts(
+    reader: LogReader, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[CallOut]:
     return await reader.model.callouts(
         reader.realm, kind="headcount", as_of=reader.as_of, limit=limit, cursor=cursor
@@ -69,23 +74,23 @@ async def headcounts(
 
 
 @router.get("/{id}", summary="Found, safe, in need of help, not there; reminders so far")
-async def headcount(reader: LogReading, id: str) -> CallOut:
+async def get_headcount(reader: LogReader, id: str) -> CallOut:
     return await reader.model.callout(reader.realm, id, as_of=reader.as_of)
 
 
 @router.post("", responses=RESPONSES, summary="Ask everybody of these sites, now")
-async def start(author: Calling, body: NewHeadcount) -> Response:
+async def start_headcount(author: HeadcountAuthor, body: HeadcountRequest) -> Response:
     author = author.within(body)
     await check_sites(author, body.sites)
-    if (before := await repeated(author)) is not None:
+    if (before := await find_repeated_answer(author)) is not None:
         return before
-    decisions: Decisions = author.request.app.state.decisions
-    people = await audience(people_of(author.request), body.sites, everybody=False)
+    decisions: CommandDispatcher = author.request.app.state.decisions
+    people = await list_recipients(get_directory(author.request), body.sites, everybody=False)
     if not people:
         why = ("personne dans l’annuaire n’y travaille", "nobody in the directory works there")
-        raise ProblemError("invalid", faults=(fault("sites", "nobody", *why),))
+        raise ProblemError("invalid", faults=(build_fault("sites", "nobody", *why),))
     id = decisions.command_id(author.principal, author.realm, author.key)
-    asked = drafts(
+    asked = split_draft(
         author,
         f"{id}-list",
         people,
@@ -99,31 +104,35 @@ async def start(author: Calling, body: NewHeadcount) -> Response:
         sms_parts=HEADCOUNT_PARTS,
     )
     begin = StartCallOut(
-        author=author_of(author.principal), role=author.principal.acting_role, callout=f"{id}-list"
+        author=get_author(author.principal), role=author.principal.acting_role, callout=f"{id}-list"
     )
     outcome = await decisions.send_all(
         "delivery", author.realm, author.principal, [*asked, (id, begin)], author.wait_s, author.key
     )
-    return answer(author.request, outcome, author.lang)
+    return build_answer(author.request, outcome, author.lang)
 
 
 @router.post(
     "/{id}/close", responses=RESPONSES, summary="Close by decision, before the share is reached"
 )
-async def close(author: Calling, id: str, body: Body | None = None) -> Response:
-    await check_callout(author.within(body), id)
-    return await decide(author, body, "delivery", StopCallOut, callout=id)
+async def close_headcount(
+    author: HeadcountAuthor, id: str, body: DecisionBody | None = None
+) -> Response:
+    await check_callout_scope(author.within(body), id)
+    return await send_decision(author, body, "delivery", StopCallOut, callout=id)
 
 
 @router.get(
     "/{id}/answers", summary="Who said what: personal, every reading is logged, gone after 30 days"
 )
-async def answers(
+async def list_answers(
     request: Request,
-    reader: Looking,
+    reader: DirectoryReader,
     id: str,
-    part: Cut,
+    part: PageRequest,
     said: HeadcountAnswer = HeadcountAnswer.HELP,
 ) -> Page[SafetyAnswer]:
-    found = await who_said(request, reader.model, reader.principal, reader.realm, id, said)
+    found = await list_people_by_answer(
+        request, reader.model, reader.principal, reader.realm, id, said
+    )
     return part.of(found, lambda one: str(one.person_token))

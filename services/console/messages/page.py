@@ -9,21 +9,21 @@ from typing import Final
 from schemas.words import Channel
 from services.console.i18n import N_, Translator
 from services.console.resources import CallOut
-from services.console.texts.names import Names
-from services.console.texts.words import euros
+from services.console.texts.names import TerritoryNames
+from services.console.texts.words import format_euros
 
 SITES_SHOWN: Final = 3
-OVER_SHOWN: Final = 50
+ENDED_SHOWN: Final = 50
 CHANNELS: Final = (Channel.SMS, Channel.VOICE, Channel.EMAIL, Channel.APP)
 """Channels of a call-out, in the order in which several are tried."""
-_STATES: Final = {
+_STATE_LABELS: Final = {
     "draft": (N_("Prêt, personne n’est prévenu"), "wait", "mute"),
     "running": (N_("En cours"), "beat", "ok"),
     "stopped": (N_("Arrêté"), "stop", "mute"),
     "done": (N_("Terminé"), "check", "ok"),
 }
-_GIVEN_UP: Final = (N_("Abandonné, personne n’a été prévenu"), "stop", "mute")
-_SAID: Final = (
+_ABANDONED: Final = (N_("Abandonné, personne n’a été prévenu"), "stop", "mute")
+_ANSWER_LABELS: Final = (
     ("safe", N_("en sécurité"), N_("en sécurité")),
     ("help", N_("demande de l’aide"), N_("demandent de l’aide")),
     ("away", N_("pas concerné ou absent"), N_("pas concernés ou absents")),
@@ -31,7 +31,7 @@ _SAID: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class DraftEstimate:
     """Cost of a draft on one channel."""
 
     channel: Channel
@@ -44,7 +44,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CallOutView:
     """One call-out or headcount on the page."""
 
     found: CallOut
@@ -58,7 +58,7 @@ class Call:
     """Number of people without an answer, in a headcount."""
     cost: str
     """Amount spent so far; for a draft, the expected amount."""
-    estimates: tuple[Estimate, ...]
+    estimates: tuple[DraftEstimate, ...]
     answers: tuple[tuple[str, str, int], ...]
     """Answers of a headcount: (answer, its text, count)."""
 
@@ -86,16 +86,18 @@ class Call:
         return 100 * self.done // self.found.people if self.found.people else 0
 
 
-def calls_of(found: Iterable[CallOut], names: Names, _: Translator) -> list[Call]:
+def build_callout_views(
+    found: Iterable[CallOut], names: TerritoryNames, _: Translator
+) -> list[CallOutView]:
     """Build the lines of the page, in the given order."""
-    return [_call(one, names, _) for one in found]
+    return [_build_callout_view(one, names, _) for one in found]
 
 
-def _call(one: CallOut, names: Names, _: Translator) -> Call:
+def _build_callout_view(one: CallOut, names: TerritoryNames, _: Translator) -> CallOutView:
     begun, counted = one.started_at is not None, one.kind == "headcount"
-    state, icon, tone = _STATES[one.state] if begun or one.state != "stopped" else _GIVEN_UP
-    title = _title(one, audience(one, names, _), _)
-    return Call(
+    state, icon, tone = _STATE_LABELS[one.state] if begun or one.state != "stopped" else _ABANDONED
+    title = _title(one, describe_recipients(one, names, _), _)
+    return CallOutView(
         found=one,
         title=title,
         state=_(state),
@@ -103,13 +105,21 @@ def _call(one: CallOut, names: Names, _: Translator) -> Call:
         tone=tone,
         done=one.answered if counted else one.handed,
         silent=max(one.people - one.answered, 0) if counted and begun else 0,
-        cost=euros(one.spent_cents if begun else one.cost_cents, _.lang),
+        cost=format_euros(one.spent_cents if begun else one.cost_cents, _.lang),
         estimates=tuple(
-            Estimate(e.channel, e.people, -(-e.seconds // 60), euros(e.cost_cents, _.lang), e.parts)
+            DraftEstimate(
+                e.channel,
+                e.people,
+                -(-e.seconds // 60),
+                format_euros(e.cost_cents, _.lang),
+                e.parts,
+            )
             for e in one.estimates
         ),
         answers=tuple(
-            (key, _(a if n < 2 else many), n) for key, a, many in _SAID for n in [getattr(one, key)]
+            (key, _(a if n < 2 else many), n)
+            for key, a, many in _ANSWER_LABELS
+            for n in [getattr(one, key)]
         )
         if counted and begun
         else (),
@@ -126,7 +136,7 @@ def _title(one: CallOut, who: str, _: Translator) -> str:
     )
 
 
-def audience(one: CallOut, names: Names, _: Translator) -> str:
+def describe_recipients(one: CallOut, names: TerritoryNames, _: Translator) -> str:
     """Describe the recipients, with the names of at most `SITES_SHOWN` sites."""
     if not one.sites:
         return _("tous les agents")

@@ -13,10 +13,16 @@ from schemas.base import Instant
 from schemas.words import TaskState
 from services.console import resources as r
 from services.console.http.problems import NotFound
-from services.console.messages.texts import Wording, texts_of
-from services.console.read_model.query_base import WHOLE, Read, Reading, store_errors, time_of
+from services.console.messages.texts import Wording, compose_texts
+from services.console.read_model.query_base import (
+    UNLIMITED,
+    OpenRealm,
+    QueryBase,
+    get_snapshot_time,
+    translate_store_errors,
+)
 from services.console.resources import Page
-from services.runtime.http.pagination import page
+from services.runtime.http.pagination import paginate
 
 INSTRUCTION: Final = "instruction"
 """Kind of the task with which a site confirms an instruction (D99)."""
@@ -31,7 +37,7 @@ def is_overdue(task: a.TaskRow, at: Instant) -> bool:
     )
 
 
-class People(Reading):
+class MessageQueries(QueryBase):
     """Queries about calls to people and their tasks."""
 
     async def tasks(
@@ -45,14 +51,14 @@ class People(Reading):
         incident: str | None = None,
         site: str | None = None,
         overdue: bool | None = None,
-        limit: int = WHOLE,
+        limit: int = UNLIMITED,
         cursor: str | None = None,
     ) -> Page[r.Task]:
         """List tasks, newest first."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             rows = await found.picture.rows(a.TaskRow)
-        at = time_of(found.picture)
+        at = get_snapshot_time(found.picture)
         kept = [
             t
             for t in rows.values()
@@ -62,13 +68,13 @@ class People(Reading):
             and (site is None or t.site == site)
             and (overdue is None or is_overdue(t, at) == overdue)
         ]
-        shown, following = page(kept, lambda t: (-t.opened_at, t.id), limit, cursor)
+        shown, following = paginate(kept, lambda t: (-t.opened_at, t.id), limit, cursor)
         return Page(items=[found.shape.task(t) for t in shown], next=following)
 
     async def task(self, realm: str, id: str, *, lang: str = "fr") -> r.Task:
         """Return one task. Raises NotFound."""
         found = await self.read(realm, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             row = await found.picture.row(a.TaskRow, id)
         if row is None:
             raise NotFound
@@ -82,11 +88,11 @@ class People(Reading):
         texts: bool,
         as_of: Instant | None = None,
         lang: str = "fr",
-        limit: int = WHOLE,
+        limit: int = UNLIMITED,
     ) -> list[r.Instruction]:
         """Return the instructions to these sites, the newest first. `texts`: with their words."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             rows = await found.picture.rows(a.TaskRow)
         mine = [t for t in rows.values() if t.kind == INSTRUCTION and t.site in sites]
         newest = sorted(mine, key=lambda t: (-t.opened_at, t.id))[:limit]
@@ -113,7 +119,7 @@ class People(Reading):
     ) -> Page[r.Notification]:
         """List notifications, newest first; `wording` adds their texts."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             rows = await found.picture.rows(d.NotificationRow)
         kept = [
             n
@@ -125,14 +131,14 @@ class People(Reading):
             and (person is None or n.person == person)
             and (campaign is None or n.campaign == campaign)
         ]
-        shown, following = page(kept, lambda n: (-n.planned_at, n.id), limit, cursor)
+        shown, following = paginate(kept, lambda n: (-n.planned_at, n.id), limit, cursor)
         items = [
             found.shape.notification(n, self._texts_of(n, found, lang, wording)) for n in shown
         ]
         return Page(items=items, next=following)
 
     def _texts_of(
-        self, row: d.NotificationRow, found: Read, lang: str, wording: Wording | None
+        self, row: d.NotificationRow, found: OpenRealm, lang: str, wording: Wording | None
     ) -> r.Texts | None:
         """Return the texts of a notification, or None.
 
@@ -145,7 +151,7 @@ class People(Reading):
         if written is not None and not wording.free_texts:
             return None
         said = None if written is None else self.words_of(str(written))
-        return texts_of(
+        return compose_texts(
             row, found.shape.realm, found.shape.reference.said, lang, wording.public_url, said
         )
 
@@ -160,7 +166,7 @@ class People(Reading):
     ) -> r.Notification:
         """Return one notification with its attempts; `wording` adds its texts."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             row = await found.picture.row(d.NotificationRow, id)
         if row is None:
             raise NotFound
@@ -179,7 +185,7 @@ class People(Reading):
     ) -> Page[r.Escalation]:
         """List escalations, newest first."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             rows = await found.picture.rows(calling.EscalationRow)
         kept = [
             e
@@ -187,7 +193,7 @@ class People(Reading):
             if (not state or e.state in state)
             and (incident is None or e.scope == incident or incident in e.incidents)
         ]
-        shown, following = page(kept, lambda e: (-e.started_at, e.id), limit, cursor)
+        shown, following = paginate(kept, lambda e: (-e.started_at, e.id), limit, cursor)
         return Page(items=[found.shape.escalation(e) for e in shown], next=following)
 
     async def escalation(
@@ -195,7 +201,7 @@ class People(Reading):
     ) -> r.Escalation:
         """Return one escalation with its steps."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             row = await found.picture.row(calling.EscalationRow, id)
         if row is None:
             raise NotFound
@@ -216,9 +222,9 @@ class People(Reading):
         `texts` says that the reader may read free text.
         """
         found = await self.read(realm, as_of=as_of)
-        async with store_errors():
+        async with translate_store_errors():
             rows = await found.picture.rows(o.CallOutRow)
-        shown, following = page(
+        shown, following = paginate(
             [c for c in rows.values() if kind in (None, c.kind)],
             lambda c: (-c.drafted_at, c.id),
             limit,
@@ -236,7 +242,7 @@ class People(Reading):
     ) -> r.CallOut:
         """Return one call-out with its cost and progress; `texts` adds its free text."""
         found = await self.read(realm, as_of=as_of)
-        async with store_errors():
+        async with translate_store_errors():
             row = await found.picture.row(o.CallOutRow, id)
         if row is None:
             raise NotFound
@@ -247,7 +253,7 @@ class People(Reading):
     ) -> r.Hold:
         """Return the hold on sending; `texts` adds its reason."""
         found = await self.read(realm, as_of=as_of)
-        async with store_errors():
+        async with translate_store_errors():
             row = await found.picture.row(d.HoldRow, "sending")
         return found.shape.hold(
             row, self.reason_of(row.reason) if texts and row is not None else None

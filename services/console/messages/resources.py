@@ -9,7 +9,7 @@ from schemas.words import (
     Channel,
     NotificationState,
 )
-from services.console.resources.base import Resource, Scalar, Time, when
+from services.console.resources.base import Resource, Scalar, Time, to_datetime
 
 
 class Attempt(Resource):
@@ -32,9 +32,9 @@ class Attempt(Resource):
             number=row.number,
             channel=row.channel,
             state=row.state,
-            planned_at=when(row.planned_at),
-            granted_at=None if row.granted_at is None else when(row.granted_at),
-            ended_at=None if row.ended_at is None else when(row.ended_at),
+            planned_at=to_datetime(row.planned_at),
+            granted_at=None if row.granted_at is None else to_datetime(row.granted_at),
+            ended_at=None if row.ended_at is None else to_datetime(row.ended_at),
             provider_id=row.provider_id,
             error=row.error,
             possible_duplicate=row.possible_duplicate,

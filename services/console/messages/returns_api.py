@@ -15,20 +15,20 @@ from pydantic import BaseModel, ConfigDict, Field
 from schemas.callouts import HEADCOUNT_KEYS, headcount_text_id
 from schemas.commands import AnswerNotification
 from schemas.delivery import ReceiptReceived
-from schemas.topics import inputs
+from schemas.topics import input_topic
 from schemas.words import Answer, Channel
 from services.console.http.decisions import ANSWERING_ROLE
 from services.console.http.producer import CommandProducer
 from services.runtime.http.problems import ProblemError
-from services.runtime.identity.signed_links import LinkInvalid, ReturnLinks
-from services.runtime.secrets.vault import TextItem, Texts
+from services.runtime.identity.signed_links import LinkInvalid, ProviderLinks
+from services.runtime.secrets.vault import TextItem, VaultTexts
 
 SOURCE = "/delivery/provider"
-KEYS = {"1": Answer.ACK, "2": Answer.DECLINE}
+KEY_ANSWERS = {"1": Answer.ACK, "2": Answer.DECLINE}
 router = APIRouter(tags=["people"])
 
 
-class Returned(BaseModel):
+class GatewayReturn(BaseModel):
     """Message of a gateway about one attempt. Each field is optional; other fields are ignored."""
 
     model_config = ConfigDict(extra="ignore")
@@ -56,13 +56,13 @@ class Returned(BaseModel):
 @router.post(
     "/r/{token}", status_code=204, summary="Receipt or pressed key of one attempt, from a gateway"
 )
-async def returned(request: Request, token: str, body: Returned) -> Response:
+async def receive_return(request: Request, token: str, body: GatewayReturn) -> Response:
     """Store a receipt or a pressed key of one attempt.
 
     The response is 204 once the message is safe. After any other response, send it again:
     repetitions have no effect.
     """
-    links: ReturnLinks = request.app.state.return_links
+    links: ProviderLinks = request.app.state.return_links
     producer: CommandProducer = request.app.state.producer
     try:
         known = links.read(token, round(datetime.now(UTC).timestamp() * 1000))
@@ -76,15 +76,15 @@ async def returned(request: Request, token: str, body: Returned) -> Response:
             notification=known.notification, attempt=known.attempt, state=state, error=body.error
         )
         await producer.send(
-            inputs("delivery"),
+            input_topic("delivery"),
             known.realm,
             receipt,
             id=f"{known.attempt}:receipt:{state}",
             source=SOURCE,
         )
-    answer = KEYS.get(body.key or "")
+    answer = KEY_ANSWERS.get(body.key or "")
     if known.headcount and (safety := HEADCOUNT_KEYS.get(body.key or "")) is not None:
-        answers: Texts = request.app.state.texts
+        answers: VaultTexts = request.app.state.texts
         await answers.put(
             headcount_text_id(known.notification), TextItem({"headcount": safety.value})
         )
@@ -99,6 +99,6 @@ async def returned(request: Request, token: str, body: Returned) -> Response:
             channel=body.channel.value,
         )
         await producer.send(
-            inputs("delivery"), known.realm, command, id=f"key:{uuid4()}", source=SOURCE
+            input_topic("delivery"), known.realm, command, id=f"key:{uuid4()}", source=SOURCE
         )
     return Response(status_code=204)

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from schemas.delivery import NotificationRow
 from schemas.realms import parse_realm
 from services.console.resources import Texts
-from services.messages import Names, compose, phrases
+from services.messages import MessageNames, compose_message, load_phrases
 from services.messages.names import TERRITORY
-from services.runtime.identity.signed_links import token_length
+from services.runtime.identity.signed_links import compute_token_length
 
-_MASK = "x"
+_MASK_CHARACTER = "x"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +26,22 @@ class Wording:
     free_texts: bool
 
 
-def texts_of(
-    row: NotificationRow, realm: str, names: Names, lang: str, public_url: str, said: str | None
+def compose_texts(
+    row: NotificationRow,
+    realm: str,
+    names: MessageNames,
+    lang: str,
+    public_url: str,
+    said: str | None,
 ) -> Texts:
     """Compose the texts of one notification; `said` is the free text of the cell."""
     here = replace(names, territory=TERRITORY.get(parse_realm(realm)[0], ""))
     link = (
-        f"{public_url}/a/{_MASK * token_length(realm, row.person)}" if row.answer_expected else None
+        f"{public_url}/a/{_MASK_CHARACTER * compute_token_length(realm, row.person)}"
+        if row.answer_expected
+        else None
     )
-    text = compose(row, here, phrases(lang), link, said, public_url=public_url)
+    text = compose_message(row, here, load_phrases(lang), link, said, public_url=public_url)
     return Texts(
         sms=text.sms,
         voice=text.voice,

@@ -13,53 +13,61 @@ from pydantic import AwareDatetime, Field
 
 from schemas.base import Instant
 from schemas.oncall import DrillLadders, ImportDuties, OverrideDuty, Place, SwapDuties, WithdrawDuty
-from services.console.http.answers import RESPONSES, decide, require_text
+from services.console.http.answers import RESPONSES, require_text, send_decision
 from services.console.http.context import (
-    Author,
-    Body,
     Cursor,
-    Cut,
+    DecisionBody,
+    DecisionContext,
     Limit,
-    LogReading,
+    LogReader,
+    PageRequest,
     check_scope,
-    deciding,
-    instant,
+    get_server_time,
     is_limited,
-    now,
     parse_time,
+    require_decision,
+    to_instant,
 )
-from services.console.http.fair_queue import Costs
+from services.console.http.fair_queue import ExpensiveWork
 from services.console.oncall.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
-from services.console.oncall.resources import Drill, Duty, OnCall, Readiness
-from services.console.oncall.schedule import LONGEST_MS
-from services.console.resources import Page, Resource, Time, when
-from services.oncall.assignment import Asked, Organisation, Phonebook, duties_of, no_longer_named
-from services.oncall.assignment import Duty as Found
-from services.oncall.feeds import feed
-from services.oncall.ics import MOST_BYTES, CalendarRefused
-from services.oncall.ics_worker import read_bounded
-from services.runtime.http.problems import ProblemError, fault
+from services.console.oncall.resources import Drill, OnCall, Readiness, ScheduleChange
+from services.console.oncall.schedule import MAX_SPAN_MS
+from services.console.resources import Page, Resource, Time, to_datetime
+from services.oncall.assignment import CalendarShifts as Found
+from services.oncall.assignment import (
+    ImportOptions,
+    Phonebook,
+    TerritoryVocabulary,
+    assign_shifts,
+    list_outdated_shifts,
+)
+from services.oncall.feeds import export_schedule
+from services.oncall.ics import MAX_FILE_BYTES, CalendarRefused
+from services.oncall.ics_worker import read_untrusted_calendar
+from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.permissions import Permission
-from services.runtime.process.tasks import in_thread
+from services.runtime.process.tasks import run_in_thread
 from services.runtime.secrets.vault import Vault
 
 router = APIRouter(prefix="/api/v1", tags=["on call"])
 feeds = APIRouter(tags=["on call"])
-Planning = Annotated[Author, Depends(deciding(Permission.ROTA_WRITE))]
-Drilling = Annotated[Author, Depends(deciding(Permission.ROTA_WRITE, whole_territory=True))]
-Span = Annotated[str | None, Query(max_length=40, description="ISO 8601 with offset")]
-_ONE_AT_A_TIME: Final = asyncio.Semaphore(1)
-FEED_BEHIND_MS: Final = 31 * 86_400_000
-FEED_AHEAD_MS: Final = 180 * 86_400_000
+SchedulePlanner = Annotated[DecisionContext, Depends(require_decision(Permission.ROTA_WRITE))]
+DrillStarter = Annotated[
+    DecisionContext, Depends(require_decision(Permission.ROTA_WRITE, whole_territory=True))
+]
+TimeParameter = Annotated[str | None, Query(max_length=40, description="ISO 8601 with offset")]
+_IMPORT_SLOT: Final = asyncio.Semaphore(1)
+FEED_PAST_MS: Final = 31 * 86_400_000
+FEED_FUTURE_MS: Final = 180 * 86_400_000
 
 
-class NewPost(Body):
+class PostRequest(DecisionBody):
     role: str = Field(max_length=64)
     scope: str | None = Field(default=None, max_length=64, description="pôle or site")
     place: Place = Place.HOLDER
 
 
-class NewOverride(NewPost):
+class OverrideRequest(PostRequest):
     person: str | None = Field(default=None, min_length=1, max_length=64, description="token")
     nobody: bool = Field(
         default=False, description="instead of `person`: nobody stands there, on purpose"
@@ -68,7 +76,7 @@ class NewOverride(NewPost):
     end: AwareDatetime = Field(alias="to")
 
 
-class NewSwap(NewPost):
+class SwapRequest(PostRequest):
     start: AwareDatetime = Field(alias="from")
     end: AwareDatetime = Field(alias="to")
     other_start: AwareDatetime = Field(alias="other_from")
@@ -91,7 +99,7 @@ class ImportedPost(Resource):
     duty: str | None = Field(default=None, description="id of the decision; None for a trial")
 
 
-class Imported(Resource):
+class ImportResult(Resource):
     """Result of a calendar import."""
 
     calendar: str
@@ -107,7 +115,7 @@ class Imported(Resource):
     next: None = None
 
 
-class Feed(Resource):
+class CalendarFeed(Resource):
     """Address for calendar programs.
 
     Anybody with this address can read the on-call shifts of one post, as tokens, and nothing else.
@@ -118,16 +126,16 @@ class Feed(Resource):
     url: str
 
 
-def _window(start: str | None, end: str | None) -> tuple[Instant | None, Instant | None]:
+def _parse_window(start: str | None, end: str | None) -> tuple[Instant | None, Instant | None]:
     first, last = (
         parse_time(start, "from") if start else None,
         parse_time(end, "to") if end else None,
     )
-    if first is not None and last is not None and not 0 < last - first <= LONGEST_MS:
+    if first is not None and last is not None and not 0 < last - first <= MAX_SPAN_MS:
         raise ProblemError(
             "invalid",
             faults=(
-                fault(
+                build_fault(
                     "to",
                     "span",
                     "entre 0 et 62 jours après « from »",
@@ -141,15 +149,15 @@ def _window(start: str | None, end: str | None) -> tuple[Instant | None, Instant
 @router.get(
     "/oncall", summary="Who is on call now and over a span; gaps and broken limits of working time"
 )
-async def on_call(
-    reader: LogReading,
-    part: Cut,
-    start: Annotated[Span, Query(alias="from")] = None,
-    end: Annotated[Span, Query(alias="to")] = None,
+async def get_on_call(
+    reader: LogReader,
+    part: PageRequest,
+    start: Annotated[TimeParameter, Query(alias="from")] = None,
+    end: Annotated[TimeParameter, Query(alias="to")] = None,
     role: str | None = None,
     scope: str | None = None,
 ) -> OnCall:
-    first, last = _window(start, end)
+    first, last = _parse_window(start, end)
     found = await reader.model.on_call(
         reader.realm,
         as_of=reader.as_of,
@@ -164,13 +172,13 @@ async def on_call(
 
 
 @router.get("/oncall/duties", summary="Overrides, swaps and calendars, newest first")
-async def duties(
-    reader: LogReading,
+async def list_duties(
+    reader: LogReader,
     role: str | None = None,
     state: str | None = None,
     limit: Limit = 200,
     cursor: Cursor = None,
-) -> Page[Duty]:
+) -> Page[ScheduleChange]:
     return await reader.model.duties(
         reader.realm,
         as_of=reader.as_of,
@@ -189,8 +197,8 @@ async def duties(
         "and the holes"
     ),
 )
-async def readiness(
-    reader: LogReading,
+async def get_readiness(
+    reader: LogReader,
     days: Annotated[int | None, Query(ge=1, le=31)] = None,
     site: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Readiness:
@@ -205,13 +213,15 @@ async def readiness(
         "The silent test of each month: every rung of every ladder, and every channel; newest first"
     ),
 )
-async def drills(reader: LogReading, limit: Limit = 200, cursor: Cursor = None) -> Page[Drill]:
+async def list_drills(reader: LogReader, limit: Limit = 200, cursor: Cursor = None) -> Page[Drill]:
     return await reader.model.drills(
         reader.realm, as_of=reader.as_of, lang=reader.lang, limit=limit, cursor=cursor
     )
 
 
-async def _answers_for(author: Author, body: Body | None, posts: Iterable[str | None]) -> None:
+async def _check_post_scope(
+    author: DecisionContext, body: DecisionBody | None, posts: Iterable[str | None]
+) -> None:
     """Refuse posts outside the author's scope; posts of the whole territory are open to all.
 
     `posts` are their sites and pôles.
@@ -230,17 +240,19 @@ async def _answers_for(author: Author, body: Body | None, posts: Iterable[str | 
     responses=RESPONSES,
     summary="Somebody else, or nobody, stands in a post for a while",
 )
-async def override(author: Planning, body: NewOverride) -> Response:
+async def override_shift(author: SchedulePlanner, body: OverrideRequest) -> Response:
     require_text(body.reason)
     if (body.person is None) is not body.nobody:
         raise ProblemError(
             "invalid",
             faults=(
-                fault("person", "missing", "une personne, ou « nobody »", "a person, or `nobody`"),
+                build_fault(
+                    "person", "missing", "une personne, ou « nobody »", "a person, or `nobody`"
+                ),
             ),
         )
-    await _answers_for(author, body, [body.scope])
-    return await decide(
+    await _check_post_scope(author, body, [body.scope])
+    return await send_decision(
         author,
         body,
         "alerts",
@@ -249,16 +261,16 @@ async def override(author: Planning, body: NewOverride) -> Response:
         scope=body.scope,
         place=body.place,
         person=body.person,
-        start=instant(body.start),
-        end=instant(body.end),
+        start=to_instant(body.start),
+        end=to_instant(body.end),
     )
 
 
 @router.post("/oncall/swaps", responses=RESPONSES, summary="Two spans of a post change hands")
-async def swap(author: Planning, body: NewSwap) -> Response:
+async def swap_shifts(author: SchedulePlanner, body: SwapRequest) -> Response:
     require_text(body.reason)
-    await _answers_for(author, body, [body.scope])
-    return await decide(
+    await _check_post_scope(author, body, [body.scope])
+    return await send_decision(
         author,
         body,
         "alerts",
@@ -266,10 +278,10 @@ async def swap(author: Planning, body: NewSwap) -> Response:
         role_on_call=body.role,
         scope=body.scope,
         place=body.place,
-        start=instant(body.start),
-        end=instant(body.end),
-        other_start=instant(body.other_start),
-        other_end=instant(body.other_end),
+        start=to_instant(body.start),
+        end=to_instant(body.end),
+        other_start=to_instant(body.other_start),
+        other_end=to_instant(body.other_end),
     )
 
 
@@ -278,14 +290,16 @@ async def swap(author: Planning, body: NewSwap) -> Response:
     responses=RESPONSES,
     summary="An override, a swap or a calendar no longer counts",
 )
-async def withdraw(author: Planning, id: str, body: Body | None = None) -> Response:
+async def withdraw_decision(
+    author: SchedulePlanner, id: str, body: DecisionBody | None = None
+) -> Response:
     if is_limited(author.principal):
         within = author.within(body)
         desk, _ = await within.model.desk(within.realm)
-        await _answers_for(
+        await _check_post_scope(
             author, body, [known.scope for known in [desk.duties.get(id)] if known is not None]
         )
-    return await decide(author, body, "alerts", WithdrawDuty, duty=id)
+    return await send_decision(author, body, "alerts", WithdrawDuty, duty=id)
 
 
 @router.post(
@@ -293,11 +307,11 @@ async def withdraw(author: Planning, id: str, body: Body | None = None) -> Respo
     responses=RESPONSES,
     summary="The silent test now; it counts for this month. Nobody is called",
 )
-async def drill(author: Drilling, body: Body | None = None) -> Response:
-    return await decide(author, body, "alerts", DrillLadders)
+async def start_drill(author: DrillStarter, body: DecisionBody | None = None) -> Response:
+    return await send_decision(author, body, "alerts", DrillLadders)
 
 
-_CALENDAR: Final = {
+_CALENDAR_BODY: Final = {
     "requestBody": {
         "required": True,
         "content": {"text/calendar": {"schema": {"type": "string", "format": "binary"}}},
@@ -305,46 +319,46 @@ _CALENDAR: Final = {
 }
 
 
-async def _body(request: Request) -> bytes:
+async def _read_body(request: Request) -> bytes:
     parts: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > MOST_BYTES:
-            raise _refused(
+        if size > MAX_FILE_BYTES:
+            raise _make_refusal(
                 CalendarRefused(
-                    f"Ce fichier est trop gros : la limite est de {MOST_BYTES >> 20} Mo."
+                    f"Ce fichier est trop gros : la limite est de {MAX_FILE_BYTES >> 20} Mo."
                 )
             )
         parts.append(chunk)
     return b"".join(parts)
 
 
-def _refused(error: CalendarRefused) -> ProblemError:
+def _make_refusal(error: CalendarRefused) -> ProblemError:
     return ProblemError("calendar_refused", why=str(error))
 
 
-def _contacts(vault: Vault) -> list[Any]:
+def _list_contacts(vault: Vault) -> list[Any]:
     found = (vault.directory.peek(person) for person in vault.directory.ids())
     return [c for c in found if c is not None]
 
 
 @router.post(
     "/oncall/import",
-    openapi_extra=_CALENDAR,
+    openapi_extra=_CALENDAR_BODY,
     summary="Take the shifts of an iCalendar file; refused as a whole, with a sentence",
 )
-async def take_calendar(
+async def import_calendar(
     request: Request,
-    author: Planning,
+    author: SchedulePlanner,
     calendar: Annotated[
         str, Query(max_length=64, description="its name: importing it again replaces it")
     ] = "",
     role: Annotated[str | None, Query(max_length=64)] = None,
     scope: Annotated[str | None, Query(max_length=64)] = None,
     place: Place | None = None,
-    start: Annotated[Span, Query(alias="from")] = None,
-    end: Annotated[Span, Query(alias="to")] = None,
+    start: Annotated[TimeParameter, Query(alias="from")] = None,
+    end: Annotated[TimeParameter, Query(alias="to")] = None,
     reason: Annotated[str | None, Query(max_length=4000)] = None,
     dry_run: bool = False,
 ) -> Any:
@@ -355,7 +369,7 @@ async def take_calendar(
         raise ProblemError(
             "invalid",
             faults=(
-                fault(
+                build_fault(
                     "to",
                     "span",
                     "« from » et « to » vont ensemble, dans cet ordre",
@@ -365,27 +379,27 @@ async def take_calendar(
         )
     window, asked = (
         (first, last) if first is not None and last is not None else None,
-        Asked(role, scope, place),
+        ImportOptions(role, scope, place),
     )
     desk, at = await author.model.desk(author.realm, lang=author.lang)
     try:
-        content = await _body(request)  # before the turn: a slow client must not block others
-        costs: Costs = request.app.state.costs
-        async with costs.calendars.turn(author.principal.id), _ONE_AT_A_TIME:
-            read = await read_bounded(content, at, window)
-        contacts = await in_thread(_contacts, request.app.state.vault)
-        found = duties_of(
+        content = await _read_body(request)  # before the turn: a slow client must not block others
+        costs: ExpensiveWork = request.app.state.costs
+        async with costs.calendars.turn(author.principal.id), _IMPORT_SLOT:
+            read = await read_untrusted_calendar(content, at, window)
+        contacts = await run_in_thread(_list_contacts, request.app.state.vault)
+        found = assign_shifts(
             read,
             Phonebook.of(desk.persons(), contacts),
-            Organisation.of(desk.reference.sections, desk.role_words()),
+            TerritoryVocabulary.of(desk.reference.sections, desk.role_words()),
             asked,
             window,
         )
     except CalendarRefused as error:
-        raise _refused(error) from error
+        raise _make_refusal(error) from error
     name = (calendar or read.name or "calendrier")[:64]
-    gone = no_longer_named(desk.duties.values(), name, asked, found) if window is None else []
-    await _answers_for(
+    gone = list_outdated_shifts(desk.duties.values(), name, asked, found) if window is None else []
+    await _check_post_scope(
         author, None, [*(d.scope for d in found), *(desk.duties[id].scope for id in gone)]
     )
     commands: list[dict[str, Any]] = [
@@ -406,17 +420,22 @@ async def take_calendar(
     ]
     decided: list[str | None] = []
     for n, command in enumerate(commands if not dry_run else ()):
-        answer = await decide(_numbered(author, n), Body(reason=reason), "alerts", **command)
+        answer = await send_decision(
+            _number_key(author, n), DecisionBody(reason=reason), "alerts", **command
+        )
         if answer.status_code != 200:
             return answer
         decided.append(answer.headers["Vigie-Command"])
-    items = [_imported(d, decided[n] if n < len(decided) else None) for n, d in enumerate(found)]
-    return Imported(
+    items = [
+        _build_imported_post(d, decided[n] if n < len(decided) else None)
+        for n, d in enumerate(found)
+    ]
+    return ImportResult(
         calendar=name, shifts=sum(len(d.shifts) for d in found), withdrawn=len(gone), items=items
     )
 
 
-def _numbered(author: Author, n: int) -> Author:
+def _number_key(author: DecisionContext, n: int) -> DecisionContext:
     """Derive one idempotency key per command from the key of the file."""
     return (
         author
@@ -425,16 +444,17 @@ def _numbered(author: Author, n: int) -> Author:
     )
 
 
-def _imported(duty: Found, id: str | None) -> ImportedPost:
+def _build_imported_post(duty: Found, id: str | None) -> ImportedPost:
     shifts = [
-        ImportedShift(start=when(s.start), end=when(s.end), person=s.person) for s in duty.shifts
+        ImportedShift(start=to_datetime(s.start), end=to_datetime(s.end), person=s.person)
+        for s in duty.shifts
     ]
     return ImportedPost(
         role=duty.role,
         scope=duty.scope,
         place=duty.place,
-        start=when(duty.start),
-        end=when(duty.end),
+        start=to_datetime(duty.start),
+        end=to_datetime(duty.end),
         shifts=shifts,
         duty=id,
     )
@@ -445,11 +465,11 @@ def _imported(duty: Found, id: str | None) -> ImportedPost:
 )
 async def list_feeds(
     request: Request,
-    reader: LogReading,
-    part: Cut,
+    reader: LogReader,
+    part: PageRequest,
     role: str | None = None,
     scope: str | None = None,
-) -> Page[Feed]:
+) -> Page[CalendarFeed]:
     links: FeedLinks = request.app.state.feed_links
     desk, _ = await reader.model.desk(reader.realm, as_of=reader.as_of, lang=reader.lang)
     posts = [
@@ -459,7 +479,9 @@ async def list_feeds(
         and (p[1] == scope if scope is not None or role is None else True)
     ]
     items = [
-        Feed(role=r, scope=s, url=f"/calendriers/{links.token(FeedLink(reader.realm, r, s))}.ics")
+        CalendarFeed(
+            role=r, scope=s, url=f"/calendriers/{links.token(FeedLink(reader.realm, r, s))}.ics"
+        )
         for r, s in posts
     ]
     return part.of(items, lambda one: f"{one.role} {one.scope or ''}")
@@ -475,14 +497,14 @@ async def read_feed(request: Request, token: str) -> Response:
         raise ProblemError("not_found") from None
     desk, at = await request.app.state.model.desk(link.realm)
     content = await asyncio.to_thread(
-        feed,
+        export_schedule,
         desk.rota,
         link.role,
         link.scope,
         desk.role_name(link.role, link.scope),
-        at - FEED_BEHIND_MS,
-        at + FEED_AHEAD_MS,
-        instant(now()),
+        at - FEED_PAST_MS,
+        at + FEED_FUTURE_MS,
+        to_instant(get_server_time()),
     )
     headers = {
         "Cache-Control": "private, max-age=900",

@@ -10,25 +10,32 @@ from typing import Final
 
 from schemas.oncall import Place
 from services.console.i18n import Translator
-from services.console.oncall.resources import Duty, DutySpan, Hole, OnCall, OnCallPost, Readiness
+from services.console.oncall.resources import (
+    OnCall,
+    OnCallPost,
+    Readiness,
+    ReadinessGap,
+    ScheduleChange,
+    ShiftSpan,
+)
 from services.console.texts import words as w
-from services.console.texts.names import Names
+from services.console.texts.names import TerritoryNames
 from services.console.web import times
-from services.oncall.localtime import instant
+from services.oncall.localtime import to_instant
 
-SLOTS: Final = 12
+SLOTS_PER_DAY: Final = 12
 """Columns of a day in the grid; each spans two hours."""
-WEEK: Final = 7
-SHOWN_HOLES: Final = 40
-SHOWN_DECISIONS: Final = 40
-BAND: Final = (150.0, 760.0)
+DAYS_PER_WEEK: Final = 7
+HOLES_SHOWN: Final = 40
+DECISIONS_SHOWN: Final = 40
+BAND_SPAN: Final = (150.0, 760.0)
 """Left edge and width of the readiness band."""
-ROW: Final = 22
-GRAVE: Final = frozenset({"nobody", "unreachable"})
+ROW_HEIGHT: Final = 22
+GRAVE_HOLES: Final = frozenset({"nobody", "unreachable"})
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class GridCell:
     """One or more columns in a row of the grid."""
 
     columns: int
@@ -41,75 +48,93 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class GridRow:
     key: str
     name: str
     deputy: bool
-    cells: tuple[Cell, ...]
+    cells: tuple[GridCell, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class GridDay:
     label: str
     today: bool
     holiday: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class ReadinessBar:
     x: float
     width: float
     tone: str
 
 
 @dataclass(frozen=True, slots=True)
-class Band:
+class ReadinessBand:
     name: str
     y: int
-    bars: tuple[Bar, ...]
+    bars: tuple[ReadinessBar, ...]
 
 
-def monday_of(day: date) -> date:
+def find_monday(day: date) -> date:
     """Return the first day of the week."""
     return day - timedelta(days=day.weekday())
 
 
-def edges_of(monday: date) -> list[int]:
+def compute_edges(monday: date) -> list[int]:
     """Return the instants between the columns; days of 23 and 25 hours have twelve columns, too."""
-    days = [monday + timedelta(days=n) for n in range(WEEK + 1)]
-    starts = [instant(day, 0) for day in days]
-    return [a + (b - a) * slot // SLOTS for a, b in pairwise(starts) for slot in range(SLOTS)] + [
-        starts[-1]
-    ]
+    days = [monday + timedelta(days=n) for n in range(DAYS_PER_WEEK + 1)]
+    starts = [to_instant(day, 0) for day in days]
+    return [
+        a + (b - a) * slot // SLOTS_PER_DAY
+        for a, b in pairwise(starts)
+        for slot in range(SLOTS_PER_DAY)
+    ] + [starts[-1]]
 
 
-def rows_of(found: OnCall, edges: list[int], now: datetime, lang: str) -> list[Row]:
+def build_rows(found: OnCall, edges: list[int], now: datetime, lang: str) -> list[GridRow]:
     """Build two rows per post: holder and deputy."""
-    made: list[Row] = []
+    made: list[GridRow] = []
     for post in found.items:
-        made.append(Row(f"{post.id}-h", _name(post), False, _cells(post.holder, edges, now, lang)))
-        made.append(Row(f"{post.id}-d", _name(post), True, _cells(post.deputy, edges, now, lang)))
+        made.append(
+            GridRow(
+                f"{post.id}-h",
+                _format_post(post),
+                False,
+                _build_cells(post.holder, edges, now, lang),
+            )
+        )
+        made.append(
+            GridRow(
+                f"{post.id}-d",
+                _format_post(post),
+                True,
+                _build_cells(post.deputy, edges, now, lang),
+            )
+        )
     return made
 
 
-def _name(post: OnCallPost) -> str:
+def _format_post(post: OnCallPost) -> str:
     return post.role_name if post.scope_name is None else f"{post.role_name}, {post.scope_name}"
 
 
-def _cells(spans: list[DutySpan], edges: list[int], now: datetime, lang: str) -> tuple[Cell, ...]:
+def _build_cells(
+    spans: list[ShiftSpan], edges: list[int], now: datetime, lang: str
+) -> tuple[GridCell, ...]:
     """Fill each column with its longest shift; a gap wins, however short."""
-    columns = [_column(spans, a, b) for a, b in pairwise(edges)]
-    cells: list[Cell] = []
+    columns = [_choose_span(spans, a, b) for a, b in pairwise(edges)]
+    cells: list[GridCell] = []
     for n, span in enumerate(columns):
         if n and columns[n - 1] is span:
             last = cells[-1]
-            cells[-1] = Cell(
+            cells[-1] = GridCell(
                 last.columns + 1, last.persons, last.by, last.hole, last.current, last.told
             )
         else:
             told = f"{times.day(span.start, lang)} {times.hm(span.start)} – {times.day(span.end, lang)} {times.hm(span.end)}"
             cells.append(
-                Cell(
+                GridCell(
                     1,
                     tuple(span.persons),
                     span.by,
@@ -121,58 +146,61 @@ def _cells(spans: list[DutySpan], edges: list[int], now: datetime, lang: str) ->
     return tuple(cells)
 
 
-def _column(spans: list[DutySpan], a: int, b: int) -> DutySpan:
-    def share(span: DutySpan) -> tuple[bool, int]:
-        overlap = min(b, times.ms(span.end)) - max(a, times.ms(span.start))
+def _choose_span(spans: list[ShiftSpan], a: int, b: int) -> ShiftSpan:
+    def share(span: ShiftSpan) -> tuple[bool, int]:
+        overlap = min(b, times.to_ms(span.end)) - max(a, times.to_ms(span.start))
         return (overlap > 0 and not span.persons, overlap)
 
     return max(spans, key=share)
 
 
-def days_of(monday: date, now: datetime, holidays: frozenset[str], lang: str) -> list[Day]:
-    today = times.local(now).date()
+def build_days(monday: date, now: datetime, holidays: frozenset[str], lang: str) -> list[GridDay]:
+    today = times.to_paris(now).date()
     made = []
-    for n in range(WEEK):
+    for n in range(DAYS_PER_WEEK):
         day = monday + timedelta(days=n)
         noon = datetime(day.year, day.month, day.day, 12, tzinfo=times.PARIS)
-        made.append(Day(times.day(noon, lang), day == today, day.isoformat() in holidays))
+        made.append(GridDay(times.day(noon, lang), day == today, day.isoformat() in holidays))
     return made
 
 
-def bands_of(proof: Readiness) -> list[Band]:
+def build_bands(proof: Readiness) -> list[ReadinessBand]:
     """Build one readiness bar per role over the horizon, territory-wide roles first."""
-    begin, total = times.ms(proof.start), max(times.ms(proof.end) - times.ms(proof.start), 1)
-    x0, width = BAND
+    begin, total = (
+        times.to_ms(proof.start),
+        max(times.to_ms(proof.end) - times.to_ms(proof.start), 1),
+    )
+    x0, width = BAND_SPAN
     tones = {"ready": "y", "reserve": "w", "hole": "x"}
     made = []
     for n, role in enumerate(proof.roles):
         bars = (
-            Bar(
-                round(x0 + width * (times.ms(a) - begin) / total, 1),
-                round(width * (times.ms(b) - times.ms(a)) / total, 1),
+            ReadinessBar(
+                round(x0 + width * (times.to_ms(a) - begin) / total, 1),
+                round(width * (times.to_ms(b) - times.to_ms(a)) / total, 1),
                 tones[state],
             )
             for a, b, state in role.band
         )
-        made.append(Band(role.role_name, ROW * (n + 1), tuple(bars)))
+        made.append(ReadinessBand(role.role_name, ROW_HEIGHT * (n + 1), tuple(bars)))
     return made
 
 
-def ticks_of(proof: Readiness) -> list[tuple[float, str]]:
+def build_ticks(proof: Readiness) -> list[tuple[float, str]]:
     """Return a tick for every second day."""
     days = (proof.end - proof.start) // timedelta(days=1)
-    x0, width = BAND
+    x0, width = BAND_SPAN
     return [
         (
             round(x0 + width * n / max(days, 1), 1),
-            times.local(proof.start + timedelta(days=n)).strftime("%d/%m"),
+            times.to_paris(proof.start + timedelta(days=n)).strftime("%d/%m"),
         )
         for n in range(0, days + 1, 2)
     ]
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class ScheduleDecision:
     """A decision in force about the schedule: an override, a swap or a calendar."""
 
     id: str
@@ -186,39 +214,41 @@ class Decided:
     by: str
 
 
-def choices(names: Names, _: Translator) -> list[tuple[str, str]]:
+def list_choices(names: TerritoryNames, _: Translator) -> list[tuple[str, str]]:
     """List (token, label) of each person on a post, by role: nobody knows the tokens by heart.
 
     Screens show no names. Rule D58.
     """
     return sorted(
-        ((code, f"{w.person_name(code, names, _)} ({code})") for code in names.holders),
+        ((code, f"{w.name_person(code, names, _)} ({code})") for code in names.holders),
         key=lambda pair: pair[1],
     )
 
 
-def decided_of(duties: Iterable[Duty], now: datetime, names: Names, _: Translator) -> list[Decided]:
+def list_decisions(
+    duties: Iterable[ScheduleChange], now: datetime, names: TerritoryNames, _: Translator
+) -> list[ScheduleDecision]:
     """List the decisions in force that have not ended, in the given order."""
     return [
-        Decided(
+        ScheduleDecision(
             d.id,
-            f"{w.word(w.STAND, d.kind, _)} {d.calendar}"
+            f"{w.translate_code(w.STAND, d.kind, _)} {d.calendar}"
             if d.calendar
-            else w.word(w.STAND, d.kind, _),
-            w.role_name(d.role, d.scope, names, _),
+            else w.translate_code(w.STAND, d.kind, _),
+            w.name_role(d.role, d.scope, names, _),
             d.place,
             ", ".join(p or _("personne") for p in d.persons),
             d.start,
             d.end,
-            w.person_name(d.by, names, _),
+            w.name_person(d.by, names, _),
         )
         for d in duties
         if d.state == "in_force" and d.end > now
     ]
 
 
-def when_of(hole: Hole, now: datetime, _: Translator) -> str:
+def describe_start(hole: ReadinessGap, now: datetime, _: Translator) -> str:
     """Describe the start of a hole: `maintenant`, `dans 1 j`."""
     if hole.start <= now:
         return _("maintenant")
-    return _("dans {span}", span=times.lasted(hole.start - now, _.lang))
+    return _("dans {span}", span=times.format_duration(hole.start - now, _.lang))

@@ -7,35 +7,35 @@ import asyncio
 from schemas import oncall as o
 from schemas.base import DAY_MS, Instant
 from schemas.delivery import ProbeRow
-from services.console.oncall.resources import Drill, Duty, OnCall, Readiness
-from services.console.oncall.schedule import Desk, all_off, newest_of
+from services.console.oncall.resources import Drill, OnCall, Readiness, ScheduleChange
+from services.console.oncall.schedule import ScheduleView, find_newest_probe, has_no_provider
 from services.console.read_model.query_base import (
-    WHOLE,
-    Reading,
-    known,
+    UNLIMITED,
+    QueryBase,
+    get_known,
+    get_snapshot_time,
     now_ms,
-    store_errors,
-    time_of,
+    translate_store_errors,
 )
 from services.console.resources import Page
-from services.runtime.http.pagination import page
+from services.runtime.http.pagination import paginate
 
 
-class OnCallQueries(Reading):
+class OnCallQueries(QueryBase):
     """Queries about on-call schedules. Slow computations run in a thread."""
 
     async def desk(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
-    ) -> tuple[Desk, Instant]:
+    ) -> tuple[ScheduleView, Instant]:
         """Return the data for on-call questions, and the time of the realm."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             duties, told = await found.picture.rows(o.DutyRow), await found.picture.rows(o.ReachRow)
             drills, probes = (
                 await found.picture.rows(o.DrillRow),
                 await found.picture.rows(ProbeRow),
             )
-        desk = Desk(
+        desk = ScheduleView(
             realm,
             found.picture.reference,
             duties,
@@ -46,7 +46,9 @@ class OnCallQueries(Reading):
             probes,
         )
         clock = (
-            time_of(found.picture) if "~" in realm and found.picture.clock is not None else now_ms()
+            get_snapshot_time(found.picture)
+            if "~" in realm and found.picture.clock is not None
+            else now_ms()
         )
         moment = self._moment if as_of is None else as_of
         return desk, clock if moment is None else moment
@@ -83,9 +85,9 @@ class OnCallQueries(Reading):
         lang: str = "fr",
         role: str | None = None,
         state: str | None = None,
-        limit: int = WHOLE,
+        limit: int = UNLIMITED,
         cursor: str | None = None,
-    ) -> Page[Duty]:
+    ) -> Page[ScheduleChange]:
         """List decisions about schedules, newest first."""
         desk, _ = await self.desk(realm, as_of=as_of, lang=lang)
         kept = [
@@ -93,7 +95,7 @@ class OnCallQueries(Reading):
             for d in desk.duties.values()
             if (role is None or d.role == role) and (state is None or d.state == state)
         ]
-        shown, following = page(kept, lambda d: (-d.number, d.id), limit, cursor)
+        shown, following = paginate(kept, lambda d: (-d.number, d.id), limit, cursor)
         return Page(items=[desk.duty(d) for d in shown], next=following)
 
     async def drills(
@@ -102,12 +104,12 @@ class OnCallQueries(Reading):
         *,
         as_of: Instant | None = None,
         lang: str = "fr",
-        limit: int = WHOLE,
+        limit: int = UNLIMITED,
         cursor: str | None = None,
     ) -> Page[Drill]:
         """List the drills, newest first."""
         desk, _ = await self.desk(realm, as_of=as_of, lang=lang)
-        shown, following = page(desk.drilled(), lambda d: (d.month,), limit, cursor)
+        shown, following = paginate(desk.drilled(), lambda d: (d.month,), limit, cursor)
         return Page(items=shown, next=following)
 
     async def reachable(self, realm: str) -> tuple[int, bool]:
@@ -116,10 +118,10 @@ class OnCallQueries(Reading):
         Urgent holes begin soon, by the newest readiness proof. Missing providers count as one more.
         """
         found = await self.read(realm)
-        async with store_errors():
+        async with translate_store_errors():
             proof = await found.picture.row(o.ReadinessRow, "proof")
-            probe = newest_of(await found.picture.rows(ProbeRow))
-        mute = probe is not None and all_off(probe.channels)
+            probe = find_newest_probe(await found.picture.rows(ProbeRow))
+        mute = probe is not None and has_no_provider(probe.channels)
         return (proof.urgent if proof is not None else 0) + mute, mute
 
     async def readiness(
@@ -133,5 +135,5 @@ class OnCallQueries(Reading):
     ) -> Readiness:
         """Return the readiness for all sites, or with the hours of one. Raises NotFound."""
         desk, now = await self.desk(realm, as_of=as_of, lang=lang)
-        one = None if site is None else known(desk.reference.sites, site)
+        one = None if site is None else get_known(desk.reference.sites, site)
         return await asyncio.to_thread(desk.readiness, now, days, one)

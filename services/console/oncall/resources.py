@@ -9,7 +9,7 @@ from schemas.words import Channel
 from services.console.resources.base import Resource, Time
 
 
-class DutySpan(Resource):
+class ShiftSpan(Resource):
     start: Time = Field(serialization_alias="from")
     end: Time = Field(serialization_alias="to")
     persons: list[str] = Field(
@@ -19,7 +19,7 @@ class DutySpan(Resource):
     duty: str | None
 
 
-class Standing(Resource):
+class CurrentHolders(Resource):
     """The people to call now, and the end of that state."""
 
     holder: str | None
@@ -33,12 +33,12 @@ class OnCallPost(Resource):
     role_name: str
     scope: str | None
     scope_name: str | None
-    now: Standing
-    holder: list[DutySpan]
-    deputy: list[DutySpan]
+    now: CurrentHolders
+    holder: list[ShiftSpan]
+    deputy: list[ShiftSpan]
 
 
-class DutyGap(Resource):
+class ShiftGap(Resource):
     role: str
     role_name: str
     scope: str | None
@@ -47,7 +47,7 @@ class DutyGap(Resource):
     end: Time = Field(serialization_alias="to")
 
 
-class LimitBroken(Resource):
+class BrokenLimit(Resource):
     """A broken limit of working time, which needs a decision of a named person. Rule D39."""
 
     person: str
@@ -66,14 +66,14 @@ class OnCall(Resource):
     start: Time = Field(serialization_alias="from")
     end: Time = Field(serialization_alias="to")
     items: list[OnCallPost]
-    gaps: list[DutyGap]
-    limits: list[LimitBroken]
+    gaps: list[ShiftGap]
+    limits: list[BrokenLimit]
     next: str | None = Field(
         default=None, description="of the posts; gaps and limits are always all"
     )
 
 
-class Duty(Resource):
+class ScheduleChange(Resource):
     """One decision about a schedule."""
 
     id: str
@@ -92,7 +92,7 @@ class Duty(Resource):
     decided_at: Time
 
 
-class Hole(Resource):
+class ReadinessGap(Resource):
     kind: str
     text: str
     fix: str
@@ -119,7 +119,7 @@ class RoleReadiness(Resource):
     )
 
 
-class HourReached(Resource):
+class ReachedHour(Resource):
     """One role of one site over some hours: first person reached, channel, minutes."""
 
     role: str
@@ -153,16 +153,16 @@ class Readiness(Resource):
         ),
     )
     roles: list[RoleReadiness]
-    items: list[Hole] = Field(description="gravest and soonest first; at most 500")
+    items: list[ReadinessGap] = Field(description="gravest and soonest first; at most 500")
     site: str | None = None
-    reached: list[HourReached] = Field(
+    reached: list[ReachedHour] = Field(
         default_factory=list,
         description="with `site=`: spans in which the same person would be reached",
     )
     next: None = None
 
 
-class DrilledRung(Resource):
+class DrilledStep(Resource):
     """One step of one escalation in a drill; a drill calls nobody."""
 
     ladder: str
@@ -195,6 +195,6 @@ class Drill(Resource):
             "at all"
         )
     )
-    rungs: list[DrilledRung]
+    rungs: list[DrilledStep]
     probed_at: Time | None = Field(description="None: the channels have not answered yet")
     channels: list[DrilledChannel]

@@ -11,40 +11,47 @@ from schemas.base import DAY_MS, HOUR_MS, Instant
 from schemas.delivery import ProbedChannel, ProbeRow
 from schemas.oncall import DrillRow, DutyRow, HoleRow, Place, Reach, ReachRow
 from schemas.words import Channel
-from services.console.i18n import translator
+from services.console.i18n import get_translator
 from services.console.oncall.resources import (
+    BrokenLimit,
+    CurrentHolders,
     Drill,
     DrilledChannel,
-    DrilledRung,
-    Duty,
-    DutyGap,
-    DutySpan,
-    Hole,
-    HourReached,
-    LimitBroken,
+    DrilledStep,
     OnCall,
     OnCallPost,
+    ReachedHour,
     Readiness,
+    ReadinessGap,
     RoleReadiness,
-    Standing,
+    ScheduleChange,
+    ShiftGap,
+    ShiftSpan,
 )
-from services.console.read_model.reference_index import Reference
-from services.console.resources import Time, when
+from services.console.read_model.reference_index import IndexedReference
+from services.console.resources import Time, to_datetime
 from services.console.texts import words as w
-from services.oncall.readiness import Judged, Proof, Prover, Verdict, reach_of, with_rates
-from services.oncall.schedule import Post, Rota, Span
-from services.oncall.worktime import breaches, work_of
+from services.oncall.readiness import (
+    ReadinessProof,
+    ReadinessProver,
+    ReadinessVerdict,
+    VerdictSpan,
+    add_channel_rates,
+    merge_reach,
+)
+from services.oncall.schedule import AssignmentSpan, Schedule, ScopedRole
+from services.oncall.worktime import compute_work, find_breaches
 
-LONGEST_MS: Final = 62 * DAY_MS
-SHOWN_HOLES: Final = 500
+MAX_SPAN_MS: Final = 62 * DAY_MS
+MAX_HOLES: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class ScheduleView:
     """All data that on-call questions need."""
 
     realm: str
-    reference: Reference
+    reference: IndexedReference
     duties: Mapping[str, DutyRow]
     told: Mapping[str, ReachRow]
     published_at: Instant | None
@@ -65,14 +72,14 @@ class Desk:
         )
 
     @property
-    def rota(self) -> Rota:
-        return Rota(self.roster, self.duties.values())
+    def rota(self) -> Schedule:
+        return Schedule(self.roster, self.duties.values())
 
     @property
     def reach(self) -> dict[str, tuple[Reach, ...]]:
         """Channels by person, without those that a drill found without a provider."""
-        off = without_provider(self.probes)
-        known = reach_of(self.roster, self.published_at, self.told)
+        off = find_unprovided_channels(self.probes)
+        known = merge_reach(self.roster, self.published_at, self.told)
         return {
             person: tuple(p for p in points if p.channel not in off)
             for person, points in known.items()
@@ -83,23 +90,23 @@ class Desk:
         """Channels without a provider that somebody relies on."""
         used = {
             p.channel
-            for points in reach_of(self.roster, self.published_at, self.told).values()
+            for points in merge_reach(self.roster, self.published_at, self.told).values()
             for p in points
         }
-        return [c for c in Channel if c in used & without_provider(self.probes)]
+        return [c for c in Channel if c in used & find_unprovided_channels(self.probes)]
 
     def persons(self) -> set[str]:
         """Return all tokens that may be on call."""
         return {*self.told, *(self.roster.channels if self.roster else ())}
 
     def role_name(self, role: str, scope: str | None = None) -> str:
-        return w.role_name(role, scope, self.reference.names, translator(self.lang))
+        return w.name_role(role, scope, self.reference.names, get_translator(self.lang))
 
     def role_words(self) -> list[tuple[str, str]]:
         """Return (word, role) pairs in both languages, as screens name the territory's roles."""
         roles = self.policy.roles if self.policy is not None else {}
         return [
-            (w.role_name(role, None, self.reference.names, translator(lang)), role)
+            (w.name_role(role, None, self.reference.names, get_translator(lang)), role)
             for lang in ("fr", "en")
             for role in roles
         ]
@@ -128,16 +135,16 @@ class Desk:
         ]
         return OnCall(
             realm=self.realm,
-            at=when(at),
-            start=when(start),
-            end=when(end),
+            at=to_datetime(at),
+            start=to_datetime(start),
+            end=to_datetime(end),
             items=[self._post(rota, p, at, start, end) for p in wanted],
             gaps=self.gaps(rota, wanted, start, end),
             limits=self.limits(rota, start, end),
         )
 
     def _post(
-        self, rota: Rota, post: Post, at: Instant, start: Instant, end: Instant
+        self, rota: Schedule, post: ScopedRole, at: Instant, start: Instant, end: Instant
     ) -> OnCallPost:
         role, scope = post
         now = rota.pair(role, scope, at)
@@ -151,25 +158,27 @@ class Desk:
             role_name=self.role_name(role),
             scope=scope,
             scope_name=self.scope_name(scope),
-            now=Standing(
-                holder=now.holder, deputy=now.deputy, until=when(min(changes)) if changes else None
+            now=CurrentHolders(
+                holder=now.holder,
+                deputy=now.deputy,
+                until=to_datetime(min(changes)) if changes else None,
             ),
-            holder=[_span(s) for s in spans[Place.HOLDER]],
-            deputy=[_span(s) for s in spans[Place.DEPUTY]],
+            holder=[_build_span(s) for s in spans[Place.HOLDER]],
+            deputy=[_build_span(s) for s in spans[Place.DEPUTY]],
         )
 
     def gaps(
-        self, rota: Rota, posts: Iterable[Post], start: Instant, end: Instant
-    ) -> list[DutyGap]:
+        self, rota: Schedule, posts: Iterable[ScopedRole], start: Instant, end: Instant
+    ) -> list[ShiftGap]:
         """List the spans in which nobody is on call, soonest first."""
         found = [
-            DutyGap(
+            ShiftGap(
                 role=role,
                 role_name=self.role_name(role, scope),
                 scope=scope,
                 place=place,
-                start=when(s.start),
-                end=when(s.end),
+                start=to_datetime(s.start),
+                end=to_datetime(s.end),
             )
             for role, scope in posts
             for place in Place
@@ -178,48 +187,48 @@ class Desk:
         ]
         return sorted(found, key=lambda g: (g.start, g.role, g.scope or "", g.place))
 
-    def limits(self, rota: Rota, start: Instant, end: Instant) -> list[LimitBroken]:
+    def limits(self, rota: Schedule, start: Instant, end: Instant) -> list[BrokenLimit]:
         """List the limits of working time that the schedule would break. Rule D39."""
         rules = self.policy.working_time if self.policy is not None else None
         if rules is None:
             return []
-        _ = translator(self.lang)
+        _ = get_translator(self.lang)
         found = [
             b
-            for person, work in work_of(rota, rules, start, end).items()
-            for b in breaches(person, work, rules)
+            for person, work in compute_work(rota, rules, start, end).items()
+            for b in find_breaches(person, work, rules)
         ]
         return [
-            LimitBroken(
+            BrokenLimit(
                 person=b.person,
                 limit=b.limit,
-                text=w.word(w.LIMIT, b.limit, _),
-                start=when(b.start),
-                end=when(b.end),
+                text=w.translate_code(w.LIMIT, b.limit, _),
+                start=to_datetime(b.start),
+                end=to_datetime(b.end),
                 hours=round(b.hours, 1),
             )
             for b in sorted(found, key=lambda b: (b.start, b.person, b.limit))
         ]
 
-    def duty(self, row: DutyRow) -> Duty:
-        return Duty(
+    def duty(self, row: DutyRow) -> ScheduleChange:
+        return ScheduleChange(
             id=row.id,
             kind=row.kind,
             role=row.role,
             scope=row.scope,
             place=row.place,
-            start=when(row.start),
-            end=when(row.end),
+            start=to_datetime(row.start),
+            end=to_datetime(row.end),
             persons=list(dict.fromkeys(s.person for s in row.shifts)),
             shifts=len(row.shifts),
             calendar=row.calendar,
             state=row.state,
             by=row.by,
             reason=row.reason,
-            decided_at=when(row.decided_at),
+            decided_at=to_datetime(row.decided_at),
         )
 
-    def prover(self) -> tuple[Prover, ref.ReadinessRule] | None:
+    def prover(self) -> tuple[ReadinessProver, ref.ReadinessRule] | None:
         """Return the readiness prover and its rule, or None without a readiness policy."""
         policy = self.policy
         if policy is None or policy.readiness is None:
@@ -227,8 +236,8 @@ class Desk:
         poles = [
             p.id for s in self.reference.sections if isinstance(s, ref.Activities) for p in s.poles
         ]
-        rule = with_rates(policy.readiness, self.reference.sections)
-        return Prover(
+        rule = add_channel_rates(policy.readiness, self.reference.sections)
+        return ReadinessProver(
             self.rota, policy, rule, self.reference.sites.values(), poles, self.reach
         ), rule
 
@@ -241,8 +250,8 @@ class Desk:
             return Readiness(
                 realm=self.realm,
                 reference=self.reference.version,
-                start=when(at),
-                end=when(at),
+                start=to_datetime(at),
+                end=to_datetime(at),
                 hours=0,
                 ready=0,
                 ready_pct=0,
@@ -260,8 +269,8 @@ class Desk:
         return Readiness(
             realm=self.realm,
             reference=self.reference.version,
-            start=when(proof.start),
-            end=when(proof.end),
+            start=to_datetime(proof.start),
+            end=to_datetime(proof.end),
             hours=proof.hours,
             ready=proof.ready,
             ready_pct=round(100 * proof.ready / max(proof.hours, 1), 2),
@@ -270,13 +279,13 @@ class Desk:
             urgent_count=sum(h.start < before for h in holes),
             without_provider=self.missed,
             roles=self._roles(proof),
-            items=[self._hole(h, at) for h in holes[:SHOWN_HOLES]],
+            items=[self._hole(h, at) for h in holes[:MAX_HOLES]],
             site=site.id if site else None,
-            reached=[_reached(p, j) for p in mine for j in proof.posts[p]],
+            reached=[_build_reached_hour(p, j) for p in mine for j in proof.posts[p]],
         )
 
-    def _roles(self, proof: Proof) -> list[RoleReadiness]:
-        found: dict[str, list[Post]] = {}
+    def _roles(self, proof: ReadinessProof) -> list[RoleReadiness]:
+        found: dict[str, list[ScopedRole]] = {}
         for post in proof.posts:
             found.setdefault(post[0], []).append(post)
         total = (proof.end - proof.start) // HOUR_MS
@@ -286,7 +295,7 @@ class Desk:
                 role_name=self.role_name(role),
                 hours=total * sum(proof.weights[p] for p in posts),
                 ready=sum((total - len(proof.bad_hours(p))) * proof.weights[p] for p in posts),
-                band=_band(proof, posts),
+                band=_build_band(proof, posts),
             )
             for role, posts in found.items()
         ]
@@ -299,9 +308,9 @@ class Desk:
         ]
 
     def _drill(self, row: DrillRow, probe: ProbeRow | None) -> Drill:
-        _ = translator(self.lang)
+        _ = get_translator(self.lang)
         rungs = [
-            DrilledRung(
+            DrilledStep(
                 ladder=r.ladder,
                 wave=r.wave,
                 posts=r.posts,
@@ -319,53 +328,53 @@ class Desk:
         channels = [
             DrilledChannel(
                 channel=c.channel,
-                channel_name=w.word(w.CHANNEL, c.channel, _),
+                channel_name=w.translate_code(w.CHANNEL, c.channel, _),
                 outcome=c.outcome,
-                text=w.word(w.PROBE, c.outcome, _),
+                text=w.translate_code(w.PROBE, c.outcome, _),
                 error=c.error,
             )
             for c in (probe.channels if probe is not None else ())
         ]
         return Drill(
             month=row.id,
-            at=when(row.at),
+            at=to_datetime(row.at),
             reference=row.reference,
             rungs=rungs,
             channels=channels,
-            probed_at=when(probe.done_at)
+            probed_at=to_datetime(probe.done_at)
             if probe is not None and probe.done_at is not None
             else None,
             ok=all(r.ok for r in rungs)
             and not any(c.outcome == "failed" for c in channels)
-            and not all_off(channels),
+            and not has_no_provider(channels),
         )
 
-    def _hole(self, hole: HoleRow, at: Instant) -> Hole:
-        _ = translator(self.lang)
-        return Hole(
+    def _hole(self, hole: HoleRow, at: Instant) -> ReadinessGap:
+        _ = get_translator(self.lang)
+        return ReadinessGap(
             kind=hole.kind,
-            text=w.word(w.HOLE, hole.kind, _),
+            text=w.translate_code(w.HOLE, hole.kind, _),
             fix=hole.fix,
-            fix_text=w.word(w.FIX, hole.fix, _),
+            fix_text=w.translate_code(w.FIX, hole.fix, _),
             role=hole.role,
             role_name=self.role_name(hole.role),
             scope=hole.scope,
             scope_name=self.scope_name(hole.scope),
             person=hole.person,
-            start=when(hole.start),
-            end=when(hole.end),
+            start=to_datetime(hole.start),
+            end=to_datetime(hole.end),
             in_h=round(max(hole.start - at, 0) / HOUR_MS, 1),
             sites=hole.sites,
             minutes=hole.minutes,
         )
 
 
-def without_provider(probes: Mapping[str, ProbeRow]) -> frozenset[Channel]:
+def find_unprovided_channels(probes: Mapping[str, ProbeRow]) -> frozenset[Channel]:
     """Return the channels that have no provider, by the newest completed probe.
 
     A provider that merely failed may return at any time and does not count.
     """
-    newest = newest_of(probes)
+    newest = find_newest_probe(probes)
     return (
         frozenset(c.channel for c in newest.channels if c.outcome == "not_configured")
         if newest is not None
@@ -373,7 +382,7 @@ def without_provider(probes: Mapping[str, ProbeRow]) -> frozenset[Channel]:
     )
 
 
-def newest_of(probes: Mapping[str, ProbeRow]) -> ProbeRow | None:
+def find_newest_probe(probes: Mapping[str, ProbeRow]) -> ProbeRow | None:
     """Return the probe of the channels that ended last."""
     return max(
         (p for p in probes.values() if p.done_at is not None),
@@ -382,45 +391,45 @@ def newest_of(probes: Mapping[str, ProbeRow]) -> ProbeRow | None:
     )
 
 
-def all_off(channels: Sequence[ProbedChannel | DrilledChannel]) -> bool:
+def has_no_provider(channels: Sequence[ProbedChannel | DrilledChannel]) -> bool:
     """Return True if a probe found no provider at all: no message can leave."""
     return bool(channels) and all(c.outcome == "not_configured" for c in channels)
 
 
-def state_of(verdict: Verdict) -> str:
+def classify_verdict(verdict: ReadinessVerdict) -> str:
     """Return `hole` if nobody would be reached, `reserve` if margins are missing, else `ready`."""
     if verdict.person is None:
         return "hole"
     return "reserve" if verdict.problems else "ready"
 
 
-def _band(proof: Proof, posts: list[Post]) -> list[tuple[Time, Time, str]]:
+def _build_band(proof: ReadinessProof, posts: list[ScopedRole]) -> list[tuple[Time, Time, str]]:
     rank = {"ready": 0, "reserve": 1, "hole": 2}
     cuts = sorted({t for p in posts for j in proof.posts[p] for t in (j.start, j.end)})
     worst = ["ready"] * max(len(cuts) - 1, 0)
     place = {at: n for n, at in enumerate(cuts)}
     for p in posts:
         for j in proof.posts[p]:
-            state = state_of(j.verdict)
+            state = classify_verdict(j.verdict)
             if state != "ready":
                 for n in range(place[j.start], place[j.end]):
                     worst[n] = max(worst[n], state, key=rank.__getitem__)
     band: list[tuple[Time, Time, str]] = []
     for n, state in enumerate(worst):
         if band and band[-1][2] == state:
-            band[-1] = (band[-1][0], when(cuts[n + 1]), state)
+            band[-1] = (band[-1][0], to_datetime(cuts[n + 1]), state)
         else:
-            band.append((when(cuts[n]), when(cuts[n + 1]), state))
+            band.append((to_datetime(cuts[n]), to_datetime(cuts[n + 1]), state))
     return band
 
 
-def _reached(post: Post, j: Judged) -> HourReached:
+def _build_reached_hour(post: ScopedRole, j: VerdictSpan) -> ReachedHour:
     v = j.verdict
-    return HourReached(
+    return ReachedHour(
         role=post[0],
         scope=post[1],
-        start=when(j.start),
-        end=when(j.end),
+        start=to_datetime(j.start),
+        end=to_datetime(j.end),
         person=v.person,
         channel=v.channel,
         minutes=v.minutes,
@@ -428,10 +437,10 @@ def _reached(post: Post, j: Judged) -> HourReached:
     )
 
 
-def _span(span: Span) -> DutySpan:
-    return DutySpan(
-        start=when(span.start),
-        end=when(span.end),
+def _build_span(span: AssignmentSpan) -> ShiftSpan:
+    return ShiftSpan(
+        start=to_datetime(span.start),
+        end=to_datetime(span.end),
         persons=list(span.stand.persons),
         by=span.stand.by,
         duty=span.stand.duty,

@@ -9,20 +9,20 @@ from typing import Any, Final
 from schemas.base import Instant
 from schemas.words import TaskState
 from services.console import resources as r
-from services.console.continuity.queries import Continuity
-from services.console.messages.queries import People
-from services.console.read_model.query_base import WHOLE, store_errors
-from services.console.read_model.state_since import Thing, turns
-from services.console.resources import when
+from services.console.continuity.queries import ContinuityQueries
+from services.console.messages.queries import MessageQueries
+from services.console.read_model.query_base import UNLIMITED, translate_store_errors
+from services.console.read_model.state_since import Thing, find_change_times
+from services.console.resources import to_datetime
 from services.console.sites.overview_queries import OverviewQueries
 
 LINES_READ: Final = 4_000
 """Newest logbook lines to search for the time of a state change."""
-Things = dict[str, dict[str, r.Change]]
+States = dict[str, dict[str, r.Change]]
 """Collection → id → state."""
 
 
-class ChangeQueries(OverviewQueries, Continuity, People):
+class ChangeQueries(OverviewQueries, ContinuityQueries, MessageQueries):
     """Queries that compare two times."""
 
     async def changes(
@@ -44,55 +44,57 @@ class ChangeQueries(OverviewQueries, Continuity, People):
         items = [
             change
             for collection in after
-            for change in between(collection, before[collection], after[collection], turned)
+            for change in compare_states(collection, before[collection], after[collection], turned)
         ]
-        return r.Changes(realm=realm, since=when(start), until=until, items=items)
+        return r.Changes(realm=realm, since=to_datetime(start), until=until, items=items)
 
     async def _turns(
-        self, realm: str, at: Instant | None, start: Instant, before: Things
+        self, realm: str, at: Instant | None, start: Instant, before: States
     ) -> Mapping[Thing, Instant]:
         """Find when things changed state after `start`, from the newest `LINES_READ` lines."""
         found = await self.read(realm, as_of=at)
-        async with store_errors():
+        async with translate_store_errors():
             lines, _more = await self._lines(found.picture, None, LINES_READ)
         states = {
             (name, id): one.after for name, things in before.items() for id, one in things.items()
         }
-        return turns((line for line in reversed(lines) if line.recorded_at > start), states)
+        return find_change_times(
+            (line for line in reversed(lines) if line.recorded_at > start), states
+        )
 
-    async def _things(self, realm: str, at: Instant | None, lang: str) -> Things:
+    async def _things(self, realm: str, at: Instant | None, lang: str) -> States:
         """Read the state of all things at a time, each as a change from nothing."""
         levels = await self.levels(realm, as_of=at, lang=lang)
-        incidents = (await self.incidents(realm, as_of=at, lang=lang, limit=WHOLE)).items
-        ladders = (await self.escalations(realm, as_of=at, lang=lang, limit=WHOLE)).items
+        incidents = (await self.incidents(realm, as_of=at, lang=lang, limit=UNLIMITED)).items
+        ladders = (await self.escalations(realm, as_of=at, lang=lang, limit=UNLIMITED)).items
         plans = (await self.plans(realm, as_of=at, lang=lang)).items
         sites = (await self.sites(realm, as_of=at, lang=lang)).items
         activities = (await self.activities(realm, as_of=at, lang=lang)).items
         tasks = (await self.tasks(realm, as_of=at, lang=lang)).items
         return {
-            "levels": _stand("levels", levels, lambda x: (x.id, f"N{x.level}", x.since)),
-            "incidents": _stand(
+            "levels": _index_states("levels", levels, lambda x: (x.id, f"N{x.level}", x.since)),
+            "incidents": _index_states(
                 "incidents",
                 incidents,
                 lambda x: (x.title, f"{x.state.value} N{x.level}", x.updated_at),
             ),
-            "escalations": _stand(
+            "escalations": _index_states(
                 "escalations", ladders, lambda x: (x.ladder, x.state, x.started_at)
             ),
-            "plans": _stand(
+            "plans": _index_states(
                 "plans", plans, lambda x: (x.title, x.state.value, x.decided_at or x.proposed_at)
             ),
-            "sites": _stand("sites", sites, lambda x: (x.name, x.status.value, x.since)),
-            "activities": _stand(
+            "sites": _index_states("sites", sites, lambda x: (x.name, x.status.value, x.since)),
+            "activities": _index_states(
                 "activities", activities, lambda x: (x.name, x.state.value, x.since)
             ),
-            "tasks": _stand(
+            "tasks": _index_states(
                 "tasks", tasks, lambda x: (x.title, x.state.value, x.done_at or x.opened_at)
             ),
         }
 
 
-def _stand(
+def _index_states(
     collection: str, things: Iterable[Any], told: Callable[[Any], tuple[str, str, datetime | None]]
 ) -> dict[str, r.Change]:
     found = {}
@@ -104,11 +106,11 @@ def _stand(
     return found
 
 
-def _since(turned: Instant | None, now: r.Change) -> datetime | None:
-    return now.at if turned is None else when(turned)
+def _find_change_time(turned: Instant | None, now: r.Change) -> datetime | None:
+    return now.at if turned is None else to_datetime(turned)
 
 
-def between(
+def compare_states(
     collection: str,
     before: Mapping[str, r.Change],
     after: Mapping[str, r.Change],
@@ -123,7 +125,7 @@ def between(
         now.model_copy(
             update={
                 "before": before[id].after if id in before else None,
-                "at": _since(turned.get((collection, id)), now),
+                "at": _find_change_time(turned.get((collection, id)), now),
             }
         )
         for id, now in after.items()

@@ -22,16 +22,16 @@ from schemas.base import Instant
 from schemas.topics import SERVICES
 from services.console.read_model.projection import dump_position, load_position
 from services.console.read_model.row_effects import (
-    MembersMoved,
-    RealmTouched,
+    MembersChanged,
+    RealmFieldsChanged,
     Row,
     RowPut,
     SectionPublished,
-    of_fact,
+    list_fact_effects,
 )
 from services.runtime.log.chain import Position
 from services.runtime.log.transaction import Transaction
-from services.runtime.process.sqlite_cache import open_again, open_copy
+from services.runtime.process.sqlite_cache import open_cache, open_second_connection
 
 FIELDS: Final = "~fields"
 SECTIONS: Final = "~sections"
@@ -45,7 +45,7 @@ and the times of its facts.
 
 _MEMBERS: Final = "~cause_"
 """Prefix of the collections that hold the reports and sources of causes."""
-_GONE: Final = b"-1"
+_LEFT: Final = b"-1"
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS scopes (
@@ -73,7 +73,7 @@ _COUNT: Final = "SELECT count(*) FROM versions WHERE scope = :scope AND first AN
 _PUT: Final = "INSERT OR IGNORE INTO versions VALUES (?, ?, ?, ?, ?, ?, ?)"
 _ORDINALS: Final = 1 << 20
 _LAST: Final = chr(0x10FFFF)
-_EVER: Final = (1 << 62) - 1
+_LATEST: Final = (1 << 62) - 1
 
 
 class Version(NamedTuple):
@@ -89,7 +89,7 @@ class Version(NamedTuple):
     incident: str | None = None
 
 
-def versions(tx: Transaction, offset: int) -> Iterator[Version]:
+def list_versions(tx: Transaction, offset: int) -> Iterator[Version]:
     """Yield the versions that one accepted Transaction adds; `offset` is its offset in the log."""
     realm = tx.realm
     yield Version(realm, CLOCK, "", tx.at, 0, b"")
@@ -97,7 +97,7 @@ def versions(tx: Transaction, offset: int) -> Iterator[Version]:
         seq, at = offset * _ORDINALS + ordinal, fact.at
         if at < tx.at:
             yield Version(realm, CLOCK, "", at, 0, b"")
-        for effect in of_fact(tx, fact):
+        for effect in list_fact_effects(tx, fact):
             match effect:
                 case RowPut(collection=collection, id=id, row=row):
                     incident = row.get("incident")
@@ -110,10 +110,10 @@ def versions(tx: Transaction, offset: int) -> Iterator[Version]:
                         orjson.dumps(row),
                         incident if isinstance(incident, str) else None,
                     )
-                    yield from _heard(realm, collection, row, at, seq)
-                case MembersMoved():
-                    yield from _moved(realm, effect, at, seq)
-                case RealmTouched(fields=fields):
+                    yield from _list_feed_versions(realm, collection, row, at, seq)
+                case MembersChanged():
+                    yield from _list_member_versions(realm, effect, at, seq)
+                case RealmFieldsChanged(fields=fields):
                     for name, value in fields.items():
                         yield Version(realm, FIELDS, name, at, seq, orjson.dumps(value))
                 case SectionPublished(version=version, section=section, content=content):
@@ -122,7 +122,9 @@ def versions(tx: Transaction, offset: int) -> Iterator[Version]:
                     )
 
 
-def _moved(realm: str, moved: MembersMoved, at: Instant, seq: int) -> Iterator[Version]:
+def _list_member_versions(
+    realm: str, moved: MembersChanged, at: Instant, seq: int
+) -> Iterator[Version]:
     """Yield the positions of the members of a cause, under the id `<cause> <member>`.
 
     The id `<cause>` alone holds the floor: members with a lower position have left.
@@ -131,12 +133,14 @@ def _moved(realm: str, moved: MembersMoved, at: Instant, seq: int) -> Iterator[V
     if moved.floor is not None:
         yield Version(realm, collection, moved.cause, at, seq, b"%d" % moved.floor)
     for id in moved.dropped:
-        yield Version(realm, collection, f"{moved.cause} {id}", at, seq, _GONE)
+        yield Version(realm, collection, f"{moved.cause} {id}", at, seq, _LEFT)
     for id, place in moved.added.items():
         yield Version(realm, collection, f"{moved.cause} {id}", at, seq, b"%d" % place)
 
 
-def _heard(realm: str, collection: str, row: Row, at: Instant, seq: int) -> Iterator[Version]:
+def _list_feed_versions(
+    realm: str, collection: str, row: Row, at: Instant, seq: int
+) -> Iterator[Version]:
     if collection == "reports":
         yield Version(realm, FEEDS, f"source:{row['source']}", at, seq, b"%d" % row["recorded_at"])
     elif collection == "notifications" and row.get("sent_at") is not None and row.get("channel"):
@@ -158,7 +162,7 @@ class Chronicle:
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open or create the file. Raises OSError, sqlite3.Error (disk full)."""
-        return cls(open_copy(path, _SCHEMA), open_again(path))
+        return cls(open_cache(path, _SCHEMA), open_second_connection(path))
 
     @classmethod
     def in_memory(cls) -> Self:
@@ -238,7 +242,7 @@ class Chronicle:
 
     def _heard_before(self, scope: int, id: str) -> Instant | None:
         if (scope, id) not in self._last_heard:
-            found = self._db.execute(_ONE, {"scope": scope, "id": id, "at": _EVER}).fetchone()
+            found = self._db.execute(_ONE, {"scope": scope, "id": id, "at": _LATEST}).fetchone()
             if found is None:
                 return None
             self._last_heard[scope, id] = int(found[0])
@@ -258,7 +262,7 @@ class Chronicle:
 
     def covers(self, realm: str, until: Instant) -> bool:
         """Return whether every service has written beyond `until`, so that nothing is missing."""
-        clocks = self._clocks(realm, _EVER)
+        clocks = self._clocks(realm, _LATEST)
         return len(clocks) == len(SERVICES) and all(at > until for at in clocks)
 
     def clock(self, realm: str, until: Instant) -> Instant | None:

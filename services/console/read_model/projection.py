@@ -18,19 +18,19 @@ from schemas.base import MINUTE_MS, Instant
 from schemas.parts import whole_collections
 from schemas.realms import is_live
 from schemas.topics import SERVICES
-from services.console.logbook.lines import LineRecord, author_of, is_told_in
+from services.console.logbook.lines import LineRecord, is_shown_in, parse_author
 from services.console.read_model import store
 from services.console.read_model.realm_clock import anchor_clock
 from services.console.read_model.row_effects import (
     CommandAnswered,
     Effect,
     InputLost,
-    LineAdded,
-    MembersMoved,
-    RealmTouched,
+    LogbookLineAdded,
+    MembersChanged,
+    RealmFieldsChanged,
     RowPut,
     SectionPublished,
-    effects,
+    list_effects,
 )
 from services.console.read_model.store import Batch
 from services.runtime.log.chain import Position
@@ -76,19 +76,19 @@ def load_position(text: str | bytes) -> Position:
     return Position(**kept)
 
 
-_ENDED: Final = "ended"
+_ENDED_FIELD: Final = "ended"
 """Field of a closed realm: when it closed, by the broker's clock."""
 
 
 @dataclass(slots=True)
-class _Moved:
+class _MemberChanges:
     """Members of a cause that joined and left within a batch."""
 
     added: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, None] = field(default_factory=dict)
     floor: int | None = None
 
-    def add(self, moved: MembersMoved) -> None:
+    def add(self, moved: MembersChanged) -> None:
         """Add the next change of the same list."""
         for id in moved.dropped:
             self.added.pop(id, None)
@@ -109,13 +109,13 @@ class _RealmChanges:
     feeds: dict[str, Instant] = field(default_factory=dict)
     clocks: dict[str, Instant] = field(default_factory=dict)
     lost: dict[str, bytes] = field(default_factory=dict)
-    members: dict[tuple[str, str], _Moved] = field(default_factory=dict)
+    members: dict[tuple[str, str], _MemberChanges] = field(default_factory=dict)
     """(index, cause) → changes of its members."""
     touched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Projected:
+class ProjectedBatch:
     """A batch and its effects."""
 
     batch: Batch
@@ -148,7 +148,7 @@ class Projection:
 
     def batch(
         self, epoch: str, before: Mapping[str, str], records: Sequence[Accepted]
-    ) -> Projected:
+    ) -> ProjectedBatch:
         """Build one write for records of one or more services.
 
         `before` maps the position key of every partition in `records` to its stored value. Raises
@@ -160,12 +160,12 @@ class Projection:
         answered: list[str] = []
         for accepted in records:
             tx = accepted.transaction
-            positions[store.position(tx.service, accepted.partition)] = dump_position(
+            positions[store.position_key(tx.service, accepted.partition)] = dump_position(
                 accepted.position, tx.at
             )
             anchor = anchor_clock(self.realms.get(tx.realm, {}), tx)
-            for effect in effects(tx, accepted.partition):
-                if isinstance(effect, LineAdded):
+            for effect in list_effects(tx, accepted.partition):
+                if isinstance(effect, LogbookLineAdded):
                     self._write_down(effect.line, tx, accepted.partition, changes)
                 else:
                     self._collect(effect, tx, changes, batch, answered)
@@ -174,13 +174,13 @@ class Projection:
                 changes.setdefault(tx.realm, _RealmChanges()).touched = True
             if not is_live(tx.realm) and any(fact.name == "RealmClosed" for fact in tx.facts):
                 self._end(tx, changes)
-            if _concerns_realm(tx):
+            if _belongs_to_realm(tx):
                 self.heard[tx.service].add(tx.realm)
                 changes.setdefault(tx.realm, _RealmChanges()).clocks[tx.service] = tx.at
         aside = self._lay_aside(batch, changes)
         for realm, change in changes.items():
-            if store.ASIDE in self.realms.get(realm, {}):
-                _write_left(batch, realm, change)
+            if store.EVICTED in self.realms.get(realm, {}):
+                _write_kept_parts(batch, realm, change)
             else:
                 _write_realm(batch, realm, change)
             if change.touched:
@@ -193,7 +193,7 @@ class Projection:
         for change in changes.values():
             for collection, rows in change.rows.items():
                 written[collection] = written.get(collection, 0) + len(rows)
-        return Projected(
+        return ProjectedBatch(
             batch,
             positions,
             written,
@@ -204,7 +204,7 @@ class Projection:
     @property
     def aside(self) -> tuple[str, ...]:
         """All realms that were evicted."""
-        return tuple(realm for realm, fields in self.realms.items() if store.ASIDE in fields)
+        return tuple(realm for realm, fields in self.realms.items() if store.EVICTED in fields)
 
     def _end(self, tx: Transaction, changes: dict[str, _RealmChanges]) -> None:
         """Record when a simulated realm closed.
@@ -213,26 +213,29 @@ class Projection:
         different points.
         """
         fields = self.realms.get(tx.realm, {})
-        if _ENDED not in fields:
-            self.realms[tx.realm] = fields | {_ENDED: tx.src.appended_at}
+        if _ENDED_FIELD not in fields:
+            self.realms[tx.realm] = fields | {_ENDED_FIELD: tx.src.appended_at}
             changes.setdefault(tx.realm, _RealmChanges()).touched = True
 
     def _lay_aside(self, batch: Batch, changes: dict[str, _RealmChanges]) -> tuple[str, ...]:
         """Mark all but the last closed realms as evicted, from this batch on."""
         if not any(
-            _ENDED in self.realms[realm] for realm, change in changes.items() if change.touched
+            _ENDED_FIELD in self.realms[realm]
+            for realm, change in changes.items()
+            if change.touched
         ):
             return ()
         over = [
-            (fields.get(_ENDED, 0), realm)
+            (fields.get(_ENDED_FIELD, 0), realm)
             for realm, fields in self.realms.items()
-            if (_ENDED in fields or fields.get("state") == "closed") and store.ASIDE not in fields
+            if (_ENDED_FIELD in fields or fields.get("state") == "closed")
+            and store.EVICTED not in fields
         ]
         gone = tuple(realm for _, realm in sorted(over)[: max(len(over) - store.CLOSED_KEPT, 0)])
         for realm in gone:
-            self.realms[realm] |= {store.ASIDE: True}
+            self.realms[realm] |= {store.EVICTED: True}
             changes.setdefault(realm, _RealmChanges()).touched = True
-            batch.add("SET", store.of(realm, "floor"), store.NO_LINES)
+            batch.add("SET", store.realm_key(realm, "floor"), store.NO_LINES)
         return gone
 
     def _write_down(
@@ -246,7 +249,7 @@ class Projection:
         for realm in (
             (tx.realm,)
             if tx.realm
-            else sorted(r for r in self.heard[tx.service] if is_told_in(r, tx, partition))
+            else sorted(r for r in self.heard[tx.service] if is_shown_in(r, tx, partition))
         ):
             changes.setdefault(realm, _RealmChanges()).lines.append((line, written))
 
@@ -269,53 +272,57 @@ class Projection:
                     "status": effect.status,
                     "code": effect.code,
                     "values": effect.values or {},
-                    "author": author_of(tx.src)[0],
+                    "author": parse_author(tx.src)[0],
                 }
                 left_s = (
-                    store.command_kept_s(tx.realm, effect.command)
+                    store.get_command_ttl(tx.realm, effect.command)
                     - max(self.clock_ms() - tx.src.appended_at, 0) // 1000
                 )
                 if left_s > 0:
-                    batch.add("SET", store.command(effect.id), orjson.dumps(answer), "EX", left_s)
-                    batch.add("EXPIRE", store.sent(effect.id), left_s)
+                    batch.add(
+                        "SET", store.command_key(effect.id), orjson.dumps(answer), "EX", left_s
+                    )
+                    batch.add("EXPIRE", store.sent_key(effect.id), left_s)
                     answered.append(effect.id)
                 return
             case SectionPublished():
                 batch.add(
                     "HSET",
-                    store.reference(effect.version),
+                    store.reference_key(effect.version),
                     effect.section,
                     orjson.dumps(effect.content),
                 )
                 return
-            case RealmTouched(fields=fields):
+            case RealmFieldsChanged(fields=fields):
                 self.realms[tx.realm] = self.realms.get(tx.realm, {}) | fields
         change = changes.setdefault(tx.realm, _RealmChanges())
         match effect:
-            case RealmTouched():
+            case RealmFieldsChanged():
                 change.touched = True
             case RowPut():
-                _put(change, effect)
-            case MembersMoved():
-                change.members.setdefault((effect.index, effect.cause), _Moved()).add(effect)
+                _put_row(change, effect)
+            case MembersChanged():
+                change.members.setdefault((effect.index, effect.cause), _MemberChanges()).add(
+                    effect
+                )
             case InputLost():
                 change.lost[effect.id] = orjson.dumps(
                     {n: getattr(effect, n) for n in ("state", "reason", "at", "source_key")}
                 )
 
 
-def _concerns_realm(tx: Transaction) -> bool:
+def _belongs_to_realm(tx: Transaction) -> bool:
     """Return whether a Transaction belongs to a realm; a refusal may name one that never opened."""
     return bool(tx.realm) and not any(
         f.data.get("code") == "realm_unknown" or f.name == "InputRefused" for f in tx.facts
     )
 
 
-_DEMANDS = {"alarms", "tasks", "escalations"}
+_ATTENTION_COLLECTIONS = {"alarms", "tasks", "escalations"}
 """Collections that ask a person to act when a row is new (the alarm rate counts them)."""
 
 
-def _put(change: _RealmChanges, put: RowPut) -> None:
+def _put_row(change: _RealmChanges, put: RowPut) -> None:
     row = put.row
     change.rows.setdefault(put.collection, {})[put.id] = orjson.dumps(row)
     minute = put.at // MINUTE_MS
@@ -323,48 +330,50 @@ def _put(change: _RealmChanges, put: RowPut) -> None:
         if row.get("incident"):
             change.reports_of.setdefault(row["incident"], {})[put.id] = row["recorded_at"]
         if put.new:
-            _count(change.rates, f"report:{minute}")
+            _increment(change.rates, f"report:{minute}")
             change.feeds[f"source:{row['source']}"] = row["recorded_at"]
-    elif put.collection in _DEMANDS:
+    elif put.collection in _ATTENTION_COLLECTIONS:
         if put.new:
-            _count(change.rates, f"demand:{minute}")
+            _increment(change.rates, f"demand:{minute}")
     elif put.collection == "plans":
         if row["state"] == "proposed" and row.get("proposed_at") == put.at:
-            _count(change.rates, f"demand:{minute}")
+            _increment(change.rates, f"demand:{minute}")
     elif (
         put.collection == "notifications" and row.get("sent_at") is not None and row.get("channel")
     ):
         change.feeds[f"channel:{row['channel']}"] = row["sent_at"]
 
 
-def _count(counts: dict[str, int], name: str) -> None:
+def _increment(counts: dict[str, int], name: str) -> None:
     counts[name] = counts.get(name, 0) + 1
 
 
 def _write_realm(batch: Batch, realm: str, change: _RealmChanges) -> None:
     for collection, rows in change.rows.items():
-        batch.add_many("HSET", store.rows(realm, collection), _flat(rows.items()), step=2)
-        batch.add("HINCRBY", store.of(realm, "versions"), collection, 1)
+        batch.add_many(
+            "HSET", store.rows_key(realm, collection), _flatten_pairs(rows.items()), step=2
+        )
+        batch.add("HINCRBY", store.realm_key(realm, "versions"), collection, 1)
     for incident, reports in change.reports_of.items():
         batch.add_many(
             "ZADD",
-            store.reports_of(realm, incident),
-            _flat((at, id) for id, at in reports.items()),
+            store.reports_key(realm, incident),
+            _flatten_pairs((at, id) for id, at in reports.items()),
             step=2,
         )
     for (index, cause), moved in change.members.items():
-        _write_members(batch, store.members_of(realm, index, cause), moved)
+        _write_members(batch, store.members_key(realm, index, cause), moved)
     if change.lines:
         batch.add_many(
             "HSET",
-            store.of(realm, "lines"),
-            _flat((line.key, raw) for line, raw in change.lines),
+            store.realm_key(realm, "lines"),
+            _flatten_pairs((line.key, raw) for line, raw in change.lines),
             step=2,
         )
         batch.add_many(
             "ZADD",
-            store.of(realm, "timeline"),
-            _flat((0, line.key) for line, _ in change.lines),
+            store.realm_key(realm, "timeline"),
+            _flatten_pairs((0, line.key) for line, _ in change.lines),
             step=2,
         )
         by_incident: dict[str, list[str]] = {}
@@ -373,40 +382,51 @@ def _write_realm(batch: Batch, realm: str, change: _RealmChanges) -> None:
                 by_incident.setdefault(line.incident, []).append(line.key)
         for incident, keys in by_incident.items():
             batch.add_many(
-                "ZADD", store.timeline_of(realm, incident), _flat((0, key) for key in keys), step=2
+                "ZADD",
+                store.timeline_key(realm, incident),
+                _flatten_pairs((0, key) for key in keys),
+                step=2,
             )
     if change.feeds:
-        batch.add_many("HSET", store.of(realm, "feeds"), _flat(change.feeds.items()), step=2)
-    _write_left(batch, realm, change)
-    _announce(batch, realm, change)
+        batch.add_many(
+            "HSET", store.realm_key(realm, "feeds"), _flatten_pairs(change.feeds.items()), step=2
+        )
+    _write_kept_parts(batch, realm, change)
+    _announce_changes(batch, realm, change)
 
 
-def _write_members(batch: Batch, key: str, moved: _Moved) -> None:
+def _write_members(batch: Batch, key: str, moved: _MemberChanges) -> None:
     if moved.added:
-        batch.add_many("ZADD", key, _flat((place, id) for id, place in moved.added.items()), step=2)
+        batch.add_many(
+            "ZADD", key, _flatten_pairs((place, id) for id, place in moved.added.items()), step=2
+        )
     if moved.floor is not None:
         batch.add("ZREMRANGEBYSCORE", key, "-inf", f"({moved.floor}")
     if moved.dropped:
         batch.add_many("ZREM", key, list(moved.dropped), step=1)
 
 
-def _write_left(batch: Batch, realm: str, change: _RealmChanges) -> None:
+def _write_kept_parts(batch: Batch, realm: str, change: _RealmChanges) -> None:
     """Write the parts that Redis keeps of every realm, even an evicted one (`store.LEFT`)."""
     for name, count in change.rates.items():
-        batch.add("HINCRBY", store.of(realm, "rates"), name, count)
+        batch.add("HINCRBY", store.realm_key(realm, "rates"), name, count)
     if change.lost:
-        batch.add_many("HSET", store.of(realm, "lost"), _flat(change.lost.items()), step=2)
+        batch.add_many(
+            "HSET", store.realm_key(realm, "lost"), _flatten_pairs(change.lost.items()), step=2
+        )
     if change.clocks:
-        batch.add_many("HSET", store.of(realm, "clock"), _flat(change.clocks.items()), step=2)
+        batch.add_many(
+            "HSET", store.realm_key(realm, "clock"), _flatten_pairs(change.clocks.items()), step=2
+        )
 
 
-ANNOUNCED_AT_ONCE = 200
+IDS_PER_ENTRY = 200
 """Ids in one entry of the stream."""
 
 
-def _announce(batch: Batch, realm: str, change: _RealmChanges) -> None:
+def _announce_changes(batch: Batch, realm: str, change: _RealmChanges) -> None:
     """Announce the changed ids on the stream; live readers fetch the newest rows themselves."""
-    stream = store.of(realm, "stream")
+    stream = store.realm_key(realm, "stream")
     wholes = whole_collections()
     parts: list[tuple[str, Iterable[str]]] = [
         (wholes.get(c, c), rows) for c, rows in change.rows.items()
@@ -416,10 +436,10 @@ def _announce(batch: Batch, realm: str, change: _RealmChanges) -> None:
         parts.append(("realm", [realm]))
     for collection, ids in parts:
         listed = list(ids)
-        for start in range(0, len(listed), ANNOUNCED_AT_ONCE):
-            chunk = "\n".join(listed[start : start + ANNOUNCED_AT_ONCE])
+        for start in range(0, len(listed), IDS_PER_ENTRY):
+            chunk = "\n".join(listed[start : start + IDS_PER_ENTRY])
             batch.add("XADD", stream, "MAXLEN", "~", store.STREAM_KEPT, "*", collection, chunk)
 
 
-def _flat(pairs: Iterable[tuple[Any, Any]]) -> list[Any]:
+def _flatten_pairs(pairs: Iterable[tuple[Any, Any]]) -> list[Any]:
     return [value for pair in pairs for value in pair]

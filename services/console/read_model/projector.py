@@ -24,21 +24,21 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import LockError, OutOfMemoryError, RedisError
 
 from schemas.base import UnknownType
-from schemas.topics import PARTITIONS, SERVICES
-from schemas.topics import log as log_topic
+from schemas.topics import PARTITION_COUNT, SERVICES
+from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from services.console.read_model import store
 from services.console.read_model.projection import Projection, load_position
 from services.console.read_model.store import Batch, EpochLost, PositionMoved, Store
 from services.console.read_model.trimming import Trimmer
-from services.runtime.kafka.fetch_throttle import EVERY_MS, UNHURRIED_MS
+from services.runtime.kafka.fetch_throttle import BACKGROUND_FETCH_INTERVAL_MS, FETCH_INTERVAL_MS
 from services.runtime.log.chain import Position
 from services.runtime.log.partition_reader import PartitionReader
-from services.runtime.log.reader import Accepted, HistoryChanged, LogReader
+from services.runtime.log.reader import AcceptedRecord, HistoryChanged, LogReader
 from services.runtime.process import health, logs, metrics
-from services.runtime.process.exits import Stop, stop_for
-from services.runtime.process.heap import give_back
+from services.runtime.process.exits import Stop, stop_for_error
+from services.runtime.process.heap import release_memory
 from services.runtime.process.settings import Settings
-from services.runtime.process.tasks import end
+from services.runtime.process.tasks import cancel_and_wait
 
 RETRY_S: Final = 0.5
 LAG_EVERY_S: Final = 2.0
@@ -112,7 +112,9 @@ class Projector:
                         self._kafka,
                         s,
                         start=self._positions[s],
-                        every_ms=EVERY_MS if s == "alerts" else UNHURRIED_MS,
+                        every_ms=FETCH_INTERVAL_MS
+                        if s == "alerts"
+                        else BACKGROUND_FETCH_INTERVAL_MS,
                     )
                 )
                 for s in SERVICES
@@ -121,7 +123,9 @@ class Projector:
                 PartitionReader(self._kafka, fetch_bytes=1)
             )
             await self._beat()
-            await _first_end([self._follow(reader) for reader in readers], self._watch_lag(ends))
+            await _run_until_first_end(
+                [self._follow(reader) for reader in readers], self._watch_lag(ends)
+            )
 
     async def _begin(self) -> str:
         """Start a new, empty cache, or return the epoch another projector started meanwhile."""
@@ -136,7 +140,7 @@ class Projector:
         return now
 
     async def _load(self) -> None:
-        keys = [store.position(s, p) for s in SERVICES for p in range(PARTITIONS)]
+        keys = [store.position_key(s, p) for s in SERVICES for p in range(PARTITION_COUNT)]
         kept = dict(zip(keys, await self._client.mget(keys), strict=True))
         self._stored, self._read = (
             {key: value.decode() if value else "" for key, value in kept.items()},
@@ -145,8 +149,8 @@ class Projector:
         self._positions = {
             s: {
                 p: load_position(text)
-                for p in range(PARTITIONS)
-                if (text := self._stored[store.position(s, p)])
+                for p in range(PARTITION_COUNT)
+                if (text := self._stored[store.position_key(s, p)])
             }
             for s in SERVICES
         }
@@ -168,8 +172,8 @@ class Projector:
                 p: position.next for p, position in reader.positions.items()
             }
 
-    async def _write(self, service: str, records: Sequence[Accepted]) -> None:
-        keys = {store.position(service, accepted.partition) for accepted in records}
+    async def _write(self, service: str, records: Sequence[AcceptedRecord]) -> None:
+        keys = {store.position_key(service, accepted.partition) for accepted in records}
         batch = self._projection.batch(
             self._epoch, {key: self._stored[key] for key in keys}, records
         )
@@ -193,7 +197,7 @@ class Projector:
                 await self._trimmer.lay_aside(
                     self._projection.aside
                 )  # batches of other logs may have written to them meanwhile
-                give_back()
+                release_memory()
                 log.info("projection.live", epoch=self._epoch)
             else:
                 self._fault = "reading the logs again after a loss of the store"
@@ -210,7 +214,9 @@ class Projector:
 
     async def _ends(self, reader: PartitionReader) -> dict[tuple[str, int], int]:
         logs = {
-            TopicPartition(log_topic(s), p): (s, p) for s in SERVICES for p in range(PARTITIONS)
+            TopicPartition(log_topic(s), p): (s, p)
+            for s in SERVICES
+            for p in range(PARTITION_COUNT)
         }
         return {logs[tp]: end for tp, end in (await reader.ends(logs)).items()}
 
@@ -221,7 +227,7 @@ class Projector:
         offset counts, too.
         """
         service, partition = key
-        text = self._stored.get(store.position(service, partition))
+        text = self._stored.get(store.position_key(service, partition))
         return max(
             load_position(text).next if text else 0, self._read.get(service, {}).get(partition, 0)
         )
@@ -230,7 +236,7 @@ class Projector:
         self._lag = {}
         for (service, partition), last in ends.items():
             behind = max(last - self._next((service, partition)), 0)
-            metrics.gauge(
+            metrics.set_gauge(
                 "vigie_projection_lag_records", behind, service=service, partition=str(partition)
             )
             self._lag[service] = self._lag.get(service, 0) + behind
@@ -246,7 +252,7 @@ class Projector:
         return self._fault
 
 
-async def _first_end(
+async def _run_until_first_end(
     followers: Sequence[Coroutine[Any, Any, None]], *others: Coroutine[Any, Any, None]
 ) -> None:
     """Run all until one ends, stop the rest, and raise the error that ended it."""
@@ -254,7 +260,7 @@ async def _first_end(
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await end(tasks)
+        await cancel_and_wait(tasks)
     for task in done:
         task.result()
 
@@ -269,21 +275,23 @@ async def main(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     stopping: set[asyncio.Task[None]] = set()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: stopping.add(asyncio.create_task(end([running]))))
-    server = await health.serve(settings, {"projection": projector.fault})
+        loop.add_signal_handler(
+            number, lambda: stopping.add(asyncio.create_task(cancel_and_wait([running])))
+        )
+    server = await health.serve_health(settings, {"projection": projector.fault})
     began = time.monotonic()
     try:
         await running
     except asyncio.CancelledError:
         log.info("projection.stopped", after_s=round(time.monotonic() - began))
     except UnknownType as unknown:
-        stop_for(Stop("logic.newer", str(unknown)), "logic.newer")
+        stop_for_error(Stop("logic.newer", str(unknown)), "logic.newer")
     except Stop as reason:
-        stop_for(reason, reason.name)
+        stop_for_error(reason, reason.name)
     finally:
         await server.close()
 
 
 if __name__ == "__main__":
-    logs.configure("projector")
+    logs.configure_logging("projector")
     uvloop.run(main(Settings()))

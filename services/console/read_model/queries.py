@@ -12,19 +12,25 @@ StoreAway) and CursorInvalid of `services.runtime.http.pagination`; with `as_of`
 from __future__ import annotations
 
 from services.console.attention.queries import AttentionQueries
-from services.console.documents.queries import Documents
-from services.console.http.problems import NotFound, RealmUnknown, Rebuilding, StoreAway
-from services.console.maintenance.queries import Works
+from services.console.documents.queries import DocumentQueries
+from services.console.http.problems import NotFound, RealmUnknown, Rebuilding, StoreUnavailable
+from services.console.maintenance.queries import MaintenanceQueries
 from services.console.oncall.queries import OnCallQueries
 from services.console.read_model.changes import ChangeQueries
-from services.console.reassignment.queries import Reassignments
-from services.console.reference.queries import Versions
+from services.console.reassignment.queries import ReassignmentQueries
+from services.console.reference.queries import ReferenceQueries
 
-__all__ = ["NotFound", "Queries", "ReadModel", "RealmUnknown", "Rebuilding", "StoreAway"]
+__all__ = ["NotFound", "Queries", "ReadModel", "RealmUnknown", "Rebuilding", "StoreUnavailable"]
 
 
 class ReadModel(
-    AttentionQueries, Documents, ChangeQueries, Works, OnCallQueries, Reassignments, Versions
+    AttentionQueries,
+    DocumentQueries,
+    ChangeQueries,
+    MaintenanceQueries,
+    OnCallQueries,
+    ReassignmentQueries,
+    ReferenceQueries,
 ):
     """All queries. Safe for concurrent use in one event loop."""
 

@@ -20,23 +20,29 @@ from schemas.base import Instant
 from schemas.callouts import headcount_text_id
 from schemas.realms import is_live
 from services.console import resources as r
-from services.console.http.problems import NotFound, RealmUnknown, Rebuilding, StoreAway
-from services.console.logbook.lines import LineRecord, key_before
+from services.console.http.problems import NotFound, RealmUnknown, Rebuilding, StoreUnavailable
+from services.console.logbook.lines import LineRecord, build_key_after
 from services.console.read_model import store
-from services.console.read_model.reference_index import NO_REFERENCE, Reference
+from services.console.read_model.reference_index import NO_REFERENCE, IndexedReference
 from services.console.read_model.shapes import Shaper
-from services.console.read_model.shapes import realm as realm_resource
-from services.console.read_model.snapshot import Past, Picture, Present, Rows, lines
+from services.console.read_model.shapes import build_realm as realm_resource
+from services.console.read_model.snapshot import (
+    CurrentSnapshot,
+    PastSnapshot,
+    RealmSnapshot,
+    RowCache,
+    read_lines,
+)
 from services.console.read_model.store import Client
 from services.console.read_model.time_travel import History
 from services.console.resources import Page
 from services.console.sites.geometry import Outlines
-from services.runtime.http.pagination import page
+from services.runtime.http.pagination import paginate
 from services.runtime.http.problems import ProblemError
-from services.runtime.process.tasks import in_thread
+from services.runtime.process.tasks import run_in_thread
 from services.runtime.secrets.vault import TextItem
 
-WHOLE: Final = 1000
+UNLIMITED: Final = 1000
 """Items of a page that was requested without a limit."""
 T = TypeVar("T")
 
@@ -48,27 +54,27 @@ class TextReader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class OpenRealm:
     """A snapshot of a realm and the shaper that turns its rows into resources."""
 
-    picture: Picture
+    picture: RealmSnapshot
     shape: Shaper
 
 
-def time_of(picture: Picture) -> Instant:
+def get_snapshot_time(picture: RealmSnapshot) -> Instant:
     """Return the requested time of a snapshot, or else the time of its own clock."""
     if picture.at is not None:
         return picture.at
-    realm = realm_now(picture)
-    return r.ms(realm.shown_clock) if realm.simulated else now_ms()
+    realm = build_realm_now(picture)
+    return r.to_instant(realm.shown_clock) if realm.simulated else now_ms()
 
 
-def realm_now(picture: Picture) -> r.Realm:
+def build_realm_now(picture: RealmSnapshot) -> r.Realm:
     """Return the realm of a snapshot; its clock shows now unless the snapshot is of the past."""
     return realm_resource(picture.fields, picture.clock, now_ms() if picture.at is None else None)
 
 
-class Reading:
+class QueryBase:
     """Base of all queries: opens snapshots of realms.
 
     Safe for concurrent use in one event loop; the caller closes `client`.
@@ -89,14 +95,16 @@ class Reading:
         self._outlines = outlines
         self._history = history
         self._texts = texts
-        self._rows = Rows()
-        self._references: OrderedDict[str, Reference] = OrderedDict()
-        self._pasts: OrderedDict[tuple[str, Instant], Past] = OrderedDict()
+        self._rows = RowCache()
+        self._references: OrderedDict[str, IndexedReference] = OrderedDict()
+        self._pasts: OrderedDict[tuple[str, Instant], PastSnapshot] = OrderedDict()
         self._as_shaped: dict[tuple[str, str, str], Any] = {}
         """Incidents as last shaped, with the rows they were made from."""
         self._ordered: dict[str, tuple[Mapping[str, Any], list[Any]]] = {}
         """Incidents of a realm in list order, with the rows they were sorted from."""
-        self._pole_levels_of: dict[str, tuple[Mapping[str, Any], Reference, dict[str, Any]]] = {}
+        self._pole_levels_of: dict[
+            str, tuple[Mapping[str, Any], IndexedReference, dict[str, Any]]
+        ] = {}
         """Levels of the pôles of a realm, with the incidents and reference data behind them."""
         self._moment: Instant | None = None
 
@@ -128,41 +136,46 @@ class Reading:
             else None
         )
 
-    async def read(self, realm: str, *, as_of: Instant | None = None, lang: str = "fr") -> Read:
+    async def read(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> OpenRealm:
         """Open a realm at a time, with a shaper for its resources."""
-        async with store_errors():
+        async with translate_store_errors():
             picture = await self._picture(realm, self._moment if as_of is None else as_of)
-        return Read(
-            picture, Shaper(realm, picture.reference, self._outlines, lang, time_of(picture))
+        return OpenRealm(
+            picture,
+            Shaper(realm, picture.reference, self._outlines, lang, get_snapshot_time(picture)),
         )
 
-    async def _picture(self, realm: str, as_of: Instant | None) -> Picture:
+    async def _picture(self, realm: str, as_of: Instant | None) -> RealmSnapshot:
         pipe = self._client.pipeline(transaction=False)
         pipe.mget(store.EPOCH, store.STATE)
         pipe.hget(store.REALMS, realm)
-        pipe.hvals(store.of(realm, "clock"))
-        pipe.hgetall(store.of(realm, "versions"))
+        pipe.hvals(store.realm_key(realm, "clock"))
+        pipe.hgetall(store.realm_key(realm, "versions"))
         (epoch, state), raw, clocks, versions = await pipe.execute()
-        self._rows.begin(epoch_of(epoch, state))
+        self._rows.begin(require_epoch(epoch, state))
         fields = None if raw is None else orjson.loads(raw)
         if fields is None or "began_at" not in fields:
             raise RealmUnknown
         clock = max(map(int, clocks), default=None)
-        as_of = not_ahead(realm, as_of, clock)
+        as_of = limit_to_present(realm, as_of, clock)
         if as_of is not None and (clock is None or as_of < clock):
             return await self._past(realm, as_of)
-        if store.ASIDE in fields and clock is not None:
+        if store.EVICTED in fields and clock is not None:
             return await self._past(realm, clock)
         reference = await self._reference(fields.get("reference"))
         counters = {key.decode(): int(value) for key, value in versions.items()}
-        return Present(self._client, self._rows, counters, realm, fields, clock, reference, as_of)
+        return CurrentSnapshot(
+            self._client, self._rows, counters, realm, fields, clock, reference, as_of
+        )
 
-    async def _past(self, realm: str, as_of: Instant) -> Past:
+    async def _past(self, realm: str, as_of: Instant) -> PastSnapshot:
         if (kept := self._pasts.get((realm, as_of))) is not None:
             self._pasts.move_to_end((realm, as_of))
             return kept
         fold = await self._from_logs(lambda history: history.at(realm, as_of))
-        past = await in_thread(Past, realm, fold, as_of)
+        past = await run_in_thread(PastSnapshot, realm, fold, as_of)
         if "began_at" not in past.fields:
             raise RealmUnknown
         self._pasts[realm, as_of] = past
@@ -182,14 +195,14 @@ class Reading:
             raise ProblemError("storage", retry_after_s=30) from error
 
     async def _lines(
-        self, picture: Picture, incident: str | None, limit: int
+        self, picture: RealmSnapshot, incident: str | None, limit: int
     ) -> tuple[Sequence[LineRecord], str | None]:
         """Return the newest logbook lines of a snapshot, and the key to continue from.
 
         Lines of an evicted realm come from the logs.
         """
         realm = picture.realm
-        found = await lines(
+        found = await read_lines(
             self._client,
             realm,
             incident=incident,
@@ -205,15 +218,15 @@ class Reading:
             realm,
             incident,
             frozenset(),
-            key_before(picture.at) if picture.at is not None else floor,
+            build_key_after(picture.at) if picture.at is not None else floor,
             limit,
         )
         return older, older[-1].key if len(older) == limit else None
 
     async def _floor(self, realm: str) -> str | None:
         """Return the key up to which Redis has dropped the lines of a realm."""
-        async with store_errors():
-            floor = await self._client.get(store.of(realm, "floor"))
+        async with translate_store_errors():
+            floor = await self._client.get(store.realm_key(realm, "floor"))
         return None if floor is None else str(floor.decode())
 
     async def _older(
@@ -235,14 +248,14 @@ class Reading:
 
         return await self._from_logs(lambda history: history.lines(realm, wanted, limit))
 
-    async def _reference(self, version: str | None) -> Reference:
+    async def _reference(self, version: str | None) -> IndexedReference:
         if version is None:
             return NO_REFERENCE
         if (kept := self._references.get(version)) is not None:
             self._references.move_to_end(version)
             return kept
-        raw = await self._client.hgetall(store.reference(version))
-        made = Reference.of(
+        raw = await self._client.hgetall(store.reference_key(version))
+        made = IndexedReference.of(
             version, {key.decode(): orjson.loads(value) for key, value in raw.items()}
         )
         self._references[version] = made
@@ -252,8 +265,8 @@ class Reading:
 
     async def epoch(self) -> str:
         """Return the epoch of the cache. Raises Rebuilding while there is none."""
-        async with store_errors():
-            return epoch_of(*await self._client.mget(store.EPOCH, store.STATE))
+        async with translate_store_errors():
+            return require_epoch(*await self._client.mget(store.EPOCH, store.STATE))
 
     async def realms(self, *, as_of: Instant | None = None) -> list[r.Realm]:
         """List the realms: live ones first, then the newest.
@@ -261,7 +274,7 @@ class Reading:
         They have their present state; realms opened after `as_of` are left out.
         """
         await self.epoch()
-        async with store_errors():
+        async with translate_store_errors():
             raw = await self._client.hgetall(store.REALMS)
             fields = [
                 f
@@ -270,7 +283,7 @@ class Reading:
             ]
             pipe = self._client.pipeline(transaction=False)
             for one in fields:
-                pipe.hvals(store.of(one["name"], "clock"))
+                pipe.hvals(store.realm_key(one["name"], "clock"))
             clocks = await pipe.execute() if fields else []
         real = now_ms() if as_of is None else None
         pairs = zip(fields, clocks, strict=True)
@@ -279,13 +292,13 @@ class Reading:
 
     async def realm(self, realm: str, *, as_of: Instant | None = None) -> r.Realm:
         found = await self.read(realm, as_of=as_of)
-        return realm_now(found.picture)
+        return build_realm_now(found.picture)
 
-    async def reference(self, realm: str, *, as_of: Instant | None = None) -> Reference:
+    async def reference(self, realm: str, *, as_of: Instant | None = None) -> IndexedReference:
         return (await self.read(realm, as_of=as_of)).picture.reference
 
 
-def not_ahead(realm: str, as_of: Instant | None, clock: Instant | None) -> Instant | None:
+def limit_to_present(realm: str, as_of: Instant | None, clock: Instant | None) -> Instant | None:
     """Return `as_of`, or None (now) if it lies in the future.
 
     In a simulated realm its own clock is the present.
@@ -294,7 +307,7 @@ def not_ahead(realm: str, as_of: Instant | None, clock: Instant | None) -> Insta
     return None if as_of is not None and as_of > newest else as_of
 
 
-def epoch_of(epoch: bytes | None, state: bytes | None) -> str:
+def require_epoch(epoch: bytes | None, state: bytes | None) -> str:
     """Return the epoch from the stored values. Raises Rebuilding unless the cache is live."""
     if epoch is None or state != b"live":
         raise Rebuilding
@@ -305,21 +318,21 @@ def now_ms() -> Instant:
     return time.time_ns() // 1_000_000
 
 
-def known(things: Mapping[str, Any], id: str) -> Any:
+def get_known(things: Mapping[str, Any], id: str) -> Any:
     if id not in things:
         raise NotFound
     return things[id]
 
 
 def page_by_id(items: Sequence[Any], limit: int, cursor: str | None) -> Page[Any]:
-    shown, following = page(items, lambda item: (item.id,), limit, cursor)
+    shown, following = paginate(items, lambda item: (item.id,), limit, cursor)
     return Page(items=shown, next=following)
 
 
 @asynccontextmanager
-async def store_errors() -> AsyncIterator[None]:
+async def translate_store_errors() -> AsyncIterator[None]:
     """Turn an unreachable Redis into a problem for the client."""
     try:
         yield
     except RedisError as error:
-        raise StoreAway from error
+        raise StoreUnavailable from error

@@ -15,7 +15,7 @@ from schemas.base import Instant
 from schemas.realms import is_live
 from schemas.runtime import StepTo
 from services.runtime.log.transaction import Transaction
-from services.runtime.simulation.conductor import tick_ms
+from services.runtime.simulation.conductor import compute_tick_ms
 
 AHEAD_TICKS: Final = 2
 """Ticks beyond the last step up to which the clock runs; further means the conductor is away."""
@@ -49,7 +49,7 @@ def find_limit(fields: Mapping[str, Any]) -> Instant | None:
         return None
     if fields.get("paused") or fields["state"] != "open" or target <= from_:
         return None
-    return int(min(target, from_ + AHEAD_TICKS * tick_ms(fields["speed"])))
+    return int(min(target, from_ + AHEAD_TICKS * compute_tick_ms(fields["speed"])))
 
 
 def is_standing(fields: Mapping[str, Any], clock: Instant | None, real: Instant) -> bool:

@@ -9,18 +9,18 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from schemas import reference as ref
-from services.console.texts import Names
-from services.messages import Names as MessageNames
+from services.console.texts import TerritoryNames
+from services.messages import MessageNames as MessageNames  # noqa: PLC0414
 
 _SECTION: TypeAdapter[ref.SectionData] = TypeAdapter(ref.SectionData)
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class IndexedReference:
     """Sections of one version; empty maps for sections that are not published."""
 
     version: str | None = None
-    names: Names = field(default_factory=Names)
+    names: TerritoryNames = field(default_factory=TerritoryNames)
     sections: tuple[ref.SectionData, ...] = ()
     said: MessageNames = field(default_factory=MessageNames)
     """Names as messages write them."""
@@ -46,15 +46,15 @@ class Reference:
         return self.names.plans
 
     @classmethod
-    def of(cls, version: str | None, contents: Mapping[str, Any]) -> Reference:
+    def of(cls, version: str | None, contents: Mapping[str, Any]) -> IndexedReference:
         """Build the index from section name → published JSON, in any order."""
         sections = tuple(
             sorted(
                 map(_SECTION.validate_python, contents.values()),
-                key=lambda one: ref.PUBLISHED.index(one.section),
+                key=lambda one: ref.PUBLISHING_ORDER.index(one.section),
             )
         )
-        return cls(version, Names.of(sections), sections, MessageNames.of(sections))
+        return cls(version, TerritoryNames.of(sections), sections, MessageNames.of(sections))
 
 
-NO_REFERENCE = Reference()
+NO_REFERENCE = IndexedReference()

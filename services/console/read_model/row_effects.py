@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from schemas.base import Command, Instant, RowFact, UnknownType, message_class
 from schemas.reports import ReportReceived
-from services.console.logbook.lines import LineRecord, line_of
+from services.console.logbook.lines import LineRecord, make_line
 from services.console.read_model.store import MEMBERS
 from services.runtime.log.transaction import FactRecord, Transaction
 
@@ -35,7 +35,7 @@ class RowPut:
 
 
 @dataclass(frozen=True, slots=True)
-class LineAdded:
+class LogbookLineAdded:
     line: LineRecord
 
 
@@ -74,14 +74,14 @@ class SectionPublished:
 
 
 @dataclass(frozen=True, slots=True)
-class RealmTouched:
+class RealmFieldsChanged:
     """Fields of the realm that changed."""
 
     fields: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class MembersMoved:
+class MembersChanged:
     """Reports or sources that joined or left a cause; `index` is one of `store.MEMBERS`."""
 
     index: str
@@ -94,13 +94,13 @@ class MembersMoved:
 
 
 Effect = (
-    MembersMoved
+    MembersChanged
     | RowPut
-    | LineAdded
+    | LogbookLineAdded
     | CommandAnswered
     | InputLost
     | SectionPublished
-    | RealmTouched
+    | RealmFieldsChanged
 )
 
 
@@ -119,25 +119,25 @@ def _is_command(wire: str) -> bool:
         return False
 
 
-def of_fact(tx: Transaction, fact: FactRecord) -> Iterator[Effect]:
+def list_fact_effects(tx: Transaction, fact: FactRecord) -> Iterator[Effect]:
     """Yield the effects of one fact of an accepted Transaction, except its line."""
     collection = collection_of(fact.type)
     if collection is not None:
-        yield _row(collection, fact)
+        yield _build_row_effect(collection, fact)
     else:
-        yield from _special(tx, fact)
+        yield from _list_special_effects(tx, fact)
 
 
-def effects(tx: Transaction, partition: int) -> Iterator[Effect]:
+def list_effects(tx: Transaction, partition: int) -> Iterator[Effect]:
     """Yield the effects of one accepted Transaction in the order of its facts."""
     for ordinal, fact in enumerate(tx.facts):
-        yield from of_fact(tx, fact)
-        line = line_of(tx, fact, partition, ordinal)
+        yield from list_fact_effects(tx, fact)
+        line = make_line(tx, fact, partition, ordinal)
         if line is not None:
-            yield LineAdded(line)
+            yield LogbookLineAdded(line)
 
 
-_BIRTH = {
+_BIRTH_FIELDS = {
     "reports": "recorded_at",
     "incidents": "known_at",
     "tasks": "opened_at",
@@ -149,17 +149,17 @@ _BIRTH = {
 """Field of a row that holds the time at which the resource was first recorded."""
 
 
-def _row(collection: str, fact: FactRecord) -> RowPut:
+def _build_row_effect(collection: str, fact: FactRecord) -> RowPut:
     row: Row = fact.data["row"]
-    birth = _BIRTH.get(collection)
+    birth = _BIRTH_FIELDS.get(collection)
     return RowPut(collection, row["id"], row, fact.at, birth is not None and row[birth] == fact.at)
 
 
-_PLACES: Final = 1024
+_POSITIONS_PER_RECORD: Final = 1024
 """Positions in the order of a cause that one log record may use."""
 
 
-def _members(tx: Transaction, data: dict[str, Any]) -> Iterator[MembersMoved]:
+def _list_member_changes(tx: Transaction, data: dict[str, Any]) -> Iterator[MembersChanged]:
     """Yield the changes of the lists of a cause.
 
     Older logs hold none: there the rows of sites list all members.
@@ -168,9 +168,9 @@ def _members(tx: Transaction, data: dict[str, Any]) -> Iterator[MembersMoved]:
         moved = data.get(index)
         if moved is None or not (moved["added"] or moved["dropped"] or moved["kept"] is not None):
             continue
-        first = tx.seq * _PLACES
+        first = tx.seq * _POSITIONS_PER_RECORD
         added = {id: first + n for n, id in enumerate((*(moved["kept"] or ()), *moved["added"]))}
-        yield MembersMoved(
+        yield MembersChanged(
             index,
             data["cause"]["id"],
             added,
@@ -179,11 +179,11 @@ def _members(tx: Transaction, data: dict[str, Any]) -> Iterator[MembersMoved]:
         )
 
 
-def _special(tx: Transaction, fact: FactRecord) -> Iterator[Effect]:
+def _list_special_effects(tx: Transaction, fact: FactRecord) -> Iterator[Effect]:
     data = fact.data
     match fact.name:
         case "CauseChanged":
-            yield from _members(tx, data)
+            yield from _list_member_changes(tx, data)
         case "CommandApplied":
             yield CommandAnswered(
                 data["command_id"],
@@ -216,14 +216,14 @@ def _special(tx: Transaction, fact: FactRecord) -> Iterator[Effect]:
         case "ReferencePublished" if tx.service == "alerts":
             yield SectionPublished(data["reference"], data["data"]["section"], data["data"])
             if data["last"]:
-                yield RealmTouched(
+                yield RealmFieldsChanged(
                     {
                         "reference": data["reference"],
                         "reference_at": data.get("published_at") or fact.at,
                     }
                 )
         case "RealmOpened" if tx.service == "alerts":
-            yield RealmTouched(
+            yield RealmFieldsChanged(
                 {
                     "name": tx.realm,
                     "territory": data["territory"],
@@ -237,10 +237,10 @@ def _special(tx: Transaction, fact: FactRecord) -> Iterator[Effect]:
                 }
             )
         case "RealmClosed" if tx.service == "alerts":
-            yield RealmTouched({"state": "closed", "closed_at": fact.at})
+            yield RealmFieldsChanged({"state": "closed", "closed_at": fact.at})
         case "StepAccepted" if tx.service == "alerts":
-            yield RealmTouched({"stepping_to": data["to"]})
+            yield RealmFieldsChanged({"stepping_to": data["to"]})
         case "PaceChanged" if tx.service == "alerts":
-            yield RealmTouched({"paused": data["paused"], "speed": data["speed"]})
+            yield RealmFieldsChanged({"paused": data["paused"], "speed": data["speed"]})
         case _:
             return

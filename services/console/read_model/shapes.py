@@ -24,29 +24,29 @@ from schemas.realms import is_live, parse_realm
 from schemas.reports import Window
 from schemas.words import ActivityState, ClockBase, ClockState, EventType, IncidentState, SiteStatus
 from services.console import resources as r
-from services.console.continuity.fallbacks import Collision
-from services.console.continuity.pole_capacity import Capacity
-from services.console.i18n import translator
+from services.console.continuity.fallbacks import PlanCollision
+from services.console.continuity.pole_capacity import PoleCapacity
+from services.console.i18n import get_translator
 from services.console.logbook.lines import LineRecord
 from services.console.read_model.realm_clock import find_limit, is_standing, show_clock
-from services.console.read_model.reference_index import Reference
-from services.console.resources import when
+from services.console.read_model.reference_index import IndexedReference
+from services.console.resources import to_datetime
 from services.console.sites.geometry import Outlines
 from services.console.texts import (
-    conflict_title,
-    incident_title,
-    line,
-    move_reason,
-    reason,
-    task_title,
-    window_title,
+    describe_reassignment_reason,
+    render_line,
+    write_conflict_title,
+    write_incident_title,
+    write_maintenance_title,
+    write_reason,
+    write_task_title,
 )
-from services.runtime.secrets.erasure import Erased
+from services.runtime.secrets.erasure import TextErasure
 
 TELEWORK = "telework"
-OWN_WORDS = frozenset({"NoteAdded", "ImprovementChanged"})
+FREE_TEXT_LINES = frozenset({"NoteAdded", "ImprovementChanged"})
 """Lines that show their free text instead of a sentence."""
-OPEN = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
+OPEN_STATES = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Shaper:
     """Turns the rows of one realm into resources in one language."""
 
     realm: str
-    reference: Reference
+    reference: IndexedReference
     outlines: Outlines
     lang: str
     at: Instant | None = None
@@ -65,13 +65,13 @@ class Shaper:
         return [
             r.Reason(
                 code=w.code,
-                text=reason(w, self.reference.names, self.lang),
+                text=write_reason(w, self.reference.names, self.lang),
                 metric=w.metric,
                 args=dict(w.args),
                 op=w.op,
                 threshold=w.threshold,
                 value=w.value,
-                at=_when(w.at),
+                at=_format_time(w.at),
                 reports=list(w.reports),
             )
             for w in whys
@@ -88,11 +88,11 @@ class Shaper:
             commune_name=static.commune_name,
             pole=static.pole,
             status=row.status if row else SiteStatus.NORMAL,
-            since=when(row.since) if row else None,
+            since=to_datetime(row.since) if row else None,
             capacity_pct=row.capacity_pct if row else 100.0,
-            causes=[_cause(cause) for cause in row.causes] if row else [],
+            causes=[_build_cause(cause) for cause in row.causes] if row else [],
             why=self.reasons(row.why) if row else [],
-            last_word_at=_when(row.last_word_at) if row else None,
+            last_word_at=_format_time(row.last_word_at) if row else None,
             flags=list(row.flags) if row else [],
             lat=static.lat,
             lon=static.lon,
@@ -108,7 +108,7 @@ class Shaper:
             name_is=static.name_is,
             vulnerable_public=static.vulnerable_public,
             confinement=row.confinement if row else None,
-            headcount=_found(row.headcount) if row else None,
+            headcount=_build_headcount(row.headcount) if row else None,
         )
 
     def incident(
@@ -126,17 +126,17 @@ class Shaper:
             id=row.id,
             realm=self.realm,
             number=row.number,
-            title=incident_title(row, self.reference.names, self.lang, type),
+            title=write_incident_title(row, self.reference.names, self.lang, type),
             title_type=type,
             kind=row.kind,
             state=row.state,
             level=row.level,
             severity=row.severity,
             certainty=row.certainty,
-            opened_at=when(row.opened_at),
-            known_at=when(row.known_at),
-            updated_at=when(row.updated_at),
-            closed_at=_when(row.closed_at),
+            opened_at=to_datetime(row.opened_at),
+            known_at=to_datetime(row.known_at),
+            updated_at=to_datetime(row.updated_at),
+            closed_at=_format_time(row.closed_at),
             merged_into=row.merged_into,
             version=row.version,
             sites=list(row.members),
@@ -151,11 +151,11 @@ class Shaper:
             danger=row.danger,
             customers_cut=row.customers_cut,
             persons_concerned=row.persons_concerned,
-            estimated_end=_when(row.estimated_end),
-            over_since=_when(row.over_since),
+            estimated_end=_format_time(row.estimated_end),
+            over_since=_format_time(row.over_since),
             acknowledged_by=list(row.acknowledged_by),
             quiet=row.quiet,
-            escalation=_ladder(ladder) if ladder else None,
+            escalation=_build_escalation_summary(ladder) if ladder else None,
             plans=list(plans),
             why=self.reasons(row.why),
         )
@@ -164,7 +164,7 @@ class Shaper:
         """Return the incident with a title that contains the type of event."""
         return incident.model_copy(
             update={
-                "title": incident_title(row, self.reference.names, self.lang, type),
+                "title": write_incident_title(row, self.reference.names, self.lang, type),
                 "title_type": type,
             }
         )
@@ -175,7 +175,7 @@ class Shaper:
         headline: str | None = None,
         description: str | None = None,
         attachments: Sequence[str] = (),
-        erased: Erased | None = None,
+        erased: TextErasure | None = None,
     ) -> r.Report:
         held = row.held or a.Held()
         return r.Report(
@@ -192,8 +192,8 @@ class Shaper:
             site=row.site,
             commune=row.commune,
             zone=list(row.zone),
-            effective=[_interval(w) for w in row.effective],
-            expected_end=_when(row.expected_end or held.expected_end),
+            effective=[_build_interval(w) for w in row.effective],
+            expected_end=_format_time(row.expected_end or held.expected_end),
             lifts=list(row.lifts),
             affected_activities=list(row.affected_activities),
             verified_by=row.verified_by,
@@ -205,8 +205,8 @@ class Shaper:
             msg_type=row.msg_type,
             references=list(row.references),
             alias=row.alias,
-            occurred_at=when(row.occurred_at),
-            recorded_at=when(row.recorded_at),
+            occurred_at=to_datetime(row.occurred_at),
+            recorded_at=to_datetime(row.recorded_at),
             capacity_lost_pct=row.capacity_lost_pct,
             persons_concerned=row.persons_concerned,
             measure=held.measure or row.measure,
@@ -220,9 +220,9 @@ class Shaper:
             sites=list(row.sites),
             signature=row.signature,
             corrected_by=row.corrected_by,
-            erased_at=when(erased.at) if erased else None,
+            erased_at=to_datetime(erased.at) if erased else None,
             erased_reason=erased.reason if erased else None,
-            read_at=_when(row.read_at),
+            read_at=_format_time(row.read_at),
         )
 
     def escalation(self, row: calling.EscalationRow) -> r.Escalation:
@@ -234,12 +234,12 @@ class Shaper:
             incidents=list(row.incidents),
             state=row.state,
             policy=row.policy,
-            started_at=when(row.started_at),
+            started_at=to_datetime(row.started_at),
             wave=row.wave,
             cycle=row.cycle,
-            next_at=_when(row.next_at),
+            next_at=_format_time(row.next_at),
             acknowledged_by=list(row.acknowledged_by),
-            waves=[_wave(w) for w in row.waves],
+            waves=[_build_wave(w) for w in row.waves],
             uncovered_roles=list(row.uncovered_roles),
             level=row.level,
             previous_level=row.previous_level,
@@ -251,16 +251,16 @@ class Shaper:
             id=row.id,
             realm=self.realm,
             kind=row.kind,
-            title=task_title(row, self.reference.names, self.lang),
+            title=write_task_title(row, self.reference.names, self.lang),
             state=row.state,
-            opened_at=when(row.opened_at),
-            due_at=_when(row.due_at),
+            opened_at=to_datetime(row.opened_at),
+            due_at=_format_time(row.due_at),
             site=row.site,
             incident=row.incident,
             report=row.report,
             candidates=list(row.candidates),
             taken_by=row.taken_by,
-            done_at=_when(row.done_at),
+            done_at=_format_time(row.done_at),
             outcome=row.outcome,
             owner=row.owner,
             post=row.post,
@@ -278,10 +278,10 @@ class Shaper:
             text=text,
             state=row.state,
             asked_by=row.asked_by,
-            asked_at=when(row.opened_at),
-            due_at=_when(row.due_at),
+            asked_at=to_datetime(row.opened_at),
+            due_at=_format_time(row.due_at),
             answer=answer,
-            answered_at=_when(row.done_at),
+            answered_at=_format_time(row.done_at),
             answered_by=None if row.done_at is None else row.taken_by,
         )
 
@@ -301,7 +301,7 @@ class Shaper:
             id=row.id,
             realm=self.realm,
             level=row.level,
-            since=when(row.since),
+            since=to_datetime(row.since),
             why=self.reasons(row.why),
             version=row.version,
             proposed=row.proposed,
@@ -313,8 +313,8 @@ class Shaper:
             id=row.id,
             realm=self.realm,
             value=row.value,
-            since=when(row.since),
-            effective_from=_when(row.effective_from),
+            since=to_datetime(row.since),
+            effective_from=_format_time(row.effective_from),
             incident=row.incident,
             reports=list(row.reports),
         )
@@ -326,7 +326,7 @@ class Shaper:
             plan=row.plan,
             level=row.level,
             state=row.state,
-            since=when(row.since),
+            since=to_datetime(row.since),
             incident=row.incident,
             why=self.reasons(row.why),
             current=self.reasons(row.current),
@@ -348,32 +348,32 @@ class Shaper:
         return r.Maintenance(
             id=row.id,
             realm=self.realm,
-            title=window_title(covers, self.reference.names, self.lang),
+            title=write_maintenance_title(covers, self.reference.names, self.lang),
             state=row.state,
-            covers=r.Covers(
+            covers=r.WindowCoverage(
                 sites=list(covers.sites),
                 kinds=list(covers.kinds),
                 poles=list(covers.poles),
                 types=list(covers.types),
                 sources=list(covers.sources),
                 matchers=[
-                    r.Matching(name=x.name, value=x.value, regex=x.regex, equal=x.equal)
+                    r.LabelMatch(name=x.name, value=x.value, regex=x.regex, equal=x.equal)
                     for x in covers.matchers
                 ],
             ),
-            starts_at=when(row.starts_at),
-            ends_at=when(row.ends_at),
+            starts_at=to_datetime(row.starts_at),
+            ends_at=to_datetime(row.ends_at),
             rrule=row.rrule,
-            begins_at=_when(row.begins_at),
-            until_at=_when(row.until_at),
+            begins_at=_format_time(row.begins_at),
+            until_at=_format_time(row.until_at),
             origin=row.origin,
             author=row.author,
             role=row.role,
             reason=told.get("text"),
             created_by=told.get("created_by"),
-            planned_at=when(row.planned_at),
-            changed_at=when(row.changed_at),
-            over_at=_when(row.over_at),
+            planned_at=to_datetime(row.planned_at),
+            changed_at=to_datetime(row.changed_at),
+            over_at=_format_time(row.over_at),
             over_by=row.over_by,
             version=row.version,
             causes=len(covered),
@@ -395,8 +395,8 @@ class Shaper:
             reference=row.reference,
             base=row.base,
             outdated=row.state is v.ChangeState.PROPOSED and row.base != self.reference.version,
-            effective_at=_when(row.effective_at),
-            in_force_at=_when(row.in_force_at),
+            effective_at=_format_time(row.effective_at),
+            in_force_at=_format_time(row.in_force_at),
             cause=row.cause,
             release=row.release,
             sections=list(row.sections),
@@ -407,7 +407,7 @@ class Shaper:
                     what=d.what,
                     by=d.by,
                     role=d.role,
-                    at=when(d.at),
+                    at=to_datetime(d.at),
                     reason=told.get(d.reason or "", {}).get("text"),
                 )
                 for d in row.decisions
@@ -423,9 +423,9 @@ class Shaper:
             state=row.state,
             source_key=row.source_key,
             labels=dict(report.labels) if report else {},
-            began_at=when(row.began_at),
-            renewed_at=when(row.renewed_at),
-            until=when(row.until),
+            began_at=to_datetime(row.began_at),
+            renewed_at=to_datetime(row.renewed_at),
+            until=to_datetime(row.until),
             explicit=row.explicit,
             quiet=row.quiet,
             quiet_by=list(row.quiet_by),
@@ -451,14 +451,14 @@ class Shaper:
             arrived=row.arrived if row else 0,
             vulnerable_public=static.vulnerable_public,
             mbco_pct=static.mbco_pct,
-            since=when(row.since) if row else None,
-            rto=self._clock(row.rto if row else _idle(ClockBase.RTO, static.rto_h)),
-            mtpd=self._clock(row.dmia if row else _idle(ClockBase.DMIA, static.dmia_h)),
+            since=to_datetime(row.since) if row else None,
+            rto=self._clock(row.rto if row else _build_idle_clock(ClockBase.RTO, static.rto_h)),
+            mtpd=self._clock(row.dmia if row else _build_idle_clock(ClockBase.DMIA, static.dmia_h)),
             local=[self.local(one) for one in local],
-            forecast_breach_at=_when(row.forecast_breach_at) if row else None,
-            expected_end=_when(row.expected_end) if row else None,
+            forecast_breach_at=_format_time(row.forecast_breach_at) if row else None,
+            expected_end=_format_time(row.expected_end) if row else None,
             incident=row.incident if row else None,
-            path=[_path(p) for p in row.path] if row else [],
+            path=[_build_path(p) for p in row.path] if row else [],
             path_more=row.path_more if row else 0,
             why=self.reasons(row.why) if row else [],
             staff=static.staff,
@@ -473,15 +473,15 @@ class Shaper:
             base=row.base,
             state=row.state,
             limit_h=row.limit_h,
-            started_at=_when(row.started_at),
-            deadline=_when(row.deadline),
-            stopped_at=_when(row.stopped_at),
+            started_at=_format_time(row.started_at),
+            deadline=_format_time(row.deadline),
+            stopped_at=_format_time(row.stopped_at),
             consumed_pct=row.consumed_pct,
-            as_of=_when(row.as_of),
+            as_of=_format_time(row.as_of),
             ticking=row.ticking,
             alarms=list(row.alarms),
         )
-        return clock if self.at is None else clock.at(when(self.at))
+        return clock if self.at is None else clock.at(to_datetime(self.at))
 
     def local(self, row: c.LocalClockRow) -> r.LocalClock:
         clocks = {clock.base: self._clock(clock) for clock in row.clocks}
@@ -491,7 +491,7 @@ class Shaper:
             capacity_pct=row.capacity_pct,
             rto=clocks.get(ClockBase.RTO),
             mtpd=clocks.get(ClockBase.DMIA),
-            forecast_breach_at=_when(row.forecast_breach_at),
+            forecast_breach_at=_format_time(row.forecast_breach_at),
         )
 
     def alarm(self, row: c.AlarmRow) -> r.Alarm:
@@ -503,14 +503,14 @@ class Shaper:
             site=row.site,
             base=row.base,
             pct=row.pct,
-            raised_at=when(row.raised_at),
-            limit_at=when(row.limit_at),
+            raised_at=to_datetime(row.raised_at),
+            limit_at=to_datetime(row.limit_at),
             to=list(row.to),
             incident=row.incident,
-            path=_path(row.path),
+            path=_build_path(row.path),
             demands=row.demands,
             strategy=row.strategy,
-            arbitrated_at=_when(row.arbitrated_at),
+            arbitrated_at=_format_time(row.arbitrated_at),
             arbitrated_by=row.arbitrated_by,
         )
 
@@ -524,9 +524,9 @@ class Shaper:
             expected_capacity_pct=row.expected_capacity_pct,
             site=row.site,
             desks=row.desks,
-            started_at=when(row.started_at),
+            started_at=to_datetime(row.started_at),
             started_by=row.started_by,
-            ended_at=_when(row.ended_at),
+            ended_at=_format_time(row.ended_at),
             ended_by=row.ended_by,
         )
 
@@ -544,7 +544,7 @@ class Shaper:
             present=None if row.present is None else self._crisis(row.present),
             paired=list(row.paired),
             paired_names=[self.reference.names.site(site) for site in row.paired],
-            computed_at=when(row.computed_at),
+            computed_at=to_datetime(row.computed_at),
         )
 
     def _gain(self, row: k.GainRow) -> r.Gain:
@@ -613,8 +613,8 @@ class Shaper:
             preference=row.preference,
             reference=row.reference,
             incident=row.incident,
-            requested_at=when(row.requested_at),
-            computed_at=when(row.computed_at),
+            requested_at=to_datetime(row.requested_at),
+            computed_at=to_datetime(row.computed_at),
             sites_hit=row.sites_hit,
             elapsed_h=row.elapsed_h,
             transit=row.transit,
@@ -652,7 +652,7 @@ class Shaper:
                     agents=d.agents,
                     by=d.by,
                     role=d.role,
-                    at=when(d.at),
+                    at=to_datetime(d.at),
                     rules=list(d.rules),
                 )
                 for d in row.decisions
@@ -679,19 +679,19 @@ class Shaper:
             else [],
         )
 
-    def _moves_why(self, why: Iterable[g.Reason]) -> list[r.MoveReason]:
+    def _moves_why(self, why: Iterable[g.Reason]) -> list[r.ReassignmentReason]:
         return [
-            r.MoveReason(
+            r.ReassignmentReason(
                 code=x.code,
-                text=move_reason(x, self.reference.names, self.lang),
+                text=describe_reassignment_reason(x, self.reference.names, self.lang),
                 values=dict(x.values),
             )
             for x in why
         ]
 
-    def _end(self, site: str, activity: str) -> r.End:
+    def _end(self, site: str, activity: str) -> r.ReassignmentEnd:
         name = "" if site == TELEWORK else self.reference.names.site(site)
-        return r.End(
+        return r.ReassignmentEnd(
             site=site,
             name=name,
             activity=activity,
@@ -711,7 +711,7 @@ class Shaper:
             update={
                 "approved_by": approved.by,
                 "approved_role": approved.role,
-                "approved_at": when(approved.at),
+                "approved_at": to_datetime(approved.at),
                 "rules": list(approved.rules),
             }
             if approved is not None
@@ -725,14 +725,14 @@ class Shaper:
                 "needed": row.needed,
                 "approved_by": row.approved_by,
                 "approved_role": row.approved_role,
-                "approved_at": when(row.approved_at),
+                "approved_at": to_datetime(row.approved_at),
                 "rules": list(row.rules),
-                "dispatched_at": _when(row.dispatched_at),
-                "accepted_at": _when(row.accepted_at),
-                "starts_at": _when(row.starts_at),
-                "ends_at": _when(row.ends_at),
-                "arrived_at": _when(row.arrived_at),
-                "ended_at": _when(row.ended_at),
+                "dispatched_at": _format_time(row.dispatched_at),
+                "accepted_at": _format_time(row.accepted_at),
+                "starts_at": _format_time(row.starts_at),
+                "ends_at": _format_time(row.ends_at),
+                "arrived_at": _format_time(row.arrived_at),
+                "ended_at": _format_time(row.ended_at),
                 "cause": row.cause,
             }
         )
@@ -801,27 +801,27 @@ class Shaper:
             level=row.level if row else 0,
             proposed_level=row.proposed_level if row else None,
             incident=row.incident if row else None,
-            proposed_at=_when(row.proposed_at) if row else None,
-            decided_at=_when(row.decided_at) if row else None,
+            proposed_at=_format_time(row.proposed_at) if row else None,
+            decided_at=_format_time(row.decided_at) if row else None,
             decided_by=row.decided_by if row else None,
             decides=static.decides,
-            postponed_until=_when(row.postponed_until) if row else None,
-            trigger_since=_when(row.trigger_since) if row else None,
+            postponed_until=_format_time(row.postponed_until) if row else None,
+            trigger_since=_format_time(row.trigger_since) if row else None,
             why=self.reasons(row.why) if row else [],
-            cards=[_card(card, running.get(card.id)) for card in static.cards],
+            cards=[_build_card(card, running.get(card.id)) for card in static.cards],
             version=row.version if row else 0,
-            boxes=[r.BoxState(text=b.text, by=b.by, at=_when(b.at)) for b in row.boxes]
+            boxes=[r.BoxState(text=b.text, by=b.by, at=_format_time(b.at)) for b in row.boxes]
             if row
             else [],
             trigger_held=row.trigger_held if row else False,
             stand_down_proposed=row.stand_down_proposed if row else False,
-            stand_down_at=_when(row.stand_down_at) if row else None,
+            stand_down_at=_format_time(row.stand_down_at) if row else None,
             stand_down_text=static.stand_down.text if static.stand_down else None,
             stale=list(stale),
         )
 
-    def conflict(self, found: Collision) -> r.PlanConflict:
-        text = conflict_title(
+    def conflict(self, found: PlanCollision) -> r.PlanConflict:
+        text = write_conflict_title(
             found.other,
             found.kind,
             found.activities,
@@ -849,15 +849,15 @@ class Shaper:
             id=row.id,
             realm=self.realm,
             number=row.number,
-            as_of=when(row.as_of),
-            issued_at=when(row.issued_at),
+            as_of=to_datetime(row.as_of),
+            issued_at=to_datetime(row.issued_at),
             issued_by=row.issued_by,
             role=row.role,
             level=row.level,
             sha256=row.sha256,
             counts=dict(row.counts),
             incidents=list(row.incidents),
-            next_at=_when(row.next_at),
+            next_at=_format_time(row.next_at),
         )
 
     def improvement(self, row: c.ImprovementRow, text: str | None) -> r.Improvement:
@@ -866,12 +866,12 @@ class Shaper:
             realm=self.realm,
             text=text,
             owner=row.owner,
-            due_at=when(row.due_at),
+            due_at=to_datetime(row.due_at),
             incident=row.incident,
             state=row.state,
-            opened_at=when(row.opened_at),
+            opened_at=to_datetime(row.opened_at),
             opened_by=row.opened_by,
-            closed_at=_when(row.closed_at),
+            closed_at=_format_time(row.closed_at),
             closed_by=row.closed_by,
         )
 
@@ -896,18 +896,18 @@ class Shaper:
             values=dict(row.values),
             answer_expected=row.answer_expected,
             danger=row.danger,
-            planned_at=when(row.planned_at),
-            ack_by=_when(row.ack_by),
-            sent_at=_when(row.sent_at),
-            receipt_at=_when(row.receipt_at),
-            acknowledged_at=_when(row.acknowledged_at),
+            planned_at=to_datetime(row.planned_at),
+            ack_by=_format_time(row.ack_by),
+            sent_at=_format_time(row.sent_at),
+            receipt_at=_format_time(row.receipt_at),
+            acknowledged_at=_format_time(row.acknowledged_at),
             answer=row.answer,
-            unread_at=_when(row.unread_at),
+            unread_at=_format_time(row.unread_at),
             attempts=[r.Attempt.of(attempt) for attempt in row.attempts],
             possible_duplicate=row.possible_duplicate,
             withdrawn=row.withdrawn,
             waits_for=row.waits_for,
-            not_before=_when(row.not_before),
+            not_before=_format_time(row.not_before),
             bundled_into=row.bundled_into,
             bundle_count=row.bundle_count,
             why=row.why,
@@ -930,9 +930,9 @@ class Shaper:
             answer_expected=row.answer_expected,
             channels=list(row.channels),
             by=row.by,
-            drafted_at=when(row.drafted_at),
-            started_at=_when(row.started_at),
-            ended_at=_when(row.ended_at),
+            drafted_at=to_datetime(row.drafted_at),
+            started_at=_format_time(row.started_at),
+            ended_at=_format_time(row.ended_at),
             people=row.people,
             unreachable=row.unreachable,
             estimates=[r.Estimate(**e.model_dump()) for e in row.estimates],
@@ -944,12 +944,12 @@ class Shaper:
             ambiguous=row.ambiguous,
             withdrawn=row.withdrawn,
             spent_cents=row.spent_cents,
-            eta_at=_when(row.eta_at),
+            eta_at=_format_time(row.eta_at),
             safe=row.safe,
             help=row.help,
             away=row.away,
             reminded=row.reminded,
-            managers_called_at=_when(row.managers_called_at),
+            managers_called_at=_format_time(row.managers_called_at),
             text=text,
         )
 
@@ -958,7 +958,7 @@ class Shaper:
         if row is None:
             return r.Hold(realm=self.realm, held=False, until=None, by=None, reason=None)
         return r.Hold(
-            realm=self.realm, held=row.held, until=_when(row.until), by=row.by, reason=reason
+            realm=self.realm, held=row.held, until=_format_time(row.until), by=row.by, reason=reason
         )
 
     def line(self, record: LineRecord, text: str | None = None) -> r.Line:
@@ -968,17 +968,19 @@ class Shaper:
         it follows the sentence as the reason of a decision.
         """
         late = (record.recorded_at - record.occurred_at) // 60_000
-        sentence = line(record, self.reference.names, self.lang)
+        sentence = render_line(record, self.reference.names, self.lang)
         if text is not None:
-            _ = translator(self.lang)
+            _ = get_translator(self.lang)
             sentence = (
-                text if record.type in OWN_WORDS else _("{what} : {why}", what=sentence, why=text)
+                text
+                if record.type in FREE_TEXT_LINES
+                else _("{what} : {why}", what=sentence, why=text)
             )
         return r.Line(
             id=record.id,
             realm=self.realm,
-            occurred_at=when(record.occurred_at),
-            recorded_at=when(record.recorded_at),
+            occurred_at=to_datetime(record.occurred_at),
+            recorded_at=to_datetime(record.recorded_at),
             late_min=max(late, 0),
             author=record.author,
             role=record.role,
@@ -993,7 +995,7 @@ class Shaper:
             source=record.source,
             corrects=record.corrects,
             place=record.place,
-            group=_group_of(record),
+            group=_find_group(record),
         )
 
     def pole(
@@ -1002,7 +1004,7 @@ class Shaper:
         level: r.LevelState,
         sites: Mapping[SiteStatus, int],
         activities: Mapping[ActivityState, int],
-        capacity: Capacity,
+        capacity: PoleCapacity,
     ) -> r.Pole:
         return r.Pole(
             id=static.id,
@@ -1040,7 +1042,9 @@ class Shaper:
         )
 
 
-def realm(fields: Mapping[str, Any], clock: Instant | None, real: Instant | None = None) -> r.Realm:
+def build_realm(
+    fields: Mapping[str, Any], clock: Instant | None, real: Instant | None = None
+) -> r.Realm:
     """Build a realm from the fields of the projection.
 
     `clock` is the logical time of the newest fact; `real` is now, for a realm as it is now.
@@ -1060,44 +1064,46 @@ def realm(fields: Mapping[str, Any], clock: Instant | None, real: Instant | None
         title_code=fields["title_code"],
         state=fields["state"],
         simulated=simulated,
-        started_at=when(fields["started_at"]),
-        opened_at=when(fields["opened_at"]),
-        closed_at=_when(fields.get("closed_at")),
-        clock=when(now),
+        started_at=to_datetime(fields["started_at"]),
+        opened_at=to_datetime(fields["opened_at"]),
+        closed_at=_format_time(fields.get("closed_at")),
+        clock=to_datetime(now),
         paused=bool(fields.get("paused")),
         speed=fields.get("speed"),
-        stepping_to=when(to) if to is not None and to > now else None,
+        stepping_to=to_datetime(to) if to is not None and to > now else None,
         lineage=fields["lineage"],
         reference=fields.get("reference"),
-        shown_clock=when(shown),
-        clock_limit=None if limit is None else when(max(limit, shown)),
+        shown_clock=to_datetime(shown),
+        clock_limit=None if limit is None else to_datetime(max(limit, shown)),
         standing=real is not None and simulated and is_standing(fields, clock, real),
     )
 
 
-def _when(at: Instant | None) -> r.Time | None:
-    return None if at is None else when(at)
+def _format_time(at: Instant | None) -> r.Time | None:
+    return None if at is None else to_datetime(at)
 
 
-def _found(counted: a.Headcount | None) -> r.Found | None:
+def _build_headcount(counted: a.Headcount | None) -> r.SiteHeadcount | None:
     return (
         None
         if counted is None
-        else r.Found(found=counted.found, expected=counted.expected, at=when(counted.at))
+        else r.SiteHeadcount(
+            found=counted.found, expected=counted.expected, at=to_datetime(counted.at)
+        )
     )
 
 
-def _interval(window: Window) -> r.Interval:
-    return r.Interval(start=when(window.start), to=_when(window.end))
+def _build_interval(window: Window) -> r.Interval:
+    return r.Interval(start=to_datetime(window.start), to=_format_time(window.end))
 
 
-def _cause(row: a.CauseRow) -> r.Cause:
+def _build_cause(row: a.CauseRow) -> r.Cause:
     return r.Cause(
         id=row.id,
         incident=row.incident,
         type=row.type,
         effect=row.effect,
-        since=when(row.since),
+        since=to_datetime(row.since),
         certainty=row.certainty,
         severity=row.severity,
         loss_pct=row.loss_pct,
@@ -1106,31 +1112,31 @@ def _cause(row: a.CauseRow) -> r.Cause:
         overdue=row.overdue,
         sources=list(row.sources),
         reports=list(row.reports),
-        expected_end=_when(row.expected_end),
-        windows=[_interval(w) for w in row.windows],
+        expected_end=_format_time(row.expected_end),
+        windows=[_build_interval(w) for w in row.windows],
         maintenance=list(row.maintenance),
         inhibited_by=row.inhibited_by,
     )
 
 
-def _ladder(row: calling.EscalationRow) -> r.Ladder:
+def _build_escalation_summary(row: calling.EscalationRow) -> r.Ladder:
     return r.Ladder(
         id=row.id,
         ladder=row.ladder,
         state=row.state,
         wave=row.wave,
         cycle=row.cycle,
-        next_at=_when(row.next_at),
+        next_at=_format_time(row.next_at),
         acknowledged_by=list(row.acknowledged_by),
     )
 
 
-def _wave(row: calling.WaveRow) -> r.Wave:
+def _build_wave(row: calling.WaveRow) -> r.Wave:
     return r.Wave(
         wave=row.wave,
         cycle=row.cycle,
-        due_at=when(row.due_at),
-        fired_at=_when(row.fired_at),
+        due_at=to_datetime(row.due_at),
+        fired_at=_format_time(row.fired_at),
         ack_min=row.ack_min,
         channels=list(row.channels),
         state=row.state,
@@ -1142,15 +1148,15 @@ def _wave(row: calling.WaveRow) -> r.Wave:
     )
 
 
-def _idle(base: ClockBase, limit_h: float) -> c.ClockRow:
+def _build_idle_clock(base: ClockBase, limit_h: float) -> c.ClockRow:
     return c.ClockRow(base=base, state=ClockState.NEVER, limit_h=limit_h)
 
 
-def _path(steps: Iterable[c.Step]) -> list[r.PathStep]:
+def _build_path(steps: Iterable[c.Step]) -> list[r.PathStep]:
     return [r.PathStep(kind=s.kind, id=s.id) for s in steps]
 
 
-def _card(static: ref.Card, row: c.CardRow | None) -> r.Card:
+def _build_card(static: ref.Card, row: c.CardRow | None) -> r.Card:
     if row is None:
         return r.Card(
             id=static.id,
@@ -1169,16 +1175,16 @@ def _card(static: ref.Card, row: c.CardRow | None) -> r.Card:
         task=static.task,
         role=row.role,
         pole=row.pole,
-        due_at=when(row.due_at),
+        due_at=to_datetime(row.due_at),
         state=row.state,
         overdue=row.overdue,
         by=row.by,
-        at=_when(row.at),
+        at=_format_time(row.at),
         effect=static.effect,
     )
 
 
-def _group_of(record: LineRecord) -> r.LineGroup | None:
+def _find_group(record: LineRecord) -> r.LineGroup | None:
     """Return the group of a line on pages, or None.
 
     Alarms form a group per activity, share of its limit and minute; failed calls one per minute.

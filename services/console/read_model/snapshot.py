@@ -1,7 +1,7 @@
-"""Read one realm at one time: `Present` from Redis, `Past` from a fold of the logs.
+"""Read one realm at one time: `CurrentSnapshot` from Redis, `PastSnapshot` from a fold of the logs.
 
 Both follow the row rule and return typed rows, joined with the fields of their part if they have
-one (`schemas.parts`). `Present` parses a row once and keeps it as long as its bytes stay the same,
+one (`schemas.parts`). `CurrentSnapshot` parses a row once and keeps it as long as its bytes stay the same,
 so a request costs one round trip to Redis when nothing changed.
 """
 
@@ -18,18 +18,18 @@ import orjson
 
 from schemas.base import MESSAGES, MINUTE_MS, Instant, Model, RowFact
 from schemas.parts import part_collections
-from services.console.logbook.lines import LineRecord, key_before
+from services.console.logbook.lines import LineRecord, build_key_after
 from services.console.read_model import store
 from services.console.read_model.history import Fold
-from services.console.read_model.reference_index import NO_REFERENCE, Reference
+from services.console.read_model.reference_index import NO_REFERENCE, IndexedReference
 from services.console.read_model.store import Client
-from services.runtime.process.tasks import in_thread
+from services.runtime.process.tasks import run_in_thread
 
 R = TypeVar("R", bound=Model)
 
 
 @cache
-def row_models() -> dict[str, type[Model]]:
+def list_row_models() -> dict[str, type[Model]]:
     """Return the row class of each collection, from the registered facts."""
     found: dict[str, type[Model]] = {}
     for cls in MESSAGES.values():
@@ -41,12 +41,12 @@ def row_models() -> dict[str, type[Model]]:
 
 
 @cache
-def collection_of(model: type[Model]) -> str:
+def find_collection(model: type[Model]) -> str:
     """Return the collection that holds rows of this class."""
-    return next(name for name, cls in row_models().items() if cls is model)
+    return next(name for name, cls in list_row_models().items() if cls is model)
 
 
-class Picture(ABC):
+class RealmSnapshot(ABC):
     """One realm at one time."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Picture(ABC):
         realm: str,
         fields: Mapping[str, Any],
         clock: Instant | None,
-        reference: Reference,
+        reference: IndexedReference,
         at: Instant | None,
     ) -> None:
         self.realm, self.fields, self.clock, self.reference = realm, fields, clock, reference
@@ -84,7 +84,7 @@ class Picture(ABC):
 
     async def rows(self, model: type[R]) -> Mapping[str, R]:
         """Return all rows of this class by id, with their parts."""
-        collection = collection_of(model)
+        collection = find_collection(model)
         rows = await self.raw_rows(collection)
         if (part := part_collections().get(collection)) is not None:
             rows = self.joined(collection, rows, await self.raw_rows(part))
@@ -94,18 +94,20 @@ class Picture(ABC):
         self, _collection: str, rows: Mapping[str, Model], parts: Mapping[str, Model]
     ) -> Mapping[str, Model]:
         return (
-            {id: _join(row, parts[id]) if id in parts else row for id, row in rows.items()}
+            {id: _join_part(row, parts[id]) if id in parts else row for id, row in rows.items()}
             if parts
             else rows
         )
 
     async def some(self, model: type[R], ids: Sequence[str]) -> dict[str, R]:
         """Return the rows with these ids; ids without a row are left out."""
-        collection = collection_of(model)
+        collection = find_collection(model)
         rows = await self.raw_some(collection, ids)
         if rows and (part := part_collections().get(collection)) is not None:
             parts = await self.raw_some(part, list(rows))
-            rows = {id: _join(row, parts[id]) if id in parts else row for id, row in rows.items()}
+            rows = {
+                id: _join_part(row, parts[id]) if id in parts else row for id, row in rows.items()
+            }
         return cast("dict[str, R]", rows)
 
     async def row(self, model: type[R], id: str) -> R | None:
@@ -119,12 +121,12 @@ class Members(NamedTuple):
     sources: tuple[str, ...]
 
 
-def _join(row: Model, part: Model) -> Model:
+def _join_part(row: Model, part: Model) -> Model:
     """Return the row with the fields of its part."""
     return row.model_copy(update={name: value for name, value in part if name != "id"})
 
 
-class _Joined(NamedTuple):
+class _JoinedRows(NamedTuple):
     """Rows with their parts, and the inputs they were made of."""
 
     rows: Mapping[str, Model]
@@ -132,7 +134,7 @@ class _Joined(NamedTuple):
     joined: Mapping[str, Model]
 
 
-class Rows:
+class RowCache:
     """Parsed rows of the newest state per (realm, collection).
 
     Bounded; dropped when the epoch changes.
@@ -145,7 +147,7 @@ class Rows:
         self._kept: OrderedDict[tuple[str, str], tuple[int, dict[str, bytes], dict[str, Model]]] = (
             OrderedDict()
         )
-        self._joined: OrderedDict[tuple[str, str], _Joined] = OrderedDict()
+        self._joined: OrderedDict[tuple[str, str], _JoinedRows] = OrderedDict()
 
     def begin(self, epoch: str) -> None:
         """Drop everything if the epoch is another one."""
@@ -167,8 +169,8 @@ class Rows:
             if before is not None and before.rows.get(id) is row and before.parts.get(id) is part:
                 joined[id] = before.joined[id]
             else:
-                joined[id] = row if part is None else _join(row, part)
-        self._joined[realm, collection] = _Joined(rows, parts, joined)
+                joined[id] = row if part is None else _join_part(row, part)
+        self._joined[realm, collection] = _JoinedRows(rows, parts, joined)
         self._joined.move_to_end((realm, collection))
         while len(self._joined) > self.LIMIT:
             self._joined.popitem(last=False)
@@ -187,7 +189,7 @@ class Rows:
     ) -> Mapping[str, Model]:
         """Parse the rows that changed and keep them."""
         _, before, parsed = self._kept.get((realm, collection), (0, {}, {}))
-        model = row_models()[collection]
+        model = list_row_models()[collection]
         after, rows = {}, {}
         for key, value in raw.items():
             id = key.decode()
@@ -200,18 +202,18 @@ class Rows:
         return rows
 
 
-class Present(Picture):
+class CurrentSnapshot(RealmSnapshot):
     """The newest state, from Redis."""
 
     def __init__(
         self,
         client: Client,
-        rows: Rows,
+        rows: RowCache,
         versions: Mapping[str, int],
         realm: str,
         fields: Mapping[str, Any],
         clock: Instant | None,
-        reference: Reference,
+        reference: IndexedReference,
         at: Instant | None = None,
     ) -> None:
         super().__init__(realm, fields, clock, reference, at)
@@ -223,7 +225,7 @@ class Present(Picture):
             return {}
         if (kept := self._rows.get(self.realm, collection, version)) is not None:
             return kept
-        raw = await self._client.hgetall(store.rows(self.realm, collection))
+        raw = await self._client.hgetall(store.rows_key(self.realm, collection))
         return self._rows.put(self.realm, collection, version, raw)
 
     def joined(
@@ -235,7 +237,7 @@ class Present(Picture):
         asked = self._client.pipeline(transaction=False)
         for cause in causes:
             for index in store.MEMBERS:
-                asked.zrange(store.members_of(self.realm, index, cause), 0, -1)
+                asked.zrange(store.members_key(self.realm, index, cause), 0, -1)
         found = (
             [tuple(id.decode() for id in ids) for ids in await asked.execute()] if causes else []
         )
@@ -244,8 +246,8 @@ class Present(Picture):
     async def raw_some(self, collection: str, ids: Sequence[str]) -> Mapping[str, Model]:
         if not ids:
             return {}
-        found = await self._client.hmget(store.rows(self.realm, collection), list(ids))
-        model = row_models()[collection]
+        found = await self._client.hmget(store.rows_key(self.realm, collection), list(ids))
+        model = list_row_models()[collection]
         return {
             id: model.model_validate_json(raw)
             for id, raw in zip(ids, found, strict=True)
@@ -255,11 +257,11 @@ class Present(Picture):
     async def reports_of(self, incident: str) -> list[str]:
         ids = [
             i.decode()
-            for i in await self._client.zrange(store.reports_of(self.realm, incident), 0, -1)
+            for i in await self._client.zrange(store.reports_key(self.realm, incident), 0, -1)
         ]
         if not ids:
             return []
-        found = await self._client.hmget(store.rows(self.realm, "reports"), ids)
+        found = await self._client.hmget(store.rows_key(self.realm, "reports"), ids)
         return [
             id
             for id, raw in zip(ids, found, strict=True)
@@ -267,14 +269,14 @@ class Present(Picture):
         ]
 
     async def feeds(self) -> Mapping[str, Instant]:
-        raw = await self._client.hgetall(store.of(self.realm, "feeds"))
+        raw = await self._client.hgetall(store.realm_key(self.realm, "feeds"))
         return {key.decode(): int(value) for key, value in raw.items()}
 
     async def count(self, collection: str) -> int:
-        return int(await self._client.hlen(store.rows(self.realm, collection)))
+        return int(await self._client.hlen(store.rows_key(self.realm, collection)))
 
 
-class Past(Picture):
+class PastSnapshot(RealmSnapshot):
     """The state known at `at`, from the logs."""
 
     def __init__(self, realm: str, fold: Fold, at: Instant) -> None:
@@ -284,7 +286,7 @@ class Past(Picture):
             realm,
             fields,
             fold.clock,
-            Reference.of(version, fold.sections(version)) if version else NO_REFERENCE,
+            IndexedReference.of(version, fold.sections(version)) if version else NO_REFERENCE,
             at,
         )
         self._fold = fold
@@ -292,11 +294,11 @@ class Past(Picture):
 
     async def raw_rows(self, collection: str) -> Mapping[str, Model]:
         if collection not in self._parsed:
-            self._parsed[collection] = await in_thread(self._parse, collection)
+            self._parsed[collection] = await run_in_thread(self._parse, collection)
         return self._parsed[collection]
 
     def _parse(self, collection: str) -> Mapping[str, Model]:
-        model = row_models()[collection]
+        model = list_row_models()[collection]
         return {
             id: model.model_validate_json(row) for id, row in self._fold.rows(collection).items()
         }
@@ -308,7 +310,7 @@ class Past(Picture):
         }
 
     async def raw_some(self, collection: str, ids: Sequence[str]) -> Mapping[str, Model]:
-        model = row_models()[collection]
+        model = list_row_models()[collection]
         return {
             id: model.model_validate_json(row)
             for id, row in self._fold.some(collection, ids).items()
@@ -329,11 +331,11 @@ class Past(Picture):
         return self._fold.count(collection)
 
 
-SCANNED = 20_000
+SCAN_LIMIT = 20_000
 """Lines that one page of a filtered logbook scans before it ends early; `next` continues there."""
 
 
-async def lines(
+async def read_lines(
     client: Client,
     realm: str,
     *,
@@ -349,16 +351,18 @@ async def lines(
     `before` keeps only lines with a smaller key; `at` only lines recorded by then.
     """
     index = (
-        store.timeline_of(realm, incident) if incident is not None else store.of(realm, "timeline")
+        store.timeline_key(realm, incident)
+        if incident is not None
+        else store.realm_key(realm, "timeline")
     )
-    upper = f"({before}" if before else f"({key_before(at)}" if at is not None else "+"
+    upper = f"({before}" if before else f"({build_key_after(at)}" if at is not None else "+"
     found: list[LineRecord] = []
     scanned, size = 0, max(limit, 100)
-    while scanned < SCANNED:
+    while scanned < SCAN_LIMIT:
         keys = await client.zrange(index, upper, "-", desc=True, bylex=True, offset=0, num=size)
         if not keys:
             return found, None
-        for raw in await client.hmget(store.of(realm, "lines"), keys):
+        for raw in await client.hmget(store.realm_key(realm, "lines"), keys):
             record = None if raw is None else LineRecord.load(orjson.loads(raw))
             if (
                 record is None
@@ -376,7 +380,7 @@ async def lines(
     return found, upper[1:]
 
 
-async def rates(client: Client, realm: str, at: Instant, minutes: int) -> dict[str, list[int]]:
+async def read_rates(client: Client, realm: str, at: Instant, minutes: int) -> dict[str, list[int]]:
     """Return counts of `report` and `demand` per minute, oldest first.
 
     Covers the last `minutes` up to `at`.
@@ -384,5 +388,5 @@ async def rates(client: Client, realm: str, at: Instant, minutes: int) -> dict[s
     last = at // MINUTE_MS
     names = ("report", "demand")
     keys = [f"{name}:{minute}" for name in names for minute in range(last - minutes + 1, last + 1)]
-    values = [int(v or 0) for v in await client.hmget(store.of(realm, "rates"), keys)]
+    values = [int(v or 0) for v in await client.hmget(store.realm_key(realm, "rates"), keys)]
     return {name: values[i * minutes : (i + 1) * minutes] for i, name in enumerate(names)}

@@ -13,8 +13,13 @@ from services.console.logbook.lines import LineRecord
 
 Thing = tuple[str, str]
 """(collection, id)"""
-INCIDENT: Final = {"opened": "open", "closed": "closed", "reopened": "open", "merged": "merged"}
-LADDER: Final = {
+INCIDENT_STATES: Final = {
+    "opened": "open",
+    "closed": "closed",
+    "reopened": "open",
+    "merged": "merged",
+}
+ESCALATION_STATES: Final = {
     "answered": "answered",
     "taken_at_source": "answered",
     "exhausted": "exhausted",
@@ -26,7 +31,9 @@ LADDER: Final = {
 """Change → state after it; any other change leaves the state as it is."""
 
 
-def turns(lines: Iterable[LineRecord], before: dict[Thing, str]) -> dict[Thing, Instant]:
+def find_change_times(
+    lines: Iterable[LineRecord], before: dict[Thing, str]
+) -> dict[Thing, Instant]:
     """Return when each incident, escalation, plan and task last changed state.
 
     `lines` come oldest first; `before` holds the states before the first of them, written as
@@ -34,7 +41,7 @@ def turns(lines: Iterable[LineRecord], before: dict[Thing, str]) -> dict[Thing, 
     """
     states, found = dict(before), dict[Thing, Instant]()
     for line in lines:
-        told = _told(line, states)
+        told = _read_state(line, states)
         if told is None:
             continue
         thing, state = told
@@ -43,19 +50,19 @@ def turns(lines: Iterable[LineRecord], before: dict[Thing, str]) -> dict[Thing, 
     return found
 
 
-def _told(line: LineRecord, states: dict[Thing, str]) -> tuple[Thing, str] | None:
+def _read_state(line: LineRecord, states: dict[Thing, str]) -> tuple[Thing, str] | None:
     """Return the thing that a line is about and its state after it, or None."""
     match line.type:
         case "IncidentChanged" if line.incident is not None:
             thing = ("incidents", line.incident)
             state = (
-                INCIDENT.get(line.change or "")
+                INCIDENT_STATES.get(line.change or "")
                 or line.values.get("state")
                 or states.get(thing, "open").partition(" ")[0]
             )
             return thing, f"{state} N{line.values['level']}"
-        case "EscalationChanged" if line.change in LADDER:
-            return ("escalations", line.values["escalation"]), LADDER[line.change]
+        case "EscalationChanged" if line.change in ESCALATION_STATES:
+            return ("escalations", line.values["escalation"]), ESCALATION_STATES[line.change]
         case "PlanChanged":
             return ("plans", line.values["plan"]), line.values["state"]
         case "TaskChanged":

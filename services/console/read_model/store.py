@@ -3,7 +3,7 @@
 The read model is a cache: it may be lost at any time. Everything lives under `vigie:`. Per realm:
 `rows:<collection>` (hash id → row JSON, exactly the row of the last row fact), `versions` (hash
 collection → counter, raised by each batch that touched it), `lines` and `timeline` (logbook),
-indexes, and `stream` (changes, for live readers). Per log partition: `position`. `vigie:epoch`
+indexes, and `stream` (changes, for live readers). Per log partition: `position_key`. `vigie:epoch`
 identifies the life of the cache: with another epoch, or none, earlier positions and rows are gone.
 """
 
@@ -38,9 +38,9 @@ It is the same if the logs are read again much later.
 SIMULATED_COMMAND_TTL_S: Final = 900
 """Lifetime for commands that an exercise sends by the thousand.
 
-See `_BY_THE_THOUSAND`. Their sender waits for the answer.
+See `_FREQUENT_COMMANDS`. Their sender waits for the answer.
 """
-_BY_THE_THOUSAND: Final = frozenset({"StepRequested", "AnswerNotification"})
+_FREQUENT_COMMANDS: Final = frozenset({"StepRequested", "AnswerNotification"})
 """Steps of the clock and answers of simulated people."""
 STREAM_KEPT: Final = 20_000
 """Entries per realm that a reconnecting reader can catch up with.
@@ -53,14 +53,14 @@ LINES_SLACK: Final = 5_000
 CLOSED_KEPT: Final = 20
 """Closed realms that stay whole in Redis, the last to be closed.
 
-Earlier ones are read from the chronicle and the logs (`ASIDE`).
+Earlier ones are read from the chronicle and the logs (`EVICTED`).
 """
-ASIDE: Final = "aside"
+EVICTED: Final = "aside"
 """Field of a realm with rows and lines evicted from Redis.
 
 An exercise leaves megabytes; once over, it must not take room from running realms.
 """
-LEFT: Final = ("clock", "rates", "lost", "floor")
+KEPT_PARTS: Final = ("clock", "rates", "lost", "floor")
 """Parts that stay of an evicted realm."""
 NO_LINES: Final = "~"
 """`floor` of an evicted realm: all lines are read from the logs."""
@@ -71,12 +71,12 @@ AUDIT = "vigie:audit"
 """The auditor's newest verdict (JSON); it expires with the auditor."""
 
 
-def position(service: str, partition: int) -> str:
+def position_key(service: str, partition: int) -> str:
     """Return the key of the position of one log partition (JSON)."""
     return f"vigie:position:{service}:{partition}"
 
 
-def of(realm: str, part: str) -> str:
+def realm_key(realm: str, part: str) -> str:
     """Return the key of a part of a realm.
 
     Parts: `rows:<collection>`, `versions`, `lines`, `timeline`, `rates`, `feeds`, `clock`,
@@ -85,11 +85,11 @@ def of(realm: str, part: str) -> str:
     return f"vigie:{realm}:{part}"
 
 
-def rows(realm: str, collection: str) -> str:
+def rows_key(realm: str, collection: str) -> str:
     return f"vigie:{realm}:rows:{collection}"
 
 
-def reports_of(realm: str, incident: str) -> str:
+def reports_key(realm: str, incident: str) -> str:
     """Return the key of the sorted set of report ids of an incident, by `recorded_at`.
 
     The set may still hold a report that has moved to another incident.
@@ -101,7 +101,7 @@ MEMBERS: Final = ("reports", "sources")
 """Collections of which a cause has many items."""
 
 
-def members_of(realm: str, index: str, cause: str) -> str:
+def members_key(realm: str, index: str, cause: str) -> str:
     """Return the key of the sorted set of reports or sources of a cause, in the order they joined.
 
     `index` is one of `MEMBERS`.
@@ -109,16 +109,16 @@ def members_of(realm: str, index: str, cause: str) -> str:
     return f"vigie:{realm}:cause_{index}:{cause}"
 
 
-def timeline_of(realm: str, incident: str) -> str:
+def timeline_key(realm: str, incident: str) -> str:
     return f"vigie:{realm}:timeline:{incident}"
 
 
-def command(id: str) -> str:
+def command_key(id: str) -> str:
     """Return the key of the answer of a command (JSON)."""
     return f"vigie:command:{id}"
 
 
-def sent(id: str) -> str:
+def sent_key(id: str) -> str:
     """Return the key of the digest of the request that sent a command.
 
     It lasts until the answer expires; without it no command is under way.
@@ -126,16 +126,16 @@ def sent(id: str) -> str:
     return f"{_SENT.decode()}{id}"
 
 
-def command_kept_s(realm: str, name: str) -> int:
+def get_command_ttl(realm: str, name: str) -> int:
     """Return how many seconds the answer of a command of this name is kept."""
     return (
         SIMULATED_COMMAND_TTL_S
-        if name in _BY_THE_THOUSAND and not is_live(realm)
+        if name in _FREQUENT_COMMANDS and not is_live(realm)
         else COMMAND_TTL_S
     )
 
 
-def reference(version: str) -> str:
+def reference_key(version: str) -> str:
     """Return the key of the hash section → JSON of one reference version, shared by all realms."""
     return f"vigie:reference:{version}"
 

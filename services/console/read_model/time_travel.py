@@ -20,20 +20,20 @@ from aiokafka.errors import KafkaError
 
 from schemas.base import Instant, UnknownType
 from schemas.realms import partition_of
-from schemas.topics import PARTITIONS, SERVICES, log
-from services.console.logbook.lines import LineRecord, is_told_in, line_of
-from services.console.read_model.history import Chronicle, Fold, Version, versions
-from services.runtime.log.chain import Position, follow
+from schemas.topics import PARTITION_COUNT, SERVICES, log_topic
+from services.console.logbook.lines import LineRecord, is_shown_in, make_line
+from services.console.read_model.history import Chronicle, Fold, Version, list_versions
+from services.runtime.log.chain import Position, advance_position
 from services.runtime.log.partition_reader import PartitionReader
-from services.runtime.log.reader import newest_logic
-from services.runtime.log.transaction import Transaction, digest
+from services.runtime.log.reader import find_newest_logic
+from services.runtime.log.transaction import Transaction, compute_digest
 from services.runtime.process.exits import Stop
-from services.runtime.process.tasks import in_thread
+from services.runtime.process.tasks import run_in_thread
 
-QUIET_S: Final = 20.0
+START_DELAY_S: Final = 20.0
 """Delay between start and the first background read."""
-AGAIN_S: Final = 30.0
-MOST: Final = 1_000
+REPEAT_S: Final = 30.0
+BATCH_RECORDS: Final = 1_000
 """Records read at once."""
 PAUSE_EVERY: Final = 50
 """Records after which the event loop gets a turn."""
@@ -62,12 +62,12 @@ class History:
 
         So the first question waits for nothing.
         """
-        await asyncio.sleep(QUIET_S)
+        await asyncio.sleep(START_DELAY_S)
         while True:
             began, more = time.monotonic(), False
             try:
                 async with self._turn, PartitionReader(self._kafka) as reader:
-                    for partition in range(PARTITIONS):
+                    for partition in range(PARTITION_COUNT):
                         for service in SERVICES:
                             more |= await self._take_in(reader, service, partition)
             except (KafkaError, OSError, sqlite3.Error) as error:
@@ -75,7 +75,7 @@ class History:
             except (Stop, UnknownType) as error:
                 slog.error("chronicle.stopped", error=str(error))
                 return
-            await asyncio.sleep(time.monotonic() - began if more else AGAIN_S)
+            await asyncio.sleep(time.monotonic() - began if more else REPEAT_S)
 
     async def at(self, realm: str, until: Instant) -> Fold:
         """Return the fold at `until`, without the broker if the chronicle already covers it.
@@ -85,8 +85,8 @@ class History:
         """
         async with self._turn:
             chronicle = await self._chronicle()
-            if not await in_thread(chronicle.covers, realm, until):
-                partition = partition_of(realm, PARTITIONS)
+            if not await run_in_thread(chronicle.covers, realm, until):
+                partition = partition_of(realm, PARTITION_COUNT)
                 async with PartitionReader(self._kafka) as reader:
                     for service in SERVICES:
                         while await self._take_in(reader, service, partition):
@@ -101,56 +101,58 @@ class History:
         Reads the whole logs of the realm's partition: slow, complete. Raises the errors of `at`.
         """
         async with self._turn, PartitionReader(self._kafka) as reader:
-            return await older_lines(reader, realm, wanted, limit)
+            return await read_older_lines(reader, realm, wanted, limit)
 
     async def _chronicle(self) -> Chronicle:
         if self._opened is None:
-            self._opened = await in_thread(Chronicle.open, self._path)
+            self._opened = await run_in_thread(Chronicle.open, self._path)
         return self._opened
 
     async def _take_in(self, reader: PartitionReader, service: str, partition: int) -> bool:
-        """Read up to `MOST` more records of one log and return whether more are left."""
+        """Read up to `BATCH_RECORDS` more records of one log and return whether more are left."""
         chronicle = await self._chronicle()
-        begun = position = await in_thread(chronicle.position, service, partition)
+        begun = position = await run_in_thread(chronicle.position, service, partition)
         found: list[Version] = []
         try:
-            async with aclosing(followed(reader, service, partition, begun, most=MOST)) as records:
+            async with aclosing(
+                follow_log(reader, service, partition, begun, most=BATCH_RECORDS)
+            ) as records:
                 async for position, tx in records:
                     if tx is not None:
-                        found.extend(versions(tx, position.head_offset))
+                        found.extend(list_versions(tx, position.head_offset))
                     if position.next % PAUSE_EVERY == 0:
                         await asyncio.sleep(0)
         except LogChanged as error:
             slog.warning(
                 "chronicle.begun_anew", service=service, partition=partition, error=str(error)
             )
-            await in_thread(chronicle.forget, service, partition)
+            await run_in_thread(chronicle.forget, service, partition)
             return True
         if position.next > begun.next:
-            await in_thread(chronicle.add, service, partition, found, position)
-        return position.next - begun.next >= MOST
+            await run_in_thread(chronicle.add, service, partition, found, position)
+        return position.next - begun.next >= BATCH_RECORDS
 
 
-async def older_lines(
+async def read_older_lines(
     reader: PartitionReader, realm: str, wanted: Callable[[LineRecord], bool], limit: int
 ) -> list[LineRecord]:
     """Return the newest `limit` matching lines of a realm, newest first.
 
     Reads the logs from their beginning.
     """
-    partition = partition_of(realm, PARTITIONS)
+    partition = partition_of(realm, PARTITION_COUNT)
     newest: list[tuple[str, LineRecord]] = []
     seen = 0
     for service in SERVICES:
-        async with aclosing(followed(reader, service, partition, Position())) as records:
+        async with aclosing(follow_log(reader, service, partition, Position())) as records:
             async for _, tx in records:
                 seen += 1
                 if seen % PAUSE_EVERY == 0:
                     await asyncio.sleep(0)
-                if tx is None or not is_told_in(realm, tx, partition):
+                if tx is None or not is_shown_in(realm, tx, partition):
                     continue
                 for ordinal, fact in enumerate(tx.facts):
-                    line = line_of(tx, fact, partition, ordinal)
+                    line = make_line(tx, fact, partition, ordinal)
                     if line is None or not wanted(line):
                         continue
                     if len(newest) < limit:
@@ -160,7 +162,7 @@ async def older_lines(
     return [line for _, line in sorted(newest, key=lambda pair: pair[0], reverse=True)]
 
 
-async def followed(
+async def follow_log(
     reader: PartitionReader,
     service: str,
     partition: int,
@@ -173,7 +175,7 @@ async def followed(
     The end is the one at the time of the call; `most` limits the number of records. Raises
     LogChanged or Stop. See `docs/explanation/log-protocol.md`.
     """
-    topic, logic = log(service), newest_logic(service)
+    topic, logic = log_topic(service), find_newest_logic(service)
     end = (await reader.bounds(topic, [partition]))[partition][1]
     if end < start.next:
         raise LogChanged(f"{topic}/{partition} ends at {end}, before {start.next}")
@@ -182,8 +184,8 @@ async def followed(
     at = start
     async for record in reader.read(topic, {partition: (max(start.next - 1, 0), end)}):
         if record.offset < start.next:
-            if digest(record.value) != start.tail:
+            if compute_digest(record.value) != start.tail:
                 raise LogChanged(f"{topic}/{partition}: another record lies at {record.offset}")
             continue
-        at, tx = follow(at, record.offset, record.value, logic)
+        at, tx = advance_position(at, record.offset, record.value, logic)
         yield at, tx

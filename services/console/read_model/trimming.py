@@ -14,7 +14,7 @@ from services.console.read_model.store import Client
 
 CHECK_EVERY = 1_000
 """Lines written to a realm between two checks of its length."""
-AT_ONCE = 500
+KEYS_PER_COMMAND = 500
 """Keys in one command."""
 
 
@@ -37,34 +37,36 @@ class Trimmer:
 
     async def lay_aside(self, realms: Collection[str]) -> int:
         """Delete all keys of these realms except `store.LEFT`; return how many."""
-        kept = {store.of(realm, part).encode() for realm in realms for part in store.LEFT}
+        kept = {
+            store.realm_key(realm, part).encode() for realm in realms for part in store.KEPT_PARTS
+        }
         wanted = {realm.encode() for realm in realms}
         gone = [
             key
             async for key in self._client.scan_iter(match="vigie:*~*:*", count=1000)
             if key.split(b":", 2)[1] in wanted and key not in kept
         ]
-        for start in range(0, len(gone), AT_ONCE):
-            await self._client.unlink(*gone[start : start + AT_ONCE])
+        for start in range(0, len(gone), KEYS_PER_COMMAND):
+            await self._client.unlink(*gone[start : start + KEYS_PER_COMMAND])
         for realm in realms:
             self._since.pop(realm, None)
         return len(gone)
 
     async def trim(self, realm: str) -> int:
         """Remove the lines beyond the limit; return how many."""
-        timeline, lines = store.of(realm, "timeline"), store.of(realm, "lines")
+        timeline, lines = store.realm_key(realm, "timeline"), store.realm_key(realm, "lines")
         surplus = int(await self._client.zcard(timeline)) - self._kept
         if surplus <= self._slack:
             return 0
         keys = await self._client.zrange(timeline, 0, surplus - 1)
         raw = await self._client.hmget(lines, keys)
         pipe = self._client.pipeline(transaction=True)
-        pipe.set(store.of(realm, "floor"), keys[-1])
+        pipe.set(store.realm_key(realm, "floor"), keys[-1])
         pipe.zremrangebyrank(timeline, 0, surplus - 1)
         pipe.hdel(lines, *keys)
         for key, one in zip(keys, raw, strict=True):
             incident = None if one is None else orjson.loads(one).get("incident")
             if incident is not None:
-                pipe.zrem(store.timeline_of(realm, incident), key)
+                pipe.zrem(store.timeline_key(realm, incident), key)
         await pipe.execute()
         return surplus

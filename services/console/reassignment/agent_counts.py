@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.console.i18n import Translator
-from services.console.logbook.sentences import few
+from services.console.logbook.sentences import format_small_count
 from services.console.resources import ReassignmentLine, Site
 
 
-def confinement_words(site: Site, _: Translator) -> str:
+def describe_confinement(site: Site, _: Translator) -> str:
     """Explain that nobody may leave a site; empty if agents may work elsewhere. Rule D78."""
     if site.confinement is None:
         return ""
@@ -33,17 +33,30 @@ def estimate_words(site: Site, _: Translator) -> str:
     )
 
 
-def still_needed(agents: int, needed: int | None, _: Translator) -> str:
+def describe_need(agents: int, needed: int | None, _: Translator) -> str:
     """Describe the number of agents still needed; empty if all are."""
     if needed is None or needed >= agents:
         return ""
-    return _("plus nécessaires") if needed == 0 else _("{n} encore nécessaires", n=few(needed))
+    return (
+        _("plus nécessaires")
+        if needed == 0
+        else _("{n} encore nécessaires", n=format_small_count(needed))
+    )
 
 
-def elsewhere(lines: Sequence[ReassignmentLine], _: Translator) -> str:
+def describe_agents_elsewhere(lines: Sequence[ReassignmentLine], _: Translator) -> str:
     """Describe the agents of proposed lines that are elsewhere without need; empty if none are."""
     recalled, held = sum(x.recalled or 0 for x in lines), sum(x.held or 0 for x in lines)
-    told = [_("{n} rappelés d’où ils ne servent plus", n=few(recalled))] if recalled else []
+    told = (
+        [_("{n} rappelés d’où ils ne servent plus", n=format_small_count(recalled))]
+        if recalled
+        else []
+    )
     return ", ".join(
-        told + ([_("{n} encore ailleurs, à libérer d’abord", n=few(held))] if held else [])
+        told
+        + (
+            [_("{n} encore ailleurs, à libérer d’abord", n=format_small_count(held))]
+            if held
+            else []
+        )
     )

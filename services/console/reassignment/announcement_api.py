@@ -19,28 +19,34 @@ from schemas.base import Command, Instant
 from schemas.callouts import StartCallOut
 from schemas.reassignment import OrderRow
 from schemas.words import Channel, Level
-from services.console.http.answers import RESPONSES, answer, repeated
-from services.console.http.context import Author, Body
-from services.console.http.decisions import Decisions, author_of
+from services.console.http.answers import RESPONSES, build_answer, find_repeated_answer
+from services.console.http.context import DecisionBody, DecisionContext
+from services.console.http.decisions import CommandDispatcher, get_author
 from services.console.http.scopes import check_sites
-from services.console.i18n import SOURCE, Translator, translator
-from services.console.logbook.sentences import few
-from services.console.messages.callouts_api import Calling, drafts, people_of, sms_parts, staff_of
-from services.console.reassignment.periods import order_words
-from services.console.resources.base import when
-from services.console.texts.names import short
-from services.runtime.http.problems import ProblemError, both, fault
+from services.console.i18n import SOURCE, Translator, get_translator
+from services.console.logbook.sentences import format_small_count
+from services.console.messages.callouts_api import (
+    CallOutAuthor,
+    count_sms_parts,
+    get_directory,
+    group_staff_by_site,
+    split_draft,
+)
+from services.console.reassignment.periods import describe_order_period
+from services.console.resources.base import to_datetime
+from services.console.texts.names import shorten_site_name
+from services.runtime.http.problems import ProblemError, build_bilingual, build_fault
 
 router = APIRouter(prefix="/api/v1", tags=["reassignment"])
-NOBODY: Final = (
+NO_RECIPIENT: Final = (
     "personne dans l’annuaire n’y travaille : les responsables de site préviennent",
     "nobody in the directory works there: the site managers tell",
 )
-DRAFTED: Final = "draft"
-MOST: Final = 10_000
+DRAFT_STATE: Final = "draft"
+MAX_CALLOUTS: Final = 10_000
 
 
-class Announce(Body):
+class AnnounceRequest(DecisionBody):
     channels: list[Channel] = Field(
         default_factory=lambda: [Channel.APP, Channel.SMS, Channel.EMAIL],
         min_length=1,
@@ -52,7 +58,7 @@ class Announce(Body):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class SiteAnnouncement:
     """Counts that the agents of one site read about one decision."""
 
     decision: str
@@ -70,17 +76,19 @@ class Told:
         return f"staff-{self.decision}-{self.site}"
 
 
-def told_of(orders: Sequence[OrderRow]) -> list[Told]:
+def merge_orders(orders: Sequence[OrderRow]) -> list[SiteAnnouncement]:
     """Merge the orders of each decision and site; drop those that move nobody."""
-    found: dict[tuple[str, str], Told] = {}
+    found: dict[tuple[str, str], SiteAnnouncement] = {}
     for row in sorted(orders, key=lambda row: (row.dispatched_at, row.id)):
         before = found.get((row.decision, row.site))
-        found[row.decision, row.site] = _with(before, row) if before is not None else _first(row)
+        found[row.decision, row.site] = (
+            _add_order(before, row) if before is not None else _start_announcement(row)
+        )
     return [one for one in found.values() if one.leave or one.come]
 
 
-def _first(row: OrderRow) -> Told:
-    return Told(
+def _start_announcement(row: OrderRow) -> SiteAnnouncement:
+    return SiteAnnouncement(
         row.decision,
         row.site,
         row.leave,
@@ -92,14 +100,14 @@ def _first(row: OrderRow) -> Told:
     )
 
 
-def _with(told: Told, row: OrderRow) -> Told:
+def _add_order(told: SiteAnnouncement, row: OrderRow) -> SiteAnnouncement:
     """Add one more order to the counts of a site.
 
     The period runs from the first start to the last end, if every order has an end.
     """
     begins = [at for at in (told.starts_at, row.starts_at) if at is not None]
     ends = [at for at in (told.ends_at, row.ends_at) if at is not None]
-    return Told(
+    return SiteAnnouncement(
         told.decision,
         told.site,
         told.leave + row.leave,
@@ -111,18 +119,24 @@ def _with(told: Told, row: OrderRow) -> Told:
     )
 
 
-def text_of(one: Told, name: str, _: Translator) -> str:
+def compose_message(one: SiteAnnouncement, name: str, _: Translator) -> str:
     """Compose the message, without names or reasons."""
     said = [_("Réaffectation décidée, {site}.", site=name)]
     if elsewhere := one.leave - one.stay_home:
-        said.append(_("Agents qui partent travailler ailleurs : {n}.", n=few(elsewhere)))
+        said.append(
+            _("Agents qui partent travailler ailleurs : {n}.", n=format_small_count(elsewhere))
+        )
     if one.stay_home:
-        said.append(_("Agents qui travaillent à domicile : {n}.", n=few(one.stay_home)))
+        said.append(
+            _("Agents qui travaillent à domicile : {n}.", n=format_small_count(one.stay_home))
+        )
     if one.come:
-        said.append(_("Agents d’autres sites qui viennent : {n}.", n=few(one.come)))
-    ends_at = None if one.ends_at is None else when(one.ends_at)
+        said.append(_("Agents d’autres sites qui viennent : {n}.", n=format_small_count(one.come)))
+    ends_at = None if one.ends_at is None else to_datetime(one.ends_at)
     if one.starts_at is not None:
-        period = order_words(when(one.starts_at), ends_at, when(one.dispatched_at), _)
+        period = describe_order_period(
+            to_datetime(one.starts_at), ends_at, to_datetime(one.dispatched_at), _
+        )
         said.append(_("Période : {period}.", period=period))
     said.append(
         _(
@@ -141,68 +155,79 @@ def text_of(one: Told, name: str, _: Translator) -> str:
         "`start`"
     ),
 )
-async def announce(author: Calling, proposal: str, body: Announce | None = None) -> Response:
-    author, asked = author.within(body), body or Announce()
-    if (before := await repeated(author)) is not None:
+async def announce_reassignments(
+    author: CallOutAuthor, proposal: str, body: AnnounceRequest | None = None
+) -> Response:
+    author, asked = author.within(body), body or AnnounceRequest()
+    if (before := await find_repeated_answer(author)) is not None:
         return before
     found = await author.model.proposal(author.realm, proposal)
-    told = told_of(await author.model.orders(author.realm, found.id))
+    told = merge_orders(await author.model.orders(author.realm, found.id))
     if not told:
-        raise ProblemError("conflict", what=both("Aucun ordre n’est parti.", "No order went out."))
+        raise ProblemError(
+            "conflict", what=build_bilingual("Aucun ordre n’est parti.", "No order went out.")
+        )
     await check_sites(author, {one.site for one in told})
     known = {
         row.id: row.state
-        for row in (await author.model.callouts(author.realm, limit=MOST)).items
+        for row in (await author.model.callouts(author.realm, limit=MAX_CALLOUTS)).items
         if row.decision
     }
-    waiting = [one for one in told if known.get(one.callout, DRAFTED) == DRAFTED]
+    waiting = [one for one in told if known.get(one.callout, DRAFT_STATE) == DRAFT_STATE]
     if asked.start:
-        commands = _starts(author, [one for one in waiting if one.callout in known])
+        commands = _make_starts(author, [one for one in waiting if one.callout in known])
     else:
-        commands = await _drafts(author, waiting, asked.channels, found.incident)
+        commands = await _make_drafts(author, waiting, asked.channels, found.incident)
     if not commands:
         raise ProblemError(
             "conflict",
-            what=both(
+            what=build_bilingual(
                 "Rien à envoyer : pas préparé, ou déjà parti.",
                 "Nothing to send: not drafted, or sent already.",
             ),
         )
-    decisions: Decisions = author.request.app.state.decisions
+    decisions: CommandDispatcher = author.request.app.state.decisions
     outcome = await decisions.send_all(
         "delivery", author.realm, author.principal, commands, author.wait_s, author.key
     )
-    return answer(author.request, outcome, author.lang)
+    return build_answer(author.request, outcome, author.lang)
 
 
-def _with_ids(author: Author, told: Sequence[Told]) -> list[tuple[str, Told]]:
+def _assign_ids(
+    author: DecisionContext, told: Sequence[SiteAnnouncement]
+) -> list[tuple[str, SiteAnnouncement]]:
     """Give each announcement its command id; the last one has the id of the whole."""
-    decisions: Decisions = author.request.app.state.decisions
+    decisions: CommandDispatcher = author.request.app.state.decisions
     id = decisions.command_id(author.principal, author.realm, author.key)
     return [(id if one is told[-1] else f"{id}-{one.callout}", one) for one in told]
 
 
-def _starts(author: Author, told: Sequence[Told]) -> list[tuple[str, Command]]:
-    by, role = author_of(author.principal), author.principal.acting_role
+def _make_starts(
+    author: DecisionContext, told: Sequence[SiteAnnouncement]
+) -> list[tuple[str, Command]]:
+    by, role = get_author(author.principal), author.principal.acting_role
     return [
         (id, StartCallOut(author=by, role=role, callout=one.callout))
-        for id, one in _with_ids(author, told)
+        for id, one in _assign_ids(author, told)
     ]
 
 
-async def _drafts(
-    author: Author, told: Sequence[Told], channels: Sequence[Channel], incident: str | None
+async def _make_drafts(
+    author: DecisionContext,
+    told: Sequence[SiteAnnouncement],
+    channels: Sequence[Channel],
+    incident: str | None,
 ) -> list[tuple[str, Command]]:
-    staff = await staff_of(people_of(author.request), {one.site for one in told})
+    staff = await group_staff_by_site(get_directory(author.request), {one.site for one in told})
     if told and not staff:
-        raise ProblemError("invalid", faults=(fault("proposal", "nobody", *NOBODY),))
-    decisions: Decisions = author.request.app.state.decisions
+        raise ProblemError("invalid", faults=(build_fault("proposal", "nobody", *NO_RECIPIENT),))
+    decisions: CommandDispatcher = author.request.app.state.decisions
     names, found = (await author.model.reference(author.realm)).names, list[tuple[str, Command]]()
-    for id, one in _with_ids(author, [one for one in told if one.site in staff]):
-        text = text_of(one, short(names.site(one.site)), translator(SOURCE))
+    for id, one in _assign_ids(author, [one for one in told if one.site in staff]):
+        text = compose_message(one, shorten_site_name(names.site(one.site)), get_translator(SOURCE))
         text_id = decisions.text_id(id, text)
         await decisions.put_text(text_id, text)
-        found += drafts(
+        found += split_draft(
             author,
             id,
             staff[one.site],
@@ -213,6 +238,6 @@ async def _drafts(
             sites=(one.site,),
             level=Level.N1,
             channels=tuple(channels),
-            sms_parts=sms_parts(text, answer_expected=False),
+            sms_parts=count_sms_parts(text, answer_expected=False),
         )
     return found

@@ -12,35 +12,39 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from schemas import reassignment as m
-from services.console.http.answers import COLLIDING, RESPONSES, decide
+from services.console.http.answers import RESPONSES, VERSIONED, send_decision
 from services.console.http.context import (
-    Author,
-    Body,
     Cursor,
-    Cut,
+    DecisionBody,
+    DecisionContext,
     Limit,
-    Picture,
-    Several,
-    cached,
+    Multiple,
+    PageRequest,
+    RealmReader,
     check_scope,
-    deciding,
     is_limited,
+    require_decision,
+    set_etag,
 )
-from services.console.http.problems import Rebuilding, StoreAway
-from services.console.http.scopes import own_poles
+from services.console.http.problems import Rebuilding, StoreUnavailable
+from services.console.http.scopes import list_own_poles
 from services.console.resources import Page, Proposal, ReassignmentLine
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Permission
 
 router = APIRouter(prefix="/api/v1", tags=["reassignment"])
-Deciding = Annotated[Author, Depends(deciding(Permission.REASSIGNMENT_DECIDE))]
-Computing = Annotated[
-    Author, Depends(deciding(Permission.REASSIGNMENT_DECIDE, whole_territory=True))
+ReassignmentDecider = Annotated[
+    DecisionContext, Depends(require_decision(Permission.REASSIGNMENT_DECIDE))
 ]
-Answering = Annotated[Author, Depends(deciding(Permission.REASSIGNMENT_ANSWER))]
+ReassignmentPlanner = Annotated[
+    DecisionContext, Depends(require_decision(Permission.REASSIGNMENT_DECIDE, whole_territory=True))
+]
+ReassignmentAnswerer = Annotated[
+    DecisionContext, Depends(require_decision(Permission.REASSIGNMENT_ANSWER))
+]
 
 
-class Compute(Body):
+class ComputeRequest(DecisionBody):
     preference: m.Preference = m.Preference.BEST
     transit: bool | None = Field(
         default=None, description="a person's word about public transport; None: as before"
@@ -48,7 +52,7 @@ class Compute(Body):
     telework: bool | None = None
 
 
-class Choice(Body):
+class LinesChoice(DecisionBody):
     lines: list[str] | None = Field(
         default=None, max_length=2000, description="None: all that nobody decided"
     )
@@ -57,8 +61,11 @@ class Choice(Body):
 @router.get(
     "/reassignments", summary="Proposals, newest first; their lines by `/reassignments/{proposal}`"
 )
-async def proposals(
-    reader: Picture, part: Cut, state: Several[m.ProposalState], incident: str | None = None
+async def list_proposals(
+    reader: RealmReader,
+    part: PageRequest,
+    state: Multiple[m.ProposalState],
+    incident: str | None = None,
 ) -> Page[Proposal]:
     return part.of(
         await reader.model.proposals(
@@ -68,9 +75,9 @@ async def proposals(
 
 
 @router.get("/reassignments/lines", summary="Approved lines: where their orders stand")
-async def lines(
-    reader: Picture,
-    state: Several[m.LineState],
+async def list_lines(
+    reader: RealmReader,
+    state: Multiple[m.LineState],
     site: str | None = None,
     incident: str | None = None,
     limit: Limit = 1000,
@@ -92,11 +99,11 @@ async def lines(
     "/reassignments/{proposal}",
     summary="One proposal with its lines; its ETag is the version for If-Match",
 )
-async def proposal(reader: Picture, proposal: str, response: Response) -> Proposal:
+async def get_proposal(reader: RealmReader, proposal: str, response: Response) -> Proposal:
     found = await reader.model.proposal(
         reader.realm, proposal, as_of=reader.as_of, lang=reader.lang
     )
-    cached(response, found.version)
+    set_etag(response, found.version)
     return found
 
 
@@ -105,9 +112,11 @@ async def proposal(reader: Picture, proposal: str, response: Response) -> Propos
     responses=RESPONSES,
     summary="Ask the planner now; its proposal follows in seconds",
 )
-async def compute(author: Computing, body: Compute | None = None) -> Response:
-    asked = body or Compute()
-    return await decide(
+async def compute_proposal(
+    author: ReassignmentPlanner, body: ComputeRequest | None = None
+) -> Response:
+    asked = body or ComputeRequest()
+    return await send_decision(
         author,
         body,
         "continuity",
@@ -121,18 +130,20 @@ async def compute(author: Computing, body: Compute | None = None) -> Response:
 @router.post(
     "/reassignments/{proposal}/approve",
     responses=RESPONSES,
-    openapi_extra=COLLIDING,
+    openapi_extra=VERSIONED,
     summary="Approve lines: their orders go out",
 )
-async def approve(author: Deciding, proposal: str, body: Choice | None = None) -> Response:
-    await _in_scope(author, body, proposal)
-    return await decide(
+async def approve_lines(
+    author: ReassignmentDecider, proposal: str, body: LinesChoice | None = None
+) -> Response:
+    await _check_proposal_scope(author, body, proposal)
+    return await send_decision(
         author,
         body,
         "continuity",
         m.ApproveReassignments,
         proposal=proposal,
-        lines=_lines(body),
+        lines=_get_chosen_lines(body),
         expected=author.expected,
     )
 
@@ -140,43 +151,49 @@ async def approve(author: Deciding, proposal: str, body: Choice | None = None) -
 @router.post(
     "/reassignments/{proposal}/decline",
     responses=RESPONSES,
-    openapi_extra=COLLIDING,
+    openapi_extra=VERSIONED,
     summary="Decline lines, with a reason",
 )
-async def decline(author: Deciding, proposal: str, body: Choice | None = None) -> Response:
-    await _in_scope(author, body, proposal)
-    return await decide(
+async def decline_lines(
+    author: ReassignmentDecider, proposal: str, body: LinesChoice | None = None
+) -> Response:
+    await _check_proposal_scope(author, body, proposal)
+    return await send_decision(
         author,
         body,
         "continuity",
         m.DeclineReassignments,
         proposal=proposal,
-        lines=_lines(body),
+        lines=_get_chosen_lines(body),
         expected=author.expected,
     )
 
 
-def _lines(body: Choice | None) -> tuple[str, ...] | None:
+def _get_chosen_lines(body: LinesChoice | None) -> tuple[str, ...] | None:
     return None if body is None or body.lines is None else tuple(body.lines)
 
 
-async def _in_scope(author: Author, body: Choice | None, id: str) -> None:
+async def _check_proposal_scope(author: DecisionContext, body: LinesChoice | None, id: str) -> None:
     """Check that the proposal exists, and that its lines are within the author's scope.
 
     The decider keeps only the last proposals and takes any other id for an older one, so the check
     must be here. An author limited to some pôles decides only about agents in, or from, activities
     of these pôles.
     """
-    within, wanted, limited = author.within(body), _lines(body), is_limited(author.principal)
+    within, wanted, limited = (
+        author.within(body),
+        _get_chosen_lines(body),
+        is_limited(author.principal),
+    )
     try:
         found = await within.model.proposal(within.realm, id)
-    except (StoreAway, Rebuilding):
+    except (StoreUnavailable, Rebuilding):
         if limited:
             raise
         return
     if not limited:
         return
-    reference, own = await within.model.reference(within.realm), await own_poles(within)
+    reference, own = await within.model.reference(within.realm), await list_own_poles(within)
     for line in found.lines or ():
         if wanted is None or line.id in wanted:
             mine = {
@@ -188,15 +205,17 @@ async def _in_scope(author: Author, body: Choice | None, id: str) -> None:
                 raise ProblemError("out_of_scope", field="lines")
 
 
-class Lines(Body):
+class StepLines(DecisionBody):
     lines: list[str] = Field(
         default_factory=list,
-        max_length=m.MOST_STEPS - 1,
+        max_length=m.MAX_LINES_PER_STEP - 1,
         description="more lines, in the same breath",
     )
 
 
-async def _step(author: Author, body: Lines | None, line: str, command: type[m.Step]) -> Response:
+async def _send_step(
+    author: DecisionContext, body: StepLines | None, line: str, command: type[m.Step]
+) -> Response:
     """Send a step of agents from or to a site or pôle within the author's scope."""
     more = tuple(body.lines) if body is not None else ()
     if is_limited(author.principal):
@@ -210,19 +229,23 @@ async def _step(author: Author, body: Lines | None, line: str, command: type[m.S
                 sites=sites,
                 poles=[known[site].pole for site in sites if site in known],
             )
-    return await decide(author, body, "continuity", command, line=line, lines=more)
+    return await send_decision(author, body, "continuity", command, line=line, lines=more)
 
 
 @router.post(
     "/reassignments/{line}/accept", responses=RESPONSES, summary="The site has taken the order"
 )
-async def accept(author: Answering, line: str, body: Lines | None = None) -> Response:
-    return await _step(author, body, line, m.AcceptReassignment)
+async def accept_order(
+    author: ReassignmentAnswerer, line: str, body: StepLines | None = None
+) -> Response:
+    return await _send_step(author, body, line, m.AcceptReassignment)
 
 
 @router.post("/reassignments/{line}/arrive", responses=RESPONSES, summary="The agents are at work")
-async def arrive(author: Answering, line: str, body: Lines | None = None) -> Response:
-    return await _step(author, body, line, m.ArriveReassignment)
+async def confirm_arrival(
+    author: ReassignmentAnswerer, line: str, body: StepLines | None = None
+) -> Response:
+    return await _send_step(author, body, line, m.ArriveReassignment)
 
 
 @router.post(
@@ -230,5 +253,7 @@ async def arrive(author: Answering, line: str, body: Lines | None = None) -> Res
     responses=RESPONSES,
     summary="The agents go back to their usual work",
 )
-async def release(author: Answering, line: str, body: Lines | None = None) -> Response:
-    return await _step(author, body, line, m.ReleaseReassignment)
+async def release_agents(
+    author: ReassignmentAnswerer, line: str, body: StepLines | None = None
+) -> Response:
+    return await _send_step(author, body, line, m.ReleaseReassignment)

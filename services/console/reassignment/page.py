@@ -8,31 +8,37 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from schemas.reassignment import TRAVEL, UNDER_WAY, LineState, Preference, ProposalState
-from services.console.continuity.clocks import Running
+from schemas.reassignment import (
+    ACTIVE_LINE_STATES,
+    TRAVEL_MINUTES_KEY,
+    LineState,
+    Preference,
+    ProposalState,
+)
+from services.console.continuity.clocks import RunningClock
 from services.console.i18n import N_, Translator
-from services.console.logbook.sentences import few
-from services.console.reassignment.agent_counts import elsewhere, still_needed
-from services.console.reassignment.periods import order_words
+from services.console.logbook.sentences import format_small_count
+from services.console.reassignment.agent_counts import describe_agents_elsewhere, describe_need
+from services.console.reassignment.periods import describe_order_period
 from services.console.resources import Flow, Proposal, ReassignmentLine
 from services.console.texts import words as w
 from services.console.texts import world
-from services.console.texts.names import Names, short
+from services.console.texts.names import TerritoryNames, shorten_site_name
 
 IDLE, TELEWORK = "idle", "telework"
 WIDTH, HEIGHT, TOP, GAP = 960.0, 452.0, 14.0, 13.0
 LEFT, RIGHT, BAR = 254.0, 730.0, 8.0
-GROUPS: Final = 8
+MAX_GROUPS: Final = 8
 """Most groups on each side of the diagram; the smallest are combined."""
 OTHERS: Final = "others"
-RECENT: Final = timedelta(days=1)
-PREFERENCES: Final = {
+RECENT_SPAN: Final = timedelta(days=1)
+PREFERENCE_LABELS: Final = {
     Preference.BEST: N_("Le plus de monde au travail"),
     Preference.FEWEST: N_("Le moins de déplacements"),
     Preference.LEAST_CO2: N_("Le moins de CO₂"),
     Preference.FASTEST: N_("Les trajets les plus courts"),
 }
-STATES: Final = {
+STATE_LABELS: Final = {
     LineState.PROPOSED: N_("à décider"),
     LineState.APPROVED: N_("approuvée"),
     LineState.DECLINED: N_("écartée"),
@@ -42,8 +48,8 @@ STATES: Final = {
     LineState.RELEASED: N_("de retour"),
     LineState.VOID: N_("annulée, lieu perdu"),
 }
-REMOVED: Final = N_("annulée, site retiré des données")
-_ICON: Final = {
+REMOVED_LABEL: Final = N_("annulée, site retiré des données")
+_STATE_ICONS: Final = {
     LineState.PROPOSED: "wait",
     LineState.APPROVED: "check",
     LineState.DECLINED: "cross",
@@ -53,24 +59,24 @@ _ICON: Final = {
     LineState.RELEASED: "check",
     LineState.VOID: "cross",
 }
-_NEXT: Final = {
+_NEXT_STEPS: Final = {
     LineState.DISPATCHED: ("accept", N_("Ordre reçu")),
     LineState.ACCEPTED: ("arrive", N_("Arrivés")),
     LineState.ARRIVED: ("release", N_("De retour")),
 }
 """State → next step of the site."""
-_BACK: Final = _NEXT[LineState.ARRIVED]
+_RETURN_STEP: Final = _NEXT_STEPS[LineState.ARRIVED]
 """Step of agents without further need, arrived or not."""
 
 
-def _next(state: LineState, needed: int | None) -> tuple[str, str]:
-    if state not in _NEXT:
+def _get_next_step(state: LineState, needed: int | None) -> tuple[str, str]:
+    if state not in _NEXT_STEPS:
         return "", ""
-    return _BACK if needed == 0 else _NEXT[state]
+    return _RETURN_STEP if needed == 0 else _NEXT_STEPS[state]
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class FlowNode:
     """One end of flows."""
 
     label: str
@@ -83,7 +89,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Band:
+class FlowBand:
     """Agents from a source to a target."""
 
     path: str
@@ -94,16 +100,16 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class FlowDiagram:
     """Flow diagram, drawn on the server so that it needs no script."""
 
-    sources: list[Node]
-    targets: list[Node]
-    bands: list[Band]
+    sources: list[FlowNode]
+    targets: list[FlowNode]
+    bands: list[FlowBand]
     total: int
 
 
-def picture(flows: Sequence[Flow], names: Names, _: Translator) -> Picture | None:
+def draw_flows(flows: Sequence[Flow], names: TerritoryNames, _: Translator) -> FlowDiagram | None:
     """Draw sources on the left, places on the right, and bands as wide as their agents.
 
     Return None if nobody moves.
@@ -112,11 +118,11 @@ def picture(flows: Sequence[Flow], names: Names, _: Translator) -> Picture | Non
     if not total:
         return None
     left, right = (
-        _grouped([(f.source, f.count) for f in flows], ()),
-        _grouped([(f.target, f.count) for f in flows], (TELEWORK, IDLE)),
+        _group_counts([(f.source, f.count) for f in flows], ()),
+        _group_counts([(f.target, f.count) for f in flows], (TELEWORK, IDLE)),
     )
     scale = (HEIGHT - TOP - GAP * (max(len(left), len(right)) - 1)) / total
-    at_left, at_right = _stacked(left, scale), _stacked(right, scale)
+    at_left, at_right = _stack_groups(left, scale), _stack_groups(right, scale)
     merged: dict[tuple[str, str, str], int] = {}
     for f in flows:
         key = (
@@ -135,17 +141,29 @@ def picture(flows: Sequence[Flow], names: Names, _: Translator) -> Picture | Non
         y, z, h = down[source], across[target], count * scale
         down[source], across[target] = y + h, z + h
         bands.append(
-            Band(_band(y, z, h), work, _label(source, names, _), _label(target, names, _), count)
+            FlowBand(
+                _draw_band(y, z, h),
+                work,
+                _name_group(source, names, _),
+                _name_group(target, names, _),
+                count,
+            )
         )
-    return Picture(
-        [_node(key, count, LEFT, at_left[key], scale, names, _) for key, count in left.items()],
-        [_node(key, count, RIGHT, at_right[key], scale, names, _) for key, count in right.items()],
+    return FlowDiagram(
+        [
+            _build_node(key, count, LEFT, at_left[key], scale, names, _)
+            for key, count in left.items()
+        ],
+        [
+            _build_node(key, count, RIGHT, at_right[key], scale, names, _)
+            for key, count in right.items()
+        ],
         bands,
         total,
     )
 
 
-def _grouped(counts: Sequence[tuple[str, int]], kept: tuple[str, ...]) -> dict[str, int]:
+def _group_counts(counts: Sequence[tuple[str, int]], kept: tuple[str, ...]) -> dict[str, int]:
     """Sum the groups: telework first, then the largest, the combined rest, and idle agents last.
 
     `kept` names the groups that are never combined.
@@ -154,7 +172,7 @@ def _grouped(counts: Sequence[tuple[str, int]], kept: tuple[str, ...]) -> dict[s
     for key, count in counts:
         summed[key] = summed.get(key, 0) + count
     usual = sorted((key for key in summed if key not in kept), key=lambda key: (-summed[key], key))
-    shown = usual[: GROUPS - 1] if len(usual) > GROUPS else usual
+    shown = usual[: MAX_GROUPS - 1] if len(usual) > MAX_GROUPS else usual
     found = {TELEWORK: summed[TELEWORK]} if TELEWORK in kept and TELEWORK in summed else {}
     found |= {key: summed[key] for key in shown}
     if rest := sum(summed[key] for key in usual if key not in shown):
@@ -162,7 +180,7 @@ def _grouped(counts: Sequence[tuple[str, int]], kept: tuple[str, ...]) -> dict[s
     return found | ({IDLE: summed[IDLE]} if IDLE in kept and IDLE in summed else {})
 
 
-def _stacked(groups: Mapping[str, int], scale: float) -> dict[str, float]:
+def _stack_groups(groups: Mapping[str, int], scale: float) -> dict[str, float]:
     found, y = {}, TOP
     for key, count in groups.items():
         found[key] = y
@@ -170,12 +188,12 @@ def _stacked(groups: Mapping[str, int], scale: float) -> dict[str, float]:
     return found
 
 
-def _node(
-    key: str, count: int, x: float, y: float, scale: float, names: Names, _: Translator
-) -> Node:
+def _build_node(
+    key: str, count: int, x: float, y: float, scale: float, names: TerritoryNames, _: Translator
+) -> FlowNode:
     height = count * scale
-    return Node(
-        _label(key, names, _),
+    return FlowNode(
+        _name_group(key, names, _),
         count,
         x,
         round(y, 1),
@@ -185,7 +203,7 @@ def _node(
     )
 
 
-def _label(key: str, names: Names, _: Translator) -> str:
+def _name_group(key: str, names: TerritoryNames, _: Translator) -> str:
     match key:
         case "telework":
             return _("Télétravail")
@@ -193,19 +211,19 @@ def _label(key: str, names: Names, _: Translator) -> str:
             return _("Sans affectation")
         case "others":
             return _("Autres lieux")
-    kind = w.word(world.KIND_MANY, key, _)
+    kind = w.translate_code(world.KIND_MANY, key, _)
     if kind != key:
         return kind[:1].upper() + kind[1:]
-    return short(names.site(key))
+    return shorten_site_name(names.site(key))
 
 
-def _band(y: float, z: float, h: float) -> str:
+def _draw_band(y: float, z: float, h: float) -> str:
     a, b, m = LEFT + BAR, RIGHT, (LEFT + BAR + RIGHT) / 2
     return f"M{a:g} {y:.1f}C{m:g} {y:.1f} {m:g} {z:.1f} {b:g} {z:.1f}V{z + h:.1f}C{m:g} {z + h:.1f} {m:g} {y + h:.1f} {a:g} {y + h:.1f}Z"
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class DecisionGroup:
     """Lines that share one decision: the same work, place and state."""
 
     key: str
@@ -242,9 +260,9 @@ class Group:
     """Text of the period; empty before the order."""
 
 
-def groups_of(
+def group_lines(
     lines: Sequence[ReassignmentLine], _: Translator, *, one_by_one: bool = False
-) -> list[Group]:
+) -> list[DecisionGroup]:
     """Group the lines: needs first, most critical first, then agents with their own work.
 
     Among equals, the needs of vulnerable people come first. Rule D82.
@@ -263,13 +281,15 @@ def groups_of(
             line.id if one_by_one else "",
         )
         found.setdefault(key, []).append(line)
-    return [_group(found[key], _) for key in sorted(found)]
+    return [_build_group(found[key], _) for key in sorted(found)]
 
 
-def _group(lines: list[ReassignmentLine], _: Translator) -> Group:
+def _build_group(lines: list[ReassignmentLine], _: Translator) -> DecisionGroup:
     first, agents = lines[0], sum(line.count for line in lines)
     names = list(
-        dict.fromkeys(short(line.source.name) for line in sorted(lines, key=lambda x: -x.count))
+        dict.fromkeys(
+            shorten_site_name(line.source.name) for line in sorted(lines, key=lambda x: -x.count)
+        )
     )
     trades = list(dict.fromkeys(line.metier_name for line in sorted(lines, key=lambda x: -x.count)))
     reasons = list(
@@ -283,14 +303,14 @@ def _group(lines: list[ReassignmentLine], _: Translator) -> Group:
     told = trades[0] + (f" +{len(trades) - 1}" if len(trades) > 1 else "")
     minutes = max(line.score["minutes"] for line in lines)
     needed = [line.needed for line in lines if line.needed is not None]
-    said = REMOVED if first.cause == "site_removed" else STATES[first.state]
+    said = REMOVED_LABEL if first.cause == "site_removed" else STATE_LABELS[first.state]
     kind = [
         *([first.cause] if first.cause else ()),
         *(["over"] if first.needed == 0 else ()),
         "own" if first.own_work else "help",
     ]
-    verb, verb_said = _next(first.state, first.needed)
-    return Group(
+    verb, verb_said = _get_next_step(first.state, first.needed)
+    return DecisionGroup(
         key="-".join(
             (
                 first.target.activity,
@@ -308,36 +328,42 @@ def _group(lines: list[ReassignmentLine], _: Translator) -> Group:
         sources_more=len(names) - 1,
         site_ids=sorted({line.source.site for line in lines} | {first.target.site} - {TELEWORK}),
         place=first.target.site,
-        place_name=_("Télétravail") if first.target.site == TELEWORK else short(first.target.name),
+        place_name=_("Télétravail")
+        if first.target.site == TELEWORK
+        else shorten_site_name(first.target.name),
         agents=agents,
-        shown=few(agents),
+        shown=format_small_count(agents),
         minutes=minutes or None,
         kg=round(sum(line.score["co2_g"] * line.count for line in lines) / 1000, 1),
         trades=told,
         why=_("\u00a0; ").join([told, *reasons]),
-        back=elsewhere(lines, _) if first.state is LineState.PROPOSED else "",
+        back=describe_agents_elsewhere(lines, _) if first.state is LineState.PROPOSED else "",
         state=first.state,
         said=_(said),
-        icon=_ICON[first.state],
+        icon=_STATE_ICONS[first.state],
         own_work=first.own_work,
-        still=still_needed(agents, sum(needed) if needed and first.state in UNDER_WAY else None, _),
+        still=describe_need(
+            agents, sum(needed) if needed and first.state in ACTIVE_LINE_STATES else None, _
+        ),
         next=verb,
         next_said=_(verb_said) if verb else "",
-        period=_period(lines, _),
+        period=_describe_period(lines, _),
     )
 
 
-def _period(lines: Sequence[ReassignmentLine], _: Translator) -> str:
+def _describe_period(lines: Sequence[ReassignmentLine], _: Translator) -> str:
     """Describe the period of these lines."""
     begins = [line.starts_at for line in lines if line.starts_at is not None]
     ends = [line.ends_at for line in lines if line.ends_at is not None]
     sent = [line.dispatched_at for line in lines if line.dispatched_at is not None]
     if not begins or not sent:
         return ""
-    return order_words(min(begins), max(ends) if len(ends) == len(lines) else None, min(sent), _)
+    return describe_order_period(
+        min(begins), max(ends) if len(ends) == len(lines) else None, min(sent), _
+    )
 
 
-class Way(StrEnum):
+class OrderDirection(StrEnum):
     """Direction of an order, seen from its site."""
 
     LEAVE = "leave"
@@ -346,11 +372,11 @@ class Way(StrEnum):
     STAY = "stay"
 
 
-WAYS: Final = {
-    Way.LEAVE: N_("Partent travailler ailleurs"),
-    Way.HOME: N_("Travaillent à domicile"),
-    Way.COME: N_("Viennent travailler ici"),
-    Way.STAY: N_("Restent ici pour un autre travail"),
+DIRECTION_LABELS: Final = {
+    OrderDirection.LEAVE: N_("Partent travailler ailleurs"),
+    OrderDirection.HOME: N_("Travaillent à domicile"),
+    OrderDirection.COME: N_("Viennent travailler ici"),
+    OrderDirection.STAY: N_("Restent ici pour un autre travail"),
 }
 
 
@@ -359,7 +385,7 @@ class SiteOrder:
     """Order of one site, by count: lines of the same direction and state, with their next step."""
 
     key: str
-    way: Way
+    way: OrderDirection
     told: str
     ids: list[str]
     agents: int
@@ -373,69 +399,80 @@ class SiteOrder:
     period: str
 
 
-def _way(line: ReassignmentLine, site: str) -> Way:
+def _find_direction(line: ReassignmentLine, site: str) -> OrderDirection:
     if line.source.site != site:
-        return Way.COME
+        return OrderDirection.COME
     if line.target.site == TELEWORK:
-        return Way.HOME
-    return Way.STAY if line.target.site == site else Way.LEAVE
+        return OrderDirection.HOME
+    return OrderDirection.STAY if line.target.site == site else OrderDirection.LEAVE
 
 
-def orders_of(site: str, lines: Iterable[ReassignmentLine], _: Translator) -> list[SiteOrder]:
+def list_site_orders(
+    site: str, lines: Iterable[ReassignmentLine], _: Translator
+) -> list[SiteOrder]:
     """List the orders under way of a site by direction, those that need an answer first.
 
     Agents without further need have their own entry.
     """
-    found: dict[tuple[int, Way, bool], list[ReassignmentLine]] = {}
+    found: dict[tuple[int, OrderDirection, bool], list[ReassignmentLine]] = {}
     for line in lines:
-        if line.state in UNDER_WAY and site in (line.source.site, line.target.site):
+        if line.state in ACTIVE_LINE_STATES and site in (line.source.site, line.target.site):
             found.setdefault(
-                (UNDER_WAY.index(line.state), _way(line, site), line.needed == 0), []
+                (
+                    ACTIVE_LINE_STATES.index(line.state),
+                    _find_direction(line, site),
+                    line.needed == 0,
+                ),
+                [],
             ).append(line)
-    return [_order(way, found[place, way, over], _) for place, way, over in sorted(found)]
+    return [
+        _build_site_order(way, found[place, way, over], _) for place, way, over in sorted(found)
+    ]
 
 
-def _order(way: Way, lines: list[ReassignmentLine], _: Translator) -> SiteOrder:
+def _build_site_order(
+    way: OrderDirection, lines: list[ReassignmentLine], _: Translator
+) -> SiteOrder:
     state, agents = lines[0].state, sum(line.count for line in lines)
     others = (
-        [line.source.name if way is Way.COME else line.target.name for line in lines]
-        if way in (Way.LEAVE, Way.COME)
+        [line.source.name if way is OrderDirection.COME else line.target.name for line in lines]
+        if way in (OrderDirection.LEAVE, OrderDirection.COME)
         else []
     )
     needed = sum(line.count if line.needed is None else line.needed for line in lines)
-    step, said = _next(state, needed)
+    step, said = _get_next_step(state, needed)
     return SiteOrder(
         key=f"{way}-{state}{'' if needed else '-over'}",
         way=way,
-        told=_(WAYS[way]),
+        told=_(DIRECTION_LABELS[way]),
         ids=[line.id for line in lines],
         agents=agents,
-        shown=few(agents),
-        places=[short(name) for name in dict.fromkeys(others)],
-        said=_(STATES[state]),
-        icon=_ICON[state],
-        still=still_needed(agents, needed, _),
+        shown=format_small_count(agents),
+        places=[shorten_site_name(name) for name in dict.fromkeys(others)],
+        said=_(STATE_LABELS[state]),
+        icon=_STATE_ICONS[state],
+        still=describe_need(agents, needed, _),
         next=step,
         next_said=_(said),
-        period=_period(lines, _),
+        period=_describe_period(lines, _),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class MovesView:
+class ReassignmentView:
     """Everything that the page shows about one proposal."""
 
     proposal: Proposal | None
     failed: Proposal | None
-    picture: Picture | None
-    vital: list[Group]
+    picture: FlowDiagram | None
+    vital: list[DecisionGroup]
     """Undecided lines for work below its minimum."""
-    own: list[Group]
+    own: list[DecisionGroup]
     """Undecided lines of agents with their own work."""
-    decided: list[Group]
-    void: list[Group]
+    decided: list[DecisionGroup]
+    void: list[DecisionGroup]
     """Orders of the last day that ended with the loss or removal of a place."""
-    under_way: list[Group]
+    under_way: list[DecisionGroup]
     kg: int
     """CO2 of all moves of the proposal, including those that an earlier approval covers."""
     others: list[Proposal]
@@ -443,15 +480,15 @@ class MovesView:
     covered: int
 
 
-def moves_view(
+def build_reassignment_view(
     proposals: Sequence[Proposal],
     shown: Proposal | None,
     moved: Sequence[ReassignmentLine],
     sites: Sequence[str],
     now: datetime,
-    names: Names,
+    names: TerritoryNames,
     _: Translator,
-) -> MovesView:
+) -> ReassignmentView:
     """Build the page.
 
     `proposals` are newest first, `shown` has its lines, and `moved` are the approved lines. `sites`
@@ -459,7 +496,7 @@ def moves_view(
     """
     lines = shown.lines or [] if shown is not None else []
     waiting = [line for line in lines if line.state is LineState.PROPOSED]
-    groups = groups_of(waiting, _)
+    groups = group_lines(waiting, _)
     newest = proposals[0] if proposals else None
     others: dict[Preference, Proposal] = {}
     for p in proposals:
@@ -471,28 +508,28 @@ def moves_view(
             and p.agents
         ):
             others.setdefault(p.preference, p)
-    return MovesView(
+    return ReassignmentView(
         proposal=shown,
         failed=newest if newest is not None and newest.state is ProposalState.FAILED else None,
-        picture=picture(shown.flow, names, _) if shown is not None else None,
+        picture=draw_flows(shown.flow, names, _) if shown is not None else None,
         vital=[g for g in groups if not g.own_work],
         own=[g for g in groups if g.own_work],
-        decided=groups_of([x for x in lines if x.state is LineState.DECLINED], _),
-        void=groups_of(
+        decided=group_lines([x for x in lines if x.state is LineState.DECLINED], _),
+        void=group_lines(
             [
                 x
                 for x in moved
                 if x.state is LineState.VOID
                 and x.ended_at is not None
-                and now - x.ended_at < RECENT
+                and now - x.ended_at < RECENT_SPAN
             ],
             _,
         ),
-        under_way=groups_of(
+        under_way=group_lines(
             [
                 x
                 for x in moved
-                if x.state in UNDER_WAY
+                if x.state in ACTIVE_LINE_STATES
                 and (not sites or {x.source.site, x.target.site} & set(sites))
             ],
             _,
@@ -504,17 +541,17 @@ def moves_view(
     )
 
 
-BREAKS_SHOWN: Final = 5
+LIMITS_SHOWN: Final = 5
 
 
-def breaks(clocks: Sequence[Running]) -> list[Running]:
+def list_next_limits(clocks: Sequence[RunningClock]) -> list[RunningClock]:
     """List the next territory-wide limits, vital work first, passed limits last."""
     return sorted(
         (c for c in clocks if c.site is None), key=lambda c: (c.mtpd_over, c.criticality)
-    )[:BREAKS_SHOWN]
+    )[:LIMITS_SHOWN]
 
 
-def facts_of(proposal: Proposal, _: Translator) -> list[dict[str, Any]]:
+def list_quality_figures(proposal: Proposal, _: Translator) -> list[dict[str, Any]]:
     """List the quality figures of a proposal, level by level."""
     o = proposal.objective
     return [
@@ -541,8 +578,14 @@ def facts_of(proposal: Proposal, _: Translator) -> list[dict[str, Any]]:
             "good": False,
         },
         *(
-            [{"name": _("Trajets cumulés, minutes, aller"), "value": o[TRAVEL], "good": False}]
-            if TRAVEL in o
+            [
+                {
+                    "name": _("Trajets cumulés, minutes, aller"),
+                    "value": o[TRAVEL_MINUTES_KEY],
+                    "good": False,
+                }
+            ]
+            if TRAVEL_MINUTES_KEY in o
             else []
         ),
         {

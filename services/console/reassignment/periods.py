@@ -14,11 +14,11 @@ from babel.dates import format_datetime
 from services.console.i18n import Translator
 
 PARIS: Final = ZoneInfo("Europe/Paris")
-WEEK: Final = timedelta(days=6)
+CLEAR_WEEKDAY_SPAN: Final = timedelta(days=6)
 """Span in which a weekday alone is clear."""
 
 
-def moment_words(at: datetime, now: datetime, lang: str) -> str:
+def describe_moment(at: datetime, now: datetime, lang: str) -> str:
     """Return `8 h 30` today, `lundi 8 h 30` within six days, else `lundi 15/11 8 h 30`."""
     there, here = at.astimezone(PARIS), now.astimezone(PARIS)
     hour = (
@@ -27,12 +27,12 @@ def moment_words(at: datetime, now: datetime, lang: str) -> str:
     if there.date() == here.date():
         return hour
     weekday = format_datetime(
-        there, "EEEE" if abs(there - here) < WEEK else "EEEE dd/MM", locale=lang
+        there, "EEEE" if abs(there - here) < CLEAR_WEEKDAY_SPAN else "EEEE dd/MM", locale=lang
     )
     return f"{weekday} {hour}"
 
 
-def order_words(
+def describe_order_period(
     starts_at: datetime | None, ends_at: datetime | None, dispatched_at: datetime, _: Translator
 ) -> str:
     """Describe the period of an order; empty for orders of earlier versions, which have none."""
@@ -40,9 +40,9 @@ def order_words(
         return ""
     begins = _("dès maintenant")
     if starts_at > dispatched_at:
-        begins = _("à partir de {at}", at=moment_words(starts_at, dispatched_at, _.lang))
+        begins = _("à partir de {at}", at=describe_moment(starts_at, dispatched_at, _.lang))
     if ends_at is None:
         return _("{begins}, jusqu’à nouvel ordre", begins=begins)
     return _(
-        "{begins}, jusqu’à {at}", begins=begins, at=moment_words(ends_at, dispatched_at, _.lang)
+        "{begins}, jusqu’à {at}", begins=begins, at=describe_moment(ends_at, dispatched_at, _.lang)
     )

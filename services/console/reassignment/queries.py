@@ -7,14 +7,20 @@ from collections.abc import Sequence
 from schemas import reassignment as g
 from schemas.base import Instant
 from services.console import resources as r
-from services.console.read_model.query_base import WHOLE, Reading, known, page_by_id, store_errors
+from services.console.read_model.query_base import (
+    UNLIMITED,
+    QueryBase,
+    get_known,
+    page_by_id,
+    translate_store_errors,
+)
 from services.console.resources import Page
 
-MOST_PARTS = 64
+MAX_PARTS = 64
 """Most parts of a proposal; far more than a territory has cells."""
 
 
-class Reassignments(Reading):
+class ReassignmentQueries(QueryBase):
     async def proposals(
         self,
         realm: str,
@@ -26,7 +32,7 @@ class Reassignments(Reading):
     ) -> list[r.Proposal]:
         """List proposals, newest first, without lines."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             rows = await found.picture.rows(g.ProposalRow)
         kept = [
             row
@@ -42,9 +48,9 @@ class Reassignments(Reading):
     ) -> r.Proposal:
         """Return one proposal with all its lines in order. Raises NotFound."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
-            row = known(await found.picture.some(g.ProposalRow, [id]), id)
-            parts = await found.picture.some(g.LinesRow, [f"{id}/{n}" for n in range(MOST_PARTS)])
+        async with translate_store_errors():
+            row = get_known(await found.picture.some(g.ProposalRow, [id]), id)
+            parts = await found.picture.some(g.LinesRow, [f"{id}/{n}" for n in range(MAX_PARTS)])
             lines = [
                 line
                 for part in sorted(parts.values(), key=lambda part: part.part)
@@ -73,12 +79,12 @@ class Reassignments(Reading):
         state: Sequence[str] = (),
         site: str | None = None,
         incident: str | None = None,
-        limit: int = WHOLE,
+        limit: int = UNLIMITED,
         cursor: str | None = None,
     ) -> Page[r.ReassignmentLine]:
         """List approved lines by id; `site` keeps those from, to or for a site."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             rows = await found.picture.rows(g.ReassignmentRow)
         kept = [
             found.shape.reassignment(row)
@@ -92,7 +98,7 @@ class Reassignments(Reading):
     async def orders(self, realm: str, proposal: str) -> list[g.OrderRow]:
         """Return the orders to sites that the approvals of a proposal gave."""
         found = await self.read(realm)
-        async with store_errors():
+        async with translate_store_errors():
             return [
                 row
                 for row in (await found.picture.rows(g.OrderRow)).values()
@@ -102,7 +108,7 @@ class Reassignments(Reading):
     async def reassignment(self, realm: str, id: str) -> r.ReassignmentLine:
         """Return one approved line. Raises NotFound."""
         found = await self.read(realm, as_of=None, lang="fr")
-        async with store_errors():
+        async with translate_store_errors():
             return found.shape.reassignment(
-                known(await found.picture.some(g.ReassignmentRow, [id]), id)
+                get_known(await found.picture.some(g.ReassignmentRow, [id]), id)
             )

@@ -8,13 +8,13 @@ from schemas.reassignment import LineState, Preference, ProposalState
 from services.console.resources.base import Resource, Time
 
 
-class MoveReason(Resource):
+class ReassignmentReason(Resource):
     code: str = Field(description="R1 … R9 or a word of docs/reference/reassignment-model.md")
     text: str
     values: dict[str, str | int]
 
 
-class End(Resource):
+class ReassignmentEnd(Resource):
     """One end of a reassignment. `site` is `telework` for work at home."""
 
     site: str
@@ -36,8 +36,8 @@ class ReassignmentLine(Resource):
     id: str
     realm: str
     proposal: str
-    source: End = Field(alias="from")
-    target: End = Field(alias="to")
+    source: ReassignmentEnd = Field(alias="from")
+    target: ReassignmentEnd = Field(alias="to")
     need_site: str | None
     metier: str
     metier_name: str
@@ -70,7 +70,7 @@ class ReassignmentLine(Resource):
         description="tenths, minutes (one way), co2_g (both ways, per agent)"
     )
     state: LineState
-    why: list[MoveReason]
+    why: list[ReassignmentReason]
     incident: str | None
     needed: int | None = Field(description="of an approved line: so many are still needed")
     approved_by: str | None
@@ -100,7 +100,7 @@ class MissingAgents(Resource):
     sites_more: int
     count: int
     missing: str = Field(description="people or seats")
-    why: list[MoveReason]
+    why: list[ReassignmentReason]
     outside_help: list[str]
 
 

@@ -9,51 +9,51 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from schemas.reassignment import Reason
-from services.console.i18n import Translator, translator
+from services.console.i18n import Translator, get_translator
 from services.console.texts import words as w
 from services.console.texts import world
-from services.console.texts.names import Names
+from services.console.texts.names import TerritoryNames
 
 Values = Mapping[str, str | int]
-_Say = Callable[[Values, Names, Translator], str]
+_MakeSentence = Callable[[Values, TerritoryNames, Translator], str]
 
 
-def move_reason(reason: Reason, names: Names, lang: str) -> str:
+def describe_reassignment_reason(reason: Reason, names: TerritoryNames, lang: str) -> str:
     """Return the sentence of a reason, or the code itself if it is unknown."""
-    _ = translator(lang)
-    say = _SAY.get(reason.code)
+    _ = get_translator(lang)
+    say = _SENTENCES.get(reason.code)
     return reason.code if say is None else say(reason.values, names, _)
 
 
-def _substitution(v: Values, names: Names, _: Translator) -> str:
+def _describe_substitution(v: Values, names: TerritoryNames, _: Translator) -> str:
     said = _("par {metier}, métier voisin", metier=names.metier(str(v["by"]), _.lang))
     return (
         _("{said}, condition {rule}", said=said, rule=v["condition"]) if "condition" in v else said
     )
 
 
-def _travel(v: Values, _names: Names, _: Translator) -> str:
+def _describe_travel(v: Values, _names: TerritoryNames, _: Translator) -> str:
     if v["mode"] == "transit":
         return _("{n} min en transports", n=v["minutes"])
     return _("{n} min en voiture", n=v["minutes"])
 
 
-def _kind(v: Values, _: Translator) -> str:
-    return w.word(world.KIND_MANY, str(v["kind"]), _)
+def _name_kind(v: Values, _: Translator) -> str:
+    return w.translate_code(world.KIND_MANY, str(v["kind"]), _)
 
 
-_SAY: Final[dict[str, _Say]] = {
+_SENTENCES: Final[dict[str, _MakeSentence]] = {
     "own_work": lambda _v, _n, _: _("reprend son propre travail"),
     "displaced": lambda _v, _n, _: _("site perdu"),
     "spare": lambda v, _n, _: _("quitte un travail de criticité {n}", n=v["criticality"]),
     "same_metier": lambda _v, _n, _: _("même métier"),
-    "substitution": _substitution,
+    "substitution": _describe_substitution,
     "telework": lambda v, _n, _: _("télétravail possible à {pct} %", pct=v["pct"]),
     "own_site": lambda _v, _n, _: _("sur le site même"),
-    "usual_host": lambda v, _n, _: _("lieu habituel : {kind}", kind=_kind(v, _)),
-    "other_host": lambda v, _n, _: _("lieu de repli : {kind}", kind=_kind(v, _)),
+    "usual_host": lambda v, _n, _: _("lieu habituel : {kind}", kind=_name_kind(v, _)),
+    "other_host": lambda v, _n, _: _("lieu de repli : {kind}", kind=_name_kind(v, _)),
     "no_travel": lambda _v, _n, _: _("sans trajet"),
-    "travel": _travel,
+    "travel": _describe_travel,
     "R1": lambda v, n, _: _(
         "Aucun autre métier ne peut remplacer : {metier}", metier=n.metier(str(v["metier"]), _.lang)
     ),

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 
 from schemas.reference import MeasuresSection, Section
-from services.console.http.context import Picture
+from services.console.http.context import RealmReader
 from services.console.http.problems import NotFound
 from services.console.resources import Resource
 from services.runtime.identity.permissions import Permission
@@ -23,13 +23,13 @@ class ReferenceIndex(Resource):
 
 
 @router.get("", summary="Version in force and its sections")
-async def index(reader: Picture) -> ReferenceIndex:
+async def get_index(reader: RealmReader) -> ReferenceIndex:
     found = await reader.model.reference(reader.realm, as_of=reader.as_of)
     return ReferenceIndex(version=found.version, sections=[s.section for s in found.sections])
 
 
 @router.get("/{section}", summary="One section")
-async def section(reader: Picture, section: Section) -> dict[str, Any]:
+async def get_section(reader: RealmReader, section: Section) -> dict[str, Any]:
     if section is Section.ROSTER and not reader.principal.may(Permission.LOG_READ):
         raise NotFound
     found = await reader.model.reference(reader.realm, as_of=reader.as_of)

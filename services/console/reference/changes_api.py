@@ -15,36 +15,38 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from schemas import reference_changes as c
 from schemas.base import Command
-from schemas.reference import OPTIONAL, PUBLISHED, SectionData, version_of
-from services.console.http.answers import COLLIDING, RESPONSES, decide, require_text
+from schemas.reference import OPTIONAL_SECTIONS, PUBLISHING_ORDER, SectionData, compute_version
+from services.console.http.answers import RESPONSES, VERSIONED, require_text, send_decision
 from services.console.http.context import (
-    Author,
-    Body,
     Cursor,
+    DecisionBody,
+    DecisionContext,
     Limit,
-    LogReading,
-    Several,
-    cached,
-    deciding,
-    instant,
+    LogReader,
+    Multiple,
+    require_decision,
+    set_etag,
+    to_instant,
 )
-from services.console.http.decisions import Make
+from services.console.http.decisions import MakeCommand
 from services.console.resources import Page, ReferenceChange
-from services.runtime.http.problems import ProblemError, fault, faults_of
+from services.runtime.http.problems import ProblemError, build_fault, list_faults
 from services.runtime.identity.permissions import Permission
-from services.territory.differences import differences, dropped_sites
+from services.territory.differences import compare_sections, list_dropped_sites
 
 router = APIRouter(prefix="/api/v1/reference/changes", tags=["reference"])
-Deciding = Annotated[Author, Depends(deciding(Permission.REFERENCE_DECIDE, whole_territory=True))]
-MOST_SECTION_BYTES: Final = 200_000
+ReferenceDecider = Annotated[
+    DecisionContext, Depends(require_decision(Permission.REFERENCE_DECIDE, whole_territory=True))
+]
+MAX_SECTION_BYTES: Final = 200_000
 """Largest size of a section, which is published in one record with all its effects."""
 
 
-class Version(Body):
+class VersionRequest(DecisionBody):
     """A complete version: all sections, as `/api/v1/reference/{section}` shows them."""
 
     sections: list[dict[str, Any]] = Field(
-        max_length=len(PUBLISHED),
+        max_length=len(PUBLISHING_ORDER),
         description="`channels` may be left out: then those in force stay",
     )
     effective_at: AwareDatetime | None = Field(
@@ -56,7 +58,7 @@ class Version(Body):
     foreseen: c.Foreseen | None = Field(default=None, description="null: no crisis was replayed")
 
 
-class _Read(BaseModel):
+class _ParsedSections(BaseModel):
     """Parsed sections; they stay out of the OpenAPI document because of their many models."""
 
     sections: list[SectionData]
@@ -69,8 +71,8 @@ class _Read(BaseModel):
         "over, newest first"
     ),
 )
-async def listed(
-    reader: LogReading, state: Several[c.ChangeState], limit: Limit = 1000, cursor: Cursor = None
+async def list_changes(
+    reader: LogReader, state: Multiple[c.ChangeState], limit: Limit = 1000, cursor: Cursor = None
 ) -> Page[ReferenceChange]:
     return await reader.model.reference_changes(
         reader.realm,
@@ -84,11 +86,11 @@ async def listed(
 
 
 @router.get("/{id}", summary="One change; its ETag is the version for If-Match")
-async def one(reader: LogReading, id: str, response: Response) -> ReferenceChange:
+async def get_change(reader: LogReader, id: str, response: Response) -> ReferenceChange:
     found = await reader.model.reference_change(
         reader.realm, id, as_of=reader.as_of, lang=reader.lang, texts=True
     )
-    cached(response, found.version)
+    set_etag(response, found.version)
     return found
 
 
@@ -97,26 +99,26 @@ async def one(reader: LogReading, id: str, response: Response) -> ReferenceChang
     responses=RESPONSES,
     summary="Propose a version; another person approves it. Its id is `change` of the result",
 )
-async def propose(author: Deciding, body: Version) -> Response:
+async def propose_version(author: ReferenceDecider, body: VersionRequest) -> Response:
     require_text(body.reason)
-    sections = await asyncio.to_thread(_whole, body)
+    sections = await asyncio.to_thread(_parse_sections, body)
     within = author.within(body)
     base = await within.model.reference(within.realm)
-    dropped = dropped_sites(base.sections, sections)
+    dropped = list_dropped_sites(base.sections, sections)
     if not body.release:
-        await _check_nobody_moved(within, dropped)
+        await _check_no_reassigned_agents(within, dropped)
     reference, found = await asyncio.to_thread(
-        lambda: (version_of(sections), tuple(differences(base.sections, sections)))
+        lambda: (compute_version(sections), tuple(compare_sections(base.sections, sections)))
     )
-    return await decide(
+    return await send_decision(
         author,
         body,
         "alerts",
         c.ProposeReference,
-        first=[_draft(reference, section) for section in sections],
+        first=[_make_section_draft(reference, section) for section in sections],
         reference=reference,
         base=base.version or "",
-        effective_at=instant(body.effective_at) if body.effective_at else None,
+        effective_at=to_instant(body.effective_at) if body.effective_at else None,
         release=body.release,
         sections=found,
         dropped_sites=tuple(dropped),
@@ -127,15 +129,17 @@ async def propose(author: Deciding, body: Version) -> Response:
 @router.post(
     "/{id}/approve",
     responses=RESPONSES,
-    openapi_extra=COLLIDING,
+    openapi_extra=VERSIONED,
     summary="A second person says yes: it comes into force at its time",
 )
-async def approve(author: Deciding, id: str, body: Body | None = None) -> Response:
+async def approve_change(
+    author: ReferenceDecider, id: str, body: DecisionBody | None = None
+) -> Response:
     within = author.within(body)
     change = await within.model.reference_change(within.realm, id)
     if not change.release:
-        await _check_nobody_moved(within, change.dropped_sites)
-    return await decide(
+        await _check_no_reassigned_agents(within, change.dropped_sites)
+    return await send_decision(
         author, body, "alerts", c.ApproveReference, change=id, expected=author.expected
     )
 
@@ -143,12 +147,12 @@ async def approve(author: Deciding, id: str, body: Body | None = None) -> Respon
 @router.post(
     "/{id}/decline",
     responses=RESPONSES,
-    openapi_extra=COLLIDING,
+    openapi_extra=VERSIONED,
     summary="A second person says no, with a reason",
 )
-async def decline(author: Deciding, id: str, body: Body) -> Response:
+async def decline_change(author: ReferenceDecider, id: str, body: DecisionBody) -> Response:
     require_text(body.reason)
-    return await decide(
+    return await send_decision(
         author, body, "alerts", c.DeclineReference, change=id, expected=author.expected
     )
 
@@ -156,38 +160,38 @@ async def decline(author: Deciding, id: str, body: Body) -> Response:
 @router.post(
     "/{id}/withdraw",
     responses=RESPONSES,
-    openapi_extra=COLLIDING,
+    openapi_extra=VERSIONED,
     summary=(
         "Take it back, with a reason: its proposer; once it is approved and not in force yet, "
         "anybody who may decide"
     ),
 )
-async def withdraw(author: Deciding, id: str, body: Body) -> Response:
+async def withdraw_change(author: ReferenceDecider, id: str, body: DecisionBody) -> Response:
     require_text(body.reason)
-    return await decide(
+    return await send_decision(
         author, body, "alerts", c.WithdrawReference, change=id, expected=author.expected
     )
 
 
-def _draft(reference: str, section: SectionData) -> tuple[str, Make]:
+def _make_section_draft(reference: str, section: SectionData) -> tuple[str, MakeCommand]:
     def make(by: str, role: str, reason: str | None) -> Command:  # noqa: ARG001
         return c.DraftReference(author=by, role=role, reference=reference, data=section)
 
     return section.section.value, make
 
 
-def _whole(body: Version) -> list[SectionData]:
+def _parse_sections(body: VersionRequest) -> list[SectionData]:
     """Return the sections in the order of publication. Raises ProblemError `invalid`."""
     try:
-        sections = _Read(sections=body.sections).sections
+        sections = _ParsedSections(sections=body.sections).sections
     except ValidationError as error:
-        raise ProblemError("invalid", faults=faults_of(error)) from None
+        raise ProblemError("invalid", faults=list_faults(error)) from None
     given = {section.section: section for section in sections}
     if len(given) < len(sections):
         raise ProblemError(
             "invalid",
             faults=(
-                fault(
+                build_fault(
                     "sections",
                     "double",
                     "une section est donnée deux fois",
@@ -195,29 +199,35 @@ def _whole(body: Version) -> list[SectionData]:
                 ),
             ),
         )
-    if missing := [name.value for name in PUBLISHED if name not in given and name not in OPTIONAL]:
+    if missing := [
+        name.value
+        for name in PUBLISHING_ORDER
+        if name not in given and name not in OPTIONAL_SECTIONS
+    ]:
         named = ", ".join(missing)
         raise ProblemError(
             "invalid",
-            faults=(fault("sections", "missing", f"il manque : {named}", f"missing: {named}"),),
+            faults=(
+                build_fault("sections", "missing", f"il manque : {named}", f"missing: {named}"),
+            ),
         )
     for n, section in enumerate(sections):
-        if (size := len(section.model_dump_json().encode())) > MOST_SECTION_BYTES:
+        if (size := len(section.model_dump_json().encode())) > MAX_SECTION_BYTES:
             raise ProblemError(
                 "invalid",
                 faults=(
-                    fault(
+                    build_fault(
                         f"sections.{n}",
                         "length",
-                        f"{size} octets, {MOST_SECTION_BYTES} au plus",
-                        f"{size} bytes, at most {MOST_SECTION_BYTES}",
+                        f"{size} octets, {MAX_SECTION_BYTES} au plus",
+                        f"{size} bytes, at most {MAX_SECTION_BYTES}",
                     ),
                 ),
             )
-    return [given[name] for name in PUBLISHED if name in given]
+    return [given[name] for name in PUBLISHING_ORDER if name in given]
 
 
-async def _check_nobody_moved(author: Author, sites: Sequence[str]) -> None:
+async def _check_no_reassigned_agents(author: DecisionContext, sites: Sequence[str]) -> None:
     """Refuse to drop sites of reassigned agents, as `vigie territory load` does.
 
     Raises ProblemError `agents_moved`.

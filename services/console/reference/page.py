@@ -13,14 +13,14 @@ from schemas.reference_changes import OPEN_CHANGES, ChangeState, Foreseen, Secti
 from services.console.i18n import N_, Translator
 from services.console.resources import ReferenceChange
 from services.console.texts import words as w
-from services.console.texts.names import Names, short
+from services.console.texts.names import TerritoryNames, shorten_site_name
 
-OVER_SHOWN: Final = 20
-_SIGNS: Final = {"-": N_("retirés"), "~": N_("modifiés"), "+": N_("ajoutés")}
+PAST_SHOWN: Final = 20
+_SIGN_LABELS: Final = {"-": N_("retirés"), "~": N_("modifiés"), "+": N_("ajoutés")}
 
 
 @dataclass(frozen=True, slots=True)
-class Differs:
+class SectionDiff:
     """Differences in one section of a change. `named` maps a kind of change to its first rows."""
 
     word: str
@@ -32,12 +32,12 @@ class Differs:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChangeView:
     """A change as this reader sees it."""
 
     found: ReferenceChange
     state: str
-    sections: list[Differs]
+    sections: list[SectionDiff]
     foreseen: list[str]
     mine: bool
     may_decide: bool
@@ -48,19 +48,24 @@ class Change:
         return self.found.state in OPEN_CHANGES
 
 
-def changes_of(
-    found: Sequence[ReferenceChange], reader: str, names: Names, _: Translator, *, may: bool
-) -> list[Change]:
+def build_changes(
+    found: Sequence[ReferenceChange],
+    reader: str,
+    names: TerritoryNames,
+    _: Translator,
+    *,
+    may: bool,
+) -> list[ChangeView]:
     """Build the changes for the person `reader`; `may` is their right to decide."""
     made = []
     for change in found:
         mine, proposed = change.decisions[0].by == reader, change.state is ChangeState.PROPOSED
         made.append(
-            Change(
+            ChangeView(
                 change,
-                w.word(w.CHANGE_STATE, change.state, _),
-                [_differs(d, names, _) for d in change.sections],
-                foreseen_of(change.foreseen, _) if change.foreseen is not None else [],
+                w.translate_code(w.CHANGE_STATE, change.state, _),
+                [_build_section_diff(d, names, _) for d in change.sections],
+                describe_forecast(change.foreseen, _) if change.foreseen is not None else [],
                 mine,
                 may_decide=may and proposed and not mine,
                 may_withdraw=may and (mine if proposed else change.state is ChangeState.APPROVED),
@@ -69,13 +74,15 @@ def changes_of(
     return made
 
 
-def _differs(d: SectionDifference, names: Names, _: Translator) -> Differs:
+def _build_section_diff(d: SectionDifference, names: TerritoryNames, _: Translator) -> SectionDiff:
     groups = []
-    for sign, word in _SIGNS.items():
-        if rows := [_row(d.section, name[1:], names) for name in d.named if name.startswith(sign)]:
+    for sign, word in _SIGN_LABELS.items():
+        if rows := [
+            _name_row(d.section, name[1:], names) for name in d.named if name.startswith(sign)
+        ]:
             groups.append((_(word), ", ".join(rows)))
-    return Differs(
-        w.word(w.SECTION, d.section, _),
+    return SectionDiff(
+        w.translate_code(w.SECTION, d.section, _),
         d.added,
         d.changed,
         d.dropped,
@@ -84,16 +91,16 @@ def _differs(d: SectionDifference, names: Names, _: Translator) -> Differs:
     )
 
 
-def _row(section: str, name: str, names: Names) -> str:
+def _name_row(section: str, name: str, names: TerritoryNames) -> str:
     """Name a site; keep the names of other rows as in their files."""
     return (
-        f"{short(names.sites[name].name)} ({name})"
+        f"{shorten_site_name(names.sites[name].name)} ({name})"
         if section == "sites" and name in names.sites
         else name
     )
 
 
-def foreseen_of(f: Foreseen, _: Translator) -> list[str]:
+def describe_forecast(f: Foreseen, _: Translator) -> list[str]:
     """Describe in sentences the differences that a replay of recorded crises found."""
     if not f.crises:
         said = [_("Aucune crise enregistrée à rejouer.")]

@@ -9,15 +9,20 @@ from schemas import reassignment as g
 from schemas import reference_changes as c
 from schemas.base import Instant
 from services.console import resources as r
-from services.console.read_model.query_base import WHOLE, Reading, known, store_errors
+from services.console.read_model.query_base import (
+    UNLIMITED,
+    QueryBase,
+    get_known,
+    translate_store_errors,
+)
 from services.console.resources import Page
-from services.runtime.http.pagination import page
+from services.runtime.http.pagination import paginate
 
-_ORDER: Final = {c.ChangeState.PROPOSED: 0, c.ChangeState.APPROVED: 1}
-_MOVED: Final = frozenset({g.LineState.APPROVED, *g.UNDER_WAY})
+_STATE_ORDER: Final = {c.ChangeState.PROPOSED: 0, c.ChangeState.APPROVED: 1}
+_CURRENT_STATES: Final = frozenset({g.LineState.APPROVED, *g.ACTIVE_LINE_STATES})
 
 
-class Versions(Reading):
+class ReferenceQueries(QueryBase):
     """Queries about versions of the reference data."""
 
     async def reference_changes(
@@ -28,16 +33,16 @@ class Versions(Reading):
         lang: str = "fr",
         state: Sequence[str] = (),
         texts: bool = False,
-        limit: int = WHOLE,
+        limit: int = UNLIMITED,
         cursor: str | None = None,
     ) -> Page[r.ReferenceChange]:
         """List changes: those to approve, approved ones that wait, past ones, newest first."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             rows = (await found.picture.rows(c.ReferenceChangeRow)).values()
         kept = [row for row in rows if not state or row.state in state]
-        shown, following = page(
-            kept, lambda row: (_ORDER.get(row.state, 2), -row.ended_at, row.id), limit, cursor
+        shown, following = paginate(
+            kept, lambda row: (_STATE_ORDER.get(row.state, 2), -row.ended_at, row.id), limit, cursor
         )
         told = self._said(shown) if texts else {}
         return Page(
@@ -55,8 +60,8 @@ class Versions(Reading):
     ) -> r.ReferenceChange:
         """Return one change. Raises NotFound."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
-            row = known(await found.picture.some(c.ReferenceChangeRow, [id]), id)
+        async with translate_store_errors():
+            row = get_known(await found.picture.some(c.ReferenceChangeRow, [id]), id)
         return found.shape.reference_change(row, self._said([row]) if texts else {})
 
     async def agents_moved(self, realm: str, sites: Collection[str]) -> int:
@@ -64,12 +69,13 @@ class Versions(Reading):
         if not sites:
             return 0
         found = await self.read(realm)
-        async with store_errors():
+        async with translate_store_errors():
             rows = (await found.picture.rows(g.ReassignmentRow)).values()
         return sum(
             row.count
             for row in rows
-            if row.state in _MOVED and not {row.site, row.place, row.need_site}.isdisjoint(sites)
+            if row.state in _CURRENT_STATES
+            and not {row.site, row.place, row.need_site}.isdisjoint(sites)
         )
 
     def _said(self, rows: Sequence[c.ReferenceChangeRow]) -> Mapping[str, Any]:

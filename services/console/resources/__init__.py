@@ -38,7 +38,7 @@ from services.console.incidents.resources import (
 )
 from services.console.live.presence_resources import Presence, PresenceChanged, PresentPerson
 from services.console.logbook.erasure_resources import Erasure
-from services.console.maintenance.resources import Covers, Lease, Maintenance, Matching
+from services.console.maintenance.resources import LabelMatch, Lease, Maintenance, WindowCoverage
 from services.console.messages.resources import (
     Attempt,
     CallOut,
@@ -49,13 +49,13 @@ from services.console.messages.resources import (
     Texts,
 )
 from services.console.reassignment.resources import (
-    End,
     Flow,
     MissingAgents,
-    MoveReason,
     Proposal,
     ProposalDecision,
+    ReassignmentEnd,
     ReassignmentLine,
+    ReassignmentReason,
 )
 from services.console.reference.resources import ChangeDecision, ReferenceChange
 from services.console.resources.base import (
@@ -65,9 +65,9 @@ from services.console.resources.base import (
     Resource,
     Scalar,
     Time,
-    iso,
-    ms,
-    when,
+    format_iso,
+    to_datetime,
+    to_instant,
 )
 from services.console.sites.overview_resources import (
     AlarmRate,
@@ -84,7 +84,7 @@ from services.console.sites.overview_resources import (
     Overview,
     Realm,
 )
-from services.console.sites.resources import Cause, Commune, Found, Map, Pole, Site
+from services.console.sites.resources import Cause, Commune, Map, Pole, Site, SiteHeadcount
 
 __all__ = [
     "Activity",
@@ -105,10 +105,8 @@ __all__ = [
     "CommandResult",
     "Commune",
     "Contingency",
-    "Covers",
     "Crisis",
     "DemandLine",
-    "End",
     "Erasure",
     "Escalation",
     "Estimate",
@@ -116,7 +114,6 @@ __all__ = [
     "Feed",
     "Flag",
     "Flow",
-    "Found",
     "Gain",
     "Gap",
     "Hold",
@@ -126,6 +123,7 @@ __all__ = [
     "Instruction",
     "Interval",
     "KindOfLine",
+    "LabelMatch",
     "Ladder",
     "Lease",
     "LevelState",
@@ -136,9 +134,7 @@ __all__ = [
     "Loss",
     "Maintenance",
     "Map",
-    "Matching",
     "MissingAgents",
-    "MoveReason",
     "Notification",
     "Overview",
     "Page",
@@ -153,13 +149,16 @@ __all__ = [
     "ProposalDecision",
     "Realm",
     "Reason",
+    "ReassignmentEnd",
     "ReassignmentLine",
+    "ReassignmentReason",
     "ReferenceChange",
     "Report",
     "Resource",
     "SafetyAnswer",
     "Scalar",
     "Site",
+    "SiteHeadcount",
     "Sitrep",
     "Strategy",
     "Task",
@@ -167,7 +166,8 @@ __all__ = [
     "Time",
     "Trigger",
     "Wave",
-    "iso",
-    "ms",
-    "when",
+    "WindowCoverage",
+    "format_iso",
+    "to_datetime",
+    "to_instant",
 ]

@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSche
 
 from schemas.base import END_OF_TIME, Instant
 
-_FIRST: Final[Instant] = -62_135_596_800_000
-_LAST: Final[Instant] = END_OF_TIME - 3_600_001
+_FIRST_INSTANT: Final[Instant] = -62_135_596_800_000
+_LAST_INSTANT: Final[Instant] = END_OF_TIME - 3_600_001
 """Last instant: 23:59:59.999 in Paris."""
 
 
-def iso(at: datetime) -> str:
+def format_iso(at: datetime) -> str:
     """Format ISO 8601 in UTC, with milliseconds only if there are some: `2027-02-11T08:40:00Z`."""
     at = at.astimezone(UTC)
     return at.isoformat(timespec="milliseconds" if at.microsecond else "seconds").replace(
@@ -22,23 +22,23 @@ def iso(at: datetime) -> str:
     )
 
 
-def when(at: Instant) -> datetime:
+def to_datetime(at: Instant) -> datetime:
     """Return the aware UTC datetime of an instant.
 
     An instant outside the calendar, in UTC or in Paris, becomes the nearest moment inside: senders
     use `9999-12-31T23:59:59-04:00` for never.
     """
-    return datetime.fromtimestamp(min(max(at, _FIRST), _LAST) / 1000, UTC)
+    return datetime.fromtimestamp(min(max(at, _FIRST_INSTANT), _LAST_INSTANT) / 1000, UTC)
 
 
-def ms(at: datetime) -> Instant:
-    """Return the instant of a datetime, the inverse of `when`."""
+def to_instant(at: datetime) -> Instant:
+    """Return the instant of a datetime, the inverse of `to_datetime`."""
     return round(at.timestamp() * 1000)
 
 
 Time = Annotated[
     datetime,
-    PlainSerializer(iso, return_type=str, when_used="json"),
+    PlainSerializer(format_iso, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
 ]
 

@@ -10,18 +10,18 @@ from pydantic import Field, field_validator
 
 from schemas.commands import SetLevel
 from schemas.words import Level, SiteStatus
-from services.console.http.answers import COLLIDING, RESPONSES, decide
+from services.console.http.answers import RESPONSES, VERSIONED, send_decision
 from services.console.http.context import (
-    Author,
-    Body,
     Cursor,
-    Cut,
+    DecisionBody,
+    DecisionContext,
     Limit,
-    Picture,
-    Several,
-    cached,
-    deciding,
+    Multiple,
+    PageRequest,
+    RealmReader,
     parse_time,
+    require_decision,
+    set_etag,
 )
 from services.console.http.scopes import check_incident
 from services.console.resources import (
@@ -41,7 +41,7 @@ from services.runtime.identity.permissions import Permission
 router = APIRouter(prefix="/api/v1", tags=["picture"])
 
 
-class Communes(Resource):
+class CommunesPage(Resource):
     """All communes, with the view box of their paths."""
 
     items: list[Commune]
@@ -49,7 +49,7 @@ class Communes(Resource):
     map: Map
 
 
-class NewLevel(Body):
+class LevelRequest(DecisionBody):
     """A new level, higher or lower. A lower one needs a reason. Rule D31."""
 
     level: Level
@@ -72,13 +72,13 @@ class NewLevel(Body):
 
 
 @router.get("/overview", summary="Level and why, counts, alarm rate, feeds, newest log positions")
-async def overview(reader: Picture) -> Overview:
+async def get_overview(reader: RealmReader) -> Overview:
     return await reader.model.overview(reader.realm, as_of=reader.as_of, lang=reader.lang)
 
 
 @router.get("/changes", summary="What changed between two times: `since`, and `as_of` or now")
-async def changes(
-    reader: Picture,
+async def list_changes(
+    reader: RealmReader,
     since: Annotated[
         str,
         Query(
@@ -92,9 +92,9 @@ async def changes(
 
 
 @router.get("/sites", summary="Every site of the territory")
-async def sites(
-    reader: Picture,
-    status: Several[SiteStatus],
+async def list_sites(
+    reader: RealmReader,
+    status: Multiple[SiteStatus],
     kind: str | None = None,
     pole: str | None = None,
     commune: str | None = None,
@@ -120,47 +120,48 @@ async def sites(
 
 
 @router.get("/sites/{id}")
-async def site(reader: Picture, id: str) -> Site:
+async def get_site(reader: RealmReader, id: str) -> Site:
     return await reader.model.site(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
 
 
 @router.get("/poles", summary="Pôles: counts by state, capacity against the minimum (MBCO)")
-async def poles(reader: Picture, part: Cut) -> Page[Pole]:
+async def list_poles(reader: RealmReader, part: PageRequest) -> Page[Pole]:
     return part.of(await reader.model.poles(reader.realm, as_of=reader.as_of, lang=reader.lang))
 
 
 @router.get("/communes", summary="Communes with outlines as SVG paths")
-async def communes(reader: Picture, part: Cut) -> Communes:
+async def list_communes(reader: RealmReader, part: PageRequest) -> CommunesPage:
     shown = part.of(
         await reader.model.communes(reader.realm, as_of=reader.as_of, lang=reader.lang),
         lambda one: str(one.insee),
     )
-    return Communes(items=shown.items, next=shown.next, map=reader.model.map())
+    return CommunesPage(items=shown.items, next=shown.next, map=reader.model.map())
 
 
 @router.get("/levels", summary="Level of the territory and of every pôle")
-async def levels(reader: Picture, part: Cut) -> Page[LevelState]:
+async def list_levels(reader: RealmReader, part: PageRequest) -> Page[LevelState]:
     return part.of(await reader.model.levels(reader.realm, as_of=reader.as_of, lang=reader.lang))
 
 
 @router.get("/level", summary="Level of the territory; its ETag is the version for If-Match")
-async def level(reader: Picture, response: Response) -> LevelState:
+async def get_level(reader: RealmReader, response: Response) -> LevelState:
     found = (await reader.model.levels(reader.realm, as_of=reader.as_of, lang=reader.lang))[0]
-    cached(response, found.version)
+    set_etag(response, found.version)
     return found
 
 
 @router.post(
     "/level",
     responses=RESPONSES,
-    openapi_extra=COLLIDING,
+    openapi_extra=VERSIONED,
     summary="Set the level of the territory or of an incident",
 )
 async def set_level(
-    author: Annotated[Author, Depends(deciding(Permission.LEVEL_SET))], body: NewLevel
+    author: Annotated[DecisionContext, Depends(require_decision(Permission.LEVEL_SET))],
+    body: LevelRequest,
 ) -> Response:
     await check_incident(author.within(body), None if body.scope == "territory" else body.scope)
-    return await decide(
+    return await send_decision(
         author,
         body,
         "alerts",
@@ -173,5 +174,5 @@ async def set_level(
 
 
 @router.get("/flags", summary="What authorities and operators declared")
-async def flags(reader: Picture, part: Cut) -> Page[Flag]:
+async def list_flags(reader: RealmReader, part: PageRequest) -> Page[Flag]:
     return part.of(await reader.model.flags(reader.realm, as_of=reader.as_of, lang=reader.lang))

@@ -16,10 +16,10 @@ from typing import Final
 
 from schemas.words import SiteStatus
 from services.console.resources import Commune
-from services.console.sites.map import WORST
+from services.console.sites.map import WORST_FIRST
 
-TILE: Final = 100.0
-LOOSE: Final = 1.2
+TILE_SIZE: Final = 100.0
+GRID_FACTOR: Final = 1.2
 """Size of a grid cell, as a multiple of the median distance to the nearest neighbour.
 
 Lower values keep more of the shape, higher ones make larger tiles.
@@ -48,19 +48,19 @@ class Tiles:
     tiles: list[Tile]
 
 
-def tiles_of(communes: Sequence[Commune]) -> Tiles:
+def build_tiles(communes: Sequence[Commune]) -> Tiles:
     """Place all communes; the same communes always get the same places."""
     ordered = sorted(communes, key=lambda c: c.insee)
-    cells = placed(tuple((c.x, c.y) for c in ordered))
+    cells = place_points(tuple((c.x, c.y) for c in ordered))
     tiles = [
         Tile(
             c.insee,
             c.name,
-            name_lines(c.name),
-            four_letters(c.name),
-            col * TILE,
-            row * TILE,
-            next(s for s in WORST if c.sites.get(s) or s is SiteStatus.NORMAL),
+            split_name(c.name),
+            abbreviate_name(c.name),
+            col * TILE_SIZE,
+            row * TILE_SIZE,
+            next(s for s in WORST_FIRST if c.sites.get(s) or s is SiteStatus.NORMAL),
             sum(n for status, n in c.sites.items() if status is not SiteStatus.NORMAL),
             bool(c.incidents),
         )
@@ -70,10 +70,10 @@ def tiles_of(communes: Sequence[Commune]) -> Tiles:
         max((col for col, _ in cells), default=0) + 1,
         max((row for _, row in cells), default=0) + 1,
     )
-    return Tiles(f"-4 -4 {wide * TILE + 8:g} {high * TILE + 8:g}", tiles)
+    return Tiles(f"-4 -4 {wide * TILE_SIZE + 8:g} {high * TILE_SIZE + 8:g}", tiles)
 
 
-def name_lines(name: str, fits: int = 11) -> tuple[str, ...]:
+def split_name(name: str, fits: int = 11) -> tuple[str, ...]:
     """Split a name into at most two lines; a longer line ends with a dot.
 
     `Boulogne-Billancourt` → `Boulogne-`, `Billancourt`.
@@ -89,22 +89,24 @@ def name_lines(name: str, fits: int = 11) -> tuple[str, ...]:
     return tuple(line if len(line) <= fits + 1 else line[:fits] + "." for line in kept)
 
 
-def four_letters(name: str) -> str:
+def abbreviate_name(name: str) -> str:
     """Shorten a name to four letters: `Nanterre` → `Nant`, `Fontenay-aux-Roses` → `FoRo`.
 
     Two letters of the last word keep names apart that begin alike.
     """
-    words = [word for word in re.split(r"[-’' ]", name) if word.lower() not in _SMALL and word]
+    words = [
+        word for word in re.split(r"[-’' ]", name) if word.lower() not in _MINOR_WORDS and word
+    ]
     return words[0][:2] + words[-1][:2] if len(words) > 1 else "".join(words)[:4]
 
 
-_SMALL: Final = frozenset(
+_MINOR_WORDS: Final = frozenset(
     {"la", "le", "les", "l", "de", "du", "des", "d", "sur", "sous", "aux", "au", "en", "lès"}
 )
 
 
 @lru_cache(maxsize=8)
-def placed(points: tuple[Point, ...]) -> tuple[tuple[int, int], ...]:
+def place_points(points: tuple[Point, ...]) -> tuple[tuple[int, int], ...]:
     """Give each point its own cell (column, row), counted from 0."""
     if len(points) < 2:
         return tuple((0, 0) for _ in points)
@@ -114,7 +116,7 @@ def placed(points: tuple[Point, ...]) -> tuple[tuple[int, int], ...]:
     west, north = min(x for x, _ in points), min(y for _, y in points)
     width, height = max(x for x, _ in points) - west, max(y for _, y in points) - north
     side = max(
-        median(nearest) * LOOSE, max(width, height) / (3 * math.sqrt(len(points))), 1e-6
+        median(nearest) * GRID_FACTOR, max(width, height) / (3 * math.sqrt(len(points))), 1e-6
     )  # stacked points need no finer grid
     wide, high = width / side, height / side
     while (math.ceil(wide) + 1) * (math.ceil(high) + 1) < len(points):
@@ -124,12 +126,12 @@ def placed(points: tuple[Point, ...]) -> tuple[tuple[int, int], ...]:
         [((x - west) / side - col) ** 2 + ((y - north) / side - row) ** 2 for col, row in cells]
         for x, y in points
     ]
-    chosen = [cells[k] for k in assigned(costs)]
+    chosen = [cells[k] for k in assign_columns(costs)]
     left, top = min(col for col, _ in chosen), min(row for _, row in chosen)
     return tuple((col - left, row - top) for col, row in chosen)
 
 
-def assigned(costs: Sequence[Sequence[float]]) -> list[int]:
+def assign_columns(costs: Sequence[Sequence[float]]) -> list[int]:
     """Assign each row its own column at the least total cost.
 
     Hungarian method with potentials, O(rows² columns). Needs at least as many columns as rows.

@@ -21,7 +21,7 @@ Ring = list[list[float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Plane:
+class MapPlane:
     """Projection of longitude and latitude onto the plane."""
 
     west: float
@@ -40,14 +40,14 @@ class Plane:
 class Outlines:
     """Outlines of the territory by INSEE code."""
 
-    plane: Plane
+    plane: MapPlane
     paths: Mapping[str, str]
     """SVG path data of each commune."""
     shapes: Mapping[str, Sequence[Ring]] = field(default_factory=dict)
     """Outer rings of each commune, as longitude and latitude."""
 
 
-def _rings(geometry: Mapping[str, Any]) -> list[Ring]:
+def _list_rings(geometry: Mapping[str, Any]) -> list[Ring]:
     match geometry["type"]:
         case "Polygon":
             return list(geometry["coordinates"])
@@ -57,23 +57,23 @@ def _rings(geometry: Mapping[str, Any]) -> list[Ring]:
             raise ValueError(f"outline of type {other}: only Polygon and MultiPolygon")
 
 
-def _outer(geometry: Mapping[str, Any]) -> list[Ring]:
+def _list_outer_rings(geometry: Mapping[str, Any]) -> list[Ring]:
     polygons = (
         geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
     )
     return [polygon[0] for polygon in polygons]
 
 
-def plane_of(points: Iterable[tuple[float, float]]) -> Plane:
+def fit_plane(points: Iterable[tuple[float, float]]) -> MapPlane:
     """Compute a plane around (lon, lat) points. Raises ValueError without points."""
     lons, lats = zip(*points, strict=True)
     west, east, south, north = min(lons), max(lons), min(lats), max(lats)
     squeeze = math.cos(math.radians((south + north) / 2))
     scale = (WIDTH - 2 * MARGIN) / max((east - west) * squeeze, 1e-9)
-    return Plane(west, north, scale, squeeze, round((north - south) * scale + 2 * MARGIN, 1))
+    return MapPlane(west, north, scale, squeeze, round((north - south) * scale + 2 * MARGIN, 1))
 
 
-def path_of(rings: Iterable[Ring], plane: Plane) -> str:
+def draw_path(rings: Iterable[Ring], plane: MapPlane) -> str:
     """Return SVG path data: `M x,y L … Z` per ring."""
     pieces = []
     for ring in rings:
@@ -90,7 +90,11 @@ def load_outlines(folder: Path) -> Outlines:
     Raises OSError, ValueError.
     """
     features = orjson.loads((folder / "communes.geojson").read_bytes())["features"]
-    shapes = {f["properties"]["insee"]: _rings(f["geometry"]) for f in features}
-    plane = plane_of((lon, lat) for rings in shapes.values() for ring in rings for lon, lat in ring)
-    outer = {f["properties"]["insee"]: _outer(f["geometry"]) for f in features}
-    return Outlines(plane, {insee: path_of(rings, plane) for insee, rings in shapes.items()}, outer)
+    shapes = {f["properties"]["insee"]: _list_rings(f["geometry"]) for f in features}
+    plane = fit_plane(
+        (lon, lat) for rings in shapes.values() for ring in rings for lon, lat in ring
+    )
+    outer = {f["properties"]["insee"]: _list_outer_rings(f["geometry"]) for f in features}
+    return Outlines(
+        plane, {insee: draw_path(rings, plane) for insee, rings in shapes.items()}, outer
+    )

@@ -14,9 +14,16 @@ from pydantic import Field
 
 from schemas.base import Command
 from schemas.commands import InstructSite
-from services.console.http.answers import RESPONSES, answer, require_text
-from services.console.http.context import Author, Body, Cut, Picture, Reader, deciding
-from services.console.http.decisions import Decisions
+from services.console.http.answers import RESPONSES, build_answer, require_text
+from services.console.http.context import (
+    DecisionBody,
+    DecisionContext,
+    PageRequest,
+    ReadContext,
+    RealmReader,
+    require_decision,
+)
+from services.console.http.decisions import CommandDispatcher
 from services.console.http.scopes import check_sites
 from services.console.resources import Instruction, Page
 from services.runtime.identity.permissions import Permission
@@ -26,7 +33,7 @@ LONGEST: Final = 200
 """Characters of an instruction: together with the name of the site it fits an SMS."""
 
 
-class NewInstruction(Body):
+class NewInstruction(DecisionBody):
     """A sentence for the manager of the site. It must not say what a stranger may not read."""
 
     text: str = Field(min_length=1, max_length=LONGEST)
@@ -42,7 +49,7 @@ def sentence_of(text: str) -> str:
     return text if text[-1] in ".!?…" else f"{text}."
 
 
-def reads_instructions(reader: Reader, site: str, pole: str | None) -> bool:
+def reads_instructions(reader: ReadContext, site: str, pole: str | None) -> bool:
     """Tell whether the reader may see the words: the cell, and whoever answers for the site."""
     scope = reader.principal.scope
     mine = site in scope.sites or (not scope.sites and pole in scope.poles)
@@ -53,7 +60,7 @@ def reads_instructions(reader: Reader, site: str, pole: str | None) -> bool:
     "/{id}/instructions",
     summary="Instructions of the cell to this site, newest first, with what the site answered",
 )
-async def instructions(reader: Picture, part: Cut, id: str) -> Page[Instruction]:
+async def instructions(reader: RealmReader, part: PageRequest, id: str) -> Page[Instruction]:
     site = await reader.model.site(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
     texts = reads_instructions(reader, site.id, site.pole)
     found = await reader.model.instructions(
@@ -68,14 +75,14 @@ async def instructions(reader: Picture, part: Cut, id: str) -> Page[Instruction]
     summary="Send the site an instruction: a task of its manager, and a message",
 )
 async def instruct(
-    author: Annotated[Author, Depends(deciding(Permission.INCIDENT_DECIDE))],
+    author: Annotated[DecisionContext, Depends(require_decision(Permission.INCIDENT_DECIDE))],
     id: str,
     body: NewInstruction,
 ) -> Response:
     require_text(body.text, "text")
     author = author.within(body)
     await check_sites(author, [id], "site")
-    decisions: Decisions = author.request.app.state.decisions
+    decisions: CommandDispatcher = author.request.app.state.decisions
 
     def make(by: str, role: str, reason: str | None) -> Command:
         assert reason is not None
@@ -98,4 +105,4 @@ async def instruct(
         key=author.key,
         wait_s=author.wait_s,
     )
-    return answer(author.request, outcome, author.lang)
+    return build_answer(author.request, outcome, author.lang)

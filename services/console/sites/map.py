@@ -10,9 +10,9 @@ from typing import Final
 
 from schemas.words import SiteStatus
 from services.console.resources import Commune, Site
-from services.console.texts.names import short
+from services.console.texts.names import shorten_site_name
 
-WORST: Final = (
+WORST_FIRST: Final = (
     SiteStatus.EVACUATED,
     SiteStatus.SHELTERING,
     SiteStatus.CLOSED,
@@ -36,7 +36,7 @@ class Glyph:
 
 
 @dataclass(frozen=True, slots=True)
-class Area:
+class MapArea:
     insee: str
     name: str
     path: str
@@ -50,7 +50,7 @@ class Area:
 @dataclass(frozen=True, slots=True)
 class MapView:
     box: str
-    areas: list[Area]
+    areas: list[MapArea]
     dots: list[Point]
     """Positions of normal sites."""
     glyphs: list[Glyph]
@@ -59,7 +59,7 @@ class MapView:
 
 
 @lru_cache(maxsize=64)
-def spread(points: tuple[Point, ...], gap: float) -> tuple[Point, ...]:
+def push_apart(points: tuple[Point, ...], gap: float) -> tuple[Point, ...]:
     """Push points apart until they are about `gap` from each other.
 
     The result is deterministic. The few rounds keep crowds together.
@@ -93,9 +93,9 @@ def spread(points: tuple[Point, ...], gap: float) -> tuple[Point, ...]:
     return tuple((round(x, 1), round(y, 1)) for x, y in placed)
 
 
-def worst_first(sites: Iterable[Site]) -> list[Site]:
+def sort_worst_last(sites: Iterable[Site]) -> list[Site]:
     """Sort the gravest status last, so that it is drawn above the others."""
-    return sorted(sites, key=lambda s: (-WORST.index(s.status), s.id))
+    return sorted(sites, key=lambda s: (-WORST_FIRST.index(s.status), s.id))
 
 
 Box = tuple[float, float, float, float]
@@ -103,7 +103,7 @@ Box = tuple[float, float, float, float]
 
 
 @lru_cache(maxsize=256)
-def extent(path: str) -> Box:
+def compute_extent(path: str) -> Box:
     """Return the rectangle around an outline."""
     numbers = [float(n) for n in _NUMBER.findall(path)]
     xs, ys = numbers[::2], numbers[1::2]
@@ -113,7 +113,7 @@ def extent(path: str) -> Box:
 _NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
 
 
-def overlap(a: Box, b: Box) -> bool:
+def is_overlapping(a: Box, b: Box) -> bool:
     """Return True if two rectangles overlap."""
     return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
 
@@ -128,7 +128,7 @@ def place_labels(
     taken: list[Box] = []
     found: dict[str, Point] = {}
     for name, home, path in named:
-        width, (x, y, w, h) = 0.56 * font * len(name), extent(path)
+        width, (x, y, w, h) = 0.56 * font * len(name), compute_extent(path)
         beside = [
             (x + w / 2, y - font * 0.4),
             (x + w / 2, y + h + font),
@@ -148,8 +148,8 @@ def place_labels(
                 and mine[0] + mine[2] <= box[0] + box[2]
                 and at[1] <= box[1] + box[3]
             )
-            covered = sum(overlap(mine, (g.x, g.y, g.size, g.size)) for g in glyphs)
-            crowded = sum(overlap(mine, other) for other in taken)
+            covered = sum(is_overlapping(mine, (g.x, g.y, g.size, g.size)) for g in glyphs)
+            crowded = sum(is_overlapping(mine, other) for other in taken)
             away = (abs(at[0] - home[0]) + abs(at[1] - home[1])) / font
             return (0 if inside else 1000) + 100 * crowded + 3 * covered + 0.5 * away
 
@@ -159,7 +159,7 @@ def place_labels(
     return found
 
 
-def _view(
+def _build_view(
     communes: Sequence[Commune],
     sites: Sequence[Site],
     box: Box,
@@ -167,13 +167,13 @@ def _view(
     labels: int,
     font: float,
 ) -> MapView:
-    abnormal = worst_first(s for s in sites if s.status is not SiteStatus.NORMAL)
-    at = spread(tuple((s.x, s.y) for s in abnormal), size * 1.12)
+    abnormal = sort_worst_last(s for s in sites if s.status is not SiteStatus.NORMAL)
+    at = push_apart(tuple((s.x, s.y) for s in abnormal), size * 1.12)
     half = size / 2
     glyphs = [
         Glyph(
             s.id,
-            short(s.name),
+            shorten_site_name(s.name),
             s.commune_name,
             s.status,
             round(x - half, 1),
@@ -192,14 +192,14 @@ def _view(
     ]
     labelled = place_labels([(c.name, (c.x, c.y), c.path) for c in order], glyphs, box, font)
     areas = [
-        Area(c.insee, c.name, c.path, c.insee in hit, touched[c.insee], labelled.get(c.name))
+        MapArea(c.insee, c.name, c.path, c.insee in hit, touched[c.insee], labelled.get(c.name))
         for c in sorted(communes, key=lambda c: (c.insee in hit, c.insee))
     ]
     dots = [(s.x, s.y) for s in sites if s.status is SiteStatus.NORMAL]
     return MapView(" ".join(f"{v:g}" for v in box), areas, dots, glyphs, round(size / 7, 1))
 
 
-def whole(
+def draw_territory(
     communes: Sequence[Commune],
     sites: Sequence[Site],
     width: float,
@@ -210,10 +210,10 @@ def whole(
     font: float = 33,
 ) -> MapView:
     """Draw the whole territory."""
-    return _view(communes, sites, (-10, -10, width + 20, height + 20), size, labels, font)
+    return _build_view(communes, sites, (-10, -10, width + 20, height + 20), size, labels, font)
 
 
-def near(
+def draw_affected_part(
     communes: Sequence[Commune],
     sites: Sequence[Site],
     *,
@@ -225,14 +225,14 @@ def near(
 
     Return None if nothing is affected, or if the part is nearly the whole territory.
     """
-    boxes = [extent(c.path) for c in communes if c.incidents]
+    boxes = [compute_extent(c.path) for c in communes if c.incidents]
     boxes += [(s.x, s.y, 0, 0) for s in sites if s.status is not SiteStatus.NORMAL]
     if not boxes:
         return None
     west, north = min(b[0] for b in boxes), min(b[1] for b in boxes)
     width, height = max(b[0] + b[2] for b in boxes) - west, max(b[1] + b[3] for b in boxes) - north
     side = max(width * 1.1, height * 1.1 * ratio, 240)
-    if side > _MOST:
+    if side > _MAX_PART_WIDTH:
         return None
     box = (
         round(west + width / 2 - side / 2),
@@ -243,7 +243,7 @@ def near(
     inside = [
         s for s in sites if box[0] <= s.x <= box[0] + box[2] and box[1] <= s.y <= box[1] + box[3]
     ]
-    return _view(
+    return _build_view(
         communes,
         inside,
         box,
@@ -253,5 +253,5 @@ def near(
     )
 
 
-_MOST: Final = 850
+_MAX_PART_WIDTH: Final = 850
 """Width (of 1000) beyond which the part counts as the whole territory."""

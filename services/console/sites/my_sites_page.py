@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.words import SiteStatus
-from services.console.continuity.clocks import Running
+from services.console.continuity.clocks import RunningClock
 from services.console.i18n import Translator
 from services.console.incidents.report_form import TROUBLES
 from services.console.messages.queries import INSTRUCTION
-from services.console.reassignment.page import SiteOrder, orders_of
+from services.console.reassignment.page import SiteOrder, list_site_orders
 from services.console.resources import Incident, Instruction, ReassignmentLine, Report, Site, Task
-from services.console.sites.map import WORST
+from services.console.sites.map import WORST_FIRST
 from services.runtime.identity.principals import Scope
 
-SHOWN: Final = 30
-QUICK: Final = TROUBLES[:4]
+SITES_SHOWN: Final = 30
+QUICK_TROUBLES: Final = TROUBLES[:4]
 """Troubles with a button of their own; the form has the others."""
 
 
@@ -44,15 +44,15 @@ def answers_for(scope: Scope, site: Site | None) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Mine:
+class MySite:
     site: Site
-    clocks: list[Running]
+    clocks: list[RunningClock]
     tasks: list[Task]
     orders: list[SiteOrder]
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class ReportReceipt:
     """Result of a site's report, for its sender."""
 
     report: Report
@@ -64,20 +64,20 @@ class Receipt:
         return self.incident is not None and bool(self.incident.acknowledged_by)
 
 
-def receipts_of(reports: Iterable[Report], incidents: Iterable[Incident]) -> list[Receipt]:
+def build_receipts(reports: Iterable[Report], incidents: Iterable[Incident]) -> list[ReportReceipt]:
     """Return a receipt for each report."""
     by_id = {i.id: i for i in incidents}
-    return [Receipt(report, by_id.get(report.incident or "")) for report in reports]
+    return [ReportReceipt(report, by_id.get(report.incident or "")) for report in reports]
 
 
-def mine_of(
+def list_my_sites(
     scope: Scope,
     sites: Iterable[Site],
-    clocks: Sequence[Running],
+    clocks: Sequence[RunningClock],
     tasks: Sequence[Task],
     moved: Sequence[ReassignmentLine],
     _: Translator,
-) -> list[Mine]:
+) -> list[MySite]:
     """List the sites of the scope, or of its pôles.
 
     The list is empty without a scope: the cell has its own table.
@@ -87,19 +87,20 @@ def mine_of(
     ]
     waiting = [t for t in tasks if t.kind != INSTRUCTION]
     found = [
-        Mine(
+        MySite(
             s,
             [c for c in clocks if c.site == s.id],
             [t for t in waiting if t.site == s.id],
-            orders_of(s.id, moved, _),
+            list_site_orders(s.id, moved, _),
         )
         for s in wanted
     ]
     return sorted(
-        found, key=lambda m: (WORST.index(m.site.status), -len(m.tasks), not m.orders, m.site.name)
+        found,
+        key=lambda m: (WORST_FIRST.index(m.site.status), -len(m.tasks), not m.orders, m.site.name),
     )
 
 
-def touched(found: Iterable[Mine]) -> int:
+def count_abnormal_sites(found: Iterable[MySite]) -> int:
     """Count the sites that are not normal."""
     return sum(m.site.status is not SiteStatus.NORMAL for m in found)

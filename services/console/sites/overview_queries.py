@@ -17,41 +17,41 @@ from schemas import delivery as d
 from schemas import maintenance as m
 from schemas.base import Instant
 from schemas.realms import partition_of
-from schemas.topics import PARTITIONS, SERVICES
-from schemas.words import ACTIVATED, ActivityState, PlanState, SiteStatus, TaskState
+from schemas.topics import PARTITION_COUNT, SERVICES
+from schemas.words import ACTIVE_PLAN_STATES, ActivityState, PlanState, SiteStatus, TaskState
 from services.console import resources as r
-from services.console.incidents.queries import Incidents
+from services.console.incidents.queries import IncidentQueries
 from services.console.messages.queries import is_overdue
 from services.console.read_model import snapshot as pictures
 from services.console.read_model import store
 from services.console.read_model.query_base import (
-    WHOLE,
-    Read,
+    UNLIMITED,
+    OpenRealm,
+    build_realm_now,
+    get_snapshot_time,
     now_ms,
-    realm_now,
-    store_errors,
-    time_of,
+    translate_store_errors,
 )
-from services.console.read_model.shapes import OPEN
-from services.console.resources import when
-from services.console.sites.queries import Places, activity_counts, site_counts
-from services.runtime.log.heads import Heads, log_name
+from services.console.read_model.shapes import OPEN_STATES
+from services.console.resources import to_datetime
+from services.console.sites.queries import SiteQueries, count_activities, count_sites
+from services.runtime.log.heads import HeadsByLog, format_log_name
 
-BEARABLE_PER_10_MIN: Final = 10
+MAX_DEMANDS_PER_10_MIN: Final = 10
 """Demands for attention that one person can follow (ISA 18.2, EEMUA 191); shown, not enforced."""
 E = TypeVar("E", bound=StrEnum)
 
 
-def plan_counts(plans: Iterable[c.PlanRow]) -> dict[str, int]:
+def count_plans(plans: Iterable[c.PlanRow]) -> dict[str, int]:
     """Count the plans that wait for a decision, and those in effect until their stand-down."""
     states = Counter(plan.state for plan in plans)
     return {
         "plans_proposed": states[PlanState.PROPOSED],
-        "plans_active": sum(states[state] for state in ACTIVATED),
+        "plans_active": sum(states[state] for state in ACTIVE_PLAN_STATES),
     }
 
 
-class OverviewQueries(Incidents, Places):
+class OverviewQueries(IncidentQueries, SiteQueries):
     async def overview(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr", texts: bool = False
     ) -> r.Overview:
@@ -60,19 +60,19 @@ class OverviewQueries(Incidents, Places):
         `texts` adds the reason of a hold on sending.
         """
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             return await self._overview(found, texts=texts)
 
-    async def _overview(self, found: Read, *, texts: bool) -> r.Overview:
+    async def _overview(self, found: OpenRealm, *, texts: bool) -> r.Overview:
         picture, shape = found.picture, found.shape
-        resource = realm_now(picture)
-        server, at = now_ms(), time_of(picture)
+        resource = build_realm_now(picture)
+        server, at = now_ms(), get_snapshot_time(picture)
         levels = await picture.rows(a.LevelRow)
-        sites = site_counts(picture.reference, await picture.rows(a.SiteRow))
+        sites = count_sites(picture.reference, await picture.rows(a.SiteRow))
         work = await picture.rows(c.ActivityRow)
-        activities = activity_counts(picture.reference, work)
+        activities = count_activities(picture.reference, work)
         rows = await self._incident_rows(found)
-        current = rows[: bisect_left(rows, True, key=lambda row: row.state not in OPEN)]
+        current = rows[: bisect_left(rows, True, key=lambda row: row.state not in OPEN_STATES)]
         task_rows = (await picture.rows(a.TaskRow)).values()
         tasks = Counter(t.state for t in task_rows)
         ladders = Counter(e.state for e in (await picture.rows(calling.EscalationRow)).values())
@@ -85,7 +85,7 @@ class OverviewQueries(Incidents, Places):
             "reports": await picture.count("reports"),
             "tasks_open": tasks[TaskState.OPEN] + tasks[TaskState.TAKEN],
             "tasks_overdue": sum(is_overdue(t, at) for t in task_rows),
-            **plan_counts((await picture.rows(c.PlanRow)).values()),
+            **count_plans((await picture.rows(c.PlanRow)).values()),
             "activities_interrupted": sum(
                 n[ActivityState.INTERRUPTED] for n in activities.values()
             ),
@@ -96,16 +96,19 @@ class OverviewQueries(Incidents, Places):
         }
         return r.Overview(
             realm=resource,
-            at=when(at),
-            server_time=when(server),
+            at=to_datetime(at),
+            server_time=to_datetime(server),
             level=level,
             counts=counts,
-            sites=_sum(SiteStatus, sites.values()),
-            activities=_sum(ActivityState, activities.values()),
+            sites=_sum_counters(SiteStatus, sites.values()),
+            activities=_sum_counters(ActivityState, activities.values()),
             poles=self._poles(found, await self._pole_levels(found), sites, work),
-            incidents=await self._shape_incidents(found, current[:WHOLE], reports=False),
+            incidents=await self._shape_incidents(found, current[:UNLIMITED], reports=False),
             alarm_rate=await self._alarm_rate(picture.realm, at),
-            feeds=[_feed(name, last, at) for name, last in sorted((await picture.feeds()).items())],
+            feeds=[
+                _build_feed(name, last, at)
+                for name, last in sorted((await picture.feeds()).items())
+            ],
             audit=await self._audit(),
             hold=shape.hold(
                 hold, self.reason_of(hold.reason) if texts and hold is not None else None
@@ -121,28 +124,31 @@ class OverviewQueries(Incidents, Places):
         said = orjson.loads(raw)
         breaches = [r.AuditBreach(law=law, what=what) for law, what in said["breaches"]]
         return r.Audit(
-            state=said["state"], at=when(said["at"]), since=when(said["since"]), breaches=breaches
+            state=said["state"],
+            at=to_datetime(said["at"]),
+            since=to_datetime(said["since"]),
+            breaches=breaches,
         )
 
     async def _alarm_rate(self, realm: str, at: Instant) -> r.AlarmRate:
-        minutes = await pictures.rates(self._client, realm, at, 60)
+        minutes = await pictures.read_rates(self._client, realm, at, 60)
         demands = minutes["demand"]
         series = [sum(demands[n : n + 10]) for n in range(0, 60, 10)]
         return r.AlarmRate(
             window_min=10,
             demands=series[-1],
-            bearable=BEARABLE_PER_10_MIN,
+            bearable=MAX_DEMANDS_PER_10_MIN,
             reports=sum(minutes["report"][-10:]),
             series=series,
         )
 
-    async def heads(self) -> Heads:
+    async def heads(self) -> HeadsByLog:
         """Return the end of every log, as far as it is projected."""
-        places = [(s, p) for s in SERVICES for p in range(PARTITIONS)]
-        async with store_errors():
-            raw = await self._client.mget([store.position(s, p) for s, p in places])
+        places = [(s, p) for s in SERVICES for p in range(PARTITION_COUNT)]
+        async with translate_store_errors():
+            raw = await self._client.mget([store.position_key(s, p) for s, p in places])
         kept = {
-            log_name(s, p): orjson.loads(value)
+            format_log_name(s, p): orjson.loads(value)
             for (s, p), value in zip(places, raw, strict=True)
             if value is not None
         }
@@ -150,9 +156,9 @@ class OverviewQueries(Incidents, Places):
 
     async def positions(self, realm: str) -> list[r.LogPosition]:
         """Return the newest projected record of each log on the realm's partition."""
-        partition = partition_of(realm, PARTITIONS)
-        async with store_errors():
-            raw = await self._client.mget([store.position(s, partition) for s in SERVICES])
+        partition = partition_of(realm, PARTITION_COUNT)
+        async with translate_store_errors():
+            raw = await self._client.mget([store.position_key(s, partition) for s in SERVICES])
         kept = {
             s: orjson.loads(value)
             for s, value in zip(SERVICES, raw, strict=True)
@@ -166,19 +172,19 @@ class OverviewQueries(Incidents, Places):
                 offset=p["head_offset"],
                 history=p["history"],
                 hash=p["hash"],
-                at=when(p["at"]),
+                at=to_datetime(p["at"]),
             )
             for s, p in kept.items()
         ]
 
 
-def _sum(states: type[E], counters: Iterable[Counter[E]]) -> dict[E, int]:
+def _sum_counters(states: type[E], counters: Iterable[Counter[E]]) -> dict[E, int]:
     total: Counter[E] = Counter()
     for counter in counters:
         total.update(counter)
     return {state: total[state] for state in states}
 
 
-def _feed(name: str, last: Instant, at: Instant) -> r.Feed:
+def _build_feed(name: str, last: Instant, at: Instant) -> r.Feed:
     kind, _, id = name.partition(":")
-    return r.Feed(id=id, kind=kind, last_at=when(last), silent_s=max(0, (at - last) // 1000))
+    return r.Feed(id=id, kind=kind, last_at=to_datetime(last), silent_s=max(0, (at - last) // 1000))

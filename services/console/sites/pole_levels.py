@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from schemas.alerts import IncidentRow, LevelRow, Why
 
 
-def pole_levels(
+def compute_pole_levels(
     incidents: Iterable[IncidentRow], pole_of: Mapping[str, str]
 ) -> dict[str, LevelRow]:
     """Return pôle → its level above N0, with the reasons of the incident behind it.
@@ -24,7 +24,7 @@ def pole_levels(
     for incident in incidents:
         if not incident.level:
             continue
-        why = _reasons(incident)
+        why = _get_level_reasons(incident)
         since = why[-1].at if why and why[-1].at is not None else incident.opened_at
         for pole in {pole_of[site] for site in incident.members if site in pole_of} - {"multi"}:
             known = found.get(pole)
@@ -35,6 +35,6 @@ def pole_levels(
     return found
 
 
-def _reasons(incident: IncidentRow) -> tuple[Why, ...]:
+def _get_level_reasons(incident: IncidentRow) -> tuple[Why, ...]:
     """Return the reasons of the incident's current level, without those of earlier levels."""
     return tuple(w for w in incident.why if w.args.get("level") == incident.level)

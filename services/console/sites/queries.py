@@ -11,22 +11,28 @@ from schemas import continuity as c
 from schemas.base import Instant
 from schemas.words import ActivityState, SiteStatus
 from services.console import resources as r
-from services.console.continuity.pole_capacity import NOTHING_TO_DO, pole_capacities
+from services.console.continuity.pole_capacity import NO_ACTIVITIES, compute_pole_capacities
 from services.console.http.problems import NotFound
-from services.console.read_model.query_base import WHOLE, Read, Reading, known, store_errors
-from services.console.read_model.reference_index import Reference
-from services.console.read_model.shapes import OPEN
-from services.console.read_model.snapshot import Members, Picture
+from services.console.read_model.query_base import (
+    UNLIMITED,
+    OpenRealm,
+    QueryBase,
+    get_known,
+    translate_store_errors,
+)
+from services.console.read_model.reference_index import IndexedReference
+from services.console.read_model.shapes import OPEN_STATES
+from services.console.read_model.snapshot import Members, RealmSnapshot
 from services.console.resources import Page
 from services.console.sites.geometry import ATTRIBUTION, WIDTH
-from services.console.sites.pole_levels import pole_levels
-from services.runtime.http.pagination import page
+from services.console.sites.pole_levels import compute_pole_levels
+from services.runtime.http.pagination import paginate
 
-LEVELLED: Final = 50
+REALMS_CACHED: Final = 50
 """Number of realms with cached levels of pôles."""
 
 
-class Places(Reading):
+class SiteQueries(QueryBase):
     """Queries about sites and areas."""
 
     async def sites(
@@ -41,7 +47,7 @@ class Places(Reading):
         commune: str | None = None,
         incident: str | None = None,
         q: str | None = None,
-        limit: int = WHOLE,
+        limit: int = UNLIMITED,
         cursor: str | None = None,
         members_too: bool = False,
     ) -> Page[r.Site]:
@@ -50,7 +56,7 @@ class Places(Reading):
         `members_too` adds all reports and sources of each cause, which no page needs.
         """
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             rows = await found.picture.rows(a.SiteRow)
             members = await self._members(found.picture, incident) if incident is not None else None
         wanted = [
@@ -63,7 +69,7 @@ class Places(Reading):
             and (not status or (rows[s.id].status if s.id in rows else SiteStatus.NORMAL) in status)
             and (q is None or q.casefold() in f"{s.id} {s.name} {s.commune_name}".casefold())
         ]
-        shown, following = page(wanted, lambda s: (s.id,), limit, cursor)
+        shown, following = paginate(wanted, lambda s: (s.id,), limit, cursor)
         told = (
             await self._with_members(
                 found.picture, {s.id: rows[s.id] for s in shown if s.id in rows}
@@ -74,17 +80,17 @@ class Places(Reading):
         return Page(items=[found.shape.site(s, told.get(s.id)) for s in shown], next=following)
 
     async def _with_members(
-        self, picture: Picture, rows: Mapping[str, a.SiteRow]
+        self, picture: RealmSnapshot, rows: Mapping[str, a.SiteRow]
     ) -> Mapping[str, a.SiteRow]:
         """Complete the causes with all their reports and sources; rows hold only the first ones."""
         many = [c.id for row in rows.values() for c in row.causes if c.reports_count is not None]
         if not many:
             return rows
-        async with store_errors():
+        async with translate_store_errors():
             members = await picture.members_of(many)
-        return {id: _with_all(row, members) for id, row in rows.items()}
+        return {id: _add_members(row, members) for id, row in rows.items()}
 
-    async def _members(self, picture: Picture, incident: str) -> set[str]:
+    async def _members(self, picture: RealmSnapshot, incident: str) -> set[str]:
         row = await picture.row(a.IncidentRow, incident)
         if row is None:
             raise NotFound
@@ -94,8 +100,8 @@ class Places(Reading):
         self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> r.Site:
         found = await self.read(realm, as_of=as_of, lang=lang)
-        static = known(found.picture.reference.sites, id)
-        async with store_errors():
+        static = get_known(found.picture.reference.sites, id)
+        async with translate_store_errors():
             row = await found.picture.row(a.SiteRow, id)
         told = await self._with_members(found.picture, {} if row is None else {id: row})
         return found.shape.site(static, told.get(id))
@@ -105,8 +111,8 @@ class Places(Reading):
     ) -> list[r.Pole]:
         """List the pôles with counts by state and capacity, in the order of the territory."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
-            sites = site_counts(found.picture.reference, await found.picture.rows(a.SiteRow))
+        async with translate_store_errors():
+            sites = count_sites(found.picture.reference, await found.picture.rows(a.SiteRow))
             return self._poles(
                 found,
                 await self._pole_levels(found),
@@ -116,14 +122,14 @@ class Places(Reading):
 
     def _poles(
         self,
-        found: Read,
+        found: OpenRealm,
         levels: Mapping[str, a.LevelRow],
         sites: Mapping[str, Counter[SiteStatus]],
         rows: Mapping[str, c.ActivityRow],
     ) -> list[r.Pole]:
         activities, capacities = (
-            activity_counts(found.picture.reference, rows),
-            pole_capacities(found.picture.reference, rows),
+            count_activities(found.picture.reference, rows),
+            compute_pole_capacities(found.picture.reference, rows),
         )
         return [
             found.shape.pole(
@@ -131,7 +137,7 @@ class Places(Reading):
                 found.shape.level(f"pole:{static.id}", levels.get(static.id)),
                 sites.get(static.id, Counter()),
                 activities.get(static.id, Counter()),
-                capacities.get(static.id, NOTHING_TO_DO),
+                capacities.get(static.id, NO_ACTIVITIES),
             )
             for static in found.picture.reference.poles.values()
         ]
@@ -142,10 +148,12 @@ class Places(Reading):
         """List the communes with outlines and counts."""
         found = await self.read(realm, as_of=as_of, lang=lang)
         reference = found.picture.reference
-        async with store_errors():
+        async with translate_store_errors():
             rows = await found.picture.rows(a.SiteRow)
             incidents = [
-                i for i in (await found.picture.rows(a.IncidentRow)).values() if i.state in OPEN
+                i
+                for i in (await found.picture.rows(a.IncidentRow)).values()
+                if i.state in OPEN_STATES
             ]
         counts: dict[str, Counter[SiteStatus]] = {}
         for site in reference.sites.values():
@@ -170,7 +178,7 @@ class Places(Reading):
     ) -> list[r.LevelState]:
         """List the levels: territory first, then every pôle."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             territory = (await found.picture.rows(a.LevelRow)).get("territory")
             poles = await self._pole_levels(found)
         shape = found.shape
@@ -179,7 +187,7 @@ class Places(Reading):
             *(shape.level(f"pole:{p}", poles.get(p)) for p in found.picture.reference.poles),
         ]
 
-    async def _pole_levels(self, found: Read) -> dict[str, a.LevelRow]:
+    async def _pole_levels(self, found: OpenRealm) -> dict[str, a.LevelRow]:
         """Return the levels of pôles, computed again only after an incident has changed.
 
         Ten thousand incidents take 50 ms, and every page needs the levels.
@@ -191,10 +199,10 @@ class Places(Reading):
         )
         kept = self._pole_levels_of.get(realm)
         if kept is None or kept[0] is not rows or kept[1] is not reference:
-            if len(self._pole_levels_of) >= LEVELLED:
+            if len(self._pole_levels_of) >= REALMS_CACHED:
                 self._pole_levels_of.clear()
-            levels = pole_levels(
-                (i for i in rows.values() if i.state in OPEN),
+            levels = compute_pole_levels(
+                (i for i in rows.values() if i.state in OPEN_STATES),
                 {s.id: s.pole for s in reference.sites.values()},
             )
             kept = self._pole_levels_of[realm] = rows, reference, levels
@@ -205,20 +213,20 @@ class Places(Reading):
     ) -> list[r.Flag]:
         """List the declarations of authorities and operators, by id."""
         found = await self.read(realm, as_of=as_of, lang=lang)
-        async with store_errors():
+        async with translate_store_errors():
             rows = await found.picture.rows(a.FlagRow)
         return [found.shape.flag(rows[id]) for id in sorted(rows)]
 
 
-def _with_all(row: a.SiteRow, members: Mapping[str, Members]) -> a.SiteRow:
+def _add_members(row: a.SiteRow, members: Mapping[str, Members]) -> a.SiteRow:
     causes = tuple(
         c.model_copy(update=members[c.id]._asdict()) if c.id in members else c for c in row.causes
     )
     return row.model_copy(update={"causes": causes})
 
 
-def site_counts(
-    reference: Reference, rows: Mapping[str, a.SiteRow]
+def count_sites(
+    reference: IndexedReference, rows: Mapping[str, a.SiteRow]
 ) -> dict[str, Counter[SiteStatus]]:
     """Return pôle → sites by status."""
     counts: dict[str, Counter[SiteStatus]] = {}
@@ -229,8 +237,8 @@ def site_counts(
     return counts
 
 
-def activity_counts(
-    reference: Reference, rows: Mapping[str, c.ActivityRow]
+def count_activities(
+    reference: IndexedReference, rows: Mapping[str, c.ActivityRow]
 ) -> dict[str, Counter[ActivityState]]:
     """Return pôle → activities by state."""
     counts: dict[str, Counter[ActivityState]] = {}

@@ -37,7 +37,7 @@ class Cause(Resource):
     )
 
 
-class Found(Resource):
+class SiteHeadcount(Resource):
     """People found at an evacuated site, and the expected number."""
 
     found: int
@@ -79,7 +79,7 @@ class Site(Resource):
         )
     )
     vulnerable_public: int = Field(description="0–3: how much vulnerable people depend on it (D82)")
-    headcount: Found | None = Field(
+    headcount: SiteHeadcount | None = Field(
         description="of an evacuated site: the newest count since people left it"
     )
 

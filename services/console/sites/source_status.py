@@ -12,12 +12,12 @@ import httpx
 import structlog
 from fastapi import Request
 
-ASK_S: Final = 2.0
+TIMEOUT_S: Final = 2.0
 _CREDENTIALS: Final = ("cookie", "authorization")
 log = structlog.get_logger(__name__)
 
 
-class SourceList:
+class SourceClient:
     """Client for the sources of the front at `url`."""
 
     def __init__(self, url: str) -> None:
@@ -30,7 +30,7 @@ class SourceList:
         }
         try:
             async with httpx.AsyncClient(
-                base_url=self._url, headers=headers, timeout=ASK_S, trust_env=False
+                base_url=self._url, headers=headers, timeout=TIMEOUT_S, trust_env=False
             ) as client:
                 found, cursor = [], ""
                 while cursor is not None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from services.console.i18n import N_, Translator
-from services.console.texts.names import Names
+from services.console.texts.names import TerritoryNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,51 +30,61 @@ class SourceLine:
     last_why: str
 
 
-_SILENT, _STOPPED, _NEVER, _HEARD = (
+_SILENT_LABEL, _STOPPED_LABEL, _NEVER_SEEN_LABEL, _SEEN_LABEL = (
     N_("ne répond plus"),
     N_("arrêtée"),
     N_("jamais entendue"),
     N_("entendue"),
 )
-_OVER_RATE = N_("dépasse son débit")
-_ORDER = {_SILENT: 0, _OVER_RATE: 1, _NEVER: 2, _HEARD: 3, _STOPPED: 4}
+_OVER_RATE_LABEL = N_("dépasse son débit")
+_LABEL_ORDER = {
+    _SILENT_LABEL: 0,
+    _OVER_RATE_LABEL: 1,
+    _NEVER_SEEN_LABEL: 2,
+    _SEEN_LABEL: 3,
+    _STOPPED_LABEL: 4,
+}
 
 
-def source_lines(items: Sequence[dict[str, Any]], names: Names, _: Translator) -> list[SourceLine]:
+def list_source_lines(
+    items: Sequence[dict[str, Any]], names: TerritoryNames, _: Translator
+) -> list[SourceLine]:
     """List sources: silent, over their rate, never seen, others, stopped; each group by name."""
-    ordered = sorted(items, key=lambda s: (_ORDER[_state(s)], s["name"]))
-    return [_line(s, names, _) for s in ordered]
+    ordered = sorted(items, key=lambda s: (_LABEL_ORDER[_get_label(s)], s["name"]))
+    return [_build_source_line(s, names, _) for s in ordered]
 
 
-def _state(s: dict[str, Any]) -> str:
+def _get_label(s: dict[str, Any]) -> str:
     if not s["enabled"]:
-        return _STOPPED
+        return _STOPPED_LABEL
     if s["silent"]:
-        return _SILENT
+        return _SILENT_LABEL
     if s.get("over_rate"):
-        return _OVER_RATE
-    return _HEARD if s["last_seen"] is not None else _NEVER
+        return _OVER_RATE_LABEL
+    return _SEEN_LABEL if s["last_seen"] is not None else _NEVER_SEEN_LABEL
 
 
-def _line(s: dict[str, Any], names: Names, _: Translator) -> SourceLine:
-    state, last = _state(s), s["last_refusal"] or {}
+def _build_source_line(s: dict[str, Any], names: TerritoryNames, _: Translator) -> SourceLine:
+    state, last = _get_label(s), s["last_refusal"] or {}
     fields = ", ".join(f["field"] + _("\u00a0: ") + f["detail"] for f in last.get("fields", ()))
     return SourceLine(
         name=s["name"],
         dialect=s["dialect"],
         site=names.site(s["site"]) if s["site"] else "",
         word=_(state),
-        tone={_SILENT: "over", _OVER_RATE: "over", _STOPPED: "mute"}.get(state, ""),
-        seen=_time(s["last_seen"]),
+        tone={_SILENT_LABEL: "over", _OVER_RATE_LABEL: "over", _STOPPED_LABEL: "mute"}.get(
+            state, ""
+        ),
+        seen=_to_datetime(s["last_seen"]),
         promised_s=s["heartbeat_s"],
         per_minute=s["per_minute"],
         accepted=s["accepted"],
         refused=sum(s["refused"].values()),
         reasons=", ".join(f"{code} {n}" for code, n in sorted(s["refused"].items())),
-        last_at=_time(last.get("at")),
+        last_at=_to_datetime(last.get("at")),
         last_why=fields or last.get("title", ""),
     )
 
 
-def _time(at: int | None) -> datetime | None:
+def _to_datetime(at: int | None) -> datetime | None:
     return None if at is None else datetime.fromtimestamp(at / 1000, UTC)

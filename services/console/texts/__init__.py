@@ -6,27 +6,27 @@ in its language.
 """
 
 from services.console.incidents.titles import (
-    conflict_title,
-    incident_title,
-    refusal,
-    task_title,
-    window_title,
+    write_conflict_title,
+    write_incident_title,
+    write_maintenance_title,
+    write_refusal,
+    write_task_title,
 )
-from services.console.logbook.sentences import line
-from services.console.reassignment.texts import move_reason
-from services.console.texts.names import Names
-from services.console.texts.reasons import Said, reason, said
+from services.console.logbook.sentences import render_line
+from services.console.reassignment.texts import describe_reassignment_reason
+from services.console.texts.names import TerritoryNames
+from services.console.texts.reasons import ReasonText, describe_reason, write_reason
 
 __all__ = [
-    "Names",
-    "Said",
-    "conflict_title",
-    "incident_title",
-    "line",
-    "move_reason",
-    "reason",
-    "refusal",
-    "said",
-    "task_title",
-    "window_title",
+    "ReasonText",
+    "TerritoryNames",
+    "describe_reason",
+    "describe_reassignment_reason",
+    "render_line",
+    "write_conflict_title",
+    "write_incident_title",
+    "write_maintenance_title",
+    "write_reason",
+    "write_refusal",
+    "write_task_title",
 ]

@@ -9,16 +9,16 @@ from schemas import reference as ref
 from services.console.i18n import Translator
 
 
-def short(name: str) -> str:
+def shorten_site_name(name: str) -> str:
     """Shorten a site's name: drop its explanation and the mark of draft data."""
     return name.split(" – ", maxsplit=1)[0].removesuffix(" (brouillon)").strip()
 
 
-_OF_POLE = "PCA du pôle "
+_POLE_PLAN_PREFIX = "PCA du pôle "
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class TerritoryNames:
     """Lookups that never fail: an id without a name is returned unchanged."""
 
     sites: Mapping[str, ref.Site] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Names:
     """Person token → (role, scope, is the deputy), from the roster."""
 
     @classmethod
-    def of(cls, sections: Iterable[ref.SectionData]) -> Names:
+    def of(cls, sections: Iterable[ref.SectionData]) -> TerritoryNames:
         """Collect names from the sections of a reference version; any may be missing."""
         made: dict[str, object] = {}
         for section in sections:
@@ -63,7 +63,7 @@ class Names:
         return cls(**made)  # type: ignore[arg-type]
 
     def site(self, key: str) -> str:
-        return short(self.sites[key].name) if key in self.sites else key
+        return shorten_site_name(self.sites[key].name) if key in self.sites else key
 
     def commune(self, insee: str) -> str:
         return self.communes[insee].name if insee in self.communes else insee
@@ -79,8 +79,8 @@ class Names:
     def pole_short(self, key: str, lang: str) -> str:
         """Return the short name in the pôle's own plan (`RH et finances`), else the whole name."""
         plan = self.plans.get(f"PCA-{key}")
-        if lang == "fr" and plan is not None and plan.title.startswith(_OF_POLE):
-            return plan.title.removeprefix(_OF_POLE)
+        if lang == "fr" and plan is not None and plan.title.startswith(_POLE_PLAN_PREFIX):
+            return plan.title.removeprefix(_POLE_PLAN_PREFIX)
         return self.pole(key, lang).removeprefix("Pôle ")
 
     def pole_titles(self, poles: Iterable[str], _: Translator) -> dict[str, str]:

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.console.i18n import N_, Translator, translator
+from services.console.i18n import N_, Translator, get_translator
 from services.console.texts import words as w
 from services.console.texts import world
-from services.console.texts.names import Names
+from services.console.texts.names import TerritoryNames
 
 Scalar = str | int | float | bool | None
 Args = Mapping[str, Scalar | list[str] | list[int]]
 
 
-class Because(Protocol):
+class ReasonLike(Protocol):
     """Common part of `schemas.alerts.Why` and the API's `Reason`."""
 
     @property
@@ -35,7 +35,7 @@ class Because(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ReasonText:
     """A reason in parts, so that a page can set the value in bold: `label : value (threshold)`."""
 
     label: str
@@ -51,8 +51,8 @@ class Said:
         return f"{self.label}{self.joint}{tail}" if tail else self.label
 
 
-_SIGN = {">=": "≥", ">": ">", "<=": "≤", "<": "<", "==": "="}
-_PERCENT = {
+_SIGNS = {">=": "≥", ">": ">", "<=": "≤", "<": "<", "==": "="}
+_PERCENT_METRICS = {
     "activity_rto_pct",
     "activity_dmia_pct",
     "activity_capacity_min",
@@ -61,9 +61,9 @@ _PERCENT = {
     "restored_share",
     "headcount_pct",
 }
-_UNIT = {"river_level": "m", "gas_leak_distance_m": "m", "expected_unavailability_h": "h"}
+_UNITS = {"river_level": "m", "gas_leak_distance_m": "m", "expected_unavailability_h": "h"}
 
-RULE = {
+RULE_SENTENCES = {
     "silence": N_("aucune information de ce site depuis que sa zone est touchée"),
     "D18": N_("aucune information de ce site depuis que sa zone est touchée"),
     "D20": N_("rétablissement annoncé, aucune nouvelle de ce site depuis 60 min"),
@@ -100,7 +100,7 @@ RULE = {
 """Sentence of a rule code; a code may carry more after a colon (`D22:power`)."""
 
 
-def _several(value: Scalar | list[str] | list[int] | None) -> list[str]:
+def _to_list(value: Scalar | list[str] | list[int] | None) -> list[str]:
     return (
         []
         if value is None
@@ -110,15 +110,19 @@ def _several(value: Scalar | list[str] | list[int] | None) -> list[str]:
     )
 
 
-def _kinds(args: Args, _: Translator) -> str:
-    kinds = _several(args.get("kinds")) or _several(args.get("kind"))
-    return w.listed([w.word(world.KIND_MANY, k, _) for k in kinds], _) if kinds else _("sites")
+def _name_kinds(args: Args, _: Translator) -> str:
+    kinds = _to_list(args.get("kinds")) or _to_list(args.get("kind"))
+    return (
+        w.join_words([w.translate_code(world.KIND_MANY, k, _) for k in kinds], _)
+        if kinds
+        else _("sites")
+    )
 
 
-def _scope(scope: str | None, names: Names, _: Translator) -> str:
+def _name_scope(scope: str | None, names: TerritoryNames, _: Translator) -> str:
     match (scope or "global").split(":", 1):
         case ["kind", kind]:
-            return w.word(world.KIND_MANY, kind, _)
+            return w.translate_code(world.KIND_MANY, kind, _)
         case ["pole", pole]:
             return names.pole(pole, _.lang)
         case ["site", site]:
@@ -127,10 +131,10 @@ def _scope(scope: str | None, names: Names, _: Translator) -> str:
             return _("tout le Département")
 
 
-def _activities(args: Args, names: Names, _: Translator) -> str:
-    if ids := _several(args.get("activities")):
+def _name_activities(args: Args, names: TerritoryNames, _: Translator) -> str:
+    if ids := _to_list(args.get("activities")):
         return ", ".join(ids)
-    if crit := _several(args.get("criticality")):
+    if crit := _to_list(args.get("criticality")):
         label = _(
             "les activités de criticité {list}",
             list=_("{first} ou {last}", first=crit[0], last=crit[-1]) if len(crit) > 1 else crit[0],
@@ -139,7 +143,7 @@ def _activities(args: Args, names: Names, _: Translator) -> str:
     return _("les activités")
 
 
-def _label(metric: str, args: Args, names: Names, _: Translator) -> str:  # noqa: C901  long match
+def _name_metric(metric: str, args: Args, names: TerritoryNames, _: Translator) -> str:  # noqa: C901  long match
     """Return the quantity that a metric counts, without its value."""
     match metric:
         case "open_incidents":
@@ -149,53 +153,61 @@ def _label(metric: str, args: Args, names: Names, _: Translator) -> str:  # noqa
         case "vigilance":
             return _(
                 "vigilance {phenomenon}",
-                phenomenon=w.listed(
-                    [w.word(world.PHENOMENON, p, _) for p in _several(args.get("phenomenon"))], _
+                phenomenon=w.join_words(
+                    [
+                        w.translate_code(world.PHENOMENON, p, _)
+                        for p in _to_list(args.get("phenomenon"))
+                    ],
+                    _,
                 ),
             )
         case "river_level":
             return _(
                 "niveau de la Seine à {station}",
-                station=world.station(str(args.get("station", ""))),
+                station=world.name_station(str(args.get("station", ""))),
             )
         case "flag":
-            return w.word(world.FLAG, str(args.get("name", "")), _)
+            return w.translate_code(world.FLAG, str(args.get("name", "")), _)
         case "max_severity":
-            return _severity_label(args, _)
+            return _name_severity(args, _)
         case "sites_hit":
             return (
                 _("sites touchés dans un même pôle")
                 if args.get("per") == "pole"
-                else _("{kinds} touchés", kinds=_kinds(args, _))
+                else _("{kinds} touchés", kinds=_name_kinds(args, _))
             )
         case "sites_out":
-            return _("{kinds} hors service", kinds=_kinds(args, _))
+            return _("{kinds} hors service", kinds=_name_kinds(args, _))
         case "sites_closed":
-            return _("{kinds} fermés", kinds=_kinds(args, _))
+            return _("{kinds} fermés", kinds=_name_kinds(args, _))
         case "sites_evacuated":
-            return _("{kinds} évacués", kinds=_kinds(args, _))
+            return _("{kinds} évacués", kinds=_name_kinds(args, _))
         case "sites_partially_closed":
             return _(
                 "{kinds} fermés, même en partie, sous {n} h",
-                kinds=_kinds(args, _),
+                kinds=_name_kinds(args, _),
                 n=args.get("horizon_h", 0),
             )
         case "sites_staff_at_most":
             return _(
-                "{kinds} à {pct} % d’agents au plus", kinds=_kinds(args, _), pct=args.get("pct", 0)
+                "{kinds} à {pct} % d’agents au plus",
+                kinds=_name_kinds(args, _),
+                pct=args.get("pct", 0),
             )
         case "sites_below_opening":
-            return _("{kinds} sous le minimum d’ouverture", kinds=_kinds(args, _))
+            return _("{kinds} sous le minimum d’ouverture", kinds=_name_kinds(args, _))
         case "poles_out":
             return _(
                 "pôles ayant chacun au moins {n} sites hors service", n=args.get("min_sites", 0)
             )
         case "sites_with_cause":
-            return f"{_kinds(args, _)} {w.word(w.CAUSE, str(args.get('cause', '')), _)}"
+            return (
+                f"{_name_kinds(args, _)} {w.translate_code(w.CAUSE, str(args.get('cause', '')), _)}"
+            )
         case "outage_power_sites":
             return _("sites privés de courant en {n} min", n=args.get("window_min", 0))
         case "expected_unavailability_h":
-            return _("indisponibilité prévue ({kinds})", kinds=_kinds(args, _))
+            return _("indisponibilité prévue ({kinds})", kinds=_name_kinds(args, _))
         case "customers_cut":
             return _("clients coupés")
         case "supplier_illness":
@@ -204,12 +216,15 @@ def _label(metric: str, args: Args, names: Names, _: Translator) -> str:  # noqa
                 n=int(float(str(args.get("window_min") or 0)) / 60),
             )
         case "catering_down":
-            return _("{kinds} sans repas", kinds=_kinds(args, _))
+            return _("{kinds} sans repas", kinds=_name_kinds(args, _))
         case "absence_rate":
-            return _("absences, {scope}", scope=_scope(_first(args.get("scope")), names, _))
+            return _(
+                "absences, {scope}", scope=_name_scope(_get_first(args.get("scope")), names, _)
+            )
         case "forecast_absence":
             return _(
-                "absences annoncées, {scope}", scope=_scope(_first(args.get("scope")), names, _)
+                "absences annoncées, {scope}",
+                scope=_name_scope(_get_first(args.get("scope")), names, _),
             )
         case "evacuees":
             return _("personnes évacuées")
@@ -226,11 +241,13 @@ def _label(metric: str, args: Args, names: Names, _: Translator) -> str:  # noqa
         case "gas_leak_distance_m":
             return _("fuite de gaz, distance du site le plus proche")
         case "activity_rto_pct":
-            return _("RTO consommé, {activities}", activities=_activities(args, names, _))
+            return _("RTO consommé, {activities}", activities=_name_activities(args, names, _))
         case "activity_dmia_pct":
-            return _("DMIA consommée, {activities}", activities=_activities(args, names, _))
+            return _("DMIA consommée, {activities}", activities=_name_activities(args, names, _))
         case "activity_capacity_min":
-            return _("capacité la plus basse, {activities}", activities=_activities(args, names, _))
+            return _(
+                "capacité la plus basse, {activities}", activities=_name_activities(args, names, _)
+            )
         case "activities_interrupted":
             return _("activités interrompues")
         case "transverse_loss":
@@ -238,7 +255,9 @@ def _label(metric: str, args: Args, names: Names, _: Translator) -> str:  # noqa
         case "system_down":
             return _(
                 "systèmes arrêtés : {systems}",
-                systems=", ".join(world.thing(s, _) for s in _several(args.get("systems"))),
+                systems=", ".join(
+                    world.name_dependency(s, _) for s in _to_list(args.get("systems"))
+                ),
             )
         case "rumour_severity":
             return _("rumeur la plus grave")
@@ -252,71 +271,79 @@ def _label(metric: str, args: Args, names: Names, _: Translator) -> str:  # noqa
             return metric
 
 
-def _first(value: Scalar | list[str] | list[int] | None) -> str | None:
-    return next(iter(_several(value)), None)
+def _get_first(value: Scalar | list[str] | list[int] | None) -> str | None:
+    return next(iter(_to_list(value)), None)
 
 
-def _severity_label(args: Args, _: Translator) -> str:
+def _name_severity(args: Args, _: Translator) -> str:
     if args.get("where") == "field":
         return _("gravité la plus forte sur le terrain")
     if args.get("where") == "territory":
         return _("gravité annoncée pour tout le territoire")
-    return _("gravité la plus forte, {kinds}", kinds=_kinds(args, _))
+    return _("gravité la plus forte, {kinds}", kinds=_name_kinds(args, _))
 
 
-def metric_value(metric: str | None, value: Scalar, _: Translator) -> str:
+def format_metric_value(metric: str | None, value: Scalar, _: Translator) -> str:
     """Format a value of a metric with its unit: `76 %`, `N3`, `orange`, `180 000`."""
     if isinstance(value, bool) or value is None:
         return "" if value is None else _("oui") if value else _("non")
     if isinstance(value, str):
-        return w.word(world.COLOUR, value, _)
+        return w.translate_code(world.COLOUR, value, _)
     if metric == "level":
         return f"N{int(value)}"
-    text = w.number(value, _.lang)
-    if metric in _PERCENT:
+    text = w.format_number(value, _.lang)
+    if metric in _PERCENT_METRICS:
         return f"{text}\u00a0%"
-    return f"{text}\u00a0{_UNIT[metric]}" if metric in _UNIT else text
+    return f"{text}\u00a0{_UNITS[metric]}" if metric in _UNITS else text
 
 
-def said(why: Because, names: Names, lang: str) -> Said:
+def describe_reason(why: ReasonLike, names: TerritoryNames, lang: str) -> ReasonText:
     """Return a reason in parts, in the reader's language."""
-    _ = translator(lang)
+    _ = get_translator(lang)
     if why.metric is None:
-        return Said(_decided(why, names, _) or _rule(why, _))
-    label = _label(why.metric, why.args, names, _)
+        return ReasonText(_describe_author(why, names, _) or _describe_rule(why, _))
+    label = _name_metric(why.metric, why.args, names, _)
     if isinstance(why.threshold, bool):
         return (
-            Said(label)
+            ReasonText(label)
             if why.value in (True, None)
-            else Said(label, metric_value(why.metric, why.value, _), joint=_("\u00a0: "))
+            else ReasonText(
+                label, format_metric_value(why.metric, why.value, _), joint=_("\u00a0: ")
+            )
         )
     threshold = (
         ""
         if why.threshold is None
-        else f"{_SIGN.get(why.op or '', '')} {metric_value(why.metric, why.threshold, _)}".strip()
+        else f"{_SIGNS.get(why.op or '', '')} {format_metric_value(why.metric, why.threshold, _)}".strip()
     )
-    return Said(label, metric_value(why.metric, why.value, _), threshold, _("\u00a0: "))
+    return ReasonText(
+        label, format_metric_value(why.metric, why.value, _), threshold, _("\u00a0: ")
+    )
 
 
-def _decided(why: Because, names: Names, _: Translator) -> str:
+def _describe_author(why: ReasonLike, names: TerritoryNames, _: Translator) -> str:
     """Name the person behind a level, or behind its refusal; empty for any other reason."""
     author = why.args.get("author")
     if why.code != "manual" or not isinstance(author, str):
         return ""
-    who = w.person_name(author, names, _)
+    who = w.name_person(author, names, _)
     if "refused" in why.args:
         return _("N{level} refusé par {who}", level=why.args["refused"], who=who)
     return _("décidé par {who}", who=who)
 
 
-def _rule(why: Because, _: Translator) -> str:
+def _describe_rule(why: ReasonLike, _: Translator) -> str:
     code, _sep, rest = why.code.partition(":")
-    found = RULE.get(why.code) or RULE.get(code)
+    found = RULE_SENTENCES.get(why.code) or RULE_SENTENCES.get(code)
     if why.code == "trigger":
         return _("condition de {plan}", plan=why.args.get("plan", ""))
     if code == "D14" and "type" in why.args:
-        rule = found or RULE["precedence"]
-        return _("{what} : {where}", what=_(rule), where=w.word(w.CAUSE, str(why.args["type"]), _))
+        rule = found or RULE_SENTENCES["precedence"]
+        return _(
+            "{what} : {where}",
+            what=_(rule),
+            where=w.translate_code(w.CAUSE, str(why.args["type"]), _),
+        )
     if found is None:
         return _("règle {code}", code=why.code)
     if rest and code == "D22" and rest in world.FAMILY:
@@ -324,6 +351,6 @@ def _rule(why: Because, _: Translator) -> str:
     return _(found)
 
 
-def reason(why: Because, names: Names, lang: str) -> str:
+def write_reason(why: ReasonLike, names: TerritoryNames, lang: str) -> str:
     """Return the whole sentence, for example `colleges closed: 11 (≥ 3)`."""
-    return said(why, names, lang).text
+    return describe_reason(why, names, lang).text

@@ -6,9 +6,9 @@ from typing import Final
 
 from services.console.i18n import N_, Translator
 
-SITE: Final = "SR-SITE"
-_NAMES: Final = {
-    SITE: N_("repli sur un autre site"),
+SITE_STRATEGY: Final = "SR-SITE"
+_STRATEGY_NAMES: Final = {
+    SITE_STRATEGY: N_("repli sur un autre site"),
     "SR-TELE": N_("télétravail"),
     "SR-DEG": N_("mode dégradé"),
     "SR-RH": N_("renfort interne"),
@@ -18,11 +18,11 @@ _NAMES: Final = {
 }
 
 
-def strategy_name(listed: str, _: Translator) -> str:
+def name_strategy(listed: str, _: Translator) -> str:
     """Name a strategy; an unknown code stays as it is.
 
     `SR-SITE:datacenter de secours` → `repli sur un autre site (datacenter de secours)`.
     """
     code, _sign, more = listed.partition(":")
-    name = _(_NAMES[code]) if code in _NAMES else code
+    name = _(_STRATEGY_NAMES[code]) if code in _STRATEGY_NAMES else code
     return f"{name} ({more.strip()})" if more else name

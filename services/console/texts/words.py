@@ -21,7 +21,7 @@ from schemas.words import (
     SiteStatus,
 )
 from services.console.i18n import N_, Translator
-from services.console.texts.names import Names
+from services.console.texts.names import TerritoryNames
 
 SITE_STATUS = {
     SiteStatus.NORMAL: N_("Normal"),
@@ -58,7 +58,7 @@ PLAN_STATE = {
     PlanState.RETEX_CLOSED: N_("RETEX clos"),
     PlanState.ARCHIVED: N_("Archivé"),
 }
-STALE = {
+OUTDATED = {
     "bia": N_("L’analyse d’impact (BIA) a plus de 12 mois."),
     "directory": N_("Aucun canal de l’annuaire n’a été vérifié depuis 90 jours."),
 }
@@ -90,7 +90,7 @@ NOTIFICATION_STATE = {
     NotificationState.SUPERSEDED: N_("remplacé"),
     NotificationState.WITHDRAWN: N_("retiré"),
 }
-WHY_NOT_TOLD = {
+DELIVERY_REASON = {
     "held": N_("envois suspendus"),
     "paced": N_("attend son tour"),
     "quiet_hours": N_("heures de silence"),
@@ -288,23 +288,23 @@ STAND = {
 }
 
 
-def word(table: Mapping[Any, str], code: str | None, _: Translator) -> str:
+def translate_code(table: Mapping[Any, str], code: str | None, _: Translator) -> str:
     """Return the word of a code in a table; an unknown code stays as it is."""
     return "" if code is None else _(table[code]) if code in table else code
 
 
 @lru_cache(maxsize=4096)
-def number(value: float, lang: str) -> str:
+def format_number(value: float, lang: str) -> str:
     """Format a number with at most one decimal: `180 000` in French, `180,000` in English."""
     return format_decimal(round(value, 1), locale=lang)
 
 
-def euros(cents: int, lang: str) -> str:
+def format_euros(cents: int, lang: str) -> str:
     """Format an amount: `264,40 €` in French, `€264.40` in English."""
     return format_currency(cents / 100, "EUR", locale=lang)
 
 
-def listed(items: list[str], _: Translator) -> str:
+def join_words(items: list[str], _: Translator) -> str:
     """Join a list in words: `a, b et c`."""
     return (
         _("{first} et {last}", first=", ".join(items[:-1]), last=items[-1])
@@ -313,7 +313,7 @@ def listed(items: list[str], _: Translator) -> str:
     )
 
 
-def role_name(role: str, scope: str | None, names: Names, _: Translator) -> str:
+def name_role(role: str, scope: str | None, names: TerritoryNames, _: Translator) -> str:
     """Return the label of a role in its scope (a pôle or a site), such as `Dir. Éducation`.
 
     A role without a short label has the territory's own label.
@@ -331,22 +331,22 @@ def role_name(role: str, scope: str | None, names: Names, _: Translator) -> str:
     return f"{label}, {names.site(scope)}" if scope in names.sites else label
 
 
-_ACCOUNT = re.compile(r"-[0-9a-f]{8}$|^local-")
+_ACCOUNT_AFFIX = re.compile(r"-[0-9a-f]{8}$|^local-")
 """Part that turns a role into an account name: `coordinator-1f2e3d4c`, `local-admin`."""
 
 
-def takers(persons: Iterable[str], names: Names, _: Translator) -> list[str]:
+def name_acknowledgers(persons: Iterable[str], names: TerritoryNames, _: Translator) -> list[str]:
     """Name the roles of people, for acknowledgements; two people of one role count once."""
-    return list(dict.fromkeys(person_name(p, names, _) for p in persons))
+    return list(dict.fromkeys(name_person(p, names, _) for p in persons))
 
 
-def person_name(token: str, names: Names, _: Translator) -> str:
+def name_person(token: str, names: TerritoryNames, _: Translator) -> str:
     """Name a person by role, never by name. Rule D58."""
     if token.startswith("system"):
         return _("système")
     if token not in names.holders:
-        role = _ACCOUNT.sub("", token)
+        role = _ACCOUNT_AFFIX.sub("", token)
         return _(ROLE[role]) if role in ROLE else token
     role, scope, deputy = names.holders[token]
-    label = role_name(role, scope, names, _)
+    label = name_role(role, scope, names, _)
     return _("Suppl. {role}", role=label) if deputy else label

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.console.i18n import N_, Translator
-from services.console.texts.words import ROLE, word
+from services.console.texts.words import ROLE, translate_code
 
 FAMILY = {
     "power": N_("électricité"),
@@ -150,7 +150,7 @@ DEPENDENCY = {
     "up": N_("de nouveau en service"),
 }
 """State of a network, a system or a supplier."""
-THING = {
+DEPENDENCY_NAME = {
     "electricity": N_("réseau électrique"),
     "transit": N_("transports en commun"),
     "mobile": N_("téléphonie mobile"),
@@ -173,22 +173,26 @@ FLOOD = {
 """Exposure of a site to the flood."""
 
 
-def thing(name: str, _: Translator) -> str:
+def name_dependency(name: str, _: Translator) -> str:
     """Name a network, a system or a supplier of a report."""
-    return _(THING[name]) if name in THING else name.replace("_", " ").replace("-", " ")
+    return (
+        _(DEPENDENCY_NAME[name])
+        if name in DEPENDENCY_NAME
+        else name.replace("_", " ").replace("-", " ")
+    )
 
 
-def station(name: str) -> str:
+def name_station(name: str) -> str:
     """Name a river station (`Austerlitz`)."""
     return name.replace("paris-", "").capitalize()
 
 
-def source(kind: str | None, _: Translator) -> str:
+def name_source(kind: str | None, _: Translator) -> str:
     """Name the source of a report.
 
     That is its kind, or the role of the person who reported without one. An exercise may use any
     other name.
     """
     if kind is None or kind in SOURCE or kind not in ROLE:
-        return word(SOURCE, kind, _).replace("_", " ")
+        return translate_code(SOURCE, kind, _).replace("_", " ")
     return _(ROLE[kind])

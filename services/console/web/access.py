@@ -10,29 +10,35 @@ from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 
-from services.console.i18n import Translator, translator
+from services.console.i18n import Translator, get_translator
 from services.console.read_model.queries import Queries
 from services.console.resources import Overview, Realm
 from services.console.texts import words as w
-from services.console.web.past_screens import PARAMETER, moment_of
-from services.console.web.shell import Choice, Reader, Shell, remember, render
+from services.console.web.past_screens import PARAMETER, parse_requested_time
+from services.console.web.shell import (
+    DisplayChoice,
+    ScreenReader,
+    ScreenShell,
+    render_response,
+    store_choice,
+)
 from services.runtime.http.problems import Language, ProblemError
 from services.runtime.identity.accounts import AccessStore
-from services.runtime.identity.http_access import guest_of, session_of
+from services.runtime.identity.http_access import get_guest, read_session
 from services.runtime.identity.permissions import Permission
-from services.runtime.identity.role_names import OF_THE_REALM, forbidden
+from services.runtime.identity.role_names import ACCOUNT_OF_REALM, build_forbidden
 
-ENROL = "/compte/second-facteur"
+ENROL_PATH = "/compte/second-facteur"
 """Page on which a person adds a second factor: the only one open to them before that."""
 LIVE_HEADER = "x-vigie-live"
 """Header of a page that refreshes itself: the answer is then never a redirect to the login."""
 
 
-class Stranger(Exception):
+class LoginRequired(Exception):
     """No session: the login page comes first."""
 
 
-class Elsewhere(Exception):
+class PageMoved(Exception):
     """The page is at another address."""
 
     def __init__(self, url: str) -> None:
@@ -49,35 +55,35 @@ class PageRoute(APIRoute):
         async def page(request: Request) -> Response:
             try:
                 response = await handle(request)
-            except Stranger:
-                return login_first(request)
-            except Elsewhere as elsewhere:
+            except LoginRequired:
+                return redirect_to_login(request)
+            except PageMoved as elsewhere:
                 return RedirectResponse(elsewhere.url, 303)
             except ProblemError as error:
-                return problem_page(request, error)
-            remember(response, request, Choice.of(request))
+                return render_problem(request, error)
+            store_choice(response, request, DisplayChoice.of(request))
             return response
 
         return page
 
 
-def login_first(request: Request) -> Response:
+def redirect_to_login(request: Request) -> Response:
     """Redirect to the login page, which returns here; a refresh gets 401."""
     if LIVE_HEADER in request.headers:
         return Response(status_code=401)
-    return RedirectResponse(login_url(request), 303)
+    return RedirectResponse(build_login_url(request), 303)
 
 
-def login_url(request: Request) -> str:
+def build_login_url(request: Request) -> str:
     """Return the address of the login page with the way back to the requested page."""
     target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return f"/connexion?next={quote(target, safe='')}"
 
 
-def problem_page(request: Request, error: ProblemError) -> Response:
+def render_problem(request: Request, error: ProblemError) -> Response:
     """Render a problem as a page with one link out of it."""
-    choice = Choice.of(request)
-    _ = translator(choice.lang)
+    choice = DisplayChoice.of(request)
+    _ = get_translator(choice.lang)
     problem = error.problem
     language: Language = "en" if choice.lang == "en" else "fr"
     context = {
@@ -85,28 +91,28 @@ def problem_page(request: Request, error: ProblemError) -> Response:
         "detail": problem.sentence(language),
         "link": "/",
         "link_label": _("Retour à la cellule"),
-        **(_refused(request, _) if problem.code == "forbidden" else {}),
+        **(_explain_refusal(request, _) if problem.code == "forbidden" else {}),
     }
-    response = render("message.html", context, choice, status=problem.status)
+    response = render_response("message.html", context, choice, status=problem.status)
     if problem.retry_after_s is not None:
         response.headers["Retry-After"] = str(problem.retry_after_s)
         response.headers["Refresh"] = str(problem.retry_after_s + 1)
     return response
 
 
-def _refused(request: Request, _: Translator) -> dict[str, str]:
+def _explain_refusal(request: Request, _: Translator) -> dict[str, str]:
     """Explain a refusal without names of roles and rights; without an account offer the login."""
-    session = session_of(request)
+    session = read_session(request)
     if session is None:
         return {
             "detail": _(
                 "Cette page demande un compte. Sans compte, on regarde l’exercice de "
                 "démonstration, et rien d’autre."
             ),
-            "link": login_url(request),
+            "link": build_login_url(request),
             "link_label": _("Se connecter"),
         }
-    role = w.word(w.ROLE, session.principal.role.value, _)
+    role = w.translate_code(w.ROLE, session.principal.role.value, _)
     return {
         "detail": _(
             "Votre compte ({role}) n’ouvre pas cette page. Un administrateur règle les droits, "
@@ -116,22 +122,24 @@ def _refused(request: Request, _: Translator) -> dict[str, str]:
     }
 
 
-def reader_of(request: Request, permission: Permission = Permission.PICTURE_READ) -> Reader:
+def require_reader(
+    request: Request, permission: Permission = Permission.PICTURE_READ
+) -> ScreenReader:
     """Return the person of the session. Raises Stranger, Elsewhere, ProblemError `forbidden`."""
-    session = session_of(request)
+    session = read_session(request)
     if session is not None and session.enrolling:
         if LIVE_HEADER in request.headers:
-            raise Stranger
-        raise Elsewhere(ENROL)
-    principal = session.principal if session else guest_of(request)
+            raise LoginRequired
+        raise PageMoved(ENROL_PATH)
+    principal = session.principal if session else get_guest(request)
     if principal is None:
-        raise Stranger
+        raise LoginRequired
     if not principal.may(permission):
-        raise forbidden(principal.role, permission)
-    return Reader(principal, past=moment_of(request) is not None)
+        raise build_forbidden(principal.role, permission)
+    return ScreenReader(principal, past=parse_requested_time(request) is not None)
 
 
-async def poster_site(request: Request) -> str | None:
+async def find_poster_site(request: Request) -> str | None:
     """Return the site of the poster key in the link, or None without a key.
 
     Raises ProblemError `unauthenticated` for an invalid key.
@@ -151,7 +159,7 @@ async def poster_site(request: Request) -> str | None:
     return source.site
 
 
-def query_of(request: Request, **changes: object) -> str:
+def build_query(request: Request, **changes: object) -> str:
     """Return the query of this page with some parameters changed; None removes one."""
     kept = {**request.query_params, **changes}
     return urlencode(
@@ -159,14 +167,16 @@ def query_of(request: Request, **changes: object) -> str:
     )
 
 
-def kept_of(request: Request) -> list[tuple[str, str]]:
+def list_kept_parameters(request: Request) -> list[tuple[str, str]]:
     """List the parameters to send along when a form requests another time of this page."""
     return [
         (k, v) for k, v in request.query_params.items() if k not in (PARAMETER, "lang", "theme")
     ]
 
 
-async def realm_of(request: Request, queries: Queries, reader: Reader) -> tuple[Realm, list[Realm]]:
+async def choose_realm(
+    request: Request, queries: Queries, reader: ScreenReader
+) -> tuple[Realm, list[Realm]]:
     """Return the realm of this page and all realms that the reader may see.
 
     Without `?realm=` it is the live one. Raises ProblemError, or Elsewhere and Stranger for a guest
@@ -176,30 +186,32 @@ async def realm_of(request: Request, queries: Queries, reader: Reader) -> tuple[
     asked = request.query_params.get("realm")
     if asked is not None:
         if not reader.principal.sees(asked):
-            raise forbidden(reader.principal.role, OF_THE_REALM)
+            raise build_forbidden(reader.principal.role, ACCOUNT_OF_REALM)
         return next((r for r in realms if r.name == asked), None) or await queries.realm(
             asked
         ), realms
     live = next((r for r in realms if not r.simulated), None)
     if live is None and reader.guest:
         raise (
-            Elsewhere(f"{request.url.path}?{query_of(request, realm=realms[0].name)}")
+            PageMoved(f"{request.url.path}?{build_query(request, realm=realms[0].name)}")
             if realms
-            else Stranger
+            else LoginRequired
         )
     if live is None:
         raise ProblemError("realm_unknown")
     return live, realms
 
 
-async def shell_of(request: Request, queries: Queries, reader: Reader, page: str) -> Shell:
+async def build_shell(
+    request: Request, queries: Queries, reader: ScreenReader, page: str
+) -> ScreenShell:
     """Build the frame of a screen.
 
     A newcomer to the cell or wall of a calm live realm is sent to a running exercise (Elsewhere); a
     page that refreshes itself stays. Raises Elsewhere, ProblemError.
     """
-    choice = Choice.of(request)
-    realm, realms = await realm_of(request, queries, reader)
+    choice = DisplayChoice.of(request)
+    realm, realms = await choose_realm(request, queries, reader)
     overview = await queries.overview(
         realm.name, lang=choice.lang, texts=reader.may(Permission.LOG_READ)
     )
@@ -211,12 +223,12 @@ async def shell_of(request: Request, queries: Queries, reader: Reader, page: str
         and not overview.incidents
         and overview.level.level == 0
     ):
-        await _newcomer(request, queries, realms)
-    live = await _live_beside(queries, realm, realms, choice.lang)
+        await _redirect_newcomer(request, queries, realms)
+    live = await _find_live_overview(queries, realm, realms, choice.lang)
     urgent, mute = (0, False) if realm.simulated else await queries.reachable(realm.name)
     why = overview.hold.reason if overview.hold.held else None
     moment = overview.at if reader.past else None
-    return Shell(
+    return ScreenShell(
         page,
         reader,
         choice,
@@ -230,7 +242,7 @@ async def shell_of(request: Request, queries: Queries, reader: Reader, page: str
     )
 
 
-async def _newcomer(request: Request, queries: Queries, realms: list[Realm]) -> None:
+async def _redirect_newcomer(request: Request, queries: Queries, realms: list[Realm]) -> None:
     for realm in realms:
         if (
             realm.simulated
@@ -238,10 +250,10 @@ async def _newcomer(request: Request, queries: Queries, realms: list[Realm]) -> 
             and realm.state == "open"
             and (await queries.overview(realm.name)).incidents
         ):
-            raise Elsewhere(f"{request.url.path}?{query_of(request, realm=realm.name)}")
+            raise PageMoved(f"{request.url.path}?{build_query(request, realm=realm.name)}")
 
 
-async def _live_beside(
+async def _find_live_overview(
     queries: Queries, realm: Realm, realms: list[Realm], lang: str
 ) -> Overview | None:
     if not realm.simulated:

@@ -28,7 +28,7 @@ class GuidePage:
 
 
 @cache
-def guide_page(name: str) -> GuidePage | None:
+def load_guide_page(name: str) -> GuidePage | None:
     """Return a page of the guide, or None; `README` is the table of contents."""
     file = FOLDER / f"{name}.md"
     if not (name == "README" or _NAME.fullmatch(name)) or not file.is_file():
@@ -42,12 +42,12 @@ def guide_page(name: str) -> GuidePage | None:
             if token.type == "image":
                 token.attrSet("src", f"{PATH}/{token.attrGet('src')}")
             elif token.type == "link_open":
-                token.attrSet("href", address_of(str(token.attrGet("href"))))
+                token.attrSet("href", resolve_link(str(token.attrGet("href"))))
     # our own file, with HTML off
     return GuidePage(title, Markup(markdown.renderer.render(tokens, markdown.options, {})))  # noqa: S704
 
 
-def address_of(target: str) -> str:
+def resolve_link(target: str) -> str:
     """Return the address for a link of the guide.
 
     Pages for engineers are not served: they are in the folder `docs` of the kit and of the sources.
@@ -61,7 +61,7 @@ def address_of(target: str) -> str:
     return f"{path}#{anchor}" if anchor else path
 
 
-def picture(name: str) -> Path | None:
+def find_screenshot(name: str) -> Path | None:
     """Return the file of a screenshot of the guide, or None."""
     stem, _, suffix = name.rpartition(".")
     file = FOLDER / "images" / name

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.console.i18n import N_, Translator
-from services.console.web.shell import Reader, Shell
+from services.console.web.shell import ScreenReader, ScreenShell
 from services.runtime.identity.permissions import Permission, Role
 
-PRIMARY: Final = 6
+PRIMARY_COUNT: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class NavigationLink:
     """A link as displayed."""
 
     page: str
@@ -38,9 +38,9 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Navigation:
-    primary: list[Way]
-    groups: list[tuple[str, list[Way]]]
-    elsewhere: Way | None
+    primary: list[NavigationLink]
+    groups: list[tuple[str, list[NavigationLink]]]
+    elsewhere: NavigationLink | None
     """The current page if it is in the menu, so that the bar shows the place."""
 
 
@@ -48,7 +48,7 @@ _LOG: Final = Permission.LOG_READ
 CELL: Final = Destination("cell", "/", N_("Cellule"))
 INCIDENT: Final = Destination("incident", "/incidents", N_("Incident"))
 ACTIVITIES: Final = Destination("activities", "/activites", N_("Activités"))
-DUTY: Final = Destination("duty", "/astreintes", N_("Astreintes"), _LOG)
+ON_CALL: Final = Destination("duty", "/astreintes", N_("Astreintes"), _LOG)
 SITREP: Final = Destination("sitrep", "/sitrep", N_("Point de situation"), _LOG)
 PLANS: Final = Destination("plans", "/plans", N_("Plans"))
 REASSIGNMENT: Final = Destination("reassignment", "/reaffectation", N_("Réaffectation"))
@@ -81,7 +81,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Destination, ...]], ...]] = (
     (
         N_("Préparer"),
         (
-            DUTY,
+            ON_CALL,
             Destination("contingency", "/prevoyance", N_("Prévoyance")),
             Destination("maintenance", "/travaux", N_("Travaux")),
             Destination("realms", "/realms", N_("Exercices")),
@@ -102,17 +102,17 @@ GROUPS: Final[tuple[tuple[str, tuple[Destination, ...]], ...]] = (
         ),
     ),
 )
-"""All screens of the menu. The first `PRIMARY` of a reader's own order move to the bar."""
-_CELL_FIRST: Final = (CELL, INCIDENT, ACTIVITIES, REASSIGNMENT, DUTY, SITREP)
+"""All screens of the menu. The first `PRIMARY_COUNT` of a reader's own order move to the bar."""
+_CELL_FIRST: Final = (CELL, INCIDENT, ACTIVITIES, REASSIGNMENT, ON_CALL, SITREP)
 _FIELD_FIRST: Final = (MINE, REPORT, CELL, INCIDENT, ACTIVITIES, PLANS)
 
 
-def starts_at_own_sites(reader: Reader) -> bool:
+def starts_at_own_sites(reader: ScreenReader) -> bool:
     """Return whether this person is a manager of sites and starts at « Mes sites »."""
     return reader.principal.role is Role.SITE_MANAGER and bool(reader.principal.scope.sites)
 
 
-def navigation_of(shell: Shell, _: Translator, incident: str | None = None) -> Navigation:
+def build_navigation(shell: ScreenShell, _: Translator, incident: str | None = None) -> Navigation:
     """Build the navigation for this reader on this page.
 
     The bar leads to `incident`, the one on display, or else to the gravest.
@@ -120,20 +120,20 @@ def navigation_of(shell: Shell, _: Translator, incident: str | None = None) -> N
     reader = shell.reader
     leads_to = incident or (shell.gravest.id if shell.gravest else None)
 
-    def way(d: Destination) -> Way:
+    def way(d: Destination) -> NavigationLink:
         path = f"/incidents/{leads_to}" if d is INCIDENT else d.path
         stays = {"vue": "a-traiter"} if d is CELL and starts_at_own_sites(shell.reader) else {}
         counts = {
             "duty": shell.urgent,
             "maintenance": shell.overview.counts.get("maintenance_active", 0),
         }
-        return Way(
+        return NavigationLink(
             d.page,
             shell.url(path, **stays),
             _(d.label),
             shell.page == d.page,
             counts.get(d.page, 0),
-            d is DUTY and shell.urgent > 0,
+            d is ON_CALL and shell.urgent > 0,
         )
 
     def reachable(d: Destination) -> bool:
@@ -145,7 +145,7 @@ def navigation_of(shell: Shell, _: Translator, incident: str | None = None) -> N
         return reader.may(d.needs) and there.get(d, True)
 
     order = _CELL_FIRST if reader.may(_LOG) else _FIELD_FIRST
-    first: Sequence[Destination] = [d for d in order if reachable(d)][:PRIMARY]
+    first: Sequence[Destination] = [d for d in order if reachable(d)][:PRIMARY_COUNT]
     keep: Callable[[Destination], bool] = lambda d: reachable(d) and d not in first  # noqa: E731
     groups = [(_(title), [way(d) for d in found if keep(d)]) for title, found in GROUPS]
     rest = [w for _title, ways in groups for w in ways if w.here]

@@ -8,21 +8,21 @@ from typing import Final
 from fastapi import Request
 
 from schemas.base import Instant
-from services.console.http.context import dated, instant, parse_time
+from services.console.http.context import check_date, parse_time, to_instant
 from services.console.web.times import PARIS
 
 PARAMETER: Final = "as_of"
 
 
-def moment_of(request: Request) -> Instant | None:
+def parse_requested_time(request: Request) -> Instant | None:
     """Return the past time requested for a page in ms; None is now.
 
     Without an offset it is a time in Paris. Raises ProblemError `invalid`.
     """
-    return parsed(request.query_params.get(PARAMETER, ""), PARAMETER)
+    return parse_page_time(request.query_params.get(PARAMETER, ""), PARAMETER)
 
 
-def parsed(text: str, name: str) -> Instant | None:
+def parse_page_time(text: str, name: str) -> Instant | None:
     """Parse a time from an address; empty gives None. Raises ProblemError `invalid`."""
     if not text.strip():
         return None
@@ -33,5 +33,5 @@ def parsed(text: str, name: str) -> Instant | None:
     return (
         parse_time(text, name)
         if local.tzinfo is not None
-        else dated(instant(local.replace(tzinfo=PARIS)), name)
+        else check_date(to_instant(local.replace(tzinfo=PARIS)), name)
     )

@@ -13,44 +13,44 @@ from typing import Any, Final
 from fastapi import Request
 
 from schemas import reference as ref
-from schemas.reassignment import UNDER_WAY, LineState, ProposalState
-from schemas.words import ACTIVATED, SHELVED, PlanState, SiteStatus
+from schemas.reassignment import ACTIVE_LINE_STATES, LineState, ProposalState
+from schemas.words import ACTIVE_PLAN_STATES, LIBRARY_STATES, PlanState, SiteStatus
 from services.console.continuity import strategies
-from services.console.continuity.arbitrations import arbitrations_of
-from services.console.http.decisions import author_of
-from services.console.i18n import Translator, translator
+from services.console.continuity.arbitrations import list_arbitrations
+from services.console.http.decisions import get_author
+from services.console.i18n import Translator, get_translator
 from services.console.incidents import page as incidents_page
-from services.console.incidents.report_form import DANGER_SEVERITY, GOING, TROUBLES
+from services.console.incidents.report_form import DANGER_SEVERITY, OPERATING_STATES, TROUBLES
 from services.console.maintenance import page as maintenance_page
 from services.console.oncall import page as duty
-from services.console.oncall.schedule import all_off
+from services.console.oncall.schedule import has_no_provider
 from services.console.reassignment import page as reassignment_page
-from services.console.reassignment.agent_counts import confinement_words, estimate_words
-from services.console.reassignment.announcement_page import announced_of
+from services.console.reassignment.agent_counts import describe_confinement, estimate_words
+from services.console.reassignment.announcement_page import sum_announcements
 from services.console.reference import page as reference_page
 from services.console.resources import Site
-from services.console.sites.source_status import SourceList
-from services.console.sites.sources_page import source_lines
+from services.console.sites.source_status import SourceClient
+from services.console.sites.sources_page import list_source_lines
 from services.console.texts import words as w
 from services.console.texts import world
-from services.console.texts.names import short
-from services.console.texts.strategies import strategy_name
+from services.console.texts.names import shorten_site_name
+from services.console.texts.strategies import name_strategy
 from services.console.web import times
-from services.console.web.access import poster_site, reader_of, shell_of
-from services.console.web.screen_context import EVERY_LINE, choices, unknown_of
+from services.console.web.access import build_shell, find_poster_site, require_reader
+from services.console.web.screen_context import LINE_LIMIT, find_unknown_value, list_site_choices
 from services.console.web.screens import CrisisScreens
-from services.console.web.shell import Choice
+from services.console.web.shell import DisplayChoice
 from services.runtime.identity.permissions import Permission
 
 GAPS_SHOWN: Final = 4
 """Missing métiers shown in a line of a contingency ranking."""
-SHOWN_REALMS: Final = 20
+REALMS_SHOWN: Final = 20
 """Realms on one page of the list."""
 WINDOWS_SHOWN: Final = 200
 WHOLE_PCT: Final = 100
 
 
-class Screens(CrisisScreens):
+class PlanningScreens(CrisisScreens):
     """Contexts of the crisis screens and of the screens defined here, one method per template."""
 
     async def plans(self, request: Request) -> dict[str, Any]:
@@ -68,57 +68,63 @@ class Screens(CrisisScreens):
         )
         found = plans.items
         triggers = await self._queries.triggers(realm, lang=lang)
-        lines = incidents_page.plan_lines(found, x.shell.now, x.names, lang, x._, triggers)
+        lines = incidents_page.list_plans(found, x.shell.now, x.names, lang, x._, triggers)
         return {
             **self._around(request, x),
             "plans": lines,
-            "conflicts": incidents_page.conflicts_of(conflicts),
+            "conflicts": incidents_page.map_conflicts(conflicts),
             "to_decide": sum(p.to_decide for p in lines),
-            "arbitrations": arbitrations_of(alarms, x.activities, x.shell.now, x._),
-            "cards": incidents_page.cards_of(found, x.shell.now, x.names, x._),
-            "active": [p for p in found if p.state in ACTIVATED],
+            "arbitrations": list_arbitrations(alarms, x.activities, x.shell.now, x._),
+            "cards": incidents_page.list_plan_cards(found, x.shell.now, x.names, x._),
+            "active": [p for p in found if p.state in ACTIVE_PLAN_STATES],
             "reserve": [
                 {
                     "id": p.id,
                     "title": p.title,
                     "version": p.version,
-                    "decides": w.role_name(p.decides, p.pole, x.names, x._),
+                    "decides": w.name_role(p.decides, p.pole, x.names, x._),
                 }
                 for p in found
                 if p.state is PlanState.VALID
             ],
             "not_valid": [
-                (p.id, p.title, w.word(w.PLAN_STATE, p.state, x._))
+                (p.id, p.title, w.translate_code(w.PLAN_STATE, p.state, x._))
                 for p in found
-                if p.state in SHELVED and p.state is not PlanState.VALID
+                if p.state in LIBRARY_STATES and p.state is not PlanState.VALID
             ],
-            "stale": [w.word(w.STALE, code, x._) for code in (found[0].stale if found else ())],
-            "strategies": strategies.in_effect(tried, x.names, x._),
-            "next_ones": strategies.next_ones(x.activities, x._),
-            "places": choices(s for s in x.sites if _may_host(s)),
-            "other_places": choices(s for s in x.sites if not _may_host(s)),
+            "stale": [
+                w.translate_code(w.OUTDATED, code, x._)
+                for code in (found[0].stale if found else ())
+            ],
+            "strategies": strategies.list_active_strategies(tried, x.names, x._),
+            "next_ones": strategies.list_next_strategies(x.activities, x._),
+            "places": list_site_choices(s for s in x.sites if _can_host(s)),
+            "other_places": list_site_choices(s for s in x.sites if not _can_host(s)),
             "in_an_hour": times.minute_value(x.shell.now + timedelta(hours=1)),
-            "who": lambda token: w.person_name(token, x.names, x._),
+            "who": lambda token: w.name_person(token, x.names, x._),
         }
 
     async def report(self, request: Request) -> dict[str, Any]:
         """Build `report.html`; with a poster's key it is for one site and needs no login."""
-        choice = Choice.of(request)
-        if (site := await poster_site(request)) is not None:
+        choice = DisplayChoice.of(request)
+        if (site := await find_poster_site(request)) is not None:
             return await self._poster(request, site, choice)
-        reader = reader_of(request, Permission.REPORT_POST)
-        shell = await shell_of(request, self._queries, reader, "report")
+        reader = require_reader(request, Permission.REPORT_POST)
+        shell = await build_shell(request, self._queries, reader, "report")
         sites = (await self._queries.sites(shell.realm.name, lang=choice.lang)).items
         mine = reader.principal.scope.sites
         listed = [
             {"id": id, "label": label}
-            for id, label in choices(s for s in sites if not mine or s.id in mine)
+            for id, label in list_site_choices(s for s in sites if not mine or s.id in mine)
         ]
         asked = next(
             (s for s in listed if s["id"] == request.query_params.get("site")),
             listed[0] if len(listed) == 1 else None,
         )
-        missing, _ = unknown_of(request, "site", (s["id"] for s in listed)), translator(choice.lang)
+        missing, _ = (
+            find_unknown_value(request, "site", (s["id"] for s in listed)),
+            get_translator(choice.lang),
+        )
         return {
             "not_there": missing
             and _(
@@ -133,19 +139,19 @@ class Screens(CrisisScreens):
             "site": asked,
             "site_label": asked["label"] if asked else "",
             "troubles": TROUBLES,
-            "goings": GOING,
+            "goings": OPERATING_STATES,
             "danger_severity": DANGER_SEVERITY,
             "token": "",
             "relays": reader.may(Permission.REPORT_RELAY),
-            "chosen": chosen_of(request),
-            "over": over_of(request, translator(choice.lang)),
+            "chosen": parse_chosen_trouble(request),
+            "over": parse_ended_cause(request, get_translator(choice.lang)),
         }
 
-    async def _poster(self, request: Request, site: str, choice: Choice) -> dict[str, Any]:
+    async def _poster(self, request: Request, site: str, choice: DisplayChoice) -> dict[str, Any]:
         """Build the report form of a poster: it shows the name of its site and nothing else."""
         realm = str(request.app.state.live_realm)
         found = await self._queries.site(realm, site, lang=choice.lang)
-        one = {"id": found.id, "label": f"{short(found.name)}, {found.commune_name}"}
+        one = {"id": found.id, "label": f"{shorten_site_name(found.name)}, {found.commune_name}"}
         return {
             "not_there": "",
             "realm": realm,
@@ -154,7 +160,7 @@ class Screens(CrisisScreens):
             "site": one,
             "site_label": one["label"],
             "troubles": TROUBLES,
-            "goings": GOING,
+            "goings": OPERATING_STATES,
             "danger_severity": DANGER_SEVERITY,
             "token": request.query_params["token"],
             "relays": False,
@@ -162,13 +168,13 @@ class Screens(CrisisScreens):
         }
 
     async def sources(self, request: Request) -> dict[str, Any]:
-        reader_of(request, Permission.LOG_READ)
+        require_reader(request, Permission.LOG_READ)
         x = await self._load(request, "sources")
-        listed: SourceList = request.app.state.sources
+        listed: SourceClient = request.app.state.sources
         items = await listed.of(request)
         return {
             **self._around(request, x),
-            "lines": None if items is None else source_lines(items, x.names, x._),
+            "lines": None if items is None else list_source_lines(items, x.names, x._),
         }
 
     async def contingency(self, request: Request) -> dict[str, Any]:
@@ -178,9 +184,9 @@ class Screens(CrisisScreens):
             **self._around(request, x),
             "rankings": rankings,
             "gaps_shown": GAPS_SHOWN,
-            "kind_name": lambda kind: w.word(world.KIND_ONE, kind, x._),
+            "kind_name": lambda kind: w.translate_code(world.KIND_ONE, kind, x._),
             "helps": lambda loss: sorted(
-                {strategy_name(help, x._) for gap in loss.gaps for help in gap.outside_help}
+                {name_strategy(help, x._) for gap in loss.gaps for help in gap.outside_help}
             ),
         }
 
@@ -194,11 +200,11 @@ class Screens(CrisisScreens):
         proposals, moved = await asyncio.gather(
             self._queries.proposals(realm, lang=lang),
             self._queries.reassignments(
-                realm, lang=lang, state=(*UNDER_WAY, LineState.VOID), limit=EVERY_LINE
+                realm, lang=lang, state=(*ACTIVE_LINE_STATES, LineState.VOID), limit=LINE_LIMIT
             ),
         )
         asked = request.query_params.get("proposition")
-        missing = unknown_of(request, "proposition", (p.id for p in proposals))
+        missing = find_unknown_value(request, "proposition", (p.id for p in proposals))
         chosen = next((p for p in proposals if p.id == asked), None) or next(
             (p for p in proposals if p.state is ProposalState.OPEN), None
         )
@@ -208,12 +214,12 @@ class Screens(CrisisScreens):
             else None
         )
         calls = (
-            (await self._queries.callouts(realm, limit=EVERY_LINE)).items
+            (await self._queries.callouts(realm, limit=LINE_LIMIT)).items
             if shown is not None and shown.decisions
             else []
         )
         estimated = frozenset(shown.estimated) if shown is not None else frozenset[str]()
-        view = reassignment_page.moves_view(
+        view = reassignment_page.build_reassignment_view(
             proposals,
             shown,
             moved.items,
@@ -225,19 +231,21 @@ class Screens(CrisisScreens):
         return {
             **self._around(request, x),
             "view": view,
-            "facts": reassignment_page.facts_of(shown, x._) if shown is not None else [],
-            "announced": announced_of(shown, calls) if shown is not None else None,
+            "facts": reassignment_page.list_quality_figures(shown, x._)
+            if shown is not None
+            else [],
+            "announced": sum_announcements(shown, calls) if shown is not None else None,
             "not_there": missing
             and x._("Aucune proposition ne porte l’identifiant « {id} ».", id=missing),
-            "preferences": reassignment_page.PREFERENCES,
-            "clocks": reassignment_page.breaks(x.clocks),
+            "preferences": reassignment_page.PREFERENCE_LABELS,
+            "clocks": reassignment_page.list_next_limits(x.clocks),
             "waiting": sum(g.agents for g in (*view.vital, *view.own)),
-            "who": lambda token: w.person_name(token, x.names, x._),
+            "who": lambda token: w.name_person(token, x.names, x._),
             "hit": sum(
                 site.capacity_pct < WHOLE_PCT and site.confinement is None for site in x.sites
             ),
             "confined": [
-                (site, confinement_words(site, x._))
+                (site, describe_confinement(site, x._))
                 for site in x.sites
                 if site.confinement is not None and site.id not in estimated
             ],
@@ -251,7 +259,7 @@ class Screens(CrisisScreens):
         may = x.shell.reader.may(Permission.LOG_READ)
         windows = (
             await self._queries.maintenance(
-                x.shell.realm.name, lang=x.shell.lang, texts=may, limit=EVERY_LINE
+                x.shell.realm.name, lang=x.shell.lang, texts=may, limit=LINE_LIMIT
             )
         ).items
         states = {"active": x._("En cours"), "planned": x._("À venir"), "over": x._("Terminés")}
@@ -259,16 +267,16 @@ class Screens(CrisisScreens):
             (title, [m for m in windows if m.state == state][:WINDOWS_SHOWN])
             for state, title in states.items()
         ]
-        start = times.local(x.shell.now)
+        start = times.to_paris(x.shell.now)
         return {
             **self._around(request, x),
             "groups": groups,
-            "sites": choices(x.sites),
+            "sites": list_site_choices(x.sites),
             "kinds": sorted({s.kind for s in x.sites}),
-            "types": maintenance_page.TYPES,
-            "rules": maintenance_page.RULES,
-            "repeats": lambda rrule: maintenance_page.said_rule(rrule, x._),
-            "person": lambda token: w.person_name(token, x.names, x._),
+            "types": maintenance_page.EVENT_TYPES,
+            "rules": maintenance_page.USUAL_RULES,
+            "repeats": lambda rrule: maintenance_page.describe_rule(rrule, x._),
+            "person": lambda token: w.name_person(token, x.names, x._),
             "start_value": start.strftime("%Y-%m-%dT%H:%M"),
             "end_value": (start + timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M"),
         }
@@ -278,17 +286,17 @@ class Screens(CrisisScreens):
 
         Raises ProblemError `forbidden`.
         """
-        reader_of(request, Permission.LOG_READ)
+        require_reader(request, Permission.LOG_READ)
         x = await self._load(request, "reference")
         found = (
             await self._queries.reference_changes(
-                x.shell.realm.name, lang=x.shell.lang, texts=True, limit=EVERY_LINE
+                x.shell.realm.name, lang=x.shell.lang, texts=True, limit=LINE_LIMIT
             )
         ).items
         reader = x.shell.reader
-        changes = reference_page.changes_of(
+        changes = reference_page.build_changes(
             found,
-            author_of(reader.principal),
+            get_author(reader.principal),
             x.names,
             x._,
             may=reader.may(Permission.REFERENCE_DECIDE),
@@ -298,9 +306,9 @@ class Screens(CrisisScreens):
             **self._around(request, x),
             "version": x.reference.version,
             "open": [c for c in changes if c.is_open],
-            "over": over[: reference_page.OVER_SHOWN],
+            "over": over[: reference_page.PAST_SHOWN],
             "over_count": len(over),
-            "person": lambda token: w.person_name(token, x.names, x._),
+            "person": lambda token: w.name_person(token, x.names, x._),
             "since": next(
                 (
                     c.found.in_force_at
@@ -316,15 +324,15 @@ class Screens(CrisisScreens):
 
         Raises ProblemError `forbidden`.
         """
-        reader_of(request, Permission.LOG_READ)
+        require_reader(request, Permission.LOG_READ)
         x = await self._load(request, "duty")
         realm, lang, now = x.shell.realm.name, x.shell.lang, x.shell.now
-        today = duty.monday_of(times.local(now).date())
-        monday = duty.monday_of(_day(request.query_params.get("du"), today))
-        edges = duty.edges_of(monday)
+        today = duty.find_monday(times.to_paris(now).date())
+        monday = duty.find_monday(_parse_day(request.query_params.get("du"), today))
+        edges = duty.compute_edges(monday)
         found, proof, drills, decided = await asyncio.gather(
             self._queries.on_call(
-                realm, lang=lang, start=edges[0], end=edges[-1], now=times.ms(now)
+                realm, lang=lang, start=edges[0], end=edges[-1], now=times.to_ms(now)
             ),
             self._queries.readiness(realm, lang=lang),
             self._queries.drills(realm, lang=lang, limit=1),
@@ -333,34 +341,36 @@ class Screens(CrisisScreens):
         policy = next(
             (s.policy for s in x.reference.sections if isinstance(s, ref.EscalationPolicy)), None
         )
-        no_channel = bool(drills.items) and all_off(drills.items[0].channels)
+        no_channel = bool(drills.items) and has_no_provider(drills.items[0].channels)
         return {
             **self._around(request, x),
             "week": monday.isocalendar().week,
             "posts": found.items,
             "proof": proof,
-            "decided": duty.decided_of(decided.items, now, x.names, x._),
-            "decided_shown": duty.SHOWN_DECISIONS,
+            "decided": duty.list_decisions(decided.items, now, x.names, x._),
+            "decided_shown": duty.DECISIONS_SHOWN,
             "drill": drills.items[0] if drills.items else None,
             "no_channel": no_channel,
-            "unserved": ", ".join(w.word(w.CHANNEL, c, x._) for c in proof.without_provider),
-            "rows": duty.rows_of(found, edges, now, lang),
+            "unserved": ", ".join(
+                w.translate_code(w.CHANNEL, c, x._) for c in proof.without_provider
+            ),
+            "rows": duty.build_rows(found, edges, now, lang),
             "limits": found.limits,
-            "holes": [] if no_channel else proof.items[: duty.SHOWN_HOLES],
-            "grave": duty.GRAVE,
-            "days_shown": duty.days_of(
+            "holes": [] if no_channel else proof.items[: duty.HOLES_SHOWN],
+            "grave": duty.GRAVE_HOLES,
+            "days_shown": duty.build_days(
                 monday, now, frozenset(policy.holidays if policy else ()), lang
             ),
-            "bands": duty.bands_of(proof),
-            "ticks": duty.ticks_of(proof),
+            "bands": duty.build_bands(proof),
+            "ticks": duty.build_ticks(proof),
             "days": (proof.end - proof.start).days,
             "reserves": proof.holes_count - proof.nobody_count,
             "before": (monday - timedelta(days=7)).isoformat(),
             "after": (monday + timedelta(days=7)).isoformat(),
             "this_week": monday == today,
             "may_plan": x.shell.reader.may(Permission.ROTA_WRITE) and x.shell.moment is None,
-            "persons": duty.choices(x.names, x._),
-            "when_of": lambda hole: duty.when_of(hole, now, x._),
+            "persons": duty.list_choices(x.names, x._),
+            "when_of": lambda hole: duty.describe_start(hole, now, x._),
         }
 
     async def device(self, request: Request) -> dict[str, Any]:
@@ -368,16 +378,16 @@ class Screens(CrisisScreens):
 
         Raises ProblemError `forbidden` for readers that are never called: they have no device.
         """
-        reader_of(request, Permission.INCIDENT_ACKNOWLEDGE)
+        require_reader(request, Permission.INCIDENT_ACKNOWLEDGE)
         return self._around(request, await self._load(request, "device"))
 
     async def realms(self, request: Request) -> dict[str, Any]:
         """Build `realms.html`; page 1 has the live realms and the newest."""
         x = await self._load(request, "realms")
-        pages = max(1, -(-len(x.shell.realms) // SHOWN_REALMS))
-        page = min(_page(request.query_params.get("page", "")), pages)
+        pages = max(1, -(-len(x.shell.realms) // REALMS_SHOWN))
+        page = min(_parse_page(request.query_params.get("page", "")), pages)
         rows = []
-        for realm in x.shell.realms[(page - 1) * SHOWN_REALMS : page * SHOWN_REALMS]:
+        for realm in x.shell.realms[(page - 1) * REALMS_SHOWN : page * REALMS_SHOWN]:
             overview = (
                 x.shell.overview
                 if realm.name == x.shell.realm.name
@@ -390,7 +400,7 @@ class Screens(CrisisScreens):
                     "incidents": overview.counts["incidents_open"],
                 }
             )
-        start = times.local(x.shell.overview.server_time).strftime("%Y-%m-%dT%H:%M")
+        start = times.to_paris(x.shell.overview.server_time).strftime("%Y-%m-%dT%H:%M")
         return {
             **self._around(request, x),
             "rows": rows,
@@ -400,35 +410,35 @@ class Screens(CrisisScreens):
         }
 
 
-def _may_host(site: Site) -> bool:
+def _can_host(site: Site) -> bool:
     """Return whether a site can be suggested to staff of another site."""
     return site.status is SiteStatus.NORMAL and site.desks > 0
 
 
-def _page(text: str) -> int:
+def _parse_page(text: str) -> int:
     """Parse a page number from 1; anything else gives 1."""
     return max(1, int(text)) if re.fullmatch("[0-9]{1,6}", text) else 1
 
 
-def chosen_of(request: Request) -> dict[str, str]:
+def parse_chosen_trouble(request: Request) -> dict[str, str]:
     """Return the choices that a link to the report form has already made (`quoi`, `va`).
 
     The form then assumes no danger unless the sender reports it.
     """
     what, going = (request.query_params.get(name) for name in ("quoi", "va"))
     trouble = next((t.key for t in TROUBLES if what in (t.key, t.type) and not t.named), None)
-    if trouble is None or going not in {g.key for g in GOING}:
+    if trouble is None or going not in {g.key for g in OPERATING_STATES}:
         return {}
     return {"trouble": trouble, "going": str(going), "danger": "no"}
 
 
-def over_of(request: Request, _: Translator) -> dict[str, str] | None:
+def parse_ended_cause(request: Request, _: Translator) -> dict[str, str] | None:
     """Return the cause that a link to the report form marks as over (`fini`, a type)."""
     type = request.query_params.get("fini", "")
-    return {"type": type, "what": w.word(w.CAUSE, type, _)} if type in w.CAUSE else None
+    return {"type": type, "what": w.translate_code(w.CAUSE, type, _)} if type in w.CAUSE else None
 
 
-def _day(text: str | None, otherwise: date) -> date:
+def _parse_day(text: str | None, otherwise: date) -> date:
     try:
         day = date.fromisoformat(text) if text else otherwise
     except ValueError:

@@ -16,22 +16,22 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 LIFE_S: Final = 5.0
-KEPT: Final = 64
+MAX_RENDERS: Final = 64
 
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class RenderedPage:
     """A page, and the reports with text on it: each reading of them is recorded. Rule D59."""
 
     text: bytes
     reports: tuple[str, ...] = ()
 
 
-class Renders(Generic[T]):
-    """Cache of at most `KEPT` renders; one render at a time per key."""
+class RenderCache(Generic[T]):
+    """Cache of at most `MAX_RENDERS` renders; one render at a time per key."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -45,10 +45,10 @@ class Renders(Generic[T]):
         now = self._clock()
         found = self._kept.get(key)
         if found is None or now - found[0] > LIFE_S:
-            found = (now, asyncio.ensure_future(_run(make)))
+            found = (now, asyncio.ensure_future(_await_render(make)))
             self._kept[key] = found
             self._kept.move_to_end(key)
-            while len(self._kept) > KEPT:
+            while len(self._kept) > MAX_RENDERS:
                 self._kept.popitem(last=False)
         task = found[1]
         try:
@@ -59,5 +59,5 @@ class Renders(Generic[T]):
             raise
 
 
-async def _run(make: Callable[[], Awaitable[T]]) -> T:
+async def _await_render(make: Callable[[], Awaitable[T]]) -> T:
     return await make()

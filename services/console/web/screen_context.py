@@ -11,26 +11,35 @@ from fastapi import Request
 
 from schemas import reference as ref
 from schemas.words import ActivityState, SiteStatus
-from services.console.continuity.clocks import Running, running_clocks
-from services.console.i18n import N_, Translator, translator
-from services.console.incidents.escalation_page import Ladder, ladder_of, main_ladder
-from services.console.logbook.line_list import WANTED
-from services.console.logbook.queries import FirstWords
+from services.console.continuity.clocks import RunningClock, list_running_clocks
+from services.console.i18n import N_, Translator, get_translator
+from services.console.incidents.escalation_page import (
+    EscalationView,
+    build_escalation,
+    find_main_escalation,
+)
+from services.console.logbook.line_list import SHOWN_KINDS
+from services.console.logbook.queries import FirstSentence
 from services.console.messages import page as messages_page
 from services.console.read_model.queries import Queries
-from services.console.read_model.reference_index import Reference
+from services.console.read_model.reference_index import IndexedReference
 from services.console.resources import Activity, Escalation, Line, Site
-from services.console.sites.map import MapView, near, whole
+from services.console.sites.map import MapView, draw_affected_part, draw_territory
 from services.console.texts import words as w
-from services.console.texts.names import short
-from services.console.web.access import kept_of, query_of, reader_of, shell_of
-from services.console.web.navigation import navigation_of
-from services.console.web.shell import Shell
+from services.console.texts.names import shorten_site_name
+from services.console.web.access import (
+    build_query,
+    build_shell,
+    list_kept_parameters,
+    require_reader,
+)
+from services.console.web.navigation import build_navigation
+from services.console.web.shell import ScreenShell
 from services.runtime.identity.permissions import Permission
 
-SCANNED_LINES: Final = 200
-EVERY_LINE: Final = 1000
-MANY_SITES: Final = {
+LINES_SCANNED: Final = 200
+LINE_LIMIT: Final = 1000
+SITE_STATUS_FORMS: Final = {
     SiteStatus.EVACUATED: (N_("évacué"), N_("évacués")),
     SiteStatus.SHELTERING: (N_("confiné"), N_("confinés")),
     SiteStatus.CLOSED: (N_("fermé"), N_("fermés")),
@@ -38,7 +47,7 @@ MANY_SITES: Final = {
     SiteStatus.UNKNOWN: (N_("sans nouvelles"), N_("sans nouvelles")),
     SiteStatus.NORMAL: (N_("normal"), N_("normaux")),
 }
-MANY_ACTIVITIES: Final = {
+ACTIVITY_STATE_FORMS: Final = {
     ActivityState.INTERRUPTED: (N_("interrompue"), N_("interrompues")),
     ActivityState.DEGRADED: (N_("dégradée"), N_("dégradées")),
     ActivityState.THREATENED: (N_("menacée"), N_("menacées")),
@@ -48,14 +57,14 @@ MANY_ACTIVITIES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class ScreenData:
     """Data that several screens need."""
 
-    shell: Shell
-    reference: Reference
+    shell: ScreenShell
+    reference: IndexedReference
     sites: list[Site]
     activities: list[Activity]
-    clocks: list[Running]
+    clocks: list[RunningClock]
     _: Translator
 
     @property
@@ -63,69 +72,71 @@ class Loaded:
         return self.reference.names
 
 
-class Screen:
+class ScreenBase:
     """Base of all screens: loads the data they share."""
 
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
 
-    async def _load(self, request: Request, page: str) -> Loaded:
-        reader = reader_of(request)
-        shell = await shell_of(request, self._queries, reader, page)
+    async def _load(self, request: Request, page: str) -> ScreenData:
+        reader = require_reader(request)
+        shell = await build_shell(request, self._queries, reader, page)
         realm, lang = shell.realm.name, shell.lang
         reference, sites, activities = await asyncio.gather(
             self._queries.reference(realm),
             self._queries.sites(realm, lang=lang),
             self._queries.activities(realm, lang=lang),
         )
-        return Loaded(
+        return ScreenData(
             shell,
             reference,
             sites.items,
             activities.items,
-            running_clocks(activities.items, shell.now),
-            translator(lang),
+            list_running_clocks(activities.items, shell.now),
+            get_translator(lang),
         )
 
-    async def _ladder(self, x: Loaded, incident_id: str | None) -> Ladder | None:
+    async def _ladder(self, x: ScreenData, incident_id: str | None) -> EscalationView | None:
         """Return the escalation that the cell follows."""
-        return await self._with_answers(x, main_ladder(await self._escalations(x), incident_id))
+        return await self._with_answers(
+            x, find_main_escalation(await self._escalations(x), incident_id)
+        )
 
-    async def _escalations(self, x: Loaded) -> list[Escalation]:
+    async def _escalations(self, x: ScreenData) -> list[Escalation]:
         return (
-            await self._queries.escalations(x.shell.realm.name, lang=x.shell.lang, limit=EVERY_LINE)
+            await self._queries.escalations(x.shell.realm.name, lang=x.shell.lang, limit=LINE_LIMIT)
         ).items
 
-    async def _with_answers(self, x: Loaded, found: Escalation | None) -> Ladder | None:
+    async def _with_answers(self, x: ScreenData, found: Escalation | None) -> EscalationView | None:
         if found is None:
             return None
         told = await self._queries.notifications(
-            x.shell.realm.name, lang=x.shell.lang, escalation=found.id, limit=EVERY_LINE
+            x.shell.realm.name, lang=x.shell.lang, escalation=found.id, limit=LINE_LIMIT
         )
-        return ladder_of(found, told.items, x.names, x._)
+        return build_escalation(found, told.items, x.names, x._)
 
-    async def _calls(self, x: Loaded) -> list[messages_page.Call]:
+    async def _calls(self, x: ScreenData) -> list[messages_page.CallOutView]:
         """Return headcounts, then call-outs, newest first; empty without the right to the log."""
         if not x.shell.reader.may(Permission.LOG_READ):
             return []
         texts = x.shell.reader.may(Permission.REPORT_RAW)
         found = (
             await self._queries.callouts(
-                x.shell.realm.name, kind=None, texts=texts, limit=EVERY_LINE
+                x.shell.realm.name, kind=None, texts=texts, limit=LINE_LIMIT
             )
         ).items
-        return messages_page.calls_of(
+        return messages_page.build_callout_views(
             sorted(found, key=lambda one: one.kind != "headcount"), x.names, x._
         )
 
     async def _lines(
         self,
-        x: Loaded,
+        x: ScreenData,
         *,
         incident_id: str | None = None,
         site_id: str | None = None,
-        kinds: Sequence[str] = WANTED,
-        limit: int = SCANNED_LINES,
+        kinds: Sequence[str] = SHOWN_KINDS,
+        limit: int = LINES_SCANNED,
         texts: bool = True,
     ) -> list[Line]:
         may = x.shell.reader.may(Permission.LOG_READ)
@@ -144,38 +155,38 @@ class Screen:
         ).items
 
     async def _maps(
-        self, x: Loaded, *, size: float, labels: int, ratio: float | None
+        self, x: ScreenData, *, size: float, labels: int, ratio: float | None
     ) -> tuple[MapView, MapView | None, str]:
         communes = await self._queries.communes(x.shell.realm.name, lang=x.shell.lang)
         frame = self._queries.map()
-        part = near(communes, x.sites, ratio=ratio) if ratio else None
+        part = draw_affected_part(communes, x.sites, ratio=ratio) if ratio else None
         return (
-            whole(communes, x.sites, frame.width, frame.height, size=size, labels=labels),
+            draw_territory(communes, x.sites, frame.width, frame.height, size=size, labels=labels),
             part,
             frame.attribution,
         )
 
-    def _around(self, request: Request, x: Loaded) -> dict[str, Any]:
+    def _around(self, request: Request, x: ScreenData) -> dict[str, Any]:
         return {
-            **framed(request, x.shell),
-            "foreseen": lambda plan, incident: foreseen_of(plan, incident, x),
+            **build_frame_context(request, x.shell),
+            "foreseen": lambda plan, incident: describe_activation(plan, incident, x),
         }
 
-    async def _first_words(self, x: Loaded, incident_id: str | None) -> FirstWords | None:
+    async def _first_words(self, x: ScreenData, incident_id: str | None) -> FirstSentence | None:
         """Return the first sentence of the reports of an incident, for readers of reports."""
         if incident_id is None or not x.shell.reader.may(Permission.REPORT_RAW):
             return None
         return await self._queries.first_words(x.shell.realm.name, incident_id)
 
 
-def foreseen_of(plan: str, incident_id: str | None, x: Loaded) -> str:
+def describe_activation(plan: str, incident_id: str | None, x: ScreenData) -> str:
     """Describe the effect of activating a plan: its cards, their roles, the sites hit."""
     _, library = x._, x.reference.plans.get(plan)
     if library is None:
         return ""
     roles = list(
         dict.fromkeys(
-            w.role_name(c.role, c.pole or library.pole, x.names, _) for c in library.cards
+            w.name_role(c.role, c.pole or library.pole, x.names, _) for c in library.cards
         )
     )
     incident = next((i for i in x.shell.overview.incidents if i.id == incident_id), None)
@@ -184,23 +195,23 @@ def foreseen_of(plan: str, incident_id: str | None, x: Loaded) -> str:
         if library.cards
         else _("aucune fiche ne part")
     )
-    to = _("pour {roles}", roles=w.listed(roles, _)) if roles else ""
+    to = _("pour {roles}", roles=w.join_words(roles, _)) if roles else ""
     where = _.plural("{n} site touché", "{n} sites touchés", incident.members) if incident else ""
     told = " ".join(part for part in (cards, to) if part)
     return _("À l’activation : {what}.", what=" ; ".join(part for part in (told, where) if part))
 
 
-def choices(sites: Iterable[Site]) -> list[tuple[str, str]]:
+def list_site_choices(sites: Iterable[Site]) -> list[tuple[str, str]]:
     """Return (id, label) of each site, for a list that is searched by name or commune."""
-    return [(s.id, f"{short(s.name)}, {s.commune_name} ({s.id})") for s in sites]
+    return [(s.id, f"{shorten_site_name(s.name)}, {s.commune_name} ({s.id})") for s in sites]
 
 
-def plural_of(table: Any, _: Translator) -> Any:
+def make_pluralizer(table: Any, _: Translator) -> Any:
     """Return a function `word(state, n)` that chooses singular or plural."""
     return lambda state, n: _(table[state][0 if n < 2 else 1])
 
 
-def pilot_of(reference: Reference, level: int, _: Translator) -> str:
+def name_pilots(reference: IndexedReference, level: int, _: Translator) -> str:
     """Return the roles that pilot this level, from the territory's policy; empty at N0."""
     policy = next(
         (s.policy for s in reference.sections if isinstance(s, ref.EscalationPolicy)), None
@@ -208,7 +219,7 @@ def pilot_of(reference: Reference, level: int, _: Translator) -> str:
     rule = next((r for r in policy.levels if r.level == level), None) if policy else None
     if rule is None or level == 0:
         return ""
-    names = [w.role_name(p, None, reference.names, _) for p in rule.pilots]
+    names = [w.name_role(p, None, reference.names, _) for p in rule.pilots]
     return (
         _("{first} ou {last}", first=", ".join(names[:-1]), last=names[-1])
         if len(names) > 1
@@ -216,25 +227,25 @@ def pilot_of(reference: Reference, level: int, _: Translator) -> str:
     )
 
 
-def framed(request: Request, shell: Shell) -> dict[str, Any]:
+def build_frame_context(request: Request, shell: ScreenShell) -> dict[str, Any]:
     """Build the context of the frame of every screen."""
-    _ = translator(shell.lang)
+    _ = get_translator(shell.lang)
     return {
         "shell": shell,
-        "ways": lambda incident: navigation_of(shell, _, incident),
-        "query": lambda **changes: query_of(request, **changes),
-        "kept": kept_of(request),
-        "status_word": plural_of(MANY_SITES, _),
-        "state_word": plural_of(MANY_ACTIVITIES, _),
+        "ways": lambda incident: build_navigation(shell, _, incident),
+        "query": lambda **changes: build_query(request, **changes),
+        "kept": list_kept_parameters(request),
+        "status_word": make_pluralizer(SITE_STATUS_FORMS, _),
+        "state_word": make_pluralizer(ACTIVITY_STATE_FORMS, _),
     }
 
 
-def unknown_of(request: Request, name: str, known: Iterable[str]) -> str:
+def find_unknown_value(request: Request, name: str, known: Iterable[str]) -> str:
     """Return the requested id if it is unknown, so that the page reports it; otherwise ""."""
     asked = request.query_params.get(name, "")
     return "" if asked in known else asked
 
 
-def one_of(asked: str | None, known: Any, default: Any) -> Any:
+def choose_known(asked: str | None, known: Any, default: Any) -> Any:
     """Return the requested value if it is known, otherwise the default."""
     return asked if asked in known else default

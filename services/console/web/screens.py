@@ -10,49 +10,56 @@ from typing import Any, Final
 import structlog
 from fastapi import Request
 
-from schemas.ranks import STRATEGIST
-from schemas.reassignment import UNDER_WAY, ProposalState
-from schemas.words import SHELVED, ActivityState, IncidentState, PlanState, SiteStatus, TaskState
+from schemas.ranks import STRATEGY_ROLE
+from schemas.reassignment import ACTIVE_LINE_STATES, ProposalState
+from schemas.words import (
+    LIBRARY_STATES,
+    ActivityState,
+    IncidentState,
+    PlanState,
+    SiteStatus,
+    TaskState,
+)
 from services.console.attention import cell_page as cell
 from services.console.attention import handover_page as handover
 from services.console.attention import wall_page as wall
-from services.console.attention.wall_page import Calm
+from services.console.attention.wall_page import CalmViews
 from services.console.continuity import activities_page
-from services.console.continuity.arbitrations import arbitrations_of
-from services.console.continuity.clocks import next_breaks
+from services.console.continuity.arbitrations import list_arbitrations
+from services.console.continuity.clocks import split_passed_clocks
 from services.console.i18n import N_, Translator
 from services.console.incidents import page as incident
 from services.console.incidents import report_page as signal
-from services.console.incidents.escalation_page import incident_ladder
+from services.console.incidents.escalation_page import find_incident_escalation
 from services.console.incidents.page import LevelReason
-from services.console.incidents.titles import cause_text
-from services.console.logbook.line_list import entries
-from services.console.reassignment.agent_counts import confinement_words
+from services.console.incidents.titles import describe_cause
+from services.console.logbook.line_list import build_entries
+from services.console.reassignment.agent_counts import describe_confinement
 from services.console.resources import Activity, Incident, Site
 from services.console.sites import my_sites_page as mine
-from services.console.sites.cartogram import tiles_of
+from services.console.sites.cartogram import build_tiles
 from services.console.texts import words as w
-from services.console.texts.reasons import said
+from services.console.texts.reasons import describe_reason
 from services.console.web import times
-from services.console.web.access import Elsewhere
+from services.console.web.access import PageMoved
 from services.console.web.screen_context import (
-    EVERY_LINE,
-    MANY_ACTIVITIES,
-    Loaded,
-    Screen,
-    choices,
-    one_of,
-    pilot_of,
-    plural_of,
-    unknown_of,
+    ACTIVITY_STATE_FORMS,
+    LINE_LIMIT,
+    ScreenBase,
+    ScreenData,
+    choose_known,
+    find_unknown_value,
+    list_site_choices,
+    make_pluralizer,
+    name_pilots,
 )
 from services.runtime.identity.permissions import Permission, Role
 
 log = structlog.get_logger(__name__)
-FACTS: Final = 3
-CARRIED: Final = 10
-OPEN_INCIDENT: Final = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
-MEANING: Final = {
+FACTS_SHOWN: Final = 3
+ACTIVITIES_SHOWN: Final = 10
+OPEN_STATES: Final = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
+STATUS_MEANINGS: Final = {
     SiteStatus.NORMAL: N_("Aucune cause ouverte et courante."),
     SiteStatus.DEGRADED: N_("Une cause réduit ce que le site peut faire ; il reste ouvert."),
     SiteStatus.CLOSED: N_("Une cause l’empêche d’accueillir et de travailler."),
@@ -69,13 +76,13 @@ MEANING: Final = {
         "ne vaut jamais « normal » ; toute information du site lève le doute."
     ),
 }
-DOUBTED: Final = N_(
+DOUBTED_MEANING: Final = N_(
     "La seule information sur ce site n’est pas confirmée. Une seconde source, une information du "
     "site ou la vérification d’une personne la confirme."
 )
 
 
-class CrisisScreens(Screen):
+class CrisisScreens(ScreenBase):
     """Contexts of the templates about the situation."""
 
     async def cell(self, request: Request) -> dict[str, Any]:
@@ -83,7 +90,7 @@ class CrisisScreens(Screen):
         asked = request.query_params
         realm, lang = x.shell.realm.name, x.shell.lang
         open_incidents = x.shell.overview.incidents
-        poles = cell.pole_choices(x.sites, x.names.pole_titles(x.reference.poles, x._), x._)
+        poles = cell.list_pole_choices(x.sites, x.names.pole_titles(x.reference.poles, x._), x._)
         pole = next((p for p in poles if p.id == asked.get("pole")), poles[0])
         x = replace(x, sites=[s for s in x.sites if pole.id in (None, s.pole)])
         shown = next(
@@ -92,10 +99,10 @@ class CrisisScreens(Screen):
         )
         missing = (
             x._("Cet incident n’est pas ouvert ici.")
-            if unknown_of(request, "incident", (i.id for i in open_incidents))
+            if find_unknown_value(request, "incident", (i.id for i in open_incidents))
             else ""
         )
-        if nowhere := unknown_of(request, "pole", (p.id for p in poles if p.id)):
+        if nowhere := find_unknown_value(request, "pole", (p.id for p in poles if p.id)):
             missing = x._(
                 "Aucun pôle ne porte l’identifiant « {id} » : tous sont montrés.", id=nowhere
             )
@@ -107,17 +114,17 @@ class CrisisScreens(Screen):
             self._queries.alarms(realm, lang=lang),
             self._maps(x, size=44, labels=0, ratio=1.22),
         )
-        view = cell.cell_view(
+        view = cell.build_cell_view(
             x.sites,
-            cell.of_pole(open_incidents, pole.id),
+            cell.filter_by_pole(open_incidents, pole.id),
             tasks.items,
             x.clocks,
-            paths_of(x.activities),
+            map_costliest_sites(x.activities),
             x.shell.now,
             lang=lang,
-            view=one_of(asked.get("vue"), cell.VIEWS, "a-traiter"),
-            layout=one_of(asked.get("affichage"), cell.LAYOUTS, "deux"),
-            sort=one_of(asked.get("tri"), cell.SORTS, "ordre"),
+            view=choose_known(asked.get("vue"), cell.VIEWS, "a-traiter"),
+            layout=choose_known(asked.get("affichage"), cell.LAYOUTS, "deux"),
+            sort=choose_known(asked.get("tri"), cell.SORTS, "ordre"),
             q=asked.get("q", "")[:80],
         )
         if pole.id is None:
@@ -125,20 +132,20 @@ class CrisisScreens(Screen):
         triggers = await self._queries.triggers(realm, lang=lang)
         decide = [
             p
-            for p in incident.plan_lines(plans.items, x.shell.now, x.names, lang, x._, triggers)
+            for p in incident.list_plans(plans.items, x.shell.now, x.names, lang, x._, triggers)
             if p.to_decide
         ]
         where = {line.report: line.site for line in lines if line.report and line.site}
-        asked_of = [str(t.report) for t in tasks.items if t.kind in cell.DOUBTS and t.report]
+        asked_of = [str(t.report) for t in tasks.items if t.kind in cell.REPORT_TASKS and t.report]
         reports, first = await asyncio.gather(
             self._queries.some_reports(realm, asked_of, lang=lang),
             self._first_words(x, shown.id if shown else None),
         )
-        doubts = cell.doubts_of(tasks.items, reports, x.names, x.shell.now, x._)
+        doubts = cell.list_pending_reports(tasks.items, reports, x.names, x.shell.now, x._)
         return {
             **self._around(request, x),
             "view": view,
-            "facts": entries(lines, x.names, x._, FACTS),
+            "facts": build_entries(lines, x.names, x._, FACTS_SHOWN),
             "incident": shown,
             "poles": poles,
             "pole": pole,
@@ -146,25 +153,25 @@ class CrisisScreens(Screen):
             "others": [i for i in open_incidents if shown and i.id != shown.id][:4],
             "levels": self._levels(x, shown, where) if shown else [],
             "ladder": ladder,
-            "breaks": next_breaks(x.clocks, x.shell.now),
+            "breaks": split_passed_clocks(x.clocks, x.shell.now),
             "plans": decide,
             "asked_first": x.shell.reader.principal.role is Role.DIRECTOR,
             "doubts": doubts,
             "first_words": first,
             "read_reports": (first.report,) if first else (),
-            "arbitrations": arbitrations_of(alarms, x.activities, x.shell.now, x._),
+            "arbitrations": list_arbitrations(alarms, x.activities, x.shell.now, x._),
             "whole": maps[0],
             "near": maps[1],
             "attribution": maps[2],
-            "pilot": pilot_of(x.reference, x.shell.overview.level.level, x._),
-            "tiles": tiles_of(await self._queries.communes(realm, lang=lang))
+            "pilot": name_pilots(x.reference, x.shell.overview.level.level, x._),
+            "tiles": build_tiles(await self._queries.communes(realm, lang=lang))
             if asked.get("carte") == "tuiles"
             else None,
             "views": cell.VIEWS,
             "layouts": cell.LAYOUTS,
-            "takers": takers(shown, x) if shown else "",
+            "takers": name_acknowledgers(shown, x) if shown else "",
             "takers_of": lambda task: (
-                w.person_name(task.taken_by, x.names, x._) if task.taken_by else ""
+                w.name_person(task.taken_by, x.names, x._) if task.taken_by else ""
             ),
             "calls": [c for c in await self._calls(x) if c.found.state == "running"],
             "running": [r for r in x.shell.realms if r.kind == "ex" and r.state == "open"]
@@ -178,70 +185,76 @@ class CrisisScreens(Screen):
         realm, lang = x.shell.realm.name, x.shell.lang
         shown = await self._queries.incident(realm, id, lang=lang)
         if shown.merged_into is not None:
-            raise Elsewhere(x.shell.url(f"/incidents/{shown.merged_into}"))
-        ladder = await self._with_answers(x, incident_ladder(await self._escalations(x), id))
+            raise PageMoved(x.shell.url(f"/incidents/{shown.merged_into}"))
+        ladder = await self._with_answers(
+            x, find_incident_escalation(await self._escalations(x), id)
+        )
         facts, journal, plans, proposals, moved = await asyncio.gather(
-            self._queries.timeline(realm, lang=lang, incident=id, kind=("fact",), limit=EVERY_LINE),
+            self._queries.timeline(realm, lang=lang, incident=id, kind=("fact",), limit=LINE_LIMIT),
             self._lines(x, incident_id=id),
             self._queries.plans(realm, lang=lang),
             self._queries.proposals(realm, lang=lang, incident=id, state=(ProposalState.OPEN,)),
-            self._queries.reassignments(realm, lang=lang, incident=id, limit=EVERY_LINE),
+            self._queries.reassignments(realm, lang=lang, incident=id, limit=LINE_LIMIT),
         )
         conflicts = await self._queries.conflicts(realm, lang=lang)
         mine = [p for p in plans.items if p.incident in (None, id)]
-        hit = incident.hit_by(shown, x.activities)
+        hit = incident.list_affected_activities(shown, x.activities)
         clocks = [
             c
             for c in x.clocks
             if c.activity in {a.id for a in hit}
             and (c.site is None or c.site in {*shown.sites, *shown.zone_sites})
         ]
-        levels = self._levels(x, shown, incident.report_names(facts.items))
+        levels = self._levels(x, shown, incident.map_report_sites(facts.items))
         told = await self._first_words(x, id)
-        members = incident.members_of(shown, x.sites, facts.items, hit, x._)
+        members = incident.list_member_sites(shown, x.sites, facts.items, hit, x._)
         triggers = await self._queries.triggers(realm, lang=lang)
-        lines = incident.plan_lines(mine, x.shell.now, x.names, lang, x._, triggers)
-        thematic = next((p for p in mine if p.pole is None and p.state not in SHELVED), None)
-        figures = incident.figures_of(shown, x.sites, hit)
+        lines = incident.list_plans(mine, x.shell.now, x.names, lang, x._, triggers)
+        thematic = next((p for p in mine if p.pole is None and p.state not in LIBRARY_STATES), None)
+        figures = incident.count_figures(shown, x.sites, hit)
         return {
             **self._around(request, x),
             "incident": shown,
             "levels": levels,
-            "steps": incident.steps_of(shown, levels, thematic, x.shell.now, x._),
+            "steps": incident.list_phases(shown, levels, thematic, x.shell.now, x._),
             "figures": figures,
-            "lags": incident.lags_of(facts.items, levels, shown.opened_at, x.shell.now),
+            "lags": incident.draw_delays(facts.items, levels, shown.opened_at, x.shell.now),
             "clocks": clocks,
             "clocks_shown": incident.CLOCKS_SHOWN,
-            "activity_counts": _counts(figures.activities, x._),
+            "activity_counts": _format_counts(figures.activities, x._),
             "members": members[: incident.MEMBERS_SHOWN],
             "members_all": len(members),
-            "entries": entries(journal, x.names, x._, incident.LINES_SHOWN),
+            "entries": build_entries(journal, x.names, x._, incident.LINES_SHOWN),
             "ladders": [ladder] if ladder else [],
             "plans": lines,
-            "conflicts": incident.conflicts_of(conflicts),
+            "conflicts": incident.map_conflicts(conflicts),
             "policy": x.reference.version,
-            "cards": incident.cards_of(mine, x.shell.now, x.names, x._),
-            "ahead": incident.next_break(clocks, x.shell.now),
+            "cards": incident.list_plan_cards(mine, x.shell.now, x.names, x._),
+            "ahead": incident.find_next_break(clocks, x.shell.now),
             "first_words": told,
             "read_reports": (told.report,) if told else (),
             "kept_levels": self._refusals(x),
-            "takers": takers(shown, x),
-            "cause": cause_text(shown.kind, shown.cause.key, x.names, lang),
+            "takers": name_acknowledgers(shown, x),
+            "cause": describe_cause(shown.kind, shown.cause.key, x.names, lang),
             "proposal": next(iter(proposals), None),
-            "under_way": sum(line.count for line in moved.items if line.state in UNDER_WAY),
-            "leaving": incident.leaving_of(shown, facts.items),
+            "under_way": sum(
+                line.count for line in moved.items if line.state in ACTIVE_LINE_STATES
+            ),
+            "leaving": incident.list_separable_reports(shown, facts.items),
             "others": [i for i in x.shell.overview.incidents if i.id != id],
-            "open": shown.state in OPEN_INCIDENT,
+            "open": shown.state in OPEN_STATES,
         }
 
-    def _levels(self, x: Loaded, shown: Incident, where: Mapping[str, str]) -> list[LevelReason]:
+    def _levels(
+        self, x: ScreenData, shown: Incident, where: Mapping[str, str]
+    ) -> list[LevelReason]:
         """Return the reason for each level, with those a person decided for the territory."""
         decided = [r for r in x.shell.overview.level.why if incident.is_decided(r)]
-        return incident.level_reasons(
+        return incident.list_level_reasons(
             [*shown.why, *decided], where, x.names, x.shell.lang, self._words(x)
         )
 
-    def _refusals(self, x: Loaded) -> list[LevelReason]:
+    def _refusals(self, x: ScreenData) -> list[LevelReason]:
         """Return the proposed levels that a person refused."""
         found = [
             r for r in x.shell.overview.level.why if incident.is_decided(r) and "refused" in r.args
@@ -251,14 +264,14 @@ class CrisisScreens(Screen):
             LevelReason(
                 x.shell.overview.level.level,
                 r.at,
-                said(r, x.names, x.shell.lang),
+                describe_reason(r, x.names, x.shell.lang),
                 "",
                 words(str(r.args.get("reason", ""))) or "",
             )
             for r in found
         ]
 
-    def _words(self, x: Loaded) -> Callable[[str], str | None]:
+    def _words(self, x: ScreenData) -> Callable[[str], str | None]:
         """Return a function that reads the text behind a reason.
 
         For readers without the right to the logbook it always returns None.
@@ -273,23 +286,25 @@ class CrisisScreens(Screen):
         x = await self._load(request, "activities")
         now = x.shell.now
         alarms = await self._queries.alarms(x.shell.realm.name, lang=x.shell.lang)
-        view = activities_page.activities_view(
+        view = activities_page.build_activities_view(
             x.activities, x.clocks, x.shell.overview.incidents, now, x.shell.overview.poles, x._
         )
         asked = next(
             (a for a in x.activities if a.id == request.query_params.get("activite")), None
         )
-        missing = unknown_of(request, "activite", (a.id for a in x.activities))
+        missing = find_unknown_value(request, "activite", (a.id for a in x.activities))
         pdma_h = x.reference.activities[asked.id].pdma_h if asked else 0
         return {
             **self._around(request, x),
             "view": view,
-            "arbitrations": arbitrations_of(alarms, x.activities, now, x._),
+            "arbitrations": list_arbitrations(alarms, x.activities, now, x._),
             "not_there": missing
             and x._("Aucune activité ne porte l’identifiant « {id} ».", id=missing),
-            "decides": w.role_name(STRATEGIST, None, x.names, x._),
+            "decides": w.name_role(STRATEGY_ROLE, None, x.names, x._),
             "states": activities_page.GRAVEST_FIRST,
-            "shown": activities_page.shown_of(asked, pdma_h, alarms, now, x.names, x._)
+            "shown": activities_page.build_selected_activity(
+                asked, pdma_h, alarms, now, x.names, x._
+            )
             if asked
             else None,
         }
@@ -312,27 +327,27 @@ class CrisisScreens(Screen):
             "incident": shown,
             "others": overview.incidents[1:4],
             "level_why": why,
-            "pilot": pilot_of(x.reference, overview.level.level, x._),
+            "pilot": name_pilots(x.reference, overview.level.level, x._),
             "whole": maps[0],
             "attribution": maps[2],
             "sites_total": len(x.sites),
-            "legend": cell.legend_of(x.sites),
-            "units": wall.unit_rows(x.sites, overview.poles, x.names, x._),
+            "legend": cell.count_statuses(x.sites),
+            "units": wall.list_affected_poles(x.sites, overview.poles, x.names, x._),
             "plans": [
-                p for p in incident.plan_lines(plans.items, now, x.names, lang, x._) if p.to_decide
+                p for p in incident.list_plans(plans.items, now, x.names, lang, x._) if p.to_decide
             ],
             "plans_shown": wall.PLANS_SHOWN,
-            "breaks": next_breaks(x.clocks, now),
+            "breaks": split_passed_clocks(x.clocks, now),
             "clocks_shown": wall.CLOCKS_SHOWN,
             "ladder": ladder,
             "silent_shown": wall.SILENT_SHOWN,
-            "rate": wall.rate_bars(overview.alarm_rate),
-            "facts": entries(lines, x.names, x._, FACTS),
-            "feeds": wall.feed_lines(overview.feeds, 6, x._),
+            "rate": wall.draw_rate(overview.alarm_rate),
+            "facts": build_entries(lines, x.names, x._, FACTS_SHOWN),
+            "feeds": wall.list_feeds(overview.feeds, 6, x._),
             "calm": await self._calm(x),
         }
 
-    async def _calm(self, x: Loaded) -> Calm | None:
+    async def _calm(self, x: ScreenData) -> CalmViews | None:
         """Return the content of a quiet wall; None as soon as anything is open."""
         overview = x.shell.overview
         if overview.level.level or overview.incidents:
@@ -342,8 +357,8 @@ class CrisisScreens(Screen):
             realm, lang=lang, state=("active", "planned"), limit=wall.WINDOWS_SHOWN
         )
         tasks = await self._queries.tasks(realm, lang=lang, state=(TaskState.OPEN, TaskState.TAKEN))
-        return Calm(
-            wall.pole_rows(overview.poles, x.names, x._),
+        return CalmViews(
+            wall.list_poles(overview.poles, x.names, x._),
             works.items,
             tasks.items[: wall.TASKS_SHOWN],
         )
@@ -379,10 +394,12 @@ class CrisisScreens(Screen):
         return {
             **self._around(request, x),
             "site": shown,
-            "meaning": x._(DOUBTED if cell.is_doubted(shown) else MEANING[shown.status]),
-            "activities": carried[:CARRIED],
-            "carried_more": max(0, len(carried) - CARRIED),
-            "entries": entries(lines, x.names, x._, 20),
+            "meaning": x._(
+                DOUBTED_MEANING if cell.is_doubted(shown) else STATUS_MEANINGS[shown.status]
+            ),
+            "activities": carried[:ACTIVITIES_SHOWN],
+            "carried_more": max(0, len(carried) - ACTIVITIES_SHOWN),
+            "entries": build_entries(lines, x.names, x._, 20),
             "local": [c for c in x.clocks if c.site == id],
             "incidents": [
                 i
@@ -393,7 +410,7 @@ class CrisisScreens(Screen):
             "pole": x.names.pole(shown.pole, lang)
             if shown.pole != "multi"
             else x._("plusieurs pôles"),
-            "confinement": confinement_words(shown, x._),
+            "confinement": describe_confinement(shown, x._),
             **await self._instructions(x, shown),
         }
 
@@ -421,20 +438,20 @@ class CrisisScreens(Screen):
             "report": shown,
             "site": site,
             "incident": found,
-            "flags": signal.flags_of(shown, x._),
-            "facts": signal.facts_of(shown, x.names, x._),
-            "signature": signal.signature_of(shown, x._),
-            "state": signal.state_of(shown, x._),
-            "sites": choices(x.sites),
-            "erased": signal.erased_of(shown, lang),
-            "verifier": w.person_name(shown.verified_by, x.names, x._) if shown.verified_by else "",
-            "corrector": w.person_name(shown.corrected_by, x.names, x._)
+            "flags": signal.describe_flags(shown, x._),
+            "facts": signal.list_details(shown, x.names, x._),
+            "signature": signal.describe_signature(shown, x._),
+            "state": signal.describe_state(shown, x._),
+            "sites": list_site_choices(x.sites),
+            "erased": signal.describe_erasure(shown, lang),
+            "verifier": w.name_person(shown.verified_by, x.names, x._) if shown.verified_by else "",
+            "corrector": w.name_person(shown.corrected_by, x.names, x._)
             if shown.corrected_by
             else "",
         }
 
     async def _instructions(
-        self, x: Loaded, site: Site | None, report: str | None = None
+        self, x: ScreenData, site: Site | None, report: str | None = None
     ) -> dict[str, Any]:
         """Return the instructions of the cell to a site, for the cell and the site's own people; nobody else reads them (D99)."""
         reader = x.shell.reader
@@ -448,17 +465,19 @@ class CrisisScreens(Screen):
             found = await self._queries.instructions(
                 x.shell.realm.name, {site.id}, texts=True, lang=x.shell.lang
             )
-        shown = [i for i in found if report is None or i.report == report][: mine.SHOWN]
+        shown = [i for i in found if report is None or i.report == report][: mine.SITES_SHOWN]
         return {"instructions": shown, "own_site": own, "instructs": decides}
 
     async def handover(self, request: Request) -> dict[str, Any]:
         x = await self._load(request, "handover")
         realm, lang, now = x.shell.realm.name, x.shell.lang, x.shell.now
-        span = one_of(request.query_params.get("depuis"), handover.SPANS, handover.DEFAULT_SPAN)
+        span = choose_known(
+            request.query_params.get("depuis"), handover.SPANS, handover.DEFAULT_SPAN
+        )
         changes, tasks, journal, ladder, plans = await asyncio.gather(
-            self._queries.changes(realm, times.ms(handover.since_of(span, now)), lang=lang),
+            self._queries.changes(realm, times.to_ms(handover.find_start(span, now)), lang=lang),
             self._queries.tasks(realm, lang=lang, state=(TaskState.OPEN, TaskState.TAKEN)),
-            self._lines(x, kinds=handover.KINDS, limit=EVERY_LINE),
+            self._lines(x, kinds=handover.KINDS, limit=LINE_LIMIT),
             self._ladder(x, None),
             self._queries.plans(realm, lang=lang),
         )
@@ -469,19 +488,19 @@ class CrisisScreens(Screen):
             "span": span,
             "spans": handover.SPANS,
             "tasks": tasks.items,
-            "sections": handover.sections_of(changes, x.names, x._),
+            "sections": handover.list_sections(changes, x.names, x._),
             "ladder": ladder,
-            "breaks": next_breaks(x.clocks, now),
+            "breaks": split_passed_clocks(x.clocks, now),
             "clocks_shown": handover.CLOCKS_SHOWN,
-            "entries": entries(said, x.names, x._, handover.LINES_SHOWN),
+            "entries": build_entries(said, x.names, x._, handover.LINES_SHOWN),
             "entries_more": len(said) > handover.LINES_SHOWN,
             "plans": [
-                p for p in incident.plan_lines(plans.items, now, x.names, lang, x._) if p.to_decide
+                p for p in incident.list_plans(plans.items, now, x.names, lang, x._) if p.to_decide
             ],
         }
 
 
-def paths_of(activities: Sequence[Activity]) -> dict[str, str]:
+def map_costliest_sites(activities: Sequence[Activity]) -> dict[str, str]:
     """Map each activity to the site that costs it most: the first of its paths."""
     found: dict[str, str] = {}
     for a in activities:
@@ -491,12 +510,14 @@ def paths_of(activities: Sequence[Activity]) -> dict[str, str]:
     return found
 
 
-def takers(shown: Incident, x: Loaded) -> str:
+def name_acknowledgers(shown: Incident, x: ScreenData) -> str:
     """Name the first three acknowledgers of the incident."""
-    return ", ".join(w.takers(shown.acknowledged_by, x.names, x._)[:3])
+    return ", ".join(w.name_acknowledgers(shown.acknowledged_by, x.names, x._)[:3])
 
 
-def _counts(by_state: dict[ActivityState, int], _: Translator) -> str:
-    word = plural_of(MANY_ACTIVITIES, _)
-    parts = [f"{by_state[s]} {word(s, by_state[s])}" for s in MANY_ACTIVITIES if by_state.get(s)]
+def _format_counts(by_state: dict[ActivityState, int], _: Translator) -> str:
+    word = make_pluralizer(ACTIVITY_STATE_FORMS, _)
+    parts = [
+        f"{by_state[s]} {word(s, by_state[s])}" for s in ACTIVITY_STATE_FORMS if by_state.get(s)
+    ]
     return ", ".join(parts) + "." if parts else ""

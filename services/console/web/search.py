@@ -6,27 +6,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from services.console.attention.cell_page import folded
+from services.console.attention.cell_page import fold_text
 from services.console.i18n import Translator
 from services.console.resources import Incident, Line, Site
 from services.console.texts import words as w
 from services.console.texts import world
-from services.console.texts.names import Names
+from services.console.texts.names import TerritoryNames
 
-LONGEST: Final = 80
-SHOWN: Final = 30
+MAX_QUERY_LENGTH: Final = 80
+RESULTS_SHOWN: Final = 30
 
 
-def has_all(wanted: str, *texts: str) -> bool:
+def has_all_words(wanted: str, *texts: str) -> bool:
     """Return whether every requested word is in the texts, ignoring accents and case."""
-    there = folded(" ".join(texts))
-    return all(word in there for word in folded(wanted).split())
+    there = fold_text(" ".join(texts))
+    return all(word in there for word in fold_text(wanted).split())
 
 
 def find_sites(sites: Iterable[Site], wanted: str) -> list[Site]:
     """Return the sites by name, commune or id, ordered by commune; all without a query."""
-    found = [s for s in sites if has_all(wanted, s.id, s.name, s.commune_name)]
-    return sorted(found, key=lambda s: (folded(s.commune_name), folded(s.name), s.id))
+    found = [s for s in sites if has_all_words(wanted, s.id, s.name, s.commune_name)]
+    return sorted(found, key=lambda s: (fold_text(s.commune_name), fold_text(s.name), s.id))
 
 
 def find_incidents(incidents: Iterable[Incident], wanted: str, _: Translator) -> list[Incident]:
@@ -34,33 +34,41 @@ def find_incidents(incidents: Iterable[Incident], wanted: str, _: Translator) ->
     if not wanted:
         return []
     found = [
-        i for i in incidents if has_all(wanted, i.number, i.title, w.word(world.FAMILY, i.kind, _))
+        i
+        for i in incidents
+        if has_all_words(wanted, i.number, i.title, w.translate_code(world.FAMILY, i.kind, _))
     ]
-    return sorted(found, key=lambda i: (i.closed_at is not None, -i.opened_at.timestamp()))[:SHOWN]
+    return sorted(found, key=lambda i: (i.closed_at is not None, -i.opened_at.timestamp()))[
+        :RESULTS_SHOWN
+    ]
 
 
 def find_lines(lines: Iterable[Line], wanted: str) -> list[Line]:
     """Return the lines with the requested words, newest first."""
     return (
-        [line.model_copy(update={"group": None}) for line in lines if has_all(wanted, line.text)]
+        [
+            line.model_copy(update={"group": None})
+            for line in lines
+            if has_all_words(wanted, line.text)
+        ]
         if wanted
         else []
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class FoundPerson:
     """A person known by role, never by name. Rule D58."""
 
     token: str
     role: str
 
 
-def find_people(names: Names, wanted: str, _: Translator) -> list[Person]:
+def find_people(names: TerritoryNames, wanted: str, _: Translator) -> list[FoundPerson]:
     """Return the holders of the requested roles."""
     if not wanted:
         return []
-    people = [Person(token, w.person_name(token, names, _)) for token in names.holders]
-    return sorted((p for p in people if has_all(wanted, p.role)), key=lambda p: folded(p.role))[
-        :SHOWN
-    ]
+    people = [FoundPerson(token, w.name_person(token, names, _)) for token in names.holders]
+    return sorted(
+        (p for p in people if has_all_words(wanted, p.role)), key=lambda p: fold_text(p.role)
+    )[:RESULTS_SHOWN]

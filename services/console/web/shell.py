@@ -15,23 +15,23 @@ from fastapi import Request
 from fastapi.responses import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from schemas.reassignment import MOST_STEPS
-from services.console.attention.cell_page import folded
-from services.console.continuity.clocks import short_activity
-from services.console.i18n import LANGUAGES, N_, Translator, preferred, translator
+from schemas.reassignment import MAX_LINES_PER_STEP
+from services.console.attention.cell_page import fold_text
+from services.console.continuity.clocks import shorten_activity_name
+from services.console.i18n import LANGUAGES, N_, Translator, choose_language, get_translator
 from services.console.resources import Incident, Overview, Realm
 from services.console.texts import words, world
-from services.console.texts.names import short
-from services.console.texts.strategies import strategy_name
+from services.console.texts.names import shorten_site_name
+from services.console.texts.strategies import name_strategy
 from services.console.web import times
 from services.messages.names import TERRITORY
-from services.runtime.http.control_characters import show_plain
+from services.runtime.http.control_characters import replace_control_characters
 from services.runtime.identity.http_access import GUEST
-from services.runtime.identity.permissions import READS, Permission
+from services.runtime.identity.permissions import READ_PERMISSIONS, Permission
 from services.runtime.identity.principals import Principal
 
-HERE: Final = Path(__file__).parent.parent
-STATIC: Final = HERE / "static"
+CONSOLE: Final = Path(__file__).parent.parent
+STATIC: Final = CONSOLE / "static"
 LANG_COOKIE: Final = "vigie_lang"
 THEME_COOKIE: Final = "vigie_theme"
 THEMES: Final = ("light", "dark")
@@ -47,7 +47,7 @@ No `data:` either: every drawing is SVG in the page.
 
 
 @cache
-def assets_version() -> str:
+def hash_assets() -> str:
     """Return a hash of all static files, so that a browser never mixes two releases."""
     digest = blake2b(digest_size=6)
     for path in sorted(STATIC.rglob("*")):
@@ -57,7 +57,7 @@ def assets_version() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class ScreenReader:
     """The person in front of the screen."""
 
     principal: Principal
@@ -66,7 +66,7 @@ class Reader:
 
     def may(self, permission: str) -> bool:
         wanted = Permission(permission)
-        return self.principal.may(wanted) and (not self.past or wanted in READS)
+        return self.principal.may(wanted) and (not self.past or wanted in READ_PERMISSIONS)
 
     @property
     def rights(self) -> tuple[object, ...]:
@@ -86,30 +86,30 @@ class Reader:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class DisplayChoice:
     """Language and theme of the reader."""
 
     lang: str
     theme: str | None
 
     @classmethod
-    def of(cls, request: Request) -> Choice:
+    def of(cls, request: Request) -> DisplayChoice:
         """Read the choice from `?lang=` and `?theme=`, then cookies, then browser preferences."""
         lang = request.query_params.get("lang") or request.cookies.get(LANG_COOKIE)
         theme = request.query_params.get("theme") or request.cookies.get(THEME_COOKIE)
         return cls(
-            lang if lang in LANGUAGES else preferred(request.headers.get("accept-language")),
+            lang if lang in LANGUAGES else choose_language(request.headers.get("accept-language")),
             theme if theme in THEMES else None,
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Shell:
+class ScreenShell:
     """Everything that the frame of a screen shows."""
 
     page: str
-    reader: Reader
-    choice: Choice
+    reader: ScreenReader
+    choice: DisplayChoice
     overview: Overview
     realms: list[Realm]
     live: Overview | None
@@ -159,7 +159,7 @@ class Shell:
         return sum(
             1
             for i in self.overview.incidents
-            if i.level >= MAJOR and not i.acknowledged_by and i.quiet is None
+            if i.level >= MAJOR_LEVEL and not i.acknowledged_by and i.quiet is None
         )
 
     @property
@@ -174,7 +174,7 @@ class Shell:
             sorted(
                 i.id
                 for i in self.overview.incidents
-                if i.level >= CRISIS and not i.acknowledged_by and i.quiet is None
+                if i.level >= CRISIS_LEVEL and not i.acknowledged_by and i.quiet is None
             )
         )
 
@@ -210,16 +210,16 @@ class Shell:
         return f"/connexion?{urlencode({'next': self.url('/')})}"
 
 
-MAJOR: Final = 2
-CRISIS: Final = 3
+MAJOR_LEVEL: Final = 2
+CRISIS_LEVEL: Final = 3
 
 
-def level_name(level: int, _: Translator) -> str:
+def get_level_name(level: int, _: Translator) -> str:
     """Return the name of a level, as in the territory's policy."""
-    return _(LEVELS[level]) if level in LEVELS else f"N{level}"
+    return _(LEVEL_NAMES[level]) if level in LEVEL_NAMES else f"N{level}"
 
 
-LEVELS: Final = {
+LEVEL_NAMES: Final = {
     0: N_("Veille"),
     1: N_("Incident de site"),
     2: N_("Incident majeur de pôle"),
@@ -228,50 +228,57 @@ LEVELS: Final = {
 }
 
 
-def _css(path: str) -> str:
-    return f"/static/{assets_version()}/{path}"
+def _build_static_url(path: str) -> str:
+    return f"/static/{hash_assets()}/{path}"
 
 
 @cache
-def environment() -> Environment:
+def create_environment() -> Environment:
     """Create the template environment; undefined names are errors, everything is escaped."""
     env = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
+        loader=FileSystemLoader(CONSOLE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
     )
-    env.filters.update(hm=times.hm, hms=times.hms, ms=times.ms, short=short, folded=folded)
+    env.filters.update(
+        hm=times.hm, hms=times.hms, ms=times.to_ms, short=shorten_site_name, folded=fold_text
+    )
     env.globals.update(
-        static=_css, times=times, short_activity=short_activity, most_steps=MOST_STEPS
+        static=_build_static_url,
+        times=times,
+        short_activity=shorten_activity_name,
+        most_steps=MAX_LINES_PER_STEP,
     )
     return env
 
 
-def render(
-    template: str, context: Mapping[str, Any], choice: Choice, *, status: int = 200
+def render_response(
+    template: str, context: Mapping[str, Any], choice: DisplayChoice, *, status: int = 200
 ) -> Response:
     """Render a page with the headers of every page."""
-    return page_of(html(template, context, choice), choice, status=status)
+    return build_response(render_html(template, context, choice), choice, status=status)
 
 
-def html(template: str, context: Mapping[str, Any], choice: Choice) -> bytes:
+def render_html(template: str, context: Mapping[str, Any], choice: DisplayChoice) -> bytes:
     """Render the text of a page."""
-    _ = translator(choice.lang)
+    _ = get_translator(choice.lang)
     scope: dict[str, Any] = {
         "_": _,
         "plural": _.plural,
         "lang": choice.lang,
         "theme": choice.theme,
-        **_helpers(_),
+        **_list_helpers(_),
         **context,
     }
-    return show_plain(environment().get_template(template).render(scope)).encode()
+    return replace_control_characters(
+        create_environment().get_template(template).render(scope)
+    ).encode()
 
 
-def page_of(text: bytes, choice: Choice, *, status: int = 200) -> Response:
+def build_response(text: bytes, choice: DisplayChoice, *, status: int = 200) -> Response:
     """Add the headers: no inline code, no other origin, no copy in browser or proxy."""
     headers = {
         "Content-Security-Policy": CSP,
@@ -284,7 +291,7 @@ def page_of(text: bytes, choice: Choice, *, status: int = 200) -> Response:
     return Response(text, status, headers, "text/html; charset=utf-8")
 
 
-def remember(response: Response, request: Request, choice: Choice) -> None:
+def store_choice(response: Response, request: Request, choice: DisplayChoice) -> None:
     """Store a language or theme in a cookie if a link has just chosen it."""
     if "lang" in request.query_params:
         response.set_cookie(
@@ -299,22 +306,22 @@ def remember(response: Response, request: Request, choice: Choice) -> None:
             response.delete_cookie(THEME_COOKIE)
 
 
-def _helpers(_: Translator) -> dict[str, Callable[..., str]]:
+def _list_helpers(_: Translator) -> dict[str, Callable[..., str]]:
     """Return the template functions that depend on the language."""
     return {
-        "number": lambda value: words.number(value, _.lang),
-        "percent": lambda value: f"{words.number(round(value), _.lang)}\u00a0%",
-        "word": lambda table, code: words.word(getattr(words, table), code, _),
-        "source_name": lambda kind: world.source(kind, _),
-        "world_word": lambda table, code: words.word(getattr(world, table), code, _),
-        "strategy_name": lambda listed: strategy_name(listed, _),
-        "level_name": lambda level: level_name(level, _),
+        "number": lambda value: words.format_number(value, _.lang),
+        "percent": lambda value: f"{words.format_number(round(value), _.lang)}\u00a0%",
+        "word": lambda table, code: words.translate_code(getattr(words, table), code, _),
+        "source_name": lambda kind: world.name_source(kind, _),
+        "world_word": lambda table, code: words.translate_code(getattr(world, table), code, _),
+        "strategy_name": lambda listed: name_strategy(listed, _),
+        "level_name": lambda level: get_level_name(level, _),
         "hm_day": lambda at, now: times.hm_day(at, now, _.lang),
         "hm_short": times.hm_short,
         "hm_dated": lambda at, now: times.hm_dated(at, now, _.lang),
         "day": lambda at: times.day(at, _.lang),
         "day_long": lambda at: times.day_long(at, _.lang),
-        "lasted": lambda span: times.lasted(span, _.lang),
-        "countdown": lambda until, now: times.countdown(until, now, _.lang),
-        "since_start": lambda started, now: times.since_start(started, now, _.lang),
+        "lasted": lambda span: times.format_duration(span, _.lang),
+        "countdown": lambda until, now: times.format_countdown(until, now, _.lang),
+        "since_start": lambda started, now: times.format_exercise_time(started, now, _.lang),
     }

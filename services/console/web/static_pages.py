@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from services.console.attention.cell_page import folded
+from services.console.attention.cell_page import fold_text
 
 GLOSSARY: Final = Path(__file__).parents[1] / "texts" / "glossary.csv"
 
@@ -24,11 +24,11 @@ class Term:
 
 
 @cache
-def glossary(lang: str) -> tuple[Term, ...]:
+def load_glossary(lang: str) -> tuple[Term, ...]:
     """Return every term, sorted in the reader's language."""
     with GLOSSARY.open(encoding="utf-8", newline="") as file:
         terms = [
             Term(f"t-{n}", row["fr"], row["en"], row["definition"])
             for n, row in enumerate(csv.DictReader(file), start=1)
         ]
-    return tuple(sorted(terms, key=lambda t: folded(t.en if lang == "en" else t.fr)))
+    return tuple(sorted(terms, key=lambda t: fold_text(t.en if lang == "en" else t.fr)))

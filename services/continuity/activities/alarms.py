@@ -11,20 +11,20 @@ from schemas.alerts import AttentionRequested
 from schemas.base import Instant
 from schemas.continuity import ActivityRow, AlarmRaised, AlarmRow, Step
 from schemas.words import ClockBase
-from services.continuity.decision import Draft
+from services.continuity.decision import ContinuityDecision
 
 LOCAL_ROLES: Final = ("responsable_site", "directeur_pole")
 """Roles that the clock of one site alarms. Rule D42."""
-AT_ONCE: Final = 60
+LOCAL_ALARMS_PER_STEP: Final = 60
 """Alarms of local clocks that one activity raises in one step. Bounds a Transaction.
 
 The others follow 1 ms later.
 """
-_OVER: Final = 100
+_RTO_EXCEEDED_PCT: Final = 100
 _NEXT_STRATEGY_PCT: Final = 80
 
 
-class Due(NamedTuple):
+class DueAlarm(NamedTuple):
     """An alarm to raise."""
 
     base: ClockBase
@@ -37,16 +37,16 @@ class Due(NamedTuple):
     """Start of the interruption that the clock measures."""
 
 
-def raise_alarms(draft: Draft, row: ActivityRow, due: list[Due]) -> None:
+def raise_alarms(draft: ContinuityDecision, row: ActivityRow, due: list[DueAlarm]) -> None:
     """Record the alarms of one activity, those of the territory first, each with its recipients."""
     for alarm in sorted(due, key=lambda a: (a.site or "", a.base != ClockBase.RTO, a.pct)):
-        _raise(draft, row, alarm)
+        _raise_alarm(draft, row, alarm)
 
 
-def _raise(draft: Draft, row: ActivityRow, alarm: Due) -> None:
+def _raise_alarm(draft: ContinuityDecision, row: ActivityRow, alarm: DueAlarm) -> None:
     local = alarm.site is not None
     to = LOCAL_ROLES if local else draft.bia.recipients(alarm.base, alarm.pct, row.criticality)
-    demands = None if local else _demand(alarm)
+    demands = None if local else _choose_demand(alarm)
     made = AlarmRow(
         id=draft.derive(f"alarm/{row.id}/{alarm.site or ''}/{alarm.base}/{alarm.pct}", 0),
         activity=row.id,
@@ -79,15 +79,15 @@ def _raise(draft: Draft, row: ActivityRow, alarm: Due) -> None:
     draft.record(AlarmRaised(row=made), asked)
 
 
-def _demand(alarm: Due) -> Literal["arbitration", "next_strategy"] | None:
-    if alarm.base is ClockBase.RTO and alarm.pct == _OVER:
+def _choose_demand(alarm: DueAlarm) -> Literal["arbitration", "next_strategy"] | None:
+    if alarm.base is ClockBase.RTO and alarm.pct == _RTO_EXCEEDED_PCT:
         return "arbitration"
     if alarm.base is ClockBase.DMIA and alarm.pct == _NEXT_STRATEGY_PCT:
         return "next_strategy"
     return None
 
 
-def ask_about_forecast(draft: Draft, row: ActivityRow) -> None:
+def demand_forecast_attention(draft: ContinuityDecision, row: ActivityRow) -> None:
     """Demand attention for a forecast breach, from the roles that would choose the next strategy.
 
     These are the recipients of the alarm at 80 % of the DMIA. Rule D45.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from schemas.reassignment import LineState, ReassignmentRow
-from services.continuity.activities.capacity import Assessment
-from services.continuity.activities.impact_analysis import Need
-from services.continuity.decision import Draft
+from services.continuity.activities.capacity import CapacityAssessment
+from services.continuity.activities.impact_analysis import ActivityNeed
+from services.continuity.decision import ContinuityDecision
 
 
-def points_with(need: Need, found: Assessment, arrived: int) -> int:
+def add_arrived_agents(need: ActivityNeed, found: CapacityAssessment, arrived: int) -> int:
     """Return the points of an activity with the agents that have arrived.
 
     They count as a share of the staff that 100 % need. Systems and suppliers bound the result as
@@ -20,13 +20,13 @@ def points_with(need: Need, found: Assessment, arrived: int) -> int:
     return min(found.points_of_sites + gained, found.ceiling)
 
 
-def count_again(draft: Draft, rows: Iterable[ReassignmentRow]) -> None:
+def schedule_settlement(draft: ContinuityDecision, rows: Iterable[ReassignmentRow]) -> None:
     """Set a deadline, due now, for each activity that these agents worked or work for."""
     for activity in sorted({row.worked_activity for row in rows}):
         if activity in draft.bia.needs:
             draft.arm(f"activity:{activity}", draft.now)
 
 
-def were_there(rows: Iterable[ReassignmentRow]) -> list[ReassignmentRow]:
+def select_arrived_lines(rows: Iterable[ReassignmentRow]) -> list[ReassignmentRow]:
     """Select the lines with agents at work."""
     return [row for row in rows if row.state is LineState.ARRIVED]

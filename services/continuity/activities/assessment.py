@@ -1,6 +1,6 @@
 """Assess one activity: state (D41), clocks (D42), forecast (D45) and path (D47).
 
-Call `settle` after every change that touches an activity, and at the instants that its clocks name
+Call `settle_activity` after every change that touches an activity, and at the instants that its clocks name
 (`ClockRow.next_at`). It records facts only if something changed.
 """
 
@@ -13,37 +13,37 @@ from typing import Final
 from schemas.base import Instant
 from schemas.continuity import ActivityChanged, ActivityDeclared, ActivityRow, ClockRow, StrategyRow
 from schemas.words import ActivityState, ClockState
-from services.continuity.activities.alarms import Due, ask_about_forecast, raise_alarms
-from services.continuity.activities.arrivals import points_with
-from services.continuity.activities.calendars import local_day
+from services.continuity.activities.alarms import DueAlarm, demand_forecast_attention, raise_alarms
+from services.continuity.activities.arrivals import add_arrived_agents
+from services.continuity.activities.calendars import get_local_day
 from services.continuity.activities.capacity import (
-    Assessment,
-    Onset,
-    assess,
-    came_back,
-    fell_at,
-    flags_true,
-    onsets,
+    CapacityAssessment,
+    CapacityOnset,
+    assess_capacity,
+    find_fall_below_minimum,
+    find_last_restoration,
+    list_onsets,
+    list_true_flags,
 )
-from services.continuity.activities.clocks import Turn, limits_of, read_clocks
-from services.continuity.activities.forecast import breach, expected_back
-from services.continuity.activities.impact_analysis import HUNDRED, Need
-from services.continuity.activities.local_clocks import local_clocks, next_local
-from services.continuity.activities.metrics import note_moves
-from services.continuity.activities.reasons import began, paths, why
-from services.continuity.decision import Draft
-from services.continuity.state import State
+from services.continuity.activities.clocks import InterruptionChange, compute_limits, read_clocks
+from services.continuity.activities.forecast import find_breach, forecast_restoration
+from services.continuity.activities.impact_analysis import FULL_SHARE, ActivityNeed
+from services.continuity.activities.local_clocks import find_next_local_change, update_local_clocks
+from services.continuity.activities.metrics import note_changed_metrics
+from services.continuity.activities.reasons import build_paths, find_start, list_reasons
+from services.continuity.decision import ContinuityDecision
+from services.continuity.state import ContinuityState
 
-_TROUBLED: Final = frozenset((ActivityState.INTERRUPTED, ActivityState.RESTORED))
+_DISRUPTED_STATES: Final = frozenset((ActivityState.INTERRUPTED, ActivityState.RESTORED))
 
 
-def key_of(activity: str) -> str:
+def activity_deadline_key(activity: str) -> str:
     """Return the deadline key of an activity's clocks."""
     return f"activity:{activity}"
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ActivityChange:
     """Changes since the activity was last settled that matter to its clocks."""
 
     back_at: Instant | None = None
@@ -54,42 +54,52 @@ class Change:
     """Reads every clock, because the reference data changed."""
 
 
-NOTHING: Final = Change()
+NO_CHANGE: Final = ActivityChange()
 
 
-def settle(draft: Draft, activity: str, change: Change = NOTHING) -> None:
+def settle_activity(
+    draft: ContinuityDecision, activity: str, change: ActivityChange = NO_CHANGE
+) -> None:
     """Record the activity's row if it changed, the alarms that are due, and its next deadline."""
     need, now, state = draft.bia.needs[activity], draft.now, draft.state
     before = state.activities.get(activity)
     alike = (need.id,) if state.dependencies else need.profile
-    found = draft.shared(("assess", *alike), lambda: assess(state, need, now))
-    strategies = active_strategies(state, activity)
+    found = draft.shared(("assess", *alike), lambda: assess_capacity(state, need, now))
+    strategies = list_active_strategies(state, activity)
     arrived = state.arrivals.get(activity, 0)
     if strategies:
-        points = max(found.points, *(_points(need, s.expected_capacity_pct) for s in strategies))
+        points = max(
+            found.points, *(_convert_to_points(need, s.expected_capacity_pct) for s in strategies)
+        )
     else:
-        points = points_with(need, found, arrived) if arrived else found.points
-    computed = _computed(need, points, found, before)
+        points = add_arrived_agents(need, found, arrived) if arrived else found.points
+    computed = _compute_state(need, points, found, before)
     said = state.declared.get(activity)
     current = computed if said is None or said.state is None else said.state
     out = current is ActivityState.INTERRUPTED
-    acting = draft.shared(("onsets", *alike), lambda: onsets(state, need, now)) if out else []
+    acting = draft.shared(("onsets", *alike), lambda: list_onsets(state, need, now)) if out else []
     back_at = now if change.back_at is None else min(change.back_at, now)
-    day = local_day(now) if need.windows else 0
-    limits = limits_of(need, day, flags_true(state.dependencies, need, now) if need.by_flag else ())
+    day = get_local_day(now) if need.windows else 0
+    limits = compute_limits(
+        need, day, list_true_flags(state.dependencies, need, now) if need.by_flag else ()
+    )
     all_back_at = (
-        max(back_at, came_back(state, need, now))
-        if said is None and not out and _runs(before)
+        max(back_at, find_last_restoration(state, need, now))
+        if said is None and not out and _is_clock_running(before)
         else back_at
     )
-    turn = Turn(_start(draft, need, acting, said) if out else None, all_back_at, change.anew)
+    turn = InterruptionChange(
+        _find_interruption_start(draft, need, acting, said) if out else None,
+        all_back_at,
+        change.anew,
+    )
     rto, dmia, due = read_clocks(
         need, limits, (before.rto, before.dmia) if before else None, turn, now
     )
-    local = local_clocks(draft, need, change.sites, back_at, anew=change.anew)
-    end = expected_back(need, acting)
-    since = _since(before, current, rto, found, now)
-    through, incident = paths(need, found, strategies), found.incident
+    local = update_local_clocks(draft, need, change.sites, back_at, anew=change.anew)
+    end = forecast_restoration(need, acting)
+    since = _find_state_start(before, current, rto, found, now)
+    through, incident = build_paths(need, found, strategies), found.incident
     row = ActivityRow(
         id=activity,
         pole=need.activity.pole,
@@ -106,41 +116,43 @@ def settle(draft: Draft, activity: str, change: Change = NOTHING) -> None:
         rto=rto,
         dmia=dmia,
         local_running=(before.local_running if before else 0) + local.running,
-        forecast_breach_at=breach(end, dmia.deadline, now),
+        forecast_breach_at=find_breach(end, dmia.deadline, now),
         expected_end=end,
         incident=incident,
         path=through,
         path_more=found.hits - len(found.worst),
         strategies=tuple(s.strategy for s in strategies),
-        next_strategy=next_strategy(need, tried(state, need.id, began(found, now)), strategies),
-        why=why(need, found, strategies, said, since),
+        next_strategy=choose_next_strategy(
+            need, find_tried_strategies(state, need.id, find_start(found, now)), strategies
+        ),
+        why=list_reasons(need, found, strategies, said, since),
     )
     if row != before:
         draft.record(ActivityChanged(row=row))
-        note_moves(draft, before, row)
+        note_changed_metrics(draft, before, row)
     draft.record(*local.facts())
     if due or local.due:
         head = through[0] if through else ()
         mine = (
-            Due(base, pct, limit_at, None, head, incident, rto.started_at)
+            DueAlarm(base, pct, limit_at, None, head, incident, rto.started_at)
             for base, pct, limit_at in due
         )
         raise_alarms(draft, row, [*mine, *local.due])
     if row.forecast_breach_at is not None and (before is None or before.forecast_breach_at is None):
-        ask_about_forecast(draft, row)
-    draft.arm(key_of(activity), _next_due(draft.state, need, row, out, now))
+        demand_forecast_attention(draft, row)
+    draft.arm(activity_deadline_key(activity), _compute_next_due(draft.state, need, row, out, now))
 
 
-def _runs(before: ActivityRow | None) -> bool:
+def _is_clock_running(before: ActivityRow | None) -> bool:
     return before is not None and before.rto.state is ClockState.RUNNING
 
 
-def _points(need: Need, pct: float) -> int:
-    return round(pct * 100) * (need.whole // HUNDRED)
+def _convert_to_points(need: ActivityNeed, pct: float) -> int:
+    return round(pct * 100) * (need.whole // FULL_SHARE)
 
 
-def _computed(
-    need: Need, points: int, found: Assessment, before: ActivityRow | None
+def _compute_state(
+    need: ActivityNeed, points: int, found: CapacityAssessment, before: ActivityRow | None
 ) -> ActivityState:
     """Compute the state from the points with strategies and the assessment without them.
 
@@ -150,12 +162,17 @@ def _computed(
         return ActivityState.INTERRUPTED
     if not found.hits:
         return ActivityState.NOMINAL
-    if before is not None and before.computed in _TROUBLED:
+    if before is not None and before.computed in _DISRUPTED_STATES:
         return ActivityState.RESTORED
     return ActivityState.DEGRADED if found.points < need.whole else ActivityState.THREATENED
 
 
-def _start(draft: Draft, need: Need, acting: list[Onset], said: ActivityDeclared | None) -> Instant:
+def _find_interruption_start(
+    draft: ContinuityDecision,
+    need: ActivityNeed,
+    acting: list[CapacityOnset],
+    said: ActivityDeclared | None,
+) -> Instant:
     """Return the start of the interruption.
 
     This is the declared time if a person declared it, else the time of the cause, but never before
@@ -163,17 +180,17 @@ def _start(draft: Draft, need: Need, acting: list[Onset], said: ActivityDeclared
     """
     if said is not None:
         return said.occurred_at
-    fell = fell_at(need, acting)
+    fell = find_fall_below_minimum(need, acting)
     return max(
         draft.now if fell is None else min(fell, draft.now), draft.state.floors.get(need.id, 0)
     )
 
 
-def _since(
+def _find_state_start(
     before: ActivityRow | None,
     current: ActivityState,
     rto: ClockRow,
-    found: Assessment,
+    found: CapacityAssessment,
     now: Instant,
 ) -> Instant:
     """Return the start of the current state."""
@@ -189,11 +206,11 @@ def _since(
         return rto.stopped_at
     if before is not None and before.state is not ActivityState.NOMINAL:
         return now
-    return began(found, now)
+    return find_start(found, now)
 
 
-def _next_due(
-    state: State, need: Need, row: ActivityRow, out: bool, now: Instant
+def _compute_next_due(
+    state: ContinuityState, need: ActivityNeed, row: ActivityRow, out: bool, now: Instant
 ) -> Instant | None:
     """Return the next instant at which time alone changes this activity.
 
@@ -202,7 +219,12 @@ def _next_due(
     """
     instants = [
         at
-        for at in (row.rto.next_at, row.dmia.next_at, next_local(state, need.id), row.expected_end)
+        for at in (
+            row.rto.next_at,
+            row.dmia.next_at,
+            find_next_local_change(state, need.id),
+            row.expected_end,
+        )
         if at is not None
     ]
     if out and need.windows and (row.rto.next_at is not None or row.dmia.next_at is not None):
@@ -210,7 +232,7 @@ def _next_due(
     return max(min(instants), now + 1) if instants else None
 
 
-def active_strategies(state: State, activity: str) -> list[StrategyRow]:
+def list_active_strategies(state: ContinuityState, activity: str) -> list[StrategyRow]:
     """List the active strategies of an activity in the order of activation."""
     if not state.strategies:
         return []
@@ -220,7 +242,7 @@ def active_strategies(state: State, activity: str) -> list[StrategyRow]:
     )
 
 
-def tried(state: State, activity: str, since: Instant) -> set[str]:
+def find_tried_strategies(state: ContinuityState, activity: str, since: Instant) -> set[str]:
     """Return the strategies that started at or after `since`, and those that are still active."""
     return {
         s.strategy
@@ -229,7 +251,9 @@ def tried(state: State, activity: str, since: Instant) -> set[str]:
     }
 
 
-def next_strategy(need: Need, spent: Container[str], active: Iterable[StrategyRow]) -> str | None:
+def choose_next_strategy(
+    need: ActivityNeed, spent: Container[str], active: Iterable[StrategyRow]
+) -> str | None:
     """Return the next strategy to try.
 
     This is the first listed one that was not tried for the present trouble. When all were tried, it
@@ -241,7 +265,7 @@ def next_strategy(need: Need, spent: Container[str], active: Iterable[StrategyRo
     )
 
 
-def touched_by_site(draft: Draft, site: str) -> tuple[str, ...]:
+def list_activities_of_site(draft: ContinuityDecision, site: str) -> tuple[str, ...]:
     """Return the activities that count this site, by id."""
     place = draft.bia.sites.get(site)
     return () if place is None else draft.bia.by_kind.get(place.kind, ())

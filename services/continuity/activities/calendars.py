@@ -23,19 +23,19 @@ _HORIZON_DAYS: Final = 800
 """Days searched for the next opening; beyond them a calendar counts as closed for ever."""
 
 
-def local_day(at: Instant) -> int:
+def get_local_day(at: Instant) -> int:
     """Return the local date of an instant as a proleptic ordinal."""
-    return _day_of_hour(at // HOUR_MS)
+    return _compute_local_day(at // HOUR_MS)
 
 
 @lru_cache(maxsize=4096)
-def _day_of_hour(hour: int) -> int:
+def _compute_local_day(hour: int) -> int:
     """Return the local date of an hour since the epoch; Paris is whole hours away from UTC."""
     return datetime.fromtimestamp(hour * 3600, PARIS).toordinal()
 
 
 @lru_cache(maxsize=8192)
-def local_instant(day: int, minute: int) -> Instant:
+def compute_local_instant(day: int, minute: int) -> Instant:
     """Return the instant of a local wall-clock time.
 
     Minute 1440 is the next midnight. A time that a clock change skips is read as one hour later.
@@ -68,9 +68,9 @@ class OpenHours:
 
     def spans(self, since: Instant) -> Iterator[tuple[Instant, Instant]]:
         """Yield the open intervals that end after `since`, in order, within the horizon."""
-        first = local_day(since)
+        first = get_local_day(since)
         for week in range(first, first + _HORIZON_DAYS, _WEEK):
-            for span in _open_spans(self, week):
+            for span in _list_open_spans(self, week):
                 if span[1] > since:
                     yield span
 
@@ -109,16 +109,16 @@ class OpenHours:
 
 
 @lru_cache(maxsize=4096)
-def _open_spans(hours: OpenHours, first: int) -> tuple[tuple[Instant, Instant], ...]:
+def _list_open_spans(hours: OpenHours, first: int) -> tuple[tuple[Instant, Instant], ...]:
     """Return the open intervals of the seven days that begin with `first`."""
     return tuple(
-        (local_instant(day, hours.open_min), local_instant(day, hours.close_min))
+        (compute_local_instant(day, hours.open_min), compute_local_instant(day, hours.close_min))
         for day in range(first, first + _WEEK)
         if hours.opens_on(day)
     )
 
 
-def open_hours(
+def compile_open_hours(
     calendar: Calendar, holidays: tuple[str, ...], school_holidays: tuple[tuple[str, str], ...]
 ) -> OpenHours | None:
     """Return the open hours of a calendar of the reference data; None if it never closes."""
@@ -179,7 +179,7 @@ class DayWindow:
 
         It is 62 days ahead at the latest.
         """
-        today = local_day(at)
+        today = get_local_day(at)
         now = self.holds_on(today)
         day = next((d for d in range(today + 1, today + 62) if self.holds_on(d) != now), today + 62)
-        return local_instant(day, 0)
+        return compute_local_instant(day, 0)

@@ -8,28 +8,34 @@ from typing import Final, NamedTuple
 
 from schemas.base import Instant
 from schemas.continuity import CauseHeard, DependencyHeard
-from schemas.meals import meals_served_by
-from services.continuity.activities.impact_analysis import HUNDRED, ISOLATION, MEALS, Group, Need
-from services.continuity.state import CLOSING, Place, State
+from schemas.meals import compute_meals_served
+from services.continuity.activities.impact_analysis import (
+    FULL_SHARE,
+    ISOLATION_FLAG,
+    MEALS_ACTIVITY,
+    ActivityNeed,
+    SiteKindGroup,
+)
+from services.continuity.state import CLOSURE_TYPES, ContinuityState, UnwellSite
 from services.runtime.decider.maps import Map
 
-SHOWN: Final = 5
+SHOWN_LOSSES: Final = 5
 """Number of losses that a row shows; it counts the others."""
-_NOBODY: Final[Map[str, Place]] = Map()
-_UP: Final = frozenset(("up", "restored"))
+_NO_PLACES: Final[Map[str, UnwellSite]] = Map()
+_WORKING_VALUES: Final = frozenset(("up", "restored"))
 
 
-class Blow(NamedTuple):
+class CapacityLoss(NamedTuple):
     """One thing that costs an activity capacity, or (0 points) only threatens it."""
 
     points: int
     kind: str
     """One of site, kitchen, system, supplier."""
     id: str
-    source: Place | DependencyHeard
+    source: UnwellSite | DependencyHeard
 
 
-class Assessment(NamedTuple):
+class CapacityAssessment(NamedTuple):
     """Capacity that is left of an activity."""
 
     points: int
@@ -37,8 +43,8 @@ class Assessment(NamedTuple):
     """Before systems and suppliers bound it."""
     ceiling: int
     """Most points that systems, suppliers and kitchens allow."""
-    worst: tuple[Blow, ...]
-    """Gravest first, at most `SHOWN`."""
+    worst: tuple[CapacityLoss, ...]
+    """Gravest first, at most `SHOWN_LOSSES`."""
     hits: int
     """Number of all losses."""
     reports: tuple[str | None, ...]
@@ -49,7 +55,7 @@ class Assessment(NamedTuple):
     """Incident of the gravest loss that belongs to one."""
 
 
-class Onset(NamedTuple):
+class CapacityOnset(NamedTuple):
     """Loss from `since` to `end`: a site (`unit`) loses `points`, or `cap` limits the activity."""
 
     since: Instant
@@ -60,7 +66,7 @@ class Onset(NamedTuple):
     """Expected end; None: unknown."""
 
 
-def starts_at(dependency: DependencyHeard) -> Instant:
+def get_effective_start(dependency: DependencyHeard) -> Instant:
     """Return the instant from which the value of a dependency counts. Rule D9."""
     return (
         dependency.since
@@ -69,7 +75,7 @@ def starts_at(dependency: DependencyHeard) -> Instant:
     )
 
 
-def served(dependency: DependencyHeard | None, now: Instant) -> int | None:
+def compute_served_share(dependency: DependencyHeard | None, now: Instant) -> int | None:
     """Return the share that a kitchen, system or supplier still gives, in hundredths of a percent.
 
     `down` gives nothing; a number is the share served; `degraded` gives everything, because the
@@ -83,31 +89,38 @@ def served(dependency: DependencyHeard | None, now: Instant) -> int | None:
         case bool():
             return None
         case str() as word:
-            return 0 if word == "down" else HUNDRED if word == "degraded" else None
+            return 0 if word == "down" else FULL_SHARE if word == "degraded" else None
         case share:
             return None if share >= 100 else round(max(share, 0) * 100)
 
 
-def _system(state: State, system: str, now: Instant) -> tuple[int, DependencyHeard] | None:
+def _assess_system(
+    state: ContinuityState, system: str, now: Instant
+) -> tuple[int, DependencyHeard] | None:
     """Return the share that a system gives and the dependency that says so.
 
     Total isolation leaves nothing unless the system is spared or was restored since (D40). None:
     unhurt, or nothing is known.
     """
-    own, isolation = state.dependencies.get(f"system:{system}"), state.dependencies.get(ISOLATION)
-    if isolation is not None and isolation.value is True and starts_at(isolation) <= now:
+    own, isolation = (
+        state.dependencies.get(f"system:{system}"),
+        state.dependencies.get(ISOLATION_FLAG),
+    )
+    if isolation is not None and isolation.value is True and get_effective_start(isolation) <= now:
         assert state.bia is not None
         spared = system in state.bia.policy.systems_spared
-        restored = own is not None and own.value in _UP and own.since > isolation.since
+        restored = own is not None and own.value in _WORKING_VALUES and own.since > isolation.since
         if not spared and not restored:
             return 0, isolation
-    given = served(own, now)
+    given = compute_served_share(own, now)
     return None if given is None or own is None else (given, own)
 
 
-def _kitchens(state: State, need: Need, now: Instant) -> dict[str, tuple[int, DependencyHeard]]:
+def _assess_kitchens(
+    state: ContinuityState, need: ActivityNeed, now: Instant
+) -> dict[str, tuple[int, DependencyHeard]]:
     """Map each failing kitchen to its loss and its source; only meals depend on kitchens."""
-    if need.id != MEALS or not state.dependencies:
+    if need.id != MEALS_ACTIVITY or not state.dependencies:
         return {}
     assert state.bia is not None
     failing = {}
@@ -118,36 +131,40 @@ def _kitchens(state: State, need: Need, now: Instant) -> dict[str, tuple[int, De
             if (d := state.dependencies.get(f"{prefix}:{kitchen}")) is not None
         ]
         losses = [
-            (round((100 - meals_served_by(d.value)) * 100), d)
+            (round((100 - compute_meals_served(d.value)) * 100), d)
             for d in said
-            if served(d, now) is not None
+            if compute_served_share(d, now) is not None
         ]
         if losses:
             failing[kitchen] = max(losses, key=lambda loss: loss[0])
     return failing
 
 
-def _places(state: State, need: Need, kind: str) -> Mapping[str, Place]:
+def _list_unwell_sites(
+    state: ContinuityState, need: ActivityNeed, kind: str
+) -> Mapping[str, UnwellSite]:
     """Return the sites of a kind that are not well, as this activity sees them."""
-    places = state.unwell.get(kind, _NOBODY)
+    places = state.unwell.get(kind, _NO_PLACES)
     return (
         {site: place.kitchen or place for site, place in places.items()}
-        if need.id == MEALS
+        if need.id == MEALS_ACTIVITY
         else places
     )
 
 
-def _place(state: State, need: Need, kind: str, site: str) -> Place | None:
-    place = state.unwell.get(kind, _NOBODY).get(site)
-    return place.kitchen or place if place is not None and need.id == MEALS else place
+def _find_unwell_site(
+    state: ContinuityState, need: ActivityNeed, kind: str, site: str
+) -> UnwellSite | None:
+    place = state.unwell.get(kind, _NO_PLACES).get(site)
+    return place.kitchen or place if place is not None and need.id == MEALS_ACTIVITY else place
 
 
-def site_loss(place: Place, need: Need) -> int:
+def get_site_loss(place: UnwellSite, need: ActivityNeed) -> int:
     """Return the loss of a site for this activity, in hundredths of a percent."""
     return place.loss_when_closing_is_work if need.closing_is_work else place.loss
 
 
-def assess(state: State, need: Need, now: Instant) -> Assessment:
+def assess_capacity(state: ContinuityState, need: ActivityNeed, now: Instant) -> CapacityAssessment:
     """Compute the capacity of an activity.
 
     It is the mean, over the kinds of site, of their capacity weighted by staff, less the kitchens,
@@ -156,7 +173,7 @@ def assess(state: State, need: Need, now: Instant) -> Assessment:
     lost, found = 0, []
     for group, scale in zip(need.groups, need.scales, strict=True):
         weights = group.weights
-        for site, place in _places(state, need, group.kind).items():
+        for site, place in _list_unwell_sites(state, need, group.kind).items():
             if (weight := weights.get(site)) is not None:
                 points = (
                     (place.loss_when_closing_is_work if need.closing_is_work else place.loss)
@@ -166,39 +183,41 @@ def assess(state: State, need: Need, now: Instant) -> Assessment:
                 lost += points
                 found.append((-points, "site", site, place))
     if not state.dependencies:
-        return _assessment(need.whole - lost, need.whole, found)
-    blows: list[tuple[int, str, str, Place | DependencyHeard]] = [*found]
+        return _build_assessment(need.whole - lost, need.whole, found)
+    blows: list[tuple[int, str, str, UnwellSite | DependencyHeard]] = [*found]
     unfed = 0
-    for kitchen, (loss, source) in _kitchens(state, need, now).items():
+    for kitchen, (loss, source) in _assess_kitchens(state, need, now).items():
         points = sum(
-            _extra(state, need, group, scale, site, loss)
-            for group, scale, site in _fed(state, need, kitchen)
+            _compute_kitchen_loss(state, need, group, scale, site, loss)
+            for group, scale, site in _iterate_fed_sites(state, need, kitchen)
         )
         unfed += points
         blows.append((-points, "kitchen", kitchen, source))
     most = need.whole - unfed
-    for kind, id, given, source in _ceilings(state, need, now):
-        ceiling = given * (need.whole // HUNDRED)
+    for kind, id, given, source in _iterate_ceilings(state, need, now):
+        ceiling = given * (need.whole // FULL_SHARE)
         blows.append((ceiling - need.whole, kind, id, source))
         most = min(most, ceiling)
-    return _assessment(need.whole - lost - unfed, most, blows)
+    return _build_assessment(need.whole - lost - unfed, most, blows)
 
 
-def _assessment(
-    of_sites: int, ceiling: int, found: Sequence[tuple[int, str, str, Place | DependencyHeard]]
-) -> Assessment:
+def _build_assessment(
+    of_sites: int, ceiling: int, found: Sequence[tuple[int, str, str, UnwellSite | DependencyHeard]]
+) -> CapacityAssessment:
     """Build the assessment with the gravest losses.
 
     Ties are ordered by kind and id, which are unique, so the order of a map never shows.
     """
-    gravest = sorted(found) if len(found) <= SHOWN else nsmallest(SHOWN, found)
-    worst = tuple(Blow(-cost, kind, id, source) for cost, kind, id, source in gravest)
-    behind = [source.worst if isinstance(source, Place) else source for _, _, _, source in gravest]
+    gravest = sorted(found) if len(found) <= SHOWN_LOSSES else nsmallest(SHOWN_LOSSES, found)
+    worst = tuple(CapacityLoss(-cost, kind, id, source) for cost, kind, id, source in gravest)
+    behind = [
+        source.worst if isinstance(source, UnwellSite) else source for _, _, _, source in gravest
+    ]
     reports = tuple([None if one is None else one.report for one in behind])
     incident = next(
         (one.incident for one in behind if one is not None and one.incident is not None), None
     )
-    return Assessment(
+    return CapacityAssessment(
         min(of_sites, ceiling),
         of_sites,
         ceiling,
@@ -210,7 +229,9 @@ def _assessment(
     )
 
 
-def _fed(state: State, need: Need, kitchen: str) -> Iterator[tuple[Group, int, str]]:
+def _iterate_fed_sites(
+    state: ContinuityState, need: ActivityNeed, kitchen: str
+) -> Iterator[tuple[SiteKindGroup, int, str]]:
     assert state.bia is not None
     for group, scale in zip(need.groups, need.scales, strict=True):
         for site in state.bia.kitchens.get(kitchen, ()):
@@ -218,31 +239,42 @@ def _fed(state: State, need: Need, kitchen: str) -> Iterator[tuple[Group, int, s
                 yield group, scale, site
 
 
-def _extra(state: State, need: Need, group: Group, scale: int, site: str, loss: int) -> int:
+def _compute_kitchen_loss(
+    state: ContinuityState,
+    need: ActivityNeed,
+    group: SiteKindGroup,
+    scale: int,
+    site: str,
+    loss: int,
+) -> int:
     """Return the loss of a college through a kitchen beyond its own: losses do not add up (D14)."""
-    place = _place(state, need, group.kind, site)
-    own = site_loss(place, need) if place else 0
+    place = _find_unwell_site(state, need, group.kind, site)
+    own = get_site_loss(place, need) if place else 0
     return max(loss - own, 0) * group.weights[site] * scale
 
 
-def _ceilings(
-    state: State, need: Need, now: Instant
+def _iterate_ceilings(
+    state: ContinuityState, need: ActivityNeed, now: Instant
 ) -> Iterator[tuple[str, str, int, DependencyHeard]]:
     """Yield (kind, id, share left, source) of each system and supplier that is hit."""
     assert state.bia is not None
     for system in need.activity.systems:
-        if (found := _system(state, system, now)) is not None:
+        if (found := _assess_system(state, system, now)) is not None:
             yield "system", system, *found
     for supplier in need.activity.suppliers:
         own = state.dependencies.get(f"supplier:{supplier}")
-        if supplier in state.bia.kitchens or own is None or (given := served(own, now)) is None:
+        if (
+            supplier in state.bia.kitchens
+            or own is None
+            or (given := compute_served_share(own, now)) is None
+        ):
             continue
         # A supplier that is down only threatens: a stated share is needed to say how much is left.
-        yield "supplier", supplier, HUNDRED if isinstance(own.value, str) else given, own
+        yield "supplier", supplier, FULL_SHARE if isinstance(own.value, str) else given, own
 
 
-def local_loss(
-    state: State, need: Need, site: str, now: Instant
+def assess_site_loss(
+    state: ContinuityState, need: ActivityNeed, site: str, now: Instant
 ) -> tuple[int, tuple[CauseHeard, ...], DependencyHeard | None]:
     """Return the loss of a site for this activity: (loss, its causes, the kitchen that failed it).
 
@@ -250,32 +282,34 @@ def local_loss(
     *(decided)*. Systems count for the clock of the territory only.
     """
     assert need.local is not None
-    place = _place(state, need, need.local.kind, site)
-    loss, causes = (site_loss(place, need), place.causes) if place else (0, ())
+    place = _find_unwell_site(state, need, need.local.kind, site)
+    loss, causes = (get_site_loss(place, need), place.causes) if place else (0, ())
     if need.closing_is_work:
-        causes = tuple(cause for cause in causes if cause.type not in CLOSING)
-    for kitchen, (kitchen_loss, source) in _kitchens(state, need, now).items():
+        causes = tuple(cause for cause in causes if cause.type not in CLOSURE_TYPES)
+    for kitchen, (kitchen_loss, source) in _assess_kitchens(state, need, now).items():
         if (
-            kitchen_loss == HUNDRED
+            kitchen_loss == FULL_SHARE
             and state.bia is not None
             and site in state.bia.kitchens[kitchen]
         ):
-            return HUNDRED, causes, source
+            return FULL_SHARE, causes, source
     return loss, causes, None
 
 
-def cause_end(state: State, cause: CauseHeard, now: Instant) -> Instant | None:
+def forecast_cause_end(state: ContinuityState, cause: CauseHeard, now: Instant) -> Instant | None:
     """Return the expected end of a cause, its own or else of its incident; None if passed (D17)."""
-    return _future(state, cause.expected_end, cause.incident, now)
+    return _choose_future_end(state, cause.expected_end, cause.incident, now)
 
 
-def dependency_end(state: State, dependency: DependencyHeard, now: Instant) -> Instant | None:
+def forecast_dependency_end(
+    state: ContinuityState, dependency: DependencyHeard, now: Instant
+) -> Instant | None:
     """Return the expected end of a dependency's outage, taken from its incident."""
-    return _future(state, None, dependency.incident, now)
+    return _choose_future_end(state, None, dependency.incident, now)
 
 
-def _future(
-    state: State, end: Instant | None, incident: str | None, now: Instant
+def _choose_future_end(
+    state: ContinuityState, end: Instant | None, incident: str | None, now: Instant
 ) -> Instant | None:
     if (
         end is None
@@ -286,43 +320,49 @@ def _future(
     return None if end is None or end <= now else end
 
 
-def onsets(state: State, need: Need, now: Instant) -> list[Onset]:
+def list_onsets(state: ContinuityState, need: ActivityNeed, now: Instant) -> list[CapacityOnset]:
     """List everything that takes capacity now with its start and expected end, ordered by start."""
-    found: list[Onset] = []
+    found: list[CapacityOnset] = []
     for group, scale in zip(need.groups, need.scales, strict=True):
-        for site, place in _places(state, need, group.kind).items():
+        for site, place in _list_unwell_sites(state, need, group.kind).items():
             if (weight := group.weights.get(site)) is None:
                 continue
             for loss, cause in (
                 place.costs_when_closing_is_work if need.closing_is_work else place.costs
             ):
                 found.append(
-                    Onset(
-                        cause.since, site, loss * weight * scale, None, cause_end(state, cause, now)
+                    CapacityOnset(
+                        cause.since,
+                        site,
+                        loss * weight * scale,
+                        None,
+                        forecast_cause_end(state, cause, now),
                     )
                 )
-    for kitchen, (loss, source) in _kitchens(state, need, now).items():
-        end = dependency_end(state, source, now)
-        for group, scale, site in _fed(state, need, kitchen):
+    for kitchen, (loss, source) in _assess_kitchens(state, need, now).items():
+        end = forecast_dependency_end(state, source, now)
+        for group, scale, site in _iterate_fed_sites(state, need, kitchen):
             found.append(
-                Onset(starts_at(source), site, loss * group.weights[site] * scale, None, end)
+                CapacityOnset(
+                    get_effective_start(source), site, loss * group.weights[site] * scale, None, end
+                )
             )
-    for _kind, id, given, source in _ceilings(state, need, now):
-        if given < HUNDRED:
+    for _kind, id, given, source in _iterate_ceilings(state, need, now):
+        if given < FULL_SHARE:
             found.append(
-                Onset(
-                    starts_at(source),
+                CapacityOnset(
+                    get_effective_start(source),
                     id,
                     0,
-                    given * (need.whole // HUNDRED),
-                    dependency_end(state, source, now),
+                    given * (need.whole // FULL_SHARE),
+                    forecast_dependency_end(state, source, now),
                 )
             )
     found.sort(key=lambda o: o[:3])
     return found
 
 
-def left_with(need: Need, acting: list[Onset]) -> int:
+def compute_points_left(need: ActivityNeed, acting: list[CapacityOnset]) -> int:
     """Return the points left when exactly these act.
 
     Each site loses its largest loss; the lowest ceiling bounds the rest.
@@ -337,7 +377,7 @@ def left_with(need: Need, acting: list[Onset]) -> int:
     return min(need.whole - sum(worst.values()), ceiling)
 
 
-def fell_at(need: Need, acting: list[Onset]) -> Instant | None:
+def find_fall_below_minimum(need: ActivityNeed, acting: list[CapacityOnset]) -> Instant | None:
     """Return the instant at which the activity fell under its MBCO; None if it did not.
 
     The order in which losses happened counts, not the order in which they were reported. Rules D7,
@@ -356,7 +396,7 @@ def fell_at(need: Need, acting: list[Onset]) -> Instant | None:
     return None
 
 
-def came_back(state: State, need: Need, now: Instant) -> Instant:
+def find_last_restoration(state: ContinuityState, need: ActivityNeed, now: Instant) -> Instant:
     """Return the latest known restoration of anything that the activity needs; 0: none.
 
     The last report need not be about the last restoration: an activity is back when everything that
@@ -366,19 +406,19 @@ def came_back(state: State, need: Need, now: Instant) -> Instant:
     heard = (state.sites.get(site) for group in need.groups for site in group.weights)
     back = [said.lifted_at for said in heard if said is not None and said.lifted_at is not None]
     for id, said in state.dependencies.items():
-        gives = id == ISOLATION or not id.startswith("flag:")
+        gives = id == ISOLATION_FLAG or not id.startswith("flag:")
         if (
             gives
             and need.id in state.bia.by_dependency.get(id, ())
-            and served(said, now) is None
-            and starts_at(said) <= now
+            and compute_served_share(said, now) is None
+            and get_effective_start(said) <= now
         ):
             back.append(said.since)
     return min(max(back, default=0), now)
 
 
-def flags_true(
-    dependencies: Mapping[str, DependencyHeard], need: Need, now: Instant
+def list_true_flags(
+    dependencies: Mapping[str, DependencyHeard], need: ActivityNeed, now: Instant
 ) -> tuple[str, ...]:
     """Return the flags that hold now and shorten limits of this activity."""
     return tuple(
@@ -386,5 +426,5 @@ def flags_true(
         for s in need.by_flag
         if (d := dependencies.get(id := f"flag:{s.flag}")) is not None
         and d.value is True
-        and starts_at(d) <= now
+        and get_effective_start(d) <= now
     )

@@ -17,7 +17,7 @@ from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS, Instant
 from schemas.continuity import ClockRow
 from schemas.words import ClockBase, ClockState
 from services.continuity.activities.calendars import OpenHours
-from services.continuity.activities.impact_analysis import Need
+from services.continuity.activities.impact_analysis import ActivityNeed
 
 SAME_CLOCK_MS: Final = 60 * MINUTE_MS
 """An interruption that begins again within this time keeps its clock. Rule D42."""
@@ -31,7 +31,7 @@ _OPEN_HOURS_BELOW_MS: Final = DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class ClockLimit:
     """Longest time for which an activity may stop."""
 
     base: ClockBase
@@ -50,16 +50,16 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ClockLimits:
     """Limits in force for one pair of clocks."""
 
-    rto: Limit
-    dmia: Limit
+    rto: ClockLimit
+    dmia: ClockLimit
 
 
-def limits_of(
-    need: Need, day: int, flags: Container[str] = (), causes: Collection[str | None] = ()
-) -> Limits:
+def compute_limits(
+    need: ActivityNeed, day: int, flags: Container[str] = (), causes: Collection[str | None] = ()
+) -> ClockLimits:
     """Return the limits on a local day: the shortest of the BIA's own and of the valid surcharges.
 
     `flags` are ids (`flag:…`) that are true. `causes` are types of causes open on the site (local
@@ -73,16 +73,18 @@ def limits_of(
         for surcharge in held:
             dmia = min(dmia, surcharge.dmia_h)
             rto = min(rto, dmia if surcharge.rto_h is None else surcharge.rto_h)
-    return _limits(min(rto, dmia), dmia, need.hours)
+    return _build_limits(min(rto, dmia), dmia, need.hours)
 
 
 @lru_cache(maxsize=1024)
-def _limits(rto_h: float, dmia_h: float, hours: OpenHours | None) -> Limits:
-    calendar = _calendar_of(rto_h, hours)
-    return Limits(_limit(ClockBase.RTO, rto_h, calendar), _limit(ClockBase.DMIA, dmia_h, calendar))
+def _build_limits(rto_h: float, dmia_h: float, hours: OpenHours | None) -> ClockLimits:
+    calendar = _choose_calendar(rto_h, hours)
+    return ClockLimits(
+        _build_limit(ClockBase.RTO, rto_h, calendar), _build_limit(ClockBase.DMIA, dmia_h, calendar)
+    )
 
 
-def _calendar_of(rto_h: float, hours: OpenHours | None) -> OpenHours | None:
+def _choose_calendar(rto_h: float, hours: OpenHours | None) -> OpenHours | None:
     """Return the one calendar that both limits use; None counts all hours.
 
     With two calendars, an RTO of 8 open hours could end after a DMIA of 24 h. Rule D43.
@@ -90,8 +92,8 @@ def _calendar_of(rto_h: float, hours: OpenHours | None) -> OpenHours | None:
     return hours if round(rto_h * HOUR_MS) < _OPEN_HOURS_BELOW_MS else None
 
 
-def _limit(base: ClockBase, hours: float, calendar: OpenHours | None) -> Limit:
-    return Limit(base, hours, round(hours * HOUR_MS), calendar)
+def _build_limit(base: ClockBase, hours: float, calendar: OpenHours | None) -> ClockLimit:
+    return ClockLimit(base, hours, round(hours * HOUR_MS), calendar)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +119,23 @@ class Interruption:
         return replace(self, started_at=start) if start < self.started_at else self
 
 
-def begin(before: Interruption | None, start: Instant, limit: Limit) -> Interruption:
+def begin_interruption(
+    before: Interruption | None, start: Instant, limit: ClockLimit
+) -> Interruption:
     """Resume the interruption that stopped at most 60 min before `start`, else begin one."""
     if before is None or before.stopped_at is None or start - before.stopped_at > SAME_CLOCK_MS:
         return Interruption(start)
     if start <= before.stopped_at:  # learnt late: it never really stopped
         return replace(before, stopped_at=None).earlier(start)
     return replace(
-        before, pauses=_few((*before.pauses, (before.stopped_at, start)), limit), stopped_at=None
+        before,
+        pauses=_merge_oldest_pauses((*before.pauses, (before.stopped_at, start)), limit),
+        stopped_at=None,
     )
 
 
-def _few(
-    pauses: tuple[tuple[Instant, Instant], ...], limit: Limit
+def _merge_oldest_pauses(
+    pauses: tuple[tuple[Instant, Instant], ...], limit: ClockLimit
 ) -> tuple[tuple[Instant, Instant], ...]:
     """Merge the oldest pauses until at most MOST_PAUSES are left.
 
@@ -143,14 +149,14 @@ def _few(
     return pauses
 
 
-def consumed_ms(limit: Limit, measured: Interruption, now: Instant) -> int:
+def compute_consumed_ms(limit: ClockLimit, measured: Interruption, now: Instant) -> int:
     """Return the counted ms up to `now` or to the end, without the pauses."""
     end = now if measured.stopped_at is None else measured.stopped_at
     total = limit.elapsed(measured.started_at, end)
     return total - sum(limit.elapsed(a, b) for a, b in measured.pauses)
 
 
-def _pct(ms: int, limit: Limit) -> float:
+def _compute_percentage(ms: int, limit: ClockLimit) -> float:
     """Compute the consumed percentage, rounded down to a hundredth.
 
     Rounding down makes the row show a whole percentage exactly when it is reached.
@@ -158,18 +164,20 @@ def _pct(ms: int, limit: Limit) -> float:
     return (ms * 10_000 // limit.ms) / 100 if limit.ms else 100.0
 
 
-def consumed_pct(need: Need, row: ClockRow, rto_h: float, now: Instant) -> float:
+def compute_consumed_pct(need: ActivityNeed, row: ClockRow, rto_h: float, now: Instant) -> float:
     """Return the consumed percentage at `now` of a running row; 0 for a row that does not run.
 
     The row may be old. `rto_h` is the RTO in force beside it.
     """
     if row.state is not ClockState.RUNNING or row.started_at is None:
         return 0.0
-    limit = _limit(row.base, row.limit_h, _calendar_of(rto_h, need.hours))
-    return _pct(consumed_ms(limit, Interruption(row.started_at, row.pauses), now), limit)
+    limit = _build_limit(row.base, row.limit_h, _choose_calendar(rto_h, need.hours))
+    return _compute_percentage(
+        compute_consumed_ms(limit, Interruption(row.started_at, row.pauses), now), limit
+    )
 
 
-class Clocks(NamedTuple):
+class ClockPair(NamedTuple):
     """Both clocks of one interruption, and the alarms that are due: (base, percentage, limit)."""
 
     rto: ClockRow
@@ -178,7 +186,7 @@ class Clocks(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class InterruptionChange:
     """Effect of a change on an interruption: it lasts since `start`, or ended at `back_at`."""
 
     start: Instant | None
@@ -187,7 +195,9 @@ class Turn:
     """Reads a running clock before its `next_at`, as new reference data may change its marks."""
 
 
-def _measured_after(before: ClockRow | None, turn: Turn, limit: Limit) -> Interruption | None:
+def _update_interruption(
+    before: ClockRow | None, turn: InterruptionChange, limit: ClockLimit
+) -> Interruption | None:
     """Return the interruption of a clock after a change.
 
     Both clocks of a pair measure the same one, but each merges its old pauses by the hours that it
@@ -199,50 +209,56 @@ def _measured_after(before: ClockRow | None, turn: Turn, limit: Limit) -> Interr
     known = Interruption(before.started_at, before.pauses, before.stopped_at)
     if before.state is ClockState.RUNNING:
         return known.stop(back_at) if start is None else known.earlier(start)
-    return known if start is None else begin(known, start, limit)
+    return known if start is None else begin_interruption(known, start, limit)
 
 
 def read_clocks(
-    need: Need, limits: Limits, before: tuple[ClockRow, ClockRow] | None, turn: Turn, now: Instant
-) -> Clocks:
+    need: ActivityNeed,
+    limits: ClockLimits,
+    before: tuple[ClockRow, ClockRow] | None,
+    turn: InterruptionChange,
+    now: Instant,
+) -> ClockPair:
     """Compute the clock rows at `now`; an unchanged row stays as it is until its `next_at`."""
     due: list[tuple[ClockBase, int, Instant]] = []
     rto_was, dmia_was = (None, None) if before is None else before
-    rto = _read(need, limits.rto, rto_was, turn, now, due)
-    dmia = _read(need, limits.dmia, dmia_was, turn, now, due)
-    return Clocks(rto, dmia, tuple(due))
+    rto = _read_clock(need, limits.rto, rto_was, turn, now, due)
+    dmia = _read_clock(need, limits.dmia, dmia_was, turn, now, due)
+    return ClockPair(rto, dmia, tuple(due))
 
 
-def _read(
-    need: Need,
-    limit: Limit,
+def _read_clock(
+    need: ActivityNeed,
+    limit: ClockLimit,
     was: ClockRow | None,
-    turn: Turn,
+    turn: InterruptionChange,
     now: Instant,
     due: list[tuple[ClockBase, int, Instant]],
 ) -> ClockRow:
-    measured = _measured_after(was, turn, limit)
+    measured = _update_interruption(was, turn, limit)
     if (
         was is not None
-        and _still(was, limit, measured, now)
+        and _is_unchanged(was, limit, measured, now)
         and not (turn.anew and was.state is ClockState.RUNNING)
     ):
         return was
     if measured is None:
         return ClockRow(base=limit.base, state=ClockState.NEVER, limit_h=limit.hours)
-    raised = raised_before(was, measured)
+    raised = list_raised_alarms(was, measured)
     if measured.stopped_at is not None:
-        return _stopped(limit, measured, raised)
-    row = _running(limit, measured, need, raised, now)
+        return _build_stopped_row(limit, measured, raised)
+    row = _build_running_row(limit, measured, need, raised, now)
     due += [
-        (limit.base, pct, _limit_at(limit, measured, row))
+        (limit.base, pct, _get_limit_instant(limit, measured, row))
         for pct in row.alarms
         if pct not in raised
     ]
     return row
 
 
-def _still(was: ClockRow, limit: Limit, measured: Interruption | None, now: Instant) -> bool:
+def _is_unchanged(
+    was: ClockRow, limit: ClockLimit, measured: Interruption | None, now: Instant
+) -> bool:
     """Check whether nothing but the reading would differ."""
     if was.limit_h != limit.hours:
         return (
@@ -261,7 +277,7 @@ def _still(was: ClockRow, limit: Limit, measured: Interruption | None, now: Inst
     return was.next_at is None or now < was.next_at
 
 
-def raised_before(was: ClockRow | None, now: Interruption | ClockRow) -> tuple[int, ...]:
+def list_raised_alarms(was: ClockRow | None, now: Interruption | ClockRow) -> tuple[int, ...]:
     """Return the alarms that the same clock raised before; empty for a new interruption.
 
     A late report may move the start of a clock, but only to an earlier time.
@@ -271,29 +287,35 @@ def raised_before(was: ClockRow | None, now: Interruption | ClockRow) -> tuple[i
     return was.alarms if now.started_at <= was.started_at or now.pauses else ()
 
 
-def _limit_at(limit: Limit, measured: Interruption, row: ClockRow) -> Instant:
+def _get_limit_instant(limit: ClockLimit, measured: Interruption, row: ClockRow) -> Instant:
     return measured.started_at + limit.ms if row.deadline is None else row.deadline
 
 
-def _stopped(limit: Limit, measured: Interruption, alarms: tuple[int, ...]) -> ClockRow:
+def _build_stopped_row(
+    limit: ClockLimit, measured: Interruption, alarms: tuple[int, ...]
+) -> ClockRow:
     return ClockRow(
         base=limit.base,
         state=ClockState.STOPPED,
         limit_h=limit.hours,
         started_at=measured.started_at,
         stopped_at=measured.stopped_at,
-        consumed_pct=_pct(consumed_ms(limit, measured, 0), limit),
+        consumed_pct=_compute_percentage(compute_consumed_ms(limit, measured, 0), limit),
         alarms=alarms,
         pauses=measured.pauses,
         as_of=measured.stopped_at,
     )
 
 
-def _running(
-    limit: Limit, measured: Interruption, need: Need, alarms: tuple[int, ...], now: Instant
+def _build_running_row(
+    limit: ClockLimit,
+    measured: Interruption,
+    need: ActivityNeed,
+    alarms: tuple[int, ...],
+    now: Instant,
 ) -> ClockRow:
     """Build the row of a running clock; it adds each due alarm once to `alarms` (D44)."""
-    used = consumed_ms(limit, measured, now)
+    used = compute_consumed_ms(limit, measured, now)
     marks = [(mark, ceil(limit.ms * mark / 100)) for mark in need.marks[limit.base]]
     reached = [mark for mark, ms in marks if ms <= used]
     since = measured.resumed_at
@@ -306,18 +328,18 @@ def _running(
         started_at=measured.started_at,
         pauses=measured.pauses,
         deadline=limit.advance(since, limit.ms - before),
-        consumed_pct=_pct(used, limit),
+        consumed_pct=_compute_percentage(used, limit),
         alarms=tuple(
             sorted({pct for pct in need.alarms[limit.base] if pct in reached} | set(alarms))
         ),
         ticking=now >= since and (limit.calendar is None or limit.calendar.is_open(now)),
         as_of=now,
         reached=max(reached, default=0.0),
-        next_at=None if len(reached) == len(marks) else _next_at(limit, mark_at, now),
+        next_at=None if len(reached) == len(marks) else _compute_next_at(limit, mark_at, now),
     )
 
 
-def _next_at(limit: Limit, mark_at: Instant | None, now: Instant) -> Instant | None:
+def _compute_next_at(limit: ClockLimit, mark_at: Instant | None, now: Instant) -> Instant | None:
     """Return the next percentage, opening or closing, whichever comes first."""
     edge = limit.calendar.next_edge(now) if limit.calendar is not None else None
     return min((at for at in (mark_at, edge) if at is not None and at > now), default=None)

@@ -6,11 +6,11 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from schemas.base import Instant
-from services.continuity.activities.capacity import Onset, left_with
-from services.continuity.activities.impact_analysis import Need
+from services.continuity.activities.capacity import CapacityOnset, compute_points_left
+from services.continuity.activities.impact_analysis import ActivityNeed
 
 
-def expected_back(need: Need, acting: list[Onset]) -> Instant | None:
+def forecast_restoration(need: ActivityNeed, acting: list[CapacityOnset]) -> Instant | None:
     """Return the instant at which capacity is expected to reach the MBCO again.
 
     It is the latest end among the causes that must end for it. If some of these have no announced
@@ -22,18 +22,21 @@ def expected_back(need: Need, acting: list[Onset]) -> Instant | None:
         return None
 
     def back_by(end: Instant) -> bool:
-        return left_with(need, [o for o in acting if o.end is None or o.end > end]) >= need.minimum
+        return (
+            compute_points_left(need, [o for o in acting if o.end is None or o.end > end])
+            >= need.minimum
+        )
 
     first = bisect_left(ends, True, key=back_by)
     return ends[min(first, len(ends) - 1)]
 
 
-def latest(ends: Sequence[Instant | None]) -> Instant | None:
+def find_latest_end(ends: Sequence[Instant | None]) -> Instant | None:
     """Return the latest announced end; each cause alone stops the one site."""
     return max((end for end in ends if end is not None), default=None)
 
 
-def breach(expected: Instant | None, limit_at: Instant | None, now: Instant) -> Instant | None:
+def find_breach(expected: Instant | None, limit_at: Instant | None, now: Instant) -> Instant | None:
     """Return the limit if the expected end lies after it and it has not passed yet."""
     if expected is None or limit_at is None or limit_at <= now or expected <= limit_at:
         return None

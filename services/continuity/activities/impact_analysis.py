@@ -16,21 +16,21 @@ from typing import Final
 
 from schemas import reference as ref
 from schemas.base import MINUTE_MS
-from schemas.predicates import CONTINUITY_METRICS, Measured, measured
+from schemas.predicates import CONTINUITY_METRICS, Measured, list_measured
 from schemas.words import ClockBase
-from services.continuity.activities.calendars import DayWindow, OpenHours, open_hours
+from services.continuity.activities.calendars import DayWindow, OpenHours, compile_open_hours
 from services.runtime.decider.maps import Map
 
-MEALS: Final = "EDU-01"
+MEALS_ACTIVITY: Final = "EDU-01"
 """The activity that depends on kitchens: it counts the colleges that a kitchen serves.
 
 Rules D13, D40.
 """
-ISOLATION: Final = "flag:total_isolation"
-STRIKE: Final = "flag:strike_notice"
-HUNDRED: Final = 10_000
+ISOLATION_FLAG: Final = "flag:total_isolation"
+STRIKE_FLAG: Final = "flag:strike_notice"
+FULL_SHARE: Final = 10_000
 """100 % in hundredths of a percent."""
-_NEEDED: Final = (
+_REQUIRED_SECTIONS: Final = (
     ref.Section.SITES,
     ref.Section.ACTIVITIES,
     ref.Section.ESCALATION,
@@ -43,7 +43,7 @@ class ReferenceIncomplete(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class SiteKindGroup:
     """Sites of one kind that count for an activity. Rule D40."""
 
     kind: str
@@ -53,17 +53,17 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class ActivityNeed:
     """One activity with its needs and limits."""
 
     activity: ref.Activity
-    groups: tuple[Group, ...]
+    groups: tuple[SiteKindGroup, ...]
     scales: tuple[int, ...]
     """Points per weight and hundredth of a percent, by group."""
     whole: int
     minimum: int
     """Points of the MBCO."""
-    local: Group | None
+    local: SiteKindGroup | None
     """Sites with a clock of their own. Rule D42."""
     profile: tuple[object, ...]
     """Equal profiles lose the same share of their capacity through the same sites."""
@@ -99,12 +99,12 @@ class Need:
         return shown
 
 
-DAY_H: Final = 24
+OFFICE_HOURS_RTO_H: Final = 24
 """RTO in hours from which work waits for office hours."""
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class ContinuityMetric:
     """Metric of continuity that predicates read."""
 
     key: str
@@ -114,15 +114,15 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
-class Bia:
+class ImpactAnalysis:
     """Compiled sections of one reference version."""
 
     version: str
-    needs: Mapping[str, Need]
+    needs: Mapping[str, ActivityNeed]
     sites: Mapping[str, ref.Site]
     policy: ref.Escalation
     plans: Mapping[str, ref.Plan]
-    metrics: tuple[Metric, ...]
+    metrics: tuple[ContinuityMetric, ...]
     kitchens: Mapping[str, tuple[str, ...]]
     """Kitchen → colleges that it serves."""
     by_kind: Mapping[str, tuple[str, ...]]
@@ -153,9 +153,11 @@ class Bia:
         return None if every_min is None else every_min * MINUTE_MS
 
 
-def compile_bia(version: str, sections: Map[str, ref.ReferencePublished]) -> Bia:
+def compile_impact_analysis(
+    version: str, sections: Map[str, ref.ReferencePublished]
+) -> ImpactAnalysis:
     """Compile these sections. Raise ReferenceIncomplete if one is missing."""
-    missing = [s for s in _NEEDED if s not in sections]
+    missing = [s for s in _REQUIRED_SECTIONS if s not in sections]
     if missing:
         raise ReferenceIncomplete(f"reference {version} lacks {', '.join(missing)}")
     data = {name: published.data for name, published in sections.items()}
@@ -173,10 +175,13 @@ def compile_bia(version: str, sections: Map[str, ref.ReferencePublished]) -> Bia
         if site.kitchen:
             kitchens.setdefault(site.kitchen, []).append(site.id)
     with_kitchen = {s for served in kitchens.values() for s in served}
-    metrics = _metrics(policy, plans, activities.activities)
-    hours = {c.id: open_hours(c, policy.holidays, policy.school_holidays) for c in policy.calendars}
+    metrics = _compile_metrics(policy, plans, activities.activities)
+    hours = {
+        c.id: compile_open_hours(c, policy.holidays, policy.school_holidays)
+        for c in policy.calendars
+    }
     needs = {
-        a.id: _need(a, policy, kinds, with_kitchen, hours, metrics)
+        a.id: _compile_need(a, policy, kinds, with_kitchen, hours, metrics)
         for a in sorted(activities.activities, key=lambda a: a.id)
     }
     by_kind: dict[str, list[str]] = {}
@@ -184,9 +189,9 @@ def compile_bia(version: str, sections: Map[str, ref.ReferencePublished]) -> Bia
     for need in needs.values():
         for group in need.groups:
             by_kind.setdefault(group.kind, []).append(need.id)
-        for dependency in _dependencies(need, policy, kitchens):
+        for dependency in _iterate_dependencies(need, policy, kitchens):
             by_dependency.setdefault(dependency, []).append(need.id)
-    return Bia(
+    return ImpactAnalysis(
         version,
         needs,
         {s.id: s for s in sites.sites},
@@ -199,51 +204,53 @@ def compile_bia(version: str, sections: Map[str, ref.ReferencePublished]) -> Bia
     )
 
 
-def _need(
+def _compile_need(
     activity: ref.Activity,
     policy: ref.Escalation,
     kinds: Mapping[str, Mapping[str, int]],
     with_kitchen: set[str],
     hours: Mapping[str, OpenHours | None],
-    metrics: tuple[Metric, ...],
-) -> Need:
-    def group(kind: str) -> Group:
+    metrics: tuple[ContinuityMetric, ...],
+) -> ActivityNeed:
+    def group(kind: str) -> SiteKindGroup:
         weights = kinds.get(kind, {})
-        if activity.id == MEALS:
+        if activity.id == MEALS_ACTIVITY:
             weights = {site: weight for site, weight in weights.items() if site in with_kitchen}
-        return Group(kind, weights, sum(weights.values()))
+        return SiteKindGroup(kind, weights, sum(weights.values()))
 
     served = policy.served_places.get(activity.id, ())
     groups = tuple(
         g for g in (group(kind) for kind in activity.site_kinds if kind not in served) if g.total
     )
     common = lcm(*(g.total for g in groups)) if groups else 1
-    whole = HUNDRED * common * max(len(groups), 1)
+    whole = FULL_SHARE * common * max(len(groups), 1)
     alarms = {
         base: tuple(sorted({a.pct for a in policy.alarms if a.base == base.value}))
         for base in (ClockBase.RTO, ClockBase.DMIA)
     }
     holidays = frozenset(date.fromisoformat(d).toordinal() for d in policy.holidays)
     surcharges = [s for s in policy.surcharges if s.activity == activity.id]
-    return Need(
+    return ActivityNeed(
         activity,
         groups,
         tuple(common // g.total for g in groups),
         whole,
-        minimum=round(activity.mbco_pct * 100) * whole // HUNDRED,
+        minimum=round(activity.mbco_pct * 100) * whole // FULL_SHARE,
         local=group(activity.site_kinds[0])
         if activity.id in policy.local_clocks and activity.site_kinds
         else None,
         profile=(
             tuple(g.kind for g in groups),
             activity.id in policy.closure_without_loss,
-            activity.id == MEALS,
+            activity.id == MEALS_ACTIVITY,
         ),
         closing_is_work=activity.id in policy.closure_without_loss,
         hours=None
         if activity.continuous
         else hours.get(policy.calendar_of_activity.get(activity.id, "")),
-        work_hours=None if activity.continuous else hours.get(_work_calendar(activity, policy)),
+        work_hours=None
+        if activity.continuous
+        else hours.get(_choose_work_calendar(activity, policy)),
         windows=tuple(
             (DayWindow(frozenset(s.days_of_month), s.working_days_before_month_end, holidays), s)
             for s in surcharges
@@ -252,21 +259,23 @@ def _need(
         by_flag=tuple(s for s in surcharges if s.flag),
         by_cause=tuple(s for s in surcharges if s.cause),
         alarms=alarms,
-        marks={base: _marks(base, pcts, activity.id, metrics) for base, pcts in alarms.items()},
+        marks={
+            base: _list_marks(base, pcts, activity.id, metrics) for base, pcts in alarms.items()
+        },
     )
 
 
-def _work_calendar(activity: ref.Activity, policy: ref.Escalation) -> str:
+def _choose_work_calendar(activity: ref.Activity, policy: ref.Escalation) -> str:
     """Return the id of an activity's work calendar; empty: day and night.
 
     Work that may stop for a day waits for office hours.
     """
-    usual = policy.reassignment.work_calendar if activity.rto_h >= DAY_H else None
+    usual = policy.reassignment.work_calendar if activity.rto_h >= OFFICE_HOURS_RTO_H else None
     return policy.calendar_of_activity.get(activity.id) or usual or ""
 
 
-def _marks(
-    base: ClockBase, alarms: tuple[int, ...], activity: str, metrics: tuple[Metric, ...]
+def _list_marks(
+    base: ClockBase, alarms: tuple[int, ...], activity: str, metrics: tuple[ContinuityMetric, ...]
 ) -> tuple[float, ...]:
     watched = {
         value
@@ -277,52 +286,54 @@ def _marks(
     return tuple(sorted(watched | set(alarms)))
 
 
-def _dependencies(
-    need: Need, policy: ref.Escalation, kitchens: Mapping[str, list[str]]
+def _iterate_dependencies(
+    need: ActivityNeed, policy: ref.Escalation, kitchens: Mapping[str, list[str]]
 ) -> Iterator[str]:
     """Yield the ids of the dependencies that may change this activity."""
     yield from (f"system:{system}" for system in need.activity.systems)
     yield from (f"supplier:{supplier}" for supplier in need.activity.suppliers)
     yield from (f"flag:{s.flag}" for s in need.by_flag)
     if any(system not in policy.systems_spared for system in need.activity.systems):
-        yield ISOLATION
-    if need.id == MEALS:
+        yield ISOLATION_FLAG
+    if need.id == MEALS_ACTIVITY:
         yield from (
             f"{prefix}:{kitchen}" for kitchen in kitchens for prefix in ("kitchen", "supplier")
         )
 
 
-def _metrics(
+def _compile_metrics(
     policy: ref.Escalation, plans: Mapping[str, ref.Plan], activities: tuple[ref.Activity, ...]
-) -> tuple[Metric, ...]:
+) -> tuple[ContinuityMetric, ...]:
     """List each metric of continuity that a predicate names, with all its thresholds."""
     found: dict[str, list[Measured]] = {}
-    for m in _predicates(policy, plans):
+    for m in _iterate_predicates(policy, plans):
         if m.metric in CONTINUITY_METRICS:
             found.setdefault(m.key, []).append(m)
     return tuple(
-        Metric(
+        ContinuityMetric(
             key,
             asked[0].metric,
             tuple(sorted({(m.op, float(m.value)) for m in asked})),
-            _selected(asked[0], activities),
+            _select_activities(asked[0], activities),
         )
         for key, asked in sorted(found.items())
     )
 
 
-def _predicates(policy: ref.Escalation, plans: Mapping[str, ref.Plan]) -> Iterator[Measured]:
+def _iterate_predicates(
+    policy: ref.Escalation, plans: Mapping[str, ref.Plan]
+) -> Iterator[Measured]:
     for rule in policy.levels:
-        yield from measured(rule.when)
-        yield from measured(rule.propose_when)
+        yield from list_measured(rule.when)
+        yield from list_measured(rule.propose_when)
     for plan in plans.values():
         for trigger in plan.triggers:
-            yield from measured(trigger.when)
+            yield from list_measured(trigger.when)
         if plan.stand_down:
-            yield from measured(plan.stand_down.when)
+            yield from list_measured(plan.stand_down.when)
 
 
-def _selected(asked: Measured, activities: tuple[ref.Activity, ...]) -> tuple[str, ...]:
+def _select_activities(asked: Measured, activities: tuple[ref.Activity, ...]) -> tuple[str, ...]:
     def matches(a: ref.Activity) -> bool:
         args = asked.args
         return (

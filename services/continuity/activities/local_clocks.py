@@ -13,38 +13,38 @@ from dataclasses import dataclass, replace
 from schemas.base import Instant
 from schemas.continuity import LocalClockChanged, LocalClockRow
 from schemas.words import ClockState
-from services.continuity.activities.alarms import AT_ONCE, Due
-from services.continuity.activities.calendars import local_day
+from services.continuity.activities.alarms import LOCAL_ALARMS_PER_STEP, DueAlarm
+from services.continuity.activities.calendars import get_local_day
 from services.continuity.activities.capacity import (
-    cause_end,
-    dependency_end,
-    flags_true,
-    local_loss,
-    starts_at,
+    assess_site_loss,
+    forecast_cause_end,
+    forecast_dependency_end,
+    get_effective_start,
+    list_true_flags,
 )
 from services.continuity.activities.clocks import (
     SAME_CLOCK_MS,
-    Clocks,
-    Turn,
-    limits_of,
-    raised_before,
+    ClockPair,
+    InterruptionChange,
+    compute_limits,
+    list_raised_alarms,
     read_clocks,
 )
-from services.continuity.activities.forecast import breach, latest
-from services.continuity.activities.impact_analysis import HUNDRED, Need
-from services.continuity.activities.reasons import Path, path_of
-from services.continuity.decision import Draft
-from services.continuity.state import NO_LOCAL, State, worst_cause
+from services.continuity.activities.forecast import find_breach, find_latest_end
+from services.continuity.activities.impact_analysis import FULL_SHARE, ActivityNeed
+from services.continuity.activities.reasons import Path, build_path
+from services.continuity.decision import ContinuityDecision
+from services.continuity.state import NO_LOCAL_CLOCKS, ContinuityState, find_worst_cause
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class LocalClockChanges:
     """Changes in the local clocks of one activity."""
 
     rows: tuple[LocalClockRow, ...] = ()
     running: int = 0
     """Number of clocks that started to run, less those that stopped."""
-    due: tuple[Due, ...] = ()
+    due: tuple[DueAlarm, ...] = ()
     """Alarms that these clocks raise."""
 
     def facts(self) -> list[LocalClockChanged]:
@@ -52,87 +52,99 @@ class Moved:
         return [LocalClockChanged(row=row) for row in self.rows]
 
 
-def local_clocks(
-    draft: Draft, need: Need, touched: frozenset[str], back_at: Instant, *, anew: bool = False
-) -> Moved:
+def update_local_clocks(
+    draft: ContinuityDecision,
+    need: ActivityNeed,
+    touched: frozenset[str],
+    back_at: Instant,
+    *,
+    anew: bool = False,
+) -> LocalClockChanges:
     """Update the local clocks that a change moves.
 
     These are the clocks of touched sites, the clocks that are due, and running clocks at sites that
     the reference data no longer list. A clock that stopped more than 60 min ago resumes only by a
     late report about the time within these 60 min (D42, D7).
     """
-    now, before = draft.now, draft.state.local.get(need.id, NO_LOCAL)
+    now, before = draft.now, draft.state.local.get(need.id, NO_LOCAL_CLOCKS)
     sites: Collection[str] = () if need.local is None else need.local.weights
     stale = {
         site
         for site, one in before.items()
-        if (one.next_at is not None and one.next_at <= now) or (site not in sites and _runs(one))
+        if (one.next_at is not None and one.next_at <= now)
+        or (site not in sites and _is_running(one))
     }
     stale |= {site for site in touched if site in sites}
     rows: list[LocalClockRow] = []
-    due: list[Due] = []
+    due: list[DueAlarm] = []
     running = 0
     for site in sorted(stale):
         was = before.get(site)
-        made, alarms = _of_site(draft, need, was, site, Turn(None, back_at, anew))
-        if made is not None and len(due) + len(alarms) > AT_ONCE:
-            made, alarms = _later(made, was, now), []
+        made, alarms = _update_site_clocks(
+            draft, need, was, site, InterruptionChange(None, back_at, anew)
+        )
+        if made is not None and len(due) + len(alarms) > LOCAL_ALARMS_PER_STEP:
+            made, alarms = _postpone_alarms(made, was, now), []
         if made is not None and made != was:
             rows.append(made)
-            running += _runs(made) - (was is not None and _runs(was))
+            running += _is_running(made) - (was is not None and _is_running(was))
         due += alarms
-    return Moved(tuple(rows), running, tuple(due))
+    return LocalClockChanges(tuple(rows), running, tuple(due))
 
 
-def _runs(one: LocalClockRow) -> bool:
+def _is_running(one: LocalClockRow) -> bool:
     return one.clocks[0].state is ClockState.RUNNING
 
 
-def next_local(state: State, activity: str) -> Instant | None:
+def find_next_local_change(state: ContinuityState, activity: str) -> Instant | None:
     """Return the next instant at which time alone changes a local clock of this activity."""
     return min(
         [
             one.next_at
-            for one in state.local.get(activity, NO_LOCAL).values()
+            for one in state.local.get(activity, NO_LOCAL_CLOCKS).values()
             if one.next_at is not None
         ],
         default=None,
     )
 
 
-def _later(made: LocalClockRow, was: LocalClockRow | None, now: Instant) -> LocalClockRow:
+def _postpone_alarms(made: LocalClockRow, was: LocalClockRow | None, now: Instant) -> LocalClockRow:
     """Postpone the alarms of a site to the next step, 1 ms later, to bound the Transaction."""
     before = (None, None) if was is None else was.clocks
     clocks = tuple(
-        c.model_copy(update={"alarms": raised_before(b, c), "next_at": now + 1})
+        c.model_copy(update={"alarms": list_raised_alarms(b, c), "next_at": now + 1})
         for c, b in zip(made.clocks, before, strict=True)
     )
     return made.model_copy(update={"clocks": clocks, "next_at": now + 1})
 
 
-def _of_site(
-    draft: Draft, need: Need, was: LocalClockRow | None, site: str, turn: Turn
-) -> tuple[LocalClockRow | None, list[Due]]:
+def _update_site_clocks(
+    draft: ContinuityDecision,
+    need: ActivityNeed,
+    was: LocalClockRow | None,
+    site: str,
+    turn: InterruptionChange,
+) -> tuple[LocalClockRow | None, list[DueAlarm]]:
     """Compute the row and the due alarms of one site after a change.
 
     `turn.back_at` is the time at which ended causes ended.
     """
     state, now = draft.state, draft.now
     counts = need.local is not None and site in need.local.weights
-    loss, causes, kitchen = local_loss(state, need, site, now) if counts else (0, (), None)
+    loss, causes, kitchen = assess_site_loss(state, need, site, now) if counts else (0, (), None)
     minimum = round(need.activity.mbco_pct * 100)
-    out = HUNDRED - loss < minimum
+    out = FULL_SHARE - loss < minimum
     if not out and (was is None or (was.same_until is not None and was.same_until < now)):
         return None, []
-    breaking = [cause for cause in causes if HUNDRED - round(cause.loss_pct * 100) < minimum]
+    breaking = [cause for cause in causes if FULL_SHARE - round(cause.loss_pct * 100) < minimum]
     begun = [cause.since for cause in breaking]
-    ends = [cause_end(state, cause, now) for cause in breaking]
+    ends = [forecast_cause_end(state, cause, now) for cause in breaking]
     if kitchen is not None:
-        begun.append(starts_at(kitchen))
-        ends.append(dependency_end(state, kitchen, now))
-    day = local_day(now) if need.windows else 0
-    flags = flags_true(state.dependencies, need, now) if need.by_flag else ()
-    limits = limits_of(
+        begun.append(get_effective_start(kitchen))
+        ends.append(forecast_dependency_end(state, kitchen, now))
+    day = get_local_day(now) if need.windows else 0
+    flags = list_true_flags(state.dependencies, need, now) if need.by_flag else ()
+    limits = compute_limits(
         need, day, flags, [cause.type.value for cause in causes] if need.by_cause else ()
     )
     before = None if was is None else (was.clocks[0], was.clocks[1])
@@ -148,22 +160,24 @@ def _of_site(
         id=f"{need.id}/{site}",
         activity=need.id,
         site=site,
-        capacity_pct=(HUNDRED - loss) / 100,
+        capacity_pct=(FULL_SHARE - loss) / 100,
         clocks=(clocks.rto, clocks.dmia),
         same_until=None if stopped is None else stopped + SAME_CLOCK_MS,
-        forecast_breach_at=breach(latest(ends), clocks.dmia.deadline, now) if out else None,
-        next_at=_next_at(need, clocks, now),
+        forecast_breach_at=find_breach(find_latest_end(ends), clocks.dmia.deadline, now)
+        if out
+        else None,
+        next_at=_compute_next_at(need, clocks, now),
     )
     if not clocks.due:
         return made, []
-    source = worst_cause(causes) if kitchen is None else kitchen
-    path = path_of(
+    source = find_worst_cause(causes) if kitchen is None else kitchen
+    path = build_path(
         None if source is None else source.report, "site", site, need.id, need.activity.pole
     )
-    return made, _alarms(clocks, site, path, None if source is None else source.incident)
+    return made, _build_alarms(clocks, site, path, None if source is None else source.incident)
 
 
-def _next_at(need: Need, clocks: Clocks, now: Instant) -> Instant | None:
+def _compute_next_at(need: ActivityNeed, clocks: ClockPair, now: Instant) -> Instant | None:
     """Return the next instant at which time alone changes the clocks.
 
     That is one of their own instants, or an earlier midnight that changes their limits. Rule D43.
@@ -172,8 +186,9 @@ def _next_at(need: Need, clocks: Clocks, now: Instant) -> Instant | None:
     return min([*own, *(window.next_edge(now) for window, _ in need.windows)]) if own else None
 
 
-def _alarms(clocks: Clocks, site: str, path: Path, incident: str | None) -> list[Due]:
+def _build_alarms(clocks: ClockPair, site: str, path: Path, incident: str | None) -> list[DueAlarm]:
     since = clocks.rto.started_at
     return [
-        Due(base, pct, limit_at, site, path, incident, since) for base, pct, limit_at in clocks.due
+        DueAlarm(base, pct, limit_at, site, path, incident, since)
+        for base, pct, limit_at in clocks.due
     ]

@@ -12,51 +12,53 @@ from typing import Final
 from schemas.alerts import MetricChanged
 from schemas.continuity import ActivityRow, ClockRow
 from schemas.words import ActivityState, ClockState
-from services.continuity.activities.clocks import consumed_pct
-from services.continuity.activities.impact_analysis import Metric
-from services.continuity.decision import Draft
+from services.continuity.activities.clocks import compute_consumed_pct
+from services.continuity.activities.impact_analysis import ContinuityMetric
+from services.continuity.decision import ContinuityDecision
 
-_OPS: Final[dict[str, Callable[[float, float], bool]]] = {
+_OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
     ">=": operator.ge,
     ">": operator.gt,
     "<=": operator.le,
     "<": operator.lt,
     "==": operator.eq,
 }
-_CLOCK: Final[dict[str, Callable[[ActivityRow], ClockRow]]] = {
+_CLOCK_METRICS: Final[dict[str, Callable[[ActivityRow], ClockRow]]] = {
     "activity_rto_pct": lambda row: row.rto,
     "activity_dmia_pct": lambda row: row.dmia,
 }
-_CAPACITY: Final = "activity_capacity_min"
-_INTERRUPTED: Final = "activities_interrupted"
-_UNHURT_PCT: Final = 100.0
+_CAPACITY_METRIC: Final = "activity_capacity_min"
+_INTERRUPTED_METRIC: Final = "activities_interrupted"
+_FULL_CAPACITY_PCT: Final = 100.0
 """Capacity of activities without any trouble."""
 
 
-def note_moves(draft: Draft, before: ActivityRow | None, after: ActivityRow) -> None:
+def note_changed_metrics(
+    draft: ContinuityDecision, before: ActivityRow | None, after: ActivityRow
+) -> None:
     """Note which metrics may have moved with this row.
 
     A clock between two thresholds moves no metric: each threshold is a mark of its row.
     """
     if before is None:
-        names = [*_CLOCK, _CAPACITY, _INTERRUPTED]
+        names = [*_CLOCK_METRICS, _CAPACITY_METRIC, _INTERRUPTED_METRIC]
     else:
         names = [
             name
-            for name, clock in _CLOCK.items()
-            if _stands(clock(before)) != _stands(clock(after))
+            for name, clock in _CLOCK_METRICS.items()
+            if _get_reached_mark(clock(before)) != _get_reached_mark(clock(after))
         ]
-        names += [_CAPACITY] if before.capacity_pct != after.capacity_pct else []
-        names += [_INTERRUPTED] if before.state is not after.state else []
+        names += [_CAPACITY_METRIC] if before.capacity_pct != after.capacity_pct else []
+        names += [_INTERRUPTED_METRIC] if before.state is not after.state else []
     for name in names:
         draft.moved.setdefault(name, set()).add(after.id)
 
 
-def _stands(clock: ClockRow) -> float:
+def _get_reached_mark(clock: ClockRow) -> float:
     return clock.reached if clock.state is ClockState.RUNNING else -1.0
 
 
-def tell_metrics(draft: Draft) -> None:
+def record_changed_metrics(draft: ContinuityDecision) -> None:
     """Record each metric that crossed a threshold since its last record; at first, all metrics."""
     known = draft.state.activities
     for metric in draft.bia.metrics if draft.moved else ():
@@ -67,8 +69,8 @@ def tell_metrics(draft: Draft) -> None:
         ):
             continue
         rows = [row for id in metric.activities if (row := known.get(id)) is not None]
-        value, worst = _value(draft, metric, rows)
-        if told is not None and _judged_alike(metric, told, value):
+        value, worst = _compute_value(draft, metric, rows)
+        if told is not None and _is_same_side(metric, told, value):
             continue
         reports = (
             tuple(dict.fromkeys(r for why in worst.why for r in why.reports))
@@ -79,32 +81,40 @@ def tell_metrics(draft: Draft) -> None:
     draft.moved.clear()
 
 
-def tell_every_metric(draft: Draft) -> None:
+def recheck_all_metrics(draft: ContinuityDecision) -> None:
     """Check all metrics against the thresholds of a new reference version."""
     for metric in draft.bia.metrics:
         draft.moved.setdefault(metric.name, set()).update(metric.activities)
-    tell_metrics(draft)
+    record_changed_metrics(draft)
 
 
-def _judged_alike(metric: Metric, told: float, value: float) -> bool:
-    return all(_OPS[op](told, limit) == _OPS[op](value, limit) for op, limit in metric.thresholds)
+def _is_same_side(metric: ContinuityMetric, told: float, value: float) -> bool:
+    return all(
+        _OPERATORS[op](told, limit) == _OPERATORS[op](value, limit)
+        for op, limit in metric.thresholds
+    )
 
 
-def _value(
-    draft: Draft, metric: Metric, rows: list[ActivityRow]
+def _compute_value(
+    draft: ContinuityDecision, metric: ContinuityMetric, rows: list[ActivityRow]
 ) -> tuple[float, ActivityRow | None]:
     """Return the value, and the row that gives it."""
-    if (clock := _CLOCK.get(metric.name)) is not None:
+    if (clock := _CLOCK_METRICS.get(metric.name)) is not None:
         read = [
-            (consumed_pct(draft.bia.needs[row.id], clock(row), row.rto.limit_h, draft.now), row)
+            (
+                compute_consumed_pct(
+                    draft.bia.needs[row.id], clock(row), row.rto.limit_h, draft.now
+                ),
+                row,
+            )
             for row in rows
         ]
         value, worst = max(read, key=lambda one: one[0], default=(0.0, None))
         return value, worst if value else None
-    if metric.name == _CAPACITY:
+    if metric.name == _CAPACITY_METRIC:
         lowest = min(rows, key=lambda row: row.capacity_pct, default=None)
-        return (_UNHURT_PCT, None) if lowest is None else (lowest.capacity_pct, lowest)
-    if metric.name == _INTERRUPTED:
+        return (_FULL_CAPACITY_PCT, None) if lowest is None else (lowest.capacity_pct, lowest)
+    if metric.name == _INTERRUPTED_METRIC:
         interrupted = [row for row in rows if row.state is ActivityState.INTERRUPTED]
         return float(len(interrupted)), interrupted[0] if interrupted else None
     raise ValueError(f"continuity does not compute {metric.name}")

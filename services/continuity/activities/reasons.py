@@ -9,52 +9,66 @@ from schemas.alerts import Why
 from schemas.base import Instant
 from schemas.continuity import ActivityDeclared, Step, StrategyRow
 from schemas.words import SiteStatus
-from services.continuity.activities.capacity import Assessment, Blow, starts_at
-from services.continuity.activities.impact_analysis import Need
-from services.continuity.state import Place
+from services.continuity.activities.capacity import (
+    CapacityAssessment,
+    CapacityLoss,
+    get_effective_start,
+)
+from services.continuity.activities.impact_analysis import ActivityNeed
+from services.continuity.state import UnwellSite
 
 Path = tuple[Step, ...]
 
 
 @lru_cache(maxsize=4096)
-def _step(kind: str, id: str) -> Step:
+def _intern_step(kind: str, id: str) -> Step:
     """Return the same object for the same step while it stays in the cache."""
     return Step(kind=kind, id=id)
 
 
 @lru_cache(maxsize=4096)
-def path_of(report: str | None, kind: str, id: str, activity: str, pole: str) -> Path:
+def build_path(report: str | None, kind: str, id: str, activity: str, pole: str) -> Path:
     """Build the path report → site (or system, kitchen, …) → activity → pôle."""
-    head = () if report is None else (_step("report", report),)
-    return (*head, _step(kind, id), _step("activity", activity), _step("pole", pole))
+    head = () if report is None else (_intern_step("report", report),)
+    return (
+        *head,
+        _intern_step(kind, id),
+        _intern_step("activity", activity),
+        _intern_step("pole", pole),
+    )
 
 
-def paths(need: Need, found: Assessment, strategies: Sequence[StrategyRow]) -> tuple[Path, ...]:
+def build_paths(
+    need: ActivityNeed, found: CapacityAssessment, strategies: Sequence[StrategyRow]
+) -> tuple[Path, ...]:
     """Build one path for each of the gravest losses, then one for each strategy."""
     pole = need.activity.pole
     through = [
-        path_of(report, blow.kind, blow.id, need.id, pole)
+        build_path(report, blow.kind, blow.id, need.id, pole)
         for report, blow in zip(found.reports, found.worst, strict=True)
     ]
-    return (*through, *(path_of(None, "strategy", s.strategy, need.id, pole) for s in strategies))
+    return (
+        *through,
+        *(build_path(None, "strategy", s.strategy, need.id, pole) for s in strategies),
+    )
 
 
-def began(found: Assessment, now: Instant) -> Instant:
+def find_start(found: CapacityAssessment, now: Instant) -> Instant:
     """Return the start of the earliest of the gravest losses."""
-    return min((_began(blow) for blow in found.worst), default=now)
+    return min((_find_loss_start(blow) for blow in found.worst), default=now)
 
 
-def _began(blow: Blow) -> Instant:
-    if not isinstance(blow.source, Place):
-        return starts_at(blow.source)
+def _find_loss_start(blow: CapacityLoss) -> Instant:
+    if not isinstance(blow.source, UnwellSite):
+        return get_effective_start(blow.source)
     if blow.source.status is SiteStatus.UNKNOWN or not blow.source.causes:
         return blow.source.since
     return min(cause.since for cause in blow.source.causes)
 
 
-def why(
-    need: Need,
-    found: Assessment,
+def list_reasons(
+    need: ActivityNeed,
+    found: CapacityAssessment,
     strategies: Sequence[StrategyRow],
     said: ActivityDeclared | None,
     since: Instant,

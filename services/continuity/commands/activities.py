@@ -18,58 +18,67 @@ from schemas.continuity import (
     StrategyChanged,
     StrategyRow,
 )
-from schemas.ranks import STRATEGIST
+from schemas.ranks import STRATEGY_ROLE
 from schemas.words import ClockBase, SiteStatus
 from services.continuity.activities.assessment import (
-    NOTHING,
-    Change,
-    active_strategies,
-    settle,
-    tried,
+    NO_CHANGE,
+    ActivityChange,
+    find_tried_strategies,
+    list_active_strategies,
+    settle_activity,
 )
-from services.continuity.activities.capacity import assess
-from services.continuity.activities.impact_analysis import Need
-from services.continuity.activities.metrics import tell_metrics
-from services.continuity.activities.reasons import began
-from services.continuity.decision import Draft
-from services.continuity.reassignment.orders import review
-from services.continuity.refusal import Refused, Result, must_decide, reasoned
+from services.continuity.activities.capacity import assess_capacity
+from services.continuity.activities.impact_analysis import ActivityNeed
+from services.continuity.activities.metrics import record_changed_metrics
+from services.continuity.activities.reasons import find_start
+from services.continuity.decision import ContinuityDecision
+from services.continuity.reassignment.orders import schedule_review
+from services.continuity.refusal import (
+    DecisionAnswer,
+    DecisionRefused,
+    require_reason,
+    require_role,
+)
 
-PLACE_LOST: Final = "system:fallback"
+LOST_SITE_AUTHOR: Final = "system:fallback"
 """Author of the end of a strategy that lost its fallback site."""
-_OUT: Final = frozenset((SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING))
+_OUT_STATUSES: Final = frozenset((SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING))
 
 
-def _need(draft: Draft, activity: str) -> Need:
+def _find_need(draft: ContinuityDecision, activity: str) -> ActivityNeed:
     need = draft.bia.needs.get(activity)
     if need is None:
-        raise Refused(404, "unknown_activity", activity=activity)
+        raise DecisionRefused(404, "unknown_activity", activity=activity)
     return need
 
 
-def activate_strategy(draft: Draft, command: cmd.ActivateStrategy) -> Result:
+def activate_strategy(draft: ContinuityDecision, command: cmd.ActivateStrategy) -> DecisionAnswer:
     """Activate a strategy of an activity.
 
     Strategies follow the listed order; another order needs `force` and a reason. A fallback site
     must be sound and have enough desks. Rule D51.
     """
-    need = _need(draft, command.activity)
-    must_decide(command, STRATEGIST)
+    need = _find_need(draft, command.activity)
+    require_role(command, STRATEGY_ROLE)
     listed = need.activity.strategies
     name = next((s for s in listed if s == command.strategy), None) or next(
         (s for s in listed if s.split(":")[0] == command.strategy), None
     )
     if name is None:
-        raise Refused(404, "unknown_strategy", activity=need.id, strategy=command.strategy)
-    active = active_strategies(draft.state, need.id)
-    spent = tried(draft.state, need.id, began(assess(draft.state, need, draft.now), draft.now))
+        raise DecisionRefused(404, "unknown_strategy", activity=need.id, strategy=command.strategy)
+    active = list_active_strategies(draft.state, need.id)
+    spent = find_tried_strategies(
+        draft.state, need.id, find_start(assess_capacity(draft.state, need, draft.now), draft.now)
+    )
     if any(s.strategy == name for s in active):
-        raise Refused(409, "already", activity=need.id, strategy=name)
+        raise DecisionRefused(409, "already", activity=need.id, strategy=name)
     skipped = next((s for s in listed[: listed.index(name)] if s not in spent), None)
     if skipped is not None:
         if not command.force:
-            raise Refused(409, "strategy_order", activity=need.id, strategy=name, first=skipped)
-        reasoned(command)
+            raise DecisionRefused(
+                409, "strategy_order", activity=need.id, strategy=name, first=skipped
+            )
+        require_reason(command)
     if command.site is not None:
         _check_fallback(draft, command.site, command.desks)
     number = 1 + sum(s.activity == need.id for s in draft.state.strategies.values())
@@ -86,11 +95,11 @@ def activate_strategy(draft: Draft, command: cmd.ActivateStrategy) -> Result:
         reason=command.reason,
     )
     draft.record(StrategyChanged(row=row))
-    review(draft)  # the desks that it holds are taken now
-    return _settled(draft, need, {"strategy": row.id, "name": name})
+    schedule_review(draft)  # the desks that it holds are taken now
+    return _settle_and_answer(draft, need, {"strategy": row.id, "name": name})
 
 
-def _check_fallback(draft: Draft, site: str, desks: int | None) -> None:
+def _check_fallback(draft: ContinuityDecision, site: str, desks: int | None) -> None:
     """Refuse a fallback site that is lost, exposed or full.
 
     It must not be out or of unknown status, not exposed during a flood, and must have free desks as
@@ -98,40 +107,40 @@ def _check_fallback(draft: Draft, site: str, desks: int | None) -> None:
     """
     place, state = draft.bia.sites.get(site), draft.state
     if place is None:
-        raise Refused(404, "unknown_site", site=site)
+        raise DecisionRefused(404, "unknown_site", site=site)
     heard = state.sites.get(site)
-    if heard is not None and (heard.status in _OUT or heard.status is SiteStatus.UNKNOWN):
-        raise Refused(409, "fallback_out", site=site, site_status=heard.status.value)
+    if heard is not None and (heard.status in _OUT_STATUSES or heard.status is SiteStatus.UNKNOWN):
+        raise DecisionRefused(409, "fallback_out", site=site, site_status=heard.status.value)
     if place.flood_exposure != "non" and any(
         i.open and i.kind == "flood" for i in state.incidents.values()
     ):
-        raise Refused(409, "fallback_exposed", site=site, exposure=place.flood_exposure)
+        raise DecisionRefused(409, "fallback_exposed", site=site, exposure=place.flood_exposure)
     taken = sum(
         s.desks or 0 for s in state.strategies.values() if s.state == "active" and s.site == site
     )
     taken += sum(row.count for row in state.moved.values() if row.place == site != row.site)
     if taken + (desks or 0) > place.places:
-        raise Refused(409, "fallback_full", site=site, desks=place.places, taken=taken)
+        raise DecisionRefused(409, "fallback_full", site=site, desks=place.places, taken=taken)
 
 
-def end_strategy(draft: Draft, command: cmd.EndStrategy) -> Result:
+def end_strategy(draft: ContinuityDecision, command: cmd.EndStrategy) -> DecisionAnswer:
     """End a strategy; from now on the computed capacity counts again."""
     row = draft.state.strategies.get(command.strategy)
     if row is None:
-        raise Refused(404, "unknown_strategy", strategy=command.strategy)
-    must_decide(command, STRATEGIST)
+        raise DecisionRefused(404, "unknown_strategy", strategy=command.strategy)
+    require_role(command, STRATEGY_ROLE)
     if row.state == "ended":
-        raise Refused(409, "already", strategy=row.id)
-    _end(draft, row, draft.now, command.author)
-    review(draft)
+        raise DecisionRefused(409, "already", strategy=row.id)
+    _end_strategy(draft, row, draft.now, command.author)
+    schedule_review(draft)
     if (
         row.activity not in draft.bia.needs
     ):  # newer reference data dropped the activity: its strategy still frees its desks
         return {"strategy": row.id, "activity": row.activity}
-    return _settled(draft, _need(draft, row.activity), {"strategy": row.id})
+    return _settle_and_answer(draft, _find_need(draft, row.activity), {"strategy": row.id})
 
 
-def _end(draft: Draft, row: StrategyRow, at: Instant, by: str) -> None:
+def _end_strategy(draft: ContinuityDecision, row: StrategyRow, at: Instant, by: str) -> None:
     draft.record(
         StrategyChanged(
             row=row.model_copy(update={"state": "ended", "ended_at": at, "ended_by": by})
@@ -139,7 +148,7 @@ def _end(draft: Draft, row: StrategyRow, at: Instant, by: str) -> None:
     )
 
 
-def end_lost(draft: Draft) -> set[str]:
+def end_strategies_of_lost_sites(draft: ContinuityDecision) -> set[str]:
     """End each strategy with a lost fallback site; return the activities that lose it.
 
     A site is lost if it is out, from the start of that status, or if the reference data dropped it.
@@ -151,27 +160,29 @@ def end_lost(draft: Draft) -> set[str]:
         if row.state != "active" or row.site is None:
             continue
         heard = draft.state.sites.get(row.site)
-        if heard is not None and heard.status in _OUT:
-            _end(draft, row, min(max(heard.since, row.started_at), draft.now), PLACE_LOST)
+        if heard is not None and heard.status in _OUT_STATUSES:
+            _end_strategy(
+                draft, row, min(max(heard.since, row.started_at), draft.now), LOST_SITE_AUTHOR
+            )
         elif row.site not in draft.bia.sites:
-            _end(draft, row, draft.now, PLACE_LOST)
+            _end_strategy(draft, row, draft.now, LOST_SITE_AUTHOR)
         else:
             continue
         lost.add(row.activity)
     return lost
 
 
-def declare_activity(draft: Draft, command: cmd.DeclareActivity) -> Result:
+def declare_activity(draft: ContinuityDecision, command: cmd.DeclareActivity) -> DecisionAnswer:
     """Set or withdraw the state that a person declares.
 
     It overrides the computed state until it is withdrawn; both stay visible. A clock that it stops
     ends at the declared time. Rule D41.
     """
-    need = _need(draft, command.activity)
-    must_decide(command, STRATEGIST)
+    need = _find_need(draft, command.activity)
+    require_role(command, STRATEGY_ROLE)
     said = draft.state.declared.get(need.id)
     if (None if said is None else said.state) is command.state:
-        raise Refused(409, "already", activity=need.id)
+        raise DecisionRefused(409, "already", activity=need.id)
     at = draft.now if command.occurred_at is None else min(command.occurred_at, draft.now)
     draft.record(
         ActivityDeclared(
@@ -182,12 +193,17 @@ def declare_activity(draft: Draft, command: cmd.DeclareActivity) -> Result:
             reason=command.reason,
         )
     )
-    return _settled(draft, need, {}, Change(back_at=at))
+    return _settle_and_answer(draft, need, {}, ActivityChange(back_at=at))
 
 
-def _settled(draft: Draft, need: Need, result: Result, change: Change = NOTHING) -> Result:
-    settle(draft, need.id, change)
-    tell_metrics(draft)
+def _settle_and_answer(
+    draft: ContinuityDecision,
+    need: ActivityNeed,
+    result: DecisionAnswer,
+    change: ActivityChange = NO_CHANGE,
+) -> DecisionAnswer:
+    settle_activity(draft, need.id, change)
+    record_changed_metrics(draft)
     row = draft.state.activities[need.id]
     return {
         "activity": need.id,
@@ -197,10 +213,10 @@ def _settled(draft: Draft, need: Need, result: Result, change: Change = NOTHING)
     }
 
 
-def declare_data_age(draft: Draft, command: cmd.DeclareDataAge) -> Result:
+def declare_data_age(draft: ContinuityDecision, command: cmd.DeclareDataAge) -> DecisionAnswer:
     """Record the age of restored data; age beyond the PDMA raises an alarm and a re-entry (D46)."""
-    need = _need(draft, command.activity)
-    must_decide(command, STRATEGIST)
+    need = _find_need(draft, command.activity)
+    require_role(command, STRATEGY_ROLE)
     lost = command.age_h > need.activity.pdma_h
     if lost:
         row = draft.state.activities[need.id]
@@ -212,7 +228,7 @@ def declare_data_age(draft: Draft, command: cmd.DeclareDataAge) -> Result:
             pct=round(command.age_h * 100 / need.activity.pdma_h) if need.activity.pdma_h else 100,
             raised_at=draft.now,
             limit_at=draft.now,
-            to=(STRATEGIST,),
+            to=(STRATEGY_ROLE,),
             incident=row.incident,
             path=row.path[0] if row.path else (),
             demands="reentry",
@@ -234,16 +250,16 @@ def declare_data_age(draft: Draft, command: cmd.DeclareDataAge) -> Result:
     }
 
 
-def arbitrate_alarm(draft: Draft, command: cmd.ArbitrateAlarm) -> Result:
+def arbitrate_alarm(draft: ContinuityDecision, command: cmd.ArbitrateAlarm) -> DecisionAnswer:
     """Answer the arbitration that 100 % of an RTO demands; the reason is its text. Rule D44."""
     row = draft.state.alarms.get(command.alarm)
     if row is None:
-        raise Refused(404, "unknown_alarm", alarm=command.alarm)
-    must_decide(command, STRATEGIST)
+        raise DecisionRefused(404, "unknown_alarm", alarm=command.alarm)
+    require_role(command, STRATEGY_ROLE)
     answered = {
         "arbitrated_at": draft.now,
         "arbitrated_by": command.author,
-        "reason": reasoned(command),
+        "reason": require_reason(command),
     }
     draft.record(AlarmArbitrated(row=row.model_copy(update=answered)))
     return {"alarm": row.id, "activity": row.activity}

@@ -15,7 +15,7 @@ from schemas.base import Command
 from schemas.continuity import CardRow, CrisisTended, PlanRow
 from schemas.ranks import may_act
 from schemas.runtime import CommandApplied, CommandRefused
-from schemas.words import ACTIVATED, CardState, PlanState
+from schemas.words import ACTIVE_PLAN_STATES, CardState, PlanState
 from services.continuity.commands import reassignments
 from services.continuity.commands.activities import (
     activate_strategy,
@@ -24,33 +24,40 @@ from services.continuity.commands.activities import (
     declare_data_age,
     end_strategy,
 )
-from services.continuity.decision import Draft
-from services.continuity.plans.cards import find_card, fresh_cards, is_open, with_card
+from services.continuity.decision import ContinuityDecision
+from services.continuity.plans.cards import build_cards, find_card, is_open, replace_card
 from services.continuity.plans.improvements import add_improvement, close_improvement
 from services.continuity.plans.plans import (
-    DECIDABLE,
-    NOT_RECOVERING,
-    boxes_of,
-    level_held,
-    put,
-    refused_now,
+    DECIDABLE_STATES,
+    RECOVERY_CLEARED,
+    build_boxes,
+    build_refusal,
+    find_held_level,
+    is_stand_down_held,
+    record_plan,
     review_stand_down,
-    stand_down_holds,
 )
 from services.continuity.plans.sitreps import issue_sitrep
-from services.continuity.refusal import Refused, Result, must_decide_plan, reasoned
+from services.continuity.refusal import (
+    DecisionAnswer,
+    DecisionRefused,
+    require_plan_role,
+    require_reason,
+)
 
 
-def _plan(draft: Draft, id: str, expected: int | None = None) -> PlanRow:
+def _find_plan(draft: ContinuityDecision, id: str, expected: int | None = None) -> PlanRow:
     row = draft.state.plans.get(id)
     if row is None or id not in draft.bia.plans:
-        raise Refused(404, "unknown_plan", plan=id)
+        raise DecisionRefused(404, "unknown_plan", plan=id)
     if expected is not None and expected != row.version:
-        raise Refused(412, "version_mismatch", expected=expected, version=row.version)
+        raise DecisionRefused(412, "version_mismatch", expected=expected, version=row.version)
     return row
 
 
-def _decided(draft: Draft, row: PlanRow, command: Command, **changes: Any) -> PlanRow:
+def _apply_decision(
+    draft: ContinuityDecision, row: PlanRow, command: Command, **changes: Any
+) -> PlanRow:
     """Return the row after a decision, with its version (If-Match) raised."""
     decided = {
         "decided_at": draft.now,
@@ -61,39 +68,39 @@ def _decided(draft: Draft, row: PlanRow, command: Command, **changes: Any) -> Pl
     return row.model_copy(update=decided | changes)
 
 
-def _about(row: PlanRow) -> Result:
+def _describe_plan(row: PlanRow) -> DecisionAnswer:
     return {"plan": row.id, "state": row.state.value, "level": row.level, "version": row.version}
 
 
-def activate_plan(draft: Draft, command: cmd.ActivatePlan) -> Result:
+def activate_plan(draft: ContinuityDecision, command: cmd.ActivatePlan) -> DecisionAnswer:
     """Activate a plan, also without a proposal, or an active plan at a higher level.
 
     Cards count from the trigger, not from now. Rules D49, D50.
     """
-    row = _plan(draft, command.plan, command.expected)
+    row = _find_plan(draft, command.plan, command.expected)
     plan = draft.bia.plans[row.id]
-    must_decide_plan(command, row.decides)
-    begun = row.state in ACTIVATED or row.state in DECIDABLE
+    require_plan_role(command, row.decides)
+    begun = row.state in ACTIVE_PLAN_STATES or row.state in DECIDABLE_STATES
     if not begun and plan.shelf is not PlanState.VALID:
-        raise Refused(409, "plan_not_valid", plan=row.id, state=plan.shelf.value)
+        raise DecisionRefused(409, "plan_not_valid", plan=row.id, state=plan.shelf.value)
     if not begun:  # a new life: nothing of the one before counts
         row = PlanRow(
             id=row.id,
             pole=row.pole,
             state=row.state,
             decides=row.decides,
-            boxes=boxes_of(plan),
+            boxes=build_boxes(plan),
             version=row.version,
             trigger_held=row.trigger_held,
-            level=level_held(draft.state, row.id) or 0,
+            level=find_held_level(draft.state, row.id) or 0,
         )
     asked = max(row.level, row.proposed_level or 0)
     level = asked if command.level is None else int(command.level)
-    if row.state in ACTIVATED and level <= row.level:
-        raise Refused(409, "already", plan=row.id, level=row.level)
+    if row.state in ACTIVE_PLAN_STATES and level <= row.level:
+        raise DecisionRefused(409, "already", plan=row.id, level=row.level)
     since = draft.now if row.trigger_since is None else row.trigger_since
-    cards = row.cards if row.state in ACTIVATED else fresh_cards(draft.state, plan, since)
-    active = _decided(
+    cards = row.cards if row.state in ACTIVE_PLAN_STATES else build_cards(draft.state, plan, since)
+    active = _apply_decision(
         draft,
         row,
         command,
@@ -104,24 +111,24 @@ def activate_plan(draft: Draft, command: cmd.ActivatePlan) -> Result:
         trigger_since=since,
         cards=cards,
         postponed_until=None,
-        **NOT_RECOVERING,
+        **RECOVERY_CLEARED,
     )
-    put(draft, active, "activated")
+    record_plan(draft, active, "activated")
     review_stand_down(draft, draft.state.plans[row.id])
-    return _about(draft.state.plans[row.id])
+    return _describe_plan(draft.state.plans[row.id])
 
 
-def refuse_plan(draft: Draft, command: cmd.RefusePlan) -> Result:
+def refuse_plan(draft: ContinuityDecision, command: cmd.RefusePlan) -> DecisionAnswer:
     """Refuse a proposed plan, or the higher level that is proposed for an active one.
 
     It needs a reason. Rule D49.
     """
-    row = _plan(draft, command.plan, command.expected)
-    must_decide_plan(command, row.decides)
-    reason_given = reasoned(command)
-    if row.state in ACTIVATED and row.proposed_level is not None:
+    row = _find_plan(draft, command.plan, command.expected)
+    require_plan_role(command, row.decides)
+    reason_given = require_reason(command)
+    if row.state in ACTIVE_PLAN_STATES and row.proposed_level is not None:
         state = PlanState.ACTIVE if row.stand_down_since is None else PlanState.RECOVERING
-        refused = _decided(
+        refused = _apply_decision(
             draft,
             row,
             command,
@@ -131,118 +138,124 @@ def refuse_plan(draft: Draft, command: cmd.RefusePlan) -> Result:
             decided_at=row.decided_at,
         )
     elif row.state in (PlanState.PROPOSED, PlanState.POSTPONED):
-        refused = _decided(
+        refused = _apply_decision(
             draft,
             row,
             command,
             state=PlanState.REFUSED,
             postponed_until=None,
             decided_reason=reason_given,
-            **refused_now(draft, row),
+            **build_refusal(draft, row),
         )
     else:
-        raise Refused(409, "not_proposed", plan=row.id, state=row.state.value)
-    put(draft, refused, "refused")
-    return _about(refused)
+        raise DecisionRefused(409, "not_proposed", plan=row.id, state=row.state.value)
+    record_plan(draft, refused, "refused")
+    return _describe_plan(refused)
 
 
-def postpone_plan(draft: Draft, command: cmd.PostponePlan) -> Result:
+def postpone_plan(draft: ContinuityDecision, command: cmd.PostponePlan) -> DecisionAnswer:
     """Postpone a proposal; it returns at `until`, or at a higher level before.
 
     It needs a reason. Rule D49.
     """
-    row = _plan(draft, command.plan, command.expected)
-    must_decide_plan(command, row.decides)
-    reasoned(command)
+    row = _find_plan(draft, command.plan, command.expected)
+    require_plan_role(command, row.decides)
+    require_reason(command)
     if row.state not in (PlanState.PROPOSED, PlanState.POSTPONED):
-        raise Refused(409, "not_proposed", plan=row.id, state=row.state.value)
+        raise DecisionRefused(409, "not_proposed", plan=row.id, state=row.state.value)
     if command.until <= draft.now:
-        raise Refused(409, "until_past", until=command.until)
-    postponed = _decided(
+        raise DecisionRefused(409, "until_past", until=command.until)
+    postponed = _apply_decision(
         draft, row, command, state=PlanState.POSTPONED, postponed_until=command.until
     )
-    put(draft, postponed, "postponed")
-    return _about(postponed)
+    record_plan(draft, postponed, "postponed")
+    return _describe_plan(postponed)
 
 
-def stand_down_plan(draft: Draft, command: cmd.StandDownPlan) -> Result:
+def stand_down_plan(draft: ContinuityDecision, command: cmd.StandDownPlan) -> DecisionAnswer:
     """Stand a plan down.
 
     A pilot of the level or a person with the right to decide the plan may do so. Before the
     condition has held, it needs `force` and a reason. Rule D52.
     """
-    row = _plan(draft, command.plan, command.expected)
+    row = _find_plan(draft, command.plan, command.expected)
     plan = draft.bia.plans[row.id]
     if command.role not in draft.bia.pilots(draft.state.level):
-        must_decide_plan(command, row.decides)
-    if row.state not in ACTIVATED:
-        raise Refused(409, "not_active", plan=row.id, state=row.state.value)
+        require_plan_role(command, row.decides)
+    if row.state not in ACTIVE_PLAN_STATES:
+        raise DecisionRefused(409, "not_active", plan=row.id, state=row.state.value)
     if plan.stand_down is not None and not row.stand_down_proposed:
         if not command.force:
-            raise Refused(
+            raise DecisionRefused(
                 409,
                 "stand_down_not_held",
                 plan=row.id,
-                holds=stand_down_holds(plan, row, draft.state),
+                holds=is_stand_down_held(plan, row, draft.state),
                 at=row.stand_down_at,
             )
-        reasoned(command)
-    lifted = _decided(
-        draft, row, command, state=PlanState.LIFTED, proposed_level=None, **NOT_RECOVERING
+        require_reason(command)
+    lifted = _apply_decision(
+        draft, row, command, state=PlanState.LIFTED, proposed_level=None, **RECOVERY_CLEARED
     )
-    put(draft, lifted, "stood_down")
-    return _about(lifted)
+    record_plan(draft, lifted, "stood_down")
+    return _describe_plan(lifted)
 
 
-def close_retex(draft: Draft, command: cmd.CloseRetex) -> Result:
+def close_retex(draft: ContinuityDecision, command: cmd.CloseRetex) -> DecisionAnswer:
     """Close the lessons learned of a plan that was stood down.
 
     `decided_at` stays the time of the stand-down. Rule D48.
     """
-    row = _plan(draft, command.plan, command.expected)
-    must_decide_plan(command, row.decides)
+    row = _find_plan(draft, command.plan, command.expected)
+    require_plan_role(command, row.decides)
     if row.state is not PlanState.LIFTED:
-        raise Refused(409, "not_lifted", plan=row.id, state=row.state.value)
-    put(
+        raise DecisionRefused(409, "not_lifted", plan=row.id, state=row.state.value)
+    record_plan(
         draft,
-        _decided(draft, row, command, state=PlanState.RETEX_CLOSED, decided_at=row.decided_at),
+        _apply_decision(
+            draft, row, command, state=PlanState.RETEX_CLOSED, decided_at=row.decided_at
+        ),
         "retex_closed",
     )
-    return _about(draft.state.plans[row.id])
+    return _describe_plan(draft.state.plans[row.id])
 
 
-def tick_box(draft: Draft, command: cmd.TickBox) -> Result:
+def tick_box(draft: ContinuityDecision, command: cmd.TickBox) -> DecisionAnswer:
     """Tick or untick a manual condition of a stand-down. Rule D52."""
-    row = _plan(draft, command.plan)
-    must_decide_plan(command, row.decides)
+    row = _find_plan(draft, command.plan)
+    require_plan_role(command, row.decides)
     if command.box >= len(row.boxes):
-        raise Refused(404, "unknown_box", plan=row.id, box=command.box)
+        raise DecisionRefused(404, "unknown_box", plan=row.id, box=command.box)
     by, at = (command.author, draft.now) if command.ticked else (None, None)
     boxes = tuple(
         box.model_copy(update={"by": by, "at": at}) if n == command.box else box
         for n, box in enumerate(row.boxes)
     )
-    put(draft, row.model_copy(update={"boxes": boxes}), "box")
+    record_plan(draft, row.model_copy(update={"boxes": boxes}), "box")
     review_stand_down(draft, draft.state.plans[row.id])
-    return {**_about(draft.state.plans[row.id]), "box": command.box, "ticked": command.ticked}
+    return {
+        **_describe_plan(draft.state.plans[row.id]),
+        "box": command.box,
+        "ticked": command.ticked,
+    }
 
 
-def _card(
-    draft: Draft,
+def _change_card(
+    draft: ContinuityDecision,
     command: cmd.StartCard | cmd.CompleteCard | cmd.SkipCard,
     state: CardState,
     reason: str | None = None,
-) -> Result:
-    row = _plan(draft, command.plan)
+) -> DecisionAnswer:
+    row = _find_plan(draft, command.plan)
     card = find_card(row, command.card)
     if card is None:
-        raise Refused(404, "unknown_card", plan=row.id, card=command.card)
+        raise DecisionRefused(404, "unknown_card", plan=row.id, card=command.card)
     if not may_act(command.role):
-        raise Refused(403, "not_allowed", role=command.role)
-    if row.state not in ACTIVATED:
-        raise Refused(409, "not_active", plan=row.id, state=row.state.value)
+        raise DecisionRefused(403, "not_allowed", role=command.role)
+    if row.state not in ACTIVE_PLAN_STATES:
+        raise DecisionRefused(409, "not_active", plan=row.id, state=row.state.value)
     if card.state is state or not is_open(card):
-        raise Refused(409, "already", card=card.id, state=card.state.value)
+        raise DecisionRefused(409, "already", card=card.id, state=card.state.value)
     overdue = card.overdue and state is CardState.DOING
     done: CardRow = card.model_copy(
         update={
@@ -253,7 +266,7 @@ def _card(
             "reason": reason,
         }
     )
-    put(draft, with_card(row, done), "card")
+    record_plan(draft, replace_card(row, done), "card")
     return {
         "plan": row.id,
         "card": card.id,
@@ -262,22 +275,22 @@ def _card(
     }
 
 
-def start_card(draft: Draft, command: cmd.StartCard) -> Result:
+def start_card(draft: ContinuityDecision, command: cmd.StartCard) -> DecisionAnswer:
     """Start a card; it may still become overdue."""
-    return _card(draft, command, CardState.DOING)
+    return _change_card(draft, command, CardState.DOING)
 
 
-def complete_card(draft: Draft, command: cmd.CompleteCard) -> Result:
+def complete_card(draft: ContinuityDecision, command: cmd.CompleteCard) -> DecisionAnswer:
     """Complete a card."""
-    return _card(draft, command, CardState.DONE)
+    return _change_card(draft, command, CardState.DONE)
 
 
-def skip_card(draft: Draft, command: cmd.SkipCard) -> Result:
+def skip_card(draft: ContinuityDecision, command: cmd.SkipCard) -> DecisionAnswer:
     """Mark a card as not applicable; it needs a reason."""
-    return _card(draft, command, CardState.NOT_APPLICABLE, reasoned(command))
+    return _change_card(draft, command, CardState.NOT_APPLICABLE, require_reason(command))
 
 
-HANDLERS: Final[Mapping[type[Command], Callable[[Draft, Any], Result]]] = {
+HANDLERS: Final[Mapping[type[Command], Callable[[ContinuityDecision, Any], DecisionAnswer]]] = {
     cmd.ActivatePlan: activate_plan,
     cmd.RefusePlan: refuse_plan,
     cmd.PostponePlan: postpone_plan,
@@ -295,25 +308,25 @@ HANDLERS: Final[Mapping[type[Command], Callable[[Draft, Any], Result]]] = {
     cmd.IssueSitrep: issue_sitrep,
     cmd.AddImprovement: add_improvement,
     cmd.CloseImprovement: close_improvement,
-    moves.ComputeReassignments: reassignments.compute,
-    moves.ApproveReassignments: reassignments.approve,
-    moves.DeclineReassignments: reassignments.decline,
-    moves.AcceptReassignment: reassignments.accept,
-    moves.ArriveReassignment: reassignments.arrive,
-    moves.ReleaseReassignment: reassignments.release,
+    moves.ComputeReassignments: reassignments.compute_reassignments,
+    moves.ApproveReassignments: reassignments.approve_reassignments,
+    moves.DeclineReassignments: reassignments.decline_reassignments,
+    moves.AcceptReassignment: reassignments.accept_reassignment,
+    moves.ArriveReassignment: reassignments.record_arrival,
+    moves.ReleaseReassignment: reassignments.release_reassignment,
 }
 """Handler of each command of continuity."""
 
 
-def carry_out(draft: Draft, command: Command, id: str) -> None:
+def handle_command(draft: ContinuityDecision, command: Command, id: str) -> None:
     """Record a decision and its answer; a refusal records the answer only."""
     facts, state = len(draft.facts), draft.state
     name = type(command).__name__
     try:
         if draft.state.bia is None:
-            raise Refused(409, "no_reference")
+            raise DecisionRefused(409, "no_reference")
         result = HANDLERS[type(command)](draft, command)
-    except Refused as no:
+    except DecisionRefused as no:
         draft.withdraw(facts, state)
         draft.record(
             CommandRefused(

@@ -13,16 +13,32 @@ from schemas import reassignment as m
 from schemas.base import Instant
 from schemas.ranks import may_act
 from schemas.words import EventType
-from services.continuity.activities.arrivals import count_again, were_there
-from services.continuity.decision import Draft
+from services.continuity.activities.arrivals import schedule_settlement, select_arrived_lines
+from services.continuity.decision import ContinuityDecision
 from services.continuity.reassignment.horizon import is_too_late
-from services.continuity.reassignment.orders import TELEWORK, ask, in_force, order, recall, review
-from services.continuity.reassignment.recalls import called_back, is_held
-from services.continuity.reassignment.site_conditions import is_hit, situation_of, telework_works
-from services.continuity.refusal import Refused, Result, must_decide, reasoned
-from services.continuity.state import State, decided_lines, lines_of
+from services.continuity.reassignment.orders import (
+    TELEWORK,
+    find_open_proposal,
+    request_proposal,
+    schedule_orders,
+    schedule_recalls,
+    schedule_review,
+)
+from services.continuity.reassignment.recalls import is_held, list_recalled_lines
+from services.continuity.reassignment.site_conditions import (
+    describe_situation,
+    is_hit,
+    is_telework_working,
+)
+from services.continuity.refusal import (
+    DecisionAnswer,
+    DecisionRefused,
+    require_reason,
+    require_role,
+)
+from services.continuity.state import ContinuityState, find_decided_lines, list_proposal_lines
 
-_RULE: Final = re.compile(r"R\d+")
+_RULE_CODE: Final = re.compile(r"R\d+")
 APPROVER_CHECKS: Final = ("R6", "R7", "R8")
 """Rules that no table can check, so the approver answers for them.
 
@@ -30,12 +46,14 @@ Access, on-call windows, volunteers first.
 """
 
 
-def compute(draft: Draft, command: m.ComputeReassignments) -> Result:
+def compute_reassignments(
+    draft: ContinuityDecision, command: m.ComputeReassignments
+) -> DecisionAnswer:
     """Request a proposal now, by another preference or with a declaration about travel.
 
     It is refused while nothing is hit.
     """
-    must_decide(command, draft.bia.policy.reassignment.decides)
+    require_role(command, draft.bia.policy.reassignment.decides)
     travel = draft.state.travel
     said = m.TravelDeclared(
         transit=travel.transit if command.transit is None else command.transit,
@@ -43,42 +61,46 @@ def compute(draft: Draft, command: m.ComputeReassignments) -> Result:
     )
     if said != travel:
         draft.record(said)
-    situation = situation_of(draft.state, draft.now)
+    situation = describe_situation(draft.state, draft.now)
     if not is_hit(situation):
         if confined := [
             condition.site for condition in situation.sites if condition.confinement is not None
         ]:
-            raise Refused(409, "confined", site=confined[0])
-        raise Refused(409, "nothing_hit")
-    asked = ask(draft, situation, command.preference, by=command.author)
+            raise DecisionRefused(409, "confined", site=confined[0])
+        raise DecisionRefused(409, "nothing_hit")
+    asked = request_proposal(draft, situation, command.preference, by=command.author)
     return {"proposal": asked.request, "number": asked.number}
 
 
-def approve(draft: Draft, command: m.ApproveReassignments) -> Result:
+def approve_reassignments(
+    draft: ContinuityDecision, command: m.ApproveReassignments
+) -> DecisionAnswer:
     """Approve lines and dispatch their orders; by default all undecided lines that hold."""
-    return _decide(draft, command, "approve")
+    return _decide_lines(draft, command, "approve")
 
 
-def decline(draft: Draft, command: m.DeclineReassignments) -> Result:
+def decline_reassignments(
+    draft: ContinuityDecision, command: m.DeclineReassignments
+) -> DecisionAnswer:
     """Decline lines; it needs a reason. The next proposal may suggest them again."""
-    return _decide(draft, command, "decline")
+    return _decide_lines(draft, command, "decline")
 
 
-def _decide(
-    draft: Draft, command: m.ApproveReassignments | m.DeclineReassignments, verb: str
-) -> Result:
-    row = _current(draft, command)
+def _decide_lines(
+    draft: ContinuityDecision, command: m.ApproveReassignments | m.DeclineReassignments, verb: str
+) -> DecisionAnswer:
+    row = _find_current_proposal(draft, command)
     policy = draft.bia.policy.reassignment
-    must_decide(command, policy.decides)
+    require_role(command, policy.decides)
     if verb == "decline":
-        reasoned(command)
-    chosen = _chosen(draft, row, command.lines, sound=verb == "approve")
+        require_reason(command)
+    chosen = _choose_lines(draft, row, command.lines, sound=verb == "approve")
     agents = sum(line.count for line in chosen)
     conditions = {
         rule
         for line in chosen
         for reason in line.why
-        if _RULE.fullmatch(rule := str(reason.values.get("condition", "")))
+        if _RULE_CODE.fullmatch(rule := str(reason.values.get("condition", "")))
     }
     decision = m.Decision(
         id=draft.derive("decision", 0),
@@ -91,7 +113,7 @@ def _decide(
         reason=command.reason,
         rules=("D49", *sorted(conditions | set(APPROVER_CHECKS))),
     )
-    back = called_back(draft.state.moved.values(), chosen) if verb == "approve" else []
+    back = list_recalled_lines(draft.state.moved.values(), chosen) if verb == "approve" else []
     decided = row.model_copy(
         update={"decisions": (*row.decisions, decision), "version": row.version + 1}
     )
@@ -99,8 +121,8 @@ def _decide(
         m.ProposalChanged(row=decided, change="approved" if verb == "approve" else "declined")
     )
     if verb == "approve":
-        recall(draft, decision.id, {row.site for row in back})
-        order(
+        schedule_recalls(draft, decision.id, {row.site for row in back})
+        schedule_orders(
             draft,
             decision.id,
             {line.site for line in chosen}
@@ -110,7 +132,7 @@ def _decide(
             draft.state.asked is not None and not draft.state.answered
         ):  # the planner is at work and does not know of this decision
             asked = draft.state.asked
-            ask(draft, asked.situation, asked.preference, by=asked.asked_by)
+            request_proposal(draft, asked.situation, asked.preference, by=asked.asked_by)
     return {
         "proposal": row.id,
         "decision": decision.id,
@@ -121,30 +143,30 @@ def _decide(
     }
 
 
-def _current(
-    draft: Draft, command: m.ApproveReassignments | m.DeclineReassignments
+def _find_current_proposal(
+    draft: ContinuityDecision, command: m.ApproveReassignments | m.DeclineReassignments
 ) -> m.ProposalRow:
     """Return the proposal in force.
 
     Raise Refused if the author read an older one: 412 with the changes since.
     """
-    row, current = draft.state.proposals.get(command.proposal), in_force(draft.state)
+    row, current = draft.state.proposals.get(command.proposal), find_open_proposal(draft.state)
     if row is None and current is None:
-        raise Refused(404, "unknown_proposal", proposal=command.proposal)
+        raise DecisionRefused(404, "unknown_proposal", proposal=command.proposal)
     if row is None or row.state is not m.ProposalState.OPEN:
         if current is None:
-            raise Refused(412, "proposal_over", proposal=command.proposal)
-        raise Refused(
+            raise DecisionRefused(412, "proposal_over", proposal=command.proposal)
+        raise DecisionRefused(
             412,
             "proposal_superseded",
             proposal=command.proposal,
             current=current.id,
             number=current.number,
-            **_changes(draft.state, command.proposal, current.id),
+            **_count_changes(draft.state, command.proposal, current.id),
         )
     if command.expected is not None and command.expected != row.version:
         since = row.decisions[command.expected :]
-        raise Refused(
+        raise DecisionRefused(
             412,
             "version_mismatch",
             expected=command.expected,
@@ -156,10 +178,10 @@ def _current(
     return row
 
 
-def _changes(state: State, old: str, new: str) -> dict[str, int]:
+def _count_changes(state: ContinuityState, old: str, new: str) -> dict[str, int]:
     """Count the lines that differ between two proposals."""
-    before = {_key(line): line.count for line in lines_of(state, old)}
-    after = {_key(line): line.count for line in lines_of(state, new)}
+    before = {_get_line_key(line): line.count for line in list_proposal_lines(state, old)}
+    after = {_get_line_key(line): line.count for line in list_proposal_lines(state, new)}
     both = before.keys() & after.keys()
     return {
         "gone": len(before) - len(both),
@@ -168,7 +190,7 @@ def _changes(state: State, old: str, new: str) -> dict[str, int]:
     }
 
 
-def _key(line: m.LineRow) -> tuple[str, ...]:
+def _get_line_key(line: m.LineRow) -> tuple[str, ...]:
     return (
         line.site,
         line.activity,
@@ -181,7 +203,7 @@ def _key(line: m.LineRow) -> tuple[str, ...]:
     )
 
 
-class _Ground(NamedTuple):
+class _SiteRestrictions(NamedTuple):
     """Sites that restrict an approval now.
 
     `barred` sites may host nobody; `without_seats` lack seats; `hit` sites lack seats or staff;
@@ -195,9 +217,9 @@ class _Ground(NamedTuple):
     situation: m.Situation
 
     @classmethod
-    def of(cls, state: State, now: Instant) -> Self:
+    def of(cls, state: ContinuityState, now: Instant) -> Self:
         """Group the sites by their present restrictions."""
-        situation = situation_of(state, now)
+        situation = describe_situation(state, now)
         sites = situation.sites
         return cls(
             frozenset(c.site for c in sites if not c.host_ok),
@@ -208,7 +230,9 @@ class _Ground(NamedTuple):
         )
 
 
-def _obstacle(draft: Draft, line: m.LineRow, ground: _Ground) -> Refused | None:
+def _find_obstacle(
+    draft: ContinuityDecision, line: m.LineRow, ground: _SiteRestrictions
+) -> DecisionRefused | None:
     """Return the refusal for a line that no longer holds; None: it holds.
 
     * `place_lost`: the place may host nobody, or newer reference data dropped a site.
@@ -224,31 +248,33 @@ def _obstacle(draft: Draft, line: m.LineRow, ground: _Ground) -> Refused | None:
         line.site if line.place == TELEWORK else line.place,
     )
     if (dropped := next((site for site in sites if site not in draft.bia.sites), None)) is not None:
-        return Refused(412, "place_lost", line=line.id, site=dropped)
+        return DecisionRefused(412, "place_lost", line=line.id, site=dropped)
     if (shut := next((site for site in sites if site in ground.confined), None)) is not None:
-        return Refused(409, "confined", line=line.id, site=shut)
+        return DecisionRefused(409, "confined", line=line.id, site=shut)
     if line.supply == "displaced" and line.site not in ground.without_seats:
-        return Refused(412, "site_back", line=line.id, site=line.site)
+        return DecisionRefused(412, "site_back", line=line.id, site=line.site)
     if line.need_site and line.need_site not in ground.hit:
-        return Refused(412, "site_back", line=line.id, site=line.need_site)
+        return DecisionRefused(412, "site_back", line=line.id, site=line.need_site)
     back = next(
         (c for c in ground.situation.sites if c.site == (line.need_site or line.site)), None
     )
     if is_too_late(ground.situation, back, line):
-        return Refused(412, "back_soon", line=line.id, site=line.need_site or line.site)
+        return DecisionRefused(412, "back_soon", line=line.id, site=line.need_site or line.site)
     if is_held(line, draft.state.moved.values()):
-        return Refused(412, "agents_elsewhere", line=line.id, site=line.site)
+        return DecisionRefused(412, "agents_elsewhere", line=line.id, site=line.site)
     if line.place == TELEWORK:
-        works = telework_works(draft.state, draft.now)
-        return None if works else Refused(412, "telework_off", line=line.id, site=line.place)
+        works = is_telework_working(draft.state, draft.now)
+        return (
+            None if works else DecisionRefused(412, "telework_off", line=line.id, site=line.place)
+        )
     return (
         None
-        if _takes(draft, line, ground)
-        else Refused(412, "place_lost", line=line.id, site=line.place)
+        if _can_host(draft, line, ground)
+        else DecisionRefused(412, "place_lost", line=line.id, site=line.place)
     )
 
 
-def _takes(draft: Draft, line: m.LineRow, ground: _Ground) -> bool:
+def _can_host(draft: ContinuityDecision, line: m.LineRow, ground: _SiteRestrictions) -> bool:
     """Check whether the place of a line may receive its agents now.
 
     A host is barred by lost seats, unknown status, lack of water, or desks that a strategy holds.
@@ -268,68 +294,73 @@ def _takes(draft: Draft, line: m.LineRow, ground: _Ground) -> bool:
     return round(lost) < 100
 
 
-def _chosen(
-    draft: Draft, row: m.ProposalRow, asked: Iterable[str] | None, *, sound: bool
+def _choose_lines(
+    draft: ContinuityDecision, row: m.ProposalRow, asked: Iterable[str] | None, *, sound: bool
 ) -> list[m.LineRow]:
     """Return the chosen undecided lines, in order; by default all, or with `sound` all that hold.
 
     Raise Refused for a line that cannot be decided, or if no line is left. With `sound`, each line
     must hold.
     """
-    lines, decided = {line.id: line for line in lines_of(draft.state, row.id)}, decided_lines(row)
-    ground = _Ground.of(draft.state, draft.now)
+    lines, decided = (
+        {line.id: line for line in list_proposal_lines(draft.state, row.id)},
+        find_decided_lines(row),
+    )
+    ground = _SiteRestrictions.of(draft.state, draft.now)
     if asked is None:
         left = [line for line in lines.values() if line.id not in decided]
-        chosen = [line for line in left if not (sound and _obstacle(draft, line, ground))] or left
+        chosen = [
+            line for line in left if not (sound and _find_obstacle(draft, line, ground))
+        ] or left
     else:
         wanted = set(asked)
         if unknown := sorted(wanted - lines.keys()):
-            raise Refused(404, "unknown_line", line=unknown[0])
+            raise DecisionRefused(404, "unknown_line", line=unknown[0])
         if gone := sorted(wanted.intersection(row.withdrawn)):
-            raise Refused(409, "confined", line=gone[0], site=lines[gone[0]].site)
+            raise DecisionRefused(409, "confined", line=gone[0], site=lines[gone[0]].site)
         if done := sorted(wanted & decided):
-            raise Refused(409, "already", line=done[0])
+            raise DecisionRefused(409, "already", line=done[0])
         chosen = [line for id, line in lines.items() if id in wanted]
     for line in chosen if sound else ():
-        if (why := _obstacle(draft, line, ground)) is not None:
+        if (why := _find_obstacle(draft, line, ground)) is not None:
             raise why
     if not chosen:
-        raise Refused(409, "nothing_to_decide", proposal=row.id)
+        raise DecisionRefused(409, "nothing_to_decide", proposal=row.id)
     return chosen
 
 
-_NEXT: Final = {
+_PREVIOUS_STATES: Final = {
     m.LineState.ACCEPTED: (m.LineState.DISPATCHED,),
     m.LineState.ARRIVED: (m.LineState.DISPATCHED, m.LineState.ACCEPTED),
     m.LineState.RELEASED: (m.LineState.DISPATCHED, m.LineState.ACCEPTED, m.LineState.ARRIVED),
 }
 
 
-_TOLD_AT: Final = {
+_TIME_FIELDS: Final = {
     m.LineState.ACCEPTED: "accepted_at",
     m.LineState.ARRIVED: "arrived_at",
     m.LineState.RELEASED: "ended_at",
 }
 
 
-def _step(draft: Draft, state: m.LineState, command: m.Step) -> Result:
+def _move_lines(draft: ContinuityDecision, state: m.LineState, command: m.Step) -> DecisionAnswer:
     """Move lines to a state; lines that are already there stay. Raise Refused if none moves."""
     ids = tuple(dict.fromkeys((command.line, *command.lines)))
     if (unknown := next((id for id in ids if id not in draft.state.moved), None)) is not None:
-        raise Refused(404, "unknown_line", line=unknown)
+        raise DecisionRefused(404, "unknown_line", line=unknown)
     if not may_act(command.role):
-        raise Refused(403, "not_allowed", role=command.role)
-    rows = [row for id in ids if (row := draft.state.moved[id]).state in _NEXT[state]]
+        raise DecisionRefused(403, "not_allowed", role=command.role)
+    rows = [row for id in ids if (row := draft.state.moved[id]).state in _PREVIOUS_STATES[state]]
     if not rows:
-        raise Refused(
+        raise DecisionRefused(
             409, "already", line=command.line, state=draft.state.moved[command.line].state.value
         )
     for row in rows:
         said = row.model_copy(
-            update={"state": state, _TOLD_AT[state]: draft.now, "by": command.author}
+            update={"state": state, _TIME_FIELDS[state]: draft.now, "by": command.author}
         )
         draft.record(m.ReassignmentChanged(row=said, change=state.value))
-    count_again(draft, rows if state is m.LineState.ARRIVED else were_there(rows))
+    schedule_settlement(draft, rows if state is m.LineState.ARRIVED else select_arrived_lines(rows))
     return {
         "line": rows[0].id,
         "lines": len(rows),
@@ -338,19 +369,21 @@ def _step(draft: Draft, state: m.LineState, command: m.Step) -> Result:
     }
 
 
-def accept(draft: Draft, command: m.AcceptReassignment) -> Result:
+def accept_reassignment(draft: ContinuityDecision, command: m.AcceptReassignment) -> DecisionAnswer:
     """Record that the site accepted the order."""
-    return _step(draft, m.LineState.ACCEPTED, command)
+    return _move_lines(draft, m.LineState.ACCEPTED, command)
 
 
-def arrive(draft: Draft, command: m.ArriveReassignment) -> Result:
+def record_arrival(draft: ContinuityDecision, command: m.ArriveReassignment) -> DecisionAnswer:
     """Record that the agents are at work."""
-    return _step(draft, m.LineState.ARRIVED, command)
+    return _move_lines(draft, m.LineState.ARRIVED, command)
 
 
-def release(draft: Draft, command: m.ReleaseReassignment) -> Result:
+def release_reassignment(
+    draft: ContinuityDecision, command: m.ReleaseReassignment
+) -> DecisionAnswer:
     """Release the agents; after the last line, review the proposal."""
-    result = _step(draft, m.LineState.RELEASED, command)
+    result = _move_lines(draft, m.LineState.RELEASED, command)
     if not draft.state.moved:
-        review(draft)
+        schedule_review(draft)
     return result

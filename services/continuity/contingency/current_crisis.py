@@ -16,50 +16,64 @@ from typing import Final
 
 import numpy as np
 
-from services.continuity.contingency.ranking import NEEDS, Loss, Lost, Unmet, unmet_of
-from services.continuity.reassignment.model.approved import bound
-from services.continuity.reassignment.model.explain import Gap, unmet_gaps
-from services.continuity.reassignment.model.greedy import first_answer
+from services.continuity.contingency.ranking import (
+    NEEDS_CHOICE,
+    LossKind,
+    SiteLoss,
+    Unmet,
+    compute_unmet,
+)
+from services.continuity.reassignment.model.approved import compute_bounds
+from services.continuity.reassignment.model.explain import StaffGap, list_unmet_gaps
+from services.continuity.reassignment.model.greedy import solve_greedily
 from services.continuity.reassignment.model.lexicographic import solve_program
 from services.continuity.reassignment.model.moves import OWN_WORK, find_moves
 from services.continuity.reassignment.model.previous import PreviousLine
-from services.continuity.reassignment.model.program import Program, build
-from services.continuity.reassignment.model.situation import Quantities, SiteState, Situation
-from services.continuity.reassignment.model.tables import Ints, Tables
+from services.continuity.reassignment.model.program import Program, build_program
+from services.continuity.reassignment.model.situation import (
+    ModelSituation,
+    Quantities,
+    SiteCapacityState,
+)
+from services.continuity.reassignment.model.tables import Ints, ReferenceTables
 
-PAIRED: Final = 3
+PAIRED_SITES: Final = 3
 """Number of gravest losses for which pairs are computed; each costs as much as N-1."""
 
 
-class Present:
+class CrisisContingency:
     """Ranking of losses on top of a crisis; `approved` are the approved lines that are not over."""
 
     def __init__(
-        self, tables: Tables, lost: Lost, now: Situation, approved: Sequence[PreviousLine] = ()
+        self,
+        tables: ReferenceTables,
+        lost: LossKind,
+        now: ModelSituation,
+        approved: Sequence[PreviousLine] = (),
     ) -> None:
         self._tables, self._lost, self._now, self._approved = tables, lost, now, tuple(approved)
-        self._known: dict[int, Loss] = {}
+        self._known: dict[int, SiteLoss] = {}
         self.solves = 0
         self.screened = 0
 
     @property
-    def tables(self) -> Tables:
+    def tables(self) -> ReferenceTables:
         return self._tables
 
     @property
     def unmet(self) -> Unmet:
         """Needs that are unmet now, without a further loss."""
-        return unmet_of(*self._plan)
+        return compute_unmet(*self._plan)
 
-    def single(self) -> list[Loss]:
+    def single(self) -> list[SiteLoss]:
         """Return the loss of each site, worst first."""
-        return sorted(self.each(), key=Loss.rank)
+        return sorted(self.each(), key=SiteLoss.rank)
 
-    def each(self) -> Iterator[Loss]:
+    def each(self) -> Iterator[SiteLoss]:
         """Yield the loss of each site, in the order of the sites."""
         return (self._next(n) for n in range(len(self._tables.sites)))
 
-    def pairs(self) -> Iterator[Loss]:
+    def pairs(self) -> Iterator[SiteLoss]:
         """Yield the pairs of each of the PAIRED gravest sites with every other site."""
         gravest = self._gravest
         for k, first in enumerate(gravest):
@@ -67,7 +81,7 @@ class Present:
             for n, site in enumerate(self._tables.sites):
                 if n not in gravest[: k + 1]:
                     loss = then._next(n)
-                    yield Loss(
+                    yield SiteLoss(
                         tuple(sorted((self._tables.sites[first].id, site.id))),
                         loss.unmet,
                         (),
@@ -87,39 +101,43 @@ class Present:
         return sorted(
             range(len(self._tables.sites)),
             key=lambda n: (*self._next(n).rank()[:3], -self._weight(n), n),
-        )[:PAIRED]
+        )[:PAIRED_SITES]
 
-    def explained(self, loss: Loss) -> Loss:
+    def explained(self, loss: SiteLoss) -> SiteLoss:
         """Return the loss with the gaps that it adds to those of the present."""
         left = self.left(loss.sites)
-        now = {(g.site, g.activity, g.metier): g.count for g in unmet_gaps(*self._plan)}
+        now = {(g.site, g.activity, g.metier): g.count for g in list_unmet_gaps(*self._plan)}
         gaps = []
         for gap in left.gaps:
             more = gap.count - now.get((gap.site, gap.activity, gap.metier), 0)
             if more > 0:
-                gaps.append(Gap(gap.site, gap.activity, gap.metier, more, gap.missing, gap.why))
-        return Loss(loss.sites, left.unmet, tuple(gaps), before=loss.before)
+                gaps.append(
+                    StaffGap(gap.site, gap.activity, gap.metier, more, gap.missing, gap.why)
+                )
+        return SiteLoss(loss.sites, left.unmet, tuple(gaps), before=loss.before)
 
-    def left(self, sites: Sequence[str]) -> Loss:
+    def left(self, sites: Sequence[str]) -> SiteLoss:
         """Return everything that is unmet after the loss of these sites, including present gaps."""
         program, solution = self._solved(self._quantities(sites))
-        return Loss(tuple(sites), unmet_of(program, solution), unmet_gaps(program, solution))
+        return SiteLoss(
+            tuple(sites), compute_unmet(program, solution), list_unmet_gaps(program, solution)
+        )
 
-    def _after(self, site: int) -> Present:
-        return Present(
+    def _after(self, site: int) -> CrisisContingency:
+        return CrisisContingency(
             self._tables,
             self._lost,
             self._situation((self._tables.sites[site].id,)),
             self._approved,
         )
 
-    def _situation(self, sites: Sequence[str]) -> Situation:
+    def _situation(self, sites: Sequence[str]) -> ModelSituation:
         gone = {id: self._gone(self._now.of(id)) for id in sites}
         return replace(self._now, sites={**self._now.sites, **gone})
 
-    def _gone(self, state: SiteState) -> SiteState:
+    def _gone(self, state: SiteCapacityState) -> SiteCapacityState:
         lost = self._lost.state
-        return SiteState(
+        return SiteCapacityState(
             min(state.staff_pct, lost.staff_pct), min(state.seat_pct, lost.seat_pct), False
         )
 
@@ -127,13 +145,15 @@ class Present:
         return Quantities(self._tables, self._situation(sites))
 
     def _program(self, quantities: Quantities, approved: Sequence[PreviousLine]) -> Program:
-        moves, bounds, _ = bound(quantities, find_moves(quantities), approved, stability=False)
-        return build(quantities, moves, bounds)
+        moves, bounds, _ = compute_bounds(
+            quantities, find_moves(quantities), approved, stability=False
+        )
+        return build_program(quantities, moves, bounds)
 
     def _solved(self, quantities: Quantities) -> tuple[Program, Ints]:
         program = self._program(quantities, self._approved)
         self.solves += 1
-        return program, solve_program(program, NEEDS).solution
+        return program, solve_program(program, NEEDS_CHOICE).solution
 
     @cached_property
     def _plan(self) -> tuple[Program, Ints]:
@@ -169,15 +189,15 @@ class Present:
             )
         return frozenset(found)
 
-    def _next(self, site: int) -> Loss:
+    def _next(self, site: int) -> SiteLoss:
         if site not in self._known:
             self._known[site] = self._looked_at(site)
         return self._known[site]
 
-    def _looked_at(self, site: int) -> Loss:
+    def _looked_at(self, site: int) -> SiteLoss:
         id, before = self._tables.sites[site].id, self.unmet
         state = self._now.of(id)
-        no_worse = Loss((id,), before, solved=False, before=before)
+        no_worse = SiteLoss((id,), before, solved=False, before=before)
         gone = self._gone(state)
         if (gone.staff_pct, gone.seat_pct) == (state.staff_pct, state.seat_pct):
             self.screened += 1
@@ -187,10 +207,10 @@ class Present:
             self.screened += 1
             return no_worse
         held = self._program(quantities, self._lines)
-        if unmet_of(held, first_answer(held)) <= before:
+        if compute_unmet(held, solve_greedily(held)) <= before:
             self.screened += 1
             return no_worse
-        return Loss((id,), unmet_of(*self._solved(quantities)), before=before)
+        return SiteLoss((id,), compute_unmet(*self._solved(quantities)), before=before)
 
     def _needs_nobody_new(self, site: int, quantities: Quantities) -> bool:
         def here(q: Quantities) -> list[tuple[int, int, bool, int]]:

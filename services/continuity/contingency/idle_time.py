@@ -19,7 +19,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from services.runtime.log.partition_reader import PartitionReader
-from services.runtime.worker.lag import read_standing
+from services.runtime.worker.lag import read_progress
 
 log = structlog.get_logger(__name__)
 
@@ -27,15 +27,15 @@ QUIET_REST: Final = 3.0
 """Rest after work while the system is quiet, as a multiple of its duration: a quarter of a core."""
 BUSY_REST: Final = 9.0
 """The same while the system is busy: a tenth of a core."""
-SHARED: Final = 0.8
+FULL_CORE_SHARE: Final = 0.8
 """Least share of the passed time that work gets if nothing else wanted the processor."""
-LOOK_S: Final = 5.0
+READING_MAX_AGE_S: Final = 5.0
 """Longest age in seconds of a reading of the system's activity."""
 DUE_MS: Final = 60_000
 """A deadline within this time counts as activity."""
-LOOKS: Final = 6
+QUIET_READINGS: Final = 6
 """Quiet readings in a row before the first piece of work."""
-LONGEST: Final = 10.0
+LONGEST_WAIT_FACTOR: Final = 10.0
 """Multiple of the wanted quiet time after which work begins anyway, at a tenth of a core.
 
 Without it, a long crisis would get no contingency analysis.
@@ -43,7 +43,7 @@ Without it, a long crisis would get no contingency analysis.
 
 
 @dataclass(frozen=True, slots=True)
-class Worked:
+class WorkSlice:
     """Piece of work: seconds of processor time, and seconds that passed."""
 
     computed_s: float
@@ -52,17 +52,17 @@ class Worked:
     @property
     def had_to_share(self) -> bool:
         """True if other work wanted the processor."""
-        return self.computed_s < SHARED * self.passed_s
+        return self.computed_s < FULL_CORE_SHARE * self.passed_s
 
 
-def timed(work: Callable[[], bool]) -> tuple[bool, Worked]:
+def run_timed(work: Callable[[], bool]) -> tuple[bool, WorkSlice]:
     """Run a piece of work; return its result and its times in this thread."""
     began, computed = time.monotonic(), time.thread_time()
     over = work()
-    return over, Worked(time.thread_time() - computed, time.monotonic() - began)
+    return over, WorkSlice(time.thread_time() - computed, time.monotonic() - began)
 
 
-class Leisure:
+class BackgroundGate:
     """Gate for background work, which reads the logs; call `close` at the end."""
 
     def __init__(
@@ -92,21 +92,24 @@ class Leisure:
 
     async def begin(self) -> None:
         """Wait until the system has been quiet long enough, or at most LONGEST times as long."""
-        look_s, give_up = self._after_s / LOOKS, self._monotonic() + LONGEST * self._after_s
+        look_s, give_up = (
+            self._after_s / QUIET_READINGS,
+            self._monotonic() + LONGEST_WAIT_FACTOR * self._after_s,
+        )
         quiet = 0
-        while quiet < LOOKS and self._monotonic() < give_up and self._after_s:
+        while quiet < QUIET_READINGS and self._monotonic() < give_up and self._after_s:
             await self._sleep(look_s)
             quiet = quiet + 1 if await self._is_quiet(look_s) else 0
 
-    async def rest(self, worked: Worked) -> None:
+    async def rest(self, worked: WorkSlice) -> None:
         """Wait after a piece of work; the rest ends sooner once the system is quiet again."""
         rested_s, shared = 0.0, worked.had_to_share
         while self._after_s:
-            busy = shared or not await self._is_quiet(LOOK_S)
+            busy = shared or not await self._is_quiet(READING_MAX_AGE_S)
             left_s = worked.computed_s * (BUSY_REST if busy else QUIET_REST) - rested_s
             if left_s <= 0:
                 return
-            pause_s = min(left_s, LOOK_S)
+            pause_s = min(left_s, READING_MAX_AGE_S)
             await self._sleep(pause_s)
             rested_s += pause_s
 
@@ -126,5 +129,5 @@ class Leisure:
         """Read from the logs whether the system is quiet. Raise KafkaError, OSError."""
         if self._reader is None:
             self._reader = await self._stack.enter_async_context(PartitionReader(self._kafka))
-        standing = await read_standing(self._reader)
+        standing = await read_progress(self._reader)
         return standing.is_quiet(round(self._clock() * 1000), DUE_MS)

@@ -17,26 +17,35 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.continuity.reassignment.model.explain import Gap, unmet_gaps
-from services.continuity.reassignment.model.lexicographic import Choice, solve_program
+from services.continuity.reassignment.model.explain import StaffGap, list_unmet_gaps
+from services.continuity.reassignment.model.lexicographic import SolveChoice, solve_program
 from services.continuity.reassignment.model.moves import AT_HOME, OWN_WORK, find_moves
-from services.continuity.reassignment.model.program import Level, Program, build, no_bounds
-from services.continuity.reassignment.model.situation import Quantities, SiteState, Situation
-from services.continuity.reassignment.model.tables import Ints, Tables
+from services.continuity.reassignment.model.program import (
+    ObjectiveLevel,
+    Program,
+    build_empty_bounds,
+    build_program,
+)
+from services.continuity.reassignment.model.situation import (
+    ModelSituation,
+    Quantities,
+    SiteCapacityState,
+)
+from services.continuity.reassignment.model.tables import Ints, ReferenceTables
 
 Unmet = tuple[int, int, int]
 """U1, U2, U3."""
-NOTHING: Final[Unmet] = (0, 0, 0)
-NEEDS: Final = Choice(needs_only=True)
+NOTHING_UNMET: Final[Unmet] = (0, 0, 0)
+NEEDS_CHOICE: Final = SolveChoice(needs_only=True)
 
 
-def unmet_of(program: Program, solution: Ints) -> Unmet:
+def compute_unmet(program: Program, solution: Ints) -> Unmet:
     """Return U1, U2, U3 of a solution."""
     values = program.values(solution)
-    return values[Level.U1], values[Level.U2], values[Level.U3]
+    return values[ObjectiveLevel.U1], values[ObjectiveLevel.U2], values[ObjectiveLevel.U3]
 
 
-class Lost(StrEnum):
+class LossKind(StrEnum):
     """Kind of loss of a site."""
 
     BUILDING = "building"
@@ -45,12 +54,12 @@ class Lost(StrEnum):
     """Building and people."""
 
     @property
-    def state(self) -> SiteState:
-        return SiteState(100 if self is Lost.BUILDING else 0, 0, False)
+    def state(self) -> SiteCapacityState:
+        return SiteCapacityState(100 if self is LossKind.BUILDING else 0, 0, False)
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class SiteLoss:
     """Sites lost together and the unmet need; `before` is the need unmet without this loss.
 
     `solved` is False if screening gave the result.
@@ -58,9 +67,9 @@ class Loss:
 
     sites: tuple[str, ...]
     unmet: Unmet
-    gaps: tuple[Gap, ...] = ()
+    gaps: tuple[StaffGap, ...] = ()
     solved: bool = True
-    before: Unmet = NOTHING
+    before: Unmet = NOTHING_UNMET
 
     @property
     def counts(self) -> bool:
@@ -73,7 +82,7 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class _LossPlan:
     """Resources that the best answer to one loss uses, by site and cell."""
 
     unmet: Unmet
@@ -84,78 +93,83 @@ class _Plan:
     """Hosts and possible helpers of the unmet need."""
 
 
-class Contingency:
+class ContingencyRanking:
     """Ranking of losses on top of a base situation.
 
     The default is a quiet day with telework and public transport.
     """
 
-    def __init__(self, tables: Tables, lost: Lost, base: Situation = Situation()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        tables: ReferenceTables,
+        lost: LossKind,
+        base: ModelSituation = ModelSituation(),  # noqa: B008
+    ) -> None:  # noqa: B008, RUF100
         self._tables, self._lost, self._base = tables, lost, base
-        self._plans: dict[int, _Plan] = {}
+        self._plans: dict[int, _LossPlan] = {}
         self.solves = 0
         self.screened = 0
 
     @property
-    def tables(self) -> Tables:
+    def tables(self) -> ReferenceTables:
         return self._tables
 
-    def single(self) -> list[Loss]:
+    def single(self) -> list[SiteLoss]:
         """Return the loss of each site, worst first."""
-        return sorted(self.each(), key=Loss.rank)
+        return sorted(self.each(), key=SiteLoss.rank)
 
-    def each(self) -> Iterator[Loss]:
+    def each(self) -> Iterator[SiteLoss]:
         """Yield the loss of each site, in the order of the sites."""
         for n, site in enumerate(self._tables.sites):
-            yield Loss((site.id,), self._plan(n).unmet)
+            yield SiteLoss((site.id,), self._plan(n).unmet)
 
-    def pairs(self) -> Iterator[Loss]:
+    def pairs(self) -> Iterator[SiteLoss]:
         """Yield the loss of each pair of sites in order. Independent pairs need no solve."""
         sites = self._tables.sites
         plans = [self._plan(n) for n in range(len(sites))]
-        room = _Room(self._tables, self._base, plans)
+        room = _SharedResources(self._tables, self._base, plans)
         for i in range(len(sites)):
             apart = room.independent(i)
             for j in range(i + 1, len(sites)):
                 if apart[j]:
                     self.screened += 1
-                    yield Loss(
+                    yield SiteLoss(
                         (sites[i].id, sites[j].id),
-                        _sum(plans[i].unmet, plans[j].unmet),
+                        _add_unmet(plans[i].unmet, plans[j].unmet),
                         solved=False,
                     )
                 else:
-                    yield Loss(
+                    yield SiteLoss(
                         (sites[i].id, sites[j].id), self._solve((sites[i].id, sites[j].id))[1]
                     )
 
-    def explained(self, loss: Loss) -> Loss:
+    def explained(self, loss: SiteLoss) -> SiteLoss:
         """Return the loss with its gaps and their reasons."""
         program, unmet, solution = self._solve(loss.sites)
-        return Loss(loss.sites, unmet, unmet_gaps(program, solution))
+        return SiteLoss(loss.sites, unmet, list_unmet_gaps(program, solution))
 
-    def _situation(self, sites: Iterable[str]) -> Situation:
+    def _situation(self, sites: Iterable[str]) -> ModelSituation:
         gone = dict.fromkeys(sites, self._lost.state)
         return replace(self._base, sites={**self._base.sites, **gone})
 
     def _solve(self, sites: Sequence[str]) -> tuple[Program, Unmet, Ints]:
         quantities = Quantities(self._tables, self._situation(sites))
         moves = find_moves(quantities)
-        program = build(quantities, moves, no_bounds(moves))
+        program = build_program(quantities, moves, build_empty_bounds(moves))
         self.solves += 1
-        solution = solve_program(program, NEEDS).solution
-        return program, unmet_of(program, solution), solution
+        solution = solve_program(program, NEEDS_CHOICE).solution
+        return program, compute_unmet(program, solution), solution
 
-    def _plan(self, site: int) -> _Plan:
+    def _plan(self, site: int) -> _LossPlan:
         if site not in self._plans:
             self._plans[site] = self._made(site)
         return self._plans[site]
 
-    def _made(self, site: int) -> _Plan:
+    def _made(self, site: int) -> _LossPlan:
         tables, id = self._tables, self._tables.sites[site].id
         sites, cells = len(tables.sites), len(tables.cells)
-        plan = _Plan(
-            NOTHING,
+        plan = _LossPlan(
+            NOTHING_UNMET,
             np.zeros(sites, dtype=np.bool_),
             np.zeros(sites, dtype=np.int64),
             np.zeros(cells, dtype=np.int64),
@@ -187,13 +201,15 @@ class Contingency:
                     plan.deficit[host] = True
             for helper, _, _ in tables.helpers[tables.cells[demand.cell].metier]:
                 plan.deficit[int(tables.cell_site[helper])] = True
-        return _Plan(unmet, plan.uses, plan.desks, plan.helpers, plan.deficit)
+        return _LossPlan(unmet, plan.uses, plan.desks, plan.helpers, plan.deficit)
 
 
-class _Room:
+class _SharedResources:
     """Desks of every host and agents of every helper, to check that two plans fit together."""
 
-    def __init__(self, tables: Tables, base: Situation, plans: Sequence[_Plan]) -> None:
+    def __init__(
+        self, tables: ReferenceTables, base: ModelSituation, plans: Sequence[_LossPlan]
+    ) -> None:
         quiet = Quantities(tables, base)
         self._desks, self._spare = np.array(quiet.free_desks), np.array(quiet.releasable)
         self._uses = np.array([p.uses for p in plans])
@@ -211,17 +227,19 @@ class _Room:
         return np.asarray(apart & fits, dtype=np.bool_)
 
 
-def _sum(a: Unmet, b: Unmet) -> Unmet:
+def _add_unmet(a: Unmet, b: Unmet) -> Unmet:
     return a[0] + b[0], a[1] + b[1], a[2] + b[2]
 
 
-def worst(losses: Iterable[Loss], most: int, tables: Tables | None = None) -> list[Loss]:
+def select_worst(
+    losses: Iterable[SiteLoss], most: int, tables: ReferenceTables | None = None
+) -> list[SiteLoss]:
     """Return the gravest losses that count, worst first.
 
     Among equals, the first is the one on which more vulnerable people depend (D82).
     """
 
-    def rank(loss: Loss) -> tuple[int, int, int, int, tuple[str, ...]]:
+    def rank(loss: SiteLoss) -> tuple[int, int, int, int, tuple[str, ...]]:
         u1, u2, u3, sites = loss.rank()
         dependent = (
             max((tables.vulnerable_of_site(site) for site in sites), default=0)
@@ -233,7 +251,7 @@ def worst(losses: Iterable[Loss], most: int, tables: Tables | None = None) -> li
     return sorted((loss for loss in losses if loss.counts), key=rank)[:most]
 
 
-def totals(losses: Iterable[Loss]) -> Mapping[str, int]:
+def count_losses(losses: Iterable[SiteLoss]) -> Mapping[str, int]:
     """Count the losses, and those of them that count."""
     found = [loss.counts for loss in losses]
     return {"losses": len(found), "unmet": sum(found)}

@@ -14,35 +14,35 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from schemas.reference import ReassignmentRule, Site, StaffCell, Staffing
-from services.continuity.contingency.current_crisis import Present
-from services.continuity.contingency.ranking import NOTHING, Loss, Lost, Unmet
+from services.continuity.contingency.current_crisis import CrisisContingency
+from services.continuity.contingency.ranking import NOTHING_UNMET, LossKind, SiteLoss, Unmet
 from services.continuity.reassignment.model.previous import PreviousLine
-from services.continuity.reassignment.model.situation import SiteState, Situation
-from services.continuity.reassignment.model.tables import Tables
+from services.continuity.reassignment.model.situation import ModelSituation, SiteCapacityState
+from services.continuity.reassignment.model.tables import ReferenceTables
 
-NEW: Final = "~new"
+NEW_ID: Final = "~new"
 """Id of the added agent or site; it sorts after every site and activity."""
 FALLBACK_DESKS: Final = 20
 """Desks of a new site, as in a gymnasium."""
-WITH_GENERATOR: Final = SiteState(100, 40, False)
-WITHOUT_GENERATOR: Final = SiteState(100, 0, False)
+WITH_GENERATOR: Final = SiteCapacityState(100, 40, False)
+WITHOUT_GENERATOR: Final = SiteCapacityState(100, 0, False)
 """Site in a power cut of 100 %: closed without a generator, at most 60 % lost with one."""
-MOST_LOSSES: Final = 10
+SOLVED_LOSSES: Final = 10
 """Gravest losses that are solved again."""
-MOST_METIERS: Final = 20
+TRIED_METIERS: Final = 20
 """Métiers with the most missing agents that are tried; bounds the number of solves."""
 
-Kind = Literal["agent", "site", "generator"]
+GainKind = Literal["agent", "site", "generator"]
 
 
 @dataclass(frozen=True, slots=True)
-class Gain:
+class ResourceGain:
     """Gain of one more agent (of a métier), site (of a kind) or generator (at a site).
 
     Changes are negative if better: `unmet` weighted by urgency, `agents` as a count.
     """
 
-    kind: Kind
+    kind: GainKind
     what: str
     unmet: Unmet
     agents: int
@@ -57,51 +57,53 @@ class Gain:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class GainBaseline:
     """Starting point: a territory on a quiet day, or in a crisis with its approved lines."""
 
     sites: Sequence[Site]
     staffing: Staffing
-    lost: Lost
-    now: Situation = Situation()
+    lost: LossKind
+    now: ModelSituation = ModelSituation()
     approved: Sequence[PreviousLine] = ()
 
-    def ranking(self, tables: Tables) -> Present:
+    def ranking(self, tables: ReferenceTables) -> CrisisContingency:
         """Build the ranking for this start with other tables."""
-        return Present(tables, self.lost, self.now, self.approved)
+        return CrisisContingency(tables, self.lost, self.now, self.approved)
 
 
-def sensitivity(start: Start, gravest: Sequence[Loss]) -> tuple[Gain, ...]:
+def rank_gains(start: GainBaseline, gravest: Sequence[SiteLoss]) -> tuple[ResourceGain, ...]:
     """Return every gain over these losses, best first."""
-    return best(gains(start, gravest))
+    return select_gains(iterate_gains(start, gravest))
 
 
-def best(found: Iterable[Gain]) -> tuple[Gain, ...]:
+def select_gains(found: Iterable[ResourceGain]) -> tuple[ResourceGain, ...]:
     """Select the gains that reduce the unmet need, best first."""
-    return tuple(sorted((g for g in found if g.unmet < NOTHING), key=Gain.rank))
+    return tuple(sorted((g for g in found if g.unmet < NOTHING_UNMET), key=ResourceGain.rank))
 
 
-def gains(start: Start, gravest: Sequence[Loss]) -> Iterator[Gain]:
+def iterate_gains(start: GainBaseline, gravest: Sequence[SiteLoss]) -> Iterator[ResourceGain]:
     """Yield one gain after another, so that the caller can stop between them.
 
     The first MOST_LOSSES of `gravest` count.
     """
-    tables = Tables(start.sites, start.staffing)
+    tables = ReferenceTables(start.sites, start.staffing)
     plain = start.ranking(tables)
-    bad = [plain.left(loss.sites) for loss in gravest[:MOST_LOSSES]]
-    yield from _agents(start, tables, bad)
-    yield from _sites(start, tables, bad)
-    yield from _generators(start, tables)
+    bad = [plain.left(loss.sites) for loss in gravest[:SOLVED_LOSSES]]
+    yield from _iterate_agent_gains(start, tables, bad)
+    yield from _iterate_site_gains(start, tables, bad)
+    yield from _iterate_generator_gains(start, tables)
 
 
-def _agents(start: Start, tables: Tables, bad: Sequence[Loss]) -> Iterator[Gain]:
+def _iterate_agent_gains(
+    start: GainBaseline, tables: ReferenceTables, bad: Sequence[SiteLoss]
+) -> Iterator[ResourceGain]:
     home, staffing = (
-        _middle(tables, {*start.now.sites, *(id for loss in bad for id in loss.sites)}),
+        _find_central_site(tables, {*start.now.sites, *(id for loss in bad for id in loss.sites)}),
         start.staffing,
     )
     spare = ReassignmentRule(
-        activity=NEW,
-        pole=NEW,
+        activity=NEW_ID,
+        pole=NEW_ID,
         criticality=4,
         rto_h=240,
         site_bound=False,
@@ -115,19 +117,23 @@ def _agents(start: Start, tables: Tables, bad: Sequence[Loss]) -> Iterator[Gain]
     for loss in bad:
         for gap in loss.gaps:
             missing[gap.metier] += gap.count if gap.missing == "people" else 0
-    for metier in sorted(+missing, key=lambda m: (-missing[m], m))[:MOST_METIERS]:
-        cell = StaffCell(site=home, activity=NEW, metier=metier, staff=1, minimum=0)
+    for metier in sorted(+missing, key=lambda m: (-missing[m], m))[:TRIED_METIERS]:
+        cell = StaffCell(site=home, activity=NEW_ID, metier=metier, staff=1, minimum=0)
         more = Staffing(
             cells=(*staffing.cells, cell),
             rules=(*staffing.rules, spare),
             substitutions=staffing.substitutions,
         )
         touched = [loss for loss in bad if any(gap.metier == metier for gap in loss.gaps)]
-        yield _gain("agent", metier, start.ranking(Tables(tables.sites, more)), touched)
+        yield _compute_gain(
+            "agent", metier, start.ranking(ReferenceTables(tables.sites, more)), touched
+        )
 
 
-def _sites(start: Start, tables: Tables, bad: Sequence[Loss]) -> Iterator[Gain]:
-    middle = tables.sites[tables.site_index[_middle(tables, ())]]
+def _iterate_site_gains(
+    start: GainBaseline, tables: ReferenceTables, bad: Sequence[SiteLoss]
+) -> Iterator[ResourceGain]:
+    middle = tables.sites[tables.site_index[_find_central_site(tables, ())]]
     short = [loss for loss in bad if any(gap.missing == "seats" for gap in loss.gaps)]
     kinds = sorted(
         {
@@ -140,38 +146,45 @@ def _sites(start: Start, tables: Tables, bad: Sequence[Loss]) -> Iterator[Gain]:
     )
     for kind in kinds:
         new = middle.model_copy(
-            update={"id": NEW, "kind": kind, "desks": FALLBACK_DESKS, "staff": 0}
+            update={"id": NEW_ID, "kind": kind, "desks": FALLBACK_DESKS, "staff": 0}
         )
-        yield _gain(
-            "site", kind, start.ranking(Tables((*tables.sites, new), start.staffing)), short
+        yield _compute_gain(
+            "site",
+            kind,
+            start.ranking(ReferenceTables((*tables.sites, new), start.staffing)),
+            short,
         )
 
 
-def _generators(start: Start, tables: Tables) -> Iterator[Gain]:
+def _iterate_generator_gains(
+    start: GainBaseline, tables: ReferenceTables
+) -> Iterator[ResourceGain]:
     """Yield the gain of a generator at each site that closes in a power cut of its commune."""
     for commune in sorted({s.commune for s in start.sites}):
         there = [s for s in tables.sites if s.commune == commune]
         cut = {s.id: WITH_GENERATOR if s.generator else WITHOUT_GENERATOR for s in there}
-        before = _cut(start, tables, cut)
-        if before.unmet == NOTHING:
+        before = _solve_power_cut(start, tables, cut)
+        if before.unmet == NOTHING_UNMET:
             continue
         for site in there:
             if not site.generator:
-                yield _difference(
+                yield _sum_differences(
                     "generator",
                     site.id,
-                    [(_cut(start, tables, cut | {site.id: WITH_GENERATOR}), before)],
+                    [(_solve_power_cut(start, tables, cut | {site.id: WITH_GENERATOR}), before)],
                 )
 
 
-def _cut(start: Start, tables: Tables, cut: dict[str, SiteState]) -> Loss:
-    sites = {id: _both(start.now.of(id), state) for id, state in cut.items()}
+def _solve_power_cut(
+    start: GainBaseline, tables: ReferenceTables, cut: dict[str, SiteCapacityState]
+) -> SiteLoss:
+    sites = {id: _combine_states(start.now.of(id), state) for id, state in cut.items()}
     dark = replace(start.now, sites={**start.now.sites, **sites})
-    return Present(tables, Lost.BUILDING, dark, start.approved).left(())
+    return CrisisContingency(tables, LossKind.BUILDING, dark, start.approved).left(())
 
 
-def _both(a: SiteState, b: SiteState) -> SiteState:
-    return SiteState(
+def _combine_states(a: SiteCapacityState, b: SiteCapacityState) -> SiteCapacityState:
+    return SiteCapacityState(
         min(a.staff_pct, b.staff_pct),
         min(a.seat_pct, b.seat_pct),
         a.host_ok and b.host_ok,
@@ -179,21 +192,25 @@ def _both(a: SiteState, b: SiteState) -> SiteState:
     )
 
 
-def _gain(kind: Kind, what: str, ranking: Present, losses: Sequence[Loss]) -> Gain:
-    return _difference(kind, what, [(ranking.left(loss.sites), loss) for loss in losses])
+def _compute_gain(
+    kind: GainKind, what: str, ranking: CrisisContingency, losses: Sequence[SiteLoss]
+) -> ResourceGain:
+    return _sum_differences(kind, what, [(ranking.left(loss.sites), loss) for loss in losses])
 
 
-def _difference(kind: Kind, what: str, pairs: Sequence[tuple[Loss, Loss]]) -> Gain:
+def _sum_differences(
+    kind: GainKind, what: str, pairs: Sequence[tuple[SiteLoss, SiteLoss]]
+) -> ResourceGain:
     """Sum the differences of (after, before) over the losses."""
     change, agents, kept = [0, 0, 0], 0, 0
     for after, before in pairs:
         change = [c + a - b for c, a, b in zip(change, after.unmet, before.unmet, strict=True)]
         agents += sum(g.count for g in after.gaps) - sum(g.count for g in before.gaps)
         kept += len({g.activity for g in before.gaps}) - len({g.activity for g in after.gaps})
-    return Gain(kind, what, (change[0], change[1], change[2]), agents, kept, len(pairs))
+    return ResourceGain(kind, what, (change[0], change[1], change[2]), agents, kept, len(pairs))
 
 
-def _middle(tables: Tables, without: Collection[str]) -> str:
+def _find_central_site(tables: ReferenceTables, without: Collection[str]) -> str:
     """Return the site nearest to all others; a site of `without` only if there is no other."""
     away = tables.distances.sum(axis=1).tolist()
     return min(tables.sites, key=lambda s: (s.id in without, away[tables.site_index[s.id]])).id

@@ -9,41 +9,41 @@ from schemas.base import MINUTE_MS, Instant
 from schemas.continuity import CardRow, PlanRow
 from schemas.reference import Plan
 from schemas.words import CardState
-from services.continuity.activities.calendars import local_day, local_instant
-from services.continuity.activities.impact_analysis import STRIKE
-from services.continuity.decision import Draft
-from services.continuity.state import State
+from services.continuity.activities.calendars import compute_local_instant, get_local_day
+from services.continuity.activities.impact_analysis import STRIKE_FLAG
+from services.continuity.decision import ContinuityDecision
+from services.continuity.state import ContinuityState
 
 PILOT_AFTER_MS: Final = 10 * MINUTE_MS
 """Time after which an overdue card goes from its owner to the pilot. Rule D50."""
 _STRIKE_DAY_STARTS_MIN: Final = 6 * 60
-_OPEN: Final = frozenset((CardState.TO_DO, CardState.DOING))
+_OPEN_STATES: Final = frozenset((CardState.TO_DO, CardState.DOING))
 
 
-def origin(state: State, plan: Plan, trigger_since: Instant) -> Instant:
+def find_card_origin(state: ContinuityState, plan: Plan, trigger_since: Instant) -> Instant:
     """Return the instant from which `t_min` counts.
 
     This is the start of the trigger, or 06:00 on the strike day that the notice names.
     """
     if plan.card_origin is None:
         return trigger_since
-    notice = state.dependencies.get(STRIKE)
+    notice = state.dependencies.get(STRIKE_FLAG)
     if notice is None or notice.speaks_of is None:
         return trigger_since
-    return local_instant(local_day(notice.speaks_of), _STRIKE_DAY_STARTS_MIN)
+    return compute_local_instant(get_local_day(notice.speaks_of), _STRIKE_DAY_STARTS_MIN)
 
 
-def fresh_cards(state: State, plan: Plan, trigger_since: Instant) -> tuple[CardRow, ...]:
+def build_cards(state: ContinuityState, plan: Plan, trigger_since: Instant) -> tuple[CardRow, ...]:
     """Return all cards of a plan, to do."""
-    start = origin(state, plan, trigger_since)
+    start = find_card_origin(state, plan, trigger_since)
     return tuple(
         CardRow(id=c.id, role=c.role, pole=c.pole or plan.pole, due_at=start + c.t_min * MINUTE_MS)
         for c in plan.cards
     )
 
 
-def carried_cards(
-    state: State, before: Plan | None, plan: Plan, row: PlanRow, now: Instant
+def carry_over_cards(
+    state: ContinuityState, before: Plan | None, plan: Plan, row: PlanRow, now: Instant
 ) -> tuple[CardRow, ...]:
     """Carry the progress of cards over to a new version of their plan, by task.
 
@@ -56,12 +56,12 @@ def carried_cards(
     known = {card.task: stood[card.id] for card in before.cards if card.id in stood}
     tasks = {card.id: card.task for card in plan.cards}
     return tuple(
-        _carried(card, known.get(tasks[card.id]), now)
-        for card in fresh_cards(state, plan, row.trigger_since)
+        _copy_progress(card, known.get(tasks[card.id]), now)
+        for card in build_cards(state, plan, row.trigger_since)
     )
 
 
-def _carried(card: CardRow, was: CardRow | None, now: Instant) -> CardRow:
+def _copy_progress(card: CardRow, was: CardRow | None, now: Instant) -> CardRow:
     """Copy the progress to a card; it stays overdue only if it is late by its own time."""
     if was is None:
         return card
@@ -78,34 +78,40 @@ def _carried(card: CardRow, was: CardRow | None, now: Instant) -> CardRow:
     )
 
 
-def moved_cards(state: State, plan: Plan, row: PlanRow, now: Instant) -> tuple[CardRow, ...]:
+def reschedule_cards(
+    state: ContinuityState, plan: Plan, row: PlanRow, now: Instant
+) -> tuple[CardRow, ...]:
     """Give the open cards of a row their new times after its day was moved; others stay."""
     if row.trigger_since is None:
         return row.cards
-    fresh = {card.id: card for card in fresh_cards(state, plan, row.trigger_since)}
+    fresh = {card.id: card for card in build_cards(state, plan, row.trigger_since)}
     return tuple(
-        _carried(fresh[card.id], card, now) if is_open(card) and card.id in fresh else card
+        _copy_progress(fresh[card.id], card, now) if is_open(card) and card.id in fresh else card
         for card in row.cards
     )
 
 
 def is_open(card: CardRow) -> bool:
     """Check whether a card is to do or doing."""
-    return card.state in _OPEN
+    return card.state in _OPEN_STATES
 
 
-def next_card_at(row: PlanRow) -> Instant | None:
+def find_next_card_deadline(row: PlanRow) -> Instant | None:
     """Return the next instant at which an open card becomes overdue or goes to the pilot.
 
     Cards count only while the plan is active.
     """
     return min(
-        (at for card in row.cards if is_open(card) and (at := _next_step(row, card)) is not None),
+        (
+            at
+            for card in row.cards
+            if is_open(card) and (at := _find_next_attention(row, card)) is not None
+        ),
         default=None,
     )
 
 
-def _next_step(row: PlanRow, card: CardRow) -> Instant | None:
+def _find_next_attention(row: PlanRow, card: CardRow) -> Instant | None:
     """Return the next instant at which a card asks for attention.
 
     A delay before the decision counts from the decision, and so do the ten minutes of the pilot.
@@ -116,23 +122,27 @@ def _next_step(row: PlanRow, card: CardRow) -> Instant | None:
     return None if card.pilot_told else asked + PILOT_AFTER_MS
 
 
-def chase(draft: Draft, row: PlanRow) -> PlanRow:
+def mark_overdue_cards(draft: ContinuityDecision, row: PlanRow) -> PlanRow:
     """Mark the cards that are overdue by now, and demand attention for them."""
     made = []
     for card in row.cards:
-        due = _next_step(row, card) if is_open(card) else None
+        due = _find_next_attention(row, card) if is_open(card) else None
         if due is None or due > draft.now:
             made.append(card)
         elif not card.overdue:
-            _ask(draft, row, card, (card.role,))
+            _demand_card_attention(draft, row, card, (card.role,))
             made.append(card.model_copy(update={"overdue": True}))
         else:
-            _ask(draft, row, card, draft.bia.pilots(draft.state.level) or (row.decides,))
+            _demand_card_attention(
+                draft, row, card, draft.bia.pilots(draft.state.level) or (row.decides,)
+            )
             made.append(card.model_copy(update={"pilot_told": True}))
     return row.model_copy(update={"cards": tuple(made)})
 
 
-def _ask(draft: Draft, row: PlanRow, card: CardRow, roles: tuple[str, ...]) -> None:
+def _demand_card_attention(
+    draft: ContinuityDecision, row: PlanRow, card: CardRow, roles: tuple[str, ...]
+) -> None:
     draft.record(
         AttentionRequested(
             code="card_overdue",
@@ -146,7 +156,7 @@ def _ask(draft: Draft, row: PlanRow, card: CardRow, roles: tuple[str, ...]) -> N
     )
 
 
-def with_card(row: PlanRow, card: CardRow) -> PlanRow:
+def replace_card(row: PlanRow, card: CardRow) -> PlanRow:
     """Replace the card with the same id."""
     return row.model_copy(
         update={"cards": tuple(card if c.id == card.id else c for c in row.cards)}

@@ -5,18 +5,18 @@ from __future__ import annotations
 from schemas.commands import AddImprovement, CloseImprovement
 from schemas.continuity import ImprovementChanged, ImprovementRow
 from schemas.ranks import may_act
-from services.continuity.decision import Draft
-from services.continuity.refusal import Refused, Result, reasoned
+from services.continuity.decision import ContinuityDecision
+from services.continuity.refusal import DecisionAnswer, DecisionRefused, require_reason
 
 
-def add_improvement(draft: Draft, command: AddImprovement) -> Result:
+def add_improvement(draft: ContinuityDecision, command: AddImprovement) -> DecisionAnswer:
     """Add an improvement action of a known role, due in the future."""
     if not may_act(command.role):
-        raise Refused(403, "not_allowed", role=command.role)
+        raise DecisionRefused(403, "not_allowed", role=command.role)
     if command.owner not in draft.bia.policy.roles:
-        raise Refused(404, "unknown_role", role=command.owner)
+        raise DecisionRefused(404, "unknown_role", role=command.owner)
     if command.due_at <= draft.now:
-        raise Refused(409, "until_past", until=command.due_at)
+        raise DecisionRefused(409, "until_past", until=command.due_at)
     row = ImprovementRow(
         id=draft.derive("improvement", 0),
         text_id=command.text_id,
@@ -30,14 +30,14 @@ def add_improvement(draft: Draft, command: AddImprovement) -> Result:
     return {"improvement": row.id, "due_at": row.due_at}
 
 
-def close_improvement(draft: Draft, command: CloseImprovement) -> Result:
+def close_improvement(draft: ContinuityDecision, command: CloseImprovement) -> DecisionAnswer:
     """Close an improvement action as done, or dropped with a reason."""
     if not may_act(command.role):
-        raise Refused(403, "not_allowed", role=command.role)
+        raise DecisionRefused(403, "not_allowed", role=command.role)
     row = draft.state.improvements.get(command.improvement)
     if row is None:
-        raise Refused(404, "unknown_improvement", improvement=command.improvement)
-    reason = reasoned(command) if command.dropped else command.reason
+        raise DecisionRefused(404, "unknown_improvement", improvement=command.improvement)
+    reason = require_reason(command) if command.dropped else command.reason
     closed = {
         "state": "dropped" if command.dropped else "done",
         "closed_at": draft.now,

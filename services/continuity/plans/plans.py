@@ -12,45 +12,49 @@ from typing import Any, Final, Literal
 from schemas.alerts import AttentionRequested, TriggerRow, Why
 from schemas.base import DAY_MS, MINUTE_MS, Instant
 from schemas.continuity import Box, PlanChanged, PlanRow, TriggerHeard
-from schemas.predicates import AllOf, AnyOf, Manual, Measured, Not, Predicate, has_box, manual
+from schemas.predicates import AllOf, AnyOf, Manual, Measured, Not, Predicate, has_box, list_boxes
 from schemas.reference import Plan
-from schemas.words import ACTIVATED, SHELVED, PlanState
-from services.continuity.decision import Draft
+from schemas.words import ACTIVE_PLAN_STATES, LIBRARY_STATES, PlanState
+from services.continuity.decision import ContinuityDecision
 from services.continuity.plans.cards import (
-    carried_cards,
-    chase,
-    fresh_cards,
-    moved_cards,
-    next_card_at,
+    build_cards,
+    carry_over_cards,
+    find_next_card_deadline,
+    mark_overdue_cards,
+    reschedule_cards,
 )
-from services.continuity.state import State
+from services.continuity.state import ContinuityState
 
-STAND_DOWN: Final = "stand-down"
+STAND_DOWN_SUFFIX: Final = "stand-down"
 """Trigger suffix: `<plan>:stand-down` holds if the measured part of the condition holds."""
 _REFUSED_FOR_MS: Final = DAY_MS
 """A refused proposal returns after this time, or at a higher level before. Rule D49."""
-AUTO: Final = "system:plan"
+AUTO_AUTHOR: Final = "system:plan"
 """Author of an activation without a person."""
-DROPPED: Final = "system:reference"
+DROPPED_AUTHOR: Final = "system:reference"
 """Author of the end of a plan that new reference data dropped."""
-DECIDABLE: Final = frozenset((PlanState.PROPOSED, PlanState.POSTPONED, PlanState.REFUSED))
+DECIDABLE_STATES: Final = frozenset((PlanState.PROPOSED, PlanState.POSTPONED, PlanState.REFUSED))
 """States of a proposal without a final decision."""
-NOT_RECOVERING: Final[dict[str, Any]] = {
+RECOVERY_CLEARED: Final[dict[str, Any]] = {
     "stand_down_proposed": False,
     "stand_down_since": None,
     "stand_down_at": None,
     "resumes_partly": False,
 }
-_OVER: Final[dict[str, Any]] = {"proposed_level": None, "postponed_until": None, **NOT_RECOVERING}
-_NOT_REFUSED: Final[dict[str, Any]] = {
+_LIFE_CLEARED: Final[dict[str, Any]] = {
+    "proposed_level": None,
+    "postponed_until": None,
+    **RECOVERY_CLEARED,
+}
+_REFUSAL_CLEARED: Final[dict[str, Any]] = {
     "refused_level": None,
     "refused_incident_level": None,
     "returns_at": None,
 }
-_RESTING: Final = SHELVED | {PlanState.LIFTED, PlanState.RETEX_CLOSED}
+_INACTIVE_STATES: Final = LIBRARY_STATES | {PlanState.LIFTED, PlanState.RETEX_CLOSED}
 
 
-def key_of(plan: str) -> str:
+def plan_deadline_key(plan: str) -> str:
     """Return the deadline key of a plan.
 
     The deadline is that of a card, the end of a postponement, or the hold of a stand-down.
@@ -58,7 +62,7 @@ def key_of(plan: str) -> str:
     return f"plan:{plan}"
 
 
-def list_plans(draft: Draft, before: Mapping[str, Plan]) -> None:
+def update_plans(draft: ContinuityDecision, before: Mapping[str, Plan]) -> None:
     """Bring every plan row in line with the new reference data, by id.
 
     `before` are the plans until now. A plan without a row gets one. A running one takes the new
@@ -68,22 +72,22 @@ def list_plans(draft: Draft, before: Mapping[str, Plan]) -> None:
     for plan in sorted(draft.bia.plans.values(), key=lambda p: p.id):
         row = draft.state.plans.get(plan.id)
         if row is None:
-            put(
+            record_plan(
                 draft,
                 PlanRow(
                     id=plan.id,
                     pole=plan.pole,
                     state=plan.shelf,
                     decides=plan.decides,
-                    boxes=boxes_of(plan),
+                    boxes=build_boxes(plan),
                 ),
                 "listed",
             )
             continue
         ticked = {box.text: box for box in row.boxes}
-        boxes = tuple(ticked.get(box.text, box) for box in boxes_of(plan))
-        cards = carried_cards(draft.state, before.get(plan.id), plan, row, draft.now)
-        state = plan.shelf if row.state in SHELVED else row.state
+        boxes = tuple(ticked.get(box.text, box) for box in build_boxes(plan))
+        cards = carry_over_cards(draft.state, before.get(plan.id), plan, row, draft.now)
+        state = plan.shelf if row.state in LIBRARY_STATES else row.state
         changes = {
             "pole": plan.pole,
             "state": state,
@@ -92,52 +96,55 @@ def list_plans(draft: Draft, before: Mapping[str, Plan]) -> None:
             "cards": cards,
         }
         if (made := row.model_copy(update=changes)) != row:
-            put(draft, made, "listed")
+            record_plan(draft, made, "listed")
         review_stand_down(draft, draft.state.plans[plan.id])
     for id in sorted(draft.state.plans.keys() - draft.bia.plans.keys()):
-        if (row := draft.state.plans[id]).state not in _RESTING:
-            put(
+        if (row := draft.state.plans[id]).state not in _INACTIVE_STATES:
+            record_plan(
                 draft,
                 row.model_copy(
                     update={
                         "state": PlanState.LIFTED,
-                        **_OVER,
+                        **_LIFE_CLEARED,
                         "decided_at": draft.now,
-                        "decided_by": DROPPED,
+                        "decided_by": DROPPED_AUTHOR,
                     }
                 ),
                 "dropped",
             )
 
 
-def follow_day(draft: Draft) -> None:
+def reschedule_strike_cards(draft: ContinuityDecision) -> None:
     """Move the times of cards that count from the day that a strike notice names (D50)."""
     for plan in sorted(draft.bia.plans.values(), key=lambda p: p.id):
         row = draft.state.plans[plan.id]
-        if plan.card_origin is None or row.state in _RESTING:
+        if plan.card_origin is None or row.state in _INACTIVE_STATES:
             continue
-        cards = moved_cards(draft.state, plan, row, draft.now)
+        cards = reschedule_cards(draft.state, plan, row, draft.now)
         if cards != row.cards:
-            put(draft, row.model_copy(update={"cards": cards}), "moved")
+            record_plan(draft, row.model_copy(update={"cards": cards}), "moved")
 
 
-def put(draft: Draft, row: PlanRow, change: str) -> None:
+def record_plan(draft: ContinuityDecision, row: PlanRow, change: str) -> None:
     """Record a plan's row, mark its overdue cards and set its next deadline."""
-    if row.state in ACTIVATED:
-        row = chase(draft, row)
+    if row.state in ACTIVE_PLAN_STATES:
+        row = mark_overdue_cards(draft, row)
     draft.record(PlanChanged(row=row, change=change))
-    draft.arm(key_of(row.id), _next_due(row))
+    draft.arm(plan_deadline_key(row.id), _compute_next_due(row))
 
 
-def _next_due(row: PlanRow) -> Instant | None:
+def _compute_next_due(row: PlanRow) -> Instant | None:
     instants = [row.postponed_until] if row.state is PlanState.POSTPONED else []
     instants += [row.returns_at] if row.state is PlanState.REFUSED else []
-    if row.state in ACTIVATED:
-        instants += [next_card_at(row), None if row.stand_down_proposed else row.stand_down_at]
+    if row.state in ACTIVE_PLAN_STATES:
+        instants += [
+            find_next_card_deadline(row),
+            None if row.stand_down_proposed else row.stand_down_at,
+        ]
     return min((at for at in instants if at is not None), default=None)
 
 
-def on_trigger(draft: Draft, row: TriggerRow) -> None:
+def on_trigger(draft: ContinuityDecision, row: TriggerRow) -> None:
     """Apply a trigger that holds or was released."""
     heard = TriggerHeard(
         trigger=row.id,
@@ -155,64 +162,73 @@ def on_trigger(draft: Draft, row: TriggerRow) -> None:
     plan, current = draft.bia.plans.get(row.plan), draft.state.plans.get(row.plan)
     if plan is None or current is None:
         return
-    if row.id.endswith(f":{STAND_DOWN}"):
+    if row.id.endswith(f":{STAND_DOWN_SUFFIX}"):
         review_stand_down(draft, current)
     elif heard.held:
         again = before is not None and before.held and before.since == heard.since
-        _held(draft, plan, current, row, again=again)
-    elif current.trigger_held and level_held(draft.state, row.plan) is None:
-        put(draft, current.model_copy(update={"trigger_held": False}), "released")
+        _apply_held_trigger(draft, plan, current, row, again=again)
+    elif current.trigger_held and find_held_level(draft.state, row.plan) is None:
+        record_plan(draft, current.model_copy(update={"trigger_held": False}), "released")
 
 
-def level_held(state: State, plan: str) -> int | None:
+def find_held_level(state: ContinuityState, plan: str) -> int | None:
     """Return the highest level that held triggers ask for; None: no trigger holds."""
     held = (
         t.level
         for id, t in state.triggers.items()
-        if t.held and t.plan == plan and not id.endswith(f":{STAND_DOWN}")
+        if t.held and t.plan == plan and not id.endswith(f":{STAND_DOWN_SUFFIX}")
     )
     return max(held, default=None)
 
 
-def _held(draft: Draft, plan: Plan, current: PlanRow, trigger: TriggerRow, *, again: bool) -> None:
+def _apply_held_trigger(
+    draft: ContinuityDecision, plan: Plan, current: PlanRow, trigger: TriggerRow, *, again: bool
+) -> None:
     """Apply a trigger that holds; `again`: it held before, and only its details changed."""
     if plan.shelf is not PlanState.VALID:  # D48: only valid plans are proposed
         return
     higher = trigger.level > current.level
     match current.state:
         case PlanState.PROPOSED | PlanState.POSTPONED if higher:
-            put(draft, _proposal(draft, plan, current, trigger, first=False), "raised")
-            _ask(draft, draft.state.plans[plan.id], "plan_proposed")
+            record_plan(
+                draft, _build_proposal(draft, plan, current, trigger, first=False), "raised"
+            )
+            _demand_plan_attention(draft, draft.state.plans[plan.id], "plan_proposed")
         case PlanState.REFUSED if (
-            higher or _new_facts(current, trigger, draft.now) or _of_another(current, trigger)
+            higher
+            or _has_new_facts(current, trigger, draft.now)
+            or _is_other_incident(current, trigger)
         ):
-            _propose(draft, plan, current, trigger)
+            _propose_plan(draft, plan, current, trigger)
         case state if (
-            state in ACTIVATED
+            state in ACTIVE_PLAN_STATES
             and trigger.level > max(current.level, current.proposed_level or 0)
             and not again
         ):
             raised = current.model_copy(
-                update={"proposed_level": trigger.level, "why": _reasons(current.why, trigger.why)}
+                update={
+                    "proposed_level": trigger.level,
+                    "why": _merge_reasons(current.why, trigger.why),
+                }
             )
-            put(draft, raised, "raised")
-            _decided_by(draft, plan, raised)
-        case state if state in _RESTING and (
+            record_plan(draft, raised, "raised")
+            _demand_decision(draft, plan, raised)
+        case state if state in _INACTIVE_STATES and (
             current.decided_at is None or trigger.since > current.decided_at
         ):
-            _propose(draft, plan, current, trigger)
-        case state if state not in _RESTING:
+            _propose_plan(draft, plan, current, trigger)
+        case state if state not in _INACTIVE_STATES:
             changes = {
                 "trigger_held": True,
                 "incident": current.incident or trigger.incident,
-                "why": _reasons(current.why, trigger.why),
+                "why": _merge_reasons(current.why, trigger.why),
             }
             known = current.model_copy(update=changes)
             if known != current:
-                put(draft, known, "held")
+                record_plan(draft, known, "held")
 
 
-def _new_facts(current: PlanRow, trigger: TriggerRow, now: Instant) -> bool:
+def _has_new_facts(current: PlanRow, trigger: TriggerRow, now: Instant) -> bool:
     """Check for facts unknown at the refusal, at least a day after it. Rule D49."""
     if current.decided_at is None or now < current.decided_at + _REFUSED_FOR_MS:
         return False
@@ -222,21 +238,21 @@ def _new_facts(current: PlanRow, trigger: TriggerRow, now: Instant) -> bool:
     )
 
 
-def refused_now(draft: Draft, row: PlanRow) -> dict[str, Any]:
+def build_refusal(draft: ContinuityDecision, row: PlanRow) -> dict[str, Any]:
     """Return the fields of a refusal: its levels, and the time of its return (D49)."""
     return {
         "refused_level": draft.state.level,
-        "refused_incident_level": _incident_level(draft, row),
+        "refused_incident_level": _get_incident_level(draft, row),
         "returns_at": draft.now + _REFUSED_FOR_MS,
     }
 
 
-def _incident_level(draft: Draft, row: PlanRow) -> int:
+def _get_incident_level(draft: ContinuityDecision, row: PlanRow) -> int:
     heard = draft.state.incidents.get(row.incident or "")
     return 0 if heard is None else heard.level
 
 
-def return_refused(draft: Draft) -> None:
+def return_refused_plans(draft: ContinuityDecision) -> None:
     """Propose refused plans again after the level of the territory or incident rose. Rule D49.
 
     The trigger must hold.
@@ -246,18 +262,18 @@ def return_refused(draft: Draft) -> None:
     for row in sorted(draft.state.plans.values(), key=lambda row: row.id):
         if row.state is not PlanState.REFUSED or row.refused_level is None:
             continue
-        if draft.state.level > row.refused_level or _incident_level(draft, row) > (
+        if draft.state.level > row.refused_level or _get_incident_level(draft, row) > (
             row.refused_incident_level or 0
         ):
-            _return(draft, row)
+            _return_plan(draft, row)
 
 
-def _return(draft: Draft, row: PlanRow) -> None:
-    plan, level = draft.bia.plans.get(row.id), level_held(draft.state, row.id)
-    kept = row.model_copy(update=_NOT_REFUSED)
+def _return_plan(draft: ContinuityDecision, row: PlanRow) -> None:
+    plan, level = draft.bia.plans.get(row.id), find_held_level(draft.state, row.id)
+    kept = row.model_copy(update=_REFUSAL_CLEARED)
     if plan is None or plan.shelf is not PlanState.VALID or level is None:
         if row.returns_at is not None and row.returns_at <= draft.now:
-            put(
+            record_plan(
                 draft,
                 kept.model_copy(
                     update={
@@ -276,39 +292,41 @@ def _return(draft: Draft, row: PlanRow) -> None:
             "trigger_held": True,
         }
     )
-    put(draft, again, "returned")
-    _decided_by(draft, plan, again)
+    record_plan(draft, again, "returned")
+    _demand_decision(draft, plan, again)
 
 
-def _of_another(current: PlanRow, trigger: TriggerRow) -> bool:
+def _is_other_incident(current: PlanRow, trigger: TriggerRow) -> bool:
     """Check whether the trigger began after the refusal, for another incident (D49)."""
     began_since = current.decided_at is not None and trigger.since > current.decided_at
     return began_since and trigger.incident is not None and trigger.incident != current.incident
 
 
-def _propose(draft: Draft, plan: Plan, current: PlanRow, trigger: TriggerRow) -> None:
+def _propose_plan(
+    draft: ContinuityDecision, plan: Plan, current: PlanRow, trigger: TriggerRow
+) -> None:
     """Begin a new life of the plan with a proposal."""
-    row = _proposal(draft, plan, current, trigger, first=True)
-    put(draft, row, "proposed")
-    _decided_by(draft, plan, row)
+    row = _build_proposal(draft, plan, current, trigger, first=True)
+    record_plan(draft, row, "proposed")
+    _demand_decision(draft, plan, row)
 
 
-def _decided_by(draft: Draft, plan: Plan, row: PlanRow) -> None:
+def _demand_decision(draft: ContinuityDecision, plan: Plan, row: PlanRow) -> None:
     """Demand a decision, or activate a plan with `auto: true`, which has no outside effect.
 
     Rule D49.
     """
     if not plan.auto:
-        _ask(draft, row, "plan_proposed")
+        _demand_plan_attention(draft, row, "plan_proposed")
         return
     decided = {
         "decided_at": draft.now,
-        "decided_by": AUTO,
+        "decided_by": AUTO_AUTHOR,
         "decided_reason": None,
         "version": row.version + 1,
     }
     level = max(row.level, row.proposed_level or 0)
-    put(
+    record_plan(
         draft,
         row.model_copy(
             update={"state": PlanState.ACTIVE, "level": level, "proposed_level": None, **decided}
@@ -318,8 +336,8 @@ def _decided_by(draft: Draft, plan: Plan, row: PlanRow) -> None:
     review_stand_down(draft, draft.state.plans[row.id])
 
 
-def _proposal(
-    draft: Draft, plan: Plan, current: PlanRow, trigger: TriggerRow, *, first: bool
+def _build_proposal(
+    draft: ContinuityDecision, plan: Plan, current: PlanRow, trigger: TriggerRow, *, first: bool
 ) -> PlanRow:
     since = trigger.since if first or current.trigger_since is None else current.trigger_since
     return PlanRow(
@@ -332,24 +350,26 @@ def _proposal(
         decides=plan.decides,
         trigger_since=since,
         trigger_held=True,
-        why=trigger.why if first else _reasons(current.why, trigger.why),
-        cards=fresh_cards(draft.state, plan, since),
+        why=trigger.why if first else _merge_reasons(current.why, trigger.why),
+        cards=build_cards(draft.state, plan, since),
         version=current.version,
-        boxes=boxes_of(plan),
+        boxes=build_boxes(plan),
     )
 
 
-def _reasons(before: tuple[Why, ...], more: tuple[Why, ...]) -> tuple[Why, ...]:
+def _merge_reasons(before: tuple[Why, ...], more: tuple[Why, ...]) -> tuple[Why, ...]:
     """Append reasons with a new predicate; a newer value of a known one is no further reason."""
-    known = {_predicate(why) for why in before}
-    return (*before, *(why for why in more if _predicate(why) not in known))
+    known = {_get_predicate_key(why) for why in before}
+    return (*before, *(why for why in more if _get_predicate_key(why) not in known))
 
 
-def _predicate(why: Why) -> tuple[object, ...]:
+def _get_predicate_key(why: Why) -> tuple[object, ...]:
     return why.code, why.metric, repr(sorted(why.args.items())), why.op, why.threshold
 
 
-def _ask(draft: Draft, row: PlanRow, code: Literal["plan_proposed", "stand_down_proposed"]) -> None:
+def _demand_plan_attention(
+    draft: ContinuityDecision, row: PlanRow, code: Literal["plan_proposed", "stand_down_proposed"]
+) -> None:
     roles = (
         (draft.bia.pilots(draft.state.level) or (row.decides,))
         if code == "stand_down_proposed"
@@ -362,7 +382,7 @@ def _ask(draft: Draft, row: PlanRow, code: Literal["plan_proposed", "stand_down_
     )
 
 
-def on_deadline(draft: Draft, plan: str) -> None:
+def on_plan_due(draft: ContinuityDecision, plan: str) -> None:
     """Handle an overdue card, the end of a postponement or refusal, or a held stand-down."""
     row = draft.state.plans[plan]
     if (
@@ -371,27 +391,33 @@ def on_deadline(draft: Draft, plan: str) -> None:
         and row.postponed_until <= draft.now
     ):
         back = row.model_copy(update={"state": PlanState.PROPOSED, "postponed_until": None})
-        put(draft, back, "returned")
-        _ask(draft, back, "plan_proposed")
+        record_plan(draft, back, "returned")
+        _demand_plan_attention(draft, back, "plan_proposed")
     elif row.state is PlanState.REFUSED:
-        _return(draft, row)
+        _return_plan(draft, row)
     elif (
         row.stand_down_at is not None
         and row.stand_down_at <= draft.now
         and not row.stand_down_proposed
     ):
-        put(draft, row.model_copy(update={"stand_down_proposed": True}), "stand_down_proposed")
-        _ask(draft, row, "stand_down_proposed")
+        record_plan(
+            draft, row.model_copy(update={"stand_down_proposed": True}), "stand_down_proposed"
+        )
+        _demand_plan_attention(draft, row, "stand_down_proposed")
     else:
-        put(draft, row, "card")
+        record_plan(draft, row, "card")
 
 
-def boxes_of(plan: Plan) -> tuple[Box, ...]:
+def build_boxes(plan: Plan) -> tuple[Box, ...]:
     """Return the manual conditions of the stand-down, all unticked."""
-    return tuple(Box(text=text) for text in manual(plan.stand_down.when)) if plan.stand_down else ()
+    return (
+        tuple(Box(text=text) for text in list_boxes(plan.stand_down.when))
+        if plan.stand_down
+        else ()
+    )
 
 
-def stand_down_holds(plan: Plan, row: PlanRow, state: State) -> bool:
+def is_stand_down_held(plan: Plan, row: PlanRow, state: ContinuityState) -> bool:
     """Check whether the stand-down condition holds.
 
     Alerts reports the measured part; people tick the boxes. A plan without a condition never stands
@@ -399,12 +425,12 @@ def stand_down_holds(plan: Plan, row: PlanRow, state: State) -> bool:
     """
     if plan.stand_down is None or plan.stand_down.when is None:
         return False
-    said = state.triggers.get(f"{plan.id}:{STAND_DOWN}")
+    said = state.triggers.get(f"{plan.id}:{STAND_DOWN_SUFFIX}")
     ticked = {box.text for box in row.boxes if box.by is not None}
-    return _holds(plan.stand_down.when, said is not None and said.held, ticked)
+    return _evaluate_predicate(plan.stand_down.when, said is not None and said.held, ticked)
 
 
-def _holds(predicate: Predicate, measured_holds: bool, ticked: set[str]) -> bool:
+def _evaluate_predicate(predicate: Predicate, measured_holds: bool, ticked: set[str]) -> bool:
     """Evaluate the predicate from the ticks and from `measured_holds`.
 
     `measured_holds` covers everything that is measured, negations included, as one result of
@@ -416,38 +442,38 @@ def _holds(predicate: Predicate, measured_holds: bool, ticked: set[str]) -> bool
         case Manual(manual=text):
             return text in ticked
         case AnyOf(any=parts):
-            return any(_holds(part, measured_holds, ticked) for part in parts)
+            return any(_evaluate_predicate(part, measured_holds, ticked) for part in parts)
         case AllOf(all=parts):
-            return all(_holds(part, measured_holds, ticked) for part in parts)
+            return all(_evaluate_predicate(part, measured_holds, ticked) for part in parts)
         case Not(negated=part):
-            return not _holds(part, measured_holds, ticked)
+            return not _evaluate_predicate(part, measured_holds, ticked)
         case Measured():  # holds no box
             return measured_holds
 
 
-def _held_since(draft: Draft, row: PlanRow) -> Instant:
+def _find_holding_start(draft: ContinuityDecision, row: PlanRow) -> Instant:
     """Return the instant from which the condition has held.
 
     With ticked boxes it is now. It is never before this life of the plan, because that belongs to
     another crisis.
     """
-    said = draft.state.triggers.get(f"{row.id}:{STAND_DOWN}")
+    said = draft.state.triggers.get(f"{row.id}:{STAND_DOWN_SUFFIX}")
     if said is None or any(box.by for box in row.boxes):
         return draft.now
     return min(max(said.since, row.trigger_since or said.since), draft.now)
 
 
-def review_stand_down(draft: Draft, row: PlanRow) -> None:
+def review_stand_down(draft: ContinuityDecision, row: PlanRow) -> None:
     """Start or stop the recovery if the stand-down condition began or ceased to hold.
 
     The stand-down is proposed after `hold_min`.
     """
     plan = draft.bia.plans[row.id]
-    if row.state not in ACTIVATED or plan.stand_down is None:
+    if row.state not in ACTIVE_PLAN_STATES or plan.stand_down is None:
         return
-    holds = stand_down_holds(plan, row, draft.state)
+    holds = is_stand_down_held(plan, row, draft.state)
     if holds and row.stand_down_since is None:
-        since = _held_since(draft, row)
+        since = _find_holding_start(draft, row)
         begun = row.model_copy(
             update={
                 "state": PlanState.RECOVERING,
@@ -456,9 +482,9 @@ def review_stand_down(draft: Draft, row: PlanRow) -> None:
                 "stand_down_at": since + plan.stand_down.hold_min * MINUTE_MS,
             }
         )
-        put(draft, begun, "recovering")
+        record_plan(draft, begun, "recovering")
         if begun.stand_down_at is not None and begun.stand_down_at <= draft.now:
-            on_deadline(draft, row.id)
+            on_plan_due(draft, row.id)
     elif not holds and row.stand_down_since is not None:
         resumed = PlanState.PARTLY_ACTIVE if row.resumes_partly else PlanState.ACTIVE
-        put(draft, row.model_copy(update={"state": resumed, **NOT_RECOVERING}), "resumed")
+        record_plan(draft, row.model_copy(update={"state": resumed, **RECOVERY_CLEARED}), "resumed")

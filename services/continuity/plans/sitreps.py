@@ -14,25 +14,25 @@ from schemas.base import MINUTE_MS, Instant
 from schemas.commands import IssueSitrep
 from schemas.continuity import SitrepIssued, SitrepRow
 from schemas.ranks import may_act
-from services.continuity.decision import Draft
-from services.continuity.refusal import Refused, Result
+from services.continuity.decision import ContinuityDecision
+from services.continuity.refusal import DecisionAnswer, DecisionRefused
 
-DUE: Final = "sitrep:due"
+SITREP_DEADLINE_KEY: Final = "sitrep:due"
 SKEW_MS: Final = MINUTE_MS
 """Largest lead of the writer's clock over the broker's."""
 
 
-def issue_sitrep(draft: Draft, command: IssueSitrep) -> Result:
+def issue_sitrep(draft: ContinuityDecision, command: IssueSitrep) -> DecisionAnswer:
     """Record the next situation report, about a past time later than the last one's."""
     state = draft.state
     if not may_act(command.role):
-        raise Refused(403, "not_allowed", role=command.role)
+        raise DecisionRefused(403, "not_allowed", role=command.role)
     if command.number != state.sitreps + 1:
-        raise Refused(412, "sitrep_number", number=command.number, next=state.sitreps + 1)
+        raise DecisionRefused(412, "sitrep_number", number=command.number, next=state.sitreps + 1)
     if command.as_of > draft.now + SKEW_MS:
-        raise Refused(409, "sitrep_ahead", as_of=command.as_of, now=draft.now)
+        raise DecisionRefused(409, "sitrep_ahead", as_of=command.as_of, now=draft.now)
     if state.sitreps and command.as_of <= state.sitrep_as_of:
-        raise Refused(409, "sitrep_older", as_of=command.as_of, last=state.sitrep_as_of)
+        raise DecisionRefused(409, "sitrep_older", as_of=command.as_of, last=state.sitrep_as_of)
     every_ms = draft.bia.sitrep_every_ms(state.level)
     row = SitrepRow(
         id=str(command.number),
@@ -49,11 +49,11 @@ def issue_sitrep(draft: Draft, command: IssueSitrep) -> Result:
         next_at=None if every_ms is None else command.as_of + every_ms,
     )
     draft.record(SitrepIssued(row=row))
-    pace(draft)
+    schedule_sitrep(draft)
     return {"sitrep": row.id, "number": row.number, "next_at": row.next_at, "sha256": row.sha256}
 
 
-def due_at(draft: Draft) -> Instant | None:
+def compute_sitrep_due(draft: ContinuityDecision) -> Instant | None:
     """Return when the next report is due at the present level.
 
     The interval starts at the last report, or when the level got an interval.
@@ -63,18 +63,20 @@ def due_at(draft: Draft) -> Instant | None:
     return None if since is None or every_ms is None else since + every_ms
 
 
-def pace(draft: Draft) -> None:
+def schedule_sitrep(draft: ContinuityDecision) -> None:
     """Set the deadline again after the interval may have changed; demand an overdue report now."""
     if draft.state.bia is None:
         return
-    due = due_at(draft)
+    due = compute_sitrep_due(draft)
     if due is not None and due <= draft.now:
-        draft.arm(DUE, None)
-        ask(draft)
+        draft.arm(SITREP_DEADLINE_KEY, None)
+        demand_sitrep(draft)
     else:
-        draft.arm(DUE, due)
+        draft.arm(SITREP_DEADLINE_KEY, due)
 
 
-def ask(draft: Draft) -> None:
+def demand_sitrep(draft: ContinuityDecision) -> None:
     """Demand a report from its writer, once until a report is issued or the level changes."""
-    draft.record(AttentionRequested(code="sitrep_due", roles=(), limit_at=due_at(draft)))
+    draft.record(
+        AttentionRequested(code="sitrep_due", roles=(), limit_at=compute_sitrep_due(draft))
+    )

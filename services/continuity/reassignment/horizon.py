@@ -11,28 +11,30 @@ from typing import Final, NamedTuple
 from schemas.base import MINUTE_MS, Instant
 from schemas.continuity import CauseHeard
 from schemas.reassignment import LineRow, SiteCondition, Situation
-from services.continuity.activities.capacity import cause_end
-from services.continuity.activities.impact_analysis import Bia
-from services.continuity.state import State
+from services.continuity.activities.capacity import forecast_cause_end
+from services.continuity.activities.impact_analysis import ImpactAnalysis
+from services.continuity.state import ContinuityState
 
 TELEWORK: Final = "telework"
 
 
-class Times(NamedTuple):
+class LineTimes(NamedTuple):
     """Start of a line, and its expected end; None: unknown."""
 
     starts_at: Instant
     ends_at: Instant | None
 
 
-def end_of(state: State, causes: Iterable[CauseHeard], now: Instant) -> Instant | None:
+def find_announced_end(
+    state: ContinuityState, causes: Iterable[CauseHeard], now: Instant
+) -> Instant | None:
     """Return the latest announced end of these causes; None if one of them has no announced end."""
-    ends = [cause_end(state, cause, now) for cause in causes if cause.loss_pct]
+    ends = [forecast_cause_end(state, cause, now) for cause in causes if cause.loss_pct]
     known = [end for end in ends if end is not None]
     return max(known) if known and len(known) == len(ends) else None
 
 
-def opening_of(bia: Bia, activity: str, now: Instant) -> Instant:
+def find_opening(bia: ImpactAnalysis, activity: str, now: Instant) -> Instant:
     """Return when the work of an activity continues: now, or at its next opening."""
     need = bia.needs.get(activity)
     hours = None if need is None else need.work_hours
@@ -41,18 +43,18 @@ def opening_of(bia: Bia, activity: str, now: Instant) -> Instant:
     return hours.next_edge(now) or now
 
 
-def openings(bia: Bia, now: Instant) -> dict[str, Instant]:
+def list_openings(bia: ImpactAnalysis, now: Instant) -> dict[str, Instant]:
     """Return the next opening of each activity that is closed now."""
-    found = {activity: opening_of(bia, activity, now) for activity in sorted(bia.needs)}
+    found = {activity: find_opening(bia, activity, now) for activity in sorted(bia.needs)}
     return {activity: opens for activity, opens in found.items() if opens > now}
 
 
-def times_of(state: State, line: LineRow, now: Instant) -> Times:
+def compute_line_times(state: ContinuityState, line: LineRow, now: Instant) -> LineTimes:
     """Return from when and until when the agents of a line work elsewhere."""
     assert state.bia is not None
     heard = state.sites.get(line.need_site or line.site)
-    end = None if heard is None else end_of(state, heard.causes, now)
-    return Times(opening_of(state.bia, line.need_activity or line.activity, now), end)
+    end = None if heard is None else find_announced_end(state, heard.causes, now)
+    return LineTimes(find_opening(state.bia, line.need_activity or line.activity, now), end)
 
 
 def is_too_late(situation: Situation, condition: SiteCondition | None, line: LineRow) -> bool:

@@ -30,58 +30,58 @@ from schemas.reassignment import (
     ReassignmentRow,
     Situation,
 )
-from services.continuity.activities.arrivals import count_again, were_there
-from services.continuity.decision import Draft
-from services.continuity.reassignment.horizon import times_of
-from services.continuity.reassignment.recalls import called_back
+from services.continuity.activities.arrivals import schedule_settlement, select_arrived_lines
+from services.continuity.decision import ContinuityDecision
+from services.continuity.reassignment.horizon import compute_line_times
+from services.continuity.reassignment.recalls import list_recalled_lines
 from services.continuity.reassignment.site_conditions import (
+    describe_situation,
     estimated_from,
-    incident_of,
+    find_main_incident,
     is_hit,
-    situation_of,
 )
-from services.continuity.state import State, decided_lines, lines_of
+from services.continuity.state import ContinuityState, find_decided_lines, list_proposal_lines
 
-REVIEW: Final = "reassign:"
+REVIEW_DEADLINE_KEY: Final = "reassign:"
 """Deadline key of the review of a changed situation; one for the realm."""
 UNCOUNTED: Final = "uncounted:"
 """Key of the deadline at which an evacuated site that nobody has counted is taken as it was planned."""
-AGE: Final = 4
+CRISIS_AGE_FRACTION: Final = 4
 """Requests are at least 1/AGE of the age of the crisis apart."""
 MANAGER: Final = "responsable_site"
 TELEWORK: Final = "telework"
-AT_ONCE: Final = 100
+LINES_PER_STEP: Final = 100
 """Lines of one order, or void lines, in one step; the others follow. Bounds a Transaction."""
 
 
 # ── asking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def review(draft: Draft) -> None:
+def schedule_review(draft: ContinuityDecision) -> None:
     """Schedule a review of the sites, after the burst of reports and not too often.
 
     Lines at sheltering sites are withdrawn at once.
     """
     state = draft.state
-    situation = situation_of(state, draft.now)
+    situation = describe_situation(state, draft.now)
     withdraw_confined(draft, situation)
     _await_counts(draft)
-    if REVIEW in state.due:
+    if REVIEW_DEADLINE_KEY in state.due:
         return
-    if not _calls(state, situation):
+    if not _needs_request(state, situation):
         return
     policy = draft.bia.policy.reassignment
     every_min = min(
-        max(situation.elapsed_h * 60 / AGE, policy.every_min),
+        max(situation.elapsed_h * 60 / CRISIS_AGE_FRACTION, policy.every_min),
         max(policy.every_min_later, policy.every_min),
     )
     earliest = (
         state.asked_at + round(every_min * MINUTE_MS) if state.asked is not None else draft.now
     )
-    draft.arm(REVIEW, max(draft.now + policy.settle_min * MINUTE_MS, earliest))
+    draft.arm(REVIEW_DEADLINE_KEY, max(draft.now + policy.settle_min * MINUTE_MS, earliest))
 
 
-def _await_counts(draft: Draft) -> None:
+def _await_counts(draft: ContinuityDecision) -> None:
     """Look again when a site that nobody counts will be taken as it was planned. Rule D78."""
     times = (
         estimated_from(draft.state, site)
@@ -93,21 +93,21 @@ def _await_counts(draft: Draft) -> None:
     )
 
 
-def withdraw_confined(draft: Draft, situation: Situation) -> None:
+def withdraw_confined(draft: ContinuityDecision, situation: Situation) -> None:
     """Withdraw undecided lines from or to a site that shelters or counts its people. Rule D78.
 
     This happens at once.
     """
-    row = in_force(draft.state)
+    row = find_open_proposal(draft.state)
     confined = {
         condition.site for condition in situation.sites if condition.confinement is not None
     }
     if row is None or not confined:
         return
-    decided = decided_lines(row)
+    decided = find_decided_lines(row)
     touched = (
         line
-        for line in lines_of(draft.state, row.id)
+        for line in list_proposal_lines(draft.state, row.id)
         if not confined.isdisjoint((line.site, line.place, line.need_site))
     )
     lines = tuple(line.id for line in touched if line.id not in decided)
@@ -118,15 +118,15 @@ def withdraw_confined(draft: Draft, situation: Situation) -> None:
         draft.record(ProposalChanged(row=withdrawn, change="withdrawn"))
 
 
-def look(draft: Draft) -> None:
+def on_review_due(draft: ContinuityDecision) -> None:
     """Handle the review: ask the planner, or let a proposal lapse if nothing is hit any more."""
-    situation = situation_of(draft.state, draft.now)
-    if not _calls(draft.state, situation):
+    situation = describe_situation(draft.state, draft.now)
+    if not _needs_request(draft.state, situation):
         return
     if is_hit(situation) or draft.state.moved:
-        ask(draft, situation)
+        request_proposal(draft, situation)
         return
-    current = in_force(draft.state)
+    current = find_open_proposal(draft.state)
     if current is not None:
         draft.record(
             ProposalChanged(
@@ -135,9 +135,9 @@ def look(draft: Draft) -> None:
         )
 
 
-def _calls(state: State, situation: Situation) -> bool:
+def _needs_request(state: ContinuityState, situation: Situation) -> bool:
     """Check whether the planner has not seen this situation, or a proposal outlived its cause."""
-    asked, current = state.asked, in_force(state)
+    asked, current = state.asked, find_open_proposal(state)
     if not is_hit(situation):
         forgotten = bool(state.moved) and asked is not None and is_hit(asked.situation)
         return forgotten or (current is not None and not state.moved)
@@ -151,11 +151,11 @@ def _calls(state: State, situation: Situation) -> bool:
     return not same or (
         state.answered
         and current is None
-        and state.proposals.get(asked.request, _NONE).state is ProposalState.LAPSED
+        and state.proposals.get(asked.request, _NO_PROPOSAL).state is ProposalState.LAPSED
     )
 
 
-_NONE: Final = ProposalRow(
+_NO_PROPOSAL: Final = ProposalRow(
     id="",
     number=0,
     state=ProposalState.SUPERSEDED,
@@ -169,8 +169,8 @@ _NONE: Final = ProposalRow(
 )
 
 
-def ask(
-    draft: Draft,
+def request_proposal(
+    draft: ContinuityDecision,
     situation: Situation,
     preference: Preference = Preference.BEST,
     *,
@@ -185,14 +185,14 @@ def ask(
         situation=situation,
         preference=preference,
         fresh=by is not None,
-        incident=incident_of(state, situation),
+        incident=find_main_incident(state, situation),
         asked_by=by,
     )
     draft.record(asked)
     return asked
 
 
-def in_force(state: State) -> ProposalRow | None:
+def find_open_proposal(state: ContinuityState) -> ProposalRow | None:
     """Return the proposal that is open for decisions."""
     return next((row for row in state.proposals.values() if row.state is ProposalState.OPEN), None)
 
@@ -200,7 +200,7 @@ def in_force(state: State) -> ProposalRow | None:
 # ── taking the answer ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def take(draft: Draft, part: ProposalComputed) -> None:
+def apply_proposal_part(draft: ContinuityDecision, part: ProposalComputed) -> None:
     """Apply one part of the planner's answer; an answer to an older request changes nothing."""
     asked = draft.state.asked
     if asked is None or part.request != asked.request or draft.state.answered:
@@ -216,10 +216,10 @@ def take(draft: Draft, part: ProposalComputed) -> None:
                 )
             )
         )
-    _hold(draft, part.kept)
+    _update_kept_lines(draft, part.kept)
     if part.row is None:
         return
-    before = in_force(draft.state)
+    before = find_open_proposal(draft.state)
     row = part.row.model_copy(
         update={
             "number": asked.number,
@@ -254,7 +254,7 @@ def take(draft: Draft, part: ProposalComputed) -> None:
         draft.record(attention)
 
 
-def _hold(draft: Draft, kept: Sequence[KeptRow]) -> None:
+def _update_kept_lines(draft: ContinuityDecision, kept: Sequence[KeptRow]) -> None:
     """Update approved lines with their fate in the new situation."""
     lost: list[ReassignmentRow] = []
     for one in kept:
@@ -269,15 +269,15 @@ def _hold(draft: Draft, kept: Sequence[KeptRow]) -> None:
                     row=row.model_copy(update={"needed": one.needed}), change="needed"
                 )
             )
-    _void(draft, lost, "place_lost")
+    _void_lines(draft, lost, "place_lost")
 
 
-_Code = Literal["reassignment_void", "reassignment_recalled"]
+_AttentionCode = Literal["reassignment_void", "reassignment_recalled"]
 
 
-def _tell(
-    draft: Draft,
-    code: _Code,
+def _inform_manager(
+    draft: ContinuityDecision,
+    code: _AttentionCode,
     site: str,
     incident: str | None,
     *,
@@ -299,8 +299,10 @@ def _tell(
     )
 
 
-def _void(
-    draft: Draft, rows: Iterable[ReassignmentRow], cause: Literal["place_lost", "site_removed"]
+def _void_lines(
+    draft: ContinuityDecision,
+    rows: Iterable[ReassignmentRow],
+    cause: Literal["place_lost", "site_removed"],
 ) -> None:
     """Mark lines as void that lost their place, and inform the managers of their sites."""
     back: dict[tuple[str, str | None], int] = {}
@@ -311,21 +313,21 @@ def _void(
         )
         draft.record(ReassignmentChanged(row=ended, change="void"))
         back[row.site, row.incident] = back.get((row.site, row.incident), 0) + row.count
-    count_again(draft, were_there(rows))
+    schedule_settlement(draft, select_arrived_lines(rows))
     for (site, incident), agents in back.items():
-        _tell(draft, "reassignment_void", site, incident, agents=agents)
+        _inform_manager(draft, "reassignment_void", site, incident, agents=agents)
 
 
 # ── orders ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def order(draft: Draft, decision: str, sites: Iterable[str]) -> None:
+def schedule_orders(draft: ContinuityDecision, decision: str, sites: Iterable[str]) -> None:
     """Schedule one order per site as a deadline that is due now, so that nothing can block it."""
     for site in sorted(sites):
         draft.arm(f"order:{decision}:{site}:0", draft.now)
 
 
-def recall(draft: Draft, decision: str, sites: Iterable[str]) -> None:
+def schedule_recalls(draft: ContinuityDecision, decision: str, sites: Iterable[str]) -> None:
     """Schedule the recall of agents that a decision uses elsewhere, by the site that they left.
 
     Recalls come before the orders of the decision.
@@ -334,14 +336,14 @@ def recall(draft: Draft, decision: str, sites: Iterable[str]) -> None:
         draft.arm(f"back:{decision}:{site}:0", draft.now)
 
 
-def call_back(draft: Draft, id: str) -> None:
+def on_recall_due(draft: ContinuityDecision, id: str) -> None:
     """Handle a due recall: release the lines in the approver's name and inform both managers."""
     decision, site, part = id.split(":")
     mine = [
         row for row in draft.state.moved.values() if row.decision == decision and row.site == site
     ]
-    over = called_back(draft.state.moved.values(), mine)
-    lines = over[:AT_ONCE]
+    over = list_recalled_lines(draft.state.moved.values(), mine)
+    lines = over[:LINES_PER_STEP]
     for row in lines:
         ended = row.model_copy(
             update={
@@ -352,15 +354,15 @@ def call_back(draft: Draft, id: str) -> None:
             }
         )
         draft.record(ReassignmentChanged(row=ended, change="released"))
-    count_again(draft, were_there(lines))
-    if len(over) > AT_ONCE:
+    schedule_settlement(draft, select_arrived_lines(lines))
+    if len(over) > LINES_PER_STEP:
         draft.arm(f"back:{decision}:{site}:{int(part) + 1}", draft.now)
     left: dict[str, int] = {}
     for row in lines:
         if row.place not in (TELEWORK, site):
             left[row.place] = left.get(row.place, 0) + row.count
     if lines:
-        _tell(
+        _inform_manager(
             draft,
             "reassignment_recalled",
             site,
@@ -368,19 +370,19 @@ def call_back(draft: Draft, id: str) -> None:
             agents=sum(row.count for row in lines),
         )
     for place, agents in left.items():
-        _tell(draft, "reassignment_recalled", place, lines[0].incident, come=agents)
+        _inform_manager(draft, "reassignment_recalled", place, lines[0].incident, come=agents)
 
 
-def dispatch(draft: Draft, id: str) -> None:
+def on_order_due(draft: ContinuityDecision, id: str) -> None:
     """Handle a due order: dispatch the lines that leave a site, and count the agents that come."""
     decision, site, part = id.split(":")
     mine = [row for row in draft.state.moved.values() if row.decision == decision]
     waiting = sorted(
         (r for r in mine if r.site == site and r.state is LineState.APPROVED), key=lambda r: r.id
     )
-    now, lines = draft.now, waiting[:AT_ONCE]
+    now, lines = draft.now, waiting[:LINES_PER_STEP]
     for row in lines:
-        times = times_of(draft.state, row, now)
+        times = compute_line_times(draft.state, row, now)
         sent = row.model_copy(
             update={
                 "state": LineState.DISPATCHED,
@@ -390,13 +392,13 @@ def dispatch(draft: Draft, id: str) -> None:
             }
         )
         draft.record(ReassignmentChanged(row=sent, change="dispatched"))
-    if len(waiting) > AT_ONCE:
+    if len(waiting) > LINES_PER_STEP:
         draft.arm(f"order:{decision}:{site}:{int(part) + 1}", now)
     leave = sum(r.count for r in lines if r.place != site)
     incident = next((r.incident for r in mine), None)
     coming = [r for r in mine if r.place == site != r.site] if part == "0" else []
     come = sum(r.count for r in coming)
-    begins_at, ends_at = _from_until(draft, (*lines, *coming))
+    begins_at, ends_at = _compute_times(draft, (*lines, *coming))
     draft.record(
         ReassignmentOrdered(
             row=OrderRow(
@@ -431,11 +433,11 @@ def dispatch(draft: Draft, id: str) -> None:
         )
 
 
-def _from_until(
-    draft: Draft, lines: Iterable[ReassignmentRow]
+def _compute_times(
+    draft: ContinuityDecision, lines: Iterable[ReassignmentRow]
 ) -> tuple[Instant | None, Instant | None]:
     """Return the first start and the last end of these lines; None: unknown. Rule D80."""
-    times = [times_of(draft.state, line, draft.now) for line in lines]
+    times = [compute_line_times(draft.state, line, draft.now) for line in lines]
     ends = [one.ends_at for one in times if one.ends_at is not None]
     begins_at = min((one.starts_at for one in times), default=None)
     return begins_at, max(ends) if ends and len(ends) == len(times) else None
@@ -444,21 +446,21 @@ def _from_until(
 # ── reference data ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def migrate(draft: Draft) -> None:
+def schedule_dropped_lines(draft: ContinuityDecision) -> None:
     """Schedule the end of lines at sites that a new reference version dropped."""
-    if _dropped(draft):
+    if _list_dropped_lines(draft):
         draft.arm("dropped:0", draft.now)
 
 
-def drop(draft: Draft, step: str) -> None:
-    """Handle the deadline of `migrate`: void the lines at dropped sites."""
-    dropped = _dropped(draft)
-    _void(draft, dropped[:AT_ONCE], "site_removed")
-    if len(dropped) > AT_ONCE:
+def on_dropped_lines_due(draft: ContinuityDecision, step: str) -> None:
+    """Handle the deadline of `schedule_dropped_lines`: void the lines at dropped sites."""
+    dropped = _list_dropped_lines(draft)
+    _void_lines(draft, dropped[:LINES_PER_STEP], "site_removed")
+    if len(dropped) > LINES_PER_STEP:
         draft.arm(f"dropped:{int(step) + 1}", draft.now)
 
 
-def _dropped(draft: Draft) -> list[ReassignmentRow]:
+def _list_dropped_lines(draft: ContinuityDecision) -> list[ReassignmentRow]:
     known = draft.bia.sites
     return sorted(
         (

@@ -21,21 +21,32 @@ from schemas.contingency import (
     PresentRow,
 )
 from schemas.realms import is_live
-from services.continuity.contingency.current_crisis import Present
-from services.continuity.contingency.ranking import Contingency, Loss, Lost, totals, worst
-from services.continuity.contingency.sensitivity import Gain, Start, best, gains
-from services.continuity.reassignment.model.tables import Tables
-from services.continuity.reassignment.proposals import Crisis, Proposals
-from services.continuity.reassignment.published_reference import Published
+from services.continuity.contingency.current_crisis import CrisisContingency
+from services.continuity.contingency.ranking import (
+    ContingencyRanking,
+    LossKind,
+    SiteLoss,
+    count_losses,
+    select_worst,
+)
+from services.continuity.contingency.sensitivity import (
+    GainBaseline,
+    ResourceGain,
+    iterate_gains,
+    select_gains,
+)
+from services.continuity.reassignment.model.tables import ReferenceTables
+from services.continuity.reassignment.proposals import Proposals, RealmCrisis
+from services.continuity.reassignment.published_reference import PublishedTables
 from services.runtime.log.transaction import Transaction
 
-MOST_LOSSES: Final = 10
-MOST_GAPS: Final = 12
-MOST_GAINS: Final = 10
+SHOWN_LOSSES: Final = 10
+SHOWN_GAPS: Final = 12
+SHOWN_GAINS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class RankingJob:
     """One ranking of a realm for one reference version, or (`gains`) its gains.
 
     `stamp` names the crisis that it starts from; empty: a quiet day.
@@ -44,7 +55,7 @@ class Job:
     realm: str
     reference: str
     n: Literal[1, 2]
-    lost: Lost
+    lost: LossKind
     stamp: str = ""
     gains: bool = False
 
@@ -59,44 +70,44 @@ class Job:
         return f"contingency:{self.realm}:{self.reference}:{self.id}{f':{self.stamp}' if self.stamp else ''}{':gains' if self.gains else ''}"
 
 
-_RANKINGS: Final[tuple[tuple[Literal[1, 2], Lost, bool], ...]] = (
-    (1, Lost.PEOPLE, False),
-    (1, Lost.BUILDING, False),
-    (1, Lost.PEOPLE, True),
-    (1, Lost.BUILDING, True),
-    (2, Lost.PEOPLE, False),
-    (2, Lost.BUILDING, False),
+_RANKINGS: Final[tuple[tuple[Literal[1, 2], LossKind, bool], ...]] = (
+    (1, LossKind.PEOPLE, False),
+    (1, LossKind.BUILDING, False),
+    (1, LossKind.PEOPLE, True),
+    (1, LossKind.BUILDING, True),
+    (2, LossKind.PEOPLE, False),
+    (2, LossKind.BUILDING, False),
 )
 """Rankings in order: the quick and important ones first.
 
 There are too many pairs to solve again, so they have no gains.
 """
-Ranking = Contingency | Present
+Ranking = ContingencyRanking | CrisisContingency
 
 
 @dataclass
-class _Realm:
-    published: Published = field(default_factory=Published)
+class _RankedRealm:
+    published: PublishedTables = field(default_factory=PublishedTables)
     computed: dict[str, ContingencyRow] = field(default_factory=dict)
     """Rows by id."""
 
-    def ranked(self, job: Job) -> bool:
+    def ranked(self, job: RankingJob) -> bool:
         """Check whether the log holds the ranking of a job, with or without gains."""
         row = self.computed.get(job.id)
-        return row is not None and (row.reference, _stamp(row)) == (job.reference, job.stamp)
+        return row is not None and (row.reference, _get_stamp(row)) == (job.reference, job.stamp)
 
-    def lacks(self, job: Job) -> bool:
+    def lacks(self, job: RankingJob) -> bool:
         """Check whether the log lacks the result of a job but holds its starting point."""
         if job.gains:
             return self.ranked(job) and self.computed[job.id].gains is None
         return not self.ranked(job)
 
 
-def _stamp(row: ContingencyRow) -> str:
+def _get_stamp(row: ContingencyRow) -> str:
     return row.present.stamp if row.present is not None else ""
 
 
-class Planner:
+class ContingencyPlanner:
     """Rankings of all live realms. No I/O, not thread-safe.
 
     `Proposals` must see each record first, because it knows the crises.
@@ -104,13 +115,13 @@ class Planner:
 
     def __init__(self, proposals: Proposals) -> None:
         self._proposals = proposals
-        self._realms: dict[str, _Realm] = {}
+        self._realms: dict[str, _RankedRealm] = {}
 
     def observe(self, transaction: Transaction) -> None:
         """Apply one accepted record of continuity's log, in log order per realm."""
         if not is_live(transaction.realm):
             return
-        realm = self._realms.setdefault(transaction.realm, _Realm())
+        realm = self._realms.setdefault(transaction.realm, _RankedRealm())
         for fact in transaction.facts:
             if fact.name == "ReferencePublished":
                 realm.published.take(fact.data)
@@ -118,7 +129,9 @@ class Planner:
                 row = ContingencyChanged.model_validate(fact.data).row
                 realm.computed[row.id] = row
 
-    def next_job(self, without: Collection[Job] = (), *, crises: bool = True) -> Job | None:
+    def next_job(
+        self, without: Collection[RankingJob] = (), *, crises: bool = True
+    ) -> RankingJob | None:
         """Return the quickest missing ranking, those of a crisis first; realms by name.
 
         `crises=False` leaves the crises out.
@@ -127,19 +140,19 @@ class Planner:
             for name in sorted(self._realms):
                 if (stamp := self._stamp(name)) and (
                     job := self._lacking(
-                        Job(name, self._reference(name), n, lost, stamp, more), without
+                        RankingJob(name, self._reference(name), n, lost, stamp, more), without
                     )
                 ):
                     return job
         for n, lost, more in _RANKINGS:
             for name in sorted(self._realms):
                 if job := self._lacking(
-                    Job(name, self._reference(name), n, lost, gains=more), without
+                    RankingJob(name, self._reference(name), n, lost, gains=more), without
                 ):
                     return job
         return None
 
-    def _lacking(self, job: Job, without: Collection[Job]) -> Job | None:
+    def _lacking(self, job: RankingJob, without: Collection[RankingJob]) -> RankingJob | None:
         realm = self._realms[job.realm]
         return (
             job
@@ -150,11 +163,11 @@ class Planner:
     def _reference(self, realm: str) -> str:
         return self._realms[realm].published.reference
 
-    def _crisis(self, realm: str) -> Crisis | None:
+    def _crisis(self, realm: str) -> RealmCrisis | None:
         """Return the crisis of a realm; None if it was over before it was ever ranked."""
         crisis = self._proposals.crisis(realm)
         if crisis is None or (
-            crisis.over and not any(map(_stamp, self._realms[realm].computed.values()))
+            crisis.over and not any(map(_get_stamp, self._realms[realm].computed.values()))
         ):
             return None
         return crisis
@@ -163,7 +176,7 @@ class Planner:
         crisis = self._crisis(realm)
         return crisis.stamp if crisis is not None else ""
 
-    def wanted(self, job: Job) -> bool:
+    def wanted(self, job: RankingJob) -> bool:
         """Check whether the result of a job is still wanted.
 
         It is not once another version is in force, the crisis is over, or the answer is in the log.
@@ -176,40 +189,40 @@ class Planner:
         crisis = self._crisis(job.realm) if job.stamp else None
         return crisis is None or not crisis.over or crisis.stamp == job.stamp
 
-    def ranking(self, job: Job) -> Ranking:
+    def ranking(self, job: RankingJob) -> Ranking:
         """Build the ranking of a job. Raise TablesInvalid."""
         data = self._realms[job.realm].published.tables
         assert data is not None, "a job is of a realm whose tables are known"
-        tables = Tables(data[0].sites, data[1])
+        tables = ReferenceTables(data[0].sites, data[1])
         crisis = self._crisis(job.realm)
         if not job.stamp or crisis is None:
-            return Contingency(tables, job.lost)
-        return Present(tables, job.lost, crisis.situation(), crisis.approved(tables))
+            return ContingencyRanking(tables, job.lost)
+        return CrisisContingency(tables, job.lost, crisis.situation(), crisis.approved(tables))
 
-    def row(self, job: Job) -> ContingencyRow:
+    def row(self, job: RankingJob) -> ContingencyRow:
         """Return the ranking in the log to which a job adds gains."""
         return self._realms[job.realm].computed[job.id]
 
-    def start(self, job: Job) -> Start:
+    def start(self, job: RankingJob) -> GainBaseline:
         """Return the starting point for the gains of a job. Raise TablesInvalid."""
         data = self._realms[job.realm].published.tables
         assert data is not None, "a job is of a realm whose tables are known"
         sites, staffing = data
         crisis = self._crisis(job.realm)
         if not job.stamp or crisis is None:
-            return Start(sites.sites, staffing, job.lost)
-        return Start(
+            return GainBaseline(sites.sites, staffing, job.lost)
+        return GainBaseline(
             sites.sites,
             staffing,
             job.lost,
             crisis.situation(),
-            crisis.approved(Tables(sites.sites, staffing)),
+            crisis.approved(ReferenceTables(sites.sites, staffing)),
         )
 
-    def present(self, job: Job, ranking: Ranking) -> PresentRow | None:
+    def present(self, job: RankingJob, ranking: Ranking) -> PresentRow | None:
         """Describe the crisis of a job for its row; call it before the log moves on."""
         crisis = self._crisis(job.realm) if job.stamp else None
-        if crisis is None or not isinstance(ranking, Present):
+        if crisis is None or not isinstance(ranking, CrisisContingency):
             return None
         hit = sum(c.seat_pct < 100 or c.staff_pct < 100 for c in crisis.request.situation.sites)
         return PresentRow(
@@ -224,43 +237,50 @@ class Planner:
         )
 
 
-def losses(ranking: Ranking, job: Job, present: PresentRow | None = None) -> Iterator[Loss]:
+def iterate_losses(
+    ranking: Ranking, job: RankingJob, present: PresentRow | None = None
+) -> Iterator[SiteLoss]:
     """Yield one loss after another, so that the caller can stop; a crisis that is over has none."""
     if present is not None and not present.sites_hit and not present.held:
         return iter(())
     return ranking.each() if job.n == 1 else ranking.pairs()
 
 
-def relaxed(start: Start, row: ContingencyRow) -> Iterator[Gain]:
+def iterate_row_gains(start: GainBaseline, row: ContingencyRow) -> Iterator[ResourceGain]:
     """Yield the gains over the gravest losses of a ranking; none once its crisis is over."""
     over = row.present is not None and not row.present.sites_hit and not row.present.held
     return (
         iter(())
         if over
-        else gains(start, [Loss(loss.sites, (loss.u1, loss.u2, loss.u3)) for loss in row.worst])
+        else iterate_gains(
+            start, [SiteLoss(loss.sites, (loss.u1, loss.u2, loss.u3)) for loss in row.worst]
+        )
     )
 
 
-def with_gains(row: ContingencyRow, bought: Iterable[Gain]) -> ContingencyComputed:
+def build_gains_answer(row: ContingencyRow, bought: Iterable[ResourceGain]) -> ContingencyComputed:
     """Build the input for continuity: a ranking that it has, with its gains."""
     return ContingencyComputed(
         row=row.model_copy(
-            update={"gains": tuple(_gain(gain) for gain in best(bought)[:MOST_GAINS])}
+            update={
+                "gains": tuple(_build_gain_row(gain) for gain in select_gains(bought)[:SHOWN_GAINS])
+            }
         )
     )
 
 
-def answer(
-    ranking: Ranking, job: Job, found: list[Loss], present: PresentRow | None = None
+def build_ranking_answer(
+    ranking: Ranking, job: RankingJob, found: list[SiteLoss], present: PresentRow | None = None
 ) -> ContingencyComputed:
     """Build the input for continuity with a ranking."""
-    if present is not None and found and isinstance(ranking, Present):
+    if present is not None and found and isinstance(ranking, CrisisContingency):
         present = present.model_copy(
             update=dict(zip(("u1", "u2", "u3"), ranking.unmet, strict=True))
         )
-    counted = totals(found)
+    counted = count_losses(found)
     gravest = tuple(
-        _loss(ranking.explained(loss)) for loss in worst(found, MOST_LOSSES, ranking.tables)
+        _build_loss_row(ranking.explained(loss))
+        for loss in select_worst(found, SHOWN_LOSSES, ranking.tables)
     )
     row = ContingencyRow(
         id=job.id,
@@ -271,12 +291,14 @@ def answer(
         unmet=counted["unmet"],
         worst=gravest,
         present=present,
-        paired=ranking.paired if job.n == 2 and found and isinstance(ranking, Present) else (),
+        paired=ranking.paired
+        if job.n == 2 and found and isinstance(ranking, CrisisContingency)
+        else (),
     )
     return ContingencyComputed(row=row)
 
 
-def _gain(gain: Gain) -> GainRow:
+def _build_gain_row(gain: ResourceGain) -> GainRow:
     u1, u2, u3 = gain.unmet
     return GainRow(
         kind=gain.kind,
@@ -290,7 +312,7 @@ def _gain(gain: Gain) -> GainRow:
     )
 
 
-def _loss(loss: Loss) -> LossRow:
+def _build_loss_row(loss: SiteLoss) -> LossRow:
     gaps = tuple(
         GapRow(
             site=g.site,
@@ -307,6 +329,6 @@ def _loss(loss: Loss) -> LossRow:
         u1=loss.unmet[0],
         u2=loss.unmet[1],
         u3=loss.unmet[2],
-        gaps=gaps[:MOST_GAPS],
-        gaps_more=max(0, len(gaps) - MOST_GAPS),
+        gaps=gaps[:SHOWN_GAPS],
+        gaps_more=max(0, len(gaps) - SHOWN_GAPS),
     )

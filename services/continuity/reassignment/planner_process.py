@@ -22,26 +22,26 @@ import structlog
 
 from schemas.contingency import ContingencyComputed
 from schemas.realms import live_partitions
-from schemas.topics import PARTITIONS, inputs
-from services.continuity.contingency.idle_time import Leisure, timed
+from schemas.topics import PARTITION_COUNT, input_topic
+from services.continuity.contingency.idle_time import BackgroundGate, run_timed
 from services.continuity.reassignment.planner import (
-    Job,
-    Planner,
-    answer,
-    losses,
-    relaxed,
-    with_gains,
+    ContingencyPlanner,
+    RankingJob,
+    build_gains_answer,
+    build_ranking_answer,
+    iterate_losses,
+    iterate_row_gains,
 )
-from services.continuity.reassignment.proposals import Job as Asked
+from services.continuity.reassignment.proposals import ProposalJob as Asked
 from services.continuity.reassignment.proposals import Proposals
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
-from services.runtime.kafka.fetch_throttle import UNHURRIED_MS
-from services.runtime.log.reader import Accepted, LogReader
-from services.runtime.process.heap import give_back
+from services.runtime.kafka.fetch_throttle import BACKGROUND_FETCH_INTERVAL_MS
+from services.runtime.log.reader import AcceptedRecord, LogReader
+from services.runtime.process.heap import release_memory
 from services.runtime.worker.log_follower import run_background
 
-LIVE: Final = live_partitions(PARTITIONS)
+LIVE_PARTITIONS: Final = live_partitions(PARTITION_COUNT)
 """Partitions of live realms."""
 SLICE_S: Final = 0.2
 REPEAT_S: Final = 1.0
@@ -53,7 +53,7 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
-class Planning:
+class PlannerProcess:
     """Driver of a `Planner`. Two at once do no harm: the second answer to a job is a duplicate."""
 
     def __init__(self, kafka: str, marks: InputMarks, *, quiet_s: float) -> None:
@@ -61,20 +61,22 @@ class Planning:
         soon as anybody else.
         """
         self._kafka, self._marks = kafka, marks
-        self._leisure = Leisure(kafka, after_s=quiet_s)
+        self._leisure = BackgroundGate(kafka, after_s=quiet_s)
         self._computed_s = 0.0
         """Seconds of processor time that the running job has used."""
         self._proposals = Proposals()
-        self._planner = Planner(self._proposals)
-        self._reader = LogReader(kafka, "continuity", partitions=LIVE, every_ms=UNHURRIED_MS)
+        self._planner = ContingencyPlanner(self._proposals)
+        self._reader = LogReader(
+            kafka, "continuity", partitions=LIVE_PARTITIONS, every_ms=BACKGROUND_FETCH_INTERVAL_MS
+        )
         self._news = asyncio.Event()
         self._asked = asyncio.Event()
         self._free = asyncio.Event()
         """Unset while a proposal is computed."""
         self._free.set()
-        initializer = _lowest_priority if quiet_s else None
+        initializer = _lower_priority if quiet_s else None
         self._quiet = ThreadPoolExecutor(1, "contingency", initializer=initializer)
-        self._given_up: set[Job] = set()
+        self._given_up: set[RankingJob] = set()
         self._rested_at = 0.0
         """Monotonic time from which a crisis is ranked again.
 
@@ -98,7 +100,7 @@ class Planning:
                     self._news.set()
                     self._asked.set()
 
-    def _observe(self, accepted: Accepted) -> None:
+    def _observe(self, accepted: AcceptedRecord) -> None:
         self._proposals.observe(accepted.transaction)
         self._planner.observe(accepted.transaction)
 
@@ -128,7 +130,7 @@ class Planning:
         self._free.clear()
         try:
             parts = await asyncio.to_thread(self._proposals.solve, job)
-            await asyncio.to_thread(give_back)
+            await asyncio.to_thread(release_memory)
         finally:
             self._free.set()
         log.info(
@@ -144,7 +146,7 @@ class Planning:
                 async with RecordProducer(self._kafka, self._marks) as producer:
                     for id, part in parts[self._proposals.next_part(job.realm) :]:
                         await producer.send(
-                            inputs("continuity"), job.realm, part, id=id, source=SOURCE
+                            input_topic("continuity"), job.realm, part, id=id, source=SOURCE
                         )
             except BrokerAway as error:
                 log.warning("planner.broker_away", error=str(error))
@@ -174,11 +176,11 @@ class Planning:
                     async with asyncio.timeout(rest_s if rest_s > 0 else None):
                         await self._news.wait()
 
-    async def _carry_out(self, job: Job) -> None:
+    async def _carry_out(self, job: RankingJob) -> None:
         began = time.monotonic()
         try:
             message = await (self._gains(job) if job.gains else self._ranking(job))
-            await self._quietly(give_back)
+            await self._quietly(release_memory)
             if message is None:
                 return
         except MemoryError:
@@ -197,7 +199,11 @@ class Planning:
             try:
                 async with RecordProducer(self._kafka, self._marks) as producer:
                     await producer.send(
-                        inputs("continuity"), job.realm, message, id=job.input_id, source=SOURCE
+                        input_topic("continuity"),
+                        job.realm,
+                        message,
+                        id=job.input_id,
+                        source=SOURCE,
                     )
                 break
             except BrokerAway as error:
@@ -215,28 +221,32 @@ class Planning:
             self._news.clear()
             await self._news.wait()
 
-    async def _ranking(self, job: Job) -> ContingencyComputed | None:
+    async def _ranking(self, job: RankingJob) -> ContingencyComputed | None:
         ranking = self._planner.ranking(job)
         present = self._planner.present(job, ranking)
-        found = await self._computed(losses(ranking, job, present), job)
-        return None if found is None else await self._quietly(answer, ranking, job, found, present)
+        found = await self._computed(iterate_losses(ranking, job, present), job)
+        return (
+            None
+            if found is None
+            else await self._quietly(build_ranking_answer, ranking, job, found, present)
+        )
 
-    async def _gains(self, job: Job) -> ContingencyComputed | None:
+    async def _gains(self, job: RankingJob) -> ContingencyComputed | None:
         row, start = self._planner.row(job), self._planner.start(job)
-        bought = await self._computed(relaxed(start, row), job)
-        return None if bought is None else with_gains(row, bought)
+        bought = await self._computed(iterate_row_gains(start, row), job)
+        return None if bought is None else build_gains_answer(row, bought)
 
     async def _quietly(self, work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(
             self._quiet, partial(work, *given, **named)
         )
 
-    async def _computed(self, source: Iterator[T], job: Job) -> list[T] | None:
+    async def _computed(self, source: Iterator[T], job: RankingJob) -> list[T] | None:
         """Collect losses or gains in slices, paused during proposals; None if no longer wanted."""
         found: list[T] = []
         while self._planner.wanted(job):
             await self._free.wait()
-            over, worked = await self._quietly(timed, partial(_slice, source, found))
+            over, worked = await self._quietly(run_timed, partial(_run_slice, source, found))
             self._computed_s += worked.computed_s
             await self._leisure.rest(worked)
             if over:
@@ -244,7 +254,7 @@ class Planning:
         return None
 
 
-def _slice(source: Iterator[T], found: list[T]) -> bool:
+def _run_slice(source: Iterator[T], found: list[T]) -> bool:
     """Continue for SLICE_S; return True at the end."""
     until = time.monotonic() + SLICE_S
     for one in source:
@@ -254,7 +264,7 @@ def _slice(source: Iterator[T], found: list[T]) -> bool:
     return True
 
 
-def _lowest_priority() -> None:
+def _lower_priority() -> None:
     """Give this thread idle scheduling where the system has it, else the highest nice value."""
     try:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
@@ -265,7 +275,7 @@ def _lowest_priority() -> None:
 if __name__ == "__main__":
     run_background(
         "planner",
-        lambda settings: Planning(
+        lambda settings: PlannerProcess(
             settings.kafka,
             InputMarks.open(settings.data.secrets),
             quiet_s=settings.foresight_after_s,

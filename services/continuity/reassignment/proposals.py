@@ -14,10 +14,10 @@ from typing import Final
 from schemas import reassignment as m
 from schemas import reference as ref
 from schemas.base import MINUTE_MS, Instant, Message
-from services.continuity.reassignment.model.explain import Gap
-from services.continuity.reassignment.model.lexicographic import Choice
-from services.continuity.reassignment.model.plan import Line, Options, Proposal
-from services.continuity.reassignment.model.plan import solve as solve_situation
+from services.continuity.reassignment.model.explain import StaffGap
+from services.continuity.reassignment.model.lexicographic import SolveChoice
+from services.continuity.reassignment.model.plan import ProposedLine, SolvedProposal, SolveOptions
+from services.continuity.reassignment.model.plan import solve_situation_program as solve_situation
 from services.continuity.reassignment.model.previous import (
     DISPLACED,
     RELEASABLE,
@@ -25,33 +25,42 @@ from services.continuity.reassignment.model.previous import (
     LineKey,
     PreviousLine,
 )
-from services.continuity.reassignment.model.situation import Horizon, SiteState, Situation
-from services.continuity.reassignment.model.solver import SolverFailed, Work
-from services.continuity.reassignment.model.tables import Tables, TablesInvalid
-from services.continuity.reassignment.published_reference import Published
-from services.continuity.reassignment.recalls import Called, called
+from services.continuity.reassignment.model.situation import (
+    ModelSituation,
+    SiteCapacityState,
+    WorkHorizon,
+)
+from services.continuity.reassignment.model.solver import SolverFailed, SolverWork
+from services.continuity.reassignment.model.tables import ReferenceTables, TablesInvalid
+from services.continuity.reassignment.published_reference import PublishedTables
+from services.continuity.reassignment.recalls import IdleAgents, count_idle_agents
 from services.continuity.reassignment.site_conditions import is_hit
-from services.continuity.state import State, decided_lines, evolve, lines_of
+from services.continuity.state import (
+    ContinuityState,
+    evolve,
+    find_decided_lines,
+    list_proposal_lines,
+)
 from services.runtime.log.transaction import Transaction
 
-WORK: Final = Work(nodes=200)
-AT_ONCE: Final = 120
+PROPOSAL_WORK: Final = SolverWork(nodes=200)
+LINES_PER_PART: Final = 120
 """Lines and kept lines in one input, so that its Transaction stays under 256 KiB."""
-SHOWN: Final = 60
+SHOWN_GAPS: Final = 60
 """Entries in each list of gaps."""
-SITES_SHOWN: Final = 3
-MOST_WORDS: Final = 500
+SHOWN_SITES: Final = 3
+FAILURE_CHARACTERS: Final = 500
 """Characters of the sentence that explains a failed computation."""
-LARGE: Final = 5
+LARGE_SITE_FRACTION: Final = 5
 """A site with at least one in LARGE of all moved agents is shown by itself."""
-_FACTS: Final = frozenset(
+_PROPOSAL_FACTS: Final = frozenset(
     ("ProposalRequested", "ProposalLinesRecorded", "ProposalChanged", "ReassignmentChanged")
 )
 _WITHOUT_EFFECT: Final = frozenset(("InputFailed", "InputRefused"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Job:
+class ProposalJob:
     """One request with everything that its answer depends on."""
 
     realm: str
@@ -68,7 +77,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Crisis:
+class RealmCrisis:
     """Present of a realm: the situation of its last request, and its current approved lines."""
 
     request: m.ProposalRequested
@@ -83,19 +92,19 @@ class Crisis:
         lines = "|".join(f"{row.id}:{row.count}" for row in self.moved)
         return f"{self.request.request}:{blake2b(lines.encode(), digest_size=6).hexdigest()}"
 
-    def situation(self) -> Situation:
+    def situation(self) -> ModelSituation:
         """Return the situation for the solver."""
-        return _situation(self.request.situation)
+        return _build_situation(self.request.situation)
 
-    def approved(self, tables: Tables) -> list[PreviousLine]:
+    def approved(self, tables: ReferenceTables) -> list[PreviousLine]:
         """Return the lines that hold agents and desks."""
-        return _approved(self.moved, tables)
+        return _list_approved_lines(self.moved, tables)
 
 
 @dataclass
-class _Realm:
-    state: State
-    published: Published = field(default_factory=Published)
+class _ProposalRealm:
+    state: ContinuityState
+    published: PublishedTables = field(default_factory=PublishedTables)
     parts: int = 0
     """Parts of the answer to the open request in the log."""
     failed: str = ""
@@ -114,7 +123,7 @@ class Proposals:
     service: Final = "continuity"
 
     def __init__(self) -> None:
-        self._realms: dict[str, _Realm] = {}
+        self._realms: dict[str, _ProposalRealm] = {}
 
     def observe(self, transaction: Transaction) -> None:
         """Apply one accepted record of continuity's log, in log order per realm."""
@@ -124,14 +133,14 @@ class Proposals:
             and (known := self._realms.get(transaction.realm)) is not None
         ):
             asked = known.state.asked
-            if asked is not None and source.id == _part_id(asked.request, known.parts):
+            if asked is not None and source.id == _build_part_id(asked.request, known.parts):
                 known.parts += 1
                 if any(fact.name in _WITHOUT_EFFECT for fact in transaction.facts):
                     known.failed = asked.request
         for fact in transaction.facts:
             if fact.name == "RealmClosed":
                 self.forget(transaction.realm)
-            elif fact.name in _FACTS:
+            elif fact.name in _PROPOSAL_FACTS:
                 realm = self._realm(transaction)
                 realm.state = evolve(realm.state, fact.message(), fact.at)
                 realm.parts = 0 if fact.name == "ProposalRequested" else realm.parts
@@ -142,11 +151,11 @@ class Proposals:
         """Forget a closed realm with its state and tables."""
         self._realms.pop(realm, None)
 
-    def _realm(self, transaction: Transaction) -> _Realm:
+    def _realm(self, transaction: Transaction) -> _ProposalRealm:
         known = self._realms.get(transaction.realm)
         if known is None:
-            known = self._realms[transaction.realm] = _Realm(
-                State(transaction.realm, transaction.realm)
+            known = self._realms[transaction.realm] = _ProposalRealm(
+                ContinuityState(transaction.realm, transaction.realm)
             )
         return known
 
@@ -155,11 +164,11 @@ class Proposals:
         """Realms by name."""
         return sorted(self._realms)
 
-    def jobs(self) -> Iterator[Job]:
+    def jobs(self) -> Iterator[ProposalJob]:
         """Yield the open requests, by realm."""
         return (job for realm in self.realms if (job := self.job(realm)) is not None)
 
-    def job(self, realm: str) -> Job | None:
+    def job(self, realm: str) -> ProposalJob | None:
         """Return the open request of a realm."""
         known = self._realms.get(realm)
         if (
@@ -178,12 +187,14 @@ class Proposals:
         )
         seen: list[m.LineRow] = []
         if current is not None and not asked.fresh:
-            decided = decided_lines(current)
-            seen = [line for line in lines_of(state, current.id) if line.id not in decided]
+            decided = find_decided_lines(current)
+            seen = [
+                line for line in list_proposal_lines(state, current.id) if line.id not in decided
+            ]
         moved = sorted(state.moved.values(), key=lambda row: (row.approved_at, row.id))
-        return Job(realm, asked, tables, tuple(seen), tuple(moved))
+        return ProposalJob(realm, asked, tables, tuple(seen), tuple(moved))
 
-    def crisis(self, realm: str) -> Crisis | None:
+    def crisis(self, realm: str) -> RealmCrisis | None:
         """Return the present of a realm; None if no proposal was ever requested."""
         known = self._realms.get(realm)
         if known is None or known.state.asked is None:
@@ -193,59 +204,64 @@ class Proposals:
         lapsed = (
             row := state.proposals.get(asked.request)
         ) is not None and row.state is m.ProposalState.LAPSED
-        return Crisis(asked, moved, over=not moved and (lapsed or not is_hit(asked.situation)))
+        return RealmCrisis(asked, moved, over=not moved and (lapsed or not is_hit(asked.situation)))
 
     def next_part(self, realm: str) -> int:
         """Return the first part of the answer that the log lacks."""
         return self._realms[realm].parts
 
-    def solve(self, job: Job) -> Sequence[tuple[str, Message]]:
+    def solve(self, job: ProposalJob) -> Sequence[tuple[str, Message]]:
         """Compute the parts of the answer in order, each with its id."""
-        return [(_part_id(job.id, n), part) for n, part in enumerate(_parts(job))]
+        return [(_build_part_id(job.id, n), part) for n, part in enumerate(_compute_parts(job))]
 
 
-def _part_id(request: str, part: int) -> str:
+def _build_part_id(request: str, part: int) -> str:
     return f"proposal:{request}:{part}"
 
 
-class _Kept:
+class _TablesCache:
     """Cache of tables by version, shared by all realms."""
 
     def __init__(self) -> None:
-        self._made: dict[str, tuple[tuple[ref.Sites, ref.Staffing], Tables]] = {}
+        self._made: dict[str, tuple[tuple[ref.Sites, ref.Staffing], ReferenceTables]] = {}
 
-    def of(self, reference: str, data: tuple[ref.Sites, ref.Staffing]) -> Tables:
+    def of(self, reference: str, data: tuple[ref.Sites, ref.Staffing]) -> ReferenceTables:
         made = self._made.get(reference)
         if made is None or made[0] != data:
-            made = data, Tables(data[0].sites, data[1])
+            made = data, ReferenceTables(data[0].sites, data[1])
             self._made = {**dict(list(self._made.items())[-3:]), reference: made}
         return made[1]
 
 
-_KEPT: Final = _Kept()
+_TABLES: Final = _TablesCache()
 
 
-def _parts(job: Job) -> list[m.ProposalComputed]:
+def _compute_parts(job: ProposalJob) -> list[m.ProposalComputed]:
     """Compute the answer; an exception becomes a failed proposal.
 
     Otherwise the tables of one realm would stop the planner for all.
     """
     try:
-        tables = _KEPT.of(job.request.reference, job.tables)
-        situation = _situation(job.request.situation)
+        tables = _TABLES.of(job.request.reference, job.tables)
+        situation = _build_situation(job.request.situation)
         prefer = (
             None if job.request.preference is m.Preference.BEST else job.request.preference.value
         )
-        previous = [*_approved(job.moved, tables), *(_seen(line) for line in job.seen)]
+        previous = [
+            *_list_approved_lines(job.moved, tables),
+            *(_convert_seen_line(line) for line in job.seen),
+        ]
         proposal = solve_situation(
             tables,
             situation,
             previous,
-            Options(Choice(prefer=prefer, rounded=True, solidarity=True, work=WORK)),
+            SolveOptions(
+                SolveChoice(prefer=prefer, rounded=True, solidarity=True, work=PROPOSAL_WORK)
+            ),
         )
-        kept = list(_kept(job, proposal, situation))
-        new = _new(proposal, tables)
-        agents = called(
+        kept = list(_iterate_kept_rows(job, proposal, situation))
+        new = _select_new_lines(proposal, tables)
+        agents = count_idle_agents(
             tables,
             situation,
             job.moved,
@@ -253,30 +269,32 @@ def _parts(job: Job) -> list[m.ProposalComputed]:
             [(line.key, line.count - line.approved) for line in new],
         )
         lines = [
-            _line(f"{job.id}-{n}", line, of)
+            _build_line(f"{job.id}-{n}", line, of)
             for n, (line, of) in enumerate(zip(new, agents, strict=True))
         ]
-        row = _filled(_row(job, m.ProposalState.OPEN), job, proposal, lines, tables)
+        row = _fill_row(_build_row(job, m.ProposalState.OPEN), job, proposal, lines, tables)
     except (TablesInvalid, SolverFailed) as error:
-        return _failed(job, str(error))
+        return _build_failure(job, str(error))
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001  it is recorded with the proposal, and people read it
-        return _failed(job, f"{type(error).__name__}: {error}")
-    return _cut(job, lines, kept, row)
+        return _build_failure(job, f"{type(error).__name__}: {error}")
+    return _cut_parts(job, lines, kept, row)
 
 
-def _failed(job: Job, why: str) -> list[m.ProposalComputed]:
-    row = _row(job, m.ProposalState.FAILED).model_copy(update={"failure": why[:MOST_WORDS]})
+def _build_failure(job: ProposalJob, why: str) -> list[m.ProposalComputed]:
+    row = _build_row(job, m.ProposalState.FAILED).model_copy(
+        update={"failure": why[:FAILURE_CHARACTERS]}
+    )
     return [m.ProposalComputed(request=job.id, part=0, parts=1, row=row)]
 
 
-def _situation(asked: m.Situation) -> Situation:
+def _build_situation(asked: m.Situation) -> ModelSituation:
     def left_min(end: Instant | None) -> int | None:
         return None if end is None or asked.at is None else (end - asked.at) // MINUTE_MS
 
     sites = {
-        c.site: SiteState(
+        c.site: SiteCapacityState(
             c.staff_pct,
             c.seat_pct,
             c.host_ok,
@@ -288,16 +306,16 @@ def _situation(asked: m.Situation) -> Situation:
     opens = {
         activity: left for activity, at in asked.opens.items() if (left := left_min(at)) is not None
     }
-    return Situation(
+    return ModelSituation(
         sites,
         asked.elapsed_h,
         asked.transit,
         asked.telework,
-        Horizon(opens, asked.setup_min, asked.home_min),
+        WorkHorizon(opens, asked.setup_min, asked.home_min),
     )
 
 
-def key_of(line: m.LineRow) -> LineKey:
+def build_line_key(line: m.LineRow) -> LineKey:
     """Return the key that identifies a line."""
     supply = DISPLACED if line.supply == "displaced" else RELEASABLE
     return LineKey(
@@ -312,29 +330,31 @@ def key_of(line: m.LineRow) -> LineKey:
     )
 
 
-def _seen(line: m.LineRow) -> PreviousLine:
-    return PreviousLine(key_of(line), line.count, approved=False)
+def _convert_seen_line(line: m.LineRow) -> PreviousLine:
+    return PreviousLine(build_line_key(line), line.count, approved=False)
 
 
-def _approved(moved: Iterable[m.ReassignmentRow], tables: Tables) -> list[PreviousLine]:
+def _list_approved_lines(
+    moved: Iterable[m.ReassignmentRow], tables: ReferenceTables
+) -> list[PreviousLine]:
     """Merge approved rows into one line per key; rows of a dropped site are void anyway."""
     counts: dict[LineKey, int] = {}
     for row in moved:
         if row.site in tables.site_index:
-            counts[key_of(row)] = counts.get(key_of(row), 0) + row.count
+            counts[build_line_key(row)] = counts.get(build_line_key(row), 0) + row.count
     return [PreviousLine(key, count, approved=True) for key, count in counts.items()]
 
 
-def _new(proposal: Proposal, tables: Tables) -> list[Line]:
+def _select_new_lines(proposal: SolvedProposal, tables: ReferenceTables) -> list[ProposedLine]:
     """Select lines with newly reassigned agents, the most critical work first.
 
     Among equals, work for more vulnerable people comes first (D82).
     """
     new = [line for line in proposal.lines if line.count > line.approved]
 
-    def order(line: Line) -> tuple[object, ...]:
+    def order(line: ProposedLine) -> tuple[object, ...]:
         key = line.key
-        dependent = tables.vulnerable_public(_worked(key, tables))
+        dependent = tables.vulnerable_public(_find_worked_cell(key, tables))
         return (
             key.own_work,
             line.criticality,
@@ -346,7 +366,7 @@ def _new(proposal: Proposal, tables: Tables) -> list[Line]:
     return sorted(new, key=order)
 
 
-def _worked(key: LineKey, tables: Tables) -> int:
+def _find_worked_cell(key: LineKey, tables: ReferenceTables) -> int:
     """Return the cell with the work that a line does."""
     own = (key.site, key.activity, key.metier)
     return tables.cell_index[
@@ -354,7 +374,7 @@ def _worked(key: LineKey, tables: Tables) -> int:
     ]
 
 
-def _line(id: str, line: Line, called: Called) -> m.LineRow:
+def _build_line(id: str, line: ProposedLine, called: IdleAgents) -> m.LineRow:
     key = line.key
     return m.LineRow(
         id=id,
@@ -377,37 +397,41 @@ def _line(id: str, line: Line, called: Called) -> m.LineRow:
     )
 
 
-def _kept(job: Job, proposal: Proposal, situation: Situation) -> Iterator[m.KeptRow]:
+def _iterate_kept_rows(
+    job: ProposalJob, proposal: SolvedProposal, situation: ModelSituation
+) -> Iterator[m.KeptRow]:
     """Yield approved lines that now need another number; of equal keys, earlier lines stay."""
     left = {kept.key: kept.count for kept in proposal.kept}
     for row in job.moved:
-        key = key_of(row)
+        key = build_line_key(row)
         needed = min(row.count, left.get(key, 0))
         left[key] = left.get(key, 0) - needed
         if any(situation.of(site).confined for site in (row.site, row.need_site)):
             needed = row.needed  # no agents return to a site that shelters or counts its people
-        void = not needed and _lost(row, situation)
+        void = not needed and _is_place_lost(row, situation)
         if void or needed != row.needed:
             yield m.KeptRow(line=row.id, needed=needed, void=void)
 
 
-def _lost(row: m.ReassignmentRow, situation: Situation) -> bool:
+def _is_place_lost(row: m.ReassignmentRow, situation: ModelSituation) -> bool:
     """Check whether the agents can no longer work at the place of their line."""
     if row.place == TELEWORK:
         return not situation.telework
     return situation.of(row.place).seat_pct < 100 and row.place != row.site
 
 
-def _cut(
-    job: Job, lines: list[m.LineRow], kept: list[m.KeptRow], row: m.ProposalRow
+def _cut_parts(
+    job: ProposalJob, lines: list[m.LineRow], kept: list[m.KeptRow], row: m.ProposalRow
 ) -> list[m.ProposalComputed]:
     """Cut the answer into parts of at most AT_ONCE lines, then of kept lines.
 
     Each part but the last of its kind is full; only an empty answer has an empty part.
     """
     cuts: list[tuple[tuple[m.LineRow, ...], tuple[m.KeptRow, ...]]] = []
-    cuts += [(tuple(lines[n : n + AT_ONCE]), ()) for n in range(0, len(lines), AT_ONCE)]
-    cuts += [((), tuple(kept[n : n + AT_ONCE])) for n in range(0, len(kept), AT_ONCE)]
+    cuts += [
+        (tuple(lines[n : n + LINES_PER_PART]), ()) for n in range(0, len(lines), LINES_PER_PART)
+    ]
+    cuts += [((), tuple(kept[n : n + LINES_PER_PART])) for n in range(0, len(kept), LINES_PER_PART)]
     cuts = cuts or [((), ())]
     return [
         m.ProposalComputed(
@@ -422,7 +446,7 @@ def _cut(
     ]
 
 
-def _row(job: Job, state: m.ProposalState) -> m.ProposalRow:
+def _build_row(job: ProposalJob, state: m.ProposalState) -> m.ProposalRow:
     asked = job.request
     hit = sum(c.seat_pct < 100 or c.staff_pct < 100 for c in asked.situation.sites)
     return m.ProposalRow(
@@ -441,11 +465,15 @@ def _row(job: Job, state: m.ProposalState) -> m.ProposalRow:
     )
 
 
-def _filled(
-    row: m.ProposalRow, job: Job, proposal: Proposal, lines: list[m.LineRow], tables: Tables
+def _fill_row(
+    row: m.ProposalRow,
+    job: ProposalJob,
+    proposal: SolvedProposal,
+    lines: list[m.LineRow],
+    tables: ReferenceTables,
 ) -> m.ProposalRow:
     unmet, idle, suspended = (
-        _summed(gaps) for gaps in (proposal.unmet, proposal.idle, proposal.suspended)
+        _merge_gaps(gaps) for gaps in (proposal.unmet, proposal.idle, proposal.suspended)
     )
     before = sum(r.count for r in job.moved)
     stay = sum(k.count for k in proposal.kept)
@@ -453,7 +481,7 @@ def _filled(
         update={
             "objective": {
                 **proposal.objective,
-                m.TRAVEL: sum(line.count * line.minutes for line in proposal.lines),
+                m.TRAVEL_MINUTES_KEY: sum(line.count * line.minutes for line in proposal.lines),
             },
             "open_level": proposal.open_level,
             "bound": proposal.bound,
@@ -470,16 +498,16 @@ def _filled(
             "agents": sum(line.count for line in lines),
             "kept": stay,
             "changed": max(before - stay, 0),
-            "unmet": unmet[:SHOWN],
-            "idle": idle[:SHOWN],
-            "suspended": suspended[:SHOWN],
-            "flow": _flow(proposal, tables),
-            "not_shown": sum(max(len(found) - SHOWN, 0) for found in (unmet, idle, suspended)),
+            "unmet": unmet[:SHOWN_GAPS],
+            "idle": idle[:SHOWN_GAPS],
+            "suspended": suspended[:SHOWN_GAPS],
+            "flow": _sum_flow(proposal, tables),
+            "not_shown": sum(max(len(found) - SHOWN_GAPS, 0) for found in (unmet, idle, suspended)),
         }
     )
 
 
-def _flow(proposal: Proposal, tables: Tables) -> tuple[m.FlowRow, ...]:
+def _sum_flow(proposal: SolvedProposal, tables: ReferenceTables) -> tuple[m.FlowRow, ...]:
     """Sum the movements by kind of site; a site with a large share counts for itself."""
     moves = [
         (line.key.site, line.key.place, "own" if line.key.own_work else "help", line.count)
@@ -489,7 +517,11 @@ def _flow(proposal: Proposal, tables: Tables) -> tuple[m.FlowRow, ...]:
     leaving: dict[str, int] = {}
     for site, _, _, count in moves:
         leaving[site] = leaving.get(site, 0) + count
-    large = {site for site, count in leaving.items() if count * LARGE >= sum(leaving.values())}
+    large = {
+        site
+        for site, count in leaving.items()
+        if count * LARGE_SITE_FRACTION >= sum(leaving.values())
+    }
 
     def kind(site: str) -> str:
         return tables.sites[tables.site_index[site]].kind if site in tables.site_index else site
@@ -504,9 +536,9 @@ def _flow(proposal: Proposal, tables: Tables) -> tuple[m.FlowRow, ...]:
     )
 
 
-def _summed(gaps: Iterable[Gap]) -> tuple[m.NotPossible, ...]:
+def _merge_gaps(gaps: Iterable[StaffGap]) -> tuple[m.NotPossible, ...]:
     """Merge gaps with the same activity, métier and reasons, the largest first."""
-    found: dict[tuple[str, str, str, tuple[str, ...]], list[Gap]] = {}
+    found: dict[tuple[str, str, str, tuple[str, ...]], list[StaffGap]] = {}
     for gap in gaps:
         found.setdefault(
             (gap.activity, gap.metier, gap.missing, tuple(r.code for r in gap.why)), []
@@ -515,8 +547,8 @@ def _summed(gaps: Iterable[Gap]) -> tuple[m.NotPossible, ...]:
         m.NotPossible(
             activity=activity,
             metier=metier,
-            sites=tuple(g.site for g in same[:SITES_SHOWN]),
-            sites_more=max(len(same) - SITES_SHOWN, 0),
+            sites=tuple(g.site for g in same[:SHOWN_SITES]),
+            sites_more=max(len(same) - SHOWN_SITES, 0),
             count=sum(g.count for g in same),
             missing="people" if missing == "people" else "seats",
             why=tuple(m.Reason(code=r.code, values=dict(r.values)) for r in same[0].why),

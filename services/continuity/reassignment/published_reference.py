@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from schemas import reference as ref
-from schemas.shared import shared
+from schemas.shared import share_object
 
-_NEEDED: Final = frozenset((ref.Section.SITES, ref.Section.STAFFING))
+_REQUIRED_SECTIONS: Final = frozenset((ref.Section.SITES, ref.Section.STAFFING))
 
 
 @dataclass
-class Published:
+class PublishedTables:
     """Sites and staffing in force in a realm. A version counts once its last section is there."""
 
     reference: str = ""
@@ -22,8 +22,8 @@ class Published:
     def take(self, data: dict[str, Any]) -> None:
         """Apply the content of a ReferencePublished."""
         published = ref.ReferencePublished.model_validate(data)
-        if published.data.section in _NEEDED:
-            self._incoming[published.data.section] = shared(published.data)
+        if published.data.section in _REQUIRED_SECTIONS:
+            self._incoming[published.data.section] = share_object(published.data)
         if published.last:
             self._sections |= self._incoming
             self._incoming, self.reference = {}, published.reference

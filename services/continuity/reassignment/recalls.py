@@ -13,21 +13,21 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from schemas.reassignment import UNDER_WAY, KeptRow, LineRow, ReassignmentRow
+from schemas.reassignment import ACTIVE_LINE_STATES, KeptRow, LineRow, ReassignmentRow
 from services.continuity.reassignment.model.previous import LineKey
-from services.continuity.reassignment.model.situation import Quantities, Situation
-from services.continuity.reassignment.model.tables import Tables
+from services.continuity.reassignment.model.situation import ModelSituation, Quantities
+from services.continuity.reassignment.model.tables import ReferenceTables
 
 Cell = tuple[str, str, str]
 """(site, activity, métier)"""
 
 
-def cell_of(line: LineRow | LineKey) -> Cell:
+def get_cell(line: LineRow | LineKey) -> Cell:
     """Return the cell of a line's agents."""
     return line.site, line.activity, line.metier
 
 
-class Called(NamedTuple):
+class IdleAgents(NamedTuple):
     """Idle agents elsewhere that a new line uses.
 
     `recalled` agents belong to lines that need none of their agents, `held` agents to lines that
@@ -38,13 +38,13 @@ class Called(NamedTuple):
     held: int = 0
 
 
-def called(
-    tables: Tables,
-    situation: Situation,
+def count_idle_agents(
+    tables: ReferenceTables,
+    situation: ModelSituation,
     moved: Iterable[ReassignmentRow],
     kept: Iterable[KeptRow],
     new: Sequence[tuple[LineKey, int]],
-) -> list[Called]:
+) -> list[IdleAgents]:
     """Count for each new line, in order, the idle agents that it uses.
 
     Agents at their own site go first, then those of a line that needs none. `kept` are the approved
@@ -57,33 +57,33 @@ def called(
     for row in moved:
         one = known.get(row.id, KeptRow(line=row.id, needed=row.needed))
         if not one.void:
-            sent[cell_of(row)] += row.count
-            (in_part if one.needed else whole)[cell_of(row)] += row.count - one.needed
+            sent[get_cell(row)] += row.count
+            (in_part if one.needed else whole)[get_cell(row)] += row.count - one.needed
     if not any(whole.values()) and not any(in_part.values()):
-        return [Called()] * len(new)
+        return [IdleAgents()] * len(new)
     quantities = Quantities(tables, situation)
     at_home = Counter(
-        {cell: max(0, _movable(quantities, cell) - sent[cell]) for cell in whole | in_part}
+        {cell: max(0, _count_movable(quantities, cell) - sent[cell]) for cell in whole | in_part}
     )
-    return [_called(cell_of(key), count, at_home, whole, in_part) for key, count in new]
+    return [_assign_agents(get_cell(key), count, at_home, whole, in_part) for key, count in new]
 
 
-def _called(
+def _assign_agents(
     cell: Cell, count: int, at_home: Counter[Cell], whole: Counter[Cell], in_part: Counter[Cell]
-) -> Called:
+) -> IdleAgents:
     """Assign the agents of one line, and reduce the remaining ones."""
-    count -= _take(at_home, cell, count)
-    recalled = _take(whole, cell, count)
-    return Called(recalled, _take(in_part, cell, count - recalled))
+    count -= _take_agents(at_home, cell, count)
+    recalled = _take_agents(whole, cell, count)
+    return IdleAgents(recalled, _take_agents(in_part, cell, count - recalled))
 
 
-def _take(some: Counter[Cell], cell: Cell, most: int) -> int:
+def _take_agents(some: Counter[Cell], cell: Cell, most: int) -> int:
     taken = min(some[cell], most)
     some[cell] -= taken
     return taken
 
 
-def _movable(quantities: Quantities, cell: Cell) -> int:
+def _count_movable(quantities: Quantities, cell: Cell) -> int:
     """Count the agents that the situation displaces or spares."""
     n = quantities.tables.cell_index.get(cell)
     return 0 if n is None else quantities.displaced[n] + quantities.releasable[n]
@@ -97,20 +97,20 @@ def is_held(line: LineRow, moved: Iterable[ReassignmentRow]) -> bool:
     if line.held == 0:
         return False
     return any(
-        cell_of(row) == cell_of(line) and row.needed < row.count and not _is_over(row)
+        get_cell(row) == get_cell(line) and row.needed < row.count and not _is_over(row)
         for row in moved
     )
 
 
-def called_back(
+def list_recalled_lines(
     moved: Iterable[ReassignmentRow], approved: Collection[LineRow]
 ) -> list[ReassignmentRow]:
     """List the lines that end if these are approved: those of the same cells that need no agent."""
-    cells = {cell_of(line) for line in approved if line.recalled != 0}
+    cells = {get_cell(line) for line in approved if line.recalled != 0}
     return sorted(
-        (row for row in moved if cell_of(row) in cells and _is_over(row)), key=lambda row: row.id
+        (row for row in moved if get_cell(row) in cells and _is_over(row)), key=lambda row: row.id
     )
 
 
 def _is_over(row: ReassignmentRow) -> bool:
-    return row.needed == 0 and row.state in UNDER_WAY
+    return row.needed == 0 and row.state in ACTIVE_LINE_STATES

@@ -13,19 +13,19 @@ from schemas.base import HOUR_MS, MINUTE_MS, Instant
 from schemas.continuity import CauseHeard, SiteHeard
 from schemas.reassignment import SiteCondition, Situation
 from schemas.words import EventType, SiteStatus
-from services.continuity.activities.capacity import starts_at
-from services.continuity.activities.impact_analysis import ISOLATION
-from services.continuity.reassignment.horizon import end_of, openings
-from services.continuity.state import State
+from services.continuity.activities.capacity import get_effective_start
+from services.continuity.activities.impact_analysis import ISOLATION_FLAG
+from services.continuity.reassignment.horizon import find_announced_end, list_openings
+from services.continuity.state import ContinuityState
 
-FLOOD: Final = "flood"
-NOT_EXPOSED: Final = "non"
-HIT_TOGETHER: Final = 3
+FLOOD_KIND: Final = "flood"
+NOT_FLOOD_EXPOSED: Final = "non"
+HIT_ZONE_SITES: Final = 3
 """Sites without seats that make a commune a hit zone, in which no site is a host."""
-TRANSIT: Final = "network:transit"
+TRANSIT_FLAG: Final = "network:transit"
 
 
-def situation_of(state: State, now: Instant) -> Situation:
+def describe_situation(state: ContinuityState, now: Instant) -> Situation:
     """Return the condition of each site that differs from a quiet day, by id.
 
     Some sites cannot host: those with lost seats, in a hit zone or of unknown status, exposed sites
@@ -38,12 +38,13 @@ def situation_of(state: State, now: Instant) -> Situation:
     lost = {
         id: left
         for id, said in heard.items()
-        if (left := 100 - _worst(c for c in said.causes if c.type is not _ABSENT)) < 100
+        if (left := 100 - _find_worst_loss(c for c in said.causes if c.type is not _ABSENCE_TYPE))
+        < 100
     }
     absent = {
         id: left
         for id, said in heard.items()
-        if (left := 100 - _worst(c for c in said.causes if c.type is _ABSENT)) < 100
+        if (left := 100 - _find_worst_loss(c for c in said.causes if c.type is _ABSENCE_TYPE)) < 100
     }
     estimated = {
         id
@@ -58,9 +59,9 @@ def situation_of(state: State, now: Instant) -> Situation:
     seats = {id: left for id, left in lost.items() if id not in confined}
     staff = {id: left for id, left in absent.items() if id not in confined}
     communes = Counter(sites[id].commune for id in lost)
-    zone = {commune for commune, count in communes.items() if count >= HIT_TOGETHER}
+    zone = {commune for commune, count in communes.items() if count >= HIT_ZONE_SITES}
     held = {s.site for s in state.strategies.values() if s.state == "active" and s.desks}
-    flood = any(i.open and i.kind == FLOOD for i in state.incidents.values())
+    flood = any(i.open and i.kind == FLOOD_KIND for i in state.incidents.values())
     barred = {
         id
         for id, site in sites.items()
@@ -68,10 +69,10 @@ def situation_of(state: State, now: Instant) -> Situation:
         or id in confined
         or id in held
         or site.commune in zone
-        or (flood and site.flood_exposure != NOT_EXPOSED)
+        or (flood and site.flood_exposure != NOT_FLOOD_EXPOSED)
         or (id in heard and heard[id].status is SiteStatus.UNKNOWN)
     }
-    ends = {id: end_of(state, heard[id].causes, now) for id in {*seats, *staff}}
+    ends = {id: find_announced_end(state, heard[id].causes, now) for id in {*seats, *staff}}
     conditions = tuple(
         SiteCondition(
             site=id,
@@ -90,35 +91,35 @@ def situation_of(state: State, now: Instant) -> Situation:
     return Situation(
         sites=conditions,
         elapsed_h=round(max(now - since, 0) / HOUR_MS, 2),
-        transit=transit_runs(state, now),
-        telework=telework_works(state, now),
-        **_horizon(state, now) if any(ends.values()) else {},
+        transit=is_transit_running(state, now),
+        telework=is_telework_working(state, now),
+        **_describe_horizon(state, now) if any(ends.values()) else {},
     )
 
 
-def estimated_from(state: State, site: SiteHeard) -> Instant | None:
+def estimated_from(state: ContinuityState, site: SiteHeard) -> Instant | None:
     """Return from when an evacuated site counts with the staff planned there; None where somebody has counted. Rule D78."""
     assert state.bia is not None
     within = state.bia.policy.reassignment.count_within_min * MINUTE_MS
     return None if site.uncounted_since is None else site.uncounted_since + within
 
 
-def _horizon(state: State, now: Instant) -> dict[str, Any]:
+def _describe_horizon(state: ContinuityState, now: Instant) -> dict[str, Any]:
     """Return the times that decide whether a reassignment still pays off (D80)."""
     assert state.bia is not None
     policy = state.bia.policy.reassignment
     return {
         "at": now,
-        "opens": openings(state.bia, now),
+        "opens": list_openings(state.bia, now),
         "setup_min": policy.setup_min,
         "home_min": policy.home_min,
     }
 
 
-_ABSENT: Final = EventType.STAFF_SHORTAGE
+_ABSENCE_TYPE: Final = EventType.STAFF_SHORTAGE
 
 
-def _worst(causes: Iterable[CauseHeard]) -> int:
+def _find_worst_loss(causes: Iterable[CauseHeard]) -> int:
     return max((round(cause.loss_pct) for cause in causes), default=0)
 
 
@@ -127,34 +128,36 @@ def is_hit(situation: Situation) -> bool:
     return any(c.seat_pct < 100 or c.staff_pct < 100 for c in situation.sites)
 
 
-def telework_works(state: State, now: Instant) -> bool:
+def is_telework_working(state: ContinuityState, now: Instant) -> bool:
     """Return the declared state of telework, else False while all systems are isolated."""
     if state.travel.telework is not None:
         return state.travel.telework
-    isolation = state.dependencies.get(ISOLATION)
-    return not (isolation is not None and isolation.value is True and starts_at(isolation) <= now)
+    isolation = state.dependencies.get(ISOLATION_FLAG)
+    return not (
+        isolation is not None and isolation.value is True and get_effective_start(isolation) <= now
+    )
 
 
-def transit_runs(state: State, now: Instant) -> bool:
+def is_transit_running(state: ContinuityState, now: Instant) -> bool:
     """Return the declared state of public transport, else that of the operators."""
     if state.travel.transit is not None:
         return state.travel.transit
-    said = state.dependencies.get(TRANSIT)
-    return not (said is not None and said.value == "down" and starts_at(said) <= now)
+    said = state.dependencies.get(TRANSIT_FLAG)
+    return not (said is not None and said.value == "down" and get_effective_start(said) <= now)
 
 
-def incident_of(state: State, situation: Situation) -> str | None:
+def find_main_incident(state: ContinuityState, situation: Situation) -> str | None:
     """Return the incident that hits most of these sites; ties go by id."""
     found = Counter(
         cause.incident
         for c in situation.sites
         if (said := state.sites.get(c.site)) is not None
-        for cause in _telling(said)
+        for cause in _select_causes_by_incident(said)
         if cause.incident is not None
     )
     return min(found, key=lambda id: (-found[id], id), default=None)
 
 
-def _telling(said: SiteHeard) -> tuple[CauseHeard, ...]:
+def _select_causes_by_incident(said: SiteHeard) -> tuple[CauseHeard, ...]:
     """Select one cause per incident, so that a site counts once for each."""
     return tuple({c.incident: c for c in said.causes if c.loss_pct}.values())

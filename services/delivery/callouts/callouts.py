@@ -15,7 +15,7 @@ from typing import Final, Self
 from schemas.base import Fact, Instant
 from schemas.callouts import (
     AGENT,
-    CHUNK,
+    CHUNK_PEOPLE,
     Called,
     CallOutChanged,
     CallOutListed,
@@ -26,32 +26,32 @@ from schemas.callouts import (
     StopCallOut,
 )
 from schemas.delivery import NotificationRow
-from schemas.ranks import HOLDER, may_count, may_decide
+from schemas.ranks import HOLD_ROLE, may_count, may_decide
 from schemas.realms import derive_id
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Channel, NotificationState
 from services.delivery.notifications import attempts
-from services.delivery.notifications.channel_order import candidates
-from services.delivery.notifications.channel_policies import Rules
-from services.delivery.notifications.rate_limits import Pacing
+from services.delivery.notifications.channel_order import choose_channels
+from services.delivery.notifications.channel_policies import DeliveryRules
+from services.delivery.notifications.rate_limits import ChannelPacing
 from services.runtime.decider.maps import Map
 
-PROGRESS_MS: Final = 2000
+PROGRESS_INTERVAL_MS: Final = 2000
 """Interval between progress rows."""
-RESTING_MS: Final = 30_000
+RESTING_INTERVAL_MS: Final = 30_000
 """The same once everybody has been notified and only answers are missing."""
-MANAGER: Final = "responsable_site"
+MANAGER_ROLE: Final = "responsable_site"
 """Role that looks for people without an answer. Rule D37."""
-SETTLED_SHARE: Final = 50
+HAND_OVERS_FOR_PACE: Final = 50
 """Hand-overs from which the observed pace corrects the declared one."""
-_MADE: Final = frozenset(
+_HANDED_STATES: Final = frozenset(
     {NotificationState.ACCEPTED, NotificationState.RECEIVED, NotificationState.ANSWERED}
 )
-_OPEN: Final = frozenset({NotificationState.PLANNED, NotificationState.ATTEMPTED})
+_OPEN_STATES: Final = frozenset({NotificationState.PLANNED, NotificationState.ATTEMPTED})
 
 
 @dataclass(frozen=True, slots=True)
-class CallOut:
+class CallOutProgress:
     """One call-out with its list and its counts."""
 
     row: CallOutRow
@@ -69,9 +69,11 @@ class CallOut:
     @property
     def is_over(self) -> bool:
         """True if everybody has a notification and none is on its way."""
-        return self.next >= len(self.people) and self.count(*_OPEN) == 0
+        return self.next >= len(self.people) and self.count(*_OPEN_STATES) == 0
 
-    def seen(self, before: NotificationRow | None, row: NotificationRow, rules: Rules) -> Self:
+    def seen(
+        self, before: NotificationRow | None, row: NotificationRow, rules: DeliveryRules
+    ) -> Self:
         """Update the counts and costs for a changed notification."""
         counts = self.counts.set(row.state.value, self.counts.get(row.state.value, 0) + 1)
         if before is not None:
@@ -115,11 +117,11 @@ def _is_paid(state: str) -> bool:
     return state in ("accepted", "received", "ambiguous")
 
 
-def estimates(
+def estimate_channels(
     people: Iterable[Called],
     wanted: tuple[Channel, ...],
-    rules: Rules,
-    pacing: Pacing,
+    rules: DeliveryRules,
+    pacing: ChannelPacing,
     sms_parts: int = 1,
 ) -> tuple[ChannelEstimate, ...]:
     """Estimate people, seconds and cost per channel, in the order of `wanted`.
@@ -129,7 +131,7 @@ def estimates(
     """
     by_channel: dict[Channel, int] = {}
     for one in people:
-        if mine := candidates(wanted, one.channels):
+        if mine := choose_channels(wanted, one.channels):
             by_channel[mine[0]] = by_channel.get(mine[0], 0) + 1
     found = []
     for channel, count in by_channel.items():
@@ -146,27 +148,37 @@ def estimates(
     return tuple(found)
 
 
-def eta(one: CallOut, rules: Rules, pacing: Pacing, now: Instant, held_ms: int = 0) -> Instant:
+def estimate_end(
+    one: CallOutProgress,
+    rules: DeliveryRules,
+    pacing: ChannelPacing,
+    now: Instant,
+    held_ms: int = 0,
+) -> Instant:
     """Estimate when the last notification is handed over.
 
     The pace is the declared one, or the observed one if that is slower, after the rest of a hold.
     """
-    waiting = estimates(one.people[one.next :], one.row.channels, rules, pacing)
+    waiting = estimate_channels(one.people[one.next :], one.row.channels, rules, pacing)
     queued = [
         -(-len(queue) * rules.channels[c].interval_us // 1000)
         for c, queue in pacing.queues.items()
         if queue
     ]
     declared_ms = max([e.seconds * 1000 for e in waiting] + queued, default=0)
-    made, left = one.count(*_MADE), len(one.people) - one.next + one.count(*_OPEN)
-    if made < SETTLED_SHARE or one.row.started_at is None:
+    made, left = one.count(*_HANDED_STATES), len(one.people) - one.next + one.count(*_OPEN_STATES)
+    if made < HAND_OVERS_FOR_PACE or one.row.started_at is None:
         return now + held_ms + declared_ms
     seen_ms = (now - one.row.started_at) * left // made
     return now + held_ms + max(declared_ms, seen_ms)
 
 
-def progress(
-    one: CallOut, rules: Rules, pacing: Pacing, now: Instant, held_ms: int = 0
+def compute_progress(
+    one: CallOutProgress,
+    rules: DeliveryRules,
+    pacing: ChannelPacing,
+    now: Instant,
+    held_ms: int = 0,
 ) -> CallOutRow:
     """Compute the present row with counts, cost and estimated end."""
     running = one.row.state == "running"
@@ -180,19 +192,21 @@ def progress(
         update={
             "state": "done" if over else one.row.state,
             "ended_at": now if over else one.row.ended_at,
-            "handed": one.count(*_MADE),
+            "handed": one.count(*_HANDED_STATES),
             "received": one.count(NotificationState.RECEIVED, NotificationState.ANSWERED),
             "answered": one.count(NotificationState.ANSWERED),
             "failed": one.count(NotificationState.FAILED),
             "ambiguous": one.count(NotificationState.AMBIGUOUS),
             "withdrawn": one.count(NotificationState.WITHDRAWN, NotificationState.SUPERSEDED),
             "spent_cents": round(one.spent),
-            "eta_at": eta(one, rules, pacing, now, held_ms) if running and not over else None,
+            "eta_at": estimate_end(one, rules, pacing, now, held_ms)
+            if running and not over
+            else None,
         }
     )
 
 
-def _refused(
+def _refuse_command(
     command: DraftCallOut | StartCallOut | StopCallOut, command_id: str, status: int, code: str
 ) -> list[Fact]:
     return [
@@ -208,12 +222,12 @@ def _refused(
 
 
 def decide_callout(
-    known: CallOut | None,
+    known: CallOutProgress | None,
     command: DraftCallOut | StartCallOut | StopCallOut,
     command_id: str,
     now: Instant,
-    rules: Rules,
-    pacing: Pacing,
+    rules: DeliveryRules,
+    pacing: ChannelPacing,
 ) -> list[Fact]:
     """Decide a command of a call-out: draft, start or stop."""
     match command:
@@ -225,24 +239,24 @@ def decide_callout(
             return decide_stop(known, command, command_id, now, rules, pacing)
 
 
-def _may_call(role: str, kind: str) -> bool:
+def _can_call(role: str, kind: str) -> bool:
     """Check whether a role may call many people; a site manager may count the site (D79)."""
-    return may_count(role) if kind == "headcount" else may_decide(role, HOLDER)
+    return may_count(role) if kind == "headcount" else may_decide(role, HOLD_ROLE)
 
 
 def decide_draft(
-    known: CallOut | None,
+    known: CallOutProgress | None,
     command: DraftCallOut,
     command_id: str,
     now: Instant,
-    rules: Rules,
-    pacing: Pacing,
+    rules: DeliveryRules,
+    pacing: ChannelPacing,
 ) -> list[Fact]:
     """List people on a draft; the estimates come with the last chunk."""
-    if not _may_call(command.role, command.kind if known is None else known.row.kind):
-        return _refused(command, command_id, 403, "role_not_allowed")
+    if not _can_call(command.role, command.kind if known is None else known.row.kind):
+        return _refuse_command(command, command_id, 403, "role_not_allowed")
     if known is not None and known.row.state != "draft":
-        return _refused(command, command_id, 409, "callout_started")
+        return _refuse_command(command, command_id, 409, "callout_started")
     row = (
         known.row
         if known is not None
@@ -267,7 +281,7 @@ def decide_draft(
     new = tuple({one.person: one for one in command.people if one.person not in listed}.values())
     everybody = (*(known.people if known is not None else ()), *new)
     if command.last or known is None:
-        found = estimates(everybody, row.channels, rules, pacing, command.sms_parts)
+        found = estimate_channels(everybody, row.channels, rules, pacing, command.sms_parts)
         reached = sum(e.people for e in found)
         row = row.model_copy(
             update={
@@ -286,15 +300,15 @@ def decide_draft(
 
 
 def decide_start(
-    known: CallOut | None, command: StartCallOut, command_id: str, now: Instant
+    known: CallOutProgress | None, command: StartCallOut, command_id: str, now: Instant
 ) -> list[Fact]:
     """Start sending."""
-    if not _may_call(command.role, "callout" if known is None else known.row.kind):
-        return _refused(command, command_id, 403, "role_not_allowed")
+    if not _can_call(command.role, "callout" if known is None else known.row.kind):
+        return _refuse_command(command, command_id, 403, "role_not_allowed")
     if known is None:
-        return _refused(command, command_id, 404, "callout_unknown")
+        return _refuse_command(command, command_id, 404, "callout_unknown")
     if known.row.state != "draft":
-        return _refused(command, command_id, 409, "callout_started")
+        return _refuse_command(command, command_id, 409, "callout_started")
     row = known.row.model_copy(update={"state": "running", "started_at": now, "by": command.author})
     return [
         CallOutChanged(row=row),
@@ -303,21 +317,21 @@ def decide_start(
 
 
 def decide_stop(
-    known: CallOut | None,
+    known: CallOutProgress | None,
     command: StopCallOut,
     command_id: str,
     now: Instant,
-    rules: Rules,
-    pacing: Pacing,
+    rules: DeliveryRules,
+    pacing: ChannelPacing,
 ) -> list[Fact]:
     """Stop sending to people that have no message yet."""
-    if not _may_call(command.role, "callout" if known is None else known.row.kind):
-        return _refused(command, command_id, 403, "role_not_allowed")
+    if not _can_call(command.role, "callout" if known is None else known.row.kind):
+        return _refuse_command(command, command_id, 403, "role_not_allowed")
     if known is None:
-        return _refused(command, command_id, 404, "callout_unknown")
+        return _refuse_command(command, command_id, 404, "callout_unknown")
     if known.row.state not in ("draft", "running"):
-        return _refused(command, command_id, 409, "callout_over")
-    row = progress(known, rules, pacing, now).model_copy(
+        return _refuse_command(command, command_id, 409, "callout_over")
+    row = compute_progress(known, rules, pacing, now).model_copy(
         update={"state": "stopped", "ended_at": now, "eta_at": None}
     )
     result: dict[str, str | int | float | bool | None] = {"callout": row.id, "handed": row.handed}
@@ -327,7 +341,9 @@ def decide_stop(
     ]
 
 
-def next_group(one: CallOut, lineage: str, now: Instant) -> tuple[NotificationRow, ...]:
+def build_next_group(
+    one: CallOutProgress, lineage: str, now: Instant
+) -> tuple[NotificationRow, ...]:
     """Build the notifications of the next people, without an attempt."""
     row = one.row
     return tuple(
@@ -337,16 +353,16 @@ def next_group(one: CallOut, lineage: str, now: Instant) -> tuple[NotificationRo
             level=row.level,
             role=AGENT,
             person=called.person,
-            channels=candidates(row.channels, called.channels),
+            channels=choose_channels(row.channels, called.channels),
             state=NotificationState.PLANNED,
             template=_template(row),
-            values=_values(row),
+            values=_build_values(row),
             answer_expected=row.answer_expected,
             danger=row.danger,
             planned_at=now,
             campaign=row.id,
         )
-        for number, called in enumerate(one.people[one.next : one.next + CHUNK], one.next)
+        for number, called in enumerate(one.people[one.next : one.next + CHUNK_PEOPLE], one.next)
     )
 
 
@@ -354,31 +370,33 @@ def _template(row: CallOutRow) -> str:
     return row.kind if row.corrects is None else "callout_correction"
 
 
-def _values(row: CallOutRow) -> dict[str, str | int | float | bool | None]:
+def _build_values(row: CallOutRow) -> dict[str, str | int | float | bool | None]:
     return {"text": row.text_id} if row.kind == "callout" else {"site": ", ".join(row.sites)}
 
 
-def reminder_at(row: CallOutRow, rules: Rules, at: Instant) -> Instant | None:
+def compute_reminder_at(row: CallOutRow, rules: DeliveryRules, at: Instant) -> Instant | None:
     """Return when the next reminder is due; None after the last one."""
     if row.started_at is None or row.reminded >= len(rules.reminders_ms):
         return None
     return max(at + 1, row.started_at + rules.reminders_ms[row.reminded])
 
 
-def managers_at(row: CallOutRow, rules: Rules, at: Instant) -> Instant | None:
+def compute_managers_at(row: CallOutRow, rules: DeliveryRules, at: Instant) -> Instant | None:
     """Return when managers are called; None if they have been."""
     if row.started_at is None or row.managers_called_at is not None:
         return None
     return max(at + 1, row.started_at + rules.managers_ms)
 
 
-def pause_ms(one: CallOut) -> int:
+def compute_pause_ms(one: CallOutProgress) -> int:
     """Return the time until the next progress row."""
-    busy = one.next < len(one.people) or one.count(*_OPEN) > 0
-    return PROGRESS_MS if busy else RESTING_MS
+    busy = one.next < len(one.people) or one.count(*_OPEN_STATES) > 0
+    return PROGRESS_INTERVAL_MS if busy else RESTING_INTERVAL_MS
 
 
-def to_remind(rows: Iterable[NotificationRow], one: CallOut, rules: Rules) -> list[NotificationRow]:
+def select_people_to_remind(
+    rows: Iterable[NotificationRow], one: CallOutProgress, rules: DeliveryRules
+) -> list[NotificationRow]:
     """Select the people of a headcount to remind.
 
     They have not answered, no attempt is under way, and they have had no message since this
@@ -393,15 +411,15 @@ def to_remind(rows: Iterable[NotificationRow], one: CallOut, rules: Rules) -> li
         and row.answer is None
         and row.withdrawn is None
         and row.channels
-        and row.state not in _OPEN
-        and row.why not in attempts.WAITS
-        and attempts.open_attempt(row) is None
+        and row.state not in _OPEN_STATES
+        and row.why not in attempts.WAIT_REASONS
+        and attempts.find_open_attempt(row) is None
         and not any(a.planned_at >= due for a in row.attempts)
     ]
 
 
-def manager_rows(
-    one: CallOut,
+def build_manager_rows(
+    one: CallOutProgress,
     managers: Map[str, str],
     verified: Callable[[str], tuple[Channel, ...]],
     lineage: str,
@@ -418,10 +436,10 @@ def manager_rows(
             id=derive_id(lineage, row.id, "manager", number),
             incident=row.incident,
             level=row.level,
-            role=MANAGER,
+            role=MANAGER_ROLE,
             scope=told[person],
             person=person,
-            channels=candidates((Channel.VOICE, Channel.SMS), verified(person)),
+            channels=choose_channels((Channel.VOICE, Channel.SMS), verified(person)),
             state=NotificationState.PLANNED,
             template="headcount_manager",
             values={"found": found, "expected": len(one.people)},
@@ -434,11 +452,11 @@ def manager_rows(
     ]
 
 
-def changed(known: CallOut | None, row: CallOutRow) -> CallOut:
+def replace_callout_row(known: CallOutProgress | None, row: CallOutRow) -> CallOutProgress:
     """Return the call-out with this row."""
-    return CallOut(row) if known is None else replace(known, row=row)
+    return CallOutProgress(row) if known is None else replace(known, row=row)
 
 
-def listed(known: CallOut, fact: CallOutListed) -> CallOut:
+def add_listed_people(known: CallOutProgress, fact: CallOutListed) -> CallOutProgress:
     """Return the call-out with these people added."""
     return replace(known, people=(*known.people, *fact.people))

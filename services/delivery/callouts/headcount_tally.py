@@ -18,21 +18,21 @@ from schemas.base import DAY_MS
 from schemas.callouts import HeadcountAnswer, HeadcountTallied, headcount_text_id
 from schemas.directory import Contact
 from schemas.reports import Measure, ReportReceived
-from schemas.topics import inputs
+from schemas.topics import input_topic
 from schemas.words import EventType
-from services.delivery.sender.attempt_view import Headcount, Outbox
-from services.delivery.sender.periodic import rounds
-from services.delivery.sender.sender import SOURCE, Inputs
+from services.delivery.sender.attempt_view import AttemptView, OpenHeadcount
+from services.delivery.sender.periodic import run_periodically
+from services.delivery.sender.sender import SOURCE, InputSender
 from services.runtime.secrets.vault import TextItem
 
 log = structlog.get_logger(__name__)
 
-EVERY_S: Final = 5.0
+COUNT_INTERVAL_S: Final = 5.0
 """Seconds between counts: each covers several answers, so that no count reveals one person."""
-KEPT_MS: Final = 30 * DAY_MS
+ANSWERS_KEPT_MS: Final = 30 * DAY_MS
 
 
-class Answers(Protocol):
+class AnswerStore(Protocol):
     """`services.runtime.secrets.vault.Texts`."""
 
     def get_many(self, text_ids: Sequence[str]) -> dict[str, TextItem]: ...
@@ -40,14 +40,14 @@ class Answers(Protocol):
     async def erase(self, id: str) -> None: ...
 
 
-class Places(Protocol):
+class ContactDirectory(Protocol):
     """`services.runtime.secrets.vault.Directory`."""
 
     async def get(self, person: str) -> Contact | None: ...
 
 
 @dataclass
-class _Told:
+class _PublishedCounts:
     """Last published counts of a headcount; with several sites also their people and counts."""
 
     quiet: bool
@@ -57,18 +57,18 @@ class _Told:
     found: dict[str, int] = field(default_factory=dict)
 
 
-class Teller:
+class HeadcountTally:
     """Tally of running headcounts by site; destroys the answers of old ones."""
 
     def __init__(
         self,
-        outbox: Outbox,
-        answers: Answers,
-        places: Places,
-        producer: Inputs,
+        outbox: AttemptView,
+        answers: AnswerStore,
+        places: ContactDirectory,
+        producer: InputSender,
         *,
         wall_clock: Callable[[], float] = time.time,
-        every_s: float = EVERY_S,
+        every_s: float = COUNT_INTERVAL_S,
     ) -> None:
         self._outbox = outbox
         self._answers = answers
@@ -76,32 +76,32 @@ class Teller:
         self._producer = producer
         self._wall_clock = wall_clock
         self._every_s = every_s
-        self._told: dict[str, _Told] = {}
+        self._told: dict[str, _PublishedCounts] = {}
 
     async def run(self) -> None:
         """Run until cancelled."""
-        await rounds("teller", self.tell, self._every_s)
+        await run_periodically("teller", self.tell, self._every_s)
 
     async def tell(self) -> None:
         """Tally once. Raise BrokerAway; the next round sends the counts."""
         now = round(self._wall_clock() * 1000)
         for id, headcount in list(self._outbox.headcounts.items()):
-            if headcount.started_at is not None and now - headcount.started_at > KEPT_MS:
+            if headcount.started_at is not None and now - headcount.started_at > ANSWERS_KEPT_MS:
                 await self._destroy(id, headcount)
             else:
                 await self._count(id, headcount, now)
 
-    async def _count(self, id: str, headcount: Headcount, now: int) -> None:
+    async def _count(self, id: str, headcount: OpenHeadcount, now: int) -> None:
         found = self._answers.get_many([headcount_text_id(n) for n in headcount.notifications])
         counts = Counter(str(item.fields["headcount"]) for item in found.values())
-        told = self._told.setdefault(id, _Told(quiet=headcount.over))
+        told = self._told.setdefault(id, _PublishedCounts(quiet=headcount.over))
         if counts == told.counts:
             return
         tally = HeadcountTallied(
             callout=id, **{answer.value: counts[answer.value] for answer in HeadcountAnswer}
         )
         await self._producer.send(
-            inputs("delivery"), headcount.realm, tally, id=f"tally-{uuid4()}", source=SOURCE
+            input_topic("delivery"), headcount.realm, tally, id=f"tally-{uuid4()}", source=SOURCE
         )
         if len(headcount.sites) == 1:
             await self._report(
@@ -122,7 +122,12 @@ class Teller:
         told.counts = counts
 
     async def _report_each(
-        self, id: str, headcount: Headcount, told: _Told, answered: set[str], now: int
+        self,
+        id: str,
+        headcount: OpenHeadcount,
+        told: _PublishedCounts,
+        answered: set[str],
+        now: int,
     ) -> None:
         """Report each site with a new count; the first time also sites without any person found."""
         await self._place(headcount, told.sites)
@@ -139,7 +144,7 @@ class Teller:
                 told.found[site] = there[site]
         told.quiet = False
 
-    async def _place(self, headcount: Headcount, sites: dict[str, str]) -> None:
+    async def _place(self, headcount: OpenHeadcount, sites: dict[str, str]) -> None:
         """Find the site of each person.
 
         A person without one of these sites counts for the first, so that the count leaves nobody
@@ -153,7 +158,7 @@ class Teller:
             )
 
     async def _report(
-        self, name: str, headcount: Headcount, site: str, found: int, expected: int, now: int
+        self, name: str, headcount: OpenHeadcount, site: str, found: int, expected: int, now: int
     ) -> None:
         """Send the count as a report, for the metric of the headcount and the site's incident.
 
@@ -175,10 +180,10 @@ class Teller:
             ),
         )
         await self._producer.send(
-            inputs("alerts"), headcount.realm, report, id=report.report_id, source=SOURCE
+            input_topic("alerts"), headcount.realm, report, id=report.report_id, source=SOURCE
         )
 
-    async def _destroy(self, id: str, headcount: Headcount) -> None:
+    async def _destroy(self, id: str, headcount: OpenHeadcount) -> None:
         kept = self._answers.get_many([headcount_text_id(n) for n in headcount.notifications])
         for text_id in kept:
             await self._answers.erase(text_id)

@@ -4,6 +4,13 @@ The settings decide which channels exist. Their limits, doubt and receipts are i
 `services.delivery.notifications.channel_policies`.
 """
 
-from services.delivery.channels.base import Driver, Fault, Inbox, Outgoing, Probing, Result
+from services.delivery.channels.base import (
+    CallResult,
+    Driver,
+    Inbox,
+    Outgoing,
+    ProbingDriver,
+    SettingsFault,
+)
 
-__all__ = ["Driver", "Fault", "Inbox", "Outgoing", "Probing", "Result"]
+__all__ = ["CallResult", "Driver", "Inbox", "Outgoing", "ProbingDriver", "SettingsFault"]

@@ -7,7 +7,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from schemas.delivery import NotificationRow
 from schemas.words import Channel
-from services.messages import Text
+from services.messages import MessageText
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,13 @@ class Outgoing:
     number: int
     possible_duplicate: bool
     address: str
-    text: Text
+    text: MessageText
     returns_url: str
     """Address to which a gateway posts receipts and keys of this attempt; it is its own proof."""
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class CallResult:
     """Result of one provider call.
 
     `error` is a code, never the provider's text, which may quote the address.
@@ -51,7 +51,7 @@ class Result:
 class Driver(Protocol):
     """One provider. Stateless between calls, so that a kill loses nothing."""
 
-    async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
+    async def call(self, outgoing: Outgoing, timeout_s: float) -> CallResult:
         """Call the provider once, within `timeout_s`; never retry, never raise.
 
         A doubt is `ambiguous`; `failed` means that the message was certainly not taken.
@@ -60,7 +60,7 @@ class Driver(Protocol):
 
 
 @runtime_checkable
-class Probing(Protocol):
+class ProbingDriver(Protocol):
     """Driver with a provider that can be tested without sending anything to a person."""
 
     async def probe(self, timeout_s: float) -> str | None:
@@ -107,7 +107,7 @@ class Inbox(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class SettingsFault:
     """Defect of a channel's settings. `error` False: it works, but perhaps not as expected."""
 
     variable: str

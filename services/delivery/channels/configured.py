@@ -9,7 +9,7 @@ import structlog
 
 from schemas.words import Channel
 from services.delivery.channels import chat, email, push, sms, voice, webhook
-from services.delivery.channels.base import Driver, Fault, Inbox
+from services.delivery.channels.base import Driver, Inbox, SettingsFault
 from services.delivery.settings import DeliverySettings
 from services.runtime.http.web_push import VapidKey
 
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def configured_drivers(
+async def open_drivers(
     settings: DeliverySettings, inbox: Inbox
 ) -> AsyncIterator[Mapping[Channel, Driver]]:
     """Yield the drivers by channel, open while the context lasts.
@@ -26,7 +26,7 @@ async def configured_drivers(
     settings gets no driver either, so that the others continue.
     """
     wrong = set()
-    for channel, fault in faults(settings):
+    for channel, fault in find_faults(settings):
         (log.error if fault.error else log.warning)(
             "channel.settings", channel=channel.value, variable=fault.variable, what=fault.what
         )
@@ -34,13 +34,13 @@ async def configured_drivers(
             wrong.add(channel)
     async with AsyncExitStack() as stack:
         yield {
-            c: await stack.enter_async_context(_driver(c, settings, inbox))
-            for c in configured(settings)
+            c: await stack.enter_async_context(_create_driver(c, settings, inbox))
+            for c in list_configured_channels(settings)
             if c not in wrong
         }
 
 
-def configured(settings: DeliverySettings) -> tuple[Channel, ...]:
+def list_configured_channels(settings: DeliverySettings) -> tuple[Channel, ...]:
     """Return the channels in the settings, even with faults."""
     named = {
         Channel.EMAIL: settings.smtp_url.get_secret_value(),
@@ -53,14 +53,14 @@ def configured(settings: DeliverySettings) -> tuple[Channel, ...]:
     return tuple(channel for channel, given in named.items() if given)
 
 
-def _driver(
+def _create_driver(
     channel: Channel, settings: DeliverySettings, inbox: Inbox
 ) -> AbstractAsyncContextManager[Driver]:
     """Create the driver of a channel with correct settings."""
     match channel:
         case Channel.EMAIL:
             return nullcontext(
-                email.Email(
+                email.EmailDriver(
                     settings.smtp_url.get_secret_value(), settings.mail_from, settings.mail_bounces
                 )
             )
@@ -69,16 +69,18 @@ def _driver(
         case Channel.VOICE:
             token = settings.voice_token.get_secret_value()
             url, id_at = settings.voice_url.get_secret_value(), settings.voice_answer_id
-            return voice.Voice(url, token, settings.voice_caller, settings.voice_ring_s, id_at)
+            return voice.VoiceDriver(
+                url, token, settings.voice_caller, settings.voice_ring_s, id_at
+            )
         case Channel.WEBHOOK:
-            return webhook.Webhook(settings.webhook_secret.get_secret_value())
+            return webhook.WebhookDriver(settings.webhook_secret.get_secret_value())
         case Channel.CHAT:
             return nullcontext(chat.driver(settings))
         case Channel.APP:
-            return push.Push(settings, VapidKey.open(settings.data.secrets), inbox)
+            return push.PushDriver(settings, VapidKey.open(settings.data.secrets), inbox)
 
 
-def faults(settings: DeliverySettings) -> Iterator[tuple[Channel, Fault]]:
+def find_faults(settings: DeliverySettings) -> Iterator[tuple[Channel, SettingsFault]]:
     """Report errors and surprises in the settings of all channels."""
     yield from ((Channel.EMAIL, fault) for fault in email.lint(settings))
     yield from ((Channel.SMS, fault) for fault in sms.lint(settings))

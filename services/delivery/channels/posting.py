@@ -13,17 +13,17 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
-from services.delivery.channels.base import Result
+from services.delivery.channels.base import CallResult
 
-_PASSING: Final = frozenset({408, 425, 429})
+_PASSING_STATUSES: Final = frozenset({408, 425, 429})
 _GATEWAY_TIMEOUT: Final = 504
 """Status of a proxy that forwarded the request and got no answer."""
 _ANSWER_BYTES: Final = 65_536
-UNREADABLE: Final = "answer_unreadable"
+UNREADABLE_SUFFIX: Final = "answer_unreadable"
 """Ends the error codes of gateways with an unreadable answer to a 2xx."""
-DAY_S: Final = 86_400
+LONGEST_RETRY_AFTER_S: Final = 86_400
 """Longest pause that a provider can ask for."""
-_NOT_SENT: Final = (
+_ERRORS_BEFORE_SENDING: Final = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
     aiohttp.InvalidURL,
@@ -32,19 +32,26 @@ _NOT_SENT: Final = (
 """Errors before anything of the request was sent; any other error may come afterwards."""
 
 
-def retry_after_s(headers: Mapping[str, str]) -> int | None:
+def parse_retry_after(headers: Mapping[str, str]) -> int | None:
     """Return the seconds that `Retry-After` asks for (RFC 9110 10.2.3); None if unreadable.
 
     It is a number, or a date by the clock of the server.
     """
     said = headers.get("Retry-After", "").strip()
     if said.isascii() and said.isdecimal():
-        return min(int(said[:9]), DAY_S)
-    until, now = http_date(said), http_date(headers.get("Date", "")) or datetime.now(UTC)
-    return None if until is None else min(max(ceil((until - now).total_seconds()), 0), DAY_S)
+        return min(int(said[:9]), LONGEST_RETRY_AFTER_S)
+    until, now = (
+        parse_http_date(said),
+        parse_http_date(headers.get("Date", "")) or datetime.now(UTC),
+    )
+    return (
+        None
+        if until is None
+        else min(max(ceil((until - now).total_seconds()), 0), LONGEST_RETRY_AFTER_S)
+    )
 
 
-def http_date(text: str) -> datetime | None:
+def parse_http_date(text: str) -> datetime | None:
     """Parse an HTTP date into an aware time; None if unreadable."""
     try:
         found = parsedate_to_datetime(text)
@@ -53,7 +60,7 @@ def http_date(text: str) -> datetime | None:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-class Posting:
+class HttpPoster:
     """Connection pool while entered; error codes are `<name>_<code>`.
 
     Subclasses build the message.
@@ -78,7 +85,7 @@ class Posting:
 
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float
-    ) -> Result:
+    ) -> CallResult:
         """Post a message and interpret the answer.
 
         2xx is accepted if the body is the provider's (see `taken`). 408, 425, 429 and 5xx are
@@ -93,23 +100,23 @@ class Posting:
                 asyncio.timeout(timeout_s),
                 self._session.post(url, data=body, headers=given, allow_redirects=False) as answer,
             ):
-                status, asked = answer.status, retry_after_s(answer.headers)
+                status, asked = answer.status, parse_retry_after(answer.headers)
                 async for part in answer.content.iter_any():
                     content += part
                     if len(content) >= _ANSWER_BYTES:
                         break
-        except _NOT_SENT:
-            return Result("failed", error=f"{self._name}_connection", retry=True)
+        except _ERRORS_BEFORE_SENDING:
+            return CallResult("failed", error=f"{self._name}_connection", retry=True)
         except (aiohttp.ClientError, TimeoutError):
             if not status:
-                return Result("ambiguous", error=f"{self._name}_no_answer")
+                return CallResult("ambiguous", error=f"{self._name}_no_answer")
             content = b""  # the status is the answer, even without the rest
         if 200 <= status < 300:
             return self.taken(content)
         if status == _GATEWAY_TIMEOUT:
-            return Result("ambiguous", error=f"{self._name}_{status}")
-        passing = status in _PASSING or status >= 500
-        return Result(
+            return CallResult("ambiguous", error=f"{self._name}_{status}")
+        passing = status in _PASSING_STATUSES or status >= 500
+        return CallResult(
             "failed",
             error=f"{self._name}_{status}",
             retry=passing,
@@ -130,20 +137,20 @@ class Posting:
         writer.close()
         return None
 
-    def taken(self, content: bytes) -> Result:  # noqa: ARG002
+    def taken(self, content: bytes) -> CallResult:  # noqa: ARG002
         """Interpret the body of a 2xx; drivers with a documented answer override it."""
-        return Result("accepted")
+        return CallResult("accepted")
 
-    def unreadable(self) -> Result:
+    def unreadable(self) -> CallResult:
         """Return the result of a 2xx without the documented answer.
 
         A proxy, a captive portal or another service may have answered, so it is unknown whether the
         message was taken.
         """
-        return Result("ambiguous", error=f"{self._name}_{UNREADABLE}")
+        return CallResult("ambiguous", error=f"{self._name}_{UNREADABLE_SUFFIX}")
 
 
-def value_at(content: bytes, pointer: str) -> str | None:
+def read_json_pointer(content: bytes, pointer: str) -> str | None:
     """Return the text or whole number at a JSON Pointer (RFC 6901); None if there is none."""
     try:
         found = orjson.loads(content)

@@ -6,7 +6,7 @@ from schemas.base import HOUR_MS, MINUTE_MS
 from schemas.delivery import NotificationRow
 
 
-def validity_min(row: NotificationRow) -> int:
+def compute_validity_min(row: NotificationRow) -> int:
     """Return the minutes of validity from the plan.
 
     A call is valid until an hour after its time to answer, information for a day.

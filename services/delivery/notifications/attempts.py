@@ -1,8 +1,8 @@
 """Steps of one notification through its attempts, from row to row. Pure.
 
-An attempt is `planned` until a sender claims it, `granted` to one run, then `accepted` →
-`received`, `failed` or `ambiguous`. It is `superseded` if it was never granted and is not needed.
-Only the newest attempt can be open, so one channel at a time calls the person. `state_of` derives
+An attempt is `planned` until a sender claims it, `granted` to one run, then `mark_accepted` →
+`mark_received`, `mark_failed` or `ambiguous`. It is `superseded` if it was never granted and is not needed.
+Only the newest attempt can be open, so one channel at a time calls the person. `derive_state` derives
 the state of the notification from the row; never set it by hand.
 """
 
@@ -17,20 +17,20 @@ from schemas.delivery import AttemptRow, NotificationRow
 from schemas.realms import derive_id
 from schemas.words import Channel, NotificationState
 from services.delivery.notifications.channel_policies import (
-    ASKED_MOST_MS,
-    FALLBACK,
+    FALLBACK_CHANNELS,
+    LONGEST_ASKED_PAUSE_MS,
     ChannelPolicy,
-    Doubt,
-    pause_ms,
+    DoubtPolicy,
+    get_pause_ms,
 )
-from services.delivery.notifications.rate_limits import never_waits
+from services.delivery.notifications.rate_limits import is_never_waiting
 
 HELD = "held"
 PACED = "paced"
 QUIET_HOURS = "quiet_hours"
 BUNDLED = "bundled"
 SAME_MINUTE = "same_minute"
-WAITS = frozenset({HELD, PACED, QUIET_HOURS, BUNDLED, SAME_MINUTE})
+WAIT_REASONS = frozenset({HELD, PACED, QUIET_HOURS, BUNDLED, SAME_MINUTE})
 """Reasons to plan no attempt yet.
 
 A hold, the provider's pace, the hours of a channel, the next digest, or a message about the same
@@ -49,7 +49,7 @@ Policies = Mapping[Channel, ChannelPolicy]
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class AttemptTerms:
     """Terms in force for the next step of a notification."""
 
     lineage: str
@@ -61,7 +61,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class TryOn:
+class NextAttempt:
     """The next attempt: on `channel`, not before `at`."""
 
     channel: Channel
@@ -73,7 +73,7 @@ def is_settled(row: NotificationRow) -> bool:
     return row.answer is not None or row.withdrawn is not None or row.bundled_into is not None
 
 
-def open_attempt(row: NotificationRow) -> AttemptRow | None:
+def find_open_attempt(row: NotificationRow) -> AttemptRow | None:
     """Return the attempt that waits for a claim or for its outcome."""
     return next((a for a in reversed(row.attempts) if a.state in ("planned", "granted")), None)
 
@@ -83,12 +83,12 @@ def find_attempt(row: NotificationRow, attempt_id: str) -> AttemptRow | None:
     return next((a for a in row.attempts if a.id == attempt_id), None)
 
 
-def was_made(attempt: AttemptRow) -> bool:
+def is_granted(attempt: AttemptRow) -> bool:
     """Check whether a sender was allowed to call, so that the person may have been reached."""
     return attempt.granted_at is not None
 
 
-def state_of(row: NotificationRow) -> NotificationState:
+def derive_state(row: NotificationRow) -> NotificationState:
     """Derive the state of a notification from its row.
 
     `withdrawn`: called off before anybody could be reached. `superseded`: called off afterwards, or
@@ -98,7 +98,7 @@ def state_of(row: NotificationRow) -> NotificationState:
         return NotificationState.ANSWERED
     if row.bundled_into is not None:
         return NotificationState.SUPERSEDED
-    made = [a for a in row.attempts if was_made(a)]
+    made = [a for a in row.attempts if is_granted(a)]
     if row.withdrawn is not None:
         return NotificationState.SUPERSEDED if made else NotificationState.WITHDRAWN
     states = {a.state for a in row.attempts}
@@ -106,20 +106,24 @@ def state_of(row: NotificationRow) -> NotificationState:
         return NotificationState.RECEIVED
     if "accepted" in states:
         return NotificationState.ACCEPTED
-    if open_attempt(row) or row.why in WAITS or any(a.due is not None for a in row.attempts):
+    if (
+        find_open_attempt(row)
+        or row.why in WAIT_REASONS
+        or any(a.due is not None for a in row.attempts)
+    ):
         return NotificationState.ATTEMPTED if made else NotificationState.PLANNED
     if "ambiguous" in states or row.why == PERHAPS_NOT_SENT:
         return NotificationState.AMBIGUOUS
     return NotificationState.FAILED
 
 
-def with_state(row: NotificationRow) -> NotificationRow:
+def update_state(row: NotificationRow) -> NotificationRow:
     """Update state and channel of a row to agree with its attempts."""
     newest = row.attempts[-1].channel if row.attempts else None
-    return _changed(row, state=state_of(row), channel=newest)
+    return _change_row(row, state=derive_state(row), channel=newest)
 
 
-def _changed(row: NotificationRow, **changes: Any) -> NotificationRow:
+def _change_row(row: NotificationRow, **changes: Any) -> NotificationRow:
     """Change values of a row; return the row itself if it has them already.
 
     A call-out makes thousands of rows, and a copy costs more than the comparison.
@@ -158,7 +162,9 @@ def supersede_planned(row: NotificationRow) -> NotificationRow:
     return row.model_copy(update={"attempts": attempts, "waits_for": None, "not_before": None})
 
 
-def next_try(row: NotificationRow, policies: Policies, now: Instant) -> TryOn | None:
+def choose_next_attempt(
+    row: NotificationRow, policies: Policies, now: Instant
+) -> NextAttempt | None:
     """Choose the channel and time of the next attempt; None if none is left.
 
     Every channel is tried once, in order and without waiting; a channel closed for information
@@ -166,56 +172,58 @@ def next_try(row: NotificationRow, policies: Policies, now: Instant) -> TryOn | 
     at-least-once: the least tried first, each after its pause and the time that its provider asked
     for. A provider that accepted is not asked again.
     """
-    tried = _by_channel(row.attempts[row.replayed_after :])
-    closed: list[TryOn] = []
+    tried = _group_by_channel(row.attempts[row.replayed_after :])
+    closed: list[NextAttempt] = []
     for channel in row.channels:
-        spared = row.possible_duplicate and policies[channel].doubt is Doubt.AT_MOST_ONCE
+        spared = row.possible_duplicate and policies[channel].doubt is DoubtPolicy.AT_MOST_ONCE
         if channel in tried or spared:
             continue
-        opens = _opens(row, channel, policies[channel], now)
+        opens = _compute_opening(row, channel, policies[channel], now)
         if opens <= now:
-            return TryOn(channel, 0)
-        closed.append(TryOn(channel, opens))
+            return NextAttempt(channel, 0)
+        closed.append(NextAttempt(channel, opens))
     if any(a.state in ("accepted", "received") for a in row.attempts[row.replayed_after :]):
         return None
     again = [
-        TryOn(c, max(a[-1].ended_at + _pause_ms(row, a), a[-1].retry_at or 0))
+        NextAttempt(c, max(a[-1].ended_at + _compute_pause_ms(row, a), a[-1].retry_at or 0))
         for c, a in tried.items()
-        if a[-1].ended_at is not None and _may_repeat(policies[c], a)
+        if a[-1].ended_at is not None and _can_repeat(policies[c], a)
     ]
     return min(again, key=lambda t: (len(tried[t.channel]), t.at), default=None) or min(
         closed, key=lambda t: t.at, default=None
     )
 
 
-def _pause_ms(row: NotificationRow, made: list[AttemptRow]) -> int:
+def _compute_pause_ms(row: NotificationRow, made: list[AttemptRow]) -> int:
     """Return the pause after the attempts on one channel; none for a first page in doubt.
 
     A provider that answered is not asked again at once, whatever its answer.
     """
-    unheard = made[-1].state == "ambiguous" and _is_unheard(made[-1].error)
-    return 0 if unheard and never_waits(row) else pause_ms(len(made))
+    unheard = made[-1].state == "ambiguous" and _is_unanswered(made[-1].error)
+    return 0 if unheard and is_never_waiting(row) else get_pause_ms(len(made))
 
 
-def _is_unheard(error: str | None) -> bool:
+def _is_unanswered(error: str | None) -> bool:
     """Check whether the doubt comes from a dead sender or a silent provider."""
     return error == NO_OUTCOME or (error or "").endswith(NO_ANSWER)
 
 
-def _opens(row: NotificationRow, channel: Channel, policy: ChannelPolicy, now: Instant) -> Instant:
+def _compute_opening(
+    row: NotificationRow, channel: Channel, policy: ChannelPolicy, now: Instant
+) -> Instant:
     """Return when this message may use the channel.
 
     That is after the quiet hours (D36); information of a call-out also waits for the hours of the
     channel.
     """
-    if row.quiet_until is not None and now < row.quiet_until and _keeps_quiet(row, channel):
+    if row.quiet_until is not None and now < row.quiet_until and _is_quiet_channel(row, channel):
         return row.quiet_until
     if policy.hours is None or row.campaign is None or row.danger or row.answer_expected:
         return now
     return policy.hours.opens(now)
 
 
-def _keeps_quiet(row: NotificationRow, channel: Channel) -> bool:
+def _is_quiet_channel(row: NotificationRow, channel: Channel) -> bool:
     """Check whether quiet hours apply to the channel.
 
     They apply to app, SMS and their substitutes, and to the telephone if it asks for no answer.
@@ -225,10 +233,10 @@ def _keeps_quiet(row: NotificationRow, channel: Channel) -> bool:
         if row.answer_expected
         else {Channel.APP, Channel.SMS, Channel.VOICE}
     )
-    return channel in loud or (channel in FALLBACK and not loud.isdisjoint(row.channels))
+    return channel in loud or (channel in FALLBACK_CHANNELS and not loud.isdisjoint(row.channels))
 
 
-def _by_channel(attempts: Iterable[AttemptRow]) -> dict[Channel, list[AttemptRow]]:
+def _group_by_channel(attempts: Iterable[AttemptRow]) -> dict[Channel, list[AttemptRow]]:
     tried: dict[Channel, list[AttemptRow]] = {}
     for attempt in attempts:
         if attempt.state != "superseded":
@@ -236,43 +244,43 @@ def _by_channel(attempts: Iterable[AttemptRow]) -> dict[Channel, list[AttemptRow
     return tried
 
 
-def _may_repeat(policy: ChannelPolicy, made: list[AttemptRow]) -> bool:
+def _can_repeat(policy: ChannelPolicy, made: list[AttemptRow]) -> bool:
     if len(made) >= policy.tries:
         return False
-    if policy.doubt is Doubt.AT_MOST_ONCE and any(a.state == "ambiguous" for a in made):
+    if policy.doubt is DoubtPolicy.AT_MOST_ONCE and any(a.state == "ambiguous" for a in made):
         return False
     return made[-1].state == "ambiguous" or (made[-1].state == "failed" and made[-1].retry)
 
 
-def advance(row: NotificationRow, terms: Terms) -> NotificationRow:
+def plan_next_attempt(row: NotificationRow, terms: AttemptTerms) -> NotificationRow:
     """Plan the next attempt of a row, its wait, or its end.
 
     It changes nothing while an attempt is open or a provider's outcome stands, and is idempotent.
     """
-    row = _changed(row, waits_for=None, not_before=None)
+    row = _change_row(row, waits_for=None, not_before=None)
     if (
         is_settled(row)
-        or open_attempt(row)
-        or any(_stands(a) for a in row.attempts[row.replayed_after :])
+        or find_open_attempt(row)
+        or any(_is_standing(a) for a in row.attempts[row.replayed_after :])
     ):
-        return with_state(row)
+        return update_state(row)
     if any(a.due is not None for a in row.attempts):
         row = row.model_copy(
             update={"attempts": tuple(a.model_copy(update={"due": None}) for a in row.attempts)}
         )
-    step = next_try(row, terms.policies, terms.now)
+    step = choose_next_attempt(row, terms.policies, terms.now)
     if step is None:
-        return with_state(row.model_copy(update={"why": _end(row)}))
+        return update_state(row.model_copy(update={"why": _find_end_reason(row)}))
     if terms.held and not row.danger:
-        return with_state(row.model_copy(update={"why": HELD}))
-    row = _changed(row, why=None if row.why in WAITS else row.why)
+        return update_state(row.model_copy(update={"why": HELD}))
+    row = _change_row(row, why=None if row.why in WAIT_REASONS else row.why)
     if step.at > terms.now:
-        waiting = _by_channel(row.attempts[row.replayed_after :]).get(step.channel)
+        waiting = _group_by_channel(row.attempts[row.replayed_after :]).get(step.channel)
         if waiting is None:
-            return with_state(row.model_copy(update={"why": QUIET_HOURS, "not_before": step.at}))
-        return with_state(change_attempt(row, waiting[-1], due=step.at))
+            return update_state(row.model_copy(update={"why": QUIET_HOURS, "not_before": step.at}))
+        return update_state(change_attempt(row, waiting[-1], due=step.at))
     if not terms.is_open(row, step.channel):
-        return with_state(row.model_copy(update={"why": PACED, "waits_for": step.channel}))
+        return update_state(row.model_copy(update={"why": PACED, "waits_for": step.channel}))
     number = len(row.attempts) + 1
     attempt = AttemptRow(
         id=derive_id(terms.lineage, row.id, "attempt", number),
@@ -283,10 +291,10 @@ def advance(row: NotificationRow, terms: Terms) -> NotificationRow:
         possible_duplicate=row.possible_duplicate
         or any(a.state in ("ambiguous", "accepted", "received") for a in row.attempts),
     )
-    return with_state(row.model_copy(update={"attempts": (*row.attempts, attempt)}))
+    return update_state(row.model_copy(update={"attempts": (*row.attempts, attempt)}))
 
 
-def replay(row: NotificationRow, channels: tuple[Channel, ...]) -> NotificationRow:
+def restart_attempts(row: NotificationRow, channels: tuple[Channel, ...]) -> NotificationRow:
     """Restart a row on these channels; earlier attempts no longer count.
 
     A repetition is marked as a possible duplicate.
@@ -295,13 +303,13 @@ def replay(row: NotificationRow, channels: tuple[Channel, ...]) -> NotificationR
     return supersede_planned(row).model_copy(update=begun)
 
 
-def _stands(attempt: AttemptRow) -> bool:
+def _is_standing(attempt: AttemptRow) -> bool:
     return attempt.state == "received" or (
         attempt.state == "accepted" and attempt.error != NO_RECEIPT
     )
 
 
-def _end(row: NotificationRow) -> str | None:
+def _find_end_reason(row: NotificationRow) -> str | None:
     """Return the reason for which no attempt is left."""
     made = [a for a in row.attempts[row.replayed_after :] if a.state != "superseded"]
     if not row.channels:
@@ -315,7 +323,7 @@ def _end(row: NotificationRow) -> str | None:
     return made[-1].error
 
 
-def grant(
+def grant_attempt(
     row: NotificationRow, attempt: AttemptRow, run: str, now: Instant, policy: ChannelPolicy
 ) -> NotificationRow:
     """Grant the attempt to this run; without an outcome it becomes ambiguous at L + G from now.
@@ -323,12 +331,12 @@ def grant(
     This is never before the claim's append time + L + G.
     """
     due = now + policy.outcome_ms
-    return with_state(
+    return update_state(
         change_attempt(row, attempt, state="granted", run=run, granted_at=now, due=due)
     )
 
 
-def accepted(
+def mark_accepted(
     row: NotificationRow,
     attempt: AttemptRow,
     now: Instant,
@@ -344,10 +352,10 @@ def accepted(
     row = change_attempt(
         row, attempt, state="accepted", ended_at=now, provider_id=provider_id, error=None, due=due
     )
-    return with_state(row.model_copy(update={"sent_at": row.sent_at or now, "why": None}))
+    return update_state(row.model_copy(update={"sent_at": row.sent_at or now, "why": None}))
 
 
-def failed(
+def mark_failed(
     row: NotificationRow,
     attempt: AttemptRow,
     now: Instant,
@@ -360,8 +368,10 @@ def failed(
 
     `asked_s` is the pause that the provider asks for.
     """
-    retry_at = None if asked_s is None or not retry else now + min(asked_s * 1000, ASKED_MOST_MS)
-    return with_state(
+    retry_at = (
+        None if asked_s is None or not retry else now + min(asked_s * 1000, LONGEST_ASKED_PAUSE_MS)
+    )
+    return update_state(
         change_attempt(
             row,
             attempt,
@@ -375,29 +385,29 @@ def failed(
     )
 
 
-def in_doubt(
+def mark_ambiguous(
     row: NotificationRow, attempt: AttemptRow, now: Instant, error: str | None
 ) -> NotificationRow:
     """Mark the attempt as ambiguous: it is unknown whether the call was made or took effect."""
-    return with_state(
+    return update_state(
         change_attempt(row, attempt, state="ambiguous", ended_at=now, error=error, due=None)
     )
 
 
-def without_receipt(row: NotificationRow, attempt: AttemptRow) -> NotificationRow:
+def mark_without_receipt(row: NotificationRow, attempt: AttemptRow) -> NotificationRow:
     """Mark an accepted attempt as overdue for its receipt, so that the next channel is tried."""
     return change_attempt(row, attempt, error=NO_RECEIPT, due=None).model_copy(
         update={"why": NO_RECEIPT}
     )
 
 
-def received(row: NotificationRow, attempt: AttemptRow, now: Instant) -> NotificationRow:
+def mark_received(row: NotificationRow, attempt: AttemptRow, now: Instant) -> NotificationRow:
     """Mark the attempt as received: the provider has a receipt from the person's device."""
     row = supersede_planned(row)
     row = change_attempt(
         row, attempt, state="received", ended_at=attempt.ended_at or now, error=None, due=None
     )
-    return with_state(
+    return update_state(
         row.model_copy(
             update={"sent_at": row.sent_at or now, "receipt_at": row.receipt_at or now, "why": None}
         )

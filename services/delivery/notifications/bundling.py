@@ -17,13 +17,13 @@ from typing import Final, Self, TypeVar
 
 from schemas.base import HOUR_MS, MINUTE_MS, Instant
 from schemas.delivery import BundledItem, NotificationRow
-from schemas.replies import UNREAD
+from schemas.replies import UNPARSED_REPLY_TEMPLATE
 from schemas.words import Channel
 from services.delivery.notifications.attempts import PACED, SAME_MINUTE, is_settled
-from services.delivery.notifications.channel_policies import Rules
+from services.delivery.notifications.channel_policies import DeliveryRules
 from services.runtime.decider.maps import Map
 
-ALARMS: Final = frozenset(
+ALARM_TEMPLATES: Final = frozenset(
     {
         "alarm_rto",
         "alarm_dmia",
@@ -39,13 +39,13 @@ ALARMS: Final = frozenset(
         "reassignment_recalled",
     }
 )
-MAX_ITEMS: Final = 20
+LISTED_ITEMS: Final = 20
 """Messages listed in one digest; more are counted."""
 _K = TypeVar("_K")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RecentMessages:
     """Recent messages to one person."""
 
     at: tuple[Instant, ...] = ()
@@ -55,8 +55,8 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Bundles:
-    told: Map[str, Told] = Map()
+class BundleQueues:
+    told: Map[str, RecentMessages] = Map()
     """Person → recent messages."""
     waiting: Map[str, tuple[str, ...]] = Map()
     """Person → notifications that wait for the next digest, oldest first."""
@@ -72,13 +72,13 @@ class Bundles:
     queued: Map[tuple[str, str], tuple[str, ...]] = field(default=Map(), compare=False)
     """(person, incident) → calls that wait for their turn at a provider, oldest first. An index, too."""
 
-    def until(self, row: NotificationRow, rules: Rules, now: Instant) -> Instant | None:
+    def until(self, row: NotificationRow, rules: DeliveryRules, now: Instant) -> Instant | None:
         """Return when the digest goes out that this message waits for; None: it goes now."""
         if not is_bundled(row) or (row.quiet_until is not None and now < row.quiet_until):
             return None
-        told = self.told.get(row.person, Told())
+        told = self.told.get(row.person, RecentMessages())
         if (
-            row.template in ALARMS
+            row.template in ALARM_TEMPLATES
             and told.alarm_at is not None
             and now < told.alarm_at + rules.digest_ms
         ):
@@ -102,28 +102,29 @@ class Bundles:
     def handed(self, row: NotificationRow, at: Instant) -> Self:
         """Record that the first attempt of this message was planned."""
         about = self.about.set(_key(row), at) if is_about_incident(row) else self.about
-        if not counts(row):
+        if not is_budgeted(row):
             return self if about is self.about else replace(self, about=about)
-        told = self.told.get(row.person, Told())
+        told = self.told.get(row.person, RecentMessages())
         recent = tuple(t for t in told.at if t > at - HOUR_MS)[-50:]
         alarm = (
             at
-            if row.template in ALARMS or any(item.template in ALARMS for item in row.bundle)
+            if row.template in ALARM_TEMPLATES
+            or any(item.template in ALARM_TEMPLATES for item in row.bundle)
             else told.alarm_at
         )
         return replace(
-            self, told=self.told.set(row.person, Told((*recent, at), alarm)), about=about
+            self, told=self.told.set(row.person, RecentMessages((*recent, at), alarm)), about=about
         )
 
     def placed(self, row: NotificationRow, *, bundled: bool, quiet: bool, minute: bool) -> Self:
         """Add the message to the queue for a digest, quiet hours or a minute, or to none."""
         person = row.person
         waiting, silent = (
-            _placed(self.waiting, person, row.id, waits=bundled),
-            _placed(self.quiet, person, row.id, waits=quiet),
+            _place_in_queue(self.waiting, person, row.id, waits=bundled),
+            _place_in_queue(self.quiet, person, row.id, waits=quiet),
         )
-        soon = _placed(self.minute, person, row.id, waits=minute)
-        queued = _placed(self.queued, _key(row), row.id, waits=is_queued_call(row))
+        soon = _place_in_queue(self.minute, person, row.id, waits=minute)
+        queued = _place_in_queue(self.queued, _key(row), row.id, waits=is_queued_call(row))
         if (
             waiting is self.waiting
             and silent is self.quiet
@@ -151,7 +152,7 @@ class Bundles:
         told = {}
         for person, value in dumped.get("told", ()):
             assert isinstance(value, (list, tuple))
-            told[person] = Told(tuple(value[0]), value[1])
+            told[person] = RecentMessages(tuple(value[0]), value[1])
         about: dict[tuple[str, str], Instant] = {}
         minute: dict[str, tuple[str, ...]] = {}
         queued: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -164,15 +165,17 @@ class Bundles:
                 about[_key(row)] = max(about.get(_key(row), 0), row.attempts[0].planned_at)
         return cls(
             Map(told),
-            _lists(dumped, "bundles"),
-            _lists(dumped, "quiet"),
+            _load_lists(dumped, "bundles"),
+            _load_lists(dumped, "quiet"),
             Map(minute),
             Map(about),
             Map(queued),
         )
 
 
-def _lists(dumped: dict[str, list[tuple[str, object]]], name: str) -> Map[str, tuple[str, ...]]:
+def _load_lists(
+    dumped: dict[str, list[tuple[str, object]]], name: str
+) -> Map[str, tuple[str, ...]]:
     found = {}
     for person, ids in dumped.get(name, ()):
         assert isinstance(ids, (list, tuple))
@@ -180,7 +183,7 @@ def _lists(dumped: dict[str, list[tuple[str, object]]], name: str) -> Map[str, t
     return Map(found)
 
 
-def _placed(
+def _place_in_queue(
     queues: Map[_K, tuple[str, ...]], key: _K, id: str, *, waits: bool
 ) -> Map[_K, tuple[str, ...]]:
     mine = queues.get(key, ())
@@ -195,7 +198,7 @@ def _key(row: NotificationRow) -> tuple[str, str]:
     return (row.person, row.incident or "")
 
 
-def counts(row: NotificationRow) -> bool:
+def is_budgeted(row: NotificationRow) -> bool:
     """Check whether a message counts for the budget: not step 1, voice or danger."""
     voice = bool(row.channels) and row.channels[0] is Channel.VOICE
     return not row.danger and row.wave != 1 and not voice
@@ -203,7 +206,11 @@ def counts(row: NotificationRow) -> bool:
 
 def is_about_incident(row: NotificationRow) -> bool:
     """Check whether a message is limited to one per person, incident and minute."""
-    return row.incident is not None and row.campaign is None and row.template != UNREAD
+    return (
+        row.incident is not None
+        and row.campaign is None
+        and row.template != UNPARSED_REPLY_TEMPLATE
+    )
 
 
 def is_queued_call(row: NotificationRow) -> bool:
@@ -214,10 +221,10 @@ def is_queued_call(row: NotificationRow) -> bool:
 
 def is_bundled(row: NotificationRow) -> bool:
     """Check whether a message may wait for a digest."""
-    return counts(row) and not row.answer_expected and row.campaign is None
+    return is_budgeted(row) and not row.answer_expected and row.campaign is None
 
 
-def spoken_for(
+def select_covered_messages(
     row: NotificationRow, others: tuple[NotificationRow, ...]
 ) -> tuple[NotificationRow, ...]:
     """Select the messages of quiet hours that one message to a person covers, this one included.
@@ -237,7 +244,7 @@ def spoken_for(
     )
 
 
-def newest_call(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:
+def choose_newest_call(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:
     """Return the newest of several calls of one escalation, then those that it replaces."""
     carrier = max(rows, key=lambda r: (r.planned_at, r.cycle or 0, r.wave or 0, r.id))
     told = (
@@ -248,7 +255,7 @@ def newest_call(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...
     return (carrier.model_copy(update={"why": None, "not_before": None}), *told)
 
 
-def gravest_first(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:
+def sort_by_gravity(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:
     """Sort the messages of one minute: calls before information, then by level, newest first."""
     return tuple(
         sorted(
@@ -258,19 +265,19 @@ def gravest_first(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, .
     )
 
 
-def one_of_a_minute(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:
+def bundle_minute(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow, ...]:
     """Return the gravest message of a minute with its bundle, then the bundled messages.
 
     A call covers information and the older calls of its own escalation. A call of another
     escalation must be answerable on its own and goes after it.
     """
-    first, *rest = gravest_first(rows)
+    first, *rest = sort_by_gravity(rows)
     calls = [
         r
         for r in rest
         if r.answer_expected and r.escalation is not None and r.escalation == first.escalation
     ]
-    carrier, *told = bundle(first, tuple(r for r in rest if not r.answer_expected))
+    carrier, *told = bundle_messages(first, tuple(r for r in rest if not r.answer_expected))
     silent = (
         r.model_copy(update={"bundled_into": first.id, "why": "bundled", "not_before": None})
         for r in calls
@@ -278,7 +285,7 @@ def one_of_a_minute(rows: tuple[NotificationRow, ...]) -> tuple[NotificationRow,
     return (carrier, *told, *silent)
 
 
-def bundle(
+def bundle_messages(
     carrier: NotificationRow, others: tuple[NotificationRow, ...]
 ) -> tuple[NotificationRow, ...]:
     """Return the carrier with the content of the others, then the bundled others.
@@ -296,7 +303,7 @@ def bundle(
         )
         for r in others
     ]
-    items = (*carrier.bundle, *chain.from_iterable(own))[:MAX_ITEMS]
+    items = (*carrier.bundle, *chain.from_iterable(own))[:LISTED_ITEMS]
     told = tuple(
         r.model_copy(update={"bundled_into": carrier.id, "why": "bundled", "not_before": None})
         for r in others

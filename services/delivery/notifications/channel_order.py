@@ -8,20 +8,20 @@ from schemas.base import Instant
 from schemas.calling import NotificationPlanned
 from schemas.delivery import NotificationRow
 from schemas.words import Channel, NotificationState
-from services.delivery.notifications.channel_policies import FALLBACK
+from services.delivery.notifications.channel_policies import FALLBACK_CHANNELS
 
 
-def candidates(wanted: Sequence[Channel], verified: Iterable[Channel]) -> tuple[Channel, ...]:
+def choose_channels(wanted: Sequence[Channel], verified: Iterable[Channel]) -> tuple[Channel, ...]:
     """Return the step's channels that are verified for the person, then e-mail and webhook.
 
     The order is that of the step. Other verified channels are not used: a step with `app, sms` does
     not ring a phone at night (D36).
     """
     mine = set(verified)
-    return tuple(dict.fromkeys(c for c in (*wanted, *FALLBACK) if c in mine))
+    return tuple(dict.fromkeys(c for c in (*wanted, *FALLBACK_CHANNELS) if c in mine))
 
 
-def planned_row(
+def build_planned_row(
     planned: NotificationPlanned, verified: Iterable[Channel], lost_at: Instant | None
 ) -> NotificationRow:
     """Build the first row of a notification, without an attempt.
@@ -39,7 +39,7 @@ def planned_row(
         role=planned.role,
         scope=planned.scope,
         person=planned.person,
-        channels=candidates(planned.channels, verified),
+        channels=choose_channels(planned.channels, verified),
         state=NotificationState.PLANNED,
         template=planned.template,
         values=planned.values,

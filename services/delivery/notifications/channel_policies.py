@@ -20,7 +20,7 @@ from schemas.words import Channel
 PARIS: Final = ZoneInfo("Europe/Paris")
 
 
-class Doubt(StrEnum):
+class DoubtPolicy(StrEnum):
     """Treatment of an attempt of which it is unknown whether it was made."""
 
     AT_LEAST_ONCE = "at_least_once"
@@ -30,7 +30,7 @@ class Doubt(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Hours:
+class ChannelHours:
     """Hours in which information may use a channel: local minutes of the day, and Sundays.
 
     Calls and danger pass at all hours.
@@ -69,7 +69,7 @@ class ChannelPolicy:
 
     An attempt without an outcome is ambiguous at the claim's append time + L + G.
     """
-    doubt: Doubt
+    doubt: DoubtPolicy
     receipt_ms: int | None
     """Time to wait for a receipt before the next channel is tried; None: there are no receipts."""
     tries: int
@@ -80,7 +80,7 @@ class ChannelPolicy:
     """Messages that the provider takes at once."""
     cost_cents: float = 0.0
     """Cost of one message, for the estimates of a call-out."""
-    hours: Hours | None = None
+    hours: ChannelHours | None = None
     """Hours in which information may use it; None: always."""
 
     @property
@@ -94,31 +94,35 @@ class ChannelPolicy:
         return self.limit_ms + self.grace_ms
 
 
-POLICIES: Final = MappingProxyType(
+DEFAULT_POLICIES: Final = MappingProxyType(
     {
         Channel.APP: ChannelPolicy(
-            20_000, 10_000, Doubt.AT_LEAST_ONCE, receipt_ms=1 * MINUTE_MS, tries=2
+            20_000, 10_000, DoubtPolicy.AT_LEAST_ONCE, receipt_ms=1 * MINUTE_MS, tries=2
         ),
         Channel.SMS: ChannelPolicy(
-            30_000, 15_000, Doubt.AT_LEAST_ONCE, receipt_ms=3 * MINUTE_MS, tries=2
+            30_000, 15_000, DoubtPolicy.AT_LEAST_ONCE, receipt_ms=3 * MINUTE_MS, tries=2
         ),
         # a second call would cut into the first: the person may be about to press the key
         Channel.VOICE: ChannelPolicy(
-            60_000, 30_000, Doubt.AT_MOST_ONCE, receipt_ms=2 * MINUTE_MS, tries=2
+            60_000, 30_000, DoubtPolicy.AT_MOST_ONCE, receipt_ms=2 * MINUTE_MS, tries=2
         ),
         # the same Message-ID and the same webhook-id: receivers fold duplicates
-        Channel.EMAIL: ChannelPolicy(30_000, 15_000, Doubt.AT_LEAST_ONCE, receipt_ms=None, tries=3),
+        Channel.EMAIL: ChannelPolicy(
+            30_000, 15_000, DoubtPolicy.AT_LEAST_ONCE, receipt_ms=None, tries=3
+        ),
         Channel.WEBHOOK: ChannelPolicy(
-            15_000, 10_000, Doubt.AT_LEAST_ONCE, receipt_ms=None, tries=3
+            15_000, 10_000, DoubtPolicy.AT_LEAST_ONCE, receipt_ms=None, tries=3
         ),
         # a negative result of apprise may hide a message that was taken
-        Channel.CHAT: ChannelPolicy(20_000, 10_000, Doubt.AT_LEAST_ONCE, receipt_ms=None, tries=2),
+        Channel.CHAT: ChannelPolicy(
+            20_000, 10_000, DoubtPolicy.AT_LEAST_ONCE, receipt_ms=None, tries=2
+        ),
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class DeliveryRules:
     """Rules in force in a realm."""
 
     channels: Mapping[Channel, ChannelPolicy]
@@ -134,29 +138,31 @@ class Rules:
     """Share of answers at which a headcount closes. Rule D37."""
 
 
-DEFAULT: Final = Rules(POLICIES)
+DEFAULT_RULES: Final = DeliveryRules(DEFAULT_POLICIES)
 
 
-def declared(rules: ChannelRules) -> Mapping[Channel, ChannelPolicy]:
+def compile_policies(rules: ChannelRules) -> Mapping[Channel, ChannelPolicy]:
     """Return the policies of the territory; a channel that it omits keeps the default."""
-    found = dict(POLICIES)
+    found = dict(DEFAULT_POLICIES)
     for rule in rules.channels:
         hours = rule.information_hours
         found[rule.channel] = ChannelPolicy(
             limit_ms=rule.limit_s * 1000,
             grace_ms=rule.grace_s * 1000,
-            doubt=Doubt(rule.doubt),
+            doubt=DoubtPolicy(rule.doubt),
             receipt_ms=None if rule.receipt_s is None else rule.receipt_s * 1000,
             tries=rule.tries,
             per_minute=rule.per_minute,
             burst=rule.burst,
             cost_cents=rule.cost_cents,
-            hours=None if hours is None else Hours(hours.from_min, hours.to_min, hours.sundays),
+            hours=None
+            if hours is None
+            else ChannelHours(hours.from_min, hours.to_min, hours.sundays),
         )
     return MappingProxyType(found)
 
 
-def dump_rules(rules: Rules) -> dict[str, Any]:
+def dump_rules(rules: DeliveryRules) -> dict[str, Any]:
     """Dump the rules into JSON-able values."""
     return {
         "channels": {c.value: asdict(p) for c, p in rules.channels.items()},
@@ -166,18 +172,18 @@ def dump_rules(rules: Rules) -> dict[str, Any]:
     }
 
 
-def load_rules(dumped: Mapping[str, Any]) -> Rules:
+def load_rules(dumped: Mapping[str, Any]) -> DeliveryRules:
     """Restore rules from a dump."""
     channels = {}
     for channel, values in dumped["channels"].items():
         hours = values["hours"]
         given = values | {
-            "doubt": Doubt(values["doubt"]),
-            "hours": None if hours is None else Hours(**hours),
+            "doubt": DoubtPolicy(values["doubt"]),
+            "hours": None if hours is None else ChannelHours(**hours),
         }
         channels[Channel(channel)] = ChannelPolicy(**given)
     reminders, managers_ms, close_pct = dumped["headcount"]
-    return Rules(
+    return DeliveryRules(
         MappingProxyType(channels),
         dumped["digest_ms"],
         dumped["budget"],
@@ -187,14 +193,14 @@ def load_rules(dumped: Mapping[str, Any]) -> Rules:
     )
 
 
-FALLBACK: Final = (Channel.EMAIL, Channel.WEBHOOK, Channel.CHAT)
+FALLBACK_CHANNELS: Final = (Channel.EMAIL, Channel.WEBHOOK, Channel.CHAT)
 """Tried after the channels of the step, if verified for the person."""
 _PAUSES_MS: Final = (30_000, 2 * MINUTE_MS)
-ASKED_MOST_MS: Final = 10 * MINUTE_MS
+LONGEST_ASKED_PAUSE_MS: Final = 10 * MINUTE_MS
 """Longest pause that a provider can ask for, because somebody waits for the message."""
 
 
-def pause_ms(tries: int) -> int:
+def get_pause_ms(tries: int) -> int:
     """Return the pause before the next attempt on a channel that failed `tries` times (≥ 1).
 
     Other channels do not wait for it.

@@ -8,7 +8,9 @@ from schemas.oncall import LaddersDrilled
 from schemas.realms import is_live
 
 
-def probed(realm: str, word: LaddersDrilled | ProbeOutcome, now: Instant) -> list[Fact]:
+def decide_channel_probe(
+    realm: str, word: LaddersDrilled | ProbeOutcome, now: Instant
+) -> list[Fact]:
     """Record the request for a probe or its outcome; a simulated realm has no channels."""
     if not is_live(realm):
         return []

@@ -5,11 +5,11 @@ from __future__ import annotations
 from schemas.base import Command, Fact, Instant
 from schemas.commands import HoldSending, ReleaseSending
 from schemas.delivery import HoldChanged, HoldRow
-from schemas.ranks import HOLDER, may_decide
+from schemas.ranks import HOLD_ROLE, may_decide
 from schemas.runtime import CommandApplied, CommandRefused
 
 
-def _refused(command: Command, command_id: str, status: int, code: str) -> list[Fact]:
+def _refuse_command(command: Command, command_id: str, status: int, code: str) -> list[Fact]:
     return [
         CommandRefused.model_validate(
             {
@@ -24,12 +24,12 @@ def _refused(command: Command, command_id: str, status: int, code: str) -> list[
 
 def decide_hold(command: HoldSending, command_id: str, now: Instant) -> list[Fact]:
     """Hold sending, or move the end of a hold; needs a reason and a future end."""
-    if not may_decide(command.role, HOLDER):
-        return _refused(command, command_id, 403, "role_not_allowed")
+    if not may_decide(command.role, HOLD_ROLE):
+        return _refuse_command(command, command_id, 403, "role_not_allowed")
     if not command.reason:
-        return _refused(command, command_id, 409, "reason_required")
+        return _refuse_command(command, command_id, 409, "reason_required")
     if command.until <= now:
-        return _refused(command, command_id, 409, "until_in_past")
+        return _refuse_command(command, command_id, 409, "until_in_past")
     row = HoldRow(
         held=True, until=command.until, by=command.author, reason=command.reason, since=now
     )
@@ -45,10 +45,10 @@ def decide_release(
     hold: HoldRow | None, command: ReleaseSending, command_id: str, now: Instant
 ) -> list[Fact]:
     """End a hold before its time."""
-    if not may_decide(command.role, HOLDER):
-        return _refused(command, command_id, 403, "role_not_allowed")
+    if not may_decide(command.role, HOLD_ROLE):
+        return _refuse_command(command, command_id, 403, "role_not_allowed")
     if hold is None or not hold.held:
-        return _refused(command, command_id, 409, "not_held")
+        return _refuse_command(command, command_id, 409, "not_held")
     released = HoldRow(held=False, by=command.author, reason=command.reason, since=now)
     return [
         HoldChanged(row=released),
@@ -56,6 +56,6 @@ def decide_release(
     ]
 
 
-def lapsed(now: Instant) -> HoldChanged:
+def expire_hold(now: Instant) -> HoldChanged:
     """Record that the hold reached its end."""
     return HoldChanged(row=HoldRow(held=False, reason="until_reached", since=now))

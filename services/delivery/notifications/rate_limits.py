@@ -28,7 +28,7 @@ _US: Final = 1000
 """Microseconds per millisecond."""
 
 
-class Urgency(IntEnum):
+class MessageUrgency(IntEnum):
     """Order of messages. The first two never wait."""
 
     DANGER = 0
@@ -38,27 +38,31 @@ class Urgency(IntEnum):
     CAMPAIGN = 4
 
 
-def urgency(row: NotificationRow) -> Urgency:
+def get_urgency(row: NotificationRow) -> MessageUrgency:
     """Return the urgency of a message, regardless of the channel.
 
     A call-out about danger goes before others, but not faster than its provider.
     """
     if row.campaign is not None:
-        return Urgency.CALL if row.danger else Urgency.CAMPAIGN
+        return MessageUrgency.CALL if row.danger else MessageUrgency.CAMPAIGN
     if row.danger:
-        return Urgency.DANGER
+        return MessageUrgency.DANGER
     if row.answer_expected:
-        return Urgency.FIRST_PAGE if row.wave == 1 and (row.cycle or 1) == 1 else Urgency.CALL
-    return Urgency.ALARM
+        return (
+            MessageUrgency.FIRST_PAGE
+            if row.wave == 1 and (row.cycle or 1) == 1
+            else MessageUrgency.CALL
+        )
+    return MessageUrgency.ALARM
 
 
-def never_waits(row: NotificationRow) -> bool:
+def is_never_waiting(row: NotificationRow) -> bool:
     """Check whether a message never waits: danger to people, and the first page of an incident."""
-    return urgency(row) <= Urgency.FIRST_PAGE
+    return get_urgency(row) <= MessageUrgency.FIRST_PAGE
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingMessage:
     """One message in a queue."""
 
     channel: Channel
@@ -74,7 +78,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Pacing:
+class ChannelPacing:
     """Buckets and queues of all channels.
 
     `queues` and `dangers` are derived from `waiting` and never stored.
@@ -85,7 +89,7 @@ class Pacing:
 
     Whole numbers, so that no message is lost to rounding.
     """
-    waiting: Map[str, Waiting] = Map()
+    waiting: Map[str, WaitingMessage] = Map()
     virtual: Map[Channel, float] = Map()
     """Tag of the last message that left the queue."""
     finish: Map[str, float] = Map()
@@ -121,7 +125,7 @@ class Pacing:
 
         It may if it never waits, or if the queue is empty and there is room.
         """
-        return never_waits(row) or (
+        return is_never_waiting(row) or (
             not self.queues.get(channel) and self.room(channel, policy, now) >= 1
         )
 
@@ -141,7 +145,7 @@ class Pacing:
         group = row.campaign or row.escalation or row.incident or row.role
         key = f"{channel.value}/{group}"
         tag = max(self.virtual.get(channel, 0.0), self.finish.get(key, 0.0))
-        one = Waiting(channel, int(urgency(row)), tag, group, row.danger)
+        one = WaitingMessage(channel, int(get_urgency(row)), tag, group, row.danger)
         queue, place = self.queues.get(channel, ()), one.place(row.id)
         at = bisect_left(queue, place)
         # Half the time of a list that becomes a tuple; there may be thousands.
@@ -151,7 +155,7 @@ class Pacing:
             waiting=self.waiting.set(row.id, one),
             finish=self.finish.set(key, tag + 1),
             queues=self.queues.set(channel, queue),
-            dangers=_with(self.dangers, channel, self.dangers.get(channel, 0) + one.danger),
+            dangers=_set_value(self.dangers, channel, self.dangers.get(channel, 0) + one.danger),
         )
 
     def left(self, id: str) -> Self:
@@ -178,8 +182,10 @@ class Pacing:
             waiting=self.waiting.delete(id),
             virtual=virtual,
             finish=finish,
-            queues=_with(self.queues, one.channel, rest),
-            dangers=_with(self.dangers, one.channel, self.dangers.get(one.channel, 0) - one.danger),
+            queues=_set_value(self.queues, one.channel, rest),
+            dangers=_set_value(
+                self.dangers, one.channel, self.dangers.get(one.channel, 0) - one.danger
+            ),
         )
 
     def dump(self) -> dict[str, list[tuple[str, object]]]:
@@ -197,7 +203,7 @@ class Pacing:
     @classmethod
     def load(cls, dumped: dict[str, list[tuple[str, object]]]) -> Self:
         """Restore from a dump."""
-        waiting = {id: _waiting(value) for id, value in dumped.get("waiting", ())}
+        waiting = {id: _load_waiting(value) for id, value in dumped.get("waiting", ())}
         queues: dict[Channel, list[tuple[int, float, str]]] = {}
         dangers: dict[Channel, int] = {}
         for id, one in waiting.items():
@@ -205,16 +211,16 @@ class Pacing:
             if one.danger:
                 dangers[one.channel] = dangers.get(one.channel, 0) + 1
         return cls(
-            Map({Channel(c): int(_number(at)) for c, at in dumped.get("full_at", ())}),
+            Map({Channel(c): int(_check_number(at)) for c, at in dumped.get("full_at", ())}),
             Map(waiting),
-            Map({Channel(c): _number(tag) for c, tag in dumped.get("virtual", ())}),
-            Map({key: _number(tag) for key, tag in dumped.get("finish", ())}),
+            Map({Channel(c): _check_number(tag) for c, tag in dumped.get("virtual", ())}),
+            Map({key: _check_number(tag) for key, tag in dumped.get("finish", ())}),
             Map({channel: tuple(sorted(places)) for channel, places in queues.items()}),
             Map(dangers),
         )
 
 
-def _with(m: Map[Channel, _V], channel: Channel, value: _V) -> Map[Channel, _V]:
+def _set_value(m: Map[Channel, _V], channel: Channel, value: _V) -> Map[Channel, _V]:
     """Set a value, or remove the channel if it is zero.
 
     Otherwise a loaded state would not equal the dumped one.
@@ -224,12 +230,12 @@ def _with(m: Map[Channel, _V], channel: Channel, value: _V) -> Map[Channel, _V]:
     return m.delete(channel) if channel in m else m
 
 
-def _waiting(value: object) -> Waiting:
+def _load_waiting(value: object) -> WaitingMessage:
     assert isinstance(value, (list, tuple))
     channel, urgent, tag, group, *danger = value
-    return Waiting(Channel(channel), int(urgent), float(tag), str(group), danger == [True])
+    return WaitingMessage(Channel(channel), int(urgent), float(tag), str(group), danger == [True])
 
 
-def _number(value: object) -> int | float:
+def _check_number(value: object) -> int | float:
     assert isinstance(value, (int, float))
     return value

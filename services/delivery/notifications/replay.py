@@ -7,19 +7,19 @@ from typing import Final
 from schemas.base import Fact
 from schemas.commands import ReplayNotification
 from schemas.delivery import NotificationRow
-from schemas.ranks import HOLDER, may_decide
+from schemas.ranks import HOLD_ROLE, may_decide
 from schemas.runtime import CommandRefused
 from schemas.words import NotificationState
 
-REPLAYED: Final = frozenset({NotificationState.FAILED, NotificationState.AMBIGUOUS})
+REPLAYABLE_STATES: Final = frozenset({NotificationState.FAILED, NotificationState.AMBIGUOUS})
 _COMMAND: Final = "ReplayNotification"
 
 
-def refused_replay(
+def refuse_replay(
     row: NotificationRow | None, command: ReplayNotification, command_id: str
 ) -> list[Fact]:
     """Return the refusal of a replay; empty if it is possible."""
-    if not may_decide(command.role, HOLDER):
+    if not may_decide(command.role, HOLD_ROLE):
         return [
             CommandRefused(
                 command_id=command_id, command=_COMMAND, status=403, code="role_not_allowed"
@@ -31,7 +31,7 @@ def refused_replay(
                 command_id=command_id, command=_COMMAND, status=404, code="notification_unknown"
             )
         ]
-    if row.state not in REPLAYED:
+    if row.state not in REPLAYABLE_STATES:
         values: dict[str, str | int | float | bool | None] = {"state": row.state.value}
         return [
             CommandRefused(

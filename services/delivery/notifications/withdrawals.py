@@ -23,7 +23,7 @@ def news_of(call: NotificationRow, why: str, lineage: str, now: Instant) -> Noti
     only where there is nothing else. Its id follows from escalation and person: who was called in
     several cycles hears it once.
     """
-    tried = [attempt.channel for attempt in call.attempts if attempts.was_made(attempt)]
+    tried = [attempt.channel for attempt in call.attempts if attempts.is_granted(attempt)]
     if why not in ENDS or not call.answer_expected or call.campaign is not None or not tried:
         return None
     silent = tuple(channel for channel in call.channels if channel is not Channel.VOICE)

@@ -10,27 +10,27 @@ from schemas.commands import AnswerNotification
 from schemas.delivery import NotificationChanged, NotificationRow
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Answer, Channel
-from services.delivery.notifications.attempts import supersede_planned, was_made, with_state
+from services.delivery.notifications.attempts import is_granted, supersede_planned, update_state
 
 _COMMAND = "AnswerNotification"
-ANSWERS: Final = frozenset(Answer)
+ANSWER_REASONS: Final = frozenset(Answer)
 """Reasons of a withdrawal that are answers."""
 
 
-def answered(row: NotificationRow, answer: Answer, now: Instant) -> NotificationRow:
+def record_answer(row: NotificationRow, answer: Answer, now: Instant) -> NotificationRow:
     """Record an answer on a row; `acknowledged_at` stays the time of the first one."""
     told = supersede_planned(row).model_copy(
         update={"answer": answer.value, "acknowledged_at": row.acknowledged_at or now, "why": None}
     )
-    return with_state(told)
+    return update_state(told)
 
 
-def _proved(row: NotificationRow, command: AnswerNotification) -> Channel | None:
+def _find_proved_channel(row: NotificationRow, command: AnswerNotification) -> Channel | None:
     """Return the channel that this answer proves to work, if it is certain.
 
     It is the channel of the answer, or for a link the only channel that did not fail.
     """
-    made = {a.channel for a in row.attempts if was_made(a) and a.state != "failed"}
+    made = {a.channel for a in row.attempts if is_granted(a) and a.state != "failed"}
     if command.channel == "link":
         return next(iter(made)) if len(made) == 1 else None
     return next((c for c in made if c.value == command.channel and c is not Channel.APP), None)
@@ -82,7 +82,7 @@ def decide_answer(
     if repeated:
         return [applied]
     return [
-        NotificationChanged(row=answered(row, command.answer, now)),
+        NotificationChanged(row=record_answer(row, command.answer, now)),
         AnswerReceived(
             notification=row.id,
             person=row.person,
@@ -90,7 +90,7 @@ def decide_answer(
             channel=command.channel,
             at=now,
             instead=instead,
-            proved=_proved(row, command),
+            proved=_find_proved_channel(row, command),
         ),
         applied,
     ]

@@ -8,19 +8,19 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final, Protocol
 
-from schemas.replies import WAITING
+from schemas.replies import WAITING_REPLY_PREFIX
 from schemas.words import Channel
-from services.delivery.channels.sms.origin import same_number
-from services.delivery.replies.returns import Returns
-from services.delivery.sender.periodic import rounds
+from services.delivery.channels.sms.origin import normalize_provider_number
+from services.delivery.replies.returns import ProviderInbox
+from services.delivery.sender.periodic import run_periodically
 from services.runtime.secrets.vault import TextItem
 
-EVERY_S: Final = 0.5
-REMEMBERED: Final = 10_000
+READ_INTERVAL_S: Final = 0.5
+REMEMBERED_REPLIES: Final = 10_000
 """Number of read replies that are remembered."""
 
 
-class Letters(Protocol):
+class ReplyStore(Protocol):
     """`services.runtime.secrets.vault.Texts`."""
 
     def ids(self, prefix: str) -> list[str]: ...
@@ -30,7 +30,7 @@ class Letters(Protocol):
     async def erase(self, id: str) -> None: ...
 
 
-class Waiting:
+class ReplyReader:
     """Reader of waiting replies, in order of arrival: `2` after `1` is a change of mind.
 
     A gateway that got no answer posts the same message again, perhaps after a later one was read;
@@ -38,7 +38,7 @@ class Waiting:
     that it is the same.
     """
 
-    def __init__(self, letters: Letters, returns: Returns) -> None:
+    def __init__(self, letters: ReplyStore, returns: ProviderInbox) -> None:
         self._letters = letters
         self._returns = returns
         self._read: OrderedDict[str, None] = OrderedDict()
@@ -46,12 +46,14 @@ class Waiting:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        await rounds("replies", self.read, EVERY_S)
+        await run_periodically("replies", self.read, READ_INTERVAL_S)
 
     async def read(self) -> None:
         """Read once. Raise BrokerAway; the next round reads the rest."""
-        found = [(id, await self._letters.get(id)) for id in self._letters.ids(WAITING)]
-        for id, item in sorted(found, key=_came):
+        found = [
+            (id, await self._letters.get(id)) for id in self._letters.ids(WAITING_REPLY_PREFIX)
+        ]
+        for id, item in sorted(found, key=_get_arrival):
             if (
                 item is None and id in self._read
             ):  # erased here, and not gone yet from the local view
@@ -62,15 +64,18 @@ class Waiting:
 
     async def _hand_in(self, id: str, item: TextItem) -> bool:
         return await self._returns.reply(
-            Channel.SMS, same_number(str(item.fields["from"])), str(item.fields["words"]), name=id
+            Channel.SMS,
+            normalize_provider_number(str(item.fields["from"])),
+            str(item.fields["words"]),
+            name=id,
         )
 
     def _remember(self, id: str) -> None:
         self._read[id] = None
-        while len(self._read) > REMEMBERED:
+        while len(self._read) > REMEMBERED_REPLIES:
             self._read.popitem(last=False)
 
 
-def _came(found: tuple[str, TextItem | None]) -> int:
+def _get_arrival(found: tuple[str, TextItem | None]) -> int:
     item = found[1]
     return 0 if item is None else int(item.fields.get("at", 0))

@@ -13,16 +13,16 @@ from schemas.words import Channel
 
 _HEXADECIMAL: Final = re.compile(r"[0-9A-Fa-f]{1,64}")
 AS_WRITTEN: Final = 0
-"""Index into the result of `readings`."""
+"""Index into the result of `list_readings`."""
 
 
-def reference_key(channel: Channel, provider_id: str) -> str:
+def build_reference_key(channel: Channel, provider_id: str) -> str:
     """Return `<channel>:<provider id>`, equal for all spellings of a number of that base."""
     number = _HEXADECIMAL.fullmatch(provider_id) is not None
     return f"{channel.value}:{provider_id.lower().lstrip('0') or '0' if number else provider_id}"
 
 
-def readings(provider_id: str) -> tuple[str, str, str]:
+def list_readings(provider_id: str) -> tuple[str, str, str]:
     """Return the possible ids of a receipt's message: as written, in hexadecimal, in decimal.
 
     The second applies if the id is decimal, the third if it is hexadecimal; otherwise each is the

@@ -20,14 +20,18 @@ from schemas.commands import AnswerNotification
 from schemas.delivery import ReceiptReceived, ReplyUnread
 from schemas.directory import Contact
 from schemas.oncall import NoteReachability
-from schemas.replies import chosen, understood
-from schemas.topics import inputs, urgent_lane
+from schemas.replies import parse_headcount_reply, parse_reply
+from schemas.topics import input_topic, select_urgent_topic
 from schemas.words import Answer, Channel
 from services.delivery.channels.base import Outgoing
-from services.delivery.channels.sms.origin import same_number
-from services.delivery.replies.receipt_references import AS_WRITTEN, readings, reference_key
-from services.delivery.sender.attempt_view import Asked, Outbox, Reference
-from services.delivery.sender.sender import SOURCE, Inputs
+from services.delivery.channels.sms.origin import normalize_provider_number
+from services.delivery.replies.receipt_references import (
+    AS_WRITTEN,
+    build_reference_key,
+    list_readings,
+)
+from services.delivery.sender.attempt_view import AttemptView, OpenQuestion, ProviderReference
+from services.delivery.sender.sender import SOURCE, InputSender
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.process import metrics
 from services.runtime.secrets.vault import TextItem
@@ -38,13 +42,13 @@ WAIT_S: Final = 5.0
 """Time to wait for the outcome of an attempt to come back from the log."""
 GIVE_UP_S: Final = 600.0
 """Time from the first receipt of an unknown id until it is dropped."""
-READ_AGAIN_S: Final = 10.0
+INDEX_MAX_AGE_S: Final = 10.0
 """Oldest index of numbers that a reply may use: numbers change hands, and people are erased."""
 _POLL_S: Final = 0.02
-_KEPT: Final = 10_000
+_KEPT_RECEIPTS: Final = 10_000
 
 
-class People(Protocol):
+class ReplyDirectory(Protocol):
     """`services.runtime.secrets.vault.Directory`."""
 
     def ids(self) -> list[str]:
@@ -60,7 +64,7 @@ class People(Protocol):
         ...
 
 
-class Texts(Protocol):
+class ReplyTexts(Protocol):
     """`services.runtime.secrets.vault.Texts`."""
 
     async def put(self, text_id: str, item: TextItem) -> None:
@@ -68,15 +72,15 @@ class Texts(Protocol):
         ...
 
 
-class Returns:
+class ProviderInbox:
     """Inbox of one sender run; implements `channels.Inbox`."""
 
     def __init__(
         self,
-        outbox: Outbox,
-        producer: Inputs,
-        people: People,
-        texts: Texts,
+        outbox: AttemptView,
+        producer: InputSender,
+        people: ReplyDirectory,
+        texts: ReplyTexts,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -102,7 +106,7 @@ class Returns:
         error: str | None,
     ) -> bool:
         """Receive a receipt; see `Inbox`."""
-        key = reference_key(channel, provider_id)
+        key = build_reference_key(channel, provider_id)
         reference = await self._known(channel, provider_id)
         if reference is None:
             return self._gave_up(key, channel)
@@ -111,7 +115,7 @@ class Returns:
             notification=reference.notification, attempt=reference.attempt, state=state, error=error
         )
         await self._producer.send(
-            inputs("delivery"),
+            input_topic("delivery"),
             reference.realm,
             receipt,
             id=f"{reference.attempt}:receipt:{state}",
@@ -124,14 +128,14 @@ class Returns:
         """Return the ids that wait for a receipt; see `Inbox`."""
         return frozenset(self._outbox.awaited.get(channel, {}).values())
 
-    async def _known(self, channel: Channel, provider_id: str) -> Reference | None:
+    async def _known(self, channel: Channel, provider_id: str) -> ProviderReference | None:
         """Find the attempt of a provider's id, in the usual form of the provider first.
 
         Another form is tried only if that fails, because it may be the id of another message.
         """
         loop, keys = (
             asyncio.get_running_loop(),
-            [reference_key(channel, id) for id in readings(provider_id)],
+            [build_reference_key(channel, id) for id in list_readings(provider_id)],
         )
         usual = keys[self._usual.get(channel, AS_WRITTEN)]
         give_up = loop.time() + (0.0 if keys[AS_WRITTEN] in self._unknown else WAIT_S)
@@ -147,7 +151,7 @@ class Returns:
 
     def _gave_up(self, key: str, channel: Channel) -> bool:
         since = self._unknown.setdefault(key, self._monotonic())
-        while len(self._unknown) > _KEPT:
+        while len(self._unknown) > _KEPT_RECEIPTS:
             del self._unknown[next(iter(self._unknown))]
         if self._monotonic() - since < GIVE_UP_S:
             return False
@@ -176,11 +180,13 @@ class Returns:
         newest = max(
             reversed(asked), key=lambda one: (not one[0].answered, one[0].at), default=None
         )
-        safety = chosen(words) if newest is not None and newest[0].headcount else None
+        safety = (
+            parse_headcount_reply(words) if newest is not None and newest[0].headcount else None
+        )
         answer = (
             None
             if newest is None
-            else understood(words)
+            else parse_reply(words)
             if not newest[0].headcount
             else Answer.ACK
             if safety is not None
@@ -219,7 +225,7 @@ class Returns:
         try:
             await self._people.put(left)
             await self._producer.send(
-                urgent_lane("alerts", outgoing.realm),
+                select_urgent_topic("alerts", outgoing.realm),
                 outgoing.realm,
                 told,
                 id=f"gone-{outgoing.attempt}",
@@ -234,7 +240,7 @@ class Returns:
         self,
         channel: Channel,
         notification: str,
-        call: Asked,
+        call: OpenQuestion,
         person: str,
         answer: Answer,
         name: str,
@@ -248,15 +254,15 @@ class Returns:
             channel=channel.value,
         )
         await self._producer.send(
-            inputs("delivery"), call.realm, command, id=f"reply:{name}", source=SOURCE
+            input_topic("delivery"), call.realm, command, id=f"reply:{name}", source=SOURCE
         )
 
     async def _not_understood(
-        self, channel: Channel, call: Asked, notification: str, person: str
+        self, channel: Channel, call: OpenQuestion, notification: str, person: str
     ) -> None:
         told = ReplyUnread(notification=notification, person=person, channel=channel)
         await self._producer.send(
-            inputs("delivery"), call.realm, told, id=f"unread:{notification}", source=SOURCE
+            input_topic("delivery"), call.realm, told, id=f"unread:{notification}", source=SOURCE
         )
 
     async def _people_of(self, address: str) -> tuple[str, ...]:
@@ -265,7 +271,7 @@ class Returns:
         A duty phone changes hands, so there may be several.
         """
         async with self._indexing:
-            if self._monotonic() - self._read_at >= READ_AGAIN_S:
+            if self._monotonic() - self._read_at >= INDEX_MAX_AGE_S:
                 self._read_at = self._monotonic()
                 self._numbers = await self._index()
         return self._numbers.get(address, ())
@@ -277,7 +283,8 @@ class Returns:
                 await asyncio.sleep(0)  # thousands of people must not keep the sender waiting
             contact = await self._people.get(token)
             for number in map(
-                same_number, contact.addresses(Channel.SMS) if contact is not None else ()
+                normalize_provider_number,
+                contact.addresses(Channel.SMS) if contact is not None else (),
             ):
                 found[number] = (*found.get(number, ()), token)
         return found

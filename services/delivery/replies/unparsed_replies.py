@@ -7,13 +7,13 @@ from typing import Final
 from schemas.base import DAY_MS, Instant
 from schemas.delivery import NotificationRow, ReplyUnread
 from schemas.realms import derive_id
-from schemas.replies import UNREAD
+from schemas.replies import UNPARSED_REPLY_TEMPLATE
 from schemas.words import NotificationState
 
-HELPED_MS: Final = DAY_MS
+HELP_PERIOD_MS: Final = DAY_MS
 """Time from the call; later replies are about something else."""
 
-ABOUT: Final = (
+COPIED_VALUES: Final = (
     "number",
     "kind",
     "event",
@@ -28,7 +28,9 @@ ABOUT: Final = (
 """Values that the help copies from the call, to show which call it is about."""
 
 
-def noted(row: NotificationRow | None, told: ReplyUnread, now: Instant) -> NotificationRow | None:
+def note_reply(
+    row: NotificationRow | None, told: ReplyUnread, now: Instant
+) -> NotificationRow | None:
     """Note the reply on the call; None if no help follows.
 
     That is so if the call is unknown, of another person or old, or had help before.
@@ -40,10 +42,14 @@ def noted(row: NotificationRow | None, told: ReplyUnread, now: Instant) -> Notif
         or row.unread_at is not None
     ):
         return None
-    return row.model_copy(update={"unread_at": now}) if now - row.planned_at <= HELPED_MS else None
+    return (
+        row.model_copy(update={"unread_at": now})
+        if now - row.planned_at <= HELP_PERIOD_MS
+        else None
+    )
 
 
-def help_of(
+def build_help(
     call: NotificationRow, told: ReplyUnread, lineage: str, now: Instant
 ) -> NotificationRow:
     """Build the message that explains how to answer, without an attempt.
@@ -51,13 +57,13 @@ def help_of(
     Its id follows from the call, so there is at most one, even for a program that answers
     everything. It waits like its call: a call-out may cause thousands.
     """
-    about = {name: call.values[name] for name in ABOUT if name in call.values}
+    about = {name: call.values[name] for name in COPIED_VALUES if name in call.values}
     values = about | {
         "headcount": call.template == "headcount",
         "answered": call.answer is not None,
     }
     return NotificationRow(
-        id=derive_id(lineage, call.id, UNREAD, 0),
+        id=derive_id(lineage, call.id, UNPARSED_REPLY_TEMPLATE, 0),
         incident=call.incident,
         level=call.level,
         role=call.role,
@@ -65,7 +71,7 @@ def help_of(
         person=call.person,
         channels=(told.channel,),
         state=NotificationState.PLANNED,
-        template=UNREAD,
+        template=UNPARSED_REPLY_TEMPLATE,
         values=values,
         answer_expected=False,
         danger=call.danger,

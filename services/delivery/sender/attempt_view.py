@@ -38,10 +38,10 @@ from schemas.delivery import (
 from schemas.realms import is_live, parse_realm
 from schemas.reference import ReferencePublished
 from schemas.words import Channel
-from services.delivery.notifications.rate_limits import never_waits, urgency
-from services.delivery.replies.receipt_references import reference_key
-from services.delivery.sender.slots import Room, room_of
-from services.messages import Names
+from services.delivery.notifications.rate_limits import get_urgency, is_never_waiting
+from services.delivery.replies.receipt_references import build_reference_key
+from services.delivery.sender.slots import SlotRoom, get_room
+from services.messages import MessageNames
 from services.messages.names import TERRITORY
 from services.runtime.log.transaction import Transaction
 
@@ -49,7 +49,7 @@ KEPT_REFERENCES = 20_000
 """Messages with receipts that can be matched; the oldest are forgotten first."""
 KEPT_INCIDENTS = 2_000
 """Incidents with a known order of calls; the oldest are forgotten first."""
-_READ = frozenset(
+_OBSERVED_FACTS = frozenset(
     m.__name__
     for m in (
         NotificationChanged,
@@ -63,33 +63,33 @@ _READ = frozenset(
 )
 
 
-_SEVERAL = frozenset({ClaimAttempts.wire_type(), AttemptOutcomes.wire_type()})
+_MULTI_ATTEMPT_TYPES = frozenset({ClaimAttempts.wire_type(), AttemptOutcomes.wire_type()})
 """Types of inputs about several attempts."""
-Order = tuple[int, int, int, int]
+OfferOrder = tuple[int, int, int, int]
 """Urgency, rank in its incident, level (gravest first), time planned; smallest first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class AttemptOffer:
     """An attempt that waits for a claim."""
 
     realm: str
     row: NotificationRow
     correlation_id: str
     traceparent: str | None = None
-    order: Order = (0, 0, 0, 0)
+    order: OfferOrder = (0, 0, 0, 0)
     """Order in which offers get a call slot."""
     attempt: str = field(init=False)
-    room: Room = field(init=False)
+    room: SlotRoom = field(init=False)
     """Room in which it needs a call slot."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "attempt", self.row.attempts[-1].id)
-        object.__setattr__(self, "room", room_of(self.row))
+        object.__setattr__(self, "room", get_room(self.row))
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class ClaimedAttempt:
     """A claim of this run."""
 
     at_s: float
@@ -110,7 +110,7 @@ class OpenGrant:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class GrantedCall:
     """A grant that this run may use once."""
 
     realm: str
@@ -132,7 +132,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class ChannelProbe:
     """Request to test the channels silently."""
 
     realm: str
@@ -156,7 +156,7 @@ class Probe:
 
 
 @dataclass
-class Headcount:
+class OpenHeadcount:
     """Part of a headcount that its single answers need."""
 
     realm: str
@@ -170,7 +170,7 @@ class Headcount:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class ProviderReference:
     """Attempt behind a provider's id."""
 
     realm: str
@@ -179,7 +179,7 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class OpenQuestion:
     """A call that a person may answer."""
 
     realm: str
@@ -195,34 +195,34 @@ class Asked:
 
 
 @dataclass
-class Outbox:
+class AttemptView:
     """View of the log; `observe` takes every accepted record of the live partitions in order."""
 
     run: str
     monotonic: Callable[[], float]
-    offers: dict[str, Offer] = field(default_factory=dict)
+    offers: dict[str, AttemptOffer] = field(default_factory=dict)
     """Attempt → offer."""
-    names: dict[str, Names] = field(default_factory=dict)
-    references: dict[str, Reference] = field(default_factory=dict)
+    names: dict[str, MessageNames] = field(default_factory=dict)
+    references: dict[str, ProviderReference] = field(default_factory=dict)
     """`reference_key` → attempt, in the order in which providers took them."""
     awaited: dict[Channel, dict[str, str]] = field(default_factory=dict)
     """Channel → attempt → the provider's id, of accepted messages that wait for a receipt."""
-    asked: dict[str, dict[str, Asked]] = field(default_factory=dict)
+    asked: dict[str, dict[str, OpenQuestion]] = field(default_factory=dict)
     """Person → notification → unanswered calls, and the last answered one."""
-    headcounts: dict[str, Headcount] = field(default_factory=dict)
+    headcounts: dict[str, OpenHeadcount] = field(default_factory=dict)
     """Headcounts with kept single answers."""
     caught_up: bool = False
     """True once the log was read to its end: a call that is not here was never made."""
-    probes: dict[str, Probe] = field(default_factory=dict)
+    probes: dict[str, ChannelProbe] = field(default_factory=dict)
     """`<realm>/<drill>` → a silent test of the channels without a result."""
-    proven: dict[str, Probe] = field(default_factory=dict)
+    proven: dict[str, ChannelProbe] = field(default_factory=dict)
     """Realm → the last silent test with a result."""
     claims: set[str] = field(default_factory=set)
     """Attempts that this run has claimed and the log has not decided on yet."""
     grants: dict[str, OpenGrant] = field(default_factory=dict)
     """Notification → its attempt without an outcome, granted to any run."""
     _held: set[str] = field(default_factory=set)
-    _claimed: dict[str, Claimed] = field(default_factory=dict)
+    _claimed: dict[str, ClaimedAttempt] = field(default_factory=dict)
     _claim_inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Input id → the attempts that this run claims by it, until the log holds it."""
     _turns: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -230,7 +230,7 @@ class Outbox:
     _taken: set[str] = field(default_factory=set)
     _offered: dict[str, str] = field(default_factory=dict)
 
-    def observe(self, transaction: Transaction) -> list[Call]:
+    def observe(self, transaction: Transaction) -> list[GrantedCall]:
         """Apply one record; return each grant of this run in it once, however often it is read.
 
         Simulated realms are ignored.
@@ -238,7 +238,7 @@ class Outbox:
         realm = transaction.realm
         if not is_live(realm):
             return []
-        facts = [f.message() for f in transaction.facts if f.name in _READ]
+        facts = [f.message() for f in transaction.facts if f.name in _OBSERVED_FACTS]
         grants = [f for f in facts if isinstance(f, AttemptGranted) and f.run == self.run]
         rows = {f.row.id: f.row for f in facts if isinstance(f, NotificationChanged)}
         for fact in facts:
@@ -253,7 +253,7 @@ class Outbox:
                         self.headcounts[row.campaign].notifications[row.id] = row.person
                 case CallOutChanged(row=called) if called.kind == "headcount":
                     known = self.headcounts.setdefault(
-                        called.id, Headcount(realm, called.sites, None, over=False)
+                        called.id, OpenHeadcount(realm, called.sites, None, over=False)
                     )
                     known.started_at, known.over = (
                         called.started_at,
@@ -263,7 +263,7 @@ class Outbox:
                     self.headcounts[fact.callout].persons.update(one.person for one in fact.people)
                 case ChannelsProbed(row=probe):
                     self.probes.pop(f"{realm}/{probe.id}", None)
-                    one = Probe(realm, probe, transaction.src.correlation_id)
+                    one = ChannelProbe(realm, probe, transaction.src.correlation_id)
                     if probe.done_at is None:
                         self.probes[f"{realm}/{probe.id}"] = one
                     else:
@@ -281,18 +281,20 @@ class Outbox:
             if g.attempt in self._claimed and g.attempt not in self._taken
         ]
 
-    def _take(self, row: NotificationRow, granted: AttemptGranted, by: Transaction) -> Call:
+    def _take(self, row: NotificationRow, granted: AttemptGranted, by: Transaction) -> GrantedCall:
         self._taken.add(granted.attempt)
         claimed = self._claimed[granted.attempt]
         traceparent = self._trace_of(row, by)
-        return Call(by.realm, row, granted, claimed.correlation_id, claimed.at_s, traceparent)
+        return GrantedCall(
+            by.realm, row, granted, claimed.correlation_id, claimed.at_s, traceparent
+        )
 
     def _correlation_of(self, row: NotificationRow, by: Transaction) -> str:
         """Return the correlation id of this row.
 
         A record of several attempts has the id of the first.
         """
-        claimed = self._claim_of(row) if by.src.type in _SEVERAL else None
+        claimed = self._claim_of(row) if by.src.type in _MULTI_ATTEMPT_TYPES else None
         return by.src.correlation_id if claimed is None else claimed.correlation_id
 
     def _trace_of(self, row: NotificationRow, by: Transaction) -> str | None:
@@ -301,12 +303,12 @@ class Outbox:
         A record of several attempts is a hop in the trace of the first. Attempts of other traces
         follow their own last hop instead.
         """
-        claimed = self._claim_of(row) if by.src.type in _SEVERAL else None
-        if claimed is None or _trace_id(claimed.traceparent) == _trace_id(by.traceparent):
+        claimed = self._claim_of(row) if by.src.type in _MULTI_ATTEMPT_TYPES else None
+        if claimed is None or _get_trace_id(claimed.traceparent) == _get_trace_id(by.traceparent):
             return by.traceparent
         return claimed.traceparent
 
-    def _claim_of(self, row: NotificationRow) -> Claimed | None:
+    def _claim_of(self, row: NotificationRow) -> ClaimedAttempt | None:
         """Return the last claim of this row by this run."""
         known = (self._claimed.get(attempt.id) for attempt in reversed(row.attempts))
         return next((claimed for claimed in known if claimed is not None), None)
@@ -319,21 +321,21 @@ class Outbox:
             self.claims.discard(before)
         if row.attempts and row.attempts[-1].state == "planned":
             attempt = row.attempts[-1].id
-            self.offers[attempt] = Offer(
+            self.offers[attempt] = AttemptOffer(
                 realm, row, correlation_id, traceparent, self._order_of(row)
             )
             self._offered[row.id] = attempt
             if attempt in self._claimed and attempt not in self._taken:
                 self.claims.add(attempt)
 
-    def _order_of(self, row: NotificationRow) -> Order:
+    def _order_of(self, row: NotificationRow) -> OfferOrder:
         """Return the sort key of an offer for claims.
 
         Danger goes first, then the first person of each incident, then the second. Other
         messages keep the order in which the provider's pace released them.
         """
-        urgent = int(urgency(row))
-        if not never_waits(row):
+        urgent = int(get_urgency(row))
+        if not is_never_waiting(row):
             return urgent, 0, 0, row.attempts[-1].planned_at
         turns = self._turns.setdefault(row.incident or row.escalation or row.id, {})
         while len(self._turns) > KEPT_INCIDENTS:
@@ -350,8 +352,8 @@ class Outbox:
     def _refer(self, realm: str, row: NotificationRow) -> None:
         for attempt in row.attempts:
             if attempt.provider_id is not None and attempt.state == "accepted":
-                self.references[reference_key(attempt.channel, attempt.provider_id)] = Reference(
-                    realm, row.id, attempt.id
+                self.references[build_reference_key(attempt.channel, attempt.provider_id)] = (
+                    ProviderReference(realm, row.id, attempt.id)
                 )
             waiting = self.awaited.setdefault(attempt.channel, {})
             if (
@@ -374,7 +376,7 @@ class Outbox:
             and row.withdrawn is None
             and any(a.granted_at is not None for a in row.attempts)
         ):
-            mine[row.id] = Asked(
+            mine[row.id] = OpenQuestion(
                 realm,
                 row.role,
                 row.template == "headcount",
@@ -386,7 +388,7 @@ class Outbox:
             mine.pop(row.id, None)
         self._keep_asked(row.person, mine)
 
-    def _keep_asked(self, person: str, asked: dict[str, Asked]) -> None:
+    def _keep_asked(self, person: str, asked: dict[str, OpenQuestion]) -> None:
         if asked:
             self.asked[person] = asked
         else:
@@ -400,7 +402,9 @@ class Outbox:
             mine.pop(notification, None)
             self._keep_asked(person, mine)
 
-    def to_claim(self, has_place: Callable[[Room], bool] = lambda _: True) -> list[Offer]:
+    def to_claim(
+        self, has_place: Callable[[SlotRoom], bool] = lambda _: True
+    ) -> list[AttemptOffer]:
         """List the offers that this run has not claimed and no hold blocks, in claiming order.
 
         `has_place` tells for which rooms offers are wanted.
@@ -414,11 +418,12 @@ class Outbox:
         ]
         return sorted(free, key=lambda offer: offer.order)
 
-    def claiming(self, offers: Sequence[Offer], input_id: str) -> None:
+    def claiming(self, offers: Sequence[AttemptOffer], input_id: str) -> None:
         """Note the time before the input that claims these offers is first sent."""
         for offer in offers:
             self._claimed.setdefault(
-                offer.attempt, Claimed(self.monotonic(), offer.correlation_id, offer.traceparent)
+                offer.attempt,
+                ClaimedAttempt(self.monotonic(), offer.correlation_id, offer.traceparent),
             )
             self.claims.add(offer.attempt)
         self._claim_inputs[input_id] = tuple(offer.attempt for offer in offers)
@@ -433,7 +438,7 @@ class Outbox:
         """Return the grants of these runs that have no outcome."""
         return [grant for grant in self.grants.values() if grant.run in ended]
 
-    def outdated(self, configured: AbstractSet[Channel]) -> list[Probe]:
+    def outdated(self, configured: AbstractSet[Channel]) -> list[ChannelProbe]:
         """List silent tests to repeat: their result has other providers than this run.
 
         Providers were configured or removed since.
@@ -444,10 +449,14 @@ class Outbox:
             if {c.channel for c in one.row.channels if c.outcome != "not_configured"} != configured
         ]
 
-    def names_of(self, realm: str) -> Names:
+    def names_of(self, realm: str) -> MessageNames:
         """Return the labels of the realm's territory."""
         known = self.names.get(realm)
-        return Names(territory=TERRITORY.get(parse_realm(realm)[0], "")) if known is None else known
+        return (
+            MessageNames(territory=TERRITORY.get(parse_realm(realm)[0], ""))
+            if known is None
+            else known
+        )
 
     def forget_offers(self) -> None:
         """Forget offers and holds, which come again after a change of history.
@@ -528,27 +537,29 @@ class Outbox:
         ):  # a file of an earlier version has none, nor turns or awaited
             self.grants[grant[1]] = OpenGrant(*grant)
         for realm, row, correlation_id in dumped["probes"]:
-            self.probes[f"{realm}/{row['id']}"] = Probe(
+            self.probes[f"{realm}/{row['id']}"] = ChannelProbe(
                 realm, ProbeRow.model_validate(row), correlation_id
             )
         for realm, row, correlation_id in dumped["proven"]:
-            self.proven[realm] = Probe(realm, ProbeRow.model_validate(row), correlation_id)
+            self.proven[realm] = ChannelProbe(realm, ProbeRow.model_validate(row), correlation_id)
         self._held.update(dumped["held"])
         for key, *rest in dumped["references"]:
             channel, _, provider_id = key.partition(":")
-            self.references[reference_key(Channel(channel), provider_id)] = Reference(*rest)
+            self.references[build_reference_key(Channel(channel), provider_id)] = ProviderReference(
+                *rest
+            )
         for channel, ids in dumped.get("awaited", ()):
             self.awaited[Channel(channel)] = dict(ids)
         for person, id, *rest in dumped["asked"]:
-            self.asked.setdefault(person, {})[id] = Asked(*rest)
+            self.asked.setdefault(person, {})[id] = OpenQuestion(*rest)
         for id, in_realm, sites, started_at, over, persons, notifications in dumped["headcounts"]:
-            self.headcounts[id] = Headcount(
+            self.headcounts[id] = OpenHeadcount(
                 in_realm, tuple(sites), started_at, over, set(persons), dict(notifications)
             )
         for realm, names in dumped["names"].items():
-            self.names[realm] = Names.load(names)
+            self.names[realm] = MessageNames.load(names)
 
 
-def _trace_id(traceparent: str | None) -> str | None:
+def _get_trace_id(traceparent: str | None) -> str | None:
     """Return the id of the trace in a `traceparent`."""
     return None if traceparent is None else traceparent.split("-")[1]

@@ -17,16 +17,16 @@ from services.runtime.log.transaction import Transaction
 
 log = structlog.get_logger(__name__)
 
-TOGETHER: Final = 16
+ATTEMPTS_PER_INPUT: Final = 16
 """Attempts in one input: the rows of all of them must fit into one record."""
-_UNREAD: Final = frozenset({"InputRefused", "InputFailed"})
+_UNPROCESSED_FACTS: Final = frozenset({"InputRefused", "InputFailed"})
 
-Send = Callable[[str, Message, str, str, str | None], Coroutine[None, None, bool]]
+SendInput = Callable[[str, Message, str, str, str | None], Coroutine[None, None, bool]]
 """Realm, message, id of the input, correlation id, traceparent → True once Kafka has it."""
 
 
 @dataclass(eq=False, slots=True)
-class Ended:
+class EndedCall:
     """A call that has ended."""
 
     realm: str
@@ -38,19 +38,19 @@ class Ended:
     """Kafka has the outcome."""
 
 
-def is_unread(transaction: Transaction) -> bool:
+def is_unprocessed(transaction: Transaction) -> bool:
     """Check whether the decider could not process an input.
 
     A worker of an earlier version does not know inputs of several attempts, and rows may be too
     large for one record.
     """
-    return any(fact.name in _UNREAD for fact in transaction.facts)
+    return any(fact.name in _UNPROCESSED_FACTS for fact in transaction.facts)
 
 
-class Outcomes:
+class OutcomeReporter:
     """Sender of outcomes; outcomes that gather during a send leave together in the next one."""
 
-    def __init__(self, run: str, send: Send, handed: Callable[[Sequence[str]], None]) -> None:
+    def __init__(self, run: str, send: SendInput, handed: Callable[[Sequence[str]], None]) -> None:
         """Configure a run. `handed` gets the attempts with outcomes that the producer has.
 
         Inputs sent afterwards follow them in the log, so a run that is killed then leaves no more
@@ -59,14 +59,14 @@ class Outcomes:
         self._run = run
         self._send = send
         self._handed = handed
-        self._waiting: deque[Ended] = deque()
+        self._waiting: deque[EndedCall] = deque()
         self._parcel_sent: asyncio.Event | None = None
         """Event of the running send, set once Kafka has the input; None if nothing is sent."""
-        self._parcels: dict[str, list[Ended]] = {}
+        self._parcels: dict[str, list[EndedCall]] = {}
         """Id of an input → the outcomes in it, until the log holds it."""
-        self._together = TOGETHER
+        self._together = ATTEMPTS_PER_INPUT
 
-    async def report(self, ended: Ended) -> None:
+    async def report(self, ended: EndedCall) -> None:
         """Report an outcome; return once Kafka has it, however long the broker is away."""
         self._waiting.append(ended)
         while not ended.sent:
@@ -80,15 +80,15 @@ class Outcomes:
                 self._parcel_sent = None
                 sent.set()
 
-    def refused(self, transaction: Transaction) -> list[Ended]:
+    def refused(self, transaction: Transaction) -> list[EndedCall]:
         """Return the outcomes of an unprocessed input, to be reported again one by one."""
         parcel = self._parcels.pop(transaction.src.id, [])
-        if not parcel or not is_unread(transaction):
+        if not parcel or not is_unprocessed(transaction):
             return []
         self._together = 1
         log.warning("outcomes.unread", realm=transaction.realm, count=len(parcel))
         return [
-            Ended(one.realm, one.outcome, one.channel, one.correlation_id, one.traceparent)
+            EndedCall(one.realm, one.outcome, one.channel, one.correlation_id, one.traceparent)
             for one in parcel
         ]
 
@@ -100,7 +100,7 @@ class Outcomes:
             self._waiting and self._waiting[0].realm == first.realm and len(parcel) < self._together
         ):
             parcel.append(self._waiting.popleft())
-        _note(parcel)
+        _log_outcomes(parcel)
         if len(parcel) == 1:
             message: Message = first.outcome
             input_id = f"{first.outcome.attempt}:outcome:{self._run}"
@@ -119,7 +119,7 @@ class Outcomes:
             one.sent = True
 
 
-def _note(parcel: list[Ended]) -> None:
+def _log_outcomes(parcel: list[EndedCall]) -> None:
     """Log one line for all calls that have ended."""
     first = parcel[0]
     if len(parcel) == 1:

@@ -12,7 +12,7 @@ from services.runtime.kafka.clients import BrokerAway
 log = structlog.get_logger(__name__)
 
 
-async def rounds(name: str, work: Callable[[], Awaitable[None]], every_s: float) -> None:
+async def run_periodically(name: str, work: Callable[[], Awaitable[None]], every_s: float) -> None:
     """Repeat `work` every `every_s` seconds until cancelled; a failed round is logged."""
     while True:
         try:

@@ -22,37 +22,37 @@ import uvloop
 from aiokafka.errors import KafkaError
 
 from schemas.realms import live_partitions
-from schemas.topics import PARTITIONS
-from services.delivery.callouts.headcount_tally import Teller
-from services.delivery.channels.configured import configured_drivers
-from services.delivery.replies.inbox import Waiting
-from services.delivery.replies.returns import Returns
-from services.delivery.sender.attempt_view import Outbox
-from services.delivery.sender.runs import ended_runs
-from services.delivery.sender.sender import Batch, Sender, new_outbox
+from schemas.topics import PARTITION_COUNT
+from services.delivery.callouts.headcount_tally import HeadcountTally
+from services.delivery.channels.configured import open_drivers
+from services.delivery.replies.inbox import ReplyReader
+from services.delivery.replies.returns import ProviderInbox
+from services.delivery.sender.attempt_view import AttemptView
+from services.delivery.sender.runs import track_runs
+from services.delivery.sender.sender import RecordBatch, Sender, create_attempt_view
 from services.delivery.settings import DeliverySettings
 from services.runtime.decider.input_marks import InputMarks
-from services.runtime.identity.signed_links import AckLinks, ReturnLinks
+from services.runtime.identity.signed_links import AnswerLinks, ProviderLinks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.log.chain import Position, dump_position, load_position
 from services.runtime.log.reader import HistoryChanged, LogReader
-from services.runtime.process.exits import stop_for
-from services.runtime.process.tasks import end
+from services.runtime.process.exits import stop_for_error
+from services.runtime.process.tasks import cancel_and_wait
 from services.runtime.secrets.keyring import write_private
 from services.runtime.secrets.vault import Vault
 
 log = structlog.get_logger(__name__)
 
-KEEP_S: Final = 5.0
+BOOKMARK_INTERVAL_S: Final = 5.0
 """Interval at which the bookmark is saved; an older one only means more to read again."""
 RETRY_S: Final = 1.0
-SWITCH_S: Final = 0.0005
+SWITCH_INTERVAL_S: Final = 0.0005
 """Switch interval of threads: the sender has little work at a time, but somebody waits for it."""
-STOP_S: Final = 5.0
+STOP_TIMEOUT_S: Final = 5.0
 """Time for running calls at a stop; calls cut off become ambiguous by their deadline."""
 
 
-class Bookmark:
+class SenderBookmark:
     """File with the position in the log and the offers before it.
 
     An unreadable file means that the log is read from its beginning. The reader detects a file of a
@@ -62,7 +62,7 @@ class Bookmark:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def restore(self, outbox: Outbox) -> dict[int, Position]:
+    def restore(self, outbox: AttemptView) -> dict[int, Position]:
         """Fill `outbox` and return the positions; empty without a usable file."""
         try:
             kept = orjson.loads(self._path.read_bytes())
@@ -76,7 +76,7 @@ class Bookmark:
             return {}
         return positions
 
-    def keep(self, outbox: Outbox, positions: dict[int, Position]) -> None:
+    def keep(self, outbox: AttemptView, positions: dict[int, Position]) -> None:
         """Replace the file; if the disk is full, a start only reads more."""
         content = {
             "positions": {str(p): dump_position(at) for p, at in positions.items()},
@@ -88,9 +88,9 @@ class Bookmark:
             log.warning("bookmark.not_kept", path=str(self._path), error=str(error))
 
 
-async def batches(
-    kafka: str, outbox: Outbox, bookmark: Bookmark, vault: Vault, stopping: asyncio.Event
-) -> AsyncIterator[Batch]:
+async def read_batches(
+    kafka: str, outbox: AttemptView, bookmark: SenderBookmark, vault: Vault, stopping: asyncio.Event
+) -> AsyncIterator[RecordBatch]:
     """Yield accepted records of the live partitions.
 
     First those up to the end of the log, then new ones as they come, or an empty batch once a
@@ -100,19 +100,21 @@ async def batches(
     positions = kept = bookmark.restore(outbox)
     kept_at = time.monotonic()
     while True:
-        reader = LogReader(kafka, "delivery", positions, partitions=live_partitions(PARTITIONS))
+        reader = LogReader(
+            kafka, "delivery", positions, partitions=live_partitions(PARTITION_COUNT)
+        )
         try:
             async with reader:
                 async for accepted in reader.read_to_end():
-                    yield Batch([accepted.transaction], caught_up=False)
+                    yield RecordBatch([accepted.transaction], caught_up=False)
                 positions = dict(reader.positions)
-                yield Batch([], caught_up=True)
+                yield RecordBatch([], caught_up=True)
                 while not stopping.is_set():
                     found = [accepted.transaction for accepted in await reader.batch()]
                     read = dict(reader.positions)
-                    yield Batch(found, caught_up=True)
+                    yield RecordBatch(found, caught_up=True)
                     positions = read  # only now is it in the outbox
-                    if positions != kept and time.monotonic() - kept_at >= KEEP_S:
+                    if positions != kept and time.monotonic() - kept_at >= BOOKMARK_INTERVAL_S:
                         kept, kept_at = positions, time.monotonic()
                         bookmark.keep(outbox, positions)
                     if (fault := vault.fault()) is not None:
@@ -134,40 +136,40 @@ async def run_sender(settings: DeliverySettings, stopping: asyncio.Event) -> Non
     """Send until `stopping` is set and the running calls have ended."""
     settings.data.make()
     name = settings.instance or "delivery"
-    bookmark = Bookmark(settings.data.run / f"sender-{name}.json")
-    links = AckLinks.open(settings.data.secrets)
+    bookmark = SenderBookmark(settings.data.run / f"sender-{name}.json")
+    links = AnswerLinks.open(settings.data.secrets)
     async with contextlib.AsyncExitStack() as stack:
-        producer = await _connected(settings.kafka, InputMarks.open(settings.data.secrets))
+        producer = await _connect_producer(settings.kafka, InputMarks.open(settings.data.secrets))
         stack.push_async_callback(producer.stop)
         vault = await stack.enter_async_context(Vault.open(settings))
-        outbox = new_outbox()
+        outbox = create_attempt_view()
         ended = stack.enter_context(
-            ended_runs(settings.data.run / f"sender-{name}.runs", outbox.run)
+            track_runs(settings.data.run / f"sender-{name}.runs", outbox.run)
         )
-        returns = Returns(outbox, producer, vault.directory, vault.texts)
-        drivers = await stack.enter_async_context(configured_drivers(settings, returns))
+        returns = ProviderInbox(outbox, producer, vault.directory, vault.texts)
+        drivers = await stack.enter_async_context(open_drivers(settings, returns))
         sender = Sender(
             producer,
             vault.directory,
             vault.texts,
             drivers,
             links,
-            ReturnLinks.open(settings.data.secrets),
+            ProviderLinks.open(settings.data.secrets),
             settings.public_url,
             outbox=outbox,
             calls_at_once=settings.calls_at_once,
             ended_runs=ended,
         )
         teller = asyncio.create_task(
-            Teller(outbox, vault.texts, vault.directory, producer).run(), name="teller"
+            HeadcountTally(outbox, vault.texts, vault.directory, producer).run(), name="teller"
         )
-        waiting = asyncio.create_task(Waiting(vault.texts, returns).run(), name="replies")
-        stack.push_async_callback(end, [teller, waiting])
+        waiting = asyncio.create_task(ReplyReader(vault.texts, returns).run(), name="replies")
+        stack.push_async_callback(cancel_and_wait, [teller, waiting])
         log.info("sender.started", run=sender.outbox.run, channels=sorted(c.value for c in drivers))
-        await sender.run(batches(settings.kafka, sender.outbox, bookmark, vault, stopping))
+        await sender.run(read_batches(settings.kafka, sender.outbox, bookmark, vault, stopping))
 
 
-async def _connected(kafka: str, marks: InputMarks) -> RecordProducer:
+async def _connect_producer(kafka: str, marks: InputMarks) -> RecordProducer:
     while True:
         producer = RecordProducer(kafka, marks)
         try:
@@ -189,7 +191,7 @@ class SenderThread:
         self._thread = threading.Thread(target=self._work, name="sender", daemon=True)
 
     def __enter__(self) -> Self:
-        sys.setswitchinterval(SWITCH_S)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._thread.start()
         return self
 
@@ -200,7 +202,7 @@ class SenderThread:
         trace: TracebackType | None,
     ) -> None:
         self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join(STOP_S)
+        self._thread.join(STOP_TIMEOUT_S)
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._task.cancel)
             self._thread.join(1)
@@ -215,7 +217,7 @@ class SenderThread:
             error: BaseException = group
             while isinstance(error, BaseExceptionGroup):
                 error = error.exceptions[0]
-            stop_for(error, "agent.crashed")
+            stop_for_error(error, "agent.crashed")
         except Exception as error:  # noqa: BLE001
             # A sender that ended silently would leave a process that looks healthy.
-            stop_for(error, "agent.crashed")
+            stop_for_error(error, "agent.crashed")

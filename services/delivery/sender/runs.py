@@ -16,12 +16,12 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-KEPT: Final = 16
+KEPT_RUNS: Final = 16
 """Runs in the file, newest last; runs that end shortly after each other may all have left calls."""
 
 
 @contextmanager
-def ended_runs(path: Path, run: str) -> Iterator[tuple[str, ...]]:
+def track_runs(path: Path, run: str) -> Iterator[tuple[str, ...]]:
     """Enter this run into the file while it lasts; yield the earlier runs, which have all ended.
 
     Yield none if another process holds the file or the disk refuses it: open calls are then left to
@@ -37,7 +37,7 @@ def ended_runs(path: Path, run: str) -> Iterator[tuple[str, ...]]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             file.seek(0)
-            ended = tuple(file.read().split())[-KEPT:]
+            ended = tuple(file.read().split())[-KEPT_RUNS:]
             file.truncate(0)
             file.write("\n".join((*ended, run)))
             file.flush()

@@ -27,27 +27,38 @@ from schemas.delivery import (
 )
 from schemas.directory import Contact
 from schemas.realms import is_live
-from schemas.topics import inputs
+from schemas.topics import input_topic
 from schemas.words import Channel
-from services.delivery.channels import Driver, Outgoing, Probing, Result
+from services.delivery.channels import CallResult, Driver, Outgoing, ProbingDriver
 from services.delivery.notifications.attempts import NO_OUTCOME
-from services.delivery.sender.attempt_view import Call, Offer, OpenGrant, Outbox, Probe
-from services.delivery.sender.outcomes import TOGETHER, Ended, Outcomes, is_unread
-from services.delivery.sender.slots import Places
-from services.messages import compose, phrases
+from services.delivery.sender.attempt_view import (
+    AttemptOffer,
+    AttemptView,
+    ChannelProbe,
+    GrantedCall,
+    OpenGrant,
+)
+from services.delivery.sender.outcomes import (
+    ATTEMPTS_PER_INPUT,
+    EndedCall,
+    OutcomeReporter,
+    is_unprocessed,
+)
+from services.delivery.sender.slots import CallSlots
+from services.messages import compose_message, load_phrases
 from services.runtime.identity.signed_links import (
-    RETURNS_VALID_MS,
-    VALID_MS,
-    AckLinks,
-    Link,
-    ReturnLinks,
-    Returns,
+    LINK_LIFETIME_MS,
+    PROVIDER_LINK_LIFETIME_MS,
+    AnswerLink,
+    AnswerLinks,
+    ProviderLink,
+    ProviderLinks,
 )
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.log.transaction import Transaction
 from services.runtime.process import metrics, tracing
-from services.runtime.process.failpoints import ARMED, reach
-from services.runtime.process.tracing import Span
+from services.runtime.process.failpoints import ARMED, reach_failpoint
+from services.runtime.process.tracing import TraceSpan
 from services.runtime.secrets.vault import TextItem
 
 log = structlog.get_logger(__name__)
@@ -60,12 +71,12 @@ TEXT_WAIT_S: Final = 2.0
 PROBE_S: Final = 10.0
 """Timeout of a provider in a drill."""
 NOT_CONFIGURED: Final = "channel_not_configured"
-_BEST: Final = ("accepted", "ambiguous", "failed")
+_OUTCOMES_BEST_FIRST: Final = ("accepted", "ambiguous", "failed")
 """Results of several browsers of one person, best first; the best one counts."""
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class RecordBatch:
     """Accepted records, in log order per partition."""
 
     transactions: Sequence[Transaction]
@@ -73,7 +84,7 @@ class Batch:
     """False while older records are read: their offers may be stale, so nothing is claimed yet."""
 
 
-class Directory(Protocol):
+class SenderDirectory(Protocol):
     """`services.runtime.secrets.vault.Directory`."""
 
     async def get(self, person: str, *, wait_s: float = 0.0) -> Contact | None:
@@ -81,7 +92,7 @@ class Directory(Protocol):
         ...
 
 
-class Texts(Protocol):
+class SenderTexts(Protocol):
     """`services.runtime.secrets.vault.Texts`."""
 
     async def get(self, text_id: str, *, wait_s: float = 0.0) -> TextItem | None:
@@ -89,7 +100,7 @@ class Texts(Protocol):
         ...
 
 
-class Inputs(Protocol):
+class InputSender(Protocol):
     """`services.runtime.kafka.clients.RecordProducer`."""
 
     async def send(
@@ -107,9 +118,9 @@ class Inputs(Protocol):
         ...
 
 
-def new_outbox(monotonic: Callable[[], float] = time.monotonic) -> Outbox:
+def create_attempt_view(monotonic: Callable[[], float] = time.monotonic) -> AttemptView:
     """Create the view of a new run, with a random id."""
-    return Outbox(run=f"run-{uuid4()}", monotonic=monotonic)
+    return AttemptView(run=f"run-{uuid4()}", monotonic=monotonic)
 
 
 class Sender:
@@ -117,22 +128,22 @@ class Sender:
 
     def __init__(
         self,
-        producer: Inputs,
-        directory: Directory,
-        texts: Texts,
+        producer: InputSender,
+        directory: SenderDirectory,
+        texts: SenderTexts,
         drivers: Mapping[Channel, Driver],
-        links: AckLinks,
-        return_links: ReturnLinks,
+        links: AnswerLinks,
+        return_links: ProviderLinks,
         public_url: str,
         *,
-        outbox: Outbox | None = None,
+        outbox: AttemptView | None = None,
         calls_at_once: int = 16,
         ended_runs: Collection[str] = (),
         monotonic: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """Configure a run. `ended_runs` are earlier runs that have certainly ended."""
-        self.outbox = outbox or new_outbox(monotonic)
+        self.outbox = outbox or create_attempt_view(monotonic)
         self._ended_runs = frozenset(ended_runs)
         self._doubted: set[str] = set()
         """Attempts of ended runs that were reported."""
@@ -146,18 +157,18 @@ class Sender:
         self._monotonic = monotonic
         self._wall_clock = wall_clock
         self._probing: set[str] = set()
-        self._places = Places(calls_at_once)
+        self._places = CallSlots(calls_at_once)
         self._calling: set[str] = set()
         """Attempts granted to this run without an outcome on its way to Kafka."""
-        self._outcomes = Outcomes(self.outbox.run, self._sent, self._free)
+        self._outcomes = OutcomeReporter(self.outbox.run, self._sent, self._free)
         self._parcels: dict[str, tuple[str, ...]] = {}
         """Id of an input → the attempts that it claims, until the log holds it."""
-        self._together = TOGETHER
+        self._together = ATTEMPTS_PER_INPUT
         self._claiming_soon = False
         self._work: asyncio.TaskGroup | None = None
         """Set while records are read; only then are offers claimed."""
 
-    async def run(self, batches: AsyncIterator[Batch]) -> None:
+    async def run(self, batches: AsyncIterator[RecordBatch]) -> None:
         """Process accepted records until `batches` ends, then until the running calls have ended.
 
         Raise an exception group for a fault that is not a provider's; then the process must stop.
@@ -183,7 +194,7 @@ class Sender:
         for ended in self._outcomes.refused(transaction):
             work.create_task(self._outcomes.report(ended))
         offers = self._parcels.pop(transaction.src.id, ())
-        if offers and is_unread(transaction):
+        if offers and is_unprocessed(transaction):
             log.warning("claims.unread", realm=transaction.realm, count=len(offers))
             self._together = 1
             self.outbox.unclaim(offers)
@@ -222,7 +233,7 @@ class Sender:
         self._claiming_soon = False
         if self._work is None or not self.outbox.caught_up:
             return
-        by_realm: dict[str, list[Offer]] = {}
+        by_realm: dict[str, list[AttemptOffer]] = {}
         for offer in self.outbox.to_claim(self._places.has_place):
             if self._places.take(offer.attempt, offer.room):
                 by_realm.setdefault(offer.realm, []).append(offer)
@@ -251,11 +262,11 @@ class Sender:
         ):
             pass
 
-    def _to_probe(self) -> list[Probe]:
+    def _to_probe(self) -> list[ChannelProbe]:
         """List silent tests that have no result, or other providers than configured now."""
         return [*self.outbox.probes.values(), *self.outbox.outdated(self._drivers.keys())]
 
-    async def _probe(self, probe: Probe) -> None:
+    async def _probe(self, probe: ChannelProbe) -> None:
         """Test every channel silently and report the results; no person gets a message."""
         tried = await asyncio.gather(*(self._tried(channel) for channel in Channel))
         outcome = ProbeOutcome(
@@ -274,7 +285,7 @@ class Sender:
         driver = self._drivers.get(channel)
         if driver is None:
             return ProbedChannel(channel=channel, outcome="not_configured")
-        if not isinstance(driver, Probing):
+        if not isinstance(driver, ProbingDriver):
             return ProbedChannel(channel=channel, outcome="no_silent_test")
         try:
             error = await driver.probe(PROBE_S)
@@ -286,7 +297,7 @@ class Sender:
             channel=channel, outcome="answered" if error is None else "failed", error=error
         )
 
-    def _claim(self, offers: Sequence[Offer], work: asyncio.TaskGroup) -> None:
+    def _claim(self, offers: Sequence[AttemptOffer], work: asyncio.TaskGroup) -> None:
         """Claim these offers of one realm with one input."""
         run, first = self.outbox.run, offers[0]
         claims = tuple(
@@ -302,19 +313,21 @@ class Sender:
         self.outbox.claiming(offers, input_id)
         work.create_task(self._send_claim(offers, message, input_id))
 
-    async def _send_claim(self, offers: Sequence[Offer], claim: Message, input_id: str) -> None:
+    async def _send_claim(
+        self, offers: Sequence[AttemptOffer], claim: Message, input_id: str
+    ) -> None:
         if ARMED:
-            reach("before-claim")
+            reach_failpoint("before-claim")
         first = offers[0]
         while any(offer.attempt in self.outbox.offers for offer in offers):
             if await self._sent(
                 first.realm, claim, input_id, first.correlation_id, first.traceparent
             ):
                 if ARMED:
-                    reach("after-claim")
+                    reach_failpoint("after-claim")
                 return
 
-    async def _carry_out(self, call: Call) -> None:
+    async def _carry_out(self, call: GrantedCall) -> None:
         span = self._span(call)
         result = await self._result(call)
         if span is not None:
@@ -351,14 +364,14 @@ class Sender:
         )
         traceparent = call.traceparent if span is None else span.traceparent
         await self._outcomes.report(
-            Ended(call.realm, outcome, call.granted.channel, call.correlation_id, traceparent)
+            EndedCall(call.realm, outcome, call.granted.channel, call.correlation_id, traceparent)
         )
         if ARMED:
-            reach("after-outcome")
+            reach_failpoint("after-outcome")
 
-    def _span(self, call: Call) -> Span | None:
+    def _span(self, call: GrantedCall) -> TraceSpan | None:
         """Begin the trace span of one provider call, from the grant to its result."""
-        if (traces := tracing.current()) is None:
+        if (traces := tracing.get_traces()) is None:
             return None
         channel, row = call.granted.channel.value, call.row
         told: tracing.Attributes = {
@@ -371,25 +384,25 @@ class Sender:
         }
         return traces.begin(f"delivery send {channel}", "client", call.traceparent, told)
 
-    async def _result(self, call: Call) -> Result:
+    async def _result(self, call: GrantedCall) -> CallResult:
         channel = call.granted.channel
         driver = self._drivers.get(channel)
         if driver is None or not is_live(call.realm):
-            return Result("failed", error=NOT_CONFIGURED)
+            return CallResult("failed", error=NOT_CONFIGURED)
         try:
             prepared = await self._outgoing(call)
         except Exception as error:  # noqa: BLE001
             # One message that cannot be built must not stop the others.
             log.error("attempt.unprepared", notification=call.row.id, error=type(error).__name__)
-            return Result("failed", error="message_not_made", retry=True)
-        if isinstance(prepared, Result):
+            return CallResult("failed", error="message_not_made", retry=True)
+        if isinstance(prepared, CallResult):
             return prepared
         messages, others = prepared
         left_s = call.left_s(self._monotonic())
         if left_s <= 0:
-            return Result("failed", error="limit_passed", retry=True)
+            return CallResult("failed", error="limit_passed", retry=True)
         if ARMED:
-            reach("before-call")
+            reach_failpoint("before-call")
         started = self._monotonic()
         try:
             results = await asyncio.gather(*(driver.call(one, left_s) for one in messages))
@@ -401,17 +414,17 @@ class Sender:
                 notification=call.row.id,
                 error=type(error).__name__,
             )
-            return Result("ambiguous", error="driver_error")
+            return CallResult("ambiguous", error="driver_error")
         finally:
             metrics.observe(
                 "vigie_attempt_seconds", self._monotonic() - started, channel=channel.value
             )
         if ARMED:
-            reach("after-call")
-        best = min(results, key=lambda result: _BEST.index(result.outcome))
+            reach_failpoint("after-call")
+        best = min(results, key=lambda result: _OUTCOMES_BEST_FIRST.index(result.outcome))
         return replace(best, retry=True) if best.outcome == "failed" and others else best
 
-    async def _outgoing(self, call: Call) -> tuple[list[Outgoing], int] | Result:
+    async def _outgoing(self, call: GrantedCall) -> tuple[list[Outgoing], int] | CallResult:
         """Build the messages of a call, and count the addresses that are left.
 
         App messages go to every browser of the person; on other channels, each try uses another
@@ -420,20 +433,22 @@ class Sender:
         row, channel = call.row, call.granted.channel
         contact = await self._directory.get(row.person, wait_s=TEXT_WAIT_S)
         if contact is None:
-            return Result("failed", error="person_unknown")
+            return CallResult("failed", error="person_unknown")
         points = sorted(
             (p for p in contact.points if p.channel == channel), key=lambda p: p.verified_at is None
         )
         if not points:
-            return Result("failed", error="no_address")
+            return CallResult("failed", error="no_address")
         said = None
         if (text_id := row.values.get("text")) is not None:
             item = await self._texts.get(str(text_id), wait_s=TEXT_WAIT_S)
             if item is None or "text" not in item.fields:
-                return Result("failed", error="text_erased")
+                return CallResult("failed", error="text_erased")
             said = str(item.fields["text"])
-        names, words = self.outbox.names_of(call.realm), phrases(contact.language)
-        text = compose(row, names, words, self._link(call), said, public_url=self._public_url)
+        names, words = self.outbox.names_of(call.realm), load_phrases(contact.language)
+        text = compose_message(
+            row, names, words, self._link(call), said, public_url=self._public_url
+        )
         others = 0
         if channel is not Channel.APP:
             before = sum(
@@ -456,10 +471,10 @@ class Sender:
         ]
         return outgoing, others
 
-    def _returns(self, call: Call) -> str:
-        until = round(self._wall_clock() * 1000) + RETURNS_VALID_MS
+    def _returns(self, call: GrantedCall) -> str:
+        until = round(self._wall_clock() * 1000) + PROVIDER_LINK_LIFETIME_MS
         token = self._return_links.token(
-            Returns(
+            ProviderLink(
                 call.realm,
                 call.row.id,
                 call.row.person,
@@ -470,11 +485,14 @@ class Sender:
         )
         return f"{self._public_url}/r/{token}"
 
-    def _link(self, call: Call) -> str | None:
+    def _link(self, call: GrantedCall) -> str | None:
         if not call.row.answer_expected:
             return None
-        link = Link(
-            call.realm, call.row.id, call.row.person, round(self._wall_clock() * 1000) + VALID_MS
+        link = AnswerLink(
+            call.realm,
+            call.row.id,
+            call.row.person,
+            round(self._wall_clock() * 1000) + LINK_LIFETIME_MS,
         )
         return f"{self._public_url}/a/{self._links.token(link)}"
 
@@ -489,7 +507,7 @@ class Sender:
         """Send a message; False after a pause if the broker is away. Repeats carry the same id."""
         try:
             await self._producer.send(
-                inputs("delivery"),
+                input_topic("delivery"),
                 realm,
                 message,
                 id=input_id,

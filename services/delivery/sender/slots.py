@@ -8,30 +8,30 @@ from dataclasses import dataclass, field
 
 from schemas.delivery import NotificationRow
 from schemas.words import Channel
-from services.delivery.notifications.rate_limits import never_waits
+from services.delivery.notifications.rate_limits import is_never_waiting
 
-Room = tuple[Channel, bool]
+SlotRoom = tuple[Channel, bool]
 """Each channel has two rooms: one for messages that never wait, one for the rest.
 
 So a provider that is slower than declared keeps no danger behind a call-out.
 """
 
 
-def room_of(row: NotificationRow) -> Room:
+def get_room(row: NotificationRow) -> SlotRoom:
     """Return the room in which the newest attempt of this notification needs a slot."""
-    return row.attempts[-1].channel, never_waits(row)
+    return row.attempts[-1].channel, is_never_waiting(row)
 
 
 @dataclass
-class Places:
+class CallSlots:
     """Slots in use, at most `calls_at_once` in each room."""
 
     calls_at_once: int
-    _rooms: dict[str, Room] = field(default_factory=dict)
+    _rooms: dict[str, SlotRoom] = field(default_factory=dict)
     """Attempt → the room in which it holds a slot."""
-    _taken: Counter[Room] = field(default_factory=Counter)
+    _taken: Counter[SlotRoom] = field(default_factory=Counter)
 
-    def take(self, attempt: str, room: Room) -> bool:
+    def take(self, attempt: str, room: SlotRoom) -> bool:
         """Take a slot for the attempt; return False if the room is full."""
         if attempt in self._rooms:
             return True
@@ -41,7 +41,7 @@ class Places:
         self._taken[room] += 1
         return True
 
-    def has_place(self, room: Room) -> bool:
+    def has_place(self, room: SlotRoom) -> bool:
         """Check whether the room has a free slot."""
         return self._taken[room] < self.calls_at_once
 

@@ -12,20 +12,20 @@ from typing import Any, Final
 import orjson
 
 from schemas.words import Certainty
-from services.runtime.http.problems import ProblemError, fault
+from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.principals import Principal
 from services.runtime.kafka.dead_letters import DeadLetter
 
 CORRECTED_BY: Final[ContextVar[str | None]] = ContextVar("corrected_by", default=None)
 """Token of the person that corrected the message; None for an unchanged one."""
-HEADER: Final = "vigie_corrected_by"
+CORRECTOR_HEADER: Final = "vigie_corrected_by"
 """Kafka header of a record that is replayed with a corrected value."""
 TOKEN_CHARS: Final = 64
-UNREADABLE: Final = "not_json"
+UNREADABLE_CODE: Final = "not_json"
 """Code of a dead letter without readable fields: all of it may change."""
 
 
-def token_of(author: Principal) -> str:
+def get_author_token(author: Principal) -> str:
     """Return the token under which the log knows a person."""
     return author.person or author.id
 
@@ -49,10 +49,10 @@ def check_correction(letter: DeadLetter, original: bytes | None, corrected: byte
 
     Without a readable original, all fields may change.
     """
-    before, after = _fields_of(original), _fields_of(corrected)
-    if letter.code == UNREADABLE or before is None or after is None:
+    before, after = _parse_fields(original), _parse_fields(corrected)
+    if letter.code == UNREADABLE_CODE or before is None or after is None:
         return
-    refused = refused_fields(letter)
+    refused = list_refused_fields(letter)
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     why = (
         "n’avait pas été refusé : ce champ ne change pas",
@@ -60,17 +60,17 @@ def check_correction(letter: DeadLetter, original: bytes | None, corrected: byte
     )
     if kept := sorted(changed - refused):
         raise ProblemError(
-            "invalid", faults=tuple(fault(name[:64], "unchanged", *why) for name in kept[:20])
+            "invalid", faults=tuple(build_fault(name[:64], "unchanged", *why) for name in kept[:20])
         )
 
 
-def refused_fields(letter: DeadLetter) -> set[str]:
+def list_refused_fields(letter: DeadLetter) -> set[str]:
     """Return the top-level fields named in the detail of a dead letter."""
     named = (part.partition(": ") for part in letter.detail.split(", "))
     return {field.partition(".")[0] for field, separator, _ in named if separator}
 
 
-def _fields_of(body: bytes | None) -> dict[str, Any] | None:
+def _parse_fields(body: bytes | None) -> dict[str, Any] | None:
     try:
         document = orjson.loads(body or b"")
     except orjson.JSONDecodeError:

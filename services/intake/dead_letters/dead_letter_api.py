@@ -19,50 +19,54 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from schemas.realms import partition_of
-from schemas.topics import BY_NAME
-from services.intake.dead_letters.corrections import HEADER, check_correction, token_of
-from services.intake.http.exchange import BYTES, Headers, Scope
-from services.intake.http.list_pages import Part
-from services.runtime.http.pagination import cut
-from services.runtime.http.problems import ProblemError, both
+from schemas.topics import TOPICS_BY_NAME
+from services.intake.dead_letters.corrections import (
+    CORRECTOR_HEADER,
+    check_correction,
+    get_author_token,
+)
+from services.intake.http.exchange import BINARY_TYPE, Headers, Scope
+from services.intake.http.list_pages import ListQuery
+from services.runtime.http.pagination import paginate_preordered
+from services.runtime.http.problems import ProblemError, build_bilingual
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.principals import Principal
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.kafka.dead_letter_replay import (
     RecordGone,
-    read_letters,
-    republish,
-    row_of,
-    time_of,
+    build_row,
+    get_time,
+    read_dead_letters,
+    replay_record,
 )
-from services.runtime.kafka.dead_letters import TOPIC, DeadLetter, Lane
-from services.runtime.secrets.vault import Texts
+from services.runtime.kafka.dead_letters import TOPIC, DeadLetter, DeadLetterKind
+from services.runtime.secrets.vault import VaultTexts
 
-PATH: Final = "/api/v1/refused"
-SENDER: Final = "vigie.sender"
+DEAD_LETTER_PATH: Final = "/api/v1/refused"
+ORIGINAL_SENDER: Final = "vigie.sender"
 """Key of an ASGI scope made by the front: the principal of a replayed message."""
-CAME: Final = "vigie.came"
+FIRST_RECEIVED_AT: Final = "vigie.came"
 """Key of such a scope: the time of the message's first arrival."""
 CORRECTOR: Final = "vigie.corrector"
 """Key of such a scope: token of the author of a correction, else None."""
 NATIVE: Final = "native"
 """Integration with the fields of a report."""
 TEXT_S: Final = 2.0
-SHOWN: Final = 100
+DEFAULT_LIMIT: Final = 100
 """Default length of the list."""
 log = structlog.get_logger(__name__)
 
 
-class RefusedMessages:
+class DeadLetterApi:
     """Read refused messages and prepare replays. All methods raise ProblemError and BrokerAway."""
 
-    def __init__(self, kafka: str, texts: Texts, access: AccessStore, live_realm: str) -> None:
+    def __init__(self, kafka: str, texts: VaultTexts, access: AccessStore, live_realm: str) -> None:
         self._kafka = kafka
         self._texts = texts
         self._access = access
-        self._partitions = (partition_of(live_realm, BY_NAME[TOPIC].partitions),)
+        self._partitions = (partition_of(live_realm, TOPICS_BY_NAME[TOPIC].partitions),)
 
-    async def listed(self, part: Part, reader: Principal) -> dict[str, Any]:
+    async def listed(self, part: ListQuery, reader: Principal) -> dict[str, Any]:
         """List refused messages, newest first. `?source=` selects those of one principal."""
         source = part.filters.get("source")
         kept = [
@@ -70,8 +74,10 @@ class RefusedMessages:
             for letter in reversed(await self._letters(reader))
             if source is None or letter.source == source
         ]
-        shown, following = cut(kept, lambda letter: letter.id, part.limit, part.cursor)
-        return {"items": [row_of(letter) for letter in shown], "next": following}
+        shown, following = paginate_preordered(
+            kept, lambda letter: letter.id, part.limit, part.cursor
+        )
+        return {"items": [build_row(letter) for letter in shown], "next": following}
 
     async def shown(self, id: str, reader: Principal) -> dict[str, Any]:
         """Return a refused message with its bytes in base64, and as text with replacements."""
@@ -86,7 +92,7 @@ class RefusedMessages:
                 "body": body.decode("utf-8", "replace"),
             }
         )
-        return row_of(letter) | {"body": None} | known
+        return build_row(letter) | {"body": None} | known
 
     async def again(
         self, id: str, corrected: bytes, author: Principal
@@ -107,8 +113,11 @@ class RefusedMessages:
             self._access.trace(author, "refusal.corrected", id)
         if letter.topic is not None:
             try:
-                partition, offset = await republish(
-                    self._kafka, letter, corrected or None, [(HEADER, token_of(author).encode())]
+                partition, offset = await replay_record(
+                    self._kafka,
+                    letter,
+                    corrected or None,
+                    [(CORRECTOR_HEADER, get_author_token(author).encode())],
                 )
             except RecordGone as error:
                 raise ProblemError("erased") from error
@@ -121,12 +130,12 @@ class RefusedMessages:
         if sender is None:
             raise ProblemError(
                 "conflict",
-                what=both(
+                what=build_bilingual(
                     "L’émetteur n’existe plus ou est arrêté.", "The sender is gone or disabled."
                 ),
             )
         headers: Headers = [
-            (b"content-type", (letter.content_type or BYTES).encode("latin-1", "replace")),
+            (b"content-type", (letter.content_type or BINARY_TYPE).encode("latin-1", "replace")),
             (b"idempotency-key", letter.id.encode()),
         ]
         return {
@@ -136,9 +145,9 @@ class RefusedMessages:
             "query_string": query.encode("latin-1", "replace"),
             "headers": headers,
             "client": None,
-            SENDER: sender,
-            CAME: time_of(letter),
-            CORRECTOR: token_of(author) if corrected else None,
+            ORIGINAL_SENDER: sender,
+            FIRST_RECEIVED_AT: get_time(letter),
+            CORRECTOR: get_author_token(author) if corrected else None,
         }, body
 
     async def _letters(self, reader: Principal) -> list[DeadLetter]:
@@ -146,8 +155,8 @@ class RefusedMessages:
         try:
             kept = [
                 letter
-                async for letter in read_letters(self._kafka, self._partitions)
-                if letter.lane is Lane.REFUSED
+                async for letter in read_dead_letters(self._kafka, self._partitions)
+                if letter.lane is DeadLetterKind.REFUSED
             ]
         except (KafkaError, OSError) as error:
             raise BrokerAway(type(error).__name__) from error

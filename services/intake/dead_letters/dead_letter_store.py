@@ -20,20 +20,20 @@ import structlog
 from schemas.base import DAY_MS, Instant
 from schemas.realms import derive_id
 from services.intake.quotas import DailyQuota
-from services.intake.reports.deduplication import Ledger
+from services.intake.reports.deduplication import AnswerIndex
 from services.runtime.http.problems import CATALOGUE, Problem
 from services.runtime.identity.principals import Principal
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
-from services.runtime.kafka.dead_letters import TOPIC, DeadLetter, Lane
+from services.runtime.kafka.dead_letters import TOPIC, DeadLetter, DeadLetterKind
 from services.runtime.process import metrics
-from services.runtime.secrets.vault import TextItem, Texts
+from services.runtime.secrets.vault import TextItem, VaultTexts
 
-WAITING: Final = 200
+MAX_QUEUED: Final = 200
 """Maximum number of refusals that wait to be written. Further ones are only counted."""
-FIELDS: Final = 50
+MAX_FIELDS: Final = 50
 """Maximum number of refused fields named in a dead letter; a report has fewer."""
-ADDRESSES: Final = 1000
-PER_ADDRESS: Final = 20
+MAX_ADDRESSES: Final = 1000
+MAX_PER_ADDRESS: Final = 20
 SWEEP_S: Final = 3600.0
 ACK_TIMEOUT_S: Final = 5.0
 RETRY_S: Final = 1.0
@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedMessage:
     """A refused message, as far as it was read."""
 
     principal: Principal
@@ -58,7 +58,7 @@ class Refused:
     """Time of the refusal; None means now."""
 
 
-class RefusedLane:
+class DeadLetterStore:
     """Writer of dead letters in the background.
 
     A refusal never waits for Kafka and never fails because of it.
@@ -67,8 +67,8 @@ class RefusedLane:
     def __init__(
         self,
         kafka: str,
-        texts: Texts,
-        ledger: Ledger,
+        texts: VaultTexts,
+        ledger: AnswerIndex,
         *,
         realm: str,
         days: int,
@@ -82,11 +82,11 @@ class RefusedLane:
         self._realm = realm
         self._days = days
         self._quota = DailyQuota(per_day, bytes_per_day)
-        self._queue: asyncio.Queue[Refused] = asyncio.Queue(WAITING)
+        self._queue: asyncio.Queue[RefusedMessage] = asyncio.Queue(MAX_QUEUED)
         for reason in (*CATALOGUE, "over_quota", "not_kept", "stranger"):
-            metrics.begin("vigie_dead_letters_total", service="intake", reason=reason)
+            metrics.initialize_counter("vigie_dead_letters_total", service="intake", reason=reason)
 
-    def keep(self, refused: Refused) -> None:
+    def keep(self, refused: RefusedMessage) -> None:
         """Queue a refused message if quota and queue allow. Never blocks, never raises."""
         if not self._within_quota(refused):
             metrics.count("vigie_dead_letters_total", service="intake", reason="over_quota")
@@ -96,10 +96,10 @@ class RefusedLane:
         except asyncio.QueueFull:
             metrics.count("vigie_dead_letters_total", service="intake", reason="not_kept")
 
-    def _within_quota(self, refused: Refused) -> bool:
+    def _within_quota(self, refused: RefusedMessage) -> bool:
         return self._quota.take(refused.principal.id, len(refused.body))
 
-    async def keep_now(self, refused: Refused) -> None:
+    async def keep_now(self, refused: RefusedMessage) -> None:
         """Store a refused message, however long the broker is away.
 
         Returns at once if the quota of the source is used up.
@@ -109,7 +109,7 @@ class RefusedLane:
             return
         await self._write_at_last(refused)
 
-    async def _write_at_last(self, refused: Refused) -> None:
+    async def _write_at_last(self, refused: RefusedMessage) -> None:
         """Write a refused message with retries. Raises sqlite3.Error, OSError."""
         while True:
             try:
@@ -141,8 +141,8 @@ class RefusedLane:
                     error=str(error),
                 )
 
-    async def _write(self, refused: Refused) -> None:
-        letter = letter_of(refused, self._realm, refused.at or time.time_ns() // 1_000_000)
+    async def _write(self, refused: RefusedMessage) -> None:
+        letter = build_dead_letter(refused, self._realm, refused.at or time.time_ns() // 1_000_000)
         if letter.text_id is not None:
             await self._texts.put(letter.text_id, TextItem({}, refused.body, refused.content_type))
             self._ledger.refused(letter.text_id, letter.at)
@@ -179,7 +179,7 @@ class RefusedLane:
             log.warning("refusals.unflushed")
 
 
-def letter_of(refused: Refused, realm: str, at: int) -> DeadLetter:
+def build_dead_letter(refused: RefusedMessage, realm: str, at: int) -> DeadLetter:
     """Build the dead letter.
 
     The same message refused for the same reason within a minute has the same id, and so has the
@@ -194,10 +194,10 @@ def letter_of(refused: Refused, realm: str, at: int) -> DeadLetter:
         0,
     )
     topic, partition, offset = refused.place or (None, None, None)
-    fields = ", ".join(f"{field}: {code}" for field, code in _refused_fields(refused.problem))
+    fields = ", ".join(f"{field}: {code}" for field, code in _list_refused_fields(refused.problem))
     return DeadLetter(
         id=id,
-        lane=Lane.REFUSED,
+        lane=DeadLetterKind.REFUSED,
         service="intake",
         realm=realm,
         at=at,
@@ -214,14 +214,14 @@ def letter_of(refused: Refused, realm: str, at: int) -> DeadLetter:
     )
 
 
-def _refused_fields(problem: Problem) -> list[tuple[str, str]]:
+def _list_refused_fields(problem: Problem) -> list[tuple[str, str]]:
     """Return field and code of each refused part of the content."""
     if not problem.faults and (field := problem.values.get("field")) is not None:
         return [(str(field), problem.code)]
-    return [(fault.field, fault.code) for fault in problem.faults[:FIELDS]]
+    return [(fault.field, fault.code) for fault in problem.faults[:MAX_FIELDS]]
 
 
-class Strangers:
+class UnknownSenders:
     """Messages of unidentified senders: a count, and the last few per address."""
 
     def __init__(self) -> None:
@@ -232,12 +232,12 @@ class Strangers:
         """Count a message."""
         self.count += 1
         metrics.count("vigie_dead_letters_total", service="intake", reason="stranger")
-        kept = self._seen.setdefault(address, deque(maxlen=PER_ADDRESS))
+        kept = self._seen.setdefault(address, deque(maxlen=MAX_PER_ADDRESS))
         self._seen.move_to_end(address)
         kept.append(
             {"at": time.time_ns() // 1_000_000, "method": method, "path": path[:200], "code": code}
         )
-        if len(self._seen) > ADDRESSES:
+        if len(self._seen) > MAX_ADDRESSES:
             self._seen.popitem(last=False)
 
     def listed(self) -> dict[str, Any]:

@@ -16,15 +16,15 @@ from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Permission, Role
 from services.runtime.identity.principals import Principal
 
-READ_AGAIN_S: Final = 10.0
+REFRESH_INTERVAL_S: Final = 10.0
 """Minimum seconds between two reads of the directory because of unknown numbers."""
-SPEAKS_AS: Final = "site_manager"
+DEFAULT_SOURCE_KIND: Final = "site_manager"
 """Kind of source of a person in the directory without an account."""
 _YIELD_EVERY: Final = 200
-_FRENCH: Final = re.compile(r"0[1-9]\d{8}")
+_FRENCH_NUMBER: Final = re.compile(r"0[1-9]\d{8}")
 
 
-class Shelf(Protocol):
+class PersonDirectory(Protocol):
     """The part of `services.runtime.secrets.vault.Directory` that is used here."""
 
     def ids(self) -> list[str]:
@@ -37,7 +37,7 @@ class Shelf(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class PhoneReporter:
     """A person with a verified number."""
 
     speaks: Principal
@@ -48,12 +48,12 @@ class Person:
     """
 
 
-class People:
+class PhoneNumbers:
     """Index from phone numbers to the principals that report from them."""
 
     def __init__(
         self,
-        directory: Shelf,
+        directory: PersonDirectory,
         access: AccessStore,
         key: bytes,
         *,
@@ -70,16 +70,16 @@ class People:
 
     def hashed(self, number: str) -> bytes:
         """Return the keyed hash of a number in any spelling."""
-        return blake2b(_one_form(number).encode(), key=self._key, digest_size=16).digest()
+        return blake2b(_normalize_number(number).encode(), key=self._key, digest_size=16).digest()
 
-    async def of(self, hashed: bytes) -> Person | None:
+    async def of(self, hashed: bytes) -> PhoneReporter | None:
         """Return the person that reports from a number, or None.
 
         The principal is the person's account if it may report, else one made from the directory.
         The result is None if the number is unknown or was never verified, or if all accounts of the
         person are disabled.
         """
-        contact = await self._holder(hashed, _verified)
+        contact = await self._holder(hashed, _list_verified_phones)
         if contact is None:
             return None
         person = contact.person
@@ -89,21 +89,24 @@ class People:
             return None
         known = next((p for p in open_ if p.may(Permission.REPORT_POST)), None)
         speaks = known or Principal(
-            id=f"person.{person}"[:64], role=Role.SITE_MANAGER, speaks_as=SPEAKS_AS, person=person
+            id=f"person.{person}"[:64],
+            role=Role.SITE_MANAGER,
+            speaks_as=DEFAULT_SOURCE_KIND,
+            person=person,
         )
         sites = (
             speaks.scope.sites
             if len(speaks.scope.sites) == 1 or contact.site is None
             else (contact.site,)
         )
-        return Person(speaks, sites)
+        return PhoneReporter(speaks, sites)
 
     async def listed(self, hashed: bytes) -> bool:
         """Return whether a person in the directory has this number, verified or not.
 
         If so, delivery may have called it.
         """
-        return await self._holder(hashed, _phones) is not None
+        return await self._holder(hashed, _list_phones) is not None
 
     async def _holder(
         self, hashed: bytes, numbers: Callable[[Contact], list[str]]
@@ -130,7 +133,7 @@ class People:
     async def _read(self) -> None:
         """Read the directory again, at most every READ_AGAIN_S. Concurrent callers wait for it."""
         async with self._reading:
-            if self._monotonic() - self._read_at < READ_AGAIN_S:
+            if self._monotonic() - self._read_at < REFRESH_INTERVAL_S:
                 return
             self._read_at, found = self._monotonic(), dict[bytes, tuple[str, ...]]()
             for n, person in enumerate(self._directory.ids()):
@@ -138,16 +141,16 @@ class People:
                     # Decrypting thousands of entries would hold up other requests.
                     await asyncio.sleep(0)
                 if (contact := await self._directory.get(person)) is not None:
-                    for hashed in {self.hashed(number) for number in _phones(contact)}:
+                    for hashed in {self.hashed(number) for number in _list_phones(contact)}:
                         found[hashed] = (person, *found.get(hashed, ()))
             self._index = found
 
 
-def _phones(contact: Contact) -> list[str]:
+def _list_phones(contact: Contact) -> list[str]:
     return [p.address for p in contact.points if p.channel in (Channel.SMS, Channel.VOICE)]
 
 
-def _verified(contact: Contact) -> list[str]:
+def _list_verified_phones(contact: Contact) -> list[str]:
     return [
         p.address
         for p in contact.points
@@ -155,7 +158,7 @@ def _verified(contact: Contact) -> list[str]:
     ]
 
 
-def _one_form(number: str) -> str:
+def _normalize_number(number: str) -> str:
     """Normalize `06 12…`, `0033612…`, `33612…` and `+33612…` to the same digits."""
     digits = re.sub(r"\D", "", number)
-    return "33" + digits[1:] if _FRENCH.fullmatch(digits) else digits.removeprefix("00")
+    return "33" + digits[1:] if _FRENCH_NUMBER.fullmatch(digits) else digits.removeprefix("00")

@@ -16,14 +16,14 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.words import Certainty, EventType
-from services.intake.field.rate_limits import Limits, Word, describe_others
-from services.intake.integrations.dispatcher import Machines
-from services.intake.integrations.request import Asked, Reply, wrong
-from services.intake.integrations.signals import credible
-from services.intake.integrations.times import read_time
-from services.intake.reports.acceptance import Raw
-from services.intake.reports.native import DANGER, problem_of
-from services.runtime.http.client_addresses import network_of
+from services.intake.field.rate_limits import AnonymousLimits, AnonymousReport, describe_others
+from services.intake.integrations.dispatcher import Dispatcher
+from services.intake.integrations.request import IntegrationRequest, Reply, build_field_problem
+from services.intake.integrations.signals import choose_time
+from services.intake.integrations.times import parse_time
+from services.intake.reports.acceptance import RawBody
+from services.intake.reports.native import DANGER_TYPES, build_validation_problem
+from services.runtime.http.client_addresses import find_network
 from services.runtime.http.problems import Problem
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal, Source
@@ -52,21 +52,21 @@ class PosterReport(BaseModel):
     occurred_at: str | None = Field(default=None, max_length=40)
 
 
-class Poster:
+class PosterIntegration:
     """Integration of posters, with their limits."""
 
     NAME: Final = NAME
     PATHS: Final = PATHS
     PERMISSION: Final = Permission.REPORT_POSTER
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: AnonymousLimits) -> None:
         self._limits = limits
 
-    def kept(self, asked: Asked) -> bytes:
+    def kept(self, asked: IntegrationRequest) -> bytes:
         return asked.body
 
     async def take(
-        self, machines: Machines, principal: Principal, source: Source, asked: Asked
+        self, machines: Dispatcher, principal: Principal, source: Source, asked: IntegrationRequest
     ) -> str:
         """Accept the report and return its id.
 
@@ -75,24 +75,24 @@ class Poster:
         try:
             told = PosterReport.model_validate_json(asked.body.removeprefix(BOM_UTF8))
         except ValidationError as error:
-            raise problem_of(error) from None
+            raise build_validation_problem(error) from None
         if source.site is None:
-            raise wrong(
+            raise build_field_problem(
                 "site", "missing", "cette affiche n’a pas de site", "this poster has no site"
             )
         key = asked.headers.get("idempotency-key", "")
-        at = credible(read_time(told.occurred_at) or asked.came, datetime.now(UTC))
+        at = choose_time(parse_time(told.occurred_at) or asked.came, datetime.now(UTC))
         body: dict[str, Any] = told.model_dump(exclude_none=True) | {
             "site_id": source.site,
             "certainty": Certainty.UNCONFIRMED,
             "occurred_at": at.isoformat(),
         }
-        speaker = machines.transitions.speaker(principal, source, Raw(asked.body, JSON, NAME))
+        speaker = machines.transitions.speaker(principal, source, RawBody(asked.body, JSON, NAME))
         content = key or orjson.dumps(body).decode()
         telling = f"poster\x1f{content}"
-        is_danger = told.type in DANGER or told.severity == DANGER_SEVERITY
-        sender = network_of(asked.caller, POSTER_PREFIX)
-        word = Word(principal.id, sender, f"{source.site}\x1f{told.type}", is_danger)
+        is_danger = told.type in DANGER_TYPES or told.severity == DANGER_SEVERITY
+        sender = find_network(asked.caller, POSTER_PREFIX)
+        word = AnonymousReport(principal.id, sender, f"{source.site}\x1f{told.type}", is_danger)
         if not machines.transitions.has_taken(speaker, telling):
             entry = self._limits.admit(word)
             if entry.repeats is not None:
@@ -106,7 +106,7 @@ class Poster:
         machines.book.accepted(principal.id)
         return receipt.report_id
 
-    def accepted(self, asked: Asked, found: str) -> Reply:  # noqa: ARG002  protocol of integrations
+    def accepted(self, asked: IntegrationRequest, found: str) -> Reply:  # noqa: ARG002  protocol of integrations
         """Return the id of the report for the form to show."""
         return Reply(202, {"report_id": found})
 

@@ -24,14 +24,14 @@ from typing import Final
 
 from services.runtime.http.problems import ProblemError
 
-ENTRIES: Final = 5_000
+MAX_ENTRIES: Final = 5_000
 """Maximum number of places, senders and last reports, each. The longest unused goes first."""
-REPEAT_S: Final = 60.0
+REPEAT_INTERVAL_S: Final = 60.0
 """Seconds in which one report of the same danger at the same site passes beyond the windows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class AnonymousReport:
     """Properties of a report without a login that the limits need."""
 
     place: str
@@ -42,7 +42,7 @@ class Word:
 
 
 @dataclass(slots=True)
-class Told:
+class AcceptedReport:
     """The last accepted report of one type at one site."""
 
     report_id: str
@@ -52,7 +52,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AdmissionResult:
     """Decision about an admitted report."""
 
     repeats: str | None = None
@@ -61,7 +61,7 @@ class Entry:
     """Earlier reports of its type and site that were only counted, if it is accepted."""
 
 
-class Windows:
+class SlidingWindows:
     """Times of counted reports by key, within a sliding window."""
 
     def __init__(self, window_s: float) -> None:
@@ -72,14 +72,14 @@ class Windows:
         """Return the times of a key within the window. Append to it to count a report."""
         times = self._times.setdefault(key, deque())
         self._times.move_to_end(key)
-        if len(self._times) > ENTRIES:
+        if len(self._times) > MAX_ENTRIES:
             self._times.popitem(last=False)
         while times and times[0] <= now - self._window_s:
             times.popleft()
         return times
 
 
-class Limits:
+class AnonymousLimits:
     """Sliding windows in memory: a restart forgets them, which turns nobody away."""
 
     def __init__(
@@ -94,11 +94,11 @@ class Limits:
         self._per_sender = per_sender
         self._window_s = window_s
         self._monotonic = monotonic
-        self._places = Windows(window_s)
-        self._senders = Windows(window_s)
-        self._told: OrderedDict[str, Told] = OrderedDict()
+        self._places = SlidingWindows(window_s)
+        self._senders = SlidingWindows(window_s)
+        self._told: OrderedDict[str, AcceptedReport] = OrderedDict()
 
-    def admit(self, word: Word) -> Entry:
+    def admit(self, word: AnonymousReport) -> AdmissionResult:
         """Count a report and decide whether it is accepted or only counted.
 
         Raises ProblemError `too_many_attempts`. Danger is refused only to a sender with `count`
@@ -112,33 +112,33 @@ class Limits:
         if has_room and len(sender) < self._per_sender:
             place.append(now)
             sender.append(now)
-            return Entry(others=told.others if told else 0)
+            return AdmissionResult(others=told.others if told else 0)
         if not word.is_danger:
             raise self._wait(sender if len(sender) >= self._per_sender else place, now)
         if not sender:
             sender.append(now)
-            return Entry(others=told.others if told else 0)
+            return AdmissionResult(others=told.others if told else 0)
         if told is None:
             if len(sender) >= self._per_sender + self._count:
                 raise self._wait(sender, now)
             sender.append(now)
-            return Entry()
-        if told.at <= now - REPEAT_S:
-            return Entry(others=told.others)
+            return AdmissionResult()
+        if told.at <= now - REPEAT_INTERVAL_S:
+            return AdmissionResult(others=told.others)
         told.others += 1
-        return Entry(repeats=told.report_id)
+        return AdmissionResult(repeats=told.report_id)
 
-    def note(self, word: Word, report_id: str) -> None:
+    def note(self, word: AnonymousReport, report_id: str) -> None:
         """Remember an accepted report."""
-        key = _key(word)
-        self._told[key] = Told(report_id, self._monotonic())
+        key = _build_report_key(word)
+        self._told[key] = AcceptedReport(report_id, self._monotonic())
         self._told.move_to_end(key)
-        if len(self._told) > ENTRIES:
+        if len(self._told) > MAX_ENTRIES:
             self._told.popitem(last=False)
 
-    def _last(self, word: Word, now: float) -> Told | None:
+    def _last(self, word: AnonymousReport, now: float) -> AcceptedReport | None:
         """Return the last report of the same type and site, if it is within the window."""
-        told = self._told.get(_key(word))
+        told = self._told.get(_build_report_key(word))
         return told if told is not None and told.at > now - self._window_s else None
 
     def _wait(self, times: deque[float], now: float) -> ProblemError:
@@ -146,7 +146,7 @@ class Limits:
         return ProblemError("too_many_attempts", retry_after_s=wait_s, wait_s=wait_s)
 
 
-def _key(word: Word) -> str:
+def _build_report_key(word: AnonymousReport) -> str:
     return f"{word.place}\x1f{word.matter}"
 
 

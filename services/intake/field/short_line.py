@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from schemas.replies import chosen, understood
+from schemas.replies import parse_headcount_reply, parse_reply
 from schemas.words import EventType
-from services.intake.integrations.request import wrong
+from services.intake.integrations.request import build_field_problem
 
 MAX_LINE: Final = 1_600
 """Ten parts of a concatenated SMS."""
 
 
-class Kind(StrEnum):
+class ShortLineKind(StrEnum):
     TROUBLE = "trouble"
     CALM = "calm"
     """The site has nothing to report, and is not silent any more (rule D19)."""
@@ -32,8 +32,8 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    kind: Kind
+class ShortLine:
+    kind: ShortLineKind
     site: str | None = None
     """Short code or site id as written."""
     type: EventType | None = None
@@ -69,13 +69,13 @@ _TROUBLES: Final = (
 See `services/console/incidents/report_form.py`.
 """
 _BY_WORD: Final[Mapping[str, _Trouble]] = {word: t for t in _TROUBLES for word in t.words.split()}
-_CALM: Final = frozenset({"RAS"})
-_END: Final = frozenset({"STOP", "FIN", "REPRISE", "RETABLI", "RETABLIE"})
-_OVER_AGAIN: Final = frozenset(
+_CALM_WORDS: Final = frozenset({"RAS"})
+_END_WORDS: Final = frozenset({"STOP", "FIN", "REPRISE", "RETABLI", "RETABLIE"})
+_RESTORED_WORDS: Final = frozenset(
     {"RETABLI", "RETABLIE", "RETABLIS", "RETABLIES", "REVENU", "REVENUE"}
 )
 """Words right after a supply that mean it is back: `EAU RETABLIE`, not `EAU PAS RETABLIE`."""
-_FINE: Final = frozenset({"OK", "RAS"})
+_FINAL_RESTORED_WORDS: Final = frozenset({"OK", "RAS"})
 """Words that mean it is back if nothing follows: `ELEC OK`, not `ELEC OK GROUPE VIDE`."""
 _SUPPLIES: Final = frozenset(
     {
@@ -102,45 +102,45 @@ _DANGER_SEVERITY: Final = 5
 _COUNTS_PERSONS: Final = frozenset({EventType.SANITARY_ALERT, EventType.EVACUATION})
 _TOKEN: Final = re.compile(r"[A-Z0-9](?:[A-Z0-9-]*[A-Z0-9])?")
 _SITE: Final = re.compile(r"\d{2,6}|[A-Z]{2,8}-[A-Z0-9-]{1,20}")
-_GLUED: Final = re.compile(r"(\d{2,6})-?([A-Z]+)|([A-Z]+)(\d{2,6})")
+_JOINED_WORDS: Final = re.compile(r"(\d{2,6})-?([A-Z]+)|([A-Z]+)(\d{2,6})")
 """A code and a keyword without a space: `117ELEC`, `117-ELEC`, `ELEC117`."""
-_WORDS: Final = frozenset({*_BY_WORD, *_CALM, *_END})
+_WORDS: Final = frozenset({*_BY_WORD, *_CALM_WORDS, *_END_WORDS})
 
 
-def tokens_of(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """Split into capital words without accents; `R.A.S.` is one word."""
     plain = (
         unicodedata.normalize("NFKD", text[:MAX_LINE]).encode("ascii", "ignore").decode().upper()
     )
     found = _TOKEN.findall(re.sub(r"\b([A-Z])\.(?=[A-Z]\b)", r"\1", plain))
-    return [part for token in found for part in _apart(token)]
+    return [part for token in found for part in _split_joined(token)]
 
 
-def _apart(token: str) -> list[str]:
+def _split_joined(token: str) -> list[str]:
     """Separate a code from a keyword written without a space."""
-    if (glued := _GLUED.fullmatch(token)) is None:
+    if (glued := _JOINED_WORDS.fullmatch(token)) is None:
         return [token]
     parts = [part for part in glued.groups() if part is not None]
     return parts if _WORDS.intersection(parts) else [token]
 
 
-def read_line(text: str) -> Line:
+def read_line(text: str) -> ShortLine:
     """Read a line. Raises ProblemError `invalid` that names the fault but not the text."""
-    words = tokens_of(text)
+    words = split_words(text)
     if not words:
-        raise wrong("text", "missing", "ligne vide", "empty line")
-    site = _site_of(words)
-    if site is None and (understood(words[0]) or chosen(words[0])) is not None:
-        return Line(Kind.ANSWER)
+        raise build_field_problem("text", "missing", "ligne vide", "empty line")
+    site = _find_site(words)
+    if site is None and (parse_reply(words[0]) or parse_headcount_reply(words[0])) is not None:
+        return ShortLine(ShortLineKind.ANSWER)
     verb = next((w for w in words[:3] if w != site), None)
-    if verb in _CALM:
-        return Line(Kind.CALM, site)
-    if verb in _END:
+    if verb in _CALM_WORDS:
+        return ShortLine(ShortLineKind.CALM, site)
+    if verb in _END_WORDS:
         named = next((_BY_WORD[w] for w in words if w in _BY_WORD), None)
-        return Line(Kind.END, site, None if named is None else named.type)
+        return ShortLine(ShortLineKind.END, site, None if named is None else named.type)
     trouble = _BY_WORD.get(verb or "")
     if trouble is None:
-        raise wrong(
+        raise build_field_problem(
             "text",
             "word",
             "un mot connu est attendu après le site : ELEC, EAU, CHAUF, SI, TEL, FEU, EVAC, GAZ, "
@@ -150,28 +150,28 @@ def read_line(text: str) -> Line:
         )
     rest = [w for w in words if w not in (site, verb)]
     return (
-        Line(Kind.END, site, trouble.type)
-        if _is_back(trouble, rest)
-        else _trouble(site, trouble, rest)
+        ShortLine(ShortLineKind.END, site, trouble.type)
+        if _is_restoration(trouble, rest)
+        else _build_trouble(site, trouble, rest)
     )
 
 
-def names_no_site(text: str) -> bool:
+def has_no_site(text: str) -> bool:
     """Return whether the text names no site and is thus no attempt at a report."""
-    return _site_of(tokens_of(text)) is None
+    return _find_site(split_words(text)) is None
 
 
-def _site_of(words: Sequence[str]) -> str | None:
+def _find_site(words: Sequence[str]) -> str | None:
     return next((w for w in words[:3] if _SITE.fullmatch(w)), None)
 
 
-def _is_back(trouble: _Trouble, rest: Sequence[str]) -> bool:
+def _is_restoration(trouble: _Trouble, rest: Sequence[str]) -> bool:
     if trouble.type not in _SUPPLIES or not rest:
         return False
-    return rest[0] in _OVER_AGAIN or (rest[0] in _FINE and len(rest) == 1)
+    return rest[0] in _RESTORED_WORDS or (rest[0] in _FINAL_RESTORED_WORDS and len(rest) == 1)
 
 
-def _trouble(site: str | None, trouble: _Trouble, rest: Iterable[str]) -> Line:
+def _build_trouble(site: str | None, trouble: _Trouble, rest: Iterable[str]) -> ShortLine:
     severity, lost, persons = trouble.severity, None, None
     for word in list(rest)[:5]:
         if word in _DANGER:
@@ -181,10 +181,10 @@ def _trouble(site: str | None, trouble: _Trouble, rest: Iterable[str]) -> Line:
             severity = max(severity, graver)
         elif word.isdecimal() and persons is None and trouble.type in _COUNTS_PERSONS:
             persons = int(word[:6])
-    return Line(Kind.TROUBLE, site, trouble.type, severity, lost, persons)
+    return ShortLine(ShortLineKind.TROUBLE, site, trouble.type, severity, lost, persons)
 
 
-def body_of(line: Line, site: str, text: str, at: str) -> dict[str, Any]:
+def build_report(line: ShortLine, site: str, text: str, at: str) -> dict[str, Any]:
     """Build the native report of a line.
 
     `site` is the id of the line's code, or the code itself if unknown (rule D8, unknown site ids).
@@ -196,9 +196,9 @@ def body_of(line: Line, site: str, text: str, at: str) -> dict[str, Any]:
         "description": text[:MAX_LINE],
     }
     match line.kind:
-        case Kind.CALM:
+        case ShortLineKind.CALM:
             return body | {"type": EventType.INFO}
-        case Kind.END:
+        case ShortLineKind.END:
             return body | {
                 "type": EventType.REOPENING,
                 "lifts": [] if line.type is None else [line.type],

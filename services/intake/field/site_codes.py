@@ -7,12 +7,12 @@ from pathlib import Path
 
 import structlog
 
-from services.intake.integrations.request import wrong
+from services.intake.integrations.request import build_field_problem
 
 log = structlog.get_logger(__name__)
 
 
-class Places:
+class SiteCodes:
     """Site codes of the live territory."""
 
     def __init__(self, territory: Path) -> None:
@@ -30,7 +30,7 @@ class Places:
             return self._known().get(written, written.lower() if "-" in written else written)
         if len(own) == 1:
             return own[0]
-        raise wrong(
+        raise build_field_problem(
             "text",
             "site",
             "code du site attendu, par exemple 117 ELEC",

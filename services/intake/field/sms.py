@@ -26,19 +26,29 @@ from uuid import uuid4
 import orjson
 
 from schemas.base import MINUTE_MS
-from schemas.replies import WAITING
+from schemas.replies import WAITING_REPLY_PREFIX
 from schemas.words import Certainty
-from services.intake.field.phone_numbers import People, Person
-from services.intake.field.rate_limits import Entry, Limits, Word, describe_others
-from services.intake.field.short_line import Kind, body_of, names_no_site, read_line
-from services.intake.field.site_codes import Places
-from services.intake.integrations.dispatcher import RETRY_S, TRANSIENT, Machines
-from services.intake.integrations.reports import Speaker
-from services.intake.integrations.request import Asked, Reply, text, wrong
-from services.intake.integrations.signals import credible
-from services.intake.integrations.times import read_time
-from services.intake.reports.acceptance import Raw
-from services.intake.reports.native import DANGER
+from services.intake.field.phone_numbers import PhoneNumbers, PhoneReporter
+from services.intake.field.rate_limits import (
+    AdmissionResult,
+    AnonymousLimits,
+    AnonymousReport,
+    describe_others,
+)
+from services.intake.field.short_line import ShortLineKind, build_report, has_no_site, read_line
+from services.intake.field.site_codes import SiteCodes
+from services.intake.integrations.dispatcher import RETRY_S, TRANSIENT_STATUSES, Dispatcher
+from services.intake.integrations.reports import MessageSender
+from services.intake.integrations.request import (
+    IntegrationRequest,
+    Reply,
+    build_field_problem,
+    get_first_text,
+)
+from services.intake.integrations.signals import choose_time
+from services.intake.integrations.times import parse_time
+from services.intake.reports.acceptance import RawBody
+from services.intake.reports.native import DANGER_TYPES
 from services.runtime.http.problems import Problem, ProblemError
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal, Source
@@ -48,12 +58,12 @@ from services.runtime.secrets.vault import TextItem
 
 NAME: Final = "sms"
 PATHS: Final = ("/webhooks/sms",)
-MESSAGES: Final = 100
+MAX_MESSAGES: Final = 100
 DANGER_SEVERITY: Final = 5
-DEPTH: Final = 8
+MAX_DEPTH: Final = 8
 """Maximum depth of lists and wrappers around a message."""
 JSON: Final = "application/json"
-_NUMBER: Final = (
+_NUMBER_FIELDS: Final = (
     "from",
     "From",
     "sender",
@@ -65,7 +75,7 @@ _NUMBER: Final = (
     "mobile",
     "number",
 )
-_TEXT: Final = (
+_TEXT_FIELDS: Final = (
     "text",
     "Text",
     "body",
@@ -77,7 +87,7 @@ _TEXT: Final = (
     "msg",
     "payload",
 )
-_ID: Final = (
+_ID_FIELDS: Final = (
     "MessageSid",
     "SmsSid",
     "messageId",
@@ -89,7 +99,7 @@ _ID: Final = (
     "msgId",
     "sms_id",
 )
-_TIME: Final = (
+_TIME_FIELDS: Final = (
     "receivedAt",
     "received_at",
     "message-timestamp",
@@ -98,13 +108,13 @@ _TIME: Final = (
     "datetime",
     "sent_at",
 )
-_PART: Final = ("concat-part", "concat_part", "concatPart")
+_PART_FIELDS: Final = ("concat-part", "concat_part", "concatPart")
 """Number of a part of a long SMS that the gateway posts part by part, from 1."""
-_LISTS: Final = ("results", "messages", "data")
-_CALLER: Final = re.compile(r"[0-9a-f]{32}")
+_LIST_FIELDS: Final = ("results", "messages", "data")
+_NUMBER_HASH: Final = re.compile(r"[0-9a-f]{32}")
 
 
-class Letters(Protocol):
+class TextStore(Protocol):
     """The part of `services.runtime.secrets.vault.Texts` that is used here."""
 
     async def get(self, text_id: str) -> TextItem | None: ...
@@ -115,7 +125,7 @@ class Letters(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class SmsMessage:
     number: str
     """Number of the sender; empty in a replay."""
     caller: str
@@ -127,7 +137,7 @@ class Message:
     """True for the continuation of a long SMS: its first word means nothing."""
 
 
-def messages_of(asked: Asked) -> list[Message]:
+def read_messages(asked: IntegrationRequest) -> list[SmsMessage]:
     """Read the messages of a request, without those that the gateway sent itself.
 
     Raises ProblemError `invalid`, `not_json`.
@@ -137,60 +147,77 @@ def messages_of(asked: Asked) -> list[Message]:
         if asked.kind.endswith("json") or asked.body.lstrip()[:1] in (b"{", b"[")
         else asked.form()
     )
-    told = list(_documents(document))
-    if not 1 <= len(told) <= MESSAGES:
-        raise wrong("body", "list", f"de 1 à {MESSAGES} messages", f"1 to {MESSAGES} messages")
-    return [_message(one) for one in told if not text(one, "direction").lower().startswith("out")]
+    told = list(_find_messages(document))
+    if not 1 <= len(told) <= MAX_MESSAGES:
+        raise build_field_problem(
+            "body", "list", f"de 1 à {MAX_MESSAGES} messages", f"1 to {MAX_MESSAGES} messages"
+        )
+    return [
+        _read_message(one)
+        for one in told
+        if not get_first_text(one, "direction").lower().startswith("out")
+    ]
 
 
-def _documents(document: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
+def _find_messages(document: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
     """Find messages wherever gateways put them.
 
     They may be alone, in a list, or under `results`, `messages`, `data` or `payload`.
     """
-    if depth > DEPTH:
-        raise wrong("body", "depth", "imbriqué trop profondément", "nested too deeply")
+    if depth > MAX_DEPTH:
+        raise build_field_problem(
+            "body", "depth", "imbriqué trop profondément", "nested too deeply"
+        )
     if isinstance(document, list):
-        for one in document[: MESSAGES + 1]:
-            yield from _documents(one, depth + 1)
+        for one in document[: MAX_MESSAGES + 1]:
+            yield from _find_messages(one, depth + 1)
     elif isinstance(document, dict):
-        for name in _LISTS:
+        for name in _LIST_FIELDS:
             if isinstance(document.get(name), list | dict):
-                yield from _documents(document[name], depth + 1)
+                yield from _find_messages(document[name], depth + 1)
                 return
         inner = document.get("payload")
         yield inner if isinstance(inner, dict) else document
     else:
-        raise wrong("body", "object", "un objet est attendu", "an object is expected")
+        raise build_field_problem("body", "object", "un objet est attendu", "an object is expected")
 
 
-def _message(given: dict[str, Any]) -> Message:
+def _read_message(given: dict[str, Any]) -> SmsMessage:
     sender = given.get("from")
     number = (
-        text(sender, "phone_number", "phoneNumber", "number")
+        get_first_text(sender, "phone_number", "phoneNumber", "number")
         if isinstance(sender, dict)
-        else text(given, *_NUMBER)
+        else get_first_text(given, *_NUMBER_FIELDS)
     )
-    words, caller = _words(given), text(given, "caller")
-    if not number and not _CALLER.fullmatch(caller):
-        raise wrong(
+    words, caller = _read_text(given), get_first_text(given, "caller")
+    if not number and not _NUMBER_HASH.fullmatch(caller):
+        raise build_field_problem(
             "from", "missing", "numéro de l’expéditeur attendu", "the sender's number is expected"
         )
     if not words:
-        raise wrong(
+        raise build_field_problem(
             "text", "missing", "texte du message attendu", "the text of the message is expected"
         )
-    at = next((found for n in _TIME if (found := read_time(given.get(n))) is not None), None)
-    later = text(given, *_PART) not in ("", "1")
-    return Message(number, "" if number else caller, words, text(given, *_ID) or None, at, later)
+    at = next(
+        (found for n in _TIME_FIELDS if (found := parse_time(given.get(n))) is not None), None
+    )
+    later = get_first_text(given, *_PART_FIELDS) not in ("", "1")
+    return SmsMessage(
+        number,
+        "" if number else caller,
+        words,
+        get_first_text(given, *_ID_FIELDS) or None,
+        at,
+        later,
+    )
 
 
-def _words(given: dict[str, Any]) -> str:
+def _read_text(given: dict[str, Any]) -> str:
     """Return the text, without the keyword of a shared number if the whole is no valid line.
 
     Some gateways send the text with and without that keyword.
     """
-    whole, bare = text(given, *_TEXT), text(given, "cleanText")
+    whole, bare = get_first_text(given, *_TEXT_FIELDS), get_first_text(given, "cleanText")
     if bare:
         try:
             read_line(whole)
@@ -199,27 +226,29 @@ def _words(given: dict[str, Any]) -> str:
     return whole
 
 
-class Sms:
+class SmsIntegration:
     """Integration of SMS gateways."""
 
     NAME: Final = NAME
     PATHS: Final = PATHS
     PERMISSION: Final = Permission.REPORT_POST
 
-    def __init__(self, people: People, places: Places, limits: Limits, letters: Letters) -> None:
+    def __init__(
+        self, people: PhoneNumbers, places: SiteCodes, limits: AnonymousLimits, letters: TextStore
+    ) -> None:
         self._people = people
         self._places = places
         self._limits = limits
         self._letters = letters
 
-    def kept(self, asked: Asked) -> bytes:
+    def kept(self, asked: IntegrationRequest) -> bytes:
         """Return the messages without their numbers, which are neither stored nor logged."""
         try:
-            return self._dump(messages_of(asked))
+            return self._dump(read_messages(asked))
         except ProblemError:
             return b""
 
-    def _dump(self, messages: Sequence[Message]) -> bytes:
+    def _dump(self, messages: Sequence[SmsMessage]) -> bytes:
         """Serialize messages so that they replay under the same keys and at the same time."""
         now = datetime.now(UTC)
         return orjson.dumps(
@@ -235,18 +264,18 @@ class Sms:
         )
 
     async def take(
-        self, machines: Machines, principal: Principal, source: Source, asked: Asked
+        self, machines: Dispatcher, principal: Principal, source: Source, asked: IntegrationRequest
     ) -> int:
         """Accept each message and return how many there were.
 
         Raises ProblemError if all are refused, or if one may be accepted later.
         """
-        messages, problems = messages_of(asked), list[tuple[Message, ProblemError]]()
+        messages, problems = read_messages(asked), list[tuple[SmsMessage, ProblemError]]()
         for message in messages:
             try:
                 await self._take_one(machines, principal, source, message)
             except ProblemError as error:
-                if error.problem.status in TRANSIENT:
+                if error.problem.status in TRANSIENT_STATUSES:
                     raise
                 problems.append((message, error))
             else:
@@ -255,15 +284,15 @@ class Sms:
             raise problems[0][1]
         for message, refused in problems:
             machines.keep(
-                principal, refused.problem, Raw(self._dump([message]), JSON, NAME), PATHS[0]
+                principal, refused.problem, RawBody(self._dump([message]), JSON, NAME), PATHS[0]
             )
         return len(messages)
 
     async def _take_one(
-        self, machines: Machines, gateway: Principal, source: Source, message: Message
+        self, machines: Dispatcher, gateway: Principal, source: Source, message: SmsMessage
     ) -> None:
         if message.later_part:
-            raise wrong(
+            raise build_field_problem(
                 "text",
                 "later_part",
                 "suite d’un long SMS : seule sa première partie est lue",
@@ -272,22 +301,22 @@ class Sms:
         try:
             line = read_line(message.words)
         except ProblemError:
-            if message.number and names_no_site(message.words) and await self._is_listed(message):
+            if message.number and has_no_site(message.words) and await self._is_listed(message):
                 await self._hand_over(gateway, message)
             raise
-        if line.kind is Kind.ANSWER:
+        if line.kind is ShortLineKind.ANSWER:
             await self._answer(gateway, message)
             return
         person = await self._people.of(self._caller(message))
-        known = person or Person(
+        known = person or PhoneReporter(
             gateway.model_copy(update={"speaks_as": "public"}), gateway.scope.sites
         )
-        at = credible(message.at, datetime.now(UTC))
-        body = body_of(
+        at = choose_time(message.at, datetime.now(UTC))
+        body = build_report(
             line, self._places.site_of(line.site, known.sites), message.words, at.isoformat()
         )
-        realm = machines.transitions.speaker(gateway, source, _raw(message)).realm
-        speaker = machines.transitions.speaker(known.speaks, source, _raw(message))
+        realm = machines.transitions.speaker(gateway, source, _build_raw(message)).realm
+        speaker = machines.transitions.speaker(known.speaks, source, _build_raw(message))
         # A person may write through several gateways.
         key = f"sms\x1f{gateway.id}\x1f{message.id or self._same(message)}"
         if person is None:
@@ -300,7 +329,12 @@ class Sms:
         await machines.transitions.accept(speaker, body | {"realm": realm}, key)
 
     async def _tell_unverified(
-        self, machines: Machines, speaker: Speaker, word: Word, body: dict[str, Any], key: str
+        self,
+        machines: Dispatcher,
+        speaker: MessageSender,
+        word: AnonymousReport,
+        body: dict[str, Any],
+        key: str,
     ) -> None:
         """Accept or only count a report from an unverified number. Raises ProblemError."""
         # A gateway repeats the whole request after a refusal: accepted messages must not count
@@ -314,38 +348,42 @@ class Sms:
         receipt = await machines.transitions.accept(speaker, body, key)
         self._limits.note(word, receipt.report_id)
 
-    def _word(self, gateway: Principal, message: Message, body: dict[str, Any]) -> Word:
-        is_danger = body["type"] in DANGER or body.get("severity") == DANGER_SEVERITY
+    def _word(
+        self, gateway: Principal, message: SmsMessage, body: dict[str, Any]
+    ) -> AnonymousReport:
+        is_danger = body["type"] in DANGER_TYPES or body.get("severity") == DANGER_SEVERITY
         matter = f"{body.get('site_id')}\x1f{body['type']}"
-        return Word(gateway.id, self._caller(message).hex(), matter, is_danger)
+        return AnonymousReport(gateway.id, self._caller(message).hex(), matter, is_danger)
 
-    async def _answer(self, gateway: Principal, message: Message) -> None:
+    async def _answer(self, gateway: Principal, message: SmsMessage) -> None:
         """Pass the answer to a call to delivery, which knows the call that waits for it.
 
         Delivery reads number and text where they are stored encrypted.
         """
         if not message.number:
-            raise wrong(
+            raise build_field_problem(
                 "text",
                 "answer",
                 "une réponse à un appel ne se reprend pas",
                 "an answer to a call is not replayed",
             )
         if not await self._is_listed(message):
-            self._admit(Word(gateway.id, self._caller(message).hex(), "", is_danger=False))
+            self._admit(
+                AnonymousReport(gateway.id, self._caller(message).hex(), "", is_danger=False)
+            )
         await self._hand_over(gateway, message)
 
-    async def _is_listed(self, message: Message) -> bool:
+    async def _is_listed(self, message: SmsMessage) -> bool:
         return await self._people.listed(self._caller(message))
 
-    async def _hand_over(self, gateway: Principal, message: Message) -> None:
+    async def _hand_over(self, gateway: Principal, message: SmsMessage) -> None:
         """Store a message for delivery, with the time of its arrival.
 
         A message that the gateway repeats under the same id is stored once.
         """
         id = message.id or str(uuid4())
         named = sha256(f"{id}\x1f{gateway.id}".encode()).hexdigest()[:32]
-        name = f"{WAITING}{named}"
+        name = f"{WAITING_REPLY_PREFIX}{named}"
         if await self._letters.get(name) is not None:
             return
         item = TextItem(
@@ -356,7 +394,7 @@ class Sms:
         except BrokerAway as error:
             raise ProblemError("broker_away", retry_after_s=RETRY_S) from error
 
-    def _admit(self, word: Word) -> Entry:
+    def _admit(self, word: AnonymousReport) -> AdmissionResult:
         """Count a report of an unverified number. Raises ProblemError `overloaded`."""
         try:
             return self._limits.admit(word)
@@ -365,12 +403,12 @@ class Sms:
             wait_s = error.problem.retry_after_s or RETRY_S
             raise ProblemError("overloaded", retry_after_s=wait_s, wait_s=wait_s) from error
 
-    def _caller(self, message: Message) -> bytes:
+    def _caller(self, message: SmsMessage) -> bytes:
         return (
             bytes.fromhex(message.caller) if message.caller else self._people.hashed(message.number)
         )
 
-    def _same(self, message: Message) -> str:
+    def _same(self, message: SmsMessage) -> str:
         """Return an id for a message without one: number, text and minute."""
         minute = (
             time.time_ns() // 1_000_000 // MINUTE_MS
@@ -379,7 +417,7 @@ class Sms:
         )
         return f"{self._caller(message).hex()}\x1f{message.words}\x1f{minute}"
 
-    def accepted(self, asked: Asked, found: int) -> Reply:  # noqa: ARG002  protocol of integrations
+    def accepted(self, asked: IntegrationRequest, found: int) -> Reply:  # noqa: ARG002  protocol of integrations
         return Reply(200, {"messages": found})
 
     def refused(self, problem: Problem) -> Reply | None:  # noqa: ARG002
@@ -387,5 +425,5 @@ class Sms:
         return None
 
 
-def _raw(message: Message) -> Raw:
-    return Raw(orjson.dumps({"text": message.words, "id": message.id}), JSON, NAME)
+def _build_raw(message: SmsMessage) -> RawBody:
+    return RawBody(orjson.dumps({"text": message.words, "id": message.id}), JSON, NAME)

@@ -32,14 +32,14 @@ from typing import Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from services.intake.http.exchange import language
-from services.runtime.http.client_addresses import is_within, network_of
-from services.runtime.http.problems import MEDIA_TYPE, Problem, both
+from services.intake.http.exchange import get_response_language
+from services.runtime.http.client_addresses import find_network, is_within
+from services.runtime.http.problems import MEDIA_TYPE, Problem, build_bilingual
 from services.runtime.process import metrics
 
-HEAD_BYTES: Final = 64 * 1024
+MAX_HEAD_BYTES: Final = 64 * 1024
 """Maximum size of a head, of trailers, or of the framing between two pieces of a body."""
-HEADERS: Final = 100
+MAX_HEADERS: Final = 100
 """Maximum number of headers, including the trailers of a request."""
 PIECE_BYTES: Final = 16 * 1024
 """Size of pieces fed to the parser, so that it never holds much more than a head."""
@@ -50,12 +50,12 @@ A sender that is cut off at once does not see the reason.
 """
 LINGER_BYTES: Final = 1 << 20
 """Maximum number of bytes that are discarded."""
-HEAD_S: Final = 30.0
+HEAD_TIMEOUT_S: Final = 30.0
 """Seconds for a head to arrive, from its first byte or from the start of the connection.
 
 `body_timeout_s` limits bodies.
 """
-LONGEST_METHOD: Final = 32
+MAX_METHOD_BYTES: Final = 32
 """Maximum number of bytes before the URL in the first line of a request."""
 HOSTLESS: Final = "1.0"
 """Version of HTTP whose requests need not name a host."""
@@ -66,11 +66,11 @@ _LAST_PORT: Final = 65_535
 _SINGLE: Final = frozenset({b"authorization", b"content-type", b"idempotency-key", b"x-csrf-token"})
 """Headers of which front and console read one."""
 RETRY_S: Final = 2
-_LIMITS: Final = {"limit": HEAD_BYTES, "headers": HEADERS}
+_LIMITS: Final = {"limit": MAX_HEAD_BYTES, "headers": MAX_HEADERS}
 _INVALID: Final = "Invalid HTTP request received."
 
 
-class Addresses:
+class ConnectionLimiter:
     """Open connections by client address.
 
     `limit` counts those of one address (IPv6: of one /64). Connections of reverse proxies in
@@ -80,36 +80,36 @@ class Addresses:
     def __init__(self, limit: int, proxies: str = "") -> None:
         self._limit = limit
         self._proxies = tuple(ip_network(part) for part in proxies.split(",") if part)
-        self._open: dict[str, dict[Connection, None]] = {}
+        self._open: dict[str, dict[GuardedConnection, None]] = {}
 
-    def enter(self, connection: Connection) -> bool:
+    def enter(self, connection: GuardedConnection) -> bool:
         """Count a new connection. Returns False if its address has too many, all busy."""
         address = connection.address
         if address is None or is_within(address, self._proxies):
             return True
-        others = self._open.setdefault(network_of(address), {})
+        others = self._open.setdefault(find_network(address), {})
         if len(others) >= self._limit and not self._close_idle(others):
             metrics.count("vigie_connections_refused_total")
             return False
         others[connection] = None
         return True
 
-    def touch(self, connection: Connection) -> None:
+    def touch(self, connection: GuardedConnection) -> None:
         """Mark a connection as used, so that it is the last of its address to be closed."""
-        others = self._open.get(network_of(connection.address or ""), {})
+        others = self._open.get(find_network(connection.address or ""), {})
         if connection in others:
             del others[connection]
             others[connection] = None
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: GuardedConnection) -> None:
         """Remove a closed connection."""
-        network = network_of(connection.address or "")
+        network = find_network(connection.address or "")
         others = self._open.get(network, {})
         others.pop(connection, None)
         if not others:
             self._open.pop(network, None)
 
-    def _close_idle(self, others: dict[Connection, None]) -> bool:
+    def _close_idle(self, others: dict[GuardedConnection, None]) -> bool:
         idle = next((one for one in others if one.is_idle), None)
         if idle is None:
             return False
@@ -118,10 +118,10 @@ class Addresses:
         return True
 
 
-class Connection(HttpToolsProtocol):
+class GuardedConnection(HttpToolsProtocol):
     """uvicorn's protocol with time limits, limited heads, and without upgrades."""
 
-    addresses = Addresses(limit=1 << 30)
+    addresses = ConnectionLimiter(limit=1 << 30)
     """Connections of the front, shared by all instances; a subclass sets the limit."""
     _unframed = 0
     """Bytes since the parser last completed a head, a piece of a body, or a request."""
@@ -160,7 +160,7 @@ class Connection(HttpToolsProtocol):
         """Parse data in pieces, or discard it after a refusal."""
         at = 0
         while at < len(data) and not self._refused:
-            piece = data[at : at + min(PIECE_BYTES, HEAD_BYTES - self._unframed)]
+            piece = data[at : at + min(PIECE_BYTES, MAX_HEAD_BYTES - self._unframed)]
             at += len(piece)
             self._feed(piece)
         if self._refused:
@@ -179,8 +179,8 @@ class Connection(HttpToolsProtocol):
             self._refused = True
             self.send_400_response(_INVALID)
             return
-        if self._unframed >= HEAD_BYTES:
-            in_url = self._unframed - len(self.url) <= LONGEST_METHOD and not self.headers
+        if self._unframed >= MAX_HEAD_BYTES:
+            in_url = self._unframed - len(self.url) <= MAX_METHOD_BYTES and not self.headers
             self._refuse(Problem("url_too_long" if in_url else "head_too_large", _LIMITS))
 
     def _refuse(self, problem: Problem) -> None:
@@ -190,7 +190,7 @@ class Connection(HttpToolsProtocol):
         if not self.is_idle:
             self.transport.close()
             return
-        said = language({"headers": self.headers})
+        said = get_response_language({"headers": self.headers})
         body = problem.body(said)
         lines = [
             f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}",
@@ -244,7 +244,7 @@ class Connection(HttpToolsProtocol):
 
         The parser makes it an HttpParserError.
         """
-        if len(self.headers) + (self._trailers or 0) >= HEADERS:
+        if len(self.headers) + (self._trailers or 0) >= MAX_HEADERS:
             self._problem = Problem("head_too_large", _LIMITS)
             raise ValueError("headers")
         if self._trailers is None:
@@ -288,7 +288,7 @@ class Connection(HttpToolsProtocol):
     def _expect_head(self) -> None:
         """Start the timeout of the next head in place of the keep-alive timeout."""
         self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(HEAD_S, self._is_silent)
+        self.timeout_keep_alive_task = self.loop.call_later(HEAD_TIMEOUT_S, self._is_silent)
 
     def _is_silent(self) -> None:
         """Close the connection, unless a response is in progress.
@@ -326,4 +326,4 @@ def _is_host(value: bytes) -> bool:
 
 
 def _unclear(french: str, english: str) -> Problem:
-    return Problem("head_unclear", {"what": both(french, english)})
+    return Problem("head_unclear", {"what": build_bilingual(french, english)})

@@ -11,29 +11,35 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 import orjson
 
-from services.intake.admission import BodyRoom
-from services.runtime.http.problems import MEDIA_TYPE, Language, Problem, ProblemError, language_of
-from services.runtime.identity.signed_links import loggable
+from services.intake.admission import BodyMemory
+from services.runtime.http.problems import (
+    MEDIA_TYPE,
+    Language,
+    Problem,
+    ProblemError,
+    choose_language,
+)
+from services.runtime.identity.signed_links import hide_token
 
-BYTES: Final = "application/octet-stream"
+BINARY_TYPE: Final = "application/octet-stream"
 """Media type of content without one."""
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
-FILE_SECURITY: Final[Headers] = [
+FILE_SECURITY_HEADERS: Final[Headers] = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
 ]
 """Security headers of static files. Those for documents have no effect and only cost bytes."""
-SECURITY: Final[Headers] = [
-    *FILE_SECURITY,
+SECURITY_HEADERS: Final[Headers] = [
+    *FILE_SECURITY_HEADERS,
     (b"x-frame-options", b"DENY"),
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=(self)"),
     (b"cross-origin-opener-policy", b"same-origin"),
 ]
-PAGE_POLICY: Final = (
+PAGE_CONTENT_POLICY: Final = (
     b"content-security-policy",
     (
         b"default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
@@ -41,24 +47,24 @@ PAGE_POLICY: Final = (
     ),
 )
 """Content policy of console responses that bring none."""
-DATA_POLICY: Final = (
+DATA_CONTENT_POLICY: Final = (
     b"content-security-policy",
     b"default-src 'none'; frame-ancestors 'none'; sandbox",
 )
 _JSON: Final = (b"content-type", b"application/json")
 _NO_STORE: Final = (b"cache-control", b"no-store")
-DISCARD_BYTES: Final = 16 << 20
+MAX_DISCARDED_BYTES: Final = 16 << 20
 """Bytes of an oversized body that are read and discarded before the connection is cut."""
 RETRY_S: Final = 2
 """Retry-After of a body that was too slow. Many senders do not repeat a 408."""
-_SECRET_QUERY: Final = frozenset({"token", "key", "code", "secret"})
+_SECRET_PARAMETERS: Final = frozenset({"token", "key", "code", "secret"})
 
 
-class ClientGone(Exception):
+class ClientDisconnected(Exception):
     """The client disconnected before its body was complete. No answer is possible."""
 
 
-def header(scope: Scope, name: bytes) -> str | None:
+def get_header(scope: Scope, name: bytes) -> str | None:
     """Return the first header of this lower-case name, or None."""
     for key, value in scope["headers"]:
         if key == name:
@@ -66,18 +72,18 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
-def cookies_of(scope: Scope) -> dict[str, str]:
+def parse_cookies(scope: Scope) -> dict[str, str]:
     """Return cookies by name; a malformed header gives none."""
     try:
         return {
             name: morsel.value
-            for name, morsel in SimpleCookie(header(scope, b"cookie") or "").items()
+            for name, morsel in SimpleCookie(get_header(scope, b"cookie") or "").items()
         }
     except CookieError:
         return {}
 
 
-def parts_of(scope: Scope) -> list[str]:
+def split_path(scope: Scope) -> list[str]:
     """Split the path into decoded parts. An encoded `/` stays in its part (`DOMAINE%2Fjean`)."""
     raw = scope.get("raw_path")
     if raw is None:
@@ -85,25 +91,27 @@ def parts_of(scope: Scope) -> list[str]:
     return [unquote(part) for part in bytes(raw).split(b"?")[0].decode("latin-1").split("/")]
 
 
-def language(scope: Scope) -> Language:
+def get_response_language(scope: Scope) -> Language:
     """Return the response language."""
-    return language_of(header(scope, b"accept-language"))
+    return choose_language(get_header(scope, b"accept-language"))
 
 
-def redacted(scope: Scope) -> str:
+def redact_url(scope: Scope) -> str:
     """Return path and query for logs, without secrets. A `?` in the path stays encoded."""
     path, query = (
-        loggable(str(scope["path"])).replace("%", "%25").replace("?", "%3F"),
+        hide_token(str(scope["path"])).replace("%", "%25").replace("?", "%3F"),
         scope.get("query_string", b""),
     )
     if not query:
         return path
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-    shown = urlencode([(k, "***" if k.lower() in _SECRET_QUERY else v) for k, v in pairs], safe="*")
+    shown = urlencode(
+        [(k, "***" if k.lower() in _SECRET_PARAMETERS else v) for k, v in pairs], safe="*"
+    )
     return f"{path}?{shown}"
 
 
-def address_of(scope: Scope) -> str:
+def get_client_address(scope: Scope) -> str:
     """Return the client address, or `?`."""
     client = scope.get("client")
     return str(client[0]) if client else "?"
@@ -115,7 +123,7 @@ class BodyReader:
 
     limit: int
     timeout_s: float
-    room: BodyRoom
+    room: BodyMemory
 
     async def read(self, scope: Scope, receive: Receive) -> bytes:
         """Read the whole body. The caller gives `len(body)` back to `room`.
@@ -123,12 +131,12 @@ class BodyReader:
         Raises ProblemError `body_too_large`, `request_timeout`, `overloaded`, `content_encoding`;
         ClientGone.
         """
-        declared = header(scope, b"content-length")
+        declared = get_header(scope, b"content-length")
         if declared is not None and declared.isdecimal() and int(declared) > self.limit:
-            if header(scope, b"expect") is None:
+            if get_header(scope, b"expect") is None:
                 await self._discard(receive)
             raise ProblemError("body_too_large", limit=self.limit)
-        if (header(scope, b"content-encoding") or "identity").lower() != "identity":
+        if (get_header(scope, b"content-encoding") or "identity").lower() != "identity":
             raise ProblemError("content_encoding")
         message = await self._next(receive)
         if not message.get("more_body", False):
@@ -168,7 +176,7 @@ class BodyReader:
 
         A sender that is cut off while sending does not see the answer.
         """
-        left = DISCARD_BYTES
+        left = MAX_DISCARDED_BYTES
         try:
             async with asyncio.timeout(self.timeout_s):
                 while more and left > 0:
@@ -181,33 +189,33 @@ class BodyReader:
     async def _next(self, receive: Receive) -> MutableMapping[str, Any]:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientGone
+            raise ClientDisconnected
         return message
 
 
-async def answer(send: Send, status: int, body: bytes, headers: Headers) -> None:
+async def send_response(send: Send, status: int, body: bytes, headers: Headers) -> None:
     """Send a complete response with security headers."""
     await send(
         {
             "type": "http.response.start",
             "status": status,
-            "headers": [*headers, (b"content-length", b"%d" % len(body)), *SECURITY],
+            "headers": [*headers, (b"content-length", b"%d" % len(body)), *SECURITY_HEADERS],
         }
     )
     await send({"type": "http.response.body", "body": body})
 
 
-async def answer_json(send: Send, status: int, document: Any, extra: Headers | None = None) -> None:
+async def send_json(send: Send, status: int, document: Any, extra: Headers | None = None) -> None:
     """Send JSON with `no-store`."""
-    await answer(send, status, orjson.dumps(document), [_JSON, _NO_STORE, *(extra or [])])
+    await send_response(send, status, orjson.dumps(document), [_JSON, _NO_STORE, *(extra or [])])
 
 
-async def answer_problem(scope: Scope, send: Send, problem: Problem) -> None:
+async def send_problem(scope: Scope, send: Send, problem: Problem) -> None:
     """Send a problem document in the sender's language.
 
     A problem about the body closes the connection, because the rest of the body is not read.
     """
-    said = language(scope)
+    said = get_response_language(scope)
     headers: Headers = [
         (b"content-type", MEDIA_TYPE.encode()),
         _NO_STORE,
@@ -221,4 +229,4 @@ async def answer_problem(scope: Scope, send: Send, problem: Problem) -> None:
         headers.append((b"allow", str(problem.values["allowed"]).encode()))
     if problem.code in ("body_too_large", "request_timeout"):
         headers.append((b"connection", b"close"))
-    await answer(send, problem.status, problem.body(said, str(scope["path"])), headers)
+    await send_response(send, problem.status, problem.body(said, str(scope["path"])), headers)

@@ -8,18 +8,18 @@ from urllib.parse import parse_qsl
 
 from services.intake.http.exchange import Scope
 from services.runtime.http.pagination import MAX_LIMIT
-from services.runtime.http.problems import ProblemError, fault
+from services.runtime.http.problems import ProblemError, build_fault
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ListQuery:
     limit: int
     cursor: str | None
     filters: Mapping[str, str]
     """Other query parameters."""
 
 
-def part_of(scope: Scope, default: int = MAX_LIMIT) -> Part:
+def read_page_request(scope: Scope, default: int = MAX_LIMIT) -> ListQuery:
     """Read the page parameters of a query. Raises ProblemError `invalid`."""
     asked = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
     cursor, limit = asked.pop("cursor", None), asked.pop("limit", str(default))
@@ -27,6 +27,7 @@ def part_of(scope: Scope, default: int = MAX_LIMIT) -> Part:
         limit.isascii() and limit.isdecimal() and len(limit) < 9 and 1 <= int(limit) <= MAX_LIMIT
     ):
         raise ProblemError(
-            "invalid", faults=(fault("limit", "range", f"de 1 à {MAX_LIMIT}", f"1 to {MAX_LIMIT}"),)
+            "invalid",
+            faults=(build_fault("limit", "range", f"de 1 à {MAX_LIMIT}", f"1 to {MAX_LIMIT}"),),
         )
-    return Part(int(limit), cursor, asked)
+    return ListQuery(int(limit), cursor, asked)

@@ -17,22 +17,22 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from services.intake.http.exchange import (
-    FILE_SECURITY,
-    PAGE_POLICY,
-    SECURITY,
-    ClientGone,
+    FILE_SECURITY_HEADERS,
+    PAGE_CONTENT_POLICY,
+    SECURITY_HEADERS,
+    ClientDisconnected,
     Headers,
     Receive,
     Scope,
     Send,
-    address_of,
-    answer_problem,
-    header,
-    redacted,
+    get_client_address,
+    get_header,
+    redact_url,
+    send_problem,
 )
 from services.runtime.http.problems import Problem, ProblemError
 from services.runtime.process import metrics
-from services.runtime.process.settings import SOCKET
+from services.runtime.process.settings import UNIX_PREFIX
 from services.runtime.secrets.front_mark import HEADER, FrontMark
 
 HOP_BY_HOP: Final = frozenset(
@@ -50,7 +50,7 @@ HOP_BY_HOP: Final = frozenset(
         b"expect",
     }
 )
-_OURS: Final = frozenset(
+_FRONT_HEADERS: Final = frozenset(
     {
         b"x-forwarded-for",
         b"x-forwarded-proto",
@@ -59,17 +59,17 @@ _OURS: Final = frozenset(
         HEADER.lower().encode(),
     }
 )
-_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-SILENT_S: Final = 30.0
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+CONSOLE_TIMEOUT_S: Final = 30.0
 """Seconds of silence after which the console counts as away. Its live streams ping every 5 s."""
 IDLE_S: Final = 4.0
 """Seconds after which idle connections close: before uvicorn's default of 5 s closes them."""
 RETRY_S: Final = 2
-BEFORE_BYTES: Final = 64 * 1024
+BUFFERED_BYTES: Final = 64 * 1024
 """Bytes of a body that arrive before the console gets the request."""
 TIMED_BYTES: Final = 1 << 20
 """Bytes that get the time limit. Each further piece of this size gets it again."""
-LIVE: Final = "text/event-stream"
+EVENT_STREAM: Final = "text/event-stream"
 DRAIN_S: Final = 1.0
 """Seconds that requests to the console get when this process is asked to stop.
 
@@ -78,7 +78,7 @@ A step or a live stream may take longer than a stop can wait.
 log = structlog.get_logger(__name__)
 
 
-def end_to_end(headers: Headers, drop: frozenset[bytes] = frozenset()) -> Headers:
+def filter_headers(headers: Headers, drop: frozenset[bytes] = frozenset()) -> Headers:
     """Remove hop-by-hop headers (RFC 9110 7.6.1), those that `Connection` names, and `drop`."""
     named = {
         token.strip().lower()
@@ -95,8 +95,8 @@ def end_to_end(headers: Headers, drop: frozenset[bytes] = frozenset()) -> Header
 
 def _has_body(scope: Scope) -> bool:
     return (
-        header(scope, b"content-length") not in (None, "0")
-        or header(scope, b"transfer-encoding") is not None
+        get_header(scope, b"content-length") not in (None, "0")
+        or get_header(scope, b"transfer-encoding") is not None
     )
 
 
@@ -114,7 +114,7 @@ class TimedBody:
 
     async def begin(self) -> None:
         """Read the first part. Raises ProblemError `request_timeout`, ClientGone."""
-        while self._has_more and self._size < BEFORE_BYTES:
+        while self._has_more and self._size < BUFFERED_BYTES:
             try:
                 self._first.append(await self._next())
             except TimeoutError:
@@ -139,7 +139,7 @@ class TimedBody:
         while self._has_more:
             try:
                 chunk = await self._next()
-            except ClientGone:
+            except ClientDisconnected:
                 raise ConnectionAbortedError("the client hung up") from None
             if chunk:
                 yield chunk
@@ -154,25 +154,27 @@ class TimedBody:
             self.is_late = True
             raise
         if message["type"] == "http.disconnect":
-            raise ClientGone
+            raise ClientDisconnected
         chunk: bytes = message.get("body", b"")
         self._size += len(chunk)
         self._has_more = message.get("more_body", False)
         return chunk
 
 
-class _Leaving(Exception):
+class _FrontStopping(Exception):
     """This process stops, and the console has not answered."""
 
 
-class Proxy:
+class ConsoleProxy:
     """Stream requests to the console at `address`: `host:port`, or `unix:/path`."""
 
     def __init__(
         self, address: str, connect_s: float, body_timeout_s: float, mark: FrontMark
     ) -> None:
         self._mark = mark
-        self._socket = address.removeprefix(SOCKET) if address.startswith(SOCKET) else None
+        self._socket = (
+            address.removeprefix(UNIX_PREFIX) if address.startswith(UNIX_PREFIX) else None
+        )
         self._base = f"http://{'console' if self._socket else address}"
         self._connect_s = connect_s
         self._body_timeout_s = body_timeout_s
@@ -195,7 +197,7 @@ class Proxy:
             self._session = aiohttp.ClientSession(
                 connector=self._connector(),
                 timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=self._connect_s, sock_read=SILENT_S
+                    total=None, sock_connect=self._connect_s, sock_read=CONSOLE_TIMEOUT_S
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
@@ -263,23 +265,23 @@ class Proxy:
 
         Raises ProblemError `request_timeout`, ClientGone.
         """
-        doubt = "console_away" if scope["method"] in _SAFE else "outcome_unknown"
+        doubt = "console_away" if scope["method"] in _SAFE_METHODS else "outcome_unknown"
         body = TimedBody(receive, self._body_timeout_s) if _has_body(scope) else None
         if body is not None:
             await body.begin()
         try:
             response = await self._request(scope, receive, body)
-        except _Leaving:
+        except _FrontStopping:
             await self._failed(scope, send, doubt)
             return
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            log.info("console.away", path=redacted(scope), error=type(error).__name__)
+            log.info("console.away", path=redact_url(scope), error=type(error).__name__)
             await self._failed(scope, send, "console_away")
             return
         except (aiohttp.ClientError, OSError) as error:
             if body is not None and body.is_late:
                 raise body.too_slow() from None
-            log.warning("console.silent", path=redacted(scope), error=type(error).__name__)
+            log.warning("console.silent", path=redact_url(scope), error=type(error).__name__)
             await self._failed(scope, send, doubt)
             return
         # The client disconnected.
@@ -295,7 +297,7 @@ class Proxy:
 
     async def _failed(self, scope: Scope, send: Send, code: str) -> None:
         metrics.count("vigie_proxied_total", status="5xx")
-        await answer_problem(scope, send, Problem(code, retry_after_s=RETRY_S))
+        await send_problem(scope, send, Problem(code, retry_after_s=RETRY_S))
 
     async def _request(
         self, scope: Scope, receive: Receive, body: TimedBody | None
@@ -303,13 +305,13 @@ class Proxy:
         headers = CIMultiDict(
             [
                 (k.decode("latin-1"), v.decode("latin-1"))
-                for k, v in end_to_end(scope["headers"], _OURS)
+                for k, v in filter_headers(scope["headers"], _FRONT_HEADERS)
             ]
         )
         headers[HEADER] = self._mark.make()
-        headers["X-Forwarded-For"] = address_of(scope)
+        headers["X-Forwarded-For"] = get_client_address(scope)
         headers["X-Forwarded-Proto"] = scope.get("scheme", "http")
-        if (host := header(scope, b"host")) is not None:
+        if (host := get_header(scope, b"host")) is not None:
             headers["X-Forwarded-Host"] = host
         path = (scope.get("raw_path") or scope["path"].encode()).split(b"?")[0].decode("latin-1")
         query = scope.get("query_string", b"").decode("latin-1")
@@ -325,7 +327,7 @@ class Proxy:
         )
         left = asyncio.ensure_future(self._left())
         gone = (
-            [] if body is not None else [asyncio.ensure_future(_disconnected(receive))]
+            [] if body is not None else [asyncio.ensure_future(_wait_for_disconnect(receive))]
             # A disconnect during a body is noticed while the body is read.
         )
         try:
@@ -333,7 +335,7 @@ class Proxy:
             if sending.done():
                 return sending.result()
             if left.done():
-                raise _Leaving
+                raise _FrontStopping
             return None
         finally:
             for one in (left, *gone, sending):
@@ -342,25 +344,25 @@ class Proxy:
     async def _stream_back(
         self, scope: Scope, receive: Receive, send: Send, response: aiohttp.ClientResponse
     ) -> None:
-        headers = end_to_end(
+        headers = filter_headers(
             [(bytes(k), bytes(v)) for k, v in response.raw_headers], frozenset({b"date", b"server"})
         )
         have = {k.lower() for k, _ in headers}
-        guards = FILE_SECURITY if scope["path"].startswith("/static/") else SECURITY
+        guards = FILE_SECURITY_HEADERS if scope["path"].startswith("/static/") else SECURITY_HEADERS
         headers = [(k.lower(), v) for k, v in headers] + [
-            (k, v) for k, v in (*guards, PAGE_POLICY) if k not in have
+            (k, v) for k, v in (*guards, PAGE_CONTENT_POLICY) if k not in have
         ]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        streaming = asyncio.ensure_future(_copy(response, send))
+        streaming = asyncio.ensure_future(_copy_body(response, send))
         left, gone = (
             asyncio.ensure_future(self._left()),
-            asyncio.ensure_future(_disconnected(receive)),
+            asyncio.ensure_future(_wait_for_disconnect(receive)),
         )
         try:
             await asyncio.wait({streaming, left, gone}, return_when=asyncio.FIRST_COMPLETED)
             if streaming.done():
                 streaming.result()
-            elif left.done() and response.content_type == LIVE:
+            elif left.done() and response.content_type == EVENT_STREAM:
                 streaming.cancel()
                 await asyncio.wait({streaming})
                 # The client reconnects.
@@ -368,18 +370,18 @@ class Proxy:
         except (aiohttp.ClientError, OSError) as error:
             # The response cannot be completed. Without its end the server cuts the connection, so
             # the client sees a truncated response and not a short one.
-            log.warning("console.cut", path=redacted(scope), error=type(error).__name__)
+            log.warning("console.cut", path=redact_url(scope), error=type(error).__name__)
         finally:
             for one in (streaming, left, gone):
                 one.cancel()
 
 
-async def _copy(response: aiohttp.ClientResponse, send: Send) -> None:
+async def _copy_body(response: aiohttp.ClientResponse, send: Send) -> None:
     async for chunk in response.content.iter_any():
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _disconnected(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from services.intake.http.connections import Connection
+from services.intake.http.connections import GuardedConnection
 
-AT_ONCE: Final = 64 * 1024
+FLUSH_BYTES: Final = 64 * 1024
 """Bytes that are sent without waiting for more, so that streams flow on."""
 
 
-class JoinedWrites:
+class CoalescingTransport:
     """A transport that joins the writes of one event loop iteration."""
 
     def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
@@ -34,7 +34,7 @@ class JoinedWrites:
             self._loop.call_soon(self.flush)
         self._parts.append(data)
         self._size += len(data)
-        if self._size >= AT_ONCE:
+        if self._size >= FLUSH_BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -49,9 +49,9 @@ class JoinedWrites:
         self._transport.close()
 
 
-class OneWrite(Connection):
+class BufferedConnection(GuardedConnection):
     """uvicorn's protocol over a transport that joins writes."""
 
     def connection_made(self, transport: Any) -> None:
         """Wrap the transport of a new connection."""
-        super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
+        super().connection_made(CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]

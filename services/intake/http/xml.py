@@ -7,9 +7,9 @@ from xml.parsers import expat
 
 from lxml import etree
 
-from services.runtime.http.problems import ProblemError, fault
+from services.runtime.http.problems import ProblemError, build_fault
 
-OPTIONS: Final[dict[str, Any]] = {
+PARSER_OPTIONS: Final[dict[str, Any]] = {
     "resolve_entities": False,
     "no_network": True,
     "huge_tree": False,
@@ -18,34 +18,34 @@ OPTIONS: Final[dict[str, Any]] = {
 Element = etree._Element
 
 
-class _PrologOver(Exception):
+class _PrologEnd(Exception):
     """The root element has begun."""
 
 
-def read_xml(body: bytes) -> Element:
+def parse_xml(body: bytes) -> Element:
     """Parse XML and return its root element.
 
     Raises ProblemError `invalid` for malformed XML or a DTD, with the line if known.
     """
-    if (line := _doctype_line(body)) is not None:
-        raise _refused(
+    if (line := _find_doctype_line(body)) is not None:
+        raise _build_body_problem(
             "dtd", f"ligne {line} : une DTD est refusée", f"line {line}: a DTD is refused"
         )
     try:
-        root = etree.fromstring(body, etree.XMLParser(**OPTIONS))
+        root = etree.fromstring(body, etree.XMLParser(**PARSER_OPTIONS))
     except etree.XMLSyntaxError as error:
-        raise _refused(
+        raise _build_body_problem(
             "xml", f"XML illisible, ligne {error.lineno}", f"unreadable XML, line {error.lineno}"
         ) from None
     except (ValueError, LookupError):
-        raise _refused("xml", "XML illisible", "unreadable XML") from None
+        raise _build_body_problem("xml", "XML illisible", "unreadable XML") from None
     docinfo: Any = root.getroottree().docinfo
     if docinfo.doctype or docinfo.internalDTD is not None:
-        raise _refused("dtd", "une DTD est refusée", "a DTD is refused")
+        raise _build_body_problem("dtd", "une DTD est refusée", "a DTD is refused")
     return root
 
 
-def _doctype_line(body: bytes) -> int | None:
+def _find_doctype_line(body: bytes) -> int | None:
     """Return the line of a DOCTYPE, found before its content is read, or None.
 
     Unreadable input is left to the parser.
@@ -55,19 +55,19 @@ def _doctype_line(body: bytes) -> int | None:
 
     def doctype(*_: object) -> None:
         found.append(scout.CurrentLineNumber)
-        raise _PrologOver
+        raise _PrologEnd
 
     def element(*_: object) -> None:
-        raise _PrologOver
+        raise _PrologEnd
 
     scout.StartDoctypeDeclHandler = doctype
     scout.StartElementHandler = element
     try:
         scout.Parse(body, True)
-    except (_PrologOver, expat.ExpatError, ValueError, LookupError):
+    except (_PrologEnd, expat.ExpatError, ValueError, LookupError):
         pass
     return found[0] if found else None
 
 
-def _refused(code: str, fr: str, en: str) -> ProblemError:
-    return ProblemError("invalid", faults=(fault("body", code, fr, en),))
+def _build_body_problem(code: str, fr: str, en: str) -> ProblemError:
+    return ProblemError("invalid", faults=(build_fault("body", code, fr, en),))

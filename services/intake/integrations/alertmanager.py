@@ -7,15 +7,25 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from services.intake.integrations.request import Asked, Reply, text, wrong
-from services.intake.integrations.signals import Part, Signal, State, short
-from services.intake.integrations.times import read_time
+from services.intake.integrations.request import (
+    IntegrationRequest,
+    Reply,
+    build_field_problem,
+    get_first_text,
+)
+from services.intake.integrations.signals import (
+    RequestPart,
+    Transition,
+    TransitionState,
+    shorten_key,
+)
+from services.intake.integrations.times import parse_time
 from services.runtime.http.problems import Problem, ProblemError
 from services.runtime.identity.principals import Source
 
 NAME: Final = "alertmanager"
 PATHS: Final = ("/webhooks/alertmanager",)
-SEVERITY: Final = {
+SEVERITY_BY_LABEL: Final = {
     "critical": 4,
     "page": 4,
     "error": 3,
@@ -27,7 +37,7 @@ SEVERITY: Final = {
 }
 
 
-def signals(asked: Asked, source: Source) -> list[Signal | ProblemError]:  # noqa: ARG001
+def read_transitions(asked: IntegrationRequest, source: Source) -> list[Transition | ProblemError]:  # noqa: ARG001
     """Read one transition per alert. Raises ProblemError `invalid`.
 
     Fingerprint and startsAt name an episode. The group and its repetitions have no meaning.
@@ -35,52 +45,59 @@ def signals(asked: Asked, source: Source) -> list[Signal | ProblemError]:  # noq
     document = asked.json_object()
     alerts = document.get("alerts")
     if not isinstance(alerts, list):
-        raise wrong("alerts", "list", "une liste est attendue", "a list is expected")
+        raise build_field_problem("alerts", "list", "une liste est attendue", "a list is expected")
     head = {n: v for n, v in document.items() if n != "alerts"}
-    return [_signal(alert, n, head) for n, alert in enumerate(alerts)]
+    return [_read_alert(alert, n, head) for n, alert in enumerate(alerts)]
 
 
-def _signal(alert: Any, n: int, head: dict[str, Any]) -> Signal | ProblemError:
-    labels = strings(alert.get("labels")) if isinstance(alert, dict) else {}
+def _read_alert(alert: Any, n: int, head: dict[str, Any]) -> Transition | ProblemError:
+    labels = stringify_values(alert.get("labels")) if isinstance(alert, dict) else {}
     if not labels:
-        return wrong(
+        return build_field_problem(
             f"alerts.{n}.labels",
             "labels",
             "cette alerte n’a pas d’étiquettes",
             "this alert has no labels",
         )
-    notes = strings(alert.get("annotations"))
-    key = text(alert, "fingerprint") or short(
+    notes = stringify_values(alert.get("annotations"))
+    key = get_first_text(alert, "fingerprint") or shorten_key(
         "\x1f".join(f"{n}={v}" for n, v in sorted(labels.items()))
     )
     resolved = alert.get("status") == "resolved"
-    return Signal(
+    return Transition(
         key,
-        State.CLOSED if resolved else State.OPEN,
-        text(notes, "summary", "title") or text(labels, "alertname"),
+        TransitionState.CLOSED if resolved else TransitionState.OPEN,
+        get_first_text(notes, "summary", "title") or get_first_text(labels, "alertname"),
         "\n".join(
-            t for t in (text(notes, "description", "message"), text(alert, "generatorURL")) if t
+            t
+            for t in (
+                get_first_text(notes, "description", "message"),
+                get_first_text(alert, "generatorURL"),
+            )
+            if t
         ),
         labels,
-        SEVERITY.get(labels.get("severity", "").lower()),
-        at=read_time(alert.get("endsAt")) if resolved else read_time(alert.get("startsAt")),
-        began=read_time(alert.get("startsAt")),
+        SEVERITY_BY_LABEL.get(labels.get("severity", "").lower()),
+        at=parse_time(alert.get("endsAt")) if resolved else parse_time(alert.get("startsAt")),
+        began=parse_time(alert.get("startsAt")),
         matchable=True,
-        part=Part(head | {"alerts": [alert]}),
+        part=RequestPart(head | {"alerts": [alert]}),
     )
 
 
-def strings(given: Any) -> dict[str, str]:
+def stringify_values(given: Any) -> dict[str, str]:
     """Convert labels or annotations to strings; anything else gives none."""
     return (
         {str(name): str(value) for name, value in given.items()} if isinstance(given, dict) else {}
     )
 
 
-def accepted(asked: Asked, found: list[Signal | ProblemError]) -> Reply:  # noqa: ARG001
-    return Reply(202, {"status": "success", "signals": sum(isinstance(f, Signal) for f in found)})
+def reply_accepted(asked: IntegrationRequest, found: list[Transition | ProblemError]) -> Reply:  # noqa: ARG001
+    return Reply(
+        202, {"status": "success", "signals": sum(isinstance(f, Transition) for f in found)}
+    )
 
 
-def refused(problem: Problem) -> Reply | None:  # noqa: ARG001
+def reply_refused(problem: Problem) -> Reply | None:  # noqa: ARG001
     """Use the standard problem document."""
     return None

@@ -11,12 +11,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from schemas.reports import Lease
-from services.intake.integrations.alertmanager import NAME, SEVERITY, strings
-from services.intake.integrations.dispatcher import Machines
-from services.intake.integrations.request import Asked, Reply, text, wrong
-from services.intake.integrations.signals import Part, Signal, State
-from services.intake.integrations.times import read_time
-from services.intake.reports.native import ms
+from services.intake.integrations.alertmanager import NAME, SEVERITY_BY_LABEL, stringify_values
+from services.intake.integrations.dispatcher import Dispatcher
+from services.intake.integrations.request import (
+    IntegrationRequest,
+    Reply,
+    build_field_problem,
+    get_first_text,
+)
+from services.intake.integrations.signals import RequestPart, Transition, TransitionState
+from services.intake.integrations.times import parse_time
+from services.intake.reports.native import convert_to_milliseconds
 from services.runtime.http.problems import Problem, ProblemError
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal, Source
@@ -26,24 +31,24 @@ RESOLVE_TIMEOUT_S: Final = 300
 _OFFSET, _PRIME, _SEPARATOR = 14695981039346656037, 1099511628211, 0xFF
 
 
-class AlertsDoor:
+class AlertmanagerAlerts:
     """Integration that answers 400 for a batch even if it accepted the valid alerts."""
 
     NAME = NAME
     PATHS = ("/api/v2/alerts",)
     PERMISSION = Permission.REPORT_POST
 
-    def kept(self, asked: Asked) -> bytes:
+    def kept(self, asked: IntegrationRequest) -> bytes:
         return asked.body
 
     async def take(
-        self, machines: Machines, principal: Principal, source: Source, asked: Asked
+        self, machines: Dispatcher, principal: Principal, source: Source, asked: IntegrationRequest
     ) -> Problem | None:
         """Accept the valid alerts and return the first problem of the others.
 
         Raises ProblemError if all are refused.
         """
-        good, wrong_ones = read(asked)
+        good, wrong_ones = read_alerts(asked)
         refused = [
             r
             for r in await machines.take_all(principal, source, NAME, asked, good)
@@ -52,7 +57,7 @@ class AlertsDoor:
         machines.keep_all(principal, wrong_ones, asked, NAME)
         return next((error.problem for error in (*wrong_ones, *refused)), None)
 
-    def accepted(self, asked: Asked, found: Problem | None) -> Reply:  # noqa: ARG002
+    def accepted(self, asked: IntegrationRequest, found: Problem | None) -> Reply:  # noqa: ARG002
         """Answer 200, or 400 although valid alerts were accepted."""
         return Reply(200, {}) if found is None else self.refused(found)
 
@@ -61,79 +66,90 @@ class AlertsDoor:
         return Reply(403 if problem.status == 403 else 400, problem.sentence("en"))
 
 
-def read(asked: Asked) -> tuple[list[Signal], list[ProblemError]]:
+def read_alerts(asked: IntegrationRequest) -> tuple[list[Transition], list[ProblemError]]:
     """Read the valid alerts of a body, and the problems of the others.
 
     Raises ProblemError `invalid`, `not_json` if the body is no list.
     """
     if not isinstance(asked.json, list):
-        raise wrong(
+        raise build_field_problem(
             "body", "list", "une liste d’alertes est attendue", "a list of alerts is expected"
         )
     now = datetime.now(UTC)
-    signals, errors = list[Signal](), list[ProblemError]()
+    signals, errors = list[Transition](), list[ProblemError]()
     for number, alert in enumerate(asked.json, start=1):
         try:
-            signals.append(_signal(alert, str(number), now))
+            signals.append(_read_alert(alert, str(number), now))
         except ProblemError as error:
             errors.append(error)
     return signals, errors
 
 
-def _signal(alert: Any, number: str, now: datetime) -> Signal:
+def _read_alert(alert: Any, number: str, now: datetime) -> Transition:
     """Read an alert. Raises ProblemError `invalid`."""
-    labels = labels_of(alert)
+    labels = read_labels(alert)
     if not labels:
-        raise wrong(
+        raise build_field_problem(
             f"{number}.labels",
             "missing",
             "au moins une étiquette non vide est obligatoire",
             "at least one label that is not empty is required",
         )
-    began, ends = _time(alert, "startsAt", number), _time(alert, "endsAt", number)
+    began, ends = (
+        _read_alert_time(alert, "startsAt", number),
+        _read_alert_time(alert, "endsAt", number),
+    )
     if began is not None and ends is not None and ends < began:
-        raise wrong(
+        raise build_field_problem(
             f"{number}.endsAt",
             "order",
             "la fin doit suivre le début",
             "start time must be before end time",
         )
-    notes = strings(alert.get("annotations"))
+    notes = stringify_values(alert.get("annotations"))
     over = ends is not None and ends <= now
     lease = (
         None
         if over
         else Lease(
-            until=ms(ends or now + timedelta(seconds=RESOLVE_TIMEOUT_S)), explicit=ends is not None
+            until=convert_to_milliseconds(ends or now + timedelta(seconds=RESOLVE_TIMEOUT_S)),
+            explicit=ends is not None,
         )
     )
-    return Signal(
-        fingerprint(labels),
-        State.CLOSED if over else State.OPEN,
-        text(notes, "summary", "title") or labels.get("alertname", ""),
+    return Transition(
+        compute_fingerprint(labels),
+        TransitionState.CLOSED if over else TransitionState.OPEN,
+        get_first_text(notes, "summary", "title") or labels.get("alertname", ""),
         "\n".join(
-            t for t in (text(notes, "description", "message"), text(alert, "generatorURL")) if t
+            t
+            for t in (
+                get_first_text(notes, "description", "message"),
+                get_first_text(alert, "generatorURL"),
+            )
+            if t
         ),
         labels,
-        SEVERITY.get(labels.get("severity", "").lower()),
+        SEVERITY_BY_LABEL.get(labels.get("severity", "").lower()),
         at=ends if over else began,
         began=began,
         matchable=True,
         lease=lease,
-        part=Part([alert]),
+        part=RequestPart([alert]),
     )
 
 
-def labels_of(alert: Any) -> dict[str, str]:
+def read_labels(alert: Any) -> dict[str, str]:
     """Return the labels of an alert. An empty label counts as missing."""
     return {
         n: v
-        for n, v in strings(alert.get("labels") if isinstance(alert, dict) else None).items()
+        for n, v in stringify_values(
+            alert.get("labels") if isinstance(alert, dict) else None
+        ).items()
         if v
     }
 
 
-def _time(alert: dict[str, Any], name: str, number: str) -> datetime | None:
+def _read_alert_time(alert: dict[str, Any], name: str, number: str) -> datetime | None:
     """Read a time. Raises ProblemError `invalid`.
 
     Returns None for a missing or zero time (`0001-01-01T00:00:00Z`).
@@ -141,9 +157,9 @@ def _time(alert: dict[str, Any], name: str, number: str) -> datetime | None:
     given = alert.get(name)
     if given in (None, ""):
         return None
-    found = read_time(given)
+    found = parse_time(given)
     if found is None and not str(given).startswith("0001-01-01T00:00:00"):
-        raise wrong(
+        raise build_field_problem(
             f"{number}.{name}",
             "datetime",
             "doit être une date ISO 8601 avec son décalage",
@@ -152,7 +168,7 @@ def _time(alert: dict[str, Any], name: str, number: str) -> datetime | None:
     return found
 
 
-def fingerprint(labels: dict[str, str]) -> str:
+def compute_fingerprint(labels: dict[str, str]) -> str:
     """Compute Prometheus's fingerprint (FNV-1a over sorted labels): all paths use one key."""
     value = _OFFSET
     for name in sorted(labels):

@@ -20,23 +20,27 @@ import orjson
 import structlog
 
 from schemas.maintenance import Matcher
-from schemas.patterns import PatternInvalid, check, whole_match
-from services.intake.http.exchange import BodyReader, Receive, Scope, Send, answer, answer_json
-from services.intake.http.proxy import Proxy
-from services.intake.integrations.alertmanager import NAME, strings
-from services.intake.integrations.alertmanager_api import RESOLVE_TIMEOUT_S, fingerprint, labels_of
-from services.intake.integrations.dispatcher import TRANSIENT
-from services.intake.integrations.request import Asked, asked_of, secrets_of
-from services.intake.integrations.times import read_time
-from services.intake.reports.acceptance import Raw, text_id_of
-from services.runtime.http.problems import Problem, ProblemError, both, fault
+from schemas.patterns import PatternInvalid, check_pattern, matches_whole
+from services.intake.http.exchange import BodyReader, Receive, Scope, Send, send_json, send_response
+from services.intake.http.proxy import ConsoleProxy
+from services.intake.integrations.alertmanager import NAME, stringify_values
+from services.intake.integrations.alertmanager_api import (
+    RESOLVE_TIMEOUT_S,
+    compute_fingerprint,
+    read_labels,
+)
+from services.intake.integrations.dispatcher import TRANSIENT_STATUSES
+from services.intake.integrations.request import IntegrationRequest, list_keys, read_request
+from services.intake.integrations.times import parse_time
+from services.intake.reports.acceptance import RawBody, build_text_id
+from services.runtime.http.problems import Problem, ProblemError, build_bilingual, build_fault
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Permission, Role
 from services.runtime.identity.principals import Principal
-from services.runtime.identity.role_names import forbidden
-from services.runtime.kafka.clients import iso
+from services.runtime.identity.role_names import build_forbidden
+from services.runtime.kafka.clients import format_time
 from services.runtime.process.health import Check
-from services.runtime.secrets.vault import Texts
+from services.runtime.secrets.vault import VaultTexts
 
 RECEIVER: Final = "vigie"
 _SILENCE: Final = re.compile(r"/api/v2/silence/([0-9A-Za-z-]{1,64})")
@@ -48,21 +52,21 @@ _PATHS: Final = (
     "/-/healthy",
     "/-/ready",
 )
-_STATE: Final = {"active": "active", "planned": "pending", "over": "expired"}
+_STATE_BY_WINDOW: Final = {"active": "active", "planned": "pending", "over": "expired"}
 _CONFIG: Final = f"global:\n  resolve_timeout: {RESOLVE_TIMEOUT_S // 60}m\nroute:\n  receiver: {RECEIVER}\nreceivers:\n- name: {RECEIVER}\ntemplates: []\n"
 JSON: Final = "application/json"
-_NOT_AGAIN: Final = both(
+_NO_REPLAY: Final = build_bilingual(
     "Une mise en silence refusée ne se représente pas : déclarez la maintenance à la page "
     "Maintenance.",
     "A refused silence is not offered again: declare the works on the page Maintenance.",
 )
-MOST: Final = 10_000
+MAX_ITEMS: Final = 10_000
 """Maximum number of alerts or silences in one answer."""
-_PATIENCE: Final = {"Prefer": "wait=8"}
+_WAIT_HEADERS: Final = {"Prefer": "wait=8"}
 log = structlog.get_logger(__name__)
 
 
-class Wrong(Exception):
+class AlertmanagerError(Exception):
     """The request is invalid. The answer is a 400 with this text, as from Alertmanager.
 
     The stored refusal holds only `field` and `code`.
@@ -70,13 +74,17 @@ class Wrong(Exception):
 
     def __init__(self, text: str, field: str = "body", code: str = "invalid") -> None:
         super().__init__(text)
-        self.problem = ProblemError("invalid", faults=(fault(field, code, text, text),)).problem
+        self.problem = ProblemError(
+            "invalid", faults=(build_fault(field, code, text, text),)
+        ).problem
 
 
-class Keep(Protocol):
+class KeepRefused(Protocol):
     """Type of `Machines.keep`."""
 
-    def __call__(self, principal: Principal, problem: Problem, raw: Raw, address: str) -> None: ...
+    def __call__(
+        self, principal: Principal, problem: Problem, raw: RawBody, address: str
+    ) -> None: ...
 
 
 class AlertmanagerApi:
@@ -85,12 +93,12 @@ class AlertmanagerApi:
     def __init__(
         self,
         access: AccessStore,
-        proxy: Proxy,
+        proxy: ConsoleProxy,
         reader: BodyReader,
-        texts: Texts,
+        texts: VaultTexts,
         live_realm: str,
         ready: Iterable[Check],
-        keep: Keep,
+        keep: KeepRefused,
     ) -> None:
         self._access = access
         self._proxy = proxy
@@ -117,57 +125,57 @@ class AlertmanagerApi:
             return
         body = await self._reader.read(scope, receive)
         try:
-            asked = asked_of(scope, body)
+            asked = read_request(scope, body)
             principal, key = await self._identify(asked)
             try:
-                document = await self._answer(asked, principal, key, _filters(scope))
-            except Wrong as error:
+                document = await self._answer(asked, principal, key, _parse_filters(scope))
+            except AlertmanagerError as error:
                 self._refused(asked, principal, error.problem)
-                await answer_json(send, 400, str(error))
+                await send_json(send, 400, str(error))
                 return
             except ProblemError as error:
                 self._refused(asked, principal, error.problem)
                 raise
         finally:
             self._reader.room.give_back(len(body))
-        await answer_json(send, 200, document)
+        await send_json(send, 200, document)
 
-    def _refused(self, asked: Asked, principal: Principal, problem: Problem) -> None:
+    def _refused(self, asked: IntegrationRequest, principal: Principal, problem: Problem) -> None:
         """Keep a refused silence: its author would otherwise believe that nobody is called."""
         if (asked.method, asked.path) == (
             "POST",
             "/api/v2/silences",
-        ) and problem.status not in TRANSIENT:
-            raw = Raw(asked.body, asked.headers.get("content-type", JSON), NAME)
+        ) and problem.status not in TRANSIENT_STATUSES:
+            raw = RawBody(asked.body, asked.headers.get("content-type", JSON), NAME)
             self._keep(principal, problem, raw, asked.address)
 
     async def _probe(self, path: str, send: Send) -> None:
         faults = (
             []
             if path == "/-/healthy"
-            else [fault for check in self._ready if (fault := await _asked(check)) is not None]
+            else [fault for check in self._ready if (fault := await _run_check(check)) is not None]
         )
         text = b"OK" if not faults else "; ".join(faults).encode()
-        await answer(
+        await send_response(
             send,
             503 if faults else 200,
             text,
             [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")],
         )
 
-    async def _identify(self, asked: Asked) -> tuple[Principal, str]:
+    async def _identify(self, asked: IntegrationRequest) -> tuple[Principal, str]:
         """Return the caller and its key. Raises ProblemError `unauthenticated`, `conflict`."""
         if asked.sender is not None:
             # The console is asked in the caller's name, and a replay has no key.
-            raise ProblemError("conflict", what=_NOT_AGAIN)
-        for key in secrets_of(asked):
+            raise ProblemError("conflict", what=_NO_REPLAY)
+        for key in list_keys(asked):
             principal = self._access.bearer(key) or await self._access.authenticate_bearer(key)
             if principal is not None:
                 return principal, key
         raise ProblemError("unauthenticated")
 
     async def _answer(
-        self, asked: Asked, principal: Principal, key: str, filters: Sequence[Matcher]
+        self, asked: IntegrationRequest, principal: Principal, key: str, filters: Sequence[Matcher]
     ) -> Any:
         one = _SILENCE.fullmatch(asked.path)
         match asked.method, asked.path:
@@ -186,13 +194,14 @@ class AlertmanagerApi:
                 )
             case "GET" | "HEAD", "/api/v2/silences":
                 silences = [
-                    _silence(w, principal) for w in await self._all(principal, key, "maintenance")
+                    _describe_silence(w, principal)
+                    for w in await self._all(principal, key, "maintenance")
                 ]
-                return [s for s in silences if _speaks_of(s, filters)]
+                return [s for s in silences if _has_matching_values(s, filters)]
             case "POST", "/api/v2/silences":
                 return await self._silence(asked, principal, key)
             case "GET" | "HEAD", _ if one is not None:
-                return _silence(
+                return _describe_silence(
                     await self._ask(principal, key, "GET", f"maintenance/{one[1]}"), principal
                 )
             case "DELETE", _ if one is not None:
@@ -215,18 +224,18 @@ class AlertmanagerApi:
         where = f"/api/v1/{path}?{urlencode({'realm': self._realm(principal), **query})}"
         try:
             status, document = await self._proxy.ask(
-                method, where, key, None if body is None else orjson.dumps(body), _PATIENCE
+                method, where, key, None if body is None else orjson.dumps(body), _WAIT_HEADERS
             )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             raise ProblemError(
                 "console_away" if method == "GET" else "outcome_unknown", retry_after_s=2
             ) from None
         if status in (400, 409, 412, 422):
-            raise Wrong(_sentence(document), "window", _code(document))
+            raise AlertmanagerError(_get_sentence(document), "window", _get_code(document))
         if status == 404:
             raise ProblemError("not_found")
         if status == 403:
-            raise forbidden(principal.role, Permission.MAINTENANCE_WRITE)
+            raise build_forbidden(principal.role, Permission.MAINTENANCE_WRITE)
         # The command is on the log but not decided yet: the caller asks again.
         if status == 202:
             raise ProblemError("outcome_unknown", retry_after_s=2)
@@ -243,18 +252,18 @@ class AlertmanagerApi:
         while True:
             page = await self._ask(principal, key, "GET", path, limit="1000", **query, **cursor)
             items += page["items"]
-            if page["next"] is None or len(items) >= MOST:
+            if page["next"] is None or len(items) >= MAX_ITEMS:
                 return items
             cursor = {"cursor": page["next"]}
 
     async def _alerts(
-        self, asked: Asked, principal: Principal, key: str, filters: Sequence[Matcher]
+        self, asked: IntegrationRequest, principal: Principal, key: str, filters: Sequence[Matcher]
     ) -> list[Any]:
         wanted = {
             name: asked.query.get(name, "true").lower() != "false"
             for name in ("active", "silenced", "inhibited", "unprocessed")
         }
-        if (receiver := asked.query.get("receiver")) and not _names_us(receiver):
+        if (receiver := asked.query.get("receiver")) and not _is_own_receiver(receiver):
             return []
         leases = await self._all(principal, key, "leases", state="held")
         shown = [x for x in leases if all(m.matches(x["labels"]) for m in filters)]
@@ -270,7 +279,7 @@ class AlertmanagerApi:
                 realm=self._realm(principal),
                 reader=principal.id,
             )
-        alerts = [_alert(x, notes.get(x["id"], {})) for x in shown]
+        alerts = [_describe_alert(x, notes.get(x["id"], {})) for x in shown]
         return [a for a in alerts if _is_wanted(a, wanted)]
 
     def _notes(self, leases: Sequence[Any]) -> dict[str, Any]:
@@ -279,34 +288,36 @@ class AlertmanagerApi:
         Annotations are free text and stay in the message's bytes. Only the source that wrote them,
         and accounts that may read reports' text, see them. An erased alert gives none.
         """
-        items = self._texts.get_many([text_id_of(x["id"]) for x in leases])
+        items = self._texts.get_many([build_text_id(x["id"]) for x in leases])
         bodies: dict[bytes, dict[str, Any]] = {}
         found: dict[str, Any] = {}
         for lease in leases:
-            item = items.get(text_id_of(lease["id"]))
+            item = items.get(build_text_id(lease["id"]))
             raw = item.raw if item is not None and item.raw else b"[]"
             if (told := bodies.get(raw)) is None:
                 # Alerts of one request share the same bytes.
-                told = bodies[raw] = _by_fingerprint(raw)
-            found[lease["id"]] = told.get(fingerprint(lease["labels"]), {})
+                told = bodies[raw] = _index_alerts(raw)
+            found[lease["id"]] = told.get(compute_fingerprint(lease["labels"]), {})
         return found
 
-    async def _silence(self, asked: Asked, principal: Principal, key: str) -> dict[str, str]:
+    async def _silence(
+        self, asked: IntegrationRequest, principal: Principal, key: str
+    ) -> dict[str, str]:
         """Create a maintenance window from a silence, or change the one with its id.
 
         Raises ProblemError, Wrong.
         """
         given = asked.json_object()
-        starts, ends = read_time(given.get("startsAt")), read_time(given.get("endsAt"))
+        starts, ends = parse_time(given.get("startsAt")), parse_time(given.get("endsAt"))
         now = datetime.now(UTC)
         if ends is None or ends <= now:
-            raise Wrong("end time can't be in the past", "endsAt", "past")
+            raise AlertmanagerError("end time can't be in the past", "endsAt", "past")
         body = {
-            "matchers": _matchers(given),
-            "starts_at": iso(_ms(starts or now)),
-            "ends_at": iso(_ms(ends)),
-            "reason": _text(given, "comment"),
-            "created_by": _text(given, "createdBy"),
+            "matchers": _parse_matchers(given),
+            "starts_at": format_time(_convert_to_milliseconds(starts or now)),
+            "ends_at": format_time(_convert_to_milliseconds(ends)),
+            "reason": _require_text(given, "comment"),
+            "created_by": _require_text(given, "createdBy"),
         }
         id = given.get("id")
         if id:
@@ -339,53 +350,53 @@ class AlertmanagerApi:
         }
 
 
-async def _asked(check: Check) -> str | None:
+async def _run_check(check: Check) -> str | None:
     found = check()
     return found if found is None or isinstance(found, str) else await found
 
 
-def _names_us(receiver: str) -> bool:
+def _is_own_receiver(receiver: str) -> bool:
     """Return whether a receiver pattern matches ours. Raises Wrong."""
     try:
-        check(receiver)
+        check_pattern(receiver)
     except PatternInvalid as error:
-        raise Wrong(f"failed to parse receiver param: {error}") from None
-    return whole_match(receiver, RECEIVER)
+        raise AlertmanagerError(f"failed to parse receiver param: {error}") from None
+    return matches_whole(receiver, RECEIVER)
 
 
-def _filters(scope: Scope) -> list[Matcher]:
+def _parse_filters(scope: Scope) -> list[Matcher]:
     """Parse the `filter` parameters. Raises Wrong."""
     pairs = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
     try:
         return [Matcher.parse(value) for name, value in pairs if name == "filter"]
     except ValueError as error:
-        raise Wrong(f"bad matcher format: {error}") from None
+        raise AlertmanagerError(f"bad matcher format: {error}") from None
 
 
-def _by_fingerprint(raw: bytes) -> dict[str, Any]:
+def _index_alerts(raw: bytes) -> dict[str, Any]:
     """Return alerts of a body by fingerprint; none if it is no list."""
     try:
         told = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return {}
     return (
-        {fingerprint(labels_of(a)): a for a in reversed(told) if isinstance(a, dict)}
+        {compute_fingerprint(read_labels(a)): a for a in reversed(told) if isinstance(a, dict)}
         if isinstance(told, list)
         else {}
     )
 
 
-def _alert(lease: Any, told: Any) -> dict[str, Any]:
+def _describe_alert(lease: Any, told: Any) -> dict[str, Any]:
     silenced = lease["quiet_by"] if lease["quiet"] == "maintenance" else []
     inhibited = lease["quiet_by"] if lease["quiet"] == "inhibited" else []
     return {
         "labels": lease["labels"],
-        "annotations": strings(told.get("annotations")),
+        "annotations": stringify_values(told.get("annotations")),
         "generatorURL": str(told.get("generatorURL") or ""),
         "startsAt": lease["began_at"],
         "updatedAt": lease["renewed_at"],
         "endsAt": lease["until"],
-        "fingerprint": fingerprint(lease["labels"]),
+        "fingerprint": compute_fingerprint(lease["labels"]),
         "receivers": [{"name": RECEIVER}],
         "status": {
             "state": "suppressed" if silenced or inhibited else "active",
@@ -405,7 +416,7 @@ def _is_wanted(alert: dict[str, Any], wanted: dict[str, bool]) -> bool:
     return wanted["active"] or status["state"] != "active"
 
 
-def _silence(window: Any, principal: Principal) -> dict[str, Any]:
+def _describe_silence(window: Any, principal: Principal) -> dict[str, Any]:
     """Show a window as a silence. Sites, kinds and other covered items appear as matchers."""
     covers = window["covers"]
     sources = (
@@ -435,7 +446,7 @@ def _silence(window: Any, principal: Principal) -> dict[str, Any]:
     ]
     return {
         "id": window["id"],
-        "status": {"state": _STATE[window["state"]]},
+        "status": {"state": _STATE_BY_WINDOW[window["state"]]},
         "updatedAt": window["changed_at"],
         "startsAt": window["begins_at"] or window["starts_at"],
         "endsAt": window["over_at"] or window["until_at"] or window["ends_at"],
@@ -445,17 +456,17 @@ def _silence(window: Any, principal: Principal) -> dict[str, Any]:
     }
 
 
-def _speaks_of(silence: dict[str, Any], filters: Sequence[Matcher]) -> bool:
+def _has_matching_values(silence: dict[str, Any], filters: Sequence[Matcher]) -> bool:
     """Filter silences by the values of their matchers, as Alertmanager does."""
     values = {m["name"]: m["value"] for m in silence["matchers"]}
     return all(f.matches(values) for f in filters)
 
 
-def _matchers(given: dict[str, Any]) -> list[dict[str, Any]]:
+def _parse_matchers(given: dict[str, Any]) -> list[dict[str, Any]]:
     """Parse the matchers of a silence. Raises Wrong."""
     listed = given.get("matchers")
     if not isinstance(listed, list) or not listed:
-        raise Wrong("at least one matcher required", "matchers", "missing")
+        raise AlertmanagerError("at least one matcher required", "matchers", "missing")
     found: list[Matcher] = []
     for m in listed:
         if (
@@ -463,7 +474,7 @@ def _matchers(given: dict[str, Any]) -> list[dict[str, Any]]:
             or not isinstance(m.get("name"), str)
             or not isinstance(m.get("value"), str)
         ):
-            raise Wrong("a matcher has a name and a value", "matchers")
+            raise AlertmanagerError("a matcher has a name and a value", "matchers")
         try:
             found.append(
                 Matcher(
@@ -475,32 +486,34 @@ def _matchers(given: dict[str, Any]) -> list[dict[str, Any]]:
             )
             found[-1].check()
         except ValueError as error:
-            raise Wrong(f"invalid label matcher: {m['name']}: {error}", "matchers") from None
+            raise AlertmanagerError(
+                f"invalid label matcher: {m['name']}: {error}", "matchers"
+            ) from None
     if all(m.takes_nothing for m in found):
-        raise Wrong(
+        raise AlertmanagerError(
             "at least one matcher must not match the empty string", "matchers", "matches_empty"
         )
     return [m.model_dump() for m in found]
 
 
-def _text(given: dict[str, Any], name: str) -> str:
+def _require_text(given: dict[str, Any], name: str) -> str:
     """Return a required text. Raises Wrong."""
     value = given.get(name)
     if not isinstance(value, str) or not value.strip():
-        raise Wrong(f"{name} information missing", name, "missing")
+        raise AlertmanagerError(f"{name} information missing", name, "missing")
     return value.strip()[:200] if name == "createdBy" else value.strip()[:4000]
 
 
-def _ms(at: datetime) -> int:
+def _convert_to_milliseconds(at: datetime) -> int:
     return int(at.timestamp() * 1000)
 
 
-def _sentence(document: Any) -> str:
+def _get_sentence(document: Any) -> str:
     if isinstance(document, dict):
         return str(document.get("detail") or document.get("title") or "refused")
     return "refused"
 
 
-def _code(document: Any) -> str:
+def _get_code(document: Any) -> str:
     """Return the code of a problem document."""
     return str(document.get("code") or "invalid") if isinstance(document, dict) else "invalid"

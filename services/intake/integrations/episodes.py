@@ -13,13 +13,13 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Final
 
-from schemas.reports import END
-from services.intake.reports.deduplication import Known, Ledger
+from schemas.reports import END_SUFFIX
+from services.intake.reports.deduplication import AnswerIndex, KnownReport
 
-KEPT: Final = 50_000
-_NAME: Final = re.compile(r"(\d{1,15}):([a-z_]{1,40}):(.{0,64})")
-_UPDATE: Final = re.compile(r"(\d{1,15})#(\d{1,15})")
-TOMBSTONE_MS: Final = 15 * 60_000
+MAX_EPISODES: Final = 50_000
+_EPISODE_NAME: Final = re.compile(r"(\d{1,15}):([a-z_]{1,40}):(.{0,64})")
+_UPDATE_NAME: Final = re.compile(r"(\d{1,15})#(\d{1,15})")
+LATE_WINDOW_MS: Final = 15 * 60_000
 """Time after an end in which an older message opens nothing, because it is only late."""
 
 
@@ -68,33 +68,33 @@ class Episode:
         return f"{self.alias}#{self.updates}:{self.content}" if self.updates else self.alias
 
 
-_Place = tuple[str, str, str]
+_EpisodeKey = tuple[str, str, str]
 """Realm, sender and key."""
-_Kept = OrderedDict[_Place, Episode | None]
+_EpisodeCache = OrderedDict[_EpisodeKey, Episode | None]
 
 
-def _remember(kept: _Kept, place: _Place, episode: Episode | None) -> None:
+def _remember(kept: _EpisodeCache, place: _EpisodeKey, episode: Episode | None) -> None:
     kept[place] = episode
     kept.move_to_end(place)
-    if len(kept) > KEPT:
+    if len(kept) > MAX_EPISODES:
         kept.popitem(last=False)
 
 
-def _said(episode: Episode, known: Known) -> Episode:
+def _update_content(episode: Episode, known: KnownReport) -> Episode:
     return replace(
         episode, content=known.fingerprint, at=known.occurred_at, answered=known.answered
     )
 
 
-class Episodes:
+class EpisodeTracker:
     """Episodes of all sources of one front. Callers hold a key's lock during a transition."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: AnswerIndex) -> None:
         self._ledger = ledger
-        self._newest: _Kept = OrderedDict()
+        self._newest: _EpisodeCache = OrderedDict()
         self._over: dict[tuple[str, str], dict[tuple[str, str], int]] = {}
         """By realm and sender: type and site to the time of the newest end, in ms."""
-        self._tried: _Kept = OrderedDict()
+        self._tried: _EpisodeCache = OrderedDict()
         """Openings without an acknowledgement. They may be on the log, or still reach it."""
 
     def newest(self, realm: str, sender: str, key: str) -> Episode | None:
@@ -140,35 +140,37 @@ class Episodes:
             known = self._over[realm, sender] = {}
             for alias, at in self._ledger.ends(realm, sender):
                 if (
-                    found := _NAME.fullmatch(alias.removesuffix(END).rpartition("@")[2])
+                    found := _EPISODE_NAME.fullmatch(
+                        alias.removesuffix(END_SUFFIX).rpartition("@")[2]
+                    )
                 ) is not None:
                     known[found[2], found[3]] = max(known.get((found[2], found[3]), 0), at)
         return known
 
     def _read(self, realm: str, sender: str, key: str) -> Episode | None:
         opened: dict[str, tuple[int, Episode]] = {}
-        ended: dict[str, Known] = {}
-        updated: dict[int, tuple[int, Known]] = {}
+        ended: dict[str, KnownReport] = {}
+        updated: dict[int, tuple[int, KnownReport]] = {}
         for told, known in self._ledger.aliases(realm, sender, key, "@").items():
-            name = told.removesuffix(END)
-            if (update := _UPDATE.fullmatch(name)) is not None:
+            name = told.removesuffix(END_SUFFIX)
+            if (update := _UPDATE_NAME.fullmatch(name)) is not None:
                 began, n = int(update[1]), int(update[2])
                 updated[began] = max(updated.get(began, (0, known)), (n, known), key=lambda u: u[0])
-            if (found := _NAME.fullmatch(name)) is None:
+            if (found := _EPISODE_NAME.fullmatch(name)) is None:
                 # Another key with the same prefix, or the alias of a native report.
                 continue
             if name != told:
                 ended[name] = known
             else:
                 episode = Episode(key, int(found[1]), found[2], found[3] or None, known.report_id)
-                opened[name] = known.recorded_at, _said(episode, known)
+                opened[name] = known.recorded_at, _update_content(episode, known)
         if not opened:
             return None
         _, newest = max(opened.values(), key=lambda o: (o[0], o[1].began))
         # The newest is the last reported: a clock that was ahead says nothing about the order.
         if newest.began in updated:
             updates, last = updated[newest.began]
-            newest = replace(_said(newest, last), updates=updates)
+            newest = replace(_update_content(newest, last), updates=updates)
         if (end := ended.get(newest.name)) is None:
             return newest
         return replace(newest, ended=end.recorded_at, over=end.occurred_at)

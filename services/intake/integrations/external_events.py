@@ -28,48 +28,48 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.base import Instant
-from schemas.topics import BY_NAME
-from services.intake.dead_letters.corrections import CORRECTED_BY, HEADER, TOKEN_CHARS
-from services.intake.dead_letters.dead_letter_store import Refused, RefusedLane
-from services.intake.http.exchange import BYTES
+from schemas.topics import TOPICS_BY_NAME
+from services.intake.dead_letters.corrections import CORRECTED_BY, CORRECTOR_HEADER, TOKEN_CHARS
+from services.intake.dead_letters.dead_letter_store import DeadLetterStore, RefusedMessage
+from services.intake.http.exchange import BINARY_TYPE
 from services.intake.integrations import cloudevents
-from services.intake.integrations.dispatcher import TRANSIENT, Machines
-from services.intake.integrations.request import Asked, wrong
-from services.intake.integrations.source_stats import SourceBook
+from services.intake.integrations.dispatcher import TRANSIENT_STATUSES, Dispatcher
+from services.intake.integrations.request import IntegrationRequest, build_field_problem
+from services.intake.integrations.source_stats import SourceStats
 from services.intake.rate_limits import UNLIMITED
-from services.intake.reports.deduplication import KEPT_MS, Ledger
+from services.intake.reports.deduplication import KEPT_MS, AnswerIndex
 from services.runtime.http.problems import Problem, ProblemError
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal, Source
-from services.runtime.kafka.clients import BrokerAway, groupless_consumer
+from services.runtime.kafka.clients import BrokerAway, create_groupless_consumer
 from services.runtime.log.partition_reader import stop_consumer
 from services.runtime.process import metrics, tracing
 
 TOPIC: Final = "events.external"
 RETRY_S: Final = 0.5
-SETTLE_S: Final = 2.0
+SOURCE_WAIT_S: Final = 2.0
 """Seconds to wait for a source that another process may just have registered."""
 POLL_MS: Final = 500
 MAX_RECORDS: Final = 500
-NOBODY: Final = Principal(
+UNKNOWN_PRODUCER: Final = Principal(
     id=TOPIC, role=Role.SOURCE, label="producers of events.external without a registered source"
 )
 """Principal of refused records without a known source."""
 log = structlog.get_logger(__name__)
 
 
-class ExternalEvents:
+class ExternalEventReader:
     """The only reader of the topic in one front."""
 
     def __init__(
         self,
         kafka: str,
         access: AccessStore,
-        machines: Machines,
-        ledger: Ledger,
-        refused: RefusedLane,
-        book: SourceBook,
+        machines: Dispatcher,
+        ledger: AnswerIndex,
+        refused: DeadLetterStore,
+        book: SourceStats,
     ) -> None:
         self._kafka = kafka
         self._access = access
@@ -90,8 +90,8 @@ class ExternalEvents:
             await asyncio.sleep(RETRY_S)
 
     async def _follow(self) -> None:
-        partitions = [TopicPartition(TOPIC, p) for p in range(BY_NAME[TOPIC].partitions)]
-        consumer: Any = groupless_consumer(self._kafka)
+        partitions = [TopicPartition(TOPIC, p) for p in range(TOPICS_BY_NAME[TOPIC].partitions)]
+        consumer: Any = create_groupless_consumer(self._kafka)
         try:
             await consumer.start()
             begins, ends = (
@@ -112,7 +112,7 @@ class ExternalEvents:
                 )
                 for tp in batches:
                     lag = (consumer.highwater(tp) or 0) - await consumer.position(tp)
-                    metrics.gauge(
+                    metrics.set_gauge(
                         "vigie_external_lag_records", max(lag, 0), partition=str(tp.partition)
                     )
         finally:
@@ -145,28 +145,32 @@ class ExternalEvents:
 
     async def _take_in_order(self, partition: int, records: list[Any]) -> None:
         for record in records:
-            tracing.heard(tracing.of_headers(record.headers))
+            tracing.set_caller(tracing.read_traceparent(record.headers))
             await self._take(record)
             await self._book.taken(partition, record.offset + 1)
 
     async def _take(self, record: Any) -> None:
         """Process a record until it takes effect or is refused. Its content never raises."""
-        principal = NOBODY
+        principal = UNKNOWN_PRODUCER
         while True:
             try:
-                asked = asked_of(record)
-                principal, source = await self._speaker(cloudevents.source_in(asked))
+                asked = convert_record(record)
+                principal, source = await self._speaker(cloudevents.read_source(asked))
                 self._book.heard(principal.id, time.time_ns() // 1_000_000)
-                CORRECTED_BY.set(corrected_by(record))
+                CORRECTED_BY.set(read_corrector(record))
                 await self._machines.take_all(
-                    principal, source, cloudevents.NAME, asked, cloudevents.signals(asked, source)
+                    principal,
+                    source,
+                    cloudevents.NAME,
+                    asked,
+                    cloudevents.read_transitions(asked, source),
                 )
                 metrics.count("vigie_reports_total", dialect=cloudevents.NAME, status="202")
                 return
             except BrokerAway:
                 pass
             except ProblemError as error:
-                if error.problem.status not in TRANSIENT:
+                if error.problem.status not in TRANSIENT_STATUSES:
                     await self._refuse(record, principal, error.problem)
                     return
             except Exception:
@@ -182,10 +186,10 @@ class ExternalEvents:
         Raises ProblemError `invalid` if no enabled source has this name.
         """
         if (found := self._find(name)) is None:
-            await self._access.settled(SETTLE_S)
+            await self._access.settled(SOURCE_WAIT_S)
             found = self._find(name)
         if found is None:
-            raise wrong(
+            raise build_field_problem(
                 "source",
                 "unknown",
                 "aucune source en service ne parle pour ce nom (vigie source add … --speaks-for)",
@@ -196,7 +200,7 @@ class ExternalEvents:
     def _find(self, name: str) -> tuple[Principal, Source] | None:
         best: tuple[int, Principal, Source] | None = None
         for source in self._access.all(Source):
-            width = max((len(p) for p in source.speaks_for if matches(p, name)), default=-1)
+            width = max((len(p) for p in source.speaks_for if is_match(p, name)), default=-1)
             if (
                 source.dialect != cloudevents.NAME
                 or width < 0
@@ -216,24 +220,24 @@ class ExternalEvents:
         self._book.refused(principal.id, problem, time.time_ns() // 1_000_000)
         place = (TOPIC, record.partition, record.offset)
         await self._refused.keep_now(
-            Refused(
+            RefusedMessage(
                 principal,
                 problem,
                 record.value or b"",
-                content_type_of(record),
+                read_content_type(record),
                 cloudevents.NAME,
                 place=place,
-                at=written_at(record),
+                at=read_timestamp(record),
             )
         )
 
 
-def matches(pattern: str, name: str) -> bool:
+def is_match(pattern: str, name: str) -> bool:
     """Return whether a name equals a pattern, or begins like one that ends with `*`."""
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
-def written_at(record: Any) -> Instant | None:
+def read_timestamp(record: Any) -> Instant | None:
     """Return the time at which the producer wrote the record, or None if it is not plausible.
 
     A wrong unit or clock must not affect the order of lists or the erasure.
@@ -242,31 +246,38 @@ def written_at(record: Any) -> Instant | None:
     return record.timestamp if now - KEPT_MS < record.timestamp <= now else None
 
 
-def corrected_by(record: Any) -> str | None:
+def read_corrector(record: Any) -> str | None:
     """Return the author of a correction; None for an original record."""
     return next(
-        (_text(value)[:TOKEN_CHARS] for name, value in record.headers if name == HEADER), None
+        (
+            _decode(value)[:TOKEN_CHARS]
+            for name, value in record.headers
+            if name == CORRECTOR_HEADER
+        ),
+        None,
     )
 
 
-def content_type_of(record: Any) -> str:
+def read_content_type(record: Any) -> str:
     """Return the content type that the producer gave."""
-    return next((_text(v)[:200] for n, v in record.headers if n.lower() == "content-type"), BYTES)
+    return next(
+        (_decode(v)[:200] for n, v in record.headers if n.lower() == "content-type"), BINARY_TYPE
+    )
 
 
-def asked_of(record: Any) -> Asked:
+def convert_record(record: Any) -> IntegrationRequest:
     """Convert a record to the equivalent HTTP request.
 
     Raises ProblemError `invalid` if it is no CloudEvent.
     """
-    headers = {name.lower(): _text(value) for name, value in reversed(record.headers)}
+    headers = {name.lower(): _decode(value) for name, value in reversed(record.headers)}
     told = {
         f"ce-{name[3:]}": quote(value, safe=" ")
         for name, value in headers.items()
         if name.startswith("ce_")
     }
-    came = written_at(record)
-    asked = Asked(
+    came = read_timestamp(record)
+    asked = IntegrationRequest(
         "POST",
         TOPIC,
         (),
@@ -275,14 +286,14 @@ def asked_of(record: Any) -> Asked:
         came=None if came is None else datetime.fromtimestamp(came / 1000, UTC),
     )
     if asked.kind == cloudevents.BATCHED:
-        raise wrong(
+        raise build_field_problem(
             "content-type",
             "enum",
             "un enregistrement porte un seul événement",
             "a record holds a single event",
         )
     if asked.kind != cloudevents.STRUCTURED and "ce-specversion" not in told:
-        raise wrong(
+        raise build_field_problem(
             "ce_specversion",
             "missing",
             "ni en-têtes ce_* ni application/cloudevents+json",
@@ -291,5 +302,5 @@ def asked_of(record: Any) -> Asked:
     return asked
 
 
-def _text(value: bytes | None) -> str:
+def _decode(value: bytes | None) -> str:
     return (value or b"").decode("utf-8", "replace")

@@ -8,21 +8,21 @@ from typing import Any, Final
 from python_multipart.exceptions import FormParserError, MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from services.intake.integrations.request import Asked, wrong
+from services.intake.integrations.request import IntegrationRequest, build_field_problem
 
 MAX_PARTS: Final = 100
 
 
-def fields_of(asked: Asked) -> dict[str, Any]:
+def read_fields(asked: IntegrationRequest) -> dict[str, Any]:
     """Return the fields of body and query. Raises ProblemError.
 
     The body has priority, and the first value of a name.
     """
-    given: dict[str, Any] = dict(reversed(pairs_of(asked)))
+    given: dict[str, Any] = dict(reversed(read_pairs(asked)))
     return given | asked.json_object() if _is_json(asked) else given
 
 
-def pairs_of(asked: Asked) -> list[tuple[str, str]]:
+def read_pairs(asked: IntegrationRequest) -> list[tuple[str, str]]:
     """Return fields of a form or multipart body, then of the query. Raises ProblemError.
 
     Names may repeat.
@@ -30,32 +30,34 @@ def pairs_of(asked: Asked) -> list[tuple[str, str]]:
     queried = [(name, value) for name, value in asked.queried if name != "token"]
     if _is_json(asked):
         return queried
-    return (_parts(asked) if asked.kind == "multipart/form-data" else asked.form_pairs()) + queried
+    return (
+        _read_multipart(asked) if asked.kind == "multipart/form-data" else asked.form_pairs()
+    ) + queried
 
 
-def _is_json(asked: Asked) -> bool:
+def _is_json(asked: IntegrationRequest) -> bool:
     return asked.kind == "application/json" or asked.body.lstrip()[:1] == b"{"
 
 
-def _parts(asked: Asked) -> list[tuple[str, str]]:
+def _read_multipart(asked: IntegrationRequest) -> list[tuple[str, str]]:
     """Read fields of a multipart body, without files. Raises ProblemError `invalid`.
 
     Header lines and their number are limited.
     """
     boundary = parse_options_header(asked.headers["content-type"])[1].get(b"boundary", b"")
     if not boundary:
-        raise wrong(
+        raise build_field_problem(
             "content-type",
             "boundary",
             "multipart sans « boundary »",
             "multipart without a boundary",
         )
-    parts: list[_Part] = []
+    parts: list[_MultipartField] = []
 
     def begin() -> None:
         if len(parts) >= MAX_PARTS:
             raise MultipartParseError(f"more than {MAX_PARTS} parts")
-        parts.append(_Part())
+        parts.append(_MultipartField())
 
     def end_header() -> None:
         parts[-1].close_header()
@@ -74,7 +76,7 @@ def _parts(asked: Asked) -> list[tuple[str, str]]:
         parser.write(asked.body)
         parser.finalize()
     except (FormParserError, ValueError):
-        raise wrong(
+        raise build_field_problem(
             "body", "multipart", "multipart illisible", "unreadable multipart body"
         ) from None
     return [
@@ -85,7 +87,7 @@ def _parts(asked: Asked) -> list[tuple[str, str]]:
 
 
 @dataclass(slots=True)
-class _Part:
+class _MultipartField:
     title: bytearray = field(default_factory=bytearray)
     value: bytearray = field(default_factory=bytearray)
     content: bytearray = field(default_factory=bytearray)

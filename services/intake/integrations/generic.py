@@ -8,19 +8,29 @@ from __future__ import annotations
 import unicodedata
 from typing import Any, Final
 
-from services.intake.integrations.forms import fields_of
-from services.intake.integrations.request import Asked, Reply, text, wrong
-from services.intake.integrations.signals import Signal, State, flat, named_by_words
-from services.intake.integrations.times import read_time
+from services.intake.integrations.forms import read_fields
+from services.intake.integrations.request import (
+    IntegrationRequest,
+    Reply,
+    build_field_problem,
+    get_first_text,
+)
+from services.intake.integrations.signals import (
+    Transition,
+    TransitionState,
+    derive_key_from_text,
+    flatten_document,
+)
+from services.intake.integrations.times import parse_time
 from services.runtime.http.problems import Problem
 from services.runtime.identity.principals import Source
 
 NAME: Final = "generic"
 PATHS: Final = ("/webhooks/generic",)
-MANY_DIGITS: Final = 20
+MAX_DIGITS: Final = 20
 FIELDS: Final = ("key", "title", "details", "state", "severity", "at", "site")
 """Fields that a mapping may set."""
-_NAMES: Final = {
+_COMMON_NAMES: Final = {
     "key": ("dedup_key", "dedup", "alias", "id", "event_id", "fingerprint", "groupKey"),
     "title": ("title", "summary", "subject", "name", "alertname"),
     "details": ("message", "text", "description", "details", "body"),
@@ -29,7 +39,7 @@ _NAMES: Final = {
     "at": ("timestamp", "time", "date", "occurred_at"),
     "site": ("site", "site_id", "location"),
 }
-_CLOSES: Final = {
+_CLOSING_STATES: Final = {
     "resolved",
     "resolve",
     "ok",
@@ -60,7 +70,7 @@ _CLOSES: Final = {
     "cloture",
     "cloturee",
 }
-_ACKS: Final = {
+_ACKNOWLEDGING_STATES: Final = {
     "acknowledge",
     "acknowledged",
     "acknowledgement",
@@ -91,7 +101,7 @@ _SEVERITY: Final = {
 }
 
 
-def pointed(document: Any, pointer: str) -> Any:
+def resolve_pointer(document: Any, pointer: str) -> Any:
     """Resolve a JSON pointer (RFC 6901); None if it leads nowhere."""
     at = document
     for raw in pointer.split("/")[1:]:
@@ -105,11 +115,11 @@ def pointed(document: Any, pointer: str) -> Any:
     return at
 
 
-def signals(asked: Asked, source: Source) -> list[Signal]:
+def read_transitions(asked: IntegrationRequest, source: Source) -> list[Transition]:
     """Read a message by the source's mapping. Raises ProblemError `invalid`."""
-    found = signal_of(fields_of(asked), source)
+    found = read_document(read_fields(asked), source)
     if not found.title:
-        raise wrong(
+        raise build_field_problem(
             "title",
             "missing",
             "title, summary, message ou text obligatoire",
@@ -118,53 +128,59 @@ def signals(asked: Asked, source: Source) -> list[Signal]:
     return [found]
 
 
-def signal_of(given: dict[str, Any], source: Source) -> Signal:
+def read_document(given: dict[str, Any], source: Source) -> Transition:
     """Read a document by the source's mapping, else by common names. The title may be empty."""
 
     def value(name: str) -> Any:
         if (pointer := source.fields.get(name)) is not None:
-            return pointed(given, pointer)
-        return next((given[n] for n in _NAMES[name] if given.get(n) not in (None, "")), None)
+            return resolve_pointer(given, pointer)
+        return next((given[n] for n in _COMMON_NAMES[name] if given.get(n) not in (None, "")), None)
 
     said = {name: value(name) for name in FIELDS}
-    title = text(said, "title") or text(said, "details")
-    state = _plain(text(said, "state")) or ("false" if said["state"] is False else "")
-    labels = flat(given)
-    if site := text(said, "site"):
+    title = get_first_text(said, "title") or get_first_text(said, "details")
+    state = _normalize_text(get_first_text(said, "state")) or (
+        "false" if said["state"] is False else ""
+    )
+    labels = flatten_document(given)
+    if site := get_first_text(said, "site"):
         labels["site"] = site
-    return Signal(
-        text(said, "key") or named_by_words(title),
-        State.CLOSED if state in _CLOSES else State.ACKNOWLEDGED if state in _ACKS else State.OPEN,
+    return Transition(
+        get_first_text(said, "key") or derive_key_from_text(title),
+        TransitionState.CLOSED
+        if state in _CLOSING_STATES
+        else TransitionState.ACKNOWLEDGED
+        if state in _ACKNOWLEDGING_STATES
+        else TransitionState.OPEN,
         title,
-        text(said, "details"),
+        get_first_text(said, "details"),
         labels,
-        _severity(said["severity"]),
-        at=read_time(said["at"]),
+        _read_severity(said["severity"]),
+        at=parse_time(said["at"]),
     )
 
 
-def _plain(word: str) -> str:
+def _normalize_text(word: str) -> str:
     """Convert to lower case without accents."""
     return "".join(
         c for c in unicodedata.normalize("NFKD", word.lower()) if not unicodedata.combining(c)
     )
 
 
-def _severity(value: Any) -> int | None:
+def _read_severity(value: Any) -> int | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int) or (
-        isinstance(value, str) and value.strip().isdecimal() and len(value) < MANY_DIGITS
+        isinstance(value, str) and value.strip().isdecimal() and len(value) < MAX_DIGITS
     ):
         number = int(value)
         return number if 1 <= number <= 5 else None
     return _SEVERITY.get(str(value).strip().lower())
 
 
-def accepted(asked: Asked, found: list[Signal]) -> Reply:  # noqa: ARG001  protocol of integrations
+def reply_accepted(asked: IntegrationRequest, found: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
     return Reply(202, {"signals": len(found)})
 
 
-def refused(problem: Problem) -> Reply | None:  # noqa: ARG001
+def reply_refused(problem: Problem) -> Reply | None:  # noqa: ARG001
     """Use the standard problem document."""
     return None

@@ -5,9 +5,19 @@ from __future__ import annotations
 from typing import Any, Final
 
 from services.intake.integrations import alertmanager
-from services.intake.integrations.forms import fields_of, pairs_of
-from services.intake.integrations.request import Asked, Reply, text, wrong
-from services.intake.integrations.signals import Signal, State, flat, short
+from services.intake.integrations.forms import read_fields, read_pairs
+from services.intake.integrations.request import (
+    IntegrationRequest,
+    Reply,
+    build_field_problem,
+    get_first_text,
+)
+from services.intake.integrations.signals import (
+    Transition,
+    TransitionState,
+    flatten_document,
+    shorten_key,
+)
 from services.runtime.http.problems import Problem, ProblemError
 from services.runtime.identity.principals import Source
 
@@ -17,66 +27,76 @@ PATHS: Final = (
     "/api/v2/grafana/incoming",
     "/api/v2/prometheusalertmanager/incoming",
 )
-_UNDECIDED: Final = frozenset({"no_data", "pending", "paused"})
+_UNDECIDED_STATES: Final = frozenset({"no_data", "pending", "paused"})
 """States of a legacy Grafana rule that mean neither trouble nor its end."""
 
 
-def signals(asked: Asked, source: Source) -> list[Signal | ProblemError]:
+def read_transitions(asked: IntegrationRequest, source: Source) -> list[Transition | ProblemError]:
     """Read the transitions in a request. Raises ProblemError `invalid` without a summary."""
     if asked.path.startswith(PATHS[2]):
-        return alertmanager.signals(asked, source)
-    given = fields_of(asked)
+        return alertmanager.read_transitions(asked, source)
+    given = read_fields(asked)
     if asked.path.startswith(PATHS[1]):
-        return _grafana(asked, given, source)
-    summary, details = text(given, "summary"), text(given, "details")
-    closes = text(given, "action").lower() == "close"
-    key = text(given, "dedup") or short(f"{summary}\x1f{details}")
-    if not summary and not (closes and text(given, "dedup")):
-        raise wrong("summary", "missing", "obligatoire", "required")
-    labels = flat(_meta(asked, given)) | flat(
+        return _read_grafana(asked, given, source)
+    summary, details = get_first_text(given, "summary"), get_first_text(given, "details")
+    closes = get_first_text(given, "action").lower() == "close"
+    key = get_first_text(given, "dedup") or shorten_key(f"{summary}\x1f{details}")
+    if not summary and not (closes and get_first_text(given, "dedup")):
+        raise build_field_problem("summary", "missing", "obligatoire", "required")
+    labels = flatten_document(_read_meta(asked, given)) | flatten_document(
         {n: v for n, v in given.items() if n not in ("summary", "details", "meta")}
     )
-    return [Signal(key, State.CLOSED if closes else State.OPEN, summary, details, labels)]
+    return [
+        Transition(
+            key,
+            TransitionState.CLOSED if closes else TransitionState.OPEN,
+            summary,
+            details,
+            labels,
+        )
+    ]
 
 
-def _meta(asked: Asked, given: dict[str, Any]) -> Any:
+def _read_meta(asked: IntegrationRequest, given: dict[str, Any]) -> Any:
     """Return `meta`: an object in JSON, elsewhere repeated `meta=name=value`."""
     if not isinstance(given.get("meta"), str):
         return given.get("meta")
     return dict(
         value.split("=", 1)
-        for name, value in reversed(pairs_of(asked))
+        for name, value in reversed(read_pairs(asked))
         if name == "meta" and "=" in value
     )
 
 
-def _grafana(asked: Asked, given: dict[str, Any], source: Source) -> list[Signal | ProblemError]:
+def _read_grafana(
+    asked: IntegrationRequest, given: dict[str, Any], source: Source
+) -> list[Transition | ProblemError]:
     """Read Grafana's unified alerting (as Alertmanager), or legacy `ruleName` and `state`."""
     if isinstance(given.get("alerts"), list):
-        return alertmanager.signals(asked, source)
-    name = text(given, "ruleName", "title")
+        return alertmanager.read_transitions(asked, source)
+    name = get_first_text(given, "ruleName", "title")
     if not name:
-        raise wrong("ruleName", "missing", "obligatoire", "required")
-    state = text(given, "state").lower()
-    if state in _UNDECIDED:
+        raise build_field_problem("ruleName", "missing", "obligatoire", "required")
+    state = get_first_text(given, "state").lower()
+    if state in _UNDECIDED_STATES:
         return []
     closes = state in ("ok", "normal", "resolved")
     return [
-        Signal(
-            short(f"{text(given, 'ruleId')}\x1f{name}"),
-            State.CLOSED if closes else State.OPEN,
+        Transition(
+            shorten_key(f"{get_first_text(given, 'ruleId')}\x1f{name}"),
+            TransitionState.CLOSED if closes else TransitionState.OPEN,
             name,
-            text(given, "message"),
-            flat(given),
+            get_first_text(given, "message"),
+            flatten_document(given),
         )
     ]
 
 
-def accepted(asked: Asked, found: list[Signal | ProblemError]) -> Reply:  # noqa: ARG001
+def reply_accepted(asked: IntegrationRequest, found: list[Transition | ProblemError]) -> Reply:  # noqa: ARG001
     """Answer 200. GoAlert sends a 204, but a document helps with reading logs."""
-    return Reply(200, {"signals": sum(isinstance(f, Signal) for f in found)})
+    return Reply(200, {"signals": sum(isinstance(f, Transition) for f in found)})
 
 
-def refused(problem: Problem) -> Reply | None:  # noqa: ARG001
+def reply_refused(problem: Problem) -> Reply | None:  # noqa: ARG001
     """Use the standard problem document."""
     return None

@@ -20,37 +20,43 @@ import structlog
 
 from schemas.base import Instant
 from schemas.realms import is_live
-from schemas.reports import END
+from schemas.reports import END_SUFFIX
 from schemas.words import EventType
-from services.intake.integrations.episodes import Episode, Episodes
-from services.intake.integrations.reports import Speaker, Transitions
-from services.intake.integrations.source_stats import SourceBook
-from services.intake.reports.acceptance import Raw
-from services.intake.reports.deduplication import Ledger
+from services.intake.integrations.episodes import Episode, EpisodeTracker
+from services.intake.integrations.reports import MessageSender, TransitionReporter
+from services.intake.integrations.source_stats import SourceStats
+from services.intake.reports.acceptance import RawBody
+from services.intake.reports.deduplication import AnswerIndex
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal, Source
-from services.runtime.kafka.clients import BrokerAway, iso
+from services.runtime.kafka.clients import BrokerAway, format_time
 
-WATCH: Final = Principal(id="vigie", role=Role.SOURCE, speaks_as="systeme", label="Vigie itself")
+VIGIE_PRINCIPAL: Final = Principal(
+    id="vigie", role=Role.SOURCE, speaks_as="systeme", label="Vigie itself"
+)
 CHECK_S: Final = 1.0
 SEVERITY: Final = 2
 """Severity of the report: Vigie receives less than it should, and nothing else is known."""
-MEASURE: Final = "source_silent"
+SILENT_SOURCE_MEASURE: Final = "source_silent"
 log = structlog.get_logger(__name__)
 
 
-class Heartbeats:
+class HeartbeatMonitor:
     """Monitor of all sources with a promised period, in one front."""
 
     def __init__(
-        self, access: AccessStore, transitions: Transitions, ledger: Ledger, book: SourceBook
+        self,
+        access: AccessStore,
+        transitions: TransitionReporter,
+        ledger: AnswerIndex,
+        book: SourceStats,
     ) -> None:
         self._access = access
         self._transitions = transitions
         self._ledger = ledger
-        self._episodes = Episodes(ledger)
+        self._episodes = EpisodeTracker(ledger)
         self._book = book
         self._listening_since: Instant | None = None
 
@@ -76,11 +82,11 @@ class Heartbeats:
     async def _look(self, source: Source, period: int, now: Instant) -> None:
         principal = self._access.principal(source.id)
         speaker = self._transitions.speaker(
-            WATCH, source, Raw(b"", "application/json", "heartbeat")
+            VIGIE_PRINCIPAL, source, RawBody(b"", "application/json", "heartbeat")
         )
         if principal is not None:
             speaker = replace(speaker, realm=principal.own_realm(speaker.realm))
-        known = self._episodes.newest(speaker.realm, WATCH.id, _key(source))
+        known = self._episodes.newest(speaker.realm, VIGIE_PRINCIPAL.id, _build_key(source))
         silent = known if known is not None and known.ended is None else None
         (self._book.silent.discard if silent is None else self._book.silent.add)(source.id)
         heard = self._book.health(source.id).last_seen
@@ -96,24 +102,26 @@ class Heartbeats:
         ):
             await self._begins(speaker, heard or self._listening_since or now)
 
-    async def _begins(self, speaker: Speaker, since: Instant) -> None:
+    async def _begins(self, speaker: MessageSender, since: Instant) -> None:
         source = speaker.source
-        episode = Episode(_key(source), since, EventType.OUTAGE_IT, source.site)
+        episode = Episode(_build_key(source), since, EventType.OUTAGE_IT, source.site)
         body = self._body(source) | {
-            "occurred_at": iso(since),
+            "occurred_at": format_time(since),
             "alias": episode.alias,
             "headline": f"La source « {source.name} » ne répond plus",
             "description": (
                 f"Elle a promis un signe toutes les {source.heartbeat_s} s ; le dernier date de "
-                f"{iso(since)}."
+                f"{format_time(since)}."
             ),
         }
         receipt = await self._accept(speaker, body, episode.alias)
-        self._episodes.note(speaker.realm, WATCH.id, replace(episode, report_id=receipt.report_id))
+        self._episodes.note(
+            speaker.realm, VIGIE_PRINCIPAL.id, replace(episode, report_id=receipt.report_id)
+        )
         self._book.silent.add(source.id)
-        log.warning("source.silent", source=source.name, since=iso(since))
+        log.warning("source.silent", source=source.name, since=format_time(since))
 
-    async def _ends(self, speaker: Speaker, episode: Episode, at: Instant) -> None:
+    async def _ends(self, speaker: MessageSender, episode: Episode, at: Instant) -> None:
         """Cancel the report of a silent source.
 
         A reopening would also lift any other IT outage of the site. Rule D16, reopening.
@@ -121,12 +129,12 @@ class Heartbeats:
         body = self._body(speaker.source) | {
             "msg_type": "Cancel",
             "references": [episode.report_id],
-            "occurred_at": iso(at),
-            "alias": f"{episode.alias}{END}",
+            "occurred_at": format_time(at),
+            "alias": f"{episode.alias}{END_SUFFIX}",
             "headline": f"La source « {speaker.source.name} » parle de nouveau",
         }
-        await self._accept(speaker, body, f"{episode.alias}{END}")
-        self._episodes.note(speaker.realm, WATCH.id, replace(episode, ended=at))
+        await self._accept(speaker, body, f"{episode.alias}{END_SUFFIX}")
+        self._episodes.note(speaker.realm, VIGIE_PRINCIPAL.id, replace(episode, ended=at))
         self._book.silent.discard(speaker.source.id)
         log.info("source.speaks_again", source=speaker.source.name)
 
@@ -135,15 +143,19 @@ class Heartbeats:
             "type": EventType.OUTAGE_IT,
             "severity": SEVERITY,
             "certainty": "confirmed",
-            "measure": {"name": MEASURE, "value": True, "object": f"system:source.{source.name}"},
+            "measure": {
+                "name": SILENT_SOURCE_MEASURE,
+                "value": True,
+                "object": f"system:source.{source.name}",
+            },
         }
         return body | ({"site_id": source.site} if source.site else {})
 
-    async def _accept(self, speaker: Speaker, body: dict[str, Any], key: str) -> Any:
+    async def _accept(self, speaker: MessageSender, body: dict[str, Any], key: str) -> Any:
         """Accept a report of Vigie itself, with the report as its raw bytes."""
-        told = replace(speaker, raw=Raw(orjson.dumps(body), "application/json", "heartbeat"))
+        told = replace(speaker, raw=RawBody(orjson.dumps(body), "application/json", "heartbeat"))
         return await self._transitions.accept(told, body | {"realm": speaker.realm}, key)
 
 
-def _key(source: Source) -> str:
+def _build_key(source: Source) -> str:
     return f"silence.{source.name}"

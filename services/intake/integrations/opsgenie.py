@@ -9,19 +9,24 @@ import re
 from typing import Final
 from uuid import uuid4
 
-from services.intake.integrations.request import Asked, Reply, text, wrong
-from services.intake.integrations.signals import Signal, State, flat
+from services.intake.integrations.request import (
+    IntegrationRequest,
+    Reply,
+    build_field_problem,
+    get_first_text,
+)
+from services.intake.integrations.signals import Transition, TransitionState, flatten_document
 from services.runtime.http.problems import Problem
 from services.runtime.identity.principals import Source
 
 NAME: Final = "opsgenie"
 PATHS: Final = ("/v2/alerts", "/v2/heartbeats")
-_ONE: Final = re.compile(r"/v2/alerts/(.{1,600})/([a-z]+)/?")
-_STATES: Final = {"close": State.CLOSED, "acknowledge": State.ACKNOWLEDGED}
+_ALERT_ACTION: Final = re.compile(r"/v2/alerts/(.{1,600})/([a-z]+)/?")
+_STATES: Final = {"close": TransitionState.CLOSED, "acknowledge": TransitionState.ACKNOWLEDGED}
 _PRIORITY: Final = {"P1": 4, "P2": 3, "P3": 3, "P4": 2, "P5": 1}
 
 
-def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  protocol of integrations
+def read_transitions(asked: IntegrationRequest, source: Source) -> list[Transition]:  # noqa: ARG001  protocol of integrations
     """Read the transition in a request. Raises ProblemError `invalid`.
 
     The key is the alias, else derived from the message. Other actions on an alert (`/notes`,
@@ -31,20 +36,26 @@ def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  prot
     if asked.path.startswith("/v2/heartbeats"):
         return []
     document = asked.json_object() if asked.body.strip() else {}
-    if (found := _ONE.fullmatch(asked.path)) is not None:
+    if (found := _ALERT_ACTION.fullmatch(asked.path)) is not None:
         state = _STATES.get(found[2])
-        return [] if state is None else [Signal(found[1], state, details=text(document, "note"))]
-    if not text(document, "message"):
-        raise wrong(
+        return (
+            []
+            if state is None
+            else [Transition(found[1], state, details=get_first_text(document, "note"))]
+        )
+    if not get_first_text(document, "message"):
+        raise build_field_problem(
             "message",
             "missing",
             "obligatoire, 130 caractères au plus",
             "required, 130 characters at most",
         )
-    alias = text(document, "alias")
+    alias = get_first_text(document, "alias")
     if len(alias) > 512:
-        raise wrong("alias", "length", "512 caractères au plus", "512 characters at most")
-    labels = flat(
+        raise build_field_problem(
+            "alias", "length", "512 caractères au plus", "512 characters at most"
+        )
+    labels = flatten_document(
         {
             n: v
             for n, v in document.items()
@@ -52,22 +63,22 @@ def signals(asked: Asked, source: Source) -> list[Signal]:  # noqa: ARG001  prot
         }
     )
     details = document.get("details")
-    if isinstance(details, dict) and (site := text(details, "site")):
+    if isinstance(details, dict) and (site := get_first_text(details, "site")):
         labels["site"] = site
-    severity = _PRIORITY.get(text(document, "priority").upper(), 3)
+    severity = _PRIORITY.get(get_first_text(document, "priority").upper(), 3)
     return [
-        Signal(
+        Transition(
             alias or asked.own_name(),
-            State.OPEN,
-            text(document, "message"),
-            text(document, "description"),
+            TransitionState.OPEN,
+            get_first_text(document, "message"),
+            get_first_text(document, "description"),
             labels,
             severity,
         )
     ]
 
 
-def accepted(asked: Asked, found: list[Signal]) -> Reply:  # noqa: ARG001  protocol of integrations
+def reply_accepted(asked: IntegrationRequest, found: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
     """Answer 202, or the pong of a heartbeat."""
     if asked.path.startswith("/v2/heartbeats"):
         return Reply(
@@ -84,7 +95,7 @@ def accepted(asked: Asked, found: list[Signal]) -> Reply:  # noqa: ARG001  proto
     )
 
 
-def refused(problem: Problem) -> Reply:
+def reply_refused(problem: Problem) -> Reply:
     """Answer 422 with the reason."""
     errors = {f.field: f.message["en"] for f in problem.faults}
     return Reply(

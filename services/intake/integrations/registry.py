@@ -8,22 +8,22 @@ from typing import Annotated, Any, Final
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.patterns import PatternInvalid, check
+from schemas.patterns import PatternInvalid, check_pattern
 from schemas.realms import RealmNameInvalid, is_live, parse_realm
 from schemas.words import EventType
 from services.intake.integrations import cloudevents
-from services.intake.integrations.cap.dialect import Cap
+from services.intake.integrations.cap.dialect import CapIntegration
 from services.intake.integrations.cap.signature import check_certificate
-from services.intake.integrations.dispatcher import Machines
+from services.intake.integrations.dispatcher import Dispatcher
 from services.intake.integrations.generic import FIELDS
-from services.intake.integrations.request import wrong
-from services.runtime.http.problems import ProblemError, both, unknown
-from services.runtime.identity.accounts import AccessStore, new_principal
+from services.intake.integrations.request import build_field_problem
+from services.runtime.http.problems import ProblemError, build_bilingual, build_unknown_problem
+from services.runtime.identity.accounts import AccessStore, create_principal
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal, Rule, Scope, Source
 
 KEY_BYTES: Final = 20
-_OF_THE_RECORD: Final = {
+_RECORD_FIELDS: Final = {
     "name",
     "dialect",
     "site",
@@ -34,7 +34,7 @@ _OF_THE_RECORD: Final = {
     "exercise_realm",
     "certificates",
 }
-POSTER: Final = "poster"
+POSTER_INTEGRATION: Final = "poster"
 """Integration of posters. Their keys are public and permit less."""
 log = structlog.get_logger(__name__)
 
@@ -94,10 +94,10 @@ class SourceChange(BaseModel):
     )
 
 
-class Registry:
+class SourceRegistry:
     """Register of sources. All methods raise ProblemError and BrokerAway."""
 
-    def __init__(self, access: AccessStore, machines: Machines) -> None:
+    def __init__(self, access: AccessStore, machines: Dispatcher) -> None:
         self._access = access
         self._machines = machines
 
@@ -108,7 +108,7 @@ class Registry:
         """
         spoken = {p.id: p.scope.realms for p in self._access.all(Principal)}
         seen = [
-            s for _, s in sorted(self._sources().items()) if _is_heard_within(reader, spoken[s.id])
+            s for _, s in sorted(self._sources().items()) if _can_see_realms(reader, spoken[s.id])
         ]
         return [self._shown(s) for s in seen]
 
@@ -126,19 +126,21 @@ class Registry:
         if asked.name in self._sources():
             raise ProblemError(
                 "conflict",
-                what=both(
+                what=build_bilingual(
                     f"Source {asked.name} : déjà prise.", f"Source {asked.name}: taken already."
                 ),
             )
         if asked.key is not None and self._access.bearer(asked.key) is not None:
             raise ProblemError(
                 "conflict",
-                what=both("key : déjà celle d’un autre.", "key: somebody else’s already."),
+                what=build_bilingual(
+                    "key : déjà celle d’un autre.", "key: somebody else’s already."
+                ),
             )
         self._check_speaks_for(asked)
         _check_mapping(asked)
-        poster_ = asked.dialect == POSTER
-        principal = new_principal(
+        poster_ = asked.dialect == POSTER_INTEGRATION
+        principal = create_principal(
             Role.POSTER if poster_ else Role.SOURCE,
             scope=asked.scope,
             speaks_as="public" if poster_ else asked.speaks_as,
@@ -147,10 +149,10 @@ class Registry:
         record = Source(
             id=principal.id,
             created_at=time.time_ns() // 1_000_000,
-            **asked.model_dump(include=_OF_THE_RECORD),
+            **asked.model_dump(include=_RECORD_FIELDS),
             rules=asked.rules,
             type=asked.type
-            if "type" in asked.model_fields_set or asked.dialect != Cap.NAME
+            if "type" in asked.model_fields_set or asked.dialect != CapIntegration.NAME
             else EventType.INFO,
         )
         await self._access.put(record)
@@ -168,18 +170,18 @@ class Registry:
     def _check_dialect(self, asked: NewSource) -> None:
         if asked.dialect not in self._machines.names:
             known = ", ".join(self._machines.names)
-            raise wrong(
+            raise build_field_problem(
                 "dialect", "enum", f"dialectes connus : {known}", f"known dialects: {known}"
             )
-        if asked.dialect == POSTER and asked.site is None:
-            raise wrong(
+        if asked.dialect == POSTER_INTEGRATION and asked.site is None:
+            raise build_field_problem(
                 "site", "missing", "une affiche est celle d’un site", "a poster is that of a site"
             )
 
     def _check_speaks_for(self, asked: NewSource) -> None:
         """Check that no other source has these CloudEvents `source` names."""
         if asked.speaks_for and asked.dialect != cloudevents.NAME:
-            raise wrong(
+            raise build_field_problem(
                 "speaks_for",
                 "dialect",
                 f"seulement avec le dialecte {cloudevents.NAME}",
@@ -190,7 +192,7 @@ class Registry:
             if name in taken:
                 raise ProblemError(
                     "conflict",
-                    what=both(
+                    what=build_bilingual(
                         f"speaks_for {name} : déjà celui de {taken[name]}.",
                         f"speaks_for {name}: already that of {taken[name]}.",
                     ),
@@ -201,8 +203,8 @@ class Registry:
         of_the_record = asked.model_fields_set - {"rate_per_s"}
         record = self._record(name).model_copy(update={n: getattr(asked, n) for n in of_the_record})
         _check_mapping(record)
-        if record.dialect == POSTER and record.site is None:
-            raise wrong(
+        if record.dialect == POSTER_INTEGRATION and record.site is None:
+            raise build_field_problem(
                 "site", "missing", "une affiche est celle d’un site", "a poster is that of a site"
             )
         if "rate_per_s" in asked.model_fields_set:
@@ -222,7 +224,7 @@ class Registry:
 
     def _record(self, name: str) -> Source:
         if (record := self._sources().get(name)) is None:
-            raise unknown("name", "aucune source de ce nom", "no source of this name")
+            raise build_unknown_problem("name", "aucune source de ce nom", "no source of this name")
         return record
 
     async def set_enabled(self, name: str, author: Principal, *, enabled: bool) -> dict[str, Any]:
@@ -250,7 +252,7 @@ class Registry:
         }
 
 
-def _is_heard_within(reader: Principal, realms: tuple[str, ...]) -> bool:
+def _can_see_realms(reader: Principal, realms: tuple[str, ...]) -> bool:
     """Return whether the reader sees all realms of a source.
 
     A source without realms reports in every realm.
@@ -263,7 +265,7 @@ def _check_mapping(asked: NewSource | Source) -> None:
     _check_rules(asked.rules)
     _check_cap(asked)
     if unknown := sorted(set(asked.fields) - set(FIELDS)):
-        raise wrong(
+        raise build_field_problem(
             f"fields.{unknown[0]}",
             "enum",
             f"champs connus : {', '.join(FIELDS)}",
@@ -277,17 +279,17 @@ def _check_cap(asked: NewSource | Source) -> None:
     CAP messages carry their own state.
     """
     for name in ("exercise_realm", "certificates"):
-        if getattr(asked, name) and asked.dialect != Cap.NAME:
-            raise wrong(
+        if getattr(asked, name) and asked.dialect != CapIntegration.NAME:
+            raise build_field_problem(
                 name,
                 "dialect",
-                f"seulement avec le dialecte {Cap.NAME}",
-                f"with the dialect {Cap.NAME} only",
+                f"seulement avec le dialecte {CapIntegration.NAME}",
+                f"with the dialect {CapIntegration.NAME} only",
             )
-    if asked.dialect == Cap.NAME and (
+    if asked.dialect == CapIntegration.NAME and (
         told := next((n for n, r in enumerate(asked.rules, start=1) if r.state is not None), None)
     ):
-        raise wrong(
+        raise build_field_problem(
             f"rules.{told}.state",
             "dialect",
             "un message CAP le dit lui-même (msgType)",
@@ -297,14 +299,14 @@ def _check_cap(asked: NewSource | Source) -> None:
         try:
             parse_realm(asked.exercise_realm)
         except RealmNameInvalid:
-            raise wrong(
+            raise build_field_problem(
                 "exercise_realm",
                 "realm_name",
                 "par exemple « 92~ex-nom »",
                 "for example “92~ex-name”",
             ) from None
         if is_live(asked.exercise_realm):
-            raise wrong(
+            raise build_field_problem(
                 "exercise_realm",
                 "live",
                 "un exercice n’entre jamais dans un territoire réel",
@@ -314,7 +316,7 @@ def _check_cap(asked: NewSource | Source) -> None:
         try:
             check_certificate(pem)
         except ValueError:
-            raise wrong(
+            raise build_field_problem(
                 f"certificates.{number}",
                 "pem",
                 "certificat PEM illisible",
@@ -326,9 +328,9 @@ def _check_rules(rules: tuple[Rule, ...]) -> None:
     for number, rule in enumerate(rules, start=1):
         for label, pattern in rule.when.items():
             try:
-                check(pattern)
+                check_pattern(pattern)
             except PatternInvalid as error:
-                raise wrong(
+                raise build_field_problem(
                     f"rules.{number}.when.{label}",
                     "regex",
                     f"expression illisible : {error}",

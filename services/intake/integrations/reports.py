@@ -18,58 +18,69 @@ from typing import Any, Final
 from schemas.base import MINUTE_MS
 from schemas.maintenance import Renewal
 from schemas.realms import is_live
-from schemas.reports import END
+from schemas.reports import END_SUFFIX
 from schemas.words import EventType
-from services.intake.integrations.episodes import TOMBSTONE_MS, Episode, Episodes
+from services.intake.integrations.episodes import LATE_WINDOW_MS, Episode, EpisodeTracker
 from services.intake.integrations.signals import (
-    Meaning,
-    Signal,
-    State,
-    Told,
-    body_of,
-    credible,
-    kept_labels,
-    meaning_of,
-    short,
+    ForwardedReport,
+    Transition,
+    TransitionMeaning,
+    TransitionState,
+    build_report,
+    choose_time,
+    interpret_transition,
+    select_log_labels,
+    shorten_key,
 )
-from services.intake.reports.acceptance import Raw, Receipt, Receiver
-from services.intake.reports.deduplication import Ledger, keyed_id
-from services.intake.reports.geography import Geography
-from services.intake.reports.native import claim_of, dumped, ms, parse_one
+from services.intake.reports.acceptance import AcceptanceReceipt, RawBody, ReportReceiver
+from services.intake.reports.deduplication import AnswerIndex, derive_keyed_id
+from services.intake.reports.geography import TerritoryMap
+from services.intake.reports.native import (
+    convert_to_milliseconds,
+    dump_json,
+    parse_report,
+    prepare_report,
+)
 from services.runtime.identity.principals import Principal, Source
-from services.runtime.kafka.clients import iso
+from services.runtime.kafka.clients import format_time
 
 _EVENT: Final = "event\x1f"
 
 
 @dataclass(frozen=True, slots=True)
-class Speaker:
+class MessageSender:
     """Sender of a message, and the data common to all its transitions."""
 
     principal: Principal
     source: Source
     realm: str
-    raw: Raw
+    raw: RawBody
 
 
-class Transitions:
+class TransitionReporter:
     """Reports from all sources of one front. They enter Kafka like native reports."""
 
     def __init__(
-        self, receiver: Receiver, ledger: Ledger, live_realm: str, geography: Geography
+        self,
+        receiver: ReportReceiver,
+        ledger: AnswerIndex,
+        live_realm: str,
+        geography: TerritoryMap,
     ) -> None:
         self._receiver = receiver
         self._ledger = ledger
         self._live_realm = live_realm
         self._geography = geography
-        self.episodes = Episodes(ledger)
+        self.episodes = EpisodeTracker(ledger)
         self._locks: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
 
-    def speaker(self, principal: Principal, source: Source, raw: Raw) -> Speaker:
+    def speaker(self, principal: Principal, source: Source, raw: RawBody) -> MessageSender:
         """Return the sender of a message that names no realm."""
-        return Speaker(principal, source, principal.own_realm(self._live_realm), raw)
+        return MessageSender(principal, source, principal.own_realm(self._live_realm), raw)
 
-    async def take(self, speaker: Speaker, told: Signal | Told) -> Receipt | Renewal | None:
+    async def take(
+        self, speaker: MessageSender, told: Transition | ForwardedReport
+    ) -> AcceptanceReceipt | Renewal | None:
         """Accept a transition of an alert, or a native report.
 
         Returns the receipt of a native report. A repeated alert with a lease gives a renewal
@@ -77,32 +88,34 @@ class Transitions:
         BrokerAway.
         """
         return await (
-            self._tell(speaker, told) if isinstance(told, Told) else self._take(speaker, told)
+            self._tell(speaker, told)
+            if isinstance(told, ForwardedReport)
+            else self._take(speaker, told)
         )
 
-    async def renew(self, speaker: Speaker, renewals: Sequence[Renewal]) -> None:
+    async def renew(self, speaker: MessageSender, renewals: Sequence[Renewal]) -> None:
         """Renew leases. See Receiver.renew."""
         await self._receiver.renew(speaker.realm, speaker.principal, renewals)
 
-    async def _tell(self, speaker: Speaker, told: Told) -> Receipt:
+    async def _tell(self, speaker: MessageSender, told: ForwardedReport) -> AcceptanceReceipt:
         body = told.body if "realm" in told.body else told.body | {"realm": speaker.realm}
         signed = replace(speaker, raw=replace(speaker.raw, signature=told.signature))
         return await self.accept(signed, body, f"told\x1f{told.key}")
 
-    async def _take(self, speaker: Speaker, signal: Signal) -> Renewal | None:
+    async def _take(self, speaker: MessageSender, signal: Transition) -> Renewal | None:
         """Report a change of an alert; return a renewal if the alert only continues."""
-        meaning = meaning_of(signal, speaker.source)
+        meaning = interpret_transition(signal, speaker.source)
         if meaning.drop or (
             signal.event is not None and self._has_had_effect(speaker, signal.event)
         ):
             return None
         signal, key, now = (
             replace(signal, state=meaning.state),
-            short(signal.key),
+            shorten_key(signal.key),
             datetime.now(UTC),
         )
-        at = ms(credible(signal.began or signal.at, now))
-        body = body_of(signal, meaning, now) | {"realm": speaker.realm}
+        at = convert_to_milliseconds(choose_time(signal.began or signal.at, now))
+        body = build_report(signal, meaning, now) | {"realm": speaker.realm}
         words = f"{signal.title}\x1f{signal.details}\x1f{meaning.severity}".encode(
             "utf-8", "replace"
         )
@@ -114,22 +127,24 @@ class Transitions:
         async with self._lock(speaker.principal.id, key):
             known = self.episodes.newest(speaker.realm, speaker.principal.id, key)
             current = known if known is not None and known.ended is None else None
-            if signal.state is State.INFO:
+            if signal.state is TransitionState.INFO:
                 about = meaning.type if current is None else current.type
                 await self._inform(
                     speaker, body, current, about, once(f"{key}#info:{content}:{at // MINUTE_MS}")
                 )
-            elif signal.state is State.OPEN and (known is None or _begins(known, signal, now)):
-                began = _began(signal, now)
+            elif signal.state is TransitionState.OPEN and (
+                known is None or _is_new_episode(known, signal, now)
+            ):
+                began = _find_episode_start(signal, now)
                 if signal.lease is not None and known is not None and began <= (known.ended or 0):
                     # The alert was over and is active again.
-                    began = at = ms(now)
+                    began = at = convert_to_milliseconds(now)
                 at = self._after_what_ended(speaker, meaning, at)
-                body["occurred_at"] = iso(at)
+                body["occurred_at"] = format_time(at)
                 new = Episode(key, began, meaning.type, meaning.site, content=content, at=at)
                 episode, beside = (
                     self.episodes.begins(speaker.realm, speaker.principal.id, new),
-                    _beside(signal, speaker.realm),
+                    _build_extra_fields(signal, speaker.realm),
                 )
                 receipt = await self.accept(
                     speaker,
@@ -139,10 +154,10 @@ class Transitions:
                     words=words,
                 )
                 self._note(speaker, replace(episode, report_id=receipt.report_id))
-            elif current is None or _is_of_an_earlier_one(signal, current, now):
+            elif current is None or _is_earlier_end(signal, current, now):
                 # An end without a beginning, or one that is late.
                 return None
-            elif signal.state is State.ACKNOWLEDGED:
+            elif signal.state is TransitionState.ACKNOWLEDGED:
                 await self._inform(
                     speaker,
                     body,
@@ -151,7 +166,7 @@ class Transitions:
                     once(f"{current.alias}#ack"),
                     {"acknowledges": True},
                 )
-            elif signal.state is State.CLOSED:
+            elif signal.state is TransitionState.CLOSED:
                 await self._close(speaker, body, current, signal, now, once)
             elif not current.answered and content == current.content and signal.event is None:
                 # A crash may have lost the text of this report.
@@ -176,7 +191,7 @@ class Transitions:
                 self._note(speaker, changed)
         return None
 
-    def _after_what_ended(self, speaker: Speaker, meaning: Meaning, at: int) -> int:
+    def _after_what_ended(self, speaker: MessageSender, meaning: TransitionMeaning, at: int) -> int:
         """Return the time at which an alert begins: after the newest end at its site.
 
         The alert holds now, and a report from before that end would count as over. Rule D7, late
@@ -187,7 +202,7 @@ class Transitions:
 
     async def _inform(
         self,
-        speaker: Speaker,
+        speaker: MessageSender,
         body: dict[str, Any],
         about: Episode | None,
         type: str,
@@ -207,10 +222,10 @@ class Transitions:
 
     async def _close(
         self,
-        speaker: Speaker,
+        speaker: MessageSender,
         body: dict[str, Any],
         episode: Episode,
-        signal: Signal,
+        signal: Transition,
         now: datetime,
         once: Callable[[str], str],
     ) -> None:
@@ -220,33 +235,36 @@ class Transitions:
         stay. Rule D7, late reports.
         """
         said = episode.began if episode.at is None else episode.at
-        over = max(ms(credible(signal.at, now)), min(said, ms(now)))
+        over = max(
+            convert_to_milliseconds(choose_time(signal.at, now)),
+            min(said, convert_to_milliseconds(now)),
+        )
         body |= {
             "type": EventType.REOPENING,
             "severity": 1,
             "lifts": [episode.type],
             "references": [episode.report_id],
-            "occurred_at": iso(over),
-            "alias": f"{episode.alias}{END}",
+            "occurred_at": format_time(over),
+            "alias": f"{episode.alias}{END_SUFFIX}",
         }
         if episode.site:
             body["site_id"] = episode.site
-        await self.accept(speaker, body, once(f"{episode.alias}{END}"), matter=episode.type)
-        self._note(speaker, replace(episode, ended=ms(now), over=over))
+        await self.accept(speaker, body, once(f"{episode.alias}{END_SUFFIX}"), matter=episode.type)
+        self._note(speaker, replace(episode, ended=convert_to_milliseconds(now), over=over))
 
-    def _note(self, speaker: Speaker, episode: Episode) -> None:
+    def _note(self, speaker: MessageSender, episode: Episode) -> None:
         self.episodes.note(speaker.realm, speaker.principal.id, episode)
 
     async def accept(
         self,
-        speaker: Speaker,
+        speaker: MessageSender,
         body: Mapping[str, Any],
         key: str,
         beside: Mapping[str, Any] | None = None,
         *,
         matter: str | None = None,
         words: bytes | None = None,
-    ) -> Receipt:
+    ) -> AcceptanceReceipt:
         """Accept a native report under a key. The first version under a key stands.
 
         `beside` adds fields that only integrations set. For `matter` see `claim_of`, for `words`
@@ -254,22 +272,27 @@ class Transitions:
         """
         principal = speaker.principal
         resolve = partial(self._receiver.resolve, principal.id)
-        claim = claim_of(
-            parse_one(dumped(body)), principal, self._live_realm, resolve, self._geography, matter
+        claim = prepare_report(
+            parse_report(dump_json(body)),
+            principal,
+            self._live_realm,
+            resolve,
+            self._geography,
+            matter,
         )
         claim = replace(claim, message={**claim.message, **(beside or {})}, words=words)
         return await self._receiver.accept(
-            claim, principal, _hashed(key), speaker.raw, first_stands=True
+            claim, principal, _hash_key(key), speaker.raw, first_stands=True
         )
 
-    def has_taken(self, speaker: Speaker, key: str) -> bool:
+    def has_taken(self, speaker: MessageSender, key: str) -> bool:
         """Return whether a report of this sender was accepted under this key of `accept`."""
         return (
-            self._ledger.get(keyed_id(speaker.realm, speaker.principal.id, _hashed(key)))
+            self._ledger.get(derive_keyed_id(speaker.realm, speaker.principal.id, _hash_key(key)))
             is not None
         )
 
-    def _has_had_effect(self, speaker: Speaker, event: str) -> bool:
+    def _has_had_effect(self, speaker: MessageSender, event: str) -> bool:
         return self.has_taken(speaker, f"{_EVENT}{event}")
 
     @asynccontextmanager
@@ -289,12 +312,12 @@ class Transitions:
                 self._locks[place] = lock, users - 1
 
 
-def _beside(signal: Signal, realm: str) -> dict[str, Any]:
+def _build_extra_fields(signal: Transition, realm: str) -> dict[str, Any]:
     """Return labels for maintenance windows, and the lease in live realms.
 
     Simulated realms have their own clock.
     """
-    found: dict[str, Any] = {"labels": labels} if (labels := kept_labels(signal)) else {}
+    found: dict[str, Any] = {"labels": labels} if (labels := select_log_labels(signal)) else {}
     return (
         found | {"lease": signal.lease.model_dump()}
         if signal.lease is not None and is_live(realm)
@@ -302,19 +325,19 @@ def _beside(signal: Signal, realm: str) -> dict[str, Any]:
     )
 
 
-def _hashed(key: str) -> str:
+def _hash_key(key: str) -> str:
     """Shorten a key of any length and content to a valid Idempotency-Key."""
     return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=24).hexdigest()
 
 
-def _begins(known: Episode, signal: Signal, now: datetime) -> bool:
+def _is_new_episode(known: Episode, signal: Transition, now: datetime) -> bool:
     """Return whether a message begins a new episode, neither repeated nor late."""
     if signal.lease is not None:
         # While a lease holds, another beginning is the same alert. After its end, an active alert
         # is new.
         return known.ended is not None
     if signal.began is not None:
-        began = _began(signal, now)
+        began = _find_episode_start(signal, now)
         if known.ended is not None and known.began > known.ended:
             # A clock that was ahead named that beginning.
             return began != known.began and began > known.ended
@@ -322,25 +345,32 @@ def _begins(known: Episode, signal: Signal, now: datetime) -> bool:
     if known.ended is None:
         return False
     over = known.ended if known.over is None else known.over
-    late = signal.at is not None and ms(signal.at) <= over and ms(now) - known.ended < TOMBSTONE_MS
+    late = (
+        signal.at is not None
+        and convert_to_milliseconds(signal.at) <= over
+        and convert_to_milliseconds(now) - known.ended < LATE_WINDOW_MS
+    )
     return not late
 
 
-def _began(signal: Signal, now: datetime) -> int:
+def _find_episode_start(signal: Transition, now: datetime) -> int:
     """Return the beginning that the sender gives, in ms. It is part of the episode's name."""
-    return max(ms(signal.began or now), 0)
+    return max(convert_to_milliseconds(signal.began or now), 0)
 
 
-def _is_of_an_earlier_one(signal: Signal, current: Episode, now: datetime) -> bool:
+def _is_earlier_end(signal: Transition, current: Episode, now: datetime) -> bool:
     """Return whether a message ends an earlier episode, over before this one began.
 
     Each node of a cluster reports an end, the slow one last.
     """
     if (
-        signal.state is not State.CLOSED
+        signal.state is not TransitionState.CLOSED
         or signal.lease is not None
         or signal.began is None
         or signal.at is None
     ):
         return False
-    return ms(signal.began) < current.began <= ms(now) and ms(signal.at) <= current.began
+    return (
+        convert_to_milliseconds(signal.began) < current.began <= convert_to_milliseconds(now)
+        and convert_to_milliseconds(signal.at) <= current.began
+    )

@@ -16,16 +16,16 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from services.intake.dead_letters.dead_letter_api import CAME, SENDER
-from services.intake.http.exchange import Scope, address_of, redacted
-from services.runtime.http.problems import ProblemError, fault
+from services.intake.dead_letters.dead_letter_api import FIRST_RECEIVED_AT, ORIGINAL_SENDER
+from services.intake.http.exchange import Scope, get_client_address, redact_url
+from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.principals import Principal
 
 MAX_FIELDS: Final = 200
 
 
 @dataclass(frozen=True)
-class Asked:
+class IntegrationRequest:
     method: str
     path: str
     queried: Sequence[tuple[str, str]]
@@ -70,14 +70,16 @@ class Asked:
                 f"line {error.lineno}, column {error.colno}",
             )
             raise ProblemError(
-                "not_json", faults=(fault("body", "json_invalid", *detail),)
+                "not_json", faults=(build_fault("body", "json_invalid", *detail),)
             ) from None
 
     def json_object(self) -> dict[str, Any]:
         """Parse the body as an object. Raises ProblemError `not_json`, `invalid`."""
         document = self.json
         if not isinstance(document, dict):
-            raise wrong("body", "object", "un objet JSON est attendu", "a JSON object is expected")
+            raise build_field_problem(
+                "body", "object", "un objet JSON est attendu", "a JSON object is expected"
+            )
         return document
 
     def form(self) -> dict[str, str]:
@@ -93,7 +95,7 @@ class Asked:
                 max_num_fields=MAX_FIELDS,
             )
         except ValueError:
-            raise wrong(
+            raise build_field_problem(
                 "body", "form", f"plus de {MAX_FIELDS} champs", f"more than {MAX_FIELDS} fields"
             ) from None
 
@@ -114,12 +116,12 @@ class Reply:
     headers: tuple[tuple[bytes, bytes], ...] = field(default=())
 
 
-def wrong(name: str, code: str, fr: str, en: str) -> ProblemError:
+def build_field_problem(name: str, code: str, fr: str, en: str) -> ProblemError:
     """Return `invalid` for one field."""
-    return ProblemError("invalid", faults=(fault(name, code, fr, en),))
+    return ProblemError("invalid", faults=(build_fault(name, code, fr, en),))
 
 
-def text(document: Mapping[str, Any], *names: str) -> str:
+def get_first_text(document: Mapping[str, Any], *names: str) -> str:
     """Return the first of these fields that is not empty, as text."""
     for name in names:
         value = document.get(name)
@@ -130,7 +132,7 @@ def text(document: Mapping[str, Any], *names: str) -> str:
     return ""
 
 
-def asked_of(scope: Scope, body: bytes) -> Asked:
+def read_request(scope: Scope, body: bytes) -> IntegrationRequest:
     """Read the request of an ASGI scope."""
     headers = {
         name.decode("latin-1").lower(): value.decode("latin-1")
@@ -141,20 +143,20 @@ def asked_of(scope: Scope, body: bytes) -> Asked:
         keep_blank_values=True,
         max_num_fields=None,
     )
-    return Asked(
+    return IntegrationRequest(
         scope["method"],
         scope["path"],
         queried,
         headers,
         body,
-        scope.get(SENDER),
-        scope.get(CAME),
-        redacted(scope),
-        address_of(scope),
+        scope.get(ORIGINAL_SENDER),
+        scope.get(FIRST_RECEIVED_AT),
+        redact_url(scope),
+        get_client_address(scope),
     )
 
 
-def secrets_of(asked: Asked) -> list[str]:
+def list_keys(asked: IntegrationRequest) -> list[str]:
     """Return keys given outside the body: bearer, GenieKey, basic password, X-Token, `?token=`."""
     found = []
     scheme, _, given = asked.headers.get("authorization", "").partition(" ")

@@ -13,24 +13,24 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import Any, Final
 
-from schemas.patterns import whole_match
-from schemas.reports import END, Lease
+from schemas.patterns import matches_whole
+from schemas.reports import END_SUFFIX, Lease
 from services.runtime.identity.principals import Rule, Source
 
 MAX_KEY: Final = 120
 """Longest key of a sender. A longer one is replaced by its hash."""
 MAX_LABELS: Final = 200
-MATCHABLE: Final = 64
+MAX_MATCHABLE_LABELS: Final = 64
 """Maximum number of labels kept for matching, within the lengths below."""
-SITE: Final = 64
-LABEL_NAME: Final = 128
-LABEL_VALUE: Final = 256
-_HEADLINE: Final = 1_024
+MAX_SITE: Final = 64
+MAX_LABEL_NAME: Final = 128
+MAX_LABEL_VALUE: Final = 256
+_MAX_HEADLINE: Final = 1_024
 """Longest summary of all integrations (PagerDuty)."""
-_DETAILS: Final = 50_000
+_MAX_DETAILS: Final = 50_000
 
 
-class State(StrEnum):
+class TransitionState(StrEnum):
     OPEN = "open"
     ACKNOWLEDGED = "acknowledged"
     CLOSED = "closed"
@@ -39,7 +39,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RequestPart:
     """The part of a request that holds one of its transitions.
 
     The report stores it in place of the whole body where that would take too much memory.
@@ -50,12 +50,12 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Signal:
+class Transition:
     """One transition of an alert, as its sender reports it."""
 
     key: str
     """The sender's name of the alert: deduplication key, alias or fingerprint."""
-    state: State
+    state: TransitionState
     title: str = ""
     details: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -74,11 +74,11 @@ class Signal:
     """Time for which the alert holds without a repetition. Rule D66, leases."""
     event: str | None = None
     """The sender's id of this message, if the protocol has one. It takes effect once."""
-    part: Part | None = None
+    part: RequestPart | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ForwardedReport:
     """A native report that arrived through another protocol."""
 
     key: str
@@ -86,58 +86,60 @@ class Told:
     body: dict[str, Any]
     signature: str | None = None
     """Verdict on the signature, if the protocol has one."""
-    part: Part | None = None
+    part: RequestPart | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class TransitionMeaning:
     """A transition in terms of the territory."""
 
     site: str | None
     type: str
     severity: int
-    state: State
+    state: TransitionState
     drop: bool = False
     phenomenon: str | None = None
     colour: str | None = None
 
 
-def meaning_of(signal: Signal, source: Source) -> Meaning:
+def interpret_transition(signal: Transition, source: Source) -> TransitionMeaning:
     """Apply the first matching rule, then the label `site`, then the source's record."""
-    rule = rule_for(signal.labels, source)
+    rule = find_rule(signal.labels, source)
     severity = signal.severity or source.severity or 3
-    said = _site(signal.labels.get("site", ""))
+    said = _clean_site(signal.labels.get("site", ""))
     if rule is None:
-        return Meaning(said or source.site, source.type, source.severity or severity, signal.state)
-    return Meaning(
+        return TransitionMeaning(
+            said or source.site, source.type, source.severity or severity, signal.state
+        )
+    return TransitionMeaning(
         rule.site or said or source.site,
         rule.type or source.type,
         rule.severity or source.severity or severity,
-        signal.state if rule.state is None else State(rule.state),
+        signal.state if rule.state is None else TransitionState(rule.state),
         rule.drop,
         rule.phenomenon,
         rule.colour,
     )
 
 
-def _site(said: str) -> str:
+def _clean_site(said: str) -> str:
     """Clean a message's site for use in an alias: one short line without the end mark."""
-    return "".join(c for c in said if c.isprintable()).strip()[:SITE].removesuffix(END)
+    return "".join(c for c in said if c.isprintable()).strip()[:MAX_SITE].removesuffix(END_SUFFIX)
 
 
-def rule_for(labels: Mapping[str, str], source: Source) -> Rule | None:
+def find_rule(labels: Mapping[str, str], source: Source) -> Rule | None:
     """Return the first rule that matches all its labels, or None."""
     return next(
         (
             r
             for r in source.rules
-            if all(whole_match(p, labels.get(n, ""), any_case=True) for n, p in r.when.items())
+            if all(matches_whole(p, labels.get(n, ""), any_case=True) for n, p in r.when.items())
         ),
         None,
     )
 
 
-def named_by_words(words: str) -> str:
+def derive_key_from_text(words: str) -> str:
     """Derive a key from text if the sender gives none.
 
     The same text is the same alert. The log must not hold the text (rule D58, personal data).
@@ -145,7 +147,7 @@ def named_by_words(words: str) -> str:
     return f"words-{blake2b(words.encode('utf-8', 'surrogatepass'), digest_size=12).hexdigest()}"
 
 
-def short(key: str) -> str:
+def shorten_key(key: str) -> str:
     """Shorten a sender's key by its hash if it is too long or not printable."""
     return (
         key
@@ -154,7 +156,7 @@ def short(key: str) -> str:
     )
 
 
-def dated(signal: Signal, came: datetime | None) -> Signal:
+def date_transition(signal: Transition, came: datetime | None) -> Transition:
     """Date a transition without a time by the first arrival of its message."""
     return (
         signal
@@ -163,38 +165,41 @@ def dated(signal: Signal, came: datetime | None) -> Signal:
     )
 
 
-def credible(at: datetime | None, now: datetime) -> datetime:
+def choose_time(at: datetime | None, now: datetime) -> datetime:
     """Return the sender's time, or now if it is missing, in the future, or before 1971."""
     return at if at is not None and at.year > 1970 and at <= now else now
 
 
-def body_of(signal: Signal, meaning: Meaning, now: datetime) -> dict[str, Any]:
+def build_report(signal: Transition, meaning: TransitionMeaning, now: datetime) -> dict[str, Any]:
     """Build the native report that opens or updates the alert."""
-    at = credible(signal.began or signal.at, now)
+    at = choose_time(signal.began or signal.at, now)
     body: dict[str, Any] = {
         "type": meaning.type,
         "severity": meaning.severity,
         "occurred_at": at.astimezone(UTC).isoformat(),
-        "headline": signal.title[:_HEADLINE] or signal.key[:_HEADLINE],
+        "headline": signal.title[:_MAX_HEADLINE] or signal.key[:_MAX_HEADLINE],
     }
     body |= {n: v for n, v in (("phenomenon", meaning.phenomenon), ("colour", meaning.colour)) if v}
     if meaning.site:
         body["site_id"] = meaning.site
     if signal.details:
-        body["description"] = signal.details[:_DETAILS]
+        body["description"] = signal.details[:_MAX_DETAILS]
     return body
 
 
-def kept_labels(signal: Signal) -> dict[str, str]:
+def select_log_labels(signal: Transition) -> dict[str, str]:
     """Return the labels that go on the log."""
     return (
-        {n[:LABEL_NAME]: v[:LABEL_VALUE] for n, v in sorted(signal.labels.items())[:MATCHABLE]}
+        {
+            n[:MAX_LABEL_NAME]: v[:MAX_LABEL_VALUE]
+            for n, v in sorted(signal.labels.items())[:MAX_MATCHABLE_LABELS]
+        }
         if signal.matchable
         else {}
     )
 
 
-def flat(document: Any, prefix: str = "") -> dict[str, str]:
+def flatten_document(document: Any, prefix: str = "") -> dict[str, str]:
     """Flatten a JSON document into labels by dotted path, at most MAX_LABELS."""
     found: dict[str, str] = {}
     stack: list[tuple[str, Any]] = [(prefix, document)]

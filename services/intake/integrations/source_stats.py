@@ -18,17 +18,17 @@ import orjson
 
 from schemas.base import MINUTE_MS, Instant
 from services.runtime.http.problems import Problem
-from services.runtime.process.sqlite_cache import open_copy
-from services.runtime.process.tasks import in_thread
+from services.runtime.process.sqlite_cache import open_cache
+from services.runtime.process.tasks import run_in_thread
 
-RATE_MIN: Final = 10
+RATE_WINDOW_MIN: Final = 10
 """Minutes over which the rate of a source is measured."""
-OVER_RATE: Final = "over_rate"
+OVER_RATE_CODE: Final = "over_rate"
 """Code of a refusal because of the source's rate."""
 
 
 @dataclass(slots=True)
-class Health:
+class SourceHealth:
     """Health of one source."""
 
     last_seen: Instant | None = None
@@ -46,20 +46,22 @@ class Health:
         self.last_seen = max(now, self.last_seen or 0)
         minute = now // MINUTE_MS
         self.minutes[minute] = self.minutes.get(minute, 0) + 1
-        if len(self.minutes) > RATE_MIN + 1:
-            self.minutes = {m: n for m, n in self.minutes.items() if m > minute - RATE_MIN}
+        if len(self.minutes) > RATE_WINDOW_MIN + 1:
+            self.minutes = {m: n for m, n in self.minutes.items() if m > minute - RATE_WINDOW_MIN}
 
     def exceeds(self, now: Instant) -> bool:
-        """Return whether the source exceeded its rate within the last `RATE_MIN` minutes."""
-        return self.over_rate_at is not None and now - self.over_rate_at < RATE_MIN * MINUTE_MS
+        """Return whether the source exceeded its rate within the last `RATE_WINDOW_MIN` minutes."""
+        return (
+            self.over_rate_at is not None and now - self.over_rate_at < RATE_WINDOW_MIN * MINUTE_MS
+        )
 
     def per_minute(self, now: Instant) -> float:
-        """Return messages per minute over the last `RATE_MIN` minutes."""
-        since = now // MINUTE_MS - RATE_MIN
-        return round(sum(n for m, n in self.minutes.items() if m > since) / RATE_MIN, 1)
+        """Return messages per minute over the last `RATE_WINDOW_MIN` minutes."""
+        since = now // MINUTE_MS - RATE_WINDOW_MIN
+        return round(sum(n for m, n in self.minutes.items() if m > since) / RATE_WINDOW_MIN, 1)
 
 
-class SourceBook:
+class SourceStats:
     """Statistics of all sources of one front.
 
     All methods except `flush` and `taken` are synchronous, for the thread of the event loop.
@@ -68,14 +70,14 @@ class SourceBook:
     def __init__(self, path: Path) -> None:
         self._turn = asyncio.Lock()
         """Lock that keeps the order of writes."""
-        self._db = open_copy(
+        self._db = open_cache(
             path,
             "CREATE TABLE IF NOT EXISTS health (source TEXT PRIMARY KEY, seen INTEGER, accepted "
             "INTEGER, refused BLOB, last BLOB) WITHOUT ROWID;"
             "CREATE TABLE IF NOT EXISTS external (partition INTEGER PRIMARY KEY, next INTEGER);",
         )
         self._health = {
-            source: Health(seen, accepted, Counter(orjson.loads(refused)), orjson.loads(last))
+            source: SourceHealth(seen, accepted, Counter(orjson.loads(refused)), orjson.loads(last))
             for source, seen, accepted, refused, last in self._db.execute(
                 "SELECT source, seen, accepted, refused, last FROM health"
             )
@@ -84,9 +86,9 @@ class SourceBook:
         self.silent: set[str] = set()
         """Sources that are reported as silent now (`services.intake.integrations.heartbeats`)."""
 
-    def health(self, source: str) -> Health:
+    def health(self, source: str) -> SourceHealth:
         """Return the health of a source, by the id of its principal."""
-        return self._health.get(source) or Health()
+        return self._health.get(source) or SourceHealth()
 
     def heard(self, source: str, now: Instant) -> None:
         """Record a message under the source's key."""
@@ -114,12 +116,12 @@ class SourceBook:
     def exceeded(self, source: str, now: Instant) -> None:
         """Count a report refused because of the source's rate. The source will repeat it."""
         health = self._of(source)
-        health.refused[OVER_RATE] += 1
+        health.refused[OVER_RATE_CODE] += 1
         health.over_rate_at = now
 
-    def _of(self, source: str) -> Health:
+    def _of(self, source: str) -> SourceHealth:
         self._changed.add(source)
-        return self._health.setdefault(source, Health())
+        return self._health.setdefault(source, SourceHealth())
 
     async def flush(self) -> None:
         """Save changes to disk. After sqlite3.Error nothing is lost: try again."""
@@ -152,7 +154,7 @@ class SourceBook:
                 for s, h in known
             ]
             try:
-                await in_thread(self._store, rows, positions)
+                await run_in_thread(self._store, rows, positions)
             except sqlite3.Error:
                 self._changed |= changed
                 raise

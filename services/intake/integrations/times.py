@@ -9,16 +9,16 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-_FORM: Final = re.compile(
+_RFC3339: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s*(?:(Z|z)|([+-])(\d\d):?(\d\d)(?:Z)?)?"
 )
 _EPOCH: Final = re.compile(r"[0-9]{10}(?:\.[0-9]{1,9})?|[0-9]{13}")
 """Seconds or milliseconds as written in form fields."""
-_MS: Final = 100_000_000_000
+_MIN_MILLISECONDS: Final = 100_000_000_000
 """Epoch numbers beyond this are milliseconds."""
 
 
-def read_time(value: Any) -> datetime | None:
+def parse_time(value: Any) -> datetime | None:
     """Read an aware time, or return None if unreadable: a wrong clock must not lose the message.
 
     A time without an offset is UTC. The year 1 (Go's zero time) is no time.
@@ -29,10 +29,12 @@ def read_time(value: Any) -> datetime | None:
         value = float(value)
     if isinstance(value, int | float):
         try:
-            return datetime.fromtimestamp(value / 1000 if abs(value) > _MS else value, UTC)
+            return datetime.fromtimestamp(
+                value / 1000 if abs(value) > _MIN_MILLISECONDS else value, UTC
+            )
         except (ValueError, OverflowError, OSError):
             return None
-    if not isinstance(value, str) or (found := _FORM.fullmatch(value.strip())) is None:
+    if not isinstance(value, str) or (found := _RFC3339.fullmatch(value.strip())) is None:
         return None
     year, month, day, hour, minute, second, fraction, _, sign, hours, minutes = found.groups()
     try:

@@ -21,34 +21,34 @@ Phones use the same segment numbers for previews and further pictures.
 _JPEG_COMMENT: Final = 0xFE
 _JPEG_SCAN: Final = 0xDA
 _JPEG_END: Final = 0xD9
-_JPEG_ALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
+_JPEG_STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 """Markers without a segment."""
-_SCAN_OVER: Final = re.compile(rb"\xff(?![\x00\xd0-\xd7\xff])")
+_SCAN_END: Final = re.compile(rb"\xff(?![\x00\xd0-\xd7\xff])")
 """First marker after the data of a scan. Restart markers are part of the data (ITU T.81, B.1.1)."""
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT: Final = frozenset(
     {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"pHYs"}
 )
-MOST_PIXELS: Final = 64_000_000
+MAX_PIXELS: Final = 64_000_000
 """Maximum number of pixels, above that of phone cameras. A browser needs four bytes for each."""
 _JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Start-of-frame markers, which hold height and width."""
 
 
-class NoPhoto(ValueError):
+class PhotoInvalid(ValueError):
     """The data is no complete JPEG or PNG, or the picture is too large to be shown."""
 
 
-def bare(data: bytes) -> tuple[str, bytes]:
+def strip_metadata(data: bytes) -> tuple[str, bytes]:
     """Return the media type and the stripped picture. Raises NoPhoto."""
     if data.startswith(_JPEG_START):
-        return JPEG, _bare_jpeg(data)
+        return JPEG, _strip_jpeg(data)
     if data.startswith(_PNG_START):
-        return PNG, _bare_png(data)
-    raise NoPhoto("it begins like neither")
+        return PNG, _strip_png(data)
+    raise PhotoInvalid("it begins like neither")
 
 
-def _bare_jpeg(data: bytes) -> bytes:
+def _strip_jpeg(data: bytes) -> bytes:
     """Keep segments and scans up to the end of the picture (ITU T.81, B.1).
 
     Phones append more data with places and names, which is removed.
@@ -56,22 +56,22 @@ def _bare_jpeg(data: bytes) -> bytes:
     kept, at, drawn = [_JPEG_START], len(_JPEG_START), False
     while at + 2 <= len(data):
         if data[at] != 0xFF:
-            raise NoPhoto("a segment does not begin with a marker")
+            raise PhotoInvalid("a segment does not begin with a marker")
         marker = data[at + 1]
         if marker == 0xFF:  # fill byte
             at += 1
             continue
         if marker == _JPEG_END and drawn:
             return b"".join((*kept, data[at : at + 2]))
-        if marker in _JPEG_ALONE:
+        if marker in _JPEG_STANDALONE:
             at += 2
             continue
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if end > len(data) or end < at + 4:
-            raise NoPhoto("a segment is cut off")
+            raise PhotoInvalid("a segment is cut off")
         if marker == _JPEG_SCAN:
-            if (over := _SCAN_OVER.search(data, end)) is None:
-                raise NoPhoto("the picture is cut off")
+            if (over := _SCAN_END.search(data, end)) is None:
+                raise PhotoInvalid("the picture is cut off")
             kept.append(data[at : over.start()])
             at, drawn = over.start(), True
             continue
@@ -84,17 +84,17 @@ def _bare_jpeg(data: bytes) -> bytes:
         ):
             kept.append(data[at:end])
         at = end
-    raise NoPhoto("there is no picture in it")
+    raise PhotoInvalid("there is no picture in it")
 
 
-def _bare_png(data: bytes) -> bytes:
+def _strip_png(data: bytes) -> bytes:
     """Keep the chunks needed to show the picture (ISO/IEC 15948, 5)."""
     kept, at = [_PNG_START], len(_PNG_START)
     while at + 12 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
         kind = data[at + 4 : at + 8]
         if end > len(data) or (len(kept) == 1 and kind != b"IHDR"):
-            raise NoPhoto("a chunk is cut off or out of place")
+            raise PhotoInvalid("a chunk is cut off or out of place")
         if kind == b"IHDR":
             _check_size(data[at + 8 : at + 12], data[at + 12 : at + 16])
         if kind in _PNG_KEPT:
@@ -102,10 +102,10 @@ def _bare_png(data: bytes) -> bytes:
         if kind == b"IEND":
             return b"".join(kept)
         at = end
-    raise NoPhoto("it has no end")
+    raise PhotoInvalid("it has no end")
 
 
 def _check_size(width: bytes, height: bytes) -> None:
     """Check the number of pixels. Raises NoPhoto."""
-    if int.from_bytes(width, "big") * int.from_bytes(height, "big") > MOST_PIXELS:
-        raise NoPhoto(f"more than {MOST_PIXELS // 1_000_000} million pixels")
+    if int.from_bytes(width, "big") * int.from_bytes(height, "big") > MAX_PIXELS:
+        raise PhotoInvalid(f"more than {MAX_PIXELS // 1_000_000} million pixels")

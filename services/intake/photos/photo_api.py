@@ -15,35 +15,35 @@ import structlog
 
 from schemas.realms import RealmNameInvalid, parse_realm
 from services.intake.http.exchange import (
-    DATA_POLICY,
+    DATA_CONTENT_POLICY,
     BodyReader,
     Headers,
     Receive,
     Scope,
     Send,
-    answer,
-    answer_json,
+    send_json,
+    send_response,
 )
-from services.intake.photos.image import JPEG, PNG, NoPhoto, bare
+from services.intake.photos.image import JPEG, PNG, PhotoInvalid, strip_metadata
 from services.intake.quotas import DailyQuota
 from services.intake.reports.native import REALM_FAULT
-from services.runtime.http.problems import ProblemError, fault
+from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
 from services.runtime.kafka.clients import BrokerAway
-from services.runtime.secrets.vault import TextItem, Texts, attachment_text
+from services.runtime.secrets.vault import TextItem, VaultTexts, build_attachment_id
 
-PATH: Final = "/api/v1/attachments"
+PHOTO_PATH: Final = "/api/v1/attachments"
 WAIT_S: Final = 1.0
-_SHOWN: Final[Headers] = [(b"cache-control", b"no-store"), DATA_POLICY]
+_PHOTO_HEADERS: Final[Headers] = [(b"cache-control", b"no-store"), DATA_CONTENT_POLICY]
 log = structlog.get_logger(__name__)
 
 
-class Attachments:
+class PhotoApi:
     """Handlers of photo routes. Each gets the principal that the front identified."""
 
     def __init__(
-        self, reader: BodyReader, texts: Texts, quota: DailyQuota, live_realm: str
+        self, reader: BodyReader, texts: VaultTexts, quota: DailyQuota, live_realm: str
     ) -> None:
         self._reader = reader
         self._texts = texts
@@ -59,12 +59,12 @@ class Attachments:
         realm = self._realm_of(principal, scope)
         body = await self._reader.read(scope, receive)
         try:
-            content_type, photo = bare(body)
-        except NoPhoto as error:
+            content_type, photo = strip_metadata(body)
+        except PhotoInvalid as error:
             raise ProblemError(
                 "invalid",
                 faults=(
-                    fault(
+                    build_fault(
                         "body",
                         "photo",
                         f"une photo {JPEG} ou {PNG} entière est attendue",
@@ -76,20 +76,25 @@ class Attachments:
             self._reader.room.give_back(len(body))
         id = str(uuid5(NAMESPACE_URL, f"{principal.id}/{realm}/{sha256(photo).hexdigest()}"))
         # A photo that is sent again counts once.
-        if await self._texts.get(attachment_text(id)) is None:
+        if await self._texts.get(build_attachment_id(id)) is None:
             if not self._quota.take(principal.id, len(photo)):
                 raise ProblemError("photo_quota")
             try:
                 await self._texts.put(
-                    attachment_text(id), TextItem({"realm": realm}, photo, content_type)
+                    build_attachment_id(id), TextItem({"realm": realm}, photo, content_type)
                 )
             except BrokerAway:
                 self._quota.give_back(principal.id, len(photo))
                 raise
-        await answer_json(
+        await send_json(
             send,
             201,
-            {"id": id, "content_type": content_type, "bytes": len(photo), "url": f"{PATH}/{id}"},
+            {
+                "id": id,
+                "content_type": content_type,
+                "bytes": len(photo),
+                "url": f"{PHOTO_PATH}/{id}",
+            },
         )
 
     def _realm_of(self, principal: Principal, scope: Scope) -> str:
@@ -109,7 +114,7 @@ class Attachments:
         A photo without a known realm is hidden from readers limited to some realms. Raises
         ProblemError `not_found`, `out_of_scope`. Rule D59, access.
         """
-        item = await self._texts.get(attachment_text(id), wait_s=WAIT_S)
+        item = await self._texts.get(build_attachment_id(id), wait_s=WAIT_S)
         if item is None or item.raw is None or item.content_type not in (JPEG, PNG):
             raise ProblemError("not_found")
         if not principal.sees(item.fields.get("realm")):
@@ -120,4 +125,6 @@ class Attachments:
             reader=principal.id,
             permission=Permission.REPORT_RAW.value,
         )
-        await answer(send, 200, item.raw, [(b"content-type", item.content_type.encode()), *_SHOWN])
+        await send_response(
+            send, 200, item.raw, [(b"content-type", item.content_type.encode()), *_PHOTO_HEADERS]
+        )

@@ -28,45 +28,50 @@ from schemas.base import Instant
 from schemas.maintenance import LeasesRenewed, Renewal
 from schemas.realms import derive_id, is_live
 from schemas.reports import ReportReceived
-from schemas.topics import urgent_lane
+from schemas.topics import select_urgent_topic
 from schemas.words import MsgType
 from services.intake.admission import Admission
 from services.intake.dead_letters.corrections import CORRECTED_BY, mark_correction
-from services.intake.decision_lag import Backlog
-from services.intake.rate_limits import UNLIMITED, ReportRates
+from services.intake.decision_lag import DecisionLag
+from services.intake.rate_limits import UNLIMITED, ReportRateLimiter
 from services.intake.reports.deduplication import (
     TOPIC,
     URGENT,
-    Identity,
-    Known,
-    Ledger,
-    identify,
-    place_of,
-    print_of,
+    AnswerIndex,
+    KnownReport,
+    ReportIdentity,
+    fingerprint_text,
+    get_partition_number,
+    identify_report,
 )
 from services.intake.reports.measure_rights import ReservedMeasures
-from services.intake.reports.native import Claim
-from services.intake.reports.redaction import Logged, LogWords, episode_start
+from services.intake.reports.native import PreparedReport
+from services.intake.reports.redaction import LogRedactor, RedactedReport, get_episode_prefix
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.principals import Principal
-from services.runtime.kafka.clients import BrokerAway, RecordHeaders, headers_of, partition_for
+from services.runtime.kafka.clients import (
+    BrokerAway,
+    RecordHeaders,
+    build_headers,
+    choose_partition,
+)
 from services.runtime.kafka.compacted_topic import KeyedWriter
 from services.runtime.process import tracing
-from services.runtime.secrets.vault import OWN_WORDS, TextItem, Texts
+from services.runtime.secrets.vault import OWN_WORDS_FIELD, TextItem, VaultTexts
 
-WIRE: Final = ReportReceived.wire_type()
+REPORT_WIRE_TYPE: Final = ReportReceived.wire_type()
 RETRY_S: Final = 2
-RENEWED_AT_ONCE: Final = 200
+MAX_RENEWALS: Final = 200
 """Maximum number of renewals in one record: their effects must fit into one Transaction."""
 RECONNECT_S: Final = 0.5
-PEOPLE: Final = frozenset({"native", "line"})
+FREE_ALIAS_INTEGRATIONS: Final = frozenset({"native", "line"})
 """Integrations in which the sender writes the whole alias."""
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class AcceptanceReceipt:
     """An accepted report. `replayed`: the same message had been accepted before."""
 
     report_id: str
@@ -76,7 +81,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Raw:
+class RawBody:
     """A body as received, and its declared content type."""
 
     body: bytes
@@ -86,12 +91,12 @@ class Raw:
     """Verdict on the signature, if the protocol has one."""
 
 
-def text_id_of(report_id: str) -> str:
+def build_text_id(report_id: str) -> str:
     """Return the id of the text item with a report's free text and raw bytes."""
     return f"report-{report_id}"
 
 
-class InputLog:
+class InputAppender:
     """Append to the input topics of `alerts`.
 
     The writer of the texts is used, so a text and its report travel in one request. Sends expire,
@@ -127,19 +132,19 @@ class InputLog:
         return await self._writer.reachable()
 
 
-class Receiver:
+class ReportReceiver:
     """Accept reports. One per process."""
 
     def __init__(
         self,
-        inputs: InputLog,
-        texts: Texts,
-        ledger: Ledger,
+        inputs: InputAppender,
+        texts: VaultTexts,
+        ledger: AnswerIndex,
         admission: Admission,
-        rates: ReportRates,
-        backlog: Backlog,
+        rates: ReportRateLimiter,
+        backlog: DecisionLag,
         fingerprint_key: bytes,
-        words: LogWords,
+        words: LogRedactor,
         ack_timeout_s: float,
         reserved: ReservedMeasures,
     ) -> None:
@@ -153,7 +158,7 @@ class Receiver:
         self._key = fingerprint_key
         self._words = words
         self._timeout_s = ack_timeout_s
-        self._under_way: dict[str, tuple[str, asyncio.Task[Known]]] = {}
+        self._under_way: dict[str, tuple[str, asyncio.Task[KnownReport]]] = {}
         self.away = False
         """True if the last attempt found no broker.
 
@@ -176,17 +181,17 @@ class Receiver:
 
     def print_of(self, words: bytes) -> str:
         """Return the fingerprint of a report with these `Claim.words`."""
-        return print_of(words, self._key)
+        return fingerprint_text(words, self._key)
 
     async def accept(
         self,
-        claim: Claim,
+        claim: PreparedReport,
         principal: Principal,
         key: str | None,
-        raw: Raw,
+        raw: RawBody,
         *,
         first_stands: bool = False,
-    ) -> Receipt:
+    ) -> AcceptanceReceipt:
         """Store a report and return once it is on the log.
 
         With `first_stands`, the same key with another body counts as a repetition, as when a
@@ -196,9 +201,9 @@ class Receiver:
         """
         if not self._ledger.caught_up.is_set():
             await self._started()
-        identity = identify(claim, principal.id, key, self._key)
+        identity = identify_report(claim, principal.id, key, self._key)
         if (known := self._ledger.get(identity.report_id)) is not None:
-            receipt = _again(known, identity, first_stands)
+            receipt = _repeat_receipt(known, identity, first_stands)
             if not known.answered and known.fingerprint == identity.fingerprint:
                 await self._answer_at_last(identity.report_id, claim, principal, raw)
             return receipt
@@ -206,28 +211,28 @@ class Receiver:
             fingerprint, task = other
             if fingerprint != identity.fingerprint and not first_stands:
                 raise ProblemError("key_reused")
-            return _again(await self._wait(task), identity, first_stands)
+            return _repeat_receipt(await self._wait(task), identity, first_stands)
         self._check_references(claim, principal)
         self._reserved.check(claim.message)
         if self.away and self._under_way and not claim.danger:
-            raise _away()
+            raise _build_away_problem()
         if (
             not claim.danger
             and principal.rate_per_s != UNLIMITED
             and is_live(claim.realm)
             and self._lane_of(claim) == TOPIC
         ):
-            self._backlog.check(partition_for(TOPIC, claim.realm))
+            self._backlog.check(choose_partition(TOPIC, claim.realm))
         with self._admission.enter(danger=claim.danger):
             self._rates.take(principal, danger=claim.danger)
-            storing = self._store if tracing.current() is None else self._traced
+            storing = self._store if tracing.get_traces() is None else self._traced
             task = asyncio.create_task(storing(claim, principal, identity, raw))
             self._under_way[identity.report_id] = identity.fingerprint, task
             task.add_done_callback(lambda t: self._done(identity.report_id, t))
             known = await self._wait(task)
-        return Receipt(known.report_id, known.realm, known.recorded_at, replayed=False)
+        return AcceptanceReceipt(known.report_id, known.realm, known.recorded_at, replayed=False)
 
-    def _check_references(self, claim: Claim, principal: Principal) -> None:
+    def _check_references(self, claim: PreparedReport, principal: Principal) -> None:
         """Check that a limited sender replaces or withdraws only its own reports.
 
         A reference would otherwise reach any site. Raises ProblemError `out_of_scope`. Rule D3,
@@ -243,16 +248,17 @@ class Receiver:
                 raise ProblemError("out_of_scope", field="references")
 
     async def _answer_at_last(
-        self, report_id: str, claim: Claim, principal: Principal, raw: Raw
+        self, report_id: str, claim: PreparedReport, principal: Principal, raw: RawBody
     ) -> None:
         """Store the text again of a report found on the log after a crash, and mark it answered."""
-        with _as_problems():
+        with _convert_errors():
             await self._texts.put(
-                text_id_of(report_id), _text(claim, self._logged(claim, principal, raw), raw)
+                build_text_id(report_id),
+                _build_text(claim, self._logged(claim, principal, raw), raw),
             )
             self._ledger.answered(report_id)
 
-    def _logged(self, claim: Claim, principal: Principal, raw: Raw) -> Logged:
+    def _logged(self, claim: PreparedReport, principal: Principal, raw: RawBody) -> RedactedReport:
         """Return the report as the log may hold it, and the sender's own text.
 
         Rule D58, personal data.
@@ -263,9 +269,9 @@ class Receiver:
         return self._words.clean(claim.realm, claim.message, alias)
 
     def _log_alias(self, realm: str, sender: str, alias: str, dialect: str) -> str:
-        if dialect in PEOPLE:
+        if dialect in FREE_ALIAS_INTEGRATIONS:
             return self._words.name(realm, alias)
-        began = episode_start(alias)
+        began = get_episode_prefix(alias)
         if began is not None and self._ledger.has_alias(realm, sender, began):
             # An episode opened by an earlier version keeps its name to its end.
             return alias
@@ -281,10 +287,10 @@ class Receiver:
         sender = principal.id
         if CORRECTED_BY.get() is not None:
             return
-        for start in range(0, len(renewals), RENEWED_AT_ONCE):
+        for start in range(0, len(renewals), MAX_RENEWALS):
             self._rates.take(principal, danger=False)
             message = LeasesRenewed(
-                source_key=sender, leases=tuple(renewals[start : start + RENEWED_AT_ONCE])
+                source_key=sender, leases=tuple(renewals[start : start + MAX_RENEWALS])
             )
             value = orjson.dumps(message.model_dump())
             id = derive_id(
@@ -293,7 +299,7 @@ class Receiver:
                 "input",
                 0,
             )
-            headers = headers_of(
+            headers = build_headers(
                 LeasesRenewed.wire_type(),
                 id=id,
                 source=f"/{sender}",
@@ -303,15 +309,15 @@ class Receiver:
             try:
                 async with asyncio.timeout(self._timeout_s):
                     await self._inputs.append(
-                        urgent_lane("alerts", realm),
+                        select_urgent_topic("alerts", realm),
                         realm,
-                        partition_for(TOPIC, realm),
+                        choose_partition(TOPIC, realm),
                         value,
                         headers,
                     )
             except (BrokerAway, TimeoutError) as error:
                 self._went_away(str(error) or "no acknowledgement of a renewal")
-                raise _away() from error
+                raise _build_away_problem() from error
 
     async def _started(self) -> None:
         """Wait for the index after a start, so that queued connections are not refused at once.
@@ -323,16 +329,16 @@ class Receiver:
         except TimeoutError:
             raise ProblemError("starting", retry_after_s=RETRY_S) from None
 
-    async def _wait(self, task: asyncio.Task[Known]) -> Known:
+    async def _wait(self, task: asyncio.Task[KnownReport]) -> KnownReport:
         """Wait for a task, which goes on if the sender leaves: a retry joins it."""
         done, _ = await asyncio.wait({task}, timeout=self._timeout_s)
         if not done:
             self._went_away(f"no acknowledgement within {self._timeout_s:g} s")
-            raise _away()
-        with _as_problems():
+            raise _build_away_problem()
+        with _convert_errors():
             return task.result()
 
-    def _done(self, report_id: str, task: asyncio.Task[Known]) -> None:
+    def _done(self, report_id: str, task: asyncio.Task[KnownReport]) -> None:
         self._under_way.pop(report_id, None)
         if task.cancelled():
             return
@@ -348,27 +354,27 @@ class Receiver:
         self.away = True
 
     async def _traced(
-        self, claim: Claim, principal: Principal, identity: Identity, raw: Raw
-    ) -> Known:
+        self, claim: PreparedReport, principal: Principal, identity: ReportIdentity, raw: RawBody
+    ) -> KnownReport:
         told: tracing.Attributes = {
             "vigie.realm": claim.realm,
             "vigie.report": identity.report_id,
             "vigie.dialect": raw.dialect,
         }
-        with tracing.hop("intake accept", lambda: told) as span:
+        with tracing.trace_request("intake accept", lambda: told) as span:
             return await self._store(
                 claim, principal, identity, raw, None if span is None else span.traceparent
             )
 
     async def _store(
         self,
-        claim: Claim,
+        claim: PreparedReport,
         principal: Principal,
-        identity: Identity,
-        raw: Raw,
+        identity: ReportIdentity,
+        raw: RawBody,
         traceparent: str | None = None,
-    ) -> Known:
-        report_id, text_id = identity.report_id, text_id_of(identity.report_id)
+    ) -> KnownReport:
+        report_id, text_id = identity.report_id, build_text_id(identity.report_id)
         logged = self._logged(claim, principal, raw)
         message: dict[str, Any] = logged.message | {
             "report_id": report_id,
@@ -383,21 +389,21 @@ class Receiver:
             message["signature"] = raw.signature
         realm, partition, topic = (
             claim.realm,
-            partition_for(TOPIC, claim.realm),
+            choose_partition(TOPIC, claim.realm),
             self._lane_of(claim),
         )
-        headers = headers_of(
-            WIRE,
+        headers = build_headers(
+            REPORT_WIRE_TYPE,
             id=report_id,
             source=f"/{principal.id}",
             at=None if is_live(realm) else claim.at,
             time_ms=time.time_ns() // 1_000_000,
             traceparent=traceparent,
         )
-        place = place_of(topic, partition)
+        place = get_partition_number(topic, partition)
         mark = self._ledger.sending(place)
         try:
-            text = await self._texts.hand_over(text_id, _text(claim, logged, raw).dump())
+            text = await self._texts.hand_over(text_id, _build_text(claim, logged, raw).dump())
             offset, appended_at = await self._inputs.append(
                 topic, realm, partition, orjson.dumps(message), headers
             )
@@ -409,7 +415,7 @@ class Receiver:
             raise
         recorded_at = appended_at if claim.at is None else claim.at
         said = logged.message
-        known = Known(
+        known = KnownReport(
             report_id,
             realm,
             identity.fingerprint,
@@ -422,7 +428,7 @@ class Receiver:
         self._ledger.sent(place, mark, offset, known)
         return known
 
-    def _lane_of(self, claim: Claim) -> str:
+    def _lane_of(self, claim: PreparedReport) -> str:
         """Return the input topic of a report: the urgent lane for danger to people.
 
         A report that references urgent ones follows them. A withdrawal never overtakes the reports
@@ -438,31 +444,33 @@ class Receiver:
             known.urgent for known in named
         )
         is_urgent = follows or claim.danger
-        return urgent_lane("alerts", claim.realm) if is_urgent and not overtakes else TOPIC
+        return select_urgent_topic("alerts", claim.realm) if is_urgent and not overtakes else TOPIC
 
 
-def _text(claim: Claim, logged: Logged, raw: Raw) -> TextItem:
-    own = {OWN_WORDS: logged.own_words} if logged.own_words else {}
+def _build_text(claim: PreparedReport, logged: RedactedReport, raw: RawBody) -> TextItem:
+    own = {OWN_WORDS_FIELD: logged.own_words} if logged.own_words else {}
     return TextItem(claim.text | own, raw.body, raw.content_type)
 
 
-def _again(known: Known, identity: Identity, first_stands: bool) -> Receipt:
+def _repeat_receipt(
+    known: KnownReport, identity: ReportIdentity, first_stands: bool
+) -> AcceptanceReceipt:
     if known.fingerprint != identity.fingerprint and not first_stands:
         raise ProblemError("key_reused")
-    return Receipt(known.report_id, known.realm, known.recorded_at, replayed=True)
+    return AcceptanceReceipt(known.report_id, known.realm, known.recorded_at, replayed=True)
 
 
 @contextmanager
-def _as_problems() -> Iterator[None]:
+def _convert_errors() -> Iterator[None]:
     """Raise storage failures as problems for the sender."""
     try:
         yield
     except BrokerAway as error:
-        raise _away() from error
+        raise _build_away_problem() from error
     except sqlite3.Error as error:
         log.error("report.not_stored", error=str(error), hint="is the disk full?")
         raise ProblemError("storage", retry_after_s=RETRY_S) from error
 
 
-def _away() -> ProblemError:
+def _build_away_problem() -> ProblemError:
     return ProblemError("broker_away", retry_after_s=RETRY_S)

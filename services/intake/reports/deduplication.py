@@ -26,22 +26,22 @@ from aiokafka import TopicPartition
 from schemas import envelope as ce
 from schemas.base import DAY_MS, HOUR_MS, Instant
 from schemas.realms import derive_id
-from schemas.reports import END, ReportReceived
-from schemas.topics import PARTITIONS, inputs, urgent
-from services.intake.reports.native import Claim
-from services.intake.reports.redaction import LogWords
+from schemas.reports import END_SUFFIX, ReportReceived
+from schemas.topics import PARTITION_COUNT, input_topic, urgent_topic
+from services.intake.reports.native import PreparedReport
+from services.intake.reports.redaction import LogRedactor
 from services.runtime.decider.input_marks import InputMarks
-from services.runtime.kafka.clients import groupless_consumer
-from services.runtime.process.sqlite_cache import open_copy
-from services.runtime.process.tasks import in_thread
+from services.runtime.kafka.clients import create_groupless_consumer
+from services.runtime.process.sqlite_cache import open_cache
+from services.runtime.process.tasks import run_in_thread
 
 KEPT_MS: Final = 8 * DAY_MS
 """Time for which answers are kept: a day longer than promised."""
 UNANSWERED_MS: Final = HOUR_MS
 """Age below which a record may be unanswered, if no index says so."""
-TOPIC: Final = inputs("alerts")
-URGENT: Final = urgent("alerts")
-_LANES: Final = {TOPIC: 0, URGENT: 1000}
+TOPIC: Final = input_topic("alerts")
+URGENT: Final = urgent_topic("alerts")
+_PARTITION_OFFSETS: Final = {TOPIC: 0, URGENT: 1000}
 """Offset of a topic's partition numbers in the index, by input topic."""
 log = structlog.get_logger(__name__)
 _PRUNE: Final = (
@@ -75,7 +75,7 @@ _WIRE: Final = ReportReceived.wire_type().encode()
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownReport:
     """An accepted report."""
 
     report_id: str
@@ -93,7 +93,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ReportIdentity:
     """Properties that make two requests the same."""
 
     report_id: str
@@ -104,7 +104,9 @@ class Identity:
     """
 
 
-def identify(claim: Claim, sender: str, key: str | None, secret: bytes) -> Identity:
+def identify_report(
+    claim: PreparedReport, sender: str, key: str | None, secret: bytes
+) -> ReportIdentity:
     """Return the identity of a report.
 
     With a key, it is (realm, sender, key); without, (realm, sender, content, minute of
@@ -114,35 +116,35 @@ def identify(claim: Claim, sender: str, key: str | None, secret: bytes) -> Ident
     if key is None:
         content.update(b"%d" % claim.minute)
         print_ = content.hexdigest()
-        return Identity(
+        return ReportIdentity(
             derive_id(claim.realm, f"{sender}\x1fcontent\x1f{print_}", "report", 0), print_
         )
     content.update(b"%d" % (claim.message["occurred_at"] or 0))
-    print_ = content.hexdigest() if claim.words is None else print_of(claim.words, secret)
-    return Identity(keyed_id(claim.realm, sender, key), print_)
+    print_ = content.hexdigest() if claim.words is None else fingerprint_text(claim.words, secret)
+    return ReportIdentity(derive_keyed_id(claim.realm, sender, key), print_)
 
 
-def print_of(words: bytes, secret: bytes) -> str:
+def fingerprint_text(words: bytes, secret: bytes) -> str:
     """Return the fingerprint of text. It reveals nothing without the installation's key."""
     return blake2b(words, key=secret, digest_size=16).hexdigest()
 
 
-def keyed_id(realm: str, sender: str, key: str) -> str:
+def derive_keyed_id(realm: str, sender: str, key: str) -> str:
     """Return the report id of an Idempotency-Key."""
     return derive_id(realm, f"{sender}\x1fkey\x1f{key}", "report", 0)
 
 
-class Ledger:
+class AnswerIndex:
     """Index of accepted reports, in `intake/answers.db`.
 
     All methods except `flush` and `catch_up` are synchronous, for the thread of the event loop.
     """
 
-    def __init__(self, path: Path, words: LogWords) -> None:
+    def __init__(self, path: Path, words: LogRedactor) -> None:
         """Open the index. `words` converts the senders' names to those on the log."""
         self._words = words
         self._write = threading.Lock()
-        self._db = open_copy(
+        self._db = open_cache(
             path,
             "CREATE TABLE IF NOT EXISTS reports (id BLOB PRIMARY KEY, realm TEXT, print BLOB, at "
             "INTEGER, sender TEXT, alias TEXT, seen INTEGER)"
@@ -160,17 +162,19 @@ class Ledger:
             "INTEGER, PRIMARY KEY (realm, sender, name)) WITHOUT ROWID;",
         )
         self._reading = sqlite3.connect(path, timeout=10, isolation_level=None)
-        self._fresh: dict[str, Known] = {}
+        self._fresh: dict[str, KnownReport] = {}
         self._fresh_aliases: dict[tuple[str, str, str], str] = {}
         self._acked: dict[int, int] = {}
-        """Offset of the last acknowledged record by number of a place (`place_of`)."""
+        """Offset of the last acknowledged record by number of a place (`get_partition_number`)."""
         self._open: dict[int, dict[object, int]] = {
-            place_of(topic, p): {} for topic in _LANES for p in range(PARTITIONS)
+            get_partition_number(topic, p): {}
+            for topic in _PARTITION_OFFSETS
+            for p in range(PARTITION_COUNT)
         }
         self.caught_up = asyncio.Event()
         """Set once all earlier answers are known. Nothing may be accepted before."""
 
-    def get(self, report_id: str) -> Known | None:
+    def get(self, report_id: str) -> KnownReport | None:
         """Return an accepted report, or None."""
         if (fresh := self._fresh.get(report_id)) is not None:
             return fresh
@@ -179,7 +183,7 @@ class Ledger:
         except ValueError:
             return None
         row = self._reading.execute(_GET, (key,)).fetchone()
-        return _known(row) if row else None
+        return _parse_row(row) if row else None
 
     def resolve(self, realm: str, sender: str, reference: str) -> str:
         """Return the report id of a sender's id, alias or key, or else the reference itself."""
@@ -191,16 +195,16 @@ class Ledger:
         row = self._reading.execute(_NAMED, (realm, sender, alias, reference)).fetchone()
         if row:
             return str(UUID(bytes=row[0]))
-        keyed = keyed_id(realm, sender, reference)
+        keyed = derive_keyed_id(realm, sender, reference)
         return reference if self.get(keyed) is None else keyed
 
-    def aliases(self, realm: str, sender: str, head: str, rest: str) -> dict[str, Known]:
+    def aliases(self, realm: str, sender: str, head: str, rest: str) -> dict[str, KnownReport]:
         """Return a sender's accepted reports with an alias that begins with `head`, then `rest`.
 
         `head` is in the sender's own form. Keys are the remainders of the aliases. The last report
         of an alias counts.
         """
-        found: dict[str, Known] = {}
+        found: dict[str, KnownReport] = {}
         for prefix in (
             # The forms of an earlier version and of this one.
             f"{head}{rest}",
@@ -209,7 +213,7 @@ class Ledger:
             rows = self._reading.execute(
                 _ALIASES, (realm, sender, prefix, prefix + "\U0010ffff")
             ).fetchall()
-            found |= {row[5].removeprefix(prefix): _known(row) for row in rows}
+            found |= {row[5].removeprefix(prefix): _parse_row(row) for row in rows}
             for (r, s, alias), id in self._fresh_aliases.items():
                 if (r, s) == (realm, sender) and alias.startswith(prefix):
                     found[alias.removeprefix(prefix)] = self._fresh[id]
@@ -227,11 +231,11 @@ class Ledger:
 
     def ends(self, realm: str, sender: str) -> list[tuple[str, Instant]]:
         """Return alias and time of each end of an episode of this sender, as far as kept."""
-        rows = self._reading.execute(_ENDS, (realm, sender, f"%{END}")).fetchall()
+        rows = self._reading.execute(_ENDS, (realm, sender, f"%{END_SUFFIX}")).fetchall()
         fresh = (
             k
             for (r, s, a), id in self._fresh_aliases.items()
-            if (r, s) == (realm, sender) and a.endswith(END)
+            if (r, s) == (realm, sender) and a.endswith(END_SUFFIX)
             for k in (self._fresh[id],)
         )
         return [
@@ -244,12 +248,12 @@ class Ledger:
         ]
 
     def sending(self, place: int) -> object:
-        """Announce a record for a place (`place_of`). Pass the mark to `sent` or `not_sent`."""
+        """Announce a record for a place (`get_partition_number`). Pass the mark to `sent` or `not_sent`."""
         mark = object()
         self._open[place][mark] = self._acked.get(place, -1) + 1
         return mark
 
-    def sent(self, place: int, mark: object, offset: int, known: Known) -> None:
+    def sent(self, place: int, mark: object, offset: int, known: KnownReport) -> None:
         """Record an acknowledged report at its offset."""
         self._open[place].pop(mark, None)
         self._acked[place] = max(self._acked.get(place, -1), offset)
@@ -275,7 +279,7 @@ class Ledger:
         }
         if not fresh:
             return
-        await in_thread(self._store, fresh, nexts)
+        await run_in_thread(self._store, fresh, nexts)
         for known in fresh:
             self._fresh.pop(known.report_id, None)
             if known.alias is not None:
@@ -286,7 +290,7 @@ class Ledger:
         with self._write:
             self._db.execute("DELETE FROM unanswered WHERE id = ?", (UUID(report_id).bytes,))
 
-    def _store(self, found: Sequence[Known], nexts: dict[int, int]) -> None:
+    def _store(self, found: Sequence[KnownReport], nexts: dict[int, int]) -> None:
         seen = time.time_ns() // 1_000_000
         rows = [
             (
@@ -332,8 +336,10 @@ class Ledger:
         since, read the records younger than `KEPT_MS`: an episode that has been open for longer is
         forgotten then, and its end changes nothing.
         """
-        partitions = [TopicPartition(topic, p) for topic in _LANES for p in range(PARTITIONS)]
-        consumer: Any = groupless_consumer(kafka, fetch_bytes=4 << 20)
+        partitions = [
+            TopicPartition(topic, p) for topic in _PARTITION_OFFSETS for p in range(PARTITION_COUNT)
+        ]
+        consumer: Any = create_groupless_consumer(kafka, fetch_bytes=4 << 20)
         looked = 0
         try:
             await consumer.start()
@@ -346,7 +352,7 @@ class Ledger:
             horizon = now - KEPT_MS
             young = await consumer.offsets_for_times(dict.fromkeys(partitions, horizon))
             kept = dict(self._reading.execute("SELECT partition, next FROM positions").fetchall())
-            if any(kept.get(place_of(*tp), 0) > ends[tp] for tp in partitions):
+            if any(kept.get(get_partition_number(*tp), 0) > ends[tp] for tp in partitions):
                 log.warning(
                     "answers.forgotten",
                     why=(
@@ -354,12 +360,12 @@ class Ledger:
                         "must be able to come again"
                     ),
                 )
-                await in_thread(self._forget)
+                await run_in_thread(self._forget)
                 kept = {}
             waiting: dict[TopicPartition, int] = {}
             for tp in partitions:
                 oldest = young[tp].offset if young[tp] is not None else ends[tp]
-                start = max(begins[tp], oldest, kept.get(place_of(*tp), 0))
+                start = max(begins[tp], oldest, kept.get(get_partition_number(*tp), 0))
                 consumer.seek(tp, start)
                 if start < ends[tp]:
                     waiting[tp] = ends[tp]
@@ -368,20 +374,24 @@ class Ledger:
                     await consumer.getmany(*waiting, timeout_ms=500, max_records=5000)
                 ).items():
                     looked += len(records)
-                    since = 0 if place_of(*tp) in kept else now - UNANSWERED_MS
+                    since = 0 if get_partition_number(*tp) in kept else now - UNANSWERED_MS
                     ours = [r for r in records if marks.proves(r)]
                     found = [
                         replace(known, answered=r.timestamp < since)
                         for r in ours
-                        if (known := read_known(r)) is not None
+                        if (known := parse_known_report(r)) is not None
                     ]
-                    await in_thread(self._store, found, {place_of(*tp): records[-1].offset + 1})
+                    await run_in_thread(
+                        self._store, found, {get_partition_number(*tp): records[-1].offset + 1}
+                    )
                 for tp in [tp for tp, end in waiting.items() if await consumer.position(tp) >= end]:
                     del waiting[tp]
-            self._acked = {place_of(*tp): end - 1 for tp, end in ends.items() if end > 0}
+            self._acked = {
+                get_partition_number(*tp): end - 1 for tp, end in ends.items() if end > 0
+            }
         finally:
             await consumer.stop()
-        await in_thread(self._prune, horizon)
+        await run_in_thread(self._prune, horizon)
         self.caught_up.set()
         return looked
 
@@ -396,7 +406,7 @@ class Ledger:
     def _prune(self, before: Instant) -> None:
         with self._write:
             for statement in _PRUNE:
-                self._db.execute(statement, {"before": before, "end": END})
+                self._db.execute(statement, {"before": before, "end": END_SUFFIX})
             self._db.execute("DELETE FROM unanswered WHERE seen < ?", (before,))
             self._db.execute("DELETE FROM outdated WHERE seen < ?", (before,))
 
@@ -440,16 +450,16 @@ class Ledger:
             self._db.close()
 
 
-def place_of(topic: str, partition: int) -> int:
+def get_partition_number(topic: str, partition: int) -> int:
     """Return the number of an input partition in the index.
 
     For `alerts.inputs` it is the partition's own number.
     """
-    return _LANES[topic] + partition
+    return _PARTITION_OFFSETS[topic] + partition
 
 
-def _known(row: Any) -> Known:
-    return Known(
+def _parse_row(row: Any) -> KnownReport:
+    return KnownReport(
         str(UUID(bytes=row[0])),
         row[1],
         row[2].hex(),
@@ -462,7 +472,7 @@ def _known(row: Any) -> Known:
     )
 
 
-def read_known(record: Any) -> Known | None:
+def parse_known_report(record: Any) -> KnownReport | None:
     """Read the accepted report of an input record; None for any other record."""
     headers = dict(record.headers)
     if headers.get(ce.CE_TYPE) != _WIRE:
@@ -472,7 +482,7 @@ def read_known(record: Any) -> Known | None:
         fingerprint, sender = message.get("fingerprint"), message.get("source_key")
         if not fingerprint or not sender:
             return None
-        return Known(
+        return KnownReport(
             str(UUID(message["report_id"])),
             record.key.decode(),
             bytes.fromhex(fingerprint).hex(),

@@ -23,20 +23,20 @@ Geometry = Any
 """A shapely geometry; x is longitude, y latitude, in degrees."""
 RETRY_S: Final = 2
 EARTH_KM: Final = 6371.0088
-SLIVER: Final = 0.005
+MIN_OVERLAP: Final = 0.005
 """Least overlap of two areas, as a share of the smaller one.
 
 Outlines are simplified, so areas that only touch overlap a little.
 """
 MAX_POINTS: Final = 100_000
 _FILES: Final = ("communes.geojson", "communes.csv", "sites.csv", "geocodes.csv")
-_RING: Final = 32
+_CIRCLE_CORNERS: Final = 32
 """Corners of a circle."""
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
+class Location:
     """Communes and sites in an area."""
 
     communes: tuple[str, ...]
@@ -49,11 +49,11 @@ class Located:
         return () if self.whole else self.communes
 
 
-OUTSIDE: Final = Located(())
+NOWHERE: Final = Location(())
 
 
 @dataclass(frozen=True, slots=True)
-class _Code:
+class _Geocode:
     communes: frozenset[str]
     sender: str
     """Part of the sender's name; empty for any sender."""
@@ -70,12 +70,12 @@ class _Territory:
     commune_tree: shapely.STRtree
     names: frozenset[str]
     """All commune codes, including those without an outline."""
-    codes: Mapping[tuple[str, str], tuple[_Code, ...]]
+    codes: Mapping[tuple[str, str], tuple[_Geocode, ...]]
     systems: frozenset[str]
     """Code systems with an entry for the territory."""
 
 
-class Geography:
+class TerritoryMap:
     """Map of one territory folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -83,12 +83,12 @@ class Geography:
         self._stamp: tuple[int, ...] = ()
         self._known: _Territory | None = None
 
-    def locate(self, area: str | Mapping[str, Any]) -> Located | None:
+    def locate(self, area: str | Mapping[str, Any]) -> Location | None:
         """Locate a geometry (WKT or GeoJSON, longitude first).
 
         Returns None if it is unreadable, and no communes if it lies elsewhere.
         """
-        geometry = geometry_of(area)
+        geometry = parse_geometry(area)
         return None if geometry is None else self.within([geometry])
 
     def knows(self, site: str | None) -> bool:
@@ -103,7 +103,7 @@ class Geography:
         """Return the pôle of a site, `multi` for one that several share; None for one that nobody knows."""
         return self._territory().poles.get(site or "")
 
-    def within(self, geometries: Sequence[Geometry]) -> Located:
+    def within(self, geometries: Sequence[Geometry]) -> Location:
         """Return communes and sites that lie in any geometry."""
         territory = self._territory()
         sites = {int(n) for n in territory.site_tree.query(geometries, predicate="intersects")[1]}
@@ -114,16 +114,16 @@ class Geography:
         communes = tuple(
             outlines[n][0]
             for n in sorted(touching)
-            if any(_overlap(g, outlines[n][1]) for g in touching[n])
+            if any(_has_overlap(g, outlines[n][1]) for g in touching[n])
         )
         names = tuple(territory.sites)
-        return Located(
+        return Location(
             communes,
             tuple(names[n] for n in sorted(sites)),
             whole=len(communes) == len(territory.names) > 0,
         )
 
-    def coded(self, geocodes: Iterable[tuple[str, str]], sender: str) -> Located | None:
+    def coded(self, geocodes: Iterable[tuple[str, str]], sender: str) -> Location | None:
         """Locate geocodes. Returns None without a known code system.
 
         Codes of other places give no communes.
@@ -132,7 +132,7 @@ class Geography:
         found: set[str] = set()
         known = False
         for name, value in geocodes:
-            system = _plain(name)
+            system = _normalize_name(name)
             known = known or system in territory.systems
             if system.startswith("insee") and value in territory.names:
                 found.add(value)
@@ -142,7 +142,7 @@ class Geography:
         if not known:
             return None
         communes = tuple(c for c in sorted(territory.names) if c in found)
-        return Located(communes, whole=len(communes) == len(territory.names))
+        return Location(communes, whole=len(communes) == len(territory.names))
 
     def _territory(self) -> _Territory:
         stamp = tuple(
@@ -155,7 +155,7 @@ class Geography:
     def _read(self) -> _Territory:
         """Read the map, or keep the last one. Raises ProblemError `starting` without any."""
         try:
-            return _load(self._folder)
+            return _load_territory(self._folder)
         except (
             OSError,
             ValueError,
@@ -175,44 +175,44 @@ class Geography:
             return self._known
 
 
-def _overlap(area: Geometry, outline: Geometry) -> bool:
+def _has_overlap(area: Geometry, outline: Geometry) -> bool:
     smaller = min(area.area, outline.area)
-    return bool(smaller == 0 or area.intersection(outline).area >= SLIVER * smaller)
+    return bool(smaller == 0 or area.intersection(outline).area >= MIN_OVERLAP * smaller)
 
 
-def _load(folder: Path) -> _Territory:
-    names = frozenset(row["insee"] for row in _rows(folder / "communes.csv"))
+def _load_territory(folder: Path) -> _Territory:
+    names = frozenset(row["insee"] for row in _read_rows(folder / "communes.csv"))
     features = orjson.loads((folder / "communes.geojson").read_bytes())["features"]
     communes = {
-        f["properties"]["insee"]: _valid(shapely.from_geojson(orjson.dumps(f["geometry"])))
+        f["properties"]["insee"]: _make_valid(shapely.from_geojson(orjson.dumps(f["geometry"])))
         for f in features
     }
-    rows = _rows(folder / "sites.csv")
+    rows = _read_rows(folder / "sites.csv")
     sites = {row["site_id"]: shapely.Point(float(row["lon"]), float(row["lat"])) for row in rows}
     communes_of_sites = {row["site_id"]: row["insee"] for row in rows}
     poles = {row["site_id"]: row.get("pole") or "" for row in rows}
-    codes: dict[tuple[str, str], tuple[_Code, ...]] = {}
+    codes: dict[tuple[str, str], tuple[_Geocode, ...]] = {}
     if (file := folder / "geocodes.csv").exists():
-        for row in _rows(file):
-            place = _plain(row["value_name"]), row["value"].casefold()
+        for row in _read_rows(file):
+            place = _normalize_name(row["value_name"]), row["value"].casefold()
             named = names if row["communes"] == "*" else frozenset(row["communes"].split("|"))
-            codes[place] = (*codes.get(place, ()), _Code(named, row["sender"].casefold()))
+            codes[place] = (*codes.get(place, ()), _Geocode(named, row["sender"].casefold()))
     trees = shapely.STRtree(list(sites.values())), shapely.STRtree(list(communes.values()))
     systems = frozenset({"insee", "inseecom", *(system for system, _ in codes)})
     return _Territory(communes, sites, communes_of_sites, poles, *trees, names, codes, systems)
 
 
-def _rows(file: Path) -> list[dict[str, str]]:
+def _read_rows(file: Path) -> list[dict[str, str]]:
     with file.open(encoding="utf-8", newline="") as f:
         return list(csv.DictReader(f))
 
 
-def _plain(name: str) -> str:
+def _normalize_name(name: str) -> str:
     """Simplify a system's name: `EMMA_ID`, `emma-id` and `Emma Id` are the same."""
     return re.sub(r"[^a-z0-9]", "", name.casefold())
 
 
-def geometry_of(area: str | Mapping[str, Any]) -> Geometry | None:
+def parse_geometry(area: str | Mapping[str, Any]) -> Geometry | None:
     """Read a valid geometry of WKT or GeoJSON (also a Feature); None if unreadable."""
     try:
         if isinstance(area, str):
@@ -232,7 +232,7 @@ def geometry_of(area: str | Mapping[str, Any]) -> Geometry | None:
             or bounds[3] > 90
         ):
             return None
-        return _valid(shapely.force_2d(made))
+        return _make_valid(shapely.force_2d(made))
     except (
         shapely.errors.ShapelyError,
         TypeError,
@@ -244,7 +244,7 @@ def geometry_of(area: str | Mapping[str, Any]) -> Geometry | None:
         return None
 
 
-def _valid(made: Geometry) -> Geometry:
+def _make_valid(made: Geometry) -> Geometry:
     """Replace an outline that crosses itself by its convex hull.
 
     Untangling an outline of 150 points takes 3 s.
@@ -252,12 +252,12 @@ def _valid(made: Geometry) -> Geometry:
     return made if made.is_valid else made.convex_hull
 
 
-def polygon(points: Sequence[tuple[float, float]]) -> Geometry:
+def build_polygon(points: Sequence[tuple[float, float]]) -> Geometry:
     """Build a polygon of latitude-longitude pairs, the last equal to the first."""
-    return _valid(shapely.Polygon([(lon, lat) for lat, lon in points]))
+    return _make_valid(shapely.Polygon([(lon, lat) for lat, lon in points]))
 
 
-def circle(centre: tuple[float, float], radius_km: float) -> Geometry:
+def build_circle(centre: tuple[float, float], radius_km: float) -> Geometry:
     """Build a circle on the ground; a point without a radius."""
     lat, lon = centre
     if radius_km == 0:
@@ -266,6 +266,6 @@ def circle(centre: tuple[float, float], radius_km: float) -> Geometry:
     wide = min(high / max(math.cos(math.radians(lat)), 1e-6), 180.0)
     ring = [
         (lon + wide * math.cos(turn), lat + high * math.sin(turn))
-        for turn in (2 * math.pi * n / _RING for n in range(_RING))
+        for turn in (2 * math.pi * n / _CIRCLE_CORNERS for n in range(_CIRCLE_CORNERS))
     ]
     return shapely.Polygon(ring)

@@ -16,7 +16,7 @@ import structlog
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from services.runtime.http.problems import ProblemError, both, fault
+from services.runtime.http.problems import ProblemError, build_bilingual, build_fault
 
 log = structlog.get_logger(__name__)
 PUBLISHED: Final = "/measures.json"
@@ -26,7 +26,7 @@ ANSWER_S: Final = 2.0
 Ask = Callable[[str, float], Awaitable[Any]]
 """Reads a document of the console: its path, how long it may take."""
 
-_WORDS: Final[Mapping[str, tuple[str, str]]] = {
+_SOURCE_NAMES: Final[Mapping[str, tuple[str, str]]] = {
     "ars": ("l’ARS", "the regional health agency"),
     "astreinte_si": ("l’astreinte SI", "the IT on-call"),
     "cellule": ("la cellule de crise", "the crisis cell"),
@@ -90,15 +90,17 @@ class ReservedMeasures:
             or message["measure"].get("value") is None
         ):
             return
-        words = [_WORDS.get(source, (source.replace("_", " "),) * 2) for source in allowed]
+        words = [_SOURCE_NAMES.get(source, (source.replace("_", " "),) * 2) for source in allowed]
         french, english = (", ".join(one[n] for one in words) for n in (0, 1))
-        told = fault(
+        told = build_fault(
             "measure",
             "reserved",
             f"cette mesure est réservée à : {french}",
             f"this measure is reserved to: {english}",
         )
-        raise ProblemError("measure_reserved", faults=(told,), sources=both(french, english))
+        raise ProblemError(
+            "measure_reserved", faults=(told,), sources=build_bilingual(french, english)
+        )
 
     def _known(self) -> dict[str, tuple[str, ...]]:
         return self._in_folder() if self._published is None else self._published
@@ -107,7 +109,7 @@ class ReservedMeasures:
         try:
             changed = self._file.stat().st_mtime if self._file.exists() else 0.0
             if changed != self._read_at:
-                self._sources = _reserved(self._file) if changed else {}
+                self._sources = _load_reserved(self._file) if changed else {}
                 self._read_at = changed
         except (OSError, YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
             log.error(
@@ -119,7 +121,7 @@ class ReservedMeasures:
         return self._sources
 
 
-def _reserved(file: Path) -> dict[str, tuple[str, ...]]:
+def _load_reserved(file: Path) -> dict[str, tuple[str, ...]]:
     document = YAML(typ="safe").load(file.read_text(encoding="utf-8-sig"))
     table = document.get("mesures", {})
     return {

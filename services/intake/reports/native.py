@@ -30,14 +30,14 @@ from pydantic_core.core_schema import no_info_after_validator_function, nullable
 from schemas.base import MINUTE_MS, Instant
 from schemas.realms import RealmNameInvalid, is_live, parse_realm
 from schemas.words import Certainty, EventType, MsgType
-from services.intake.reports.geography import Geography
+from services.intake.reports.geography import TerritoryMap
 from services.intake.reports.report_origin import (
     check_places,
     check_poles,
     check_scope,
-    kind_of_source,
+    choose_source_kind,
 )
-from services.runtime.http.problems import FieldFault, ProblemError, fault, faults_of
+from services.runtime.http.problems import FieldFault, ProblemError, build_fault, list_faults
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
 
@@ -48,7 +48,7 @@ Insee = Annotated[str, Field(min_length=1, max_length=8)]
 
 
 @dataclass(frozen=True, slots=True)
-class _Unsaid:
+class _NullMeansAbsent:
     """Field in which `null` means that it is absent. `meant` is the value of an absent field."""
 
     meant: object
@@ -61,39 +61,39 @@ class _Unsaid:
         )
 
 
-def _whole(value: Any) -> Any:
+def _convert_to_integer(value: Any) -> Any:
     """Convert 3.0 to 3, because JSON has one kind of number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _parted(value: Any) -> Any:
+def _split_codes(value: Any) -> Any:
     """Split a text of codes as in reference tables; leave a list as it is."""
     if isinstance(value, str):
         return tuple(code.strip() for code in value.replace("|", ",").split(","))
     return tuple(value) if isinstance(value, list) else value
 
 
-_NONE: Final = _Unsaid(())
+_NONE: Final = _NullMeansAbsent(())
 _Codes = Annotated[tuple[Insee, ...], Field(max_length=100)]
-Zone = Annotated[_Codes, BeforeValidator(_parted, json_schema_input_type=str | _Codes), _NONE]
-_WHOLE: Final = BeforeValidator(_whole)
+Zone = Annotated[_Codes, BeforeValidator(_split_codes, json_schema_input_type=str | _Codes), _NONE]
+_WHOLE: Final = BeforeValidator(_convert_to_integer)
 FREE_TEXT: Final = ("headline", "description", "area", "attachments")
 
 
-class _Part(BaseModel):
+class _ReportPart(BaseModel):
     model_config = ConfigDict(
         strict=True, extra="ignore", frozen=True, allow_inf_nan=False, populate_by_name=True
     )
 
 
-class Interval(_Part):
+class Interval(_ReportPart):
     """A period of planned effect. Without `to` it has no end."""
 
     start: Time = Field(alias="from")
     to: Time | None = None
 
 
-class MeasureBody(_Part):
+class MeasureBody(_ReportPart):
     """A report may name only an object or a scope; a figure needs the name of what it measures."""
 
     name: str | None = Field(
@@ -106,7 +106,7 @@ class MeasureBody(_Part):
     object: str | None = Field(default=None, max_length=256)
 
 
-class SourceBody(_Part):
+class SourceBody(_ReportPart):
     name: str | None = Field(default=None, max_length=200)
     contact: str | None = Field(default=None, max_length=500)
 
@@ -116,7 +116,7 @@ AREA_BYTES: Final = 500_000
 
 With the whole body beside it, it still fits a record of `texts` (1.25 MiB, compressed).
 """
-_CAP: Final[dict[str, Certainty]] = {
+_CERTAINTY_BY_CAP: Final[dict[str, Certainty]] = {
     "Observed": Certainty.CONFIRMED,
     "Likely": Certainty.CONFIRMED,
     "Possible": Certainty.UNCONFIRMED,
@@ -126,7 +126,7 @@ _CAP: Final[dict[str, Certainty]] = {
 """Certainty by CAP value (rule D2). Unknown is a rumour only with `rumour: true`."""
 
 
-class NativeReport(_Part):
+class NativeReport(_ReportPart):
     """One report, the body of `POST /api/v1/reports`. Unknown fields are ignored."""
 
     realm: str | None = Field(
@@ -162,12 +162,12 @@ class NativeReport(_Part):
             "Unlikely",
             "Unknown",
         ],
-        _Unsaid("confirmed"),
+        _NullMeansAbsent("confirmed"),
     ] = "confirmed"
-    rumour: Annotated[bool, _Unsaid(False)] = False
+    rumour: Annotated[bool, _NullMeansAbsent(False)] = False
     urgency: str | None = Field(default=None, max_length=16)
-    status: Annotated[Literal["Actual", "Exercise", "Test"], _Unsaid("Actual")] = "Actual"
-    msg_type: Annotated[MsgType, _Unsaid(MsgType.ALERT)] = MsgType.ALERT
+    status: Annotated[Literal["Actual", "Exercise", "Test"], _NullMeansAbsent("Actual")] = "Actual"
+    msg_type: Annotated[MsgType, _NullMeansAbsent(MsgType.ALERT)] = MsgType.ALERT
     references: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=256)], ...],
         Field(max_length=100),
@@ -215,7 +215,7 @@ class BatchItem(NativeReport):
 _ONE: Final[SchemaValidator] = NativeReport.__pydantic_validator__  # type: ignore[assignment]
 _ITEM: Final[SchemaValidator] = BatchItem.__pydantic_validator__  # type: ignore[assignment]
 
-DANGER: Final = frozenset(
+DANGER_TYPES: Final = frozenset(
     {
         EventType.EVACUATION,
         EventType.FIRE,
@@ -227,7 +227,7 @@ DANGER: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class PreparedReport:
     """A report that may go on the log, without its id."""
 
     realm: str
@@ -251,7 +251,7 @@ class Claim:
     """True if the area cannot be located and the report names no other place."""
 
 
-def of_its_arrival(realm: str) -> dict[str, Any]:
+def build_arrival_fields(realm: str) -> dict[str, Any]:
     """Return the fields to change in a report without a time.
 
     A simulated realm takes the time from its log.
@@ -259,7 +259,7 @@ def of_its_arrival(realm: str) -> dict[str, Any]:
     return {} if is_live(realm) else {"occurred_at": None}
 
 
-def date_on_arrival(claim: Claim, now: Instant) -> Claim:
+def date_on_arrival(claim: PreparedReport, now: Instant) -> PreparedReport:
     """Date a report by its arrival: the server's time, or that of the log in a simulated realm.
 
     The fingerprint keeps the time that the message names, so that a repetition is recognised.
@@ -269,15 +269,15 @@ def date_on_arrival(claim: Claim, now: Instant) -> Claim:
     return replace(claim, message=claim.message | occurred, words=named)
 
 
-def parse_one(body: bytes) -> NativeReport:
+def parse_report(body: bytes) -> NativeReport:
     """Parse a report. Raises ProblemError `invalid` or `not_json` with the faulty fields."""
     try:
         return _ONE.validate_json(body.removeprefix(BOM_UTF8))  # type: ignore[no-any-return]
     except ValidationError as error:
-        raise problem_of(error) from None
+        raise build_validation_problem(error) from None
 
 
-def dumped(document: Any) -> bytes:
+def dump_json(document: Any) -> bytes:
     """Serialize a parsed document as JSON.
 
     Raises ProblemError `invalid` for a depth that can be read but not written.
@@ -287,40 +287,42 @@ def dumped(document: Any) -> bytes:
     except TypeError:
         raise ProblemError(
             "invalid",
-            faults=(fault("body", "depth", "imbriqué trop profondément", "nested too deeply"),),
+            faults=(
+                build_fault("body", "depth", "imbriqué trop profondément", "nested too deeply"),
+            ),
         ) from None
 
 
-def parse_item(body: bytes) -> BatchItem:
+def parse_batch_item(body: bytes) -> BatchItem:
     """Parse one member of a batch. Raises ProblemError."""
     try:
         return _ITEM.validate_json(body)  # type: ignore[no-any-return]
     except ValidationError as error:
-        raise problem_of(error) from None
+        raise build_validation_problem(error) from None
 
 
-def problem_of(error: ValidationError) -> ProblemError:
+def build_validation_problem(error: ValidationError) -> ProblemError:
     """Return the problem of an invalid body: `not_json` if unreadable, else the faulty fields."""
-    faults = faults_of(error)
+    faults = list_faults(error)
     return ProblemError(
         "not_json" if faults[0].code == "json_invalid" else "invalid", faults=faults
     )
 
 
-def ms(at: datetime) -> Instant:
+def convert_to_milliseconds(at: datetime) -> Instant:
     """Return milliseconds since the epoch, rounded down."""
     delta = at - _EPOCH
     return delta.days * 86_400_000 + delta.seconds * 1000 + delta.microseconds // 1000
 
 
-def claim_of(
+def prepare_report(
     body: NativeReport,
     principal: Principal,
     default_realm: str,
     resolve: Callable[[str, str], str],
-    geography: Geography | None = None,
+    geography: TerritoryMap | None = None,
     matter: str | None = None,
-) -> Claim:
+) -> PreparedReport:
     """Build the report of this body and principal. Raises ProblemError.
 
     `resolve(realm, reference)` returns the report id of a sender's own id, or the reference itself.
@@ -332,13 +334,13 @@ def claim_of(
     check_scope(principal, realm, body.site_id, matter or body.type, () if matter else body.lifts)
     _check_poles(body, principal, geography)
     named = body.source.name if body.source else None
-    kind = kind_of_source(named, principal, realm)
+    kind = choose_source_kind(named, principal, realm)
     message: dict[str, Any] = {
         "source": kind,
         "source_key": principal.id,
         "type": body.type,
         "severity": body.severity,
-        "certainty": certainty_of(body),
+        "certainty": read_certainty(body),
         "msg_type": body.msg_type,
     }
     for name in (
@@ -363,17 +365,21 @@ def claim_of(
         message["measure"] = body.measure.__dict__
     if body.effective:
         message["effective"] = [
-            {"start": ms(w.start), "end": ms(w.to) if w.to else None} for w in body.effective
+            {
+                "start": convert_to_milliseconds(w.start),
+                "end": convert_to_milliseconds(w.to) if w.to else None,
+            }
+            for w in body.effective
         ]
     if body.estimated_end is not None:
-        message["estimated_end"] = ms(body.estimated_end)
+        message["estimated_end"] = convert_to_milliseconds(body.estimated_end)
     text: dict[str, Any] = {name: value for name in FREE_TEXT if (value := getattr(body, name))}
     if body.source is not None:
         if named and named != kind:
             text["source_name"] = named
         if body.source.contact:
             text["contact"] = body.source.contact
-    at = None if body.recorded_at is None else ms(body.recorded_at)
+    at = None if body.recorded_at is None else convert_to_milliseconds(body.recorded_at)
     try:
         content = orjson.dumps(
             (realm, message, body.references, text, at, *([body.sites] if body.sites else []))
@@ -382,37 +388,37 @@ def claim_of(
         # 64-bit JSON readers cannot hold a number in the geometry.
         raise ProblemError(
             "invalid",
-            faults=(fault("area", "number", "nombre hors limites", "number out of range"),),
+            faults=(build_fault("area", "number", "nombre hors limites", "number out of range"),),
         ) from None
     if (
         len(content) > AREA_BYTES
         and isinstance(body.area, dict)
         and len(orjson.dumps(body.area)) > AREA_BYTES
     ):
-        what = fault(
+        what = build_fault(
             "area",
             "too_long",
             f"{AREA_BYTES} octets au plus : simplifiez le contour",
             f"at most {AREA_BYTES} bytes: simplify the outline",
         )
         raise ProblemError("invalid", faults=(what,))
-    placed = geography is None or _place(body, message, geography, principal)
+    placed = geography is None or _locate_report(body, message, geography, principal)
     if body.references:
         message["references"] = [resolve(realm, r) for r in body.references]
-    occurred = ms(body.occurred_at)
+    occurred = convert_to_milliseconds(body.occurred_at)
     message["occurred_at"] = occurred
     if at is not None:
         message["recorded_at"] = at
-    danger = body.type in DANGER or body.severity == 5
-    return Claim(
+    danger = body.type in DANGER_TYPES or body.severity == 5
+    return PreparedReport(
         realm, message, text, at, danger, content, occurred // MINUTE_MS, unplaced=not placed
     )
 
 
-def _check_poles(body: NativeReport, principal: Principal, geography: Geography | None) -> None:
+def _check_poles(body: NativeReport, principal: Principal, geography: TerritoryMap | None) -> None:
     """Refuse a site of another pôle than the principal's. Raises ProblemError `out_of_scope`."""
     if geography is not None:
-        check_poles(principal, body.site_id, geography.pole_of, is_danger=body.type in DANGER)
+        check_poles(principal, body.site_id, geography.pole_of, is_danger=body.type in DANGER_TYPES)
 
 
 def _check_named(measure: MeasureBody) -> None:
@@ -423,14 +429,14 @@ def _check_named(measure: MeasureBody) -> None:
         return
     french = "le nom de la mesure manque, par exemple river_level : une valeur sans nom ne compte pour rien"
     english = "the name of the measure is missing, for example river_level: a value without a name counts for nothing"
-    raise ProblemError("invalid", faults=(fault("measure.name", "missing", french, english),))
+    raise ProblemError("invalid", faults=(build_fault("measure.name", "missing", french, english),))
 
 
-def _place(
-    body: NativeReport, message: dict[str, Any], geography: Geography, principal: Principal
+def _locate_report(
+    body: NativeReport, message: dict[str, Any], geography: TerritoryMap, principal: Principal
 ) -> bool:
-    """Locate a report and check its places. See `_find`. Raises ProblemError `out_of_scope`."""
-    placed = _find(body, message, geography)
+    """Locate a report and check its places. See `_add_location`. Raises ProblemError `out_of_scope`."""
+    placed = _add_location(body, message, geography)
     check_places(
         principal,
         message,
@@ -441,7 +447,7 @@ def _place(
     return placed
 
 
-def _find(body: NativeReport, message: dict[str, Any], geography: Geography) -> bool:
+def _add_location(body: NativeReport, message: dict[str, Any], geography: TerritoryMap) -> bool:
     """Add communes and sites of the area, unless the report names a known site.
 
     Returns False if the report has no known place. Rule D8, unknown site ids.
@@ -473,25 +479,29 @@ def check_realm(body: NativeReport, realm: str, principal: Principal) -> None:
     if live and body.status != "Actual":
         raise ProblemError(
             "status_realm",
-            faults=(fault("status", "status_realm", "territoire réel", "live realm"),),
+            faults=(build_fault("status", "status_realm", "territoire réel", "live realm"),),
         )
     if body.recorded_at is None:
         return
     if live:
         raise ProblemError(
             "recorded_at_live",
-            faults=(fault("recorded_at", "recorded_at_live", "territoire réel", "live realm"),),
+            faults=(
+                build_fault("recorded_at", "recorded_at_live", "territoire réel", "live realm"),
+            ),
         )
     if not principal.may(Permission.REALM_RUN):
         raise ProblemError(
             "recorded_at_forbidden",
             faults=(
-                fault("recorded_at", "recorded_at_forbidden", "droit absent", "not permitted"),
+                build_fault(
+                    "recorded_at", "recorded_at_forbidden", "droit absent", "not permitted"
+                ),
             ),
         )
 
 
-REALM_FAULT: Final[FieldFault] = fault(
+REALM_FAULT: Final[FieldFault] = build_fault(
     "realm",
     "realm_name",
     "un territoire s’écrit « 92 » ou « 92~ex-nom »",
@@ -499,8 +509,8 @@ REALM_FAULT: Final[FieldFault] = fault(
 )
 
 
-def certainty_of(body: NativeReport) -> Certainty:
+def read_certainty(body: NativeReport) -> Certainty:
     """Return the certainty of a report, from CAP values or `rumour` (rule D2)."""
     if body.rumour:
         return Certainty.RUMOUR
-    return _CAP.get(body.certainty) or Certainty(body.certainty)
+    return _CERTAINTY_BY_CAP.get(body.certainty) or Certainty(body.certainty)

@@ -16,11 +16,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from schemas.realms import is_live
-from schemas.reports import END
+from schemas.reports import END_SUFFIX
 from schemas.tokens import is_token
 from schemas.words import EventType
 
-HIDDEN: Final = "h:"
+HASH_PREFIX: Final = "h:"
 """Prefix of every such hash."""
 HASH_CHARS: Final = 22
 _PLAN: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}( (niveau|level) [0-4])?")
@@ -28,16 +28,16 @@ _UNIT: Final = re.compile(r"[A-Za-z0-9_.:/%°µ€²³-]{1,32}")
 _OBJECT: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}|[a-z]{1,16}:\*")
 _TIME: Final = re.compile(r"[0-9TtWZ:., +-]{8,40}")
 """Characters of an ISO 8601 time with offset: they cannot form text."""
-_SORT: Final = re.compile(
+_OBJECT_PREFIX: Final = re.compile(
     r"(?:flag|hazard|kind|kitchen|network|pole|river|road|station|supplier|system|zone):"
 )
 """Prefixes of objects and scopes that rules read, so they stay."""
 _TYPES: Final = "|".join(EventType)
-_EPISODE: Final = re.compile(
+_EPISODE_ALIAS: Final = re.compile(
     rf"(?P<head>.+)@(?P<began>\d{{1,15}})(?P<tail>:(?:{_TYPES}):(?P<site>.{{0,64}})|#\d{{1,15}})",
     re.DOTALL,
 )
-_CAP: Final = re.compile(
+_CAP_ALIAS: Final = re.compile(
     r""
     rf"(?P<head>.+)#(?P<sent>\d{{1,15}})\.(?P<tail>(?:{_TYPES})\.[A-Za-z0-9_.:-]{{0,128}}(?:#over)?)",
     re.DOTALL,
@@ -57,7 +57,7 @@ _OBJECT_CHARS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Logged:
+class RedactedReport:
     """Report message as the log may hold it."""
 
     message: dict[str, Any]
@@ -65,7 +65,7 @@ class Logged:
     """Original values of the fields that the log holds in another form."""
 
 
-class LogWords:
+class LogRedactor:
     """Replace senders' text by tokens, under a key of this installation."""
 
     def __init__(self, key: bytes) -> None:
@@ -74,8 +74,8 @@ class LogWords:
     def hidden(self, word: str, limit: int = HASH_CHARS) -> str:
         """Return the hash of a text, at most `limit` characters."""
         encoded = word.encode("utf-8", "surrogatepass")
-        digest = blake2b(encoded, key=self._key, digest_size=(HASH_CHARS - len(HIDDEN)) // 2)
-        return f"{HIDDEN}{digest.hexdigest()}"[:limit]
+        digest = blake2b(encoded, key=self._key, digest_size=(HASH_CHARS - len(HASH_PREFIX)) // 2)
+        return f"{HASH_PREFIX}{digest.hexdigest()}"[:limit]
 
     def name(self, realm: str, word: str) -> str:
         """Return the log's form of a sender's own name.
@@ -96,18 +96,18 @@ class LogWords:
 
         Only the sender's part is replaced: deciders and the index read the rest.
         """
-        end = END if alias.endswith(END) else ""
-        bare = alias.removesuffix(END)
-        if (episode := _EPISODE.fullmatch(bare)) is not None:
+        end = END_SUFFIX if alias.endswith(END_SUFFIX) else ""
+        bare = alias.removesuffix(END_SUFFIX)
+        if (episode := _EPISODE_ALIAS.fullmatch(bare)) is not None:
             tail = episode["tail"]
             if site := episode["site"]:
                 tail = tail.removesuffix(site) + self._token(site, 64)
             return f"{self.name(realm, episode['head'])}@{episode['began']}{tail}{end}"
-        if (event := _CAP.fullmatch(bare)) is not None:
+        if (event := _CAP_ALIAS.fullmatch(bare)) is not None:
             return f"{self.name(realm, event['head'])}#{event['sent']}.{event['tail']}{end}"
         return self.name(realm, alias)
 
-    def clean(self, realm: str, message: Mapping[str, Any], alias: str | None) -> Logged:
+    def clean(self, realm: str, message: Mapping[str, Any], alias: str | None) -> RedactedReport:
         """Return a report's message without free text, and the original values.
 
         `alias` is the log's form of its alias.
@@ -125,7 +125,7 @@ class LogWords:
         if (measure := message.get("measure")) is not None:
             clean["measure"] = self._measure(measure)
         own = {field: said for field, said in message.items() if clean[field] != said}
-        return Logged(clean, own)
+        return RedactedReport(clean, own)
 
     def _codes(self, said: str | Sequence[str], limit: int) -> str | tuple[str, ...]:
         if isinstance(said, str):
@@ -158,13 +158,13 @@ class LogWords:
         """Replace a text such as `road:x`, but keep its prefix."""
         if not word or _OBJECT.fullmatch(word):
             return word
-        sort = found[0] if (found := _SORT.match(word)) is not None else ""
+        sort = found[0] if (found := _OBJECT_PREFIX.match(word)) is not None else ""
         return sort + self.hidden(word.removeprefix(sort))
 
 
-def episode_start(alias: str) -> str | None:
+def get_episode_prefix(alias: str) -> str | None:
     """Return the part of an alias that all reports of an episode share; None for other aliases."""
-    found = _EPISODE.fullmatch(alias.removesuffix(END))
+    found = _EPISODE_ALIAS.fullmatch(alias.removesuffix(END_SUFFIX))
     return None if found is None else f"{found['head']}@{found['began']}"
 
 

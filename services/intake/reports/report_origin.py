@@ -20,7 +20,7 @@ SHARED: Final = "multi"
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
-def kind_of_source(named: str | None, principal: Principal, realm: str) -> str:
+def choose_source_kind(named: str | None, principal: Principal, realm: str) -> str:
     """Return the kind of source of a report.
 
     A principal that may not relay reports always has its own kind.

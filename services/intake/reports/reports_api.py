@@ -14,64 +14,69 @@ import orjson
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from services.intake.dead_letters.dead_letter_api import CAME, SENDER
-from services.intake.dead_letters.dead_letter_store import Refused, RefusedLane
-from services.intake.field.short_line import MAX_LINE, Kind, body_of, read_line
-from services.intake.field.site_codes import Places
+from services.intake.dead_letters.dead_letter_api import FIRST_RECEIVED_AT, ORIGINAL_SENDER
+from services.intake.dead_letters.dead_letter_store import DeadLetterStore, RefusedMessage
+from services.intake.field.short_line import MAX_LINE, ShortLineKind, build_report, read_line
+from services.intake.field.site_codes import SiteCodes
 from services.intake.http.exchange import (
-    BYTES,
-    DATA_POLICY,
+    BINARY_TYPE,
+    DATA_CONTENT_POLICY,
     BodyReader,
     Headers,
     Receive,
     Scope,
     Send,
-    answer,
-    answer_json,
-    header,
-    language,
+    get_header,
+    get_response_language,
+    send_json,
+    send_response,
 )
-from services.intake.integrations.request import wrong
-from services.intake.reports.acceptance import Raw, Receipt, Receiver, text_id_of
-from services.intake.reports.deduplication import Ledger
-from services.intake.reports.geography import Geography
+from services.intake.integrations.request import build_field_problem
+from services.intake.reports.acceptance import (
+    AcceptanceReceipt,
+    RawBody,
+    ReportReceiver,
+    build_text_id,
+)
+from services.intake.reports.deduplication import AnswerIndex
+from services.intake.reports.geography import TerritoryMap
 from services.intake.reports.native import (
     NativeReport,
-    claim_of,
+    build_arrival_fields,
+    build_validation_problem,
     date_on_arrival,
-    dumped,
-    of_its_arrival,
-    parse_item,
-    parse_one,
-    problem_of,
+    dump_json,
+    parse_batch_item,
+    parse_report,
+    prepare_report,
 )
-from services.runtime.http.idempotency_key import checked_key, key_in
-from services.runtime.http.problems import Problem, ProblemError, fault
+from services.runtime.http.idempotency_key import check_key, read_key
+from services.runtime.http.problems import Problem, ProblemError, build_fault
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal
-from services.runtime.kafka.clients import iso
+from services.runtime.kafka.clients import format_time
 from services.runtime.process import metrics
-from services.runtime.secrets.erasure import erased_of
-from services.runtime.secrets.vault import Texts
+from services.runtime.secrets.erasure import read_erasure
+from services.runtime.secrets.vault import VaultTexts
 
 JSON: Final = "application/json"
-_UTF_8: Final = frozenset({"utf-8", "utf8", "us-ascii"})
+_UTF_8_NAMES: Final = frozenset({"utf-8", "utf8", "us-ascii"})
 """Names of charsets that can be read as UTF-8."""
 POST_ONE: Final = "/api/v1/reports"
-CALLER: Final = "site_manager"
+DEFAULT_CALLER: Final = "site_manager"
 """Kind of source of a caller, by default."""
 RAW_WAIT_S: Final = 1.0
 BATCH_AT_ONCE: Final = 64
 """Members of one batch that wait for Kafka at once, so that other requests find room."""
 _REPLAYED: Final[Headers] = [(b"idempotency-replayed", b"true")]
-_PASSING: Final = frozenset({401, 503})
+_UNKEPT_STATUSES: Final = frozenset({401, 503})
 """Statuses that say nothing about the message, so it is not kept."""
 log = structlog.get_logger(__name__)
 
 
-def check_json(scope: Scope) -> str:
+def check_content_type(scope: Scope) -> str:
     """Return the content type, JSON by default. Raises ProblemError `media_type`."""
-    sent = header(scope, b"content-type")
+    sent = get_header(scope, b"content-type")
     if not sent:
         return JSON
     kind, *params = (part.strip().lower() for part in sent.split(";"))
@@ -80,17 +85,17 @@ def check_json(scope: Scope) -> str:
         for name, _, value in (p.partition("=") for p in params)
         if name.strip() == "charset"
     }
-    if kind != JSON or not charsets <= _UTF_8:
+    if kind != JSON or not charsets <= _UTF_8_NAMES:
         raise ProblemError("media_type", expected=f"{JSON} (UTF-8)")
     return JSON
 
 
-def receipt_document(receipt: Receipt) -> dict[str, Any]:
+def describe_receipt(receipt: AcceptanceReceipt) -> dict[str, Any]:
     """Return the body of a 202."""
     return {
         "report_id": receipt.report_id,
         "realm": receipt.realm,
-        "recorded_at": iso(receipt.recorded_at),
+        "recorded_at": format_time(receipt.recorded_at),
         "status_url": f"/api/v1/reports/{receipt.report_id}?realm={receipt.realm}",
     }
 
@@ -106,7 +111,7 @@ class TypedLine(BaseModel):
         description="`117 ELEC`, `RAS 117`, `STOP 117` (docs/how-to/post-reports.md)",
     )
     caller: str = Field(
-        default=CALLER, max_length=64, description="kind of source whose word it is"
+        default=DEFAULT_CALLER, max_length=64, description="kind of source whose word it is"
     )
     occurred_at: AwareDatetime | None = Field(
         default=None, description="default: when it comes, by the clock of its realm"
@@ -122,38 +127,38 @@ def parse_line(body: bytes) -> TypedLine:
     try:
         return TypedLine.model_validate_json(body.removeprefix(BOM_UTF8))
     except ValidationError as error:
-        raise problem_of(error) from None
+        raise build_validation_problem(error) from None
 
 
-FILLED_AGO: Final = b"vigie-filled-ago"
+FORM_AGE_HEADER: Final = b"vigie-filled-ago"
 """Header of the report form: milliseconds since it was filled in.
 
 It is no part of the report, so that a repetition stays one.
 """
-FILLED_NOW_MS: Final = 30_000
+MAX_FORM_AGE_MS: Final = 30_000
 """Age up to which a form counts as filled in now: clocks of devices or pages may be wrong."""
 
 
 def is_just_filled(scope: Scope) -> bool:
     """Return whether the report was filled in just now."""
-    ago = header(scope, FILLED_AGO)
-    return ago is not None and ago.isdecimal() and len(ago) < 10 and int(ago) <= FILLED_NOW_MS
+    ago = get_header(scope, FORM_AGE_HEADER)
+    return ago is not None and ago.isdecimal() and len(ago) < 10 and int(ago) <= MAX_FORM_AGE_MS
 
 
-class Reports:
+class ReportApi:
     """Handlers of report routes. Each gets the principal that the front identified."""
 
     def __init__(
         self,
-        receiver: Receiver,
+        receiver: ReportReceiver,
         reader: BodyReader,
-        texts: Texts,
-        ledger: Ledger,
-        refused: RefusedLane,
+        texts: VaultTexts,
+        ledger: AnswerIndex,
+        refused: DeadLetterStore,
         live_realm: str,
         batch_items: int,
-        places: Places,
-        geography: Geography,
+        places: SiteCodes,
+        geography: TerritoryMap,
     ) -> None:
         self._receiver = receiver
         self._reader = reader
@@ -181,12 +186,15 @@ class Reports:
         body = b""
         began = time.perf_counter()
         try:
-            key, content_type = key_in(header(scope, b"idempotency-key")), check_json(scope)
+            key, content_type = (
+                read_key(get_header(scope, b"idempotency-key")),
+                check_content_type(scope),
+            )
             body = await self._reader.read(scope, receive)
             try:
                 is_new = key is not None and is_just_filled(scope)
                 receipt = await self._accept(
-                    principal, parse_one(body), key, Raw(body, content_type), is_new=is_new
+                    principal, parse_report(body), key, RawBody(body, content_type), is_new=is_new
                 )
             finally:
                 self._reader.room.give_back(len(body))
@@ -194,8 +202,8 @@ class Reports:
             self._keep(principal, error.problem, body, scope)
             raise
         metrics.observe("vigie_report_seconds", time.perf_counter() - began, dialect="native")
-        await answer_json(
-            send, 202, receipt_document(receipt), _REPLAYED if receipt.replayed else None
+        await send_json(
+            send, 202, describe_receipt(receipt), _REPLAYED if receipt.replayed else None
         )
 
     async def _accept(
@@ -203,11 +211,11 @@ class Reports:
         principal: Principal,
         report: NativeReport,
         key: str | None,
-        raw: Raw,
+        raw: RawBody,
         *,
         is_new: bool = False,
-    ) -> Receipt:
-        claim = claim_of(
+    ) -> AcceptanceReceipt:
+        claim = prepare_report(
             report,
             principal,
             self._live_realm,
@@ -227,12 +235,15 @@ class Reports:
         """
         body = b""
         try:
-            key, content_type = key_in(header(scope, b"idempotency-key")), check_json(scope)
+            key, content_type = (
+                read_key(get_header(scope, b"idempotency-key")),
+                check_content_type(scope),
+            )
             body = await self._reader.read(scope, receive)
             try:
                 typed = parse_line(body)
-                report = self._report_of(typed, scope.get(CAME))
-                claim = claim_of(
+                report = self._report_of(typed, scope.get(FIRST_RECEIVED_AT))
+                claim = prepare_report(
                     report,
                     principal,
                     self._live_realm,
@@ -243,28 +254,28 @@ class Reports:
                     # A repetition has another "now", so its text identifies it.
                     claim = replace(
                         claim,
-                        message=claim.message | of_its_arrival(claim.realm),
+                        message=claim.message | build_arrival_fields(claim.realm),
                         words=claim.content,
                     )
                 receipt = await self._receiver.accept(
-                    claim, principal, key, Raw(body, content_type, "line")
+                    claim, principal, key, RawBody(body, content_type, "line")
                 )
             finally:
                 self._reader.room.give_back(len(body))
         except ProblemError as error:
             self._keep(principal, error.problem, body, scope)
             raise
-        await answer_json(
-            send, 202, receipt_document(receipt), _REPLAYED if receipt.replayed else None
+        await send_json(
+            send, 202, describe_receipt(receipt), _REPLAYED if receipt.replayed else None
         )
 
     def _report_of(self, typed: TypedLine, came: datetime | None) -> NativeReport:
         line = read_line(typed.text)
-        if line.kind is Kind.ANSWER:
+        if line.kind is ShortLineKind.ANSWER:
             raise ProblemError(
                 "invalid",
                 faults=(
-                    fault(
+                    build_fault(
                         "text",
                         "answer",
                         "une réponse n’est pas un signalement",
@@ -275,14 +286,14 @@ class Reports:
         at = typed.occurred_at or came or datetime.now(UTC)
         site = self._places.site_of(line.site, ())
         if typed.known_site and not self._places.knows(site):
-            raise wrong(
+            raise build_field_problem(
                 "text",
                 "unknown_site",
                 f"aucun site {line.site} dans le territoire",
                 f"no site {line.site} in the territory",
             )
-        body = body_of(line, site, typed.text, at.isoformat())
-        return parse_one(
+        body = build_report(line, site, typed.text, at.isoformat())
+        return parse_report(
             orjson.dumps(
                 body
                 | {"source": {"name": typed.caller}}
@@ -301,8 +312,8 @@ class Reports:
         """
         body = b""
         try:
-            key = key_in(header(scope, b"idempotency-key"))
-            check_json(scope)
+            key = read_key(get_header(scope, b"idempotency-key"))
+            check_content_type(scope)
             body = await self._reader.read(scope, receive)
             members = self._members(body)
         except ProblemError as error:
@@ -327,7 +338,7 @@ class Reports:
             else 422
         )
         extra: Headers = [(b"retry-after", b"%d" % max(2, *waits))] if status == 503 else []
-        await answer_json(send, status, {"items": results}, extra)
+        await send_json(send, status, {"items": results}, extra)
 
     def _members(self, body: bytes) -> list[Any]:
         try:
@@ -335,7 +346,7 @@ class Reports:
         except orjson.JSONDecodeError:
             raise ProblemError(
                 "not_json",
-                faults=(fault("body", "json_invalid", "JSON illisible", "unreadable JSON"),),
+                faults=(build_fault("body", "json_invalid", "JSON illisible", "unreadable JSON"),),
             ) from None
         members = document.get("reports") if isinstance(document, dict) else document
         if not isinstance(members, list) or not 1 <= len(members) <= self._batch_items:
@@ -343,7 +354,7 @@ class Reports:
             raise ProblemError(
                 "invalid",
                 faults=(
-                    fault(
+                    build_fault(
                         "reports",
                         "list",
                         f"une liste de 1 à {limit} signalements",
@@ -364,27 +375,27 @@ class Reports:
     ) -> dict[str, Any]:
         raw = b""
         try:
-            raw = dumped(member)
-            item = parse_item(raw)
+            raw = dump_json(member)
+            item = parse_batch_item(raw)
             own = item.idempotency_key
             key = (
-                checked_key(own)
+                check_key(own)
                 if own is not None
                 else f"{batch_key}/{n}"
                 if batch_key is not None
                 else None
             )
             async with turns:
-                receipt = await self._accept(principal, item, key, Raw(raw, JSON))
+                receipt = await self._accept(principal, item, key, RawBody(raw, JSON))
         except ProblemError as error:
             self._keep(principal, error.problem, raw, scope, POST_ONE)
             told = {
                 "status": error.problem.status,
-                "problem": error.problem.document(language(scope)),
+                "problem": error.problem.document(get_response_language(scope)),
             }
             return told | {"wait_s": error.problem.retry_after_s or 0}
         metrics.count("vigie_reports_total", dialect="native", status="202")
-        return {"status": 202, **receipt_document(receipt), "replayed": receipt.replayed}
+        return {"status": 202, **describe_receipt(receipt), "replayed": receipt.replayed}
 
     def _keep(
         self,
@@ -395,10 +406,10 @@ class Reports:
         path: str | None = None,
     ) -> None:
         """Keep a refused message. `path` is the path for a replay, if not the request's own."""
-        if problem.status not in _PASSING and SENDER not in scope:
-            content_type = header(scope, b"content-type") or JSON
+        if problem.status not in _UNKEPT_STATUSES and ORIGINAL_SENDER not in scope:
+            content_type = get_header(scope, b"content-type") or JSON
             self._refused.keep(
-                Refused(
+                RefusedMessage(
                     principal,
                     problem,
                     body,
@@ -419,11 +430,11 @@ class Reports:
         if not principal.sees(known.realm if known is not None else None):
             raise ProblemError("out_of_scope", field="realm")
         item = await self._texts.get(
-            text_id_of(report_id), wait_s=RAW_WAIT_S if known is not None else 0.0
+            build_text_id(report_id), wait_s=RAW_WAIT_S if known is not None else 0.0
         )
         if item is None or item.raw is None:
             raise ProblemError(
-                "not_found" if known is None and erased_of(item) is None else "erased"
+                "not_found" if known is None and read_erasure(item) is None else "erased"
             )
         log.info(
             "report.raw_read",
@@ -432,13 +443,13 @@ class Reports:
             permission=Permission.REPORT_RAW.value,
         )
         name = f'attachment; filename="{report_id}"'.encode()
-        kind = item.content_type or BYTES
+        kind = item.content_type or BINARY_TYPE
         # The content type of a Kafka record may hold anything.
-        safe = kind if kind.isprintable() else BYTES
+        safe = kind if kind.isprintable() else BINARY_TYPE
         headers: Headers = [
             (b"content-type", safe.encode("latin-1", "replace")),
             (b"content-disposition", name),
             (b"cache-control", b"no-store"),
-            DATA_POLICY,
+            DATA_CONTENT_POLICY,
         ]
-        await answer(send, 200, item.raw, headers)
+        await send_response(send, 200, item.raw, headers)

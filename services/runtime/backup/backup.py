@@ -33,24 +33,29 @@ from schemas import envelope as ce
 from schemas.envelope import Place
 from schemas.realms import is_live
 from schemas.runtime import CONDUCTOR
-from schemas.topics import BY_NAME, PARTITIONS, SERVICES, lanes
-from schemas.topics import log as log_topic
-from services.runtime.backup.consistent_cut import Cut, consistent_cut
-from services.runtime.backup.contents import BLOCK_BYTES, ContentsWriter, Record, Section
+from schemas.topics import PARTITION_COUNT, SERVICES, TOPICS_BY_NAME, input_topics
+from schemas.topics import log_topic as log_topic  # noqa: PLC0414
+from services.runtime.backup.consistent_cut import Cut, find_consistent_cuts
+from services.runtime.backup.contents import (
+    BLOCK_BYTES,
+    BackupRecord,
+    BackupSection,
+    ContentsWriter,
+)
 from services.runtime.backup.sealed_file import SealedWriter
-from services.runtime.log.chain import Position, follow, is_urgent
+from services.runtime.log.chain import Position, advance_position, is_urgent
 from services.runtime.log.partition_reader import PartitionReader
-from services.runtime.process.atomic_file import appearing
+from services.runtime.process.atomic_file import open_atomic_file
 from services.runtime.process.settings import DataDir, Settings
-from services.runtime.secrets.broker_password import NAME as PASSWORD
+from services.runtime.secrets.broker_password import PASSWORD_FILE as PASSWORD
 from services.runtime.secrets.signing import SigningKey
 from services.runtime.worker.recovery import ANY_LOGIC
 
-OTHERS: Final = ("events.external", "dead-letters", "texts", "directory", "access")
-SOURCES: Final = "intake/sources.db"
-KEYRING: Final = "secrets/keyring.db"
-TERRITORY: Final = "run/territory.json"
-Say = Callable[[str], None]
+OTHER_TOPICS: Final = ("events.external", "dead-letters", "texts", "directory", "access")
+SOURCES_FILE: Final = "intake/sources.db"
+KEYRING_FILE: Final = "secrets/keyring.db"
+TERRITORY_FILE: Final = "run/territory.json"
+ReportProgress = Callable[[str], None]
 
 
 class BackupRefused(Exception):
@@ -58,7 +63,7 @@ class BackupRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class CompletedBackup:
     """A completed backup."""
 
     manifest: dict[str, Any]
@@ -66,8 +71,8 @@ class Taken:
 
 
 async def back_up(
-    settings: Settings, file: Path, secret: bytes, say: Say = lambda _: None
-) -> Taken:
+    settings: Settings, file: Path, secret: bytes, say: ReportProgress = lambda _: None
+) -> CompletedBackup:
     """Write a backup to `file`, completely or not at all.
 
     Raises BackupRefused, TooBusy, SecretTooShort, KafkaError, OSError, sqlite3.Error.
@@ -79,56 +84,63 @@ async def back_up(
         raise BackupRefused(
             f"{data.root} holds half of one: a restore into it did not come to its end"
         )
-    with appearing(file, 0o600) as target:
+    with open_atomic_file(file, 0o600) as target:
         manifest = await _write(settings, ContentsWriter(SealedWriter(target, secret)), say)
         size = target.tell()
-    return Taken(manifest, size)
+    return CompletedBackup(manifest, size)
 
 
-async def _write(settings: Settings, out: ContentsWriter, say: Say) -> dict[str, Any]:
+async def _write(settings: Settings, out: ContentsWriter, say: ReportProgress) -> dict[str, Any]:
     data = settings.data
     began = time.time_ns() // 1_000_000
-    with _copied(data, SOURCES) as sources:
-        cuts = await consistent_cut(settings.kafka)
+    with _copy_database(data, SOURCES_FILE) as sources:
+        cuts = await find_consistent_cuts(settings.kafka)
         async with PartitionReader(settings.kafka) as reader:
             ends = {
-                topic: await reader.bounds(topic, range(PARTITIONS))
+                topic: await reader.bounds(topic, range(PARTITION_COUNT))
                 for s in SERVICES
-                for topic in lanes(s)
+                for topic in input_topics(s)
             }
             others = {
-                name: await reader.bounds(name, range(BY_NAME[name].partitions)) for name in OTHERS
+                name: await reader.bounds(name, range(TOPICS_BY_NAME[name].partitions))
+                for name in OTHER_TOPICS
             }
             logs = []
             for service in SERVICES:
                 say(log_topic(service))
                 ranges = [
-                    {topic: ends[topic][p] for topic in lanes(service)} for p in range(PARTITIONS)
+                    {topic: ends[topic][p] for topic in input_topics(service)}
+                    for p in range(PARTITION_COUNT)
                 ]
                 logs += [
-                    await _log(reader, out, service, p, cuts[p], ranges[p])
-                    for p in range(PARTITIONS)
+                    await _write_log(reader, out, service, p, cuts[p], ranges[p])
+                    for p in range(PARTITION_COUNT)
                 ]
             for name, bounds in others.items():
                 say(name)
                 for partition, range_ in bounds.items():
                     reached = {s: cut.reached for s, cut in cuts.get(partition, {}).items()}
-                    await _topic(
-                        reader, out, name, partition, range_, partial(_beyond, reached=reached)
+                    await _write_topic(
+                        reader,
+                        out,
+                        name,
+                        partition,
+                        range_,
+                        partial(_is_beyond_cut, reached=reached),
                     )
         if sources is not None:
-            _file(out, SOURCES, sources)
-    for path in _secrets(data):
-        _file(out, f"secrets/{path.name}", path)
-    with _copied(data, KEYRING) as keyring:
+            _write_file(out, SOURCES_FILE, sources)
+    for path in _list_secret_files(data):
+        _write_file(out, f"secrets/{path.name}", path)
+    with _copy_database(data, KEYRING_FILE) as keyring:
         if keyring is not None:
-            _file(out, KEYRING, keyring)
-    if (data.root / TERRITORY).exists():
-        _file(out, TERRITORY, data.root / TERRITORY)
+            _write_file(out, KEYRING_FILE, keyring)
+    if (data.root / TERRITORY_FILE).exists():
+        _write_file(out, TERRITORY_FILE, data.root / TERRITORY_FILE)
     return out.finish({"taken_at": began, "logs": logs}, SigningKey.open(data.secrets))
 
 
-async def _log(
+async def _write_log(
     reader: PartitionReader,
     out: ContentsWriter,
     service: str,
@@ -145,10 +157,10 @@ async def _log(
             "be put back whole"
         )
     at = Position()
-    out.begin(Section(topic, partition))
+    out.begin(BackupSection(topic, partition))
     async for record in reader.read(topic, {partition: (0, end)}):
-        at, _ = follow(at, record.offset, record.value, ANY_LOGIC)
-        out.record(_record(record))
+        at, _ = advance_position(at, record.offset, record.value, ANY_LOGIC)
+        out.record(_convert_record(record))
     reached = {s: cut.reached for s, cut in cuts.items()}
     about = {
         "service": service,
@@ -160,19 +172,19 @@ async def _log(
     }
     for topic, range_ in bounds.items():
         applied, _ = at.applied_in(topic)
-        await _topic(
+        await _write_topic(
             reader,
             out,
             topic,
             partition,
             range_,
-            partial(_waits_for_sender, applied=applied, reached=reached),
+            partial(_is_left_out, applied=applied, reached=reached),
         )
         about["urgent_next" if is_urgent(topic) else "input_next"] = max(applied + 1 - range_[0], 0)
     return about
 
 
-async def _topic(
+async def _write_topic(
     reader: PartitionReader,
     out: ContentsWriter,
     topic: str,
@@ -180,26 +192,26 @@ async def _topic(
     bounds: tuple[int, int],
     left_out: Callable[[Any], bool],
 ) -> None:
-    out.begin(Section(topic, partition))
-    async for record in _kept(reader.read(topic, {partition: bounds}), left_out):
+    out.begin(BackupSection(topic, partition))
+    async for record in _filter_records(reader.read(topic, {partition: bounds}), left_out):
         out.record(record)
 
 
-async def _kept(
+async def _filter_records(
     records: AsyncIterator[Any], left_out: Callable[[Any], bool]
-) -> AsyncIterator[Record]:
+) -> AsyncIterator[BackupRecord]:
     async for record in records:
         if not left_out(record):
-            yield _record(record)
+            yield _convert_record(record)
 
 
-def _waits_for_sender(record: Any, applied: int, reached: dict[str, tuple[int, int]]) -> bool:
-    return record.offset > applied and _again(record, reached)
+def _is_left_out(record: Any, applied: int, reached: dict[str, tuple[int, int]]) -> bool:
+    return record.offset > applied and _will_be_sent_again(record, reached)
 
 
-def _again(record: Any, reached: dict[str, tuple[int, int]]) -> bool:
+def _will_be_sent_again(record: Any, reached: dict[str, tuple[int, int]]) -> bool:
     """Return whether an unapplied input will be sent again, by a publisher or by the conductor."""
-    if _beyond(record, reached):
+    if _is_beyond_cut(record, reached):
         return True
     return (
         not is_live((record.key or b"").decode(errors="replace"))
@@ -207,7 +219,7 @@ def _again(record: Any, reached: dict[str, tuple[int, int]]) -> bool:
     )
 
 
-def _beyond(record: Any, reached: dict[str, tuple[int, int]]) -> bool:
+def _is_beyond_cut(record: Any, reached: dict[str, tuple[int, int]]) -> bool:
     """Return whether a record is a fact from a log position that the backup does not reach."""
     raw = dict(record.headers).get(ce.CE_PLACE)
     if raw is None:
@@ -219,11 +231,11 @@ def _beyond(record: Any, reached: dict[str, tuple[int, int]]) -> bool:
     return place.service in reached and (place.history, place.seq) > reached[place.service]
 
 
-def _record(found: Any) -> Record:
-    return Record(found.offset, found.timestamp, found.key, found.value, tuple(found.headers))
+def _convert_record(found: Any) -> BackupRecord:
+    return BackupRecord(found.offset, found.timestamp, found.key, found.value, tuple(found.headers))
 
 
-def _secrets(data: DataDir) -> list[Path]:
+def _list_secret_files(data: DataDir) -> list[Path]:
     """Return all secret files except the keyring, its journals and this broker's password.
 
     The one-time code is included: the operator of the restore may never have logged in.
@@ -236,15 +248,15 @@ def _secrets(data: DataDir) -> list[Path]:
     return sorted(p for p in kept if p.name != PASSWORD)
 
 
-def _file(out: ContentsWriter, name: str, path: Path) -> None:
-    out.begin(Section(file=name))
+def _write_file(out: ContentsWriter, name: str, path: Path) -> None:
+    out.begin(BackupSection(file=name))
     with path.open("rb") as source:
         while block := source.read(BLOCK_BYTES):
             out.block(block)
 
 
 @contextmanager
-def _copied(data: DataDir, name: str) -> Iterator[Path | None]:
+def _copy_database(data: DataDir, name: str) -> Iterator[Path | None]:
     """Copy a SQLite file consistently while others write to it; None if it does not exist.
 
     The copy lies in a folder that only the owner can read.

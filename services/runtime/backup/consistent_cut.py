@@ -14,17 +14,17 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from schemas.envelope import Place
-from schemas.topics import PARTITIONS, SERVICES
-from schemas.topics import log as log_topic
-from services.runtime.log.chain import Position, follow
+from schemas.topics import PARTITION_COUNT, SERVICES
+from schemas.topics import log_topic as log_topic  # noqa: PLC0414
+from services.runtime.log.chain import Position, advance_position
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.worker.recovery import ANY_LOGIC
 
-TAIL: Final = 5000
+TAIL_RECORDS: Final = 5000
 """Number of accepted records in a tail: half a second of the busiest partition."""
-Reached = tuple[int, int]
+ReachedPosition = tuple[int, int]
 """(history, seq) of a log."""
-NOTHING: Final[Reached] = (0, 0)
+BEFORE_FIRST: Final[ReachedPosition] = (0, 0)
 
 
 class Cut(NamedTuple):
@@ -32,41 +32,43 @@ class Cut(NamedTuple):
 
     end: int
     """Offset of the first record that is left out."""
-    reached: Reached
+    reached: ReachedPosition
     """(history, seq) of the last accepted record before it."""
 
 
-class Step(NamedTuple):
+class TailRecord(NamedTuple):
     """One accepted record of a tail."""
 
     offset: int
-    before: Reached
+    before: ReachedPosition
     source: str
     """Service of the applied fact; empty if the record applies none."""
-    heard: Reached
+    heard: ReachedPosition
 
 
 class TooBusy(RuntimeError):
     """The logs grew by more than a tail while their ends were read. Try again."""
 
 
-async def consistent_cut(kafka: str) -> dict[int, dict[str, Cut]]:
+async def find_consistent_cuts(kafka: str) -> dict[int, dict[str, Cut]]:
     """Return partition → service → cut. Raises TooBusy, KafkaError, OSError."""
     async with PartitionReader(kafka) as reader:
-        ends = {s: await reader.bounds(log_topic(s), range(PARTITIONS)) for s in SERVICES}
+        ends = {s: await reader.bounds(log_topic(s), range(PARTITION_COUNT)) for s in SERVICES}
         found = {}
-        for partition in range(PARTITIONS):
+        for partition in range(PARTITION_COUNT):
             tails = {}
             for service in SERVICES:
-                tails[service] = await _tail(reader, service, partition, ends[service][partition])
-            found[partition] = settle(
+                tails[service] = await _read_tail(
+                    reader, service, partition, ends[service][partition]
+                )
+            found[partition] = shorten_cuts(
                 {s: cut for s, (cut, _) in tails.items()},
                 {s: tail for s, (_, tail) in tails.items()},
             )
     return found
 
 
-def settle(cuts: Mapping[str, Cut], tails: Mapping[str, deque[Step]]) -> dict[str, Cut]:
+def shorten_cuts(cuts: Mapping[str, Cut], tails: Mapping[str, deque[TailRecord]]) -> dict[str, Cut]:
     """Return the longest consistent cuts for the logs of one partition number. Raises TooBusy."""
     found = dict(cuts)
     moved = True
@@ -94,18 +96,18 @@ def settle(cuts: Mapping[str, Cut], tails: Mapping[str, deque[Step]]) -> dict[st
     return found
 
 
-async def _tail(
+async def _read_tail(
     reader: PartitionReader, service: str, partition: int, bounds: tuple[int, int]
-) -> tuple[Cut, deque[Step]]:
-    at, steps = Position(), deque[Step](maxlen=TAIL)
+) -> tuple[Cut, deque[TailRecord]]:
+    at, steps = Position(), deque[TailRecord](maxlen=TAIL_RECORDS)
     async for record in reader.read(log_topic(service), {partition: bounds}):
         before = (at.history, at.seq)
-        at, transaction = follow(at, record.offset, record.value, ANY_LOGIC)
+        at, transaction = advance_position(at, record.offset, record.value, ANY_LOGIC)
         if transaction is None:
             continue
-        source, heard = "", NOTHING
+        source, heard = "", BEFORE_FIRST
         if transaction.src.place is not None:
             place = Place.parse(transaction.src.place)
             source, heard = place.service, (place.history, place.seq)
-        steps.append(Step(record.offset, before, source, heard))
+        steps.append(TailRecord(record.offset, before, source, heard))
     return Cut(bounds[1], (at.history, at.seq)), steps

@@ -24,10 +24,10 @@ BLOCK_BYTES: Final = 256 << 10
 _ENTRY: Final = struct.Struct(">cI")
 _RECORD: Final = struct.Struct(">qqiiH")
 _HEADER: Final = struct.Struct(">Hi")
-_MOST_ENTRY: Final = 64 << 20
+_MAX_ENTRY_BYTES: Final = 64 << 20
 
 
-class Record(NamedTuple):
+class BackupRecord(NamedTuple):
     """A record of a topic as it is restored."""
 
     offset: int
@@ -43,43 +43,43 @@ class Record(NamedTuple):
             _RECORD.pack(
                 self.offset,
                 self.timestamp,
-                _length(self.key),
-                _length(self.value),
+                _encode_length(self.key),
+                _encode_length(self.value),
                 len(self.headers),
             )
         ]
         parts += [self.key or b"", self.value or b""]
         for name, value in self.headers:
             raw = name.encode()
-            parts += [_HEADER.pack(len(raw), _length(value)), raw, value or b""]
+            parts += [_HEADER.pack(len(raw), _encode_length(value)), raw, value or b""]
         return b"".join(parts)
 
     @classmethod
-    def load(cls, raw: bytes) -> Record:
+    def load(cls, raw: bytes) -> BackupRecord:
         """Parse the bytes of an entry. Raises struct.error, UnicodeDecodeError."""
         offset, timestamp, key_length, value_length, count = _RECORD.unpack_from(raw)
         at = _RECORD.size
-        key, at = _piece(raw, at, key_length)
-        value, at = _piece(raw, at, value_length)
+        key, at = _read_piece(raw, at, key_length)
+        value, at = _read_piece(raw, at, value_length)
         headers = []
         for _ in range(count):
             name_length, length = _HEADER.unpack_from(raw, at)
-            name, at = _piece(raw, at + _HEADER.size, name_length)
-            content, at = _piece(raw, at, length)
+            name, at = _read_piece(raw, at + _HEADER.size, name_length)
+            content, at = _read_piece(raw, at, length)
             headers.append(((name or b"").decode(), content))
         return cls(offset, timestamp, key, value, tuple(headers))
 
 
-def _length(value: bytes | None) -> int:
+def _encode_length(value: bytes | None) -> int:
     return -1 if value is None else len(value)
 
 
-def _piece(raw: bytes, at: int, length: int) -> tuple[bytes | None, int]:
+def _read_piece(raw: bytes, at: int, length: int) -> tuple[bytes | None, int]:
     return (None, at) if length < 0 else (raw[at : at + length], at + length)
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class BackupSection:
     """Head of a section: records of one topic partition, or one file."""
 
     topic: str = ""
@@ -99,10 +99,10 @@ class ContentsWriter:
         self._sealed = sealed
         self._hash = sha256()
         self._count = 0
-        self._open: Section | None = None
+        self._open: BackupSection | None = None
         self.sections: dict[str, dict[str, Any]] = {}
 
-    def begin(self, section: Section) -> None:
+    def begin(self, section: BackupSection) -> None:
         """Begin the next section, which ends the one before."""
         self._end()
         self._open = section
@@ -113,7 +113,7 @@ class ContentsWriter:
             ),
         )
 
-    def record(self, record: Record) -> None:
+    def record(self, record: BackupRecord) -> None:
         """Write a record of the section."""
         self._content(b"R", record.dump())
 
@@ -148,7 +148,7 @@ class ContentsWriter:
         self._sealed.write(_ENTRY.pack(kind, len(content)) + content)
 
 
-class Finished(NamedTuple):
+class VerifiedEnd(NamedTuple):
     """The end of a verified backup."""
 
     manifest: dict[str, Any]
@@ -156,53 +156,57 @@ class Finished(NamedTuple):
     """Key of the installation that made it."""
 
 
-def read_contents(sealed: SealedReader) -> Iterator[Section | Record | bytes | Finished]:
-    """Yield everything in order; `Finished` comes last, once hashes and signature are verified.
+def read_contents(
+    sealed: SealedReader,
+) -> Iterator[BackupSection | BackupRecord | bytes | VerifiedEnd]:
+    """Yield everything in order; `VerifiedEnd` comes last, once hashes and signature are verified.
 
     Raises SealedInvalid.
     """
     sections: dict[str, dict[str, Any]] = {}
     hash, count = sha256(), 0
-    open_: Section | None = None
+    open_: BackupSection | None = None
     while True:
-        kind, content = _next(sealed)
+        kind, content = _read_entry(sealed)
         if kind in (b"R", b"B"):
             hash.update(content)
             count += 1
-            yield content if kind == b"B" else _record(content)
+            yield content if kind == b"B" else _parse_record(content)
             continue
         if open_ is not None:
             sections[open_.name] = {"entries": count, "sha256": hash.hexdigest()}
         if kind == b"M":
-            yield _finished(sealed, content, sections)
+            yield _verify_end(sealed, content, sections)
             return
-        open_, hash, count = _section(content), sha256(), 0
+        open_, hash, count = _parse_section(content), sha256(), 0
         yield open_
 
 
-def _next(sealed: SealedReader) -> tuple[bytes, bytes]:
+def _read_entry(sealed: SealedReader) -> tuple[bytes, bytes]:
     kind, length = _ENTRY.unpack(sealed.read(_ENTRY.size))
-    if kind not in b"SRBMG" or length > _MOST_ENTRY:
+    if kind not in b"SRBMG" or length > _MAX_ENTRY_BYTES:
         raise SealedInvalid("made by a program that this one does not understand")
     return kind, sealed.read(length)
 
 
-def _section(content: bytes) -> Section:
+def _parse_section(content: bytes) -> BackupSection:
     try:
-        return Section(**orjson.loads(content))
+        return BackupSection(**orjson.loads(content))
     except (ValueError, TypeError) as error:
         raise SealedInvalid("made by a program that this one does not understand") from error
 
 
-def _record(content: bytes) -> Record:
+def _parse_record(content: bytes) -> BackupRecord:
     try:
-        return Record.load(content)
+        return BackupRecord.load(content)
     except (struct.error, UnicodeDecodeError) as error:
         raise SealedInvalid(f"holds a record that cannot be read ({error})") from error
 
 
-def _finished(sealed: SealedReader, raw: bytes, sections: dict[str, dict[str, Any]]) -> Finished:
-    _, signature = _next(sealed)
+def _verify_end(
+    sealed: SealedReader, raw: bytes, sections: dict[str, dict[str, Any]]
+) -> VerifiedEnd:
+    _, signature = _read_entry(sealed)
     sealed.close()
     manifest = orjson.loads(raw)
     if manifest.get("format") != FORMAT:
@@ -220,4 +224,4 @@ def _finished(sealed: SealedReader, raw: bytes, sections: dict[str, dict[str, An
             if sections.get(n) != manifest["sections"].get(n)
         )
         raise SealedInvalid(f"not what its manifest says: {', '.join(wrong[:3])}")
-    return Finished(manifest, key)
+    return VerifiedEnd(manifest, key)

@@ -23,21 +23,21 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.routes import ROUTES
 from schemas.runtime import Rebased
-from schemas.topics import BY_NAME, LARGE_MESSAGE_BYTES, TOPICS, Retention
-from schemas.topics import log as log_topic
-from services.runtime.backup.backup import TERRITORY
-from services.runtime.backup.contents import Finished, Record, Section, read_contents
+from schemas.topics import LARGE_MESSAGE_BYTES, TOPICS, TOPICS_BY_NAME, Retention
+from schemas.topics import log_topic as log_topic  # noqa: PLC0414
+from services.runtime.backup.backup import TERRITORY_FILE
+from services.runtime.backup.contents import BackupRecord, BackupSection, VerifiedEnd, read_contents
 from services.runtime.backup.sealed_file import SealedInvalid, SealedReader
-from services.runtime.kafka.clients import idempotent_producer, send_patiently
-from services.runtime.kafka.security import client_options
-from services.runtime.kafka.topics import provision
-from services.runtime.log.chain import Position, declare, follow
+from services.runtime.kafka.clients import create_idempotent_producer, send_with_retry
+from services.runtime.kafka.security import get_client_options
+from services.runtime.kafka.topics import provision_topics
+from services.runtime.log.chain import Position, advance_position, build_declaration
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process.settings import DataDir, Settings
 from services.runtime.worker.recovery import ANY_LOGIC
 
 IN_FLIGHT: Final = 1000
-LOGIC: Final = max(ROUTES)
+NEWEST_LOGIC: Final = max(ROUTES)
 
 
 class RestoreRefused(Exception):
@@ -45,7 +45,7 @@ class RestoreRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class CompletedRestore:
     """A completed restore."""
 
     records: int
@@ -56,7 +56,7 @@ class Restored:
     """Fingerprint of the installation that made the backup."""
 
 
-def prove(file: Path, secret: bytes) -> Finished:
+def verify_backup(file: Path, secret: bytes) -> VerifiedEnd:
     """Verify a backup from beginning to end: seal, hashes, signature and chains.
 
     Each log must be one chain up to the head that the manifest names. Raises SealedInvalid,
@@ -64,27 +64,30 @@ def prove(file: Path, secret: bytes) -> Finished:
     """
     heads: dict[str, Position] = {}
     logs = {t.name for t in TOPICS if t.name.endswith(".log")}
-    section = Section()
+    section = BackupSection()
     with file.open("rb") as source:
         for item in read_contents(SealedReader(source, secret)):
-            if isinstance(item, Finished):
-                _prove_heads(item, heads)
+            if isinstance(item, VerifiedEnd):
+                _verify_heads(item, heads)
                 return item
-            if isinstance(item, Section):
+            if isinstance(item, BackupSection):
                 section = item
                 if item.topic and (
-                    item.topic not in BY_NAME or item.partition >= BY_NAME[item.topic].partitions
+                    item.topic not in TOPICS_BY_NAME
+                    or item.partition >= TOPICS_BY_NAME[item.topic].partitions
                 ):
                     raise SealedInvalid(
                         f"made by a newer version of Vigie: this one knows no {item.name}"
                     )
-            elif isinstance(item, Record) and section.topic in logs:
+            elif isinstance(item, BackupRecord) and section.topic in logs:
                 at = heads.get(section.name, Position())
-                heads[section.name], _ = follow(at, item.offset, item.value or b"", ANY_LOGIC)
+                heads[section.name], _ = advance_position(
+                    at, item.offset, item.value or b"", ANY_LOGIC
+                )
     raise SealedInvalid("cut off: its end is missing")
 
 
-def _prove_heads(finished: Finished, heads: dict[str, Position]) -> None:
+def _verify_heads(finished: VerifiedEnd, heads: dict[str, Position]) -> None:
     for about in finished.manifest["logs"]:
         name = f"{log_topic(about['service'])}/{about['partition']}"
         at = heads.get(name, Position())
@@ -94,20 +97,20 @@ def _prove_heads(finished: Finished, heads: dict[str, Position]) -> None:
             )
 
 
-def admit(data: DataDir, file: Path, secret: bytes) -> Finished:
+def check_restore(data: DataDir, file: Path, secret: bytes) -> VerifiedEnd:
     """Check that `file` is valid and of a known version, and that `data` is empty.
 
     Runs before a broker starts and writes nothing. Raises RestoreRefused, SealedInvalid,
     SecretTooShort, OSError.
     """
-    _refuse_used(data)
-    finished = prove(file, secret)
+    _refuse_used_directory(data)
+    finished = verify_backup(file, secret)
     if (
         finished.manifest["logs"]
-        and max(about["logic"] for about in finished.manifest["logs"]) > LOGIC
+        and max(about["logic"] for about in finished.manifest["logs"]) > NEWEST_LOGIC
     ):
         raise RestoreRefused(
-            f"the backup was made by a newer version of Vigie: this one knows logic {LOGIC}"
+            f"the backup was made by a newer version of Vigie: this one knows logic {NEWEST_LOGIC}"
         )
     return finished
 
@@ -116,27 +119,27 @@ async def restore(
     settings: Settings,
     file: Path,
     secret: bytes,
-    finished: Finished,
+    finished: VerifiedEnd,
     say: Callable[[str], None] = lambda _: None,
-) -> Restored:
+) -> CompletedRestore:
     """Restore an admitted file into the broker and the data directory of `settings`, both empty.
 
     Raises RestoreRefused, SealedInvalid, TopicsDiffer, BrokerUnreachable, KafkaError, OSError.
     """
-    made = await provision(settings.kafka, replication=settings.kafka_replication)
+    made = await provision_topics(settings.kafka, replication=settings.kafka_replication)
     await _refuse_records(settings.kafka, made.existing)
     settings.data.make()
-    _finish(settings.data.restoring.open("wb"))
+    _flush_and_close(settings.data.restoring.open("wb"))
     records, files = await _write(settings, file, secret, say)
-    await _arrived(settings.kafka, finished.manifest)
-    cluster = await _cluster_id(settings.kafka)
+    await _check_arrival(settings.kafka, finished.manifest)
+    cluster = await _read_cluster_id(settings.kafka)
     rebased = await _rebase(settings.kafka, finished.manifest, cluster)
-    _same_territory(settings.data, cluster)
+    _keep_territory_version(settings.data, cluster)
     settings.data.restoring.unlink()
-    return Restored(records, files, rebased, finished.key.fingerprint)
+    return CompletedRestore(records, files, rebased, finished.key.fingerprint)
 
 
-def _refuse_used(data: DataDir) -> None:
+def _refuse_used_directory(data: DataDir) -> None:
     for used in (data.secrets / "master.key", data.root / "intake", data.root / "vault"):
         if used.exists():
             raise RestoreRefused(
@@ -148,7 +151,7 @@ def _refuse_used(data: DataDir) -> None:
 async def _refuse_records(kafka: str, topics: Iterable[str]) -> None:
     async with PartitionReader(kafka) as reader:
         for name in topics:
-            bounds = await reader.bounds(name, range(BY_NAME[name].partitions))
+            bounds = await reader.bounds(name, range(TOPICS_BY_NAME[name].partitions))
             if any(end > 0 for _, end in bounds.values()):
                 raise RestoreRefused(
                     f"topic {name} on {kafka} holds records: a backup goes onto an empty broker "
@@ -159,37 +162,37 @@ async def _refuse_records(kafka: str, topics: Iterable[str]) -> None:
 async def _write(
     settings: Settings, file: Path, secret: bytes, say: Callable[[str], None]
 ) -> tuple[int, int]:
-    section, target = Section(), None
+    section, target = BackupSection(), None
     records = files = 0
     with file.open("rb") as source:
-        async with _sending(settings.kafka) as send:
+        async with _open_sender(settings.kafka) as send:
             for item in read_contents(SealedReader(source, secret)):
-                if isinstance(item, Section):
+                if isinstance(item, BackupSection):
                     if target is not None:
-                        _finish(target)
+                        _flush_and_close(target)
                         target = None
                     if item.topic and item.topic != section.topic:
                         say(item.topic)
                     section = item
                     if section.file:
-                        target, files = _created(settings.data, section.file), files + 1
-                elif isinstance(item, Record):
+                        target, files = _create_file(settings.data, section.file), files + 1
+                elif isinstance(item, BackupRecord):
                     await send(section, item)
                     records += 1
                 elif isinstance(item, bytes) and target is not None:
                     target.write(item)
             if target is not None:
-                _finish(target)
+                _flush_and_close(target)
     return records, files
 
 
 @asynccontextmanager
-async def _sending(kafka: str) -> AsyncIterator[Callable[[Section, Record], Any]]:
+async def _open_sender(kafka: str) -> AsyncIterator[Callable[[BackupSection, BackupRecord], Any]]:
     """Send records in order, a bounded number at a time; all are acknowledged at the end.
 
     Raises KafkaError.
     """
-    producer = idempotent_producer(kafka, max_request_bytes=2 * LARGE_MESSAGE_BYTES)
+    producer = create_idempotent_producer(kafka, max_request_bytes=2 * LARGE_MESSAGE_BYTES)
     await producer.start()
     pending: list[Any] = []
 
@@ -198,11 +201,11 @@ async def _sending(kafka: str) -> AsyncIterator[Callable[[Section, Record], Any]
             await sent
         pending.clear()
 
-    async def send(section: Section, record: Record) -> None:
+    async def send(section: BackupSection, record: BackupRecord) -> None:
         headers: Any = list(record.headers)
-        stamp = None if BY_NAME[section.topic].append_time else record.timestamp
+        stamp = None if TOPICS_BY_NAME[section.topic].append_time else record.timestamp
         pending.append(
-            await send_patiently(
+            await send_with_retry(
                 producer,
                 section.topic,
                 record.value,
@@ -222,7 +225,7 @@ async def _sending(kafka: str) -> AsyncIterator[Callable[[Section, Record], Any]
         await producer.stop()
 
 
-def _created(data: DataDir, name: str) -> IO[bytes]:
+def _create_file(data: DataDir, name: str) -> IO[bytes]:
     path = data.root / name
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise SealedInvalid(f"holds a file outside the data directory ({name})")
@@ -230,7 +233,7 @@ def _created(data: DataDir, name: str) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
-def _finish(file: IO[bytes]) -> None:
+def _flush_and_close(file: IO[bytes]) -> None:
     """Flush a file to disk before closing it.
 
     A key that is lost in a power failure after the restore has reported success would be lost for
@@ -241,18 +244,18 @@ def _finish(file: IO[bytes]) -> None:
     file.close()
 
 
-async def _arrived(kafka: str, manifest: dict[str, Any]) -> None:
+async def _check_arrival(kafka: str, manifest: dict[str, Any]) -> None:
     """Check that each topic holds as many records as were sent. Raises RestoreRefused."""
     expected: dict[str, dict[int, int]] = defaultdict(dict)
     for name, about in manifest["sections"].items():
         topic, _, partition = name.partition("/")
-        if topic in BY_NAME:
+        if topic in TOPICS_BY_NAME:
             expected[topic][int(partition)] = about["entries"]
     async with PartitionReader(kafka) as reader:
         for topic, counts in expected.items():
             bounds = await reader.bounds(topic, counts)
             wrong = [p for p, count in counts.items() if bounds[p][1] != count]
-            if wrong and BY_NAME[topic].retention is not Retention.COMPACTED:
+            if wrong and TOPICS_BY_NAME[topic].retention is not Retention.COMPACTED:
                 raise RestoreRefused(
                     f"partition {wrong[0]} of {topic} does not hold what was sent: somebody else "
                     f"writes to {kafka}"
@@ -262,7 +265,7 @@ async def _arrived(kafka: str, manifest: dict[str, Any]) -> None:
 async def _rebase(kafka: str, manifest: dict[str, Any], cluster: str) -> int:
     """Append `Rebased` to every log partition that holds records. Raises RestoreRefused."""
     run, now, count = uuid4().hex[:16], time.time_ns() // 1_000_000, 0
-    producer = idempotent_producer(kafka)
+    producer = create_idempotent_producer(kafka)
     await producer.start()
     try:
         async with PartitionReader(kafka) as reader:
@@ -283,9 +286,9 @@ async def _rebase(kafka: str, manifest: dict[str, Any], cluster: str) -> int:
                     next_offset=about["input_next"],
                     urgent_next_offset=about.get("urgent_next"),
                 )
-                raw = declare(
+                raw = build_declaration(
                     service,
-                    LOGIC,
+                    NEWEST_LOGIC,
                     at,
                     fact,
                     partition=partition,
@@ -306,8 +309,8 @@ async def _rebase(kafka: str, manifest: dict[str, Any], cluster: str) -> int:
     return count
 
 
-async def _cluster_id(kafka: str) -> str:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, **client_options())
+async def _read_cluster_id(kafka: str) -> str:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, **get_client_options())
     await admin.start()
     try:
         return str((await admin.describe_cluster()).get("cluster_id", ""))
@@ -315,8 +318,8 @@ async def _cluster_id(kafka: str) -> str:
         await admin.close()
 
 
-def _same_territory(data: DataDir, cluster: str) -> None:
+def _keep_territory_version(data: DataDir, cluster: str) -> None:
     """Keep the version of the reference data of the live realm: `up` does not publish it again."""
-    path = data.root / TERRITORY
+    path = data.root / TERRITORY_FILE
     if path.exists():
         path.write_text(json.dumps(json.loads(path.read_text()) | {"cluster": cluster}))

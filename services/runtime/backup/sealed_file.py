@@ -24,12 +24,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 MAGIC: Final = b"VIGIE-BACKUP-1\n"
 FRAME_BYTES: Final = 1 << 20
-MIN_SECRET: Final = 12
+MIN_SECRET_CHARS: Final = 12
 """Least length of a passphrase: the file may lie in many places, for years."""
 _SALT, _PREFIX, _CHECK, _TAG = 16, 7, 16, 16
-_HEAD: Final = len(MAGIC) + _SALT + _PREFIX + _CHECK
-_LENGTH: Final = struct.Struct(">I")
-_MOST: Final = FRAME_BYTES + 1024 + _TAG
+_HEAD_BYTES: Final = len(MAGIC) + _SALT + _PREFIX + _CHECK
+_FRAME_LENGTH: Final = struct.Struct(">I")
+_MAX_SEALED_BYTES: Final = FRAME_BYTES + 1024 + _TAG
 """Greatest size of a sealed frame: incompressible bytes grow a little."""
 
 
@@ -38,22 +38,22 @@ class SealedInvalid(ValueError):
 
 
 class SecretTooShort(ValueError):
-    """The key of a backup has fewer than `MIN_SECRET` characters."""
+    """The key of a backup has fewer than `MIN_SECRET_CHARS` characters."""
 
 
-def _key(secret: bytes, salt: bytes) -> bytes:
-    if len(secret) < MIN_SECRET:
-        raise SecretTooShort(f"the key of a backup needs {MIN_SECRET} characters at least")
+def _derive_key(secret: bytes, salt: bytes) -> bytes:
+    if len(secret) < MIN_SECRET_CHARS:
+        raise SecretTooShort(f"the key of a backup needs {MIN_SECRET_CHARS} characters at least")
     return hash_secret_raw(
         secret, salt, time_cost=3, memory_cost=64 << 10, parallelism=1, hash_len=32, type=Type.ID
     )
 
 
-def _check(key: bytes, salt: bytes, prefix: bytes) -> bytes:
+def _compute_check(key: bytes, salt: bytes, prefix: bytes) -> bytes:
     return blake2b(salt + prefix, key=key, digest_size=_CHECK, person=b"vigie.backup").digest()
 
 
-def _nonce(prefix: bytes, number: int, *, last: bool) -> bytes:
+def _build_nonce(prefix: bytes, number: int, *, last: bool) -> bytes:
     return prefix + number.to_bytes(4, "big") + bytes([last])
 
 
@@ -63,9 +63,9 @@ class SealedWriter:
     def __init__(self, file: IO[bytes], secret: bytes) -> None:
         """Write the head of the file. Raises SecretTooShort, OSError."""
         salt, self._prefix = os.urandom(_SALT), os.urandom(_PREFIX)
-        key = _key(secret, salt)
+        key = _derive_key(secret, salt)
         self._file, self._aead, self._number = file, AESGCM(key), 0
-        self._head = MAGIC + salt + self._prefix + _check(key, salt, self._prefix)
+        self._head = MAGIC + salt + self._prefix + _compute_check(key, salt, self._prefix)
         self._buffer = bytearray()
         file.write(self._head)
 
@@ -82,9 +82,9 @@ class SealedWriter:
 
     def _frame(self, plain: bytes, *, last: bool) -> None:
         sealed = self._aead.encrypt(
-            _nonce(self._prefix, self._number, last=last), zlib.compress(plain, 1), self._head
+            _build_nonce(self._prefix, self._number, last=last), zlib.compress(plain, 1), self._head
         )
-        self._file.write(_LENGTH.pack(len(sealed)) + sealed)
+        self._file.write(_FRAME_LENGTH.pack(len(sealed)) + sealed)
         self._number += 1
 
 
@@ -93,7 +93,7 @@ class SealedReader:
 
     def __init__(self, file: IO[bytes], secret: bytes) -> None:
         """Read the head of the file. Raises SealedInvalid, SecretTooShort, OSError."""
-        head = file.read(_HEAD)
+        head = file.read(_HEAD_BYTES)
         if not head.startswith(MAGIC):
             other = head.startswith(MAGIC[: MAGIC.rindex(b"-") + 1])
             raise SealedInvalid(
@@ -101,12 +101,12 @@ class SealedReader:
                 if other
                 else "no backup of Vigie"
             )
-        if len(head) < _HEAD:
+        if len(head) < _HEAD_BYTES:
             raise SealedInvalid("cut off: it ends in its head")
         salt = head[len(MAGIC) :][:_SALT]
         self._prefix = head[len(MAGIC) + _SALT :][:_PREFIX]
-        key = _key(secret, salt)
-        if not compare_digest(head[-_CHECK:], _check(key, salt, self._prefix)):
+        key = _derive_key(secret, salt)
+        if not compare_digest(head[-_CHECK:], _compute_check(key, salt, self._prefix)):
             raise SealedInvalid("sealed with another key")
         self._frames = self._opened(file, AESGCM(key), head)
         self._buffer = bytearray()
@@ -129,12 +129,14 @@ class SealedReader:
 
     def _opened(self, file: IO[bytes], aead: AESGCM, head: bytes) -> Iterator[bytes]:
         number, ended = 0, False
-        while raw := file.read(_LENGTH.size):
-            (length,) = _LENGTH.unpack(raw) if len(raw) == _LENGTH.size else (0,)
-            if ended or (len(raw) == _LENGTH.size and not _TAG <= length <= _MOST):
+        while raw := file.read(_FRAME_LENGTH.size):
+            (length,) = _FRAME_LENGTH.unpack(raw) if len(raw) == _FRAME_LENGTH.size else (0,)
+            if ended or (
+                len(raw) == _FRAME_LENGTH.size and not _TAG <= length <= _MAX_SEALED_BYTES
+            ):
                 raise SealedInvalid(f"changed after byte {file.tell()}")
             sealed = file.read(length)
-            if len(raw) < _LENGTH.size or len(sealed) < length:
+            if len(raw) < _FRAME_LENGTH.size or len(sealed) < length:
                 raise SealedInvalid("cut off: its end is missing")
             compressed, ended = self._one(aead, head, number, sealed)
             number += 1
@@ -145,7 +147,9 @@ class SealedReader:
     def _one(self, aead: AESGCM, head: bytes, number: int, sealed: bytes) -> tuple[bytes, bool]:
         for last in (False, True):
             try:
-                return aead.decrypt(_nonce(self._prefix, number, last=last), sealed, head), last
+                return aead.decrypt(
+                    _build_nonce(self._prefix, number, last=last), sealed, head
+                ), last
             except InvalidTag:
                 continue
         raise SealedInvalid(f"changed in part {number + 1}")

@@ -19,21 +19,21 @@ A key may occur more than once; only the entry that `due` names is valid.
 """
 
 
-def _merge(a: _Heap | None, b: _Heap | None) -> _Heap | None:
+def _merge_heaps(a: _Heap | None, b: _Heap | None) -> _Heap | None:
     if a is None:
         return b
     if b is None:
         return a
     if (b[1], b[2]) < (a[1], a[2]):
         a, b = b, a
-    left, right = a[3], _merge(a[4], b)
+    left, right = a[3], _merge_heaps(a[4], b)
     if (left[0] if left else 0) < (right[0] if right else 0):
         left, right = right, left
     return ((right[0] if right else 0) + 1, a[1], a[2], left, right)
 
 
 @dataclass(frozen=True, slots=True)
-class Agenda:
+class Deadlines:
     """Deadlines by key. Ties fire in the order of keys."""
 
     due: Map[str, Instant] = field(default_factory=Map)
@@ -45,7 +45,9 @@ class Agenda:
             return self
         if due is None:
             return self._cleaned(self.due.delete(key), self.heap)
-        return self._cleaned(self.due.set(key, due), _merge(self.heap, (1, due, key, None, None)))
+        return self._cleaned(
+            self.due.set(key, due), _merge_heaps(self.heap, (1, due, key, None, None))
+        )
 
     def first(self) -> Deadline | None:
         """Return the earliest deadline, or None."""
@@ -53,7 +55,7 @@ class Agenda:
 
     def _cleaned(self, due: Map[str, Instant], heap: _Heap | None) -> Self:
         while heap is not None and due.get(heap[2]) != heap[1]:
-            heap = _merge(heap[3], heap[4])
+            heap = _merge_heaps(heap[3], heap[4])
         return type(self)(due, heap)
 
     def disarm(self, key: str) -> Self:

@@ -49,10 +49,16 @@ from schemas.runtime import (
     StepTo,
     Tick,
 )
-from services.runtime.decider.inputs import Envelope, InputRecord, Refusal, describe, input_digest
+from services.runtime.decider.inputs import (
+    Envelope,
+    InputRecord,
+    Refusal,
+    describe_error,
+    input_digest,
+)
 from services.runtime.decider.protocol import Decider, Firing, Input
-from services.runtime.decider.realm_state import Mark, RealmState
-from services.runtime.log.transaction import FactRecord, Source
+from services.runtime.decider.realm_state import RealmState, Watermark
+from services.runtime.log.transaction import FactRecord, TransactionSource
 from services.runtime.process.exits import Stop
 
 if TYPE_CHECKING:
@@ -60,20 +66,20 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 
-FIRING_BYTES: Final = 160 * 1024
+MAX_FIRING_BYTES: Final = 160 * 1024
 """Limit for facts of deadlines in one Transaction.
 
 Further deadlines stay due and fire with the next input; a `Tick` comes by itself.
 """
-ONE_FIRING_BYTES: Final = 224 * 1024
+MAX_SINGLE_FIRING_BYTES: Final = 224 * 1024
 """Limit for facts of one deadline.
 
 More would not fit into any Transaction, so the deadline fails.
 """
-WITHOUT_EFFECT: Final[frozenset[type[Message]]] = frozenset(
+FACTS_WITHOUT_EFFECT: Final[frozenset[type[Message]]] = frozenset(
     (InputRefused, InputFailed, InputDuplicate)
 )
-NEVER_INPUT: Final[frozenset[type[Message]]] = WITHOUT_EFFECT | {
+NON_INPUTS: Final[frozenset[type[Message]]] = FACTS_WITHOUT_EFFECT | {
     DeadlineFailed,
     LossDeclared,
     Rebased,
@@ -82,13 +88,13 @@ NEVER_INPUT: Final[frozenset[type[Message]]] = WITHOUT_EFFECT | {
     CommandApplied,
     CommandRefused,
 }
-_RUNTIME_INPUT: Final[frozenset[type[Message]]] = frozenset(
+_RUNTIME_INPUTS: Final[frozenset[type[Message]]] = frozenset(
     (Tick, StepTo, RealmOpened, RealmClosed, CloseRealm, StepRequested, StepSettled, SetPace)
 )
 _wire_types: dict[type[Message], str] = {}
 
 
-class Applied(NamedTuple, Generic[S]):
+class AppliedInput(NamedTuple, Generic[S]):
     """The effects of one input."""
 
     realm: str
@@ -96,7 +102,7 @@ class Applied(NamedTuple, Generic[S]):
     lineage: str
     state: RealmState[S] | None
     """Missing if the realm does not exist."""
-    source: Source
+    source: TransactionSource
     at: Instant
     facts: tuple[FactRecord, ...]
     next_due: Instant | None
@@ -104,7 +110,7 @@ class Applied(NamedTuple, Generic[S]):
     """applied, duplicate, failed or refused. Refused and failed inputs go to the dead letters."""
 
 
-class Moved(Generic[S]):
+class DomainState(Generic[S]):
     """The part of a realm's state that facts change."""
 
     __slots__ = ("closed", "domain")
@@ -120,10 +126,10 @@ class Moved(Generic[S]):
             self.closed = True
 
 
-def noted(
+def advance_realm_state(
     decider: Decider[S],
     state: RealmState[S],
-    moved: Moved[S],
+    moved: DomainState[S],
     id: str,
     place: Place | None,
     place_hash: str | None,
@@ -138,7 +144,7 @@ def noted(
     if place is not None and place_hash is not None:
         newest = marks.get(place.service)
         if newest is None or newest.place < place:
-            marks = marks.set(place.service, Mark(place, place_hash))
+            marks = marks.set(place.service, Watermark(place, place_hash))
     if outcome is InputRefused:
         return state if marks is state.marks else replace(state, marks=marks)
     if outcome is None:
@@ -171,19 +177,19 @@ class Application(Generic[S]):
             envelope,
             history,
         )
-        self.moved = None if state is None else Moved(state.domain, state.closed)
+        self.moved = None if state is None else DomainState(state.domain, state.closed)
         self.facts: list[FactRecord] = []
         self.fired = 0
         """Number of facts that come from deadlines."""
 
-    def result(self, at: Instant, outcome: type[Fact] | None) -> Applied[S]:
+    def result(self, at: Instant, outcome: type[Fact] | None) -> AppliedInput[S]:
         e, r, state = self.envelope, self.record, self.state
         if state is not None and self.moved is not None:
-            state = noted(
+            state = advance_realm_state(
                 self.machine.decider, state, self.moved, e.id, e.place, e.place_hash, at, outcome
             )
         place = None if e.place is None else str(e.place)
-        source = Source(
+        source = TransactionSource(
             r.topic,
             r.partition,
             r.offset,
@@ -198,7 +204,7 @@ class Application(Generic[S]):
             e.place_hash,
         )
         lineage = e.realm if state is None else state.lineage
-        return Applied(
+        return AppliedInput(
             e.realm,
             lineage,
             state,
@@ -209,7 +215,7 @@ class Application(Generic[S]):
             _OUTCOMES[outcome],
         )
 
-    def refuse(self, why: Refusal) -> Applied[S]:
+    def refuse(self, why: Refusal) -> AppliedInput[S]:
         e = self.envelope
         at = self.record.timestamp if self.state is None else self.state.now
         self.record_fact(
@@ -220,11 +226,11 @@ class Application(Generic[S]):
         )
         return self.result(at, InputRefused)
 
-    def duplicate(self, at: Instant) -> Applied[S]:
+    def duplicate(self, at: Instant) -> AppliedInput[S]:
         self.record_fact(InputDuplicate(input_id=self.envelope.id), at)
         return self.result(at, InputDuplicate)
 
-    def answer_refused(self, message: Command, status: int, code: str) -> Applied[S]:
+    def answer_refused(self, message: Command, status: int, code: str) -> AppliedInput[S]:
         """Refuse a command in the name of the runtime; the caller waits for this answer."""
         at = self.record.timestamp if self.state is None else self.state.now
         refused = {
@@ -236,7 +242,7 @@ class Application(Generic[S]):
         self.take(CommandRefused.model_validate(refused), at)
         return self.result(at, None)
 
-    def open(self, message: OpenRealm | RealmOpened) -> Applied[S]:
+    def open(self, message: OpenRealm | RealmOpened) -> AppliedInput[S]:
         e, realm, service = self.envelope, self.envelope.realm, self.machine.service
         if isinstance(message, OpenRealm):
             if not self.machine.opens_realms:
@@ -264,13 +270,13 @@ class Application(Generic[S]):
                     Refusal("invalid", "RealmOpened is taken only as a forwarded fact")
                 )
             if self.state is not None:
-                return self.run(message, FIRING_BYTES, None)
+                return self.run(message, MAX_FIRING_BYTES, None)
             opened, at = message, self.record.timestamp if is_live(realm) else message.started_at
         lineage = opened.lineage
-        record = _fact_record(opened, derive_id(lineage, e.id, "fact/RealmOpened", 0), at)
+        record = _build_fact_record(opened, derive_id(lineage, e.id, "fact/RealmOpened", 0), at)
         self.facts.append(record)
         self.state = self.machine.opened(realm, opened, record)
-        self.moved = Moved(self.state.domain, False)
+        self.moved = DomainState(self.state.domain, False)
         if isinstance(message, OpenRealm):
             self.take(
                 CommandApplied(
@@ -280,7 +286,7 @@ class Application(Generic[S]):
             )
         return self.result(at, None)
 
-    def not_open(self, message: Message) -> Applied[S] | None:
+    def not_open(self, message: Message) -> AppliedInput[S] | None:
         """Return the answer for an unknown or closed realm, or None for an open one."""
         if self.state is not None:
             if not self.state.closed:
@@ -297,7 +303,7 @@ class Application(Generic[S]):
             )
         )
 
-    def run(self, message: Message, firing_bytes: int, unwritable: str | None) -> Applied[S]:
+    def run(self, message: Message, firing_bytes: int, unwritable: str | None) -> AppliedInput[S]:
         e, state = self.envelope, self.state
         assert state is not None
         live = is_live(e.realm)
@@ -328,7 +334,7 @@ class Application(Generic[S]):
             del self.facts[self.fired :]
             moved.domain, moved.closed = domain, False
             self.record_fact(
-                InputFailed(input_id=e.id, input_type=e.type, error=describe(error)), now
+                InputFailed(input_id=e.id, input_type=e.type, error=describe_error(error)), now
             )
             return self.result(now, InputFailed)
         return self.result(now, None)
@@ -347,7 +353,7 @@ class Application(Generic[S]):
         self, message: Message, given: Instant, now: Instant, lineage: str, domain: S
     ) -> Sequence[Fact]:
         e = self.envelope
-        if type(message) not in _RUNTIME_INPUT:
+        if type(message) not in _RUNTIME_INPUTS:
             decision = Input(
                 e.id,
                 e.realm,
@@ -424,21 +430,23 @@ class Application(Generic[S]):
                     self.take(fact, clock, firing.derive(f"fact/{type(fact).__name__}", ordinal))
                 if decider.next_deadline(moved.domain) == deadline:
                     raise ValueError("the deadline is still armed after it fired")
-                if (more := _bytes_of(self.facts[fired:])) > ONE_FIRING_BYTES:
+                if (more := _measure_facts(self.facts[fired:])) > MAX_SINGLE_FIRING_BYTES:
                     raise ValueError(f"its facts have {more} bytes")
             except MemoryError:
                 raise
             except Exception as error:
                 del self.facts[fired:]
                 moved.domain = domain
-                failed = DeadlineFailed(key=deadline.key, due=deadline.due, error=describe(error))
+                failed = DeadlineFailed(
+                    key=deadline.key, due=deadline.due, error=describe_error(error)
+                )
                 self.take(failed, clock, firing.derive("fact/DeadlineFailed"))
                 if decider.next_deadline(moved.domain) == deadline:
                     raise Stop(
                         "decider.broken",
                         f"{self.machine.service}: DeadlineFailed does not disarm {deadline.key!r}",
                     ) from error
-                more = _bytes_of(self.facts[fired:])
+                more = _measure_facts(self.facts[fired:])
             if size and size + more > firing_bytes:
                 del self.facts[fired:]
                 moved.domain = domain
@@ -455,11 +463,11 @@ class Application(Generic[S]):
         e, r = self.envelope, self.record
         lineage = e.realm if self.state is None else self.state.lineage
         cause = e.id
-        if self.state is None or type(fact) in WITHOUT_EFFECT:
+        if self.state is None or type(fact) in FACTS_WITHOUT_EFFECT:
             cause = f"{r.topic}/{r.partition}/{r.offset}" + (
                 f"/{self.history}" if self.history else ""
             )
-        record = _fact_record(
+        record = _build_fact_record(
             fact,
             derive_id(lineage, cause, f"fact/{type(fact).__name__}", len(self.facts) - self.fired),
             at,
@@ -472,7 +480,7 @@ class Application(Generic[S]):
         if id is None:
             record = self.record_fact(fact, at)
         else:
-            self.facts.append(record := _fact_record(fact, id, at))
+            self.facts.append(record := _build_fact_record(fact, id, at))
         if self.moved is not None:
             self.moved.by(self.machine.decider, fact, record)
 
@@ -485,12 +493,12 @@ _OUTCOMES: Final[dict[type[Fact] | None, str]] = {
 }
 
 
-def _bytes_of(facts: Sequence[FactRecord]) -> int:
+def _measure_facts(facts: Sequence[FactRecord]) -> int:
     """Return the size of facts in a Transaction."""
     return sum(len(orjson.dumps(fact.dumped())) + 1 for fact in facts)
 
 
-def _fact_record(fact: Fact, id: str, at: Instant) -> FactRecord:
+def _build_fact_record(fact: Fact, id: str, at: Instant) -> FactRecord:
     cls = type(fact)
     if (wire := _wire_types.get(cls)) is None:
         wire = _wire_types.setdefault(cls, cls.wire_type())

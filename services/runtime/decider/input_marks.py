@@ -19,33 +19,33 @@ from typing import Any, Final, Self
 from schemas import envelope as ce
 from schemas.base import DAY_MS, Instant
 from schemas.realms import is_live
-from services.runtime.decider.applied_ids import KEPT_MS
+from services.runtime.decider.applied_ids import RETENTION_MS
 from services.runtime.decider.inputs import Headers, InputRecord, Refusal
 from services.runtime.secrets.keyring import (
-    INPUTS_SINCE,
+    INPUTS_SINCE_FILE,
     MasterKey,
     MasterKeyInvalid,
     write_private,
 )
 
-PURPOSE: Final = "inputs"
-CODE: Final = "unsigned"
+KEY_PURPOSE: Final = "inputs"
+REFUSAL_CODE: Final = "unsigned"
 """Code of `InputRefused` for an input with a missing, wrong or old mark."""
-GRACE_MS: Final = 10 * 60 * 1000
+UNMARKED_GRACE_MS: Final = 10 * 60 * 1000
 """Time after its first start for which a version with marks accepts inputs without one.
 
 Processes of the version before may still append while they are replaced.
 """
-FRESH_MS: Final = KEPT_MS - DAY_MS
+MAX_INPUT_AGE_MS: Final = RETENTION_MS - DAY_MS
 """Greatest age of an input. The id of a later copy may already be forgotten."""
 _DIGITS: Final = 15
 """Of a time in milliseconds."""
-_MISSING: Final = Refusal(CODE, "the record bears no mark of this installation")
-_WRONG: Final = Refusal(
-    CODE, "the mark of the record is not of this installation, or its content was changed"
+_MARK_MISSING: Final = Refusal(REFUSAL_CODE, "the record bears no mark of this installation")
+_MARK_WRONG: Final = Refusal(
+    REFUSAL_CODE, "the mark of the record is not of this installation, or its content was changed"
 )
-_OLD: Final = Refusal(
-    CODE, f"the record was made more than {FRESH_MS // DAY_MS} days before it came"
+_MARK_OLD: Final = Refusal(
+    REFUSAL_CODE, f"the record was made more than {MAX_INPUT_AGE_MS // DAY_MS} days before it came"
 )
 
 
@@ -58,14 +58,14 @@ class InputMarks:
 
     def __init__(self, master: MasterKey, since: Instant = 0) -> None:
         """Create marks with a key; records that were appended before `since` need none."""
-        self._key = master.derived(PURPOSE)
+        self._key = master.derived(KEY_PURPOSE)
         self._since = since
 
     @classmethod
     def open(cls, secrets: Path) -> Self:
         """Return the marks of this installation. Raises OSError, MasterKeyInvalid."""
         master = MasterKey.open(secrets)
-        return cls(master, _since(secrets))
+        return cls(master, _read_start_time(secrets))
 
     def sign(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
@@ -93,7 +93,7 @@ class InputMarks:
             or not is_live((record.key or b"").decode())
         ):
             return None
-        return _OLD if _is_old(headers.get(ce.CE_TIME), record.timestamp) else None
+        return _MARK_OLD if _is_old(headers.get(ce.CE_TIME), record.timestamp) else None
 
     def _doubt(self, record: Any) -> Refusal | None:
         """Return the fault of a record's mark, or None.
@@ -103,18 +103,24 @@ class InputMarks:
         headers = record.headers
         if not headers or headers[-1][0] != ce.MARK:
             bears_one = any(name == ce.MARK for name, _ in headers)
-            return _WRONG if bears_one else None if record.timestamp < self._since else _MISSING
+            return (
+                _MARK_WRONG
+                if bears_one
+                else None
+                if record.timestamp < self._since
+                else _MARK_MISSING
+            )
         right = self._mark(record.topic, record.key, record.value, headers[:-1])
-        return None if hmac.compare_digest(headers[-1][1] or b"", right) else _WRONG
+        return None if hmac.compare_digest(headers[-1][1] or b"", right) else _MARK_WRONG
 
     def _mark(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> bytes:
         parts = [topic.encode(), key, value]
         for name, content in headers:
             parts += (name.encode(), content)
-        return hmac.digest(self._key, _joined(parts), "sha256").hex().encode()
+        return hmac.digest(self._key, _join_parts(parts), "sha256").hex().encode()
 
 
-def _joined(parts: Sequence[bytes | None]) -> bytes:
+def _join_parts(parts: Sequence[bytes | None]) -> bytes:
     """Return one byte string: the number of parts, each length (−1 for None), then the parts."""
     lengths = [-1 if part is None else len(part) for part in parts]
     return struct.pack(f">{len(parts) + 1}i", len(parts), *lengths) + b"".join(
@@ -129,17 +135,17 @@ def _is_old(made: bytes | None, appended: Instant) -> bool:
     """
     if made is None:
         return False
-    return appended - datetime.fromisoformat(made.decode()).timestamp() * 1000 > FRESH_MS
+    return appended - datetime.fromisoformat(made.decode()).timestamp() * 1000 > MAX_INPUT_AGE_MS
 
 
-def _since(secrets: Path) -> Instant:
+def _read_start_time(secrets: Path) -> Instant:
     """Return the moment from which inputs need a mark; note it where none is noted yet.
 
     Raises OSError, InputsSinceInvalid.
     """
-    path = secrets / INPUTS_SINCE
+    path = secrets / INPUTS_SINCE_FILE
     if not path.exists():
-        write_private(path, b"%d" % (time.time_ns() // 1_000_000 + GRACE_MS))
+        write_private(path, b"%d" % (time.time_ns() // 1_000_000 + UNMARKED_GRACE_MS))
     text = path.read_bytes().strip()
     if not text.isdigit() or len(text) > _DIGITS:
         raise InputsSinceInvalid(

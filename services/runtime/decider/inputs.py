@@ -15,7 +15,7 @@ from schemas.base import END_OF_TIME, Instant, Message, UnknownType, parse_open
 from schemas.envelope import Place
 from schemas.realms import RealmNameInvalid, parse_realm, partition_of
 
-MAX_HEADER: Final = 256
+MAX_HEADER_CHARS: Final = 256
 """Greatest length of an id, source or type in characters. Longer ones would swell the log."""
 Headers = Sequence[tuple[str, bytes | None]]
 """Header names and values. Kafka allows headers without a value; Vigie writes none."""
@@ -82,7 +82,7 @@ def input_digest(record: InputRecord) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _realm(key: bytes | None, partition: int, partitions: int) -> str | Refusal:
+def _parse_realm_key(key: bytes | None, partition: int, partitions: int) -> str | Refusal:
     try:
         realm = (key or b"").decode()
         parse_realm(realm)
@@ -93,24 +93,24 @@ def _realm(key: bytes | None, partition: int, partitions: int) -> str | Refusal:
     return realm
 
 
-def realm_of(record: InputRecord, partitions: int) -> str:
+def read_realm(record: InputRecord, partitions: int) -> str:
     """Return the realm of a record's key, or "" for an invalid key or another partition's realm."""
-    realm = _realm(record.key, record.partition, partitions)
+    realm = _parse_realm_key(record.key, record.partition, partitions)
     return "" if isinstance(realm, Refusal) else realm
 
 
-def _text(raw: bytes | None, name: str) -> str | None:
+def _read_header(raw: bytes | None, name: str) -> str | None:
     if raw is None:
         return None
     text = raw.decode()
-    if not text or len(text) > MAX_HEADER or not text.isprintable():
+    if not text or len(text) > MAX_HEADER_CHARS or not text.isprintable():
         raise _Unreadable(
-            f"header {name} is empty, longer than {MAX_HEADER} characters or not printable"
+            f"header {name} is empty, longer than {MAX_HEADER_CHARS} characters or not printable"
         )
     return text
 
 
-_known_text = lru_cache(maxsize=1024)(_text)
+_read_common_header = lru_cache(maxsize=1024)(_read_header)
 """Cached reader for headers with few different values: types and sources."""
 
 
@@ -120,25 +120,25 @@ def read_envelope(record: InputRecord, partitions: int) -> Envelope:
     An unreadable envelope has a `fault` and the stand-in id `<topic>/<partition>/<offset>`.
     """
     standin = f"{record.topic}/{record.partition}/{record.offset}"
-    realm = _realm(record.key, record.partition, partitions)
+    realm = _parse_realm_key(record.key, record.partition, partitions)
     if isinstance(realm, Refusal):
         return Envelope("", standin, "", "", standin, standin, fault=realm)
     headers = dict(record.headers)
     try:
-        id = _text(headers.get(ce.CE_ID), ce.CE_ID)
-        type = _known_text(headers.get(ce.CE_TYPE), ce.CE_TYPE)
-        source = _known_text(headers.get(ce.CE_SOURCE), ce.CE_SOURCE) or ""
-        correlation = _text(headers.get(ce.CE_CORRELATION), ce.CE_CORRELATION)
-        causation = _text(headers.get(ce.CE_CAUSATION), ce.CE_CAUSATION)
+        id = _read_header(headers.get(ce.CE_ID), ce.CE_ID)
+        type = _read_common_header(headers.get(ce.CE_TYPE), ce.CE_TYPE)
+        source = _read_common_header(headers.get(ce.CE_SOURCE), ce.CE_SOURCE) or ""
+        correlation = _read_header(headers.get(ce.CE_CORRELATION), ce.CE_CORRELATION)
+        causation = _read_header(headers.get(ce.CE_CAUSATION), ce.CE_CAUSATION)
         at = int(raw) if (raw := headers.get(ce.CE_AT)) is not None else None
         if at is not None and not 0 <= at < END_OF_TIME:
             raise _Unreadable(f"header {ce.CE_AT} is no time in milliseconds")
         place = (
             Place.parse(text)
-            if (text := _text(headers.get(ce.CE_PLACE), ce.CE_PLACE)) is not None
+            if (text := _read_header(headers.get(ce.CE_PLACE), ce.CE_PLACE)) is not None
             else None
         )
-        place_hash = _text(headers.get(ce.CE_PLACEHASH), ce.CE_PLACEHASH)
+        place_hash = _read_header(headers.get(ce.CE_PLACEHASH), ce.CE_PLACEHASH)
         if id is None:
             raise _Unreadable(f"header {ce.CE_ID} is missing")
         if place is not None and (place_hash is None or place.partition != record.partition):
@@ -162,14 +162,14 @@ def read_envelope(record: InputRecord, partitions: int) -> Envelope:
     )
 
 
-def unproven_envelope(record: InputRecord, partitions: int, why: Refusal) -> Envelope:
+def build_unproven_envelope(record: InputRecord, partitions: int, why: Refusal) -> Envelope:
     """Return the envelope of a record without a valid mark, without its id, author and place."""
     standin = f"{record.topic}/{record.partition}/{record.offset}"
     try:
-        type = _text(dict(record.headers).get(ce.CE_TYPE), ce.CE_TYPE) or ""
+        type = _read_header(dict(record.headers).get(ce.CE_TYPE), ce.CE_TYPE) or ""
     except ValueError:
         type = ""
-    return Envelope(realm_of(record, partitions), standin, type, "", standin, standin, fault=why)
+    return Envelope(read_realm(record, partitions), standin, type, "", standin, standin, fault=why)
 
 
 def parse_message(type: str, value: bytes | None) -> Message | Refusal:
@@ -181,10 +181,10 @@ def parse_message(type: str, value: bytes | None) -> Message | Refusal:
     except UnknownType:
         return Refusal("unknown_type", f"no message type {type}")
     except ValidationError as error:
-        return Refusal("invalid", describe(error))
+        return Refusal("invalid", describe_error(error))
 
 
-def describe(error: Exception, limit: int = 500) -> str:
+def describe_error(error: Exception, limit: int = 500) -> str:
     """Describe an exception in one line, without the offending values: they may be personal."""
     if isinstance(error, ValidationError):
         faults = (

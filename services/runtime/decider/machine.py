@@ -14,24 +14,24 @@ from schemas.base import Fact, Instant
 from schemas.envelope import Place
 from schemas.routes import ROUTES
 from schemas.runtime import OpenRealm, RealmOpened
-from schemas.topics import PARTITIONS
-from services.runtime.decider.applied_ids import Seen
+from schemas.topics import PARTITION_COUNT
+from services.runtime.decider.applied_ids import AppliedIds
 from services.runtime.decider.evaluation import (
-    FIRING_BYTES,
-    NEVER_INPUT,
-    WITHOUT_EFFECT,
+    FACTS_WITHOUT_EFFECT,
+    MAX_FIRING_BYTES,
+    NON_INPUTS,
     Application,
-    Applied,
-    Moved,
-    noted,
+    AppliedInput,
+    DomainState,
+    advance_realm_state,
 )
 from services.runtime.decider.inputs import (
     InputRecord,
     Refusal,
+    build_unproven_envelope,
     parse_message,
     read_envelope,
-    realm_of,
-    unproven_envelope,
+    read_realm,
 )
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import Decider
@@ -41,7 +41,7 @@ from services.runtime.log.transaction import FactRecord, Transaction
 S = TypeVar("S")
 
 
-def opens_realms(service: str) -> bool:
+def is_realm_opener(service: str) -> bool:
     """Return whether a service takes `OpenRealm`.
 
     That is the service to which no other service forwards `RealmOpened`.
@@ -57,16 +57,16 @@ def opens_realms(service: str) -> bool:
 class Machine(Generic[S]):
     """A decider with everything around it that is the same for all domains."""
 
-    def __init__(self, decider: Decider[S], partitions: int = PARTITIONS) -> None:
+    def __init__(self, decider: Decider[S], partitions: int = PARTITION_COUNT) -> None:
         self.decider = decider
         self.service = decider.service
         self.logic = decider.logic
         self.partitions = partitions
-        self.opens_realms = opens_realms(decider.service)
+        self.opens_realms = is_realm_opener(decider.service)
 
     def realm_of(self, record: InputRecord) -> str:
         """Return the realm for `apply`, or "" if the key is not a realm of this partition."""
-        return realm_of(record, self.partitions)
+        return read_realm(record, self.partitions)
 
     def apply(
         self,
@@ -74,10 +74,10 @@ class Machine(Generic[S]):
         record: InputRecord,
         *,
         history: int = 0,
-        firing_bytes: int = FIRING_BYTES,
+        firing_bytes: int = MAX_FIRING_BYTES,
         unwritable: str | None = None,
         refusal: Refusal | None = None,
-    ) -> Applied[S]:
+    ) -> AppliedInput[S]:
         """Apply one input to the state of its realm.
 
         * `history` is that of the log: after a `Rebased`, another record may lie at an offset that
@@ -93,7 +93,11 @@ class Machine(Generic[S]):
         """
         if refusal is not None:
             return Application(
-                self, state, record, unproven_envelope(record, self.partitions, refusal), history
+                self,
+                state,
+                record,
+                build_unproven_envelope(record, self.partitions, refusal),
+                history,
             ).refuse(refusal)
         envelope = read_envelope(record, self.partitions)
         step = Application(self, state, record, envelope, history)
@@ -106,7 +110,7 @@ class Machine(Generic[S]):
             return step.open(message)
         if (closed := step.not_open(message)) is not None:
             return closed
-        if type(message) in NEVER_INPUT:
+        if type(message) in NON_INPUTS:
             return step.refuse(
                 Refusal("invalid", f"{envelope.type} is a fact of the runtime, not an input")
             )
@@ -118,21 +122,21 @@ class Machine(Generic[S]):
         Raises UnknownType or ValidationError for a fact that this code does not know.
         """
         outcome: type[Fact] | None = None
-        moved = None if state is None else Moved(state.domain, state.closed)
+        moved = None if state is None else DomainState(state.domain, state.closed)
         for record in transaction.facts:
             fact = record.message()
-            if type(fact) in WITHOUT_EFFECT:
+            if type(fact) in FACTS_WITHOUT_EFFECT:
                 outcome = type(fact)
             elif type(fact) is RealmOpened:
                 state = self.opened(transaction.realm, fact, record)
-                moved = Moved(state.domain, False)
+                moved = DomainState(state.domain, False)
             elif moved is not None:
                 moved.by(self.decider, fact, record)
         if state is None or moved is None:
             return None
         source = transaction.src
         place = None if source.place is None else Place.parse(source.place)
-        return noted(
+        return advance_realm_state(
             self.decider, state, moved, source.id, place, source.place_hash, transaction.at, outcome
         )
 
@@ -141,7 +145,7 @@ class Machine(Generic[S]):
         domain = self.decider.evolve(
             self.decider.initial(realm, fact.lineage), fact, record.id, record.at
         )
-        return RealmState(realm, fact.lineage, record.at, False, Seen(), Map(), domain)
+        return RealmState(realm, fact.lineage, record.at, False, AppliedIds(), Map(), domain)
 
     def shaken(self, state: RealmState[S], record: FactRecord) -> RealmState[S]:
         """Return the state after `LossDeclared` or `Rebased`, which concern every realm.

@@ -7,14 +7,14 @@ from typing import Generic, TypeVar
 
 from schemas.base import Instant
 from schemas.envelope import Place
-from services.runtime.decider.applied_ids import Seen
+from services.runtime.decider.applied_ids import AppliedIds
 from services.runtime.decider.maps import Map
 
 S = TypeVar("S")
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Watermark:
     """The newest forwarded fact applied from one service, with the hash of its source record."""
 
     place: Place
@@ -29,7 +29,7 @@ class RealmState(Generic[S]):
     now: Instant
     """The realm's clock; never goes back."""
     closed: bool
-    seen: Seen
-    marks: Map[str, Mark]
+    seen: AppliedIds
+    marks: Map[str, Watermark]
     """Source service → watermark."""
     domain: S

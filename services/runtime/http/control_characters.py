@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 _CONTROLS: Final = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
-_TURNS: Final = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_DIRECTION_MARKS: Final = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 """All characters that Unicode calls `Bidi_Control`."""
 _INVISIBLE: Final = (
     r"\xad\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u2028\u2029\u2060-\u2065\u206a-\u206f"
@@ -16,14 +16,16 @@ _TAGS: Final = r"\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 _SIGN: Final = r"[\u2190-\ufe0f\U0001f000-\U0001faff]"
 _JOINER: Final = rf"(?<!{_SIGN})[\u200c\u200d]|[\u200c\u200d](?!{_SIGN})"
 """A joiner stays between two signs: it makes one of several emoji."""
-_UNSEEN: Final = re.compile(rf"[{_CONTROLS}{_TURNS}{_INVISIBLE}{_TAGS}]|{_JOINER}|\r(?!\n)")
+_HIDDEN: Final = re.compile(
+    rf"[{_CONTROLS}{_DIRECTION_MARKS}{_INVISIBLE}{_TAGS}]|{_JOINER}|\r(?!\n)"
+)
 """Controls but for tabs and ends of lines, what turns the direction of writing, what has no shape."""
 
 
-def show_plain(text: str) -> str:
+def replace_control_characters(text: str) -> str:
     """Return words that somebody else wrote with each unseen character replaced by a sign that can be seen.
 
     Nothing in them moves a cursor, colours a screen, reverses what stands around them, or makes two
     different names look the same.
     """
-    return _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text)
+    return _HIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)

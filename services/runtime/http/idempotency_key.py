@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.runtime.http.problems import ProblemError, fault
+from services.runtime.http.problems import ProblemError, build_fault
 
-MAX_KEY: Final = 128
+MAX_KEY_CHARS: Final = 128
 
 
-def key_in(header: str | None) -> str | None:
+def read_key(header: str | None) -> str | None:
     """Return the key in a header. Raises ProblemError `key_invalid`.
 
     HTTP delivers headers as Latin-1, but clients write other characters in UTF-8.
@@ -17,22 +17,22 @@ def key_in(header: str | None) -> str | None:
     if header is None:
         return None
     try:
-        return checked_key(header.encode("latin-1").decode("utf-8"))
+        return check_key(header.encode("latin-1").decode("utf-8"))
     except UnicodeDecodeError:
-        return checked_key(header)
+        return check_key(header)
 
 
-def checked_key(key: str) -> str:
+def check_key(key: str) -> str:
     """Check a key and return it. Raises ProblemError `key_invalid`."""
-    if not 1 <= len(key) <= MAX_KEY:
+    if not 1 <= len(key) <= MAX_KEY_CHARS:
         raise ProblemError(
             "key_invalid",
             faults=(
-                fault(
+                build_fault(
                     "Idempotency-Key",
                     "key_invalid",
-                    f"1 à {MAX_KEY} caractères",
-                    f"1 to {MAX_KEY} characters",
+                    f"1 à {MAX_KEY_CHARS} caractères",
+                    f"1 to {MAX_KEY_CHARS} characters",
                 ),
             ),
         )

@@ -16,7 +16,7 @@ import orjson
 from services.runtime.http.problems import ProblemError
 
 T = TypeVar("T")
-Key = Sequence[int | float | str]
+SortKey = Sequence[int | float | str]
 MAX_LIMIT = 1000
 
 
@@ -27,12 +27,12 @@ class CursorInvalid(ProblemError):
         super().__init__("cursor_invalid")
 
 
-def encode(key: Key | str) -> str:
+def encode_cursor(key: SortKey | str) -> str:
     """Return opaque text for `?cursor=`."""
     return base64.urlsafe_b64encode(orjson.dumps(key)).decode().rstrip("=")
 
 
-def decode(cursor: str) -> list[int | float | str] | str:
+def decode_cursor(cursor: str) -> list[int | float | str] | str:
     """Decode the text of a cursor. Raises CursorInvalid."""
     try:
         value = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
@@ -43,8 +43,8 @@ def decode(cursor: str) -> list[int | float | str] | str:
     return value
 
 
-def page(
-    items: Iterable[T], key: Callable[[T], Key], limit: int, cursor: str | None
+def paginate(
+    items: Iterable[T], key: Callable[[T], SortKey], limit: int, cursor: str | None
 ) -> tuple[list[T], str | None]:
     """Return (items of this page in ascending order of `key`, cursor of the next page).
 
@@ -52,28 +52,28 @@ def page(
     """
     ordered = sorted(((tuple(key(item)), item) for item in items), key=lambda pair: pair[0])
     if cursor is not None:
-        after = tuple(decode(cursor))
+        after = tuple(decode_cursor(cursor))
         try:
             ordered = [pair for pair in ordered if pair[0] > after]
         except TypeError:
             raise CursorInvalid from None
     shown = ordered[: max(1, min(limit, MAX_LIMIT))]
     more = len(ordered) > len(shown)
-    return [item for _, item in shown], encode(shown[-1][0]) if more else None
+    return [item for _, item in shown], encode_cursor(shown[-1][0]) if more else None
 
 
-def cut(
+def paginate_preordered(
     items: Sequence[T], key: Callable[[T], str], limit: int, cursor: str | None
 ) -> tuple[list[T], str | None]:
-    """Return a page like `page`, for items that keep their own order.
+    """Return a page like `paginate`, for items that keep their own order.
 
     The cursor is the key of the last item. Raises CursorInvalid, also if that item is gone.
     """
     start = 0
     if cursor is not None:
-        last = decode(cursor)
+        last = decode_cursor(cursor)
         start = next((n for n, item in enumerate(items, start=1) if key(item) == last), 0)
         if start == 0:
             raise CursorInvalid
     shown = list(items[start : start + max(1, min(limit, MAX_LIMIT))])
-    return shown, encode(key(shown[-1])) if start + len(shown) < len(items) else None
+    return shown, encode_cursor(key(shown[-1])) if start + len(shown) < len(items) else None

@@ -48,7 +48,7 @@ SCHEMA: Final[dict[str, Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ProblemKind:
     """Meaning of one code; sentences are `str.format` templates."""
 
     status: int
@@ -65,20 +65,20 @@ class FieldFault:
     message: Mapping[Language, str]
 
 
-Value = str | int | float | Mapping[Language, str]
+SentenceValue = str | int | float | Mapping[Language, str]
 """Value of a placeholder in a sentence. A value that is itself text has both languages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     code: str
-    values: Mapping[str, Value] = field(default_factory=dict)
+    values: Mapping[str, SentenceValue] = field(default_factory=dict)
     faults: tuple[FieldFault, ...] = ()
     retry_after_s: int | None = None
     """Sent as `Retry-After`: the sender may send the same request again."""
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ProblemKind:
         return CATALOGUE[self.code]
 
     @property
@@ -130,13 +130,13 @@ class ProblemError(Exception):
         *,
         faults: tuple[FieldFault, ...] = (),
         retry_after_s: int | None = None,
-        **values: Value,
+        **values: SentenceValue,
     ) -> None:
         self.problem = Problem(code, values, faults, retry_after_s)
         super().__init__(f"{code}: {self.problem.sentence('en')}")
 
 
-def language_of(accept_language: str | None) -> Language:
+def choose_language(accept_language: str | None) -> Language:
     """Return the language of `Accept-Language`; French without a preference for English."""
     best: tuple[float, Language] = (0.0, "fr")
     for part in (accept_language or "").lower().split(","):
@@ -151,21 +151,21 @@ def language_of(accept_language: str | None) -> Language:
     return best[1]
 
 
-def both(fr: str, en: str) -> dict[Language, str]:
+def build_bilingual(fr: str, en: str) -> dict[Language, str]:
     """Return a sentence in the two languages."""
     return {"fr": fr, "en": en}
 
 
-def declare(
+def declare_problem(
     code: str, status: int, title: Mapping[Language, str], detail: Mapping[Language, str]
 ) -> None:
     """Add a code of one service to the catalogue. Raises ValueError on one that exists."""
     if code in CATALOGUE:
         raise ValueError(f"problem code declared twice: {code}")
-    CATALOGUE[code] = Kind(status, title, detail)
+    CATALOGUE[code] = ProblemKind(status, title, detail)
 
 
-def _kinds() -> dict[str, Kind]:
+def _build_catalogue() -> dict[str, ProblemKind]:
     rows: tuple[tuple[str, int, str, str, str, str], ...] = (
         (
             "unauthenticated",
@@ -572,14 +572,14 @@ def _kinds() -> dict[str, Kind]:
         ),
     )
     return {
-        code: Kind(status, both(fr, en), both(detail_fr, detail_en))
+        code: ProblemKind(status, build_bilingual(fr, en), build_bilingual(detail_fr, detail_en))
         for code, status, fr, en, detail_fr, detail_en in rows
     }
 
 
-CATALOGUE: Final[dict[str, Kind]] = _kinds()
+CATALOGUE: Final[dict[str, ProblemKind]] = _build_catalogue()
 
-_FRENCH: Final[dict[str, str]] = {
+_FRENCH_MESSAGES: Final[dict[str, str]] = {
     "missing": "champ obligatoire",
     "enum": "valeurs possibles : {expected}",
     "literal_error": "valeurs possibles : {expected}",
@@ -610,31 +610,31 @@ _FRENCH: Final[dict[str, str]] = {
     "json_invalid": "JSON illisible",
 }
 """French sentences for pydantic's error types; a missing one appears in English."""
-_TYPE: Final = re.compile(
+_TYPE_LOCATION: Final = re.compile(
     r"(?:constrained-)?(?:str|int|float|bool|list|tuple|dict)|[a-z-]+\[.*\]", re.DOTALL
 )
 """Locations of pydantic that are no field names: the type that it tried for a union."""
 
 
-def faults_of(error: ValidationError, *, limit: int = 20) -> tuple[FieldFault, ...]:
+def list_faults(error: ValidationError, *, limit: int = 20) -> tuple[FieldFault, ...]:
     """Return the wrong fields of a body without their values, at most `limit`.
 
     For a field that may be of several types, the first fault counts.
     """
     found: dict[str, FieldFault] = {}
-    for one in map(fault_of, error.errors(include_url=False, include_input=False)):
+    for one in map(convert_fault, error.errors(include_url=False, include_input=False)):
         found.setdefault(one.field, one)
     return tuple(found.values())[:limit]
 
 
-def fault_of(e: Mapping[str, Any], *, skip: str = "") -> FieldFault:
+def convert_fault(e: Mapping[str, Any], *, skip: str = "") -> FieldFault:
     """Convert one entry of pydantic's `errors()`.
 
     `skip` is a first location that is not part of the body.
     """
     code, ctx = e["type"], e.get("ctx", {})
     english = str(ctx["error"]) if code == "value_error" and "error" in ctx else e["msg"]
-    template = _FRENCH.get(code)
+    template = _FRENCH_MESSAGES.get(code)
     try:
         french = (
             template.format_map(
@@ -648,15 +648,17 @@ def fault_of(e: Mapping[str, Any], *, skip: str = "") -> FieldFault:
     path = e["loc"][1:] if e["loc"] and e["loc"][0] == skip else e["loc"]
     if code == "json_invalid":  # FastAPI names the place in the text, which is no field
         path = ()
-    named = (str(step) for step in path if not (isinstance(step, str) and _TYPE.fullmatch(step)))
-    return FieldFault(".".join(named) or "body", code, both(french, english))
+    named = (
+        str(step) for step in path if not (isinstance(step, str) and _TYPE_LOCATION.fullmatch(step))
+    )
+    return FieldFault(".".join(named) or "body", code, build_bilingual(french, english))
 
 
-def fault(name: str, code: str, fr: str, en: str) -> FieldFault:
+def build_fault(name: str, code: str, fr: str, en: str) -> FieldFault:
     """Return a fault that pydantic did not find."""
-    return FieldFault(name, code, both(fr, en))
+    return FieldFault(name, code, build_bilingual(fr, en))
 
 
-def unknown(name: str, fr: str, en: str) -> ProblemError:
+def build_unknown_problem(name: str, fr: str, en: str) -> ProblemError:
     """Return a `not_found` problem that names the kind of the missing object."""
-    return ProblemError("not_found", faults=(fault(name, "unknown", fr, en),))
+    return ProblemError("not_found", faults=(build_fault(name, "unknown", fr, en),))

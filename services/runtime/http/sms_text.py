@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from unicodedata import category, normalize
 
-_BASIC: Final = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ\x1bÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+_BASIC_ALPHABET: Final = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ\x1bÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 _ESCAPE: Final = 0x1B
-_EXTENDED: Final = {
+_EXTENSION_TABLE: Final = {
     "\f": 0x0A,
     "^": 0x14,
     "{": 0x28,
@@ -21,10 +21,10 @@ _EXTENDED: Final = {
     "|": 0x40,
     "€": 0x65,
 }
-_CODES: Final[dict[str, tuple[int, ...]]] = {
-    c: (n,) for n, c in enumerate(_BASIC) if n != _ESCAPE
-} | {c: (_ESCAPE, n) for c, n in _EXTENDED.items()}
-_CHARS: Final = {codes: c for c, codes in _CODES.items()}
+_CODE_BY_CHARACTER: Final[dict[str, tuple[int, ...]]] = {
+    c: (n,) for n, c in enumerate(_BASIC_ALPHABET) if n != _ESCAPE
+} | {c: (_ESCAPE, n) for c, n in _EXTENSION_TABLE.items()}
+_CHARACTER_BY_CODE: Final = {codes: c for c, codes in _CODE_BY_CHARACTER.items()}
 
 _CODECS: Final = {3: "latin-1", 8: "utf-16-be"}
 """`data_coding` of SMPP 3.4 (5.2.19) → codec of its octets.
@@ -34,7 +34,7 @@ _CODECS: Final = {3: "latin-1", 8: "utf-16-be"}
 _MESSAGE_CLASSES: Final = range(0x10, 0x20)
 """General data coding of GSM 03.38 with a message class: bits 3–2 are the alphabet."""
 
-_PLAIN: Final = str.maketrans(
+_REPLACEMENTS: Final = str.maketrans(
     {
         "’": "'",
         "‘": "'",
@@ -81,12 +81,12 @@ _PLAIN: Final = str.maketrans(
     }
 )
 """French letters and signs that GSM-7 lacks → the usual short replacement."""
-_UNSEEN: Final = frozenset({"Mn", "Cf"})
+_REMOVABLE_CATEGORIES: Final = frozenset({"Mn", "Cf"})
 """Unicode categories that a letter may lose: combining accents and invisible marks."""
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
+class EncodedText:
     """A text as a handset gets it."""
 
     alphabet: Literal["gsm7", "ucs2"]
@@ -102,51 +102,54 @@ class Encoded:
         return b"".join(self.segments)
 
 
-def plain(text: str) -> str:
+def simplify_text(text: str) -> str:
     """Return the text in letters of GSM-7 if only signs and accents prevent that."""
     return "".join(
-        c if c in _CODES else _unadorned(c) for c in normalize("NFC", text).translate(_PLAIN)
+        c if c in _CODE_BY_CHARACTER else _simplify_character(c)
+        for c in normalize("NFC", text).translate(_REPLACEMENTS)
     )
 
 
-def _unadorned(character: str) -> str:
+def _simplify_character(character: str) -> str:
     """Return a character without accents or width: `²` → `2`, `ÿ` → `y`, narrow space → space.
 
     A character that GSM-7 lacks even then stays unchanged.
     """
     bare = "".join(
-        c for c in normalize("NFKD", character).translate(_PLAIN) if category(c) not in _UNSEEN
+        c
+        for c in normalize("NFKD", character).translate(_REPLACEMENTS)
+        if category(c) not in _REMOVABLE_CATEGORIES
     )
-    return bare if all(c in _CODES for c in bare) else character
+    return bare if all(c in _CODE_BY_CHARACTER for c in bare) else character
 
 
-def encode(text: str) -> Encoded:
+def encode_text(text: str) -> EncodedText:
     """Encode a text as GSM-7 if every character fits, else as UCS-2.
 
     One segment holds 160 or 70 units, each of several 153 or 67.
     """
     try:
-        units = [bytes(_CODES[c]) for c in text]
+        units = [bytes(_CODE_BY_CHARACTER[c]) for c in text]
     except KeyError:
         pairs = (c.encode("utf-16-be", errors="replace") for c in text)
-        return Encoded("ucs2", _cut(pairs, 140, 134))
-    return Encoded("gsm7", _cut(units, 160, 153))
+        return EncodedText("ucs2", _split_segments(pairs, 140, 134))
+    return EncodedText("gsm7", _split_segments(units, 160, 153))
 
 
-def gsm7(text: str) -> str:
+def reduce_to_gsm7(text: str) -> str:
     """Return a text in the letters of GSM-7 alone; other characters are dropped."""
-    return "".join(c for c in plain(text) if c in _CODES)
+    return "".join(c for c in simplify_text(text) if c in _CODE_BY_CHARACTER)
 
 
-def septets(text: str) -> int:
+def count_septets(text: str) -> int:
     """Return the length of a text in GSM-7, or more than any SMS holds for another alphabet."""
     try:
-        return sum(len(_CODES[character]) for character in text)
+        return sum(len(_CODE_BY_CHARACTER[character]) for character in text)
     except KeyError:
         return 100_000
 
 
-def decode(octets: bytes, data_coding: int) -> str:
+def decode_text(octets: bytes, data_coding: int) -> str:
     """Decode an incoming message; an unknown alphabet is read as GSM-7, the network's own."""
     if data_coding in _MESSAGE_CLASSES:
         data_coding &= 0x0C
@@ -159,12 +162,12 @@ def decode_gsm7(octets: bytes) -> str:
     found, at = [], 0
     while at < len(octets):
         width = 2 if octets[at] == _ESCAPE and at + 1 < len(octets) else 1
-        found.append(_CHARS.get(tuple(octets[at : at + width]), "?"))
+        found.append(_CHARACTER_BY_CODE.get(tuple(octets[at : at + width]), "?"))
         at += width
     return "".join(found)
 
 
-def _cut(characters: Iterable[bytes], alone: int, each: int) -> tuple[bytes, ...]:
+def _split_segments(characters: Iterable[bytes], alone: int, each: int) -> tuple[bytes, ...]:
     """Split characters into one segment of at most `alone` octets, or several of at most `each`."""
     parts, part = [], b""
     for character in characters:

@@ -27,14 +27,14 @@ from services.runtime.process.settings import Settings
 from services.runtime.secrets.keyring import MasterKey
 
 CURVE: Final = ec.SECP256R1()
-_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+_CURVE_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """Order of the group of P-256 (SEC 2, 2.4.2)."""
-_LASTS_S: Final = 12 * 3600
+_PROOF_LIFETIME_S: Final = 12 * 3600
 """Lifetime of a proof of the sender: at most a day (RFC 8292, 2)."""
-_TEXT: Final = re.compile(r"[A-Za-z0-9_-]+={0,2}")
-_HOST: Final = re.compile(r"[a-z0-9.:-]+")
+_BASE64_TEXT: Final = re.compile(r"[A-Za-z0-9_-]+={0,2}")
+_HOST_NAME: Final = re.compile(r"[a-z0-9.:-]+")
 """A name or an address. Two programs may read anything else as two hosts."""
-SERVICES: Final = (
+PUSH_SERVICES: Final = (
     "fcm.googleapis.com",
     "push.services.mozilla.com",
     "notify.windows.com",
@@ -43,14 +43,14 @@ SERVICES: Final = (
 """Push services of common browsers."""
 
 
-def to_text(raw: bytes) -> str:
+def encode_base64(raw: bytes) -> str:
     """Encode bytes as URL-safe base64 without padding."""
     return urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def to_bytes(text: str) -> bytes:
+def decode_base64(text: str) -> bytes:
     """Decode URL-safe base64. Raises ValueError."""
-    if not _TEXT.fullmatch(text):
+    if not _BASE64_TEXT.fullmatch(text):
         raise ValueError("not base64url")
     return urlsafe_b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4))
 
@@ -60,7 +60,7 @@ class PushSettings(Settings):
 
     push_contact: str = ""
     """`mailto:` or `https:` address of the operator for push services; empty = no web push."""
-    push_services: Annotated[tuple[str, ...], NoDecode] = SERVICES
+    push_services: Annotated[tuple[str, ...], NoDecode] = PUSH_SERVICES
     """Hosts, with their subdomains, to which messages may be posted.
 
     Subscriptions come from browsers, which may name any host.
@@ -85,7 +85,7 @@ class PushSettings(Settings):
             host, _ = (parts.hostname or "").lower(), parts.port
         except ValueError:
             return False
-        known = _HOST.fullmatch(host) is not None and any(
+        known = _HOST_NAME.fullmatch(host) is not None and any(
             host == s or host.endswith(f".{s}") for s in self.push_services
         )
         return (
@@ -115,13 +115,13 @@ class SubscriptionKeys(BaseModel):
     @field_validator("p256dh")
     @classmethod
     def _point(cls, text: str) -> str:
-        ec.EllipticCurvePublicKey.from_encoded_point(CURVE, to_bytes(text))
+        ec.EllipticCurvePublicKey.from_encoded_point(CURVE, decode_base64(text))
         return text
 
     @field_validator("auth")
     @classmethod
     def _secret(cls, text: str) -> str:
-        if len(to_bytes(text)) != 16:
+        if len(decode_base64(text)) != 16:
             raise ValueError("must be 16 bytes")
         return text
 
@@ -150,9 +150,9 @@ class VapidKey:
     """Key that proves the sender to push services."""
 
     def __init__(self, seed: bytes, clock: Callable[[], float] = time.time) -> None:
-        self._private = ec.derive_private_key(int.from_bytes(seed) % (_ORDER - 1) + 1, CURVE)
+        self._private = ec.derive_private_key(int.from_bytes(seed) % (_CURVE_ORDER - 1) + 1, CURVE)
         self._clock = clock
-        self.public = to_text(
+        self.public = encode_base64(
             self._private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         )
         """`applicationServerKey` of the page."""
@@ -167,9 +167,9 @@ class VapidKey:
 
     def authorization(self, audience: str, contact: str) -> str:
         """Return the header that proves the sender to one push service."""
-        claims = {"aud": audience, "exp": int(self._clock()) + _LASTS_S, "sub": contact}
+        claims = {"aud": audience, "exp": int(self._clock()) + _PROOF_LIFETIME_S, "sub": contact}
         signed = ".".join(
-            to_text(orjson.dumps(part)) for part in ({"typ": "JWT", "alg": "ES256"}, claims)
+            encode_base64(orjson.dumps(part)) for part in ({"typ": "JWT", "alg": "ES256"}, claims)
         )
         r, s = decode_dss_signature(self._private.sign(signed.encode(), ec.ECDSA(SHA256())))
-        return f"vapid t={signed}.{to_text(r.to_bytes(32) + s.to_bytes(32))}, k={self.public}"
+        return f"vapid t={signed}.{encode_base64(r.to_bytes(32) + s.to_bytes(32))}, k={self.public}"

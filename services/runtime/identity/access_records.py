@@ -11,7 +11,7 @@ import structlog
 from pydantic import ValidationError
 
 from services.runtime.identity.principals import (
-    KINDS,
+    RECORD_KINDS,
     Account,
     Code,
     EndedSession,
@@ -20,12 +20,12 @@ from services.runtime.identity.principals import (
     Source,
     Token,
     Trace,
-    key_of,
+    get_topic_key,
 )
-from services.runtime.secrets.keyring import seal, unseal, write_private
+from services.runtime.secrets.keyring import decrypt, encrypt, write_private
 
 _R = TypeVar("_R", Principal, Token, Account, Code, EndedSession, Source, Trace)
-_NEW = (-1, b"")
+_NOT_STORED = (-1, b"")
 log = structlog.get_logger(__name__)
 
 
@@ -40,7 +40,7 @@ class AccessRecords:
         """Topic keys that count here and have not reached the topic."""
         self._file = file
         self._key = key
-        self._tables: dict[str, dict[str, Record]] = {kind: {} for kind in KINDS}
+        self._tables: dict[str, dict[str, Record]] = {kind: {} for kind in RECORD_KINDS}
         self._by_hash: dict[str, Token] = {}
         self._unreadable = 0
 
@@ -59,7 +59,7 @@ class AccessRecords:
 
     def offset(self, key: str) -> int:
         """Return the offset of the newest known value on the topic."""
-        return self.sealed.get(key, _NEW)[0]
+        return self.sealed.get(key, _NOT_STORED)[0]
 
     def put(self, key: str, offset: int, sealed: bytes, record: Record) -> None:
         """Store a record in place of the one with its key."""
@@ -78,15 +78,15 @@ class AccessRecords:
 
     def seal(self, record: Record) -> tuple[str, bytes]:
         """Return (topic key, sealed value) of a record."""
-        key = key_of(record)
-        return key, seal(self._key, record.model_dump_json().encode(), key.encode())
+        key = get_topic_key(record)
+        return key, encrypt(self._key, record.model_dump_json().encode(), key.encode())
 
     def open(self, key: str, sealed: bytes) -> Record | None:
         """Return the record of a value; None if it is unreadable, which is logged once."""
-        kind = KINDS.get(key.partition(":")[0])
+        kind = RECORD_KINDS.get(key.partition(":")[0])
         try:
             return (
-                kind.model_validate_json(unseal(self._key, sealed, key.encode()), extra="ignore")
+                kind.model_validate_json(decrypt(self._key, sealed, key.encode()), extra="ignore")
                 if kind
                 else None
             )

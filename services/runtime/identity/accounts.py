@@ -33,30 +33,30 @@ from services.runtime.identity.principals import (
     Source,
     Token,
     Trace,
-    key_of,
-    login_key,
+    get_topic_key,
+    normalize_login,
 )
 from services.runtime.kafka.clients import BrokerAway
-from services.runtime.kafka.compacted_topic import Entry, Follower, KeyedWriter
+from services.runtime.kafka.compacted_topic import KeyedEntry, KeyedWriter, TopicFollower
 from services.runtime.kafka.tombstones import Tombstones, count_unsigned
 from services.runtime.process.settings import Settings
-from services.runtime.process.tasks import end
+from services.runtime.process.tasks import cancel_and_wait
 from services.runtime.secrets.keyring import MasterKey, write_private
 
 TOPIC: Final = "access"
 LOCAL_ADMIN: Final = "local-admin"
 """Principal of the commands on this machine, and of the first-start code."""
-TWO_FACTORS: Final = frozenset({Role.ADMIN, Role.COORDINATOR, Role.DIRECTOR, Role.ELECTED})
+TWO_FACTOR_ROLES: Final = frozenset({Role.ADMIN, Role.COORDINATOR, Role.DIRECTOR, Role.ELECTED})
 """Roles that need more than a password to log in."""
 TOKEN_PREFIX: Final = "vigie_"  # noqa: S105  a prefix, not a secret
-SETTLE_S: Final = 0.5
+TOKEN_WAIT_S: Final = 0.5
 """Longest wait in seconds for an unknown token to appear on the topic."""
-CODE_SETTLE_S: Final = 8.0
+CODE_WAIT_S: Final = 8.0
 """Longest wait in seconds for an unknown one-time code.
 
 The person waits, and got the code a moment ago.
 """
-START_S: Final = 2.0
+START_WAIT_S: Final = 2.0
 """Longest wait in seconds for the first reading of the topic if a token is unknown."""
 UNKNOWN_PER_S: Final = 20.0
 """Unknown tokens per second that may cause a look at the topic; more are refused at once."""
@@ -91,7 +91,7 @@ class AccessStore:
             settings.data.root / "vault" / f"access-{service}.json", master.derived("access")
         )
         self._writer = KeyedWriter(settings.kafka)
-        self._follower = Follower(settings.kafka, [TOPIC], self._take, reset=self._restart)
+        self._follower = TopicFollower(settings.kafka, [TOPIC], self._take, reset=self._restart)
         self._changed = asyncio.Event()
         self._unknown = (0.0, UNKNOWN_PER_S)
         self._tasks: list[asyncio.Task[None]] = []
@@ -116,7 +116,7 @@ class AccessStore:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await end(self._tasks)
+        await cancel_and_wait(self._tasks)
         await asyncio.to_thread(self._records.save)
         await self._writer.stop()
 
@@ -142,14 +142,14 @@ class AccessStore:
             return await self._bearer_at_start(token)
         if not token.startswith(TOKEN_PREFIX) or not self._may_look():
             return None
-        await self._follower.settle(SETTLE_S)
+        await self._follower.settle(TOKEN_WAIT_S)
         return self.bearer(token)
 
     async def _bearer_at_start(self, token: str) -> Principal | None:
         try:
-            await asyncio.wait_for(self.caught_up.wait(), START_S)
+            await asyncio.wait_for(self.caught_up.wait(), START_WAIT_S)
         except TimeoutError:
-            raise ProblemError("starting", retry_after_s=round(START_S)) from None
+            raise ProblemError("starting", retry_after_s=round(START_WAIT_S)) from None
         return self.bearer(token)
 
     def principal(self, id: str) -> Principal | None:
@@ -163,8 +163,8 @@ class AccessStore:
 
     def account(self, login: str) -> Account | None:
         """Return an account by its login, in any spelling (`login_key`)."""
-        wanted = login_key(login)
-        return next((a for a in self.all(Account) if login_key(a.login) == wanted), None)
+        wanted = normalize_login(login)
+        return next((a for a in self.all(Account) if normalize_login(a.login) == wanted), None)
 
     def account_of(self, principal: str) -> Account | None:
         """Return the account of a principal; None without one, or after a login by code alone."""
@@ -176,7 +176,7 @@ class AccessStore:
         A passkey is a second factor with its own way of login.
         """
         principal = self._records.get(Principal, account.id)
-        asked = self._second_factor and principal is not None and principal.role in TWO_FACTORS
+        asked = self._second_factor and principal is not None and principal.role in TWO_FACTOR_ROLES
         return asked and account.totp_secret is None and not account.printed
 
     def source(self, principal: str) -> Source | None:
@@ -189,7 +189,7 @@ class AccessStore:
 
     def code(self, code: str, *, now: Instant | None = None) -> Code | None:
         """Return a one-time code that may still be used."""
-        at, hashed = _now() if now is None else now, self.hash(normal_code(code))
+        at, hashed = _now() if now is None else now, self.hash(normalize_code(code))
         return next(
             (
                 c
@@ -208,14 +208,14 @@ class AccessStore:
         does not answer in time, because the code may then still be right.
         """
         if not self._knows(code) and self._may_look():
-            settled = await self._follower.settle(CODE_SETTLE_S)
+            settled = await self._follower.settle(CODE_WAIT_S)
             if not settled and not self._knows(code):
-                raise ProblemError("code_unchecked", retry_after_s=round(CODE_SETTLE_S))
+                raise ProblemError("code_unchecked", retry_after_s=round(CODE_WAIT_S))
         return self.code(code)
 
     def _knows(self, code: str) -> bool:
         """Return whether a code and its owner are known, even if it is used."""
-        hashed = self.hash(normal_code(code))
+        hashed = self.hash(normalize_code(code))
         found = next((c for c in self.all(Code) if c.hash == hashed), None)
         return found is not None and self._records.get(Principal, found.principal) is not None
 
@@ -357,8 +357,8 @@ class AccessStore:
         code: str | None = None,
     ) -> str:
         """Create a one-time code that opens a session of this principal. Raises BrokerAway."""
-        shown = code or new_code()
-        hashed = self.hash(normal_code(shown))
+        shown = code or generate_code()
+        hashed = self.hash(normalize_code(shown))
         await self.put(
             Code.model_validate(
                 {
@@ -403,8 +403,8 @@ class AccessStore:
             p.id for p in self.all(Principal) if p.role is Role.ADMIN and p.disabled_at is None
         }
         if not any((a.password_hash or a.passkeys) and a.id in admins for a in self.all(Account)):
-            code = self._secret_file("admin.code", new_code())
-            if not any(c.hash == self.hash(normal_code(code)) for c in self.all(Code)):
+            code = self._secret_file("admin.code", generate_code())
+            if not any(c.hash == self.hash(normalize_code(code)) for c in self.all(Code)):
                 await self.issue_code(
                     LOCAL_ADMIN, expires_at=None, purpose="first_start", code=code
                 )
@@ -420,16 +420,16 @@ class AccessStore:
         old += [t for t in self.all(Trace) if t.at < now - TRACE_DAYS * DAY_MS]
         for record in old:
             await self._writer.put(
-                TOPIC, key_of(record), self._tombstones.make(TOPIC, key_of(record))
+                TOPIC, get_topic_key(record), self._tombstones.make(TOPIC, get_topic_key(record))
             )
-            self._drop(key_of(record))
+            self._drop(get_topic_key(record))
 
     def _secret_file(self, name: str, fresh: str) -> str:
         path = self._secrets / name
         write_private(path, fresh.encode() + b"\n")
         return path.read_text().strip()
 
-    async def _take(self, entries: Sequence[Entry]) -> None:
+    async def _take(self, entries: Sequence[KeyedEntry]) -> None:
         for e in entries:
             if e.offset <= self._records.offset(e.key):
                 continue
@@ -448,7 +448,7 @@ class AccessStore:
             assert e.value is not None
             self._set(e.key, e.offset, e.value, record)
 
-    def _restore(self, e: Entry) -> None:
+    def _restore(self, e: KeyedEntry) -> None:
         """Keep a known record against an unsigned one (often a bare null), and write it again."""
         known = self._records.sealed.get(e.key)
         if known is None:
@@ -551,18 +551,18 @@ def _now() -> Instant:
     return time.time_ns() // 1_000_000
 
 
-def new_code() -> str:
+def generate_code() -> str:
     """Return 80 random bits that can be read aloud: `ABCD-EFGH-JKLM-NPQR`."""
     text = base64.b32encode(secrets.token_bytes(10)).decode()
     return "-".join(text[i : i + 4] for i in range(0, 16, 4))
 
 
-def normal_code(code: str) -> str:
+def normalize_code(code: str) -> str:
     """Return a code without differences of typing: case, spaces and dashes do not count."""
     return "".join(c for c in code.upper() if c.isalnum())
 
 
-def new_principal(
+def create_principal(
     role: Role,
     *,
     duty: str | None = None,

@@ -3,7 +3,7 @@
 A request carries a bearer token or a session cookie. A cookie alone changes nothing: unsafe methods
 also need the CSRF header or, in an HTML form, its field `csrf`. The application sets
 `app.state.access` (AccessStore), `app.state.sessions` (Sessions) and, for a demonstration without
-login, `app.state.guest` (`guest_in`).
+login, `app.state.guest` (`create_guest`).
 """
 
 from __future__ import annotations
@@ -18,58 +18,58 @@ from services.runtime.http.problems import ProblemError
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Permission, Role
 from services.runtime.identity.principals import Principal, Scope
-from services.runtime.identity.role_names import forbidden
+from services.runtime.identity.role_names import build_forbidden
 from services.runtime.identity.sessions import (
     COOKIE,
     CSRF_COOKIE,
     CSRF_HEADER,
-    SAFE,
+    SAFE_METHODS,
     Session,
     Sessions,
-    bearer_of,
     cookie_in,
+    read_bearer,
 )
 
 GUEST: Final = "guest"
-_FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
+_FORM_TYPES: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
-async def principal_of(request: Request) -> Principal | None:
+async def authenticate_request(request: Request) -> Principal | None:
     """Return the principal of a request; None for a stranger.
 
     Raises ProblemError `unauthenticated` on an invalid token, `csrf`, `starting`.
     """
     access: AccessStore = request.app.state.access
-    if (token := bearer_of(request.headers.get("authorization"))) is not None:
+    if (token := read_bearer(request.headers.get("authorization"))) is not None:
         principal = await access.authenticate_bearer(token)
         if principal is None:
             raise ProblemError("unauthenticated")
         return principal
-    session = session_of(request)
+    session = read_session(request)
     if session is None:
-        return guest_of(request)
-    if request.method not in SAFE:
+        return get_guest(request)
+    if request.method not in SAFE_METHODS:
         await check_csrf(request, session)
     if session.enrolling:
         raise ProblemError("second_factor_needed")
     return session.principal
 
 
-def still_of(request: Request) -> Principal | None:
+def recheck_principal(request: Request) -> Principal | None:
     """Return the current principal of a request with an answer in progress.
 
     None once its token is revoked, its session is closed or expired, or its account is disabled.
     """
     access: AccessStore = request.app.state.access
-    if (token := bearer_of(request.headers.get("authorization"))) is not None:
+    if (token := read_bearer(request.headers.get("authorization"))) is not None:
         return access.bearer(token)
-    session = session_of(request)
+    session = read_session(request)
     if session is None:
-        return guest_of(request)
+        return get_guest(request)
     return None if session.enrolling else session.principal
 
 
-def guest_in(realm: str) -> Principal | None:
+def create_guest(realm: str) -> Principal | None:
     """Return a read-only principal for one simulated realm.
 
     Raises ValueError for a live realm, which needs a login.
@@ -81,7 +81,7 @@ def guest_in(realm: str) -> Principal | None:
     return Principal(id=GUEST, role=Role.OBSERVER, scope=Scope(realms=(realm,)))
 
 
-def guest_of(request: Request) -> Principal | None:
+def get_guest(request: Request) -> Principal | None:
     """Return the principal for visitors of the demonstration without login; None without one.
 
     It is an observer of that exercise alone.
@@ -90,7 +90,7 @@ def guest_of(request: Request) -> Principal | None:
     return guest
 
 
-def session_of(request: Request) -> Session | None:
+def read_session(request: Request) -> Session | None:
     """Return the browser session of a request, without a check of CSRF."""
     sessions: Sessions = request.app.state.sessions
     return sessions.read(cookie_of(request, COOKIE))
@@ -110,25 +110,25 @@ async def check_csrf(request: Request, session: Session) -> None:
     """Raise ProblemError `csrf` unless the page proved that it is ours."""
     sessions: Sessions = request.app.state.sessions
     sent = request.headers.get(CSRF_HEADER)
-    if sent is None and request.headers.get("content-type", "").startswith(_FORMS):
+    if sent is None and request.headers.get("content-type", "").startswith(_FORM_TYPES):
         field = (await request.form()).get("csrf")
         sent = field if isinstance(field, str) else None
     if not sessions.checks_csrf(session, sent, cookie_of(request, CSRF_COOKIE)):
         raise ProblemError("csrf")
 
 
-def allowed(permission: Permission) -> Callable[[Request], Awaitable[Principal]]:
+def require_permission(permission: Permission) -> Callable[[Request], Awaitable[Principal]]:
     """Return a dependency that yields the principal if it has this permission.
 
     Raises ProblemError `unauthenticated`, `csrf`, `forbidden`, `starting`.
     """
 
     async def dependency(request: Request) -> Principal:
-        principal = await principal_of(request)
+        principal = await authenticate_request(request)
         if principal is None:
             raise ProblemError("unauthenticated")
         if not principal.may(permission):
-            raise forbidden(principal.role, permission)
+            raise build_forbidden(principal.role, permission)
         return principal
 
     return dependency

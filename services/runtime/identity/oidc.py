@@ -22,26 +22,31 @@ import structlog
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from services.runtime.http.problems import ProblemError
-from services.runtime.identity.accounts import TWO_FACTORS, AccessStore, LoginTaken, new_principal
-from services.runtime.identity.oidc_provider import NotConfirmed, Provider, ProviderAway
-from services.runtime.identity.oidc_settings import ATTEMPT_S, BACK, COOKIE, OidcSettings
+from services.runtime.identity.accounts import (
+    TWO_FACTOR_ROLES,
+    AccessStore,
+    LoginTaken,
+    create_principal,
+)
+from services.runtime.identity.oidc_provider import NotConfirmed, OidcProvider, ProviderAway
+from services.runtime.identity.oidc_settings import ATTEMPT_S, COOKIE, RETURN_PATH, OidcSettings
 from services.runtime.identity.permissions import Role
-from services.runtime.identity.principals import Account, EndedSession, Principal, is_login
+from services.runtime.identity.principals import Account, EndedSession, Principal, is_valid_login
 from services.runtime.identity.sessions import Session, Sessions
-from services.runtime.secrets.keyring import MasterKey, seal, unseal
+from services.runtime.secrets.keyring import MasterKey, decrypt, encrypt
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class LoginAttempt:
     """A login that has begun: the cookie for the browser, and its next address."""
 
     cookie: str
     location: str
 
 
-class Oidc:
+class OidcLogin:
     """Login through the provider. One per process, on its `AccessStore` and `Sessions`."""
 
     def __init__(
@@ -50,7 +55,7 @@ class Oidc:
         self.name = settings.oidc_name
         self._settings = settings
         self._access, self._sessions = access, sessions
-        self._provider = Provider(
+        self._provider = OidcProvider(
             settings.oidc_issuer,
             settings.oidc_client_id,
             settings.oidc_client_secret.get_secret_value(),
@@ -62,7 +67,7 @@ class Oidc:
 
     # ── going there ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def begin(self, origin: str, next: str) -> Attempt:
+    async def begin(self, origin: str, next: str) -> LoginAttempt:
         """Begin a login. Raises ProblemError `oidc_away`.
 
         `origin` is the address under which the browser reached us, `next` the page after the login.
@@ -72,7 +77,7 @@ class Oidc:
         except ProviderAway as away:
             raise self._away(away) from None
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        back = (self._settings.public_url.rstrip("/") or origin) + BACK
+        back = (self._settings.public_url.rstrip("/") or origin) + RETURN_PATH
         kept = {
             "state": state,
             "nonce": nonce,
@@ -94,9 +99,9 @@ class Oidc:
             }
         )
         sealed = base64.urlsafe_b64encode(
-            seal(self._key, orjson.dumps(kept), COOKIE.encode())
+            encrypt(self._key, orjson.dumps(kept), COOKIE.encode())
         ).decode()
-        return Attempt(
+        return LoginAttempt(
             sealed,
             described.authorization + ("&" if "?" in described.authorization else "?") + query,
         )
@@ -126,7 +131,7 @@ class Oidc:
         """
         try:
             kept: dict[str, Any] = orjson.loads(
-                unseal(self._key, base64.urlsafe_b64decode(cookie or ""), COOKIE.encode())
+                decrypt(self._key, base64.urlsafe_b64decode(cookie or ""), COOKIE.encode())
             )
         except ValueError:
             raise NotConfirmed("no attempt of this browser") from None
@@ -161,14 +166,14 @@ class Oidc:
         administrator first: people may choose the claim at some providers. Raises ProblemError `oidc_unapproved`.
         """
         said = claims.get(self._settings.oidc_claim)
-        if not isinstance(said, str) or not is_login(said):
+        if not isinstance(said, str) or not is_valid_login(said):
             return None
         if self._settings.oidc_claim == "email" and claims.get("email_verified") is not True:
             return None
         account = self._access.account(said)
         is_new = account is None
         if account is None and self._settings.oidc_new_role is not None:
-            principal = new_principal(self._settings.oidc_new_role)
+            principal = create_principal(self._settings.oidc_new_role)
             try:
                 await self._access.add_account(principal, said)
             except LoginTaken:
@@ -180,7 +185,7 @@ class Oidc:
         owner = self._access.principal(account.id)
         if owner is None or owner.role is Role.ADMIN:
             return None
-        if owner.role in TWO_FACTORS and not is_new and (account.link_until or 0) < _now():
+        if owner.role in TWO_FACTOR_ROLES and not is_new and (account.link_until or 0) < _now():
             log.warning("oidc.unapproved", account=account.id)
             raise ProblemError("oidc_unapproved")
         bound = account.model_copy(update={"subject": subject, "link_until": None})

@@ -21,19 +21,19 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from services.runtime.identity.oidc_settings import is_safe
+from services.runtime.identity.oidc_settings import is_safe_url
 
 ALGORITHMS: Final = ("RS256", "PS256", "ES256", "EdDSA")
 """Signatures that only the provider can make: neither `none` nor one with a shared key."""
-KEPT_S: Final = 3_600.0
+CACHE_S: Final = 3_600.0
 """Seconds for which description and keys are cached."""
-ASKED_AGAIN_S: Final = 30.0
+KEY_REFRESH_S: Final = 30.0
 """Least seconds between two requests for an unknown key."""
-PATIENCE_S: Final = 5.0
-LARGEST: Final = 256 * 1024
+TIMEOUT_S: Final = 5.0
+MAX_BODY_BYTES: Final = 256 * 1024
 LEEWAY_S: Final = 60
 """Greatest difference of the clocks in seconds."""
-_UNREADABLE: Final = (JoseError, ValueError, TypeError, KeyError, AttributeError)
+_PARSE_ERRORS: Final = (JoseError, ValueError, TypeError, KeyError, AttributeError)
 """Exceptions that a forged token may cause."""
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ class NotConfirmed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class ProviderDescription:
     """The provider's description of itself (OpenID Connect Discovery 1.0), as far as needed."""
 
     authorization: str
@@ -55,24 +55,24 @@ class Described:
     keys: str
 
 
-class Provider:
+class OidcProvider:
     """Client of one provider. One per process; safe for concurrent use in one event loop."""
 
     def __init__(self, issuer: str, client_id: str, client_secret: str) -> None:
         self.issuer, self.client_id = issuer, client_id
         self._secret = client_secret
-        self._http = httpx.AsyncClient(timeout=PATIENCE_S, follow_redirects=False)
-        self._described: tuple[Described, float] | None = None
+        self._http = httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False)
+        self._described: tuple[ProviderDescription, float] | None = None
         self._keys: tuple[KeySet, float] | None = None
         self._asking = asyncio.Lock()
 
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def described(self) -> Described:
+    async def described(self) -> ProviderDescription:
         """Return the provider's description, cached. Raises ProviderAway."""
         async with self._asking:
-            if self._described is None or time.monotonic() - self._described[1] > KEPT_S:
+            if self._described is None or time.monotonic() - self._described[1] > CACHE_S:
                 self._described = await self._describe(), time.monotonic()
             return self._described[0]
 
@@ -125,7 +125,7 @@ class Provider:
                 },
             )
             claims.validate(leeway=LEEWAY_S)
-        except _UNREADABLE as error:
+        except _PARSE_ERRORS as error:
             raise NotConfirmed(f"ID token: {type(error).__name__} {str(error)[:80]}") from None
         return dict(claims)
 
@@ -133,28 +133,28 @@ class Provider:
         keys, at = await self._known_keys()
         try:
             return jwt.decode(text, keys, algorithms=ALGORITHMS)
-        except _UNREADABLE:
-            if time.monotonic() - at < ASKED_AGAIN_S:
+        except _PARSE_ERRORS:
+            if time.monotonic() - at < KEY_REFRESH_S:
                 raise
         # The provider may have changed its keys.
-        keys, _ = await self._known_keys(asked_after=time.monotonic() - ASKED_AGAIN_S)
+        keys, _ = await self._known_keys(asked_after=time.monotonic() - KEY_REFRESH_S)
         return jwt.decode(text, keys, algorithms=ALGORITHMS)
 
     async def _known_keys(self, *, asked_after: float | None = None) -> tuple[KeySet, float]:
         address = (await self.described()).keys
         async with self._asking:
-            oldest = time.monotonic() - KEPT_S if asked_after is None else asked_after
+            oldest = time.monotonic() - CACHE_S if asked_after is None else asked_after
             if self._keys is None or self._keys[1] < oldest:
                 status, found = await self._ask("GET", address)
                 try:
                     if status != 200:
                         raise ValueError(status)
                     self._keys = KeySet.import_key_set({"keys": found["keys"]}), time.monotonic()
-                except _UNREADABLE as error:
+                except _PARSE_ERRORS as error:
                     raise ProviderAway(f"keys: {type(error).__name__} {error}") from None
             return self._keys
 
-    async def _describe(self) -> Described:
+    async def _describe(self) -> ProviderDescription:
         status, found = await self._ask(
             "GET", f"{self.issuer.rstrip('/')}/.well-known/openid-configuration"
         )
@@ -163,14 +163,14 @@ class Provider:
         urls = [
             found.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
         ]
-        if not all(isinstance(u, str) and is_safe(u) for u in urls):
+        if not all(isinstance(u, str) and is_safe_url(u) for u in urls):
             raise ProviderAway("description: an address is missing or not on HTTPS")
-        return Described(*map(str, urls))
+        return ProviderDescription(*map(str, urls))
 
     async def _ask(self, method: str, url: str, **more: Any) -> tuple[int, dict[str, Any]]:
         try:
             async with (
-                asyncio.timeout(2 * PATIENCE_S),
+                asyncio.timeout(2 * TIMEOUT_S),
                 self._http.stream(
                     method, url, headers={"Accept": "application/json"}, **more
                 ) as answer,
@@ -178,7 +178,7 @@ class Provider:
                 body = bytearray()
                 async for piece in answer.aiter_bytes():
                     body += piece
-                    if len(body) > LARGEST:
+                    if len(body) > MAX_BODY_BYTES:
                         raise ProviderAway("answers without end")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
             raise ProviderAway(f"{type(error).__name__}: {urlsplit(url).path}") from None

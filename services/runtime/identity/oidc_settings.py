@@ -14,13 +14,13 @@ from services.runtime.process.settings import PublicUrl, Settings
 COOKIE: Final = "vigie_oidc"
 """Cookie that keeps a login attempt in the browser."""
 ATTEMPT_S: Final = 600
-DOOR: Final = "/connexion/annuaire"
+LOGIN_PATH: Final = "/connexion/annuaire"
 """Page that leads to the provider."""
-BACK: Final = f"{DOOR}/retour"
+RETURN_PATH: Final = f"{LOGIN_PATH}/retour"
 """Page to which the provider sends the browser back."""
 
 
-def is_safe(url: str) -> bool:
+def is_safe_url(url: str) -> bool:
     """Return whether a URL uses HTTPS or points to this machine."""
     parts = urlsplit(url)
     if parts.scheme == "https" and parts.hostname:
@@ -65,7 +65,7 @@ class OidcSettings(Settings):
     def _whole(self) -> Self:
         if not self.oidc_issuer:
             return self
-        if not is_safe(self.oidc_issuer):
+        if not is_safe_url(self.oidc_issuer):
             raise ValueError(
                 "VIGIE_OIDC_ISSUER must begin with https:// (http:// only on this machine)"
             )

@@ -36,28 +36,28 @@ from webauthn.helpers.structs import (
 )
 
 from schemas.base import MINUTE_MS
-from services.runtime.http.problems import ProblemError, both, fault
+from services.runtime.http.problems import ProblemError, build_bilingual, build_fault
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.principals import Account, EndedSession, Passkey, Principal
 from services.runtime.identity.sessions import Session, Sessions
 
 CHALLENGE_MS: Final = 5 * MINUTE_MS
-MOST: Final = 10
+MAX_PASSKEYS: Final = 10
 """Greatest number of passkeys per account."""
-_BROKEN: Final = (WebAuthnException, ValueError, KeyError, TypeError, AttributeError)
+_VERIFICATION_ERRORS: Final = (WebAuthnException, ValueError, KeyError, TypeError, AttributeError)
 """Exceptions that a forged answer may cause."""
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RelyingParty:
     """Host and origins of the person's browser. A passkey is bound to the name of the host."""
 
     host: str
     origins: tuple[str, ...]
 
     @classmethod
-    def of(cls, host: str | None) -> Place:
+    def of(cls, host: str | None) -> RelyingParty:
         """Return the place for the `Host` header of a request.
 
         Raises ProblemError `passkey_needs_name`: browsers have no passkeys for a bare address.
@@ -83,7 +83,7 @@ class Passkeys:
         self._access = access
         self._sessions = sessions
 
-    def offer(self, principal: Principal, place: Place) -> dict[str, Any]:
+    def offer(self, principal: Principal, place: RelyingParty) -> dict[str, Any]:
         """Return the options for `navigator.credentials.create`."""
         account = self._account(principal)
         options = generate_registration_options(
@@ -104,7 +104,7 @@ class Passkeys:
         return made
 
     async def add(
-        self, principal: Principal, answer: dict[str, Any], label: str, place: Place
+        self, principal: Principal, answer: dict[str, Any], label: str, place: RelyingParty
     ) -> Passkey:
         """Store a new passkey; all sessions of the account end.
 
@@ -118,12 +118,12 @@ class Passkeys:
                 expected_origin=list(place.origins),
                 require_user_verification=True,
             )
-        except _BROKEN as error:
+        except _VERIFICATION_ERRORS as error:
             log.info("passkey.refused", principal=principal.id, error=type(error).__name__)
             raise ProblemError(
                 "invalid",
                 faults=(
-                    fault(
+                    build_fault(
                         "credential",
                         "passkey",
                         "la clé n’a pas pu être vérifiée",
@@ -133,12 +133,12 @@ class Passkeys:
             ) from None
         account = self._account(principal)
         id = bytes_to_base64url(found.credential_id)
-        if len(account.passkeys) >= MOST or any(
+        if len(account.passkeys) >= MAX_PASSKEYS or any(
             k.id == id for a in self._access.all(Account) for k in a.passkeys
         ):
             raise ProblemError(
                 "conflict",
-                what=both(
+                what=build_bilingual(
                     "Clé déjà connue, ou trop de clés.", "Passkey known already, or too many."
                 ),
             )
@@ -169,7 +169,7 @@ class Passkeys:
             account.model_copy(update={"passkeys": kept, "epoch": account.epoch + 1})
         )
 
-    def ask(self, place: Place) -> dict[str, Any]:
+    def ask(self, place: RelyingParty) -> dict[str, Any]:
         """Return the options for `navigator.credentials.get`.
 
         They need no user name: the device knows the owner of its key.
@@ -182,7 +182,7 @@ class Passkeys:
         made: dict[str, Any] = orjson.loads(options_to_json(options))
         return made
 
-    def login(self, answer: dict[str, Any], place: Place) -> Session:
+    def login(self, answer: dict[str, Any], place: RelyingParty) -> Session:
         """Open a session for the holder of a key. Raises ProblemError `login_failed`.
 
         Earlier failed logins do not delay it.
@@ -199,7 +199,7 @@ class Passkeys:
                 credential_current_sign_count=key.sign_count,
                 require_user_verification=True,
             )
-        except _BROKEN as error:
+        except _VERIFICATION_ERRORS as error:
             log.info("passkey.refused", principal=account.id, error=type(error).__name__)
             raise ProblemError("login_failed") from None
         if principal is None:
@@ -212,7 +212,7 @@ class Passkeys:
         )
         return self._sessions.admit(principal)
 
-    def _holder(self, id: str, place: Place) -> tuple[Account, Passkey]:
+    def _holder(self, id: str, place: RelyingParty) -> tuple[Account, Passkey]:
         for account in self._access.all(Account):
             for key in account.passkeys:
                 if key.id == id and key.host == place.host:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.runtime.http.problems import FieldFault, fault
+from services.runtime.http.problems import FieldFault, build_fault
 
 MIN_CHARS: Final = 12
 MIN_DISTINCT: Final = 5
-MIN_LOGIN: Final = 3
+MIN_LOGIN_CHARS: Final = 3
 """Shorter logins are part of many words."""
 MIN_SCORE: Final = 2
 """Least score of 0 to 4; below it a program needs less than 10^6 guesses."""
-FRENCH: Final = (
+FRENCH_WORDS: Final = (
     "motdepasse",
     "azerty",
     "azertyuiop",
@@ -39,7 +39,7 @@ FRENCH: Final = (
     "astreinte",
 )
 """Words that are guessed first here and are missing in the library's English lists."""
-JUDGED_CHARS: Final = 72
+MAX_ESTIMATED_CHARS: Final = 72
 """Length up to which the strength is estimated: its time grows with the square."""
 
 
@@ -54,28 +54,31 @@ class PasswordRefused(ValueError):
 def check_password(password: str, login: str) -> None:
     """Refuse a password that is easy to guess. Takes up to 0.1 s. Raises PasswordRefused."""
     if len(password) < MIN_CHARS:
-        raise _refused(
+        raise _build_refusal(
             "too_short", f"{MIN_CHARS} caractères au moins", f"at least {MIN_CHARS} characters"
         )
     if len(set(password)) < MIN_DISTINCT:
-        raise _refused(
+        raise _build_refusal(
             "repeated",
             f"{MIN_DISTINCT} caractères différents au moins",
             f"at least {MIN_DISTINCT} different characters",
         )
-    if len(login) >= MIN_LOGIN and login.casefold() in password.casefold():
-        raise _refused(
+    if len(login) >= MIN_LOGIN_CHARS and login.casefold() in password.casefold():
+        raise _build_refusal(
             "holds_login", "ne doit pas contenir l’identifiant", "must not contain the user name"
         )
     from zxcvbn import zxcvbn  # Takes half a second for lists that no other process needs
 
-    if int(zxcvbn(password[:JUDGED_CHARS], user_inputs=[login, *FRENCH])["score"]) < MIN_SCORE:
-        raise _refused(
+    if (
+        int(zxcvbn(password[:MAX_ESTIMATED_CHARS], user_inputs=[login, *FRENCH_WORDS])["score"])
+        < MIN_SCORE
+    ):
+        raise _build_refusal(
             "common",
             "trop courant ou trop simple : facile à deviner",
             "too common or too simple: easily guessed",
         )
 
 
-def _refused(code: str, fr: str, en: str) -> PasswordRefused:
-    return PasswordRefused(fault("password", code, fr, en))
+def _build_refusal(code: str, fr: str, en: str) -> PasswordRefused:
+    return PasswordRefused(build_fault("password", code, fr, en))

@@ -78,7 +78,7 @@ class Permission(StrEnum):
 
 
 _P = Permission
-READS: Final = frozenset(
+READ_PERMISSIONS: Final = frozenset(
     {
         _P.REPORT_STATUS,
         _P.REPORT_RAW,
@@ -90,8 +90,8 @@ READS: Final = frozenset(
     }
 )
 """Permissions that change nothing, the only ones in a view of the past."""
-_READ: Final = frozenset({_P.PICTURE_READ, _P.REPORT_STATUS})
-_FIELD: Final = _READ | {
+_BASIC_READ: Final = frozenset({_P.PICTURE_READ, _P.REPORT_STATUS})
+_FIELD: Final = _BASIC_READ | {
     _P.REPORT_POST,
     _P.INCIDENT_ACKNOWLEDGE,
     _P.TASK_WORK,
@@ -113,16 +113,16 @@ _CELL: Final = _FIELD | {
     _P.ROTA_WRITE,
     _P.HEADCOUNT_START,
 }
-_DECIDES: Final = frozenset({_P.LEVEL_SET, _P.PLAN_DECIDE, _P.REASSIGNMENT_DECIDE})
+_DECISIONS: Final = frozenset({_P.LEVEL_SET, _P.PLAN_DECIDE, _P.REASSIGNMENT_DECIDE})
 
-RIGHTS: Final[dict[Role, frozenset[Permission]]] = {
+PERMISSIONS_BY_ROLE: Final[dict[Role, frozenset[Permission]]] = {
     Role.ADMIN: frozenset(Permission),
     Role.COORDINATOR: _CELL
-    | _DECIDES
+    | _DECISIONS
     | {_P.SENDING_HOLD, _P.REALM_RUN, _P.DIRECTORY_WRITE, _P.REFERENCE_DECIDE},
     Role.CELL: _CELL,
     Role.DIRECTOR: _FIELD
-    | _DECIDES
+    | _DECISIONS
     | {
         _P.LOG_READ,
         _P.NOTE_WRITE,
@@ -134,13 +134,13 @@ RIGHTS: Final[dict[Role, frozenset[Permission]]] = {
     },
     Role.SITE_MANAGER: _FIELD | {_P.PLAN_DECIDE, _P.HEADCOUNT_START},
     Role.TECHNICIAN: _FIELD,
-    Role.ELECTED: _READ | _DECIDES | {_P.LOG_READ, _P.INCIDENT_ACKNOWLEDGE},
-    Role.LIAISON: _READ | {_P.REPORT_POST, _P.REPORT_RELAY, _P.LOG_READ, _P.NOTE_WRITE},
-    Role.OBSERVER: _READ | {_P.LOG_READ},
+    Role.ELECTED: _BASIC_READ | _DECISIONS | {_P.LOG_READ, _P.INCIDENT_ACKNOWLEDGE},
+    Role.LIAISON: _BASIC_READ | {_P.REPORT_POST, _P.REPORT_RELAY, _P.LOG_READ, _P.NOTE_WRITE},
+    Role.OBSERVER: _BASIC_READ | {_P.LOG_READ},
     Role.KIOSK: frozenset({_P.PICTURE_READ}),
     Role.SOURCE: frozenset({_P.REPORT_POST, _P.REPORT_STATUS, _P.MAINTENANCE_WRITE}),
     Role.POSTER: frozenset({_P.REPORT_POSTER}),
-    Role.AUDITOR: _READ | {_P.LOG_READ, _P.EVIDENCE_EXPORT, _P.AUDIT_READ, _P.DEAD_LETTERS},
+    Role.AUDITOR: _BASIC_READ | {_P.LOG_READ, _P.EVIDENCE_EXPORT, _P.AUDIT_READ, _P.DEAD_LETTERS},
 }
 """Role → permissions.
 

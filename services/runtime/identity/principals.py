@@ -14,9 +14,9 @@ from pydantic import Field
 
 from schemas.base import Instant, Model
 from schemas.words import EventType
-from services.runtime.identity.permissions import RIGHTS, Permission, Role
+from services.runtime.identity.permissions import PERMISSIONS_BY_ROLE, Permission, Role
 
-LOGIN_CHARS: Final = 64
+MAX_LOGIN_CHARS: Final = 64
 """Greatest length of a login."""
 
 
@@ -59,7 +59,7 @@ class Principal(Model):
 
     def may(self, permission: Permission) -> bool:
         """Return whether its role has a permission. The scope is checked separately."""
-        return permission in RIGHTS[self.role]
+        return permission in PERMISSIONS_BY_ROLE[self.role]
 
     def sees(self, realm: str | None) -> bool:
         """Return whether its scope holds a realm. Only an unlimited scope holds an unknown one."""
@@ -107,18 +107,18 @@ class Passkey(Model):
     used_at: Instant | None = None
 
 
-def login_key(login: str) -> str:
+def normalize_login(login: str) -> str:
     """Return the form of a login for look-ups, without case and encoding of accents."""
     return normalize("NFC", login).casefold()
 
 
-def is_login(text: str) -> bool:
+def is_valid_login(text: str) -> bool:
     """Return whether a login can be typed and used in an address.
 
     It must be printable, without spaces around it.
     """
     return (
-        0 < len(text) <= LOGIN_CHARS
+        0 < len(text) <= MAX_LOGIN_CHARS
         and text.isprintable()
         and text == text.strip()
         and text not in (".", "..")
@@ -130,7 +130,7 @@ class Account(Model):
 
     kind: ClassVar[str] = "account"
     id: str
-    login: str = Field(min_length=1, max_length=LOGIN_CHARS)
+    login: str = Field(min_length=1, max_length=MAX_LOGIN_CHARS)
     password_hash: str | None = None
     totp_secret: str | None = None
     totp_used: int = Field(
@@ -257,11 +257,11 @@ class Trace(Model):
 TRACE_DAYS: Final = 365
 
 Record = Principal | Token | Account | Code | EndedSession | Source | Trace
-KINDS: dict[str, type[Record]] = {
+RECORD_KINDS: dict[str, type[Record]] = {
     c.kind: c for c in (Principal, Token, Account, Code, EndedSession, Source, Trace)
 }
 
 
-def key_of(record: Record) -> str:
+def get_topic_key(record: Record) -> str:
     """Return the topic key of a record."""
     return f"{record.kind}:{record.id}"

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from services.runtime.http.problems import Language, ProblemError
-from services.runtime.identity.permissions import RIGHTS, Permission, Role
+from services.runtime.identity.permissions import PERMISSIONS_BY_ROLE, Permission, Role
 
-Words = Mapping[Language, str]
-ROLE: Final[Mapping[Role, Words]] = {
+BilingualText = Mapping[Language, str]
+ROLE_NAMES: Final[Mapping[Role, BilingualText]] = {
     Role.ADMIN: {"fr": "Administrateur", "en": "Administrator"},
     Role.COORDINATOR: {"fr": "Coordonnateur PCA", "en": "Continuity coordinator"},
     Role.CELL: {"fr": "Cellule de crise", "en": "Crisis cell"},
@@ -27,36 +27,39 @@ ROLE: Final[Mapping[Role, Words]] = {
     Role.POSTER: {"fr": "Affiche d’un site", "en": "Poster of a site"},
     Role.AUDITOR: {"fr": "Auditeur", "en": "Auditor"},
 }
-OF_THE_REALM: Final[Words] = {
+ACCOUNT_OF_REALM: Final[BilingualText] = {
     "fr": "un compte qui voit ce territoire ou cet exercice",
     "en": "an account that sees this territory or exercise",
 }
-OF_A_PERSON: Final[Words] = {"fr": "un compte personnel", "en": "an account of one’s own"}
+PERSONAL_ACCOUNT: Final[BilingualText] = {
+    "fr": "un compte personnel",
+    "en": "an account of one’s own",
+}
 
 
-def forbidden(role: Role, needed: Permission | Words) -> ProblemError:
+def build_forbidden(role: Role, needed: Permission | BilingualText) -> ProblemError:
     """Return a 403 problem.
 
     `needed` is a permission, described by its roles, or a text about the account that is needed.
     """
     return ProblemError(
         "forbidden",
-        role=ROLE[role],
-        able=able(needed) if isinstance(needed, Permission) else needed,
+        role=ROLE_NAMES[role],
+        able=list_permitted_roles(needed) if isinstance(needed, Permission) else needed,
     )
 
 
-def able(permission: Permission) -> Words:
+def list_permitted_roles(permission: Permission) -> BilingualText:
     """List the roles with a permission: `Administrateur, Coordonnateur PCA ou Cellule de crise`.
 
     The order is that of `Role`.
     """
-    roles = [role for role in Role if permission in RIGHTS[role]]
+    roles = [role for role in Role if permission in PERMISSIONS_BY_ROLE[role]]
     return {
-        "fr": _one_of([ROLE[r]["fr"] for r in roles], "ou"),
-        "en": _one_of([ROLE[r]["en"] for r in roles], "or"),
+        "fr": _join_alternatives([ROLE_NAMES[r]["fr"] for r in roles], "ou"),
+        "en": _join_alternatives([ROLE_NAMES[r]["en"] for r in roles], "or"),
     }
 
 
-def _one_of(names: list[str], word: str) -> str:
+def _join_alternatives(names: list[str], word: str) -> str:
     return f" {word} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -25,14 +25,14 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS, Instant
 from services.runtime.http.problems import ProblemError
-from services.runtime.identity.accounts import AccessStore, normal_code
+from services.runtime.identity.accounts import AccessStore, normalize_code
 from services.runtime.identity.passwords import check_password
 from services.runtime.identity.principals import (
-    LOGIN_CHARS,
+    MAX_LOGIN_CHARS,
     Account,
     EndedSession,
     Principal,
-    login_key,
+    normalize_login,
 )
 
 COOKIE: Final = "vigie_session"
@@ -41,16 +41,16 @@ DEVICE_COOKIE: Final = "vigie_device"
 HOST_PREFIX: Final = "__Host-"
 """Begins the names of our cookies over TLS: a browser takes such a cookie from this very host alone."""
 CSRF_HEADER: Final = "x-csrf-token"
-SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing, for which a session cookie alone is enough."""
-LIFE_MS: Final = 12 * HOUR_MS
+SESSION_LIFETIME_MS: Final = 12 * HOUR_MS
 """Lifetime of a session, longer than the longest shift of the cell (10 h, rule D39)."""
-PROOF_MS: Final = 10 * MINUTE_MS
+RECENT_LOGIN_MS: Final = 10 * MINUTE_MS
 """Time after a login in which login methods may be changed without another login."""
-PRINTED_CODES: Final = 10
-ENROLLING: Final = "~"
+PRINTED_CODE_COUNT: Final = 10
+ENROLLING_PREFIX: Final = "~"
 """Prefix of the id of a session that may only add a second factor; no other id has it."""
-DEVICE_S: Final = 31_536_000
+DEVICE_LIFETIME_S: Final = 31_536_000
 """Seconds for which a browser stays known to an account that logged in there."""
 FREE_FAILURES: Final = 5
 FIRST_WAIT_S: Final = 30
@@ -74,14 +74,14 @@ class Session:
 
         It may only add one, and log out.
         """
-        return self.id.startswith(ENROLLING)
+        return self.id.startswith(ENROLLING_PREFIX)
 
     def check_proof(self, *, now: Instant | None = None) -> None:
         """Refuse a change of login methods in an old session.
 
         Raises ProblemError `proof_needed`.
         """
-        if self.expires_at - LIFE_MS + PROOF_MS < (
+        if self.expires_at - SESSION_LIFETIME_MS + RECENT_LOGIN_MS < (
             time.time_ns() // 1_000_000 if now is None else now
         ):
             raise ProblemError("proof_needed")
@@ -92,16 +92,16 @@ class Session:
         The page can read the CSRF cookie, but not the others.
         """
         place = "Path=/; SameSite=Lax" + ("; Secure" if secure else "")
-        life = f"Max-Age={LIFE_MS // 1000}; {place}"
+        life = f"Max-Age={SESSION_LIFETIME_MS // 1000}; {place}"
         prefix = HOST_PREFIX if secure else ""
         return [
             f"{prefix}{COOKIE}={self.cookie}; HttpOnly; {life}",
             f"{prefix}{CSRF_COOKIE}={self.csrf}; {life}",
-            f"{prefix}{DEVICE_COOKIE}={self.device}; HttpOnly; Max-Age={DEVICE_S}; {place}",
+            f"{prefix}{DEVICE_COOKIE}={self.device}; HttpOnly; Max-Age={DEVICE_LIFETIME_S}; {place}",
         ]
 
 
-def clear_cookie_headers(*, secure: bool) -> list[str]:
+def build_clearing_headers(*, secure: bool) -> list[str]:
     """Return values of `Set-Cookie` that forget a session, over TLS also one of an earlier version."""
     plain = [f"{name}=; Max-Age=0; Path=/; SameSite=Lax" for name in (COOKIE, CSRF_COOKIE)]
     return [*plain, *(f"{HOST_PREFIX}{cookie}; Secure" for cookie in plain)] if secure else plain
@@ -112,11 +112,11 @@ def cookie_in(cookies: Mapping[str, str], name: str, *, secure: bool) -> str | N
     return cookies.get(f"{HOST_PREFIX}{name}" if secure else name)
 
 
-KEYS: Final = 10_000
+MAX_THROTTLED_KEYS: Final = 10_000
 """Number of addresses, browsers and logins with remembered failures."""
 
 
-class Throttle:
+class LoginThrottle:
     """Throttle for guesses: from `FREE_FAILURES` in a row for a key, each failure doubles the wait.
 
     It never excludes people with another proof. Codes and passkeys cannot be guessed and never
@@ -163,7 +163,7 @@ class Throttle:
                 else 0.0
             )
             self._failures[key] = (count, now + wait)
-        if len(self._failures) > KEYS:
+        if len(self._failures) > MAX_THROTTLED_KEYS:
             self._forget(now)
 
     def _forget(self, now: float) -> None:
@@ -175,7 +175,7 @@ class Throttle:
         idle = [
             (count, at) for at, (count, until) in enumerate(self._failures.values()) if until <= now
         ]
-        surplus = max(len(self._failures) - KEYS * 9 // 10, 0)
+        surplus = max(len(self._failures) - MAX_THROTTLED_KEYS * 9 // 10, 0)
         gone = {at for _, at in sorted(idle)[:surplus]}
         self._failures = {
             key: said for at, (key, said) in enumerate(self._failures.items()) if at not in gone
@@ -188,7 +188,7 @@ class Throttle:
 
 
 @cache
-def _decoy() -> str:
+def _create_decoy_hash() -> str:
     """Return the hash of a random password, created once per process.
 
     A login for an unknown account takes as long as for a known one.
@@ -202,8 +202,8 @@ class Sessions:
     def __init__(self, access: AccessStore) -> None:
         self._access = access
         self._hasher = PasswordHasher()
-        self._decoy = _decoy()
-        self._throttle = Throttle()
+        self._decoy = _create_decoy_hash()
+        self._throttle = LoginThrottle()
 
     async def login_with_code(self, code: str, *, address: str) -> Session:
         """Open a session for the owner of a one-time code and use the code up.
@@ -241,7 +241,7 @@ class Sessions:
         keys = (
             (f"device:{device}",)
             if known
-            else (f"login:{login_key(user[:LOGIN_CHARS])}", f"from:{address}")
+            else (f"login:{normalize_login(user[:MAX_LOGIN_CHARS])}", f"from:{address}")
         )
         async with self._throttle.turn(*keys):
             principal = await self._proved(user, password, second or "")
@@ -279,13 +279,13 @@ class Sessions:
             return True
         if (
             account.totp_secret is not None
-            and (counter := _totp_counter(account.totp_secret, second)) is not None
+            and (counter := _find_totp_counter(account.totp_secret, second)) is not None
         ):
             if counter <= account.totp_used:
                 return False
             self._access.note(account.model_copy(update={"totp_used": counter}))
             return True
-        hashed = self._access.hash(f"printed:{account.id}:{normal_code(second)}")
+        hashed = self._access.hash(f"printed:{account.id}:{normalize_code(second)}")
         if hashed not in account.printed:
             return False
         self._access.note(
@@ -312,10 +312,12 @@ class Sessions:
 
         Raises ProblemError `login_failed`, BrokerAway.
         """
-        counter = _totp_counter(secret, second)
+        counter = _find_totp_counter(secret, second)
         if counter is None:
             raise ProblemError("login_failed")
-        hashes = tuple(self._access.hash(f"printed:{account.id}:{normal_code(c)}") for c in printed)
+        hashes = tuple(
+            self._access.hash(f"printed:{account.id}:{normalize_code(c)}") for c in printed
+        )
         changed = account.model_copy(
             update={
                 "totp_secret": secret,
@@ -336,8 +338,10 @@ class Sessions:
 
         `expires_at` is that of the session that this one replaces.
         """
-        expires = time.time_ns() // 1_000_000 + LIFE_MS if expires_at is None else expires_at
-        id = f"{ENROLLING if enrolling else ''}{secrets.token_urlsafe(18)}"
+        expires = (
+            time.time_ns() // 1_000_000 + SESSION_LIFETIME_MS if expires_at is None else expires_at
+        )
+        id = f"{ENROLLING_PREFIX if enrolling else ''}{secrets.token_urlsafe(18)}"
         body = f"{principal.id}.{id}.{expires}.{self._epoch(principal.id)}"
         session = self.read(f"{body}.{self._mac('session', body)}")
         assert session is not None, "a session that was just opened is valid"
@@ -400,18 +404,18 @@ class Sessions:
         ).hexdigest()
 
 
-def bearer_of(authorization: str | None) -> str | None:
+def read_bearer(authorization: str | None) -> str | None:
     """Return the token of an `Authorization` header."""
     scheme, _, token = (authorization or "").partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 
-def new_totp_secret() -> str:
+def create_totp_secret() -> str:
     """Create a secret for an authenticator app."""
     return pyotp.random_base32()
 
 
-def _totp_counter(secret: str, second: str) -> int | None:
+def _find_totp_counter(secret: str, second: str) -> int | None:
     """Return the 30 s step of a TOTP code, with one step of drift, else None.
 
     None also for a secret that is no base32, or too short.

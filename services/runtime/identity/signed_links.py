@@ -23,18 +23,18 @@ from uuid import UUID
 from schemas.base import DAY_MS, HOUR_MS, Instant
 from services.runtime.secrets.keyring import MasterKey
 
-VALID_MS: Final = HOUR_MS
+LINK_LIFETIME_MS: Final = HOUR_MS
 """Lifetime from the moment of sending; the escalation has moved on long before."""
 _HEAD: Final = struct.Struct(">BI16sB")
 _VERSION: Final = 1
 _MAC_BYTES: Final = 16
-_OPENING: Final = re.compile(r"^/+(a|r|calendriers)/+[^/?]+")
+_SECRET_PATH: Final = re.compile(r"^/+(a|r|calendriers)/+[^/?]+")
 """Paths that grant access by themselves: answers, providers, calendar feeds."""
 
 
-def loggable(path: str) -> str:
+def hide_token(path: str) -> str:
     """Return a path for logs, without its token."""
-    return _OPENING.sub(r"/\1/***", path)
+    return _SECRET_PATH.sub(r"/\1/***", path)
 
 
 class LinkInvalid(ValueError):
@@ -46,7 +46,7 @@ class LinkExpired(LinkInvalid):
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class AnswerLink:
     realm: str
     notification: str
     person: str
@@ -54,7 +54,7 @@ class Link:
     """In whole seconds."""
 
 
-class AckLinks:
+class AnswerLinks:
     """Maker and reader of tokens.
 
     Every process of an installation has the same key, derived from its master key.
@@ -71,7 +71,7 @@ class AckLinks:
         """
         return cls(MasterKey.open(secrets).derived("ack-link"))
 
-    def token(self, link: Link) -> str:
+    def token(self, link: AnswerLink) -> str:
         """Return a URL-safe token of about 75 characters.
 
         Raises ValueError if the notification is no UUID or the realm is too long.
@@ -83,19 +83,19 @@ class AckLinks:
             _VERSION, link.expires_at // 1000, UUID(link.notification).bytes, len(realm)
         )
         body = head + realm + link.person.encode()
-        return _written(body + self._mac(body))
+        return _encode_token(body + self._mac(body))
 
-    def read(self, token: str, now: Instant) -> Link:
+    def read(self, token: str, now: Instant) -> AnswerLink:
         """Read a token. Raises LinkInvalid, LinkExpired.
 
         Only delivery knows whether it was used. Of all spellings that decode to the same bytes only
-        one is valid, because `answer_id` hashes the spelling.
+        one is valid, because `derive_answer_id` hashes the spelling.
         """
         try:
             sealed = urlsafe_b64decode(token + "=" * (-len(token) % 4))
         except (NotBase64, ValueError):
             raise LinkInvalid("not a token") from None
-        if _written(sealed) != token:
+        if _encode_token(sealed) != token:
             raise LinkInvalid("not written as a token is")
         body, mac = sealed[:-_MAC_BYTES], sealed[-_MAC_BYTES:]
         if len(body) < _HEAD.size or not hmac.compare_digest(mac, self._mac(body)):
@@ -104,7 +104,7 @@ class AckLinks:
         if version != _VERSION:
             raise LinkInvalid("a token of another version")
         rest = body[_HEAD.size :]
-        link = Link(
+        link = AnswerLink(
             rest[:realm_bytes].decode(),
             str(UUID(bytes=notification)),
             rest[realm_bytes:].decode(),
@@ -118,22 +118,22 @@ class AckLinks:
         return hmac.digest(self._key, body, sha256)[:_MAC_BYTES]
 
 
-def token_length(realm: str, person: str) -> int:
+def compute_token_length(realm: str, person: str) -> int:
     """Return the length of the token of a call."""
     sealed = _HEAD.size + len(realm.encode()) + len(person.encode()) + _MAC_BYTES
     return -(-sealed * 4 // 3)
 
 
-def _written(sealed: bytes) -> str:
+def _encode_token(sealed: bytes) -> str:
     return urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
 
-RETURNS_VALID_MS: Final = 4 * DAY_MS
+PROVIDER_LINK_LIFETIME_MS: Final = 4 * DAY_MS
 """Lifetime of a provider's link: providers retry for up to three days."""
 
 
 @dataclass(frozen=True, slots=True)
-class Returns:
+class ProviderLink:
     """Receipts and keys that a provider's link stands for."""
 
     realm: str
@@ -145,11 +145,11 @@ class Returns:
     """True if its keys answer « are you safe? » instead of a call."""
 
 
-class ReturnLinks:
+class ProviderLinks:
     """Maker and reader of the tokens of `/r/{token}`."""
 
     def __init__(self, key: bytes) -> None:
-        self._links = AckLinks(key)
+        self._links = AnswerLinks(key)
 
     @classmethod
     def open(cls, secrets: Path) -> Self:
@@ -159,10 +159,10 @@ class ReturnLinks:
         """
         return cls(MasterKey.open(secrets).derived("return-link"))
 
-    def token(self, returns: Returns) -> str:
-        """Return a URL-safe token. Raises ValueError like `AckLinks.token`."""
+    def token(self, returns: ProviderLink) -> str:
+        """Return a URL-safe token. Raises ValueError like `AnswerLinks.token`."""
         return self._links.token(
-            Link(
+            AnswerLink(
                 returns.realm,
                 returns.notification,
                 f"{returns.attempt}/{'h' if returns.headcount else 'c'}/{returns.person}",
@@ -170,15 +170,15 @@ class ReturnLinks:
             )
         )
 
-    def read(self, token: str, now: Instant) -> Returns:
+    def read(self, token: str, now: Instant) -> ProviderLink:
         """Read a token. Raises LinkInvalid, LinkExpired."""
         link = self._links.read(token, now)
         attempt, kind, person = link.person.split("/", 2)
-        return Returns(
+        return ProviderLink(
             link.realm, link.notification, person, attempt, link.expires_at, headcount=kind == "h"
         )
 
 
-def answer_id(token: str) -> str:
+def derive_answer_id(token: str) -> str:
     """Return the input id of a token's answer, the same for every button: a token answers once."""
     return f"link:{sha256(token.encode()).hexdigest()[:32]}"

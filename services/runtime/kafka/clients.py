@@ -19,9 +19,9 @@ from schemas import envelope as ce
 from schemas.base import END_OF_TIME, Instant, Message
 from schemas.envelope import Place
 from schemas.realms import partition_of
-from schemas.topics import BY_NAME, PARTITIONS, is_input
+from schemas.topics import PARTITION_COUNT, TOPICS_BY_NAME, is_input_topic
 from services.runtime.decider.input_marks import InputMarks
-from services.runtime.kafka.security import client_options
+from services.runtime.kafka.security import get_client_options
 
 RecordHeaders = list[tuple[str, bytes]]
 LINGER_MS: Final = 2
@@ -39,7 +39,7 @@ class BrokerAway(Exception):
     """Kafka did not acknowledge in time. The record may still arrive: repeat with the same id."""
 
 
-def headers_of(
+def build_headers(
     message_type: str,
     *,
     id: str,
@@ -65,7 +65,7 @@ def headers_of(
     ]
     # The time only informs: one that no calendar can express must not stop the record.
     if time_ms is not None and 0 <= time_ms < END_OF_TIME:
-        headers.append((ce.CE_TIME, iso(time_ms).encode()))
+        headers.append((ce.CE_TIME, format_time(time_ms).encode()))
     if at is not None:
         headers.append((ce.CE_AT, b"%d" % at))
     if correlation_id is not None:
@@ -80,28 +80,28 @@ def headers_of(
     return headers
 
 
-def iso(at: Instant) -> str:
+def format_time(at: Instant) -> str:
     """Return a time as `2027-02-11T07:42:00.000Z`."""
-    return f"{_iso_second(at // 1000)}.{at % 1000:03d}Z"
+    return f"{_format_second(at // 1000)}.{at % 1000:03d}Z"
 
 
 @lru_cache(maxsize=64)
-def _iso_second(at_s: int) -> str:
+def _format_second(at_s: int) -> str:
     return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def value_of(message: Message) -> bytes:
+def encode_message(message: Message) -> bytes:
     """Return the JSON bytes of a message."""
     return message.model_dump_json().encode()
 
 
-def partition_for(topic: str, realm: str) -> int:
+def choose_partition(topic: str, realm: str) -> int:
     """Return the partition of a realm's records on a topic."""
-    known = BY_NAME.get(topic)
-    return partition_of(realm, known.partitions if known else PARTITIONS)
+    known = TOPICS_BY_NAME.get(topic)
+    return partition_of(realm, known.partitions if known else PARTITION_COUNT)
 
 
-def groupless_consumer(
+def create_groupless_consumer(
     kafka: str, *, fetch_bytes: int = 1 << 20, wait_ms: int = 500
 ) -> AIOKafkaConsumer:
     """Return a consumer of assigned partitions without group or commits, not started.
@@ -115,11 +115,11 @@ def groupless_consumer(
         max_partition_fetch_bytes=fetch_bytes,
         fetch_max_wait_ms=wait_ms,
         metadata_max_age_ms=METADATA_AGE_MS,
-        **client_options(),
+        **get_client_options(),
     )
 
 
-def expiring_producer(
+def create_expiring_producer(
     kafka: str, timeout_s: float, *, max_request_bytes: int = 1 << 20
 ) -> AIOKafkaProducer:
     """Return a producer that waits for all replicas and drops sends after a time, not started.
@@ -133,11 +133,11 @@ def expiring_producer(
         request_timeout_ms=int(timeout_s * 1000),
         max_request_size=max_request_bytes,
         metadata_max_age_ms=METADATA_AGE_MS,
-        **client_options(),
+        **get_client_options(),
     )
 
 
-def idempotent_producer(
+def create_idempotent_producer(
     kafka: str,
     *,
     linger_ms: int = LINGER_MS,
@@ -157,11 +157,11 @@ def idempotent_producer(
         max_request_size=max_request_bytes,
         request_timeout_ms=timeout_ms,
         metadata_max_age_ms=METADATA_AGE_MS,
-        **client_options(),
+        **get_client_options(),
     )
 
 
-async def send_patiently(
+async def send_with_retry(
     producer: AIOKafkaProducer,
     topic: str,
     value: bytes | None,
@@ -203,7 +203,7 @@ class RecordProducer:
     ) -> None:
         self._marks = marks
         self._timeout_s = timeout_s
-        self._producer = expiring_producer(kafka, timeout_s)
+        self._producer = create_expiring_producer(kafka, timeout_s)
 
     async def start(self) -> None:
         """Connect the producer. Raises BrokerAway."""
@@ -248,7 +248,7 @@ class RecordProducer:
 
         Raises BrokerAway: repeat with the same `id`, receivers deduplicate.
         """
-        headers = headers_of(
+        headers = build_headers(
             message.wire_type(),
             id=id,
             source=source,
@@ -261,7 +261,7 @@ class RecordProducer:
             traceparent=traceparent,
         )
         return await self.send_raw(
-            topic, partition_for(topic, realm), realm.encode(), value_of(message), headers
+            topic, choose_partition(topic, realm), realm.encode(), encode_message(message), headers
         )
 
     async def send_raw(
@@ -273,7 +273,7 @@ class RecordProducer:
         headers: RecordHeaders,
     ) -> tuple[int, int]:
         """Send serialized bytes like `send`."""
-        if is_input(topic):
+        if is_input_topic(topic):
             if self._marks is None:
                 raise ValueError(
                     f"{topic} takes records with a mark alone: this producer was made without"

@@ -16,14 +16,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas.base import Instant
-from schemas.topics import BY_NAME, LARGE_MESSAGE_BYTES
+from schemas.topics import LARGE_MESSAGE_BYTES, TOPICS_BY_NAME
 from services.runtime.kafka.clients import (
     BrokerAway,
     RecordHeaders,
-    expiring_producer,
-    groupless_consumer,
+    create_expiring_producer,
+    create_groupless_consumer,
 )
-from services.runtime.kafka.fetch_throttle import UNHURRIED_MS, Pace
+from services.runtime.kafka.fetch_throttle import BACKGROUND_FETCH_INTERVAL_MS, FetchThrottle
 
 RETRY_S: Final = 0.5
 ACK_TIMEOUT_S: Final = 5.0
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class KeyedEntry:
     """One record of a keyed topic."""
 
     topic: str
@@ -42,12 +42,12 @@ class Entry:
     """Record value; a missing one erases the key."""
 
 
-def partition_for(topic: str, key: str) -> int:
+def choose_partition(topic: str, key: str) -> int:
     """Return the partition of a key, the same for every writer."""
-    return zlib.crc32(key.encode()) % BY_NAME[topic].partitions
+    return zlib.crc32(key.encode()) % TOPICS_BY_NAME[topic].partitions
 
 
-class Sent:
+class PendingSend:
     """A record that was passed to the producer."""
 
     def __init__(self, topic: str, acked: asyncio.Future[Any], until: float) -> None:
@@ -64,7 +64,7 @@ class Sent:
             async with asyncio.timeout_at(self._until):
                 found = await asyncio.shield(self._acked)
         except (KafkaError, TimeoutError, OSError) as error:
-            raise _away(self._topic, error) from error
+            raise _build_away_error(self._topic, error) from error
         return found.offset, found.timestamp
 
 
@@ -87,7 +87,7 @@ class KeyedWriter:
         Raises BrokerAway if no acknowledgement came in time. The entry may still arrive, so the
         caller repeats the same.
         """
-        partition = partition_for(topic, key)
+        partition = choose_partition(topic, key)
         sent = await self.send(topic, partition, key, value)
         offset, _ = await sent.acked()
         return partition, offset
@@ -99,8 +99,8 @@ class KeyedWriter:
         key: str,
         value: bytes | None,
         headers: RecordHeaders | None = None,
-    ) -> Sent:
-        """Send a record without waiting for its acknowledgement (`Sent.acked`).
+    ) -> PendingSend:
+        """Send a record without waiting for its acknowledgement (`PendingSend.acked`).
 
         Raises BrokerAway.
         """
@@ -112,9 +112,9 @@ class KeyedWriter:
                     topic, value, key=key.encode(), partition=partition, headers=headers
                 )
         except (KafkaError, TimeoutError, OSError) as error:
-            raise _away(topic, error) from error
-        acked.add_done_callback(_seen)
-        return Sent(topic, acked, until)
+            raise _build_away_error(topic, error) from error
+        acked.add_done_callback(_retrieve_exception)
+        return PendingSend(topic, acked, until)
 
     async def connect(self) -> None:
         """Connect now instead of at the first entry. Raises KafkaError, OSError."""
@@ -129,7 +129,7 @@ class KeyedWriter:
     async def _started(self) -> AIOKafkaProducer:
         async with self._starting:
             if self._producer is None:
-                producer = expiring_producer(
+                producer = create_expiring_producer(
                     self._kafka, self._timeout_s, max_request_bytes=2 * LARGE_MESSAGE_BYTES
                 )
                 try:
@@ -150,20 +150,20 @@ class KeyedWriter:
                 log.warning("writer.unflushed")
 
 
-def _away(topic: str, error: Exception) -> BrokerAway:
+def _build_away_error(topic: str, error: Exception) -> BrokerAway:
     return BrokerAway(f"topic {topic}: no acknowledgement ({type(error).__name__})")
 
 
-def _seen(acked: asyncio.Future[Any]) -> None:
+def _retrieve_exception(acked: asyncio.Future[Any]) -> None:
     """Retrieve the exception of a send without a waiter, so that asyncio does not log it."""
     if not acked.cancelled():
         acked.exception()
 
 
-Apply = Callable[[Sequence[Entry]], Awaitable[None]]
+ApplyEntries = Callable[[Sequence[KeyedEntry]], Awaitable[None]]
 
 
-class Follower:
+class TopicFollower:
     """Follower of keyed topics that passes every entry to `apply`, in order per partition.
 
     An entry may come twice after a fault. `positions` holds the start (topic and partition → next
@@ -175,14 +175,14 @@ class Follower:
         self,
         kafka: str,
         topics: Sequence[str],
-        apply: Apply,
+        apply: ApplyEntries,
         *,
         positions: Callable[[], Mapping[tuple[str, int], int]] = dict,
         reset: Callable[[str, int], None] | None = None,
     ) -> None:
         self._kafka = kafka
         self._partitions = [
-            TopicPartition(t, p) for t in topics for p in range(BY_NAME[t].partitions)
+            TopicPartition(t, p) for t in topics for p in range(TOPICS_BY_NAME[t].partitions)
         ]
         self._apply = apply
         self._positions = positions
@@ -207,10 +207,10 @@ class Follower:
                 await asyncio.sleep(RETRY_S)
 
     async def _follow(self) -> None:
-        consumer: Any = groupless_consumer(self._kafka, fetch_bytes=2 * LARGE_MESSAGE_BYTES)
+        consumer: Any = create_groupless_consumer(self._kafka, fetch_bytes=2 * LARGE_MESSAGE_BYTES)
         try:
             await consumer.start()
-            Pace(consumer, UNHURRIED_MS)
+            FetchThrottle(consumer, BACKGROUND_FETCH_INTERVAL_MS)
             consumer.assign(self._partitions)
             ends: dict[TopicPartition, int] = await consumer.end_offsets(self._partitions)
             begins: dict[TopicPartition, int] = await consumer.beginning_offsets(self._partitions)
@@ -243,7 +243,7 @@ class Follower:
             for tp, records in batches.items():
                 await self._apply(
                     [
-                        Entry(
+                        KeyedEntry(
                             tp.topic,
                             tp.partition,
                             r.offset,

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from schemas import envelope as ce
 from schemas.base import DAY_MS, END_OF_TIME
-from schemas.topics import BY_NAME
-from services.runtime.kafka.clients import RecordHeaders, RecordProducer, iso
+from schemas.topics import TOPICS_BY_NAME
+from services.runtime.kafka.clients import RecordHeaders, RecordProducer, format_time
 from services.runtime.kafka.dead_letters import TOPIC, DeadLetter
 from services.runtime.log.partition_reader import PartitionReader
 
@@ -22,8 +22,8 @@ class RecordGone(Exception):
     """The record of a dead letter is no longer on its topic."""
 
 
-async def read_letters(
-    kafka: str, partitions: Iterable[int] = range(BY_NAME[TOPIC].partitions)
+async def read_dead_letters(
+    kafka: str, partitions: Iterable[int] = range(TOPICS_BY_NAME[TOPIC].partitions)
 ) -> AsyncIterator[DeadLetter]:
     """Yield all dead letters, each once, partition by partition in order. Raises KafkaError."""
     seen: set[str] = set()
@@ -38,19 +38,19 @@ async def read_letters(
                 yield letter
 
 
-def time_of(letter: DeadLetter) -> datetime:
+def get_time(letter: DeadLetter) -> datetime:
     """Return the time of a dead letter, limited to the range that can be represented."""
     return datetime.fromtimestamp(min(max(letter.at, 0), _LATEST) / 1000, UTC)
 
 
-def row_of(letter: DeadLetter) -> dict[str, Any]:
+def build_row(letter: DeadLetter) -> dict[str, Any]:
     """Return a dead letter as a row without its bytes, for people and programs."""
     return {
         "id": letter.id,
         "lane": letter.lane.value,
         "service": letter.service,
         "realm": letter.realm,
-        "at": time_of(letter).isoformat(timespec="milliseconds"),
+        "at": get_time(letter).isoformat(timespec="milliseconds"),
         "code": letter.code,
         "detail": letter.detail,
         "input_id": letter.input_id,
@@ -64,7 +64,7 @@ def row_of(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def headers_again(letter: DeadLetter, type: str | None = None) -> RecordHeaders:
+def build_replay_headers(letter: DeadLetter, type: str | None = None) -> RecordHeaders:
     """Return the headers for replaying an input under its own id, with `type` replacing its type.
 
     They lack the place of a forwarded fact: the receiver's watermark has passed it, so the same
@@ -77,14 +77,14 @@ def headers_again(letter: DeadLetter, type: str | None = None) -> RecordHeaders:
         if name not in (ce.CE_PLACE, ce.CE_PLACEHASH, ce.MARK)
     }
     if ce.CE_TIME in headers:
-        headers[ce.CE_TIME] = iso(time.time_ns() // 1_000_000)
+        headers[ce.CE_TIME] = format_time(time.time_ns() // 1_000_000)
     if type is not None:
         headers[ce.CE_TYPE] = type
     headers.setdefault(ce.CE_ID, letter.input_id or letter.id)
     return [(name, value.encode()) for name, value in headers.items()]
 
 
-async def republish(
+async def replay_record(
     kafka: str, letter: DeadLetter, corrected: bytes | None, marks: RecordHeaders | None = None
 ) -> tuple[int, int]:
     """Send a refused record to its topic again, with its original key and headers.

@@ -16,13 +16,13 @@ import orjson
 
 from schemas.base import Instant
 from schemas.realms import partition_of
-from schemas.topics import BY_NAME
+from schemas.topics import TOPICS_BY_NAME
 
 TOPIC: Final = "dead-letters"
 NO_REALM: Final = "-"
 
 
-class Lane(StrEnum):
+class DeadLetterKind(StrEnum):
     REFUSED = "refused"
     UNREADABLE = "unreadable"
     FAILED = "failed"
@@ -32,7 +32,7 @@ class Lane(StrEnum):
 class DeadLetter:
     id: str
     """Derived from its cause, so that a repeated delivery is recognised."""
-    lane: Lane
+    lane: DeadLetterKind
     service: str
     realm: str
     at: Instant
@@ -63,7 +63,7 @@ class DeadLetter:
     @property
     def lane_partition(self) -> int:
         """Partition of the record: that of the realm."""
-        return partition_of(self.realm or NO_REALM, BY_NAME[TOPIC].partitions)
+        return partition_of(self.realm or NO_REALM, TOPICS_BY_NAME[TOPIC].partitions)
 
     def dump(self) -> bytes:
         """Return the value of the Kafka record."""
@@ -78,7 +78,9 @@ class DeadLetter:
         if not isinstance(head, dict):
             raise TypeError("no dead letter")
         has_body = head.pop("has_body")
-        return cls(**(head | {"lane": Lane(head["lane"]), "body": body if has_body else None}))
+        return cls(
+            **(head | {"lane": DeadLetterKind(head["lane"]), "body": body if has_body else None})
+        )
 
 
 _HEAD: Final = tuple(name for name in DeadLetter.__dataclass_fields__ if name != "body")

@@ -15,25 +15,25 @@ from typing import Any, Final
 
 from schemas.base import Command, UnknownType, message_class
 from schemas.runtime import CONDUCTOR
-from services.runtime.log.transaction import Source
+from services.runtime.log.transaction import TransactionSource
 
-EVERY_MS: Final = 20
+FETCH_INTERVAL_MS: Final = 20
 """Milliseconds between fetches on the way from a report to calls and to the read model."""
-UNHURRIED_MS: Final = 100
+BACKGROUND_FETCH_INTERVAL_MS: Final = 100
 """Milliseconds between fetches for follow-up work: plans, their rows, copies of texts.
 
 Five times fewer fetches in a stream.
 """
-HURRY_S: Final = 0.25
+EXPEDITE_S: Final = 0.25
 """Seconds for which a command speeds up its consumers, because its effects take several fetches."""
 IDLE_WAIT_MS: Final = 500
 """Longest wait of the broker for a fetch over all partitions; any record ends it.
 
 Other requests of the same consumer wait behind it.
 """
-PATIENT_WAIT_MS: Final = 5000
+READER_WAIT_MS: Final = 5000
 """The same wait for a consumer that makes no other requests."""
-IDLE_TURN_S: Final = 1.0
+MAX_IDLE_S: Final = 1.0
 """Longest pause after which aiokafka looks for the next action; events wake it earlier."""
 BUSY_WAIT_MS: Final = 50
 """The wait for a fetch that leaves out partitions with waiting records.
@@ -42,14 +42,14 @@ aiokafka has one running fetch per broker, so the next fetch of those partitions
 """
 
 
-class Pace:
+class FetchThrottle:
     """Fetch pace of one started consumer. `hurry` may be called from another thread."""
 
     def __init__(
-        self, consumer: Any, every_ms: int = EVERY_MS, idle_wait_ms: int = IDLE_WAIT_MS
+        self, consumer: Any, every_ms: int = FETCH_INTERVAL_MS, idle_wait_ms: int = IDLE_WAIT_MS
     ) -> None:
         self._fetcher: Any = consumer._fetcher
-        self._fetcher._fetcher_timeout = IDLE_TURN_S
+        self._fetcher._fetcher_timeout = MAX_IDLE_S
         self._actions: Any = self._fetcher._get_actions_per_node
         self._fetcher._get_actions_per_node = self._paced
         self._every_s = every_ms / 1000
@@ -59,7 +59,7 @@ class Pace:
 
     def hurry(self) -> None:
         """Fetch without delay for HURRY_S, because a caller waits for the next records."""
-        self._hurry_until = time.monotonic() + HURRY_S
+        self._hurry_until = time.monotonic() + EXPEDITE_S
 
     def _paced(self, assignment: Any) -> Any:
         """Return the fetcher's next actions, without fetches if it is too early for one."""
@@ -87,7 +87,7 @@ class Pace:
         )
 
 
-def is_awaited(source: Source) -> bool:
+def is_answer_awaited(source: TransactionSource) -> bool:
     """Return whether a caller waits for the effect of an input.
 
     This is true for commands and for every input that moves a simulated realm.

@@ -18,15 +18,15 @@ from typing import IO, Final, NamedTuple, Protocol
 
 import structlog
 
-from services.runtime.kafka.compacted_topic import Entry, Follower
+from services.runtime.kafka.compacted_topic import KeyedEntry, TopicFollower
 from services.runtime.kafka.tombstones import count_unsigned
-from services.runtime.process.sqlite_cache import open_copy
-from services.runtime.process.tasks import in_thread
+from services.runtime.process.sqlite_cache import open_cache
+from services.runtime.process.tasks import run_in_thread
 
 log = structlog.get_logger(__name__)
 
 
-class Gone(NamedTuple):
+class RemovedRecord(NamedTuple):
     """A sealed record that must not be readable any more."""
 
     topic: str
@@ -34,7 +34,7 @@ class Gone(NamedTuple):
     value: bytes
 
 
-class Judge(Protocol):
+class RecordJudge(Protocol):
     """Judge of the records that belong to this installation, see `vault.Sealer`."""
 
     def mark_of(self, topic: str, id: str, value: bytes | None) -> bytes | None:
@@ -46,15 +46,15 @@ class Judge(Protocol):
         ...
 
 
-OnGone = Callable[[Sequence[Gone]], None]
+OnRemoved = Callable[[Sequence[RemovedRecord]], None]
 """Deletes the keys of these records; called in a worker thread."""
 
 LOCK_RETRY_S: Final = 1.0
-TOPICS: Final = ("texts", "directory")
+REPLICATED_TOPICS: Final = ("texts", "directory")
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class ReplicaItem:
     """An item of the replica; `value` is the sealed record."""
 
     value: bytes
@@ -66,7 +66,7 @@ class Replica:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._db = open_copy(
+        self._db = open_cache(
             path,
             "CREATE TABLE IF NOT EXISTS items (topic TEXT, id TEXT, partition INTEGER, offset INTEGER, value BLOB, PRIMARY KEY (topic, id));"
             "CREATE TABLE IF NOT EXISTS positions (topic TEXT, partition INTEGER, next INTEGER, PRIMARY KEY (topic, partition));"
@@ -82,12 +82,12 @@ class Replica:
         except FileNotFoundError:
             return True
 
-    def get(self, topic: str, id: str) -> Stored | None:
+    def get(self, topic: str, id: str) -> ReplicaItem | None:
         """Return the newest known record of an item."""
         row = self._db.execute(
             "SELECT value, offset FROM items WHERE topic = ? AND id = ?", (topic, id)
         ).fetchone()
-        return Stored(*row) if row else None
+        return ReplicaItem(*row) if row else None
 
     def ids(self, topic: str, prefix: str = "") -> list[str]:
         """Return the ids with a prefix of all items of a topic, in order."""
@@ -124,7 +124,7 @@ class Replica:
             "UPDATE items SET offset = -1 WHERE topic = ? AND partition = ?", (topic, partition)
         )
 
-    def apply(self, entries: Iterable[Entry], on_gone: OnGone, judge: Judge) -> None:
+    def apply(self, entries: Iterable[KeyedEntry], on_gone: OnRemoved, judge: RecordJudge) -> None:
         """Apply entries to the file.
 
         * `on_gone` gets the records that newer ones replaced or erased, before the change is
@@ -135,7 +135,7 @@ class Replica:
         * Items from before the topic was created again are replaced silently: an old record that is
           read again must not delete the key of a newer one.
         """
-        gone: list[Gone] = []
+        gone: list[RemovedRecord] = []
         self._db.execute("BEGIN IMMEDIATE")
         try:
             for e in entries:
@@ -147,7 +147,7 @@ class Replica:
                     self._skip(e)
                     continue
                 if known is not None and known.value != e.value and known.offset >= 0:
-                    gone.append(Gone(e.topic, e.key, known.value))
+                    gone.append(RemovedRecord(e.topic, e.key, known.value))
                 if mark is not None or e.value is None:
                     self._db.execute(
                         "DELETE FROM items WHERE topic = ? AND id = ?", (e.topic, e.key)
@@ -172,7 +172,9 @@ class Replica:
             self._db.execute("ROLLBACK")
             raise
 
-    def _is_refused(self, e: Entry, known: Stored | None, mark: bytes | None, judge: Judge) -> bool:
+    def _is_refused(
+        self, e: KeyedEntry, known: ReplicaItem | None, mark: bytes | None, judge: RecordJudge
+    ) -> bool:
         """Return whether a record must change nothing.
 
         That is a bare null, a repeated erasure, or a foreign value over one of ours.
@@ -194,7 +196,7 @@ class Replica:
             and not judge.is_ours(e.topic, e.key, e.value)
         )
 
-    def _skip(self, e: Entry) -> None:
+    def _skip(self, e: KeyedEntry) -> None:
         if self.get(e.topic, e.key) is None:  # Nothing is there to lose
             return self._pass(e)
         count_unsigned(e.topic)
@@ -207,7 +209,7 @@ class Replica:
         )
         return self._pass(e)
 
-    def _pass(self, e: Entry) -> None:
+    def _pass(self, e: KeyedEntry) -> None:
         self._db.execute(
             "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)",
             (e.topic, e.partition, e.offset + 1),
@@ -220,7 +222,9 @@ class Replica:
 class ReplicaKeeper:
     """Keeper of a replica: updates it while it holds the lock, else waits for the lock."""
 
-    def __init__(self, replica_path: Path, kafka: str, on_gone: OnGone, judge: Judge) -> None:
+    def __init__(
+        self, replica_path: Path, kafka: str, on_gone: OnRemoved, judge: RecordJudge
+    ) -> None:
         self._path = replica_path
         self._kafka = kafka
         self._on_gone = on_gone
@@ -229,7 +233,7 @@ class ReplicaKeeper:
     async def run(self) -> None:
         """Keep the replica current until cancelled."""
         with self._path.with_suffix(".lock").open("w") as lock:
-            await _locked(lock)
+            await _wait_for_lock(lock)
             while True:
                 try:
                     await self._follow()
@@ -240,20 +244,24 @@ class ReplicaKeeper:
     async def _follow(self) -> None:
         writing = Replica(self._path)
 
-        async def apply(entries: Sequence[Entry]) -> None:
+        async def apply(entries: Sequence[KeyedEntry]) -> None:
             if writing.replaced():
                 raise sqlite3.DatabaseError("begun anew by another process")
-            await in_thread(writing.apply, entries, self._on_gone, self._judge)
+            await run_in_thread(writing.apply, entries, self._on_gone, self._judge)
 
         try:
-            await Follower(
-                self._kafka, TOPICS, apply, positions=writing.positions, reset=writing.restart
+            await TopicFollower(
+                self._kafka,
+                REPLICATED_TOPICS,
+                apply,
+                positions=writing.positions,
+                reset=writing.restart,
             ).run()
         finally:
             writing.close()
 
 
-async def _locked(lock: IO[str]) -> None:
+async def _wait_for_lock(lock: IO[str]) -> None:
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,10 +14,10 @@ import faust
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from services.runtime.process.ports import known_ports
+from services.runtime.process.ports import read_ports
 from services.runtime.process.settings import Settings
-from services.runtime.secrets.broker_password import USER, read_password
-from services.runtime.secrets.certificates import load_chain, trusting
+from services.runtime.secrets.broker_password import BROKER_USER, read_password
+from services.runtime.secrets.certificates import create_client_context, load_chain
 from services.runtime.secrets.files import FromEnvironment
 
 
@@ -82,7 +82,7 @@ class KafkaSecurity(FromEnvironment):
         if not self.tls:
             return None
         try:
-            context = trusting(self.ca)
+            context = create_client_context(self.ca)
         except ValueError as error:
             raise ValueError(f"VIGIE_KAFKA_CA: {error}") from error
         if self.cert is not None and self.cert_key is not None:
@@ -111,7 +111,7 @@ class KafkaSecurity(FromEnvironment):
         return found
 
 
-_used: KafkaSecurity | None = None
+_override: KafkaSecurity | None = None
 
 
 def use_security(known: KafkaSecurity | None) -> None:
@@ -119,50 +119,50 @@ def use_security(known: KafkaSecurity | None) -> None:
 
     For a process that has started the broker itself.
     """
-    global _used
-    _used = known
-    security.cache_clear()
-    _options.cache_clear()
+    global _override
+    _override = known
+    get_security.cache_clear()
+    _get_options.cache_clear()
 
 
 @lru_cache(maxsize=1)
-def security() -> KafkaSecurity:
+def get_security() -> KafkaSecurity:
     """Return the login of this process to Kafka.
 
     The password of the broker of `vigie up` is found in the data directory. Raises ValidationError.
     """
-    if _used is not None:
-        return _used
+    if _override is not None:
+        return _override
     given = KafkaSecurity()
-    return given if given.user or given.tls else _embedded_security() or given
+    return given if given.user or given.tls else _read_embedded_security() or given
 
 
-def _embedded_security() -> KafkaSecurity | None:
+def _read_embedded_security() -> KafkaSecurity | None:
     """Return the login of the embedded broker, if this process uses that broker."""
     settings = Settings()
-    port = known_ports(settings.data.ports).get("kafka")
+    port = read_ports(settings.data.ports).get("kafka")
     if port is None or settings.kafka != f"127.0.0.1:{port}":
         return None
     password = read_password(settings.data.secrets)
-    return None if password is None else KafkaSecurity.of_password(USER, password)
+    return None if password is None else KafkaSecurity.of_password(BROKER_USER, password)
 
 
-def client_options() -> dict[str, Any]:
+def get_client_options() -> dict[str, Any]:
     """Return the options for `AIOKafkaProducer(bootstrap_servers=…, **client_options())`.
 
     Empty without TLS and SASL.
     """
-    return dict(_options())
+    return dict(_get_options())
 
 
 @lru_cache(maxsize=1)
-def _options() -> dict[str, Any]:
-    return security().options()
+def _get_options() -> dict[str, Any]:
+    return get_security().options()
 
 
-def faust_credentials() -> Any:
+def build_faust_credentials() -> Any:
     """Return the same options for Faust's app; None without TLS and SASL."""
-    known = security()
+    known = get_security()
     if known.user:
         return faust.SASLCredentials(
             username=known.user,

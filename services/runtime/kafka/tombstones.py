@@ -16,7 +16,7 @@ from typing import Final
 from services.runtime.process import metrics
 from services.runtime.secrets.keyring import MasterKey
 
-PURPOSE: Final = "tombstones"
+KEY_PURPOSE: Final = "tombstones"
 MAGIC: Final = b"\0vigie\0T"
 MARK_BYTES: Final = 16
 MAC_BYTES: Final = 32
@@ -32,7 +32,7 @@ class Tombstones:
     @classmethod
     def of(cls, master: MasterKey) -> Tombstones:
         """Return the tombstones of an installation, with a key derived from its master key."""
-        return cls(master.derived(PURPOSE))
+        return cls(master.derived(KEY_PURPOSE))
 
     def make(self, topic: str, key: str) -> bytes:
         """Return the value that erases this key."""

@@ -13,8 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from schemas.topics import TOPICS, Topic, config_of
-from services.runtime.kafka.security import client_options
+from schemas.topics import TOPICS, Topic, kafka_config
+from services.runtime.kafka.security import get_client_options
 from services.runtime.log.partition_reader import PartitionReader
 
 TIMEOUT_MS = 15_000
@@ -34,18 +34,18 @@ class TopicsDiffer(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Provisioned:
+class ProvisionedTopics:
     created: tuple[str, ...]
     existing: tuple[str, ...]
 
 
-def desired_config(topic: Topic, replication: int) -> dict[str, str]:
+def build_desired_config(topic: Topic, replication: int) -> dict[str, str]:
     """Return the configuration of a topic.
 
     With copies on several brokers, `min.insync.replicas` replaces the flush of each record
     (`docs/adr/0003-flush-each-record-on-a-single-node.md`).
     """
-    config = config_of(topic)
+    config = kafka_config(topic)
     config.setdefault("message.timestamp.type", "CreateTime")
     if replication > 1:
         config.pop("flush.messages", None)
@@ -53,51 +53,53 @@ def desired_config(topic: Topic, replication: int) -> dict[str, str]:
     return config
 
 
-async def provision(
+async def provision_topics(
     kafka: str, *, replication: int = 1, topics: Sequence[Topic] = TOPICS
-) -> Provisioned:
+) -> ProvisionedTopics:
     """Create missing topics, then compare all of them.
 
     Idempotent, and safe when several processes start at once. Raises BrokerUnreachable,
     TopicsDiffer (naming every difference), or KafkaError if the broker refuses to create a topic.
     """
-    admin = await _admin(kafka)
+    admin = await _connect_admin(kafka)
     try:
         have = set(await admin.list_topics())
         missing = [t for t in topics if t.name not in have]
         if missing:
-            await _create(admin, missing, replication)
-            await _until_led(kafka, missing)
-        differing = await _compare(admin, topics, replication)
-        await _wake_coordinator(admin)
+            await _create_topics(admin, missing, replication)
+            await _wait_for_leaders(kafka, missing)
+        differing = await _list_differences(admin, topics, replication)
+        await _prepare_coordinator(admin)
     finally:
         await admin.close()
     if differing:
         raise TopicsDiffer(differing)
-    return Provisioned(
+    return ProvisionedTopics(
         tuple(t.name for t in missing), tuple(t.name for t in topics if t.name in have)
     )
 
 
-async def differences(
+async def list_differences(
     kafka: str, *, replication: int = 1, topics: Sequence[Topic] = TOPICS
 ) -> list[str]:
-    """Describe each difference from the result of `provision`, without changing anything.
+    """Describe each difference from the result of `provision_topics`, without changing anything.
 
     Raises BrokerUnreachable, KafkaError.
     """
-    admin = await _admin(kafka)
+    admin = await _connect_admin(kafka)
     try:
         have = set(await admin.list_topics())
         missing = [f"topic {t.name} does not exist" for t in topics if t.name not in have]
-        return missing + await _compare(admin, [t for t in topics if t.name in have], replication)
+        return missing + await _list_differences(
+            admin, [t for t in topics if t.name in have], replication
+        )
     finally:
         await admin.close()
 
 
-async def _admin(kafka: str) -> AIOKafkaAdminClient:
+async def _connect_admin(kafka: str) -> AIOKafkaAdminClient:
     admin = AIOKafkaAdminClient(
-        bootstrap_servers=kafka, request_timeout_ms=TIMEOUT_MS, **client_options()
+        bootstrap_servers=kafka, request_timeout_ms=TIMEOUT_MS, **get_client_options()
     )
     try:
         await admin.start()
@@ -107,14 +109,14 @@ async def _admin(kafka: str) -> AIOKafkaAdminClient:
     return admin
 
 
-async def _until_led(kafka: str, created: Sequence[Topic]) -> None:
+async def _wait_for_leaders(kafka: str, created: Sequence[Topic]) -> None:
     """Wait until new topics have leaders: a topic exists a moment before it takes records."""
     async with PartitionReader(kafka) as reader:
         for topic in created:
             await reader.bounds(topic.name, range(topic.partitions))
 
 
-async def _wake_coordinator(admin: AIOKafkaAdminClient) -> None:
+async def _prepare_coordinator(admin: AIOKafkaAdminClient) -> None:
     """Make a new broker create its topic of group offsets now, not when the first worker joins."""
     try:
         await admin.find_coordinator("vigie")
@@ -122,9 +124,13 @@ async def _wake_coordinator(admin: AIOKafkaAdminClient) -> None:
         return  # The broker is creating it, as intended
 
 
-async def _create(admin: AIOKafkaAdminClient, missing: Sequence[Topic], replication: int) -> None:
+async def _create_topics(
+    admin: AIOKafkaAdminClient, missing: Sequence[Topic], replication: int
+) -> None:
     wanted = [
-        NewTopic(t.name, t.partitions, replication, topic_configs=desired_config(t, replication))
+        NewTopic(
+            t.name, t.partitions, replication, topic_configs=build_desired_config(t, replication)
+        )
         for t in missing
     ]
     response = await admin.create_topics(wanted, timeout_ms=TIMEOUT_MS)
@@ -135,7 +141,7 @@ async def _create(admin: AIOKafkaAdminClient, missing: Sequence[Topic], replicat
             )
 
 
-async def _compare(
+async def _list_differences(
     admin: AIOKafkaAdminClient, topics: Sequence[Topic], replication: int
 ) -> list[str]:
     found_differences = []
@@ -152,7 +158,7 @@ async def _compare(
         for _code, _message, _kind, name, entries in response.resources:
             actual[name] = {entry[0]: entry[1] for entry in entries}
     for topic in topics:
-        for key, value in desired_config(topic, replication).items():
+        for key, value in build_desired_config(topic, replication).items():
             is_now = actual[topic.name].get(key)
             if is_now != value:
                 found_differences.append(

@@ -16,33 +16,33 @@ from pydantic import ValidationError
 
 from schemas.base import Instant, UnknownType
 from schemas.envelope import Place
-from schemas.routes import publishes
+from schemas.routes import is_published
 from schemas.runtime import LossDeclared, Rebased
-from schemas.topics import urgent
-from services.runtime.decider.evaluation import Applied
+from schemas.topics import urgent_topic
+from services.runtime.decider.evaluation import AppliedInput
 from services.runtime.decider.inputs import InputRecord, Refusal
 from services.runtime.decider.machine import Machine
 from services.runtime.decider.maps import Map
-from services.runtime.decider.realm_state import Mark, RealmState
+from services.runtime.decider.realm_state import RealmState, Watermark
 from services.runtime.log.transaction import (
     GENESIS,
     MAX_TRANSACTION_BYTES,
     FactRecord,
-    Source,
     Transaction,
-    digest,
+    TransactionSource,
+    compute_digest,
 )
 from services.runtime.process.exits import Stop
 
 S = TypeVar("S")
 
-NO_MARKS: Final[Map[str, Mark]] = Map()
-IN_FLIGHT: Final = 2000
+NO_MARKS: Final[Map[str, Watermark]] = Map()
+MAX_IN_FLIGHT: Final = 2000
 """Limit of sent, unacknowledged appends of one writer.
 
 No zombie can leave more ignored records in a row.
 """
-STUCK_AFTER: Final = 2 * IN_FLIGHT
+MAX_IGNORED_RUN: Final = 2 * MAX_IN_FLIGHT
 """Number of ignored records in a row that no zombie can leave.
 
 A reader exits with `chain.stuck` if so many are written while it reads. Records that lay there
@@ -81,7 +81,7 @@ class Position(NamedTuple):
     """Number of records since the beginning that did not continue the chain."""
     ignored_run: int = 0
     """Number of ignored records since the last accepted one."""
-    marks: Map[str, Mark] = NO_MARKS
+    marks: Map[str, Watermark] = NO_MARKS
     """Source service → newest fact forwarded by its publisher (not by the conductor)."""
 
     def applied_in(self, topic: str) -> tuple[int, str]:
@@ -95,10 +95,10 @@ class Position(NamedTuple):
 
 def is_urgent(topic: str) -> bool:
     """Return whether a topic is the urgent lane of a decider."""
-    return topic == urgent(topic.rpartition(".")[0])
+    return topic == urgent_topic(topic.rpartition(".")[0])
 
 
-def follow(
+def advance_position(
     at: Position, offset: int, raw: bytes | None, logic: int
 ) -> tuple[Position, Transaction | None]:
     """Return the position after one record, and its Transaction if the record is accepted.
@@ -118,7 +118,7 @@ def follow(
     if not continues:
         ignored = at._replace(
             next=offset + 1,
-            tail=digest(raw),
+            tail=compute_digest(raw),
             ignored=at.ignored + 1,
             ignored_run=at.ignored_run + 1,
         )
@@ -128,10 +128,10 @@ def follow(
             "logic.newer",
             f"log record {offset} was written by logic {transaction.logic}, this program knows {logic}",
         )
-    return _accepted(at, offset, digest(raw), transaction), transaction
+    return _advance_accepted(at, offset, compute_digest(raw), transaction), transaction
 
 
-def _accepted(at: Position, offset: int, hash: str, transaction: Transaction) -> Position:
+def _advance_accepted(at: Position, offset: int, hash: str, transaction: Transaction) -> Position:
     source = transaction.src
     applied, applied_digest = at.applied, at.applied_digest
     in_urgent, urgent_digest, marks = at.urgent, at.urgent_digest, at.marks
@@ -145,9 +145,9 @@ def _accepted(at: Position, offset: int, hash: str, transaction: Transaction) ->
         if rebased.get("urgent_next_offset") is not None:
             in_urgent, urgent_digest = int(rebased["urgent_next_offset"]) - 1, ""
     if source.place is not None and source.place_hash is not None:
-        mark = Mark(Place.parse(source.place), source.place_hash)
+        mark = Watermark(Place.parse(source.place), source.place_hash)
         newest = marks.get(mark.place.service)
-        if publishes(mark.place.service, transaction.service, transaction.realm) and (
+        if is_published(mark.place.service, transaction.service, transaction.realm) and (
             newest is None or newest.place < mark.place
         ):
             marks = marks.set(mark.place.service, mark)
@@ -169,14 +169,14 @@ def _accepted(at: Position, offset: int, hash: str, transaction: Transaction) ->
     )
 
 
-class View(NamedTuple, Generic[S]):
+class ChainView(NamedTuple, Generic[S]):
     """A folded chain: the position and the state of every realm of the partition."""
 
     position: Position
     realms: Map[str, RealmState[S]]
 
 
-class Appended(NamedTuple):
+class PreparedAppend(NamedTuple):
     """A record that is ready to be sent."""
 
     transaction: Transaction
@@ -186,23 +186,25 @@ class Appended(NamedTuple):
     outcome: str
 
 
-def empty() -> View[Any]:
+def create_empty_view() -> ChainView[Any]:
     """Return the view before the first record."""
-    return View(Position(), Map())
+    return ChainView(Position(), Map())
 
 
-def fold(machine: Machine[S], view: View[S], offset: int, raw: bytes | None) -> View[S]:
+def fold_record(
+    machine: Machine[S], view: ChainView[S], offset: int, raw: bytes | None
+) -> ChainView[S]:
     """Return the view after one record of the log.
 
     Raises Stop (`logic.newer`), also for a fact that this program does not know.
     """
-    position, transaction = follow(view.position, offset, raw, machine.logic)
+    position, transaction = advance_position(view.position, offset, raw, machine.logic)
     if transaction is None:
-        return View(position, view.realms)
-    return View(position, _evolve(machine, view.realms, transaction))
+        return ChainView(position, view.realms)
+    return ChainView(position, _evolve_realms(machine, view.realms, transaction))
 
 
-def _evolve(
+def _evolve_realms(
     machine: Machine[S], realms: Map[str, RealmState[S]], transaction: Transaction
 ) -> Map[str, RealmState[S]]:
     try:
@@ -221,13 +223,13 @@ def _evolve(
     return realms if after is before or after is None else realms.set(transaction.realm, after)
 
 
-def append(
+def apply_input(
     machine: Machine[S],
-    view: View[S],
+    view: ChainView[S],
     record: InputRecord,
     run: str,
     refusal: Refusal | None = None,
-) -> tuple[View[S], Appended]:
+) -> tuple[ChainView[S], PreparedAppend]:
     """Apply the next input and return the new view with the record to append.
 
     `record.offset` must follow the last one applied from its lane. If the facts of deadlines leave
@@ -238,26 +240,26 @@ def append(
     at = view.position
     state = view.realms.get(machine.realm_of(record))
     applied = machine.apply(state, record, history=at.history, refusal=refusal)
-    transaction, raw, unwritable = _written(machine, at, applied, run)
+    transaction, raw, unwritable = _build_record(machine, at, applied, run)
     if unwritable is not None:
         applied = machine.apply(state, record, history=at.history, firing_bytes=0)
-        transaction, raw, unwritable = _written(machine, at, applied, run)
+        transaction, raw, unwritable = _build_record(machine, at, applied, run)
     if unwritable is not None:
         applied = machine.apply(state, record, history=at.history, unwritable=unwritable)
-        transaction = _transaction(machine, at, applied, run)
+        transaction = _build_transaction(machine, at, applied, run)
         raw = transaction.dump()
     realms = view.realms
     if applied.state is not None and applied.state is not state:
         realms = realms.set(applied.realm, applied.state)
-    position = _accepted(at, at.next, digest(raw), transaction)
-    return View(position, realms), Appended(transaction, raw, at.next, applied.outcome)
+    position = _advance_accepted(at, at.next, compute_digest(raw), transaction)
+    return ChainView(position, realms), PreparedAppend(transaction, raw, at.next, applied.outcome)
 
 
-def _written(
-    machine: Machine[S], at: Position, applied: Applied[S], run: str
+def _build_record(
+    machine: Machine[S], at: Position, applied: AppliedInput[S], run: str
 ) -> tuple[Transaction, bytes, str | None]:
     """Return the record, its bytes, and the reason if they cannot be written."""
-    transaction = _transaction(machine, at, applied, run)
+    transaction = _build_transaction(machine, at, applied, run)
     try:
         raw = transaction.dump()
     except TypeError as error:
@@ -270,7 +272,9 @@ def _written(
     return transaction, raw, too_large
 
 
-def _transaction(machine: Machine[S], at: Position, applied: Applied[S], run: str) -> Transaction:
+def _build_transaction(
+    machine: Machine[S], at: Position, applied: AppliedInput[S], run: str
+) -> Transaction:
     source = applied.source
     if is_urgent(source.topic):
         source = replace(source, beside=at.applied)
@@ -292,7 +296,7 @@ def _transaction(machine: Machine[S], at: Position, applied: Applied[S], run: st
     )
 
 
-def declare(
+def build_declaration(
     service: str,
     logic: int,
     at: Position,
@@ -310,7 +314,7 @@ def declare(
     """
     wire = fact.wire_type()
     id = f"{wire}/{run}"
-    source = Source("", partition, -1, "", id, wire, "vigie:repair", now, id, id)
+    source = TransactionSource("", partition, -1, "", id, wire, "vigie:repair", now, id, id)
     record = FactRecord(wire, id, now, fact.model_dump(mode="json"))
     return Transaction(
         max(logic, at.logic),
@@ -353,13 +357,13 @@ def load_position(dumped: dict[str, Any]) -> Position:
     """Load a position that `dump_position` dumped. Raises KeyError, ValueError, TypeError."""
     marks = Map(
         {
-            service: Mark(Place.parse(place), hash)
+            service: Watermark(Place.parse(place), hash)
             for service, (place, hash) in dumped["marks"].items()
         }
     )
     return Position(**{**dumped, "marks": marks})
 
 
-def place_of(transaction: Transaction, partition: int, ordinal: int) -> Place:
+def build_place(transaction: Transaction, partition: int, ordinal: int) -> Place:
     """Return the position of a fact of an accepted Transaction."""
     return Place(transaction.service, partition, transaction.history, transaction.seq, ordinal)

@@ -16,19 +16,19 @@ from schemas.base import Instant
 from services.runtime.secrets.signing import PublicKey, SigningKey, SigningKeyInvalid
 
 FORMAT: Final = "vigie.heads.v1"
-Heads = Mapping[str, tuple[int, str]]
+HeadsByLog = Mapping[str, tuple[int, str]]
 """Log partition such as `alerts.log/0` → (seq, hash of the last accepted record).
 
 Empty ones are left out.
 """
 
 
-class StatementInvalid(ValueError):
+class HeadStatementInvalid(ValueError):
     """The bytes are no statement of this format, or the signature does not fit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class HeadStatement:
     """A statement with a valid signature."""
 
     at: str
@@ -38,12 +38,12 @@ class Statement:
     """Fingerprint of the key that signed it."""
 
 
-def log_name(service: str, partition: int) -> str:
+def format_log_name(service: str, partition: int) -> str:
     """Return the name of a log partition in statements."""
     return f"{service}.log/{partition}"
 
 
-def state(key: SigningKey, at: Instant, heads: Heads, **about: Any) -> dict[str, Any]:
+def sign_statement(key: SigningKey, at: Instant, heads: HeadsByLog, **about: Any) -> dict[str, Any]:
     """Return a signed statement as JSON.
 
     The signature covers every other field, in this order, without spaces.
@@ -58,7 +58,7 @@ def state(key: SigningKey, at: Instant, heads: Heads, **about: Any) -> dict[str,
     return said | {"signature": key.sign(orjson.dumps(said)).hex()}
 
 
-def read_statement(raw: bytes, known: PublicKey | None = None) -> Statement:
+def read_statement(raw: bytes, known: PublicKey | None = None) -> HeadStatement:
     """Read a statement and verify its signature.
 
     Raises StatementInvalid, also if another key than `known` signed it.
@@ -66,7 +66,9 @@ def read_statement(raw: bytes, known: PublicKey | None = None) -> Statement:
     try:
         said = orjson.loads(raw)
         if said.get("format") != FORMAT:
-            raise StatementInvalid(f"format {said.get('format')!r}, this program knows {FORMAT}")
+            raise HeadStatementInvalid(
+                f"format {said.get('format')!r}, this program knows {FORMAT}"
+            )
         signature, key = (
             bytes.fromhex(said.pop("signature")),
             PublicKey.load(said["public_key"].encode()),
@@ -76,11 +78,11 @@ def read_statement(raw: bytes, known: PublicKey | None = None) -> Statement:
     except (ValueError, KeyError, TypeError, AttributeError, SigningKeyInvalid) as error:
         raise (
             error
-            if isinstance(error, StatementInvalid)
-            else StatementInvalid(f"no statement of heads: {error}")
+            if isinstance(error, HeadStatementInvalid)
+            else HeadStatementInvalid(f"no statement of heads: {error}")
         ) from error
     if not key.signed(orjson.dumps(said), signature):
-        raise StatementInvalid("not what was signed: it was changed")
+        raise HeadStatementInvalid("not what was signed: it was changed")
     if known is not None and known.fingerprint != key.fingerprint:
-        raise StatementInvalid(f"signed by {key.fingerprint}, not by {known.fingerprint}")
-    return Statement(at, logs, said, key.fingerprint)
+        raise HeadStatementInvalid(f"signed by {key.fingerprint}, not by {known.fingerprint}")
+    return HeadStatement(at, logs, said, key.fingerprint)

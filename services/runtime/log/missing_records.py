@@ -17,21 +17,21 @@ from typing import Final, TypeVar
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 
-from services.runtime.kafka.security import client_options
+from services.runtime.kafka.security import get_client_options
 from services.runtime.process.exits import Stop
 
 T = TypeVar("T")
 VISIBLE_S: Final = 30.0
 """Seconds after which a missing record of a replicated topic counts as lost."""
-AGAIN_S: Final = 0.5
+RETRY_S: Final = 0.5
 log = structlog.get_logger(__name__)
 
 
-class Missing(Stop):
+class RecordMissing(Stop):
     """A record that existed is missing; on a replicated topic it may not be visible yet."""
 
 
-async def look_until_visible(kafka: str, topic: str, look: Callable[[], Awaitable[T]]) -> T:
+async def retry_until_visible(kafka: str, topic: str, look: Callable[[], Awaitable[T]]) -> T:
     """Return the result of `look`, which is called again while it raises Missing.
 
     Gives up after VISIBLE_S, and at once if the topic has one copy. Other exceptions of `look` pass
@@ -41,22 +41,24 @@ async def look_until_visible(kafka: str, topic: str, look: Callable[[], Awaitabl
     while True:
         try:
             found = await look()
-        except Missing as error:
+        except RecordMissing as error:
             if give_up is None:
-                give_up = time.monotonic() + (VISIBLE_S if await has_copies(kafka, topic) else 0.0)
+                give_up = time.monotonic() + (
+                    VISIBLE_S if await is_replicated(kafka, topic) else 0.0
+                )
                 log.warning("record.not_visible", topic=topic, detail=error.detail)
             if time.monotonic() >= give_up:
                 raise
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(RETRY_S)
         else:
             if give_up is not None:
                 log.info("record.visible", topic=topic)
             return found
 
 
-async def has_copies(kafka: str, topic: str) -> bool:
+async def is_replicated(kafka: str, topic: str) -> bool:
     """Return whether several brokers keep some partition of a topic. Raises KafkaError."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, **client_options())
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, **get_client_options())
     try:
         await admin.start()
         (described,) = await admin.describe_topics([topic])

@@ -15,14 +15,14 @@ from typing import Any, Final, Self
 from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
-from services.runtime.kafka.clients import groupless_consumer
+from services.runtime.kafka.clients import create_groupless_consumer
 
 FETCH_BYTES: Final = 4 << 20
 POLL_MS: Final = 500
-ANSWER_S: Final = 40.0
+ANSWER_TIMEOUT_S: Final = 40.0
 """Longest time that aiokafka itself waits for a response."""
-STOP_AGAIN_S: Final = 0.5
-STOP_PATIENCE_S: Final = 5.0
+STOP_RETRY_S: Final = 0.5
+STOP_TIMEOUT_S: Final = 5.0
 
 
 async def stop_consumer(consumer: Any) -> None:
@@ -40,10 +40,10 @@ async def stop_consumer(consumer: Any) -> None:
     cancelled futures. Closing again may then end as cancelled, too.
     """
     stopping = asyncio.create_task(consumer.stop())
-    interrupted = await _outlast(stopping, again_s=STOP_AGAIN_S)
+    interrupted = await _wait_through_cancellation(stopping, again_s=STOP_RETRY_S)
     if not stopping.done() or stopping.cancelled():
         closing = asyncio.create_task(consumer._client.close())
-        interrupted = await _outlast(closing) or interrupted
+        interrupted = await _wait_through_cancellation(closing) or interrupted
         ended = closing
     else:
         ended = stopping
@@ -53,7 +53,7 @@ async def stop_consumer(consumer: Any) -> None:
         raise interrupted
 
 
-async def _outlast(
+async def _wait_through_cancellation(
     task: asyncio.Task[None], again_s: float | None = None
 ) -> asyncio.CancelledError | None:
     """Wait for a task at most STOP_PATIENCE_S, through cancellations of the caller.
@@ -62,7 +62,7 @@ async def _outlast(
     cancellation.
     """
     interrupted: asyncio.CancelledError | None = None
-    give_up = time.monotonic() + STOP_PATIENCE_S
+    give_up = time.monotonic() + STOP_TIMEOUT_S
     while not task.done() and (left := give_up - time.monotonic()) > 0:
         try:
             done, _ = await asyncio.wait([task], timeout=left if again_s is None else again_s)
@@ -81,7 +81,7 @@ class PartitionReader:
     """
 
     def __init__(self, kafka: str, *, fetch_bytes: int = FETCH_BYTES) -> None:
-        self._consumer: Any = groupless_consumer(kafka, fetch_bytes=fetch_bytes, wait_ms=100)
+        self._consumer: Any = create_groupless_consumer(kafka, fetch_bytes=fetch_bytes, wait_ms=100)
 
     async def __aenter__(self) -> Self:
         try:
@@ -165,7 +165,7 @@ class PartitionReader:
             dict[int, Any](),
         )
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 while left:
                     left = await self._look(left, found)
         finally:

@@ -21,22 +21,27 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas.routes import ROUTES
-from schemas.topics import PARTITIONS
-from schemas.topics import log as log_topic
-from services.runtime.kafka.clients import groupless_consumer
-from services.runtime.kafka.fetch_throttle import EVERY_MS, PATIENT_WAIT_MS, Pace, is_awaited
-from services.runtime.log.chain import STUCK_AFTER, Position, follow
-from services.runtime.log.missing_records import Missing, look_until_visible
+from schemas.topics import PARTITION_COUNT
+from schemas.topics import log_topic as log_topic  # noqa: PLC0414
+from services.runtime.kafka.clients import create_groupless_consumer
+from services.runtime.kafka.fetch_throttle import (
+    FETCH_INTERVAL_MS,
+    READER_WAIT_MS,
+    FetchThrottle,
+    is_answer_awaited,
+)
+from services.runtime.log.chain import MAX_IGNORED_RUN, Position, advance_position
+from services.runtime.log.missing_records import RecordMissing, retry_until_visible
 from services.runtime.log.partition_reader import PartitionReader, stop_consumer
-from services.runtime.log.transaction import Transaction, digest
+from services.runtime.log.transaction import Transaction, compute_digest
 from services.runtime.process import metrics, tracing
 from services.runtime.process.exits import Stop
-from services.runtime.process.heap import give_back
-from services.runtime.process.tasks import end
+from services.runtime.process.heap import release_memory
+from services.runtime.process.tasks import cancel_and_wait
 
 CHECK_S: Final = 2.0
 """Seconds between two comparisons of the record before the position with the log."""
-BATCH: Final = 100
+BATCH_RECORDS: Final = 100
 """Records per batch.
 
 Five times as many are read no faster, and the process keeps the memory that they were parsed into:
@@ -56,7 +61,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedRecord:
     """An accepted record: its Transaction and the position after it."""
 
     transaction: Transaction
@@ -78,7 +83,7 @@ class HistoryChanged(Exception):
         self.partition = partition
 
 
-def newest_logic(service: str) -> int:
+def find_newest_logic(service: str) -> int:
     """Return the newest logic version of a service that this program has a route table for."""
     return max(logic for logic, table in ROUTES.items() if service in table)
 
@@ -100,9 +105,9 @@ class LogReader:
         service: str,
         start: Mapping[int, Position] | None = None,
         *,
-        partitions: Iterable[int] = range(PARTITIONS),
+        partitions: Iterable[int] = range(PARTITION_COUNT),
         logic: int | None = None,
-        every_ms: int = EVERY_MS,
+        every_ms: int = FETCH_INTERVAL_MS,
     ) -> None:
         """Create a reader; `every_ms` is the least time between fetches in a stream.
 
@@ -111,7 +116,7 @@ class LogReader:
         self._kafka = kafka
         self.service = service
         self._topic = log_topic(service)
-        self._logic = newest_logic(service) if logic is None else logic
+        self._logic = find_newest_logic(service) if logic is None else logic
         self._every_ms = every_ms
         self.positions: dict[int, Position] = {
             p: (start or {}).get(p, Position()) for p in partitions
@@ -124,7 +129,7 @@ class LogReader:
         """Partition → end of the log when this reader started."""
         self._tps = {p: TopicPartition(self._topic, p) for p in self.positions}
         self._consumer: Any = None
-        self._pace: Pace | None = None
+        self._pace: FetchThrottle | None = None
         self._checker: asyncio.Task[None] | None = None
         self._failure: asyncio.Future[None] | None = None
         self._fetched: deque[tuple[int, Any]] = deque()
@@ -156,21 +161,21 @@ class LogReader:
         """Stop reading; `positions` stay."""
         try:
             if self._checker is not None:
-                await end([self._checker])
+                await cancel_and_wait([self._checker])
         finally:  # Also if this task is cancelled while the checker ends
             if self._failure is not None:
                 self._failure.cancel()
             await self._close()
 
-    def __aiter__(self) -> AsyncIterator[Accepted]:
+    def __aiter__(self) -> AsyncIterator[AcceptedRecord]:
         return self._forever()
 
-    async def _forever(self) -> AsyncIterator[Accepted]:
+    async def _forever(self) -> AsyncIterator[AcceptedRecord]:
         while True:
             for accepted in await self.batch():
                 yield accepted
 
-    async def batch(self, timeout_s: float = 1.0) -> list[Accepted]:
+    async def batch(self, timeout_s: float = 1.0) -> list[AcceptedRecord]:
         """Return the next accepted records, at least one unless `timeout_s` passes.
 
         Raises Stop, HistoryChanged.
@@ -183,7 +188,7 @@ class LogReader:
             if accepted or time.monotonic() >= until:
                 return accepted
 
-    async def _poll(self, until: float) -> list[Accepted]:
+    async def _poll(self, until: float) -> list[AcceptedRecord]:
         try:
             if self._consumer is None:
                 await self._open()
@@ -209,7 +214,7 @@ class LogReader:
         """
         wait_ms = max(int((until - time.monotonic()) * 1000), 0)
         fetching = asyncio.ensure_future(
-            self._consumer.getmany(timeout_ms=wait_ms, max_records=BATCH)
+            self._consumer.getmany(timeout_ms=wait_ms, max_records=BATCH_RECORDS)
         )
         watched = [fetching] if self._failure is None else [fetching, self._failure]
         try:
@@ -224,12 +229,12 @@ class LogReader:
                 for record in records
             )
 
-    def _take(self) -> list[Accepted]:
+    def _take(self) -> list[AcceptedRecord]:
         accepted, size = [], 0
         while self._fetched and size < BATCH_BYTES:
             p, record = self._fetched.popleft()
             size += len(record.value or b"")
-            position, transaction = follow(
+            position, transaction = advance_position(
                 self.positions[p], record.offset, record.value, self._logic
             )
             self.positions[p] = position
@@ -239,10 +244,12 @@ class LogReader:
             else:
                 if record.headers:
                     transaction = replace(
-                        transaction, traceparent=tracing.of_headers(record.headers)
+                        transaction, traceparent=tracing.read_traceparent(record.headers)
                     )
-                accepted.append(Accepted(transaction, p, record.offset, position.hash, position))
-                if self._pace is not None and is_awaited(transaction.src):
+                accepted.append(
+                    AcceptedRecord(transaction, p, record.offset, position.hash, position)
+                )
+                if self._pace is not None and is_answer_awaited(transaction.src):
                     self._pace.hurry()
         return accepted
 
@@ -251,13 +258,13 @@ class LogReader:
 
         Only records since the start count.
         """
-        if min(at.ignored_run, at.next - self._began.get(p, at.next)) > STUCK_AFTER:
+        if min(at.ignored_run, at.next - self._began.get(p, at.next)) > MAX_IGNORED_RUN:
             raise Stop(
                 "chain.stuck",
                 f"partition {p} of {self._topic}: {at.ignored_run} records in a row do not continue the chain after seq {at.seq}",
             )
 
-    async def read_to_end(self) -> AsyncIterator[Accepted]:
+    async def read_to_end(self) -> AsyncIterator[AcceptedRecord]:
         """Yield everything up to the end that the log has now. Raises like iteration."""
         async with PartitionReader(self._kafka) as reader:
             ends = {
@@ -266,13 +273,13 @@ class LogReader:
         while any(self.positions[p].next < end for p, end in ends.items()):
             for accepted in await self.batch():
                 yield accepted
-        give_back()
+        release_memory()
 
     async def _open(self) -> None:
-        consumer: Any = groupless_consumer(self._kafka, fetch_bytes=_FETCH_BYTES)
+        consumer: Any = create_groupless_consumer(self._kafka, fetch_bytes=_FETCH_BYTES)
         try:
             await consumer.start()
-            self._pace = Pace(consumer, self._every_ms, PATIENT_WAIT_MS)
+            self._pace = FetchThrottle(consumer, self._every_ms, READER_WAIT_MS)
             consumer.assign(list(self._tps.values()))
             for p, tp in self._tps.items():
                 consumer.seek(tp, self.positions[p].next)
@@ -322,7 +329,7 @@ class LogReader:
         async def look() -> None:
             await check_positions(reader, self.service, positions(), self._logic)
 
-        await look_until_visible(self._kafka, self._topic, look)
+        await retry_until_visible(self._kafka, self._topic, look)
 
 
 async def check_positions(
@@ -335,21 +342,21 @@ async def check_positions(
     read = {p: at for p, at in positions.items() if at.next > 0}
     found = await reader.at(log_topic(service), {p: at.next - 1 for p, at in read.items()})
     for p, at in read.items():
-        if p in found and digest(found[p].value) == at.tail:
+        if p in found and compute_digest(found[p].value) == at.tail:
             continue
-        if await history_of(reader, service, p, logic) > at.history:
+        if await read_history(reader, service, p, logic) > at.history:
             raise HistoryChanged(service, p)
-        kind = Stop if p in found else Missing
+        kind = Stop if p in found else RecordMissing
         raise kind(
             "log.truncated",
             f"partition {p} of {log_topic(service)} no longer holds the record at offset {at.next - 1}",
         )
 
 
-async def history_of(reader: PartitionReader, service: str, partition: int, logic: int) -> int:
+async def read_history(reader: PartitionReader, service: str, partition: int, logic: int) -> int:
     """Return the history count of a log partition, folded from its beginning."""
     at = Position()
     topic = log_topic(service)
     async for record in reader.read(topic, await reader.bounds(topic, [partition])):
-        at, _ = follow(at, record.offset, record.value, logic)
+        at, _ = advance_position(at, record.offset, record.value, logic)
     return at.history

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from schemas.routes import receivers_of
-from schemas.topics import log as log_topic
-from services.runtime.decider.realm_state import Mark
+from schemas.routes import list_receivers
+from schemas.topics import log_topic as log_topic  # noqa: PLC0414
+from services.runtime.decider.realm_state import Watermark
 from services.runtime.log.chain import Position
-from services.runtime.log.missing_records import Missing
+from services.runtime.log.missing_records import RecordMissing
 from services.runtime.log.partition_reader import PartitionReader
-from services.runtime.log.transaction import Transaction, digest
-from services.runtime.worker.recovery import position_of
+from services.runtime.log.transaction import Transaction, compute_digest
+from services.runtime.worker.recovery import read_position
 
 
-async def marks_of(
+async def read_watermarks(
     reader: PartitionReader, service: str, partition: int
-) -> AsyncIterator[tuple[str, Mark | None]]:
+) -> AsyncIterator[tuple[str, Watermark | None]]:
     """Yield each receiver of a service with its watermark, read from the receiver's own log.
 
     The watermark is None if the receiver has applied nothing yet.
     """
-    for receiver in receivers_of(service):
-        yield receiver, (await position_of(reader, receiver, partition)).marks.get(service)
+    for receiver in list_receivers(service):
+        yield receiver, (await read_position(reader, receiver, partition)).marks.get(service)
 
 
-async def position_after(
-    reader: PartitionReader, service: str, partition: int, mark: Mark, end: Position
+async def find_position_after(
+    reader: PartitionReader, service: str, partition: int, mark: Watermark, end: Position
 ) -> Position | None:
     """Return the position after the record that a receiver's watermark names.
 
@@ -38,7 +38,7 @@ async def position_after(
     async for record in reader.read(
         topic, {partition: (max(seq - 1, first), min(seq + end.ignored, last))}
     ):
-        if digest(record.value) == mark.hash:
+        if compute_digest(record.value) == mark.hash:
             tx = Transaction.load(record.value)
             return Position(
                 history=tx.history,
@@ -51,7 +51,7 @@ async def position_after(
             )
     if mark.place.history < end.history:
         return None
-    raise Missing(
+    raise RecordMissing(
         "source.forked",
         f"a receiver has taken {mark.place}, which partition {partition} of {topic} does not hold",
     )

@@ -18,22 +18,27 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from schemas.runtime import LossDeclared, Rebased
-from schemas.topics import PARTITIONS, lanes, urgent
-from schemas.topics import inputs as inputs_topic
-from schemas.topics import log as log_topic
+from schemas.topics import PARTITION_COUNT, input_topics, urgent_topic
+from schemas.topics import input_topic as inputs_topic
+from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from services.runtime.decider.inputs import input_digest
 from services.runtime.kafka.clients import RecordProducer
-from services.runtime.kafka.security import client_options
-from services.runtime.log.chain import Position, declare, follow
-from services.runtime.log.missing_records import Missing, look_until_visible
+from services.runtime.kafka.security import get_client_options
+from services.runtime.log.chain import Position, advance_position, build_declaration
+from services.runtime.log.missing_records import RecordMissing, retry_until_visible
 from services.runtime.log.partition_reader import PartitionReader
-from services.runtime.log.received_positions import marks_of, position_after
-from services.runtime.log.snapshots import newest_manifests
+from services.runtime.log.received_positions import find_position_after, read_watermarks
+from services.runtime.log.snapshots import read_newest_manifests
 from services.runtime.log.transaction import Transaction
-from services.runtime.process.exits import Name, Stop
-from services.runtime.worker.recovery import ANY_LOGIC, check_input, first_that_holds, record_of
+from services.runtime.process.exits import ExitName, Stop
+from services.runtime.worker.recovery import (
+    ANY_LOGIC,
+    check_input,
+    convert_record,
+    find_valid_manifest,
+)
 
-_REALM_OF_ALL: Final = b""
+_EMPTY_KEY: Final = b""
 
 
 class RepairRefused(Exception):
@@ -41,17 +46,17 @@ class RepairRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LogDamage:
     """A damage of one log partition."""
 
     service: str
     partition: int
-    exit: Name
+    exit: ExitName
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
-class Repaired:
+class CompletedRepair:
     """The record that a repair appended."""
 
     service: str
@@ -61,57 +66,57 @@ class Repaired:
     detail: str
 
 
-async def diagnose(kafka: str, service: str) -> list[Finding]:
+async def diagnose_logs(kafka: str, service: str) -> list[LogDamage]:
     """Return the exits that a worker of this service would meet now. Raises KafkaError."""
     findings = []
     async with PartitionReader(kafka) as reader:
-        for partition in range(PARTITIONS):
+        for partition in range(PARTITION_COUNT):
             try:
-                await look_until_visible(
-                    kafka, log_topic(service), partial(_check, reader, service, partition)
+                await retry_until_visible(
+                    kafka, log_topic(service), partial(_check_partition, reader, service, partition)
                 )
             except Stop as stop:
-                findings.append(Finding(service, partition, stop.name, stop.detail))
+                findings.append(LogDamage(service, partition, stop.name, stop.detail))
     return findings
 
 
-async def _check(reader: PartitionReader, service: str, partition: int) -> None:
+async def _check_partition(reader: PartitionReader, service: str, partition: int) -> None:
     """Raise the Stop that a worker of this partition would meet."""
-    at, lost = await _fold(reader, service, partition)
+    at, lost = await _fold_position(reader, service, partition)
     if lost > at.history:
         topic = log_topic(service)
-        raise Missing(
+        raise RecordMissing(
             "log.truncated",
             f"partition {partition} of {topic} lacks records that a snapshot had seen acknowledged",
         )
-    async for _, mark in marks_of(reader, service, partition):
+    async for _, mark in read_watermarks(reader, service, partition):
         if mark is not None:
-            await position_after(reader, service, partition, mark, at)
+            await find_position_after(reader, service, partition, mark, at)
     await check_input(reader, service, partition, at)
 
 
 async def accept_loss(
     kafka: str, service: str, partition: int, logic: int, detail: str
-) -> Repaired:
+) -> CompletedRepair:
     """Append `LossDeclared`: the log continues from the records that are left.
 
     Snapshots of the lost history are ignored from now on. Inputs without their Transaction are
     decided again. Raises RepairRefused, KafkaError.
     """
     async with PartitionReader(kafka) as reader:
-        at, lost = await _fold(reader, service, partition)
+        at, lost = await _fold_position(reader, service, partition)
         taken = [
             mark.place.history + 1
-            async for _, mark in marks_of(reader, service, partition)
+            async for _, mark in read_watermarks(reader, service, partition)
             if mark is not None
         ]
     history = max(at.history + 1, lost, *taken)
-    return await _append(
+    return await _append_declaration(
         kafka, service, partition, logic, at, LossDeclared(detail=detail), history, detail
     )
 
 
-async def rebase(kafka: str, service: str, partition: int, logic: int) -> Repaired:
+async def rebase(kafka: str, service: str, partition: int, logic: int) -> CompletedRepair:
     """Append `Rebased`: count input positions from the first input that the log has not applied.
 
     Use it for an input topic that was cut, created again, or mirrored to other offsets. Inputs that
@@ -119,7 +124,7 @@ async def rebase(kafka: str, service: str, partition: int, logic: int) -> Repair
     KafkaError.
     """
     async with PartitionReader(kafka) as reader:
-        at, _ = await _fold(reader, service, partition)
+        at, _ = await _fold_position(reader, service, partition)
         try:
             await check_input(reader, service, partition, at)
             raise RepairRefused(
@@ -128,18 +133,18 @@ async def rebase(kafka: str, service: str, partition: int, logic: int) -> Repair
             )
         except Stop:
             pass
-        applied = {tx.src.digest async for tx in _transactions(reader, service, partition)}
+        applied = {tx.src.digest async for tx in _read_transactions(reader, service, partition)}
         nexts = {
-            topic: await _first_unapplied(reader, topic, partition, applied)
-            for topic in lanes(service)
+            topic: await _find_first_unapplied(reader, topic, partition, applied)
+            for topic in input_topics(service)
         }
     next_offset = nexts[inputs_topic(service)]
     fact = Rebased(
-        cluster_id=await _cluster_id(kafka),
+        cluster_id=await _read_cluster_id(kafka),
         next_offset=next_offset,
-        urgent_next_offset=nexts.get(urgent(service)),
+        urgent_next_offset=nexts.get(urgent_topic(service)),
     )
-    return await _append(
+    return await _append_declaration(
         kafka,
         service,
         partition,
@@ -151,40 +156,42 @@ async def rebase(kafka: str, service: str, partition: int, logic: int) -> Repair
     )
 
 
-async def _first_unapplied(
+async def _find_first_unapplied(
     reader: PartitionReader, topic: str, partition: int, applied: Collection[str]
 ) -> int:
     """Return the offset of the first record with an unapplied digest, else the end of the topic."""
     bounds = (await reader.bounds(topic, [partition]))[partition]
     async for record in reader.read(topic, {partition: bounds}):
-        if input_digest(record_of(record)) not in applied:
+        if input_digest(convert_record(record)) not in applied:
             return int(record.offset)
     return bounds[1]
 
 
-async def _fold(reader: PartitionReader, service: str, partition: int) -> tuple[Position, int]:
+async def _fold_position(
+    reader: PartitionReader, service: str, partition: int
+) -> tuple[Position, int]:
     """Return the position at the end of the log, and the history that explains missing records."""
-    _, lost = await first_that_holds(
-        reader, service, partition, await newest_manifests(reader, service, partition)
+    _, lost = await find_valid_manifest(
+        reader, service, partition, await read_newest_manifests(reader, service, partition)
     )
     at = Position()
     topic = log_topic(service)
     async for record in reader.read(topic, await reader.bounds(topic, [partition])):
-        at, _ = follow(at, record.offset, record.value, ANY_LOGIC)
+        at, _ = advance_position(at, record.offset, record.value, ANY_LOGIC)
     return at, lost
 
 
-async def _transactions(
+async def _read_transactions(
     reader: PartitionReader, service: str, partition: int
 ) -> AsyncIterator[Transaction]:
     at, topic = Position(), log_topic(service)
     async for record in reader.read(topic, await reader.bounds(topic, [partition])):
-        at, transaction = follow(at, record.offset, record.value, ANY_LOGIC)
+        at, transaction = advance_position(at, record.offset, record.value, ANY_LOGIC)
         if transaction is not None:
             yield transaction
 
 
-async def _append(
+async def _append_declaration(
     kafka: str,
     service: str,
     partition: int,
@@ -193,8 +200,8 @@ async def _append(
     fact: LossDeclared | Rebased,
     history: int,
     detail: str,
-) -> Repaired:
-    raw = declare(
+) -> CompletedRepair:
+    raw = build_declaration(
         service,
         logic,
         at,
@@ -205,17 +212,17 @@ async def _append(
         history=history,
     )
     async with RecordProducer(kafka) as producer:
-        _, offset = await producer.send_raw(log_topic(service), partition, _REALM_OF_ALL, raw, [])
+        _, offset = await producer.send_raw(log_topic(service), partition, _EMPTY_KEY, raw, [])
     if offset != at.next:
         raise RepairRefused(
             f"somebody else writes to partition {partition} of {log_topic(service)}: stop the "
             f"workers of {service} first"
         )
-    return Repaired(service, partition, offset, history, detail)
+    return CompletedRepair(service, partition, offset, history, detail)
 
 
-async def _cluster_id(kafka: str) -> str:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, **client_options())
+async def _read_cluster_id(kafka: str) -> str:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, **get_client_options())
     try:
         await admin.start()
         return str((await admin.describe_cluster()).get("cluster_id", ""))

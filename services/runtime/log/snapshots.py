@@ -22,28 +22,28 @@ import structlog
 
 from schemas.base import Instant
 from schemas.envelope import Place
-from schemas.topics import snapshots as snapshots_topic
-from services.runtime.decider.applied_ids import Page, Seen
+from schemas.topics import snapshot_topic as snapshots_topic
+from services.runtime.decider.applied_ids import AppliedIds, IdPage
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import Decider
-from services.runtime.decider.realm_state import Mark, RealmState
+from services.runtime.decider.realm_state import RealmState, Watermark
 from services.runtime.kafka.clients import RecordProducer
-from services.runtime.log.chain import Position, View, dump_position, load_position
+from services.runtime.log.chain import ChainView, Position, dump_position, load_position
 from services.runtime.log.partition_reader import PartitionReader
-from services.runtime.log.transaction import digest
-from services.runtime.process.failpoints import ARMED, reach
+from services.runtime.log.transaction import compute_digest
+from services.runtime.process.failpoints import ARMED, reach_failpoint
 
 S = TypeVar("S")
 
 CHUNK_BYTES: Final = 512 * 1024
 SLOTS: Final = ("a", "b")
 _FORMAT: Final = 1
-_GOES_ON: Final = b"+"
+_CONTINUATION: Final = b"+"
 """First byte of a chunk that continues the last line of the chunk before.
 
 No JSON begins with it, so a program that does not know it finds the snapshot damaged.
 """
-_SKIP: Final = 200
+_MAX_SKIPPED: Final = 200
 """Longest run of unwanted records that is read through instead of skipped by a seek."""
 log = structlog.get_logger(__name__)
 
@@ -53,7 +53,7 @@ class SnapshotDamaged(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedPosition:
     """Progress of the publisher.
 
     Everything before `position` is sent and acknowledged; `last` holds the last place per
@@ -65,21 +65,21 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class SnapshotChunk:
     offset: int
     hash: str
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class SnapshotManifest:
     slot: str
     position: Position
     code: int
     """Logic version of the writer. A state that other code evolved is not used as a start."""
     at: Instant
-    realms: Mapping[str, Mapping[str, tuple[Chunk, ...]]]
+    realms: Mapping[str, Mapping[str, tuple[SnapshotChunk, ...]]]
     """Realm → part → chunks."""
-    published: Published
+    published: PublishedPosition
 
     def dump(self) -> bytes:
         """Return the record value."""
@@ -101,13 +101,13 @@ class Manifest:
         return zlib.compress(orjson.dumps(head | {"realms": realms, "published": published}), 1)
 
     @classmethod
-    def load(cls, raw: bytes) -> Manifest:
+    def load(cls, raw: bytes) -> SnapshotManifest:
         """Parse a record value. Raises ValueError, KeyError, TypeError, zlib.error."""
         d = orjson.loads(zlib.decompress(raw))
         if d["v"] != _FORMAT:
             raise ValueError(f"manifest format {d['v']}")
         realms = {
-            r: {p: tuple(Chunk(o, h) for o, h in cs) for p, cs in parts.items()}
+            r: {p: tuple(SnapshotChunk(o, h) for o, h in cs) for p, cs in parts.items()}
             for r, parts in d["realms"].items()
         }
         last = Map(
@@ -116,7 +116,7 @@ class Manifest:
                 for destination, place in d["published"]["last"].items()
             }
         )
-        published = Published(load_position(d["published"]["position"]), last)
+        published = PublishedPosition(load_position(d["published"]["position"]), last)
         return cls(d["slot"], load_position(d["position"]), d["code"], d["at"], realms, published)
 
 
@@ -141,17 +141,17 @@ def encode_state(decider: Decider[S], state: RealmState[S]) -> list[bytes]:
     dumped = decider.dump(state.domain)
     empty = [name for name, collection in dumped.items() if not collection]
     items = ([name, key, value] for name, collection in dumped.items() for key, value in collection)
-    return list(_pack(chain([own | {"empty": empty}], items)))
+    return list(_pack_chunks(chain([own | {"empty": empty}], items)))
 
 
 def decode_state(
-    decider: Decider[S], chunks: Iterable[bytes], pages: Mapping[int, Page]
+    decider: Decider[S], chunks: Iterable[bytes], pages: Mapping[int, IdPage]
 ) -> RealmState[S]:
     """Decode the chunks of `encode_state`.
 
     Raises SnapshotDamaged, or any exception of the decider's `load`.
     """
-    items = _unpack(chunks)
+    items = _unpack_chunks(chunks)
     own = items[0]
     dumped: dict[str, list[tuple[str, object]]] = {name: [] for name in own["empty"]}
     for name, key, value in items[1:]:
@@ -159,30 +159,33 @@ def decode_state(
     if set(pages) != set(range(own["first"], own["last"])):
         raise SnapshotDamaged("pages of seen ids are missing")
     if (compact := own.get("compact")) is not None:
-        seen = Seen(compact=bytes.fromhex(compact))
+        seen = AppliedIds(compact=bytes.fromhex(compact))
     else:
-        seen = Seen.restore(own["first"], [pages[n] for n in sorted(pages)], own["open"])
+        seen = AppliedIds.restore(own["first"], [pages[n] for n in sorted(pages)], own["open"])
     if own["closed"]:  # Snapshots from before the ids of closed realms were compacted.
         seen = seen.compacted()
     marks = Map(
-        {service: Mark(Place.parse(place), hash) for service, (place, hash) in own["marks"].items()}
+        {
+            service: Watermark(Place.parse(place), hash)
+            for service, (place, hash) in own["marks"].items()
+        }
     )
     domain = decider.load(own["realm"], own["lineage"], dumped)
     return RealmState(own["realm"], own["lineage"], own["now"], own["closed"], seen, marks, domain)
 
 
-def encode_page(page: Page) -> list[bytes]:
+def encode_page(page: IdPage) -> list[bytes]:
     """Return the chunks of a sealed page of seen ids."""
-    return list(_pack([[page.until], *page.ids]))
+    return list(_pack_chunks([[page.until], *page.ids]))
 
 
-def decode_page(chunks: Iterable[bytes]) -> Page:
+def decode_page(chunks: Iterable[bytes]) -> IdPage:
     """Decode the chunks of `encode_page`."""
-    (until,), *ids = _unpack(chunks)
-    return Page(until, tuple(ids))
+    (until,), *ids = _unpack_chunks(chunks)
+    return IdPage(until, tuple(ids))
 
 
-def _pack(items: Iterable[Any]) -> Iterator[bytes]:
+def _pack_chunks(items: Iterable[Any]) -> Iterator[bytes]:
     """Yield compressed chunks with one JSON value per line.
 
     A line that is longer than a chunk is split, for example the ids of a long, closed exercise.
@@ -196,25 +199,27 @@ def _pack(items: Iterable[Any]) -> Iterator[bytes]:
             lines, size = [], 0
         while len(line) > CHUNK_BYTES:
             yield zlib.compress(line[:CHUNK_BYTES], 1)
-            line = _GOES_ON + line[CHUNK_BYTES:]
+            line = _CONTINUATION + line[CHUNK_BYTES:]
         lines.append(line)
         size += len(line) + 1
     yield zlib.compress(b"\n".join(lines), 1)
 
 
-def _unpack(chunks: Iterable[bytes]) -> list[Any]:
+def _unpack_chunks(chunks: Iterable[bytes]) -> list[Any]:
     lines: list[bytes] = []
     for chunk in chunks:
         first, *others = zlib.decompress(chunk).split(b"\n")
-        if first.startswith(_GOES_ON):
-            lines[-1] += first[len(_GOES_ON) :]
+        if first.startswith(_CONTINUATION):
+            lines[-1] += first[len(_CONTINUATION) :]
         else:
             lines.append(first)
         lines += others
     return [orjson.loads(line) for line in lines]
 
 
-_Written = dict[str, dict[str, tuple["ReferenceType[RealmState[Any] | Page]", tuple[Chunk, ...]]]]
+_WrittenParts = dict[
+    str, dict[str, tuple["ReferenceType[RealmState[Any] | IdPage]", tuple[SnapshotChunk, ...]]]
+]
 """Realm → part → (the immutable object that was written, its chunks).
 
 The references are weak: a slot is written again after thousands of records or hours, and old
@@ -231,20 +236,24 @@ class SnapshotWriter(Generic[S]):
         self._decider = decider
         self._topic = snapshots_topic(decider.service)
         self._partition = partition
-        self._written: dict[str, _Written] = {}
+        self._written: dict[str, _WrittenParts] = {}
 
-    async def write(self, slot: str, view: View[S], published: Published) -> Manifest:
+    async def write(
+        self, slot: str, view: ChainView[S], published: PublishedPosition
+    ) -> SnapshotManifest:
         """Write `view` into one of SLOTS. Raises BrokerAway.
 
         The manifest follows once all chunks are acknowledged.
         """
-        before, after = self._written.get(slot, {}), _Written()
+        before, after = self._written.get(slot, {}), _WrittenParts()
         for realm, state in view.realms.items():
             old, parts = (
                 before.get(realm, {}),
-                dict[str, tuple[ReferenceType[RealmState[Any] | Page], tuple[Chunk, ...]]](),
+                dict[
+                    str, tuple[ReferenceType[RealmState[Any] | IdPage], tuple[SnapshotChunk, ...]]
+                ](),
             )
-            for part, source in _parts(state):
+            for part, source in _list_parts(state):
                 if part in old and old[part][0]() is source:
                     parts[part] = old[part]
                 else:
@@ -253,7 +262,7 @@ class SnapshotWriter(Generic[S]):
                         await self._write_part(f"{slot}/{realm}/{part}", source),
                     )
             after[realm] = parts
-        manifest = Manifest(
+        manifest = SnapshotManifest(
             slot,
             view.position,
             self._decider.logic,
@@ -265,22 +274,27 @@ class SnapshotWriter(Generic[S]):
             published,
         )
         if ARMED:
-            reach("during-snapshot")
+            reach_failpoint("during-snapshot")
         await self._send(f"{slot}/manifest", manifest.dump())
         self._written[slot] = after
         await self._erase(slot, before, after)
         return manifest
 
-    async def _write_part(self, key: str, source: RealmState[Any] | Page) -> tuple[Chunk, ...]:
+    async def _write_part(
+        self, key: str, source: RealmState[Any] | IdPage
+    ) -> tuple[SnapshotChunk, ...]:
         if isinstance(source, RealmState):
             raws = await asyncio.to_thread(encode_state, self._decider, source)
         else:
             raws = await asyncio.to_thread(encode_page, source)
         return tuple(
-            [Chunk(await self._send(f"{key}/{n}", raw), digest(raw)) for n, raw in enumerate(raws)]
+            [
+                SnapshotChunk(await self._send(f"{key}/{n}", raw), compute_digest(raw))
+                for n, raw in enumerate(raws)
+            ]
         )
 
-    async def _erase(self, slot: str, before: _Written, after: _Written) -> None:
+    async def _erase(self, slot: str, before: _WrittenParts, after: _WrittenParts) -> None:
         """Send tombstones for chunks of this slot that the new manifest no longer names."""
         for realm, parts in before.items():
             for part, (_, chunks) in parts.items():
@@ -295,37 +309,39 @@ class SnapshotWriter(Generic[S]):
         return offset
 
 
-def _parts(state: RealmState[Any]) -> Iterator[tuple[str, RealmState[Any] | Page]]:
+def _list_parts(state: RealmState[Any]) -> Iterator[tuple[str, RealmState[Any] | IdPage]]:
     for n in range(state.seen.first, state.seen.last):
         yield f"seen-{n}", state.seen.pages[n]
     yield "state", state
 
 
-async def newest_manifests(reader: PartitionReader, service: str, partition: int) -> list[Manifest]:
+async def read_newest_manifests(
+    reader: PartitionReader, service: str, partition: int
+) -> list[SnapshotManifest]:
     """Return the readable manifest of each slot, newest (history, seq) first.
 
     Searches backwards from the end of the topic.
     """
     topic = snapshots_topic(service)
     begin, end = (await reader.bounds(topic, [partition]))[partition]
-    found: dict[str, Manifest | None] = {}
+    found: dict[str, SnapshotManifest | None] = {}
     start, window = end, 100
     while start > begin and len(found) < len(SLOTS):
         stop, start = start, max(begin, start - window)
         window *= 4
-        newest: dict[str, Manifest | None] = {}
+        newest: dict[str, SnapshotManifest | None] = {}
         async for record in reader.read(topic, {partition: (start, stop)}):
             slot, _, rest = (record.key or b"").decode(errors="replace").partition("/")
             if slot in SLOTS and rest == "manifest":
-                newest[slot] = _readable(record.value, service, partition)
+                newest[slot] = _parse_manifest(record.value, service, partition)
         found = newest | found
     manifests = [m for m in found.values() if m is not None]
     return sorted(manifests, key=lambda m: (m.position.history, m.position.seq), reverse=True)
 
 
-def _readable(raw: bytes | None, service: str, partition: int) -> Manifest | None:
+def _parse_manifest(raw: bytes | None, service: str, partition: int) -> SnapshotManifest | None:
     try:
-        return Manifest.load(raw or b"")
+        return SnapshotManifest.load(raw or b"")
     except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
         log.warning(
             "snapshot.damaged",
@@ -337,8 +353,8 @@ def _readable(raw: bytes | None, service: str, partition: int) -> Manifest | Non
 
 
 async def load_view(
-    reader: PartitionReader, decider: Decider[S], partition: int, manifest: Manifest
-) -> View[S]:
+    reader: PartitionReader, decider: Decider[S], partition: int, manifest: SnapshotManifest
+) -> ChainView[S]:
     """Load the state that a manifest names. Raises SnapshotDamaged."""
     wanted = {
         c.offset: c.hash
@@ -347,7 +363,7 @@ async def load_view(
         for c in chunks
     }
     read = _read_offsets(reader, snapshots_topic(decider.service), partition, sorted(wanted))
-    raws = {offset: raw async for offset, raw in read if digest(raw) == wanted[offset]}
+    raws = {offset: raw async for offset, raw in read if compute_digest(raw) == wanted[offset]}
     if len(raws) < len(wanted):
         raise SnapshotDamaged(
             f"{len(wanted) - len(raws)} of {len(wanted)} chunks are missing or changed"
@@ -363,7 +379,7 @@ async def load_view(
             realms[realm] = decode_state(decider, (raws[c.offset] for c in parts["state"]), pages)
     except Exception as error:
         raise SnapshotDamaged(f"{type(error).__name__}: {error}") from error
-    return View(manifest.position, Map(realms))
+    return ChainView(manifest.position, Map(realms))
 
 
 async def _read_offsets(
@@ -372,7 +388,7 @@ async def _read_offsets(
     """Yield the records at these offsets that still exist, reading neighbours together."""
     groups: list[list[int]] = []
     for offset in offsets:
-        if groups and offset - groups[-1][-1] <= _SKIP:
+        if groups and offset - groups[-1][-1] <= _MAX_SKIPPED:
             groups[-1].append(offset)
         else:
             groups.append([offset])

@@ -16,21 +16,28 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
-from schemas.topics import log as log_topic
-from services.runtime.decider.applied_ids import Seen
+from schemas.topics import log_topic as log_topic  # noqa: PLC0414
+from services.runtime.decider.applied_ids import AppliedIds
 from services.runtime.decider.machine import Machine
 from services.runtime.decider.protocol import Decider
-from services.runtime.log.chain import View, empty, fold
+from services.runtime.log.chain import ChainView, create_empty_view, fold_record
 from services.runtime.log.partition_reader import PartitionReader
 
 
-def fold_hash(view: View[Any]) -> str:
+def compute_state_hash(view: ChainView[Any]) -> str:
     """Return the SHA-256 of the position and of each realm's clock, seen ids and domain state.
 
     The position counts with (history, seq, hash).
     """
     realms = [
-        [name, state.lineage, state.now, state.closed, _seen(state.seen), _canonical(state.domain)]
+        [
+            name,
+            state.lineage,
+            state.now,
+            state.closed,
+            _list_ids(state.seen),
+            _canonicalize(state.domain),
+        ]
         for name, state in sorted(view.realms.items())
     ]
     at = view.position
@@ -39,7 +46,7 @@ def fold_hash(view: View[Any]) -> str:
     ).hexdigest()
 
 
-def _seen(seen: Seen) -> list[str]:
+def _list_ids(seen: AppliedIds) -> list[str]:
     """Return the seen ids in order of arrival, or their digests for a closed realm."""
     if seen.compact is not None:
         return [seen.compact.hex()]
@@ -49,40 +56,42 @@ def _seen(seen: Seen) -> list[str]:
     ]
 
 
-def fold_records(decider: Decider[Any], records: Iterable[tuple[int, bytes]]) -> View[Any]:
+def fold_records(decider: Decider[Any], records: Iterable[tuple[int, bytes]]) -> ChainView[Any]:
     """Fold these (offset, bytes) records of one log partition from its beginning. Raises Stop."""
-    machine, view = Machine(decider), empty()
+    machine, view = Machine(decider), create_empty_view()
     for offset, raw in records:
-        view = fold(machine, view, offset, raw)
+        view = fold_record(machine, view, offset, raw)
     return view
 
 
-async def folded(
+async def fold_log(
     kafka: str, decider: Decider[Any], partition: int, *, until_seq: int | None = None
-) -> View[Any]:
+) -> ChainView[Any]:
     """Fold a log partition on a broker up to `until_seq`. Raises Stop, KafkaError."""
-    machine, view = Machine(decider), empty()
-    async for offset, raw in _records(kafka, log_topic(decider.service), partition):
+    machine, view = Machine(decider), create_empty_view()
+    async for offset, raw in _read_records(kafka, log_topic(decider.service), partition):
         if until_seq is not None and view.position.seq >= until_seq:
             break
-        view = fold(machine, view, offset, raw)
+        view = fold_record(machine, view, offset, raw)
     return view
 
 
-async def _records(kafka: str, topic: str, partition: int) -> AsyncIterator[tuple[int, bytes]]:
+async def _read_records(kafka: str, topic: str, partition: int) -> AsyncIterator[tuple[int, bytes]]:
     async with PartitionReader(kafka) as reader:
         async for record in reader.read(topic, await reader.bounds(topic, [partition])):
             yield record.offset, record.value
 
 
-def _canonical(value: Any) -> Any:
+def _canonicalize(value: Any) -> Any:
     """Return a JSON-able value without any order that is not part of the value."""
     if isinstance(value, Mapping):
-        return _ordered([_canonical(key), _canonical(held)] for key, held in value.items())
+        return _sort_values(
+            [_canonicalize(key), _canonicalize(held)] for key, held in value.items()
+        )
     if isinstance(value, frozenset | set):
-        return _ordered(_canonical(one) for one in value)
+        return _sort_values(_canonicalize(one) for one in value)
     if isinstance(value, list | tuple):
-        return [_canonical(one) for one in value]
+        return [_canonicalize(one) for one in value]
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, BaseModel):
@@ -91,22 +100,22 @@ def _canonical(value: Any) -> Any:
             (name, getattr(value, name), field.get_default(call_default_factory=True))
             for name, field in fields
         )
-        return {name: _canonical(held) for name, held, default in given if held != default}
+        return {name: _canonicalize(held) for name, held, default in given if held != default}
     if dataclasses.is_dataclass(value):
         held = (
-            (f.name, getattr(value, f.name), _default(f))
+            (f.name, getattr(value, f.name), _get_default(f))
             for f in dataclasses.fields(value)
             if f.init and f.compare
         )
-        return {name: _canonical(one) for name, one, default in held if one != default}
+        return {name: _canonicalize(one) for name, one, default in held if one != default}
     return value
 
 
-def _default(field: dataclasses.Field[Any]) -> Any:
+def _get_default(field: dataclasses.Field[Any]) -> Any:
     return (
         field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
     )
 
 
-def _ordered(values: Iterable[Any]) -> list[Any]:
+def _sort_values(values: Iterable[Any]) -> list[Any]:
     return sorted(values, key=lambda one: orjson.dumps(one, option=orjson.OPT_SORT_KEYS))

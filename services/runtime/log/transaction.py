@@ -19,7 +19,7 @@ GENESIS = "0" * 32
 """`prev` of the first record of a chain."""
 
 
-def digest(raw: bytes | None) -> str:
+def compute_digest(raw: bytes | None) -> str:
     """Return the blake2b-128 hash of a record's bytes, in hex.
 
     Chains and input records use it. A record without a value counts as an empty one.
@@ -28,7 +28,7 @@ def digest(raw: bytes | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class TransactionSource:
     """The input that a Transaction applies."""
 
     topic: str
@@ -92,7 +92,7 @@ class Transaction:
     service: str
     realm: str
     lineage: str
-    src: Source
+    src: TransactionSource
     at: Instant
     """Logical time after this input: the realm's clock."""
     facts: tuple[FactRecord, ...]
@@ -157,7 +157,7 @@ class Transaction:
             d["service"],
             d["realm"],
             d["lineage"],
-            Source(
+            TransactionSource(
                 s["topic"],
                 s["partition"],
                 s["offset"],

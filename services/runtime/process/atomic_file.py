@@ -14,13 +14,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
 
-LEFT_S: Final = 60.0
+STALE_PART_S: Final = 60.0
 """Age of an unlocked, unwritten part file after which its writer counts as killed."""
-_PART: Final = re.compile(r"\..+\.[0-9a-f]{8}\.vigie-part")
+_PART_NAME: Final = re.compile(r"\..+\.[0-9a-f]{8}\.vigie-part")
 
 
 @contextmanager
-def appearing(file: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
+def open_atomic_file(file: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
     """Open a file that replaces `file` when the block ends without error.
 
     The umask lessens `mode`. Concurrent writers of the same file write different parts; the last
@@ -29,7 +29,7 @@ def appearing(file: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
     """
     if file.exists() and not file.is_file():
         raise OSError(errno.EEXIST, "no ordinary file, so it is not replaced", str(file))
-    _clear(file.parent)
+    _remove_stale_parts(file.parent)
     part = file.with_name(f".{file.name}.{secrets.token_hex(4)}.vigie-part")
     try:
         handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
@@ -37,7 +37,7 @@ def appearing(file: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
         raise OSError(error.errno, error.strerror, str(file)) from error
     try:
         with os.fdopen(handle, "w+b") as target:
-            _is_mine(target)
+            _lock_part(target)
             yield target
             target.flush()
             os.fsync(handle)
@@ -46,7 +46,7 @@ def appearing(file: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
         part.unlink(missing_ok=True)
 
 
-def _is_mine(part: IO[bytes]) -> bool:
+def _lock_part(part: IO[bytes]) -> bool:
     """Lock a part until it is closed, however this process ends; return False if it is locked."""
     try:
         fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -55,17 +55,17 @@ def _is_mine(part: IO[bytes]) -> bool:
     return True
 
 
-def _clear(folder: Path) -> None:
+def _remove_stale_parts(folder: Path) -> None:
     with suppress(OSError):
-        for part in [p for p in folder.iterdir() if _PART.fullmatch(p.name)]:
+        for part in [p for p in folder.iterdir() if _PART_NAME.fullmatch(p.name)]:
             with suppress(OSError):
                 found = part.lstat()
                 if (
                     not stat.S_ISREG(found.st_mode)
                     or found.st_uid != os.geteuid()
-                    or time.time() - found.st_mtime < LEFT_S
+                    or time.time() - found.st_mtime < STALE_PART_S
                 ):
                     continue
                 with part.open("rb") as left:
-                    if _is_mine(left):
+                    if _lock_part(left):
                         part.unlink()

@@ -15,7 +15,7 @@ from typing import Final, Literal, NoReturn
 
 import structlog
 
-Name = Literal[
+ExitName = Literal[
     "append.failed",
     "append.conflict",
     "agent.crashed",
@@ -50,7 +50,7 @@ class Exit:
 _REPAIR_LOG = "check the broker's disk; then `vigie repair --accept-loss`"
 _REPAIR_INPUT = "check the broker's disk; then `vigie repair --rebase` (ids deduplicate what was applied already)"
 
-EXITS: Final[dict[Name, Exit]] = {
+EXITS: Final[dict[ExitName, Exit]] = {
     "append.failed": Exit(70, "the broker refused a Transaction or its producer was fenced", ""),
     "agent.crashed": Exit(70, "an error of the runtime itself while an input was applied", ""),
     "agent.ended": Exit(70, "a task of the worker ended by itself", ""),
@@ -84,13 +84,13 @@ EXITS: Final[dict[Name, Exit]] = {
 class Stop(Exception):
     """Stop the process with this named exit."""
 
-    def __init__(self, name: Name, detail: str) -> None:
+    def __init__(self, name: ExitName, detail: str) -> None:
         super().__init__(f"{name}: {detail}")
-        self.name: Name = name
+        self.name: ExitName = name
         self.detail = detail
 
 
-def stop(name: Name, detail: str, *, error: BaseException | None = None) -> NoReturn:
+def stop(name: ExitName, detail: str, *, error: BaseException | None = None) -> NoReturn:
     """Log one line and end the process now."""
     reason = EXITS[name]
     log = structlog.get_logger("vigie.runtime")
@@ -102,10 +102,10 @@ def stop(name: Name, detail: str, *, error: BaseException | None = None) -> NoRe
         code=reason.code,
         exc_info=error,
     )
-    leave(reason.code)
+    exit_now(reason.code)
 
 
-def leave(code: int = 0) -> NoReturn:
+def exit_now(code: int = 0) -> NoReturn:
     """End the process now, without waiting for threads that still compute."""
     logging.shutdown()
     sys.stdout.flush()
@@ -113,7 +113,7 @@ def leave(code: int = 0) -> NoReturn:
     os._exit(code)
 
 
-def stop_for(error: BaseException, otherwise: Name) -> NoReturn:
+def stop_for_error(error: BaseException, otherwise: ExitName) -> NoReturn:
     """Stop with the name of the error if it has one, else with `otherwise`."""
     if isinstance(error, Stop):
         stop(error.name, error.detail)

@@ -27,26 +27,26 @@ Point = Literal[
 SETTING: Final = "VIGIE_FAILPOINT"
 ARMED: Final = bool(os.environ.get(SETTING))
 _point = ""
-_left = 0
+_remaining_passes = 0
 
 
 def set_point(setting: str) -> None:
     """Kill this process at the n-th pass of a point: `<point>[:<n>]`. Nothing happens unless ARMED."""
-    global _point, _left
+    global _point, _remaining_passes
     _point, _, count = setting.partition(":")
-    _left = int(count or 1)
+    _remaining_passes = int(count or 1)
 
 
-def reach(point: Point) -> None:
+def reach_failpoint(point: Point) -> None:
     """Kill this process if `point` is armed and was passed often enough.
 
     Call it as `if ARMED: reach(…)`.
     """
-    global _left
+    global _remaining_passes
     if point != _point:
         return
-    _left -= 1
-    if _left <= 0:
+    _remaining_passes -= 1
+    if _remaining_passes <= 0:
         os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -18,20 +18,20 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from services.runtime.process import metrics
-from services.runtime.process.tasks import end
+from services.runtime.process.tasks import cancel_and_wait
 
 THRESHOLDS: Final = (10_000, 10, 10)
 """Collection thresholds. Rendering a page keeps some thousands of objects alive.
 
 With Python's 700 they all grow old before they are freed.
 """
-LONG_S: Final = 0.02
-ALL_EVERY_S: Final = 3_600.0
-TOLD_EVERY_S: Final = 10.0
-OLDEST: Final = 2
+LONG_COLLECTION_S: Final = 0.02
+FULL_COLLECTION_S: Final = 3_600.0
+REPORT_S: Final = 10.0
+OLDEST_GENERATION: Final = 2
 
 
-class Collector:
+class GcFreezer:
     """Freezer of the survivors of a long collection.
 
     `gc` calls it before and after each collection, at any point of the program, so it takes no
@@ -44,14 +44,14 @@ class Collector:
 
     def __call__(self, phase: str, told: Mapping[str, Any]) -> None:
         """Measure a collection of the oldest generation, and freeze survivors if it took long."""
-        if told["generation"] != OLDEST:
+        if told["generation"] != OLDEST_GENERATION:
             return
         if phase == "start":
             self._began = time.perf_counter()
             return
         spent = time.perf_counter() - self._began
         self._looks.append(spent)
-        if spent > LONG_S:
+        if spent > LONG_COLLECTION_S:
             gc.freeze()
 
     def tell(self) -> None:
@@ -62,16 +62,16 @@ class Collector:
     async def run(self) -> None:
         """Report collections, and collect everything once an hour, until cancelled."""
         while True:
-            for _ in range(int(ALL_EVERY_S / TOLD_EVERY_S)):
-                await asyncio.sleep(TOLD_EVERY_S)
+            for _ in range(int(FULL_COLLECTION_S / REPORT_S)):
+                await asyncio.sleep(REPORT_S)
                 self.tell()
-            collect_all()
+            collect_and_freeze()
 
 
 @asynccontextmanager
-async def collecting() -> AsyncIterator[None]:
+async def freeze_long_lived() -> AsyncIterator[None]:
     """Freeze long-lived objects until the context ends. Modules and schemas are frozen at once."""
-    before, collector = gc.get_threshold(), Collector()
+    before, collector = gc.get_threshold(), GcFreezer()
     gc.set_threshold(*THRESHOLDS)
     gc.callbacks.append(collector)
     gc.freeze()
@@ -79,13 +79,13 @@ async def collecting() -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await end([task])
+        await cancel_and_wait([task])
         gc.callbacks.remove(collector)
         gc.set_threshold(*before)
         gc.unfreeze()
 
 
-def collect_all() -> int:
+def collect_and_freeze() -> int:
     """Collect everything, frozen objects too, freeze the survivors and return the garbage count."""
     gc.unfreeze()
     found = gc.collect()

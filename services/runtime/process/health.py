@@ -4,7 +4,7 @@ Probes without the token of the installation get only the state. Metrics, and th
 process is not ready, need the token.
 
 A check returns None if all is well, else one sentence about the fault. A check that raises or takes
-longer than `CHECK_S` has failed as well. Checks must not block the loop.
+longer than `CHECK_TIMEOUT_S` has failed as well. Checks must not block the loop.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from aiohttp import web
 
 from services.runtime.process import metrics
 from services.runtime.process.settings import DataDir, Settings
-from services.runtime.secrets.metrics_token import is_borne, make_token
+from services.runtime.secrets.metrics_token import get_or_create_token, is_token_valid
 
-CHECK_S = 2.0
+CHECK_TIMEOUT_S = 2.0
 
 Check = Callable[[], str | Awaitable[str | None] | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HealthAnswer:
     status: int
     content_type: str
     body: bytes
@@ -36,7 +36,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class HealthChecks:
     """Checks of a process. `answer` serves processes with their own HTTP framework."""
 
     ready: Mapping[str, Check] = field(default_factory=dict)
@@ -44,18 +44,18 @@ class Health:
     shown: Mapping[str, Check] = field(default_factory=dict)
     """Checks that /readyz shows beside those of readiness, but that do not decide it."""
 
-    async def answer(self, path: str) -> Answer | None:
+    async def answer(self, path: str) -> HealthAnswer | None:
         """Answer /livez, /readyz or /metrics; return None for any other path. Never raises."""
         match path:
             case "/livez":
-                return _report(await _run(self.live))
+                return _build_report(await _run_checks(self.live))
             case "/readyz":
                 decides, shown = await asyncio.gather(
-                    _run({**self.live, **self.ready}), _run(self.shown)
+                    _run_checks({**self.live, **self.ready}), _run_checks(self.shown)
                 )
-                return _report(decides, shown)
+                return _build_report(decides, shown)
             case "/metrics":
-                return Answer(200, metrics.CONTENT_TYPE, metrics.exposition())
+                return HealthAnswer(200, metrics.CONTENT_TYPE, metrics.render_exposition())
             case _:
                 return None
 
@@ -64,16 +64,16 @@ class Health:
 class GuardedHealth:
     """Health of a process for untrusted callers."""
 
-    health: Health
+    health: HealthChecks
     token: str | None
     """Token that reveals all details; None reveals them to no caller."""
 
-    async def answer(self, path: str, authorization: str | None) -> Answer | None:
-        """Answer like `Health.answer`, as far as this `Authorization` header permits.
+    async def answer(self, path: str, authorization: str | None) -> HealthAnswer | None:
+        """Answer like `HealthChecks.answer`, as far as this `Authorization` header permits.
 
         Never raises.
         """
-        if self.token is not None and is_borne(authorization, self.token):
+        if self.token is not None and is_token_valid(authorization, self.token):
             return await self.health.answer(path)
         if path == "/metrics":
             return _UNKNOWN
@@ -85,7 +85,7 @@ class GuardedHealth:
 
 _READY: Final = orjson.dumps({"status": "ok"})
 _UNAVAILABLE: Final = orjson.dumps({"status": "unavailable"})
-_UNKNOWN: Final = Answer(
+_UNKNOWN: Final = HealthAnswer(
     401,
     "text/plain",
     b"bearer token required: secrets/metrics.token\n",
@@ -93,14 +93,14 @@ _UNKNOWN: Final = Answer(
 )
 
 
-async def _run(checks: Mapping[str, Check]) -> dict[str, str | None]:
+async def _run_checks(checks: Mapping[str, Check]) -> dict[str, str | None]:
     async def one(check: Check) -> str | None:
         try:
             found = check()
             if inspect.isawaitable(found):
-                found = await asyncio.wait_for(found, CHECK_S)
+                found = await asyncio.wait_for(found, CHECK_TIMEOUT_S)
         except TimeoutError:
-            return f"no answer within {CHECK_S:g} s"
+            return f"no answer within {CHECK_TIMEOUT_S:g} s"
         except Exception as error:  # noqa: BLE001  a check that raises anything has failed
             return f"{type(error).__name__}: {error}"
         return found
@@ -108,7 +108,9 @@ async def _run(checks: Mapping[str, Check]) -> dict[str, str | None]:
     return dict(zip(checks, await asyncio.gather(*(one(c) for c in checks.values())), strict=True))
 
 
-def _report(decides: dict[str, str | None], shown: dict[str, str | None] | None = None) -> Answer:
+def _build_report(
+    decides: dict[str, str | None], shown: dict[str, str | None] | None = None
+) -> HealthAnswer:
     wrong = {name: sentence for name, sentence in decides.items() if sentence is not None}
     found = (shown or {}) | decides
     body = orjson.dumps(
@@ -117,10 +119,10 @@ def _report(decides: dict[str, str | None], shown: dict[str, str | None] | None 
             "checks": {n: s or "ok" for n, s in found.items()},
         }
     )
-    return Answer(503 if wrong else 200, "application/json", body)
+    return HealthAnswer(503 if wrong else 200, "application/json", body)
 
 
-class Server:
+class HealthServer:
     """The running health endpoint; `port` is the real one if 0 was requested."""
 
     def __init__(self, runner: web.AppRunner, port: int) -> None:
@@ -131,14 +133,16 @@ class Server:
         await self._runner.cleanup()
 
 
-async def serve(
+async def serve_health(
     settings: Settings, checks: Mapping[str, Check], *, live: Mapping[str, Check] | None = None
-) -> Server:
+) -> HealthServer:
     """Serve `checks` as readiness and `live` as liveness on the health port of these settings.
 
     Raises OSError on a busy port, or if the token can be neither read nor created.
     """
-    health = GuardedHealth(Health(ready=checks, live=live or {}), make_token(settings.data.secrets))
+    health = GuardedHealth(
+        HealthChecks(ready=checks, live=live or {}), get_or_create_token(settings.data.secrets)
+    )
 
     async def handle(request: web.Request) -> web.Response:
         answer = await health.answer(request.path, request.headers.get("Authorization"))
@@ -156,10 +160,10 @@ async def serve(
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", settings.health_port, reuse_address=True)
     await site.start()
-    return Server(runner, int(runner.addresses[0][1]))
+    return HealthServer(runner, int(runner.addresses[0][1]))
 
 
-def system_started(data: DataDir) -> Check:
+def create_start_check(data: DataDir) -> Check:
     """Return the front's check that the system has started.
 
     The system counts as started once the territory is loaded and the other processes had time to

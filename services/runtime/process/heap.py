@@ -10,17 +10,17 @@ import ctypes
 from typing import Any
 
 
-def _found() -> Any:
+def _find_malloc_trim() -> Any:
     try:
         return ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError):  # Not glibc
         return None
 
 
-_malloc_trim = _found()
+_malloc_trim = _find_malloc_trim()
 
 
-def give_back() -> None:
+def release_memory() -> None:
     """Return freed memory to the system, in milliseconds. Does nothing without glibc."""
     if _malloc_trim is not None:
         _malloc_trim(0)

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import IO, Final
 
-LOOKS: Final = 5
-LOOK_S: Final = 0.02
-"""Pause between attempts: `is_held` in another process takes the lock for a moment."""
+LOCK_ATTEMPTS: Final = 5
+LOCK_RETRY_S: Final = 0.02
+"""Pause between attempts: `is_locked` in another process takes the lock for a moment."""
 
 
 class DataDirBusy(RuntimeError):
@@ -26,17 +26,17 @@ class DataDirLock:
     def __init__(self, file: Path) -> None:
         """Take the lock. Raises DataDirBusy, OSError."""
         self._file: IO[str] = file.open("a+")
-        for look in range(1, LOOKS + 1):
+        for look in range(1, LOCK_ATTEMPTS + 1):
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError as error:
-                if look == LOOKS:
+                if look == LOCK_ATTEMPTS:
                     self._file.seek(0)
                     holder = self._file.read().strip() or "unknown"
                     self._file.close()
                     raise DataDirBusy(f"process {holder}") from error
-            time.sleep(LOOK_S)
+            time.sleep(LOCK_RETRY_S)
         self._file.truncate(0)
         self._file.write(f"{os.getpid()}\n")
         self._file.flush()
@@ -45,7 +45,7 @@ class DataDirLock:
         self._file.close()
 
 
-def is_held(file: Path) -> bool:
+def is_locked(file: Path) -> bool:
     """Return whether a `vigie up` runs on the directory of this lock file."""
     try:
         with file.open("r") as probe:

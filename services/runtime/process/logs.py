@@ -22,25 +22,25 @@ import orjson
 import structlog
 from structlog.typing import EventDict, ExcInfo, WrappedLogger
 
-from services.runtime.secrets.files import wrong_variables
+from services.runtime.secrets.files import describe_wrong_variables
 
 ROTATE_BYTES = 10_000_000
 ROTATE_KEEP = 5
-NOISY = ("aiokafka", "kafka", "faust", "mode", "opentelemetry")
+RATE_LIMITED_LIBRARIES = ("aiokafka", "kafka", "faust", "mode", "opentelemetry")
 """Libraries that repeat themselves while the broker, or the collector of traces, is away."""
-CHATTY = ("httpx", "httpcore", "uvicorn", "aiohttp.access", "aiokafka", "asyncio")
+WARNINGS_ONLY_LIBRARIES = ("httpx", "httpcore", "uvicorn", "aiohttp.access", "aiokafka", "asyncio")
 """Libraries that log only warnings here."""
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Control characters except tabs and line ends, which tracebacks need.
 
 The renderer quotes line ends elsewhere.
 """
-QUIET_S = 10.0
+RATE_LIMIT_S = 10.0
 """Seconds in which a logger may repeat a message template once."""
 
 
-class RateLimit(logging.Filter):
-    """Filter that passes a repeated message of a library once per `QUIET_S`, with a count."""
+class RepeatFilter(logging.Filter):
+    """Filter that passes a repeated message of a library once per `RATE_LIMIT_S`, with a count."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,8 +50,8 @@ class RateLimit(logging.Filter):
         """Return True for the first of a kind, then once every QUIET_S."""
         key = (record.name, str(record.msg)[:80])
         now = time.monotonic()
-        last, dropped = self._seen.get(key, (-QUIET_S, 0))
-        if now - last < QUIET_S:
+        last, dropped = self._seen.get(key, (-RATE_LIMIT_S, 0))
+        if now - last < RATE_LIMIT_S:
             self._seen[key] = (last, dropped + 1)
             return False
         if dropped:
@@ -62,7 +62,7 @@ class RateLimit(logging.Filter):
         return True
 
 
-def _iso_time(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+def _add_time(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     now = time.time()
     event["time"] = (
         time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
@@ -70,11 +70,11 @@ def _iso_time(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def _json(_: WrappedLogger, __: str, event: EventDict) -> str:
+def _render_json(_: WrappedLogger, __: str, event: EventDict) -> str:
     return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
-def harmless(text: str) -> str:
+def escape_control_characters(text: str) -> str:
     """Escape control characters in untrusted text for a terminal.
 
     A stranger may choose such text (a path, an error message). It must not move the cursor or set
@@ -83,16 +83,17 @@ def harmless(text: str) -> str:
     return _CONTROL.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
 
 
-def _harmless(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+def _escape_event(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return {
-        name: harmless(value) if isinstance(value, str) else value for name, value in event.items()
+        name: escape_control_characters(value) if isinstance(value, str) else value
+        for name, value in event.items()
     }
 
 
-def _traceback(out: TextIO, error: ExcInfo) -> None:
+def _write_traceback(out: TextIO, error: ExcInfo) -> None:
     told = io.StringIO()
     structlog.dev.plain_traceback(told, error)
-    out.write(harmless(told.getvalue()))
+    out.write(escape_control_characters(told.getvalue()))
 
 
 def _drop_file_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -103,7 +104,7 @@ def _drop_file_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def configure(
+def configure_logging(
     service: str,
     *,
     level: str | None = None,
@@ -134,7 +135,7 @@ def configure(
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.StackInfoRenderer(),
         name_service,
-        _iso_time,
+        _add_time,
     ]
     structlog.configure(
         processors=[
@@ -151,11 +152,11 @@ def configure(
         colors=colour,
         pad_event_to=28,
         timestamp_key="time",
-        exception_formatter=_traceback,
+        exception_formatter=_write_traceback,
         sort_keys=False,
     )
     readable = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared, processors=[strip, _drop_file_fields, _harmless, console]
+        foreign_pre_chain=shared, processors=[strip, _drop_file_fields, _escape_event, console]
     )
     handlers: list[logging.Handler] = [logging.StreamHandler(output or sys.stderr)]
     handlers[0].setFormatter(readable)
@@ -167,37 +168,37 @@ def configure(
         to_file.setFormatter(
             structlog.stdlib.ProcessorFormatter(
                 foreign_pre_chain=shared,
-                processors=[strip, structlog.processors.format_exc_info, _json],
+                processors=[strip, structlog.processors.format_exc_info, _render_json],
             )
         )
         handlers.append(to_file)
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
-    limit = RateLimit()
+    limit = RepeatFilter()
     for handler in handlers:
         root.addHandler(handler)
-    for library in NOISY:
-        _limit(logging.getLogger(library), limit)
-    for library in CHATTY:
+    for library in RATE_LIMITED_LIBRARIES:
+        _limit_rate(logging.getLogger(library), limit)
+    for library in WARNINGS_ONLY_LIBRARIES:
         logging.getLogger(library).setLevel(logging.WARNING)
     # Settings refuse any other name
     root.setLevel(logging.getLevelNamesMapping().get(named.upper(), logging.INFO))
     logging.raiseExceptions = False
-    sys.excepthook = _name_wrong_variables
+    sys.excepthook = _report_exception
 
 
-def _name_wrong_variables(
+def _report_exception(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     """Report unreadable settings in one line that names the variables, instead of a traceback."""
-    if isinstance(error, ValueError) and (wrong := wrong_variables(error)) is not None:
+    if isinstance(error, ValueError) and (wrong := describe_wrong_variables(error)) is not None:
         structlog.get_logger("vigie.runtime").error("settings.refused", why=wrong)
     else:
         sys.__excepthook__(kind, error, trace)
 
 
-def _limit(logger: logging.Logger, limit: RateLimit) -> None:
+def _limit_rate(logger: logging.Logger, limit: RepeatFilter) -> None:
     """Limit the rate of a logger and its children.
 
     Filters of a logger do not see its children's records, filters of its handler do. So the logger

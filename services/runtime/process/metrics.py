@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 REGISTRY = CollectorRegistry(auto_describe=True)
-_SECONDS = (
+_DURATION_BUCKETS = (
     0.001,
     0.0025,
     0.005,
@@ -40,7 +40,7 @@ class Metric:
     labels: tuple[str, ...] = ()
 
 
-TABLE: dict[str, Metric] = {
+METRICS: dict[str, Metric] = {
     # Worker: one decider on its log partitions
     "vigie_inputs_total": Metric(
         "counter", "Inputs that got their Transaction, by outcome", ("service", "outcome")
@@ -164,12 +164,12 @@ TABLE: dict[str, Metric] = {
     "vigie_steps_total": Metric("counter", "Steps of simulated clocks", ()),
 }
 
-_made: dict[str, Counter | Gauge | Histogram] = {}
+_collectors: dict[str, Counter | Gauge | Histogram] = {}
 
 
-def _collector(name: str) -> Counter | Gauge | Histogram:
-    if (made := _made.get(name)) is None:
-        metric = TABLE[name]
+def _get_collector(name: str) -> Counter | Gauge | Histogram:
+    if (made := _collectors.get(name)) is None:
+        metric = METRICS[name]
         match metric.kind:
             case "counter":
                 made = Counter(name, metric.means, metric.labels, registry=REGISTRY)
@@ -177,20 +177,20 @@ def _collector(name: str) -> Counter | Gauge | Histogram:
                 made = Gauge(name, metric.means, metric.labels, registry=REGISTRY)
             case "histogram":
                 made = Histogram(
-                    name, metric.means, metric.labels, registry=REGISTRY, buckets=_SECONDS
+                    name, metric.means, metric.labels, registry=REGISTRY, buckets=_DURATION_BUCKETS
                 )
-        _made[name] = made
+        _collectors[name] = made
     return made
 
 
 def count(name: str, by: float = 1, **labels: str) -> None:
     """Add to a counter."""
-    collector = _collector(name)
+    collector = _get_collector(name)
     assert isinstance(collector, Counter)
     (collector.labels(**labels) if labels else collector).inc(by)
 
 
-def begin(name: str, **labels: str) -> None:
+def initialize_counter(name: str, **labels: str) -> None:
     """Set a counter to 0 before its first event.
 
     Prometheus sees no increase in a counter that starts with 1, so no alert would follow the first
@@ -199,27 +199,27 @@ def begin(name: str, **labels: str) -> None:
     count(name, 0, **labels)
 
 
-def forget(name: str, **labels: str) -> None:
-    """Remove a value that `gauge` set, if any, because this process no longer knows it."""
-    values = [labels[label] for label in TABLE[name].labels]
+def remove_gauge(name: str, **labels: str) -> None:
+    """Remove a value that `set_gauge` set, if any, because this process no longer knows it."""
+    values = [labels[label] for label in METRICS[name].labels]
     with contextlib.suppress(KeyError):
-        _collector(name).remove(*values)
+        _get_collector(name).remove(*values)
 
 
-def gauge(name: str, value: float, **labels: str) -> None:
+def set_gauge(name: str, value: float, **labels: str) -> None:
     """Set a gauge."""
-    collector = _collector(name)
+    collector = _get_collector(name)
     assert isinstance(collector, Gauge)
     (collector.labels(**labels) if labels else collector).set(value)
 
 
 def observe(name: str, seconds: float, **labels: str) -> None:
     """Record a duration."""
-    collector = _collector(name)
+    collector = _get_collector(name)
     assert isinstance(collector, Histogram)
     (collector.labels(**labels) if labels else collector).observe(seconds)
 
 
-def exposition() -> bytes:
+def render_exposition() -> bytes:
     """Return all metrics of this process in Prometheus text format."""
     return generate_latest(REGISTRY)

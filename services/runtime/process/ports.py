@@ -18,29 +18,29 @@ class PortBusy(OSError):
     """Another program listens at this address."""
 
 
-def free_ports(count: int) -> list[int]:
+def find_free_ports(count: int) -> list[int]:
     """Return different ports that are free now.
 
     They lie below the range from which the kernel assigns ports to outgoing connections: such a
     connection could hold the port when its server restarts after a crash.
     """
-    end = _first_ephemeral()
+    end = _read_first_ephemeral_port()
     candidates = list(range(LOWEST, min(end, HIGHEST) if end > LOWEST + 1000 else HIGHEST))
     random.shuffle(candidates)
-    found = list(itertools.islice((port for port in candidates if is_free(port)), count))
+    found = list(itertools.islice((port for port in candidates if is_port_free(port)), count))
     if len(found) < count:
         raise PortBusy(errno.EADDRINUSE, "no free port on this machine")
     return found
 
 
-def _first_ephemeral() -> int:
+def _read_first_ephemeral_port() -> int:
     try:
         return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     except (OSError, ValueError):
         return HIGHEST
 
 
-def is_free(port: int) -> bool:
+def is_port_free(port: int) -> bool:
     """Return whether a server could listen on this loopback port now."""
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -51,7 +51,7 @@ def is_free(port: int) -> bool:
     return True
 
 
-def known_ports(file: Path) -> dict[str, int]:
+def read_ports(file: Path) -> dict[str, int]:
     """Return the ports of the last start; empty if the file cannot be read."""
     try:
         return {name: int(port) for name, port in json.loads(file.read_text()).items()}
@@ -59,23 +59,25 @@ def known_ports(file: Path) -> dict[str, int]:
         return {}
 
 
-def remembered_ports(file: Path, names: Collection[str]) -> dict[str, int]:
+def choose_ports(file: Path, names: Collection[str]) -> dict[str, int]:
     """Return a port per name: that of the last start if it is free, else a new one.
 
     Writes `file` with exactly these names. Raises OSError.
     """
     kept = {
-        n: p for n, p in known_ports(file).items() if n in names and 0 < p < 65536 and is_free(p)
+        n: p
+        for n, p in read_ports(file).items()
+        if n in names and 0 < p < 65536 and is_port_free(p)
     }
     missing = [n for n in names if n not in kept]
-    kept |= dict(zip(missing, free_ports(len(missing)), strict=True))
+    kept |= dict(zip(missing, find_free_ports(len(missing)), strict=True))
     temporary = file.with_suffix(".new")
     temporary.write_text(json.dumps(kept, indent=1))
     os.replace(temporary, file)
     return kept
 
 
-def listen(host: str, port: int) -> socket.socket:
+def open_listening_socket(host: str, port: int) -> socket.socket:
     """Return a bound, listening, inheritable socket.
 
     Raises PortBusy, or OSError for an address that is not of this machine.

@@ -24,14 +24,14 @@ from pydantic import (
 )
 from pydantic_settings import SettingsConfigDict
 
-from services.runtime.process.lock import is_held
-from services.runtime.secrets.certificates import readable
+from services.runtime.process.lock import is_locked
+from services.runtime.secrets.certificates import check_readable
 from services.runtime.secrets.files import FromEnvironment
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
-def _host_port(text: str) -> str:
+def _check_host_port(text: str) -> str:
     if not text:
         return text
     host, _, port = text.rpartition(":")
@@ -42,30 +42,30 @@ def _host_port(text: str) -> str:
     return text
 
 
-SOCKET: Final = "unix:"
+UNIX_PREFIX: Final = "unix:"
 """Prefix of the path of a Unix socket, in settings that accept one."""
 
 
-def _console(text: str) -> str:
-    return text if text.startswith(f"{SOCKET}/") else _host_port(text)
+def _check_console_address(text: str) -> str:
+    return text if text.startswith(f"{UNIX_PREFIX}/") else _check_host_port(text)
 
 
-def _host_ports(text: str) -> str:
+def _check_host_ports(text: str) -> str:
     for address in text.split(",") if text else ():
-        if not _host_port(address.strip()):
+        if not _check_host_port(address.strip()):
             raise ValueError(f"must be HOST:PORT[,HOST:PORT…], not {text!r}")
     return ",".join(address.strip() for address in text.split(","))
 
 
-HostPort = Annotated[str, AfterValidator(_host_port)]
-ConsoleAddress = Annotated[str, AfterValidator(_console)]
-HostPorts = Annotated[str, AfterValidator(_host_ports)]
+HostPort = Annotated[str, AfterValidator(_check_host_port)]
+ConsoleAddress = Annotated[str, AfterValidator(_check_console_address)]
+HostPorts = Annotated[str, AfterValidator(_check_host_ports)]
 
 
-ESCAPES = "/, ?, # and @ of a password are written %2F, %3F, %23, %40"
+ESCAPE_HINT = "/, ?, # and @ of a password are written %2F, %3F, %23, %40"
 
 
-def _store_url(text: str) -> str:
+def _check_store_url(text: str) -> str:
     if text and not text.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError(
             "must begin with redis://, rediss:// or unix://"
@@ -74,17 +74,17 @@ def _store_url(text: str) -> str:
         parts = urlsplit(text)
         parts.port  # noqa: B018  looked at for what it raises
     except ValueError as error:
-        raise ValueError(f"must have a port that is a number; {ESCAPES}") from error
+        raise ValueError(f"must have a port that is a number; {ESCAPE_HINT}") from error
     for name, value in parse_qsl(parts.query):
         if name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"):
-            readable(Path(value))
+            check_readable(Path(value))
     return text
 
 
-StoreUrl = Annotated[str, AfterValidator(_store_url)]
+StoreUrl = Annotated[str, AfterValidator(_check_store_url)]
 
 
-def address_of(url: SecretStr, schemes: Iterable[str]) -> SecretStr:
+def check_url(url: SecretStr, schemes: Iterable[str]) -> SecretStr:
     """Return the URL if it is valid or empty.
 
     Raises ValueError without any part of the URL, which may hold a password.
@@ -95,13 +95,13 @@ def address_of(url: SecretStr, schemes: Iterable[str]) -> SecretStr:
         parts = urlsplit(text)
         right = not text or (parts.scheme in known and bool(parts.hostname) and parts.port != 0)
     except ValueError as error:
-        raise ValueError(f"{wanted}, and a port that is a number; {ESCAPES}") from error
+        raise ValueError(f"{wanted}, and a port that is a number; {ESCAPE_HINT}") from error
     if not right:
         raise ValueError(wanted)
     return url
 
 
-def _public_url(text: str) -> str:
+def _check_public_url(text: str) -> str:
     try:
         parts = urlsplit(text)
         right = (
@@ -117,7 +117,7 @@ def _public_url(text: str) -> str:
     return text
 
 
-PublicUrl = Annotated[str, AfterValidator(_public_url)]
+PublicUrl = Annotated[str, AfterValidator(_check_public_url)]
 """Address under which browsers and gateways reach the front; empty = unknown."""
 
 
@@ -253,7 +253,9 @@ class Settings(FromEnvironment):
                 Path(values.get("data_dir") or cls.model_fields["data_dir"].default).expanduser()
             )
             status = (
-                json.loads(data.status.read_text(encoding="utf-8")) if is_held(data.lock) else None
+                json.loads(data.status.read_text(encoding="utf-8"))
+                if is_locked(data.lock)
+                else None
             )
         except (OSError, ValueError, RuntimeError):
             return values

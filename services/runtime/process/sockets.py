@@ -10,32 +10,32 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-LONGEST: Final = 103
+MAX_PATH_BYTES: Final = 103
 """Longest path in bytes that every system accepts: Linux 107, macOS 103."""
-_NAME: Final = 16
+_MAX_NAME_BYTES: Final = 16
 """Bytes for the name of a socket and the slash before it."""
 _BACKLOG: Final = 512
 
 
-def socket_folder(run: Path) -> Path:
+def choose_socket_folder(run: Path) -> Path:
     """Return the folder for sockets: `run`, or a folder under /tmp if that path is too long.
 
     The latter has the same name at every start, unless another user has taken the name. Raises
     OSError.
     """
-    if len(os.fsencode(run)) + _NAME <= LONGEST:
+    if len(os.fsencode(run)) + _MAX_NAME_BYTES <= MAX_PATH_BYTES:
         return run
     digest = hashlib.blake2b(os.fsencode(run), digest_size=8).hexdigest()
     folder = Path("/tmp") / f"vigie-{os.geteuid()}-{digest}"  # noqa: S108  checked before use
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
-        if not _is_private(folder):
+        if not _is_private_folder(folder):
             return Path(tempfile.mkdtemp(prefix="vigie-", dir="/tmp"))
     return folder
 
 
-def remove_folder(folder: Path, run: Path) -> None:
+def remove_socket_folder(folder: Path, run: Path) -> None:
     """Remove a folder of sockets under /tmp and its contents; `run` stays."""
     if folder == run:
         return
@@ -44,7 +44,7 @@ def remove_folder(folder: Path, run: Path) -> None:
     folder.rmdir()
 
 
-def listen_at(path: Path) -> socket.socket:
+def open_unix_socket(path: Path) -> socket.socket:
     """Return a listening, inheritable socket at this path, replacing a stale one.
 
     Raises OSError.
@@ -63,7 +63,7 @@ def listen_at(path: Path) -> socket.socket:
     return listening
 
 
-def _is_private(folder: Path) -> bool:
+def _is_private_folder(folder: Path) -> bool:
     known = folder.lstat()
     return (
         stat.S_ISDIR(known.st_mode) and known.st_uid == os.geteuid() and not known.st_mode & 0o077

@@ -16,10 +16,10 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-_DAMAGED: Final = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
+_DAMAGE_CODES: Final = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
 
 
-def open_copy(path: Path, schema: str, *pragmas: str) -> sqlite3.Connection:
+def open_cache(path: Path, schema: str, *pragmas: str) -> sqlite3.Connection:
     """Open a connection in autocommit mode, for any thread.
 
     Several processes may open it at once. Raises OSError, sqlite3.Error (disk full).
@@ -28,9 +28,9 @@ def open_copy(path: Path, schema: str, *pragmas: str) -> sqlite3.Connection:
     with path.with_suffix(".opening").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         try:
-            return _opened(path, schema, pragmas)
+            return _open_checked(path, schema, pragmas)
         except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode & 0xFF not in _DAMAGED:
+            if error.sqlite_errorcode & 0xFF not in _DAMAGE_CODES:
                 raise
             log.error(
                 "copy.damaged",
@@ -41,22 +41,22 @@ def open_copy(path: Path, schema: str, *pragmas: str) -> sqlite3.Connection:
         path.replace(path.with_suffix(".damaged"))
         for journal in ("-wal", "-shm"):
             path.with_name(path.name + journal).unlink(missing_ok=True)
-        return _opened(path, schema, pragmas)
+        return _open_checked(path, schema, pragmas)
 
 
-def open_again(path: Path) -> sqlite3.Connection:
-    """Open another connection to a file that this process has opened with `open_copy`."""
+def open_second_connection(path: Path) -> sqlite3.Connection:
+    """Open another connection to a file that this process has opened with `open_cache`."""
     return sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
 
 
-def _opened(path: Path, schema: str, pragmas: tuple[str, ...]) -> sqlite3.Connection:
-    db = open_again(path)
+def _open_checked(path: Path, schema: str, pragmas: tuple[str, ...]) -> sqlite3.Connection:
+    db = open_second_connection(path)
     try:
         path.chmod(0o600)
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", *pragmas):
             db.execute(f"PRAGMA {pragma}")
         if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise _damaged(found)
+            raise _build_damage_error(found)
         db.executescript(schema)
     except BaseException:
         db.close()
@@ -64,7 +64,7 @@ def _opened(path: Path, schema: str, pragmas: tuple[str, ...]) -> sqlite3.Connec
     return db
 
 
-def _damaged(found: str) -> sqlite3.DatabaseError:
+def _build_damage_error(found: str) -> sqlite3.DatabaseError:
     error = sqlite3.DatabaseError(found)
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     return error

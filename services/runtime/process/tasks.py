@@ -14,26 +14,26 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import structlog
 
-AGAIN_S: Final = 0.5
-PATIENCE_S: Final = 5.0
+RETRY_S: Final = 0.5
+TIMEOUT_S: Final = 5.0
 P = ParamSpec("P")
 R = TypeVar("R")
 log = structlog.get_logger(__name__)
 
 
-async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel tasks until they have ended, at most PATIENCE_S, and drop their results.
 
     A cancellation of the caller waits until then, so that the tasks close their resources first.
     """
     left = set(tasks)
     interrupted: asyncio.CancelledError | None = None
-    give_up = time.monotonic() + PATIENCE_S
+    give_up = time.monotonic() + TIMEOUT_S
     while left and time.monotonic() < give_up:
         for task in left:
             task.cancel()
         try:
-            await asyncio.wait(left, timeout=AGAIN_S)
+            await asyncio.wait(left, timeout=RETRY_S)
         except asyncio.CancelledError as error:
             interrupted = error
         for task in [t for t in left if t.done()]:
@@ -46,7 +46,7 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
         raise interrupted
 
 
-async def in_thread(do: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+async def run_in_thread(do: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Run a function like `asyncio.to_thread`, but end only after the thread has ended.
 
     A cancelled caller closes the resources that it used. Closing a database while a thread uses it

@@ -26,15 +26,15 @@ ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_EN
 
 The other variables of its SDK work as well (sampler, headers, certificate).
 """
-_PATIENCE: Final = ("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
+_DEFAULT_TIMEOUT: Final = ("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
 """Default export timeout in seconds (the SDK has 10): a stop must not wait long."""
 Attributes = Mapping[str, str | int | bool]
 _KINDS: Final = {"server": "SERVER", "consumer": "CONSUMER", "client": "CLIENT"}
-_HEARD: ContextVar[str | None] = ContextVar("traceparent", default=None)
+_CALLER_CONTEXT: ContextVar[str | None] = ContextVar("traceparent", default=None)
 _traces: Traces | None = None
 
 
-class Span:
+class TraceSpan:
     """A hop in progress. End it once."""
 
     __slots__ = ("_span", "traceparent")
@@ -73,7 +73,7 @@ class Traces:
         attributes: Attributes,
         *,
         began_ns: int | None = None,
-    ) -> Span:
+    ) -> TraceSpan:
         """Begin a span now, or at `began_ns` (wall clock).
 
         An invalid parent counts as none: a new trace begins.
@@ -81,29 +81,31 @@ class Traces:
         from opentelemetry.trace import SpanKind
 
         context = (
-            None if parent is None else self._extract({"traceparent": parent}, context=_nothing())
+            None
+            if parent is None
+            else self._extract({"traceparent": parent}, context=_create_empty_context())
         )
         span = self._tracer.start_span(
             name,
-            context=context or _nothing(),
+            context=context or _create_empty_context(),
             kind=SpanKind[_KINDS[kind]],
             attributes=dict(attributes),
             start_time=began_ns,
         )
-        return Span(span)
+        return TraceSpan(span)
 
     def close(self) -> None:
         """Export the remaining spans to the collector."""
         self._provider.shutdown()
 
 
-def _nothing() -> Any:
+def _create_empty_context() -> Any:
     from opentelemetry.context import Context
 
     return Context()
 
 
-def configure(service: str) -> None:
+def configure_tracing(service: str) -> None:
     """Begin tracing if a collector is configured.
 
     Call it once in the process that serves, after any fork.
@@ -116,7 +118,7 @@ def configure(service: str) -> None:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    os.environ.setdefault(*_PATIENCE)
+    os.environ.setdefault(*_DEFAULT_TIMEOUT)
     instance = os.environ.get("VIGIE_INSTANCE") or os.environ.get("VIGIE_PROCESS") or service
     named = {"service.namespace": "vigie", "service.name": service, "service.instance.id": instance}
     provider = TracerProvider(resource=Resource.create(named), shutdown_on_exit=False)
@@ -125,21 +127,21 @@ def configure(service: str) -> None:
     atexit.register(_traces.close)
 
 
-def current() -> Traces | None:
+def get_traces() -> Traces | None:
     """Return the traces of this process, or None without a collector."""
     return _traces
 
 
 @contextmanager
-def hop(name: str, told: Callable[[], Attributes]) -> Iterator[Span | None]:
-    """Trace the handling of a request of a caller (`heard`) around a block.
+def trace_request(name: str, told: Callable[[], Attributes]) -> Iterator[TraceSpan | None]:
+    """Trace the handling of a request of a caller (`set_caller`) around a block.
 
     An exception is the fault of the span. Yields None without a collector.
     """
     if _traces is None:
         yield None
         return
-    span = _traces.begin(name, "server", caller(), told())
+    span = _traces.begin(name, "server", get_caller(), told())
     try:
         yield span
     except BaseException as error:
@@ -149,7 +151,7 @@ def hop(name: str, told: Callable[[], Attributes]) -> Iterator[Span | None]:
 
 
 @contextmanager
-def using(traces: Traces | None) -> Iterator[None]:
+def override_traces(traces: Traces | None) -> Iterator[None]:
     """Replace the traces of this process, for tests."""
     global _traces
     before, _traces = _traces, traces
@@ -159,17 +161,17 @@ def using(traces: Traces | None) -> Iterator[None]:
         _traces = before
 
 
-def heard(traceparent: str | None) -> None:
+def set_caller(traceparent: str | None) -> None:
     """Store the caller's trace context for the request that this task serves."""
-    _HEARD.set(traceparent)
+    _CALLER_CONTEXT.set(traceparent)
 
 
-def caller() -> str | None:
-    """Return the context stored by `heard`, in this task and those that it started."""
-    return _HEARD.get()
+def get_caller() -> str | None:
+    """Return the context stored by `set_caller`, in this task and those that it started."""
+    return _CALLER_CONTEXT.get()
 
 
-def of_headers(headers: Sequence[tuple[str, bytes | None]]) -> str | None:
+def read_traceparent(headers: Sequence[tuple[str, bytes | None]]) -> str | None:
     """Return the trace context of a record."""
     for name, value in headers:
         if name == CE_TRACEPARENT and value is not None:
@@ -177,6 +179,6 @@ def of_headers(headers: Sequence[tuple[str, bytes | None]]) -> str | None:
     return None
 
 
-def as_headers(traceparent: str | None) -> list[tuple[str, bytes]] | None:
+def build_trace_headers(traceparent: str | None) -> list[tuple[str, bytes]] | None:
     """Return the headers for a record without other headers."""
     return None if traceparent is None else [(CE_TRACEPARENT, traceparent.encode())]

@@ -9,20 +9,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from services.runtime.secrets.keyring import make_secret, read_secret
+from services.runtime.secrets.keyring import get_or_create_secret, read_secret
 
-USER: Final = "vigie"
-NAME: Final = "broker.password"
+BROKER_USER: Final = "vigie"
+PASSWORD_FILE: Final = "broker.password"  # noqa: S105
 
 
-def make_password(folder: Path) -> str:
+def get_or_create_password(folder: Path) -> str:
     """Return the password in this folder of secrets, creating it first if it is missing.
 
     Processes that start at once agree on one. Raises OSError.
     """
-    return make_secret(folder / NAME)
+    return get_or_create_secret(folder / PASSWORD_FILE)
 
 
 def read_password(folder: Path) -> str | None:
     """Return the password, or None if it is missing or unreadable for this user."""
-    return read_secret(folder / NAME)
+    return read_secret(folder / PASSWORD_FILE)

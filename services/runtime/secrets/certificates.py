@@ -12,7 +12,7 @@ def load_chain(context: ssl.SSLContext, cert: Path, key: Path) -> None:
     Raises ValueError that names the file.
     """
     for path in (cert, key):
-        readable(path)
+        check_readable(path)
     try:
         context.load_cert_chain(cert, key, password="")
     except OSError as error:
@@ -21,20 +21,20 @@ def load_chain(context: ssl.SSLContext, cert: Path, key: Path) -> None:
         ) from error
 
 
-def trusting(authority: Path | None) -> ssl.SSLContext:
+def create_client_context(authority: Path | None) -> ssl.SSLContext:
     """Return a client's TLS context; None = the authorities of this machine.
 
     Raises ValueError that names the file.
     """
     if authority is not None:
-        readable(authority)
+        check_readable(authority)
     try:
         return ssl.create_default_context(cafile=authority)
     except OSError as error:
         raise ValueError(f"{authority} holds no certificate ({error})") from error
 
 
-def readable(path: Path) -> None:
+def check_readable(path: Path) -> None:
     """Check that a file can be read. Raises ValueError."""
     try:
         path.open("rb").close()

@@ -29,7 +29,7 @@ class SecretsMissing(ValueError):
 class FromEnvironment(BaseSettings):
     """Base of every settings class.
 
-    Raises pydantic.ValidationError, SecretsMissing: `wrong_variables` describes them.
+    Raises pydantic.ValidationError, SecretsMissing: `describe_wrong_variables` describes them.
     """
 
     model_config = SettingsConfigDict(env_ignore_empty=True, allow_inf_nan=False)
@@ -51,21 +51,23 @@ class FromEnvironment(BaseSettings):
         return init_settings, env_settings, SecretsSettingsSource(settings_cls, secrets_dir=folder)
 
 
-def wrong_variables(error: ValueError) -> str | None:
+def describe_wrong_variables(error: ValueError) -> str | None:
     """Describe in one line the variables that cannot be read; None for an unrelated error."""
     if isinstance(error, SecretsMissing):
         return str(error)
-    kind = _named(error.title) if isinstance(error, ValidationError) else None
+    kind = _find_settings_class(error.title) if isinstance(error, ValidationError) else None
     if kind is None or not isinstance(error, ValidationError):
         return None
     prefix = str(kind.model_config.get("env_prefix", ""))
     return "; ".join(
-        _wrong(prefix, ".".join(map(str, e["loc"])).upper(), e["msg"].removeprefix("Value error, "))
+        _format_fault(
+            prefix, ".".join(map(str, e["loc"])).upper(), e["msg"].removeprefix("Value error, ")
+        )
         for e in error.errors()
     )
 
 
-def _named(title: str) -> type[FromEnvironment] | None:
+def _find_settings_class(title: str) -> type[FromEnvironment] | None:
     left = [FromEnvironment]
     while left:
         kind = left.pop()
@@ -75,7 +77,7 @@ def _named(title: str) -> type[FromEnvironment] | None:
     return None
 
 
-def _wrong(prefix: str, field: str, why: str) -> str:
+def _format_fault(prefix: str, field: str, why: str) -> str:
     """Return the message for one variable.
 
     An error about several variables together (`field` is empty) names them itself.

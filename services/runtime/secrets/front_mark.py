@@ -17,10 +17,10 @@ from services.runtime.secrets.keyring import MasterKey
 
 HEADER: Final = "X-Vigie-Front"
 MINUTE_S: Final = 60
-DRIFT: Final = 1
+MAX_DRIFT_MINUTES: Final = 1
 """Minutes by which the clocks of front and console may differ."""
 _NAME: Final = HEADER.lower().encode()
-_FORWARDED: Final = frozenset(
+_FORWARDING_HEADERS: Final = frozenset(
     {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded"}
 )
 
@@ -41,7 +41,7 @@ class FrontMark:
 
     def make(self, now_s: float | None = None) -> str:
         """Return the value of the header for this minute."""
-        minute = _minute(now_s)
+        minute = _compute_minute(now_s)
         if minute != self._minute:
             self._mark, self._minute = self._of(minute), minute
         return self._mark
@@ -50,19 +50,19 @@ class FrontMark:
         """Return whether the front made this value within about a minute."""
         if hmac.compare_digest(value.encode(), self.make(now_s).encode()):
             return True
-        minute = _minute(now_s)
-        near = (minute + step for step in range(-DRIFT, DRIFT + 1))
+        minute = _compute_minute(now_s)
+        near = (minute + step for step in range(-MAX_DRIFT_MINUTES, MAX_DRIFT_MINUTES + 1))
         return any(hmac.compare_digest(value.encode(), self._of(one).encode()) for one in near)
 
     def _of(self, minute: int) -> str:
         return hmac.new(self._key, str(minute).encode(), "sha256").hexdigest()
 
 
-def _minute(now_s: float | None) -> int:
+def _compute_minute(now_s: float | None) -> int:
     return int((time.time() if now_s is None else now_s) // MINUTE_S)
 
 
-class BehindFront:
+class FrontGuard:
     """The console's application behind the front.
 
     Forwarding headers of a request count only if it bears the mark of the front.
@@ -80,7 +80,9 @@ class BehindFront:
     def _judged(self, scope: Any) -> Any:
         said = {name: value.decode("latin-1") for name, value in scope["headers"]}
         if not self._mark.is_valid(said.get(_NAME, "")):
-            kept = [(n, v) for n, v in scope["headers"] if n not in _FORWARDED and n != _NAME]
+            kept = [
+                (n, v) for n, v in scope["headers"] if n not in _FORWARDING_HEADERS and n != _NAME
+            ]
             return {**scope, "headers": kept}
         found = {**scope, "headers": [(n, v) for n, v in scope["headers"] if n != _NAME]}
         if caller := said.get(b"x-forwarded-for"):

@@ -23,7 +23,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_BYTES: Final = 32
-INPUTS_SINCE: Final = "inputs.since"
+INPUTS_SINCE_FILE: Final = "inputs.since"
 """File beside the master key with the time (ms) from which inputs need a mark.
 
 See `services.runtime.decider.input_marks`.
@@ -63,7 +63,7 @@ def write_private(path: Path, content: bytes, *, replace: bool = False) -> bool:
         temporary.unlink(missing_ok=True)
 
 
-def make_secret(path: Path) -> str:
+def get_or_create_secret(path: Path) -> str:
     """Return the secret in this file, creating it first with 32 random bytes if it is missing.
 
     Processes that start at once agree on one. Raises OSError.
@@ -108,7 +108,7 @@ class MasterKey:
                     "from a backup, no other opens what is there"
                 )
             # A new installation has no input without a mark
-            write_private(path.with_name(INPUTS_SINCE), b"0")
+            write_private(path.with_name(INPUTS_SINCE_FILE), b"0")
             write_private(path, os.urandom(KEY_BYTES))
         return cls(path.read_bytes())
 
@@ -208,7 +208,7 @@ class Keyring:
         self._db.close()
 
 
-def seal(key: bytes, plain: bytes, bound_to: bytes) -> bytes:
+def encrypt(key: bytes, plain: bytes, bound_to: bytes) -> bytes:
     """Encrypt with AES-256-GCM: nonce and ciphertext.
 
     `bound_to` must be given again to open it.
@@ -217,8 +217,8 @@ def seal(key: bytes, plain: bytes, bound_to: bytes) -> bytes:
     return nonce + AESGCM(key).encrypt(nonce, plain, bound_to)
 
 
-def unseal(key: bytes, sealed: bytes, bound_to: bytes) -> bytes:
-    """Decrypt the result of `seal`.
+def decrypt(key: bytes, sealed: bytes, bound_to: bytes) -> bytes:
+    """Decrypt the result of `encrypt`.
 
     Raises ValueError if the key, the bytes or `bound_to` differ.
     """

@@ -10,27 +10,27 @@ import hmac
 from pathlib import Path
 from typing import Final
 
-from services.runtime.secrets.keyring import make_secret, read_secret
+from services.runtime.secrets.keyring import get_or_create_secret, read_secret
 
-NAME: Final = "metrics.token"
+TOKEN_FILE: Final = "metrics.token"  # noqa: S105
 _SCHEME: Final = "bearer "
 
 
-def make_token(folder: Path) -> str:
+def get_or_create_token(folder: Path) -> str:
     """Return the token of this folder of secrets, creating it first if it is missing.
 
     Raises OSError.
     """
-    return make_secret(folder / NAME)
+    return get_or_create_secret(folder / TOKEN_FILE)
 
 
-def bear_token(folder: Path) -> dict[str, str]:
+def build_header(folder: Path) -> dict[str, str]:
     """Return the header with the token; empty if this user cannot read it."""
-    token = read_secret(folder / NAME)
+    token = read_secret(folder / TOKEN_FILE)
     return {} if token is None else {"Authorization": f"Bearer {token}"}
 
 
-def is_borne(authorization: str | None, token: str) -> bool:
+def is_token_valid(authorization: str | None, token: str) -> bool:
     """Return whether the value of an `Authorization` header is this token."""
     if authorization is None or not authorization.lower().startswith(_SCHEME):
         return False

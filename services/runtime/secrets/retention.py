@@ -16,17 +16,17 @@ from aiokafka.errors import KafkaError
 from pydantic import Field
 
 from schemas.base import DAY_MS, Instant
-from schemas.topics import BY_NAME
-from services.runtime.kafka.clients import BrokerAway, groupless_consumer
+from schemas.topics import TOPICS_BY_NAME
+from services.runtime.kafka.clients import BrokerAway, create_groupless_consumer
 from services.runtime.process.settings import Settings
-from services.runtime.secrets.erasure import erase_text, erased_of
-from services.runtime.secrets.vault import Texts
+from services.runtime.secrets.erasure import erase_text, read_erasure
+from services.runtime.secrets.vault import VaultTexts
 
 TOPIC: Final = "texts"
 SWEEP_S: Final = 3600.0
 log = structlog.get_logger(__name__)
 
-OlderThan = Callable[[Instant], Awaitable[Mapping[int, int]]]
+FindOffsets = Callable[[Instant], Awaitable[Mapping[int, int]]]
 """Returns partition → the first offset that is not older than a time."""
 
 
@@ -55,7 +55,7 @@ class TextRetention:
     """Eraser of old texts. Several processes may run it: erasing twice changes nothing."""
 
     def __init__(
-        self, texts: Texts, days_by_prefix: Mapping[str, int], older_than: OlderThan
+        self, texts: VaultTexts, days_by_prefix: Mapping[str, int], older_than: FindOffsets
     ) -> None:
         self._texts = texts
         self._days_by_prefix = days_by_prefix
@@ -88,18 +88,18 @@ class TextRetention:
         if text_id.startswith("attachment-"):
             await self._texts.erase(text_id)
             return True
-        if erased_of(await self._texts.get(text_id)) is not None:
+        if read_erasure(await self._texts.get(text_id)) is not None:
             return False
         await erase_text(self._texts, text_id, now, f"durée de conservation : {days} jours")
         return True
 
 
-def older_on(kafka: str) -> OlderThan:
+def create_offset_finder(kafka: str) -> FindOffsets:
     """Return a function that asks this broker for the offsets of a time."""
 
     async def ask(at: Instant) -> dict[int, int]:
-        consumer: Any = groupless_consumer(kafka)
-        partitions = [TopicPartition(TOPIC, p) for p in range(BY_NAME[TOPIC].partitions)]
+        consumer: Any = create_groupless_consumer(kafka)
+        partitions = [TopicPartition(TOPIC, p) for p in range(TOPICS_BY_NAME[TOPIC].partitions)]
         try:
             await consumer.start()
             ends = await consumer.end_offsets(partitions)

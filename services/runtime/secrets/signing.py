@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from services.runtime.secrets.keyring import write_private
 
-NAME: Final = "signing.key"
-PUBLIC_NAME: Final = "signing.pub"
+PRIVATE_FILE: Final = "signing.key"
+PUBLIC_FILE: Final = "signing.pub"
 
 
 class SigningKeyInvalid(ValueError):
@@ -78,7 +78,7 @@ class SigningKey:
 
         Several processes that start at once agree on one.
         """
-        path = secrets / NAME
+        path = secrets / PRIVATE_FILE
         if not path.exists():
             made = Ed25519PrivateKey.generate().private_bytes(
                 Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
@@ -91,8 +91,8 @@ class SigningKey:
         if not isinstance(key, Ed25519PrivateKey):
             raise SigningKeyInvalid(f"{path}: not an Ed25519 key")
         found = cls(key)
-        if not (secrets / PUBLIC_NAME).exists():
-            write_private(secrets / PUBLIC_NAME, found.public.pem)
+        if not (secrets / PUBLIC_FILE).exists():
+            write_private(secrets / PUBLIC_FILE, found.public.pem)
         return found
 
     def sign(self, content: bytes) -> bytes:

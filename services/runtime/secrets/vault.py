@@ -20,23 +20,28 @@ import orjson
 import structlog
 
 from schemas.directory import Contact
-from services.runtime.kafka.compacted_topic import ACK_TIMEOUT_S, KeyedWriter, Sent, partition_for
-from services.runtime.kafka.replica import Gone, Replica, ReplicaKeeper, Stored
+from services.runtime.kafka.compacted_topic import (
+    ACK_TIMEOUT_S,
+    KeyedWriter,
+    PendingSend,
+    choose_partition,
+)
+from services.runtime.kafka.replica import RemovedRecord, Replica, ReplicaItem, ReplicaKeeper
 from services.runtime.kafka.tombstones import Tombstones
 from services.runtime.process.settings import Settings
-from services.runtime.process.tasks import end
-from services.runtime.secrets.keyring import Keyring, MasterKey, seal, unseal
+from services.runtime.process.tasks import cancel_and_wait
+from services.runtime.secrets.keyring import Keyring, MasterKey, decrypt, encrypt
 
 log = structlog.get_logger(__name__)
 
 _HEAD: Final = struct.Struct(">BQB")
 _VERSION: Final = 1
 _COMPRESSED: Final = 1
-COMPRESS_FROM: Final = 2048
+COMPRESSION_MIN_BYTES: Final = 2048
 """Bytes from which compression is worth its cost."""
-RECENT_BYTES: Final = 8 << 20
+RECENT_CACHE_BYTES: Final = 8 << 20
 POLL_S: Final = 0.02
-PUT_AT_ONCE: Final = 200
+PUT_BATCH: Final = 200
 """Number of directory entries that are written together."""
 
 
@@ -44,12 +49,12 @@ class RecordInvalid(ValueError):
     """Not a sealed record of this version, or not of this id."""
 
 
-def attachment_text(id: str) -> str:
+def build_attachment_id(id: str) -> str:
     """Return the id of a photo in `texts`."""
     return f"attachment-{id}"
 
 
-OWN_WORDS: Final = "own_words"
+OWN_WORDS_FIELD: Final = "own_words"
 """Field of a report's text with the sender's words, by field of the report.
 
 The log holds only a hash of them.
@@ -99,10 +104,12 @@ class Sealer:
         """Seal bytes under a new key."""
         number, key = self._keyring.take()
         flags = 0
-        if len(plain) >= COMPRESS_FROM and len(smaller := zlib.compress(plain, 1)) < len(plain):
+        if len(plain) >= COMPRESSION_MIN_BYTES and len(smaller := zlib.compress(plain, 1)) < len(
+            plain
+        ):
             plain, flags = smaller, _COMPRESSED
         head = _HEAD.pack(_VERSION, number, flags)
-        return head + seal(key, plain, _bound(topic, id, head))
+        return head + encrypt(key, plain, _build_binding(topic, id, head))
 
     def open(self, topic: str, id: str, record: bytes) -> bytes | None:
         """Open a sealed record; return None if its key was erased. Raises RecordInvalid."""
@@ -112,7 +119,7 @@ class Sealer:
             return None
         head, sealed = record[: _HEAD.size], record[_HEAD.size :]
         try:
-            plain = unseal(key, sealed, _bound(topic, id, head))
+            plain = decrypt(key, sealed, _build_binding(topic, id, head))
         except ValueError as error:
             raise RecordInvalid(f"{topic} {id}: {error}") from error
         return zlib.decompress(plain) if flags & _COMPRESSED else plain
@@ -132,7 +139,7 @@ class Sealer:
         except RecordInvalid:
             return False
 
-    def shred(self, records: Iterable[Gone]) -> None:
+    def shred(self, records: Iterable[RemovedRecord]) -> None:
         """Delete the keys of records that this keyring opens.
 
         A record of another installation on the same broker carries a number of its own keyring. Our
@@ -148,7 +155,7 @@ class Sealer:
         self._keyring.erase(numbers)
 
 
-def _bound(topic: str, id: str, head: bytes) -> bytes:
+def _build_binding(topic: str, id: str, head: bytes) -> bytes:
     return b"\0".join((topic.encode(), id.encode(), head))
 
 
@@ -161,15 +168,15 @@ def _read_head(record: bytes) -> tuple[int, int]:
     return number, flags
 
 
-class HandedOver(NamedTuple):
+class PendingItem(NamedTuple):
     """An item that the producer has, but no replica has acknowledged."""
 
     id: str
     record: bytes
-    sent: Sent
+    sent: PendingSend
 
 
-class Shelf:
+class ItemStore:
     """The items of one topic, as bytes."""
 
     def __init__(self, topic: str, sealer: Sealer, writer: KeyedWriter, replica: Replica) -> None:
@@ -177,7 +184,7 @@ class Shelf:
         self._sealer = sealer
         self._writer = writer
         self._replica = replica
-        self._recent: OrderedDict[str, Stored] = OrderedDict()
+        self._recent: OrderedDict[str, ReplicaItem] = OrderedDict()
         self._recent_bytes = 0
         self._written: dict[int, int] = {}
         """Partition → offset of the last item that was stored here."""
@@ -189,25 +196,25 @@ class Shelf:
         """
         await self.kept(await self.hand_over(id, plain))
 
-    async def hand_over(self, id: str, plain: bytes) -> HandedOver:
+    async def hand_over(self, id: str, plain: bytes) -> PendingItem:
         """Pass an item to the producer without waiting. Raises BrokerAway.
 
         Items that are passed one after the other share a request. An item is stored once `kept`
         returns.
         """
         record = self._sealer.seal(self._topic, id, plain)
-        return HandedOver(
+        return PendingItem(
             id,
             record,
-            await self._writer.send(self._topic, partition_for(self._topic, id), id, record),
+            await self._writer.send(self._topic, choose_partition(self._topic, id), id, record),
         )
 
-    async def kept(self, item: HandedOver) -> None:
+    async def kept(self, item: PendingItem) -> None:
         """Wait until all replicas have an item. Raises BrokerAway: repeat both steps."""
         offset, _ = await item.sent.acked()
-        partition = partition_for(self._topic, item.id)
+        partition = choose_partition(self._topic, item.id)
         self._written[partition] = max(offset, self._written.get(partition, -1))
-        self._remember(item.id, Stored(item.record, offset))
+        self._remember(item.id, ReplicaItem(item.record, offset))
 
     async def settled(self, wait_s: float) -> bool:
         """Wait until every process of this data directory sees the items stored here.
@@ -249,7 +256,7 @@ class Shelf:
             log.error("vault.unreadable", topic=self._topic, id=id, error=str(error))
             return None
 
-    def _newest(self, id: str) -> Stored | None:
+    def _newest(self, id: str) -> ReplicaItem | None:
         both = [
             s for s in (self._replica.get(self._topic, id), self._recent.get(id)) if s is not None
         ]
@@ -262,7 +269,7 @@ class Shelf:
         repeat to remove the record too.
         """
         known = (self._replica.get(self._topic, id), self._forget(id))
-        self._sealer.shred(Gone(self._topic, id, s.value) for s in known if s is not None)
+        self._sealer.shred(RemovedRecord(self._topic, id, s.value) for s in known if s is not None)
         await self._writer.put(self._topic, id, self._sealer.tombstone(self._topic, id))
 
     def ids_before(self, prefix: str, ends: Mapping[int, int]) -> list[str]:
@@ -273,22 +280,22 @@ class Shelf:
         """Return the ids with a prefix of all items that the replica knows."""
         return self._replica.ids(self._topic, prefix)
 
-    def _remember(self, id: str, stored: Stored) -> None:
+    def _remember(self, id: str, stored: ReplicaItem) -> None:
         self._forget(id)
         self._recent[id] = stored
         self._recent_bytes += len(stored.value)
-        while self._recent_bytes > RECENT_BYTES:
+        while self._recent_bytes > RECENT_CACHE_BYTES:
             _, oldest = self._recent.popitem(last=False)
             self._recent_bytes -= len(oldest.value)
 
-    def _forget(self, id: str) -> Stored | None:
+    def _forget(self, id: str) -> ReplicaItem | None:
         stored = self._recent.pop(id, None)
         if stored is not None:
             self._recent_bytes -= len(stored.value)
         return stored
 
 
-class Texts(Shelf):
+class VaultTexts(ItemStore):
     """Free text and raw bytes by text id."""
 
     async def put(self, text_id: str, item: TextItem) -> None:
@@ -306,7 +313,7 @@ class Texts(Shelf):
         return {id: TextItem.load(plain) for id, plain in found if plain is not None}
 
 
-class Directory(Shelf):
+class VaultDirectory(ItemStore):
     """People by token.
 
     The caller must log every access of a person to a person's data. Rule D59, logged access.
@@ -317,10 +324,10 @@ class Directory(Shelf):
 
         Raises BrokerAway: repeat all, the last one counts.
         """
-        for start in range(0, len(contacts), PUT_AT_ONCE):
+        for start in range(0, len(contacts), PUT_BATCH):
             batch = [
                 await self.hand_over(one.person, one.model_dump_json().encode())
-                for one in contacts[start : start + PUT_AT_ONCE]
+                for one in contacts[start : start + PUT_BATCH]
             ]
             for item in batch:
                 await self.kept(item)
@@ -360,8 +367,8 @@ class Vault:
         self._keeper = keeper
         self._task: asyncio.Task[None] | None = None
         self.writer: Final = writer
-        self.texts = Texts("texts", sealer, writer, replica)
-        self.directory = Directory("directory", sealer, writer, replica)
+        self.texts = VaultTexts("texts", sealer, writer, replica)
+        self.directory = VaultDirectory("directory", sealer, writer, replica)
 
     @classmethod
     def open(
@@ -395,7 +402,7 @@ class Vault:
 
     async def __aexit__(self, *_: object) -> None:
         if self._task is not None:
-            await end([self._task])
+            await cancel_and_wait([self._task])
         await self.writer.stop()
         self._replica.close()
         self._keyring.close()

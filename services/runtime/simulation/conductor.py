@@ -25,12 +25,12 @@ from typing import Any, Final, Protocol
 from schemas.base import MINUTE_MS, Instant, Message
 from schemas.envelope import Place
 from schemas.realms import is_live
-from schemas.routes import destinations, publishes
+from schemas.routes import is_published, list_destinations
 from schemas.runtime import PaceChanged, RealmOpened, StepAccepted, StepSettled, StepTo
 from schemas.topics import SERVICES
 from services.runtime.log.transaction import FactRecord, Transaction
 
-MOST_TOGETHER: Final = 500
+MAX_RESPONSES: Final = 500
 """Greatest number of responses in one group."""
 TICK_S: Final = 1.0
 """Least real seconds between two steps in which nothing is due."""
@@ -42,7 +42,7 @@ A decider that never disarms a due deadline would hold the realm for ever.
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class SimulatedResponse:
     """Answer of a simulated recipient or provider, `after_ms` after the fact that caused it."""
 
     id: str
@@ -50,14 +50,14 @@ class Response:
     message: Message
 
 
-Responder = Callable[[FactRecord, RealmOpened], Sequence[Response]]
+Responder = Callable[[FactRecord, RealmOpened], Sequence[SimulatedResponse]]
 """Returns the responses to one fact of delivery's log; pure.
 
 Without responses: `lambda fact, realm: ()`.
 """
 
 
-class Job(Protocol):
+class PlannerJob(Protocol):
     """A request in a service's log for work that is computed outside the decider."""
 
     @property
@@ -66,7 +66,7 @@ class Job(Protocol):
     def id(self) -> str: ...
 
 
-class Planner(Protocol):
+class SimulationPlanner(Protocol):
     """Slow work on request of one service, as a function of that service's log."""
 
     @property
@@ -112,7 +112,7 @@ class Move:
 
 
 @dataclass
-class _Service:
+class _ServiceState:
     seq: int = 0
     stepped: Instant | None = None
     next_due: Instant | None = None
@@ -123,14 +123,16 @@ class _Service:
 
 
 @dataclass
-class _Realm:
+class _RealmState:
     name: str
     opened: RealmOpened | None = None
     target: Instant | None = None
     asked: list[tuple[str, Instant]] = field(default_factory=list)
     paused: bool = False
     speed: float | None = None
-    services: dict[str, _Service] = field(default_factory=lambda: {s: _Service() for s in SERVICES})
+    services: dict[str, _ServiceState] = field(
+        default_factory=lambda: {s: _ServiceState() for s in SERVICES}
+    )
     emitted: dict[tuple[str, str], Place] = field(default_factory=dict)
     marks: dict[tuple[str, str], Place] = field(default_factory=dict)
     gated: deque[tuple[Place, str, FactRecord, str]] = field(default_factory=deque)
@@ -168,10 +170,10 @@ class _Realm:
 class Conductor:
     """All simulated realms. Not thread-safe; no I/O."""
 
-    def __init__(self, responder: Responder, planner: Planner | None = None) -> None:
+    def __init__(self, responder: Responder, planner: SimulationPlanner | None = None) -> None:
         """Create a conductor. Without a planner, requests for one stay unanswered."""
         self._responder, self.planner = responder, planner
-        self._realms: dict[str, _Realm] = {}
+        self._realms: dict[str, _RealmState] = {}
 
     def observe(self, tx: Transaction, partition: int, record_hash: str) -> None:
         """Apply one accepted record of any of the three logs, in log order per service.
@@ -180,7 +182,7 @@ class Conductor:
         """
         if is_live(tx.realm):
             return
-        realm = self._realms.setdefault(tx.realm, _Realm(tx.realm))
+        realm = self._realms.setdefault(tx.realm, _RealmState(tx.realm))
         if realm.closed:
             return
         service = realm.services[tx.service]
@@ -205,7 +207,7 @@ class Conductor:
                 record_hash,
             )
 
-    def _consumed(self, realm: _Realm, receiver: str, place: Place) -> None:
+    def _consumed(self, realm: _RealmState, receiver: str, place: Place) -> None:
         route = (place.service, receiver)
         realm.marks[route] = max(realm.marks.get(route, place), place)
         while (
@@ -216,10 +218,10 @@ class Conductor:
             realm.gated.popleft()
 
     def _emitted(
-        self, realm: _Realm, tx: Transaction, fact: FactRecord, place: Place, record_hash: str
+        self, realm: _RealmState, tx: Transaction, fact: FactRecord, place: Place, record_hash: str
     ) -> None:
-        for receiver in destinations(tx.logic, tx.service, fact.name, fact.data):
-            if not publishes(tx.service, receiver, tx.realm):
+        for receiver in list_destinations(tx.logic, tx.service, fact.name, fact.data):
+            if not is_published(tx.service, receiver, tx.realm):
                 mark = realm.marks.get((tx.service, receiver))
                 if mark is None or mark < place:
                     realm.gated.append((place, receiver, fact, record_hash))
@@ -246,7 +248,7 @@ class Conductor:
                 if self.planner is not None:
                     self.planner.forget(realm.name)
 
-    def _respond_to(self, realm: _Realm, fact: FactRecord) -> None:
+    def _respond_to(self, realm: _RealmState, fact: FactRecord) -> None:
         if realm.opened is None:  # Delivery's log was read before that of alerts
             realm.early.append(fact)
             return
@@ -325,7 +327,7 @@ class Conductor:
         job = self._job(r)
         return None if job is None or job.id == r.solved[0] else job
 
-    def solved(self, job: Job, answer: Sequence[tuple[str, Message]]) -> None:
+    def solved(self, job: PlannerJob, answer: Sequence[tuple[str, Message]]) -> None:
         """Accept the answer to a job; its parts are the next moves, one by one.
 
         An answer for a closed realm is dropped.
@@ -334,10 +336,10 @@ class Conductor:
         if not realm.closed:
             realm.solved = job.id, answer
 
-    def _job(self, r: _Realm) -> Any:
+    def _job(self, r: _RealmState) -> Any:
         return None if self.planner is None else self.planner.job(r.name)
 
-    def _planned(self, r: _Realm) -> Sequence[Move]:
+    def _planned(self, r: _RealmState) -> Sequence[Move]:
         assert self.planner is not None
         part, answer = self.planner.next_part(r.name), r.solved[1]
         # The service could not take the answer (a failed input): the realm continues without it.
@@ -357,19 +359,19 @@ class Conductor:
         for move in moves:
             self._realms[move.realm].in_flight.add((move.service, move.id))
 
-    def _now(self, r: _Realm) -> Instant | None:
+    def _now(self, r: _RealmState) -> Instant | None:
         return max((s.stepped for s in r.services.values() if s.stepped is not None), default=None)
 
-    def _answer(self, r: _Realm) -> Move:
+    def _answer(self, r: _RealmState) -> Move:
         """Return the first fact of delivery that a receiver lacks."""
         place, receiver, fact, record_hash = r.gated[0]
         return Move(r.name, receiver, fact.id, fact.message(), fact.at, place, record_hash, fact.id)
 
-    def _respond(self, r: _Realm) -> list[Move]:
+    def _respond(self, r: _RealmState) -> list[Move]:
         """Return the due responses of simulated recipients, in the order of the log."""
         now = self._now(r)
         due: list[tuple[Instant, int, str, Message]] = []
-        while r.responses and len(due) < MOST_TOGETHER:
+        while r.responses and len(due) < MAX_RESPONSES:
             if r.responses[0][2] in r.answered:
                 heapq.heappop(r.responses)
             elif now is None or r.responses[0][0] > now:
@@ -380,7 +382,7 @@ class Conductor:
             heapq.heappush(r.responses, response)
         return [Move(r.name, "delivery", id, message, at) for at, _, id, message in due]
 
-    def _steps(self, r: _Realm) -> Sequence[Move]:
+    def _steps(self, r: _RealmState) -> Sequence[Move]:
         assert r.opened is not None
         now = self._now(r)
         if now is not None:
@@ -399,7 +401,7 @@ class Conductor:
             at for at, *_ in r.responses[:1]
         ]
         if r.speed is not None:
-            dues.append((now or r.opened.started_at) + tick_ms(r.speed))
+            dues.append((now or r.opened.started_at) + compute_tick_ms(r.speed))
         if r.target is not None and (now is None or r.target > now):
             r.repeats = 0
             return self._steps_to(
@@ -407,7 +409,7 @@ class Conductor:
             )
         return self._settled(r, now)
 
-    def _steps_to(self, r: _Realm, services: Sequence[str], at: Instant) -> list[Move]:
+    def _steps_to(self, r: _RealmState, services: Sequence[str], at: Instant) -> list[Move]:
         """Return the next steps, up to the first that another move may follow.
 
         That is the first step with an effect on its service, or the first of all if a response is
@@ -421,12 +423,12 @@ class Conductor:
                 break
         return moves
 
-    def _step_to(self, r: _Realm, service: str, at: Instant) -> Move:
+    def _step_to(self, r: _RealmState, service: str, at: Instant) -> Move:
         return Move(
             r.name, service, f"step:{r.name}:{service}:{at}:{r.services[service].seq}", StepTo(), at
         )
 
-    def _settled(self, r: _Realm, now: Instant | None) -> Sequence[Move]:
+    def _settled(self, r: _RealmState, now: Instant | None) -> Sequence[Move]:
         if now is None or not r.asked:
             return ()
         command_id, to = r.asked[0]
@@ -441,7 +443,7 @@ class Conductor:
         )
 
 
-def tick_ms(speed: float) -> Instant:
+def compute_tick_ms(speed: float) -> Instant:
     """Return the time of the realm in ms that may pass without a step, at a speed.
 
     It is a minute, so that decisions of people carry a true time. It is longer at a high speed, at

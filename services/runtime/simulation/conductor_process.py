@@ -18,35 +18,41 @@ import structlog
 
 from schemas.base import Message
 from schemas.runtime import CONDUCTOR
-from schemas.topics import PARTITIONS, SERVICES, inputs
+from schemas.topics import PARTITION_COUNT, SERVICES, input_topic
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.kafka.clients import (
-    headers_of,
-    idempotent_producer,
-    partition_for,
-    send_patiently,
-    value_of,
+    build_headers,
+    choose_partition,
+    create_idempotent_producer,
+    encode_message,
+    send_with_retry,
 )
-from services.runtime.log.reader import Accepted, LogReader
+from services.runtime.log.reader import AcceptedRecord, LogReader
 from services.runtime.process import metrics
-from services.runtime.process.heap import give_back
-from services.runtime.simulation.conductor import Conductor, Job, Move, Planner, Responder
+from services.runtime.process.heap import release_memory
+from services.runtime.simulation.conductor import (
+    Conductor,
+    Move,
+    PlannerJob,
+    Responder,
+    SimulationPlanner,
+)
 from services.runtime.worker.log_follower import run_background
 
-SIMULATED: Final = range(PARTITIONS // 2, PARTITIONS)
+SIMULATED_PARTITIONS: Final = range(PARTITION_COUNT // 2, PARTITION_COUNT)
 """Partitions of simulated realms."""
-BEHIND_S: Final = 2.0
+MAX_DELAY_S: Final = 2.0
 """Delay in seconds beyond which a realm continues from now instead of catching up with its pace.
 
 This happens if no steps were requested for a while.
 """
-CLOSE_S: Final = 3.0
+CLOSE_TIMEOUT_S: Final = 3.0
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class _Pace:
+class _RealmPace:
     """The point at which times met: simulated `sim` ms at `real` s of the monotonic clock."""
 
     sim: int
@@ -58,24 +64,28 @@ class _Pace:
         return self.real + (at - self.sim) / 1000 / self.speed
 
 
-class Conducting:
+class ConductorProcess:
     """Driver of a Conductor.
 
     One per installation is enough. Two do no harm, because their moves carry the same ids.
     """
 
     def __init__(
-        self, kafka: str, marks: InputMarks, responder: Responder, planner: Planner | None = None
+        self,
+        kafka: str,
+        marks: InputMarks,
+        responder: Responder,
+        planner: SimulationPlanner | None = None,
     ) -> None:
         self._kafka = kafka
         self._marks = marks
         self._conductor = Conductor(responder, planner)
         self._solving: set[str] = set()
         self._solver = ThreadPoolExecutor(1, "solver")
-        self._producer = idempotent_producer(kafka, linger_ms=0)
-        self._readers = {s: LogReader(kafka, s, partitions=SIMULATED) for s in SERVICES}
+        self._producer = create_idempotent_producer(kafka, linger_ms=0)
+        self._readers = {s: LogReader(kafka, s, partitions=SIMULATED_PARTITIONS) for s in SERVICES}
         self._touched: asyncio.Queue[str] = asyncio.Queue()
-        self._paces: dict[str, _Pace] = {}
+        self._paces: dict[str, _RealmPace] = {}
         self.caught_up = False
 
     async def run(self) -> None:
@@ -103,12 +113,12 @@ class Conducting:
         """Disconnect at the end of the process, within CLOSE_S even without a broker."""
         self._solver.shutdown(wait=False, cancel_futures=True)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._producer.stop()
                 for reader in self._readers.values():
                     await reader.stop()
 
-    def _observe(self, accepted: Accepted) -> None:
+    def _observe(self, accepted: AcceptedRecord) -> None:
         self._conductor.observe(accepted.transaction, accepted.partition, accepted.hash)
 
     async def _follow(self, reader: LogReader) -> None:
@@ -147,7 +157,7 @@ class Conducting:
             if move is moves[-1] and move.service != moves[0].service:
                 # The effects of the last move come after all that the other inputs hold.
                 await asyncio.gather(*acknowledgements)
-            headers = headers_of(
+            headers = build_headers(
                 move.message.wire_type(),
                 id=move.id,
                 source=CONDUCTOR,
@@ -157,24 +167,24 @@ class Conducting:
                 place_hash=move.place_hash,
                 time_ms=time.time_ns() // 1_000_000,
             )
-            topic, value = inputs(move.service), value_of(move.message)
-            partition, key = partition_for(topic, move.realm), move.realm.encode()
+            topic, value = input_topic(move.service), encode_message(move.message)
+            partition, key = choose_partition(topic, move.realm), move.realm.encode()
             marked = self._marks.sign(topic, key, value, headers)
             acknowledgements.append(
-                await send_patiently(self._producer, topic, value, key, partition, marked)
+                await send_with_retry(self._producer, topic, value, key, partition, marked)
             )
             if move.moves_time:
                 metrics.count("vigie_steps_total")
         await asyncio.gather(*acknowledgements)
 
-    async def _solve(self, job: Job) -> None:
+    async def _solve(self, job: PlannerJob) -> None:
         """Solve a job in a thread, so that other realms continue.
 
         Jobs run one after the other, because each takes a core and more than a hundred megabytes.
         """
         assert self._conductor.planner is not None
         answer = await asyncio.get_running_loop().run_in_executor(
-            self._solver, _solved, self._conductor.planner, job
+            self._solver, _solve_job, self._conductor.planner, job
         )
         self._solving.discard(job.realm)
         self._conductor.solved(job, answer)
@@ -188,22 +198,22 @@ class Conducting:
             return 0.0
         now = time.monotonic()
         pace = self._paces.get(move.realm)
-        if pace is None or pace.speed != speed or now - pace.due(move.at) > BEHIND_S:
-            pace = self._paces[move.realm] = _Pace(clock, now, speed)
+        if pace is None or pace.speed != speed or now - pace.due(move.at) > MAX_DELAY_S:
+            pace = self._paces[move.realm] = _RealmPace(clock, now, speed)
         return max(pace.due(move.at) - now, 0.0)
 
 
-def _solved(planner: Planner, job: Job) -> Sequence[tuple[str, Message]]:
+def _solve_job(planner: SimulationPlanner, job: PlannerJob) -> Sequence[tuple[str, Message]]:
     answer = planner.solve(job)
-    give_back()
+    release_memory()
     return answer
 
 
-def run_conductor(responder: Responder, planner: Planner | None = None) -> None:
+def run_conductor(responder: Responder, planner: SimulationPlanner | None = None) -> None:
     """Run the conductor with settings from the environment, until SIGTERM."""
     run_background(
         "conductor",
-        lambda settings: Conducting(
+        lambda settings: ConductorProcess(
             settings.kafka, InputMarks.open(settings.data.secrets), responder, planner
         ),
     )

@@ -3,7 +3,7 @@
 For unit tests of domains and for composing services in memory.
 """
 
-from services.runtime.testing.memory import MemoryLog, MemoryService, Stored
-from services.runtime.testing.system import MemorySystem, NotSettled
+from services.runtime.testing.memory import MemoryLog, MemoryService, StoredRecord
+from services.runtime.testing.system import MemorySystem, NeverAtRest
 
-__all__ = ["MemoryLog", "MemoryService", "MemorySystem", "NotSettled", "Stored"]
+__all__ = ["MemoryLog", "MemoryService", "MemorySystem", "NeverAtRest", "StoredRecord"]

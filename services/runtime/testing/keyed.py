@@ -8,11 +8,11 @@ from pathlib import Path
 from aiokafka import TopicPartition
 from aiokafka.structs import RecordMetadata
 
-from services.runtime.identity.accounts import AccessStore, new_principal
+from services.runtime.identity.accounts import AccessStore, create_principal
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal, Scope
 from services.runtime.kafka.clients import BrokerAway, RecordHeaders
-from services.runtime.kafka.compacted_topic import Entry, KeyedWriter, Sent
+from services.runtime.kafka.compacted_topic import KeyedEntry, KeyedWriter, PendingSend
 from services.runtime.process.settings import Settings
 
 
@@ -24,7 +24,7 @@ class MemoryKeyedLog(KeyedWriter):
     """
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
+        self.entries: list[KeyedEntry] = []
         self.away = False
         self.lost = False
 
@@ -35,27 +35,27 @@ class MemoryKeyedLog(KeyedWriter):
         key: str,
         value: bytes | None,
         headers: RecordHeaders | None = None,  # noqa: ARG002
-    ) -> Sent:
+    ) -> PendingSend:
         """Append an entry. Raises BrokerAway while `away`."""
         if self.away:
             raise BrokerAway("away")
         loop = asyncio.get_running_loop()
         acked: asyncio.Future[RecordMetadata] = loop.create_future()
         if self.lost:
-            return Sent(topic, acked, loop.time())
+            return PendingSend(topic, acked, loop.time())
         acked.set_result(
             RecordMetadata(
                 topic, partition, TopicPartition(topic, partition), len(self.entries), 0, 0, 0
             )
         )
-        self.entries.append(Entry(topic, partition, len(self.entries), key, value))
-        return Sent(topic, acked, loop.time() + 1)
+        self.entries.append(KeyedEntry(topic, partition, len(self.entries), key, value))
+        return PendingSend(topic, acked, loop.time() + 1)
 
     async def stop(self) -> None:
         """Skip flushing: there is nothing to flush."""
 
 
-def memory_access(
+def create_memory_access(
     folder: Path, log: MemoryKeyedLog | None = None, service: str = "test"
 ) -> AccessStore:
     """Return an access store that writes to `log`. Do not enter it, so that it follows no topic."""
@@ -64,10 +64,10 @@ def memory_access(
     return store
 
 
-async def token_for(
+async def create_token(
     store: AccessStore, role: Role, *, scope: Scope | None = None, speaks_as: str | None = None
 ) -> tuple[Principal, str]:
     """Create a principal with a token."""
-    principal = new_principal(role, scope=scope, speaks_as=speaks_as)
+    principal = create_principal(role, scope=scope, speaks_as=speaks_as)
     _, token = await store.create_token(principal)
     return principal, token

@@ -9,20 +9,26 @@ from typing import Generic, TypeVar
 from schemas.base import Fact, Instant, Message
 from schemas.envelope import Place
 from schemas.realms import partition_of
-from schemas.topics import PARTITIONS, inputs
+from schemas.topics import PARTITION_COUNT, input_topic
 from services.runtime.decider.inputs import Headers, InputRecord
 from services.runtime.decider.machine import Machine
 from services.runtime.decider.protocol import Decider
 from services.runtime.decider.realm_state import RealmState
-from services.runtime.kafka.clients import headers_of, value_of
-from services.runtime.log.chain import View, append, empty, fold, place_of
-from services.runtime.log.transaction import Transaction, digest
+from services.runtime.kafka.clients import build_headers, encode_message
+from services.runtime.log.chain import (
+    ChainView,
+    apply_input,
+    build_place,
+    create_empty_view,
+    fold_record,
+)
+from services.runtime.log.transaction import Transaction, compute_digest
 
 S = TypeVar("S")
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredRecord:
     """One record of a log with its partition and offset."""
 
     partition: int
@@ -32,32 +38,32 @@ class Stored:
 
     @property
     def hash(self) -> str:
-        return digest(self.raw)
+        return compute_digest(self.raw)
 
     def place(self, ordinal: int) -> Place:
         """Return the position of one of its facts."""
-        return place_of(self.transaction, self.partition, ordinal)
+        return build_place(self.transaction, self.partition, ordinal)
 
 
 @dataclass(slots=True)
 class MemoryLog:
     """The log of one service: append-only, one list of records per partition."""
 
-    partitions: int = PARTITIONS
-    records: dict[int, list[Stored]] = field(default_factory=dict)
+    partitions: int = PARTITION_COUNT
+    records: dict[int, list[StoredRecord]] = field(default_factory=dict)
 
-    def append(self, partition: int, raw: bytes) -> Stored:
+    def append(self, partition: int, raw: bytes) -> StoredRecord:
         """Store a record at the end of a partition."""
         at = self.records.setdefault(partition, [])
-        at.append(stored := Stored(partition, len(at), raw, Transaction.load(raw)))
+        at.append(stored := StoredRecord(partition, len(at), raw, Transaction.load(raw)))
         return stored
 
-    def __iter__(self) -> Iterator[Stored]:
+    def __iter__(self) -> Iterator[StoredRecord]:
         """Yield all records, partition by partition."""
         for partition in sorted(self.records):
             yield from self.records[partition]
 
-    def of(self, realm: str) -> list[Stored]:
+    def of(self, realm: str) -> list[StoredRecord]:
         """Return the records of one realm, in order."""
         return [
             s
@@ -65,7 +71,7 @@ class MemoryLog:
             if s.transaction.realm == realm
         ]
 
-    def newest(self, realm: str) -> Stored:
+    def newest(self, realm: str) -> StoredRecord:
         """Return the last record of one realm. Raises LookupError if there is none."""
         for stored in reversed(self.records.get(partition_of(realm, self.partitions), [])):
             if stored.transaction.realm == realm:
@@ -85,7 +91,7 @@ class MemoryService(Generic[S]):
         self,
         decider: Decider[S],
         *,
-        partitions: int = PARTITIONS,
+        partitions: int = PARTITION_COUNT,
         check: bool = True,
         clock: Instant = 0,
     ) -> None:
@@ -94,7 +100,7 @@ class MemoryService(Generic[S]):
         self.log = MemoryLog(partitions)
         self.clock = clock
         """Broker append time of the next input of a live realm; set it forward, never back."""
-        self._views: dict[int, View[S]] = {}
+        self._views: dict[int, ChainView[S]] = {}
         self._offsets: dict[int, int] = {}
         self._check = check
 
@@ -133,7 +139,7 @@ class MemoryService(Generic[S]):
         offset = self._offsets.get(partition, 0)
         if at is not None and "~" not in realm:
             self.clock = at
-        headers = headers_of(
+        headers = build_headers(
             message.wire_type(),
             id=id or f"{self.service}-{partition}-{offset}",
             source=source,
@@ -143,7 +149,9 @@ class MemoryService(Generic[S]):
             place=place,
             place_hash=place_hash,
         )
-        return self.feed_raw(partition, realm.encode(), value_of(message), headers).transaction
+        return self.feed_raw(
+            partition, realm.encode(), encode_message(message), headers
+        ).transaction
 
     def feed_raw(
         self,
@@ -152,12 +160,12 @@ class MemoryService(Generic[S]):
         value: bytes | None,
         headers: Headers,
         timestamp: Instant | None = None,
-    ) -> Stored:
+    ) -> StoredRecord:
         """Apply one record of bytes, readable or not."""
         offset = self._offsets.get(partition, 0)
         self._offsets[partition] = offset + 1
         record = InputRecord(
-            inputs(self.service),
+            input_topic(self.service),
             partition,
             offset,
             key,
@@ -165,11 +173,11 @@ class MemoryService(Generic[S]):
             headers,
             self.clock if timestamp is None else timestamp,
         )
-        before: View[S] = self._views.get(partition) or empty()
-        after, appended = append(self.machine, before, record, run="memory")
+        before: ChainView[S] = self._views.get(partition) or create_empty_view()
+        after, appended = apply_input(self.machine, before, record, run="memory")
         stored = self.log.append(partition, appended.raw)
         if self._check:
-            folded = fold(self.machine, before, stored.offset, appended.raw)
+            folded = fold_record(self.machine, before, stored.offset, appended.raw)
             if folded != after:
                 raise AssertionError(
                     f"{self.service}: the fold of {appended.transaction.facts} differs from what "

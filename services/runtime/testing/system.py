@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.base import Instant, Message
-from schemas.routes import destinations, publishes
+from schemas.routes import is_published, list_destinations
 from schemas.runtime import CONDUCTOR, StepRequested
 from services.runtime.decider.protocol import Decider
 from services.runtime.log.transaction import FactRecord, Transaction
-from services.runtime.simulation.conductor import Conductor, Planner, Responder
-from services.runtime.testing.memory import MemoryService, Stored
+from services.runtime.simulation.conductor import Conductor, Responder, SimulationPlanner
+from services.runtime.testing.memory import MemoryService, StoredRecord
 
 
-class NotSettled(AssertionError):
+class NeverAtRest(AssertionError):
     """The realm does not come to rest: a due deadline stays, or deciders answer endlessly."""
 
 
@@ -35,13 +35,13 @@ class MemorySystem:
         responder: Responder = lambda _fact, _realm: (),
         *,
         check: bool = True,
-        planner: Planner | None = None,
+        planner: SimulationPlanner | None = None,
     ) -> None:
         self.services = {
             name: MemoryService(decider, check=check) for name, decider in deciders.items()
         }
         self.conductor = Conductor(responder, planner)
-        self._waiting: deque[tuple[str, Stored, int]] = deque()
+        self._waiting: deque[tuple[str, StoredRecord, int]] = deque()
         self._steps = 0
 
     def feed(
@@ -94,7 +94,7 @@ class MemorySystem:
                 self.conductor.solved(job, self.conductor.planner.solve(job))
             else:
                 return
-        raise NotSettled(f"realm {realm} does not become quiet")
+        raise NeverAtRest(f"realm {realm} does not become quiet")
 
     def facts(self, realm: str, services: Sequence[str] = ()) -> list[FactRecord]:
         """Return the facts of the realm, service after service, each in log order."""
@@ -109,12 +109,14 @@ class MemorySystem:
         stored = self.services[service].log.newest(realm)
         self.conductor.observe(stored.transaction, stored.partition, stored.hash)
         for ordinal, fact in enumerate(stored.transaction.facts):
-            for receiver in destinations(stored.transaction.logic, service, fact.name, fact.data):
-                if receiver in self.services and publishes(service, receiver, realm):
+            for receiver in list_destinations(
+                stored.transaction.logic, service, fact.name, fact.data
+            ):
+                if receiver in self.services and is_published(service, receiver, realm):
                     self._waiting.append((receiver, stored, ordinal))
         return stored.transaction
 
-    def _forward(self, receiver: str, stored: Stored, ordinal: int) -> None:
+    def _forward(self, receiver: str, stored: StoredRecord, ordinal: int) -> None:
         tx, fact = stored.transaction, stored.transaction.facts[ordinal]
         self.services[receiver].feed(
             tx.realm,

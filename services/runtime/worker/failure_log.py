@@ -15,16 +15,16 @@ from services.runtime.log.transaction import Transaction
 from services.runtime.process import metrics
 
 _DEADLINE_FAILED: Final = DeadlineFailed.wire_type()
-DEADLINES: Final = "vigie_deadlines_failed_total"
+DEADLINES_METRIC: Final = "vigie_deadlines_failed_total"
 log = structlog.get_logger(__name__)
 
 
-def begin(service: str) -> None:
+def initialize_metric(service: str) -> None:
     """Create the metric before its first event."""
-    metrics.begin(DEADLINES, service=service)
+    metrics.initialize_counter(DEADLINES_METRIC, service=service)
 
 
-def tell(tx: Transaction, outcome: str) -> None:
+def log_failures(tx: Transaction, outcome: str) -> None:
     """Log an input without effect and each deadline that failed and will not fire again."""
     for fact in tx.facts:
         if fact.type == _DEADLINE_FAILED:
@@ -36,7 +36,7 @@ def tell(tx: Transaction, outcome: str) -> None:
                 reason=fact.data["error"],
             )
             if is_live(tx.realm):
-                metrics.count(DEADLINES, service=tx.service)
+                metrics.count(DEADLINES_METRIC, service=tx.service)
     if outcome in ("failed", "refused"):
         why = tx.facts[-1].data
         event = "input.failed" if outcome == "failed" else "input.refused"

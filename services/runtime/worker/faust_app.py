@@ -19,12 +19,12 @@ from faust.types import TP
 from mode.services import WaitResults
 
 from services.runtime.kafka.clients import METADATA_AGE_MS
-from services.runtime.kafka.fetch_throttle import EVERY_MS, Pace
-from services.runtime.kafka.security import faust_credentials
-from services.runtime.process.failpoints import ARMED, reach
+from services.runtime.kafka.fetch_throttle import FETCH_INTERVAL_MS, FetchThrottle
+from services.runtime.kafka.security import build_faust_credentials
+from services.runtime.process.failpoints import ARMED, reach_failpoint
 
 
-class Owner(Protocol):
+class AppOwner(Protocol):
     """The worker, as the Faust app sees it."""
 
     def position(self, topic: str, partition: int) -> int | None:
@@ -46,23 +46,23 @@ class Membership:
     heartbeat_s: float = 1.0
     """Also the longest delay until a member learns of a rebalance; partitions wait meanwhile."""
     rebalance_s: float = 30.0
-    every_ms: int = EVERY_MS
+    every_ms: int = FETCH_INTERVAL_MS
     """Milliseconds between fetches in a stream (`services.runtime.kafka.fetch_throttle`)."""
 
 
-class PacedThread(driver.AIOKafkaConsumerThread):
+class ThrottledThread(driver.AIOKafkaConsumerThread):
     """Consumer thread that fetches at the pace of `Pace`, not with Faust's fixed wait of 1.5 s.
 
     A fetch that waits on idle partitions delays the busy ones.
     """
 
-    pace: Pace
+    pace: FetchThrottle
 
     async def on_start(self) -> None:
         """Attach the pace once Faust has started the thread."""
         await super().on_start()
         app: Any = self.consumer.app
-        self.pace = Pace(self._consumer, app.every_ms)
+        self.pace = FetchThrottle(self._consumer, app.every_ms)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Skip Faust's check for streams that stand still.
@@ -89,8 +89,8 @@ class PositionedConsumer(driver.Consumer):
     _told: Mapping[TP, int] | None = None
     """Offsets that were last committed since the partitions were assigned."""
 
-    def _new_consumer_thread(self) -> PacedThread:
-        return PacedThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> ThrottledThread:
+        return ThrottledThread(self, loop=self.loop, beacon=self.beacon)
 
     def hurry(self) -> None:
         """Fetch fast, because a caller waits for the answer to an input."""
@@ -131,7 +131,7 @@ class PositionedConsumer(driver.Consumer):
         Committed offsets only report lag.
         """
         if ARMED:
-            reach("before-commit")
+            reach_failpoint("before-commit")
         app: Any = self.app
         applied = {
             tp: offset
@@ -161,7 +161,7 @@ class DirectConductor(Conductor):
 class FailStopApp(faust.App):
     """Faust app that hands everything to its owner."""
 
-    owner: Owner
+    owner: AppOwner
     every_ms: int
 
     def on_init_dependencies(self) -> Any:
@@ -183,7 +183,7 @@ class FailStopApp(faust.App):
         return transport
 
 
-_QUIET: Final = {"faust": logging.WARNING, "mode": logging.WARNING, __name__: logging.ERROR}
+_LOG_LEVELS: Final = {"faust": logging.WARNING, "mode": logging.WARNING, __name__: logging.ERROR}
 """Loggers that are too talkative.
 
 Faust names a subclass's logger after its module, and warns twice per rebalance about the removed
@@ -191,14 +191,14 @@ monitor.
 """
 
 
-def make_app(kafka: str, membership: Membership, owner: Owner) -> Any:
+def create_app(kafka: str, membership: Membership, owner: AppOwner) -> Any:
     """Build the Faust app of one worker."""
-    for name, level in _QUIET.items():
+    for name, level in _LOG_LEVELS.items():
         logging.getLogger(name).setLevel(level)
     app = FailStopApp(
         membership.group,
         broker=[f"kafka://{address}" for address in kafka.split(",")],
-        broker_credentials=faust_credentials(),
+        broker_credentials=build_faust_credentials(),
         # With exactly_once, outputs leave outside the transaction and two workers crash-loop
         processing_guarantee="at_least_once",
         store="memory://",

@@ -9,9 +9,9 @@ from typing import Any, Final
 import faust
 import structlog
 
-from services.runtime.process.exits import leave
+from services.runtime.process.exits import exit_now
 
-STOP_S: Final = 10.0
+STOP_TIMEOUT_S: Final = 10.0
 """Longest time from SIGTERM to the end of the process.
 
 Faust may wait for ever for a broker that is away, and a hard end loses nothing.
@@ -26,18 +26,18 @@ class StoppingWorker(faust.Worker):
         pass
 
     def _schedule_shutdown(self, signal: Any) -> None:
-        timer = threading.Timer(STOP_S, _stop_short)
+        timer = threading.Timer(STOP_TIMEOUT_S, _cut_stop_short)
         timer.daemon = True
         timer.start()
         super()._schedule_shutdown(signal)
 
 
-def _stop_short() -> None:
-    log.warning("worker.stop_cut_short", after_s=STOP_S)
-    leave()
+def _cut_stop_short() -> None:
+    log.warning("worker.stop_cut_short", after_s=STOP_TIMEOUT_S)
+    exit_now()
 
 
-def run_app(app: Any, loop: asyncio.AbstractEventLoop) -> None:
+def run_faust_app(app: Any, loop: asyncio.AbstractEventLoop) -> None:
     """Run a Faust app until the process gets a signal to stop."""
     worker = StoppingWorker(
         app,

@@ -15,20 +15,20 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
-from services.runtime.log.missing_records import Missing, look_until_visible
+from services.runtime.log.missing_records import RecordMissing, retry_until_visible
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.snapshots import SLOTS, SnapshotWriter
-from services.runtime.log.transaction import digest
+from services.runtime.log.transaction import compute_digest
 from services.runtime.process import metrics
-from services.runtime.process.exits import Stop, stop, stop_for
+from services.runtime.process.exits import Stop, stop, stop_for_error
 from services.runtime.process.health import Check
 
 if TYPE_CHECKING:
-    from services.runtime.log.chain import View
-    from services.runtime.worker.owned_partition import Held
+    from services.runtime.log.chain import ChainView
+    from services.runtime.worker.owned_partition import OwnedPartition
     from services.runtime.worker.worker import Worker
 
-EVERY_S: Final = 1.0
+CHECK_INTERVAL_S: Final = 1.0
 SLOW_APPEND_S: Final = 5.0
 """Age of an unacknowledged append that makes the worker unready."""
 STUCK_S: Final = 300.0
@@ -36,16 +36,20 @@ STUCK_S: Final = 300.0
 IDLE_S: Final = 2.0
 IDLE_RECORDS: Final = 500
 """Number of records since the last snapshot after which an idle moment is used for one."""
-_OF_A_PARTITION: Final = ("vigie_chain_seq", "vigie_publish_lag_records", "vigie_input_lag_records")
+_PARTITION_METRICS: Final = (
+    "vigie_chain_seq",
+    "vigie_publish_lag_records",
+    "vigie_input_lag_records",
+)
 log = structlog.get_logger(__name__)
 
 
-class Watch:
+class Housekeeping:
     """Self-checks, metrics and snapshots of one worker."""
 
     def __init__(self, worker: Worker[Any]) -> None:
         self._worker = worker
-        self._writers: dict[int, tuple[Held[Any], SnapshotWriter[Any]]] = {}
+        self._writers: dict[int, tuple[OwnedPartition[Any], SnapshotWriter[Any]]] = {}
         self._snapshot_producer: RecordProducer | None = None
         self._behind_since: dict[int, tuple[int, float]] = {}
         self._told: set[int] = set()
@@ -58,23 +62,23 @@ class Watch:
             try:
                 async with PartitionReader(worker.kafka, fetch_bytes=1) as reader:
                     while True:
-                        await asyncio.sleep(EVERY_S)
+                        await asyncio.sleep(CHECK_INTERVAL_S)
                         self._look_at_progress()
-                        await look_until_visible(
+                        await retry_until_visible(
                             worker.kafka, worker.log, lambda: self._look_at_logs(reader)
                         )
                         self._use_quiet_moments()
             except Stop as lost:
-                stop_for(lost, lost.name)
+                stop_for_error(lost, lost.name)
             except (KafkaError, OSError) as error:
                 log.warning("watch.interrupted", error=f"{type(error).__name__}: {error}")
-                await asyncio.sleep(EVERY_S)
+                await asyncio.sleep(CHECK_INTERVAL_S)
 
     async def tell(self) -> None:
         """Publish metrics once a second until cancelled, even while the broker is away."""
         while True:
             self._report()
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(CHECK_INTERVAL_S)
 
     async def stop(self) -> None:
         """Close the producer of snapshots."""
@@ -120,29 +124,29 @@ class Watch:
             metrics.count("vigie_inputs_total", number, service=service, outcome=outcome)
         counts.clear()
         worker.publisher.report()
-        metrics.gauge(
+        metrics.set_gauge(
             "vigie_appends_in_flight",
             sum(len(held.pending) for held in worker.held.values()),
             service=service,
         )
-        metrics.gauge("vigie_oldest_unacked_seconds", self.oldest_unacked_s(), service=service)
-        metrics.gauge("vigie_deadlines_armed", len(worker.ticker), service=service)
+        metrics.set_gauge("vigie_oldest_unacked_seconds", self.oldest_unacked_s(), service=service)
+        metrics.set_gauge("vigie_deadlines_armed", len(worker.ticker), service=service)
         for p, held in worker.held.items():
-            metrics.gauge(
+            metrics.set_gauge(
                 "vigie_chain_seq", held.view.position.seq, service=service, partition=str(p)
             )
-            metrics.gauge(
+            metrics.set_gauge(
                 "vigie_publish_lag_records", held.feed.lag, service=service, partition=str(p)
             )
             position = held.view.position
             lag = max(self._end_of_input(p) - position.applied - 1, 0) + max(
                 self._end_of_urgent(p) - position.urgent - 1, 0
             )
-            metrics.gauge("vigie_input_lag_records", lag, service=service, partition=str(p))
+            metrics.set_gauge("vigie_input_lag_records", lag, service=service, partition=str(p))
         # Another worker owns it now: our last figures would stay for ever.
         for p in self._told - set(worker.held):
-            for name in _OF_A_PARTITION:
-                metrics.forget(name, service=service, partition=str(p))
+            for name in _PARTITION_METRICS:
+                metrics.remove_gauge(name, service=service, partition=str(p))
         self._told = set(worker.held)
 
     def _look_at_progress(self) -> None:
@@ -190,9 +194,9 @@ class Watch:
         found = await reader.at(worker.log, {p: offset for p, (_, offset, _) in confirmed.items()})
         for p, (held, offset, hash) in confirmed.items():
             if not held.dropped:
-                _check_kept(worker.log, p, offset, hash, found.get(p))
+                _check_record(worker.log, p, offset, hash, found.get(p))
 
-    def wants_snapshot(self, held: Held[Any], now: float) -> bool:
+    def wants_snapshot(self, held: OwnedPartition[Any], now: float) -> bool:
         """Return whether to snapshot now: at seq = k·N, not too often, one at a time."""
         tuning = self._worker.tuning
         return (
@@ -217,16 +221,16 @@ class Watch:
             ):
                 self.write_snapshot(held, held.view)
 
-    def write_snapshot(self, held: Held[Any], view: View[Any]) -> None:
+    def write_snapshot(self, held: OwnedPartition[Any], view: ChainView[Any]) -> None:
         """Start to write a snapshot; every record of the view must be acknowledged."""
         held.writing = asyncio.create_task(
             self._write(held, view), name=f"snapshot {self._worker.service}/{held.partition}"
         )
 
-    async def _write(self, held: Held[Any], view: View[Any]) -> None:
+    async def _write(self, held: OwnedPartition[Any], view: ChainView[Any]) -> None:
         worker, started, seq = self._worker, time.monotonic(), view.position.seq
         try:
-            await look_until_visible(worker.kafka, worker.log, lambda: self._check_anchor(held))
+            await retry_until_visible(worker.kafka, worker.log, lambda: self._check_anchor(held))
             writer = await self._writer(held)
             await writer.write(held.slot, view, held.feed.published)
             held.slot = SLOTS[1 - SLOTS.index(held.slot)]
@@ -243,13 +247,13 @@ class Watch:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001
-            stop_for(error, "agent.crashed")
+            stop_for_error(error, "agent.crashed")
         took = time.monotonic() - started
         metrics.observe("vigie_snapshot_seconds", took, service=worker.service)
         held.next_snapshot_at = time.monotonic() + max(worker.tuning.snapshot_pause_s, 10 * took)
         held.writing = None
 
-    async def _check_anchor(self, held: Held[Any]) -> None:
+    async def _check_anchor(self, held: OwnedPartition[Any]) -> None:
         """Check that the log still holds the last record of the recovery (log protocol, rule 8).
 
         A worker must not write a manifest of a log that was cut since it recovered it.
@@ -259,9 +263,9 @@ class Watch:
             return
         async with PartitionReader(self._worker.kafka, fetch_bytes=1) as reader:
             found = await reader.at(self._worker.log, {held.partition: offset})
-        _check_kept(self._worker.log, held.partition, offset, hash, found.get(held.partition))
+        _check_record(self._worker.log, held.partition, offset, hash, found.get(held.partition))
 
-    async def _writer(self, held: Held[Any]) -> SnapshotWriter[Any]:
+    async def _writer(self, held: OwnedPartition[Any]) -> SnapshotWriter[Any]:
         if self._snapshot_producer is None:
             producer = RecordProducer(self._worker.kafka, timeout_s=60)
             await producer.start()
@@ -278,14 +282,14 @@ class Watch:
         return known[1]
 
 
-def _check_kept(topic: str, partition: int, offset: int, hash: str, found: Any | None) -> None:
+def _check_record(topic: str, partition: int, offset: int, hash: str, found: Any | None) -> None:
     """Raise Missing or Stop (`log.truncated`) unless `found` is the record with this hash."""
     if found is None:
-        raise Missing(
+        raise RecordMissing(
             "log.truncated",
             f"partition {partition} of {topic} no longer holds the record at offset {offset}",
         )
-    if digest(found.value) != hash:
+    if compute_digest(found.value) != hash:
         raise Stop(
             "log.truncated",
             f"partition {partition} of {topic} holds another record at offset {offset} than the one written",

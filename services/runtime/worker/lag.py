@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from schemas.base import Instant
 from schemas.realms import live_partitions
 from schemas.runtime import Rebased
-from schemas.topics import PARTITIONS, SERVICES, lanes, log
+from schemas.topics import PARTITION_COUNT, SERVICES, input_topics, log_topic
 from services.runtime.log.chain import is_urgent
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class DecidersProgress:
     """Progress of the deciders, by the newest record of each log partition."""
 
     lag: dict[str, int]
@@ -36,10 +36,10 @@ async def read_lag(kafka: str) -> dict[str, int]:
     Raises KafkaError, OSError.
     """
     async with PartitionReader(kafka) as reader:
-        return (await read_standing(reader)).lag
+        return (await read_progress(reader)).lag
 
 
-async def newest_record_ms(kafka: str) -> int:
+async def read_newest_record_ms(kafka: str) -> int:
     """Return the newest broker time among the records of the logs, 0 without records.
 
     Raises KafkaError, OSError.
@@ -47,52 +47,53 @@ async def newest_record_ms(kafka: str) -> int:
     newest = 0
     async with PartitionReader(kafka) as reader:
         for service in SERVICES:
-            bounds = await reader.bounds(log(service), range(PARTITIONS))
+            bounds = await reader.bounds(log_topic(service), range(PARTITION_COUNT))
             last = await reader.at(
-                log(service), {p: end - 1 for p, (begin, end) in bounds.items() if end > begin}
+                log_topic(service),
+                {p: end - 1 for p, (begin, end) in bounds.items() if end > begin},
             )
             newest = max([newest, *(record.timestamp for record in last.values())])
     return newest
 
 
-async def read_standing(reader: PartitionReader) -> Standing:
+async def read_progress(reader: PartitionReader) -> DecidersProgress:
     """Read the progress of all deciders. Raises KafkaError, OSError."""
-    lag, dues, live = dict[str, int](), list[Instant](), live_partitions(PARTITIONS)
+    lag, dues, live = dict[str, int](), list[Instant](), live_partitions(PARTITION_COUNT)
     for service in SERVICES:
         ends = {
             (topic, p): end
-            for topic in lanes(service)
-            for p, (_, end) in (await reader.bounds(topic, range(PARTITIONS))).items()
+            for topic in input_topics(service)
+            for p, (_, end) in (await reader.bounds(topic, range(PARTITION_COUNT))).items()
         }
-        newest = await newest_transactions(reader, service, range(PARTITIONS))
+        newest = await read_newest_transactions(reader, service, range(PARTITION_COUNT))
         applied = {
             (topic, p): offset
             for p, transaction in newest.items()
-            for topic, offset in applied_by(transaction, service).items()
+            for topic, offset in list_applied_offsets(transaction, service).items()
         }
         lag[service] = sum(max(end - 1 - applied.get(place, -1), 0) for place, end in ends.items())
         dues += [t.next_due for p, t in newest.items() if p in live and t.next_due is not None]
-    return Standing(lag, min(dues, default=None))
+    return DecidersProgress(lag, min(dues, default=None))
 
 
-async def newest_transactions(
+async def read_newest_transactions(
     reader: PartitionReader, service: str, partitions: Iterable[int]
 ) -> dict[int, Transaction]:
     """Return partition → the Transaction at the end of its log, without empty partitions.
 
     Raises KafkaError, OSError.
     """
-    bounds = await reader.bounds(log(service), partitions)
+    bounds = await reader.bounds(log_topic(service), partitions)
     newest = await reader.at(
-        log(service), {p: end - 1 for p, (begin, end) in bounds.items() if end > begin}
+        log_topic(service), {p: end - 1 for p, (begin, end) in bounds.items() if end > begin}
     )
-    read = {p: _transaction(record.value) for p, record in newest.items()}
+    read = {p: _parse_transaction(record.value) for p, record in newest.items()}
     return {p: transaction for p, transaction in read.items() if transaction is not None}
 
 
-def applied_by(transaction: Transaction, service: str) -> dict[str, int]:
+def list_applied_offsets(transaction: Transaction, service: str) -> dict[str, int]:
     """Return input topic → offset of the last applied input, after one record of the log."""
-    normal, *others = lanes(service)
+    normal, *others = input_topics(service)
     source = transaction.src
     if source.type == Rebased.wire_type():
         data = transaction.facts[0].data
@@ -105,7 +106,7 @@ def applied_by(transaction: Transaction, service: str) -> dict[str, int]:
     return {normal: source.offset} | dict.fromkeys(others, beside)
 
 
-def _transaction(raw: bytes) -> Transaction | None:
+def _parse_transaction(raw: bytes) -> Transaction | None:
     try:
         return Transaction.load(raw)
     except (ValueError, KeyError):

@@ -14,13 +14,13 @@ import structlog
 import uvloop
 
 from services.runtime.process import health, logs
-from services.runtime.process.exits import leave, stop_for
+from services.runtime.process.exits import exit_now, stop_for_error
 from services.runtime.process.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 
-class Background(Protocol):
+class BackgroundProcess(Protocol):
     """The work of such a process."""
 
     caught_up: bool
@@ -37,20 +37,20 @@ class Background(Protocol):
         ...
 
 
-def run_background(name: str, make: Callable[[Settings], Background]) -> None:
+def run_background(name: str, make: Callable[[Settings], BackgroundProcess]) -> None:
     """Run the process with settings from the environment, until SIGTERM."""
-    logs.configure(name)
+    logs.configure_logging(name)
     try:
-        uvloop.run(_until_told(name, make, Settings()))
+        uvloop.run(_run_until_signal(name, make, Settings()))
     except* Exception as group:  # noqa: BLE001  the process ends by name
-        stop_for(group.exceptions[0], "take.failed")
+        stop_for_error(group.exceptions[0], "take.failed")
 
 
-async def _until_told(
-    name: str, make: Callable[[Settings], Background], settings: Settings
+async def _run_until_signal(
+    name: str, make: Callable[[Settings], BackgroundProcess], settings: Settings
 ) -> None:
     work = make(settings)
-    server = await health.serve(
+    server = await health.serve_health(
         settings, {"logs": lambda: None if work.caught_up else "still reading the logs"}
     )
     task = asyncio.create_task(work.run())
@@ -67,4 +67,4 @@ async def _until_told(
         await work.close()
         await server.close()
     if stopped:
-        leave()  # The interpreter would wait for a thread that computes at the lowest priority
+        exit_now()  # The interpreter would wait for a thread that computes at the lowest priority

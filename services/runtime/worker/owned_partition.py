@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from services.runtime.decider.inputs import InputRecord
-from services.runtime.log.chain import IN_FLIGHT, Position, View
+from services.runtime.log.chain import MAX_IN_FLIGHT, ChainView, Position
 from services.runtime.log.transaction import Transaction
-from services.runtime.process.tracing import Span
-from services.runtime.worker.publisher import Feed
+from services.runtime.process.tracing import TraceSpan
+from services.runtime.worker.publisher import PartitionFeed
 
 S = TypeVar("S")
-UNPUBLISHED: int = 20_000
+MAX_UNPUBLISHED: int = 20_000
 """Number of acknowledged records that may wait for the publisher before the worker waits, too."""
 
 
-class Pending(NamedTuple):
+class PendingAppend(NamedTuple):
     """A record that is sent but not acknowledged."""
 
     position: Position
@@ -28,22 +28,22 @@ class Pending(NamedTuple):
     """The input, for the dead letters; None if it took effect."""
     sent_at: float
     """`time.monotonic()` of the send."""
-    span: Span | None = None
+    span: TraceSpan | None = None
     """Span that ends with the acknowledgement."""
 
 
 @dataclass(slots=True, eq=False)
-class Held(Generic[S]):
+class OwnedPartition(Generic[S]):
     partition: int
-    view: View[S]
-    feed: Feed
+    view: ChainView[S]
+    feed: PartitionFeed
     slot: str
     """Slot of the next snapshot."""
     anchor: tuple[int, str]
     """Offset and hash of the last record at recovery; (-1, "") for an empty log."""
     confirmed: tuple[int, str]
     """Offset and hash of the newest record known to be in the log."""
-    pending: deque[Pending] = field(default_factory=deque)
+    pending: deque[PendingAppend] = field(default_factory=deque)
     room: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when an append is acknowledged, and by the feed when less is left to publish."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -51,7 +51,7 @@ class Held(Generic[S]):
     urgent: deque[InputRecord] = field(default_factory=deque)
     """Records of the urgent lane that were read but not applied."""
     dropped: bool = False
-    snapshot: View[S] | None = None
+    snapshot: ChainView[S] | None = None
     """View to write once its seq is acknowledged."""
     writing: asyncio.Task[None] | None = None
     snapshot_seq: int = 0
@@ -66,7 +66,7 @@ class Held(Generic[S]):
     @property
     def full(self) -> bool:
         """True if the next input has to wait."""
-        return len(self.pending) >= IN_FLIGHT or self.feed.lag >= UNPUBLISHED
+        return len(self.pending) >= MAX_IN_FLIGHT or self.feed.lag >= MAX_UNPUBLISHED
 
     async def until_room(self) -> None:
         """Wait until the next input may be applied or the partition is dropped."""

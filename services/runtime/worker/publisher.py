@@ -27,42 +27,42 @@ from aiokafka import AIOKafkaProducer
 from schemas import envelope as ce
 from schemas.envelope import Place
 from schemas.realms import is_live
-from schemas.routes import PUBLIC, destinations, public_topics, publishes
+from schemas.routes import PUBLIC_FACTS, is_published, list_destinations, list_public_topics
 from schemas.runtime import InputFailed, InputRefused, Tick
-from schemas.topics import LARGE_MESSAGE_BYTES, is_input, urgent_lane
-from schemas.topics import log as log_topic
+from schemas.topics import LARGE_MESSAGE_BYTES, is_input_topic, select_urgent_topic
+from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.decider.inputs import InputRecord
-from services.runtime.decider.realm_state import Mark
+from services.runtime.decider.realm_state import Watermark
 from services.runtime.kafka import dead_letters
 from services.runtime.kafka.clients import (
     RecordHeaders,
-    headers_of,
-    idempotent_producer,
-    send_patiently,
+    build_headers,
+    create_idempotent_producer,
+    send_with_retry,
 )
-from services.runtime.kafka.dead_letters import DeadLetter, Lane
-from services.runtime.log.chain import Position, follow
-from services.runtime.log.missing_records import look_until_visible
+from services.runtime.kafka.dead_letters import DeadLetter, DeadLetterKind
+from services.runtime.log.chain import Position, advance_position
+from services.runtime.log.missing_records import retry_until_visible
 from services.runtime.log.partition_reader import PartitionReader
-from services.runtime.log.received_positions import marks_of, position_after
-from services.runtime.log.snapshots import Published
+from services.runtime.log.received_positions import find_position_after, read_watermarks
+from services.runtime.log.snapshots import PublishedPosition
 from services.runtime.log.transaction import FactRecord, Transaction
 from services.runtime.process import metrics, tracing
-from services.runtime.process.exits import stop, stop_for
-from services.runtime.process.failpoints import ARMED, reach
-from services.runtime.worker.recovery import record_of
+from services.runtime.process.exits import stop, stop_for_error
+from services.runtime.process.failpoints import ARMED, reach_failpoint
+from services.runtime.worker.recovery import convert_record
 
 MAX_OUTGOING: Final = 5000
 """Limit of sent, unacknowledged records over all partitions, beyond which the feeds wait."""
-TAIL: Final = 300
+TAIL_RECORDS: Final = 300
 """Number of records at the end of a public topic that are searched for our newest place."""
-_FAILED: Final = "input_failed"
-_DEAD: Final = {InputFailed.wire_type(), InputRefused.wire_type()}
+_FAILED_CODE: Final = "input_failed"
+_DEAD_LETTER_FACTS: Final = {InputFailed.wire_type(), InputRefused.wire_type()}
 log = structlog.get_logger(__name__)
 
 
-class Accepted(NamedTuple):
+class PublishedRecord(NamedTuple):
     """An accepted record on its way out; `record` is its input, if it is at hand."""
 
     transaction: Transaction
@@ -71,7 +71,7 @@ class Accepted(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Sending:
+class _PendingRecord:
     """An accepted record with sends in progress."""
 
     position: Position
@@ -79,7 +79,7 @@ class _Sending:
     left: int = 1
 
 
-class _Route(NamedTuple):
+class _FactTargets(NamedTuple):
     """Targets of one fact. If every field is falsy, the fact stays in the log."""
 
     receivers: tuple[str, ...]
@@ -95,7 +95,7 @@ class Publisher:
         self.service = service
         self.logic = logic
         self._marks = marks
-        self.producer: AIOKafkaProducer = idempotent_producer(
+        self.producer: AIOKafkaProducer = create_idempotent_producer(
             kafka, max_request_bytes=2 * LARGE_MESSAGE_BYTES
         )
         self.outgoing = 0
@@ -104,8 +104,8 @@ class Publisher:
         """Topic → records sent since the last `report`."""
         self.room = asyncio.Event()
         self.room.set()
-        for reason in (_FAILED, *get_args(InputRefused.model_fields["code"].annotation)):
-            metrics.begin("vigie_dead_letters_total", service=service, reason=reason)
+        for reason in (_FAILED_CODE, *get_args(InputRefused.model_fields["code"].annotation)):
+            metrics.initialize_counter("vigie_dead_letters_total", service=service, reason=reason)
 
     async def start(self) -> None:
         """Connect the producer. Raises KafkaError."""
@@ -129,7 +129,7 @@ class Publisher:
         done: Callable[[], None] | None = None,
     ) -> None:
         """Pass one record to the producer. A failure, now or later, ends the process."""
-        if is_input(topic):
+        if is_input_topic(topic):
             headers = self._marks.sign(topic, key, value, headers)
         if self.outgoing >= MAX_OUTGOING:
             self.room.clear()
@@ -150,11 +150,11 @@ class Publisher:
                 done()
 
         if ARMED:
-            reach("before-publish")
-        sent = await send_patiently(self.producer, topic, value, key, partition, headers)
+            reach_failpoint("before-publish")
+        sent = await send_with_retry(self.producer, topic, value, key, partition, headers)
         sent.add_done_callback(acknowledged)
         if ARMED:
-            reach("after-publish")
+            reach_failpoint("after-publish")
 
     def report(self) -> None:
         """Pass the counts to the metrics; once a second is enough."""
@@ -168,11 +168,13 @@ class Publisher:
         It takes the urgent lane if there is one, so deadlines fire even while a flood of inputs
         waits.
         """
-        headers = headers_of(Tick.wire_type(), id=id, source=f"/{self.service}")
-        await self.send(urgent_lane(self.service, realm), partition, realm.encode(), b"{}", headers)
+        headers = build_headers(Tick.wire_type(), id=id, source=f"/{self.service}")
+        await self.send(
+            select_urgent_topic(self.service, realm), partition, realm.encode(), b"{}", headers
+        )
 
 
-class Feed:
+class PartitionFeed:
     """Outgoing records of one log partition, from the receivers' watermarks on."""
 
     def __init__(
@@ -180,7 +182,7 @@ class Feed:
         publisher: Publisher,
         partition: int,
         end: Position,
-        published: Published,
+        published: PublishedPosition,
         room: asyncio.Event,
     ) -> None:
         """Start publishing; `room` is set whenever less is left to publish."""
@@ -188,9 +190,9 @@ class Feed:
         self._room = room
         self._partition = partition
         self._end = end
-        self._queue: deque[Accepted] = deque()
+        self._queue: deque[PublishedRecord] = deque()
         self._filled = asyncio.Event()
-        self._sending: deque[_Sending] = deque()
+        self._sending: deque[_PendingRecord] = deque()
         self._marks: dict[str, Place] = {}
         self._cancelled = False
         self._frontier = published.position
@@ -200,16 +202,16 @@ class Feed:
         )
 
     @property
-    def published(self) -> Published:
+    def published(self) -> PublishedPosition:
         """Position up to which everything is sent and acknowledged."""
-        return Published(self._frontier, self._last)
+        return PublishedPosition(self._frontier, self._last)
 
     @property
     def lag(self) -> int:
         """Number of accepted records that are not completely published."""
         return len(self._queue) + len(self._sending)
 
-    def offer(self, accepted: Accepted) -> None:
+    def offer(self, accepted: PublishedRecord) -> None:
         """Queue the next acknowledged record, in order."""
         self._queue.append(accepted)
         self._filled.set()
@@ -243,13 +245,13 @@ class Feed:
             raise
         except Exception as error:  # noqa: BLE001  any failure here ends the process, by name
             if not self._cancelled:  # Otherwise its producer was closed first, which is in order.
-                stop_for(error, "publish.failed")
+                stop_for_error(error, "publish.failed")
 
     async def _begin(self, reader: PartitionReader) -> Position:
         """Return the position after which a receiver may lack facts, by the watermarks."""
         service, p = self._publisher.service, self._partition
         start = self._frontier
-        async for receiver, mark in marks_of(reader, service, p):
+        async for receiver, mark in read_watermarks(reader, service, p):
             at = None if mark is None else await self._position_after(reader, mark)
             if mark is not None:
                 self._marks[receiver] = mark.place
@@ -257,27 +259,29 @@ class Feed:
             if sent is not None and (mark is None or mark.place < sent):
                 behind = at if at is not None else Position()
                 start = min(start, behind, key=lambda position: position.next)
-        for topic in (*PUBLIC, dead_letters.TOPIC):
+        for topic in (*PUBLIC_FACTS, dead_letters.TOPIC):
             if (place := await self._newest_place(reader, topic)) is not None:
                 self._marks[topic] = place
         return start
 
-    async def _position_after(self, reader: PartitionReader, mark: Mark) -> Position | None:
+    async def _position_after(self, reader: PartitionReader, mark: Watermark) -> Position | None:
         """Return the position after a receiver's watermark. Raises Stop.
 
         Waits for a record that is not visible yet.
         """
         service, p = self._publisher.service, self._partition
-        look = partial(position_after, reader, service, p, mark, self._end)
-        return await look_until_visible(self._publisher.kafka, log_topic(service), look)
+        look = partial(find_position_after, reader, service, p, mark, self._end)
+        return await retry_until_visible(self._publisher.kafka, log_topic(service), look)
 
     async def _newest_place(self, reader: PartitionReader, topic: str) -> Place | None:
         """Return this service's newest place among the last records of a public topic."""
         newest = None
         bounds = await reader.bounds(topic, [self._partition])
         begin, end = bounds[self._partition]
-        async for record in reader.read(topic, {self._partition: (max(begin, end - TAIL), end)}):
-            place = _place_in(record.headers)
+        async for record in reader.read(
+            topic, {self._partition: (max(begin, end - TAIL_RECORDS), end)}
+        ):
+            place = _read_place(record.headers)
             if place is not None and place.service == self._publisher.service:
                 newest = place if newest is None else max(newest, place)
         return newest
@@ -286,14 +290,16 @@ class Feed:
         """Publish the log from `start` to the position at which the worker recovered it."""
         topic, at, count = log_topic(self._publisher.service), start, 0
         async for record in reader.read(topic, {self._partition: (start.next, self._end.next)}):
-            at, transaction = follow(at, record.offset, record.value, self._publisher.logic)
+            at, transaction = advance_position(
+                at, record.offset, record.value, self._publisher.logic
+            )
             if transaction is not None:
                 if record.headers:
                     transaction = replace(
-                        transaction, traceparent=tracing.of_headers(record.headers)
+                        transaction, traceparent=tracing.read_traceparent(record.headers)
                     )
                 given = None
-                if any(fact.type in _DEAD for fact in transaction.facts):
+                if any(fact.type in _DEAD_LETTER_FACTS for fact in transaction.facts):
                     async with PartitionReader(self._publisher.kafka) as inputs:
                         given = (
                             await inputs.at(
@@ -301,19 +307,23 @@ class Feed:
                             )
                         ).get(self._partition)
                 await self._publish(
-                    Accepted(transaction, at, None if given is None else record_of(given)),
+                    PublishedRecord(
+                        transaction, at, None if given is None else convert_record(given)
+                    ),
                     compare=True,
                 )
                 count += 1
         if count:
             log.info("publisher.caught_up", partition=self._partition, records=count)
 
-    def _route(self, logic: int, fact: FactRecord) -> _Route:
+    def _route(self, logic: int, fact: FactRecord) -> _FactTargets:
         """Return the targets of a fact, by the table of the record's own logic version."""
-        receivers = destinations(logic, self._publisher.service, fact.name, fact.data)
-        return _Route(receivers, public_topics(fact.name), fact.type in _DEAD)
+        receivers = list_destinations(logic, self._publisher.service, fact.name, fact.data)
+        return _FactTargets(
+            receivers, list_public_topics(fact.name), fact.type in _DEAD_LETTER_FACTS
+        )
 
-    async def _publish(self, accepted: Accepted, *, compare: bool) -> None:
+    async def _publish(self, accepted: PublishedRecord, *, compare: bool) -> None:
         tx, service = accepted.transaction, self._publisher.service
         routed = [
             (n, fact, route)
@@ -326,13 +336,13 @@ class Feed:
             else:
                 self._frontier = accepted.position
             return
-        sending = _Sending(accepted.position, {})
+        sending = _PendingRecord(accepted.position, {})
         self._sending.append(sending)
         for ordinal, fact, route in routed:
             place = Place(service, self._partition, tx.history, tx.seq, ordinal)
-            receivers = [r for r in route.receivers if publishes(service, r, tx.realm)]
+            receivers = [r for r in route.receivers if is_published(service, r, tx.realm)]
             targets = [
-                *((r, urgent_lane(r, tx.realm)) for r in receivers),
+                *((r, select_urgent_topic(r, tx.realm)) for r in receivers),
                 *((t, t) for t in route.topics),
             ]
             wanted = [
@@ -357,7 +367,7 @@ class Feed:
         self._acknowledged(sending)
 
     def _headers(self, tx: Transaction, fact: FactRecord, place: Place, hash: str) -> RecordHeaders:
-        return headers_of(
+        return build_headers(
             fact.type,
             id=fact.id,
             source=f"/{tx.service}",
@@ -371,14 +381,19 @@ class Feed:
         )
 
     async def _bury(
-        self, sending: _Sending, tx: Transaction, fact: FactRecord, place: Place, accepted: Accepted
+        self,
+        sending: _PendingRecord,
+        tx: Transaction,
+        fact: FactRecord,
+        place: Place,
+        accepted: PublishedRecord,
     ) -> None:
         """Send the original bytes of an input without effect and the reason to the dead letters."""
         source, given, failed = tx.src, accepted.record, fact.type == InputFailed.wire_type()
-        code = _FAILED if failed else str(fact.data["code"])
+        code = _FAILED_CODE if failed else str(fact.data["code"])
         letter = DeadLetter(
             fact.id,
-            Lane.FAILED if failed else Lane.UNREADABLE,
+            DeadLetterKind.FAILED if failed else DeadLetterKind.UNREADABLE,
             tx.service,
             tx.realm,
             fact.at,
@@ -406,7 +421,7 @@ class Feed:
 
     async def _send(
         self,
-        sending: _Sending,
+        sending: _PendingRecord,
         topic: str,
         partition: int,
         key: bytes,
@@ -419,7 +434,7 @@ class Feed:
         )
         self._publisher.sent[topic] += 1
 
-    def _acknowledged(self, sending: _Sending) -> None:
+    def _acknowledged(self, sending: _PendingRecord) -> None:
         sending.left -= 1
         if sending.left:
             return
@@ -431,7 +446,7 @@ class Feed:
                 self._last = self._last.set(receiver, place)
 
 
-def _place_in(headers: Sequence[tuple[str, bytes | None]]) -> Place | None:
+def _read_place(headers: Sequence[tuple[str, bytes | None]]) -> Place | None:
     """Return the place of a record, or None, also for a record that Vigie did not write."""
     raw = dict(headers).get(ce.CE_PLACE)
     try:

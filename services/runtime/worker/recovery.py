@@ -10,22 +10,28 @@ from typing import Any, Final, Generic, TypeVar
 
 import structlog
 
-from schemas.topics import lanes
-from schemas.topics import log as log_topic
+from schemas.topics import input_topics
+from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from services.runtime.decider.inputs import InputRecord, input_digest
 from services.runtime.decider.machine import Machine
-from services.runtime.log.chain import Position, View, empty, fold, follow
-from services.runtime.log.missing_records import Missing
+from services.runtime.log.chain import (
+    ChainView,
+    Position,
+    advance_position,
+    create_empty_view,
+    fold_record,
+)
+from services.runtime.log.missing_records import RecordMissing
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.snapshots import (
     SLOTS,
-    Manifest,
-    Published,
+    PublishedPosition,
     SnapshotDamaged,
+    SnapshotManifest,
     load_view,
-    newest_manifests,
+    read_newest_manifests,
 )
-from services.runtime.log.transaction import digest
+from services.runtime.log.transaction import compute_digest
 from services.runtime.process.exits import Stop
 
 S = TypeVar("S")
@@ -34,9 +40,9 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Taken(Generic[S]):
-    view: View[S]
-    published: Published
+class RecoveredPartition(Generic[S]):
+    view: ChainView[S]
+    published: PublishedPosition
     """Progress of the publisher from the snapshot; the beginning without one."""
     next_slot: str
     """Slot of the next snapshot, never the one that was just read."""
@@ -44,17 +50,19 @@ class Taken(Generic[S]):
     """Number of log records read after the snapshot."""
 
 
-async def take(reader: PartitionReader, machine: Machine[S], partition: int) -> Taken[S]:
+async def recover_partition(
+    reader: PartitionReader, machine: Machine[S], partition: int
+) -> RecoveredPartition[S]:
     """Return the view of the whole log partition as it is now.
 
     Raises Stop (`logic.newer`), Missing (`log.truncated`).
     """
     service = machine.service
-    manifests = await newest_manifests(reader, service, partition)
-    start, lost = await first_that_holds(reader, service, partition, manifests)
-    view, published, slot = empty(), Published(), SLOTS[0]
+    manifests = await read_newest_manifests(reader, service, partition)
+    start, lost = await find_valid_manifest(reader, service, partition, manifests)
+    view, published, slot = create_empty_view(), PublishedPosition(), SLOTS[0]
     for manifest in [] if start is None else manifests[manifests.index(start) :]:
-        if not await holds(reader, service, partition, manifest.position):
+        if not await is_in_log(reader, service, partition, manifest.position):
             continue
         if manifest.position.logic > machine.logic:
             raise Stop(
@@ -84,52 +92,52 @@ async def take(reader: PartitionReader, machine: Machine[S], partition: int) -> 
     topic, first = log_topic(service), view.position.next
     _, end = (await reader.bounds(topic, [partition]))[partition]
     async for record in reader.read(topic, {partition: (first, end)}):
-        view = fold(machine, view, record.offset, record.value)
+        view = fold_record(machine, view, record.offset, record.value)
     if lost > view.position.history:
-        raise Missing(
+        raise RecordMissing(
             "log.truncated",
             f"partition {partition} of {topic} lacks records that a snapshot had seen acknowledged",
         )
-    return Taken(view, published, slot, view.position.next - first)
+    return RecoveredPartition(view, published, slot, view.position.next - first)
 
 
-async def first_that_holds(
-    reader: PartitionReader, service: str, partition: int, manifests: list[Manifest]
-) -> tuple[Manifest | None, int]:
+async def find_valid_manifest(
+    reader: PartitionReader, service: str, partition: int, manifests: list[SnapshotManifest]
+) -> tuple[SnapshotManifest | None, int]:
     """Return the newest manifest with a head that is in the log, and the lost history.
 
     The log must have reached that history to explain the manifests that do not fit; 0 if all fit.
     """
     lost = 0
     for manifest in manifests:
-        if await holds(reader, service, partition, manifest.position):
+        if await is_in_log(reader, service, partition, manifest.position):
             return manifest, lost
         # The manifest was sent after its acknowledgement, so a loss is proven.
         lost = max(lost, manifest.position.history + 1)
     return None, lost
 
 
-async def holds(reader: PartitionReader, service: str, partition: int, at: Position) -> bool:
+async def is_in_log(reader: PartitionReader, service: str, partition: int, at: Position) -> bool:
     """Return whether the log still holds the last accepted record of a position."""
     if at.head_offset < 0:
         return True
     found = await reader.at(log_topic(service), {partition: at.head_offset})
-    return partition in found and digest(found[partition].value) == at.hash
+    return partition in found and compute_digest(found[partition].value) == at.hash
 
 
-async def position_of(reader: PartitionReader, service: str, partition: int) -> Position:
+async def read_position(reader: PartitionReader, service: str, partition: int) -> Position:
     """Return the position at the end of a log partition, without its state.
 
     Starts from the newest snapshot that fits and follows the reader's rule.
     """
-    start, _ = await first_that_holds(
-        reader, service, partition, await newest_manifests(reader, service, partition)
+    start, _ = await find_valid_manifest(
+        reader, service, partition, await read_newest_manifests(reader, service, partition)
     )
     at = Position() if start is None else start.position
     topic = log_topic(service)
     _, end = (await reader.bounds(topic, [partition]))[partition]
     async for record in reader.read(topic, {partition: (at.next, end)}):
-        at, _ = follow(at, record.offset, record.value, ANY_LOGIC)
+        at, _ = advance_position(at, record.offset, record.value, ANY_LOGIC)
     return at
 
 
@@ -138,7 +146,7 @@ async def check_input(reader: PartitionReader, service: str, partition: int, at:
 
     Raises Stop (`input.gap`) and Stop or Missing (`input.rewritten`).
     """
-    for topic in lanes(service):
+    for topic in input_topics(service):
         await _check_lane(reader, topic, partition, at)
 
 
@@ -146,7 +154,7 @@ async def _check_lane(reader: PartitionReader, topic: str, partition: int, at: P
     applied, applied_digest = at.applied_in(topic)
     begin, end = (await reader.bounds(topic, [partition]))[partition]
     if applied >= end:
-        raise Missing(
+        raise RecordMissing(
             "input.rewritten",
             f"partition {partition} of {topic} ends at {end}, the log has applied offset {applied}",
         )
@@ -159,18 +167,18 @@ async def _check_lane(reader: PartitionReader, topic: str, partition: int, at: P
         return
     found = await reader.at(topic, {partition: applied})
     if partition not in found:
-        raise Missing(
+        raise RecordMissing(
             "input.rewritten",
             f"partition {partition} of {topic} lacks offset {applied}, which the log has applied",
         )
-    if input_digest(record_of(found[partition])) != applied_digest:
+    if input_digest(convert_record(found[partition])) != applied_digest:
         raise Stop(
             "input.rewritten",
             f"partition {partition} of {topic} holds another record at offset {applied} than the one applied",
         )
 
 
-def record_of(found: Any) -> InputRecord:
+def convert_record(found: Any) -> InputRecord:
     """Convert a consumer's record to an input record."""
     return InputRecord(
         found.topic,

@@ -11,22 +11,22 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from schemas.topics import inputs as inputs_topic
-from schemas.topics import log as log_topic
+from schemas.topics import input_topic as inputs_topic
+from schemas.topics import log_topic as log_topic  # noqa: PLC0414
 from services.runtime.decider.machine import Machine
-from services.runtime.log.chain import fold
-from services.runtime.log.missing_records import look_until_visible
+from services.runtime.log.chain import fold_record
+from services.runtime.log.missing_records import retry_until_visible
 from services.runtime.log.partition_reader import PartitionReader
-from services.runtime.process.failpoints import ARMED, reach
-from services.runtime.worker.owned_partition import Held
-from services.runtime.worker.publisher import Feed, Publisher
-from services.runtime.worker.recovery import check_input, take
+from services.runtime.process.failpoints import ARMED, reach_failpoint
+from services.runtime.worker.owned_partition import OwnedPartition
+from services.runtime.worker.publisher import PartitionFeed, Publisher
+from services.runtime.worker.recovery import check_input, recover_partition
 
 S = TypeVar("S")
 log = structlog.get_logger(__name__)
 
 
-class Takeover(Generic[S]):
+class PartitionTakeover(Generic[S]):
     """Recovery of partitions for one worker."""
 
     def __init__(self, machine: Machine[S], kafka: str, publisher: Publisher) -> None:
@@ -35,7 +35,9 @@ class Takeover(Generic[S]):
         self._publisher = publisher
         self._inputs, self._log = inputs_topic(machine.service), log_topic(machine.service)
 
-    async def take(self, reader: PartitionReader, partition: int, kept: Held[S] | None) -> Held[S]:
+    async def take(
+        self, reader: PartitionReader, partition: int, kept: OwnedPartition[S] | None
+    ) -> OwnedPartition[S]:
         """Return the partition as its log holds it now. Raises Stop, KafkaError.
 
         `kept` is the partition as this worker owned it before, if it did.
@@ -45,7 +47,7 @@ class Takeover(Generic[S]):
         await self.check_input(reader, held)
         return held
 
-    async def check_input(self, reader: PartitionReader, held: Held[S]) -> None:
+    async def check_input(self, reader: PartitionReader, held: OwnedPartition[S]) -> None:
         """Check the input against the log (rule 4). Raises Stop.
 
         Waits for a record that is not visible yet.
@@ -53,17 +55,17 @@ class Takeover(Generic[S]):
         look = partial(
             check_input, reader, self._machine.service, held.partition, held.view.position
         )
-        await look_until_visible(self._kafka, self._inputs, look)
+        await retry_until_visible(self._kafka, self._inputs, look)
 
-    async def _read(self, reader: PartitionReader, partition: int) -> Held[S]:
+    async def _read(self, reader: PartitionReader, partition: int) -> OwnedPartition[S]:
         """Recover the partition from its snapshots and its log."""
-        look = partial(take, reader, self._machine, partition)
-        taken = await look_until_visible(self._kafka, self._log, look)
+        look = partial(recover_partition, reader, self._machine, partition)
+        taken = await retry_until_visible(self._kafka, self._log, look)
         if ARMED:
-            reach("during-takeover")
+            reach_failpoint("during-takeover")
         at, room = taken.view.position, asyncio.Event()
         anchor = (at.next - 1, at.tail)
-        feed = Feed(self._publisher, partition, at, taken.published, room)
+        feed = PartitionFeed(self._publisher, partition, at, taken.published, room)
         log.debug(
             "partition.taken",
             partition=partition,
@@ -72,18 +74,20 @@ class Takeover(Generic[S]):
             ignored=at.ignored,
         )
         slot = taken.next_slot
-        return Held(
+        return OwnedPartition(
             partition, taken.view, feed, slot, anchor, anchor, room=room, snapshot_seq=at.seq
         )
 
-    async def _top_up(self, reader: PartitionReader, held: Held[S]) -> None:
+    async def _top_up(self, reader: PartitionReader, held: OwnedPartition[S]) -> None:
         """Fold the records that another worker appended while we kept the chain."""
         before = held.view.position
         _, end = (await reader.bounds(self._log, [held.partition]))[held.partition]
         async for record in reader.read(self._log, {held.partition: (before.next, end)}):
-            held.view = fold(self._machine, held.view, record.offset, record.value)
+            held.view = fold_record(self._machine, held.view, record.offset, record.value)
         at = held.view.position
         if at.next != before.next:
             held.feed.cancel()
-            held.feed = Feed(self._publisher, held.partition, at, held.feed.published, held.room)
+            held.feed = PartitionFeed(
+                self._publisher, held.partition, at, held.feed.published, held.room
+            )
             held.confirmed = (at.next - 1, at.tail)

@@ -16,14 +16,14 @@ from typing import Final
 
 from schemas.base import Instant
 
-AGAIN_MS: Final = 10_000
+RESEND_MS: Final = 10_000
 """Milliseconds after which a Tick that has not arrived is sent again."""
-SKEW_MS: Final = 20
+FIRST_RETRY_MS: Final = 20
 """First wait after a Tick with an append time before the deadline; doubles up to a second.
 
 The broker's clock is behind ours then.
 """
-LOOK_S: Final = 1.0
+CLOCK_CHECK_S: Final = 1.0
 """Seconds between two looks at the wall clock while a deadline is armed.
 
 The clock of asyncio stops while a machine sleeps, and does not notice a wall clock that is set
@@ -35,7 +35,7 @@ SendTick = Callable[[int, str, str], Awaitable[None]]
 
 
 @dataclass(slots=True)
-class _Armed:
+class _ArmedRealm:
     partition: int
     due: Instant
     at: Instant
@@ -49,7 +49,7 @@ class Ticker:
     def __init__(self, send: SendTick, run: str) -> None:
         self._send = send
         self._run_id = run
-        self._armed: dict[str, _Armed] = {}
+        self._armed: dict[str, _ArmedRealm] = {}
         self._heap: list[tuple[Instant, str]] = []
         self._wake = asyncio.Event()
 
@@ -65,13 +65,13 @@ class Ticker:
             return
         if armed is not None and armed.due == due:
             return
-        self._armed[realm] = _Armed(partition, due, due)
+        self._armed[realm] = _ArmedRealm(partition, due, due)
         self._push(due, realm)
 
     def ticked(self, realm: str) -> None:
         """Retry soon if the deadline is still armed: the broker's clock is behind."""
         if (armed := self._armed.get(realm)) is not None and armed.sent:
-            armed.at = _now() + min(SKEW_MS << (armed.sent - 1), 1000)
+            armed.at = _read_clock() + min(FIRST_RETRY_MS << (armed.sent - 1), 1000)
             self._push(armed.at, realm)
 
     def forget(self, partition: int) -> None:
@@ -88,24 +88,28 @@ class Ticker:
         """Send ticks as they become due, until cancelled."""
         while True:
             self._wake.clear()
-            now = _now()
+            now = _read_clock()
             while self._heap and self._heap[0][0] <= now:
                 at, realm = heapq.heappop(self._heap)
                 armed = self._armed.get(realm)
                 if armed is None or armed.at != at:
                     continue  # Disarmed or moved meanwhile
                 armed.sent += 1
-                armed.at = now + AGAIN_MS
+                armed.at = now + RESEND_MS
                 self._push(armed.at, realm)
                 await self._send(
                     armed.partition, realm, f"tick:{self._run_id}:{realm}:{armed.due}:{armed.sent}"
                 )
-            delay_s = min((self._heap[0][0] - _now()) / 1000, LOOK_S) if self._heap else 60.0
+            delay_s = (
+                min((self._heap[0][0] - _read_clock()) / 1000, CLOCK_CHECK_S)
+                if self._heap
+                else 60.0
+            )
             try:
                 await asyncio.wait_for(self._wake.wait(), max(delay_s, 0.001))
             except TimeoutError:
                 pass
 
 
-def _now() -> Instant:
+def _read_clock() -> Instant:
     return time.time_ns() // 1_000_000

@@ -17,12 +17,12 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from services.runtime.kafka.clients import groupless_consumer
-from services.runtime.kafka.fetch_throttle import EVERY_MS, PATIENT_WAIT_MS, Pace
+from services.runtime.kafka.clients import create_groupless_consumer
+from services.runtime.kafka.fetch_throttle import FETCH_INTERVAL_MS, READER_WAIT_MS, FetchThrottle
 from services.runtime.log.partition_reader import PartitionReader, stop_consumer
 
-AGAIN_S: Final = 0.5
-AT_ONCE: Final = 200
+RETRY_S: Final = 0.5
+BATCH_RECORDS: Final = 200
 """Records per fetch. The next fetch starts when they are decided."""
 Deliver = Callable[[int, list[Any]], Awaitable[None]]
 """Arguments: (partition, records in order).
@@ -32,7 +32,7 @@ Returns when they are decided, or when another worker owns the partition.
 log = structlog.get_logger(__name__)
 
 
-class UrgentLane:
+class UrgentLaneReader:
     """Reader of the urgent lane of the owned partitions."""
 
     def __init__(
@@ -41,7 +41,7 @@ class UrgentLane:
         topic: str,
         deliver: Deliver,
         check: Callable[[], Awaitable[None]],
-        every_ms: int = EVERY_MS,
+        every_ms: int = FETCH_INTERVAL_MS,
     ) -> None:
         """Create the reader; `check` raises Stop if the lane was damaged.
 
@@ -55,7 +55,7 @@ class UrgentLane:
         self._starts: Mapping[int, int] = {}
         self._changed = asyncio.Event()
         self._ends: dict[int, int] = {}
-        self._pace: Pace | None = None
+        self._pace: FetchThrottle | None = None
         self._decided = asyncio.Event()
         self._asking = asyncio.Lock()
         self._asker: PartitionReader | None = None
@@ -91,13 +91,13 @@ class UrgentLane:
                         error=f"{type(error).__name__}: {error}",
                     )
                     await self._close_asker()
-                    await asyncio.sleep(AGAIN_S)
+                    await asyncio.sleep(RETRY_S)
 
     async def until_decided(self) -> None:
         """Wait until records of the lane were decided, at most AGAIN_S. Check again afterwards."""
         self._decided.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._decided.wait(), AGAIN_S)
+            await asyncio.wait_for(self._decided.wait(), RETRY_S)
 
     async def _close_asker(self) -> None:
         asker, self._asker = self._asker, None
@@ -126,7 +126,7 @@ class UrgentLane:
                 )
                 if isinstance(error, OffsetOutOfRangeError):
                     await self._check()
-                await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(RETRY_S)
             # Interrupted: continue at the same offsets.
             if self._starts.keys() == starts.keys() and not self._changed.is_set():
                 self._starts = starts
@@ -139,10 +139,10 @@ class UrgentLane:
         """
         if not starts:
             return await self._until_changed()
-        consumer: Any = groupless_consumer(self._kafka)
+        consumer: Any = create_groupless_consumer(self._kafka)
         try:
             await consumer.start()
-            self._pace = Pace(consumer, self._every_ms, PATIENT_WAIT_MS)
+            self._pace = FetchThrottle(consumer, self._every_ms, READER_WAIT_MS)
             tps = {partition: TopicPartition(self._topic, partition) for partition in starts}
             consumer.assign(list(tps.values()))
             for partition, tp in tps.items():
@@ -164,7 +164,7 @@ class UrgentLane:
     async def _next(self, consumer: Any) -> dict[TopicPartition, list[Any]]:
         """Return the next records, or nothing once other partitions are given."""
         fetching = asyncio.ensure_future(
-            consumer.getmany(timeout_ms=PATIENT_WAIT_MS, max_records=AT_ONCE)
+            consumer.getmany(timeout_ms=READER_WAIT_MS, max_records=BATCH_RECORDS)
         )
         changing = asyncio.ensure_future(self._changed.wait())
         try:

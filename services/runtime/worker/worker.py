@@ -23,35 +23,35 @@ from aiokafka.errors import KafkaError
 
 from schemas.realms import is_live
 from schemas.runtime import Tick
-from schemas.topics import URGENT
-from schemas.topics import inputs as inputs_topic
-from schemas.topics import log as log_topic
-from schemas.topics import urgent as urgent_topic
+from schemas.topics import SERVICES_WITH_URGENT_LANE
+from schemas.topics import input_topic as inputs_topic
+from schemas.topics import log_topic as log_topic  # noqa: PLC0414
+from schemas.topics import urgent_topic as urgent_topic  # noqa: PLC0414
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.decider.inputs import InputRecord
 from services.runtime.decider.machine import Machine
 from services.runtime.decider.protocol import Decider
-from services.runtime.kafka.clients import idempotent_producer, send_patiently
-from services.runtime.kafka.fetch_throttle import EVERY_MS, is_awaited
-from services.runtime.log.chain import IN_FLIGHT, Appended, append
+from services.runtime.kafka.clients import create_idempotent_producer, send_with_retry
+from services.runtime.kafka.fetch_throttle import FETCH_INTERVAL_MS, is_answer_awaited
+from services.runtime.log.chain import MAX_IN_FLIGHT, PreparedAppend, apply_input
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process import health, logs, metrics, tracing
-from services.runtime.process.exits import Name, Stop, stop, stop_for
-from services.runtime.process.failpoints import ARMED, reach
-from services.runtime.process.heap import give_back
+from services.runtime.process.exits import ExitName, Stop, stop, stop_for_error
+from services.runtime.process.failpoints import ARMED, reach_failpoint
+from services.runtime.process.heap import release_memory
 from services.runtime.process.settings import Settings
-from services.runtime.process.tracing import Span, Traces
+from services.runtime.process.tracing import Traces, TraceSpan
 from services.runtime.secrets.keyring import MasterKeyInvalid
 from services.runtime.worker import failure_log
-from services.runtime.worker.faust_app import Membership, make_app
-from services.runtime.worker.faust_worker import run_app
-from services.runtime.worker.housekeeping import Watch
-from services.runtime.worker.owned_partition import Held, Pending
-from services.runtime.worker.publisher import Accepted, Publisher
-from services.runtime.worker.recovery import record_of
-from services.runtime.worker.takeover import Takeover
+from services.runtime.worker.faust_app import Membership, create_app
+from services.runtime.worker.faust_worker import run_faust_app
+from services.runtime.worker.housekeeping import Housekeeping
+from services.runtime.worker.owned_partition import OwnedPartition, PendingAppend
+from services.runtime.worker.publisher import PublishedRecord, Publisher
+from services.runtime.worker.recovery import convert_record
+from services.runtime.worker.takeover import PartitionTakeover
 from services.runtime.worker.ticker import Ticker
-from services.runtime.worker.urgent_lane import UrgentLane
+from services.runtime.worker.urgent_lane import UrgentLaneReader
 
 S = TypeVar("S")
 _TICK = Tick.wire_type()
@@ -74,7 +74,7 @@ class Tuning:
     """Seconds after which a snapshot is taken if anything has changed."""
     group: str = ""
     """Consumer group; empty = `vigie-<service>`."""
-    every_ms: int = EVERY_MS
+    every_ms: int = FETCH_INTERVAL_MS
     """Milliseconds between fetches in a stream (`services.runtime.kafka.fetch_throttle`)."""
 
 
@@ -97,19 +97,19 @@ class Worker(Generic[S]):
         self.tuning = tuning or Tuning()
         self.inputs = inputs_topic(self.service)
         self.log = log_topic(self.service)
-        self.held: dict[int, Held[S]] = {}
+        self.held: dict[int, OwnedPartition[S]] = {}
         self.ready = False
         """True from the end of a recovery until the partitions are revoked."""
         self.stopping = False
         self.counts: Counter[str] = Counter()
         """Outcome → number of inputs, passed to the metrics once a second."""
-        self.traces = tracing.current()
-        self.producer = idempotent_producer(kafka)
+        self.traces = tracing.get_traces()
+        self.producer = create_idempotent_producer(kafka)
         self.publisher = Publisher(kafka, self.service, decider.logic, marks)
-        self.takeover = Takeover(self.machine, kafka, self.publisher)
+        self.takeover = PartitionTakeover(self.machine, kafka, self.publisher)
         self.ticker = Ticker(self.publisher.send_tick, self.run_id)
         group = self.tuning.group or f"vigie-{self.service}"
-        self.app: Any = make_app(
+        self.app: Any = create_app(
             kafka,
             Membership(group, instance, self.tuning.session_s, every_ms=self.tuning.every_ms),
             self,
@@ -119,18 +119,18 @@ class Worker(Generic[S]):
         self.app.on_before_shutdown.connect(self.stop)
         self.app.topics.add(self.app.topic(self.inputs))
         self.urgent = (
-            UrgentLane(
+            UrgentLaneReader(
                 kafka,
                 urgent_topic(self.service),
                 self.deliver_urgent,
                 self._check_lanes,
                 self.tuning.every_ms,
             )
-            if self.service in URGENT
+            if self.service in SERVICES_WITH_URGENT_LANE
             else None
         )
-        self.watch = Watch(self)
-        failure_log.begin(self.service)
+        self.watch = Housekeeping(self)
+        failure_log.initialize_metric(self.service)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -167,7 +167,7 @@ class Worker(Generic[S]):
             raise
         except Exception as error:  # noqa: BLE001  no task may end silently
             if not self.stopping:
-                stop_for(error, "agent.crashed")
+                stop_for_error(error, "agent.crashed")
 
     def position(self, topic: str, partition: int) -> int | None:
         """Return the input offset at which to continue (rule 4)."""
@@ -202,7 +202,7 @@ class Worker(Generic[S]):
                 for partition in sorted(owned):
                     started = time.perf_counter()
                     held = await self.takeover.take(reader, partition, self.held.get(partition))
-                    metrics.gauge(
+                    metrics.set_gauge(
                         "vigie_take_seconds",
                         time.perf_counter() - started,
                         service=self.service,
@@ -213,8 +213,8 @@ class Worker(Generic[S]):
                         if is_live(realm):
                             self.ticker.arm(partition, realm, self.machine.next_due(state))
         except Exception as error:  # noqa: BLE001  the partition is not owned
-            stop_for(error, "take.failed")
-        give_back()
+            stop_for_error(error, "take.failed")
+        release_memory()
         self.ready = True
         if self.urgent is not None:
             for held in self.held.values():
@@ -234,7 +234,7 @@ class Worker(Generic[S]):
             for held in list(self.held.values()):
                 await self.takeover.check_input(reader, held)
 
-    def _drop(self, held: Held[S]) -> None:
+    def _drop(self, held: OwnedPartition[S]) -> None:
         self.held.pop(held.partition, None)
         self.ticker.forget(held.partition)
         held.drop()
@@ -245,7 +245,7 @@ class Worker(Generic[S]):
         if held is None:
             return
         try:
-            record = _record_of(message)
+            record = _convert_message(message)
             if self.urgent is None:
                 await self.apply(held, record)
                 return
@@ -258,10 +258,10 @@ class Worker(Generic[S]):
                 await self._apply_urgent(held)
                 await self.apply(held, record)
         except Exception as error:  # noqa: BLE001  the input is not applied
-            stop_for(error, "agent.crashed")
+            stop_for_error(error, "agent.crashed")
 
     async def _read_urgent_before(
-        self, held: Held[S], record: InputRecord, lane: UrgentLane
+        self, held: OwnedPartition[S], record: InputRecord, lane: UrgentLaneReader
     ) -> None:
         """Apply the urgent lane before an ordinary input that it may affect.
 
@@ -285,18 +285,18 @@ class Worker(Generic[S]):
         if held is None or not self.ready:
             return
         try:
-            held.urgent.extend(record_of(message) for message in messages)
+            held.urgent.extend(convert_record(message) for message in messages)
             async with held.turn:
                 await self._apply_urgent(held)
         except Exception as error:  # noqa: BLE001  as in deliver
-            stop_for(error, "agent.crashed")
+            stop_for_error(error, "agent.crashed")
 
-    async def _apply_urgent(self, held: Held[S]) -> None:
+    async def _apply_urgent(self, held: OwnedPartition[S]) -> None:
         """Apply the records of the urgent lane. The caller holds `held.turn`."""
         while held.urgent and not held.dropped:
             await self.apply(held, held.urgent.popleft())
 
-    async def apply(self, held: Held[S], record: InputRecord) -> None:
+    async def apply(self, held: OwnedPartition[S], record: InputRecord) -> None:
         """Apply one input and send its Transaction."""
         due = held.view.position.applied_in(record.topic)[0] + 1
         if record.offset != due and not await self._is_next(held, record.topic, record.offset):
@@ -305,10 +305,10 @@ class Worker(Generic[S]):
         if held.dropped:
             return  # Revoked while we waited: the seek brings it back to its owner.
         if ARMED:
-            reach("before-decide")
+            reach_failpoint("before-decide")
         began_ns = 0 if self.traces is None else time.time_ns()
         refusal = self.marks.find_fault(record)
-        view, appended = append(self.machine, held.view, record, self.run_id, refusal)
+        view, appended = apply_input(self.machine, held.view, record, self.run_id, refusal)
         tx, outcome, now = appended.transaction, appended.outcome, time.monotonic()
         span = None if self.traces is None else self._span(self.traces, record, appended, began_ns)
         if span is not None:
@@ -316,9 +316,9 @@ class Worker(Generic[S]):
         kept = record if outcome in ("failed", "refused") else None
         held.view = view
         held.moved_at = now
-        held.pending.append(Pending(view.position, tx, kept, now, span))
+        held.pending.append(PendingAppend(view.position, tx, kept, now, span))
         self.counts[outcome] += 1
-        failure_log.tell(tx, outcome)
+        failure_log.log_failures(tx, outcome)
         if is_live(tx.realm) and tx.realm:
             self.ticker.arm(held.partition, tx.realm, tx.next_due)
             # Deadlines fire before the input is decided, each at its own time.
@@ -330,30 +330,30 @@ class Worker(Generic[S]):
                 )
             if tx.src.type == _TICK:
                 self.ticker.ticked(tx.realm)
-        if is_awaited(tx.src):
+        if is_answer_awaited(tx.src):
             self.app.consumer.hurry()
             if self.urgent is not None:
                 self.urgent.hurry()
         if self.watch.wants_snapshot(held, now):
             held.snapshot = view
-        sent = await send_patiently(
+        sent = await send_with_retry(
             self.producer,
             self.log,
             appended.raw,
             record.key,
             held.partition,
-            tracing.as_headers(tx.traceparent),
+            tracing.build_trace_headers(tx.traceparent),
         )
         sent.add_done_callback(lambda done: self._acknowledged(held, done))
 
     def _span(
-        self, traces: Traces, record: InputRecord, appended: Appended, began_ns: int
-    ) -> Span | None:
+        self, traces: Traces, record: InputRecord, appended: PreparedAppend, began_ns: int
+    ) -> TraceSpan | None:
         """Return the span of one input, or None if the input only moved the clock.
 
         Such an input belongs to no trace.
         """
-        tx, parent = appended.transaction, tracing.of_headers(record.headers)
+        tx, parent = appended.transaction, tracing.read_traceparent(record.headers)
         if parent is None and not tx.facts:
             return None
         told: tracing.Attributes = {
@@ -372,7 +372,7 @@ class Worker(Generic[S]):
             f"{self.service} decide {tx.src.type}", "consumer", parent, told, began_ns=began_ns
         )
 
-    async def _is_next(self, held: Held[S], topic: str, offset: int) -> bool:
+    async def _is_next(self, held: OwnedPartition[S], topic: str, offset: int) -> bool:
         """Return False for an applied input; exit if the topic is damaged (rule 4)."""
         at = held.view.position
         next_ = at.applied_in(topic)[0] + 1
@@ -381,16 +381,16 @@ class Worker(Generic[S]):
                 await self.takeover.check_input(reader, held)
                 due = await reader.at(topic, {held.partition: next_})
         except (KafkaError, OSError, Stop) as error:
-            stop_for(error, "input.disorder")
+            stop_for_error(error, "input.disorder")
         if offset > next_:
-            missing: Name = "input.disorder" if held.partition in due else "input.gap"
+            missing: ExitName = "input.disorder" if held.partition in due else "input.gap"
             stop(
                 missing,
                 f"partition {held.partition} of {topic} goes on at {offset}, offset {next_} is due",
             )
         return False
 
-    def _acknowledged(self, held: Held[S], sent: asyncio.Future[Any]) -> None:
+    def _acknowledged(self, held: OwnedPartition[S], sent: asyncio.Future[Any]) -> None:
         """Accept the append if it has the expected offset (rule 6)."""
         if held.dropped or sent.cancelled():
             return
@@ -409,22 +409,22 @@ class Worker(Generic[S]):
                 f"partition {held.partition} of {self.log}: seq {at.seq} came to offset {offset}, not {at.head_offset}",
             )
         if ARMED:
-            reach("after-append")
+            reach_failpoint("after-append")
         metrics.observe(
             "vigie_append_seconds", time.monotonic() - pending.sent_at, service=self.service
         )
         if pending.span is not None:
             pending.span.end()
         held.confirmed = (at.head_offset, at.hash)
-        held.feed.offer(Accepted(pending.transaction, at, pending.record))
-        if len(held.pending) < IN_FLIGHT // 2:
+        held.feed.offer(PublishedRecord(pending.transaction, at, pending.record))
+        if len(held.pending) < MAX_IN_FLIGHT // 2:
             held.room.set()
         if held.snapshot is not None and held.snapshot.position.seq <= at.seq:
             view, held.snapshot = held.snapshot, None
             self.watch.write_snapshot(held, view)
 
 
-def _record_of(message: Any) -> InputRecord:
+def _convert_message(message: Any) -> InputRecord:
     """Convert a message of Faust, with its time in seconds, to an input record."""
     at = int(message.timestamp * 1000 + 0.5)
     return InputRecord(
@@ -438,13 +438,13 @@ def _record_of(message: Any) -> InputRecord:
     )
 
 
-def run_processor(decider: Decider[S], settings: Settings, tuning: Tuning | None = None) -> None:
+def run_worker(decider: Decider[S], settings: Settings, tuning: Tuning | None = None) -> None:
     """Run the worker of a decider until it gets a signal to stop.
 
     Does not return normally from a named exit.
     """
-    logs.configure(decider.service)
-    tracing.configure(decider.service)
+    logs.configure_logging(decider.service)
+    tracing.configure_tracing(decider.service)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     gc.set_threshold(*GC_THRESHOLD)
@@ -458,14 +458,14 @@ def run_processor(decider: Decider[S], settings: Settings, tuning: Tuning | None
             InputMarks.open(settings.data.secrets),
             tuning,
         )
-        await health.serve(settings, worker.watch.checks(), live=worker.watch.live())
+        await health.serve_health(settings, worker.watch.checks(), live=worker.watch.live())
         await worker.start()
         return worker
 
     try:
         worker = loop.run_until_complete(begin())
     except (KafkaError, OSError, MasterKeyInvalid) as error:
-        stop_for(error, "take.failed")
+        stop_for_error(error, "take.failed")
     log.info(
         "worker.started",
         service=decider.service,
@@ -473,4 +473,4 @@ def run_processor(decider: Decider[S], settings: Settings, tuning: Tuning | None
         run=worker.run_id,
         instance=settings.instance or None,
     )
-    run_app(worker.app, loop)
+    run_faust_app(worker.app, loop)

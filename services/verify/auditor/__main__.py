@@ -10,20 +10,20 @@ import httpx
 import structlog
 import uvloop
 
-from services.runtime.log.heads import state
+from services.runtime.log.heads import sign_statement
 from services.runtime.process import health, logs
 from services.runtime.process.settings import Settings
-from services.runtime.process.tasks import end
+from services.runtime.process.tasks import cancel_and_wait
 from services.runtime.secrets.signing import SigningKey
 from services.verify.auditor.auditor import Auditor
-from services.verify.auditor.heartbeat import Outside
+from services.verify.auditor.heartbeat import OutsideReporter
 from services.verify.auditor.settings import AuditorSettings
 from services.verify.auditor.verdict import Verdict
 
 log = structlog.get_logger(__name__)
 
 
-async def audit(settings: AuditorSettings) -> None:
+async def run_auditor(settings: AuditorSettings) -> None:
     """Run the auditor until SIGTERM or SIGINT.
 
     Its readiness is its verdict, but only once the system has started: a start must not wait for
@@ -31,22 +31,24 @@ async def audit(settings: AuditorSettings) -> None:
     """
     auditor = Auditor(settings.kafka, settings.redis)
     loop = asyncio.get_running_loop()
-    server = await health.serve(settings, {"audit": lambda: shown(settings, auditor.verdict)})
+    server = await health.serve_health(
+        settings, {"audit": lambda: readiness_sentence(settings, auditor.verdict)}
+    )
     async with httpx.AsyncClient(headers={"user-agent": "Vigie"}) as client:
-        outside = Outside(
+        outside = OutsideReporter(
             client,
             settings.audit_heartbeat_url.get_secret_value(),
             settings.audit_alarm_url.get_secret_value(),
             time.monotonic,
-            lambda: state(
+            lambda: sign_statement(
                 SigningKey.open(settings.data.secrets), round(time.time() * 1000), auditor.heads
             ),
         )
-        working = asyncio.create_task(_work(auditor, outside), name="audit")
+        working = asyncio.create_task(_report_verdicts(auditor, outside), name="audit")
         stopping: set[asyncio.Task[None]] = set()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(
-                number, lambda: stopping.add(asyncio.create_task(end([working])))
+                number, lambda: stopping.add(asyncio.create_task(cancel_and_wait([working])))
             )
         try:
             await working
@@ -57,7 +59,7 @@ async def audit(settings: AuditorSettings) -> None:
             await auditor.close()
 
 
-async def _work(auditor: Auditor, outside: Outside) -> None:
+async def _report_verdicts(auditor: Auditor, outside: OutsideReporter) -> None:
     known = auditor.verdict.state
     async for verdict in auditor.verdicts():
         if verdict.state != known:
@@ -68,11 +70,11 @@ async def _work(auditor: Auditor, outside: Outside) -> None:
         await outside.tell(verdict)
 
 
-def shown(settings: Settings, verdict: Verdict) -> str | None:
+def readiness_sentence(settings: Settings, verdict: Verdict) -> str | None:
     """Return the sentence for /readyz, or None while the system has not started yet."""
     return verdict.sentence if settings.data.started.exists() else None
 
 
 if __name__ == "__main__":
-    logs.configure("auditor")
-    uvloop.run(audit(AuditorSettings()))
+    logs.configure_logging("auditor")
+    uvloop.run(run_auditor(AuditorSettings()))

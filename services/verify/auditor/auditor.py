@@ -16,31 +16,37 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
-from schemas.routes import destinations, publishes
-from schemas.topics import PARTITIONS, SERVICES, URGENT, inputs, urgent
-from schemas.topics import log as log_topic
-from services.runtime.kafka.fetch_throttle import Pace
-from services.runtime.kafka.security import client_options
-from services.runtime.log.heads import Heads, log_name
+from schemas.routes import is_published, list_destinations
+from schemas.topics import (
+    PARTITION_COUNT,
+    SERVICES,
+    SERVICES_WITH_URGENT_LANE,
+    input_topic,
+    urgent_topic,
+)
+from schemas.topics import log_topic as log_topic  # noqa: PLC0414
+from services.runtime.kafka.fetch_throttle import FetchThrottle
+from services.runtime.kafka.security import get_client_options
+from services.runtime.log.heads import HeadsByLog, format_log_name
 from services.runtime.process import metrics
-from services.runtime.process.heap import give_back
-from services.verify.auditor.open_items import Books, Breach
+from services.runtime.process.heap import release_memory
+from services.verify.auditor.open_items import Breach, OpenItems
 from services.verify.auditor.verdict import LAWS, Judge, Verdict
 
-JUDGE_S: Final = 5.0
-EVERY_MS: Final = 500
+JUDGEMENT_INTERVAL_S: Final = 5.0
+FETCH_INTERVAL_MS: Final = 500
 """Pause between two fetches of an auditor that has caught up, ms.
 
 It judges every few seconds, and nobody waits for a record.
 """
-BEHIND_MS: Final = 30_000
+CAUGHT_UP_MS: Final = 30_000
 """Largest age, in ms, of the newest end that was read, for an auditor that has caught up.
 
 A busy log is always a little ahead. The age is below `LATE_MS` of open_items (60 s), so a judgement
 needs no newer record.
 """
 RETRY_S: Final = 1.0
-AWAY_S: Final = 60.0
+BROKER_AWAY_LIMIT_S: Final = 60.0
 """Seconds without an answer of the broker after which that is a breach of its own."""
 STORE_KEY: Final = "vigie:audit"
 """Key of the verdict in the store; the console reads it (`store.AUDIT`).
@@ -48,10 +54,10 @@ STORE_KEY: Final = "vigie:audit"
 It expires, so a dead auditor never shows green.
 """
 STORE_TTL_S: Final = 60
-_BATCH: Final = 500
-_GOALS: Final = 64
+_BATCH_RECORDS: Final = 500
+_MAX_GOALS: Final = 64
 _NEVER_MS: Final = 1 << 62
-_FETCH: Final = 1 << 20
+_FETCH_BYTES: Final = 1 << 20
 """Bytes fetched from one partition at once.
 
 Fetches of 24 partitions wait in memory beside the batch in progress.
@@ -59,14 +65,14 @@ Fetches of 24 partitions wait in memory beside the batch in progress.
 log = structlog.get_logger(__name__)
 
 
-class Goals:
+class ReadingGoals:
     """Ends of the logs at the last judgements, oldest first.
 
     Ends that were read are dropped.
     """
 
     def __init__(self) -> None:
-        self._ends: deque[tuple[int, dict[TopicPartition, int]]] = deque(maxlen=_GOALS)
+        self._ends: deque[tuple[int, dict[TopicPartition, int]]] = deque(maxlen=_MAX_GOALS)
         self._reached_ms: int | None = None
 
     def set(self, now: int, ends: dict[TopicPartition, int]) -> None:
@@ -101,13 +107,14 @@ class Auditor:
             store_url, socket_connect_timeout=2, socket_timeout=5
         )
         self._books = {
-            p: Books(p, destinations, publishes, since=_now()) for p in range(PARTITIONS)
+            p: OpenItems(p, list_destinations, is_published, since=_now())
+            for p in range(PARTITION_COUNT)
         }
         self._tps = {
-            TopicPartition(log_topic(s), p): s for s in SERVICES for p in range(PARTITIONS)
+            TopicPartition(log_topic(s), p): s for s in SERVICES for p in range(PARTITION_COUNT)
         }
         self._judge = Judge(Verdict(since=_now()))
-        self._goals = Goals()
+        self._goals = ReadingGoals()
         self._read_at = time.monotonic()
         self._records = 0
 
@@ -116,11 +123,13 @@ class Auditor:
         return self._judge.verdict
 
     @property
-    def heads(self) -> Heads:
+    def heads(self) -> HeadsByLog:
         """Position and hash of every log, as far as it was read."""
         chains = {(s, p): books.chain(s) for p, books in self._books.items() for s in SERVICES}
         return {
-            log_name(s, p): (chain.seq, chain.head) for (s, p), chain in chains.items() if chain.seq
+            format_log_name(s, p): (chain.seq, chain.head)
+            for (s, p), chain in chains.items()
+            if chain.seq
         }
 
     async def close(self) -> None:
@@ -139,9 +148,9 @@ class Auditor:
                         yield verdict
             except (KafkaError, OSError) as error:
                 log.warning("audit.broker_away", error=type(error).__name__)
-            if time.monotonic() - self._read_at > AWAY_S:
+            if time.monotonic() - self._read_at > BROKER_AWAY_LIMIT_S:
                 yield await self._judged(
-                    [Breach("logs", f"the broker has not answered for {AWAY_S:g} s")],
+                    [Breach("logs", f"the broker has not answered for {BROKER_AWAY_LIMIT_S:g} s")],
                     caught_up=False,
                 )
             elif self._is_caught_up():
@@ -154,23 +163,25 @@ class Auditor:
                 books.since = _now()
 
     @contextlib.asynccontextmanager
-    async def _consumer(self) -> AsyncIterator[tuple[AIOKafkaConsumer, Pace]]:
+    async def _consumer(self) -> AsyncIterator[tuple[AIOKafkaConsumer, FetchThrottle]]:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._kafka,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            max_partition_fetch_bytes=_FETCH,
+            max_partition_fetch_bytes=_FETCH_BYTES,
             fetch_max_wait_ms=500,
             metadata_max_age_ms=3000,
-            **client_options(),
+            **get_client_options(),
         )
         try:
             await consumer.start()
-            yield consumer, Pace(consumer, EVERY_MS)
+            yield consumer, FetchThrottle(consumer, FETCH_INTERVAL_MS)
         finally:
             await consumer.stop()
 
-    async def _follow(self, consumer: AIOKafkaConsumer, pace: Pace) -> AsyncIterator[Verdict]:
+    async def _follow(
+        self, consumer: AIOKafkaConsumer, pace: FetchThrottle
+    ) -> AsyncIterator[Verdict]:
         begins = await consumer.beginning_offsets(list(self._tps))
         consumer.assign(list(self._tps))
         for tp, service in self._tps.items():
@@ -180,29 +191,29 @@ class Auditor:
         judged_at, behind = float("-inf"), True
         self._goals.set(_now(), await consumer.end_offsets(list(self._tps)))
         while True:
-            found = await consumer.getmany(timeout_ms=1000, max_records=_BATCH)
+            found = await consumer.getmany(timeout_ms=1000, max_records=_BATCH_RECORDS)
             self._take(found)
             self._read_at = time.monotonic()
             if not self._goals.are_reached(self._offsets()):
                 pace.hurry()
-            if self._read_at - judged_at >= JUDGE_S or (
+            if self._read_at - judged_at >= JUDGEMENT_INTERVAL_S or (
                 behind and self._goals.are_reached(self._offsets())
             ):
                 caught_up = self._is_caught_up()
                 self._goals.set(_now(), await consumer.end_offsets(list(self._tps)))
                 if caught_up and behind:
-                    give_back()
+                    release_memory()
                     behind = False
                 input_tps = {
-                    TopicPartition(inputs(s), p): (s, p)
+                    TopicPartition(input_topic(s), p): (s, p)
                     for s in SERVICES
-                    for p in range(PARTITIONS)
+                    for p in range(PARTITION_COUNT)
                 }
                 input_tps |= {
-                    TopicPartition(urgent(s), p): (urgent(s), p)
+                    TopicPartition(urgent_topic(s), p): (urgent_topic(s), p)
                     for s in SERVICES
-                    if s in URGENT
-                    for p in range(PARTITIONS)
+                    if s in SERVICES_WITH_URGENT_LANE
+                    for p in range(PARTITION_COUNT)
                 }
                 input_ends = await consumer.end_offsets(list(input_tps))
                 if caught_up:
@@ -215,7 +226,7 @@ class Auditor:
                 judged_at = time.monotonic()
 
     def _is_caught_up(self) -> bool:
-        return self._goals.age_ms(self._offsets(), _now()) <= BEHIND_MS
+        return self._goals.age_ms(self._offsets(), _now()) <= CAUGHT_UP_MS
 
     def _offsets(self) -> dict[TopicPartition, int]:
         return {
@@ -227,7 +238,13 @@ class Auditor:
         for tp, records in found.items():
             books, service = self._books[tp.partition], self._tps[tp]
             for record in records:
-                books.feed(service, record.offset, record.value or b"", _parsed(record.value), now)
+                books.feed(
+                    service,
+                    record.offset,
+                    record.value or b"",
+                    _parse_transaction(record.value),
+                    now,
+                )
             self._records += len(records)
 
     def _breaches(self, input_ends: dict[int, dict[str, int]]) -> Iterator[Breach]:
@@ -240,7 +257,7 @@ class Auditor:
 
         An absent store is no breach: it may be lost at any time.
         """
-        keys = [(s, p, f"vigie:position:{s}:{p}") for s in SERVICES for p in range(PARTITIONS)]
+        keys = [(s, p, f"vigie:position:{s}:{p}") for s in SERVICES for p in range(PARTITION_COUNT)]
         with contextlib.suppress(RedisError, OSError, ValueError, KeyError):
             values = await self._store.mget([key for *_, key in keys])
             for (service, partition, _), raw in zip(keys, values, strict=True):
@@ -252,12 +269,12 @@ class Auditor:
 
     async def _judged(self, breaches: list[Breach], *, caught_up: bool) -> Verdict:
         verdict = self._judge.judge(breaches, _now(), caught_up=caught_up)
-        metrics.gauge("vigie_audit_green", 1.0 if verdict.state == "green" else 0.0)
+        metrics.set_gauge("vigie_audit_green", 1.0 if verdict.state == "green" else 0.0)
         for law in LAWS:
-            metrics.gauge(
+            metrics.set_gauge(
                 "vigie_audit_breaches", sum(b.law == law for b in verdict.breaches), law=law
             )
-        metrics.gauge("vigie_audit_records", self._records)
+        metrics.set_gauge("vigie_audit_records", self._records)
         body = {
             "state": verdict.state,
             "at": verdict.at,
@@ -269,7 +286,7 @@ class Auditor:
         return verdict
 
 
-def _parsed(raw: bytes | None) -> dict[str, Any] | None:
+def _parse_transaction(raw: bytes | None) -> dict[str, Any] | None:
     try:
         tx = orjson.loads(raw or b"")
     except ValueError:

@@ -15,16 +15,16 @@ import structlog
 from services.runtime.secrets.signing import SigningKeyInvalid
 from services.verify.auditor.verdict import Verdict
 
-BEAT_S: Final = 60.0
-AGAIN_S: Final = 900.0
+HEARTBEAT_INTERVAL_S: Final = 60.0
+ALARM_INTERVAL_S: Final = 900.0
 """Seconds between two alarms while the verdict stays red."""
-PATIENCE_S: Final = 10.0
-TOLD: Final = 5
+TIMEOUT_S: Final = 10.0
+MAX_ALARM_BREACHES: Final = 5
 """Most breaches in one alarm."""
 log = structlog.get_logger(__name__)
 
 
-class Outside:
+class OutsideReporter:
     """Sends heartbeats and alarms; call `tell` after each judgement."""
 
     def __init__(
@@ -54,14 +54,18 @@ class Outside:
         """
         now = self._monotonic()
         if verdict.state == "green":
-            if self._heartbeat_url and now - self._beat_at >= BEAT_S and await self._beat():
+            if (
+                self._heartbeat_url
+                and now - self._beat_at >= HEARTBEAT_INTERVAL_S
+                and await self._beat()
+            ):
                 self._beat_at = now
             if self._alarmed and await self._alarm("green", verdict):
                 self._alarmed = False
                 self._alarm_at = float("-inf")
         elif (
             verdict.state == "red"
-            and now - self._alarm_at >= AGAIN_S
+            and now - self._alarm_at >= ALARM_INTERVAL_S
             and await self._alarm("red", verdict)
         ):
             self._alarmed, self._alarm_at = True, now
@@ -81,7 +85,7 @@ class Outside:
     async def _alarm(self, state: str, verdict: Verdict) -> bool:
         if not self._alarm_url:
             return True
-        told = [{"law": b.law, "what": b.what} for b in verdict.breaches[:TOLD]]
+        told = [{"law": b.law, "what": b.what} for b in verdict.breaches[:MAX_ALARM_BREACHES]]
         text = (
             "Vigie : toutes les promesses sont de nouveau tenues."
             if state == "green"
@@ -95,7 +99,7 @@ class Outside:
 
     async def _sent(self, method: str, url: str, body: object = None) -> bool:
         try:
-            answer = await self._client.request(method, url, json=body, timeout=PATIENCE_S)
+            answer = await self._client.request(method, url, json=body, timeout=TIMEOUT_S)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             log.warning("outside.away", error=type(error).__name__)
             return False

@@ -15,24 +15,24 @@ from hashlib import blake2b
 from typing import Any, Final
 
 GENESIS: Final = "0" * 32
-RESTS: Final = frozenset(
+FINAL_STATES: Final = frozenset(
     {"accepted", "received", "answered", "failed", "ambiguous", "superseded", "withdrawn"}
 )
 """States in which a notification may stay."""
-WAITS: Final = frozenset({"held", "paced", "quiet_hours", "bundled", "same_minute"})
+WAITING_REASONS: Final = frozenset({"held", "paced", "quiet_hours", "bundled", "same_minute"})
 """Reasons for which a notification may stay planned: delivery's own deadlines move it."""
 KEPT_HASHES: Final = 512
 """Number of newest record hashes kept per chain, to compare readers."""
-ON_ITS_WAY_MS: Final = 60_000
+ARRIVAL_LIMIT_MS: Final = 60_000
 """Time in which a routed fact or an input must arrive, ms."""
 LATE_MS: Final = 60_000
 """Delay after which a missed deadline is a breach, ms."""
 CLAIM_GRACE_MS: Final = 120_000
 """Time added to the limit of a claim, ms."""
 
-Place = tuple[int, int, int]
+FactPlace = tuple[int, int, int]
 """(history, seq, ordinal) of a fact in the log of its service."""
-_NOWHERE: Final[Place] = (-1, -1, -1)
+_BEFORE_ALL_PLACES: Final[FactPlace] = (-1, -1, -1)
 
 Destinations = Callable[[int, str, str, Mapping[str, Any]], tuple[str, ...]]
 """(logic, service, fact, its data) → services that receive it."""
@@ -46,7 +46,7 @@ False: the conductor of a simulated realm does, in its own time.
 
 
 @dataclass(frozen=True, slots=True)
-class Moving:
+class UnfinishedNotification:
     """A notification that must change its state."""
 
     realm: str
@@ -71,7 +71,7 @@ class Approval:
 
 
 @dataclass
-class Chain:
+class AuditedChain:
     """One log partition, read by the reader's rule (docs/explanation/log-protocol.md)."""
 
     service: str
@@ -103,7 +103,7 @@ class Chain:
 
 
 @dataclass
-class Books:
+class OpenItems:
     """Open items of one partition."""
 
     partition: int
@@ -111,19 +111,19 @@ class Books:
     publishes: Publishes
     since: int = 0
     """Time before which nothing is late: the start of the auditor or the return of the broker."""
-    chains: dict[str, Chain] = field(default_factory=dict)
+    chains: dict[str, AuditedChain] = field(default_factory=dict)
     on_the_way: dict[str, dict[str, int]] = field(default_factory=dict)
     """`source>destination` → fact id → time, in the order in which they must arrive."""
     arrived: dict[str, dict[str, int]] = field(default_factory=dict)
     """`source>destination` → id that arrived before its source record was read → time of notice."""
-    places: dict[str, Place] = field(default_factory=dict)
+    places: dict[str, FactPlace] = field(default_factory=dict)
     """`source>destination` → newest place that arrived."""
-    settled: dict[str, Place] = field(default_factory=dict)
+    settled: dict[str, FactPlace] = field(default_factory=dict)
     """`source>destination` → newest place that had arrived when either began another history.
 
     Facts up to there are not waited for.
     """
-    moving: dict[str, Moving] = field(default_factory=dict)
+    moving: dict[str, UnfinishedNotification] = field(default_factory=dict)
     """Notification id → unfinished notification."""
     held: set[str] = field(default_factory=set)
     """Realms that hold their sending."""
@@ -142,9 +142,9 @@ class Books:
     stuck: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Service or `alerts.urgent` → (last applied offset, its time), while inputs wait."""
 
-    def chain(self, service: str) -> Chain:
+    def chain(self, service: str) -> AuditedChain:
         """Return the chain of a service."""
-        return self.chains.setdefault(service, Chain(service, self.partition))
+        return self.chains.setdefault(service, AuditedChain(service, self.partition))
 
     def feed(
         self, service: str, offset: int, raw: bytes, tx: dict[str, Any] | None, now: int
@@ -188,7 +188,7 @@ class Books:
         if service == "continuity":
             self.approved.clear()
 
-    def _position(self, chain: Chain, tx: dict[str, Any]) -> None:
+    def _position(self, chain: AuditedChain, tx: dict[str, Any]) -> None:
         names = {f["type"].split(".")[1] for f in tx["facts"]}
         rebased = next((f for f in tx["facts"] if f["type"].startswith("vigie.Rebased.")), None)
         if rebased is not None:
@@ -230,7 +230,7 @@ class Books:
                 "notification", id, f"a planned notification ({id}) reached delivery and has no row"
             )
         at = (int(numbers[0]), int(numbers[1]), int(numbers[2]))
-        if at <= self.places.get(route, _NOWHERE):
+        if at <= self.places.get(route, _BEFORE_ALL_PLACES):
             self._break(
                 "forward",
                 f"{route}/{id}",
@@ -245,7 +245,7 @@ class Books:
             self.arrived.setdefault(route, {})[id] = now
 
     def _fact(
-        self, service: str, tx: dict[str, Any], fact: dict[str, Any], place: Place, now: int
+        self, service: str, tx: dict[str, Any], fact: dict[str, Any], place: FactPlace, now: int
     ) -> None:
         name = fact["type"].split(".")[1]
         for destination in self.destinations(tx["logic"], service, name, fact["data"]):
@@ -271,9 +271,9 @@ class Books:
             case "ReassignmentOrdered":
                 self._ordered(fact["data"]["row"])
 
-    def _sent(self, route: str, id: str, place: Place, now: int) -> None:
+    def _sent(self, route: str, id: str, place: FactPlace, now: int) -> None:
         if self.arrived.get(route, {}).pop(id, None) is None and place > self.settled.get(
-            route, _NOWHERE
+            route, _BEFORE_ALL_PLACES
         ):
             self.on_the_way.setdefault(route, {})[id] = now
 
@@ -283,15 +283,15 @@ class Books:
             if attempt["state"] != "granted":
                 self.claims.pop(attempt["id"], None)
                 self.granted.pop(attempt["id"], None)
-        if state in RESTS:
+        if state in FINAL_STATES:
             self.moving.pop(id, None)
             return
         dues = [a["due"] for a in row.get("attempts", ()) if a.get("due") is not None]
-        if why in WAITS:
+        if why in WAITING_REASONS:
             latest = row["not_before"] if row.get("not_before") is not None else _NEVER
         else:
             latest = max([at + CLAIM_GRACE_MS, *dues])
-        self.moving[id] = Moving(
+        self.moving[id] = UnfinishedNotification(
             realm, bool(row.get("danger")), f"{state}{f' ({why})' if why else ''}", latest
         )
 
@@ -339,7 +339,7 @@ class Books:
                 )
 
     def _break(self, law: str, about: str, what: str) -> None:
-        if len(self.broken) < _MOST_BROKEN:
+        if len(self.broken) < _MAX_BREACHES:
             self.broken.setdefault(f"{law}/{about}", Breach(law, what))
 
     def breaches(self, now: int, input_ends: Mapping[str, int]) -> Iterator[Breach]:
@@ -379,14 +379,16 @@ class Books:
 
     def _forwarding(self, now: int) -> Iterator[Breach]:
         for route, waiting in self.on_the_way.items():
-            late = [id for id, at in waiting.items() if now > max(at, self.since) + ON_ITS_WAY_MS]
+            late = [
+                id for id, at in waiting.items() if now > max(at, self.since) + ARRIVAL_LIMIT_MS
+            ]
             if late:
                 yield Breach(
                     "forward",
                     f"{route} partition {self.partition}: {len(late)} facts have not arrived, first {late[0]}",
                 )
         for route, strangers in self.arrived.items():
-            lost = [id for id, at in strangers.items() if now > at + ON_ITS_WAY_MS]
+            lost = [id for id, at in strangers.items() if now > at + ARRIVAL_LIMIT_MS]
             if lost:
                 yield Breach(
                     "forward",
@@ -404,7 +406,7 @@ class Books:
             before = self.stuck.get(input_)
             if before is None or before[0] != applied:
                 self.stuck[input_] = (applied, now)
-            elif now > before[1] + ON_ITS_WAY_MS:
+            elif now > before[1] + ARRIVAL_LIMIT_MS:
                 yield Breach(
                     "applied",
                     f"{service}.{lane or 'inputs'}/{self.partition}: {end - applied - 1} inputs wait and none is applied",
@@ -421,7 +423,7 @@ class Books:
 
 
 _NEVER: Final = 1 << 62
-_MOST_BROKEN: Final = 200
+_MAX_BREACHES: Final = 200
 
 
 def _is_live(realm: str) -> bool:

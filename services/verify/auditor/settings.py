@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import SecretStr, field_validator
 
-from services.runtime.process.settings import Settings, address_of
+from services.runtime.process.settings import Settings, check_url
 
 
 class AuditorSettings(Settings):
@@ -24,4 +24,4 @@ class AuditorSettings(Settings):
     @field_validator("audit_heartbeat_url", "audit_alarm_url")
     @classmethod
     def _is_address(cls, url: SecretStr) -> SecretStr:
-        return address_of(url, ("https", "http"))
+        return check_url(url, ("https", "http"))

@@ -11,7 +11,7 @@ from typing import Literal
 
 from services.verify.auditor.open_items import Breach
 
-State = Literal["reading", "green", "red"]
+VerdictState = Literal["reading", "green", "red"]
 LAWS: dict[str, str] = {
     "order": "each input is applied once, in order, none skipped",
     "applied": "every accepted input is applied",
@@ -29,7 +29,7 @@ LAWS: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    state: State = "reading"
+    state: VerdictState = "reading"
     breaches: tuple[Breach, ...] = ()
     at: int = 0
     """Time of the judgement, ms."""
@@ -61,17 +61,17 @@ class Judge:
         Numbers in sentences change, so a breach is identified by its law and its first words.
         """
         breaches = list(found)
-        keys = {_key(b): b for b in breaches}
+        keys = {_breach_key(b): b for b in breaches}
         confirmed = tuple(b for key, b in keys.items() if key in self._suspected)
         self._suspected = frozenset(keys)
-        state: State = (
+        state: VerdictState = (
             "red" if confirmed else "green" if caught_up and not breaches else self._kept(caught_up)
         )
         since = self.verdict.since if state == self.verdict.state else now
         self.verdict = Verdict(state, confirmed, now, since)
         return self.verdict
 
-    def _kept(self, caught_up: bool) -> State:
+    def _kept(self, caught_up: bool) -> VerdictState:
         """Return the state for breaches that are suspected but not confirmed.
 
         A green verdict stands for one more judgement.
@@ -79,5 +79,5 @@ class Judge:
         return self.verdict.state if caught_up and self.verdict.state == "green" else "reading"
 
 
-def _key(breach: Breach) -> tuple[str, str]:
+def _breach_key(breach: Breach) -> tuple[str, str]:
     return breach.law, breach.what.split(":")[0].split(" is ")[0]

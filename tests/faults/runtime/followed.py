@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import orjson
 
-from schemas.topics import PARTITIONS, inputs, lanes, log, urgent
+from schemas.topics import PARTITION_COUNT, input_topic, input_topics, log_topic, urgent_topic
 from services.runtime.log.partition_reader import PartitionReader
 
 Chains = dict[int, list[dict[str, Any]]]
@@ -60,15 +60,15 @@ class FollowedLogs:
 
     async def chains(self, service: str) -> Chains:
         """Return everything that is accepted up to now."""
-        topic = log(service)
-        bounds = await self._reader.bounds(topic, range(PARTITIONS))
+        topic = log_topic(service)
+        bounds = await self._reader.bounds(topic, range(PARTITION_COUNT))
         ranges = {
             p: (max(begin, self._next_offset(topic, p, end)), end)
             for p, (begin, end) in bounds.items()
         }
         async for record in self._reader.read(topic, ranges):
             self._chains[topic, record.partition].take(record)
-        return {p: self._chains[topic, p].records for p in range(PARTITIONS)}
+        return {p: self._chains[topic, p].records for p in range(PARTITION_COUNT)}
 
     def _next_offset(self, topic: str, partition: int, end: int) -> int:
         """Return where to read on."""
@@ -81,7 +81,7 @@ class FollowedLogs:
         """Return (topic, partition) → next offset to be written."""
         found = {}
         for topic in topics:
-            bounds = await self._reader.bounds(topic, range(PARTITIONS))
+            bounds = await self._reader.bounds(topic, range(PARTITION_COUNT))
             found |= {(topic, p): end for p, (_, end) in bounds.items()}
         return found
 
@@ -92,14 +92,14 @@ class FollowedLogs:
     async def is_settled(self, service: str) -> bool:
         """Return whether every input is applied and no ladder of a live realm is left."""
         chains = await self.chains(service)
-        ends = await self.ends(lanes(service))
+        ends = await self.ends(input_topics(service))
         return not _has_live_ladders(chains) and _applied(service, chains) == {
             place: end - 1 for place, end in ends.items()
         }
 
 
 def _applied(service: str, chains: Chains) -> dict[tuple[str, int], int]:
-    applied = {(topic, p): -1 for topic in lanes(service) for p in chains}
+    applied = {(topic, p): -1 for topic in input_topics(service) for p in chains}
     for p, chain in chains.items():
         for tx in chain:
             if (source := tx["src"])["topic"]:
@@ -116,7 +116,7 @@ def _has_live_ladders(chains: Chains) -> bool:
 
 def _rebased(service: str, partition: int, data: dict[str, Any]) -> dict[tuple[str, int], int]:
     """Return what a record that declares a loss calls applied."""
-    found = {(inputs(service), partition): data["next_offset"] - 1}
+    found = {(input_topic(service), partition): data["next_offset"] - 1}
     if data.get("urgent_next_offset") is not None:
-        found[urgent(service), partition] = data["urgent_next_offset"] - 1
+        found[urgent_topic(service), partition] = data["urgent_next_offset"] - 1
     return found

@@ -22,19 +22,19 @@ from schemas.base import Message
 from schemas.realms import partition_of
 from schemas.runtime import OpenRealm
 from schemas.topics import (
-    PARTITIONS,
+    PARTITION_COUNT,
     Retention,
     Topic,
-    config_of,
-    inputs,
-    lanes,
-    log,
-    snapshots,
-    urgent,
-    urgent_lane,
+    input_topic,
+    input_topics,
+    kafka_config,
+    log_topic,
+    select_urgent_topic,
+    snapshot_topic,
+    urgent_topic,
 )
-from services.runtime.kafka.clients import RecordProducer, headers_of, value_of
-from services.runtime.kafka.security import client_options
+from services.runtime.kafka.clients import RecordProducer, build_headers, encode_message
+from services.runtime.kafka.security import get_client_options
 from services.runtime.log.partition_reader import PartitionReader
 from tests import forked
 from tests.faults.runtime.followed import Chains, FollowedLogs
@@ -53,7 +53,7 @@ def topics_of(suffix: str) -> tuple[Topic, ...]:
     return (
         Topic(f"toypublic{suffix}", "facts", Retention.FOREVER),
         Topic(
-            urgent(f"toy{suffix}"),
+            urgent_topic(f"toy{suffix}"),
             "urgent inputs",
             Retention.FOREVER,
             append_time=True,
@@ -64,14 +64,14 @@ def topics_of(suffix: str) -> tuple[Topic, ...]:
             for service in (f"toy{suffix}", f"toyecho{suffix}")
             for topic in (
                 Topic(
-                    inputs(service),
+                    input_topic(service),
                     "inputs",
                     Retention.FOREVER,
                     append_time=True,
                     durable_each=True,
                 ),
-                Topic(log(service), "log", Retention.FOREVER, durable_each=True),
-                Topic(snapshots(service), "snapshots", Retention.COMPACTED),
+                Topic(log_topic(service), "log", Retention.FOREVER, durable_each=True),
+                Topic(snapshot_topic(service), "snapshots", Retention.COMPACTED),
             )
         ),
     )
@@ -94,7 +94,7 @@ async def until(condition: Callable[[], Any], timeout_s: float, what: str) -> No
 
 async def make_topics(kafka: str, wanted: Iterable[Topic]) -> None:
     """Create topics; all partitions have a leader when it returns."""
-    new = [NewTopic(t.name, t.partitions, 1, topic_configs=config_of(t)) for t in wanted]
+    new = [NewTopic(t.name, t.partitions, 1, topic_configs=kafka_config(t)) for t in wanted]
     await until(lambda: _created(kafka, new), 90, "topics")
 
 
@@ -103,7 +103,7 @@ async def _created(kafka: str, new: list[NewTopic]) -> bool:
 
     A broker that has just come back may name no controller yet, which aiokafka takes for one.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, **client_options())
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, **get_client_options())
     try:
         await admin.start()
         await admin.create_topics(new)
@@ -209,7 +209,11 @@ class Toys:
                     author="system:up", role="admin", territory=realm.split("~")[0], started_at=0
                 )
                 await producer.send(
-                    urgent_lane(self.toy, realm), realm, order, id=f"open-{realm}", source="test"
+                    select_urgent_topic(self.toy, realm),
+                    realm,
+                    order,
+                    id=f"open-{realm}",
+                    source="test",
                 )
                 self.fed.append((realm, f"open-{realm}", order))
 
@@ -230,7 +234,7 @@ class Toys:
             enable_idempotence=True,
             linger_ms=2,
             request_timeout_ms=120_000,
-            **client_options(),
+            **get_client_options(),
         )
         await producer.start()
         began, sends = asyncio.get_running_loop().time(), []
@@ -251,16 +255,20 @@ class Toys:
                     if rnd.random() < 0.95 or n <= start + 20
                     else f"{prefix}{rnd.randrange(start, n)}"
                 )
-                headers = headers_of(message.wire_type(), id=id, source="feed")
+                headers = build_headers(message.wire_type(), id=id, source="feed")
                 topic = (
-                    urgent_lane(self.toy, realm)
+                    select_urgent_topic(self.toy, realm)
                     if isinstance(message, ToyAck)
-                    else inputs(self.toy)
+                    else input_topic(self.toy)
                 )
-                key, value = realm.encode(), value_of(message)
+                key, value = realm.encode(), encode_message(message)
                 marked = self.marks.sign(topic, key, value, headers)
                 sent = await producer.send(
-                    topic, value, key=key, partition=partition_of(realm, PARTITIONS), headers=marked
+                    topic,
+                    value,
+                    key=key,
+                    partition=partition_of(realm, PARTITION_COUNT),
+                    headers=marked,
                 )
                 sends.append(sent)
                 self.fed.append((realm, id, message))
@@ -279,9 +287,9 @@ class Toys:
         async with RecordProducer(self.kafka, self.marks) as producer:
             for realm, id, message in fed:
                 topic = (
-                    inputs(self.toy)
+                    input_topic(self.toy)
                     if isinstance(message, ToyReport)
-                    else urgent_lane(self.toy, realm)
+                    else select_urgent_topic(self.toy, realm)
                 )
                 await producer.send(topic, realm, message, id=id, source="replay")
 
@@ -289,14 +297,17 @@ class Toys:
         """Return partition → next offset to be written."""
         async with PartitionReader(self.kafka) as reader:
             return {
-                p: end for p, (_, end) in (await reader.bounds(topic, range(PARTITIONS))).items()
+                p: end
+                for p, (_, end) in (await reader.bounds(topic, range(PARTITION_COUNT))).items()
             }
 
     async def read(self, topic: str) -> dict[int, list[Any]]:
         """Everything on a topic."""
         async with PartitionReader(self.kafka) as reader:
-            found: dict[int, list[Any]] = {p: [] for p in range(PARTITIONS)}
-            async for record in reader.read(topic, await reader.bounds(topic, range(PARTITIONS))):
+            found: dict[int, list[Any]] = {p: [] for p in range(PARTITION_COUNT)}
+            async for record in reader.read(
+                topic, await reader.bounds(topic, range(PARTITION_COUNT))
+            ):
                 found[record.partition].append(record)
             return found
 
@@ -351,7 +362,7 @@ class Toys:
 
     async def check(self, *, echo: bool = False) -> Counter[str]:
         """Every promise: each input once, in order, as it was sent; ids unique; each ladder once; forwarded once, in order."""
-        given = {topic: await self.read(topic) for topic in lanes(self.toy)}
+        given = {topic: await self.read(topic) for topic in input_topics(self.toy)}
         chains = await self.chains(self.toy)
         seen: dict[tuple[str, str], str] = {}
         ids: Counter[str] = Counter()

@@ -10,10 +10,10 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.realms import partition_of
-from schemas.topics import PARTITIONS, inputs, log, snapshots
+from schemas.topics import PARTITION_COUNT, input_topic, log_topic, snapshot_topic
 from services.appliance.embedded.kafka import RunningKafka
 from services.runtime.kafka.clients import RecordProducer
-from services.runtime.kafka.security import client_options
+from services.runtime.kafka.security import get_client_options
 from services.runtime.log import repair
 from services.runtime.log.reader import HistoryChanged, LogReader
 from services.runtime.process.exits import EXITS, Stop
@@ -21,7 +21,7 @@ from tests.faults.matrix import proves
 from tests.faults.runtime.harness import Toys, make_topics, topics_of, until
 
 LIVE = ("92",)
-P = partition_of("92", PARTITIONS)
+P = partition_of("92", PARTITION_COUNT)
 
 
 def cut(broker: RunningKafka, topic: str, partition: int) -> None:
@@ -49,10 +49,10 @@ async def run_until_snapshot(toys: Toys, count: int = 400) -> None:
 
 async def _has_snapshot(toys: Toys, seq: int) -> bool:
     from services.runtime.log.partition_reader import PartitionReader
-    from services.runtime.log.snapshots import newest_manifests
+    from services.runtime.log.snapshots import read_newest_manifests
 
     async with PartitionReader(toys.kafka) as reader:
-        return any(m.position.seq >= seq for m in await newest_manifests(reader, toys.toy, P))
+        return any(m.position.seq >= seq for m in await read_newest_manifests(reader, toys.toy, P))
 
 
 @pytest.fixture
@@ -71,24 +71,24 @@ async def test_half_of_a_log_and_half_of_an_input_lost_are_named_and_repaired(
     try:
         await asyncio.gather(run_until_snapshot(lost_log), run_until_snapshot(lost_input))
         fault_broker.kill()
-        cut(fault_broker, log(lost_log.toy), P)
-        cut(fault_broker, inputs(lost_input.toy), P)
+        cut(fault_broker, log_topic(lost_log.toy), P)
+        cut(fault_broker, input_topic(lost_input.toy), P)
         await fault_broker.start()
 
         worker = lost_log.spawn("toy")
-        assert await worker.exit_code() == EXITS["log.truncated"].code, worker.said[-2000:]
+        assert await worker.exit_code() == EXITS["log_topic.truncated"].code, worker.said[-2000:]
         worker = lost_input.spawn("toy")
         assert await worker.exit_code() == EXITS["input.rewritten"].code, worker.said[-2000:]
         # grown again over the cut: an offset alone would not show it
-        kept = (await lost_input.ends(inputs(lost_input.toy)))[P]
+        kept = (await lost_input.ends(input_topic(lost_input.toy)))[P]
         lost_input.fed.clear()
         await lost_input.feed(450, realms=LIVE, seed=9, prefix="new")
         worker = lost_input.spawn("toy")
         assert await worker.exit_code() == EXITS["input.rewritten"].code, worker.said[-2000:]
 
         findings = [
-            *await repair.diagnose(lost_log.kafka, lost_log.toy),
-            *await repair.diagnose(lost_log.kafka, lost_input.toy),
+            *await repair.diagnose_logs(lost_log.kafka, lost_log.toy),
+            *await repair.diagnose_logs(lost_log.kafka, lost_input.toy),
         ]
         assert [(f.service, f.partition, f.exit) for f in findings] == [
             (lost_log.toy, P, "log.truncated"),
@@ -127,17 +127,17 @@ async def test_a_log_that_lacks_what_its_receiver_has_taken_is_named_and_repaire
         worker.kill(signal.SIGTERM)
         assert await worker.exit_code() == 0
     fault_broker.kill()
-    cut(fault_broker, log(toys.toy), P)
+    cut(fault_broker, log_topic(toys.toy), P)
     await fault_broker.start()
 
     worker = toys.spawn("toy")
     assert await worker.exit_code() == EXITS["source.forked"].code, worker.said[-2000:]
-    (finding,) = await repair.diagnose(toys.kafka, toys.toy)
+    (finding,) = await repair.diagnose_logs(toys.kafka, toys.toy)
     assert (finding.partition, finding.exit) == (P, "source.forked")
     with pytest.raises(Stop, match=r"log\.truncated"):
         await LogReader(toys.kafka, toys.toy, reader.positions).start()
     await repair.accept_loss(toys.kafka, toys.toy, P, 1, finding.detail)
-    assert await repair.diagnose(toys.kafka, toys.toy) == []
+    assert await repair.diagnose_logs(toys.kafka, toys.toy) == []
     with pytest.raises(HistoryChanged):
         await LogReader(toys.kafka, toys.toy, reader.positions).start()
     for service in ("toy", "toyecho"):
@@ -150,11 +150,13 @@ async def test_a_log_that_lacks_what_its_receiver_has_taken_is_named_and_repaire
 @proves("broker", "corrupted", lost="named")
 async def test_an_input_topic_that_was_made_again_is_named(toys: Toys) -> None:
     await run_until_snapshot(toys, 150)
-    admin = AIOKafkaAdminClient(bootstrap_servers=toys.kafka, **client_options())
+    admin = AIOKafkaAdminClient(bootstrap_servers=toys.kafka, **get_client_options())
     await admin.start()
-    await admin.delete_topics([inputs(toys.toy)])
+    await admin.delete_topics([input_topic(toys.toy)])
     await admin.close()
-    await make_topics(toys.kafka, [t for t in topics_of(toys.suffix) if t.name == inputs(toys.toy)])
+    await make_topics(
+        toys.kafka, [t for t in topics_of(toys.suffix) if t.name == input_topic(toys.toy)]
+    )
     toys.fed.clear()
     await toys.feed(300, realms=LIVE, seed=5, prefix="new")
     worker = toys.spawn("toy")
@@ -173,7 +175,7 @@ async def test_a_log_of_newer_logic_stops_an_older_worker_and_a_damaged_snapshot
     async with RecordProducer(toys.kafka) as producer:
         for slot in "ab":
             await producer.send_raw(
-                snapshots(toys.toy), P, f"{slot}/manifest".encode(), b"torn", []
+                snapshot_topic(toys.toy), P, f"{slot}/manifest".encode(), b"torn", []
             )
     worker = toys.spawn("toy", logic=2)
     await toys.feed(50, realms=LIVE, seed=4)
@@ -197,12 +199,12 @@ async def test_a_log_that_is_cut_under_a_running_worker_stops_it(
     await toys.settle()
     await until(lambda: _has_snapshot(toys, 400), 90, "no snapshot")
     fault_broker.kill()
-    cut(fault_broker, log(toys.toy), P)
+    cut(fault_broker, log_topic(toys.toy), P)
     await fault_broker.start()
     assert await worker.exit_code() in (
-        EXITS["log.truncated"].code,
+        EXITS["log_topic.truncated"].code,
         EXITS["append.failed"].code,
         EXITS["append.conflict"].code,
     )
     worker = toys.spawn("toy")
-    assert await worker.exit_code() == EXITS["log.truncated"].code
+    assert await worker.exit_code() == EXITS["log_topic.truncated"].code

@@ -8,9 +8,9 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from schemas.realms import partition_of
-from schemas.topics import PARTITIONS, inputs, urgent
-from services.runtime.kafka.clients import headers_of, value_of
-from services.runtime.kafka.security import client_options
+from schemas.topics import PARTITION_COUNT, input_topic, urgent_topic
+from services.runtime.kafka.clients import build_headers, encode_message
+from services.runtime.kafka.security import get_client_options
 from services.verify.chain import LogFold
 from services.verify.laws import Findings
 from tests.faults.runtime.harness import Toys, until
@@ -18,7 +18,7 @@ from tests.faults.runtime.toy import ToyReport
 
 FLOOD, FIRES = 3000, 20
 REALM = "92"
-P = partition_of(REALM, PARTITIONS)
+P = partition_of(REALM, PARTITION_COUNT)
 
 
 async def put(toys: Toys, topic: str, ids: list[str]) -> None:
@@ -28,15 +28,15 @@ async def put(toys: Toys, topic: str, ids: list[str]) -> None:
         acks="all",
         enable_idempotence=True,
         linger_ms=2,
-        **client_options(),
+        **get_client_options(),
     )
     await producer.start()
     try:
         sends = []
         for n, id in enumerate(ids):
             message = ToyReport(incident=f"{id[0]}{n % 50}", n=n)
-            headers = headers_of(message.wire_type(), id=id, source="flood")
-            key, value = REALM.encode(), value_of(message)
+            headers = build_headers(message.wire_type(), id=id, source="flood")
+            key, value = REALM.encode(), encode_message(message)
             marked = toys.marks.sign(topic, key, value, headers)
             sends.append(await producer.send(topic, value, key=key, partition=P, headers=marked))
             toys.fed.append((REALM, id, message))
@@ -55,7 +55,7 @@ async def test_fires_overtake_a_flood_also_when_the_worker_is_killed_between_the
 ) -> None:
     worker = toys.spawn("toy")
     await toys.open([REALM])
-    await put(toys, inputs(toys.toy), [f"flood{n}" for n in range(FLOOD)])
+    await put(toys, input_topic(toys.toy), [f"flood{n}" for n in range(FLOOD)])
 
     async with toys.following() as followed:
 
@@ -63,10 +63,10 @@ async def test_fires_overtake_a_flood_also_when_the_worker_is_killed_between_the
             return any(tx["src"]["id"] == id for tx in (await followed.chains(toys.toy))[P])
 
         await until(lambda: decided("flood0"), 60, "the flood is not decided")
-    await put(toys, urgent(toys.toy), [f"urgent{n}" for n in range(FIRES)])
+    await put(toys, urgent_topic(toys.toy), [f"urgent{n}" for n in range(FIRES)])
     worker.kill(signal.SIGKILL)
-    await put(toys, inputs(toys.toy), [f"later{n}" for n in range(FLOOD)])
-    await put(toys, urgent(toys.toy), ["fire"])
+    await put(toys, input_topic(toys.toy), [f"later{n}" for n in range(FLOOD)])
+    await put(toys, urgent_topic(toys.toy), ["fire"])
     toys.spawn("toy")
     await toys.settle()
 

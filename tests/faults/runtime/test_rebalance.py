@@ -15,7 +15,7 @@ from typing import Final
 import orjson
 import pytest
 
-from schemas.topics import PARTITIONS, lanes, log
+from schemas.topics import PARTITION_COUNT, input_topics, log_topic
 from services.runtime.process.exits import EXITS
 from tests.faults.matrix import proves
 from tests.faults.runtime.harness import Toys, Worker, until
@@ -28,7 +28,7 @@ MOST_S: Final = {"join": 5.0, "restart": 5.0, "leave": 5.0, "return": 5.0, "cras
 BESIDE_OTHERS: Final = 3
 """Times as long after a crash where other workers of the run share the cores: the session ends while they compute."""
 SHORT: Final = {"TOY_SESSION_S": str(SESSION_S)}
-EVERYTHING: Final = set(range(PARTITIONS))
+EVERYTHING: Final = set(range(PARTITION_COUNT))
 
 
 def owned(worker: Worker) -> set[int]:
@@ -74,7 +74,11 @@ async def shared(*instances: Instance) -> None:
 
     def done() -> bool:
         parts = [i.owned for i in instances]
-        return all(parts) and set.union(*parts) == EVERYTHING and sum(map(len, parts)) == PARTITIONS
+        return (
+            all(parts)
+            and set.union(*parts) == EVERYTHING
+            and sum(map(len, parts)) == PARTITION_COUNT
+        )
 
     await until(done, PATIENCE_S, "nobody has everything")
 
@@ -99,7 +103,7 @@ async def reports_coming(toys: Toys) -> AsyncIterator[None]:
 async def decided_up_to_now(toys: Toys, *instances: Instance) -> None:
     """Wait until everything that had come when this was called is decided, by these."""
     async with toys.following() as followed:
-        ends = await followed.ends(lanes(toys.toy))
+        ends = await followed.ends(input_topics(toys.toy))
 
         async def done() -> bool:
             for instance in instances:
@@ -202,7 +206,7 @@ async def test_old_code_never_writes_after_new_whoever_is_upgraded_first(toys: T
             "does not settle",
         )
     await toys.check()
-    for p, records in (await toys.read(log(toys.toy))).items():
+    for p, records in (await toys.read(log_topic(toys.toy))).items():
         written = [orjson.loads(record.value)["logic"] for record in records]
         accepted = [tx["logic"] for tx in (await toys.chains(toys.toy))[p]]
         assert accepted == sorted(accepted), (

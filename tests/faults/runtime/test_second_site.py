@@ -7,8 +7,8 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 
-from schemas.topics import inputs, log, urgent
-from services.runtime.kafka.security import client_options
+from schemas.topics import input_topic, log_topic, urgent_topic
+from services.runtime.kafka.security import get_client_options
 from services.runtime.log import repair
 from tests.brokers import Brokers
 from tests.faults.runtime.harness import Toys, make_topics, topics_of
@@ -24,7 +24,7 @@ async def mirror(
 ) -> None:
     """What a mirror has copied until now: the records of each partition in their order, at offsets of the target's own."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=target.kafka, acks="all", enable_idempotence=True, **client_options()
+        bootstrap_servers=target.kafka, acks="all", enable_idempotence=True, **get_client_options()
     )
     await producer.start()
     try:
@@ -53,19 +53,19 @@ async def test_the_second_site_takes_over_what_it_has_heard_and_goes_on(
     (tmp_path / "second").mkdir()
     there = Toys((await start_broker()).address, tmp_path / "second", toys.suffix)
     await make_topics(there.kafka, topics_of(there.suffix))
-    await mirror(toys, there, log(there.toy), share=LAG)
-    await mirror(toys, there, inputs(there.toy), first=EXPIRED)
-    await mirror(toys, there, urgent(there.toy))
+    await mirror(toys, there, log_topic(there.toy), share=LAG)
+    await mirror(toys, there, input_topic(there.toy), first=EXPIRED)
+    await mirror(toys, there, urgent_topic(there.toy))
     await toys.feed(50, prefix="late")
     worker.kill(signal.SIGKILL)
     try:
-        damaged = await repair.diagnose(there.kafka, there.toy)
+        damaged = await repair.diagnose_logs(there.kafka, there.toy)
         assert {f.exit for f in damaged} <= {"input.gap", "input.rewritten"}
         assert damaged, "offsets of a mirror are its own"
         for finding in damaged:
             done = await repair.rebase(there.kafka, there.toy, finding.partition, 1)
             assert done.history == 1
-        assert await repair.diagnose(there.kafka, there.toy) == []
+        assert await repair.diagnose_logs(there.kafka, there.toy) == []
 
         there.fed.extend(heard)
         there.spawn("toy")

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from schemas.base import Fact, Instant, Message, message
-from schemas.routes import PUBLIC, ROUTES
+from schemas.base import Fact, Instant, Message, register_message
+from schemas.routes import PUBLIC_FACTS, ROUTES
 from schemas.runtime import DeadlineFailed, LossDeclared
-from schemas.topics import URGENT
+from schemas.topics import SERVICES_WITH_URGENT_LANE
 from services.runtime.decider.codec import StateCodec
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import Deadline, Firing, Input
@@ -20,7 +20,7 @@ from services.runtime.decider.protocol import Deadline, Firing, Input
 RUNGS = 3
 
 
-@message
+@register_message
 class ToyReport(Message):
     """`delay_ms`: arm a ladder that climbs three rungs this far apart. `does`: how the domain misbehaves."""
 
@@ -31,19 +31,19 @@ class ToyReport(Message):
     blob: str = ""
 
 
-@message
+@register_message
 class ToyAck(Message):
     incident: str
 
 
-@message
+@register_message
 class ToyReported(Fact):
     incident: str
     n: int
     blob: str = ""
 
 
-@message
+@register_message
 class ToyArmed(Fact):
     incident: str
     due: Instant
@@ -51,18 +51,18 @@ class ToyArmed(Fact):
     cursed: bool = False
 
 
-@message
+@register_message
 class ToyAcked(Fact):
     incident: str
 
 
-@message
+@register_message
 class ToyEscalated(Fact):
     incident: str
     rung: int
 
 
-@message
+@register_message
 class ToyEchoed(Fact):
     incident: str
     rung: int
@@ -70,7 +70,7 @@ class ToyEchoed(Fact):
 
 def register(suffix: str = "") -> None:
     """Routes of one toy system: services `toy<suffix>`, which has an urgent lane, and `toyecho<suffix>`, public topic `toypublic<suffix>`."""
-    URGENT.add(f"toy{suffix}")
+    SERVICES_WITH_URGENT_LANE.add(f"toy{suffix}")
     for logic in (1, 2):
         table = ROUTES.setdefault(logic, {})
         table[f"toy{suffix}"] = {
@@ -78,7 +78,7 @@ def register(suffix: str = "") -> None:
             "ToyEscalated": (f"toyecho{suffix}",),
         }
         table[f"toyecho{suffix}"] = {}
-    PUBLIC[f"toypublic{suffix}"] = ("ToyReported",)
+    PUBLIC_FACTS[f"toypublic{suffix}"] = ("ToyReported",)
 
 
 register()

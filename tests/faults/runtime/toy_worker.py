@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-from schemas.routes import PUBLIC
+from schemas.routes import PUBLIC_FACTS
 from services.runtime.process.settings import Settings
-from services.runtime.worker.worker import Tuning, run_processor
+from services.runtime.worker.worker import Tuning, run_worker
 from tests.faults.runtime.toy import EchoDecider, ToyDecider, register
 
 if __name__ == "__main__":
@@ -23,10 +23,10 @@ if __name__ == "__main__":
     own_public = os.environ.get("TOY_PUBLIC", "1") == "1"
     of_others = [
         topic
-        for topic in PUBLIC
+        for topic in PUBLIC_FACTS
         if topic.startswith("toypublic") and (topic != f"toypublic{suffix}" or not own_public)
     ]
     for topic in of_others:
-        del PUBLIC[topic]
+        del PUBLIC_FACTS[topic]
     decider = EchoDecider(logic, suffix) if service == "toyecho" else ToyDecider(logic, suffix)
-    run_processor(decider, Settings(), tuning)
+    run_worker(decider, Settings(), tuning)

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from schemas.realms import partition_of
-from schemas.topics import PARTITIONS
+from schemas.topics import PARTITION_COUNT
 from services.alerts.decider import AlertsDecider
 from services.continuity.decider import ContinuityDecider
 from services.delivery.decider import DeliveryDecider
-from services.runtime.log.state_hash import fold_hash, folded
+from services.runtime.log.state_hash import compute_state_hash, fold_log
 from tests.brokers import give_password
 from tests.system import RunningVigie
 from tests.waiting import until
@@ -67,9 +67,9 @@ def hashes(kafka: str, logs: dict[str, list[Any]]) -> dict[str, str]:
         found = {}
         for name, (seq, head) in logs.items():
             service, _, partition = name.partition(".log/")
-            view = await folded(kafka, DECIDERS[service], int(partition), until_seq=seq)
+            view = await fold_log(kafka, DECIDERS[service], int(partition), until_seq=seq)
             assert view.position.hash == head
-            found[name] = fold_hash(view)
+            found[name] = compute_state_hash(view)
         return found
 
     return asyncio.run(fold())
@@ -127,7 +127,11 @@ def test_a_backup_of_a_running_system_is_the_same_system_on_an_empty_machine(
             for line in empty.get("/api/v1/log?realm=92&kind=runtime&limit=100")["items"]
         ]
         assert told.count("Rebased") == len(
-            [name for name in about["logs"] if name.endswith(f"/{partition_of('92', PARTITIONS)}")]
+            [
+                name
+                for name in about["logs"]
+                if name.endswith(f"/{partition_of('92', PARTITION_COUNT)}")
+            ]
         )
         verified = empty.cli("verify", "--json", timeout_s=400)
         assert verified.returncode == 0, verified.stdout

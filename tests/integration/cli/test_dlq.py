@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from schemas.commands import SetLevel
 from schemas.envelope import CE_ID, CE_SOURCE, CE_TYPE, MARK
-from schemas.topics import inputs
+from schemas.topics import input_topic
 from schemas.words import Level
 from services.cli.__main__ import app
 from services.runtime.decider.input_marks import InputMarks
-from services.runtime.kafka.clients import RecordProducer, partition_for, value_of
-from services.runtime.kafka.dead_letters import TOPIC, DeadLetter, Lane
+from services.runtime.kafka.clients import RecordProducer, choose_partition, encode_message
+from services.runtime.kafka.dead_letters import TOPIC, DeadLetter, DeadLetterKind
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process.settings import Settings
 
@@ -46,7 +46,7 @@ def vigie(*args: str) -> tuple[int, str]:
 
 def newest_input(settings: Settings) -> Any:
     async def read() -> Any:
-        topic, partition = inputs("alerts"), partition_for(inputs("alerts"), REALM)
+        topic, partition = input_topic("alerts"), choose_partition(input_topic("alerts"), REALM)
         async with PartitionReader(settings.kafka) as reader:
             (_, end) = (await reader.bounds(topic, [partition]))[partition]
             return (await reader.at(topic, {partition: end - 1}))[partition]
@@ -57,7 +57,7 @@ def newest_input(settings: Settings) -> Any:
 def letter(id: str, **changes: Any) -> DeadLetter:
     return DeadLetter(
         id,
-        Lane.UNREADABLE,
+        DeadLetterKind.UNREADABLE,
         "alerts",
         REALM,
         1_770_000_000_000,
@@ -66,7 +66,7 @@ def letter(id: str, **changes: Any) -> DeadLetter:
         "report-1",
         "vigie.ReportReceived.v1",
         "/intake",
-        inputs("alerts"),
+        input_topic("alerts"),
         0,
         7,
         **{
@@ -124,7 +124,7 @@ def test_a_command_that_none_of_ours_wrote_becomes_the_operators_own(settings: S
         CE_SOURCE: "person:p-dupont?role=director",
         MARK: "0" * 64,
     }
-    unsigned = letter("dddd-1", headers=headers, body=value_of(command))
+    unsigned = letter("dddd-1", headers=headers, body=encode_message(command))
     bury(settings, replace(unsigned, code="unsigned", input_type=command.wire_type()))
     code, output = vigie("dlq", "replay", "dddd")
     assert code == 0, output

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.process.ports import free_ports
+from services.runtime.process.ports import find_free_ports
 from tests.system import ROOT, VIGIE
 from tests.waiting import until
 
@@ -31,7 +31,7 @@ def test_a_kit_starts_where_there_is_nothing(tmp_path: Path) -> None:
         check=False,
     )
     assert made.returncode == 0, made.stderr
-    port = free_ports(1)[0]
+    port = find_free_ports(1)[0]
     bare = str(
         Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
     )

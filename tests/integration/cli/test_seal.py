@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 
 from services.cli.data.seal import SealRefused, archive_log
-from services.runtime.log.heads import FORMAT, StatementInvalid, read_statement, state
+from services.runtime.log.heads import FORMAT, HeadStatementInvalid, read_statement, sign_statement
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.secrets.signing import SigningKey
 from tests.system import RunningVigie
@@ -143,7 +143,7 @@ def test_a_statement_holds_for_the_key_that_made_it_alone(tmp_path: Path) -> Non
         SigningKey.open(_folder(tmp_path / "mine")),
         SigningKey.open(_folder(tmp_path / "other")),
     )
-    raw = json.dumps(state(mine, 1_800_000_000_000, {"alerts.log/0": (3, "ab")})).encode()
+    raw = json.dumps(sign_statement(mine, 1_800_000_000_000, {"alerts.log/0": (3, "ab")})).encode()
     assert read_statement(raw, mine.public).logs == {"alerts.log/0": (3, "ab")}
     for wrong, says in (
         (raw.replace(b'"seq": 3', b'"seq": 4'), "not what was signed"),
@@ -151,9 +151,9 @@ def test_a_statement_holds_for_the_key_that_made_it_alone(tmp_path: Path) -> Non
         (b"[]", "no statement"),
         (raw[:40], "no statement"),
     ):
-        with pytest.raises(StatementInvalid, match=says):
+        with pytest.raises(HeadStatementInvalid, match=says):
             read_statement(wrong)
-    with pytest.raises(StatementInvalid, match="signed by"):
+    with pytest.raises(HeadStatementInvalid, match="signed by"):
         read_statement(raw, other.public)
 
 

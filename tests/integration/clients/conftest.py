@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.appliance.embedded.kafka import RunningKafka
-from services.runtime.process.ports import free_ports
+from services.runtime.process.ports import find_free_ports
 from tests.integration.intake.conftest import FrontProcess, records
 
 
@@ -94,7 +94,7 @@ def door_process(
     broker: RunningKafka, certificate: Certificate, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[FrontProcess, str]]:
     """One front for all clients, with its TLS address."""
-    plain, tls = free_ports(2)
+    plain, tls = find_free_ports(2)
     extra = {
         "VIGIE_TLS_HTTP": f"127.0.0.1:{tls}",
         "VIGIE_TLS_CERT": str(certificate.cert),

@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
-from services.intake.integrations.alertmanager_api import fingerprint
-from services.runtime.process.ports import free_ports
+from services.intake.integrations.alertmanager_api import compute_fingerprint
+from services.runtime.process.ports import find_free_ports
 from tests.loopback import serving
 from tests.system import ROOT, RunningVigie
 from tests.waiting import until
@@ -255,7 +255,7 @@ def test_prometheus_holds_an_alert_by_leases_and_its_death_ends_it(
 ) -> None:
     """Through a kill -9 of the front, which keeps nothing of a lease: they are deadlines of the decider."""
     key, id = _source(vigie, "prometheus", "alertmanager", "sst-13")
-    (port,) = free_ports(1)
+    (port,) = find_free_ports(1)
     (tmp_path / "rules.yml").write_text(
         "groups:\n- name: g\n  rules:\n  - alert: AlwaysOn\n    expr: vector(1)\n    labels: {severity: error}\n    annotations: {summary: toujours}\n"
     )
@@ -304,7 +304,7 @@ def _alertmanager(
     **flags: str,
 ) -> str:
     """A running Alertmanager; its address."""
-    (port,) = free_ports(1)
+    (port,) = find_free_ports(1)
     file = folder / f"alertmanager-{port}.yml"
     file.write_text(config)
     cluster = (
@@ -381,7 +381,7 @@ receivers:
     for site in ("par-01", "par-02", "par-03"):
         until(lambda site=site: len(_causes(vigie, site)) == 1, PATIENCE_S)
     (theirs,) = httpx.get(f"{address}/api/v2/alerts", trust_env=False).json()
-    assert theirs["fingerprint"] == fingerprint(labels)
+    assert theirs["fingerprint"] == compute_fingerprint(labels)
     assert [c["severity"] for site in ("par-01", "par-02") for c in _causes(vigie, site)] == [
         2,
         2,
@@ -441,7 +441,7 @@ receivers:
 - name: one
   webhook_configs: [{{url: 'http://{slow}/webhooks/alertmanager', http_config: {{authorization: {{credentials: {key}}}}}}}]
 """
-        gossip = tuple(free_ports(3))
+        gossip = tuple(find_free_ports(3))
         nodes = [
             _alertmanager(
                 start,

@@ -15,7 +15,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from services.runtime.kafka.dead_letters import DeadLetter
-from services.runtime.kafka.security import client_options
+from services.runtime.kafka.security import get_client_options
 from tests.integration.clients.conftest import OpenDoor
 from tests.integration.intake.conftest import records
 from tests.waiting import eventually
@@ -59,7 +59,7 @@ async def test_the_sdk_over_http(door: OpenDoor, mode: str) -> None:
 
 
 async def produced(kafka: str, messages: list[tuple[dict[str, bytes], Any, bytes | None]]) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", **client_options())
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", **get_client_options())
     await producer.start()
     try:
         for headers, key, value in messages:

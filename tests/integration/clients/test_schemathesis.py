@@ -14,7 +14,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from services.intake.openapi import own_document
+from services.intake.openapi import build_own_document
 from tests.integration.clients.conftest import OpenDoor
 from tests.system import RunningVigie
 
@@ -63,7 +63,7 @@ async def test_the_front_s_own_routes(door: OpenDoor, tmp_path: Path) -> None:
     """
     token = (door.front.data.secrets / "admin.token").read_text(encoding="utf-8").strip()
     document = tmp_path / "openapi.json"
-    document.write_bytes(orjson.dumps(own_document()))
+    document.write_bytes(orjson.dumps(build_own_document()))
     options = (
         "--url",
         door.front.url,

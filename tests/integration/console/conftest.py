@@ -17,7 +17,7 @@ from services.console.read_model.queries import ReadModel
 from services.console.read_model.time_travel import History
 from services.console.sites.geometry import load_outlines
 from services.runtime.process.settings import Settings
-from services.runtime.process.tasks import end
+from services.runtime.process.tasks import cancel_and_wait
 from services.territory import Territory
 from tests import shipped
 from tests.brokers import starting_brokers, starting_stores
@@ -81,7 +81,7 @@ async def projecting(settings: Settings) -> AsyncIterator[Projector]:
     try:
         yield projector
     finally:
-        await end([task])
+        await cancel_and_wait([task])
 
 
 @pytest.fixture

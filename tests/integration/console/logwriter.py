@@ -13,11 +13,11 @@ from schemas.base import Fact, Message
 from schemas.realms import derive_id, partition_of
 from schemas.reference import ReferencePublished
 from schemas.runtime import CommandApplied, LossDeclared, RealmOpened, Rebased, Tick
-from schemas.topics import PARTITIONS, inputs, log
-from services.runtime.kafka.security import client_options
-from services.runtime.log.chain import Position, follow
-from services.runtime.log.reader import newest_logic
-from services.runtime.log.transaction import FactRecord, Source, Transaction
+from schemas.topics import PARTITION_COUNT, input_topic, log_topic
+from services.runtime.kafka.security import get_client_options
+from services.runtime.log.chain import Position, advance_position
+from services.runtime.log.reader import find_newest_logic
+from services.runtime.log.transaction import FactRecord, Transaction, TransactionSource
 from services.territory import Territory
 
 
@@ -46,13 +46,13 @@ class Chains:
         digest: str = "0" * 32,
     ) -> tuple[int, bytes]:
         """(partition, bytes) of the next record. `times`: own time per fact, if not `at`."""
-        partition = partition_of(realm, PARTITIONS)
+        partition = partition_of(realm, PARTITION_COUNT)
         key = service, partition
         before = self.positions.get(key, Position())
         offset = self.applied[key] = self.applied.get(key, -1) + 1
         input_id = id or str(uuid.uuid4())
-        src = Source(
-            inputs(service),
+        src = TransactionSource(
+            input_topic(service),
             partition,
             offset,
             digest,
@@ -75,7 +75,7 @@ class Chains:
             1, before.seq + 1, before.hash, history, "test", service, of, of, src, at, records, None
         )
         raw = tx.dump()
-        after, accepted = follow(before, before.next, raw, newest_logic(service))
+        after, accepted = advance_position(before, before.next, raw, find_newest_logic(service))
         assert accepted is not None
         self.positions[key] = after
         return partition, raw
@@ -91,7 +91,7 @@ class LogWriter:
             acks="all",
             enable_idempotence=True,
             linger_ms=2,
-            **client_options(),
+            **get_client_options(),
         )
 
     async def __aenter__(self) -> Self:
@@ -105,22 +105,22 @@ class LogWriter:
         """One Transaction, acknowledged."""
         partition, raw = self.chains.make(service, realm, facts, at, **more)  # type: ignore[arg-type]
         await self._producer.send_and_wait(
-            log(service), raw, key=realm.encode(), partition=partition
+            log_topic(service), raw, key=realm.encode(), partition=partition
         )
 
     async def append_vain(self, service: str, realm: str, at: int) -> None:
         """A record on a head that was left behind, as a worker writes it that does not know of its successor: nobody accepts it."""
         chains = Chains(dict(self.chains.positions), dict(self.chains.applied))
-        chains.positions[service, partition_of(realm, PARTITIONS)] = Position()
+        chains.positions[service, partition_of(realm, PARTITION_COUNT)] = Position()
         partition, raw = chains.make(service, realm, (), at)
         await self._producer.send_and_wait(
-            log(service), raw, key=realm.encode(), partition=partition
+            log_topic(service), raw, key=realm.encode(), partition=partition
         )
 
     async def enqueue(self, service: str, realm: str, *facts: Fact, at: int) -> None:
         """As append, without waiting."""
         partition, raw = self.chains.make(service, realm, facts, at)
-        await self._producer.send(log(service), raw, key=realm.encode(), partition=partition)
+        await self._producer.send(log_topic(service), raw, key=realm.encode(), partition=partition)
 
     async def flush(self) -> None:
         await self._producer.flush()

@@ -14,16 +14,16 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.base import Command, Fact, parse_open
 from schemas.runtime import CommandApplied, OpenRealm, RealmOpened
-from schemas.topics import PARTITIONS, SERVICES, inputs
-from services.console.app import console
+from schemas.topics import PARTITION_COUNT, SERVICES, input_topic
+from services.console.app import open_console
 from services.runtime.decider.inputs import InputRecord, input_digest
-from services.runtime.identity.accounts import AccessStore, new_principal
+from services.runtime.identity.accounts import AccessStore, create_principal
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal
-from services.runtime.kafka.security import client_options
+from services.runtime.kafka.security import get_client_options
 from services.runtime.log.partition_reader import stop_consumer
 from services.runtime.process.settings import Settings
-from services.runtime.process.tasks import end
+from services.runtime.process.tasks import cancel_and_wait
 from tests.integration.console.logwriter import LogWriter
 
 Reply = Callable[[str, Command], Fact]
@@ -40,7 +40,7 @@ class Served:
 
     async def as_role(self, role: Role, **more: Any) -> dict[str, str]:
         """Headers of a new principal with this role."""
-        principal: Principal = new_principal(role, **more)
+        principal: Principal = create_principal(role, **more)
         _, token = await self.access.create_token(principal)
         return {"Authorization": f"Bearer {token}"}
 
@@ -51,7 +51,7 @@ class Served:
 
 @asynccontextmanager
 async def served(settings: Settings) -> AsyncIterator[Served]:
-    async with console(settings) as app:
+    async with open_console(settings) as app:
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(
             transport=transport, base_url="http://console", timeout=20
@@ -76,10 +76,10 @@ async def answering(
         enable_auto_commit=False,
         auto_offset_reset="none",
         fetch_max_wait_ms=20,
-        **client_options(),
+        **get_client_options(),
     )
     await consumer.start()
-    tps = [TopicPartition(inputs(s), p) for s in SERVICES for p in range(PARTITIONS)]
+    tps = [TopicPartition(input_topic(s), p) for s in SERVICES for p in range(PARTITION_COUNT)]
     consumer.assign(tps)
     ends = await consumer.end_offsets(tps)
     for tp in tps:
@@ -129,5 +129,5 @@ async def answering(
     try:
         yield seen
     finally:
-        await end([task])
+        await cancel_and_wait([task])
         await stop_consumer(consumer)

@@ -18,11 +18,11 @@ from schemas.contingency import (
 )
 from schemas.reports import ReportReceived
 from schemas.runtime import InputRefused
-from services.intake.integrations.cap.message import read
+from services.intake.integrations.cap.message import read_message
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Scope
 from services.runtime.process.settings import Settings
-from services.runtime.secrets.metrics_token import bear_token
+from services.runtime.secrets.metrics_token import build_header
 from services.territory import Territory
 from tests.integration.console import crisis
 from tests.integration.console.conftest import appending, projecting, until
@@ -78,7 +78,7 @@ async def test_an_incident_is_given_out_as_cap(ask: Asking) -> None:
         f"/api/v1/incidents/{INCIDENT}/cap", params={"realm": ask.realm}, headers=ask.headers
     )
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/cap+xml")
-    message, _ = read(answer.content)
+    message, _ = read_message(answer.content)
     assert (
         message.status,
         message.identity.sender,
@@ -516,7 +516,7 @@ async def test_probes_and_documents_need_no_login_and_counters_need_their_token(
     ready = await http.get("/readyz")
     assert (ready.status_code, ready.json()) == (200, {"status": "ok"})
     assert (await http.get("/metrics")).status_code == 401
-    counted = await http.get("/metrics", headers=bear_token(console_settings.data.secrets))
+    counted = await http.get("/metrics", headers=build_header(console_settings.data.secrets))
     assert "vigie_http_seconds" in counted.text
     assert (await http.get("/openapi.json")).json()["openapi"].startswith("3.1")
     assert (await http.get("/asyncapi.json")).json()["asyncapi"].startswith("3")

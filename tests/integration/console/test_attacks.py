@@ -9,7 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from services.runtime.identity.accounts import new_principal
+from services.runtime.identity.accounts import create_principal
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER
 from services.runtime.process.settings import Settings
@@ -26,7 +26,7 @@ async def console(console_settings: Settings) -> AsyncIterator[Served]:
 
 async def code_of(console: Served, role: Role = Role.CELL) -> str:
     """A one-time code of a new account."""
-    principal = new_principal(role)
+    principal = create_principal(role)
     await console.access.put(principal)
     return await console.access.issue_code(principal.id, expires_at=None)
 

@@ -20,7 +20,7 @@ from schemas.reference import PublishReference
 from schemas.runtime import CommandApplied, CommandRefused, OpenRealm, PaceChanged, SetPace
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Scope
-from services.runtime.identity.signed_links import AckLinks, Link
+from services.runtime.identity.signed_links import AnswerLink, AnswerLinks
 from services.runtime.process.settings import Settings
 from services.territory import Territory
 from tests.integration.console.conftest import appending, projecting
@@ -230,8 +230,8 @@ async def test_one_key_opens_one_realm(console_settings: Settings) -> None:
 
 async def test_a_link_answers_once_without_a_login(console_settings: Settings) -> None:
     realm, notification = a_realm(), "33333333-0000-5000-8000-00000000000a"
-    token = AckLinks.open(console_settings.data.secrets).token(
-        Link(realm, notification, "p-1", 4_000_000_000_000)
+    token = AnswerLinks.open(console_settings.data.secrets).token(
+        AnswerLink(realm, notification, "p-1", 4_000_000_000_000)
     )
     async with (
         appending(console_settings.kafka) as writer,

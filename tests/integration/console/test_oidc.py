@@ -17,12 +17,12 @@ from pydantic import ValidationError
 
 from services.console.web.shell import CSP
 from services.runtime.identity import oidc_provider
-from services.runtime.identity.accounts import new_principal
+from services.runtime.identity.accounts import create_principal
 from services.runtime.identity.oidc_settings import OidcSettings
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Account, Principal, Trace
 from services.runtime.identity.sessions import COOKIE, CSRF_COOKIE
-from services.runtime.process.ports import free_ports
+from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import Settings
 from tests.integration.console.serving import Served, served
 from tests.integration.console.test_attacks import cookies_of, sent
@@ -34,7 +34,7 @@ BACK = "http://console/connexion/annuaire/retour"
 
 class Provider:
     def __init__(self) -> None:
-        port = free_ports(1)[0]
+        port = find_free_ports(1)[0]
         self.issuer = f"http://127.0.0.1:{port}"
         program = Path(__file__).parents[2] / "oidc_provider.py"
         self._process = subprocess.Popen(
@@ -97,7 +97,7 @@ def _no_jar(console: Served) -> None:
 
 
 async def account(console: Served, role: Role = Role.CELL) -> Principal:
-    principal = new_principal(role)
+    principal = create_principal(role)
     await console.access.add_account(principal, f"nom-{token_hex(4)}")
     return principal
 
@@ -288,10 +288,10 @@ async def test_new_keys_of_the_provider_are_fetched(
     owner = await account(console)
     provider.says(f"s-{owner.id}", new_key=True, preferred_username=login_of(console, owner))
     asked = provider.asked("/keys")
-    monkeypatch.setattr(oidc_provider, "ASKED_AGAIN_S", 1e9)
+    monkeypatch.setattr(oidc_provider, "KEY_REFRESH_S", 1e9)
     assert (await come_in(console, provider)).status_code == 401
     assert provider.asked("/keys") == asked, "not for every token that somebody makes up"
-    monkeypatch.setattr(oidc_provider, "ASKED_AGAIN_S", 0.0)
+    monkeypatch.setattr(oidc_provider, "KEY_REFRESH_S", 0.0)
     assert who_came(console, await come_in(console, provider)) == owner
 
 
@@ -324,7 +324,7 @@ async def test_without_the_provider_everybody_comes_in_all_the_same(
     provider = Provider()
     try:
         configured(monkeypatch, provider)
-        monkeypatch.setattr(oidc_provider, "PATIENCE_S", 1.0)
+        monkeypatch.setattr(oidc_provider, "TIMEOUT_S", 1.0)
         async with served(console_settings) as console:
             owner = await account(console)
             back, cookies = await leave(console, provider)

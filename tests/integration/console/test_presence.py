@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from services.console.live.presence import KEPT_MS, Entry, PresenceStore
-from services.console.live.row_events import hidden_from
-from services.console.read_model.store import connect, of
-from services.runtime.identity.permissions import RIGHTS, Role
+from services.console.live.row_events import list_hidden_events
+from services.console.read_model.store import connect, realm_key
+from services.runtime.identity.permissions import PERMISSIONS_BY_ROLE, Role
 from services.runtime.process.settings import Settings
 from services.territory import Territory
 from tests.integration.console.conftest import appending, projecting, until
@@ -17,7 +17,7 @@ from tests.integration.console.test_projection import a_realm
 from tests.integration.console.test_stream import listening, opened
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-OBSERVER = RIGHTS[Role.OBSERVER].__contains__
+OBSERVER = PERMISSIONS_BY_ROLE[Role.OBSERVER].__contains__
 
 
 async def test_who_comes_and_goes_is_told_over_the_live_stream(
@@ -33,14 +33,14 @@ async def test_who_comes_and_goes_is_told_over_the_live_stream(
         await until(lambda: opened(console, realm))
         async with (
             listening(console, realm) as reader,
-            listening(console, realm, hidden=hidden_from(OBSERVER)) as observer,
+            listening(console, realm, hidden=list_hidden_events(OBSERVER)) as observer,
         ):
             client = connect(console_settings.redis)
             known = PresenceStore(client)
             await known.enter(realm, Entry("incident:i-1", "a-1"))
             await reader.until("presence", id="incident:i-1")
             assert await known.entries(realm) == [Entry("incident:i-1", "a-1")]
-            assert 0 < await client.pttl(of(realm, "presence")) <= KEPT_MS
+            assert 0 < await client.pttl(realm_key(realm, "presence")) <= KEPT_MS
             await known.leave(realm, Entry("incident:i-1", "a-1"))
             await reader.until("presence", id="incident:i-1")
             assert await known.entries(realm) == []

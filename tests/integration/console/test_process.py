@@ -15,9 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli.__main__ import app as vigie
-from services.runtime.identity.accounts import AccessStore, new_principal
+from services.runtime.identity.accounts import AccessStore, create_principal
 from services.runtime.identity.permissions import Role
-from services.runtime.process.ports import free_ports
+from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import Settings
 from services.territory import Territory
 from tests.integration.console.conftest import appending, until
@@ -55,10 +55,10 @@ async def process(
 async def test_the_processes_serve_the_shell_and_stop_cleanly(
     console_settings: Settings, territory: Territory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    realm, (port, *health) = a_realm(), free_ports(3)
+    realm, (port, *health) = a_realm(), find_free_ports(3)
     url = f"http://127.0.0.1:{port}"
     async with AccessStore.open(console_settings, "test") as access:
-        _, token = await access.create_token(new_principal(Role.ADMIN))
+        _, token = await access.create_token(create_principal(Role.ADMIN))
     async with (
         appending(console_settings.kafka) as writer,
         process(

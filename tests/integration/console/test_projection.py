@@ -23,14 +23,14 @@ from schemas.alerts import (
 from schemas.causes import CauseChanged, Members
 from schemas.realms import partition_of
 from schemas.runtime import LossDeclared, RealmClosed
-from schemas.topics import PARTITIONS, SERVICES
+from schemas.topics import PARTITION_COUNT, SERVICES
 from services.appliance.embedded.store import RunningStore
 from services.console.read_model import store
 from services.console.read_model.history import Chronicle, Version
 from services.console.read_model.queries import ReadModel
 from services.console.read_model.time_travel import History
 from services.console.read_model.trimming import Trimmer
-from services.console.resources import when
+from services.console.resources import to_datetime
 from services.runtime.log.chain import Position
 from services.runtime.process.settings import Settings
 from services.territory import Territory
@@ -161,12 +161,12 @@ async def test_what_the_log_tells_in_parts_is_shown_whole(
     )
     assert listed == now
     assert (now.last_word_at, incident.updated_at, incident.duplicates_count) == (
-        when(later),
-        when(later),
+        to_datetime(later),
+        to_datetime(later),
         7,
     )
-    assert (before.causes[0].reports, before.last_word_at) == (list(said), when(at))
-    assert (before_that.reports_count, before_that.updated_at) == (2, when(at))
+    assert (before.causes[0].reports, before.last_word_at) == (list(said), to_datetime(at))
+    assert (before_that.reports_count, before_that.updated_at) == (2, to_datetime(at))
 
 
 @proves("store", "corrupted", note="everything in it is gone")
@@ -325,7 +325,7 @@ async def test_a_time_that_was_read_once_is_known_without_the_broker_and_another
     with pytest.raises(KafkaError):
         await alone.at(realm, START + 100 * MINUTE)
     alone.close()
-    partition, foreign = partition_of(realm, PARTITIONS), Chronicle.open(path)
+    partition, foreign = partition_of(realm, PARTITION_COUNT), Chronicle.open(path)
     foreign.add(
         "alerts",
         partition,
@@ -350,7 +350,7 @@ async def test_lines_that_the_store_let_go_are_read_from_the_logs(
         whole = await model.timeline(realm, kind=("all",))
         of_incident = await model.timeline(realm, incident=INCIDENT)
         assert await Trimmer(client, kept=3, slack=0).trim(realm) == len(whole.items) - 3
-        assert int(await client.zcard(store.of(realm, "timeline"))) == 3
+        assert int(await client.zcard(store.realm_key(realm, "timeline"))) == 3
         assert await model.timeline(realm, kind=("all",)) == whole
         assert await model.timeline(realm, incident=INCIDENT) == of_incident
         seen, cursor = [], None
@@ -399,7 +399,10 @@ async def test_of_closed_realms_only_the_last_take_room_in_the_store_and_all_are
         }
 
     async def laid_aside() -> bool:
-        return await parts(first) <= set(store.LEFT) and (await model.realm(last)).state == "closed"
+        return (
+            await parts(first) <= set(store.KEPT_PARTS)
+            and (await model.realm(last)).state == "closed"
+        )
 
     async with projecting(console_settings):
         for realm in (first, last):
@@ -419,7 +422,7 @@ async def test_of_closed_realms_only_the_last_take_room_in_the_store_and_all_are
         assert await told() == before
         assert {realm.name for realm in await model.realms()} >= {first, last}
     await client.hset(
-        store.rows(first, "sites"), "cen-1", b"{}"
+        store.rows_key(first, "sites"), "cen-1", b"{}"
     )  # as of a projector that was killed before it had taken all away
     async with projecting(console_settings):
         await until(laid_aside)
@@ -445,12 +448,12 @@ async def test_after_a_declared_loss_everything_is_projected_again(
         await play(writer, realm, territory)
         await until(lambda: complete(model, realm))
         before = await model.overview(realm)
-    key = store.position("alerts", partition_of(realm, PARTITIONS))
+    key = store.position_key("alerts", partition_of(realm, PARTITION_COUNT))
     read = orjson.loads(await client.get(key))
     await client.set(
         key, orjson.dumps(read | {"tail": "0" * 32})
     )  # what was read is not what the log holds
-    await client.hset(store.rows(realm, "sites"), "pmi-99", b"{}")
+    await client.hset(store.rows_key(realm, "sites"), "pmi-99", b"{}")
     await writer.append(
         "alerts", realm, LossDeclared(detail="test"), at=START + 5 * MINUTE, cause=LossDeclared
     )
@@ -461,7 +464,7 @@ async def test_after_a_declared_loss_everything_is_projected_again(
 
         await until(rebuilt)
         after = await model.overview(realm)
-        assert await client.hget(store.rows(realm, "sites"), "pmi-99") is None
+        assert await client.hget(store.rows_key(realm, "sites"), "pmi-99") is None
     await client.aclose()
     assert after.counts == before.counts
     assert {p.service: p.history for p in after.log}["alerts"] == read["history"] + 1

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from services.runtime.identity.accounts import new_principal
+from services.runtime.identity.accounts import create_principal
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.sessions import COOKIE, CSRF_COOKIE, CSRF_HEADER
 from services.runtime.process.settings import Settings
@@ -48,7 +48,7 @@ class Doors:
 
     async def open_for(self, role: Role) -> None:
         """A session, as a browser would have it: pages take nothing else, and the API takes it too."""
-        principal = new_principal(role)
+        principal = create_principal(role)
         await self.console.access.put(principal)
         code = await self.console.access.issue_code(principal.id, expires_at=None)
         session = await self.console.app.state.sessions.login_with_code(code, address="::1")

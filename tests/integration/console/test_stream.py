@@ -12,10 +12,10 @@ import pytest
 
 from services.console.live import stream as streams
 from services.console.live.api import LiveResponse
-from services.console.live.row_events import hidden_from
-from services.console.live.stream import Hub, Live
+from services.console.live.row_events import list_hidden_events
+from services.console.live.stream import LiveStream, StreamHub
 from services.console.read_model import store
-from services.runtime.identity.permissions import RIGHTS, Role
+from services.runtime.identity.permissions import PERMISSIONS_BY_ROLE, Role
 from services.runtime.process.settings import Settings
 from services.territory import Territory
 from tests.integration.console import crisis
@@ -25,13 +25,13 @@ from tests.integration.console.serving import Served, served
 from tests.integration.console.test_projection import a_realm
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-KIOSK = RIGHTS[Role.KIOSK].__contains__
+KIOSK = PERMISSIONS_BY_ROLE[Role.KIOSK].__contains__
 
 
 class Listening:
     """Events of one stream as (event, data, id)."""
 
-    def __init__(self, frames: Live) -> None:
+    def __init__(self, frames: LiveStream) -> None:
         self._frames, self.read = aiter(frames), []
         self._deadline = asyncio.get_running_loop().time() + 60
 
@@ -65,7 +65,7 @@ def parse(block: str) -> tuple[str, Any, str | None]:
 async def listening(
     console: Served, realm: str, *, hidden: frozenset[str] = frozenset(), last_id: str | None = None
 ) -> AsyncIterator[Listening]:
-    hub: Hub = console.app.state.hub
+    hub: StreamHub = console.app.state.hub
     frames = await hub.stream(realm, lang="fr", hidden=hidden, last_id=last_id)
     try:
         yield Listening(frames)
@@ -86,7 +86,7 @@ async def test_changes_arrive_as_the_resources_that_rest_gives(
         await until(lambda: opened(console, realm))
         async with (
             listening(console, realm) as reader,
-            listening(console, realm, hidden=hidden_from(KIOSK)) as kiosk,
+            listening(console, realm, hidden=list_hidden_events(KIOSK)) as kiosk,
         ):
             _, hello, _ = await reader.next()
             assert hello["epoch"]
@@ -161,7 +161,7 @@ async def test_a_reader_who_comes_back_misses_nothing(
 async def test_a_slow_reader_is_bounded_and_told_to_read_again(
     console_settings: Settings, territory: Territory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "QUEUE", 5)
+    monkeypatch.setattr(streams, "MAX_QUEUED", 5)
     realm = a_realm()
     async with (
         appending(console_settings.kafka) as writer,
@@ -222,14 +222,14 @@ async def test_a_change_that_cannot_be_told_holds_up_nothing_behind_it(
     console_settings: Settings, territory: Territory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its readers are told to read again; before, the same change was tried again for ever, and nobody heard anything any more."""
-    rendered = streams.render
+    rendered = streams.render_events
 
     async def stumbles(model: Any, realm: str, lang: str, changed: Any, joined: Any) -> Any:
         if ("sites", "cen-2") in changed:
             raise ValueError("no word for it")
         return await rendered(model, realm, lang, changed, joined)
 
-    monkeypatch.setattr(streams, "render", stumbles)
+    monkeypatch.setattr(streams, "render_events", stumbles)
     realm = a_realm()
     async with (
         appending(console_settings.kafka) as writer,
@@ -294,7 +294,7 @@ async def test_a_reader_of_the_store_that_gets_no_answer_begins_again_and_one_th
     console_settings: Settings, territory: Territory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "PING_S", 0.05)
-    monkeypatch.setattr(streams, "TURN_S", 0.5)
+    monkeypatch.setattr(streams, "TURN_TIMEOUT_S", 0.5)
     realm = a_realm()
     async with (
         appending(console_settings.kafka) as writer,
@@ -305,7 +305,7 @@ async def test_a_reader_of_the_store_that_gets_no_answer_begins_again_and_one_th
         await until(lambda: opened(console, realm))
         async with listening(console, realm) as old:
             await old.until("ping")
-            hub: Hub = console.app.state.hub
+            hub: StreamHub = console.app.state.hub
             feed, reading = hub._feeds[realm]
             turn, lost = feed._turn, asyncio.Event()
 
@@ -339,7 +339,7 @@ async def test_a_browser_that_went_before_its_first_frame_is_forgotten(
     ):
         await writer.open(realm, territory, START)
         await until(lambda: opened(console, realm))
-        hub: Hub = console.app.state.hub
+        hub: StreamHub = console.app.state.hub
         response = LiveResponse(
             await hub.stream(realm, lang="fr", hidden=frozenset(), last_id=None),
             media_type="text/event-stream",

@@ -8,8 +8,8 @@ from typing import Any
 from schemas.delivery import NotificationRow
 from schemas.words import Channel, Level, NotificationState
 from services.delivery.channels import Outgoing
-from services.messages import Names, compose, phrases
-from services.runtime.http.sms_text import plain
+from services.messages import MessageNames, compose_message, load_phrases
+from services.runtime.http.sms_text import simplify_text
 
 NOTIFICATION = "8f0f6a8e-0000-5000-8000-000000000001"
 LINK = "https://vigie.example/a/token"
@@ -39,7 +39,7 @@ def outgoing(address: str, lang: str = "fr", **changes: Any) -> Outgoing:
         "number": 1,
         "possible_duplicate": False,
         "address": address,
-        "text": compose(row, Names(), phrases(lang), LINK),
+        "text": compose_message(row, MessageNames(), load_phrases(lang), LINK),
         "returns_url": RETURNS,
         **changes,
     }
@@ -49,10 +49,13 @@ def outgoing(address: str, lang: str = "fr", **changes: Any) -> Outgoing:
 def of_subject(address: str, subject: str) -> Outgoing:
     """The same with other words."""
     text = outgoing(address).text
-    sms = plain(f"{subject} {text.sms}")
+    sms = simplify_text(f"{subject} {text.sms}")
     return outgoing(
         address,
         text=replace(
-            text, subject=subject, sms=sms, sms_one_way=plain(f"{subject} {text.sms_one_way}")
+            text,
+            subject=subject,
+            sms=sms,
+            sms_one_way=simplify_text(f"{subject} {text.sms_one_way}"),
         ),
     )

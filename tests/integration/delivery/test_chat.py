@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from services.delivery.channels.base import Result
+from services.delivery.channels.base import CallResult
 from services.delivery.channels.chat import driver, lint
 from services.delivery.channels.chat.settings import ChatSettings
 from tests.integration.delivery.outgoing import LINK, outgoing
@@ -45,7 +45,7 @@ class Homeserver:
         return web.json_response({}, status=404 if ".well-known" in path else 200)
 
 
-async def say(homeserver: Homeserver, schemes: str = "matrix", address: str = "") -> Result:
+async def say(homeserver: Homeserver, schemes: str = "matrix", address: str = "") -> CallResult:
     async with serving(homeserver.handle) as url:
         to = (
             address
@@ -69,10 +69,12 @@ async def test_a_no_of_apprise_is_a_doubt() -> None:
 
 async def test_only_services_that_the_settings_name_are_spoken_to() -> None:
     homeserver = Homeserver()
-    assert await say(homeserver, schemes="slack") == Result(
+    assert await say(homeserver, schemes="slack") == CallResult(
         "failed", error="chat_service_not_allowed"
     )
-    assert await say(homeserver, address="matrix://") == Result("failed", error="address_invalid")
+    assert await say(homeserver, address="matrix://") == CallResult(
+        "failed", error="address_invalid"
+    )
     assert homeserver.said == []
 
 

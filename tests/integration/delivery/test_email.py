@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 
-from services.delivery.channels.email import Email
-from services.messages import Names, compose, phrases
+from services.delivery.channels.email import EmailDriver
+from services.messages import MessageNames, compose_message, load_phrases
 from tests.faults.matrix import proves
 from tests.integration.delivery.outgoing import LINK, NOTIFICATION, outgoing
 
@@ -78,7 +78,9 @@ async def test_a_relay_is_tried_without_a_message(start_relay: Any) -> None:
     relay = Relay()
     assert await driver(await start_relay(relay)).probe(10) is None
     assert relay.taken == []
-    assert await Email("smtp://127.0.0.1:1", "vigie@example.net").probe(10) == "smtp_connection"
+    assert (
+        await EmailDriver("smtp://127.0.0.1:1", "vigie@example.net").probe(10) == "smtp_connection"
+    )
 
 
 async def test_a_login_that_is_refused_is_found_by_the_trial(start_relay: Any) -> None:
@@ -91,8 +93,8 @@ async def test_a_login_that_is_refused_is_found_by_the_trial(start_relay: Any) -
     assert str(await driver(at, "u:p@").probe(10)).startswith("smtp_535")
 
 
-def driver(at: tuple[str, int], login: str = "") -> Email:
-    return Email(f"smtp://{login}{at[0]}:{at[1]}", "vigie@example.net")
+def driver(at: tuple[str, int], login: str = "") -> EmailDriver:
+    return EmailDriver(f"smtp://{login}{at[0]}:{at[1]}", "vigie@example.net")
 
 
 async def test_an_accepted_mail_is_whole(start_relay: Any) -> None:
@@ -123,7 +125,7 @@ async def test_no_relay_has_to_write_a_mail_anew(start_relay: Any) -> None:
         Relay(),
         outgoing(TO).row.model_copy(update={"answer_expected": False, "template": "information"}),
     )
-    told = compose(row, Names(), phrases("fr"), None)
+    told = compose_message(row, MessageNames(), load_phrases("fr"), None)
     assert (
         await driver(await start_relay(relay)).call(outgoing(TO, row=row, text=told), 5)
     ).outcome == "accepted"
@@ -237,7 +239,7 @@ async def test_an_address_that_smtp_cannot_carry_fails_alone(start_relay: Any) -
 async def test_tls_is_required_when_the_url_says_so(start_relay: Any) -> None:
     relay = Relay()
     host, port = await start_relay(relay)
-    result = await Email(f"smtp+starttls://{host}:{port}", "vigie@example.net").call(
+    result = await EmailDriver(f"smtp+starttls://{host}:{port}", "vigie@example.net").call(
         outgoing(TO), 5
     )
     assert (result.outcome, relay.taken) == ("failed", [])
@@ -246,7 +248,7 @@ async def test_tls_is_required_when_the_url_says_so(start_relay: Any) -> None:
 async def test_bounces_come_back_to_an_address_of_their_own(start_relay: Any) -> None:
     relay = Relay()
     host, port = await start_relay(relay)
-    await Email(f"smtp://{host}:{port}", "vigie@example.net", "bounces@example.net").call(
+    await EmailDriver(f"smtp://{host}:{port}", "vigie@example.net", "bounces@example.net").call(
         outgoing(TO), 5
     )
     assert relay.taken[0].mail_from == "bounces@example.net"

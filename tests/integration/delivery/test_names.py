@@ -7,10 +7,10 @@ import socket
 
 import pytest
 
-from services.delivery.channels.sms import Smpp
-from services.delivery.channels.sms.origin import origin
+from services.delivery.channels.sms import SmppDriver
+from services.delivery.channels.sms.origin import parse_origin
 from services.delivery.channels.sms.smpp.session import Smsc as Address
-from services.delivery.channels.webhook import Webhook
+from services.delivery.channels.webhook import WebhookDriver
 from tests.integration.delivery.outgoing import outgoing
 from tests.integration.delivery.test_email import driver
 from tests.integration.delivery.test_sms_smpp import Box
@@ -34,10 +34,12 @@ async def no_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_name_that_nobody_resolves_is_a_passing_failure(no_names: None) -> None:
-    async with Webhook(SECRET) as webhook:
+    async with WebhookDriver(SECRET) as webhook:
         posted = await webhook.call(outgoing(f"https://{NAME}/hook"), 2)
     mailed = await driver((NAME, 25)).call(outgoing("dir-sol@example.org"), 2)
-    async with Smpp(Address(NAME, 2775, "vigie", "secret"), origin("38000"), Box()) as smpp:
+    async with SmppDriver(
+        Address(NAME, 2775, "vigie", "secret"), parse_origin("38000"), Box()
+    ) as smpp:
         texted = await smpp.call(outgoing("+33600000000"), 1)
     for result in (posted, mailed, texted):
         assert (result.outcome, result.retry) == ("failed", True), result
@@ -46,7 +48,7 @@ async def test_a_name_that_nobody_resolves_is_a_passing_failure(no_names: None) 
 
 async def test_a_gateway_that_is_named_by_its_address_needs_no_names(no_names: None) -> None:
     receiver = Receiver()
-    async with receiver.running() as url, Webhook(SECRET) as webhook:
+    async with receiver.running() as url, WebhookDriver(SECRET) as webhook:
         result = await webhook.call(outgoing(url), 5)
     assert result.outcome == "accepted"
     assert len(receiver.got) == 1

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.words import Channel
-from services.delivery.channels.base import Result
+from services.delivery.channels.base import CallResult
 from services.delivery.channels.sms import OvhSms, driver, lint, ovh
-from services.delivery.channels.sms.origin import origin
+from services.delivery.channels.sms.origin import parse_origin
 from services.delivery.channels.sms.settings import SmsSettings
 from tests.integration.delivery.outgoing import LINK, of_subject, outgoing
 from tests.integration.delivery.ovh import DESCRIBED, TOKEN, UNKNOWN, OvhApi
@@ -64,7 +64,7 @@ async def sending(
         made = OvhSms(
             url,
             keys,
-            origin(sender),
+            parse_origin(sender),
             inbox or Inbox(),
             polls=polls,
             clock=lambda: NOW.timestamp() + 0.5,
@@ -80,7 +80,7 @@ def api() -> OvhApi:
 
 async def test_a_job_has_only_parameters_that_the_api_describes(api: OvhApi) -> None:
     async with sending(api) as sms:
-        assert await sms.call(outgoing(TO, attempt=ATTEMPT), 10) == Result(
+        assert await sms.call(outgoing(TO, attempt=ATTEMPT), 10) == CallResult(
             "accepted", provider_id="1000", receipts=False
         )
     job = api.taken[1000]
@@ -120,7 +120,9 @@ async def test_the_api_refuses_what_it_does_not_describe(api: OvhApi) -> None:
     async with sending(api) as sms:
         job = sms.job
         sms.job = lambda *given: job(*given) | {"callback": "https://vigie.example/r/x"}  # type: ignore[method-assign]
-        assert await sms.call(outgoing(TO), 10) == Result("failed", error="sms_400", receipts=False)
+        assert await sms.call(outgoing(TO), 10) == CallResult(
+            "failed", error="sms_400", receipts=False
+        )
         sms.job = lambda *given: job(*given) | {"tag": "t" * 21}  # type: ignore[method-assign]
         assert (await sms.call(outgoing(TO), 10)).error == "sms_400"
         sms.job = lambda *given: job(*given) | {"receiversSlotId": "7"}  # type: ignore[method-assign]
@@ -130,7 +132,7 @@ async def test_the_api_refuses_what_it_does_not_describe(api: OvhApi) -> None:
 async def test_a_wrong_signature_is_refused(api: OvhApi) -> None:
     async with api.running() as url:
         keys = ovh.OvhKeys("application", "another secret", "consumer")
-        async with OvhSms(url, keys, origin("VIGIE"), Inbox(), clock=NOW.timestamp) as sms:
+        async with OvhSms(url, keys, parse_origin("VIGIE"), Inbox(), clock=NOW.timestamp) as sms:
             assert (await sms.call(outgoing(TO), 10)).error == "sms_400"
 
 

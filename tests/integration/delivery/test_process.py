@@ -36,11 +36,11 @@ from schemas.reference import (
     RosterSection,
 )
 from schemas.runtime import RealmOpened
-from schemas.topics import PARTITIONS
+from schemas.topics import PARTITION_COUNT
 from schemas.words import Answer, Channel, Level, NotificationState
 from services.appliance.embedded.kafka import RunningKafka
 from services.runtime.decider.input_marks import InputMarks
-from services.runtime.identity.signed_links import AckLinks, answer_id
+from services.runtime.identity.signed_links import AnswerLinks, derive_answer_id
 from services.runtime.kafka.clients import RecordProducer
 from services.runtime.log.reader import LogReader
 from services.runtime.process.settings import Settings
@@ -118,7 +118,7 @@ class World:
             opened,
             f"open-{realm}",
             realm,
-            Place("alerts", partition_of(realm, PARTITIONS), 0, 1, 0),
+            Place("alerts", partition_of(realm, PARTITION_COUNT), 0, 1, 0),
         )
         roster = RosterSection(roster=ROSTER)
         await self.put(
@@ -281,12 +281,12 @@ async def test_planned_sent_answered_and_an_exercise_that_reaches_nobody(world: 
             channel="link",
         )
         for _ in range(2):  # a link works once
-            await world.put(answer, id=answer_id("token"))
+            await world.put(answer, id=derive_answer_id("token"))
         row = await world.state(notification, NotificationState.ANSWERED)
         assert row.answer == "ack"
     assert len(world.mails) == 2
     assert world.rows[exercise].attempts[0].state == "planned"
-    assert AckLinks.open(world.settings.data.secrets)  # the console reads the same key
+    assert AnswerLinks.open(world.settings.data.secrets)  # the console reads the same key
 
 
 async def test_an_sms_goes_out_is_received_and_answered_over_smpp(world: World) -> None:
@@ -354,7 +354,7 @@ async def test_killed_at_points_of_the_sender_nobody_is_forgotten_and_no_attempt
     )
     bookmark = next(world.settings.data.run.glob("sender-*.json"))
     assert set(json.loads(bookmark.read_bytes())["positions"]) == {
-        str(p) for p in live_partitions(PARTITIONS)
+        str(p) for p in live_partitions(PARTITION_COUNT)
     }
 
 

@@ -22,16 +22,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from schemas.words import Channel
 from services.delivery.channels import Outgoing
-from services.delivery.channels.base import Result
-from services.delivery.channels.push import Push, lint
-from services.delivery.channels.push.encryption import MOST, encrypt
+from services.delivery.channels.base import CallResult
+from services.delivery.channels.push import PushDriver, lint
+from services.delivery.channels.push.encryption import MESSAGE_BYTES, encrypt_message
 from services.runtime.http.web_push import (
     PushSettings,
     Subscription,
     SubscriptionKeys,
     VapidKey,
-    to_bytes,
-    to_text,
+    decode_base64,
+    encode_base64,
 )
 from tests.integration.delivery.outgoing import NOTIFICATION, outgoing
 from tests.integration.delivery.serving import serving
@@ -52,7 +52,9 @@ class Browser:
     def subscription(self, endpoint: str) -> Subscription:
         return Subscription(
             endpoint=endpoint,
-            keys=SubscriptionKeys(p256dh=to_text(self.public), auth=to_text(self.secret)),
+            keys=SubscriptionKeys(
+                p256dh=encode_base64(self.public), auth=encode_base64(self.secret)
+            ),
         )
 
     def read(self, body: bytes) -> bytes:
@@ -102,8 +104,8 @@ def settings(services: str = "127.0.0.1") -> PushSettings:
 
 async def call(
     handle: Any, inbox: Gone, browser: Browser, timeout_s: float = 10, **changes: Any
-) -> Result:
-    async with serving(handle) as url, Push(settings(), VAPID, inbox) as push:
+) -> CallResult:
+    async with serving(handle) as url, PushDriver(settings(), VAPID, inbox) as push:
         return await push.call(
             outgoing(browser.subscription(f"{url}/send/abc").address, **changes), timeout_s
         )
@@ -122,7 +124,7 @@ async def test_the_browser_alone_reads_a_message_that_says_who_sent_it() -> None
         )
         return web.Response(status=201, headers={"Location": "https://push.example/m/1"})
 
-    assert await call(handle, Gone(), browser) == Result("accepted")
+    assert await call(handle, Gone(), browser) == CallResult("accepted")
     headers, body, origin = asked[0]
     shown = orjson.loads(browser.read(body))
     assert (shown["url"], shown["receipt"], shown["tag"], shown["stays"], shown["lang"]) == (
@@ -153,13 +155,13 @@ def verified(header: str) -> dict[str, Any]:
     token, key = (part.strip().partition("=")[2] for part in rest.split(","))
     assert (kind, key) == ("vapid", VAPID.public)
     signed, _, signature = token.rpartition(".")
-    raw = to_bytes(signature)
-    public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), to_bytes(key))
+    raw = decode_base64(signature)
+    public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), decode_base64(key))
     der = encode_dss_signature(int.from_bytes(raw[:32]), int.from_bytes(raw[32:]))
     public.verify(der, signed.encode(), ec.ECDSA(SHA256()))
     with pytest.raises(InvalidSignature):
         public.verify(der, b"x" + signed.encode(), ec.ECDSA(SHA256()))
-    return dict(orjson.loads(to_bytes(signed.partition(".")[2])))
+    return dict(orjson.loads(decode_base64(signed.partition(".")[2])))
 
 
 @pytest.mark.parametrize("status", [404, 410])
@@ -168,7 +170,7 @@ async def test_a_subscription_that_ended_leaves_the_directory(status: int) -> No
         return web.Response(status=status)
 
     inbox = Gone()
-    assert await call(handle, inbox, Browser()) == Result("failed", error="subscription_gone")
+    assert await call(handle, inbox, Browser()) == CallResult("failed", error="subscription_gone")
     assert inbox.ended == [(Channel.APP, "dir-sol")]
 
 
@@ -180,7 +182,7 @@ async def test_other_refusals_are_told_by_code_and_end_nothing(status: int, retr
         return web.Response(status=status, text="no")
 
     inbox = Gone()
-    assert await call(handle, inbox, Browser()) == Result(
+    assert await call(handle, inbox, Browser()) == CallResult(
         "failed", error=f"push_{status}", retry=retry
     )
     assert inbox.ended == []
@@ -190,16 +192,16 @@ async def test_only_known_services_are_asked_and_only_subscriptions_are_addresse
     async def never(_: web.Request) -> web.Response:
         raise AssertionError("asked")
 
-    async with serving(never) as url, Push(settings("push.example"), VAPID, Gone()) as push:
+    async with serving(never) as url, PushDriver(settings("push.example"), VAPID, Gone()) as push:
         stranger = outgoing(Browser().subscription(f"{url}/x").address)
-        assert await push.call(stranger, 5) == Result("failed", error="push_service_unknown")
+        assert await push.call(stranger, 5) == CallResult("failed", error="push_service_unknown")
         for wrong in (
             "",
             "{}",
             "device-7",
             '{"endpoint": "https://push.example/x", "keys": {"p256dh": "AA", "auth": "AA"}}',
         ):
-            assert await push.call(replace(stranger, address=wrong), 5) == Result(
+            assert await push.call(replace(stranger, address=wrong), 5) == CallResult(
                 "failed", error="address_invalid"
             )
 
@@ -238,12 +240,12 @@ def test_the_example_of_the_specification_comes_out_byte_for_byte() -> None:
         auth="BTBZMqHH6r4Tts7J_aSIgg",
     )
     private = ec.derive_private_key(
-        int.from_bytes(to_bytes("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw")), ec.SECP256R1()
+        int.from_bytes(decode_base64("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw")), ec.SECP256R1()
     )
-    made = encrypt(
+    made = encrypt_message(
         b"When I grow up, I want to be a watermelon",
         keys,
-        salt=to_bytes("DGv6ra1nlYgDCS1FRnbzlw"),
+        salt=decode_base64("DGv6ra1nlYgDCS1FRnbzlw"),
         private=private,
     )
     assert made == urlsafe_b64decode(
@@ -269,7 +271,9 @@ async def test_a_long_text_is_cut_to_what_a_push_service_takes() -> None:
     assert len(bodies[0]) <= 4096
     assert orjson.loads(browser.read(bodies[0]))["body"].startswith("é" * 300)
     with pytest.raises(ValueError, match="longer"):
-        encrypt(b"x" * (MOST + 1), browser.subscription("https://x.example/1").keys)
+        encrypt_message(
+            b"x" * (MESSAGE_BYTES + 1), browser.subscription("https://x.example/1").keys
+        )
 
 
 def test_the_linter_wants_an_address_and_pages_that_browsers_trust() -> None:

@@ -16,9 +16,9 @@ from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.delivery.channels.base import Result
+from services.delivery.channels.base import CallResult
 from services.delivery.channels.sms import SmsGateway
-from services.delivery.channels.sms.origin import origin
+from services.delivery.channels.sms.origin import parse_origin
 from tests.integration.delivery.outgoing import LINK, RETURNS, of_subject, outgoing
 
 TO = "+33612345678"
@@ -95,7 +95,7 @@ class Gateway:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}/jobs"
         try:
-            async with SmsGateway(url, "t0k3n", origin(sender), **options) as driver:
+            async with SmsGateway(url, "t0k3n", parse_origin(sender), **options) as driver:
                 yield driver
         finally:
             await runner.cleanup()
@@ -104,7 +104,7 @@ class Gateway:
 async def test_a_call_is_an_alert_at_every_hour() -> None:
     gateway = Gateway()
     async with gateway.running() as driver:
-        assert await driver.call(outgoing(TO), 10) == Result("accepted", provider_id="17")
+        assert await driver.call(outgoing(TO), 10) == CallResult("accepted", provider_id="17")
     job = gateway.taken["a1"]
     assert (
         job["receivers"],
@@ -178,8 +178,8 @@ async def test_silence_is_a_doubt_and_a_closed_door_is_not() -> None:
     gateway = Gateway(hang=True)
     async with gateway.running() as driver:
         assert (await driver.call(outgoing(TO), 0.5)).outcome == "ambiguous"
-    async with SmsGateway("http://127.0.0.1:1/jobs", "t", origin("VIGIE")) as driver:
-        assert await driver.call(outgoing(TO), 5) == Result(
+    async with SmsGateway("http://127.0.0.1:1/jobs", "t", parse_origin("VIGIE")) as driver:
+        assert await driver.call(outgoing(TO), 5) == CallResult(
             "failed", error="sms_connection", retry=True
         )
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from schemas.words import Channel
-from services.delivery.channels.base import Result
-from services.delivery.channels.sms import Smpp
-from services.delivery.channels.sms.origin import origin
+from services.delivery.channels.base import CallResult
+from services.delivery.channels.sms import SmppDriver
+from services.delivery.channels.sms.origin import parse_origin
 from services.delivery.channels.sms.smpp.session import Smsc as Address
 from services.runtime.kafka.clients import BrokerAway
 from tests.faults.matrix import proves
@@ -60,18 +60,18 @@ class Box:
 @asynccontextmanager
 async def bound(
     password: str = "secret", sender: str = "38000"
-) -> AsyncIterator[tuple[Smsc, Smpp, Box]]:
+) -> AsyncIterator[tuple[Smsc, SmppDriver, Box]]:
     async with running_smsc() as smsc:
         box = Box()
-        async with Smpp(
-            Address("127.0.0.1", smsc.port, "vigie", password), origin(sender), box
+        async with SmppDriver(
+            Address("127.0.0.1", smsc.port, "vigie", password), parse_origin(sender), box
         ) as smpp:
             yield smsc, smpp, box
 
 
 async def test_a_call_is_one_message_with_a_receipt_asked_for() -> None:
     async with bound() as (smsc, smpp, _):
-        assert await smpp.call(outgoing(TO), PATIENCE_S) == Result("accepted", provider_id="m1")
+        assert await smpp.call(outgoing(TO), PATIENCE_S) == CallResult("accepted", provider_id="m1")
         sent = await smsc.saw("submit")
         assert (
             sent["destination"],
@@ -163,7 +163,9 @@ async def test_without_a_session_nothing_was_sent() -> None:
         await smsc.saw("bind")
         result = await smpp.call(outgoing(TO), 1.0)
         assert (result.outcome, result.error, result.retry) == ("failed", "sms_bind_0x0d", True)
-    async with Smpp(Address("127.0.0.1", 1, "vigie", "secret"), origin("38000"), Box()) as smpp:
+    async with SmppDriver(
+        Address("127.0.0.1", 1, "vigie", "secret"), parse_origin("38000"), Box()
+    ) as smpp:
         result = await smpp.call(outgoing(TO), 0.5)
         assert (result.outcome, result.error, result.retry) == ("failed", "sms_connection", True)
 

@@ -9,10 +9,10 @@ import orjson
 import pytest
 from aiohttp import web
 
-from services.delivery.channels.base import Result
-from services.delivery.channels.voice import Voice, lint
+from services.delivery.channels.base import CallResult
+from services.delivery.channels.voice import VoiceDriver, lint
 from services.delivery.channels.voice.settings import VoiceSettings
-from services.messages import Names, compose, phrases
+from services.messages import MessageNames, compose_message, load_phrases
 from tests.faults.matrix import proves
 from tests.integration.delivery.outgoing import LINK, RETURNS, outgoing
 from tests.integration.delivery.serving import serving
@@ -20,8 +20,11 @@ from tests.integration.delivery.serving import serving
 TO = "+33612345678"
 
 
-async def call(handle: Any, timeout_s: float = 10, **changes: Any) -> Result:
-    async with serving(handle) as url, Voice(f"{url}/calls", "t0k3n", "+33140000000", 40) as voice:
+async def call(handle: Any, timeout_s: float = 10, **changes: Any) -> CallResult:
+    async with (
+        serving(handle) as url,
+        VoiceDriver(f"{url}/calls", "t0k3n", "+33140000000", 40) as voice,
+    ):
         return await voice.call(outgoing(changes.pop("to", TO), **changes), timeout_s)
 
 
@@ -34,7 +37,7 @@ async def test_the_gateway_is_asked_to_speak_and_to_listen_for_two_keys() -> Non
         )
         return web.json_response({"id": "call-7"}, status=202)
 
-    assert await call(handle) == Result("accepted", provider_id="call-7")
+    assert await call(handle) == CallResult("accepted", provider_id="call-7")
     order, headers = orders[0]
     assert (order["to"], order["from"], order["keys"], order["callback"]) == (
         TO,
@@ -56,7 +59,7 @@ async def test_a_headcount_listens_for_each_of_its_three_answers() -> None:
         return web.json_response({"id": "call-7"})
 
     row = outgoing(TO).row.model_copy(update={"template": "headcount"})
-    await call(handle, row=row, text=compose(row, Names(), phrases("fr"), LINK))
+    await call(handle, row=row, text=compose_message(row, MessageNames(), load_phrases("fr"), LINK))
     assert (orders[0]["keys"], "Appuyez sur 1 si vous allez bien, sur 2" in orders[0]["text"]) == (
         ["1", "2", "3"],
         True,
@@ -82,7 +85,7 @@ async def test_information_waits_for_no_key() -> None:
         return web.json_response({"id": "call-7"})
 
     row = outgoing(TO).row.model_copy(update={"answer_expected": False})
-    text = compose(row, Names(), phrases("fr"), None)
+    text = compose_message(row, MessageNames(), load_phrases("fr"), None)
     assert (await call(handle, text=text)).outcome == "accepted"
     assert (orders[0]["keys"], "Appuyez" in orders[0]["text"]) == ([], False)
 
@@ -94,7 +97,7 @@ async def test_refusals_are_told_by_code(status: int, retry: bool) -> None:
     async def handle(_: web.Request) -> web.Response:
         return web.json_response({"message": f"no credit for {TO}"}, status=status)
 
-    assert await call(handle) == Result("failed", error=f"voice_{status}", retry=retry)
+    assert await call(handle) == CallResult("failed", error=f"voice_{status}", retry=retry)
 
 
 async def test_a_proxy_that_heard_nothing_more_from_the_gateway_leaves_a_doubt() -> None:
@@ -103,7 +106,7 @@ async def test_a_proxy_that_heard_nothing_more_from_the_gateway_leaves_a_doubt()
     async def handle(_: web.Request) -> web.Response:
         return web.Response(status=504)
 
-    assert await call(handle) == Result("ambiguous", error="voice_504")
+    assert await call(handle) == CallResult("ambiguous", error="voice_504")
 
 
 @proves("provider", "stop", doubled="said")
@@ -118,8 +121,8 @@ async def test_silence_and_an_answer_that_breaks_off_are_doubts() -> None:
         await asyncio.Event().wait()
         return answer
 
-    assert await call(silent, 0.5) == Result("ambiguous", error="voice_no_answer")
-    assert await call(endless, 0.5) == Result("ambiguous", error="voice_answer_unreadable")
+    assert await call(silent, 0.5) == CallResult("ambiguous", error="voice_no_answer")
+    assert await call(endless, 0.5) == CallResult("ambiguous", error="voice_answer_unreadable")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +140,7 @@ async def test_a_yes_that_is_not_the_documented_answer_is_a_doubt(garbage: bytes
     async def handle(_: web.Request) -> web.Response:
         return web.Response(body=garbage)
 
-    assert await call(handle) == Result("ambiguous", error="voice_answer_unreadable")
+    assert await call(handle) == CallResult("ambiguous", error="voice_answer_unreadable")
 
 
 async def test_the_settings_say_where_a_gateway_writes_the_id_of_a_call() -> None:
@@ -146,16 +149,16 @@ async def test_the_settings_say_where_a_gateway_writes_the_id_of_a_call() -> Non
 
     async with (
         serving(handle) as url,
-        Voice(f"{url}/calls", "t", "+33140000000", 40, "/call/sid") as voice,
+        VoiceDriver(f"{url}/calls", "t", "+33140000000", 40, "/call/sid") as voice,
     ):
-        assert await voice.call(outgoing(TO), 10) == Result("accepted", provider_id="CA7")
+        assert await voice.call(outgoing(TO), 10) == CallResult("accepted", provider_id="CA7")
 
 
 async def test_a_number_that_is_none_rings_nowhere() -> None:
     async def never(_: web.Request) -> web.Response:
         raise AssertionError("asked to ring")
 
-    assert await call(never, to="12 34 56") == Result("failed", error="address_invalid")
+    assert await call(never, to="12 34 56") == CallResult("failed", error="address_invalid")
 
 
 def test_the_linter_wants_a_caller_that_phones_let_pass() -> None:

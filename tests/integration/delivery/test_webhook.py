@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from services.delivery.channels.webhook import Webhook, signature
+from services.delivery.channels.webhook import WebhookDriver, sign_webhook
 from tests.faults.matrix import proves
 from tests.integration.delivery.outgoing import LINK, NOTIFICATION, outgoing
 
@@ -65,13 +65,18 @@ class Receiver:
 
 
 async def call(receiver: Receiver, timeout_s: float = 5, **changes: Any) -> Any:
-    async with receiver.running() as url, Webhook(SECRET, clock=lambda: 1_614_265_330.9) as webhook:
+    async with (
+        receiver.running() as url,
+        WebhookDriver(SECRET, clock=lambda: 1_614_265_330.9) as webhook,
+    ):
         return await webhook.call(outgoing(url, **changes), timeout_s)
 
 
 def test_signatures_are_those_of_standard_webhooks() -> None:
     """The example of the specification."""
-    said = signature(SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, b'{"test": 2432232314}')
+    said = sign_webhook(
+        SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, b'{"test": 2432232314}'
+    )
     assert said == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
@@ -81,7 +86,7 @@ async def test_a_signed_message_arrives() -> None:
     assert (result.outcome, result.provider_id) == ("accepted", NOTIFICATION)
     ((headers, body),) = receiver.got
     assert headers["webhook-id"] == NOTIFICATION
-    assert headers["webhook-signature"] == signature(
+    assert headers["webhook-signature"] == sign_webhook(
         SECRET, NOTIFICATION, int(headers["webhook-timestamp"]), body
     )
     data = json.loads(body)["data"]
@@ -160,7 +165,7 @@ async def test_silence_or_a_cut_after_the_request_is_a_doubt() -> None:
 async def test_nobody_there_is_a_passing_failure() -> None:
     async with Receiver().running() as url:
         pass
-    async with Webhook(SECRET) as webhook:
+    async with WebhookDriver(SECRET) as webhook:
         result = await webhook.call(outgoing(url), 2)
     assert (result.outcome, result.retry) == ("failed", True)
 
@@ -178,5 +183,5 @@ async def test_nobody_there_is_a_passing_failure() -> None:
     ],
 )
 async def test_only_https_and_loopback_are_called(url: str) -> None:
-    async with Webhook(SECRET) as webhook:
+    async with WebhookDriver(SECRET) as webhook:
         assert (await webhook.call(outgoing(url), 2)).error == "webhook_url_not_https"

@@ -13,10 +13,10 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from schemas.topics import BY_NAME
+from schemas.topics import TOPICS_BY_NAME
 from services.appliance.embedded.kafka import RunningKafka
-from services.runtime.kafka.security import client_options
-from services.runtime.process.ports import free_ports
+from services.runtime.kafka.security import get_client_options
+from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import DataDir
 from tests import forked
 from tests.brokers import LOGIN
@@ -104,7 +104,7 @@ def new_front(broker: RunningKafka, tmp_path: Path) -> Iterator[Starter]:
         def start(
             *, kafka: str = broker.address, console: str = "127.0.0.1:9", **extra: str
         ) -> FrontProcess:
-            front = FrontProcess(tmp_path / "data", kafka, free_ports(1)[0], console, extra)
+            front = FrontProcess(tmp_path / "data", kafka, find_free_ports(1)[0], console, extra)
             front.start()
             stack.callback(front.stop)
             return front
@@ -122,12 +122,12 @@ async def front(new_front: Starter) -> FrontProcess:
 
 async def records(kafka: str, topic: str, key: str) -> list[Any]:
     """Everything that lies on a topic under a key, now."""
-    partitions = [TopicPartition(topic, p) for p in range(BY_NAME[topic].partitions)]
+    partitions = [TopicPartition(topic, p) for p in range(TOPICS_BY_NAME[topic].partitions)]
     consumer: Any = AIOKafkaConsumer(
         bootstrap_servers=kafka,
         enable_auto_commit=False,
         auto_offset_reset="none",
-        **client_options(),
+        **get_client_options(),
     )
     await consumer.start()
     try:

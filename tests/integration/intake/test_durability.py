@@ -14,8 +14,8 @@ import orjson
 import pytest
 
 from services.appliance.embedded.kafka import RunningKafka
-from services.intake.reports.deduplication import Known, Ledger, keyed_id
-from services.intake.reports.redaction import LogWords
+from services.intake.reports.deduplication import AnswerIndex, KnownReport, derive_keyed_id
+from services.intake.reports.redaction import LogRedactor
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.vault import Vault
 from tests.brokers import Brokers
@@ -119,10 +119,11 @@ async def test_what_the_input_has_lost_is_taken_when_its_sender_comes_again(
             "/api/v1/reports", json=report(realm=realm), headers={"Idempotency-Key": "kept"}
         )
     front.stop()
-    ledger = Ledger(front.data.root / "intake" / "answers.db", LogWords(b"key"))
+    ledger = AnswerIndex(front.data.root / "intake" / "answers.db", LogRedactor(b"key"))
     (sender,) = ledger._reading.execute("SELECT DISTINCT sender FROM reports").fetchone()
     ledger._store(
-        [Known(keyed_id(realm, sender, "lost"), realm, "00" * 16, 1, sender, None)], {0: 1 << 40}
+        [KnownReport(derive_keyed_id(realm, sender, "lost"), realm, "00" * 16, 1, sender, None)],
+        {0: 1 << 40},
     )
     ledger.close()
     front.start()

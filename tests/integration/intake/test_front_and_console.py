@@ -14,8 +14,8 @@ import uvicorn
 from services.appliance.embedded.kafka import RunningKafka
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.accounts import AccessStore
-from services.runtime.kafka.dead_letters import DeadLetter, Lane
-from services.runtime.process.ports import free_ports
+from services.runtime.kafka.dead_letters import DeadLetter, DeadLetterKind
+from services.runtime.process.ports import find_free_ports
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.vault import Vault
 from tests.faults.matrix import proves
@@ -27,7 +27,7 @@ class Console:
     """Stands for the console: says what it was asked, streams, and can go away."""
 
     def __init__(self) -> None:
-        self.port = free_ports(1)[0]
+        self.port = find_free_ports(1)[0]
         self.address = f"127.0.0.1:{self.port}"
         self.gone = asyncio.Event()
         self.next_event: asyncio.Queue[bytes] = asyncio.Queue()
@@ -355,7 +355,11 @@ async def test_refused_messages_of_known_senders_lie_in_the_dead_letters(
 
     await eventually(letters, 60)
     letter = (await letters())[-1]
-    assert (letter.lane, letter.code, letter.input_type) == (Lane.REFUSED, "invalid", "native")
+    assert (letter.lane, letter.code, letter.input_type) == (
+        DeadLetterKind.REFUSED,
+        "invalid",
+        "native",
+    )
     assert "type: enum" in letter.detail
     assert letter.text_id is not None
     async with Vault.open(Settings(data_dir=front.data.root, kafka=broker.address)) as vault:

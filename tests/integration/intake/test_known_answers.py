@@ -8,12 +8,12 @@ from uuid import uuid4
 import orjson
 
 from schemas.reports import ReportReceived
-from schemas.topics import inputs
+from schemas.topics import input_topic
 from services.appliance.embedded.kafka import RunningKafka
-from services.intake.reports.deduplication import Ledger
-from services.intake.reports.redaction import LogWords
+from services.intake.reports.deduplication import AnswerIndex
+from services.intake.reports.redaction import LogRedactor
 from services.runtime.decider.input_marks import InputMarks
-from services.runtime.kafka.clients import RecordProducer, headers_of, partition_for
+from services.runtime.kafka.clients import RecordProducer, build_headers, choose_partition
 from services.runtime.secrets.keyring import MasterKey
 from tests.marks import MARKS
 
@@ -22,16 +22,16 @@ REALM = "92known"
 
 async def test_a_record_of_a_stranger_silences_nobody(broker: RunningKafka, tmp_path: Path) -> None:
     """Whoever sends the same report later would hear that it was accepted, and nobody would decide it."""
-    topic, ids = inputs("alerts"), [str(uuid4()), str(uuid4())]
+    topic, ids = input_topic("alerts"), [str(uuid4()), str(uuid4())]
     stranger = InputMarks(MasterKey(b"s" * 32))
     for id, marks in zip(ids, (MARKS, stranger), strict=True):
         said = {"report_id": id, "fingerprint": "ab" * 16, "source_key": "s-1", "alias": None}
-        headers = headers_of(ReportReceived.wire_type(), id=id, source="/s-1")
+        headers = build_headers(ReportReceived.wire_type(), id=id, source="/s-1")
         async with RecordProducer(broker.address, marks) as producer:
             await producer.send_raw(
-                topic, partition_for(topic, REALM), REALM.encode(), orjson.dumps(said), headers
+                topic, choose_partition(topic, REALM), REALM.encode(), orjson.dumps(said), headers
             )
-    ledger = Ledger(tmp_path / "answers.db", LogWords(b"key"))
+    ledger = AnswerIndex(tmp_path / "answers.db", LogRedactor(b"key"))
     try:
         await ledger.catch_up(broker.address, MARKS)
         assert [ledger.get(id) is not None for id in ids] == [True, False]

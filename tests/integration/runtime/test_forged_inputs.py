@@ -14,15 +14,15 @@ from schemas.base import Command
 from schemas.commands import HoldSending, ResolveIncident, SetLevel
 from schemas.reassignment import ApproveReassignments
 from schemas.runtime import InputDuplicate, InputRefused
-from schemas.topics import inputs, log, urgent
+from schemas.topics import input_topic, log_topic, urgent_topic
 from schemas.words import Level
-from services.console.logbook.lines import author_source
-from services.runtime.kafka.clients import headers_of, partition_for, value_of
-from services.runtime.kafka.security import client_options
+from services.console.logbook.lines import build_author_source
+from services.runtime.kafka.clients import build_headers, choose_partition, encode_message
+from services.runtime.kafka.security import get_client_options
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.transaction import Transaction
 from services.runtime.process.settings import Settings
-from services.runtime.secrets.metrics_token import bear_token
+from services.runtime.secrets.metrics_token import build_header
 from tests.system import RunningVigie
 from tests.waiting import until
 
@@ -49,28 +49,32 @@ def open_exercise(vigie: RunningVigie) -> str:
 
 async def append(kafka: str, topic: str, realm: str, value: bytes, headers: Any) -> Place:
     async with AIOKafkaProducer(
-        bootstrap_servers=kafka, acks="all", **client_options()
+        bootstrap_servers=kafka, acks="all", **get_client_options()
     ) as producer:
         sent = await producer.send_and_wait(
-            topic, value, key=realm.encode(), partition=partition_for(topic, realm), headers=headers
+            topic,
+            value,
+            key=realm.encode(),
+            partition=choose_partition(topic, realm),
+            headers=headers,
         )
     return topic, sent.partition, sent.offset
 
 
 def forge(kafka: str, topic: str, realm: str, command: Command) -> Place:
     """As a door would, but for the mark."""
-    headers = headers_of(
+    headers = build_headers(
         command.wire_type(),
         id=f"cmd-{secrets.token_hex(12)}",
-        source=author_source("p-dupont", "admin"),
+        source=build_author_source("p-dupont", "admin"),
     )
-    return asyncio.run(append(kafka, topic, realm, value_of(command), headers))
+    return asyncio.run(append(kafka, topic, realm, encode_message(command), headers))
 
 
 async def transactions(kafka: str, service: str, realm: str) -> dict[Place, Transaction]:
     """Input → the record that it caused, of the partition of a realm."""
-    topic, found = log(service), {}
-    partition = partition_for(topic, realm)
+    topic, found = log_topic(service), {}
+    partition = choose_partition(topic, realm)
     async with PartitionReader(kafka) as reader:
         async for record in reader.read(topic, await reader.bounds(topic, [partition])):
             made = Transaction.load(record.value)
@@ -95,7 +99,7 @@ def counted(vigie: RunningVigie, process: str) -> float:
     data = vigie.folder / "data"
     port = json.loads((data / "run" / "ports.json").read_text())[process]
     said = httpx.get(
-        f"http://127.0.0.1:{port}/metrics", headers=bear_token(data / "secrets"), trust_env=False
+        f"http://127.0.0.1:{port}/metrics", headers=build_header(data / "secrets"), trust_env=False
     ).text
     wanted = 'vigie_dead_letters_total{reason="unsigned"'
     return sum(
@@ -108,17 +112,20 @@ def test_who_lacks_the_key_decides_nothing_and_is_on_record(vigie: RunningVigie)
     before = vigie.get(f"/api/v1/level?realm={realm}"), vigie.get("/api/v1/level")
     level = SetLevel(scope="territory", level=Level.N4, force=True, **SOMEBODY)
     forged = {
-        forge(kafka, inputs("alerts"), realm, level): realm,
+        forge(kafka, input_topic("alerts"), realm, level): realm,
         forge(
-            kafka, inputs("alerts"), realm, ResolveIncident(incident="i", force=True, **SOMEBODY)
+            kafka,
+            input_topic("alerts"),
+            realm,
+            ResolveIncident(incident="i", force=True, **SOMEBODY),
         ): realm,
         forge(
-            kafka, inputs("continuity"), realm, ApproveReassignments(proposal="p", **SOMEBODY)
+            kafka, input_topic("continuity"), realm, ApproveReassignments(proposal="p", **SOMEBODY)
         ): realm,
         forge(
-            kafka, inputs("delivery"), realm, HoldSending(until=4_000_000_000_000, **SOMEBODY)
+            kafka, input_topic("delivery"), realm, HoldSending(until=4_000_000_000_000, **SOMEBODY)
         ): realm,
-        forge(kafka, urgent("alerts"), LIVE, level): LIVE,
+        forge(kafka, urgent_topic("alerts"), LIVE, level): LIVE,
     }
     for place, where in forged.items():
         (fact,) = written_for(kafka, place, where)

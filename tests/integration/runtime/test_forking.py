@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from services.appliance.supervisor import forkserver
-from services.appliance.supervisor.forking import Forked, ForkServer
+from services.appliance.supervisor.forking import ForkedProcess, ForkServer
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.skipif(
@@ -37,7 +37,7 @@ async def forks(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ForkServer]:
 class Service:
     """A running tests.integration.runtime.forked."""
 
-    def __init__(self, process: Forked, told: Path) -> None:
+    def __init__(self, process: ForkedProcess, told: Path) -> None:
         self.process, self.told = process, told
 
     @classmethod
@@ -137,7 +137,7 @@ def test_a_server_ends_quietly_with_its_supervisor(unread: bytes) -> None:
             theirs.send(unread)
         ours.close()
         with pytest.raises(SystemExit) as ended:
-            forkserver.serve(theirs)
+            forkserver.serve_requests(theirs)
     assert ended.value.code == 0
 
 

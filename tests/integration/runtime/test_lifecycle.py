@@ -17,7 +17,7 @@ import pytest
 
 from services.appliance.supervisor.orphans import find_orphans
 from services.appliance.supervisor.status import read_status
-from services.runtime.process.lock import is_held
+from services.runtime.process.lock import is_locked
 from services.runtime.process.settings import DataDir
 from tests.faults.matrix import proves
 from tests.system import RunningVigie
@@ -217,7 +217,7 @@ def test_ctrl_c_stops_everything_in_order_with_0_and_leaves_nothing(vigie: Runni
     until(vigie.ready, PATIENCE_S)
     assert vigie.stop() == 0
     assert find_orphans(data.root) == []
-    assert not is_held(data.lock)
+    assert not is_locked(data.lock)
     assert not data.status.exists()
     assert "process.killed" not in vigie.log
     assert "Traceback" not in vigie.log

@@ -6,18 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.topics import BY_NAME, TOPICS
+from schemas.topics import TOPICS, TOPICS_BY_NAME
 from services.appliance.embedded.kafka import RunningKafka
 from services.appliance.embedded.store import RunningStore
 from services.appliance.embedded.store import is_serving as store_is_serving
-from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision
-from services.runtime.process.ports import free_ports
+from services.runtime.kafka.topics import BrokerUnreachable, TopicsDiffer, provision_topics
+from services.runtime.process.ports import find_free_ports
 
 
 async def test_a_second_provisioning_finds_everything_and_creates_nothing(
     broker: RunningKafka,
 ) -> None:
-    again = await provision(broker.address)
+    again = await provision_topics(broker.address)
     assert again.created == ()
     assert set(again.existing) == {t.name for t in TOPICS}
 
@@ -26,26 +26,26 @@ async def test_a_topic_with_other_partitions_or_policy_is_refused_by_name(
     broker: RunningKafka,
 ) -> None:
     differing = (
-        replace(BY_NAME["alerts.inputs"], partitions=4, append_time=False),
-        replace(BY_NAME["texts"], max_message_bytes=1000),
+        replace(TOPICS_BY_NAME["alerts.inputs"], partitions=4, append_time=False),
+        replace(TOPICS_BY_NAME["texts"], max_message_bytes=1000),
     )
     with pytest.raises(TopicsDiffer) as refused:
-        await provision(broker.address, topics=differing)
+        await provision_topics(broker.address, topics=differing)
     assert "topic alerts.inputs has 8 partitions instead of 4" in refused.value.differences
     assert (
         "topic alerts.inputs has message.timestamp.type=LogAppendTime instead of CreateTime"
         in refused.value.differences
     )
     assert (
-        f"topic texts has max.message.bytes={BY_NAME['texts'].max_message_bytes} instead of 1000"
+        f"topic texts has max.message.bytes={TOPICS_BY_NAME['texts'].max_message_bytes} instead of 1000"
         in refused.value.differences
     )
 
 
 async def test_an_address_without_a_broker_is_named() -> None:
-    port = free_ports(1)[0]
+    port = find_free_ports(1)[0]
     with pytest.raises(BrokerUnreachable, match=f"127.0.0.1:{port}"):
-        await provision(f"127.0.0.1:{port}")
+        await provision_topics(f"127.0.0.1:{port}")
 
 
 async def test_the_store_answers_at_its_socket(store: RunningStore) -> None:

@@ -12,22 +12,27 @@ from aiokafka.client import AIOKafkaClient
 
 from schemas.realms import partition_of
 from schemas.runtime import LossDeclared, OpenRealm
-from schemas.topics import PARTITIONS, lanes, log
+from schemas.topics import PARTITION_COUNT, input_topics, log_topic
 from services.appliance.embedded.kafka import RunningKafka
 from services.runtime.decider.inputs import InputRecord
 from services.runtime.decider.machine import Machine
-from services.runtime.kafka.clients import RecordProducer, headers_of, value_of
-from services.runtime.log.chain import View, append, declare, empty
+from services.runtime.kafka.clients import RecordProducer, build_headers, encode_message
+from services.runtime.log.chain import ChainView, apply_input, build_declaration, create_empty_view
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.reader import HistoryChanged, LogReader
-from services.runtime.log.snapshots import SLOTS, Published, SnapshotWriter, newest_manifests
+from services.runtime.log.snapshots import (
+    SLOTS,
+    PublishedPosition,
+    SnapshotWriter,
+    read_newest_manifests,
+)
 from services.runtime.process.exits import Stop
-from services.runtime.worker.recovery import take
+from services.runtime.worker.recovery import recover_partition
 from tests.faults.matrix import proves
 from tests.faults.runtime.harness import Toys, make_topics, topics_of
 from tests.faults.runtime.toy import ToyDecider, ToyReport, ToyState
 
-P = partition_of("92", PARTITIONS)
+P = partition_of("92", PARTITION_COUNT)
 _count = iter(range(1000))
 
 
@@ -47,8 +52,8 @@ async def test_a_reader_that_goes_from_topic_to_topic_never_stands_still(toys: T
     async with PartitionReader(toys.kafka) as reader:
         reader._consumer._fetcher._retry_backoff = 3600.0
         async with asyncio.timeout(60):
-            for topic in 2 * lanes(toys.toy):
-                bounds = await reader.bounds(topic, range(PARTITIONS))
+            for topic in 2 * input_topics(toys.toy):
+                bounds = await reader.bounds(topic, range(PARTITION_COUNT))
                 assert [record async for record in reader.read(topic, bounds)] != []
 
 
@@ -58,7 +63,7 @@ class Log:
     def __init__(self, toys: Toys) -> None:
         self.toys = toys
         self.machine = Machine(ToyDecider(1, toys.suffix))
-        self.view: View[ToyState] = empty()
+        self.view: ChainView[ToyState] = create_empty_view()
         self.given = 0
 
     async def write(self, count: int) -> None:
@@ -69,16 +74,16 @@ class Log:
                     if self.given
                     else OpenRealm(author="a", role="admin", territory="92", started_at=0)
                 )
-                headers = headers_of(message.wire_type(), id=f"r{self.given}", source="t")
+                headers = build_headers(message.wire_type(), id=f"r{self.given}", source="t")
                 record = InputRecord(
-                    "x", P, self.given, b"92", value_of(message), headers, 1000 + self.given
+                    "x", P, self.given, b"92", encode_message(message), headers, 1000 + self.given
                 )
-                self.view, sent = append(self.machine, self.view, record, "run")
+                self.view, sent = apply_input(self.machine, self.view, record, "run")
                 self.given += 1
                 await self.raw(producer, sent.raw)
 
     async def raw(self, producer: RecordProducer, raw: bytes) -> None:
-        await producer.send_raw(log(self.toys.toy), P, b"92", raw, [])
+        await producer.send_raw(log_topic(self.toys.toy), P, b"92", raw, [])
 
 
 async def test_a_reader_takes_accepted_records_only_and_resumes_where_it_was(toys: Toys) -> None:
@@ -86,7 +91,7 @@ async def test_a_reader_takes_accepted_records_only_and_resumes_where_it_was(toy
     await written.write(3)
     async with RecordProducer(toys.kafka) as producer:
         await written.raw(producer, b"junk")
-        written.view = View(
+        written.view = ChainView(
             written.view.position._replace(next=written.view.position.next + 1), written.view.realms
         )
     await written.write(2)
@@ -125,7 +130,7 @@ async def test_after_a_declared_loss_a_reader_of_the_lost_history_begins_again(t
     written = Log(toys)
     await written.write(3)
     at = written.view.position
-    loss = declare(
+    loss = build_declaration(
         toys.toy, 1, at, LossDeclared(detail="x"), partition=P, now=0, run="r", history=1
     )
     async with RecordProducer(toys.kafka) as producer:
@@ -148,7 +153,7 @@ async def test_who_looks_again_and_again_asks_the_broker_about_one_topic_once(
         asked.append(set(topics))
         return bool(await update(client, cluster, topics))
 
-    topic = log(toys.toy)
+    topic = log_topic(toys.toy)
     async with PartitionReader(toys.kafka) as reader:
         await reader.at(topic, {P: 0})
         monkeypatch.setattr(AIOKafkaClient, "_metadata_update", noted)
@@ -169,17 +174,17 @@ async def test_a_take_starts_from_the_newest_snapshot_and_the_other_when_it_is_t
     decider = ToyDecider(1, toys.suffix)
     async with RecordProducer(toys.kafka) as producer, PartitionReader(toys.kafka) as reader:
         writer = SnapshotWriter(producer, decider, P)
-        await writer.write(SLOTS[0], older, Published())
+        await writer.write(SLOTS[0], older, PublishedPosition())
         await written.write(3)
-        newest = await writer.write(SLOTS[1], written.view, Published())
+        newest = await writer.write(SLOTS[1], written.view, PublishedPosition())
         await written.write(2)
-        taken = await take(reader, written.machine, P)
+        taken = await recover_partition(reader, written.machine, P)
         assert (taken.view, taken.folded, taken.next_slot) == (written.view, 2, SLOTS[0])
         torn = replace(
             newest,
             realms={"92": {"state": (replace(newest.realms["92"]["state"][0], hash="0" * 32),)}},
         )
         await producer.send_raw(f"{toys.toy}.snapshots", P, b"b/manifest", torn.dump(), [])
-        taken = await take(reader, written.machine, P)
+        taken = await recover_partition(reader, written.machine, P)
         assert (taken.view, taken.folded) == (written.view, 5)
-        assert [m.slot for m in await newest_manifests(reader, toys.toy, P)] == ["b", "a"]
+        assert [m.slot for m in await read_newest_manifests(reader, toys.toy, P)] == ["b", "a"]

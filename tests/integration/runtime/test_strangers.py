@@ -21,19 +21,19 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
-from schemas.topics import inputs
+from schemas.topics import input_topic
 from services.appliance.embedded.kafka import KafkaNode, RunningKafka
 from services.appliance.embedded.store import RunningStore, StoreNode
 from services.runtime.kafka.security import KafkaSecurity
 from services.runtime.process.settings import REPOSITORY, DataDir
-from services.runtime.process.sockets import socket_folder
-from services.runtime.secrets.broker_password import USER
+from services.runtime.process.sockets import choose_socket_folder
+from services.runtime.secrets.broker_password import BROKER_USER
 from tests.brokers import make_node
 from tests.system import RunningVigie
 
 STRANGERS: Final = {
     "without a password": {},
-    "with another password": KafkaSecurity.of_password(USER, "guessed").options(),
+    "with another password": KafkaSecurity.of_password(BROKER_USER, "guessed").options(),
     "as somebody else": KafkaSecurity.of_password("nobody", "guessed").options(),
 }
 PATIENCE_MS: Final = 3000
@@ -56,7 +56,7 @@ async def test_a_stranger_sends_nothing(stranger: dict[str, Any]) -> None:
 
 
 async def test_a_stranger_reads_nothing(stranger: dict[str, Any]) -> None:
-    consumer = AIOKafkaConsumer(inputs("alerts"), **stranger)
+    consumer = AIOKafkaConsumer(input_topic("alerts"), **stranger)
     with pytest.raises(KafkaError):
         await consumer.start()
     await consumer.stop()
@@ -250,7 +250,7 @@ async def read_back(node: KafkaNode) -> None:
 def old_store(tmp_path: Path) -> Iterator[RunningStore]:
     shutil.copy(KEPT_RDB, tmp_path / "store.rdb")
     running = RunningStore(
-        StoreNode(tmp_path, socket_folder(tmp_path) / "store.sock", tmp_path / "store.log")
+        StoreNode(tmp_path, choose_socket_folder(tmp_path) / "store.sock", tmp_path / "store.log")
     )
     yield running
     running.stop()

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import psutil
 
-from services.appliance.supervisor.orphans import MARK, end_orphans
-from services.appliance.supervisor.plan import NotAlive, Plan
-from services.appliance.supervisor.status import Addresses, read_status
-from services.appliance.supervisor.stream import Stream
+from services.appliance.supervisor.orphans import SUPERVISOR_VARIABLE, end_orphans
+from services.appliance.supervisor.plan import NotAlive, ProcessPlan
+from services.appliance.supervisor.status import SystemAddresses, read_status
+from services.appliance.supervisor.stream import OutputStream
 from services.appliance.supervisor.supervisor import Supervisor
 from services.runtime.process.settings import DataDir
 from tests.faults.matrix import proves
@@ -48,7 +48,7 @@ def plan(
     order: int = 0,
     stop_s: float = 5.0,
     restarts: bool = True,
-) -> Plan:
+) -> ProcessPlan:
     ready = folder / f"{name}.ready"
 
     async def probe() -> str | None:
@@ -56,8 +56,12 @@ def plan(
             raise NotAlive
         return None
 
-    environment = {**os.environ, MARK: str(os.getpid()), "VIGIE_DATA_DIR": str(folder)}
-    return Plan(
+    environment = {
+        **os.environ,
+        SUPERVISOR_VARIABLE: str(os.getpid()),
+        "VIGIE_DATA_DIR": str(folder),
+    }
+    return ProcessPlan(
         name,
         (sys.executable, "-c", code, str(ready)),
         environment,
@@ -73,8 +77,8 @@ async def supervised(folder: Path) -> AsyncIterator[tuple[Supervisor, io.StringI
     data = DataDir(folder)
     data.make()
     out = io.StringIO()
-    stream = Stream(out)
-    supervisor = Supervisor(data, Addresses("", "", "", ""), stream)
+    stream = OutputStream(out)
+    supervisor = Supervisor(data, SystemAddresses("", "", "", ""), stream)
     try:
         yield supervisor, out, data
     finally:

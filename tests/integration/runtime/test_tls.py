@@ -24,14 +24,14 @@ from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
 
 from schemas.runtime import OpenRealm
-from schemas.topics import PARTITIONS, inputs, log
+from schemas.topics import PARTITION_COUNT, input_topic, log_topic
 from services.appliance.embedded.kafka import KafkaNode, RunningKafka
-from services.appliance.embedded.store import RunningStore, answers
+from services.appliance.embedded.store import RunningStore, can_log_in
 from services.console.read_model.store import connect
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.kafka.security import KafkaSecurity
-from services.runtime.kafka.topics import BrokerUnreachable, provision
+from services.runtime.kafka.topics import BrokerUnreachable, provision_topics
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.worker.lag import read_lag
 from tests.brokers import LOGIN, forget, make_node
@@ -190,7 +190,7 @@ def broker(
 async def test_every_client_and_a_worker_get_in(
     broker: RunningKafka, secured: None, tmp_path: Path
 ) -> None:
-    await provision(broker.address)
+    await provision_topics(broker.address)
     env = os.environ | {
         "VIGIE_KAFKA": broker.address,
         "VIGIE_DATA_DIR": str(tmp_path / "data"),
@@ -202,7 +202,7 @@ async def test_every_client_and_a_worker_get_in(
     async with RecordProducer(
         broker.address, InputMarks.open(tmp_path / "data" / "secrets")
     ) as producer:
-        await producer.send(inputs("alerts"), "92", command, id="open:92", source="/test")
+        await producer.send(input_topic("alerts"), "92", command, id="open:92", source="/test")
     with (tmp_path / "worker.log").open("wb") as output:
         worker = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "services.alerts", cwd=ROOT, env=env, stdout=output, stderr=output
@@ -215,7 +215,7 @@ async def test_every_client_and_a_worker_get_in(
 
         await eventually(applied, 180)
         async with PartitionReader(broker.address) as reader:
-            bounds = await reader.bounds(log("alerts"), range(PARTITIONS))
+            bounds = await reader.bounds(log_topic("alerts"), range(PARTITION_COUNT))
         assert sum(end for _, end in bounds.values()) == 1
     finally:
         worker.terminate()
@@ -227,9 +227,11 @@ async def test_a_password_may_be_said_as_it_is_inside_tls(
 ) -> None:
     monkeypatch.setenv("VIGIE_KAFKA_SASL", "PLAIN")
     forget()
-    await provision(broker.address)
+    await provision_topics(broker.address)
     async with PartitionReader(broker.address) as reader:
-        assert len(await reader.bounds(log("alerts"), range(PARTITIONS))) == PARTITIONS
+        assert (
+            len(await reader.bounds(log_topic("alerts"), range(PARTITION_COUNT))) == PARTITION_COUNT
+        )
 
 
 @pytest.mark.parametrize(
@@ -255,7 +257,7 @@ async def test_nobody_else_gets_in(
         monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
     forget()
     with pytest.raises((KafkaError, BrokerUnreachable)):
-        await provision(broker.address)
+        await provision_topics(broker.address)
     with pytest.raises(BrokerAway):
         async with RecordProducer(broker.address, timeout_s=5):
             pass
@@ -319,9 +321,9 @@ async def test_the_store_is_reached_through_tls_and_only_when_its_name_is_known(
     port = server.sockets[0].getsockname()[1]
     async with server:
         url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificates.ca}"
-        assert await answers(url)
+        assert await can_log_in(url)
         client = connect(url)
         await client.set("vigie:tls", b"1")
         assert await client.get("vigie:tls") == b"1"
         await client.aclose()
-        assert not await answers(f"rediss://127.0.0.1:{port}/0")
+        assert not await can_log_in(f"rediss://127.0.0.1:{port}/0")

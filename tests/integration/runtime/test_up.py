@@ -14,13 +14,13 @@ import psutil
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from services.appliance.embedded.classes import kept_classes
-from services.appliance.embedded.jars import classpath
-from services.appliance.embedded.java import configured_java, find_java
+from services.appliance.embedded.classes import find_cache
+from services.appliance.embedded.jars import fetch_classpath
+from services.appliance.embedded.java import find_java, read_configured_java
 from services.appliance.embedded.kafka import RunningKafka
 from services.appliance.supervisor.orphans import find_orphans
-from services.appliance.supervisor.supervisor import FREE_MB
-from services.runtime.kafka.security import client_options
+from services.appliance.supervisor.supervisor import MIN_FREE_MB
+from services.runtime.kafka.security import get_client_options
 from services.runtime.process.lock import DataDirLock
 from services.runtime.process.settings import DataDir, Settings
 from tests.brokers import make_node
@@ -36,7 +36,7 @@ def foreign_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
 
     async def start() -> None:
         await running.start()
-        admin = AIOKafkaAdminClient(bootstrap_servers=running.address, **client_options())
+        admin = AIOKafkaAdminClient(bootstrap_servers=running.address, **get_client_options())
         await admin.start()
         await admin.create_topics([NewTopic("alerts.log", 2, 1)])
         await admin.close()
@@ -127,7 +127,7 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
         subprocess.run(["umount", tmp_path], check=True)
     assert last.startswith(f"vigie up: the disk of {tmp_path / 'data'} is full (")
     assert last.endswith(
-        f" MB free, {FREE_MB} needed): make room, or give another place with --data"
+        f" MB free, {MIN_FREE_MB} needed): make room, or give another place with --data"
     )
 
 
@@ -169,7 +169,9 @@ def test_the_jars_of_a_damaged_cache_are_never_run(tmp_path: Path) -> None:
 
 
 def test_the_broker_starts_with_the_classes_that_are_kept(vigie: RunningVigie) -> None:
-    kept = kept_classes(find_java(configured_java()), tuple(classpath(Settings().cache_dir, print)))
+    kept = find_cache(
+        find_java(read_configured_java()), tuple(fetch_classpath(Settings().cache_dir, print))
+    )
     assert kept is not None
     assert str(kept) in {
         mapped.path for mapped in psutil.Process(vigie.processes()["broker"]).memory_maps()

@@ -12,8 +12,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from schemas.alerts import NoteAdded
-from schemas.topics import log
-from services.runtime.kafka.security import client_options
+from schemas.topics import log_topic
+from services.runtime.kafka.security import get_client_options
 from services.verify.auditor import auditor as auditor_auditor
 from services.verify.auditor.auditor import Auditor
 from services.verify.auditor.verdict import Verdict
@@ -41,7 +41,7 @@ class Writer:
     def __init__(self, kafka: str) -> None:
         self._chains = Chains()
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=kafka, enable_idempotence=True, linger_ms=5, **client_options()
+            bootstrap_servers=kafka, enable_idempotence=True, linger_ms=5, **get_client_options()
         )
 
     async def __aenter__(self) -> Self:
@@ -56,7 +56,9 @@ class Writer:
         left = megabytes * MB
         while left > 0:
             partition, raw = self._chains.make("alerts", REALM, FACTS, 1_800_000_000_000)
-            await self._producer.send(log("alerts"), raw, key=REALM.encode(), partition=partition)
+            await self._producer.send(
+                log_topic("alerts"), raw, key=REALM.encode(), partition=partition
+            )
             left -= len(raw)
         await self._producer.flush()
 
@@ -95,7 +97,7 @@ async def test_a_restarted_auditor_is_green_within_a_minute_per_gigabyte_and_sta
                 began_ms - 1000 <= verdict.since <= green.at for verdict in (*reading, green)
             )
 
-            monkeypatch.setattr(auditor_auditor, "JUDGE_S", 0.3)
+            monkeypatch.setattr(auditor_auditor, "JUDGEMENT_INTERVAL_S", 0.3)
             writing = asyncio.create_task(writer.write(4))
             under_load = await asyncio.wait_for(read_until(verdicts, 5), 30)
             writing.cancel()

@@ -19,9 +19,9 @@ from schemas.words import Certainty, EventType, MsgType
 from services.alerts.decider import AlertsDecider
 from services.alerts.state import State
 from services.runtime.testing import MemoryService
-from services.simulation.checks import History
+from services.simulation.checks import RealmHistory
 from services.simulation.scenarios import Event, Scenario, load_scenario
-from services.territory.publish import reference_commands
+from services.territory.publish import build_reference_commands
 from tests.shipped import territory
 
 ROOT = Path(__file__).parents[3]
@@ -90,7 +90,7 @@ def _open(realm: str, at: int, roster: Roster | None) -> MemoryService[State]:
         id="open",
         at=at,
     )
-    for id, section in reference_commands(territory(), realm, "system:test", "admin"):
+    for id, section in build_reference_commands(territory(), realm, "system:test", "admin"):
         replaced = roster is not None and isinstance(section.data, RosterSection)
         command = (
             section.model_copy(update={"data": RosterSection(roster=roster)})
@@ -236,12 +236,12 @@ class Scene:
         incident = self.state.reports[report].incident
         return self.state.incidents[incident] if incident else None
 
-    def history(self) -> History:
+    def history(self) -> RealmHistory:
         """The facts as the checks of `vigie play --check` read them."""
         records = [
             f for stored in self.service.log.of(self.realm) for f in stored.transaction.facts
         ]
-        return History(
+        return RealmHistory(
             self.start, records, {s.id: {"kind": s.kind, "pole": s.pole} for s in territory().sites}
         )
 

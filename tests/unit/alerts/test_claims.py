@@ -12,11 +12,11 @@ from schemas.commands import CompleteTask, ConfirmReport, DenyReport, LinkReport
 from schemas.reports import Measure, ReportReceived, Window
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Certainty, EventType, IncidentState, MsgType
-from services.alerts.decision import Draft
-from services.alerts.evolve.causes import cause_changed
-from services.alerts.evolve.crisis import incident_changed
-from services.alerts.levels.metrics.base import Asked
-from services.alerts.levels.metrics.sites import logistics_need
+from services.alerts.decision import Decision
+from services.alerts.evolve.causes import evolve_cause
+from services.alerts.evolve.crisis import evolve_incident
+from services.alerts.levels.metrics.base import MetricRequest
+from services.alerts.levels.metrics.sites import make_logistics_need
 from services.runtime.decider.protocol import Deadline, Firing
 from tests.unit.alerts.scene import Scene
 
@@ -1370,10 +1370,10 @@ def test_a_rate_of_absence_takes_what_it_says_of_the_capacity_and_the_presence(
 
 def test_a_reception_centre_that_is_not_open_is_no_need(scene: Scene) -> None:
     scene.report(0, "info", "gym-03", measure=Measure(name="reception_centre", value=False))
-    draft = Draft(
+    draft = Decision(
         scene.state, Firing(Deadline(scene.at(1), "x"), scene.realm, scene.realm, scene.at(1))
     )
-    assert logistics_need(Asked({}, draft.territory, {})).value(draft, None) == 0
+    assert make_logistics_need(MetricRequest({}, draft.territory, {})).value(draft, None) == 0
 
 
 def test_a_late_word_about_the_first_closure_does_not_date_back_the_second(scene: Scene) -> None:
@@ -1399,7 +1399,7 @@ def test_the_cause_of_a_key_is_the_open_one_in_whatever_order_they_are_read() ->
     for order in (causes, causes[::-1]):
         read = Scene().state
         for cause in order:
-            read = cause_changed(read, cause)
+            read = evolve_cause(read, cause)
         assert read.causes[read.cause_keys[order[0].key]].lifted_at is None
 
 
@@ -1417,13 +1417,13 @@ def test_an_incident_long_closed_that_is_opened_and_closed_again_is_among_the_cl
         for n in range(80)
     ]
     for r in rows:
-        state = incident_changed(state, r)
-    state = incident_changed(
+        state = evolve_incident(state, r)
+    state = evolve_incident(
         state, rows[again].model_copy(update={"state": IncidentState.OPEN, "closed_at": None})
     )
     assert rows[again].id not in state.closed_incidents
     assert len(state.closed_incidents) == 64
-    state = incident_changed(state, rows[again].model_copy(update={"closed_at": scene.at(100)}))
+    state = evolve_incident(state, rows[again].model_copy(update={"closed_at": scene.at(100)}))
     assert state.closed_incidents[-1] == rows[again].id
 
 
@@ -1437,7 +1437,7 @@ def test_what_one_site_told_of_ill_people_does_not_hang_on_the_order_of_reading(
     for order in (causes, causes[::-1]):
         state = Scene().state
         for cause in order:
-            state = cause_changed(state, cause)
+            state = evolve_cause(state, cause)
         assert state.illness == scene.state.illness != {}
 
 

@@ -27,7 +27,7 @@ from schemas.reference import PublishReference
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused, InputFailed
 from schemas.words import EventType, Level
-from services.territory.publish import reference_commands
+from services.territory.publish import build_reference_commands
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
 
@@ -230,7 +230,7 @@ def test_a_role_of_the_organisation_decides_like_the_cell(scene: Scene) -> None:
 
 
 def test_reference_data_are_published_by_the_administration_only(scene: Scene) -> None:
-    _, command = reference_commands(territory(), scene.realm, "system:x", "admin")[0]
+    _, command = build_reference_commands(territory(), scene.realm, "system:x", "admin")[0]
     for role in ("cell", "director", "directeur_pole", "observer"):
         refused = scene.command(
             PublishReference(author="p", role=role, reference="v", data=command.data)
@@ -251,7 +251,7 @@ def test_reference_data_are_published_by_the_administration_only(scene: Scene) -
 def test_sites_are_judged_again_under_new_reference_data(scene: Scene) -> None:
     scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
     assert scene.status(PMI) == "closed"
-    for id, command in reference_commands(territory(), scene.realm, "system:x", "admin"):
+    for id, command in build_reference_commands(territory(), scene.realm, "system:x", "admin"):
         data = command.data
         if data.section == "sites":
             sites = tuple(

@@ -11,9 +11,9 @@ from schemas.commands import LinkReport, MergeIncidents, ResolveIncident, SetLev
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import EventType, Level
-from services.alerts.decision import Draft
-from services.alerts.levels.metrics.base import Asked
-from services.alerts.levels.metrics.windows import cut_sites
+from services.alerts.decision import Decision
+from services.alerts.levels.metrics.base import MetricRequest
+from services.alerts.levels.metrics.windows import make_cut_sites
 from services.runtime.decider.protocol import Deadline, Firing
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
@@ -762,10 +762,10 @@ def test_cuts_of_both_count_together_after_a_merge(scene: Scene) -> None:
     one, other = scene.incident_of(a[0]), scene.incident_of(b[0])
     assert one != other
     scene.command(_command(MergeIncidents, incident=one.id, into=other.id), 20)
-    draft = Draft(
+    draft = Decision(
         scene.state, Firing(Deadline(scene.at(20), "x"), scene.realm, scene.realm, scene.at(20))
     )
-    metric = cut_sites(Asked({"window_min": 60}, draft.territory, {}))
+    metric = make_cut_sites(MetricRequest({"window_min": 60}, draft.territory, {}))
     assert metric.value(draft, other.id) == 5
 
 

@@ -8,11 +8,11 @@ import pytest
 
 from schemas.reports import Measure, Window
 from schemas.words import Certainty
-from services.alerts.decision import Draft
+from services.alerts.decision import Decision
 from services.alerts.levels.metrics import METRICS
-from services.alerts.levels.metrics.base import Asked, Metric
-from services.alerts.levels.metrics.declared import catering_down
-from services.alerts.levels.metrics.people import forecast_absence, rumour_severity
+from services.alerts.levels.metrics.base import BoundMetric, MetricRequest
+from services.alerts.levels.metrics.declared import make_catering_down
+from services.alerts.levels.metrics.people import make_forecast_absence, make_rumour_severity
 from services.runtime.decider.protocol import Deadline, Firing
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
@@ -31,8 +31,8 @@ def scene() -> Scene:
 
 def _read(scene: Scene, make: Any, minute: float, **args: Any) -> float | None:
     at = scene.at(minute)
-    draft = Draft(scene.state, Firing(Deadline(at, "x"), scene.realm, scene.realm, at))
-    metric: Metric = make(Asked(args, draft.territory, {}))
+    draft = Decision(scene.state, Firing(Deadline(at, "x"), scene.realm, scene.realm, at))
+    metric: BoundMetric = make(MetricRequest(args, draft.territory, {}))
     return metric.value(draft, None)
 
 
@@ -40,15 +40,15 @@ def test_an_unconfirmed_event_is_no_rumour(scene: Scene) -> None:
     """Smoke that somebody thought to see on a site called for the communication plan."""
     scene.report(0, "fire", OWN[0], severity=4, certainty=Certainty.UNCONFIRMED)
     scene.report(1, "info", OWN[1], severity=3, certainty=Certainty.UNCONFIRMED)
-    assert _read(scene, rumour_severity, 2) == 0
+    assert _read(scene, make_rumour_severity, 2) == 0
     scene.report(3, "info", severity=2, certainty=Certainty.UNCONFIRMED)
-    assert _read(scene, rumour_severity, 4) == 2
+    assert _read(scene, make_rumour_severity, 4) == 2
     scene.report(5, "security_incident", OWN[0], severity=4, certainty=Certainty.RUMOUR)
-    assert _read(scene, rumour_severity, 6) == 4
+    assert _read(scene, make_rumour_severity, 6) == 4
 
 
 def _catering(scene: Scene, minute: float = 60) -> float | None:
-    return _read(scene, catering_down, minute, kind="college")
+    return _read(scene, make_catering_down, minute, kind="college")
 
 
 def test_meals_fail_at_a_college_for_whatever_reason(scene: Scene) -> None:
@@ -103,10 +103,10 @@ def test_an_announced_rate_speaks_of_its_day_and_is_over_after_it(scene: Scene, 
         effective=day,
         measure=Measure(name=name, value=45.0, unit="%", scope="global"),
     )
-    assert _read(scene, forecast_absence, 1, scope="global") == 45
-    assert _read(scene, forecast_absence, 33 * 60, scope="global") == 45
-    assert _read(scene, forecast_absence, 34 * 60, scope="global") == 0
-    assert _read(scene, forecast_absence, 1, scope="kind:college") == 0
+    assert _read(scene, make_forecast_absence, 1, scope="global") == 45
+    assert _read(scene, make_forecast_absence, 33 * 60, scope="global") == 45
+    assert _read(scene, make_forecast_absence, 34 * 60, scope="global") == 0
+    assert _read(scene, make_forecast_absence, 1, scope="kind:college") == 0
 
 
 def test_a_newer_rate_of_the_same_day_replaces_it_and_another_day_stands_beside(
@@ -120,8 +120,8 @@ def test_a_newer_rate_of_the_same_day_replaces_it_and_another_day_stands_beside(
     announce(0, 60.0, 24)
     announce(5, 20.0, 48)
     announce(10, 30.0, 24)
-    assert _read(scene, forecast_absence, 11, scope="global") == 30
-    assert _read(scene, forecast_absence, 33 * 60, scope="global") == 20
+    assert _read(scene, make_forecast_absence, 11, scope="global") == 30
+    assert _read(scene, make_forecast_absence, 33 * 60, scope="global") == 20
 
 
 def test_a_forecast_without_a_day_is_of_tomorrow(scene: Scene) -> None:
@@ -131,5 +131,5 @@ def test_a_forecast_without_a_day_is_of_tomorrow(scene: Scene) -> None:
         source="rh",
         measure=Measure(name="forecast_absence", value=45.0, unit="%", scope="global"),
     )
-    assert _read(scene, forecast_absence, 38 * 60, scope="global") == 45
-    assert _read(scene, forecast_absence, 39 * 60, scope="global") == 0
+    assert _read(scene, make_forecast_absence, 38 * 60, scope="global") == 45
+    assert _read(scene, make_forecast_absence, 39 * 60, scope="global") == 0

@@ -10,7 +10,7 @@ from schemas.commands import ConfirmReport
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied
 from schemas.words import Level
-from services.alerts.reports.entitlement import CELL
+from services.alerts.reports.entitlement import CELL_ROLE
 from tests.unit.alerts.scene import Scene, report_of, scenario
 
 RIVER = "river:paris-austerlitz"
@@ -54,7 +54,7 @@ def test_a_flag_of_another_source_counts_for_nothing_and_the_cell_is_asked(scene
     assert row.held.measure == Measure(name="cod_active", value=True, unit="bool")
     assert "flag:cod_active" not in scene.state.flags
     assert (scene.state.level(), dict(scene.state.triggers)) == (0, {})
-    assert _tasks(scene, id) == [("verify_report", CELL)]
+    assert _tasks(scene, id) == [("verify_report", CELL_ROLE)]
 
 
 def test_a_person_confirms_what_an_unentitled_source_declared(scene: Scene) -> None:

@@ -838,13 +838,13 @@ def test_after_a_stall_only_the_newest_due_step_fires() -> None:
 
 
 def test_a_running_ladder_keeps_the_policy_it_started_with(scene: Scene) -> None:
-    from services.territory.publish import reference_commands
+    from services.territory.publish import build_reference_commands
 
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)
     calls.new()
     before = _ladder(scene, scene.incidents()[0].id).policy
-    for id, command in reference_commands(territory(), scene.realm, "system:t", "admin"):
+    for id, command in build_reference_commands(territory(), scene.realm, "system:t", "admin"):
         scene.feed(
             command.model_copy(update={"reference": "next"}), id=f"next-{id}", at=scene.at(5)
         )

@@ -10,7 +10,7 @@ from schemas.reference import Sites
 from schemas.reports import Lease
 from schemas.runtime import CommandApplied
 from schemas.words import Answer, Certainty, EventType, MsgType
-from services.territory.publish import reference_commands
+from services.territory.publish import build_reference_commands
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
 
@@ -27,7 +27,7 @@ def _failed(scene: Scene) -> list[str]:
 
 
 def _publish_without(scene: Scene, gone: str, minute: float) -> None:
-    for id, section in reference_commands(territory(), scene.realm, "system:test", "admin"):
+    for id, section in build_reference_commands(territory(), scene.realm, "system:test", "admin"):
         data = section.data
         if isinstance(data, Sites):
             data = Sites(sites=tuple(s for s in data.sites if s.id != gone))

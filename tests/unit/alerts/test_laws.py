@@ -24,9 +24,9 @@ from schemas.reports import Lease, Measure, ReportReceived, Window
 from schemas.runtime import InputDuplicate, StepTo
 from schemas.words import Certainty, EventType, Level, MsgType
 from services.alerts.decider import AlertsDecider
-from services.alerts.evolve.causes import cause_changed
+from services.alerts.evolve.causes import evolve_cause
 from services.alerts.state import State
-from services.runtime.decider.deadlines import Agenda
+from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import Deadline
 from tests.hashseeds import printed
@@ -461,7 +461,7 @@ def test_the_order_of_arrival_does_not_change_what_belongs_together(
 def test_the_agenda_gives_the_earliest_deadline_whatever_was_armed_before(
     steps: list[tuple[str, int | None]],
 ) -> None:
-    agenda, model = Agenda(), dict[str, int]()
+    agenda, model = Deadlines(), dict[str, int]()
     for key, due in steps:
         agenda = agenda.arm(key, due)
         model.pop(key, None)
@@ -548,7 +548,7 @@ def test_the_presence_of_a_day_is_what_the_newest_word_says_whatever_was_read_fi
     for order in (causes, causes[::-1]):
         state = Scene().state
         for cause in order:
-            state = cause_changed(state, cause)
+            state = evolve_cause(state, cause)
         found.append(state.presence)
     assert found[0] == found[1] == scene.state.presence
     [[said]] = [day.values() for day in found[0].values()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.reports import END, Measure, matter_of
+from schemas.reports import END_SUFFIX, Measure, episode_key
 from schemas.words import EventType, MsgType
 from tests.unit.alerts.scene import Scene
 
@@ -50,7 +50,7 @@ def _end(
         source="supervision",
         source_key=source,
         dialect="alertmanager",
-        alias=f"{key}@{began}:outage_it:{COLLEGE}{END}",
+        alias=f"{key}@{began}:outage_it:{COLLEGE}{END_SUFFIX}",
     )
 
 
@@ -94,7 +94,7 @@ def test_an_end_ends_what_others_than_machines_said(scene: Scene) -> None:
 def test_a_source_that_speaks_again_leaves_the_silence_of_another(scene: Scene) -> None:
     def silent(minute: float, name: str, **values: object) -> str:
         measure = Measure(name="source_silent", value=True, object=f"system:source.{name}")
-        alias = f"silence.{name}@1:outage_it:{COLLEGE}{END if values else ''}"
+        alias = f"silence.{name}@1:outage_it:{COLLEGE}{END_SUFFIX if values else ''}"
         return scene.report(
             minute,
             "outage_it",
@@ -130,4 +130,4 @@ def test_a_source_that_speaks_again_leaves_the_silence_of_another(scene: Scene) 
 def test_the_alias_of_a_machine_s_report_says_whose_it_is(
     alias: str | None, matter: str | None
 ) -> None:
-    assert matter_of(alias) == matter
+    assert episode_key(alias) == matter

@@ -475,12 +475,12 @@ def test_alarms_of_activities_wait_with_their_incident(scene: Scene) -> None:
 
 
 def _continuity_leaves() -> list[Any]:
-    from schemas.predicates import measured
+    from schemas.predicates import list_measured
 
     return [
         m
         for level in territory().policy.levels
-        for m in measured(level.when)
+        for m in list_measured(level.when)
         if m.metric == "activity_rto_pct"
     ]
 

@@ -12,9 +12,9 @@ from schemas.commands import DenyReport
 from schemas.predicates import Measured
 from schemas.reports import Measure, Window
 from schemas.words import EventType, MsgType
-from services.alerts.decision import Draft
-from services.alerts.levels.metrics import bind
-from services.alerts.levels.metrics.windows import fullest
+from services.alerts.decision import Decision
+from services.alerts.levels.metrics import bind_metric
+from services.alerts.levels.metrics.windows import find_fullest_window
 from services.runtime.decider.protocol import Deadline, Firing
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
@@ -34,10 +34,10 @@ def scene() -> Scene:
 def _value(scene: Scene, metric: str, minute: float, **args: Any) -> float | None:
     """Of the territory, at T + minute."""
     at = scene.at(minute)
-    draft = Draft(scene.state, Firing(Deadline(at, "test"), scene.realm, scene.realm, at))
-    return bind(Measured(metric=metric, op=">=", value=1, args=args), draft.territory, {}).value(
-        draft, None
-    )
+    draft = Decision(scene.state, Firing(Deadline(at, "test"), scene.realm, scene.realm, at))
+    return bind_metric(
+        Measured(metric=metric, op=">=", value=1, args=args), draft.territory, {}
+    ).value(draft, None)
 
 
 def _withdraw(scene: Scene, minute: float, report: str, denied: bool) -> None:
@@ -154,7 +154,7 @@ def test_the_fullest_window_holds_as_many_different_things_as_any(
     said: list[tuple[int, str]], width: int
 ) -> None:
     events = [(at, what, "") for at, what in sorted(said)]
-    best = fullest(events, width)
+    best = find_fullest_window(events, width)
     assert not best or best[-1][0] - best[0][0] <= width
     most = max(
         (len({w for b, w, _ in events if at <= b <= at + width}) for at, _, _ in events), default=0

@@ -408,11 +408,11 @@ def test_the_directory_restores_the_proof_of_a_person() -> None:
 
 
 def test_a_territory_without_rules_about_readiness_proves_nothing() -> None:
-    from services.territory.publish import reference_commands
+    from services.territory.publish import build_reference_commands
     from tests.shipped import territory
 
     scene = live()
-    for id, command in reference_commands(territory(), "92", "system:t", "admin"):
+    for id, command in build_reference_commands(territory(), "92", "system:t", "admin"):
         data = command.data
         if isinstance(data, ref.EscalationPolicy):
             data = data.model_copy(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.alerts import IncidentChanged, IncidentReported, SiteReported, SiteStatusChanged
 from schemas.causes import Cause, CauseChanged, Members
-from schemas.routes import destinations, public_topics
+from schemas.routes import list_destinations, list_public_topics
 from schemas.words import EventType, MsgType
 from services.alerts.causes.cause_lifecycle import KEPT_REPORTS
 from services.alerts.evolve import evolve
@@ -46,8 +46,10 @@ def _written(scene: Scene) -> dict[str, int]:
     """Bytes that the newest input made: on the log, on public topics, on the inputs of other services."""
     stored = scene.service.log.of(scene.realm)[-1]
     sizes = [(fact, len(orjson.dumps(fact.data))) for fact in stored.transaction.facts]
-    public = sum(size for fact, size in sizes if public_topics(fact.name))
-    routed = sum(size for fact, size in sizes if destinations(1, "alerts", fact.name, fact.data))
+    public = sum(size for fact, size in sizes if list_public_topics(fact.name))
+    routed = sum(
+        size for fact, size in sizes if list_destinations(1, "alerts", fact.name, fact.data)
+    )
     return {"log": len(stored.raw), "public": public, "routed": routed}
 
 

@@ -18,7 +18,7 @@ from schemas.reference import (
     SectionData,
     Sites,
     Wave,
-    version_of,
+    compute_version,
 )
 from schemas.reference_changes import (
     ApproveReference,
@@ -35,7 +35,7 @@ from schemas.runtime import CommandApplied, CommandRefused, DeadlineFailed, Open
 from services.alerts.decider import AlertsDecider
 from services.alerts.evolve import evolve
 from services.runtime.testing import MemoryService
-from services.territory.differences import differences
+from services.territory.differences import compare_sections
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
 
@@ -84,7 +84,7 @@ def _draft(
     minute: float = 0,
     without: Section | None = None,
 ) -> str:
-    reference = version_of(sections)
+    reference = compute_version(sections)
     for section in sections:
         if section.section is not without:
             scene.command(
@@ -103,7 +103,7 @@ def _proposal(reference: str, sections: tuple[SectionData, ...], **values: Any) 
         "reference": reference,
     }
     return ProposeReference.model_validate(
-        given | {"sections": tuple(differences(territory().sections, sections))} | values
+        given | {"sections": tuple(compare_sections(territory().sections, sections))} | values
     )
 
 
@@ -147,7 +147,7 @@ def _load(
         command = PublishReference(
             author="system:reference",
             role="admin",
-            reference=version_of(sections),
+            reference=compute_version(sections),
             data=section,
             last=n == len(sections) - 1,
         )
@@ -172,7 +172,7 @@ def test_a_change_comes_into_force_at_its_time_after_a_second_person_approved_it
     assert (row.state, row.base, row.reference, row.version) == (
         ChangeState.PROPOSED,
         BASE,
-        version_of(sections),
+        compute_version(sections),
         0,
     )
     assert [(d.section, d.added, d.changed, d.dropped, d.named) for d in row.sections] == [
@@ -342,12 +342,12 @@ def test_what_is_proposed_is_not_proposed_again_nor_altered(scene: Scene) -> Non
     other = _version(desks=99)[1]
     scene.command(
         DraftReference(
-            author="mal", role="coordinator", reference=version_of(sections), data=other
+            author="mal", role="coordinator", reference=compute_version(sections), data=other
         ),
         1,
     )
     assert scene.state.drafted == kept
-    assert _refusal(scene, _proposal(version_of(sections), sections, author="bea"), 1) == (
+    assert _refusal(scene, _proposal(compute_version(sections), sections, author="bea"), 1) == (
         409,
         "reference_proposed",
     )
@@ -469,7 +469,7 @@ def test_a_load_ends_a_change_of_which_a_part_is_published(scene: Scene) -> None
     row = _row(scene, change)
     assert 0 < len(_published(scene, row.reference)) < 8
     assert (row.state, row.cause) == (ChangeState.FAILED, "load_under_way")
-    assert scene.state.version == version_of(loaded)
+    assert scene.state.version == compute_version(loaded)
     assert (
         scene.state.territory.sites[COLLEGE].desks,
         scene.state.territory.sites[OTHER].desks,

@@ -7,8 +7,8 @@ import pytest
 from schemas.causes import Cause
 from schemas.words import EventType
 from services.alerts.causes import site_impact
-from services.alerts.causes.site_impact import ShownCauses
-from services.alerts.rows import changed
+from services.alerts.causes.site_impact import CauseImpactCache
+from services.alerts.rows import copy_with
 from tests.shipped import territory
 
 SITE = next(s for s in territory().sites if not s.generator)
@@ -31,20 +31,20 @@ def cause(id: str = "c1", loss_pct: float = 100.0, at: str = SITE.id) -> Cause:
 
 
 def test_the_same_cause_is_not_looked_at_again() -> None:
-    causes, one = ShownCauses([]), cause()
+    causes, one = CauseImpactCache([]), cause()
     assert causes.of("92", SITE.id, SITE, [one])[0] is causes.of("92", SITE.id, SITE, [one])[0]
 
 
 def test_a_changed_cause_is_and_the_others_beside_it_are_not() -> None:
-    causes, one, other = ShownCauses([]), cause(), cause("c2")
+    causes, one, other = CauseImpactCache([]), cause(), cause("c2")
     before = causes.of("92", SITE.id, SITE, [one, other])
-    after = causes.of("92", SITE.id, SITE, [changed(one, {"loss_pct": 20.0}), other])
+    after = causes.of("92", SITE.id, SITE, [copy_with(one, {"loss_pct": 20.0}), other])
     assert (before[0].loss, after[0].loss, after[0].row.loss_pct) == (100.0, 20.0, 20.0)
     assert after[1] is before[1]
 
 
 def test_causes_of_one_id_in_two_realms_show_what_each_is() -> None:
-    causes = ShownCauses([])
+    causes = CauseImpactCache([])
     for loss in (100.0, 20.0, 100.0):
         assert (
             causes.of(f"92~test-{loss:.0f}", SITE.id, SITE, [cause(loss_pct=loss)])[0].loss == loss
@@ -56,15 +56,17 @@ def test_causes_of_one_id_in_two_realms_show_what_each_is() -> None:
 
 
 def test_a_version_with_another_rule_of_presence_counts_by_its_own() -> None:
-    short = changed(cause(), {"type": EventType.STAFF_SHORTAGE, "loss_pct": None, "persons": None})
-    one, other = ShownCauses([]), ShownCauses([100.0])
+    short = copy_with(
+        cause(), {"type": EventType.STAFF_SHORTAGE, "loss_pct": None, "persons": None}
+    )
+    one, other = CauseImpactCache([]), CauseImpactCache([100.0])
     assert "staff:100.0" not in one.of("92", SITE.id, SITE, [short])[0].marks
     assert "staff:100.0" in other.of("92", SITE.id, SITE, [short])[0].marks
 
 
 def test_only_so_many_sites_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site_impact, "_KEPT", 2)
-    causes, one = ShownCauses([]), cause()
+    monkeypatch.setattr(site_impact, "_CACHED_SITES", 2)
+    causes, one = CauseImpactCache([]), cause()
     first = causes.of("92", "a", SITE, [one])[0]
     assert causes.of("92", "a", SITE, [one])[0] is first
     for site in ("b", "c"):

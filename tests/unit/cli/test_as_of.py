@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from services.cli.__main__ import COMMANDS, _load, app
+from services.cli.__main__ import COMMANDS, _load_command, app
 from services.cli.crisis import documents
 
 NOT_OF_A_TIME = {
@@ -57,7 +57,9 @@ def test_what_is_validated_is_what_was_known_at_the_time_that_was_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told: list[dict[str, Any]] = []
-    monkeypatch.setattr(documents, "decide", lambda _path, _realm, body, **_more: told.append(body))
+    monkeypatch.setattr(
+        documents, "post_decision", lambda _path, _realm, body, **_more: told.append(body)
+    )
     CliRunner().invoke(
         app, ["sitrep", "--validate", "--as-of", "2027-02-11T10:15"], catch_exceptions=False
     )
@@ -74,7 +76,7 @@ def commands(node: Any, path: tuple[str, ...] = ()) -> Any:
 
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - NOT_OF_A_TIME.keys()))
 def test_every_read_of_a_realm_takes_a_time(name: str) -> None:
-    for path, command in commands(_load(name), (name,)):
+    for path, command in commands(_load_command(name), (name,)):
         options = {option for parameter in command.params for option in parameter.opts}
         if "--realm" in options and path[-1] not in WRITES:
             assert "--as-of" in options, " ".join(path)

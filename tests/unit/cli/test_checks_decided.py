@@ -10,7 +10,7 @@ from schemas.alerts import ReportChanged
 from schemas.base import RowFact
 from schemas.continuity import PlanChanged
 from services.runtime.log.transaction import FactRecord
-from services.simulation.checks import History, run_checks
+from services.simulation.checks import RealmHistory, run_checks
 
 
 def _fact(kind: type[RowFact], minute: int, data: dict[str, Any]) -> FactRecord:
@@ -31,7 +31,7 @@ def _report(id: str, certainty: str, confirmation: str, incident: str | None) ->
 
 
 def _judge(facts: list[FactRecord], **check: Any) -> bool:
-    [result] = run_checks(History(0, facts), [{"id": "C1", "at_min": 100, **check}])
+    [result] = run_checks(RealmHistory(0, facts), [{"id": "C1", "at_min": 100, **check}])
     return result.ok
 
 

@@ -14,9 +14,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from services.appliance.supervisor.up import Options
-from services.cli.__main__ import COMMANDS, _Commands, _load, app, main
-from services.cli.client import Away, Client
+from services.appliance.supervisor.up import UpOptions
+from services.cli.__main__ import COMMANDS, _CommandGroup, _load_command, app, main
+from services.cli.client import ApiClient, VigieUnreachable
 from services.cli.system.up import up
 from services.runtime.process.settings import REPOSITORY, Settings
 
@@ -40,7 +40,7 @@ def test_a_program_reads_which_exercises_come_along() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_says_what_the_command_says(name: str) -> None:
-    listed, itself = _Commands().get_command(None, name), _load(name)
+    listed, itself = _CommandGroup().get_command(None, name), _load_command(name)
     assert listed.get_short_help_str(1000) == itself.get_short_help_str(1000)
     assert listed.help
 
@@ -56,7 +56,9 @@ def test_a_command_that_is_listed_runs_as_itself() -> None:
 def test_no_command_offers_to_change_the_shell(name: str) -> None:
     """Some groups offered `--install-completion`, for a program of the name of the group."""
     assert not [
-        parameter.name for parameter in _load(name).params if "completion" in (parameter.name or "")
+        parameter.name
+        for parameter in _load_command(name).params
+        if "completion" in (parameter.name or "")
     ]
 
 
@@ -123,15 +125,15 @@ def test_a_variable_that_cannot_be_read_is_named_in_one_line(
 def test_an_address_or_a_token_that_is_none_is_named(
     settings: dict[str, Any], wrong: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(Away, match=wrong):
-        Client(Settings(data_dir=tmp_path, **settings))
+    with pytest.raises(VigieUnreachable, match=wrong):
+        ApiClient(Settings(data_dir=tmp_path, **settings))
 
 
 @pytest.mark.parametrize("kafka", ["foo", "foo:", ":9092", "a:1,b"])
 def test_a_broker_without_a_port_is_named_before_anything_starts(
     kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("services.cli.system.up.run_up", lambda _: pytest.fail("started"))
+    monkeypatch.setattr("services.cli.system.up.run_system", lambda _: pytest.fail("started"))
     with pytest.raises(typer.Exit):
         up(data=tmp_path, kafka=kafka)
     assert "HOST:PORT" in capsys.readouterr().err
@@ -154,7 +156,7 @@ def test_what_a_process_would_not_take_is_named_before_anything_starts(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The process ended again and again, and the start waited for it for ever."""
-    monkeypatch.setattr("services.cli.system.up.run_up", lambda _: pytest.fail("started"))
+    monkeypatch.setattr("services.cli.system.up.run_system", lambda _: pytest.fail("started"))
     monkeypatch.setenv(variable, value)
     with pytest.raises(typer.Exit):
         up(data=tmp_path)
@@ -168,12 +170,12 @@ def test_the_servers_may_be_named_in_secret_files(
     (tmp_path / "vigie_redis").write_text("redis://vigie:secret@store:6379/0\n")
     (tmp_path / "vigie_kafka").write_text("kafka:9092\n")
     monkeypatch.setenv("VIGIE_SECRETS_DIR", str(tmp_path))
-    asked: list[Options] = []
+    asked: list[UpOptions] = []
 
-    async def run_up(options: Options) -> None:
+    async def run_up(options: UpOptions) -> None:
         asked.append(options)
 
-    monkeypatch.setattr("services.cli.system.up.run_up", run_up)
+    monkeypatch.setattr("services.cli.system.up.run_system", run_up)
     up(data=tmp_path / "data")
     assert [(o.kafka, o.redis) for o in asked] == [
         ("kafka:9092", "redis://vigie:secret@store:6379/0")
@@ -182,12 +184,12 @@ def test_the_servers_may_be_named_in_secret_files(
 
 def test_an_empty_flag_counts_as_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As `--http "$ADDRESS"` of a script: it ended in a traceback."""
-    asked: list[Options] = []
+    asked: list[UpOptions] = []
 
-    async def run_up(options: Options) -> None:
+    async def run_up(options: UpOptions) -> None:
         asked.append(options)
 
-    monkeypatch.setattr("services.cli.system.up.run_up", run_up)
+    monkeypatch.setattr("services.cli.system.up.run_system", run_up)
     up(data=tmp_path, http="", kafka="", redis="")
     assert [(o.settings.http, o.kafka, o.redis) for o in asked] == [("127.0.0.1:8092", None, None)]
 
@@ -221,9 +223,10 @@ def test_all_that_is_dead_is_tried_again_although_one_is_refused(
             raise typer.Exit(1)
 
     monkeypatch.setattr(
-        "services.cli.crisis.decide.fetch", lambda *_, **__: {"items": [{"id": "n1"}, {"id": "n2"}]}
+        "services.cli.crisis.decide.fetch_list",
+        lambda *_, **__: {"items": [{"id": "n1"}, {"id": "n2"}]},
     )
-    monkeypatch.setattr("services.cli.crisis.decide.decide", decided)
+    monkeypatch.setattr("services.cli.crisis.decide.post_decision", decided)
     done = CliRunner().invoke(app, ["resend", "--dead"])
     assert (done.exit_code, tried) == (1, ["notifications/n1/replay", "notifications/n2/replay"])
 

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli.__main__ import app
-from services.cli.crisis.contingency import _show
+from services.cli.crisis.contingency import _show_ranking
 from tests.unit.continuity.reassignment.cases import META, ROWS
 
 GIVEN = ["--situations", str(ROWS), "--meta", str(META), "--name", "S10-fire"]
@@ -34,7 +34,7 @@ def test_losses_are_ranked_from_a_crisis_given_as_tables(document: dict[str, Any
 
 
 def test_people_read_french(document: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    _show(document)
+    _show_ranking(document)
     words = " ".join(capsys.readouterr().out.split())
     assert (
         "bâtiment perdu, agents saufs, manque déjà U1 0 U2 0 U3 0 : 0 pertes sur 253 laissent davantage de manque"

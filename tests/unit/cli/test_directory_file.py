@@ -2,7 +2,7 @@ import pytest
 
 from schemas.oncall import DAY_MIN
 from schemas.words import Channel
-from services.cli.oncall.directory import COLUMNS, DirectoryInvalid, contacts_of
+from services.cli.oncall.directory import COLUMNS, DirectoryInvalid, read_contacts
 
 HEAD = ",".join(COLUMNS)
 
@@ -14,7 +14,7 @@ def test_contact_points_of_a_person_keep_their_order() -> None:
         "p-2,,en,email,b@example.org,",
         "p-1,A,,email,a@example.org,2026-11-01T10:00:00+01:00",
     ]
-    first, second = contacts_of(lines)
+    first, second = read_contacts(lines)
     assert [(p.channel, p.address, p.verified_at) for p in first.points] == [
         (Channel.SMS, "+33612345678", 1_793_491_200_000),
         (Channel.EMAIL, "a@example.org", 1_793_523_600_000),
@@ -32,7 +32,7 @@ def test_every_problem_is_named_with_its_line_and_without_its_content() -> None:
         "p-5,A,de,sms,+33612345678,",
     ]
     with pytest.raises(DirectoryInvalid) as caught:
-        contacts_of(lines)
+        read_contacts(lines)
     text = str(caught.value)
     assert [line.split(":")[0] for line in text.splitlines()] == [f"line {n}" for n in range(2, 7)]
     assert "612345678" not in text
@@ -40,7 +40,7 @@ def test_every_problem_is_named_with_its_line_and_without_its_content() -> None:
 
 def test_missing_columns_are_named() -> None:
     with pytest.raises(DirectoryInvalid, match="address, verified_at"):
-        contacts_of(["person,name,language,channel", "p-1,,,sms"])
+        read_contacts(["person,name,language,channel", "p-1,,,sms"])
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_missing_columns_are_named() -> None:
 def test_a_number_is_kept_as_networks_want_it_however_it_is_written(
     channel: Channel, written: str
 ) -> None:
-    ((point,),) = (c.points for c in contacts_of([HEAD, f"p-1,A,,{channel},{written},"]))
+    ((point,),) = (c.points for c in read_contacts([HEAD, f"p-1,A,,{channel},{written},"]))
     assert point.address == "+33612345678"
 
 
@@ -76,12 +76,12 @@ def test_a_number_is_kept_as_networks_want_it_however_it_is_written(
 )
 def test_what_nothing_would_ever_reach_is_refused_before_the_night(point: str) -> None:
     with pytest.raises(DirectoryInvalid, match="line 2: address: ") as caught:
-        contacts_of([HEAD, f"p-1,A,,{point},2026-11-01"])
+        read_contacts([HEAD, f"p-1,A,,{point},2026-11-01"])
     assert point.split(",")[1] not in str(caught.value)
 
 
 def test_quiet_hours_may_end_at_midnight() -> None:
     ((point,),) = (
-        c.points for c in contacts_of([f"{HEAD},quiet", "p-1,A,,sms,+33612345678,,21:00-24:00"])
+        c.points for c in read_contacts([f"{HEAD},quiet", "p-1,A,,sms,+33612345678,,21:00-24:00"])
     )
     assert point.quiet == (21 * 60, DAY_MIN)

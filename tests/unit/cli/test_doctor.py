@@ -9,8 +9,8 @@ import pytest
 
 from schemas.base import DAY_MS
 from services.cli.system import doctor
-from services.cli.system.doctor import Finding
-from services.runtime.identity.accounts import AccessStore, new_principal
+from services.cli.system.doctor import DoctorFinding
+from services.runtime.identity.accounts import AccessStore, create_principal
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Token
 from services.runtime.process.lock import DataDirLock
@@ -24,7 +24,7 @@ def data(tmp_path: Path) -> DataDir:
     return made
 
 
-def states(findings: list[Finding]) -> dict[str, str]:
+def states(findings: list[DoctorFinding]) -> dict[str, str]:
     return {f.check: f.state for f in findings}
 
 
@@ -32,9 +32,9 @@ def test_a_secret_that_others_may_read_is_a_fault_with_its_cure(data: DataDir) -
     key = data.secrets / "master.key"
     key.write_bytes(b"k")
     key.chmod(0o600)
-    assert states(list(doctor.secrets(data))) == {"secrets": "ok"}
+    assert states(list(doctor.check_secrets(data))) == {"secrets": "ok"}
     key.chmod(0o644)
-    [finding] = doctor.secrets(data)
+    [finding] = doctor.check_secrets(data)
     assert (finding.state, "master.key" in finding.found, "chmod" in finding.act) == (
         "fault",
         True,
@@ -48,7 +48,7 @@ async def test_a_token_that_ends_soon_is_named(data: DataDir) -> None:
     access = AccessStore.open(settings, "intake")
     now = 1_800_000_000_000
     for name, days in (("late", 400), ("soon", 20), ("over", -3), ("long ago", -90)):
-        access.note(new_principal(Role.SOURCE).model_copy(update={"id": name}))
+        access.note(create_principal(Role.SOURCE).model_copy(update={"id": name}))
         access.note(
             Token(
                 id=f"t-{name}",
@@ -73,13 +73,13 @@ async def test_a_token_that_ends_soon_is_named(data: DataDir) -> None:
 
 def test_a_full_or_slow_disk_is_said(data: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(data.run.iterdir()) == []
-    found = list(doctor.disk(data))
+    found = list(doctor.check_disk(data))
     assert {f.check for f in found} == {"disk room", "disk speed"}
     assert list(data.run.iterdir()) == [], "nothing is left behind"
-    monkeypatch.setattr(doctor, "TOO_LITTLE_MB", 1 << 40)
-    monkeypatch.setattr(doctor, "LITTLE_MB", 1 << 41)
+    monkeypatch.setattr(doctor, "TOO_LOW_DISK_MB", 1 << 40)
+    monkeypatch.setattr(doctor, "LOW_DISK_MB", 1 << 41)
     monkeypatch.setattr(doctor, "SLOW_SYNC_MS", -1.0)
-    assert states(list(doctor.disk(data))) == {"disk room": "fault", "disk speed": "warning"}
+    assert states(list(doctor.check_disk(data))) == {"disk room": "fault", "disk speed": "warning"}
 
 
 def test_a_disk_that_takes_nothing_more_is_a_fault_not_a_traceback(
@@ -88,15 +88,15 @@ def test_a_disk_that_takes_nothing_more_is_a_fault_not_a_traceback(
     def full(_: Path) -> float:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(doctor, "sync_ms", full)
-    found = {f.check: f for f in doctor.disk(data)}
+    monkeypatch.setattr(doctor, "measure_sync_ms", full)
+    found = {f.check: f for f in doctor.check_disk(data)}
     assert found["disk speed"].state == "fault"
     assert "No space left on device" in found["disk speed"].found
 
 
 def test_secrets_that_cannot_be_looked_at_are_a_fault(data: DataDir) -> None:
     (data.secrets / "master.key").symlink_to(data.root / "gone")
-    [finding] = doctor.secrets(data)
+    [finding] = doctor.check_secrets(data)
     assert finding.state == "fault"
     assert "master.key" in finding.found
 
@@ -108,7 +108,7 @@ def test_plain_http_on_a_network_is_a_warning(tmp_path: Path) -> None:
         ("0.0.0.0:8092", "warning"),
         ("10.0.0.7:80", "warning"),
     ):
-        assert states(list(doctor.listening(Settings(data_dir=tmp_path, http=address)))) == {
+        assert states(list(doctor.check_listening(Settings(data_dir=tmp_path, http=address)))) == {
             "listening": state
         }, address
 
@@ -120,15 +120,15 @@ def test_what_runs_is_looked_at_where_it_listens(tmp_path: Path) -> None:
     data.status.write_text('{"http": "0.0.0.0:80"}')
     settings = Settings(data_dir=tmp_path)
     lock = DataDirLock(data.lock)
-    [finding] = doctor.listening(settings)
+    [finding] = doctor.check_listening(settings)
     lock.release()
     assert (finding.state, finding.found) == ("warning", "plain HTTP on 0.0.0.0:80")
-    assert states(list(doctor.listening(settings))) == {"listening": "ok"}
+    assert states(list(doctor.check_listening(settings))) == {"listening": "ok"}
 
 
 async def test_what_does_not_answer_is_a_fault_not_a_traceback(tmp_path: Path) -> None:
     nobody = Settings(data_dir=tmp_path, kafka="127.0.0.1:9", redis="redis://127.0.0.1:9/0")
-    found = await doctor.examine(nobody)
+    found = await doctor.run_checks(nobody)
     told = states(found)
     assert (told["broker"], told["store"], told["data directory"]) == ("fault", "fault", "warning")
     assert all(f.act for f in found if f.state == "fault")
@@ -136,7 +136,7 @@ async def test_what_does_not_answer_is_a_fault_not_a_traceback(tmp_path: Path) -
 
 async def test_without_any_channel_nobody_can_be_called(tmp_path: Path) -> None:
     [finding] = [
-        f for f in await doctor.examine(Settings(data_dir=tmp_path)) if f.check == "channels"
+        f for f in await doctor.run_checks(Settings(data_dir=tmp_path)) if f.check == "channels"
     ]
     assert finding.state == "fault"
 
@@ -150,6 +150,6 @@ def test_a_variable_that_nothing_reads_is_said_with_the_one_that_was_meant() -> 
         "VIGIE_KAFKA_BOOTSTRAP_PORT_9092_TCP_ADDR",
         "PATH",
     ]
-    [finding] = doctor.variables(given)
+    [finding] = doctor.check_variables(given)
     assert (finding.state, finding.found) == ("warning", "VIGIE_SMPT_URL is read by nothing")
     assert "VIGIE_SMTP_URL" in finding.act

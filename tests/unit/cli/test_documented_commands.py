@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from services.cli.__main__ import COMMANDS, _load
+from services.cli.__main__ import COMMANDS, _load_command
 from services.runtime.process.settings import REPOSITORY
 
 PAGES = (
@@ -48,7 +48,7 @@ def test_a_documented_command_exists(page: Path, number: int, text: str) -> None
     )
     for one in name.split("|"):
         assert one in COMMANDS, f"{page}:{number}: no command vigie {one}"
-    check(_load(name.split("|")[0]), rest, f"{page}:{number}")
+    check(_load_command(name.split("|")[0]), rest, f"{page}:{number}")
 
 
 def check(command: Any, words: list[str], where: str) -> None:

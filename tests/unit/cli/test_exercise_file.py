@@ -15,9 +15,9 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from services.cli.__main__ import app
-from services.intake.reports.native import parse_one
+from services.intake.reports.native import parse_report
 from services.runtime.process.settings import REPOSITORY
-from services.simulation.exercise_file import MOST_BYTES, ExerciseInvalid, load_exercise
+from services.simulation.exercise_file import MAX_FILE_BYTES, ExerciseInvalid, load_exercise
 from services.simulation.scenarios import NO_DAYS_OFF, load_scenario
 from tests.shipped import territory
 from tests.unit.cli.test_fuzz_files import altered, refusal
@@ -49,7 +49,7 @@ def test_the_template_can_be_played() -> None:
     assert events[0].body["occurred_at"] == "2027-03-02T07:00:00.000Z"
     assert (len(exercise.responders), len(exercise.checks)) == (1, 2)
     for event in events:
-        parse_one(orjson.dumps(event.body))
+        parse_report(orjson.dumps(event.body))
 
 
 @pytest.mark.parametrize(
@@ -315,8 +315,8 @@ def test_a_fault_has_its_line(tmp_path: Path, text: str, expected: str) -> None:
 
 
 def test_a_file_beyond_all_measure_is_not_read(tmp_path: Path) -> None:
-    assert faults(tmp_path, "#" * (MOST_BYTES + 1)) == [
-        f"essai.yaml:0: {MOST_BYTES + 1} bytes are too many for an exercise, {MOST_BYTES} at most"
+    assert faults(tmp_path, "#" * (MAX_FILE_BYTES + 1)) == [
+        f"essai.yaml:0: {MAX_FILE_BYTES + 1} bytes are too many for an exercise, {MAX_FILE_BYTES} at most"
     ]
 
 
@@ -416,7 +416,7 @@ def test_no_text_is_more_than_refused(tmp_path: Path, at: int, scraps: list[str]
         assert invalid.problems  # noqa: PT017  either is right: what is refused is refused with a reason
         return
     for event in exercise.scenario.events:
-        parse_one(orjson.dumps(event.body))
+        parse_report(orjson.dumps(event.body))
 
 
 def test_the_command_says_what_is_wrong_and_what_comes_next(tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from schemas.base import MINUTE_MS
 from schemas.reference_changes import Foreseen
-from services.cli.data.territory_effects import MOST_NAMED, figures_of
-from services.cli.exercises.whatif import Outcome
-from services.simulation.milestones import Course, Difference, Milestone
+from services.cli.data.territory_effects import MAX_NAMED_REALMS, sum_up_effects
+from services.cli.exercises.whatif import Comparison
+from services.simulation.milestones import Difference, HistorySummary, Milestone
 
 
-def outcome(realm: str, *found: Difference) -> Outcome:
-    return Outcome(realm, (10, 10), Course(), Course(), list(found), 0.1)
+def outcome(realm: str, *found: Difference) -> Comparison:
+    return Comparison(realm, (10, 10), HistorySummary(), HistorySummary(), list(found), 0.1)
 
 
 def person(what: str, before: int | None, after: int | None) -> Difference:
@@ -31,7 +31,7 @@ def test_calls_are_counted_once_and_by_what_becomes_of_them() -> None:
         Difference(Milestone("level", "territory", "N2"), 1, None),
     )
     calm = outcome("92~ex-3")
-    assert figures_of([sooner, later, calm], unread=2) == Foreseen(
+    assert sum_up_effects([sooner, later, calm], unread=2) == Foreseen(
         crises=3,
         moved=2,
         earlier=1,
@@ -50,13 +50,13 @@ def test_plans_and_activities_are_counted_apart() -> None:
         Difference(Milestone("plan", "PT-CRUE", "active"), 1, 2),
         Difference(Milestone("activity", "SOL-01", "degraded"), None, 2),
     )
-    assert figures_of([found], 0) == Foreseen(crises=1, moved=1, plans=1, activities=1)
+    assert sum_up_effects([found], 0) == Foreseen(crises=1, moved=1, plans=1, activities=1)
 
 
 def test_without_a_crisis_there_is_nothing_to_weigh() -> None:
-    assert figures_of([], 0) == Foreseen(crises=0)
+    assert sum_up_effects([], 0) == Foreseen(crises=0)
 
 
 def test_only_the_first_of_many_worse_crises_are_named() -> None:
-    many = [outcome(f"92~ex-{n}", person("called", 1, 2)) for n in range(MOST_NAMED + 5)]
-    assert len(figures_of(many, 0).worse) == MOST_NAMED
+    many = [outcome(f"92~ex-{n}", person("called", 1, 2)) for n in range(MAX_NAMED_REALMS + 5)]
+    assert len(sum_up_effects(many, 0).worse) == MAX_NAMED_REALMS

@@ -14,16 +14,16 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import pytest
 
 from schemas.realms import partition_of
-from schemas.topics import PARTITIONS, inputs
-from services.cli.oncall.directory import DirectoryInvalid, contacts_of
+from schemas.topics import PARTITION_COUNT, input_topic
+from services.cli.oncall.directory import DirectoryInvalid, read_contacts
 from services.runtime.decider.inputs import Envelope, InputRecord, parse_message, read_envelope
-from services.runtime.log.heads import state
+from services.runtime.log.heads import sign_statement
 from services.runtime.process.settings import REPOSITORY
 from services.runtime.secrets.signing import SigningKey
-from services.simulation.reference_change import ChangeInvalid, patched, read_patch
+from services.simulation.reference_change import ChangeInvalid, apply_patch, read_patch
 from services.verify.archive import LINE_BYTES
-from services.verify.bundle import BundleUnreadable, judge_bundle
-from services.verify.seal import STATEMENT, SealUnreadable, entry_of, judge_seal
+from services.verify.bundle import BundleUnreadable, verify_bundle
+from services.verify.seal import STATEMENT, SealUnreadable, entry_name, verify_seal
 from tests.shipped import territory
 from tests.unit.verify.test_bundle import made
 
@@ -115,7 +115,7 @@ def test_a_bundle_of_any_form_is_judged_or_refused(tmp_path: Path) -> None:
         else:
             file.write_bytes(spoilt(random, sound.read_bytes()))
         said.append(
-            refusal(lambda: judge_bundle(tmp_path / "forged.zip", None), BundleUnreadable, OSError)
+            refusal(lambda: verify_bundle(tmp_path / "forged.zip", None), BundleUnreadable, OSError)
         )
     assert "" not in said
     assert 20 < said.count(None) < ROUNDS - 50
@@ -128,7 +128,7 @@ def test_a_line_without_an_end_is_not_read_into_memory(tmp_path: Path) -> None:
             bomb.writestr(
                 name, b" " * (LINE_BYTES * 8) if name == "log/alerts.jsonl" else whole.read(name)
             )
-    broken = dict(judge_bundle(tmp_path / "bomb.zip", None).broken)
+    broken = dict(verify_bundle(tmp_path / "bomb.zip", None).broken)
     assert broken["files"].startswith("log/alerts.jsonl was changed")
     assert "longer than" in broken["form"]
 
@@ -139,8 +139,8 @@ def sealed(file: Path, key: SigningKey) -> Path:
     for seq in range(1, 4):
         records.append(json.dumps({"seq": seq, "prev": head, "facts": []}).encode())
         head = blake2b(records[-1], digest_size=16).hexdigest()
-    body, name = b"".join(r + b"\n" for r in records), entry_of("alerts.log/0")
-    said = state(
+    body, name = b"".join(r + b"\n" for r in records), entry_name("alerts.log/0")
+    said = sign_statement(
         key, 0, {"alerts.log/0": (3, head)}, before={}, files={name: sha256(body).hexdigest()}
     )
     with ZipFile(file, "w", ZIP_DEFLATED) as zip:
@@ -152,7 +152,7 @@ def sealed(file: Path, key: SigningKey) -> Path:
 def test_a_seal_of_any_form_is_judged_or_refused(tmp_path: Path) -> None:
     key = SigningKey.open(tmp_path / "secrets")
     sound = sealed(tmp_path / "sound.zip", key)
-    assert judge_seal(sound, key.public)[1:] == (3, [])
+    assert verify_seal(sound, key.public)[1:] == (3, [])
     random, said = Random(20261126), []
     for n in range(ROUNDS):
         file = tmp_path / "forged.zip"
@@ -161,7 +161,7 @@ def test_a_seal_of_any_form_is_judged_or_refused(tmp_path: Path) -> None:
         else:
             file.write_bytes(spoilt(random, sound.read_bytes()))
         said.append(
-            refusal(lambda: judge_seal(tmp_path / "forged.zip", None), SealUnreadable, OSError)
+            refusal(lambda: verify_seal(tmp_path / "forged.zip", None), SealUnreadable, OSError)
         )
     assert "" not in said
     assert 20 < said.count(None) < ROUNDS - 50
@@ -177,7 +177,7 @@ ast-technique,Une Autre,en,voice,+33600000001,,,
 def test_a_directory_of_any_bytes_is_read_or_refused() -> None:
     random = Random(20261125)
     texts = [spoilt(random, DIRECTORY.encode()).decode("utf-8", "replace") for _ in range(ROUNDS)]
-    said = [refusal(partial(contacts_of, text.splitlines()), DirectoryInvalid) for text in texts]
+    said = [refusal(partial(read_contacts, text.splitlines()), DirectoryInvalid) for text in texts]
     assert all("line" in word for word in said if word is not None)
     assert 50 < said.count(None) < ROUNDS - 50
 
@@ -200,7 +200,7 @@ def test_a_patch_of_any_bytes_fits_or_is_refused(tmp_path: Path, sections: Any) 
     file = tmp_path / "patch.yaml"
     for _ in range(ROUNDS // 4):
         file.write_bytes(spoilt(random, PATCH.encode()))
-        said.append(refusal(lambda: patched(sections, read_patch(file)), ChangeInvalid))
+        said.append(refusal(lambda: apply_patch(sections, read_patch(file)), ChangeInvalid))
     assert "" not in said
     assert said.count(None) < ROUNDS // 4 - 10
     for text, says in (
@@ -249,8 +249,8 @@ def records(random: Random) -> Iterator[InputRecord]:
             (b"92", b"92", b"92~ex-7", None, b"", random.randbytes(6), b"92" * 5000)
         )
         yield InputRecord(
-            inputs("alerts"),
-            partition_of("92", PARTITIONS),
+            input_topic("alerts"),
+            partition_of("92", PARTITION_COUNT),
             1,
             key,
             value,
@@ -262,7 +262,7 @@ def records(random: Random) -> Iterator[InputRecord]:
 def test_a_record_of_a_stranger_is_a_message_or_a_reason() -> None:
     reasons = 0
     for record in records(Random(20261125)):
-        envelope = read_envelope(record, PARTITIONS)
+        envelope = read_envelope(record, PARTITION_COUNT)
         assert isinstance(envelope, Envelope)
         if envelope.fault is not None:
             reasons += 1

@@ -15,8 +15,8 @@ def test_the_packages_go_into_the_folder_that_was_named_from_where_one_stands(
 ) -> None:
     """The command that fetches them runs in the folder of the sources: a relative path named a folder there, and the kit had none."""
     commands: list[list[str]] = []
-    monkeypatch.setattr(kit, "_run", commands.append)
+    monkeypatch.setattr(kit, "_run_command", commands.append)
     monkeypatch.chdir(tmp_path)
-    kit._wheels(Path("stick/wheels"))
+    kit._download_wheels(Path("stick/wheels"))
     ((*_, target),) = [command for command in commands if "--dest" in command]
     assert REPOSITORY / target == tmp_path / "stick" / "wheels"

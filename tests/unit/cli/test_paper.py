@@ -10,7 +10,13 @@ from typer.testing import CliRunner
 from schemas.directory import Contact, ContactPoint
 from schemas.words import Channel
 from services.cli.__main__ import app
-from services.cli.crisis.paper import _cards, _ladders, _phones, _sites, pack
+from services.cli.crisis.paper import (
+    _list_cards,
+    _list_escalations,
+    _list_phones,
+    _list_sites,
+    build_pack,
+)
 from services.runtime.process.settings import REPOSITORY
 from tests.shipped import territory
 
@@ -27,27 +33,27 @@ def somebody(person: str) -> Contact:
 
 def test_every_wave_card_and_site_is_on_it() -> None:
     policy = territory().policy
-    assert [len(ladder["waves"]) for ladder in _ladders(territory())] == [
+    assert [len(ladder["waves"]) for ladder in _list_escalations(territory())] == [
         len(waves) for waves in policy.ladders.values()
     ]
     assert (
-        sum(len(r["cards"]) for r in _cards(territory()))
+        sum(len(r["cards"]) for r in _list_cards(territory()))
         == sum(len(p.cards) for p in territory().plans)
         > 20
     )
-    sites = _sites(territory(), "https://vigie.example")
+    sites = _list_sites(territory(), "https://vigie.example")
     assert {s["id"] for s in sites} == {s.id for s in territory().sites}
     assert all(s["qr"].startswith("<svg") for s in sites)
     assert len({s["qr"] for s in sites}) == len(sites)
 
 
 def test_without_an_address_there_is_no_code_to_scan() -> None:
-    assert {s["qr"] for s in _sites(territory(), "")} == {""}
+    assert {s["qr"] for s in _list_sites(territory(), "")} == {""}
 
 
 def test_the_telephone_list_is_printed_only_from_a_file_and_names_who_is_missing() -> None:
-    assert _phones(territory(), []) == []
-    rows = _phones(territory(), [somebody("dgs")])
+    assert _list_phones(territory(), []) == []
+    rows = _list_phones(territory(), [somebody("dgs")])
     known = next(row for row in rows if row[1] == "Camille Exemple")
     assert known[0].startswith("Directeur général des services")
     assert known[2] == "SMS +33600000001"
@@ -55,24 +61,29 @@ def test_the_telephone_list_is_printed_only_from_a_file_and_names_who_is_missing
 
 
 def test_the_same_day_gives_the_same_pages() -> None:
-    one, other = (pack(territory(), url="", people=[], at=AT) for _ in range(2))
+    one, other = (build_pack(territory(), url="", people=[], at=AT) for _ in range(2))
     assert one == other
     assert one.startswith(b"%PDF-1.7")
     assert b"pdfuaid" in one
 
 
 def test_a_condition_of_a_call_is_on_it() -> None:
-    (n3,) = (ladder for ladder in _ladders(territory()) if ladder["title"].startswith("N3"))
+    (n3,) = (
+        ladder for ladder in _list_escalations(territory()) if ladder["title"].startswith("N3")
+    )
     assert "(si COD activé)" in n3["waves"][0][2]
 
 
 def test_codes_are_told_in_words() -> None:
     said = " ".join(
-        cell for ladder in _ladders(territory()) for wave in ladder["waves"] for cell in wave
+        cell
+        for ladder in _list_escalations(territory())
+        for wave in ladder["waves"]
+        for cell in wave
     )
-    said += " ".join(r["role"] + r["cards"][0][0] for r in _cards(territory()))
-    said += " ".join(row[0] for row in _phones(territory(), [somebody("dgs")])) + " ".join(
-        site["facts"] for site in _sites(territory(), "")
+    said += " ".join(r["role"] + r["cards"][0][0] for r in _list_cards(territory()))
+    said += " ".join(row[0] for row in _list_phones(territory(), [somebody("dgs")])) + " ".join(
+        site["facts"] for site in _list_sites(territory(), "")
     )
     assert "cellule complète (" in said
     assert "RH et finances" in said
@@ -83,7 +94,7 @@ def test_codes_are_told_in_words() -> None:
 
 
 def test_a_name_in_letters_that_no_font_has_does_not_stop_the_pack() -> None:
-    made = pack(
+    made = build_pack(
         territory(), url="", people=[somebody("dgs").model_copy(update={"name": "王"})], at=AT
     )
     assert made.startswith(b"%PDF-")

@@ -11,20 +11,25 @@ import typer
 from rich.console import Console
 
 from schemas.responders import RespondersInvalid
-from services.cli.client import Client
-from services.cli.exercises.play import Player, _pace, _responders, _summary
+from services.cli.client import ApiClient
+from services.cli.exercises.play import (
+    ScenarioPlayer,
+    _parse_speed,
+    _read_responders,
+    _show_summary,
+)
 from services.simulation.scenarios import Event, Scenario
 
 
 @pytest.mark.parametrize(("said", "pace"), [("max", None), ("20", 20.0), ("0.5", 0.5)])
 def test_a_speed_is_a_number_or_max(said: str, pace: float | None) -> None:
-    assert _pace(said) == pace
+    assert _parse_speed(said) == pace
 
 
 @pytest.mark.parametrize("said", ["fast", "0", "-1", "nan", "inf", ""])
 def test_any_other_speed_is_a_wrong_usage(said: str) -> None:
     with pytest.raises(typer.BadParameter):
-        _pace(said)
+        _parse_speed(said)
 
 
 @pytest.mark.parametrize("text", ["- role: dgs\n", "people: []\n", "responders: dgs\n", ""])
@@ -32,7 +37,7 @@ def test_a_file_without_responders_is_named(tmp_path: Path, text: str) -> None:
     file = tmp_path / "answers.yaml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(RespondersInvalid, match=r"answers\.yaml"):
-        _responders(file)
+        _read_responders(file)
 
 
 def test_a_play_that_goes_on_in_its_realm_says_what_it_said_before() -> None:
@@ -51,9 +56,9 @@ def test_a_play_that_goes_on_in_its_realm_says_what_it_said_before() -> None:
         Event(f"E{n}", at * minute, {"type": "info"}) for n, at in enumerate((0, 20, 40, 40, 60))
     )
     for until in (30 * minute, 60 * minute):
-        Player(cast("Client", Door()), Scenario("EX", "", 0, events), "92~ex-on", None).play(
-            until, lambda: None
-        )
+        ScenarioPlayer(
+            cast("ApiClient", Door()), Scenario("EX", "", 0, events), "92~ex-on", None
+        ).play(until, lambda: None)
     assert len(said) == len(events) + len([0, 20, 30, 40, 40, 60, 60])
 
 
@@ -63,6 +68,6 @@ def test_the_summary_calls_the_states_of_sites_as_the_screens_do() -> None:
             return {"cen-1": {"status": "closed"}} if name == "sites" else {}
 
     out = StringIO()
-    _summary(Console(file=out), cast("Any", Told()), "92~ex-1", 1.0, 1)
+    _show_summary(Console(file=out), cast("Any", Told()), "92~ex-1", 1.0, 1)
     assert "Sites : fermé" in out.getvalue()
     assert "closed" not in out.getvalue()

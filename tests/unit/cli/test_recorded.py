@@ -43,4 +43,4 @@ async def test_a_realm_that_somebody_mistyped_is_none_to_replay(
                 yield SimpleNamespace(transaction=stored.transaction)
 
     monkeypatch.setattr(recording, "LogReader", Reader)
-    assert await recording.realms_of("") == ["92", "92~ex-1"]
+    assert await recording.list_realms("") == ["92", "92~ex-1"]

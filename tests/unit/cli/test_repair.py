@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from services.cli.__main__ import app
 from services.cli.data import repair
-from services.runtime.log.repair import Finding, Repaired
+from services.runtime.log.repair import CompletedRepair, LogDamage
 from services.runtime.process.settings import Settings
 
 
@@ -28,21 +28,21 @@ def test_a_loss_that_only_a_reader_had_seen_is_accepted_where_a_person_names_it(
 ) -> None:
     done: list[tuple[str, int]] = []
 
-    async def sound(_kafka: str, _service: str) -> list[Finding]:
+    async def sound(_kafka: str, _service: str) -> list[LogDamage]:
         return []
 
     async def accept(
         _kafka: str, service: str, partition: int, _logic: int, detail: str
-    ) -> Repaired:
+    ) -> CompletedRepair:
         done.append((service, partition))
-        return Repaired(service, partition, 7, 1, detail)
+        return CompletedRepair(service, partition, 7, 1, detail)
 
     @contextlib.asynccontextmanager
     async def broker(settings: Settings) -> AsyncIterator[Settings]:
         yield settings
 
-    monkeypatch.setattr(repair, "with_broker", broker)
-    monkeypatch.setattr(repair, "diagnose", sound)
+    monkeypatch.setattr(repair, "run_broker", broker)
+    monkeypatch.setattr(repair, "diagnose_logs", sound)
     monkeypatch.setattr(repair, "accept_loss", accept)
     answer = CliRunner().invoke(app, ["repair", *args])
     assert answer.exit_code == 0, answer.output

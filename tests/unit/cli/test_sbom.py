@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tomllib
 
-from services.appliance.embedded.jars import locked_jars
-from services.cli.system.sbom import _name, bill
+from services.appliance.embedded.jars import read_locked_jars
+from services.cli.system.sbom import _normalize_name, build_bill
 from services.runtime.process.settings import REPOSITORY
 
 
@@ -16,29 +16,29 @@ def test_it_names_what_the_lock_file_names() -> None:
     }
     found = {
         part["name"]: part["version"]
-        for part in bill()["components"]
+        for part in build_bill()["components"]
         if part["purl"].startswith("pkg:pypi/")
     }
-    assert {(_name(name), version) for name, version in found.items()} <= locked
+    assert {(_normalize_name(name), version) for name, version in found.items()} <= locked
     wanted = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["dependencies"]
     direct = {
-        _name(text.split(";")[0].split("[")[0].split(">")[0].split("=")[0].strip())
+        _normalize_name(text.split(";")[0].split("[")[0].split(">")[0].split("=")[0].strip())
         for text in wanted
     }
-    assert direct <= {_name(name) for name in found}
+    assert direct <= {_normalize_name(name) for name in found}
 
 
 def test_it_names_every_jar_with_its_hash() -> None:
     jars = {
         part["name"]: part["hashes"][0]["content"]
-        for part in bill()["components"]
+        for part in build_bill()["components"]
         if part["purl"].startswith("pkg:maven/")
     }
-    assert jars == {jar.coordinate.split(":")[1]: jar.sha256 for jar in locked_jars()}
+    assert jars == {jar.coordinate.split(":")[1]: jar.sha256 for jar in read_locked_jars()}
 
 
 def test_every_reference_leads_somewhere() -> None:
-    document = bill()
+    document = build_bill()
     known = {part["bom-ref"] for part in document["components"]} | {
         document["metadata"]["component"]["bom-ref"]
     }
@@ -49,4 +49,4 @@ def test_every_reference_leads_somewhere() -> None:
 
 
 def test_the_same_installation_gives_the_same_bill() -> None:
-    assert bill() == bill()
+    assert build_bill() == build_bill()

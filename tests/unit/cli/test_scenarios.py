@@ -11,12 +11,12 @@ from typer.testing import CliRunner
 from services.cli.__main__ import app
 from services.runtime.process.settings import REPOSITORY
 from services.simulation import checks, expectations
-from services.simulation.checks import ChecksInvalid, History, load_checks, run_checks
+from services.simulation.checks import ChecksInvalid, RealmHistory, load_checks, run_checks
 from services.simulation.scenarios import (
     ScenarioInvalid,
     ScenarioUnknown,
+    list_scenarios,
     load_scenario,
-    scenario_heads,
 )
 
 SHIPPED = REPOSITORY / "scenarios"
@@ -42,7 +42,7 @@ def cell(column: str, value: str) -> str:
     return ",".join(cells)
 
 
-@pytest.mark.parametrize("id", [head.id for head in scenario_heads(SHIPPED)])
+@pytest.mark.parametrize("id", [head.id for head in list_scenarios(SHIPPED)])
 def test_what_comes_along_is_read(id: str) -> None:
     found = load_scenario(SHIPPED, id)
     assert found.events
@@ -216,7 +216,7 @@ def test_a_count_that_does_not_say_of_how_many_is_judged(
         "recorded_at": 0,
     }
 
-    class Counted(History):
+    class Counted(RealmHistory):
         def rows(self, collection: str, at_min: float) -> dict[str, dict[str, Any]]:  # noqa: ARG002
             return {"r": report}
 

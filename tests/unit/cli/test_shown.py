@@ -21,7 +21,7 @@ def test_a_headline_is_no_markup_and_no_command_to_the_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """One report with such a headline ended `vigie incidents` for everybody."""
-    read.show(
+    read.show_list(
         {"items": [{"headline": f"{WORDS}\x1b[2J\a"}], "next": None},
         False,
         "Incidents",
@@ -37,7 +37,7 @@ def test_words_that_turn_the_direction_of_writing_are_seen_as_such(
 ) -> None:
     """«\u202egnp.erutcaf» reads as a picture."""
     said = "".join(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x08, 0x0D)))
-    read.show(
+    read.show_list(
         {"items": [{"text": f"avant{said}après"}], "next": None},
         False,
         "Main courante",
@@ -59,7 +59,7 @@ def test_the_reason_of_an_end_is_shown_in_one_line_of_a_pipe(
         "restarts": 3,
         "why": f"exit 1: {WORDS}, see /srv/vigie/logs/broker.jsonl",
     }
-    status._show(
+    status._show_status(
         {
             "state": "starting",
             "http": "127.0.0.1:8092",
@@ -73,7 +73,7 @@ def test_the_reason_of_an_end_is_shown_in_one_line_of_a_pipe(
 
 
 def test_a_finding_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    doctor._show([doctor.Finding("disk room", "fault", WORDS, f"chmod {WORDS}")])
+    doctor._show_results([doctor.DoctorFinding("disk room", "fault", WORDS, f"chmod {WORDS}")])
     assert capsys.readouterr().out.count(WORDS) == 2
 
 
@@ -93,7 +93,7 @@ def test_a_source_is_shown_by_its_name(
         "refused": {},
         "last_refusal": {"fields": [{"field": "headline", "detail": WORDS}]},
     }
-    monkeypatch.setattr(source, "fetch", lambda *_: {"items": [one], "next": None})
+    monkeypatch.setattr(source, "fetch_list", lambda *_: {"items": [one], "next": None})
     source.list_(as_json=False)
     said = capsys.readouterr().out
     assert "[/x] (arrêtée)" in said
@@ -109,8 +109,8 @@ def test_the_status_of_a_system_shows_no_password(
         '{"state": "ready", "redis": "redis://:hunter2@store:6379/0", "http": "127.0.0.1:8092", "processes": []}'
     )
     monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(status, "_overviews", lambda _: None)
-    monkeypatch.setattr(status, "ANSWER_S", 0.01)
+    monkeypatch.setattr(status, "_fetch_overviews", lambda _: None)
+    monkeypatch.setattr(status, "ANSWER_TIMEOUT_S", 0.01)
     lock = DataDirLock(data.lock)
     try:
         status.status(as_json=True, targets=False)
@@ -137,9 +137,9 @@ def test_the_status_says_that_the_disk_is_full_and_who_is_gone(
         json.dumps({"state": "ready", "redis": "", "http": "127.0.0.1:8092", "processes": [broker]})
     )
     monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(status, "_overviews", lambda _: None)
-    monkeypatch.setattr(status, "free_mb", lambda _: 3)
-    monkeypatch.setattr(status, "ANSWER_S", 0.01)
+    monkeypatch.setattr(status, "_fetch_overviews", lambda _: None)
+    monkeypatch.setattr(status, "read_free_mb", lambda _: 3)
+    monkeypatch.setattr(status, "ANSWER_TIMEOUT_S", 0.01)
     lock = DataDirLock(data.lock)
     try:
         status.status(as_json=True, targets=False)
@@ -158,7 +158,7 @@ def test_the_status_says_that_the_disk_is_full_and_who_is_gone(
     [(7_200_000, ["the newest record is 7200 s ahead of this machine"]), (1500, []), (-60_000, [])],
 )
 def test_the_status_says_that_records_come_from_the_future(ahead_ms: int, said: list[str]) -> None:
-    found = status.clock_faults(1_800_000_000_000 + ahead_ms, 1_800_000_000_000)
+    found = status.find_clock_faults(1_800_000_000_000 + ahead_ms, 1_800_000_000_000)
     assert [fault.partition(": ")[0] for fault in found] == said
 
 
@@ -172,7 +172,7 @@ def test_the_status_says_that_records_come_from_the_future(ahead_ms: int, said: 
     ],
 )
 def test_an_address_without_a_login_stays(url: str) -> None:
-    assert status.without_login(url) == url.replace("u:p@", "")
+    assert status.strip_login(url) == url.replace("u:p@", "")
 
 
 ROWS = [
@@ -192,7 +192,7 @@ def test_an_identifier_is_in_one_piece_at_any_width(
 ) -> None:
     """Nine columns of six letters are no table: at 80 columns an identifier went over six lines."""
     monkeypatch.setattr(output, "PIPED_COLUMNS", columns)
-    output.in_columns("Incidents : 1", NAMES, ROWS)
+    output.print_rows("Incidents : 1", NAMES, ROWS)
     said = capsys.readouterr().out
     assert ROWS[0][-1] in said
     assert max(map(len, said.splitlines())) <= columns
@@ -202,7 +202,7 @@ def test_what_does_not_fit_side_by_side_stands_one_below_the_other(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(output, "PIPED_COLUMNS", 60)
-    output.in_columns("Incidents : 1", NAMES, ROWS)
+    output.print_rows("Incidents : 1", NAMES, ROWS)
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert [line[0] for line in lines] == ["Incidents", "Numéro", "Titre", "Identifiant"], (
         "what is empty is left out"
@@ -238,7 +238,7 @@ def test_codes_of_messages_lines_and_proposals_are_told_in_words(
     }
     monkeypatch.setattr(
         read,
-        "fetch",
+        "fetch_list",
         lambda path, *_args, **_filters: {
             "items": [message if "notif" in path else line],
             "next": None,

@@ -8,7 +8,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from services.cli.system.support import BLANK, blanked, write_bundle
+from services.cli.system.support import BLANK, blank_personal_data, write_bundle
 from services.runtime.process.settings import Settings
 
 PLANTED = (
@@ -23,7 +23,7 @@ PLANTED = (
 
 @pytest.mark.parametrize("planted", PLANTED[:5])
 def test_what_looks_like_an_address_a_number_or_a_token_is_blanked(planted: str) -> None:
-    assert planted not in blanked(f"sent to {planted} in vain")
+    assert planted not in blank_personal_data(f"sent to {planted} in vain")
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_what_looks_like_an_address_a_number_or_a_token_is_blanked(planted: str)
     ],
 )
 def test_positions_times_and_numbers_of_incidents_stay(kept: str) -> None:
-    assert blanked(kept) == kept
+    assert blank_personal_data(kept) == kept
 
 
 def test_a_bundle_holds_no_secret_and_no_person(

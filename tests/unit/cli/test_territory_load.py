@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from services.appliance.supervisor.up import UpFailed
 from services.cli.__main__ import app
-from services.cli.client import Away
+from services.cli.client import VigieUnreachable
 from services.cli.data import territory
 from services.cli.system.prepare import open_territory
 from services.runtime.process.settings import Settings
@@ -55,7 +55,7 @@ class Console:
     def get(self, path: str) -> Any:
         assert "state=approved%2Cdispatched%2Caccepted%2Carrived" in path
         if not self.pages:
-            raise Away
+            raise VigieUnreachable
         return self.pages["more" if "cursor=more" in path else ""]
 
 
@@ -75,7 +75,7 @@ def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     async def publish(_producer: object, _territory: object, realm: str) -> None:
         realms.append(realm)
 
-    monkeypatch.setattr(territory, "Client", Console)
+    monkeypatch.setattr(territory, "ApiClient", Console)
     monkeypatch.setattr(territory, "RecordProducer", Producer)
     monkeypatch.setattr(territory, "publish_territory", publish)
     monkeypatch.setenv("VIGIE_KAFKA", "127.0.0.1:1")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.system.up import command_name, summary
+from services.cli.system.up import build_greeting, command_name
 from services.runtime.process.settings import Settings
 
 
@@ -20,7 +20,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def test_it_is_short_and_names_all_that_a_newcomer_needs(settings: Settings) -> None:
     (settings.data.secrets / "admin.code").write_text("AAAA-BBBB", encoding="utf-8")
-    told = summary(settings, demo=True)
+    told = build_greeting(settings, demo=True)
     assert len(told.splitlines()) <= 12
     assert "AAAA" not in told, "what starts in the background is kept in log files"
     for word in (
@@ -35,7 +35,7 @@ def test_it_is_short_and_names_all_that_a_newcomer_needs(settings: Settings) -> 
 
 
 def test_without_a_first_code_nothing_is_said_of_it(settings: Settings) -> None:
-    assert "admin.code" not in summary(settings, demo=False)
+    assert "admin.code" not in build_greeting(settings, demo=False)
 
 
 def test_a_command_is_named_as_it_can_be_typed(

@@ -12,27 +12,27 @@ import orjson
 from fastapi import FastAPI
 
 from schemas.base import Command, Instant, Model
-from services.console.app import create_app, take_in
+from services.console.app import add_routes, create_app
 from services.console.documents.pdf import Typesetter
-from services.console.http.decisions import Outcome
-from services.console.http.fair_queue import Costs
+from services.console.http.decisions import CommandOutcome
+from services.console.http.fair_queue import ExpensiveWork
 from services.console.http.problems import RealmUnknown
 from services.console.logbook.lines import LineRecord
 from services.console.messages.answer_page import KeepAnswer, SendAnswer
 from services.console.read_model.queries import ReadModel
-from services.console.read_model.query_base import not_ahead
-from services.console.read_model.reference_index import NO_REFERENCE, Reference
-from services.console.read_model.shapes import realm as realm_resource
-from services.console.read_model.snapshot import Members, Picture, row_models
-from services.console.read_model.store import of, timeline_of
+from services.console.read_model.query_base import limit_to_present
+from services.console.read_model.reference_index import NO_REFERENCE, IndexedReference
+from services.console.read_model.shapes import build_realm as realm_resource
+from services.console.read_model.snapshot import Members, RealmSnapshot, list_row_models
+from services.console.read_model.store import realm_key, timeline_key
 from services.console.resources import Realm
 from services.console.sites.geometry import Outlines, load_outlines
-from services.console.web.routes import pages_router
+from services.console.web.routes import build_pages_router
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal, Scope
 from services.runtime.identity.sessions import COOKIE
-from services.runtime.identity.signed_links import AckLinks
-from services.runtime.process.health import Health
+from services.runtime.identity.signed_links import AnswerLinks
+from services.runtime.process.health import HealthChecks
 from services.runtime.secrets.vault import TextItem
 from tests.shipped import FOLDER, territory
 
@@ -46,8 +46,8 @@ def outlines() -> Outlines:
 
 
 @cache
-def reference() -> Reference:
-    return Reference.of(
+def reference() -> IndexedReference:
+    return IndexedReference.of(
         territory().version,
         {str(n): s.model_dump(mode="json") for n, s in enumerate(territory().sections)},
     )
@@ -61,7 +61,7 @@ class Held:
     rows: Rows = field(default_factory=dict)
     lines: list[LineRecord] = field(default_factory=list)
     clock: Instant = 0
-    reference: Reference = NO_REFERENCE
+    reference: IndexedReference = NO_REFERENCE
     fields: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -84,11 +84,11 @@ class Held:
 
     def put(self, collection: str, row: Mapping[str, Any]) -> None:
         """A row, by its `id`."""
-        made = row_models()[collection].model_validate(row)
+        made = list_row_models()[collection].model_validate(row)
         self.rows.setdefault(collection, {})[str(row["id"])] = made
 
 
-class _Picture(Picture):
+class _Picture(RealmSnapshot):
     def __init__(self, held: Held, at: Instant | None) -> None:
         super().__init__(held.name, held.told, held.clock, held.reference, at)
         self._rows = held.rows
@@ -135,7 +135,8 @@ class _Redis:
             line.key
             for held in self._realms.values()
             for line in held.lines
-            if index in (of(held.name, "timeline"), timeline_of(held.name, line.incident or ""))
+            if index
+            in (realm_key(held.name, "timeline"), timeline_key(held.name, line.incident or ""))
         ]
         below = sorted((k for k in found if upper == "+" or k < upper[1:]), reverse=True)
         return [k.encode() for k in below[offset : offset + num]]
@@ -144,7 +145,7 @@ class _Redis:
         kept = {
             line.key: orjson.dumps(line.dump())
             for held in self._realms.values()
-            if key == of(held.name, "lines")
+            if key == realm_key(held.name, "lines")
             for line in held.lines
         }
         return [kept.get(n.decode() if isinstance(n, bytes) else n) for n in names]
@@ -178,11 +179,11 @@ class HeldModel(ReadModel):
         self.redis = _Redis(self.held)
         super().__init__(self.redis, outlines(), texts=self.words)
 
-    async def _picture(self, realm: str, as_of: Instant | None) -> Picture:
+    async def _picture(self, realm: str, as_of: Instant | None) -> RealmSnapshot:
         if realm not in self.held:
             raise RealmUnknown
         held = self.held[realm]
-        as_of = not_ahead(realm, as_of, held.clock)
+        as_of = limit_to_present(realm, as_of, held.clock)
         if as_of is not None and as_of < held.told["began_at"]:
             raise RealmUnknown
         return _Picture(held, as_of)
@@ -237,9 +238,9 @@ class Deciding:
         *,
         reason: str | None = None,
         **_more: Any,
-    ) -> Outcome:
+    ) -> CommandOutcome:
         self.asked.append(make(principal.id, principal.acting_role, "text:t" if reason else None))
-        return Outcome("cmd-1", realm, None)
+        return CommandOutcome("cmd-1", realm, None)
 
     async def repeated(self, *_: object) -> None:
         """Nothing was asked under this key before."""
@@ -266,10 +267,10 @@ async def _never(*_args: object) -> Any:
 
 
 def application(
-    model: ReadModel, links: AckLinks, send: SendAnswer = _never, keep: KeepAnswer = _never
+    model: ReadModel, links: AnswerLinks, send: SendAnswer = _never, keep: KeepAnswer = _never
 ) -> FastAPI:
     """The console over a model, as far as it only reads."""
-    app = create_app(Health())
+    app = create_app(HealthChecks())
     app.state.model, app.state.live_realm, app.state.access, app.state.sessions = (
         model,
         "92",
@@ -283,8 +284,8 @@ def application(
         _Sources(),
         Typesetter(outlines()),
     )
-    app.state.costs = Costs()
-    take_in(app, pages_router(model, links, send, keep))
+    app.state.costs = ExpensiveWork()
+    add_routes(app, build_pages_router(model, links, send, keep))
     return app
 
 
@@ -322,7 +323,7 @@ class Browser:
         return await self._http.post(path, json=body, headers={"Cookie": f"{COOKIE}={role}"})
 
 
-LINKS: Final = AckLinks(b"k" * 32)
+LINKS: Final = AnswerLinks(b"k" * 32)
 
 
 def browsing(

@@ -6,9 +6,13 @@ from datetime import UTC, datetime
 
 from schemas.reassignment import OrderRow
 from schemas.words import Channel
-from services.console.i18n import SOURCE, translator
-from services.console.reassignment.announcement_api import Told, text_of, told_of
-from services.console.reassignment.announcement_page import Announced, announced_of
+from services.console.i18n import SOURCE, get_translator
+from services.console.reassignment.announcement_api import (
+    SiteAnnouncement,
+    compose_message,
+    merge_orders,
+)
+from services.console.reassignment.announcement_page import AnnouncementState, sum_announcements
 from services.console.resources import CallOut, Estimate, Proposal, ProposalDecision
 
 AT = datetime(2027, 11, 14, 4, 15, tzinfo=UTC)
@@ -28,7 +32,7 @@ def order(site: str, part: int = 0, **counts: int) -> OrderRow:
 
 
 def test_the_parts_of_an_order_are_told_as_one_and_who_only_stays_is_not_told() -> None:
-    told = told_of(
+    told = merge_orders(
         [
             order("cen-1", 1, leave=30, stay_home=10),
             order("cen-1", leave=100, stay_home=60),
@@ -36,23 +40,28 @@ def test_the_parts_of_an_order_are_told_as_one_and_who_only_stays_is_not_told() 
             order("cen-3"),
         ]
     )
-    assert told == [Told("d-1", "cen-1", 130, 70, 0), Told("d-1", "cen-2", 0, 0, 40)]
+    assert told == [
+        SiteAnnouncement("d-1", "cen-1", 130, 70, 0),
+        SiteAnnouncement("d-1", "cen-2", 0, 0, 40),
+    ]
     assert len({one.callout for one in told}) == 2
-    assert told_of([order("cen-1", leave=1)])[0].callout == told[0].callout, (
+    assert merge_orders([order("cen-1", leave=1)])[0].callout == told[0].callout, (
         "the same for everybody who asks: nobody is told twice"
     )
 
 
 def test_the_message_counts_and_names_nobody() -> None:
-    _ = translator(SOURCE)
-    text = text_of(Told("d-1", "cen-1", 130, 70, 0), "Siège", _).replace("\u00a0", " ")
+    _ = get_translator(SOURCE)
+    text = compose_message(SiteAnnouncement("d-1", "cen-1", 130, 70, 0), "Siège", _).replace(
+        "\u00a0", " "
+    )
     assert text == (
         "Réaffectation décidée, Siège. Agents qui partent travailler ailleurs : 60. Agents qui travaillent à domicile : 70. "
         "Votre responsable de site vous dira si vous êtes concerné ; sans message de sa part, rien ne change pour vous."
     )
-    assert "qui viennent : < 3." in text_of(Told("d-1", "cen-2", 0, 0, 2), "Site 2", _).replace(
-        "\u00a0", " "
-    ), "few are not counted out"
+    assert "qui viennent : < 3." in compose_message(
+        SiteAnnouncement("d-1", "cen-2", 0, 0, 2), "Site 2", _
+    ).replace("\u00a0", " "), "few are not counted out"
 
 
 def test_the_message_says_from_when_and_until_when() -> None:
@@ -71,18 +80,18 @@ def test_the_message_says_from_when_and_until_when() -> None:
         "starts_at": monday,
     }
     told, open_ended = (
-        told_of([OrderRow.model_validate(given | more)])[0]
+        merge_orders([OrderRow.model_validate(given | more)])[0]
         for more in ({"ends_at": monday + 36_000_000}, {})
     )
-    _ = translator(SOURCE)
-    assert "Période : à partir de lundi 8 h 00, jusqu’à lundi 18 h 00." in text_of(
+    _ = get_translator(SOURCE)
+    assert "Période : à partir de lundi 8 h 00, jusqu’à lundi 18 h 00." in compose_message(
         told, "Siège", _
     ).replace("\u00a0", " ")
-    assert "Période : à partir de lundi 8 h 00, jusqu’à nouvel ordre." in text_of(
+    assert "Période : à partir de lundi 8 h 00, jusqu’à nouvel ordre." in compose_message(
         open_ended, "Siège", _
     ).replace("\u00a0", " ")
-    assert "Period: from Monday 8:00, until further notice." in text_of(
-        open_ended, "HQ", translator("en")
+    assert "Period: from Monday 8:00, until further notice." in compose_message(
+        open_ended, "HQ", get_translator("en")
     )
 
 
@@ -150,6 +159,6 @@ def test_the_screen_sums_what_is_drafted_and_what_is_sent_of_the_approvals_of_on
         callout("done", "other", 9),
         callout("draft", None, 9),
     ]
-    assert announced_of(proposal, calls) == Announced(
+    assert sum_announcements(proposal, calls) == AnnouncementState(
         untold=1, people=100, unreachable=7, eur=4.0, minutes=2, sent=50, handed=20
     )

@@ -10,9 +10,9 @@ from uuid import UUID
 import pytest
 
 from schemas.callouts import HeadcountAnswer
-from services.console.http.problems import NotFound, Rebuilding, StoreAway
+from services.console.http.problems import NotFound, Rebuilding, StoreUnavailable
 from services.console.resources import CommandResult
-from services.runtime.identity.signed_links import Link
+from services.runtime.identity.signed_links import AnswerLink
 from tests.unit.console.held import LINKS, Browser, Held, HeldModel, browsing
 from tests.unit.console.test_every_screen import REALM, START, crisis, words
 
@@ -41,7 +41,7 @@ def called(state: str = "accepted", **more: Any) -> Held:
 
 
 def token() -> str:
-    return LINKS.token(Link(REALM, CALL, "p-1", int(time() + 3600) * 1000))
+    return LINKS.token(AnswerLink(REALM, CALL, "p-1", int(time() + 3600) * 1000))
 
 
 def answering(
@@ -53,7 +53,12 @@ def answering(
     asked = [] if asked is None else asked
 
     async def send(
-        link: Link, _token: str, _said: object, *, recalls: bool = False, instead: str | None = None
+        link: AnswerLink,
+        _token: str,
+        _said: object,
+        *,
+        recalls: bool = False,
+        instead: str | None = None,
     ) -> CommandResult:
         if instead is not None:
             asked.append(instead)
@@ -116,7 +121,7 @@ async def test_a_call_that_was_called_back_asks_for_nothing(why: str, said: str)
     assert "Vous prenez" not in pressed
 
 
-@pytest.mark.parametrize("away", [StoreAway, Rebuilding, NotFound])
+@pytest.mark.parametrize("away", [StoreUnavailable, Rebuilding, NotFound])
 async def test_a_link_takes_answers_while_nothing_can_be_read(
     away: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,7 +146,7 @@ async def test_a_link_takes_answers_while_nothing_can_be_read(
     assert "Répondre à l’appel" not in words((await browser.get(f"/a/{token()[:-4]}AAAA")).text)
 
 
-@pytest.mark.parametrize("away", [StoreAway, Rebuilding, NotFound])
+@pytest.mark.parametrize("away", [StoreUnavailable, Rebuilding, NotFound])
 async def test_an_answer_counts_while_nothing_can_be_read(
     away: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:

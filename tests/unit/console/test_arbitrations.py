@@ -6,23 +6,23 @@ from datetime import UTC, datetime, timedelta
 
 from schemas.continuity import ActivityRow, AlarmRow, ClockRow
 from schemas.words import ActivityState, ClockBase
-from services.console.continuity.activities_page import shown_of
-from services.console.continuity.arbitrations import arbitrations_of
-from services.console.i18n import translator
-from services.console.read_model.reference_index import Reference
+from services.console.continuity.activities_page import build_selected_activity
+from services.console.continuity.arbitrations import list_arbitrations
+from services.console.i18n import get_translator
+from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.shapes import Shaper
 from services.console.resources import Activity, Alarm
-from services.console.sites.geometry import Outlines, Plane
-from services.console.texts.names import Names
+from services.console.sites.geometry import MapPlane, Outlines
+from services.console.texts.names import TerritoryNames
 from tests.shipped import territory
 
 TERRITORY = territory()
-REFERENCE = Reference("v1", Names.of(TERRITORY.sections), TERRITORY.sections)
-SHAPER = Shaper("92", REFERENCE, Outlines(Plane(2.1, 48.9, 1.0, 1.0, 1.0), {}), "fr")
+REFERENCE = IndexedReference("v1", TerritoryNames.of(TERRITORY.sections), TERRITORY.sections)
+SHAPER = Shaper("92", REFERENCE, Outlines(MapPlane(2.1, 48.9, 1.0, 1.0, 1.0), {}), "fr")
 MINUTE = 60_000
 NOW_MS = 1_802_340_000_000
 NOW = datetime.fromtimestamp(NOW_MS / 1000, UTC)
-_ = translator("fr")
+_ = get_translator("fr")
 
 
 def alarm(
@@ -87,7 +87,7 @@ def test_the_most_critical_activity_is_arbitrated_first_then_the_one_that_waits_
     low = next(id for id, a in REFERENCE.activities.items() if a.criticality > 1)
     first, second = [id for id, a in REFERENCE.activities.items() if a.criticality == 1][:2]
     known = [activity(low, 60), activity(first, 60), activity(second, -5)]
-    found = arbitrations_of([alarm(low, 90), alarm(first, 10), alarm(second, 30)], known, NOW, _)
+    found = list_arbitrations([alarm(low, 90), alarm(first, 10), alarm(second, 30)], known, NOW, _)
     assert [(x.activity, x.waiting, x.mtpd_over) for x in found] == [
         (second, timedelta(minutes=30), True),
         (first, timedelta(minutes=10), False),
@@ -105,18 +105,18 @@ def test_what_is_arbitrated_or_demands_something_else_does_not_wait() -> None:
         alarm("SOL-01", 7, "next_strategy", ClockBase.DMIA),
         alarm("gone", 8),
     ]
-    assert arbitrations_of([written, *others], [activity("SOL-01", 60)], NOW, _) == []
+    assert list_arbitrations([written, *others], [activity("SOL-01", 60)], NOW, _) == []
 
 
 def test_an_alarm_waits_on_although_its_clock_has_stopped() -> None:
-    (found,) = arbitrations_of([alarm("SOL-01", 20)], [activity("SOL-01")], NOW, _)
+    (found,) = list_arbitrations([alarm("SOL-01", 20)], [activity("SOL-01")], NOW, _)
     assert (found.mtpd_at, found.mtpd_over) == (None, False)
 
 
 def test_the_declared_state_stands_beside_the_computed_one_with_its_author() -> None:
     said = activity("SOL-01", 60, declared="interrupted", declared_by="dir-solidarites")
     old = alarm("SOL-01", 3, "reentry", ClockBase.PDMA)
-    shown = shown_of(
+    shown = build_selected_activity(
         said, 1.0, [old, alarm("SOL-01", 9, "reentry", ClockBase.PDMA)], NOW, REFERENCE.names, _
     )
     assert (shown.state, shown.computed, shown.declared) == (
@@ -133,7 +133,7 @@ def test_the_declared_state_stands_beside_the_computed_one_with_its_author() -> 
 
 def test_an_activity_of_which_nobody_said_anything_has_neither_author_nor_limits() -> None:
     quiet = SHAPER.activity(REFERENCE.activities["SOL-01"], None)
-    shown = shown_of(
+    shown = build_selected_activity(
         quiet, 1.0, [alarm("SOL-02", 3, "reentry", ClockBase.PDMA)], NOW, REFERENCE.names, _
     )
     assert (shown.declared, shown.declared_by, shown.rto, shown.mtpd, shown.reentry_at) == (

@@ -9,13 +9,13 @@ from schemas.base import MINUTE_MS
 from schemas.continuity import PlanRow
 from schemas.words import Certainty, IncidentState, Level, PlanState, TaskState
 from services.console.attention.rows import (
-    MOST,
-    RESERVE,
-    Attention,
-    Facts,
+    DANGER_RESERVE,
+    MAX_NEW,
+    AttentionQueue,
+    DemandRows,
     Urgency,
-    attention_of,
-    demands_of,
+    limit_demands,
+    list_demands,
 )
 from tests.shipped import territory
 
@@ -23,9 +23,9 @@ ROLE = "coordinateur_pca"
 POLICY = territory().policy
 
 
-def seen(facts: Facts, role: str | None, now: int) -> Attention:
+def seen(facts: DemandRows, role: str | None, now: int) -> AttentionQueue:
     """What one role sees."""
-    return attention_of(demands_of(facts, now), role, now)
+    return limit_demands(list_demands(facts, now), role, now)
 
 
 def _plans(count: int, minute: float = 0) -> dict[str, Any]:
@@ -53,22 +53,22 @@ def _incident(id: str, minute: float = 0, **values: Any) -> IncidentRow:
 
 
 def test_the_least_urgent_wait_in_the_digest_and_come_up_as_there_is_room() -> None:
-    facts = Facts(POLICY, plans=_plans(20))
+    facts = DemandRows(POLICY, plans=_plans(20))
     for minute, shown in ((0, 6), (9, 6), (10, 12), (20, 18), (30, 20)):
         found = seen(facts, ROLE, minute * MINUTE_MS)
         assert (len(found.queue), len(found.digest)) == (shown, 20 - shown)
-        assert found.rate <= MOST - RESERVE
+        assert found.rate <= MAX_NEW - DANGER_RESERVE
 
 
 def test_danger_to_people_never_waits_and_the_rate_holds() -> None:
     fires = {f"i{n}": _incident(f"i{n}", minute=1) for n in range(15)}
-    found = seen(Facts(POLICY, incidents=fires, plans=_plans(20)), ROLE, 2 * MINUTE_MS)
+    found = seen(DemandRows(POLICY, incidents=fires, plans=_plans(20)), ROLE, 2 * MINUTE_MS)
     assert sum(d.count for d in found.queue if d.urgency is Urgency.DANGER) == 15, (
         "those beyond the limit are told by the last row"
     )
     assert found.queue[0].kind == "danger"
     assert Urgency.DANGER not in {d.urgency for d in found.digest}
-    assert found.rate == MOST
+    assert found.rate == MAX_NEW
 
 
 def test_fifty_silent_sites_of_an_incident_are_one_row() -> None:
@@ -83,13 +83,13 @@ def test_fifty_silent_sites_of_an_incident_are_one_row() -> None:
         )
         for n in range(50)
     }
-    (row,) = seen(Facts(POLICY, tasks=tasks), None, 50).queue
+    (row,) = seen(DemandRows(POLICY, tasks=tasks), None, 50).queue
     assert (row.key, row.count) == ("silent:i1", 50)
 
 
 def test_a_role_sees_its_own_decisions_and_an_incident_that_is_over_asks_its_pilot() -> None:
     over = {"i1": _incident("i1", over_since=3, danger=True)}
-    facts = Facts(POLICY, incidents=over, plans=_plans(1))
+    facts = DemandRows(POLICY, incidents=over, plans=_plans(1))
     assert [d.kind for d in seen(facts, ROLE, MINUTE_MS).queue] == ["plan_proposed"]
     assert [d.kind for d in seen(facts, "directeur_pole", MINUTE_MS).queue] == ["lowering_proposed"]
     assert seen(facts, "president", MINUTE_MS).queue == ()

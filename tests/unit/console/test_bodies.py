@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from services.console.http.request_limits import LIMIT
+from services.console.http.request_limits import MAX_BYTES
 from tests.unit.console.held import LINKS, HeldModel, application
 
 
@@ -21,10 +21,10 @@ async def test_nobody_fills_the_memory_with_a_body(path: str, declared: bool) ->
         nonlocal read
         for _ in range(64):
             read += 1
-            yield b" " * (LIMIT // 8)
+            yield b" " * (MAX_BYTES // 8)
 
     kind = "application/x-www-form-urlencoded" if path == "/a/x" else "application/json"
-    headers = {"content-type": kind} | ({"content-length": str(LIMIT * 8)} if declared else {})
+    headers = {"content-type": kind} | ({"content-length": str(MAX_BYTES * 8)} if declared else {})
     transport = httpx.ASGITransport(app=application(HeldModel(), LINKS))
     async with httpx.AsyncClient(transport=transport, base_url="http://console") as client:
         answer = await client.post(path, content=pieces(), headers=headers)
@@ -32,7 +32,7 @@ async def test_nobody_fills_the_memory_with_a_body(path: str, declared: bool) ->
     assert read <= 9, "not read to its end"
     if path.startswith("/api/"):
         assert answer.json()["code"] == "body_too_large"
-        assert str(LIMIT) in answer.json()["detail"]
+        assert str(MAX_BYTES) in answer.json()["detail"]
 
 
 async def test_a_body_within_the_bound_is_read() -> None:
@@ -40,7 +40,7 @@ async def test_a_body_within_the_bound_is_read() -> None:
     async with httpx.AsyncClient(transport=transport, base_url="http://console") as client:
         answer = await client.post(
             "/api/v1/level",
-            content=b'{"level":1}'.ljust(LIMIT),
+            content=b'{"level":1}'.ljust(MAX_BYTES),
             headers={"content-type": "application/json"},
         )
     assert answer.status_code == 401

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.directory import Contact, ContactPoint
 from schemas.words import Channel
-from services.console.messages.callouts_api import NewCallOut, audience, corrected
+from services.console.messages.callouts_api import CallOutRequest, corrected, list_recipients
 from services.runtime.http.problems import ProblemError
 
 
@@ -40,14 +40,14 @@ PEOPLE = Directory(
 
 
 async def test_a_site_means_those_who_work_there() -> None:
-    (found,) = await audience(PEOPLE, ["cen-1"], everybody=False)
+    (found,) = await list_recipients(PEOPLE, ["cen-1"], everybody=False)
     assert (found.person, found.channels) == ("b", (Channel.SMS, Channel.EMAIL))
     assert "secret" not in found.model_dump_json()
-    assert await audience(PEOPLE, ["elsewhere"], everybody=False) == []
+    assert await list_recipients(PEOPLE, ["elsewhere"], everybody=False) == []
 
 
 async def test_everybody_means_also_who_has_no_channel_so_that_they_are_counted() -> None:
-    assert [c.person for c in await audience(PEOPLE, [], everybody=True)] == ["a", "b", "c"]
+    assert [c.person for c in await list_recipients(PEOPLE, [], everybody=True)] == ["a", "b", "c"]
 
 
 def author_of_a_correction(**wrong: Any) -> Any:
@@ -70,7 +70,7 @@ def author_of_a_correction(**wrong: Any) -> Any:
 
 
 async def test_a_correction_goes_where_the_wrong_message_went() -> None:
-    made = await corrected(author_of_a_correction(), NewCallOut(text="x", corrects="c0"))
+    made = await corrected(author_of_a_correction(), CallOutRequest(text="x", corrects="c0"))
     assert (made.sites, made.everybody, made.incident, made.danger, made.channels) == (
         ["cen-1"],
         False,
@@ -81,14 +81,16 @@ async def test_a_correction_goes_where_the_wrong_message_went() -> None:
 
 
 async def test_a_correction_of_what_everybody_got_goes_to_everybody() -> None:
-    made = await corrected(author_of_a_correction(sites=[]), NewCallOut(text="x", corrects="c0"))
+    made = await corrected(
+        author_of_a_correction(sites=[]), CallOutRequest(text="x", corrects="c0")
+    )
     assert (made.sites, made.everybody) == ([], True)
 
 
 async def test_a_correction_may_name_other_sites_and_channels() -> None:
     made = await corrected(
         author_of_a_correction(),
-        NewCallOut(text="x", corrects="c0", sites=["cen-2"], channels=[Channel.SMS]),
+        CallOutRequest(text="x", corrects="c0", sites=["cen-2"], channels=[Channel.SMS]),
     )
     assert (made.sites, made.everybody, made.channels) == (["cen-2"], False, [Channel.SMS])
 
@@ -96,5 +98,5 @@ async def test_a_correction_may_name_other_sites_and_channels() -> None:
 @pytest.mark.parametrize("wrong", [{"started_at": None}, {"kind": "headcount"}])
 async def test_what_nobody_has_got_is_not_corrected(wrong: dict[str, Any]) -> None:
     with pytest.raises(ProblemError) as refused:
-        await corrected(author_of_a_correction(**wrong), NewCallOut(text="x", corrects="c0"))
+        await corrected(author_of_a_correction(**wrong), CallOutRequest(text="x", corrects="c0"))
     assert [fault.field for fault in refused.value.problem.faults] == ["corrects"]

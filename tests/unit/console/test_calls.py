@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from schemas.words import Channel
-from services.console.i18n import translator
-from services.console.messages.page import Call, calls_of
+from services.console.i18n import get_translator
+from services.console.messages.page import CallOutView, build_callout_views
 from services.console.resources import CallOut, Estimate
-from services.console.texts.names import Names
+from services.console.texts.names import TerritoryNames
 
 AT = datetime(2027, 11, 14, 4, 15, tzinfo=UTC)
 SITES = ["cen-1", "col-1", "col-2", "col-3", "col-4"]
 
 
-def call(lang: str = "fr", **given: Any) -> Call:
+def call(lang: str = "fr", **given: Any) -> CallOutView:
     fields: dict[str, Any] = dict.fromkeys(CallOut.model_fields, 0) | {
         "id": "c1",
         "realm": "92",
@@ -37,7 +37,9 @@ def call(lang: str = "fr", **given: Any) -> Call:
         "managers_called_at": None,
         "text": None,
     }
-    return calls_of([CallOut.model_validate(fields | given)], Names(), translator(lang))[0]
+    return build_callout_views(
+        [CallOut.model_validate(fields | given)], TerritoryNames(), get_translator(lang)
+    )[0]
 
 
 def title(lang: str = "fr", **given: Any) -> str:

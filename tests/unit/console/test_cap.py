@@ -12,14 +12,14 @@ from lxml import etree
 from schemas.alerts import IncidentRow
 from schemas.cap import NAMESPACE, XSD
 from schemas.words import Certainty, IncidentState, Level
-from services.console.incidents.cap import MOST_REFERENCES, Emitter
+from services.console.incidents.cap import MAX_REFERENCES, CapWriter
 from services.console.sites.geometry import load_outlines
-from services.console.texts import Names
-from services.intake.integrations.cap.message import Message, read
+from services.console.texts import TerritoryNames
+from services.intake.integrations.cap.message import CapMessage, read_message
 from tests.shipped import territory
 
 TERRITORY = territory()
-NAMES = Names.of(TERRITORY.sections)
+NAMES = TerritoryNames.of(TERRITORY.sections)
 SHAPES = load_outlines(TERRITORY.folder).shapes
 GRAMMAR = etree.XMLSchema(etree.parse(str(XSD)))
 AT = 1_800_000_000_123
@@ -63,11 +63,11 @@ def row(**changes: Any) -> IncidentRow:
     return IncidentRow(**values | changes)
 
 
-def said(row: IncidentRow, *earlier: int, realm: str = "92") -> Message:
+def said(row: IncidentRow, *earlier: int, realm: str = "92") -> CapMessage:
     """The message, valid by the grammar, as our own reader understands it."""
-    body = Emitter(realm, "vigie.92", NAMES, SHAPES).message(row, earlier)
+    body = CapWriter(realm, "vigie.92", NAMES, SHAPES).message(row, earlier)
     GRAMMAR.assertValid(etree.fromstring(body))
-    return read(body)[0]
+    return read_message(body)[0]
 
 
 ROWS = st.builds(
@@ -130,7 +130,7 @@ def test_an_incident_that_ends_at_once_names_its_own_beginning() -> None:
 
 def test_a_long_chain_names_its_first_message_and_the_newest() -> None:
     found = said(row(updated_at=AT + 10**7), *(AT + n for n in range(2_000)))
-    assert len(found.references) == MOST_REFERENCES
+    assert len(found.references) == MAX_REFERENCES
     assert found.references[0].identifier.endswith(str(AT))
     assert found.references[-1].identifier.endswith(str(AT + 1_999))
 
@@ -175,11 +175,11 @@ def test_codes_that_nobody_knows_may_hold_what_xml_cannot() -> None:
 
 
 def test_it_goes_to_authorities_and_says_how_many_not_who() -> None:
-    body = Emitter("92~ex-7", "vigie.92", NAMES, SHAPES).message(row(persons_concerned=12), ())
+    body = CapWriter("92~ex-7", "vigie.92", NAMES, SHAPES).message(row(persons_concerned=12), ())
     root = etree.fromstring(body)
     assert root.findtext(f"{{{NAMESPACE}}}scope") == "Restricted"
     assert root.findtext(f"{{{NAMESPACE}}}note") == "EXERCICE EXERCICE EXERCICE"
-    french, english = read(body)[0].infos
+    french, english = read_message(body)[0].infos
     assert (
         french.headline.replace("\xa0", " ")
         == f"Coupure électrique : {NAMES.site('cen-1')}, Nanterre (N2)"

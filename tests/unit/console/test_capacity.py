@@ -5,15 +5,15 @@ from __future__ import annotations
 from schemas import continuity as c
 from schemas import reference as ref
 from schemas.words import ActivityState, ClockBase, ClockState
-from services.console.continuity.pole_capacity import Capacity, pole_capacities
-from services.console.read_model.reference_index import Reference
+from services.console.continuity.pole_capacity import PoleCapacity, compute_pole_capacities
+from services.console.read_model.reference_index import IndexedReference
 from tests.shipped import territory
 
 CLOCK = c.ClockRow(base=ClockBase.RTO, state=ClockState.NEVER, limit_h=1)
 
 
-def reference() -> Reference:
-    return Reference.of(
+def reference() -> IndexedReference:
+    return IndexedReference.of(
         territory().version,
         {str(n): s.model_dump(mode="json") for n, s in enumerate(territory().sections)},
     )
@@ -45,7 +45,7 @@ def test_a_pole_has_the_capacity_and_the_minimum_of_its_activities_by_their_staf
     known = reference()
     first, *others = [one for one in known.activities.values() if one.pole == "solidarites"]
     assert len({one.staff for one in (first, *others)}) > 1, "a plain mean would be another figure"
-    found = pole_capacities(known, {first.id: row(first, 30.0)})
+    found = compute_pole_capacities(known, {first.id: row(first, 30.0)})
     assert found["solidarites"].now_pct == weighted(
         [(first, 30.0), *((one, 100.0) for one in others)]
     )
@@ -63,11 +63,13 @@ def test_a_pole_has_the_capacity_and_the_minimum_of_its_activities_by_their_staf
 def test_an_activity_at_its_minimum_is_not_below_it_and_the_sum_hides_none() -> None:
     known = reference()
     mine = [one for one in known.activities.values() if one.pole == "education"]
-    at_minimum = pole_capacities(known, {one.id: row(one, one.mbco_pct) for one in mine})[
+    at_minimum = compute_pole_capacities(known, {one.id: row(one, one.mbco_pct) for one in mine})[
         "education"
     ]
-    assert at_minimum == Capacity(at_minimum.minimum_pct, at_minimum.minimum_pct, 0)
+    assert at_minimum == PoleCapacity(at_minimum.minimum_pct, at_minimum.minimum_pct, 0)
     small = min((one for one in mine if one.mbco_pct), key=lambda one: one.staff)
-    hidden = pole_capacities(known, {small.id: row(small, small.mbco_pct - 0.01)})["education"]
+    hidden = compute_pole_capacities(known, {small.id: row(small, small.mbco_pct - 0.01)})[
+        "education"
+    ]
     assert hidden.now_pct > hidden.minimum_pct
     assert hidden.below == 1

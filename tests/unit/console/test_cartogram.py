@@ -7,7 +7,12 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.console.sites.cartogram import assigned, four_letters, name_lines, placed
+from services.console.sites.cartogram import (
+    abbreviate_name,
+    assign_columns,
+    place_points,
+    split_name,
+)
 from tests.shipped import territory
 
 tables = st.integers(1, 5).flatmap(
@@ -23,7 +28,7 @@ tables = st.integers(1, 5).flatmap(
 
 @given(tables)
 def test_the_assignment_is_the_cheapest_of_all(costs: list[list[int]]) -> None:
-    found = assigned(costs)
+    found = assign_columns(costs)
     assert len(set(found)) == len(costs)
     every = itertools.permutations(range(len(costs[0])), len(costs))
     assert sum(costs[i][k] for i, k in enumerate(found)) == min(
@@ -33,7 +38,7 @@ def test_the_assignment_is_the_cheapest_of_all(costs: list[list[int]]) -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 1000), st.floats(0, 1000)), max_size=40))
 def test_no_two_share_a_tile(points: list[tuple[float, float]]) -> None:
-    cells = placed(tuple(points))
+    cells = place_points(tuple(points))
     assert len(cells) == len(points)
     assert len(points) < 2 or len(set(cells)) == len(points)
     assert not cells or (min(col for col, _ in cells), min(row for _, row in cells)) == (0, 0)
@@ -41,19 +46,19 @@ def test_no_two_share_a_tile(points: list[tuple[float, float]]) -> None:
 
 def test_neighbours_keep_their_sides() -> None:
     points = tuple((100.0 * col, 100.0 * row) for col in range(4) for row in range(3))
-    cells = dict(zip(points, placed(points), strict=True))
+    cells = dict(zip(points, place_points(points), strict=True))
     for (x, y), (col, row) in cells.items():
         assert (x + 100, y) not in cells or cells[x + 100, y][0] >= col
         assert (x, y + 100) not in cells or cells[x, y + 100][1] >= row
 
 
 def test_names_are_cut_where_they_may_be() -> None:
-    assert name_lines("Nanterre") == ("Nanterre",)
-    assert name_lines("Boulogne-Billancourt") == ("Boulogne-", "Billancourt")
-    assert name_lines("Le Plessis-Robinson") == ("Le Plessis-", "Robinson")
-    assert name_lines("Villeneuve-la-Garenne") == ("Villeneuve-", "la-Garenne")
+    assert split_name("Nanterre") == ("Nanterre",)
+    assert split_name("Boulogne-Billancourt") == ("Boulogne-", "Billancourt")
+    assert split_name("Le Plessis-Robinson") == ("Le Plessis-", "Robinson")
+    assert split_name("Villeneuve-la-Garenne") == ("Villeneuve-", "la-Garenne")
     assert [
-        four_letters(n)
+        abbreviate_name(n)
         for n in ("Nanterre", "Fontenay-aux-Roses", "Ville-d'Avray", "La Garenne-Colombes")
     ] == [
         "Nant",
@@ -65,4 +70,4 @@ def test_names_are_cut_where_they_may_be() -> None:
 
 def test_no_two_communes_of_the_territory_have_the_same_letters() -> None:
     names = [c.name for c in territory().communes]
-    assert len({four_letters(name) for name in names}) == len(names) == 36
+    assert len({abbreviate_name(name) for name in names}) == len(names) == 36

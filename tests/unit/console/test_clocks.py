@@ -6,15 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.console.continuity.clocks import Bar, Running
-from services.console.i18n import translator
+from services.console.continuity.clocks import ClockBar, RunningClock
+from services.console.i18n import get_translator
 
 AT = datetime(2027, 2, 11, 9, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(("rto_over", "words"), [(False, "RTO dépassé"), (True, "DMIA dépassée")])
 def test_the_limit_that_is_over_is_told_in_its_gender(rto_over: bool, words: str) -> None:
-    clock = Running(
+    clock = RunningClock(
         "COM-01",
         "Communication",
         1,
@@ -28,7 +28,7 @@ def test_the_limit_that_is_over_is_told_in_its_gender(rto_over: bool, words: str
         False,
         None,
         None,
-        Bar(at=100.0, tick=50.0, tone="over", forecast=False, frozen_at=AT, until=None),
+        ClockBar(at=100.0, tick=50.0, tone="over", forecast=False, frozen_at=AT, until=None),
     )
-    _ = translator("fr")
+    _ = get_translator("fr")
     assert f"{_(clock.next_base)} {_(clock.passed)}" == words

@@ -11,8 +11,12 @@ from pydantic import ValidationError
 
 import schemas
 from schemas.base import MESSAGES, Command
-from schemas.export import sample as sample_of
-from services.console.http.command_texts import CHECKED_ELSEWHERE, PUBLISHED, check_words
+from schemas.export import build_sample as sample_of
+from services.console.http.command_texts import (
+    CHECKED_ELSEWHERE,
+    PUBLISHING_COMMANDS,
+    check_free_text,
+)
 from services.runtime.http.problems import ProblemError
 
 for _module in pkgutil.iter_modules(schemas.__path__):
@@ -20,7 +24,11 @@ for _module in pkgutil.iter_modules(schemas.__path__):
 
 CANARY = "Mme Zébulon"
 COMMANDS = sorted(
-    (c for c in MESSAGES.values() if issubclass(c, Command) and c.__name__ not in PUBLISHED),
+    (
+        c
+        for c in MESSAGES.values()
+        if issubclass(c, Command) and c.__name__ not in PUBLISHING_COMMANDS
+    ),
     key=lambda c: c.__name__,
 )
 
@@ -52,7 +60,7 @@ def test_a_word_in_any_field_of_any_command_is_refused_with_the_name_of_the_fiel
     kind: type[Command],
 ) -> None:
     sample = sample_of(kind, full=True)
-    check_words(kind.model_validate(sample))
+    check_free_text(kind.model_validate(sample))
     looked_at = 0
     for path in places(sample):
         try:
@@ -63,7 +71,7 @@ def test_a_word_in_any_field_of_any_command_is_refused_with_the_name_of_the_fiel
         if any(f"{kind.__name__}.{name}" in CHECKED_ELSEWHERE for name in names):
             continue
         with pytest.raises(ProblemError) as caught:
-            check_words(command)
+            check_free_text(command)
         assert caught.value.problem.code == "invalid"
         assert {f.field for f in caught.value.problem.faults} <= set(names)
         looked_at += 1
@@ -83,4 +91,4 @@ def test_ids_codes_and_rules_are_let_through() -> None:
             {"author": "p-1", "role": "cell", "report": word}
         )
         assert isinstance(command, Command)
-        check_words(command)
+        check_free_text(command)

@@ -9,7 +9,12 @@ import pytest
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 
-from services.console.http.compression import SMALLEST, Compressed, accepts_gzip, gzip
+from services.console.http.compression import (
+    MIN_BYTES,
+    CompressionMiddleware,
+    accepts_gzip,
+    compress_gzip,
+)
 
 PAGE = "<p>Rien d’ouvert</p>" * 200
 
@@ -33,16 +38,16 @@ def test_who_accepts_it(accepted: str, yes: bool) -> None:
 
 
 def test_the_same_page_is_the_same_bytes() -> None:
-    assert gzip(PAGE.encode()) == gzip(PAGE.encode())
-    assert standard.decompress(gzip(PAGE.encode())) == PAGE.encode()
+    assert compress_gzip(PAGE.encode()) == compress_gzip(PAGE.encode())
+    assert standard.decompress(compress_gzip(PAGE.encode())) == PAGE.encode()
 
 
 @pytest.fixture
 def app() -> FastAPI:
     app = FastAPI()
-    app.add_middleware(Compressed)
+    app.add_middleware(CompressionMiddleware)
     app.get("/page")(lambda: HTMLResponse(PAGE, headers={"Vary": "Cookie"}))
-    app.get("/small")(lambda: HTMLResponse("x" * (SMALLEST - 1)))
+    app.get("/small")(lambda: HTMLResponse("x" * (MIN_BYTES - 1)))
     app.get("/data")(lambda: JSONResponse({"text": PAGE}))
     app.get("/encoded")(lambda: HTMLResponse(b"y" * 5_000, headers={"Content-Encoding": "br"}))
     app.get("/stream")(

@@ -6,14 +6,14 @@ import asyncio
 
 import pytest
 
-from services.console.http.fair_queue import Costs, Turns, Waits
+from services.console.http.fair_queue import ExpensiveWork, FairQueue, WaitingRequests
 from services.runtime.http.problems import ProblemError
 
 
 class Work:
     """Requests that take until `done` is set."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: FairQueue) -> None:
         self._turns = turns
         self.done = asyncio.Event()
         self.running: list[str] = []
@@ -35,7 +35,7 @@ async def settled() -> None:
 
 
 async def test_an_eager_user_waits_for_themselves_and_others_come_in_at_once() -> None:
-    work = Work(Turns(2, 3))
+    work = Work(FairQueue(2, 3))
     tasks = [asyncio.create_task(work.request("eager")) for _ in range(5)]
     await settled()
     tasks.append(asyncio.create_task(work.request("other")))
@@ -52,7 +52,7 @@ async def test_an_eager_user_waits_for_themselves_and_others_come_in_at_once() -
 
 
 async def test_a_request_that_is_given_up_leaves_its_place() -> None:
-    work = Work(Turns(1, 1))
+    work = Work(FairQueue(1, 1))
     tasks = [asyncio.create_task(work.request("eager")) for _ in range(2)]
     await settled()
     for task in tasks:
@@ -64,7 +64,7 @@ async def test_a_request_that_is_given_up_leaves_its_place() -> None:
 
 
 def test_a_user_with_many_waiting_requests_is_answered_at_once() -> None:
-    waits = Waits(2)
+    waits = WaitingRequests(2)
     with waits.patience("eager", 60.0) as first, waits.patience("eager", 60.0) as second:
         assert (first, second) == (60.0, 60.0)
         with waits.patience("eager", 60.0) as third, waits.patience("other", 60.0) as others:
@@ -74,7 +74,7 @@ def test_a_user_with_many_waiting_requests_is_answered_at_once() -> None:
 
 
 def test_every_kind_of_work_has_turns_of_its_own() -> None:
-    costs = Costs()
+    costs = ExpensiveWork()
     assert len({id(costs.past), id(costs.documents), id(costs.calendars)}) == 3, (
         "a document of the past needs both"
     )

@@ -17,13 +17,18 @@ from schemas.reassignment import OrderRow
 from schemas.runtime import SetPace
 from schemas.words import Channel
 from services.console.http import commands_api
-from services.console.http.context import Author, deciding
-from services.console.http.decisions import Answers, Decisions, Key, Outcome
+from services.console.http.context import DecisionContext, require_decision
+from services.console.http.decisions import (
+    CommandAnswers,
+    CommandDispatcher,
+    CommandOutcome,
+    IdempotencyKey,
+)
 from services.console.http.problems import RealmUnknown
 from services.console.messages import callouts_api as callouts
 from services.console.messages import headcounts_api
 from services.console.read_model import store
-from services.console.reassignment.announcement_api import Announce, announce
+from services.console.reassignment.announcement_api import AnnounceRequest, announce_reassignments
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Permission, Role
 from services.runtime.identity.principals import Principal
@@ -61,7 +66,7 @@ class Deciders:
         self.redis = Redis()
         self.sent: dict[str, Command] = {}
         self.stand_still = False
-        self.decisions = Decisions(self, Texts(), Answers(self.redis), b"k" * 32)  # type: ignore[arg-type]
+        self.decisions = CommandDispatcher(self, Texts(), CommandAnswers(self.redis), b"k" * 32)  # type: ignore[arg-type]
 
     async def send(
         self, _topic: str, realm: str, message: Command, *, id: str, **_more: object
@@ -75,24 +80,24 @@ class Deciders:
                 "at": 0,
                 "values": {"n": len(self.sent)},
             }
-            self.redis.kept[store.command(id)] = orjson.dumps(answer)
+            self.redis.kept[store.command_key(id)] = orjson.dumps(answer)
         self.sent.setdefault(id, message)
         return 0, 0
 
-    async def decide(self, key: Key | None, speed: float) -> Outcome:
+    async def decide(self, key: IdempotencyKey | None, speed: float) -> CommandOutcome:
         def make(by: str, role: str, reason: str | None) -> Command:
             return SetPace(author=by, role=role, reason=reason, paused=True, speed=speed)
 
         return await self.decisions.decide("alerts", REALM, WHO, make, key=key, wait_s=0)
 
-    def author(self, key: Key | None, **state: object) -> Author:
+    def author(self, key: IdempotencyKey | None, **state: object) -> DecisionContext:
         request: Any = SimpleNamespace(
             app=SimpleNamespace(state=SimpleNamespace(decisions=self.decisions, **state)),
             state=SimpleNamespace(),
             headers={},
             url=SimpleNamespace(path="/"),
         )
-        return Author(WHO, REALM, "fr", key, None, 0, request)
+        return DecisionContext(WHO, REALM, "fr", key, None, 0, request)
 
 
 class OneRealm:
@@ -110,8 +115,8 @@ class OneRealm:
 async def test_the_same_request_is_the_same_decision_whatever_its_command_holds_by_now() -> None:
     deciders = Deciders()
     first, again = (
-        await deciders.decide(Key("a", "pause"), 1.0),
-        await deciders.decide(Key("a", "pause"), 5.0),
+        await deciders.decide(IdempotencyKey("a", "pause"), 1.0),
+        await deciders.decide(IdempotencyKey("a", "pause"), 5.0),
     )
     assert (again.id, again.answer, again.replayed) == (first.id, first.answer, True)
     assert len(deciders.sent) == 1
@@ -121,9 +126,9 @@ async def test_the_same_request_is_the_same_decision_whatever_its_command_holds_
 async def test_another_request_under_a_key_is_refused_decided_or_not(stand_still: bool) -> None:
     deciders = Deciders()
     deciders.stand_still = stand_still
-    await deciders.decide(Key("a", "pause"), 1.0)
+    await deciders.decide(IdempotencyKey("a", "pause"), 1.0)
     with pytest.raises(ProblemError, match="key_reused"):
-        await deciders.decide(Key("a", "resume"), 1.0)
+        await deciders.decide(IdempotencyKey("a", "resume"), 1.0)
 
 
 async def asked(
@@ -148,7 +153,7 @@ async def asked(
         },
         receive,
     )
-    author = await deciding(Permission.PICTURE_READ)(request, principal=WHO)  # type: ignore[call-arg]
+    author = await require_decision(Permission.PICTURE_READ)(request, principal=WHO)  # type: ignore[call-arg]
     assert author.key is not None
     return author.key.asked
 
@@ -193,8 +198,10 @@ async def test_many_are_told_once_per_key_and_another_text_is_not_lost_in_silenc
     deciders = Deciders()
 
     async def call(asked: str, text: str) -> Response:
-        author = deciders.author(Key("a", asked), directory=Directory())
-        return await callouts.draft(author, callouts.NewCallOut(text=text, sites=["cen-1"]))
+        author = deciders.author(IdempotencyKey("a", asked), directory=Directory())
+        return await callouts.draft_callout(
+            author, callouts.CallOutRequest(text=text, sites=["cen-1"])
+        )
 
     assert replayed(await call("one", "Restez chez vous.")) == (200, None, {"n": 0})
     assert replayed(await call("one", "Restez chez vous.")) == (200, "true", {"n": 0})
@@ -202,9 +209,9 @@ async def test_many_are_told_once_per_key_and_another_text_is_not_lost_in_silenc
         await call("two", "Venez.")
 
     async def count(asked: str, sites: list[str]) -> Response:
-        return await headcounts_api.start(
-            deciders.author(Key("b", asked), directory=Directory()),
-            headcounts_api.NewHeadcount(sites=sites),
+        return await headcounts_api.start_headcount(
+            deciders.author(IdempotencyKey("b", asked), directory=Directory()),
+            headcounts_api.HeadcountRequest(sites=sites),
         )
 
     assert replayed(await count("one", ["cen-1"])) == (200, None, {"n": 2})
@@ -254,17 +261,17 @@ class Reassigned:
 async def test_what_was_sent_to_the_agents_answers_the_same_when_asked_again() -> None:
     """It said that nothing was left to send: whoever lost the answer took it for a failure."""
     deciders = Deciders()
-    author = deciders.author(Key("a", "start"), model=Reassigned(deciders))
-    first = await announce(author, "p-1", Announce(start=True))
-    again = await announce(author, "p-1", Announce(start=True))
+    author = deciders.author(IdempotencyKey("a", "start"), model=Reassigned(deciders))
+    first = await announce_reassignments(author, "p-1", AnnounceRequest(start=True))
+    again = await announce_reassignments(author, "p-1", AnnounceRequest(start=True))
     assert (replayed(first)[0], replayed(again)[:2]) == (200, (200, "true"))
     assert replayed(first)[2] == replayed(again)[2]
     assert len(deciders.sent) == 2
     with pytest.raises(ProblemError) as nothing:
-        await announce(
-            deciders.author(Key("b", "start"), model=Reassigned(deciders)),
+        await announce_reassignments(
+            deciders.author(IdempotencyKey("b", "start"), model=Reassigned(deciders)),
             "p-1",
-            Announce(start=True),
+            AnnounceRequest(start=True),
         )
     assert nothing.value.problem.sentence("en") == "Nothing to send: not drafted, or sent already."
     assert nothing.value.problem.sentence("fr") == "Rien à envoyer : pas préparé, ou déjà parti."
@@ -279,12 +286,12 @@ async def test_a_decision_of_which_nothing_is_kept_any_more_is_not_under_way() -
     author = deciders.author(None, model=realm)
 
     async def state(id: str) -> str:
-        return (await commands_api.one(id, author.request, Response(), author)).state
+        return (await commands_api.get_command(id, author.request, Response(), author)).state
 
     assert await state(sent.id) == "pending"
     realm.state = None
     assert await state(sent.id) == "pending"
-    assert deciders.redis.expires == {store.sent(sent.id): store.COMMAND_TTL_S}
+    assert deciders.redis.expires == {store.sent_key(sent.id): store.COMMAND_TTL_S}
     deciders.redis.kept.clear()
     with pytest.raises(ProblemError, match="command_gone"):
         await state(sent.id)
@@ -298,7 +305,7 @@ async def test_what_was_under_way_when_its_realm_was_closed_is_told_as_failed() 
     deciders.stand_still = True
     sent = await deciders.decide(None, 1.0)
     author = deciders.author(None, model=OneRealm("closed"))
-    told = await commands_api.one(sent.id, author.request, Response(), author)
+    told = await commands_api.get_command(sent.id, author.request, Response(), author)
     assert (told.state, told.code, told.detail) == (
         "failed",
         "realm_closed",
@@ -318,7 +325,15 @@ async def test_nobody_waits_for_a_decision_when_the_process_stops() -> None:
 
 def test_a_key_names_one_realm() -> None:
     decisions = Deciders().decisions
-    assert decisions.realm_id(WHO, Key("a", "x")) == decisions.realm_id(WHO, Key("a", "x"))
+    assert decisions.realm_id(WHO, IdempotencyKey("a", "x")) == decisions.realm_id(
+        WHO, IdempotencyKey("a", "x")
+    )
     assert (
-        len({decisions.realm_id(WHO, key) for key in (Key("a", ""), Key("b", ""), None, None)}) == 4
+        len(
+            {
+                decisions.realm_id(WHO, key)
+                for key in (IdempotencyKey("a", ""), IdempotencyKey("b", ""), None, None)
+            }
+        )
+        == 4
     )

@@ -13,37 +13,37 @@ from schemas.base import HOUR_MS
 from schemas.delivery import ProbedChannel, ProbeRow
 from schemas.oncall import DrillRow, DutyRow, Place, RungRow
 from schemas.words import Channel
-from services.console.i18n import translator
+from services.console.i18n import get_translator
 from services.console.oncall import page as oncall_page
 from services.console.oncall.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
 from services.console.oncall.resources import Readiness
-from services.console.oncall.schedule import Desk
-from services.console.read_model.reference_index import Reference
-from services.console.texts.names import Names
+from services.console.oncall.schedule import ScheduleView
+from services.console.read_model.reference_index import IndexedReference
+from services.console.texts.names import TerritoryNames
 from services.console.web import times
 from tests.shipped import territory
 from tests.unit.console.held import Held, browsing, reference
 from tests.unit.oncall.rotas import at, calendar, override
 
 TERRITORY = territory()
-REFERENCE = Reference("v1", Names.of(TERRITORY.sections), TERRITORY.sections)
+REFERENCE = IndexedReference("v1", TerritoryNames.of(TERRITORY.sections), TERRITORY.sections)
 NOW = at("2027-02-11T09:40")
 REALM = "92~ex-duty"
 TECHNIQUE = "astreinte_technique"
 
 
-def desk(*duties: DutyRow, lang: str = "fr") -> Desk:
-    return Desk("92", REFERENCE, {d.id: d for d in duties}, {}, NOW - HOUR_MS, lang)
+def desk(*duties: DutyRow, lang: str = "fr") -> ScheduleView:
+    return ScheduleView("92", REFERENCE, {d.id: d for d in duties}, {}, NOW - HOUR_MS, lang)
 
 
 def week(
     *duties: DutyRow, start: str = "2027-02-08T00:00", end: str = "2027-02-15T00:00"
-) -> list[oncall_page.Row]:
+) -> list[oncall_page.GridRow]:
     monday = date.fromisoformat(start[:10])
-    edges = oncall_page.edges_of(monday)
+    edges = oncall_page.compute_edges(monday)
     assert (edges[0], edges[-1]) == (at(start), at(end))
     found = desk(*duties).on_call(NOW, edges[0], edges[-1])
-    return oncall_page.rows_of(found, edges, datetime.fromtimestamp(NOW / 1000, UTC), "fr")
+    return oncall_page.build_rows(found, edges, datetime.fromtimestamp(NOW / 1000, UTC), "fr")
 
 
 def test_who_is_on_call_now_and_until_when() -> None:
@@ -58,7 +58,7 @@ def test_who_is_on_call_now_and_until_when() -> None:
         "ast-technique-s",
     )
     assert post.now.until is not None
-    assert times.ms(post.now.until) == at("2027-02-11T20:00")
+    assert times.to_ms(post.now.until) == at("2027-02-11T20:00")
     assert [(s.persons, s.by) for s in post.holder] == [
         (["cel-si"], "override"),
         (["ast-technique"], "roster"),
@@ -77,7 +77,7 @@ def test_a_role_of_poles_is_shown_when_it_is_asked_for() -> None:
 def test_a_gap_names_post_place_and_span() -> None:
     gap = override(None, "2027-02-11T12:00", "2027-02-11T13:00", place=Place.DEPUTY)
     (found,) = desk(gap).on_call(NOW, NOW, NOW + 48 * HOUR_MS).gaps
-    assert (found.role, found.place, times.ms(found.start), times.ms(found.end)) == (
+    assert (found.role, found.place, times.to_ms(found.start), times.to_ms(found.end)) == (
         TECHNIQUE,
         Place.DEPUTY,
         at("2027-02-11T12:00"),
@@ -183,7 +183,7 @@ def test_readiness_of_a_site_says_who_by_what_in_how_many_minutes() -> None:
 
 
 def test_nothing_published_is_nothing_proved_and_no_error() -> None:
-    empty = Desk("92", Reference(), {}, {}, None, "fr")
+    empty = ScheduleView("92", IndexedReference(), {}, {}, None, "fr")
     assert isinstance(empty.readiness(NOW), Readiness)
     assert empty.on_call(NOW, NOW, NOW + HOUR_MS).items == []
 
@@ -210,18 +210,18 @@ def test_a_gap_shorter_than_a_column_is_seen() -> None:
 
 
 def test_the_week_of_the_change_has_as_many_columns() -> None:
-    assert len(oncall_page.edges_of(date(2027, 3, 22))) == 85
-    edges = oncall_page.edges_of(date(2027, 3, 22))
+    assert len(oncall_page.compute_edges(date(2027, 3, 22))) == 85
+    edges = oncall_page.compute_edges(date(2027, 3, 22))
     assert (edges[-1] - edges[0]) / HOUR_MS == 167
-    assert oncall_page.monday_of(date(2027, 3, 28)) == date(2027, 3, 22)
+    assert oncall_page.find_monday(date(2027, 3, 28)) == date(2027, 3, 22)
 
 
 def test_bands_and_days_of_the_page() -> None:
     proof = desk(override(None, "2027-02-12T00:00", "2027-02-13T00:00")).readiness(NOW)
-    band = next(b for b in oncall_page.bands_of(proof) if b.name == "Astreinte technique")
+    band = next(b for b in oncall_page.build_bands(proof) if b.name == "Astreinte technique")
     assert [bar.tone for bar in band.bars] == ["y", "w", "y"]
     assert sum(bar.width for bar in band.bars) == pytest.approx(760, abs=0.2)
-    days = oncall_page.days_of(
+    days = oncall_page.build_days(
         date(2027, 2, 8), datetime.fromtimestamp(NOW / 1000, UTC), frozenset({"2027-02-09"}), "fr"
     )
     assert [(d.today, d.holiday) for d in days][:4] == [
@@ -230,7 +230,7 @@ def test_bands_and_days_of_the_page() -> None:
         (False, False),
         (True, False),
     ]
-    assert len(oncall_page.ticks_of(proof)) == 8
+    assert len(oncall_page.build_ticks(proof)) == 8
     assert (proof.end - proof.start) == timedelta(days=14)
 
 
@@ -274,8 +274,8 @@ def test_changes_in_force_are_those_that_still_count() -> None:
         ("cel-rh", "2027-02-13T08:00", "2027-02-13T20:00"),
     )
     rows = [desk().duty(row) for row in (over, gone, nobody, tour)]
-    found = oncall_page.decided_of(
-        rows, datetime.fromtimestamp(NOW / 1000, UTC), REFERENCE.names, translator("fr")
+    found = oncall_page.list_decisions(
+        rows, datetime.fromtimestamp(NOW / 1000, UTC), REFERENCE.names, get_translator("fr")
     )
     assert [(d.kind.split()[0], d.post, d.place, d.persons) for d in found] == [
         ("remplacement", "Astreinte technique", Place.DEPUTY, "personne"),

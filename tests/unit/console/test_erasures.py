@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from services.console.logbook.erasures import Erasures, Subject
-from services.console.logbook.queries import _said
+from services.console.logbook.erasures import Erasures, ErasureSubject
+from services.console.logbook.queries import _get_shown_text
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.principals import Principal
-from services.runtime.secrets.erasure import Erased, erased_of
+from services.runtime.secrets.erasure import TextErasure, read_erasure
 from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import Browser, browsing
 from tests.unit.console.test_every_screen import REALM, crisis, report
 from tests.unit.runtime.test_vault import Setup
 
-SUBJECT = Subject("report", "r-1", "92", "report-r-1")
+SUBJECT = ErasureSubject("report", "r-1", "92", "report-r-1")
 NOW = 1_800_000_000_000
 
 
@@ -43,21 +43,29 @@ async def test_a_second_person_erases_what_the_first_has_proposed(vault: Setup) 
     assert await erasures.propose(SUBJECT, "p-1", "autre", NOW + 1) == made, "the same again"
     assert await refused(erasures.propose(SUBJECT, "p-2", "aussi", NOW)) == "erasure_proposed"
     assert await refused(erasures.approvable(SUBJECT, "p-1")) == "second_person"
-    assert erased_of(await vault.texts.get(SUBJECT.text_id)) is None, (
+    assert read_erasure(await vault.texts.get(SUBJECT.text_id)) is None, (
         "nothing is erased by one person"
     )
     vault.follow()
     assert [one.id for one in erasures.open()] == ["r-1"]
     await erasures.erase(SUBJECT, await erasures.approvable(SUBJECT, "p-2"), NOW + 2)
-    assert erased_of(await vault.texts.get(SUBJECT.text_id)) == Erased(NOW + 2, "nom d’une mineure")
+    assert read_erasure(await vault.texts.get(SUBJECT.text_id)) == TextErasure(
+        NOW + 2, "nom d’une mineure"
+    )
     assert await refused(erasures.propose(SUBJECT, "p-1", "encore", NOW)) == "erased"
     assert await refused(erasures.approvable(SUBJECT, "p-2")) == "erased"
 
 
 def test_a_line_tells_when_and_why_in_the_place_of_its_words() -> None:
     item = TextItem({"erased": {"at": NOW, "reason": "nom d’une mineure"}})
-    assert _said(item, "fr") == "Texte effacé le 15/01/2027 à 09:00. Motif\u00a0: nom d’une mineure"
-    assert _said(item, "en") == "Text erased on 15/01/2027 at 09:00. Reason: nom d’une mineure"
+    assert (
+        _get_shown_text(item, "fr")
+        == "Texte effacé le 15/01/2027 à 09:00. Motif\u00a0: nom d’une mineure"
+    )
+    assert (
+        _get_shown_text(item, "en")
+        == "Text erased on 15/01/2027 at 09:00. Reason: nom d’une mineure"
+    )
 
 
 class Register:

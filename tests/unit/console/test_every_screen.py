@@ -7,10 +7,10 @@ import re
 import pytest
 
 from schemas.runtime import CommandRefused
-from services.console.logbook.lines import LineRecord, key_of
-from services.console.logbook.sentences import few
-from services.console.texts import Names
-from services.console.texts import line as said
+from services.console.logbook.lines import LineRecord, build_key
+from services.console.logbook.sentences import format_small_count
+from services.console.texts import TerritoryNames
+from services.console.texts import render_line as said
 from services.console.web import screens
 from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import Browser, Held, browsing, reference
@@ -404,7 +404,7 @@ async def test_lessons_learned_lead_to_no_incident_that_went_into_another() -> N
 
 def told(n: int, at: int, **more: object) -> LineRecord:
     base = {
-        "key": key_of(at, "alerts", n, 0),
+        "key": build_key(at, "alerts", n, 0),
         "id": f"l-{n}",
         "type": "ReportChanged",
         "kind": "fact",
@@ -524,7 +524,7 @@ async def test_a_refusal_is_told_with_what_it_names() -> None:
             values={"person": "p-77"},
         ),
     )
-    assert said(line, Names(), "fr").endswith("p-77.")
+    assert said(line, TerritoryNames(), "fr").endswith("p-77.")
 
 
 async def test_a_quiet_realm_has_lessons_without_an_open_incident() -> None:
@@ -625,7 +625,7 @@ async def test_a_log_that_somebody_may_not_read_is_not_shown_as_empty() -> None:
 
 
 def test_nobody_is_not_fewer_than_three() -> None:
-    assert [few(n) for n in (0, 1, 2, 3)] == ["0", "< 3", "< 3", "3"]
+    assert [format_small_count(n) for n in (0, 1, 2, 3)] == ["0", "< 3", "< 3", "3"]
 
 
 async def test_what_waits_for_a_decision_is_shown_without_an_incident_too() -> None:

@@ -11,8 +11,8 @@ from schemas import alerts as a
 from schemas import continuity as c
 from schemas import reassignment as g
 from schemas.words import ActivityState, ClockBase, ClockState, IncidentState, PlanState, SiteStatus
-from services.console.continuity.fallbacks import Collision, Situation, collisions
-from services.console.read_model.reference_index import Reference
+from services.console.continuity.fallbacks import PlanCollision, RealmRows, find_collisions
+from services.console.read_model.reference_index import IndexedReference
 from tests.integration.console import crisis
 from tests.shipped import territory
 
@@ -22,8 +22,8 @@ CHILDREN, GYMNASIUMS = "SOL-02", "EDU-06"
 
 
 @cache
-def reference() -> Reference:
-    return Reference.of(
+def reference() -> IndexedReference:
+    return IndexedReference.of(
         territory().version,
         {str(n): s.model_dump(mode="json") for n, s in enumerate(territory().sections)},
     )
@@ -55,16 +55,16 @@ def _plan(id: str, state: PlanState) -> c.PlanRow:
 
 def _situation(
     mine: PlanState = PlanState.PROPOSED, other: PlanState = PlanState.ACTIVE
-) -> Situation:
-    return Situation(
+) -> RealmRows:
+    return RealmRows(
         activities={id: _activity(id) for id in (CHILDREN, GYMNASIUMS)},
         plans={SOLIDARITY: _plan(SOLIDARITY, mine), EDUCATION: _plan(EDUCATION, other)},
     )
 
 
 def test_two_plans_that_need_more_places_than_are_free_collide() -> None:
-    assert collisions(reference(), _situation()) == [
-        Collision(
+    assert find_collisions(reference(), _situation()) == [
+        PlanCollision(
             SOLIDARITY,
             EDUCATION,
             "gymnase",
@@ -78,14 +78,14 @@ def test_two_plans_that_need_more_places_than_are_free_collide() -> None:
 
 
 def test_both_are_told_when_both_are_to_be_decided() -> None:
-    found = collisions(reference(), _situation(other=PlanState.PROPOSED))
+    found = find_collisions(reference(), _situation(other=PlanState.PROPOSED))
     assert [(x.plan, x.other) for x in found] == [(EDUCATION, SOLIDARITY), (SOLIDARITY, EDUCATION)]
 
 
 @pytest.mark.parametrize("other", [PlanState.VALID, PlanState.REFUSED, PlanState.LIFTED])
 def test_a_plan_that_is_not_in_play_takes_nothing(other: PlanState) -> None:
     assert [
-        x for x in collisions(reference(), _situation(other=other)) if x.other == EDUCATION
+        x for x in find_collisions(reference(), _situation(other=other)) if x.other == EDUCATION
     ] == []
 
 
@@ -95,24 +95,24 @@ def test_a_plan_that_is_not_in_play_takes_nothing(other: PlanState) -> None:
 def test_a_plan_that_nothing_proposes_is_told_too_before_somebody_activates_it(
     mine: PlanState,
 ) -> None:
-    assert [(x.plan, x.other) for x in collisions(reference(), _situation(mine=mine))] == [
+    assert [(x.plan, x.other) for x in find_collisions(reference(), _situation(mine=mine))] == [
         (SOLIDARITY, EDUCATION)
     ]
 
 
 @pytest.mark.parametrize("mine", [PlanState.DRAFT, PlanState.IN_REVIEW, PlanState.ARCHIVED])
 def test_a_plan_that_nobody_may_activate_is_told_nothing(mine: PlanState) -> None:
-    assert collisions(reference(), _situation(mine=mine)) == []
+    assert find_collisions(reference(), _situation(mine=mine)) == []
 
 
 def test_what_is_decided_already_is_told_no_more() -> None:
-    assert collisions(reference(), _situation(mine=PlanState.ACTIVE)) == []
+    assert find_collisions(reference(), _situation(mine=PlanState.ACTIVE)) == []
 
 
 def test_an_activity_that_is_not_hit_looks_for_no_place() -> None:
     now = _situation()
     calm = {**now.activities, GYMNASIUMS: _activity(GYMNASIUMS, ActivityState.NOMINAL)}
-    assert collisions(reference(), replace(now, activities=calm)) == []
+    assert find_collisions(reference(), replace(now, activities=calm)) == []
 
 
 def test_closed_sites_and_places_that_are_taken_are_not_free() -> None:
@@ -137,9 +137,11 @@ def test_closed_sites_and_places_that_are_taken_are_not_free() -> None:
         approved_at=0,
         rules=(),
     )
-    (found,) = collisions(reference(), replace(now, sites={gyms[0]: shut}, moved={"l-1": line}))
+    (found,) = find_collisions(
+        reference(), replace(now, sites={gyms[0]: shut}, moved={"l-1": line})
+    )
     assert (found.sound, found.free) == (11, 11 * 20 - 8)
-    (back,) = collisions(
+    (back,) = find_collisions(
         reference(),
         replace(now, moved={"l-1": line.model_copy(update={"state": g.LineState.RELEASED})}),
     )
@@ -160,7 +162,7 @@ def test_a_site_that_the_other_plan_holds_is_named() -> None:
         started_at=0,
         started_by="x",
     )
-    (found,) = collisions(reference(), replace(now, strategies={held.id: held}))
+    (found,) = find_collisions(reference(), replace(now, strategies={held.id: held}))
     assert (found.held, found.activities, found.needed, found.free) == (
         (gym,),
         (CHILDREN,),
@@ -177,9 +179,9 @@ def test_in_a_flood_exposed_sites_take_nobody() -> None:
         gym: reference().sites[gym].model_copy(update={"flood_exposure": "tier1"}),
     }
     wet = replace(reference(), names=replace(reference().names, sites=low))
-    (found,) = collisions(wet, replace(_situation(), incidents={flood.id: flood}))
+    (found,) = find_collisions(wet, replace(_situation(), incidents={flood.id: flood}))
     assert found.sound == 11
-    (over,) = collisions(
+    (over,) = find_collisions(
         wet,
         replace(
             _situation(),

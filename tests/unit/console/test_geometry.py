@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 
-from services.console.sites.geometry import MARGIN, WIDTH, load_outlines, path_of, plane_of
+from services.console.sites.geometry import MARGIN, WIDTH, draw_path, fit_plane, load_outlines
 from tests.shipped import FOLDER
 
 
@@ -30,7 +30,7 @@ def test_every_site_lies_in_the_view_box() -> None:
 
 
 def test_north_is_up_and_a_ring_is_closed_once() -> None:
-    plane = plane_of([(2.0, 48.0), (3.0, 49.0)])
+    plane = fit_plane([(2.0, 48.0), (3.0, 49.0)])
     assert plane.point(2.0, 49.0) == (MARGIN, MARGIN)
     assert plane.point(3.0, 48.0)[1] == plane.height - MARGIN
-    assert path_of([[[2.0, 48.0], [3.0, 48.0], [3.0, 49.0], [2.0, 48.0]]], plane).count("L") == 2
+    assert draw_path([[[2.0, 48.0], [3.0, 48.0], [3.0, 49.0], [2.0, 48.0]]], plane).count("L") == 2

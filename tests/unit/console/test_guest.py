@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from services.runtime.identity.http_access import guest_in
+from services.runtime.identity.http_access import create_guest
 from services.runtime.identity.permissions import Permission
 from tests.unit.console.held import LINKS, Browser, HeldModel, application
 from tests.unit.console.test_every_screen import REALM, crisis, words
 
 
 def test_a_guest_reads_one_exercise_and_changes_nothing() -> None:
-    guest = guest_in("92~ex-demo-1")
+    guest = create_guest("92~ex-demo-1")
     assert guest is not None
     assert guest.scope.realms == ("92~ex-demo-1",)
     assert guest.may(Permission.PICTURE_READ)
@@ -26,17 +26,17 @@ def test_a_guest_reads_one_exercise_and_changes_nothing() -> None:
 
 
 def test_without_a_demonstration_there_is_no_guest() -> None:
-    assert guest_in("") is None
+    assert create_guest("") is None
 
 
 def test_a_live_realm_is_never_shown_to_strangers() -> None:
     with pytest.raises(ValueError, match="live"):
-        guest_in("92")
+        create_guest("92")
 
 
 async def test_a_guest_is_shown_the_way_in_where_others_go_out() -> None:
     app = application(HeldModel(crisis()), LINKS)
-    app.state.guest = guest_in(REALM)
+    app.state.guest = create_guest(REALM)
     browser = Browser(app)
     page = await browser.get(f"/?realm={REALM}", role="")
     assert (

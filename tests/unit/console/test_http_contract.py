@@ -12,16 +12,16 @@ import pytest
 from fastapi.testclient import TestClient
 
 from schemas.maintenance import EndMaintenance
-from services.console.__main__ import _describe
-from services.console.app import create_app, openapi
-from services.console.http.answers import answer
-from services.console.http.context import Body, check_scope, parse_time
-from services.console.http.decisions import Decisions, Key, Outcome
-from services.console.maintenance.api import Window
-from services.runtime.http.problems import MEDIA_TYPE, SCHEMA, Problem, ProblemError, fault
+from services.console.__main__ import _build_openapi
+from services.console.app import build_openapi, create_app
+from services.console.http.answers import build_answer
+from services.console.http.context import DecisionBody, check_scope, parse_time
+from services.console.http.decisions import CommandDispatcher, CommandOutcome, IdempotencyKey
+from services.console.maintenance.api import WindowRequest
+from services.runtime.http.problems import MEDIA_TYPE, SCHEMA, Problem, ProblemError, build_fault
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal, Scope
-from services.runtime.process.health import Health
+from services.runtime.process.health import HealthChecks
 from services.runtime.process.settings import Settings
 from tests.shipped import territory
 
@@ -87,7 +87,7 @@ DECISIONS = (
 
 def test_what_the_asyncapi_document_points_to_is_beside_it() -> None:
     """A consumer who read the document over HTTP found no schema of any message."""
-    with TestClient(create_app(Health()), base_url="http://console") as http:
+    with TestClient(create_app(HealthChecks()), base_url="http://console") as http:
         messages = http.get("/asyncapi.json").json()["components"]["messages"]
         for wire in ("vigie.IncidentChanged.v1", "vigie.NotificationPlanned.v1"):
             (points_to,) = [
@@ -100,7 +100,7 @@ def test_what_the_asyncapi_document_points_to_is_beside_it() -> None:
 
 
 def test_the_document_is_openapi_3_1_and_holds_every_promised_path() -> None:
-    document = openapi()
+    document = build_openapi()
     assert document["openapi"].startswith("3.1")
     paths = document["paths"]
     for path in READS:
@@ -112,7 +112,7 @@ def test_the_document_is_openapi_3_1_and_holds_every_promised_path() -> None:
 
 def test_every_read_of_a_realm_takes_as_of() -> None:
     free = {"/api/v1/realms", "/api/v1/realms/{name}", "/api/v1/commands/{id}", "/api/v1/me/push"}
-    for path, methods in openapi()["paths"].items():
+    for path, methods in build_openapi()["paths"].items():
         if "get" in methods and path not in free:
             assert {"realm", "as_of"} <= {p["name"] for p in methods["get"]["parameters"]}, path
 
@@ -139,7 +139,7 @@ COLLIDING = (
 
 def test_the_headers_of_decisions_stand_in_the_document() -> None:
     """A program that is made from it knew neither a key nor a version."""
-    app = create_app(Health())
+    app = create_app(HealthChecks())
     app.openapi()
     for path, methods in app.openapi()["paths"].items():
         if "412" in methods.get("post", {}).get("responses", {}):
@@ -153,7 +153,7 @@ def test_the_headers_of_decisions_stand_in_the_document() -> None:
 
 def test_every_operation_says_with_which_problems_it_may_end() -> None:
     """422 stood there in FastAPI's shape, which no answer has; a list said of no other that it may come."""
-    document = openapi()
+    document = build_openapi()
     assert not {"HTTPValidationError", "ValidationError"} & document["components"]["schemas"].keys()
     for path, methods in document["paths"].items():
         for operation in methods.values():
@@ -177,7 +177,7 @@ async def test_the_document_is_made_when_the_system_has_started_and_not_by_the_f
     made, data = asyncio.Event(), Settings(data_dir=tmp_path).data
     data.make()
     app: Any = SimpleNamespace(openapi=made.set)
-    describing = asyncio.create_task(_describe(app, data))
+    describing = asyncio.create_task(_build_openapi(app, data))
     await asyncio.sleep(0)
     assert not made.is_set(), "the start needs the processor"
     data.started.touch()
@@ -186,9 +186,9 @@ async def test_the_document_is_made_when_the_system_has_started_and_not_by_the_f
 
 
 def test_a_problem_is_what_the_document_says_that_it_is() -> None:
-    refused = Problem("invalid", faults=(fault("a", "b", "c", "d"),), retry_after_s=2).document(
-        "fr", "/x"
-    )
+    refused = Problem(
+        "invalid", faults=(build_fault("a", "b", "c", "d"),), retry_after_s=2
+    ).document("fr", "/x")
     assert set(SCHEMA["required"]) <= refused.keys() <= SCHEMA["properties"].keys()
     assert (
         refused["errors"][0].keys() == SCHEMA["properties"]["errors"]["items"]["properties"].keys()
@@ -197,7 +197,7 @@ def test_a_problem_is_what_the_document_says_that_it_is() -> None:
 
 def test_every_list_is_paged() -> None:
     """`?limit=` was read over by a dozen lists."""
-    document = openapi()
+    document = build_openapi()
     for path, methods in document["paths"].items():
         answer = (
             methods.get("get", {})
@@ -257,7 +257,7 @@ def test_a_scope_of_sites_and_poles_must_touch_the_matter() -> None:
 
 
 def test_unknown_fields_of_a_body_are_ignored() -> None:
-    assert Body.model_validate({"reason": "x", "later": 1}).reason == "x"
+    assert DecisionBody.model_validate({"reason": "x", "later": 1}).reason == "x"
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_a_matcher_that_cannot_be_understood_is_refused_where_it_stands(
         {"name": "job", "value": "x"},
         {"name": "alertname", "value": pattern, "regex": True},
     ]
-    window = Window.model_validate(
+    window = WindowRequest.model_validate(
         {
             "reason": "travaux",
             "starts_at": "2027-02-11T09:40:00Z",
@@ -296,7 +296,7 @@ class _Nothing:
 
 
 async def test_what_a_command_cannot_hold_is_a_fault_of_the_one_who_asked() -> None:
-    decisions = Decisions(_Nothing(), _Nothing(), _Nothing(), b"k" * 32)  # type: ignore[arg-type]
+    decisions = CommandDispatcher(_Nothing(), _Nothing(), _Nothing(), b"k" * 32)  # type: ignore[arg-type]
 
     def make(by: str, role: str, reason: str | None) -> EndMaintenance:
         return EndMaintenance.model_validate(
@@ -325,19 +325,19 @@ def test_what_was_decided_says_too_which_fields_it_did_not_know(state: str) -> N
             state=SimpleNamespace(unknown_fields=unknown),
             url=SimpleNamespace(path="/api/v1/incidents/i-1/resolve"),
         )
-        answered = answer(request, Outcome("cmd-1", "92", decided), "fr")
+        answered = build_answer(request, CommandOutcome("cmd-1", "92", decided), "fr")
         assert answered.status_code == (200 if state == "applied" else 409)
         assert orjson.loads(answered.body).get("unknown_fields", []) == unknown
 
 
 def test_the_id_of_a_command_is_its_key() -> None:
-    decisions = Decisions(_Nothing(), _Nothing(), _Nothing(), b"k" * 32)  # type: ignore[arg-type]
+    decisions = CommandDispatcher(_Nothing(), _Nothing(), _Nothing(), b"k" * 32)  # type: ignore[arg-type]
     one, other = Principal(id="a", role=Role.CELL), Principal(id="b", role=Role.CELL)
-    id = decisions.command_id(one, "92", Key("key", ""))
-    assert id == decisions.command_id(one, "92", Key("key", ""))
+    id = decisions.command_id(one, "92", IdempotencyKey("key", ""))
+    assert id == decisions.command_id(one, "92", IdempotencyKey("key", ""))
     different = {
-        decisions.command_id(other, "92", Key("key", "")),
-        decisions.command_id(one, "92~ex-1", Key("key", "")),
+        decisions.command_id(other, "92", IdempotencyKey("key", "")),
+        decisions.command_id(one, "92~ex-1", IdempotencyKey("key", "")),
         decisions.command_id(one, "92", None),
     }
     assert id not in different
@@ -356,7 +356,7 @@ def test_the_id_of_a_command_is_its_key() -> None:
 def test_an_address_that_does_not_exist_is_a_page_for_a_browser_and_a_problem_for_a_program() -> (
     None
 ):
-    client = TestClient(create_app(Health(ready={})))
+    client = TestClient(create_app(HealthChecks(ready={})))
     browser = {"accept": "text/html,application/xhtml+xml", "accept-language": "fr"}
     page = client.get("/incident", headers=browser)
     assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
@@ -374,7 +374,7 @@ def test_the_front_learns_which_measures_the_version_in_force_reserves() -> None
         version = territory()
         return SimpleNamespace(version="v1", sections=version.sections)
 
-    app = create_app(Health())
+    app = create_app(HealthChecks())
     app.state.live_realm, app.state.model = "92", SimpleNamespace(reference=reference)
     told = TestClient(app).get("/measures.json").json()
     assert asked == ["92"]

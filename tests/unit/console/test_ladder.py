@@ -8,12 +8,16 @@ from schemas.calling import EscalationRow, WaveRow
 from schemas.delivery import AttemptRow, NotificationRow
 from schemas.reference import Pole
 from schemas.words import Channel, Level, NotificationState
-from services.console.i18n import translator
-from services.console.incidents.escalation_page import Doubt, Ladder, ladder_of
+from services.console.i18n import get_translator
+from services.console.incidents.escalation_page import (
+    DoubtfulMessage,
+    EscalationView,
+    build_escalation,
+)
 from services.console.read_model.reference_index import NO_REFERENCE
 from services.console.read_model.shapes import Shaper
-from services.console.sites.geometry import Outlines, Plane
-from services.console.texts.names import Names
+from services.console.sites.geometry import MapPlane, Outlines
+from services.console.texts.names import TerritoryNames
 
 AT = 1_802_340_000_000
 
@@ -116,7 +120,7 @@ def test_a_post_that_nobody_holds_is_named_with_its_place() -> None:
     }
     shown = ladder(
         called(NotificationState.PLANNED),
-        Names(poles=poles),
+        TerritoryNames(poles=poles),
         "directeur_pole:solidarites",
         "cabinet",
     )
@@ -134,18 +138,22 @@ def test_who_never_answered_is_counted_as_long_as_an_answer_is_waited_for(
     assert (
         len(
             ladder(
-                called(NotificationState.ACCEPTED, ("accepted", False)), Names(), state=state
+                called(NotificationState.ACCEPTED, ("accepted", False)),
+                TerritoryNames(),
+                state=state,
             ).silent
         )
         == silent
     )
 
 
-def doubts(row: NotificationRow) -> list[Doubt]:
-    return ladder(row, Names()).rungs[0].doubts
+def doubts(row: NotificationRow) -> list[DoubtfulMessage]:
+    return ladder(row, TerritoryNames()).rungs[0].doubts
 
 
-def ladder(row: NotificationRow, names: Names, *uncovered: str, state: str = "running") -> Ladder:
+def ladder(
+    row: NotificationRow, names: TerritoryNames, *uncovered: str, state: str = "running"
+) -> EscalationView:
     """Of one rung that called one person."""
     wave = WaveRow(
         wave=1,
@@ -159,7 +167,7 @@ def ladder(row: NotificationRow, names: Names, *uncovered: str, state: str = "ru
         channels=(Channel.SMS,),
         notifications=("n",),
     )
-    shaper = Shaper("92", NO_REFERENCE, Outlines(Plane(2.1, 48.9, 1.0, 1.0, 1.0), {}), "fr")
+    shaper = Shaper("92", NO_REFERENCE, Outlines(MapPlane(2.1, 48.9, 1.0, 1.0, 1.0), {}), "fr")
     escalation = EscalationRow(
         id="e",
         ladder="N1",
@@ -173,6 +181,6 @@ def ladder(row: NotificationRow, names: Names, *uncovered: str, state: str = "ru
         waves=(wave,),
         uncovered_roles=uncovered,
     )
-    return ladder_of(
-        shaper.escalation(escalation), [shaper.notification(row)], names, translator("fr")
+    return build_escalation(
+        shaper.escalation(escalation), [shaper.notification(row)], names, get_translator("fr")
     )

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.console.app import Leaving
+from services.console.app import ShutdownMiddleware
 
 SCOPE = {
     "type": "http",
@@ -36,7 +36,7 @@ async def ended(*, begun: bool) -> list[MutableMapping[str, Any]]:
     async def receive() -> MutableMapping[str, Any]:
         return {"type": "http.request"}
 
-    task = asyncio.create_task(Leaving(app)(SCOPE, receive, send))
+    task = asyncio.create_task(ShutdownMiddleware(app)(SCOPE, receive, send))
     await waits.wait()
     task.cancel()
     if begun:

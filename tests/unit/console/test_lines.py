@@ -28,14 +28,20 @@ from schemas.delivery import ChannelsProbed, ProbeRow
 from schemas.reassignment import Decision, ProposalChanged, ProposalRow, ProposalState
 from schemas.runtime import Rebased
 from schemas.words import ActivityState, ClockBase
-from services.console.logbook.line_values import LINES
-from services.console.logbook.lines import LineRecord, author_source, key_before, key_of, line_of
-from services.console.logbook.sentences import _MAKERS
+from services.console.logbook.line_values import LINE_MAKERS
+from services.console.logbook.lines import (
+    LineRecord,
+    build_author_source,
+    build_key,
+    build_key_after,
+    make_line,
+)
+from services.console.logbook.sentences import _RENDERERS
 from services.console.read_model.reference_index import NO_REFERENCE
 from services.console.read_model.shapes import Shaper
-from services.console.sites.geometry import Outlines, Plane
-from services.console.texts import line as said
-from services.console.texts.names import Names
+from services.console.sites.geometry import MapPlane, Outlines
+from services.console.texts import render_line as said
+from services.console.texts.names import TerritoryNames
 from services.runtime.log.transaction import Transaction
 from tests.integration.console import crisis
 from tests.integration.console.logwriter import Chains
@@ -66,7 +72,7 @@ STRATEGY = StrategyRow.model_validate(
 def lines(service: str, *facts: object, at: int = START, **more: object) -> list[LineRecord]:
     partition, raw = Chains().make(service, "92", facts, at, **more)  # type: ignore[arg-type]
     tx = Transaction.load(raw)
-    found = (line_of(tx, fact, partition, n) for n, fact in enumerate(tx.facts))
+    found = (make_line(tx, fact, partition, n) for n, fact in enumerate(tx.facts))
     return [line for line in found if line is not None]
 
 
@@ -87,7 +93,7 @@ def test_what_a_person_caused_carries_their_token_and_role() -> None:
         "alerts",
         crisis.level(START, 3, 2),
         cause=SetLevel,
-        source=author_source("p-7", "dgs_directeur_de_crise"),
+        source=build_author_source("p-7", "dgs_directeur_de_crise"),
     )
     (by_itself,) = lines("alerts", crisis.level(START, 3, 2))
     assert (by_person.author, by_person.role) == ("p-7", "dgs_directeur_de_crise")
@@ -103,8 +109,8 @@ def test_a_corrected_report_is_told_with_who_corrected_it() -> None:
         ),
     )
     assert (line.author, line.values["corrected_by"]) == ("cell-1a2b3c4d", "cell-1a2b3c4d")
-    assert "(message refusé, corrigé par" in said(line, Names(), "fr")
-    assert "(refused message, corrected by" in said(line, Names(), "en")
+    assert "(message refusé, corrigé par" in said(line, TerritoryNames(), "fr")
+    assert "(refused message, corrected by" in said(line, TerritoryNames(), "en")
 
 
 def test_a_note_is_its_authors_and_its_text_is_elsewhere() -> None:
@@ -128,7 +134,7 @@ def test_a_note_is_its_authors_and_its_text_is_elsewhere() -> None:
 
 
 def test_every_line_has_a_sentence_of_its_own() -> None:
-    assert set(LINES) == set(_MAKERS)
+    assert set(LINE_MAKERS) == set(_RENDERERS)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +178,7 @@ def test_what_a_person_decides_about_an_activity_is_told_in_words(
     fact: object, sentence: str
 ) -> None:
     (line,) = lines("continuity", fact)
-    assert said(line, Names(), "fr") == sentence
+    assert said(line, TerritoryNames(), "fr") == sentence
 
 
 @pytest.mark.parametrize(
@@ -228,7 +234,7 @@ def test_what_becomes_of_a_plan_is_told_in_words_and_only_persons_decide(
         | row
     )
     (line,) = lines("continuity", PlanChanged(row=plan, change=change))
-    assert (line.kind, said(line, Names(), "fr")) == (kind, sentence)
+    assert (line.kind, said(line, TerritoryNames(), "fr")) == (kind, sentence)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +254,7 @@ def test_what_becomes_of_a_plans_condition_is_told_in_words(
             row=TriggerRow(id="PT-ELEC:2", plan="PT-ELEC", level=2, state=state, since=since)
         ),
     )
-    assert said(line, Names(), "fr") == sentence
+    assert said(line, TerritoryNames(), "fr") == sentence
 
 
 @pytest.mark.parametrize(
@@ -268,7 +274,7 @@ def test_what_is_declared_is_told_in_words_and_units(
 ) -> None:
     """The log said `electricity : arrêté`, `paris-austerlitz : 6,2 %` and `RD1 : True`."""
     (line,) = lines("alerts", FlagChanged(row=FlagRow(id=id, value=value, since=START)))
-    assert said(line, Names(), "fr") == sentence
+    assert said(line, TerritoryNames(), "fr") == sentence
 
 
 @pytest.mark.parametrize(
@@ -294,7 +300,7 @@ def test_who_takes_an_incident_in_charge_is_told_and_that_nobody_does_any_more(
     """An answer from a link or an SMS is decided without an author: its line said nobody's name, and the same when it was taken back."""
     (line,) = lines("alerts", crisis.incident(START, ("pmi-04",), "acknowledged", **row))
     assert (
-        said(line, Names(), "fr")
+        said(line, TerritoryNames(), "fr")
         == f"Incident 92-2027-0211-01{sentence if sentence.startswith(chr(0xA0)) else ' ' + sentence}"
     )
 
@@ -329,7 +335,7 @@ def proposal(
         decisions=() if change == "computed" else (decided,),
     )
     (line,) = lines("continuity", ProposalChanged(row=row, change=change))
-    return said(line, Names(), lang).replace("\u00a0", " ").replace("\u202f", " ")
+    return said(line, TerritoryNames(), lang).replace("\u00a0", " ").replace("\u202f", " ")
 
 
 @pytest.mark.parametrize(
@@ -370,7 +376,7 @@ def test_a_proposal_counts_in_the_numbers_and_plurals_of_its_reader(
 
 
 def test_the_reason_of_a_decision_follows_its_sentence_and_a_note_is_its_own() -> None:
-    shaper = Shaper("92", NO_REFERENCE, Outlines(Plane(2.1, 48.9, 1.0, 1.0, 1.0), {}), "fr")
+    shaper = Shaper("92", NO_REFERENCE, Outlines(MapPlane(2.1, 48.9, 1.0, 1.0, 1.0), {}), "fr")
     (decision,) = lines("continuity", AlarmArbitrated(row=ALARM))
     (note,) = lines(
         "alerts", NoteAdded(line="l-1", text_id="t-1", author="p-1", role="cell", occurred_at=START)
@@ -391,15 +397,15 @@ def test_growth_of_an_incident_is_told_by_its_reports_not_twice() -> None:
 
 def test_keys_order_by_time_then_cause_before_effect() -> None:
     keys = [
-        key_of(START, "alerts", 7, 0),
-        key_of(START, "alerts", 7, 1),
-        key_of(START, "alerts", 12, 0),
-        key_of(START, "continuity", 3, 0),
-        key_of(START, "delivery", 1, 0),
-        key_of(START + 1, "alerts", 1, 0),
+        build_key(START, "alerts", 7, 0),
+        build_key(START, "alerts", 7, 1),
+        build_key(START, "alerts", 12, 0),
+        build_key(START, "continuity", 3, 0),
+        build_key(START, "delivery", 1, 0),
+        build_key(START + 1, "alerts", 1, 0),
     ]
     assert keys == sorted(keys)
-    assert max(keys[:-1]) < key_before(START) <= keys[-1]
+    assert max(keys[:-1]) < build_key_after(START) <= keys[-1]
 
 
 @pytest.mark.parametrize(
@@ -438,12 +444,12 @@ def with_word(sample: dict[str, Any], path: tuple[str, ...], word: str) -> dict[
 
 
 SHAPERS = [
-    Shaper("92", NO_REFERENCE, Outlines(Plane(2.1, 48.9, 1.0, 1.0, 1.0), {}), lang)
+    Shaper("92", NO_REFERENCE, Outlines(MapPlane(2.1, 48.9, 1.0, 1.0, 1.0), {}), lang)
     for lang in ("fr", "en")
 ]
 
 
-@pytest.mark.parametrize("name", sorted(LINES))
+@pytest.mark.parametrize("name", sorted(LINE_MAKERS))
 def test_every_word_that_a_fact_may_say_can_be_read(name: str) -> None:
     """A denied report had no line: the log and the live stream of its realm ended for everybody."""
     kind = export.PUBLISHED[f"vigie.{name}.v1"]
@@ -491,13 +497,13 @@ def test_a_test_of_channels_that_found_none_says_that_nothing_leaves(
     )
     (line,) = lines("delivery", ChannelsProbed(row=row))
     assert line.kind == kind
-    assert said(line, Names(), "fr").replace("\u00a0", " ") == sentence
+    assert said(line, TerritoryNames(), "fr").replace("\u00a0", " ") == sentence
 
 
 def test_a_role_whose_people_did_not_answer_is_not_said_to_have_no_holder() -> None:
     """The same fact stands for an empty duty and for one whose holder and deputy were called in vain: the line is true of both."""
     (line,) = lines("alerts", RoleUncovered(escalation=None, role="cellule_rh", scope=None))
-    text = said(line, Names(), "fr").replace("\u00a0", " ")
+    text = said(line, TerritoryNames(), "fr").replace("\u00a0", " ")
     assert text.startswith("Rôle sans personne joignable : ")
 
 
@@ -506,11 +512,11 @@ def test_a_log_that_goes_on_elsewhere_is_named() -> None:
     (alerts,) = lines("alerts", Rebased(cluster_id="k2", next_offset=7), cause=Rebased)
     (delivery,) = lines("delivery", Rebased(cluster_id="k2", next_offset=7), cause=Rebased)
     assert (
-        said(alerts, Names(), "fr").replace("\u00a0", " ")
+        said(alerts, TerritoryNames(), "fr").replace("\u00a0", " ")
         == "Journal « alertes » : il repart d’une sauvegarde, sur un second site ou d’une entrée refaite"
     )
     assert (
-        said(delivery, Names(), "en")
+        said(delivery, TerritoryNames(), "en")
         == "Log “messages”: it goes on from a backup, on a second site or from an input that was made again"
     )
     assert alerts.id != delivery.id

@@ -8,18 +8,39 @@ import pytest
 
 from services.console.http.compression import STREAM_HEAD
 from services.console.live import stream
-from services.console.live.stream import Frame, Piece, Subscriber, entry_of, event_id, hello, order
+from services.console.live.stream import (
+    EncodedFrames,
+    Frame,
+    Subscriber,
+    build_event_id,
+    build_hello,
+    parse_entry_id,
+    parse_event_id,
+)
 
 
 def test_ids_of_another_epoch_are_not_ours() -> None:
-    id = event_id("e1", "17-3")
-    assert entry_of(id, "e1") == "17-3"
-    for other in (event_id("e2", "17-3"), "17-3", "e1.17", "e1.x-1", "e1.1-" + "9" * 30, "", None):
-        assert entry_of(other, "e1") is None
+    id = build_event_id("e1", "17-3")
+    assert parse_event_id(id, "e1") == "17-3"
+    for other in (
+        build_event_id("e2", "17-3"),
+        "17-3",
+        "e1.17",
+        "e1.x-1",
+        "e1.1-" + "9" * 30,
+        "",
+        None,
+    ):
+        assert parse_event_id(other, "e1") is None
 
 
 def test_entries_are_ordered_by_number_not_by_text() -> None:
-    assert order("9-0") < order("10-0") < order("10-2") < order("10-10")
+    assert (
+        parse_entry_id("9-0")
+        < parse_entry_id("10-0")
+        < parse_entry_id("10-2")
+        < parse_entry_id("10-10")
+    )
 
 
 def test_a_hidden_or_empty_frame_only_advances_the_id() -> None:
@@ -30,25 +51,32 @@ def test_a_hidden_or_empty_frame_only_advances_the_id() -> None:
 
 
 def test_the_first_frame_says_where_the_stream_stands() -> None:
-    frame = hello("e", "5-0", "92").decode()
+    frame = build_hello("e", "5-0", "92").decode()
     assert frame.startswith("id: e.5-0\nevent: hello\ndata: {")
     assert '"server_time"' in frame
 
 
 def test_a_full_queue_is_dropped_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "QUEUE", 3)
+    monkeypatch.setattr(stream, "MAX_QUEUED", 3)
     slow = Subscriber("fr")
     for n in range(10):
-        slow.put(Piece(b"%d" % n))
+        slow.put(EncodedFrames(b"%d" % n))
     assert slow.overflowed
     assert not slow.frames
 
 
 def test_the_same_compressed_bytes_serve_whoever_was_told_what_before() -> None:
-    news, greeting = Piece(b"id: e.2-0\nevent: sites\ndata: {}\n\n" * 50), b"event: hello\n\n"
-    for before in ([], [Piece(b"event: sites\n\n")], [Piece(b"id: e.1-0\n\n" * 999)]):
+    news, greeting = (
+        EncodedFrames(b"id: e.2-0\nevent: sites\ndata: {}\n\n" * 50),
+        b"event: hello\n\n",
+    )
+    for before in (
+        [],
+        [EncodedFrames(b"event: sites\n\n")],
+        [EncodedFrames(b"id: e.1-0\n\n" * 999)],
+    ):
         browser = Subscriber("fr", gzip=True)
-        for piece in (Piece(greeting), *before, news):
+        for piece in (EncodedFrames(greeting), *before, news):
             browser.put(piece)
         assert browser.frames[-1] is news.packed, "one object for all"
         assert len(news.packed) < len(news.plain) / 10
@@ -62,7 +90,7 @@ def test_the_same_compressed_bytes_serve_whoever_was_told_what_before() -> None:
 def test_pings_do_not_queue() -> None:
     away = Subscriber("fr")
     for _ in range(3):
-        away.put(Piece(b"ping", count=0))
+        away.put(EncodedFrames(b"ping", count=0))
     assert list(away.frames) == [b"ping"], "an old one says nothing of now"
-    away.put(Piece(b"news"))
+    away.put(EncodedFrames(b"news"))
     assert away.take() == b"pingnews"

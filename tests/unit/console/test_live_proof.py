@@ -10,14 +10,14 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from services.console.app import take_in
+from services.console.app import add_routes
 from services.console.live import api as live_api
-from services.console.live.stream import Live
-from services.runtime.identity.accounts import AccessStore, new_principal
-from services.runtime.identity.http_access import guest_in
+from services.console.live.stream import LiveStream
+from services.runtime.identity.accounts import AccessStore, create_principal
+from services.runtime.identity.http_access import create_guest
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.sessions import COOKIE, Session, Sessions
-from services.runtime.testing.keyed import memory_access
+from services.runtime.testing.keyed import create_memory_access
 
 EXERCISE = "92~ex-demo-1"
 
@@ -28,27 +28,29 @@ class OneFrame:
     def __init__(self) -> None:
         self.still_allowed: Callable[[], bool] = lambda: False
 
-    async def stream(self, _realm: str, *, still_allowed: Callable[[], bool], **_: Any) -> Live:
+    async def stream(
+        self, _realm: str, *, still_allowed: Callable[[], bool], **_: Any
+    ) -> LiveStream:
         self.still_allowed = still_allowed
 
         async def frames() -> AsyncGenerator[bytes]:
             yield b"event: hello\n\n"
 
-        return Live(frames(), lambda: None)
+        return LiveStream(frames(), lambda: None)
 
 
 class Doors:
     def __init__(self, folder: Path) -> None:
-        self.access: AccessStore = memory_access(folder)
+        self.access: AccessStore = create_memory_access(folder)
         self.sessions, self.hub = Sessions(self.access), OneFrame()
         app = FastAPI()
-        take_in(app, live_api.router)
+        add_routes(app, live_api.router)
         app.state.access, app.state.sessions, app.state.hub = self.access, self.sessions, self.hub
-        app.state.model, app.state.live_realm, app.state.guest = None, "92", guest_in(EXERCISE)
+        app.state.model, app.state.live_realm, app.state.guest = None, "92", create_guest(EXERCISE)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://vigie")
 
     async def somebody(self) -> Session:
-        principal = new_principal(Role.CELL)
+        principal = create_principal(Role.CELL)
         await self.access.add_account(principal, "cellule")
         return self.sessions.admit(principal)
 
@@ -91,7 +93,7 @@ async def test_a_stream_ends_when_its_session_is_over(
 
 
 async def test_a_stream_ends_when_its_token_is_revoked_or_its_account_shut(doors: Doors) -> None:
-    principal = new_principal(Role.OBSERVER)
+    principal = create_principal(Role.OBSERVER)
     (first, one), (_, two) = [await doors.access.create_token(principal) for _ in range(2)]
     revoked, shut = [await doors.open(Authorization=f"Bearer {token}") for token in (one, two)]
     await doors.access.revoke_token(first)

@@ -9,21 +9,21 @@ import pytest
 
 from schemas.delivery import NotificationRow
 from schemas.words import Level, NotificationState
-from services.console.messages.queries import People
-from services.console.messages.texts import Wording, texts_of
-from services.messages import Names, compose, phrases
-from services.runtime.identity.signed_links import AckLinks, Link
+from services.console.messages.queries import MessageQueries
+from services.console.messages.texts import Wording, compose_texts
+from services.messages import MessageNames, compose_message, load_phrases
+from services.runtime.identity.signed_links import AnswerLink, AnswerLinks
 from tests.scenarios.memory import MemoryPlayer, scenario
 from tests.scenarios.remembered import Remembered
 from tests.shipped import territory
 
 URL = "https://vigie.example.fr"
 REALM = "92~ex-texts"
-NAMES = replace(Names.of(territory().sections), territory="Hauts-de-Seine")
+NAMES = replace(MessageNames.of(territory().sections), territory="Hauts-de-Seine")
 FIVE_MINUTES = 300_000
 
 
-class Queries(Remembered, People):
+class Queries(Remembered, MessageQueries):
     """The queries about people, of a realm that was played in memory."""
 
 
@@ -74,9 +74,9 @@ async def test_nobody_who_did_not_ask_gets_texts(queries: Queries) -> None:
 
 def test_a_text_does_not_hold_the_key_to_answer_but_is_as_long() -> None:
     row = call()
-    texts = texts_of(row, "92", NAMES, "fr", URL, None)
-    link = f"{URL}/a/{AckLinks(b'k' * 32).token(Link('92', row.id, row.person, 1_804_754_520_000))}"
-    sent = compose(row, NAMES, phrases("fr"), link, public_url=URL)
+    texts = compose_texts(row, "92", NAMES, "fr", URL, None)
+    link = f"{URL}/a/{AnswerLinks(b'k' * 32).token(AnswerLink('92', row.id, row.person, 1_804_754_520_000))}"
+    sent = compose_message(row, NAMES, load_phrases("fr"), link, public_url=URL)
     assert re.search(r"/a/x+$", texts.sms)
     assert len(texts.sms) == len(sent.sms)
 

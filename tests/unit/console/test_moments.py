@@ -5,22 +5,22 @@ from __future__ import annotations
 import pytest
 
 from schemas.base import END_OF_TIME
-from services.console.logbook.sentences import _local
-from services.console.resources.base import iso, when
+from services.console.logbook.sentences import _format_local_time
+from services.console.resources.base import format_iso, to_datetime
 from services.console.web import times
 
 
 @pytest.mark.parametrize("at", [END_OF_TIME - 1, END_OF_TIME + 4 * 3_600_000, 2**62])
 def test_somebodys_word_for_never_is_the_last_day(at: int) -> None:
-    assert iso(when(at)).startswith("9999-12-31T22:59:59")
+    assert format_iso(to_datetime(at)).startswith("9999-12-31T22:59:59")
     assert times.minute_value(times.of(at)) == "9999-12-31T23:59:59"
-    assert _local(at) == "31/12 23:59"
+    assert _format_local_time(at) == "31/12 23:59"
 
 
 def test_what_lies_before_the_calendar_is_its_first_day() -> None:
-    assert times.local(when(-(2**62))).year == 1
+    assert times.to_paris(to_datetime(-(2**62))).year == 1
 
 
 def test_all_else_is_as_it_was_said() -> None:
-    assert iso(when(1_800_000_000_123)) == "2027-01-15T08:00:00.123Z"
-    assert iso(when(-86_400_000)) == "1969-12-31T00:00:00Z"
+    assert format_iso(to_datetime(1_800_000_000_123)) == "2027-01-15T08:00:00.123Z"
+    assert format_iso(to_datetime(-86_400_000)) == "1969-12-31T00:00:00Z"

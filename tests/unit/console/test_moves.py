@@ -6,15 +6,26 @@ from datetime import UTC, datetime
 
 import pytest
 
-from schemas.reassignment import TRAVEL, LineState, ProposalRow, ProposalState, ReassignmentRow
-from services.console.i18n import translator
+from schemas.reassignment import (
+    TRAVEL_MINUTES_KEY,
+    LineState,
+    ProposalRow,
+    ProposalState,
+    ReassignmentRow,
+)
+from services.console.i18n import get_translator
 from services.console.read_model.shapes import Shaper
-from services.console.reassignment.page import facts_of, groups_of, moves_view, orders_of
+from services.console.reassignment.page import (
+    build_reassignment_view,
+    group_lines,
+    list_quality_figures,
+    list_site_orders,
+)
 from services.console.resources import ReassignmentLine
 from tests.unit.console.held import browsing, outlines, reference
 from tests.unit.console.test_every_screen import crisis, realm, shown
 
-_ = translator("fr")
+_ = get_translator("fr")
 NOW = datetime(2027, 2, 11, 10, tzinfo=UTC)
 SHAPER = Shaper("92", reference(), outlines(), "fr")
 
@@ -59,12 +70,12 @@ def test_who_is_no_longer_needed_goes_back_without_having_to_arrive_first(state:
         LineState.ACCEPTED: "arrive",
         LineState.ARRIVED: "release",
     }[state]
-    groups = groups_of(given, _)
+    groups = group_lines(given, _)
     assert {(tuple(g.ids), g.still, g.next) for g in groups} == {
         (("l-1",), "plus nécessaires", "release"),
         (("l-2",), "", usual),
     }
-    orders = orders_of("cen-1", given, _)
+    orders = list_site_orders("cen-1", given, _)
     assert {(tuple(o.ids), o.still, o.next) for o in orders} == {
         (("l-1",), "plus nécessaires", "release"),
         (("l-2",), "", usual),
@@ -80,11 +91,11 @@ def test_fewer_than_three_are_not_counted_out_also_of_several_metiers() -> None:
         line("l-3", 1, 1, metier="cuisinier"),
     ]
     assert (
-        {g.shown for g in groups_of(given, _)}
-        == {o.shown for o in orders_of("cen-1", given, _)}
+        {g.shown for g in group_lines(given, _)}
+        == {o.shown for o in list_site_orders("cen-1", given, _)}
         == {"< 3"}
     )
-    (partly,) = groups_of([line("l-1", 6, 1)], _)
+    (partly,) = group_lines([line("l-1", 6, 1)], _)
     assert partly.still == "< 3 encore nécessaires"
 
 
@@ -107,9 +118,9 @@ def test_the_co2_of_a_proposal_is_one_figure_also_where_people_approved_a_part_b
         kept=97,
     )
     proposal = SHAPER.proposal(row).model_copy(update={"lines": [line("l-1", 4, 4)]})
-    view = moves_view([proposal], proposal, [], [], NOW, reference().names, _)
+    view = build_reassignment_view([proposal], proposal, [], [], NOW, reference().names, _)
     assert (
-        [f["value"] for f in facts_of(proposal, _) if str(f["name"]).startswith("CO₂")]
+        [f["value"] for f in list_quality_figures(proposal, _) if str(f["name"]).startswith("CO₂")]
         == [view.kg]
         == [1415]
     )
@@ -128,18 +139,20 @@ def test_the_minutes_of_travel_are_those_that_people_travel() -> None:
         elapsed_h=1,
         transit=True,
         telework=True,
-        objective={"D": 5428 + 7 * 60, TRAVEL: 5428},
+        objective={"D": 5428 + 7 * 60, TRAVEL_MINUTES_KEY: 5428},
         lines=1,
         agents=4,
     )
     proposal = SHAPER.proposal(row)
-    assert [f["value"] for f in facts_of(proposal, _) if str(f["name"]).startswith("Trajets")] == [
-        5428
-    ]
+    assert [
+        f["value"]
+        for f in list_quality_figures(proposal, _)
+        if str(f["name"]).startswith("Trajets")
+    ] == [5428]
     before = proposal.model_copy(update={"objective": {"D": 5848}})
-    assert not [f for f in facts_of(before, _) if str(f["name"]).startswith("Trajets")], (
-        "of an older proposal nobody knows them"
-    )
+    assert not [
+        f for f in list_quality_figures(before, _) if str(f["name"]).startswith("Trajets")
+    ], "of an older proposal nobody knows them"
 
 
 async def test_before_the_first_proposal_the_page_does_not_say_that_nobody_lacks_a_place() -> None:
@@ -162,11 +175,11 @@ def test_a_line_to_decide_says_how_many_of_its_agents_are_elsewhere_for_nothing(
             update={"recalled": 1, "held": 3}
         ),
     ]
-    (group,) = groups_of(given, _)
+    (group,) = group_lines(given, _)
     assert group.back == "5 rappelés d’où ils ne servent plus, 3 encore ailleurs, à libérer d’abord"
-    assert groups_of([line("l-1", 6, 6, LineState.PROPOSED)], _)[0].back == "", (
+    assert group_lines([line("l-1", 6, 6, LineState.PROPOSED)], _)[0].back == "", (
         "of a proposal that does not say nobody knows"
     )
     assert (
-        groups_of([given[0].model_copy(update={"state": LineState.DISPATCHED})], _)[0].back == ""
+        group_lines([given[0].model_copy(update={"state": LineState.DISPATCHED})], _)[0].back == ""
     ), "it is decided"

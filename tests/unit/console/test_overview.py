@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from schemas.continuity import PlanRow
 from schemas.words import PlanState
-from services.console.sites.overview_queries import plan_counts
+from services.console.sites.overview_queries import count_plans
 
 
 def test_a_plan_that_recovers_is_in_effect_until_it_is_stood_down() -> None:
@@ -12,4 +12,4 @@ def test_a_plan_that_recovers_is_in_effect_until_it_is_stood_down() -> None:
     rows = [
         PlanRow(id=f"P-{state}", state=state, decides="coordinateur_pca") for state in PlanState
     ]
-    assert plan_counts(rows) == {"plans_proposed": 1, "plans_active": 3}
+    assert count_plans(rows) == {"plans_proposed": 1, "plans_active": 3}

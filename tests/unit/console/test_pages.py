@@ -8,29 +8,35 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from schemas.words import Certainty, SiteStatus
-from services.console.accounts.login import inside
-from services.console.attention.cell_page import Limit, SiteLine, folded, groups_of, site_line
-from services.console.continuity.clocks import bar_of
-from services.console.i18n import translator
-from services.console.logbook.line_list import entries
+from services.console.accounts.login import keep_inside
+from services.console.attention.cell_page import (
+    SiteDeadline,
+    SiteLine,
+    build_site_line,
+    fold_text,
+    group_lines,
+)
+from services.console.continuity.clocks import build_bar
+from services.console.i18n import get_translator
+from services.console.logbook.line_list import build_entries
 from services.console.read_model.shapes import Shaper
 from services.console.resources import Clock, Line
-from services.console.sites.map import extent, overlap, place_labels, spread
-from services.console.texts.names import Names
+from services.console.sites.map import compute_extent, is_overlapping, place_labels, push_apart
+from services.console.texts.names import TerritoryNames
 from services.console.web import times
-from services.console.web.render_cache import LIFE_S, Renders
+from services.console.web.render_cache import LIFE_S, RenderCache
 from tests.unit.alerts.scene import Scene
 from tests.unit.console.held import outlines, reference
 
 NOW = datetime(2027, 2, 11, 9, 16, 24, tzinfo=UTC)
-_ = translator("fr")
+_ = get_translator("fr")
 
 
 def site(id: str, status: str, limit_min: float | None = None) -> SiteLine:
     limit = (
         None
         if limit_min is None
-        else Limit("CPL-01", NOW + timedelta(minutes=limit_min), limit_min <= 0)
+        else SiteDeadline("CPL-01", NOW + timedelta(minutes=limit_min), limit_min <= 0)
     )
     return SiteLine(
         id,
@@ -56,7 +62,7 @@ def test_danger_comes_first_then_what_presses_then_silence_then_the_rest() -> No
         site("over", "closed", -3),
         site("far", "closed", 90),
     ]
-    groups = groups_of(lines, NOW, _)
+    groups = group_lines(lines, NOW, _)
     assert [(g.key, [x.id for x in g.lines]) for g in groups] == [
         ("danger", ["e"]),
         ("limite", ["over", "late"]),
@@ -66,7 +72,7 @@ def test_danger_comes_first_then_what_presses_then_silence_then_the_rest() -> No
 
 
 def test_search_text_forgives_accents_case_and_apostrophes() -> None:
-    assert folded("L’Île ÉVACUÉE") == "l'ile evacuee"
+    assert fold_text("L’Île ÉVACUÉE") == "l'ile evacuee"
 
 
 def clock(
@@ -106,22 +112,22 @@ def test_a_running_clock_goes_straight_on_to_its_deadline_and_past_it() -> None:
     ("consumed", "tone"), [(10, "run"), (50, "warn"), (99, "warn"), (100, "late")]
 )
 def test_a_bar_turns_with_the_rto(consumed: float, tone: str) -> None:
-    bar = bar_of(
+    bar = build_bar(
         clock("rto", 1, consumed, 1), clock("dmia", 2, consumed / 2, 60), NOW, forecast=False
     )
     assert (bar.tone, bar.tick) == (tone, 50)
 
 
 def test_a_bar_never_leaves_its_track() -> None:
-    bar = bar_of(clock("rto", 1, 400, 1), clock("dmia", 2, 200, 1), NOW, forecast=True)
+    bar = build_bar(clock("rto", 1, 400, 1), clock("dmia", 2, 200, 1), NOW, forecast=True)
     assert bar.at == 100
     assert bar.until is None
 
 
 def test_glyphs_are_pushed_apart_and_always_the_same_way() -> None:
     points = ((10.0, 10.0), (10.0, 10.0), (11.0, 10.0), (90.0, 90.0))
-    placed = spread(points, 6)
-    assert placed == spread(points, 6)
+    placed = push_apart(points, 6)
+    assert placed == push_apart(points, 6)
     assert placed[3] == (90.0, 90.0)
     assert (
         min(abs(a[0] - b[0]) + abs(a[1] - b[1]) for k, a in enumerate(placed) for b in placed[:k])
@@ -131,14 +137,14 @@ def test_glyphs_are_pushed_apart_and_always_the_same_way() -> None:
 
 def test_two_names_on_the_map_do_not_cover_each_other() -> None:
     path = "M0,0L100,0L100,100L0,100Z"
-    assert extent(path) == (0, 0, 100, 100)
+    assert compute_extent(path) == (0, 0, 100, 100)
     found = place_labels(
         [("Nanterre", (50, 50), path), ("Puteaux", (50, 50), path)], [], (-200, -200, 500, 500), 20
     )
     boxes = [
         (x - 0.28 * 20 * len(n), y - 16, 0.56 * 20 * len(n), 20) for n, (x, y) in found.items()
     ]
-    assert not overlap(boxes[0], boxes[1])
+    assert not is_overlapping(boxes[0], boxes[1])
 
 
 def line(k: int, type: str = "SiteStatusChanged", change: str = "unknown", minute: int = 0) -> Line:
@@ -168,9 +174,9 @@ def line(k: int, type: str = "SiteStatusChanged", change: str = "unknown", minut
 
 
 def test_silent_sites_of_one_minute_are_told_together_and_others_are_not() -> None:
-    found = entries(
+    found = build_entries(
         [line(1), line(2), line(3, minute=2), line(4, "AlarmRaised", "alarm", minute=2)],
-        Names(),
+        TerritoryNames(),
         _,
         10,
     )
@@ -198,7 +204,7 @@ def test_a_moment_of_another_day_has_its_date_and_its_time() -> None:
     [(-5, "00:00"), (336, "05:36"), (3599, "59:59"), (3600, "1 h 00"), (200_000, "2 j")],
 )
 def test_a_countdown_stops_at_zero(seconds: int, text: str) -> None:
-    assert times.countdown(NOW + timedelta(seconds=seconds), NOW, "fr") == text
+    assert times.format_countdown(NOW + timedelta(seconds=seconds), NOW, "fr") == text
 
 
 @pytest.mark.parametrize(
@@ -214,15 +220,15 @@ def test_a_countdown_stops_at_zero(seconds: int, text: str) -> None:
     ],
 )
 def test_a_login_leads_only_inside(target: str) -> None:
-    assert inside(target) == "/"
+    assert keep_inside(target) == "/"
 
 
 def test_a_login_leads_to_the_page_that_was_asked_for() -> None:
-    assert inside("/incidents/1?realm=92~ex-7") == "/incidents/1?realm=92~ex-7"
+    assert keep_inside("/incidents/1?realm=92~ex-7") == "/incidents/1?realm=92~ex-7"
 
 
 async def test_many_readers_of_one_state_share_one_render() -> None:
-    renders, made, go = Renders(), [], asyncio.Event()
+    renders, made, go = RenderCache(), [], asyncio.Event()
 
     async def make() -> bytes:
         made.append(1)
@@ -238,7 +244,7 @@ async def test_many_readers_of_one_state_share_one_render() -> None:
 
 async def test_a_newer_state_and_an_old_render_are_rendered_again() -> None:
     now, made = [0.0], []
-    renders = Renders(lambda: now[0])
+    renders = RenderCache(lambda: now[0])
 
     async def make() -> bytes:
         made.append(1)
@@ -251,7 +257,7 @@ async def test_a_newer_state_and_an_old_render_are_rendered_again() -> None:
 
 
 async def test_a_failed_render_is_not_kept() -> None:
-    renders = Renders()
+    renders = RenderCache()
 
     async def fail() -> bytes:
         raise ValueError("store away")
@@ -281,4 +287,4 @@ def test_an_unknown_site_says_whether_it_is_silent_or_doubted(
     shown = Shaper(scene.realm, reference_, outlines(), "fr").site(
         reference_.sites["pmi-04"], scene.site("pmi-04")
     )
-    assert (shown.status, site_line(shown, None, _).why) == ("unknown", said)
+    assert (shown.status, build_site_line(shown, None, _).why) == ("unknown", said)

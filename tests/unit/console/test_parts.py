@@ -14,21 +14,21 @@ from schemas import alerts as a
 from schemas.base import Model
 from schemas.causes import Cause, CauseChanged
 from schemas.reports import ReportReceived
-from schemas.topics import inputs
+from schemas.topics import input_topic
 from schemas.words import EventType
 from services.alerts.decider import AlertsDecider
 from services.alerts.state import State
 from services.console.read_model import store
-from services.console.read_model.history import Chronicle, Fold, versions
+from services.console.read_model.history import Chronicle, Fold, list_versions
 from services.console.read_model.projection import Projection
-from services.console.read_model.snapshot import Members, Past, Rows
+from services.console.read_model.snapshot import Members, PastSnapshot, RowCache
 from services.runtime.decider.inputs import InputRecord
 from services.runtime.decider.machine import Machine
-from services.runtime.kafka.clients import headers_of, value_of
-from services.runtime.log.chain import Position, append
+from services.runtime.kafka.clients import build_headers, encode_message
+from services.runtime.log.chain import Position, apply_input
 from services.runtime.log.state_hash import fold_records
 from services.runtime.log.transaction import Transaction
-from services.runtime.testing.memory import Stored
+from services.runtime.testing.memory import StoredRecord
 from tests.golden.record import FOLDER, REALM
 from tests.unit.alerts.scene import Scene
 from tests.unit.alerts.test_laws import FEW, play, reports
@@ -39,7 +39,7 @@ EVER = 1 << 60
 class _Record:
     """An accepted record as the projector reads it."""
 
-    def __init__(self, stored: Stored) -> None:
+    def __init__(self, stored: StoredRecord) -> None:
         self.transaction, self.partition = stored.transaction, stored.partition
         self.position = Position(seq=stored.transaction.seq, next=stored.offset + 1)
 
@@ -47,7 +47,7 @@ class _Record:
 def _chronicle(transactions: Iterable[Transaction]) -> Chronicle:
     chronicle = Chronicle.in_memory()
     for offset, transaction in enumerate(transactions):
-        chronicle.add("alerts", 0, versions(transaction, offset), Position())
+        chronicle.add("alerts", 0, list_versions(transaction, offset), Position())
     return chronicle
 
 
@@ -101,7 +101,9 @@ def test_rows_and_lists_of_the_picture_are_those_of_the_decider(
     scene = Scene()
     play(scene, history)
     log = scene.service.log.of(scene.realm)
-    past = Past(scene.realm, Fold(_chronicle(s.transaction for s in log), scene.realm, EVER), EVER)
+    past = PastSnapshot(
+        scene.realm, Fold(_chronicle(s.transaction for s in log), scene.realm, EVER), EVER
+    )
     causes, kept = list(scene.state.causes), _store([_Record(s) for s in log], sizes)
 
     async def shown() -> tuple[Any, Any, Any]:
@@ -119,7 +121,7 @@ def test_rows_and_lists_of_the_picture_are_those_of_the_decider(
     assert members == _told(scene.state)
     for cause, both in members.items():
         for index, ids in zip(store.MEMBERS, both, strict=True):
-            places = kept.get(store.members_of(scene.realm, index, cause), {})
+            places = kept.get(store.members_key(scene.realm, index, cause), {})
             assert tuple(sorted(places, key=places.__getitem__)) == ids
 
 
@@ -161,18 +163,18 @@ def test_a_cause_that_an_older_log_wrote_whole_is_told_with_all_its_reports_once
             occurred_at=now,
             recorded_at=now,
         )
-        headers = headers_of(report.wire_type(), id=id, source="/test", at=now)
+        headers = build_headers(report.wire_type(), id=id, source="/test", at=now)
         offset = written[-1].src.offset + 1
         record = InputRecord(
-            inputs("alerts"),
+            input_topic("alerts"),
             written[-1].src.partition,
             offset,
             REALM.encode(),
-            value_of(report),
+            encode_message(report),
             headers,
             now,
         )
-        view, appended = append(machine, view, record, "test")
+        view, appended = apply_input(machine, view, record, "test")
         written.append(appended.transaction)
         (told,) = [
             f
@@ -192,7 +194,7 @@ def test_a_cause_that_an_older_log_wrote_whole_is_told_with_all_its_reports_once
 
 def test_a_row_is_joined_anew_only_when_it_or_its_part_is_another() -> None:
     """Pages keep what they made of a row by the row itself: a report changes one of thousands."""
-    rows, realm = Rows(), "92"
+    rows, realm = RowCache(), "92"
     sites: dict[str, Model] = {
         id: a.SiteRow(id=id, status="normal", since=0, capacity_pct=100) for id in ("a", "b", "c")
     }

@@ -7,20 +7,20 @@ from datetime import UTC, datetime
 import pytest
 
 from services.console.attention import handover_page
-from services.console.i18n import translator
+from services.console.i18n import get_translator
 from services.console.resources import Change, Changes
-from services.console.texts.names import Names
+from services.console.texts.names import TerritoryNames
 from services.console.web import times
-from services.console.web.past_screens import parsed
-from services.console.web.shell import Reader
-from services.console.web.static_pages import glossary
+from services.console.web.past_screens import parse_page_time
+from services.console.web.shell import ScreenReader
+from services.console.web.static_pages import load_glossary
 from services.runtime.http.problems import ProblemError
-from services.runtime.identity.permissions import READS, Permission, Role
+from services.runtime.identity.permissions import READ_PERMISSIONS, Permission, Role
 from services.runtime.identity.principals import Principal
 
 NOON = datetime(2027, 2, 11, 11, 0, tzinfo=UTC)
 NOON_MS = 1_802_343_600_000
-_ = translator("fr")
+_ = get_translator("fr")
 
 
 @pytest.mark.parametrize(
@@ -34,24 +34,24 @@ _ = translator("fr")
     ],
 )
 def test_a_time_of_an_address_is_paris_time_unless_it_says_otherwise(text: str) -> None:
-    assert parsed(text, "as_of") == NOON_MS
+    assert parse_page_time(text, "as_of") == NOON_MS
 
 
 def test_the_field_writes_what_the_address_reads() -> None:
     for at in (NOON, NOON.replace(second=7)):
-        assert parsed(times.minute_value(at), "as_of") == int(at.timestamp() * 1000)
+        assert parse_page_time(times.minute_value(at), "as_of") == int(at.timestamp() * 1000)
 
 
 def test_no_time_is_now_and_nonsense_is_refused_by_name() -> None:
-    assert parsed(" ", "as_of") is None
+    assert parse_page_time(" ", "as_of") is None
     with pytest.raises(ProblemError) as refused:
-        parsed("hier", "as_of")
+        parse_page_time("hier", "as_of")
     assert refused.value.problem.faults[0].field == "as_of"
 
 
 def test_nobody_decides_in_the_past() -> None:
-    admin = Reader(Principal(id="p", role=Role.ADMIN), past=True)
-    assert {p for p in Permission if admin.may(p)} == READS
+    admin = ScreenReader(Principal(id="p", role=Role.ADMIN), past=True)
+    assert {p for p in Permission if admin.may(p)} == READ_PERMISSIONS
 
 
 def change(collection: str, id: str, before: str | None, after: str) -> Change:
@@ -71,7 +71,7 @@ def test_changes_are_told_in_words_gravest_kind_first() -> None:
             change("tasks", "t2", "open", "void"),
         ],
     )
-    sections = handover_page.sections_of(changes, Names(), _)
+    sections = handover_page.list_sections(changes, TerritoryNames(), _)
     assert [(s.title, s.moved[0].before, s.moved[0].after) for s in sections] == [
         ("Niveaux", "N1", "N3"),
         ("Incidents", "rien", "Ouvert N2"),
@@ -101,21 +101,22 @@ def test_what_was_at_rest_when_a_realm_was_opened_has_not_changed() -> None:
         ],
     )
     assert [
-        (s.key, [m.key for m in s.moved]) for s in handover_page.sections_of(changes, Names(), _)
+        (s.key, [m.key for m in s.moved])
+        for s in handover_page.list_sections(changes, TerritoryNames(), _)
     ] == [("sites", ["sites-cen-2"])]
 
 
 def test_a_span_that_was_not_offered_is_the_usual_one() -> None:
-    assert handover_page.since_of("30", NOON).minute == 30
+    assert handover_page.find_start("30", NOON).minute == 30
     assert (
-        handover_page.since_of("99999999999", NOON)
-        == handover_page.since_of(None, NOON)
+        handover_page.find_start("99999999999", NOON)
+        == handover_page.find_start(None, NOON)
         == datetime(2027, 2, 11, 3, 0, tzinfo=UTC)
     )
 
 
 def test_the_glossary_is_in_the_readers_order() -> None:
-    french, english = glossary("fr"), glossary("en")
+    french, english = load_glossary("fr"), load_glossary("en")
     assert {t.key for t in french} == {t.key for t in english}
     assert french != english
     assert all(t.fr and t.en and t.definition for t in french)

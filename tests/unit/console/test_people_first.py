@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from schemas.alerts import SiteRow
-from services.console.attention.cell_page import groups_of, site_line
-from services.console.i18n import translator
+from services.console.attention.cell_page import build_site_line, group_lines
+from services.console.i18n import get_translator
 from services.console.read_model.shapes import Shaper
 from services.console.sites.geometry import load_outlines
 from tests.shipped import FOLDER
@@ -104,12 +104,14 @@ def test_among_equally_pressing_sites_that_of_vulnerable_people_comes_first() ->
     shape = Shaper(REALM, reference(), load_outlines(FOLDER), "fr")
     shut = {"status": "closed", "since": START, "capacity_pct": 0}
     lines = [
-        site_line(
-            shape.site(shape.reference.sites[id], SiteRow(id=id, **shut)), None, translator("fr")
+        build_site_line(
+            shape.site(shape.reference.sites[id], SiteRow(id=id, **shut)),
+            None,
+            get_translator("fr"),
         )
         for id in ("log-01", "mdph-01", "par-01")
     ]
-    (group,) = groups_of(lines, datetime.fromtimestamp(START / 1000, UTC), translator("fr"))
+    (group,) = group_lines(lines, datetime.fromtimestamp(START / 1000, UTC), get_translator("fr"))
     assert group.lines[0].id == "mdph-01"
 
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.console.i18n import translator
-from services.console.reassignment.periods import moment_words, order_words
+from services.console.i18n import get_translator
+from services.console.reassignment.periods import describe_moment, describe_order_period
 
 SUNDAY = datetime(2027, 11, 14, 2, 15, tzinfo=UTC)
 
@@ -21,15 +21,15 @@ SUNDAY = datetime(2027, 11, 14, 2, 15, tzinfo=UTC)
     ],
 )
 def test_a_moment_is_as_short_as_it_is_clear(at: datetime, fr: str, en: str) -> None:
-    assert (moment_words(at, SUNDAY, "fr"), moment_words(at, SUNDAY, "en")) == (fr, en)
+    assert (describe_moment(at, SUNDAY, "fr"), describe_moment(at, SUNDAY, "en")) == (fr, en)
 
 
 def test_an_order_that_holds_at_once_says_so() -> None:
     assert (
-        order_words(SUNDAY, None, SUNDAY, translator("fr"))
+        describe_order_period(SUNDAY, None, SUNDAY, get_translator("fr"))
         == "dès maintenant, jusqu’à nouvel ordre"
     )
 
 
 def test_an_order_of_an_earlier_version_says_nothing() -> None:
-    assert order_words(None, None, SUNDAY, translator("fr")) == ""
+    assert describe_order_period(None, None, SUNDAY, get_translator("fr")) == ""

@@ -7,21 +7,23 @@ from typing import Any
 
 import pytest
 
-from services.console.exercises.page import coming
+from services.console.exercises.page import list_coming_deadlines
 from services.console.exercises.texts import announcements
-from services.console.i18n import translator
-from services.console.incidents.escalation_page import Ladder, Rung
+from services.console.i18n import get_translator
+from services.console.incidents.escalation_page import EscalationStep, EscalationView
 from services.console.resources import Notification
-from services.messages import Names
+from services.messages import MessageNames
 from tests.shipped import territory
 
-NAMES = Names.of(territory().sections)
+NAMES = MessageNames.of(territory().sections)
 AT = datetime(2027, 2, 11, 9, tzinfo=UTC)
 
 
-def ladder(positive: int, cycle: int = 1) -> Ladder:
-    rung = Rung(3, cycle, AT, None, "waiting", 7, positive, 5, "SMS", 1, [], [], 1, "soon")
-    return Ladder(
+def ladder(positive: int, cycle: int = 1) -> EscalationView:
+    rung = EscalationStep(
+        3, cycle, AT, None, "waiting", 7, positive, 5, "SMS", 1, [], [], 1, "soon"
+    )
+    return EscalationView(
         "e",
         "N3",
         "running",
@@ -42,12 +44,15 @@ def ladder(positive: int, cycle: int = 1) -> Ladder:
     ("positive", "said"), [(0, "0 réponse sur 7"), (1, "1 réponse sur 7"), (2, "2 réponses sur 7")]
 )
 def test_the_answers_of_the_next_rung_are_counted_in_words(positive: int, said: str) -> None:
-    (first,) = coming(ladder(positive), [], [], [], AT, translator("fr"))
+    (first,) = list_coming_deadlines(ladder(positive), [], [], [], AT, get_translator("fr"))
     assert first.why == said
 
 
 def test_the_next_rung_says_its_cycle_from_the_second_on() -> None:
-    told = [coming(ladder(0, cycle), [], [], [], AT, translator("fr"))[0].what for cycle in (1, 2)]
+    told = [
+        list_coming_deadlines(ladder(0, cycle), [], [], [], AT, get_translator("fr"))[0].what
+        for cycle in (1, 2)
+    ]
     assert told == ["vague 3 de l’échelle N3", "cycle 2, vague 3 de l’échelle N3"]
 
 
@@ -81,7 +86,7 @@ def call() -> Notification:
 
 def test_an_organiser_reads_the_words_that_announce_and_end_an_exercise() -> None:
     start, wave, end = announcements(
-        "92~ex-1", "Grande coupure", call(), NAMES, AT, translator("fr")
+        "92~ex-1", "Grande coupure", call(), NAMES, AT, get_translator("fr")
     )
     assert start.text.startswith('EXERCICE Vigie : début de l\'exercice "Grande coupure".')
     assert wave.text.startswith(
@@ -92,4 +97,4 @@ def test_an_organiser_reads_the_words_that_announce_and_end_an_exercise() -> Non
 
 
 def test_an_exercise_without_a_call_announces_its_start_and_end_alone() -> None:
-    assert len(announcements("92~ex-1", "S04", None, NAMES, AT, translator("en"))) == 2
+    assert len(announcements("92~ex-1", "S04", None, NAMES, AT, get_translator("en"))) == 2

@@ -10,7 +10,7 @@ from schemas.alerts import LevelRow
 from schemas.commands import ResolveIncident, SetLevel
 from schemas.runtime import CommandApplied
 from schemas.words import EventType, Level
-from services.console.sites.pole_levels import pole_levels
+from services.console.sites.pole_levels import compute_pole_levels
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene
 
@@ -25,7 +25,7 @@ def scene() -> Scene:
 
 
 def _rows(scene: Scene) -> dict[str, LevelRow]:
-    return pole_levels(scene.incidents(), POLE_OF)
+    return compute_pole_levels(scene.incidents(), POLE_OF)
 
 
 def _levels(scene: Scene) -> dict[str, int]:

@@ -10,9 +10,9 @@ from fastapi import FastAPI
 from schemas.directory import Contact
 from services.console.live.presence import BEAT_S, KEPT_MS, Entry, PresenceStore
 from services.console.live.presence_api import short_name
-from services.console.live.row_events import hidden_from
+from services.console.live.row_events import list_hidden_events
 from services.console.read_model.store import Client
-from services.runtime.identity.permissions import RIGHTS, Role
+from services.runtime.identity.permissions import PERMISSIONS_BY_ROLE, Role
 from services.runtime.identity.principals import Principal
 from tests.unit.console.held import Browser, browsing
 from tests.unit.console.test_every_screen import REALM, crisis
@@ -186,7 +186,7 @@ async def test_presence_is_for_who_may_read_names(role: str) -> None:
     assert (
         await browser.post(f"/api/v1/presence?realm={REALM}", {"place": "cell"}, role=role)
     ).status_code == 403
-    assert "presence" in hidden_from(RIGHTS[Role(role)].__contains__)
+    assert "presence" in list_hidden_events(PERMISSIONS_BY_ROLE[Role(role)].__contains__)
     if role not in ("kiosk", "source", "poster"):
         page = await browser.get(f"/?realm={REALM}&vue=a-traiter", role=role)
         assert "data-presence=" not in page.text

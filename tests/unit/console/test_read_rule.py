@@ -25,10 +25,10 @@ from schemas.runtime import (
     RealmOpened,
     Rebased,
 )
-from schemas.topics import PARTITIONS, SERVICES
-from services.console.read_model.history import Chronicle, Fold, versions
+from schemas.topics import PARTITION_COUNT, SERVICES
+from services.console.read_model.history import Chronicle, Fold, list_versions
 from services.console.read_model.projection import (
-    Projected,
+    ProjectedBatch,
     Projection,
     dump_position,
     load_position,
@@ -36,19 +36,19 @@ from services.console.read_model.projection import (
 from services.console.read_model.row_effects import (
     CommandAnswered,
     InputLost,
-    LineAdded,
-    RealmTouched,
+    LogbookLineAdded,
+    RealmFieldsChanged,
     RowPut,
-    effects,
+    list_effects,
 )
 from services.console.read_model.store import (
     COMMAND_TTL_S,
     SIMULATED_COMMAND_TTL_S,
-    command,
-    position,
-    sent,
+    command_key,
+    position_key,
+    sent_key,
 )
-from services.runtime.log.chain import Position, follow
+from services.runtime.log.chain import Position, advance_position
 from services.runtime.log.transaction import FactRecord, Transaction
 from services.runtime.process import sqlite_cache
 from tests.integration.console import crisis
@@ -87,7 +87,10 @@ steps = st.lists(
 
 def told(chronicle: Chronicle, one: Accepted, service: str = "alerts") -> None:
     chronicle.add(
-        service, one.partition, versions(one.transaction, one.position.head_offset), one.position
+        service,
+        one.partition,
+        list_versions(one.transaction, one.position.head_offset),
+        one.position,
     )
 
 
@@ -165,9 +168,11 @@ def test_what_was_read_of_a_log_is_there_after_a_restart_and_gone_when_the_log_i
 def test_a_chronicle_is_looked_through_once_when_it_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked, opened = [], sqlite_cache._opened
+    looked, opened = [], sqlite_cache._open_checked
     monkeypatch.setattr(
-        sqlite_cache, "_opened", lambda path, *more: looked.append(path) or opened(path, *more)
+        sqlite_cache,
+        "_open_checked",
+        lambda path, *more: looked.append(path) or opened(path, *more),
     )
     chronicle = Chronicle.open(tmp_path / "chronicle.db")
     one = accepted(Chains(), "alerts", [crisis.site("pmi-01", START, "closed")], START)
@@ -195,7 +200,7 @@ def test_a_fact_that_this_version_does_not_know_stops_the_reader() -> None:
     one = accepted(Chains(), "alerts", [crisis.site("pmi-01", START)], START)
     foreign = FactRecord("vigie.FromTheFuture.v1", "x", START, {})
     with pytest.raises(UnknownType):
-        list(effects(Transaction(**{**_fields(one.transaction), "facts": (foreign,)}), 0))
+        list(list_effects(Transaction(**{**_fields(one.transaction), "facts": (foreign,)}), 0))
 
 
 def _fields(tx: Transaction) -> dict[str, object]:
@@ -213,7 +218,7 @@ def test_commands_are_answered_whatever_became_of_them() -> None:
         InputFailed(input_id="r-1", input_type="vigie.ReportReceived.v1", error="ValueError: x"),
     ]
     one = accepted(Chains(), "alerts", facts, START)
-    found = list(effects(one.transaction, 0))
+    found = list(list_effects(one.transaction, 0))
     answers = {e.id: (e.state, e.status) for e in found if isinstance(e, CommandAnswered)}
     assert answers == {
         "c-1": ("applied", None),
@@ -228,15 +233,15 @@ def test_commands_are_answered_whatever_became_of_them() -> None:
 
 def test_a_realm_is_what_alerts_says_of_it() -> None:
     opened = RealmOpened(territory="92", title_code="S04", started_at=START, lineage=REALM)
-    own = list(effects(accepted(Chains(), "alerts", [opened], START).transaction, 0))
-    echo = list(effects(accepted(Chains(), "continuity", [opened], START).transaction, 0))
-    assert [e.fields["name"] for e in own if isinstance(e, RealmTouched)] == [REALM]
+    own = list(list_effects(accepted(Chains(), "alerts", [opened], START).transaction, 0))
+    echo = list(list_effects(accepted(Chains(), "continuity", [opened], START).transaction, 0))
+    assert [e.fields["name"] for e in own if isinstance(e, RealmFieldsChanged)] == [REALM]
     assert echo == []
 
 
 def test_the_runtimes_own_facts_are_no_lines() -> None:
     one = accepted(Chains(), "continuity", [MetricChanged(key="x", value=1.0, at=START)], START)
-    assert list(effects(one.transaction, 0)) == []
+    assert list(list_effects(one.transaction, 0)) == []
 
 
 def test_a_batch_writes_the_last_row_and_every_line_and_stands_on_its_positions() -> None:
@@ -245,7 +250,7 @@ def test_a_batch_writes_the_last_row_and_every_line_and_stands_on_its_positions(
         accepted(chains, "alerts", [crisis.site("pmi-01", START + n, status)], START + n)
         for n, status in enumerate(["closed", "degraded"])
     ]
-    key = position("alerts", records[0].partition)
+    key = position_key("alerts", records[0].partition)
     made = Projection({}).batch("e1", {key: "before"}, records)
     commands = made.batch.commands
     rows = [c for c in commands if c[0] == "HSET" and ":rows:sites" in str(c[1])]
@@ -281,10 +286,10 @@ def test_answers_of_commands_are_kept_from_when_they_were_asked_also_when_the_lo
                 .batch("e1", {}, [one])
                 .batch.commands
             )
-            left += [c[-1] for c in commands if c[:2] == ("SET", command("c-1"))]
+            left += [c[-1] for c in commands if c[:2] == ("SET", command_key("c-1"))]
             assert any(c[0] == "PUBLISH" for c in commands) == (age_s < kept_s)
-            assert [c[2] for c in commands if c[:2] == ("EXPIRE", sent("c-1"))] == [
-                c[-1] for c in commands if c[:2] == ("SET", command("c-1"))
+            assert [c[2] for c in commands if c[:2] == ("EXPIRE", sent_key("c-1"))] == [
+                c[-1] for c in commands if c[:2] == ("SET", command_key("c-1"))
             ]
         assert left == [kept_s, kept_s, kept_s - 60, 1]
 
@@ -295,7 +300,7 @@ def test_a_position_reads_back_as_it_was_written() -> None:
     back = load_position(dump_position(one.position, START))
     partition, raw = chains.make("alerts", REALM, [crisis.site("pmi-01", START + 1)], START + 1)
     assert partition == one.partition
-    assert follow(back, back.next, raw, 1)[1] is not None
+    assert advance_position(back, back.next, raw, 1)[1] is not None
 
 
 def test_rates_count_first_words_only() -> None:
@@ -305,13 +310,16 @@ def test_rates_count_first_words_only() -> None:
         chains, "alerts", [crisis.report("r-1", "pmi-01", START, confirmation="denied")], START + 1
     )
     puts = [
-        e for one in (first, verdict) for e in effects(one.transaction, 0) if isinstance(e, RowPut)
+        e
+        for one in (first, verdict)
+        for e in list_effects(one.transaction, 0)
+        if isinstance(e, RowPut)
     ]
     changes = [
         e.line.change
         for one in (first, verdict)
-        for e in effects(one.transaction, 0)
-        if isinstance(e, LineAdded)
+        for e in list_effects(one.transaction, 0)
+        if isinstance(e, LogbookLineAdded)
     ]
     assert [p.new for p in puts] == [True, False]
     assert changes == ["applied", "verdict"]
@@ -321,7 +329,7 @@ LIVE = "92"
 OTHER = next(
     r
     for r in map(str, range(100, 10_000))
-    if partition_of(r, PARTITIONS) != partition_of(LIVE, PARTITIONS)
+    if partition_of(r, PARTITION_COUNT) != partition_of(LIVE, PARTITION_COUNT)
 )
 DRILL = "92~ex-1"
 
@@ -336,7 +344,7 @@ def opened(chains: Chains, service: str, realm: str) -> Accepted:
     )
 
 
-def written(projected: Projected) -> set[tuple[str, str]]:
+def written(projected: ProjectedBatch) -> set[tuple[str, str]]:
     """(realm, type of a line)."""
     found = (c for c in projected.batch.commands if c[0] == "HSET" and str(c[1]).endswith(":lines"))
     return {(str(c[1]).split(":")[1], orjson.loads(raw)["type"]) for c in found for raw in c[3::2]}
@@ -363,11 +371,11 @@ def test_what_was_done_to_a_log_stands_in_the_main_courante_of_each_live_realm_t
         opened(chains, "continuity", LIVE)
     ]
     for one in first:
-        projection.batch("e", {position(one.transaction.service, one.partition): ""}, [one])
+        projection.batch("e", {position_key(one.transaction.service, one.partition): ""}, [one])
     if again:  # the next process knows the realms from the store
         projection = Projection(projection.realms)
     repaired = accepted(chains, "alerts", [fact], START + crisis.MINUTE, LIVE, cause=type(fact))
     assert repaired.transaction.realm == ""
-    done = projection.batch("e", {position("alerts", repaired.partition): ""}, [repaired])
+    done = projection.batch("e", {position_key("alerts", repaired.partition): ""}, [repaired])
     assert written(done) == {(LIVE, type(fact).__name__)}
     assert done.lines == {LIVE: 1}

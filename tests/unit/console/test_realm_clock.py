@@ -23,9 +23,9 @@ from services.console.read_model.realm_clock import (
     is_standing,
     show_clock,
 )
-from services.console.read_model.row_effects import RealmTouched, effects
-from services.console.read_model.shapes import realm as realm_resource
-from services.runtime.log.transaction import FactRecord, Source, Transaction
+from services.console.read_model.row_effects import RealmFieldsChanged, list_effects
+from services.console.read_model.shapes import build_realm as realm_resource
+from services.runtime.log.transaction import FactRecord, Transaction, TransactionSource
 from tests.unit.console.held import browsing
 from tests.unit.console.test_every_screen import crisis
 
@@ -65,11 +65,13 @@ class Exercise:
             FactRecord(fact.wire_type(), str(n), at, data or {})
             for n, fact in enumerate(FACTS[kind])
         )
-        source = Source("alerts.inputs", 0, 0, "", "i", kind.wire_type(), "x", real, "", "")
+        source = TransactionSource(
+            "alerts.inputs", 0, 0, "", "i", kind.wire_type(), "x", real, "", ""
+        )
         tx = Transaction(1, 1, "", 0, "", "alerts", REALM, "x", source, at, facts, None)
         anchor = anchor_clock(self.fields, tx)
-        for effect in effects(tx, 0):
-            if isinstance(effect, RealmTouched):
+        for effect in list_effects(tx, 0):
+            if isinstance(effect, RealmFieldsChanged):
                 self.fields |= effect.fields
         self.fields |= anchor
         self.clock = max(self.clock, at)

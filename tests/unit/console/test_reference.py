@@ -1,7 +1,7 @@
 """The reference data in force, as the store holds them."""
 
-from schemas.reference import PUBLISHED
-from services.console.read_model.reference_index import Reference
+from schemas.reference import PUBLISHING_ORDER
+from services.console.read_model.reference_index import IndexedReference
 from tests.shipped import territory
 
 
@@ -12,5 +12,5 @@ def test_sections_stand_in_the_order_in_which_they_are_published_however_the_sto
         section.section.value: section.model_dump(mode="json") for section in territory().sections
     }
     for order in (sorted(contents), sorted(contents, reverse=True)):
-        found = Reference.of("v", {name: contents[name] for name in order})
-        assert [section.section for section in found.sections] == list(PUBLISHED)
+        found = IndexedReference.of("v", {name: contents[name] for name in order})
+        assert [section.section for section in found.sections] == list(PUBLISHING_ORDER)

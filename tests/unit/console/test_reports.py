@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from services.console.read_model.store import of
+from services.console.read_model.store import realm_key
 from tests.unit.console.held import browsing
 from tests.unit.console.test_every_screen import REALM, crisis, report
 
@@ -25,7 +25,7 @@ async def test_a_report_to_a_realm_that_was_never_opened_was_refused_and_its_sen
     """It was `received` for ever."""
     browser, model = browsing(crisis())
     told = {"state": "refused", "reason": "realm_unknown", "at": 1_000, "source_key": "source-1"}
-    model.redis.hashes[of("92~ex-nope", "lost")] = {"r-1": orjson.dumps(told)}
+    model.redis.hashes[realm_key("92~ex-nope", "lost")] = {"r-1": orjson.dumps(told)}
     path = "/api/v1/reports/{}?realm=92~ex-nope"
 
     async def asked(role: str, id: str = "r-1", more: str = "") -> tuple[int, str]:

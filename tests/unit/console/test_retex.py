@@ -24,14 +24,14 @@ from schemas.continuity import AlarmRaised
 from schemas.reassignment import ApproveReassignments, ProposalState, ReassignmentRow
 from schemas.words import ClockState, SiteStatus
 from services.console.documents import queries as documents_queries
-from services.console.documents.document import Document, Section
+from services.console.documents.document import Document, DocumentSection
 from services.console.documents.pdf import Typesetter
-from services.console.documents.retex import RetexFacts, agent_days, draft_retex
+from services.console.documents.retex import RetexFacts, count_agent_days, draft_retex
 from services.console.http.problems import NotFound
-from services.console.logbook.sentences import few
+from services.console.logbook.sentences import format_small_count
 from services.console.texts import words
 from services.console.web import times
-from services.continuity.state import lines_of
+from services.continuity.state import list_proposal_lines
 from services.runtime.secrets.vault import TextItem
 from tests.scenarios.memory import MemoryPlayer, played_to
 from tests.scenarios.remembered import OUTLINES, Remembered
@@ -88,7 +88,7 @@ def worked_crisis() -> MemoryPlayer:
         "c-5",
         ApproveReassignments(
             proposal=proposal.id,
-            lines=tuple(line.id for line in lines_of(state, proposal.id)[:MOVED]),
+            lines=tuple(line.id for line in list_proposal_lines(state, proposal.id)[:MOVED]),
             **author,
         ),
     )
@@ -123,7 +123,7 @@ def retex() -> Document:
     return asyncio.run(Remembered(played, Texts()).draft_retex(played.realm))
 
 
-def section(id: str, lang: str = "fr") -> Section:
+def section(id: str, lang: str = "fr") -> DocumentSection:
     found = retex().sheet(lang).section(id)
     assert found is not None
     return found
@@ -140,9 +140,9 @@ def test_delays_stand_beside_their_targets() -> None:
     plan = (
         worked_crisis().system.services["continuity"].state(worked_crisis().realm).plans["PT-ELEC"]
     )
-    waited = times.lasted(timedelta(milliseconds=plan.decided_at - plan.proposed_at), "fr").replace(
-        "\u00a0", " "
-    )
+    waited = times.format_duration(
+        timedelta(milliseconds=plan.decided_at - plan.proposed_at), "fr"
+    ).replace("\u00a0", " ")
     assert delays["PT-ELEC : de la proposition à la décision"][0] == waited
     assert delays["PCA-solidarites : de la proposition à la décision"][0] == "pas encore"
     assert delays["Escalade N3, vague 1 : 7 réponses attendues"][:2] == ("pas encore", "10 min")
@@ -187,7 +187,7 @@ def test_the_surroundings_are_what_was_done_and_what_was_measured_of_it() -> Non
     assert rows("environment") == [
         (
             "CO2 des réaffectations, calculé",
-            f"{words.number(retex().figures['moves:co2_g'] / 1000, 'fr')} kg",
+            f"{words.format_number(retex().figures['moves:co2_g'] / 1000, 'fr')} kg",
             "",
         ),
         ("énergie délestée", "200,5 kWh", "2"),
@@ -265,7 +265,7 @@ def test_whom_the_crisis_moved_is_told_in_agent_days_travel_co2_and_money() -> N
         sum(2 * row.count * row.minutes for row in lines) / 60, abs=0.06
     )
     assert float(co2.replace(",", ".")) == pytest.approx(grams / 1000, abs=0.06)
-    assert at_home == few(sum(row.count for row in lines if row.place == "telework"))
+    assert at_home == format_small_count(sum(row.count for row in lines if row.place == "telework"))
     assert int(cost.replace("\u202f", "").replace(" ", "")) == agents * 230
     activities = {row[0].split(" ")[0] for row in rows("moves")[1:]}
     assert activities == {row.need_activity or row.activity for row in lines}
@@ -296,7 +296,7 @@ def test_a_day_counts_when_it_was_begun_and_weekends_do_not(
         for t in (came, went)
     ]
     row = moved()[0].model_copy(update={"count": 4, "arrived_at": at[0], "ended_at": at[1]})
-    assert agent_days(row, times.of(at[1])) == 4 * days
+    assert count_agent_days(row, times.of(at[1])) == 4 * days
 
 
 def test_a_point_de_situation_of_the_same_crisis_tells_whom_it_moved_and_what_waits() -> None:
@@ -430,7 +430,7 @@ def test_the_delay_of_a_decision_ends_with_the_decision_not_with_the_stand_down(
     waited = timedelta(milliseconds=plan.decided_at - plan.proposed_at) - timedelta(hours=1)
     assert cells_of(ended, "delays")["PCA-communication : de la proposition à la décision"][
         0
-    ] == times.lasted(waited, "fr").replace("\u00a0", " ")
+    ] == times.format_duration(waited, "fr").replace("\u00a0", " ")
 
 
 def test_cards_are_late_until_the_stand_down_and_those_of_a_refused_plan_never(

@@ -15,14 +15,19 @@ from schemas.base import Message
 from schemas.commands import AnswerNotification
 from schemas.delivery import ReceiptReceived
 from services.console.app import create_app
-from services.runtime.identity.signed_links import AckLinks, Link, ReturnLinks, Returns
+from services.runtime.identity.signed_links import (
+    AnswerLink,
+    AnswerLinks,
+    ProviderLink,
+    ProviderLinks,
+)
 from services.runtime.kafka.clients import BrokerAway
-from services.runtime.process.health import Health
+from services.runtime.process.health import HealthChecks
 from services.runtime.secrets.vault import TextItem
 
-LINKS = ReturnLinks(b"r" * 32)
+LINKS = ProviderLinks(b"r" * 32)
 NOTIFICATION = "8f0f6a8e-0000-5000-8000-000000000001"
-KNOWN = Returns("92", NOTIFICATION, "dgs", "attempt-1", 4_000_000_000_000)
+KNOWN = ProviderLink("92", NOTIFICATION, "dgs", "attempt-1", 4_000_000_000_000)
 
 
 class Kafka:
@@ -45,7 +50,7 @@ class Kafka:
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[tuple[httpx.AsyncClient, Kafka]]:
-    app, kafka = create_app(Health()), Kafka()
+    app, kafka = create_app(HealthChecks()), Kafka()
     app.state.producer, app.state.return_links, app.state.texts = kafka, LINKS, kafka
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=app), base_url="http://console"
@@ -111,8 +116,8 @@ async def test_what_is_not_safe_must_be_said_again(
 async def test_no_other_token_opens_this_door(gateway: tuple[httpx.AsyncClient, Kafka]) -> None:
     """Not a forged one, not one that is over, and not the link that the person got."""
     http, kafka = gateway
-    persons = AckLinks(b"a" * 32).token(Link("92", NOTIFICATION, "dgs", 4_000_000_000_000))
-    over = LINKS.token(Returns("92", NOTIFICATION, "dgs", "attempt-1", 1_000))
+    persons = AnswerLinks(b"a" * 32).token(AnswerLink("92", NOTIFICATION, "dgs", 4_000_000_000_000))
+    over = LINKS.token(ProviderLink("92", NOTIFICATION, "dgs", "attempt-1", 1_000))
     for token in ("x", persons, over, LINKS.token(KNOWN)[:-4] + "abcd"):
         assert (await http.post(f"/r/{token}", json={"status": "delivered"})).status_code == 404
     assert (

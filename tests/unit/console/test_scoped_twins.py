@@ -10,7 +10,7 @@ import pytest
 
 from schemas.oncall import Place
 from services.console.oncall import api as oncall_api
-from services.oncall.assignment import Duty
+from services.oncall.assignment import CalendarShifts
 from services.runtime.identity.permissions import Role
 from tests.rights import CONSOLE, LIMITS, Limit, Open
 from tests.unit.console.held import Browser, Held, browsing, reference
@@ -348,10 +348,10 @@ async def test_a_calendar_of_another_pole_is_refused(monkeypatch: pytest.MonkeyP
     async def read(*_: object) -> object:
         return SimpleNamespace(name="astreintes")
 
-    duty = Duty("responsable_site", "pmi-01", Place.HOLDER, START, START + 1, ())
-    monkeypatch.setattr(oncall_api, "read_bounded", read)
-    monkeypatch.setattr(oncall_api, "_contacts", lambda _vault: [])
-    monkeypatch.setattr(oncall_api, "duties_of", lambda *_: [duty])
+    duty = CalendarShifts("responsable_site", "pmi-01", Place.HOLDER, START, START + 1, ())
+    monkeypatch.setattr(oncall_api, "read_untrusted_calendar", read)
+    monkeypatch.setattr(oncall_api, "_list_contacts", lambda _vault: [])
+    monkeypatch.setattr(oncall_api, "assign_shifts", lambda *_: [duty])
     browser, _ = browsing(held())
     browser.app.state.vault = None
     for role in (f"director@pole:{OTHER_SITE.pole}", f"cell@{OTHER_SITE.id}"):

@@ -6,11 +6,11 @@ import asyncio
 from functools import cache
 
 from schemas.base import MINUTE_MS
-from services.console.documents.document import Document, digest
-from services.console.documents.facts import Facts
+from services.console.documents.document import Document, hash_document
+from services.console.documents.facts import SitrepFacts
 from services.console.documents.pdf import Typesetter
-from services.console.documents.standalone import as_html
-from services.console.documents.text import WIDTH, as_text
+from services.console.documents.standalone import render_standalone_html
+from services.console.documents.text import WIDTH, render_text
 from services.console.logbook.lines import LineRecord
 from tests.scenarios.memory import MemoryPlayer, played_to
 from tests.scenarios.remembered import OUTLINES, Remembered
@@ -90,7 +90,7 @@ def test_the_clock_of_a_site_knows_the_end_that_is_announced_there() -> None:
     played = power_cut()
     model, at = Remembered(played), played.played.start + int(AT_MIN * MINUTE_MS)
 
-    async def facts() -> Facts:
+    async def facts() -> SitrepFacts:
         (found,) = await model._facts(await model.read(played.realm, as_of=at), ("fr",), {}, None)
         return found
 
@@ -162,14 +162,14 @@ def test_both_languages_have_the_same_sections_and_citations() -> None:
     for one, other in zip(french.sections, english.sections, strict=True):
         assert [line.refs for line in one.lines] == [line.refs for line in other.lines]
     assert "14 sites without news" in said("essential", "en")
-    assert "sans nouvelles" not in as_text(report(), "en")
+    assert "sans nouvelles" not in render_text(report(), "en")
 
 
 def test_the_same_facts_give_the_same_bytes() -> None:
     played = power_cut()
     again = asyncio.run(Remembered(played).draft_sitrep(played.realm, as_of=report().as_of))
     assert again.frozen() == report().frozen()
-    assert digest(again.frozen()) == digest(
+    assert hash_document(again.frozen()) == hash_document(
         Document.model_validate_json(report().frozen()).frozen()
     )
 
@@ -191,17 +191,17 @@ def test_a_remark_is_told_as_one_and_changes_the_hash() -> None:
         "remark",
     )
     assert with_remark.sheet("fr").draft == ""
-    assert digest(with_remark.frozen()) != digest(report().frozen())
+    assert hash_document(with_remark.frozen()) != hash_document(report().frozen())
 
 
 def test_text_fits_a_terminal_and_html_asks_for_nothing() -> None:
-    text = as_text(report(), "fr", stamp="SHA-256 abc")
+    text = render_text(report(), "fr", stamp="SHA-256 abc")
     assert "PROJET, NON VALIDÉ" in text
     assert "SHA-256 abc" in text
     prose = [line for line in text.splitlines() if line[:2] in ("- ", "! ", "? ", "* ", "+ ")]
     assert prose
     assert max(map(len, prose)) <= WIDTH
-    page = as_html(report(), "fr", "<svg></svg>")
+    page = render_standalone_html(report(), "fr", "<svg></svg>")
     assert b"http" not in page.body.replace(b"http://www.w3.org/2000/svg", b"")
     assert "style-src 'sha256-" in page.policy
 

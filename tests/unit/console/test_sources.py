@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from services.console.sites.source_status import SourceList
-from services.console.sites.sources_page import source_lines
+from services.console.sites.source_status import SourceClient
+from services.console.sites.sources_page import list_source_lines
 
 
 async def test_the_list_of_the_front_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +24,7 @@ async def test_the_list_of_the_front_is_read_to_its_end(monkeypatch: pytest.Monk
         partial(httpx.AsyncClient, transport=httpx.MockTransport(answer)),
     )
     request: Any = SimpleNamespace(headers={})
-    assert await SourceList("http://front").of(request) == [{"name": "a"}, {"name": "b"}]
+    assert await SourceClient("http://front").of(request) == [{"name": "a"}, {"name": "b"}]
 
 
 def test_a_source_that_exceeds_its_rate_is_named_before_those_that_are_well() -> None:
@@ -45,7 +45,7 @@ def test_a_source_that_exceeds_its_rate_is_named_before_those_that_are_well() ->
     chatty = well | {"name": "b", "over_rate": True, "refused": {"over_rate": 7}}
     names: Any = SimpleNamespace(site=str)
     translate: Any = str
-    lines = source_lines([well, chatty], names, translate)
+    lines = list_source_lines([well, chatty], names, translate)
     assert [(line.name, line.word, line.tone) for line in lines] == [
         ("b", "dépasse son débit", "over"),
         ("a", "entendue", ""),

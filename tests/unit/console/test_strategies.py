@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.console.i18n import translator
-from services.console.texts.strategies import strategy_name
+from services.console.i18n import get_translator
+from services.console.texts.strategies import name_strategy
 
 
 @pytest.mark.parametrize(
@@ -19,4 +19,4 @@ from services.console.texts.strategies import strategy_name
     ],
 )
 def test_a_strategy_is_told_in_words(listed: str, lang: str, told: str) -> None:
-    assert strategy_name(listed, translator(lang)) == told
+    assert name_strategy(listed, get_translator(lang)) == told

@@ -9,22 +9,22 @@ import pytest
 
 from schemas import words as codes
 from schemas.alerts import FAMILIES, IncidentRow, Why
-from schemas.predicates import CONTINUITY_METRICS, measured
-from services.alerts.incidents.families import _ABSORBS
+from schemas.predicates import CONTINUITY_METRICS, list_measured
+from services.alerts.incidents.families import _ABSORPTION_RULES
 from services.alerts.reference.constants import PHENOMENON_KIND
 from services.console import texts
-from services.console.i18n import french_spaces, preferred, translator
-from services.console.i18n.__main__ import extracted, load
+from services.console.i18n import add_french_spaces, choose_language, get_translator
+from services.console.i18n.__main__ import extract_texts, load_catalogue
 from services.console.incidents.titles import REFUSALS
-from services.console.logbook.queries import command_result
+from services.console.logbook.queries import build_command_result
 from services.console.texts import words as w
 from services.console.texts import world
-from services.console.texts.names import Names
+from services.console.texts.names import TerritoryNames
 from services.runtime.process.settings import REPOSITORY
 from tests.shipped import territory
 
 TERRITORY = territory()
-NAMES = Names.of(TERRITORY.sections)
+NAMES = TerritoryNames.of(TERRITORY.sections)
 DECIDERS = [
     p
     for s in ("alerts", "continuity", "delivery")
@@ -43,9 +43,9 @@ def test_every_refusal_of_a_decider_has_a_sentence() -> None:
 
 
 def test_an_unknown_refusal_is_named_and_a_missing_value_breaks_nothing() -> None:
-    assert "neuf" in texts.refusal("neuf", {}, "fr")
-    assert texts.refusal("incident_above", {}, "fr").endswith("?.")
-    assert "Coordonnateur PCA" in texts.refusal(
+    assert "neuf" in texts.write_refusal("neuf", {}, "fr")
+    assert texts.write_refusal("incident_above", {}, "fr").endswith("?.")
+    assert "Coordonnateur PCA" in texts.write_refusal(
         "role_too_low", {"needed": "coordinateur_pca"}, "fr"
     )
 
@@ -73,7 +73,7 @@ def test_who_may_not_reads_who_may(code: str, command: str, lang: str, who: str)
         "command": command,
         "values": {"role": "main_courantier"},
     }
-    assert str(command_result(answer, lang).detail).endswith(who)
+    assert str(build_command_result(answer, lang).detail).endswith(who)
 
 
 @pytest.mark.parametrize(
@@ -94,11 +94,11 @@ def test_every_state_has_a_word(table: dict[object, str], enum: type) -> None:
 
 
 def test_every_family_of_incidents_has_a_title_and_a_word() -> None:
-    kinds = {*_ABSORBS, *PHENOMENON_KIND.values(), "it", "absence"}
+    kinds = {*_ABSORPTION_RULES, *PHENOMENON_KIND.values(), "it", "absence"}
     assert {"power", "weather", "site"} <= kinds
     for lang in ("fr", "en"):
         for kind in kinds:
-            assert not texts.incident_title(
+            assert not texts.write_incident_title(
                 incident(kind=kind, members=("cen-1",)), NAMES, lang
             ).startswith(kind), kind
     assert kinds <= set(FAMILIES) == set(world.FAMILY)
@@ -108,7 +108,7 @@ def test_every_metric_of_the_territory_is_said_in_words() -> None:
     rules = [rule.when for rule in TERRITORY.policy.levels] + [
         t.when for p in TERRITORY.plans for t in p.triggers
     ]
-    for m in (m for rule in rules for m in measured(rule)):
+    for m in (m for rule in rules for m in list_measured(rule)):
         why = Why(
             code="predicate",
             metric=m.metric,
@@ -117,9 +117,11 @@ def test_every_metric_of_the_territory_is_said_in_words() -> None:
             threshold=m.value,
             value=m.value,
         )
-        assert texts.said(why, NAMES, "fr").label != m.metric, m
+        assert texts.describe_reason(why, NAMES, "fr").label != m.metric, m
     for metric in CONTINUITY_METRICS:
-        assert texts.said(Why(code="predicate", metric=metric), NAMES, "en").label != metric
+        assert (
+            texts.describe_reason(Why(code="predicate", metric=metric), NAMES, "en").label != metric
+        )
 
 
 def test_a_reason_reads_value_then_threshold() -> None:
@@ -131,9 +133,9 @@ def test_a_reason_reads_value_then_threshold() -> None:
         threshold=3,
         value=11,
     )
-    assert texts.reason(why, NAMES, "fr") == "collèges fermés\u00a0: 11 (≥ 3)"
+    assert texts.write_reason(why, NAMES, "fr") == "collèges fermés\u00a0: 11 (≥ 3)"
     level = Why(code="predicate", metric="level", op=">=", threshold=3, value=3)
-    assert texts.said(level, NAMES, "fr").value == "N3"
+    assert texts.describe_reason(level, NAMES, "fr").value == "N3"
 
 
 def incident(**more: object) -> IncidentRow:
@@ -157,7 +159,7 @@ def incident(**more: object) -> IncidentRow:
 
 def test_a_title_names_the_place_and_never_more_than_it_can() -> None:
     def title(**more: object) -> str:
-        return texts.incident_title(incident(**more), NAMES, "fr").replace("\u00a0", " ")
+        return texts.write_incident_title(incident(**more), NAMES, "fr").replace("\u00a0", " ")
 
     assert title(communes=("92062", "92050")) == "Coupure électrique : Nanterre et Puteaux"
     assert (
@@ -170,32 +172,36 @@ def test_a_title_names_the_place_and_never_more_than_it_can() -> None:
 
 
 def test_people_are_roles_never_tokens() -> None:
-    _ = translator("fr")
-    assert w.person_name("dgs", NAMES, _) == "DGS, directeur de crise"
-    assert w.person_name("dgs-s", NAMES, _) == "Suppl. DGS, directeur de crise"
-    assert w.person_name("coordinator-1f2e3d4c", NAMES, _) == "Coordonnateur PCA"
-    assert w.person_name("local-admin", NAMES, _) == "Administrateur"
+    _ = get_translator("fr")
+    assert w.name_person("dgs", NAMES, _) == "DGS, directeur de crise"
+    assert w.name_person("dgs-s", NAMES, _) == "Suppl. DGS, directeur de crise"
+    assert w.name_person("coordinator-1f2e3d4c", NAMES, _) == "Coordonnateur PCA"
+    assert w.name_person("local-admin", NAMES, _) == "Administrateur"
 
 
 def test_french_spaces_do_not_break() -> None:
-    assert french_spaces("« a » : 3 % ; b !") == "«\u00a0a\u00a0»\u00a0: 3\u00a0%\u00a0; b\u00a0!"
-    assert french_spaces("10:16") == "10:16"
+    assert (
+        add_french_spaces("« a » : 3 % ; b !") == "«\u00a0a\u00a0»\u00a0: 3\u00a0%\u00a0; b\u00a0!"
+    )
+    assert add_french_spaces("10:16") == "10:16"
 
 
 def test_language_follows_the_reader() -> None:
-    assert preferred("en-GB,en;q=0.9,fr;q=0.8") == "en"
-    assert preferred("de, fr;q=0.5, en;q=0.4") == "fr"
-    assert preferred(None) == preferred("de") == preferred("en;q=x") == "fr"
+    assert choose_language("en-GB,en;q=0.9,fr;q=0.8") == "en"
+    assert choose_language("de, fr;q=0.5, en;q=0.4") == "fr"
+    assert choose_language(None) == choose_language("de") == choose_language("en;q=x") == "fr"
 
 
 def test_zero_is_singular_in_french_and_plural_in_english() -> None:
-    assert translator("fr").plural("{n} site membre", "{n} sites membres", 0) == "0 site membre"
-    assert translator("en").plural("{n} site membre", "{n} sites membres", 0) == "0 member sites"
+    assert get_translator("fr").plural("{n} site membre", "{n} sites membres", 0) == "0 site membre"
+    assert (
+        get_translator("en").plural("{n} site membre", "{n} sites membres", 0) == "0 member sites"
+    )
 
 
 def test_the_english_catalogue_is_complete_and_keeps_every_value() -> None:
-    catalogue = load("en")
-    ids = {m.id for m in extracted() if m.id}
+    catalogue = load_catalogue("en")
+    ids = {m.id for m in extract_texts() if m.id}
     assert {m.id for m in catalogue if m.id} == ids
     for m in catalogue:
         if not m.id:
@@ -220,8 +226,8 @@ def test_a_template_needs_no_inline_code_and_nothing_from_elsewhere(path: Path) 
 
 def test_a_level_is_called_as_the_territory_calls_it_in_the_language_of_the_reader() -> None:
     """English papers said « Crise départementale »."""
-    french, english = translator("fr"), translator("en")
+    french, english = get_translator("fr"), get_translator("en")
     assert [NAMES.level(n, french) for n in (0, 3)] == ["Veille", "Crise départementale"]
     assert [NAMES.level(n, english) for n in (0, 3)] == ["Watch", "Departmental crisis"]
-    assert Names(levels={2: "Alerte"}).level(2, english) == "Alerte"
-    assert Names().level(2, french) == "N2"
+    assert TerritoryNames(levels={2: "Alerte"}).level(2, english) == "Alerte"
+    assert TerritoryNames().level(2, french) == "N2"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from services.console.logbook.lines import LineRecord
-from services.console.read_model.changes import between
-from services.console.read_model.state_since import turns
-from services.console.resources import Change, when
+from services.console.read_model.changes import compare_states
+from services.console.read_model.state_since import find_change_times
+from services.console.resources import Change, to_datetime
 
 
 def line(at: int, type: str, change: str, incident: str | None = None, **values: Any) -> LineRecord:
@@ -35,9 +35,9 @@ def test_a_report_that_joins_and_a_second_who_takes_it_in_charge_turn_no_inciden
         line(5, "IncidentChanged", "acknowledged", "i", level=3, state="acknowledged"),
         line(6, "IncidentChanged", "zone", "i", level=3),
     ]
-    assert turns(lines, {}) == {("incidents", "i"): 3}
-    assert turns(lines[3:], {("incidents", "i"): "acknowledged N3"}) == {}
-    assert turns([*lines, line(7, "IncidentChanged", "closed", "i", level=3)], {}) == {
+    assert find_change_times(lines, {}) == {("incidents", "i"): 3}
+    assert find_change_times(lines[3:], {("incidents", "i"): "acknowledged N3"}) == {}
+    assert find_change_times([*lines, line(7, "IncidentChanged", "closed", "i", level=3)], {}) == {
         ("incidents", "i"): 7
     }
 
@@ -50,7 +50,10 @@ def test_a_ladder_is_answered_since_its_answer_and_a_task_taken_since_it_was_tak
         line(4, "TaskChanged", "taken", task="t", kind="call"),
         line(5, "EscalationChanged", "joined", escalation="e", ladder="N2"),
     ]
-    assert turns(lines, {("tasks", "t"): "open"}) == {("escalations", "e"): 3, ("tasks", "t"): 4}
+    assert find_change_times(lines, {("tasks", "t"): "open"}) == {
+        ("escalations", "e"): 3,
+        ("tasks", "t"): 4,
+    }
 
 
 def test_a_card_that_is_worked_turns_no_plan() -> None:
@@ -59,8 +62,10 @@ def test_a_card_that_is_worked_turns_no_plan() -> None:
         line(2, "PlanChanged", "card", plan="PT-ELEC", state="active"),
         line(3, "PlanChanged", "recovering", plan="PT-ELEC", state="recovering"),
     ]
-    assert turns(lines[:2], {("plans", "PT-ELEC"): "proposed"}) == {("plans", "PT-ELEC"): 1}
-    assert turns(lines, {}) == {("plans", "PT-ELEC"): 3}
+    assert find_change_times(lines[:2], {("plans", "PT-ELEC"): "proposed"}) == {
+        ("plans", "PT-ELEC"): 1
+    }
+    assert find_change_times(lines, {}) == {("plans", "PT-ELEC"): 3}
 
 
 def test_the_difference_of_two_times_tells_the_turn_and_not_the_last_touch() -> None:
@@ -72,24 +77,24 @@ def test_the_difference_of_two_times_tells_the_turn_and_not_the_last_touch() -> 
             title=id,
             before=None,
             after="acknowledged N3",
-            at=when(9),
+            at=to_datetime(9),
         )
         for id in ("i", "j")
     }
-    told = between("incidents", {}, after, {("incidents", "i"): 3})
-    assert [(c.id, c.at) for c in told] == [("i", when(3)), ("j", when(9))]
+    told = compare_states("incidents", {}, after, {("incidents", "i"): 3})
+    assert [(c.id, c.at) for c in told] == [("i", to_datetime(3)), ("j", to_datetime(9))]
 
 
 def test_a_check_that_came_and_went_in_between_is_left_out() -> None:
     """The hand-over of a power cut listed every doubt that a site had lifted by itself."""
     after = {
         state: Change(
-            collection="tasks", id=state, title=state, before=None, after=state, at=when(9)
+            collection="tasks", id=state, title=state, before=None, after=state, at=to_datetime(9)
         )
         for state in ("open", "taken", "done", "void")
     }
-    assert [c.after for c in between("tasks", {}, after, {})] == ["open", "taken"]
+    assert [c.after for c in compare_states("tasks", {}, after, {})] == ["open", "taken"]
     before = {"void": after["open"]}
-    assert [(c.before, c.after) for c in between("tasks", before, {"void": after["void"]}, {})] == [
-        ("open", "void")
-    ]
+    assert [
+        (c.before, c.after) for c in compare_states("tasks", before, {"void": after["void"]}, {})
+    ] == [("open", "void")]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from services.console.documents.document import Document, Line, Section, Sheet
-from services.console.documents.pdf import _data
-from services.console.documents.standalone import as_html
-from services.console.documents.text import as_text
-from services.console.web.shell import Choice, html
-from services.runtime.http.control_characters import show_plain
+from services.console.documents.document import Document, DocumentLine, DocumentSection, Sheet
+from services.console.documents.pdf import _encode_data
+from services.console.documents.standalone import render_standalone_html
+from services.console.documents.text import render_text
+from services.console.web.shell import DisplayChoice, render_html
+from services.runtime.http.control_characters import replace_control_characters
 
 TURNS = "".join(map(chr, (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 WITHOUT_A_SHAPE = (
@@ -25,24 +25,24 @@ def test_a_page_shows_no_character_that_turns_the_words_around_it() -> None:
         "link": None,
         "link_label": "",
     }
-    page = html("message.html", words, Choice("fr", None))
+    page = render_html("message.html", words, DisplayChoice("fr", None))
     assert not set(TURNS + CONTROLS) & set(page.decode())
 
 
 @pytest.mark.parametrize("letter", WITHOUT_A_SHAPE, ids=ascii)
 def test_a_letter_without_a_shape_is_seen(letter: str) -> None:
     """With one in it, the code of no site looks like that of a site."""
-    assert show_plain(f"cen{letter}-1") == "cen\N{REPLACEMENT CHARACTER}-1"
+    assert replace_control_characters(f"cen{letter}-1") == "cen\N{REPLACEMENT CHARACTER}-1"
 
 
 def test_signs_that_are_made_of_several_stay_one() -> None:
     family = "\U0001f469\u200d\U0001f467 \u2764\ufe0f\u200d\U0001f525"
-    assert show_plain(family) == family
+    assert replace_control_characters(family) == family
 
 
 def test_every_form_of_a_document_shows_them() -> None:
     words = f"a{TURNS}b"
-    section = Section(id="s", title=words, lines=(Line(text=words),))
+    section = DocumentSection(id="s", title=words, lines=(DocumentLine(text=words),))
     sheet = Sheet(
         title=words,
         subtitle="",
@@ -61,12 +61,12 @@ def test_every_form_of_a_document_shows_them() -> None:
         level=0,
         sheets={"fr": sheet},
     )
-    assert not set(TURNS) & set(as_text(document, "fr"))
-    assert not set(TURNS) & set(as_html(document, "fr", "").body.decode())
-    assert not set(TURNS) & set(_data(document, "fr", "", "").decode())
-    assert as_text(document, "fr").count("\N{REPLACEMENT CHARACTER}") == 3 * len(TURNS)
+    assert not set(TURNS) & set(render_text(document, "fr"))
+    assert not set(TURNS) & set(render_standalone_html(document, "fr", "").body.decode())
+    assert not set(TURNS) & set(_encode_data(document, "fr", "", "").decode())
+    assert render_text(document, "fr").count("\N{REPLACEMENT CHARACTER}") == 3 * len(TURNS)
 
 
 def test_ends_of_lines_and_tabs_stay() -> None:
-    assert show_plain("a\r\nb\tc\nd") == "a\r\nb\tc\nd"
-    assert show_plain("avant\ravant") == "avant\N{REPLACEMENT CHARACTER}avant"
+    assert replace_control_characters("a\r\nb\tc\nd") == "a\r\nb\tc\nd"
+    assert replace_control_characters("avant\ravant") == "avant\N{REPLACEMENT CHARACTER}avant"

@@ -7,18 +7,20 @@ from typing import Any
 import pytest
 
 from schemas.reference_changes import Foreseen, ReferenceChangeRecorded, ReferenceChangeRow
-from services.console.i18n import translator
-from services.console.read_model.reference_index import Reference
+from services.console.i18n import get_translator
+from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.shapes import Shaper
-from services.console.reference.page import changes_of, foreseen_of
+from services.console.reference.page import build_changes, describe_forecast
 from services.console.resources import ReferenceChange
-from services.console.sites.geometry import Outlines, Plane
-from services.console.texts import line as said
-from services.console.texts.names import Names
+from services.console.sites.geometry import MapPlane, Outlines
+from services.console.texts import render_line as said
+from services.console.texts.names import TerritoryNames
 from tests.unit.console.test_lines import lines
 
-_ = translator("fr")
-SHAPER = Shaper("92", Reference("b" * 16), Outlines(Plane(2.1, 48.9, 1.0, 1.0, 1.0), {}), "fr")
+_ = get_translator("fr")
+SHAPER = Shaper(
+    "92", IndexedReference("b" * 16), Outlines(MapPlane(2.1, 48.9, 1.0, 1.0, 1.0), {}), "fr"
+)
 
 
 def shaped(state: str = "proposed", base: str = "b" * 16, **values: Any) -> ReferenceChange:
@@ -70,7 +72,7 @@ def shaped(state: str = "proposed", base: str = "b" * 16, **values: Any) -> Refe
 def test_each_reader_is_offered_what_they_may_do(
     state: str, reader: str, may: bool, decides: bool, withdraws: bool
 ) -> None:
-    (change,) = changes_of([shaped(state)], reader, Names(), _, may=may)
+    (change,) = build_changes([shaped(state)], reader, TerritoryNames(), _, may=may)
     assert (change.may_decide, change.may_withdraw) == (decides, withdraws)
 
 
@@ -81,7 +83,7 @@ def test_a_change_from_another_version_is_outdated() -> None:
 
 
 def test_rows_are_grouped_by_what_happens_to_them_and_the_rest_is_counted() -> None:
-    (change,) = changes_of([shaped()], "bea", Names(), _, may=True)
+    (change,) = build_changes([shaped()], "bea", TerritoryNames(), _, may=True)
     (differs,) = change.sections
     assert (differs.word, differs.changed, differs.named, differs.more) == (
         "sites",
@@ -115,7 +117,7 @@ def test_what_was_foreseen_is_said_in_sentences(
 ) -> None:
     assert [
         s.replace("\u202f", "\u00a0")
-        for s in foreseen_of(Foreseen.model_validate({"crises": 0} | figures), _)
+        for s in describe_forecast(Foreseen.model_validate({"crises": 0} | figures), _)
     ] == sentences
 
 
@@ -161,8 +163,8 @@ def test_each_step_is_a_line(change: str, kind: str, sentence: str) -> None:
         change,
         "t" if kind == "decision" else None,
     )
-    assert sentence in said(line, Names(), "fr")
-    assert "a" * 16 in said(line, Names(), "en")
+    assert sentence in said(line, TerritoryNames(), "fr")
+    assert "a" * 16 in said(line, TerritoryNames(), "en")
 
 
 @pytest.mark.parametrize("change", ["publishing", "in_force", "judging"])

@@ -9,10 +9,10 @@ import pytest
 
 from schemas.base import MINUTE_MS
 from schemas.sources import SOURCE_KINDS
-from services.console.documents.document import Document, Section
-from services.console.documents.telling import told_once
-from services.console.documents.text import as_text
-from services.console.i18n import translator
+from services.console.documents.document import Document, DocumentSection
+from services.console.documents.telling import drop_repetitions
+from services.console.documents.text import render_text
+from services.console.i18n import get_translator
 from services.console.logbook.lines import LineRecord
 from services.console.texts import words as w
 from services.console.texts import world
@@ -55,7 +55,7 @@ def sitrep(at_min: float) -> Document:
     )
 
 
-def section(document: Document, id: str, lang: str = "fr") -> Section:
+def section(document: Document, id: str, lang: str = "fr") -> DocumentSection:
     found = document.sheet(lang).section(id)
     assert found is not None
     return found
@@ -97,7 +97,7 @@ def _line(
 
 
 def _told(*oldest_first: LineRecord) -> list[int]:
-    return [line.recorded_at for line in told_once(reversed(oldest_first))]
+    return [line.recorded_at for line in drop_repetitions(reversed(oldest_first))]
 
 
 def test_who_takes_it_when_nobody_had_it_any_more_is_told_again() -> None:
@@ -143,8 +143,8 @@ def test_other_lines_are_told_however_alike() -> None:
 def test_an_exercise_in_plain_text_says_so_first(lang: str, said: str) -> None:
     """The préfecture gets the text alone."""
     document = sitrep(36.4)
-    assert as_text(document, lang).splitlines()[0] == said
-    assert said not in as_text(document.model_copy(update={"simulated": False}), lang)
+    assert render_text(document, lang).splitlines()[0] == said
+    assert said not in render_text(document.model_copy(update={"simulated": False}), lang)
 
 
 def test_a_moment_of_another_day_is_told_with_its_day() -> None:
@@ -156,7 +156,7 @@ def test_every_kind_of_source_has_a_word() -> None:
     """A report without a source is its author's role's."""
     for lang in ("fr", "en"):
         said = {
-            kind: world.source(kind, translator(lang))
+            kind: world.name_source(kind, get_translator(lang))
             for kind in (*SOURCE_KINDS, *(role.value for role in Role))
         }
         assert {kind: word for kind, word in said.items() if "_" in word} == {}
@@ -164,7 +164,7 @@ def test_every_kind_of_source_has_a_word() -> None:
 
 
 def test_a_source_that_an_exercise_invents_is_readable() -> None:
-    assert world.source("club_de_voile", translator("fr")) == "club de voile"
+    assert world.name_source("club_de_voile", get_translator("fr")) == "club de voile"
 
 
 def test_claims_and_partners_are_told_in_words() -> None:

@@ -9,13 +9,13 @@ import pytest
 
 from schemas import continuity as c
 from schemas import delivery as d
-from services.console.http.problems import RealmUnknown, StoreAway
-from services.console.live.row_events import hidden_from
-from services.console.live.stream import Hub
+from services.console.http.problems import RealmUnknown, StoreUnavailable
+from services.console.live.row_events import list_hidden_events
+from services.console.live.stream import StreamHub
 from services.console.read_model.reference_index import NO_REFERENCE
 from services.console.read_model.shapes import Shaper
-from services.console.sites.geometry import Outlines, Plane
-from services.runtime.identity.permissions import RIGHTS, Role
+from services.console.sites.geometry import MapPlane, Outlines
+from services.runtime.identity.permissions import PERMISSIONS_BY_ROLE, Role
 from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import browsing
 from tests.unit.console.test_every_screen import MINUTE, NOW, REALM, START, crisis, incident, report
@@ -56,7 +56,7 @@ HOUR = 60 * MINUTE
     ],
 )
 async def test_the_stream_hides_what_rest_refuses(role: Role, hidden: set[str]) -> None:
-    assert hidden_from(RIGHTS[role].__contains__) == hidden
+    assert list_hidden_events(PERMISSIONS_BY_ROLE[role].__contains__) == hidden
     browser, _ = browsing(crisis())
     for event, path in (
         ("callouts", "callouts"),
@@ -74,7 +74,9 @@ async def test_a_realm_that_nobody_opened_has_no_stream() -> None:
     """It said hello, and then nothing for ever."""
     _, model = browsing(crisis())
     with pytest.raises(RealmUnknown):
-        await Hub(None, model).stream("92~ex-nope", lang="fr", hidden=frozenset(), last_id=None)
+        await StreamHub(None, model).stream(
+            "92~ex-nope", lang="fr", hidden=frozenset(), last_id=None
+        )
 
 
 async def test_an_incident_is_found_by_the_type_of_what_was_lifted_since() -> None:
@@ -121,7 +123,7 @@ def test_a_clock_is_told_as_it_stands_at_the_time_of_the_picture(
 ) -> None:
     """It was told as of the last change of its row: 0 % an hour before its end."""
     at = START + hours * HOUR
-    shaper = Shaper("92", NO_REFERENCE, Outlines(Plane(2.1, 48.9, 1.0, 1.0, 1.0), {}), "fr", at)
+    shaper = Shaper("92", NO_REFERENCE, Outlines(MapPlane(2.1, 48.9, 1.0, 1.0, 1.0), {}), "fr", at)
     local = c.LocalClockRow.model_validate(
         {"id": "a/cen-1", "activity": "a", "site": "cen-1", "capacity_pct": 0, "clocks": (row,)}
     )
@@ -197,7 +199,7 @@ async def test_a_proposal_that_never_was_is_not_one_that_was_replaced(
     assert browser.decisions.asked == []
 
     async def away(*_args: object, **_more: object) -> Any:
-        raise StoreAway
+        raise StoreUnavailable
 
     monkeypatch.setattr(model, "proposal", away)
     assert (

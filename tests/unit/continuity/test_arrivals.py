@@ -10,7 +10,7 @@ from schemas import reassignment as m
 from schemas.commands import ActivateStrategy
 from schemas.runtime import CommandApplied
 from schemas.words import ActivityState, ClockState, EventType
-from services.continuity.state import State
+from services.continuity.state import ContinuityState
 from tests.unit.continuity.test_reassigning import WHO, answer, approve, fire
 from tests.unit.continuity.world import World, clock
 
@@ -49,8 +49,8 @@ def lines(world: World, activity: str = ACTIVITY) -> list[m.ReassignmentRow]:
 
 def step(world: World, command: type[m.Step], when: str, rows: list[m.ReassignmentRow]) -> None:
     ids = [row.id for row in rows]
-    for n in range(0, len(ids), m.MOST_STEPS):
-        some = ids[n : n + m.MOST_STEPS]
+    for n in range(0, len(ids), m.MAX_LINES_PER_STEP):
+        some = ids[n : n + m.MAX_LINES_PER_STEP]
         said = world.say(
             command.model_validate({**WHO, "line": some[0], "lines": tuple(some[1:])}), when
         )
@@ -131,4 +131,4 @@ def test_a_state_that_is_read_back_counts_the_same(world: World) -> None:
     step(world, m.ArriveReassignment, "10:30", lines(world))
     state = world.state
     assert state.arrivals[ACTIVITY] == sum(row.count for row in lines(world))
-    assert dict(State.restore(state).arrivals) == dict(state.arrivals)
+    assert dict(ContinuityState.restore(state).arrivals) == dict(state.arrivals)

@@ -11,9 +11,9 @@ from schemas.reference import Calendar
 from services.continuity.activities.calendars import (
     DayWindow,
     OpenHours,
-    local_day,
-    local_instant,
-    open_hours,
+    compile_open_hours,
+    compute_local_instant,
+    get_local_day,
 )
 from tests.shipped import territory
 from tests.unit.continuity.world import at, clock
@@ -60,7 +60,7 @@ def test_holidays_and_school_holidays_close_only_the_calendars_that_say_so() -> 
         closed_on_holidays=True,
         closed_in_school_holidays=True,
     )
-    hours = open_hours(school, ("2027-05-06",), (("2027-02-15", "2027-02-19"),))
+    hours = compile_open_hours(school, ("2027-05-06",), (("2027-02-15", "2027-02-19"),))
     assert hours is not None
     assert not hours.is_open(at("2027-05-06 10:00"))
     assert not hours.is_open(at("2027-02-19 10:00"))
@@ -68,7 +68,7 @@ def test_holidays_and_school_holidays_close_only_the_calendars_that_say_so() -> 
     office = school.model_copy(
         update={"closed_in_school_holidays": False, "closed_on_holidays": False}
     )
-    other = open_hours(office, ("2027-05-06",), (("2027-02-15", "2027-02-19"),))
+    other = compile_open_hours(office, ("2027-05-06",), (("2027-02-15", "2027-02-19"),))
     assert other is not None
     assert other.is_open(at("2027-05-06 10:00"))
 
@@ -81,7 +81,10 @@ def test_a_calendar_that_never_opens_never_arrives() -> None:
 
 def test_the_continuous_calendar_of_the_territory_has_no_hours() -> None:
     policy = territory().policy
-    made = {c.id: open_hours(c, policy.holidays, policy.school_holidays) for c in policy.calendars}
+    made = {
+        c.id: compile_open_hours(c, policy.holidays, policy.school_holidays)
+        for c in policy.calendars
+    }
     assert made["continu"] is None
     assert made["bureau"] == OFFICE
 
@@ -98,7 +101,9 @@ def test_advance_is_the_inverse_of_elapsed(start_min: int, open_min: int) -> Non
 def test_the_payroll_window_counts_working_days_to_the_end_of_the_month() -> None:
     payroll = DayWindow(working_days_left=(12, 3))
     held = [
-        day for day in range(1, 29) if payroll.holds_on(local_day(at(f"2027-02-{day:02} 12:00")))
+        day
+        for day in range(1, 29)
+        if payroll.holds_on(get_local_day(at(f"2027-02-{day:02} 12:00")))
     ]
     assert held == list(range(10, 24)), (
         "10 February leaves 12 working days, Tuesday the 23rd leaves 3"
@@ -113,4 +118,4 @@ def test_a_window_of_days_opens_and_closes_at_local_midnight() -> None:
 
 def test_local_days_and_instants_agree() -> None:
     for text in ("2027-02-11 00:00", "2027-03-28 00:00", "2027-10-31 00:00"):
-        assert local_instant(local_day(at(text)), 0) == at(text)
+        assert compute_local_instant(get_local_day(at(text)), 0) == at(text)

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from schemas import reference as ref
 from schemas.base import HOUR_MS, MINUTE_MS
 from schemas.words import ActivityState, ClockBase, ClockState, EventType, SiteStatus
-from services.continuity.activities.calendars import PARIS, OpenHours, local_day
+from services.continuity.activities.calendars import PARIS, OpenHours, get_local_day
 from services.continuity.activities.clocks import (
     MOST_PAUSES,
+    ClockLimit,
     Interruption,
-    Limit,
-    begin,
-    consumed_ms,
-    limits_of,
+    begin_interruption,
+    compute_consumed_ms,
+    compute_limits,
 )
-from services.continuity.activities.impact_analysis import Need, compile_bia
+from services.continuity.activities.impact_analysis import ActivityNeed, compile_impact_analysis
 from services.runtime.decider.maps import Map
 from tests.shipped import territory
 from tests.unit.continuity.world import REALM, World, clock
@@ -30,7 +30,7 @@ from tests.unit.continuity.world import at as instant
 SST = [f"sst-{n:02}" for n in range(1, 14)]
 
 
-def compiled(activity: ref.Activity, policy: ref.Escalation) -> Need:
+def compiled(activity: ref.Activity, policy: ref.Escalation) -> ActivityNeed:
     """The analysis with this activity in place of the one of its name."""
     sections = {}
     for section in territory().sections:
@@ -40,7 +40,7 @@ def compiled(activity: ref.Activity, policy: ref.Escalation) -> Need:
         elif isinstance(section, ref.EscalationPolicy):
             section = section.model_copy(update={"policy": policy})  # noqa: PLW2901
         sections[section.section] = ref.ReferencePublished(reference="v", data=section)
-    return compile_bia("v", Map(sections)).needs[activity.id]
+    return compile_impact_analysis("v", Map(sections)).needs[activity.id]
 
 
 def _mdph(world: World, since: str = "09:46", **more: object) -> None:
@@ -229,8 +229,8 @@ def test_no_rto_ends_after_its_dmia(friday: int) -> None:
     for need in bia.needs.values():
         flags = frozenset(f"flag:{s.flag}" for s in need.by_flag)
         causes = [s.cause for s in need.by_cause]
-        for day in range(local_day(start), local_day(start) + 31):
-            for limits in (limits_of(need, day), limits_of(need, day, flags, causes)):
+        for day in range(get_local_day(start), get_local_day(start) + 31):
+            for limits in (compute_limits(need, day), compute_limits(need, day, flags, causes)):
                 rto, dmia = (limit.advance(start, limit.ms) for limit in (limits.rto, limits.dmia))
                 assert rto is not None, need.id
                 assert dmia is not None, need.id
@@ -359,16 +359,16 @@ def test_pauses_that_became_one_count_as_they_did(
     calendar: OpenHours | None, turns: list[tuple[int, int]]
 ) -> None:
     """Minutes out and minutes back, again and again: the clock has consumed what it ran, open hours or all, to the millisecond."""
-    limit = Limit(ClockBase.RTO, 8, 8 * HOUR_MS, calendar)
+    limit = ClockLimit(ClockBase.RTO, 8, 8 * HOUR_MS, calendar)
     at = started = instant("2027-03-26 16:00")  # a Friday; the clocks change on the Sunday
     ran, measured = 0, Interruption(at)
     for out_min, back_min in turns:
         until = at + out_min * MINUTE_MS
         ran += limit.elapsed(at, until)
         measured = measured.stop(until)
-        assert consumed_ms(limit, measured, until) == ran
+        assert compute_consumed_ms(limit, measured, until) == ran
         at = until + back_min * MINUTE_MS
-        measured = begin(measured, at, limit)
+        measured = begin_interruption(measured, at, limit)
     assert (len(measured.pauses), measured.started_at, measured.resumed_at) == (
         MOST_PAUSES,
         started,

@@ -7,8 +7,8 @@ import pytest
 from schemas import reassignment as m
 from schemas.alerts import AttentionRequested
 from schemas.words import EventType
-from services.continuity.reassignment.orders import in_force
-from services.continuity.state import lines_of
+from services.continuity.reassignment.orders import find_open_proposal
+from services.continuity.state import list_proposal_lines
 from tests.unit.continuity.test_reassigning import answer, approve, refused
 from tests.unit.continuity.world import World
 
@@ -43,7 +43,7 @@ def test_a_site_that_shelters_is_neither_source_nor_host_of_another_crisis() -> 
     row = answer(world, "09:44")
     ends = {
         end
-        for line in lines_of(world.state, row.id)
+        for line in list_proposal_lines(world.state, row.id)
         for end in (line.site, line.place, line.need_site)
     }
     assert "cen-1" in ends
@@ -70,7 +70,7 @@ def test_an_evacuated_site_that_nobody_counts_is_taken_as_it_was_planned_after_a
     assert (said.estimated, said.confinement, said.host_ok) == (True, None, False)
     row = answer(world, "10:45")
     assert row.estimated == ("cen-1",)
-    assert {line.site for line in lines_of(world.state, row.id)} == {"cen-1"}
+    assert {line.site for line in list_proposal_lines(world.state, row.id)} == {"cen-1"}
     assert [
         f.estimated for f in world.facts(AttentionRequested) if f.code == "reassignment_proposed"
     ] == [True]
@@ -82,9 +82,13 @@ def test_a_late_count_that_misses_somebody_keeps_an_estimated_site_back_again() 
     world.until("10:44")
     proposal = answer(world, "10:45").id
     world.count("cen-1", 5, 6, "10:50")
-    row = in_force(world.state)
+    row = find_open_proposal(world.state)
     assert row is not None
-    assert set(row.withdrawn) == {line.id for line in lines_of(world.state, proposal)} != set()
+    assert (
+        set(row.withdrawn)
+        == {line.id for line in list_proposal_lines(world.state, proposal)}
+        != set()
+    )
 
 
 def test_an_order_to_shelter_withdraws_the_lines_of_an_open_proposal_at_once() -> None:
@@ -93,10 +97,10 @@ def test_an_order_to_shelter_withdraws_the_lines_of_an_open_proposal_at_once() -
     world.hit("cen-2", EventType.CLOSURE, since="09:40")
     world.until("09:43")
     proposal = answer(world, "09:44").id
-    lines = lines_of(world.state, proposal)
+    lines = list_proposal_lines(world.state, proposal)
     world.causes["cen-2"] = []
     world.hit("cen-2", EventType.SHELTER_IN_PLACE, since="09:45")
-    row = in_force(world.state)
+    row = find_open_proposal(world.state)
     assert row is not None
     confined = {line.id for line in lines if "cen-2" in (line.site, line.place, line.need_site)}
     assert confined

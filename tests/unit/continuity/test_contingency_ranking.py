@@ -7,19 +7,19 @@ from dataclasses import replace
 from schemas import reference as ref
 from schemas.contingency import ContingencyChanged, ContingencyComputed, ContingencyRow
 from schemas.words import EventType
-from services.continuity.contingency.current_crisis import Present
-from services.continuity.contingency.ranking import Contingency, Lost
-from services.continuity.contingency.sensitivity import Start
-from services.continuity.reassignment.model.situation import SiteState, Situation
-from services.continuity.reassignment.model.tables import Tables
+from services.continuity.contingency.current_crisis import CrisisContingency
+from services.continuity.contingency.ranking import ContingencyRanking, LossKind
+from services.continuity.contingency.sensitivity import GainBaseline
+from services.continuity.reassignment.model.situation import ModelSituation, SiteCapacityState
+from services.continuity.reassignment.model.tables import ReferenceTables
 from services.continuity.reassignment.planner import (
-    MOST_GAPS,
-    Job,
-    Planner,
-    answer,
-    losses,
-    relaxed,
-    with_gains,
+    SHOWN_GAPS,
+    ContingencyPlanner,
+    RankingJob,
+    build_gains_answer,
+    build_ranking_answer,
+    iterate_losses,
+    iterate_row_gains,
 )
 from services.continuity.reassignment.proposals import Proposals
 from tests.shipped import territory
@@ -36,10 +36,10 @@ def _computed(reference: str) -> ContingencyComputed:
     return ContingencyComputed(row=row)
 
 
-def _observed(world: World, realm: str = "92") -> Planner:
+def _observed(world: World, realm: str = "92") -> ContingencyPlanner:
     """A planner that has read the log, as if the realm had this name."""
     proposals = Proposals()
-    planner = Planner(proposals)
+    planner = ContingencyPlanner(proposals)
     for stored in world.service.log.of(REALM):
         transaction = replace(stored.transaction, realm=realm)
         proposals.observe(transaction)
@@ -64,24 +64,24 @@ def test_a_ranking_of_another_version_changes_nothing() -> None:
 
 def test_a_planner_computes_what_the_log_lacks_the_quick_ones_first() -> None:
     world, version = World(), territory().version
-    assert _observed(world).next_job() == Job("92", version, 1, Lost.PEOPLE)
+    assert _observed(world).next_job() == RankingJob("92", version, 1, LossKind.PEOPLE)
     world.service.feed(REALM, _computed(version), at=world.instant("09:50"))
     planner = _observed(world)
     again = planner.next_job()
-    assert again == Job("92", version, 1, Lost.BUILDING)
+    assert again == RankingJob("92", version, 1, LossKind.BUILDING)
     assert again is not None
     assert planner.wanted(again)
-    assert not planner.wanted(Job("92", version, 1, Lost.PEOPLE)), "it is in the log"
-    more = Job("92", version, 1, Lost.PEOPLE, gains=True)
+    assert not planner.wanted(RankingJob("92", version, 1, LossKind.PEOPLE)), "it is in the log"
+    more = RankingJob("92", version, 1, LossKind.PEOPLE, gains=True)
     assert planner.next_job({again}) == more, (
         "what failed once is not tried for ever, nor what would start from it"
     )
-    assert planner.next_job({again, more}) == Job("92", version, 2, Lost.PEOPLE)
+    assert planner.next_job({again, more}) == RankingJob("92", version, 2, LossKind.PEOPLE)
 
 
 def test_gains_follow_their_ranking_and_are_computed_once() -> None:
     world, version = World(), territory().version
-    assert not _observed(world).wanted(Job("92", version, 1, Lost.PEOPLE, gains=True)), (
+    assert not _observed(world).wanted(RankingJob("92", version, 1, LossKind.PEOPLE, gains=True)), (
         "there is nothing to start from yet"
     )
     for row in (
@@ -93,12 +93,12 @@ def test_gains_follow_their_ranking_and_are_computed_once() -> None:
         world.service.feed(REALM, row, at=world.instant("09:50"))
     planner = _observed(world)
     job = planner.next_job()
-    assert job == Job("92", version, 1, Lost.PEOPLE, gains=True)
+    assert job == RankingJob("92", version, 1, LossKind.PEOPLE, gains=True)
     assert job is not None
-    world.service.feed(REALM, with_gains(planner.row(job), ()), at=world.instant("09:52"))
+    world.service.feed(REALM, build_gains_answer(planner.row(job), ()), at=world.instant("09:52"))
     after = _observed(world)
     assert not after.wanted(job)
-    assert after.next_job() == Job("92", version, 1, Lost.BUILDING, gains=True)
+    assert after.next_job() == RankingJob("92", version, 1, LossKind.BUILDING, gains=True)
 
 
 def test_a_new_version_asks_for_everything_again() -> None:
@@ -110,8 +110,8 @@ def test_a_new_version_asks_for_everything_again() -> None:
         at=world.instant("10:00"),
     )
     planner = _observed(world)
-    assert planner.next_job() == Job("92", "another", 1, Lost.PEOPLE)
-    assert not planner.wanted(Job("92", before.version, 1, Lost.BUILDING))
+    assert planner.next_job() == RankingJob("92", "another", 1, LossKind.PEOPLE)
+    assert not planner.wanted(RankingJob("92", before.version, 1, LossKind.BUILDING))
 
 
 def test_simulated_realms_and_realms_without_staffing_are_not_ranked() -> None:
@@ -124,14 +124,14 @@ def test_the_answer_holds_the_gravest_losses_and_who_is_missing() -> None:
     cells = [cell("a", r.activity, "infirmier", 1, 1) for r in rules]
     staffing = ref.Staffing(cells=tuple(cells), rules=tuple(rules), substitutions=())
     ranking, job = (
-        Contingency(Tables([site("a"), site("b", 500)], staffing), Lost.PEOPLE),
-        Job("92", "v", 1, Lost.PEOPLE),
+        ContingencyRanking(ReferenceTables([site("a"), site("b", 500)], staffing), LossKind.PEOPLE),
+        RankingJob("92", "v", 1, LossKind.PEOPLE),
     )
-    row = answer(ranking, job, list(losses(ranking, job))).row
+    row = build_ranking_answer(ranking, job, list(iterate_losses(ranking, job))).row
     assert (row.id, row.losses, row.unmet) == ("n1-people", 2, 1)
     (loss,) = row.worst
     assert (loss.sites, loss.u1) == (("a",), 160)
-    assert (len(loss.gaps), loss.gaps_more) == (MOST_GAPS, 20 - MOST_GAPS)
+    assert (len(loss.gaps), loss.gaps_more) == (SHOWN_GAPS, 20 - SHOWN_GAPS)
     assert (loss.gaps[0].metier, loss.gaps[0].missing) == ("infirmier", "people")
 
 
@@ -142,11 +142,14 @@ def test_the_answer_says_what_one_more_would_buy() -> None:
         substitutions=(),
     )
     sites = (site("a"), site("b", 500))
-    start, job = Start(sites, staffing, Lost.PEOPLE), Job("92", "v", 1, Lost.PEOPLE)
-    ranking = Contingency(Tables(sites, staffing), Lost.PEOPLE)
-    ranked = answer(ranking, job, list(losses(ranking, job))).row
+    start, job = (
+        GainBaseline(sites, staffing, LossKind.PEOPLE),
+        RankingJob("92", "v", 1, LossKind.PEOPLE),
+    )
+    ranking = ContingencyRanking(ReferenceTables(sites, staffing), LossKind.PEOPLE)
+    ranked = build_ranking_answer(ranking, job, list(iterate_losses(ranking, job))).row
     assert ranked.gains is None
-    row = with_gains(ranked, relaxed(start, ranked)).row
+    row = build_gains_answer(ranked, iterate_row_gains(start, ranked)).row
     assert row.gains is not None
     assert row.worst == ranked.worst
     assert [(g.kind, g.what, g.agents, g.kept) for g in row.gains] == [
@@ -165,10 +168,12 @@ def _hit() -> World:
     return world
 
 
-def _ranked(world: World, job: Job, planner: Planner, at: str) -> ContingencyChanged:
+def _ranked(
+    world: World, job: RankingJob, planner: ContingencyPlanner, at: str
+) -> ContingencyChanged:
     """The answer to a job of which no loss is looked at: what counts here is when it is asked for."""
     ranking = planner.ranking(job)
-    computed = answer(ranking, job, [], planner.present(job, ranking))
+    computed = build_ranking_answer(ranking, job, [], planner.present(job, ranking))
     (fact,) = world.service.feed(REALM, computed, at=world.instant(at)).facts
     message = fact.message()
     assert isinstance(message, ContingencyChanged)
@@ -182,7 +187,7 @@ def test_a_crisis_is_ranked_before_quiet_days() -> None:
     assert job is not None
     assert (job.id, bool(job.stamp)) == ("now-n1-people", True)
     ranking = planner.ranking(job)
-    assert isinstance(ranking, Present)
+    assert isinstance(ranking, CrisisContingency)
     present = planner.present(job, ranking)
     assert present is not None
     assert (present.number, present.sites_hit, present.held) == (1, 1, 0)
@@ -194,15 +199,19 @@ def test_pairs_from_a_crisis_say_of_which_sites_they_are() -> None:
         rules=(rule("SOL-04", 1),),
         substitutions=(),
     )
-    tables = Tables([site(id, 500 * n) for n, id in enumerate("abcde")], staffing)
+    tables = ReferenceTables([site(id, 500 * n) for n, id in enumerate("abcde")], staffing)
     ranking, job = (
-        Present(tables, Lost.PEOPLE, Situation({"e": SiteState(100, 0, False)})),
-        Job("92", "v", 2, Lost.PEOPLE, "r:1"),
+        CrisisContingency(
+            tables, LossKind.PEOPLE, ModelSituation({"e": SiteCapacityState(100, 0, False)})
+        ),
+        RankingJob("92", "v", 2, LossKind.PEOPLE, "r:1"),
     )
-    row = answer(ranking, job, list(losses(ranking, job))).row
+    row = build_ranking_answer(ranking, job, list(iterate_losses(ranking, job))).row
     assert (row.paired, row.losses) == (("a", "b", "c"), 4 + 3 + 2)
-    quiet = Contingency(tables, Lost.PEOPLE)
-    assert answer(quiet, replace(job, stamp=""), list(quiet.pairs())).row.paired == (), "every pair"
+    quiet = ContingencyRanking(tables, LossKind.PEOPLE)
+    assert (
+        build_ranking_answer(quiet, replace(job, stamp=""), list(quiet.pairs())).row.paired == ()
+    ), "every pair"
 
 
 def test_what_people_approve_asks_for_the_ranking_again() -> None:
@@ -213,14 +222,16 @@ def test_what_people_approve_asks_for_the_ranking_again() -> None:
     assert _ranked(world, job, before, "09:45").row.present is not None
     again = _observed(world)
     assert not again.wanted(job), "it is in the log"
-    assert again.next_job() == replace(job, lost=Lost.BUILDING)
+    assert again.next_job() == replace(job, lost=LossKind.BUILDING)
     approve(world, "09:50")
     fire(world)
     approved = _observed(world)
     then = approved.next_job()
     assert then is not None
     assert (then.id, then.stamp != job.stamp) == (job.id, True)
-    assert before.wanted(replace(job, lost=Lost.BUILDING)), "a ranking that was begun is finished"
+    assert before.wanted(replace(job, lost=LossKind.BUILDING)), (
+        "a ranking that was begun is finished"
+    )
     present = approved.present(then, approved.ranking(then))
     assert present is not None
     assert present.held > 0
@@ -242,7 +253,7 @@ def test_a_crisis_that_is_over_takes_its_rankings_back() -> None:
     row = _ranked(world, over, after, "11:31").row
     assert row.present is not None
     assert (row.losses, row.present.sites_hit, row.present.held) == (0, 0, 0)
-    assert list(losses(after.ranking(over), over, row.present)) == []
+    assert list(iterate_losses(after.ranking(over), over, row.present)) == []
 
 
 def test_a_quiet_realm_has_no_present() -> None:

@@ -7,7 +7,7 @@ import pytest
 from schemas import reassignment as m
 from schemas.alerts import AttentionRequested
 from schemas.words import EventType
-from services.continuity.state import lines_of
+from services.continuity.state import list_proposal_lines
 from tests.unit.continuity.test_reassigning import answer, approve, fire, refused
 from tests.unit.continuity.world import World, at
 
@@ -16,7 +16,7 @@ SETUP_MIN, HOME_MIN = 30, 60
 
 def proposed(world: World, when: str) -> list[m.LineRow]:
     row = answer(world, when)
-    return lines_of(world.state, row.id)
+    return list_proposal_lines(world.state, row.id)
 
 
 @pytest.mark.parametrize(("end", "longest_min"), [("10:19", 36), ("11:43", 120), (None, 240)])

@@ -15,7 +15,7 @@ from schemas.base import Instant
 from schemas.runtime import StepTo
 from schemas.words import ClockState, EventType
 from services.continuity.decider import ContinuityDecider
-from services.continuity.state import NO_LOCAL
+from services.continuity.state import NO_LOCAL_CLOCKS
 from tests.hashseeds import printed
 from tests.unit.continuity.world import REALM, World
 
@@ -70,7 +70,7 @@ def test_every_alarm_of_a_clock_is_asked_for_once(history: list[Any]) -> None:
     for row in world.state.activities.values():
         for clocks in [
             (row.rto, row.dmia),
-            *(one.clocks for one in world.state.local.get(row.id, NO_LOCAL).values()),
+            *(one.clocks for one in world.state.local.get(row.id, NO_LOCAL_CLOCKS).values()),
         ]:
             for clock in clocks:
                 if clock.state is ClockState.RUNNING:
@@ -86,7 +86,7 @@ def test_every_alarm_of_a_clock_is_asked_for_once(history: list[Any]) -> None:
 def _begun(world: World, activity: str) -> dict[str, Instant | None]:
     return {
         site: one.clocks[0].started_at
-        for site, one in world.state.local.get(activity, NO_LOCAL).items()
+        for site, one in world.state.local.get(activity, NO_LOCAL_CLOCKS).items()
     }
 
 

@@ -9,17 +9,17 @@ from aiokafka.errors import KafkaConnectionError
 
 from services.continuity.contingency.idle_time import (
     BUSY_REST,
-    LONGEST,
-    LOOKS,
+    LONGEST_WAIT_FACTOR,
+    QUIET_READINGS,
     QUIET_REST,
-    Leisure,
-    Worked,
-    timed,
+    BackgroundGate,
+    WorkSlice,
+    run_timed,
 )
-from services.runtime.worker.lag import Standing
+from services.runtime.worker.lag import DecidersProgress
 
 AFTER_S = 60.0
-ALONE, BESIDE = Worked(0.2, 0.21), Worked(0.2, 0.9)
+ALONE, BESIDE = WorkSlice(0.2, 0.21), WorkSlice(0.2, 0.9)
 """The same work with the processor for itself, and with somebody else who wants it."""
 
 
@@ -35,7 +35,7 @@ class Clock:
         self.now_s += seconds
 
 
-class Watching(Leisure):
+class Watching(BackgroundGate):
     """Whose looks are scripted; the last one repeats."""
 
     def __init__(self, clock: Clock, *looks: bool | Exception, after_s: float = AFTER_S) -> None:
@@ -60,13 +60,13 @@ async def test_it_begins_when_the_system_has_been_quiet_for_long_enough(clock: C
 
 
 async def test_a_look_that_is_not_quiet_begins_the_wait_anew(clock: Clock) -> None:
-    await Watching(clock, *[True] * (LOOKS - 1), False, True).begin()
+    await Watching(clock, *[True] * (QUIET_READINGS - 1), False, True).begin()
     assert clock.now_s == 2 * AFTER_S
 
 
 async def test_a_crisis_without_a_quiet_minute_has_foresight_in_the_end(clock: Clock) -> None:
     await Watching(clock, False).begin()
-    assert clock.now_s == pytest.approx(LONGEST * AFTER_S, abs=AFTER_S / LOOKS)
+    assert clock.now_s == pytest.approx(LONGEST_WAIT_FACTOR * AFTER_S, abs=AFTER_S / QUIET_READINGS)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ async def test_a_crisis_without_a_quiet_minute_has_foresight_in_the_end(clock: C
     [(True, ALONE, QUIET_REST), (False, ALONE, BUSY_REST), (True, BESIDE, BUSY_REST)],
 )
 async def test_it_rests_three_times_as_long_as_it_worked_and_nine_times_beside_others(
-    clock: Clock, quiet: bool, worked: Worked, times: float
+    clock: Clock, quiet: bool, worked: WorkSlice, times: float
 ) -> None:
     await Watching(clock, quiet).rest(worked)
     assert clock.now_s == pytest.approx(times * worked.computed_s)
@@ -82,7 +82,7 @@ async def test_it_rests_three_times_as_long_as_it_worked_and_nine_times_beside_o
 
 async def test_a_long_rest_ends_early_when_the_system_becomes_quiet(clock: Clock) -> None:
     """One solve may take ten seconds: nobody knows after it how long the storm lasts."""
-    await Watching(clock, False, True).rest(Worked(10.0, 10.0))
+    await Watching(clock, False, True).rest(WorkSlice(10.0, 10.0))
     assert clock.now_s == pytest.approx(QUIET_REST * 10.0)
 
 
@@ -105,11 +105,11 @@ def test_a_thread_that_waits_for_the_processor_sees_it() -> None:
             pass
         return True
 
-    over, worked = timed(compute)
+    over, worked = run_timed(compute)
     assert over
     assert worked.computed_s >= 0.02
-    assert Worked(0.1, 0.2).had_to_share
-    assert not Worked(0.1, 0.11).had_to_share
+    assert WorkSlice(0.1, 0.2).had_to_share
+    assert not WorkSlice(0.1, 0.11).had_to_share
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_quiet_means_that_nothing_waits_and_nothing_is_due_within_a_minute(
     lag: int, due_in_ms: int | None, quiet: bool
 ) -> None:
     now = 1_802_340_000_000
-    standing = Standing(
+    standing = DecidersProgress(
         {"alerts": 0, "delivery": lag}, None if due_in_ms is None else now + due_in_ms
     )
     assert standing.is_quiet(now, 60_000) is quiet

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from services.continuity.contingency.idle_time import Worked
-from services.continuity.contingency.ranking import Lost
-from services.continuity.reassignment.planner import Job
-from services.continuity.reassignment.planner_process import Planning
+from services.continuity.contingency.idle_time import WorkSlice
+from services.continuity.contingency.ranking import LossKind
+from services.continuity.reassignment.planner import RankingJob
+from services.continuity.reassignment.planner_process import PlannerProcess
 from tests.marks import MARKS
 
 
@@ -25,8 +25,11 @@ async def test_a_ranking_that_breaks_is_given_up_and_the_planner_goes_on(
     async def broken(*_: Any) -> None:
         math.sqrt(-1)
 
-    monkeypatch.setattr(Planning, "_gains" if gains else "_ranking", broken)
-    planning, job = Planning("", MARKS, quiet_s=0), Job("92", "v1", 1, Lost.PEOPLE, gains=gains)
+    monkeypatch.setattr(PlannerProcess, "_gains" if gains else "_ranking", broken)
+    planning, job = (
+        PlannerProcess("", MARKS, quiet_s=0),
+        RankingJob("92", "v1", 1, LossKind.PEOPLE, gains=gains),
+    )
     await planning._carry_out(job)  # the whole of its work on a job; it would raise
     assert job in planning._given_up
 
@@ -36,7 +39,7 @@ async def test_a_ranking_that_breaks_is_given_up_and_the_planner_goes_on(
 async def test_a_planner_that_ranks_at_once_waits_for_no_processor(
     quiet_s: float, idle: bool
 ) -> None:
-    planning = Planning("", MARKS, quiet_s=quiet_s)
+    planning = PlannerProcess("", MARKS, quiet_s=quiet_s)
     scheduler = await planning._quietly(os.sched_getscheduler, 0)
     assert (scheduler == os.SCHED_IDLE) is idle
     await planning.close()
@@ -46,21 +49,21 @@ class Unquiet:
     """A realm whose crisis is never ranked as it is now, and whose quiet day is to be ranked once."""
 
     def __init__(self) -> None:
-        self.quiet_day: Job | None = Job("92", "v1", 1, Lost.PEOPLE)
+        self.quiet_day: RankingJob | None = RankingJob("92", "v1", 1, LossKind.PEOPLE)
 
-    def next_job(self, without: Collection[Job], *, crises: bool) -> Job | None:  # noqa: ARG002  the protocol
-        return Job("92", "v1", 1, Lost.PEOPLE, "crisis") if crises else self.quiet_day
+    def next_job(self, without: Collection[RankingJob], *, crises: bool) -> RankingJob | None:  # noqa: ARG002  the protocol
+        return RankingJob("92", "v1", 1, LossKind.PEOPLE, "crisis") if crises else self.quiet_day
 
 
 async def test_a_crisis_that_never_rests_leaves_a_quiet_day_its_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    planning = Planning("", MARKS, quiet_s=0)
+    planning = PlannerProcess("", MARKS, quiet_s=0)
     unquiet: Any = Unquiet()
     planning._planner = unquiet
     ranked: list[str] = []
 
-    async def carry_out(job: Job) -> None:
+    async def carry_out(job: RankingJob) -> None:
         ranked.append(job.stamp)
         if not job.stamp:
             unquiet.quiet_day = None
@@ -78,16 +81,16 @@ async def test_a_crisis_that_never_rests_leaves_a_quiet_day_its_turn(
 async def test_every_slice_is_followed_by_a_rest_that_it_has_earned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    planning: Any = Planning("", MARKS, quiet_s=60)
-    rests: list[Worked] = []
+    planning: Any = PlannerProcess("", MARKS, quiet_s=60)
+    rests: list[WorkSlice] = []
 
-    async def rest(worked: Worked) -> None:
+    async def rest(worked: WorkSlice) -> None:
         rests.append(worked)
 
     monkeypatch.setattr(planning._leisure, "rest", rest)
     monkeypatch.setattr(planning._planner, "wanted", lambda _: True)
     monkeypatch.setattr("services.continuity.reassignment.planner_process.SLICE_S", 0)
-    found = await planning._computed(iter(range(4)), Job("92", "v1", 1, Lost.PEOPLE))
+    found = await planning._computed(iter(range(4)), RankingJob("92", "v1", 1, LossKind.PEOPLE))
     assert found == [0, 1, 2, 3]
     assert len(rests) >= 4
     assert planning._computed_s == sum(worked.computed_s for worked in rests)

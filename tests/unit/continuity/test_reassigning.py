@@ -14,13 +14,18 @@ from schemas.base import Fact
 from schemas.commands import ActivateStrategy, DeclareActivity
 from schemas.realms import partition_of
 from schemas.runtime import CommandApplied, CommandRefused
-from schemas.topics import PARTITIONS
+from schemas.topics import PARTITION_COUNT
 from schemas.words import ActivityState, EventType, SiteStatus
-from services.continuity.reassignment.orders import in_force
-from services.continuity.reassignment.proposals import AT_ONCE, Job, Proposals, key_of
-from services.continuity.state import lines_of
-from services.runtime.kafka.clients import headers_of
-from services.runtime.testing.memory import Stored
+from services.continuity.reassignment.orders import find_open_proposal
+from services.continuity.reassignment.proposals import (
+    LINES_PER_PART,
+    ProposalJob,
+    Proposals,
+    build_line_key,
+)
+from services.continuity.state import list_proposal_lines
+from services.runtime.kafka.clients import build_headers
+from services.runtime.testing.memory import StoredRecord
 from tests.shipped import territory
 from tests.unit.continuity.world import REALM, World
 
@@ -43,7 +48,7 @@ def answer(world: World, when: str) -> m.ProposalRow:
     """Solve and answer; the proposal in force."""
     for id, part in solve(world):
         world.service.feed(REALM, part, id=id, at=world.instant(when))
-    row = in_force(world.state)
+    row = find_open_proposal(world.state)
     assert row is not None
     return row
 
@@ -73,7 +78,7 @@ def refused(said: CommandApplied | CommandRefused) -> tuple[int, str]:
 
 
 def current(world: World) -> m.ProposalRow:
-    row = in_force(world.state)
+    row = find_open_proposal(world.state)
     assert row is not None
     return row
 
@@ -277,7 +282,7 @@ def test_the_fire_of_the_headquarters_gives_the_figures_of_the_model() -> None:
         0,
     )
     assert (row.objective["D"], row.objective["C"], row.open_level) == (5428, 10165, None)
-    assert row.objective[m.TRAVEL] == 5428, (
+    assert row.objective[m.TRAVEL_MINUTES_KEY] == 5428, (
         "nobody gives more than their share: all of level D are minutes that people travel"
     )
     assert row.own_work + row.idle_agents <= row.displaced
@@ -313,21 +318,21 @@ def test_an_answer_that_continuity_cannot_take_is_not_given_again() -> None:
     world.until("09:43")
     planner = Proposals()
 
-    def job() -> Job | None:
+    def job() -> ProposalJob | None:
         for stored in world.service.log.of(REALM)[len(seen) :]:
             planner.observe(stored.transaction)
             seen.append(stored)
         return planner.job(REALM)
 
-    seen: list[Stored] = []
+    seen: list[StoredRecord] = []
     first = job()
     assert first is not None
     (id, part), *_ = planner.solve(first)
     world.service.feed_raw(
-        partition_of(REALM, PARTITIONS),
+        partition_of(REALM, PARTITION_COUNT),
         REALM.encode(),
         b"{",
-        headers_of(part.wire_type(), id=id, source="t"),
+        build_headers(part.wire_type(), id=id, source="t"),
     )
     assert job() is None
     assert list(planner.jobs()) == []
@@ -343,7 +348,8 @@ def _fail(world: World, when: str) -> m.ProposalRow:
     """The planner cannot compute the open request: whatever goes wrong in it is its answer."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "services.continuity.reassignment.proposals.solve_situation", lambda *_: math.sqrt(-1)
+            "services.continuity.reassignment.proposals.solve_situation_program",
+            lambda *_: math.sqrt(-1),
         )
         ((id, part),) = solve(world)
     world.service.feed(REALM, part, id=id, at=world.instant(when))
@@ -387,7 +393,7 @@ def test_the_proposal_in_force_stays_when_the_next_cannot_be_computed() -> None:
 
 def test_approved_lines_go_out_at_once_each_once_to_the_managers_by_count() -> None:
     world = fire_on_the_way()
-    lines = lines_of(world.state, current(world).id)
+    lines = list_proposal_lines(world.state, current(world).id)
     first = [line for line in lines if line.criticality == 1 and line.need_activity][:5]
     said = approve(world, "09:50", *(line.id for line in first))
     assert isinstance(said, CommandApplied)
@@ -417,9 +423,9 @@ def test_everything_at_once_fits_into_transactions() -> None:
     world.until("09:43")
     parts = solve(world)
     assert len(parts) > 2
-    assert all(len(part.lines) <= AT_ONCE for _, part in parts)
+    assert all(len(part.lines) <= LINES_PER_PART for _, part in parts)
     row = answer(world, "09:44")
-    assert row.lines > 2 * AT_ONCE
+    assert row.lines > 2 * LINES_PER_PART
     assert isinstance(approve(world, "09:50"), CommandApplied)
     fire(world)
     check_law(world)
@@ -447,7 +453,10 @@ def test_who_may_not_decide_is_refused_and_nothing_goes_out() -> None:
 
 def test_a_stale_decision_hears_what_changed() -> None:
     world = fire_on_the_way()
-    seen, some = current(world), [line.id for line in lines_of(world.state, current(world).id)][:2]
+    seen, some = (
+        current(world),
+        [line.id for line in list_proposal_lines(world.state, current(world).id)][:2],
+    )
     assert isinstance(approve(world, "09:50", *some, expected=0), CommandApplied)
     said = approve(world, "09:51", expected=0)
     assert isinstance(said, CommandRefused)
@@ -473,7 +482,7 @@ def test_a_stale_decision_hears_what_changed() -> None:
 
 def test_nobody_is_sent_to_a_place_that_was_lost_since() -> None:
     world = fire_on_the_way()
-    lines = lines_of(world.state, current(world).id)
+    lines = list_proposal_lines(world.state, current(world).id)
     place = next(line.place for line in lines if line.place not in ("telework", line.site))
     there = {line.id for line in lines if line.place == place}
     world.hit(place, since="09:46")
@@ -488,7 +497,7 @@ def test_nobody_is_sent_to_a_place_that_was_lost_since() -> None:
 def test_nobody_is_sent_to_a_place_that_may_host_nobody_any_more(taken: str) -> None:
     """A site that fell silent since, and one whose desks a strategy took since (D51)."""
     world = fire_on_the_way()
-    lines = lines_of(world.state, current(world).id)
+    lines = list_proposal_lines(world.state, current(world).id)
     host = next(line.place for line in lines if line.place not in ("telework", line.site))
     there = {line.id for line in lines if line.place == host}
     if taken == "silent":
@@ -519,7 +528,7 @@ def test_help_for_a_site_without_people_stays_away_when_the_site_itself_is_lost(
     world.hit("par-01", EventType.STAFF_SHORTAGE, since="09:40")
     world.until("09:43")
     answer(world, "09:44")
-    lines = lines_of(world.state, current(world).id)
+    lines = list_proposal_lines(world.state, current(world).id)
     there = {line.id for line in lines if line.place == line.need_site == "par-01"}
     assert there
     world.hit("par-01", since="09:45", loss=40)
@@ -534,7 +543,7 @@ def test_help_for_a_site_without_people_stays_away_when_the_site_itself_is_lost(
 
 def test_nobody_is_sent_home_to_work_when_telework_has_stopped_since() -> None:
     world = fire_on_the_way()
-    lines = lines_of(world.state, current(world).id)
+    lines = list_proposal_lines(world.state, current(world).id)
     at_home = {line.id for line in lines if line.place == "telework"}
     assert at_home
     world.flag("flag:total_isolation", True, "09:46")
@@ -552,7 +561,7 @@ def test_nobody_leaves_a_site_that_is_back_since() -> None:
     world.hit("cen-2", since="09:40")
     world.until("09:43")
     answer(world, "09:44")
-    lines = lines_of(world.state, current(world).id)
+    lines = list_proposal_lines(world.state, current(world).id)
     gone = {
         line.id
         for line in lines
@@ -582,7 +591,7 @@ def test_nobody_helps_where_nobody_is_missing_any_more() -> None:
 
 def test_a_declined_line_never_goes_out() -> None:
     world = fire_on_the_way()
-    some = [line.id for line in lines_of(world.state, current(world).id)][:3]
+    some = [line.id for line in list_proposal_lines(world.state, current(world).id)][:3]
     decline = m.DeclineReassignments(proposal=current(world).id, lines=tuple(some), **WHO)
     assert refused(world.say(decline, "09:50")) == (409, "reason_needed")
     assert isinstance(
@@ -596,7 +605,7 @@ def test_a_declined_line_never_goes_out() -> None:
 
 def test_a_decision_while_the_planner_works_is_not_forgotten_by_its_answer() -> None:
     world = fire_on_the_way()
-    places = {line.place for line in lines_of(world.state, current(world).id)}
+    places = {line.place for line in list_proposal_lines(world.state, current(world).id)}
     world.hit(
         next(s.id for s in territory().sites if s.kind == "culture" and s.id not in places),
         since="09:50",
@@ -642,18 +651,21 @@ def test_a_second_event_voids_only_what_lost_its_place() -> None:
 
 def test_what_people_saw_changes_as_little_as_possible() -> None:
     world = fire_on_the_way()
-    before = {key_of(line): line.count for line in lines_of(world.state, current(world).id)}
+    before = {
+        build_line_key(line): line.count
+        for line in list_proposal_lines(world.state, current(world).id)
+    }
     world.hit("cul-01", since="09:50")
     world.until("09:55")
     row = answer(world, "09:56")
-    after = {key_of(line): line.count for line in lines_of(world.state, row.id)}
+    after = {build_line_key(line): line.count for line in list_proposal_lines(world.state, row.id)}
     assert row.objective["K"] == 0
     assert all(after.get(key, 0) >= count for key, count in before.items())
 
 
 def test_accepted_arrived_released() -> None:
     world = fire_on_the_way()
-    (line,) = [line.id for line in lines_of(world.state, current(world).id)][:1]
+    (line,) = [line.id for line in list_proposal_lines(world.state, current(world).id)][:1]
     manager = {"author": "p-3", "role": "site_manager"}
     assert refused(world.say(m.AcceptReassignment(line=line, **manager), "09:49")) == (
         404,
@@ -689,7 +701,7 @@ def test_accepted_arrived_released() -> None:
 
 def test_one_word_of_a_site_for_many_lines_leaves_those_that_are_there_already() -> None:
     world = fire_on_the_way()
-    first, *more = [line.id for line in lines_of(world.state, current(world).id)][:4]
+    first, *more = [line.id for line in list_proposal_lines(world.state, current(world).id)][:4]
     manager = {"author": "p-3", "role": "site_manager"}
     approve(world, "09:50", first, *more)
     fire(world)
@@ -757,7 +769,7 @@ def test_an_approval_calls_back_who_is_elsewhere_for_nothing_so_that_nobody_has_
 ):
     world = needs_have_moved()
     row = answer(world, "11:31")
-    lines = lines_of(world.state, row.id)
+    lines = list_proposal_lines(world.state, row.id)
     away = {r.id: r for r in world.state.moved.values() if not r.needed}
     on_them = [line for line in lines if line.recalled]
     assert on_them
@@ -787,7 +799,7 @@ def test_an_approval_calls_back_who_is_elsewhere_for_nothing_so_that_nobody_has_
 def test_an_approval_leaves_where_they_are_those_on_whom_it_does_not_count() -> None:
     world = needs_have_moved()
     row = answer(world, "11:31")
-    line = next(line for line in lines_of(world.state, row.id) if not line.recalled)
+    line = next(line for line in list_proposal_lines(world.state, row.id) if not line.recalled)
     said = approve(world, "11:32", line.id)
     assert isinstance(said, CommandApplied)
     assert said.result["recalled"] == 0
@@ -846,7 +858,7 @@ def test_a_proposal_that_does_not_say_on_whom_it_counts_calls_back_all_who_are_e
         world.service.feed(
             REALM, part.model_copy(update={"lines": silent}), id=id, at=world.instant("11:31")
         )
-    cells = {cell(line) for line in lines_of(world.state, current(world).id)}
+    cells = {cell(line) for line in list_proposal_lines(world.state, current(world).id)}
     away = [r.id for r in world.state.moved.values() if not r.needed and cell(r) in cells]
     assert away
     assert isinstance(approve(world, "11:32"), CommandApplied)
@@ -859,7 +871,7 @@ def test_a_proposal_lapses_when_nothing_is_hit_any_more() -> None:
     world = fire_on_the_way()
     world.lift("cen-1", "10:30")
     world.until("10:40")
-    assert in_force(world.state) is None
+    assert find_open_proposal(world.state) is None
     assert world.facts(m.ProposalChanged)[-1].change == "lapsed"
 
 
@@ -871,15 +883,15 @@ def test_a_proposal_lapses_with_the_release_of_the_last_agents_of_a_crisis_that_
     world.until("14:30")
     answer(world, "14:31")
     ids = sorted(world.state.moved)
-    for n in range(0, len(ids), m.MOST_STEPS):
-        one, *more = ids[n : n + m.MOST_STEPS]
+    for n in range(0, len(ids), m.MAX_LINES_PER_STEP):
+        one, *more = ids[n : n + m.MAX_LINES_PER_STEP]
         assert isinstance(
             world.say(m.ReleaseReassignment(**WHO, line=one, lines=tuple(more)), "15:00"),
             CommandApplied,
         )
     assert not world.state.moved
     world.until("18:00")
-    assert in_force(world.state) is None
+    assert find_open_proposal(world.state) is None
     assert world.facts(m.ProposalChanged)[-1].change == "lapsed"
 
 
@@ -916,7 +928,7 @@ def test_a_site_that_the_reference_data_drop_gives_its_people_back_with_a_list()
 
 def test_nobody_is_sent_to_a_site_that_the_reference_data_dropped_since() -> None:
     world = fire_on_the_way()
-    lines = lines_of(world.state, current(world).id)
+    lines = list_proposal_lines(world.state, current(world).id)
     host = min({line.place for line in lines} - {"telework", "cen-1"})
     sites = next(s for s in territory().sections if isinstance(s, ref.Sites))
     smaller = sites.model_copy(update={"sites": tuple(s for s in sites.sites if s.id != host)})

@@ -13,7 +13,7 @@ from schemas.predicates import AllOf, Manual, Measured
 from schemas.runtime import CommandRefused, RealmOpened
 from schemas.words import ActivityState, CardState, ClockState, EventType, PlanState, SiteStatus
 from services.continuity.decider import ContinuityDecider
-from services.continuity.state import State
+from services.continuity.state import ContinuityState
 from services.runtime.testing import MemoryService
 from tests.shipped import territory
 from tests.unit.continuity.world import REALM, World, clock, opened_by_alerts, publish
@@ -238,7 +238,7 @@ def test_what_was_heard_before_the_first_reference_data_counts_with_them() -> No
 
 
 def test_an_incomplete_version_fails_as_an_input_and_changes_nothing() -> None:
-    service: MemoryService[State] = MemoryService(ContinuityDecider())
+    service: MemoryService[ContinuityState] = MemoryService(ContinuityDecider())
     opened_by_alerts(
         service, RealmOpened(territory="92", title_code="test", started_at=0, lineage=REALM)
     )

@@ -43,11 +43,11 @@ from schemas.envelope import Place
 from schemas.realms import partition_of
 from schemas.reference import ReferencePublished
 from schemas.runtime import CommandApplied, CommandRefused, RealmOpened, StepTo
-from schemas.topics import PARTITIONS
+from schemas.topics import PARTITION_COUNT
 from schemas.words import Certainty, EventType, IncidentState, Level, SiteStatus
 from services.continuity.activities.calendars import PARIS
 from services.continuity.decider import ContinuityDecider
-from services.continuity.state import NO_LOCAL, State
+from services.continuity.state import NO_LOCAL_CLOCKS, ContinuityState
 from services.runtime.decider.protocol import Deadline
 from services.runtime.log.transaction import FactRecord
 from services.runtime.testing import MemoryService
@@ -76,13 +76,13 @@ def clock(instant: Instant | None) -> str | None:
     )
 
 
-def opened_by_alerts(service: MemoryService[State], opened: RealmOpened) -> None:
+def opened_by_alerts(service: MemoryService[ContinuityState], opened: RealmOpened) -> None:
     """The realm is open: continuity takes this only as a forwarded fact."""
-    place = Place("alerts", partition_of(REALM, PARTITIONS), 0, 0, 0)
+    place = Place("alerts", partition_of(REALM, PARTITION_COUNT), 0, 0, 0)
     service.feed(REALM, opened, at=opened.started_at, place=place, place_hash="0" * 32)
 
 
-def publish(service: MemoryService[State]) -> None:
+def publish(service: MemoryService[ContinuityState]) -> None:
     """The shipped territory, section by section."""
     for n, section in enumerate(territory().sections):
         last = n == len(territory().sections) - 1
@@ -92,7 +92,7 @@ def publish(service: MemoryService[State]) -> None:
 
 
 @cache
-def _opened(started_at: Instant, *, published: bool) -> MemoryService[State]:
+def _opened(started_at: Instant, *, published: bool) -> MemoryService[ContinuityState]:
     """Made once, copied for each world."""
     service = MemoryService(ContinuityDecider())
     opened_by_alerts(
@@ -117,7 +117,7 @@ class World:
     serial: int = 0
     published: bool = True
     """False: the realm is open, the reference data have not come yet."""
-    service: MemoryService[State] = field(init=False)
+    service: MemoryService[ContinuityState] = field(init=False)
 
     def __post_init__(self) -> None:
         self.service = _opened(self.instant(self.start), published=self.published).copy()
@@ -332,7 +332,7 @@ class World:
     # ── what became of it ────────────────────────────────────────────────────────────────────────────────────────
 
     @property
-    def state(self) -> State:
+    def state(self) -> ContinuityState:
         return self.service.state(REALM)
 
     def activity(self, id: str) -> ActivityRow:
@@ -340,7 +340,7 @@ class World:
 
     def local(self, activity: str, site: str) -> LocalClockRow | None:
         """Its clock there, unless it stopped so long ago that only a new one could follow."""
-        found = self.state.local.get(activity, NO_LOCAL).get(site)
+        found = self.state.local.get(activity, NO_LOCAL_CLOCKS).get(site)
         return (
             None
             if found is None

@@ -11,7 +11,7 @@ from schemas.delivery import AttemptGranted, ClaimAttempt
 from schemas.reference import ReferencePublished, Roster, RosterSection
 from schemas.runtime import CommandRefused, DeadlineFailed, LossDeclared, Rebased
 from schemas.words import Channel, NotificationState
-from services.delivery.notifications.channel_policies import POLICIES
+from services.delivery.notifications.channel_policies import DEFAULT_POLICIES
 from tests.unit.delivery.desk import Desk, desk
 
 APP, SMS, VOICE, EMAIL, WEBHOOK = (
@@ -82,7 +82,7 @@ def test_only_the_first_claim_is_granted() -> None:
     assert (granted.run, granted.channel, granted.limit_ms) == (
         "run-1",
         SMS,
-        POLICIES[SMS].limit_ms,
+        DEFAULT_POLICIES[SMS].limit_ms,
     )
     assert d.claim("run-2") is None
     assert d.claim("run-1") is None
@@ -163,7 +163,7 @@ def test_a_passing_failure_is_tried_again_after_its_pause_when_no_channel_is_lef
         d.outcome("failed", retry=True)
         d.wait(120)
     assert (len(d.row().attempts), d.row().state) == (
-        POLICIES[EMAIL].tries,
+        DEFAULT_POLICIES[EMAIL].tries,
         NotificationState.FAILED,
     )
 
@@ -264,7 +264,7 @@ def test_an_attempt_without_outcome_is_ambiguous_at_limit_plus_grace(channel: Ch
     d = desk(channels=(channel,))
     d.plan(channels=(channel,))
     d.claim()
-    outcome_s = POLICIES[channel].outcome_ms / 1000
+    outcome_s = DEFAULT_POLICIES[channel].outcome_ms / 1000
     d.wait(outcome_s - 0.001)
     assert d.attempt().state == "granted"
     d.wait(0.001)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.callouts import (
     AGENT,
-    CHUNK,
+    CHUNK_PEOPLE,
     Called,
     CallOutChanged,
     CallOutRow,
@@ -23,12 +23,12 @@ from schemas.callouts import (
 from schemas.delivery import NotificationRow
 from schemas.runtime import CommandRefused
 from schemas.words import Channel, Level, NotificationState
-from services.console.messages.callouts_api import HEADCOUNT_PARTS, sms_parts
-from services.delivery.callouts.callouts import estimates
-from services.delivery.channels.sms.wording import wording
-from services.delivery.notifications.channel_policies import DEFAULT
-from services.messages import Names, compose, phrases
-from services.runtime.http.sms_text import encode
+from services.console.messages.callouts_api import HEADCOUNT_PARTS, count_sms_parts
+from services.delivery.callouts.callouts import estimate_channels
+from services.delivery.channels.sms.wording import choose_sms_text
+from services.delivery.notifications.channel_policies import DEFAULT_RULES
+from services.messages import MessageNames, compose_message, load_phrases
+from services.runtime.http.sms_text import encode_text
 from tests.unit.delivery.desk import Desk, desk
 from tests.unit.delivery.test_pacing import HOURS, SATURDAY_2330, declared, handed
 
@@ -48,7 +48,7 @@ def draft(
 ) -> CallOutRow:
     """A draft of `count` people."""
     people = [Called(person=f"agent-{n}", channels=has) for n in range(count)]
-    for start in range(0, max(count, 1), CHUNK):
+    for start in range(0, max(count, 1), CHUNK_PEOPLE):
         d.tell(
             DraftCallOut(
                 author="coord-pca",
@@ -56,8 +56,8 @@ def draft(
                 callout=callout,
                 text_id="text:1",
                 channels=channels,
-                people=tuple(people[start : start + CHUNK]),
-                last=start + CHUNK >= count,
+                people=tuple(people[start : start + CHUNK_PEOPLE]),
+                last=start + CHUNK_PEOPLE >= count,
                 **changes,
             )
         )
@@ -115,29 +115,34 @@ def test_a_draft_expects_as_many_parts_as_are_sent(
     """Of a call-out's own text in the longest of its forms; a shorter form may be one part less."""
     link = LINK if answer_expected else None
     for length in range(1, 601, 7):
-        expected = sms_parts(
+        expected = count_sms_parts(
             letter * length, answer_expected=answer_expected, corrects=template != "callout"
         )
-        message = wording(
-            compose(
+        message = choose_sms_text(
+            compose_message(
                 called(template=template, answer_expected=answer_expected),
-                Names(),
-                phrases(lang),
+                MessageNames(),
+                load_phrases(lang),
                 link,
                 letter * length,
             ),
             answerable=True,
         )
-        assert expected - 1 <= len(encode(message).segments) <= expected
+        assert expected - 1 <= len(encode_text(message).segments) <= expected
 
 
 @pytest.mark.parametrize("lang", ["fr", "en"])
 def test_the_question_of_a_headcount_has_the_parts_that_are_expected(lang: str) -> None:
-    message = wording(
-        compose(called(template="headcount", answer_expected=True), Names(), phrases(lang), LINK),
+    message = choose_sms_text(
+        compose_message(
+            called(template="headcount", answer_expected=True),
+            MessageNames(),
+            load_phrases(lang),
+            LINK,
+        ),
         answerable=True,
     )
-    assert len(encode(message).segments) == HEADCOUNT_PARTS
+    assert len(encode_text(message).segments) == HEADCOUNT_PARTS
 
 
 def called(**changes: Any) -> NotificationRow:
@@ -192,13 +197,13 @@ def test_estimates_count_everybody_once_and_cost_what_is_declared(
 ) -> None:
     d = desk()
     called = [Called(person=str(n), channels=tuple(has)) for n, has in enumerate(people)]
-    found = estimates(called, tuple(wanted), DEFAULT, d.state.pacing)
+    found = estimate_channels(called, tuple(wanted), DEFAULT_RULES, d.state.pacing)
     fallback = {Channel.EMAIL, Channel.WEBHOOK, Channel.CHAT}
     assert sum(e.people for e in found) == sum(
         bool((set(wanted) | fallback) & set(has)) for has in people
     )
     for e in found:
-        assert e.cost_cents == round(e.people * DEFAULT.channels[e.channel].cost_cents)
+        assert e.cost_cents == round(e.people * DEFAULT_RULES.channels[e.channel].cost_cents)
 
 
 def test_five_thousand_three_hundred_are_planned_in_three_seconds_and_danger_does_not_wait() -> (
@@ -224,7 +229,7 @@ def test_five_thousand_three_hundred_are_planned_in_three_seconds_and_danger_doe
 def test_no_transaction_of_a_call_out_is_too_large() -> None:
     """256 KiB of JSON; deadlines fire within 160 KiB."""
     d = declared(desk(), per_minute=60_000, burst=150)
-    draft(d, 2 * CHUNK)
+    draft(d, 2 * CHUNK_PEOPLE)
     start(d)
     fired = d.wait(0.001)
     assert sum(len(f.model_dump_json()) for f in fired) < 160 * 1024

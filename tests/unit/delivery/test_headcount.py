@@ -13,7 +13,7 @@ import pytest
 
 from schemas.base import Message
 from schemas.callouts import (
-    CHUNK,
+    CHUNK_PEOPLE,
     Called,
     CallOutChanged,
     CallOutRow,
@@ -28,12 +28,12 @@ from schemas.callouts import (
 from schemas.directory import Contact
 from schemas.oncall import Reach, ReachabilityChanged, ReachRow
 from schemas.reference import Holder, ReferencePublished, Roster, RosterSection
-from schemas.replies import chosen
+from schemas.replies import parse_headcount_reply
 from schemas.reports import ReportReceived
 from schemas.words import Channel, NotificationState
-from services.delivery.callouts.headcount_tally import KEPT_MS, Teller
-from services.delivery.sender.attempt_view import Headcount, Outbox
-from services.delivery.sender.sender import new_outbox
+from services.delivery.callouts.headcount_tally import ANSWERS_KEPT_MS, HeadcountTally
+from services.delivery.sender.attempt_view import AttemptView, OpenHeadcount
+from services.delivery.sender.sender import create_attempt_view
 from services.runtime.secrets.vault import TextItem
 from tests.unit.delivery.desk import T0, Desk
 from tests.unit.delivery.test_callouts import take
@@ -48,8 +48,8 @@ def asked(count: int = 10, realm: str = "92") -> Desk:
     roster = Roster(holders=holders, channels={"chief": ("voice", "sms")})
     d.tell(ReferencePublished(reference="r1", data=RosterSection(roster=roster), last=True))
     people = [Called(person=f"agent-{n}", channels=(SMS,)) for n in range(count)]
-    for at in range(0, count, CHUNK):
-        chunk = tuple(people[at : at + CHUNK])
+    for at in range(0, count, CHUNK_PEOPLE):
+        chunk = tuple(people[at : at + CHUNK_PEOPLE])
         d.tell(
             DraftCallOut(
                 author="c",
@@ -61,7 +61,7 @@ def asked(count: int = 10, realm: str = "92") -> Desk:
                 answer_expected=True,
                 channels=(SMS,),
                 people=chunk,
-                last=at + CHUNK >= count,
+                last=at + CHUNK_PEOPLE >= count,
             )
         )
     d.tell(StartCallOut(author="c", role="coordinator", callout="c1"))
@@ -147,7 +147,7 @@ def test_it_closes_by_decision() -> None:
 
 
 def test_reminders_of_many_come_in_transactions_that_fit() -> None:
-    d = asked(2 * CHUNK + 20)
+    d = asked(2 * CHUNK_PEOPLE + 20)
     d.wait(10 * 60)
     for _ in range(10):
         d.wait(5)
@@ -200,7 +200,7 @@ def test_no_fact_says_who_answered_what() -> None:
 def test_replies_are_one_two_or_three_or_say_the_same(
     said: str | None, words: Sequence[str]
 ) -> None:
-    assert [chosen(w) for w in words] == [said] * len(words)
+    assert [parse_headcount_reply(w) for w in words] == [said] * len(words)
 
 
 # ── the teller ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -251,10 +251,10 @@ class Kept:
 
 
 def headcount(
-    outbox: Outbox, kept: Kept, *answers: str, sites: tuple[str, ...] = ("cen-1",)
+    outbox: AttemptView, kept: Kept, *answers: str, sites: tuple[str, ...] = ("cen-1",)
 ) -> None:
     asked = {f"n{n}": f"p{n}" for n in range(4)}
-    outbox.headcounts["c1"] = Headcount(
+    outbox.headcounts["c1"] = OpenHeadcount(
         "92", sites, T0, over=False, persons=set(asked.values()), notifications=asked
     )
     for n, said in enumerate(answers):
@@ -262,9 +262,9 @@ def headcount(
 
 
 async def test_the_teller_counts_and_says_each_count_once() -> None:
-    outbox, kept = new_outbox(), Kept()
+    outbox, kept = create_attempt_view(), Kept()
     headcount(outbox, kept, "safe", "safe", "help")
-    teller = Teller(outbox, kept, kept, kept, wall_clock=lambda: T0 / 1000)
+    teller = HeadcountTally(outbox, kept, kept, kept, wall_clock=lambda: T0 / 1000)
     await teller.tell()
     await teller.tell()
     (_, tally), (topic, report) = kept.sent
@@ -284,9 +284,9 @@ async def test_the_teller_counts_and_says_each_count_once() -> None:
 
 async def test_several_sites_are_counted_one_by_one() -> None:
     """An incident at one of them could be closed with people missing: only the headcount of one site said anything."""
-    outbox, kept = new_outbox(), Kept()
+    outbox, kept = create_attempt_view(), Kept()
     headcount(outbox, kept, "safe", sites=("cen-2", "cen-1"))
-    teller = Teller(outbox, kept, kept, kept, wall_clock=lambda: T0 / 1000)
+    teller = HeadcountTally(outbox, kept, kept, kept, wall_clock=lambda: T0 / 1000)
     await teller.tell()
     assert kept.reports() == [("cen-2", 0, 2), ("cen-1", 1, 2)], (
         "nobody found yet is told, and who has no place is missed at the first"
@@ -296,7 +296,7 @@ async def test_several_sites_are_counted_one_by_one() -> None:
     await teller.tell()
     assert kept.reports() == [("cen-2", 1, 2)], "what was told is not told again"
     kept.sent.clear()
-    await Teller(outbox, kept, kept, kept, wall_clock=lambda: T0 / 1000).tell()
+    await HeadcountTally(outbox, kept, kept, kept, wall_clock=lambda: T0 / 1000).tell()
     ids = [m.report_id for _, m in kept.sent if isinstance(m, ReportReceived)]
     assert ids == ["c1-cen-2-found-1", "c1-cen-1-found-1"], (
         "after a start the same count is the same report"
@@ -304,10 +304,10 @@ async def test_several_sites_are_counted_one_by_one() -> None:
 
 
 async def test_a_start_says_nothing_about_what_is_over_and_later_answers_count() -> None:
-    outbox, kept = new_outbox(), Kept()
+    outbox, kept = create_attempt_view(), Kept()
     headcount(outbox, kept, "safe", sites=("cen-2", "cen-1"))
     outbox.headcounts["c1"].over = True
-    teller = Teller(outbox, kept, kept, kept, wall_clock=lambda: T0 / 1000)
+    teller = HeadcountTally(outbox, kept, kept, kept, wall_clock=lambda: T0 / 1000)
     await teller.tell()
     assert kept.reports() == []
     kept.items[headcount_text_id("n1")] = TextItem({"headcount": "safe"})
@@ -316,17 +316,21 @@ async def test_a_start_says_nothing_about_what_is_over_and_later_answers_count()
 
 
 async def test_single_answers_are_destroyed_after_thirty_days() -> None:
-    outbox, kept = new_outbox(), Kept()
+    outbox, kept = create_attempt_view(), Kept()
     headcount(outbox, kept, "safe", "help")
-    await Teller(outbox, kept, kept, kept, wall_clock=lambda: (T0 + KEPT_MS) / 1000).tell()
+    await HeadcountTally(
+        outbox, kept, kept, kept, wall_clock=lambda: (T0 + ANSWERS_KEPT_MS) / 1000
+    ).tell()
     assert len(kept.items) == 2
-    await Teller(outbox, kept, kept, kept, wall_clock=lambda: (T0 + KEPT_MS + 1) / 1000).tell()
+    await HeadcountTally(
+        outbox, kept, kept, kept, wall_clock=lambda: (T0 + ANSWERS_KEPT_MS + 1) / 1000
+    ).tell()
     assert (kept.items, outbox.headcounts) == ({}, {})
 
 
 def test_what_the_teller_needs_outlives_a_start() -> None:
-    outbox, kept = new_outbox(), Kept()
+    outbox, kept = create_attempt_view(), Kept()
     headcount(outbox, kept)
-    after = new_outbox()
+    after = create_attempt_view()
     after.load(json.loads(json.dumps(outbox.dump())))
     assert after.headcounts == outbox.headcounts

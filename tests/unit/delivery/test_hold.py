@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.calling import NotificationUrged
-from schemas.callouts import CHUNK
+from schemas.callouts import CHUNK_PEOPLE
 from schemas.commands import HoldSending, ReleaseSending
 from schemas.delivery import AttemptGranted, HoldChanged, NotificationChanged
 from schemas.runtime import CommandRefused
@@ -196,7 +196,7 @@ def test_a_call_out_about_danger_goes_on_during_a_hold_and_others_wait() -> None
 
 def test_reminders_of_a_headcount_come_to_an_end_during_a_hold() -> None:
     d = desk()
-    draft(d, 2 * CHUNK + 20, kind="headcount", answer_expected=True)
+    draft(d, 2 * CHUNK_PEOPLE + 20, kind="headcount", answer_expected=True)
     start(d)
     for _ in range(60):
         d.wait(1)
@@ -206,7 +206,8 @@ def test_reminders_of_a_headcount_come_to_an_end_during_a_hold() -> None:
     before = len(d.facts)
     d.wait(60)
     assert (
-        len([f for f in d.facts[before:] if isinstance(f, NotificationChanged)]) == 2 * CHUNK + 20
+        len([f for f in d.facts[before:] if isinstance(f, NotificationChanged)])
+        == 2 * CHUNK_PEOPLE + 20
     ), "each is looked at once"
     d.wait(3600)
     take(d)
@@ -218,7 +219,7 @@ def test_who_is_being_called_this_moment_is_not_reminded_as_well() -> None:
     both = (Channel.SMS, Channel.VOICE)
     draft(
         d,
-        2 * CHUNK + 20,
+        2 * CHUNK_PEOPLE + 20,
         kind="headcount",
         danger=True,
         answer_expected=True,
@@ -234,9 +235,9 @@ def test_who_is_being_called_this_moment_is_not_reminded_as_well() -> None:
         for id, row in d.state.notifications.items()
         if row.attempts[-1].state == "planned" and d.claim(id=id)
     ]
-    assert len(ringing) > CHUNK
+    assert len(ringing) > CHUNK_PEOPLE
     before = len(d.facts)
     d.wait(5)
     looked_at = [f.row.id for f in d.facts[before:] if isinstance(f, NotificationChanged)]
     assert not set(looked_at) & set(ringing)
-    assert len(looked_at) <= 2 * CHUNK
+    assert len(looked_at) <= 2 * CHUNK_PEOPLE

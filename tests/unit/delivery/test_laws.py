@@ -13,8 +13,8 @@ from schemas.calling import Unreachable
 from schemas.delivery import AttemptGranted, ClaimAttempt, NotificationChanged
 from schemas.runtime import LossDeclared
 from schemas.words import Answer, Channel, NotificationState
-from services.delivery.notifications.attempts import is_settled, state_of
-from services.delivery.notifications.channel_policies import POLICIES, Doubt
+from services.delivery.notifications.attempts import derive_state, is_settled
+from services.delivery.notifications.channel_policies import DEFAULT_POLICIES, DoubtPolicy
 from services.delivery.state import DeliveryState
 from tests.unit.delivery.desk import EVERYTHING, Desk, desk
 from tests.unit.delivery.test_pacing import declared
@@ -108,7 +108,7 @@ def act(d: Desk, step: tuple[Any, ...]) -> None:
 def check(d: Desk) -> None:
     """What holds after every word."""
     for row in d.state.notifications.values():
-        assert row.state is state_of(row)
+        assert row.state is derive_state(row)
         open_numbers = [a.number for a in row.attempts if a.state in ("planned", "granted")]
         assert open_numbers in ([], [len(row.attempts)]), "only the newest attempt may be open"
         assert [a.number for a in row.attempts] == list(range(1, len(row.attempts) + 1))
@@ -158,7 +158,9 @@ def test_whatever_happens_nothing_is_called_twice_and_everything_is_in_one_state
     for row in d.state.notifications.values():
         doubted = False
         for attempt in row.attempts:
-            repeats = doubted and POLICIES[attempt.channel].doubt is Doubt.AT_LEAST_ONCE
+            repeats = (
+                doubted and DEFAULT_POLICIES[attempt.channel].doubt is DoubtPolicy.AT_LEAST_ONCE
+            )
             assert not repeats or attempt.possible_duplicate, (
                 "a repetition after doubt is not marked"
             )

@@ -24,7 +24,7 @@ from schemas.reference import (
 )
 from schemas.runtime import CommandRefused
 from schemas.words import Channel, Level, NotificationState
-from services.delivery.notifications.channel_policies import Hours
+from services.delivery.notifications.channel_policies import ChannelHours
 from tests.unit.delivery.desk import T0, Desk, desk
 
 SMS = Channel.SMS
@@ -207,7 +207,7 @@ SATURDAY_2330 = 1_795_905_000_000
 @settings(max_examples=80)
 @given(st.integers(1_700_000_000_000, 1_900_000_000_000))
 def test_hours_open_within_them_and_never_on_a_sunday(now: int) -> None:
-    opens = Hours(480, 1320, sundays=False).opens(now)
+    opens = ChannelHours(480, 1320, sundays=False).opens(now)
     local = datetime.fromtimestamp(opens / 1000, ZoneInfo("Europe/Paris"))
     assert opens >= now
     assert 8 <= local.hour < 22

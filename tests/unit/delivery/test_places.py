@@ -11,9 +11,9 @@ import pytest
 from schemas.calling import NotificationWithdrawn
 from schemas.delivery import ClaimAttempt
 from schemas.words import Channel, NotificationState
-from services.delivery.channels import Outgoing, Result
+from services.delivery.channels import CallResult, Outgoing
 from services.delivery.sender import sender as sender_module
-from services.delivery.sender.runs import ended_runs
+from services.delivery.sender.runs import track_runs
 from tests.faults.matrix import proves
 from tests.unit.delivery.desk import desk
 from tests.unit.delivery.test_sender import Provider, World, reached_by
@@ -115,7 +115,7 @@ class Slow(Provider):
         super().__init__()
         self.world = world
 
-    async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
+    async def call(self, outgoing: Outgoing, timeout_s: float) -> CallResult:
         self.world.now_s += 20
         return await super().call(outgoing, timeout_s)
 
@@ -217,17 +217,17 @@ def test_a_provider_that_gave_an_answer_is_not_asked_again_at_once() -> None:
 
 def test_a_run_learns_of_the_runs_before_it(tmp_path: Path) -> None:
     for before, run in (((), "run-1"), (("run-1",), "run-2"), (("run-1", "run-2"), "run-3")):
-        with ended_runs(tmp_path / "sender.runs", run) as ended:
+        with track_runs(tmp_path / "sender.runs", run) as ended:
             assert ended == before
 
 
 def test_a_run_whose_process_lives_has_not_ended(tmp_path: Path) -> None:
     with (
-        ended_runs(tmp_path / "sender.runs", "run-1"),
-        ended_runs(tmp_path / "sender.runs", "run-2") as ended,
+        track_runs(tmp_path / "sender.runs", "run-1"),
+        track_runs(tmp_path / "sender.runs", "run-2") as ended,
     ):
         assert ended == ()
-    with ended_runs(tmp_path / "sender.runs", "run-3") as ended:
+    with track_runs(tmp_path / "sender.runs", "run-3") as ended:
         assert ended == ("run-1",), (
             "one that could not enter itself leaves its calls to their deadlines"
         )
@@ -235,9 +235,9 @@ def test_a_run_whose_process_lives_has_not_ended(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_read_says_nothing_of_earlier_runs(tmp_path: Path) -> None:
     (tmp_path / "sender.runs").write_bytes(b"\xff\xfe")
-    with ended_runs(tmp_path / "sender.runs", "run-1") as ended:
+    with track_runs(tmp_path / "sender.runs", "run-1") as ended:
         assert ended == ()
-    with ended_runs(tmp_path / "sender.runs", "run-2") as ended:
+    with track_runs(tmp_path / "sender.runs", "run-2") as ended:
         assert ended == ("run-1",)
-    with ended_runs(tmp_path / "missing" / "sender.runs", "run-1") as ended:
+    with track_runs(tmp_path / "missing" / "sender.runs", "run-1") as ended:
         assert ended == ()

@@ -25,12 +25,12 @@ from schemas.directory import Contact, ContactPoint
 from schemas.oncall import NoteReachability, ReachRow
 from schemas.words import Answer, Channel, Level, NotificationState
 from services.delivery.channels import Outgoing
-from services.delivery.channels.sms.wording import wording
-from services.delivery.replies.inbox import Waiting
-from services.delivery.replies.returns import GIVE_UP_S, READ_AGAIN_S, Returns
-from services.delivery.sender.attempt_view import Headcount, Outbox
-from services.delivery.sender.sender import new_outbox
-from services.messages import Names, compose, phrases
+from services.delivery.channels.sms.wording import choose_sms_text
+from services.delivery.replies.inbox import ReplyReader
+from services.delivery.replies.returns import GIVE_UP_S, INDEX_MAX_AGE_S, ProviderInbox
+from services.delivery.sender.attempt_view import AttemptView, OpenHeadcount
+from services.delivery.sender.sender import create_attempt_view
+from services.messages import MessageNames, compose_message, load_phrases
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.secrets.vault import TextItem
 from tests.unit.delivery.test_sender import World
@@ -79,7 +79,7 @@ class Line:
 
     world: World = field(default_factory=World)
     phones: Phones = field(default_factory=Phones)
-    outbox: Outbox = field(default_factory=new_outbox)
+    outbox: AttemptView = field(default_factory=create_attempt_view)
     kept: Answers = field(default_factory=Answers)
     sent: list[tuple[str, Message]] = field(default_factory=list)
     now_s: float = 0.0
@@ -91,7 +91,7 @@ class Line:
         self.phones.contacts["dgs"] = Contact(
             person="dgs", points=(ContactPoint(channel=Channel.SMS, address="+33 6 12 34 56 78"),)
         )
-        self.returns = Returns(
+        self.returns = ProviderInbox(
             self.outbox, self, self.phones, self.kept, monotonic=lambda: self.now_s
         )
         self.world.open("92", ("sms",))
@@ -270,7 +270,7 @@ async def test_no_single_answer_is_kept_any_more_once_they_were_destroyed() -> N
     line = Line()
     notification = line.told(template="headcount")
     line.follow()
-    line.outbox.headcounts["c1"] = Headcount(
+    line.outbox.headcounts["c1"] = OpenHeadcount(
         "92", ("cen-1",), 0, over=True, notifications={notification: "dgs"}
     )
     line.outbox.forget_headcount("c1")
@@ -299,7 +299,7 @@ async def test_a_number_that_changed_hands_answers_for_its_new_holder() -> None:
     )
     notification = line.told()
     line.follow()
-    line.now_s = READ_AGAIN_S
+    line.now_s = INDEX_MAX_AGE_S
     assert await line.returns.reply(Channel.SMS, NUMBER, "1")
     line.follow()
     assert line.world.row(notification).answer == "ack"
@@ -323,7 +323,7 @@ async def test_words_of_strangers_and_of_who_was_not_called_are_taken_and_do_not
     assert await line.returns.reply(Channel.SMS, NUMBER, "qui est là ?")
     line.told()
     line.follow()
-    line.now_s = READ_AGAIN_S
+    line.now_s = INDEX_MAX_AGE_S
     for words in ("OK", "qui est là ?", "OK"):
         assert await line.returns.reply(Channel.SMS, "+33699999999", words)
     assert line.sent == []
@@ -347,7 +347,9 @@ async def test_whoever_writes_what_is_no_answer_is_told_once_how_to_answer() -> 
         if id != notification
     ]
     assert (told.person, told.channels, told.answer_expected) == ("dgs", (Channel.SMS,), False)
-    assert wording(compose(told, Names(), phrases("fr"), None), answerable=True) == (
+    assert choose_sms_text(
+        compose_message(told, MessageNames(), load_phrases("fr"), None), answerable=True
+    ) == (
         "Vigie N3 : SMS non compris. Appel en cours : Incident, tout le département. Commencez votre SMS par 1 : je prends, ou 2 : je ne peux pas."
     )
     assert await line.returns.reply(Channel.SMS, NUMBER, "1 j’arrive")
@@ -359,7 +361,7 @@ async def test_a_reply_by_the_front_door_waits_until_the_log_was_read_then_answe
     None
 ):
     line = Line()
-    waiting = Waiting(line.kept, line.returns)
+    waiting = ReplyReader(line.kept, line.returns)
     await line.kept.put("reply-1", TextItem({"from": "06 12 34 56 78", "words": "1 j'arrive"}))
     line.outbox.caught_up = False
     await waiting.read()
@@ -377,7 +379,7 @@ async def test_replies_by_the_front_door_are_read_in_the_order_in_which_they_cam
     None
 ):
     line = Line()
-    waiting = Waiting(line.kept, line.returns)
+    waiting = ReplyReader(line.kept, line.returns)
     notification = line.told(template="headcount")
     line.follow()
     safe, help = (
@@ -398,7 +400,7 @@ async def test_a_reply_that_is_posted_again_after_a_start_is_the_same_answer() -
     line.follow()
     for name, words in (("reply-b", "1"), ("reply-a", "2"), ("reply-b", "1")):
         await line.kept.put(name, TextItem({"from": NUMBER, "words": words}))
-        await Waiting(line.kept, line.returns).read()
+        await ReplyReader(line.kept, line.returns).read()
         line.follow()
     assert line.world.row(notification).answer == "decline"
 
@@ -406,7 +408,7 @@ async def test_a_reply_that_is_posted_again_after_a_start_is_the_same_answer() -
 async def test_a_reply_of_a_stranger_by_the_front_door_is_erased_too() -> None:
     line = Line()
     await line.kept.put("reply-1", TextItem({"from": "+33699999999", "words": "1"}))
-    await Waiting(line.kept, line.returns).read()
+    await ReplyReader(line.kept, line.returns).read()
     assert (line.kept, line.sent) == ({}, [])
 
 
@@ -424,7 +426,7 @@ def test_what_may_come_back_outlives_a_start() -> None:
     line = Line()
     line.told()
     line.follow()
-    after = new_outbox()
+    after = create_attempt_view()
     after.load(json.loads(json.dumps(line.outbox.dump())))
     assert (after.references, after.asked) == (line.outbox.references, line.outbox.asked)
     assert after.references
@@ -452,7 +454,7 @@ async def test_an_address_that_is_nobodys_any_more_leaves_the_directory_and_the_
             template="t",
             planned_at=0,
         )
-        text = compose(row, Names(), phrases("fr"), None)
+        text = compose_message(row, MessageNames(), load_phrases("fr"), None)
         await line.returns.gone(
             Channel.APP, Outgoing("92", row, "a1", 1, False, address, text, "r")
         )

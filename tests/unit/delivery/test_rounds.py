@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from services.delivery.sender.periodic import rounds
+from services.delivery.sender.periodic import run_periodically
 from services.runtime.kafka.clients import BrokerAway
 
 
@@ -28,7 +28,7 @@ async def test_a_round_that_fails_is_told_and_is_not_the_last(fault: Exception, 
         second.set()
 
     with capture_logs() as lines:
-        going = asyncio.create_task(rounds("replies", work, 0))
+        going = asyncio.create_task(run_periodically("replies", work, 0))
         async with asyncio.timeout(2):
             await second.wait()
         going.cancel()

@@ -28,14 +28,14 @@ from schemas.oncall import DrillRow, LaddersDrilled
 from schemas.realms import partition_of
 from schemas.reference import ReferencePublished, Roster, RosterSection
 from schemas.runtime import RealmOpened, Tick
-from schemas.topics import PARTITIONS
+from schemas.topics import PARTITION_COUNT
 from schemas.words import Channel, Level, NotificationState
 from services import messages
-from services.delivery.channels import Outgoing, Result
+from services.delivery.channels import CallResult, Outgoing
 from services.delivery.decider import DeliveryDecider
 from services.delivery.sender import sender as sender_module
-from services.delivery.sender.sender import Batch, Sender, new_outbox
-from services.runtime.identity.signed_links import AckLinks, ReturnLinks
+from services.delivery.sender.sender import RecordBatch, Sender, create_attempt_view
+from services.runtime.identity.signed_links import AnswerLinks, ProviderLinks
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.log.transaction import Transaction
 from services.runtime.secrets.vault import TextItem
@@ -43,18 +43,18 @@ from services.runtime.testing import MemoryService
 from tests.faults.matrix import proves
 from tests.unit.delivery.desk import T0
 
-LINKS = AckLinks(b"k" * 32)
+LINKS = AnswerLinks(b"k" * 32)
 
 
 class Provider:
     """Takes calls and answers by script; the last answer repeats."""
 
-    def __init__(self, *answers: Result | BaseException) -> None:
-        self.answers = list(answers) or [Result("accepted", provider_id="p1")]
+    def __init__(self, *answers: CallResult | BaseException) -> None:
+        self.answers = list(answers) or [CallResult("accepted", provider_id="p1")]
         self.calls: list[Outgoing] = []
         self.hangs: asyncio.Event | None = None
 
-    async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
+    async def call(self, outgoing: Outgoing, timeout_s: float) -> CallResult:
         assert timeout_s > 0
         self.calls.append(outgoing)
         if self.hangs is not None:
@@ -121,7 +121,7 @@ class World:
         self.put(
             opened,
             realm,
-            place=Place("alerts", partition_of(realm, PARTITIONS), 0, 1, 0),
+            place=Place("alerts", partition_of(realm, PARTITION_COUNT), 0, 1, 0),
             place_hash="h",
         )
         roster = RosterSection(
@@ -183,17 +183,17 @@ class World:
             self.texts,
             drivers,
             LINKS,
-            ReturnLinks(b"r" * 32),
+            ProviderLinks(b"r" * 32),
             "https://vigie.example/",
             monotonic=lambda: self.now_s,
             **options,
         )
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batches(self) -> AsyncIterator[RecordBatch]:
         read = 0
         while True:
             new, read = self.log[read:], len(self.log)
-            yield Batch(new, caught_up=True)
+            yield RecordBatch(new, caught_up=True)
             self.grown.clear()
             if read == len(self.log):
                 await self.grown.wait()
@@ -246,19 +246,19 @@ def reached_by(world: World, channel: Channel, *addresses: str) -> None:
 @pytest.mark.parametrize(
     ("answers", "state"),
     [
-        ((Result("failed", error="subscription_gone"), Result("accepted")), "accepted"),
+        ((CallResult("failed", error="subscription_gone"), CallResult("accepted")), "accepted"),
         (
             (
-                Result("failed", error="subscription_gone"),
-                Result("ambiguous", error="push_timeout"),
+                CallResult("failed", error="subscription_gone"),
+                CallResult("ambiguous", error="push_timeout"),
             ),
             "ambiguous",
         ),
-        ((Result("failed", error="subscription_gone"),), "failed"),
+        ((CallResult("failed", error="subscription_gone"),), "failed"),
     ],
 )
 async def test_every_browser_of_a_person_gets_the_message(
-    world: World, answers: tuple[Result, ...], state: str
+    world: World, answers: tuple[CallResult, ...], state: str
 ) -> None:
     world.open("92", ["app"])
     reached_by(world, Channel.APP, "telephone", "office")
@@ -277,7 +277,7 @@ async def test_a_second_try_goes_to_the_second_number(world: World, passing: boo
     """Also when the first is wrong for good: then only as long as there is another one."""
     world.open("92", ["sms"])
     reached_by(world, Channel.SMS, "+33600000001", "+33600000002")
-    sms = Provider(Result("failed", error="sms_0x58", retry=passing), Result("accepted"))
+    sms = Provider(CallResult("failed", error="sms_0x58", retry=passing), CallResult("accepted"))
     n = world.plan(channels=(Channel.SMS,))
     sender = world.sender(drivers={Channel.SMS: sms})
     await world.until(sender, lambda: world.row(n).attempts[0].state == "failed")
@@ -292,7 +292,7 @@ async def test_a_second_try_goes_to_the_second_number(world: World, passing: boo
 async def test_numbers_that_are_all_wrong_are_not_tried_again(world: World) -> None:
     world.open("92", ["sms"])
     reached_by(world, Channel.SMS, "+33600000001", "+33600000002")
-    sms = Provider(Result("failed", error="sms_invalid"))
+    sms = Provider(CallResult("failed", error="sms_invalid"))
     n = world.plan(channels=(Channel.SMS,))
     await world.until(
         world.sender(drivers={Channel.SMS: sms}), lambda: world.row(n).attempts[0].state == "failed"
@@ -326,7 +326,7 @@ def drilled(world: World, realm: str = "92") -> None:
     world.put(
         LaddersDrilled(row=row),
         realm,
-        place=Place("alerts", partition_of(realm, PARTITIONS), 0, 9, 0),
+        place=Place("alerts", partition_of(realm, PARTITION_COUNT), 0, 9, 0),
         place_hash="h",
     )
 
@@ -389,7 +389,7 @@ async def test_a_provider_that_was_configured_since_is_tried_at_the_start_and_an
     row = probed(world)[-1]
     assert (row.id, row.asked_at) == (probed(world)[0].id, probed(world)[0].asked_at)
     assert {c.channel for c in row.channels if c.outcome == "answered"} == {Channel.EMAIL}
-    kept = new_outbox()
+    kept = create_attempt_view()
     kept.load(later.outbox.dump())
     assert kept.outdated({Channel.EMAIL}) == later.outbox.outdated({Channel.EMAIL}) == []
     assert [one.row for one in kept.outdated({Channel.SMS})] == [row]
@@ -496,8 +496,8 @@ async def test_offers_of_the_past_are_not_claimed_before_the_end_of_the_log_is_r
 ) -> None:
     n = world.plan()
 
-    async def past() -> AsyncIterator[Batch]:
-        yield Batch(list(world.log), caught_up=False)
+    async def past() -> AsyncIterator[RecordBatch]:
+        yield RecordBatch(list(world.log), caught_up=False)
 
     await world.sender().run(past())
     assert world.row(n).state is NotificationState.PLANNED
@@ -563,7 +563,7 @@ async def test_danger_does_not_wait_for_the_calls_of_a_slow_provider(world: Worl
 
 async def test_a_driver_that_breaks_its_promise_is_a_doubt(world: World) -> None:
     n = world.plan()
-    world.provider.answers = [RuntimeError("bug"), Result("accepted")]
+    world.provider.answers = [RuntimeError("bug"), CallResult("accepted")]
     await world.until(world.sender(), lambda: world.row(n).attempts[0].state == "ambiguous")
     assert world.row(n).attempts[0].error == "driver_error"
 
@@ -595,14 +595,14 @@ async def test_a_message_that_cannot_be_made_fails_alone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad, good = world.plan("n1", template="bad"), world.plan("n2")
-    real = messages.compose
+    real = messages.compose_message
 
     def compose(row: NotificationRow, *rest: Any, **more: Any) -> Any:
         if row.template == "bad":
             raise KeyError("template")
         return real(row, *rest, **more)
 
-    monkeypatch.setattr(sender_module, "compose", compose)
+    monkeypatch.setattr(sender_module, "compose_message", compose)
     await world.until(
         world.sender(),
         lambda: (

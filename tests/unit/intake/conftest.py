@@ -14,12 +14,12 @@ from schemas.base import parse_closed
 from schemas.maintenance import LeasesRenewed
 from schemas.reports import ReportReceived
 from services.intake.app import Intake
-from services.intake.routes import Front
+from services.intake.routes import FrontApplication
 from services.intake.settings import IntakeSettings
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Scope
 from services.runtime.kafka.clients import BrokerAway
-from services.runtime.testing.keyed import MemoryKeyedLog, token_for
+from services.runtime.testing.keyed import MemoryKeyedLog, create_token
 
 
 class MemoryInputs:
@@ -82,7 +82,7 @@ class Door:
     async def as_(
         self, role: Role, *, scope: Scope | None = None, speaks_as: str | None = None
     ) -> httpx.AsyncClient:
-        _, token = await token_for(self.intake.access, role, scope=scope, speaks_as=speaks_as)
+        _, token = await create_token(self.intake.access, role, scope=scope, speaks_as=speaks_as)
         return self.client(Authorization=f"Bearer {token}")
 
     async def close(self) -> None:
@@ -100,7 +100,9 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
     await made.close()
 
 
-async def post_report(front: Front, token: str, body: bytes) -> tuple[int, dict[str, Any]]:
+async def post_report(
+    front: FrontApplication, token: str, body: bytes
+) -> tuple[int, dict[str, Any]]:
     """(status, JSON) of one request in plain ASGI: no HTTP client between the test and the front."""
     sent: list[Any] = []
     chunks = [body[i : i + 65_536] for i in range(0, len(body), 65_536)] or [b""]

@@ -9,10 +9,10 @@ from urllib.parse import quote
 import pytest
 
 from schemas.base import DAY_MS
-from services.intake.dead_letters.dead_letter_api import RefusedMessages
+from services.intake.dead_letters.dead_letter_api import DeadLetterApi
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Scope
-from services.runtime.kafka.dead_letters import DeadLetter, Lane
+from services.runtime.kafka.dead_letters import DeadLetter, DeadLetterKind
 from tests.unit.intake.conftest import Door
 
 
@@ -185,7 +185,7 @@ async def test_a_login_can_be_typed_and_is_one_however_its_accents_are_encoded(d
 def letter(n: int) -> DeadLetter:
     return DeadLetter(
         id=f"d-{n}",
-        lane=Lane.REFUSED,
+        lane=DeadLetterKind.REFUSED,
         service="intake",
         realm="92",
         at=n,
@@ -203,7 +203,7 @@ async def test_a_list_of_the_door_is_read_page_by_page(
     async def letters(*_: object) -> list[DeadLetter]:
         return [letter(n) for n in range(3)]
 
-    monkeypatch.setattr(RefusedMessages, "_letters", letters)
+    monkeypatch.setattr(DeadLetterApi, "_letters", letters)
     async with await door.as_(Role.ADMIN) as http:
         for n in range(3):
             await http.post("/api/v1/tokens", json={"role": "cell"})

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.intake.photos.image import NoPhoto, bare
+from services.intake.photos.image import PhotoInvalid, strip_metadata
 from services.intake.quotas import DailyQuota
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Scope
-from services.runtime.secrets.vault import TextItem, attachment_text
+from services.runtime.secrets.vault import TextItem, build_attachment_id
 from tests.unit.intake.conftest import Door, report
 
 SECRET = b"48.8924N 2.2153E, telephone de l'agent"
@@ -71,15 +71,15 @@ def png(*more: bytes) -> bytes:
     ],
 )
 def test_what_the_camera_added_goes_and_the_picture_stays(plain: bytes, told: bytes) -> None:
-    assert bare(told)[1] == bare(plain)[1] == plain
-    assert SECRET not in bare(told)[1]
+    assert strip_metadata(told)[1] == strip_metadata(plain)[1] == plain
+    assert SECRET not in strip_metadata(told)[1]
 
 
 @pytest.mark.parametrize("whole", [jpeg(), png()])
 def test_a_picture_that_is_cut_off_is_refused(whole: bytes) -> None:
     for length in range(len(whole)):
-        with pytest.raises(NoPhoto):
-            bare(whole[:length])
+        with pytest.raises(PhotoInvalid):
+            strip_metadata(whole[:length])
 
 
 def huge_png(side: int) -> bytes:
@@ -100,9 +100,9 @@ def huge_jpeg(side: int) -> bytes:
 
 @pytest.mark.parametrize("make", [huge_png, huge_jpeg])
 def test_a_picture_that_would_blow_up_in_a_browser_is_refused(make: Callable[[int], bytes]) -> None:
-    assert bare(make(8_000))[1] == make(8_000)
-    with pytest.raises(NoPhoto, match="million pixels"):
-        bare(make(30_000))
+    assert strip_metadata(make(8_000))[1] == make(8_000)
+    with pytest.raises(PhotoInvalid, match="million pixels"):
+        strip_metadata(make(30_000))
 
 
 @given(
@@ -111,8 +111,8 @@ def test_a_picture_that_would_blow_up_in_a_browser_is_refused(make: Callable[[in
 )
 def test_any_bytes_are_a_photo_or_refused(rest: bytes, start: bytes) -> None:
     try:
-        kind, picture = bare(start + rest)
-    except NoPhoto:
+        kind, picture = strip_metadata(start + rest)
+    except PhotoInvalid:
         return
     assert kind in ("image/jpeg", "image/png")
     assert len(picture) <= len(start + rest)
@@ -142,7 +142,7 @@ async def test_a_photo_is_kept_once_and_named_by_a_report(door: Door) -> None:
         )
         assert shown.headers["x-content-type-options"] == "nosniff"
         assert (await cell.get("/api/v1/attachments/none")).status_code == 404
-    assert attachment_text(first.json()["id"]) in {e.key for e in door.texts_log.entries}
+    assert build_attachment_id(first.json()["id"]) in {e.key for e in door.texts_log.entries}
     item = await door.intake.vault.texts.get(f"report-{door.inputs.appended[0][1].report_id}")
     assert item is not None
     assert item.fields["attachments"] == [first.json()["id"]]
@@ -169,7 +169,7 @@ async def test_a_photo_is_shown_in_its_realm_alone(door: Door) -> None:
         ] == "out_of_scope"
         assert (await http.post("/api/v1/attachments?realm=/", content=jpeg())).status_code == 422
         await door.intake.vault.texts.put(
-            attachment_text("old"), TextItem(raw=jpeg(), content_type="image/jpeg")
+            build_attachment_id("old"), TextItem(raw=jpeg(), content_type="image/jpeg")
         )
         assert (await pupil.get("/api/v1/attachments/old")).status_code == 403, (
             "kept before photos had a realm"
@@ -265,7 +265,7 @@ TOLD = (b"GPS", b"48.89")
     ids=["second picture", "film", "index of pictures", "preview", "between scans"],
 )
 def test_what_a_phone_hides_behind_or_within_the_picture_goes_too(told: bytes) -> None:
-    kind, photo = bare(told)
+    kind, photo = strip_metadata(told)
     assert kind == "image/jpeg"
     assert photo.startswith(b"\xff\xd8")
     assert photo.endswith(b"\xff\xd9")
@@ -275,4 +275,4 @@ def test_what_a_phone_hides_behind_or_within_the_picture_goes_too(told: bytes) -
 
 def test_a_colour_profile_stays() -> None:
     profile = segment(0xE2, b"ICC_PROFILE\0\x01\x01colours")
-    assert profile in bare(jpeg(profile))[1]
+    assert profile in strip_metadata(jpeg(profile))[1]

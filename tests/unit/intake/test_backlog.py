@@ -5,24 +5,24 @@ from __future__ import annotations
 import pytest
 
 from schemas.realms import partition_of
-from schemas.topics import PARTITIONS
-from services.intake.decision_lag import FIRST_PACE, LEAST, Backlog, Lane
+from schemas.topics import PARTITION_COUNT
+from services.intake.decision_lag import ALWAYS_ADMITTED, ASSUMED_PACE, DecisionLag, LaneBacklog
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Role
 from tests.unit.intake.conftest import Door, report
 
-P = partition_of("92", PARTITIONS)
+P = partition_of("92", PARTITION_COUNT)
 
 
-def behind(backlog: Backlog, waiting: int) -> None:
+def behind(backlog: DecisionLag, waiting: int) -> None:
     """Let so many ordinary inputs wait."""
     backlog._lanes[P].note(waiting + 1, 0, 1.0)
 
 
 def test_the_pace_is_learnt_while_something_waits_and_kept_while_the_decider_is_down() -> None:
-    lane = Lane()
+    lane = LaneBacklog()
     lane.note(10_000, 0, 1.0)
-    assert lane.wait_s == pytest.approx(9_999 / FIRST_PACE)
+    assert lane.wait_s == pytest.approx(9_999 / ASSUMED_PACE)
     for second in range(1, 30):
         lane.note(50_000, second * 1000, 1.0)
     assert lane.pace == pytest.approx(1000, rel=0.01)
@@ -33,22 +33,22 @@ def test_the_pace_is_learnt_while_something_waits_and_kept_while_the_decider_is_
 
 
 def test_nothing_is_refused_before_a_decider_has_said_anything_nor_for_a_few() -> None:
-    backlog = Backlog("nowhere:1", 1.0)
+    backlog = DecisionLag("nowhere:1", 1.0)
     backlog.appended(P, 1_000_000)
     backlog.check(P)
-    backlog = Backlog("nowhere:1", 0.001)
-    behind(backlog, LEAST)
+    backlog = DecisionLag("nowhere:1", 0.001)
+    behind(backlog, ALWAYS_ADMITTED)
     backlog.check(P)
 
 
 def test_who_is_turned_away_is_told_how_long_decisions_are_behind() -> None:
-    backlog = Backlog("nowhere:1", 30.0)
-    behind(backlog, int(FIRST_PACE * 40))
+    backlog = DecisionLag("nowhere:1", 30.0)
+    behind(backlog, int(ASSUMED_PACE * 40))
     with pytest.raises(ProblemError, match="decider_behind") as refused:
         backlog.check(P)
     assert (refused.value.problem.status, refused.value.problem.retry_after_s) == (503, 10)
     assert backlog.note() is not None
-    Backlog("nowhere:1", 0.0).check(P)
+    DecisionLag("nowhere:1", 0.0).check(P)
 
 
 async def test_danger_and_renewals_are_let_in_while_decisions_are_behind_and_the_front_stays_ready_and_says_so(
@@ -64,5 +64,5 @@ async def test_danger_and_renewals_are_let_in_while_decisions_are_behind_and_the
         assert (await http.post("/api/v1/reports", json=exercise)).status_code == 202
         said = (await http.get("/readyz")).json()
         assert "only danger to people" in said["checks"]["decisions"]
-        behind_no_more = Backlog("nowhere:1", 60.0)
+        behind_no_more = DecisionLag("nowhere:1", 60.0)
         assert behind_no_more.note() is None

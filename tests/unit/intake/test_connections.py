@@ -14,15 +14,15 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from services.intake.app import serving
+from services.intake.app import build_server_config
 from services.intake.http.connections import (
-    HEAD_BYTES,
-    HEADERS,
     LINGER_BYTES,
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
     PIECE_BYTES,
-    Addresses,
+    ConnectionLimiter,
 )
-from services.intake.http.response_buffering import OneWrite
+from services.intake.http.response_buffering import BufferedConnection
 from services.intake.settings import IntakeSettings
 from tests.waiting import eventually
 
@@ -79,15 +79,15 @@ class Line:
 
 
 @pytest.fixture
-async def line(tmp_path: Path) -> tuple[OneWrite, Line]:
-    config = serving(Heard(), IntakeSettings(data_dir=tmp_path))
+async def line(tmp_path: Path) -> tuple[BufferedConnection, Line]:
+    config = build_server_config(Heard(), IntakeSettings(data_dir=tmp_path))
     config.load()
-    protocol, line = OneWrite(config, ServerState(), {}), Line()
+    protocol, line = BufferedConnection(config, ServerState(), {}), Line()
     protocol.connection_made(line)
     return protocol, line
 
 
-async def answers(line: tuple[OneWrite, Line], *parts: bytes) -> list[bytes]:
+async def answers(line: tuple[BufferedConnection, Line], *parts: bytes) -> list[bytes]:
     """To the parts, which arrive one after the other on one connection."""
     protocol, wire = line
     for part in parts:
@@ -111,12 +111,12 @@ async def answers(line: tuple[OneWrite, Line], *parts: bytes) -> list[bytes]:
     ids=["at once", "apart", "byte by byte", "chunked", "chunked apart"],
 )
 async def test_the_body_behind_an_offer_is_read(
-    line: tuple[OneWrite, Line], parts: list[bytes]
+    line: tuple[BufferedConnection, Line], parts: list[bytes]
 ) -> None:
     assert await answers(line, *parts) == [b"<POST /a report>"]
 
 
-async def test_the_connection_goes_on_after_an_offer(line: tuple[OneWrite, Line]) -> None:
+async def test_the_connection_goes_on_after_an_offer(line: tuple[BufferedConnection, Line]) -> None:
     found = await answers(
         line, SIZED + b"report" + SIZED + b"second" + NEXT, NEXT, SIZED + b"fourth"
     )
@@ -129,7 +129,7 @@ async def test_the_connection_goes_on_after_an_offer(line: tuple[OneWrite, Line]
     ]
 
 
-async def test_no_tunnel_is_made(line: tuple[OneWrite, Line]) -> None:
+async def test_no_tunnel_is_made(line: tuple[BufferedConnection, Line]) -> None:
     assert await answers(line, b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\nreport") == [
         b"HTTP/1.1 400 Bad Request"
     ]
@@ -141,10 +141,10 @@ async def test_no_tunnel_is_made(line: tuple[OneWrite, Line]) -> None:
     ids=["nothing", "a line", "a head", "a second one"],
 )
 async def test_a_connection_without_a_whole_head_is_closed(
-    line: tuple[OneWrite, Line], monkeypatch: pytest.MonkeyPatch, parts: list[bytes]
+    line: tuple[BufferedConnection, Line], monkeypatch: pytest.MonkeyPatch, parts: list[bytes]
 ) -> None:
     protocol, wire = line
-    monkeypatch.setattr("services.intake.http.connections.HEAD_S", 0.02)
+    monkeypatch.setattr("services.intake.http.connections.HEAD_TIMEOUT_S", 0.02)
     protocol.connection_made(wire)
     for part in parts:
         await answers(line, part)
@@ -152,11 +152,11 @@ async def test_a_connection_without_a_whole_head_is_closed(
 
 
 async def test_a_request_that_is_answered_slowly_keeps_its_connection(
-    line: tuple[OneWrite, Line], monkeypatch: pytest.MonkeyPatch
+    line: tuple[BufferedConnection, Line], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its head is here; whoever waits for the rest of its body has a patience of its own."""
     protocol, wire = line
-    monkeypatch.setattr("services.intake.http.connections.HEAD_S", 0.02)
+    monkeypatch.setattr("services.intake.http.connections.HEAD_TIMEOUT_S", 0.02)
     protocol.connection_made(wire)
     protocol.data_received(SIZED)
     await asyncio.sleep(0.1)
@@ -181,14 +181,14 @@ def status_of(wire: Line) -> int:
         (START + b"X: " + HUGE, 431),
         (START + HUGE, 431),
         (b"\r\n" * (1 << 20), 431),
-        (b"".join([START, *(b"x%d: 1\r\n" % n for n in range(HEADERS)), b"\r\n"]), 431),
+        (b"".join([START, *(b"x%d: 1\r\n" % n for n in range(MAX_HEADERS)), b"\r\n"]), 431),
         (b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: " + HUGE, None),
         (b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;" + HUGE, None),
     ],
     ids=["address", "value", "name", "empty lines", "many", "trailer", "chunk extension"],
 )
 async def test_a_head_that_does_not_end_is_refused(
-    line: tuple[OneWrite, Line], head: bytes, status: int | None
+    line: tuple[BufferedConnection, Line], head: bytes, status: int | None
 ) -> None:
     """A stranger held gigabytes with it, and the parser copied all of them with each piece."""
     protocol, wire = line
@@ -208,7 +208,7 @@ async def test_a_head_that_does_not_end_is_refused(
     for at in range(0, len(head), 200_000):
         protocol.data_received(head[at : at + 200_000])
         await asyncio.sleep(0)
-    assert fed <= HEAD_BYTES + PIECE_BYTES
+    assert fed <= MAX_HEAD_BYTES + PIECE_BYTES
     if status is None:
         assert wire.closed, "its request is being answered: nothing can be said"
     else:
@@ -221,31 +221,33 @@ async def test_a_head_that_does_not_end_is_refused(
 
 
 async def test_the_answer_to_a_long_head_can_be_read_before_the_connection_ends(
-    line: tuple[OneWrite, Line], monkeypatch: pytest.MonkeyPatch
+    line: tuple[BufferedConnection, Line], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     protocol, wire = line
     monkeypatch.setattr("services.intake.http.connections.LINGER_S", 0.02)
-    protocol.data_received(START + b"X: " + b"a" * HEAD_BYTES)
+    protocol.data_received(START + b"X: " + b"a" * MAX_HEAD_BYTES)
     await asyncio.sleep(0)
     assert status_of(wire) == 431
     assert not wire.closed
     await eventually(lambda: wire.closed, 5)
 
 
-async def test_who_goes_on_sending_after_a_refusal_is_cut_off(line: tuple[OneWrite, Line]) -> None:
+async def test_who_goes_on_sending_after_a_refusal_is_cut_off(
+    line: tuple[BufferedConnection, Line],
+) -> None:
     protocol, wire = line
-    for _ in range(1 + (HEAD_BYTES + LINGER_BYTES) // 65_536):
+    for _ in range(1 + (MAX_HEAD_BYTES + LINGER_BYTES) // 65_536):
         assert not wire.closed
         protocol.data_received(b"GET /" + b"a" * 65_531)
     protocol.data_received(b"a")
     assert wire.closed
 
 
-async def test_a_head_within_the_bounds_is_read(line: tuple[OneWrite, Line]) -> None:
+async def test_a_head_within_the_bounds_is_read(line: tuple[BufferedConnection, Line]) -> None:
     head = b"".join(
-        [START, *(b"x%d: %b\r\n" % (n, b"a" * 646) for n in range(HEADERS - 1)), b"\r\n"]
+        [START, *(b"x%d: %b\r\n" % (n, b"a" * 646) for n in range(MAX_HEADERS - 1)), b"\r\n"]
     )
-    assert HEAD_BYTES - 1_000 < len(head) < HEAD_BYTES
+    assert MAX_HEAD_BYTES - 1_000 < len(head) < MAX_HEAD_BYTES
     assert await answers(line, head) == [b"<GET /a >"]
     assert (
         await answers(line, *(head[at : at + 500] for at in range(0, len(head), 500)))
@@ -254,7 +256,7 @@ async def test_a_head_within_the_bounds_is_read(line: tuple[OneWrite, Line]) -> 
 
 
 async def test_bodies_and_requests_behind_each_other_do_not_count_as_a_head(
-    line: tuple[OneWrite, Line],
+    line: tuple[BufferedConnection, Line],
 ) -> None:
     long = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n" + b"b" * 300_000
     found = await answers(line, long + START + b"\r\n" + long, b"")
@@ -285,7 +287,7 @@ async def test_bodies_and_requests_behind_each_other_do_not_count_as_a_head(
     ],
 )
 async def test_a_request_names_one_host(
-    line: tuple[OneWrite, Line], head: bytes, status: int
+    line: tuple[BufferedConnection, Line], head: bytes, status: int
 ) -> None:
     await answers(line, head)
     assert status_of(line[1]) == status
@@ -314,7 +316,7 @@ IN_CHUNKS = b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
     ],
 )
 async def test_a_head_that_can_be_read_in_two_ways_is_refused(
-    line: tuple[OneWrite, Line], head: bytes
+    line: tuple[BufferedConnection, Line], head: bytes
 ) -> None:
     await answers(line, head + b"\r\n6\r\nreport\r\n0\r\n\r\n")
     assert status_of(line[1]) == 400
@@ -328,9 +330,9 @@ async def test_fields_behind_a_body_are_no_headers(tmp_path: Path) -> None:
         seen.extend(scope["headers"])
         await Heard()(scope, receive, send)
 
-    config = serving(note, IntakeSettings(data_dir=tmp_path))
+    config = build_server_config(note, IntakeSettings(data_dir=tmp_path))
     config.load()
-    protocol, wire = OneWrite(config, ServerState(), {}), Line()
+    protocol, wire = BufferedConnection(config, ServerState(), {}), Line()
     protocol.connection_made(wire)
     trailers = b"Authorization: Bearer a\r\nX-Forwarded-For: 192.0.2.1\r\n"
     assert await answers(
@@ -351,10 +353,10 @@ async def test_a_body_that_nobody_waits_for_does_not_hold_its_connection(
         )
         await send({"type": "http.response.body"})
 
-    config = serving(refuse, IntakeSettings(data_dir=tmp_path))
+    config = build_server_config(refuse, IntakeSettings(data_dir=tmp_path))
     config.load()
-    protocol, wire = OneWrite(config, ServerState(), {}), Line()
-    monkeypatch.setattr("services.intake.http.connections.HEAD_S", 0.02)
+    protocol, wire = BufferedConnection(config, ServerState(), {}), Line()
+    monkeypatch.setattr("services.intake.http.connections.HEAD_TIMEOUT_S", 0.02)
     protocol.connection_made(wire)
     await answers((protocol, wire), SIZED, b"r")
     assert status_of(wire) == 401
@@ -366,13 +368,13 @@ class Callers:
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         read = IntakeSettings(data_dir=folder, **settings)
-        self._config = serving(Heard(), read)
+        self._config = build_server_config(Heard(), read)
         self._config.load()
 
-    def connect(self, address: str) -> tuple[OneWrite, Line]:
+    def connect(self, address: str) -> tuple[BufferedConnection, Line]:
         """Return a new connection from an address."""
         protocol = self._config.http_protocol_class(self._config, ServerState(), {})  # type: ignore[call-arg]
-        assert isinstance(protocol, OneWrite)
+        assert isinstance(protocol, BufferedConnection)
         wire = Line(address)
         protocol.connection_made(wire)
         return protocol, wire
@@ -403,7 +405,7 @@ async def test_a_connection_at_work_is_never_closed_for_a_new_one(tmp_path: Path
     assert status_of((await answered(callers.connect("2001:db8::ffff")))[1]) == 200
 
 
-async def answered(connection: tuple[OneWrite, Line]) -> tuple[OneWrite, Line]:
+async def answered(connection: tuple[BufferedConnection, Line]) -> tuple[BufferedConnection, Line]:
     """Send a request on it."""
     connection[0].data_received(START + b"\r\n")
     await asyncio.gather(*connection[0].tasks)
@@ -418,8 +420,10 @@ async def test_connections_of_a_reverse_proxy_are_not_counted(tmp_path: Path) ->
 
 
 async def test_closed_connections_are_forgotten(tmp_path: Path) -> None:
-    addresses = Addresses(1_000)
-    config = uvicorn.Config(Heard(), http=type("Counted", (OneWrite,), {"addresses": addresses}))
+    addresses = ConnectionLimiter(1_000)
+    config = uvicorn.Config(
+        Heard(), http=type("Counted", (BufferedConnection,), {"addresses": addresses})
+    )
     config.load()
     protocol = config.http_protocol_class(config, ServerState(), {})  # type: ignore[call-arg]
     protocol.connection_made(Line("192.0.2.7"))  # type: ignore[arg-type]

@@ -11,9 +11,9 @@ import pytest
 from schemas.reports import ReportReceived
 from schemas.words import Certainty
 from services.cli.data.dlq import name_corrector
-from services.intake.dead_letters.corrections import refused_fields
-from services.intake.dead_letters.dead_letter_store import letter_of
-from services.intake.integrations.external_events import corrected_by
+from services.intake.dead_letters.corrections import list_refused_fields
+from services.intake.dead_letters.dead_letter_store import build_dead_letter
+from services.intake.integrations.external_events import read_corrector
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Scope, Trace
 from services.runtime.kafka.dead_letters import DeadLetter
@@ -108,7 +108,7 @@ async def test_a_letter_names_the_fields_that_were_refused(door: Door) -> None:
         (report(status="Exercise"), None, {"status"}),
     ):
         kept = await refused(door, orjson.dumps(body), **({"scope": scope} if scope else {}))
-        assert refused_fields(letter_of(kept, "92", 1)) == fields
+        assert list_refused_fields(build_dead_letter(kept, "92", 1)) == fields
 
 
 class _Record:
@@ -117,8 +117,8 @@ class _Record:
 
 
 def test_a_record_of_a_topic_carries_who_changed_it() -> None:
-    assert corrected_by(_Record(("ce_id", b"1"))) is None
-    assert corrected_by(_Record(("vigie_corrected_by", b"cell-1"))) == "cell-1"
+    assert read_corrector(_Record(("ce_id", b"1"))) is None
+    assert read_corrector(_Record(("vigie_corrected_by", b"cell-1"))) == "cell-1"
 
 
 @pytest.mark.parametrize(("said", "becomes"), [("confirmed", "unconfirmed"), ("rumour", "rumour")])
@@ -160,4 +160,4 @@ def test_a_letter_of_the_door_is_known_by_its_detail() -> None:
         code="forbidden",
         detail="Not permitted",
     )  # type: ignore[arg-type]
-    assert refused_fields(kept) == set()
+    assert list_refused_fields(kept) == set()

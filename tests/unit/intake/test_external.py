@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.intake.dead_letters.dead_letter_store import Refused
+from services.intake.dead_letters.dead_letter_store import RefusedMessage
 from services.runtime.identity.permissions import Role
 from tests.unit.intake.conftest import Door
 
@@ -38,9 +38,9 @@ class MemoryLane:
     """Stands for `RefusedLane`."""
 
     def __init__(self) -> None:
-        self.kept: list[Refused] = []
+        self.kept: list[RefusedMessage] = []
 
-    async def keep_now(self, refused: Refused) -> None:
+    async def keep_now(self, refused: RefusedMessage) -> None:
         self.kept.append(refused)
 
 
@@ -210,7 +210,7 @@ async def test_a_defect_of_ours_costs_its_record_alone(
         raise RuntimeError("defect")
 
     with monkeypatch.context() as patch:
-        patch.setattr("services.intake.integrations.cloudevents.read_time", broken)
+        patch.setattr("services.intake.integrations.cloudevents.parse_time", broken)
         await offered(door, binary(NATIVE))
     await offered(door, binary(NATIVE))
     assert [k.problem.code for k in lane.kept] == ["internal"]

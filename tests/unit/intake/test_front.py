@@ -18,13 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.intake.dead_letters import dead_letter_api
-from services.intake.dead_letters.dead_letter_store import PER_ADDRESS
-from services.intake.http.exchange import answer_json, redacted
+from services.intake.dead_letters.dead_letter_store import MAX_PER_ADDRESS
+from services.intake.http.exchange import redact_url, send_json
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Scope
-from services.runtime.identity.signed_links import loggable
-from services.runtime.kafka.dead_letters import DeadLetter, Lane
-from services.runtime.testing.keyed import token_for
+from services.runtime.identity.signed_links import hide_token
+from services.runtime.kafka.dead_letters import DeadLetter, DeadLetterKind
+from services.runtime.testing.keyed import create_token
 from tests.faults.matrix import proves
 from tests.unit.intake.conftest import Door, post_report, report
 from tests.unit.intake.test_native import BODIES
@@ -274,7 +274,7 @@ async def test_a_body_that_comes_too_slowly_may_come_again(tmp_path: Path, path:
     """A 408 is dropped for ever by many senders, among them every Alertmanager."""
     door = Door(tmp_path, body_timeout_s=0.01)
     chunks, sent = [{"type": "http.request", "body": b"{", "more_body": True}], list[Any]()
-    _, token = await token_for(door.intake.access, Role.SOURCE)
+    _, token = await create_token(door.intake.access, Role.SOURCE)
 
     async def receive() -> Any:
         return chunks.pop() if chunks else await asyncio.Event().wait()
@@ -304,15 +304,15 @@ async def test_a_body_that_comes_too_slowly_may_come_again(tmp_path: Path, path:
 
 async def test_strangers_are_counted_and_senders_without_the_right_told(door: Door) -> None:
     async with door.client() as stranger:
-        for _ in range(PER_ADDRESS + 5):
+        for _ in range(MAX_PER_ADDRESS + 5):
             answer = await stranger.post("/api/v1/reports?token=secret", json=report())
             assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
     async with await door.as_(Role.OBSERVER) as observer:
         assert (await observer.post("/api/v1/reports", json=report())).json()["code"] == "forbidden"
     async with await door.as_(Role.ADMIN) as http:
         seen = (await http.get("/api/v1/intake/strangers")).json()
-    assert seen["count"] == PER_ADDRESS + 5
-    assert len(seen["addresses"][0]["last"]) == PER_ADDRESS
+    assert seen["count"] == MAX_PER_ADDRESS + 5
+    assert len(seen["addresses"][0]["last"]) == MAX_PER_ADDRESS
     assert "secret" not in json.dumps(seen)
 
 
@@ -323,12 +323,12 @@ async def test_what_a_known_sender_was_refused_is_kept_with_its_reason(door: Doo
             "/api/v1/reports", content=b"\x00binary", headers={"content-type": "application/json"}
         )
     queue = door.intake.refused._queue
-    from services.intake.dead_letters.dead_letter_store import letter_of
+    from services.intake.dead_letters.dead_letter_store import build_dead_letter
 
-    letters = [letter_of(queue.get_nowait(), "92", 1) for _ in range(2)]
+    letters = [build_dead_letter(queue.get_nowait(), "92", 1) for _ in range(2)]
     assert [(x.lane, x.code) for x in letters] == [
-        (Lane.REFUSED, "out_of_scope"),
-        (Lane.REFUSED, "not_json"),
+        (DeadLetterKind.REFUSED, "out_of_scope"),
+        (DeadLetterKind.REFUSED, "not_json"),
     ]
     assert all(x.text_id and b"secret" not in x.dump() for x in letters)
     assert queue.empty()
@@ -436,7 +436,7 @@ async def test_who_trains_in_an_exercise_reads_no_word_of_the_live_realm(
     letters = [
         DeadLetter(
             id=f"l-{realm}",
-            lane=Lane.REFUSED,
+            lane=DeadLetterKind.REFUSED,
             service="intake",
             realm=realm,
             at=1,
@@ -451,7 +451,7 @@ async def test_who_trains_in_an_exercise_reads_no_word_of_the_live_realm(
         for letter in letters:
             yield letter
 
-    monkeypatch.setattr(dead_letter_api, "read_letters", kept)
+    monkeypatch.setattr(dead_letter_api, "read_dead_letters", kept)
     async with (
         await door.as_(Role.CELL) as cell,
         await door.as_(Role.CELL, scope=Scope(realms=(exercise,))) as pupil,
@@ -514,7 +514,7 @@ async def test_who_speaks_for_some_sites_or_types_takes_back_their_own_word_alon
 
 async def test_nobody_posts_in_the_name_of_another(door: Door) -> None:
     """Only a message that was refused is offered again in its sender's name, as it lies in the lane."""
-    other, _ = await token_for(door.intake.access, Role.COORDINATOR)
+    other, _ = await create_token(door.intake.access, Role.COORDINATOR)
     async with await door.as_(Role.CELL) as cell:
         await cell.post("/api/v1/reports", json=report(), headers={"X-Vigie-Source": other.id})
     ((_, posted, _),) = door.inputs.appended
@@ -576,11 +576,11 @@ async def test_the_document_is_whole_or_not_there(door: Door) -> None:
 
 
 async def test_a_browser_session_posts_only_with_its_csrf_proof(door: Door) -> None:
-    from services.runtime.identity.accounts import new_principal
+    from services.runtime.identity.accounts import create_principal
     from services.runtime.identity.sessions import Sessions
 
     access = door.intake.access
-    principal = new_principal(Role.SITE_MANAGER)
+    principal = create_principal(Role.SITE_MANAGER)
     await access.put(principal)
     session = await Sessions(access).login_with_code(
         await access.issue_code(principal.id, expires_at=None), address="::1"
@@ -608,7 +608,7 @@ async def test_a_browser_session_posts_only_with_its_csrf_proof(door: Door) -> N
     ],
 )
 def test_secrets_in_a_query_are_not_logged(query: bytes, shown: str) -> None:
-    assert redacted({"path": "/x", "query_string": query}) == shown
+    assert redact_url({"path": "/x", "query_string": query}) == shown
 
 
 @pytest.mark.parametrize(
@@ -624,8 +624,8 @@ def test_secrets_in_a_query_are_not_logged(query: bytes, shown: str) -> None:
     ],
 )
 def test_a_link_that_opens_by_itself_is_not_logged(path: str, shown: str) -> None:
-    assert redacted({"path": path, "query_string": b""}) == shown
-    assert loggable(path) == shown
+    assert redact_url({"path": path, "query_string": b""}) == shown
+    assert hide_token(path) == shown
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
@@ -645,7 +645,7 @@ async def test_a_report_is_looked_for_in_its_own_realm_and_received_until_it_is_
     ) -> None:
         asked.append(scope["query_string"].decode())
         if instead_of_404 is None or not await instead_of_404(send):
-            await answer_json(send, 404, {"state": None})
+            await send_json(send, 404, {"state": None})
 
     door.intake.proxy.pass_on = knows_nothing  # type: ignore[method-assign]
     async with (
@@ -713,7 +713,7 @@ async def test_bodies_of_every_kind_never_break_the_front(door: Door, examples: 
     """Valid, invalid, giant, binary: each is accepted, or refused with a problem document that names the reason."""
     seen: Counter[int] = Counter()
     loop = asyncio.get_running_loop()
-    _, token = await token_for(door.intake.access, Role.ADMIN)
+    _, token = await create_token(door.intake.access, Role.ADMIN)
 
     @settings(
         max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck)

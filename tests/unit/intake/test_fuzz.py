@@ -14,10 +14,10 @@ import orjson
 import psutil
 import pytest
 
-from services.intake.dead_letters.dead_letter_store import Refused
+from services.intake.dead_letters.dead_letter_store import RefusedMessage
 from services.runtime.identity.permissions import Role
 from services.runtime.process import metrics
-from services.runtime.testing.keyed import token_for
+from services.runtime.testing.keyed import create_token
 from tests.unit.intake.conftest import Door
 from tests.unit.intake.mutations import KEY, SEEDS, Seed, mutated
 
@@ -38,7 +38,7 @@ class Fuzzed:
         self.slowest = 0.0
         door.intake.refused.keep = self._keep  # type: ignore[method-assign]
 
-    def _keep(self, refused: Refused) -> None:
+    def _keep(self, refused: RefusedMessage) -> None:
         assert refused.problem.faults or refused.problem.code, "a refusal has a reason"
         self.kept[refused.dialect] += 1
 
@@ -51,7 +51,7 @@ class Fuzzed:
                 made = await http.post("/api/v1/sources", json=record)
                 assert made.status_code == 201, made.text
                 self.keys[dialect] = made.json()["key"]
-        _, self.keys["native"] = await token_for(self.door.intake.access, Role.SOURCE)
+        _, self.keys["native"] = await create_token(self.door.intake.access, Role.SOURCE)
 
     async def send(self, seed: Seed, body: bytes) -> tuple[int, bytes]:
         sent: list[Any] = []
@@ -140,7 +140,7 @@ def check_refusals(fuzzed: Fuzzed) -> None:
     assert whole_batches > 0
     counted = {
         s.labels["status"]: s.value
-        for m in metrics._collector("vigie_reports_total").collect()
+        for m in metrics._get_collector("vigie_reports_total").collect()
         for s in m.samples
         if s.name.endswith("_total") and s.labels["dialect"] == "generic"
     }

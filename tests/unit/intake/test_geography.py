@@ -9,16 +9,16 @@ from typing import Any
 import orjson
 import pytest
 
-from services.intake.reports.geography import Geography, circle, polygon
-from services.intake.reports.native import claim_of, parse_one
+from services.intake.reports.geography import TerritoryMap, build_circle, build_polygon
+from services.intake.reports.native import parse_report, prepare_report
 from services.runtime.http.problems import ProblemError
-from services.runtime.identity.accounts import new_principal
+from services.runtime.identity.accounts import create_principal
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Scope
 from tests.shipped import FOLDER
 from tests.unit.intake.conftest import Door, report
 
-HERE = Geography(FOLDER)
+HERE = TerritoryMap(FOLDER)
 AROUND = "POLYGON((2.2275 48.8948, 2.2305 48.8948, 2.2305 48.8958, 2.2275 48.8958, 2.2275 48.8948))"
 """Around the headquarters in Nanterre."""
 PARIS = {
@@ -29,24 +29,24 @@ PARIS = {
 
 def claimed(**changes: Any) -> Any:
     body = report(site_id=None, **changes)
-    return claim_of(
-        parse_one(orjson.dumps(body)), new_principal(Role.ADMIN), "92", lambda _, r: r, HERE
+    return prepare_report(
+        parse_report(orjson.dumps(body)), create_principal(Role.ADMIN), "92", lambda _, r: r, HERE
     )
 
 
 def test_a_place_is_what_lies_in_it() -> None:
-    near = HERE.within([circle((48.8953, 2.2289), 0.2)])
+    near = HERE.within([build_circle((48.8953, 2.2289), 0.2)])
     assert (near.communes, near.sites, near.whole) == (("92050",), ("cen-1",), False)
-    assert HERE.within([circle((48.8953, 2.2289), 0)]).communes == ("92050",)
-    both = HERE.within([circle((48.8953, 2.2289), 0.2), circle((48.7478, 2.2968), 0.3)])
+    assert HERE.within([build_circle((48.8953, 2.2289), 0)]).communes == ("92050",)
+    both = HERE.within([build_circle((48.8953, 2.2289), 0.2), build_circle((48.7478, 2.2968), 0.3)])
     assert set(both.communes) == {"92050", "92002"}
-    everything = HERE.within([polygon([(48, 2), (48, 3), (49, 3), (49, 2), (48, 2)])])
+    everything = HERE.within([build_polygon([(48, 2), (48, 3), (49, 3), (49, 2), (48, 2)])])
     assert (everything.whole, everything.zone, len(everything.sites)) == (True, (), 253)
 
 
 def test_a_neighbour_that_only_touches_is_not_concerned() -> None:
     assert HERE.locate(PARIS) is not None
-    assert HERE.within([circle((48.8566, 2.3522), 2)]).communes == ()
+    assert HERE.within([build_circle((48.8566, 2.3522), 2)]).communes == ()
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_neighbour_that_only_touches_is_not_concerned() -> None:
 def test_an_outline_that_crosses_itself_leaves_nobody_out(
     crossing: list[tuple[float, float]],
 ) -> None:
-    assert "cen-1" in HERE.within([polygon(crossing)]).sites
+    assert "cen-1" in HERE.within([build_polygon(crossing)]).sites
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_a_report_that_only_draws_its_place_is_about_the_communes_and_sites_in_i
 def test_the_place_that_a_report_names_itself_stands() -> None:
     named = claimed(area=AROUND, commune="92002")
     assert ("zone" in named.message, named.message["commune"]) == (False, "92002")
-    known = claim_of(
-        parse_one(orjson.dumps(report(site_id="cen-1", area=PARIS))),
-        new_principal(Role.ADMIN),
+    known = prepare_report(
+        parse_report(orjson.dumps(report(site_id="cen-1", area=PARIS))),
+        create_principal(Role.ADMIN),
         "92",
         lambda _, r: r,
         HERE,
@@ -108,9 +108,9 @@ def test_the_place_that_a_report_names_itself_stands() -> None:
         False,
         False,
     )
-    unknown = claim_of(
-        parse_one(orjson.dumps(report(site_id="nouveau", area=AROUND))),
-        new_principal(Role.ADMIN),
+    unknown = prepare_report(
+        parse_report(orjson.dumps(report(site_id="nouveau", area=AROUND))),
+        create_principal(Role.ADMIN),
         "92",
         lambda _, r: r,
         HERE,
@@ -119,11 +119,11 @@ def test_the_place_that_a_report_names_itself_stands() -> None:
 
 
 def _of_some_sites(**place: Any) -> None:
-    body = parse_one(orjson.dumps(report(site_id="cen-1") | place))
+    body = parse_report(orjson.dumps(report(site_id="cen-1") | place))
     for role in (Role.SOURCE, Role.SITE_MANAGER):
-        claim_of(
+        prepare_report(
             body,
-            new_principal(role, scope=Scope(sites=("cen-1", "cen-2", "nouveau"))),
+            create_principal(role, scope=Scope(sites=("cen-1", "cen-2", "nouveau"))),
             "92",
             lambda _, r: r,
             HERE,
@@ -163,14 +163,16 @@ def test_who_speaks_for_some_sites_names_no_other_place(place: dict[str, Any], f
     )
 
 
-SCHOOLS = new_principal(Role.DIRECTOR, scope=Scope(poles=("education",)))
+SCHOOLS = create_principal(Role.DIRECTOR, scope=Scope(poles=("education",)))
 SCHOOL, CLINIC = "spo-01", "pmi-01"
 
 
 def _of_schools(**body: Any) -> str | None:
     """Return the field on which the report of who is limited to schools is refused."""
     try:
-        claim_of(parse_one(orjson.dumps(report(**body))), SCHOOLS, "92", lambda _, r: r, HERE)
+        prepare_report(
+            parse_report(orjson.dumps(report(**body))), SCHOOLS, "92", lambda _, r: r, HERE
+        )
     except ProblemError as error:
         return str(error.problem.values.get("field", error.problem.code))
     return None
@@ -203,9 +205,11 @@ def test_who_is_limited_to_poles_tells_of_danger_anywhere() -> None:
 
 
 def test_the_same_report_is_the_same_whatever_the_map_says() -> None:
-    body = parse_one(orjson.dumps(report(site_id=None, area=AROUND)))
-    who = new_principal(Role.ADMIN)
-    with_map, without = (claim_of(body, who, "92", lambda _, r: r, map_) for map_ in (HERE, None))
+    body = parse_report(orjson.dumps(report(site_id=None, area=AROUND)))
+    who = create_principal(Role.ADMIN)
+    with_map, without = (
+        prepare_report(body, who, "92", lambda _, r: r, map_) for map_ in (HERE, None)
+    )
     assert with_map.content == without.content
     assert with_map.message != without.message
 
@@ -232,7 +236,7 @@ async def test_an_area_on_no_map_is_accepted_and_waits_for_a_person(door: Door) 
 
 def test_another_map_counts_without_a_restart(tmp_path: Path) -> None:
     folder = shutil.copytree(FOLDER, tmp_path / "92")
-    known = Geography(folder)
+    known = TerritoryMap(folder)
     assert known.coded([("EMMA_ID", "ZZ1")], "") == known.coded([("EMMA_ID", "ZZ2")], "")
     with (folder / "geocodes.csv").open("a", encoding="utf-8") as file:
         file.write("EMMA_ID,ZZ1,92050|92002,,\n")
@@ -253,11 +257,11 @@ def test_a_map_that_cannot_be_read_leaves_the_one_before(
     tmp_path: Path, broken: tuple[str, str]
 ) -> None:
     folder = Path(shutil.copytree(FOLDER, tmp_path / "92"))
-    known = Geography(folder)
+    known = TerritoryMap(folder)
     before = known.locate("POINT(2.25 48.89)")
     name, content = broken
     (folder / name).write_text(content)
     assert known.locate("POINT(2.25 48.89)") == before
     with pytest.raises(ProblemError) as refused:
-        Geography(folder).locate("POINT(2.25 48.89)")
+        TerritoryMap(folder).locate("POINT(2.25 48.89)")
     assert refused.value.problem.status == 503, "whoever sends comes again"

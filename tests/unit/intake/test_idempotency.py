@@ -3,27 +3,32 @@ from pathlib import Path
 
 import pytest
 
-from services.intake.reports.deduplication import Known, Ledger, identify, keyed_id
-from services.intake.reports.native import Claim
-from services.intake.reports.redaction import LogWords
+from services.intake.reports.deduplication import (
+    AnswerIndex,
+    KnownReport,
+    derive_keyed_id,
+    identify_report,
+)
+from services.intake.reports.native import PreparedReport
+from services.intake.reports.redaction import LogRedactor
 from tests.unit.intake.test_native import ADMIN, claim, report
 
 SECRET = b"s" * 32
 
-WORDS = LogWords(b"key")
+WORDS = LogRedactor(b"key")
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "answers.db", WORDS)
+def ledger(tmp_path: Path) -> AnswerIndex:
+    return AnswerIndex(tmp_path / "answers.db", WORDS)
 
 
-def known(n: int, alias: str | None = None) -> Known:
-    return Known(keyed_id("92", "s", str(n)), "92", f"{n:032x}", n, "s", alias)
+def known(n: int, alias: str | None = None) -> KnownReport:
+    return KnownReport(derive_keyed_id("92", "s", str(n)), "92", f"{n:032x}", n, "s", alias)
 
 
-def id_of(made: Claim, key: str | None = None, sender: str = "s") -> str:
-    return identify(made, sender, key, SECRET).report_id
+def id_of(made: PreparedReport, key: str | None = None, sender: str = "s") -> str:
+    return identify_report(made, sender, key, SECRET).report_id
 
 
 def test_a_key_makes_the_id_within_realm_and_sender() -> None:
@@ -32,8 +37,8 @@ def test_a_key_makes_the_id_within_realm_and_sender() -> None:
     assert id_of(made, "k") != id_of(made, "k", sender="t")
     assert id_of(made, "k") != id_of(claim(report(realm="92~ex-1")), "k")
     assert (
-        identify(made, "s", "k", SECRET).fingerprint
-        != identify(other, "s", "k", SECRET).fingerprint
+        identify_report(made, "s", "k", SECRET).fingerprint
+        != identify_report(other, "s", "k", SECRET).fingerprint
     )
 
 
@@ -43,7 +48,7 @@ def test_without_a_key_the_content_and_the_minute_make_the_id() -> None:
     assert id_of(claim(report(occurred_at="2027-02-11T09:41:00+01:00"))) != first
     assert id_of(claim(report(headline="Autre"))) != first
     seconds_apart = [
-        identify(claim(report(occurred_at=f"2027-02-11T09:40:{s}Z")), "s", None, SECRET)
+        identify_report(claim(report(occurred_at=f"2027-02-11T09:40:{s}Z")), "s", None, SECRET)
         for s in ("01", "02")
     ]
     assert seconds_apart[0] == seconds_apart[1]
@@ -51,17 +56,17 @@ def test_without_a_key_the_content_and_the_minute_make_the_id() -> None:
 
 def test_the_fingerprint_of_a_body_tells_nothing_without_the_key_of_the_installation() -> None:
     assert (
-        identify(claim(report()), "s", "k", b"a" * 32).fingerprint
-        != identify(claim(report()), "s", "k", b"b" * 32).fingerprint
+        identify_report(claim(report()), "s", "k", b"a" * 32).fingerprint
+        != identify_report(claim(report()), "s", "k", b"b" * 32).fingerprint
     )
 
 
-async def test_answers_survive_a_restart(ledger: Ledger, tmp_path: Path) -> None:
+async def test_answers_survive_a_restart(ledger: AnswerIndex, tmp_path: Path) -> None:
     ledger.sent(0, ledger.sending(0), 7, known(1, alias="E1"))
     assert ledger.get(known(1).report_id) == known(1, alias="E1")
     await ledger.flush()
     ledger.close()
-    again = Ledger(tmp_path / "answers.db", WORDS)
+    again = AnswerIndex(tmp_path / "answers.db", WORDS)
     assert again.get(known(1).report_id) == known(1, alias="E1")
     assert again.resolve("92", "s", "E1") == known(1).report_id
     assert again.get("no uuid") is None
@@ -69,18 +74,18 @@ async def test_answers_survive_a_restart(ledger: Ledger, tmp_path: Path) -> None
 
 
 async def test_what_a_crash_left_on_the_log_is_unanswered_until_its_sender_comes_again(
-    ledger: Ledger, tmp_path: Path
+    ledger: AnswerIndex, tmp_path: Path
 ) -> None:
     ledger._store([replace(known(1), answered=False)], {0: 8})
     ledger.close()
-    again = Ledger(tmp_path / "answers.db", WORDS)
+    again = AnswerIndex(tmp_path / "answers.db", WORDS)
     assert again.get(known(1).report_id) == replace(known(1), answered=False)
     again.answered(known(1).report_id)
     assert again.get(known(1).report_id) == known(1)
     again.close()
 
 
-async def test_what_is_old_is_forgotten_but_no_episode_that_is_open(ledger: Ledger) -> None:
+async def test_what_is_old_is_forgotten_but_no_episode_that_is_open(ledger: AnswerIndex) -> None:
     aliases = ["E1", "disk@17:outage_it:cen-1", "net@17:outage_it:", "net@17:outage_it:#end"]
     for n, alias in enumerate(aliases):
         ledger.sent(0, ledger.sending(0), n, known(n, alias=alias))
@@ -94,7 +99,9 @@ async def test_what_is_old_is_forgotten_but_no_episode_that_is_open(ledger: Ledg
     ]
 
 
-async def test_what_an_open_episode_was_last_said_to_be_is_kept_with_it(ledger: Ledger) -> None:
+async def test_what_an_open_episode_was_last_said_to_be_is_kept_with_it(
+    ledger: AnswerIndex,
+) -> None:
     aliases = [
         "disk@17:outage_it:B#2",
         "disk@17#1",
@@ -112,7 +119,7 @@ async def test_what_an_open_episode_was_last_said_to_be_is_kept_with_it(ledger: 
     assert ledger._reading.execute("SELECT COUNT(*) FROM occurred").fetchone() == (2,)
 
 
-async def test_the_reports_of_an_alias_come_with_what_they_said(ledger: Ledger) -> None:
+async def test_the_reports_of_an_alias_come_with_what_they_said(ledger: AnswerIndex) -> None:
     first, second = (
         replace(known(1, alias="disk@17:outage_it:"), occurred_at=3),
         known(2, alias="disk@17#1"),
@@ -124,7 +131,9 @@ async def test_the_reports_of_an_alias_come_with_what_they_said(ledger: Ledger) 
     assert ledger.aliases("92", "s", "disk", "@") == {"17:outage_it:": first, "17#1": second}
 
 
-async def test_the_position_never_passes_a_record_that_is_still_under_way(ledger: Ledger) -> None:
+async def test_the_position_never_passes_a_record_that_is_still_under_way(
+    ledger: AnswerIndex,
+) -> None:
     """Else a kill between its acknowledgement and the next flush would lose the answer."""
     early, late = ledger.sending(3), ledger.sending(3)
     ledger.sent(3, late, 12, known(1))
@@ -135,20 +144,20 @@ async def test_the_position_never_passes_a_record_that_is_still_under_way(ledger
     assert dict(ledger._reading.execute("SELECT partition, next FROM positions")) == {3: 13}
 
 
-async def test_the_first_answer_stands(ledger: Ledger) -> None:
+async def test_the_first_answer_stands(ledger: AnswerIndex) -> None:
     first = known(1)
     ledger._store([first], {})
-    ledger._store([Known(first.report_id, "92", "f" * 32, 99, "s")], {})
+    ledger._store([KnownReport(first.report_id, "92", "f" * 32, 99, "s")], {})
     assert ledger.get(first.report_id) == first
 
 
 @pytest.mark.parametrize(("flushed", "hashed"), [(False, True), (True, True), (True, False)])
 async def test_references_are_ids_aliases_or_keys_of_the_same_sender(
-    ledger: Ledger, flushed: bool, hashed: bool
+    ledger: AnswerIndex, flushed: bool, hashed: bool
 ) -> None:
     """Also by an alias that an earlier version kept in the clear (not `hashed`)."""
     alias = WORDS.name("92", "E1") if hashed else "E1"
-    first = Known(keyed_id("92", "s", "key-1"), "92", "0" * 32, 1, "s", alias)
+    first = KnownReport(derive_keyed_id("92", "s", "key-1"), "92", "0" * 32, 1, "s", alias)
     ledger.sent(0, ledger.sending(0), 0, first)
     if flushed:
         await ledger.flush()
@@ -160,13 +169,13 @@ async def test_references_are_ids_aliases_or_keys_of_the_same_sender(
 
 
 def test_a_reference_resolved_later_does_not_make_another_body() -> None:
-    from services.intake.reports.native import claim_of, parse_one
+    from services.intake.reports.native import parse_report, prepare_report
 
-    body = parse_one(
+    body = parse_report(
         b'{"type":"info","severity":1,"occurred_at":"2027-02-11T08:40:59Z","references":["E1"]}'
     )
     before, after = (
-        claim_of(body, ADMIN, "92", lambda _, r, to=to: to or r) for to in (None, "id")
+        prepare_report(body, ADMIN, "92", lambda _, r, to=to: to or r) for to in (None, "id")
     )
     assert before.content == after.content
     assert after.message["references"] == ["id"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from services.intake.reports.deduplication import Ledger
+from services.intake.reports.deduplication import AnswerIndex
 from services.runtime.identity.permissions import Role
 from tests.unit.intake.conftest import Door, report
 
@@ -56,7 +56,7 @@ async def test_the_lane_of_a_report_is_known_after_a_restart(door: Door) -> None
     async with await door.as_(Role.CELL) as http:
         fire, outage = await accepted(http, type="fire"), await accepted(http, type="outage_it")
     await door.intake.ledger.flush()
-    again = Ledger(door.intake.settings.answers, door.intake.ledger._words)
+    again = AnswerIndex(door.intake.settings.answers, door.intake.ledger._words)
     lanes = [known.urgent for id in (fire, outage) if (known := again.get(id)) is not None]
     again.close()
     assert lanes == [True, False]

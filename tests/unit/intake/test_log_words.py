@@ -12,20 +12,20 @@ import pytest
 from hypothesis import given
 
 from schemas.base import parse_closed
-from schemas.reports import matter_of
+from schemas.reports import episode_key
 from schemas.tokens import is_token
-from services.alerts.reference.calendar import instant_of
-from services.alerts.reports.report_facts import as_truth
+from services.alerts.reference.calendar import parse_instant
+from services.alerts.reports.report_facts import parse_truth
 from services.intake.reports.native import NativeReport
-from services.intake.reports.redaction import LogWords
+from services.intake.reports.redaction import LogRedactor
 from services.runtime.identity.permissions import Role
-from services.runtime.secrets.vault import OWN_WORDS
-from services.simulation.scenarios import load_scenario, scenario_heads
+from services.runtime.secrets.vault import OWN_WORDS_FIELD
+from services.simulation.scenarios import list_scenarios, load_scenario
 from tests.scenarios.memory import SCENARIOS
 from tests.unit.intake.conftest import Door, report
 from tests.unit.intake.test_native import BODIES, claim
 
-WORDS = LogWords(b"key")
+WORDS = LogRedactor(b"key")
 FieldPath = tuple[str, ...]
 REPORTS = "/api/v1/reports"
 
@@ -123,10 +123,10 @@ async def test_a_senders_own_name_is_hidden_even_if_it_is_one_word(door: Door) -
     )
     kept = await door.intake.vault.texts.get(str(told.text_id))
     assert kept is not None
-    assert kept.fields[OWN_WORDS] == {"alias": "Durand-117"}
+    assert kept.fields[OWN_WORDS_FIELD] == {"alias": "Durand-117"}
 
 
-def words_of(door: Door) -> LogWords:
+def words_of(door: Door) -> LogRedactor:
     return door.intake.receiver._words
 
 
@@ -183,10 +183,10 @@ def test_the_announced_end_stays_a_time_that_rules_read(value: str) -> None:
     said = {"measure": {"name": "estimated_end", "value": value, "object": "network:electricity"}}
     logged = WORDS.clean("92", said, None)
     assert logged.message == said
-    assert instant_of(logged.message["measure"]["value"]) is not None
+    assert parse_instant(logged.message["measure"]["value"]) is not None
 
 
-@pytest.mark.parametrize("name", [head.id for head in scenario_heads(SCENARIOS)])
+@pytest.mark.parametrize("name", [head.id for head in list_scenarios(SCENARIOS)])
 def test_what_shipped_scenarios_say_stays_as_it_is(name: str) -> None:
     for event in load_scenario(SCENARIOS, name).events:
         made = claim(event.body | {"realm": "92~ex-1"})
@@ -197,7 +197,7 @@ def test_what_shipped_scenarios_say_stays_as_it_is(name: str) -> None:
 @pytest.mark.parametrize("value", [" oui", "true ", "Yes"])
 def test_a_value_that_rules_read_as_true_stays_true(value: str) -> None:
     logged = WORDS.clean("92", {"measure": {"name": "system_restored", "value": value}}, None)
-    assert as_truth(logged.message["measure"]["value"])
+    assert parse_truth(logged.message["measure"]["value"])
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_of_a_machines_alias_what_deciders_read_stays() -> None:
     )
     assert WORDS.machine_alias("92", "Mme Durand@17#3") == f"{hidden}@17#3"
     assert WORDS.machine_alias("92", "Mme Durand@17#3").count(hidden) == 1
-    assert matter_of(WORDS.machine_alias("92", "Mme Durand@17#3")) == hidden
+    assert episode_key(WORDS.machine_alias("92", "Mme Durand@17#3")) == hidden
     assert (
         WORDS.machine_alias("92", "Mme Durand#17.fire.jaune-2#over")
         == f"{hidden}#17.fire.jaune-2#over"

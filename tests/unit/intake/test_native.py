@@ -13,18 +13,25 @@ from schemas.base import parse_closed
 from schemas.reports import ReportReceived
 from schemas.sources import COLOURS
 from schemas.words import Certainty, EventType, MsgType
-from services.intake.reports.native import Claim, NativeReport, claim_of, parse_one
+from services.intake.reports.native import (
+    NativeReport,
+    PreparedReport,
+    parse_report,
+    prepare_report,
+)
 from services.runtime.http.problems import ProblemError
-from services.runtime.identity.accounts import new_principal
+from services.runtime.identity.accounts import create_principal
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal, Scope
 from tests.unit.intake.conftest import report
 
-ADMIN = new_principal(Role.ADMIN)
+ADMIN = create_principal(Role.ADMIN)
 
 
-def claim(body: dict[str, Any], principal: Principal = ADMIN) -> Claim:
-    return claim_of(parse_one(orjson.dumps(body)), principal, "92", lambda _, reference: reference)
+def claim(body: dict[str, Any], principal: Principal = ADMIN) -> PreparedReport:
+    return prepare_report(
+        parse_report(orjson.dumps(body)), principal, "92", lambda _, reference: reference
+    )
 
 
 def refused(body: dict[str, Any], principal: Principal = ADMIN) -> tuple[str, list[str]]:
@@ -140,7 +147,7 @@ def test_numbers_that_no_reader_of_64_bits_can_hold_are_refused() -> None:
         + b"}}"
     )
     with pytest.raises(ProblemError) as caught:
-        claim_of(parse_one(body), ADMIN, "92", lambda _, reference: reference)
+        prepare_report(parse_report(body), ADMIN, "92", lambda _, reference: reference)
     assert caught.value.problem.faults[0].field == "area"
 
 
@@ -198,7 +205,7 @@ def test_a_refusal_names_the_field(changes: dict[str, Any], field: str) -> None:
 
 def test_a_refusal_names_all_words_that_there_are_in_its_language() -> None:
     with pytest.raises(ProblemError) as caught:
-        parse_one(orjson.dumps(report(certainty="sure")))
+        parse_report(orjson.dumps(report(certainty="sure")))
     assert caught.value.problem.faults[0].message["fr"] == (
         "valeurs possibles : 'confirmed', 'unconfirmed', 'rumour', 'Observed', 'Likely', 'Possible', 'Unlikely' ou 'Unknown'"
     )
@@ -222,10 +229,10 @@ def test_null_is_a_field_that_is_not_there() -> None:
     optional = {
         name: None for name, field in NativeReport.model_fields.items() if not field.is_required()
     }
-    assert parse_one(orjson.dumps(optional | report())) == parse_one(orjson.dumps(report()))
+    assert parse_report(orjson.dumps(optional | report())) == parse_report(orjson.dumps(report()))
     for name in NativeReport.model_fields.keys() - optional.keys():
         with pytest.raises(ProblemError) as caught:
-            parse_one(orjson.dumps(report() | {name: None}))
+            parse_report(orjson.dumps(report() | {name: None}))
         assert [f.field for f in caught.value.problem.faults] == [name]
 
 
@@ -242,7 +249,7 @@ def test_a_whole_number_may_be_written_with_a_point() -> None:
 )
 def test_what_is_no_json_is_said_to_be_none(body: bytes) -> None:
     with pytest.raises(ProblemError) as caught:
-        parse_one(body)
+        parse_report(body)
     assert caught.value.problem.code == "not_json"
 
 
@@ -250,7 +257,9 @@ def test_recorded_at_is_for_the_player_of_a_simulated_realm_only() -> None:
     at = "2027-02-11T10:00:00+01:00"
     assert claim(report(realm="92~ex-1", recorded_at=at)).at == 1_802_336_400_000
     assert refused(report(recorded_at=at)) == ("recorded_at_live", ["recorded_at"])
-    assert refused(report(realm="92~ex-1", recorded_at=at), new_principal(Role.SITE_MANAGER)) == (
+    assert refused(
+        report(realm="92~ex-1", recorded_at=at), create_principal(Role.SITE_MANAGER)
+    ) == (
         "recorded_at_forbidden",
         ["recorded_at"],
     )
@@ -263,7 +272,7 @@ def test_an_exercise_message_never_enters_a_live_realm_d12(status: str) -> None:
 
 
 def test_a_source_speaks_for_its_own_sites_types_and_realms() -> None:
-    source = new_principal(
+    source = create_principal(
         Role.SOURCE, scope=Scope(sites=("col-001",), types=("outage_power",), realms=("92",))
     )
     assert claim(report(), source).message["site_id"] == "col-001"
@@ -281,7 +290,7 @@ def test_a_source_speaks_for_its_own_sites_types_and_realms() -> None:
     [([], True), (["outage_power"], True), (["fire"], False), (["outage_power", "fire"], False)],
 )
 def test_a_source_ends_only_what_it_may_speak_of(lifts: list[str], may: bool) -> None:
-    source = new_principal(Role.SOURCE, scope=Scope(types=("outage_power", "reopening")))
+    source = create_principal(Role.SOURCE, scope=Scope(types=("outage_power", "reopening")))
     body = report(type="reopening", lifts=lifts)
     if may:
         assert claim(body, source).message["type"] == "reopening"
@@ -302,14 +311,14 @@ def test_a_source_ends_only_what_it_may_speak_of(lifts: list[str], may: bool) ->
 )
 def test_who_may_pass_on_whose_word_d6(role: Role, realm: str, named: str, kind: str) -> None:
     assert (
-        claim(report(realm=realm, source={"name": named}), new_principal(role)).message["source"]
+        claim(report(realm=realm, source={"name": named}), create_principal(role)).message["source"]
         == kind
     )
 
 
 def test_a_registered_source_counts_as_its_own_kind() -> None:
     assert (
-        claim(report(), new_principal(Role.SOURCE, speaks_as="vigicrues")).message["source"]
+        claim(report(), create_principal(Role.SOURCE, speaks_as="vigicrues")).message["source"]
         == "vigicrues"
     )
 

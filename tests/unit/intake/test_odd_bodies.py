@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.intake.dead_letters.dead_letter_store import Refused
+from services.intake.dead_letters.dead_letter_store import RefusedMessage
 from services.runtime.identity.permissions import Role
 from services.runtime.secrets.vault import TextItem
 from tests.unit.intake.conftest import Door, report
@@ -28,7 +28,7 @@ class Kept:
 
     def __init__(self, door: Door) -> None:
         self.door = door
-        self.refused: list[Refused] = []
+        self.refused: list[RefusedMessage] = []
         door.intake.refused.keep = self.refused.append  # type: ignore[method-assign]
 
     async def send(

@@ -11,7 +11,7 @@ import httpx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.intake.admission import Admission, BodyRoom
+from services.intake.admission import Admission, BodyMemory
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Role
 from services.runtime.process import metrics
@@ -32,7 +32,7 @@ STEPS = st.lists(
 def test_no_order_of_arrivals_turns_danger_away_while_another_would_be_let_in(
     steps: list[tuple[str, Any]], limit: int, reserve: int, bytes_: int, more_bytes: int
 ) -> None:
-    room = BodyRoom(bytes_, more_bytes)
+    room = BodyMemory(bytes_, more_bytes)
     admission = Admission(limit, reserve, room)
     bodies: list[int] = []
 
@@ -68,7 +68,7 @@ def test_no_order_of_arrivals_turns_danger_away_while_another_would_be_let_in(
 
 def counted(status: str) -> float:
     return (
-        metrics._collector("vigie_reports_total")
+        metrics._get_collector("vigie_reports_total")
         .labels(dialect="native", status=status)
         ._value.get()
     )  # type: ignore[union-attr]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from services.intake.http.exchange import ClientGone
-from services.intake.http.proxy import BEFORE_BYTES, TIMED_BYTES, Proxy, TimedBody
+from services.intake.http.exchange import ClientDisconnected
+from services.intake.http.proxy import BUFFERED_BYTES, TIMED_BYTES, ConsoleProxy, TimedBody
 from services.runtime.http.problems import ProblemError
 from services.runtime.secrets.front_mark import FrontMark
 from services.runtime.secrets.keyring import MasterKey
@@ -72,7 +72,7 @@ async def console() -> AsyncIterator[Console]:
 
 async def pass_on(console: Console, sender: Sender) -> str:
     """Return the code of the problem that ends the exchange."""
-    proxy = Proxy(console.address, 2.0, 0.1, MARK)
+    proxy = ConsoleProxy(console.address, 2.0, 0.1, MARK)
     try:
         async with asyncio.timeout(10):
             with pytest.raises(ProblemError) as refused:
@@ -90,7 +90,7 @@ async def test_a_body_that_stops_in_its_beginning_ends_and_the_console_is_not_as
 
 
 async def test_a_long_body_that_stops_later_ends_too(console: Console) -> None:
-    assert await pass_on(console, Sender(b"a" * BEFORE_BYTES, b"b")) == "request_timeout"
+    assert await pass_on(console, Sender(b"a" * BUFFERED_BYTES, b"b")) == "request_timeout"
     assert console.callers == 1
 
 
@@ -118,6 +118,6 @@ async def test_a_sender_that_hangs_up_is_not_answered(console: Console) -> None:
     async def hang_up() -> dict[str, Any]:
         return {"type": "http.disconnect"}
 
-    with pytest.raises(ClientGone):
-        await Proxy(console.address, 2.0, 5.0, MARK).pass_on(SCOPE, hang_up, None)  # type: ignore[arg-type]
+    with pytest.raises(ClientDisconnected):
+        await ConsoleProxy(console.address, 2.0, 5.0, MARK).pass_on(SCOPE, hang_up, None)  # type: ignore[arg-type]
     assert console.callers == 0

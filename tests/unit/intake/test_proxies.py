@@ -9,10 +9,10 @@ import pytest
 import uvicorn
 from pydantic import ValidationError
 
-from services.console.__main__ import serving as console
-from services.intake.app import serving as front
+from services.console.__main__ import build_server_config as console
+from services.intake.app import build_server_config as front
 from services.intake.settings import IntakeSettings
-from services.runtime.secrets.front_mark import HEADER, BehindFront, FrontMark
+from services.runtime.secrets.front_mark import HEADER, FrontGuard, FrontMark
 from services.runtime.secrets.keyring import MasterKey
 
 SAID = [(b"x-forwarded-for", b"198.51.100.9, 192.0.2.7"), (b"x-forwarded-proto", b"https")]
@@ -62,7 +62,7 @@ OF_ANOTHER = FrontMark(MasterKey(b"x" * 32))
 async def console_caller(mark: list[tuple[bytes, bytes]]) -> tuple[str, str]:
     """Who called, as the console sees it: a request from another container, with this mark."""
     seen = Seen()
-    config = console(BehindFront(seen, OF_FRONT))
+    config = console(FrontGuard(seen, OF_FRONT))
     config.load()
     headers = [(b"x-forwarded-for", b"192.0.2.7"), (b"x-forwarded-proto", b"https"), *mark]
     scope = {"type": "http", "client": ("172.18.0.9", 1), "scheme": "http", "headers": headers}

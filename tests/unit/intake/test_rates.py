@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.intake.rate_limits import Limit, ReportRates
+from services.intake.rate_limits import ReportRateLimiter, SenderRate
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal
 from services.runtime.process import metrics
 from tests.unit.intake.conftest import Door, report
 
-NORMAL, DANGER = Limit(2, 10), Limit(1, 4)
+NORMAL, DANGER = SenderRate(2, 10), SenderRate(1, 4)
 SMALL: dict[str, Any] = {
     "reports_per_s": 1,
     "reports_burst": 20,
@@ -45,9 +45,9 @@ class Clock:
 class Desk:
     """Rates on a clock that the test moves."""
 
-    def __init__(self, normal: Limit = NORMAL) -> None:
+    def __init__(self, normal: SenderRate = NORMAL) -> None:
         self.clock, self.exceeded = Clock(), list[str]()
-        self.rates = ReportRates(normal, DANGER, self.exceeded.append, monotonic=self.clock)
+        self.rates = ReportRateLimiter(normal, DANGER, self.exceeded.append, monotonic=self.clock)
 
     def lets_in(self, who: Principal, *, danger: bool = False) -> bool:
         try:
@@ -85,7 +85,7 @@ def test_danger_takes_from_its_own_bucket_then_from_that_of_the_others() -> None
 
 
 def test_who_is_turned_away_is_told_when_to_come_again() -> None:
-    desk, source = Desk(Limit(0.1, 1)), principal()
+    desk, source = Desk(SenderRate(0.1, 1)), principal()
     desk.rates.take(source, danger=False)
     with pytest.raises(ProblemError, match="over_rate") as refused:
         desk.rates.take(source, danger=False)
@@ -116,7 +116,7 @@ def test_no_sender_waits_for_another(steps: list[tuple[float, bool, int]]) -> No
 
 
 def over_rate(sender: str) -> float:
-    return float(metrics._collector("vigie_over_rate_total").labels(sender=sender)._value.get())  # type: ignore[union-attr]
+    return float(metrics._get_collector("vigie_over_rate_total").labels(sender=sender)._value.get())  # type: ignore[union-attr]
 
 
 async def test_the_items_of_a_batch_count_one_each_and_the_whole_may_be_sent_again(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.intake.dead_letters import dead_letter_store
-from services.intake.dead_letters.dead_letter_store import Refused
+from services.intake.dead_letters.dead_letter_store import RefusedMessage
 from services.runtime.http.problems import Problem
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal
@@ -27,7 +27,7 @@ async def test_what_cannot_be_kept_now_ends_nothing(
     door = Door(tmp_path)
     lane, kept, both = door.intake.refused, list[bytes](), asyncio.Event()
 
-    async def write(refused: Refused) -> None:
+    async def write(refused: RefusedMessage) -> None:
         if refused.body == b"1":
             raise error
         kept.append(refused.body)
@@ -37,7 +37,7 @@ async def test_what_cannot_be_kept_now_ends_nothing(
     running = asyncio.create_task(lane.run())
     for body in (b"1", b"2"):
         lane.keep(
-            Refused(
+            RefusedMessage(
                 Principal(id="s", role=Role.SOURCE),
                 Problem("invalid"),
                 body,
@@ -58,9 +58,9 @@ async def test_what_is_refused_while_the_broker_is_away_is_kept_when_it_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     door = Door(tmp_path)
-    lane, tried, kept = door.intake.refused, list[Refused](), asyncio.Event()
+    lane, tried, kept = door.intake.refused, list[RefusedMessage](), asyncio.Event()
 
-    async def write(refused: Refused) -> None:
+    async def write(refused: RefusedMessage) -> None:
         tried.append(refused)
         if len(tried) < 3:
             raise BrokerAway("away")
@@ -70,7 +70,7 @@ async def test_what_is_refused_while_the_broker_is_away_is_kept_when_it_is_back(
     monkeypatch.setattr(dead_letter_store, "RETRY_S", 0.01)
     running = asyncio.create_task(lane.run())
     lane.keep(
-        Refused(
+        RefusedMessage(
             Principal(id="s", role=Role.SOURCE), Problem("invalid"), b"1", "text/plain", "native"
         )
     )

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from services.intake.openapi import own_document
+from services.intake.openapi import build_own_document
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Scope
 from services.runtime.kafka.dead_letters import DeadLetter
@@ -17,7 +17,7 @@ from tests.unit.intake.conftest import Door
 
 ROUTES = [
     f"{method.upper()} {path}"
-    for path, operations in own_document()["paths"].items()
+    for path, operations in build_own_document()["paths"].items()
     for method in operations
 ]
 CONSOLE_DECIDES = frozenset(
@@ -61,7 +61,7 @@ def test_every_route_has_its_row_and_every_row_its_route() -> None:
 
 def test_every_path_of_a_dialect_is_in_the_document(door: Door) -> None:
     documented = {
-        path for path, operations in own_document()["paths"].items() if "post" in operations
+        path for path, operations in build_own_document()["paths"].items() if "post" in operations
     }
     served = [path for dialect in door.intake.front._machines.dialects for path in dialect.PATHS]
     assert [

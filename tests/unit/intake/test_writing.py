@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from services.intake.http.response_buffering import AT_ONCE, JoinedWrites
+from services.intake.http.response_buffering import FLUSH_BYTES, CoalescingTransport
 
 
 class Transport:
@@ -24,7 +24,7 @@ class Transport:
 
 def joined() -> tuple[Any, Transport]:
     inner = Transport()
-    return JoinedWrites(inner, asyncio.get_running_loop()), inner
+    return CoalescingTransport(inner, asyncio.get_running_loop()), inner
 
 
 async def test_what_is_written_in_one_turn_goes_out_in_one_write() -> None:
@@ -50,7 +50,9 @@ async def test_a_close_comes_after_what_waits_and_nothing_is_written_twice() -> 
 
 async def test_a_stream_flows_on() -> None:
     outer, inner = joined()
-    outer.write(b"x" * (AT_ONCE - 1))
+    outer.write(b"x" * (FLUSH_BYTES - 1))
     assert inner.done == []
     outer.write(b"yz")
-    assert b"".join(p for p in inner.done if isinstance(p, bytes)) == b"x" * (AT_ONCE - 1) + b"yz"
+    assert (
+        b"".join(p for p in inner.done if isinstance(p, bytes)) == b"x" * (FLUSH_BYTES - 1) + b"yz"
+    )

@@ -11,16 +11,20 @@ from schemas.alerts import AttentionRequested
 from schemas.callouts import AGENT
 from schemas.delivery import BundledItem, NotificationRow
 from schemas.words import Channel, Level, NotificationState
-from services.messages import Names, Text, compose, phrases
-from services.messages.composition import SMS_MOST, SUBJECT_MOST, VOICE_MOST
-from services.messages.rendering import names_of
-from services.runtime.http.sms_text import encode, septets
+from services.messages import MessageNames, MessageText, compose_message, load_phrases
+from services.messages.composition import (
+    SMS_MAX_SEPTETS,
+    SUBJECT_MAX_CHARACTERS,
+    VOICE_MAX_CHARACTERS,
+)
+from services.messages.rendering import list_value_names
+from services.runtime.http.sms_text import count_septets, encode_text
 from tests.scenarios.told import ASKED, OPEN_ENDED, UNTIL
 from tests.shipped import territory
 
 T0 = 1_804_754_520_000
 """11 March 2027, 09:42 in Paris."""
-NAMES = Names.of(territory().sections)
+NAMES = MessageNames.of(territory().sections)
 LINK = f"https://vigie.example.fr/a/{'x' * 75}"
 POWER: dict[str, Any] = {
     "number": "92-2027-0311-01",
@@ -86,14 +90,14 @@ def row(**changes: Any) -> NotificationRow:
 
 
 def said(
-    lang: str = "fr", *, names: Names = NAMES, text: str | None = None, **changes: Any
-) -> Text:
-    return compose(
-        row(**changes), names, phrases(lang), LINK, text, public_url="https://vigie.example.fr"
+    lang: str = "fr", *, names: MessageNames = NAMES, text: str | None = None, **changes: Any
+) -> MessageText:
+    return compose_message(
+        row(**changes), names, load_phrases(lang), LINK, text, public_url="https://vigie.example.fr"
     )
 
 
-def every_text(text: Text) -> str:
+def every_text(text: MessageText) -> str:
     names = ("sms", "sms_one_way", "voice", "push_title", "push", "subject")
     return "\n".join([*(getattr(text, name) for name in names), text.plain()])
 
@@ -179,7 +183,7 @@ def test_several_sites_are_counted_where_there_is_room() -> None:
 
 
 def test_what_concerns_every_commune_names_the_territory() -> None:
-    names = Names.of(territory().sections)
+    names = MessageNames.of(territory().sections)
     values = POWER | {"kind": "flood", "communes": 36}
     assert (
         "Crue de la Seine, tout le département (5 sites), depuis"
@@ -202,7 +206,7 @@ def test_a_bridge_that_is_not_filled_in_is_not_said() -> None:
 
 
 def test_a_bridge_is_said_once_it_is_known() -> None:
-    names = Names(bridges={3: "01 00 00 00 00 code 1234"}, cell_phone="01 00 00 00 01")
+    names = MessageNames(bridges={3: "01 00 00 00 00 code 1234"}, cell_phone="01 00 00 00 01")
     text = said(names=names, values=POWER | {"places": "", "commune": None})
     assert "Pont 01 00 00 00 00 code 1234." in text.sms
     assert "Conférence : 01 00 00 00 00 code 1234." in text.voice
@@ -433,10 +437,10 @@ def test_what_alerts_and_continuity_ask_for_has_words_of_its_own() -> None:
         *asked
     } - {"alarm", "forecast"}
     needed.remove("sitrep_due")  # a task, never a message
-    assert needed <= set(phrases("fr").templates)
+    assert needed <= set(load_phrases("fr").templates)
 
 
-TEMPLATES = sorted(phrases("fr").templates)
+TEMPLATES = sorted(load_phrases("fr").templates)
 
 
 @pytest.mark.parametrize("template", [*TEMPLATES, "a_template_of_a_newer_alerts"])
@@ -458,11 +462,11 @@ def test_every_template_is_short_whole_and_without_codes(lang: str, template: st
         r"[{}⟨⟩⟦⟧]|None|SOL-0|PT-ELEC|cen-1|92-2027|92026|appelez la cellule de crise|call the crisis cell\.",
         shown,
     )
-    assert septets(text.sms) <= SMS_MOST
-    assert septets(text.sms_one_way) <= SMS_MOST
-    assert len(encode(text.sms).segments) <= 2
-    assert len(text.voice) <= VOICE_MOST
-    assert len(text.subject) <= SUBJECT_MOST
+    assert count_septets(text.sms) <= SMS_MAX_SEPTETS
+    assert count_septets(text.sms_one_way) <= SMS_MAX_SEPTETS
+    assert len(encode_text(text.sms).segments) <= 2
+    assert len(text.voice) <= VOICE_MAX_CHARACTERS
+    assert len(text.subject) <= SUBJECT_MAX_CHARACTERS
 
 
 @pytest.mark.parametrize("template", sorted(set(TEMPLATES) - OPEN_ENDED))
@@ -496,7 +500,7 @@ def test_what_lacks_its_values_says_to_call_the_cell() -> None:
     assert said(template="alarm_dmia", values={}).sms == "Vigie N3 : appelez la cellule de crise."
 
 
-@pytest.mark.parametrize("kind", sorted(phrases("fr").words["kinds"]))
+@pytest.mark.parametrize("kind", sorted(load_phrases("fr").words["kinds"]))
 @pytest.mark.parametrize("template", ["incident_wave", "level_raised", "answer_stale"])
 def test_the_longest_call_has_two_segments(template: str, kind: str) -> None:
     """With the longest site, danger, a date, a bridge: the bridge goes first, then the answer is said shorter."""
@@ -518,24 +522,26 @@ def test_the_longest_call_has_two_segments(template: str, kind: str) -> None:
             role="president",
             level=Level.N4,
         )
-        assert septets(text.sms) <= SMS_MOST
-        assert septets(text.sms_one_way) <= SMS_MOST
+        assert count_septets(text.sms) <= SMS_MAX_SEPTETS
+        assert count_septets(text.sms_one_way) <= SMS_MAX_SEPTETS
         assert NAMES.sites[site][0] in text.voice
         assert "Clamart" in text.sms
 
 
 def test_both_languages_speak_of_the_same_values() -> None:
-    french, english = phrases("fr").templates, phrases("en").templates
+    french, english = load_phrases("fr").templates, load_phrases("en").templates
     assert french.keys() == english.keys()
     for template, shapes in french.items():
         assert shapes.keys() == english[template].keys(), template
         for name, shape in shapes.items():
-            assert names_of(shape) == names_of(english[template][name]), f"{template}, {name}"
-    assert phrases("fr").words.keys() | {"levels", "roles"} == phrases("en").words.keys()
+            assert list_value_names(shape) == list_value_names(english[template][name]), (
+                f"{template}, {name}"
+            )
+    assert load_phrases("fr").words.keys() | {"levels", "roles"} == load_phrases("en").words.keys()
 
 
 def test_every_role_of_the_territory_has_an_english_name() -> None:
-    assert set(NAMES.roles) <= set(phrases("en").words["roles"])
+    assert set(NAMES.roles) <= set(load_phrases("en").words["roles"])
 
 
 def test_information_offers_no_answer() -> None:
@@ -552,7 +558,7 @@ def test_where_no_reply_arrives_none_is_asked_for() -> None:
 
 
 def test_html_says_the_same_words_and_escapes_them() -> None:
-    text = compose(row(role="<b>x</b>"), Names(), phrases("fr"), LINK)
+    text = compose_message(row(role="<b>x</b>"), MessageNames(), load_phrases("fr"), LINK)
     html = text.html()
     assert "<b>x</b>" not in html
     assert f'href="{LINK}"' in html
@@ -566,5 +572,7 @@ def test_french_keeps_its_punctuation_together() -> None:
 
 
 def test_names_survive_being_kept() -> None:
-    assert Names.load(NAMES.dump()) == NAMES
-    assert Names.load([{"r": "Rôle"}, {"3": "Crise"}]) == Names({"r": "Rôle"}, {3: "Crise"})
+    assert MessageNames.load(NAMES.dump()) == NAMES
+    assert MessageNames.load([{"r": "Rôle"}, {"3": "Crise"}]) == MessageNames(
+        {"r": "Rôle"}, {3: "Crise"}
+    )

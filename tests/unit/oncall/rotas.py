@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from schemas.oncall import DutyRow, Place, Rotation, Shift
 from schemas.reference import Holder, Roster
-from services.oncall.schedule import Rota
+from services.oncall.schedule import Schedule
 
 PARIS = ZoneInfo("Europe/Paris")
 ROLE = "astreinte_technique"
@@ -80,7 +80,7 @@ def calendar(
 
 
 def spans(
-    rota: Rota, start: str, end: str, place: Place = Place.HOLDER, role: str = ROLE
+    rota: Schedule, start: str, end: str, place: Place = Place.HOLDER, role: str = ROLE
 ) -> list[tuple[str | None, str, str]]:
     """Who stands there, from when to when."""
     return [
@@ -93,5 +93,5 @@ def rota_of(
     *duties: DutyRow,
     rotations: Iterable[Rotation] = (),
     holders: Mapping[str, tuple[str | None, str | None]] | None = None,
-) -> Rota:
-    return Rota(roster(holders, tuple(rotations)), duties)
+) -> Schedule:
+    return Schedule(roster(holders, tuple(rotations)), duties)

@@ -11,22 +11,22 @@ from schemas.directory import Contact, ContactPoint
 from schemas.oncall import DutyRow, Place, Shift
 from schemas.words import Channel
 from services.oncall.assignment import (
-    Asked,
-    Duty,
-    Organisation,
+    CalendarShifts,
+    ImportOptions,
     Phonebook,
-    duties_of,
-    no_longer_named,
+    TerritoryVocabulary,
+    assign_shifts,
+    list_outdated_shifts,
 )
-from services.oncall.feeds import feed
-from services.oncall.ics import CalendarRefused, read
-from services.oncall.schedule import Rota
+from services.oncall.feeds import export_schedule
+from services.oncall.ics import CalendarRefused, read_calendar
+from services.oncall.schedule import Schedule
 from tests.shipped import territory
 from tests.unit.oncall.corpus import event, ics
 from tests.unit.oncall.rotas import ROLE, at, calendar, rota_of, spans
 
 TERRITORY = territory()
-ORGANISATION = Organisation.of(TERRITORY.sections)
+ORGANISATION = TerritoryVocabulary.of(TERRITORY.sections)
 PEOPLE = Phonebook.of(
     ["ast-technique", "ast-technique-s", "dir-education", "p-17"],
     [
@@ -40,14 +40,16 @@ PEOPLE = Phonebook.of(
     ],
 )
 NOW = at("2027-02-11T09:40")
-FILE = Asked()
+FILE = ImportOptions()
 """Nothing but what the file says."""
 TIMES = ("DTSTART;TZID=Europe/Paris:20270301T080000", "DTEND;TZID=Europe/Paris:20270308T080000")
 
 
-def taken(*lines: str, summary: str, asked: Asked = FILE, head: tuple[str, ...] = ()) -> list[Duty]:
-    return duties_of(
-        read(ics(event(*TIMES, *lines, summary=summary), head=head), NOW),
+def taken(
+    *lines: str, summary: str, asked: ImportOptions = FILE, head: tuple[str, ...] = ()
+) -> list[CalendarShifts]:
+    return assign_shifts(
+        read_calendar(ics(event(*TIMES, *lines, summary=summary), head=head), NOW),
         PEOPLE,
         ORGANISATION,
         asked,
@@ -64,7 +66,7 @@ def taken(*lines: str, summary: str, asked: Asked = FILE, head: tuple[str, ...] 
     ],
 )
 def test_a_title_names_role_and_person_in_any_order(summary: str) -> None:
-    asked = Asked(role=ROLE) if "technique" not in summary.casefold() else Asked()
+    asked = ImportOptions(role=ROLE) if "technique" not in summary.casefold() else ImportOptions()
     (duty,) = taken(
         summary=summary.replace("astreinte technique", "astreinte_technique")
         .replace("Astreinte technique", ROLE)
@@ -79,7 +81,7 @@ def test_an_invitation_names_the_person_by_mail_address() -> None:
     (duty,) = taken(
         "ATTENDEE;CN=Émilie:mailto:Emilie.Jourdain@exemple.fr",
         summary="Garde",
-        asked=Asked(role=ROLE),
+        asked=ImportOptions(role=ROLE),
     )
     assert [s.person for s in duty.shifts] == ["p-17"]
 
@@ -90,7 +92,7 @@ def test_rooms_groups_and_those_who_declined_are_nobody() -> None:
         "ATTENDEE;PARTSTAT=DECLINED:mailto:autre@exemple.fr",
         "ATTENDEE:mailto:emilie.jourdain@exemple.fr",
     )
-    (duty,) = taken(*lines, summary="Garde", asked=Asked(role=ROLE))
+    (duty,) = taken(*lines, summary="Garde", asked=ImportOptions(role=ROLE))
     assert [s.person for s in duty.shifts] == ["p-17"]
 
 
@@ -102,12 +104,12 @@ def test_the_name_of_the_calendar_may_say_the_role_and_the_title_the_deputy() ->
 
 
 def test_a_role_of_poles_needs_its_pole() -> None:
-    (duty,) = taken(summary="dir-education", asked=Asked("directeur_pole", "education"))
+    (duty,) = taken(summary="dir-education", asked=ImportOptions("directeur_pole", "education"))
     assert (duty.role, duty.scope) == ("directeur_pole", "education")
     (named,) = taken("CATEGORIES:education", summary="directeur_pole : dir-education")
     assert (named.role, named.scope) == ("directeur_pole", "education")
     with pytest.raises(CalendarRefused, match="périmètre"):
-        taken(summary="dir-education", asked=Asked("directeur_pole"))
+        taken(summary="dir-education", asked=ImportOptions("directeur_pole"))
 
 
 @pytest.mark.parametrize(
@@ -115,20 +117,24 @@ def test_a_role_of_poles_needs_its_pole() -> None:
     [
         (
             "Garde de Paul",
-            Asked(ROLE),
+            ImportOptions(ROLE),
             "« Garde de Paul » du 01/03/2027 08:00 ne nomme aucune personne",
         ),
         (
             "Jean Martin",
-            Asked(ROLE),
+            ImportOptions(ROLE),
             "« Jean Martin » du 01/03/2027 08:00 ne nomme aucune personne",
         ),
-        ("ast-technique", Asked(), "« ast-technique » du 01/03/2027 08:00 ne dit pas de quel rôle"),
-        ("ast-technique", Asked("plombier"), "« plombier » n’existe pas"),
+        (
+            "ast-technique",
+            ImportOptions(),
+            "« ast-technique » du 01/03/2027 08:00 ne dit pas de quel rôle",
+        ),
+        ("ast-technique", ImportOptions("plombier"), "« plombier » n’existe pas"),
     ],
 )
 def test_what_is_not_known_is_refused_and_the_event_is_named(
-    summary: str, asked: Asked, sentence: str
+    summary: str, asked: ImportOptions, sentence: str
 ) -> None:
     with pytest.raises(CalendarRefused, match=sentence):
         taken(summary=summary, asked=asked)
@@ -136,7 +142,7 @@ def test_what_is_not_known_is_refused_and_the_event_is_named(
 
 def test_an_invitation_to_a_stranger_refuses_the_file() -> None:
     with pytest.raises(CalendarRefused, match=r"inconnu@exemple\.fr"):
-        taken("ATTENDEE:mailto:inconnu@exemple.fr", summary="Garde", asked=Asked(ROLE))
+        taken("ATTENDEE:mailto:inconnu@exemple.fr", summary="Garde", asked=ImportOptions(ROLE))
 
 
 def test_two_people_at_once_are_equals() -> None:
@@ -153,10 +159,10 @@ def test_a_feed_that_is_imported_gives_the_same_shifts() -> None:
         holders={ROLE: (None, "ast-technique-s")},
     )
     start, end = at("2027-03-20T08:00"), at("2027-04-03T08:00")
-    text = feed(rota, ROLE, None, "Astreinte technique", start, end, NOW)
-    assert text == feed(rota, ROLE, None, "Astreinte technique", start, end, NOW)
-    duties = duties_of(read(text, NOW), PEOPLE, ORGANISATION, Asked())
-    again = Rota(
+    text = export_schedule(rota, ROLE, None, "Astreinte technique", start, end, NOW)
+    assert text == export_schedule(rota, ROLE, None, "Astreinte technique", start, end, NOW)
+    duties = assign_shifts(read_calendar(text, NOW), PEOPLE, ORGANISATION, ImportOptions())
+    again = Schedule(
         None,
         [
             calendar(
@@ -191,7 +197,7 @@ def test_a_shift_of_a_feed_is_the_same_event_whenever_it_is_read() -> None:
             for e in icalendar.Calendar.from_ical(text).walk("VEVENT")
         }
         for text in (
-            feed(rota, ROLE, None, "x", at(start), end, NOW)
+            export_schedule(rota, ROLE, None, "x", at(start), end, NOW)
             for start in ("2027-03-21T10:00", "2027-03-22T11:15")
         )
     )
@@ -205,14 +211,14 @@ def test_a_shift_of_a_feed_is_the_same_event_whenever_it_is_read() -> None:
     ("asked", "gone"),
     [
         (FILE, ["deputies", "other-role"]),
-        (Asked(role=ROLE), ["deputies"]),
-        (Asked(role=ROLE, place=Place.HOLDER), []),
-        (Asked(role=ROLE, place=Place.DEPUTY), ["deputies"]),
-        (Asked(role="cellule_si"), ["other-role"]),
+        (ImportOptions(role=ROLE), ["deputies"]),
+        (ImportOptions(role=ROLE, place=Place.HOLDER), []),
+        (ImportOptions(role=ROLE, place=Place.DEPUTY), ["deputies"]),
+        (ImportOptions(role="cellule_si"), ["other-role"]),
     ],
 )
 def test_what_a_calendar_said_of_posts_that_it_no_longer_names_is_known(
-    asked: Asked, gone: list[str]
+    asked: ImportOptions, gone: list[str]
 ) -> None:
     shift = Shift(start=at("2027-03-01T08:00"), end=at("2027-03-08T08:00"), person="ast-technique")
     known = [
@@ -223,8 +229,8 @@ def test_what_a_calendar_said_of_posts_that_it_no_longer_names_is_known(
         duty_row("withdrawn", place=Place.DEPUTY, state="withdrawn"),
         duty_row("override", place=Place.DEPUTY, kind="override", calendar=None),
     ]
-    found = [Duty(ROLE, None, Place.HOLDER, shift.start, shift.end, (shift,))]
-    assert no_longer_named(known, "astreintes", asked, found) == gone
+    found = [CalendarShifts(ROLE, None, Place.HOLDER, shift.start, shift.end, (shift,))]
+    assert list_outdated_shifts(known, "astreintes", asked, found) == gone
 
 
 def duty_row(id: str, **changes: Any) -> DutyRow:

@@ -6,7 +6,7 @@ import time
 
 from schemas.base import MINUTE_MS
 from schemas.oncall import Place, RungRow
-from services.oncall.drill import MOST_NAMED, rungs
+from services.oncall.drill import MAX_NAMED_ROLES, prove_steps
 from tests.unit.oncall.rotas import override
 from tests.unit.oncall.test_readiness import NOW, ROSTER, TERRITORY, prover, reach
 
@@ -26,7 +26,7 @@ def calling(role: str) -> list[tuple[str, int]]:
 
 def test_every_wave_of_every_ladder_of_the_shipped_territory_is_heard_in_no_time() -> None:
     began = time.process_time()
-    made = rungs(prover(), NOW)
+    made = prove_steps(prover(), NOW)
     assert time.process_time() - began < 1
     assert [(r.ladder, r.wave) for r in made] == [
         (n, w.wave) for n, waves in sorted(TERRITORY.policy.ladders.items()) for w in waves
@@ -39,7 +39,7 @@ def test_a_post_where_nobody_stands_is_silent_in_every_wave_that_calls_it() -> N
         override(None, "2027-02-11T08:00", "2027-02-11T20:00"),
         override(None, "2027-02-11T08:00", "2027-02-11T20:00", number=2, place=Place.DEPUTY),
     )
-    made = rungs(prover(*gaps), NOW)
+    made = prove_steps(prover(*gaps), NOW)
     named = calling(TECHNIQUE)
     of_deputies = [(ladder, wave) for ladder, wave in calling("suppleants") if (ladder, 1) in named]
     silent = [(r.ladder, r.wave) for r in made if TECHNIQUE in r.silent]
@@ -52,7 +52,7 @@ def test_the_wave_of_deputies_asks_for_them_alone() -> None:
     deputies = calling("suppleants")
     assert deputies, "the shipped ladders call them"
     gap = override(None, "2027-02-11T08:00", "2027-02-11T20:00", place=Place.DEPUTY)
-    made = rungs(prover(gap), NOW)
+    made = prove_steps(prover(gap), NOW)
     first = {ladder: waves[0] for ladder, waves in TERRITORY.policy.ladders.items()}
     expected = [(ladder, wave) for ladder, wave in deputies if TECHNIQUE in first[ladder].who]
     assert [(r.ladder, r.wave) for r in made if TECHNIQUE in r.silent] == sorted(expected)
@@ -63,7 +63,9 @@ def test_whoever_hears_it_after_the_time_for_answers_is_late() -> None:
     rule = next(w for w in TERRITORY.policy.ladders[ladder] if w.wave == wave)
     slow = reach(channels="email")
     made = of(
-        rungs(prover(told={"ast-technique": slow, "ast-technique-s": slow}), NOW), ladder, wave
+        prove_steps(prover(told={"ast-technique": slow, "ast-technique-s": slow}), NOW),
+        ladder,
+        wave,
     )
     late = (
         rule.after_min + TERRITORY.policy.readiness.answer_min["email"]
@@ -76,7 +78,7 @@ def test_whoever_hears_it_after_the_time_for_answers_is_late() -> None:
 
 
 def test_everybody_silent_is_counted_and_only_some_are_named() -> None:
-    made = rungs(prover(told=dict.fromkeys(ROSTER.channels, ())), NOW)
+    made = prove_steps(prover(told=dict.fromkeys(ROSTER.channels, ())), NOW)
     assert all(r.reached == 0 and r.posts for r in made)
-    assert max(len(r.silent) for r in made) <= MOST_NAMED
+    assert max(len(r.silent) for r in made) <= MAX_NAMED_ROLES
     assert {r.slowest_min for r in made} == {None}

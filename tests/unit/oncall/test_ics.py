@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from schemas.base import DAY_MS, HOUR_MS
-from services.oncall.ics import MOST_BYTES, Calendar, CalendarRefused, read
-from services.oncall.ics_worker import CPU_S, TOO_MUCH, read_bounded
+from services.oncall.ics import MAX_FILE_BYTES, Calendar, CalendarRefused, read_calendar
+from services.oncall.ics_worker import CPU_S, TOO_EXPENSIVE, read_untrusted_calendar
 from tests.unit.oncall import ics_files
 from tests.unit.oncall.corpus import CASES, Expected, event, ics
 from tests.unit.oncall.rotas import PARIS, at
@@ -38,10 +38,10 @@ def test_a_calendar_means_its_shifts_or_is_refused_with_a_sentence(name: str) ->
 
 def check(content: bytes, expected: Expected) -> None:
     if isinstance(expected, list):
-        assert shown(read(content, NOW)) == expected
+        assert shown(read_calendar(content, NOW)) == expected
         return
     with pytest.raises(CalendarRefused) as refused:
-        read(content, NOW)
+        read_calendar(content, NOW)
     sentence = str(refused.value)
     assert expected in sentence
     assert sentence.endswith(".")
@@ -79,7 +79,7 @@ def test_hundreds_of_files_of_many_programs_mean_their_shifts_or_are_refused_wit
 def said_of(content: bytes) -> Calendar | str:
     """The calendar, or the sentence. Anything else that is raised fails the test."""
     try:
-        return read(content, NOW)
+        return read_calendar(content, NOW)
     except CalendarRefused as refused:
         return str(refused)
 
@@ -176,7 +176,7 @@ def test_recurrences_are_those_of_dateutil_on_local_time(
     expected = [
         int(tz.resolve_imaginary(wall.replace(tzinfo=zone)).timestamp() * 1000) for wall in walls
     ]
-    assert [o.start for o in read(text, NOW).occurrences] == sorted(expected)
+    assert [o.start for o in read_calendar(text, NOW).occurrences] == sorted(expected)
 
 
 @settings(max_examples=25, deadline=None)
@@ -188,7 +188,7 @@ def test_days_run_from_local_midnight_to_local_midnight(day: date, length: int) 
             f"DTEND;VALUE=DATE:{day + timedelta(days=length):%Y%m%d}",
         )
     )
-    (one,) = read(text, NOW).occurrences
+    (one,) = read_calendar(text, NOW).occurrences
     zone = tz.gettz("Europe/Paris")
     ends = [
         datetime(d.year, d.month, d.day, tzinfo=zone) for d in (day, day + timedelta(days=length))
@@ -207,7 +207,7 @@ def test_a_rule_without_an_end_is_followed_for_400_days_and_its_past_is_left_out
             "RRULE:FREQ=WEEKLY",
         )
     )
-    found = read(text, NOW).occurrences
+    found = read_calendar(text, NOW).occurrences
     assert found[0].start > NOW - 40 * DAY_MS
     assert NOW + 390 * DAY_MS < found[-1].start < NOW + 400 * DAY_MS
 
@@ -215,15 +215,15 @@ def test_a_rule_without_an_end_is_followed_for_400_days_and_its_past_is_left_out
 def test_a_window_holds_what_touches_it() -> None:
     text = CASES["weekly over the spring change"][0]
     window = (at("2027-03-26T07:00"), at("2027-03-26T09:00"))
-    assert len(read(text, NOW, window).occurrences) == 2
+    assert len(read_calendar(text, NOW, window).occurrences) == 2
 
 
 def test_ten_megabytes_are_refused_at_once() -> None:
     began = time.process_time()
     with pytest.raises(CalendarRefused, match="trop gros"):
-        read(b"BEGIN:VCALENDAR\r\n" + b"X-A:b\r\n" * (2 * MOST_BYTES // 7), NOW)
+        read_calendar(b"BEGIN:VCALENDAR\r\n" + b"X-A:b\r\n" * (2 * MAX_FILE_BYTES // 7), NOW)
     with pytest.raises(CalendarRefused, match="5000 éléments"):
-        read(ics(*["BEGIN:VTODO\nEND:VTODO"] * 9000), NOW)
+        read_calendar(ics(*["BEGIN:VTODO\nEND:VTODO"] * 9000), NOW)
     assert time.process_time() - began < 5
 
 
@@ -237,19 +237,19 @@ def test_a_rule_that_never_comes_true_costs_no_more_than_the_limit() -> None:
     )
     began = time.process_time()
     with pytest.raises(CalendarRefused) as refused:
-        asyncio.run(read_bounded(text, NOW))
-    assert str(refused.value) == TOO_MUCH or "aucune garde" in str(refused.value)
+        asyncio.run(read_untrusted_calendar(text, NOW))
+    assert str(refused.value) == TOO_EXPENSIVE or "aucune garde" in str(refused.value)
     assert time.process_time() - began < CPU_S, "the work is the worker's"
 
 
 def test_the_worker_says_what_the_reader_says() -> None:
     for name in ("weekly over the spring change", "all day"):
         content, expected = CASES[name]
-        assert shown(asyncio.run(read_bounded(content, NOW))) == expected
+        assert shown(asyncio.run(read_untrusted_calendar(content, NOW))) == expected
     with pytest.raises(CalendarRefused, match="fuseau horaire"):
-        asyncio.run(read_bounded(CASES["unknown zone"][0], NOW))
+        asyncio.run(read_untrusted_calendar(CASES["unknown zone"][0], NOW))
 
 
 def test_hours_of_a_weekly_shift_differ_by_the_change() -> None:
-    found = read(CASES["weekly over the spring change"][0], NOW).occurrences
+    found = read_calendar(CASES["weekly over the spring change"][0], NOW).occurrences
     assert [(o.end - o.start) / HOUR_MS for o in found] == [168, 167, 168]

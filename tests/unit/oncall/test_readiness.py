@@ -15,8 +15,8 @@ from schemas import reference as ref
 from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS
 from schemas.oncall import DutyRow, Place, Reach, ReachRow, Rotation
 from schemas.words import Channel
-from services.oncall.readiness import Prover, key_of, reach_of, with_rates
-from services.oncall.schedule import Rota
+from services.oncall.readiness import ReadinessProver, add_channel_rates, gap_key, merge_reach
+from services.oncall.schedule import Schedule
 from tests.shipped import territory
 from tests.unit.oncall.rotas import at, calendar, override, rotation
 
@@ -42,19 +42,19 @@ def prover(
     *duties: DutyRow,
     told: Mapping[str, tuple[Reach, ...]] | None = None,
     roster: ref.Roster = ROSTER,
-) -> Prover:
+) -> ReadinessProver:
     rows = {person: ReachRow(id=person, points=points) for person, points in (told or {}).items()}
-    return Prover(
-        Rota(roster, duties),
+    return ReadinessProver(
+        Schedule(roster, duties),
         TERRITORY.policy,
         RULE,
         TERRITORY.sites,
         POLES,
-        reach_of(roster, NOW - DAY_MS, rows),
+        merge_reach(roster, NOW - DAY_MS, rows),
     )
 
 
-def holes(made: Prover, at_: int = NOW) -> list[tuple[Any, ...]]:
+def holes(made: ReadinessProver, at_: int = NOW) -> list[tuple[Any, ...]]:
     return [
         (h.kind, h.role, h.person, (h.start - at_) / HOUR_MS, (h.end - at_) / HOUR_MS)
         for h in made.prove(at_).holes
@@ -195,8 +195,13 @@ def test_a_channel_that_is_not_proved_costs_its_time_and_then_the_next_is_tried(
 
 def test_a_provider_that_is_too_slow_makes_it_late() -> None:
     slow = RULE.model_copy(update={"rate_per_min": {"app": 0.1}})
-    made = Prover(
-        Rota(ROSTER), TERRITORY.policy, slow, TERRITORY.sites, POLES, reach_of(ROSTER, NOW, {})
+    made = ReadinessProver(
+        Schedule(ROSTER),
+        TERRITORY.policy,
+        slow,
+        TERRITORY.sites,
+        POLES,
+        merge_reach(ROSTER, NOW, {}),
     )
     late = [h for h in made.prove(NOW).holes if h.kind == "late"]
     assert {h.fix for h in late} == {"spread_calls"}
@@ -204,8 +209,8 @@ def test_a_provider_that_is_too_slow_makes_it_late() -> None:
 
 
 def test_a_channel_verified_without_a_day_counts_from_its_publication() -> None:
-    old = reach_of(ROSTER, NOW - 91 * DAY_MS, {})
-    made = Prover(Rota(ROSTER), TERRITORY.policy, RULE, TERRITORY.sites, POLES, old)
+    old = merge_reach(ROSTER, NOW - 91 * DAY_MS, {})
+    made = ReadinessProver(Schedule(ROSTER), TERRITORY.policy, RULE, TERRITORY.sites, POLES, old)
     assert {h.kind for h in made.prove(NOW).holes} == {"unreachable", "unverified"}
 
 
@@ -310,8 +315,8 @@ def test_holes_keep_their_names_from_proof_to_proof() -> None:
     gap = override(None, "2027-02-12T08:00", "2027-02-12T20:00", role=TECHNIQUE[0])
     first, second = (prover(gap).prove(NOW + n * HOUR_MS).holes for n in (0, 5))
     assert (
-        [key_of(h) for h in first]
-        == [key_of(h) for h in second]
+        [gap_key(h) for h in first]
+        == [gap_key(h) for h in second]
         == ["no_holder|astreinte_technique||"]
     )
 
@@ -337,6 +342,6 @@ def test_a_calendar_with_a_hole_on_the_night_of_the_change_is_told() -> None:
 
 def test_rates_are_those_that_the_providers_declare_unless_the_rule_names_some() -> None:
     bare = RULE.model_copy(update={"rate_per_min": {}})
-    declared = with_rates(bare, TERRITORY.sections).rate_per_min
+    declared = add_channel_rates(bare, TERRITORY.sections).rate_per_min
     assert declared["sms"] > declared["voice"] > 0
-    assert with_rates(RULE, TERRITORY.sections) == RULE
+    assert add_channel_rates(RULE, TERRITORY.sections) == RULE

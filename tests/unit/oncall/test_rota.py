@@ -15,15 +15,15 @@ from schemas.base import HOUR_MS, MINUTE_MS, parse_closed
 from schemas.oncall import NoteReachability, Place, Reach, ReachabilityChanged, ReachRow
 from schemas.reference import PublishReference, ReferencePublished, Roster, RosterSection
 from schemas.words import Channel
-from services.oncall.localtime import inside, instant, next_at
-from services.oncall.schedule import Pair
+from services.oncall.localtime import is_inside_window, next_local_minute, to_instant
+from services.oncall.schedule import OnCallPair
 from tests.unit.oncall.rotas import ROLE, at, calendar, override, rota_of, rotation, said, spans
 
 
 def test_the_roster_stands_where_nothing_else_does() -> None:
     rota = rota_of()
-    assert rota.pair(ROLE, None, at("2027-03-01T00:00")) == Pair("titu", "supp")
-    assert rota.pair("president", None, at("2027-03-01T00:00")) == Pair(None, None)
+    assert rota.pair(ROLE, None, at("2027-03-01T00:00")) == OnCallPair("titu", "supp")
+    assert rota.pair("president", None, at("2027-03-01T00:00")) == OnCallPair(None, None)
     assert rota.is_static(ROLE, None)
 
 
@@ -154,7 +154,7 @@ def test_of_two_overrides_the_later_decision_stands() -> None:
 
 def test_an_override_by_nobody_is_a_gap_and_the_deputy_stays() -> None:
     rota = rota_of(override(None, "2027-03-03T00:00", "2027-03-04T00:00"))
-    assert rota.pair(ROLE, None, at("2027-03-03T12:00")) == Pair(None, "supp")
+    assert rota.pair(ROLE, None, at("2027-03-03T12:00")) == OnCallPair(None, "supp")
 
 
 def test_a_calendar_is_complete_in_its_span_an_hour_without_a_shift_is_a_gap() -> None:
@@ -180,12 +180,12 @@ def test_of_two_equals_the_rested_one_is_called_and_the_other_is_the_last_deputy
     )
     rota = rota_of(calendar(*shifts), holders={ROLE: ("titu", None)})
     now = at("2027-03-01T12:00")
-    assert rota.pair(ROLE, None, now) == Pair("a", "b")
-    assert rota.pair(ROLE, None, now, lambda person: person != "a") == Pair("b", "a")
+    assert rota.pair(ROLE, None, now) == OnCallPair("a", "b")
+    assert rota.pair(ROLE, None, now, lambda person: person != "a") == OnCallPair("b", "a")
 
 
 def test_one_person_in_both_places_has_no_deputy() -> None:
-    assert rota_of(holders={ROLE: ("a", "a")}).pair(ROLE, None, 0) == Pair("a", None)
+    assert rota_of(holders={ROLE: ("a", "a")}).pair(ROLE, None, 0) == OnCallPair("a", None)
 
 
 # ── laws ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -209,7 +209,7 @@ def test_local_minutes_are_those_of_dateutil(day: date, minute: int) -> None:
     local = datetime(
         day.year, day.month, day.day, minute // 60, minute % 60, tzinfo=tz.gettz("Europe/Paris")
     )
-    assert instant(day, minute) == int(tz.resolve_imaginary(local).timestamp() * 1000)
+    assert to_instant(day, minute) == int(tz.resolve_imaginary(local).timestamp() * 1000)
 
 
 @given(DAYS | DST_NIGHTS, st.integers(0, 1439), st.integers(0, 1439))
@@ -217,13 +217,13 @@ def test_a_daily_window_holds_exactly_the_instants_between_its_ends(
     day: date, start: int, end: int
 ) -> None:
     opens, closes = (
-        instant(day, start),
-        instant(day if end > start else day + timedelta(days=1), end),
+        to_instant(day, start),
+        to_instant(day if end > start else day + timedelta(days=1), end),
     )
     if opens < closes:
-        assert inside((start, end), opens)
-        assert inside((start, end), closes - 1)
-    first = next_at(start, opens - 1)
+        assert is_inside_window((start, end), opens)
+        assert is_inside_window((start, end), closes - 1)
+    first = next_local_minute(start, opens - 1)
     assert opens - 1 < first <= opens
 
 
@@ -248,7 +248,7 @@ def test_spans_of_a_rotation_are_what_each_instant_says(
         hours=hours,
     )
     rota = rota_of(rotations=[turns])
-    start = instant(since, hand_off) + offset * 6 * HOUR_MS
+    start = to_instant(since, hand_off) + offset * 6 * HOUR_MS
     end = start + 9 * 24 * HOUR_MS
     found = rota.spans(ROLE, None, Place.HOLDER, start, end)
     assert (found[0].start, found[-1].end) == (start, end)

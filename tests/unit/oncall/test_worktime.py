@@ -5,8 +5,8 @@ from __future__ import annotations
 from schemas.base import HOUR_MS
 from schemas.oncall import DutyRow
 from schemas.reference import WorkingTime
-from services.oncall.schedule import Rota
-from services.oncall.worktime import breaches, merged, rested, work_of
+from services.oncall.schedule import Schedule
+from services.oncall.worktime import compute_work, find_breaches, is_rested, merge_spans
 from tests.unit.oncall.rotas import at, calendar, roster
 
 RULES = WorkingTime(
@@ -20,14 +20,16 @@ RULES = WorkingTime(
 CELL = "cellule_si"
 
 
-def planned(*shifts: tuple[str, str, str], role: str = CELL) -> Rota:
+def planned(*shifts: tuple[str, str, str], role: str = CELL) -> Schedule:
     rows: tuple[DutyRow, ...] = (calendar(*shifts, role=role),) if shifts else ()
-    return Rota(roster({CELL: (None, None), "astreinte_technique": ("a", None)}), rows)
+    return Schedule(roster({CELL: (None, None), "astreinte_technique": ("a", None)}), rows)
 
 
-def broken(rota: Rota, person: str = "a") -> list[tuple[str, float]]:
-    work = work_of(rota, RULES, at("2027-03-01T00:00"), at("2027-03-29T00:00"))
-    return [(b.limit, round(b.hours, 1)) for b in breaches(person, work.get(person, []), RULES)]
+def broken(rota: Schedule, person: str = "a") -> list[tuple[str, float]]:
+    work = compute_work(rota, RULES, at("2027-03-01T00:00"), at("2027-03-29T00:00"))
+    return [
+        (b.limit, round(b.hours, 1)) for b in find_breaches(person, work.get(person, []), RULES)
+    ]
 
 
 def week(first: int, last: int, begins: str, ends: str) -> list[tuple[str, str, str]]:
@@ -66,33 +68,35 @@ def test_a_week_needs_35_hours_without_work() -> None:
 def test_on_call_at_home_is_no_work_but_what_one_is_called_out_for_is() -> None:
     rota = planned(("a", "2027-03-01T08:00", "2027-03-08T08:00"), role="astreinte_technique")
     assert broken(rota) == []
-    called = work_of(
+    called = compute_work(
         rota,
         RULES,
         at("2027-03-01T00:00"),
         at("2027-03-09T00:00"),
         {"a": [at("2027-03-02T03:00"), at("2027-03-02T10:00")]},
     )
-    assert [(b.limit, b.hours) for b in breaches("a", called["a"], RULES)] == [("daily_rest", 6.0)]
+    assert [(b.limit, b.hours) for b in find_breaches("a", called["a"], RULES)] == [
+        ("daily_rest", 6.0)
+    ]
 
 
 def test_who_was_called_out_at_night_is_rested_eleven_hours_later() -> None:
     work = [(at("2027-03-02T03:00"), at("2027-03-02T04:00"))]
-    assert not rested(work, RULES, at("2027-03-02T14:59"))
-    assert rested(work, RULES, at("2027-03-02T15:00"))
-    assert rested(work, RULES, at("2027-03-02T02:00")), "what has not begun tires nobody"
+    assert not is_rested(work, RULES, at("2027-03-02T14:59"))
+    assert is_rested(work, RULES, at("2027-03-02T15:00"))
+    assert is_rested(work, RULES, at("2027-03-02T02:00")), "what has not begun tires nobody"
 
 
 def test_a_static_post_plans_nothing() -> None:
-    assert work_of(Rota(roster({CELL: ("a", None)})), RULES, 0, HOUR_MS) == {}
+    assert compute_work(Schedule(roster({CELL: ("a", None)})), RULES, 0, HOUR_MS) == {}
 
 
 def test_whoever_the_roster_names_outside_a_calendar_works_no_hours_by_that() -> None:
-    rota = Rota(
+    rota = Schedule(
         roster({CELL: ("b", None)}),
         (calendar(("a", "2027-03-01T08:00", "2027-03-01T17:00"), role=CELL),),
     )
-    assert set(work_of(rota, RULES, at("2027-03-01T00:00"), at("2027-03-29T00:00"))) == {"a"}
+    assert set(compute_work(rota, RULES, at("2027-03-01T00:00"), at("2027-03-29T00:00"))) == {"a"}
 
 
 def test_a_day_has_25_hours_in_october() -> None:
@@ -101,10 +105,10 @@ def test_a_day_has_25_hours_in_october() -> None:
 
 def broken_in_october() -> list[tuple[str, float]]:
     rota = planned(("a", "2027-10-25T00:00", "2027-11-01T00:00"))
-    work = work_of(rota, RULES, at("2027-10-25T00:00"), at("2027-11-01T00:00"))["a"]
-    found = [(b.limit, b.hours) for b in breaches("a", work, RULES)]
+    work = compute_work(rota, RULES, at("2027-10-25T00:00"), at("2027-11-01T00:00"))["a"]
+    found = [(b.limit, b.hours) for b in find_breaches("a", work, RULES)]
     return [max(x for x in found if x[0] == limit) for limit in ("day", "week", "weekly_rest")]
 
 
 def test_spans_that_touch_are_one() -> None:
-    assert merged([(3, 4), (0, 2), (2, 3), (9, 9)]) == [(0, 4)]
+    assert merge_spans([(3, 4), (0, 2), (2, 3), (9, 9)]) == [(0, 4)]

@@ -6,14 +6,19 @@ import pytest
 
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity import accounts
-from services.runtime.identity.accounts import AccessStore, LoginTaken, new_principal, normal_code
-from services.runtime.identity.permissions import RIGHTS, Permission, Role
+from services.runtime.identity.accounts import (
+    AccessStore,
+    LoginTaken,
+    create_principal,
+    normalize_code,
+)
+from services.runtime.identity.permissions import PERMISSIONS_BY_ROLE, Permission, Role
 from services.runtime.identity.principals import Account, EndedSession, Principal, Scope
 from services.runtime.identity.sessions import Sessions
 from services.runtime.kafka.clients import BrokerAway
-from services.runtime.kafka.compacted_topic import Entry
+from services.runtime.kafka.compacted_topic import KeyedEntry
 from services.runtime.kafka.tombstones import Tombstones
-from services.runtime.testing.keyed import MemoryKeyedLog, memory_access
+from services.runtime.testing.keyed import MemoryKeyedLog, create_memory_access
 
 
 @pytest.fixture
@@ -23,11 +28,13 @@ def log() -> MemoryKeyedLog:
 
 @pytest.fixture
 def store(tmp_path: Path, log: MemoryKeyedLog) -> AccessStore:
-    return memory_access(tmp_path, log)
+    return create_memory_access(tmp_path, log)
 
 
 async def test_a_token_opens_until_it_is_revoked_or_over(store: AccessStore) -> None:
-    principal = new_principal(Role.SOURCE, speaks_as="enedis", scope=Scope(types=("outage_power",)))
+    principal = create_principal(
+        Role.SOURCE, speaks_as="enedis", scope=Scope(types=("outage_power",))
+    )
     token_id, token = await store.create_token(principal)
     assert store.bearer(token) == principal
     assert store.bearer(token + "x") is None
@@ -42,18 +49,18 @@ async def test_a_token_opens_until_it_is_revoked_or_over(store: AccessStore) -> 
 async def test_nobody_is_a_stranger_before_the_topic_has_been_read(
     store: AccessStore, monkeypatch: pytest.MonkeyPatch, token: str
 ) -> None:
-    monkeypatch.setattr(accounts, "START_S", 0.01)
+    monkeypatch.setattr(accounts, "START_WAIT_S", 0.01)
     with pytest.raises(ProblemError) as refused:
         await store.authenticate_bearer(token)
     assert refused.value.problem.code == "starting"
     store.caught_up.set()
     assert await store.authenticate_bearer(token) is None
-    await store.create_token(new_principal(Role.SOURCE), token=token)
+    await store.create_token(create_principal(Role.SOURCE), token=token)
     assert await store.authenticate_bearer(token) is not None
 
 
 async def test_a_disabled_principal_is_nobody(store: AccessStore) -> None:
-    principal = new_principal(Role.CELL)
+    principal = create_principal(Role.CELL)
     _, token = await store.create_token(principal)
     await store.set_enabled(principal.id, enabled=False)
     assert store.bearer(token) is None
@@ -64,7 +71,7 @@ async def test_a_disabled_principal_is_nobody(store: AccessStore) -> None:
 async def test_neither_tokens_nor_logins_lie_readable_on_the_topic_or_in_the_file(
     store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
 ) -> None:
-    principal = new_principal(Role.CELL)
+    principal = create_principal(Role.CELL)
     await store.add_account(principal, "camille.martin")
     _, token = await store.create_token(principal)
     store._records.save()
@@ -77,9 +84,9 @@ async def test_neither_tokens_nor_logins_lie_readable_on_the_topic_or_in_the_fil
 async def test_another_process_knows_it_from_the_topic(
     store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
 ) -> None:
-    principal = new_principal(Role.CELL)
+    principal = create_principal(Role.CELL)
     token_id, token = await store.create_token(principal)
-    other = memory_access(tmp_path, log, "console")
+    other = create_memory_access(tmp_path, log, "console")
     await other._take(log.entries)
     assert other.bearer(token) == principal
     await store.revoke_token(token_id)
@@ -93,9 +100,9 @@ async def test_a_code_used_in_one_process_takes_back_nothing_that_another_decide
     store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
 ) -> None:
     """A sign-out of the front, and a login of the console that was noted and is not on the topic yet: whichever comes first."""
-    principal = new_principal(Role.CELL)
+    principal = create_principal(Role.CELL)
     await store.add_account(principal, "cellule")
-    console = memory_access(tmp_path, log, "console")
+    console = create_memory_access(tmp_path, log, "console")
     await console._take(log.entries)
     for each in (store, console):
         each.caught_up.set()
@@ -120,11 +127,11 @@ async def test_a_code_used_in_one_process_takes_back_nothing_that_another_decide
 async def test_an_old_account_on_the_topic_is_read_at_the_start_and_written_by_nobody(
     store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
 ) -> None:
-    principal = new_principal(Role.CELL)
+    principal = create_principal(Role.CELL)
     await store.add_account(principal, "cellule")
     await store.end_sessions(principal.id)
     store._records.save()
-    restarted = memory_access(tmp_path, log)
+    restarted = create_memory_access(tmp_path, log)
     await restarted._take(log.entries)
     assert restarted.account_of(principal.id) == store.account_of(principal.id)
     assert not restarted._records.pending
@@ -133,11 +140,11 @@ async def test_an_old_account_on_the_topic_is_read_at_the_start_and_written_by_n
 async def test_logins_work_from_the_local_file_alone(
     store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
 ) -> None:
-    principal = new_principal(Role.ADMIN)
+    principal = create_principal(Role.ADMIN)
     await store.add_account(principal, "admin")
     _, token = await store.create_token(principal)
     store._records.save()
-    restarted = memory_access(tmp_path, log)
+    restarted = create_memory_access(tmp_path, log)
     assert restarted.bearer(token) == principal
     assert restarted.account("ADMIN") == Account(id=principal.id, login="admin")
 
@@ -160,13 +167,13 @@ def test_a_local_file_that_is_none_is_passed_over(
     """The topic has everything; the process must start."""
     store._records._file.parent.mkdir(exist_ok=True)
     store._records._file.write_bytes(content)
-    assert memory_access(tmp_path, log).all(Principal) == []
+    assert create_memory_access(tmp_path, log).all(Principal) == []
 
 
 async def test_what_was_erased_meanwhile_does_not_come_back_from_the_file(
     store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
 ) -> None:
-    kept, erased = new_principal(Role.CELL), new_principal(Role.CELL)
+    kept, erased = create_principal(Role.CELL), create_principal(Role.CELL)
     await store.put(kept)
     await store.put(erased)
     store._records.save()
@@ -175,7 +182,7 @@ async def test_what_was_erased_meanwhile_does_not_come_back_from_the_file(
         f"principal:{erased.id}",
         store._tombstones.make("access", f"principal:{erased.id}"),
     )
-    restarted = memory_access(tmp_path, log)
+    restarted = create_memory_access(tmp_path, log)
     await restarted._take([log.entries[0], log.entries[2]])  # compacted
     restarted.caught_up.set()
     await restarted._reconcile()
@@ -187,7 +194,7 @@ async def test_a_stranger_neither_revokes_a_token_nor_opens_a_closed_session(
     store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
 ) -> None:
     """By null values on the topic an administrator's token was gone, and a session that was logged out opened again."""
-    principal = new_principal(Role.ADMIN)
+    principal = create_principal(Role.ADMIN)
     token_id, token = await store.create_token(principal)
     sessions = Sessions(store)
     session = sessions.admit(principal)
@@ -196,11 +203,11 @@ async def test_a_stranger_neither_revokes_a_token_nor_opens_a_closed_session(
     keys = [f"token:{token_id}", f"principal:{principal.id}", f"ended:{session.id}"]
     strangers = Tombstones(b"k" * 32)
     nulls = [
-        Entry("access", 0, 100 + n, key, value)
+        KeyedEntry("access", 0, 100 + n, key, value)
         for key in keys
         for n, value in enumerate((None, b"x", strangers.make("access", key)))
     ]
-    restarted = memory_access(tmp_path, log)
+    restarted = create_memory_access(tmp_path, log)
     for one in (store, restarted):
         await one._take(nulls)
         one.caught_up.set()
@@ -218,7 +225,7 @@ async def test_old_sessions_are_erased_by_a_signed_record(
     await store._prune()
     assert not store.ended("s-1")
     assert log.entries[-1].value is not None
-    other = memory_access(tmp_path, log)
+    other = create_memory_access(tmp_path, log)
     await other._take(log.entries)
     assert not other.ended("s-1")
 
@@ -226,10 +233,10 @@ async def test_old_sessions_are_erased_by_a_signed_record(
 async def test_a_lost_topic_gets_its_content_back_from_the_file(
     store: AccessStore, tmp_path: Path
 ) -> None:
-    principal = new_principal(Role.CELL)
+    principal = create_principal(Role.CELL)
     _, token = await store.create_token(principal)
     store._records.save()
-    restarted = memory_access(tmp_path, MemoryKeyedLog())
+    restarted = create_memory_access(tmp_path, MemoryKeyedLog())
     restarted.caught_up.set()
     await restarted._reconcile()
     assert restarted.bearer(token) == principal
@@ -239,7 +246,7 @@ async def test_a_lost_topic_gets_its_content_back_from_the_file(
 async def test_a_used_code_is_used_although_kafka_is_away_and_after_a_restart(
     store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
 ) -> None:
-    principal = new_principal(Role.ADMIN)
+    principal = create_principal(Role.ADMIN)
     await store.put(principal)
     code = await store.issue_code(principal.id, expires_at=None)
     found = store.code(f" {code.lower()} ")
@@ -248,7 +255,7 @@ async def test_a_used_code_is_used_although_kafka_is_away_and_after_a_restart(
     store.use_code(found)
     assert store.code(code) is None
     store._records.save()
-    restarted = memory_access(tmp_path, log)
+    restarted = create_memory_access(tmp_path, log)
     await restarted._take(log.entries)
     assert restarted.code(code) is None
 
@@ -286,17 +293,17 @@ async def test_a_killed_first_start_is_finished_by_the_next(
 
 
 async def test_a_login_belongs_to_one_account(store: AccessStore) -> None:
-    await store.add_account(new_principal(Role.CELL), "cellule")
+    await store.add_account(create_principal(Role.CELL), "cellule")
     with pytest.raises(LoginTaken):
-        await store.add_account(new_principal(Role.CELL), "Cellule")
+        await store.add_account(create_principal(Role.CELL), "Cellule")
 
 
 async def test_records_of_a_stranger_on_the_topic_are_ignored(store: AccessStore) -> None:
     await store._take(
         [
-            Entry("access", 0, 0, "principal:x", b"{}"),
-            Entry("access", 0, 1, "nonsense", b"x"),
-            Entry("access", 0, 2, "token:y", None),
+            KeyedEntry("access", 0, 0, "principal:x", b"{}"),
+            KeyedEntry("access", 0, 1, "nonsense", b"x"),
+            KeyedEntry("access", 0, 2, "token:y", None),
         ]
     )
     assert store.all(Principal) == []
@@ -311,9 +318,14 @@ def test_observers_kiosks_and_auditors_change_nothing() -> None:
         Permission.DEAD_LETTERS,
         Permission.EVIDENCE_EXPORT,
     }
-    assert RIGHTS[Role.OBSERVER] | RIGHTS[Role.KIOSK] | RIGHTS[Role.AUDITOR] <= reads
-    assert set(RIGHTS) == set(Role)
+    assert (
+        PERMISSIONS_BY_ROLE[Role.OBSERVER]
+        | PERMISSIONS_BY_ROLE[Role.KIOSK]
+        | PERMISSIONS_BY_ROLE[Role.AUDITOR]
+        <= reads
+    )
+    assert set(PERMISSIONS_BY_ROLE) == set(Role)
 
 
 def test_codes_are_read_however_they_are_typed() -> None:
-    assert normal_code("abcd-efgh 2345") == "ABCDEFGH2345"
+    assert normalize_code("abcd-efgh 2345") == "ABCDEFGH2345"

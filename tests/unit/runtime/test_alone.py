@@ -15,9 +15,9 @@ import typer
 from services.appliance.embedded.java import Java, find_java
 from services.appliance.embedded.kafka import KafkaNode
 from services.appliance.supervisor import alone
-from services.appliance.supervisor.up import Options, UpFailed, _signals, up
-from services.cli.system.status import status, targets_of
-from services.runtime.process.ports import known_ports, remembered_ports
+from services.appliance.supervisor.up import UpFailed, UpOptions, _catch_stop_signals, run_system
+from services.cli.system.status import list_targets, status
+from services.runtime.process.ports import choose_ports, read_ports
 from services.runtime.process.settings import Settings
 
 
@@ -55,14 +55,12 @@ async def test_a_backup_of_a_stopped_system_leaves_to_prometheus_what_it_watches
     settings: Settings,
 ) -> None:
     """`vigie status --targets` named nobody until the next start, so nobody was missed."""
-    remembered_ports(
-        settings.data.ports, ["kafka", "controller", "console-http", "intake", "alerts-0"]
-    )
-    before, targets = known_ports(settings.data.ports), targets_of(settings)
-    async with alone.with_broker(settings, new=True) as known:
+    choose_ports(settings.data.ports, ["kafka", "controller", "console-http", "intake", "alerts-0"])
+    before, targets = read_ports(settings.data.ports), list_targets(settings)
+    async with alone.run_broker(settings, new=True) as known:
         assert known.kafka == f"127.0.0.1:{before['kafka']}"
-    assert known_ports(settings.data.ports) == before
-    assert targets_of(settings) == targets
+    assert read_ports(settings.data.ports) == before
+    assert list_targets(settings) == targets
     assert {t["labels"]["process"] for t in targets} == {"intake", "alerts-0"}
 
 
@@ -71,7 +69,7 @@ async def test_a_backup_of_a_stopped_system_leaves_to_prometheus_what_it_watches
 )
 def test_ports_that_are_none_are_made_anew(settings: Settings, content: str) -> None:
     settings.data.ports.write_text(content, encoding="latin-1")
-    assert 0 < remembered_ports(settings.data.ports, ["intake"])["intake"] < 65536
+    assert 0 < choose_ports(settings.data.ports, ["intake"])["intake"] < 65536
 
 
 @pytest.mark.parametrize("name", ["logs/vigie.jsonl", "run/lock", "secrets"])
@@ -89,11 +87,11 @@ async def test_what_cannot_be_written_is_named_in_one_line(
     async def nothing(_: object) -> None: ...
 
     monkeypatch.setattr(structlog, "configure", lambda **_: None)
-    options = Options(
+    options = UpOptions(
         settings, None, None, demo=False, workers=1, before_services=nothing, greeting=lambda _: ""
     )
     with pytest.raises(UpFailed, match=f"cannot be used: .*{name}") as failed:
-        await up(options)
+        await run_system(options)
     assert "\n" not in str(failed.value)
 
 
@@ -117,7 +115,7 @@ async def test_the_end_of_its_terminal_stops_it_unless_that_was_ignored(
     """`nohup vigie up &` ended when who had started it logged out."""
     usual = signal.signal(signal.SIGHUP, before)
     try:
-        with _signals() as asked:
+        with _catch_stop_signals() as asked:
             os.kill(os.getpid(), signal.SIGHUP)
             if stops:
                 async with asyncio.timeout(5):

@@ -21,15 +21,15 @@ from typer.testing import CliRunner
 
 from services.cli.__main__ import app
 from services.runtime.backup import restore, sealed_file
-from services.runtime.backup.consistent_cut import Cut, Step, settle
+from services.runtime.backup.consistent_cut import Cut, TailRecord, shorten_cuts
 from services.runtime.backup.contents import (
+    BackupRecord,
+    BackupSection,
     ContentsWriter,
-    Finished,
-    Record,
-    Section,
+    VerifiedEnd,
     read_contents,
 )
-from services.runtime.backup.restore import prove
+from services.runtime.backup.restore import verify_backup
 from services.runtime.backup.sealed_file import (
     FRAME_BYTES,
     MAGIC,
@@ -38,7 +38,7 @@ from services.runtime.backup.sealed_file import (
     SealedWriter,
     SecretTooShort,
 )
-from services.runtime.process.atomic_file import appearing
+from services.runtime.process.atomic_file import open_atomic_file
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.signing import SigningKey
 
@@ -49,7 +49,7 @@ SECRET = b"correct horse battery"
 def _each_key_is_derived_once() -> Iterator[None]:
     """It is meant to take its time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sealed_file, "_key", lru_cache(sealed_file._key))
+        patch.setattr(sealed_file, "_derive_key", lru_cache(sealed_file._derive_key))
         yield
 
 
@@ -137,19 +137,21 @@ def test_no_changed_byte_is_taken(small: bytes, at: float, by: int) -> None:
 
 
 RECORDS = (
-    Record(0, 1_800_000_000_000, b"92", b'{"a":1}', (("ce_id", b"x"), ("ce_type", "é".encode()))),
-    Record(1, 1_800_000_000_001, None, b"", ()),
-    Record(7, 0, b"", None, (("empty", b""), ("none", None))),
+    BackupRecord(
+        0, 1_800_000_000_000, b"92", b'{"a":1}', (("ce_id", b"x"), ("ce_type", "é".encode()))
+    ),
+    BackupRecord(1, 1_800_000_000_001, None, b"", ()),
+    BackupRecord(7, 0, b"", None, (("empty", b""), ("none", None))),
 )
 
 
 def written(tmp_path: Path) -> bytes:
     file = io.BytesIO()
     out = ContentsWriter(SealedWriter(file, SECRET))
-    out.begin(Section("alerts.log", 3))
+    out.begin(BackupSection("alerts.log", 3))
     for record in RECORDS:
         out.record(record)
-    out.begin(Section(file="secrets/x"))
+    out.begin(BackupSection(file="secrets/x"))
     out.block(b"one")
     out.block(b"two")
     out.finish({"logs": []}, SigningKey.open(tmp_path))
@@ -161,13 +163,13 @@ def test_records_and_files_come_back_as_they_were_and_the_manifest_is_signed(
 ) -> None:
     items = list(read_contents(SealedReader(io.BytesIO(written(tmp_path)), SECRET)))
     assert items[:-1] == [
-        Section("alerts.log", 3),
+        BackupSection("alerts.log", 3),
         *RECORDS,
-        Section(file="secrets/x"),
+        BackupSection(file="secrets/x"),
         b"one",
         b"two",
     ]
-    assert isinstance(items[-1], Finished)
+    assert isinstance(items[-1], VerifiedEnd)
     assert items[-1].key.fingerprint == SigningKey.open(tmp_path).public.fingerprint
     assert items[-1].manifest["sections"]["alerts.log/3"]["entries"] == 3
 
@@ -180,10 +182,13 @@ def test_a_manifest_signed_by_nobody_is_refused(
         list(read_contents(SealedReader(io.BytesIO(written(tmp_path)), SECRET)))
 
 
-def steps(*of: tuple[int, int, str, int]) -> deque[Step]:
+def steps(*of: tuple[int, int, str, int]) -> deque[TailRecord]:
     """(offset, seq before, source, seq heard)."""
     return deque(
-        (Step(offset, (0, before), source, (0, heard)) for offset, before, source, heard in of),
+        (
+            TailRecord(offset, (0, before), source, (0, heard))
+            for offset, before, source, heard in of
+        ),
         maxlen=100,
     )
 
@@ -200,7 +205,7 @@ def test_a_receiver_that_heard_more_is_cut_and_whoever_heard_that_of_it() -> Non
         "delivery": steps((28, 28, "alerts", 9), (29, 29, "alerts", 10)),
     }
     # continuity 18 heard of alerts 11, which is not in: cut there; then alerts 9 heard of continuity 19, then delivery 29 of alerts 10
-    assert settle(cuts, tails) == {
+    assert shorten_cuts(cuts, tails) == {
         "alerts": Cut(9, (0, 9)),
         "continuity": Cut(17, (0, 17)),
         "delivery": Cut(29, (0, 29)),
@@ -210,7 +215,9 @@ def test_a_receiver_that_heard_more_is_cut_and_whoever_heard_that_of_it() -> Non
 def test_logs_that_agree_are_kept_whole() -> None:
     cuts = {"alerts": Cut(10, (0, 10)), "delivery": Cut(30, (1, 30))}
     assert (
-        settle(cuts, {"alerts": steps((9, 9, "", 0)), "delivery": steps((29, 29, "alerts", 10))})
+        shorten_cuts(
+            cuts, {"alerts": steps((9, 9, "", 0)), "delivery": steps((29, 29, "alerts", 10))}
+        )
         == cuts
     )
 
@@ -240,14 +247,14 @@ def test_what_a_newer_version_wrote_is_told_from_a_damaged_file(
     file = tmp_path / "x.backup"
     file.write_bytes(seal(entry(b"S", content)))
     with pytest.raises(SealedInvalid, match=says):
-        prove(file, SECRET)
+        verify_backup(file, SECRET)
 
 
 def test_the_head_of_another_version_is_told_from_a_damaged_file(tmp_path: Path) -> None:
     file = tmp_path / "x.backup"
     file.write_bytes(b"VIGIE-BACKUP-2\n" + bytes(100))
     with pytest.raises(SealedInvalid, match="another version of Vigie"):
-        prove(file, SECRET)
+        verify_backup(file, SECRET)
 
 
 def test_a_wrong_key_leaves_the_new_directory_as_it_was(
@@ -276,12 +283,12 @@ async def test_restored_files_are_on_the_disk_before_it_says_so(
 
     @asynccontextmanager
     async def sending(_: str) -> AsyncIterator[Callable[..., Awaitable[None]]]:
-        async def send(_section: Section, _record: Record) -> None: ...
+        async def send(_section: BackupSection, _record: BackupRecord) -> None: ...
 
         yield send
 
     monkeypatch.setattr(os, "fsync", counted)
-    monkeypatch.setattr(restore, "_sending", sending)
+    monkeypatch.setattr(restore, "_open_sender", sending)
     settings_ = Settings(data_dir=tmp_path / "new")
     settings_.data.make()
     assert await restore._write(settings_, file, SECRET, print) == (3, 1)
@@ -293,9 +300,9 @@ async def test_restored_files_are_on_the_disk_before_it_says_so(
 def test_two_that_write_one_file_at_once_write_two_whole_ones(tmp_path: Path) -> None:
     """An hourly backup that met the one before wrote into its file, and the result opened for nobody."""
     file = tmp_path / "vigie.backup"
-    with appearing(file, 0o600) as first:
+    with open_atomic_file(file, 0o600) as first:
         first.write(b"first, longer")
-        with appearing(file, 0o600) as second:
+        with open_atomic_file(file, 0o600) as second:
             second.write(b"second")
         assert file.read_bytes() == b"second"
     assert file.read_bytes() == b"first, longer"
@@ -306,7 +313,7 @@ def test_two_that_write_one_file_at_once_write_two_whole_ones(tmp_path: Path) ->
 def test_a_file_that_did_not_become_whole_leaves_the_one_before(tmp_path: Path) -> None:
     file = tmp_path / "vigie.backup"
     file.write_bytes(b"yesterday")
-    with pytest.raises(KeyboardInterrupt), appearing(file) as target:
+    with pytest.raises(KeyboardInterrupt), open_atomic_file(file) as target:
         target.write(b"to")
         raise KeyboardInterrupt
     assert file.read_bytes() == b"yesterday"
@@ -329,7 +336,7 @@ def test_what_a_killed_backup_left_is_removed_by_the_next_and_nothing_else(tmp_p
         os.utime(tmp_path / name, (1, 1))
 
     def next_backup() -> set[str]:
-        with appearing(tmp_path / "tuesday.backup") as target:
+        with open_atomic_file(tmp_path / "tuesday.backup") as target:
             target.write(b"tuesday")
         return {file.name for file in tmp_path.iterdir()}
 
@@ -361,7 +368,7 @@ def test_a_device_a_pipe_or_a_folder_is_not_replaced(
     make(target := tmp_path / "target")
     with (
         pytest.raises(FileExistsError, match=r"no ordinary file.*target'$"),
-        appearing(target) as file,
+        open_atomic_file(target) as file,
     ):
         file.write(b"x")
     assert not target.is_file()
@@ -371,7 +378,7 @@ def test_a_device_a_pipe_or_a_folder_is_not_replaced(
 def test_a_folder_that_is_not_there_is_named_by_the_file_that_was_asked_for(tmp_path: Path) -> None:
     with (
         pytest.raises(FileNotFoundError, match=r"typo/x\.backup'$"),
-        appearing(tmp_path / "typo" / "x.backup"),
+        open_atomic_file(tmp_path / "typo" / "x.backup"),
     ):
         pytest.fail("begun")
 

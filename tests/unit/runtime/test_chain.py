@@ -16,17 +16,17 @@ from schemas.realms import partition_of
 from schemas.runtime import LossDeclared, OpenRealm, Rebased
 from services.runtime.decider.inputs import InputRecord, input_digest
 from services.runtime.decider.machine import Machine
-from services.runtime.kafka.clients import headers_of, value_of
+from services.runtime.kafka.clients import build_headers, encode_message
 from services.runtime.log.chain import (
-    STUCK_AFTER,
+    MAX_IGNORED_RUN,
+    ChainView,
     Position,
-    View,
-    append,
-    declare,
+    advance_position,
+    apply_input,
+    build_declaration,
+    create_empty_view,
     dump_position,
-    empty,
-    fold,
-    follow,
+    fold_record,
     load_position,
 )
 from services.runtime.log.transaction import MAX_TRANSACTION_BYTES, Transaction
@@ -43,8 +43,8 @@ def record(offset: int, message: Message, id: str) -> InputRecord:
         P,
         offset,
         b"92",
-        value_of(message),
-        headers_of(message.wire_type(), id=id, source="t"),
+        encode_message(message),
+        build_headers(message.wire_type(), id=id, source="t"),
         T0 + offset,
     )
 
@@ -66,7 +66,7 @@ def machine(logic: int = 1) -> Machine[Any]:
 class Writer:
     """A worker that believes that it owns the partition."""
 
-    view: View[Any] = field(default_factory=empty)
+    view: ChainView[Any] = field(default_factory=create_empty_view)
     queue: list[tuple[bytes, int]] = field(default_factory=list)
 
 
@@ -77,9 +77,9 @@ def test_any_number_of_writers_and_zombies_apply_each_input_once_in_order(seed: 
 
     def refold(writer: Writer) -> None:
         zombies.append(writer.queue)
-        writer.view, writer.queue = empty(), []
+        writer.view, writer.queue = create_empty_view(), []
         for offset, raw in enumerate(log):
-            writer.view = fold(machine(), writer.view, offset, raw)
+            writer.view = fold_record(machine(), writer.view, offset, raw)
 
     for _ in range(600):
         writer = rnd.choice(writers)
@@ -88,7 +88,7 @@ def test_any_number_of_writers_and_zombies_apply_each_input_once_in_order(seed: 
                 writer.view.position.applied + 1 < len(given_inputs) and len(writer.queue) < 5
             ):
                 due = given_inputs[writer.view.position.applied + 1]
-                writer.view, sent = append(
+                writer.view, sent = apply_input(
                     machine(), writer.view, due, f"run{writers.index(writer)}"
                 )
                 writer.queue.append((sent.raw, sent.expected))
@@ -107,29 +107,29 @@ def test_any_number_of_writers_and_zombies_apply_each_input_once_in_order(seed: 
     refold(writers[0])
     view = writers[0].view
     while view.position.applied + 1 < len(given_inputs):
-        view, sent = append(machine(), view, given_inputs[view.position.applied + 1], "last")
+        view, sent = apply_input(machine(), view, given_inputs[view.position.applied + 1], "last")
         log.append(sent.raw)
     accepted, at = [], Position()
     for offset, raw in enumerate(log):
-        at, transaction = follow(at, offset, raw, 1)
+        at, transaction = advance_position(at, offset, raw, 1)
         if transaction is not None:
             accepted.append(transaction)
     assert [t.src.offset for t in accepted] == list(range(len(given_inputs)))
     assert [t.src.digest for t in accepted] == [input_digest(r) for r in given_inputs]
-    alone = empty()
+    alone = create_empty_view()
     for due in given_inputs:
-        alone, _ = append(machine(), alone, due, "alone")
+        alone, _ = apply_input(machine(), alone, due, "alone")
     assert view.realms == alone.realms
     assert at.ignored == len(log) - len(accepted)
     assert conflicts == 0 or at.ignored > 0
 
 
 def chained(
-    count: int, logic: int = 1, view: View[Any] | None = None
-) -> tuple[View[Any], list[bytes]]:
-    view, log = view or empty(), []
+    count: int, logic: int = 1, view: ChainView[Any] | None = None
+) -> tuple[ChainView[Any], list[bytes]]:
+    view, log = view or create_empty_view(), []
     for due in inputs(view.position.applied + 1 + count)[view.position.applied + 1 :]:
-        view, sent = append(machine(logic), view, due, "run")
+        view, sent = apply_input(machine(logic), view, due, "run")
         log.append(sent.raw)
     return view, log
 
@@ -140,17 +140,17 @@ def test_a_record_of_older_logic_is_ignored_and_of_newer_logic_stops() -> None:
     newer, raws = chained(1, logic=2, view=view)
     at = Position()
     for offset, raw in enumerate(old):
-        at, _ = follow(at, offset, raw, 2)
-    at, transaction = follow(at, 3, raws[0], 2)
+        at, _ = advance_position(at, offset, raw, 2)
+    at, transaction = advance_position(at, 3, raws[0], 2)
     assert transaction is not None
     assert at.logic == 2
     tx = Transaction.load(raws[0])
     late = replace(tx, seq=at.seq + 1, prev=at.hash, logic=1)
-    after, transaction = follow(at, 4, late.dump(), 2)
+    after, transaction = advance_position(at, 4, late.dump(), 2)
     assert transaction is None
     assert (after.seq, after.next, after.ignored) == (at.seq, 5, 1)
     with pytest.raises(Stop) as stopped:
-        follow(Position(seq=3, hash=tx.prev, logic=1, next=3), 3, raws[0], 1)
+        advance_position(Position(seq=3, hash=tx.prev, logic=1, next=3), 3, raws[0], 1)
     assert stopped.value.name == "logic.newer"
     assert newer.position.seq == 4
 
@@ -165,7 +165,7 @@ def test_a_fact_that_this_program_does_not_know_stops_it() -> None:
         facts=(replace(tx.facts[0], type="vigie.FromTheFuture.v9"),),
     )
     with pytest.raises(Stop) as stopped:
-        fold(machine(), view, 2, unknown.dump())
+        fold_record(machine(), view, 2, unknown.dump())
     assert stopped.value.name == "logic.newer"
 
 
@@ -186,7 +186,7 @@ def test_a_fact_that_this_program_does_not_know_stops_it() -> None:
     )
 )
 def test_bytes_that_no_writer_made_are_ignored(raw: bytes | None) -> None:
-    at, transaction = follow(Position(), 0, raw, 1)
+    at, transaction = advance_position(Position(), 0, raw, 1)
     assert transaction is None
     assert (at.next, at.ignored, at.seq) == (1, 1, 0)
 
@@ -194,12 +194,12 @@ def test_bytes_that_no_writer_made_are_ignored(raw: bytes | None) -> None:
 def test_a_log_goes_on_behind_any_number_of_records_that_none_of_ours_wrote() -> None:
     """Once the program that wrote them is stopped nothing else is to be repaired."""
     view, log = chained(2)
-    for offset in range(2, STUCK_AFTER + 10):
-        view = fold(machine(), view, offset, b"junk")
-    view, sent = append(machine(), view, inputs(3)[2], "run")
+    for offset in range(2, MAX_IGNORED_RUN + 10):
+        view = fold_record(machine(), view, offset, b"junk")
+    view, sent = apply_input(machine(), view, inputs(3)[2], "run")
     assert (sent.transaction.seq, sent.expected, view.position.ignored_run) == (
         3,
-        STUCK_AFTER + 10,
+        MAX_IGNORED_RUN + 10,
         0,
     )
     assert log
@@ -208,10 +208,10 @@ def test_a_log_goes_on_behind_any_number_of_records_that_none_of_ours_wrote() ->
 def test_a_declared_loss_raises_the_history_and_reaches_every_realm() -> None:
     view, log = chained(4)
     at = view.position
-    raw = declare(
+    raw = build_declaration(
         "toy", 1, at, LossDeclared(detail="disk"), partition=P, now=T0, run="r", history=3
     )
-    after = fold(machine(), view, at.next, raw)
+    after = fold_record(machine(), view, at.next, raw)
     assert (after.position.history, after.position.applied, after.position.applied_digest) == (
         3,
         at.applied,
@@ -219,7 +219,7 @@ def test_a_declared_loss_raises_the_history_and_reaches_every_realm() -> None:
     )
     assert after.realms["92"].domain.losses == 1
     assert after.realms["92"].now == view.realms["92"].now
-    again, sent = append(machine(), after, inputs(5)[4], "run")
+    again, sent = apply_input(machine(), after, inputs(5)[4], "run")
     assert sent.transaction.history == 3
     assert again.position.history == 3
     assert log
@@ -227,7 +227,7 @@ def test_a_declared_loss_raises_the_history_and_reaches_every_realm() -> None:
 
 def test_after_a_new_base_the_input_goes_on_where_it_says() -> None:
     view, _ = chained(4)
-    raw = declare(
+    raw = build_declaration(
         "toy",
         1,
         view.position,
@@ -237,7 +237,7 @@ def test_after_a_new_base_the_input_goes_on_where_it_says() -> None:
         run="r",
         history=1,
     )
-    after = fold(machine(), view, view.position.next, raw)
+    after = fold_record(machine(), view, view.position.next, raw)
     assert (after.position.applied, after.position.applied_digest, after.position.history) == (
         16,
         "",
@@ -249,10 +249,16 @@ def test_what_had_no_effect_has_an_id_of_its_own_in_another_history() -> None:
     """An input topic that was made again begins at 0: its dead letters hid behind those of the first, and `verify` saw one id twice."""
     view, _ = chained(4)
     unreadable = InputRecord(
-        "toy.inputs", P, 4, b"92", b"{", headers_of("vigie.ToyReport.v1", id="bad", source="t"), T0
+        "toy.inputs",
+        P,
+        4,
+        b"92",
+        b"{",
+        build_headers("vigie.ToyReport.v1", id="bad", source="t"),
+        T0,
     )
-    view, first = append(machine(), view, unreadable, "run")
-    raw = declare(
+    view, first = apply_input(machine(), view, unreadable, "run")
+    raw = build_declaration(
         "toy",
         1,
         view.position,
@@ -262,8 +268,8 @@ def test_what_had_no_effect_has_an_id_of_its_own_in_another_history() -> None:
         run="r",
         history=1,
     )
-    view = fold(machine(), view, view.position.next, raw)
-    _, second = append(machine(), view, unreadable, "run")
+    view = fold_record(machine(), view, view.position.next, raw)
+    _, second = apply_input(machine(), view, unreadable, "run")
     (was,), (now,) = first.transaction.facts, second.transaction.facts
     assert (was.name, now.name) == ("InputRefused", "InputRefused")
     assert was.id != now.id
@@ -278,7 +284,7 @@ def test_a_position_is_kept_as_json_and_comes_back_equal() -> None:
 @given(st.integers(0, 400_000))
 def test_no_record_is_larger_than_kafka_takes(size: int) -> None:
     view, _ = chained(1)
-    _, sent = append(
+    _, sent = apply_input(
         machine(), view, record(1, ToyReport(incident="i", n=1, blob="x" * size), "big"), "run"
     )
     assert len(sent.raw) <= MAX_TRANSACTION_BYTES
@@ -290,6 +296,6 @@ def test_every_exit_says_what_it_means_and_what_to_do() -> None:
     for name, exit in EXITS.items():
         assert exit.means
         assert exit.restart or exit.act, name
-    assert EXITS["append.conflict"].code == 71
+    assert EXITS["apply_input.conflict"].code == 71
     assert EXITS["log.truncated"].code == 73
     assert {e.code for n, e in EXITS.items() if n.startswith("input.") and not e.restart} == {74}

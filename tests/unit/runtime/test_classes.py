@@ -10,17 +10,17 @@ import psutil
 import pytest
 
 from services.appliance.embedded import classes
-from services.appliance.embedded.classes import KEPT, can_keep, kept_classes, make_classes
+from services.appliance.embedded.classes import MAX_CACHES, can_cache, find_cache, make_cache
 from services.appliance.embedded.java import Java
 from services.appliance.embedded.kafka import KafkaNode, RunningKafka
 from services.appliance.embedded.store import StoreNode
 from services.appliance.supervisor import up
-from services.appliance.supervisor.progress import Progress
-from services.appliance.supervisor.stream import Stream
+from services.appliance.supervisor.progress import StartProgress
+from services.appliance.supervisor.stream import OutputStream
 from services.runtime.process.settings import Settings
 from tests.waiting import until
 
-RECORD = classes._record
+RECORD = classes._record_classes
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[KafkaNode]:
         found.append(node)
         into.write_bytes(b"classes")
 
-    monkeypatch.setattr(classes, "_record", record)
+    monkeypatch.setattr(classes, "_record_classes", record)
     return found
 
 
@@ -52,55 +52,55 @@ def test_they_are_made_once_for_a_java_and_its_jars(
     tmp_path: Path, jars: tuple[Path, ...], recorded: list[KafkaNode]
 ) -> None:
     one, other = java(tmp_path), java(tmp_path, "other")
-    assert kept_classes(one, jars) is None
-    made = make_classes(one, jars)
+    assert find_cache(one, jars) is None
+    made = make_cache(one, jars)
     assert made is not None
-    assert made == make_classes(one, jars) == kept_classes(one, jars)
+    assert made == make_cache(one, jars) == find_cache(one, jars)
     assert len(recorded) == 1
-    assert kept_classes(other, jars) is None
+    assert find_cache(other, jars) is None
     os.utime(jars[0], (1, 1))
-    assert kept_classes(one, jars) is None, "another jar"
+    assert find_cache(one, jars) is None, "another jar"
 
 
 def test_damaged_ones_are_removed_and_made_again(
     tmp_path: Path, jars: tuple[Path, ...], recorded: list[KafkaNode]
 ) -> None:
-    made = make_classes(java(tmp_path), jars)
+    made = make_cache(java(tmp_path), jars)
     assert made is not None
     made.write_bytes(b"clusses")
-    assert kept_classes(java(tmp_path), jars) is None
+    assert find_cache(java(tmp_path), jars) is None
     assert not made.exists()
-    assert make_classes(java(tmp_path), jars) == made
+    assert make_cache(java(tmp_path), jars) == made
     assert len(recorded) == 2
 
 
 def test_what_others_could_have_written_is_not_used(
     tmp_path: Path, jars: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = make_classes(java(tmp_path), jars)
+    made = make_cache(java(tmp_path), jars)
     assert made is not None
     made.chmod(0o620)
-    assert kept_classes(java(tmp_path), jars) is None
-    assert make_classes(java(tmp_path), jars) == made
+    assert find_cache(java(tmp_path), jars) is None
+    assert make_cache(java(tmp_path), jars) == made
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-    assert kept_classes(java(tmp_path), jars) is None
+    assert find_cache(java(tmp_path), jars) is None
     assert made.exists(), "another user's, who goes on with them"
 
 
 def test_what_a_killed_one_left_is_cleared(tmp_path: Path, jars: tuple[Path, ...]) -> None:
     (tmp_path / ".classes-abc" / "data").mkdir(parents=True)
-    assert make_classes(java(tmp_path), jars) is not None
+    assert make_cache(java(tmp_path), jars) is not None
     assert not list(tmp_path.glob(".classes-*"))
 
 
 def test_those_used_last_stay(tmp_path: Path, jars: tuple[Path, ...]) -> None:
-    made = [make_classes(java(tmp_path, str(n)), jars) for n in range(KEPT)]
+    made = [make_cache(java(tmp_path, str(n)), jars) for n in range(MAX_CACHES)]
     for n, file in enumerate(made):
         assert file is not None
         os.utime(file, (n, n))
-    kept_classes(java(tmp_path, "0"), jars)
-    make_classes(java(tmp_path, "new"), jars)
-    assert [kept_classes(java(tmp_path, str(n)), jars) for n in range(KEPT)] == [
+    find_cache(java(tmp_path, "0"), jars)
+    make_cache(java(tmp_path, "new"), jars)
+    assert [find_cache(java(tmp_path, str(n)), jars) for n in range(MAX_CACHES)] == [
         made[0],
         None,
         *made[2:],
@@ -113,7 +113,7 @@ def test_an_older_java_and_a_cache_that_cannot_be_written_do_without(
     monkeypatch: pytest.MonkeyPatch,
     recorded: list[KafkaNode],
 ) -> None:
-    assert make_classes(java(tmp_path, major=21), jars) is None
+    assert make_cache(java(tmp_path, major=21), jars) is None
 
     def refused(*_: object) -> None:
         raise PermissionError
@@ -125,10 +125,10 @@ def test_an_older_java_and_a_cache_that_cannot_be_written_do_without(
     ):  # a stick that knows no owners
         with monkeypatch.context() as patch:
             patch.setattr(Path, name, how)
-            assert not can_keep(java(tmp_path), jars)
-            assert make_classes(java(tmp_path), jars) is None
+            assert not can_cache(java(tmp_path), jars)
+            assert make_cache(java(tmp_path), jars) is None
     assert not recorded
-    assert can_keep(java(tmp_path), jars)
+    assert can_cache(java(tmp_path), jars)
 
 
 def test_a_jvm_that_crashes_says_so_in_the_logs(tmp_path: Path, jars: tuple[Path, ...]) -> None:
@@ -168,7 +168,7 @@ def test_nothing_outlives_whoever_is_stopped_meanwhile(
         started.extend([process, *process.children()])
         raise SystemExit
 
-    monkeypatch.setattr(classes, "_served", stopped)
+    monkeypatch.setattr(classes, "_use_broker", stopped)
     with subprocess.Popen(["sleep", "600"]) as other:
         try:
             with pytest.raises(SystemExit):
@@ -198,12 +198,12 @@ def test_those_that_are_missing_are_made_when_everything_runs(
         jars,
         tmp_path / "log",
         "secret",
-        classes=make_classes(java(tmp_path), jars) if kept else None,
+        classes=make_cache(java(tmp_path), jars) if kept else None,
     )
     monkeypatch.setattr(up, "make_node", lambda *_: node)
     monkeypatch.setattr(KafkaNode, "prepare", lambda _: None)
     settings = Settings(data_dir=tmp_path / "data")
-    options = up.Options(
+    options = up.UpOptions(
         settings,
         None,
         "redis://127.0.0.1:1",
@@ -213,8 +213,8 @@ def test_those_that_are_missing_are_made_when_everything_runs(
         greeting=lambda _: "",
     )
     store = StoreNode(tmp_path, tmp_path / "store.sock", tmp_path / "store.log")
-    servers, later = up._server_plans(
-        options, store, {"kafka": 1, "controller": 2}, {}, Progress(Stream())
+    servers, later = up._prepare_servers(
+        options, store, {"kafka": 1, "controller": 2}, {}, StartProgress(OutputStream())
     )
     assert [plan.name for plan in servers] == ["broker"]
     assert [plan.name for plan in later] == made_later

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from services.runtime.decider.applied_ids import Page, Seen
+from services.runtime.decider.applied_ids import AppliedIds, IdPage
 from services.runtime.decider.codec import NotDumpable, StateCodec
 from services.runtime.decider.maps import Map
 
@@ -123,10 +123,10 @@ def test_a_class_that_cannot_be_written_is_refused_when_the_codec_is_made() -> N
 @settings(deadline=None)
 @given(st.lists(st.text(min_size=1, max_size=4), max_size=60))
 def test_seen_ids_are_restored_from_their_pages(ids: list[str]) -> None:
-    seen = Seen()
+    seen = AppliedIds()
     for n, id in enumerate(ids):
         seen = seen.add(id, n, forget=True)
-    back = Seen.restore(
+    back = AppliedIds.restore(
         seen.first, [seen.pages[n] for n in range(seen.first, seen.last)], seen.open_ids()
     )
     assert back == seen
@@ -139,7 +139,7 @@ def test_seen_ids_are_restored_from_their_pages(ids: list[str]) -> None:
 def test_a_compact_set_of_ids_knows_what_was_seen_before_and_after(
     before: list[str], after: list[str]
 ) -> None:
-    seen = Seen()
+    seen = AppliedIds()
     for id in before:
         seen = seen.add(id, 0, forget=False)
     seen = seen.compacted()
@@ -149,19 +149,19 @@ def test_a_compact_set_of_ids_knows_what_was_seen_before_and_after(
         seen = seen.add(id, 0, forget=False)
         assert len(seen) == len({*before, *after[: n + 1]})
     assert all(id in seen for id in (*before, *after))
-    in_one = Seen()
+    in_one = AppliedIds()
     for id in (*before, *after):
         in_one = in_one.add(id, 0, forget=False)
     assert in_one.compacted() == seen == seen.compacted()
 
 
 def test_a_page_is_sealed_once_and_forgotten_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE", 2)
-    monkeypatch.setattr("services.runtime.decider.applied_ids.KEPT_MS", 10)
-    seen = Seen()
+    monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE_IDS", 2)
+    monkeypatch.setattr("services.runtime.decider.applied_ids.RETENTION_MS", 10)
+    seen = AppliedIds()
     for n in range(4):
         seen = seen.add(f"a{n}", n, forget=True)
-    assert seen.pages[0] == Page(1, ("a0", "a1"))
+    assert seen.pages[0] == IdPage(1, ("a0", "a1"))
     for n in range(2):
         seen = seen.add(f"b{n}", 12, forget=True)
     assert "a0" not in seen
@@ -175,17 +175,17 @@ def test_blocks_of_pages_remember_and_forget_as_one_set_would(
     monkeypatch: pytest.MonkeyPatch, told: list[tuple[int, int]]
 ) -> None:
     """A restored state is the same value: two workers decide alike, whoever was restarted."""
-    monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE", 3)
-    monkeypatch.setattr("services.runtime.decider.applied_ids.BLOCK", 2)
-    monkeypatch.setattr("services.runtime.decider.applied_ids.KEPT_MS", 60)
-    seen, now = Seen(), 0
+    monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE_IDS", 3)
+    monkeypatch.setattr("services.runtime.decider.applied_ids.BLOCK_PAGES", 2)
+    monkeypatch.setattr("services.runtime.decider.applied_ids.RETENTION_MS", 60)
+    seen, now = AppliedIds(), 0
     for id, later in told:
         now += later
         kept = {i for page in seen.pages.values() for i in page.ids} | set(seen.open_ids())
         assert (str(id) in seen) == (str(id) in kept)
         seen = seen.add(str(id), now, forget=True)
         assert (
-            Seen.restore(
+            AppliedIds.restore(
                 seen.first, [seen.pages[n] for n in range(seen.first, seen.last)], seen.open_ids()
             )
             == seen

@@ -21,8 +21,8 @@ class Ring:
 
 @pytest_asyncio.fixture
 async def collected(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    monkeypatch.setattr(c, "LONG_S", 0.0)
-    async with c.collecting():
+    monkeypatch.setattr(c, "LONG_COLLECTION_S", 0.0)
+    async with c.freeze_long_lived():
         yield
 
 
@@ -43,7 +43,7 @@ async def test_what_survives_a_long_look_is_set_aside(collected: None) -> None:
 async def test_a_short_look_sets_nothing_aside(
     collected: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(c, "LONG_S", 60.0)
+    monkeypatch.setattr(c, "LONG_COLLECTION_S", 60.0)
     before = gc.get_freeze_count()
     kept = [Ring() for _ in range(1_000)]
     gc.collect()
@@ -60,13 +60,13 @@ async def test_garbage_among_what_was_set_aside_is_found_by_the_look_through_eve
     del ring
     gc.collect()
     assert gone() is not None, "set aside"
-    assert c.collect_all() > 0
+    assert c.collect_and_freeze() > 0
     assert gone() is None
 
 
 async def test_the_process_is_left_as_it_was() -> None:
     before = gc.get_threshold(), list(gc.callbacks)
-    async with c.collecting():
+    async with c.freeze_long_lived():
         assert gc.get_threshold() == c.THRESHOLDS
         assert gc.get_freeze_count() > 0
     assert (gc.get_threshold(), list(gc.callbacks), gc.get_freeze_count()) == (*before, 0)

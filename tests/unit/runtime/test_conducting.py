@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from schemas.runtime import StepTo
-from schemas.topics import inputs
-from services.runtime.log.reader import Accepted
+from schemas.topics import input_topic
+from services.runtime.log.reader import AcceptedRecord
 from services.runtime.simulation.conductor import Move
-from services.runtime.simulation.conductor_process import Conducting
+from services.runtime.simulation.conductor_process import ConductorProcess
 from services.runtime.testing import MemoryService
 from tests.faults.runtime.toy import ToyDecider
 from tests.marks import MARKS
@@ -43,8 +43,8 @@ def slow() -> Slow:
 
 
 @pytest.fixture
-async def conducting(slow: Any) -> AsyncIterator[Conducting]:
-    made = Conducting("127.0.0.1:1", MARKS, lambda _fact, _realm: ())
+async def conducting(slow: Any) -> AsyncIterator[ConductorProcess]:
+    made = ConductorProcess("127.0.0.1:1", MARKS, lambda _fact, _realm: ())
     await made._producer.stop()
     made._producer = slow
     yield made
@@ -56,7 +56,7 @@ def steps(*services: str) -> list[Move]:
 
 
 async def test_the_last_of_a_group_is_sent_when_the_inputs_of_the_others_hold_theirs(
-    conducting: Conducting, slow: Slow
+    conducting: ConductorProcess, slow: Slow
 ) -> None:
     """Its service may answer at once, and the order in which that and a step arrive must not be left to chance."""
     sending = asyncio.create_task(conducting._send(steps("alerts", "continuity", "delivery")))
@@ -64,7 +64,7 @@ async def test_the_last_of_a_group_is_sent_when_the_inputs_of_the_others_hold_th
     slow.sent[1][1].set_result(None)
     for _ in range(5):
         await asyncio.sleep(0)
-    assert [topic for topic, _ in slow.sent] == [inputs("alerts"), inputs("continuity")]
+    assert [topic for topic, _ in slow.sent] == [input_topic("alerts"), input_topic("continuity")]
     slow.sent[0][1].set_result(None)
     await eventually(lambda: len(slow.sent) == 3)
     slow.sent[2][1].set_exception(ConnectionError("the broker is away"))
@@ -73,7 +73,7 @@ async def test_the_last_of_a_group_is_sent_when_the_inputs_of_the_others_hold_th
 
 
 async def test_moves_to_one_service_do_not_wait_for_each_other(
-    conducting: Conducting, slow: Slow
+    conducting: ConductorProcess, slow: Slow
 ) -> None:
     sending = asyncio.create_task(conducting._send(steps("delivery", "delivery", "delivery")))
     await eventually(lambda: len(slow.sent) == 3)
@@ -88,10 +88,10 @@ async def test_a_record_of_no_realm_does_not_end_the_conductor() -> None:
     service.service = service.machine.service = "alerts"
     stored = service.feed_raw(EXERCISES, b"no realm", b"{}", [])
     assert stored.transaction.realm == ""
-    conducting = Conducting("127.0.0.1:1", MARKS, lambda _fact, _realm: ())
-    batches = [[Accepted(stored.transaction, EXERCISES, 0, stored.hash, None)]]  # type: ignore[arg-type]
+    conducting = ConductorProcess("127.0.0.1:1", MARKS, lambda _fact, _realm: ())
+    batches = [[AcceptedRecord(stored.transaction, EXERCISES, 0, stored.hash, None)]]  # type: ignore[arg-type]
 
-    async def batch() -> list[Accepted]:
+    async def batch() -> list[AcceptedRecord]:
         if batches:
             return batches.pop()
         await asyncio.sleep(3600)

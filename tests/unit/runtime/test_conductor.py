@@ -25,7 +25,7 @@ from schemas.words import Answer, Channel, Level
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import Deadline, Firing, Input
 from services.runtime.log.transaction import FactRecord, Transaction
-from services.runtime.simulation.conductor import Conductor, Response
+from services.runtime.simulation.conductor import Conductor, SimulatedResponse
 from services.runtime.testing import MemorySystem
 from tests.faults.matrix import proves
 
@@ -125,7 +125,7 @@ class QuietDecider(ToyDecider):
         return Toy()
 
 
-def responder(fact: FactRecord, realm: RealmOpened) -> list[Response]:
+def responder(fact: FactRecord, realm: RealmOpened) -> list[SimulatedResponse]:
     if fact.name != "AnswerReceived" or fact.data["person"] != "p":
         return []
     message = AnswerNotification(
@@ -136,7 +136,7 @@ def responder(fact: FactRecord, realm: RealmOpened) -> list[Response]:
         answer=Answer.ACK,
         channel="app",
     )
-    return [Response(f"again:{fact.id}", 90_000, message)]
+    return [SimulatedResponse(f"again:{fact.id}", 90_000, message)]
 
 
 def opened() -> MemorySystem:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.runtime.kafka.replica import Replica
-from services.runtime.process.sqlite_cache import open_copy
+from services.runtime.process.sqlite_cache import open_cache
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS kept (id INTEGER PRIMARY KEY, what TEXT)"
 
@@ -17,14 +17,14 @@ SCHEMA = "CREATE TABLE IF NOT EXISTS kept (id INTEGER PRIMARY KEY, what TEXT)"
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """Large enough for a damage in its middle."""
-    db = open_copy(tmp_path / "vault" / "copy.db", SCHEMA)
+    db = open_cache(tmp_path / "vault" / "copy.db", SCHEMA)
     db.executemany("INSERT INTO kept VALUES (?, ?)", [(n, "x" * 100) for n in range(2000)])
     db.close()
     return tmp_path / "vault" / "copy.db"
 
 
 def rows(path: Path) -> int:
-    db = open_copy(path, SCHEMA)
+    db = open_cache(path, SCHEMA)
     count: int = db.execute("SELECT count(*) FROM kept").fetchone()[0]
     db.close()
     return count
@@ -53,7 +53,7 @@ def test_one_whose_end_is_lost_is_begun_anew(copy: Path) -> None:
 def test_many_who_find_it_at_once_agree_on_one_new_file(copy: Path) -> None:
     copy.write_bytes(b"\xff" * 4096)
     with ThreadPoolExecutor(8) as pool:
-        opened = list(pool.map(lambda _: open_copy(copy, SCHEMA), range(8)))
+        opened = list(pool.map(lambda _: open_cache(copy, SCHEMA), range(8)))
     opened[0].execute("INSERT INTO kept VALUES (1, 'new')")
     assert [db.execute("SELECT what FROM kept").fetchall() for db in opened] == [[("new",)]] * 8
     for db in opened:
@@ -69,7 +69,7 @@ def test_a_file_that_is_busy_is_not_damaged(copy: Path, monkeypatch: pytest.Monk
     busy.execute("PRAGMA journal_mode=DELETE")
     busy.execute("BEGIN EXCLUSIVE")
     with pytest.raises(sqlite3.OperationalError, match="locked"):
-        open_copy(copy, SCHEMA)
+        open_cache(copy, SCHEMA)
     busy.close()
     assert not copy.with_suffix(".damaged").exists()
     assert rows(copy) == 2000

@@ -31,9 +31,9 @@ from schemas.runtime import (
     StepTo,
     Tick,
 )
-from services.runtime.decider.applied_ids import KEPT_MS
+from services.runtime.decider.applied_ids import RETENTION_MS
 from services.runtime.decider.maps import Map
-from services.runtime.kafka.clients import headers_of
+from services.runtime.kafka.clients import build_headers
 from services.runtime.log.transaction import MAX_TRANSACTION_BYTES, Transaction
 from services.runtime.process import tracing
 from services.runtime.process.exits import EXITS, Stop
@@ -247,7 +247,7 @@ def test_thousands_of_small_deadlines_that_are_due_at_once_all_fire() -> None:
 def test_a_deadline_whose_own_facts_fit_into_no_record_has_failed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("services.runtime.decider.evaluation.ONE_FIRING_BYTES", 1_000)
+    monkeypatch.setattr("services.runtime.decider.evaluation.MAX_SINGLE_FIRING_BYTES", 1_000)
     service = opened()
     service.feed(LIVE, report(incident="x" * 2_000, delay_ms=100), at=T0)
     service.feed(LIVE, report(incident="good", delay_ms=100), at=T0)
@@ -399,21 +399,23 @@ def test_ids_are_derived_from_the_lineage_and_the_input_not_drawn() -> None:
 def test_an_id_is_forgotten_after_seven_days_in_a_live_realm(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE", 4)
+    monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE_IDS", 4)
     service = opened()
     service.feed(LIVE, report(), id="old", at=T0)
     for n in range(8):
-        service.feed(LIVE, Tick(), id=f"t{n}", at=T0 + KEPT_MS - 1 if n < 4 else T0 + 2 * KEPT_MS)
+        service.feed(
+            LIVE, Tick(), id=f"t{n}", at=T0 + RETENTION_MS - 1 if n < 4 else T0 + 2 * RETENTION_MS
+        )
     assert "old" not in service.realm(LIVE).seen
     assert "t7" in service.realm(LIVE).seen
 
 
 def test_an_exercise_never_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE", 2)
+    monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE_IDS", 2)
     service = opened(EXERCISE)
     service.feed(EXERCISE, report(), id="old")
     for n in range(8):
-        service.feed(EXERCISE, StepTo(), id=f"t{n}", at=T0 + (n + 1) * KEPT_MS)
+        service.feed(EXERCISE, StepTo(), id=f"t{n}", at=T0 + (n + 1) * RETENTION_MS)
     assert "old" in service.realm(EXERCISE).seen
 
 
@@ -462,7 +464,7 @@ def test_no_record_can_crash_the_core(
     for key, value, headers, partition in records:
         stored = service.feed_raw(partition, key, value, headers)
         assert Transaction.load(stored.raw) == stored.transaction
-        tracing.of_headers(headers)
+        tracing.read_traceparent(headers)
     assert names(service.feed(LIVE, report(), id="after")) in (["ToyReported"], ["InputDuplicate"])
 
 
@@ -521,9 +523,13 @@ def test_an_unreadable_record_never_puts_its_bytes_into_the_log() -> None:
         (
             b"92",
             b'{"incident": 5, "n": "' + secret + b'"}',
-            headers_of("vigie.ToyReport.v1", id="x1", source="t"),
+            build_headers("vigie.ToyReport.v1", id="x1", source="t"),
         ),
-        (b"92", b'{"' + secret + b'": 1}', headers_of("vigie.ToyReport.v1", id="x2", source="t")),
+        (
+            b"92",
+            b'{"' + secret + b'": 1}',
+            build_headers("vigie.ToyReport.v1", id="x2", source="t"),
+        ),
         (b"92", secret, [("ce_id", b"x3"), ("ce_type", b"vigie.ToyReport.v1"), ("ce_at", secret)]),
     ):
         stored = service.feed_raw(P, key, value, headers)
@@ -534,7 +540,10 @@ def test_an_unreadable_record_never_puts_its_bytes_into_the_log() -> None:
 @pytest.mark.parametrize("id", ["", "x" * 257, "a\nb"])
 def test_an_id_that_would_swell_or_tear_the_log_is_refused(id: str) -> None:
     stored = opened().feed_raw(
-        P, b"92", b'{"incident": "i", "n": 1}', headers_of("vigie.ToyReport.v1", id=id, source="t")
+        P,
+        b"92",
+        b'{"incident": "i", "n": 1}',
+        build_headers("vigie.ToyReport.v1", id=id, source="t"),
     )
     refused = only(stored.transaction)
     assert isinstance(refused, InputRefused)
@@ -588,9 +597,11 @@ def test_the_clock_of_an_exercise_is_not_moved_past_the_last_day_of_the_calendar
 
 def test_a_fact_of_a_time_that_no_calendar_names_can_be_forwarded_all_the_same() -> None:
     assert "ce_time" not in dict(
-        headers_of("vigie.Tick.v1", id="t", source="/toy", time_ms=END_OF_TIME)
+        build_headers("vigie.Tick.v1", id="t", source="/toy", time_ms=END_OF_TIME)
     )
     assert (
-        dict(headers_of("vigie.Tick.v1", id="t", source="/toy", time_ms=END_OF_TIME - 1))["ce_time"]
+        dict(build_headers("vigie.Tick.v1", id="t", source="/toy", time_ms=END_OF_TIME - 1))[
+            "ce_time"
+        ]
         == b"9999-12-31T23:59:59.999Z"
     )

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from services.runtime.process.tasks import end, in_thread
+from services.runtime.process.tasks import cancel_and_wait, run_in_thread
 
 
 async def test_a_task_that_swallows_a_cancellation_ends_all_the_same() -> None:
@@ -20,7 +20,7 @@ async def test_a_task_that_swallows_a_cancellation_ends_all_the_same() -> None:
 
     task = asyncio.create_task(stubborn())
     await asyncio.sleep(0)
-    await end([task])
+    await cancel_and_wait([task])
     assert task.cancelled()
 
 
@@ -31,7 +31,7 @@ async def test_tasks_that_failed_or_ended_before_do_no_harm() -> None:
     failed = asyncio.create_task(failing())
     done = asyncio.create_task(asyncio.sleep(0))
     await asyncio.wait([failed, done])
-    await end([failed, done])
+    await cancel_and_wait([failed, done])
 
 
 async def test_a_cancelled_caller_goes_on_when_what_it_ends_has_closed_what_it_holds() -> None:
@@ -48,7 +48,7 @@ async def test_a_cancelled_caller_goes_on_when_what_it_ends_has_closed_what_it_h
 
     task = asyncio.create_task(holding())
     await asyncio.sleep(0)
-    ending = asyncio.create_task(end([task]))
+    ending = asyncio.create_task(cancel_and_wait([task]))
     await closing.wait()
     ending.cancel()
     await asyncio.wait([ending])
@@ -68,7 +68,7 @@ async def test_who_is_cancelled_goes_on_only_when_the_thread_has_done() -> None:
 
     async def worker() -> None:
         try:
-            await in_thread(work)
+            await run_in_thread(work)
         finally:
             done.append("closed")
 
@@ -86,6 +86,6 @@ async def test_who_is_cancelled_goes_on_only_when_the_thread_has_done() -> None:
 
 
 async def test_what_a_thread_returns_or_raises_is_handed_on() -> None:
-    assert await in_thread(divmod, 7, 2) == (3, 1)
+    assert await run_in_thread(divmod, 7, 2) == (3, 1)
     with pytest.raises(ZeroDivisionError):
-        await in_thread(divmod, 7, 0)
+        await run_in_thread(divmod, 7, 0)

@@ -9,9 +9,9 @@ import pytest
 
 from schemas.base import DAY_MS, Instant
 from services.runtime.kafka.clients import BrokerAway
-from services.runtime.secrets.erasure import Erased, erase_text, erased_of
+from services.runtime.secrets.erasure import TextErasure, erase_text, read_erasure
 from services.runtime.secrets.retention import RetentionSettings, TextRetention
-from services.runtime.secrets.vault import TextItem, attachment_text
+from services.runtime.secrets.vault import TextItem, build_attachment_id
 from tests.unit.runtime.test_vault import Setup
 
 NOW: Instant = 1_800_000_000_000
@@ -32,7 +32,7 @@ async def fill(vault: Setup) -> None:
     await vault.texts.put("report-1", WORDS)
     for photo in ("p1", "p2", "p3"):
         await vault.texts.put(
-            attachment_text(photo), TextItem({"realm": "92"}, b"jpeg", "image/jpeg")
+            build_attachment_id(photo), TextItem({"realm": "92"}, b"jpeg", "image/jpeg")
         )
     vault.follow()
 
@@ -44,24 +44,26 @@ async def test_words_bytes_and_photos_go_and_a_mark_stays(vault: Setup) -> None:
     vault.follow(len(old))
     found = await vault.reader().get("report-1")
     assert found is not None
-    assert erased_of(found) == Erased(NOW, "demande de la personne")
+    assert read_erasure(found) == TextErasure(NOW, "demande de la personne")
     assert found.raw is None
     assert "Durand" not in str(found)
-    assert await vault.reader().get(attachment_text("p1")) is None
-    assert await vault.reader().get(attachment_text("p2")) is None
-    assert await vault.reader().get(attachment_text("p3")) is not None, "no photo of this report"
+    assert await vault.reader().get(build_attachment_id("p1")) is None
+    assert await vault.reader().get(build_attachment_id("p2")) is None
+    assert await vault.reader().get(build_attachment_id("p3")) is not None, (
+        "no photo of this report"
+    )
     readable = [
         entry.key
         for entry in old
         if entry.value and vault.sealer.open("texts", entry.key, entry.value) is not None
     ]
-    assert readable == [attachment_text("p3")], "no copy of the log can be read either"
+    assert readable == [build_attachment_id("p3")], "no copy of the log can be read either"
 
 
 async def test_a_text_that_is_there_has_no_mark(vault: Setup) -> None:
     await fill(vault)
-    assert erased_of(await vault.texts.get("report-1")) is None
-    assert erased_of(await vault.texts.get("report-2")) is None
+    assert read_erasure(await vault.texts.get("report-1")) is None
+    assert read_erasure(await vault.texts.get("report-2")) is None
 
 
 async def test_after_a_failure_it_can_be_repeated_and_nothing_comes_back(vault: Setup) -> None:
@@ -71,8 +73,8 @@ async def test_after_a_failure_it_can_be_repeated_and_nothing_comes_back(vault: 
         await erase_text(vault.texts, "report-1", NOW, "erreur")
     vault.log.away = False
     await erase_text(vault.texts, "report-1", NOW, "erreur")
-    assert erased_of(await vault.texts.get("report-1")) == Erased(NOW, "erreur")
-    assert await vault.texts.get(attachment_text("p2")) is None
+    assert read_erasure(await vault.texts.get("report-1")) == TextErasure(NOW, "erreur")
+    assert await vault.texts.get(build_attachment_id("p2")) is None
 
 
 class Clock:
@@ -106,10 +108,10 @@ async def test_what_is_older_than_its_days_is_erased_and_says_so(vault: Setup) -
     assert await retention.sweep(NOW + 30 * DAY_MS) == 0, "on its last day it is there"
     assert await retention.sweep(NOW + 31 * DAY_MS) == 1
     clock.at(NOW + 31 * DAY_MS)
-    erased = erased_of(await vault.texts.get("report-old"))
-    assert erased == Erased(NOW + 31 * DAY_MS, "durée de conservation : 30 jours")
+    erased = read_erasure(await vault.texts.get("report-old"))
+    assert erased == TextErasure(NOW + 31 * DAY_MS, "durée de conservation : 30 jours")
     for kept in ("report-young", "cmd-old", "headcount-old"):
-        assert erased_of(await vault.texts.get(kept)) is None
+        assert read_erasure(await vault.texts.get(kept)) is None
         assert await vault.texts.get(kept) is not None
     assert await retention.sweep(NOW + 100 * DAY_MS) == 1, (
         "the young one by then; a mark is not erased again"
@@ -122,7 +124,7 @@ async def test_photos_have_days_of_their_own(vault: Setup) -> None:
     clock.at(NOW)
     await TextRetention(vault.texts, {"attachment-": 10}, clock.older_than).sweep(NOW + 11 * DAY_MS)
     clock.at(NOW + 11 * DAY_MS)
-    assert await vault.texts.get(attachment_text("p3")) is None
+    assert await vault.texts.get(build_attachment_id("p3")) is None
     assert await vault.texts.get("report-1") == WORDS
 
 

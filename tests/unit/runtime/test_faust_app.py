@@ -12,7 +12,7 @@ from services.runtime.worker.faust_app import (
     DirectConductor,
     Membership,
     PositionedConsumer,
-    make_app,
+    create_app,
 )
 
 
@@ -52,7 +52,7 @@ async def owner() -> Owner:
 
 @pytest.fixture
 async def consumer(owner: Owner) -> Consumer:
-    return Consumer(make_app("127.0.0.1:9", Membership("group", ""), owner))
+    return Consumer(create_app("127.0.0.1:9", Membership("group", ""), owner))
 
 
 async def test_a_delivery_is_awaited_to_its_end_though_the_flow_is_suspended(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.runtime.secrets.front_mark import HEADER, MINUTE_S, BehindFront, FrontMark
+from services.runtime.secrets.front_mark import HEADER, MINUTE_S, FrontGuard, FrontMark
 from services.runtime.secrets.keyring import MasterKey
 
 MARK = FrontMark(MasterKey(b"k" * 32))
@@ -22,7 +22,7 @@ async def judged(headers: dict[str, str]) -> Any:
         seen.append(scope)
 
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    await BehindFront(app, MARK)(
+    await FrontGuard(app, MARK)(
         {"type": "http", "scheme": "http", "client": PEER, "headers": raw}, None, None
     )
     return seen[0]

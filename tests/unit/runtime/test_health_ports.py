@@ -9,27 +9,32 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.appliance.supervisor.plan import http_probe
+from services.appliance.supervisor.plan import create_http_probe
 from services.runtime.process import health, metrics
-from services.runtime.process.health import Server
+from services.runtime.process.health import HealthServer
 from services.runtime.process.settings import Settings
-from services.runtime.secrets.metrics_token import NAME, bear_token, is_borne, make_token
+from services.runtime.secrets.metrics_token import (
+    TOKEN_FILE,
+    build_header,
+    get_or_create_token,
+    is_token_valid,
+)
 
 WHY = "lacks the records of source-secrète"
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Server]:
+async def server(tmp_path: Path) -> AsyncIterator[HealthServer]:
     """A process that is alive and not ready, with counters."""
     metrics.count("vigie_dead_letters_total", service="healthy", reason="invalid")
     settings = Settings(data_dir=tmp_path, health_port=0)
-    running = await health.serve(settings, {"log": lambda: WHY}, live={"loop": lambda: None})
+    running = await health.serve_health(settings, {"log": lambda: WHY}, live={"loop": lambda: None})
     yield running
     await running.close()
 
 
 @pytest.fixture
-async def http(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+async def http(server: HealthServer) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as client:
         yield client
 
@@ -64,7 +69,7 @@ async def test_a_probe_without_the_token_is_told_the_state_alone(
 async def test_the_token_opens_counters_and_reasons(
     http: httpx.AsyncClient, tmp_path: Path
 ) -> None:
-    http.headers.update(bear_token(tmp_path / "secrets"))
+    http.headers.update(build_header(tmp_path / "secrets"))
     counted, ready = await http.get("/metrics"), await http.get("/readyz")
     assert counted.status_code == 200
     assert "vigie_dead_letters_total" in counted.text
@@ -72,24 +77,24 @@ async def test_the_token_opens_counters_and_reasons(
 
 
 async def test_the_supervisor_reads_why_a_process_is_not_ready(
-    server: Server, tmp_path: Path
+    server: HealthServer, tmp_path: Path
 ) -> None:
-    assert await http_probe(server.port, tmp_path / "secrets")() == f"log: {WHY}"
-    assert await http_probe(server.port, tmp_path / "elsewhere")() == "not ready"
+    assert await create_http_probe(server.port, tmp_path / "secrets")() == f"log: {WHY}"
+    assert await create_http_probe(server.port, tmp_path / "elsewhere")() == "not ready"
 
 
 def test_the_token_is_the_owners_alone_and_stays(tmp_path: Path) -> None:
-    token = make_token(tmp_path)
-    assert make_token(tmp_path) == token
+    token = get_or_create_token(tmp_path)
+    assert get_or_create_token(tmp_path) == token
     assert len(token) >= 43, "32 random bytes"
-    assert stat.S_IMODE((tmp_path / NAME).stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / TOKEN_FILE).stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("authorization", ["Bearer t0k", "bearer t0k"])
 def test_the_whole_token_counts(authorization: str) -> None:
-    assert is_borne(authorization, "t0k")
+    assert is_token_valid(authorization, "t0k")
 
 
 @pytest.mark.parametrize("other", ["Bearer t0", "Bearer t0kk", "Bearer é", "t0k", "", None])
 def test_nothing_else_counts(other: str | None) -> None:
-    assert not is_borne(other, "t0k")
+    assert not is_token_valid(other, "t0k")

@@ -11,10 +11,10 @@ import psutil
 import pytest
 
 from schemas.base import Message
-from services.runtime.process.heap import give_back
+from services.runtime.process.heap import release_memory
 from services.runtime.simulation import conductor_process
-from services.runtime.simulation.conductor import _Realm
-from services.runtime.simulation.conductor_process import Conducting
+from services.runtime.simulation.conductor import _RealmState
+from services.runtime.simulation.conductor_process import ConductorProcess
 from tests.marks import MARKS
 from tests.unit.runtime.test_conductor import ToyJob, ToyPlanner
 
@@ -30,7 +30,7 @@ def test_what_was_freed_below_something_that_stays_is_given_back() -> None:
     stays = blocks[-1]
     del blocks
     before = process.memory_info().rss
-    give_back()
+    release_memory()
     assert process.memory_info().rss < before - 50 * MB
     assert stays
 
@@ -57,11 +57,11 @@ async def test_the_conductor_solves_one_after_the_other_and_gives_back_after_eac
         nonlocal given_back
         given_back += 1
 
-    monkeypatch.setattr(conductor_process, "give_back", given)
-    monkeypatch.setattr(conductor_process, "idempotent_producer", lambda *_, **__: None)
-    driving: Any = Conducting("127.0.0.1:1", MARKS, lambda _fact, _realm: (), Solving())
+    monkeypatch.setattr(conductor_process, "release_memory", given)
+    monkeypatch.setattr(conductor_process, "create_idempotent_producer", lambda *_, **__: None)
+    driving: Any = ConductorProcess("127.0.0.1:1", MARKS, lambda _fact, _realm: (), Solving())
     names = ("92~ex-a", "92~ex-b")
-    driving._conductor._realms = {name: _Realm(name) for name in names}
+    driving._conductor._realms = {name: _RealmState(name) for name in names}
     await asyncio.gather(*(driving._solve(ToyJob(name)) for name in names))
     driving._solver.shutdown()
     assert (most, given_back) == (1, 2)

@@ -9,11 +9,11 @@ from typing import Any, Self
 
 import pytest
 
-from services.runtime.log.chain import Position, empty
-from services.runtime.log.snapshots import Published
+from services.runtime.log.chain import Position, create_empty_view
+from services.runtime.log.snapshots import PublishedPosition
 from services.runtime.log.transaction import Transaction
-from services.runtime.worker.owned_partition import UNPUBLISHED, Held
-from services.runtime.worker.publisher import Accepted, Feed, Publisher
+from services.runtime.worker.owned_partition import MAX_UNPUBLISHED, OwnedPartition
+from services.runtime.worker.publisher import PartitionFeed, PublishedRecord, Publisher
 from tests.unit.runtime.test_core import opened, report
 from tests.waiting import eventually
 
@@ -53,25 +53,25 @@ def caught_up(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
         await done.wait()
 
     monkeypatch.setattr("services.runtime.worker.publisher.PartitionReader", NoReader)
-    monkeypatch.setattr(Feed, "_begin", begin)
-    monkeypatch.setattr(Feed, "_catch_up", catch_up)
+    monkeypatch.setattr(PartitionFeed, "_begin", begin)
+    monkeypatch.setattr(PartitionFeed, "_catch_up", catch_up)
     return done
 
 
-def behind(publisher: Publisher, transaction: Transaction) -> Held[Any]:
+def behind(publisher: Publisher, transaction: Transaction) -> OwnedPartition[Any]:
     """So much is unpublished that the next input waits, and no append is on its way whose acknowledgement could wake it."""
     room = asyncio.Event()
-    held = Held(
+    held = OwnedPartition(
         0,
-        empty(),
-        Feed(publisher, 0, Position(), Published(), room),
+        create_empty_view(),
+        PartitionFeed(publisher, 0, Position(), PublishedPosition(), room),
         "a",
         (-1, ""),
         (-1, ""),
         room=room,
     )
-    for seq in range(UNPUBLISHED):
-        held.feed.offer(Accepted(transaction, Position(seq=seq + 1)))
+    for seq in range(MAX_UNPUBLISHED):
+        held.feed.offer(PublishedRecord(transaction, Position(seq=seq + 1)))
     assert held.full
     return held
 
@@ -107,7 +107,7 @@ async def test_a_worker_that_waited_for_acknowledgements_goes_on_with_the_first_
     await eventually(lambda: not held.feed._queue)
     assert not waiting.done()
     of_each = (
-        len(publisher.acknowledge) // UNPUBLISHED
+        len(publisher.acknowledge) // MAX_UNPUBLISHED
     )  # by the routes of the toys, which other tests change
     for acknowledge in publisher.acknowledge[:of_each]:
         acknowledge()

@@ -14,27 +14,40 @@ from schemas.base import DAY_MS
 from schemas.envelope import Place
 from schemas.realms import partition_of
 from schemas.runtime import InputDuplicate, InputRefused, OpenRealm, Tick
-from schemas.topics import PARTITIONS, TOPICS, inputs, is_input, log, urgent
-from services.runtime.decider.applied_ids import KEPT_MS
-from services.runtime.decider.input_marks import FRESH_MS, GRACE_MS, InputMarks
+from schemas.topics import (
+    PARTITION_COUNT,
+    TOPICS,
+    input_topic,
+    is_input_topic,
+    log_topic,
+    urgent_topic,
+)
+from services.runtime.decider.applied_ids import RETENTION_MS
+from services.runtime.decider.input_marks import MAX_INPUT_AGE_MS, UNMARKED_GRACE_MS, InputMarks
 from services.runtime.decider.inputs import Headers, InputRecord
 from services.runtime.decider.machine import Machine
-from services.runtime.kafka.clients import RecordProducer, headers_of, value_of
-from services.runtime.log.chain import Appended, View, append, empty, fold
+from services.runtime.kafka.clients import RecordProducer, build_headers, encode_message
+from services.runtime.log.chain import (
+    ChainView,
+    PreparedAppend,
+    apply_input,
+    create_empty_view,
+    fold_record,
+)
 from services.runtime.secrets.keyring import MasterKey, MasterKeyInvalid
 from tests.faults.runtime.toy import EchoDecider, ToyDecider, ToyEscalated, ToyReport, ToyState
 from tests.marks import MARKS, put_key
 
 T0 = 1_800_000_000_000
 REALM, KEY = "92", b"92"
-P = partition_of(REALM, PARTITIONS)
+P = partition_of(REALM, PARTITION_COUNT)
 OTHER = MasterKey(b"x" * 32)
 MACHINE: Machine[ToyState] = Machine(ToyDecider(1))
 
 
 def headers(**more: Any) -> list[tuple[str, bytes]]:
     given: dict[str, Any] = {"id": "r1", "source": "/p-dupont", "time_ms": T0, **more}
-    return headers_of(given.pop("type", ToyReport.wire_type()), **given)
+    return build_headers(given.pop("type", ToyReport.wire_type()), **given)
 
 
 def record(
@@ -46,7 +59,7 @@ def record(
     at: int = T0,
 ) -> InputRecord:
     """A record as the broker hands it out; without a mark unless `given` has one."""
-    value = value_of(ToyReport(incident="i1", n=n))
+    value = encode_message(ToyReport(incident="i1", n=n))
     return InputRecord(topic, P, 0, key, value, headers() if given is None else given, at)
 
 
@@ -102,7 +115,7 @@ def test_a_record_without_a_mark_is_not() -> None:
 
 
 CHANGED = {
-    "value": replace(GENUINE, value=value_of(ToyReport(incident="i1", n=2))),
+    "value": replace(GENUINE, value=encode_message(ToyReport(incident="i1", n=2))),
     "no value": replace(GENUINE, value=None),
     "another lane": replace(GENUINE, topic="toy.urgent"),
     "another service": replace(GENUINE, topic="alerts.inputs"),
@@ -147,10 +160,10 @@ def test_a_mark_that_is_there_is_replaced() -> None:
 
 
 def test_a_copy_that_comes_when_its_id_is_forgotten_is_refused() -> None:
-    assert FRESH_MS < KEPT_MS
-    assert fault(replace(GENUINE, timestamp=T0 + FRESH_MS)) is None
+    assert MAX_INPUT_AGE_MS < RETENTION_MS
+    assert fault(replace(GENUINE, timestamp=T0 + MAX_INPUT_AGE_MS)) is None
     assert (
-        fault(replace(GENUINE, timestamp=T0 + FRESH_MS + 1))
+        fault(replace(GENUINE, timestamp=T0 + MAX_INPUT_AGE_MS + 1))
         == "the record was made more than 6 days before it came"
     )
 
@@ -160,7 +173,7 @@ def test_a_copy_that_comes_when_its_id_is_forgotten_is_refused() -> None:
     [
         record(headers(place=Place("alerts", P, 0, 9, 0), place_hash="0" * 32)),
         record(headers(), key=b"92~ex-1"),
-        record(headers_of(Tick.wire_type(), id="t1", source="/toy")),
+        record(build_headers(Tick.wire_type(), id="t1", source="/toy")),
     ],
     ids=["a forwarded fact", "an exercise", "a tick"],
 )
@@ -182,9 +195,9 @@ def test_an_upgraded_installation_notes_once_from_when_on(
 ) -> None:
     (tmp_path / "master.key").write_bytes(b"t" * 32)
     monkeypatch.setattr(time, "time_ns", lambda: T0 * 1_000_000)
-    assert fault(record(at=T0 + GRACE_MS - 1), InputMarks.open(tmp_path)) is None
+    assert fault(record(at=T0 + UNMARKED_GRACE_MS - 1), InputMarks.open(tmp_path)) is None
     monkeypatch.setattr(time, "time_ns", lambda: (T0 + DAY_MS) * 1_000_000)
-    assert fault(record(at=T0 + GRACE_MS), InputMarks.open(tmp_path)) is not None
+    assert fault(record(at=T0 + UNMARKED_GRACE_MS), InputMarks.open(tmp_path)) is not None
 
 
 def test_a_new_installation_takes_none_without_a_mark(tmp_path: Path) -> None:
@@ -195,18 +208,26 @@ def test_a_new_installation_takes_none_without_a_mark(tmp_path: Path) -> None:
 # ── deciding ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def opened() -> View[ToyState]:
+def opened() -> ChainView[ToyState]:
     order = OpenRealm(author="system:up", role="admin", territory="92", started_at=T0)
     given = InputRecord(
-        "toy.inputs", P, 0, KEY, value_of(order), headers(id="open", type=order.wire_type()), T0
+        "toy.inputs",
+        P,
+        0,
+        KEY,
+        encode_message(order),
+        headers(id="open", type=order.wire_type()),
+        T0,
     )
-    return append(MACHINE, empty(), given, "run")[0]
+    return apply_input(MACHINE, create_empty_view(), given, "run")[0]
 
 
-def applied(view: View[ToyState], made: InputRecord) -> tuple[View[ToyState], Appended]:
+def applied(
+    view: ChainView[ToyState], made: InputRecord
+) -> tuple[ChainView[ToyState], PreparedAppend]:
     """As a worker does."""
     record = replace(made, offset=view.position.applied + 1)
-    return append(MACHINE, view, record, "run", MARKS.find_fault(record))
+    return apply_input(MACHINE, view, record, "run", MARKS.find_fault(record))
 
 
 def test_an_unsigned_input_is_refused_on_record_and_changes_nothing() -> None:
@@ -221,7 +242,7 @@ def test_an_unsigned_input_is_refused_on_record_and_changes_nothing() -> None:
         "refused",
     )
     assert after.realms == before.realms
-    assert fold(MACHINE, before, before.position.next, written.raw) == after, (
+    assert fold_record(MACHINE, before, before.position.next, written.raw) == after, (
         "a reader needs no key"
     )
 
@@ -239,18 +260,18 @@ def test_nothing_that_an_unsigned_record_says_of_itself_is_believed() -> None:
 
 def test_a_forged_place_does_not_hide_the_facts_that_come() -> None:
     echo: Machine[Any] = Machine(EchoDecider(1))
-    view, at = empty(), Place("toy", P, 0, 10**9, 0)
+    view, at = create_empty_view(), Place("toy", P, 0, 10**9, 0)
     escalated = ToyEscalated(incident="i", rung=1)
     forged = InputRecord(
         "toyecho.inputs",
         P,
         0,
         KEY,
-        value_of(escalated),
+        encode_message(escalated),
         headers(type=escalated.wire_type(), place=at, place_hash="0" * 32),
         T0,
     )
-    view, _ = append(echo, view, forged, "run", MARKS.find_fault(forged))
+    view, _ = apply_input(echo, view, forged, "run", MARKS.find_fault(forged))
     assert not view.position.marks
 
 
@@ -275,13 +296,18 @@ def test_a_copy_of_a_genuine_record_is_a_duplicate() -> None:
 
 
 def test_every_input_topic_is_known_as_one() -> None:
-    found = {topic.name for topic in TOPICS if is_input(topic.name)}
-    assert found == {inputs("alerts"), inputs("continuity"), inputs("delivery"), urgent("alerts")}
+    found = {topic.name for topic in TOPICS if is_input_topic(topic.name)}
+    assert found == {
+        input_topic("alerts"),
+        input_topic("continuity"),
+        input_topic("delivery"),
+        urgent_topic("alerts"),
+    }
 
 
 async def test_a_producer_without_the_key_sends_no_input() -> None:
     producer = RecordProducer("127.0.0.1:1")
     with pytest.raises(ValueError, match=r"alerts\.inputs"):
-        await producer.send(inputs("alerts"), REALM, Tick(), id="t", source="/test")
+        await producer.send(input_topic("alerts"), REALM, Tick(), id="t", source="/test")
     await producer.stop()
-    assert not is_input(log("alerts"))
+    assert not is_input_topic(log_topic("alerts"))

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.secrets.keyring import Keyring, MasterKey, MasterKeyInvalid, seal, unseal
+from services.runtime.secrets.keyring import Keyring, MasterKey, MasterKeyInvalid, decrypt, encrypt
 
 
 def test_the_master_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
@@ -66,12 +66,12 @@ def test_another_master_key_is_named_not_misread(tmp_path: Path) -> None:
 
 
 def test_a_sealed_value_is_bound_to_its_place() -> None:
-    sealed = seal(b"k" * 32, b"value", b"here")
-    assert unseal(b"k" * 32, sealed, b"here") == b"value"
+    sealed = encrypt(b"k" * 32, b"value", b"here")
+    assert decrypt(b"k" * 32, sealed, b"here") == b"value"
     for key, value, place in (
         (b"k" * 32, sealed, b"there"),
         (b"x" * 32, sealed, b"here"),
         (b"k" * 32, sealed[:-1] + b"?", b"here"),
     ):
         with pytest.raises(ValueError, match="another key"):
-            unseal(key, value, place)
+            decrypt(key, value, place)

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from schemas.realms import live_partitions, partition_of
-from schemas.topics import PARTITIONS, inputs, log
+from schemas.topics import PARTITION_COUNT, input_topic, log_topic
 from services.runtime.log.transaction import Transaction
-from services.runtime.worker.lag import read_standing
+from services.runtime.worker.lag import read_progress
 from tests.unit.delivery.desk import T0
 from tests.unit.delivery.test_sender import World
 
-LIVE = partition_of("92", PARTITIONS)
-SIMULATED = next(p for p in range(PARTITIONS) if p not in live_partitions(PARTITIONS))
+LIVE = partition_of("92", PARTITION_COUNT)
+SIMULATED = next(p for p in range(PARTITION_COUNT) if p not in live_partitions(PARTITION_COUNT))
 
 
 @dataclass
@@ -48,7 +48,7 @@ def transaction() -> Transaction:
 
 def standing_of(topics: Topics) -> Any:
     reader: Any = topics
-    return read_standing(reader)
+    return read_progress(reader)
 
 
 async def test_an_empty_system_is_quiet() -> None:
@@ -63,8 +63,8 @@ async def test_an_empty_system_is_quiet() -> None:
 async def test_inputs_that_the_log_has_not_applied_are_its_lag(transaction: Transaction) -> None:
     applied = transaction.src.offset + 1
     topics = Topics(
-        {(inputs("delivery"), LIVE): applied + 3, (log("delivery"), LIVE): 7},
-        {(log("delivery"), LIVE): transaction.dump()},
+        {(input_topic("delivery"), LIVE): applied + 3, (log_topic("delivery"), LIVE): 7},
+        {(log_topic("delivery"), LIVE): transaction.dump()},
     )
     standing = await standing_of(topics)
     assert standing.lag["delivery"] == 3
@@ -80,9 +80,9 @@ async def test_the_earliest_deadline_of_the_live_realms_counts_and_none_of_an_ex
         ("alerts", SIMULATED): T0,
     }
     topics = Topics(
-        {(log(service), p): 1 for service, p in due},
+        {(log_topic(service), p): 1 for service, p in due},
         {
-            (log(service), p): replace(transaction, next_due=at).dump()
+            (log_topic(service), p): replace(transaction, next_due=at).dump()
             for (service, p), at in due.items()
         },
     )
@@ -94,7 +94,7 @@ async def test_the_earliest_deadline_of_the_live_realms_counts_and_none_of_an_ex
 
 async def test_a_record_that_cannot_be_read_counts_as_nothing_applied() -> None:
     topics = Topics(
-        {(inputs("alerts"), LIVE): 5, (log("alerts"), LIVE): 1},
-        {(log("alerts"), LIVE): b"no record"},
+        {(input_topic("alerts"), LIVE): 5, (log_topic("alerts"), LIVE): 1},
+        {(log_topic("alerts"), LIVE): b"no record"},
     )
     assert (await standing_of(topics)).lag["alerts"] == 5

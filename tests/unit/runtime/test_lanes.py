@@ -14,16 +14,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.realms import partition_of
-from schemas.topics import BY_NAME, SERVICES, TOPICS, URGENT, inputs, lanes, urgent, urgent_lane
+from schemas.topics import (
+    SERVICES,
+    SERVICES_WITH_URGENT_LANE,
+    TOPICS,
+    TOPICS_BY_NAME,
+    input_topic,
+    input_topics,
+    select_urgent_topic,
+    urgent_topic,
+)
 from services.runtime.decider.inputs import InputRecord
 from services.runtime.decider.machine import Machine
-from services.runtime.kafka.clients import headers_of, value_of
-from services.runtime.log.chain import View, append, dump_position, empty, fold, load_position
+from services.runtime.kafka.clients import build_headers, encode_message
+from services.runtime.log.chain import (
+    ChainView,
+    apply_input,
+    create_empty_view,
+    dump_position,
+    fold_record,
+    load_position,
+)
 from services.runtime.log.transaction import Transaction
-from services.runtime.worker.lag import applied_by
+from services.runtime.worker.lag import list_applied_offsets
 from services.runtime.worker.worker import Worker
 from services.verify.chain import LogFold
-from services.verify.laws import Findings, InputSeen, check_inputs
+from services.verify.laws import Findings, InputEntry, check_inputs
 from tests.faults.runtime.toy import ToyAck, ToyDecider, ToyReport
 
 T0 = 1_800_000_000_000
@@ -43,7 +59,7 @@ def opening() -> InputRecord:
     from schemas.runtime import OpenRealm
 
     order = OpenRealm(author="system:up", role="admin", territory="92", started_at=0)
-    return record(inputs(TOY), 0, "open", order, T0)
+    return record(input_topic(TOY), 0, "open", order, T0)
 
 
 def record(topic: str, offset: int, id: str, message: Any, at: int) -> InputRecord:
@@ -52,8 +68,8 @@ def record(topic: str, offset: int, id: str, message: Any, at: int) -> InputReco
         P,
         offset,
         b"92",
-        value_of(message),
-        headers_of(message.wire_type(), id=id, source="test"),
+        encode_message(message),
+        build_headers(message.wire_type(), id=id, source="test"),
         at,
     )
 
@@ -69,26 +85,26 @@ def records_of(steps: Sequence[tuple[bool, int, bool]]) -> list[InputRecord]:
             else ToyReport(incident=f"i{n % 3}", n=n, delay_ms=20 if n % 2 else None)
         )
         id = f"m{n - 1}" if is_twice and n else f"m{n}"
-        topic = urgent(TOY) if is_urgent else inputs(TOY)
+        topic = urgent_topic(TOY) if is_urgent else input_topic(TOY)
         found.append(record(topic, nexts[is_urgent], id, message, times[is_urgent]))
         nexts[is_urgent] += 1
     return found
 
 
 def decided(
-    records: Sequence[InputRecord], view: View[Any] | None = None
-) -> tuple[View[Any], list[bytes]]:
-    view, raws = view or empty(), []
+    records: Sequence[InputRecord], view: ChainView[Any] | None = None
+) -> tuple[ChainView[Any], list[bytes]]:
+    view, raws = view or create_empty_view(), []
     for one in records:
-        view, appended = append(machine(), view, one, "run")
+        view, appended = apply_input(machine(), view, one, "run")
         raws.append(appended.raw)
     return view, raws
 
 
-def folded(raws: Sequence[bytes]) -> View[Any]:
-    view: View[Any] = empty()
+def folded(raws: Sequence[bytes]) -> ChainView[Any]:
+    view: ChainView[Any] = create_empty_view()
     for offset, raw in enumerate(raws):
-        view = fold(machine(), view, offset, raw)
+        view = fold_record(machine(), view, offset, raw)
     return view
 
 
@@ -133,12 +149,15 @@ def test_verify_follows_both_lanes_by_a_path_of_its_own(
     log = LogFold(TOY, P, found.breach)
     for offset, raw in enumerate(raws):
         log.feed(offset, raw, {}, lambda *_: ())
-    seen: dict[str, dict[int, InputSeen]] = {inputs(TOY): {}, urgent(TOY): {}}
+    seen: dict[str, dict[int, InputEntry]] = {input_topic(TOY): {}, urgent_topic(TOY): {}}
     for one, raw in zip(records, raws, strict=True):
         source = Transaction.load(raw).src
-        seen[one.topic][one.offset] = InputSeen(source.digest, source.type, source.id, "92")
+        seen[one.topic][one.offset] = InputEntry(source.digest, source.type, source.id, "92")
     check_inputs(
-        {(TOY, P): log}, {(TOY, P): seen[inputs(TOY)]}, found, {(TOY, P): seen[urgent(TOY)]}
+        {(TOY, P): log},
+        {(TOY, P): seen[input_topic(TOY)]},
+        found,
+        {(TOY, P): seen[urgent_topic(TOY)]},
     )
     assert (found.broken, found.pending) == ([], {})
 
@@ -171,8 +190,8 @@ def test_each_record_says_where_both_lanes_stand() -> None:
 def test_the_lag_of_both_lanes_is_read_from_the_newest_record(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("schemas.topics.URGENT", {TOY})
-    said = [applied_by(Transaction.load(raw), TOY) for raw in three()]
+    monkeypatch.setattr("schemas.topics.SERVICES_WITH_URGENT_LANE", {TOY})
+    said = [list_applied_offsets(Transaction.load(raw), TOY) for raw in three()]
     assert said == [
         {"toy.inputs": 0, "toy.urgent": -1},
         {"toy.inputs": 0, "toy.urgent": 0},
@@ -189,15 +208,18 @@ def test_a_log_that_never_had_an_urgent_input_says_nothing_of_one() -> None:
 def test_only_live_realms_of_a_decider_with_two_lanes_have_an_urgent_one() -> None:
     assert (
         {t.name for t in TOPICS if t.name.endswith(".urgent")}
-        == {urgent(s) for s in SERVICES if s in URGENT}
+        == {urgent_topic(s) for s in SERVICES if s in SERVICES_WITH_URGENT_LANE}
         == {"alerts.urgent"}
     )
-    assert BY_NAME[urgent("alerts")].partitions == BY_NAME[inputs("alerts")].partitions
-    assert BY_NAME[urgent("alerts")].append_time
-    assert urgent_lane("alerts", "92") == "alerts.urgent"
-    assert urgent_lane("alerts", "92~ex-7") == "alerts.inputs"
-    assert urgent_lane("delivery", "92") == "delivery.inputs"
-    assert lanes("alerts") == ("alerts.inputs", "alerts.urgent")
+    assert (
+        TOPICS_BY_NAME[urgent_topic("alerts")].partitions
+        == TOPICS_BY_NAME[input_topic("alerts")].partitions
+    )
+    assert TOPICS_BY_NAME[urgent_topic("alerts")].append_time
+    assert select_urgent_topic("alerts", "92") == "alerts.urgent"
+    assert select_urgent_topic("alerts", "92~ex-7") == "alerts.inputs"
+    assert select_urgent_topic("delivery", "92") == "delivery.inputs"
+    assert input_topics("alerts") == ("alerts.inputs", "alerts.urgent")
 
 
 async def test_a_worker_that_stops_waits_no_longer_for_its_urgent_lane() -> None:
@@ -213,7 +235,7 @@ async def test_a_worker_that_stops_waits_no_longer_for_its_urgent_lane() -> None
 
     told = SimpleNamespace(realm_of=lambda _: "92", next_due=lambda _: None)
     worker = SimpleNamespace(machine=told, stopping=False)
-    view = SimpleNamespace(realms={}, position=empty().position)
+    view = SimpleNamespace(realms={}, position=create_empty_view().position)
     held = SimpleNamespace(partition=P, view=view, dropped=False)
     lane = SimpleNamespace(ask_end=end_of, until_decided=wait)
     read = cast("Any", Worker._read_urgent_before)

@@ -12,18 +12,22 @@ import pytest
 from schemas.envelope import Place
 from schemas.realms import partition_of
 from schemas.runtime import RealmOpened
-from schemas.topics import PARTITIONS
-from services.runtime.kafka.clients import headers_of, value_of
-from services.runtime.kafka.dead_letter_replay import headers_again, read_letters, row_of
-from services.runtime.kafka.dead_letters import DeadLetter, Lane
+from schemas.topics import PARTITION_COUNT
+from services.runtime.kafka.clients import build_headers, encode_message
+from services.runtime.kafka.dead_letter_replay import (
+    build_replay_headers,
+    build_row,
+    read_dead_letters,
+)
+from services.runtime.kafka.dead_letters import DeadLetter, DeadLetterKind
 from services.runtime.testing import MemoryService
-from services.runtime.worker.publisher import _place_in
-from services.verify.reading import _place_of
+from services.runtime.worker.publisher import _read_place
+from services.verify.reading import _locate_input
 from tests.faults.runtime.toy import EchoDecider, ToyEscalated
 
 LETTER = DeadLetter(
     "l1",
-    Lane.FAILED,
+    DeadLetterKind.FAILED,
     "alerts",
     "92",
     5,
@@ -59,24 +63,26 @@ async def test_letters_are_listed_past_records_that_are_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("services.runtime.kafka.dead_letter_replay.PartitionReader", OneTopic)
-    assert [letter async for letter in read_letters("")] == [LETTER]
+    assert [letter async for letter in read_dead_letters("")] == [LETTER]
 
 
 def test_verify_reads_past_them_too() -> None:
-    assert [_place_of(value or b"") for value in STRANGE] == [None] * 7 + [("alerts.inputs", 3, 7)]
+    assert [_locate_input(value or b"") for value in STRANGE] == [None] * 7 + [
+        ("alerts.inputs", 3, 7)
+    ]
 
 
 @pytest.mark.parametrize("raw", [None, b"", b"\xff", b"alerts/1", b"a/b/c/d/e"])
 def test_a_place_that_none_of_ours_wrote_on_a_public_topic_is_none(raw: bytes | None) -> None:
-    assert _place_in([("ce_place", raw)]) is None
-    assert _place_in([("ce_place", b"alerts/1/0/2/3")]) == Place("alerts", 1, 0, 2, 3)
+    assert _read_place([("ce_place", raw)]) is None
+    assert _read_place([("ce_place", b"alerts/1/0/2/3")]) == Place("alerts", 1, 0, 2, 3)
 
 
 def test_a_forwarded_fact_that_failed_takes_effect_when_it_is_offered_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A notification that delivery failed on was offered again as what the watermark had passed, and nothing happened."""
-    echo, p = MemoryService(EchoDecider()), partition_of("92", PARTITIONS)
+    echo, p = MemoryService(EchoDecider()), partition_of("92", PARTITION_COUNT)
     opened = RealmOpened(territory="92", title_code="live", started_at=0, lineage="92")
     echo.feed("92", opened, place=Place("toy", p, 0, 1, 0), place_hash="a")
     fact, place = ToyEscalated(incident="i", rung=1), Place("toy", p, 0, 2, 0)
@@ -86,15 +92,15 @@ def test_a_forwarded_fact_that_failed_takes_effect_when_it_is_offered_again(
             echo.feed("92", fact, id="f1", place=place, place_hash="b").facts[0].name
             == "InputFailed"
         )
-    given = headers_of(fact.wire_type(), id="f1", source="/toy", place=place, place_hash="b")
+    given = build_headers(fact.wire_type(), id="f1", source="/toy", place=place, place_hash="b")
     letter = replace(
         LETTER, input_id="f1", headers={name: (value or b"").decode() for name, value in given}
     )
     for _ in range(2):
-        echo.feed_raw(p, b"92", value_of(fact), headers_again(letter))
+        echo.feed_raw(p, b"92", encode_message(fact), build_replay_headers(letter))
     assert echo.state("92").counts["i"] == 1
     unknown = replace(letter, headers={}, input_id=None)
-    assert headers_again(unknown, "vigie.ToyAck.v1") == [
+    assert build_replay_headers(unknown, "vigie.ToyAck.v1") == [
         ("ce_type", b"vigie.ToyAck.v1"),
         ("ce_id", b"l1"),
     ]
@@ -112,11 +118,11 @@ def test_a_forwarded_fact_that_failed_takes_effect_when_it_is_offered_again(
 def test_a_letter_of_any_time_can_be_listed(at: int, shown: str) -> None:
     letter = DeadLetter(
         id="1",
-        lane=Lane.REFUSED,
+        lane=DeadLetterKind.REFUSED,
         service="intake",
         realm="92",
         at=at,
         code="invalid",
         detail="body: json_invalid",
     )
-    assert row_of(letter)["at"] == shown
+    assert build_row(letter)["at"] == shown

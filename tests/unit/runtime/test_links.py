@@ -11,20 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.runtime.identity.signed_links import (
-    AckLinks,
-    Link,
+    AnswerLink,
+    AnswerLinks,
     LinkExpired,
     LinkInvalid,
-    answer_id,
+    derive_answer_id,
 )
 from tests.unit.delivery.desk import T0
 
-LINKS = AckLinks(b"k" * 32)
+LINKS = AnswerLinks(b"k" * 32)
 NOTIFICATION = "8f0f6a8e-0000-5000-8000-000000000001"
 
 
-def link(**changes: object) -> Link:
-    return Link(
+def link(**changes: object) -> AnswerLink:
+    return AnswerLink(
         **{
             "realm": "92",
             "notification": NOTIFICATION,
@@ -44,7 +44,7 @@ def link(**changes: object) -> Link:
 def test_a_token_says_what_was_put_in(
     notification: object, realm: str, person: str, expires_s: int
 ) -> None:
-    made = Link(realm, str(notification), person, expires_s * 1000)
+    made = AnswerLink(realm, str(notification), person, expires_s * 1000)
     assert LINKS.read(LINKS.token(made), made.expires_at) == made
 
 
@@ -89,7 +89,7 @@ def test_garbage_is_refused(token: str) -> None:
 
 def test_a_token_of_another_installation_is_refused() -> None:
     with pytest.raises(LinkInvalid):
-        AckLinks(b"x" * 32).read(LINKS.token(link()), T0)
+        AnswerLinks(b"x" * 32).read(LINKS.token(link()), T0)
 
 
 def test_after_its_time_a_token_says_so() -> None:
@@ -99,12 +99,12 @@ def test_after_its_time_a_token_says_so() -> None:
 
 
 def test_every_process_of_an_installation_reads_the_others_tokens(tmp_path: Path) -> None:
-    token = AckLinks.open(tmp_path).token(link())
-    assert AckLinks.open(tmp_path).read(token, T0) == link()
+    token = AnswerLinks.open(tmp_path).token(link())
+    assert AnswerLinks.open(tmp_path).read(token, T0) == link()
     assert (tmp_path / "master.key").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_token_answers_once_whatever_the_button_and_tokens_differ() -> None:
     one, other = LINKS.token(link()), LINKS.token(link(notification=str(uuid4())))
-    assert answer_id(one) == answer_id(one)
-    assert answer_id(one) != answer_id(other)
+    assert derive_answer_id(one) == derive_answer_id(one)
+    assert derive_answer_id(one) != derive_answer_id(other)

@@ -17,7 +17,7 @@ T0 = 1_800_000_000_000
 
 def told(tx: Transaction, outcome: str) -> list[dict[str, object]]:
     with capture_logs() as lines:
-        failure_log.tell(tx, outcome)
+        failure_log.log_failures(tx, outcome)
     return [dict(line) for line in lines]
 
 
@@ -34,8 +34,8 @@ def test_a_deadline_that_failed_is_told_and_in_a_live_realm_counted(
     """Nothing fires in its place: a ladder may stand still, and only a line of the main courante said so."""
     service = opened(realm)
     service.feed(realm, ToyReport(incident="bad", n=1, delay_ms=100, does="curse"), at=T0)
-    failure_log.begin("toy")
-    before = figure(failure_log.DEADLINES, service="toy") or 0
+    failure_log.initialize_metric("toy")
+    before = figure(failure_log.DEADLINES_METRIC, service="toy") or 0
     tx = service.feed(
         realm, ToyReport(incident="good", n=2) if realm == "92" else StepTo(), at=T0 + 100
     )
@@ -47,7 +47,7 @@ def test_a_deadline_that_failed_is_told_and_in_a_live_realm_counted(
         "bad",
     )
     assert line["reason"] == "RuntimeError: cursed"
-    assert figure(failure_log.DEADLINES, service="toy") == before + counted
+    assert figure(failure_log.DEADLINES_METRIC, service="toy") == before + counted
 
 
 def test_an_input_without_effect_is_told_with_its_causes() -> None:

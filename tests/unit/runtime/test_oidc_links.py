@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from services.runtime.http.problems import ProblemError
-from services.runtime.identity.accounts import AccessStore, new_principal
-from services.runtime.identity.oidc import Oidc
+from services.runtime.identity.accounts import AccessStore, create_principal
+from services.runtime.identity.oidc import OidcLogin
 from services.runtime.identity.oidc_settings import OidcSettings
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.sessions import Sessions
 from services.runtime.secrets.keyring import MasterKey
-from services.runtime.testing.keyed import memory_access
+from services.runtime.testing.keyed import create_memory_access
 
 DECIDING = (Role.COORDINATOR, Role.DIRECTOR, Role.ELECTED)
 CLAIMS = {"preferred_username": "chef", "sub": "s-1"}
@@ -22,16 +22,16 @@ CLAIMS = {"preferred_username": "chef", "sub": "s-1"}
 
 @pytest.fixture
 def access(tmp_path: Path) -> AccessStore:
-    return memory_access(tmp_path)
+    return create_memory_access(tmp_path)
 
 
-def provider(access: AccessStore, **more: str) -> Oidc:
+def provider(access: AccessStore, **more: str) -> OidcLogin:
     settings = OidcSettings(oidc_issuer="http://127.0.0.1:1", oidc_client_id="vigie", **more)  # type: ignore[arg-type]
-    return Oidc(settings, access, Sessions(access), MasterKey(b"k" * 32))
+    return OidcLogin(settings, access, Sessions(access), MasterKey(b"k" * 32))
 
 
 async def add_account(access: AccessStore, role: Role) -> str:
-    principal = new_principal(role)
+    principal = create_principal(role)
     await access.add_account(principal, "chef")
     return principal.id
 

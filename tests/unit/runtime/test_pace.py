@@ -7,7 +7,7 @@ import pytest
 from schemas.runtime import StepTo
 from services.runtime.simulation import conductor_process
 from services.runtime.simulation.conductor import Move
-from services.runtime.simulation.conductor_process import Conducting
+from services.runtime.simulation.conductor_process import ConductorProcess
 
 REALM, T0 = "92~ex-pace", 1_800_000_000_000
 
@@ -29,7 +29,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Stopwatch:
     return stopwatch
 
 
-class Driven(Conducting):
+class Driven(ConductorProcess):
     """Only the pace of a conductor: no broker."""
 
     def __init__(self, speed: float | None) -> None:

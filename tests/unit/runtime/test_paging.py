@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.runtime.http.pagination import CursorInvalid, cut, decode, encode, page
+from services.runtime.http.pagination import (
+    CursorInvalid,
+    decode_cursor,
+    encode_cursor,
+    paginate,
+    paginate_preordered,
+)
 
 
 @given(st.lists(st.integers(-(2**53), 2**53), unique=True, max_size=60), st.integers(1, 20))
@@ -14,7 +20,7 @@ def test_pages_are_the_sorted_list_cut(items: list[int], limit: int) -> None:
     seen: list[int] = []
     cursor = None
     while True:
-        shown, cursor = page(items, lambda n: (n,), limit, cursor)
+        shown, cursor = paginate(items, lambda n: (n,), limit, cursor)
         seen += shown
         if cursor is None:
             break
@@ -23,36 +29,37 @@ def test_pages_are_the_sorted_list_cut(items: list[int], limit: int) -> None:
 
 
 def test_what_is_removed_or_added_between_two_pages_moves_nothing_else() -> None:
-    shown, cursor = page([1, 2, 3, 4, 5, 6], lambda n: (n,), 2, None)
+    shown, cursor = paginate([1, 2, 3, 4, 5, 6], lambda n: (n,), 2, None)
     assert shown == [1, 2]
-    shown, _ = page([0, 1, 4, 5, 6], lambda n: (n,), 2, cursor)
+    shown, _ = paginate([0, 1, 4, 5, 6], lambda n: (n,), 2, cursor)
     assert shown == [4, 5]
 
 
 @pytest.mark.parametrize(
-    "cursor", ["", "%%%", "bm90LWpzb24", encode("text-key")[:-3] + "!!", encode([{"a": 1}])]
+    "cursor",
+    ["", "%%%", "bm90LWpzb24", encode_cursor("text-key")[:-3] + "!!", encode_cursor([{"a": 1}])],
 )  # type: ignore[list-item]
 def test_a_cursor_that_no_page_gave_is_refused(cursor: str) -> None:
     with pytest.raises(CursorInvalid):
-        page([1, 2, 3], lambda n: (n,), 2, cursor)
+        paginate([1, 2, 3], lambda n: (n,), 2, cursor)
 
 
 @given(st.lists(st.one_of(st.integers(-(2**53), 2**53), st.text()), max_size=4))
 def test_cursors_read_back(key: list[int | str]) -> None:
-    assert decode(encode(key)) == key
+    assert decode_cursor(encode_cursor(key)) == key
 
 
 @given(st.lists(st.text(max_size=5), unique=True, max_size=40), st.integers(1, 20))
 def test_a_list_in_an_order_of_its_own_is_cut_in_that_order(items: list[str], limit: int) -> None:
-    shown, cursor = cut(items, str, limit, None)
+    shown, cursor = paginate_preordered(items, str, limit, None)
     while cursor is not None:
-        more, cursor = cut(items, str, limit, cursor)
+        more, cursor = paginate_preordered(items, str, limit, cursor)
         assert 1 <= len(more) <= limit
         shown += more
     assert shown == items
 
 
-@pytest.mark.parametrize("cursor", ["", "%%%", encode([1]), encode("gone")])
+@pytest.mark.parametrize("cursor", ["", "%%%", encode_cursor([1]), encode_cursor("gone")])
 def test_a_place_in_a_list_that_is_none_is_refused(cursor: str) -> None:
     with pytest.raises(CursorInvalid):
-        cut(["a", "b"], str, 1, cursor)
+        paginate_preordered(["a", "b"], str, 1, cursor)

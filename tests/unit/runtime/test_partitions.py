@@ -65,7 +65,7 @@ class Consumer:
 async def test_a_consumer_is_stopped_whatever_becomes_of_its_cancellation(
     consumer: Consumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partition_reader, "STOP_AGAIN_S", 0.01)
+    monkeypatch.setattr(partition_reader, "STOP_RETRY_S", 0.01)
     await stop_consumer(consumer)
     assert consumer.closed
     task = asyncio.current_task()

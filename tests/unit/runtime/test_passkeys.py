@@ -16,14 +16,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.runtime.http.problems import ProblemError
-from services.runtime.identity.accounts import AccessStore, new_principal
-from services.runtime.identity.passkeys import Passkeys, Place
+from services.runtime.identity.accounts import AccessStore, create_principal
+from services.runtime.identity.passkeys import Passkeys, RelyingParty
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Account, Principal
 from services.runtime.identity.sessions import FREE_FAILURES, Sessions
-from services.runtime.testing.keyed import memory_access
+from services.runtime.testing.keyed import create_memory_access
 
-HERE = Place.of("localhost:8092")
+HERE = RelyingParty.of("localhost:8092")
 
 
 def b64(raw: bytes) -> str:
@@ -119,9 +119,9 @@ class World:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> World:
-    access = memory_access(tmp_path)
+    access = create_memory_access(tmp_path)
     sessions = Sessions(access)
-    person = new_principal(Role.CELL)
+    person = create_principal(Role.CELL)
     await access.add_account(person, "cellule")
     return World(access, sessions, Passkeys(access, sessions), person)
 
@@ -207,8 +207,10 @@ async def test_a_passkey_is_taken_back_and_a_closed_account_stays_closed(world: 
 async def test_a_name_is_needed_and_only_this_machine_does_without_https() -> None:
     for host in ("127.0.0.1:8092", "[::1]:8092", "::1", "192.168.1.7", "", None, "a b"):
         with pytest.raises(ProblemError, match="passkey_needs_name"):
-            Place.of(host)
-    assert Place.of("vigie.example:8443") == Place("vigie.example", ("https://vigie.example:8443",))
+            RelyingParty.of(host)
+    assert RelyingParty.of("vigie.example:8443") == RelyingParty(
+        "vigie.example", ("https://vigie.example:8443",)
+    )
     assert HERE.origins == ("https://localhost:8092", "http://localhost:8092")
 
 

@@ -14,8 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from services.appliance.supervisor.plan import SERVICES
-from services.appliance.supervisor.priority import FIRST, as_if_elsewhere, take_turns
+from services.appliance.supervisor.plan import SERVICE_KINDS
+from services.appliance.supervisor.priority import (
+    ACCEPTING_NICENESS,
+    run_with_priority,
+    set_priority,
+)
 
 SCHED_GETATTR = {"x86_64": 315, "aarch64": 275}
 REAL_TIME = "os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))"
@@ -30,7 +34,7 @@ def test_a_process_its_threads_and_its_session_yield() -> None:
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        asyncio.run(take_turns(process.pid, 7))
+        asyncio.run(set_priority(process.pid, 7))
         threads = [int(t.name) for t in Path(f"/proc/{process.pid}/task").iterdir()]
         assert len(threads) == 2
         assert {os.getpriority(os.PRIO_PROCESS, t) for t in threads} == {7}
@@ -45,10 +49,10 @@ def test_a_process_its_threads_and_its_session_yield() -> None:
 )
 def test_who_goes_first_has_real_time_or_short_turns_and_the_rank_that_the_system_grants() -> None:
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True) as process:
-        asyncio.run(take_turns(process.pid, FIRST))
+        asyncio.run(set_priority(process.pid, ACCEPTING_NICENESS))
         assert os.getpriority(os.PRIO_PROCESS, process.pid) == (
-            FIRST
-            if grants(f"os.setpriority(os.PRIO_PROCESS, 0, {FIRST})")
+            ACCEPTING_NICENESS
+            if grants(f"os.setpriority(os.PRIO_PROCESS, 0, {ACCEPTING_NICENESS})")
             else os.getpriority(os.PRIO_PROCESS, 0)
         )
         if grants(REAL_TIME):
@@ -76,7 +80,7 @@ def test_threads_that_no_report_waits_for_do_not_keep_the_processor() -> None:
     ) as process:
         assert process.stdout is not None
         cleaner = int(process.stdout.readline())
-        asyncio.run(take_turns(process.pid, FIRST))
+        asyncio.run(set_priority(process.pid, ACCEPTING_NICENESS))
         assert os.sched_getscheduler(cleaner) == os.SCHED_OTHER
         assert os.sched_getscheduler(process.pid) == (
             os.SCHED_RR if grants(REAL_TIME) else os.SCHED_OTHER
@@ -88,7 +92,7 @@ def test_threads_that_no_report_waits_for_do_not_keep_the_processor() -> None:
 def test_a_load_generator_waits_no_more_than_those_that_it_measures_and_only_while_it_measures() -> (
     None
 ):
-    with as_if_elsewhere() as granted:
+    with run_with_priority() as granted:
         assert granted == grants(REAL_TIME)
         assert os.sched_getscheduler(0) == (os.SCHED_RR if granted else os.SCHED_OTHER)
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
@@ -115,12 +119,12 @@ def turn_ns(pid: int) -> int | None:
 def test_a_process_that_is_gone_is_no_error() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-    asyncio.run(take_turns(process.pid, 7))
+    asyncio.run(set_priority(process.pid, 7))
 
 
 def test_intake_waits_for_nobody_and_alerts_and_delivery_only_for_it() -> None:
-    nice = {kind.name: kind.nice for kind in SERVICES}
-    assert nice["intake"] == FIRST
+    nice = {kind.name: kind.nice for kind in SERVICE_KINDS}
+    assert nice["intake"] == ACCEPTING_NICENESS
     assert (
         0
         < nice["alerts"]

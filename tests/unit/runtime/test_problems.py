@@ -5,9 +5,9 @@ from services.runtime.http.problems import (
     CATALOGUE,
     Problem,
     ProblemError,
-    declare,
-    faults_of,
-    language_of,
+    choose_language,
+    declare_problem,
+    list_faults,
 )
 
 
@@ -26,7 +26,7 @@ from services.runtime.http.problems import (
     ],
 )
 def test_french_unless_english_is_preferred(header: str | None, language: str) -> None:
-    assert language_of(header) == language
+    assert choose_language(header) == language
 
 
 class Body(BaseModel):
@@ -37,7 +37,7 @@ class Body(BaseModel):
 def test_a_fault_names_its_field_in_both_languages_and_never_what_was_sent() -> None:
     with pytest.raises(ValidationError) as caught:
         Body.model_validate({"severity": 9, "note": "secret"})
-    problem = Problem("invalid", faults=faults_of(caught.value))
+    problem = Problem("invalid", faults=list_faults(caught.value))
     french, english = problem.document("fr", "/x"), problem.document("en", "/x")
     assert french["errors"][0] == {
         "field": "severity",
@@ -57,7 +57,7 @@ def test_every_code_has_its_sentences_in_both_languages() -> None:
 
 def test_a_code_is_declared_once() -> None:
     with pytest.raises(ValueError, match="twice"):
-        declare("not_found", 404, {"fr": "", "en": ""}, {"fr": "", "en": ""})
+        declare_problem("not_found", 404, {"fr": "", "en": ""}, {"fr": "", "en": ""})
 
 
 def test_the_error_is_readable_in_a_traceback() -> None:

@@ -12,7 +12,7 @@ from fastapi import FastAPI, Form
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
-from services.runtime.http.problem_responses import install
+from services.runtime.http.problem_responses import install_handlers
 
 DEEP = b"[" * 3000
 LONG = b'{"n":' + b"9" * 5000 + b"}"
@@ -25,7 +25,7 @@ class Asked(BaseModel):
 
 def taking() -> TestClient:
     app = FastAPI()
-    install(app)
+    install_handlers(app)
 
     @app.post("/json")
     async def json(body: Asked | None = None) -> str:
@@ -73,7 +73,7 @@ def test_a_body_that_cannot_be_read_is_told_as_such(
 async def test_after_a_failure_the_next_request_takes_another_connection() -> None:
     """The server closes the connection; a request that had been sent on it was lost, and nobody knew whether it had been carried out."""
     app = FastAPI()
-    install(app)
+    install_handlers(app)
 
     @app.post("/fails")
     async def fails() -> None:

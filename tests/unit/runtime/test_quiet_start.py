@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from services.appliance.supervisor import stream as streams
-from services.appliance.supervisor.progress import Progress
-from services.appliance.supervisor.stream import NamedOutput, Stream
+from services.appliance.supervisor.progress import StartProgress
+from services.appliance.supervisor.stream import NamedOutput, OutputStream
 
 
 class Terminal(io.StringIO):
@@ -22,8 +22,8 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "up.log"
 
 
-def quiet(out: io.StringIO, file: Path) -> Stream:
-    stream = Stream(out, verbose=False)
+def quiet(out: io.StringIO, file: Path) -> OutputStream:
+    stream = OutputStream(out, verbose=False)
     stream.file = file
     return stream
 
@@ -77,7 +77,7 @@ def test_a_file_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
 def test_away_from_a_terminal_each_step_is_one_line(file: Path) -> None:
     out = io.StringIO()
     stream = quiet(out, file)
-    progress = Progress(stream)
+    progress = StartProgress(stream)
     progress.step("Starting the services")
     for n in range(9):
         progress.detail(f"{n} of 9")
@@ -89,7 +89,7 @@ def test_away_from_a_terminal_each_step_is_one_line(file: Path) -> None:
 def test_on_a_terminal_the_step_is_told_in_place_and_leaves_no_trace(file: Path) -> None:
     out = Terminal()
     stream = quiet(out, file)
-    progress = Progress(stream)
+    progress = StartProgress(stream)
     progress.step("Starting the services")
     stream.plain("a warning")
     progress.done()

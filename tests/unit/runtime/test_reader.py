@@ -10,9 +10,9 @@ from aiokafka import TopicPartition
 
 from schemas.alerts import NoteAdded
 from schemas.realms import partition_of
-from schemas.topics import PARTITIONS, log
+from schemas.topics import PARTITION_COUNT, log_topic
 from services.runtime.log import reader
-from services.runtime.log.chain import STUCK_AFTER
+from services.runtime.log.chain import MAX_IGNORED_RUN
 from services.runtime.log.reader import LogReader
 from services.runtime.process.exits import Stop
 from tests.integration.console.logwriter import Chains
@@ -34,7 +34,9 @@ class Fetched:
     async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
         found, self._records = self._records, []
         return (
-            {TopicPartition(log("alerts"), partition_of(REALM, PARTITIONS)): found} if found else {}
+            {TopicPartition(log_topic("alerts"), partition_of(REALM, PARTITION_COUNT)): found}
+            if found
+            else {}
         )
 
     async def stop(self) -> None: ...
@@ -53,7 +55,7 @@ async def test_batches_are_small_in_bytes_and_a_large_record_comes_alone(
         [len(accepted.transaction.facts) for accepted in await reading.batch(0.1)] for _ in range(4)
     ]
     assert batches == [[1, 1], [40], [1, 1], []]
-    assert reading.positions[partition_of(REALM, PARTITIONS)].next == len(records)
+    assert reading.positions[partition_of(REALM, PARTITION_COUNT)].next == len(records)
 
 
 async def test_what_was_fetched_and_not_read_is_fetched_again_after_an_interruption(
@@ -71,20 +73,20 @@ async def test_what_was_fetched_and_not_read_is_fetched_again_after_an_interrupt
     assert await reading.batch(0.05) == []
 
 
-@pytest.mark.parametrize(("lay_there", "stuck"), [(0, True), (STUCK_AFTER + 10, False)])
+@pytest.mark.parametrize(("lay_there", "stuck"), [(0, True), (MAX_IGNORED_RUN + 10, False)])
 async def test_more_ignored_records_than_any_zombie_can_leave_are_named_while_they_are_written(
     lay_there: int, stuck: bool
 ) -> None:
     """Those that lay there when the reader began stop nobody: it would end again and again when their writer has long been stopped."""
     chains = Chains()
-    records = [b"junk"] * (STUCK_AFTER + 10) + [
+    records = [b"junk"] * (MAX_IGNORED_RUN + 10) + [
         chains.make("alerts", REALM, [NOTE], 1_800_000_000_000)[1]
     ]
     reading = LogReader("127.0.0.1:1", "alerts")
     reading._consumer = Fetched(records)
-    reading._began = {partition_of(REALM, PARTITIONS): lay_there}
+    reading._began = {partition_of(REALM, PARTITION_COUNT): lay_there}
     if not stuck:
-        assert [accepted.offset for accepted in await reading.batch(0.1)] == [STUCK_AFTER + 10]
+        assert [accepted.offset for accepted in await reading.batch(0.1)] == [MAX_IGNORED_RUN + 10]
         return
     with pytest.raises(Stop, match=r"chain\.stuck"):
         await reading.batch(0.1)

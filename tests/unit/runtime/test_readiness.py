@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from services.appliance.supervisor import up
-from services.appliance.supervisor.up import _until_front_serves
-from services.runtime.process.health import Health
+from services.appliance.supervisor.up import _wait_for_front
+from services.runtime.process.health import HealthChecks
 
 
 class Child:
@@ -26,7 +26,7 @@ class Child:
 
 async def is_over(children: list[Any], *, is_new: bool, after: Any = lambda: None) -> bool:
     """Return whether the front is ready once `after` has happened; every process was looked at a few times before."""
-    waiting = asyncio.create_task(_until_front_serves(children, is_new=is_new))
+    waiting = asyncio.create_task(_wait_for_front(children, is_new=is_new))
     for _ in range(3):
         await asyncio.sleep(0)
     after()
@@ -53,25 +53,25 @@ async def test_a_decider_that_is_starting_is_waited_for() -> None:
 async def test_a_decider_that_hangs_is_waited_for_until_patience_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(up, "OTHERS_S", 0.05)
+    monkeypatch.setattr(up, "OTHERS_TIMEOUT_S", 0.05)
     assert await is_over([Child("intake"), Child("alerts-0", is_ready=False)], is_new=False)
 
 
 async def test_a_front_that_does_not_accept_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(up, "OTHERS_S", 0.05)
+    monkeypatch.setattr(up, "OTHERS_TIMEOUT_S", 0.05)
     assert not await is_over([Child("intake", is_ready=False), Child("alerts-0")], is_new=False)
 
 
 async def test_a_new_installation_is_ready_when_all_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the deciders have applied the territory there is nothing to report to."""
-    monkeypatch.setattr(up, "OTHERS_S", 0.05)
+    monkeypatch.setattr(up, "OTHERS_TIMEOUT_S", 0.05)
     alerts = Child("alerts-0", is_ready=False, has_ended=True)
     assert not await is_over([Child("intake"), alerts], is_new=True)
     assert await is_over([Child("intake"), alerts], is_new=True, after=alerts.ready.set)
 
 
 async def test_what_is_only_shown_does_not_decide() -> None:
-    answer = await Health(
+    answer = await HealthChecks(
         ready={"log": lambda: None}, shown={"console": lambda: "does not answer"}
     ).answer("/readyz")
     assert answer is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.runtime.http.idempotency_key import MAX_KEY, checked_key, key_in
+from services.runtime.http.idempotency_key import MAX_KEY_CHARS, check_key, read_key
 from services.runtime.http.problems import ProblemError
 
 
@@ -15,19 +15,19 @@ from services.runtime.http.problems import ProblemError
         ("École à 8 h".encode(), "École à 8 h"),
         ("École".encode("latin-1"), "École"),
         (b"a\tb", "a\tb"),
-        ("é".encode() * MAX_KEY, "é" * MAX_KEY),
+        ("é".encode() * MAX_KEY_CHARS, "é" * MAX_KEY_CHARS),
     ],
 )
 def test_a_key_is_what_its_sender_wrote(sent: bytes, key: str) -> None:
-    assert key_in(sent.decode("latin-1")) == key
+    assert read_key(sent.decode("latin-1")) == key
 
 
 def test_no_header_is_no_key() -> None:
-    assert key_in(None) is None
+    assert read_key(None) is None
 
 
-@pytest.mark.parametrize("key", ["", "k" * (MAX_KEY + 1)])
+@pytest.mark.parametrize("key", ["", "k" * (MAX_KEY_CHARS + 1)])
 def test_an_empty_or_long_key_is_refused(key: str) -> None:
-    for read in (key_in, checked_key):
+    for read in (read_key, check_key):
         with pytest.raises(ProblemError, match="key_invalid"):
             read(key)

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from services.console.i18n import translator
+from services.console.i18n import get_translator
 from services.console.texts import words as w
-from services.runtime.identity.permissions import RIGHTS, Permission, Role
-from services.runtime.identity.role_names import OF_A_PERSON, ROLE, able, forbidden
+from services.runtime.identity.permissions import PERMISSIONS_BY_ROLE, Permission, Role
+from services.runtime.identity.role_names import (
+    PERSONAL_ACCOUNT,
+    ROLE_NAMES,
+    build_forbidden,
+    list_permitted_roles,
+)
 
 
 def test_every_role_has_its_words_and_pages_use_the_same() -> None:
-    assert set(ROLE) == set(Role)
+    assert set(ROLE_NAMES) == set(Role)
     for role in set(Role) - {Role.POSTER}:  # no person
-        assert (ROLE[role]["fr"], ROLE[role]["en"]) == tuple(
-            w.word(w.ROLE, role, translator(lang)) for lang in ("fr", "en")
+        assert (ROLE_NAMES[role]["fr"], ROLE_NAMES[role]["en"]) == tuple(
+            w.translate_code(w.ROLE, role, get_translator(lang)) for lang in ("fr", "en")
         )
 
 
 def test_it_names_the_roles_that_may_and_no_code() -> None:
-    problem = forbidden(Role.OBSERVER, Permission.SENDING_HOLD).problem
+    problem = build_forbidden(Role.OBSERVER, Permission.SENDING_HOLD).problem
     assert problem.status == 403
     assert (
         problem.sentence("fr")
@@ -29,13 +34,15 @@ def test_it_names_the_roles_that_may_and_no_code() -> None:
         problem.sentence("en")
         == "Role “Observer” does not allow it. It takes: Administrator or Continuity coordinator."
     )
-    assert "un compte personnel" in forbidden(Role.KIOSK, OF_A_PERSON).problem.sentence("fr")
+    assert "un compte personnel" in build_forbidden(Role.KIOSK, PERSONAL_ACCOUNT).problem.sentence(
+        "fr"
+    )
 
 
 @pytest.mark.parametrize("permission", Permission)
 def test_somebody_may_do_everything(permission: Permission) -> None:
-    named = able(permission)["fr"]
+    named = list_permitted_roles(permission)["fr"]
     assert all(
-        (ROLE[role]["fr"] in named) == (permission in RIGHTS[role])
+        (ROLE_NAMES[role]["fr"] in named) == (permission in PERMISSIONS_BY_ROLE[role])
         for role in (Role.CELL, Role.KIOSK, Role.LIAISON)
     )

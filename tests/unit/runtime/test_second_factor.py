@@ -10,14 +10,14 @@ import pyotp
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 
-from services.console.accounts.account_page import keys_router
-from services.console.accounts.login import login_routes
-from services.console.accounts.second_factor import second_factor_routes
+from services.console.accounts.account_page import build_passkey_router
+from services.console.accounts.login import add_login_routes
+from services.console.accounts.second_factor import add_second_factor_routes
 from services.console.web.access import PageRoute
 from services.runtime.http import problem_responses
 from services.runtime.http.problems import ProblemError
-from services.runtime.identity.accounts import AccessStore, new_principal
-from services.runtime.identity.http_access import allowed
+from services.runtime.identity.accounts import AccessStore, create_principal
+from services.runtime.identity.http_access import require_permission
 from services.runtime.identity.passkeys import Passkeys
 from services.runtime.identity.passwords import PasswordRefused, check_password
 from services.runtime.identity.permissions import Permission, Role
@@ -26,21 +26,21 @@ from services.runtime.identity.sessions import (
     COOKIE,
     CSRF_COOKIE,
     CSRF_HEADER,
-    LIFE_MS,
-    PROOF_MS,
+    RECENT_LOGIN_MS,
+    SESSION_LIFETIME_MS,
     Session,
     Sessions,
-    new_totp_secret,
+    create_totp_secret,
 )
 from services.runtime.process.settings import Settings
 from services.runtime.secrets.keyring import MasterKey
-from services.runtime.testing.keyed import MemoryKeyedLog, memory_access
+from services.runtime.testing.keyed import MemoryKeyedLog, create_memory_access
 
 PASSWORD = "correct horse battery"
 DECIDING = (Role.ADMIN, Role.COORDINATOR, Role.DIRECTOR, Role.ELECTED)
 
 
-Looking = Annotated[Principal, Depends(allowed(Permission.PICTURE_READ))]
+Looking = Annotated[Principal, Depends(require_permission(Permission.PICTURE_READ))]
 
 
 class World:
@@ -49,7 +49,7 @@ class World:
     def __init__(self, access: AccessStore) -> None:
         self.access, self.sessions = access, Sessions(access)
         app = FastAPI()
-        problem_responses.install(app)
+        problem_responses.install_handlers(app)
         app.state.access, app.state.sessions, app.state.passkeys = (
             access,
             self.sessions,
@@ -62,14 +62,14 @@ class World:
             return principal.id
 
         pages = APIRouter(route_class=PageRoute)
-        login_routes(pages)
-        second_factor_routes(pages)
-        app.include_router(keys_router())
+        add_login_routes(pages)
+        add_second_factor_routes(pages)
+        app.include_router(build_passkey_router())
         app.include_router(pages)
         self.app = app
 
     async def account(self, role: Role) -> Account:
-        principal = new_principal(role)
+        principal = create_principal(role)
         await self.access.add_account(principal, f"moi.{role}")
         account = self.access.account(f"moi.{role}")
         assert account is not None
@@ -91,7 +91,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(memory_access(tmp_path))
+    return World(create_memory_access(tmp_path))
 
 
 @pytest.mark.parametrize("role", DECIDING)
@@ -126,7 +126,7 @@ async def test_adding_a_second_factor_opens_the_account_with_ten_codes_to_print(
     world: World,
 ) -> None:
     account = await world.account(Role.COORDINATOR)
-    secret = new_totp_secret()
+    secret = create_totp_secret()
     async with world.client() as http:
         await http.post("/connexion", data={"user": account.login, "password": PASSWORD})
         before = http.cookies[COOKIE]
@@ -147,7 +147,7 @@ async def test_adding_a_second_factor_opens_the_account_with_ten_codes_to_print(
 
 async def test_a_forged_form_adds_no_second_factor(world: World) -> None:
     account = await world.account(Role.ADMIN)
-    secret = new_totp_secret()
+    secret = create_totp_secret()
     async with world.client() as http:
         await http.post("/connexion", data={"user": account.login, "password": PASSWORD})
         answer = await http.post(
@@ -168,7 +168,7 @@ async def test_who_has_a_passkey_adds_nothing_by_a_password(world: World) -> Non
             update={"passkeys": (Passkey(id="k", host="localhost", public_key="p", created_at=1),)}
         )
     )
-    secret = new_totp_secret()
+    secret = create_totp_secret()
     session = await world.sessions.login(account.login, PASSWORD, None, address="::1")
     async with world.client(session) as http:
         assert "Ce compte a une clé d’accès" in (await http.get("/compte/second-facteur")).text
@@ -200,7 +200,7 @@ async def test_the_ways_to_come_in_change_only_just_after_a_login(world: World) 
     principal = world.access.principal(account.id)
     assert principal is not None
     fresh = world.sessions.admit(principal)
-    old = world.sessions.admit(principal, expires_at=fresh.expires_at - PROOF_MS - 60_000)
+    old = world.sessions.admit(principal, expires_at=fresh.expires_at - RECENT_LOGIN_MS - 60_000)
     for session, status in ((fresh, 200), (old, 403)):
         async with world.client(session) as http:
             answer = await http.post("/compte/cles/options")
@@ -214,7 +214,7 @@ async def test_the_ways_to_come_in_change_only_just_after_a_login(world: World) 
         assert renewed.expires_at == old.expires_at, (
             "closing other sessions makes this one no younger"
         )
-    assert fresh.expires_at - LIFE_MS <= renewed.expires_at
+    assert fresh.expires_at - SESSION_LIFETIME_MS <= renewed.expires_at
 
 
 async def test_a_key_that_is_taken_away_ends_every_other_session(world: World) -> None:
@@ -237,7 +237,7 @@ async def test_a_key_that_is_taken_away_ends_every_other_session(world: World) -
 
 async def test_who_came_in_by_the_first_code_ends_the_other_sessions(world: World) -> None:
     """The account of this machine had no record to raise: 404."""
-    await world.access.put(new_principal(Role.ADMIN, id="local-admin"))
+    await world.access.put(create_principal(Role.ADMIN, id="local-admin"))
     local = world.access.principal("local-admin")
     assert local is not None
     other, own = world.sessions.admit(local), world.sessions.admit(local)

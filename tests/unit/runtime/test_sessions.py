@@ -7,32 +7,32 @@ import pyotp
 import pytest
 from fastapi import Depends, FastAPI
 
-from services.intake.authentication import Callers
+from services.intake.authentication import Authenticator
 from services.runtime.http import problem_responses
 from services.runtime.http.problems import ProblemError
-from services.runtime.identity.accounts import AccessStore, new_principal
-from services.runtime.identity.http_access import allowed
+from services.runtime.identity.accounts import AccessStore, create_principal
+from services.runtime.identity.http_access import require_permission
 from services.runtime.identity.permissions import Permission, Role
 from services.runtime.identity.principals import Account, Principal
 from services.runtime.identity.sessions import (
     CSRF_COOKIE,
     FREE_FAILURES,
-    KEYS,
-    LIFE_MS,
+    MAX_THROTTLED_KEYS,
+    SESSION_LIFETIME_MS,
+    LoginThrottle,
     Session,
     Sessions,
-    Throttle,
-    clear_cookie_headers,
-    new_totp_secret,
+    build_clearing_headers,
+    create_totp_secret,
 )
-from services.runtime.testing.keyed import memory_access
+from services.runtime.testing.keyed import create_memory_access
 
 PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> AccessStore:
-    return memory_access(tmp_path)
+    return create_memory_access(tmp_path)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def sessions(store: AccessStore) -> Sessions:
 async def person(
     store: AccessStore, sessions: Sessions, role: Role = Role.CELL
 ) -> tuple[Principal, Account]:
-    principal = new_principal(role)
+    principal = create_principal(role)
     await store.add_account(principal, "cellule")
     account = store.account("cellule")
     assert account is not None
@@ -96,7 +96,7 @@ async def test_a_second_factor_is_asked_for_and_never_accepted_twice(
     store: AccessStore, sessions: Sessions
 ) -> None:
     _, account = await person(store, sessions)
-    secret = new_totp_secret()
+    secret = create_totp_secret()
     enrolment = pyotp.TOTP(secret).now()
     await sessions.enrol_second_factor(account, secret, enrolment, ["AAAA-BBBB"])
     for wrong in (None, "", "000000", enrolment):
@@ -155,7 +155,7 @@ async def test_one_second_factor_opens_one_session_however_often_it_is_sent_at_o
     store: AccessStore, sessions: Sessions, monkeypatch: pytest.MonkeyPatch, second: str
 ) -> None:
     principal, account = await person(store, sessions)
-    secret = new_totp_secret()
+    secret = create_totp_secret()
     await sessions.enrol_second_factor(account, secret, pyotp.TOTP(secret).now(), ["AAAA-BBBB"])
     code = pyotp.TOTP(secret).at(int(time.time()) + 30) if second == "totp" else "AAAA-BBBB"
     device = sessions._device(principal.id)
@@ -170,7 +170,7 @@ async def test_a_login_takes_back_nothing_that_was_decided_while_its_password_wa
     store: AccessStore, sessions: Sessions
 ) -> None:
     principal, account = await person(store, sessions)
-    secret = new_totp_secret()
+    secret = create_totp_secret()
     account = await sessions.enrol_second_factor(
         account, secret, pyotp.TOTP(secret).now(), ["AAAA-BBBB"]
     )
@@ -209,7 +209,7 @@ async def test_a_second_factor_and_a_shut_account_end_the_sessions_that_were_ope
     """Also of an account that is opened again: who stole the cookie meanwhile has nothing."""
     principal, account = await person(store, sessions)
     before = await sessions.login("cellule", PASSWORD, None, address="::1")
-    secret = new_totp_secret()
+    secret = create_totp_secret()
     await sessions.enrol_second_factor(account, secret, pyotp.TOTP(secret).now(), ["AAAA-BBBB"])
     assert sessions.read(before.cookie) is None
     stolen = await sessions.login("cellule", PASSWORD, "AAAA-BBBB", address="::1")
@@ -251,18 +251,20 @@ async def test_a_code_that_nobody_knows_here_is_called_wrong_only_when_the_topic
 
 def app_of(store: AccessStore, sessions: Sessions) -> httpx.AsyncClient:
     app = FastAPI()
-    problem_responses.install(app)
+    problem_responses.install_handlers(app)
     app.state.access, app.state.sessions = store, sessions
 
     @app.api_route("/level", methods=["GET", "POST"])
-    async def level(principal: Principal = Depends(allowed(Permission.LEVEL_SET))) -> str:  # noqa: B008
+    async def level(
+        principal: Principal = Depends(require_permission(Permission.LEVEL_SET)),  # noqa: B008
+    ) -> str:  # noqa: B008, RUF100
         return principal.id
 
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://vigie")
 
 
 async def open_for(store: AccessStore, sessions: Sessions, role: Role) -> Session:
-    principal = new_principal(role)
+    principal = create_principal(role)
     await store.put(principal)
     return await sessions.login_with_code(
         await store.issue_code(principal.id, expires_at=None), address="::1"
@@ -276,12 +278,12 @@ async def test_over_tls_only_cookies_of_this_very_host_count(
     store: AccessStore, sessions: Sessions, scheme: str, prefix: str, other: str
 ) -> None:
     """A neighbour in the domain can set a cookie for all of it, and so log somebody in as itself; not one of this name."""
-    await store.put(person := new_principal(Role.CELL))
+    await store.put(person := create_principal(Role.CELL))
     session = sessions.admit(person)
     is_tls = scheme == "https"
     set_ = [header.partition("=")[0] for header in session.set_cookie_headers(secure=is_tls)]
     assert set_ == [f"{prefix}vigie_session", f"{prefix}vigie_csrf", f"{prefix}vigie_device"]
-    cleared = clear_cookie_headers(secure=is_tls)
+    cleared = build_clearing_headers(secure=is_tls)
     assert {f"{prefix}vigie_session", f"{prefix}vigie_csrf"} <= {
         header.partition("=")[0] for header in cleared
     }
@@ -290,7 +292,7 @@ async def test_over_tls_only_cookies_of_this_very_host_count(
     async def identified(given: str) -> Principal:
         cookie = f"{given}vigie_session={session.cookie}; {given}vigie_csrf={session.csrf}".encode()
         headers = [(b"cookie", cookie), (b"x-csrf-token", session.csrf.encode())]
-        return await Callers(store, sessions).identify(
+        return await Authenticator(store, sessions).identify(
             {"type": "http", "method": "POST", "scheme": scheme, "headers": headers}
         )
 
@@ -307,7 +309,7 @@ async def test_a_cookie_reads_but_changes_nothing_without_the_csrf_proof(
     client = app_of(store, sessions)
     headers = session.set_cookie_headers(secure=True)
     assert all("Secure" in h and "SameSite=Lax" in h for h in headers)
-    assert all(f"Max-Age={LIFE_MS // 1000};" in h for h in headers[:2])
+    assert all(f"Max-Age={SESSION_LIFETIME_MS // 1000};" in h for h in headers[:2])
     assert ["HttpOnly" in h for h in headers] == [True, False, True]
     cookies = {"vigie_session": session.cookie, CSRF_COOKIE: session.csrf}
     client.cookies.update(cookies)
@@ -332,7 +334,7 @@ async def test_strangers_and_roles_without_the_right_get_the_problem_that_says_s
     stranger = await client.get("/level", headers={"Accept-Language": "en"})
     assert (stranger.status_code, stranger.headers["www-authenticate"]) == (401, "Bearer")
     assert stranger.headers["content-type"] == "application/problem+json"
-    _, token = await store.create_token(new_principal(Role.OBSERVER))
+    _, token = await store.create_token(create_principal(Role.OBSERVER))
     refused = await client.get("/level", headers={"Authorization": f"Bearer {token}"})
     assert refused.status_code == 403
     assert "Observateur" in refused.json()["detail"]
@@ -348,7 +350,7 @@ async def test_strangers_and_roles_without_the_right_get_the_problem_that_says_s
 async def test_a_secret_or_a_code_that_cannot_be_is_wrong_and_nothing_more(
     store: AccessStore, sessions: Sessions, secret: str, second: str
 ) -> None:
-    await store.add_account(new_principal(Role.CELL), "cellule")
+    await store.add_account(create_principal(Role.CELL), "cellule")
     account = store.account("cellule")
     assert account is not None
     with pytest.raises(ProblemError, match="login_failed"):
@@ -357,12 +359,12 @@ async def test_a_secret_or_a_code_that_cannot_be_is_wrong_and_nothing_more(
 
 def test_a_stranger_with_thousands_of_names_resets_nobody_elses_count() -> None:
     """Beyond the bound all counts that did not wait at that moment began anew."""
-    throttle = Throttle()
+    throttle = LoginThrottle()
     for _ in range(FREE_FAILURES - 1):
         throttle.failed("cell")
-    for n in range(KEYS + 1_000):
+    for n in range(MAX_THROTTLED_KEYS + 1_000):
         throttle.failed(f"stranger-{n}")
-    assert len(throttle._failures) <= KEYS
+    assert len(throttle._failures) <= MAX_THROTTLED_KEYS
     throttle.check("cell")
     throttle.failed("cell")
     with pytest.raises(ProblemError):

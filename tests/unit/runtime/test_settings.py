@@ -13,15 +13,15 @@ import pytest
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
-from services.appliance.supervisor.status import Addresses, iso_now, write_status
-from services.cli.system.settings_reference import GROUPS, name_of
+from services.appliance.supervisor.status import SystemAddresses, format_now, write_status
+from services.cli.system.settings_reference import GROUPS, variable_name
 from services.delivery.settings import DeliverySettings
 from services.intake.settings import IntakeSettings
 from services.runtime.identity.oidc_settings import OidcSettings
 from services.runtime.kafka.security import KafkaSecurity
 from services.runtime.process.lock import DataDirLock
 from services.runtime.process.settings import DataDir, Settings
-from services.runtime.secrets.files import SecretsMissing, wrong_variables
+from services.runtime.secrets.files import SecretsMissing, describe_wrong_variables
 from services.verify.auditor.settings import AuditorSettings
 
 STATUS = {
@@ -80,7 +80,7 @@ def test_a_wrong_address_is_refused_by_the_name_of_its_variable() -> None:
 
 
 EVERY = {
-    name_of(kind, field, info): (kind, field)
+    variable_name(kind, field, info): (kind, field)
     for _, kind in GROUPS
     for field, info in kind.model_fields.items()
 }
@@ -132,7 +132,7 @@ def test_a_value_that_cannot_be_is_refused_by_its_variable_in_one_line(
     monkeypatch.setenv(variable, value)
     with pytest.raises(ValidationError) as refused:
         kind()
-    said = wrong_variables(refused.value)
+    said = describe_wrong_variables(refused.value)
     assert said is not None
     assert said.startswith(f"{variable}: ")
     assert "\n" not in said
@@ -146,7 +146,7 @@ def test_what_several_variables_say_together_names_them(
     with pytest.raises(ValidationError) as refused:
         IntakeSettings()
     assert (
-        wrong_variables(refused.value)
+        describe_wrong_variables(refused.value)
         == "VIGIE_TLS_HTTP, VIGIE_TLS_CERT and VIGIE_TLS_KEY belong together"
     )
 
@@ -166,7 +166,7 @@ def test_a_certificate_that_is_none_is_named_before_anything_starts(
     for kind, variable in ((IntakeSettings, "VIGIE_TLS_CERT"), (KafkaSecurity, "VIGIE_KAFKA_CERT")):
         with pytest.raises(ValidationError) as refused:
             kind()
-        said = wrong_variables(refused.value) or ""
+        said = describe_wrong_variables(refused.value) or ""
         assert said.startswith(variable)
         assert str(file) in said
     monkeypatch.setenv("VIGIE_KAFKA_CA", str(file))
@@ -181,7 +181,10 @@ def test_a_folder_of_secrets_that_is_not_there_is_named(
     monkeypatch.setenv("VIGIE_SECRETS_DIR", str(tmp_path / "typo"))
     with pytest.raises(SecretsMissing) as missing:
         Settings()
-    assert wrong_variables(missing.value) == f"VIGIE_SECRETS_DIR: no folder {tmp_path / 'typo'}"
+    assert (
+        describe_wrong_variables(missing.value)
+        == f"VIGIE_SECRETS_DIR: no folder {tmp_path / 'typo'}"
+    )
 
 
 def test_who_has_no_home_is_asked_for_the_folders(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +194,9 @@ def test_who_has_no_home_is_asked_for_the_folders(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Path, "expanduser", homeless)
     with pytest.raises(ValidationError) as refused:
         Settings()
-    assert (wrong_variables(refused.value) or "").startswith("VIGIE_DATA_DIR must be named: ")
+    assert (describe_wrong_variables(refused.value) or "").startswith(
+        "VIGIE_DATA_DIR must be named: "
+    )
 
 
 def test_spaces_in_a_list_of_brokers_reach_no_client() -> None:
@@ -203,7 +208,7 @@ def test_two_copies_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIGIE_KAFKA_REPLICATION", "2")
     with pytest.raises(ValidationError) as refused:
         Settings()
-    assert (wrong_variables(refused.value) or "").startswith(
+    assert (describe_wrong_variables(refused.value) or "").startswith(
         "VIGIE_KAFKA_REPLICATION: must be 1 or at least 3"
     )
 
@@ -214,12 +219,12 @@ def test_the_copies_of_the_running_system_are_known_to_every_command(
     """`vigie doctor` found a fault in every topic of a healthy cluster, because its shell did not name the copies."""
     data = DataDir(tmp_path)
     data.make()
-    addresses = Addresses("k:1,k:2,k:3", "redis://r:2/0", "h:3", "c:4", replication=3)
+    addresses = SystemAddresses("k:1,k:2,k:3", "redis://r:2/0", "h:3", "c:4", replication=3)
     write_status(
         data.status,
         supervisor_pid=1,
         state="ready",
-        since=iso_now(),
+        since=format_now(),
         addresses=addresses,
         processes=[],
     )
@@ -281,7 +286,7 @@ def test_an_address_for_links_that_leads_nowhere_is_refused(
     monkeypatch.setenv("VIGIE_PUBLIC_URL", given)
     with pytest.raises(ValidationError) as refused:
         settings()
-    assert (wrong_variables(refused.value) or "").startswith(
+    assert (describe_wrong_variables(refused.value) or "").startswith(
         "VIGIE_PUBLIC_URL: must be an address like https://"
     )
     monkeypatch.setenv("VIGIE_PUBLIC_URL", "https://vigie.example.org:8443/vigie/")

@@ -12,17 +12,17 @@ import pytest
 
 from schemas.envelope import Place
 from schemas.runtime import OpenRealm
-from services.runtime.decider.applied_ids import Page, Seen
+from services.runtime.decider.applied_ids import AppliedIds, IdPage
 from services.runtime.decider.maps import Map
-from services.runtime.decider.realm_state import Mark, RealmState
+from services.runtime.decider.realm_state import RealmState, Watermark
 from services.runtime.kafka.clients import RecordProducer
-from services.runtime.log.chain import Position, View
+from services.runtime.log.chain import ChainView, Position
 from services.runtime.log.snapshots import (
     CHUNK_BYTES,
-    Chunk,
-    Manifest,
-    Published,
+    PublishedPosition,
+    SnapshotChunk,
     SnapshotDamaged,
+    SnapshotManifest,
     SnapshotWriter,
     decode_page,
     decode_state,
@@ -35,7 +35,7 @@ from tests.waiting import until
 
 
 def test_a_realm_reads_back_equal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE", 8)
+    monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE_IDS", 8)
     service = MemoryService(ToyDecider(), clock=1000)
     service.feed("92", OpenRealm(author="p", role="admin", territory="92", started_at=0))
     for n in range(30):
@@ -51,8 +51,8 @@ def test_a_large_state_is_cut_into_chunks() -> None:
         counts=Map({f"incident-{n:06d}": n for n in range(60_000)}),
         ladders=Map({"a": Ladder(1, 2)}),
     )
-    marks = Map({"toy": Mark(Place("toy", 1, 2, 3, 4), "ab")})
-    state = RealmState("92", "92", 5, False, Seen(), marks, domain)
+    marks = Map({"toy": Watermark(Place("toy", 1, 2, 3, 4), "ab")})
+    state = RealmState("92", "92", 5, False, AppliedIds(), marks, domain)
     chunks = encode_state(ToyDecider(), state)
     assert len(chunks) > 3
     assert all(len(zlib.decompress(chunk)) <= CHUNK_BYTES for chunk in chunks)
@@ -63,7 +63,7 @@ def test_no_chunk_is_too_large_for_kafka_however_much_a_closed_exercise_had_seen
     """No snapshot of its partition could be written any more: every start read the log from its beginning."""
     ids = [f"step:92~ex-1:alerts:{at}" for at in range(250_000)]
     closed = RealmState(
-        "92~ex-1", "92~ex-1", 5, True, Seen.restore(0, [], ids).compacted(), Map(), ToyState()
+        "92~ex-1", "92~ex-1", 5, True, AppliedIds.restore(0, [], ids).compacted(), Map(), ToyState()
     )
     chunks = encode_state(ToyDecider(), closed)
     assert max(map(len, chunks)) < 1_000_000
@@ -78,7 +78,7 @@ def test_long_ids_fit_too() -> None:
         "92",
         5,
         False,
-        Seen.restore(0, [], ids),
+        AppliedIds.restore(0, [], ids),
         Map(),
         ToyState(counts=Map({"x" * 2_000_000: 1, "y": 2})),
     )
@@ -89,7 +89,7 @@ def test_long_ids_fit_too() -> None:
 
 
 def test_a_closed_realm_reads_back_equal_also_from_a_snapshot_that_lists_its_ids() -> None:
-    seen = Seen.restore(0, [Page(5, ("a", "b"))], ["c"])
+    seen = AppliedIds.restore(0, [IdPage(5, ("a", "b"))], ["c"])
     closed = RealmState("92", "92", 5, True, seen.compacted(), Map(), ToyState())
     chunks = encode_state(ToyDecider(), closed)
     assert decode_state(ToyDecider(), chunks, {}) == closed
@@ -98,7 +98,7 @@ def test_a_closed_realm_reads_back_equal_also_from_a_snapshot_that_lists_its_ids
 
 
 def test_a_missing_page_of_seen_ids_is_damage() -> None:
-    seen = Seen.restore(0, [Page(5, ("a", "b"))], ["c"])
+    seen = AppliedIds.restore(0, [IdPage(5, ("a", "b"))], ["c"])
     chunks = encode_state(ToyDecider(), RealmState("92", "92", 5, False, seen, Map(), ToyState()))
     with pytest.raises(SnapshotDamaged):
         decode_state(ToyDecider(), chunks, {})
@@ -116,16 +116,23 @@ def test_a_manifest_reads_back_equal() -> None:
         applied=7,
         applied_digest="d",
     )
-    published = Published(Position(next=4, seq=3), Map({"toyecho": Place("toy", 0, 0, 3, 1)}))
-    manifest = Manifest(
+    published = PublishedPosition(
+        Position(next=4, seq=3), Map({"toyecho": Place("toy", 0, 0, 3, 1)})
+    )
+    manifest = SnapshotManifest(
         "a",
         position,
         1,
         123,
-        {"92": {"state": (Chunk(4, "x"), Chunk(5, "y")), "seen-0": (Chunk(2, "z"),)}},
+        {
+            "92": {
+                "state": (SnapshotChunk(4, "x"), SnapshotChunk(5, "y")),
+                "seen-0": (SnapshotChunk(2, "z"),),
+            }
+        },
         published,
     )
-    assert Manifest.load(manifest.dump()) == manifest
+    assert SnapshotManifest.load(manifest.dump()) == manifest
 
 
 class Taken:
@@ -149,12 +156,16 @@ async def test_a_state_that_was_written_is_not_held_and_one_that_stands_is_not_w
     writer = SnapshotWriter(cast("RecordProducer", producer), ToyDecider(), 8)
 
     def of(realm: str, count: int) -> RealmState[ToyState]:
-        return RealmState(realm, realm, 5, False, Seen(), Map(), ToyState(counts=Map({"a": count})))
+        return RealmState(
+            realm, realm, 5, False, AppliedIds(), Map(), ToyState(counts=Map({"a": count}))
+        )
 
     stands, moves = of("92~ex-1", 1), of("92~ex-2", 1)
     for slot in ("a", "b"):
         await writer.write(
-            slot, View(Position(), Map({"92~ex-1": stands, "92~ex-2": moves})), Published()
+            slot,
+            ChainView(Position(), Map({"92~ex-1": stands, "92~ex-2": moves})),
+            PublishedPosition(),
         )
     gone = ref(moves)
     del moves
@@ -163,6 +174,8 @@ async def test_a_state_that_was_written_is_not_held_and_one_that_stands_is_not_w
     )  # the thread that encoded it lets go a moment after it has answered
     producer.keys.clear()
     await writer.write(
-        "a", View(Position(), Map({"92~ex-1": stands, "92~ex-2": of("92~ex-2", 2)})), Published()
+        "a",
+        ChainView(Position(), Map({"92~ex-1": stands, "92~ex-2": of("92~ex-2", 2)})),
+        PublishedPosition(),
     )
     assert producer.keys == [b"a/92~ex-2/state/0", b"a/manifest"]

@@ -20,47 +20,47 @@ import pytest
 
 from services.appliance.supervisor import child as child_module
 from services.appliance.supervisor.backoff import (
-    DELAYS_S,
-    FIRST_WAIT_S,
+    FIRST_REPAIR_DELAY_S,
+    REPAIR_DELAY_S,
+    RESTART_DELAYS_S,
     STEADY_S,
-    WAITING_S,
-    Backoff,
+    RestartBackoff,
 )
-from services.appliance.supervisor.child import Child
-from services.appliance.supervisor.forking import Forked, ForkFailed, ForkServer
-from services.appliance.supervisor.plan import NotAlive, Plan, Probe
+from services.appliance.supervisor.child import SupervisedProcess
+from services.appliance.supervisor.forking import ForkedProcess, ForkFailed, ForkServer
+from services.appliance.supervisor.plan import NotAlive, Probe, ProcessPlan
 from services.appliance.supervisor.status import (
-    Addresses,
     ProcessStatus,
-    iso_now,
+    SystemAddresses,
+    format_now,
     read_status,
     write_status,
 )
-from services.appliance.supervisor.stream import Stream
-from services.runtime.process.lock import DataDirBusy, DataDirLock, is_held
-from services.runtime.process.ports import PortBusy, listen, remembered_ports
+from services.appliance.supervisor.stream import OutputStream
+from services.runtime.process.lock import DataDirBusy, DataDirLock, is_locked
+from services.runtime.process.ports import PortBusy, choose_ports, open_listening_socket
 from tests.waiting import until
 
 
 def test_the_first_restart_is_at_once_and_a_crash_loop_slows_down() -> None:
-    backoff = Backoff()
+    backoff = RestartBackoff()
     delays = [backoff.next_delay_s(1, ready_for_s=0.0) for _ in range(12)]
     assert delays[0] == 0.0
     assert delays == sorted(delays)
-    assert delays[-1] == DELAYS_S[-1]
+    assert delays[-1] == RESTART_DELAYS_S[-1]
 
 
 def test_a_process_that_had_recovered_is_restarted_at_once_again() -> None:
-    backoff = Backoff()
+    backoff = RestartBackoff()
     for _ in range(5):
         backoff.next_delay_s(1, ready_for_s=0.0)
     assert backoff.next_delay_s(-9, ready_for_s=STEADY_S) == 0.0
 
 
 def test_an_exit_that_waits_for_a_person_is_not_retried_at_once() -> None:
-    backoff = Backoff()
+    backoff = RestartBackoff()
     delays = [backoff.next_delay_s(73, ready_for_s=s) for s in (100.0, 0.0, 1.0, STEADY_S)]
-    assert delays == [FIRST_WAIT_S, WAITING_S, WAITING_S, FIRST_WAIT_S]
+    assert delays == [FIRST_REPAIR_DELAY_S, REPAIR_DELAY_S, REPAIR_DELAY_S, FIRST_REPAIR_DELAY_S]
 
 
 def test_a_second_holder_is_refused_with_the_first_ones_pid_and_a_left_over_file_is_no_lock(
@@ -68,13 +68,13 @@ def test_a_second_holder_is_refused_with_the_first_ones_pid_and_a_left_over_file
 ) -> None:
     file = tmp_path / "lock"
     file.write_text("99999\n")
-    assert not is_held(file)
+    assert not is_locked(file)
     first = DataDirLock(file)
-    assert is_held(file)
+    assert is_locked(file)
     with pytest.raises(DataDirBusy, match=str(os.getpid())):
         DataDirLock(file)
     first.release()
-    assert not is_held(file)
+    assert not is_locked(file)
 
 
 def test_who_only_asks_whether_it_is_held_is_no_holder(tmp_path: Path) -> None:
@@ -90,12 +90,12 @@ def test_who_only_asks_whether_it_is_held_is_no_holder(tmp_path: Path) -> None:
 
 def test_ports_are_remembered_while_free_and_replaced_when_taken(tmp_path: Path) -> None:
     file = tmp_path / "ports.json"
-    first = remembered_ports(file, ["kafka", "redis"])
-    assert remembered_ports(file, ["kafka", "redis"]) == first
+    first = choose_ports(file, ["kafka", "redis"])
+    assert choose_ports(file, ["kafka", "redis"]) == first
     with socket.socket() as other:
         other.bind(("127.0.0.1", first["kafka"]))
         other.listen()
-        second = remembered_ports(file, ["kafka", "redis"])
+        second = choose_ports(file, ["kafka", "redis"])
     assert second["kafka"] != first["kafka"]
     assert second["redis"] == first["redis"]
 
@@ -103,26 +103,26 @@ def test_ports_are_remembered_while_free_and_replaced_when_taken(tmp_path: Path)
 def test_a_damaged_ports_file_is_replaced(tmp_path: Path) -> None:
     file = tmp_path / "ports.json"
     file.write_text('{"kafka": "x"')
-    assert set(remembered_ports(file, ["kafka"])) == {"kafka"}
+    assert set(choose_ports(file, ["kafka"])) == {"kafka"}
 
 
 def test_a_busy_address_is_told_from_a_wrong_one() -> None:
-    with listen("127.0.0.1", 0) as first, pytest.raises(PortBusy):
-        listen("127.0.0.1", first.getsockname()[1])
+    with open_listening_socket("127.0.0.1", 0) as first, pytest.raises(PortBusy):
+        open_listening_socket("127.0.0.1", first.getsockname()[1])
     with pytest.raises(OSError, match="assign") as wrong:
-        listen("192.0.2.1", 8092)
+        open_listening_socket("192.0.2.1", 8092)
     assert not isinstance(wrong.value, PortBusy)
 
 
 def test_status_is_read_as_written_and_a_damaged_file_is_no_status(tmp_path: Path) -> None:
     file = tmp_path / "status.json"
-    since = iso_now()
+    since = format_now()
     write_status(
         file,
         supervisor_pid=1,
         state="ready",
         since=since,
-        addresses=Addresses("k:1", "redis://r:2/0", "h:3", "c:4"),
+        addresses=SystemAddresses("k:1", "redis://r:2/0", "h:3", "c:4"),
         processes=[ProcessStatus("alerts", 7, "ready", since, 2)],
     )
     found = read_status(file)
@@ -137,7 +137,7 @@ def test_status_is_read_as_written_and_a_damaged_file_is_no_status(tmp_path: Pat
 
 def test_each_line_carries_the_name_of_its_process() -> None:
     out = io.StringIO()
-    stream = Stream(out)
+    stream = OutputStream(out)
     stream.line("alerts", "one")
     stream.plain("ready")
     stream.close()
@@ -161,7 +161,7 @@ class _Stuck(io.StringIO):
 
 def test_a_terminal_that_does_not_read_blocks_nobody_and_the_gap_is_told() -> None:
     out = _Stuck()
-    stream = Stream(out)
+    stream = OutputStream(out)
     for n in range(6000):
         stream.line("alerts", str(n))
     out.unblock()
@@ -178,7 +178,7 @@ class _Slow(ForkServer):
     def __init__(self) -> None:
         self.asked, self.answers = asyncio.Event(), asyncio.Event()
 
-    async def fork(self, *_asked: object) -> Forked:  # type: ignore[override]
+    async def fork(self, *_asked: object) -> ForkedProcess:  # type: ignore[override]
         self.asked.set()
         await self.answers.wait()
         raise ForkFailed
@@ -187,14 +187,16 @@ class _Slow(ForkServer):
 async def test_a_process_that_is_being_made_while_all_is_stopped_ends_too() -> None:
     """On a full machine making one takes seconds: a system that was told to stop then ran on for ever."""
     forks = _Slow()
-    plan = Plan(
+    plan = ProcessPlan(
         "idle",
         (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"),
         dict(os.environ),
         None,
         stop_order=0,
     )
-    child = Child(plan, Stream(io.StringIO()), lambda: None, lambda _plan, _code: "", forks)
+    child = SupervisedProcess(
+        plan, OutputStream(io.StringIO()), lambda: None, lambda _plan, _code: "", forks
+    )
     running = asyncio.create_task(child.run())
     await forks.asked.wait()
     stopping = asyncio.create_task(child.stop())
@@ -209,8 +211,10 @@ async def test_a_process_that_is_being_made_while_all_is_stopped_ends_too() -> N
 async def watched(probe: Probe, enough: Callable[[], bool]) -> ProcessStatus:
     """State of a process that runs idle, asked by this probe, once there was enough of it."""
     command = (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1")
-    plan = Plan("idle", command, dict(os.environ), probe, stop_order=0, probe_every_s=0.01)
-    child = Child(plan, Stream(io.StringIO()), lambda: None, lambda _plan, _code: "")
+    plan = ProcessPlan("idle", command, dict(os.environ), probe, stop_order=0, probe_every_s=0.01)
+    child = SupervisedProcess(
+        plan, OutputStream(io.StringIO()), lambda: None, lambda _plan, _code: ""
+    )
     running = asyncio.create_task(child.run())
     async with asyncio.timeout(20):
         while not enough():
@@ -251,7 +255,7 @@ async def test_who_only_waits_for_the_processor_does_not_hang(
     monkeypatch.setattr(
         child_module, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead)
     )
-    monkeypatch.setattr(child_module, "waited_s", lambda _pid: ahead if waits else 0.0)
+    monkeypatch.setattr(child_module, "read_waiting_s", lambda _pid: ahead if waits else 0.0)
 
     async def probe() -> str | None:
         nonlocal ahead, looks
@@ -268,10 +272,10 @@ def test_since_is_that_of_the_state_whatever_is_said_of_it_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ticks = itertools.count()
-    monkeypatch.setattr(child_module, "iso_now", lambda: str(next(ticks)))
-    child = Child(
-        Plan("idle", (), {}, None, stop_order=0),
-        Stream(io.StringIO()),
+    monkeypatch.setattr(child_module, "format_now", lambda: str(next(ticks)))
+    child = SupervisedProcess(
+        ProcessPlan("idle", (), {}, None, stop_order=0),
+        OutputStream(io.StringIO()),
         lambda: None,
         lambda _plan, _code: "",
     )
@@ -294,7 +298,7 @@ class _Exhausted(ForkServer):
     def __init__(self) -> None:
         self.refused = 0
 
-    async def fork(self, *_asked: object) -> Forked:  # type: ignore[override]
+    async def fork(self, *_asked: object) -> ForkedProcess:  # type: ignore[override]
         self.refused += 1
         if self.refused <= 2:
             raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
@@ -304,16 +308,16 @@ class _Exhausted(ForkServer):
 async def test_a_process_that_the_machine_could_not_make_is_tried_again() -> None:
     """It was given up without a word, and its service was away until the whole system was started anew."""
     explained: list[str] = []
-    plan = Plan(
+    plan = ProcessPlan(
         "idle",
         (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"),
         dict(os.environ),
         None,
         stop_order=0,
     )
-    child = Child(
+    child = SupervisedProcess(
         plan,
-        Stream(io.StringIO()),
+        OutputStream(io.StringIO()),
         lambda: None,
         lambda _plan, _code: explained.append(child.last_word) or "",
         _Exhausted(),
@@ -340,14 +344,16 @@ async def test_a_probe_that_fails_in_a_way_of_its_own_is_asked_again(
             raise AssertionError("a library's own")
         return None
 
-    plan = Plan(
+    plan = ProcessPlan(
         "idle",
         (sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"),
         dict(os.environ),
         probe,
         stop_order=0,
     )
-    child = Child(plan, Stream(io.StringIO()), lambda: None, lambda _plan, _code: "")
+    child = SupervisedProcess(
+        plan, OutputStream(io.StringIO()), lambda: None, lambda _plan, _code: ""
+    )
     running = asyncio.create_task(child.run())
     async with asyncio.timeout(20):
         await child.ready.wait()

@@ -18,10 +18,10 @@ from schemas.envelope import CE_TRACEPARENT
 from schemas.runtime import Tick
 from services.console.http.producer import CommandProducer
 from services.runtime.decider.inputs import InputRecord, input_digest
-from services.runtime.kafka.clients import BrokerAway, headers_of
-from services.runtime.log.transaction import Source, Transaction, digest
+from services.runtime.kafka.clients import BrokerAway, build_headers
+from services.runtime.log.transaction import Transaction, TransactionSource, compute_digest
 from services.runtime.process import tracing
-from services.runtime.process.tracing import Traces, as_headers, of_headers
+from services.runtime.process.tracing import Traces, build_trace_headers, read_traceparent
 from tests.marks import MARKS
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -100,29 +100,29 @@ def test_a_fault_is_told_by_its_code(traces: Traces, told: InMemorySpanExporter)
 
 
 def test_headers_carry_it_and_give_it_back() -> None:
-    headers = headers_of(Tick.wire_type(), id="t", source="s", traceparent=PARENT)
-    assert of_headers(headers) == PARENT
+    headers = build_headers(Tick.wire_type(), id="t", source="s", traceparent=PARENT)
+    assert read_traceparent(headers) == PARENT
     assert headers[-1] == (CE_TRACEPARENT, PARENT.encode())
-    assert as_headers(None) is None
-    assert of_headers(as_headers(PARENT) or []) == PARENT
-    assert of_headers([(CE_TRACEPARENT, b"\xff\xfe")]) is not None, (
+    assert build_trace_headers(None) is None
+    assert read_traceparent(build_trace_headers(PARENT) or []) == PARENT
+    assert read_traceparent([(CE_TRACEPARENT, b"\xff\xfe")]) is not None, (
         "a broken one is read, and is no parent"
     )
-    assert headers_of(Tick.wire_type(), id="t", source="s") == headers[:-1], (
+    assert build_headers(Tick.wire_type(), id="t", source="s") == headers[:-1], (
         "without traces nothing is added"
     )
 
 
 def test_neither_hashes_nor_bytes_nor_equality_know_of_it() -> None:
-    headers = headers_of(Tick.wire_type(), id="t", source="s")
+    headers = build_headers(Tick.wire_type(), id="t", source="s")
     record = InputRecord("alerts.inputs", 0, 1, b"92", b"{}", headers, 1)
     traced = replace(record, headers=[*headers, (CE_TRACEPARENT, PARENT.encode())])
     assert input_digest(record) == input_digest(traced)
-    source = Source("alerts.inputs", 0, 1, "d", "t", Tick.wire_type(), "s", 1, "t", "t")
+    source = TransactionSource("alerts.inputs", 0, 1, "d", "t", Tick.wire_type(), "s", 1, "t", "t")
     plain = Transaction(1, 1, "0" * 32, 0, "run", "alerts", "92", "92", source, 1, (), None)
     other = replace(plain, traceparent=PARENT)
     assert other.dump() == plain.dump()
-    assert digest(other.dump()) == digest(plain.dump())
+    assert compute_digest(other.dump()) == compute_digest(plain.dump())
     assert other == plain
     assert Transaction.load(other.dump()).traceparent is None
 
@@ -143,8 +143,8 @@ async def test_a_command_of_the_console_carries_its_hop_and_a_failed_one_tells_i
 
     producer = CommandProducer("", MARKS)
     producer._producer = Log()  # type: ignore[assignment]
-    tracing.heard(PARENT)
-    with tracing.using(traces):
+    tracing.set_caller(PARENT)
+    with tracing.override_traces(traces):
         assert await producer.send("alerts.inputs", "92", Tick(), id="c-1", source="/s") == (0, 7)
         with pytest.raises(BrokerAway):
             await producer.send("alerts.inputs", "92", Tick(), id="c-2", source="/s")
@@ -152,7 +152,7 @@ async def test_a_command_of_the_console_carries_its_hop_and_a_failed_one_tells_i
     assert sent[0] == f"00-{TRACE}-{good.context.span_id:016x}-01"
     assert (good.parent.span_id, good.attributes["vigie.input"]) == (int(SPAN, 16), "c-1")
     assert (good.status.is_ok, bad.status.description) == (True, "BrokerAway")
-    with tracing.using(None), pytest.raises(BrokerAway):
+    with tracing.override_traces(None), pytest.raises(BrokerAway):
         await producer.send("alerts.inputs", "92", Tick(), id="c-3", source="/s")
     assert sent[-1] is None
 
@@ -178,15 +178,15 @@ def test_a_collector_that_is_named_and_away_harms_nobody(
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_port}")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
-    with tracing.using(None):
-        tracing.configure("toy")
-        made: Any = tracing.current()
+    with tracing.override_traces(None):
+        tracing.configure_tracing("toy")
+        made: Any = tracing.get_traces()
         made.begin("a", "server", None, {}).end()
         made.close()
 
 
 @pytest.fixture
 def free_port() -> int:
-    from services.runtime.process.ports import free_ports
+    from services.runtime.process.ports import find_free_ports
 
-    return free_ports(1)[0]
+    return find_free_ports(1)[0]

@@ -10,17 +10,17 @@ import pytest
 from schemas.runtime import CONDUCTOR
 from services.runtime.kafka import fetch_throttle
 from services.runtime.kafka.fetch_throttle import (
+    BACKGROUND_FETCH_INTERVAL_MS,
     BUSY_WAIT_MS,
-    EVERY_MS,
-    HURRY_S,
-    IDLE_TURN_S,
+    EXPEDITE_S,
+    FETCH_INTERVAL_MS,
     IDLE_WAIT_MS,
-    PATIENT_WAIT_MS,
-    UNHURRIED_MS,
-    Pace,
-    is_awaited,
+    MAX_IDLE_S,
+    READER_WAIT_MS,
+    FetchThrottle,
+    is_answer_awaited,
 )
-from services.runtime.log.transaction import Source
+from services.runtime.log.transaction import TransactionSource
 
 
 class Fetcher:
@@ -53,12 +53,12 @@ def fetcher() -> Fetcher:
 def test_a_fetch_right_after_another_waits_for_its_turn_and_one_after_a_pause_does_not(
     clock: SimpleNamespace, fetcher: Fetcher
 ) -> None:
-    Pace(SimpleNamespace(_fetcher=fetcher))
+    FetchThrottle(SimpleNamespace(_fetcher=fetcher))
     assert fetcher._get_actions_per_node(None)[0]
     clock.now += 0.005
     fetches, _, timeout, _, _ = fetcher._get_actions_per_node(None)
     assert not fetches
-    assert timeout == pytest.approx(EVERY_MS / 1000 - 0.005)
+    assert timeout == pytest.approx(FETCH_INTERVAL_MS / 1000 - 0.005)
     clock.now += timeout
     assert fetcher._get_actions_per_node(None)[0]
     clock.now += 60
@@ -68,19 +68,19 @@ def test_a_fetch_right_after_another_waits_for_its_turn_and_one_after_a_pause_do
 def test_who_is_not_in_the_way_of_a_report_takes_longer_turns(
     clock: SimpleNamespace, fetcher: Fetcher
 ) -> None:
-    paced = Pace(SimpleNamespace(_fetcher=fetcher), UNHURRIED_MS)
+    paced = FetchThrottle(SimpleNamespace(_fetcher=fetcher), BACKGROUND_FETCH_INTERVAL_MS)
     assert fetcher._get_actions_per_node(None)[0]
-    clock.now += EVERY_MS / 1000
+    clock.now += FETCH_INTERVAL_MS / 1000
     assert not fetcher._get_actions_per_node(None)[0]
     paced.hurry()
     assert fetcher._get_actions_per_node(None)[0], "but what somebody waits for comes at once"
 
 
 def test_in_a_hurry_nothing_waits(clock: SimpleNamespace, fetcher: Fetcher) -> None:
-    paced = Pace(SimpleNamespace(_fetcher=fetcher))
+    paced = FetchThrottle(SimpleNamespace(_fetcher=fetcher))
     paced.hurry()
     assert all(fetcher._get_actions_per_node(None)[0] for _ in range(5))
-    clock.now += HURRY_S
+    clock.now += EXPEDITE_S
     assert fetcher._get_actions_per_node(None)[0]
     assert not fetcher._get_actions_per_node(None)[0]
 
@@ -89,7 +89,7 @@ def test_only_a_fetch_that_covers_everything_is_patient(
     clock: SimpleNamespace, fetcher: Fetcher
 ) -> None:
     """aiokafka has one fetch under way per broker: what waits here, or is resumed, must not wait for idle partitions."""
-    Pace(SimpleNamespace(_fetcher=fetcher))
+    FetchThrottle(SimpleNamespace(_fetcher=fetcher))
     waits = []
     for records, resumed in (({}, []), ({"p": "x"}, []), ({}, ["p"])):
         fetcher._records, fetcher.resumed = records, resumed
@@ -102,18 +102,18 @@ def test_who_only_reads_lets_the_broker_wait_for_longer(
     clock: SimpleNamespace, fetcher: Fetcher
 ) -> None:
     """The broker answers the requests of one connection one after the other: other questions would wait behind the fetch."""
-    Pace(SimpleNamespace(_fetcher=fetcher), EVERY_MS, PATIENT_WAIT_MS)
+    FetchThrottle(SimpleNamespace(_fetcher=fetcher), FETCH_INTERVAL_MS, READER_WAIT_MS)
     assert (
-        fetcher._get_actions_per_node(None)[0][0][1]._max_wait_ms == PATIENT_WAIT_MS > IDLE_WAIT_MS
+        fetcher._get_actions_per_node(None)[0][0][1]._max_wait_ms == READER_WAIT_MS > IDLE_WAIT_MS
     )
 
 
 def test_a_fetch_that_has_ended_is_not_waited_for(clock: SimpleNamespace, fetcher: Fetcher) -> None:
     """aiokafka drops an ended task from its list a moment before its node: it slept for a whole turn then, nothing woke it."""
-    Pace(SimpleNamespace(_fetcher=fetcher))
+    FetchThrottle(SimpleNamespace(_fetcher=fetcher))
     fetcher._in_flight = {1}
     fetcher._pending_tasks = [SimpleNamespace(done=lambda: False)]
-    assert fetcher._get_actions_per_node(None)[2] == IDLE_TURN_S, "its end wakes us"
+    assert fetcher._get_actions_per_node(None)[2] == MAX_IDLE_S, "its end wakes us"
     for ended in ([], [SimpleNamespace(done=lambda: True)]):
         fetcher._pending_tasks = ended
         assert fetcher._get_actions_per_node(None)[2] == 0
@@ -135,4 +135,7 @@ def test_a_fetch_that_has_ended_is_not_waited_for(clock: SimpleNamespace, fetche
 def test_commands_and_what_moves_a_simulated_realm_are_awaited_reports_are_not(
     wire: str, source: str, *, awaited: bool
 ) -> None:
-    assert is_awaited(Source("t", 0, 0, "", "i", wire, source, 0, "c", "c")) is awaited
+    assert (
+        is_answer_awaited(TransactionSource("t", 0, 0, "", "i", wire, source, 0, "c", "c"))
+        is awaited
+    )

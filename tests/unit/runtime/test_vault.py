@@ -13,7 +13,7 @@ from schemas.words import Channel
 from services.runtime.kafka.replica import Replica
 from services.runtime.kafka.tombstones import Tombstones
 from services.runtime.secrets.keyring import Keyring, MasterKey
-from services.runtime.secrets.vault import PUT_AT_ONCE, Directory, Sealer, TextItem, Texts
+from services.runtime.secrets.vault import PUT_BATCH, Sealer, TextItem, VaultDirectory, VaultTexts
 from services.runtime.testing.keyed import MemoryKeyedLog
 
 
@@ -25,10 +25,10 @@ class Setup:
         self.log = MemoryKeyedLog()
         self.replica = Replica(folder / "replica.db")
         self.texts = self.reader()
-        self.directory = Directory("directory", self.sealer, self.log, self.replica)
+        self.directory = VaultDirectory("directory", self.sealer, self.log, self.replica)
 
-    def reader(self) -> Texts:
-        return Texts("texts", self.sealer, self.log, self.replica)
+    def reader(self) -> VaultTexts:
+        return VaultTexts("texts", self.sealer, self.log, self.replica)
 
     def follow(self, start: int = 0) -> None:
         self.replica.apply(self.log.entries[start:], self.sealer.shred, self.sealer)
@@ -181,7 +181,7 @@ async def test_what_was_stored_is_settled_once_the_copy_of_all_processes_has_it(
     setup: Setup,
 ) -> None:
     assert await setup.directory.settled(0)
-    contacts = [Contact(person=f"p-{n}", site="cen-1") for n in range(PUT_AT_ONCE + 3)]
+    contacts = [Contact(person=f"p-{n}", site="cen-1") for n in range(PUT_BATCH + 3)]
     await setup.directory.put_all(contacts)
     assert [entry.key for entry in setup.log.entries] == [one.person for one in contacts]
     assert not await setup.directory.settled(0)
@@ -224,7 +224,7 @@ async def test_an_erasure_counts_once(setup: Setup) -> None:
     await setup.directory.put(Contact(person="p-1", site="cen-2"))
     await setup.log.put("directory", "p-1", erasure)
     setup.follow()
-    again = await Directory("directory", setup.sealer, setup.log, setup.replica).get("p-1")
+    again = await VaultDirectory("directory", setup.sealer, setup.log, setup.replica).get("p-1")
     assert again is not None
     assert again.site == "cen-2"
 

@@ -12,12 +12,12 @@ from aiokafka import TopicPartition
 
 from services.runtime.log import missing_records
 from services.runtime.log.chain import Position
-from services.runtime.log.missing_records import Missing, look_until_visible
+from services.runtime.log.missing_records import RecordMissing, retry_until_visible
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.reader import check_positions
 from services.runtime.process.exits import Stop
 from services.runtime.worker import recovery
-from services.runtime.worker.housekeeping import _check_kept
+from services.runtime.worker.housekeeping import _check_record
 
 AT = 10
 TP = TopicPartition("toy.log", 3)
@@ -88,39 +88,39 @@ def copies(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     async def has_copies(_kafka: str, _topic: str) -> bool:
         return answer[0]
 
-    monkeypatch.setattr(missing_records, "has_copies", has_copies)
-    monkeypatch.setattr(missing_records, "AGAIN_S", 0.001)
+    monkeypatch.setattr(missing_records, "is_replicated", has_copies)
+    monkeypatch.setattr(missing_records, "RETRY_S", 0.001)
     return answer
 
 
 async def test_a_missing_record_of_a_topic_with_copies_is_looked_for_again(
     copies: list[bool],
 ) -> None:
-    missing = Missing("log.truncated", "not there")
-    assert await look_until_visible("", "toy.log", looks(missing, missing, "there")) == "there"
+    missing = RecordMissing("log.truncated", "not there")
+    assert await retry_until_visible("", "toy.log", looks(missing, missing, "there")) == "there"
 
 
 async def test_a_missing_record_of_a_topic_with_copies_is_a_loss_in_the_end(
     copies: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(missing_records, "VISIBLE_S", 0.05)
-    with pytest.raises(Missing, match=r"log\.truncated"):
+    with pytest.raises(RecordMissing, match=r"log\.truncated"):
         await asyncio.wait_for(
-            look_until_visible("", "toy.log", looks(Missing("log.truncated", "cut"))), 10
+            retry_until_visible("", "toy.log", looks(RecordMissing("log.truncated", "cut"))), 10
         )
 
 
 async def test_a_missing_record_of_the_only_copy_is_a_loss_at_once(copies: list[bool]) -> None:
     copies[:] = [False]
-    with pytest.raises(Missing):
-        await look_until_visible(
-            "", "toy.log", looks(Missing("log.truncated", "cut"), "never asked")
+    with pytest.raises(RecordMissing):
+        await retry_until_visible(
+            "", "toy.log", looks(RecordMissing("log.truncated", "cut"), "never asked")
         )
 
 
 async def test_another_record_than_before_is_a_loss_at_once(copies: list[bool]) -> None:
     with pytest.raises(Stop, match="another"):
-        await look_until_visible(
+        await retry_until_visible(
             "", "toy.log", looks(Stop("log.truncated", "another record"), "never asked")
         )
 
@@ -147,7 +147,7 @@ OTHER = SimpleNamespace(
 )
 
 
-@pytest.mark.parametrize(("shown", "kind"), [({}, Missing), ({0: OTHER}, Stop)])
+@pytest.mark.parametrize(("shown", "kind"), [({}, RecordMissing), ({0: OTHER}, Stop)])
 async def test_every_check_tells_a_missing_record_from_another_one(
     shown: dict[int, Any], kind: type[Stop]
 ) -> None:
@@ -159,10 +159,10 @@ async def test_every_check_tells_a_missing_record_from_another_one(
         await recovery.check_input(Shows(shown), "toy", 0, at)  # type: ignore[arg-type]
     assert type(raised.value) is kind
     with pytest.raises(Stop) as raised:
-        _check_kept("toy.log", 0, AT, "t", shown.get(0))
+        _check_record("toy.log", 0, AT, "t", shown.get(0))
     assert type(raised.value) is kind
 
 
 async def test_an_input_that_ends_before_what_was_applied_may_be_not_visible_yet() -> None:
-    with pytest.raises(Missing, match=r"input\.rewritten"):
+    with pytest.raises(RecordMissing, match=r"input\.rewritten"):
         await recovery.check_input(Shows({}, end=AT), "toy", 0, Position(applied=AT))  # type: ignore[arg-type]

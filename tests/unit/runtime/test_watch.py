@@ -14,7 +14,7 @@ import pytest
 from schemas.runtime import InputRefused
 from services.runtime.log.chain import Position
 from services.runtime.process import metrics
-from services.runtime.worker.housekeeping import Watch
+from services.runtime.worker.housekeeping import Housekeeping
 from services.runtime.worker.publisher import Publisher
 from services.runtime.worker.worker import Tuning
 from tests.marks import MARKS
@@ -29,7 +29,7 @@ def figure(name: str, **labels: str) -> float | None:
         + ",".join(f'{k}="{v}"' for k, v in sorted(labels.items()))
         + r"\} (\S+)"
     )
-    found = re.search(wanted, metrics.exposition().decode())
+    found = re.search(wanted, metrics.render_exposition().decode())
     return None if found is None else float(found[1])
 
 
@@ -62,7 +62,7 @@ async def test_how_long_a_decision_waits_for_the_broker_is_told_while_the_broker
 ) -> None:
     """Nothing listens at its address: the alert that is made for this never came."""
     worker.held[0] = held(seq=5, lag=0, unacked_s=40)
-    watch = Watch(worker)
+    watch = Housekeeping(worker)
     tasks = [asyncio.create_task(watch.run()), asyncio.create_task(watch.tell())]
     try:
         await eventually(
@@ -76,7 +76,7 @@ async def test_how_long_a_decision_waits_for_the_broker_is_told_while_the_broker
 
 def test_figures_of_a_partition_end_with_its_ownership(worker: Any) -> None:
     """Else a partition that another worker took over while it was behind would be behind here for ever."""
-    watch = Watch(worker)
+    watch = Housekeeping(worker)
     worker.held |= {1: held(seq=7, lag=2000), 2: held(seq=8, lag=0)}
     watch._report()
     assert figure("vigie_publish_lag_records", partition="1", service="watched") == 2000
@@ -132,7 +132,7 @@ def test_a_quiet_moment_after_many_records_and_the_hour_after_any_are_used_for_a
         )
     }
     written: list[Any] = []
-    watch = Watch(worker)
+    watch = Housekeeping(worker)
     monkeypatch.setattr(watch, "write_snapshot", lambda held, _view: written.append(held))
     watch._use_quiet_moments()
     assert bool(written) is taken

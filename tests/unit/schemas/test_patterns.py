@@ -7,7 +7,7 @@ import time
 import pytest
 
 from schemas.maintenance import Matcher
-from schemas.patterns import PatternInvalid, check, whole_match
+from schemas.patterns import PatternInvalid, check_pattern, matches_whole
 
 SLOW = ("(a+)+$", "(a|a)*b", "(.*a){12}", ".*.*.*.*.*=x", "(a?){60}a{60}")
 """Each takes Python's engine longer than anybody waits, on a label of 256 characters."""
@@ -23,7 +23,7 @@ def test_no_pattern_holds_anybody_up(pattern: str) -> None:
 @pytest.mark.parametrize("pattern", ["(", "(?=a)b", r"(a)\1", "((a{100}){100}){100}"])
 def test_what_re2_does_not_know_is_refused_when_it_is_said(pattern: str) -> None:
     with pytest.raises(PatternInvalid, match=r"\S"):
-        check(pattern)
+        check_pattern(pattern)
     matcher = Matcher(name="instance", value=pattern, regex=True) if pattern != "(" else None
     if matcher is not None:
         with pytest.raises(PatternInvalid):
@@ -32,8 +32,8 @@ def test_what_re2_does_not_know_is_refused_when_it_is_said(pattern: str) -> None
 
 
 def test_a_pattern_matches_the_whole_text_and_only_a_rule_forgets_the_case() -> None:
-    assert whole_match(r"web\d+|db-.*", "web12")
-    assert not whole_match(r"web\d+|db-.*", "web12.local")
-    assert not whole_match("écran", "ÉCRAN")
-    assert whole_match("écran", "ÉCRAN", any_case=True)
-    assert not whole_match("a", "\ud800")
+    assert matches_whole(r"web\d+|db-.*", "web12")
+    assert not matches_whole(r"web\d+|db-.*", "web12.local")
+    assert not matches_whole("écran", "ÉCRAN")
+    assert matches_whole("écran", "ÉCRAN", any_case=True)
+    assert not matches_whole("a", "\ud800")

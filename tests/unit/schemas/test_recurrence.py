@@ -13,10 +13,10 @@ from schemas.recurrence import (
     PARIS,
     Occurrence,
     RuleInvalid,
-    occurrence_at,
-    on_wall,
+    find_occurrence,
+    from_local_time,
     parse_rule,
-    wall,
+    to_local_time,
 )
 
 HOUR = 3_600_000
@@ -28,11 +28,11 @@ def _at(text: str) -> int:
 
 def _occurrences(start: int, end: int, rule: str, n: int) -> list[tuple[str, str]]:
     found, at = list[tuple[str, str]](), start
-    while len(found) < n and (one := occurrence_at(start, end, parse_rule(rule), at)) is not None:
+    while len(found) < n and (one := find_occurrence(start, end, parse_rule(rule), at)) is not None:
         found.append(
             (
-                on_wall(one.start).isoformat(timespec="minutes"),
-                on_wall(one.end).isoformat(timespec="minutes"),
+                to_local_time(one.start).isoformat(timespec="minutes"),
+                to_local_time(one.end).isoformat(timespec="minutes"),
             )
         )
         at = one.end
@@ -40,8 +40,10 @@ def _occurrences(start: int, end: int, rule: str, n: int) -> list[tuple[str, str
 
 
 def test_a_single_window_holds_once() -> None:
-    assert occurrence_at(10, 20, None, 0) == occurrence_at(10, 20, None, 19) == Occurrence(10, 20)
-    assert occurrence_at(10, 20, None, 20) is None
+    assert (
+        find_occurrence(10, 20, None, 0) == find_occurrence(10, 20, None, 19) == Occurrence(10, 20)
+    )
+    assert find_occurrence(10, 20, None, 20) is None
 
 
 def test_every_sunday_night_keeps_its_time_on_the_wall_through_the_spring_change() -> None:
@@ -52,7 +54,7 @@ def test_every_sunday_night_keeps_its_time_on_the_wall_through_the_spring_change
         ("2027-03-28T22:00", "2027-03-29T06:00"),
         ("2027-04-04T22:00", "2027-04-05T06:00"),
     ]
-    night = occurrence_at(
+    night = find_occurrence(
         _at("2027-03-26T22:00"),
         _at("2027-03-27T06:00"),
         parse_rule("FREQ=DAILY"),
@@ -63,7 +65,7 @@ def test_every_sunday_night_keeps_its_time_on_the_wall_through_the_spring_change
 
 
 def test_the_autumn_night_is_an_hour_longer() -> None:
-    night = occurrence_at(
+    night = find_occurrence(
         _at("2027-10-25T22:00"),
         _at("2027-10-26T06:00"),
         parse_rule("FREQ=DAILY"),
@@ -75,21 +77,21 @@ def test_the_autumn_night_is_an_hour_longer() -> None:
 
 def test_an_hour_that_the_spring_night_leaves_out_comes_at_the_one_after_it() -> None:
     """RFC 5545 3.3.5: a local time that does not exist is read with the offset before the gap."""
-    found = occurrence_at(
+    found = find_occurrence(
         _at("2027-03-27T02:30"),
         _at("2027-03-27T03:15"),
         parse_rule("FREQ=DAILY"),
         _at("2027-03-28T01:00"),
     )
     assert found is not None
-    assert on_wall(found.start).isoformat() == "2027-03-28T03:30:00"
+    assert to_local_time(found.start).isoformat() == "2027-03-28T03:30:00"
     assert found.end - found.start == 45 * 60_000, (
         "the wall leaves nothing of it: as long as the first"
     )
 
 
 def test_an_hour_that_the_autumn_night_has_twice_is_the_first_one() -> None:
-    found = occurrence_at(
+    found = find_occurrence(
         _at("2027-10-30T02:30"),
         _at("2027-10-30T04:00"),
         parse_rule("FREQ=DAILY"),
@@ -101,7 +103,7 @@ def test_an_hour_that_the_autumn_night_has_twice_is_the_first_one() -> None:
 
 def test_an_occurrence_that_began_days_ago_still_holds() -> None:
     start, end = _at("2027-02-01T08:00"), _at("2027-02-06T20:00")
-    found = occurrence_at(start, end, parse_rule("FREQ=MONTHLY"), _at("2027-03-06T19:59"))
+    found = find_occurrence(start, end, parse_rule("FREQ=MONTHLY"), _at("2027-03-06T19:59"))
     assert found == Occurrence(_at("2027-03-01T08:00"), _at("2027-03-06T20:00"))
 
 
@@ -135,8 +137,13 @@ def test_it_falls_on_the_days_that_another_reader_of_the_standard_finds(
     after = begins + timedelta(days=later)
     until = f"{text};UNTIL={after + timedelta(days=2000):%Y%m%dT%H%M%S}"
     expected = rrulestr(until, dtstart=begins).after(after, inc=True)
-    found = occurrence_at(wall(begins), wall(begins) + 1, parse_rule(until), wall(after))
-    assert (on_wall(found.start) if found else None) == expected
+    found = find_occurrence(
+        from_local_time(begins),
+        from_local_time(begins) + 1,
+        parse_rule(until),
+        from_local_time(after),
+    )
+    assert (to_local_time(found.start) if found else None) == expected
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from schemas.reference import PUBLISHED, Section, SectionData, Staffing, version_of
-from schemas.reference_changes import MOST_NAMED, SectionDifference
-from services.territory.differences import differences, dropped_sites
+from schemas.reference import PUBLISHING_ORDER, Section, SectionData, Staffing, compute_version
+from schemas.reference_changes import MAX_NAMED_ROWS, SectionDifference
+from services.territory.differences import compare_sections, list_dropped_sites
 from tests.shipped import territory
 
 _SECTION: TypeAdapter[SectionData] = TypeAdapter(SectionData)
@@ -29,16 +29,16 @@ def _with(section: Section, edit: Any) -> tuple[SectionData, ...]:
 
 
 def _named(section: Section, edit: Any) -> tuple[tuple[int, int, int], tuple[str, ...]]:
-    (found,) = differences(territory().sections, _with(section, edit))
+    (found,) = compare_sections(territory().sections, _with(section, edit))
     assert found.section is section
     return (found.added, found.changed, found.dropped), found.named
 
 
 def test_a_version_read_back_from_json_is_the_same() -> None:
     again = [_SECTION.validate_json(section.model_dump_json()) for section in territory().sections]
-    assert version_of(again) == territory().version
-    assert differences(territory().sections, again) == []
-    assert tuple(section.section for section in again) == PUBLISHED
+    assert compute_version(again) == territory().version
+    assert compare_sections(territory().sections, again) == []
+    assert tuple(section.section for section in again) == PUBLISHING_ORDER
 
 
 def test_rows_are_added_changed_and_dropped() -> None:
@@ -48,7 +48,7 @@ def test_rows_are_added_changed_and_dropped() -> None:
 
     first, second = (s["id"] for s in territory().sections[1].model_dump(mode="json")["sites"][:2])
     assert _named(Section.SITES, edit) == ((1, 1, 1), (f"-{first}", f"~{second}", "+new-1"))
-    assert dropped_sites(territory().sections, _with(Section.SITES, edit)) == [first]
+    assert list_dropped_sites(territory().sections, _with(Section.SITES, edit)) == [first]
 
 
 def test_rows_within_the_policy_are_named_by_what_they_are() -> None:
@@ -89,14 +89,14 @@ def test_another_order_of_rows_is_a_difference_without_rows() -> None:
 
 
 def test_a_long_section_is_counted_whole_and_named_in_part() -> None:
-    found = differences([], territory().sections)
-    assert [d.section for d in found] == list(PUBLISHED)
+    found = compare_sections([], territory().sections)
+    assert [d.section for d in found] == list(PUBLISHING_ORDER)
     (sites,) = [d for d in found if d.section is Section.SITES]
     assert sites.added == len(territory().sites)
-    assert len(sites.named) == MOST_NAMED
+    assert len(sites.named) == MAX_NAMED_ROWS
 
 
-@pytest.mark.parametrize("named", [("a",) * (MOST_NAMED + 1)], ids=["too_many"])
+@pytest.mark.parametrize("named", [("a",) * (MAX_NAMED_ROWS + 1)], ids=["too_many"])
 def test_what_is_named_is_bounded(named: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="at most"):
         SectionDifference(section=Section.SITES, named=named)

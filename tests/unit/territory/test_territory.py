@@ -11,11 +11,11 @@ import pytest
 from pydantic import ValidationError
 
 from schemas.base import parse_closed
-from schemas.predicates import measured
+from schemas.predicates import list_measured
 from schemas.reference import EscalationPolicy, Plans, PublishReference, ReferencePublished
 from schemas.words import PlanState
-from services.territory import TerritoryInvalid, load_territory, source, territory_now
-from services.territory.publish import reference_commands
+from services.territory import TerritoryInvalid, load_current_territory, load_territory, source
+from services.territory.publish import build_reference_commands
 from services.territory.source import read_yaml
 from tests.shipped import FOLDER, territory
 
@@ -70,7 +70,7 @@ def test_the_shipped_territory_is_whole() -> None:
 
 def test_every_section_fits_one_record_and_survives_the_wire() -> None:
     territory = load_territory(FOLDER)
-    for _, command in reference_commands(territory, "92", "system:up", "admin"):
+    for _, command in build_reference_commands(territory, "92", "system:up", "admin"):
         fact = ReferencePublished(reference=command.reference, data=command.data, last=command.last)
         raw = fact.model_dump(mode="json")
         assert len(fact.model_dump_json()) < KAFKA_BUDGET
@@ -86,7 +86,9 @@ def test_the_version_is_that_of_the_content(folder: Path) -> None:
 
 def test_arguments_of_a_metric_are_not_confused_with_operator_and_value() -> None:
     neige = next(p for p in load_territory(FOLDER).plans if p.id == "PT-NEIGE")
-    assert next(m.key for m in measured(neige.triggers[2].when)) == 'road_closed{"road":"N118"}'
+    assert (
+        next(m.key for m in list_measured(neige.triggers[2].when)) == 'road_closed{"road":"N118"}'
+    )
 
 
 @pytest.mark.parametrize(
@@ -447,15 +449,15 @@ def test_a_file_that_cannot_be_read_is_not_drowned_by_what_refers_to_it(
 
 
 def test_what_has_not_changed_is_not_read_again_and_what_has_is(folder: Path) -> None:
-    first = territory_now(folder)
-    assert territory_now(folder) is first
+    first = load_current_territory(folder)
+    assert load_current_territory(folder) is first
     edit(folder / "communes.csv", "Nanterre", "Nanterre-sur-Seine")
-    changed = territory_now(folder)
+    changed = load_current_territory(folder)
     assert changed.version != first.version
     (folder / "plans.yaml").unlink()
     for gone in (folder, folder / "elsewhere"):
         with pytest.raises(TerritoryInvalid):
-            territory_now(gone)
+            load_current_territory(gone)
 
 
 @pytest.mark.parametrize(

@@ -16,19 +16,23 @@ from schemas.delivery import AttemptOutcome, ClaimAttempt
 from schemas.envelope import Place
 from schemas.realms import partition_of
 from schemas.reference import ReferencePublished, Roster, RosterSection
-from schemas.routes import destinations, publishes
+from schemas.routes import is_published, list_destinations
 from schemas.runtime import RealmOpened, Tick
-from schemas.topics import PARTITIONS
+from schemas.topics import PARTITION_COUNT
 from schemas.words import Channel, Level
 from services.delivery.decider import DeliveryDecider
 from services.runtime.log.transaction import Transaction
 from services.runtime.testing import MemoryService
-from services.verify.auditor.heartbeat import AGAIN_S, BEAT_S, Outside
-from services.verify.auditor.open_items import Books, Breach
+from services.verify.auditor.heartbeat import (
+    ALARM_INTERVAL_S,
+    HEARTBEAT_INTERVAL_S,
+    OutsideReporter,
+)
+from services.verify.auditor.open_items import Breach, OpenItems
 from services.verify.auditor.verdict import Judge, Verdict
 
 T0 = 1_802_340_000_000
-PARTITION = partition_of("92", PARTITIONS)
+PARTITION = partition_of("92", PARTITION_COUNT)
 HOUR = 3_600_000
 
 
@@ -39,7 +43,9 @@ class Delivery:
     service: MemoryService[Any] = field(
         default_factory=lambda: MemoryService(DeliveryDecider(), clock=T0)
     )
-    books: Books = field(default_factory=lambda: Books(PARTITION, destinations, publishes))
+    books: OpenItems = field(
+        default_factory=lambda: OpenItems(PARTITION, list_destinations, is_published)
+    )
     offset: int = 0
     said: int = 0
 
@@ -189,7 +195,7 @@ def planned_fact(id: str) -> dict[str, Any]:
 
 
 def test_a_fact_that_does_not_arrive_or_comes_from_nowhere_is_a_breach() -> None:
-    books = Books(PARTITION, destinations, publishes)
+    books = OpenItems(PARTITION, list_destinations, is_published)
     raw = record("alerts", 1, "0" * 32, 0, [planned_fact("f1")])
     books.feed("alerts", 0, raw, json.loads(raw), T0)
     assert [b.law for b in books.breaches(T0 + HOUR, {})] == ["forward"]
@@ -210,7 +216,7 @@ def test_a_fact_that_does_not_arrive_or_comes_from_nowhere_is_a_breach() -> None
 
 
 def test_a_fact_that_is_read_before_its_source_is_no_stranger() -> None:
-    books = Books(PARTITION, destinations, publishes)
+    books = OpenItems(PARTITION, list_destinations, is_published)
     row = {
         "type": "vigie.NotificationChanged.v1",
         "id": "x",
@@ -237,7 +243,7 @@ def in_history(raw: bytes, history: int) -> bytes:
     return json.dumps(json.loads(raw) | {"history": history}).encode()
 
 
-def fed(books: Books, *records: tuple[str, Callable[[str], bytes]]) -> list[str]:
+def fed(books: OpenItems, *records: tuple[str, Callable[[str], bytes]]) -> list[str]:
     """Laws that are broken an hour after these records (service, record after a head) were read."""
     for service, make in records:
         chain = books.chain(service)
@@ -250,7 +256,7 @@ def test_after_a_restore_too_a_fact_may_be_read_before_its_source_but_not_come_f
     None
 ):
     """Logs are read beside each other: which of two records comes first is chance."""
-    books = Books(PARTITION, destinations, publishes)
+    books = OpenItems(PARTITION, list_destinations, is_published)
     rebased = [
         (s, lambda head, s=s: in_history(record(s, 1, head, 0, [REBASED]), 1))
         for s in ("alerts", "delivery")
@@ -272,7 +278,7 @@ def test_after_a_restore_too_a_fact_may_be_read_before_its_source_but_not_come_f
 def test_what_had_arrived_before_a_rebase_is_not_waited_for_in_whatever_order_the_logs_are_read() -> (
     None
 ):
-    books = Books(PARTITION, destinations, publishes)
+    books = OpenItems(PARTITION, list_destinations, is_published)
     arrival = (
         "delivery",
         lambda head: record("delivery", 1, head, 0, [ROW], f"alerts/{PARTITION}/0/1/0", id="f1"),
@@ -286,7 +292,7 @@ def test_what_had_arrived_before_a_rebase_is_not_waited_for_in_whatever_order_th
 
 def test_what_arrived_from_behind_a_rebase_that_is_unread_yet_is_not_waited_for() -> None:
     """The log of the receiver was read to its end before that of the source: the rebase of the source came, and what had arrived from behind it was forgotten."""
-    books = Books(PARTITION, destinations, publishes)
+    books = OpenItems(PARTITION, list_destinations, is_published)
     arrival = (
         "delivery",
         lambda head: in_history(
@@ -307,7 +313,7 @@ def test_what_arrived_from_behind_a_rebase_that_is_unread_yet_is_not_waited_for(
 
 
 def test_a_planned_notification_without_a_row_and_a_skipped_input_are_breaches() -> None:
-    books = Books(PARTITION, destinations, publishes)
+    books = OpenItems(PARTITION, list_destinations, is_published)
     source = record("alerts", 1, "0" * 32, 0, [planned_fact("f1")])
     books.feed("alerts", 0, source, json.loads(source), T0)
     raw = record(
@@ -368,11 +374,11 @@ class Elsewhere:
 
 
 @pytest.fixture
-def outside() -> tuple[Outside, Elsewhere, list[float]]:
+def outside() -> tuple[OutsideReporter, Elsewhere, list[float]]:
     elsewhere, now = Elsewhere(), [0.0]
     client = httpx.AsyncClient(transport=httpx.MockTransport(elsewhere))
     return (
-        Outside(
+        OutsideReporter(
             client,
             "https://beat.example",
             "https://ring.example",
@@ -385,7 +391,7 @@ def outside() -> tuple[Outside, Elsewhere, list[float]]:
 
 
 async def test_without_a_key_there_is_no_heartbeat_and_alarms_go_on(
-    outside: tuple[Outside, Elsewhere, list[float]],
+    outside: tuple[OutsideReporter, Elsewhere, list[float]],
 ) -> None:
     told, elsewhere, _ = outside
 
@@ -402,23 +408,23 @@ async def test_without_a_key_there_is_no_heartbeat_and_alarms_go_on(
 
 
 async def test_the_heartbeat_beats_while_it_is_green_and_stops_when_it_is_not(
-    outside: tuple[Outside, Elsewhere, list[float]],
+    outside: tuple[OutsideReporter, Elsewhere, list[float]],
 ) -> None:
     told, elsewhere, now = outside
     for verdict in (Verdict(), GREEN, GREEN, RED, RED):
         await told.tell(verdict)
     assert elsewhere.seen == [("POST", "heads"), ("POST", "red")]
-    now[0] = BEAT_S
+    now[0] = HEARTBEAT_INTERVAL_S
     await told.tell(RED)
     assert len(elsewhere.seen) == 2
-    now[0] = AGAIN_S
+    now[0] = ALARM_INTERVAL_S
     await told.tell(RED)
     await told.tell(GREEN)
     assert elsewhere.seen[2:] == [("POST", "red"), ("POST", "heads"), ("POST", "green")]
 
 
 async def test_what_could_not_be_told_is_told_again(
-    outside: tuple[Outside, Elsewhere, list[float]],
+    outside: tuple[OutsideReporter, Elsewhere, list[float]],
 ) -> None:
     told, elsewhere, _ = outside
     elsewhere.status = 503

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from schemas.realms import partition_of
-from schemas.routes import destinations
-from schemas.topics import PARTITIONS
+from schemas.routes import list_destinations
+from schemas.topics import PARTITION_COUNT
 from schemas.words import EventType
-from services.verify.auditor.open_items import Books
+from services.verify.auditor.open_items import OpenItems
 from tests.unit.continuity.test_reassigning import answer, approve, fire
 from tests.unit.continuity.world import REALM, World
 
@@ -35,7 +35,7 @@ def log() -> list[Record]:
 
 def judged(log: list[Record], damage: Callable[[Record], None] | None = None) -> list[str]:
     """What the books say an hour later, of this law. Every record is chained anew: the chain is not what is tried here."""
-    books = Books(partition_of(LIVE, PARTITIONS), destinations, lambda *_: False)
+    books = OpenItems(partition_of(LIVE, PARTITION_COUNT), list_destinations, lambda *_: False)
     at = 0
     for offset, record in enumerate(json.loads(json.dumps(log))):
         if damage is not None:

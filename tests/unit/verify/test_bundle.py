@@ -13,9 +13,9 @@ import orjson
 import pytest
 
 from services.console.evidence.bundle import Bundle
-from services.runtime.log.transaction import GENESIS, digest
+from services.runtime.log.transaction import GENESIS, compute_digest
 from services.runtime.secrets.signing import PublicKey, SigningKey, SigningKeyInvalid
-from services.verify.bundle import BundleUnreadable, judge_bundle
+from services.verify.bundle import BundleUnreadable, verify_bundle
 
 
 def record(seq: int, prev: str, *facts: dict[str, Any]) -> bytes:
@@ -30,10 +30,19 @@ def key(tmp_path: Path) -> SigningKey:
 def chain() -> list[bytes]:
     """Four records; the third is another realm's and withheld."""
     one = record(7, GENESIS, {"type": "vigie.NoteAdded.v1", "id": "f-1", "data": {"line": "l-1"}})
-    two = record(8, digest(one), {"type": "vigie.IncidentChanged.v1", "id": "f-2", "data": {}})
-    foreign = record(9, digest(two))
-    four = record(10, digest(foreign), {"type": "vigie.LevelChanged.v1", "id": "f-4", "data": {}})
-    return [one, two, orjson.dumps({"withheld": True, "seq": 9, "hash": digest(foreign)}), four]
+    two = record(
+        8, compute_digest(one), {"type": "vigie.IncidentChanged.v1", "id": "f-2", "data": {}}
+    )
+    foreign = record(9, compute_digest(two))
+    four = record(
+        10, compute_digest(foreign), {"type": "vigie.LevelChanged.v1", "id": "f-4", "data": {}}
+    )
+    return [
+        one,
+        two,
+        orjson.dumps({"withheld": True, "seq": 9, "hash": compute_digest(foreign)}),
+        four,
+    ]
 
 
 def made(path: Path, key: SigningKey, lines: list[bytes] | None = None) -> Path:
@@ -51,7 +60,7 @@ def made(path: Path, key: SigningKey, lines: list[bytes] | None = None) -> Path:
             "alerts": {
                 "records": 4,
                 "first": {"seq": 7, "prev": GENESIS},
-                "last": {"seq": 10, "hash": digest(true[-1])},
+                "last": {"seq": 10, "hash": compute_digest(true[-1])},
             }
         }
     }
@@ -60,13 +69,13 @@ def made(path: Path, key: SigningKey, lines: list[bytes] | None = None) -> Path:
 
 
 def laws(path: Path, key: SigningKey | None = None) -> set[str]:
-    return {law for law, _ in judge_bundle(path, key.public if key else None).broken}
+    return {law for law, _ in verify_bundle(path, key.public if key else None).broken}
 
 
 def test_an_untouched_bundle_holds_by_its_own_key_and_by_the_known_one(
     tmp_path: Path, key: SigningKey
 ) -> None:
-    found = judge_bundle(made(tmp_path / "b.zip", key), None)
+    found = verify_bundle(made(tmp_path / "b.zip", key), None)
     assert found.broken == []
     assert (found.key, found.known_key) == (key.public.fingerprint, None)
     assert (
@@ -74,7 +83,7 @@ def test_an_untouched_bundle_holds_by_its_own_key_and_by_the_known_one(
         found.counts["lines"],
         found.counts["lines_outside"],
     ) == (4, 4, 1)
-    assert judge_bundle(tmp_path / "b.zip", key.public).known_key is True
+    assert verify_bundle(tmp_path / "b.zip", key.public).known_key is True
     other = SigningKey.open(tmp_path / "elsewhere")
     assert laws(tmp_path / "b.zip", other) == {"signature"}
 
@@ -112,7 +121,7 @@ def test_a_changed_a_missing_and_an_added_file_are_found(tmp_path: Path, key: Si
     )
     assert laws(three) == {"signature", "chain"}
     with pytest.raises(BundleUnreadable):
-        judge_bundle(
+        verify_bundle(
             rewritten(whole, tmp_path / "4.zip", lambda n, c: None if n == "manifest.sig" else c),
             None,
         )
@@ -129,7 +138,7 @@ def test_a_file_that_is_gone_or_no_json_any_more_is_named(
     """Not only that something cannot be read: whoever checks must know which file."""
     whole = made(tmp_path / "b.zip", key)
     for content in (None, b"{", b"[]"):
-        found = judge_bundle(
+        found = verify_bundle(
             rewritten(whole, tmp_path / "damaged.zip", partial(_replaced, name, content)), None
         )
         assert any(law == "files" and name in what for law, what in found.broken)
@@ -158,7 +167,7 @@ def test_a_bundle_that_broke_off_is_no_bundle(tmp_path: Path, key: SigningKey) -
     for cut in (10, len(whole) // 2, len(whole) - 1):
         (tmp_path / "cut.zip").write_bytes(whole[:cut])
         with pytest.raises(BundleUnreadable):
-            judge_bundle(tmp_path / "cut.zip", None)
+            verify_bundle(tmp_path / "cut.zip", None)
 
 
 def test_the_key_is_made_once_and_is_private(tmp_path: Path) -> None:

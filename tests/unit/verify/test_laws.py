@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from schemas.routes import destinations
-from services.verify.chain import GENESIS, LogFold, input_hash, record_hash
+from schemas.routes import list_destinations
+from services.verify.chain import GENESIS, LogFold, hash_input, hash_record
 from services.verify.laws import (
     LAWS,
     Findings,
-    Inputs,
-    InputSeen,
-    Logs,
+    InputEntry,
+    InputRecords,
+    LogFolds,
     check_dead_letters,
     check_forwarding,
     check_inputs,
@@ -40,7 +40,7 @@ class World:
     """Records before they are chained, and what lies around them."""
 
     records: dict[str, list[Tx]] = field(default_factory=lambda: {"alerts": [], "delivery": []})
-    inputs: Inputs = field(default_factory=dict)
+    inputs: InputRecords = field(default_factory=dict)
     letters: set[tuple[str, int, int]] = field(default_factory=set)
     model: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     aside: set[str] = field(default_factory=set)
@@ -56,8 +56,8 @@ class World:
         place: str | None = None,
     ) -> None:
         offset = len(self.records[service])
-        digest = input_hash(REALM.encode(), id.encode(), b"body")
-        self.inputs.setdefault((service, 0), {})[offset] = InputSeen(digest, input_type, id, REALM)
+        digest = hash_input(REALM.encode(), id.encode(), b"body")
+        self.inputs.setdefault((service, 0), {})[offset] = InputEntry(digest, input_type, id, REALM)
         src = {
             "partition": 0,
             "offset": offset,
@@ -70,18 +70,18 @@ class World:
             {"logic": 1, "history": 0, "realm": REALM, "src": src, "facts": list(facts)}
         )
 
-    def folded(self, findings: Findings) -> Logs:
+    def folded(self, findings: Findings) -> LogFolds:
         """Chain the records and fold them."""
-        logs: Logs = {
+        logs: LogFolds = {
             (s, 0): LogFold(s, 0, findings.breach) for s in ("alerts", "continuity", "delivery")
         }
         for service, records in self.records.items():
             head = GENESIS
             for n, record in enumerate(records):
                 raw = json.dumps({"seq": n + 1, "prev": head, **record}).encode()
-                head = record_hash(raw)
+                head = hash_record(raw)
                 logs[service, 0].feed(
-                    n, self.rewrite.get((service, n), raw), COLLECTIONS, destinations
+                    n, self.rewrite.get((service, n), raw), COLLECTIONS, list_destinations
                 )
         return logs
 
@@ -152,7 +152,7 @@ DAMAGE: dict[str, tuple[str, Callable[[World], Any]]] = {
     "the input is not there": ("input", lambda w: w.inputs["alerts", 0].pop(1)),
     "an accepted input waits": (
         "applied",
-        lambda w: w.inputs["alerts", 0].update({3: InputSeen("d", "vigie.Tick.v1", "t2", REALM)}),
+        lambda w: w.inputs["alerts", 0].update({3: InputEntry("d", "vigie.Tick.v1", "t2", REALM)}),
     ),
     "a report had two effects": (
         "report",
@@ -251,8 +251,8 @@ def test_after_a_declaration_the_log_goes_on_where_that_says(
                 "facts": facts,
             }
         ).encode()
-        head = record_hash(raw)
-        log.feed(seq, raw, {}, destinations)
+        head = hash_record(raw)
+        log.feed(seq, raw, {}, list_destinations)
     assert (log.accepted, log.history, log.position, broken.broken) == (3, 1, applied_next, [])
 
 

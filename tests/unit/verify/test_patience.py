@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.verify.convergence import BUSY, Patience
+from services.verify.convergence import PATIENCE_FACTOR, ConvergenceJudge
 from services.verify.laws import Findings, check_read_model
 
 LAW = "read-model"
@@ -13,34 +13,36 @@ def waiting(*items: str) -> Findings:
 
 
 def test_nothing_waits_nothing_is_broken() -> None:
-    assert Patience(15).judge(Findings(), 10, 0) == []
+    assert ConvergenceJudge(15).judge(Findings(), 10, 0) == []
 
 
 def test_a_breach_counts_when_the_next_reading_still_shows_it() -> None:
-    patience, breach = Patience(15), ("chain", "record 4 does not continue record 3")
+    patience, breach = ConvergenceJudge(15), ("chain", "record 4 does not continue record 3")
     assert patience.judge(Findings([breach]), 10, 0) is None
     assert patience.judge(Findings([breach]), 11, 1) == [breach]
-    healed = Patience(15)
+    healed = ConvergenceJudge(15)
     assert healed.judge(Findings([breach]), 10, 0) is None
     assert healed.judge(Findings(), 11, 1) == []
 
 
 def test_what_waited_first_and_has_arrived_is_enough_on_a_system_that_never_rests() -> None:
-    patience = Patience(15)
+    patience = ConvergenceJudge(15)
     assert patience.judge(waiting("a", "b"), 10, 0) is None
     assert patience.judge(waiting("b", "c"), 20, 1) is None
     assert patience.judge(waiting("c", "d"), 30, 2) == []
 
 
 def test_what_never_arrives_counts_while_all_else_moves() -> None:
-    patience = Patience(15)
-    for second in range(BUSY * 15 + 1):
+    patience = ConvergenceJudge(15)
+    for second in range(PATIENCE_FACTOR * 15 + 1):
         assert patience.judge(waiting("a", f"moving {second}"), second, second) is None
-    assert patience.judge(waiting("a", "another"), 1000, BUSY * 15 + 1) == [(LAW, "a differs")]
+    assert patience.judge(waiting("a", "another"), 1000, PATIENCE_FACTOR * 15 + 1) == [
+        (LAW, "a differs")
+    ]
 
 
 def test_what_waits_counts_once_nothing_moves() -> None:
-    patience = Patience(15)
+    patience = ConvergenceJudge(15)
     assert patience.judge(waiting("a"), 10, 0) is None
     assert patience.judge(waiting("a"), 10, 15) is None
     assert patience.judge(waiting("a"), 10, 16) == [(LAW, "a differs")]
@@ -52,21 +54,21 @@ def test_a_row_that_the_projector_has_touched_is_not_the_one_that_waited() -> No
         check_read_model({}, {("live", "sites"): {"s": {"id": "s", "n": shown}}}, (), findings)
         return findings
 
-    patience = Patience(15)
+    patience = ConvergenceJudge(15)
     assert patience.judge(found(1), 10, 0) is None
     assert patience.judge(found(1), 11, 1) is None
     assert patience.judge(found(2), 12, 2) == []
 
 
 def test_a_breach_that_changes_its_words_while_all_moves_is_told_in_the_end() -> None:
-    patience = Patience(15)
-    for second in range(BUSY * 15 + 1):
+    patience = ConvergenceJudge(15)
+    for second in range(PATIENCE_FACTOR * 15 + 1):
         assert (
             patience.judge(Findings([("forward", f"{second} facts from nowhere")]), second, second)
             is None
         )
     last = ("forward", "a thousand facts from nowhere")
-    assert patience.judge(Findings([last]), 1000, BUSY * 15 + 1) == [last]
+    assert patience.judge(Findings([last]), 1000, PATIENCE_FACTOR * 15 + 1) == [last]
 
 
 def test_rows_that_differ_are_one_sentence_per_collection() -> None:
@@ -74,7 +76,7 @@ def test_rows_that_differ_are_one_sentence_per_collection() -> None:
     check_read_model(
         {}, {("live", "sites"): {str(n): {"id": str(n)} for n in range(500)}}, (), findings
     )
-    patience = Patience(15)
+    patience = ConvergenceJudge(15)
     assert patience.judge(findings, 1, 0) is None
     assert patience.judge(findings, 1, 16) == [
         (LAW, "realm live, sites: 500 of 0 rows differ, e.g. 0")

@@ -9,13 +9,16 @@ import orjson
 import pytest
 from aiokafka import TopicPartition
 
-from schemas.routes import destinations
-from schemas.topics import inputs, log
+from schemas.routes import list_destinations
+from schemas.topics import input_topic, log_topic
 from services.verify import reading
-from services.verify.chain import GENESIS, input_hash, record_hash
+from services.verify.chain import GENESIS, hash_input, hash_record
 from services.verify.laws import Findings, check_forwarding, check_inputs
 
-ALERTS_INPUTS, ALERTS_LOG = TopicPartition(inputs("alerts"), 0), TopicPartition(log("alerts"), 0)
+ALERTS_INPUTS, ALERTS_LOG = (
+    TopicPartition(input_topic("alerts"), 0),
+    TopicPartition(log_topic("alerts"), 0),
+)
 AT_FIRST, WHILE_READ = 3, 2
 
 
@@ -41,7 +44,7 @@ class BusyBroker:
         offset = len(self.topics[ALERTS_INPUTS])
         ident = b"input-%d" % offset
         self.topics[ALERTS_INPUTS].append(Written(offset, b"92", b"{}", [("ce_id", ident)]))
-        digest = input_hash(b"92", ident, b"{}")
+        digest = hash_input(b"92", ident, b"{}")
         src = {
             "partition": 0,
             "offset": offset,
@@ -51,7 +54,7 @@ class BusyBroker:
         }
         head = {"seq": offset + 1, "prev": self.head, "logic": 1, "history": 0, "realm": "92"}
         raw = orjson.dumps({**head, "src": src, "facts": []})
-        self.head = record_hash(raw)
+        self.head = hash_record(raw)
         self.topics[ALERTS_LOG].append(Written(offset, b"92", raw))
 
 
@@ -98,7 +101,7 @@ async def test_a_system_that_decides_while_it_is_read_breaks_no_law(
     broker = BusyBroker()
     monkeypatch.setattr(reading, "AIOKafkaConsumer", lambda **_: BusyConsumer(broker))
     found = Findings()
-    evidence = reading.Evidence("", found, {}, destinations)
+    evidence = reading.Evidence("", found, {}, list_destinations)
     for _ in range(3):
         before = evidence.logs["alerts", 0].accepted
         await evidence.advance()

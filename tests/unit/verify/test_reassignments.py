@@ -10,8 +10,8 @@ import pytest
 
 from schemas.base import MESSAGES, RowFact
 from schemas.realms import partition_of
-from schemas.routes import destinations
-from schemas.topics import PARTITIONS
+from schemas.routes import list_destinations
+from schemas.topics import PARTITION_COUNT
 from schemas.words import EventType
 from services.verify.chain import LogFold
 from services.verify.laws import Findings, check_reassignments
@@ -21,7 +21,7 @@ from tests.unit.continuity.world import REALM, World
 COLLECTIONS = {
     cls.__name__: cls.collection for cls in MESSAGES.values() if issubclass(cls, RowFact)
 }
-PARTITION = partition_of(REALM, PARTITIONS)
+PARTITION = partition_of(REALM, PARTITION_COUNT)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def judged(
     found = Findings()
     fold = LogFold("continuity", PARTITION, found.breach)
     for stored in world.service.log.of(REALM):
-        fold.feed(stored.offset, stored.raw, COLLECTIONS, destinations)
+        fold.feed(stored.offset, stored.raw, COLLECTIONS, list_destinations)
     fold.rows = json.loads(json.dumps({"|".join(key): rows for key, rows in fold.rows.items()}))
     fold.rows = {tuple(key.split("|")): rows for key, rows in fold.rows.items()}  # type: ignore[misc]  # a copy that a test may damage
     if change is not None:

@@ -1,7 +1,7 @@
 # ruff: noqa: ARG001  every metric takes a draft and a scope
 """The type of a metric, and helpers for the functions that make one.
 
-A maker turns `{metric, args}` into a `Metric` once per version. With an incident as scope, a metric
+A maker turns `{metric, args}` into a `BoundMetric` once per version. With an incident as scope, a metric
 counts only the effects of that incident. A metric that no incident can own, such as a flag of
 another incident or a rate of the territory, has no value there. The metrics are listed in
 `docs/reference/rules.md`, section 13.
@@ -16,73 +16,73 @@ from typing import TYPE_CHECKING, Any, Final
 from schemas.predicates import metric_key
 
 if TYPE_CHECKING:
-    from services.alerts.decision import Draft
+    from services.alerts.decision import Decision
     from services.alerts.reference.territory import Territory
 
-Scope = str | None
+MetricScope = str | None
 """An incident, or None for the whole territory."""
-Args = Mapping[str, Any]
-Shown = str | int | float | bool
+MetricArgs = Mapping[str, Any]
+DisplayValue = str | int | float | bool
 SHOWN_REPORTS: Final = 20
 """Most reports that a reason cites."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class MetricRequest:
     """The arguments of a maker."""
 
-    args: Args
+    args: MetricArgs
     territory: Territory
     severity_index: Mapping[str, int]
 
 
-def severity_key(args: Args) -> str:
+def build_severity_key(args: MetricArgs) -> str:
     """Return the canonical name of a severity query. `and_flag` is checked when it is read."""
     return metric_key("max_severity", {k: v for k, v in args.items() if k != "and_flag"})
 
 
-def nobody(draft: Draft, scope: Scope) -> tuple[str, ...]:
+def list_no_reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
     return ()
 
 
-def as_shown(value: float) -> Shown:
+def format_value(value: float) -> DisplayValue:
     return int(value) if float(value).is_integer() else value
 
 
-def tenth(threshold: float) -> float:
+def compute_tenth(threshold: float) -> float:
     """Return a tenth of the threshold: the margin of a count. Rule D31, thresholds."""
     return abs(threshold) / 10
 
 
-def none(threshold: float) -> float:
+def no_margin(threshold: float) -> float:
     """Return no margin: being below the threshold is enough."""
     return 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class BoundMetric:
     """A metric with its arguments. A `value` of None is unknown, so no predicate on it holds."""
 
-    value: Callable[[Draft, Scope], float | None]
+    value: Callable[[Decision, MetricScope], float | None]
     reads: frozenset[str]
     """Dependencies: indexes of the state, marks and topics.
 
     `mark:<m>` stands for the sites with a mark, `out:<kind>` for the sites that are out; the topics
     `incidents`, `customers` and `levels` are those of `Draft.touch`.
     """
-    reports: Callable[[Draft, Scope], tuple[str, ...]] = nobody
-    margin: Callable[[float], float] = tenth
+    reports: Callable[[Decision, MetricScope], tuple[str, ...]] = list_no_reports
+    margin: Callable[[float], float] = compute_tenth
     """Distance below the threshold at which it is armed again. Rule D31, thresholds."""
-    shown: Callable[[float], Shown] = as_shown
+    shown: Callable[[float], DisplayValue] = format_value
     parse: Callable[[str], float] = float
 
 
-def topics(*names: str) -> frozenset[str]:
-    """Return a set for `Metric.reads`."""
+def build_topics(*names: str) -> frozenset[str]:
+    """Return a set for `BoundMetric.reads`."""
     return frozenset(names)
 
 
-def several(args: Args, *names: str) -> tuple[str, ...]:
+def list_values(args: MetricArgs, *names: str) -> tuple[str, ...]:
     """Return the values of the first given argument: `kind: college` equals `kinds: [college]`."""
     for name in names:
         if name in args:
@@ -91,4 +91,4 @@ def several(args: Args, *names: str) -> tuple[str, ...]:
     return ()
 
 
-Maker = Callable[[Asked], Metric]
+MetricMaker = Callable[[MetricRequest], BoundMetric]

@@ -7,35 +7,35 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from schemas.alerts import FlagRow
-from schemas.meals import MEALS_FAIL_BELOW, meals_left, meals_served_by
+from schemas.meals import MEALS_FAIL_BELOW, compute_meals_left, compute_meals_served
 from services.alerts.levels.metrics.base import (
     SHOWN_REPORTS,
-    Args,
-    Asked,
-    Maker,
-    Metric,
-    Scope,
-    Shown,
-    as_shown,
-    none,
-    several,
-    topics,
+    BoundMetric,
+    DisplayValue,
+    MetricArgs,
+    MetricMaker,
+    MetricRequest,
+    MetricScope,
+    build_topics,
+    format_value,
+    list_values,
+    no_margin,
 )
-from services.alerts.levels.metrics.sites import reports_of_marked, unavailability
+from services.alerts.levels.metrics.sites import compute_unavailability, list_reports_of_marked
 from services.alerts.reference.constants import (
-    CENTRAL,
+    CENTRAL_SITE_KIND,
     COLOURS,
-    ISOLATION,
+    ISOLATION_FLAG,
     MEALS_MARK,
     TRANSVERSE_H,
-    colour_rank,
+    rank_colour,
 )
 
 if TYPE_CHECKING:
-    from services.alerts.decision import Draft
+    from services.alerts.decision import Decision
 
 
-def is_true(row: FlagRow | None) -> bool:
+def is_flag_true(row: FlagRow | None) -> bool:
     """Return whether a flag is true and in force, and not by planned works alone.
 
     Rule D64, maintenance windows.
@@ -45,7 +45,7 @@ def is_true(row: FlagRow | None) -> bool:
     )
 
 
-def is_of(draft: Draft, row: FlagRow, scope: Scope) -> bool:
+def is_flag_of(draft: Decision, row: FlagRow, scope: MetricScope) -> bool:
     """Return whether this incident, or one merged into it, raised the flag.
 
     True for the territory.
@@ -53,133 +53,135 @@ def is_of(draft: Draft, row: FlagRow, scope: Scope) -> bool:
     return scope is None or draft.standing(row.incident) == scope
 
 
-def flag_in(draft: Draft, scope: Scope, id: str) -> FlagRow | None:
+def get_flag(draft: Decision, scope: MetricScope, id: str) -> FlagRow | None:
     row = draft.state.flags.get(id)
     if row is None or row.maintenance:
         return None
-    return row if is_of(draft, row, scope) else None
+    return row if is_flag_of(draft, row, scope) else None
 
 
-def from_flag(
-    make_id: Callable[[Args], str],
+def make_flag_metric(
+    make_id: Callable[[MetricArgs], str],
     read: Callable[[FlagRow], float],
-    margin: Callable[[float], float] = none,
-    shown: Callable[[float], Shown] = as_shown,
+    margin: Callable[[float], float] = no_margin,
+    shown: Callable[[float], DisplayValue] = format_value,
     absent: float | None = 0.0,
-) -> Maker:
-    def make(of: Asked) -> Metric:
+) -> MetricMaker:
+    def make(of: MetricRequest) -> BoundMetric:
         id = make_id(of.args)
 
-        def value(draft: Draft, scope: Scope) -> float | None:
-            row = flag_in(draft, scope, id)
+        def value(draft: Decision, scope: MetricScope) -> float | None:
+            row = get_flag(draft, scope, id)
             return absent if row is None else read(row)
 
-        def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
-            row = flag_in(draft, scope, id)
+        def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
+            row = get_flag(draft, scope, id)
             return row.reports if row else ()
 
-        return Metric(value, topics("flags"), reports, margin, shown)
+        return BoundMetric(value, build_topics("flags"), reports, margin, shown)
 
     return make
 
 
-def vigilance(of: Asked) -> Metric:
-    named = None if of.args["phenomenon"] == "any" else frozenset(several(of.args, "phenomenon"))
+def make_vigilance(of: MetricRequest) -> BoundMetric:
+    named = (
+        None if of.args["phenomenon"] == "any" else frozenset(list_values(of.args, "phenomenon"))
+    )
 
-    def worst(draft: Draft, scope: Scope) -> FlagRow | None:
+    def worst(draft: Decision, scope: MetricScope) -> FlagRow | None:
         rows = [
             row
             for id, row in draft.state.flags.items()
             if id.startswith("vigilance:")
             and (named is None or id[10:] in named)
-            and is_of(draft, row, scope)
+            and is_flag_of(draft, row, scope)
         ]
-        return max(rows, key=lambda r: (colour_rank(str(r.value)), r.id), default=None)
+        return max(rows, key=lambda r: (rank_colour(str(r.value)), r.id), default=None)
 
-    def value(draft: Draft, scope: Scope) -> float:
+    def value(draft: Decision, scope: MetricScope) -> float:
         row = worst(draft, scope)
-        return colour_rank(str(row.value)) if row else 0
+        return rank_colour(str(row.value)) if row else 0
 
-    def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
+    def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
         row = worst(draft, scope)
         return row.reports if row else ()
 
-    return Metric(
+    return BoundMetric(
         value,
-        topics("flags"),
+        build_topics("flags"),
         reports,
-        none,
+        no_margin,
         lambda v: COLOURS[max(int(v), 0)],
-        lambda text: float(colour_rank(text)),
+        lambda text: float(rank_colour(text)),
     )
 
 
-def system_down(of: Asked) -> Metric:
-    systems = several(of.args, "systems")
+def make_system_down(of: MetricRequest) -> BoundMetric:
+    systems = list_values(of.args, "systems")
     spared = (
         frozenset(of.territory.policy.systems_spared) if of.territory.policy else frozenset[str]()
     )
 
-    def down(draft: Draft, scope: Scope) -> list[FlagRow]:
-        isolation, found = draft.state.flags.get(f"flag:{ISOLATION}"), []
+    def down(draft: Decision, scope: MetricScope) -> list[FlagRow]:
+        isolation, found = draft.state.flags.get(f"flag:{ISOLATION_FLAG}"), []
         for system in systems:
             row = draft.state.flags.get(f"system:{system}")
-            cut = is_true(isolation) and system not in spared and isolation is not None
+            cut = is_flag_true(isolation) and system not in spared and isolation is not None
             if cut and isolation is not None and (row is None or row.since < isolation.since):
                 row = isolation  # an isolation downs it until it is reported restored (D40)
             elif row is None or row.value != "down" or row.maintenance:
                 continue
-            if is_of(draft, row, scope):
+            if is_flag_of(draft, row, scope):
                 found.append(row)
         return found
 
-    return Metric(
+    return BoundMetric(
         lambda draft, scope: len(down(draft, scope)),
-        topics("flags"),
+        build_topics("flags"),
         lambda draft, scope: tuple(
             dict.fromkeys(r for row in down(draft, scope) for r in row.reports)
         )[:SHOWN_REPORTS],
-        none,
+        no_margin,
     )
 
 
-def served_pct(row: FlagRow) -> float:
+def get_served_pct(row: FlagRow) -> float:
     """Return the meals that a kitchen or supplier still serves, in per cent.
 
     An announced failure has not begun.
     """
     if row.effective_from is not None:
         return 100.0
-    return meals_served_by(row.value)
+    return compute_meals_served(row.value)
 
 
-def catering_down(of: Asked) -> Metric:
+def make_catering_down(of: MetricRequest) -> BoundMetric:
     """Count sites with a kitchen that serve less than half of their meals.
 
     The reason may be at the site, at the kitchen that serves it, or at the supplier. Rules D13 and
     D40.
     """
-    kinds = several(of.args, "kind", "kinds")
+    kinds = list_values(of.args, "kind", "kinds")
     groups = tuple(f"kind:{kind}" for kind in kinds)
     served = {
         k: tuple(s for s in sites if of.territory.kind(s) in kinds)
         for k, sites in of.territory.kitchens.items()
     }
 
-    def failed(draft: Draft, scope: Scope) -> list[FlagRow]:
+    def failed(draft: Decision, scope: MetricScope) -> list[FlagRow]:
         rows = (
             row for id, row in draft.state.flags.items() if id.startswith(("kitchen:", "supplier:"))
         )
-        return [row for row in rows if not row.maintenance and is_of(draft, row, scope)]
+        return [row for row in rows if not row.maintenance and is_flag_of(draft, row, scope)]
 
-    def value(draft: Draft, scope: Scope) -> float:
+    def value(draft: Decision, scope: MetricScope) -> float:
         marks, owner = draft.state.marks, scope or ""
         total = sum(draft.state.counts.get((owner, MEALS_MARK, group), 0) for group in groups)
         for row in failed(draft, scope):
             kitchen = row.id.removeprefix("kitchen:")
             if (
                 row.id.startswith("kitchen:")
-                and meals_left((100.0 - served_pct(row),)) < MEALS_FAIL_BELOW
+                and compute_meals_left((100.0 - get_served_pct(row),)) < MEALS_FAIL_BELOW
             ):
                 total += sum(
                     not _is_marked(marks.get(site), scope) for site in served.get(kitchen, ())
@@ -192,36 +194,39 @@ def catering_down(of: Asked) -> Metric:
                 )
         return total
 
-    def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
+    def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
         declared = (
             r
             for row in failed(draft, scope)
-            if served_pct(row) < MEALS_FAIL_BELOW or row.id.startswith("supplier:")
+            if get_served_pct(row) < MEALS_FAIL_BELOW or row.id.startswith("supplier:")
             for r in row.reports
         )
         return tuple(
-            dict.fromkeys((*declared, *reports_of_marked(draft, scope, MEALS_MARK, groups)))
+            dict.fromkeys((*declared, *list_reports_of_marked(draft, scope, MEALS_MARK, groups)))
         )[:SHOWN_REPORTS]
 
-    return Metric(value, topics("flags", f"mark:{MEALS_MARK}"), reports)
+    return BoundMetric(value, build_topics("flags", f"mark:{MEALS_MARK}"), reports)
 
 
-def _is_marked(marks: Mapping[str, tuple[str, ...]] | None, scope: Scope) -> bool:
+def _is_marked(marks: Mapping[str, tuple[str, ...]] | None, scope: MetricScope) -> bool:
     by = marks.get(MEALS_MARK) if marks is not None else None
     return by is not None and (scope is None or scope in by)
 
 
-def transverse_loss(of: Asked) -> Metric:
-    def value(draft: Draft, scope: Scope) -> float:
-        isolated = flag_in(draft, scope, f"flag:{ISOLATION}")
+def make_transverse_loss(of: MetricRequest) -> BoundMetric:
+    def value(draft: Decision, scope: MetricScope) -> float:
+        isolated = get_flag(draft, scope, f"flag:{ISOLATION_FLAG}")
         return float(
-            is_true(isolated) or unavailability(draft, scope, (CENTRAL,))[0] >= TRANSVERSE_H
+            is_flag_true(isolated)
+            or compute_unavailability(draft, scope, (CENTRAL_SITE_KIND,))[0] >= TRANSVERSE_H
         )
 
-    def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
-        isolated = flag_in(draft, scope, f"flag:{ISOLATION}")
-        if isolated is not None and is_true(isolated):
+    def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
+        isolated = get_flag(draft, scope, f"flag:{ISOLATION_FLAG}")
+        if isolated is not None and is_flag_true(isolated):
             return isolated.reports
-        return unavailability(draft, scope, (CENTRAL,))[1]
+        return compute_unavailability(draft, scope, (CENTRAL_SITE_KIND,))[1]
 
-    return Metric(value, topics("flags", f"out:{CENTRAL}"), reports, none, bool)
+    return BoundMetric(
+        value, build_topics("flags", f"out:{CENTRAL_SITE_KIND}"), reports, no_margin, bool
+    )

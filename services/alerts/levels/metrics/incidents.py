@@ -9,35 +9,35 @@ from schemas.alerts import IncidentRow
 from schemas.predicates import Measured
 from services.alerts.levels.metrics.base import (
     SHOWN_REPORTS,
-    Asked,
-    Metric,
-    Scope,
-    none,
-    severity_key,
-    topics,
+    BoundMetric,
+    MetricRequest,
+    MetricScope,
+    build_severity_key,
+    build_topics,
+    no_margin,
 )
-from services.alerts.levels.metrics.declared import is_true
+from services.alerts.levels.metrics.declared import is_flag_true
 
 if TYPE_CHECKING:
-    from services.alerts.decision import Draft
+    from services.alerts.decision import Decision
 
 
-def open_incidents(of: Asked) -> Metric:
-    def value(draft: Draft, scope: Scope) -> float:
+def make_open_incidents(of: MetricRequest) -> BoundMetric:
+    def value(draft: Decision, scope: MetricScope) -> float:
         if scope is None:
             return len(draft.open_incidents) - sum(
                 not _is_current(draft, row) for row in draft.covered_incidents
             )
         return float(scope in draft.open_incidents and _is_current(draft, draft.incident(scope)))
 
-    return Metric(
+    return BoundMetric(
         value,
-        topics("incidents"),
+        build_topics("incidents"),
         lambda draft, scope: draft.first_reports((scope,) if scope else draft.open_incidents),
     )
 
 
-def _is_current(draft: Draft, row: IncidentRow) -> bool:
+def _is_current(draft: Decision, row: IncidentRow) -> bool:
     """Return whether an incident holds more than planned works and announcements.
 
     Rules D9 and D64.
@@ -50,18 +50,18 @@ def _is_current(draft: Draft, row: IncidentRow) -> bool:
     )
 
 
-def level(of: Asked) -> Metric:
-    def value(draft: Draft, scope: Scope) -> float | None:
+def make_level(of: MetricRequest) -> BoundMetric:
+    def value(draft: Decision, scope: MetricScope) -> float | None:
         return float(draft.level) if scope is None else None
 
-    return Metric(value, topics("levels"), margin=none)
+    return BoundMetric(value, build_topics("levels"), margin=no_margin)
 
 
-def max_severity(of: Asked) -> Metric:
-    query, flag = of.severity_index[severity_key(of.args)], of.args.get("and_flag")
+def make_max_severity(of: MetricRequest) -> BoundMetric:
+    query, flag = of.severity_index[build_severity_key(of.args)], of.args.get("and_flag")
 
-    def worst(draft: Draft, scope: Scope) -> tuple[int, str] | None:
-        if flag and not is_true(draft.state.flags.get(f"flag:{flag}")):
+    def worst(draft: Decision, scope: MetricScope) -> tuple[int, str] | None:
+        if flag and not is_flag_true(draft.state.flags.get(f"flag:{flag}")):
             return None
         found: tuple[int, str] | None = None
         for incident in draft.open_incidents if scope is None else (scope,):
@@ -70,41 +70,44 @@ def max_severity(of: Asked) -> Metric:
                 found = one
         return found
 
-    def value(draft: Draft, scope: Scope) -> float:
+    def value(draft: Decision, scope: MetricScope) -> float:
         found = worst(draft, scope)
         return found[0] if found else 0
 
-    def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
+    def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
         found = worst(draft, scope)
         return (found[1],) if found else ()
 
-    return Metric(
-        value, topics("severities", "incidents", *(["flags"] if flag else [])), reports, margin=none
+    return BoundMetric(
+        value,
+        build_topics("severities", "incidents", *(["flags"] if flag else [])),
+        reports,
+        margin=no_margin,
     )
 
 
-def customers_cut(of: Asked) -> Metric:
-    def value(draft: Draft, scope: Scope) -> float:
+def make_customers_cut(of: MetricRequest) -> BoundMetric:
+    def value(draft: Decision, scope: MetricScope) -> float:
         rows = draft.incidents(draft.open_incidents if scope is None else (scope,))
         return max(
             (row.customers_cut or 0 for row in rows if row.quiet != "maintenance"), default=0
         )
 
-    def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
+    def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
         return draft.reports_with("customers_cut")
 
-    return Metric(value, topics("customers", "incidents"), reports)
+    return BoundMetric(value, build_topics("customers", "incidents"), reports)
 
 
-def _is_planned(draft: Draft, reports: tuple[str, ...]) -> bool:
+def _is_planned(draft: Decision, reports: tuple[str, ...]) -> bool:
     """Return whether planned works alone are behind a value. Rule D64, maintenance windows."""
     return bool(reports) and all(draft.state.hushed.get(r) == "maintenance" for r in reports)
 
 
-def of_continuity(measured: Measured) -> Metric:
+def make_continuity_metric(measured: Measured) -> BoundMetric:
     key = measured.key
 
-    def value(draft: Draft, scope: Scope) -> float | None:
+    def value(draft: Decision, scope: MetricScope) -> float | None:
         told = draft.state.metrics.get(key)
         if told is None or _is_planned(draft, told.reports):
             return None
@@ -112,8 +115,8 @@ def of_continuity(measured: Measured) -> Metric:
             return None
         return float(told.value)
 
-    def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
+    def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
         told = draft.state.metrics.get(key)
         return told.reports[:SHOWN_REPORTS] if told else ()
 
-    return Metric(value, topics("metrics"), reports)
+    return BoundMetric(value, build_topics("metrics"), reports)

@@ -7,21 +7,30 @@ from typing import TYPE_CHECKING
 
 from schemas.base import MINUTE_MS
 from schemas.words import EventType
-from services.alerts.levels.metrics.base import SHOWN_REPORTS, Asked, Metric, Scope, none, topics
-from services.alerts.reference.constants import BELOW_OPENING_PCT, HEADCOUNT
+from services.alerts.levels.metrics.base import (
+    SHOWN_REPORTS,
+    BoundMetric,
+    MetricRequest,
+    MetricScope,
+    build_topics,
+    no_margin,
+)
+from services.alerts.reference.constants import BELOW_OPENING_PCT, HEADCOUNT_MEASURE
 
 if TYPE_CHECKING:
-    from services.alerts.decision import Draft
-    from services.alerts.state import Reading
+    from services.alerts.decision import Decision
+    from services.alerts.state import MeasureReading
 
 
-def supplier_illness(of: Asked) -> Metric:
+def make_supplier_illness(of: MetricRequest) -> BoundMetric:
     least, window = int(of.args.get("min_sites", 1)), int(of.args["window_min"] * MINUTE_MS)
 
-    def worst(draft: Draft, scope: Scope) -> tuple[float, str, tuple[str, ...]]:
+    def worst(draft: Decision, scope: MetricScope) -> tuple[float, str, tuple[str, ...]]:
         best: tuple[float, str, tuple[str, ...]] = (0.0, "", ())
         for kitchen, sites in sorted(draft.state.illness.items()):
-            if scope is not None and not any(scope == _incident_of(draft, site) for site in sites):
+            if scope is not None and not any(
+                scope == _find_illness_incident(draft, site) for site in sites
+            ):
                 continue
             ill = sorted((since, site, n) for site, (n, since, _cause) in sites.items())
             for k, (start, _, _) in enumerate(ill):
@@ -31,42 +40,44 @@ def supplier_illness(of: Asked) -> Metric:
                     best = (total, kitchen, tuple(site for site, _ in inside))
         return best
 
-    def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
+    def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
         keys = [
             draft.state.cause_keys.get(f"{site}|sanitary_alert|ill_persons")
             for site in worst(draft, scope)[2]
         ]
         return tuple(draft.state.causes[c].reports[0] for c in keys if c)[:SHOWN_REPORTS]
 
-    return Metric(lambda draft, scope: worst(draft, scope)[0], topics("illness"), reports)
+    return BoundMetric(
+        lambda draft, scope: worst(draft, scope)[0], build_topics("illness"), reports
+    )
 
 
-def _incident_of(draft: Draft, site: str) -> str | None:
+def _find_illness_incident(draft: Decision, site: str) -> str | None:
     """Return the incident of the ill people at a site."""
     cause = draft.state.cause_keys.get(f"{site}|sanitary_alert|ill_persons")
     return draft.standing(draft.state.causes[cause].incident) if cause is not None else None
 
 
-def absence_rate(of: Asked) -> Metric:
+def make_absence_rate(of: MetricRequest) -> BoundMetric:
     rated, days = str(of.args["scope"]), int(of.args.get("days", 1))
 
-    def value(draft: Draft, scope: Scope) -> float | None:
+    def value(draft: Decision, scope: MetricScope) -> float | None:
         rates = draft.state.absences.get(rated, ())
         if scope is not None:
             return None
         return sum(rate for _, rate, _ in rates[-days:]) / days if len(rates) >= days else 0.0
 
-    return Metric(
+    return BoundMetric(
         value,
-        topics("absences"),
+        build_topics("absences"),
         lambda draft, scope: draft.reports_with("absence_rate", rated)[-days:],
     )
 
 
-def forecast_absence(of: Asked) -> Metric:
+def make_forecast_absence(of: MetricRequest) -> BoundMetric:
     rated = str(of.args["scope"])
 
-    def value(draft: Draft, scope: Scope) -> float | None:
+    def value(draft: Decision, scope: MetricScope) -> float | None:
         if scope is not None:
             return None
         return max(
@@ -78,19 +89,19 @@ def forecast_absence(of: Asked) -> Metric:
             default=0.0,
         )
 
-    def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
+    def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
         return (
             draft.reports_with("forecast_absence", rated)
             or draft.reports_with("absence_rate", rated)[-1:]
         )
 
-    return Metric(value, topics("forecasts"), reports)
+    return BoundMetric(value, build_topics("forecasts"), reports)
 
 
-def below_opening(of: Asked) -> Metric:
+def make_below_opening(of: MetricRequest) -> BoundMetric:
     kind, days = str(of.args["kind"]), int(of.args["days"])
 
-    def value(draft: Draft, scope: Scope) -> float | None:
+    def value(draft: Decision, scope: MetricScope) -> float | None:
         if scope is not None:
             return None
         presence = draft.state.presence
@@ -102,11 +113,11 @@ def below_opening(of: Asked) -> Metric:
             for day in known
         )
 
-    return Metric(value, topics("presence"))
+    return BoundMetric(value, build_topics("presence"))
 
 
-def evacuees(of: Asked) -> Metric:
-    def open_(draft: Draft, scope: Scope) -> list[str]:
+def make_evacuees(of: MetricRequest) -> BoundMetric:
+    def open_(draft: Decision, scope: MetricScope) -> list[str]:
         causes = draft.state.placeless.get(EventType.EVACUATION.value, ())
         return [
             c
@@ -114,18 +125,18 @@ def evacuees(of: Asked) -> Metric:
             if scope is None or draft.standing(draft.state.causes[c].incident) == scope
         ]
 
-    return Metric(
+    return BoundMetric(
         lambda draft, scope: sum(
             draft.state.placeless[EventType.EVACUATION.value][c] or 0 for c in open_(draft, scope)
         ),
-        topics("placeless"),
+        build_topics("placeless"),
         lambda draft, scope: tuple(draft.state.causes[c].reports[0] for c in open_(draft, scope))[
             :SHOWN_REPORTS
         ],
     )
 
 
-def _rumours(draft: Draft) -> dict[str, int]:
+def _list_rumours(draft: Decision) -> dict[str, int]:
     """Return the severities of rumours and of unconfirmed `info` without a site.
 
     Other unconfirmed reports are events. Rule D6, rumours.
@@ -138,25 +149,25 @@ def _rumours(draft: Draft) -> dict[str, int]:
     }
 
 
-def rumour_severity(of: Asked) -> Metric:
-    def value(draft: Draft, scope: Scope) -> float | None:
-        return max(_rumours(draft).values(), default=0) if scope is None else None
+def make_rumour_severity(of: MetricRequest) -> BoundMetric:
+    def value(draft: Decision, scope: MetricScope) -> float | None:
+        return max(_list_rumours(draft).values(), default=0) if scope is None else None
 
-    def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
-        rumours = _rumours(draft)
+    def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
+        rumours = _list_rumours(draft)
         return tuple(
             sorted(r for r, severity in rumours.items() if severity == max(rumours.values()))
         )[:SHOWN_REPORTS]
 
-    return Metric(value, topics("rumours"), reports, none)
+    return BoundMetric(value, build_topics("rumours"), reports, no_margin)
 
 
-def headcounts(draft: Draft, incident: str | None = None) -> dict[str, Reading]:
+def list_headcounts(draft: Decision, incident: str | None = None) -> dict[str, MeasureReading]:
     """Return site → newest count, of one incident or of all. Rule D37, headcount."""
     heads = {
         key.partition("|")[2]: r
         for key, r in draft.state.readings.items()
-        if key.startswith(f"{HEADCOUNT}|") and r.value_of
+        if key.startswith(f"{HEADCOUNT_MEASURE}|") and r.value_of
     }
     return {
         site: r
@@ -165,19 +176,19 @@ def headcounts(draft: Draft, incident: str | None = None) -> dict[str, Reading]:
     }
 
 
-def headcount(of: Asked) -> Metric:
+def make_headcount(of: MetricRequest) -> BoundMetric:
     """Measure the share of people found.
 
     With `scope: incident` it covers the incident in scope, else the open incidents; the counts of
     closed incidents are over.
     """
 
-    def value(draft: Draft, scope: Scope) -> float | None:
-        found = list(headcounts(draft, scope).values())
+    def value(draft: Decision, scope: MetricScope) -> float | None:
+        found = list(list_headcounts(draft, scope).values())
         if scope is None and of.args.get("scope") == "incident":
             open_ = set(draft.open_incidents)
             found = [r for r in found if draft.incident_of(r.report) in open_]
         expected = sum(r.value_of or 0 for r in found)
         return 100 * sum(r.value for r in found) / expected if expected else None
 
-    return Metric(value, topics("readings", "incidents"), margin=none)
+    return BoundMetric(value, build_topics("readings", "incidents"), margin=no_margin)

@@ -10,68 +10,68 @@ from schemas.base import HOUR_MS
 from schemas.causes import Cause
 from schemas.reference import Site
 from schemas.words import EventType, SiteStatus
-from services.alerts.causes.site_impact import effect
+from services.alerts.causes.site_impact import derive_status
 from services.alerts.levels.metrics.base import (
     SHOWN_REPORTS,
-    Args,
-    Asked,
-    Maker,
-    Metric,
-    Scope,
-    none,
-    several,
-    topics,
+    BoundMetric,
+    MetricArgs,
+    MetricMaker,
+    MetricRequest,
+    MetricScope,
+    build_topics,
+    list_values,
+    no_margin,
 )
-from services.alerts.reports.report_facts import began
+from services.alerts.reports.report_facts import find_start
 
 if TYPE_CHECKING:
-    from services.alerts.decision import Draft
+    from services.alerts.decision import Decision
 
 
-def _groups(args: Args) -> tuple[str, ...]:
-    kinds = several(args, "kind", "kinds")
+def _list_groups(args: MetricArgs) -> tuple[str, ...]:
+    kinds = list_values(args, "kind", "kinds")
     return tuple(f"kind:{k}" for k in kinds) if kinds else ("",)
 
 
-def marked(mark: str) -> Maker:
-    def make(of: Asked) -> Metric:
+def make_marked(mark: str) -> MetricMaker:
+    def make(of: MetricRequest) -> BoundMetric:
         if of.args.get("per") == "pole":
             poles = tuple(f"pole:{p}" for p in of.territory.poles)
 
-            def worst(draft: Draft, scope: Scope) -> float:
+            def worst(draft: Decision, scope: MetricScope) -> float:
                 counts, owner = draft.state.counts, scope or ""
                 return max((counts.get((owner, mark, p), 0) for p in poles), default=0)
 
-            def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
+            def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
                 counts, owner = draft.state.counts, scope or ""
                 pole = max(poles, key=lambda p: counts.get((owner, mark, p), 0), default="")
-                return reports_of_marked(draft, scope, mark, (pole,))
+                return list_reports_of_marked(draft, scope, mark, (pole,))
 
-            return Metric(worst, topics(f"mark:{mark}"), reports)
-        groups = _groups(of.args)
+            return BoundMetric(worst, build_topics(f"mark:{mark}"), reports)
+        groups = _list_groups(of.args)
 
-        def value(draft: Draft, scope: Scope) -> float:
+        def value(draft: Decision, scope: MetricScope) -> float:
             counts, owner = draft.state.counts, scope or ""
             return sum(counts.get((owner, mark, g), 0) for g in groups)
 
-        return Metric(
+        return BoundMetric(
             value,
-            topics(f"mark:{mark}"),
-            lambda draft, scope: reports_of_marked(draft, scope, mark, groups),
+            build_topics(f"mark:{mark}"),
+            lambda draft, scope: list_reports_of_marked(draft, scope, mark, groups),
         )
 
     return make
 
 
-def reports_of_marked(
-    draft: Draft, scope: Scope, mark: str, groups: tuple[str, ...]
+def list_reports_of_marked(
+    draft: Decision, scope: MetricScope, mark: str, groups: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Return the first report of each site with a mark.
 
     Walks over all marked sites: call it only when a predicate begins to hold.
     """
     found: list[str] = []
-    for site in sites_marked(draft, scope, mark, groups):
+    for site in list_marked_sites(draft, scope, mark, groups):
         causes = [draft.state.causes[c] for c in draft.state.site_causes.get(site, ())]
         worst = max(causes, key=lambda c: (c.severity, c.id), default=None)
         if worst and worst.reports:
@@ -79,7 +79,9 @@ def reports_of_marked(
     return tuple(found[:SHOWN_REPORTS])
 
 
-def sites_marked(draft: Draft, scope: Scope, mark: str, groups: tuple[str, ...]) -> Iterator[str]:
+def list_marked_sites(
+    draft: Decision, scope: MetricScope, mark: str, groups: tuple[str, ...]
+) -> Iterator[str]:
     sites = draft.state.territory.sites
     for site in sorted(draft.state.marks):
         by = draft.state.marks[site].get(mark)
@@ -90,32 +92,32 @@ def sites_marked(draft: Draft, scope: Scope, mark: str, groups: tuple[str, ...])
             yield site
 
 
-def poles_out(of: Asked) -> Metric:
+def make_poles_out(of: MetricRequest) -> BoundMetric:
     poles, least = tuple(f"pole:{p}" for p in of.territory.poles), int(of.args.get("min_sites", 1))
 
-    def hit(draft: Draft, scope: Scope) -> tuple[str, ...]:
+    def hit(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
         counts, owner = draft.state.counts, scope or ""
         return tuple(p for p in poles if counts.get((owner, "out", p), 0) >= least)
 
-    return Metric(
+    return BoundMetric(
         lambda draft, scope: len(hit(draft, scope)),
-        topics("mark:out"),
-        lambda draft, scope: reports_of_marked(draft, scope, "out", hit(draft, scope)),
+        build_topics("mark:out"),
+        lambda draft, scope: list_reports_of_marked(draft, scope, "out", hit(draft, scope)),
     )
 
 
-def with_cause(of: Asked) -> Metric:
-    return marked(f"cause:{of.args['cause']}")(of)
+def make_sites_with_cause(of: MetricRequest) -> BoundMetric:
+    return make_marked(f"cause:{of.args['cause']}")(of)
 
 
-def staff_at_most(of: Asked) -> Metric:
-    return marked(f"staff:{of.args['pct']}")(of)
+def make_staff_at_most(of: MetricRequest) -> BoundMetric:
+    return make_marked(f"staff:{of.args['pct']}")(of)
 
 
-def restored_share(of: Asked) -> Metric:
+def make_restored_share(of: MetricRequest) -> BoundMetric:
     cause = of.args["cause"]
 
-    def value(draft: Draft, scope: Scope) -> float | None:
+    def value(draft: Decision, scope: MetricScope) -> float | None:
         counts, owner = draft.state.counts, scope or ""
         open_, lifted = (
             counts.get((owner, f"cause:{cause}", ""), 0),
@@ -123,11 +125,13 @@ def restored_share(of: Asked) -> Metric:
         )
         return 100 * lifted / (open_ + lifted) if open_ + lifted else None
 
-    return Metric(value, topics(f"mark:cause:{cause}", f"mark:lifted:{cause}"), margin=none)
+    return BoundMetric(
+        value, build_topics(f"mark:cause:{cause}", f"mark:lifted:{cause}"), margin=no_margin
+    )
 
 
-def unavailability(
-    draft: Draft, scope: Scope, kinds: Iterable[str]
+def compute_unavailability(
+    draft: Decision, scope: MetricScope, kinds: Iterable[str]
 ) -> tuple[float, tuple[str, ...]]:
     """Return the longest expected duration (hours) of a cause that puts a site of these kinds out.
 
@@ -147,39 +151,43 @@ def unavailability(
                     cause.acting
                     and not cause.maintenance
                     and cause.severity >= 3
-                    and _puts_out(cause, state.territory.sites.get(site))
+                    and _is_putting_out(cause, state.territory.sites.get(site))
                 )
                 if counted and cause.expected_end is not None:
-                    hours = (cause.expected_end - began(cause, draft.now)) / HOUR_MS
+                    hours = (cause.expected_end - find_start(cause, draft.now)) / HOUR_MS
                     if hours > best:
                         best, reports = hours, cause.reports[:SHOWN_REPORTS]
     return best, reports
 
 
-def _puts_out(cause: Cause, site: Site | None) -> bool:
+def _is_putting_out(cause: Cause, site: Site | None) -> bool:
     """Return whether a cause by itself puts its site out.
 
     The duration of other causes does not count.
     """
-    return effect(cause, site) in (SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING)
-
-
-def expected_unavailability(of: Asked) -> Metric:
-    kinds = several(of.args, "kind", "kinds") or tuple(of.territory.by_kind)
-    return Metric(
-        lambda draft, scope: unavailability(draft, scope, kinds)[0],
-        topics(*(f"out:{k}" for k in kinds)),
-        lambda draft, scope: unavailability(draft, scope, kinds)[1],
+    return derive_status(cause, site) in (
+        SiteStatus.CLOSED,
+        SiteStatus.EVACUATED,
+        SiteStatus.SHELTERING,
     )
 
 
-def gas_distance(of: Asked) -> Metric:
+def make_expected_unavailability(of: MetricRequest) -> BoundMetric:
+    kinds = list_values(of.args, "kind", "kinds") or tuple(of.territory.by_kind)
+    return BoundMetric(
+        lambda draft, scope: compute_unavailability(draft, scope, kinds)[0],
+        build_topics(*(f"out:{k}" for k in kinds)),
+        lambda draft, scope: compute_unavailability(draft, scope, kinds)[1],
+    )
+
+
+def make_gas_distance(of: MetricRequest) -> BoundMetric:
     """Measure the distance from a gas leak to the nearest site.
 
     It is 0 m for a leak on a site or in an area with sites; any other distance is unknown.
     """
 
-    def around(draft: Draft, scope: Scope) -> tuple[str, ...]:
+    def around(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
         leaks = (
             draft.state.causes[c]
             for c in sorted(draft.state.placeless.get(EventType.GAS_LEAK.value, ()))
@@ -194,18 +202,18 @@ def gas_distance(of: Asked) -> Metric:
             if (told := draft.state.reports.get(r)) is not None and told.sites
         )[:SHOWN_REPORTS]
 
-    def reports(draft: Draft, scope: Scope) -> tuple[str, ...]:
-        return reports_of_marked(draft, scope, "cause:gas_leak", ("",)) or around(draft, scope)
+    def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
+        return list_reports_of_marked(draft, scope, "cause:gas_leak", ("",)) or around(draft, scope)
 
-    def value(draft: Draft, scope: Scope) -> float | None:
-        at_site = next(sites_marked(draft, scope, "cause:gas_leak", ("",)), None)
+    def value(draft: Decision, scope: MetricScope) -> float | None:
+        at_site = next(list_marked_sites(draft, scope, "cause:gas_leak", ("",)), None)
         return 0.0 if at_site is not None or around(draft, scope) else None
 
-    return Metric(value, topics("mark:cause:gas_leak", "placeless"), reports, none)
+    return BoundMetric(value, build_topics("mark:cause:gas_leak", "placeless"), reports, no_margin)
 
 
-def logistics_need(of: Asked) -> Metric:
-    def value(draft: Draft, scope: Scope) -> float:
+def make_logistics_need(of: MetricRequest) -> BoundMetric:
+    def value(draft: Decision, scope: MetricScope) -> float:
         centres = (
             sum(
                 1
@@ -217,8 +225,8 @@ def logistics_need(of: Asked) -> Metric:
         )
         return draft.state.counts.get((scope or "", "logistics", ""), 0) + centres
 
-    return Metric(
+    return BoundMetric(
         value,
-        topics("mark:logistics", "readings"),
-        lambda draft, scope: reports_of_marked(draft, scope, "logistics", ("",)),
+        build_topics("mark:logistics", "readings"),
+        lambda draft, scope: list_reports_of_marked(draft, scope, "logistics", ("",)),
     )

@@ -10,19 +10,25 @@ from typing import TYPE_CHECKING, Final
 
 from schemas.base import MINUTE_MS, Instant
 from schemas.words import EventType
-from services.alerts.levels.metrics.base import SHOWN_REPORTS, Asked, Metric, Scope, topics
+from services.alerts.levels.metrics.base import (
+    SHOWN_REPORTS,
+    BoundMetric,
+    MetricRequest,
+    MetricScope,
+    build_topics,
+)
 from services.alerts.reference.constants import WINDOW_SCAN_MS
-from services.alerts.reports.report_facts import communes_of
+from services.alerts.reports.report_facts import list_communes
 
 if TYPE_CHECKING:
-    from services.alerts.decision import Draft
+    from services.alerts.decision import Decision
 
 
-Event = tuple[Instant, str, str]
+TimedEvent = tuple[Instant, str, str]
 """(beginning, counted thing, cause)"""
 
 
-def fullest(events: Sequence[Event], window_ms: Instant) -> Sequence[Event]:
+def find_fullest_window(events: Sequence[TimedEvent], window_ms: Instant) -> Sequence[TimedEvent]:
     """Return the window with the most different things counted, both ends inclusive.
 
     `events` are ascending.
@@ -43,21 +49,23 @@ def fullest(events: Sequence[Event], window_ms: Instant) -> Sequence[Event]:
     return events[slice(*best)]
 
 
-def _counted(find: Callable[[Draft, Scope], Sequence[Event]], index: str) -> Metric:
+def _make_window_metric(
+    find: Callable[[Decision, MetricScope], Sequence[TimedEvent]], index: str
+) -> BoundMetric:
     """Count the different things in the window that `find` returns."""
-    return Metric(
+    return BoundMetric(
         lambda draft, scope: len({counted for _, counted, _ in find(draft, scope)}),
-        topics(index),
+        build_topics(index),
         lambda draft, scope: tuple(
             dict.fromkeys(draft.state.causes[c].reports[0] for _, _, c in find(draft, scope))
         )[:SHOWN_REPORTS],
     )
 
 
-def cut_sites(of: Asked) -> Metric:
+def make_cut_sites(of: MetricRequest) -> BoundMetric:
     window = int(of.args["window_min"] * MINUTE_MS)
 
-    def find(draft: Draft, scope: Scope) -> Sequence[Event]:
+    def find(draft: Decision, scope: MetricScope) -> Sequence[TimedEvent]:
         cuts, causes = draft.state.cuts, draft.state.causes
         recent = cuts[
             bisect_left(cuts, draft.now - max(WINDOW_SCAN_MS, window), key=itemgetter(0)) :
@@ -67,16 +75,18 @@ def cut_sites(of: Asked) -> Metric:
             for at, cause, site in recent
             if scope is None or draft.standing(causes[cause].incident) == scope
         ]
-        return fullest(events, window)
+        return find_fullest_window(events, window)
 
-    return _counted(find, "cuts")
-
-
-_EVENTS: Final = frozenset({EventType.SECURITY_INCIDENT.value, EventType.DAMAGE_REPORT.value})
+    return _make_window_metric(find, "cuts")
 
 
-def _security(
-    draft: Draft, scope: Scope, of: Asked, types: frozenset[str] | None
+_SECURITY_TYPES: Final = frozenset(
+    {EventType.SECURITY_INCIDENT.value, EventType.DAMAGE_REPORT.value}
+)
+
+
+def _list_security_events(
+    draft: Decision, scope: MetricScope, of: MetricRequest, types: frozenset[str] | None
 ) -> Iterator[tuple[Instant, str]]:
     """Yield the security events that started in the scanned window, ascending: (since, cause).
 
@@ -96,12 +106,12 @@ def _security(
             yield at, cause
 
 
-def _communes(draft: Draft, cause: str) -> tuple[str, ...]:
+def _list_communes(draft: Decision, cause: str) -> tuple[str, ...]:
     """Return the communes of a cause: several when its first report names several."""
     known = draft.state.causes[cause]
     told = draft.state.reports.get(known.reports[0]) if known.site is None else None
     return (
-        communes_of(told, draft.territory)
+        list_communes(told, draft.territory)
         if told is not None
         else (known.commune,)
         if known.commune
@@ -109,27 +119,33 @@ def _communes(draft: Draft, cause: str) -> tuple[str, ...]:
     )
 
 
-def security_events(of: Asked) -> Metric:
+def make_security_events(of: MetricRequest) -> BoundMetric:
     window, per_commune = int(of.args["window_min"] * MINUTE_MS), of.args.get("per") == "commune"
 
-    def find(draft: Draft, scope: Scope) -> Sequence[Event]:
-        groups: dict[str, list[Event]] = {}
-        for at, cause in _security(draft, scope, of, _EVENTS):
-            for group in _communes(draft, cause) or ("",) if per_commune else ("",):
+    def find(draft: Decision, scope: MetricScope) -> Sequence[TimedEvent]:
+        groups: dict[str, list[TimedEvent]] = {}
+        for at, cause in _list_security_events(draft, scope, of, _SECURITY_TYPES):
+            for group in _list_communes(draft, cause) or ("",) if per_commune else ("",):
                 groups.setdefault(group, []).append((at, cause, cause))
-        return max((fullest(events, window) for events in groups.values()), key=len, default=())
+        return max(
+            (find_fullest_window(events, window) for events in groups.values()), key=len, default=()
+        )
 
-    return _counted(find, "security")
+    return _make_window_metric(find, "security")
 
 
-def security_communes(of: Asked) -> Metric:
+def make_security_communes(of: MetricRequest) -> BoundMetric:
     window = int(of.args["window_min"] * MINUTE_MS)
 
-    def find(draft: Draft, scope: Scope) -> Sequence[Event]:
-        events = _security(draft, scope, of, None)
-        return fullest(
-            [(at, commune, cause) for at, cause in events for commune in _communes(draft, cause)],
+    def find(draft: Decision, scope: MetricScope) -> Sequence[TimedEvent]:
+        events = _list_security_events(draft, scope, of, None)
+        return find_fullest_window(
+            [
+                (at, commune, cause)
+                for at, cause in events
+                for commune in _list_communes(draft, cause)
+            ],
             window,
         )
 
-    return _counted(find, "security")
+    return _make_window_metric(find, "security")

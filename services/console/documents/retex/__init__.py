@@ -1,6 +1,6 @@
 """Lessons learned (RETEX): `draft_retex` makes the document from facts. Rule D53."""
 
 from services.console.documents.retex.draft import draft_retex
-from services.console.documents.retex.facts import RetexFacts, agent_days
+from services.console.documents.retex.facts import RetexFacts, count_agent_days
 
-__all__ = ["RetexFacts", "agent_days", "draft_retex"]
+__all__ = ["RetexFacts", "count_agent_days", "draft_retex"]

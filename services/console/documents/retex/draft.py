@@ -10,45 +10,64 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from services.console.documents.document import Cited, Document, Section, Sheet, renumbered
-from services.console.documents.facts import index_of
+from services.console.documents.document import (
+    Citations,
+    Document,
+    DocumentSection,
+    Sheet,
+    renumber_sheet,
+)
+from services.console.documents.facts import index_lines
 from services.console.documents.retex.facts import (
     RetexFacts,
-    activated,
-    agent_days,
-    grams,
+    compute_co2_grams,
+    count_agent_days,
     is_late,
-    late_cards,
-    worked,
+    list_activated_plans,
+    list_completed_moves,
+    list_late_cards,
 )
-from services.console.documents.retex.services import adherence, real, undeclared
-from services.console.documents.retex.surroundings import environment, improvements, moves
-from services.console.documents.retex.turns import alarms, delays, frame, story
+from services.console.documents.retex.services import (
+    write_clocks_section,
+    write_dependencies_section,
+    write_plans_section,
+)
+from services.console.documents.retex.surroundings import (
+    write_environment_section,
+    write_improvements_section,
+    write_reassignments_section,
+)
+from services.console.documents.retex.turns import (
+    write_alarms_section,
+    write_chronology_section,
+    write_delays_section,
+    write_incidents_section,
+)
 from services.console.web import times
 
 
 def draft_retex(by_lang: Sequence[RetexFacts]) -> Document:
     """Draft the document in the languages of the given facts."""
     first = by_lang[0]
-    cited = Cited(*index_of(first.lines))
-    sheets = {facts.lang: _sheet(facts, cited) for facts in by_lang}
+    cited = Citations(*index_lines(first.lines))
+    sheets = {facts.lang: _build_sheet(facts, cited) for facts in by_lang}
     final, kept = cited.numbered(sheets.values())
     return Document(
         kind="retex",
         realm=first.realm.name,
         territory=first.territory,
         simulated=first.realm.simulated,
-        as_of=times.ms(first.at),
+        as_of=times.to_ms(first.at),
         level=max((i.level for i in first.incidents), default=0),
         incidents=tuple(i.id for i in first.incidents),
         sources=kept,
-        figures=_figures(first),
-        sheets={lang: renumbered(sheet, final) for lang, sheet in sheets.items()},
+        figures=_count_figures(first),
+        sheets={lang: renumber_sheet(sheet, final) for lang, sheet in sheets.items()},
     )
 
 
-def _figures(x: RetexFacts) -> dict[str, int]:
-    plans = activated(x)
+def _count_figures(x: RetexFacts) -> dict[str, int]:
+    plans = list_activated_plans(x)
     return {
         "incidents": len(x.incidents),
         "reports": len(x.reports),
@@ -56,17 +75,17 @@ def _figures(x: RetexFacts) -> dict[str, int]:
         "alarms": len(x.alarms),
         "alarms:arbitrated": sum(a.arbitrated_at is not None for a in x.alarms),
         "cards": sum(len(p.cards) for p in plans),
-        "cards:late": sum(len(late_cards(p, x.at)) for p in plans),
+        "cards:late": sum(len(list_late_cards(p, x.at)) for p in plans),
         "messages": len(x.notifications),
         "messages:answered": sum(n.acknowledged_at is not None for n in x.notifications),
         "improvements:open": sum(i.state == "open" for i in x.improvements),
-        "agents": sum(row.count for row in worked(x)),
-        "agent-days": sum(agent_days(row, x.at) for row in worked(x)),
-        "moves:co2_g": sum(grams(row, x) for row in worked(x)),
+        "agents": sum(row.count for row in list_completed_moves(x)),
+        "agent-days": sum(count_agent_days(row, x.at) for row in list_completed_moves(x)),
+        "moves:co2_g": sum(compute_co2_grams(row, x) for row in list_completed_moves(x)),
     }
 
 
-def _sheet(x: RetexFacts, cited: Cited) -> Sheet:
+def _build_sheet(x: RetexFacts, cited: Citations) -> Sheet:
     _ = x._
     sections = [make(x, cited) for make in SECTIONS]
     numbered = tuple(
@@ -101,15 +120,15 @@ def _sheet(x: RetexFacts, cited: Cited) -> Sheet:
     )
 
 
-SECTIONS: Final[tuple[Callable[[RetexFacts, Cited], Section], ...]] = (
-    frame,
-    story,
-    delays,
-    alarms,
-    adherence,
-    undeclared,
-    real,
-    moves,
-    environment,
-    improvements,
+SECTIONS: Final[tuple[Callable[[RetexFacts, Citations], DocumentSection], ...]] = (
+    write_incidents_section,
+    write_chronology_section,
+    write_delays_section,
+    write_alarms_section,
+    write_plans_section,
+    write_dependencies_section,
+    write_clocks_section,
+    write_reassignments_section,
+    write_environment_section,
+    write_improvements_section,
 )

@@ -10,8 +10,8 @@ from typing import Final
 from schemas.alerts import ReportRow
 from schemas.continuity import ImprovementRow
 from schemas.reassignment import LineState, ReassignmentRow
-from schemas.words import SHELVED, CardState, PlanState
-from services.console.documents.document import Line
+from schemas.words import LIBRARY_STATES, CardState, PlanState
+from services.console.documents.document import DocumentLine
 from services.console.i18n import Translator
 from services.console.logbook.line_list import LATE_MIN
 from services.console.logbook.lines import LineRecord
@@ -25,22 +25,22 @@ from services.console.resources import (
     Plan,
     Realm,
 )
-from services.console.texts.names import Names
+from services.console.texts.names import TerritoryNames
 from services.console.web import times
 
 ROWS_SHOWN: Final = 25
-FULL: Final = 100
+FULL_PERCENT: Final = 100
 SATURDAY: Final = 5
 TELEWORK: Final = "telework"
-OVER: Final = (PlanState.LIFTED, PlanState.RETEX_CLOSED)
-_DECIDED: Final = ("activated", "refused", "postponed")
+ENDED_PLAN_STATES: Final = (PlanState.LIFTED, PlanState.RETEX_CLOSED)
+_DECISION_CHANGES: Final = ("activated", "refused", "postponed")
 
 
 @dataclass(frozen=True, slots=True)
 class RetexFacts:
     lang: str
     _: Translator
-    names: Names
+    names: TerritoryNames
     territory: str
     realm: Realm
     at: datetime
@@ -73,15 +73,15 @@ class RetexFacts:
         return max((c for c in closed if c is not None), default=None) if all(closed) else None
 
 
-def used(x: RetexFacts) -> list[Plan]:
+def list_used_plans(x: RetexFacts) -> list[Plan]:
     """List the plans that were at least proposed."""
-    return [p for p in x.plans if p.state not in SHELVED]
+    return [p for p in x.plans if p.state not in LIBRARY_STATES]
 
 
-def activated(x: RetexFacts) -> list[Plan]:
+def list_activated_plans(x: RetexFacts) -> list[Plan]:
     return [
         p
-        for p in used(x)
+        for p in list_used_plans(x)
         if p.state not in (PlanState.PROPOSED, PlanState.REFUSED, PlanState.POSTPONED)
     ]
 
@@ -90,12 +90,12 @@ def is_late(report: ReportRow) -> bool:
     return report.recorded_at - report.occurred_at > LATE_MIN * 60_000
 
 
-def late_cards(plan: Plan, now: datetime) -> list[tuple[Card, timedelta]]:
+def list_late_cards(plan: Plan, now: datetime) -> list[tuple[Card, timedelta]]:
     """List the cards that were or are late, with the delay.
 
     A card counts only up to the stand-down of its plan.
     """
-    over = plan.decided_at if plan.state in OVER else None
+    over = plan.decided_at if plan.state in ENDED_PLAN_STATES else None
     found = []
     for card in plan.cards:
         if card.due_at is None or card.state is CardState.NOT_APPLICABLE:
@@ -106,7 +106,7 @@ def late_cards(plan: Plan, now: datetime) -> list[tuple[Card, timedelta]]:
     return found
 
 
-def decided_after(plan: Plan, x: RetexFacts) -> timedelta | None:
+def measure_decision_time(plan: Plan, x: RetexFacts) -> timedelta | None:
     """Return the time from the plan's proposal to the first decision about it.
 
     The logbook has the first decision; the plan's row has only the last one.
@@ -118,7 +118,7 @@ def decided_after(plan: Plan, x: RetexFacts) -> timedelta | None:
             at
             for r in x.lines
             if r.type == "PlanChanged"
-            and r.change in _DECIDED
+            and r.change in _DECISION_CHANGES
             and r.values["plan"] == plan.id
             and (at := times.of(r.recorded_at)) >= plan.proposed_at
         ),
@@ -127,7 +127,7 @@ def decided_after(plan: Plan, x: RetexFacts) -> timedelta | None:
     return None if first is None else first - plan.proposed_at
 
 
-def worked(x: RetexFacts) -> list[ReassignmentRow]:
+def list_completed_moves(x: RetexFacts) -> list[ReassignmentRow]:
     """List the reassignments that happened: ordered, and not void before arrival."""
     return [
         row
@@ -137,26 +137,26 @@ def worked(x: RetexFacts) -> list[ReassignmentRow]:
     ]
 
 
-def agent_days(row: ReassignmentRow, now: datetime) -> int:
+def count_agent_days(row: ReassignmentRow, now: datetime) -> int:
     """Count the agent-days of a reassignment: weekdays begun, at least one, per agent.
 
     They run from arrival, or from the order if no arrival was recorded, to the end.
     """
-    first = times.local(times.of(row.arrived_at or row.dispatched_at or 0)).date()
-    last = times.local(now if row.ended_at is None else times.of(row.ended_at)).date()
+    first = times.to_paris(times.of(row.arrived_at or row.dispatched_at or 0)).date()
+    last = times.to_paris(now if row.ended_at is None else times.of(row.ended_at)).date()
     days = (
         (first + timedelta(days=n)).weekday() < SATURDAY for n in range((last - first).days + 1)
     )
     return row.count * max(sum(days), 1)
 
 
-def grams(row: ReassignmentRow, x: RetexFacts) -> int:
-    return row.grams * agent_days(row, x.at)
+def compute_co2_grams(row: ReassignmentRow, x: RetexFacts) -> int:
+    return row.grams * count_agent_days(row, x.at)
 
 
-def told_at(at: datetime | None, x: RetexFacts) -> str:
+def format_time(at: datetime | None, x: RetexFacts) -> str:
     return "" if at is None else f"{times.day(at, x.lang)} {times.hm(at)}"
 
 
-def none(x: RetexFacts) -> tuple[Line, ...]:
-    return (Line(text=x._("Rien à signaler.")),)
+def write_nothing_to_report(x: RetexFacts) -> tuple[DocumentLine, ...]:
+    return (DocumentLine(text=x._("Rien à signaler.")),)

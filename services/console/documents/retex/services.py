@@ -9,16 +9,23 @@ from typing import Final
 
 from schemas.alerts import ReportRow
 from schemas.words import ActivityState, CardState, ClockBase, ClockState
-from services.console.documents.document import Cited, Column, Line, Row, Section, Table
+from services.console.documents.document import (
+    Citations,
+    DocumentLine,
+    DocumentSection,
+    Table,
+    TableColumn,
+    TableRow,
+)
 from services.console.documents.retex.facts import (
-    FULL,
+    FULL_PERCENT,
     ROWS_SHOWN,
     RetexFacts,
-    activated,
-    late_cards,
-    none,
-    told_at,
-    used,
+    format_time,
+    list_activated_plans,
+    list_late_cards,
+    list_used_plans,
+    write_nothing_to_report,
 )
 from services.console.i18n import N_, Translator
 from services.console.resources import Activity, Clock, Incident
@@ -29,15 +36,15 @@ RTO_OVER: Final = N_("RTO dépassé")
 MTPD_OVER: Final = N_("DMIA dépassée")
 
 
-def adherence(x: RetexFacts, cited: Cited) -> Section:
+def write_plans_section(x: RetexFacts, cited: Citations) -> DocumentSection:
     _ = x._
-    rows, late, in_effect = [], [], activated(x)
-    for p in used(x):
+    rows, late, in_effect = [], [], list_activated_plans(x)
+    for p in list_used_plans(x):
         is_active = p in in_effect
         states = Counter(c.state for c in p.cards)
-        behind = late_cards(p, x.at) if is_active else []
+        behind = list_late_cards(p, x.at) if is_active else []
         rows.append(
-            Row(
+            TableRow(
                 cells=(
                     p.title,
                     _(w.PLAN_STATE[p.state]),
@@ -50,13 +57,13 @@ def adherence(x: RetexFacts, cited: Cited) -> Section:
             )
         )
         late += [
-            Line(
+            DocumentLine(
                 text=_(
                     "{plan}, {task} ({who}) : en retard de {span}.",
                     plan=p.id,
                     task=c.task,
-                    who=w.role_name(c.role, c.pole, x.names, _),
-                    span=times.lasted(by, x.lang),
+                    who=w.name_role(c.role, c.pole, x.names, _),
+                    span=times.format_duration(by, x.lang),
                 ),
                 mark="late",
                 refs=cited.of(f"plan:{p.id}:card"),
@@ -64,19 +71,19 @@ def adherence(x: RetexFacts, cited: Cited) -> Section:
             for c, by in behind
         ]
     if not rows:
-        return Section(
+        return DocumentSection(
             id="plans",
             title=_("Respect des plans"),
-            lines=(Line(text=_("Aucun plan proposé ni activé.")),),
+            lines=(DocumentLine(text=_("Aucun plan proposé ni activé.")),),
         )
     columns = (
-        Column(title=_("Plan"), wide=True),
-        Column(title=_("État")),
-        Column(title=_("Fiches faites"), right=True),
-        Column(title=_("Sans objet"), right=True),
-        Column(title=_("En retard"), right=True),
+        TableColumn(title=_("Plan"), wide=True),
+        TableColumn(title=_("État")),
+        TableColumn(title=_("Fiches faites"), right=True),
+        TableColumn(title=_("Sans objet"), right=True),
+        TableColumn(title=_("En retard"), right=True),
     )
-    return Section(
+    return DocumentSection(
         id="plans",
         title=_("Respect des plans"),
         lines=tuple(late[:ROWS_SHOWN]),
@@ -84,25 +91,27 @@ def adherence(x: RetexFacts, cited: Cited) -> Section:
     )
 
 
-def _clock_span(clock: Clock, now: datetime) -> timedelta | None:
+def _measure_clock(clock: Clock, now: datetime) -> timedelta | None:
     return None if clock.started_at is None else (clock.stopped_at or now) - clock.started_at
 
 
-def _verdict(a: Activity, alarms: Collection[tuple[str, ClockBase]], _: Translator) -> str:
+def _describe_exceeded_limit(
+    a: Activity, alarms: Collection[tuple[str, ClockBase]], _: Translator
+) -> str:
     """Return the limit that was exceeded; empty if both held so far.
 
     A clock covers the last interruption only; alarms cover earlier ones.
     """
     for clock, said in ((a.mtpd, MTPD_OVER), (a.rto, RTO_OVER)):
-        if clock.consumed_pct >= FULL:
+        if clock.consumed_pct >= FULL_PERCENT:
             return _(said)
         if (a.id, clock.base) in alarms:
             return _("{said}, à une interruption précédente", said=_(said))
     return ""
 
 
-def _end(i: Incident, x: RetexFacts) -> str:
-    said = told_at(i.estimated_end, x)
+def _write_incident_end(i: Incident, x: RetexFacts) -> str:
+    said = format_time(i.estimated_end, x)
     if i.closed_at is None:
         return x._(
             "{number} : rétablissement annoncé à {said}, pas encore clos.",
@@ -113,14 +122,16 @@ def _end(i: Incident, x: RetexFacts) -> str:
         "{number} : rétablissement annoncé à {said}, clos à {real}.",
         number=i.number,
         said=said,
-        real=told_at(i.closed_at, x),
+        real=format_time(i.closed_at, x),
     )
 
 
-def _of_sites(x: RetexFacts) -> list[Line]:
+def _list_site_limits(x: RetexFacts) -> list[DocumentLine]:
     """List exceeded limits of single sites; the table has those of whole activities."""
     over, said = (
-        Counter(alarm.base for alarm in x.alarms if alarm.site is not None and alarm.pct >= FULL),
+        Counter(
+            alarm.base for alarm in x.alarms if alarm.site is not None and alarm.pct >= FULL_PERCENT
+        ),
         [],
     )
     if n := over[ClockBase.RTO]:
@@ -139,32 +150,32 @@ def _of_sites(x: RetexFacts) -> list[Line]:
                 n,
             )
         )
-    return [Line(text=text, mark="late") for text in said]
+    return [DocumentLine(text=text, mark="late") for text in said]
 
 
-def real(x: RetexFacts, cited: Cited) -> Section:
+def write_clocks_section(x: RetexFacts, cited: Citations) -> DocumentSection:
     _, lang = x._, x.lang
     rows = []
     full = {
         (alarm.activity, alarm.base)
         for alarm in x.alarms
-        if alarm.site is None and alarm.pct >= FULL
+        if alarm.site is None and alarm.pct >= FULL_PERCENT
     }
     for a in sorted(x.activities, key=lambda a: (a.criticality, a.id)):
-        span = _clock_span(a.rto, x.at)
+        span = _measure_clock(a.rto, x.at)
         if span is None or (
             x.ended is not None and a.rto.started_at is not None and a.rto.started_at > x.ended
         ):
             continue  # never below its minimum, or only in a later crisis
-        over = _verdict(a, full, _)
+        over = _describe_exceeded_limit(a, full, _)
         rows.append(
-            Row(
+            TableRow(
                 cells=(
                     f"{a.id} {a.name}",
                     str(a.criticality),
-                    times.lasted(span, lang),
-                    times.lasted(timedelta(hours=a.rto.limit_h), lang),
-                    times.lasted(timedelta(hours=a.mtpd.limit_h), lang),
+                    times.format_duration(span, lang),
+                    times.format_duration(timedelta(hours=a.rto.limit_h), lang),
+                    times.format_duration(timedelta(hours=a.mtpd.limit_h), lang),
                     over or (_("en cours") if a.mtpd.state is ClockState.RUNNING else _("tenu")),
                 ),
                 refs=cited.of(f"activity:{a.id}"),
@@ -172,30 +183,30 @@ def real(x: RetexFacts, cited: Cited) -> Section:
             )
         )
     ends = [
-        Line(
-            text=_end(i, x),
+        DocumentLine(
+            text=_write_incident_end(i, x),
             refs=cited.of(f"incident:{i.id}"),
         )
         for i in x.incidents
         if i.estimated_end is not None
     ]
-    ends += _of_sites(x)
+    ends += _list_site_limits(x)
     if not rows:
-        nothing = Line(text=_("Aucune activité entière n’est passée sous son minimum."))
-        return Section(id="real", title=_("Prévu et réel"), lines=(*ends, nothing))
+        nothing = DocumentLine(text=_("Aucune activité entière n’est passée sous son minimum."))
+        return DocumentSection(id="real", title=_("Prévu et réel"), lines=(*ends, nothing))
     columns = (
-        Column(title=_("Activité"), wide=True),
-        Column(title=_("Crit."), right=True),
-        Column(title=_("Durée")),
-        Column(title=_("RTO")),
-        Column(title=_("DMIA")),
-        Column(title=_("Résultat")),
+        TableColumn(title=_("Activité"), wide=True),
+        TableColumn(title=_("Crit."), right=True),
+        TableColumn(title=_("Durée")),
+        TableColumn(title=_("RTO")),
+        TableColumn(title=_("DMIA")),
+        TableColumn(title=_("Résultat")),
     )
     hidden = len(rows) - ROWS_SHOWN
     note = (
         _.plural("et {n} autre activité", "et {n} autres activités", hidden) if hidden > 0 else ""
     )
-    return Section(
+    return DocumentSection(
         id="real",
         title=_("Prévu et réel"),
         lines=tuple(ends),
@@ -203,7 +214,7 @@ def real(x: RetexFacts, cited: Cited) -> Section:
     )
 
 
-def undeclared(x: RetexFacts, cited: Cited) -> Section:
+def write_dependencies_section(x: RetexFacts, cited: Citations) -> DocumentSection:
     """List activities that reports call affected without a dependency in the BIA."""
     _ = x._
     hit = {
@@ -222,7 +233,7 @@ def undeclared(x: RetexFacts, cited: Cited) -> Section:
             ):
                 said.setdefault(activity, []).append(r)
     lines = tuple(
-        Line(
+        DocumentLine(
             text=_.plural(
                 "{activity} : dite touchée par {n} signalement ({what}), sans lien déclaré dans "
                 "l’analyse.",
@@ -230,14 +241,14 @@ def undeclared(x: RetexFacts, cited: Cited) -> Section:
                 "l’analyse.",
                 len(reports),
                 activity=f"{id} {x.names.activity(id, x.lang)}",
-                what=w.word(w.EVENT, reports[0].type, _),
+                what=w.translate_code(w.EVENT, reports[0].type, _),
             ),
             refs=cited.of(*(f"report:{r.id}" for r in reports[:3])),
         )
         for id, reports in sorted(said.items())
     )
-    return Section(
+    return DocumentSection(
         id="undeclared",
         title=_("Dépendances tombées sans être déclarées"),
-        lines=lines[:ROWS_SHOWN] or none(x),
+        lines=lines[:ROWS_SHOWN] or write_nothing_to_report(x),
     )

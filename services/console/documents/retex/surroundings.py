@@ -6,30 +6,37 @@ from collections.abc import Collection, Sequence
 
 from schemas.reassignment import ReassignmentRow
 from schemas.words import CardState, Effect
-from services.console.documents.document import Cited, Column, Line, Row, Section, Table
+from services.console.documents.document import (
+    Citations,
+    DocumentLine,
+    DocumentSection,
+    Table,
+    TableColumn,
+    TableRow,
+)
 from services.console.documents.retex.facts import (
     ROWS_SHOWN,
     TELEWORK,
     RetexFacts,
-    activated,
-    agent_days,
-    grams,
-    told_at,
-    worked,
+    compute_co2_grams,
+    count_agent_days,
+    format_time,
+    list_activated_plans,
+    list_completed_moves,
 )
-from services.console.documents.sitrep.counts import people
+from services.console.documents.sitrep.counts import format_people
 from services.console.texts import words as w
 from services.console.web import times
 
 
-def moves(x: RetexFacts, cited: Cited) -> Section:
+def write_reassignments_section(x: RetexFacts, cited: Citations) -> DocumentSection:
     """Describe the reassignments by duration, travel, CO2 and cost, without names. Rule D61."""
-    _, lang, went = x._, x.lang, worked(x)
+    _, lang, went = x._, x.lang, list_completed_moves(x)
     if not went:
-        return Section(
+        return DocumentSection(
             id="moves",
             title=_("Réaffectations"),
-            lines=(Line(text=_("Aucun agent n’a été réaffecté.")),),
+            lines=(DocumentLine(text=_("Aucun agent n’a été réaffecté.")),),
         )
     by_activity: dict[tuple[int, str], list[ReassignmentRow]] = {}
     for row in went:
@@ -41,19 +48,25 @@ def moves(x: RetexFacts, cited: Cited) -> Section:
         refs: tuple[int, ...] = (),
         *,
         strong: bool = False,
-    ) -> Row:
-        days = sum(agent_days(row, x.at) for row in rows)
-        hours = sum(2 * row.minutes * agent_days(row, x.at) for row in rows) / 60
+    ) -> TableRow:
+        days = sum(count_agent_days(row, x.at) for row in rows)
+        hours = sum(2 * row.minutes * count_agent_days(row, x.at) for row in rows) / 60
         cells = (
             title,
-            people(sum(row.count for row in rows), lang),
-            people(days, lang),
-            people(sum(agent_days(row, x.at) for row in rows if row.place == TELEWORK), lang),
-            w.number(hours, lang),
-            w.number(sum(grams(row, x) for row in rows) / 1000, lang),
-            *(() if x.agent_day_eur is None else (w.number(round(days * x.agent_day_eur), lang),)),
+            format_people(sum(row.count for row in rows), lang),
+            format_people(days, lang),
+            format_people(
+                sum(count_agent_days(row, x.at) for row in rows if row.place == TELEWORK), lang
+            ),
+            w.format_number(hours, lang),
+            w.format_number(sum(compute_co2_grams(row, x) for row in rows) / 1000, lang),
+            *(
+                ()
+                if x.agent_day_eur is None
+                else (w.format_number(round(days * x.agent_day_eur), lang),)
+            ),
         )
-        return Row(cells=cells, refs=refs, strong=strong)
+        return TableRow(cells=cells, refs=refs, strong=strong)
 
     rows = [
         told(
@@ -70,33 +83,34 @@ def moves(x: RetexFacts, cited: Cited) -> Section:
     )
     if unsaid:
         note += " " + _(
-            "{n} agents sans arrivée dite : comptés depuis leur ordre.", n=people(unsaid, lang)
+            "{n} agents sans arrivée dite : comptés depuis leur ordre.",
+            n=format_people(unsaid, lang),
         )
     if x.agent_day_eur is None:
         note += " " + _(
             "Coût non renseigné : les données de référence n’indiquent pas le coût d’un jour-agent."
         )
     else:
-        note += " " + _("Coût : {eur} € l’agent-jour.", eur=w.number(x.agent_day_eur, lang))
+        note += " " + _("Coût : {eur} € l’agent-jour.", eur=w.format_number(x.agent_day_eur, lang))
         if x.agent_day_draft:
             note += " " + _(
                 "Chiffre provisoire des données de référence, que l’organisation n’a pas confirmé."
             )
     columns = (
-        Column(title=_("Activité tenue"), wide=True),
-        Column(title=_("Agents"), right=True),
-        Column(title=_("Agents-jours"), right=True),
-        Column(title=_("dont à domicile"), right=True),
-        Column(title=_("Trajets (h)"), right=True),
-        Column(title=_("CO2 (kg)"), right=True),
-        *(() if x.agent_day_eur is None else (Column(title=_("Coût (€)"), right=True),)),
+        TableColumn(title=_("Activité tenue"), wide=True),
+        TableColumn(title=_("Agents"), right=True),
+        TableColumn(title=_("Agents-jours"), right=True),
+        TableColumn(title=_("dont à domicile"), right=True),
+        TableColumn(title=_("Trajets (h)"), right=True),
+        TableColumn(title=_("CO2 (kg)"), right=True),
+        *(() if x.agent_day_eur is None else (TableColumn(title=_("Coût (€)"), right=True),)),
     )
     hidden = len(rows) - ROWS_SHOWN
     aside = (
         _.plural("et {n} autre activité", "et {n} autres activités", hidden) if hidden > 0 else ""
     )
     total = told(_("Ensemble"), went, strong=True)
-    return Section(
+    return DocumentSection(
         id="moves",
         title=_("Réaffectations"),
         aside=aside,
@@ -104,7 +118,7 @@ def moves(x: RetexFacts, cited: Cited) -> Section:
     )
 
 
-def _measured(x: RetexFacts) -> dict[Effect, tuple[str, list[str]]]:
+def _sum_measured_effects(x: RetexFacts) -> dict[Effect, tuple[str, list[str]]]:
     """Return reported effect → its sum with unit, and the ids of the reports."""
     found: dict[Effect, dict[str, float]] = {}
     for report in x.reports:
@@ -118,7 +132,7 @@ def _measured(x: RetexFacts) -> dict[Effect, tuple[str, list[str]]]:
             )
     return {
         effect: (
-            f"{w.number(sum(found[effect].values()), x.lang)} {unit}".strip(),
+            f"{w.format_number(sum(found[effect].values()), x.lang)} {unit}".strip(),
             list(found[effect]),
         )
         for effect, (_label, unit) in w.EFFECT.items()
@@ -126,18 +140,20 @@ def _measured(x: RetexFacts) -> dict[Effect, tuple[str, list[str]]]:
     }
 
 
-def _gestures(x: RetexFacts, measured: Collection[Effect], cited: Cited) -> list[Line]:
+def _list_effect_cards(
+    x: RetexFacts, measured: Collection[Effect], cited: Citations
+) -> list[DocumentLine]:
     """List the cards with a measurable effect of activated plans.
 
     Such effects are shedding, barriers, shade and telework.
     """
     _, found = x._, []
-    for plan in activated(x):
+    for plan in list_activated_plans(x):
         for card in plan.cards:
             if card.effect is None or card.state is CardState.NOT_APPLICABLE:
                 continue
             said = (
-                _("faite {at}", at=told_at(card.at, x))
+                _("faite {at}", at=format_time(card.at, x))
                 if card.state is CardState.DONE
                 else _(w.CARD_STATE[card.state])
             )
@@ -145,25 +161,31 @@ def _gestures(x: RetexFacts, measured: Collection[Effect], cited: Cited) -> list
                 said += ", " + _("effet non mesuré ({name})", name=_(w.EFFECT[card.effect][0]))
             text = _("{plan}, {task} : {said}.", plan=plan.id, task=card.task, said=said)
             mark = "" if card.state is CardState.DONE else "todo"
-            found.append(Line(text=text, mark=mark, refs=cited.of(f"plan:{plan.id}:card")))
+            found.append(DocumentLine(text=text, mark=mark, refs=cited.of(f"plan:{plan.id}:card")))
     return found
 
 
-def environment(x: RetexFacts, cited: Cited) -> Section:
+def write_environment_section(x: RetexFacts, cited: Citations) -> DocumentSection:
     """List measures for the environment and sums of reported effects. Rule D61.
 
     Nothing is estimated: a missing measurement is listed as missing.
     """
     _, lang = x._, x.lang
-    rows, measured = [], _measured(x)
-    lines = _gestures(x, measured, cited)
-    if went := worked(x):
-        caused = sum(grams(row, x) for row in went) / 1000
+    rows, measured = [], _sum_measured_effects(x)
+    lines = _list_effect_cards(x, measured, cited)
+    if went := list_completed_moves(x):
+        caused = sum(compute_co2_grams(row, x) for row in went) / 1000
         rows.append(
-            Row(cells=(_("CO2 des réaffectations, calculé"), f"{w.number(caused, lang)} kg", ""))
+            TableRow(
+                cells=(
+                    _("CO2 des réaffectations, calculé"),
+                    f"{w.format_number(caused, lang)} kg",
+                    "",
+                )
+            )
         )
     rows += [
-        Row(
+        TableRow(
             cells=(_(w.EFFECT[effect][0]), total, str(len(mine))),
             refs=cited.of(*(f"report:{id}" for id in mine[:3])),
         )
@@ -174,13 +196,15 @@ def environment(x: RetexFacts, cited: Cited) -> Section:
             "Aucune mesure au journal. Elles se signalent comme les autres : {names}.",
             names=", ".join(_(said) for said, _unit in w.EFFECT.values()),
         )
-        return Section(id="environment", title=_("Environnement"), lines=(*lines, Line(text=text)))
+        return DocumentSection(
+            id="environment", title=_("Environnement"), lines=(*lines, DocumentLine(text=text))
+        )
     columns = (
-        Column(title=_("Mesure"), wide=True),
-        Column(title=_("Total"), right=True),
-        Column(title=_("Signalements"), right=True),
+        TableColumn(title=_("Mesure"), wide=True),
+        TableColumn(title=_("Total"), right=True),
+        TableColumn(title=_("Signalements"), right=True),
     )
-    return Section(
+    return DocumentSection(
         id="environment",
         title=_("Environnement"),
         lines=tuple(lines),
@@ -188,15 +212,15 @@ def environment(x: RetexFacts, cited: Cited) -> Section:
     )
 
 
-def improvements(x: RetexFacts, cited: Cited) -> Section:
+def write_improvements_section(x: RetexFacts, cited: Citations) -> DocumentSection:
     _ = x._
     rows = [
-        Row(
+        TableRow(
             cells=(
                 x.texts.get(i.text_id, _("texte effacé")),
-                w.role_name(i.owner, None, x.names, _),
+                w.name_role(i.owner, None, x.names, _),
                 times.day(times.of(i.due_at), x.lang),
-                w.word(w.IMPROVEMENT_STATE, i.state, _),
+                w.translate_code(w.IMPROVEMENT_STATE, i.state, _),
             ),
             refs=cited.of(f"improvement:{i.id}"),
             strong=i.state == "open" and times.of(i.due_at) < x.at,
@@ -204,18 +228,18 @@ def improvements(x: RetexFacts, cited: Cited) -> Section:
         for i in x.improvements
     ]
     if not rows:
-        return Section(
+        return DocumentSection(
             id="improvements",
             title=_("Actions d’amélioration"),
-            lines=(Line(text=_("Aucune action décidée.")),),
+            lines=(DocumentLine(text=_("Aucune action décidée.")),),
         )
     columns = (
-        Column(title=_("Action"), wide=True),
-        Column(title=_("Responsable de l’action")),
-        Column(title=_("Échéance")),
-        Column(title=_("État")),
+        TableColumn(title=_("Action"), wide=True),
+        TableColumn(title=_("Responsable de l’action")),
+        TableColumn(title=_("Échéance")),
+        TableColumn(title=_("État")),
     )
-    return Section(
+    return DocumentSection(
         id="improvements",
         title=_("Actions d’amélioration"),
         table=Table(columns=columns, rows=tuple(rows)),

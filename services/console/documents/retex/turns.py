@@ -8,37 +8,44 @@ from datetime import timedelta
 from statistics import median
 from typing import Final
 
-from services.console.documents.document import Cited, Column, Line, Row, Section, Table
+from services.console.documents.document import (
+    Citations,
+    DocumentLine,
+    DocumentSection,
+    Table,
+    TableColumn,
+    TableRow,
+)
 from services.console.documents.retex.facts import (
-    FULL,
+    FULL_PERCENT,
     ROWS_SHOWN,
     RetexFacts,
-    decided_after,
+    format_time,
     is_late,
-    none,
-    told_at,
-    used,
+    list_used_plans,
+    measure_decision_time,
+    write_nothing_to_report,
 )
-from services.console.documents.telling import is_turn, told_once
+from services.console.documents.telling import drop_repetitions, is_key_event
 from services.console.logbook.line_list import LATE_MIN
 from services.console.logbook.lines import LineRecord
-from services.console.texts import line as sentence
+from services.console.texts import render_line as sentence
 from services.console.web import times
 
-TURNS_SHOWN: Final = 40
-UNSETTLED_SHOWN: Final = 8
+EVENTS_SHOWN: Final = 40
+ARBITRATIONS_SHOWN: Final = 8
 
 
-def frame(x: RetexFacts, cited: Cited) -> Section:
+def write_incidents_section(x: RetexFacts, cited: Citations) -> DocumentSection:
     _ = x._
     rows = [
-        Row(
+        TableRow(
             cells=(
                 f"{i.number} {i.title}",
                 f"N{i.level}",
-                told_at(i.opened_at, x),
-                told_at(i.known_at, x),
-                told_at(i.closed_at, x),
+                format_time(i.opened_at, x),
+                format_time(i.known_at, x),
+                format_time(i.closed_at, x),
                 str(i.members),
             ),
             refs=cited.of(f"incident:{i.id}:opened", f"incident:{i.id}:closed"),
@@ -46,40 +53,43 @@ def frame(x: RetexFacts, cited: Cited) -> Section:
         for i in x.incidents[:ROWS_SHOWN]
     ]
     columns = (
-        Column(title=_("Incident"), wide=True),
-        Column(title=_("Niveau")),
-        Column(title=_("Début")),
-        Column(title=_("Connu à")),
-        Column(title=_("Clos")),
-        Column(title=_("Sites"), right=True),
+        TableColumn(title=_("Incident"), wide=True),
+        TableColumn(title=_("Niveau")),
+        TableColumn(title=_("Début")),
+        TableColumn(title=_("Connu à")),
+        TableColumn(title=_("Clos")),
+        TableColumn(title=_("Sites"), right=True),
     )
     note = ""
     if x.ended is not None:
         note = _(
             "RETEX à chaud avant le {hot}, à froid avant le {cold}.",
-            hot=told_at(x.ended + x.hot, x),
+            hot=format_time(x.ended + x.hot, x),
             cold=times.day(x.ended + x.cold, x.lang),
         )
-    return Section(
+    return DocumentSection(
         id="frame", title=_("Cadre"), table=Table(columns=columns, rows=tuple(rows), note=note)
     )
 
 
-def story(x: RetexFacts, cited: Cited) -> Section:
+def write_chronology_section(x: RetexFacts, cited: Citations) -> DocumentSection:
     _ = x._
     turns = [
         r
-        for r in told_once(x.lines)
-        if is_turn(r) or r.kind == "decision" or r.type == "SitrepIssued" or _is_limit(r)
+        for r in drop_repetitions(x.lines)
+        if is_key_event(r)
+        or r.kind == "decision"
+        or r.type == "SitrepIssued"
+        or _is_exceeded_limit(r)
     ]
     shown = (
         turns
-        if len(turns) <= TURNS_SHOWN
-        else [*turns[: TURNS_SHOWN // 2], *turns[-TURNS_SHOWN // 2 :]]
+        if len(turns) <= EVENTS_SHOWN
+        else [*turns[: EVENTS_SHOWN // 2], *turns[-EVENTS_SHOWN // 2 :]]
     )
     lines = [
-        Line(
-            text=f"{told_at(times.of(r.recorded_at), x)} {sentence(r, x.names, x.lang)}",
+        DocumentLine(
+            text=f"{format_time(times.of(r.recorded_at), x)} {sentence(r, x.names, x.lang)}",
             refs=cited.key(r.key),
             strong=r.type == "LevelChanged",
         )
@@ -90,21 +100,30 @@ def story(x: RetexFacts, cited: Cited) -> Section:
         if len(shown) < len(turns)
         else ""
     )
-    return Section(id="story", title=_("Chronologie"), aside=aside, lines=tuple(lines) or none(x))
+    return DocumentSection(
+        id="story",
+        title=_("Chronologie"),
+        aside=aside,
+        lines=tuple(lines) or write_nothing_to_report(x),
+    )
 
 
-def _is_limit(record: LineRecord) -> bool:
+def _is_exceeded_limit(record: LineRecord) -> bool:
     """Return True if a whole activity used up its RTO or DMIA."""
-    return record.type == "AlarmRaised" and record.site is None and record.values.get("pct") == FULL
+    return (
+        record.type == "AlarmRaised"
+        and record.site is None
+        and record.values.get("pct") == FULL_PERCENT
+    )
 
 
-def middle(spans: Sequence[timedelta]) -> timedelta:
+def compute_median(spans: Sequence[timedelta]) -> timedelta:
     return timedelta(seconds=median(span.total_seconds() for span in spans))
 
 
-def delays(x: RetexFacts, cited: Cited) -> Section:
+def write_delays_section(x: RetexFacts, cited: Citations) -> DocumentSection:
     _, lang = x._, x.lang
-    rows: list[Row] = []
+    rows: list[TableRow] = []
 
     def row(
         what: str, measured: timedelta | None, target: timedelta | None, refs: tuple[int, ...] = ()
@@ -115,12 +134,17 @@ def delays(x: RetexFacts, cited: Cited) -> Section:
             if gap is None
             else _("tenu")
             if gap <= timedelta()
-            else _("dépassé de {span}", span=times.lasted(gap, lang))
+            else _("dépassé de {span}", span=times.format_duration(gap, lang))
         )
-        told = _("pas encore") if measured is None else times.lasted(measured, lang)
+        told = _("pas encore") if measured is None else times.format_duration(measured, lang)
         rows.append(
-            Row(
-                cells=(what, told, "" if target is None else times.lasted(target, lang), said),
+            TableRow(
+                cells=(
+                    what,
+                    told,
+                    "" if target is None else times.format_duration(target, lang),
+                    said,
+                ),
                 refs=refs,
                 strong=bool(gap and gap > timedelta()),
             )
@@ -165,12 +189,12 @@ def delays(x: RetexFacts, cited: Cited) -> Section:
         n.acknowledged_at - n.sent_at for n in x.notifications if n.acknowledged_at and n.sent_at
     ]
     if acked:
-        row(_("Réponse à un appel, médiane"), middle(acked), None)
-    for p in used(x):
+        row(_("Réponse à un appel, médiane"), compute_median(acked), None)
+    for p in list_used_plans(x):
         if p.proposed_at is not None:
             row(
                 _("{plan} : de la proposition à la décision", plan=p.id),
-                decided_after(p, x),
+                measure_decision_time(p, x),
                 None,
                 cited.of(f"plan:{p.id}:activated", f"plan:{p.id}:proposed"),
             )
@@ -184,19 +208,19 @@ def delays(x: RetexFacts, cited: Cited) -> Section:
         min=LATE_MIN,
     )
     columns = (
-        Column(title=_("Délai"), wide=True),
-        Column(title=_("Mesuré")),
-        Column(title=_("Cible")),
-        Column(title=_("Écart")),
+        TableColumn(title=_("Délai"), wide=True),
+        TableColumn(title=_("Mesuré")),
+        TableColumn(title=_("Cible")),
+        TableColumn(title=_("Écart")),
     )
-    return Section(
+    return DocumentSection(
         id="delays",
         title=_("Délais et cibles"),
         table=Table(columns=columns, rows=tuple(rows[:ROWS_SHOWN]), note=note),
     )
 
 
-def alarms(x: RetexFacts, cited: Cited) -> Section:
+def write_alarms_section(x: RetexFacts, cited: Citations) -> DocumentSection:
     _ = x._
     counts = Counter((a.base.value, a.pct) for a in x.alarms)
     acted: dict[tuple[str, int], list[timedelta]] = {}
@@ -204,12 +228,14 @@ def alarms(x: RetexFacts, cited: Cited) -> Section:
         if a.arbitrated_at is not None:
             acted.setdefault((a.base.value, a.pct), []).append(a.arbitrated_at - a.raised_at)
     rows = [
-        Row(
+        TableRow(
             cells=(
                 f"{'RTO' if base == 'rto' else _('DMIA') if base == 'dmia' else 'PDMA'} {pct} %",
                 str(n),
                 str(len(acted.get((base, pct), []))),
-                times.lasted(middle(acted[base, pct]), x.lang) if (base, pct) in acted else "",
+                times.format_duration(compute_median(acted[base, pct]), x.lang)
+                if (base, pct) in acted
+                else "",
             )
         )
         for (base, pct), n in sorted(counts.items())
@@ -217,25 +243,28 @@ def alarms(x: RetexFacts, cited: Cited) -> Section:
     demanded = [a for a in x.alarms if a.demands == "arbitration"]
     open_ones = [a for a in demanded if a.arbitrated_at is None]
     lines = tuple(
-        Line(
+        DocumentLine(
             text=_("{activity} : RTO consommé, jamais arbitré.", activity=a.activity),
             mark="late",
             refs=cited.of(f"alarm:{a.activity}"),
         )
-        for a in open_ones[:UNSETTLED_SHOWN]
+        for a in open_ones[:ARBITRATIONS_SHOWN]
     )
-    if (more := len(open_ones) - UNSETTLED_SHOWN) > 0:
-        lines = (*lines, Line(text=_.plural("et {n} autre.", "et {n} autres.", more), mark="late"))
+    if (more := len(open_ones) - ARBITRATIONS_SHOWN) > 0:
+        lines = (
+            *lines,
+            DocumentLine(text=_.plural("et {n} autre.", "et {n} autres.", more), mark="late"),
+        )
     columns = (
-        Column(title=_("Alarme"), wide=True),
-        Column(title=_("Levées"), right=True),
-        Column(title=_("Traitées"), right=True),
-        Column(title=_("Délai médian")),
+        TableColumn(title=_("Alarme"), wide=True),
+        TableColumn(title=_("Levées"), right=True),
+        TableColumn(title=_("Traitées"), right=True),
+        TableColumn(title=_("Délai médian")),
     )
     table = Table(columns=columns, rows=tuple(rows)) if rows else None
-    return Section(
+    return DocumentSection(
         id="alarms",
         title=_("Alarmes levées et traitées"),
-        lines=lines if rows else none(x),
+        lines=lines if rows else write_nothing_to_report(x),
         table=table,
     )

@@ -5,26 +5,33 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from schemas.words import ACTIVATED, CardState, ClockState
-from services.console.continuity.arbitrations import arbitrations_of
-from services.console.continuity.clocks import Running
-from services.console.documents.document import Cited, Column, Line, Row, Section, Table
-from services.console.documents.facts import Facts, figures
-from services.console.documents.sitrep.counts import none
-from services.console.incidents.page import plan_lines
+from schemas.words import ACTIVE_PLAN_STATES, CardState, ClockState
+from services.console.continuity.arbitrations import list_arbitrations
+from services.console.continuity.clocks import RunningClock
+from services.console.documents.document import (
+    Citations,
+    DocumentLine,
+    DocumentSection,
+    Table,
+    TableColumn,
+    TableRow,
+)
+from services.console.documents.facts import SitrepFacts, count_figures
+from services.console.documents.sitrep.counts import write_nothing_to_report
+from services.console.incidents.page import list_plans
 from services.console.texts import words as w
-from services.console.texts.strategies import strategy_name
+from services.console.texts.strategies import name_strategy
 from services.console.web import times
 
 CLOCKS_SHOWN: Final = 11
 PLANS_SHOWN: Final = 10
 ARBITRATIONS_SHOWN: Final = 4
 STRATEGIES_SHOWN: Final = 3
-AHEAD_SHOWN: Final = 7
-AHEAD: Final = timedelta(hours=6)
+LIMITS_SHOWN: Final = 7
+LIMITS_HORIZON: Final = timedelta(hours=6)
 
 
-def activities(x: Facts, cited: Cited) -> Section:
+def write_clocks_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     _, lang = x._, x.lang
     rows = []
     for c in x.clocks[:CLOCKS_SHOWN]:
@@ -44,7 +51,7 @@ def activities(x: Facts, cited: Cited) -> Section:
             forecast = ", ".join(part for part in (lost, held) if part)
         over = _(" passé") if c.rto_over else ""
         rows.append(
-            Row(
+            TableRow(
                 cells=(
                     f"{c.activity} {c.name}",
                     str(c.criticality),
@@ -57,7 +64,7 @@ def activities(x: Facts, cited: Cited) -> Section:
             )
         )
     hidden = len(x.clocks) - len(rows)
-    counts = figures(x)
+    counts = count_figures(x)
     aside = ", ".join(
         (
             _.plural("{n} interrompue", "{n} interrompues", counts["activities:interrupted"]),
@@ -69,22 +76,22 @@ def activities(x: Facts, cited: Cited) -> Section:
         )
     )
     if not rows:
-        return Section(
+        return DocumentSection(
             id="activities",
             title=_("Activités, horloges qui courent"),
             aside=aside,
-            lines=(Line(text=_("Aucune horloge en cours.")),),
+            lines=(DocumentLine(text=_("Aucune horloge en cours.")),),
         )
     columns = (
-        Column(title=_("Activité ou site"), wide=True),
-        Column(title=_("Crit."), right=True),
-        Column(title=_("Depuis")),
-        Column(title=_("RTO")),
-        Column(title=_("DMIA")),
-        Column(title=_("Prévision")),
+        TableColumn(title=_("Activité ou site"), wide=True),
+        TableColumn(title=_("Crit."), right=True),
+        TableColumn(title=_("Depuis")),
+        TableColumn(title=_("RTO")),
+        TableColumn(title=_("DMIA")),
+        TableColumn(title=_("Prévision")),
     )
     note = _.plural("et {n} autre horloge", "et {n} autres horloges", hidden) if hidden else ""
-    return Section(
+    return DocumentSection(
         id="activities",
         title=_("Activités, horloges qui courent"),
         aside=aside,
@@ -92,15 +99,15 @@ def activities(x: Facts, cited: Cited) -> Section:
     )
 
 
-def plans(x: Facts, cited: Cited) -> Section:
+def write_plans_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     _, lang = x._, x.lang
-    lines = plan_lines(x.plans, x.at, x.names, lang, _)
+    lines = list_plans(x.plans, x.at, x.names, lang, _)
     by_id = {p.id: p for p in x.plans}
     rows = []
     for p in lines[:PLANS_SHOWN]:
         proposed = times.hm_dated(by_id[p.id].proposed_at or by_id[p.id].trigger_since, x.at, lang)
         rows.append(
-            Row(
+            TableRow(
                 cells=(
                     p.title,
                     proposed,
@@ -112,16 +119,16 @@ def plans(x: Facts, cited: Cited) -> Section:
             )
         )
     if not rows:
-        return Section(
+        return DocumentSection(
             id="plans",
             title=_("Plans et fiches"),
-            lines=(Line(text=_("Aucun plan proposé ni activé.")),),
+            lines=(DocumentLine(text=_("Aucun plan proposé ni activé.")),),
         )
     columns = (
-        Column(title=_("Plan"), wide=True),
-        Column(title=_("Proposé")),
-        Column(title=_("Valeur, seuil"), wide=True),
-        Column(title=_("Décision")),
+        TableColumn(title=_("Plan"), wide=True),
+        TableColumn(title=_("Proposé")),
+        TableColumn(title=_("Valeur, seuil"), wide=True),
+        TableColumn(title=_("Décision")),
     )
     notes = (
         [_.plural("et {n} autre plan", "et {n} autres plans", len(lines) - len(rows))]
@@ -129,7 +136,7 @@ def plans(x: Facts, cited: Cited) -> Section:
         else []
     )
     for plan in x.plans:
-        if plan.state not in ACTIVATED or not plan.cards:
+        if plan.state not in ACTIVE_PLAN_STATES or not plan.cards:
             continue
         done = sum(c.state in (CardState.DONE, CardState.NOT_APPLICABLE) for c in plan.cards)
         late = sum(c.overdue for c in plan.cards)
@@ -151,7 +158,7 @@ def plans(x: Facts, cited: Cited) -> Section:
         notes.append(
             text + (", " + _("suivante {at}", at=times.hm_dated(due, x.at, lang)) if due else "")
         )
-    return Section(
+    return DocumentSection(
         id="plans",
         title=_("Plans et fiches"),
         table=Table(
@@ -160,16 +167,18 @@ def plans(x: Facts, cited: Cited) -> Section:
     )
 
 
-def decisions(x: Facts, cited: Cited) -> Section:
+def write_decisions_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     _, lang = x._, x.lang
-    lines: list[Line] = []
-    waiting = [p for p in plan_lines(x.plans, x.at, x.names, lang, _) if p.to_decide]
+    lines: list[DocumentLine] = []
+    waiting = [p for p in list_plans(x.plans, x.at, x.names, lang, _) if p.to_decide]
     if waiting:
         oldest = max((p.waiting for p in waiting if p.waiting), default=timedelta())
         text = _.plural("{n} plan en attente", "{n} plans en attente", len(waiting))
-        text += ", " + _("le plus ancien depuis {span}", span=times.lasted(oldest, lang)) + "."
+        text += (
+            ", " + _("le plus ancien depuis {span}", span=times.format_duration(oldest, lang)) + "."
+        )
         lines.append(
-            Line(
+            DocumentLine(
                 text=text,
                 mark="todo",
                 refs=cited.of(*(f"plan:{p.id}:proposed" for p in waiting[:4])),
@@ -183,22 +192,22 @@ def decisions(x: Facts, cited: Cited) -> Section:
             "Réaffectation n° {number} : {agents} agents à décider.",
             waiting_agents,
             number=proposal.number,
-            agents=w.number(waiting_agents, lang),
+            agents=w.format_number(waiting_agents, lang),
         )
         lines.append(
-            Line(text=text, mark="todo", refs=cited.of(f"proposal:{proposal.id}:computed"))
+            DocumentLine(text=text, mark="todo", refs=cited.of(f"proposal:{proposal.id}:computed"))
         )
     if x.level.proposed is not None:
         lines.append(
-            Line(
+            DocumentLine(
                 text=_("Passage à N{level} proposé.", level=x.level.proposed),
                 mark="todo",
                 refs=cited.of("level:territory"),
             )
         )
-    unsettled = arbitrations_of(x.alarms, x.activities, x.at, _)
+    unsettled = list_arbitrations(x.alarms, x.activities, x.at, _)
     lines += [
-        Line(
+        DocumentLine(
             text=_(
                 "{where} : RTO consommé, arbitrage à écrire (limite {at}).",
                 where=one.activity,
@@ -211,20 +220,20 @@ def decisions(x: Facts, cited: Cited) -> Section:
     ]
     if (more := len(unsettled) - ARBITRATIONS_SHOWN) > 0:
         lines.append(
-            Line(
+            DocumentLine(
                 text=_.plural(
                     "et {n} autre arbitrage à écrire.", "et {n} autres arbitrages à écrire.", more
                 ),
                 mark="todo",
             )
         )
-    strategies = _next_strategies(x)
+    strategies = _list_next_strategies(x)
     lines += [
-        Line(
+        DocumentLine(
             text=_(
                 "{activity} : stratégie suivante {strategy} à décider.",
                 activity=activity,
-                strategy=strategy_name(strategy, _),
+                strategy=name_strategy(strategy, _),
             ),
             mark="todo",
             refs=cited.of(f"alarm:{activity}"),
@@ -233,7 +242,7 @@ def decisions(x: Facts, cited: Cited) -> Section:
     ]
     if (more := len(strategies) - STRATEGIES_SHOWN) > 0:
         lines.append(
-            Line(
+            DocumentLine(
                 text=_.plural(
                     "et {n} autre stratégie à décider.", "et {n} autres stratégies à décider.", more
                 ),
@@ -241,7 +250,7 @@ def decisions(x: Facts, cited: Cited) -> Section:
             )
         )
     lines += [
-        Line(
+        DocumentLine(
             text=_("{plan} : levée proposée.", plan=plan.title),
             mark="todo",
             refs=cited.of(f"plan:{plan.id}:stand_down_proposed"),
@@ -252,18 +261,21 @@ def decisions(x: Facts, cited: Cited) -> Section:
     checks = sum(t.kind in ("verify_site", "verify_report", "contested") for t in x.tasks)
     if checks:
         lines.append(
-            Line(
+            DocumentLine(
                 text=_.plural(
                     "{n} levée de doute en attente.", "{n} levées de doute en attente.", checks
                 )
             )
         )
-    return Section(
-        id="decisions", title=_("Décisions à prendre"), half=True, lines=tuple(lines) or none(x)
+    return DocumentSection(
+        id="decisions",
+        title=_("Décisions à prendre"),
+        half=True,
+        lines=tuple(lines) or write_nothing_to_report(x),
     )
 
 
-def _next_strategies(x: Facts) -> list[tuple[str, str]]:
+def _list_next_strategies(x: SitrepFacts) -> list[tuple[str, str]]:
     """List activities near their DMIA with the strategy to try next. Rule D44, alarms.
 
     Most critical first; among equals, those of vulnerable people. Rule D82.
@@ -284,19 +296,21 @@ def _next_strategies(x: Facts) -> list[tuple[str, str]]:
     return [(id, strategy) for _criticality, _vulnerable, id, strategy in sorted(waiting)]
 
 
-def _limits(x: Facts) -> dict[tuple[datetime, str, str, bool], list[Running]]:
-    """Return the limits within `AHEAD` that no announced end precedes.
+def _group_coming_limits(
+    x: SitrepFacts,
+) -> dict[tuple[datetime, str, str, bool], list[RunningClock]]:
+    """Return the limits within `LIMITS_HORIZON` that no announced end precedes.
 
     The result maps (time, base, activity, is a site) to clocks: sites with one limit at the same
     time share an entry.
     """
-    found: dict[tuple[datetime, str, str, bool], list[Running]] = {}
+    found: dict[tuple[datetime, str, str, bool], list[RunningClock]] = {}
     for c in x.clocks:
         for at, base, over in ((c.rto_at, "RTO", c.rto_over), (c.mtpd_at, "DMIA", c.mtpd_over)):
             if (
                 at is None
                 or over
-                or not x.at < at <= x.at + AHEAD
+                or not x.at < at <= x.at + LIMITS_HORIZON
                 or (c.expected_end is not None and c.expected_end <= at)
             ):
                 continue
@@ -304,10 +318,10 @@ def _limits(x: Facts) -> dict[tuple[datetime, str, str, bool], list[Running]]:
     return found
 
 
-def ahead(x: Facts, cited: Cited) -> Section:
+def write_outlook_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     _, lang = x._, x.lang
-    coming: list[tuple[tuple[datetime, int, str], Line]] = []
-    for (at, base, activity, _site), reached in _limits(x).items():
+    coming: list[tuple[tuple[datetime, int, str], DocumentLine]] = []
+    for (at, base, activity, _site), reached in _group_coming_limits(x).items():
         first = reached[0]
         whose = (
             first.name if len(reached) == 1 else _.plural("({n} site)", "({n} sites)", len(reached))
@@ -322,7 +336,7 @@ def ahead(x: Facts, cited: Cited) -> Section:
         coming.append(
             (
                 (at, first.criticality, first.key),
-                Line(text=text, refs=cited.of(f"activity:{activity}")),
+                DocumentLine(text=text, refs=cited.of(f"activity:{activity}")),
             )
         )
     for i in x.incidents:
@@ -335,14 +349,17 @@ def ahead(x: Facts, cited: Cited) -> Section:
             coming.append(
                 (
                     (i.estimated_end, 0, i.id),
-                    Line(text=text, mark="late", refs=cited.of(f"incident:{i.id}")),
+                    DocumentLine(text=text, mark="late", refs=cited.of(f"incident:{i.id}")),
                 )
             )
     ordered = [line for _key, line in sorted(coming, key=lambda pair: pair[0])]
-    if (more := len(ordered) - AHEAD_SHOWN) > 0:
-        ordered[AHEAD_SHOWN:] = [
-            Line(text=_.plural("et {n} autre limite.", "et {n} autres limites.", more))
+    if (more := len(ordered) - LIMITS_SHOWN) > 0:
+        ordered[LIMITS_SHOWN:] = [
+            DocumentLine(text=_.plural("et {n} autre limite.", "et {n} autres limites.", more))
         ]
-    return Section(
-        id="ahead", title=_("Ce qui peut empirer"), half=True, lines=tuple(ordered) or none(x)
+    return DocumentSection(
+        id="ahead",
+        title=_("Ce qui peut empirer"),
+        half=True,
+        lines=tuple(ordered) or write_nothing_to_report(x),
     )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from services.console.documents.document import Line
-from services.console.documents.facts import Facts
-from services.console.logbook.sentences import FEW
+from services.console.documents.document import DocumentLine
+from services.console.documents.facts import SitrepFacts
+from services.console.logbook.sentences import SMALL_COUNT
 from services.console.texts import words as w
 
 
-def none(x: Facts) -> tuple[Line, ...]:
-    return (Line(text=x._("Rien à signaler.")),)
+def write_nothing_to_report(x: SitrepFacts) -> tuple[DocumentLine, ...]:
+    return (DocumentLine(text=x._("Rien à signaler.")),)
 
 
-def people(n: int, lang: str) -> str:
+def format_people(n: int, lang: str) -> str:
     """Return a count of people, without the exact figure if it is small. Rule D58."""
-    return f"< {FEW}" if 0 < n < FEW else w.number(n, lang)
+    return f"< {SMALL_COUNT}" if 0 < n < SMALL_COUNT else w.format_number(n, lang)

@@ -12,33 +12,33 @@ from typing import Final
 
 from schemas.words import SiteStatus
 from services.console.documents.document import (
-    Cited,
-    Column,
+    Citations,
     Document,
-    Line,
-    Row,
-    Section,
+    DocumentLine,
+    DocumentSection,
+    MapSite,
     Sheet,
-    Spot,
     Table,
-    renumbered,
+    TableColumn,
+    TableRow,
+    renumber_sheet,
 )
-from services.console.documents.facts import Facts, figures, index_of
+from services.console.documents.facts import SitrepFacts, count_figures, index_lines
 from services.console.documents.sitrep import continuity, persons, situation
 from services.console.sites.geometry import ATTRIBUTION
 from services.console.texts import words as w
 from services.console.web import times
 
-REMARKS: Final = ("essential", "evolution", "decisions", "partners", "ahead")
+REMARK_SECTIONS: Final = ("essential", "evolution", "decisions", "partners", "ahead")
 """Sections that a person may complete."""
 
 
-def draft_sitrep(by_lang: Sequence[Facts]) -> Document:
+def draft_sitrep(by_lang: Sequence[SitrepFacts]) -> Document:
     """Draft the document from facts of one realm at one time, one set per language."""
     first = by_lang[0]
-    sources, index = index_of(first.lines)
-    cited = Cited(sources, index)
-    sheets = {facts.lang: _sheet(facts, cited) for facts in by_lang}
+    sources, index = index_lines(first.lines)
+    cited = Citations(sources, index)
+    sheets = {facts.lang: _build_sheet(facts, cited) for facts in by_lang}
     final, kept = cited.numbered(sheets.values())
     hit = [s for s in first.sites if s.status is not SiteStatus.NORMAL]
     return Document(
@@ -47,23 +47,23 @@ def draft_sitrep(by_lang: Sequence[Facts]) -> Document:
         territory=first.territory,
         simulated=first.realm.simulated,
         number=first.number,
-        as_of=times.ms(first.at),
+        as_of=times.to_ms(first.at),
         level=first.level.level,
-        level_since=times.ms(first.level.since) if first.level.since else None,
+        level_since=times.to_ms(first.level.since) if first.level.since else None,
         validated_by=first.validated_by,
         incidents=tuple(i.id for i in first.incidents),
-        figures=figures(first),
+        figures=count_figures(first),
         remarks={k: v for k, v in first.remarks.items() if v.strip()},
         sources=kept,
-        spots=tuple(Spot(x=s.x, y=s.y, status=s.status, name=s.name) for s in hit),
+        spots=tuple(MapSite(x=s.x, y=s.y, status=s.status, name=s.name) for s in hit),
         hit=tuple(sorted({s.commune for s in hit})),
-        sheets={lang: renumbered(sheet, final) for lang, sheet in sheets.items()},
+        sheets={lang: renumber_sheet(sheet, final) for lang, sheet in sheets.items()},
     )
 
 
-def _sheet(x: Facts, cited: Cited) -> Sheet:
+def _build_sheet(x: SitrepFacts, cited: Citations) -> Sheet:
     _ = x._
-    sections = [_with_remark(make(x, cited), x) for make in SECTIONS]
+    sections = [_add_remark(make(x, cited), x) for make in SECTIONS]
     numbered = [
         s.model_copy(update={"title": f"{n}. {s.title}"}) for n, s in enumerate(sections, 1)
     ]
@@ -72,7 +72,7 @@ def _sheet(x: Facts, cited: Cited) -> Sheet:
     intro = [f"{title}."]
     if begun is not None:
         intro.append(_("Début {at}.", at=times.hm_dated(begun, x.at, x.lang)))
-    intro.append(_next(x))
+    intro.append(_write_next_time(x))
     day = times.day_long(x.at, x.lang)
     return Sheet(
         title=_("Point de situation n° {n}", n=x.number),
@@ -81,7 +81,7 @@ def _sheet(x: Facts, cited: Cited) -> Sheet:
         badge=f"N{x.level.level}",
         badge_text=x.names.level(x.level.level, _),
         draft="" if x.validated_by else _("PROJET, non validé"),
-        footer=_footer(x),
+        footer=_write_footer(x),
         page_of=_("Page {n} / {of}"),
         map_text=_("Carte des sites ; même contenu dans le tableau"),
         map_note=_("Contours : {source}", source=ATTRIBUTION),
@@ -90,7 +90,7 @@ def _sheet(x: Facts, cited: Cited) -> Sheet:
     )
 
 
-def _footer(x: Facts) -> str:
+def _write_footer(x: SitrepFacts) -> str:
     if not x.incidents:
         return x._(
             "Vigie, {territory}. Point de situation n° {n}. Chaque ligne renvoie à la main "
@@ -107,7 +107,7 @@ def _footer(x: Facts) -> str:
     )
 
 
-def _next(x: Facts) -> str:
+def _write_next_time(x: SitrepFacts) -> str:
     every = x.rule.sitrep_every_min if x.rule else None
     if every is None:
         return x._("Pas de rythme à ce niveau.")
@@ -115,22 +115,24 @@ def _next(x: Facts) -> str:
     return x._("Prochain point : {at} au plus tard.", at=times.hm_dated(at, x.at, x.lang))
 
 
-def _with_remark(section: Section, x: Facts) -> Section:
+def _add_remark(section: DocumentSection, x: SitrepFacts) -> DocumentSection:
     remark = x.remarks.get(section.id, "").strip()
     if not remark:
         return section
-    lines = tuple(Line(text=part, mark="remark") for part in remark.splitlines() if part.strip())
+    lines = tuple(
+        DocumentLine(text=part, mark="remark") for part in remark.splitlines() if part.strip()
+    )
     return section.model_copy(update={"lines": (*section.lines, *lines)})
 
 
-def _validation(x: Facts, cited: Cited) -> Section:  # noqa: ARG001  same for all
+def _write_validation_section(x: SitrepFacts, cited: Citations) -> DocumentSection:  # noqa: ARG001  same for all
     _ = x._
     completed = _("personne")
     if x.validated_by and any(remark.strip() for remark in x.remarks.values()):
-        completed = w.role_name(x.validated_by, None, x.names, _)
-    by = w.role_name(x.validated_by, None, x.names, _) if x.validated_by else "………………"
+        completed = w.name_role(x.validated_by, None, x.names, _)
+    by = w.name_role(x.validated_by, None, x.names, _) if x.validated_by else "………………"
     rows = (
-        Row(
+        TableRow(
             cells=(
                 _("Rédigé"),
                 _("système, {at}", at=times.hms(x.at)),
@@ -138,7 +140,7 @@ def _validation(x: Facts, cited: Cited) -> Section:  # noqa: ARG001  same for al
                 completed,
             )
         ),
-        Row(
+        TableRow(
             cells=(
                 _("Validé par"),
                 by,
@@ -148,27 +150,29 @@ def _validation(x: Facts, cited: Cited) -> Section:  # noqa: ARG001  same for al
         ),
     )
     columns = (
-        Column(title=_("Étape")),
-        Column(title=_("Qui, quand"), wide=True),
-        Column(title=_("Étape")),
-        Column(title=_("Qui, quand"), wide=True),
+        TableColumn(title=_("Étape")),
+        TableColumn(title=_("Qui, quand"), wide=True),
+        TableColumn(title=_("Étape")),
+        TableColumn(title=_("Qui, quand"), wide=True),
     )
-    return Section(id="validation", title=_("Validation"), table=Table(columns=columns, rows=rows))
+    return DocumentSection(
+        id="validation", title=_("Validation"), table=Table(columns=columns, rows=rows)
+    )
 
 
-SECTIONS: Final[tuple[Callable[[Facts, Cited], Section], ...]] = (
-    situation.essential,
-    situation.levels,
-    situation.evolution,
-    situation.sites,
-    continuity.activities,
-    continuity.plans,
-    continuity.decisions,
-    persons.staff,
-    persons.calls,
-    persons.claims,
-    persons.partners,
-    continuity.ahead,
-    _validation,
+SECTIONS: Final[tuple[Callable[[SitrepFacts, Citations], DocumentSection], ...]] = (
+    situation.write_essentials_section,
+    situation.write_levels_section,
+    situation.write_changes_section,
+    situation.write_sites_section,
+    continuity.write_clocks_section,
+    continuity.write_plans_section,
+    continuity.write_decisions_section,
+    persons.write_staff_section,
+    persons.write_calls_section,
+    persons.write_unconfirmed_section,
+    persons.write_partners_section,
+    continuity.write_outlook_section,
+    _write_validation_section,
 )
 """Sections in the order of the document."""

@@ -7,17 +7,24 @@ from typing import Final
 from schemas.alerts import ReportRow
 from schemas.reassignment import LineState
 from schemas.words import Certainty, EventType, SiteStatus
-from services.console.documents.document import Cited, Column, Line, Row, Section, Table
-from services.console.documents.facts import OUT, Facts, unconfirmed
-from services.console.documents.sitrep.counts import none, people
+from services.console.documents.document import (
+    Citations,
+    DocumentLine,
+    DocumentSection,
+    Table,
+    TableColumn,
+    TableRow,
+)
+from services.console.documents.facts import OUT_OF_SERVICE, SitrepFacts, list_unconfirmed_reports
+from services.console.documents.sitrep.counts import format_people, write_nothing_to_report
 from services.console.resources import Site
 from services.console.texts import words as w
 from services.console.texts import world
 from services.console.web import times
 
-CLAIMS_SHOWN: Final = 6
+REPORTS_SHOWN: Final = 6
 PARTNERS_SHOWN: Final = 5
-_OURS: Final = {
+_OWN_SOURCES: Final = {
     "site_manager",
     "responsable_parc",
     "supervision",
@@ -44,11 +51,11 @@ _OURS: Final = {
     *(role for role in w.ROLE if role != "source"),
 }
 """Roles and sources that belong to the département itself."""
-_NOBODY: Final = {"rumour", "public", "citizen"}
+_ANONYMOUS_SOURCES: Final = {"rumour", "public", "citizen"}
 """Sources that stand for no organisation; every other one is a partner."""
 
 
-def _desks_lost(site: Site) -> int:
+def _count_lost_desks(site: Site) -> int:
     """Count the lost desks of a site by its gravest current cause.
 
     Absent staff take no desk away, as in the reassignment model
@@ -64,72 +71,78 @@ def _desks_lost(site: Site) -> int:
     return round(site.desks * max((c.loss_pct for c in acting), default=0.0) / 100)
 
 
-def staff(x: Facts, cited: Cited) -> Section:
+def write_staff_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     _, lang = x._, x.lang
-    out = [s for s in x.sites if s.status in OUT]
+    out = [s for s in x.sites if s.status in OUT_OF_SERVICE]
     silent = [s for s in x.sites if s.status is SiteStatus.UNKNOWN]
     rows = [
-        Row(
+        TableRow(
             cells=(
                 _("Agents dont le site est hors service"),
-                people(sum(s.staff for s in out), lang),
+                format_people(sum(s.staff for s in out), lang),
             ),
             refs=cited.of(*(f"site:{s.id}" for s in out[:2])),
         ),
-        Row(
+        TableRow(
             cells=(
                 _("Postes de travail perdus"),
-                w.number(sum(_desks_lost(s) for s in x.sites), lang),
+                w.format_number(sum(_count_lost_desks(s) for s in x.sites), lang),
             )
         ),
-        Row(
-            cells=(_("Agents des sites sans nouvelles"), people(sum(s.staff for s in silent), lang))
+        TableRow(
+            cells=(
+                _("Agents des sites sans nouvelles"),
+                format_people(sum(s.staff for s in silent), lang),
+            )
         ),
     ]
     if x.moved:
         there = sum(row.count for row in x.moved if row.state is LineState.ARRIVED)
         refs = cited.of(*sorted({f"proposal:{row.proposal}:approved" for row in x.moved})[:2])
         rows.append(
-            Row(
+            TableRow(
                 cells=(
                     _("Agents réaffectés, ordres partis"),
-                    people(sum(row.count for row in x.moved), lang),
+                    format_people(sum(row.count for row in x.moved), lang),
                 ),
                 refs=refs,
             )
         )
-        rows.append(Row(cells=(_("dont arrivés au travail"), people(there, lang))))
+        rows.append(TableRow(cells=(_("dont arrivés au travail"), format_people(there, lang))))
     if x.proposal is not None and x.proposal.unmet_agents:
         rows.append(
-            Row(
+            TableRow(
                 cells=(
                     _("Manquent même après réaffectation"),
-                    people(x.proposal.unmet_agents, lang),
+                    format_people(x.proposal.unmet_agents, lang),
                 )
             )
         )
-    for report in _headcounts(x)[:3]:
+    for report in _list_headcounts(x)[:3]:
         measure = report.measure
         assert measure is not None
         where = x.names.site(report.site) if report.site else measure.scope or ""
-        found = people(int(float(measure.value or 0)), lang)
-        of = f" / {w.number(measure.value_of, lang)}" if measure.value_of else ""
+        found = format_people(int(float(measure.value or 0)), lang)
+        of = f" / {w.format_number(measure.value_of, lang)}" if measure.value_of else ""
         rows.append(
-            Row(
+            TableRow(
                 cells=(_("Recensement, {where}", where=where), found + of),
                 refs=cited.of(f"report:{report.id}"),
             )
         )
     table = Table(
-        columns=(Column(title=_("Effectif"), wide=True), Column(title=_("Nombre"), right=True)),
+        columns=(
+            TableColumn(title=_("Effectif"), wide=True),
+            TableColumn(title=_("Nombre"), right=True),
+        ),
         rows=tuple(rows),
     )
-    return Section(
+    return DocumentSection(
         id="staff", title=_("Effectifs"), aside=_("comptes, sans noms"), half=True, table=table
     )
 
 
-def _headcounts(x: Facts) -> list[ReportRow]:
+def _list_headcounts(x: SitrepFacts) -> list[ReportRow]:
     """Return the newest headcount of each place."""
     newest: dict[str, ReportRow] = {}
     for r in sorted(x.reports, key=lambda r: r.occurred_at):
@@ -143,16 +156,16 @@ def _headcounts(x: Facts) -> list[ReportRow]:
     return sorted(newest.values(), key=lambda r: -(r.measure.value_of or 0) if r.measure else 0)
 
 
-def calls(x: Facts, cited: Cited) -> Section:
+def write_calls_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     _, lang = x._, x.lang
     if x.ladder is None:
-        return Section(
+        return DocumentSection(
             id="calls",
             title=_("Alerte des décideurs"),
             half=True,
-            lines=(Line(text=_("Aucune escalade.")),),
+            lines=(DocumentLine(text=_("Aucune escalade.")),),
         )
-    lines: list[Line] = []
+    lines: list[DocumentLine] = []
     refs = cited.of(f"escalation:{x.ladder.id}", most=2)
     for rung in x.ladder.rungs[-4:]:
         at = times.hm_dated(rung.fired_at, x.at, lang)
@@ -168,7 +181,7 @@ def calls(x: Facts, cited: Cited) -> Section:
             answered=answered,
         )
         lines.append(
-            Line(
+            DocumentLine(
                 text=text,
                 mark="late" if rung.positive < rung.expected else "",
                 refs=refs if not lines else (),
@@ -176,7 +189,7 @@ def calls(x: Facts, cited: Cited) -> Section:
         )
     if x.ladder.silent:
         lines.append(
-            Line(
+            DocumentLine(
                 text=_.plural(
                     "{n} rôle sans réponse.", "{n} rôles sans réponse.", len(x.ladder.silent)
                 )
@@ -184,7 +197,7 @@ def calls(x: Facts, cited: Cited) -> Section:
         )
     if x.ladder.uncovered:
         lines.append(
-            Line(
+            DocumentLine(
                 text=_(
                     "Rôles sans personne joignable : {roles}.",
                     roles=", ".join(x.ladder.uncovered[:4]),
@@ -194,43 +207,49 @@ def calls(x: Facts, cited: Cited) -> Section:
         )
     if x.ladder.next_at is not None:
         lines.append(
-            Line(text=_("Vague suivante à {at}.", at=times.hm_dated(x.ladder.next_at, x.at, lang)))
+            DocumentLine(
+                text=_("Vague suivante à {at}.", at=times.hm_dated(x.ladder.next_at, x.at, lang))
+            )
         )
-    return Section(
+    return DocumentSection(
         id="calls",
         title=_("Alerte des décideurs"),
         aside=x.ladder.name,
         half=True,
-        lines=tuple(lines) or none(x),
+        lines=tuple(lines) or write_nothing_to_report(x),
     )
 
 
-def claims(x: Facts, cited: Cited) -> Section:
+def write_unconfirmed_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     _, lang = x._, x.lang
-    claims = unconfirmed(x.reports)
+    claims = list_unconfirmed_reports(x.reports)
     lines = []
-    for r in claims[:CLAIMS_SHOWN]:
+    for r in claims[:REPORTS_SHOWN]:
         where = x.names.site(r.site) if r.site else x.names.commune(r.commune) if r.commune else ""
-        what = f"{w.word(w.EVENT, r.type, _)}, {where}" if where else w.word(w.EVENT, r.type, _)
+        what = (
+            f"{w.translate_code(w.EVENT, r.type, _)}, {where}"
+            if where
+            else w.translate_code(w.EVENT, r.type, _)
+        )
         said = dict.fromkeys(
-            (w.word(w.CERTAINTY, r.confirmation, _), world.source(r.source, _))
+            (w.translate_code(w.CERTAINTY, r.confirmation, _), world.name_source(r.source, _))
         )  # the source of a rumour may be called rumour, too
         at = times.hm_dated(times.of(r.recorded_at), x.at, lang)
         text = _("{what} : {said}, {at}.", what=what, said=", ".join(said), at=at)
-        lines.append(Line(text=text, mark="unconfirmed", refs=cited.of(f"report:{r.id}")))
-    if len(claims) > CLAIMS_SHOWN:
+        lines.append(DocumentLine(text=text, mark="unconfirmed", refs=cited.of(f"report:{r.id}")))
+    if len(claims) > REPORTS_SHOWN:
         lines.append(
-            Line(
-                text=_.plural("et {n} autre.", "et {n} autres.", len(claims) - CLAIMS_SHOWN),
+            DocumentLine(
+                text=_.plural("et {n} autre.", "et {n} autres.", len(claims) - REPORTS_SHOWN),
                 mark="unconfirmed",
             )
         )
     if not claims:
-        lines.append(Line(text=_("Aucune rumeur ouverte à {at}.", at=times.hm(x.at))))
+        lines.append(DocumentLine(text=_("Aucune rumeur ouverte à {at}.", at=times.hm(x.at))))
     silent = sum(s.status is SiteStatus.UNKNOWN for s in x.sites)
     if silent:
         lines.append(
-            Line(
+            DocumentLine(
                 text=_.plural(
                     "Le site sans nouvelles n’est compté ni ouvert ni fermé.",
                     "Les {n} sites sans nouvelles ne sont comptés ni ouverts ni fermés.",
@@ -238,15 +257,15 @@ def claims(x: Facts, cited: Cited) -> Section:
                 )
             )
         )
-    return Section(id="claims", title=_("Non confirmé"), half=True, lines=tuple(lines))
+    return DocumentSection(id="claims", title=_("Non confirmé"), half=True, lines=tuple(lines))
 
 
-def partners(x: Facts, cited: Cited) -> Section:
+def write_partners_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     _, lang = x._, x.lang
     newest: dict[str, ReportRow] = {}
     for r in sorted(x.reports, key=lambda r: r.recorded_at):
         if (
-            r.source not in _OURS | _NOBODY
+            r.source not in _OWN_SOURCES | _ANONYMOUS_SOURCES
             and r.confirmation == "confirmed"
             and r.state in ("applied", "duplicate")
         ):
@@ -254,14 +273,18 @@ def partners(x: Facts, cited: Cited) -> Section:
     lines = []
     for r in sorted(newest.values(), key=lambda r: -r.recorded_at)[:PARTNERS_SHOWN]:
         where = x.names.site(r.site) if r.site else x.names.commune(r.commune) if r.commune else ""
-        what = f"{w.word(w.EVENT, r.type, _)}, {where}" if where else w.word(w.EVENT, r.type, _)
+        what = (
+            f"{w.translate_code(w.EVENT, r.type, _)}, {where}"
+            if where
+            else w.translate_code(w.EVENT, r.type, _)
+        )
         text = _(
             "{source} : {what} ({at}).",
-            source=_capital(world.source(r.source, _)),
+            source=_capitalize(world.name_source(r.source, _)),
             what=what,
             at=times.hm_dated(times.of(r.recorded_at), x.at, lang),
         )
-        lines.append(Line(text=text, refs=cited.of(f"report:{r.id}")))
+        lines.append(DocumentLine(text=text, refs=cited.of(f"report:{r.id}")))
     cod = next((f for f in x.flags if f.id == "flag:cod_active"), None)
     heard = cod is not None and cod.value is True
     state = (
@@ -269,9 +292,9 @@ def partners(x: Facts, cited: Cited) -> Section:
         if heard
         else _("Préfecture : COD non activé à notre connaissance.")
     )
-    lines.append(Line(text=state, refs=cited.of("flag:flag:cod_active")))
-    return Section(id="partners", title=_("Partenaires"), half=True, lines=tuple(lines))
+    lines.append(DocumentLine(text=state, refs=cited.of("flag:flag:cod_active")))
+    return DocumentSection(id="partners", title=_("Partenaires"), half=True, lines=tuple(lines))
 
 
-def _capital(text: str) -> str:
+def _capitalize(text: str) -> str:
     return text[:1].upper() + text[1:]

@@ -6,29 +6,41 @@ from collections import Counter
 from typing import Final
 
 from schemas.words import ActivityState, SiteStatus
-from services.console.continuity.clocks import short_activity
-from services.console.documents.document import Cited, Column, Line, Row, Section, Table
-from services.console.documents.facts import Facts, figures
-from services.console.documents.sitrep.counts import none, people
-from services.console.documents.telling import is_turn, told_once
+from services.console.continuity.clocks import shorten_activity_name
+from services.console.documents.document import (
+    Citations,
+    DocumentLine,
+    DocumentSection,
+    Table,
+    TableColumn,
+    TableRow,
+)
+from services.console.documents.facts import SitrepFacts, count_figures
+from services.console.documents.sitrep.counts import format_people, write_nothing_to_report
+from services.console.documents.telling import drop_repetitions, is_key_event
 from services.console.i18n import N_
-from services.console.incidents.page import is_decided, level_of
+from services.console.incidents.page import get_reason_level, is_decided
 from services.console.resources import Reason
-from services.console.texts import line as sentence
+from services.console.texts import render_line as sentence
 from services.console.texts import words as w
 from services.console.texts import world
-from services.console.texts.names import short
-from services.console.texts.reasons import said
+from services.console.texts.names import shorten_site_name
+from services.console.texts.reasons import describe_reason
 from services.console.web import times
 
 INCIDENTS_SHOWN: Final = 4
 CHANGES_SHOWN: Final = 8
-DOWN_SHOWN: Final = 3
+SYSTEMS_SHOWN: Final = 3
 VULNERABLE_SHOWN: Final = 4
 """Number of sites, and of activities, in the line about vulnerable people."""
-DEPENDENT: Final = 2
+VULNERABLE_MIN: Final = 2
 """Least `vulnerable_public` at which vulnerable people depend on a site or activity. Rule D82."""
-SHOWN: Final = (SiteStatus.EVACUATED, SiteStatus.SHELTERING, SiteStatus.CLOSED, SiteStatus.DEGRADED)
+SHOWN_STATES: Final = (
+    SiteStatus.EVACUATED,
+    SiteStatus.SHELTERING,
+    SiteStatus.CLOSED,
+    SiteStatus.DEGRADED,
+)
 _COLUMNS: Final = (
     (SiteStatus.EVACUATED, N_("Évac.")),
     (SiteStatus.SHELTERING, N_("Conf.")),
@@ -37,7 +49,7 @@ _COLUMNS: Final = (
     (SiteStatus.UNKNOWN, N_("Sans nouv.")),
     (SiteStatus.NORMAL, N_("Normal")),
 )
-_COUNTED: Final = {
+_COMPARED_FIGURES: Final = {
     "incidents:open": N_("incidents ouverts"),
     "sites:evacuated": N_("sites évacués"),
     "sites:closed": N_("sites fermés"),
@@ -53,18 +65,18 @@ _COUNTED: Final = {
 }
 
 
-def essential(x: Facts, cited: Cited) -> Section:
+def write_essentials_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     _, lang = x._, x.lang
-    lines: list[Line] = []
+    lines: list[DocumentLine] = []
     for i in x.incidents[:INCIDENTS_SHOWN]:
         parts = [
             _("{title}, depuis {at}", title=i.title, at=times.hm_dated(i.opened_at, x.at, lang))
         ]
         parts.append(_.plural("{n} site", "{n} sites", i.members))
         if i.customers_cut:
-            parts.append(_("{n} clients coupés", n=w.number(i.customers_cut, lang)))
+            parts.append(_("{n} clients coupés", n=w.format_number(i.customers_cut, lang)))
         if i.persons_concerned:
-            parts.append(_("{n} personnes concernées", n=people(i.persons_concerned, lang)))
+            parts.append(_("{n} personnes concernées", n=format_people(i.persons_concerned, lang)))
         end = (
             _("rétablissement annoncé à {at}", at=times.hm_dated(i.estimated_end, x.at, lang))
             if i.estimated_end
@@ -72,14 +84,14 @@ def essential(x: Facts, cited: Cited) -> Section:
         )
         reported = i.why[0].reports[:1] if i.why else []
         lines.append(
-            Line(
+            DocumentLine(
                 text=", ".join(parts) + _("\u00a0; ") + f"{end}.",
                 refs=cited.of(f"incident:{i.id}:opened", *(f"report:{r}" for r in reported)),
             )
         )
         if i.danger:
             lines.append(
-                Line(
+                DocumentLine(
                     text=_("Des personnes peuvent être en danger : {title}.", title=i.title),
                     strong=True,
                     refs=cited.of(f"incident:{i.id}"),
@@ -87,7 +99,7 @@ def essential(x: Facts, cited: Cited) -> Section:
             )
     if len(x.incidents) > INCIDENTS_SHOWN:
         lines.append(
-            Line(
+            DocumentLine(
                 text=_.plural(
                     "et {n} autre incident ouvert.",
                     "et {n} autres incidents ouverts.",
@@ -96,8 +108,8 @@ def essential(x: Facts, cited: Cited) -> Section:
             )
         )
     if not x.incidents:
-        lines.append(Line(text=_("Aucun incident ouvert.")))
-    lines += _site_line(x, cited)
+        lines.append(DocumentLine(text=_("Aucun incident ouvert.")))
+    lines += _write_site_lines(x, cited)
     interrupted = [a for a in x.activities if a.state is ActivityState.INTERRUPTED]
     if interrupted:
         breaches = sum(a.forecast_breach_at is not None for a in x.activities)
@@ -106,25 +118,27 @@ def essential(x: Facts, cited: Cited) -> Section:
         text += ", " + _("dont {n} de criticité 1", n=vital) + _("\u00a0; ")
         text += _.plural("{n} rupture de DMIA prévue.", "{n} ruptures de DMIA prévues.", breaches)
         first = sorted(interrupted, key=lambda a: (a.criticality, -a.vulnerable_public, a.id))
-        lines.append(Line(text=text, refs=cited.of(*(f"activity:{a.id}" for a in first[:3]))))
-    lines += _vulnerable(x, cited)
+        lines.append(
+            DocumentLine(text=text, refs=cited.of(*(f"activity:{a.id}" for a in first[:3])))
+        )
+    lines += _write_vulnerable_line(x, cited)
     down = [
         f
         for f in x.flags
         if f.id.startswith(("system:", "kitchen:", "supplier:")) and f.value in ("down", "degraded")
     ]
-    for flag in down[:DOWN_SHOWN]:
-        what = world.thing(flag.id.partition(":")[2], _)
+    for flag in down[:SYSTEMS_SHOWN]:
+        what = world.name_dependency(flag.id.partition(":")[2], _)
         text = _(
             "{what} : {state} depuis {at}.",
             what=what[:1].upper() + what[1:],
-            state=w.word(world.DEPENDENCY, str(flag.value), _),
+            state=w.translate_code(world.DEPENDENCY, str(flag.value), _),
             at=times.hm_dated(flag.since, x.at, lang),
         )
-        lines.append(Line(text=text, refs=cited.of(f"flag:{flag.id}")))
-    if (more := len(down) - DOWN_SHOWN) > 0:
+        lines.append(DocumentLine(text=text, refs=cited.of(f"flag:{flag.id}")))
+    if (more := len(down) - SYSTEMS_SHOWN) > 0:
         lines.append(
-            Line(
+            DocumentLine(
                 text=_.plural(
                     "et {n} autre système ou fournisseur.",
                     "et {n} autres systèmes ou fournisseurs.",
@@ -132,10 +146,10 @@ def essential(x: Facts, cited: Cited) -> Section:
                 )
             )
         )
-    return Section(id="essential", title=_("L’essentiel"), lines=tuple(lines))
+    return DocumentSection(id="essential", title=_("L’essentiel"), lines=tuple(lines))
 
 
-def _vulnerable(x: Facts, cited: Cited) -> list[Line]:
+def _write_vulnerable_line(x: SitrepFacts, cited: Citations) -> list[DocumentLine]:
     """Name the affected sites and activities of vulnerable people, most dependent first.
 
     Rule D82, solidarity.
@@ -144,28 +158,29 @@ def _vulnerable(x: Facts, cited: Cited) -> list[Line]:
     out = [
         s
         for s in x.sites
-        if s.vulnerable_public >= DEPENDENT and s.status in (*SHOWN[:3], SiteStatus.UNKNOWN)
+        if s.vulnerable_public >= VULNERABLE_MIN
+        and s.status in (*SHOWN_STATES[:3], SiteStatus.UNKNOWN)
     ]
     stopped = [
         a
         for a in x.activities
-        if a.vulnerable_public >= DEPENDENT and a.state is ActivityState.INTERRUPTED
+        if a.vulnerable_public >= VULNERABLE_MIN and a.state is ActivityState.INTERRUPTED
     ]
     if not out and not stopped:
         return []
     sites = [
-        short(s.name)
+        shorten_site_name(s.name)
         for s in sorted(
             out,
             key=lambda s: (
                 -s.vulnerable_public,
-                SHOWN.index(s.status) if s.status in SHOWN else 9,
+                SHOWN_STATES.index(s.status) if s.status in SHOWN_STATES else 9,
                 s.id,
             ),
         )
     ]
     works = [
-        short_activity(a.name)
+        shorten_activity_name(a.name)
         for a in sorted(stopped, key=lambda a: (-a.vulnerable_public, a.criticality, a.id))
     ]
     told = [*sites[:VULNERABLE_SHOWN], *works[:VULNERABLE_SHOWN]]
@@ -173,15 +188,15 @@ def _vulnerable(x: Facts, cited: Cited) -> list[Line]:
     if more := len(sites) + len(works) - len(told):
         text += _.plural(" et {n} autre", " et {n} autres", more)
     return [
-        Line(
+        DocumentLine(
             text=f"{text}.", strong=True, refs=cited.of(*(f"activity:{a.id}" for a in stopped[:3]))
         )
     ]
 
 
-def _site_line(x: Facts, cited: Cited) -> list[Line]:
+def _write_site_lines(x: SitrepFacts, cited: Citations) -> list[DocumentLine]:
     _, counts = x._, Counter(s.status for s in x.sites)
-    evacuated, sheltering, closed, degraded = (counts[s] for s in SHOWN)
+    evacuated, sheltering, closed, degraded = (counts[s] for s in SHOWN_STATES)
     told = (
         (evacuated, _.plural("{n} site évacué", "{n} sites évacués", evacuated), ""),
         (
@@ -201,7 +216,11 @@ def _site_line(x: Facts, cited: Cited) -> list[Line]:
         if n:
             parts.append(brief if parts and brief else whole)
     found = (
-        [Line(text=", ".join(parts) + ".", refs=cited.of(*(f"status:{s}" for s in SHOWN)))]
+        [
+            DocumentLine(
+                text=", ".join(parts) + ".", refs=cited.of(*(f"status:{s}" for s in SHOWN_STATES))
+            )
+        ]
         if parts
         else []
     )
@@ -211,18 +230,20 @@ def _site_line(x: Facts, cited: Cited) -> list[Line]:
             "{n} sites sans nouvelles : ni ouverts ni fermés.",
             counts[SiteStatus.UNKNOWN],
         )
-        found.append(Line(text=text, strong=True, refs=cited.of("status:unknown")))
+        found.append(DocumentLine(text=text, strong=True, refs=cited.of("status:unknown")))
     return found
 
 
-def levels(x: Facts, cited: Cited) -> Section:
+def write_levels_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     _ = x._
-    lines: list[Line] = []
+    lines: list[DocumentLine] = []
     seen: set[int] = set()
     highest = max((i.level for i in x.incidents), default=0)
     gravest = [reason for i in x.incidents if i.level == highest for reason in i.why]
-    for reason in sorted([*gravest, *x.level.why], key=lambda reason: level_of(reason) or 0):
-        level = level_of(reason)
+    for reason in sorted(
+        [*gravest, *x.level.why], key=lambda reason: get_reason_level(reason) or 0
+    ):
+        level = get_reason_level(reason)
         if (
             level is None
             or level in seen
@@ -232,8 +253,8 @@ def levels(x: Facts, cited: Cited) -> Section:
             continue
         seen.add(level)
         lines.append(
-            Line(
-                text=_why(x, reason, level),
+            DocumentLine(
+                text=_describe_level_reason(x, reason, level),
                 strong=level == x.level.level,
                 refs=cited.of(*(f"report:{r}" for r in reason.reports[:2])),
             )
@@ -241,7 +262,7 @@ def levels(x: Facts, cited: Cited) -> Section:
     if not lines and x.level.since is not None:
         text = "; ".join(r.text for r in x.level.why[:2]) or _("décidé")
         lines.append(
-            Line(
+            DocumentLine(
                 text=_(
                     "N{level}, {at} ({why})",
                     level=x.level.level,
@@ -253,7 +274,7 @@ def levels(x: Facts, cited: Cited) -> Section:
         )
     if x.level.proposed is not None:
         lines.append(
-            Line(
+            DocumentLine(
                 text=_(
                     "N{level} est proposé, à décider : {why}.",
                     level=x.level.proposed,
@@ -264,20 +285,20 @@ def levels(x: Facts, cited: Cited) -> Section:
             )
         )
     pilots = (
-        [w.role_name(p, None, x.names, _) for p in x.rule.pilots]
+        [w.name_role(p, None, x.names, _) for p in x.rule.pilots]
         if x.rule and x.level.level
         else []
     )
-    return Section(
+    return DocumentSection(
         id="level",
         title=_("Niveau et raisons"),
         aside=_("pilote : {who}", who=" / ".join(pilots)) if pilots else "",
-        lines=tuple(lines) or none(x),
+        lines=tuple(lines) or write_nothing_to_report(x),
     )
 
 
-def _why(x: Facts, reason: Reason, level: int) -> str:
-    told = said(reason, x.names, x.lang).text
+def _describe_level_reason(x: SitrepFacts, reason: Reason, level: int) -> str:
+    told = describe_reason(reason, x.names, x.lang).text
     words = x.reasons.get(str(reason.args.get("reason", "")), "")
     if words:
         told = x._("{what} : {why}", what=told, why=words)
@@ -288,17 +309,20 @@ def _why(x: Facts, reason: Reason, level: int) -> str:
     )
 
 
-def evolution(x: Facts, cited: Cited) -> Section:
+def write_changes_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     _ = x._
     if x.previous is None:
-        return Section(
+        return DocumentSection(
             id="evolution",
             title=_("Évolution"),
-            lines=(Line(text=_("Premier point : pas de comparaison.")), *_told(x, cited, 0)),
+            lines=(
+                DocumentLine(text=_("Premier point : pas de comparaison.")),
+                *_list_events(x, cited, 0),
+            ),
         )
-    now, then = figures(x), x.previous.counts
+    now, then = count_figures(x), x.previous.counts
     moved = []
-    for name, label in _COUNTED.items():
+    for name, label in _COMPARED_FIGURES.items():
         before, after = then.get(name, 0), now.get(name, 0)
         if before != after:
             moved.append(
@@ -310,28 +334,30 @@ def evolution(x: Facts, cited: Cited) -> Section:
         )
     text = ", ".join(moved) if moved else _("aucun compte n’a changé")
     lines = [
-        Line(
+        DocumentLine(
             text=_("Depuis le point n° {n} : {what}.", n=x.previous.number, what=text),
             refs=cited.of("sitrep"),
         )
     ]
-    return Section(
+    return DocumentSection(
         id="evolution",
         title=_("Évolution depuis le point n° {n}", n=x.previous.number),
         aside=times.hm_dated(times.of(x.previous.as_of), x.at, x.lang),
-        lines=(*lines, *_told(x, cited, x.previous.as_of)),
+        lines=(*lines, *_list_events(x, cited, x.previous.as_of)),
     )
 
 
-def _told(x: Facts, cited: Cited, since: int) -> list[Line]:
+def _list_events(x: SitrepFacts, cited: Citations, since: int) -> list[DocumentLine]:
     """List the newest decisions and events since then, oldest first, without repeated texts."""
     turns = [
-        record for record in told_once(x.lines) if record.recorded_at > since and is_turn(record)
+        record
+        for record in drop_repetitions(x.lines)
+        if record.recorded_at > since and is_key_event(record)
     ]
     newest = {sentence(record, x.names, x.lang): record for record in turns}
     shown = sorted(newest.items(), key=lambda pair: pair[1].key)[-CHANGES_SHOWN:]
     return [
-        Line(
+        DocumentLine(
             text=f"{times.hm_dated(times.of(r.recorded_at), x.at, x.lang)} {text}",
             refs=cited.key(r.key),
         )
@@ -339,7 +365,7 @@ def _told(x: Facts, cited: Cited, since: int) -> list[Line]:
     ]
 
 
-def sites(x: Facts, cited: Cited) -> Section:
+def write_sites_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
     _ = x._
     by_pole: dict[str, Counter[SiteStatus]] = {}
     for site in x.sites:
@@ -352,13 +378,13 @@ def sites(x: Facts, cited: Cited) -> Section:
         name = _("Plusieurs pôles") if pole == "multi" else x.names.pole_short(pole, x.lang)
         touched = [s.id for s in x.sites if s.pole == pole and s.status is not SiteStatus.NORMAL]
         rows.append(
-            Row(
-                cells=(name, *_cells(by_pole[pole])),
+            TableRow(
+                cells=(name, *_format_counts(by_pole[pole])),
                 refs=cited.of(*(f"site:{s}" for s in touched[:3])),
             )
         )
     total: Counter[SiteStatus] = Counter(s.status for s in x.sites)
-    rows.append(Row(cells=(_("Ensemble"), *_cells(total)), strong=True))
+    rows.append(TableRow(cells=(_("Ensemble"), *_format_counts(total)), strong=True))
     silent = Counter(s.commune_name for s in x.sites if s.status is SiteStatus.UNKNOWN)
     note = ""
     if silent:
@@ -370,10 +396,10 @@ def sites(x: Facts, cited: Cited) -> Section:
             where=where,
         )
     columns = (
-        Column(title=_("Pôle"), wide=True),
-        *(Column(title=_(label), right=True) for _status, label in _COLUMNS),
+        TableColumn(title=_("Pôle"), wide=True),
+        *(TableColumn(title=_(label), right=True) for _status, label in _COLUMNS),
     )
-    return Section(
+    return DocumentSection(
         id="sites",
         title=_("Sites par état et par pôle"),
         aside=_.plural("{n} site", "{n} sites", len(x.sites)),
@@ -382,5 +408,5 @@ def sites(x: Facts, cited: Cited) -> Section:
     )
 
 
-def _cells(counts: Counter[SiteStatus]) -> tuple[str, ...]:
+def _format_counts(counts: Counter[SiteStatus]) -> tuple[str, ...]:
     return tuple(str(counts[status]) if counts[status] else "–" for status, _label in _COLUMNS)

@@ -6,25 +6,30 @@ is a function of its arguments: no clock, no randomness, no I/O. See
 `docs/reference/reassignment-model.md`.
 """
 
-from services.continuity.reassignment.model.lexicographic import Choice
-from services.continuity.reassignment.model.plan import Line, Options, Proposal, solve
+from services.continuity.reassignment.model.lexicographic import SolveChoice
+from services.continuity.reassignment.model.plan import (
+    ProposedLine,
+    SolvedProposal,
+    SolveOptions,
+    solve_situation_program,
+)
 from services.continuity.reassignment.model.previous import LineKey, Previous, PreviousLine
-from services.continuity.reassignment.model.situation import SiteState, Situation
-from services.continuity.reassignment.model.solver import SolverFailed, Work
-from services.continuity.reassignment.model.tables import Tables
+from services.continuity.reassignment.model.situation import ModelSituation, SiteCapacityState
+from services.continuity.reassignment.model.solver import SolverFailed, SolverWork
+from services.continuity.reassignment.model.tables import ReferenceTables
 
 __all__ = [
-    "Choice",
-    "Line",
     "LineKey",
-    "Options",
+    "ModelSituation",
     "Previous",
     "PreviousLine",
-    "Proposal",
-    "SiteState",
-    "Situation",
+    "ProposedLine",
+    "ReferenceTables",
+    "SiteCapacityState",
+    "SolveChoice",
+    "SolveOptions",
+    "SolvedProposal",
     "SolverFailed",
-    "Tables",
-    "Work",
-    "solve",
+    "SolverWork",
+    "solve_situation_program",
 ]

@@ -23,13 +23,13 @@ from services.continuity.reassignment.model.previous import (
     LineKey,
     PreviousLine,
 )
-from services.continuity.reassignment.model.program import KEPT, Bounds
-from services.continuity.reassignment.model.situation import Demand, Quantities
+from services.continuity.reassignment.model.program import KEPT_FRACTION, MoveBounds
+from services.continuity.reassignment.model.situation import AgentDemand, Quantities
 from services.continuity.reassignment.model.tables import Ints
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptLine:
     """Approved line after its reduction: `count` of `before` agents stay.
 
     They stay in one or two moves, because spare agents may have become displaced.
@@ -48,7 +48,7 @@ class _Column:
     place: int
 
 
-class _Index:
+class _MoveIndex:
     """Index of the moves; a few hundred of tens of thousands are looked up."""
 
     def __init__(self, q: Quantities, moves: Moves) -> None:
@@ -78,7 +78,9 @@ class _Remaining:
     def __init__(self, q: Quantities) -> None:
         self.q = q
         self.displaced, self.releasable = list(q.displaced), list(q.releasable)
-        self.away = [d if c in q.confined else d - d // KEPT for c, d in enumerate(q.displaced)]
+        self.away = [
+            d if c in q.confined else d - d // KEPT_FRACTION for c, d in enumerate(q.displaced)
+        ]
         self.at_home = [
             d if c in q.confined else d * (q.tables.rule(c).tele_pct or 100) // 100
             for c, d in enumerate(q.displaced)
@@ -119,34 +121,34 @@ class _Remaining:
         return count
 
 
-def bound(
+def compute_bounds(
     q: Quantities, moves: Moves, previous: Sequence[PreviousLine], *, stability: bool
-) -> tuple[Moves, Bounds, tuple[Kept, ...]]:
+) -> tuple[Moves, MoveBounds, tuple[KeptLine, ...]]:
     """Return all moves, the bounds, and the fate of every approved line.
 
     The moves include those that only approved lines keep.
     """
-    _count_those_away(q, previous)
-    index = _Index(q, moves)
+    _count_agents_away(q, previous)
+    index = _MoveIndex(q, moves)
     needs = {d.cell: n for n, d in enumerate(q.demands)}
     remaining = _Remaining(q)
     floors: dict[_Column, int] = {}
-    kept: list[Kept] = []
+    kept: list[KeptLine] = []
     for line in sorted((p for p in previous if p.approved), key=lambda p: p.key.fields()):
         stay = 0
-        for column in _columns(q, needs, line.key):
+        for column in _list_columns(q, needs, line.key):
             count = remaining.take(column, line.count - stay, desk=_takes_desk(q, column))
             if count:
                 floors[column] = floors.get(column, 0) + count
                 stay += count
-        kept.append(Kept(line.key, line.count, stay))
+        kept.append(KeptLine(line.key, line.count, stay))
     extra = sorted(
         (c for c in floors if index.of(c) is None),
         key=lambda c: (c.cell, c.released, c.demand, c.place),
     )
     barred = range(len(moves), len(moves) + len(extra))
     added = dict(zip(extra, barred, strict=True))
-    moves = _with(q, moves, extra)
+    moves = _append_moves(q, moves, extra)
 
     def place_of(column: _Column) -> int | None:
         return added[column] if column in added else index.of(column)
@@ -156,10 +158,10 @@ def bound(
         at = place_of(column)
         assert at is not None
         floor[at] = count
-    weigh = _seen(q, needs, previous, index, floor) if stability else {}
+    weigh = _weigh_seen_lines(q, needs, previous, index, floor) if stability else {}
     return (
         moves,
-        Bounds(
+        MoveBounds(
             floor,
             np.array(barred, dtype=np.int64),
             np.array(list(weigh), dtype=np.int64),
@@ -170,7 +172,7 @@ def bound(
     )
 
 
-def _count_those_away(q: Quantities, previous: Sequence[PreviousLine]) -> None:
+def _count_agents_away(q: Quantities, previous: Sequence[PreviousLine]) -> None:
     """Count agents that left a site before it became confined; they continue elsewhere (D78)."""
     for line in previous:
         cell = q.tables.cell_index.get((line.key.site, line.key.activity, line.key.metier))
@@ -179,11 +181,11 @@ def _count_those_away(q: Quantities, previous: Sequence[PreviousLine]) -> None:
             able[cell] += line.count
 
 
-def _seen(
+def _weigh_seen_lines(
     q: Quantities,
     needs: dict[int, int],
     previous: Sequence[PreviousLine],
-    index: _Index,
+    index: _MoveIndex,
     floor: Ints,
 ) -> dict[int, int]:
     """Return moves that people saw but did not approve, with their agents, if still admissible.
@@ -192,13 +194,13 @@ def _seen(
     """
     found: dict[int, int] = {}
     for line in sorted((p for p in previous if not p.approved), key=lambda p: p.key.fields()):
-        for column in _columns(q, needs, line.key)[:1]:
+        for column in _list_columns(q, needs, line.key)[:1]:
             if (at := index.of(column)) is not None:
                 found[at] = found.get(at, int(floor[at])) + line.count
     return found
 
 
-def _columns(q: Quantities, needs: dict[int, int], key: LineKey) -> list[_Column]:
+def _list_columns(q: Quantities, needs: dict[int, int], key: LineKey) -> list[_Column]:
     """Return the moves open to the agents of a line, or none if the line is void.
 
     First as they were, then with spare agents that became displaced.
@@ -214,13 +216,13 @@ def _columns(q: Quantities, needs: dict[int, int], key: LineKey) -> list[_Column
         if need_cell is None or need_cell not in needs:
             return []
         demand = needs[need_cell]
-    if not _still_open(q, None if demand == OWN_WORK else q.demands[demand], place):
+    if not _is_still_open(q, None if demand == OWN_WORK else q.demands[demand], place):
         return []
     supplies = (False,) if key.supply == DISPLACED else (True, False)
     return [_Column(cell, released, demand, place) for released in supplies]
 
 
-def _still_open(q: Quantities, demand: Demand | None, place: int) -> bool:
+def _is_still_open(q: Quantities, demand: AgentDemand | None, place: int) -> bool:
     """Check whether a place still accepts a line.
 
     A host that lost seats does not. The own site of a need does while the need may be filled there.
@@ -241,7 +243,7 @@ def _takes_desk(q: Quantities, column: _Column) -> bool:
     return q.tables.rule(need).needs_desk and column.place != int(q.tables.cell_site[need])
 
 
-def _with(q: Quantities, moves: Moves, extra: Sequence[_Column]) -> Moves:
+def _append_moves(q: Quantities, moves: Moves, extra: Sequence[_Column]) -> Moves:
     """Append moves that are no longer admissible as new ones, with their costs."""
     if not extra:
         return moves
@@ -251,7 +253,7 @@ def _with(q: Quantities, moves: Moves, extra: Sequence[_Column]) -> Moves:
         home = int(tables.cell_site[column.cell])
         minutes.append(0 if column.place == AT_HOME else int(ways.minutes[home, column.place]))
         grams.append(0 if column.place == AT_HOME else int(ways.grams[home, column.place]))
-        tenths.append(0 if column.demand == OWN_WORK else _tenths(q, column))
+        tenths.append(0 if column.demand == OWN_WORK else _compute_tenths(q, column))
     return replace(
         moves,
         cell=np.append(moves.cell, [c.cell for c in extra]),
@@ -264,7 +266,7 @@ def _with(q: Quantities, moves: Moves, extra: Sequence[_Column]) -> Moves:
     )
 
 
-def _tenths(q: Quantities, column: _Column) -> int:
+def _compute_tenths(q: Quantities, column: _Column) -> int:
     tables = q.tables
     need = q.demands[column.demand].cell
     rule = tables.rule(need)

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from services.continuity.reassignment.model.matrix import Reals
 from services.continuity.reassignment.model.moves import OWN_WORK
 from services.continuity.reassignment.model.program import Program
-from services.continuity.reassignment.model.solver import TOLERANCE, Face, Group
+from services.continuity.reassignment.model.solver import TOLERANCE, HostGroup, OptimalFace
 from services.continuity.reassignment.model.tables import Ints
 
 ROUNDS: Final = 12
 """Linear programs, weighted by the use of each group in the one before (slope scaling)."""
 
 
-def possible_groups(program: Program, columns: NDArray[np.bool_]) -> list[Group]:
+def list_possible_groups(program: Program, columns: NDArray[np.bool_]) -> list[HostGroup]:
     """Return the groups of columns that may still be used."""
     q, moves = program.quantities, program.moves
     supply = np.where(
@@ -36,30 +36,30 @@ def possible_groups(program: Program, columns: NDArray[np.bool_]) -> list[Group]
         return []
     edges = np.flatnonzero(np.diff(program.groups[order])) + 1
     return [
-        Group(part, most[part], _room(program, part, int(most[part].sum())))
+        HostGroup(part, most[part], _compute_room(program, part, int(most[part].sum())))
         for part in np.split(order, edges)
     ]
 
 
-def groups_used(program: Program, solution: Ints) -> int:
+def count_used_groups(program: Program, solution: Ints) -> int:
     """Count the groups (site, activity, host) that a solution uses."""
     groups = program.groups[solution[: len(program.moves)] > 0]
     return len(np.unique(groups[groups >= 0]))
 
 
-def groups_carried(face: Face, groups: Sequence[Group]) -> int:
+def count_carried_groups(face: OptimalFace, groups: Sequence[HostGroup]) -> int:
     """Count the groups that the solution at hand uses."""
     assert face.values is not None
-    return len(_used(face.values, groups))
+    return len(_find_used_groups(face.values, groups))
 
 
-def gather(face: Face, program: Program, groups: Sequence[Group]) -> int:
+def minimise_groups(face: OptimalFace, program: Program, groups: Sequence[HostGroup]) -> int:
     """Close the groups that a good solution does not need, and return the best bound.
 
     No solution of the face uses fewer groups than the bound.
     """
     assert face.values is not None
-    best, fewest = face.values, _used(face.values, groups)
+    best, fewest = face.values, _find_used_groups(face.values, groups)
     weights = [1.0 / max(group.room, 1) for group in groups]
     bound = 0
     for n in range(ROUNDS):
@@ -71,26 +71,26 @@ def gather(face: Face, program: Program, groups: Sequence[Group]) -> int:
             break
         if n == 0:  # each group used costs at most 1 so far: a bound from below
             bound = math.ceil(float(cost @ found) - TOLERANCE)
-        if len(used := _used(found, groups)) < len(fewest):
+        if len(used := _find_used_groups(found, groups)) < len(fewest):
             best, fewest = found, used
         carried = [float(found[group.columns].sum()) for group in groups]
         weights = [1.0 / c if c > TOLERANCE else w for c, w in zip(carried, weights, strict=True)]
-    keep_only(face, groups, best)
+    close_unused_groups(face, groups, best)
     return bound
 
 
-def keep_only(face: Face, groups: Sequence[Group], values: Reals) -> None:
+def close_unused_groups(face: OptimalFace, groups: Sequence[HostGroup], values: Reals) -> None:
     """Continue in the face from `values`, without the groups that these do not use."""
-    used = _used(values, groups)
+    used = _find_used_groups(values, groups)
     unused = [g.columns for n, g in enumerate(groups) if n not in used]
     face.close(np.concatenate(unused) if unused else np.zeros(0, dtype=np.int64), values)
 
 
-def _used(values: Reals, groups: Sequence[Group]) -> set[int]:
+def _find_used_groups(values: Reals, groups: Sequence[HostGroup]) -> set[int]:
     return {n for n, group in enumerate(groups) if np.any(values[group.columns] > TOLERANCE)}
 
 
-def _room(program: Program, columns: Ints, most: int) -> int:
+def _compute_room(program: Program, columns: Ints, most: int) -> int:
     """Return the most agents of a group, within the desks of its host if it needs desks."""
     moves, q = program.moves, program.quantities
     n = int(columns[0])

@@ -10,8 +10,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from services.continuity.reassignment.model.explain import Gap, Reason
-from services.continuity.reassignment.model.plan import Line, Proposal
+from services.continuity.reassignment.model.explain import LineReason, StaffGap
+from services.continuity.reassignment.model.plan import ProposedLine, SolvedProposal
 from services.continuity.reassignment.model.previous import (
     DISPLACED,
     RELEASABLE,
@@ -19,27 +19,27 @@ from services.continuity.reassignment.model.previous import (
     LineKey,
     PreviousLine,
 )
-from services.continuity.reassignment.model.situation import SiteState, Situation
-from services.continuity.reassignment.model.tables import Tables
+from services.continuity.reassignment.model.situation import ModelSituation, SiteCapacityState
+from services.continuity.reassignment.model.tables import ReferenceTables
 
-COLUMNS = ("situation", "site_id", "staff_pct", "seat_pct", "host_ok")
+SITUATION_COLUMNS = ("situation", "site_id", "staff_pct", "seat_pct", "host_ok")
 LEFT_COLUMN = "left_min"
 """Optional column: minutes until the announced return of the site. Rule D80."""
 MOST_AGENTS = 1_000_000
 """Most agents of a line; no territory has as many."""
-SUPPLY = {DISPLACED: "displaced", RELEASABLE: "spare"}
+SUPPLY_NAMES = {DISPLACED: "displaced", RELEASABLE: "spare"}
 
 
 class FileInvalid(ValueError):
     """Error: a file cannot be read; the message says where."""
 
 
-def read_situation(rows: Path, meta: Path, name: str, tables: Tables) -> Situation:
+def read_situation(rows: Path, meta: Path, name: str, tables: ReferenceTables) -> ModelSituation:
     """Read a situation: its sites from a CSV file, its hours and switches from a JSON file.
 
     Raise FileInvalid.
     """
-    documents = _json(meta)
+    documents = _read_json(meta)
     found = (
         [d for d in documents if isinstance(d, dict) and d.get("id") == name]
         if isinstance(documents, list)
@@ -58,28 +58,34 @@ def read_situation(rows: Path, meta: Path, name: str, tables: Tables) -> Situati
         or tele not in (0, 1)
     ):
         raise FileInvalid(f"{meta}: {name}: elapsed_h is a number, transit and tele are 0 or 1")
-    return Situation(_sites(rows, name, tables), elapsed, bool(transit), bool(tele))
+    return ModelSituation(_read_sites(rows, name, tables), elapsed, bool(transit), bool(tele))
 
 
-def _sites(path: Path, name: str, tables: Tables) -> dict[str, SiteState]:
+def _read_sites(path: Path, name: str, tables: ReferenceTables) -> dict[str, SiteCapacityState]:
     """Read the sites; a byte order mark, which spreadsheets write, is skipped."""
-    sites: dict[str, SiteState] = {}
+    sites: dict[str, SiteCapacityState] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
-            if not set(COLUMNS) <= set(reader.fieldnames or ()):
-                raise FileInvalid(f"{path}: the columns are {', '.join(COLUMNS)}")
+            if not set(SITUATION_COLUMNS) <= set(reader.fieldnames or ()):
+                raise FileInvalid(f"{path}: the columns are {', '.join(SITUATION_COLUMNS)}")
             for row in reader:
                 if row["situation"] == name:
-                    sites[row["site_id"]] = _state(path, reader.line_num, row, sites, tables)
+                    sites[row["site_id"]] = _read_site_state(
+                        path, reader.line_num, row, sites, tables
+                    )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FileInvalid(f"{path}: {error}") from error
     return sites
 
 
-def _state(
-    path: Path, line: int, row: Mapping[str, str], sites: Mapping[str, SiteState], tables: Tables
-) -> SiteState:
+def _read_site_state(
+    path: Path,
+    line: int,
+    row: Mapping[str, str],
+    sites: Mapping[str, SiteCapacityState],
+    tables: ReferenceTables,
+) -> SiteCapacityState:
     site = row["site_id"]
     if site not in tables.site_index:
         raise FileInvalid(f"{path}:{line}: no site {site!r} in the territory")
@@ -95,32 +101,32 @@ def _state(
         ) from None
     if not (0 <= staff <= 100 and 0 <= seats <= 100 and host in (0, 1)):
         raise FileInvalid(f"{path}:{line}: percentages are 0 to 100, host_ok is 0 or 1")
-    return SiteState(staff, seats, bool(host), left_min=left_min)
+    return SiteCapacityState(staff, seats, bool(host), left_min=left_min)
 
 
-def _json(path: Path) -> Any:
+def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise FileInvalid(f"{path}: {error}") from error
 
 
-def read_previous(path: Path, tables: Tables) -> tuple[PreviousLine, ...]:
+def read_previous(path: Path, tables: ReferenceTables) -> tuple[PreviousLine, ...]:
     """Read the lines of an earlier proposal, from its JSON or from a list of lines.
 
     A line counts as approved unless its `state` is `proposed`.
     """
-    document = _json(path)
+    document = _read_json(path)
     lines = document.get("lines") if isinstance(document, dict) else document
     if not isinstance(lines, list):
         raise FileInvalid(f'{path}: a list of lines, or a document with "lines"')
-    return tuple(_previous(path, n, line, tables) for n, line in enumerate(lines))
+    return tuple(_read_previous_line(path, n, line, tables) for n, line in enumerate(lines))
 
 
-def _previous(path: Path, n: int, line: Any, tables: Tables) -> PreviousLine:
+def _read_previous_line(path: Path, n: int, line: Any, tables: ReferenceTables) -> PreviousLine:
     try:
         source, target, count = line["from"], line["to"], line["count"]
-        supply = next(short for short, word in SUPPLY.items() if word == line["supply"])
+        supply = next(short for short, word in SUPPLY_NAMES.items() if word == line["supply"])
         own = bool(line.get("own_work", False))
         need = ("", "", "") if own else (target["need_site"], target["activity"], target["metier"])
         key = LineKey(
@@ -156,7 +162,7 @@ def _previous(path: Path, n: int, line: Any, tables: Tables) -> PreviousLine:
     return PreviousLine(key, count, line.get("state", "approved") == "approved")
 
 
-def line_document(line: Line) -> dict[str, Any]:
+def dump_line(line: ProposedLine) -> dict[str, Any]:
     """Convert a line to JSON; `to.site` is null for telework."""
     key = line.key
     target = (
@@ -173,34 +179,34 @@ def line_document(line: Line) -> dict[str, Any]:
             "need_site": target[0],
         },
         "metier": target[2],
-        "supply": SUPPLY[key.supply],
+        "supply": SUPPLY_NAMES[key.supply],
         "own_work": key.own_work,
         "criticality": line.criticality,
         "count": line.count,
         "approved": line.approved,
         "score": {"tenths": line.tenths, "minutes": line.minutes, "co2_g": line.grams},
-        "why": [_reason(r) for r in line.why],
+        "why": [_dump_reason(r) for r in line.why],
     }
 
 
-def _reason(reason: Reason) -> dict[str, Any]:
+def _dump_reason(reason: LineReason) -> dict[str, Any]:
     return {"code": reason.code, **reason.values}
 
 
-def _gap(gap: Gap, strategies: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+def _dump_gap(gap: StaffGap, strategies: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     return asdict(gap) | {
-        "why": [_reason(r) for r in gap.why],
-        "outside_help": outside_help(strategies.get(gap.activity, ())),
+        "why": [_dump_reason(r) for r in gap.why],
+        "outside_help": select_outside_help(strategies.get(gap.activity, ())),
     }
 
 
-def outside_help(strategies: tuple[str, ...]) -> list[str]:
+def select_outside_help(strategies: tuple[str, ...]) -> list[str]:
     """Select strategies that need outside help: suppliers and mutual aid (SR-FOUR, SR-MUT)."""
     return [s for s in strategies if s.startswith(("SR-FOUR", "SR-MUT"))]
 
 
-def proposal_document(
-    proposal: Proposal, strategies: Mapping[str, tuple[str, ...]], seconds: float
+def dump_proposal(
+    proposal: SolvedProposal, strategies: Mapping[str, tuple[str, ...]], seconds: float
 ) -> dict[str, Any]:
     """Convert a proposal to JSON; `strategies` maps each activity to its strategies."""
     return {
@@ -212,10 +218,10 @@ def proposal_document(
         "demand": proposal.demand,
         "displaced": proposal.displaced,
         "groups": proposal.groups,
-        "lines": [line_document(line) for line in proposal.lines],
-        "unmet": [_gap(gap, strategies) for gap in proposal.unmet],
-        "idle": [_gap(gap, strategies) for gap in proposal.idle],
-        "suspended": [_gap(gap, strategies) for gap in proposal.suspended],
+        "lines": [dump_line(line) for line in proposal.lines],
+        "unmet": [_dump_gap(gap, strategies) for gap in proposal.unmet],
+        "idle": [_dump_gap(gap, strategies) for gap in proposal.idle],
+        "suspended": [_dump_gap(gap, strategies) for gap in proposal.suspended],
         "void": [
             {"line": list(k.key.fields()), "approved": k.before, "stay": k.count}
             for k in proposal.kept

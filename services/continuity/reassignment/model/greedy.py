@@ -8,11 +8,16 @@ from __future__ import annotations
 import numpy as np
 
 from services.continuity.reassignment.model.moves import OWN_WORK
-from services.continuity.reassignment.model.program import NO_LIMIT, Level, Program, Row
+from services.continuity.reassignment.model.program import (
+    NO_LIMIT,
+    ObjectiveLevel,
+    Program,
+    ProgramRow,
+)
 from services.continuity.reassignment.model.tables import Ints
 
 
-def first_answer(program: Program) -> Ints:
+def solve_greedily(program: Program) -> Ints:
     """Compute a feasible solution; it is often far from the optimum."""
     solution = program.lower.copy()
     slack = [
@@ -24,7 +29,9 @@ def first_answer(program: Program) -> Ints:
     for room, row in zip(slack, program.rows, strict=True):
         if room <= 0:
             able[row.columns] = False
-    rows_of: dict[int, list[int]] = {column: [] for column in _order(program, np.flatnonzero(able))}
+    rows_of: dict[int, list[int]] = {
+        column: [] for column in _order_columns(program, np.flatnonzero(able))
+    }
     for k, row in enumerate(program.rows):
         if not _is_soft(row):
             for column in row.columns[able[row.columns]].tolist():
@@ -36,15 +43,15 @@ def first_answer(program: Program) -> Ints:
             solution[column] += room
             for k in rows:
                 slack[k] -= room
-    return _settled(program, solution)
+    return _fill_slack_columns(program, solution)
 
 
-def _is_soft(row: Row) -> bool:
+def _is_soft(row: ProgramRow) -> bool:
     """Check whether the excess or shortfall of a row costs something instead of being forbidden."""
     return row.minus is not None or (row.lower > 0 and row.upper >= NO_LIMIT)
 
 
-def _order(program: Program, among: Ints) -> list[int]:
+def _order_columns(program: Program, among: Ints) -> list[int]:
     """Order columns: demands by criticality and urgency, then own work; the cheapest first."""
     moves, q = program.moves, program.quantities
     demand = moves.demand[among]
@@ -57,7 +64,7 @@ def _order(program: Program, among: Ints) -> list[int]:
     return list(map(int, among[np.lexsort((*by_cost, index, grave[:, 1], grave[:, 0]))]))
 
 
-def _settled(program: Program, solution: Ints) -> Ints:
+def _fill_slack_columns(program: Program, solution: Ints) -> Ints:
     """Set the unmet, idle, excess and shortfall columns to the rest."""
     n = len(program.moves)
     for row in program.rows:
@@ -70,6 +77,6 @@ def _settled(program: Program, solution: Ints) -> Ints:
     return solution
 
 
-def greedy_values(program: Program) -> dict[Level, int]:
+def compute_greedy_values(program: Program) -> dict[ObjectiveLevel, int]:
     """Return the cost of the first answer, level by level."""
-    return program.values(first_answer(program))
+    return program.values(solve_greedily(program))

@@ -12,23 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.continuity.reassignment.model.cohesion import (
-    gather,
-    groups_carried,
-    keep_only,
-    possible_groups,
+    close_unused_groups,
+    count_carried_groups,
+    list_possible_groups,
+    minimise_groups,
 )
-from services.continuity.reassignment.model.greedy import first_answer
-from services.continuity.reassignment.model.matrix import Limits, Matrix, Reals
+from services.continuity.reassignment.model.greedy import solve_greedily
+from services.continuity.reassignment.model.matrix import ProgramLimits, ProgramMatrix, Reals
 from services.continuity.reassignment.model.moves import AT_HOME
-from services.continuity.reassignment.model.program import Level, Program
+from services.continuity.reassignment.model.program import ObjectiveLevel, Program
 from services.continuity.reassignment.model.solver import (
     TOLERANCE,
-    Branching,
-    Face,
+    BranchAndBound,
     Infeasible,
+    OptimalFace,
     OutOfWork,
     SolverFailed,
-    Work,
+    SolverWork,
 )
 from services.continuity.reassignment.model.tables import Ints
 
@@ -37,26 +37,31 @@ COHESION: Final = "G"
 TIE_BREAK: Final = "H"
 TRAVEL: Final = "T"
 """Number of agents that travel: the level that `fewest` adds."""
-_NEEDS: Final = (Level.U1, Level.U2, Level.U3)
-_BEFORE: Final = (*_NEEDS, Level.K, Level.I, Level.Q)
-_AFTER: Final = (Level.D, Level.C)
-_SOLIDARY: Final = (Level.D, Level.S, Level.C)
+_NEED_LEVELS: Final = (ObjectiveLevel.U1, ObjectiveLevel.U2, ObjectiveLevel.U3)
+_LEVELS_BEFORE_COHESION: Final = (
+    *_NEED_LEVELS,
+    ObjectiveLevel.K,
+    ObjectiveLevel.I,
+    ObjectiveLevel.Q,
+)
+_LEVELS_AFTER_COHESION: Final = (ObjectiveLevel.D, ObjectiveLevel.C)
+_SOLIDARY_LEVELS: Final = (ObjectiveLevel.D, ObjectiveLevel.S, ObjectiveLevel.C)
 FEWEST, LEAST_CO2, FASTEST = "fewest", "least_co2", "fastest"
-_PREFERRED: Final[dict[str, tuple[Level, ...]]] = {
-    FEWEST: (Level.I, Level.Q, Level.D, Level.C),
-    LEAST_CO2: (Level.I, Level.C, Level.Q, Level.D),
-    FASTEST: (Level.I, Level.D, Level.Q, Level.C),
+_LEVELS_BY_PREFERENCE: Final[dict[str, tuple[ObjectiveLevel, ...]]] = {
+    FEWEST: (ObjectiveLevel.I, ObjectiveLevel.Q, ObjectiveLevel.D, ObjectiveLevel.C),
+    LEAST_CO2: (ObjectiveLevel.I, ObjectiveLevel.C, ObjectiveLevel.Q, ObjectiveLevel.D),
+    FASTEST: (ObjectiveLevel.I, ObjectiveLevel.D, ObjectiveLevel.Q, ObjectiveLevel.C),
 }
 """Levels after the needs and stability, by preference; `fewest` minimises travellers first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class SolveChoice:
     """Levels to optimise, and limits of the work."""
 
     cohesion: bool = False
     tie_break: bool = False
-    work: Work = Work()
+    work: SolverWork = SolverWork()
     needs_only: bool = False
     """Stops after the unmet needs (U1 to U3), for contingency ranking."""
     rounded: bool = False
@@ -68,16 +73,16 @@ class Choice:
     solidarity: bool = False
     """Adds level S: among equals, leave less undone for vulnerable people, before CO2. Rule D82."""
     prefer: str | None = None
-    """Another order of the levels after the needs: one of `_PREFERRED`. Not with cohesion."""
+    """Another order of the levels after the needs: one of `_LEVELS_BY_PREFERENCE`. Not with cohesion."""
 
     @property
-    def after(self) -> tuple[Level, ...]:
+    def after(self) -> tuple[ObjectiveLevel, ...]:
         """Levels that follow Q."""
-        return _SOLIDARY if self.solidarity else _AFTER
+        return _SOLIDARY_LEVELS if self.solidarity else _LEVELS_AFTER_COHESION
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SolverAnswer:
     """Feasible solution, with the first level that is not proved optimal and its best bound.
 
     Both are None if all levels are proved.
@@ -92,44 +97,48 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Gap:
+class _LevelGap:
     level: str
     bound: float
 
 
-def solve_program(program: Program, choice: Choice) -> Answer:
+def solve_program(program: Program, choice: SolveChoice) -> SolverAnswer:
     """Solve all levels in order. Raise SolverFailed.
 
     If the work runs out, the answer is the best found, with its bound.
     """
-    face = Face(program, choice.work.iterations)
+    face = OptimalFace(program, choice.work.iterations)
     try:
-        solution, gap = _in_the_face(face, program, choice)
-        return _checked(program, solution, gap, face.iterations)
+        solution, gap = _solve_in_face(face, program, choice)
+        return _check_answer(program, solution, gap, face.iterations)
     except Infeasible:
         if (
             choice.rounded
             and len(program.bounds.kept)
-            and (best := face.solved.get(Level.K)) is not None
+            and (best := face.solved.get(ObjectiveLevel.K)) is not None
         ):
             with contextlib.suppress(Infeasible):
-                solution, gap, steps = _near_what_was_seen(program, choice, best)
-                return _checked(program, solution, gap, face.iterations + steps)
-        solution, gap = _from_the_top(program, choice)
-        return _checked(program, solution, gap, face.iterations, from_the_top=True)
+                solution, gap, steps = _solve_near_seen_lines(program, choice, best)
+                return _check_answer(program, solution, gap, face.iterations + steps)
+        solution, gap = _solve_by_branching(program, choice)
+        return _check_answer(program, solution, gap, face.iterations, from_the_top=True)
 
 
-def _in_the_face(face: Face, program: Program, choice: Choice) -> tuple[Ints, _Gap | None]:
+def _solve_in_face(
+    face: OptimalFace, program: Program, choice: SolveChoice
+) -> tuple[Ints, _LevelGap | None]:
     """Solve inside the face. Raise Infeasible if the face holds no whole solution."""
     if choice.prefer is not None:
-        return _preferred(face, program, choice, choice.prefer)
+        return _solve_preferred(face, program, choice, choice.prefer)
     if (
-        stopped := _restrict(face, program, _NEEDS if choice.needs_only else _BEFORE)
+        stopped := _restrict_levels(
+            face, program, _NEED_LEVELS if choice.needs_only else _LEVELS_BEFORE_COHESION
+        )
     ) is not None or choice.needs_only:
-        return _whole(face, program, choice, stopped)
-    gap: _Gap | None = None
+        return _find_whole_solution(face, program, choice, stopped)
+    gap: _LevelGap | None = None
     if choice.cohesion:
-        groups = possible_groups(program, face.open_columns)
+        groups = list_possible_groups(program, face.open_columns)
         if len(groups) <= choice.work.groups:
             branching = face.branching(choice.work.group_nodes)
             switches = branching.add_groups(groups)
@@ -137,35 +146,37 @@ def _in_the_face(face: Face, program: Program, choice: Choice) -> tuple[Ints, _G
                 proved = branching.minimise(switches)
             except OutOfWork as out:
                 if out.solution is not None:
-                    keep_only(face, groups, out.solution.astype(np.float64))
-                gap = _Gap(COHESION, out.bound)
+                    close_unused_groups(face, groups, out.solution.astype(np.float64))
+                gap = _LevelGap(COHESION, out.bound)
             else:
-                return _branch(
+                return _minimise_steps(
                     branching,
                     program,
                     [
-                        *_steps(program, choice.after),
-                        *_last(program, branching.open_columns, choice),
+                        *_list_steps(program, choice.after),
+                        *_list_last_steps(program, branching.open_columns, choice),
                     ],
                     proved,
                 )
-        elif (bound := gather(face, program, groups)) < groups_carried(face, groups):
-            gap = _Gap(COHESION, bound)
-    if (stopped := _restrict(face, program, choice.after)) is not None:
-        return _whole(face, program, choice, gap or stopped)
-    if choice.tie_break and not face.restrict(TIE_BREAK, tie_breaks(program, face.open_columns)):
-        gap = gap or _Gap(TIE_BREAK, 0.0)
-    return _whole(face, program, choice, gap)
+        elif (bound := minimise_groups(face, program, groups)) < count_carried_groups(face, groups):
+            gap = _LevelGap(COHESION, bound)
+    if (stopped := _restrict_levels(face, program, choice.after)) is not None:
+        return _find_whole_solution(face, program, choice, gap or stopped)
+    if choice.tie_break and not face.restrict(
+        TIE_BREAK, build_tie_break_costs(program, face.open_columns)
+    ):
+        gap = gap or _LevelGap(TIE_BREAK, 0.0)
+    return _find_whole_solution(face, program, choice, gap)
 
 
-def _near_what_was_seen(
-    program: Program, choice: Choice, best: Reals
-) -> tuple[Ints, _Gap | None, int]:
+def _solve_near_seen_lines(
+    program: Program, choice: SolveChoice, best: Reals
+) -> tuple[Ints, _LevelGap | None, int]:
     """Solve again with the whole part of the seen lines in `best` as bounds. Raise Infeasible.
 
     `best` are the values after level K.
     """
-    bound = float(best @ program.costs[Level.K])
+    bound = float(best @ program.costs[ObjectiveLevel.K])
     lower = program.lower.copy()
     seen = program.bounds.kept
     share = np.floor(np.minimum(best[seen], program.bounds.kept_count) + TOLERANCE).astype(np.int64)
@@ -173,36 +184,42 @@ def _near_what_was_seen(
     nearer = replace(
         program,
         lower=lower,
-        costs={**program.costs, Level.K: np.zeros(program.size, dtype=np.int64)},
+        costs={**program.costs, ObjectiveLevel.K: np.zeros(program.size, dtype=np.int64)},
     )
-    face = Face(nearer, choice.work.iterations)
-    solution, gap = _in_the_face(face, nearer, choice)
-    proved = int(program.costs[Level.K] @ solution) <= bound + TOLERANCE
-    return solution, gap or (None if proved else _Gap(Level.K.value, bound)), face.iterations
+    face = OptimalFace(nearer, choice.work.iterations)
+    solution, gap = _solve_in_face(face, nearer, choice)
+    proved = int(program.costs[ObjectiveLevel.K] @ solution) <= bound + TOLERANCE
+    return (
+        solution,
+        gap or (None if proved else _LevelGap(ObjectiveLevel.K.value, bound)),
+        face.iterations,
+    )
 
 
-def _preferred(
-    face: Face, program: Program, choice: Choice, prefer: str
-) -> tuple[Ints, _Gap | None]:
+def _solve_preferred(
+    face: OptimalFace, program: Program, choice: SolveChoice, prefer: str
+) -> tuple[Ints, _LevelGap | None]:
     """Solve for a preference; the needs and stability come first."""
-    for name, cost in _preferred_steps(program, choice, prefer):
+    for name, cost in _list_preferred_steps(program, choice, prefer):
         if not face.restrict(name, cost):
-            return _whole(face, program, choice, _Gap(name, 0.0))
-    return _whole(face, program, choice, None)
+            return _find_whole_solution(face, program, choice, _LevelGap(name, 0.0))
+    return _find_whole_solution(face, program, choice, None)
 
 
-def _preferred_steps(program: Program, choice: Choice, prefer: str) -> list[tuple[str, Ints]]:
-    steps = _steps(program, (*_NEEDS, Level.K))
+def _list_preferred_steps(
+    program: Program, choice: SolveChoice, prefer: str
+) -> list[tuple[str, Ints]]:
+    steps = _list_steps(program, (*_NEED_LEVELS, ObjectiveLevel.K))
     if prefer == FEWEST:
-        steps.append((TRAVEL, travellers(program)))
-    levels = _PREFERRED[prefer]
+        steps.append((TRAVEL, build_traveller_costs(program)))
+    levels = _LEVELS_BY_PREFERENCE[prefer]
     if choice.solidarity:
-        at = len(levels) if prefer == LEAST_CO2 else levels.index(Level.C)
-        levels = (*levels[:at], Level.S, *levels[at:])
-    return [*steps, *_steps(program, levels)]
+        at = len(levels) if prefer == LEAST_CO2 else levels.index(ObjectiveLevel.C)
+        levels = (*levels[:at], ObjectiveLevel.S, *levels[at:])
+    return [*steps, *_list_steps(program, levels)]
 
 
-def travellers(program: Program) -> Ints:
+def build_traveller_costs(program: Program) -> Ints:
     """Build costs that count the agents at another site than their usual one, without telework."""
     moves, cost = program.moves, np.zeros(program.size, dtype=np.int64)
     home = program.quantities.tables.cell_site[moves.cell]
@@ -210,67 +227,83 @@ def travellers(program: Program) -> Ints:
     return cost
 
 
-def _restrict(face: Face, program: Program, levels: Sequence[Level]) -> _Gap | None:
+def _restrict_levels(
+    face: OptimalFace, program: Program, levels: Sequence[ObjectiveLevel]
+) -> _LevelGap | None:
     """Restrict the face level by level; return the gap where the work ran out.
 
     Costs are never negative, so the only known bound is zero.
     """
     for level in levels:
         if not face.restrict(level.value, program.costs[level]):
-            return _Gap(level.value, 0.0)
+            return _LevelGap(level.value, 0.0)
     return None
 
 
-def _whole(
-    face: Face, program: Program, choice: Choice, gap: _Gap | None
-) -> tuple[Ints, _Gap | None]:
+def _find_whole_solution(
+    face: OptimalFace, program: Program, choice: SolveChoice, gap: _LevelGap | None
+) -> tuple[Ints, _LevelGap | None]:
     """Return a whole solution of the face, or the greedy one if no level was solved."""
     if face.values is None:
-        return first_answer(program), gap
+        return solve_greedily(program), gap
     if np.all(np.abs(face.values - np.round(face.values)) < TOLERANCE):
         return np.round(face.values).astype(np.int64), gap
     columns = face.open_columns
     branching = face.branching(choice.work.nodes, presolve=not choice.needs_only)
-    solution, later = _branch(branching, program, _last(program, columns, choice))
+    solution, later = _minimise_steps(
+        branching, program, _list_last_steps(program, columns, choice)
+    )
     return solution, gap or later
 
 
-def _from_the_top(program: Program, choice: Choice) -> tuple[Ints, _Gap | None]:
+def _solve_by_branching(program: Program, choice: SolveChoice) -> tuple[Ints, _LevelGap | None]:
     """Solve every level by branch and bound."""
-    branching = Branching(Matrix(program), Limits.of_program(program), choice.work.nodes)
+    branching = BranchAndBound(
+        ProgramMatrix(program), ProgramLimits.of_program(program), choice.work.nodes
+    )
     everything = np.ones(program.size, dtype=np.bool_)
     if choice.needs_only:
-        return _branch(branching, program, _steps(program, _NEEDS))
+        return _minimise_steps(branching, program, _list_steps(program, _NEED_LEVELS))
     if choice.prefer is not None:
-        return _branch(branching, program, _preferred_steps(program, choice, choice.prefer))
-    steps = _steps(program, _BEFORE)
+        return _minimise_steps(
+            branching, program, _list_preferred_steps(program, choice, choice.prefer)
+        )
+    steps = _list_steps(program, _LEVELS_BEFORE_COHESION)
     if choice.cohesion:
-        groups = possible_groups(program, everything)
+        groups = list_possible_groups(program, everything)
         steps.append((COHESION, branching.add_groups(groups)))
-    return _branch(
+    return _minimise_steps(
         branching,
         program,
-        [*steps, *_steps(program, choice.after), *_last(program, everything, choice)],
+        [
+            *steps,
+            *_list_steps(program, choice.after),
+            *_list_last_steps(program, everything, choice),
+        ],
     )
 
 
-def _steps(program: Program, levels: Sequence[Level]) -> list[tuple[str, Ints]]:
+def _list_steps(program: Program, levels: Sequence[ObjectiveLevel]) -> list[tuple[str, Ints]]:
     return [(level.value, program.costs[level]) for level in levels]
 
 
-def _last(program: Program, columns: NDArray[np.bool_], choice: Choice) -> list[tuple[str, Ints]]:
+def _list_last_steps(
+    program: Program, columns: NDArray[np.bool_], choice: SolveChoice
+) -> list[tuple[str, Ints]]:
     cost = (
-        tie_breaks(program, columns) if choice.tie_break else np.zeros(program.size, dtype=np.int64)
+        build_tie_break_costs(program, columns)
+        if choice.tie_break
+        else np.zeros(program.size, dtype=np.int64)
     )
     return [(TIE_BREAK, cost)]
 
 
-def _branch(
-    branching: Branching,
+def _minimise_steps(
+    branching: BranchAndBound,
     program: Program,
     steps: Sequence[tuple[str, Ints]],
     solution: Ints | None = None,
-) -> tuple[Ints, _Gap | None]:
+) -> tuple[Ints, _LevelGap | None]:
     """Solve level after level. Raise Infeasible if there is no whole solution.
 
     `solution` is the start, if there is one.
@@ -280,27 +313,27 @@ def _branch(
             solution = branching.minimise(cost)
         except OutOfWork as out:
             best = solution if out.solution is None else out.solution
-            return (first_answer(program) if best is None else best), _Gap(name, out.bound)
+            return (solve_greedily(program) if best is None else best), _LevelGap(name, out.bound)
     assert solution is not None
     return solution, None
 
 
-def _checked(
+def _check_answer(
     program: Program,
     solution: Ints,
-    gap: _Gap | None,
+    gap: _LevelGap | None,
     iterations: int,
     *,
     from_the_top: bool = False,
-) -> Answer:
+) -> SolverAnswer:
     if not program.holds(solution):
         raise SolverFailed("the answer breaks a rule of the program")
-    return Answer(
+    return SolverAnswer(
         solution, gap.level if gap else None, gap.bound if gap else None, from_the_top, iterations
     )
 
 
-def tie_breaks(program: Program, columns: NDArray[np.bool_]) -> Ints:
+def build_tie_break_costs(program: Program, columns: NDArray[np.bool_]) -> Ints:
     """Build the costs of level H for the open columns; the others no longer matter.
 
     See `docs/reference/reassignment-model.md`, §4.

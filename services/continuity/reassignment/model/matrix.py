@@ -14,7 +14,7 @@ from services.continuity.reassignment.model.tables import Ints
 Reals = NDArray[np.float64]
 
 
-class Matrix:
+class ProgramMatrix:
     """Nonzero entries in the order of their columns."""
 
     def __init__(self, program: Program) -> None:
@@ -59,7 +59,7 @@ class Matrix:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ProgramLimits:
     """Limits of columns and rows; infinite if there is no limit."""
 
     lower: Reals
@@ -68,11 +68,14 @@ class Limits:
     row_upper: Reals
 
     @classmethod
-    def of_program(cls, program: Program) -> Limits:
+    def of_program(cls, program: Program) -> ProgramLimits:
         row_lower = np.array([row.lower for row in program.rows], dtype=np.int64)
         row_upper = np.array([row.upper for row in program.rows], dtype=np.int64)
         return cls(
-            _reals(program.lower), _reals(program.upper), _reals(row_lower), _reals(row_upper)
+            _convert_to_reals(program.lower),
+            _convert_to_reals(program.upper),
+            _convert_to_reals(row_lower),
+            _convert_to_reals(row_upper),
         )
 
     @property
@@ -92,7 +95,7 @@ class Limits:
         return side
 
 
-def _reals(values: Ints) -> Reals:
+def _convert_to_reals(values: Ints) -> Reals:
     found = values.astype(np.float64)
     found[values >= NO_LIMIT] = highspy.kHighsInf
     found[values <= -NO_LIMIT] = -highspy.kHighsInf

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.continuity.reassignment.model.previous import DISPLACED, RELEASABLE, TELEWORK, LineKey
-from services.continuity.reassignment.model.situation import OPTIMISED, Quantities
-from services.continuity.reassignment.model.tables import LONGEST_MIN, Ints, Tables
+from services.continuity.reassignment.model.situation import OPTIMISED_CRITICALITIES, Quantities
+from services.continuity.reassignment.model.tables import LONGEST_MIN, Ints, ReferenceTables
 
 AT_HOME: Final = -1
 """Place index of telework."""
@@ -41,7 +41,7 @@ class Moves:
     def __len__(self) -> int:
         return len(self.cell)
 
-    def key(self, tables: Tables, quantities: Quantities, n: int) -> LineKey:
+    def key(self, tables: ReferenceTables, quantities: Quantities, n: int) -> LineKey:
         """Return the key of a move: agents, need, place."""
         cell = tables.cells[int(self.cell[n])]
         place = TELEWORK if self.place[n] == AT_HOME else tables.sites[int(self.place[n])].id
@@ -66,7 +66,7 @@ _Block = tuple[Ints, NDArray[np.bool_], Ints, Ints, Ints, Ints, Ints]
 
 def find_moves(quantities: Quantities) -> Moves:
     """Find all moves, by demand, then own work; in key order inside each."""
-    blocks = [*_for_demands(quantities), *_own_work(quantities)]
+    blocks = [*_iterate_demand_moves(quantities), *_iterate_own_work_moves(quantities)]
     if not blocks:
         none = np.zeros(0, dtype=np.int64)
         return Moves(none, np.zeros(0, dtype=np.bool_), none, none, none, none, none)
@@ -74,7 +74,7 @@ def find_moves(quantities: Quantities) -> Moves:
     return Moves(*columns)
 
 
-def _for_demands(q: Quantities) -> Iterator[_Block]:
+def _iterate_demand_moves(q: Quantities) -> Iterator[_Block]:
     tables = q.tables
     ways = tables.ways(q.situation.transit)
     displaced, releasable = (
@@ -105,7 +105,9 @@ def _for_demands(q: Quantities) -> Iterator[_Block]:
         cells, released, tenths = cells[others], released[others], tenths[others]
         if not len(cells):
             continue
-        places, extra = _places(q, demand.cell, own_site=demand.own_site, tele=demand.tele_cap > 0)
+        places, extra = _list_places(
+            q, demand.cell, own_site=demand.own_site, tele=demand.tele_cap > 0
+        )
         if not places:
             continue
         homes = tables.cell_site[cells]
@@ -130,7 +132,9 @@ def _for_demands(q: Quantities) -> Iterator[_Block]:
         )
 
 
-def _places(q: Quantities, cell: int, *, own_site: bool, tele: bool) -> tuple[list[int], list[int]]:
+def _list_places(
+    q: Quantities, cell: int, *, own_site: bool, tele: bool
+) -> tuple[list[int], list[int]]:
     """Return the places for a demand with their penalties in tenths; telework last."""
     site, rule = int(q.tables.cell_site[cell]), q.tables.rule(cell)
     places, extra = [], []
@@ -147,12 +151,12 @@ def _places(q: Quantities, cell: int, *, own_site: bool, tele: bool) -> tuple[li
     return places, extra
 
 
-def _own_work(q: Quantities) -> Iterator[_Block]:
+def _iterate_own_work_moves(q: Quantities) -> Iterator[_Block]:
     tables = q.tables
     ways = tables.ways(q.situation.transit)
     for cell, count in enumerate(q.displaced):
         rule = tables.rule(cell)
-        if not count or rule.site_bound or rule.criticality not in OPTIMISED:
+        if not count or rule.site_bound or rule.criticality not in OPTIMISED_CRITICALITIES:
             continue
         site = int(tables.cell_site[cell])
         left_min, horizon = (

@@ -7,43 +7,43 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.continuity.reassignment.model.approved import Kept, bound
-from services.continuity.reassignment.model.cohesion import groups_used
+from services.continuity.reassignment.model.approved import KeptLine, compute_bounds
+from services.continuity.reassignment.model.cohesion import count_used_groups
 from services.continuity.reassignment.model.explain import (
-    Gap,
-    Reason,
-    idle_gaps,
-    reasons_of,
-    unmet_gaps,
+    LineReason,
+    StaffGap,
+    explain_line,
+    list_idle_gaps,
+    list_unmet_gaps,
 )
 from services.continuity.reassignment.model.lexicographic import (
     COHESION,
     TIE_BREAK,
-    Choice,
+    SolveChoice,
+    build_tie_break_costs,
     solve_program,
-    tie_breaks,
 )
 from services.continuity.reassignment.model.moves import AT_HOME, OWN_WORK, find_moves
 from services.continuity.reassignment.model.previous import LineKey, PreviousLine
-from services.continuity.reassignment.model.program import Level, Program, build
-from services.continuity.reassignment.model.situation import Quantities, Situation
-from services.continuity.reassignment.model.tables import Ints, Tables
+from services.continuity.reassignment.model.program import ObjectiveLevel, Program, build_program
+from services.continuity.reassignment.model.situation import ModelSituation, Quantities
+from services.continuity.reassignment.model.tables import Ints, ReferenceTables
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class SolveOptions:
     """Options of a solve.
 
     `tie_break` makes the same choice among equals as every other solver; `stability` weighs lines
     that people have seen (level K).
     """
 
-    choice: Choice = Choice()
+    choice: SolveChoice = SolveChoice()
     stability: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ProposedLine:
     """`count` agents that work at `key.place`; `approved` of them were decided before."""
 
     key: LineKey
@@ -54,19 +54,19 @@ class Line:
     tenths: int
     minutes: int
     grams: int
-    why: tuple[Reason, ...]
+    why: tuple[LineReason, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class SolvedProposal:
     """Best possible answer, with the first level that is not proved and its best known bound."""
 
     objective: Mapping[str, int]
-    lines: tuple[Line, ...]
-    unmet: tuple[Gap, ...]
-    idle: tuple[Gap, ...]
-    suspended: tuple[Gap, ...]
-    kept: tuple[Kept, ...]
+    lines: tuple[ProposedLine, ...]
+    unmet: tuple[StaffGap, ...]
+    idle: tuple[StaffGap, ...]
+    suspended: tuple[StaffGap, ...]
+    kept: tuple[KeptLine, ...]
     """Fate of every approved line."""
     demand: int
     displaced: int
@@ -76,54 +76,55 @@ class Proposal:
     iterations: int
 
 
-def solve(
-    tables: Tables,
-    situation: Situation,
+def solve_situation_program(
+    tables: ReferenceTables,
+    situation: ModelSituation,
     previous: Sequence[PreviousLine] = (),
-    options: Options = Options(),
-) -> Proposal:
+    options: SolveOptions = SolveOptions(),
+) -> SolvedProposal:
     """Solve a situation, given earlier decisions. The same arguments give the same proposal."""
     quantities = Quantities(tables, situation)
-    moves, bounds, kept = bound(
+    moves, bounds, kept = compute_bounds(
         quantities, find_moves(quantities), previous, stability=options.stability
     )
-    program = build(quantities, moves, bounds)
+    program = build_program(quantities, moves, bounds)
     answer = solve_program(program, options.choice)
-    return _proposal(
+    return _build_proposal(
         program, answer.solution, kept, options, answer.open_level, answer.bound, answer.iterations
     )
 
 
-def _proposal(
+def _build_proposal(
     program: Program,
     solution: Ints,
-    kept: tuple[Kept, ...],
-    options: Options,
+    kept: tuple[KeptLine, ...],
+    options: SolveOptions,
     open_level: str | None,
     best: float | None,
     iterations: int,
-) -> Proposal:
+) -> SolvedProposal:
     q, moves = program.quantities, program.moves
     used = np.flatnonzero(solution[: len(moves)]).tolist()
     levels = program.values(solution)
     if not options.choice.solidarity:
-        del levels[Level.S]
+        del levels[ObjectiveLevel.S]
     objective = {level.value: value for level, value in levels.items()}
-    groups = groups_used(program, solution)
+    groups = count_used_groups(program, solution)
     if options.choice.cohesion:
         objective[COHESION] = groups
     if options.choice.tie_break:
-        objective[TIE_BREAK] = int(tie_breaks(program, solution > 0) @ solution)
+        objective[TIE_BREAK] = int(build_tie_break_costs(program, solution > 0) @ solution)
     lines = sorted(
-        (_line(program, n, int(solution[n])) for n in used), key=lambda line: line.key.fields()
+        (_build_line(program, n, int(solution[n])) for n in used),
+        key=lambda line: line.key.fields(),
     )
-    return Proposal(
+    return SolvedProposal(
         objective,
         tuple(lines),
-        unmet_gaps(program, solution),
-        idle_gaps(program, solution),
+        list_unmet_gaps(program, solution),
+        list_idle_gaps(program, solution),
         tuple(
-            Gap.of(q, cell, count, "seats", (Reason("site_bound"),))
+            StaffGap.of(q, cell, count, "seats", (LineReason("site_bound"),))
             for cell, count in sorted(q.suspended.items())
         ),
         kept,
@@ -136,12 +137,12 @@ def _proposal(
     )
 
 
-def _line(program: Program, n: int, count: int) -> Line:
+def _build_line(program: Program, n: int, count: int) -> ProposedLine:
     q, moves = program.quantities, program.moves
     worked = (
         int(moves.cell[n]) if moves.demand[n] == OWN_WORK else q.demands[int(moves.demand[n])].cell
     )
-    return Line(
+    return ProposedLine(
         moves.key(q.tables, q, n),
         count,
         int(program.bounds.floor[n]),
@@ -149,5 +150,5 @@ def _line(program: Program, n: int, count: int) -> Line:
         int(moves.tenths[n]),
         int(moves.minutes[n]),
         int(moves.grams[n]),
-        reasons_of(program, n, at_home=moves.place[n] == AT_HOME),
+        explain_line(program, n, at_home=moves.place[n] == AT_HOME),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 TELEWORK = "telework"
 """Place of a line without a host."""
-OWN = "own"
+OWN_WORK_NAME = "own"
 """Replaces the demand in the key of displaced agents that continue their own work."""
 DISPLACED, RELEASABLE = "d", "r"
 
@@ -39,7 +39,7 @@ class LineKey:
     def fields(self) -> tuple[str, ...]:
         """Return the fields in order."""
         if self.own_work:
-            return (self.site, self.activity, self.metier, OWN, self.place)
+            return (self.site, self.activity, self.metier, OWN_WORK_NAME, self.place)
         return (
             self.site,
             self.activity,

@@ -13,19 +13,19 @@ from typing import Final
 import numpy as np
 
 from services.continuity.reassignment.model.moves import AT_HOME, OWN_WORK, Moves
-from services.continuity.reassignment.model.situation import OPTIMISED, Quantities
+from services.continuity.reassignment.model.situation import OPTIMISED_CRITICALITIES, Quantities
 from services.continuity.reassignment.model.tables import Ints
 
 FAIR_SHARE: Final = 20
 """A pôle gives one agent in twenty before more agents cost something (constraint 7)."""
 EXCESS_MIN: Final = 60
 """Minutes that an agent beyond the fair share weighs at level D."""
-KEPT: Final = 10
+KEPT_FRACTION: Final = 10
 """One displaced agent in ten is not moved to other work (R9)."""
 NO_LIMIT: Final = 1 << 40
 
 
-class Level(StrEnum):
+class ObjectiveLevel(StrEnum):
     """Levels of the lexicographic objective, first to last."""
 
     U1 = "U1"
@@ -40,7 +40,7 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ProgramRow:
     """Constraint: the sum of the columns, less `minus`, lies between two limits."""
 
     columns: Ints
@@ -57,7 +57,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class MoveBounds:
     """Earlier decisions as bounds of the moves.
 
     `floor` is the least number of agents per move; `barred` moves may only keep approved agents;
@@ -84,12 +84,12 @@ class Program:
 
     moves: Moves
     quantities: Quantities
-    rows: tuple[Row, ...]
+    rows: tuple[ProgramRow, ...]
     lower: Ints
     upper: Ints
-    costs: Mapping[Level, Ints]
+    costs: Mapping[ObjectiveLevel, Ints]
     idle_cells: tuple[int, ...]
-    bounds: Bounds
+    bounds: MoveBounds
     groups: Ints
     """Group (site, activity, host) of each move; -1 for work at its own site or at home."""
 
@@ -103,18 +103,18 @@ class Program:
             return False
         return all(row.lower <= row.sum(solution) <= row.upper for row in self.rows)
 
-    def values(self, solution: Ints) -> dict[Level, int]:
+    def values(self, solution: Ints) -> dict[ObjectiveLevel, int]:
         """Return the cost of a solution, level by level."""
         return {level: int(cost @ solution) for level, cost in self.costs.items()}
 
 
-def no_bounds(moves: Moves) -> Bounds:
+def build_empty_bounds(moves: Moves) -> MoveBounds:
     """Return the bounds without earlier decisions."""
     none = np.zeros(0, dtype=np.int64)
-    return Bounds(np.zeros(len(moves), dtype=np.int64), none, none, none, {})
+    return MoveBounds(np.zeros(len(moves), dtype=np.int64), none, none, none, {})
 
 
-def build(quantities: Quantities, moves: Moves, bounds: Bounds) -> Program:
+def build_program(quantities: Quantities, moves: Moves, bounds: MoveBounds) -> Program:
     """Build the program of these moves under these bounds."""
     q, tables, n = quantities, quantities.tables, len(moves)
     idle_cells = tuple(
@@ -126,14 +126,14 @@ def build(quantities: Quantities, moves: Moves, bounds: Bounds) -> Program:
     first_short = first_excess + len(tables.poles)
     size = first_short + len(bounds.kept)
     rows = [
-        *_supply(q, moves, idle_cells, first_idle),
-        *_demands(q, moves, first_unmet),
-        *_telework_per_cell(q, moves),
-        *_desks(q, moves, bounds),
-        *_keep_some(q, moves),
-        *_fairness(q, moves, first_excess),
+        *_build_supply_rows(q, moves, idle_cells, first_idle),
+        *_build_demand_rows(q, moves, first_unmet),
+        *_build_telework_rows(q, moves),
+        *_build_desk_rows(q, moves, bounds),
+        *_build_kept_rows(q, moves),
+        *_build_fairness_rows(q, moves, first_excess),
         *(
-            Row(np.array([c, first_short + k], dtype=np.int64), int(count), NO_LIMIT)
+            ProgramRow(np.array([c, first_short + k], dtype=np.int64), int(count), NO_LIMIT)
             for k, (c, count) in enumerate(
                 zip(bounds.kept.tolist(), bounds.kept_count.tolist(), strict=True)
             )
@@ -143,23 +143,27 @@ def build(quantities: Quantities, moves: Moves, bounds: Bounds) -> Program:
     lower[:n] = bounds.floor
     upper = np.full(size, NO_LIMIT, dtype=np.int64)
     upper[bounds.barred] = bounds.floor[bounds.barred]
-    costs = {level: np.zeros(size, dtype=np.int64) for level in Level}
+    costs = {level: np.zeros(size, dtype=np.int64) for level in ObjectiveLevel}
     for k, demand in enumerate(q.demands):
-        costs[Level(f"U{tables.rule(demand.cell).criticality}")][first_unmet + k] = demand.urgency
-        costs[Level.S][first_unmet + k] = tables.vulnerable_public(demand.cell)
+        costs[ObjectiveLevel(f"U{tables.rule(demand.cell).criticality}")][first_unmet + k] = (
+            demand.urgency
+        )
+        costs[ObjectiveLevel.S][first_unmet + k] = tables.vulnerable_public(demand.cell)
     for k, cell in enumerate(idle_cells):
-        costs[Level.I][first_idle + k] = tables.rule(cell).criticality in OPTIMISED
-    costs[Level.K][first_short:] = 1
-    costs[Level.Q][:n] = moves.tenths
-    costs[Level.D][:n] = moves.minutes
-    costs[Level.D][first_excess:first_short] = EXCESS_MIN
-    costs[Level.C][:n] = moves.grams
+        costs[ObjectiveLevel.I][first_idle + k] = (
+            tables.rule(cell).criticality in OPTIMISED_CRITICALITIES
+        )
+    costs[ObjectiveLevel.K][first_short:] = 1
+    costs[ObjectiveLevel.Q][:n] = moves.tenths
+    costs[ObjectiveLevel.D][:n] = moves.minutes
+    costs[ObjectiveLevel.D][first_excess:first_short] = EXCESS_MIN
+    costs[ObjectiveLevel.C][:n] = moves.grams
     return Program(
-        moves, q, tuple(rows), lower, upper, costs, idle_cells, bounds, _groups(q, moves)
+        moves, q, tuple(rows), lower, upper, costs, idle_cells, bounds, _number_groups(q, moves)
     )
 
 
-def _by(key: Ints, among: Ints) -> list[tuple[int, Ints]]:
+def _group_columns(key: Ints, among: Ints) -> list[tuple[int, Ints]]:
     """Group the columns `among` by their `key`, both ascending."""
     order = among[np.argsort(key[among], kind="stable")]
     if not len(order):
@@ -168,11 +172,13 @@ def _by(key: Ints, among: Ints) -> list[tuple[int, Ints]]:
     return [(int(key[part[0]]), part) for part in np.split(order, edges)]
 
 
-def _supply(q: Quantities, moves: Moves, idle_cells: Sequence[int], first_idle: int) -> list[Row]:
-    displaced = dict(_by(moves.cell, np.flatnonzero(~moves.released)))
+def _build_supply_rows(
+    q: Quantities, moves: Moves, idle_cells: Sequence[int], first_idle: int
+) -> list[ProgramRow]:
+    displaced = dict(_group_columns(moves.cell, np.flatnonzero(~moves.released)))
     none = np.zeros(0, dtype=np.int64)
     rows = [
-        Row(
+        ProgramRow(
             np.append(displaced.get(cell, none), first_idle + k),
             q.displaced[cell],
             q.displaced[cell],
@@ -180,41 +186,41 @@ def _supply(q: Quantities, moves: Moves, idle_cells: Sequence[int], first_idle: 
         for k, cell in enumerate(idle_cells)
     ]
     rows += [
-        Row(displaced[cell], 0, q.displaced[cell])
+        ProgramRow(displaced[cell], 0, q.displaced[cell])
         for cell in sorted(q.confined)
         if cell in displaced
     ]
     return rows + [
-        Row(columns, 0, q.releasable[cell])
-        for cell, columns in _by(moves.cell, np.flatnonzero(moves.released))
+        ProgramRow(columns, 0, q.releasable[cell])
+        for cell, columns in _group_columns(moves.cell, np.flatnonzero(moves.released))
     ]
 
 
-def _demands(q: Quantities, moves: Moves, first_unmet: int) -> list[Row]:
-    filling = dict(_by(moves.demand, np.flatnonzero(moves.demand != OWN_WORK)))
+def _build_demand_rows(q: Quantities, moves: Moves, first_unmet: int) -> list[ProgramRow]:
+    filling = dict(_group_columns(moves.demand, np.flatnonzero(moves.demand != OWN_WORK)))
     none = np.zeros(0, dtype=np.int64)
     rows = [
-        Row(np.append(filling.get(k, none), first_unmet + k), d.need, d.need)
+        ProgramRow(np.append(filling.get(k, none), first_unmet + k), d.need, d.need)
         for k, d in enumerate(q.demands)
     ]
-    at_home = _by(
+    at_home = _group_columns(
         moves.demand, np.flatnonzero((moves.demand != OWN_WORK) & (moves.place == AT_HOME))
     )
-    return rows + [Row(columns, 0, q.demands[k].tele_cap) for k, columns in at_home]
+    return rows + [ProgramRow(columns, 0, q.demands[k].tele_cap) for k, columns in at_home]
 
 
-def _telework_per_cell(q: Quantities, moves: Moves) -> list[Row]:
+def _build_telework_rows(q: Quantities, moves: Moves) -> list[ProgramRow]:
     rows = []
-    for cell, columns in _by(
+    for cell, columns in _group_columns(
         moves.cell, np.flatnonzero(~moves.released & (moves.place == AT_HOME))
     ):
         count, pct = q.displaced[cell], q.tables.rule(cell).tele_pct or 100
         if pct < 100 and cell not in q.confined:
-            rows.append(Row(columns, 0, count * pct // 100))
+            rows.append(ProgramRow(columns, 0, count * pct // 100))
     return rows
 
 
-def _desks(q: Quantities, moves: Moves, bounds: Bounds) -> list[Row]:
+def _build_desk_rows(q: Quantities, moves: Moves, bounds: MoveBounds) -> list[ProgramRow]:
     tables = q.tables
     desk = np.array([tables.rule(d.cell).needs_desk for d in q.demands] + [False], dtype=np.bool_)
     site = np.array([int(tables.cell_site[d.cell]) for d in q.demands] + [AT_HOME], dtype=np.int64)
@@ -226,34 +232,38 @@ def _desks(q: Quantities, moves: Moves, bounds: Bounds) -> list[Row]:
         filling, desk[moves.demand] & (moves.place != site[moves.demand]), own[moves.cell]
     ) & (moves.place != AT_HOME)
     return [
-        Row(columns, 0, bounds.desks.get(host, q.free_desks[host]))
-        for host, columns in _by(moves.place, np.flatnonzero(takes))
+        ProgramRow(columns, 0, bounds.desks.get(host, q.free_desks[host]))
+        for host, columns in _group_columns(moves.place, np.flatnonzero(takes))
     ]
 
 
-def _keep_some(q: Quantities, moves: Moves) -> list[Row]:
+def _build_kept_rows(q: Quantities, moves: Moves) -> list[ProgramRow]:
     need_cell = np.array([d.cell for d in q.demands] + [-1], dtype=np.int64)[moves.demand]
     away = np.flatnonzero(~moves.released & (moves.demand != OWN_WORK) & (need_cell != moves.cell))
     return [
-        Row(columns, 0, q.displaced[cell] - q.displaced[cell] // KEPT)
-        for cell, columns in _by(moves.cell, away)
-        if q.displaced[cell] >= KEPT and cell not in q.confined
+        ProgramRow(columns, 0, q.displaced[cell] - q.displaced[cell] // KEPT_FRACTION)
+        for cell, columns in _group_columns(moves.cell, away)
+        if q.displaced[cell] >= KEPT_FRACTION and cell not in q.confined
     ]
 
 
-def _fairness(q: Quantities, moves: Moves, first_excess: int) -> list[Row]:
+def _build_fairness_rows(q: Quantities, moves: Moves, first_excess: int) -> list[ProgramRow]:
     staff = np.bincount(
         q.tables.cell_pole, weights=[c.staff for c in q.tables.cells], minlength=len(q.tables.poles)
     )
     rows = []
-    for pole, columns in _by(q.tables.cell_pole[moves.cell], np.flatnonzero(moves.released)):
+    for pole, columns in _group_columns(
+        q.tables.cell_pole[moves.cell], np.flatnonzero(moves.released)
+    ):
         rows.append(
-            Row(columns, -NO_LIMIT, int(staff[pole]) // FAIR_SHARE, minus=first_excess + pole)
+            ProgramRow(
+                columns, -NO_LIMIT, int(staff[pole]) // FAIR_SHARE, minus=first_excess + pole
+            )
         )
     return rows
 
 
-def _groups(q: Quantities, moves: Moves) -> Ints:
+def _number_groups(q: Quantities, moves: Moves) -> Ints:
     """Number the groups (site, activity, host) of the moves; -1 at its own site or at home."""
     tables = q.tables
     need_cell = np.array([d.cell for d in q.demands] + [-1], dtype=np.int64)[moves.demand]

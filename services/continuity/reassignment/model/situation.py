@@ -9,18 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from schemas.reassignment import HOME_MIN, SETUP_MIN
-from services.continuity.reassignment.model.tables import Tables
+from services.continuity.reassignment.model.tables import ReferenceTables
 
 HOSTS_PER_NEED = 12
 """Nearest hosts considered for a site and an activity."""
 UNKNOWN_LEFT_MIN = 240
 """Assumed duration of an outage without an announced end."""
-OPTIMISED = (1, 2, 3)
+OPTIMISED_CRITICALITIES = (1, 2, 3)
 """Criticalities for which missing agents are a demand."""
 
 
 @dataclass(frozen=True, slots=True)
-class SiteState:
+class SiteCapacityState:
     """State of a site in a situation.
 
     `host_ok`: it may receive agents of other sites. `confined`: its agents do not leave it for
@@ -35,11 +35,11 @@ class SiteState:
     """Minutes until its announced return (D80); None: unknown."""
 
 
-UNTOUCHED = SiteState()
+UNTOUCHED_SITE = SiteCapacityState()
 
 
 @dataclass(frozen=True, slots=True)
-class Horizon:
+class WorkHorizon:
     """Time until agents work elsewhere. Rule D80."""
 
     opens_min: Mapping[str, int] = field(default_factory=dict)
@@ -51,17 +51,17 @@ class Horizon:
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class ModelSituation:
     """Situation of a territory.
 
     `sites` holds the touched ones only; `elapsed_h` are the hours since the first fact.
     """
 
-    sites: Mapping[str, SiteState] = field(default_factory=dict)
+    sites: Mapping[str, SiteCapacityState] = field(default_factory=dict)
     elapsed_h: float = 0
     transit: bool = True
     telework: bool = True
-    horizon: Horizon = Horizon()
+    horizon: WorkHorizon = WorkHorizon()
 
     def left_min(self, site: str, activity: str) -> int:
         """Return the minutes within which agents must be at work; negative if it opens too late.
@@ -73,12 +73,12 @@ class Situation:
             return UNKNOWN_LEFT_MIN
         return announced if self.horizon.opens_min.get(activity, 0) < announced else -1
 
-    def of(self, site: str) -> SiteState:
-        return self.sites.get(site, UNTOUCHED)
+    def of(self, site: str) -> SiteCapacityState:
+        return self.sites.get(site, UNTOUCHED_SITE)
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class AgentDemand:
     """Missing agents of a cell."""
 
     cell: int
@@ -102,12 +102,12 @@ def share_out(total: int, weights: Sequence[int]) -> list[int]:
     return parts
 
 
-def percent(count: int, pct: int) -> int:
+def compute_percent(count: int, pct: int) -> int:
     """Return `pct` percent of a count, rounded half up."""
     return (count * pct + 50) // 100
 
 
-def urgency(rto_h: float, elapsed_h: float) -> int:
+def compute_urgency(rto_h: float, elapsed_h: float) -> int:
     """Compute the weight of a demand from the hours left until its RTO."""
     left = rto_h - elapsed_h
     return 8 if left <= 4 else 4 if left <= 12 else 2 if left <= 24 else 1
@@ -119,7 +119,7 @@ class Quantities:
     Only touched sites are shared out again; the others cost no more than a sum.
     """
 
-    def __init__(self, tables: Tables, situation: Situation) -> None:
+    def __init__(self, tables: ReferenceTables, situation: ModelSituation) -> None:
         self.tables, self.situation = tables, situation
         cells = tables.cells
         self.present = [c.staff for c in cells]
@@ -129,13 +129,16 @@ class Quantities:
         self.working = [min(p, c) for p, c in zip(self.present, self.seats, strict=True)]
         self.displaced = [p - w for p, w in zip(self.present, self.working, strict=True)]
         self.releasable = [
-            max(0, min(w - c.minimum, percent(c.staff, tables.rules[c.activity].release_pct)))
+            max(
+                0,
+                min(w - c.minimum, compute_percent(c.staff, tables.rules[c.activity].release_pct)),
+            )
             for w, c in zip(self.working, cells, strict=True)
         ]
         self.confined = frozenset(self._confined_cells())
         for n in self.confined:
             self.displaced[n] = self.releasable[n] = 0
-        self.demands: list[Demand] = []
+        self.demands: list[AgentDemand] = []
         self.suspended: dict[int, int] = {}
         self._find_demands()
         self.desks_left = self._desks_left()
@@ -148,12 +151,12 @@ class Quantities:
         ]
         self._hosts: dict[tuple[int, str], tuple[int, ...]] = {}
 
-    def _share(self, site: str, state: SiteState) -> None:
+    def _share(self, site: str, state: SiteCapacityState) -> None:
         index = self.tables.site_index.get(site)
         cells = self.tables.cells_of_site.get(index, ()) if index is not None else ()
         staff = [self.tables.cells[n].staff for n in cells]
-        there = share_out(percent(sum(staff), state.staff_pct), staff)
-        seated = share_out(percent(sum(staff), state.seat_pct), staff)
+        there = share_out(compute_percent(sum(staff), state.staff_pct), staff)
+        seated = share_out(compute_percent(sum(staff), state.seat_pct), staff)
         for n, present, seats in zip(cells, there, seated, strict=True):
             self.present[n], self.seats[n] = present, seats
 
@@ -170,7 +173,7 @@ class Quantities:
             if cell.minimum <= working or n in self.confined:
                 continue
             rule = self.tables.rules[cell.activity]
-            if rule.criticality not in OPTIMISED:
+            if rule.criticality not in OPTIMISED_CRITICALITIES:
                 continue
             wanted = cell.minimum
             if rule.site_bound:
@@ -185,7 +188,13 @@ class Quantities:
                     else 0
                 )
                 self.demands.append(
-                    Demand(n, need, urgency(rule.rto_h, self.situation.elapsed_h), own_site, tele)
+                    AgentDemand(
+                        n,
+                        need,
+                        compute_urgency(rule.rto_h, self.situation.elapsed_h),
+                        own_site,
+                        tele,
+                    )
                 )
 
     def _desks_left(self) -> list[int]:

@@ -1,4 +1,4 @@
-"""Search with HiGHS: `Face` solves one linear program after another, `Branching` whole numbers.
+"""Search with HiGHS: `OptimalFace` solves one linear program after another, `BranchAndBound` whole numbers.
 
 Work is counted in simplex iterations and nodes, never in seconds, so that the same program gives
 the same answer on every machine.
@@ -14,19 +14,19 @@ import highspy
 import numpy as np
 from numpy.typing import NDArray
 
-from services.continuity.reassignment.model.matrix import Limits, Matrix, Reals
+from services.continuity.reassignment.model.matrix import ProgramLimits, ProgramMatrix, Reals
 from services.continuity.reassignment.model.moves import OWN_WORK
 from services.continuity.reassignment.model.program import Program
 from services.continuity.reassignment.model.tables import Ints
 
 TOLERANCE: Final = 1e-6
 """Limit below which reduced costs and duals are zero; here they are whole or simple fractions."""
-AT_FIRST: Final = 5
+FIRST_MOVES_PER_KIND: Final = 5
 """Moves per demand, and per own work of a cell, that a face begins with.
 
 Those of the least penalty, then of the shortest way.
 """
-AT_ONCE: Final = 5
+JOINING_MOVES_PER_KIND: Final = 5
 """Moves per demand or own work that join at once: the most promising that lower the cost."""
 
 
@@ -35,7 +35,7 @@ class SolverFailed(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class HostGroup:
     """Columns with the work of one site and activity at one host.
 
     `limits` are the most agents of each column, `room` of all together.
@@ -47,7 +47,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class SolverWork:
     """Limits of one solve, in the solver's own steps."""
 
     iterations: int = 2_000_000
@@ -58,16 +58,16 @@ class Work:
     """Nodes of that proof."""
 
 
-class _Quiet(highspy.Highs):
+class _QuietHighs(highspy.Highs):
     """HiGHS without callbacks, because their set-up prints a banner on standard output."""
 
     def enableCallbacks(self) -> None:  # noqa: N802  the name of highspy
         pass
 
 
-def _load(matrix: Matrix, limits: Limits, columns: Ints) -> Any:
+def _load_highs(matrix: ProgramMatrix, limits: ProgramLimits, columns: Ints) -> Any:
     """Load HiGHS with these columns of the program and all its rows."""
-    h: Any = _Quiet()  # type: ignore[no-untyped-call]
+    h: Any = _QuietHighs()  # type: ignore[no-untyped-call]
     h.setOptionValue("output_flag", False)
     h.setOptionValue("threads", 1)
     h.setOptionValue("random_seed", 0)
@@ -83,7 +83,7 @@ def _load(matrix: Matrix, limits: Limits, columns: Ints) -> Any:
     return h
 
 
-class Face:
+class OptimalFace:
     """Optimal face of the levels solved so far.
 
     After a level is solved, columns with a reduced cost are fixed and rows with a dual become
@@ -97,11 +97,11 @@ class Face:
     """
 
     def __init__(self, program: Program, iterations: int) -> None:
-        self._matrix, self._limits = Matrix(program), Limits.of_program(program)
-        self._kinds = _kinds(program)
-        self._inside = _first_columns(program, self._kinds)
+        self._matrix, self._limits = ProgramMatrix(program), ProgramLimits.of_program(program)
+        self._kinds = _number_purposes(program)
+        self._inside = _select_first_columns(program, self._kinds)
         self._columns = np.flatnonzero(self._inside)
-        self._h = _load(self._matrix, self._limits, self._columns)
+        self._h = _load_highs(self._matrix, self._limits, self._columns)
         self._left = iterations
         self.values: Reals | None = None
         self.solved: dict[str, Reals] = {}
@@ -140,12 +140,12 @@ class Face:
         closed[columns] = True
         self._fix(closed)
 
-    def branching(self, nodes: int, *, presolve: bool = True) -> Branching:
+    def branching(self, nodes: int, *, presolve: bool = True) -> BranchAndBound:
         """Create the search for whole numbers in this face.
 
         Without presolve, a wide face takes a tenth of the memory and time, a narrow one more time.
         """
-        return Branching(self._matrix, self._limits, nodes, presolve=presolve)
+        return BranchAndBound(self._matrix, self._limits, nodes, presolve=presolve)
 
     def _optimum(self, cost: Reals) -> tuple[Reals, Reals, Reals, Reals] | None:
         """Compute an optimum: values and reduced costs of columns, duals and sums of rows.
@@ -177,7 +177,12 @@ class Face:
                 values = np.zeros(len(cost))
                 values[self._columns] = np.asarray(solution.col_value)
                 return values, reduced, duals, np.asarray(solution.row_value)
-            self._join(_least_of_each(self._kinds, cheaper, (reduced[cheaper],), AT_ONCE), cost)
+            self._join(
+                _select_least_moves(
+                    self._kinds, cheaper, (reduced[cheaper],), JOINING_MOVES_PER_KIND
+                ),
+                cost,
+            )
 
     def _join(self, columns: Ints, cost: Reals) -> None:
         starts, indices, values = self._matrix.of(columns)
@@ -221,7 +226,7 @@ class Face:
         self._h.changeRowsBounds(len(which), which, side, side)
 
 
-def _kinds(program: Program) -> Ints:
+def _number_purposes(program: Program) -> Ints:
     """Number the purpose of each move: a demand, or the own work of a cell."""
     moves = program.moves
     return np.where(
@@ -229,7 +234,7 @@ def _kinds(program: Program) -> Ints:
     )
 
 
-def _first_columns(program: Program, kinds: Ints) -> NDArray[np.bool_]:
+def _select_first_columns(program: Program, kinds: Ints) -> NDArray[np.bool_]:
     """Select the first columns.
 
     They make every row feasible, hold decided and seen lines, and add the plainest moves of each
@@ -239,11 +244,15 @@ def _first_columns(program: Program, kinds: Ints) -> NDArray[np.bool_]:
     inside = np.ones(program.size, dtype=np.bool_)
     inside[:size] = program.lower[:size] > 0
     inside[program.bounds.kept] = True
-    inside[_least_of_each(kinds, np.arange(size), (moves.minutes, moves.tenths), AT_FIRST)] = True
+    inside[
+        _select_least_moves(
+            kinds, np.arange(size), (moves.minutes, moves.tenths), FIRST_MOVES_PER_KIND
+        )
+    ] = True
     return inside
 
 
-def _least_of_each(kinds: Ints, moves: Ints, by: tuple[NDArray[Any], ...], most: int) -> Ints:
+def _select_least_moves(kinds: Ints, moves: Ints, by: tuple[NDArray[Any], ...], most: int) -> Ints:
     """Select the `most` least moves of each kind, by the last key of `by`, then the one before."""
     order = np.lexsort((*by, kinds[moves]))
     sorted_kinds = kinds[moves][order]
@@ -266,21 +275,21 @@ class Infeasible(Exception):
     """Error: no whole numbers satisfy the rows."""
 
 
-class Branching:
+class BranchAndBound:
     """Levels in whole numbers, by branch and bound; each minimised level becomes a row.
 
     HiGHS sees the columns that may be more than zero, then the switches of groups.
     """
 
     def __init__(
-        self, matrix: Matrix, limits: Limits, nodes: int, *, presolve: bool = True
+        self, matrix: ProgramMatrix, limits: ProgramLimits, nodes: int, *, presolve: bool = True
     ) -> None:
         self._columns = np.flatnonzero(limits.upper > 0)
         self._size, self._program_size = len(self._columns), len(limits.upper)
         self._at = np.zeros(self._program_size, dtype=np.int64)
         self._at[self._columns] = np.arange(self._size)
         self._left = nodes
-        h = self._h = _load(matrix, limits, self._columns)
+        h = self._h = _load_highs(matrix, limits, self._columns)
         if not presolve:
             h.setOptionValue("presolve", "off")
         h.changeColsIntegrality(
@@ -334,7 +343,7 @@ class Branching:
         solution[self._columns] = found[: len(self._columns)]
         return solution
 
-    def add_groups(self, groups: Sequence[Group]) -> Ints:
+    def add_groups(self, groups: Sequence[HostGroup]) -> Ints:
         """Add one switch per group, on if a column of it is used; return the cost of switches."""
         h, first = self._h, self._size
         none = np.zeros(0, dtype=np.int32)

@@ -19,16 +19,16 @@ EARTH_M: Final = 6_371_008.8
 LONGEST_MIN: Final = 75
 """Longest way to work: a day of 10 h minus a shift of 7.5 h, halved (R5)."""
 TRANSIT_AT_MOST_MIN: Final = 45
-TRANSIT: Final = (10, 18_000, 10)
+TRANSIT_MODE: Final = (10, 18_000, 10)
 """Public transport or bicycle: minutes before, metres per hour, grams of CO2 per km."""
-CAR: Final = (5, 25_000, 218)
+CAR_MODE: Final = (5, 25_000, 218)
 
 
 class TablesInvalid(ValueError):
     """Error: the tables contradict one another; the message says where."""
 
 
-def metres(a: Site, b: Site) -> int:
+def compute_distance_m(a: Site, b: Site) -> int:
     """Compute the great circle between two sites, rounded to the metre."""
     lat1, lat2 = math.radians(a.lat), math.radians(b.lat)
     dlat, dlon = lat2 - lat1, math.radians(b.lon) - math.radians(a.lon)
@@ -37,7 +37,7 @@ def metres(a: Site, b: Site) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
+class TravelWays:
     """Ways between all sites: minutes one way, grams of CO2 both ways, mode."""
 
     minutes: Ints
@@ -45,12 +45,12 @@ class Ways:
     by_transit: NDArray[np.bool_]
 
 
-def _ride(road: Ints, mode: tuple[int, int, int]) -> tuple[Ints, Ints]:
+def _compute_ride(road: Ints, mode: tuple[int, int, int]) -> tuple[Ints, Ints]:
     start, speed, grams = mode
     return start + -(-60 * road // speed), (2 * road * grams + 500) // 1000
 
 
-class Tables:
+class ReferenceTables:
     """Sites, cells, rules and substitutions. Cells are in key order: (site, activity, métier)."""
 
     def __init__(self, sites: Iterable[Site], staffing: Staffing) -> None:
@@ -63,7 +63,7 @@ class Tables:
         self.cell_index: Mapping[tuple[str, str, str], int] = {
             (c.site, c.activity, c.metier): n for n, c in enumerate(self.cells)
         }
-        self.substitutions: Mapping[str, tuple[Substitution, ...]] = _by_metier(
+        self.substitutions: Mapping[str, tuple[Substitution, ...]] = _group_by_metier(
             staffing.substitutions
         )
         for cell in self.cells:
@@ -117,7 +117,7 @@ class Tables:
         found = np.zeros((n, n), dtype=np.int64)
         for i, a in enumerate(self.sites):
             for j in range(i + 1, n):
-                found[i, j] = found[j, i] = metres(a, self.sites[j])
+                found[i, j] = found[j, i] = compute_distance_m(a, self.sites[j])
         return found
 
     @cached_property
@@ -129,7 +129,7 @@ class Tables:
             for i in range(n)
         )
 
-    def ways(self, transit: bool) -> Ways:
+    def ways(self, transit: bool) -> TravelWays:
         """Return the ways with or without public transport."""
         return self._with_transit if transit else self._by_car
 
@@ -138,21 +138,21 @@ class Tables:
         return (13 * self.distances + 5) // 10
 
     @cached_property
-    def _by_car(self) -> Ways:
-        minutes, grams = _ride(self._road, CAR)
+    def _by_car(self) -> TravelWays:
+        minutes, grams = _compute_ride(self._road, CAR_MODE)
         np.fill_diagonal(minutes, 0)
         np.fill_diagonal(grams, 0)
-        return Ways(minutes, grams, np.zeros(minutes.shape, dtype=np.bool_))
+        return TravelWays(minutes, grams, np.zeros(minutes.shape, dtype=np.bool_))
 
     @cached_property
-    def _with_transit(self) -> Ways:
-        minutes, grams = _ride(self._road, TRANSIT)
+    def _with_transit(self) -> TravelWays:
+        minutes, grams = _compute_ride(self._road, TRANSIT_MODE)
         near = minutes <= TRANSIT_AT_MOST_MIN
         car = self._by_car
         minutes, grams = np.where(near, minutes, car.minutes), np.where(near, grams, car.grams)
         np.fill_diagonal(minutes, 0)
         np.fill_diagonal(grams, 0)
-        return Ways(minutes, grams, near)
+        return TravelWays(minutes, grams, near)
 
     def _cells_of_site(self) -> dict[int, tuple[int, ...]]:
         found: dict[int, list[int]] = {}
@@ -190,18 +190,22 @@ class Tables:
                 return self.cells[cell].activity in CHECKED_ACTIVITIES
             case "R3":
                 kitchen = self.sites[int(self.cell_site[cell])].kitchen
-                return kitchen == COOKED_HERE if line.metier == COOK else kitchen is not None
+                return (
+                    kitchen == ON_SITE_KITCHEN
+                    if line.metier == COOK_METIER
+                    else kitchen is not None
+                )
             case _:
                 return True
 
 
 CHECKED_ACTIVITIES: Final = frozenset(("SOL-01", "SOL-02", "SOL-03", "SOL-04", "SOL-06"))
 """Activities with agents of checked honorability (R2)."""
-COOK: Final = "cuisinier"
-COOKED_HERE: Final = "sur-place"
+COOK_METIER: Final = "cuisinier"
+ON_SITE_KITCHEN: Final = "sur-place"
 
 
-def _by_metier(lines: Iterable[Substitution]) -> dict[str, tuple[Substitution, ...]]:
+def _group_by_metier(lines: Iterable[Substitution]) -> dict[str, tuple[Substitution, ...]]:
     found: dict[str, list[Substitution]] = {}
     for line in lines:
         found.setdefault(line.metier, []).append(line)

@@ -9,7 +9,7 @@ __all__ = ["driver", "lint"]
 def driver(settings: ChatSettings) -> Driver:
     """Create the driver of the services in the settings."""
     from services.delivery.channels.chat.driver import (
-        Chat,
+        ChatDriver,
     )  # apprise weighs 30 MB: only where it is used
 
-    return Chat(settings.schemes)
+    return ChatDriver(settings.schemes)

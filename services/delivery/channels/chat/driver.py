@@ -13,27 +13,27 @@ from urllib.parse import urlsplit
 
 import apprise
 
-from services.delivery.channels.base import Outgoing, Result
+from services.delivery.channels.base import CallResult, Outgoing
 
 logging.getLogger("apprise").disabled = True  # its lines name addresses
 
 
-class Chat:
+class ChatDriver:
     """Driver of the services in `schemes`."""
 
     def __init__(self, schemes: frozenset[str]) -> None:
         self._schemes = schemes
 
-    async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
+    async def call(self, outgoing: Outgoing, timeout_s: float) -> CallResult:
         """Send the message; see `Driver`.
 
         Danger is marked as a failure, so that services can colour or ring.
         """
         if urlsplit(outgoing.address).scheme not in self._schemes:
-            return Result("failed", error="chat_service_not_allowed")
+            return CallResult("failed", error="chat_service_not_allowed")
         target = apprise.Apprise()
         if not target.add(outgoing.address):
-            return Result("failed", error="address_invalid")
+            return CallResult("failed", error="address_invalid")
         kind = apprise.NotifyType.FAILURE if outgoing.row.danger else apprise.NotifyType.WARNING
         text = outgoing.text
         try:
@@ -45,9 +45,9 @@ class Chat:
                     body_format=apprise.NotifyFormat.TEXT,
                 )
         except TimeoutError:
-            return Result("ambiguous", error="chat_no_answer")
+            return CallResult("ambiguous", error="chat_no_answer")
         return (
-            Result("accepted", provider_id=outgoing.row.id)
+            CallResult("accepted", provider_id=outgoing.row.id)
             if said
-            else Result("ambiguous", error="chat_refused_or_lost")
+            else CallResult("ambiguous", error="chat_refused_or_lost")
         )

@@ -8,10 +8,10 @@ from typing import Final
 
 from pydantic import field_validator
 
-from services.delivery.channels.base import Fault
+from services.delivery.channels.base import SettingsFault
 from services.runtime.process.settings import Settings
 
-_CLEAR: Final = {
+_SCHEMES_WITHOUT_TLS: Final = {
     "matrix": "matrixs",
     "mmost": "mmosts",
     "rocket": "rockets",
@@ -21,7 +21,7 @@ _CLEAR: Final = {
     "xml": "xmls",
 }
 """Schemes without TLS → the scheme to use instead."""
-FORBIDDEN: Final = frozenset(
+FORBIDDEN_SCHEMES: Final = frozenset(
     {
         "dbus",
         "glib",
@@ -57,7 +57,7 @@ class ChatSettings(Settings):
         return frozenset(filter(None, self.chat_schemes.split(",")))
 
 
-def lint(settings: ChatSettings) -> Iterator[Fault]:
+def lint(settings: ChatSettings) -> Iterator[SettingsFault]:
     """Report errors and surprises in the settings."""
     if not settings.schemes:
         return
@@ -71,11 +71,15 @@ def lint(settings: ChatSettings) -> Iterator[Fault]:
         for scheme in service[kind] or ()
     }
     for scheme in sorted(settings.schemes):
-        if scheme in FORBIDDEN:
-            yield Fault("VIGIE_CHAT_SCHEMES", f"{scheme}: reaches this machine, never a person")
+        if scheme in FORBIDDEN_SCHEMES:
+            yield SettingsFault(
+                "VIGIE_CHAT_SCHEMES", f"{scheme}: reaches this machine, never a person"
+            )
         elif scheme not in spoken:
-            yield Fault("VIGIE_CHAT_SCHEMES", f"{scheme}: apprise knows no such service")
-        elif scheme in _CLEAR:
-            yield Fault(
-                "VIGIE_CHAT_SCHEMES", f"{scheme}: no TLS, use {_CLEAR[scheme]}", error=False
+            yield SettingsFault("VIGIE_CHAT_SCHEMES", f"{scheme}: apprise knows no such service")
+        elif scheme in _SCHEMES_WITHOUT_TLS:
+            yield SettingsFault(
+                "VIGIE_CHAT_SCHEMES",
+                f"{scheme}: no TLS, use {_SCHEMES_WITHOUT_TLS[scheme]}",
+                error=False,
             )

@@ -13,9 +13,9 @@ from email.message import Message
 from email.policy import default
 from typing import Final, Literal
 
-HEADER: Final = "X-Vigie-Returns"
+RETURNS_HEADER: Final = "X-Vigie-Returns"
 _TOKEN: Final = re.compile(
-    rf"^{HEADER}:[ \t]*([A-Za-z0-9_=-]+(?:(?:\r?\n)?[ \t]+[A-Za-z0-9_=-]+)*)",
+    rf"^{RETURNS_HEADER}:[ \t]*([A-Za-z0-9_=-]+(?:(?:\r?\n)?[ \t]+[A-Za-z0-9_=-]+)*)",
     re.IGNORECASE | re.MULTILINE,
 )
 _STATUS: Final = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
@@ -26,7 +26,7 @@ _ACTIONS: Final[dict[str, Literal["delivered", "failed"]]] = {
 }
 
 
-def header_value(token: str) -> str:
+def fold_token(token: str) -> str:
     """Split the token into words, so that a mail header can be folded."""
     return " ".join(token[at : at + 60] for at in range(0, len(token), 60))
 
@@ -48,7 +48,7 @@ def read_bounce(raw: bytes) -> Bounce | None:
     token = re.sub(r"\s+", "", found[1])
     for part in message_from_bytes(raw, policy=default).walk():
         if part.get_content_type() == "message/delivery-status":
-            for fields in _groups(part):
+            for fields in _list_field_groups(part):
                 action = _ACTIONS.get(str(fields.get("Action", "")).strip().lower())
                 status = _STATUS.search(str(fields.get("Status", "")))
                 if fields.get("Final-Recipient") or fields.get("Action"):
@@ -61,7 +61,7 @@ def read_bounce(raw: bytes) -> Bounce | None:
     return None
 
 
-def _groups(part: Message) -> list[Message]:
+def _list_field_groups(part: Message) -> list[Message]:
     """Return the blocks of fields: one about the message, one per recipient."""
     payload = part.get_payload()
     return (

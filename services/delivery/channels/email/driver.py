@@ -20,19 +20,19 @@ import aiosmtplib
 import structlog
 
 from schemas.words import Level
-from services.delivery.channels.base import Outgoing, Result
-from services.delivery.channels.email.bounces import HEADER, header_value
+from services.delivery.channels.base import CallResult, Outgoing
+from services.delivery.channels.email.bounces import RETURNS_HEADER, fold_token
 from services.delivery.channels.email.settings import SMTP_SCHEMES
 
 log = structlog.get_logger(__name__)
 
 _ENHANCED: Final = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b")
-_URGENT: Final = Level.N3
-_WRITTEN: Final = SMTP.clone(cte_type="7bit")
+_URGENT_LEVEL: Final = Level.N3
+_SEVEN_BIT_POLICY: Final = SMTP.clone(cte_type="7bit")
 """Seven bits: no relay has to rewrite a part, which would break an earlier signature (DKIM)."""
 
 
-class Email:
+class EmailDriver:
     """Driver of one relay; `url` as in `DeliverySettings`."""
 
     def __init__(self, url: str, sender: str, bounces: str = "") -> None:
@@ -49,7 +49,7 @@ class Email:
         self._bounces = bounces or sender
         self._domain = sender.rpartition("@")[2]
 
-    async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
+    async def call(self, outgoing: Outgoing, timeout_s: float) -> CallResult:
         """Send the mail; see `Driver`."""
         relay = aiosmtplib.SMTP(
             hostname=self._host,
@@ -69,18 +69,20 @@ class Email:
                 message = self.message(outgoing)
                 begun = True
                 await relay.data(message.as_bytes())
-            return Result("accepted", provider_id=message["Message-ID"])
+            return CallResult("accepted", provider_id=message["Message-ID"])
         except aiosmtplib.SMTPResponseException as refusal:
-            return Result("failed", error=_code(refusal), retry=400 <= refusal.code < 500)
+            return CallResult("failed", error=_build_code(refusal), retry=400 <= refusal.code < 500)
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as fault:
             error = f"smtp_{'timeout' if isinstance(fault, TimeoutError) else 'connection'}"
             return (
-                Result("ambiguous", error=error)
+                CallResult("ambiguous", error=error)
                 if begun
-                else Result("failed", error=error, retry=True)
+                else CallResult("failed", error=error, retry=True)
             )
         except ValueError:
-            return Result("failed", error="address_invalid")  # not a valid SMTP address or header
+            return CallResult(
+                "failed", error="address_invalid"
+            )  # not a valid SMTP address or header
         finally:
             relay.close()
 
@@ -100,7 +102,7 @@ class Email:
                     await relay.login(*self._login)
                 await relay.noop()
         except aiosmtplib.SMTPResponseException as refusal:
-            return _code(refusal)
+            return _build_code(refusal)
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as fault:
             return f"smtp_{'timeout' if isinstance(fault, TimeoutError) else 'connection'}"
         finally:
@@ -110,7 +112,7 @@ class Email:
     def message(self, outgoing: Outgoing) -> EmailMessage:
         """Build the mail. Its Message-ID is the same for every attempt of one notification."""
         row, text = outgoing.row, outgoing.text
-        mail = EmailMessage(_WRITTEN)
+        mail = EmailMessage(_SEVEN_BIT_POLICY)
         mail["Message-ID"] = f"<{row.id}.{outgoing.realm}@{self._domain}>"
         mail["Date"] = format_datetime(datetime.fromtimestamp(row.planned_at / 1000, UTC))
         mail["From"] = formataddr(("Vigie", self._sender))
@@ -119,9 +121,9 @@ class Email:
         mail["List-Id"] = f"Vigie {outgoing.realm} <{outgoing.realm}.vigie.{self._domain}>"
         mail["Auto-Submitted"] = "auto-generated"
         mail["X-Vigie-Attempt"] = str(outgoing.number)
-        mail[HEADER] = header_value(outgoing.returns_url.rpartition("/")[2])
+        mail[RETURNS_HEADER] = fold_token(outgoing.returns_url.rpartition("/")[2])
         mail["Content-Language"] = text.lang
-        if row.level >= _URGENT:
+        if row.level >= _URGENT_LEVEL:
             mail["Importance"] = "high"
             mail["X-Priority"] = "1"
         if row.incident is not None:
@@ -133,6 +135,6 @@ class Email:
         return mail
 
 
-def _code(refusal: aiosmtplib.SMTPResponseException) -> str:
+def _build_code(refusal: aiosmtplib.SMTPResponseException) -> str:
     enhanced = _ENHANCED.search(refusal.message)
     return f"smtp_{refusal.code}" + (f" {enhanced[1]}" if enhanced else "")

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr, field_validator
 
-from services.delivery.channels.base import Fault
-from services.runtime.process.settings import Settings, address_of
+from services.delivery.channels.base import SettingsFault
+from services.runtime.process.settings import Settings, check_url
 
 SMTP_SCHEMES: Final = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
 
@@ -31,35 +31,35 @@ class EmailSettings(Settings):
     @field_validator("smtp_url")
     @classmethod
     def _smtp_scheme(cls, url: SecretStr) -> SecretStr:
-        return address_of(url, SMTP_SCHEMES)
+        return check_url(url, SMTP_SCHEMES)
 
 
-def lint(settings: EmailSettings) -> Iterator[Fault]:
+def lint(settings: EmailSettings) -> Iterator[SettingsFault]:
     """Report errors and surprises in the settings."""
     url = urlsplit(settings.smtp_url.get_secret_value())
     if not url.scheme:
         return
     if "@" not in settings.mail_from:
-        yield Fault(
+        yield SettingsFault(
             "VIGIE_MAIL_FROM", "the sender address is missing: VIGIE_SMTP_URL needs VIGIE_MAIL_FROM"
         )
     if (
         settings.mail_bounces
         and settings.mail_bounces.rpartition("@")[2] != settings.mail_from.rpartition("@")[2]
     ):
-        yield Fault(
+        yield SettingsFault(
             "VIGIE_MAIL_BOUNCES",
             "another domain than VIGIE_MAIL_FROM: receivers that check SPF and DMARC may refuse it",
             error=False,
         )
     if url.scheme == "smtp" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
-        yield Fault(
+        yield SettingsFault(
             "VIGIE_SMTP_URL",
             "TLS only when the relay offers it: use smtp+starttls:// or smtps://",
             error=False,
         )
     if url.username and url.scheme == "smtp":
-        yield Fault(
+        yield SettingsFault(
             "VIGIE_SMTP_URL",
             "a password may travel in the clear: use smtp+starttls:// or smtps://",
             error=False,

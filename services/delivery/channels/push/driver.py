@@ -16,18 +16,18 @@ import orjson
 from pydantic import ValidationError
 
 from schemas.words import Channel
-from services.delivery.channels.base import Inbox, Outgoing, Result
-from services.delivery.channels.posting import Posting
-from services.delivery.channels.push.encryption import MOST, encrypt
-from services.delivery.channels.validity import validity_min
-from services.runtime.http.web_push import PushSettings, Subscription, VapidKey, to_text
+from services.delivery.channels.base import CallResult, Inbox, Outgoing
+from services.delivery.channels.posting import HttpPoster
+from services.delivery.channels.push.encryption import MESSAGE_BYTES, encrypt_message
+from services.delivery.channels.validity import compute_validity_min
+from services.runtime.http.web_push import PushSettings, Subscription, VapidKey, encode_base64
 
-_GONE: Final = frozenset({"push_404", "push_410"})
-_BODY: Final = 1_200
+_ENDED_SUBSCRIPTION_ERRORS: Final = frozenset({"push_404", "push_410"})
+_BODY_CHARACTERS: Final = 1_200
 """Characters that a phone may show; the page behind the link has the full text."""
 
 
-class Push(Posting):
+class PushDriver(HttpPoster):
     """Driver for all browsers."""
 
     def __init__(self, settings: PushSettings, key: VapidKey, inbox: Inbox) -> None:
@@ -36,49 +36,49 @@ class Push(Posting):
         self._key = key
         self._inbox = inbox
 
-    async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
+    async def call(self, outgoing: Outgoing, timeout_s: float) -> CallResult:
         """Send the push message; see `Driver` and `Posting`."""
         try:
             to = Subscription.model_validate_json(outgoing.address)
         except ValidationError:
-            return Result("failed", error="address_invalid")
+            return CallResult("failed", error="address_invalid")
         if not self._settings.serves(to.endpoint):
-            return Result("failed", error="push_service_unknown")
+            return CallResult("failed", error="push_service_unknown")
         urgent = outgoing.row.answer_expected or outgoing.row.danger
         headers = {
             "content-type": "application/octet-stream",
             "content-encoding": "aes128gcm",
-            "ttl": str(validity_min(outgoing.row) * 60),
+            "ttl": str(compute_validity_min(outgoing.row) * 60),
             "urgency": "high" if urgent else "normal",
-            "topic": to_text(UUID(outgoing.row.id).bytes),
+            "topic": encode_base64(UUID(outgoing.row.id).bytes),
             "authorization": self._key.authorization(to.audience, self._settings.push_contact),
         }
         result = await self.post(
-            to.endpoint, encrypt(payload(outgoing), to.keys), headers, timeout_s
+            to.endpoint, encrypt_message(build_payload(outgoing), to.keys), headers, timeout_s
         )
-        if result.error in _GONE:
+        if result.error in _ENDED_SUBSCRIPTION_ERRORS:
             await self._inbox.gone(Channel.APP, outgoing)
-            return Result("failed", error="subscription_gone")
+            return CallResult("failed", error="subscription_gone")
         return result
 
-    def taken(self, content: bytes) -> Result:  # noqa: ARG002
+    def taken(self, content: bytes) -> CallResult:  # noqa: ARG002
         """Accept a 201; a push service sends no body."""
-        return Result("accepted")
+        return CallResult("accepted")
 
 
-def payload(outgoing: Outgoing) -> bytes:
+def build_payload(outgoing: Outgoing) -> bytes:
     """Build the message for the worker; addresses are paths, relative to the subscribed origin."""
     row, text = outgoing.row, outgoing.text
     shown = {
         "title": text.push_title,
-        "body": text.push[:_BODY],
+        "body": text.push[:_BODY_CHARACTERS],
         "lang": text.lang,
         "tag": row.id,
         "stays": row.answer_expected or row.danger,
         "url": urlsplit(text.link).path if text.link else "/",
         "receipt": urlsplit(outgoing.returns_url).path,
     }
-    while len(dumped := orjson.dumps(shown)) > MOST:
+    while len(dumped := orjson.dumps(shown)) > MESSAGE_BYTES:
         shown["body"] = str(shown["body"])[: len(str(shown["body"])) // 2]
         shown["title"] = str(shown["title"])[:200]
     return dumped

@@ -5,20 +5,20 @@ The address and the token of the provider decide which.
 
 from services.delivery.channels.base import Inbox
 from services.delivery.channels.sms.gateway import SmsGateway
-from services.delivery.channels.sms.origin import origin
+from services.delivery.channels.sms.origin import parse_origin
 from services.delivery.channels.sms.ovh import OvhKeys, OvhSms
 from services.delivery.channels.sms.settings import SmsSettings, lint
-from services.delivery.channels.sms.smpp.driver import Smpp
+from services.delivery.channels.sms.smpp.driver import SmppDriver
 
-__all__ = ["OvhSms", "Smpp", "SmsGateway", "driver", "lint"]
+__all__ = ["OvhSms", "SmppDriver", "SmsGateway", "driver", "lint"]
 
 
-def driver(settings: SmsSettings, inbox: Inbox) -> Smpp | OvhSms | SmsGateway:
+def driver(settings: SmsSettings, inbox: Inbox) -> SmppDriver | OvhSms | SmsGateway:
     """Create the driver of this provider, to be entered. Raise OriginInvalid."""
-    sender = origin(settings.sms_sender)
+    sender = parse_origin(settings.sms_sender)
     smsc = settings.smsc()
     if smsc is not None:
-        return Smpp(smsc, sender, inbox)
+        return SmppDriver(smsc, sender, inbox)
     url, token = settings.sms_url.get_secret_value(), settings.sms_token.get_secret_value()
     keys = OvhKeys.read(token)
     if keys is not None:

@@ -12,19 +12,19 @@ from typing import Any
 
 import orjson
 
-from services.delivery.channels.base import Outgoing, Result
-from services.delivery.channels.posting import Posting, value_at
-from services.delivery.channels.sms.origin import Origin, dialled
-from services.delivery.channels.sms.wording import wording
-from services.delivery.channels.validity import validity_min
-from services.runtime.http.sms_text import encode
+from services.delivery.channels.base import CallResult, Outgoing
+from services.delivery.channels.posting import HttpPoster, read_json_pointer
+from services.delivery.channels.sms.origin import SmsOrigin, normalize_dialled_number
+from services.delivery.channels.sms.wording import choose_sms_text
+from services.delivery.channels.validity import compute_validity_min
+from services.runtime.http.sms_text import encode_text
 
 
-class SmsGateway(Posting):
+class SmsGateway(HttpPoster):
     """Driver of one gateway."""
 
     def __init__(
-        self, url: str, token: str, origin: Origin, *, id_at: str = "", receipts: bool = True
+        self, url: str, token: str, origin: SmsOrigin, *, id_at: str = "", receipts: bool = True
     ) -> None:
         """Configure a gateway.
 
@@ -38,15 +38,17 @@ class SmsGateway(Posting):
         self._id_at = id_at
         self._receipts = receipts
 
-    async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
+    async def call(self, outgoing: Outgoing, timeout_s: float) -> CallResult:
         """Send the SMS; see `Driver`."""
-        number = dialled(outgoing.address)
+        number = normalize_dialled_number(outgoing.address)
         if number is None:
-            return Result("failed", error="address_invalid")
+            return CallResult("failed", error="address_invalid")
         job = self.job(outgoing, number)
         body = orjson.dumps(job)
         result = await self.post(self._url, body, self.headers(outgoing, body), timeout_s)
-        return replace(result, parts=len(encode(job["message"]).segments), receipts=self._receipts)
+        return replace(
+            result, parts=len(encode_text(job["message"]).segments), receipts=self._receipts
+        )
 
     async def probe(self, timeout_s: float) -> str | None:
         """Test the connection; see `Probing`."""
@@ -54,24 +56,24 @@ class SmsGateway(Posting):
 
     def job(self, outgoing: Outgoing, number: str) -> dict[str, Any]:
         """Build the body for the gateway."""
-        job = ovh_job(outgoing, number, self._origin) | {"tag": outgoing.attempt}
+        job = build_ovh_job(outgoing, number, self._origin) | {"tag": outgoing.attempt}
         return job | {"callback": outgoing.returns_url} if self._receipts else job
 
     def headers(self, outgoing: Outgoing, body: bytes) -> dict[str, str]:  # noqa: ARG002
         """Return the headers that authenticate us and identify the attempt."""
         return {"idempotency-key": outgoing.attempt, "authorization": f"Bearer {self._token}"}
 
-    def taken(self, content: bytes) -> Result:
+    def taken(self, content: bytes) -> CallResult:
         """Interpret the answer: taken, or refused for this one number; see `Posting`."""
         if not self._id_at:
-            return ovh_answer(content) or self.unreadable()
-        id = value_at(content, self._id_at)
-        return self.unreadable() if id is None else Result("accepted", provider_id=id)
+            return interpret_ovh_answer(content) or self.unreadable()
+        id = read_json_pointer(content, self._id_at)
+        return self.unreadable() if id is None else CallResult("accepted", provider_id=id)
 
 
-def ovh_job(outgoing: Outgoing, number: str, origin: Origin) -> dict[str, Any]:
+def build_ovh_job(outgoing: Outgoing, number: str, origin: SmsOrigin) -> dict[str, Any]:
     """Build a job of OVH's API for one number, without its tag."""
-    text = wording(outgoing.text, answerable=origin.answerable)
+    text = choose_sms_text(outgoing.text, answerable=origin.answerable)
     sender = {"senderForResponse": True} if origin.answerable else {"sender": origin.text}
     return {
         "message": text,
@@ -79,13 +81,13 @@ def ovh_job(outgoing: Outgoing, number: str, origin: Origin) -> dict[str, Any]:
         **sender,
         "noStopClause": True,
         "priority": "high" if outgoing.row.danger or outgoing.row.answer_expected else "medium",
-        "coding": "7bit" if encode(text).alphabet == "gsm7" else "8bit",
+        "coding": "7bit" if encode_text(text).alphabet == "gsm7" else "8bit",
         "charset": "UTF-8",
-        "validityPeriod": validity_min(outgoing.row),
+        "validityPeriod": compute_validity_min(outgoing.row),
     }
 
 
-def ovh_answer(content: bytes) -> Result | None:
+def interpret_ovh_answer(content: bytes) -> CallResult | None:
     """Interpret OVH's answer to a job of one number; None if it is not OVH's answer."""
     try:
         said = orjson.loads(content)
@@ -95,7 +97,7 @@ def ovh_answer(content: bytes) -> Result | None:
     if not all(isinstance(one, list) for one in (taken, refused, ids)):
         return None
     if refused and not taken:
-        return Result("failed", error="sms_receiver_refused")
+        return CallResult("failed", error="sms_receiver_refused")
     if not taken or not ids or isinstance(ids[0], bool) or not isinstance(ids[0], (int, str)):
         return None
-    return Result("accepted", provider_id=str(ids[0])[:64])
+    return CallResult("accepted", provider_id=str(ids[0])[:64])

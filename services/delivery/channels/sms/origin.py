@@ -17,7 +17,7 @@ class OriginInvalid(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class SmsOrigin:
     """Sender of a message. `ton` and `npi`: type of number and numbering plan of SMPP."""
 
     text: str
@@ -37,26 +37,26 @@ class Origin:
         return 1 if self.kind == "number" else 0
 
 
-def origin(text: str) -> Origin:
+def parse_origin(text: str) -> SmsOrigin:
     """Parse the sender id. Raise OriginInvalid."""
     if _E164.fullmatch(text):
-        return Origin(text, "number")
+        return SmsOrigin(text, "number")
     if _SHORT_CODE.fullmatch(text):
-        return Origin(text, "short_code")
+        return SmsOrigin(text, "short_code")
     if _NAME.fullmatch(text):
-        return Origin(text, "name")
+        return SmsOrigin(text, "name")
     raise OriginInvalid(
         "must be a number like +33700000000, a short code of 5 digits, "
         "or a name of 3 to 11 letters and digits, unaccented"
     )
 
 
-def is_address(text: str) -> bool:
+def is_e164_number(text: str) -> bool:
     """Check whether text is a number that can be sent to: E.164 with the plus sign."""
     return _E164.fullmatch(text) is not None
 
 
-def dialled(text: str) -> str | None:
+def normalize_dialled_number(text: str) -> str | None:
     """Normalize a number as people write it to E.164; None if it is not a number.
 
     It accepts `06 12 34 56 78`, `+33 (0)6.12…`, `0033…` and `336…` from a spreadsheet.
@@ -70,11 +70,11 @@ def dialled(text: str) -> str | None:
         plain = f"+{plain}"
     return (
         plain
-        if is_address(plain) and (not plain.startswith("+33") or _FRENCH.fullmatch(plain[1:]))
+        if is_e164_number(plain) and (not plain.startswith("+33") or _FRENCH.fullmatch(plain[1:]))
         else None
     )
 
 
-def same_number(text: str) -> str:
+def normalize_provider_number(text: str) -> str:
     """Normalize a number as providers write it (`33612…`, `+33612…`, `0033612…`)."""
-    return dialled(text) or "+" + re.sub(r"\D", "", text).removeprefix("00")
+    return normalize_dialled_number(text) or "+" + re.sub(r"\D", "", text).removeprefix("00")

@@ -22,25 +22,25 @@ import structlog
 from yarl import URL
 
 from schemas.words import Channel
-from services.delivery.channels.base import Inbox, Outgoing, Result
-from services.delivery.channels.sms.gateway import SmsGateway, ovh_answer, ovh_job
-from services.delivery.channels.sms.origin import Origin, same_number
+from services.delivery.channels.base import CallResult, Inbox, Outgoing
+from services.delivery.channels.sms.gateway import SmsGateway, build_ovh_job, interpret_ovh_answer
+from services.delivery.channels.sms.origin import SmsOrigin, normalize_provider_number
 from services.runtime.kafka.clients import BrokerAway
-from services.runtime.process.tasks import end
+from services.runtime.process.tasks import cancel_and_wait
 
 log = structlog.get_logger(__name__)
 
-JOBS: Final = "/jobs"
-TAG_MOST: Final = 20
+JOBS_PATH: Final = "/jobs"
+TAG_CHARACTERS: Final = 20
 """Characters of a tag that OVH keeps."""
 POLL_S: Final = 10.0
 """Pause between two polls of receipts and answers."""
 LOOK_BACK_S: Final = 900.0
 """Period that a poll covers: longer than a receipt is awaited, and than a restart takes."""
-ASK_S: Final = 10.0
+POLL_TIMEOUT_S: Final = 10.0
 """Timeout of a poll."""
-_ARRIVED: Final = 1
-_NOT_ARRIVED: Final = (2, 16)
+_ARRIVED_CODE: Final = 1
+_FAILED_CODES: Final = (2, 16)
 """Final values of `deliveryReceipt` in Kannel's numbering: undeliverable, refused."""
 
 
@@ -82,7 +82,7 @@ class OvhSms(SmsGateway):
         self,
         url: str,
         keys: OvhKeys,
-        origin: Origin,
+        origin: SmsOrigin,
         inbox: Inbox,
         *,
         polls: bool = False,
@@ -93,7 +93,7 @@ class OvhSms(SmsGateway):
         self._inbox = inbox
         self._polls = polls
         self._clock = clock
-        self._service = url.removesuffix(JOBS)
+        self._service = url.removesuffix(JOBS_PATH)
         self._heard: set[int] = set()
         """Incoming messages that were handed on."""
         self._refused: int | None = None
@@ -108,22 +108,22 @@ class OvhSms(SmsGateway):
 
     async def __aexit__(self, *exc: object) -> None:
         if self._asking is not None:
-            await end([self._asking])
+            await cancel_and_wait([self._asking])
         await super().__aexit__(*exc)
 
     def job(self, outgoing: Outgoing, number: str) -> dict[str, Any]:
         """Build the job with documented parameters only; see `SmsGateway`."""
-        return ovh_job(outgoing, number, self._origin) | {
-            "tag": outgoing.attempt.replace("-", "")[:TAG_MOST]
+        return build_ovh_job(outgoing, number, self._origin) | {
+            "tag": outgoing.attempt.replace("-", "")[:TAG_CHARACTERS]
         }
 
     def headers(self, outgoing: Outgoing, body: bytes) -> dict[str, str]:  # noqa: ARG002
         """Sign the request; see `SmsGateway`."""
         return self._keys.sign("POST", self._url, body, int(self._clock()))
 
-    def taken(self, content: bytes) -> Result:
+    def taken(self, content: bytes) -> CallResult:
         """Interpret the answer; see `Posting`."""
-        return ovh_answer(content) or self.unreadable()
+        return interpret_ovh_answer(content) or self.unreadable()
 
     async def _ask_for_ever(self) -> None:
         while True:
@@ -137,8 +137,8 @@ class OvhSms(SmsGateway):
         """Poll once for awaited receipts and for answers. Raise BrokerAway; poll again."""
         awaited = self._inbox.awaited(Channel.SMS)
         if awaited:
-            await self._take_receipts(awaited, _ARRIVED, "received", None)
-            for code in _NOT_ARRIVED:
+            await self._take_receipts(awaited, _ARRIVED_CODE, "received", None)
+            for code in _FAILED_CODES:
                 await self._take_receipts(awaited, code, "failed", f"dlr_{code}")
         if self._origin.answerable:
             await self._take_answers()
@@ -167,7 +167,10 @@ class OvhSms(SmsGateway):
             ):
                 continue
             if await self._inbox.reply(
-                Channel.SMS, same_number(message["sender"]), message["message"], name=f"ovh-{id}"
+                Channel.SMS,
+                normalize_provider_number(message["sender"]),
+                message["message"],
+                name=f"ovh-{id}",
             ):
                 self._heard.add(id)
         if listed:
@@ -189,7 +192,7 @@ class OvhSms(SmsGateway):
         headers = self._keys.sign("GET", url, b"", int(self._clock()))
         try:
             async with (
-                asyncio.timeout(ASK_S),
+                asyncio.timeout(POLL_TIMEOUT_S),
                 self._session.get(
                     URL(url, encoded=True), headers=headers, allow_redirects=False
                 ) as answer,

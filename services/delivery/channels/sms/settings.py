@@ -8,11 +8,11 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
-from services.delivery.channels.base import Fault
-from services.delivery.channels.sms.origin import OriginInvalid, origin
-from services.delivery.channels.sms.ovh import JOBS, OvhKeys
+from services.delivery.channels.base import SettingsFault
+from services.delivery.channels.sms.origin import OriginInvalid, parse_origin
+from services.delivery.channels.sms.ovh import JOBS_PATH, OvhKeys
 from services.delivery.channels.sms.smpp.session import Smsc
-from services.runtime.process.settings import Settings, address_of
+from services.runtime.process.settings import Settings, check_url
 
 SMPP_PORTS: Final = {"smpp": 2775, "smpps": 3550}
 _SCHEMES: Final = (*SMPP_PORTS, "https", "http")
@@ -47,7 +47,7 @@ class SmsSettings(Settings):
     @field_validator("sms_url")
     @classmethod
     def _sms_scheme(cls, url: SecretStr) -> SecretStr:
-        return address_of(url, _SCHEMES)
+        return check_url(url, _SCHEMES)
 
     def smsc(self) -> Smsc | None:
         """Return the SMSC of the address; None for an HTTP gateway or no address."""
@@ -64,62 +64,62 @@ class SmsSettings(Settings):
         )
 
 
-def lint(settings: SmsSettings) -> Iterator[Fault]:
+def lint(settings: SmsSettings) -> Iterator[SettingsFault]:
     """Report errors and surprises in the settings."""
     url = urlsplit(settings.sms_url.get_secret_value())
     if not url.scheme:
         return
     try:
-        sender = origin(settings.sms_sender)
+        sender = parse_origin(settings.sms_sender)
     except OriginInvalid as error:
-        yield Fault("VIGIE_SMS_SENDER", str(error))
+        yield SettingsFault("VIGIE_SMS_SENDER", str(error))
     else:
         if not sender.answerable:
-            yield Fault(
+            yield SettingsFault(
                 "VIGIE_SMS_SENDER",
                 "nobody can answer a name by SMS: people answer by the link only",
                 error=False,
             )
     if url.scheme == "http" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
-        yield Fault(
+        yield SettingsFault(
             "VIGIE_SMS_URL", "plain HTTP carries numbers and texts in the clear: use https://"
         )
     if url.scheme == "smpp" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
-        yield Fault(
+        yield SettingsFault(
             "VIGIE_SMS_URL",
             "SMPP without TLS: use smpps://, or a tunnel to the provider",
             error=False,
         )
     if (smsc := settings.smsc()) is not None:
         if not smsc.system_id:
-            yield Fault("VIGIE_SMS_URL", "no system_id: smpp://system_id:password@host")
+            yield SettingsFault("VIGIE_SMS_URL", "no system_id: smpp://system_id:password@host")
         if len(smsc.system_id) > 15 or len(smsc.password) > 8:
-            yield Fault(
+            yield SettingsFault(
                 "VIGIE_SMS_URL",
                 "SMPP 3.4 carries a system_id of 15 and a password of 8 characters at most",
             )
     elif not (token := settings.sms_token.get_secret_value()):
-        yield Fault("VIGIE_SMS_TOKEN", "no token: the gateway would have to trust anybody")
+        yield SettingsFault("VIGIE_SMS_TOKEN", "no token: the gateway would have to trust anybody")
     else:
         yield from _lint_receipts(settings, ovh=OvhKeys.read(token) is not None)
 
 
-def _lint_receipts(settings: SmsSettings, *, ovh: bool) -> Iterator[Fault]:
+def _lint_receipts(settings: SmsSettings, *, ovh: bool) -> Iterator[SettingsFault]:
     """Report errors and surprises about the receipts of an HTTP gateway."""
     wanted = settings.sms_receipts
     if ovh and wanted == "callback":
-        yield Fault(
+        yield SettingsFault(
             "VIGIE_SMS_RECEIPTS", "OVH takes no address for receipts in a job: use poll or none"
         )
     if not ovh and wanted == "poll":
-        yield Fault(
+        yield SettingsFault(
             "VIGIE_SMS_RECEIPTS",
             "only OVH is asked for receipts, with keys as application:secret:consumer",
         )
-    if ovh and not urlsplit(settings.sms_url.get_secret_value()).path.endswith(JOBS):
-        yield Fault("VIGIE_SMS_URL", "the address of OVH ends with /sms/<service>/jobs")
+    if ovh and not urlsplit(settings.sms_url.get_secret_value()).path.endswith(JOBS_PATH):
+        yield SettingsFault("VIGIE_SMS_URL", "the address of OVH ends with /sms/<service>/jobs")
     if wanted == "none" or (ovh and not wanted):
-        yield Fault(
+        yield SettingsFault(
             "VIGIE_SMS_RECEIPTS",
             "no receipts: an SMS that the provider took counts as sent, "
             "nobody learns whether it arrived",

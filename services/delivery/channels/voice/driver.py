@@ -9,15 +9,15 @@ from typing import Any, Final
 
 import orjson
 
-from services.delivery.channels.base import Outgoing, Result
-from services.delivery.channels.posting import Posting, value_at
-from services.delivery.channels.sms.origin import dialled
+from services.delivery.channels.base import CallResult, Outgoing
+from services.delivery.channels.posting import HttpPoster, read_json_pointer
+from services.delivery.channels.sms.origin import normalize_dialled_number
 
-REPEATS: Final = 2
+SPOKEN_REPEATS: Final = 2
 """Number of times that the text is spoken before the gateway hangs up."""
 
 
-class Voice(Posting):
+class VoiceDriver(HttpPoster):
     """Driver of one gateway."""
 
     def __init__(self, url: str, token: str, caller: str, ring_s: int, id_at: str = "/id") -> None:
@@ -29,14 +29,14 @@ class Voice(Posting):
         self._caller = caller
         self._ring_s = ring_s
 
-    async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
+    async def call(self, outgoing: Outgoing, timeout_s: float) -> CallResult:
         """Start the call; see `Driver`.
 
         `accepted` means that the gateway will ring; a receipt means that it was picked up.
         """
-        number = dialled(outgoing.address)
+        number = normalize_dialled_number(outgoing.address)
         if number is None:
-            return Result("failed", error="address_invalid")
+            return CallResult("failed", error="address_invalid")
         headers = {"authorization": f"Bearer {self._token}", "idempotency-key": outgoing.attempt}
         return await self.post(
             self._url, orjson.dumps(self.order(outgoing, number)), headers, timeout_s
@@ -46,10 +46,10 @@ class Voice(Posting):
         """Test the connection; see `Probing`."""
         return await self.connects(self._url, timeout_s)
 
-    def taken(self, content: bytes) -> Result:
+    def taken(self, content: bytes) -> CallResult:
         """Interpret the answer, which holds the id of the call; see `Posting`."""
-        id = value_at(content, self._id_at)
-        return self.unreadable() if id is None else Result("accepted", provider_id=id)
+        id = read_json_pointer(content, self._id_at)
+        return self.unreadable() if id is None else CallResult("accepted", provider_id=id)
 
     def order(self, outgoing: Outgoing, number: str) -> dict[str, Any]:
         """Build the body for the gateway."""
@@ -59,7 +59,7 @@ class Voice(Posting):
             "from": self._caller,
             "language": text.lang,
             "text": text.voice,
-            "repeat": REPEATS,
+            "repeat": SPOKEN_REPEATS,
             "keys": list(text.keys),
             "ring_s": self._ring_s,
             "reference": outgoing.attempt,

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
-from services.delivery.channels.base import Fault
-from services.delivery.channels.sms.origin import is_address
-from services.runtime.process.settings import Settings, address_of
+from services.delivery.channels.base import SettingsFault
+from services.delivery.channels.sms.origin import is_e164_number
+from services.runtime.process.settings import Settings, check_url
 
 
 class VoiceSettings(Settings):
@@ -29,22 +29,24 @@ class VoiceSettings(Settings):
     @field_validator("voice_url")
     @classmethod
     def _voice_scheme(cls, url: SecretStr) -> SecretStr:
-        return address_of(url, ("https", "http"))
+        return check_url(url, ("https", "http"))
 
 
-def lint(settings: VoiceSettings) -> Iterator[Fault]:
+def lint(settings: VoiceSettings) -> Iterator[SettingsFault]:
     """Report errors and surprises in the settings."""
     url = urlsplit(settings.voice_url.get_secret_value())
     if not url.scheme:
         return
     if url.scheme == "http" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
-        yield Fault(
+        yield SettingsFault(
             "VIGIE_VOICE_URL", "plain HTTP carries numbers and texts in the clear: use https://"
         )
     if not settings.voice_token.get_secret_value():
-        yield Fault("VIGIE_VOICE_TOKEN", "no token: the gateway would have to trust anybody")
-    if not is_address(settings.voice_caller):
-        yield Fault(
+        yield SettingsFault(
+            "VIGIE_VOICE_TOKEN", "no token: the gateway would have to trust anybody"
+        )
+    if not is_e164_number(settings.voice_caller):
+        yield SettingsFault(
             "VIGIE_VOICE_CALLER",
             "must be a number like +33140000000: "
             "people recognise it, and phones let it pass at night",

@@ -1,6 +1,6 @@
 """Webhooks, signed by Standard Webhooks."""
 
-from services.delivery.channels.webhook.driver import Webhook, signature
+from services.delivery.channels.webhook.driver import WebhookDriver, sign_webhook
 from services.delivery.channels.webhook.settings import lint
 
-__all__ = ["Webhook", "lint", "signature"]
+__all__ = ["WebhookDriver", "lint", "sign_webhook"]

@@ -19,21 +19,21 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from services.delivery.channels.base import Outgoing, Result
-from services.delivery.channels.posting import Posting
-from services.runtime.kafka.clients import iso
+from services.delivery.channels.base import CallResult, Outgoing
+from services.delivery.channels.posting import HttpPoster
+from services.runtime.kafka.clients import format_time
 
 _PREFIX: Final = "whsec_"
 
 
-def signature(secret: str, webhook_id: str, timestamp_s: int, body: bytes) -> str:
+def sign_webhook(secret: str, webhook_id: str, timestamp_s: int, body: bytes) -> str:
     """Sign a webhook: `v1,<base64>` over `id.timestamp.body`."""
     key = base64.b64decode(secret.removeprefix(_PREFIX))
     signed = f"{webhook_id}.{timestamp_s}.".encode() + body
     return "v1," + base64.b64encode(hmac.digest(key, signed, sha256)).decode()
 
 
-class Webhook(Posting):
+class WebhookDriver(HttpPoster):
     """Driver for any URL."""
 
     def __init__(self, secret: str, clock: Callable[[], float] = time.time) -> None:
@@ -41,15 +41,15 @@ class Webhook(Posting):
         self._secret = secret
         self._clock = clock
 
-    async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
+    async def call(self, outgoing: Outgoing, timeout_s: float) -> CallResult:
         """Post the webhook; see `Driver` and `Posting`."""
-        if not is_allowed(outgoing.address):
-            return Result("failed", error="webhook_url_not_https")
-        body, stamp = orjson.dumps(payload(outgoing)), int(self._clock())
+        if not is_allowed_url(outgoing.address):
+            return CallResult("failed", error="webhook_url_not_https")
+        body, stamp = orjson.dumps(build_payload(outgoing)), int(self._clock())
         headers = {
             "webhook-id": outgoing.row.id,
             "webhook-timestamp": str(stamp),
-            "webhook-signature": signature(self._secret, outgoing.row.id, stamp, body),
+            "webhook-signature": sign_webhook(self._secret, outgoing.row.id, stamp, body),
         }
         result = await self.post(outgoing.address, body, headers, timeout_s)
         return (
@@ -57,12 +57,12 @@ class Webhook(Posting):
         )
 
 
-def payload(outgoing: Outgoing) -> dict[str, object]:
+def build_payload(outgoing: Outgoing) -> dict[str, object]:
     """Build the body for the receiver. No name, no address; the person is a token."""
     row, text = outgoing.row, outgoing.text
     return {
         "type": "vigie.notification",
-        "timestamp": iso(row.planned_at),
+        "timestamp": format_time(row.planned_at),
         "data": {
             "notification": row.id,
             "realm": outgoing.realm,
@@ -81,14 +81,14 @@ def payload(outgoing: Outgoing) -> dict[str, object]:
             "subject": text.subject,
             "text": text.plain(),
             "answer_url": text.link,
-            "answer_by": None if row.ack_by is None else iso(row.ack_by),
+            "answer_by": None if row.ack_by is None else format_time(row.ack_by),
             "attempt": outgoing.number,
             "possible_duplicate": outgoing.possible_duplicate,
         },
     }
 
 
-def is_allowed(url: str) -> bool:
+def is_allowed_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""

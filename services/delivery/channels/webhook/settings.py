@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pydantic import SecretStr, field_validator
 
-from services.delivery.channels.base import Fault
+from services.delivery.channels.base import SettingsFault
 from services.runtime.process.settings import Settings
 
 
@@ -31,11 +31,11 @@ class WebhookSettings(Settings):
         return secret
 
 
-def lint(settings: WebhookSettings) -> Iterator[Fault]:
+def lint(settings: WebhookSettings) -> Iterator[SettingsFault]:
     """Report errors and surprises in the settings."""
     secret = settings.webhook_secret.get_secret_value()
     if secret and not secret.startswith("whsec_"):
-        yield Fault(
+        yield SettingsFault(
             "VIGIE_WEBHOOK_SECRET",
             "write it as whsec_…: receivers' libraries look for the prefix",
             error=False,

@@ -16,38 +16,38 @@ from schemas.cap import MEDIA_TYPE
 from schemas.realms import is_live
 from schemas.words import EventType, MsgType
 from services.intake.integrations.cap.meaning import (
-    Event,
-    colours_of,
-    events_of,
+    CapEvent,
+    build_text_fields,
+    build_time_fields,
+    find_gravest_colours,
+    interpret_message,
     is_expired,
-    phenomenon_in,
-    texts_of,
-    times_of,
+    parse_phenomenon,
 )
-from services.intake.integrations.cap.message import Identity, Info, Message, read
-from services.intake.integrations.cap.signature import Verdict, verdict_on
-from services.intake.integrations.dispatcher import Machines
-from services.intake.integrations.request import Asked, Reply
-from services.intake.integrations.signals import Told, short
-from services.intake.reports.acceptance import RETRY_S, Raw, Receipt
-from services.intake.reports.deduplication import Known, Ledger
-from services.intake.reports.geography import Geography, Located, circle, polygon
-from services.intake.reports.reports_api import receipt_document
-from services.runtime.http.problems import Problem, ProblemError, fault, language_of
+from services.intake.integrations.cap.message import CapMessage, Info, MessageIdentity, read_message
+from services.intake.integrations.cap.signature import SignatureVerdict, verify_signature
+from services.intake.integrations.dispatcher import Dispatcher
+from services.intake.integrations.request import IntegrationRequest, Reply
+from services.intake.integrations.signals import ForwardedReport, shorten_key
+from services.intake.reports.acceptance import RETRY_S, AcceptanceReceipt, RawBody
+from services.intake.reports.deduplication import AnswerIndex, KnownReport
+from services.intake.reports.geography import Location, TerritoryMap, build_circle, build_polygon
+from services.intake.reports.reports_api import describe_receipt
+from services.runtime.http.problems import Problem, ProblemError, build_fault, choose_language
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal, Source
 
 MEDIA_TYPES: Final = (MEDIA_TYPE, "application/xml", "text/xml")
-APART_BYTES: Final = 64 << 10
+THREAD_BYTES: Final = 64 << 10
 """Bodies from this size on are read in a thread, so that other requests go on."""
-OVER: Final = "#over"
+WITHDRAWN_SUFFIX: Final = "#over"
 """End of the alias of a report that withdraws an event."""
-_CALM: Final = frozenset({"vert", "jaune"})
+_CALM_COLOURS: Final = frozenset({"vert", "jaune"})
 """Colours to which a Cancel may return.
 
 Any other colour in a Cancel is that of the withdrawn event: senders often repeat its block.
 """
-_TAKEN_ONLY: Final = {
+_UNREPORTED_STATUSES: Final = {
     "Test": (
         "message d’essai : le chemin est bon, rien n’est signalé",
         "test message: the path works, nothing is reported",
@@ -61,10 +61,10 @@ _TAKEN_ONLY: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class CapResult:
     """Receipts of a message, or the reason why there are none."""
 
-    receipts: list[Receipt]
+    receipts: list[AcceptanceReceipt]
     nothing: tuple[str, str] = (
         "rien dans ce message ne concerne le territoire",
         "nothing in this message concerns the territory",
@@ -72,7 +72,7 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class _Earlier:
+class _EarlierReport:
     """A report from an earlier message of the same sender."""
 
     type: str
@@ -83,23 +83,23 @@ class _Earlier:
     """True if the report withdrew the event."""
 
 
-class Cap:
+class CapIntegration:
     """Integration of CAP, for registered sources and all other principals that may report."""
 
     NAME: Final = "cap"
     PATHS: Final = ("/api/v1/cap",)
     PERMISSION: Final = Permission.REPORT_POST
 
-    def __init__(self, geography: Geography, ledger: Ledger) -> None:
+    def __init__(self, geography: TerritoryMap, ledger: AnswerIndex) -> None:
         self._geography = geography
         self._ledger = ledger
 
-    def kept(self, asked: Asked) -> bytes:
+    def kept(self, asked: IntegrationRequest) -> bytes:
         return asked.body
 
     async def take(
-        self, machines: Machines, principal: Principal, source: Source, asked: Asked
-    ) -> Heard:
+        self, machines: Dispatcher, principal: Principal, source: Source, asked: IntegrationRequest
+    ) -> CapResult:
         """Accept one report per event that concerns the territory.
 
         Raises ProblemError `media_type`, `invalid`, `status_realm`.
@@ -107,44 +107,46 @@ class Cap:
         if asked.kind and asked.kind not in MEDIA_TYPES and not asked.kind.endswith("+xml"):
             # Feeds and envelopes are recognised when the body is read.
             raise ProblemError("media_type", expected=", ".join(MEDIA_TYPES))
-        apart = len(asked.body) > APART_BYTES
+        apart = len(asked.body) > THREAD_BYTES
         message, verdict, places = (
             await asyncio.to_thread(self._read, asked.body, source)
             if apart
             else self._read(asked.body, source)
         )
         own = machines.transitions.speaker(
-            principal, source, Raw(asked.body, asked.kind, self.NAME)
+            principal, source, RawBody(asked.body, asked.kind, self.NAME)
         ).realm
         realm = self._realm(message, source, asked.query.get("realm") or own)
-        if (why := _TAKEN_ONLY.get(message.status)) is not None:
-            return Heard([], why)
-        telling = _Telling(message, verdict, source, realm, self._ledger, datetime.now(UTC))
+        if (why := _UNREPORTED_STATUSES.get(message.status)) is not None:
+            return CapResult([], why)
+        telling = _MessageConversion(
+            message, verdict, source, realm, self._ledger, datetime.now(UTC)
+        )
         if telling.came_too_late():
-            return Heard([], _TOO_LATE)
+            return CapResult([], _TOO_LATE)
         unheard, told = telling.unheard(), telling.told(places)
         results = await machines.take_all(principal, source, self.NAME, asked, told)
         try:
             self._ledger.outdate(realm, source.id, unheard)
         except sqlite3.Error as error:
             raise ProblemError("storage", retry_after_s=RETRY_S) from error
-        return Heard([r for r in results if isinstance(r, Receipt)])
+        return CapResult([r for r in results if isinstance(r, AcceptanceReceipt)])
 
     def _read(
         self, body: bytes, source: Source
-    ) -> tuple[Message, Verdict, list[tuple[Event, Located | None]]]:
-        message, root = read(body)
+    ) -> tuple[CapMessage, SignatureVerdict, list[tuple[CapEvent, Location | None]]]:
+        message, root = read_message(body)
         sender = message.identity.sender
         return (
             message,
-            verdict_on(root, body, source.certificates),
-            [(e, self._located(e.info, sender)) for e in events_of(message, source)],
+            verify_signature(root, body, source.certificates),
+            [(e, self._located(e.info, sender)) for e in interpret_message(message, source)],
         )
 
-    def _located(self, info: Info, sender: str) -> Located | None:
+    def _located(self, info: Info, sender: str) -> Location | None:
         """Return the communes and sites of a block; None if its area cannot be located."""
-        geometries = [polygon(p) for a in info.areas for p in a.polygons] + [
-            circle(c.centre, c.radius_km) for a in info.areas for c in a.circles
+        geometries = [build_polygon(p) for a in info.areas for p in a.polygons] + [
+            build_circle(c.centre, c.radius_km) for a in info.areas for c in a.circles
         ]
         coded = self._geography.coded((pair for a in info.areas for pair in a.geocodes), sender)
         if not geometries:
@@ -153,9 +155,9 @@ class Cap:
         if coded is None or not coded.communes:
             return drawn
         communes = tuple(sorted({*coded.communes, *drawn.communes}))
-        return Located(communes, whole=coded.whole or drawn.whole)
+        return Location(communes, whole=coded.whole or drawn.whole)
 
-    def _realm(self, message: Message, source: Source, realm: str) -> str:
+    def _realm(self, message: CapMessage, source: Source, realm: str) -> str:
         """Return the realm of a message, which for an exercise is never live.
 
         Raises ProblemError `status_realm`. Rule D12, exercises.
@@ -165,11 +167,11 @@ class Cap:
         if source.exercise_realm is None:
             raise ProblemError(
                 "status_realm",
-                faults=(fault("/alert/status", "status_realm", _NO_REALM[0], _NO_REALM[1]),),
+                faults=(build_fault("/alert/status", "status_realm", _NO_REALM[0], _NO_REALM[1]),),
             )
         return source.exercise_realm
 
-    def accepted(self, asked: Asked, found: Heard) -> Reply:
+    def accepted(self, asked: IntegrationRequest, found: CapResult) -> Reply:
         """Answer 202 with the first receipt and all of them, or with the reason for none."""
         if not found.receipts:
             return Reply(
@@ -177,11 +179,11 @@ class Cap:
                 {
                     "reports": [],
                     "detail": found.nothing[
-                        language_of(asked.headers.get("accept-language")) == "en"
+                        choose_language(asked.headers.get("accept-language")) == "en"
                     ],
                 },
             )
-        documents = [receipt_document(r) for r in found.receipts]
+        documents = [describe_receipt(r) for r in found.receipts]
         headers = (
             ((b"idempotency-replayed", b"true"),) if all(r.replayed for r in found.receipts) else ()
         )
@@ -202,30 +204,30 @@ _NO_REALM: Final = (
 )
 
 
-class _Telling:
+class _MessageConversion:
     """Convert one message to native reports."""
 
     def __init__(
         self,
-        message: Message,
-        verdict: Verdict,
+        message: CapMessage,
+        verdict: SignatureVerdict,
         source: Source,
         realm: str,
-        ledger: Ledger,
+        ledger: AnswerIndex,
         now: datetime,
     ) -> None:
         self._message = message
         self._verdict = verdict
-        self._doubted = bool(source.certificates) and verdict is not Verdict.VALID
+        self._doubted = bool(source.certificates) and verdict is not SignatureVerdict.VALID
         self._sender = source.id
         self._realm = realm
         self._ledger = ledger
         self._now = now if is_live(realm) else message.identity.sent
         """Time against which expiry is checked: an exercise uses the message's own."""
 
-    def told(self, places: Sequence[tuple[Event, Located | None]]) -> list[Told]:
+    def told(self, places: Sequence[tuple[CapEvent, Location | None]]) -> list[ForwardedReport]:
         """Return native reports in the order of the message."""
-        earlier = _standing(
+        earlier = _drop_withdrawn(
             [e for reference in self._message.references for e in self._earlier(reference)]
         )
         if self._message.type in ("Ack", "Error"):
@@ -236,7 +238,11 @@ class _Telling:
             if not event.drop and self._concerns(event, located)
         ]
         if self._message.type == "Cancel":
-            colours = {p: c for p, c in colours_of(e for _, e, _ in here).items() if c in _CALM}
+            colours = {
+                p: c
+                for p, c in find_gravest_colours(e for _, e, _ in here).items()
+                if c in _CALM_COLOURS
+            }
             return self._withdrawals(earlier, {}) or [
                 self._withdrawal_unknown(n, e, at, colours) for n, e, at in here
             ]
@@ -249,42 +255,46 @@ class _Telling:
         """
         identity = self._message.identity
         return self._ledger.is_outdated(
-            self._realm, self._sender, _start(identity)
+            self._realm, self._sender, _build_alias_prefix(identity)
         ) and not self._heard_of(identity)
 
     def unheard(self) -> list[str]:
         """Return the names of referenced messages that have not arrived."""
         if self._message.type not in ("Update", "Cancel"):
             return []
-        return [_start(r) for r in self._message.references if not self._heard_of(r)]
+        return [_build_alias_prefix(r) for r in self._message.references if not self._heard_of(r)]
 
     @staticmethod
-    def _concerns(event: Event, located: Located | None) -> bool:
+    def _concerns(event: CapEvent, located: Location | None) -> bool:
         return not event.info.areas or located is None or bool(located.communes or located.sites)
 
-    def _earlier(self, reference: Identity) -> list[_Earlier]:
+    def _earlier(self, reference: MessageIdentity) -> list[_EarlierReport]:
         found = []
         for told, known in self._heard_of(reference).items():
-            type_, _, name = told.removesuffix(OVER).partition(".")
+            type_, _, name = told.removesuffix(WITHDRAWN_SUFFIX).partition(".")
             found.append(
-                _Earlier(type_, name, known.report_id, reference.sent_ms, told.endswith(OVER))
+                _EarlierReport(
+                    type_, name, known.report_id, reference.sent_ms, told.endswith(WITHDRAWN_SUFFIX)
+                )
             )
         return found
 
-    def _heard_of(self, identity: Identity) -> dict[str, Known]:
+    def _heard_of(self, identity: MessageIdentity) -> dict[str, KnownReport]:
         """Return the reports from a message, by type and name of their event."""
-        return self._ledger.aliases(self._realm, self._sender, short(identity.key), _sent(identity))
+        return self._ledger.aliases(
+            self._realm, self._sender, shorten_key(identity.key), _format_sent(identity)
+        )
 
     def _alerts(
-        self, here: list[tuple[int, Event, Located | None]], earlier: list[_Earlier]
-    ) -> list[Told]:
+        self, here: list[tuple[int, CapEvent, Location | None]], earlier: list[_EarlierReport]
+    ) -> list[ForwardedReport]:
         """Build the reports of an Alert or Update.
 
         Each event of an Update replaces its own predecessor. Events that the Update omits are
         withdrawn.
         """
         left = list(earlier)
-        own: dict[int, list[_Earlier]] = {}
+        own: dict[int, list[_EarlierReport]] = {}
         for n, event, _ in here:
             own[n] = [e for e in left if (e.type, e.name) == (event.type.value, event.name)]
             left = [e for e in left if e not in own[n]]
@@ -294,7 +304,7 @@ class _Telling:
             for n in new:
                 own[n] = left
             left = []
-        colours = colours_of(e for _, e, _ in here if not is_expired(e.info, self._now))
+        colours = find_gravest_colours(e for _, e, _ in here if not is_expired(e.info, self._now))
         return [
             self._alert(n, event, located, own[n], colours) for n, event, located in here
         ] + self._withdrawals(left, colours)
@@ -302,11 +312,11 @@ class _Telling:
     def _alert(
         self,
         n: int,
-        event: Event,
-        located: Located | None,
-        earlier: list[_Earlier],
+        event: CapEvent,
+        located: Location | None,
+        earlier: list[_EarlierReport],
         colours: Mapping[str, str],
-    ) -> Told:
+    ) -> ForwardedReport:
         info = event.info
         type_ = (
             MsgType.CANCEL
@@ -317,18 +327,18 @@ class _Telling:
         )
         references = [e.report_id for e in earlier]
         if not references and type_ is MsgType.UPDATE:
-            references = [short(f"{r.key},{r.sent_ms}") for r in self._message.references]
-        body = self._body(event.type, event.severity, type_, info) | times_of(
+            references = [shorten_key(f"{r.key},{r.sent_ms}") for r in self._message.references]
+        body = self._body(event.type, event.severity, type_, info) | build_time_fields(
             info, self._message.identity.sent, self._now
         )
-        alias = self._alias(event.type, event.name) + (OVER if event.over else "")
+        alias = self._alias(event.type, event.name) + (WITHDRAWN_SUFFIX if event.over else "")
         body |= {"alias": alias, "references": references[:100]} | self._place(event, located)
         if not is_expired(info, self._now):
             body |= self._vigilance(event, colours)
         return self._tell(f"{n}", body)
 
     @staticmethod
-    def _vigilance(event: Event, colours: Mapping[str, str]) -> dict[str, Any]:
+    def _vigilance(event: CapEvent, colours: Mapping[str, str]) -> dict[str, Any]:
         """Return the phenomenon, with its colour if that is the one in `colours`."""
         if event.phenomenon is None:
             return {"colour": event.colour} if event.colour else {}
@@ -352,7 +362,7 @@ class _Telling:
                 if self._doubted and info.certainty in ("Observed", "Likely")
                 else info.certainty
             )
-            body |= {"certainty": certainty, "urgency": info.urgency} | texts_of(
+            body |= {"certainty": certainty, "urgency": info.urgency} | build_text_fields(
                 info, self._message.identity.sender
             )
         elif self._doubted:
@@ -360,7 +370,7 @@ class _Telling:
         return body
 
     @staticmethod
-    def _place(event: Event, located: Located | None) -> dict[str, Any]:
+    def _place(event: CapEvent, located: Location | None) -> dict[str, Any]:
         """Return the communes and sites of an event.
 
         A site counts only if the source's record names one. An unknown area goes to a person.
@@ -383,7 +393,9 @@ class _Telling:
             place["sites"] = list(located.sites)
         return place
 
-    def _withdrawals(self, earlier: list[_Earlier], colours: Mapping[str, str]) -> list[Told]:
+    def _withdrawals(
+        self, earlier: list[_EarlierReport], colours: Mapping[str, str]
+    ) -> list[ForwardedReport]:
         """Build one withdrawal per event reported earlier.
 
         A vigilance without a colour in `colours` returns to green.
@@ -393,9 +405,12 @@ class _Telling:
             about = [e.report_id for e in earlier if (e.type, e.name) == (type_, name)]
             body = self._bare(type_, MsgType.CANCEL) | {
                 "references": about[:100],
-                "alias": self._alias(type_, name) + OVER,
+                "alias": self._alias(type_, name) + WITHDRAWN_SUFFIX,
             }
-            if type_ == EventType.WEATHER_ALERT and (phenomenon := phenomenon_in(name)) is not None:
+            if (
+                type_ == EventType.WEATHER_ALERT
+                and (phenomenon := parse_phenomenon(name)) is not None
+            ):
                 body |= {"phenomenon": phenomenon} | (
                     {} if phenomenon in colours else {"colour": "vert"}
                 )
@@ -403,8 +418,8 @@ class _Telling:
         return told
 
     def _withdrawal_unknown(
-        self, n: int, event: Event, located: Located | None, colours: Mapping[str, str]
-    ) -> Told:
+        self, n: int, event: CapEvent, located: Location | None, colours: Mapping[str, str]
+    ) -> ForwardedReport:
         """Build the withdrawal of an event that never arrived.
 
         A calm colour in it applies. Otherwise, a person finds the event. Rule D3, updates and
@@ -416,7 +431,7 @@ class _Telling:
         body |= {"alias": self._alias(event.type, event.name)} | self._place(event, located)
         return self._tell(f"{n}", body | self._vigilance(event, colours))
 
-    def _answer(self, earlier: list[_Earlier]) -> list[Told]:
+    def _answer(self, earlier: list[_EarlierReport]) -> list[ForwardedReport]:
         """Report an Ack or Error as information, if its message is known."""
         if not earlier:
             return []
@@ -432,7 +447,7 @@ class _Telling:
             "occurred_at": self._message.identity.sent.isoformat()
         }
         if info is not None:
-            return body | texts_of(info, self._message.identity.sender)
+            return body | build_text_fields(info, self._message.identity.sender)
         said = f"{self._message.type} {self._message.identity.identifier}"
         return body | {
             "headline": (self._message.note or said)[:2_000],
@@ -440,22 +455,24 @@ class _Telling:
         }
 
     def _alias(self, type_: str, name: str) -> str:
-        return f"{_start(self._message.identity)}{type_}.{name}"
+        return f"{_build_alias_prefix(self._message.identity)}{type_}.{name}"
 
-    def _tell(self, part: str, body: dict[str, Any]) -> Told:
-        return Told(f"{_start(self._message.identity)}{part}", body, self._verdict.value)
+    def _tell(self, part: str, body: dict[str, Any]) -> ForwardedReport:
+        return ForwardedReport(
+            f"{_build_alias_prefix(self._message.identity)}{part}", body, self._verdict.value
+        )
 
 
-def _standing(earlier: list[_Earlier]) -> list[_Earlier]:
+def _drop_withdrawn(earlier: list[_EarlierReport]) -> list[_EarlierReport]:
     """Return events without those that were withdrawn after their last report."""
     newest = {(e.type, e.name): e for e in sorted(earlier, key=lambda e: (e.sent_ms, e.over))}
     return [e for e in earlier if not newest[e.type, e.name].over]
 
 
-def _start(identity: Identity) -> str:
+def _build_alias_prefix(identity: MessageIdentity) -> str:
     """Return the beginning of the aliases of a message's reports."""
-    return f"{short(identity.key)}{_sent(identity)}"
+    return f"{shorten_key(identity.key)}{_format_sent(identity)}"
 
 
-def _sent(identity: Identity) -> str:
+def _format_sent(identity: MessageIdentity) -> str:
     return f"#{identity.sent_ms}."

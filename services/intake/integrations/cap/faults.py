@@ -9,12 +9,12 @@ from typing import Any, Final
 from lxml import etree
 
 from schemas.cap import XSD
-from services.intake.http.xml import OPTIONS, Element
-from services.runtime.http.problems import FieldFault, ProblemError, fault
+from services.intake.http.xml import PARSER_OPTIONS, Element
+from services.runtime.http.problems import FieldFault, ProblemError, build_fault
 
-MOST: Final = 20
+MAX_FAULTS: Final = 20
 """Maximum number of reported faults."""
-NAMED: Final = 2_000
+MAX_LOCATED_ELEMENTS: Final = 2_000
 """Maximum number of elements among which grammar errors are located.
 
 libxml2 counts siblings for each error: beyond, a body of one megabyte would take minutes.
@@ -23,7 +23,7 @@ _CAP_NAME: Final = re.compile(r"\{[^{}]*\}")
 _STEP: Final = re.compile(r"([^\[\]]+)(?:\[(\d+)\])?")
 """A step in the path of an element: `*[2]`, `cap:info[3]`, `autre`."""
 _EXPECTED: Final = re.compile(r"Expected is (?:one of )?\( (.*) \)\.$")
-_KINDS: Final = {
+_VALUE_DESCRIPTIONS: Final = {
     "dateTime": (
         "une date avec décalage : 2027-02-11T09:40:00+01:00",
         "a time with its offset: 2027-02-11T09:40:00+01:00",
@@ -39,7 +39,7 @@ _KINDS: Final = {
 }
 
 
-class Faults:
+class FaultCollector:
     """Collect faults, at most MOST."""
 
     def __init__(self) -> None:
@@ -47,14 +47,16 @@ class Faults:
 
     @property
     def full(self) -> bool:
-        return len(self._found) >= MOST
+        return len(self._found) >= MAX_FAULTS
 
     def add(self, element: Element, code: str, fr: str, en: str) -> None:
         """Add a fault at an element."""
         if not self.full:
             line = element.sourceline
             at_fr, at_en = (f"ligne {line} : ", f"line {line}: ") if line else ("", "")
-            self._found.append(fault(path_of(element), code, at_fr + fr, at_en + en))
+            self._found.append(
+                build_fault(build_element_path(element), code, at_fr + fr, at_en + en)
+            )
 
     def settle(self) -> None:
         """Check that there is no fault. Raises ProblemError `invalid`."""
@@ -62,7 +64,7 @@ class Faults:
             raise ProblemError("invalid", faults=tuple(self._found))
 
 
-def path_of(element: Element) -> str:
+def build_element_path(element: Element) -> str:
     """Return a path such as `/alert/info[2]/area/polygon[1]`; repeated elements have a number."""
     steps: list[str] = []
     at: Element | None = element
@@ -77,8 +79,8 @@ def path_of(element: Element) -> str:
 
 
 @cache
-def _schema() -> etree.XMLSchema:
-    return etree.XMLSchema(etree.parse(str(XSD), etree.XMLParser(**OPTIONS)))
+def _load_schema() -> etree.XMLSchema:
+    return etree.XMLSchema(etree.parse(str(XSD), etree.XMLParser(**PARSER_OPTIONS)))
 
 
 def check_grammar(root: Element, body: bytes) -> None:
@@ -86,51 +88,51 @@ def check_grammar(root: Element, body: bytes) -> None:
 
     Cuts `root` if a large message is invalid.
     """
-    large = sum(1 for _ in root.iter()) > NAMED
+    large = sum(1 for _ in root.iter()) > MAX_LOCATED_ELEMENTS
     if large:
         if _is_valid(body):
             return
-        _cut(root)
-    if _schema().validate(root):
+        _truncate_tree(root)
+    if _load_schema().validate(root):
         if large:
-            raise ProblemError("invalid", faults=(_beyond(root),))
+            raise ProblemError("invalid", faults=(_build_unlocated_fault(root),))
         return
-    faults = Faults()
-    errors: Any = _schema().error_log
+    faults = FaultCollector()
+    errors: Any = _load_schema().error_log
     for entry in errors:
         if faults.full:
             break
-        element = _at(root, entry.path)
-        faults.add(element, *_said(element, entry.type_name, entry.message))
+        element = _find_element(root, entry.path)
+        faults.add(element, *_describe_error(element, entry.type_name, entry.message))
     faults.settle()
 
 
 def _is_valid(body: bytes) -> bool:
     """Validate in one pass and linear time, without locating errors."""
     try:
-        etree.fromstring(body, etree.XMLParser(schema=_schema(), **OPTIONS))
+        etree.fromstring(body, etree.XMLParser(schema=_load_schema(), **PARSER_OPTIONS))
     except etree.XMLSyntaxError:
         return False
     return True
 
 
-def _cut(root: Element) -> None:
+def _truncate_tree(root: Element) -> None:
     """Keep the first NAMED elements."""
     for n, element in enumerate(list(root.iter())):
-        if n >= NAMED and (parent := element.getparent()) is not None:
+        if n >= MAX_LOCATED_ELEMENTS and (parent := element.getparent()) is not None:
             parent.remove(element)
 
 
-def _beyond(root: Element) -> FieldFault:
-    return fault(
-        path_of(root),
+def _build_unlocated_fault(root: Element) -> FieldFault:
+    return build_fault(
+        build_element_path(root),
         "schema",
-        f"non conforme après le {NAMED}e élément",
-        f"not valid after element {NAMED}",
+        f"non conforme après le {MAX_LOCATED_ELEMENTS}e élément",
+        f"not valid after element {MAX_LOCATED_ELEMENTS}",
     )
 
 
-def _at(root: Element, path: str | None) -> Element:
+def _find_element(root: Element, path: str | None) -> Element:
     """Return the element of a libxml2 path, as far as its steps can be followed.
 
     Prefixes in the path are those of the message.
@@ -139,28 +141,32 @@ def _at(root: Element, path: str | None) -> Element:
     for step in (path or "").split("/")[2:]:
         if (found := _STEP.fullmatch(step)) is None:
             break
-        alike = [c for c in element if isinstance(c.tag, str) and found[1] in ("*", _prefixed(c))]
+        alike = [
+            c
+            for c in element
+            if isinstance(c.tag, str) and found[1] in ("*", _get_prefixed_name(c))
+        ]
         if len(alike) < (number := int(found[2] or 1)):
             break
         element = alike[number - 1]
     return element
 
 
-def _prefixed(element: Element) -> str:
+def _get_prefixed_name(element: Element) -> str:
     name = etree.QName(element).localname
     return f"{element.prefix}:{name}" if element.prefix else name
 
 
-def _said(element: Element, error: str, message: str) -> tuple[str, str, str]:
+def _describe_error(element: Element, error: str, message: str) -> tuple[str, str, str]:
     """Return the code and sentences of an error, without the value that was sent."""
     name = etree.QName(element).localname
     if error == "SCHEMAV_CVC_ENUMERATION_VALID":
         names = message.rpartition(" set {")[2].removesuffix("}.").replace("'", "")
         return "enum", f"valeurs possibles : {names}", f"possible values: {names}"
     if error == "SCHEMAV_CVC_PATTERN_VALID":
-        return "time", *_must_be("Time")
+        return "time", *_describe_value("Time")
     if error.startswith("SCHEMAV_CVC_DATATYPE_VALID"):
-        return "value", *_must_be(
+        return "value", *_describe_value(
             message.rpartition(" atomic type '")[2]
             .removesuffix("'.")
             .rpartition("}")[2]
@@ -194,6 +200,6 @@ def _said(element: Element, error: str, message: str) -> tuple[str, str, str]:
     return "schema", "contenu refusé par la grammaire CAP 1.2", "refused by the grammar of CAP 1.2"
 
 
-def _must_be(kind: str) -> tuple[str, str]:
-    fr, en = _KINDS.get(kind, (f"de type {kind}", f"of type {kind}"))
+def _describe_value(kind: str) -> tuple[str, str]:
+    fr, en = _VALUE_DESCRIPTIONS.get(kind, (f"de type {kind}", f"of type {kind}"))
     return f"doit être {fr}", f"must be {en}"

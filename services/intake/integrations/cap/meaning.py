@@ -16,8 +16,8 @@ from typing import Any, Final
 from schemas.cap import SEVERITY
 from schemas.tokens import is_token
 from schemas.words import EventType
-from services.intake.integrations.cap.message import Info, Message
-from services.intake.integrations.signals import MAX_LABELS, rule_for
+from services.intake.integrations.cap.message import CapMessage, Info
+from services.intake.integrations.signals import MAX_LABELS, find_rule
 from services.runtime.identity.principals import Rule, Source
 
 TYPE_CODE: Final = "vigie:type"
@@ -57,7 +57,7 @@ _CODE: Final = re.compile(r"[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class CapEvent:
     """One event of a message: its blocks in several languages, the French one first."""
 
     infos: tuple[Info, ...]
@@ -87,16 +87,16 @@ class Event:
         return "vert" if self.over else self.colour
 
 
-def events_of(message: Message, source: Source) -> list[Event]:
+def interpret_message(message: CapMessage, source: Source) -> list[CapEvent]:
     """Return the events of a message in its order, with unique names."""
-    events: list[Event] = []
+    events: list[CapEvent] = []
     names: dict[tuple[str, str], int] = {}
-    for blocks in _by_language(message.infos):
-        event = _event(message, blocks, source)
+    for blocks in _group_by_language(message.infos):
+        event = _build_event(message, blocks, source)
         place = event.type.value, event.name
         names[place] = names.get(place, 0) + 1
         if (n := names[place]) > 1:
-            event = Event(
+            event = CapEvent(
                 event.infos,
                 event.type,
                 f"{event.name}-{n}",
@@ -110,7 +110,7 @@ def events_of(message: Message, source: Source) -> list[Event]:
     return events
 
 
-def colours_of(events: Iterable[Event]) -> dict[str, str]:
+def find_gravest_colours(events: Iterable[CapEvent]) -> dict[str, str]:
     """Return the gravest colour of each phenomenon.
 
     A vigilance is in force from its declaration, not from its period: tomorrow's yellow in the same
@@ -127,7 +127,7 @@ def colours_of(events: Iterable[Event]) -> dict[str, str]:
     return found
 
 
-def phenomenon_in(name: str) -> str | None:
+def parse_phenomenon(name: str) -> str | None:
     """Return the phenomenon in the name of a weather alert, if it is a vigilance."""
     first = (
         name
@@ -137,12 +137,12 @@ def phenomenon_in(name: str) -> str | None:
     return None if _CODE.fullmatch(first) else first
 
 
-def _by_language(infos: Iterable[Info]) -> list[tuple[Info, ...]]:
+def _group_by_language(infos: Iterable[Info]) -> list[tuple[Info, ...]]:
     """Group blocks that differ only in language into one event."""
     groups: list[list[Info]] = []
     open_: dict[Any, list[list[Info]]] = {}
     for info in infos:
-        alike = open_.setdefault(_content(info), [])
+        alike = open_.setdefault(_build_content_key(info), [])
         group = next(
             (g for g in alike if all(i.language.lower() != info.language.lower() for i in g)), None
         )
@@ -154,7 +154,7 @@ def _by_language(infos: Iterable[Info]) -> list[tuple[Info, ...]]:
     return [tuple(sorted(g, key=lambda i: not i.language.lower().startswith("fr"))) for g in groups]
 
 
-def _content(info: Info) -> Any:
+def _build_content_key(info: Info) -> Any:
     """Return the content of a block that does not depend on its language."""
     areas = tuple((a.polygons, a.circles, a.geocodes) for a in info.areas)
     times = info.effective, info.onset, info.expires
@@ -170,22 +170,26 @@ def _content(info: Info) -> Any:
     )
 
 
-def _event(message: Message, blocks: tuple[Info, ...], source: Source) -> Event:
+def _build_event(message: CapMessage, blocks: tuple[Info, ...], source: Source) -> CapEvent:
     info = blocks[0]
     codes = {
         name.strip().casefold(): value for name, value in chain(info.parameters, info.event_codes)
     }
     rule = (
         next(
-            (r for i in blocks if (r := rule_for(labels_of(message, i), source)) is not None), None
+            (r for i in blocks if (r := find_rule(build_labels(message, i), source)) is not None),
+            None,
         )
-        or _SILENT
+        or _NO_RULE
     )
-    phenomenon, colour = rule.phenomenon or _phenomenon(codes), rule.colour or _colour(codes)
-    type_ = rule.type or _type(info, codes, phenomenon or colour, source)
+    phenomenon, colour = (
+        rule.phenomenon or _read_phenomenon(codes),
+        rule.colour or _read_colour(codes),
+    )
+    type_ = rule.type or _choose_type(info, codes, phenomenon or colour, source)
     weather = type_ is EventType.WEATHER_ALERT
-    name = phenomenon if weather and phenomenon and is_token(phenomenon) else _name(info)
-    return Event(
+    name = phenomenon if weather and phenomenon and is_token(phenomenon) else _hash_event_name(info)
+    return CapEvent(
         blocks,
         type_,
         name[:50],
@@ -197,16 +201,18 @@ def _event(message: Message, blocks: tuple[Info, ...], source: Source) -> Event:
     )
 
 
-_SILENT: Final = Rule(when={"": ""})
+_NO_RULE: Final = Rule(when={"": ""})
 """A rule without effect."""
 
 
-def _name(info: Info) -> str:
+def _hash_event_name(info: Info) -> str:
     what = info.event_codes[0][1] if info.event_codes else info.event
     return blake2b(what.strip().casefold().encode(), digest_size=6).hexdigest()
 
 
-def _type(info: Info, codes: Mapping[str, str], vigilance: str | None, source: Source) -> EventType:
+def _choose_type(
+    info: Info, codes: Mapping[str, str], vigilance: str | None, source: Source
+) -> EventType:
     if (own := codes.get(TYPE_CODE)) in _TYPES:
         return EventType(own)
     if vigilance:
@@ -219,18 +225,18 @@ def _type(info: Info, codes: Mapping[str, str], vigilance: str | None, source: S
     return next((_BY_CATEGORY[c] for c in info.categories if c in _BY_CATEGORY), source.type)
 
 
-def _phenomenon(codes: Mapping[str, str]) -> str | None:
+def _read_phenomenon(codes: Mapping[str, str]) -> str | None:
     if own := codes.get("vigie:phenomenon"):
         return own[:64]
     return _PHENOMENA.get(codes.get("awareness_type", "").partition(";")[0].strip())
 
 
-def _colour(codes: Mapping[str, str]) -> str | None:
+def _read_colour(codes: Mapping[str, str]) -> str | None:
     parts = codes.get("vigie:colour", codes.get("awareness_level", "")).casefold().split(";")
     return next((_COLOURS[p.strip()] for p in parts if p.strip() in _COLOURS), None)
 
 
-def labels_of(message: Message, info: Info) -> dict[str, str]:
+def build_labels(message: CapMessage, info: Info) -> dict[str, str]:
     """Return the labels that a source's rules can match."""
     labels = {
         "sender": message.identity.sender,
@@ -252,7 +258,7 @@ def labels_of(message: Message, info: Info) -> dict[str, str]:
     return labels
 
 
-def times_of(info: Info, sent: datetime, now: datetime) -> dict[str, Any]:
+def build_time_fields(info: Info, sent: datetime, now: datetime) -> dict[str, Any]:
     """Return the time fields of the native report.
 
     An announced event has an effect only in its window. One that expired before it arrived has
@@ -281,7 +287,7 @@ def is_expired(info: Info, now: datetime) -> bool:
     return info.expires is not None and info.expires <= now
 
 
-def texts_of(info: Info, sender: str) -> dict[str, Any]:
+def build_text_fields(info: Info, sender: str) -> dict[str, Any]:
     """Return the free text of the native report."""
     said = (
         info.description,

@@ -13,16 +13,16 @@ from typing import Final
 from lxml import etree
 
 from schemas.cap import NAMESPACE
-from services.intake.http.xml import Element, read_xml
-from services.intake.integrations.cap.faults import Faults, check_grammar
-from services.runtime.http.problems import ProblemError, fault
+from services.intake.http.xml import Element, parse_xml
+from services.intake.integrations.cap.faults import FaultCollector, check_grammar
+from services.runtime.http.problems import ProblemError, build_fault
 
 Point = tuple[float, float]
 """Latitude and longitude."""
 Pairs = tuple[tuple[str, str], ...]
 """Pairs of valueName and value."""
 ATOM: Final = "http://www.w3.org/2005/Atom"
-_OLDER: Final = {
+_OLDER_VERSIONS: Final = {
     "http://www.incident.com/cap/1.0": "CAP 1.0",
     "urn:oasis:names:tc:emergency:cap:1.0": "CAP 1.0",
     "urn:oasis:names:tc:emergency:cap:1.1": "CAP 1.1",
@@ -36,7 +36,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class MessageIdentity:
     """Identity of a message. Equal identities are the same message, however the time is written."""
 
     sender: str
@@ -59,7 +59,7 @@ class Circle:
 
 
 @dataclass(frozen=True, slots=True)
-class Area:
+class CapArea:
     description: str
     polygons: tuple[tuple[Point, ...], ...]
     circles: tuple[Circle, ...]
@@ -86,37 +86,37 @@ class Info:
     web: str
     contact: str
     parameters: Pairs
-    areas: tuple[Area, ...]
+    areas: tuple[CapArea, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    identity: Identity
+class CapMessage:
+    identity: MessageIdentity
     status: str
     type: str
     note: str
-    references: tuple[Identity, ...]
+    references: tuple[MessageIdentity, ...]
     infos: tuple[Info, ...]
 
 
-def read(body: bytes) -> tuple[Message, Element]:
+def read_message(body: bytes) -> tuple[CapMessage, Element]:
     """Read a message and its root element. Raises ProblemError `invalid` with element paths."""
-    root = read_xml(body)
-    _recognise(root)
+    root = parse_xml(body)
+    _refuse_other_formats(root)
     check_grammar(root, body)
-    reader = _Reader()
+    reader = _MessageReader()
     message = reader.message(root)
     reader.faults.settle()
     assert message is not None, "without a fault everything could be read"
     return message, root
 
 
-def _recognise(root: Element) -> None:
+def _refuse_other_formats(root: Element) -> None:
     """Refuse other formats by their name. Raises ProblemError `invalid`."""
     name = etree.QName(root)
     if (name.namespace, name.localname) == (NAMESPACE, "alert"):
         return
-    what, why_fr, why_en = _known_as(name.namespace or "", name.localname)
+    what, why_fr, why_en = _describe_format(name.namespace or "", name.localname)
     send = (
         "envoyez chaque message CAP 1.2 (« alert ») seul",
         "send each CAP 1.2 message (“alert”) by itself",
@@ -124,14 +124,16 @@ def _recognise(root: Element) -> None:
     raise ProblemError(
         "invalid",
         faults=(
-            fault(f"/{name.localname}", what, f"{why_fr} ; {send[0]}", f"{why_en}; {send[1]}"),
+            build_fault(
+                f"/{name.localname}", what, f"{why_fr} ; {send[0]}", f"{why_en}; {send[1]}"
+            ),
         ),
     )
 
 
-def _known_as(namespace: str, name: str) -> tuple[str, str, str]:
-    if namespace in _OLDER and name == "alert":
-        version = _OLDER[namespace]
+def _describe_format(namespace: str, name: str) -> tuple[str, str, str]:
+    if namespace in _OLDER_VERSIONS and name == "alert":
+        version = _OLDER_VERSIONS[namespace]
         return (
             "cap_version",
             f"c’est un message {version}, et non 1.2",
@@ -174,39 +176,39 @@ def _known_as(namespace: str, name: str) -> tuple[str, str, str]:
     )
 
 
-class _Reader:
+class _MessageReader:
     """Read grammatical content and collect faults of meaning."""
 
     def __init__(self) -> None:
-        self.faults = Faults()
+        self.faults = FaultCollector()
 
-    def message(self, root: Element) -> Message | None:
+    def message(self, root: Element) -> CapMessage | None:
         sender, identifier, sent = (
             self._name(root, "sender"),
             self._name(root, "identifier"),
-            self._time(_child(root, "sent")),
+            self._time(_find_child(root, "sent")),
         )
-        type_, scope = _text(root, "msgType"), _text(root, "scope")
-        if scope == "Restricted" and not _text(root, "restriction"):
+        type_, scope = _read_child_text(root, "msgType"), _read_child_text(root, "scope")
+        if scope == "Restricted" and not _read_child_text(root, "restriction"):
             self._missing(root, "scope", "restriction", "scope Restricted")
-        if scope == "Private" and not _text(root, "addresses"):
+        if scope == "Private" and not _read_child_text(root, "addresses"):
             self._missing(root, "scope", "addresses", "scope Private")
         references = self._references(root, type_)
-        infos = tuple(self._info(element, sent, type_) for element in _children(root, "info"))
+        infos = tuple(self._info(element, sent, type_) for element in _find_children(root, "info"))
         if sent is None:
             return None
-        return Message(
-            Identity(sender, identifier, sent),
-            _text(root, "status"),
+        return CapMessage(
+            MessageIdentity(sender, identifier, sent),
+            _read_child_text(root, "status"),
             type_,
-            _text(root, "note"),
+            _read_child_text(root, "note"),
             references,
             infos,
         )
 
     def _missing(self, root: Element, at: str, name: str, why: str) -> None:
-        element = _child(root, name)
-        where = element if element is not None else _child(root, at)
+        element = _find_child(root, name)
+        where = element if element is not None else _find_child(root, at)
         assert where is not None, "the grammar asks for it"
         self.faults.add(
             where,
@@ -216,9 +218,9 @@ class _Reader:
         )
 
     def _name(self, root: Element, name: str) -> str:
-        element = _child(root, name)
+        element = _find_child(root, name)
         assert element is not None, "the grammar asks for it"
-        value = _own_text(element)
+        value = _read_text(element)
         if not _NAME.fullmatch(value):
             self.faults.add(
                 element,
@@ -231,7 +233,7 @@ class _Reader:
     def _time(self, element: Element | None) -> datetime | None:
         if element is None:
             return None
-        at = read_time(_own_text(element))
+        at = parse_time(_read_text(element))
         if at is None:
             self.faults.add(
                 element,
@@ -241,15 +243,15 @@ class _Reader:
             )
         return at
 
-    def _references(self, root: Element, type_: str) -> tuple[Identity, ...]:
-        element = _child(root, "references")
-        triples = [] if element is None else _own_text(element).split()
+    def _references(self, root: Element, type_: str) -> tuple[MessageIdentity, ...]:
+        element = _find_child(root, "references")
+        triples = [] if element is None else _read_text(element).split()
         if type_ in _REFERRING and not triples:
             self._missing(root, "msgType", "references", f"msgType {type_}")
         found = []
         for triple in triples:
             parts = triple.split(",")
-            sent = read_time(parts[2]) if len(parts) == 3 else None
+            sent = parse_time(parts[2]) if len(parts) == 3 else None
             if sent is None or not (parts[0] and parts[1]):
                 assert element is not None
                 self.faults.add(
@@ -259,19 +261,19 @@ class _Reader:
                     "triples “sender,identifier,sent” separated by spaces",
                 )
                 break
-            found.append(Identity(parts[0], parts[1], sent))
+            found.append(MessageIdentity(parts[0], parts[1], sent))
         return tuple(found)
 
     def _info(self, info: Element, sent: datetime | None, type_: str) -> Info:
-        event, expires = _child(info, "event"), _child(info, "expires")
+        event, expires = _find_child(info, "event"), _find_child(info, "expires")
         assert event is not None, "the grammar asks for it"
-        if not _own_text(event):
+        if not _read_text(event):
             self.faults.add(event, "missing", "ne peut pas être vide", "must not be empty")
         ends = self._time(expires)
         over = (
             type_ == "Cancel"
-            or _text(info, "urgency") == "Past"
-            or "AllClear" in _texts(info, "responseType")
+            or _read_child_text(info, "urgency") == "Past"
+            or "AllClear" in _read_child_texts(info, "responseType")
         )
         if (
             expires is not None
@@ -281,29 +283,29 @@ class _Reader:
         ):
             self.faults.add(expires, "expires", "doit être après « sent »", "must be after “sent”")
         return Info(
-            language=_text(info, "language") or "en-US",
-            categories=_texts(info, "category"),
-            event=_own_text(event),
-            responses=_texts(info, "responseType"),
-            urgency=_text(info, "urgency"),
-            severity=_text(info, "severity"),
-            certainty=_text(info, "certainty"),
-            event_codes=_pairs(info, "eventCode"),
-            effective=self._time(_child(info, "effective")),
-            onset=self._time(_child(info, "onset")),
+            language=_read_child_text(info, "language") or "en-US",
+            categories=_read_child_texts(info, "category"),
+            event=_read_text(event),
+            responses=_read_child_texts(info, "responseType"),
+            urgency=_read_child_text(info, "urgency"),
+            severity=_read_child_text(info, "severity"),
+            certainty=_read_child_text(info, "certainty"),
+            event_codes=_read_pairs(info, "eventCode"),
+            effective=self._time(_find_child(info, "effective")),
+            onset=self._time(_find_child(info, "onset")),
             expires=ends,
-            sender_name=_text(info, "senderName"),
-            headline=_text(info, "headline"),
-            description=_text(info, "description"),
-            instruction=_text(info, "instruction"),
-            web=_text(info, "web"),
-            contact=_text(info, "contact"),
-            parameters=_pairs(info, "parameter"),
-            areas=tuple(self._area(element) for element in _children(info, "area")),
+            sender_name=_read_child_text(info, "senderName"),
+            headline=_read_child_text(info, "headline"),
+            description=_read_child_text(info, "description"),
+            instruction=_read_child_text(info, "instruction"),
+            web=_read_child_text(info, "web"),
+            contact=_read_child_text(info, "contact"),
+            parameters=_read_pairs(info, "parameter"),
+            areas=tuple(self._area(element) for element in _find_children(info, "area")),
         )
 
-    def _area(self, area: Element) -> Area:
-        altitude, ceiling = _child(area, "altitude"), _child(area, "ceiling")
+    def _area(self, area: Element) -> CapArea:
+        altitude, ceiling = _find_child(area, "altitude"), _find_child(area, "ceiling")
         if ceiling is not None and altitude is None:
             self.faults.add(
                 ceiling, "ceiling", "seulement avec « altitude »", "only together with “altitude”"
@@ -311,7 +313,7 @@ class _Reader:
         elif (
             ceiling is not None
             and altitude is not None
-            and float(_own_text(ceiling)) < float(_own_text(altitude))
+            and float(_read_text(ceiling)) < float(_read_text(altitude))
         ):
             self.faults.add(
                 ceiling,
@@ -320,18 +322,18 @@ class _Reader:
                 "must not be below “altitude”",
             )
         polygons, circles = (
-            map(self._polygon, _children(area, "polygon")),
-            map(self._circle, _children(area, "circle")),
+            map(self._polygon, _find_children(area, "polygon")),
+            map(self._circle, _find_children(area, "circle")),
         )
-        return Area(
-            _text(area, "areaDesc"),
+        return CapArea(
+            _read_child_text(area, "areaDesc"),
             tuple(p for p in polygons if p is not None),
             tuple(c for c in circles if c is not None),
-            _pairs(area, "geocode"),
+            _read_pairs(area, "geocode"),
         )
 
     def _polygon(self, element: Element) -> tuple[Point, ...] | None:
-        points = [_point(pair) for pair in _own_text(element).split()]
+        points = [_parse_point(pair) for pair in _read_text(element).split()]
         good = [p for p in points if p is not None]
         if len(good) < len(points) or len(points) < 4:
             self.faults.add(
@@ -352,8 +354,8 @@ class _Reader:
         return None
 
     def _circle(self, element: Element) -> Circle | None:
-        parts = _own_text(element).split()
-        centre = _point(parts[0]) if len(parts) == 2 else None
+        parts = _read_text(element).split()
+        centre = _parse_point(parts[0]) if len(parts) == 2 else None
         if (
             centre is None
             or not re.fullmatch(_NUMBER, parts[1])
@@ -369,7 +371,7 @@ class _Reader:
         return Circle(centre, float(parts[1]))
 
 
-def read_time(text: str) -> datetime | None:
+def parse_time(text: str) -> datetime | None:
     """Read a CAP time in UTC; None if invalid or before 1970."""
     if (found := _TIME.fullmatch(text)) is None:
         return None
@@ -385,36 +387,37 @@ def read_time(text: str) -> datetime | None:
         return None
 
 
-def _point(pair: str) -> Point | None:
+def _parse_point(pair: str) -> Point | None:
     if len(pair) > 100 or (found := _PAIR.fullmatch(pair)) is None:
         return None
     lat, lon = float(found[1]), float(found[2])
     return (lat, lon) if -90 <= lat <= 90 and -180 <= lon <= 180 else None
 
 
-def _children(element: Element, name: str) -> list[Element]:
+def _find_children(element: Element, name: str) -> list[Element]:
     return element.findall(f"{{{NAMESPACE}}}{name}")
 
 
-def _child(element: Element, name: str) -> Element | None:
+def _find_child(element: Element, name: str) -> Element | None:
     return element.find(f"{{{NAMESPACE}}}{name}")
 
 
-def _own_text(element: Element) -> str:
+def _read_text(element: Element) -> str:
     """Return the text of an element, including text around comments."""
     return "".join((element.text or "", *(inner.tail or "" for inner in element))).strip()
 
 
-def _text(element: Element, name: str) -> str:
-    found = _child(element, name)
-    return "" if found is None else _own_text(found)
+def _read_child_text(element: Element, name: str) -> str:
+    found = _find_child(element, name)
+    return "" if found is None else _read_text(found)
 
 
-def _texts(element: Element, name: str) -> tuple[str, ...]:
-    return tuple(_own_text(child) for child in _children(element, name))
+def _read_child_texts(element: Element, name: str) -> tuple[str, ...]:
+    return tuple(_read_text(child) for child in _find_children(element, name))
 
 
-def _pairs(element: Element, name: str) -> Pairs:
+def _read_pairs(element: Element, name: str) -> Pairs:
     return tuple(
-        (_text(child, "valueName"), _text(child, "value")) for child in _children(element, name)
+        (_read_child_text(child, "valueName"), _read_child_text(child, "value"))
+        for child in _find_children(element, name)
     )

@@ -16,11 +16,11 @@ from signxml.verifier import SignatureConfiguration, XMLVerifier
 from services.intake.http.xml import Element
 
 _SIGNATURE: Final = "{http://www.w3.org/2000/09/xmldsig#}Signature"
-_EXPECTED: Final = SignatureConfiguration(location="./", expect_references=1)
+_SIGNATURE_CONFIG: Final = SignatureConfiguration(location="./", expect_references=1)
 log = structlog.get_logger(__name__)
 
 
-class Verdict(StrEnum):
+class SignatureVerdict(StrEnum):
     UNSIGNED = "unsigned"
     UNCHECKED = "unchecked"
     """Signed, but no certificate is pinned for the source."""
@@ -29,22 +29,22 @@ class Verdict(StrEnum):
     """Signed by another certificate, over other content, or only in part."""
 
 
-def verdict_on(root: Element, body: bytes, certificates: Sequence[str]) -> Verdict:
+def verify_signature(root: Element, body: bytes, certificates: Sequence[str]) -> SignatureVerdict:
     """Check whether a pinned certificate signed the whole message. Never raises."""
     if root.find(_SIGNATURE) is None:
-        return Verdict.UNSIGNED
+        return SignatureVerdict.UNSIGNED
     if not certificates:
-        return Verdict.UNCHECKED
+        return SignatureVerdict.UNCHECKED
     return (
-        Verdict.VALID
-        if any(_signed_by(root, body, pem) for pem in certificates)
-        else Verdict.INVALID
+        SignatureVerdict.VALID
+        if any(_is_signed_by(root, body, pem) for pem in certificates)
+        else SignatureVerdict.INVALID
     )
 
 
-def _signed_by(root: Element, body: bytes, pem: str) -> bool:
+def _is_signed_by(root: Element, body: bytes, pem: str) -> bool:
     try:
-        found = XMLVerifier().verify(body, x509_cert=pem, expect_config=_EXPECTED)
+        found = XMLVerifier().verify(body, x509_cert=pem, expect_config=_SIGNATURE_CONFIG)
     except (
         SignXMLException,
         InvalidSignature,

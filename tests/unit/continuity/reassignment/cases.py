@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.reference import ReassignmentRule, Site, StaffCell, Staffing, Substitution
-from services.continuity.reassignment.model import Situation, Tables
+from services.continuity.reassignment.model import ModelSituation, ReferenceTables
 from services.continuity.reassignment.model.files import read_situation
 from tests.shipped import territory
 
@@ -20,12 +20,12 @@ EXPECTED: dict[str, dict[str, Any]] = {
 
 
 @cache
-def tables() -> Tables:
-    return Tables(territory().sites, territory().staffing)
+def tables() -> ReferenceTables:
+    return ReferenceTables(territory().sites, territory().staffing)
 
 
 @cache
-def situation(name: str) -> Situation:
+def situation(name: str) -> ModelSituation:
     return read_situation(ROWS, META, name, tables())
 
 
@@ -87,8 +87,8 @@ def small(
     rules: list[ReassignmentRule],
     cells: list[StaffCell],
     substitutions: list[Substitution] | None = None,
-) -> Tables:
-    return Tables(
+) -> ReferenceTables:
+    return ReferenceTables(
         sites,
         Staffing(cells=tuple(cells), rules=tuple(rules), substitutions=tuple(substitutions or ())),
     )

@@ -9,11 +9,16 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 
 from schemas.reference import Staffing, Substitution
-from services.continuity.contingency.ranking import Contingency, Lost, totals, worst
-from services.continuity.contingency.sensitivity import Start, sensitivity
-from services.continuity.reassignment.model import Tables
+from services.continuity.contingency.ranking import (
+    ContingencyRanking,
+    LossKind,
+    count_losses,
+    select_worst,
+)
+from services.continuity.contingency.sensitivity import GainBaseline, rank_gains
+from services.continuity.reassignment.model import ReferenceTables
 from services.continuity.reassignment.model.previous import LineKey, PreviousLine
-from services.continuity.reassignment.model.situation import SiteState, Situation
+from services.continuity.reassignment.model.situation import ModelSituation, SiteCapacityState
 from tests.model.reassignment import Case
 from tests.unit.continuity.reassignment.cases import cell, rule, site, tables
 from tests.unit.continuity.reassignment.test_independent import small_cases
@@ -32,20 +37,23 @@ WORST = [
 
 
 def test_no_building_alone_stops_vital_work() -> None:
-    assert totals(Contingency(tables(), Lost.BUILDING).single()) == {"losses": 253, "unmet": 0}
+    assert count_losses(ContingencyRanking(tables(), LossKind.BUILDING).single()) == {
+        "losses": 253,
+        "unmet": 0,
+    }
 
 
 def test_buildings_with_their_people_are_ranked() -> None:
-    ranking = Contingency(tables(), Lost.PEOPLE)
+    ranking = ContingencyRanking(tables(), LossKind.PEOPLE)
     found = ranking.single()
     assert ranking.solves == 119, "only sites with a demand are solved"
-    assert totals(found) == {"losses": 253, "unmet": 50}
-    assert [(loss.sites[0], loss.unmet) for loss in worst(found, 9)] == WORST
+    assert count_losses(found) == {"losses": 253, "unmet": 50}
+    assert [(loss.sites[0], loss.unmet) for loss in select_worst(found, 9)] == WORST
 
 
 def test_the_worst_loss_names_who_is_missing() -> None:
-    ranking = Contingency(tables(), Lost.PEOPLE)
-    found = ranking.explained(worst(ranking.single(), 2)[1])
+    ranking = ContingencyRanking(tables(), LossKind.PEOPLE)
+    found = ranking.explained(select_worst(ranking.single(), 2)[1])
     assert {(gap.metier, gap.missing) for gap in found.gaps} >= {
         ("electricien_habilite", "people"),
         ("egoutier", "people"),
@@ -60,8 +68,8 @@ def test_the_worst_loss_names_who_is_missing() -> None:
 )
 @given(small_cases())
 def test_what_is_screened_is_what_a_solve_finds(case: Case) -> None:
-    for lost in Lost:
-        ranking = Contingency(Tables(case.sites, case.staffing), lost)
+    for lost in LossKind:
+        ranking = ContingencyRanking(ReferenceTables(case.sites, case.staffing), lost)
         for loss in list(ranking.pairs()):
             assert loss.unmet == ranking.explained(loss).unmet, loss
 
@@ -76,9 +84,12 @@ def test_what_one_more_buys() -> None:
     ]
     lines = [Substitution(metier="infirmier", by="puericultrice", tenths=1)]
     staffing = Staffing(cells=tuple(cells), rules=tuple(rules), substitutions=tuple(lines))
-    start = Start(sites, staffing, Lost.PEOPLE)
-    found = sensitivity(
-        start, worst(Contingency(Tables(sites, staffing), Lost.PEOPLE).single(), 10)
+    start = GainBaseline(sites, staffing, LossKind.PEOPLE)
+    found = rank_gains(
+        start,
+        select_worst(
+            ContingencyRanking(ReferenceTables(sites, staffing), LossKind.PEOPLE).single(), 10
+        ),
     )
     assert [(g.kind, g.what, g.unmet, g.agents, g.kept, g.losses) for g in found] == [
         ("agent", "infirmier", (-8, 0, 0), -1, 0, 1),
@@ -91,9 +102,13 @@ def test_a_second_agent_of_a_metier_keeps_the_activity_that_the_first_does_not()
     staffing = Staffing(
         cells=(cell("a", "SOL-04", "infirmier", 1, 1),), rules=tuple(rules), substitutions=()
     )
-    bad = worst(Contingency(Tables(sites, staffing), Lost.PEOPLE).single(), 10)
+    bad = select_worst(
+        ContingencyRanking(ReferenceTables(sites, staffing), LossKind.PEOPLE).single(), 10
+    )
     (gain,) = [
-        g for g in sensitivity(Start(sites, staffing, Lost.PEOPLE), bad) if g.kind == "agent"
+        g
+        for g in rank_gains(GainBaseline(sites, staffing, LossKind.PEOPLE), bad)
+        if g.kind == "agent"
     ]
     assert (gain.agents, gain.kept) == (-1, 1)
 
@@ -107,11 +122,15 @@ def test_in_a_crisis_a_fallback_site_buys_the_desks_that_approved_lines_hold() -
     held = PreviousLine(
         LineKey("a", "SOL-04", "infirmier", "d", "a", "SOL-04", "infirmier", "b"), 2, approved=True
     )
-    start = Start(
-        sites, staffing, Lost.BUILDING, Situation({"a": SiteState(100, 0, False)}), (held,)
+    start = GainBaseline(
+        sites,
+        staffing,
+        LossKind.BUILDING,
+        ModelSituation({"a": SiteCapacityState(100, 0, False)}),
+        (held,),
     )
-    bad = worst(start.ranking(Tables(sites, staffing)).single(), 10)
-    (site_more,) = [g for g in sensitivity(start, bad) if g.kind == "site"]
+    bad = select_worst(start.ranking(ReferenceTables(sites, staffing)).single(), 10)
+    (site_more,) = [g for g in rank_gains(start, bad) if g.kind == "site"]
     assert (
         site_more.what,
         site_more.unmet,
@@ -120,7 +139,9 @@ def test_in_a_crisis_a_fallback_site_buys_the_desks_that_approved_lines_hold() -
         site_more.losses,
     ) == ("site_central", (-32, 0, 0), -4, 2, 2)
     assert [
-        g for g in sensitivity(Start(sites, staffing, Lost.BUILDING), ()) if g.kind == "site"
+        g
+        for g in rank_gains(GainBaseline(sites, staffing, LossKind.BUILDING), ())
+        if g.kind == "site"
     ] == [], "on a quiet day no desk is missing"
 
 

@@ -9,10 +9,15 @@ from typing import Any
 
 import pytest
 
-from services.continuity.reassignment.model import SiteState, Situation, Tables, solve
+from services.continuity.reassignment.model import (
+    ModelSituation,
+    ReferenceTables,
+    SiteCapacityState,
+    solve_situation_program,
+)
 from services.continuity.reassignment.model.files import (
     FileInvalid,
-    proposal_document,
+    dump_proposal,
     read_previous,
     read_situation,
 )
@@ -22,7 +27,7 @@ META = [{"id": "X", "elapsed_h": 1, "transit": 1, "tele": 1}]
 ROWS = "situation,site_id,staff_pct,seat_pct,host_ok\nX,a,100,0,0\n"
 
 
-def territory() -> Tables:
+def territory() -> ReferenceTables:
     return small(
         [site("a"), site("b", 500), site("c", 3_000)],
         [rule("SOL-04", 2, tele_pct=50), rule("RHF-01", 3, release_pct=100)],
@@ -35,20 +40,22 @@ def territory() -> Tables:
 
 
 def document() -> Any:
-    found = solve(territory(), Situation({"a": SiteState(100, 0, False)}))
-    return json.loads(json.dumps(proposal_document(found, {}, 0.0)))
+    found = solve_situation_program(
+        territory(), ModelSituation({"a": SiteCapacityState(100, 0, False)})
+    )
+    return json.loads(json.dumps(dump_proposal(found, {}, 0.0)))
 
 
 def test_a_proposal_is_read_as_it_was_written(tmp_path: Path) -> None:
     file = tmp_path / "proposal.json"
     file.write_text(json.dumps(document()))
-    now = Situation({"a": SiteState(100, 0, False)})
-    found = solve(territory(), now)
+    now = ModelSituation({"a": SiteCapacityState(100, 0, False)})
+    found = solve_situation_program(territory(), now)
     read = read_previous(file, territory())
     assert [(line.key, line.count, line.approved) for line in read] == [
         (line.key, line.count, True) for line in found.lines
     ]
-    assert all(k.count == k.before for k in solve(territory(), now, read).kept)
+    assert all(k.count == k.before for k in solve_situation_program(territory(), now, read).kept)
 
 
 def test_a_table_that_a_spreadsheet_wrote_is_read(tmp_path: Path) -> None:
@@ -56,7 +63,9 @@ def test_a_table_that_a_spreadsheet_wrote_is_read(tmp_path: Path) -> None:
     rows, meta = tmp_path / "situations.csv", tmp_path / "situations.json"
     rows.write_text(ROWS, encoding="utf-8-sig")
     meta.write_text(json.dumps(META), encoding="utf-8-sig")
-    assert read_situation(rows, meta, "X", territory()).sites == {"a": SiteState(100, 0, False)}
+    assert read_situation(rows, meta, "X", territory()).sites == {
+        "a": SiteCapacityState(100, 0, False)
+    }
 
 
 def _said(tmp_path: Path, place: str, value: Any) -> str:
@@ -123,7 +132,7 @@ def test_lines_of_any_values_are_solved_or_refused(tmp_path: Path) -> None:
     random, sound, said = Random(20261126), document(), []
     tables, now, file = (
         territory(),
-        Situation({"a": SiteState(100, 0, False)}),
+        ModelSituation({"a": SiteCapacityState(100, 0, False)}),
         tmp_path / "proposal.json",
     )
     for _ in range(400):
@@ -134,7 +143,7 @@ def test_lines_of_any_values_are_solved_or_refused(tmp_path: Path) -> None:
         line.setdefault("state", random.choice(("approved", "proposed")))
         file.write_text(json.dumps(text))
         try:
-            solve(tables, now, read_previous(file, tables))
+            solve_situation_program(tables, now, read_previous(file, tables))
         except FileInvalid as refused:
             said.append(str(refused))
     assert all(word.startswith(f"{file}: line ") for word in said)

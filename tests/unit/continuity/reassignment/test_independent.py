@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from schemas.reference import ReassignmentRule, Staffing, Substitution
 from services.continuity.reassignment.model import (
-    Choice,
     LineKey,
-    Options,
+    ModelSituation,
     PreviousLine,
-    Proposal,
-    SiteState,
-    Situation,
-    Tables,
-    solve,
+    ReferenceTables,
+    SiteCapacityState,
+    SolveChoice,
+    SolvedProposal,
+    SolveOptions,
+    solve_situation_program,
 )
 from services.continuity.reassignment.model.previous import TELEWORK
 from tests.model.reassignment import LEVELS, Case, Move, checked, optimum
@@ -93,9 +93,9 @@ def small_cases(draw: Any) -> Case:
     )
 
 
-def _situation(case: Case) -> Situation:
-    return Situation(
-        {s: SiteState(*state) for s, state in case.touched.items()},
+def _situation(case: Case) -> ModelSituation:
+    return ModelSituation(
+        {s: SiteCapacityState(*state) for s, state in case.touched.items()},
         case.elapsed_h,
         case.transit,
         case.tele,
@@ -112,19 +112,19 @@ def _move(key: LineKey) -> Move:
     )
 
 
-def _lines(proposal: Proposal) -> dict[Move, int]:
+def _lines(proposal: SolvedProposal) -> dict[Move, int]:
     return {_move(line.key): line.count for line in proposal.lines}
 
 
 def _found(
     case: Case, previous: tuple[PreviousLine, ...] = (), *, tie_break: bool = False
-) -> Proposal:
+) -> SolvedProposal:
     """The proposal, which the other model counts and checks line by line."""
-    found = solve(
-        Tables(case.sites, case.staffing),
+    found = solve_situation_program(
+        ReferenceTables(case.sites, case.staffing),
         _situation(case),
         previous,
-        Options(Choice(tie_break=tie_break)),
+        SolveOptions(SolveChoice(tie_break=tie_break)),
     )
     assert {level: found.objective[level] for level in LEVELS} == checked(case, _lines(found))
     return found
@@ -162,8 +162,11 @@ def test_the_other_model_agrees(case: Case, transit_stops: bool, tie_break: bool
 )
 @given(small_cases())
 def test_the_other_model_agrees_on_the_fewest_groups(case: Case) -> None:
-    found = solve(
-        Tables(case.sites, case.staffing), _situation(case), (), Options(Choice(cohesion=True))
+    found = solve_situation_program(
+        ReferenceTables(case.sites, case.staffing),
+        _situation(case),
+        (),
+        SolveOptions(SolveChoice(cohesion=True)),
     )
     if found.open_level is None:
         assert found.objective == optimum(case, cohesion=True)
@@ -179,7 +182,7 @@ def test_the_other_model_agrees_on_what_was_approved_and_what_was_only_seen(
     case: Case, data: st.DataObject
 ) -> None:
     """A line may be approved in part, when a later proposal adds to it; sites are hit again, and others come back."""
-    first = solve(Tables(case.sites, case.staffing), _situation(case))
+    first = solve_situation_program(ReferenceTables(case.sites, case.staffing), _situation(case))
     previous, approved, seen = [], {}, {}
     for line in first.lines:
         held = data.draw(st.integers(0, line.count))

@@ -7,19 +7,19 @@ from dataclasses import replace
 import pytest
 
 from services.continuity.reassignment.model import (
-    Choice,
-    Options,
     PreviousLine,
-    Proposal,
-    Work,
-    solve,
+    SolveChoice,
+    SolvedProposal,
+    SolveOptions,
+    SolverWork,
+    solve_situation_program,
 )
 from tests.unit.continuity.reassignment.cases import EXPECTED, situation, tables
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_every_situation_has_its_optimum(name: str) -> None:
-    found = solve(tables(), situation(name))
+    found = solve_situation_program(tables(), situation(name))
     wanted = EXPECTED[name]
     assert (found.demand, found.displaced, sum(g.count for g in found.suspended)) == (
         wanted["demand"],
@@ -41,7 +41,9 @@ def test_every_situation_has_its_optimum(name: str) -> None:
     [("S10-fire", 11, 5457, 10339), ("S01-90h", 8, 433, 5675)],
 )
 def test_cohesion_uses_the_fewest_groups(name: str, groups: int, minutes: int, grams: int) -> None:
-    found = solve(tables(), situation(name), (), Options(Choice(cohesion=True)))
+    found = solve_situation_program(
+        tables(), situation(name), (), SolveOptions(SolveChoice(cohesion=True))
+    )
     assert found.open_level is None
     assert found.objective == EXPECTED[name]["optimum"] | {
         "K": 0,
@@ -53,8 +55,10 @@ def test_cohesion_uses_the_fewest_groups(name: str, groups: int, minutes: int, g
 
 
 def test_cohesion_that_cannot_be_proved_shows_its_gap() -> None:
-    found = solve(tables(), situation("STR-02"), (), Options(Choice(cohesion=True)))
-    free = solve(tables(), situation("STR-02"))
+    found = solve_situation_program(
+        tables(), situation("STR-02"), (), SolveOptions(SolveChoice(cohesion=True))
+    )
+    free = solve_situation_program(tables(), situation("STR-02"))
     assert found.open_level == "G"
     assert found.bound is not None
     assert found.bound < found.groups < free.groups
@@ -63,7 +67,7 @@ def test_cohesion_that_cannot_be_proved_shows_its_gap() -> None:
     }
 
 
-def _approved(proposal: Proposal) -> tuple[PreviousLine, ...]:
+def _approved(proposal: SolvedProposal) -> tuple[PreviousLine, ...]:
     """Lines for needs of criticality 1 and 2 approved, the others seen."""
     return tuple(
         PreviousLine(line.key, line.count, not line.key.own_work and line.criticality <= 2)
@@ -72,20 +76,24 @@ def _approved(proposal: Proposal) -> tuple[PreviousLine, ...]:
 
 
 def test_a_second_event_changes_as_few_approved_moves_as_possible() -> None:
-    unique = Options(Choice(tie_break=True))
-    before = _approved(solve(tables(), situation("S01-112h"), (), unique))
+    unique = SolveOptions(SolveChoice(tie_break=True))
+    before = _approved(solve_situation_program(tables(), situation("S01-112h"), (), unique))
     assert sum(line.count for line in before if line.approved) == 100
-    after = solve(tables(), situation("S01-168h"), before, unique)
+    after = solve_situation_program(tables(), situation("S01-168h"), before, unique)
     assert sum(k.count for k in after.kept) == 97
     assert sum(k.before - k.count for k in after.kept) == 3
     levels = ("U1", "U2", "U3", "K", "I", "Q", "D", "C")
     assert tuple(after.objective[level] for level in levels) == (0, 0, 0, 0, 443, 81, 9655, 1435385)
-    loose = solve(tables(), situation("S01-168h"), before, replace(unique, stability=False))
+    loose = solve_situation_program(
+        tables(), situation("S01-168h"), before, replace(unique, stability=False)
+    )
     assert (loose.objective["D"], loose.objective["C"]) == (9638, 1431950)
 
 
 def test_when_the_work_runs_out_the_first_answer_stands_and_says_so() -> None:
-    found = solve(tables(), situation("STR-07"), (), Options(Choice(work=Work(iterations=5))))
+    found = solve_situation_program(
+        tables(), situation("STR-07"), (), SolveOptions(SolveChoice(work=SolverWork(iterations=5)))
+    )
     best = EXPECTED["STR-07"]["optimum"]
     assert (found.open_level, found.bound) == ("U1", 0)
     assert found.objective["U3"] > best["U3"]
@@ -97,7 +105,12 @@ def test_when_the_work_runs_out_the_first_answer_stands_and_says_so() -> None:
 
 
 def test_when_the_work_runs_out_later_the_levels_before_are_optimal() -> None:
-    found = solve(tables(), situation("S04-peak"), (), Options(Choice(work=Work(iterations=400))))
+    found = solve_situation_program(
+        tables(),
+        situation("S04-peak"),
+        (),
+        SolveOptions(SolveChoice(work=SolverWork(iterations=400))),
+    )
     best = EXPECTED["S04-peak"]["optimum"]
     assert found.open_level == "I"
     assert {k: found.objective[k] for k in ("U1", "U2", "U3")} == {

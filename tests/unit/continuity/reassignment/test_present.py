@@ -5,16 +5,26 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 
 from schemas.reference import Staffing
-from services.continuity.contingency.current_crisis import PAIRED, Present
-from services.continuity.contingency.ranking import NOTHING, Contingency, Lost, totals, worst
-from services.continuity.reassignment.model import SiteState, Situation, Tables
+from services.continuity.contingency.current_crisis import PAIRED_SITES, CrisisContingency
+from services.continuity.contingency.ranking import (
+    NOTHING_UNMET,
+    ContingencyRanking,
+    LossKind,
+    count_losses,
+    select_worst,
+)
+from services.continuity.reassignment.model import (
+    ModelSituation,
+    ReferenceTables,
+    SiteCapacityState,
+)
 from services.continuity.reassignment.model.previous import PreviousLine
 from services.continuity.reassignment.model.situation import Quantities
 from tests.model.reassignment import Case
 from tests.unit.continuity.reassignment.cases import cell, rule, site, small, tables
 from tests.unit.continuity.reassignment.test_independent import small_cases
 
-CLOSED = SiteState(100, 0, False)
+CLOSED = SiteCapacityState(100, 0, False)
 
 
 @settings(
@@ -24,14 +34,14 @@ CLOSED = SiteState(100, 0, False)
 )
 @given(small_cases())
 def test_what_is_spared_leaves_no_more_undone(case: Case) -> None:
-    now = Situation(
-        {s: SiteState(*state) for s, state in case.touched.items()},
+    now = ModelSituation(
+        {s: SiteCapacityState(*state) for s, state in case.touched.items()},
         case.elapsed_h,
         case.transit,
         case.tele,
     )
-    for lost in Lost:
-        ranking = Present(Tables(case.sites, case.staffing), lost, now)
+    for lost in LossKind:
+        ranking = CrisisContingency(ReferenceTables(case.sites, case.staffing), lost, now)
         for loss in [*ranking.each(), *ranking.pairs()]:
             solved = ranking.explained(loss).unmet
             assert (
@@ -41,16 +51,16 @@ def test_what_is_spared_leaves_no_more_undone(case: Case) -> None:
 
 def test_a_quiet_present_is_a_quiet_day() -> None:
     found, quiet = (
-        Present(tables(), Lost.PEOPLE, Situation()).single(),
-        Contingency(tables(), Lost.PEOPLE).single(),
+        CrisisContingency(tables(), LossKind.PEOPLE, ModelSituation()).single(),
+        ContingencyRanking(tables(), LossKind.PEOPLE).single(),
     )
-    assert [(x.sites, x.unmet) for x in worst(found, 50)] == [
-        (x.sites, x.unmet) for x in worst(quiet, 50)
+    assert [(x.sites, x.unmet) for x in select_worst(found, 50)] == [
+        (x.sites, x.unmet) for x in select_worst(quiet, 50)
     ]
-    assert totals(found) == totals(quiet)
+    assert count_losses(found) == count_losses(quiet)
 
 
-def _desks() -> tuple[Tables, PreviousLine]:
+def _desks() -> tuple[ReferenceTables, PreviousLine]:
     """`a` is closed: its two agents of SOL-04 sit at the only two free desks, those of `b`; `c` has a desk worker, whom only `b` could seat."""
     rules = [rule("SOL-04", 1), rule("SOL-01", 1)]
     made = small(
@@ -58,19 +68,19 @@ def _desks() -> tuple[Tables, PreviousLine]:
         rules,
         [cell("a", "SOL-04", "infirmier", 2, 2), cell("c", "SOL-01", "educateur", 2, 2)],
     )
-    q = Quantities(made, Situation({"a": CLOSED}))
-    line = Present(made, Lost.BUILDING, q.situation)._lines[0]
+    q = Quantities(made, ModelSituation({"a": CLOSED}))
+    line = CrisisContingency(made, LossKind.BUILDING, q.situation)._lines[0]
     return made, line
 
 
 def test_desks_that_hold_approved_agents_are_no_longer_free() -> None:
     made, line = _desks()
     assert (line.key.place, line.count) == ("b", 2)
-    now = Situation({"a": CLOSED})
-    found = worst(Present(made, Lost.BUILDING, now, (line,)).single(), 9)
+    now = ModelSituation({"a": CLOSED})
+    found = select_worst(CrisisContingency(made, LossKind.BUILDING, now, (line,)).single(), 9)
     assert {loss.sites[0]: loss.unmet for loss in found} == {"b": (16, 0, 0), "c": (16, 0, 0)}
-    assert all(loss.before == NOTHING for loss in found)
-    assert worst(Contingency(made, Lost.BUILDING).single(), 9) == [], (
+    assert all(loss.before == NOTHING_UNMET for loss in found)
+    assert select_worst(ContingencyRanking(made, LossKind.BUILDING).single(), 9) == [], (
         "on a quiet day either site alone finds its desks"
     )
 
@@ -78,10 +88,10 @@ def test_desks_that_hold_approved_agents_are_no_longer_free() -> None:
 def test_the_loss_of_a_host_voids_what_was_approved_there() -> None:
     made, line = _desks()
     sites = (*made.sites, site("d", 1200, desks=1))
-    tables_ = Tables(
+    tables_ = ReferenceTables(
         sites, Staffing(cells=made.cells, rules=tuple(made.rules.values()), substitutions=())
     )
-    ranking = Present(tables_, Lost.BUILDING, Situation({"a": CLOSED}), (line,))
+    ranking = CrisisContingency(tables_, LossKind.BUILDING, ModelSituation({"a": CLOSED}), (line,))
     found = {loss.sites[0]: loss for loss in ranking.single()}
     assert found["b"].unmet[0] > 0, "one desk is left for two"
     (gap,) = ranking.explained(found["b"]).gaps
@@ -95,9 +105,11 @@ def test_what_is_missing_already_is_not_counted_again() -> None:
         rules,
         [cell("a", "SOL-04", "infirmier", 1, 1), cell("b", "SOL-04", "infirmier", 2, 2)],
     )
-    ranking = Present(made, Lost.PEOPLE, Situation({"a": SiteState(0, 0, False)}))
+    ranking = CrisisContingency(
+        made, LossKind.PEOPLE, ModelSituation({"a": SiteCapacityState(0, 0, False)})
+    )
     assert ranking.unmet == (8, 0, 0)
-    (found,) = worst(ranking.single(), 9)
+    (found,) = select_worst(ranking.single(), 9)
     assert (found.sites, found.unmet, found.before) == (("b",), (24, 0, 0), (8, 0, 0))
     assert [(g.site, g.count) for g in ranking.explained(found).gaps] == [("b", 2)]
     assert not next(loss for loss in ranking.single() if loss.sites == ("a",)).counts, (
@@ -112,9 +124,9 @@ def test_pairs_begin_with_the_gravest() -> None:
         rules,
         [cell(s, "SOL-04", "infirmier", 2, 2) for s in "abcd"],
     )
-    ranking = Present(made, Lost.PEOPLE, Situation({"f": CLOSED}))
+    ranking = CrisisContingency(made, LossKind.PEOPLE, ModelSituation({"f": CLOSED}))
     pairs = list(ranking.pairs())
     assert len(pairs) == len({p.sites for p in pairs}) == 5 + 4 + 3
-    assert len(ranking.paired) == PAIRED == 3
+    assert len(ranking.paired) == PAIRED_SITES == 3
     assert all(set(p.sites) & set(ranking.paired) for p in pairs)
-    assert worst(pairs, 1)[0].unmet == (32, 0, 0)
+    assert select_worst(pairs, 1)[0].unmet == (32, 0, 0)

@@ -6,27 +6,27 @@ from hashlib import sha256
 
 from schemas.reference import ReassignmentRule, Substitution
 from services.continuity.reassignment.model import (
-    Choice,
-    Options,
+    ModelSituation,
     PreviousLine,
-    Proposal,
-    SiteState,
-    Situation,
-    Tables,
-    solve,
+    ReferenceTables,
+    SiteCapacityState,
+    SolveChoice,
+    SolvedProposal,
+    SolveOptions,
+    solve_situation_program,
 )
-from services.continuity.reassignment.model.explain import Gap
+from services.continuity.reassignment.model.explain import StaffGap
 from tests.unit.continuity.reassignment.cases import cell, rule, site, small
 
-CLOSED = SiteState(100, 0, False)
-NOBODY = SiteState(0, 100, True)
+CLOSED = SiteCapacityState(100, 0, False)
+NOBODY = SiteCapacityState(0, 100, True)
 
 
-def _codes(gap: Gap) -> list[str]:
+def _codes(gap: StaffGap) -> list[str]:
     return [reason.code for reason in gap.why]
 
 
-def _unmet(proposal: Proposal) -> list[tuple[str, int]]:
+def _unmet(proposal: SolvedProposal) -> list[tuple[str, int]]:
     return [(gap.metier, gap.count) for gap in proposal.unmet]
 
 
@@ -37,7 +37,7 @@ def _short(
     activity: str = "RHF-01",
     kitchen: str | None = None,
     wanted: str = "infirmier",
-) -> Proposal:
+) -> SolvedProposal:
     """One agent of `wanted` is missing at A; B has an idle colleague of another métier."""
     tables = small(
         [site("a"), site("b", 500, kitchen=kitchen)],
@@ -47,7 +47,7 @@ def _short(
         [cell("a", "SOL-04", wanted, 1, 1), cell("b", activity, helper, 5, 1)],
         [line] if line else [],
     )
-    return solve(tables, Situation({"a": NOBODY}))
+    return solve_situation_program(tables, ModelSituation({"a": NOBODY}))
 
 
 def test_r1_r4_no_line_no_substitution() -> None:
@@ -94,13 +94,15 @@ def test_r3_kitchens_only_by_people_from_a_kitchen() -> None:
 
 
 def test_r5_nobody_travels_more_than_75_minutes_one_way() -> None:
-    def far(metres: int) -> Proposal:
+    def far(metres: int) -> SolvedProposal:
         tables = small(
             [site("a"), site("b", metres)],
             [rule("SOL-04", 2), rule("RHF-01", 3, release_pct=100)],
             [cell("a", "SOL-04", "infirmier", 1, 1), cell("b", "RHF-01", "infirmier", 5)],
         )
-        return solve(tables, Situation({"a": NOBODY, "b": SiteState(100, 100, False)}))
+        return solve_situation_program(
+            tables, ModelSituation({"a": NOBODY, "b": SiteCapacityState(100, 100, False)})
+        )
 
     assert _unmet(far(22_000)) == []
     assert far(22_000).lines[0].minutes <= 75
@@ -115,46 +117,48 @@ def test_r9_one_displaced_agent_in_ten_is_not_moved_to_other_work() -> None:
         [rule("SOL-04", 2), rule("RHF-07", 4)],
         [cell("a", "RHF-07", "infirmier", 20), cell("b", "SOL-04", "infirmier", 20, 20)],
     )
-    found = solve(tables, Situation({"a": CLOSED, "b": NOBODY}))
+    found = solve_situation_program(tables, ModelSituation({"a": CLOSED, "b": NOBODY}))
     assert _unmet(found) == [("infirmier", 2)]
     assert "R9" in _codes(found.unmet[0])
 
 
 def test_nobody_is_drained_below_the_minimum() -> None:
-    found = solve(
+    found = solve_situation_program(
         small(
             [site("a"), site("b", 500)],
             [rule("SOL-04", 2), rule("RHF-01", 3, release_pct=100)],
             [cell("a", "SOL-04", "infirmier", 5, 5), cell("b", "RHF-01", "infirmier", 5, 3)],
         ),
-        Situation({"a": NOBODY}),
+        ModelSituation({"a": NOBODY}),
     )
     assert _unmet(found) == [("infirmier", 3)]
     assert [line.count for line in found.lines] == [2]
 
 
 def test_nobody_is_released_beyond_the_share_of_the_activity() -> None:
-    found = solve(
+    found = solve_situation_program(
         small(
             [site("a"), site("b", 500)],
             [rule("SOL-04", 2), rule("RHF-01", 3, release_pct=20)],
             [cell("a", "SOL-04", "infirmier", 5, 5), cell("b", "RHF-01", "infirmier", 10)],
         ),
-        Situation({"a": NOBODY}),
+        ModelSituation({"a": NOBODY}),
     )
     assert _unmet(found) == [("infirmier", 3)]
 
 
 def _moved_desks(
-    desks: int, host: SiteState | None = None, rules: list[ReassignmentRule] | None = None
-) -> Proposal:
+    desks: int, host: SiteCapacityState | None = None, rules: list[ReassignmentRule] | None = None
+) -> SolvedProposal:
     """Ten agents of a closed site want a desk at the other one."""
     tables = small(
         [site("a"), site("b", 500, desks=desks)],
         rules or [rule("SOL-04", 2), rule("RHF-01", 3)],
         [cell("a", "SOL-04", "infirmier", 10, 8), cell("b", "RHF-01", "comptable", 3)],
     )
-    return solve(tables, Situation({"a": CLOSED} | ({"b": host} if host else {})))
+    return solve_situation_program(
+        tables, ModelSituation({"a": CLOSED} | ({"b": host} if host else {}))
+    )
 
 
 def test_a_host_never_gives_more_desks_than_it_has_free() -> None:
@@ -168,7 +172,7 @@ def test_a_host_never_gives_more_desks_than_it_has_free() -> None:
 
 def test_a_hit_or_doubtful_site_hosts_nobody() -> None:
     assert _moved_desks(50).lines
-    for host in (SiteState(100, 90, True), SiteState(100, 100, False)):
+    for host in (SiteCapacityState(100, 90, True), SiteCapacityState(100, 100, False)):
         assert _moved_desks(50, host).lines == ()
         assert "no_host" in _codes(_moved_desks(50, host).unmet[0])
 
@@ -185,13 +189,13 @@ def test_a_service_bound_to_its_site_is_suspended_with_it() -> None:
     assert [(gap.activity, gap.count) for gap in found.suspended] == [("SOL-04", 8)]
 
 
-def _at_home(tele: int, *, on: bool = True, needs_desk: bool = True) -> Proposal:
+def _at_home(tele: int, *, on: bool = True, needs_desk: bool = True) -> SolvedProposal:
     tables = small(
         [site("a")],
         [rule("SOL-04", 2, tele_pct=tele, needs_desk=needs_desk)],
         [cell("a", "SOL-04", "infirmier", 10, 6)],
     )
-    return solve(tables, Situation({"a": CLOSED}, telework=on))
+    return solve_situation_program(tables, ModelSituation({"a": CLOSED}, telework=on))
 
 
 def test_telework_only_as_far_as_the_work_allows() -> None:
@@ -211,7 +215,7 @@ def test_who_could_telework_is_missing_and_not_a_desk() -> None:
     tables = small(
         [site("a")], [rule("SOL-04", 2, tele_pct=100)], [cell("a", "SOL-04", "infirmier", 10, 6)]
     )
-    found = solve(tables, Situation({"a": SiteState(50, 0, False)}))
+    found = solve_situation_program(tables, ModelSituation({"a": SiteCapacityState(50, 0, False)}))
     assert [(gap.count, gap.missing, _codes(gap)) for gap in found.unmet] == [
         (1, "people", ["R1", "taken"])
     ]
@@ -223,12 +227,12 @@ def test_who_stays_idle_because_every_host_is_too_far_is_told_so() -> None:
         [rule("SOL-04", 2)],
         [cell("a", "SOL-04", "infirmier", 4), cell("b", "SOL-04", "comptable", 1)],
     )
-    found = solve(tables, Situation({"a": CLOSED}))
+    found = solve_situation_program(tables, ModelSituation({"a": CLOSED}))
     assert [(gap.count, _codes(gap)) for gap in found.idle] == [(4, ["R5", "no_telework"])]
 
 
 def test_only_people_of_desk_work_telework_for_others() -> None:
-    def helped(needs_desk: bool) -> Proposal:
+    def helped(needs_desk: bool) -> SolvedProposal:
         tables = small(
             [site("a"), site("b", 500)],
             [
@@ -237,8 +241,11 @@ def test_only_people_of_desk_work_telework_for_others() -> None:
             ],
             [cell("a", "SOL-04", "infirmier", 1, 1), cell("b", "RHF-01", "infirmier", 5)],
         )
-        return solve(
-            tables, Situation({"a": SiteState(0, 0, False), "b": SiteState(100, 100, False)})
+        return solve_situation_program(
+            tables,
+            ModelSituation(
+                {"a": SiteCapacityState(0, 0, False), "b": SiteCapacityState(100, 100, False)}
+            ),
         )
 
     assert _unmet(helped(True)) == []
@@ -255,7 +262,7 @@ def test_a_pole_gives_one_in_twenty_before_another_is_asked_from_farther_away() 
             cell("c", "LOG-01", "infirmier", 40),
         ],
     )
-    found = solve(tables, Situation({"a": NOBODY}))
+    found = solve_situation_program(tables, ModelSituation({"a": NOBODY}))
     assert {line.key.activity: line.count for line in found.lines} == {"RHF-01": 2, "LOG-01": 1}
 
 
@@ -269,7 +276,7 @@ def test_the_graver_need_comes_first() -> None:
             cell("b", "RHF-01", "infirmier", 2),
         ],
     )
-    found = solve(tables, Situation({"a": NOBODY}))
+    found = solve_situation_program(tables, ModelSituation({"a": NOBODY}))
     assert [line.key.need_activity for line in found.lines] == ["SOL-04"]
     assert [(g.activity, g.count) for g in found.unmet] == [("SOL-08", 2)]
     assert "taken" in _codes(found.unmet[0])
@@ -278,7 +285,7 @@ def test_the_graver_need_comes_first() -> None:
 # ── what was approved ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _two_hosts() -> Tables:
+def _two_hosts() -> ReferenceTables:
     return small(
         [site("a"), site("b", 500), site("c", 3_000)],
         [rule("SOL-04", 2)],
@@ -291,14 +298,14 @@ def _two_hosts() -> Tables:
 
 
 def _line(place: str, count: int, *, approved: bool = True) -> PreviousLine:
-    first = solve(_two_hosts(), Situation({"a": CLOSED})).lines[0].key
+    first = solve_situation_program(_two_hosts(), ModelSituation({"a": CLOSED})).lines[0].key
     return PreviousLine(
         type(first)(*(*[getattr(first, f) for f in first.__slots__][:-1], place)), count, approved
     )
 
 
 def test_an_approved_line_stays_although_a_nearer_host_is_free() -> None:
-    found = solve(_two_hosts(), Situation({"a": CLOSED}), (_line("c", 3),))
+    found = solve_situation_program(_two_hosts(), ModelSituation({"a": CLOSED}), (_line("c", 3),))
     assert {line.key.place: (line.count, line.approved) for line in found.lines} == {
         "b": (1, 0),
         "c": (3, 3),
@@ -306,33 +313,41 @@ def test_an_approved_line_stays_although_a_nearer_host_is_free() -> None:
 
 
 def test_an_approved_line_stays_where_new_ones_would_not_go() -> None:
-    found = solve(
-        _two_hosts(), Situation({"a": CLOSED, "c": SiteState(100, 100, False)}), (_line("c", 3),)
+    found = solve_situation_program(
+        _two_hosts(),
+        ModelSituation({"a": CLOSED, "c": SiteCapacityState(100, 100, False)}),
+        (_line("c", 3),),
     )
     assert {line.key.place: line.count for line in found.lines} == {"b": 1, "c": 3}
     assert found.unmet == ()
 
 
 def test_an_approved_line_is_void_when_its_host_loses_seats() -> None:
-    found = solve(
-        _two_hosts(), Situation({"a": CLOSED, "c": SiteState(100, 50, False)}), (_line("c", 3),)
+    found = solve_situation_program(
+        _two_hosts(),
+        ModelSituation({"a": CLOSED, "c": SiteCapacityState(100, 50, False)}),
+        (_line("c", 3),),
     )
     assert [(k.before, k.count) for k in found.kept] == [(3, 0)]
     assert {line.key.place for line in found.lines} == {"b"}
 
 
 def test_an_approved_line_shrinks_to_the_agents_that_remain() -> None:
-    found = solve(_two_hosts(), Situation({"a": SiteState(50, 0, False)}), (_line("c", 3),))
+    found = solve_situation_program(
+        _two_hosts(), ModelSituation({"a": SiteCapacityState(50, 0, False)}), (_line("c", 3),)
+    )
     assert [(k.before, k.count) for k in found.kept] == [(3, 2)]
 
 
 def test_a_line_that_was_only_seen_weighs_but_does_not_bind() -> None:
-    stays = solve(_two_hosts(), Situation({"a": CLOSED}), (_line("c", 3, approved=False),))
+    stays = solve_situation_program(
+        _two_hosts(), ModelSituation({"a": CLOSED}), (_line("c", 3, approved=False),)
+    )
     assert {line.key.place: line.count for line in stays.lines} == {"b": 1, "c": 3}
     assert stays.objective["K"] == 0
-    gone = solve(
+    gone = solve_situation_program(
         _two_hosts(),
-        Situation({"a": CLOSED, "c": SiteState(100, 100, False)}),
+        ModelSituation({"a": CLOSED, "c": SiteCapacityState(100, 100, False)}),
         (_line("c", 3, approved=False),),
     )
     assert {line.key.place for line in gone.lines} == {"b"}
@@ -342,17 +357,17 @@ def test_a_line_that_was_only_seen_weighs_but_does_not_bind() -> None:
 def test_what_was_seen_beside_an_approved_line_of_the_same_agents_and_place_weighs_beyond_it() -> (
     None
 ):
-    stays = solve(
-        _two_hosts(), Situation({"a": CLOSED}), (_line("c", 1), _line("c", 2, approved=False))
+    stays = solve_situation_program(
+        _two_hosts(), ModelSituation({"a": CLOSED}), (_line("c", 1), _line("c", 2, approved=False))
     )
     assert {line.key.place: (line.count, line.approved) for line in stays.lines} == {
         "b": (1, 0),
         "c": (3, 1),
     }
     assert stays.objective["K"] == 0
-    held = solve(
+    held = solve_situation_program(
         _two_hosts(),
-        Situation({"a": CLOSED, "c": SiteState(100, 100, False)}),
+        ModelSituation({"a": CLOSED, "c": SiteCapacityState(100, 100, False)}),
         (_line("c", 1), _line("c", 2, approved=False)),
     )
     assert {line.key.place: line.count for line in held.lines} == {"b": 3, "c": 1}
@@ -363,7 +378,9 @@ def test_the_tie_break_hashes_the_keys_of_the_model() -> None:
     tables = small(
         [site("a")], [rule("SOL-04", 2, tele_pct=100)], [cell("a", "SOL-04", "infirmier", 10, 6)]
     )
-    found = solve(tables, Situation({"a": CLOSED}), (), Options(Choice(tie_break=True)))
+    found = solve_situation_program(
+        tables, ModelSituation({"a": CLOSED}), (), SolveOptions(SolveChoice(tie_break=True))
+    )
     keys = {"a|SOL-04|infirmier|d|a|SOL-04|infirmier|tele": 6, "a|SOL-04|infirmier|own|tele": 4}
     assert found.objective["H"] == sum(
         n * (1 + int.from_bytes(sha256(key.encode()).digest()[:2], "big"))
@@ -377,11 +394,13 @@ def test_spare_agents_whose_site_closes_keep_their_approved_line() -> None:
         [rule("SOL-04", 2), rule("RHF-01", 3, release_pct=100)],
         [cell("a", "SOL-04", "infirmier", 2, 2), cell("b", "RHF-01", "infirmier", 4)],
     )
-    first = solve(tables, Situation({"a": NOBODY, "b": SiteState(100, 100, False)}))
+    first = solve_situation_program(
+        tables, ModelSituation({"a": NOBODY, "b": SiteCapacityState(100, 100, False)})
+    )
     assert [line.key.supply for line in first.lines] == ["r"]
-    later = solve(
+    later = solve_situation_program(
         tables,
-        Situation({"a": NOBODY, "b": CLOSED}),
+        ModelSituation({"a": NOBODY, "b": CLOSED}),
         tuple(PreviousLine(line.key, line.count, True) for line in first.lines),
     )
     assert [(k.before, k.count) for k in later.kept] == [(2, 2)]

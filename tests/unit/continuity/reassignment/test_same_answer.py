@@ -7,11 +7,11 @@ import json
 import pytest
 
 from services.continuity.reassignment.model import (
-    Choice,
-    Options,
     PreviousLine,
-    Proposal,
-    solve,
+    SolveChoice,
+    SolvedProposal,
+    SolveOptions,
+    solve_situation_program,
     solver,
 )
 from tests.hashseeds import printed
@@ -41,17 +41,17 @@ def test_two_processes_write_the_same_proposal() -> None:
     assert len(set(map(_without_time, printed(command, ("1", "2"))))) == 1
 
 
-def _proposed() -> list[Proposal]:
-    unique = Options(Choice(tie_break=True))
-    first = solve(tables(), situation("S01-112h"), (), unique)
+def _proposed() -> list[SolvedProposal]:
+    unique = SolveOptions(SolveChoice(tie_break=True))
+    first = solve_situation_program(tables(), situation("S01-112h"), (), unique)
     seen = tuple(
         PreviousLine(line.key, line.count, approved=not line.key.own_work and line.criticality <= 2)
         for line in first.lines
     )
     return [
         first,
-        solve(tables(), situation("STR-03"), (), unique),
-        solve(tables(), situation("S01-168h"), seen, unique),
+        solve_situation_program(tables(), situation("STR-03"), (), unique),
+        solve_situation_program(tables(), situation("S01-168h"), seen, unique),
     ]
 
 
@@ -61,8 +61,8 @@ def test_columns_that_join_late_change_nothing(
 ) -> None:
     """From none of the moves, and from all of them (nothing joins)."""
     few = _proposed()
-    monkeypatch.setattr(solver, "AT_FIRST", at_first)
-    monkeypatch.setattr(solver, "AT_ONCE", at_once)
+    monkeypatch.setattr(solver, "FIRST_MOVES_PER_KIND", at_first)
+    monkeypatch.setattr(solver, "JOINING_MOVES_PER_KIND", at_once)
     for found, other in zip(few, _proposed(), strict=True):
         assert (found.objective, found.lines, found.unmet, found.idle, found.open_level) == (
             other.objective,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from services.continuity.contingency.ranking import Loss, worst
+from services.continuity.contingency.ranking import SiteLoss, select_worst
 from services.continuity.reassignment.model import (
-    Choice,
-    Options,
-    Proposal,
-    SiteState,
-    Situation,
-    Tables,
-    solve,
+    ModelSituation,
+    ReferenceTables,
+    SiteCapacityState,
+    SolveChoice,
+    SolvedProposal,
+    SolveOptions,
+    solve_situation_program,
 )
 from tests.unit.continuity.reassignment.cases import (
     EXPECTED,
@@ -24,11 +24,11 @@ from tests.unit.continuity.reassignment.cases import (
     tables,
 )
 
-SHORT = Situation({"a": SiteState(staff_pct=0), "b": SiteState(staff_pct=0)})
-SOLIDARY = Options(Choice(solidarity=True))
+SHORT = ModelSituation({"a": SiteCapacityState(staff_pct=0), "b": SiteCapacityState(staff_pct=0)})
+SOLIDARY = SolveOptions(SolveChoice(solidarity=True))
 
 
-def twins(dependent: str) -> Tables:
+def twins(dependent: str) -> ReferenceTables:
     """Two equal sites a kilometre from the one agent who can stand in; on one of them vulnerable people depend."""
     sites = [site("a", -1000), site("b", 1000), site("m", 0)]
     sites = [s.model_copy(update={"vulnerable_public": 3 * (s.id == dependent)}) for s in sites]
@@ -41,7 +41,7 @@ def twins(dependent: str) -> Tables:
     return small(sites, rules, cells)
 
 
-def served(proposal: Proposal) -> list[str]:
+def served(proposal: SolvedProposal) -> list[str]:
     return [line.key.need_site for line in proposal.lines]
 
 
@@ -50,7 +50,9 @@ def served(proposal: Proposal) -> list[str]:
 def test_the_only_helper_goes_to_whom_vulnerable_people_depend_on(
     dependent: str, prefer: str | None
 ) -> None:
-    found = solve(twins(dependent), SHORT, (), Options(Choice(solidarity=True, prefer=prefer)))
+    found = solve_situation_program(
+        twins(dependent), SHORT, (), SolveOptions(SolveChoice(solidarity=True, prefer=prefer))
+    )
     assert served(found) == [dependent]
     assert found.objective["S"] == 0
 
@@ -64,13 +66,15 @@ def test_solidarity_comes_after_what_is_more_urgent() -> None:
         cell("b", "SOL-02", "agent", 1, 1),
         cell("m", "SOL-09", "agent", 1),
     ]
-    assert served(solve(small(list(made.sites), rules, cells), SHORT, (), SOLIDARY)) == ["a"]
+    assert served(
+        solve_situation_program(small(list(made.sites), rules, cells), SHORT, (), SOLIDARY)
+    ) == ["a"]
 
 
 @pytest.mark.parametrize("name", ["S10-fire", "S01-90h", "STR-11"])
 def test_the_levels_before_it_stay_as_they_are(name: str) -> None:
     found, wanted = (
-        solve(tables(), situation(name), (), SOLIDARY).objective,
+        solve_situation_program(tables(), situation(name), (), SOLIDARY).objective,
         EXPECTED[name]["optimum"],
     )
     assert {level: found[level] for level in ("U1", "U2", "U3", "I", "Q", "D")} == {
@@ -79,8 +83,10 @@ def test_the_levels_before_it_stay_as_they_are(name: str) -> None:
 
 
 def test_of_equally_grave_losses_the_one_that_vulnerable_people_feel_comes_first() -> None:
-    losses = [Loss((site,), (4, 0, 0)) for site in ("a", "b", "m")] + [Loss(("m", "a"), (9, 0, 0))]
-    assert [loss.sites for loss in worst(losses, 9, twins("b"))] == [
+    losses = [SiteLoss((site,), (4, 0, 0)) for site in ("a", "b", "m")] + [
+        SiteLoss(("m", "a"), (9, 0, 0))
+    ]
+    assert [loss.sites for loss in select_worst(losses, 9, twins("b"))] == [
         ("m", "a"),
         ("b",),
         ("a",),

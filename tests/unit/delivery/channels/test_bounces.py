@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.delivery.channels.email import Email, lint
+from services.delivery.channels.email import EmailDriver, lint
 from services.delivery.channels.email.bounces import Bounce, read_bounce
 from services.delivery.channels.email.settings import EmailSettings
 from tests.integration.delivery.outgoing import outgoing
@@ -20,7 +20,7 @@ TOKEN = "AeQ_" + "x" * 120 + "-9"
 def sent() -> bytes:
     """One of our mails, as the relay got it."""
     made = outgoing("gone@example.org", returns_url=f"https://vigie.example/r/{TOKEN}")
-    return Email("smtp://localhost", "vigie@example.net").message(made).as_bytes(policy=SMTP)
+    return EmailDriver("smtp://localhost", "vigie@example.net").message(made).as_bytes(policy=SMTP)
 
 
 def report(action: str, status: str, *, full: bool, original: bytes | None = None) -> bytes:

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.delivery.channels import Probing
-from services.delivery.channels.email import Email
-from services.delivery.channels.voice import Voice
-from services.delivery.channels.webhook import Webhook
-from services.runtime.process.ports import free_ports
+from services.delivery.channels import ProbingDriver
+from services.delivery.channels.email import EmailDriver
+from services.delivery.channels.voice import VoiceDriver
+from services.delivery.channels.webhook import WebhookDriver
+from services.runtime.process.ports import find_free_ports
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ async def test_a_gateway_that_is_there_answers_and_hears_nothing(
     gateway: tuple[int, list[bytes]],
 ) -> None:
     port, heard = gateway
-    async with Voice(f"http://127.0.0.1:{port}/calls", "t", "0100000000", 30) as voice:
+    async with VoiceDriver(f"http://127.0.0.1:{port}/calls", "t", "0100000000", 30) as voice:
         assert await voice.probe(10) is None
     while not heard:
         await asyncio.sleep(0)
@@ -42,12 +42,14 @@ async def test_a_gateway_that_is_there_answers_and_hears_nothing(
 async def test_a_gateway_that_is_gone_or_speaks_no_tls_is_told_by_a_code(
     gateway: tuple[int, list[bytes]],
 ) -> None:
-    async with Voice(f"http://127.0.0.1:{free_ports(1)[0]}/calls", "t", "0100000000", 30) as voice:
+    async with VoiceDriver(
+        f"http://127.0.0.1:{find_free_ports(1)[0]}/calls", "t", "0100000000", 30
+    ) as voice:
         assert await voice.probe(10) == "voice_connection"
-    async with Voice(f"https://127.0.0.1:{gateway[0]}/calls", "t", "0100000000", 30) as voice:
+    async with VoiceDriver(f"https://127.0.0.1:{gateway[0]}/calls", "t", "0100000000", 30) as voice:
         assert await voice.probe(1) in ("voice_connection", "voice_timeout")
 
 
 def test_who_can_be_tried_silently() -> None:
-    assert isinstance(Email("smtp://127.0.0.1:25", "v@example.net"), Probing)
-    assert not issubclass(Webhook, Probing), "its addresses are people's"
+    assert isinstance(EmailDriver("smtp://127.0.0.1:25", "v@example.net"), ProbingDriver)
+    assert not issubclass(WebhookDriver, ProbingDriver), "its addresses are people's"

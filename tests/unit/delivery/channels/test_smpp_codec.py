@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.delivery.channels.sms.smpp.pdu import (
-    HEADER,
-    Head,
+    PDU_HEADER,
     Pdu,
+    PduHead,
     PduInvalid,
     ShortMessage,
-    Tag,
-    bind_body,
-    message_id,
+    TlvTag,
+    build_bind_body,
+    read_message_id,
 )
 from services.delivery.channels.sms.smpp.receipt import read_receipt
 
@@ -39,7 +39,7 @@ def test_a_short_message_reads_back(
         data_coding=coding,
         priority=priority,
         validity="000000010000000R",
-        tlvs={Tag.USER_MESSAGE_REFERENCE: reference},
+        tlvs={TlvTag.USER_MESSAGE_REFERENCE: reference},
     )
     read = ShortMessage.load(message.dump())
     assert (read.source, read.destination, read.text, read.data_coding, read.priority) == (
@@ -49,8 +49,8 @@ def test_a_short_message_reads_back(
         coding,
         priority,
     )
-    assert read.tlvs[Tag.USER_MESSAGE_REFERENCE] == reference
-    assert (Tag.MESSAGE_PAYLOAD in read.tlvs) == (len(text) > 254)
+    assert read.tlvs[TlvTag.USER_MESSAGE_REFERENCE] == reference
+    assert (TlvTag.MESSAGE_PAYLOAD in read.tlvs) == (len(text) > 254)
 
 
 @given(st.binary(max_size=80))
@@ -64,19 +64,19 @@ def test_bytes_that_are_no_message_are_refused_by_name(body: bytes) -> None:
 @given(st.binary(min_size=16, max_size=16))
 def test_a_head_has_a_sane_length_or_is_refused(octets: bytes) -> None:
     try:
-        head = Head.load(octets)
+        head = PduHead.load(octets)
     except PduInvalid:
         return
-    assert HEADER.size <= head.length <= 65_536
+    assert PDU_HEADER.size <= head.length <= 65_536
 
 
 def test_bytes_of_the_specification() -> None:
     """Section 3.2.3 of SMPP 3.4: an enquire_link is its header alone."""
     assert Pdu(0x15, 1).dump() == bytes.fromhex("00000010000000150000000000000001")
-    assert bind_body("VIGIE", "s3cr3t")[:13] == b"VIGIE\0s3cr3t\0"
-    assert message_id(b"abc\0") == "abc"
+    assert build_bind_body("VIGIE", "s3cr3t")[:13] == b"VIGIE\0s3cr3t\0"
+    assert read_message_id(b"abc\0") == "abc"
     with pytest.raises(ValueError, match="16"):
-        bind_body("x" * 16, "")
+        build_bind_body("x" * 16, "")
 
 
 @pytest.mark.parametrize(
@@ -91,12 +91,12 @@ def test_bytes_of_the_specification() -> None:
         (b"id:77 stat:ENROUTE err:000", {}, ("77", None, None)),
         (
             b"",
-            {Tag.RECEIPTED_MESSAGE_ID: b"78\0", Tag.MESSAGE_STATE: b"\x02"},
+            {TlvTag.RECEIPTED_MESSAGE_ID: b"78\0", TlvTag.MESSAGE_STATE: b"\x02"},
             ("78", "received", None),
         ),
         (
             b"id:77 stat:DELIVRD",
-            {Tag.RECEIPTED_MESSAGE_ID: b"78\0", Tag.MESSAGE_STATE: b"\x03"},
+            {TlvTag.RECEIPTED_MESSAGE_ID: b"78\0", TlvTag.MESSAGE_STATE: b"\x03"},
             ("78", "failed", "sms_expired"),
         ),
         (b"hello", {}, None),
@@ -126,7 +126,7 @@ def test_receipts_are_read_from_tlvs_or_from_their_text(
             b"x",
             2,
         ),
-        (ShortMessage("336", "38000", b"2", tlvs={Tag.SAR_SEGMENT_SEQNUM: b"\x02"}), b"2", 2),
+        (ShortMessage("336", "38000", b"2", tlvs={TlvTag.SAR_SEGMENT_SEQNUM: b"\x02"}), b"2", 2),
         (ShortMessage("336", "38000", b"\xffab", esm_class=0x40), b"", 1),
         (ShortMessage("336", "38000", b"", esm_class=0x40), b"", 1),
     ],

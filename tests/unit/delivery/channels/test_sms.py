@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.replies import understood
+from schemas.replies import parse_reply
 from schemas.words import Answer
 from services.delivery.channels.sms.origin import (
     OriginInvalid,
-    dialled,
-    is_address,
-    origin,
-    same_number,
+    is_e164_number,
+    normalize_dialled_number,
+    normalize_provider_number,
+    parse_origin,
 )
 from services.delivery.channels.sms.settings import SmsSettings, lint
-from services.delivery.channels.sms.wording import wording
-from services.runtime.http.sms_text import decode, decode_gsm7, encode, plain
+from services.delivery.channels.sms.wording import choose_sms_text
+from services.runtime.http.sms_text import decode_gsm7, decode_text, encode_text, simplify_text
 from tests.integration.delivery.outgoing import LINK, outgoing
 
 GSM7 = "@£$¥èéùìòÇ\nØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#%&'()*+,-./0123456789:;<=>?¡ABCXYZÄÖÑÜ§¿abcxyzäöñüà^{}\\[~]|€"
@@ -49,13 +49,13 @@ def test_segments_are_counted_as_operators_bill_them(
     text: str, alphabet: str, segments: int
 ) -> None:
     """160 and 153 septets, 70 and 67 UTF-16 units; an escaped character costs two. 33 pairs fit a long segment: 67 pairs need three."""
-    encoded = encode(text)
+    encoded = encode_text(text)
     assert (encoded.alphabet, len(encoded.segments)) == (alphabet, segments)
 
 
 @given(st.text(st.sampled_from(GSM7), max_size=700))
 def test_gsm7_reads_back_and_no_character_is_cut(text: str) -> None:
-    encoded = encode(text)
+    encoded = encode_text(text)
     assert encoded.alphabet == "gsm7"
     assert "".join(map(decode_gsm7, encoded.segments)) == text
     assert all(len(s) <= (160 if len(encoded.segments) == 1 else 153) for s in encoded.segments)
@@ -63,7 +63,7 @@ def test_gsm7_reads_back_and_no_character_is_cut(text: str) -> None:
 
 @given(st.text(max_size=300))
 def test_ucs2_reads_back_and_no_pair_is_cut(text: str) -> None:
-    encoded = encode(text + "ê")
+    encoded = encode_text(text + "ê")
     assert encoded.alphabet == "ucs2"
     whole = "".join(s.decode("utf-16-be") for s in encoded.segments)
     assert whole == (text + "ê").encode("utf-16-be", "replace").decode("utf-16-be")
@@ -72,11 +72,11 @@ def test_ucs2_reads_back_and_no_pair_is_cut(text: str) -> None:
 def test_a_french_call_costs_gsm7() -> None:
     """One stray apostrophe would more than double the price of a call-out."""
     for lang in ("fr", "en"):
-        text = wording(outgoing("+33612345678", lang).text, answerable=True)
-        assert encode(text).alphabet == "gsm7"
-        assert len(encode(text).segments) <= 2
+        text = choose_sms_text(outgoing("+33612345678", lang).text, answerable=True)
+        assert encode_text(text).alphabet == "gsm7"
+        assert len(encode_text(text).segments) <= 2
         assert LINK in text
-    assert plain("« Œuvre d’été : ça ira… »") == '"OEuvre d\'été : ca ira..."'.replace(
+    assert simplify_text("« Œuvre d’été : ça ira… »") == '"OEuvre d\'été : ca ira..."'.replace(
         '"OE', '" OE'
     ).replace('..."', '... "')
 
@@ -93,22 +93,30 @@ def test_a_french_call_costs_gsm7() -> None:
     ],
 )
 def test_what_was_pasted_from_elsewhere_costs_gsm7_too(pasted: str, sent: str) -> None:
-    assert plain(pasted) == sent
+    assert simplify_text(pasted) == sent
 
 
 def test_words_of_handsets_are_read_in_the_alphabet_that_they_came_in() -> None:
     """SMPP 3.4 5.2.19: 0 the network's own, 1 ASCII or that, 3 Latin-1, 8 UCS-2; a class of message (0x10 …) keeps its alphabet."""
-    assert decode("Reçu, é".encode("latin-1"), 3) == "Reçu, é"
-    assert decode(encode("Reçu").whole, 8) == decode(encode("Reçu").whole, 0x18) == "Reçu"
-    assert decode(encode("présent").whole, 0) == decode(encode("présent").whole, 0x11) == "présent"
-    assert decode(b"OK, 8h", 1) == "OK, 8h"
-    assert decode(encode("présent").whole, 1) == "présent"
+    assert decode_text("Reçu, é".encode("latin-1"), 3) == "Reçu, é"
+    assert (
+        decode_text(encode_text("Reçu").whole, 8)
+        == decode_text(encode_text("Reçu").whole, 0x18)
+        == "Reçu"
+    )
+    assert (
+        decode_text(encode_text("présent").whole, 0)
+        == decode_text(encode_text("présent").whole, 0x11)
+        == "présent"
+    )
+    assert decode_text(b"OK, 8h", 1) == "OK, 8h"
+    assert decode_text(encode_text("présent").whole, 1) == "présent"
 
 
 def test_people_are_asked_to_write_back_only_where_it_arrives() -> None:
     text = outgoing("+33612345678").text
-    assert "pondez 1" in wording(text, answerable=True)
-    assert "pondez 1" not in wording(text, answerable=False)
+    assert "pondez 1" in choose_sms_text(text, answerable=True)
+    assert "pondez 1" not in choose_sms_text(text, answerable=False)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +138,7 @@ def test_people_are_asked_to_write_back_only_where_it_arrives() -> None:
     ],
 )
 def test_the_first_word_is_the_answer_or_nothing_is(reply: str, answer: Answer | None) -> None:
-    assert understood(reply) is answer
+    assert parse_reply(reply) is answer
 
 
 @pytest.mark.parametrize(
@@ -138,7 +146,7 @@ def test_the_first_word_is_the_answer_or_nothing_is(reply: str, answer: Answer |
     [("VIGIE", "name"), ("Vigie 92", "name"), ("38000", "short_code"), ("+33700000000", "number")],
 )
 def test_senders_that_operators_carry(text: str, kind: str) -> None:
-    assert origin(text).kind == kind
+    assert parse_origin(text).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -158,13 +166,13 @@ def test_senders_that_operators_carry(text: str, kind: str) -> None:
 )
 def test_senders_that_operators_refuse_or_replace(text: str) -> None:
     with pytest.raises(OriginInvalid):
-        origin(text)
+        parse_origin(text)
 
 
 @given(st.text(max_size=20))
 def test_no_sender_passes_that_smpp_or_an_operator_cannot_carry(text: str) -> None:
     try:
-        found = origin(text)
+        found = parse_origin(text)
     except OriginInvalid:
         return
     assert text.isascii()
@@ -173,10 +181,10 @@ def test_no_sender_passes_that_smpp_or_an_operator_cannot_carry(text: str) -> No
 
 
 def test_numbers_are_those_of_the_whole_world() -> None:
-    assert is_address("+33612345678")
+    assert is_e164_number("+33612345678")
     assert not any(
         map(
-            is_address,
+            is_e164_number,
             (
                 "0612345678",
                 "33612345678",
@@ -187,10 +195,12 @@ def test_numbers_are_those_of_the_whole_world() -> None:
         )
     )
     assert {
-        same_number(n) for n in ("33612345678", "+33612345678", "0033612345678", "0612345678")
+        normalize_provider_number(n)
+        for n in ("33612345678", "+33612345678", "0033612345678", "0612345678")
     } == {"+33612345678"}
     assert [
-        dialled(n) for n in ("06 12 34 56 78", "+1 (202) 555-0100", "38000", "+33 6 12 34 56", "")
+        normalize_dialled_number(n)
+        for n in ("06 12 34 56 78", "+1 (202) 555-0100", "38000", "+33 6 12 34 56", "")
     ] == [
         "+33612345678",
         "+12025550100",

@@ -14,12 +14,12 @@ import orjson
 import pytest
 
 from schemas.directory import Contact
-from schemas.replies import WAITING
-from services.intake.dead_letters.dead_letter_store import Refused
-from services.intake.field.phone_numbers import READ_AGAIN_S
-from services.intake.field.site_codes import Places
+from schemas.replies import WAITING_REPLY_PREFIX
+from services.intake.dead_letters.dead_letter_store import RefusedMessage
+from services.intake.field.phone_numbers import REFRESH_INTERVAL_S
+from services.intake.field.site_codes import SiteCodes
 from services.runtime.http.problems import ProblemError
-from services.runtime.identity.accounts import new_principal
+from services.runtime.identity.accounts import create_principal
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Scope
 from tests.unit.intake.conftest import Door, report
@@ -155,7 +155,7 @@ async def test_words_of_the_field_become_reports(field: Door) -> None:
 
 async def test_a_person_with_an_account_speaks_as_that_and_for_its_sites_only(field: Door) -> None:
     key = await source(field, "sms")
-    account = new_principal(Role.SITE_MANAGER, scope=Scope(sites=("clg-2",))).model_copy(
+    account = create_principal(Role.SITE_MANAGER, scope=Scope(sites=("clg-2",))).model_copy(
         update={"person": "p-1"}
     )
     await field.intake.access.put(account)
@@ -169,13 +169,13 @@ async def test_a_person_with_an_account_speaks_as_that_and_for_its_sites_only(fi
 async def test_whoever_s_account_was_shut_is_a_stranger_by_telephone_too(field: Door) -> None:
     """Their number had spoken for every site then, as that of somebody who never had an account."""
     key = await source(field, "sms")
-    account = new_principal(Role.SITE_MANAGER, scope=Scope(sites=("clg-2",))).model_copy(
+    account = create_principal(Role.SITE_MANAGER, scope=Scope(sites=("clg-2",))).model_copy(
         update={"person": "p-1"}
     )
     await field.intake.access.put(account)
     await field.intake.access.set_enabled(account.id, enabled=False)
     assert (await sms(field, key, "117 ELEC", id=1)).status_code == 200
-    another = new_principal(Role.TECHNICIAN).model_copy(update={"person": "p-1"})
+    another = create_principal(Role.TECHNICIAN).model_copy(update={"person": "p-1"})
     await field.intake.access.put(another)
     assert (await sms(field, key, "117 ELEC", id=2)).status_code == 200
     assert [certainty for *_, certainty, _ in told(field)] == ["unconfirmed", "confirmed"]
@@ -195,7 +195,7 @@ async def test_a_line_without_a_site_is_about_the_sender_s_place_of_work(
     )  # type: ignore[attr-defined]
     if scope is not None:
         await field.intake.access.put(
-            new_principal(Role.SITE_MANAGER, scope=Scope(sites=scope)).model_copy(
+            create_principal(Role.SITE_MANAGER, scope=Scope(sites=scope)).model_copy(
                 update={"person": "p-1"}
             )
         )
@@ -252,7 +252,7 @@ async def test_an_answer_to_a_call_is_no_report_and_waits_for_delivery(field: Do
     kept = [
         item.fields
         for id in texts._recent
-        if (item := await texts.get(id)) is not None and id.startswith(WAITING)
+        if (item := await texts.get(id)) is not None and id.startswith(WAITING_REPLY_PREFIX)
     ]
     assert [(f["from"], f["words"]) for f in kept] == [
         (NUMBER, "1 j'arrive"),
@@ -277,11 +277,11 @@ async def test_words_of_somebody_who_may_have_been_called_wait_for_delivery_and_
     field: Door, words: str, number: str, waits: bool
 ) -> None:
     key = await source(field, "sms")
-    kept: list[Refused] = []
+    kept: list[RefusedMessage] = []
     field.intake.refused.keep = kept.append  # type: ignore[method-assign]
     answer = await sms(field, key, words, number)
     texts = field.intake.vault.texts
-    assert ([id for id in texts._recent if id.startswith(WAITING)] != []) is waits
+    assert ([id for id in texts._recent if id.startswith(WAITING_REPLY_PREFIX)] != []) is waits
     assert answer.status_code == (200 if "COURANT" in words else 422)
     assert len(kept) == (0 if "COURANT" in words else 1)
 
@@ -293,7 +293,7 @@ async def test_an_answer_that_its_gateway_posts_again_is_of_when_it_came_first(f
     kept = [
         item.fields
         for id in texts._recent
-        if (item := await texts.get(id)) is not None and id.startswith(WAITING)
+        if (item := await texts.get(id)) is not None and id.startswith(WAITING_REPLY_PREFIX)
     ]
     assert answers == [200] * 3
     assert [f["words"] for f in sorted(kept, key=lambda f: f["at"])] == ["1", "2"]
@@ -309,7 +309,7 @@ async def test_two_gateways_that_number_their_messages_alike_lose_none(field: Do
 
 async def test_the_rest_of_a_long_sms_is_no_answer_and_no_report_but_kept(field: Door) -> None:
     key = await source(field, "sms")
-    kept: list[Refused] = []
+    kept: list[RefusedMessage] = []
     field.intake.refused.keep = kept.append  # type: ignore[method-assign]
     long = {"msisdn": "33612345678", "concat": "true", "concat-ref": "71", "concat-total": "2"}
     parts = (
@@ -333,7 +333,7 @@ async def test_the_rest_of_a_long_sms_is_no_answer_and_no_report_but_kept(field:
     waiting = [
         item.fields["words"]
         for id in texts._recent
-        if id.startswith(WAITING) and (item := await texts.get(id)) is not None
+        if id.startswith(WAITING_REPLY_PREFIX) and (item := await texts.get(id)) is not None
     ]
     assert waiting == ["1 j’arrive"]
     assert [orjson.loads(k.body)[0]["text"] for k in kept] == [
@@ -354,7 +354,7 @@ async def test_whoever_was_called_on_a_number_that_nobody_verified_may_answer_as
 async def test_a_number_that_changed_hands_reports_for_its_new_holder(field: Door) -> None:
     key = await source(field, "sms")
     people = field.intake.sms._people
-    people._monotonic = lambda: people._read_at + READ_AGAIN_S
+    people._monotonic = lambda: people._read_at + REFRESH_INTERVAL_S
     contacts = people._directory.contacts  # type: ignore[attr-defined]
     assert (await sms(field, key, "117 ELEC", id=1)).status_code == 200
     contacts["p-3"] = contacts.pop("p-1").model_copy(update={"person": "p-3"})
@@ -375,7 +375,7 @@ async def test_a_refused_form_is_offered_again_as_what_it_was(
     field: Door, number: str, certainty: str
 ) -> None:
     key = await source(field, "sms")
-    kept: list[Refused] = []
+    kept: list[RefusedMessage] = []
     field.intake.refused.keep = kept.append  # type: ignore[method-assign]
     form = urlencode({"From": number, "Body": "bonjour à tous", "date": "2026-11-25T08:00:00Z"})
     headers = {"content-type": "application/x-www-form-urlencoded"}
@@ -396,7 +396,7 @@ async def test_a_refused_form_is_offered_again_as_what_it_was(
 
 async def test_of_several_messages_only_the_refused_one_is_kept(field: Door) -> None:
     key = await source(field, "sms")
-    kept: list[Refused] = []
+    kept: list[RefusedMessage] = []
     field.intake.refused.keep = kept.append  # type: ignore[method-assign]
     two = {"results": [{"from": NUMBER, "text": "117 ELEC"}, {"from": NUMBER, "text": "bonjour"}]}
     async with field.client() as http:
@@ -441,7 +441,7 @@ async def test_no_number_is_stored_or_logged(
     field: Door, capsys: pytest.CaptureFixture[str]
 ) -> None:
     key = await source(field, "sms")
-    kept: list[Refused] = []
+    kept: list[RefusedMessage] = []
     field.intake.refused.keep = kept.append  # type: ignore[method-assign]
     assert (await sms(field, key, "117 ELEC")).status_code == 200
     assert (await sms(field, key, "bonjour à tous")).status_code == 422
@@ -733,7 +733,7 @@ async def test_a_poster_needs_a_site(field: Door) -> None:
 
 
 def test_codes_follow_the_territory_s_file(tmp_path: Path) -> None:
-    places, file = Places(tmp_path), tmp_path / "sites.csv"
+    places, file = SiteCodes(tmp_path), tmp_path / "sites.csv"
     assert places.site_of("117", ()) == "117", "no file, no code: a person links the report"
     file.write_text(SITES, encoding="utf-8")
     assert (

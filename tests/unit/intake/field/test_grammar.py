@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.words import EventType as T
-from services.intake.field.short_line import Kind, Line, body_of, read_line
-from services.intake.reports.native import parse_one
+from services.intake.field.short_line import ShortLine, ShortLineKind, build_report, read_line
+from services.intake.reports.native import parse_report
 from services.runtime.http.problems import ProblemError
 
 AT = "2026-11-25T09:00:00+01:00"
@@ -17,44 +17,50 @@ AT = "2026-11-25T09:00:00+01:00"
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("117 ELEC", Line(Kind.TROUBLE, "117", T.OUTAGE_POWER, 3)),
-        ("117 élec.", Line(Kind.TROUBLE, "117", T.OUTAGE_POWER, 3)),
-        ("Électricité 117", Line(Kind.TROUBLE, "117", T.OUTAGE_POWER, 3)),
-        ("  117\n- Eau : partielle, 2e étage", Line(Kind.TROUBLE, "117", T.OUTAGE_WATER, 3, 50)),
-        ("117 EAU FERMÉ", Line(Kind.TROUBLE, "117", T.OUTAGE_WATER, 4, 100)),
-        ("117 FEU", Line(Kind.TROUBLE, "117", T.FIRE, 4)),
-        ("117 malades 12", Line(Kind.TROUBLE, "117", T.SANITARY_ALERT, 3, persons=12)),
-        ("117 intrusion DANGER", Line(Kind.TROUBLE, "117", T.SECURITY_INCIDENT, 5)),
-        ("clg-0920077j elec", Line(Kind.TROUBLE, "CLG-0920077J", T.OUTAGE_POWER, 3)),
-        ("117 fermé", Line(Kind.TROUBLE, "117", T.CLOSURE, 4)),
-        ("RAS", Line(Kind.CALM)),
-        ("r.a.s. 117", Line(Kind.CALM, "117")),
-        ("117 ras merci", Line(Kind.CALM, "117")),
-        ("STOP 117", Line(Kind.END, "117")),
-        ("stop 117 élec", Line(Kind.END, "117", T.OUTAGE_POWER)),
-        ("117 rétabli", Line(Kind.END, "117")),
-        ("117 courant rétabli", Line(Kind.END, "117", T.OUTAGE_POWER)),
-        ("Eau rétablie 117 depuis 9h", Line(Kind.END, "117", T.OUTAGE_WATER)),
-        ("117 eau ok", Line(Kind.END, "117", T.OUTAGE_WATER)),
-        ("117 élec RAS", Line(Kind.END, "117", T.OUTAGE_POWER)),
-        ("117 eau pas rétablie", Line(Kind.TROUBLE, "117", T.OUTAGE_WATER, 3)),
-        ("117 élec ok groupe vide", Line(Kind.TROUBLE, "117", T.OUTAGE_POWER, 3)),
-        ("117 évac ok", Line(Kind.TROUBLE, "117", T.EVACUATION, 4)),
-        ("117 gaz rétabli", Line(Kind.TROUBLE, "117", T.GAS_LEAK, 4)),
-        ("117élec", Line(Kind.TROUBLE, "117", T.OUTAGE_POWER, 3)),
-        ("117-EAU", Line(Kind.TROUBLE, "117", T.OUTAGE_WATER, 3)),
-        ("Gaz117 danger", Line(Kind.TROUBLE, "117", T.GAS_LEAK, 5)),
-        ("STOP117 ELEC", Line(Kind.END, "117", T.OUTAGE_POWER)),
-        ("RAS117", Line(Kind.CALM, "117")),
-        ("eau-12 ras", Line(Kind.CALM, "EAU-12")),
-        ("1", Line(Kind.ANSWER)),
-        ("Oui !", Line(Kind.ANSWER)),
-        ("3", Line(Kind.ANSWER)),
-        ("2 désolé, je suis loin", Line(Kind.ANSWER)),
-        ("reçu", Line(Kind.ANSWER)),
+        ("117 ELEC", ShortLine(ShortLineKind.TROUBLE, "117", T.OUTAGE_POWER, 3)),
+        ("117 élec.", ShortLine(ShortLineKind.TROUBLE, "117", T.OUTAGE_POWER, 3)),
+        ("Électricité 117", ShortLine(ShortLineKind.TROUBLE, "117", T.OUTAGE_POWER, 3)),
+        (
+            "  117\n- Eau : partielle, 2e étage",
+            ShortLine(ShortLineKind.TROUBLE, "117", T.OUTAGE_WATER, 3, 50),
+        ),
+        ("117 EAU FERMÉ", ShortLine(ShortLineKind.TROUBLE, "117", T.OUTAGE_WATER, 4, 100)),
+        ("117 FEU", ShortLine(ShortLineKind.TROUBLE, "117", T.FIRE, 4)),
+        (
+            "117 malades 12",
+            ShortLine(ShortLineKind.TROUBLE, "117", T.SANITARY_ALERT, 3, persons=12),
+        ),
+        ("117 intrusion DANGER", ShortLine(ShortLineKind.TROUBLE, "117", T.SECURITY_INCIDENT, 5)),
+        ("clg-0920077j elec", ShortLine(ShortLineKind.TROUBLE, "CLG-0920077J", T.OUTAGE_POWER, 3)),
+        ("117 fermé", ShortLine(ShortLineKind.TROUBLE, "117", T.CLOSURE, 4)),
+        ("RAS", ShortLine(ShortLineKind.CALM)),
+        ("r.a.s. 117", ShortLine(ShortLineKind.CALM, "117")),
+        ("117 ras merci", ShortLine(ShortLineKind.CALM, "117")),
+        ("STOP 117", ShortLine(ShortLineKind.END, "117")),
+        ("stop 117 élec", ShortLine(ShortLineKind.END, "117", T.OUTAGE_POWER)),
+        ("117 rétabli", ShortLine(ShortLineKind.END, "117")),
+        ("117 courant rétabli", ShortLine(ShortLineKind.END, "117", T.OUTAGE_POWER)),
+        ("Eau rétablie 117 depuis 9h", ShortLine(ShortLineKind.END, "117", T.OUTAGE_WATER)),
+        ("117 eau ok", ShortLine(ShortLineKind.END, "117", T.OUTAGE_WATER)),
+        ("117 élec RAS", ShortLine(ShortLineKind.END, "117", T.OUTAGE_POWER)),
+        ("117 eau pas rétablie", ShortLine(ShortLineKind.TROUBLE, "117", T.OUTAGE_WATER, 3)),
+        ("117 élec ok groupe vide", ShortLine(ShortLineKind.TROUBLE, "117", T.OUTAGE_POWER, 3)),
+        ("117 évac ok", ShortLine(ShortLineKind.TROUBLE, "117", T.EVACUATION, 4)),
+        ("117 gaz rétabli", ShortLine(ShortLineKind.TROUBLE, "117", T.GAS_LEAK, 4)),
+        ("117élec", ShortLine(ShortLineKind.TROUBLE, "117", T.OUTAGE_POWER, 3)),
+        ("117-EAU", ShortLine(ShortLineKind.TROUBLE, "117", T.OUTAGE_WATER, 3)),
+        ("Gaz117 danger", ShortLine(ShortLineKind.TROUBLE, "117", T.GAS_LEAK, 5)),
+        ("STOP117 ELEC", ShortLine(ShortLineKind.END, "117", T.OUTAGE_POWER)),
+        ("RAS117", ShortLine(ShortLineKind.CALM, "117")),
+        ("eau-12 ras", ShortLine(ShortLineKind.CALM, "EAU-12")),
+        ("1", ShortLine(ShortLineKind.ANSWER)),
+        ("Oui !", ShortLine(ShortLineKind.ANSWER)),
+        ("3", ShortLine(ShortLineKind.ANSWER)),
+        ("2 désolé, je suis loin", ShortLine(ShortLineKind.ANSWER)),
+        ("reçu", ShortLine(ShortLineKind.ANSWER)),
     ],
 )
-def test_a_line_is_read_whatever_its_case_accents_and_order(text: str, line: Line) -> None:
+def test_a_line_is_read_whatever_its_case_accents_and_order(text: str, line: ShortLine) -> None:
     assert read_line(text) == line
 
 
@@ -76,8 +82,8 @@ def test_any_text_is_read_or_refused_and_what_is_read_is_a_report(text: str) -> 
         line = read_line(text)
     except ProblemError:
         return
-    if line.kind is not Kind.ANSWER:
+    if line.kind is not ShortLineKind.ANSWER:
         import orjson
 
         said = text.encode("utf-8", "replace").decode()
-        parse_one(orjson.dumps(body_of(line, line.site or "cen-1", said, AT)))
+        parse_report(orjson.dumps(build_report(line, line.site or "cen-1", said, AT)))

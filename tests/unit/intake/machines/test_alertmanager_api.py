@@ -9,10 +9,19 @@ import orjson
 import pytest
 
 from schemas.maintenance import Matcher
-from services.intake.dead_letters.dead_letter_store import letter_of
-from services.intake.integrations.alertmanager_api import RESOLVE_TIMEOUT_S, fingerprint, read
-from services.intake.integrations.request import Asked
-from services.intake.integrations.signals import MATCHABLE, Signal, State, kept_labels
+from services.intake.dead_letters.dead_letter_store import build_dead_letter
+from services.intake.integrations.alertmanager_api import (
+    RESOLVE_TIMEOUT_S,
+    compute_fingerprint,
+    read_alerts,
+)
+from services.intake.integrations.request import IntegrationRequest
+from services.intake.integrations.signals import (
+    MAX_MATCHABLE_LABELS,
+    Transition,
+    TransitionState,
+    select_log_labels,
+)
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Role
 from services.runtime.secrets.vault import TextItem
@@ -26,11 +35,11 @@ def _in(seconds: float) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 
 
-def _read(*alerts: Any) -> tuple[list[Signal], list[ProblemError]]:
-    return read(Asked("POST", "/api/v2/alerts", (), {}, orjson.dumps(alerts)))
+def _read(*alerts: Any) -> tuple[list[Transition], list[ProblemError]]:
+    return read_alerts(IntegrationRequest("POST", "/api/v2/alerts", (), {}, orjson.dumps(alerts)))
 
 
-def _one(**alert: Any) -> Signal:
+def _one(**alert: Any) -> Transition:
     (signal,), wrong = _read({"labels": {"alertname": "Down", "instance": "web1"}} | alert)
     assert not wrong
     return signal
@@ -38,7 +47,7 @@ def _one(**alert: Any) -> Signal:
 
 def test_an_end_to_come_is_a_lease_that_the_sender_named() -> None:
     signal = _one(startsAt=_in(-60), endsAt=_in(240))
-    assert signal.state is State.OPEN
+    assert signal.state is TransitionState.OPEN
     assert signal.lease is not None
     assert signal.lease.explicit
     assert abs(signal.lease.until / 1000 - datetime.now(UTC).timestamp() - 240) < 30
@@ -58,7 +67,7 @@ def test_no_end_is_a_patience(zero: dict[str, Any]) -> None:
 
 def test_an_end_that_is_over_is_an_end() -> None:
     signal = _one(startsAt=_in(-60), endsAt=_in(-5))
-    assert (signal.state, signal.lease) == (State.CLOSED, None)
+    assert (signal.state, signal.lease) == (TransitionState.CLOSED, None)
     assert signal.at is not None
 
 
@@ -83,27 +92,30 @@ def test_what_is_wrong_in_one_costs_the_others_nothing() -> None:
 
 def test_a_body_that_is_no_list_is_refused() -> None:
     with pytest.raises(ProblemError):
-        read(Asked("POST", "/api/v2/alerts", (), {}, b'{"labels": {}}'))
+        read_alerts(IntegrationRequest("POST", "/api/v2/alerts", (), {}, b'{"labels": {}}'))
 
 
 def test_the_fingerprint_is_that_of_prometheus() -> None:
     """FNV-1a, 64 bits; the empty set is its offset (prometheus/common model/signature.go). The real client's are in tests/integration/clients."""
-    assert fingerprint({}) == "cbf29ce484222325"
+    assert compute_fingerprint({}) == "cbf29ce484222325"
     assert (
-        fingerprint({"a": "1", "b": "2"})
-        == fingerprint({"b": "2", "a": "1"})
-        != fingerprint({"a": "12", "b": ""})
+        compute_fingerprint({"a": "1", "b": "2"})
+        == compute_fingerprint({"b": "2", "a": "1"})
+        != compute_fingerprint({"a": "12", "b": ""})
     )
 
 
 def test_labels_on_the_log_are_bounded() -> None:
-    signal = Signal(
-        "k", State.OPEN, labels={f"label{n:03d}": "v" * 1000 for n in range(200)}, matchable=True
+    signal = Transition(
+        "k",
+        TransitionState.OPEN,
+        labels={f"label{n:03d}": "v" * 1000 for n in range(200)},
+        matchable=True,
     )
-    kept = kept_labels(signal)
-    assert len(kept) == MATCHABLE
+    kept = select_log_labels(signal)
+    assert len(kept) == MAX_MATCHABLE_LABELS
     assert max(map(len, kept.values())) == 256
-    assert kept_labels(Signal("k", State.OPEN, labels={"a": "b"})) == {}, (
+    assert select_log_labels(Transition("k", TransitionState.OPEN, labels={"a": "b"})) == {}, (
         "the fields of other dialects may say anything"
     )
 
@@ -235,7 +247,7 @@ async def test_a_silence_that_is_refused_is_kept_for_whoever_works_under_it(
         answer = await http.post("/api/v2/silences", json=GOOD | silence)
     assert (answer.status_code, type(answer.json())) == (status, str)
     kept = door.intake.refused._queue.get_nowait()
-    letter = letter_of(kept, "92", 1)
+    letter = build_dead_letter(kept, "92", 1)
     assert (letter.source, letter.detail, letter.headers["path"]) == (
         made["id"],
         detail,

@@ -20,7 +20,7 @@ from signxml import XMLSigner, methods
 from schemas.reports import ReportReceived
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Scope
-from services.runtime.secrets.vault import OWN_WORDS
+from services.runtime.secrets.vault import OWN_WORDS_FIELD
 from tests.loopback import serving
 from tests.unit.intake.conftest import Door
 from tests.unit.intake.machines.cap_messages import (
@@ -220,7 +220,7 @@ async def test_in_old_bulletins_of_the_weather_service_the_territory_travels_und
     (report,) = told(door)
     kept = await door.intake.vault.texts.get(f"report-{report.report_id}")
     assert kept is not None
-    assert kept.fields[OWN_WORDS]["alias"].startswith("vigilance@meteo.fr,")
+    assert kept.fields[OWN_WORDS_FIELD]["alias"].startswith("vigilance@meteo.fr,")
 
 
 async def test_an_area_that_is_on_no_map_waits_for_a_person(door: Door) -> None:

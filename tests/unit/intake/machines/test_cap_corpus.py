@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from schemas.cap import NAMESPACE
-from services.intake.integrations.cap.faults import path_of
-from services.intake.integrations.cap.message import read
+from services.intake.integrations.cap.faults import build_element_path
+from services.intake.integrations.cap.message import read_message
 from services.runtime.http.problems import ProblemError
 from tests.unit.intake.machines.cap_messages import (
     INVALID,
@@ -131,7 +131,7 @@ MESSAGES = st.builds(
 def refused(body: bytes) -> list[Any]:
     """The faults with which it is refused."""
     with pytest.raises(ProblemError) as caught:
-        read(body)
+        read_message(body)
     assert caught.value.problem.code == "invalid"
     return list(caught.value.problem.faults)
 
@@ -139,7 +139,7 @@ def refused(body: bytes) -> list[Any]:
 def faults_of(body: bytes) -> tuple[Any, ...]:
     """Empty when it is read."""
     try:
-        read(body)
+        read_message(body)
     except ProblemError as error:
         return tuple(error.problem.faults)
     return ()
@@ -148,7 +148,7 @@ def faults_of(body: bytes) -> tuple[Any, ...]:
 def outcome(body: bytes) -> Any:
     """The message, or the faults."""
     try:
-        return read(body)
+        return read_message(body)
     except ProblemError as error:
         return error.problem.faults
 
@@ -156,7 +156,7 @@ def outcome(body: bytes) -> Any:
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_the_situations_of_the_specification_are_read(name: str) -> None:
     body = SITUATIONS[name]()
-    found, _ = read(body)
+    found, _ = read_message(body)
     assert found.identity.identifier.encode() in body
 
 
@@ -209,7 +209,7 @@ def test_a_message_is_the_same_in_every_encoding_and_a_dtd_is_refused_in_every_o
     encoding: str,
 ) -> None:
     text = complete().partition(b"?>")[2].decode().strip()
-    found, _ = read(encoded(text, encoding))
+    found, _ = read_message(encoded(text, encoding))
     assert (found.infos[0].sender_name, found.infos[0].instruction) == ("Opérateur", "Éteignez")
     for subset in (
         "",
@@ -263,7 +263,7 @@ def test_what_is_no_xml_is_refused_as_such(body: bytes) -> None:
 @settings(max_examples=30, deadline=None)
 @given(MESSAGES)
 def test_every_valid_message_is_read(body: bytes) -> None:
-    found, _ = read(body)
+    found, _ = read_message(body)
     assert len(found.infos) == body.count(b"<info>")
     assert sum(len(a.polygons) for i in found.infos for a in i.areas) == body.count(b"<polygon>")
 
@@ -294,13 +294,15 @@ def test_a_valid_message_with_one_part_spoilt_is_refused_at_that_part_or_where_i
     spoilt = data.draw(st.sampled_from(["gone", "renamed", "filled"]))
     if spoilt == "gone" and etree.QName(part).localname != "category":
         parent.remove(part)
-        expected = {path_of(parent)} | ({path_of(before)} if before is not None else set())
+        expected = {build_element_path(parent)} | (
+            {build_element_path(before)} if before is not None else set()
+        )
     elif spoilt == "renamed":
         part.tag = f"{{{NAMESPACE}}}autre"
-        expected = {path_of(part)}
+        expected = {build_element_path(part)}
     else:
         etree.SubElement(part, f"{{{NAMESPACE}}}dedans")
-        expected = {path_of(part)}
+        expected = {build_element_path(part)}
     fields = {f.field for f in refused(etree.tostring(root))}
     assert fields & expected, (fields, expected)
 
@@ -368,7 +370,7 @@ def test_a_prefix_a_comment_and_another_encoding_are_nothing_special() -> None:
     )
     utf16 = body.replace("UTF-8", "UTF-16").replace("UTF-8".lower(), "utf-16").encode("utf-16")
     for one in (body.encode(), prefixed.encode(), utf16):
-        found, _ = read(one)
+        found, _ = read_message(one)
         assert found.infos[0].headline == "Élève"
 
 

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from services.intake.integrations import request
-from services.intake.integrations.times import read_time
+from services.intake.integrations.times import parse_time
 from tests.unit.intake.conftest import Door
 from tests.unit.intake.machines.test_machines import KEY, event, last, reports, source
 
@@ -192,4 +192,4 @@ async def test_a_grafana_rule_that_waits_or_has_no_data_says_nothing(door: Door)
 def test_a_form_says_the_time_of_a_program_as_its_json_does(
     given: object, expected: datetime | None
 ) -> None:
-    assert read_time(given) == expected
+    assert parse_time(given) == expected

@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
-from schemas.reports import matter_of
-from services.intake.integrations.episodes import Episodes
-from services.intake.reports.redaction import LogWords
+from schemas.reports import episode_key
+from services.intake.integrations.episodes import EpisodeTracker
+from services.intake.reports.redaction import LogRedactor
 from services.runtime.kafka.clients import BrokerAway
 from tests.unit.intake.conftest import Door
 from tests.unit.intake.machines.test_machines import KEY, alert, event, group, reports, source
@@ -19,7 +19,7 @@ from tests.unit.intake.machines.test_machines import KEY, alert, event, group, r
 async def forget(door: Door) -> None:
     """What a restart of the front forgets."""
     await door.intake.ledger.flush()
-    door.intake.front._machines.transitions.episodes = Episodes(door.intake.ledger)
+    door.intake.front._machines.transitions.episodes = EpisodeTracker(door.intake.ledger)
 
 
 async def told(door: Door, *bodies: dict[str, Any], forgetful: bool) -> None:
@@ -262,7 +262,7 @@ async def test_an_episode_that_an_earlier_version_opened_is_ended_under_its_name
     """The decider takes reports with another name for those of another alert, which would keep its cause open."""
     await source(door, dialect="pagerduty", key=KEY)
     with monkeypatch.context() as earlier:
-        earlier.setattr(LogWords, "machine_alias", lambda _self, _realm, alias: alias)
+        earlier.setattr(LogRedactor, "machine_alias", lambda _self, _realm, alias: alias)
         await told(
             door,
             *(event(severity=s, timestamp=ago(60)) for s in ("warning", "critical")),
@@ -271,5 +271,5 @@ async def test_an_episode_that_an_earlier_version_opened_is_ended_under_its_name
     await told(door, event("resolve"), event(severity="warning"), forgetful=True)
     opened, changed, ended, new = (message for _, message, _ in door.inputs.appended)
     assert ended.references == (opened.report_id,)
-    assert matter_of(opened.alias) == matter_of(changed.alias) == matter_of(ended.alias)
-    assert "h:" in str(matter_of(new.alias)), "the next episode has no word of its sender"
+    assert episode_key(opened.alias) == episode_key(changed.alias) == episode_key(ended.alias)
+    assert "h:" in str(episode_key(new.alias)), "the next episode has no word of its sender"

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from services.intake.integrations.heartbeats import Heartbeats
+from services.intake.integrations.heartbeats import HeartbeatMonitor
 from services.runtime.identity.permissions import Role
 from tests.unit.intake.conftest import Door, report
 from tests.unit.intake.machines.test_machines import offered_again
@@ -118,8 +118,8 @@ async def test_a_restart_neither_repeats_nor_forgets_a_silence(door: Door, tmp_p
     assert len(door.inputs.appended) == 1
     await door.intake.book.flush()
 
-    def restarted() -> Heartbeats:
-        return Heartbeats(
+    def restarted() -> HeartbeatMonitor:
+        return HeartbeatMonitor(
             door.intake.access,
             door.intake.front._machines.transitions,
             door.intake.ledger,

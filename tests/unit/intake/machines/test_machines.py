@@ -13,11 +13,11 @@ import orjson
 import pytest
 
 from schemas.reports import ReportReceived
-from services.intake.dead_letters.dead_letter_store import Refused, letter_of
+from services.intake.dead_letters.dead_letter_store import RefusedMessage, build_dead_letter
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Source
 from services.runtime.kafka.dead_letters import DeadLetter
-from services.runtime.secrets.vault import OWN_WORDS
+from services.runtime.secrets.vault import OWN_WORDS_FIELD
 from tests.unit.intake.conftest import Door
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -605,10 +605,10 @@ async def test_a_wrong_event_is_refused_by_field(door: Door, event: Any, field: 
 
 
 async def offered_again(
-    door: Door, kept: Refused, body: bytes = b"", came: int = 1
+    door: Door, kept: RefusedMessage, body: bytes = b"", came: int = 1
 ) -> httpx.Response:
     """As it came, or with another body, by the cell. `came`: when that was, ms."""
-    letter = letter_of(kept, "92", came)
+    letter = build_dead_letter(kept, "92", came)
 
     async def find(id: str, _author: object) -> DeadLetter:
         assert id == letter.id
@@ -813,7 +813,7 @@ async def test_the_bytes_of_a_binary_event_say_all_of_it(
     ]
     assert last(door).type == first.type
     told = [
-        {n: v for n, v in text.fields.items() if n != OWN_WORDS}
+        {n: v for n, v in text.fields.items() if n != OWN_WORDS_FIELD}
         for text in [kept, *texts]
         if text is not None
     ]

@@ -12,20 +12,29 @@ from typing import Final, Self
 import structlog
 
 from schemas.words import Channel
-from services.delivery.channels.base import Inbox, Outgoing, Result
-from services.delivery.channels.sms.origin import Origin, dialled, same_number
+from services.delivery.channels.base import CallResult, Inbox, Outgoing
+from services.delivery.channels.sms.origin import (
+    SmsOrigin,
+    normalize_dialled_number,
+    normalize_provider_number,
+)
 from services.delivery.channels.sms.smpp.pdu import (
-    PASSING,
+    PASSING_STATUSES,
     PduInvalid,
     ShortMessage,
-    Status,
-    message_id,
+    SmppStatus,
+    read_message_id,
 )
 from services.delivery.channels.sms.smpp.receipt import read_receipt
-from services.delivery.channels.sms.smpp.session import InDoubt, NotBound, Session, Smsc
-from services.delivery.channels.sms.wording import wording
-from services.delivery.channels.validity import validity_min
-from services.runtime.http.sms_text import decode, encode
+from services.delivery.channels.sms.smpp.session import (
+    InDoubtError,
+    NotBoundError,
+    SmppSession,
+    Smsc,
+)
+from services.delivery.channels.sms.wording import choose_sms_text
+from services.delivery.channels.validity import compute_validity_min
+from services.runtime.http.sms_text import decode_text, encode_text
 from services.runtime.kafka.clients import BrokerAway
 
 log = structlog.get_logger(__name__)
@@ -34,13 +43,13 @@ DATA_CODING: Final = {"gsm7": 0, "ucs2": 8}
 _RECEIPT_WANTED: Final = 1
 
 
-class Smpp:
+class SmppDriver:
     """Driver of one SMSC; keeps its session while it is entered."""
 
-    def __init__(self, smsc: Smsc, origin: Origin, inbox: Inbox) -> None:
+    def __init__(self, smsc: Smsc, origin: SmsOrigin, inbox: Inbox) -> None:
         self._origin = origin
         self._inbox = inbox
-        self._session = Session(smsc, self._deliver)
+        self._session = SmppSession(smsc, self._deliver)
 
     async def __aenter__(self) -> Self:
         await self._session.__aenter__()
@@ -49,13 +58,13 @@ class Smpp:
     async def __aexit__(self, *exc: object) -> None:
         await self._session.__aexit__(*exc)
 
-    async def call(self, outgoing: Outgoing, timeout_s: float) -> Result:
+    async def call(self, outgoing: Outgoing, timeout_s: float) -> CallResult:
         """Send the SMS; see `Driver`."""
-        number = dialled(outgoing.address)
+        number = normalize_dialled_number(outgoing.address)
         if number is None:
-            return Result("failed", error="address_invalid")
-        encoded = encode(wording(outgoing.text, answerable=self._origin.answerable))
-        days, minutes = divmod(validity_min(outgoing.row), 1440)
+            return CallResult("failed", error="address_invalid")
+        encoded = encode_text(choose_sms_text(outgoing.text, answerable=self._origin.answerable))
+        days, minutes = divmod(compute_validity_min(outgoing.row), 1440)
         message = ShortMessage(
             source=self._origin.text.removeprefix("+"),
             destination=number.removeprefix("+"),
@@ -69,31 +78,33 @@ class Smpp:
         )
         return replace(await self._submit(message, timeout_s), parts=len(encoded.segments))
 
-    async def _submit(self, message: ShortMessage, timeout_s: float) -> Result:
+    async def _submit(self, message: ShortMessage, timeout_s: float) -> CallResult:
         try:
             status, body = await self._session.submit(message, timeout_s)
-        except NotBound as away:
-            return Result("failed", error=f"sms_{away}", retry=True)
-        except InDoubt:
-            return Result("ambiguous", error="sms_no_answer")
+        except NotBoundError as away:
+            return CallResult("failed", error=f"sms_{away}", retry=True)
+        except InDoubtError:
+            return CallResult("ambiguous", error="sms_no_answer")
         except ValueError:
-            return Result("failed", error="address_invalid")
-        if status != Status.OK:
-            return Result("failed", error=f"sms_{status:#04x}", retry=status in PASSING)
+            return CallResult("failed", error="address_invalid")
+        if status != SmppStatus.OK:
+            return CallResult(
+                "failed", error=f"sms_{status:#04x}", retry=status in PASSING_STATUSES
+            )
         try:
-            return Result("accepted", provider_id=message_id(body) or None)
+            return CallResult("accepted", provider_id=read_message_id(body) or None)
         except PduInvalid:
-            return Result("accepted")  # taken, but without an id no receipt can be matched
+            return CallResult("accepted")  # taken, but without an id no receipt can be matched
 
     async def probe(self, timeout_s: float) -> str | None:
         """Test that the session is bound and the SMSC answers an enquire_link; see `Probing`."""
         try:
             status = await self._session.enquire(timeout_s)
-        except NotBound as away:
+        except NotBoundError as away:
             return f"sms_{away}"
-        except InDoubt:
+        except InDoubtError:
             return "sms_no_answer"
-        return None if status == Status.OK else f"sms_{status:#04x}"
+        return None if status == SmppStatus.OK else f"sms_{status:#04x}"
 
     async def _deliver(self, message: ShortMessage) -> int:
         try:
@@ -102,8 +113,8 @@ class Smpp:
             )
         except BrokerAway as error:
             log.warning("smpp.broker_away", error=str(error))
-            return Status.TEMPORARY
-        return Status.OK if taken else Status.TEMPORARY
+            return SmppStatus.TEMPORARY
+        return SmppStatus.OK if taken else SmppStatus.TEMPORARY
 
     async def _receipt(self, message: ShortMessage) -> bool:
         receipt = read_receipt(message)
@@ -118,5 +129,7 @@ class Smpp:
         if message.part > 1:
             return True
         return await self._inbox.reply(
-            Channel.SMS, same_number(message.source), decode(message.written, message.data_coding)
+            Channel.SMS,
+            normalize_provider_number(message.source),
+            decode_text(message.written, message.data_coding),
         )

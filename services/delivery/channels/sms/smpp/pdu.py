@@ -12,22 +12,22 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
-HEADER: Final = struct.Struct(">IIII")
+PDU_HEADER: Final = struct.Struct(">IIII")
 MAX_BYTES: Final = 65_536
 """Limit of one PDU; the longest that we send is below 2 KiB."""
-RESPONSE: Final = 0x8000_0000
+RESPONSE_BIT: Final = 0x8000_0000
 
 
-class Command(IntEnum):
+class SmppCommand(IntEnum):
     BIND_TRANSCEIVER = 0x09
     SUBMIT_SM = 0x04
     DELIVER_SM = 0x05
     UNBIND = 0x06
     ENQUIRE_LINK = 0x15
-    GENERIC_NACK = RESPONSE
+    GENERIC_NACK = RESPONSE_BIT
 
 
-class Status(IntEnum):
+class SmppStatus(IntEnum):
     """Status codes with a meaning here; any other number stays a number."""
 
     OK = 0x00
@@ -45,13 +45,13 @@ class Status(IntEnum):
     REJECTED = 0x66
 
 
-PASSING: Final = frozenset(
-    {Status.SYSTEM_ERROR, Status.QUEUE_FULL, Status.THROTTLED, Status.TEMPORARY}
+PASSING_STATUSES: Final = frozenset(
+    {SmppStatus.SYSTEM_ERROR, SmppStatus.QUEUE_FULL, SmppStatus.THROTTLED, SmppStatus.TEMPORARY}
 )
 """Statuses of a message that was certainly not taken, but may be later."""
 
 
-class Tag(IntEnum):
+class TlvTag(IntEnum):
     """Optional parameters."""
 
     RECEIPTED_MESSAGE_ID = 0x001E
@@ -61,11 +61,11 @@ class Tag(IntEnum):
     MESSAGE_STATE = 0x0427
 
 
-RECEIPT: Final = 0x04
+RECEIPT_BITS: Final = 0x04
 """Bits 5–2 of `esm_class` of a deliver_sm: it is a receipt of the SMSC."""
-HAS_HEADER: Final = 0x40
+USER_DATA_HEADER_BIT: Final = 0x40
 """Bit of `esm_class`: the text begins with a user data header."""
-CONCATENATED: Final = frozenset({0x00, 0x08})
+CONCATENATION_ELEMENTS: Final = frozenset({0x00, 0x08})
 """Header elements that number the parts of a long message, in their last octet."""
 
 
@@ -85,13 +85,15 @@ class Pdu:
     def dump(self) -> bytes:
         """Encode for the wire."""
         return (
-            HEADER.pack(HEADER.size + len(self.body), self.command, self.status, self.sequence)
+            PDU_HEADER.pack(
+                PDU_HEADER.size + len(self.body), self.command, self.status, self.sequence
+            )
             + self.body
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class PduHead:
     """The 16 octets before a body."""
 
     length: int
@@ -100,10 +102,10 @@ class Head:
     sequence: int
 
     @classmethod
-    def load(cls, octets: bytes) -> Head:
+    def load(cls, octets: bytes) -> PduHead:
         """Decode a head. Raise PduInvalid."""
-        head = cls(*HEADER.unpack(octets))
-        if not HEADER.size <= head.length <= MAX_BYTES:
+        head = cls(*PDU_HEADER.unpack(octets))
+        if not PDU_HEADER.size <= head.length <= MAX_BYTES:
             raise PduInvalid(f"a PDU of {head.length} octets")
         return head
 
@@ -133,28 +135,28 @@ class ShortMessage:
         long = len(self.text) > 254
         tlvs: dict[int, bytes] = dict(self.tlvs)
         if long:
-            tlvs[Tag.MESSAGE_PAYLOAD] = self.text
+            tlvs[TlvTag.MESSAGE_PAYLOAD] = self.text
         text = b"" if long else self.text
         return b"".join(
             (
-                _string("", 6),
+                _encode_string("", 6),
                 bytes((self.source_ton, self.source_npi)),
-                _string(self.source, 21),
+                _encode_string(self.source, 21),
                 bytes((1, 1)),
-                _string(self.destination, 21),
+                _encode_string(self.destination, 21),
                 bytes((self.esm_class, 0, self.priority)),
-                _string("", 17),
-                _string(self.validity, 17),
+                _encode_string("", 17),
+                _encode_string(self.validity, 17),
                 bytes((self.registered_delivery, 0, self.data_coding, 0, len(text))),
                 text,
-                *(tlv(t, v) for t, v in tlvs.items()),
+                *(encode_tlv(t, v) for t, v in tlvs.items()),
             )
         )
 
     @classmethod
     def load(cls, body: bytes) -> ShortMessage:
         """Decode a body. Raise PduInvalid."""
-        read = _Reader(body)
+        read = _BodyReader(body)
         read.string()
         source_ton, source_npi = read.octets(2)
         source = read.string()
@@ -169,7 +171,7 @@ class ShortMessage:
         return cls(
             source,
             destination,
-            text or tlvs.get(Tag.MESSAGE_PAYLOAD, b""),
+            text or tlvs.get(TlvTag.MESSAGE_PAYLOAD, b""),
             source_ton,
             source_npi,
             data_coding,
@@ -182,12 +184,16 @@ class ShortMessage:
 
     @property
     def is_receipt(self) -> bool:
-        return self.esm_class & 0x3C == RECEIPT
+        return self.esm_class & 0x3C == RECEIPT_BITS
 
     @property
     def _header(self) -> bytes:
         """User data header: its length, then elements (3GPP TS 23.040 9.2.3.24)."""
-        return self.text[: 1 + self.text[0]] if self.esm_class & HAS_HEADER and self.text else b""
+        return (
+            self.text[: 1 + self.text[0]]
+            if self.esm_class & USER_DATA_HEADER_BIT and self.text
+            else b""
+        )
 
     @property
     def written(self) -> bytes:
@@ -197,49 +203,49 @@ class ShortMessage:
     @property
     def part(self) -> int:
         """Number of this part of a long message, from 1; 1 for a whole one."""
-        if (number := self.tlvs.get(Tag.SAR_SEGMENT_SEQNUM)) is not None:
+        if (number := self.tlvs.get(TlvTag.SAR_SEGMENT_SEQNUM)) is not None:
             return int.from_bytes(number)
         elements = self._header[1:]
         while len(elements) >= 2:
             kind, value = elements[0], elements[2 : 2 + elements[1]]
-            if kind in CONCATENATED and value:
+            if kind in CONCATENATION_ELEMENTS and value:
                 return value[-1]
             elements = elements[2 + elements[1] :]
         return 1
 
 
-def bind_body(system_id: str, password: str) -> bytes:
+def build_bind_body(system_id: str, password: str) -> bytes:
     """Encode the body of bind_transceiver, interface version 3.4.
 
     Raise ValueError for a name or password that SMPP cannot carry.
     """
     return (
-        _string(system_id, 16)
-        + _string(password, 9)
-        + _string("VIGIE", 13)
+        _encode_string(system_id, 16)
+        + _encode_string(password, 9)
+        + _encode_string("VIGIE", 13)
         + bytes((0x34, 0, 0))
-        + _string("", 41)
+        + _encode_string("", 41)
     )
 
 
-def message_id(body: bytes) -> str:
+def read_message_id(body: bytes) -> str:
     """Return the id in a submit_sm_resp; empty if the SMSC gave none."""
-    return _Reader(body).string() if body else ""
+    return _BodyReader(body).string() if body else ""
 
 
-def tlv(tag: int, value: bytes) -> bytes:
+def encode_tlv(tag: int, value: bytes) -> bytes:
     """Encode one optional parameter."""
     return struct.pack(">HH", tag, len(value)) + value
 
 
-def _string(text: str, size: int) -> bytes:
+def _encode_string(text: str, size: int) -> bytes:
     octets = text.encode("ascii") + b"\0"
     if len(octets) > size or b"\0" in octets[:-1]:
         raise ValueError(f"does not fit a field of {size} octets")
     return octets
 
 
-class _Reader:
+class _BodyReader:
     """Reader of a body from its beginning. Raises PduInvalid at its end."""
 
     def __init__(self, body: bytes) -> None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from services.delivery.channels.sms.smpp.pdu import ShortMessage, Tag
+from services.delivery.channels.sms.smpp.pdu import ShortMessage, TlvTag
 
 _FIELD: Final = re.compile(r"\b(id|stat|err):(\S+)", re.IGNORECASE)
 _STATES: Final = {
@@ -40,9 +40,9 @@ class SmscReceipt:
 def read_receipt(message: ShortMessage) -> SmscReceipt | None:
     """Read a receipt; None if it names no message."""
     fields = {name.lower(): value for name, value in _FIELD.findall(message.text.decode("latin-1"))}
-    given = message.tlvs.get(Tag.RECEIPTED_MESSAGE_ID, b"").split(b"\0")[0].decode("latin-1")
+    given = message.tlvs.get(TlvTag.RECEIPTED_MESSAGE_ID, b"").split(b"\0")[0].decode("latin-1")
     id = given or fields.get("id", "")
-    state = message.tlvs.get(Tag.MESSAGE_STATE, b"")
+    state = message.tlvs.get(TlvTag.MESSAGE_STATE, b"")
     word = _STATES.get(state[0], "UNKNOWN") if state else fields.get("stat", "UNKNOWN").upper()
     found = _FINAL.get(word)
     error = (

@@ -17,38 +17,38 @@ from typing import Final, Self
 import structlog
 
 from services.delivery.channels.sms.smpp.pdu import (
-    HEADER,
-    RESPONSE,
-    Command,
-    Head,
+    PDU_HEADER,
+    RESPONSE_BIT,
     Pdu,
+    PduHead,
     PduInvalid,
     ShortMessage,
-    Status,
-    bind_body,
+    SmppCommand,
+    SmppStatus,
+    build_bind_body,
 )
-from services.runtime.process.tasks import end
+from services.runtime.process.tasks import cancel_and_wait
 
 log = structlog.get_logger(__name__)
 
 KEEP_ALIVE_S: Final = 30.0
-ANSWER_S: Final = 10.0
+ANSWER_TIMEOUT_S: Final = 10.0
 """Timeout of the answer to a bind or an enquire_link."""
-RETRY_S: Final = (0.2, 1.0, 5.0, 15.0)
+BIND_PAUSES_S: Final = (0.2, 1.0, 5.0, 15.0)
 """Pauses between attempts to bind; the last one repeats."""
 
-Deliver = Callable[[ShortMessage], Awaitable[int]]
+DeliveryHandler = Callable[[ShortMessage], Awaitable[int]]
 """Takes a receipt or a reply and returns the status to answer with.
 
 TEMPORARY: the SMSC sends it again later.
 """
 
 
-class NotBound(Exception):
+class NotBoundError(Exception):
     """Error: no session within the time; certainly nothing was sent."""
 
 
-class InDoubt(Exception):
+class InDoubtError(Exception):
     """Error: written, but the reaction of the SMSC is unknown."""
 
 
@@ -65,10 +65,10 @@ class Smsc:
     """Most submit_sm without a response at one time."""
 
 
-class Session:
+class SmppSession:
     """Session that stays up while it is entered; `submit` is safe from many tasks."""
 
-    def __init__(self, smsc: Smsc, deliver: Deliver) -> None:
+    def __init__(self, smsc: Smsc, deliver: DeliveryHandler) -> None:
         self._smsc = smsc
         self._deliver = deliver
         self._bound = asyncio.Event()
@@ -88,11 +88,11 @@ class Session:
 
     async def __aexit__(self, *_: object) -> None:
         if self._writer is not None and self._bound.is_set():
-            with contextlib.suppress(OSError, TimeoutError, InDoubt):
-                await self._ask(Command.UNBIND, b"", 1.0)
+            with contextlib.suppress(OSError, TimeoutError, InDoubtError):
+                await self._ask(SmppCommand.UNBIND, b"", 1.0)
         if self._task is not None:
-            await end([self._task])
-        await end(list(self._deliveries))
+            await cancel_and_wait([self._task])
+        await cancel_and_wait(list(self._deliveries))
 
     async def submit(self, message: ShortMessage, timeout_s: float) -> tuple[int, bytes]:
         """Submit a message; return (status, body) of the response.
@@ -106,14 +106,14 @@ class Session:
             async with asyncio.timeout_at(give_up):
                 await self._window.acquire()
         except TimeoutError:
-            raise NotBound(self.refusal or "window") from None
+            raise NotBoundError(self.refusal or "window") from None
         try:
             async with asyncio.timeout_at(give_up):
                 await self._bound.wait()
         except TimeoutError:
-            raise NotBound(self.refusal or "connection") from None
+            raise NotBoundError(self.refusal or "connection") from None
         else:
-            return await self._ask(Command.SUBMIT_SM, body, give_up - loop.time())
+            return await self._ask(SmppCommand.SUBMIT_SM, body, give_up - loop.time())
         finally:
             self._window.release()
 
@@ -123,13 +123,13 @@ class Session:
             async with asyncio.timeout(timeout_s):
                 await self._bound.wait()
         except TimeoutError:
-            raise NotBound(self.refusal or "connection") from None
-        status, _ = await self._ask(Command.ENQUIRE_LINK, b"", ANSWER_S)
+            raise NotBoundError(self.refusal or "connection") from None
+        status, _ = await self._ask(SmppCommand.ENQUIRE_LINK, b"", ANSWER_TIMEOUT_S)
         return status
 
-    async def _ask(self, command: Command, body: bytes, timeout_s: float) -> tuple[int, bytes]:
+    async def _ask(self, command: SmppCommand, body: bytes, timeout_s: float) -> tuple[int, bytes]:
         if self._writer is None:
-            raise NotBound("connection")
+            raise NotBoundError("connection")
         sequence = next(self._sequence) & 0x7FFF_FFFF
         answer: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
         self._waiting[sequence] = answer
@@ -138,7 +138,7 @@ class Session:
             async with asyncio.timeout(timeout_s):
                 return await answer
         except (OSError, TimeoutError) as error:
-            raise InDoubt(type(error).__name__) from error
+            raise InDoubtError(type(error).__name__) from error
         finally:
             self._waiting.pop(sequence, None)
 
@@ -152,16 +152,16 @@ class Session:
                 OSError,
                 PduInvalid,
                 TimeoutError,
-                InDoubt,
+                InDoubtError,
                 asyncio.IncompleteReadError,
             ) as error:
                 log.warning("smpp.away", error=type(error).__name__, refusal=self.refusal)
             failures = 0 if self._sessions > began else failures + 1
-            await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
+            await asyncio.sleep(BIND_PAUSES_S[min(failures, len(BIND_PAUSES_S) - 1)])
 
     async def _one_session(self) -> None:
         context = ssl.create_default_context() if self._smsc.tls else None
-        async with asyncio.timeout(ANSWER_S):
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
             reader, writer = await asyncio.open_connection(
                 self._smsc.host, self._smsc.port, ssl=context
             )
@@ -175,22 +175,24 @@ class Session:
             while not reading.done():
                 await asyncio.wait([reading], timeout=KEEP_ALIVE_S)
                 if not reading.done():
-                    await self._ask(Command.ENQUIRE_LINK, b"", ANSWER_S)
+                    await self._ask(SmppCommand.ENQUIRE_LINK, b"", ANSWER_TIMEOUT_S)
             reading.result()
         finally:
             self._bound.clear()
             self._writer = None
             writer.close()
-            await end([reading])
+            await cancel_and_wait([reading])
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(ConnectionResetError())
 
     async def _bind(self) -> None:
         status, _ = await self._ask(
-            Command.BIND_TRANSCEIVER, bind_body(self._smsc.system_id, self._smsc.password), ANSWER_S
+            SmppCommand.BIND_TRANSCEIVER,
+            build_bind_body(self._smsc.system_id, self._smsc.password),
+            ANSWER_TIMEOUT_S,
         )
-        self.refusal = None if status == Status.OK else f"bind_{status:#04x}"
+        self.refusal = None if status == SmppStatus.OK else f"bind_{status:#04x}"
         if self.refusal is not None:
             raise ConnectionRefusedError(self.refusal)
 
@@ -198,35 +200,39 @@ class Session:
         """Read until the SMSC ends the session. Raise errors that break the stream."""
         while True:
             try:
-                head = Head.load(await reader.readexactly(HEADER.size))
+                head = PduHead.load(await reader.readexactly(PDU_HEADER.size))
             except asyncio.IncompleteReadError as error:
                 if not error.partial:
                     return
                 raise
-            body = await reader.readexactly(head.length - HEADER.size)
-            if head.command & RESPONSE:
+            body = await reader.readexactly(head.length - PDU_HEADER.size)
+            if head.command & RESPONSE_BIT:
                 answer = self._waiting.get(head.sequence)
                 if answer is not None and not answer.done():
                     answer.set_result(
                         (
                             head.status
                             or (
-                                Status.SUBMIT_FAILED if head.command == Command.GENERIC_NACK else 0
+                                SmppStatus.SUBMIT_FAILED
+                                if head.command == SmppCommand.GENERIC_NACK
+                                else 0
                             ),
                             body,
                         )
                     )
                 continue
             match head.command:
-                case Command.DELIVER_SM:
+                case SmppCommand.DELIVER_SM:
                     self._take(head.sequence, body)
-                case Command.ENQUIRE_LINK:
-                    self._say(Pdu(head.command | RESPONSE, head.sequence))
-                case Command.UNBIND:
-                    self._say(Pdu(head.command | RESPONSE, head.sequence))
+                case SmppCommand.ENQUIRE_LINK:
+                    self._say(Pdu(head.command | RESPONSE_BIT, head.sequence))
+                case SmppCommand.UNBIND:
+                    self._say(Pdu(head.command | RESPONSE_BIT, head.sequence))
                     return
                 case _:
-                    self._say(Pdu(Command.GENERIC_NACK, head.sequence, Status.INVALID_COMMAND))
+                    self._say(
+                        Pdu(SmppCommand.GENERIC_NACK, head.sequence, SmppStatus.INVALID_COMMAND)
+                    )
 
     def _take(self, sequence: int, body: bytes) -> None:
         """Answer a receipt or reply once it is stored, without blocking the others."""
@@ -234,7 +240,9 @@ class Session:
             message = ShortMessage.load(body)
         except PduInvalid:
             log.error("smpp.delivery_unreadable")
-            self._say(Pdu(Command.DELIVER_SM | RESPONSE, sequence, Status.REJECTED, b"\0"))
+            self._say(
+                Pdu(SmppCommand.DELIVER_SM | RESPONSE_BIT, sequence, SmppStatus.REJECTED, b"\0")
+            )
             return
         taking = asyncio.create_task(self._delivered(sequence, message), name="smpp.deliver")
         self._deliveries.add(taking)
@@ -246,8 +254,8 @@ class Session:
         except Exception as error:  # noqa: BLE001
             # One unreadable receipt must not end the session.
             log.error("smpp.delivery_failed", error=type(error).__name__)
-            status = Status.TEMPORARY
-        self._say(Pdu(Command.DELIVER_SM | RESPONSE, sequence, status, b"\0"))
+            status = SmppStatus.TEMPORARY
+        self._say(Pdu(SmppCommand.DELIVER_SM | RESPONSE_BIT, sequence, status, b"\0"))
 
     def _say(self, pdu: Pdu) -> None:
         if self._writer is not None:
