@@ -33,7 +33,7 @@ TOO_EXPENSIVE: Final = "Ce calendrier demande trop de calcul : ses rÃ¨gles de rÃ
 async def read_untrusted_calendar(
     content: bytes, now: Instant, window: TimeWindow | None = None
 ) -> Calendar:
-    """Read a calendar like `services.oncall.ics.read`, within `TIMEOUT_S` for any file.
+    """Read a calendar like `services.oncall.ics.read_calendar`, within `TIMEOUT_S` for any file.
 
     Raises CalendarRefused.
     """

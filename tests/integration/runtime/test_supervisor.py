@@ -197,9 +197,9 @@ async def test_a_process_that_runs_once_is_not_started_again(tmp_path: Path) -> 
 SUPERVISOR = f"""
 import asyncio, os, pathlib, sys
 sys.path.insert(0, {str(Path(__file__).resolve().parents[3])!r})
-from services.runtime import logs
+from services.runtime.process import logs
 from tests.integration.runtime.test_supervisor import STEADY, STUBBORN, plan, supervised
-logs.configure("supervisor")
+logs.configure_logging("supervisor")
 async def main():
     folder = pathlib.Path(sys.argv[1])
     async with supervised(folder) as (supervisor, _, _):

@@ -133,7 +133,7 @@ def test_an_address_or_a_token_that_is_none_is_named(
 def test_a_broker_without_a_port_is_named_before_anything_starts(
     kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("services.cli.system.up.run_system", lambda _: pytest.fail("started"))
+    monkeypatch.setattr("services.cli.system.up.run_up", lambda _: pytest.fail("started"))
     with pytest.raises(typer.Exit):
         up(data=tmp_path, kafka=kafka)
     assert "HOST:PORT" in capsys.readouterr().err
@@ -156,7 +156,7 @@ def test_what_a_process_would_not_take_is_named_before_anything_starts(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The process ended again and again, and the start waited for it for ever."""
-    monkeypatch.setattr("services.cli.system.up.run_system", lambda _: pytest.fail("started"))
+    monkeypatch.setattr("services.cli.system.up.run_up", lambda _: pytest.fail("started"))
     monkeypatch.setenv(variable, value)
     with pytest.raises(typer.Exit):
         up(data=tmp_path)
@@ -175,7 +175,7 @@ def test_the_servers_may_be_named_in_secret_files(
     async def run_up(options: UpOptions) -> None:
         asked.append(options)
 
-    monkeypatch.setattr("services.cli.system.up.run_system", run_up)
+    monkeypatch.setattr("services.cli.system.up.run_up", run_up)
     up(data=tmp_path / "data")
     assert [(o.kafka, o.redis) for o in asked] == [
         ("kafka:9092", "redis://vigie:secret@store:6379/0")
@@ -189,7 +189,7 @@ def test_an_empty_flag_counts_as_not_set(tmp_path: Path, monkeypatch: pytest.Mon
     async def run_up(options: UpOptions) -> None:
         asked.append(options)
 
-    monkeypatch.setattr("services.cli.system.up.run_system", run_up)
+    monkeypatch.setattr("services.cli.system.up.run_up", run_up)
     up(data=tmp_path, http="", kafka="", redis="")
     assert [(o.settings.http, o.kafka, o.redis) for o in asked] == [("127.0.0.1:8092", None, None)]
 

@@ -348,7 +348,7 @@ def _fail(world: World, when: str) -> m.ProposalRow:
     """The planner cannot compute the open request: whatever goes wrong in it is its answer."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "services.continuity.reassignment.proposals.solve_situation_program",
+            "services.continuity.reassignment.proposals.solve_situation",
             lambda *_: math.sqrt(-1),
         )
         ((id, part),) = solve(world)

@@ -353,8 +353,8 @@ def test_what_a_killed_backup_left_is_removed_by_the_next_and_nothing_else(tmp_p
 
 _WRITING = """
 import pathlib, sys
-from services.runtime.whole_file import appearing
-with appearing(pathlib.Path(sys.argv[1])):
+from services.runtime.process.atomic_file import open_atomic_file
+with open_atomic_file(pathlib.Path(sys.argv[1])):
     print("writing", flush=True)
     sys.stdin.read()
 """

@@ -11,8 +11,8 @@ from pathlib import Path
 CLEAR = "\x1b[2J"
 PROGRAM = r"""
 import logging, structlog
-from services.runtime import logs
-logs.configure("intake", colour=False)
+from services.runtime.process import logs
+logs.configure_logging("intake", colour=False)
 log = structlog.get_logger("services.test")
 log.warning("console.away", path="/\x1b[2J", agent="a\nvigie says all is well \x1b[2J", words="été")
 try:

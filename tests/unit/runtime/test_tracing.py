@@ -157,11 +157,11 @@ async def test_a_command_of_the_console_carries_its_hop_and_a_failed_one_tells_i
     assert sent[-1] is None
 
 
-SERVES = "import services.delivery.app, services.intake.app; from services.runtime import tracing; import sys; tracing.configure('intake');"
+SERVES = "import services.delivery.app, services.intake.app; from services.runtime.process import tracing; import sys; tracing.configure_tracing('intake');"
 
 
 def test_without_a_collector_the_sdk_is_not_even_imported() -> None:
-    told = "print(tracing.current(), sorted(m for m in sys.modules if m.startswith(('opentelemetry.sdk', 'opentelemetry.exporter'))))"
+    told = "print(tracing.get_traces(), sorted(m for m in sys.modules if m.startswith(('opentelemetry.sdk', 'opentelemetry.exporter'))))"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OTEL_")}
     said = subprocess.run(
         [sys.executable, "-c", SERVES + told],

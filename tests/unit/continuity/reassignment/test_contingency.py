@@ -148,10 +148,10 @@ def test_in_a_crisis_a_fallback_site_buys_the_desks_that_approved_lines_hold() -
 PEAK = """
 import itertools
 from pathlib import Path
-from services.continuity.contingency import Lost
-from services.continuity.sensitivity import Start, gains
+from services.continuity.contingency.ranking import LossKind
+from services.continuity.contingency.sensitivity import GainBaseline, iterate_gains
 from tests.shipped import territory
-found = list(itertools.islice(gains(Start(territory().sites, territory().staffing, Lost.PEOPLE), ()), 1))
+found = list(itertools.islice(iterate_gains(GainBaseline(territory().sites, territory().staffing, LossKind.PEOPLE), ()), 1))
 assert [g.kind for g in found] == ["generator"], found
 print(next(int(line.split()[1]) // 1024 for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")))
 """
