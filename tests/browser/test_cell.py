@@ -41,7 +41,7 @@ def test_the_list_the_map_and_the_counts_are_the_same_crisis(
 def test_the_panel_says_what_to_do_next(crisis: str, visitor: Accounts) -> None:
     side = visitor().page(f"/?realm={crisis}").locator("#side")
     expect(side.locator("h2 a")).to_contain_text("Coupure électrique")
-    expect(side).to_contain_text("6 réponses sur 7")
+    expect(side).to_contain_text("6 réponses sur 8")
     expect(side.locator("[data-until]").first).to_have_text(re.compile(r"^\d\d:\d\d$"))
     expect(
         side.get_by_role("heading", name=re.compile("Prochaines échéances critiques"))

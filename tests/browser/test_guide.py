@@ -76,8 +76,9 @@ ANYWHERE = {
     *ROLE.values(),
     "Remonter le temps",
     "Glossaire",
+    "Rectifier ce message",
 }
-"""Words of the frame and names of accounts."""
+"""Words of the frame, names of accounts, and a button that only a finished call-out shows."""
 
 
 def call_of(vigie: RunningVigie, realm: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import secrets
 import signal
 import threading
 import time
@@ -46,14 +47,14 @@ class Steady(Reporter):
 
     def __init__(self, vigie: RunningVigie, seed: int, enough: threading.Event) -> None:
         super().__init__(vigie, seed, 0)
-        self._enough = enough
+        self._enough, self._attempt = enough, secrets.token_hex(4)
 
     def run(self) -> None:
         with self._vigie.client() as client:
             for number in itertools.count():
                 if self._enough.wait(PAUSE_S):
                     return
-                self._post(client, f"{self.name}-{number}")
+                self._post(client, f"{self.name}-{self._attempt}-{number}")
 
 
 class Watching(threading.Thread):

@@ -145,7 +145,7 @@ def test_delays_stand_beside_their_targets() -> None:
     ).replace("\u00a0", " ")
     assert delays["PT-ELEC : de la proposition à la décision"][0] == waited
     assert delays["PCA-solidarites : de la proposition à la décision"][0] == "pas encore"
-    assert delays["Escalade N3, vague 1 : 7 réponses attendues"][:2] == ("pas encore", "10 min")
+    assert delays["Escalade N3, vague 1 : 8 réponses attendues"][:2] == ("pas encore", "10 min")
 
 
 def test_late_cards_are_told_with_their_owner_and_by_how_much() -> None:

@@ -65,7 +65,7 @@ def test_it_says_what_is_the_case_and_why() -> None:
     assert "N3, 09:42" in said("level")
     assert "N4" not in said("level"), "the secretariat of the cell alone proposes none"
     assert "8 plans en attente, le plus ancien depuis 35 min." in said("decisions")
-    assert "Vague 1 (09:42) : 0 réponse sur 7 attendues." in said("calls")
+    assert "Vague 1 (09:42) : 0 réponse sur 8 attendues." in said("calls")
     assert "10:22 : DMIA de CPL-01" in said("ahead")
 
 
