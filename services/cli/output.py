@@ -22,7 +22,7 @@ MIN_WORD_CHARACTERS: Final = 12
 def strip_controls(text: str) -> str:
     """Remove control characters from foreign text.
 
-    Markup of rich is left; `open_console` ignores it.
+    Markup of rich is left; `console` ignores it.
     """
     return replace_control_characters(text)
 

@@ -30,7 +30,7 @@ class BodyMemory:
         return self.used > self.limit
 
     def take(self, size: int) -> None:
-        """Reserve `size` bytes. Raises ProblemError `build_overload_problem`."""
+        """Reserve `size` bytes. Raises ProblemError `overloaded`."""
         if self.used + size > self.limit + self.reserve:
             raise build_overload_problem()
         self.used += size
@@ -55,7 +55,7 @@ class Admission:
 
     @contextmanager
     def enter(self, *, danger: bool) -> Iterator[None]:
-        """Admit one report for the duration of the context. Raises ProblemError `build_overload_problem`."""
+        """Admit one report for the duration of the context. Raises ProblemError `overloaded`."""
         if self.inside >= self.limit + (self.reserve if danger else 0) or (
             self.room.tight and not danger
         ):

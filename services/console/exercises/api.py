@@ -124,7 +124,7 @@ class StepRequest(DecisionBody):
 class PaceRequest(DecisionBody):
     paused: bool | None = Field(
         default=None,
-        description="`pause_realm` with false lets the clock go on, as `resume_realm` does",
+        description="`pause` with false lets the clock go on, as `resume` does",
     )
     speed: float | None = Field(default=None, gt=0)
 

@@ -134,7 +134,7 @@ class Subscriber:
         return piece.packed if self.gzip else piece.plain
 
     def put(self, piece: EncodedFrames) -> None:
-        """Queue some frames; a full queue is dropped and later replaced by a `build_resync`."""
+        """Queue some frames; a full queue is dropped and later replaced by a `resync`."""
         if self.overflowed or not piece.plain or (not piece.count and self.frames):
             return
         if self.waiting >= MAX_QUEUED:

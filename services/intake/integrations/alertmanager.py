@@ -37,7 +37,7 @@ SEVERITY_BY_LABEL: Final = {
 }
 
 
-def read_transitions(asked: IntegrationRequest, source: Source) -> list[Transition | ProblemError]:  # noqa: ARG001
+def signals(asked: IntegrationRequest, source: Source) -> list[Transition | ProblemError]:  # noqa: ARG001
     """Read one transition per alert. Raises ProblemError `invalid`.
 
     Fingerprint and startsAt name an episode. The group and its repetitions have no meaning.
@@ -92,12 +92,12 @@ def stringify_values(given: Any) -> dict[str, str]:
     )
 
 
-def reply_accepted(asked: IntegrationRequest, found: list[Transition | ProblemError]) -> Reply:  # noqa: ARG001
+def accepted(asked: IntegrationRequest, found: list[Transition | ProblemError]) -> Reply:  # noqa: ARG001
     return Reply(
         202, {"status": "success", "signals": sum(isinstance(f, Transition) for f in found)}
     )
 
 
-def reply_refused(problem: Problem) -> Reply | None:  # noqa: ARG001
+def refused(problem: Problem) -> Reply | None:  # noqa: ARG001
     """Use the standard problem document."""
     return None

@@ -39,7 +39,7 @@ def _read_xml_fields(body: bytes) -> dict[str, str]:
     return found
 
 
-def read_transitions(asked: IntegrationRequest, source: Source) -> list[Transition]:  # noqa: ARG001  protocol of integrations
+def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:  # noqa: ARG001  protocol of integrations
     """Read one transition. Raises ProblemError `invalid`.
 
     `success` closes the failure or warning of the same title. `info` opens nothing.
@@ -74,10 +74,10 @@ def read_transitions(asked: IntegrationRequest, source: Source) -> list[Transiti
     ]
 
 
-def reply_accepted(asked: IntegrationRequest, found: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
+def accepted(asked: IntegrationRequest, found: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
     return Reply(200, {"signals": len(found)})
 
 
-def reply_refused(problem: Problem) -> Reply | None:  # noqa: ARG001
+def refused(problem: Problem) -> Reply | None:  # noqa: ARG001
     """Use the standard problem document."""
     return None

@@ -46,7 +46,7 @@ _DATA: Final = ("data", "data_base64")
 _TYPES: Final = frozenset(t.value for t in EventType)
 
 
-def read_transitions(
+def signals(
     asked: IntegrationRequest, source: Source
 ) -> list[Transition | ForwardedReport | ProblemError]:
     """Read each event of a request. Raises ProblemError `invalid`, `not_json`.
@@ -217,13 +217,13 @@ def _read_data(event: dict[str, Any], where: str) -> Any:
         return raw.decode("utf-8", "replace")
 
 
-def reply_accepted(
+def accepted(
     asked: IntegrationRequest,  # noqa: ARG001
     found: list[Transition | ForwardedReport | ProblemError],  # noqa: ARG001, RUF100
 ) -> Reply:  # noqa: ARG001, RUF100
     return Reply(202, {"accepted": sum(not isinstance(f, ProblemError) for f in found)})
 
 
-def reply_refused(problem: Problem) -> Reply | None:  # noqa: ARG001
+def refused(problem: Problem) -> Reply | None:  # noqa: ARG001
     """Use the standard problem document."""
     return None

@@ -163,7 +163,7 @@ class ExternalEventReader:
                     source,
                     cloudevents.NAME,
                     asked,
-                    cloudevents.read_transitions(asked, source),
+                    cloudevents.signals(asked, source),
                 )
                 metrics.count("vigie_reports_total", dialect=cloudevents.NAME, status="202")
                 return

@@ -115,7 +115,7 @@ def resolve_pointer(document: Any, pointer: str) -> Any:
     return at
 
 
-def read_transitions(asked: IntegrationRequest, source: Source) -> list[Transition]:
+def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:
     """Read a message by the source's mapping. Raises ProblemError `invalid`."""
     found = read_document(read_fields(asked), source)
     if not found.title:
@@ -177,10 +177,10 @@ def _read_severity(value: Any) -> int | None:
     return _SEVERITY.get(str(value).strip().lower())
 
 
-def reply_accepted(asked: IntegrationRequest, found: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
+def accepted(asked: IntegrationRequest, found: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
     return Reply(202, {"signals": len(found)})
 
 
-def reply_refused(problem: Problem) -> Reply | None:  # noqa: ARG001
+def refused(problem: Problem) -> Reply | None:  # noqa: ARG001
     """Use the standard problem document."""
     return None

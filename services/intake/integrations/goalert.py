@@ -31,10 +31,10 @@ _UNDECIDED_STATES: Final = frozenset({"no_data", "pending", "paused"})
 """States of a legacy Grafana rule that mean neither trouble nor its end."""
 
 
-def read_transitions(asked: IntegrationRequest, source: Source) -> list[Transition | ProblemError]:
+def signals(asked: IntegrationRequest, source: Source) -> list[Transition | ProblemError]:
     """Read the transitions in a request. Raises ProblemError `invalid` without a summary."""
     if asked.path.startswith(PATHS[2]):
-        return alertmanager.read_transitions(asked, source)
+        return alertmanager.signals(asked, source)
     given = read_fields(asked)
     if asked.path.startswith(PATHS[1]):
         return _read_grafana(asked, given, source)
@@ -73,7 +73,7 @@ def _read_grafana(
 ) -> list[Transition | ProblemError]:
     """Read Grafana's unified alerting (as Alertmanager), or legacy `ruleName` and `state`."""
     if isinstance(given.get("alerts"), list):
-        return alertmanager.read_transitions(asked, source)
+        return alertmanager.signals(asked, source)
     name = get_first_text(given, "ruleName", "title")
     if not name:
         raise build_field_problem("ruleName", "missing", "obligatoire", "required")
@@ -92,11 +92,11 @@ def _read_grafana(
     ]
 
 
-def reply_accepted(asked: IntegrationRequest, found: list[Transition | ProblemError]) -> Reply:  # noqa: ARG001
+def accepted(asked: IntegrationRequest, found: list[Transition | ProblemError]) -> Reply:  # noqa: ARG001
     """Answer 200. GoAlert sends a 204, but a document helps with reading logs."""
     return Reply(200, {"signals": sum(isinstance(f, Transition) for f in found)})
 
 
-def reply_refused(problem: Problem) -> Reply | None:  # noqa: ARG001
+def refused(problem: Problem) -> Reply | None:  # noqa: ARG001
     """Use the standard problem document."""
     return None

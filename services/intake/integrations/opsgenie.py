@@ -26,7 +26,7 @@ _STATES: Final = {"close": TransitionState.CLOSED, "acknowledge": TransitionStat
 _PRIORITY: Final = {"P1": 4, "P2": 3, "P3": 3, "P4": 2, "P5": 1}
 
 
-def read_transitions(asked: IntegrationRequest, source: Source) -> list[Transition]:  # noqa: ARG001  protocol of integrations
+def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:  # noqa: ARG001  protocol of integrations
     """Read the transition in a request. Raises ProblemError `invalid`.
 
     The key is the alias, else derived from the message. Other actions on an alert (`/notes`,
@@ -78,7 +78,7 @@ def read_transitions(asked: IntegrationRequest, source: Source) -> list[Transiti
     ]
 
 
-def reply_accepted(asked: IntegrationRequest, found: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
+def accepted(asked: IntegrationRequest, found: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
     """Answer 202, or the pong of a heartbeat."""
     if asked.path.startswith("/v2/heartbeats"):
         return Reply(
@@ -95,7 +95,7 @@ def reply_accepted(asked: IntegrationRequest, found: list[Transition]) -> Reply:
     )
 
 
-def reply_refused(problem: Problem) -> Reply:
+def refused(problem: Problem) -> Reply:
     """Answer 422 with the reason."""
     errors = {f.field: f.message["en"] for f in problem.faults}
     return Reply(

@@ -40,7 +40,7 @@ def read_routing_key(asked: IntegrationRequest) -> str | None:
     return get_first_text(asked.json_object(), "routing_key", "service_key") or None
 
 
-def read_transitions(asked: IntegrationRequest, source: Source) -> list[Transition]:  # noqa: ARG001  protocol of integrations
+def signals(asked: IntegrationRequest, source: Source) -> list[Transition]:  # noqa: ARG001  protocol of integrations
     """Read the transition in an event; a change event has none. Raises ProblemError `invalid`."""
     if len(asked.body) > MAX_BYTES:
         raise build_field_problem("body", "length", "512 Ko au plus", "512 KB at most")
@@ -102,13 +102,13 @@ def read_transitions(asked: IntegrationRequest, source: Source) -> list[Transiti
     ]
 
 
-def reply_accepted(asked: IntegrationRequest, found: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
+def accepted(asked: IntegrationRequest, found: list[Transition]) -> Reply:  # noqa: ARG001  protocol of integrations
     """Answer 202 with the `dedup_key`, without which the official client raises."""
     document = {"status": "success", "message": "Event processed"}
     return Reply(202, document | ({"dedup_key": found[0].key} if found else {}))
 
 
-def reply_refused(problem: Problem) -> Reply:
+def refused(problem: Problem) -> Reply:
     """Answer 400, which is final for PagerDuty clients. Temporary problems are a 503."""
     errors = [f"{f.field}: {f.message['en']}" for f in problem.faults] or [problem.sentence("en")]
     return Reply(

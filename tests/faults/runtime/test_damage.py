@@ -76,7 +76,7 @@ async def test_half_of_a_log_and_half_of_an_input_lost_are_named_and_repaired(
         await fault_broker.start()
 
         worker = lost_log.spawn("toy")
-        assert await worker.exit_code() == EXITS["log_topic.truncated"].code, worker.said[-2000:]
+        assert await worker.exit_code() == EXITS["log.truncated"].code, worker.said[-2000:]
         worker = lost_input.spawn("toy")
         assert await worker.exit_code() == EXITS["input.rewritten"].code, worker.said[-2000:]
         # grown again over the cut: an offset alone would not show it
@@ -202,9 +202,9 @@ async def test_a_log_that_is_cut_under_a_running_worker_stops_it(
     cut(fault_broker, log_topic(toys.toy), P)
     await fault_broker.start()
     assert await worker.exit_code() in (
-        EXITS["log_topic.truncated"].code,
+        EXITS["log.truncated"].code,
         EXITS["append.failed"].code,
         EXITS["append.conflict"].code,
     )
     worker = toys.spawn("toy")
-    assert await worker.exit_code() == EXITS["log_topic.truncated"].code
+    assert await worker.exit_code() == EXITS["log.truncated"].code

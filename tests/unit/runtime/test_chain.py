@@ -296,6 +296,6 @@ def test_every_exit_says_what_it_means_and_what_to_do() -> None:
     for name, exit in EXITS.items():
         assert exit.means
         assert exit.restart or exit.act, name
-    assert EXITS["apply_input.conflict"].code == 71
+    assert EXITS["append.conflict"].code == 71
     assert EXITS["log.truncated"].code == 73
     assert {e.code for n, e in EXITS.items() if n.startswith("input.") and not e.restart} == {74}
