@@ -17,8 +17,9 @@ from services.runtime.process.settings import REPOSITORY
 INTERNAL: Final = {
     "VIGIE_SUPERVISOR",
     "VIGIE_FAILPOINT",
+    "VIGIE_PRINCIPAL",
 }
-"""The supervisor's mark on its processes, and the fault tests' own."""
+"""The supervisor's mark on its processes, the fault tests' own, and a constant of the front."""
 
 
 def test_the_page_is_what_the_settings_say() -> None:
@@ -44,7 +45,7 @@ def test_every_variable_that_the_program_names_is_on_the_page() -> None:
 
 
 def test_every_settings_class_is_on_the_page() -> None:
-    bases = r"class (\w+)\((?:\w*Settings|FromEnvironment)[,)]"
+    bases = r"class (\w+)\(\s*(?:\w*Settings|FromEnvironment)[,)]"
     declared = {
         name
         for path in (REPOSITORY / "services").rglob("*.py")
