@@ -51,6 +51,7 @@ check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m tools.style
 
 # faults of locked packages that have been published (docs/how-to/audit-dependencies.md); asks the public database
 audit: $(VENV)/.uv-$(UV_VERSION)

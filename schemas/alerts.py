@@ -24,8 +24,6 @@ from schemas.words import (
     TaskState,
 )
 
-# ── rows: the resources that clients see (API.md, Resource shapes) ─────────────────────────────────────────────────
-
 FAMILIES: Final = (
     "power",
     "water",

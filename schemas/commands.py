@@ -135,14 +135,17 @@ class MarkReportsRead(Command):
 
 @register_message
 class PreviewConfirmation(Command):
-    """Ask what confirming a report would do now. Nothing is decided: the answer is all that it leaves."""
+    """Preview the effect of confirming a report. Nothing is decided; only the answer is recorded."""
 
     report: str
 
 
 @register_message
 class InstructSite(Command):
-    """Send a short instruction of the cell to the manager of a site, who confirms it (D99). The text is in `texts`."""
+    """Send a short instruction of the cell to the manager of a site, for confirmation.
+
+    The text is in `texts`. Rule D99.
+    """
 
     site: str
     text_id: str

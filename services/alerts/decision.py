@@ -144,7 +144,7 @@ class Decision:
         return self._ids.derive(kind, ordinal)
 
     def trial(self) -> Decision:
-        """Return a draft of the same input whose facts nobody records."""
+        """Return a draft of the same input for facts that are not recorded."""
         return Decision(self.state, self._ids)
 
     def emit(self, fact: Fact) -> None:

@@ -1,1 +1,1 @@
-"""The console: read model, REST and live API, pages. Reads the three logs through Redis; decides nothing."""
+"""Console: read model, REST and live API, pages. It reads through Redis and decides nothing."""

@@ -206,7 +206,9 @@ class DeliveryDecider:
         now: Instant,
         freed: attempts.AttemptTerms | None = None,
     ) -> list[Fact]:
-        """Take the first step of a message; not yet when the person was told of the same incident within this minute (D71).
+        """Take the first step of a message, or wait.
+
+        It waits if the person heard of the same incident within this minute. Rule D71.
 
         `freed`: terms of a message whose turn at its provider it is.
         """
@@ -577,7 +579,10 @@ class DeliveryDecider:
         return [*facts, *(NotificationChanged(row=attempts.update_state(one)) for one in told)]
 
     def _minute(self, state: DeliveryState, row: NotificationRow, now: Instant) -> list[Fact]:
-        """Tell what waited for the end of a minute in one message; later when the person was told of danger meanwhile, or is being called."""
+        """Send the messages that waited for the end of a minute as one.
+
+        It waits longer if the person heard of danger meanwhile, or is being called.
+        """
         waiting = (state.notifications[id] for id in state.bundles.minute.get(row.person, ()))
         same = tuple(one for one in waiting if one.incident == row.incident)
         first, *told = bundle_minute(same)

@@ -287,7 +287,7 @@ class Administration:
         }
 
     def _life_of(self, principal: Principal) -> int:
-        """Return the days of a token of which nothing is said; 0 where an end that nobody awaits would cut off a machine."""
+        """Return the default days of a token; 0 for machines, which an end would cut off."""
         return (
             0
             if principal.id == LOCAL_ADMIN or self._access.source(principal.id) is not None

@@ -47,7 +47,7 @@ HEADCOUNT: Final = "headcount"
 CALLOUT: Final = "callout"
 CORRECTION: Final = "callout_correction"
 WRITTEN: Final = frozenset({CALLOUT, CORRECTION})
-"""Templates that carry what the cell wrote, as long as it is."""
+"""Templates that carry a text of the cell at any length."""
 GRAVITY: Final = (
     "headcount",
     "site_order",
@@ -480,7 +480,7 @@ class _Composer:
 
 
 def _newest(items: Iterable[BundledItem]) -> list[BundledItem]:
-    """Return the items without the alarms of a clock that a later alarm has overtaken. The gravest come first."""
+    """Return the items without overtaken alarms of the same clock, gravest first."""
     kept: dict[object, BundledItem] = {}
     for number, item in enumerate(items):
         is_alarm = item.template in ("alarm_rto", "alarm_dmia")

@@ -15,7 +15,7 @@ MAX_NAME_CHARACTERS: Final = 40
 """Length above which a name loses its part in brackets."""
 _DRAFT: Final = " (brouillon)"
 _CONTINUITY: Final = re.compile(r"^PCA\b")
-"""What a plan of a pôle is called in the data; nobody outside continuity knows the letters."""
+"""Prefix of a pôle's plan in the data, unknown outside the continuity team."""
 
 
 def shorten_name(name: str) -> str:

@@ -21,7 +21,7 @@ _BEFORE_A_DATE: Final = (
     (re.compile(r"\bde le (?=\d)"), "du "),
     (re.compile(r"\bat (?=\d\d? [A-Z])"), "on "),
 )
-"""How a word and the article of a date become one, in the two languages."""
+"""Contractions of a word and the article of a date, in both languages."""
 _PASSAGE: Final = re.compile(r"⟨([^⟨⟩⟦⟧]*)⟩|⟦([^⟨⟩⟦⟧]*)⟧")
 _VALUE: Final = re.compile(r"\{(\w+)(?::([^|{}]*)\|([^{}]*))?\}")
 

@@ -271,7 +271,7 @@ class MessageValues:
         )
 
     def _share(self, limit: object) -> int | float | None:
-        """Return how much of a delay has passed: all of it once its limit has, however long the message waited."""
+        """Return the passed share of a delay: 100 % after its limit, even if the message waited."""
         told = _to_number(self.row.values.get("pct"))
         over = isinstance(limit, int) and not isinstance(limit, bool) and limit <= self.seen_at
         return max(told, 100) if told is not None and over else told

@@ -1,4 +1,4 @@
-"""Compute the monthly drill: would every step of every escalation be reached now?
+"""Compute the monthly drill: the reach of every step of every escalation now.
 
 Pure; nobody is called. Rule D38.
 """

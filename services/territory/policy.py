@@ -56,12 +56,12 @@ def read_channel_rules(f: SourceFile) -> ref.ChannelRules | None:
 
 
 def _names(wave: Any) -> list[str]:
-    """Return whom a step names, with or without a condition."""
+    """Return the roles that a step names, with or without a condition."""
     return [str(who["role"]) if isinstance(who, dict) else str(who) for who in wave["qui"]]
 
 
 def _conditions(wave: Any) -> dict[str, str | None]:
-    """Return the flag that each member of a step with a condition waits for; None where the condition is not one."""
+    """Return the flag behind each condition of a step; None for another condition."""
     return {
         str(who["role"]): _flag_of(to_plain_value(who["si"]))
         for who in wave["qui"]

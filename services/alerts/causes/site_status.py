@@ -38,7 +38,7 @@ LIFTED: Final = "lifted"
 """Order that ends the one before it."""
 _ORDERS: Final = (S.EVACUATED, S.SHELTERING)
 _OWN_SOURCE: Final = "site_manager"
-"""Source of what a manager says: they need not be told."""
+"""Source of a manager's own reports: they need no message about them."""
 _PRECEDENCE = {
     S.EVACUATED: 4,
     S.SHELTERING: 4,

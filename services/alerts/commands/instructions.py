@@ -16,7 +16,10 @@ TEMPLATE: Final = "instruction"
 
 
 def instruct_site(draft: Decision, command: c.InstructSite) -> Result:
-    """Open the task of the site's manager and tell them, or their deputy. Planned works do not withhold what a person wrote."""
+    """Open the task of the site's manager and notify them, or their deputy.
+
+    A maintenance window does not withhold a person's text.
+    """
     if command.site not in draft.territory.sites:
         raise RefusedCommand(404, "site_unknown", site=command.site)
     incident = command.incident

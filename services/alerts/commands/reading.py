@@ -26,7 +26,10 @@ def mark_read(draft: Decision, command: c.MarkReportsRead) -> Result:
 
 
 def preview_confirmation(draft: Decision, command: c.PreviewConfirmation) -> Result:
-    """Confirm the report in a draft that nobody records, and tell what it would do at once. Raises Refused as `confirm` does."""
+    """Preview a confirmation in an unrecorded draft and return its immediate effect.
+
+    Raises the refusals of a confirmation.
+    """
     row = get_report(draft, command.report)
     trial = draft.trial()
     reports.confirm_report(

@@ -181,7 +181,10 @@ def ended_crisis(draft: Decision, incident: str | None = None) -> EscalationRow 
 
 
 def thank(draft: Decision, crisis: EscalationRow) -> None:
-    """Tell those who had taken charge of a crisis that it is over: its incidents are closed, and its level has fallen."""
+    """Notify the people in charge of a crisis that it is over.
+
+    Its incidents are closed, and its level has fallen.
+    """
     inform_people(
         draft, crisis.acknowledged_by, find_foremost_incident(draft, crisis), "crisis_end", {}
     )
@@ -241,7 +244,10 @@ def start_escalation(
 
 
 def ladder_for(draft: Decision, level: Level, incidents: tuple[str, ...]) -> tuple[Wave, ...]:
-    """Return the steps of a level; below a crisis the first names another role where the matter is not a technical one (D73)."""
+    """Return the steps of a level.
+
+    Below a crisis the first step names another role for a non-technical event. Rule D73.
+    """
     waves, policy = draft.territory.ladder(level), draft.territory.policy
     incident = draft.standing(incidents[0]) if incidents else None
     if policy is None or level >= CRISIS or incident is None:

@@ -1,4 +1,7 @@
-"""Messages to the manager of a site: an order to leave or to shelter, and a site of which nobody has heard (D18, D70, D79)."""
+"""Messages to the manager of a site: orders to leave or to shelter, and silent sites.
+
+Rules D18, D70 and D79.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ Values = dict[str, str | int | float | bool | None]
 
 
 def tell(draft: Decision) -> None:
-    """Tell managers what this input means for their sites: orders, and that nobody has heard of the site. Rules D18, D79."""
+    """Notify managers of orders for their sites and of sites that have sent nothing.
+
+    Rules D18 and D79.
+    """
     for site, order in sorted(draft.orders.items()):
         values: Values = {
             "site": site,

@@ -159,7 +159,10 @@ def own_posts(draft: Decision, ladder: EscalationRow, wave: WaveRow) -> list[OnC
 
 
 def others_held(step: Iterable[OnCallRole], call: NotificationPlanned) -> list[OnCallRole]:
-    """Return the other posts of a step that the person called holds: one call stands for all of them (D33)."""
+    """Return the other roles of a step that the called person holds.
+
+    One call stands for all of them. Rule D33.
+    """
     held = (post for post in step if post.holder == call.person)
     return [post for post in held if (post.role, post.scope) != (call.role, call.scope)]
 

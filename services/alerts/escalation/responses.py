@@ -299,7 +299,7 @@ def _apply_decline(
 def _call_for_other_roles(
     draft: Decision, row: EscalationRow, index: int, call: NotificationPlanned
 ) -> EscalationRow:
-    """Call the deputies of the other roles in which the step had called the same person: one call stood for all of them."""
+    """Call the deputies of the other roles that one call to the same person stood for."""
     wave = row.waves[index]
     held = others_held(own_posts(draft, row, wave), call)
     others = [OnCallRole(p.role, p.scope, p.deputy, None) for p in held if p.deputy is not None]

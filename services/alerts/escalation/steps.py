@@ -82,7 +82,10 @@ def build_waves(waves: Iterable[Wave], cycle: int, began: Instant) -> tuple[Wave
 
 
 def fire_next_wave(draft: Decision, row: EscalationRow) -> EscalationRow:
-    """Fire the next waiting wave, and the one after it at once when a role is uncovered or the wave means nobody (D34)."""
+    """Fire the next waiting wave, and the following one if a role is uncovered.
+
+    A wave that means nobody counts as uncovered. Rule D34.
+    """
     while True:
         index = next((n for n, w in enumerate(row.waves) if w.state == "waiting"), None)
         if index is None:
@@ -118,7 +121,7 @@ def is_wanted(draft: Decision, wave: WaveRow, name: str) -> bool:
 
 
 def call_conditional(draft: Decision, row: EscalationRow) -> None:
-    """Call those of the steps that have fired whose condition has come true since (D73), each once in a cycle."""
+    """Call members of fired steps with a newly true condition, once in a cycle. Rule D73."""
     for index, wave in enumerate(row.waves):
         new = [
             name for name in wave.only_if if name not in wave.roles and is_wanted(draft, wave, name)

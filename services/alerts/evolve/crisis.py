@@ -175,5 +175,8 @@ def evolve_task(s: State, row: TaskRow) -> State:
 
 
 def get_subject(row: TaskRow) -> str:
-    """Return what a task is about: its words, else the report, the post, the site, the incident. One is open per kind and subject."""
+    """Return the subject of a task: its words, else report, role, site or incident.
+
+    One task is open per kind and subject.
+    """
     return row.text_id or row.report or row.post or row.site or row.incident or ""

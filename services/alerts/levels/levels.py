@@ -171,7 +171,10 @@ def _evaluate_triggers(draft: Decision, rules: tuple[TriggerRule, ...], rises: R
 
 
 def _measure(draft: Decision, rule: TriggerRule) -> None:
-    """Tell the values behind a trigger that holds, where they are others than those last told. Screens show them beside its reasons."""
+    """Record the values behind a holding trigger if they have changed.
+
+    Screens show them beside its reasons.
+    """
     row = draft.state.triggers.get(rule.id)
     if row is None or row.state != "held":
         return

@@ -104,7 +104,7 @@ class Leaf:
         return (measured.model_copy(update={"reports": self.metric.reports(draft, scope)}),)
 
     def measured(self, draft: Decision, scope: PredicateScope) -> Why | None:
-        """Return the value now, whether or not it holds, without the reports behind it; None where nothing is known."""
+        """Return the value now, holding or not, without its reports; None if unknown."""
         value = self._value(draft, scope)
         if value is None:
             return None

@@ -154,7 +154,7 @@ def list_communes(row: ReportRow, territory: Territory) -> tuple[str, ...]:
 
 
 def list_objects(row: ReportRow | Cause) -> tuple[str, ...]:
-    """Return the objects that a report or a cause is about: `system:x`, `road:y`, …"""
+    """Return the objects of a report or a cause, such as `system:x` and `road:y`."""
     return (
         tuple(o for o in (row.measure.object or "").split("|") if o)
         if row.measure is not None

@@ -99,7 +99,7 @@ def _list_escalations(territory: Territory) -> list[dict[str, Any]]:
 
 
 def _member(territory: Territory, step: Wave, name: str) -> str:
-    """Return whom a step calls, with the condition under which it does."""
+    """Return the roles that a step calls, each with its condition."""
     role, flag = _format_role(territory, name), step.only_if.get(name)
     return role if flag is None else f"{role} (si {FLAG.get(flag, flag)})"
 

@@ -107,7 +107,7 @@ def line(
     unknown_site: UnknownSite = False,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Type a line for a caller, as they would have written it in a text message, and print the id of the report.
+    """Report in the words of a text message for a caller, and print the id of the report.
 
     A site that is not known is refused.
     """

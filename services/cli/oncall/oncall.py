@@ -382,7 +382,7 @@ def drill(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the monthly drill: would every step be reached, does every channel answer?
+    """Show the monthly drill: the reach of every step and the state of every channel.
 
     Exits with 1 if not. Nobody is called.
     """

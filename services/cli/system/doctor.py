@@ -328,7 +328,7 @@ def check_second_factors(settings: Settings) -> Iterator[DoctorFinding]:
 
 
 def ending_tokens(settings: Settings, now_ms: int | None = None) -> Iterator[DoctorFinding]:
-    """Name the tokens that end soon, or ended lately: who reports with one is turned away then."""
+    """Name the tokens that end soon, or ended lately: reports with one are then refused."""
     from services.runtime.identity.accounts import AccessStore
     from services.runtime.identity.principals import Token
 

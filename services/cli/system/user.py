@@ -107,7 +107,7 @@ def disable(login: Login) -> None:
 
 @app.command()
 def link(login: Login) -> None:
-    """Let the first identity of the organisation's provider that names the account have it, for seven days.
+    """Allow the provider's first identity of that name to take the account, for seven days.
 
     Accounts of coordinators, directors and elected need it; an administrator's is never linked.
     """

@@ -1,4 +1,7 @@
-"""What an organiser may send to real people about an exercise: its start, its end, a call that says so. Vigie sends none of it by itself."""
+"""Texts that an organiser may send to real people about an exercise.
+
+They cover its start, its end and a call. Vigie sends none of them by itself.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,10 @@ def announcements(
     now: datetime,
     _: Translator,
 ) -> list[Announcement]:
-    """Return the texts for the start, the newest call and the end of an exercise. `call`: one of the running escalation."""
+    """Return the texts for the start, the newest call and the end of an exercise.
+
+    `call` is a call of the running escalation.
+    """
     here, words = (
         replace(names, territory=TERRITORY.get(parse_realm(realm)[0], "")),
         load_phrases(_.lang),

@@ -110,7 +110,7 @@ class RealmUnknown(ProblemError, LookupError):
 
 
 class NotFound(ProblemError, LookupError):
-    """This realm holds no such resource at that time."""
+    """The realm holds no such resource at that time."""
 
     def __init__(self) -> None:
         super().__init__("resource_unknown")

@@ -382,7 +382,7 @@ class PlanLine:
     incident: str | None
     """The incident on the page of which it is decided; None means the page of plans."""
     value_now: str = ""
-    """What its reason measures now, where that is another value than the one that proposed it."""
+    """Value of its reason now, if it differs from the proposing one."""
 
 
 ACTIVABLE: Final = (
@@ -394,7 +394,7 @@ ACTIVABLE: Final = (
 
 
 def _predicate(plan: str, reason: Reason) -> tuple[object, ...]:
-    """Return what a reason of a plan measures, whatever the value."""
+    """Return the metric of a plan's reason, for any value."""
     return plan, reason.metric, repr(sorted(reason.args.items())), reason.op, reason.threshold
 
 
@@ -406,7 +406,10 @@ def list_plans(
     _: Translator,
     triggers: Iterable[Trigger] = (),
 ) -> list[PlanLine]:
-    """Plans that are or were proposed: those to decide first, the oldest first. `triggers`: what their reasons measure now."""
+    """Return the plans that are or were proposed: undecided ones first, then by age.
+
+    `triggers` holds the values of their reasons now.
+    """
     measured = {
         _predicate(t.plan, reason): reason
         for t in triggers

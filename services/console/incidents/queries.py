@@ -102,7 +102,7 @@ class IncidentQueries(QueryBase):
             return shaped
 
     async def unread_reports(self, realm: str, incident: str, limit: int) -> list[str]:
-        """Return the newest reports of an incident that people of a site sent and the cell has not read. Rule D98."""
+        """Return the newest unread reports of an incident from people of its sites. Rule D98."""
         found = await self.read(realm)
         async with translate_store_errors():
             ids = await found.picture.reports_of(incident)

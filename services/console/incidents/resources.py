@@ -206,7 +206,7 @@ class Task(Resource):
 
 
 class Instruction(Resource):
-    """A short instruction of the cell to a site, and what the site answered (D99)."""
+    """A short instruction of the cell to a site, and the answer of the site. Rule D99."""
 
     id: str = Field(description="of its task")
     realm: str

@@ -1,4 +1,6 @@
-"""Presence: who has a page of the crisis open now. Kept in the store for less than a minute, never on a log.
+"""Presence of people on pages of the crisis.
+
+The store keeps it for less than a minute; no log holds it.
 
 An entry is a place and an account. The browser says every `BEAT_S` that it still shows the page; an entry that nobody renews
 lapses. Whoever comes or goes is announced on the live stream of the realm, so that the others see it at once.
@@ -72,7 +74,7 @@ class PresenceStore:
             raise StoreUnavailable from error
 
     async def entries(self, realm: str) -> list[Entry]:
-        """Return who is there now, in the order in which they were heard last."""
+        """Return the people present now, by their last sign of life."""
         try:
             members = await self._client.zrangebyscore(
                 store.realm_key(realm, COLLECTION), f"({self._clock_ms()}", "+inf"

@@ -1,4 +1,7 @@
-"""`/api/v1/presence`: who else of the cell has this page open now. For who may read names; nothing is written on a log."""
+"""`/api/v1/presence`: other members of the cell on this page.
+
+For readers of names; nothing is written on a log.
+"""
 
 from __future__ import annotations
 
@@ -105,6 +108,6 @@ async def _person(
 
 
 def short_name(name: str) -> str:
-    """Return a name as colleagues know each other: `Camille M.`"""
+    """Return a name as colleagues use it, for example `Camille M.`."""
     first, *rest = name.split()
     return f"{first} {rest[-1][0]}." if rest else first

@@ -1,4 +1,4 @@
-"""Who has a page of the crisis open now."""
+"""People on pages of the crisis."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Presence(Resource):
 
 
 class PresenceChanged(Resource):
-    """Somebody came to a place or left it; `GET /presence` says who is there."""
+    """A person came to a place or left it; `GET /presence` lists the people there."""
 
     id: str = Field(description="the place")
     realm: str

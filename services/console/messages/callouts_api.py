@@ -164,7 +164,10 @@ async def stop_callout(
 
 
 async def corrected(author: DecisionContext, body: CallOutRequest) -> CallOutRequest:
-    """Return the draft of a correction with the sites and the incident of what it corrects. Raises NotFound, ProblemError `invalid`."""
+    """Return the draft of a correction with the sites and incident of its call-out.
+
+    Raises NotFound, ProblemError `invalid`.
+    """
     if body.corrects is None:
         return body
     wrong = await author.model.callout(author.realm, body.corrects)

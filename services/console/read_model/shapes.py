@@ -267,7 +267,7 @@ class Shaper:
         )
 
     def instruction(self, row: a.TaskRow, text: str | None) -> r.Instruction:
-        """Shape the task of an instruction. `text`: its words, for a reader who may read them."""
+        """Shape the task of an instruction. `text` holds its words if the reader may read them."""
         answer = None if row.done_at is None else row.outcome
         return r.Instruction(
             id=row.id,

@@ -1,4 +1,4 @@
-"""`/api/v1/sites/{id}/instructions`: short instructions of the cell to a site, which the site confirms (D99).
+"""`/api/v1/sites/{id}/instructions`: instructions of the cell to a site. Rule D99.
 
 The words go to the encrypted texts. The site confirms with `POST /api/v1/tasks/{id}/done` and the outcome `understood`; the cell
 takes one back with `withdrawn`.
@@ -34,7 +34,7 @@ LONGEST: Final = 200
 
 
 class NewInstruction(DecisionBody):
-    """A sentence for the manager of the site. It must not say what a stranger may not read."""
+    """A sentence for the manager of the site, without anything confidential."""
 
     text: str = Field(min_length=1, max_length=LONGEST)
     incident: str | None = Field(default=None, max_length=64)
@@ -44,13 +44,13 @@ class NewInstruction(DecisionBody):
 
 
 def sentence_of(text: str) -> str:
-    """Return what the cell wrote as a sentence: in a message more words follow it."""
+    """Return the text of the cell as a whole sentence, because more words follow in a message."""
     text = text.strip()
     return text if text[-1] in ".!?…" else f"{text}."
 
 
 def reads_instructions(reader: ReadContext, site: str, pole: str | None) -> bool:
-    """Tell whether the reader may see the words: the cell, and whoever answers for the site."""
+    """Tell whether the reader may see the words: the cell, and people of the site."""
     scope = reader.principal.scope
     mine = site in scope.sites or (not scope.sites and pole in scope.poles)
     return mine or reader.principal.may(Permission.REPORT_RAW)

@@ -39,7 +39,7 @@ def instructions_of(found: Iterable[Instruction]) -> dict[str, list[Instruction]
 
 
 def answers_for(scope: Scope, site: Site | None) -> bool:
-    """Tell whether an account is one of the people of this site, who answer its instructions."""
+    """Tell whether an account belongs to this site and may answer its instructions."""
     return site is not None and site.id in scope.sites
 
 

@@ -1,4 +1,4 @@
-"""Which reports have a receipt: those that people of a site sent (D98)."""
+"""Select the reports that get a receipt: those from people of a site. Rule D98."""
 
 from __future__ import annotations
 

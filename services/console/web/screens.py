@@ -453,7 +453,7 @@ class CrisisScreens(ScreenBase):
     async def _instructions(
         self, x: ScreenData, site: Site | None, report: str | None = None
     ) -> dict[str, Any]:
-        """Return the instructions of the cell to a site, for the cell and the site's own people; nobody else reads them (D99)."""
+        """Return the instructions to a site, for the cell and the people of the site. Rule D99."""
         reader = x.shell.reader
         scope = reader.principal.scope
         own = mine.answers_for(scope, site)

@@ -57,8 +57,10 @@ class PlannerProcess:
     """Driver of a `Planner`. Two at once do no harm: the second answer to a job is a duplicate."""
 
     def __init__(self, kafka: str, marks: InputMarks, *, quiet_s: float) -> None:
-        """`quiet_s`: how long the system must have been quiet before contingency is computed; 0: compute at once, without rests, as
-        soon as anybody else.
+        """Create the planner's process.
+
+        Contingency is computed once the system has been quiet for `quiet_s` seconds. With 0 it is
+        computed at once, without rests, at normal priority.
         """
         self._kafka, self._marks = kafka, marks
         self._leisure = BackgroundGate(kafka, after_s=quiet_s)

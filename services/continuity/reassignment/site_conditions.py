@@ -98,7 +98,10 @@ def describe_situation(state: ContinuityState, now: Instant) -> Situation:
 
 
 def estimated_from(state: ContinuityState, site: SiteHeard) -> Instant | None:
-    """Return from when an evacuated site counts with the staff planned there; None where somebody has counted. Rule D78."""
+    """Return the time from which an evacuated site counts with its planned staff.
+
+    None if there is a headcount. Rule D78.
+    """
     assert state.bia is not None
     within = state.bia.policy.reassignment.count_within_min * MINUTE_MS
     return None if site.uncounted_since is None else site.uncounted_since + within

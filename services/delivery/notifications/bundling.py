@@ -1,4 +1,4 @@
-"""Bundling (D36, D71): who was told enough gets one message for several. Pure.
+"""Bundle several messages to one person into one. Pure. Rules D36 and D71.
 
 Only what asks for no answer is bundled, never danger, never by voice: a call must be answerable on its own. The first continuity alarm
 to a person goes at once, those of the next minutes together; beyond the hourly budget everything else waits for a digest.
@@ -88,7 +88,9 @@ class BundleQueues:
         return None
 
     def minute_ends(self, row: NotificationRow, now: Instant) -> Instant | None:
-        """Return when the minute ends in which the person was told of the same incident; None = it goes now (D71).
+        """Return the end of the minute in which the person heard of the same incident.
+
+        None if the message goes now. Rule D71.
 
         Information does not overtake a call that waits for its turn at a provider: it looks again in a minute.
         """
@@ -194,7 +196,7 @@ def _place_in_queue(
 
 
 def _key(row: NotificationRow) -> tuple[str, str]:
-    """Return whom a message tells of which incident."""
+    """Return the person and the incident of a message."""
     return (row.person, row.incident or "")
 
 
@@ -214,7 +216,7 @@ def is_about_incident(row: NotificationRow) -> bool:
 
 
 def is_queued_call(row: NotificationRow) -> bool:
-    """Return whether a call of an incident that nobody was told of by it yet waits for its turn at a provider."""
+    """Return whether a call of an incident still waits for its provider."""
     waits = row.why == PACED and not row.attempts and not is_settled(row)
     return waits and row.answer_expected and is_about_incident(row)
 

@@ -1,4 +1,4 @@
-"""Tell whoever was called, and has not answered, that the call is no longer needed. Pure."""
+"""Tell called people without an answer that the call is no longer needed. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a connection is held, where uvicorn's own way loses requests or file descriptors.
+"""Hold connections where uvicorn's own way loses requests or file descriptors.
 
 An offer to speak another protocol is passed over, and the request is taken as it stands (RFC 9110 7.8). Java's HttpClient, Ktor and `curl --http2` offer
 `Upgrade: h2c` with every request over plain HTTP. httptools stops at the end of such a head, and uvicorn hands on the request without its body: a report
@@ -58,7 +58,7 @@ HEAD_TIMEOUT_S: Final = 30.0
 MAX_METHOD_BYTES: Final = 32
 """Maximum number of bytes before the URL in the first line of a request."""
 HOSTLESS: Final = "1.0"
-"""Version of HTTP whose requests need not name a host."""
+"""Version of HTTP with requests that need not name a host."""
 VERSIONS: Final = frozenset({HOSTLESS, "1.1"})
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{0,5}))?")
 """A name or an address with a port. Other characters that RFC 3986 allows are in no name of a host."""
@@ -280,7 +280,7 @@ class GuardedConnection(HttpToolsProtocol):
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Called when a request has been answered."""
+        """Handle the end of an answer."""
         super().on_response_complete()
         if self.timeout_keep_alive_task is not None and self.cycle.more_body:
             self._expect_head()  # answered before its body has come: the rest has no longer than a head

@@ -162,7 +162,7 @@ class TimedBody:
 
 
 class _FrontStopping(Exception):
-    """This process stops, and the console has not answered."""
+    """The process stops, and the console has not answered."""
 
 
 class ConsoleProxy:

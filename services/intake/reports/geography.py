@@ -65,7 +65,7 @@ class _Territory:
     sites: Mapping[str, Geometry]
     communes_of_sites: Mapping[str, str]
     poles: Mapping[str, str]
-    """Of the sites."""
+    """Site → pôle."""
     site_tree: shapely.STRtree
     commune_tree: shapely.STRtree
     names: frozenset[str]

@@ -20,7 +20,7 @@ from services.runtime.http.problems import ProblemError, build_bilingual, build_
 
 log = structlog.get_logger(__name__)
 PUBLISHED: Final = "/measures.json"
-"""Where the console tells which measures the version in force reserves."""
+"""Path of the console that lists the reserved measures of the version in force."""
 ASK_AGAIN_S: Final = 10.0
 ANSWER_S: Final = 2.0
 Ask = Callable[[str, float], Awaitable[Any]]
@@ -62,7 +62,7 @@ class ReservedMeasures:
             await asyncio.sleep(ASK_AGAIN_S)
 
     async def renew(self, ask: Ask) -> None:
-        """Ask for the version in force once. What was known stays where the console does not answer."""
+        """Ask for the version in force once. Without an answer the known one stays."""
         try:
             told = await ask(PUBLISHED, ANSWER_S)
             if told["version"] is not None:

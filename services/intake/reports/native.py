@@ -94,7 +94,7 @@ class Interval(_ReportPart):
 
 
 class MeasureBody(_ReportPart):
-    """A report may name only an object or a scope; a figure needs the name of what it measures."""
+    """A report may name only an object or a scope; a figure needs the name of its measure."""
 
     name: str | None = Field(
         default=None, max_length=64, description="required with a value, a `value_of` or a unit"
@@ -422,7 +422,10 @@ def _check_poles(body: NativeReport, principal: Principal, geography: TerritoryM
 
 
 def _check_named(measure: MeasureBody) -> None:
-    """Refuse a figure without the name of what it measures: no rule could read it. Raises ProblemError `invalid`."""
+    """Refuse a figure without the name of its measure: no rule could read it.
+
+    Raises ProblemError `invalid`.
+    """
     if measure.name or (
         measure.value is None and measure.value_of is None and measure.unit is None
     ):

@@ -57,7 +57,9 @@ def check_poles(
     *,
     is_danger: bool,
 ) -> None:
-    """Let who is limited to pôles report about their sites, and those that pôles share. Raises ProblemError.
+    """Refuse sites of other pôles, except shared ones, if the scope names pôles.
+
+    Raises ProblemError.
 
     Danger to people may be told of any site: who sees a fire is not asked whose building it is.
     """
@@ -73,7 +75,9 @@ def check_places(
     own: Callable[[], str | None],
     pole_of: Callable[[str | None], str | None],
 ) -> None:
-    """Let who speaks for some sites or pôles name no other sites, and no commune but that of the report's site (`own`).
+    """Refuse other sites and communes if the scope names sites or pôles.
+
+    The commune of the report's own site (`own`) is allowed.
 
     A place that was not `said` is one of the area's. Raises ProblemError.
     """

@@ -39,7 +39,7 @@ Processes of the version before may still append while they are replaced.
 MAX_INPUT_AGE_MS: Final = RETENTION_MS - DAY_MS
 """Greatest age of an input. The id of a later copy may already be forgotten."""
 _DIGITS: Final = 15
-"""Of a time in milliseconds."""
+"""Most digits of a time in milliseconds."""
 _MARK_MISSING: Final = Refusal(REFUSAL_CODE, "the record bears no mark of this installation")
 _MARK_WRONG: Final = Refusal(
     REFUSAL_CODE, "the mark of the record is not of this installation, or its content was changed"
@@ -50,7 +50,10 @@ _MARK_OLD: Final = Refusal(
 
 
 class InputsSinceInvalid(MasterKeyInvalid):
-    """`secrets/inputs.since` holds no time. Every process that reads or writes inputs stops with this sentence."""
+    """`secrets/inputs.since` holds no time.
+
+    Every process that reads or writes inputs stops with this sentence.
+    """
 
 
 class InputMarks:

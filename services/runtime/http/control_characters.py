@@ -19,11 +19,11 @@ _JOINER: Final = rf"(?<!{_SIGN})[\u200c\u200d]|[\u200c\u200d](?!{_SIGN})"
 _HIDDEN: Final = re.compile(
     rf"[{_CONTROLS}{_DIRECTION_MARKS}{_INVISIBLE}{_TAGS}]|{_JOINER}|\r(?!\n)"
 )
-"""Controls but for tabs and ends of lines, what turns the direction of writing, what has no shape."""
+"""Control characters except tabs and line ends, directional marks, shapeless letters."""
 
 
 def replace_control_characters(text: str) -> str:
-    """Return words that somebody else wrote with each unseen character replaced by a sign that can be seen.
+    """Return foreign text with each invisible character replaced by a visible sign.
 
     Nothing in them moves a cursor, colours a screen, reverses what stands around them, or makes two
     different names look the same.

@@ -109,7 +109,7 @@ class OidcLogin:
     # ── coming back ────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def finish(self, cookie: str | None, answer: dict[str, str]) -> tuple[Session, str]:
-        """A session and the page for now, from the query with which the provider sent the browser back.
+        """Return a session and the next page from the query of the provider's redirect.
 
         Raises ProblemError `oidc_refused`, `oidc_unknown`, `oidc_unapproved`, `oidc_away`.
         """
@@ -148,7 +148,10 @@ class OidcLogin:
         return kept
 
     async def _owner(self, claims: dict[str, Any]) -> Principal:
-        """Whose session this is. Raises ProblemError `oidc_unknown`, `oidc_unapproved`."""
+        """Return the account of this session.
+
+        Raises ProblemError `oidc_unknown`, `oidc_unapproved`.
+        """
         subject = self._access.hash(f"oidc:{self._provider.issuer}\0{claims['sub']}")
         account = next(
             (a for a in self._access.all(Account) if a.subject == subject), None

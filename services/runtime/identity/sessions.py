@@ -108,7 +108,7 @@ def build_clearing_headers(*, secure: bool) -> list[str]:
 
 
 def cookie_in(cookies: Mapping[str, str], name: str, *, secure: bool) -> str | None:
-    """Return a cookie of ours. Over TLS only that counts which no other host of the domain can have planted."""
+    """Return a cookie of this host. Over TLS only `__Host-` cookies count."""
     return cookies.get(f"{HOST_PREFIX}{name}" if secure else name)
 
 

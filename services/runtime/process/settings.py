@@ -212,8 +212,11 @@ class Settings(FromEnvironment):
     instance: str = ""
     """Name of this replica, e.g. `alerts-0`, for Kafka's static membership; empty = dynamic."""
     foresight_after_s: float = Field(default=60.0, ge=0)
-    """How long the system must have been quiet before the planner ranks, in the background, which losses it would not survive. It takes a quarter of a
-    core then, a tenth while anything else waits. 0: at once, without rests, beside everything else."""
+    """Seconds of quiet before the planner ranks losses in the background.
+
+    It then takes a quarter of a core, a tenth while anything else waits. 0 = at once, without
+    rests, beside everything else.
+    """
     second_factor: Literal["required", "optional"] = "required"
     """`required`: administrators, coordinators, directors and elected need a second factor.
 

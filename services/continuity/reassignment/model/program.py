@@ -264,7 +264,7 @@ def _build_fairness_rows(q: Quantities, moves: Moves, first_excess: int) -> list
 
 
 def _number_groups(q: Quantities, moves: Moves) -> Ints:
-    """Number the groups (site, activity, host) of the moves; -1 at its own site or at home."""
+    """Assign numbers to the groups (site, activity, host) of the moves; -1 at home or own site."""
     tables = q.tables
     need_cell = np.array([d.cell for d in q.demands] + [-1], dtype=np.int64)[moves.demand]
     worked = np.where(moves.demand == OWN_WORK, moves.cell, need_cell)

@@ -1,4 +1,6 @@
-"""Search with HiGHS: `OptimalFace` solves one linear program after another, `BranchAndBound` whole numbers.
+"""Search with HiGHS.
+
+`OptimalFace` solves one linear program after another, `BranchAndBound` whole numbers.
 
 Work is counted in simplex iterations and nodes, never in seconds, so that the same program gives
 the same answer on every machine.
@@ -227,7 +229,7 @@ class OptimalFace:
 
 
 def _number_purposes(program: Program) -> Ints:
-    """Number the purpose of each move: a demand, or the own work of a cell."""
+    """Assign a number to the purpose of each move: a demand, or the own work of a cell."""
     moves = program.moves
     return np.where(
         moves.demand == OWN_WORK, len(program.quantities.demands) + moves.cell, moves.demand
