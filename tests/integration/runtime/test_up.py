@@ -145,17 +145,17 @@ def test_the_jars_of_a_damaged_cache_are_never_run(tmp_path: Path) -> None:
         "from services.appliance.embedded import jars\n"
         "cache = pathlib.Path(sys.argv[1]); folder = cache / f'kafka-{jars.KAFKA_VERSION}'; folder.mkdir(parents=True)\n"
         "(folder / 'slf4j-api-1.7.36.jar').write_bytes(b'damaged')\n"
-        "jars.locked_jars = lambda: [j for j in locked if 'slf4j-api' in j.coordinate]\n"
+        "jars.read_locked_jars = lambda: [j for j in locked if 'slf4j-api' in j.coordinate]\n"
     )
     mended = subprocess.run(
         [
             sys.executable,
             "-c",
             code.replace(
-                "jars.locked_jars = lambda",
-                "locked = jars.locked_jars()\njars.locked_jars = lambda",
+                "jars.read_locked_jars = lambda",
+                "locked = jars.read_locked_jars()\njars.read_locked_jars = lambda",
             )
-            + "print(jars.classpath(cache, print)[0].stat().st_size > 1000)",
+            + "print(jars.fetch_classpath(cache, print)[0].stat().st_size > 1000)",
             str(tmp_path),
         ],
         capture_output=True,
