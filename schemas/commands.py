@@ -34,7 +34,7 @@ class EscalateIncident(Command):
 class ReapplyPolicy(Command):
     """Apply the steps and delays of the current policy to the running escalation of an incident.
 
-    Until then it keeps those with which it started. Rule D63.
+    It keeps its first steps before that. Rule D63.
     """
 
     incident: str
@@ -128,14 +128,20 @@ class LinkReport(Command):
 
 @register_message
 class MarkReportsRead(Command):
-    """Note that the cell has read these reports (D98). Each counts once; those read before change nothing."""
+    """Note that the cell has read these reports. Rule D98.
+
+    Each counts once; those read before change nothing.
+    """
 
     reports: tuple[str, ...] = Field(min_length=1, max_length=200)
 
 
 @register_message
 class PreviewConfirmation(Command):
-    """Preview the effect of confirming a report. Nothing is decided; only the answer is recorded."""
+    """Preview the effect of confirming a report.
+
+    Nothing is decided; only the answer is recorded.
+    """
 
     report: str
 

@@ -66,7 +66,7 @@ class Contact(Model):
     def reach(self) -> ReachRow:
         """Return the reachability of this person, without addresses.
 
-        Of several points of a channel, the last verified one counts.
+        The last verified point of a channel counts.
         """
         newest: dict[Channel, ContactPoint] = {}
         for point in self.points:

@@ -78,7 +78,7 @@ class DutyRow(Model):
     """Decision about a role beside its rotation: an override, half of a swap, or a calendar.
 
     An override goes before a calendar, a calendar before the rotation, the rotation before the
-    roster. Of two overrides, the later decision wins. Inside [start, end) a calendar is complete:
+    roster. The later decision of two overrides wins. Inside [start, end) a calendar is complete:
     an hour without a shift is a gap.
     """
 
@@ -135,7 +135,10 @@ class ReachRow(Model):
 
 @register_message
 class ReachabilityChanged(RowFact):
-    """The reachability of a person changed; routed to delivery, which tries verified channels only."""
+    """The reachability of a person changed; routed to delivery.
+
+    Delivery tries verified channels only.
+    """
 
     collection: ClassVar[str] = "reachability"
     row: ReachRow
@@ -291,7 +294,10 @@ class DrillLadders(Command):
 
 @register_message
 class ImportDuties(_Post):
-    """Import the shifts of a calendar for one role; replaces the earlier import of that calendar."""
+    """Import the shifts of a calendar for one role.
+
+    They replace the earlier import of that calendar.
+    """
 
     calendar: str = Field(max_length=64)
     start: Instant

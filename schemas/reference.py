@@ -449,7 +449,10 @@ class Request(Model):
 
 
 class Reaching(Model):
-    """Contact points of the crisis cell, for messages and the answer page; absent = not filled in."""
+    """Contact points of the crisis cell, for messages and the answer page.
+
+    Absent means not filled in.
+    """
 
     cell_phone: str | None = None
     meeting_point: str | None = None
@@ -537,7 +540,7 @@ class Escalation(Model):
     def quiet_hours(self) -> tuple[int, int] | None:
         """Quiet hours as minutes from local midnight: from, to.
 
-        None for an invalid time in an older log; then nothing is held back.
+        An invalid time in an older log gives None: then nothing is held back.
         """
         start, end = _parse_clock(self.quiet_from), _parse_clock(self.quiet_to)
         return None if start is None or end is None else (start, end)

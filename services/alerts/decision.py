@@ -1,8 +1,8 @@
 """The decision in progress for one input: its facts in order, and the state after them.
 
 Rows of incidents are collected and written once at the end; every other fact is recorded at once.
-`Decision.touched` names the indexes that the input changed, so that only predicates that read them are
-evaluated.
+`Decision.touched` names the indexes that the input changed, so that only predicates that read them
+are evaluated.
 """
 
 from __future__ import annotations
@@ -165,8 +165,8 @@ class Decision:
     def put_incident(self, row: IncidentRow, change: str) -> None:
         """Replace the row of an incident; `flush` writes it.
 
-        Of several changes in one input the gravest names the fact, as `_CHANGE_PRIORITY` orders them; of
-        equals, the first.
+        The gravest of several changes in one input names the fact, as `_CHANGE_PRIORITY` orders
+        them; of equals, the first.
         """
         before = self._incidents.get(row.id) or self.state.incidents.get(row.id)
         if before is None or (before.state in OPEN, before.quiet, before.severity > 0) != (

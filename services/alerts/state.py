@@ -176,7 +176,7 @@ class State:
     aliases: Map[str, str] = _index_field()
     """Sender's own id, alone and together with its sender → report."""
     cause_keys: Map[str, str] = _index_field()
-    """Cause key (`report_facts.cause_key`) → its newest cause, open or lifted."""
+    """Cause key (`report_facts.build_cause_key`) → its newest cause, open or lifted."""
     site_causes: Map[str, tuple[str, ...]] = _index_field()
     """Site → open causes, sorted."""
     placeless: Map[str, Map[str, int | None]] = _index_field()
@@ -234,7 +234,7 @@ class State:
     ladders: Map[str, str] = _index_field()
     """Incident or `territory` → its newest escalation."""
     open_tasks: Map[str, Map[str, str]] = _index_field()
-    """Kind → subject (`evolve.crisis.subject_of`) → task that is open or assigned."""
+    """Kind → subject (`evolve.crisis.get_subject`) → task that is open or assigned."""
     active_windows: tuple[str, ...] = field(default=(), init=False, compare=False, repr=False)
     """Maintenance windows that hold now, sorted. Rule D64, maintenance windows."""
     hushed: Map[str, SuppressionReason] = _index_field()

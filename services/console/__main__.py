@@ -46,7 +46,7 @@ def build_server_config(app: Any) -> uvicorn.Config:
     """Return the uvicorn configuration.
 
     uvicorn trusts no proxy header: the front passes on the client address under its own mark
-    (`BehindFront`).
+    (`FrontGuard`).
     """
     return uvicorn.Config(
         app,

@@ -379,7 +379,7 @@ async def open_console(settings: Settings) -> AsyncIterator[FastAPI]:
 async def _open_oidc(
     access: AccessStore, sessions: Sessions, master: MasterKey
 ) -> AsyncIterator[Any]:
-    """Yield `Oidc` if an identity provider is configured, else None.
+    """Yield `OidcLogin` if an identity provider is configured, else None.
 
     Its libraries load only then. Raises pydantic.ValidationError, which names the wrong variable.
     """

@@ -279,7 +279,7 @@ class FrontApplication:
     ) -> bool:
         """Serve the raw bytes or the status of one report. Returns False for any other path.
 
-        The console knows the status. Until the console has it, the front answers `received`.
+        The console knows the status. The front answers `received` before the console has it.
         """
         if (found := _RAW_PATH.fullmatch(path)) is not None:
             _require_method(method, "GET")

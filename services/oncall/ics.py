@@ -1,7 +1,7 @@
 """Expand an iCalendar file (RFC 5545) into occurrences, or refuse it in one French sentence.
 
-Pure. `read_calendar` may take long for a hostile file: use `read_bounded` (services.oncall.ics_worker) for
-files from outside.
+Pure. `read_calendar` may take long for a hostile file: use `read_untrusted_calendar`
+(services.oncall.ics_worker) for files from outside.
 """
 
 from __future__ import annotations
@@ -256,7 +256,7 @@ def _build_refusal(event: Any, why: str) -> CalendarRefused:
 
 
 def _check_event(event: Any) -> None:
-    """Refuse times and rules that the libraries would accept or answer with an error of their own."""
+    """Refuse times and rules that the libraries would accept or answer badly."""
     for name, what in event.errors:
         if str(name).upper() in _TIME_PROPERTIES:
             given = _extract_value(str(what))

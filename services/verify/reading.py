@@ -42,7 +42,7 @@ def _partitions(topic: str) -> list[TopicPartition]:
 async def read_topic(
     consumer: AIOKafkaConsumer, topic: str, start: dict[int, int], ends: EndOffsets | None = None
 ) -> AsyncIterator[tuple[int, TopicRecord]]:
-    """Yield (partition, record) from `start` up to `ends`, by default the current end of the topic."""
+    """Yield (partition, record) from `start` up to `ends`, by default the end of the topic."""
     tps = _partitions(topic)
     begins = await consumer.beginning_offsets(tps)
     ends = await consumer.end_offsets(tps) if ends is None else ends
@@ -74,7 +74,7 @@ async def read_topic(
 def _locate_input(letter: bytes) -> tuple[str, int, int] | None:
     """Return (topic, partition, offset) of the input in a dead letter.
 
-    None for a dead letter of the front door and for bytes of another form.
+    The result is None for a dead letter of the front door and for bytes of another form.
     """
     try:
         head = orjson.loads(letter.partition(b"\n")[0])

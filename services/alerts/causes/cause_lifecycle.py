@@ -537,7 +537,7 @@ def withdraw_reports_of_source(
 def _list_reports_of_others(draft: Decision, row: ReportRow, cause: Cause) -> list[ReportRow]:
     """Return the reports of other sources on a cause, ascending.
 
-    Of each source these are its newest Update and the reports after it.
+    Each source gives its newest Update and the reports after it.
     """
     if cause.sources == (row.source,):
         return []

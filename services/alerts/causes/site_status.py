@@ -292,7 +292,7 @@ def _find_last_lift(draft: Decision, old: SiteRow | None) -> Instant | None:
 def _derive_status(acting: list[CauseImpact]) -> tuple[S, list[Cause]]:
     """Return the status by precedence, and the causes that give it.
 
-    Of several orders the latest stands (rule D5); a later closure turns it into `closed`.
+    The latest of several orders stands (rule D5); a later closure turns it into `closed`.
     """
     orders = [s for s in acting if s.cause.type in constants.ORDER_TYPES]
     if orders:

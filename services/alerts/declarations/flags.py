@@ -393,7 +393,7 @@ def _find_current_end(windows: Iterable[Window], now: Instant) -> Instant | None
 def _find_declared_start(rows: Iterable[ReportRow], now: Instant) -> Instant | None:
     """Return the start of the period that these reports declare.
 
-    Of several the nearest that is not over counts, else the last. Replaced and withdrawn reports do
+    The nearest of several that is not over counts, else the last. Replaced and withdrawn reports do
     not count.
     """
     said = [r.effective for r in rows if r.effective and is_standing(r)]

@@ -172,7 +172,10 @@ def _join_crisis(draft: Decision, incident: str, own: EscalationRow | None) -> N
 
 
 def ended_crisis(draft: Decision, incident: str | None = None) -> EscalationRow | None:
-    """Return the newest escalation of a crisis if all its incidents are closed, `incident` among them."""
+    """Return the newest escalation of a crisis if all its incidents are closed.
+
+    `incident`, if given, must be one of them.
+    """
     crisis = draft.state.escalations.get(draft.state.ladders.get(TERRITORY, ""))
     known = [] if crisis is None else list_incidents(draft, crisis)
     if not known or any(one.state in OPEN for one in known):
@@ -287,8 +290,8 @@ def apply_current_policy(draft: Decision, row: EscalationRow) -> bool:
     """Apply the policy in force to an escalation; return False if it has no waves for the level.
 
     Called people stay called and no answer is lost: fired waves stay as they were. The new policy
-    provides the waiting waves, counted from the beginning of the cycle, and later cycles. Of
-    several waves due by now only the newest fires. Rule D63, reference versions.
+    provides the waiting waves, counted from the beginning of the cycle, and later cycles. Only
+    the newest of several due waves fires. Rule D63, reference versions.
     """
     waves, policy = ladder_for(draft, row.level, row.incidents), draft.territory.policy
     if not waves or policy is None:

@@ -34,7 +34,7 @@ _KIND: Final = "readiness_hole"
 def build_checker(draft: Decision) -> ReadinessProver | None:
     """Return a checker for the current data.
 
-    None without a readiness rule, or in a simulated realm.
+    The result is None without a readiness rule, or in a simulated realm.
     """
     rule, policy = get_readiness_rule(draft.state), draft.territory.policy
     if rule is None or policy is None:

@@ -353,7 +353,7 @@ def _compute_stale_time(draft: Decision, row: EscalationRow) -> Instant | None:
 def keep_acknowledgement(draft: Decision, incident: str | None) -> None:
     """Stop the acknowledged escalation from going stale, because a person acted on its incident.
 
-    None for the incident means the crisis.
+    Without an incident it is about the crisis.
     """
     scopes = (TERRITORY,) if incident is None else (TERRITORY, incident)
     for row in filter(None, (find_escalation(draft, scope) for scope in scopes)):

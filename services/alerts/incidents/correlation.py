@@ -232,7 +232,7 @@ def _find_absorbing_incident(
 ) -> tuple[Proximity | None, IncidentRow | None]:
     """Return the nearest open incident that absorbs the report, and how near it is.
 
-    Of several hazards of the whole territory none absorbs it. Rule D23, site causes.
+    Several hazards of the whole territory do not absorb it. Rule D23, site causes.
     """
     found: list[tuple[Proximity, IncidentRow]] = []
     for incident in draft.incidents(draft.open_incidents):

@@ -281,7 +281,7 @@ def list_added_communes(draft: Decision, kind: str, rows: Iterable[ReportRow]) -
 def _count_added_persons(draft: Decision, taken: ReportEffect) -> int:
     """Return how many people a cause adds.
 
-    Of several causes on one site only the greatest counts.
+    Only the greatest of several causes on one site counts.
     """
     cause, state = taken.cause, draft.state
     others = [state.causes[c] for c in state.site_causes.get(cause.site or "", ()) if c != cause.id]

@@ -197,7 +197,8 @@ def is_rate(row: ReportRow) -> bool:
 def parse_number(value: float | bool | str | None) -> float | None:
     """Return a measured value as a number; true is 1.
 
-    None for text that is not a number, and for `nan` and `inf`, which no log can hold.
+    The result is None for text that is not a number, and for `nan` and `inf`, which no log can
+    hold.
     """
     if isinstance(value, str):
         try:

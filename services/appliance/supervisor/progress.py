@@ -12,7 +12,7 @@ WIDTH: Final = 79
 
 
 class ProgressOutput(Protocol):
-    """The part of `Stream` that this needs."""
+    """The part of `OutputStream` that this needs."""
 
     @property
     def interactive(self) -> bool: ...

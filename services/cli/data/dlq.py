@@ -75,7 +75,7 @@ async def _find_letter(settings: Settings, start: str) -> DeadLetter:
 async def _read_body(settings: Settings, letter: DeadLetter) -> bytes | None:
     """Return the original bytes of a dead letter.
 
-    None if there were none, or if they were erased.
+    The result is None if there were none, or if they were erased.
     """
     if letter.text_id is None:
         return letter.body

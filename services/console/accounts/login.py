@@ -122,7 +122,7 @@ def _check_site(request: Request) -> None:
 
 
 def _get_oidc(request: Request) -> Any:
-    """Return the `services.runtime.identity.oidc.Oidc` of the application.
+    """Return the `services.runtime.identity.oidc.OidcLogin` of the application.
 
     Its libraries are loaded only with a provider. Raises ProblemError `not_found` without one.
     """

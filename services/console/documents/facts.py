@@ -106,7 +106,7 @@ def list_unconfirmed_reports(reports: Iterable[ReportRow]) -> list[ReportRow]:
 
 
 def index_lines(lines: Iterable[LineRecord]) -> tuple[list[CitedSource], dict[str, list[str]]]:
-    """Build the sources and the index of `Cited` from lines, newest first."""
+    """Build the sources and the index of `Citations` from lines, newest first."""
     sources: list[CitedSource] = []
     index: dict[str, list[str]] = {}
     for line in lines:

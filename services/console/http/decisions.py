@@ -124,7 +124,7 @@ class CommandAnswers:
     async def sent(self, id: str) -> str | None:
         """Return the digest of the request that sent this command (`key_reused`).
 
-        None if no such request is known, or while the store is away.
+        The result is None if no such request is known, or while the store is away.
         """
         with suppress(RedisError, OSError):
             raw = await self._client.get(store.sent_key(id))

@@ -1,8 +1,8 @@
 """Check that a decision reaches only sites and pôles within its author's scope.
 
-The scope of realms is checked where the realm is read (`context.checked_realm`). Every check admits
+The scope of realms is checked where the realm is read (`context.check_realm`). Every check admits
 an author without a limit before it queries the read model, and otherwise raises ProblemError
-`out_of_scope`. The author must already be in the realm of the body (`Author.within`).
+`out_of_scope`. The author must already be in the realm of the body (`DecisionContext.within`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from services.runtime.identity.principals import Principal
 async def check_incident(author: DecisionContext, incident: str | None) -> None:
     """Refuse an incident outside the author's sites and pôles.
 
-    None means no incident, which belongs to the whole territory.
+    A decision without an incident belongs to the whole territory.
     """
     if not is_limited(author.principal):
         return
@@ -60,7 +60,7 @@ async def check_sites_of(
 
 
 async def check_pole(author: DecisionContext, pole: str | None, field: str = "pole") -> None:
-    """Refuse a pôle outside the author's scope. None belongs to the whole territory."""
+    """Refuse a pôle outside the author's scope. A missing one belongs to the whole territory."""
     if not is_limited(author.principal):
         return
     if pole is None:

@@ -2,8 +2,9 @@
 
 The store keeps it for less than a minute; no log holds it.
 
-An entry is a place and an account. The browser says every `BEAT_S` that it still shows the page; an entry that nobody renews
-lapses. Whoever comes or goes is announced on the live stream of the realm, so that the others see it at once.
+An entry is a place and an account. The browser says every `BEAT_S` that it still shows the page; an
+entry that nobody renews lapses. The live stream of the realm announces arrivals and departures, so
+that the others see them at once.
 """
 
 from __future__ import annotations

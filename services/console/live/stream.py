@@ -283,8 +283,8 @@ class RealmFeed:
     ) -> list[Frame] | None:
         """Render the frames of entries in order; of several changes of a resource only the last.
 
-        None if an entry cannot be rendered: browsers read everything again, and the stream
-        continues after it.
+        The result is None if an entry cannot be rendered: browsers read everything again, and the
+        stream continues after it.
         """
         try:
             return await self._rendered(entries, lang, joined)

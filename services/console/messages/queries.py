@@ -142,8 +142,8 @@ class MessageQueries(QueryBase):
     ) -> r.Texts | None:
         """Return the texts of a notification, or None.
 
-        None means that nobody asked for texts, or that they contain words that the reader may not
-        read.
+        The texts are None if nobody asked for them, or that they contain words that the reader may
+        not read.
         """
         if wording is None:
             return None

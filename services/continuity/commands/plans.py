@@ -1,7 +1,7 @@
 """Decisions about plans and cards, and the table of all commands of continuity.
 
-Each function records the changes of a decision and returns its answer, or raises `Refused`. A
-refused command changes nothing. Rules D48 to D50, D52.
+Each function records the changes of a decision and returns its answer, or raises `DecisionRefused`.
+A refused command changes nothing. Rules D48 to D50, D52.
 """
 
 from __future__ import annotations

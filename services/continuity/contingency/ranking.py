@@ -1,7 +1,7 @@
 """Rank the losses that a territory would not survive: N-1 (each site) and N-2 (each pair).
 
-The rank is the need that stays unmet after the best reassignment. As in power grids (contingency
-ranking and screening), every single loss is solved; a pair of independent losses needs no solve.
+The rank is the need that stays unmet after the best reassignment. Every single loss is solved,
+as in the contingency analysis of power grids; a pair of independent losses needs no solve.
 Two losses are independent if neither plan uses the other's site, both fit every host and every
 helper together, and neither site is a host or a possible helper of the other's deficit. Then their
 deficits add up. See `docs/reference/reassignment-model.md`, §5 and §6.

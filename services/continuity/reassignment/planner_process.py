@@ -54,7 +54,10 @@ log = structlog.get_logger(__name__)
 
 
 class PlannerProcess:
-    """Driver of a `Planner`. Two at once do no harm: the second answer to a job is a duplicate."""
+    """Driver of a `ContingencyPlanner`.
+
+    Two at once do no harm: the second answer to a job is a duplicate.
+    """
 
     def __init__(self, kafka: str, marks: InputMarks, *, quiet_s: float) -> None:
         """Create the planner's process.

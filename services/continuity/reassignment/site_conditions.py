@@ -100,7 +100,7 @@ def describe_situation(state: ContinuityState, now: Instant) -> Situation:
 def estimated_from(state: ContinuityState, site: SiteHeard) -> Instant | None:
     """Return the time from which an evacuated site counts with its planned staff.
 
-    None if there is a headcount. Rule D78.
+    The result is None if there is a headcount. Rule D78.
     """
     assert state.bia is not None
     within = state.bia.policy.reassignment.count_within_min * MINUTE_MS

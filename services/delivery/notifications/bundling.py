@@ -1,11 +1,13 @@
 """Bundle several messages to one person into one. Pure. Rules D36 and D71.
 
-Only what asks for no answer is bundled, never danger, never by voice: a call must be answerable on its own. The first continuity alarm
-to a person goes at once, those of the next minutes together; beyond the hourly budget everything else waits for a digest.
+Only what asks for no answer is bundled, never danger, never by voice: a call must be answerable on
+its own. The first continuity alarm to a person goes at once, those of the next minutes together;
+beyond the hourly budget everything else waits for a digest.
 
-Within a minute a person is told of one incident once: what follows waits for the end of that minute and goes in one message, the gravest
-first. Danger to people never waits and is never told by another message. A call that waits for its turn at a provider counts as told:
-information that comes in the meantime waits, the call does not wait for it.
+Within a minute a person is told of one incident once: what follows waits for the end of that minute
+and goes in one message, the gravest first. Danger to people never waits and is never told by
+another message. A call that waits for its turn at a provider counts as told: information that comes
+in the meantime waits, the call does not wait for it.
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ class BundleQueues:
     about: Map[tuple[str, str], Instant] = field(default=Map(), compare=False)
     """(person, incident) → time of the last message about it. An index, too."""
     queued: Map[tuple[str, str], tuple[str, ...]] = field(default=Map(), compare=False)
-    """(person, incident) → calls that wait for their turn at a provider, oldest first. An index, too."""
+    """(person, incident) → calls that wait for a provider, oldest first. An index, too."""
 
     def until(self, row: NotificationRow, rules: DeliveryRules, now: Instant) -> Instant | None:
         """Return when the digest goes out that this message waits for; None: it goes now."""
@@ -90,9 +92,10 @@ class BundleQueues:
     def minute_ends(self, row: NotificationRow, now: Instant) -> Instant | None:
         """Return the end of the minute in which the person heard of the same incident.
 
-        None if the message goes now. Rule D71.
+        The result is None if the message goes now. Rule D71.
 
-        Information does not overtake a call that waits for its turn at a provider: it looks again in a minute.
+        Information does not overtake a call that waits for its turn at a provider: it looks again
+        in a minute.
         """
         if row.danger or not is_about_incident(row):
             return None

@@ -18,10 +18,10 @@ ENDS: Final = frozenset({"closed", "level_lowered", "maintenance", "inhibited"})
 def news_of(call: NotificationRow, why: str, lineage: str, now: Instant) -> NotificationRow | None:
     """Return the message that a call is no longer needed, without an attempt.
 
-    None where nobody may have heard of the call, where another call takes its place, or where no
-    answer was asked for. It goes where the call went, in silence if it can: a telephone rings again
-    only where there is nothing else. Its id follows from escalation and person: who was called in
-    several cycles hears it once.
+    The result is None if nobody may have heard of the call, if another call takes its place, or if
+    no answer was asked for. It goes where the call went, in silence if it can: a telephone rings
+    again only where there is nothing else. Its id follows from escalation and person: who was
+    called in several cycles hears it once.
     """
     tried = [attempt.channel for attempt in call.attempts if attempts.is_granted(attempt)]
     if why not in ENDS or not call.answer_expected or call.campaign is not None or not tried:

@@ -80,7 +80,7 @@ class AlertmanagerError(Exception):
 
 
 class KeepRefused(Protocol):
-    """Type of `Machines.keep`."""
+    """Type of `Dispatcher.keep`."""
 
     def __call__(
         self, principal: Principal, problem: Problem, raw: RawBody, address: str

@@ -41,7 +41,7 @@ class Episode:
     at: int | None = None
     """Time of that content as reported, in ms; None if an older index lacks it."""
     answered: bool = True
-    """True if a client is known to have received the answer. See `Known`."""
+    """True if a client is known to have received the answer. See `KnownReport`."""
 
     @property
     def alias(self) -> str:

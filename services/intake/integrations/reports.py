@@ -267,8 +267,8 @@ class TransitionReporter:
     ) -> AcceptanceReceipt:
         """Accept a native report under a key. The first version under a key stands.
 
-        `beside` adds fields that only integrations set. For `matter` see `claim_of`, for `words`
-        see `Claim`. Raises ProblemError, BrokerAway.
+        `beside` adds fields that only integrations set. For `matter` see `prepare_report`, for
+        `words` see `Claim`. Raises ProblemError, BrokerAway.
         """
         principal = speaker.principal
         resolve = partial(self._receiver.resolve, principal.id)

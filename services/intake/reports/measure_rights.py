@@ -1,7 +1,7 @@
 """Measures that only some sources may declare: the door refuses them from any other (D76).
 
-The table is the one in force, which the deciders judge by. The console tells it. Until it has, or
-while nothing was published yet, the file of the territory's folder stands in.
+The table is the one in force, which the deciders judge by. The console tells it. The file of the
+territory's folder stands in before that, and before the first publication.
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ class AccessStore:
         return self._records.all(kind)
 
     def account(self, login: str) -> Account | None:
-        """Return an account by its login, in any spelling (`login_key`)."""
+        """Return an account by its login, in any spelling (`normalize_login`)."""
         wanted = normalize_login(login)
         return next((a for a in self.all(Account) if normalize_login(a.login) == wanted), None)
 

@@ -58,7 +58,8 @@ async def authenticate_request(request: Request) -> Principal | None:
 def recheck_principal(request: Request) -> Principal | None:
     """Return the current principal of a request with an answer in progress.
 
-    None once its token is revoked, its session is closed or expired, or its account is disabled.
+    The result is None once its token is revoked, its session is closed or expired, or its account
+    is disabled.
     """
     access: AccessStore = request.app.state.access
     if (token := read_bearer(request.headers.get("authorization"))) is not None:

@@ -163,10 +163,11 @@ class OidcLogin:
         return principal
 
     async def _first(self, claims: dict[str, Any], subject: str) -> Account | None:
-        """Return the account that the claim names, now this subject's; a new one where that is wanted.
+        """Return the account of the claim, now this subject's, or a new one if wanted.
 
-        None if it is another's already, or an administrator's. An account that decides needs the word of an
-        administrator first: people may choose the claim at some providers. Raises ProblemError `oidc_unapproved`.
+        The result is None if it is another's already, or an administrator's. An account that
+        decides needs the word of an administrator first: people may choose the claim at some
+        providers. Raises ProblemError `oidc_unapproved`.
         """
         said = claims.get(self._settings.oidc_claim)
         if not isinstance(said, str) or not is_valid_login(said):

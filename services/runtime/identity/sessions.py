@@ -39,7 +39,7 @@ COOKIE: Final = "vigie_session"
 CSRF_COOKIE: Final = "vigie_csrf"
 DEVICE_COOKIE: Final = "vigie_device"
 HOST_PREFIX: Final = "__Host-"
-"""Begins the names of our cookies over TLS: a browser takes such a cookie from this very host alone."""
+"""Prefix of our cookies over TLS: browsers take such a cookie from this host alone."""
 CSRF_HEADER: Final = "x-csrf-token"
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing, for which a session cookie alone is enough."""
@@ -102,7 +102,10 @@ class Session:
 
 
 def build_clearing_headers(*, secure: bool) -> list[str]:
-    """Return values of `Set-Cookie` that forget a session, over TLS also one of an earlier version."""
+    """Return values of `Set-Cookie` that forget a session.
+
+    Over TLS they also forget one of an earlier version.
+    """
     plain = [f"{name}=; Max-Age=0; Path=/; SameSite=Lax" for name in (COOKIE, CSRF_COOKIE)]
     return [*plain, *(f"{HOST_PREFIX}{cookie}; Secure" for cookie in plain)] if secure else plain
 
@@ -418,7 +421,7 @@ def create_totp_secret() -> str:
 def _find_totp_counter(secret: str, second: str) -> int | None:
     """Return the 30 s step of a TOTP code, with one step of drift, else None.
 
-    None also for a secret that is no base32, or too short.
+    The result is also None for a secret that is no base32, or too short.
     """
     digits = "".join(c for c in second if c in "0123456789")
     try:

@@ -88,8 +88,8 @@ class AnswerLinks:
     def read(self, token: str, now: Instant) -> AnswerLink:
         """Read a token. Raises LinkInvalid, LinkExpired.
 
-        Only delivery knows whether it was used. Of all spellings that decode to the same bytes only
-        one is valid, because `derive_answer_id` hashes the spelling.
+        Only delivery knows whether it was used. Only one of all spellings that decode to the same
+        bytes is valid, because `derive_answer_id` hashes the spelling.
         """
         try:
             sealed = urlsafe_b64decode(token + "=" * (-len(token) % 4))

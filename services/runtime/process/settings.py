@@ -150,7 +150,7 @@ class DataDir:
     def make(self) -> None:
         """Create missing folders for the owner alone (0700). Raises OSError.
 
-        Of existing folders, only secrets and run get these rights.
+        Among existing folders, only secrets and run get these rights.
         """
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for folder in (self.kafka, self.store, self.logs):
@@ -192,7 +192,7 @@ class Settings(FromEnvironment):
     Empty = the store of `vigie up` on this data directory.
     """
     console: ConsoleAddress = ""
-    """Internal `host:port` or `unix:/path` of the console, to which intake passes other requests."""
+    """Internal `host:port` or `unix:/path` of the console, for requests that intake passes on."""
     demo_realm: str = ""
     """Exercise that is shown without a login (`vigie up --demo`); empty = none."""
     console_fd: int | None = None

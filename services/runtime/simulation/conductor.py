@@ -76,7 +76,7 @@ class SimulationPlanner(Protocol):
         ...
 
     def job(self, realm: str) -> Any:
-        """Return the open `Job` of a realm, or None."""
+        """Return the open `PlannerJob` of a realm, or None."""
         ...
 
     def next_part(self, realm: str) -> int:
@@ -107,7 +107,10 @@ class Move:
 
     @property
     def moves_time(self) -> bool:
-        """True for a first step to a new instant. A realm with a speed waits only for such moves."""
+        """True for a first step to a new instant.
+
+        A realm with a speed waits only for such moves.
+        """
         return isinstance(self.message, StepTo) and self.service == SERVICES[0]
 
 
@@ -275,7 +278,7 @@ class Conductor:
     def clock(self, realm: str) -> Instant | None:
         """Return the time that the realm has reached: its start before the first step.
 
-        None while it is not open.
+        The result is None while it is not open.
         """
         r = self._realms[realm]
         now = self._now(r)
@@ -309,7 +312,7 @@ class Conductor:
         return self._planned(r) if job.id == r.solved[0] else ()
 
     def job(self, realm: str) -> Any:
-        """Return the `Job` that must be solved before the next move, or None.
+        """Return the `PlannerJob` that must be solved before the next move, or None.
 
         Pass its answer to `solved`.
         """

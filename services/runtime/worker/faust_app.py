@@ -51,7 +51,7 @@ class Membership:
 
 
 class ThrottledThread(driver.AIOKafkaConsumerThread):
-    """Consumer thread that fetches at the pace of `Pace`, not with Faust's fixed wait of 1.5 s.
+    """Consumer thread that fetches at the pace of `FetchThrottle`, not with a fixed wait of 1.5 s.
 
     A fetch that waits on idle partitions delays the busy ones.
     """

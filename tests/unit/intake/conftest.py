@@ -23,7 +23,7 @@ from services.runtime.testing.keyed import MemoryKeyedLog, create_token
 
 
 class MemoryInputs:
-    """Stands for `InputLog`: appends, or is away."""
+    """Stands for `InputAppender`: appends, or is away."""
 
     def __init__(self) -> None:
         self.appended: list[tuple[str, ReportReceived, dict[str, bytes]]] = []
@@ -103,7 +103,9 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
 async def post_report(
     front: FrontApplication, token: str, body: bytes
 ) -> tuple[int, dict[str, Any]]:
-    """(status, JSON) of one request in plain ASGI: no HTTP client between the test and the front."""
+    """(status, JSON) of one request in plain ASGI: no HTTP client between the test and the
+    front.
+    """
     sent: list[Any] = []
     chunks = [body[i : i + 65_536] for i in range(0, len(body), 65_536)] or [b""]
     messages = [

@@ -1,4 +1,6 @@
-"""Records of `events.external`: one report each, repetitions and restarts without effect, every refusal with its reason."""
+"""Records of `events.external`: one report each, repetitions and restarts without effect, every
+refusal with its reason.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ class Record:
 
 
 class MemoryLane:
-    """Stands for `RefusedLane`."""
+    """Stands for `DeadLetterStore`."""
 
     def __init__(self) -> None:
         self.kept: list[RefusedMessage] = []

@@ -1,9 +1,9 @@
 # ruff: noqa: ARG001  every metric takes a draft and a scope
 """The type of a metric, and helpers for the functions that make one.
 
-A maker turns `{metric, args}` into a `BoundMetric` once per version. With an incident as scope, a metric
-counts only the effects of that incident. A metric that no incident can own, such as a flag of
-another incident or a rate of the territory, has no value there. The metrics are listed in
+A maker turns `{metric, args}` into a `BoundMetric` once per version. With an incident as scope, a
+metric counts only the effects of that incident. A metric that no incident can own, such as a flag
+of another incident or a rate of the territory, has no value there. The metrics are listed in
 `docs/reference/rules.md`, section 13.
 """
 
@@ -68,7 +68,7 @@ class BoundMetric:
     """Dependencies: indexes of the state, marks and topics.
 
     `mark:<m>` stands for the sites with a mark, `out:<kind>` for the sites that are out; the topics
-    `incidents`, `customers` and `levels` are those of `Draft.touch`.
+    `incidents`, `customers` and `levels` are those of `Decision.touch`.
     """
     reports: Callable[[Decision, MetricScope], tuple[str, ...]] = list_no_reports
     margin: Callable[[float], float] = compute_tenth

@@ -93,8 +93,8 @@ class OptimalFace:
     basis at hand and needs no row that holds the former objective.
 
     HiGHS gets only some of the columns; the others are zero. A column with a negative reduced cost
-    joins, until there is none: then the solution is optimal with all of them. Of 65,000 columns it
-    begins with 2,000 and ends with 5,000
+    joins, until there is none: then the solution is optimal with all of them. It begins with 2,000
+    of 65,000 columns and ends with 5,000
     (`docs/adr/0036-start-column-generation-from-a-restricted-set.md`).
     """
 
@@ -131,7 +131,7 @@ class OptimalFace:
         return True
 
     def look(self, cost: Reals) -> Reals | None:
-        """Return an optimum of `cost` in the face, unchanged; None if the work ran out."""
+        """Return an optimum of `cost` in the face, unchanged; None once the work ran out."""
         found = self._optimum(cost)
         return None if found is None else found[0]
 

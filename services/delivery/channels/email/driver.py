@@ -87,7 +87,7 @@ class EmailDriver:
             relay.close()
 
     async def probe(self, timeout_s: float) -> str | None:
-        """Test connection, encryption and login without a message; see `Probing`."""
+        """Test connection, encryption and login without a message; see `ProbingDriver`."""
         relay = aiosmtplib.SMTP(
             hostname=self._host,
             port=self._port,

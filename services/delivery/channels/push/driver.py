@@ -37,7 +37,7 @@ class PushDriver(HttpPoster):
         self._inbox = inbox
 
     async def call(self, outgoing: Outgoing, timeout_s: float) -> CallResult:
-        """Send the push message; see `Driver` and `Posting`."""
+        """Send the push message; see `Driver` and `HttpPoster`."""
         try:
             to = Subscription.model_validate_json(outgoing.address)
         except ValidationError:

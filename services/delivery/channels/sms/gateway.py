@@ -51,7 +51,7 @@ class SmsGateway(HttpPoster):
         )
 
     async def probe(self, timeout_s: float) -> str | None:
-        """Test the connection; see `Probing`."""
+        """Test the connection; see `ProbingDriver`."""
         return await self.connects(self._url, timeout_s)
 
     def job(self, outgoing: Outgoing, number: str) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class SmsGateway(HttpPoster):
         return {"idempotency-key": outgoing.attempt, "authorization": f"Bearer {self._token}"}
 
     def taken(self, content: bytes) -> CallResult:
-        """Interpret the answer: taken, or refused for this one number; see `Posting`."""
+        """Interpret the answer: taken, or refused for this one number; see `HttpPoster`."""
         if not self._id_at:
             return interpret_ovh_answer(content) or self.unreadable()
         id = read_json_pointer(content, self._id_at)

@@ -122,7 +122,7 @@ class OvhSms(SmsGateway):
         return self._keys.sign("POST", self._url, body, int(self._clock()))
 
     def taken(self, content: bytes) -> CallResult:
-        """Interpret the answer; see `Posting`."""
+        """Interpret the answer; see `HttpPoster`."""
         return interpret_ovh_answer(content) or self.unreadable()
 
     async def _ask_for_ever(self) -> None:

@@ -42,7 +42,7 @@ class WebhookDriver(HttpPoster):
         self._clock = clock
 
     async def call(self, outgoing: Outgoing, timeout_s: float) -> CallResult:
-        """Post the webhook; see `Driver` and `Posting`."""
+        """Post the webhook; see `Driver` and `HttpPoster`."""
         if not is_allowed_url(outgoing.address):
             return CallResult("failed", error="webhook_url_not_https")
         body, stamp = orjson.dumps(build_payload(outgoing)), int(self._clock())

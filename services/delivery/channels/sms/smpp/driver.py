@@ -97,7 +97,7 @@ class SmppDriver:
             return CallResult("accepted")  # taken, but without an id no receipt can be matched
 
     async def probe(self, timeout_s: float) -> str | None:
-        """Test that the session is bound and the SMSC answers an enquire_link; see `Probing`."""
+        """Test that the session is bound and the SMSC answers. See `ProbingDriver`."""
         try:
             status = await self._session.enquire(timeout_s)
         except NotBoundError as away:
