@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
+SITE_MANAGER_ROLE: Final = "responsable_site"
+POLE_DIRECTOR_ROLE: Final = "directeur_pole"
+TECHNICIAN_ROLE: Final = "astreinte_technique"
+"""Roles of the organisation that rules name."""
 RANK_OF_ROLE: dict[str, int] = {
-    "responsable_site": 1,
+    SITE_MANAGER_ROLE: 1,
     "site_manager": 1,
-    "directeur_pole": 2,
+    POLE_DIRECTOR_ROLE: 2,
     "suppleant_directeur_pole": 2,
     "coordinateur_pca": 2,
     "director": 2,
@@ -31,28 +35,28 @@ The administrator stands in for the coordinator, no higher.
 CARD_WORKERS = frozenset(RANK_OF_ROLE) | {
     "cell",
     "technician",
-    "astreinte_technique",
+    TECHNICIAN_ROLE,
     "main_courantier",
 }
 """Roles that carry out decisions on action cards; every `cellule_*` role may too."""
 
 _SCOPED_ROLES: Final = frozenset(
-    {"responsable_site", "site_manager", "directeur_pole", "suppleant_directeur_pole", "director"}
+    {SITE_MANAGER_ROLE, "site_manager", POLE_DIRECTOR_ROLE, "suppleant_directeur_pole", "director"}
 )
 """Roles of a pôle or a site.
 
 The scope of the account says which one; the API checks it.
 """
 _CARD_ROLES: Final[dict[str, frozenset[str]]] = {
-    "site_manager": frozenset({"responsable_site"}),
-    "director": frozenset({"directeur_pole", "suppleant_directeur_pole"}),
-    "technician": frozenset({"astreinte_technique"}),
+    "site_manager": frozenset({SITE_MANAGER_ROLE}),
+    "director": frozenset({POLE_DIRECTOR_ROLE, "suppleant_directeur_pole"}),
+    "technician": frozenset({TECHNICIAN_ROLE}),
 }
 """Role of an account → roles of the organisation with cards that it works on."""
 
 HOLD_ROLE: Final = "coordinateur_pca"
 """Lowest role for holding and releasing the sending, sending again, and call-outs."""
-STRATEGY_ROLE: Final = "directeur_pole"
+STRATEGY_ROLE: Final = POLE_DIRECTOR_ROLE
 """Lowest role for strategies, declared states and arbitrations.
 
 It is also informed of data to type again (D46). Rules D41, D44 and D51.

@@ -1,16 +1,13 @@
-"""Check names and docstrings against the house style: `python -m tools.style`.
+"""Check docstrings against the house style: `python -m tools.style [FILE …]`.
 
-Rules (CONTRIBUTING.md, Style):
+Rules (CONTRIBUTING.md, How to write):
 
 * `verb`: the docstring of a function begins with an imperative verb of `tools/verbs.txt`.
-* `opening`: no docstring begins with a word of `FORBIDDEN_OPENINGS`.
-* `pronoun`: the first line of a docstring holds no word of `PRONOUN`.
-* `length`: the first line of a docstring is at most 100 columns and ends its sentence.
+* `opening`: no docstring begins with a word of `FORBIDDEN_OPENINGS`, and no sentence in one with a
+  word of `FORBIDDEN_SENTENCES`.
+* `pronoun`: the first line of a docstring holds no *what, who, whom, whose*.
+* `length`: the first line of a docstring is at most 100 columns.
 * `reference`: no docstring or comment cites a document that does not exist.
-
-`tools/style_baseline.txt` lists the breaches of each rule that a file may still have. The numbers
-may only shrink. `--update` writes the current numbers and refuses to raise one. `--list FILE …`
-prints each breach.
 """
 
 from __future__ import annotations
@@ -18,7 +15,6 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +22,15 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOLDERS: Final = ("schemas", "services", "tools")
-BASELINE: Final = ROOT / "tools" / "style_baseline.txt"
 VERBS: Final = frozenset((ROOT / "tools" / "verbs.txt").read_text(encoding="utf-8").split())
 _OPENINGS: Final = """
 as how nobody none nothing of somebody that until
 what whatever when where whether which who whoever whom whose why
 """
 FORBIDDEN_OPENINGS: Final = frozenset(_OPENINGS.split())
+FORBIDDEN_SENTENCES: Final = re.compile(
+    r"(?:^|[.!?:] )(?:As|None|Of|Until|What|Where|Who|Whoever) [a-z][^.]*"
+)
 PRONOUN: Final = re.compile(r"\b(?:what|who|whom|whose|whoever|whatever)\b", re.IGNORECASE)
 DEAD_REFERENCE: Final = re.compile(
     r"\b(?:DESIGN §|RUNTIME §|DOMAIN (?:§|D\d)|API\.md|INTAKE(?:\.md|,|\))|STYLE \d)"
@@ -61,6 +59,8 @@ def find_breaches(file: Path) -> Iterator[Breach]:
             yield Breach(name, line, "opening", first)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and opening not in VERBS:
             yield Breach(name, line, "verb", first)
+        for riddle in FORBIDDEN_SENTENCES.finditer(" ".join(text.split())):
+            yield Breach(name, line, "opening", riddle[0])
         if PRONOUN.search(first):
             yield Breach(name, line, "pronoun", first)
         if len(first) > COLUMNS:
@@ -94,46 +94,16 @@ def python_files() -> list[Path]:
     return sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
 
 
-def count_breaches(files: list[Path]) -> Counter[str]:
-    """Count breaches by `file rule`."""
-    return Counter(f"{b.file} {b.rule}" for file in files for b in find_breaches(file))
-
-
-def read_baseline() -> Counter[str]:
-    """Read the number of breaches that each file may still have."""
-    if not BASELINE.exists():
-        return Counter()
-    rows = (line.rsplit(" ", 1) for line in BASELINE.read_text(encoding="utf-8").splitlines())
-    return Counter({key: int(number) for key, number in rows})
-
-
 def main(arguments: list[str]) -> int:
-    """Compare the tree with the baseline and return the exit code."""
-    if arguments[:1] == ["--list"]:
-        for file in [Path(a).resolve() for a in arguments[1:]] or python_files():
-            for inner in sorted(file.rglob("*.py")) if file.is_dir() else [file]:
-                for b in find_breaches(inner):
-                    print(f"{b.file}:{b.line}: {b.rule}: {b.text}")
-        return 0
-    now, allowed = count_breaches(python_files()), read_baseline()
-    worse = [key for key, number in sorted(now.items()) if number > allowed[key]]
-    if worse and not (arguments[:1] == ["--update"] and not allowed):
-        for key in worse:
-            print(
-                f"{key}: {now[key]} breaches, {allowed[key]} allowed; see python -m tools.style --list {key.split()[0]}"
-            )
-        return 1
-    if arguments[:1] == ["--update"]:
-        BASELINE.write_text(
-            "".join(f"{key} {number}\n" for key, number in sorted(now.items())), encoding="utf-8"
-        )
-        return 0
-    fewer = [key for key, number in sorted(allowed.items()) if now[key] < number]
-    for key in fewer:
-        print(
-            f"{key}: {now[key]} breaches, {allowed[key]} allowed; run python -m tools.style --update"
-        )
-    return 1 if fewer else 0
+    """Print each breach in the named files or folders, by default everywhere; return 1 if any."""
+    named = [Path(argument).resolve() for argument in arguments]
+    folders = [
+        inner for one in named for inner in (sorted(one.rglob("*.py")) if one.is_dir() else [one])
+    ]
+    breaches = [b for file in folders or python_files() for b in find_breaches(file)]
+    for b in breaches:
+        print(f"{b.file}:{b.line}: {b.rule}: {b.text}")
+    return 1 if breaches else 0
 
 
 if __name__ == "__main__":

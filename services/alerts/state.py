@@ -233,6 +233,8 @@ class State:
     """`kind|day` → site → cause → reported presence; the greatest holds."""
     ladders: Map[str, str] = _index_field()
     """Incident or `territory` → its newest escalation."""
+    predecessors: Map[str, tuple[str, ...]] = _index_field()
+    """Escalation → the ones that it superseded, sorted."""
     open_tasks: Map[str, Map[str, str]] = _index_field()
     """Kind → subject (`evolve.crisis.get_subject`) → task that is open or assigned."""
     active_windows: tuple[str, ...] = field(default=(), init=False, compare=False, repr=False)

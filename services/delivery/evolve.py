@@ -11,10 +11,10 @@ from dataclasses import replace
 from schemas.base import MINUTE_MS, Instant
 from schemas.callouts import CallOutChanged, CallOutListed, CallOutReleased
 from schemas.delivery import HoldRow, NotificationRow
+from schemas.ranks import SITE_MANAGER_ROLE
 from schemas.reference import ChannelsSection, EscalationPolicy, ReferencePublished, RosterSection
 from schemas.words import Channel, NotificationState
 from services.delivery.callouts.callouts import (
-    MANAGER_ROLE,
     CallOutProgress,
     add_listed_people,
     compute_managers_at,
@@ -233,7 +233,7 @@ def evolve_reference(state: DeliveryState, published: ReferencePublished) -> Del
         mine = {
             h.scope: who
             for h in published.data.roster.holders
-            if h.role == MANAGER_ROLE and h.scope and (who := h.holder or h.deputy)
+            if h.role == SITE_MANAGER_ROLE and h.scope and (who := h.holder or h.deputy)
         }
         staged_channels = Map({person: parse_channels(names) for person, names in roster.items()})
         state = replace(state, staged=staged_channels, staged_managers=Map(mine))

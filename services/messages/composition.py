@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from schemas.callouts import HEADCOUNT_KEYS
 from schemas.delivery import BundledItem, NotificationRow
+from schemas.ranks import SITE_MANAGER_ROLE
 from schemas.replies import UNPARSED_REPLY_TEMPLATE
 from services.messages.names import MessageNames
 from services.messages.phrases import Phrases
@@ -149,7 +150,7 @@ def _select_template(row: NotificationRow) -> str:
         return "information_lowered"
     if name == "level_raised" and (row.previous_level is None or facts.get("first_call")):
         return "incident_wave"
-    if name in ("alarm_rto", "alarm_dmia") and facts.get("site") and row.role == "responsable_site":
+    if name in ("alarm_rto", "alarm_dmia") and facts.get("site") and row.role == SITE_MANAGER_ROLE:
         return f"{name}_local"
     if name == "site_order" and facts.get("order") == LIFTED:
         return "site_order_over"

@@ -15,6 +15,7 @@ from typing import Final
 
 from schemas.base import DAY_MS, HOUR_MS, Instant
 from schemas.oncall import HoleKind, HoleRow, Place, Reach, ReachRow
+from schemas.ranks import POLE_DIRECTOR_ROLE, SITE_MANAGER_ROLE
 from schemas.reference import (
     EVERY_POLE,
     ChannelsSection,
@@ -168,7 +169,7 @@ class ReadinessProver:
     def roles_of(self, who: str) -> tuple[str, ...]:
         """Resolve a name in a step to roles; groups are one level deep."""
         if who == EVERY_POLE:
-            return ("directeur_pole",)
+            return (POLE_DIRECTOR_ROLE,)
         return self.policy.groups.get(who, (who,))
 
     def _width(self, role: str, who: str) -> int:
@@ -195,10 +196,10 @@ class ReadinessProver:
                 elif scope in staffed:
                     found[role, scope] = staffed[scope]
         missing = ids - {
-            scope for role, scope in found if role == "responsable_site" and scope is not None
+            scope for role, scope in found if role == SITE_MANAGER_ROLE and scope is not None
         }
-        if "responsable_site" in self.called:
-            found |= {("responsable_site", site): 1 for site in sorted(missing)}
+        if SITE_MANAGER_ROLE in self.called:
+            found |= {(SITE_MANAGER_ROLE, site): 1 for site in sorted(missing)}
         return found
 
     def posts_of(self, site: Site) -> list[ScopedRole]:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from schemas import reference as ref
 from schemas.oncall import Reach, Rotation
+from schemas.ranks import SITE_MANAGER_ROLE
 from schemas.words import Channel
 from services.territory.source import SourceFile, parse_clock
 
@@ -144,8 +145,8 @@ def read_roster(
     for role in sorted(called & set(policy.roles) - {role for role, _ in held}):
         f.fault(0, f"role {role!r} is called by a ladder and nobody holds it")
     for site in sites:
-        if ("responsable_site", site.id) not in held:
-            f.fault(0, f"site {site.id!r} has no responsable_site")
+        if (SITE_MANAGER_ROLE, site.id) not in held:
+            f.fault(0, f"site {site.id!r} has no {SITE_MANAGER_ROLE}")
     channels, proofs = _read_reachability(reach)
     lines: dict[str, tuple[SourceFile, int]] = {}
     for n, h in holders:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from schemas import commands as c
+from schemas.ranks import SITE_MANAGER_ROLE
 from services.alerts import tasks
 from services.alerts.commands.refusal import RefusedCommand, Result, get_incident, get_report
 from services.alerts.decision import Decision
 from services.alerts.escalation import notifications
 from services.alerts.reference import constants
 
-MANAGER: Final = "responsable_site"
 TEMPLATE: Final = "instruction"
 
 
@@ -35,7 +35,7 @@ def instruct_site(draft: Decision, command: c.InstructSite) -> Result:
         incident=incident,
         report=command.report,
         due_at=due_at,
-        owner=f"{MANAGER}:{command.site}",
+        owner=f"{SITE_MANAGER_ROLE}:{command.site}",
         text_id=command.text_id,
         asked_by=command.author,
     )
@@ -44,7 +44,7 @@ def instruct_site(draft: Decision, command: c.InstructSite) -> Result:
     loud = row is not None and notifications.get_suppression_reason(row) is None
     notifications.inform_roles(
         draft,
-        (MANAGER,),
+        (SITE_MANAGER_ROLE,),
         pole=None,
         site=command.site,
         incident=incident if loud else None,

@@ -6,6 +6,7 @@ from typing import Any
 
 from schemas.base import MINUTE_MS
 from schemas.calling import EscalationRow, NotificationUrged, NotificationWithdrawn
+from schemas.ranks import TECHNICIAN_ROLE
 from schemas.reference import Escalation, Wave
 from schemas.words import Level
 from services.alerts.decision import Decision
@@ -15,7 +16,7 @@ from services.alerts.escalation.notifications import (
     inform_people,
     record_withheld_notification,
 )
-from services.alerts.escalation.oncall import TECHNICIAN, list_incidents
+from services.alerts.escalation.oncall import list_incidents
 from services.alerts.escalation.steps import (
     build_waves,
     call_conditional,
@@ -265,7 +266,7 @@ def ladder_for(draft: Decision, level: Level, incidents: tuple[str, ...]) -> tup
 
 
 def _with_role_instead(wave: Wave, role: str) -> Wave:
-    names = (role if name == TECHNICIAN else name for name in wave.who)
+    names = (role if name == TECHNICIAN_ROLE else name for name in wave.who)
     return wave.model_copy(update={"who": tuple(dict.fromkeys(names))})
 
 

@@ -5,9 +5,8 @@ Rules D18, D70 and D79.
 
 from __future__ import annotations
 
-from typing import Final
-
 from schemas.calling import NotificationPlanned
+from schemas.ranks import SITE_MANAGER_ROLE
 from schemas.words import Channel
 from services.alerts.causes.site_status import LIFTED
 from services.alerts.decision import Decision
@@ -16,7 +15,6 @@ from services.alerts.escalation.oncall import get_holder_and_deputy, list_channe
 from services.alerts.escalation.quiet_hours import find_quiet_end
 from services.alerts.escalation.steps import build_message_values
 
-MANAGER: Final = "responsable_site"
 Values = dict[str, str | int | float | bool | None]
 
 
@@ -51,7 +49,7 @@ def _tell(
     standing = draft.standing(incident)
     if standing is None or get_suppression_reason(draft.incident(standing)) is not None:
         return
-    row, now = draft.incident(standing), get_holder_and_deputy(draft, MANAGER, site)
+    row, now = draft.incident(standing), get_holder_and_deputy(draft, SITE_MANAGER_ROLE, site)
     wanted = (Channel.APP, Channel.SMS, Channel.VOICE) if danger else (Channel.APP, Channel.SMS)
     ways = (
         (person, list_channels(draft, person, wanted))
@@ -66,7 +64,7 @@ def _tell(
             notification=draft.derive("notification"),
             incident=standing,
             level=row.level,
-            role=MANAGER,
+            role=SITE_MANAGER_ROLE,
             scope=site,
             person=person,
             channels=by,
@@ -75,6 +73,8 @@ def _tell(
             template=template,
             values=build_message_values(draft, standing) | values,
             planned_at=draft.clock,
-            quiet_until=None if danger else find_quiet_end(draft, person, MANAGER, row.level),
+            quiet_until=None
+            if danger
+            else find_quiet_end(draft, person, SITE_MANAGER_ROLE, row.level),
         )
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from schemas.alerts import IncidentRow
 from schemas.base import DAY_MS, HOUR_MS
 from schemas.calling import EscalationRow, NotificationPlanned, WaveRow
 from schemas.oncall import ReachabilityChanged, ReachRow
+from schemas.ranks import POLE_DIRECTOR_ROLE
 from schemas.realms import is_live
 from schemas.reference import DEPUTIES, EVERY_POLE
 from schemas.words import Channel
@@ -18,10 +18,6 @@ from services.oncall.localtime import is_inside_window
 from services.oncall.readiness import merge_reach_of_person
 from services.oncall.schedule import OnCallPair
 from services.oncall.worktime import compute_work, is_rested
-
-_POLE_DIRECTOR: Final = "directeur_pole"
-TECHNICIAN: Final = "astreinte_technique"
-"""Role that `qui_par_nature` replaces where the matter is not a technical one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +44,7 @@ def resolve_roles(
             yield from _list_deputies(draft, ladder)
         elif name == EVERY_POLE:
             yield from (
-                _resolve_role(draft, _POLE_DIRECTOR, pole) for pole in draft.territory.all_poles
+                _resolve_role(draft, POLE_DIRECTOR_ROLE, pole) for pole in draft.territory.all_poles
             )
         elif name in groups:
             yield from resolve_roles(draft, groups[name], ladder)

@@ -266,15 +266,13 @@ def _choose_template(row: EscalationRow) -> str:
 
 
 def _was_called_before(draft: Decision, row: EscalationRow, person: str) -> bool:
-    """Return whether one of the escalations that led to this one has called somebody."""
-    known, waiting = draft.state.escalations.values(), [row.id]
+    """Return whether one of the escalations that led to this one has called the person."""
+    waiting = [*draft.state.predecessors.get(row.id, ())]
     while waiting:
-        by = waiting.pop()
-        for earlier in known:
-            if earlier.superseded_by == by:
-                if person in list_called_people(draft, earlier):
-                    return True
-                waiting.append(earlier.id)
+        earlier = draft.state.escalations[waiting.pop()]
+        if person in list_called_people(draft, earlier):
+            return True
+        waiting += draft.state.predecessors.get(earlier.id, ())
     return False
 
 

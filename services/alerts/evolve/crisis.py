@@ -129,6 +129,9 @@ def evolve_escalation(s: State, fact: EscalationChanged) -> State:
     newest = s.ladders.get(row.scope)
     if newest is None or newest == row.id or _build_rank(s.escalations[newest]) <= _build_rank(row):
         d["ladders"] = s.ladders.set(row.scope, row.id)
+    if (successor := row.superseded_by) is not None:
+        before = insert_sorted(s.predecessors.get(successor, ()), row.id)
+        d["predecessors"] = s.predecessors.set(successor, before)
     return s.put(**d)
 
 

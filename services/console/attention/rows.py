@@ -20,6 +20,7 @@ from schemas.base import MINUTE_MS, Instant
 from schemas.calling import EscalationRow, WaveRow
 from schemas.callouts import CallOutRow
 from schemas.continuity import ActivityRow, AlarmRow, ClockRow, LocalClockRow, PlanRow
+from schemas.ranks import POLE_DIRECTOR_ROLE
 from schemas.reassignment import ProposalRow, ProposalState
 from schemas.words import CardState, ClockState, IncidentState, PlanState, TaskState
 
@@ -258,7 +259,7 @@ def _expand_roles(facts: DemandRows, wave: WaveRow) -> frozenset[str]:
     found: set[str] = set()
     for name in wave.roles:
         if name == ref.EVERY_POLE:
-            found.add("directeur_pole")
+            found.add(POLE_DIRECTOR_ROLE)
         elif name != ref.DEPUTIES:
             found.update(groups.get(name, (name,)))
     return frozenset(found)

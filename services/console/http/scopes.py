@@ -16,6 +16,7 @@ from services.console.http.context import (
     is_limited,
 )
 from services.console.read_model.queries import Queries
+from services.console.resources import Site
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.principals import Principal
 
@@ -89,3 +90,9 @@ async def _find_poles(model: Queries, realm: str, sites: Iterable[str]) -> set[s
     """Return the pôles of these sites; an unknown site counts as a pôle that matches none."""
     known = (await model.reference(realm)).sites
     return {known[site].pole if site in known else f"site {site}" for site in sites}
+
+
+def is_near_site(principal: Principal, site: Site) -> bool:
+    """Tell whether the account is limited to this site, or to its pôle."""
+    scope = principal.scope
+    return site.id in scope.sites or (not scope.sites and site.pole in scope.poles)

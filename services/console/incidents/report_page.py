@@ -12,17 +12,11 @@ from schemas.words import ReportState
 from services.console.i18n import N_, Translator
 from services.console.logbook.erased_text import format_erasure
 from services.console.resources import Report, to_instant
-from services.console.sites.receipts import OF_PEOPLE
 from services.console.texts import words as w
 from services.console.texts import world
 from services.console.texts.names import TerritoryNames
 from services.console.texts.reasons import RULE_SENTENCES, format_metric_value
 from services.runtime.secrets.erasure import TextErasure
-
-
-def has_receipt(report: Report) -> bool:
-    """Tell whether somebody at a site waits to know that the cell has read the report (D98)."""
-    return report.site is not None and report.dialect in OF_PEOPLE
 
 
 def is_open_question(report: Report) -> bool:

@@ -1,7 +1,7 @@
 """Combine all typed queries that REST, live stream and pages use into `ReadModel`.
 
-Every method takes a realm and `as_of` (ms): None is now (Redis), otherwise the state known at that
-time (a fold of the logs). `lang` is `fr` or `en`; `limit` is at most 1000; `cursor` is the `next`
+Every method takes a realm and `as_of` (ms): the state known at that time (a fold of the logs), or
+without it the present (Redis). `lang` is `fr` or `en`; `limit` is at most 1000; `cursor` is the `next`
 of the page before. No method writes.
 
 All raise the problems of `services.console.http.problems` (RealmUnknown, NotFound, Rebuilding,

@@ -1,7 +1,7 @@
 """`/api/v1/sites/{id}/instructions`: instructions of the cell to a site. Rule D99.
 
-The words go to the encrypted texts. The site confirms with `POST /api/v1/tasks/{id}/done` and the outcome `understood`; the cell
-takes one back with `withdrawn`.
+The words go to the encrypted texts. The site confirms with `POST /api/v1/tasks/{id}/done` and the
+outcome `understood`; the cell takes one back with `withdrawn`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from services.console.http.context import (
     DecisionBody,
     DecisionContext,
     PageRequest,
-    ReadContext,
     RealmReader,
     require_decision,
 )
 from services.console.http.decisions import CommandDispatcher
-from services.console.http.scopes import check_sites
-from services.console.resources import Instruction, Page
+from services.console.http.scopes import check_sites, is_near_site
+from services.console.resources import Instruction, Page, Site
 from services.runtime.identity.permissions import Permission
+from services.runtime.identity.principals import Principal
 
 router = APIRouter(prefix="/api/v1/sites", tags=["people"])
 LONGEST: Final = 200
@@ -49,11 +49,9 @@ def sentence_of(text: str) -> str:
     return text if text[-1] in ".!?…" else f"{text}."
 
 
-def reads_instructions(reader: ReadContext, site: str, pole: str | None) -> bool:
+def may_read_instructions(principal: Principal, site: Site) -> bool:
     """Tell whether the reader may see the words: the cell, and people of the site."""
-    scope = reader.principal.scope
-    mine = site in scope.sites or (not scope.sites and pole in scope.poles)
-    return mine or reader.principal.may(Permission.REPORT_RAW)
+    return is_near_site(principal, site) or principal.may(Permission.REPORT_RAW)
 
 
 @router.get(
@@ -62,7 +60,7 @@ def reads_instructions(reader: ReadContext, site: str, pole: str | None) -> bool
 )
 async def instructions(reader: RealmReader, part: PageRequest, id: str) -> Page[Instruction]:
     site = await reader.model.site(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
-    texts = reads_instructions(reader, site.id, site.pole)
+    texts = may_read_instructions(reader.principal, site)
     found = await reader.model.instructions(
         reader.realm, {site.id}, texts=texts, as_of=reader.as_of, lang=reader.lang
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from schemas.alerts import ReportRow
+from services.console.resources import Report
 
 OF_PEOPLE: Final = frozenset({"native", "sms", "poster"})
 """Dialects in which people report. A machine waits for no receipt."""
@@ -12,6 +13,6 @@ MOST: Final = 200
 """Reports that one reading marks: the next one goes on."""
 
 
-def has_receipt(row: ReportRow) -> bool:
+def has_receipt(report: ReportRow | Report) -> bool:
     """Tell whether somebody at a site waits to know that the cell has read the report."""
-    return row.site is not None and row.dialect in OF_PEOPLE
+    return report.site is not None and report.dialect in OF_PEOPLE

@@ -27,6 +27,8 @@ from services.console.attention.wall_page import CalmViews
 from services.console.continuity import activities_page
 from services.console.continuity.arbitrations import list_arbitrations
 from services.console.continuity.clocks import split_passed_clocks
+from services.console.http.context import is_limited
+from services.console.http.scopes import is_near_site
 from services.console.i18n import N_, Translator
 from services.console.incidents import page as incident
 from services.console.incidents import report_page as signal
@@ -38,6 +40,8 @@ from services.console.reassignment.agent_counts import describe_confinement
 from services.console.resources import Activity, Incident, Site
 from services.console.sites import my_sites_page as mine
 from services.console.sites.cartogram import build_tiles
+from services.console.sites.instructions_api import may_read_instructions
+from services.console.sites.receipts import has_receipt
 from services.console.texts import words as w
 from services.console.texts.reasons import describe_reason
 from services.console.web import times
@@ -430,7 +434,7 @@ class CrisisScreens(ScreenBase):
         found = next((i for i in x.shell.overview.incidents if i.id == shown.incident), None)
         return {
             **await self._instructions(x, site, id),
-            "has_receipt": signal.has_receipt(shown),
+            "has_receipt": has_receipt(shown),
             "plan_names": {p.id: x.names.plan(p.id) for p in x.reference.plans.values()}
             if signal.is_open_question(shown)
             else {},
@@ -455,13 +459,12 @@ class CrisisScreens(ScreenBase):
     ) -> dict[str, Any]:
         """Return the instructions to a site, for the cell and the people of the site. Rule D99."""
         reader = x.shell.reader
-        scope = reader.principal.scope
-        own = mine.answers_for(scope, site)
-        near = site is not None and (own or (not scope.sites and site.pole in scope.poles))
-        unlimited = not scope.sites and not scope.poles
-        decides = reader.may(Permission.INCIDENT_DECIDE) and (near or unlimited)
+        principal = reader.principal
+        own = mine.answers_for(principal.scope, site)
+        within = not is_limited(principal) or (site is not None and is_near_site(principal, site))
+        decides = reader.may(Permission.INCIDENT_DECIDE) and within
         found = []
-        if site is not None and (near or reader.may(Permission.REPORT_RAW)):
+        if site is not None and may_read_instructions(principal, site):
             found = await self._queries.instructions(
                 x.shell.realm.name, {site.id}, texts=True, lang=x.shell.lang
             )

@@ -10,10 +10,11 @@ from typing import Final, Literal, NamedTuple
 from schemas.alerts import AttentionRequested
 from schemas.base import Instant
 from schemas.continuity import ActivityRow, AlarmRaised, AlarmRow, Step
+from schemas.ranks import POLE_DIRECTOR_ROLE, SITE_MANAGER_ROLE
 from schemas.words import ClockBase
 from services.continuity.decision import ContinuityDecision
 
-LOCAL_ROLES: Final = ("responsable_site", "directeur_pole")
+LOCAL_ROLES: Final = (SITE_MANAGER_ROLE, POLE_DIRECTOR_ROLE)
 """Roles that the clock of one site alarms. Rule D42."""
 LOCAL_ALARMS_PER_STEP: Final = 60
 """Alarms of local clocks that one activity raises in one step. Bounds a Transaction.

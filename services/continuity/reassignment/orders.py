@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from schemas.alerts import AttentionRequested
 from schemas.base import MINUTE_MS, Instant
+from schemas.ranks import SITE_MANAGER_ROLE
 from schemas.reassignment import (
     KeptRow,
     LinesRow,
@@ -48,7 +49,6 @@ UNCOUNTED: Final = "uncounted:"
 """Key of the deadline at which an evacuated site that nobody has counted is taken as it was planned."""
 CRISIS_AGE_FRACTION: Final = 4
 """Requests are at least 1/AGE of the age of the crisis apart."""
-MANAGER: Final = "responsable_site"
 TELEWORK: Final = "telework"
 LINES_PER_STEP: Final = 100
 """Lines of one order, or void lines, in one step; the others follow. Bounds a Transaction."""
@@ -289,7 +289,7 @@ def _inform_manager(
     draft.record(
         AttentionRequested(
             code=code,
-            roles=(MANAGER,),
+            roles=(SITE_MANAGER_ROLE,),
             pole=pole,
             site=site,
             incident=incident,
@@ -421,7 +421,7 @@ def on_order_due(draft: ContinuityDecision, id: str) -> None:
         draft.record(
             AttentionRequested(
                 code="reassignment_order",
-                roles=(MANAGER,),
+                roles=(SITE_MANAGER_ROLE,),
                 pole=pole,
                 site=site,
                 incident=incident,

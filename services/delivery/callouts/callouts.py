@@ -26,7 +26,7 @@ from schemas.callouts import (
     StopCallOut,
 )
 from schemas.delivery import NotificationRow
-from schemas.ranks import HOLD_ROLE, may_count, may_decide
+from schemas.ranks import HOLD_ROLE, SITE_MANAGER_ROLE, may_count, may_decide
 from schemas.realms import derive_id
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Channel, NotificationState
@@ -40,7 +40,6 @@ PROGRESS_INTERVAL_MS: Final = 2000
 """Interval between progress rows."""
 RESTING_INTERVAL_MS: Final = 30_000
 """The same once everybody has been notified and only answers are missing."""
-MANAGER_ROLE: Final = "responsable_site"
 """Role that looks for people without an answer. Rule D37."""
 HAND_OVERS_FOR_PACE: Final = 50
 """Hand-overs from which the observed pace corrects the declared one."""
@@ -436,7 +435,7 @@ def build_manager_rows(
             id=derive_id(lineage, row.id, "manager", number),
             incident=row.incident,
             level=row.level,
-            role=MANAGER_ROLE,
+            role=SITE_MANAGER_ROLE,
             scope=told[person],
             person=person,
             channels=choose_channels((Channel.VOICE, Channel.SMS), verified(person)),

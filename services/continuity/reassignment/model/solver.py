@@ -152,7 +152,7 @@ class OptimalFace:
     def _optimum(self, cost: Reals) -> tuple[Reals, Reals, Reals, Reals] | None:
         """Compute an optimum: values and reduced costs of columns, duals and sums of rows.
 
-        None if the work ran out.
+        Return None once the work ran out.
         """
         h = self._h
         h.changeColsCost(
