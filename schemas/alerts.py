@@ -84,7 +84,8 @@ class ReportRow(Model):
     why: tuple[Why, ...] = ()
     flags: tuple[str, ...] = Field(
         default=(),
-        description="late (D7), future, contested (D5), planned (D9), site_unknown, area_unknown (D8), superseded, cancelled, maintenance (D64), "
+        description="late (D7), future, contested (D5), planned (D9), site_unknown, area_unknown (D8), "
+        "superseded, cancelled, maintenance (D64), "
         "measure_unentitled, to_confirm (D76), unknown_measure",
     )
     confirmation: Confirmation
@@ -307,11 +308,17 @@ class IncidentRow(Model):
     )
     quiet: Literal["maintenance", "inhibited"] | None = Field(
         default=None,
-        description="calls nobody: all that it holds is planned works (D64) or the consequence of a known cause (D65)",
+        description=(
+            "calls nobody: all that it holds is planned works (D64) or the consequence of a known "
+            "cause (D65)"
+        ),
     )
     over_since: Instant | None = Field(
         default=None,
-        description="all its causes are over since then: lowering it, or closing it, is proposed to a person (D72)",
+        description=(
+            "all its causes are over since then: lowering it, or closing it, is proposed to a "
+            "person (D72)"
+        ),
     )
 
     @property
@@ -345,7 +352,11 @@ class TaskRow(Model):
 
     id: str
     kind: str = Field(
-        description="verify_site, verify_report, link_denial, link_site, overdue_cause, contested, lift_which, reentry, readiness_hole, relief, sitrep, improvement, headcount (start one: D79), instruction (confirm it: D99)"
+        description=(
+            "verify_site, verify_report, link_denial, link_site, overdue_cause, contested, "
+            "lift_which, reentry, readiness_hole, relief, sitrep, improvement, headcount (start "
+            "one: D79), instruction (confirm it: D99)"
+        )
     )
     state: TaskState
     opened_at: Instant
@@ -359,11 +370,17 @@ class TaskRow(Model):
     outcome: str | None = None
     owner: str | None = Field(
         default=None,
-        description="role that has to do it, `directeur_pole:<pôle>` in a scope; None = whoever is in the cell",
+        description=(
+            "role that has to do it, `directeur_pole:<pôle>` in a scope; None = whoever is in the "
+            "cell"
+        ),
     )
     post: str | None = Field(
         default=None,
-        description="readiness_hole: the role, `<role>:<scope>` in a scope, that would not answer; relief: the role in the cell",
+        description=(
+            "readiness_hole: the role, `<role>:<scope>` in a scope, that would not answer; "
+            "relief: the role in the cell"
+        ),
     )
     text_id: str | None = Field(
         default=None,
@@ -642,7 +659,10 @@ class AttentionRequested(Fact):
     incident: str | None = None
     agents: int | None = Field(
         default=None,
-        description="of a proposal; of an order: who leave the site; who come back from a place that was lost or that needs them no more",
+        description=(
+            "of a proposal; of an order: who leave the site; who come back from a place that was "
+            "lost or that needs them no more"
+        ),
     )
     begins_at: Instant | None = Field(
         default=None, exclude_if=lambda at: at is None, description="of an order: from when (D80)"

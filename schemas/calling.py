@@ -30,7 +30,10 @@ class WaveRow(Model):
     )
     only_if: dict[str, str] = Field(
         default_factory=dict,
-        description="name → flag that must be true for it to be called; it is not in `roles` of a step that fired without it (D73)",
+        description=(
+            "name → flag that must be true for it to be called; it is not in `roles` of a step "
+            "that fired without it (D73)"
+        ),
     )
 
 
@@ -62,7 +65,9 @@ class EscalationRow(Model):
     superseded_by: str | None = None
     stale_at: Instant | None = Field(
         default=None,
-        description="time at which an acknowledged escalation calls again unless somebody acts before",
+        description=(
+            "time at which an acknowledged escalation calls again unless somebody acts before"
+        ),
     )
     stale_times: int = Field(default=0, description="number of times its answers expired")
     since_cycle: int = Field(
@@ -77,7 +82,9 @@ class EscalationRow(Model):
     )
     later: tuple[WaveRow, ...] = Field(
         default=(),
-        description="steps of later cycles, once another policy was applied; empty = the same steps again",
+        description=(
+            "steps of later cycles, once another policy was applied; empty = the same steps again"
+        ),
     )
 
 
@@ -122,7 +129,10 @@ class NotificationPlanned(Fact):
         default=False, description="true for danger to people: never held, never throttled"
     )
     template: str = Field(
-        description="code of the message template: incident_wave, level_raised, alarm_rto, alarm_dmia, merged, information"
+        description=(
+            "code of the message template: incident_wave, level_raised, alarm_rto, alarm_dmia, "
+            "merged, information"
+        )
     )
     values: dict[str, str | int | float | bool | None] = Field(
         default_factory=dict, description="ids and numbers for the text, no free text"

@@ -54,7 +54,9 @@ class ChannelEstimate(Model):
     channel: Channel
     people: int
     seconds: int = Field(
-        description="time until the last message is with the provider, after those that already wait"
+        description=(
+            "time until the last message is with the provider, after those that already wait"
+        )
     )
     cost_cents: int
     parts: int = Field(
@@ -71,7 +73,9 @@ class CallOutRow(Model):
     text_id: str = Field(description="id of the message in `texts`; empty for a headcount")
     decision: str | None = Field(
         default=None,
-        description="id of the approved reassignments that it announces to the agents of its site, by count",
+        description=(
+            "id of the approved reassignments that it announces to the agents of its site, by count"
+        ),
     )
     corrects: str | None = Field(default=None, description="the call-out whose message it corrects")
     incident: str | None = None

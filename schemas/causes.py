@@ -17,7 +17,10 @@ class Cause(Model):
 
     id: str
     key: str = Field(
-        description="place, type and measure: a report with the same key joins the open cause (D4), if both have windows or neither has (D9)"
+        description=(
+            "place, type and measure: a report with the same key joins the open cause (D4), if "
+            "both have windows or neither has (D9)"
+        )
     )
     site: str | None
     commune: str | None = None
@@ -42,17 +45,26 @@ class Cause(Model):
     reports: tuple[str, ...] = ()
     reports_count: int | None = Field(
         default=None,
-        description="number of reports; set for causes with reports logged one by one, null for causes written whole",
+        description=(
+            "number of reports; set for causes with reports logged one by one, null for causes "
+            "written whole"
+        ),
     )
     contested: bool = False
     lifted_at: Instant | None = None
     lifted_by: str | None = Field(
         default=None,
-        description="id of a report; `withdrawn:` or `denied:` and a report (D3); `task:` and a task; `newer_word`, `end_of_day`, `windows_over`",
+        description=(
+            "id of a report; `withdrawn:` or `denied:` and a report (D3); `task:` and a task; "
+            "`newer_word`, `end_of_day`, `windows_over`"
+        ),
     )
     next_at: Instant | None = Field(
         default=None,
-        description="next time at which only time changes it: a window, the expected end, the end of the day",
+        description=(
+            "next time at which only time changes it: a window, the expected end, the end of the "
+            "day"
+        ),
     )
     maintenance: tuple[str, ...] = Field(
         default=(), description="ids of maintenance windows that cover all its reports (D64)"

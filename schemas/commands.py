@@ -331,7 +331,10 @@ class IssueSitrep(Command):
     sha256: str = Field(description="SHA-256 of the document’s bytes, hex")
     counts: dict[str, int] = Field(
         default_factory=dict,
-        description="`sites:closed`, `activities:interrupted`, …: figures with which the next report compares",
+        description=(
+            "`sites:closed`, `activities:interrupted`, …: figures with which the next report "
+            "compares"
+        ),
     )
     incidents: tuple[str, ...] = ()
 
@@ -389,5 +392,8 @@ class AnswerNotification(Command):
     channel: str
     instead: str | None = Field(
         default=None,
-        description="with a decline: token of the person to call instead, in the same role; default: the deputy",
+        description=(
+            "with a decline: token of the person to call instead, in the same role; default: the "
+            "deputy"
+        ),
     )

@@ -45,7 +45,9 @@ class GainRow(Model):
 
     kind: Literal["agent", "site", "generator"]
     what: str = Field(
-        description="agent: métier; site: kind of site; generator: site, for a commune without power"
+        description=(
+            "agent: métier; site: kind of site; generator: site, for a commune without power"
+        )
     )
     u1: int
     u2: int
@@ -90,7 +92,10 @@ class ContingencyRow(Model):
     worst: tuple[LossRow, ...] = Field(description="the ten gravest losses, worst first")
     gains: tuple[GainRow, ...] | None = Field(
         default=None,
-        description="for n = 1: gains from one more agent, site or generator, best first; null = not computed (yet)",
+        description=(
+            "for n = 1: gains from one more agent, site or generator, best first; null = not "
+            "computed (yet)"
+        ),
     )
     computed_at: Instant = 0
     present: PresentRow | None = Field(
@@ -98,7 +103,9 @@ class ContingencyRow(Model):
     )
     paired: tuple[str, ...] = Field(
         default=(),
-        description="for n = 2: sites examined in pairs with every other; empty = every pair was examined",
+        description=(
+            "for n = 2: sites examined in pairs with every other; empty = every pair was examined"
+        ),
     )
 
 

@@ -81,7 +81,10 @@ class LocalClockRow(LocalClocks):
     activity: str
     same_until: Instant | None = Field(
         default=None,
-        description="for a stopped clock: time until which the same clock may resume (D42); afterwards there is nothing to show",
+        description=(
+            "for a stopped clock: time until which the same clock may resume (D42); afterwards "
+            "there is nothing to show"
+        ),
     )
 
 
@@ -132,7 +135,10 @@ class ActivityRow(Model):
     )
     expected_end: Instant | None = Field(
         default=None,
-        description="expected time at which capacity is back at the MBCO; the earliest one if an end is unknown",
+        description=(
+            "expected time at which capacity is back at the MBCO; the earliest one if an end is "
+            "unknown"
+        ),
     )
     incident: str | None = None
     path: tuple[tuple[Step, ...], ...] = Field(
@@ -146,7 +152,10 @@ class ActivityRow(Model):
     )
     next_strategy: str | None = Field(
         default=None,
-        description="first listed strategy not yet tried for the present causes, else the first inactive one (D51)",
+        description=(
+            "first listed strategy not yet tried for the present causes, else the first inactive "
+            "one (D51)"
+        ),
     )
     why: tuple[Why, ...] = ()
 
@@ -257,7 +266,10 @@ class PlanRow(Model):
     )
     resumes_partly: bool = Field(
         default=False,
-        description="true for a recovering plan that resumes partly if the stand-down condition ceases to hold",
+        description=(
+            "true for a recovering plan that resumes partly if the stand-down condition ceases to "
+            "hold"
+        ),
     )
     stand_down_at: Instant | None = Field(
         default=None,

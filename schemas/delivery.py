@@ -43,7 +43,10 @@ class AttemptRow(Model):
     )
     due: Instant | None = Field(
         default=None,
-        description="time at which delivery checks it: no result (ambiguous), no receipt (next channel), next try",
+        description=(
+            "time at which delivery checks it: no result (ambiguous), no receipt (next channel), "
+            "next try"
+        ),
     )
 
 
@@ -93,7 +96,9 @@ class NotificationRow(Model):
     answer: str | None = None
     unread_at: Instant | None = Field(
         default=None,
-        description="time of the first reply that is no answer; the person was informed once how to answer",
+        description=(
+            "time of the first reply that is no answer; the person was informed once how to answer"
+        ),
     )
     attempts: tuple[AttemptRow, ...] = ()
     withdrawn: str | None = Field(
@@ -125,7 +130,10 @@ class NotificationRow(Model):
     )
     why: str | None = Field(
         default=None,
-        description="code of the reason for its state: held, no_verified_channel, channel_not_configured, …; with `failed` the last error",
+        description=(
+            "code of the reason for its state: held, no_verified_channel, channel_not_configured, "
+            "…; with `failed` the last error"
+        ),
     )
 
 
@@ -157,7 +165,10 @@ class ProbedChannel(Model):
 
     channel: Channel
     outcome: Literal["answered", "failed", "no_silent_test", "not_configured"] = Field(
-        description="`answered`: the provider accepted the login, or at least the connection; `no_silent_test`: only a message could test it"
+        description=(
+            "`answered`: the provider accepted the login, or at least the connection; "
+            "`no_silent_test`: only a message could test it"
+        )
     )
     error: str | None = Field(default=None, description="error code")
 

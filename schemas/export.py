@@ -72,7 +72,9 @@ def _describe_headers() -> dict[str, Any]:
             ce.CE_SPECVERSION: {"const": "1.0"},
             ce.CE_ID: {
                 **text,
-                "description": "Id of the input or the fact: the same (source, id) is the same event",
+                "description": (
+                    "Id of the input or the fact: the same (source, id) is the same event"
+                ),
             },
             ce.CE_SOURCE: text,
             ce.CE_TYPE: {
@@ -82,7 +84,9 @@ def _describe_headers() -> dict[str, Any]:
             ce.CONTENT_TYPE: {"const": "application/json"},
             ce.CE_TIME: {
                 **told,
-                "description": "Informs only: in a live realm the broker's append time is the clock",
+                "description": (
+                    "Informs only: in a live realm the broker's append time is the clock"
+                ),
             },
             ce.CE_AT: {
                 **text,
@@ -95,7 +99,10 @@ def _describe_headers() -> dict[str, Any]:
             },
             ce.CE_PLACE: {
                 **text,
-                "description": "Facts: `service/partition/history/seq/ordinal` in the source log, in order per service and partition",
+                "description": (
+                    "Facts: `service/partition/history/seq/ordinal` in the source log, in order "
+                    "per service and partition"
+                ),
             },
             ce.CE_PLACEHASH: {**text, "description": "Facts: hash of the source log record"},
             ce.MARK: {
@@ -154,7 +161,10 @@ def build_asyncapi() -> dict[str, Any]:
         "info": {
             "title": "Vigie",
             "version": "1",
-            "description": "CloudEvents 1.0 in Kafka binary mode; record key = realm; producers are closed, consumers open.",
+            "description": (
+                "CloudEvents 1.0 in Kafka binary mode; record key = realm; producers are closed, "
+                "consumers open."
+            ),
         },
         "channels": channels,
         "operations": operations,

@@ -129,7 +129,9 @@ class ReachRow(Model):
     points: tuple[Reach, ...] = Field(max_length=20)
     noted_at: Instant | None = Field(
         default=None,
-        description="time at which alerts got it from the directory; null = an answer renewed a proof",
+        description=(
+            "time at which alerts got it from the directory; null = an answer renewed a proof"
+        ),
     )
 
 

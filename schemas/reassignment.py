@@ -66,7 +66,10 @@ class SiteCondition(Model):
     confinement: Confinement | None = Field(
         default=None,
         exclude_if=lambda why: why is None,
-        description="set if its people shelter or are being counted: nobody leaves it, comes to it or replaces its agents (D78)",
+        description=(
+            "set if its people shelter or are being counted: nobody leaves it, comes to it or "
+            "replaces its agents (D78)"
+        ),
     )
     ends_at: Instant | None = Field(
         default=None,
@@ -120,7 +123,10 @@ class ProposalRequested(Fact):
     preference: Preference = Preference.BEST
     fresh: bool = Field(
         default=False,
-        description="true if the previous proposal has no weight because somebody asked for another preference",
+        description=(
+            "true if the previous proposal has no weight because somebody asked for another "
+            "preference"
+        ),
     )
     incident: str | None = None
     asked_by: str | None = Field(
@@ -157,11 +163,17 @@ class LineRow(Model):
     why: tuple[Reason, ...] = ()
     recalled: int | None = Field(
         default=None,
-        description="agents of `count` at places where an approved line needs nobody any more; they come back first. null = not computed",
+        description=(
+            "agents of `count` at places where an approved line needs nobody any more; they come "
+            "back first. null = not computed"
+        ),
     )
     held: int | None = Field(
         default=None,
-        description="agents of `count` at places where an approved line needs only others of its agents. null = not computed",
+        description=(
+            "agents of `count` at places where an approved line needs only others of its agents. "
+            "null = not computed"
+        ),
     )
 
 
@@ -264,12 +276,18 @@ class ProposalRow(Model):
     withdrawn: tuple[str, ...] = Field(
         default=(),
         exclude_if=lambda lines: not lines,
-        description="undecided lines that can no longer be decided: their site or place shelters or counts its people (D78)",
+        description=(
+            "undecided lines that can no longer be decided: their site or place shelters or "
+            "counts its people (D78)"
+        ),
     )
     estimated: tuple[str, ...] = Field(
         default=(),
         exclude_if=lambda sites: not sites,
-        description="evacuated sites of which nobody has counted anybody: their agents are those planned there (D78)",
+        description=(
+            "evacuated sites of which nobody has counted anybody: their agents are those planned "
+            "there (D78)"
+        ),
     )
     superseded_by: str | None = None
     failure: str | None = None
@@ -389,7 +407,9 @@ class OrderRow(Model):
     stay_home: int = Field(default=0, description="number of leaving agents that work at home")
     lines: tuple[str, ...] = Field(
         default=(),
-        description="lines that this order dispatched; each line is in the order of the site that it leaves",
+        description=(
+            "lines that this order dispatched; each line is in the order of the site that it leaves"
+        ),
     )
     dispatched_at: Instant
     starts_at: Instant | None = Field(

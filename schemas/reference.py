@@ -93,7 +93,10 @@ class Site(Model):
         ge=0,
         le=3,
         exclude_if=lambda weight: not weight,
-        description="0–3: children in care, PMI, isolated elderly, people with disabilities who depend on it (D82)",
+        description=(
+            "0–3: children in care, PMI, isolated elderly, people with disabilities who depend on "
+            "it (D82)"
+        ),
     )
 
     @property
@@ -142,7 +145,10 @@ class Activity(Model):
         ge=0,
         le=3,
         exclude_if=lambda weight: not weight,
-        description="0–3: children in care, PMI, isolated elderly, people with disabilities who depend on it (D82)",
+        description=(
+            "0–3: children in care, PMI, isolated elderly, people with disabilities who depend on "
+            "it (D82)"
+        ),
     )
 
 
@@ -181,12 +187,18 @@ class Plan(Model):
     title: str
     pole: str | None = Field(description="pôle of a PCA-* plan, null for a PT-* plan")
     state: str = Field(
-        description="state in the library (D48): brouillon, en_revue, valide, archive; only a valid plan is proposed or activated"
+        description=(
+            "state in the library (D48): brouillon, en_revue, valide, archive; only a valid plan "
+            "is proposed or activated"
+        )
     )
     decides: str = Field(description="role that may decide (D49)")
     auto: bool = Field(
         default=False,
-        description="true if it is activated as soon as its trigger holds; only for plans without cards, which have no effect outside Vigie (D49)",
+        description=(
+            "true if it is activated as soon as its trigger holds; only for plans without cards, "
+            "which have no effect outside Vigie (D49)"
+        ),
     )
     triggers: tuple[Trigger, ...]
     cards: tuple[Card, ...] = ()
@@ -297,7 +309,10 @@ class Inhibition(Model):
     cause: EventType
     consequences: tuple[EventType, ...]
     before_min: int = Field(
-        description="minutes by which a consequence may begin before its cause, because clocks and people are inexact"
+        description=(
+            "minutes by which a consequence may begin before its cause, because clocks and people "
+            "are inexact"
+        )
     )
     within_h: float = Field(
         description="hours after the cause within which a consequence may begin"
@@ -315,7 +330,9 @@ class ReadinessRule(Model):
 
     horizon_days: int = Field(ge=1, le=31)
     roles: tuple[str, ...] = Field(
-        description="roles of the whole territory to prove; roles of pôles and sites are always proved"
+        description=(
+            "roles of the whole territory to prove; roles of pôles and sites are always proved"
+        )
     )
     report_min: int = Field(ge=0, le=1439, description="local minute of the daily computation")
     alert_before_h: float
@@ -323,7 +340,9 @@ class ReadinessRule(Model):
         description="roles informed of a gap of the whole territory that begins sooner"
     )
     alert_to_scoped: tuple[str, ...] = Field(
-        description="roles informed of a gap of a pôle or site; a role of pôles means that of the same pôle"
+        description=(
+            "roles informed of a gap of a pôle or site; a role of pôles means that of the same pôle"
+        )
     )
     proof_days: int = Field(description="days for which a channel counts as verified")
     channels_min: int = Field(description="number of verified channels that a person needs")
@@ -360,7 +379,10 @@ class WorkingTime(Model):
     warn_before_min: int = Field(
         default=60,
         ge=0,
-        description="minutes before the end of a shift in the crisis cell at which a handover or a decision is due",
+        description=(
+            "minutes before the end of a shift in the crisis cell at which a handover or a "
+            "decision is due"
+        ),
     )
 
 
@@ -396,17 +418,25 @@ class ReassignmentPolicy(Model):
     every_min_later: int = Field(
         default=30,
         ge=1,
-        description="minimum minutes between automatic requests in an old crisis; meanwhile, a quarter of its age",
+        description=(
+            "minimum minutes between automatic requests in an old crisis; meanwhile, a quarter of "
+            "its age"
+        ),
     )
     agent_day_eur: float | None = Field(
         default=None,
         ge=0,
-        description="cost of one agent-day for lessons learned, in euros; null = no costs are shown",
+        description=(
+            "cost of one agent-day for lessons learned, in euros; null = no costs are shown"
+        ),
     )
     work_calendar: str | None = Field(
         default=None,
         exclude_if=lambda name: name is None,
-        description="calendar of work for activities without their own calendar and with an RTO of a day or more (D80); null = day and night",
+        description=(
+            "calendar of work for activities without their own calendar and with an RTO of a day "
+            "or more (D80); null = day and night"
+        ),
     )
     setup_min: int = Field(
         default=30,
@@ -424,7 +454,10 @@ class ReassignmentPolicy(Model):
         default=60,
         ge=1,
         exclude_if=lambda m: m == 60,
-        description="minutes after an evacuation without any count from which the staff planned there is reassigned as an estimate (D78)",
+        description=(
+            "minutes after an evacuation without any count from which the staff planned there is "
+            "reassigned as an estimate (D78)"
+        ),
     )
     agent_day_draft: bool = Field(
         default=False, description="true if the cost is not confirmed yet; readers are informed"
@@ -499,11 +532,17 @@ class Escalation(Model):
     closure_without_loss: tuple[str, ...]
     ordinary_closures: tuple[str, ...] = Field(
         default=(),
-        description="kinds of site that close to the public in ordinary operation; a closure counts at most 2 for levels (D72)",
+        description=(
+            "kinds of site that close to the public in ordinary operation; a closure counts at "
+            "most 2 for levels (D72)"
+        ),
     )
     role_by_nature: dict[str, str] = Field(
         default_factory=dict,
-        description="type of the first report, or family → role called instead of the technician on call, in the first step of N1 and N2 (D73)",
+        description=(
+            "type of the first report, or family → role called instead of the technician on call, "
+            "in the first step of N1 and N2 (D73)"
+        ),
     )
     vigilance_digest: VigilanceDigest | None = Field(
         default=None, description="daily digest of yellow vigilances; null = no digest"
@@ -574,7 +613,10 @@ class Roster(Model):
     )
     reach: dict[str, tuple[Reach, ...]] = Field(
         default_factory=dict,
-        description="token of the person → channels with the day of their proof; without a day, that of the publication counts",
+        description=(
+            "token of the person → channels with the day of their proof; without a day, that of "
+            "the publication counts"
+        ),
     )
 
 
@@ -657,7 +699,10 @@ class ReassignmentRule(Model):
         ge=0,
         le=3,
         exclude_if=lambda weight: not weight,
-        description="0–3: children in care, PMI, isolated elderly, people with disabilities who depend on it (D82)",
+        description=(
+            "0–3: children in care, PMI, isolated elderly, people with disabilities who depend on "
+            "it (D82)"
+        ),
     )
 
 
@@ -693,7 +738,9 @@ class MeasureRule(Model):
     sources: tuple[str, ...] = Field(min_length=1)
     scopes: tuple[str, ...] = Field(
         default=(),
-        description="kinds of scope (kind, pole, zone, global) to which the sources apply; empty = all",
+        description=(
+            "kinds of scope (kind, pole, zone, global) to which the sources apply; empty = all"
+        ),
     )
     unit: str | None = None
     low: float | None = None
@@ -707,7 +754,10 @@ class MeasureRule(Model):
     )
     outside: Literal["to_confirm", "refuse"] = Field(
         default="to_confirm",
-        description="treatment of reports from other sources: a person confirms them, or the front refuses them",
+        description=(
+            "treatment of reports from other sources: a person confirms them, or the front "
+            "refuses them"
+        ),
     )
 
 

@@ -97,7 +97,10 @@ class ReferenceChangeRow(Model):
     state: ChangeState
     reference: str = Field(description="version that it brings")
     base: str = Field(
-        description="version from which it starts; the change fails if another version comes into force first"
+        description=(
+            "version from which it starts; the change fails if another version comes into force "
+            "first"
+        )
     )
     effective_at: Instant | None = Field(
         default=None, description="effective time; null = at approval"

@@ -47,7 +47,9 @@ class Measure(Model):
     object: str | None = Field(
         default=None,
         max_length=256,
-        description="station:, road:, system:, supplier:, network:, hazard:; several separated by |",
+        description=(
+            "station:, road:, system:, supplier:, network:, hazard:; several separated by |"
+        ),
     )
 
 
@@ -83,7 +85,10 @@ class ReportReceived(Message):
     report_id: str
     source: str = Field(
         max_length=64,
-        description="kind of source: site_manager, enedis, supervision, …; decides independence (D6) and entitlement (D76)",
+        description=(
+            "kind of source: site_manager, enedis, supervision, …; decides independence (D6) and "
+            "entitlement (D76)"
+        ),
     )
     source_key: str | None = Field(
         default=None, description="registered source or account of the sender"
@@ -111,10 +116,16 @@ class ReportReceived(Message):
     alias: str | None = Field(
         default=None,
         max_length=256,
-        description="the sender's own id of this report (scenario event id, CAP identifier, deduplication key)",
+        description=(
+            "the sender's own id of this report (scenario event id, CAP identifier, deduplication "
+            "key)"
+        ),
     )
     occurred_at: Instant | None = Field(
-        description="time of the fact; null = same as recorded_at, in simulated realms without a time from the sender"
+        description=(
+            "time of the fact; null = same as recorded_at, in simulated realms without a time "
+            "from the sender"
+        )
     )
     recorded_at: Instant | None = Field(
         default=None,
@@ -141,7 +152,10 @@ class ReportReceived(Message):
     lease: Lease | None = None
     acknowledges: bool = Field(
         default=False,
-        description="true if somebody acknowledged the alert in `references` at the source (PagerDuty, Opsgenie)",
+        description=(
+            "true if somebody acknowledged the alert in `references` at the source (PagerDuty, "
+            "Opsgenie)"
+        ),
     )
     text_id: str | None = Field(
         default=None,
@@ -161,5 +175,8 @@ class ReportReceived(Message):
     fingerprint: str | None = Field(
         default=None,
         max_length=64,
-        description="keyed hash of the body (for a machine's alert, of its text); the same id with another hash is another body",
+        description=(
+            "keyed hash of the body (for a machine's alert, of its text); the same id with "
+            "another hash is another body"
+        ),
     )

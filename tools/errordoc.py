@@ -146,7 +146,10 @@ def _build_input_table() -> Iterator[str]:
     yield from (
         "## Inputs that a decider could not take",
         "",
-        "Records on an input topic that came past the front door (a program that writes to Kafka itself). Each is a fact of the log and a dead letter: `vigie dlq`.",
+        (
+            "Records on an input topic that came past the front door (a program that writes to "
+            "Kafka itself). Each is a fact of the log and a dead letter: `vigie dlq`."
+        ),
         "",
         "| code | |",
         "|---|---|",

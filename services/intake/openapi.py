@@ -457,7 +457,10 @@ def build_own_document() -> dict[str, Any]:
         },
         "/api/v1/users/{login}/link": {
             "post": {
-                "summary": "For seven days the first identity of the organisation's provider that names it gets it",
+                "summary": (
+                    "For seven days the first identity of the organisation's provider that names "
+                    "it gets it"
+                ),
                 "operationId": "linkUser",
                 "parameters": [_describe_path_parameter("login")],
                 "responses": _describe_responses(

@@ -194,7 +194,10 @@ def _parse_calendar(text: str, now: Instant, window: TimeWindow | None) -> Calen
         )
     if any(str(c.get("METHOD", "")).upper() == "CANCEL" for c in calendars):
         raise CalendarRefused(
-            "Ce fichier annule des événements : retirez plutôt le calendrier, ou remplacez la garde."
+            (
+                "Ce fichier annule des événements : retirez plutôt le calendrier, ou remplacez la "
+                "garde."
+            )
         )
     events = [e for c in calendars for e in c.walk("VEVENT")]
     if not events:
@@ -282,7 +285,10 @@ def _check_event(event: Any) -> None:
     if "EXRULE" in event:
         raise _build_refusal(
             event,
-            "a une règle d’exclusion EXRULE, qui n’est plus du format : remplacez-la par des EXDATE",
+            (
+                "a une règle d’exclusion EXRULE, qui n’est plus du format : remplacez-la par des "
+                "EXDATE"
+            ),
         )
 
 

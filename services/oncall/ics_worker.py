@@ -27,7 +27,10 @@ CPU_S: Final = 4
 MEMORY_BYTES: Final = 2 << 30
 TIMEOUT_S: Final = 30.0
 """Wall-clock limit; on a busy machine, CPU_S seconds of processor time take longer."""
-TOO_EXPENSIVE: Final = "Ce calendrier demande trop de calcul : ses règles de répétition ne sont pas celles d’une astreinte."
+TOO_EXPENSIVE: Final = (
+    "Ce calendrier demande trop de calcul : ses règles de répétition ne sont pas celles d’une "
+    "astreinte."
+)
 
 
 async def read_untrusted_calendar(

@@ -23,9 +23,15 @@ LAWS: dict[str, str] = {
     "applied": "every accepted input is applied",
     "report": "every accepted report has exactly one effect",
     "ids": "derived ids are unique",
-    "forward": "every routed fact reaches its destination exactly once, in order, and none comes from nowhere",
+    "forward": (
+        "every routed fact reaches its destination exactly once, in order, and none comes from "
+        "nowhere"
+    ),
     "notification": "every planned notification is known to delivery and is in exactly one state",
-    "reassignment": "every order was approved by a named person under a rule, as it was approved, every approved line was ordered once, no agent or desk counts twice",
+    "reassignment": (
+        "every order was approved by a named person under a rule, as it was approved, every "
+        "approved line was ordered once, no agent or desk counts twice"
+    ),
     "dead-letter": "every failed or unreadable input lies in the dead letters with its reason",
     "read-model": "the read model equals the fold of the logs",
 }

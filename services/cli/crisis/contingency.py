@@ -66,14 +66,20 @@ def contingency(
         bool,
         typer.Option(
             "--gains",
-            help="What one trained agent, fallback site or generator more would buy over the ten gravest (n = 1); half a minute",
+            help=(
+                "What one trained agent, fallback site or generator more would buy over the ten "
+                "gravest (n = 1); half a minute"
+            ),
         ),
     ] = False,
     present: Annotated[
         bool,
         typer.Option(
             "--present",
-            help="From the crisis of a realm as it is: what the planner of the running system found last",
+            help=(
+                "From the crisis of a realm as it is: what the planner of the running system "
+                "found last"
+            ),
         ),
     ] = False,
     realm: Realm = None,
@@ -81,7 +87,10 @@ def contingency(
     situations: Annotated[
         Path | None,
         typer.Option(
-            help="From a crisis given as tables, computed here: CSV as for `vigie reassignment solve`"
+            help=(
+                "From a crisis given as tables, computed here: CSV as for `vigie reassignment "
+                "solve`"
+            )
         ),
     ] = None,
     meta: Annotated[
@@ -115,7 +124,10 @@ def contingency(
         approved is not None and situations is None
     ):
         raise typer.BadParameter(
-            "a crisis is given by --situations, --meta and --name together; --approved goes with them"
+            (
+                "a crisis is given by --situations, --meta and --name together; --approved goes "
+                "with them"
+            )
         )
     try:
         data = load_territory(territory or Settings().territory)
@@ -200,7 +212,10 @@ def _show_present_ranking(
     if not found:
         raise print_error(
             ValueError(
-                "Rien de calculé depuis une crise en cours : aucune crise, ou le calcul n’est pas fini."
+                (
+                    "Rien de calculé depuis une crise en cours : aucune crise, ou le calcul n’est "
+                    "pas fini."
+                )
             )
         )
     (row,) = found

@@ -102,7 +102,9 @@ def sitrep(
     remark: Annotated[
         list[str] | None,
         typer.Option(
-            help="SECTION=TEXT to complete it with: essential, evolution, decisions, partners, ahead"
+            help=(
+                "SECTION=TEXT to complete it with: essential, evolution, decisions, partners, ahead"
+            )
         ),
     ] = None,
     key: Key = None,

@@ -65,7 +65,10 @@ def build_pack(territory: Territory, *, url: str, people: list[Contact], at: dat
         "intro": "Escalades, fiches réflexes et sites, pour quand le réseau est ce qui manque.",
         "version": f"Territoire {territory.code}, version {territory.version}, imprimé le {times.to_paris(at):%d/%m/%Y}",
         "footer": f"Vigie, territoire {territory.code}, version {territory.version}",
-        "how": "Sans réponse dans le délai, passez à la vague suivante. Notez chaque appel : qui, quand, quelle réponse ; l’heure du papier fait foi à la reprise.",
+        "how": (
+            "Sans réponse dans le délai, passez à la vague suivante. Notez chaque appel : qui, "
+            "quand, quelle réponse ; l’heure du papier fait foi à la reprise."
+        ),
         "ladders": _list_escalations(territory),
         "phones": _list_phones(territory, people),
         "cards": _list_cards(territory),

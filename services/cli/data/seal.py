@@ -49,13 +49,19 @@ def seal(
         bool,
         typer.Option(
             "--check",
-            help="Prove the archive, and that the logs of this installation still hold what it sealed",
+            help=(
+                "Prove the archive, and that the logs of this installation still hold what it "
+                "sealed"
+            ),
         ),
     ] = False,
     key: Annotated[
         Path | None,
         typer.Option(
-            help="With --check: public key that it must be signed with; default: this installation's, if there is one"
+            help=(
+                "With --check: public key that it must be signed with; default: this "
+                "installation's, if there is one"
+            )
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,

@@ -183,7 +183,10 @@ def propose(
     effective: Annotated[
         str | None,
         typer.Option(
-            help="When it comes into force, ISO 8601; without offset, Paris time. Default: at its approval"
+            help=(
+                "When it comes into force, ISO 8601; without offset, Paris time. Default: at its "
+                "approval"
+            )
         ),
     ] = None,
     realm: Realm = None,
@@ -279,7 +282,10 @@ def _show_ended_reassignments(moved: list[dict[str, Any]], *, release: bool) -> 
     open_console(stderr=not release).print(table)
     if not release:
         typer.secho(
-            "refusé\u00a0: --release les rend à leur poste et publie ; leurs responsables l’apprennent",
+            (
+                "refusé\u00a0: --release les rend à leur poste et publie ; leurs responsables "
+                "l’apprennent"
+            ),
             err=True,
             fg="red",
         )

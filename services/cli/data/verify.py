@@ -138,7 +138,10 @@ def verify(
     key: Annotated[
         Path | None,
         typer.Option(
-            help="Public key that the bundle must be signed with; default: this installation's, if there is one"
+            help=(
+                "Public key that the bundle must be signed with; default: this installation's, if "
+                "there is one"
+            )
         ),
     ] = None,
 ) -> None:

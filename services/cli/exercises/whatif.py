@@ -149,7 +149,10 @@ def whatif(
         str | None,
         typer.Option(
             "--at",
-            help="Fork here: SERVICE/SEQ of a log, or a time; default: as if it had been so from the beginning",
+            help=(
+                "Fork here: SERVICE/SEQ of a log, or a time; default: as if it had been so from "
+                "the beginning"
+            ),
         ),
     ] = None,
     every: Annotated[

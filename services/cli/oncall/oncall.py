@@ -129,7 +129,10 @@ def import_calendar(
     calendar: Annotated[
         str | None,
         typer.Option(
-            help="Its name: importing it again replaces it. Default: the file's own, or its file name"
+            help=(
+                "Its name: importing it again replaces it. Default: the file's own, or its file "
+                "name"
+            )
         ),
     ] = None,
     start: From = None,

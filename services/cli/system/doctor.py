@@ -384,7 +384,10 @@ def check_channels() -> Iterator[DoctorFinding]:
     act = (
         ""
         if state == "ok"
-        else "configure two channels at least (docs/how-to/send-messages.md): one of them will be what failed"
+        else (
+            "configure two channels at least (docs/how-to/send-messages.md): one of them will be "
+            "what failed"
+        )
     )
     yield DoctorFinding(
         "channels", state, f"configured: {', '.join(named) or 'none, nobody can be called'}", act

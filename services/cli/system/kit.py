@@ -179,7 +179,10 @@ def kit(
     directory: Annotated[
         Path | None,
         typer.Option(
-            help="A telephone list among the papers: the CSV of `vigie directory import`. Personal data",
+            help=(
+                "A telephone list among the papers: the CSV of `vigie directory import`. Personal "
+                "data"
+            ),
             exists=True,
             dir_okay=False,
         ),

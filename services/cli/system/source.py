@@ -36,7 +36,10 @@ def add(
     dialect: Annotated[
         str,
         typer.Option(
-            help="pagerduty, alertmanager, opsgenie, goalert, apprise, cloudevents, cap, generic, sms or poster"
+            help=(
+                "pagerduty, alertmanager, opsgenie, goalert, apprise, cloudevents, cap, generic, "
+                "sms or poster"
+            )
         ),
     ],
     key: Annotated[
@@ -65,7 +68,10 @@ def add(
     speaks_for: Annotated[
         list[str] | None,
         typer.Option(
-            help="cloudevents: a `source` on events.external that is this source; * at the end takes all that begin so"
+            help=(
+                "cloudevents: a `source` on events.external that is this source; * at the end "
+                "takes all that begin so"
+            )
         ),
     ] = None,
     heartbeat: Annotated[
@@ -81,7 +87,9 @@ def add(
     certificate: Annotated[
         list[Path] | None,
         typer.Option(
-            help="cap: PEM certificate that signs; without its signature nothing counts as confirmed"
+            help=(
+                "cap: PEM certificate that signs; without its signature nothing counts as confirmed"
+            )
         ),
     ] = None,
     speaks_as: Annotated[str, typer.Option(help="Kind of source of its reports")] = "supervision",

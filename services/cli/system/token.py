@@ -147,7 +147,10 @@ def rotate(
     days: Annotated[
         int | None,
         typer.Option(
-            help="Valid for so many days; 0 = until revoked; without it 365, or as long as this machine's must",
+            help=(
+                "Valid for so many days; 0 = until revoked; without it 365, or as long as this "
+                "machine's must"
+            ),
             min=0,
         ),
     ] = None,

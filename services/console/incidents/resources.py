@@ -214,7 +214,9 @@ class Instruction(Resource):
     incident: str | None
     report: str | None
     text: str | None = Field(
-        description="for the people of the site and for who may read free text; None once it was erased"
+        description=(
+            "for the people of the site and for who may read free text; None once it was erased"
+        )
     )
     state: TaskState
     asked_by: str | None

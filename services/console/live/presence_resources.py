@@ -11,7 +11,9 @@ class PresentPerson(Resource):
     """One person of the cell, as the others see them."""
 
     name: str = Field(
-        description="first name and initial, out of the directory; empty for an account without a person"
+        description=(
+            "first name and initial, out of the directory; empty for an account without a person"
+        )
     )
     role: str = Field(description="in the reader's language")
     places: list[str] = Field(description="`cell`, `incident:<id>`")

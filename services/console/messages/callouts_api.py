@@ -70,7 +70,10 @@ class CallOutRequest(DecisionBody):
     corrects: str | None = Field(
         default=None,
         max_length=128,
-        description="a call-out whose message was wrong: the people of its sites are told, unless others are named",
+        description=(
+            "a call-out whose message was wrong: the people of its sites are told, unless others "
+            "are named"
+        ),
     )
     incident: str | None = None
     level: Level = Level.N1

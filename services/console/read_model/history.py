@@ -56,7 +56,10 @@ CREATE INDEX IF NOT EXISTS births ON versions (scope, at) WHERE first;
 CREATE INDEX IF NOT EXISTS of_incident ON versions (scope, incident, id) WHERE incident IS NOT NULL;
 CREATE TABLE IF NOT EXISTS positions (service TEXT, partition INTEGER, position TEXT, PRIMARY KEY (service, partition));
 """
-_NEWEST: Final = "(SELECT value FROM versions WHERE scope = :scope AND id = ids.id AND at <= :at ORDER BY at DESC, seq DESC LIMIT 1)"
+_NEWEST: Final = (
+    "(SELECT value FROM versions WHERE scope = :scope AND id = ids.id AND at <= :at ORDER BY at "
+    "DESC, seq DESC LIMIT 1)"
+)
 _IDS: Final = "SELECT min(id) FROM versions WHERE scope = :scope AND id"
 _ALL: Final = (
     f"WITH RECURSIVE ids(id) AS ({_IDS} >= :low UNION ALL SELECT ({_IDS} > ids.id) FROM ids WHERE ids.id < :high) "  # noqa: S608
@@ -67,8 +70,14 @@ _OF_INCIDENT: Final = (
     "(SELECT DISTINCT id FROM versions WHERE scope = :scope AND incident = :incident AND at <= "
     ":at) AS ids"
 )
-_ONE: Final = "SELECT value FROM versions WHERE scope = :scope AND id = :id AND at <= :at ORDER BY at DESC, seq DESC LIMIT 1"
-_FORGET: Final = "DELETE FROM versions WHERE scope IN (SELECT scope FROM scopes WHERE service = ? AND partition = ?)"
+_ONE: Final = (
+    "SELECT value FROM versions WHERE scope = :scope AND id = :id AND at <= :at ORDER BY at DESC, "
+    "seq DESC LIMIT 1"
+)
+_FORGET: Final = (
+    "DELETE FROM versions WHERE scope IN (SELECT scope FROM scopes WHERE service = ? AND "
+    "partition = ?)"
+)
 _COUNT: Final = "SELECT count(*) FROM versions WHERE scope = :scope AND first AND at <= :at"
 _PUT: Final = "INSERT OR IGNORE INTO versions VALUES (?, ?, ?, ?, ?, ?, ?)"
 _ORDINALS: Final = 1 << 20

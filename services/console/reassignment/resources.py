@@ -160,7 +160,10 @@ class Proposal(Resource):
         )
     )
     estimated: list[str] = Field(
-        description="evacuated sites of which nobody has counted anybody: their agents are those planned there"
+        description=(
+            "evacuated sites of which nobody has counted anybody: their agents are those planned "
+            "there"
+        )
     )
     kept: int
     changed: int

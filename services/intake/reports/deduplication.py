@@ -67,8 +67,14 @@ _GET: Final = f"{_ROW} WHERE reports.id = ?"
 _ALIASES: Final = (
     f"{_ROW} WHERE realm = ? AND sender = ? AND alias >= ? AND alias < ? ORDER BY reports.at"
 )
-_ENDS: Final = "SELECT alias, occurred.at FROM reports JOIN occurred USING (id) WHERE realm = ? AND sender = ? AND alias LIKE ?"
-_NAMED: Final = "SELECT id FROM reports WHERE realm = ? AND sender = ? AND alias IN (?, ?) ORDER BY seen DESC LIMIT 1"
+_ENDS: Final = (
+    "SELECT alias, occurred.at FROM reports JOIN occurred USING (id) WHERE realm = ? AND sender = "
+    "? AND alias LIKE ?"
+)
+_NAMED: Final = (
+    "SELECT id FROM reports WHERE realm = ? AND sender = ? AND alias IN (?, ?) ORDER BY seen DESC "
+    "LIMIT 1"
+)
 _OUTDATED: Final = "SELECT 1 FROM outdated WHERE realm = ? AND sender = ? AND name IN (?, ?)"
 """Both forms of a name: earlier versions stored the sender's own."""
 _WIRE: Final = ReportReceived.wire_type().encode()

@@ -430,8 +430,14 @@ def _check_named(measure: MeasureBody) -> None:
         measure.value is None and measure.value_of is None and measure.unit is None
     ):
         return
-    french = "le nom de la mesure manque, par exemple river_level : une valeur sans nom ne compte pour rien"
-    english = "the name of the measure is missing, for example river_level: a value without a name counts for nothing"
+    french = (
+        "le nom de la mesure manque, par exemple river_level : une valeur sans nom ne compte pour "
+        "rien"
+    )
+    english = (
+        "the name of the measure is missing, for example river_level: a value without a name "
+        "counts for nothing"
+    )
     raise ProblemError("invalid", faults=(build_fault("measure.name", "missing", french, english),))
 
 

@@ -188,8 +188,14 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             503,
             "Code pas encore vérifié",
             "Code not checked yet",
-            "Ce code n’est pas connu ici, et le journal, où il peut se trouver, ne répond pas : essayez de nouveau dans quelques secondes.",
-            "This code is not known here, and the log, where it may be, does not answer: try again in a few seconds.",
+            (
+                "Ce code n’est pas connu ici, et le journal, où il peut se trouver, ne répond pas "
+                ": essayez de nouveau dans quelques secondes."
+            ),
+            (
+                "This code is not known here, and the log, where it may be, does not answer: try "
+                "again in a few seconds."
+            ),
         ),
         (
             "too_much_at_once",
@@ -212,64 +218,112 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             403,
             "Trop de photos aujourd’hui",
             "Too many photos today",
-            "Vous avez envoyé autant de photos que l’installation en garde par personne et par jour. Envoyez le signalement sans photo.",
-            "You have sent as many photos as the installation keeps per person and day. Send the report without a photo.",
+            (
+                "Vous avez envoyé autant de photos que l’installation en garde par personne et "
+                "par jour. Envoyez le signalement sans photo."
+            ),
+            (
+                "You have sent as many photos as the installation keeps per person and day. Send "
+                "the report without a photo."
+            ),
         ),
         (
             "passkey_needs_name",
             409,
             "Pas de clé d’accès ici",
             "No passkey here",
-            "Une clé d’accès est liée au nom de la machine : ouvrez cette page par son nom, en HTTPS, ou par localhost.",
-            "A passkey is bound to the name of the machine: open this page by its name, over HTTPS, or by localhost.",
+            (
+                "Une clé d’accès est liée au nom de la machine : ouvrez cette page par son nom, "
+                "en HTTPS, ou par localhost."
+            ),
+            (
+                "A passkey is bound to the name of the machine: open this page by its name, over "
+                "HTTPS, or by localhost."
+            ),
         ),
         (
             "oidc_away",
             503,
             "Fournisseur d’identité absent",
             "Identity provider unavailable",
-            "Le fournisseur d’identité ne répond pas. Entrez avec un compte local, une clé d’accès ou un code : ils n’en dépendent pas.",
-            "The identity provider does not answer. Come in with a local account, a passkey or a code: they do not depend on it.",
+            (
+                "Le fournisseur d’identité ne répond pas. Entrez avec un compte local, une clé "
+                "d’accès ou un code : ils n’en dépendent pas."
+            ),
+            (
+                "The identity provider does not answer. Come in with a local account, a passkey "
+                "or a code: they do not depend on it."
+            ),
         ),
         (
             "oidc_refused",
             401,
             "Identité non confirmée",
             "Identity not confirmed",
-            "Le fournisseur d’identité n’a pas confirmé qui vous êtes, ou la demande est trop ancienne. Recommencez, ou entrez avec un compte local.",
-            "The identity provider did not confirm who you are, or the request is too old. Start again, or come in with a local account.",
+            (
+                "Le fournisseur d’identité n’a pas confirmé qui vous êtes, ou la demande est trop "
+                "ancienne. Recommencez, ou entrez avec un compte local."
+            ),
+            (
+                "The identity provider did not confirm who you are, or the request is too old. "
+                "Start again, or come in with a local account."
+            ),
         ),
         (
             "oidc_unknown",
             403,
             "Aucun compte",
             "No account",
-            "Votre identité est confirmée, mais aucun compte ouvert de Vigie ne vous appartient. Demandez-en un à l’administration.",
-            "Your identity is confirmed, but no open account of Vigie is yours. Ask the administrators for one.",
+            (
+                "Votre identité est confirmée, mais aucun compte ouvert de Vigie ne vous "
+                "appartient. Demandez-en un à l’administration."
+            ),
+            (
+                "Your identity is confirmed, but no open account of Vigie is yours. Ask the "
+                "administrators for one."
+            ),
         ),
         (
             "oidc_unapproved",
             403,
             "Lien à approuver",
             "Link to be approved",
-            "Votre identité est confirmée. Ce compte décide : demandez à l’administration d’autoriser le premier lien (vigie user link), puis recommencez.",
-            "Your identity is confirmed. This account decides: ask the administrators to allow the first link (vigie user link), then try again.",
+            (
+                "Votre identité est confirmée. Ce compte décide : demandez à l’administration "
+                "d’autoriser le premier lien (vigie user link), puis recommencez."
+            ),
+            (
+                "Your identity is confirmed. This account decides: ask the administrators to "
+                "allow the first link (vigie user link), then try again."
+            ),
         ),
         (
             "second_factor_needed",
             403,
             "Second facteur à ajouter",
             "Second factor to be added",
-            "Ce rôle ne s’ouvre pas avec un mot de passe seul : ajoutez un second facteur (page Mon compte), puis recommencez.",
-            "This role does not open with a password alone: add a second factor (page My account), then try again.",
+            (
+                "Ce rôle ne s’ouvre pas avec un mot de passe seul : ajoutez un second facteur "
+                "(page Mon compte), puis recommencez."
+            ),
+            (
+                "This role does not open with a password alone: add a second factor (page My "
+                "account), then try again."
+            ),
         ),
         (
             "proof_needed",
             403,
             "Reconnectez-vous",
             "Log in again",
-            "Pour changer vos moyens de connexion, reconnectez-vous d’abord : votre session a plus de dix minutes.",
-            "To change how you come in, log in again first: your session is older than ten minutes.",
+            (
+                "Pour changer vos moyens de connexion, reconnectez-vous d’abord : votre session a "
+                "plus de dix minutes."
+            ),
+            (
+                "To change how you come in, log in again first: your session is older than ten "
+                "minutes."
+            ),
         ),
         (
             "csrf",
@@ -333,7 +387,10 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             403,
             "Il faut une seconde personne",
             "It takes a second person",
-            "Qui a proposé d’effacer ce texte ne peut pas l’approuver : une autre personne doit le faire.",
+            (
+                "Qui a proposé d’effacer ce texte ne peut pas l’approuver : une autre personne "
+                "doit le faire."
+            ),
             "Whoever proposed to erase this text may not approve it: another person must.",
         ),
         (
@@ -398,8 +455,14 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             503,
             "Trop de connexions",
             "Too many connections",
-            "Trop de connexions de votre adresse sont occupées : fermez-en, puis renvoyez le même message.",
-            "Too many connections of your address are at work: close some, then send the same message again.",
+            (
+                "Trop de connexions de votre adresse sont occupées : fermez-en, puis renvoyez le "
+                "même message."
+            ),
+            (
+                "Too many connections of your address are at work: close some, then send the same "
+                "message again."
+            ),
         ),
         (
             "body_too_large",
@@ -487,8 +550,14 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             422,
             "Exercice hors d’un territoire d’exercice",
             "Exercise outside an exercise realm",
-            "Un message d’exercice ou d’essai n’entre jamais dans le territoire réel : nommez un territoire d’exercice dans « realm ».",
-            "An exercise or test message never enters a live realm: name an exercise realm in “realm”.",
+            (
+                "Un message d’exercice ou d’essai n’entre jamais dans le territoire réel : nommez "
+                "un territoire d’exercice dans « realm »."
+            ),
+            (
+                "An exercise or test message never enters a live realm: name an exercise realm in "
+                "“realm”."
+            ),
         ),
         (
             "broker_away",
@@ -519,16 +588,29 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             503,
             "Décisions en retard",
             "Decisions are behind",
-            "Les signalements déjà acceptés attendent leur décision depuis environ {lag_s} s : renvoyez le même message dans {wait_s} s. Un danger pour les personnes est accepté.",
-            "Reports that were accepted wait about {lag_s} s for their decision: send the same message again in {wait_s} s. Danger to people is accepted.",
+            (
+                "Les signalements déjà acceptés attendent leur décision depuis environ {lag_s} s "
+                ": renvoyez le même message dans {wait_s} s. Un danger pour les personnes est "
+                "accepté."
+            ),
+            (
+                "Reports that were accepted wait about {lag_s} s for their decision: send the "
+                "same message again in {wait_s} s. Danger to people is accepted."
+            ),
         ),
         (
             "over_rate",
             503,
             "Débit dépassé",
             "Over its rate",
-            "Cet émetteur dépasse son débit de {rate} signalements par seconde : renvoyez le même message dans {wait_s} s.",
-            "This sender exceeds its rate of {rate} reports per second: send the same message again in {wait_s} s.",
+            (
+                "Cet émetteur dépasse son débit de {rate} signalements par seconde : renvoyez le "
+                "même message dans {wait_s} s."
+            ),
+            (
+                "This sender exceeds its rate of {rate} reports per second: send the same message "
+                "again in {wait_s} s."
+            ),
         ),
         (
             "request_timeout",
@@ -599,8 +681,12 @@ _FRENCH_MESSAGES: Final[dict[str, str]] = {
     "less_than_equal": "doit être au plus {le}",
     "datetime_type": "doit être une date ISO 8601 avec son décalage (2027-02-11T09:40:00+01:00)",
     "datetime_parsing": "doit être une date ISO 8601 avec son décalage (2027-02-11T09:40:00+01:00)",
-    "datetime_from_date_parsing": "doit être une date ISO 8601 avec son décalage (2027-02-11T09:40:00+01:00)",
-    "datetime_object_invalid": "doit être une date ISO 8601 avec son décalage (2027-02-11T09:40:00+01:00)",
+    "datetime_from_date_parsing": (
+        "doit être une date ISO 8601 avec son décalage (2027-02-11T09:40:00+01:00)"
+    ),
+    "datetime_object_invalid": (
+        "doit être une date ISO 8601 avec son décalage (2027-02-11T09:40:00+01:00)"
+    ),
     "timezone_aware": "il manque le décalage horaire (par exemple +01:00)",
     "model_type": "doit être un objet JSON",
     "model_attributes_type": "doit être un objet JSON",

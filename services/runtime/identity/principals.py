@@ -180,7 +180,10 @@ class Rule(Model):
     )
     state: Literal["open", "acknowledged", "closed", "info"] | None = Field(
         default=None,
-        description="what has become of the matter, where the message says it in words of its own; not of cap",
+        description=(
+            "what has become of the matter, where the message says it in words of its own; not of "
+            "cap"
+        ),
     )
     drop: bool = Field(default=False, description="accepted and forgotten: not a matter for Vigie")
 
@@ -211,7 +214,10 @@ class Source(Model):
     speaks_for: tuple[str, ...] = Field(
         default=(),
         max_length=50,
-        description="cloudevents: values of `source` on events.external that are this source; one that ends with * takes all that begin so",
+        description=(
+            "cloudevents: values of `source` on events.external that are this source; one that "
+            "ends with * takes all that begin so"
+        ),
     )
     heartbeat_s: int | None = Field(
         default=None,

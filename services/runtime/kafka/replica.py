@@ -68,9 +68,12 @@ class Replica:
         self._path = path
         self._db = open_cache(
             path,
-            "CREATE TABLE IF NOT EXISTS items (topic TEXT, id TEXT, partition INTEGER, offset INTEGER, value BLOB, PRIMARY KEY (topic, id));"
-            "CREATE TABLE IF NOT EXISTS positions (topic TEXT, partition INTEGER, next INTEGER, PRIMARY KEY (topic, partition));"
-            "CREATE TABLE IF NOT EXISTS erased (topic TEXT, id TEXT, mark BLOB, PRIMARY KEY (topic, id, mark));",
+            "CREATE TABLE IF NOT EXISTS items (topic TEXT, id TEXT, partition INTEGER, offset "
+            "INTEGER, value BLOB, PRIMARY KEY (topic, id));"
+            "CREATE TABLE IF NOT EXISTS positions (topic TEXT, partition INTEGER, next INTEGER, "
+            "PRIMARY KEY (topic, partition));"
+            "CREATE TABLE IF NOT EXISTS erased (topic TEXT, id TEXT, mark BLOB, PRIMARY KEY "
+            "(topic, id, mark));",
             "secure_delete=ON",
         )
         self._inode = path.stat().st_ino
@@ -102,7 +105,10 @@ class Replica:
 
     def ids_before(self, topic: str, prefix: str, ends: Mapping[int, int]) -> list[str]:
         """Return the ids with a prefix of items before these offsets (by partition)."""
-        query = "SELECT id, partition, offset FROM items WHERE topic = ? AND id BETWEEN ? AND ? AND offset >= 0 ORDER BY id"
+        query = (
+            "SELECT id, partition, offset FROM items WHERE topic = ? AND id BETWEEN ? AND ? AND "
+            "offset >= 0 ORDER BY id"
+        )
         rows = self._db.execute(query, (topic, prefix, prefix + chr(0x10FFFF)))
         return [id for id, partition, offset in rows if offset < ends.get(partition, 0)]
 

@@ -48,7 +48,10 @@ class Exit:
 
 
 _REPAIR_LOG = "check the broker's disk; then `vigie repair --accept-loss`"
-_REPAIR_INPUT = "check the broker's disk; then `vigie repair --rebase` (ids deduplicate what was applied already)"
+_REPAIR_INPUT = (
+    "check the broker's disk; then `vigie repair --rebase` (ids deduplicate what was applied "
+    "already)"
+)
 
 EXITS: Final[dict[ExitName, Exit]] = {
     "append.failed": Exit(70, "the broker refused a Transaction or its producer was fenced", ""),

@@ -91,7 +91,10 @@ METRICS: dict[str, Metric] = {
     # Keyed topics
     "vigie_unsigned_erasures_total": Metric(
         "counter",
-        "Records on access, texts or directory that would erase or replace another and are not ours: ignored",
+        (
+            "Records on access, texts or directory that would erase or replace another and are "
+            "not ours: ignored"
+        ),
         ("topic",),
     ),
     # Front
@@ -135,7 +138,10 @@ METRICS: dict[str, Metric] = {
     # Sender
     "vigie_page_seconds": Metric(
         "histogram",
-        "First call of a message that asks for an answer: decided until a provider took it, live realms",
+        (
+            "First call of a message that asks for an answer: decided until a provider took it, "
+            "live realms"
+        ),
         ("channel",),
     ),
     "vigie_attempts_total": Metric(

@@ -15,11 +15,16 @@ VerdictState = Literal["reading", "green", "red"]
 LAWS: dict[str, str] = {
     "order": "each input is applied once, in order, none skipped",
     "applied": "every accepted input is applied",
-    "forward": "every routed fact reaches its destination once, in order, and none comes from nowhere",
+    "forward": (
+        "every routed fact reaches its destination once, in order, and none comes from nowhere"
+    ),
     "notification": "every planned notification is known to delivery and comes to rest",
     "claim": "every granted attempt gets an outcome",
     "wave": "every due wave of a running ladder is called",
-    "reassignment": "every order was approved by a named person under a rule, and every approved line is ordered once",
+    "reassignment": (
+        "every order was approved by a named person under a rule, and every approved line is "
+        "ordered once"
+    ),
     "due": "every deadline fires",
     "reader": "readers of a log have read the same records",
     "logs": "the logs can be read",
