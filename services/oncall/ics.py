@@ -194,10 +194,8 @@ def _parse_calendar(text: str, now: Instant, window: TimeWindow | None) -> Calen
         )
     if any(str(c.get("METHOD", "")).upper() == "CANCEL" for c in calendars):
         raise CalendarRefused(
-            (
-                "Ce fichier annule des événements : retirez plutôt le calendrier, ou remplacez la "
-                "garde."
-            )
+            "Ce fichier annule des événements : retirez plutôt le calendrier, ou remplacez la "
+            "garde."
         )
     events = [e for c in calendars for e in c.walk("VEVENT")]
     if not events:

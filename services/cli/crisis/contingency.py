@@ -124,10 +124,8 @@ def contingency(
         approved is not None and situations is None
     ):
         raise typer.BadParameter(
-            (
-                "a crisis is given by --situations, --meta and --name together; --approved goes "
-                "with them"
-            )
+            "a crisis is given by --situations, --meta and --name together; --approved goes "
+            "with them"
         )
     try:
         data = load_territory(territory or Settings().territory)
@@ -212,10 +210,8 @@ def _show_present_ranking(
     if not found:
         raise print_error(
             ValueError(
-                (
-                    "Rien de calculé depuis une crise en cours : aucune crise, ou le calcul n’est "
-                    "pas fini."
-                )
+                "Rien de calculé depuis une crise en cours : aucune crise, ou le calcul n’est "
+                "pas fini."
             )
         )
     (row,) = found

@@ -81,10 +81,8 @@ def repair(
             )
         if not found and not done:
             typer.echo(
-                (
-                    "no damage: every log holds what its snapshots have seen, every input goes on "
-                    "where its log has applied it"
-                )
+                "no damage: every log holds what its snapshots have seen, every input goes on "
+                "where its log has applied it"
             )
     if len(found) > len(done):
         raise typer.Exit(1)

@@ -129,10 +129,8 @@ def _replay_crises(settings: Settings, territory: Territory, last: int) -> Fores
     if not settings.kafka:
         raise print_error(
             ValueError(
-                (
-                    "no broker to read recorded crises from: start `vigie up`, set VIGIE_KAFKA, "
-                    "or say --no-whatif"
-                )
+                "no broker to read recorded crises from: start `vigie up`, set VIGIE_KAFKA, "
+                "or say --no-whatif"
             )
         )
     outcomes: list[Comparison] = []

@@ -112,10 +112,8 @@ def up(
     existing = settings.kafka or None
     if existing is None and (secured.tls or secured.user):
         raise _print_failure(
-            (
-                "VIGIE_KAFKA_TLS and VIGIE_KAFKA_USER are for an existing broker: name it with "
-                "--kafka, or unset them"
-            )
+            "VIGIE_KAFKA_TLS and VIGIE_KAFKA_USER are for an existing broker: name it with "
+            "--kafka, or unset them"
         )
     options = UpOptions(
         settings=settings,

@@ -244,10 +244,8 @@ class Settings(FromEnvironment):
         """
         if copies == 2:
             raise ValueError(
-                (
-                    "must be 1 or at least 3: with 2 copies a report could be accepted that only "
-                    "one broker holds, unwritten"
-                )
+                "must be 1 or at least 3: with 2 copies a report could be accepted that only "
+                "one broker holds, unwritten"
             )
         return copies
 
