@@ -11,7 +11,7 @@ import typer
 
 from schemas.words import EventType, MsgType
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
-from services.cli.crisis.site_names import MEANT_SO, describe_unknown_site, fetch_site_names
+from services.cli.crisis.site_names import SEND_ANYWAY, describe_unknown_site, fetch_site_names
 from services.runtime.process.settings import Settings
 
 UnknownSite = Annotated[
@@ -122,6 +122,8 @@ def line(
         if isinstance(exc, ApiRefused) and any(
             e.get("code") == "unknown_site" for e in exc.problem.get("errors", ())
         ):
-            typer.secho(f"nothing was sent. `vigie sites` lists them. {MEANT_SO}", err=True)
+            typer.secho(
+                f"nothing was sent. List the sites with `vigie sites`. {SEND_ANYWAY}", err=True
+            )
         raise left from exc
     typer.echo(json.dumps(receipt) if as_json else receipt["report_id"])

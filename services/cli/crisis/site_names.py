@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from services.cli.client import ApiClient, ApiRefused
 
 MAX_SUGGESTIONS: Final = 3
-MEANT_SO: Final = "Is it meant so? Send it with --unknown-site, a person links it then."
+SEND_ANYWAY: Final = "To send it all the same, add --unknown-site: a person links it later."
 
 
 def fetch_site_names(client: ApiClient, realm: str | None) -> dict[str, str] | None:
@@ -39,8 +39,8 @@ def find_similar_sites(wanted: str, sites: Mapping[str, str]) -> list[str]:
 def describe_unknown_site(wanted: str, sites: Mapping[str, str]) -> str:
     """Return the sentence about an unknown site, with similar sites."""
     near = [f"{id} ({sites[id]})" for id in find_similar_sites(wanted, sites)]
-    meant = f" Did you mean {' or '.join(near)}?" if near else " `vigie sites` lists them."
-    return f"no site {wanted}: nothing was sent.{meant} {MEANT_SO}"
+    meant = f" Did you mean {' or '.join(near)}?" if near else " List the sites with `vigie sites`."
+    return f"no site {wanted}: nothing was sent.{meant} {SEND_ANYWAY}"
 
 
 def _fold_text(text: str) -> str:
