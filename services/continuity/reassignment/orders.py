@@ -38,6 +38,7 @@ from services.continuity.reassignment.recalls import list_recalled_lines
 from services.continuity.reassignment.site_conditions import (
     describe_situation,
     estimated_from,
+    find_confined_sites,
     find_main_incident,
     is_hit,
 )
@@ -54,20 +55,17 @@ LINES_PER_STEP: Final = 100
 """Lines of one order, or void lines, in one step; the others follow. Bounds a Transaction."""
 
 
-# ── asking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def schedule_review(draft: ContinuityDecision) -> None:
     """Schedule a review of the sites, after the burst of reports and not too often.
 
     Lines at sheltering sites are withdrawn at once.
     """
     state = draft.state
-    situation = describe_situation(state, draft.now)
-    withdraw_confined(draft, situation)
+    withdraw_confined(draft)
     _await_counts(draft)
     if REVIEW_DEADLINE_KEY in state.due:
         return
+    situation = describe_situation(state, draft.now)
     if not _needs_request(state, situation):
         return
     policy = draft.bia.policy.reassignment
@@ -86,29 +84,27 @@ def _await_counts(draft: ContinuityDecision) -> None:
     times = (
         estimated_from(draft.state, site)
         for site in draft.state.sites.values()
-        if site.site in draft.bia.sites
+        if site.uncounted_since is not None and site.site in draft.bia.sites
     )
     draft.arm(
         UNCOUNTED, min((at for at in times if at is not None and at > draft.now), default=None)
     )
 
 
-def withdraw_confined(draft: ContinuityDecision, situation: Situation) -> None:
+def withdraw_confined(draft: ContinuityDecision) -> None:
     """Withdraw undecided lines from or to a site that shelters or counts its people. Rule D78.
 
     This happens at once.
     """
     row = find_open_proposal(draft.state)
-    confined = {
-        condition.site for condition in situation.sites if condition.confinement is not None
-    }
+    confined = {} if row is None else find_confined_sites(draft.state, draft.now)
     if row is None or not confined:
         return
     decided = find_decided_lines(row)
     touched = (
         line
         for line in list_proposal_lines(draft.state, row.id)
-        if not confined.isdisjoint((line.site, line.place, line.need_site))
+        if not confined.keys().isdisjoint((line.site, line.place, line.need_site))
     )
     lines = tuple(line.id for line in touched if line.id not in decided)
     if lines:
@@ -195,9 +191,6 @@ def request_proposal(
 def find_open_proposal(state: ContinuityState) -> ProposalRow | None:
     """Return the proposal that is open for decisions."""
     return next((row for row in state.proposals.values() if row.state is ProposalState.OPEN), None)
-
-
-# ── taking the answer ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def apply_proposal_part(draft: ContinuityDecision, part: ProposalComputed) -> None:
@@ -316,9 +309,6 @@ def _void_lines(
     schedule_settlement(draft, select_arrived_lines(rows))
     for (site, incident), agents in back.items():
         _inform_manager(draft, "reassignment_void", site, incident, agents=agents)
-
-
-# ── orders ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def schedule_orders(draft: ContinuityDecision, decision: str, sites: Iterable[str]) -> None:
@@ -441,9 +431,6 @@ def _compute_times(
     ends = [one.ends_at for one in times if one.ends_at is not None]
     begins_at = min((one.starts_at for one in times), default=None)
     return begins_at, max(ends) if ends and len(ends) == len(times) else None
-
-
-# ── reference data ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def schedule_dropped_lines(draft: ContinuityDecision) -> None:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
 
+from schemas.alerts import Confinement
 from schemas.base import HOUR_MS, MINUTE_MS, Instant
 from schemas.continuity import CauseHeard, SiteHeard
 from schemas.reassignment import SiteCondition, Situation
@@ -46,16 +47,7 @@ def describe_situation(state: ContinuityState, now: Instant) -> Situation:
         for id, said in heard.items()
         if (left := 100 - _find_worst_loss(c for c in said.causes if c.type is _ABSENCE_TYPE)) < 100
     }
-    estimated = {
-        id
-        for id, said in heard.items()
-        if (at := estimated_from(state, said)) is not None and at <= now
-    }
-    confined = {
-        id: said.confinement
-        for id, said in heard.items()
-        if said.confinement is not None and id not in estimated
-    }
+    confined = find_confined_sites(state, now)
     seats = {id: left for id, left in lost.items() if id not in confined}
     staff = {id: left for id, left in absent.items() if id not in confined}
     communes = Counter(sites[id].commune for id in lost)
@@ -81,7 +73,7 @@ def describe_situation(state: ContinuityState, now: Instant) -> Situation:
             host_ok=id not in barred,
             confinement=confined.get(id),
             ends_at=ends.get(id),
-            estimated=id in estimated,
+            estimated=id in heard and is_estimated(state, heard[id], now),
         )
         for id in sorted(barred | staff.keys())
     )
@@ -95,6 +87,24 @@ def describe_situation(state: ContinuityState, now: Instant) -> Situation:
         telework=is_telework_working(state, now),
         **_describe_horizon(state, now) if any(ends.values()) else {},
     )
+
+
+def find_confined_sites(state: ContinuityState, now: Instant) -> dict[str, Confinement]:
+    """Return site → reason for sites that shelter or count their people. Rule D78."""
+    assert state.bia is not None
+    return {
+        id: site.confinement
+        for id, site in state.sites.items()
+        if site.confinement is not None
+        and id in state.bia.sites
+        and not is_estimated(state, site, now)
+    }
+
+
+def is_estimated(state: ContinuityState, site: SiteHeard, now: Instant) -> bool:
+    """Tell whether an evacuated site counts with its planned staff by now. Rule D78."""
+    at = estimated_from(state, site)
+    return at is not None and at <= now
 
 
 def estimated_from(state: ContinuityState, site: SiteHeard) -> Instant | None:
