@@ -13,20 +13,17 @@ from typing import Any
 import structlog
 import uvicorn
 import uvloop
-from fastapi import FastAPI
 
 from services.console.app import open_console
 from services.console.http.decisions import CommandDispatcher
 from services.console.live.stream import StreamHub
 from services.runtime.process import health, logs, tracing
 from services.runtime.process.gc_tuning import freeze_long_lived
-from services.runtime.process.settings import UNIX_PREFIX, DataDir, Settings, split_host_port
+from services.runtime.process.settings import UNIX_PREFIX, Settings, split_host_port
 from services.runtime.process.sockets import open_unix_socket
-from services.runtime.process.tasks import cancel_and_wait, run_in_thread
 from services.runtime.secrets.front_mark import FrontGuard, FrontMark
 
 GRACE_S = 3
-STARTED_EVERY_S = 0.5
 log = structlog.get_logger(__name__)
 
 
@@ -81,24 +78,10 @@ async def serve(settings: Settings) -> None:
             settings, app.state.health.ready, live=app.state.health.live
         )
         log.info("console.listening", address=_format_address(listening))
-        describing = asyncio.create_task(_build_openapi(app, settings.data), name="openapi")
         try:
             await server.serve(sockets=[listening])
         finally:
-            await cancel_and_wait([describing])
             await probes.close()
-
-
-async def _build_openapi(app: FastAPI, data: DataDir) -> None:
-    """Build `/openapi.json` in the background.
-
-    This takes a second of processor time, so it waits until the system has started and runs in a
-    thread.
-    """
-    starting = health.create_start_check(data)
-    while starting() is not None:
-        await asyncio.sleep(STARTED_EVERY_S)
-    await run_in_thread(app.openapi)
 
 
 def _open_socket(settings: Settings) -> socket.socket:

@@ -232,9 +232,7 @@ def create_app(health: HealthChecks, token: str | None = None) -> FastAPI:
     app = FastAPI(
         title="Vigie",
         version="1",
-        openapi_url="/openapi.json",
-        docs_url=None,
-        redoc_url=None,
+        openapi_url=None,
         description=(
             "Crisis-resilience and business-continuity events of a département. Times are ISO "
             "8601; problems are RFC 9457."
@@ -279,6 +277,11 @@ def create_app(health: HealthChecks, token: str | None = None) -> FastAPI:
         if (file := JSON_SCHEMAS.get(name)) is None:
             raise ProblemError("not_found")
         return FileResponse(file)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    def openapi() -> dict[str, Any]:
+        """Build the description in a thread: the first time takes a second of processor time."""
+        return app.openapi()
 
     described = app.openapi
     app.openapi = cache(lambda: complete_document(described()))  # type: ignore[method-assign]

@@ -51,7 +51,7 @@ from services.runtime.process.health import Check, HealthChecks
 POST_BATCH: Final = "/api/v1/reports:batch"
 POST_LINE: Final = "/api/v1/reports:line"
 SOURCES: Final = "/api/v1/sources"
-OPENAPI_S: Final = 2.0
+OPENAPI_S: Final = 15.0
 RETRY_S: Final = 2
 _RAW_PATH: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})/raw")
 _STATUS_PATH: Final = re.compile(r"/api/v1/reports/([0-9A-Za-z_-]{1,64})")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +10,6 @@ import pytest
 from fastapi.testclient import TestClient
 
 from schemas.maintenance import EndMaintenance
-from services.console.__main__ import _build_openapi
 from services.console.app import build_openapi, create_app
 from services.console.http.answers import build_answer
 from services.console.http.context import DecisionBody, check_scope, parse_time
@@ -22,7 +19,6 @@ from services.runtime.http.problems import MEDIA_TYPE, SCHEMA, Problem, ProblemE
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Principal, Scope
 from services.runtime.process.health import HealthChecks
-from services.runtime.process.settings import Settings
 from tests.shipped import territory
 
 READS = (
@@ -169,20 +165,6 @@ def test_every_operation_says_with_which_problems_it_may_end() -> None:
                     assert said["content"] == {
                         MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}
                     }, (path, status)
-
-
-async def test_the_document_is_made_when_the_system_has_started_and_not_by_the_first_who_asks(
-    tmp_path: Path,
-) -> None:
-    made, data = asyncio.Event(), Settings(data_dir=tmp_path).data
-    data.make()
-    app: Any = SimpleNamespace(openapi=made.set)
-    describing = asyncio.create_task(_build_openapi(app, data))
-    await asyncio.sleep(0)
-    assert not made.is_set(), "the start needs the processor"
-    data.started.touch()
-    await asyncio.wait_for(describing, 10)
-    assert made.is_set()
 
 
 def test_a_problem_is_what_the_document_says_that_it_is() -> None:
