@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +30,7 @@ from tests.system import RunningVigie, stop_shared
 
 _SHARED: Final = pytest.StashKey[Path]()
 _FAILED: Final = pytest.StashKey[bool]()
+_DAMAGED: Final = pytest.StashKey[bool]()
 _PREPARING: Final = pytest.StashKey[subprocess.Popen[bytes]]()
 TRIES: Final = 2
 """Of what is done once for all workers; each may take minutes."""
@@ -63,8 +64,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _rank(item.path.relative_to(here)))
     if "CI" in os.environ:
         for item in items:
-            if item.path.relative_to(here).parts[0] in REAL:
+            if _is_real(item):
                 item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def _is_real(item: pytest.Item) -> bool:
+    return item.path.relative_to(Path(__file__).parent).parts[0] in REAL
 
 
 def _environment() -> dict[str, str]:
@@ -189,8 +194,29 @@ takes its part of a core, too. Whoever asks again starts it again."""
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[_DAMAGED] = (
+        item.stash.get(_DAMAGED, False) or report.failed or hasattr(report, "rerun")
+    )
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """End servers that no later test asks for, and the module's own after a test that failed.
+
+    The second try and the tests after it start on a system that nobody has damaged.
+    """
     yield
+    if item.stash.get(_DAMAGED, False) and _is_real(item):
+        item.stash[_DAMAGED] = False
+        for fixtures in item._fixtureinfo.name2fixturedefs.values():  # type: ignore[attr-defined]
+            for fixture in fixtures:
+                if fixture.scope == "module":
+                    fixture.finish(item._request)  # type: ignore[attr-defined]
     for folder, names in OF_FOLDER.items():
         here = item.config.rootpath / folder
         if item.path.is_relative_to(here) and (
