@@ -3,7 +3,7 @@
 Writes one JSON Schema per type, AsyncAPI 3, and a first golden sample of each new type.
 
 * `python -m schemas.export` writes `schemas/json/`, `schemas/asyncapi.json` and missing
-  `schemas/golden/`.
+  `schemas/golden/`. Definitions of several types are in `schemas/json/shared.json`.
 * `python -m schemas.export --check` exits with 1 and names outdated files.
 
 Golden samples are written once and never changed: a record of any log must parse for ever.
@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 import types
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from enum import Enum
@@ -33,12 +34,49 @@ PUBLISHED = {wire: cls for wire, cls in MESSAGES.items() if cls.__module__.start
 """Messages of the contract; a test may have registered others."""
 FOLDER = Path(__file__).resolve().parent
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+SHARED_FILE = "shared.json"
+"""File with the definitions that several types use, beside the schemas of the types."""
+_LOCAL_REF = "#/$defs/"
 
 
-def build_json_schema(cls: type[Message]) -> dict[str, Any]:
-    """Return the closed schema of a producer's message; a consumer ignores unknown fields."""
-    body = cls.model_json_schema(mode="serialization")
-    return {"$schema": DIALECT, "$id": f"urn:vigie:{cls.wire_type()}", **body}
+def build_json_schemas() -> dict[str, dict[str, Any]]:
+    """Return the schemas by file name: one per type, and the shared definitions.
+
+    They are the closed schemas of a producer's messages; a consumer ignores unknown fields.
+    References are relative to the address of the file.
+    """
+    bodies = {
+        f"{wire}.json": cls.model_json_schema(mode="serialization")
+        for wire, cls in sorted(PUBLISHED.items())
+    }
+    uses = Counter(name for body in bodies.values() for name in body.get("$defs", {}))
+    shared: dict[str, Any] = {}
+    for body in bodies.values():
+        own = body.pop("$defs", {})
+        for name in [name for name in own if uses[name] > 1]:
+            definition = own.pop(name)
+            if shared.setdefault(name, definition) != definition:
+                raise ValueError(f"two definitions are called {name}")
+        if own:
+            body["$defs"] = own
+        _point_to_shared(body, shared_names={name for name, count in uses.items() if count > 1})
+    files = {file: {"$schema": DIALECT, **body} for file, body in bodies.items()}
+    return {SHARED_FILE: {"$schema": DIALECT, "$defs": shared}, **files}
+
+
+def _point_to_shared(node: Any, shared_names: set[str]) -> None:
+    """Replace references to shared definitions by references into their file."""
+    if isinstance(node, list):
+        for part in node:
+            _point_to_shared(part, shared_names)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            if isinstance(value, str) and value.removeprefix(_LOCAL_REF) in shared_names:
+                # References, and the targets of a discriminator's mapping.
+                if value.startswith(_LOCAL_REF):
+                    node[key] = SHARED_FILE + value
+            else:
+                _point_to_shared(value, shared_names)
 
 
 def _message_kind(cls: type[Message]) -> str:
@@ -231,8 +269,9 @@ def _format_json(document: Any) -> str:
 
 def build_files() -> Iterator[tuple[Path, str, bool]]:
     """Yield (path, content, whether it is fixed once written)."""
+    for file, schema in build_json_schemas().items():
+        yield FOLDER / "json" / file, _format_json(schema), False
     for wire, cls in sorted(PUBLISHED.items()):
-        yield FOLDER / "json" / f"{wire}.json", _format_json(build_json_schema(cls)), False
         yield FOLDER / "golden" / f"{wire}.json", _format_json(_build_golden(cls)), True
     yield FOLDER / "asyncapi.json", _format_json(build_asyncapi()), False
 

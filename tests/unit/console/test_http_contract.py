@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -91,7 +93,11 @@ def test_what_the_asyncapi_document_points_to_is_beside_it() -> None:
                 for message in messages.values()
                 if message["name"] == wire
             ]
-            assert http.get(f"/{points_to}").json()["$id"] == f"urn:vigie:{wire}"
+            schema = http.get(f"/{points_to}").json()
+            assert wire == f"vigie.{schema['title']}.v1"
+            used = set(re.findall(r'"([^"#]+)#/\$defs/', json.dumps(schema)))
+            assert used == {"shared.json"}
+        assert http.get("/json/shared.json").json()["$defs"]
         assert http.get("/json/vigie.Nothing.v1.json").json()["code"] == "not_found"
 
 
