@@ -36,7 +36,6 @@ COMMANDS = {
     "support": "services.cli.system.support:support",
     "kit": "services.cli.system.kit:kit",
     "paper": "services.cli.crisis.paper:paper",
-    "sbom": "services.cli.system.sbom:sbom",
     "bench": "services.cli.system.bench:bench",
     # administration
     "territory": "services.cli.data.territory:app",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tomllib
 
 from services.appliance.embedded.jars import read_locked_jars
-from services.cli.system.sbom import _normalize_name, build_bill
 from services.runtime.process.settings import REPOSITORY
+from tools.sbom import _normalize_name, build_bill
 
 
 def test_it_names_what_the_lock_file_names() -> None:

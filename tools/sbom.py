@@ -1,18 +1,17 @@
-"""`vigie sbom`: list the Python packages and Kafka jars of this installation as CycloneDX 1.6."""
+"""List the Python packages and Kafka jars of this installation as CycloneDX 1.6.
+
+`python -m tools.sbom >vigie.cdx.json` writes the software bill of materials.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
-import typer
-
 from services.appliance.embedded.jars import LockedJar, read_locked_jars
-from services.cli.client import print_error
 
 ROOT: Final = "vigie"
 EXTRAS: Final = frozenset({"hiredis"})
@@ -124,17 +123,5 @@ def _describe_jar(jar: LockedJar) -> dict[str, Any]:
     }
 
 
-def sbom(
-    file: Annotated[
-        Path | None, typer.Argument(help="Write it here; default: standard output", dir_okay=False)
-    ] = None,
-) -> None:
-    """Write the software bill of materials of this installation (CycloneDX 1.6)."""
-    text = json.dumps(build_bill(), ensure_ascii=False, indent=1)
-    if file is None:
-        typer.echo(text)
-        return
-    try:
-        file.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise print_error(error) from error
+if __name__ == "__main__":
+    print(json.dumps(build_bill(), ensure_ascii=False, indent=1))
