@@ -157,6 +157,6 @@ def test_acknowledged_at_500_per_second_with_everything_running(
         )
     with capsys.disabled():
         print(
-            f"\nreport → 202 at 500/s with everything running: {found} (aim: p99 < 15 ms) on {machine()}"
+            f"\nreport → 202 at 500/s with everything running: {found} (aim: p99 < 30 ms) on {machine()}"
         )
     assert found["refused"] == 0

@@ -8,13 +8,11 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
-from services.appliance.supervisor.priority import run_with_priority
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, find_token, print_error
 from services.cli.system.load import LoadResult, Reporter, generate_reports, watch_live_stream
 from services.runtime.process.settings import Settings
@@ -42,10 +40,7 @@ def bench(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
-    """Measure the running system; reports go into a test realm by default.
-
-    `elsewhere 1`: measured as from another machine.
-    """
+    """Measure the running system; reports go into a test realm by default."""
     settings = Settings()
     token = find_token(settings)
     if token is None:
@@ -104,24 +99,10 @@ async def run_benchmark(
 ) -> dict[str, float | int]:
     """Measure one benchmark.
 
-    `elsewhere` 0: the load generator competed for the processor, and its delay is in the figures.
+    A load generator on the same machine competes for the processor: its delay is in the figures.
     Raises ConnectionError.
     """
-    with run_with_priority() as granted:
-        return await _measure(
-            name, url, token, generate_reports(realm, sites), realm, rate, seconds
-        ) | {"elsewhere": int(granted)}
-
-
-async def _measure(
-    name: BenchmarkName,
-    url: str,
-    token: str,
-    source: Iterator[dict[str, Any]],
-    realm: str,
-    rate: float,
-    seconds: float,
-) -> dict[str, float | int]:
+    source = generate_reports(realm, sites)
     async with Reporter(url, token) as reporter:
         if name is BenchmarkName.INTAKE:
             return (await reporter.at_rate(source, rate, seconds)).document()
