@@ -58,7 +58,8 @@ def build_server_config(app: Any) -> uvicorn.Config:
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
-    async with freeze_long_lived(), open_console(settings) as app:
+    freeze_long_lived()
+    async with open_console(settings) as app:
         hub: StreamHub = app.state.hub
         decisions: CommandDispatcher = app.state.decisions
         server = ConsoleServer(

@@ -28,10 +28,9 @@ from services.intake.field.poster import PosterIntegration
 from services.intake.field.rate_limits import AnonymousLimits
 from services.intake.field.site_codes import SiteCodes
 from services.intake.field.sms import SmsIntegration
-from services.intake.http.connections import ConnectionLimiter
+from services.intake.http.connections import ConnectionLimiter, GuardedConnection
 from services.intake.http.exchange import BodyReader
 from services.intake.http.proxy import ConsoleProxy
-from services.intake.http.response_buffering import BufferedConnection
 from services.intake.integrations.alertmanager_api import AlertmanagerAlerts
 from services.intake.integrations.alertmanager_status import AlertmanagerApi
 from services.intake.integrations.cap.dialect import CapIntegration
@@ -362,7 +361,7 @@ def build_server_config(
     counted = addresses or ConnectionLimiter(settings.connections_per_address, settings.proxies)
     return uvicorn.Config(
         front,
-        http=type("Served", (BufferedConnection,), {"addresses": counted}),
+        http=type("Served", (GuardedConnection,), {"addresses": counted}),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -395,7 +394,8 @@ async def run(settings: IntakeSettings) -> None:
     listening: list[tuple[socket.socket, dict[str, Any]]] = [(open_listening_socket(settings), {})]
     if settings.tls_http:
         listening.append((_bind_socket(settings.tls_http), build_tls_arguments(settings)))
-    async with Intake(settings) as intake, freeze_long_lived():
+    freeze_long_lived()
+    async with Intake(settings) as intake:
         probe = await health.serve_health(settings, intake.ready, live=intake.live)
         servers = []
         addresses = ConnectionLimiter(settings.connections_per_address, settings.proxies)

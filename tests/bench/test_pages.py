@@ -69,8 +69,8 @@ async def test_ten_thousand_open_incidents(
                 for n in range(first, first + TOGETHER)
             ]
             await writer.append("alerts", full, *rows, at=at)
+    freeze_long_lived()
     async with (
-        freeze_long_lived(),
         projecting(console_settings),
         served(console_settings) as console,
     ):

@@ -36,7 +36,6 @@ from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.log.reader import AcceptedRecord, HistoryChanged, LogReader
 from services.runtime.process import health, logs, metrics
 from services.runtime.process.exits import Stop, stop_for_error
-from services.runtime.process.heap import release_memory
 from services.runtime.process.settings import Settings
 from services.runtime.process.tasks import cancel_and_wait
 
@@ -197,7 +196,6 @@ class Projector:
                 await self._trimmer.lay_aside(
                     self._projection.aside
                 )  # batches of other logs may have written to them meanwhile
-                release_memory()
                 log.info("projection.live", epoch=self._epoch)
             else:
                 self._fault = "reading the logs again after a loss of the store"

@@ -38,7 +38,6 @@ from services.runtime.decider.input_marks import InputMarks
 from services.runtime.kafka.clients import BrokerAway, RecordProducer
 from services.runtime.kafka.fetch_throttle import BACKGROUND_FETCH_INTERVAL_MS
 from services.runtime.log.reader import AcceptedRecord, LogReader
-from services.runtime.process.heap import release_memory
 from services.runtime.worker.log_follower import run_background
 
 LIVE_PARTITIONS: Final = live_partitions(PARTITION_COUNT)
@@ -135,7 +134,6 @@ class PlannerProcess:
         self._free.clear()
         try:
             parts = await asyncio.to_thread(self._proposals.solve, job)
-            await asyncio.to_thread(release_memory)
         finally:
             self._free.set()
         log.info(
@@ -185,7 +183,6 @@ class PlannerProcess:
         began = time.monotonic()
         try:
             message = await (self._gains(job) if job.gains else self._ranking(job))
-            await self._quietly(release_memory)
             if message is None:
                 return
         except MemoryError:

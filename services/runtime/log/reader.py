@@ -36,7 +36,6 @@ from services.runtime.log.partition_reader import PartitionReader, stop_consumer
 from services.runtime.log.transaction import Transaction, compute_digest
 from services.runtime.process import metrics, tracing
 from services.runtime.process.exits import Stop
-from services.runtime.process.heap import release_memory
 from services.runtime.process.tasks import cancel_and_wait
 
 CHECK_S: Final = 2.0
@@ -273,7 +272,6 @@ class LogReader:
         while any(self.positions[p].next < end for p, end in ends.items()):
             for accepted in await self.batch():
                 yield accepted
-        release_memory()
 
     async def _open(self) -> None:
         consumer: Any = create_groupless_consumer(self._kafka, fetch_bytes=_FETCH_BYTES)

@@ -131,9 +131,6 @@ METRICS: dict[str, Metric] = {
         "gauge", "New demands on a role in ten minutes, as last read (D77)", ("realm", "role")
     ),
     "vigie_stream_clients": Metric("gauge", "Open live streams", ()),
-    "vigie_gc_seconds": Metric(
-        "histogram", "The console stands still while Python looks for old garbage", ()
-    ),
     "vigie_http_seconds": Metric("histogram", "Time to answer", ("route",)),
     # Sender
     "vigie_page_seconds": Metric(

@@ -29,7 +29,6 @@ from services.runtime.kafka.clients import (
 )
 from services.runtime.log.reader import AcceptedRecord, LogReader
 from services.runtime.process import metrics
-from services.runtime.process.heap import release_memory
 from services.runtime.simulation.conductor import (
     Conductor,
     Move,
@@ -204,9 +203,7 @@ class ConductorProcess:
 
 
 def _solve_job(planner: SimulationPlanner, job: PlannerJob) -> Sequence[tuple[str, Message]]:
-    answer = planner.solve(job)
-    release_memory()
-    return answer
+    return planner.solve(job)
 
 
 def run_conductor(responder: Responder, planner: SimulationPlanner | None = None) -> None:

@@ -38,7 +38,6 @@ from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process import health, logs, metrics, tracing
 from services.runtime.process.exits import ExitName, Stop, stop, stop_for_error
 from services.runtime.process.failpoints import ARMED, reach_failpoint
-from services.runtime.process.heap import release_memory
 from services.runtime.process.settings import Settings
 from services.runtime.process.tracing import Traces, TraceSpan
 from services.runtime.secrets.keyring import MasterKeyInvalid
@@ -214,7 +213,6 @@ class Worker(Generic[S]):
                             self.ticker.arm(partition, realm, self.machine.next_due(state))
         except Exception as error:  # noqa: BLE001  the partition is not owned
             stop_for_error(error, "take.failed")
-        release_memory()
         self.ready = True
         if self.urgent is not None:
             for held in self.held.values():

@@ -29,7 +29,6 @@ from services.runtime.kafka.fetch_throttle import FetchThrottle
 from services.runtime.kafka.security import get_client_options
 from services.runtime.log.heads import HeadsByLog, format_log_name
 from services.runtime.process import metrics
-from services.runtime.process.heap import release_memory
 from services.verify.auditor.open_items import Breach, OpenItems
 from services.verify.auditor.verdict import LAWS, Judge, Verdict
 
@@ -202,7 +201,6 @@ class Auditor:
                 caught_up = self._is_caught_up()
                 self._goals.set(_now(), await consumer.end_offsets(list(self._tps)))
                 if caught_up and behind:
-                    release_memory()
                     behind = False
                 input_tps = {
                     TopicPartition(input_topic(s), p): (s, p)

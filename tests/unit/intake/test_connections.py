@@ -21,8 +21,8 @@ from services.intake.http.connections import (
     MAX_HEADERS,
     PIECE_BYTES,
     ConnectionLimiter,
+    GuardedConnection,
 )
-from services.intake.http.response_buffering import BufferedConnection
 from services.intake.settings import IntakeSettings
 from tests.waiting import eventually
 
@@ -79,15 +79,15 @@ class Line:
 
 
 @pytest.fixture
-async def line(tmp_path: Path) -> tuple[BufferedConnection, Line]:
+async def line(tmp_path: Path) -> tuple[GuardedConnection, Line]:
     config = build_server_config(Heard(), IntakeSettings(data_dir=tmp_path))
     config.load()
-    protocol, line = BufferedConnection(config, ServerState(), {}), Line()
+    protocol, line = GuardedConnection(config, ServerState(), {}), Line()
     protocol.connection_made(line)
     return protocol, line
 
 
-async def answers(line: tuple[BufferedConnection, Line], *parts: bytes) -> list[bytes]:
+async def answers(line: tuple[GuardedConnection, Line], *parts: bytes) -> list[bytes]:
     """To the parts, which arrive one after the other on one connection."""
     protocol, wire = line
     for part in parts:
@@ -111,12 +111,12 @@ async def answers(line: tuple[BufferedConnection, Line], *parts: bytes) -> list[
     ids=["at once", "apart", "byte by byte", "chunked", "chunked apart"],
 )
 async def test_the_body_behind_an_offer_is_read(
-    line: tuple[BufferedConnection, Line], parts: list[bytes]
+    line: tuple[GuardedConnection, Line], parts: list[bytes]
 ) -> None:
     assert await answers(line, *parts) == [b"<POST /a report>"]
 
 
-async def test_the_connection_goes_on_after_an_offer(line: tuple[BufferedConnection, Line]) -> None:
+async def test_the_connection_goes_on_after_an_offer(line: tuple[GuardedConnection, Line]) -> None:
     found = await answers(
         line, SIZED + b"report" + SIZED + b"second" + NEXT, NEXT, SIZED + b"fourth"
     )
@@ -129,7 +129,7 @@ async def test_the_connection_goes_on_after_an_offer(line: tuple[BufferedConnect
     ]
 
 
-async def test_no_tunnel_is_made(line: tuple[BufferedConnection, Line]) -> None:
+async def test_no_tunnel_is_made(line: tuple[GuardedConnection, Line]) -> None:
     assert await answers(line, b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\nreport") == [
         b"HTTP/1.1 400 Bad Request"
     ]
@@ -141,7 +141,7 @@ async def test_no_tunnel_is_made(line: tuple[BufferedConnection, Line]) -> None:
     ids=["nothing", "a line", "a head", "a second one"],
 )
 async def test_a_connection_without_a_whole_head_is_closed(
-    line: tuple[BufferedConnection, Line], monkeypatch: pytest.MonkeyPatch, parts: list[bytes]
+    line: tuple[GuardedConnection, Line], monkeypatch: pytest.MonkeyPatch, parts: list[bytes]
 ) -> None:
     protocol, wire = line
     monkeypatch.setattr("services.intake.http.connections.HEAD_TIMEOUT_S", 0.02)
@@ -152,7 +152,7 @@ async def test_a_connection_without_a_whole_head_is_closed(
 
 
 async def test_a_request_that_is_answered_slowly_keeps_its_connection(
-    line: tuple[BufferedConnection, Line], monkeypatch: pytest.MonkeyPatch
+    line: tuple[GuardedConnection, Line], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its head is here; whoever waits for the rest of its body has a patience of its own."""
     protocol, wire = line
@@ -188,7 +188,7 @@ def status_of(wire: Line) -> int:
     ids=["address", "value", "name", "empty lines", "many", "trailer", "chunk extension"],
 )
 async def test_a_head_that_does_not_end_is_refused(
-    line: tuple[BufferedConnection, Line], head: bytes, status: int | None
+    line: tuple[GuardedConnection, Line], head: bytes, status: int | None
 ) -> None:
     """A stranger held gigabytes with it, and the parser copied all of them with each piece."""
     protocol, wire = line
@@ -221,7 +221,7 @@ async def test_a_head_that_does_not_end_is_refused(
 
 
 async def test_the_answer_to_a_long_head_can_be_read_before_the_connection_ends(
-    line: tuple[BufferedConnection, Line], monkeypatch: pytest.MonkeyPatch
+    line: tuple[GuardedConnection, Line], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     protocol, wire = line
     monkeypatch.setattr("services.intake.http.connections.LINGER_S", 0.02)
@@ -233,7 +233,7 @@ async def test_the_answer_to_a_long_head_can_be_read_before_the_connection_ends(
 
 
 async def test_who_goes_on_sending_after_a_refusal_is_cut_off(
-    line: tuple[BufferedConnection, Line],
+    line: tuple[GuardedConnection, Line],
 ) -> None:
     protocol, wire = line
     for _ in range(1 + (MAX_HEAD_BYTES + LINGER_BYTES) // 65_536):
@@ -243,7 +243,7 @@ async def test_who_goes_on_sending_after_a_refusal_is_cut_off(
     assert wire.closed
 
 
-async def test_a_head_within_the_bounds_is_read(line: tuple[BufferedConnection, Line]) -> None:
+async def test_a_head_within_the_bounds_is_read(line: tuple[GuardedConnection, Line]) -> None:
     head = b"".join(
         [START, *(b"x%d: %b\r\n" % (n, b"a" * 646) for n in range(MAX_HEADERS - 1)), b"\r\n"]
     )
@@ -256,7 +256,7 @@ async def test_a_head_within_the_bounds_is_read(line: tuple[BufferedConnection, 
 
 
 async def test_bodies_and_requests_behind_each_other_do_not_count_as_a_head(
-    line: tuple[BufferedConnection, Line],
+    line: tuple[GuardedConnection, Line],
 ) -> None:
     long = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n" + b"b" * 300_000
     found = await answers(line, long + START + b"\r\n" + long, b"")
@@ -287,7 +287,7 @@ async def test_bodies_and_requests_behind_each_other_do_not_count_as_a_head(
     ],
 )
 async def test_a_request_names_one_host(
-    line: tuple[BufferedConnection, Line], head: bytes, status: int
+    line: tuple[GuardedConnection, Line], head: bytes, status: int
 ) -> None:
     await answers(line, head)
     assert status_of(line[1]) == status
@@ -316,7 +316,7 @@ IN_CHUNKS = b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
     ],
 )
 async def test_a_head_that_can_be_read_in_two_ways_is_refused(
-    line: tuple[BufferedConnection, Line], head: bytes
+    line: tuple[GuardedConnection, Line], head: bytes
 ) -> None:
     await answers(line, head + b"\r\n6\r\nreport\r\n0\r\n\r\n")
     assert status_of(line[1]) == 400
@@ -332,7 +332,7 @@ async def test_fields_behind_a_body_are_no_headers(tmp_path: Path) -> None:
 
     config = build_server_config(note, IntakeSettings(data_dir=tmp_path))
     config.load()
-    protocol, wire = BufferedConnection(config, ServerState(), {}), Line()
+    protocol, wire = GuardedConnection(config, ServerState(), {}), Line()
     protocol.connection_made(wire)
     trailers = b"Authorization: Bearer a\r\nX-Forwarded-For: 192.0.2.1\r\n"
     assert await answers(
@@ -355,7 +355,7 @@ async def test_a_body_that_nobody_waits_for_does_not_hold_its_connection(
 
     config = build_server_config(refuse, IntakeSettings(data_dir=tmp_path))
     config.load()
-    protocol, wire = BufferedConnection(config, ServerState(), {}), Line()
+    protocol, wire = GuardedConnection(config, ServerState(), {}), Line()
     monkeypatch.setattr("services.intake.http.connections.HEAD_TIMEOUT_S", 0.02)
     protocol.connection_made(wire)
     await answers((protocol, wire), SIZED, b"r")
@@ -371,10 +371,10 @@ class Callers:
         self._config = build_server_config(Heard(), read)
         self._config.load()
 
-    def connect(self, address: str) -> tuple[BufferedConnection, Line]:
+    def connect(self, address: str) -> tuple[GuardedConnection, Line]:
         """Return a new connection from an address."""
         protocol = self._config.http_protocol_class(self._config, ServerState(), {})  # type: ignore[call-arg]
-        assert isinstance(protocol, BufferedConnection)
+        assert isinstance(protocol, GuardedConnection)
         wire = Line(address)
         protocol.connection_made(wire)
         return protocol, wire
@@ -405,7 +405,7 @@ async def test_a_connection_at_work_is_never_closed_for_a_new_one(tmp_path: Path
     assert status_of((await answered(callers.connect("2001:db8::ffff")))[1]) == 200
 
 
-async def answered(connection: tuple[BufferedConnection, Line]) -> tuple[BufferedConnection, Line]:
+async def answered(connection: tuple[GuardedConnection, Line]) -> tuple[GuardedConnection, Line]:
     """Send a request on it."""
     connection[0].data_received(START + b"\r\n")
     await asyncio.gather(*connection[0].tasks)
@@ -422,7 +422,7 @@ async def test_connections_of_a_reverse_proxy_are_not_counted(tmp_path: Path) ->
 async def test_closed_connections_are_forgotten(tmp_path: Path) -> None:
     addresses = ConnectionLimiter(1_000)
     config = uvicorn.Config(
-        Heard(), http=type("Counted", (BufferedConnection,), {"addresses": addresses})
+        Heard(), http=type("Counted", (GuardedConnection,), {"addresses": addresses})
     )
     config.load()
     protocol = config.http_protocol_class(config, ServerState(), {})  # type: ignore[call-arg]
