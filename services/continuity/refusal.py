@@ -42,5 +42,5 @@ def require_plan_role(command: Command, needed: str) -> None:
 def require_reason(command: Command) -> str:
     """Return the given reason. Raise Refused if there is none."""
     if not command.reason:
-        raise DecisionRefused(409, "reason_needed")
+        raise DecisionRefused(409, "reason_required")
     return command.reason

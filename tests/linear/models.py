@@ -104,11 +104,11 @@ INCIDENT: Final = decisions(
         "resolve": Verb(True, False, "incident_not_open"),
         "reopen": Verb(False, True, "incident_not_closed"),
     },
-    "version_changed",
+    "version_conflict",
 )
 PLAN: Final = decisions(
     {"activate": Verb(False, True, "already"), "stand-down": Verb(True, False, "not_active")},
-    "version_mismatch",
+    "version_conflict",
 )
 
 
@@ -125,7 +125,7 @@ def approval(state: Proposed, asked: Asked, answered: Any) -> Iterable[Proposed]
     """Lines are decided once, whoever asks; a newer proposal may take this one's place at any time, and then nothing more is decided."""
     done = Proposed(state.decided | asked.lines, state.version + 1)
     if asked.expected is not None and asked.expected != state.version:
-        right = "version_mismatch"
+        right = "version_conflict"
     else:
         right = "already" if asked.lines & state.decided else ""
     if answered is UNKNOWN:

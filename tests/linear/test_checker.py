@@ -179,7 +179,7 @@ OPEN, IDLE = Held(True, 0), Held(False, 0)
             id="before it was asked",
         ),
         pytest.param(
-            [(Asked("activate", 1), Answered("version_mismatch"), 1, 2)],
+            [(Asked("activate", 1), Answered("version_conflict"), 1, 2)],
             IDLE,
             PLAN,
             True,

@@ -1020,7 +1020,7 @@ def test_an_override_of_somebody_unknown_is_refused_and_changes_nobody(book: Run
         end=book.now + 3_600_000,
     )
     assert isinstance(no, CommandRefused)
-    assert no.code == "person_unknown"
+    assert no.code == "person_not_found"
     book.report("closure")
     book.expect(*N1_FIRST)
 

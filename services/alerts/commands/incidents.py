@@ -38,7 +38,7 @@ def resolve(draft: Decision, command: c.ResolveIncident) -> Result:
     left = incident_lifecycle.list_open_causes(draft, incident.id)
     if left and not (command.force and command.reason):
         raise RefusedCommand(
-            409, "causes_open" if not command.force else "reason_needed", causes=len(left)
+            409, "causes_open" if not command.force else "reason_required", causes=len(left)
         )
     if not command.reason and (missing := _count_missing_people(draft, incident.id)):
         raise RefusedCommand(409, "people_missing", people=missing)
@@ -93,7 +93,7 @@ def merge(draft: Decision, command: c.MergeIncidents) -> Result:
     if a.id == b.id:
         raise RefusedCommand(409, "same_incident")
     if not command.reason:
-        raise RefusedCommand(409, "reason_needed")
+        raise RefusedCommand(409, "reason_required")
     merge_into(draft, a, b)
     return {"incident": b.id, "merged": a.id, "version": draft.state.incidents[b.id].version}
 
@@ -187,7 +187,7 @@ def split(draft: Decision, command: c.SplitIncident) -> Result:
     if len(chosen) > MAX_SPLIT_REPORTS:
         raise RefusedCommand(409, "too_many_reports", most=MAX_SPLIT_REPORTS)
     if not command.reason:
-        raise RefusedCommand(409, "reason_needed")
+        raise RefusedCommand(409, "reason_required")
     ids = {r.id for r in chosen}
     new = draft.derive("incident")
     first = min(chosen, key=lambda r: (r.occurred_at, r.id))

@@ -21,7 +21,7 @@ def instruct_site(draft: Decision, command: c.InstructSite) -> Result:
     A maintenance window does not withhold a person's text.
     """
     if command.site not in draft.territory.sites:
-        raise RefusedCommand(404, "site_unknown", site=command.site)
+        raise RefusedCommand(404, "site_not_found", site=command.site)
     incident = command.incident
     if command.report is not None:
         get_report(draft, command.report)

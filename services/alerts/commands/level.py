@@ -39,7 +39,7 @@ def set_level(draft: Decision, command: c.SetLevel) -> Result:
         and command.expected != (row.version if row else 0)
     ):
         raise RefusedCommand(
-            412, "version_changed", expected=command.expected, version=row.version if row else 0
+            412, "version_conflict", expected=command.expected, version=row.version if row else 0
         )
     if command.level == current:
         return _refuse_proposal(draft, command, row)
@@ -66,7 +66,7 @@ def _refuse_proposal(draft: Decision, command: c.SetLevel, row: LevelRow | None)
         raise RefusedCommand(409, "level_unchanged", level=int(command.level))
     _check_pilot(draft, command, row.level)
     if not command.reason:
-        raise RefusedCommand(409, "reason_needed", level=int(command.level))
+        raise RefusedCommand(409, "reason_required", level=int(command.level))
     why = (*row.why, _build_reason(draft, command, {"refused": int(row.proposed)}))
     kept = {"proposed": None, "proposed_why": (), "why": why, "version": row.version + 1}
     draft.touch("levels")
@@ -130,7 +130,7 @@ def _check_lowering(
 ) -> None:
     _check_pilot(draft, command, current)
     if not command.reason:
-        raise RefusedCommand(409, "reason_needed", level=int(current))
+        raise RefusedCommand(409, "reason_required", level=int(current))
     over = scope is not None and draft.incident(scope).over_since is not None
     if not command.force and not over and is_level_held(draft, Level(command.level + 1), scope):
         raise RefusedCommand(409, "predicate_holds", level=int(current))

@@ -83,9 +83,9 @@ def _get_window(
 ) -> MaintenanceRow:
     row = draft.state.maintenance.get(id)
     if row is None or (role == SOURCE_ROLE and row.author != author):
-        raise RefusedCommand(404, "window_unknown", window=id)
+        raise RefusedCommand(404, "window_not_found", window=id)
     if expected is not None and expected != row.version:
-        raise RefusedCommand(412, "version_changed", expected=expected, version=row.version)
+        raise RefusedCommand(412, "version_conflict", expected=expected, version=row.version)
     if row.state == "over":
         raise RefusedCommand(409, "window_over", window=id)
     return row
@@ -103,7 +103,7 @@ def _check_window(draft: Decision, command: m.PlanMaintenance | m.ChangeMaintena
         )
     unknown = [s for s in covers.sites if s not in draft.territory.sites]
     if unknown:
-        raise RefusedCommand(404, "site_unknown", site=unknown[0])
+        raise RefusedCommand(404, "site_not_found", site=unknown[0])
     if command.ends_at <= command.starts_at:
         raise RefusedCommand(409, "window_empty")
     if (

@@ -25,13 +25,13 @@ def _check_role(draft: Decision, command: o.OverrideDuty | o.SwapDuties | o.Impo
     if (role, scope) not in draft.state.rota.posts and (
         role not in policy.roles or scope is not None or draft.state.rota.scopes(role)
     ):
-        raise RefusedCommand(404, "post_unknown", role=role, scope=scope)
+        raise RefusedCommand(404, "post_not_found", role=role, scope=scope)
 
 
 def _check_person(draft: Decision, person: str | None) -> None:
     known = person is None or draft.territory.channels(person) or person in draft.state.reach
     if not known:
-        raise RefusedCommand(404, "person_unknown", person=person)
+        raise RefusedCommand(404, "person_not_found", person=person)
 
 
 def _check_span(start: Instant, end: Instant, now: Instant) -> None:
@@ -70,7 +70,7 @@ def override_shift(draft: Decision, command: o.OverrideDuty) -> Result:
     _check_person(draft, command.person)
     _check_span(command.start, command.end, draft.now)
     if command.reason is None:
-        raise RefusedCommand(409, "reason_needed")
+        raise RefusedCommand(409, "reason_required")
     shift = o.Shift(start=command.start, end=command.end, person=command.person)
     row = o.DutyRow(
         id=draft.derive("duty"),
@@ -94,7 +94,7 @@ def swap_shifts(draft: Decision, command: o.SwapDuties) -> Result:
     """Exchange two spans of one role between two people; each span must belong to one person."""
     _check_role(draft, command)
     if command.reason is None:
-        raise RefusedCommand(409, "reason_needed")
+        raise RefusedCommand(409, "reason_required")
     first, second = (command.start, command.end), (command.other_start, command.other_end)
     for span in (first, second):
         _check_span(*span, draft.now)
@@ -141,7 +141,7 @@ def _get_only_person(draft: Decision, command: o.SwapDuties, start: Instant, end
 def withdraw_override(draft: Decision, command: o.WithdrawDuty) -> Result:
     row = draft.state.duties.get(command.duty)
     if row is None:
-        raise RefusedCommand(404, "duty_unknown", duty=command.duty)
+        raise RefusedCommand(404, "duty_not_found", duty=command.duty)
     if row.state != "in_force":
         raise RefusedCommand(409, "already", state=row.state)
     gone = copy_with(

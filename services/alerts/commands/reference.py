@@ -88,7 +88,7 @@ def _check_proposal(draft: Decision, command: r.ProposeReference) -> None:
     ):
         raise RefusedCommand(409, "too_many_changes", most=r.MAX_OPEN_CHANGES)
     if command.reason is None:
-        raise RefusedCommand(409, "reason_needed")
+        raise RefusedCommand(409, "reason_required")
     sections = {
         one.data.section: one.data for one in versions.list_sections(draft, command.reference)
     }
@@ -122,7 +122,7 @@ def approve_change(draft: Decision, command: r.ApproveReference) -> Result:
 def decline_change(draft: Decision, command: r.DeclineReference) -> Result:
     row = _get_change_for_second_person(draft, command)
     if command.reason is None:
-        raise RefusedCommand(409, "reason_needed")
+        raise RefusedCommand(409, "reason_required")
     return _build_result(_record_decision(draft, row, command, "declined", ChangeState.DECLINED))
 
 
@@ -133,7 +133,7 @@ def withdraw_change(draft: Decision, command: r.WithdrawReference) -> Result:
     if row.state is ChangeState.PROPOSED and command.author != row.proposed.by:
         raise RefusedCommand(409, "proposer_only", proposer=row.proposed.by)
     if command.reason is None:
-        raise RefusedCommand(409, "reason_needed")
+        raise RefusedCommand(409, "reason_required")
     return _build_result(_record_decision(draft, row, command, "withdrawn", ChangeState.WITHDRAWN))
 
 
@@ -156,9 +156,11 @@ def _get_open_change(
 ) -> ReferenceChangeRow:
     row = draft.state.reference_changes.get(command.change)
     if row is None:
-        raise RefusedCommand(404, "change_unknown", change=command.change)
+        raise RefusedCommand(404, "change_not_found", change=command.change)
     if command.expected is not None and command.expected != row.version:
-        raise RefusedCommand(412, "version_changed", expected=command.expected, version=row.version)
+        raise RefusedCommand(
+            412, "version_conflict", expected=command.expected, version=row.version
+        )
     if row.state not in r.OPEN_CHANGES or row.published:
         raise RefusedCommand(409, "change_decided", state=row.state.value)
     return row

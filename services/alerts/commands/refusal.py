@@ -21,10 +21,10 @@ class RefusedCommand(Exception):
 def get_incident(draft: Decision, id: str, expected: int | None = None) -> IncidentRow:
     """Return an incident; refuse an unknown one (404) or another version than `expected` (412)."""
     if id not in draft.state.incidents:
-        raise RefusedCommand(404, "incident_unknown", incident=id)
+        raise RefusedCommand(404, "incident_not_found", incident=id)
     row = draft.state.incidents[id]
     if expected is not None and expected != row.version:
-        raise RefusedCommand(412, "version_changed", expected=expected, version=row.version)
+        raise RefusedCommand(412, "version_conflict", expected=expected, version=row.version)
     return row
 
 
@@ -38,5 +38,5 @@ def require_open(row: IncidentRow) -> IncidentRow:
 def get_report(draft: Decision, id: str) -> ReportRow:
     """Return a report; refuse an unknown one (404)."""
     if id not in draft.state.reports:
-        raise RefusedCommand(404, "report_unknown", report=id)
+        raise RefusedCommand(404, "report_not_found", report=id)
     return draft.state.reports[id]

@@ -52,7 +52,7 @@ def link_report(draft: Decision, command: c.LinkReport) -> Result:
     if not is_placeless(row):
         raise RefusedCommand(409, "site_known_already", report=row.id, site=row.site)
     if command.site not in draft.territory.sites:
-        raise RefusedCommand(404, "site_unknown", site=command.site)
+        raise RefusedCommand(404, "site_not_found", site=command.site)
     before = draft.incident_of(row.id)
     receive.link_site(draft, row, command.site, command.author)
     update_derived_state(draft)
@@ -76,7 +76,7 @@ def _merge_emptied_incident(draft: Decision, before: str | None, report: str) ->
 def take_task(draft: Decision, command: c.TakeTask) -> Result:
     row = draft.state.tasks.get(command.task)
     if row is None:
-        raise RefusedCommand(404, "task_unknown", task=command.task)
+        raise RefusedCommand(404, "task_not_found", task=command.task)
     if row.state is not TaskState.OPEN:
         raise RefusedCommand(409, "task_not_open", state=row.state.value, taken_by=row.taken_by)
     draft.emit(
@@ -93,7 +93,7 @@ def complete_task(draft: Decision, command: c.CompleteTask) -> Result:
     """
     row = draft.state.tasks.get(command.task)
     if row is None:
-        raise RefusedCommand(404, "task_unknown", task=command.task)
+        raise RefusedCommand(404, "task_not_found", task=command.task)
     if row.state not in (TaskState.OPEN, TaskState.TAKEN):
         raise RefusedCommand(409, "task_not_open", state=row.state.value, taken_by=row.taken_by)
     tasks.complete_task(draft, row, command.author, command.outcome)

@@ -152,21 +152,20 @@ REFUSALS = {
     "not_pilot": N_("Baisser le niveau appartient à son pilote."),
     "not_addressee": N_("Cet appel s’adresse à une autre personne."),
     # missing things
-    "incident_unknown": N_("Cet incident n’existe pas, ou plus."),
-    "report_unknown": N_("Ce signalement n’existe pas."),
-    "site_unknown": N_("Ce site n’existe pas."),
-    "task_unknown": N_("Cette tâche n’existe pas."),
-    "notification_unknown": N_("Cet appel n’existe pas."),
-    "unknown_plan": N_("Ce plan n’existe pas."),
-    "unknown_card": N_("Cette fiche n’existe pas."),
-    "unknown_box": N_("Cette case n’existe pas."),
-    "unknown_site": N_("Ce site n’existe pas."),
-    "unknown_activity": N_("Cette activité n’existe pas."),
-    "unknown_alarm": N_("Cette alarme n’existe pas."),
-    "unknown_strategy": N_("Cette stratégie n’est pas dans la liste de l’activité."),
-    "post_unknown": N_("Ce rôle n’existe pas, ou pas dans ce périmètre."),
-    "person_unknown": N_("L’annuaire ne connaît pas cette personne : {person}."),
-    "duty_unknown": N_("Ce changement d’astreinte n’existe pas."),
+    "incident_not_found": N_("Cet incident n’existe pas, ou plus."),
+    "report_not_found": N_("Ce signalement n’existe pas."),
+    "site_not_found": N_("Ce site n’existe pas."),
+    "task_not_found": N_("Cette tâche n’existe pas."),
+    "notification_not_found": N_("Cet appel n’existe pas."),
+    "plan_not_found": N_("Ce plan n’existe pas."),
+    "card_not_found": N_("Cette fiche n’existe pas."),
+    "box_not_found": N_("Cette case n’existe pas."),
+    "activity_not_found": N_("Cette activité n’existe pas."),
+    "alarm_not_found": N_("Cette alarme n’existe pas."),
+    "strategy_not_found": N_("Cette stratégie n’est pas dans la liste de l’activité."),
+    "post_not_found": N_("Ce rôle n’existe pas, ou pas dans ce périmètre."),
+    "person_not_found": N_("L’annuaire ne connaît pas cette personne : {person}."),
+    "duty_not_found": N_("Ce changement d’astreinte n’existe pas."),
     "policy_in_force": N_("Cette escalade suit déjà les règles en vigueur."),
     "no_ladder": N_("Aucune escalade n’est en cours."),
     "no_reference": N_("Les données du territoire ne sont pas encore chargées."),
@@ -177,15 +176,14 @@ REFUSALS = {
     "realm_not_simulated": N_("Un territoire réel suit l’heure réelle."),
     "time_out_of_range": N_("L’horloge d’un exercice reste entre les années 1970 et 9999."),
     "step_in_the_past": N_("L’horloge d’un exercice ne recule pas."),
-    "unknown_improvement": N_("Cette action d’amélioration n’existe pas, ou elle est close."),
-    "unknown_role": N_("Ce rôle n’existe pas dans la politique du territoire."),
+    "improvement_not_found": N_("Cette action d’amélioration n’existe pas, ou elle est close."),
+    "role_not_found": N_("Ce rôle n’existe pas dans la politique du territoire."),
     # decided meanwhile
     "sitrep_number": N_(
         "Un point de situation a été validé entre-temps : relisez le projet, qui porte maintenant "
         "le n° {next}."
     ),
-    "version_mismatch": N_("Quelqu’un a décidé entre-temps : relisez avant de recommencer."),
-    "version_changed": N_("Quelqu’un a décidé entre-temps : relisez avant de recommencer."),
+    "version_conflict": N_("Quelqu’un a décidé entre-temps : relisez avant de recommencer."),
     "already": N_("C’est déjà fait."),
     "confirmed_already": N_("Ce signalement est déjà confirmé."),
     "denied_already": N_("Ce signalement est déjà démenti."),
@@ -195,13 +193,13 @@ REFUSALS = {
     "incident_not_closed": N_("L’incident n’est pas clos."),
     "task_not_open": N_("Cette tâche n’attend plus."),
     "answer_not_expected": N_("Cet appel n’attend pas de réponse."),
-    "callout_unknown": N_("Cette diffusion d’alerte n’existe pas."),
+    "callout_not_found": N_("Cette diffusion d’alerte n’existe pas."),
     "callout_started": N_("Cette diffusion d’alerte est déjà lancée."),
     "callout_over": N_("Cette diffusion d’alerte est terminée."),
     "not_dead": N_("Ce message n’a pas échoué : il n’y a rien à reprendre."),
     "not_held": N_("Les envois ne sont pas suspendus."),
     "reason_required": N_("Une raison est demandée."),
-    "until_in_past": N_("Cette heure est déjà passée."),
+    "until_past": N_("Cette heure est déjà passée."),
     # on-call
     "span_invalid": N_("La période finit avant de commencer, ou dure plus de deux ans."),
     "span_over": N_("Cette période est déjà passée."),
@@ -218,14 +216,12 @@ REFUSALS = {
         "Une condition de ce niveau tient encore : baisser demande de forcer, avec une raison."
     ),
     "incident_above": N_("Un incident est encore à un niveau plus haut : {incidents}."),
-    "reason_needed": N_("Une raison est demandée."),
     "not_proposed": N_("Ce plan n’est pas proposé."),
     "not_active": N_("Ce plan n’est pas activé."),
     "not_lifted": N_("Ce plan n’est pas levé : son RETEX ne peut pas être clos."),
     "plan_not_valid": N_("Ce plan n’est pas valide : il ne s’active pas."),
     "sitrep_ahead": N_("Un point de situation ne parle pas de l’avenir."),
     "sitrep_older": N_("Un point de situation plus récent est déjà validé."),
-    "until_past": N_("Cette heure est déjà passée."),
     "stand_down_not_held": N_(
         "La condition de levée ne tient pas assez longtemps : forcer demande une raison."
     ),
@@ -241,8 +237,8 @@ REFUSALS = {
     ),
     "same_incident": N_("C’est le même incident."),
     # reassignment
-    "unknown_proposal": N_("Cette proposition n’existe pas."),
-    "unknown_line": N_("Cette ligne n’existe pas, ou elle est terminée."),
+    "proposal_not_found": N_("Cette proposition n’existe pas."),
+    "line_not_found": N_("Cette ligne n’existe pas, ou elle est terminée."),
     "nothing_hit": N_("Aucun site ne manque de postes ou d’agents : il n’y a rien à réaffecter."),
     "nothing_to_decide": N_("Il ne reste rien à décider dans cette proposition."),
     "proposal_over": N_("La situation a changé : cette proposition n’a plus d’objet."),
@@ -275,7 +271,7 @@ REFUSALS = {
         "sans nouvelles, zone touchée) : {site}. La prochaine proposition dira où aller."
     ),
     # changes of the reference data
-    "change_unknown": N_("Ce changement n’existe pas."),
+    "change_not_found": N_("Ce changement n’existe pas."),
     "change_decided": N_("Ce changement est déjà décidé."),
     "second_person_needed": N_(
         "La décision revient à une autre personne que l’auteur de la proposition."
@@ -297,7 +293,7 @@ REFUSALS = {
     ),
     "too_many_changes": N_("{most} changements attendent déjà : décidez-en d’abord."),
     # maintenance windows
-    "window_unknown": N_("Ces travaux n’existent pas, ou ne sont pas les vôtres."),
+    "window_not_found": N_("Ces travaux n’existent pas, ou ne sont pas les vôtres."),
     "window_over": N_("Ces travaux sont terminés : prévoyez-en de nouveaux."),
     "window_covers_all": N_(
         "Nommez au moins un site, un genre, un pôle, un type, une source ou une étiquette : rien "
@@ -313,6 +309,20 @@ REFUSALS = {
 `tests/unit/console` compares the codes with those of the deciders.
 """
 
+_FORMER_CODES: Final = {
+    **{
+        former: code
+        for code in REFUSALS
+        if (noun := code.removesuffix("_not_found")) != code
+        for former in (f"{noun}_unknown", f"unknown_{noun}")
+    },
+    "reason_needed": "reason_required",
+    "until_in_past": "until_past",
+    "version_changed": "version_conflict",
+    "version_mismatch": "version_conflict",
+}
+"""Code in logs until November 2026 → the code of the same refusal today."""
+
 
 def write_refusal(code: str, values: Mapping[str, object], lang: str) -> str:
     """Return the sentence of a decider's refusal; an unknown code is shown as it is.
@@ -320,6 +330,7 @@ def write_refusal(code: str, values: Mapping[str, object], lang: str) -> str:
     `values` may name the `command`.
     """
     _ = get_translator(lang)
+    code = _FORMER_CODES.get(code, code)
     if code not in REFUSALS:
         return _("Refusé : {code}.", code=code)
     needed = values.get("needed") or (

@@ -48,7 +48,7 @@ _OUT_STATUSES: Final = frozenset((SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteS
 def _find_need(draft: ContinuityDecision, activity: str) -> ActivityNeed:
     need = draft.bia.needs.get(activity)
     if need is None:
-        raise DecisionRefused(404, "unknown_activity", activity=activity)
+        raise DecisionRefused(404, "activity_not_found", activity=activity)
     return need
 
 
@@ -65,7 +65,9 @@ def activate_strategy(draft: ContinuityDecision, command: cmd.ActivateStrategy) 
         (s for s in listed if s.split(":")[0] == command.strategy), None
     )
     if name is None:
-        raise DecisionRefused(404, "unknown_strategy", activity=need.id, strategy=command.strategy)
+        raise DecisionRefused(
+            404, "strategy_not_found", activity=need.id, strategy=command.strategy
+        )
     active = list_active_strategies(draft.state, need.id)
     spent = find_tried_strategies(
         draft.state, need.id, find_start(assess_capacity(draft.state, need, draft.now), draft.now)
@@ -107,7 +109,7 @@ def _check_fallback(draft: ContinuityDecision, site: str, desks: int | None) -> 
     """
     place, state = draft.bia.sites.get(site), draft.state
     if place is None:
-        raise DecisionRefused(404, "unknown_site", site=site)
+        raise DecisionRefused(404, "site_not_found", site=site)
     heard = state.sites.get(site)
     if heard is not None and (heard.status in _OUT_STATUSES or heard.status is SiteStatus.UNKNOWN):
         raise DecisionRefused(409, "fallback_out", site=site, site_status=heard.status.value)
@@ -127,7 +129,7 @@ def end_strategy(draft: ContinuityDecision, command: cmd.EndStrategy) -> Decisio
     """End a strategy; from now on the computed capacity counts again."""
     row = draft.state.strategies.get(command.strategy)
     if row is None:
-        raise DecisionRefused(404, "unknown_strategy", strategy=command.strategy)
+        raise DecisionRefused(404, "strategy_not_found", strategy=command.strategy)
     require_role(command, STRATEGY_ROLE)
     if row.state == "ended":
         raise DecisionRefused(409, "already", strategy=row.id)
@@ -254,7 +256,7 @@ def arbitrate_alarm(draft: ContinuityDecision, command: cmd.ArbitrateAlarm) -> D
     """Answer the arbitration that 100 % of an RTO demands; the reason is its text. Rule D44."""
     row = draft.state.alarms.get(command.alarm)
     if row is None:
-        raise DecisionRefused(404, "unknown_alarm", alarm=command.alarm)
+        raise DecisionRefused(404, "alarm_not_found", alarm=command.alarm)
     require_role(command, STRATEGY_ROLE)
     answered = {
         "arbitrated_at": draft.now,

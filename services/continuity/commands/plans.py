@@ -49,9 +49,9 @@ from services.continuity.refusal import (
 def _find_plan(draft: ContinuityDecision, id: str, expected: int | None = None) -> PlanRow:
     row = draft.state.plans.get(id)
     if row is None or id not in draft.bia.plans:
-        raise DecisionRefused(404, "unknown_plan", plan=id)
+        raise DecisionRefused(404, "plan_not_found", plan=id)
     if expected is not None and expected != row.version:
-        raise DecisionRefused(412, "version_mismatch", expected=expected, version=row.version)
+        raise DecisionRefused(412, "version_conflict", expected=expected, version=row.version)
     return row
 
 
@@ -225,7 +225,7 @@ def tick_box(draft: ContinuityDecision, command: cmd.TickBox) -> DecisionAnswer:
     row = _find_plan(draft, command.plan)
     require_plan_role(command, row.decides)
     if command.box >= len(row.boxes):
-        raise DecisionRefused(404, "unknown_box", plan=row.id, box=command.box)
+        raise DecisionRefused(404, "box_not_found", plan=row.id, box=command.box)
     by, at = (command.author, draft.now) if command.ticked else (None, None)
     boxes = tuple(
         box.model_copy(update={"by": by, "at": at}) if n == command.box else box
@@ -249,7 +249,7 @@ def _change_card(
     row = _find_plan(draft, command.plan)
     card = find_card(row, command.card)
     if card is None:
-        raise DecisionRefused(404, "unknown_card", plan=row.id, card=command.card)
+        raise DecisionRefused(404, "card_not_found", plan=row.id, card=command.card)
     if not may_act(command.role):
         raise DecisionRefused(403, "not_allowed", role=command.role)
     if row.state not in ACTIVE_PLAN_STATES:

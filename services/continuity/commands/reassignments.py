@@ -152,7 +152,7 @@ def _find_current_proposal(
     """
     row, current = draft.state.proposals.get(command.proposal), find_open_proposal(draft.state)
     if row is None and current is None:
-        raise DecisionRefused(404, "unknown_proposal", proposal=command.proposal)
+        raise DecisionRefused(404, "proposal_not_found", proposal=command.proposal)
     if row is None or row.state is not m.ProposalState.OPEN:
         if current is None:
             raise DecisionRefused(412, "proposal_over", proposal=command.proposal)
@@ -168,7 +168,7 @@ def _find_current_proposal(
         since = row.decisions[command.expected :]
         raise DecisionRefused(
             412,
-            "version_mismatch",
+            "version_conflict",
             expected=command.expected,
             version=row.version,
             by=since[-1].by if since else None,
@@ -315,7 +315,7 @@ def _choose_lines(
     else:
         wanted = set(asked)
         if unknown := sorted(wanted - lines.keys()):
-            raise DecisionRefused(404, "unknown_line", line=unknown[0])
+            raise DecisionRefused(404, "line_not_found", line=unknown[0])
         if gone := sorted(wanted.intersection(row.withdrawn)):
             raise DecisionRefused(409, "confined", line=gone[0], site=lines[gone[0]].site)
         if done := sorted(wanted & decided):
@@ -347,7 +347,7 @@ def _move_lines(draft: ContinuityDecision, state: m.LineState, command: m.Step) 
     """Move lines to a state; lines that are already there stay. Raise Refused if none moves."""
     ids = tuple(dict.fromkeys((command.line, *command.lines)))
     if (unknown := next((id for id in ids if id not in draft.state.moved), None)) is not None:
-        raise DecisionRefused(404, "unknown_line", line=unknown)
+        raise DecisionRefused(404, "line_not_found", line=unknown)
     if not may_act(command.role):
         raise DecisionRefused(403, "not_allowed", role=command.role)
     rows = [row for id in ids if (row := draft.state.moved[id]).state in _PREVIOUS_STATES[state]]

@@ -14,7 +14,7 @@ def add_improvement(draft: ContinuityDecision, command: AddImprovement) -> Decis
     if not may_act(command.role):
         raise DecisionRefused(403, "not_allowed", role=command.role)
     if command.owner not in draft.bia.policy.roles:
-        raise DecisionRefused(404, "unknown_role", role=command.owner)
+        raise DecisionRefused(404, "role_not_found", role=command.owner)
     if command.due_at <= draft.now:
         raise DecisionRefused(409, "until_past", until=command.due_at)
     row = ImprovementRow(
@@ -36,7 +36,7 @@ def close_improvement(draft: ContinuityDecision, command: CloseImprovement) -> D
         raise DecisionRefused(403, "not_allowed", role=command.role)
     row = draft.state.improvements.get(command.improvement)
     if row is None:
-        raise DecisionRefused(404, "unknown_improvement", improvement=command.improvement)
+        raise DecisionRefused(404, "improvement_not_found", improvement=command.improvement)
     reason = require_reason(command) if command.dropped else command.reason
     closed = {
         "state": "dropped" if command.dropped else "done",

@@ -305,7 +305,7 @@ def decide_start(
     if not _can_call(command.role, "callout" if known is None else known.row.kind):
         return _refuse_command(command, command_id, 403, "role_not_allowed")
     if known is None:
-        return _refuse_command(command, command_id, 404, "callout_unknown")
+        return _refuse_command(command, command_id, 404, "callout_not_found")
     if known.row.state != "draft":
         return _refuse_command(command, command_id, 409, "callout_started")
     row = known.row.model_copy(update={"state": "running", "started_at": now, "by": command.author})
@@ -327,7 +327,7 @@ def decide_stop(
     if not _can_call(command.role, "callout" if known is None else known.row.kind):
         return _refuse_command(command, command_id, 403, "role_not_allowed")
     if known is None:
-        return _refuse_command(command, command_id, 404, "callout_unknown")
+        return _refuse_command(command, command_id, 404, "callout_not_found")
     if known.row.state not in ("draft", "running"):
         return _refuse_command(command, command_id, 409, "callout_over")
     row = compute_progress(known, rules, pacing, now).model_copy(

@@ -29,7 +29,7 @@ def decide_hold(command: HoldSending, command_id: str, now: Instant) -> list[Fac
     if not command.reason:
         return _refuse_command(command, command_id, 409, "reason_required")
     if command.until <= now:
-        return _refuse_command(command, command_id, 409, "until_in_past")
+        return _refuse_command(command, command_id, 409, "until_past")
     row = HoldRow(
         held=True, until=command.until, by=command.author, reason=command.reason, since=now
     )

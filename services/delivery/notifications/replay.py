@@ -28,7 +28,7 @@ def refuse_replay(
     if row is None:
         return [
             CommandRefused(
-                command_id=command_id, command=_COMMAND, status=404, code="notification_unknown"
+                command_id=command_id, command=_COMMAND, status=404, code="notification_not_found"
             )
         ]
     if row.state not in REPLAYABLE_STATES:

@@ -48,7 +48,7 @@ def decide_answer(
     if row is None:
         return [
             CommandRefused(
-                command_id=command_id, command=_COMMAND, status=404, code="notification_unknown"
+                command_id=command_id, command=_COMMAND, status=404, code="notification_not_found"
             )
         ]
     values: dict[str, str | int | float | bool | None] = {"notification": row.id}

@@ -136,7 +136,7 @@ def test_a_change_goes_its_way_over_http(vigie: RunningVigie, realm: str) -> Non
         mine = ana.post(f"{one}/approve{where}")
         assert (mine.status_code, mine.json()["code"]) == (409, "second_person_needed")
         late = bea.post(f"{one}/approve{where}", headers={"If-Match": '"7"'})
-        assert (late.status_code, late.json()["code"]) == (412, "version_changed")
+        assert (late.status_code, late.json()["code"]) == (412, "version_conflict")
         yes = bea.post(f"{one}/approve{where}", headers={"If-Match": '"0"'})
         assert (yes.status_code, yes.json()["result"]["state"]) == (200, "approved"), yes.text
         assert (

@@ -36,7 +36,7 @@ def reply(command_id: str, command: Command) -> Fact:
     name = type(command).__name__
     if isinstance(command, ResolveIncident) and command.expected not in (None, 3):
         return CommandRefused(
-            command_id=command_id, command=name, status=412, code="version_changed"
+            command_id=command_id, command=name, status=412, code="version_conflict"
         )
     if isinstance(command, ResolveIncident) and not command.force:
         return CommandRefused(command_id=command_id, command=name, status=409, code="causes_open")
@@ -97,7 +97,7 @@ async def test_decisions_are_answered_by_the_decider(console_settings: Settings)
         status, body, _ = await post(
             console, cell, f"incidents/i-1/resolve{where}", {"force": True}, **{"If-Match": '"2"'}
         )
-        assert (status, body["code"]) == (412, "version_changed")
+        assert (status, body["code"]) == (412, "version_conflict")
         status, body, _ = await post(
             console, cell, f"incidents/i-1/resolve{where}", {"force": True}, **{"If-Match": '"3"'}
         )

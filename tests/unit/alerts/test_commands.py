@@ -49,19 +49,19 @@ def _refused(answer: CommandApplied | CommandRefused) -> tuple[int, str]:
 
 
 UNKNOWN: list[tuple[type[Command], dict[str, Any], str]] = [
-    (AcknowledgeIncident, {"incident": "x"}, "incident_unknown"),
-    (EscalateIncident, {"incident": "x"}, "incident_unknown"),
-    (ReapplyPolicy, {"incident": "x"}, "incident_unknown"),
-    (ResolveIncident, {"incident": "x"}, "incident_unknown"),
-    (ReopenIncident, {"incident": "x"}, "incident_unknown"),
-    (MergeIncidents, {"incident": "x", "into": "y"}, "incident_unknown"),
-    (SplitIncident, {"incident": "x", "reports": ("r",)}, "incident_unknown"),
-    (SetLevel, {"scope": "x", "level": Level.N2}, "incident_unknown"),
-    (AddNote, {"text_id": "t", "incident": "x"}, "incident_unknown"),
-    (ConfirmReport, {"report": "x"}, "report_unknown"),
-    (LinkReport, {"report": "x", "site": PMI}, "report_unknown"),
-    (TakeTask, {"task": "x"}, "task_unknown"),
-    (CompleteTask, {"task": "x"}, "task_unknown"),
+    (AcknowledgeIncident, {"incident": "x"}, "incident_not_found"),
+    (EscalateIncident, {"incident": "x"}, "incident_not_found"),
+    (ReapplyPolicy, {"incident": "x"}, "incident_not_found"),
+    (ResolveIncident, {"incident": "x"}, "incident_not_found"),
+    (ReopenIncident, {"incident": "x"}, "incident_not_found"),
+    (MergeIncidents, {"incident": "x", "into": "y"}, "incident_not_found"),
+    (SplitIncident, {"incident": "x", "reports": ("r",)}, "incident_not_found"),
+    (SetLevel, {"scope": "x", "level": Level.N2}, "incident_not_found"),
+    (AddNote, {"text_id": "t", "incident": "x"}, "incident_not_found"),
+    (ConfirmReport, {"report": "x"}, "report_not_found"),
+    (LinkReport, {"report": "x", "site": PMI}, "report_not_found"),
+    (TakeTask, {"task": "x"}, "task_not_found"),
+    (CompleteTask, {"task": "x"}, "task_not_found"),
 ]
 
 
@@ -103,7 +103,7 @@ def test_an_incident_with_open_causes_is_closed_only_by_force_with_a_reason(scen
         "causes_open",
     )
     unreasoned = ResolveIncident(author="p", role="coordinator", incident=incident, force=True)
-    assert _refused(scene.command(unreasoned, 2)) == (409, "reason_needed")
+    assert _refused(scene.command(unreasoned, 2)) == (409, "reason_required")
     done = scene.command(
         _by("coordinator", ResolveIncident, incident=incident, force=True, expected=0), 3
     )
@@ -170,7 +170,7 @@ def test_a_report_with_a_known_site_is_not_linked_again(scene: Scene) -> None:
     other = scene.report(2, "closure", "nowhere", commune="92050")
     assert _refused(scene.command(_by("cell", LinkReport, report=other, site="nowhere-2"), 3)) == (
         404,
-        "site_unknown",
+        "site_not_found",
     )
 
 

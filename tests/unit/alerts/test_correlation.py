@@ -519,7 +519,7 @@ def test_a_merge_and_a_split_are_logged_with_a_reason(scene: Scene) -> None:
     ):
         refused = scene.command(command.model_copy(update={"reason": None}), 5)
         assert isinstance(refused, CommandRefused)
-        assert (refused.status, refused.code) == (409, "reason_needed")
+        assert (refused.status, refused.code) == (409, "reason_required")
 
 
 @pytest.mark.parametrize("kind", [MergeIncidents, SplitIncident])
@@ -824,7 +824,7 @@ def test_decisions_on_an_older_version_are_refused(scene: Scene) -> None:
     a, b = _two(scene)
     refused = scene.command(_command(MergeIncidents, incident=a.id, into=b.id, expected=7), 5)
     assert isinstance(refused, CommandRefused)
-    assert (refused.status, refused.code) == (412, "version_changed")
+    assert (refused.status, refused.code) == (412, "version_conflict")
 
 
 def test_a_late_report_is_an_addendum_to_an_incident_closed_less_than_72_hours_ago(

@@ -274,7 +274,7 @@ def test_a_proposed_level_can_be_refused_with_a_reason(scene: Scene) -> None:
         scene, 30, "activity_dmia_pct", {"criticality": [1], "sauf_activites": ["EOM-04"]}, 100.0
     )
     assert _lower(scene, 31, 3, role="director").code == "not_pilot"
-    assert _lower(scene, 32, 3, reason=None).code == "reason_needed"
+    assert _lower(scene, 32, 3, reason=None).code == "reason_required"
     assert isinstance(_lower(scene, 33, 3), CommandApplied)
     row = scene.state.levels["territory"]
     assert (row.level, row.proposed, row.proposed_why) == (3, None, ())
@@ -312,7 +312,7 @@ def test_down_only_by_a_pilot_of_the_level_with_a_reason_and_not_while_it_holds(
 ) -> None:
     _vigilance(scene, 0, "rouge")
     assert _lower(scene, 10, 2, role="director").code == "not_pilot"
-    assert _lower(scene, 11, 2, reason=None).code == "reason_needed"
+    assert _lower(scene, 11, 2, reason=None).code == "reason_required"
     assert _lower(scene, 12, 2).code == "predicate_holds"
     assert isinstance(_lower(scene, 13, 2, force=True), CommandApplied)
     assert scene.state.level() == 2

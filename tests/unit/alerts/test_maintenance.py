@@ -447,7 +447,7 @@ def test_changing_a_window_covers_what_it_now_names(scene: Scene) -> None:
     scene.step(21)
     assert scene.site(COLLEGE).causes[0].maintenance == ()
     assert _calls(scene)
-    assert _refusal(scene, new, 22) == (412, "version_changed")
+    assert _refusal(scene, new, 22) == (412, "version_conflict")
 
 
 def test_alarms_of_activities_wait_with_their_incident(scene: Scene) -> None:
@@ -539,7 +539,7 @@ def test_works_split_off_what_speaks_aloud_are_quiet(scene: Scene) -> None:
             (409, "window_covers_all"),
         ),
         ({"covers": Coverage(types=(EventType.FIRE,))}, (409, "window_danger")),
-        ({"covers": Coverage(sites=("nowhere",))}, (404, "site_unknown")),
+        ({"covers": Coverage(sites=("nowhere",))}, (404, "site_not_found")),
         ({"ends_at": 5}, (409, "window_empty")),
         ({"starts_at": 1, "ends_at": 2}, (409, "window_past")),
         ({"rrule": "FREQ=MONTHLY", "ends": 60 * 24 * 40}, (409, "window_too_long")),
@@ -570,7 +570,7 @@ def test_a_source_silences_its_own_alerts_and_sees_no_other_window(scene: Scene)
     others = _plan(scene, 1, 60, sites=[COLLEGE])
     assert _refusal(scene, EndMaintenance(author="src-1", role="source", window=others), 2) == (
         404,
-        "window_unknown",
+        "window_not_found",
     )
 
 
@@ -579,7 +579,7 @@ def test_what_is_over_stays_over(scene: Scene) -> None:
     scene.step(31)
     assert scene.state.maintenance[window].state == "over"
     assert _refusal(scene, EndMaintenance(**_who(window=window)), 32) == (409, "window_over")
-    assert _refusal(scene, EndMaintenance(**_who(window="none")), 32) == (404, "window_unknown")
+    assert _refusal(scene, EndMaintenance(**_who(window="none")), 32) == (404, "window_not_found")
 
 
 # ── inhibition (D65) ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -113,17 +113,17 @@ def test_the_author_of_a_second_override_is_told_that_it_covers_another() -> Non
 @pytest.mark.parametrize(
     ("command", "status", "code"),
     [
-        (override("inconnu"), 404, "person_unknown"),
-        (override(role_on_call="plombier"), 404, "post_unknown"),
-        (override(scope="nulle-part"), 404, "post_unknown"),
-        (override(role_on_call="directeur_pole"), 404, "post_unknown"),
-        (override(reason=None), 409, "reason_needed"),
+        (override("inconnu"), 404, "person_not_found"),
+        (override(role_on_call="plombier"), 404, "post_not_found"),
+        (override(scope="nulle-part"), 404, "post_not_found"),
+        (override(role_on_call="directeur_pole"), 404, "post_not_found"),
+        (override(reason=None), 409, "reason_required"),
         (override(start=60, end=0), 409, "span_invalid"),
         (override(start=-120, end=-60), 409, "span_over"),
         (override(role="observer"), 403, "role_not_allowed"),
-        (WithdrawDuty(duty="rien", **AUTHOR), 404, "duty_unknown"),
+        (WithdrawDuty(duty="rien", **AUTHOR), 404, "duty_not_found"),
         (imported("ast-technique", end=START), 409, "span_invalid"),
-        (imported("inconnu"), 404, "person_unknown"),
+        (imported("inconnu"), 404, "person_not_found"),
     ],
 )
 def test_what_cannot_be_decided_is_refused_by_name(command: Any, status: int, code: str) -> None:

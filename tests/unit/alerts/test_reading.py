@@ -163,9 +163,9 @@ def test_planned_works_do_not_withhold_an_instruction(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("given", "code"),
     [
-        ({"site": "x"}, "site_unknown"),
-        ({"incident": "x"}, "incident_unknown"),
-        ({"report": "x"}, "report_unknown"),
+        ({"site": "x"}, "site_not_found"),
+        ({"incident": "x"}, "incident_not_found"),
+        ({"report": "x"}, "report_not_found"),
     ],
 )
 def test_an_instruction_about_what_nobody_knows_is_refused(

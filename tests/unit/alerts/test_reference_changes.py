@@ -249,7 +249,7 @@ def test_a_second_person_declines_with_a_reason(scene: Scene) -> None:
     change = _propose(scene)
     assert _refusal(scene, DeclineReference(author="bea", role="director", change=change), 1) == (
         409,
-        "reason_needed",
+        "reason_required",
     )
     answer = scene.command(
         DeclineReference(
@@ -275,7 +275,7 @@ def test_only_its_proposer_withdraws_what_nobody_decided_yet(scene: Scene) -> No
     assert _refusal(scene, others, 1) == (409, "proposer_only")
     assert _refusal(scene, others.model_copy(update={"author": "ana", "reason": None}), 1) == (
         409,
-        "reason_needed",
+        "reason_required",
     )
     assert isinstance(scene.command(others.model_copy(update={"author": "ana"}), 1), CommandApplied)
     assert _row(scene, change).state is ChangeState.WITHDRAWN
@@ -304,7 +304,7 @@ def test_who_decides_on_an_older_look_is_told(scene: Scene) -> None:
     late = WithdrawReference(
         author="ana", role="coordinator", change=change, reason="text:no", expected=0
     )
-    assert _refusal(scene, late, 2) == (412, "version_changed")
+    assert _refusal(scene, late, 2) == (412, "version_conflict")
 
 
 @pytest.mark.parametrize("role", ["cell", "technician", "observer", "source"])
@@ -358,7 +358,7 @@ def test_a_proposal_without_a_reason_is_refused(scene: Scene) -> None:
     sections = _version()
     assert _refusal(scene, _proposal(_draft(scene, sections), sections, reason=None)) == (
         409,
-        "reason_needed",
+        "reason_required",
     )
 
 

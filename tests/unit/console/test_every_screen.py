@@ -520,7 +520,7 @@ async def test_a_refusal_is_told_with_what_it_names() -> None:
             command_id="c-1",
             command="OverrideDuty",
             status=404,
-            code="person_unknown",
+            code="person_not_found",
             values={"person": "p-77"},
         ),
     )

@@ -64,7 +64,7 @@ def test_it_falls_neither_with_the_measure_nor_with_the_reopening_only_by_decisi
     scene.report(60, "reopening", PMI, lifts=(EventType.CLOSURE,), severity=1)
     scene.step(600)
     assert _levels(scene) == {pole: 2}, "over is not lowered"
-    assert _lower(scene, 601, 1, reason=None).code == "reason_needed"
+    assert _lower(scene, 601, 1, reason=None).code == "reason_required"
     assert _lower(scene, 602, 1, role="responsable_site").status == 403
     assert _levels(scene) == {pole: 2}, "a refused decision lowers nothing"
     assert isinstance(_lower(scene, 603, 1), CommandApplied), "all that raised it is over"

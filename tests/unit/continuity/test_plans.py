@@ -174,7 +174,7 @@ def test_two_people_collide_on_the_version_of_decisions() -> None:
     world = _active(World())
     assert _code(world.say(cmd.StandDownPlan(plan="PT-ELEC", expected=0, **WHO), "10:00")) == (
         412,
-        "version_mismatch",
+        "version_conflict",
     )
     assert _code(world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "10:00")) == (409, "already")
 
@@ -208,7 +208,7 @@ def test_a_refusal_needs_a_reason_and_holds_for_a_day() -> None:
     world.trigger("PT-ELEC", 2, "09:41")
     assert _code(world.say(cmd.RefusePlan(plan="PT-ELEC", **WHO), "09:50")) == (
         409,
-        "reason_needed",
+        "reason_required",
     )
     world.say(cmd.RefusePlan(plan="PT-ELEC", reason="text:1", **WHO), "09:51")
     world.trigger("PT-ELEC", 2, "15:00", report="r-new")
@@ -312,11 +312,11 @@ def test_what_does_not_exist_is_404() -> None:
     world = _active(World())
     assert _code(world.say(cmd.ActivatePlan(plan="PT-RIEN", **WHO), "10:00")) == (
         404,
-        "unknown_plan",
+        "plan_not_found",
     )
     assert _code(world.say(cmd.CompleteCard(plan="PT-ELEC", card="F9", **WHO), "10:00")) == (
         404,
-        "unknown_card",
+        "card_not_found",
     )
 
 
@@ -374,7 +374,7 @@ def test_a_card_is_started_done_or_not_applicable_with_a_reason() -> None:
     world.say(cmd.CompleteCard(plan="PT-ELEC", card="F2", **technician), "09:58")
     assert _code(world.say(cmd.SkipCard(plan="PT-ELEC", card="F4", **technician), "09:59")) == (
         409,
-        "reason_needed",
+        "reason_required",
     )
     world.say(cmd.SkipCard(plan="PT-ELEC", card="F4", reason="text:2", **technician), "09:59")
     states = {c.id: (c.state, c.by, clock(c.at), c.overdue) for c in world.plan("PT-ELEC").cards}
@@ -514,7 +514,7 @@ def test_before_that_standing_down_asks_for_force_and_a_reason() -> None:
     )
     assert _code(world.say(cmd.StandDownPlan(plan="PT-ELEC", force=True, **WHO), "10:00")) == (
         409,
-        "reason_needed",
+        "reason_required",
     )
     world.say(cmd.StandDownPlan(plan="PT-ELEC", force=True, reason="text:3", **WHO), "10:01")
     assert world.plan("PT-ELEC").state is PlanState.LIFTED

@@ -462,12 +462,12 @@ def test_a_stale_decision_hears_what_changed() -> None:
     assert isinstance(said, CommandRefused)
     assert (said.status, said.code, said.values["by"], said.values["lines"]) == (
         412,
-        "version_mismatch",
+        "version_conflict",
         "p-1",
         2,
     )
     assert refused(approve(world, "09:51", some[0])) == (409, "already")
-    assert refused(approve(world, "09:51", "unknown")) == (404, "unknown_line")
+    assert refused(approve(world, "09:51", "unknown")) == (404, "line_not_found")
     fire(world)
     world.hit("cen-2", since="09:52")
     world.until("09:56")
@@ -593,7 +593,7 @@ def test_a_declined_line_never_goes_out() -> None:
     world = fire_on_the_way()
     some = [line.id for line in list_proposal_lines(world.state, current(world).id)][:3]
     decline = m.DeclineReassignments(proposal=current(world).id, lines=tuple(some), **WHO)
-    assert refused(world.say(decline, "09:50")) == (409, "reason_needed")
+    assert refused(world.say(decline, "09:50")) == (409, "reason_required")
     assert isinstance(
         world.say(decline.model_copy(update={"reason": "text:t"}), "09:51"), CommandApplied
     )
@@ -669,7 +669,7 @@ def test_accepted_arrived_released() -> None:
     manager = {"author": "p-3", "role": "site_manager"}
     assert refused(world.say(m.AcceptReassignment(line=line, **manager), "09:49")) == (
         404,
-        "unknown_line",
+        "line_not_found",
     )
     approve(world, "09:50", line)
     fire(world)
@@ -720,7 +720,7 @@ def test_one_word_of_a_site_for_many_lines_leaves_those_that_are_there_already()
     ) == (409, "already")
     for no_line in ("no-such", ""):
         unknown = world.say(m.ArriveReassignment(line=first, lines=(no_line,), **manager), "10:00")
-        assert refused(unknown) == (404, "unknown_line")
+        assert refused(unknown) == (404, "line_not_found")
     assert world.state.moved[first].arrived_at is None, "refused whole"
     assert isinstance(
         world.say(m.ArriveReassignment(line=first, lines=tuple(more), **manager), "10:30"),

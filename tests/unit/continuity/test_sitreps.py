@@ -100,16 +100,16 @@ def test_an_improvement_has_an_owner_and_a_date_and_ends_with_a_word() -> None:
         [row.id],
     )
     assert (
-        said(world.say(add.model_copy(update={"owner": "nobody"}), "10:01")) == "404 unknown_role"
+        said(world.say(add.model_copy(update={"owner": "nobody"}), "10:01")) == "404 role_not_found"
     )
     assert (
         said(world.say(add.model_copy(update={"due_at": world.instant("09:59")}), "10:02"))
         == "409 until_past"
     )
     drop = CloseImprovement(author="p-2", role="coordinator", improvement=row.id, dropped=True)
-    assert said(world.say(drop, "10:03")) == "409 reason_needed"
+    assert said(world.say(drop, "10:03")) == "409 reason_required"
     assert said(world.say(drop.model_copy(update={"dropped": False}), "10:04")) == "applied"
     closed = world.facts(ImprovementChanged)[-1].row
     assert (closed.state, closed.closed_by, clock(closed.closed_at)) == ("done", "p-2", "10:04")
-    assert said(world.say(drop, "10:05")) == "404 unknown_improvement"
+    assert said(world.say(drop, "10:05")) == "404 improvement_not_found"
     assert not world.state.improvements

@@ -61,7 +61,7 @@ def test_strategies_are_tried_in_the_order_listed() -> None:
     )
     assert _refused(world.say(cmd.ActivateStrategy(force=True, **second, **WHO), "10:00")) == (
         409,
-        "reason_needed",
+        "reason_required",
     )
     assert isinstance(
         world.say(cmd.ActivateStrategy(force=True, reason="text:1", **second, **WHO), "10:00"),
@@ -151,7 +151,7 @@ def test_a_fallback_site_that_the_reference_data_drop_ends_its_strategy() -> Non
     [
         ("sit-01", 2, "fallback_out"),
         ("sit-02", 25, "fallback_full"),
-        ("nowhere", 1, "unknown_site"),
+        ("nowhere", 1, "site_not_found"),
     ],
 )
 def test_a_fallback_site_must_be_sound_and_have_the_places(
@@ -308,7 +308,7 @@ def test_a_whole_rto_demands_an_arbitration_and_80_percent_of_a_dmia_the_next_st
         "SR-FOUR:renfort gardiennage",
     )
     asked = cmd.ArbitrateAlarm(alarm=alarms[ClockBase.RTO, 100].id, **WHO)
-    assert _refused(world.say(asked, "10:20")) == (409, "reason_needed")
+    assert _refused(world.say(asked, "10:20")) == (409, "reason_required")
     world.say(asked.model_copy(update={"reason": "text:7"}), "10:21")
     answered = world.facts(AlarmArbitrated)[0].row
     assert (answered.arbitrated_by, answered.reason, clock(answered.arbitrated_at)) == (
@@ -318,7 +318,7 @@ def test_a_whole_rto_demands_an_arbitration_and_80_percent_of_a_dmia_the_next_st
     )
     assert _refused(world.say(asked.model_copy(update={"reason": "text:8"}), "10:22")) == (
         404,
-        "unknown_alarm",
+        "alarm_not_found",
     )
 
 

@@ -115,7 +115,7 @@ def test_answers_to_nothing_are_refused_by_name() -> None:
     codes = [
         f.code for f in (*d.answer(id="n9"), *d.answer(id="info")) if isinstance(f, CommandRefused)
     ]
-    assert codes == ["notification_unknown", "answer_not_expected"]
+    assert codes == ["notification_not_found", "answer_not_expected"]
 
 
 def test_an_answer_given_elsewhere_ends_the_call_and_is_told_to_nobody_again() -> None:

@@ -312,7 +312,7 @@ def test_refusals_name_what_stands_against_it(what: Any) -> None:
         return next((f.code for f in d.tell(command) if isinstance(f, CommandRefused)), None)
 
     assert code(what(author="a", role="technician", callout="c1")) == "role_not_allowed"
-    assert code(what(author="a", role="coordinator", callout="c1")) == "callout_unknown"
+    assert code(what(author="a", role="coordinator", callout="c1")) == "callout_not_found"
     draft(d, 3)
     start(d)
     stop(d)

@@ -154,7 +154,7 @@ def test_what_is_called_back_or_answered_during_a_hold_stays_so() -> None:
     [
         ({"role": "observer"}, "role_not_allowed"),
         ({"reason": None}, "reason_required"),
-        ({"until": T0}, "until_in_past"),
+        ({"until": T0}, "until_past"),
     ],
 )
 def test_a_hold_needs_the_right_a_reason_and_an_end(changes: dict[str, Any], code: str) -> None:
