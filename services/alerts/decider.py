@@ -63,10 +63,6 @@ class AlertsDecider:
     service = "alerts"
     logic = 1
 
-    def __init__(self) -> None:
-        self._decided: Decision | None = None
-        self._next = 0
-
     def initial(self, realm: str, lineage: str) -> State:
         return State(realm, lineage)
 
@@ -114,7 +110,7 @@ class AlertsDecider:
                 pass
             case other:
                 raise UnknownInput(f"alerts has no rule for {type(other).__name__}")
-        return self._kept(draft)
+        return draft.finish()
 
     def fire(self, state: State, firing: Firing) -> Sequence[Fact]:
         draft, key = Decision(state, firing), firing.deadline.key
@@ -125,27 +121,9 @@ class AlertsDecider:
         update_derived_state(draft)
         if draft.state.agenda.first() == firing.deadline:
             draft.emit(DeadlineSettled(key=key))
-        return self._kept(draft)
-
-    def _kept(self, draft: Decision) -> Sequence[Fact]:
-        self._decided, self._next = draft, 0
-        return draft.facts
+        return draft.finish()
 
     def evolve(self, state: State, fact: Fact, fact_id: str, at: Instant) -> State:
-        """Return the state after one fact.
-
-        The facts of the last decision are evolved already, and their states are returned from a
-        memo. It compares state and fact by identity, so a fold or another order is evolved here.
-        """
-        draft, n = self._decided, self._next
-        if (
-            draft is not None
-            and n < len(draft.facts)
-            and draft.facts[n] is fact
-            and draft.trail[n] is state
-        ):
-            self._next = n + 1
-            return draft.trail[n + 1]
         return evolve(state, fact)
 
     def next_deadline(self, state: State) -> Deadline | None:

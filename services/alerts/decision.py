@@ -21,7 +21,7 @@ from services.alerts.reports.report_facts import parse_number
 from services.alerts.rows import copy_with
 from services.alerts.state import State, SuppressionReason
 from services.runtime.decider.maps import Map
-from services.runtime.decider.protocol import Firing, Input
+from services.runtime.decider.protocol import EvolvedFacts, Firing, Input
 
 
 class Order(NamedTuple):
@@ -74,8 +74,8 @@ class Decision:
         "regrouped",
         "reopened",
         "state",
+        "states",
         "stirred",
-        "trail",
         "turned",
         "unheard",
         "values",
@@ -85,8 +85,8 @@ class Decision:
     def __init__(self, state: State, ids: Input | Firing) -> None:
         self.state = self._start = state
         self.facts: list[Fact] = []
-        self.trail: list[State] = [state]
-        """States before, between and after the facts."""
+        self.states: list[State] = []
+        """State after each fact."""
         self.now: Instant = ids.now if isinstance(ids, Input) else ids.deadline.due
         """Time of the decision; a deadline is decided at its due time."""
         self.clock: Instant = ids.now
@@ -151,7 +151,11 @@ class Decision:
         """Record a fact and evolve the state by it."""
         self.facts.append(fact)
         self.state = evolve(self.state, fact)
-        self.trail.append(self.state)
+        self.states.append(self.state)
+
+    def finish(self) -> EvolvedFacts[State]:
+        """Return all facts with the state after each."""
+        return EvolvedFacts(self.facts, self.states)
 
     # ── incidents ────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -16,7 +16,7 @@ class DeadlineQueue:
     """Deadlines by key, in order.
 
     `order` is derived from `due` and never stored. There is at most one deadline per activity, plan
-    and dependency: a few hundred.
+    and dependency: a few hundred. The hash of the state holds both fields, so their form stays.
     """
 
     due: Map[str, Instant] = Map()

@@ -72,10 +72,6 @@ class ContinuityDecider:
     service = "continuity"
     logic = 1
 
-    def __init__(self) -> None:
-        self._decided: ContinuityDecision | None = None
-        self._next = 0
-
     def initial(self, realm: str, lineage: str) -> ContinuityState:
         """Return an empty state without reference data."""
         return ContinuityState(realm, lineage)
@@ -113,7 +109,7 @@ class ContinuityDecider:
                 handle_command(draft, command, given.id)
             case other:
                 raise ValueError(f"{type(other).__name__} is not for continuity")
-        return self._kept(draft)
+        return draft.finish()
 
     def fire(self, state: ContinuityState, firing: Firing) -> Sequence[Fact]:
         """Fire one due deadline; after a stall, one step catches up to now."""
@@ -122,10 +118,6 @@ class ContinuityDecider:
         draft.arm(key, None)
         kind, _, id = key.partition(":")
         _DEADLINE_HANDLERS[kind](draft, id)
-        return self._kept(draft)
-
-    def _kept(self, draft: ContinuityDecision) -> Sequence[Fact]:
-        self._decided, self._next = draft, 0
         return draft.finish()
 
     def evolve(
@@ -133,22 +125,9 @@ class ContinuityDecider:
         state: ContinuityState,
         fact: Fact,
         fact_id: str,  # noqa: ARG002
-        at: Instant,  # noqa: ARG002, RUF100
-    ) -> ContinuityState:  # noqa: ARG002, RUF100
-        """Return the state after one fact.
-
-        The draft has already evolved its own facts, so the memo returns that state for the same
-        fact on the same state, by identity. Anything else (a fold, another order) is evolved here.
-        """
-        draft, n = self._decided, self._next
-        if (
-            draft is not None
-            and n < len(draft.facts)
-            and draft.facts[n] is fact
-            and draft.trail[n] is state
-        ):
-            self._next = n + 1
-            return draft.trail[n + 1]
+        at: Instant,
+    ) -> ContinuityState:
+        """Return the state after one fact."""
         return evolve(state, fact, at)
 
     def next_deadline(self, state: ContinuityState) -> Deadline | None:

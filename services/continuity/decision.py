@@ -9,6 +9,7 @@ from schemas.base import Fact, Instant
 from schemas.continuity import AgendaChanged
 from services.continuity.activities.impact_analysis import ImpactAnalysis
 from services.continuity.state import ContinuityState, evolve
+from services.runtime.decider.protocol import EvolvedFacts
 
 T = TypeVar("T")
 
@@ -16,15 +17,15 @@ T = TypeVar("T")
 class ContinuityDecision:
     """Facts of one decision so far, and the state after them; steps see the steps before."""
 
-    __slots__ = ("_due", "_shared", "derive", "facts", "moved", "now", "state", "trail")
+    __slots__ = ("_due", "_shared", "derive", "facts", "moved", "now", "state", "states")
 
     def __init__(
         self, state: ContinuityState, now: Instant, derive: Callable[[str, int], str]
     ) -> None:
         self.state, self.now, self.derive = state, now, derive
         self.facts: list[Fact] = []
-        self.trail: list[ContinuityState] = [state]
-        """The states before the first fact and after each."""
+        self.states: list[ContinuityState] = []
+        """State after each fact."""
         self.moved: dict[str, set[str]] = {}
         """Metric → activities through which it may have moved since it was last recorded."""
         self._due: dict[str, Instant | None] = {}
@@ -53,7 +54,7 @@ class ContinuityDecision:
         for fact in facts:
             self.facts.append(fact)
             self.state = evolve(self.state, fact, self.now)
-            self.trail.append(self.state)
+            self.states.append(self.state)
 
     def arm(self, key: str, due: Instant | None) -> None:
         """Set or (None) remove a deadline. The last call for a key counts."""
@@ -61,16 +62,16 @@ class ContinuityDecision:
 
     def withdraw(self, facts: int, state: ContinuityState) -> None:
         """Discard the facts after the first `facts`, restore `state`, and discard all deadlines."""
-        del self.facts[facts:], self.trail[facts + 1 :]
+        del self.facts[facts:], self.states[facts:]
         self.state = state
         self.moved.clear()
         self._due.clear()
 
-    def finish(self) -> list[Fact]:
-        """Return all facts, with the changed deadlines if there are any."""
+    def finish(self) -> EvolvedFacts[ContinuityState]:
+        """Return all facts with their states, with the changed deadlines if there are any."""
         changes = {
             key: due for key, due in sorted(self._due.items()) if self.state.due.get(key) != due
         }
         if changes:
             self.record(AgendaChanged(due=changes))
-        return self.facts
+        return EvolvedFacts(self.facts, self.states)

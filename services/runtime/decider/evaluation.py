@@ -19,8 +19,9 @@ No clock, no random numbers, no I/O. `evolve` over the recorded facts gives the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 import orjson
@@ -56,7 +57,7 @@ from services.runtime.decider.inputs import (
     describe_error,
     input_digest,
 )
-from services.runtime.decider.protocol import Decider, Firing, Input
+from services.runtime.decider.protocol import Decider, EvolvedFacts, Firing, Input
 from services.runtime.decider.realm_state import RealmState, Watermark
 from services.runtime.log.transaction import FactRecord, TransactionSource
 from services.runtime.process.exits import Stop
@@ -119,9 +120,13 @@ class DomainState(Generic[S]):
         self.domain = domain
         self.closed = closed
 
-    def by(self, decider: Decider[S], fact: Fact, record: FactRecord) -> None:
-        """Evolve by one fact that has an effect."""
-        self.domain = decider.evolve(self.domain, fact, record.id, record.at)
+    def by(
+        self, decider: Decider[S], fact: Fact, record: FactRecord, after: S | None = None
+    ) -> None:
+        """Evolve by one fact that has an effect, or move to the state after it if it is given."""
+        self.domain = (
+            decider.evolve(self.domain, fact, record.id, record.at) if after is None else after
+        )
         if type(fact) is RealmClosed:
             self.closed = True
 
@@ -326,8 +331,9 @@ class Application(Generic[S]):
         try:
             if unwritable is not None:
                 raise ValueError(unwritable)
-            for fact in self.decided(message, given, now, state.lineage, domain):
-                self.take(fact, now)
+            decided = self.decided(message, given, now, state.lineage, domain)
+            for fact, after in _pair_with_states(decided):
+                self.take(fact, now, after=after)
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001  becomes a recorded fact, never a stop
@@ -426,8 +432,10 @@ class Application(Generic[S]):
             firing = Firing(deadline, state.realm, state.lineage, now if live else clock)
             domain, fired = moved.domain, len(self.facts)
             try:
-                for ordinal, fact in enumerate(decider.fire(domain, firing)):
-                    self.take(fact, clock, firing.derive(f"fact/{type(fact).__name__}", ordinal))
+                decided = _pair_with_states(decider.fire(domain, firing))
+                for ordinal, (fact, after) in enumerate(decided):
+                    id = firing.derive(f"fact/{type(fact).__name__}", ordinal)
+                    self.take(fact, clock, id, after)
                 if decider.next_deadline(moved.domain) == deadline:
                     raise ValueError("the deadline is still armed after it fired")
                 if (more := _measure_facts(self.facts[fired:])) > MAX_SINGLE_FIRING_BYTES:
@@ -475,14 +483,14 @@ class Application(Generic[S]):
         self.facts.append(record)
         return record
 
-    def take(self, fact: Fact, at: Instant, id: str | None = None) -> None:
-        """Record a fact and evolve the state by it."""
+    def take(self, fact: Fact, at: Instant, id: str | None = None, after: S | None = None) -> None:
+        """Record a fact and evolve the state by it, unless the state `after` it is known."""
         if id is None:
             record = self.record_fact(fact, at)
         else:
             self.facts.append(record := _build_fact_record(fact, id, at))
         if self.moved is not None:
-            self.moved.by(self.machine.decider, fact, record)
+            self.moved.by(self.machine.decider, fact, record, after)
 
 
 _OUTCOMES: Final[dict[type[Fact] | None, str]] = {
@@ -491,6 +499,12 @@ _OUTCOMES: Final[dict[type[Fact] | None, str]] = {
     InputFailed: "failed",
     InputRefused: "refused",
 }
+
+
+def _pair_with_states(facts: Sequence[Fact]) -> Iterable[tuple[Fact, Any]]:
+    """Return each fact with the state after it, or with None if it must be evolved."""
+    states = facts.states if isinstance(facts, EvolvedFacts) else repeat(None, len(facts))
+    return zip(facts, states, strict=True)
 
 
 def _measure_facts(facts: Sequence[FactRecord]) -> int:

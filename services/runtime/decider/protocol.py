@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from schemas.base import Fact, Instant, Message
 from schemas.realms import derive_id
@@ -70,6 +70,15 @@ class Firing:
         return derive_id(self.lineage, f"{self.deadline.key}@{self.deadline.due}", kind, ordinal)
 
 
+class EvolvedFacts(list[Fact], Generic[S]):
+    """Facts with the states that a decision has computed already, so that none is evolved twice."""
+
+    def __init__(self, facts: Sequence[Fact], states: Sequence[S]) -> None:
+        super().__init__(facts)
+        self.states = states
+        """State after each fact, in the same order."""
+
+
 class Decider(Protocol[S]):
     """A domain. `S` is immutable: a frozen dataclass with `immutables.Map` collections."""
 
@@ -81,7 +90,7 @@ class Decider(Protocol[S]):
         ...
 
     def decide(self, state: S, given: Input) -> Sequence[Fact]:
-        """Return the facts caused by one input, in order.
+        """Return the facts caused by one input, in order, as `EvolvedFacts` if they are evolved.
 
         May raise: the runtime records `InputFailed` and continues.
         """
