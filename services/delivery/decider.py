@@ -53,6 +53,16 @@ from services.delivery.callouts.callouts import (
     decide_callout,
     select_people_to_remind,
 )
+from services.delivery.deadlines import (
+    KEYS,
+    AttemptDue,
+    CallOutDue,
+    ChannelFree,
+    HeldMessageDue,
+    HoldEnds,
+    LaterMessageDue,
+    OutcomeLost,
+)
 from services.delivery.evolve import (
     build_terms,
     evolve_callout,
@@ -82,7 +92,7 @@ from services.delivery.replies.answers import ANSWER_REASONS, decide_answer, rec
 from services.delivery.replies.unparsed_replies import build_help, note_reply
 from services.delivery.simulated_channels import SIMULATED_RUN
 from services.delivery.snapshot_codec import DumpedState, dump_state, load_state
-from services.delivery.state import HOLD_KEY, DeliveryState
+from services.delivery.state import DeliveryState
 from services.runtime.decider.protocol import Deadline, Firing, Input
 
 _KEPT_SECTIONS = (
@@ -425,40 +435,49 @@ class DeliveryDecider:
         These are missing outcomes (ambiguous), missing receipts (next channel), the time of the
         next attempt, the end of the hold, and declared losses.
         """
-        if firing.deadline.key == HOLD_KEY:
-            return [expire_hold(firing.now)]
-        kind, notification, *number = firing.deadline.key.split("/")
-        if kind == "pace":
-            return self._release(state, Channel(notification), firing.now)
-        if kind == "callout":
-            return self._call_out(state, state.callouts[notification], number[0], firing.now)
-        row = state.notifications[notification]
-        match kind:
-            case "attempt":
-                after = self._overdue(row, int(number[0]), firing.now)
-            case "loss":
+        now = firing.now
+        match KEYS.parse(firing.deadline.key):
+            case HoldEnds():
+                return [expire_hold(now)]
+            case ChannelFree(channel=channel):
+                return self._release(state, channel, now)
+            case CallOutDue(callout=callout, step=step):
+                return self._call_out(state, state.callouts[callout], step, now)
+            case AttemptDue(notification=notification, number=number):
+                row = state.notifications[notification]
+                return self._try_next(state, row, self._overdue(row, number, now), now)
+            case OutcomeLost(notification=notification):
+                row = state.notifications[notification]
                 doubted = attempts.find_open_attempt(row)
                 after = (
                     row
                     if doubted is None
-                    else attempts.mark_ambiguous(row, doubted, firing.now, attempts.LOSS)
+                    else attempts.mark_ambiguous(row, doubted, now, attempts.LOSS)
                 )
-            case "later" if row.why == attempts.BUNDLED:
-                return self._digest(state, row, firing.now)
-            case "later" if row.why == attempts.SAME_MINUTE:
-                return self._minute(state, row, firing.now)
-            case "held":
-                return self._begin(state, row, row, firing.now)
-            case "later" if row.id in state.bundles.quiet.get(row.person, ()):
-                return self._morning(state, row, firing.now)
-            case _:
-                after = row  # later/…: nothing but the hour kept it
-        return self._moved(
-            state,
-            row,
-            attempts.plan_next_attempt(after, build_terms(state, firing.now)),
-            firing.now,
-        )
+                return self._try_next(state, row, after, now)
+            case HeldMessageDue(notification=notification):
+                row = state.notifications[notification]
+                return self._begin(state, row, row, now)
+            case LaterMessageDue(notification=notification):
+                return self._send_later(state, state.notifications[notification], now)
+        raise AssertionError(f"not handled: {firing.deadline.key}")
+
+    def _send_later(self, state: DeliveryState, row: NotificationRow, now: Instant) -> list[Fact]:
+        """Send a message that waited for an hour: alone, or with others of its person."""
+        if row.why == attempts.BUNDLED:
+            return self._digest(state, row, now)
+        if row.why == attempts.SAME_MINUTE:
+            return self._minute(state, row, now)
+        if row.id in state.bundles.quiet.get(row.person, ()):
+            return self._morning(state, row, now)
+        return self._try_next(state, row, row, now)
+
+    def _try_next(
+        self, state: DeliveryState, row: NotificationRow, after: NotificationRow, now: Instant
+    ) -> list[Fact]:
+        """Plan the next attempt of a message that has become `after`."""
+        planned = attempts.plan_next_attempt(after, build_terms(state, now))
+        return self._moved(state, row, planned, now)
 
     def _release(self, state: DeliveryState, channel: Channel, now: Instant) -> list[Fact]:
         """Send the messages next in the queue of this provider."""

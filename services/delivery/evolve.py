@@ -22,6 +22,15 @@ from services.delivery.callouts.callouts import (
     compute_reminder_at,
     replace_callout_row,
 )
+from services.delivery.deadlines import (
+    AttemptDue,
+    CallOutDue,
+    ChannelFree,
+    HeldMessageDue,
+    HoldEnds,
+    LaterMessageDue,
+    OutcomeLost,
+)
 from services.delivery.notifications import attempts
 from services.delivery.notifications.channel_policies import (
     DEFAULT_POLICIES,
@@ -29,16 +38,7 @@ from services.delivery.notifications.channel_policies import (
     compile_policies,
 )
 from services.delivery.notifications.rate_limits import ChannelPacing
-from services.delivery.state import (
-    HOLD_KEY,
-    DeliveryState,
-    build_attempt_key,
-    build_callout_key,
-    build_held_key,
-    build_later_key,
-    build_loss_key,
-    build_pace_key,
-)
+from services.delivery.state import DeliveryState
 from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
 
@@ -57,15 +57,14 @@ def evolve_notification(state: DeliveryState, row: NotificationRow) -> DeliveryS
     """Store a row and update deadlines, queues, budgets and the counts of its call-out."""
     before, settled = state.notifications.get(row.id), attempts.is_settled(row)
     agenda = (
-        state.agenda.disarm(build_loss_key(row.id))
-        .disarm(build_held_key(row.id))
-        .disarm(build_later_key(row.id))
+        state.agenda.disarm(OutcomeLost(row.id))
+        .disarm(HeldMessageDue(row.id))
+        .disarm(LaterMessageDue(row.id))
     )
     for attempt in row.attempts:
-        key = build_attempt_key(row.id, attempt.number)
-        agenda = agenda.disarm(key) if attempt.due is None else agenda.arm(key, attempt.due)
+        agenda = agenda.arm(AttemptDue(row.id, attempt.number), attempt.due)
     if row.not_before is not None and not settled:
-        agenda = agenda.arm(build_later_key(row.id), row.not_before)
+        agenda = agenda.arm(LaterMessageDue(row.id), row.not_before)
     waits = row.why == attempts.HELD and not settled
     held = (
         state.held.set(row.id, row.planned_at)
@@ -140,11 +139,7 @@ def _schedule_channels(
     """
     for channel in channels:
         opens = pacing.opens_at(channel, rules.channels[channel], held=held)
-        agenda = (
-            agenda.disarm(build_pace_key(channel))
-            if opens is None
-            else agenda.arm(build_pace_key(channel), opens)
-        )
+        agenda = agenda.arm(ChannelFree(channel), opens)
     return agenda
 
 
@@ -169,19 +164,15 @@ def evolve_callout(
         "next": at + 1 if running and one.next < len(one.people) else None,
         "progress": at + compute_pause_ms(one)
         if running and isinstance(fact, CallOutChanged)
-        else agenda.due.get(build_callout_key(id, "progress"))
+        else agenda.due_of(CallOutDue(id, "progress"))
         if running
         else None,
         "withdraw": at + 1
         if one.row.state in ("stopped", "done") and list_open_notifications(state, one)
         else None,
     }
-    for what, when in due.items():
-        agenda = (
-            agenda.disarm(build_callout_key(id, what))
-            if when is None
-            else agenda.arm(build_callout_key(id, what), when)
-        )
+    for step, when in due.items():
+        agenda = agenda.arm(CallOutDue(id, step), when)
     return replace(state, callouts=state.callouts.set(id, one), agenda=agenda)
 
 
@@ -210,14 +201,14 @@ def withdraw_for_callout(row: NotificationRow) -> NotificationRow:
 
 
 def evolve_hold(state: DeliveryState, row: HoldRow, now: Instant) -> DeliveryState:
-    agenda = state.agenda.disarm(HOLD_KEY)
+    agenda = state.agenda.disarm(HoldEnds())
     if row.held and row.until is not None:
-        agenda = agenda.arm(HOLD_KEY, row.until)
+        agenda = agenda.arm(HoldEnds(), row.until)
         for waiting in state.held:
-            agenda = agenda.disarm(build_held_key(waiting))
+            agenda = agenda.disarm(HeldMessageDue(waiting))
     else:
         for waiting in state.held:  # the runtime bounds how many fire in one Transaction
-            agenda = agenda.arm(build_held_key(waiting), now)
+            agenda = agenda.arm(HeldMessageDue(waiting), now)
     state = replace(state, hold=row, agenda=agenda)
     return replace(
         state,
@@ -284,7 +275,7 @@ def evolve_loss(state: DeliveryState, now: Instant) -> DeliveryState:
     agenda = state.agenda
     for row in state.notifications.values():
         if attempts.find_open_attempt(row):
-            agenda = agenda.arm(build_loss_key(row.id), now)
+            agenda = agenda.arm(OutcomeLost(row.id), now)
     return replace(state, agenda=agenda, lost_at=now)
 
 

@@ -50,39 +50,3 @@ class DeliveryState:
     def sending_held(self) -> bool:
         """True while a hold is in force."""
         return self.hold is not None and self.hold.held
-
-
-def build_attempt_key(notification: str, number: int) -> str:
-    """Return the deadline key of one attempt."""
-    return f"attempt/{notification}/{number}"
-
-
-def build_held_key(notification: str) -> str:
-    """Return the deadline key for a held notification after the hold."""
-    return f"held/{notification}"
-
-
-def build_loss_key(notification: str) -> str:
-    """Return the deadline key at which an open attempt becomes ambiguous after a declared loss."""
-    return f"loss/{notification}"
-
-
-def build_later_key(notification: str) -> str:
-    """Return the deadline key for a notification that waits for a channel's hours or a digest."""
-    return f"later/{notification}"
-
-
-def build_pace_key(channel: Channel) -> str:
-    """Return the deadline key for the next messages that wait for a provider's pace."""
-    return f"pace/{channel.value}"
-
-
-def build_callout_key(callout: str, what: str) -> str:
-    """Return the deadline key of one kind for a call-out.
-
-    The kinds are `next` (people), `progress`, `remind`, `managers` and `withdraw` (after a stop).
-    """
-    return f"callout/{callout}/{what}"
-
-
-HOLD_KEY = "hold"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from schemas.base import Instant
+from services.runtime.decider.deadline_keys import DeadlineKey
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import Deadline
 
@@ -39,8 +40,9 @@ class Deadlines:
     due: Map[str, Instant] = field(default_factory=Map)
     heap: _Heap | None = field(default=None, compare=False, repr=False)
 
-    def arm(self, key: str, due: Instant | None) -> Self:
+    def arm(self, key: DeadlineKey | str, due: Instant | None) -> Self:
         """Return the deadlines with `key` moved to `due`; None disarms it."""
+        key = str(key)
         if self.due.get(key) == due:
             return self
         if due is None:
@@ -58,9 +60,13 @@ class Deadlines:
             heap = _merge_heaps(heap[3], heap[4])
         return type(self)(due, heap)
 
-    def disarm(self, key: str) -> Self:
+    def disarm(self, key: DeadlineKey | str) -> Self:
         """Return the deadlines without `key`."""
-        return self.arm(key, None) if key in self.due else self
+        return self.arm(key, None)
+
+    def due_of(self, key: DeadlineKey | str) -> Instant | None:
+        """Return the time at which `key` is due, or None."""
+        return self.due.get(str(key))
 
     @classmethod
     def restore(cls, due: Map[str, Instant]) -> Self:
