@@ -5,6 +5,9 @@ from __future__ import annotations
 from enum import IntEnum, StrEnum
 from typing import Final, Literal
 
+from schemas.event_types import DANGER_TYPES as DANGER_TYPES  # noqa: PLC0414  also a word of here
+from schemas.event_types import EventType as EventType  # noqa: PLC0414
+
 
 class Certainty(StrEnum):
     """Certainty of a report; `rumour` is CAP Unknown with `rumour: true`.
@@ -25,45 +28,6 @@ class MsgType(StrEnum):
     ALERT = "Alert"
     UPDATE = "Update"
     CANCEL = "Cancel"
-
-
-class EventType(StrEnum):
-    """Type of a report (docs/reference/rules.md, section 3)."""
-
-    CLOSURE = "closure"
-    DAMAGE_REPORT = "damage_report"
-    EVACUATION = "evacuation"
-    FIRE = "fire"
-    FLOOD_LEVEL = "flood_level"
-    GAS_LEAK = "gas_leak"
-    HEADCOUNT = "headcount"
-    INFO = "info"
-    OUTAGE_HEATING = "outage_heating"
-    OUTAGE_IT = "outage_it"
-    OUTAGE_POWER = "outage_power"
-    OUTAGE_TELECOM = "outage_telecom"
-    OUTAGE_WATER = "outage_water"
-    PARTIAL_CLOSURE = "partial_closure"
-    REOPENING = "reopening"
-    SANITARY_ALERT = "sanitary_alert"
-    SECURITY_INCIDENT = "security_incident"
-    SHELTER_IN_PLACE = "shelter_in_place"
-    STAFF_SHORTAGE = "staff_shortage"
-    SUPPLIER_FAILURE = "supplier_failure"
-    TRANSPORT_DISRUPTION = "transport_disruption"
-    WEATHER_ALERT = "weather_alert"
-
-
-DANGER_TYPES: Final = frozenset(
-    {
-        EventType.EVACUATION,
-        EventType.FIRE,
-        EventType.SHELTER_IN_PLACE,
-        EventType.GAS_LEAK,
-        EventType.SECURITY_INCIDENT,
-    }
-)
-"""Types with danger to people; their messages are never held back."""
 
 
 class SiteStatus(StrEnum):

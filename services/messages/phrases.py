@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from ruamel.yaml import YAML
 
 from schemas.base import MINUTE_MS, Instant
+from schemas.event_types import EVENT_TYPES
 from services.messages.rendering import render
 
 PARIS: Final = ZoneInfo("Europe/Paris")
@@ -111,4 +112,7 @@ def load_phrases(lang: str) -> Phrases:
     """Load the phrases of a language; French for an unknown one."""
     name = lang if lang in LANGUAGES else SOURCE
     words = YAML(typ="safe").load((PHRASES_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    words["events"] = {
+        row.type.value: getattr(row.phrase, name) for row in EVENT_TYPES.values() if row.phrase
+    }
     return Phrases(name, words)

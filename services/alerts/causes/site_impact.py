@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from schemas.alerts import MAX_SHOWN_MEMBERS, CauseRow
 from schemas.causes import Cause
+from schemas.event_types import EVENT_TYPES
 from schemas.meals import MEALS_FAIL_BELOW, compute_meals_left, compute_meals_lost
 from schemas.reference import Site
 from schemas.words import EventType as T
@@ -16,7 +17,7 @@ from services.alerts.reports.report_facts import get_absent_pct, list_named
 
 _CACHED_SITES: Final = 4096
 """Most sites, over all realms of a version, that the cache holds."""
-_TOTAL_LOSS_TYPES = frozenset({T.CLOSURE, *constants.ORDER_TYPES})
+_TOTAL_LOSS_TYPES = frozenset(row.type for row in EVENT_TYPES.values() if row.total_loss)
 """Types that take the whole capacity, whichever loss the report names."""
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from schemas import sources, words
+from schemas import event_types, sources
 from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS
+from schemas.event_types import EventKind, select_types
 from schemas.words import Effect
 from schemas.words import EventType as T
 
@@ -75,34 +76,15 @@ MAX_PERSONS: Final = 1_000_000_000
 """Greatest number of people that a measure counts, like `persons_concerned`."""
 
 
-CAUSE_TYPES: Final = frozenset(
-    {
-        T.CLOSURE,
-        T.EVACUATION,
-        T.FIRE,
-        T.SHELTER_IN_PLACE,
-        T.OUTAGE_POWER,
-        T.OUTAGE_WATER,
-        T.OUTAGE_HEATING,
-        T.PARTIAL_CLOSURE,
-        T.DAMAGE_REPORT,
-        T.GAS_LEAK,
-        T.SECURITY_INCIDENT,
-        T.OUTAGE_IT,
-        T.OUTAGE_TELECOM,
-        T.STAFF_SHORTAGE,
-        T.SANITARY_ALERT,
-        T.SUPPLIER_FAILURE,
-    }
-)
+CAUSE_TYPES: Final = select_types(EventKind.CAUSE)
 """Types that hold until something lifts them."""
-SILENT_REPORT_TYPES: Final = frozenset({T.INFO, T.HEADCOUNT, T.REOPENING})
+SILENT_REPORT_TYPES: Final = select_types(EventKind.SILENT)
 """Types that never open an incident and count for no severity. Rule D24, one incident."""
 CONFIRMABLE_TYPES: Final = CAUSE_TYPES | {T.TRANSPORT_DISRUPTION}
 """Types that a second source may confirm. Rule D6, confirmation."""
-CAUSELESS_TYPES: Final = frozenset(T) - CAUSE_TYPES - SILENT_REPORT_TYPES
+CAUSELESS_TYPES: Final = select_types(EventKind.PASSING)
 """Types that count for a severity without making a cause: weather, river, transport."""
-DANGER_TYPES: Final = words.DANGER_TYPES
+DANGER_TYPES: Final = event_types.DANGER_TYPES
 """Types with danger to people: their messages are never delayed."""
 MINOR_SEVERITY: Final = 2
 """CAP Minor: an `info` above it reports a trouble. Rule D2, severity and certainty."""

@@ -15,6 +15,8 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import Translations
 
+from schemas.event_types import list_texts
+
 SOURCE = "fr"
 LANGUAGES = ("fr", "en")
 FOLDER = Path(__file__).parent
@@ -74,6 +76,8 @@ def get_translator(lang: str) -> Translator:
         return Translator(SOURCE, None)
     with (FOLDER / lang / f"{DOMAIN}.po").open("rb") as f:
         catalogue = read_po(f, locale=lang)
+    for text in list_texts():
+        catalogue.add(text.fr, text.en)
     compiled = BytesIO()
     write_mo(compiled, catalogue)
     compiled.seek(0)

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from schemas.event_types import EVENT_TYPES
 from schemas.recurrence import RuleInvalid, parse_rule
-from schemas.words import EventType
 from services.console.i18n import N_, Translator
 
-EVENT_TYPES: Final = (
-    EventType.OUTAGE_POWER,
-    EventType.OUTAGE_WATER,
-    EventType.OUTAGE_HEATING,
-    EventType.OUTAGE_IT,
-    EventType.OUTAGE_TELECOM,
-    EventType.PARTIAL_CLOSURE,
-    EventType.CLOSURE,
-)
+PLANNABLE_TYPES: Final = tuple(row.type for row in EVENT_TYPES.values() if row.plannable)
 USUAL_RULES: Final = {
     "FREQ=DAILY": N_("chaque jour"),
     "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR": N_("chaque jour ouvré"),

@@ -9,12 +9,12 @@ from typing import Any
 
 from babel.numbers import format_currency, format_decimal
 
+from schemas.event_types import EVENT_TYPES
 from schemas.words import (
     ActivityState,
     CardState,
     Channel,
     Effect,
-    EventType,
     IncidentState,
     NotificationState,
     PlanState,
@@ -118,48 +118,8 @@ CHANNEL = {
     Channel.WEBHOOK: N_("webhook"),
     Channel.CHAT: N_("messagerie"),
 }
-EVENT = {
-    EventType.CLOSURE: N_("Fermeture"),
-    EventType.DAMAGE_REPORT: N_("Dégâts"),
-    EventType.EVACUATION: N_("Évacuation"),
-    EventType.FIRE: N_("Incendie"),
-    EventType.FLOOD_LEVEL: N_("Hauteur d’eau"),
-    EventType.GAS_LEAK: N_("Fuite de gaz"),
-    EventType.HEADCOUNT: N_("Recensement"),
-    EventType.INFO: N_("Information"),
-    EventType.OUTAGE_HEATING: N_("Chauffage en panne"),
-    EventType.OUTAGE_IT: N_("Panne informatique"),
-    EventType.OUTAGE_POWER: N_("Coupure d’électricité"),
-    EventType.OUTAGE_TELECOM: N_("Panne téléphonique"),
-    EventType.OUTAGE_WATER: N_("Coupure d’eau"),
-    EventType.PARTIAL_CLOSURE: N_("Fermeture partielle"),
-    EventType.REOPENING: N_("Réouverture"),
-    EventType.SANITARY_ALERT: N_("Alerte sanitaire"),
-    EventType.SECURITY_INCIDENT: N_("Incident de sûreté"),
-    EventType.SHELTER_IN_PLACE: N_("Confinement"),
-    EventType.STAFF_SHORTAGE: N_("Sous-effectif"),
-    EventType.SUPPLIER_FAILURE: N_("Fournisseur défaillant"),
-    EventType.TRANSPORT_DISRUPTION: N_("Transports perturbés"),
-    EventType.WEATHER_ALERT: N_("Vigilance météo"),
-}
-CAUSE = {
-    EventType.CLOSURE: N_("fermé"),
-    EventType.DAMAGE_REPORT: N_("dégâts"),
-    EventType.EVACUATION: N_("évacuation"),
-    EventType.FIRE: N_("incendie"),
-    EventType.GAS_LEAK: N_("fuite de gaz"),
-    EventType.OUTAGE_HEATING: N_("sans chauffage"),
-    EventType.OUTAGE_IT: N_("sans informatique"),
-    EventType.OUTAGE_POWER: N_("sans courant"),
-    EventType.OUTAGE_TELECOM: N_("sans téléphone"),
-    EventType.OUTAGE_WATER: N_("sans eau"),
-    EventType.PARTIAL_CLOSURE: N_("fermé en partie"),
-    EventType.SANITARY_ALERT: N_("alerte sanitaire"),
-    EventType.SECURITY_INCIDENT: N_("incident de sûreté"),
-    EventType.SHELTER_IN_PLACE: N_("confinement"),
-    EventType.STAFF_SHORTAGE: N_("sous-effectif"),
-    EventType.SUPPLIER_FAILURE: N_("fournisseur défaillant"),
-}
+EVENT = {row.type: row.label.fr for row in EVENT_TYPES.values()}
+CAUSE = {row.type: row.trouble.fr for row in EVENT_TYPES.values() if row.trouble is not None}
 """Trouble of a site, in a table cell."""
 ROLE = {
     "responsable_site": N_("Responsable de site"),

@@ -273,7 +273,7 @@ class PlanningScreens(CrisisScreens):
             "groups": groups,
             "sites": list_site_choices(x.sites),
             "kinds": sorted({s.kind for s in x.sites}),
-            "types": maintenance_page.EVENT_TYPES,
+            "types": maintenance_page.PLANNABLE_TYPES,
             "rules": maintenance_page.USUAL_RULES,
             "repeats": lambda rrule: maintenance_page.describe_rule(rrule, x._),
             "person": lambda token: w.name_person(token, x.names, x._),

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from schemas.event_types import EVENT_TYPES, EventType, EventTypeRow
 from schemas.replies import parse_headcount_reply, parse_reply
-from schemas.words import EventType
 from services.intake.integrations.request import build_field_problem
 
 MAX_LINE: Final = 1_600
@@ -42,33 +42,9 @@ class ShortLine:
     persons: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Trouble:
-    type: EventType
-    severity: int
-    words: str
-
-
-_TROUBLES: Final = (
-    _Trouble(EventType.OUTAGE_POWER, 3, "ELEC ELECTRICITE COURANT POWER"),
-    _Trouble(EventType.OUTAGE_WATER, 3, "EAU WATER"),
-    _Trouble(EventType.OUTAGE_HEATING, 3, "CHAUF CHAUFFAGE HEATING"),
-    _Trouble(EventType.OUTAGE_IT, 3, "SI IT INFORMATIQUE RESEAU INTERNET"),
-    _Trouble(EventType.OUTAGE_TELECOM, 3, "TEL TELEPHONE PHONE"),
-    _Trouble(EventType.FIRE, 4, "FEU FUMEE INCENDIE FIRE"),
-    _Trouble(EventType.EVACUATION, 4, "EVAC EVACUE EVACUATION"),
-    _Trouble(EventType.SHELTER_IN_PLACE, 4, "CONFINE CONFINEMENT ABRI SHELTER"),
-    _Trouble(EventType.GAS_LEAK, 4, "GAZ GAS"),
-    _Trouble(EventType.SECURITY_INCIDENT, 3, "INTRUSION VIOLENCE AGRESSION"),
-    _Trouble(EventType.SANITARY_ALERT, 3, "MALADE MALADES SANITAIRE"),
-    _Trouble(EventType.DAMAGE_REPORT, 3, "DEGAT DEGATS BATIMENT DAMAGE"),
-    _Trouble(EventType.CLOSURE, 4, "FERME FERMEE FERMETURE CLOSED"),
-)
-"""Severities match the report form for a site that can partly go on.
-
-See `services/console/incidents/report_form.py`.
-"""
-_BY_WORD: Final[Mapping[str, _Trouble]] = {word: t for t in _TROUBLES for word in t.words.split()}
+_BY_WORD: Final[Mapping[str, EventTypeRow]] = {
+    word: row for row in EVENT_TYPES.values() for word in row.sms_words.split()
+}
 _CALM_WORDS: Final = frozenset({"RAS"})
 _END_WORDS: Final = frozenset({"STOP", "FIN", "REPRISE", "RETABLI", "RETABLIE"})
 _RESTORED_WORDS: Final = frozenset(
@@ -77,16 +53,6 @@ _RESTORED_WORDS: Final = frozenset(
 """Words right after a supply that mean it is back: `EAU RETABLIE`, not `EAU PAS RETABLIE`."""
 _FINAL_RESTORED_WORDS: Final = frozenset({"OK", "RAS"})
 """Words that mean it is back if nothing follows: `ELEC OK`, not `ELEC OK GROUPE VIDE`."""
-_SUPPLIES: Final = frozenset(
-    {
-        EventType.OUTAGE_POWER,
-        EventType.OUTAGE_WATER,
-        EventType.OUTAGE_HEATING,
-        EventType.OUTAGE_IT,
-        EventType.OUTAGE_TELECOM,
-    }
-)
-"""Causes that these words end. An evacuation that is "OK" is complete, not over."""
 _STATES: Final[Mapping[str, tuple[int, int]]] = {
     "PARTIEL": (3, 50),
     "PARTIELLE": (3, 50),
@@ -165,14 +131,14 @@ def _find_site(words: Sequence[str]) -> str | None:
     return next((w for w in words[:3] if _SITE.fullmatch(w)), None)
 
 
-def _is_restoration(trouble: _Trouble, rest: Sequence[str]) -> bool:
-    if trouble.type not in _SUPPLIES or not rest:
+def _is_restoration(trouble: EventTypeRow, rest: Sequence[str]) -> bool:
+    if not trouble.supply or not rest:
         return False
     return rest[0] in _RESTORED_WORDS or (rest[0] in _FINAL_RESTORED_WORDS and len(rest) == 1)
 
 
-def _build_trouble(site: str | None, trouble: _Trouble, rest: Iterable[str]) -> ShortLine:
-    severity, lost, persons = trouble.severity, None, None
+def _build_trouble(site: str | None, trouble: EventTypeRow, rest: Iterable[str]) -> ShortLine:
+    severity, lost, persons = trouble.sms_severity, None, None
     for word in list(rest)[:5]:
         if word in _DANGER:
             severity = _DANGER_SEVERITY

@@ -27,7 +27,7 @@ import orjson
 
 from schemas.base import MINUTE_MS
 from schemas.replies import WAITING_REPLY_PREFIX
-from schemas.words import Certainty
+from schemas.words import DANGER_TYPES, Certainty
 from services.intake.field.phone_numbers import PhoneNumbers, PhoneReporter
 from services.intake.field.rate_limits import (
     AdmissionResult,
@@ -48,7 +48,6 @@ from services.intake.integrations.request import (
 from services.intake.integrations.signals import choose_time
 from services.intake.integrations.times import parse_time
 from services.intake.reports.acceptance import RawBody
-from services.intake.reports.native import DANGER_TYPES
 from services.runtime.http.problems import Problem, ProblemError
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal, Source

@@ -29,7 +29,7 @@ from pydantic_core.core_schema import no_info_after_validator_function, nullable
 
 from schemas.base import MINUTE_MS, Instant
 from schemas.realms import RealmNameInvalid, is_live, parse_realm
-from schemas.words import Certainty, EventType, MsgType
+from schemas.words import DANGER_TYPES, Certainty, EventType, MsgType
 from services.intake.reports.geography import TerritoryMap
 from services.intake.reports.report_origin import (
     check_places,
@@ -214,16 +214,6 @@ class BatchItem(NativeReport):
 
 _ONE: Final[SchemaValidator] = NativeReport.__pydantic_validator__  # type: ignore[assignment]
 _ITEM: Final[SchemaValidator] = BatchItem.__pydantic_validator__  # type: ignore[assignment]
-
-DANGER_TYPES: Final = frozenset(
-    {
-        EventType.EVACUATION,
-        EventType.FIRE,
-        EventType.GAS_LEAK,
-        EventType.SHELTER_IN_PLACE,
-        EventType.SECURITY_INCIDENT,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)

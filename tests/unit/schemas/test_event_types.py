@@ -1,0 +1,88 @@
+"""One row of one table makes a type of events: every other table follows."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from schemas import event_types
+from schemas.event_types import EVENT_TYPES, EventKind, EventType, list_texts
+from services.alerts.reference import constants
+from services.console.i18n import get_translator
+from services.console.incidents import report_form
+from services.console.maintenance import page
+from services.console.texts import words
+from services.intake.field import short_line
+
+NEW_MEMBER = '    LIFT_BREAKDOWN = "lift_breakdown"\n    OUTAGE_HEATING ='
+NEW_ROW = """_ROWS: Final = (
+    EventTypeRow(
+        EventType.LIFT_BREAKDOWN,
+        EventKind.CAUSE,
+        label=Text("Ascenseur en panne", "Lift out of order"),
+        trouble=Text("sans ascenseur", "without lift"),
+        phrase=Text("panne d’ascenseur", "lift breakdown"),
+        plannable=True,
+        sms_words="ASCENSEUR LIFT",
+        buttons=(ReportButton("lift", Text("Ascenseur", "Lift"), "M3 2h10v12H3Z"),),
+    ),
+"""
+
+
+def test_every_type_has_its_row_and_its_words() -> None:
+    assert set(EVENT_TYPES) == set(EventType), "add a row to schemas/event_types.py"
+    for type, row in EVENT_TYPES.items():
+        assert (row.trouble is not None) == (row.kind is EventKind.CAUSE), f"{type}: trouble"
+        if row.kind is not EventKind.SILENT:
+            assert row.phrase is not None, f"{type}: phrase, for messages"
+        assert not row.danger or row.kind is EventKind.CAUSE, f"{type}: only causes are dangers"
+
+
+def test_no_word_and_no_button_means_two_types() -> None:
+    used = [word for row in EVENT_TYPES.values() for word in row.sms_words.split()]
+    used += [button.key for row in EVENT_TYPES.values() for button in row.buttons]
+    assert [word for word, times in Counter(used).items() if times > 1] == []
+
+
+def test_texts_of_the_table_are_translated() -> None:
+    _ = get_translator("en")
+    assert [text.fr for text in list_texts() if _(text.fr) != text.en] == []
+
+
+def test_a_new_row_reaches_every_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forgotten type was silently treated like weather."""
+    file = Path(event_types.__file__)
+    source = file.read_text(encoding="utf-8")
+    for before, after in (("    OUTAGE_HEATING =", NEW_MEMBER), ("_ROWS: Final = (\n", NEW_ROW)):
+        assert before in source
+        source = source.replace(before, after, 1)
+    table = ModuleType("schemas.event_types")
+    monkeypatch.setitem(sys.modules, "schemas.event_types", table)
+    exec(compile(source, str(file), "exec"), vars(table))
+    new = table.EventType("lift_breakdown")
+
+    assert new in _load_again(constants).CAUSE_TYPES
+    assert _load_again(short_line)._BY_WORD["ASCENSEUR"].type is new
+    assert "lift" in {trouble.key for trouble in _load_again(report_form).TROUBLES}
+    assert new in _load_again(page).PLANNABLE_TYPES
+    assert _load_again(words).EVENT[new] == "Ascenseur en panne"
+
+
+def _load_again(module: ModuleType) -> ModuleType:
+    """Run the source of a module once more, beside the loaded one."""
+    assert module.__file__ is not None
+    spec = importlib.util.spec_from_file_location(f"again_{module.__name__}", module.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[made.__name__] = made  # dataclasses look their module up
+    try:
+        spec.loader.exec_module(made)
+    finally:
+        del sys.modules[made.__name__]
+    return made
