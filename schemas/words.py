@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum, StrEnum
 from typing import Final, Literal
 
+from schemas.channels import Channel as Channel  # noqa: PLC0414  also a word of here
 from schemas.event_types import DANGER_TYPES as DANGER_TYPES  # noqa: PLC0414  also a word of here
 from schemas.event_types import EventType as EventType  # noqa: PLC0414
 
@@ -165,20 +166,6 @@ class NotificationState(StrEnum):
     AMBIGUOUS = "ambiguous"
     SUPERSEDED = "superseded"
     WITHDRAWN = "withdrawn"
-
-
-class Channel(StrEnum):
-    """Channel to reach a person.
-
-    French names in `escalade.yaml`: app, sms, voix, mail, messagerie.
-    """
-
-    APP = "app"
-    SMS = "sms"
-    VOICE = "voice"
-    EMAIL = "email"
-    WEBHOOK = "webhook"
-    CHAT = "chat"
 
 
 class Answer(StrEnum):

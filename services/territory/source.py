@@ -18,6 +18,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from schemas import channels
+
 _T = TypeVar("_T", bound=BaseModel)
 
 
@@ -25,7 +27,11 @@ MAX_QUOTED_CHARACTERS = 40
 """Characters of a value that an error quotes."""
 MAX_DEPTH, MAX_PARTS = 20, 5_000
 """Limits of one entry of a file; real entries have a handful of levels."""
-CHANNELS = {"app": "app", "sms": "sms", "voix": "voice", "mail": "email", "messagerie": "chat"}
+CHANNELS = {
+    row.territory_name: row.channel.value
+    for row in channels.CHANNELS.values()
+    if row.territory_name is not None
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ import orjson
 import segno
 import typer
 
+from schemas.channels import CHANNELS, Channel
 from schemas.directory import Contact
 from schemas.reference import Card, Holder, Plan, RosterSection, Wave
-from schemas.words import Channel
 from services.cli.client import print_error
 from services.cli.oncall.directory import DirectoryInvalid, read_contacts
 from services.console.documents import pdf
@@ -33,14 +33,7 @@ from services.runtime.process.settings import Settings
 from services.territory import Territory, TerritoryInvalid, load_territory
 
 HERE = Path(__file__).parent
-CHANNELS = {
-    Channel.APP: "application",
-    Channel.SMS: "SMS",
-    Channel.VOICE: "voix",
-    Channel.EMAIL: "courriel",
-    Channel.WEBHOOK: "webhook",
-    Channel.CHAT: "messagerie",
-}
+CHANNEL_NAMES = {row.channel: row.paper_name or row.label.fr for row in CHANNELS.values()}
 GROUPS = {
     "cellule_complete": "cellule complète",
     "tous_directeurs_pole": "tous les directeurs de pôle",
@@ -90,7 +83,7 @@ def _list_escalations(territory: Territory) -> list[dict[str, Any]]:
                     str(w.wave),
                     f"{w.after_min} min",
                     ", ".join(_member(territory, w, r) for r in w.who),
-                    ", ".join(CHANNELS[Channel(c)] for c in w.channels),
+                    ", ".join(CHANNEL_NAMES[Channel(c)] for c in w.channels),
                     f"{w.ack_min} min",
                     str(w.expected),
                 ]
@@ -216,7 +209,7 @@ def _format_contact(contact: Contact | None) -> list[str]:
         return ["absent de l’annuaire", ""]
     return [
         contact.name or contact.person,
-        "  ".join(f"{CHANNELS[p.channel]} {p.address}" for p in contact.points),
+        "  ".join(f"{CHANNEL_NAMES[p.channel]} {p.address}" for p in contact.points),
     ]
 
 

@@ -18,10 +18,10 @@ from typing import Annotated, Any, TypeVar
 import typer
 from pydantic import ValidationError
 
+from schemas.channels import CHANNELS
 from schemas.directory import Contact, ContactPoint
 from schemas.oncall import DAY_MIN, NoteReachability, ReachRow
 from schemas.topics import select_urgent_topic
-from schemas.words import Channel
 from services.cli.client import error_text, require_broker
 from services.delivery.channels.sms.origin import normalize_dialled_number
 from services.delivery.channels.webhook.driver import is_allowed_url
@@ -128,16 +128,16 @@ def _normalize_address(point: ContactPoint) -> ContactPoint:
 
     Raises AddressInvalid, so that a wrong address is found at import and not during a call.
     """
-    match point.channel:
-        case Channel.SMS | Channel.VOICE:
+    match CHANNELS[point.channel].address:
+        case "telephone":
             if (number := normalize_dialled_number(point.address)) is None:
                 raise AddressInvalid(
                     "a telephone number, 06 12 34 56 78 or +33612345678, is expected"
                 )
             return point.model_copy(update={"address": number})
-        case Channel.EMAIL if _MAIL_PATTERN.fullmatch(point.address) is None:
+        case "mail" if _MAIL_PATTERN.fullmatch(point.address) is None:
             raise AddressInvalid("a mail address, name@example.org, is expected")
-        case Channel.WEBHOOK if not is_allowed_url(point.address):
+        case "url" if not is_allowed_url(point.address):
             raise AddressInvalid("an https:// address is expected")
         case _:
             return point

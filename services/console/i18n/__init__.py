@@ -15,6 +15,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import Translations
 
+from schemas.channels import CHANNELS
 from schemas.event_types import list_texts
 
 SOURCE = "fr"
@@ -76,7 +77,7 @@ def get_translator(lang: str) -> Translator:
         return Translator(SOURCE, None)
     with (FOLDER / lang / f"{DOMAIN}.po").open("rb") as f:
         catalogue = read_po(f, locale=lang)
-    for text in list_texts():
+    for text in (*list_texts(), *(row.label for row in CHANNELS.values())):
         catalogue.add(text.fr, text.en)
     compiled = BytesIO()
     write_mo(compiled, catalogue)

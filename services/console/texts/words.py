@@ -9,11 +9,11 @@ from typing import Any
 
 from babel.numbers import format_currency, format_decimal
 
+from schemas.channels import CHANNELS
 from schemas.event_types import EVENT_TYPES
 from schemas.words import (
     ActivityState,
     CardState,
-    Channel,
     Effect,
     IncidentState,
     NotificationState,
@@ -110,14 +110,7 @@ DELIVERY_REASON = {
     "voice_answer_unreadable": N_("réponse illisible de la passerelle"),
 }
 """Reasons why a message waits or failed (`Notification.why`); providers have more codes."""
-CHANNEL = {
-    Channel.APP: N_("appli"),
-    Channel.SMS: N_("SMS"),
-    Channel.VOICE: N_("voix"),
-    Channel.EMAIL: N_("courriel"),
-    Channel.WEBHOOK: N_("webhook"),
-    Channel.CHAT: N_("messagerie"),
-}
+CHANNEL = {row.channel: row.label.fr for row in CHANNELS.values()}
 EVENT = {row.type: row.label.fr for row in EVENT_TYPES.values()}
 CAUSE = {row.type: row.trouble.fr for row in EVENT_TYPES.values() if row.trouble is not None}
 """Trouble of a site, in a table cell."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from schemas.delivery import NotificationRow
 from schemas.words import Channel
@@ -113,3 +115,16 @@ class SettingsFault:
     variable: str
     what: str
     error: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelType:
+    """The registration of a channel: `CHANNEL` of its folder. `settings` are those of delivery."""
+
+    channel: Channel
+    is_configured: Callable[[Any], bool]
+    """Returns whether the settings name a provider, even a faulty one."""
+    open: Callable[[Any, Inbox], AbstractAsyncContextManager[Driver]]
+    """Creates the driver for correct settings, to be entered."""
+    lint: Callable[[Any], Iterable[SettingsFault]]
+    """Reports errors and surprises in the settings."""

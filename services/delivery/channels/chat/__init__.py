@@ -1,9 +1,12 @@
 """Matrix and every other service of apprise: a contact point is an apprise address."""
 
-from services.delivery.channels.base import Driver
+from contextlib import nullcontext
+
+from schemas.channels import Channel
+from services.delivery.channels.base import ChannelType, Driver
 from services.delivery.channels.chat.settings import ChatSettings, lint
 
-__all__ = ["driver", "lint"]
+__all__ = ["CHANNEL", "driver", "lint"]
 
 
 def driver(settings: ChatSettings) -> Driver:
@@ -13,3 +16,11 @@ def driver(settings: ChatSettings) -> Driver:
     )  # apprise weighs 30 MB: only where it is used
 
     return ChatDriver(settings.schemes)
+
+
+CHANNEL = ChannelType(
+    Channel.CHAT,
+    is_configured=lambda settings: bool(settings.chat_schemes),
+    open=lambda settings, _inbox: nullcontext(driver(settings)),
+    lint=lint,
+)

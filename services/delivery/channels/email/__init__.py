@@ -1,6 +1,19 @@
 """E-mail through an SMTP relay."""
 
+from contextlib import nullcontext
+
+from schemas.channels import Channel
+from services.delivery.channels.base import ChannelType
 from services.delivery.channels.email.driver import EmailDriver
 from services.delivery.channels.email.settings import lint
 
-__all__ = ["EmailDriver", "lint"]
+__all__ = ["CHANNEL", "EmailDriver", "lint"]
+
+CHANNEL = ChannelType(
+    Channel.EMAIL,
+    is_configured=lambda settings: bool(settings.smtp_url.get_secret_value()),
+    open=lambda settings, _inbox: nullcontext(
+        EmailDriver(settings.smtp_url.get_secret_value(), settings.mail_from, settings.mail_bounces)
+    ),
+    lint=lint,
+)

@@ -3,14 +3,15 @@
 The address and the token of the provider decide which.
 """
 
-from services.delivery.channels.base import Inbox
+from schemas.channels import Channel
+from services.delivery.channels.base import ChannelType, Inbox
 from services.delivery.channels.sms.gateway import SmsGateway
 from services.delivery.channels.sms.origin import parse_origin
 from services.delivery.channels.sms.ovh import OvhKeys, OvhSms
 from services.delivery.channels.sms.settings import SmsSettings, lint
 from services.delivery.channels.sms.smpp.driver import SmppDriver
 
-__all__ = ["OvhSms", "SmppDriver", "SmsGateway", "driver", "lint"]
+__all__ = ["CHANNEL", "OvhSms", "SmppDriver", "SmsGateway", "driver", "lint"]
 
 
 def driver(settings: SmsSettings, inbox: Inbox) -> SmppDriver | OvhSms | SmsGateway:
@@ -26,3 +27,11 @@ def driver(settings: SmsSettings, inbox: Inbox) -> SmppDriver | OvhSms | SmsGate
     return SmsGateway(
         url, token, sender, id_at=settings.sms_answer_id, receipts=settings.sms_receipts != "none"
     )
+
+
+CHANNEL = ChannelType(
+    Channel.SMS,
+    is_configured=lambda settings: bool(settings.sms_url.get_secret_value()),
+    open=driver,
+    lint=lint,
+)
