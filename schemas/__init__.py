@@ -4,6 +4,7 @@ Importing this package registers all message types.
 """
 
 from schemas import (  # noqa: F401
+    actions,
     alerts,
     calling,
     callouts,

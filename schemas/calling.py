@@ -45,7 +45,7 @@ class EscalationRow(Model):
 
     id: str
     ladder: str = Field(description="N1, N2, N3, N4")
-    scope: str = Field(description="incident id, or `territory`")
+    scope: str = Field(description="incident id, `territory`, or `action:<id>` (D87)")
     incidents: tuple[str, ...] = ()
     state: Literal["running", "answered", "superseded", "exhausted", "ended"]
     policy: str = Field(description="version of the reference data with which it started")
@@ -85,6 +85,11 @@ class EscalationRow(Model):
         description=(
             "steps of later cycles, once another policy was applied; empty = the same steps again"
         ),
+    )
+    action: str | None = Field(
+        default=None,
+        exclude_if=lambda id: id is None,
+        description="action that it calls for, instead of incidents (D87)",
     )
 
 
@@ -176,6 +181,11 @@ class AnswerRecorded(Fact):
     wave: int | None = None
     late: bool = False
     at: Instant | None = None
+    action: str | None = Field(
+        default=None,
+        exclude_if=lambda id: id is None,
+        description="action that it answers; the change of the action tells the rest (D87)",
+    )
 
 
 @register_message

@@ -71,6 +71,7 @@ PUBLIC_FACTS: dict[str, tuple[str, ...]] = {
     "plans": ("PlanChanged", "TriggerChanged"),
     "deliveries": ("NotificationChanged", "HoldChanged", "CallOutChanged"),
     "reassignments": ("ProposalChanged", "ReassignmentChanged", "ReassignmentOrdered"),
+    "actions": ("ActionChanged",),
 }
 """Public topic → fact names."""
 

@@ -95,7 +95,15 @@ LARGE_MESSAGE_BYTES = 1_310_720
 Their producers set `max_request_size` to twice this.
 """
 
-PUBLIC_TOPICS = ("incidents", "continuity", "plans", "reassignments", "notifications", "deliveries")
+PUBLIC_TOPICS = (
+    "incidents",
+    "continuity",
+    "plans",
+    "reassignments",
+    "notifications",
+    "deliveries",
+    "actions",
+)
 
 TOPICS: tuple[Topic, ...] = (
     *(

@@ -178,6 +178,31 @@ class Answer(StrEnum):
     DECLINE = "decline"
 
 
+class ActionState(StrEnum):
+    """State of an action; an arrow leads only forward.
+
+    Rule D87.
+    """
+
+    REQUESTED = "requested"
+    ACCEPTED = "accepted"
+    DONE = "done"
+    DECLINED = "declined"
+    CANCELLED = "cancelled"
+
+
+class ActionPriority(StrEnum):
+    """Urgency of an action: `urgent` also calls by voice and ignores quiet hours.
+
+    Rule D87.
+    """
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+    URGENT = "urgent"
+
+
 class TaskState(StrEnum):
     OPEN = "open"
     TAKEN = "taken"

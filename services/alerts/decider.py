@@ -13,6 +13,7 @@ from schemas.continuity import CrisisTended, ImprovementChanged, ImprovementRow,
 from schemas.maintenance import LeasesRenewed
 from schemas.reports import ReportReceived
 from services.alerts import tasks
+from services.alerts.actions import lifecycle
 from services.alerts.causes import leases, maintenance
 from services.alerts.commands import apply_command
 from services.alerts.decision import Decision
@@ -91,6 +92,7 @@ class AlertsDecider:
             ):
                 renew_verification(draft, person, proved)
                 responses.apply_answer(draft, notification, person, answer, instead)
+                lifecycle.apply_answer(draft, notification, person, answer, instead)
                 update_derived_state(draft)
             case Unreachable(notification=notification):
                 responses.on_notification_unreachable(draft, notification)
@@ -213,6 +215,7 @@ _DEADLINE_HANDLERS: Final[Mapping[str, Callable[[Decision, str], None]]] = {
     "report": on_report_due,
     "silence": _on_silence_due,
     "allclear": zones.on_all_clear_due,
+    "action": lifecycle.on_action_due,
     "ladder": steps.on_escalation_due,
     "stale": responses.on_acknowledgement_stale,
     "prove": lambda draft, _: readiness.check_readiness(draft),

@@ -11,6 +11,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, Self, TypeVar
 
+from schemas.actions import ActionRow
 from schemas.alerts import (
     FlagRow,
     IncidentRow,
@@ -171,6 +172,9 @@ class State:
 
     Rule D63, reference versions.
     """
+
+    actions: Map[str, ActionRow] = _map_field()
+    """Actions that the cell gave to people. Rule D87, actions."""
 
     rules: Rulebook = field(default=EMPTY_RULEBOOK, init=False, compare=False, repr=False)
     aliases: Map[str, str] = _index_field()

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from schemas.callouts import HeadcountAnswer, headcount_text_id
 from schemas.words import Answer
 from services.console.accounts import push_devices_api
+from services.console.actions import api as actions_api
 from services.console.attention import api as attention_api
 from services.console.continuity import api as continuity_api
 from services.console.documents import retex_api, sitreps_api
@@ -97,6 +98,7 @@ from services.runtime.secrets.signing import SigningKey
 from services.runtime.secrets.vault import TextItem, Vault, VaultTexts
 
 ROUTERS: Final = (
+    actions_api.router,
     attention_api.router,
     incidents_api.router,
     instructions_api.router,

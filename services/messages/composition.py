@@ -47,6 +47,8 @@ MAX_OTHER_CAUSES: Final = 2
 HEADCOUNT: Final = "headcount"
 CALLOUT: Final = "callout"
 CORRECTION: Final = "callout_correction"
+ACTION_DUE: Final = "action_due"
+"""Message that asks whether an action is done."""
 WRITTEN: Final = frozenset({CALLOUT, CORRECTION})
 """Templates that carry a text of the cell at any length."""
 GRAVITY: Final = (
@@ -58,6 +60,11 @@ GRAVITY: Final = (
     "exercise_wave",
     "headcount_manager",
     "instruction",
+    "action_overdue",
+    "action_due",
+    "action_request",
+    "action_reminder",
+    "action_declined",
     "alarm_dmia",
     "forecast_dmia",
     "alarm_rto",
@@ -180,7 +187,9 @@ class _Composer:
         reply = {
             "reply": self._reply(),
             "reply_again": self.phrases.word("reply_again"),
-            "reply_terse": self.phrases.word("reply_terse"),
+            "reply_terse": self.phrases.word(
+                "reply_done_terse" if self.row.template == ACTION_DUE else "reply_terse"
+            ),
         }
         return self._text(
             subject=subject,
@@ -282,16 +291,16 @@ class _Composer:
     def _reply(self) -> str:
         if not self.row.answer_expected:
             return ""
-        return self.phrases.word(
-            "reply_headcount" if self.row.template == HEADCOUNT else "reply_call"
-        )
+        return self.phrases.word(f"reply_{self._kind_of_answer()}")
+
+    def _kind_of_answer(self) -> str:
+        """Return which answers the message asks for, as in the names of the phrases."""
+        return {HEADCOUNT: "headcount", ACTION_DUE: "done"}.get(self.row.template, "call")
 
     def _keys(self) -> str:
         if self.link is None:
             return ""
-        return self.phrases.word(
-            "keys_headcount" if self.row.template == HEADCOUNT else "keys_call"
-        )
+        return self.phrases.word(f"keys_{self._kind_of_answer()}")
 
     def _sms(self, shapes: Mapping[str, str], reply: Mapping[str, str], most: int) -> str:
         """Return the SMS in at most two segments.

@@ -36,6 +36,8 @@ PAGES: Final = {
     "instruction": "/mes-sites",
     "reassignment_void": "/mes-sites",
     "reassignment_recalled": "/mes-sites",
+    "action_declined": "/actions",
+    "action_cancelled": "/actions",
     "readiness_hole": "/astreintes",
     "readiness_digest": "/astreintes",
     "shift_ending": "/astreintes",

@@ -31,6 +31,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "travaux": ("/travaux", 1440, 900, True),
     "donnees": ("/donnees", 1440, 900, True),
     "prevoyance": ("/prevoyance", 1440, 900, True),
+    "actions": ("/actions", 390, 844, True),
     "plans": ("/plans", 1440, 900, True),
     "reaffectation": ("/reaffectation", 1440, 900, True),
     "appareil": ("/appareil", 390, 844, False),

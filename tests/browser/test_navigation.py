@@ -12,6 +12,7 @@ from tests.browser.conftest import Accounts
 EVERYWHERE = {
     "/",
     "/activites",
+    "/actions",
     "/plans",
     "/astreintes",
     "/sitrep",

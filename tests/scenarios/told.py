@@ -34,7 +34,14 @@ UNTIL: Final = re.compile(
 )
 """Until when it is asked."""
 OPEN_ENDED: Final = frozenset(
-    {"callout", "callout_correction", "reply_unread", "reply_unread_headcount", "withdrawn"}
+    {
+        "action_cancelled",
+        "callout",
+        "callout_correction",
+        "reply_unread",
+        "reply_unread_headcount",
+        "withdrawn",
+    }
 )
 """Templates that ask for nothing of their own by a certain time."""
 SINCE: Final = re.compile(r"depuis ?:? (le .{4,16} à )?\d", re.IGNORECASE)

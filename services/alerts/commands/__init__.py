@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from schemas import actions as a
 from schemas import commands as c
 from schemas import maintenance as m
 from schemas import oncall as o
@@ -17,6 +18,7 @@ from schemas.base import Command
 from schemas.reference import PublishReference
 from schemas.runtime import CommandApplied, CommandRefused
 from services.alerts.commands import (
+    actions,
     escalation,
     incidents,
     instructions,
@@ -54,6 +56,11 @@ _ALLOWED_ROLES: Final[dict[type[Command], frozenset[str]]] = {
     c.SetLevel: _CELL_ROLES,
     c.TakeTask: _FIELD_ROLES,
     c.CompleteTask: _FIELD_ROLES,
+    a.RequestAction: _CELL_ROLES,
+    a.AcceptAction: _FIELD_ROLES,
+    a.DeclineAction: _FIELD_ROLES,
+    a.CompleteAction: _FIELD_ROLES,
+    a.CancelAction: _CELL_ROLES,
     m.PlanMaintenance: _CELL_ROLES | {maintenance.SOURCE_ROLE},
     m.ChangeMaintenance: _CELL_ROLES | {maintenance.SOURCE_ROLE},
     m.EndMaintenance: _CELL_ROLES | {maintenance.SOURCE_ROLE},
@@ -115,6 +122,9 @@ def _note_activity(draft: Decision, command: Command) -> None:
         subject = draft.incident_of(report)
     if (task := draft.state.tasks.get(getattr(command, "task", ""))) is not None:
         subject = task.incident
+    if (id := getattr(command, "action", None)) is not None:
+        action = draft.state.actions.get(id) or draft.state.tasks.get(id)
+        subject = action.incident if action is not None else None
     responses.keep_acknowledgement(draft, draft.standing(subject))
 
 
@@ -174,6 +184,11 @@ _HANDLERS: Final[dict[type[Command], Callable[[Decision, Any], Result]]] = {
     c.SetLevel: level.set_level,
     c.TakeTask: reports.take_task,
     c.CompleteTask: reports.complete_task,
+    a.RequestAction: actions.request_action,
+    a.AcceptAction: actions.accept_action,
+    a.DeclineAction: actions.decline_action,
+    a.CompleteAction: actions.complete_action,
+    a.CancelAction: actions.cancel_action,
     m.PlanMaintenance: maintenance.plan_window,
     m.ChangeMaintenance: maintenance.change_window,
     m.EndMaintenance: maintenance.end_window,

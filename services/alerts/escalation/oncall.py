@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from schemas.actions import ActionRow
 from schemas.alerts import IncidentRow
 from schemas.base import DAY_MS, HOUR_MS
 from schemas.calling import EscalationRow, NotificationPlanned, WaveRow
 from schemas.oncall import ReachabilityChanged, ReachRow
-from schemas.ranks import POLE_DIRECTOR_ROLE
+from schemas.ranks import HOLD_ROLE, POLE_DIRECTOR_ROLE
 from schemas.realms import is_live
 from schemas.reference import DEPUTIES, EVERY_POLE
-from schemas.words import Channel
+from schemas.words import Channel, Level
 from services.alerts.decision import Decision
 from services.oncall.localtime import is_inside_window
 from services.oncall.readiness import merge_reach_of_person
 from services.oncall.schedule import OnCallPair
 from services.oncall.worktime import compute_work, is_rested
+
+ASSIGNEE: Final = "assignee"
+DEPUTY: Final = "deputy"
+PILOT: Final = "pilot"
+"""Names in the steps of an action's escalation. Rule D87, actions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,9 @@ def resolve_roles(
     A role that nobody ever holds is yielded without a holder. A role of pôles or sites means those
     that the incidents concern; when they concern none, it means nobody.
     """
+    if ladder.action is not None:
+        yield from _resolve_action_names(draft, names, ladder, draft.state.actions[ladder.action])
+        return
     groups = draft.territory.policy.groups if draft.territory.policy else {}
     for name in names:
         if name == DEPUTIES:
@@ -50,6 +60,96 @@ def resolve_roles(
             yield from resolve_roles(draft, groups[name], ladder)
         else:
             yield from _resolve_scopes(draft, name, ladder)
+
+
+def _resolve_action_names(
+    draft: Decision, names: Iterable[str], ladder: EscalationRow, action: ActionRow
+) -> Iterator[OnCallRole]:
+    """Yield the people that the steps of an action mean. Rule D87, actions.
+
+    The deputy stands in at once for an assignee who cannot be reached, and is not called twice.
+    """
+    post = find_assignee(draft, action)
+    deputy = OnCallRole(post.role, post.scope, post.deputy, None)
+    for name in names:
+        if name == PILOT:
+            yield from find_pilots(draft, action)
+        elif name == DEPUTY:
+            if post.deputy is not None and not _was_called(draft, ladder, post.deputy):
+                yield deputy
+        elif post.deputy is not None and not _is_reachable(draft, post.holder):
+            yield deputy
+        else:
+            yield post
+
+
+def find_assignee(draft: Decision, action: ActionRow) -> OnCallRole:
+    """Return the holder of an action now, and their deputy.
+
+    A named person comes first; their deputy is the other one on call in their role.
+    """
+    now = get_holder_and_deputy(draft, action.role, action.scope)
+    if action.person is None:
+        return OnCallRole(action.role, action.scope, now.holder, now.deputy)
+    others = (p for p in (now.deputy, now.holder) if p is not None and p != action.person)
+    return OnCallRole(action.role, action.scope, action.person, next(others, None))
+
+
+def find_pilots(draft: Decision, action: ActionRow) -> tuple[OnCallRole, ...]:
+    """Return the pilots of an action's level, to be called after the deputy.
+
+    The assignee is not their own pilot: then the coordinator is called, or a higher pilot.
+    """
+    policy = draft.territory.policy
+    level = find_action_level(draft, action)
+    rules = sorted(policy.levels, key=lambda r: r.level) if policy is not None else []
+    groups = [r.pilots for r in rules if r.level == level]
+    groups += [(HOLD_ROLE,), *(r.pilots for r in rules if r.level > level)]
+    for roles in groups:
+        found = tuple(
+            post
+            for role in roles
+            if role != action.role
+            for post in _resolve_pilot(draft, role, action)
+            if post.holder is not None or post.deputy is not None
+        )
+        if found:
+            return found
+    return ()
+
+
+def find_action_level(draft: Decision, action: ActionRow) -> Level:
+    """Return the level of an action: that of its incident, or of the territory if higher."""
+    incident = draft.standing(action.incident)
+    own = draft.incident(incident).level if incident is not None else Level.N0
+    return max(own, draft.level)
+
+
+def _resolve_pilot(draft: Decision, role: str, action: ActionRow) -> Iterator[OnCallRole]:
+    """Yield the holders of a role for the whole territory, or for the places of an action."""
+    scoped = draft.state.rota.scopes(role)
+    if None in scoped:
+        yield _resolve_role(draft, role, None)
+        return
+    site = draft.territory.sites.get(action.scope or "")
+    places = {action.scope, site.pole if site is not None else None}
+    if action.incident is not None:
+        places |= find_concerned_scopes(draft, (action.incident,))
+    yield from (_resolve_role(draft, role, scope) for scope in scoped if scope in places)
+
+
+def _is_reachable(draft: Decision, person: str | None) -> bool:
+    return person is not None and bool(list_channels(draft, person))
+
+
+def _was_called(draft: Decision, ladder: EscalationRow, person: str) -> bool:
+    calls = (
+        draft.state.calls[n]
+        for w in ladder.waves
+        for n in w.notifications
+        if n in draft.state.calls
+    )
+    return any(call.person == person for call in calls)
 
 
 def list_incidents(draft: Decision, ladder: EscalationRow) -> list[IncidentRow]:

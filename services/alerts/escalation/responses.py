@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schemas.actions import OPEN_ACTION_STATES
 from schemas.base import MINUTE_MS, Instant
 from schemas.calling import (
     AnswerRecorded,
@@ -12,7 +13,7 @@ from schemas.calling import (
     WaveRow,
 )
 from schemas.reports import ReportReceived
-from schemas.words import Answer, IncidentState
+from schemas.words import ActionState, Answer, IncidentState
 from services.alerts.decision import Decision
 from services.alerts.escalation import cell_shifts
 from services.alerts.escalation.oncall import (
@@ -77,10 +78,13 @@ def apply_answer(
             wave=call.wave,
             late=late,
             at=draft.now,
+            action=row.action,
         )
     )
     if row.state in ("superseded", "ended"):
         return
+    if answer is Answer.DECLINE and instead is None and ends_action(draft, row, call):
+        return  # the action itself is declined (D87)
     _withdraw_other_calls(draft, row, person, answer, notification)
     if answer is Answer.ACK:
         count_acknowledgement(draft, row, person, call.wave or row.wave)
@@ -91,6 +95,20 @@ def apply_answer(
             call,
             instead if instead is not None and _holds_role(draft, call.role, instead) else None,
         )
+
+
+def ends_action(draft: Decision, row: EscalationRow, call: NotificationPlanned) -> bool:
+    """Return whether a decline of this call declines its action. Rule D87.
+
+    The decline of the assignee, or of the person who accepted, does. That of a deputy or pilot who
+    was called because the action is late only calls the next person.
+    """
+    action = draft.state.actions.get(row.action or "")
+    if action is None or action.state not in OPEN_ACTION_STATES:
+        return False
+    if action.state is ActionState.ACCEPTED:
+        return call.person == action.accepted_by
+    return call.wave == 1
 
 
 def _holds_role(draft: Decision, role: str, person: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any, Final
 
+from schemas.actions import ActionRow
 from schemas.alerts import IncidentRow
 from schemas.base import MINUTE_MS, Instant
 from schemas.calling import (
@@ -20,7 +21,7 @@ from schemas.calling import (
     WaveRow,
 )
 from schemas.reference import Wave
-from schemas.words import Channel, IncidentState
+from schemas.words import ActionPriority, Channel, IncidentState
 from services.alerts.decision import Decision
 from services.alerts.escalation.oncall import (
     OnCallRole,
@@ -221,12 +222,22 @@ def format_role(role: str, scope: str | None) -> str:
 
 
 def plan_notification(
-    draft: Decision, row: EscalationRow, wave: WaveRow, post: OnCallRole, person: str
+    draft: Decision,
+    row: EscalationRow,
+    wave: WaveRow,
+    post: OnCallRole,
+    person: str,
+    template: str | None = None,
 ) -> str | None:
-    """Plan one notification of a wave; return None when the person has no channel."""
+    """Plan one notification of a wave; return None when the person has no channel.
+
+    Without `template`, the escalation chooses it.
+    """
     by = list_channels(draft, person, wave.channels)
     if not by:
         return None
+    if row.action is not None:
+        return _plan_action_notification(draft, row, wave, post, person, by, template)
     notification, incident = draft.derive("notification"), find_foremost_incident(draft, row)
     danger = any(i.danger and i.state in OPEN for i in list_incidents(draft, row))
     first = (
@@ -257,6 +268,58 @@ def plan_notification(
         )
     )
     return notification
+
+
+def _plan_action_notification(
+    draft: Decision,
+    row: EscalationRow,
+    wave: WaveRow,
+    post: OnCallRole,
+    person: str,
+    channels: tuple[Channel, ...],
+    template: str | None,
+) -> str:
+    """Plan a notification about an action. Rule D87.
+
+    Quiet hours do not delay an urgent one. A maintenance window does not withhold a person's text.
+    """
+    assert row.action is not None
+    action, notification = draft.state.actions[row.action], draft.derive("notification")
+    urgent = action.priority is ActionPriority.URGENT
+    draft.emit(
+        NotificationPlanned(
+            notification=notification,
+            incident=draft.standing(action.incident),
+            escalation=row.id,
+            wave=wave.wave,
+            cycle=wave.cycle,
+            level=row.level,
+            role=post.role,
+            scope=post.scope,
+            person=person,
+            channels=channels,
+            answer_expected=True,
+            template=template or ("action_request" if wave.wave == 1 else "action_overdue"),
+            values=build_action_values(draft, action),
+            planned_at=draft.clock,
+            ack_by=draft.clock + wave.ack_min * MINUTE_MS,
+            quiet_until=None if urgent else find_quiet_end(draft, person, post.role, row.level),
+        )
+    )
+    return notification
+
+
+def build_action_values(
+    draft: Decision, action: ActionRow
+) -> dict[str, str | int | float | bool | None]:
+    """Return the values of a message about an action; its title is a reference. Rule D70."""
+    values = build_message_values(draft, draft.standing(action.incident))
+    values |= {"action": action.id, "text": action.text_id, "limit_at": action.due_at}
+    if action.plan is not None:
+        values["plan"] = action.plan
+    if action.scope in draft.territory.sites:
+        values["site"] = action.scope
+    return values
 
 
 def _choose_template(row: EscalationRow) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+from schemas.actions import OPEN_ACTION_STATES, ActionChanged
 from schemas.alerts import (
     DeadlineSettled,
     FlagChanged,
@@ -45,6 +46,7 @@ from schemas.shared import share_object
 from services.alerts.evolve.causes import evolve_cause, evolve_cause_fact
 from services.alerts.evolve.crisis import (
     OPEN,
+    evolve_action,
     evolve_escalation,
     evolve_flag,
     evolve_incident,
@@ -165,6 +167,8 @@ def rebuild_indexes(s: State) -> State:
         new = evolve_flag(new, FlagChanged(row=flag))
     for task in s.tasks.values():
         new = evolve_task(new, task)
+    for action in s.actions.values():
+        new = evolve_action(new, action)
     agenda = new.agenda.arm("prove", s.prove_at)
     for shift in s.shifts.values():
         agenda = agenda.arm(f"relief:{shift.person}", shift.warn_at)
@@ -215,10 +219,18 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
     causes = _keep_if(
         s.causes, lambda c: c.lifted_at is None or any(r in reports for r in c.reports)
     )
+    actions = _keep_if(
+        s.actions,
+        lambda a: a.state in OPEN_ACTION_STATES or (a.ended_at or 0) >= fact.reported_before,
+    )
     ended = {
         e
         for e, row in s.escalations.items()
-        if row.state != "running" and row.incidents and gone.issuperset(row.incidents)
+        if row.state != "running"
+        and (
+            (row.incidents and gone.issuperset(row.incidents))
+            or (row.action is not None and row.action not in actions)
+        )
     }
     return rebuild_indexes(
         s.put(
@@ -231,6 +243,7 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
             tasks=_keep_if(
                 s.tasks, lambda t: t.done_at is None or t.done_at >= fact.reported_before
             ),
+            actions=actions,
             leases=_keep_if(s.leases, lambda a: a.id in reports and a.claim in reports),
             maintenance=_keep_if(
                 s.maintenance, lambda w: w.state != "over" or w.changed_at >= fact.reported_before
@@ -294,6 +307,7 @@ _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
     EscalationChanged: evolve_escalation,
     NotificationPlanned: evolve_notification,
     TaskChanged: lambda s, f: evolve_task(s, f.row),
+    ActionChanged: lambda s, f: evolve_action(s, f.row),
     MaintenanceChanged: lambda s, f: evolve_maintenance(s, f.row),
     LeaseChanged: lambda s, f: evolve_lease(s, f.row),
     MetricChanged: lambda s, f: s.put(metrics=s.metrics.set(f.key, f)),

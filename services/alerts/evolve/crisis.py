@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from schemas.actions import ActionRow
 from schemas.alerts import (
     FlagChanged,
     IncidentReported,
@@ -175,6 +176,12 @@ def evolve_task(s: State, row: TaskRow) -> State:
         s.open_tasks.set(row.kind, of_kind) if of_kind else without_key(s.open_tasks, row.kind)
     )
     return s.put(tasks=s.tasks.set(row.id, row), open_tasks=open_tasks)
+
+
+def evolve_action(s: State, row: ActionRow) -> State:
+    return s.put(
+        actions=s.actions.set(row.id, row), agenda=s.agenda.arm(f"action:{row.id}", row.next_at)
+    )
 
 
 def get_subject(row: TaskRow) -> str:

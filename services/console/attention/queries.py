@@ -8,6 +8,7 @@ from schemas import callouts as k
 from schemas import continuity as c
 from schemas import reassignment as g
 from schemas import reference as ref
+from schemas.actions import ActionRow
 from schemas.base import Instant
 from services.console import resources as r
 from services.console.attention.rows import MAX_NEW, Demand, DemandRows, limit_demands, list_demands
@@ -57,6 +58,7 @@ class AttentionQueries(QueryBase):
                 await read(c.AlarmRow),
                 await read(g.ProposalRow),
                 await read(k.CallOutRow),
+                await read(ActionRow),
             )
         at = get_snapshot_time(found.picture)
         state = limit_demands(list_demands(facts, at), role, at)

@@ -15,14 +15,22 @@ from heapq import heappop, heappush
 from typing import Final
 
 from schemas import reference as ref
+from schemas.actions import OPEN_ACTION_STATES, ActionRow
 from schemas.alerts import IncidentRow, LevelRow, TaskRow
 from schemas.base import MINUTE_MS, Instant
 from schemas.calling import EscalationRow, WaveRow
 from schemas.callouts import CallOutRow
 from schemas.continuity import ActivityRow, AlarmRow, ClockRow, LocalClockRow, PlanRow
-from schemas.ranks import POLE_DIRECTOR_ROLE
+from schemas.ranks import HOLD_ROLE, POLE_DIRECTOR_ROLE
 from schemas.reassignment import ProposalRow, ProposalState
-from schemas.words import CardState, ClockState, IncidentState, PlanState, TaskState
+from schemas.words import (
+    ActionState,
+    CardState,
+    ClockState,
+    IncidentState,
+    PlanState,
+    TaskState,
+)
 
 MAX_NEW: Final = 10
 """Most new demands on one person in ten minutes (EEMUA 191)."""
@@ -80,6 +88,7 @@ class DemandRows:
     alarms: Mapping[str, AlarmRow] = field(default_factory=dict)
     proposals: Mapping[str, ProposalRow] = field(default_factory=dict)
     callouts: Mapping[str, CallOutRow] = field(default_factory=dict)
+    actions: Mapping[str, ActionRow] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +190,13 @@ def list_demands(facts: DemandRows, now: Instant) -> list[Demand]:
         *_list_levels(facts),
         *_list_plans(facts, now),
     ]
-    return [*found, *_list_clocks(facts), *_list_tasks(facts), *_list_reassignments(facts)]
+    return [
+        *found,
+        *_list_clocks(facts),
+        *_list_tasks(facts),
+        *_list_reassignments(facts),
+        *_list_actions(facts),
+    ]
 
 
 def _list_dangers(facts: DemandRows) -> Iterator[Demand]:
@@ -227,6 +242,8 @@ def _list_escalations(facts: DemandRows) -> Iterator[Demand]:
     A replaced escalation counts for the rate only.
     """
     for row in facts.escalations.values():
+        if row.action is not None:
+            continue
         called_at: dict[str, Instant] = {}
         for wave in row.waves:
             for role in _expand_roles(facts, wave) if wave.fired_at is not None else ():
@@ -397,6 +414,29 @@ def _list_reassignments(facts: DemandRows) -> Iterator[Demand]:
             roles,
             newest.lines,
             incident=newest.incident,
+        )
+
+
+def _list_actions(facts: DemandRows) -> Iterator[Demand]:
+    """Yield one row per role for the actions that wait for its answer, and one for late ones."""
+    groups: dict[tuple[str, str], list[ActionRow]] = {}
+    for row in facts.actions.values():
+        if row.state in OPEN_ACTION_STATES and row.overdue_at is not None:
+            groups.setdefault(("action_late", row.role), []).append(row)
+        elif row.state is ActionState.REQUESTED:
+            groups.setdefault(("action", row.role), []).append(row)
+    for (kind, role), rows in groups.items():
+        first = min(rows, key=lambda x: (x.overdue_at or x.requested_at, x.id))
+        late = first.overdue_at is not None
+        yield Demand(
+            f"{kind}:{role}",
+            kind,
+            Urgency.DECISION if late else Urgency.REST,
+            first.overdue_at or first.requested_at,
+            frozenset({role, HOLD_ROLE} if late else {role}),
+            len(rows),
+            due_at=min(x.due_at for x in rows),
+            incident=first.incident,
         )
 
 

@@ -272,8 +272,11 @@ def find_main_escalation(
     pool = [
         e
         for e in escalations
-        if (incident is not None and (incident in e.incidents or e.scope == incident))
-        or (e.state in STANDING_STATES and (incident is None or e.scope == TERRITORY))
+        if e.action is None
+        and (
+            (incident is not None and (incident in e.incidents or e.scope == incident))
+            or (e.state in STANDING_STATES and (incident is None or e.scope == TERRITORY))
+        )
     ]
     return _find_newest(pool)
 

@@ -114,6 +114,7 @@ class Escalation(Resource):
     level: int
     previous_level: int | None
     superseded_by: str | None
+    action: str | None = Field(default=None, description="action that it calls for (D87)")
 
 
 class Report(Resource):

@@ -150,12 +150,21 @@ REFUSALS = {
     "role_not_allowed": N_("Votre rôle ne permet pas cette décision."),
     "role_too_low": N_("Cette décision appartient à un rôle supérieur."),
     "not_pilot": N_("Baisser le niveau appartient à son pilote."),
+    "not_assignee": N_(
+        "Cette action est confiée à quelqu’un d’autre : ce destinataire, son suppléant ou la "
+        "cellule y répond."
+    ),
+    "not_requester": N_("La cellule annule une action, ou la personne qui l’a demandée."),
     "not_addressee": N_("Cet appel s’adresse à une autre personne."),
     # missing things
     "incident_not_found": N_("Cet incident n’existe pas, ou plus."),
     "report_not_found": N_("Ce signalement n’existe pas."),
     "site_not_found": N_("Ce site n’existe pas."),
     "task_not_found": N_("Cette tâche n’existe pas."),
+    "action_not_found": N_("Cette action n’existe pas, ou plus."),
+    "assignee_not_found": N_(
+        "Ni rôle, ni personne de l’annuaire, ni site ne porte ce nom : {assignee}."
+    ),
     "notification_not_found": N_("Cet appel n’existe pas."),
     "plan_not_found": N_("Ce plan n’existe pas."),
     "card_not_found": N_("Cette fiche n’existe pas."),
@@ -192,6 +201,15 @@ REFUSALS = {
     "incident_not_open": N_("L’incident n’est plus ouvert."),
     "incident_not_closed": N_("L’incident n’est pas clos."),
     "task_not_open": N_("Cette tâche n’attend plus."),
+    "action_not_open": N_("Cette action est terminée : elle n’attend plus de réponse."),
+    "action_not_requested": N_("Vous avez déjà accepté cette action."),
+    "assignee_scope_missing": N_(
+        "Ce rôle existe pour chaque pôle ou chaque site : dites lequel, par exemple "
+        "directeur_pole:education."
+    ),
+    "task_of_rules": N_(
+        "Cette vérification vient des règles : on la prend ou on la termine, on ne la refuse pas."
+    ),
     "answer_not_expected": N_("Cet appel n’attend pas de réponse."),
     "callout_not_found": N_("Cette diffusion d’alerte n’existe pas."),
     "callout_started": N_("Cette diffusion d’alerte est déjà lancée."),

@@ -125,6 +125,8 @@ async def _build_resources(
         case "presence":
             realm = found.picture.realm
             return [(place, "presence", PresenceChanged(id=place, realm=realm)) for place in ids]
+        case "actions":
+            return [(one.id, "actions", one) for one in await model.some_actions(found, ids)]
         case "incidents":
             return [(one.id, "incidents", one) for one in await model.some_incidents(found, ids)]
         case "sites":

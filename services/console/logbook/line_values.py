@@ -6,7 +6,7 @@ Pure. Rule D55.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from schemas.replies import UNPARSED_REPLY_TEMPLATE
 from services.runtime.log.transaction import FactRecord
@@ -238,6 +238,8 @@ def _make_escalation_line(fact: FactRecord) -> Fields | None:
     r = fact.data["row"]
     if fact.data["change"] == "tended":  # the action has a line of its own
         return None
+    if r.get("action") is not None:  # as ActionChanged
+        return None
     fired = [w for w in r.get("waves") or () if w.get("fired_at") is not None]
     called = fired[-1] if fired else None
     return {
@@ -272,6 +274,41 @@ def _make_task_line(fact: FactRecord) -> Fields:
         "site": r.get("site"),
         "report": r.get("report"),
         "values": _drop_missing({"task": r["id"], "kind": r["kind"], "outcome": r.get("outcome")}),
+    }
+
+
+_ACTION_ACTORS: Final = {
+    "requested": "requested_by",
+    "accepted": "accepted_by",
+    "done": "ended_by",
+    "declined": "ended_by",
+    "cancelled": "ended_by",
+}
+"""Change of an action → field with the person behind it."""
+
+
+def _make_action_line(fact: FactRecord) -> Fields:
+    r, change = fact.data["row"], fact.data["change"]
+    written = change == "requested"
+    reason = str(r.get("reason") or "").removeprefix("text:") if r.get("ended_at") else ""
+    who = _ACTION_ACTORS.get(change)
+    return {
+        "kind": "decision" if written else "watch" if who is None else "action",
+        "change": change,
+        "text_id": r["text_id"] if written else reason or None,
+        **({} if who is None else {"author": r[who]}),
+        "incident": r.get("incident"),
+        "values": _drop_missing(
+            {
+                "action": r["id"],
+                "state": r["state"],
+                "role": r["role"],
+                "scope": r.get("scope"),
+                "person": r.get("person"),
+                "due_at": r["due_at"],
+                "priority": r["priority"],
+            }
+        ),
     }
 
 
@@ -346,8 +383,10 @@ def _make_note_line(fact: FactRecord) -> Fields:
     }
 
 
-def _make_answer_line(fact: FactRecord) -> Fields:
+def _make_answer_line(fact: FactRecord) -> Fields | None:
     d = fact.data
+    if d.get("action") is not None:  # as ActionChanged
+        return None
     return {
         "kind": "communication",
         "change": d["answer"],
@@ -682,6 +721,7 @@ LINE_MAKERS: dict[str, LineMaker] = {
     "FlagChanged": _make_declaration_line,
     "EscalationChanged": _make_escalation_line,
     "TaskChanged": _make_task_line,
+    "ActionChanged": _make_action_line,
     "MaintenanceChanged": _make_maintenance_line,
     "PagingWithheld": _make_suppression_line,
     "DutyChanged": _make_on_call_line,

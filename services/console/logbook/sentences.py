@@ -376,6 +376,27 @@ def _render_task(record: SentenceSource, names: TerritoryNames, _: Translator) -
             return _("Sans objet : {task}", task=what)
 
 
+_ACTION_SENTENCES: Final = {
+    "requested": N_("Action demandée à {who}, pour le {until}"),
+    "reminded": N_("Action sans réponse de {who} : rappel"),
+    "accepted": N_("Action acceptée ({who}), pour le {until}"),
+    "overdue": N_("Action en retard, confiée à {who} : suppléant puis pilote appelés"),
+    "done": N_("Action faite ({who})"),
+    "declined": N_("Action refusée ({who}) : à confier à quelqu’un d’autre"),
+    "cancelled": N_("Action annulée ({who})"),
+}
+
+
+def _render_action(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    v = record.values
+    if v.get("person"):
+        who = w.name_person(str(v["person"]), names, _)
+    else:
+        who = w.name_role(str(v["role"]), v.get("scope"), names, _)
+    sentence = _ACTION_SENTENCES.get(record.change or "", _ACTION_SENTENCES["requested"])
+    return _(sentence, who=who, until=_format_local_time(v["due_at"]))
+
+
 def _instruction(record: SentenceSource, site: str, _: Translator) -> str:
     if record.change == "sent":
         return _("Consigne envoyée, {site}", site=site)
@@ -720,6 +741,7 @@ _RENDERERS: dict[str, Callable[[SentenceSource, TerritoryNames, Translator], str
     "FlagChanged": _render_declaration,
     "EscalationChanged": _render_escalation,
     "TaskChanged": _render_task,
+    "ActionChanged": _render_action,
     "MaintenanceChanged": _render_maintenance,
     "PagingWithheld": _render_suppression,
     "DutyChanged": _render_on_call,

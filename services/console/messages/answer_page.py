@@ -17,10 +17,11 @@ from schemas.words import Answer, NotificationState
 from services.console.i18n import N_, get_translator
 from services.console.messages.call_facts import collect_call_facts
 from services.console.read_model.queries import Queries
-from services.console.resources import CommandResult
+from services.console.resources import CommandResult, Notification, to_datetime
 from services.console.texts import words as w
 from services.console.web import times
 from services.console.web.shell import DisplayChoice
+from services.messages.composition import ACTION_DUE
 from services.messages.names import TERRITORY
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.signed_links import AnswerLink, AnswerLinks, LinkInvalid
@@ -36,12 +37,16 @@ COUNTED_STATES = ("applied", "pending")
 ENDED_STATES = ("superseded", "ended")
 """States of an escalation that waits for no answer any more."""
 WITHDRAWAL_TEXTS = {
+    "done": N_("L’action est faite."),
+    "declined": N_("L’action a été refusée : la cellule la confie à quelqu’un d’autre."),
+    "cancelled": N_("L’action est annulée : vous n’avez plus rien à faire."),
     "closed": N_("L’incident est clos."),
     "merged": N_("L’incident est rattaché à un autre, suivi par ailleurs."),
     "level_lowered": N_("Le niveau a été abaissé."),
     "superseded": N_("Un autre appel l’a remplacé : répondez à celui-là s’il vous est parvenu."),
 }
 """Reason of a withdrawal → its text."""
+_TITLE_ERASED = N_("Le texte de l’action a été effacé : appelez la cellule.")
 NOTHING_TO_DO = N_("Il n’y a plus rien à faire ici.")
 MAX_CALLS: Final = 1000
 """Most calls of one escalation that are read."""
@@ -131,6 +136,7 @@ class AnswerPage:
             **_build_link_context(link, token),
             "shown_at": now,
             "headcount": told.template == HEADCOUNT,
+            **self._action_context(told, now, choice.lang),
             "number": told.values.get("number"),
             "simulated": realm.simulated,
             "level": told.level,
@@ -149,6 +155,20 @@ class AnswerPage:
             "pending": False,
             "positive": wave.positive if wave else 0,
             "expected": wave.expected if wave else 0,
+        }
+
+    def _action_context(self, told: Notification, now: datetime, lang: str) -> dict[str, Any]:
+        """Return the words of an action for the page, its limit, and the question."""
+        if told.values.get("action") is None:
+            return {"action": None}
+        limit = told.values.get("limit_at")
+        return {
+            "action": self._queries.words_of(str(told.values.get("text") or ""))
+            or get_translator(lang)(_TITLE_ERASED),
+            "action_due": told.template == ACTION_DUE,
+            "action_limit": times.hm_dated(
+                to_datetime(limit) if isinstance(limit, int) else None, now, lang
+            ),
         }
 
     async def answer(

@@ -66,7 +66,8 @@ class ChangeQueries(OverviewQueries, ContinuityQueries, MessageQueries):
         """Read the state of all things at a time, each as a change from nothing."""
         levels = await self.levels(realm, as_of=at, lang=lang)
         incidents = (await self.incidents(realm, as_of=at, lang=lang, limit=UNLIMITED)).items
-        ladders = (await self.escalations(realm, as_of=at, lang=lang, limit=UNLIMITED)).items
+        escalations = (await self.escalations(realm, as_of=at, lang=lang, limit=UNLIMITED)).items
+        ladders = [e for e in escalations if e.action is None]  # an action tells its own changes
         plans = (await self.plans(realm, as_of=at, lang=lang)).items
         sites = (await self.sites(realm, as_of=at, lang=lang)).items
         activities = (await self.activities(realm, as_of=at, lang=lang)).items

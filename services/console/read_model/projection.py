@@ -318,7 +318,7 @@ def _belongs_to_realm(tx: Transaction) -> bool:
     )
 
 
-_ATTENTION_COLLECTIONS = {"alarms", "tasks", "escalations"}
+_ATTENTION_COLLECTIONS = {"actions", "alarms", "tasks", "escalations"}
 """Collections that ask a person to act when a row is new (the alarm rate counts them)."""
 
 

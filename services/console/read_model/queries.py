@@ -11,6 +11,7 @@ StoreAway) and CursorInvalid of `services.runtime.http.pagination`; with `as_of`
 
 from __future__ import annotations
 
+from services.console.actions.queries import ActionQueries
 from services.console.attention.queries import AttentionQueries
 from services.console.documents.queries import DocumentQueries
 from services.console.http.problems import NotFound, RealmUnknown, Rebuilding, StoreUnavailable
@@ -24,6 +25,7 @@ __all__ = ["NotFound", "Queries", "ReadModel", "RealmUnknown", "Rebuilding", "St
 
 
 class ReadModel(
+    ActionQueries,
     AttentionQueries,
     DocumentQueries,
     ChangeQueries,

@@ -141,6 +141,7 @@ _BIRTH_FIELDS = {
     "reports": "recorded_at",
     "incidents": "known_at",
     "tasks": "opened_at",
+    "actions": "requested_at",
     "alarms": "raised_at",
     "notifications": "planned_at",
     "escalations": "started_at",

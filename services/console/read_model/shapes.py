@@ -244,6 +244,7 @@ class Shaper:
             level=row.level,
             previous_level=row.previous_level,
             superseded_by=row.superseded_by,
+            action=row.action,
         )
 
     def task(self, row: a.TaskRow) -> r.Task:

@@ -6,6 +6,7 @@ exceptions for roles that may read them: `Line.text` and `Report.headline`, whic
 encrypted `texts`.
 """
 
+from services.console.actions.resources import Action
 from services.console.attention.resources import AttentionState, DemandLine
 from services.console.continuity.foresight_resources import Contingency, Crisis, Gain, Gap, Loss
 from services.console.continuity.resources import (
@@ -87,6 +88,7 @@ from services.console.sites.overview_resources import (
 from services.console.sites.resources import Cause, Commune, Map, Pole, Site, SiteHeadcount
 
 __all__ = [
+    "Action",
     "Activity",
     "Alarm",
     "AlarmRate",

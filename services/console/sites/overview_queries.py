@@ -15,6 +15,7 @@ from schemas import calling
 from schemas import continuity as c
 from schemas import delivery as d
 from schemas import maintenance as m
+from schemas.actions import OPEN_ACTION_STATES, ActionRow
 from schemas.base import Instant
 from schemas.realms import partition_of
 from schemas.topics import PARTITION_COUNT, SERVICES
@@ -75,7 +76,9 @@ class OverviewQueries(IncidentQueries, SiteQueries):
         current = rows[: bisect_left(rows, True, key=lambda row: row.state not in OPEN_STATES)]
         task_rows = (await picture.rows(a.TaskRow)).values()
         tasks = Counter(t.state for t in task_rows)
-        ladders = Counter(e.state for e in (await picture.rows(calling.EscalationRow)).values())
+        escalations = (await picture.rows(calling.EscalationRow)).values()
+        ladders = Counter(e.state for e in escalations if e.action is None)
+        actions = (await picture.rows(ActionRow)).values()
         hold = (await picture.rows(d.HoldRow)).get("sending")
         windows = Counter(w.state for w in (await picture.rows(m.MaintenanceRow)).values())
         level = shape.level("territory", levels.get("territory"))
@@ -84,6 +87,8 @@ class OverviewQueries(IncidentQueries, SiteQueries):
             "incidents": len(rows),
             "reports": await picture.count("reports"),
             "tasks_open": tasks[TaskState.OPEN] + tasks[TaskState.TAKEN],
+            "actions_open": sum(x.state in OPEN_ACTION_STATES for x in actions),
+            "actions_late": sum(x.state in OPEN_ACTION_STATES and x.due_at <= at for x in actions),
             "tasks_overdue": sum(is_overdue(t, at) for t in task_rows),
             **count_plans((await picture.rows(c.PlanRow)).values()),
             "activities_interrupted": sum(

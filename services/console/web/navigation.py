@@ -51,6 +51,7 @@ ACTIVITIES: Final = Destination("activities", "/activites", N_("Activités"))
 ON_CALL: Final = Destination("duty", "/astreintes", N_("Astreintes"), _LOG)
 SITREP: Final = Destination("sitrep", "/sitrep", N_("Point de situation"), _LOG)
 PLANS: Final = Destination("plans", "/plans", N_("Plans"))
+ACTIONS: Final = Destination("actions", "/actions", N_("Actions"))
 REASSIGNMENT: Final = Destination("reassignment", "/reaffectation", N_("Réaffectation"))
 REPORT: Final = Destination("report", "/signaler", N_("Signaler"), Permission.REPORT_POST)
 MINE: Final = Destination("mine", "/mes-sites", N_("Mes sites"))
@@ -68,6 +69,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Destination, ...]], ...]] = (
             INCIDENT,
             ACTIVITIES,
             PLANS,
+            ACTIONS,
             REASSIGNMENT,
             CALLS,
             MINE,
@@ -124,6 +126,7 @@ def build_navigation(shell: ScreenShell, _: Translator, incident: str | None = N
         path = f"/incidents/{leads_to}" if d is INCIDENT else d.path
         stays = {"vue": "a-traiter"} if d is CELL and starts_at_own_sites(shell.reader) else {}
         counts = {
+            "actions": shell.overview.counts.get("actions_late", 0),
             "duty": shell.urgent,
             "maintenance": shell.overview.counts.get("maintenance_active", 0),
         }

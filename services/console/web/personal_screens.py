@@ -16,6 +16,8 @@ from schemas.reassignment import ACTIVE_LINE_STATES
 from schemas.words import TaskState
 from services.console.accounts import accounts_page as people
 from services.console.accounts.account_page import can_use_passkey, find_account
+from services.console.actions import page as actions_page
+from services.console.actions import rights as actions_rights
 from services.console.exercises import page as player
 from services.console.exercises.texts import announcements
 from services.console.incidents import page as incidents_page
@@ -70,6 +72,9 @@ class PersonalScreens(DocumentScreens):
             **self._around(request, x),
             "receipts": receipts,
             "instructions": instructions,
+            "actions": actions_page.map_open_by_site(
+                await self._list_action_lines(x, own_sites=shown) if shown else []
+            ),
             "answers_for": lambda site: my_sites_page.answers_for(
                 x.shell.reader.principal.scope, site
             ),
@@ -77,6 +82,28 @@ class PersonalScreens(DocumentScreens):
             "total": len(found),
             "touched": my_sites_page.count_abnormal_sites(found),
             "quick": my_sites_page.QUICK_TROUBLES,
+        }
+
+    async def actions(self, request: Request) -> dict[str, Any]:
+        """Build `actions.html`: actions and tasks, and the form to ask. Rule D87."""
+        x = await self._load(request, "actions")
+        lines = await self._list_action_lines(x)
+        principal, _ = x.shell.reader.principal, x._
+        asks = x.shell.reader.may(Permission.INCIDENT_DECIDE)
+        own = actions_rights.list_scopes(principal, x.reference) if asks else None
+        assignees = actions_page.list_assignees(
+            x.reference, _, lambda scope: own is None or scope in own
+        )
+        return {
+            **self._around(request, x),
+            "groups": actions_page.group_lines(lines, _),
+            "asks": asks,
+            "about": request.query_params.get("incident", ""),
+            "assignees": assignees if asks else [],
+            "plans": [(p.id, x.names.plan(p.id)) for p in x.reference.plans.values()],
+            "priorities": actions_page.PRIORITY_LABELS,
+            "due_value": actions_page.propose_due(x.shell.now),
+            "csv": actions_page.build_export_address(x.shell.realm.name, x.shell.moment),
         }
 
     async def sites(self, request: Request) -> dict[str, Any]:

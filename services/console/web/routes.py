@@ -51,8 +51,10 @@ REPORT: Final = "/signaler"
 """The report form, also reached from a poster without a login."""
 WALL: Final = "/mur"
 """The only screen of a kiosk."""
-PERSONAL_PATHS: Final = frozenset({"/signalements/{id}", "/donnees"})
+PERSONAL_PATHS: Final = frozenset({"/actions", "/signalements/{id}", "/donnees"})
 """Screens rendered for each reader alone.
+
+Actions show their words to the people concerned (rule D87).
 
 Reading the text of a report is recorded (rule D59); authors may not approve their own changes (rule
 D63).
@@ -164,6 +166,7 @@ def _add_screens(router: APIRouter, queries: Queries) -> None:
     show("/travaux", "maintenance.html", PlanningScreens.maintenance)
     show("/donnees", "reference.html", PlanningScreens.reference)
     show("/realms", "realms.html", PlanningScreens.realms)
+    show("/actions", "actions.html", PersonalScreens.actions)
     show("/mes-sites", "my_sites.html", PersonalScreens.my_sites)
     show("/exercice", "player.html", PersonalScreens.player)
     show("/main-courante", "logbook.html", DocumentScreens.logbook)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +11,9 @@ from fastapi import Request
 
 from schemas import reference as ref
 from schemas.words import ActivityState, SiteStatus
+from services.console.actions import page as actions_page
+from services.console.actions.queries import REQUEST
+from services.console.actions.rights import can_read_words, is_answerable
 from services.console.continuity.clocks import RunningClock, list_running_clocks
 from services.console.i18n import N_, Translator, get_translator
 from services.console.incidents.escalation_page import (
@@ -23,7 +26,7 @@ from services.console.logbook.queries import FirstSentence
 from services.console.messages import page as messages_page
 from services.console.read_model.queries import Queries
 from services.console.read_model.reference_index import IndexedReference
-from services.console.resources import Activity, Escalation, Line, Site
+from services.console.resources import Action, Activity, Escalation, Line, Site
 from services.console.sites.map import MapView, draw_affected_part, draw_territory
 from services.console.texts import words as w
 from services.console.texts.names import shorten_site_name
@@ -114,6 +117,49 @@ class ScreenBase:
             x.shell.realm.name, lang=x.shell.lang, escalation=found.id, limit=LINE_LIMIT
         )
         return build_escalation(found, told.items, x.names, x._)
+
+    async def _list_action_lines(
+        self,
+        x: ScreenData,
+        incident_id: str | None = None,
+        own_sites: Collection[str] = (),
+    ) -> list[actions_page.ActionLine]:
+        """Return the actions that people asked for, of one incident, or all with the tasks.
+
+        The words of those of an incident are shown by rights alone, as its page is shared, and
+        with `own_sites` those of these sites.
+        """
+        principal, reference = x.shell.reader.principal, x.reference
+        reads_all = principal.may(Permission.INCIDENT_DECIDE) or principal.may(
+            Permission.REPORT_RAW
+        )
+        works = x.shell.reader.may(Permission.TASK_WORK)
+        decides = x.shell.reader.may(Permission.INCIDENT_DECIDE)
+
+        def can_read(action: Action) -> bool:
+            if reads_all or action.site in own_sites:
+                return True
+            shared = incident_id is not None or bool(own_sites)
+            return not shared and can_read_words(principal, action, reference)
+
+        found = await self._queries.actions(
+            x.shell.realm.name,
+            lang=x.shell.lang,
+            incident=incident_id,
+            kind=None if incident_id is None else REQUEST,
+            can_read=can_read,
+        )
+        return [
+            actions_page.build_line(
+                action,
+                x.names,
+                [] if incident_id is not None else x.shell.overview.incidents,
+                x._,
+                answers=works and is_answerable(principal, action, reference),
+                cancels=decides and is_answerable(principal, action, reference),
+            )
+            for action in found.items
+        ]
 
     async def _calls(self, x: ScreenData) -> list[messages_page.CallOutView]:
         """Return headcounts, then call-outs, newest first; empty without the right to the log."""

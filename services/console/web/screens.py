@@ -234,6 +234,7 @@ class CrisisScreens(ScreenBase):
             "conflicts": incident.map_conflicts(conflicts),
             "policy": x.reference.version,
             "cards": incident.list_plan_cards(mine, x.shell.now, x.names, x._),
+            "actions": await self._list_action_lines(x, incident_id=id),
             "ahead": incident.find_next_break(clocks, x.shell.now),
             "first_words": told,
             "read_reports": (told.report,) if told else (),

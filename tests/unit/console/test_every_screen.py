@@ -121,6 +121,7 @@ SCREENS = (
     "/sites/pmi-01",
     "/signalements/r-1",
     "/activites",
+    "/actions",
     "/plans",
     "/releve",
     "/sitrep",

@@ -61,8 +61,14 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/headcounts": {"sites": ["pmi-01"]},
     "POST /api/v1/sites/{id}/instructions": {"text": "restez à l’abri"},
     "POST /api/v1/presence": {"place": "cell"},
+    "POST /api/v1/actions": {
+        "title": "fermer la vanne",
+        "assignee": "pmi-01",
+        "due_at": SPAN["to"],
+    },
 }
 IDS = {
+    "/actions/": "ac-1",
     "/incidents/": "i-1",
     "/notifications/": "n-1",
     "/activities/": ACTIVITY.id,
@@ -133,6 +139,22 @@ def held() -> Held:
             "state": "open",
             "opened_at": START,
             "site": "pmi-01",
+        },
+    )
+    realm.put(
+        "actions",
+        {
+            "id": "ac-1",
+            "state": "requested",
+            "text_id": "t",
+            "assignee": "pmi-01",
+            "role": "responsable_site",
+            "scope": "pmi-01",
+            "priority": "normal",
+            "requested_by": "p-1",
+            "requested_role": "cell",
+            "requested_at": START,
+            "due_at": START + 1,
         },
     )
     realm.put(

@@ -67,7 +67,17 @@ EVERYTHING = ALARM | {
     "author_role": "coordinateur_pca",
     "ends_at": T0 + 3_600_000,
 }
-ANSWERED = ("incident_wave", "level_raised", "answer_stale", "headcount", "exercise_wave")
+ANSWERED = (
+    "incident_wave",
+    "level_raised",
+    "answer_stale",
+    "headcount",
+    "exercise_wave",
+    "action_request",
+    "action_reminder",
+    "action_due",
+    "action_overdue",
+)
 
 
 def row(**changes: Any) -> NotificationRow:
@@ -277,6 +287,32 @@ def test_a_headcount_names_its_sites_or_counts_them() -> None:
     )
 
 
+def test_an_action_says_what_where_since_when_and_until_when() -> None:
+    told = POWER | {"site": "cen-1", "text": "x-1", "action": "a-1", "limit_at": T0 + 3_600_000}
+    asked = said(template="action_request", values=told, text="Coupez le gaz.")
+    assert asked.sms.startswith("Vigie N3, Siège, action demandée : Coupez le gaz. Coupure d'")
+    assert "Faites-la avant 10:42. Répondez 1 : je prends, 2 : je ne peux pas." in asked.sms
+    assert asked.sms.endswith(LINK)
+
+
+def test_a_late_action_asks_the_person_in_charge_whether_it_is_done() -> None:
+    told = {"text": "x-1", "action": "a-1", "limit_at": T0 - 60_000}
+    late = said(template="action_due", values=told, text="Coupez le gaz.")
+    assert "Répondez 1 : c'est fait, 2 : je ne peux pas." in late.sms
+    assert "Appuyez sur 1 si c’est fait" in late.voice.replace("'", "’")
+
+
+def test_the_longest_action_has_two_segments() -> None:
+    site = max(NAMES.sites, key=lambda id: len(NAMES.sites[id][0]))
+    told = POWER | {"site": site, "text": "x-1", "action": "a-1", "limit_at": T0 + 90_000_000}
+    names = ("request", "reminder", "due", "overdue", "declined", "cancelled")
+    for lang in ("fr", "en"):
+        for name in names:
+            text = said(lang, template=f"action_{name}", values=told, text="É" * 160)
+            assert count_septets(text.sms) <= SMS_MAX_SEPTETS, (lang, name)
+            assert "É" * 160 in text.sms, (lang, name)
+
+
 def test_an_instruction_is_told_in_the_words_of_the_cell_or_waits_on_the_page() -> None:
     """Two segments hold a sentence; a longer one is not cut, it is read on the page."""
     told = {"site": "cen-1", "text": "x-1", "limit_at": POWER["since"]}
@@ -478,7 +514,7 @@ def test_every_message_says_what_is_asked_and_until_when(template: str) -> None:
     }.get(template, {})
     role = "responsable_site" if template.endswith("_local") else "dgs_directeur_de_crise"
     name = re.sub("_(lowered|over|local)$", "", template)
-    written = "Coupez l’eau." if name == "instruction" else None
+    written = "Coupez l’eau." if name == "instruction" or name.startswith("action_") else None
     text = said(
         template=name, role=role, values=EVERYTHING | changes, previous_level=Level.N2, text=written
     )

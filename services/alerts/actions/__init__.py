@@ -1,0 +1,1 @@
+"""Actions that the cell gives to people. Rule D87."""

@@ -1,0 +1,153 @@
+"""Decisions about actions: requests and answers. Rule D87, actions."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from schemas import actions as a
+from schemas import commands as c
+from schemas.base import Command
+from schemas.ranks import SITE_MANAGER_ROLE, may_work_card
+from schemas.words import ActionState
+from services.alerts.actions import lifecycle
+from services.alerts.commands import reports
+from services.alerts.commands.refusal import RefusedCommand, Result, get_incident
+from services.alerts.decision import Decision
+from services.alerts.escalation.steps import list_called_people
+
+CELL_ROLES: Final = frozenset({"admin", "coordinator", "cell", "director"})
+"""Roles of accounts that answer for somebody else, and cancel; the API checks their scope."""
+
+
+def request_action(draft: Decision, command: a.RequestAction) -> Result:
+    """Open an action and call its assignee."""
+    role, scope, person = _find_assignee(draft, command.assignee)
+    if command.incident is not None:
+        get_incident(draft, command.incident)
+    if command.plan is not None and command.plan not in {p.id for p in draft.territory.plans}:
+        raise RefusedCommand(404, "plan_not_found", plan=command.plan)
+    if command.due_at <= draft.now:
+        raise RefusedCommand(409, "until_past")
+    row = a.ActionRow(
+        id=draft.derive("action"),
+        state=ActionState.REQUESTED,
+        text_id=command.text_id,
+        assignee=command.assignee,
+        role=role,
+        scope=scope,
+        person=person,
+        incident=draft.standing(command.incident),
+        plan=command.plan,
+        priority=command.priority,
+        requested_by=command.author,
+        requested_role=command.role,
+        requested_at=draft.now,
+        due_at=command.due_at,
+    )
+    lifecycle.open_action(draft, row)
+    return _build_result(draft, row.id)
+
+
+def _find_assignee(draft: Decision, named: str) -> tuple[str, str | None, str | None]:
+    """Return role, scope and person of the assignee; refuse an unknown one (404).
+
+    A site means its manager. A role of pôles or sites needs its scope (409).
+    """
+    if named in draft.territory.sites:
+        return SITE_MANAGER_ROLE, named, None
+    role, _, scope = named.partition(":")
+    scopes = draft.state.rota.scopes(role)
+    policy = draft.territory.policy
+    if scopes or (policy is not None and role in policy.roles):
+        if scope and scope not in scopes:
+            raise RefusedCommand(404, "assignee_not_found", assignee=named)
+        if not scope and scopes and None not in scopes:
+            raise RefusedCommand(409, "assignee_scope_missing", assignee=named)
+        return role, scope or None, None
+    if draft.territory.channels(named) or named in draft.state.reach:
+        return (*lifecycle.find_named_role(draft, named), named)
+    raise RefusedCommand(404, "assignee_not_found", assignee=named)
+
+
+def accept_action(draft: Decision, command: a.AcceptAction) -> Result:
+    """Accept an action, or take over one that another person accepted.
+
+    A task of the rules is a kind of action; it is taken.
+    """
+    if command.action in draft.state.tasks:
+        return reports.take_task(
+            draft, c.TakeTask(author=command.author, role=command.role, task=command.action)
+        )
+    row = _get_open_action(draft, command.action)
+    _check_answerer(draft, command, row)
+    if row.accepted_by == command.author:
+        raise RefusedCommand(409, "action_not_requested", state=row.state.value)
+    lifecycle.accept(draft, row, command.author)
+    return _build_result(draft, row.id)
+
+
+def decline_action(draft: Decision, command: a.DeclineAction) -> Result:
+    row = _get_open_action(draft, command.action)
+    _check_answerer(draft, command, row)
+    lifecycle.decline(draft, row, command.author, command.reason)
+    return _build_result(draft, row.id)
+
+
+def complete_action(draft: Decision, command: a.CompleteAction) -> Result:
+    """Mark an action, or a task of the rules, as done."""
+    if command.action in draft.state.tasks:
+        done = c.CompleteTask(
+            author=command.author,
+            role=command.role,
+            task=command.action,
+            outcome=command.outcome or "done",
+        )
+        return reports.complete_task(draft, done)
+    row = _get_open_action(draft, command.action)
+    _check_answerer(draft, command, row)
+    lifecycle.complete(draft, row, command.author)
+    return _build_result(draft, row.id)
+
+
+def cancel_action(draft: Decision, command: a.CancelAction) -> Result:
+    """Cancel an action: the cell and the requester may."""
+    row = _get_open_action(draft, command.action)
+    entitled = command.role in CELL_ROLES or _is_of_cell(command)
+    if not entitled and command.author != row.requested_by:
+        raise RefusedCommand(403, "not_requester", action=row.id)
+    lifecycle.cancel(draft, row, command.author, command.reason)
+    return _build_result(draft, row.id)
+
+
+def _get_open_action(draft: Decision, id: str) -> a.ActionRow:
+    """Return an action that is requested or accepted; refuse any other (404, 409)."""
+    row = draft.state.actions.get(id)
+    if id in draft.state.tasks:
+        raise RefusedCommand(409, "task_of_rules", action=id)
+    if row is None:
+        raise RefusedCommand(404, "action_not_found", action=id)
+    if row.state not in a.OPEN_ACTION_STATES:
+        raise RefusedCommand(409, "action_not_open", state=row.state.value)
+    return row
+
+
+def _check_answerer(draft: Decision, command: Command, row: a.ActionRow) -> None:
+    """Refuse (403) an answer of a person without part in the action.
+
+    The assignee answers, the people called, higher roles, and the cell for them.
+    """
+    if command.role in CELL_ROLES or _is_of_cell(command) or may_work_card(command.role, row.role):
+        return
+    called = list_called_people(draft, draft.state.escalations[row.escalation or ""])
+    if command.author not in {*called, row.person, row.accepted_by}:
+        raise RefusedCommand(403, "not_assignee", action=row.id)
+
+
+def _is_of_cell(command: Command) -> bool:
+    """Return whether the author acts in a function of the cell, or is a program of it."""
+    return command.role.startswith("cellule_") or command.role == "system"
+
+
+def _build_result(draft: Decision, id: str) -> Result:
+    row = draft.state.actions[id]
+    return {"action": row.id, "state": row.state.value, "version": row.version}

@@ -1,0 +1,221 @@
+"""`/api/v1/actions`: ask somebody to do something until a time, and answer. Rule D87.
+
+The title goes to the encrypted texts; the log holds a reference to it. Tasks of the rules are kinds
+of actions: they are listed, accepted and completed here, too.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import Response
+from pydantic import AwareDatetime, Field
+
+from schemas.actions import (
+    AcceptAction,
+    CancelAction,
+    CompleteAction,
+    DeclineAction,
+    RequestAction,
+)
+from schemas.base import Command
+from schemas.words import ActionPriority, ActionState
+from services.console.actions.queries import CanRead
+from services.console.actions.rights import can_read_words, check_action, check_assignee
+from services.console.actions.table import MEDIA_TYPE, write_csv
+from services.console.http.answers import RESPONSES, build_answer, require_text, send_decision
+from services.console.http.context import (
+    Cursor,
+    DecisionBody,
+    DecisionContext,
+    Limit,
+    Multiple,
+    ReadContext,
+    RealmReader,
+    require_decision,
+    set_etag,
+    to_instant,
+)
+from services.console.http.decisions import CommandDispatcher
+from services.console.http.scopes import check_incident
+from services.console.resources import Action, Page
+from services.console.sites.instructions_api import sentence_of
+from services.runtime.identity.permissions import Permission
+
+router = APIRouter(prefix="/api/v1/actions", tags=["people"])
+LONGEST_TITLE: Final = 160
+"""Characters of a title: together with place, time and answer it fits an SMS."""
+COLUMNS: Final = (
+    "id",
+    "kind",
+    "title",
+    "state",
+    "late",
+    "priority",
+    "assignee",
+    "site",
+    "incident",
+    "plan",
+    "requested_by",
+    "requested_at",
+    "due_at",
+    "reminded_at",
+    "accepted_by",
+    "accepted_at",
+    "ended_by",
+    "ended_at",
+    "outcome",
+    "reason",
+)
+"""Columns of the CSV."""
+Requester = Annotated[DecisionContext, Depends(require_decision(Permission.INCIDENT_DECIDE))]
+Answerer = Annotated[DecisionContext, Depends(require_decision(Permission.TASK_WORK))]
+
+
+class NewAction(DecisionBody):
+    """Something to do until a time, without anything confidential."""
+
+    title: str = Field(min_length=1, max_length=LONGEST_TITLE)
+    assignee: str = Field(
+        min_length=1,
+        max_length=128,
+        description="role, `<role>:<pôle or site>`, token of a person, or site (its manager)",
+    )
+    due_at: AwareDatetime
+    incident: str | None = Field(default=None, max_length=64)
+    plan: str | None = Field(default=None, max_length=64)
+    priority: ActionPriority = ActionPriority.NORMAL
+
+
+class CompleteRequest(DecisionBody):
+    outcome: str | None = Field(
+        default=None,
+        max_length=32,
+        pattern="^[a-z_]+$",
+        description="of a task of the rules: confirmed, denied, done, …",
+    )
+
+
+async def build_reader(reader: ReadContext) -> CanRead:
+    """Return the function that says which words this reader sees."""
+    reference = await reader.model.reference(reader.realm)
+    return lambda action: can_read_words(reader.principal, action, reference)
+
+
+@router.get(
+    "",
+    response_model=Page[Action],
+    responses={200: {"content": {MEDIA_TYPE: {}}, "description": "JSON, or CSV on request"}},
+    summary="Actions and tasks: open ones first, the earliest due first; CSV with `format=csv`",
+)
+async def list_actions(
+    reader: RealmReader,
+    state: Multiple[ActionState],
+    kind: Annotated[
+        str | None, Query(max_length=32, description="`request`, or the kind of a task")
+    ] = None,
+    assignee: Annotated[
+        str | None, Query(max_length=128, description="role, pôle, site or person")
+    ] = None,
+    incident: str | None = None,
+    plan: str | None = None,
+    late: Annotated[bool | None, Query(description="open past `due_at`; false: the others")] = None,
+    format: Literal["json", "csv"] = "json",
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[Action] | Response:
+    found = await reader.model.actions(
+        reader.realm,
+        as_of=reader.as_of,
+        lang=reader.lang,
+        state=state,
+        kind=kind,
+        assignee=assignee,
+        incident=incident,
+        plan=plan,
+        late=late,
+        can_read=await build_reader(reader),
+        limit=limit,
+        cursor=cursor,
+    )
+    if format == "json":
+        return found
+    headers = {"Content-Disposition": 'attachment; filename="actions.csv"'}
+    if found.next is not None:
+        headers["Vigie-Next"] = found.next
+    return Response(write_csv(found.items, COLUMNS), headers=headers, media_type=MEDIA_TYPE)
+
+
+@router.get("/{id}", summary="One action; its ETag is its version")
+async def get_action(reader: RealmReader, id: str, response: Response) -> Action:
+    found = await reader.model.action(
+        reader.realm,
+        id,
+        as_of=reader.as_of,
+        lang=reader.lang,
+        can_read=await build_reader(reader),
+    )
+    set_etag(response, found.version)
+    return found
+
+
+@router.post("", responses=RESPONSES, summary="Ask a role, a person or a site to do something")
+async def request_action(author: Requester, body: NewAction) -> Response:
+    require_text(body.title, "title")
+    author = author.within(body)
+    await check_assignee(author, body.assignee)
+    if body.incident is not None:
+        await check_incident(author, body.incident)
+    decisions: CommandDispatcher = author.request.app.state.decisions
+
+    def make(by: str, role: str, reason: str | None) -> Command:
+        assert reason is not None
+        return RequestAction(
+            author=by,
+            role=role,
+            text_id=reason.removeprefix("text:"),
+            assignee=body.assignee,
+            due_at=to_instant(body.due_at),
+            incident=body.incident,
+            plan=body.plan,
+            priority=body.priority,
+        )
+
+    outcome = await decisions.decide(
+        "alerts",
+        author.realm,
+        author.principal,
+        make,
+        reason=sentence_of(body.title),
+        key=author.key,
+        wait_s=author.wait_s,
+    )
+    return build_answer(author.request, outcome, author.lang)
+
+
+@router.post("/{id}:accept", responses=RESPONSES, summary="I do it")
+async def accept_action(author: Answerer, id: str, body: DecisionBody | None = None) -> Response:
+    await check_action(author.within(body), id)
+    return await send_decision(author, body, "alerts", AcceptAction, action=id)
+
+
+@router.post("/{id}:decline", responses=RESPONSES, summary="I cannot: the pilot is told")
+async def decline_action(author: Answerer, id: str, body: DecisionBody | None = None) -> Response:
+    await check_action(author.within(body), id)
+    return await send_decision(author, body, "alerts", DeclineAction, action=id)
+
+
+@router.post("/{id}:complete", responses=RESPONSES, summary="It is done")
+async def complete_action(
+    author: Answerer, id: str, body: CompleteRequest | None = None
+) -> Response:
+    await check_action(author.within(body), id)
+    outcome = body.outcome if body is not None else None
+    return await send_decision(author, body, "alerts", CompleteAction, action=id, outcome=outcome)
+
+
+@router.post("/{id}:cancel", responses=RESPONSES, summary="No longer needed: its calls stop")
+async def cancel_action(author: Requester, id: str, body: DecisionBody | None = None) -> Response:
+    await check_action(author.within(body), id)
+    return await send_decision(author, body, "alerts", CancelAction, action=id)

@@ -1,0 +1,223 @@
+"""Queries about actions and the tasks of the rules, which are kinds of actions. Rule D87."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final
+
+from schemas import actions as act
+from schemas import alerts as a
+from schemas.base import Instant
+from schemas.words import ActionPriority, ActionState, TaskState
+from services.console import resources as r
+from services.console.http.problems import NotFound
+from services.console.messages.queries import INSTRUCTION, is_overdue
+from services.console.read_model.query_base import (
+    UNLIMITED,
+    OpenRealm,
+    QueryBase,
+    get_snapshot_time,
+    translate_store_errors,
+)
+from services.console.resources import Page, to_datetime
+from services.runtime.http.pagination import paginate
+
+REQUEST: Final = "request"
+"""Kind of an action that a person asked for; every other kind is one of a task."""
+OPEN_STATES: Final = act.OPEN_ACTION_STATES
+ACTION_STATE_OF_TASK: Final = {
+    TaskState.OPEN: ActionState.REQUESTED,
+    TaskState.TAKEN: ActionState.ACCEPTED,
+    TaskState.DONE: ActionState.DONE,
+    TaskState.VOID: ActionState.CANCELLED,
+}
+CanRead = Callable[[r.Action], bool]
+"""Function that says whether the reader may see the words of an action."""
+
+
+def never_read(_action: r.Action) -> bool:
+    """Return False: no words are shown."""
+    return False
+
+
+class ActionQueries(QueryBase):
+    """Queries about actions. Rule D87."""
+
+    async def actions(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        state: Sequence[str] = (),
+        kind: str | None = None,
+        assignee: str | None = None,
+        incident: str | None = None,
+        plan: str | None = None,
+        late: bool | None = None,
+        can_read: CanRead = never_read,
+        limit: int = UNLIMITED,
+        cursor: str | None = None,
+    ) -> Page[r.Action]:
+        """List actions: open ones first, the earliest due first; then the newest end.
+
+        `assignee` is a role, a pôle, a site or a person.
+        """
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with translate_store_errors():
+            requests = (await found.picture.rows(act.ActionRow)).values()
+            tasks = (await found.picture.rows(a.TaskRow)).values()
+            incidents = await found.picture.rows(a.IncidentRow) if incident is not None else {}
+        of_incident = None if incident is None else _list_merged_ids(incidents, incident)
+        at = get_snapshot_time(found.picture)
+        all_kinds = [_build_action(found, row, at) for row in requests if kind in (None, REQUEST)]
+        all_kinds += [_build_task_action(found, t, at) for t in tasks if kind in (None, t.kind)]
+        kept = [
+            x
+            for x in all_kinds
+            if (not state or x.state in state)
+            and (assignee is None or assignee in (x.assignee, x.role, x.scope, x.person, x.site))
+            and (of_incident is None or x.incident in of_incident)
+            and (plan is None or x.plan == plan)
+            and (late is None or x.late == late)
+        ]
+        shown, following = paginate(kept, _sort_key, limit, cursor)
+        words = await self._words(found, shown, can_read)
+        return Page(items=words, next=following)
+
+    async def action(
+        self,
+        realm: str,
+        id: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        can_read: CanRead = never_read,
+    ) -> r.Action:
+        """Return one action or task. Raises NotFound."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with translate_store_errors():
+            row = await found.picture.row(act.ActionRow, id)
+            task = await found.picture.row(a.TaskRow, id) if row is None else None
+        at = get_snapshot_time(found.picture)
+        if row is not None:
+            action = _build_action(found, row, at)
+        elif task is not None:
+            action = _build_task_action(found, task, at)
+        else:
+            raise NotFound
+        return (await self._words(found, [action], can_read))[0]
+
+    async def some_actions(self, found: OpenRealm, ids: Sequence[str]) -> list[r.Action]:
+        """Return these actions for events, without the words of people."""
+        rows = await found.picture.some(act.ActionRow, ids)
+        at = get_snapshot_time(found.picture)
+        return [_build_action(found, row, at) for row in rows.values()]
+
+    async def _words(
+        self, found: OpenRealm, actions: Sequence[r.Action], can_read: CanRead
+    ) -> list[r.Action]:
+        """Return the actions with the words of people that the reader may see."""
+        readable = [x.id for x in actions if can_read(x)]
+        async with translate_store_errors():
+            rows = await found.picture.some(act.ActionRow, readable)
+        return [
+            x.model_copy(
+                update={
+                    "title": self.words_of(rows[x.id].text_id),
+                    "reason": self.reason_of(rows[x.id].reason),
+                }
+            )
+            if x.id in rows
+            else x
+            for x in actions
+        ]
+
+
+def _list_merged_ids(rows: Mapping[str, a.IncidentRow], incident: str) -> Collection[str]:
+    """Return an incident and those that were merged into it."""
+    ids = {incident}
+    while more := {r.id for r in rows.values() if r.merged_into in ids} - ids:
+        ids |= more
+    return ids
+
+
+def _sort_key(action: r.Action) -> tuple[bool, float, str]:
+    is_open = action.state in OPEN_STATES
+    at = action.due_at if is_open else action.ended_at
+    second = at.timestamp() if at is not None else action.requested_at.timestamp()
+    return (not is_open, second if is_open else -second, action.id)
+
+
+def _build_action(found: OpenRealm, row: act.ActionRow, at: Instant) -> r.Action:
+    def time(given: Instant | None) -> object:
+        return None if given is None else to_datetime(given)
+
+    return r.Action.model_validate(
+        {
+            **row.model_dump(
+                include={
+                    "id",
+                    "state",
+                    "assignee",
+                    "role",
+                    "scope",
+                    "person",
+                    "incident",
+                    "plan",
+                    "priority",
+                    "requested_by",
+                    "accepted_by",
+                    "ended_by",
+                    "escalation",
+                    "version",
+                }
+            ),
+            "realm": found.shape.realm,
+            "kind": REQUEST,
+            "title": None,
+            "site": row.scope if row.scope in found.shape.reference.sites else None,
+            "requested_at": to_datetime(row.requested_at),
+            "due_at": to_datetime(row.due_at),
+            "late": row.state in OPEN_STATES and row.due_at <= at,
+            "reminded_at": time(row.reminded_at),
+            "accepted_at": time(row.accepted_at),
+            "ended_at": time(row.ended_at),
+            "outcome": None,
+            "reason": None,
+        }
+    )
+
+
+def _build_task_action(found: OpenRealm, row: a.TaskRow, at: Instant) -> r.Action:
+    task = found.shape.task(row)
+    role, _, scope = (row.owner or "").partition(":")
+    ended = row.state in (TaskState.DONE, TaskState.VOID)
+    return r.Action(
+        id=row.id,
+        realm=task.realm,
+        kind=row.kind,
+        title=None if row.kind == INSTRUCTION else task.title,
+        state=ACTION_STATE_OF_TASK[row.state],
+        assignee=row.owner,
+        role=role or None,
+        scope=scope or None,
+        person=None,
+        site=row.site,
+        incident=row.incident,
+        plan=None,
+        priority=ActionPriority.NORMAL,
+        requested_by=row.asked_by,
+        requested_at=task.opened_at,
+        due_at=task.due_at,
+        late=is_overdue(row, at),
+        reminded_at=None,
+        accepted_by=None if ended and row.state is TaskState.VOID else row.taken_by,
+        accepted_at=None,
+        ended_by=row.taken_by if row.state is TaskState.DONE else None,
+        ended_at=task.done_at if ended else None,
+        outcome=row.outcome,
+        reason=None,
+        escalation=None,
+        version=1,
+    )

@@ -1,0 +1,387 @@
+"""An action is asked of a role, person or site, climbs like an escalation, and moves only forward."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.actions import (
+    ACTION_ARROWS,
+    AcceptAction,
+    ActionChanged,
+    ActionRow,
+    CancelAction,
+    CompleteAction,
+    DeclineAction,
+    RequestAction,
+)
+from schemas.base import Command, Fact
+from schemas.calling import (
+    AnswerReceived,
+    NotificationPlanned,
+    NotificationWithdrawn,
+    RoleUncovered,
+    Unreachable,
+)
+from schemas.commands import InstructSite
+from schemas.oncall import NoteReachability, ReachRow
+from schemas.runtime import CommandApplied, CommandRefused
+from schemas.words import ActionState, Answer, TaskState
+from services.alerts.actions.lifecycle import PILOT_AFTER_MIN
+from services.alerts.decider import AlertsDecider
+from tests.unit.alerts.scene import Scene
+
+COLLEGE = "clg-0921353W"
+ROLE = "cellule_logistique"
+BY: dict[str, Any] = {"author": "p-cell", "role": "cell"}
+DUE = 60
+"""Minutes until an action is due."""
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def _request(scene: Scene, minute: float = 0, due: float = DUE, **values: Any) -> ActionRow:
+    given: dict[str, Any] = {"text_id": "text-1", "assignee": ROLE, "due_at": scene.at(due)}
+    answer = scene.command(RequestAction(**BY, **(given | values)), minute)
+    assert isinstance(answer, CommandApplied), answer
+    return scene.state.actions[str(answer.result["action"])]
+
+
+def _row(scene: Scene, action: ActionRow) -> ActionRow:
+    return scene.state.actions[action.id]
+
+
+def _changes(scene: Scene) -> list[str]:
+    return [fact.change for fact in scene.named(ActionChanged)]
+
+
+def _calls(facts: list[Fact]) -> list[tuple[str, str]]:
+    """Return template and person of each planned notification."""
+    return [(f.template, f.person) for f in facts if isinstance(f, NotificationPlanned)]
+
+
+def _pair(scene: Scene, role: str, scope: str | None = None) -> tuple[str, str]:
+    pair = scene.state.rota.pair(role, scope, scene.at(0))
+    assert pair.holder is not None
+    assert pair.deputy is not None
+    return pair.holder, pair.deputy
+
+
+def _last_call(scene: Scene, person: str) -> NotificationPlanned:
+    calls = [n for n in scene.named(NotificationPlanned) if n.person == person]
+    call = calls[-1]
+    assert isinstance(call, NotificationPlanned)
+    return call
+
+
+def _answer(scene: Scene, person: str, answer: Answer, minute: float) -> list[Fact]:
+    call = _last_call(scene, person)
+    received = AnswerReceived(
+        notification=call.notification,
+        person=person,
+        answer=answer,
+        channel="sms",
+        at=scene.at(minute),
+    )
+    return scene.feed(received, at=scene.at(minute))
+
+
+def _refused(answer: CommandApplied | CommandRefused) -> tuple[int, str]:
+    assert isinstance(answer, CommandRefused), answer
+    return answer.status, answer.code
+
+
+def test_a_request_calls_the_assignee_and_names_text_and_limit(scene: Scene) -> None:
+    holder, _ = _pair(scene, ROLE)
+    action = _request(scene)
+    call = _last_call(scene, holder)
+    assert action.state is ActionState.REQUESTED
+    assert call.template == "action_request"
+    assert call.answer_expected
+    assert call.values["text"] == "text-1"
+    assert call.values["limit_at"] == scene.at(DUE)
+    assert call.ack_by == scene.at(DUE / 2)
+
+
+def test_a_site_as_assignee_means_its_manager(scene: Scene) -> None:
+    holder, _ = _pair(scene, "responsable_site", COLLEGE)
+    action = _request(scene, assignee=COLLEGE)
+    assert (action.role, action.scope) == ("responsable_site", COLLEGE)
+    assert _last_call(scene, holder).values["site"] == COLLEGE
+
+
+def test_a_person_as_assignee_is_called_in_their_role(scene: Scene) -> None:
+    holder, deputy = _pair(scene, ROLE)
+    action = _request(scene, assignee=deputy)
+    assert (action.person, action.role) == (deputy, ROLE)
+    assert _calls(scene.facts)[-1] == ("action_request", deputy)
+    scene.step(DUE)
+    assert _calls(scene.facts)[-1] == ("action_overdue", holder)
+
+
+def test_without_an_answer_a_reminder_goes_out_at_half_of_the_delay(scene: Scene) -> None:
+    holder, _ = _pair(scene, ROLE)
+    action = _request(scene)
+    assert _calls(scene.step(DUE / 2 - 0.1)) == []
+    assert _calls(scene.step(DUE / 2)) == [("action_reminder", holder)]
+    assert _row(scene, action).reminded_at == scene.at(DUE / 2)
+
+
+def test_the_reminder_can_be_answered(scene: Scene) -> None:
+    holder, _ = _pair(scene, ROLE)
+    action = _request(scene)
+    scene.step(DUE / 2)
+    _answer(scene, holder, Answer.ACK, DUE / 2 + 1)
+    row = _row(scene, action)
+    assert (row.state, row.accepted_by) == (ActionState.ACCEPTED, holder)
+
+
+def test_an_accepted_action_is_not_reminded(scene: Scene) -> None:
+    holder, _ = _pair(scene, ROLE)
+    _request(scene)
+    _answer(scene, holder, Answer.ACK, 5)
+    assert _calls(scene.step(DUE - 1)) == []
+    assert _changes(scene) == ["requested", "accepted"]
+
+
+def test_a_late_action_climbs_to_the_deputy_then_to_the_pilot(scene: Scene) -> None:
+    _, deputy = _pair(scene, ROLE)
+    pilot = scene.state.rota.pair("coordinateur_pca", None, scene.at(0)).holder
+    _request(scene)
+    scene.step(DUE - 1)
+    assert _calls(scene.step(DUE)) == [("action_overdue", deputy)]
+    assert _calls(scene.step(DUE + PILOT_AFTER_MIN)) == [("action_overdue", pilot)]
+    assert _changes(scene) == ["requested", "reminded", "overdue"]
+
+
+def test_an_accepted_action_that_is_late_asks_for_its_end_and_climbs(scene: Scene) -> None:
+    holder, deputy = _pair(scene, ROLE)
+    pilot = scene.state.rota.pair("coordinateur_pca", None, scene.at(0)).holder
+    action = _request(scene)
+    _answer(scene, holder, Answer.ACK, 5)
+    assert _calls(scene.step(DUE)) == [("action_due", holder), ("action_overdue", deputy)]
+    assert _calls(scene.step(DUE + PILOT_AFTER_MIN)) == [("action_overdue", pilot)]
+    _answer(scene, holder, Answer.ACK, DUE + PILOT_AFTER_MIN + 1)
+    row = _row(scene, action)
+    assert (row.state, row.ended_by) == (ActionState.DONE, holder)
+
+
+def test_an_assignee_without_any_channel_climbs_at_once(scene: Scene) -> None:
+    holder, deputy = _pair(scene, ROLE)
+    note = NoteReachability(author="admin", role="admin", people=(ReachRow(id=holder, points=()),))
+    assert isinstance(scene.command(note, 0), CommandApplied)
+    _request(scene, 1)
+    assert _calls(scene.facts)[-1] == ("action_request", deputy)
+    assert [f.role for f in scene.named(RoleUncovered)] == [ROLE]
+
+
+def test_an_unreachable_assignee_and_deputy_climb_to_the_pilot_before_the_limit(
+    scene: Scene,
+) -> None:
+    """Every channel of a call failed, as an escalation hears it from delivery."""
+    holder, deputy = _pair(scene, ROLE)
+    pilot = scene.state.rota.pair("coordinateur_pca", None, scene.at(0)).holder
+    _request(scene)
+    for minute, person, called in ((2, holder, deputy), (4, deputy, pilot)):
+        call = _last_call(scene, person)
+        lost = Unreachable(notification=call.notification, person=person, at=scene.at(minute))
+        facts = scene.feed(lost, at=scene.at(minute))
+        assert [p for _, p in _calls(facts)] == [called]
+
+
+def test_the_pilot_is_called_at_the_limit_when_the_role_has_no_deputy(scene: Scene) -> None:
+    pair = scene.state.rota.pair("president", None, scene.at(0))
+    action = _request(scene, assignee="president")
+    called = _calls(scene.step(DUE))
+    if pair.deputy is None:
+        assert called, action
+    else:
+        assert called == [("action_reminder", pair.holder), ("action_overdue", pair.deputy)]
+
+
+def test_a_cancelled_action_stops_the_clock_and_its_calls(scene: Scene) -> None:
+    holder, _ = _pair(scene, ROLE)
+    action = _request(scene)
+    call = _last_call(scene, holder)
+    facts = scene.feed(CancelAction(**BY, action=action.id), at=scene.at(10))
+    assert call.notification in {
+        f.notification for f in facts if isinstance(f, NotificationWithdrawn)
+    }
+    assert ("action_cancelled", holder) in _calls(facts)
+    assert _calls(scene.step(DUE * 10)) == []
+    assert _row(scene, action).state is ActionState.CANCELLED
+
+
+def test_the_assignee_declines_and_the_pilot_learns_it(scene: Scene) -> None:
+    holder, _ = _pair(scene, ROLE)
+    pilot = scene.state.rota.pair("coordinateur_pca", None, scene.at(0)).holder
+    action = _request(scene)
+    facts = _answer(scene, holder, Answer.DECLINE, 5)
+    assert _row(scene, action).state is ActionState.DECLINED
+    assert _calls(facts) == [("action_declined", pilot)]
+    assert _calls(scene.step(DUE * 3)) == []
+
+
+def test_a_deputy_who_cannot_help_passes_a_late_action_on(scene: Scene) -> None:
+    holder, deputy = _pair(scene, ROLE)
+    pilot = scene.state.rota.pair("coordinateur_pca", None, scene.at(0)).holder
+    action = _request(scene)
+    _answer(scene, holder, Answer.ACK, 5)
+    scene.step(DUE)
+    facts = _answer(scene, deputy, Answer.DECLINE, DUE + 1)
+    assert _calls(facts) == [("action_overdue", pilot)]
+    assert _row(scene, action).state is ActionState.ACCEPTED
+
+
+def test_an_action_is_done_in_one_press_and_both_moves_are_recorded(scene: Scene) -> None:
+    action = _request(scene)
+    done = CompleteAction(author="p-x", role="cell", action=action.id)
+    assert isinstance(scene.command(done, 3), CommandApplied)
+    assert _changes(scene) == ["requested", "accepted", "done"]
+    assert _calls(scene.step(DUE * 3)) == []
+
+
+def test_a_decided_action_counts_as_work_on_its_incident(scene: Scene) -> None:
+    scene.report(0, "gas_leak", COLLEGE, severity=4, id="rep-1")
+    incident = scene.incident_of("rep-1").id
+    action = _request(scene, 1, incident=incident)
+    assert action.incident == incident
+    escalation = scene.state.escalations[action.escalation or ""]
+    assert escalation.level == scene.state.level()
+    accepted = AcceptAction(author="p-cell", role="cell", action=action.id)
+    assert isinstance(scene.command(accepted, 2), CommandApplied)
+    assert scene.state.incidents[incident].acknowledged_by == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "refusal"),
+    [
+        ({"assignee": "nobody-1"}, (404, "assignee_not_found")),
+        ({"assignee": "directeur_pole"}, (409, "assignee_scope_missing")),
+        ({"assignee": "directeur_pole:nowhere"}, (404, "assignee_not_found")),
+        ({"incident": "x"}, (404, "incident_not_found")),
+        ({"plan": "PT-NOWHERE"}, (404, "plan_not_found")),
+        ({"due_at": 1}, (409, "until_past")),
+    ],
+)
+def test_a_request_that_cannot_be_done_is_refused(
+    scene: Scene, values: dict[str, Any], refusal: tuple[int, str]
+) -> None:
+    given = {"text_id": "t", "assignee": ROLE, "due_at": scene.at(DUE)} | values
+    assert _refused(scene.command(RequestAction(**BY, **given), 0)) == refusal
+
+
+ANSWERS: list[type[Command]] = [AcceptAction, DeclineAction, CompleteAction]
+
+
+@pytest.mark.parametrize("kind", [*ANSWERS, CancelAction])
+def test_an_unknown_or_ended_action_takes_no_answer(scene: Scene, kind: type[Any]) -> None:
+    assert _refused(scene.command(kind(**BY, action="x"), 0)) == (404, "action_not_found")
+    action = _request(scene)
+    scene.command(CancelAction(**BY, action=action.id), 1)
+    assert _refused(scene.command(kind(**BY, action=action.id), 2)) == (409, "action_not_open")
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_only_people_concerned_answer(scene: Scene, kind: type[Any]) -> None:
+    action = _request(scene)
+    stranger = kind(author="p-1", role="site_manager", action=action.id)
+    assert _refused(scene.command(stranger, 1)) == (403, "not_assignee")
+    holder, _ = _pair(scene, ROLE)
+    own = kind(author=holder, role="site_manager", action=action.id)
+    assert isinstance(scene.command(own, 2), CommandApplied)
+
+
+def test_a_task_of_the_rules_is_taken_and_done_as_an_action(scene: Scene) -> None:
+    scene.command(InstructSite(**BY, site=COLLEGE, text_id="t"), 0)
+    (task,) = scene.state.tasks
+    for kind in (DeclineAction, CancelAction):
+        assert _refused(scene.command(kind(**BY, action=task), 1)) == (409, "task_of_rules")
+    assert isinstance(scene.command(AcceptAction(**BY, action=task), 2), CommandApplied)
+    assert scene.state.tasks[task].state is TaskState.TAKEN
+    done = CompleteAction(**BY, action=task, outcome="understood")
+    assert isinstance(scene.command(done, 3), CommandApplied)
+    assert scene.state.tasks[task].outcome == "understood"
+
+
+def test_an_action_is_accepted_once_by_the_same_person(scene: Scene) -> None:
+    action = _request(scene)
+    again = AcceptAction(**BY, action=action.id)
+    assert isinstance(scene.command(again, 1), CommandApplied)
+    assert _refused(scene.command(again, 2)) == (409, "action_not_requested")
+
+
+def test_a_snapshot_holds_actions_and_their_deadlines(scene: Scene) -> None:
+    action = _request(scene)
+    decider = AlertsDecider()
+    loaded = decider.load(scene.realm, scene.state.lineage, decider.dump(scene.state))
+    assert loaded.actions == scene.state.actions
+    assert loaded.agenda.due[f"action:{action.id}"] == scene.at(DUE / 2)
+
+
+MOVES = st.lists(
+    st.tuples(
+        st.sampled_from(["accept", "decline", "complete", "cancel", "yes", "no", "lost", "wait"]),
+        st.integers(0, 2),
+        st.floats(0.1, 45),
+    ),
+    max_size=12,
+)
+_COMMANDS: dict[str, type[Any]] = {
+    "accept": AcceptAction,
+    "decline": DeclineAction,
+    "complete": CompleteAction,
+    "cancel": CancelAction,
+}
+
+
+def _move(scene: Scene, action: ActionRow, name: str, who: int, minute: float) -> None:
+    calls = [n for n in scene.named(NotificationPlanned) if n.escalation == action.escalation]
+    call = calls[min(who, len(calls) - 1)]
+    if name in _COMMANDS:
+        author = ("p-cell", call.person, "p-other")[who]
+        command = _COMMANDS[name](author=author, role="cell", action=action.id)
+        scene.feed(command, at=scene.at(minute))
+    elif name == "lost":
+        lost = Unreachable(notification=call.notification, person=call.person, at=scene.at(minute))
+        scene.feed(lost, at=scene.at(minute))
+    elif name == "wait":
+        scene.step(minute)
+    else:
+        answer = AnswerReceived(
+            notification=call.notification,
+            person=call.person,
+            answer=Answer.ACK if name == "yes" else Answer.DECLINE,
+            channel="sms",
+            at=scene.at(minute),
+        )
+        scene.feed(answer, at=scene.at(minute))
+
+
+@settings(max_examples=25, deadline=None)
+@given(moves=MOVES)
+def test_states_only_move_along_the_arrows_whatever_happens(
+    moves: list[tuple[str, int, float]],
+) -> None:
+    scene = Scene()
+    action = _request(scene)
+    minute = 0.0
+    for name, who, after in moves:
+        minute += after
+        _move(scene, action, name, who, minute)
+    states = [fact.row.state for fact in scene.named(ActionChanged)]
+    assert states[0] is ActionState.REQUESTED
+    for before, after_state in pairwise(states):
+        assert after_state is before or after_state in ACTION_ARROWS[before]
+    row = _row(scene, action)
+    if not ACTION_ARROWS[row.state]:
+        count = len(scene.named(NotificationPlanned))
+        scene.step(minute + 10 * DUE)
+        assert len(scene.named(NotificationPlanned)) == count
