@@ -71,6 +71,7 @@ COMMANDS = {
     "level": "services.cli.crisis.decide:level",
     "plan": "services.cli.crisis.decide:plan",
     "card": "services.cli.crisis.decide:card",
+    "action": "services.cli.crisis.action:app",
     "note": "services.cli.crisis.decide:note",
     "text": "services.cli.data.text:app",
     "resend": "services.cli.crisis.decide:resend",

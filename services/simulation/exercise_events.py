@@ -86,13 +86,13 @@ def read_events(r: ExerciseReader, document: Mapping[str, Any]) -> Iterator[Even
             r.fault(events, number, "an event is a mapping: at, type, severity, and where")
         elif is_too_large(event):
             r.fault(events, number, "an event holds too much, or itself")
-    times = {n: (_read_minutes(r, e, "at"), _read_minutes(r, e, "learnt")) for n, e in known}
+    times = {n: (read_minutes(r, e, "at"), read_minutes(r, e, "learnt")) for n, e in known}
     for n, event in known:
         at, learnt = times[n]
         id = _event_id(event, n)
         if id in r.ids:
             r.fault(event, "id", f"id: {format_id(id)} is the name of another event too")
-        r.ids[id] = (_to_instant(r, learnt if learnt is not None else at or 0), n)
+        r.ids[id] = (to_instant(r, learnt if learnt is not None else at or 0), n)
     for n, event in known:
         at, learnt = times[n]
         if at is None:
@@ -102,7 +102,7 @@ def read_events(r: ExerciseReader, document: Mapping[str, Any]) -> Iterator[Even
         if learnt is not None and learnt < at:
             r.fault(event, "learnt", "learnt: before it happened")
         yield from _read_event(
-            r, event, n, _to_instant(r, at), _to_instant(r, at if learnt is None else learnt)
+            r, event, n, to_instant(r, at), to_instant(r, at if learnt is None else learnt)
         )
 
 
@@ -111,11 +111,11 @@ def _event_id(event: Mapping[str, Any], n: int) -> str:
     return f"E{n:03}" if given is None else str(given)
 
 
-def _to_instant(r: ExerciseReader, minutes: float) -> int:
+def to_instant(r: ExerciseReader, minutes: float) -> int:
     return r.start + round(minutes * MINUTE_MS)
 
 
-def _read_minutes(r: ExerciseReader, event: Mapping[str, Any], key: str) -> float | None:
+def read_minutes(r: ExerciseReader, event: Mapping[str, Any], key: str) -> float | None:
     """Convert a time to minutes from the start.
 
     Accepts a number of minutes, `08:15` (first day) and `+1d 08:15`. Returns None and notes a fault
@@ -247,14 +247,14 @@ def _read_windows(r: ExerciseReader, event: Mapping[str, Any]) -> Iterator[dict[
         times = {
             name: minutes
             for name in ("from", "to")
-            if (minutes := _read_minutes(r, window, name)) is not None
+            if (minutes := read_minutes(r, window, name)) is not None
         }
         if "from" not in times:
             continue
         if times.get("to", times["from"] + 1) <= times["from"]:
             r.fault(window, "to", "to: not after from")
             continue
-        yield {name: format_time(_to_instant(r, minutes)) for name, minutes in times.items()}
+        yield {name: format_time(to_instant(r, minutes)) for name, minutes in times.items()}
 
 
 def _check_forms(r: ExerciseReader, event: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from schemas.responders import RespondersInvalid, parse_responders
+from services.simulation.exercise_actions import read_actions
 from services.simulation.exercise_events import read_events
 from services.simulation.exercise_reading import (
     PARIS,
@@ -37,6 +38,7 @@ _FIELDS: Final = {
     "title": True,
     "start": True,
     "events": True,
+    "actions": False,
     "responders": False,
     "expectations": False,
     "calendar": False,
@@ -120,7 +122,14 @@ def _read_exercise(r: ExerciseReader, document: Any) -> Exercise:
     r.start = _read_start(r, document)
     events = sorted(read_events(r, document), key=lambda e: e.reported_at)
     return Exercise(
-        Scenario(id, str(title), r.start, tuple(events), _read_calendar(r, document)),
+        Scenario(
+            id,
+            str(title),
+            r.start,
+            tuple(events),
+            _read_calendar(r, document),
+            tuple(sorted(read_actions(r, document), key=lambda a: (a.at, a.id))),
+        ),
         tuple(_read_responders(r, document)),
         tuple(sorted(_read_checks(r, document), key=lambda c: float(c["at_min"]))),
     )

@@ -75,6 +75,19 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedAction:
+    """One action that the player asks for."""
+
+    id: str
+    at: int
+    """Time at which it is asked for, ms UTC."""
+    body: dict[str, Any]
+    """Body for `POST /api/v1/actions`, without the incident."""
+    about: str | None = None
+    """Id of an event; the action belongs to its incident."""
+
+
+@dataclass(frozen=True, slots=True)
 class DaysOff:
     """Public holidays and school holidays as ISO dates; spans include both ends."""
 
@@ -97,6 +110,7 @@ class Scenario:
 
     Expectations of shipped scenarios assume none.
     """
+    actions: tuple[PlannedAction, ...] = ()
 
     @property
     def opening(self) -> int:
@@ -105,8 +119,9 @@ class Scenario:
 
     @property
     def end(self) -> int:
-        """Time of the last event, ms UTC."""
-        return max((e.reported_at for e in self.events), default=self.start)
+        """Time of the last event or action, ms UTC."""
+        times = (*(e.reported_at for e in self.events), *(a.at for a in self.actions))
+        return max(times, default=self.start)
 
 
 def _to_iso(local: str) -> str:

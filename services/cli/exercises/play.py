@@ -41,6 +41,7 @@ from services.simulation.exercise_file import ExerciseInvalid, load_exercise
 from services.simulation.history import read_history
 from services.simulation.scenarios import (
     Event,
+    PlannedAction,
     Scenario,
     ScenarioInvalid,
     ScenarioUnknown,
@@ -209,18 +210,36 @@ class ScenarioPlayer:
         _, answer = self._insist("POST", "/api/v1/reports", body, f"{self.realm}:{event.id}")
         self._reports[event.id] = answer["report_id"]
 
+    def request(self, action: PlannedAction) -> None:
+        """Ask for one action, about the incident of its event."""
+        body = action.body | {"realm": self.realm}
+        if (report := self._reports.get(action.about or "")) is not None:
+            path = f"/api/v1/reports/{report}?realm={self.realm}"
+            _, found = self._insist("GET", path, None, None)
+            body["incident"] = found.get("incident")
+        self._insist("POST", "/api/v1/actions", body, f"{self.realm}:{action.id}")
+
     def play(self, until: int, advance: Any) -> None:
-        """Play all events up to `until`, then move the clock there.
+        """Play all events and actions up to `until`, then move the clock there.
 
         Calls `advance()` after each event. The effects of an event come before the next event, even
-        at the same time.
+        at the same time. Actions come after the events of their time.
         """
         steps: Counter[int] = Counter()
-        for event in (e for e in self._scenario.events if e.reported_at <= until):
-            self.step(event.reported_at, steps[event.reported_at])
-            steps[event.reported_at] += 1
-            self.report(event)
-            advance()
+        timed: list[tuple[int, Event | PlannedAction]] = [
+            *((e.reported_at, e) for e in self._scenario.events),
+            *((a.at, a) for a in self._scenario.actions),
+        ]
+        for at, stimulus in sorted(timed, key=lambda pair: pair[0]):
+            if at > until:
+                break
+            self.step(at, steps[at])
+            steps[at] += 1
+            if isinstance(stimulus, PlannedAction):
+                self.request(stimulus)
+            else:
+                self.report(stimulus)
+                advance()
         self.step(until, steps[until])
 
     def close(self) -> None:

@@ -27,12 +27,29 @@ HEAD = "exercise: EX-1\ntitle: Essai\nstart: 2027-03-02T08:00\n"
 EVENT = "events:\n  - {at: 0, type: outage_water, severity: 3, site: cen-1}\n"
 
 
+ACTION = "actions:\n  - {at: 20, title: Coupez l’eau, to: cen-1, due: 60, about: E001}\n"
+
+
 def faults(tmp_path: Path, text: str) -> list[str]:
     file = tmp_path / "essai.yaml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ExerciseInvalid) as found:
         load_exercise(file, territory())
     return [str(p) for p in found.value.problems]
+
+
+def test_an_exercise_asks_for_actions_at_their_time(tmp_path: Path) -> None:
+    file = tmp_path / "essai.yaml"
+    file.write_text(HEAD + EVENT + ACTION, encoding="utf-8")
+    scenario = load_exercise(file, territory()).scenario
+    (action,) = scenario.actions
+    assert (action.at - scenario.start, action.about) == (20 * 60_000, "E001")
+    assert action.body == {
+        "title": "Coupez l’eau",
+        "assignee": "cen-1",
+        "due_at": "2027-03-02T08:00:00.000Z",
+    }
+    assert scenario.end == action.at
 
 
 def test_the_template_can_be_played() -> None:
@@ -122,6 +139,31 @@ def test_the_template_can_be_played() -> None:
             HEAD + EVENT + "expectations:\n  - {id: C, at_min: soon, kind: level}\n",
             "essai.yaml:7: at_min: ",
         ),
+        (HEAD + EVENT + "actions: all\n", "essai.yaml:6: actions: a list is expected"),
+        (
+            HEAD + EVENT + "actions:\n  - {at: 1, to: cen-1, due: 5}\n",
+            "essai.yaml:7: title is missing",
+        ),
+        (HEAD + EVENT + ACTION.replace("due: 60", "due: 9"), "essai.yaml:7: due: not after at"),
+        (
+            HEAD + EVENT + ACTION.replace("cen-1", "cen-l"),
+            "essai.yaml:7: to: no role or site cen-l; cen-",
+        ),
+        (
+            HEAD + EVENT + ACTION.replace("cen-1", "directeur_pole:educ"),
+            "essai.yaml:7: to: no pôle or site educ; education?",
+        ),
+        (HEAD + EVENT + ACTION.replace("E001", "E9"), "essai.yaml:7: about: no event 'E9'"),
+        (
+            HEAD + EVENT + ACTION.replace("at: 20", "at: -5"),
+            "essai.yaml:7: about: 'E001' is learnt later",
+        ),
+        (
+            HEAD + EVENT + ACTION.replace("}", ", priority: soon}"),
+            "essai.yaml:7: priority: no priority soon",
+        ),
+        (HEAD + EVENT + ACTION.replace("}", ", plan: PT-X}"), "essai.yaml:7: plan: no plan PT-X"),
+        (HEAD + EVENT + ACTION.replace("}", ", who: me}"), "essai.yaml:7: no field 'who'"),
         ("a: " * 3000, "essai.yaml:1: no YAML: "),
         (HEAD + "events: " + "[" * 1000, "essai.yaml:0: no YAML: nested too deeply"),
         (

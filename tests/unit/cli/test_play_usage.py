@@ -18,7 +18,7 @@ from services.cli.exercises.play import (
     _read_responders,
     _show_summary,
 )
-from services.simulation.scenarios import Event, Scenario
+from services.simulation.scenarios import Event, PlannedAction, Scenario
 
 
 @pytest.mark.parametrize(("said", "pace"), [("max", None), ("20", 20.0), ("0.5", 0.5)])
@@ -60,6 +60,26 @@ def test_a_play_that_goes_on_in_its_realm_says_what_it_said_before() -> None:
             cast("ApiClient", Door()), Scenario("EX", "", 0, events), "92~ex-on", None
         ).play(until, lambda: None)
     assert len(said) == len(events) + len([0, 20, 30, 40, 40, 60, 60])
+
+
+def test_an_action_follows_the_events_of_its_time_and_names_their_incident() -> None:
+    asked: list[tuple[str, Any]] = []
+
+    class Door:
+        def call(
+            self, _method: str, path: str, body: Any, _headers: dict[str, str]
+        ) -> tuple[int, Any]:
+            asked.append((path, body))
+            return 200, {"report_id": "r-1", "state": "applied", "incident": "i-1"}
+
+    event = Event("E1", 60_000, {"type": "info"})
+    action = PlannedAction("A001", 60_000, {"title": "x", "assignee": "cen-1"}, "E1")
+    scenario = Scenario("EX", "", 0, (event,), actions=(action,))
+    player = ScenarioPlayer(cast("ApiClient", Door()), scenario, "92~ex-on", None)
+    player.play(60_000, lambda: None)
+    posts = [(path, body) for path, body in asked if "/step" not in path and body is not None]
+    assert [path for path, _ in posts] == ["/api/v1/reports", "/api/v1/actions"]
+    assert posts[1][1]["incident"] == "i-1"
 
 
 def test_the_summary_calls_the_states_of_sites_as_the_screens_do() -> None:

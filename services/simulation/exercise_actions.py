@@ -1,0 +1,100 @@
+"""Read the actions of an exercise file, with their assignees and due times.
+
+Every fault is noted with its line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from schemas.ranks import SITE_MANAGER_ROLE
+from schemas.words import ActionPriority
+from services.runtime.kafka.clients import format_time
+from services.simulation.exercise_events import read_minutes, to_instant
+from services.simulation.exercise_reading import (
+    ExerciseReader,
+    is_scalar,
+    is_writable,
+    quote_value,
+)
+from services.simulation.scenarios import PlannedAction
+from services.territory.source import is_too_large
+
+LONGEST_TITLE: Final = 160
+_REQUIRED: Final = ("at", "title", "to", "due")
+_FIELDS: Final = frozenset({*_REQUIRED, "about", "plan", "priority"})
+
+
+def read_actions(r: ExerciseReader, document: Mapping[str, Any]) -> Iterator[PlannedAction]:
+    """Yield the actions without faults; note the faults of the others."""
+    actions = document.get("actions") or []
+    if not isinstance(actions, list):
+        r.fault(document, "actions", "actions: a list is expected")
+        return
+    for number, action in enumerate(actions, start=1):
+        if not isinstance(action, dict) or is_too_large(action):
+            r.fault(actions, number - 1, "an action is a mapping: at, title, to, due")
+            continue
+        before = len(r.problems)
+        planned = _read_action(r, action, number)
+        if planned is not None and len(r.problems) == before:
+            yield planned
+
+
+def _read_action(r: ExerciseReader, action: Mapping[str, Any], number: int) -> PlannedAction | None:
+    for name, value in action.items():
+        if name not in _FIELDS:
+            known = ", ".join(sorted(_FIELDS))
+            r.fault(action, name, f"no field {quote_value(name)}; there are {known}")
+        elif not is_scalar(value) or not is_writable(value):
+            r.fault(action, name, f"{name}: one word or line is expected")
+    for name in _REQUIRED:
+        if action.get(name) in (None, ""):
+            r.fault(action, None, f"{name} is missing")
+    at, due = read_minutes(r, action, "at"), read_minutes(r, action, "due")
+    if at is None or due is None:
+        return None
+    if due <= at:
+        r.fault(action, "due", "due: not after at")
+    if len(str(action.get("title", ""))) > LONGEST_TITLE:
+        r.fault(action, "title", f"title: at most {LONGEST_TITLE} characters")
+    _check_assignee(r, action)
+    _check_subject(r, action, to_instant(r, at))
+    body = {
+        "title": str(action.get("title", "")),
+        "assignee": str(action.get("to", "")),
+        "due_at": format_time(to_instant(r, due)),
+        **{name: str(action[name]) for name in ("plan", "priority") if name in action},
+    }
+    about = action.get("about")
+    return PlannedAction(
+        f"A{number:03}", to_instant(r, at), body, None if about is None else str(about)
+    )
+
+
+def _check_assignee(r: ExerciseReader, action: Mapping[str, Any]) -> None:
+    """Note an assignee that is no site, no role and no role in a scope."""
+    named = str(action.get("to", ""))
+    sites, roles = {s.id for s in r.territory.sites}, set(r.territory.policy.roles)
+    if named in sites:
+        return
+    role, _, scope = named.partition(":")
+    r.known_word(action, "to", "role or site", role, {*roles, SITE_MANAGER_ROLE, *sites})
+    if scope:
+        poles = {s.pole for s in r.territory.sites}
+        r.known_word(action, "to", "pôle or site", scope, sites | poles)
+
+
+def _check_subject(r: ExerciseReader, action: Mapping[str, Any], at: int) -> None:
+    """Note an unknown event, plan or priority, and an event that comes later."""
+    if (about := action.get("about")) is not None:
+        if str(about) not in r.ids:
+            r.fault(action, "about", f"about: no event {quote_value(about)}")
+        elif r.ids[str(about)][0] > at:
+            r.fault(action, "about", f"about: {quote_value(about)} is learnt later")
+    if (plan := action.get("plan")) is not None:
+        r.known_word(action, "plan", "plan", plan, {p.id for p in r.territory.plans})
+    if (priority := action.get("priority")) is not None:
+        words = {one.value for one in ActionPriority}
+        r.known_word(action, "priority", "priority", str(priority), words)
