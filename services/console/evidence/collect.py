@@ -94,6 +94,10 @@ async def write_bundle(
         "escalations.jsonl",
         (await model.escalations(realm, lang=asked.lang, incident=id, limit=PAGE_SIZE)).items,
     )
+    actions = await model.actions(
+        realm, lang=asked.lang, incident=id, can_read=lambda _: asked.raw_reports, limit=PAGE_SIZE
+    )
+    bundle.add_lines("actions.jsonl", actions.items)
     yield bundle.take()
     sitreps = [kept async for kept in _read_sitreps(model, asked)]
     for row, document in sitreps:

@@ -13,6 +13,7 @@ from schemas.callouts import HeadcountAnswer
 from services.console.http.problems import NotFound, Rebuilding, StoreUnavailable
 from services.console.resources import CommandResult
 from services.runtime.identity.signed_links import AnswerLink
+from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import LINKS, Browser, Held, HeldModel, browsing
 from tests.unit.console.test_every_screen import REALM, START, crisis, words
 
@@ -89,6 +90,40 @@ async def test_the_page_names_the_incident_that_the_message_named() -> None:
     """Whoever was called for several of them must know which one this button takes in charge."""
     browser, _ = answering(called(values={"number": "92-2027-0211-01"}), "pending")
     assert "Incident 92-2027-0211-01" in words((await browser.get(f"/a/{token()}")).text)
+
+
+def _asked(template: str, state: str = "accepted", **more: Any) -> tuple[Browser, HeldModel]:
+    """Return a call about an action, with its words."""
+    values = {"action": "ac-1", "text": "x-1", "limit_at": START + 3_600_000, "site": "pmi-01"}
+    held = called(state, template=template, values=values, ack_by=START + 60_000, **more)
+    browser, model = answering(held, "applied")
+    model.words.kept["x-1"] = TextItem({"text": "Coupez le gaz."})
+    return browser, model
+
+
+async def test_the_link_of_an_action_says_what_is_asked_and_until_when() -> None:
+    browser, _ = _asked("action_request")
+    page = (await browser.get(f"/a/{token()}")).text
+    seen = words(page)
+    assert "PMI Darracq : action à faire" in seen
+    assert "Ce qui vous est demandé : Coupez le gaz. À faire avant 10:40." in seen
+    assert "Je m’en charge" in seen
+    assert "la personne suivante est appelée" not in seen
+    assert "Je prends en charge" not in seen
+
+
+async def test_the_link_of_a_late_action_asks_whether_it_is_done() -> None:
+    browser, _ = _asked("action_due")
+    assert "C’est fait" in words((await browser.get(f"/a/{token()}")).text)
+    answered = words((await browser.post(f"/a/{token()}", {"answer": "ack"})).text)
+    assert "Action faite : la cellule est informée." in answered
+
+
+async def test_the_link_of_a_cancelled_action_asks_for_nothing() -> None:
+    browser, _ = _asked("action_request", state="withdrawn", withdrawn="cancelled")
+    seen = words((await browser.get(f"/a/{token()}")).text)
+    assert "L’action est annulée : vous n’avez plus rien à faire." in seen
+    assert "Je m’en charge" not in seen
 
 
 async def test_an_answer_that_is_refused_can_be_given_again() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from schemas.actions import ActionRow
 from schemas.alerts import IncidentRow, TaskRow
 from schemas.base import MINUTE_MS
+from schemas.calling import EscalationRow
 from schemas.continuity import PlanRow
 from schemas.words import Certainty, IncidentState, Level, PlanState, TaskState
 from services.console.attention.rows import (
@@ -93,3 +95,47 @@ def test_a_role_sees_its_own_decisions_and_an_incident_that_is_over_asks_its_pil
     assert [d.kind for d in seen(facts, ROLE, MINUTE_MS).queue] == ["plan_proposed"]
     assert [d.kind for d in seen(facts, "directeur_pole", MINUTE_MS).queue] == ["lowering_proposed"]
     assert seen(facts, "president", MINUTE_MS).queue == ()
+
+
+def _action(id: str, **values: Any) -> ActionRow:
+    given = {
+        "state": "requested",
+        "text_id": "t",
+        "assignee": "cellule_rh",
+        "role": "cellule_rh",
+        "priority": "normal",
+        "requested_by": "p",
+        "requested_role": "cell",
+        "requested_at": 1,
+        "due_at": 60 * MINUTE_MS,
+    }
+    return ActionRow.model_validate({"id": id} | given | values)
+
+
+def test_actions_wait_for_their_role_and_late_ones_for_the_coordinator_too() -> None:
+    late = _action("a3", overdue_at=2, due_at=2, state="accepted", accepted_by="p")
+    rows = {
+        "a1": _action("a1"),
+        "a2": _action("a2"),
+        "a3": late,
+        "a4": _action("a4", state="done", accepted_by="p"),
+    }
+    facts = DemandRows(POLICY, actions=rows)
+    waiting = [(d.kind, d.count) for d in seen(facts, "cellule_rh", MINUTE_MS).queue]
+    assert waiting == [("action_late", 1), ("action", 2)]
+    assert [d.kind for d in seen(facts, ROLE, MINUTE_MS).queue] == ["action_late"]
+
+
+def test_the_escalation_of_an_action_is_no_demand_of_its_own() -> None:
+    row = EscalationRow(
+        id="e1",
+        ladder="action",
+        scope="action:a1",
+        action="a1",
+        state="running",
+        policy="v",
+        started_at=1,
+        wave=1,
+        cycle=1,
+    )
+    assert seen(DemandRows(POLICY, escalations={"e1": row}), None, MINUTE_MS).queue == ()
