@@ -126,16 +126,22 @@ def find_action_level(draft: Decision, action: ActionRow) -> Level:
 
 
 def _resolve_pilot(draft: Decision, role: str, action: ActionRow) -> Iterator[OnCallRole]:
-    """Yield the holders of a role for the whole territory, or for the places of an action."""
+    """Yield the holder of a role for the whole territory, or for the one place of an action.
+
+    An incident of many sites or pôles has no single pilot of that role.
+    """
     scoped = draft.state.rota.scopes(role)
     if None in scoped:
         yield _resolve_role(draft, role, None)
         return
     site = draft.territory.sites.get(action.scope or "")
-    places = {action.scope, site.pole if site is not None else None}
-    if action.incident is not None:
-        places |= find_concerned_scopes(draft, (action.incident,))
-    yield from (_resolve_role(draft, role, scope) for scope in scoped if scope in places)
+    own = {action.scope, site.pole if site is not None else None}
+    places = [scope for scope in scoped if scope in own]
+    if not places and action.incident is not None:
+        near = find_concerned_scopes(draft, (action.incident,))
+        places = [scope for scope in scoped if scope in near]
+    if len(places) == 1:
+        yield _resolve_role(draft, role, places[0])
 
 
 def _is_reachable(draft: Decision, person: str | None) -> bool:

@@ -27,7 +27,7 @@ from schemas.calling import (
     RoleUncovered,
     Unreachable,
 )
-from schemas.commands import InstructSite
+from schemas.commands import InstructSite, MergeIncidents
 from schemas.oncall import NoteReachability, ReachRow
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import ActionState, Answer, TaskState
@@ -258,6 +258,25 @@ def test_a_decided_action_counts_as_work_on_its_incident(scene: Scene) -> None:
     accepted = AcceptAction(author="p-cell", role="cell", action=action.id)
     assert isinstance(scene.command(accepted, 2), CommandApplied)
     assert scene.state.incidents[incident].acknowledged_by == ()
+
+
+@pytest.mark.parametrize("sites", [1, 3])
+def test_the_pilot_is_one_person_of_the_place_or_the_coordinator(scene: Scene, sites: int) -> None:
+    """An incident of many sites would otherwise call each of their managers."""
+    known = [s.id for s in scene.state.territory.sites.values() if s.kind == "college"][:sites]
+    for n, site in enumerate(known):
+        scene.report(n / 10, "outage_power", site, severity=3, id=f"rep-{n}")
+    incident = scene.incident_of("rep-0").id
+    for n in range(1, sites):
+        other = scene.incident_of(f"rep-{n}").id
+        if other != incident:
+            merge = MergeIncidents(author="c", role="cell", incident=other, into=incident)
+            scene.command(merge, 1)
+    _request(scene, 2, incident=incident)
+    scene.step(DUE + PILOT_AFTER_MIN + 1)
+    late = [f.role for f in scene.named(NotificationPlanned) if f.template == "action_overdue"]
+    assert len(late) == 2, late
+    assert late[1] != ROLE
 
 
 @pytest.mark.parametrize(
