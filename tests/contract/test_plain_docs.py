@@ -98,7 +98,7 @@ def test_every_guarantee_names_its_tests() -> None:
 
 OTHERS = {"api.md", "errors.md", "configuration.md", "fault-matrix.md"}
 """Generated pages: their words come from the code."""
-DENSE = {"rules.md", "threat-model.md", "reassignment-model.md"}
+DENSE = {"rules.md", "reassignment-model.md"}
 """Pages of definitions, which are written line by line."""
 RIDDLE = re.compile(
     r"(?:^|(?<=[.!?] ))(?:What|Who|Whoever|Of|As|Until|None)\b(?! (?:of|course)\b)[^|]{0,60}"
