@@ -98,7 +98,7 @@ class ReportRow(Model):
     certainty: Certainty
     urgency: str | None = Field(
         default=None,
-        description="as the sender said it (CAP: Immediate, Expected, Future, Past, Unknown)",
+        description="value of the sender (CAP: Immediate, Expected, Future, Past, Unknown)",
     )
     msg_type: MsgType
     references: tuple[str, ...] = ()
@@ -114,34 +114,36 @@ class ReportRow(Model):
     text_id: str | None = None
     dialect: str = "native"
     source_key: str | None = None
-    effective: tuple[Window, ...] = Field(default=(), description="D9: acts only inside these")
+    effective: tuple[Window, ...] = Field(
+        default=(), description="windows inside which it acts (D9)"
+    )
     expected_end: Instant | None = Field(
-        default=None, description="from the duration or the estimated end"
+        default=None, description="computed from the duration or the estimated end"
     )
     lifts: tuple[EventType, ...] = ()
     affected_activities: tuple[str, ...] = ()
     verified_by: str | None = Field(
-        default=None, description="who confirmed or denied it (D6), a token"
+        default=None, description="token of the person that confirmed or denied it (D6)"
     )
-    labels: dict[str, str] = Field(default_factory=dict, description="of a machine's alert")
-    sites: tuple[str, ...] = Field(default=(), description="sites in the area that it names")
+    labels: dict[str, str] = Field(default_factory=dict, description="labels of a machine's alert")
+    sites: tuple[str, ...] = Field(default=(), description="sites in the area of the report")
     signature: str | None = Field(
-        default=None, description="CAP: unsigned, unchecked, valid, invalid"
+        default=None, description="CAP signature: unsigned, unchecked, valid, invalid"
     )
     corrected_by: str | None = Field(
         default=None,
         exclude_if=lambda by: by is None,
-        description="who changed its words after a refusal: a token",
+        description="token of the person that corrected it after a refusal",
     )
     held: Held | None = Field(
         default=None,
         exclude_if=lambda held: held is None,
-        description="what it says and what counts only once it is confirmed (D76)",
+        description="values that count only after a confirmation (D76)",
     )
     read_at: Instant | None = Field(
         default=None,
         exclude_if=lambda at: at is None,
-        description="when the cell first read it (D98)",
+        description="time at which the cell first read it (D98)",
     )
 
 
@@ -169,30 +171,32 @@ class CauseRow(Model):
     loss_pct: float
     meals_lost_pct: float = Field(
         default=0.0,
-        description="of the meals served there: a supplier that fails takes nothing else (D40)",
+        description=(
+            "share of the meals served there; a failing supplier affects nothing else (D40)"
+        ),
     )
     contested: bool = False
     planned: bool = False
     overdue: bool = False
     sources: tuple[str, ...] = Field(
         default=(),
-        description="at most five sources, the first, if `reports_count` is given; else all",
+        description="the first five sources if `reports_count` is given, else all",
     )
     reports: tuple[str, ...] = Field(
         default=(),
-        description="at most five reports, the first, if `reports_count` is given; else all",
+        description="the first five reports if `reports_count` is given, else all",
     )
     reports_count: int | None = Field(
-        default=None, description="reports that stood when this row was written"
+        default=None, description="number of valid reports when this row was written"
     )
     expected_end: Instant | None = None
     windows: tuple[Window, ...] = ()
     measure: Measure | None = None
     maintenance: tuple[str, ...] = Field(
-        default=(), description="windows that cover it: planned works (D64)"
+        default=(), description="ids of the maintenance windows that cover it (D64)"
     )
     inhibited_by: str | None = Field(
-        default=None, description="the cause that it is a consequence of (D65)"
+        default=None, description="id of the cause of which it is a consequence (D65)"
     )
 
 
@@ -227,17 +231,17 @@ class SiteRow(Model):
     last_word_at: Instant | None = None
     flags: tuple[str, ...] = ()
     lifted_at: Instant | None = Field(
-        default=None, description="when what ended last here had ended, as far as it was told"
+        default=None, description="reported end of the trouble that ended last here"
     )
     headcount: Headcount | None = Field(
         default=None,
         exclude_if=lambda count: count is None,
-        description="of an evacuated site: the newest count since people left it",
+        description="evacuated site: newest count since the evacuation",
     )
     all_clear_at: Instant | None = Field(
         default=None,
         exclude_if=lambda at: at is None,
-        description="of an evacuated site: when the all-clear was given since",
+        description="evacuated site: time of the all-clear after the evacuation",
     )
 
     @property
@@ -298,26 +302,27 @@ class IncidentRow(Model):
     persons_concerned: int | None = None
     estimated_end: Instant | None = None
     acknowledged_by: tuple[str, ...] = ()
-    why: tuple[Why, ...] = Field(default=(), description="why this level, one per level reached")
+    why: tuple[Why, ...] = Field(
+        default=(), description="reasons for this level, one per level reached"
+    )
     last_at: Instant | None = Field(
         default=None, description="occurred_at of its newest fact (power: of its newest cut)"
     )
     danger: bool = Field(
         default=False,
-        description="people may be in danger: evacuation, fire, gas, shelter, security",
+        description="true if people may be in danger: evacuation, fire, gas, shelter, security",
     )
     quiet: Literal["maintenance", "inhibited"] | None = Field(
         default=None,
         description=(
-            "calls nobody: all that it holds is planned works (D64) or the consequence of a known "
-            "cause (D65)"
+            "true if it calls nobody: all its causes are planned works (D64) or consequences "
+            "of a known cause (D65)"
         ),
     )
     over_since: Instant | None = Field(
         default=None,
         description=(
-            "all its causes are over since then: lowering it, or closing it, is proposed to a "
-            "person (D72)"
+            "time at which its last cause ended; a person is asked to lower or close it (D72)"
         ),
     )
 
@@ -371,26 +376,25 @@ class TaskRow(Model):
     owner: str | None = Field(
         default=None,
         description=(
-            "role that has to do it, `directeur_pole:<pôle>` in a scope; None = whoever is in the "
-            "cell"
+            "role that has to do it, `directeur_pole:<pôle>` in a scope; null = anybody in the cell"
         ),
     )
     post: str | None = Field(
         default=None,
         description=(
-            "readiness_hole: the role, `<role>:<scope>` in a scope, that would not answer; "
+            "readiness_hole: the role, `<role>:<scope>` in a scope, with nobody to answer; "
             "relief: the role in the cell"
         ),
     )
     text_id: str | None = Field(
         default=None,
         exclude_if=lambda id: id is None,
-        description="instruction: where its words lie, in `texts`",
+        description="instruction: id of its text in `texts`",
     )
     asked_by: str | None = Field(
         default=None,
         exclude_if=lambda by: by is None,
-        description="instruction: who sent it, a token",
+        description="instruction: token of the sender",
     )
 
 
@@ -411,7 +415,7 @@ class TriggerRow(Model):
     current: tuple[Why, ...] = Field(
         default=(),
         exclude_if=lambda whys: not whys,
-        description="reasons whose value is another now than in `why`, with that value",
+        description="reasons with a value that differs from `why`, with the present value",
     )
 
 
@@ -437,19 +441,22 @@ class FlagRow(Model):
     effective_from: Instant | None = None
     speaks_of: Instant | None = Field(
         default=None,
-        description="when what is declared already will begin: the day of a strike (D50)",
+        description="start of a declared event: the day of a strike (D50)",
     )
     until: Instant | None = Field(
         default=None,
-        description="in force only so long: the end of the window that was announced (D9)",
+        description="end of the announced window; it holds no longer (D9)",
     )
     incident: str | None = None
     reports: tuple[str, ...] = ()
     maintenance: bool = Field(
-        default=False, description="said by covered reports alone: counts for no predicate (D64)"
+        default=False,
+        description=(
+            "true if only reports under maintenance say it; counts for no predicate (D64)"
+        ),
     )
     digest_at: Instant | None = Field(
-        default=None, description="a yellow vigilance: the digest of that time tells of it (D72)"
+        default=None, description="yellow vigilance: time of the digest that reports it (D72)"
     )
 
 
@@ -660,29 +667,29 @@ class AttentionRequested(Fact):
     agents: int | None = Field(
         default=None,
         description=(
-            "of a proposal; of an order: who leave the site; who come back from a place that was "
-            "lost or that needs them no more"
+            "number of agents: of a proposal, or of an order those that leave the site or "
+            "return from a lost or superfluous place"
         ),
     )
     begins_at: Instant | None = Field(
-        default=None, exclude_if=lambda at: at is None, description="of an order: from when (D80)"
+        default=None, exclude_if=lambda at: at is None, description="order: start (D80)"
     )
     ends_at: Instant | None = Field(
         default=None,
         exclude_if=lambda at: at is None,
-        description="of an order: until when; None: until further notice",
+        description="order: end; null = until further notice",
     )
     come: int | None = Field(
         default=None,
-        description="of an order: who come to the site; of a recall: who leave it again",
+        description="order: agents that come to the site; recall: agents that leave it again",
     )
     estimated: bool | None = Field(
         default=None,
         exclude_if=lambda yes: yes is None,
-        description="of a proposal: agents of a site that nobody has counted (D78)",
+        description="proposal: agents of a site that nobody has counted (D78)",
     )
     stopped_at: Instant | None = Field(
-        default=None, description="of an alarm: since when the activity is interrupted (D70)"
+        default=None, description="alarm: start of the interruption (D70)"
     )
-    back_at: Instant | None = Field(default=None, description="when the activity is expected back")
+    back_at: Instant | None = Field(default=None, description="expected time of restoration")
     strategy: str | None = Field(default=None, description="fallback strategy that comes next")

@@ -77,7 +77,7 @@ class CallOutRow(Model):
             "id of the approved reassignments that it announces to the agents of its site, by count"
         ),
     )
-    corrects: str | None = Field(default=None, description="the call-out whose message it corrects")
+    corrects: str | None = Field(default=None, description="id of the call-out that it corrects")
     incident: str | None = None
     sites: tuple[str, ...] = ()
     level: Level
@@ -158,7 +158,7 @@ class DraftCallOut(Command):
     decision: str | None = Field(
         default=None, description="id of the approved reassignments that it announces"
     )
-    corrects: str | None = Field(default=None, description="the call-out whose message it corrects")
+    corrects: str | None = Field(default=None, description="id of the call-out that it corrects")
     incident: str | None = None
     sites: tuple[str, ...] = ()
     level: Level = Level.N1

@@ -156,7 +156,7 @@ class InstructSite(Command):
     site: str
     text_id: str
     incident: str | None = None
-    report: str | None = Field(default=None, description="the report that it answers")
+    report: str | None = Field(default=None, description="id of the report that it answers")
 
 
 @register_message

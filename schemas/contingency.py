@@ -84,7 +84,7 @@ class ContingencyRow(Model):
     id: str
     n: Literal[1, 2]
     lost: Literal["building", "people"] = Field(
-        description="building: its people are safe; people: building and people"
+        description="building: only the building is lost; people: building and staff are lost"
     )
     reference: str
     losses: int = Field(description="number of losses examined")

@@ -102,7 +102,7 @@ class ReportReceived(Message):
         default=None,
         description="text id of an area that is not on the map; a person links it (D8)",
     )
-    sites: tuple[str, ...] = Field(default=(), description="sites in the area that it names")
+    sites: tuple[str, ...] = Field(default=(), description="sites in the area of the report")
     type: EventType
     severity: int = Field(ge=1, le=5)
     certainty: Certainty = Certainty.CONFIRMED

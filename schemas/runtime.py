@@ -43,7 +43,7 @@ class OpenRealm(Command):
         description="time of the simulated clock at the start; ignored in a live realm"
     )
     lineage: str | None = Field(
-        default=None, description="realm where this history began, for forks"
+        default=None, description="realm in which this history began, for forks"
     )
     speed: float | None = Field(
         default=None, description="simulated seconds per real second; None = as fast as possible"

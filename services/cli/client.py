@@ -51,7 +51,7 @@ class ApiClient:
         token = find_token(settings)
         if token and not (token.isascii() and token.isprintable()):
             raise VigieUnreachable(
-                "the token (VIGIE_TOKEN, or secrets/admin.token) holds characters that no token has"
+                "the token (VIGIE_TOKEN, or secrets/admin.token) contains characters that no token has"
             )
         headers = {"Accept-Language": "fr"} | (
             {"Authorization": f"Bearer {token}"} if token else {}
@@ -61,7 +61,9 @@ class ApiClient:
                 base_url=settings.url, headers=headers, timeout=timeout_s, trust_env=False
             )
         except httpx.InvalidURL as exc:
-            raise VigieUnreachable(f"VIGIE_URL={settings.url} is no address: {exc}") from exc
+            raise VigieUnreachable(
+                f"VIGIE_URL={settings.url} is not a valid address: {exc}"
+            ) from exc
 
     def __enter__(self) -> Self:
         return self
@@ -103,7 +105,9 @@ class ApiClient:
                 for block in answer.iter_bytes():
                     target.write(block)
         except httpx.RequestError as exc:
-            raise VigieUnreachable(f"the answer of {self._http.base_url} broke off: {exc}") from exc
+            raise VigieUnreachable(
+                f"the answer of {self._http.base_url} is incomplete: {exc}"
+            ) from exc
         return file.stat().st_size
 
     def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
@@ -142,7 +146,7 @@ class ApiClient:
     def _stranger(self, answer: httpx.Response) -> VigieUnreachable:
         kind = answer.headers.get("content-type", "no content")
         return VigieUnreachable(
-            f"what answers at {self._http.base_url} is not Vigie (HTTP {answer.status_code}, {kind}): see VIGIE_URL"
+            f"the server at {self._http.base_url} is not Vigie (HTTP {answer.status_code}, {kind}): see VIGIE_URL"
         )
 
     def get(self, path: str) -> Any:
@@ -183,7 +187,7 @@ def _parse_content(answer: httpx.Response) -> Any:
 def describe_no_answer(url: str, exc: Exception) -> str:
     """Describe a request without a response, with advice if nothing listens there."""
     act = (
-        "; start `vigie up`, or name another address (VIGIE_URL)"
+        "; start `vigie up`, or set another address (VIGIE_URL)"
         if isinstance(exc, httpx.ConnectError)
         else ""
     )

@@ -90,7 +90,7 @@ class NewToken(_AdministrationBody):
         default=None,
         ge=0,
         le=100_000,
-        description="reports per second that it may bring; 0 = no limit",
+        description="largest number of reports per second; 0 = no limit",
     )
 
 
@@ -248,7 +248,7 @@ class Administration:
             principal = self._access.principal(asked.principal)
             if principal is None:
                 raise build_unknown_problem(
-                    "principal", "personne de ce nom", "nobody of this name"
+                    "principal", "personne de ce nom", "no account of this name"
                 )
         elif asked.role is None:
             raise ProblemError(
@@ -346,7 +346,7 @@ class Administration:
             raise ProblemError(
                 "conflict",
                 what=build_bilingual(
-                    "On ne ferme pas son propre compte.", "Nobody closes their own account."
+                    "On ne ferme pas son propre compte.", "You cannot disable your own account."
                 ),
             )
         if verb == "sign-out":

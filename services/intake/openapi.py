@@ -29,8 +29,8 @@ _RECEIPT_FIELDS: Final[dict[str, Any]] = {
         "type": "string",
         "format": "date-time",
         "description": (
-            "when the log took it, or what the player gave; in a simulated realm the report "
-            "itself then tells the realm's time"
+            "time at which the log accepted it, or that of the player; in a simulated realm "
+            "the report then has the time of the realm"
         ),
     },
     "status_url": {"type": "string"},
@@ -58,18 +58,18 @@ _RESULTS: Final[dict[str, Any]] = {
 
 _BATCH_RESPONSES: Final = {
     "207": {
-        "description": "some on the log",
+        "description": "some are in the log",
         "content": {"application/json": {"schema": _RESULTS}},
     },
     "422": {
-        "description": "none on the log: each with its reason; or the batch could not be read",
+        "description": "none is in the log, each with its reason; or the batch cannot be read",
         "content": {
             "application/json": {"schema": _RESULTS},
             MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}},
         },
     },
     "503": {
-        "description": "some may be sent again: send the whole; or nothing could be taken",
+        "description": "send the whole batch again: some reports, or all, were not accepted",
         "content": {
             "application/json": {"schema": _RESULTS},
             MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}},
@@ -108,8 +108,8 @@ _IDEMPOTENCY_KEY: Final = {
     "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": 128},
     "description": (
-        "the same key with the same body gives the first answer, with another body 422; kept for "
-        "at least 7 days"
+        "a repeated key with the same body gets the first answer, with another body 422; kept "
+        "for at least 7 days"
     ),
 }
 _REFUSALS: Final = ("401", "403", "413", "415", "422", "503")
@@ -123,9 +123,9 @@ _LIST: Final = {
     },
 }
 _INTEGRATION_RESPONSES: Final = {
-    "2XX": {"description": "taken"},
-    "4XX": {"description": "refused, in the dialect's own form"},
-    "503": {"description": "again later"},
+    "2XX": {"description": "accepted"},
+    "4XX": {"description": "refused, in the form of the integration"},
+    "503": {"description": "send it again later"},
 }
 
 
@@ -145,7 +145,7 @@ _PAGED: Final = [
         "in": "query",
         "required": False,
         "schema": {"type": "string", "maxLength": 400},
-        "description": "`next` of the page before",
+        "description": "`next` of the previous page",
     },
 ]
 _PATHS_BY_PREFIX: Final = {
@@ -160,7 +160,7 @@ def _describe_integration(dialect: str, path: str) -> dict[str, Any]:
     """Describe a route of an integration."""
     words = re.sub(r"[/{}]+", "_", path).rstrip("_")
     found: dict[str, Any] = {
-        "summary": f"Dialect of {dialect} (docs/how-to/sources.md)",
+        "summary": f"Send a message of {dialect} (docs/how-to/sources.md)",
         "operationId": f"machine{words}",
         "responses": _INTEGRATION_RESPONSES,
     }
@@ -183,26 +183,33 @@ def _describe_alertmanager(open_to_all: dict[str, Any]) -> dict[str, Any]:
 
     return {
         "/api/v2/alerts": {
-            "get": operation("alertmanagerAlerts", "alerts that hold, silenced or not"),
+            "get": operation("alertmanagerAlerts", "list active alerts, silenced or not"),
             "post": operation(
-                "machine_api_v2_alerts", "alerts with leases (docs/how-to/sources.md)"
+                "machine_api_v2_alerts",
+                "send alerts that the sender keeps alive (docs/how-to/sources.md)",
             ),
         },
-        "/api/v2/alerts/groups": {"get": operation("alertmanagerGroups", "the same in one group")},
+        "/api/v2/alerts/groups": {
+            "get": operation("alertmanagerGroups", "list active alerts in one group")
+        },
         "/api/v2/silences": {
-            "get": operation("alertmanagerSilences", "maintenance windows as silences"),
-            "post": operation("alertmanagerSilence", "plan a window, or change one"),
+            "get": operation("alertmanagerSilences", "list maintenance windows as silences"),
+            "post": operation("alertmanagerSilence", "plan or change a maintenance window"),
         },
         "/api/v2/silence/{id}": {
             "get": operation(
-                "alertmanagerOneSilence", "one of them", _describe_path_parameter("id")
+                "alertmanagerOneSilence",
+                "show a maintenance window as a silence",
+                _describe_path_parameter("id"),
             ),
-            "delete": operation("alertmanagerExpire", "end it", _describe_path_parameter("id")),
+            "delete": operation(
+                "alertmanagerExpire", "end a maintenance window", _describe_path_parameter("id")
+            ),
         },
-        "/api/v2/status": {"get": operation("alertmanagerStatus", "version and uptime")},
-        "/api/v2/receivers": {"get": operation("alertmanagerReceivers", "the one receiver")},
-        "/-/healthy": {"get": operation("alertmanagerHealthy", "it lives")},
-        "/-/ready": {"get": operation("alertmanagerReady", "it takes alerts")},
+        "/api/v2/status": {"get": operation("alertmanagerStatus", "show version and uptime")},
+        "/api/v2/receivers": {"get": operation("alertmanagerReceivers", "show the only receiver")},
+        "/-/healthy": {"get": operation("alertmanagerHealthy", "show that the front is alive")},
+        "/-/ready": {"get": operation("alertmanagerReady", "show that the front accepts alerts")},
     }
 
 
@@ -234,22 +241,22 @@ def build_own_document() -> dict[str, Any]:
         },
     }
     raw = {
-        "200": {"description": "the bytes as they came", "content": {"*/*": {}}}
+        "200": {"description": "the original bytes", "content": {"*/*": {}}}
     } | _describe_responses("404", "unknown", None, "401", "403", "410", "503")
     ready = _describe_responses("200", "accepts reports; JSON also shows the console", _OBJECT) | {
-        "503": {"description": "not ready; JSON says why"}
+        "503": {"description": "not ready; the reason is in the JSON"}
     }
     open_to_all: dict[str, Any] = {"security": []}
     paths: dict[str, Any] = {
         "/api/v1/reports": {
             "post": {
-                "summary": "One report",
+                "summary": "Send one report",
                 "operationId": "postReport",
                 "parameters": [_IDEMPOTENCY_KEY],
                 "requestBody": _describe_body(NativeReport),
                 "responses": _describe_responses(
                     "202",
-                    "on the log",
+                    "in the log",
                     {"$ref": _REFERENCE_TEMPLATE.format(model="Receipt")},
                     *_REFUSALS,
                 ),
@@ -257,28 +264,26 @@ def build_own_document() -> dict[str, Any]:
         },
         "/api/v1/reports:batch": {
             "post": {
-                "summary": "Several reports, each accepted or refused by itself",
+                "summary": "Send several reports; each is accepted or refused by itself",
                 "operationId": "postReports",
                 "parameters": [_IDEMPOTENCY_KEY],
                 "requestBody": {
                     "required": True,
                     "content": {"application/json": {"schema": batch}},
                 },
-                "responses": _describe_responses("202", "all on the log", _RESULTS, *_REFUSALS)
+                "responses": _describe_responses("202", "all are in the log", _RESULTS, *_REFUSALS)
                 | _BATCH_RESPONSES,
             }
         },
         "/api/v1/reports:line": {
             "post": {
-                "summary": (
-                    "A line typed for a caller, as they would have written it in a text message"
-                ),
+                "summary": "Send a report as one line, in the form of a text message",
                 "operationId": "postLine",
                 "parameters": [_IDEMPOTENCY_KEY],
                 "requestBody": _describe_body(TypedLine),
                 "responses": _describe_responses(
                     "202",
-                    "on the log",
+                    "in the log",
                     {"$ref": _REFERENCE_TEMPLATE.format(model="Receipt")},
                     *_REFUSALS,
                 ),
@@ -286,7 +291,7 @@ def build_own_document() -> dict[str, Any]:
         },
         "/api/v1/reports/{id}/raw": {
             "get": {
-                "summary": "The bytes of a report as they came",
+                "summary": "Show the original bytes of a report",
                 "operationId": "getRawReport",
                 "parameters": [_describe_path_parameter("id")],
                 "responses": raw,
@@ -295,8 +300,8 @@ def build_own_document() -> dict[str, Any]:
         "/api/v1/attachments": {
             "post": {
                 "summary": (
-                    "A photo of a report, JPEG or PNG; what tells who took it and where is taken "
-                    "out"
+                    "Store a photo of a report, JPEG or PNG, without the metadata on author "
+                    "and place"
                 ),
                 "operationId": "postAttachment",
                 "parameters": [
@@ -315,13 +320,16 @@ def build_own_document() -> dict[str, Any]:
                     },
                 },
                 "responses": _describe_responses(
-                    "201", "kept; its id goes into the report's `attachments`", _OBJECT, *_REFUSALS
+                    "201",
+                    "stored; put its id into `attachments` of the report",
+                    _OBJECT,
+                    *_REFUSALS,
                 ),
             }
         },
         "/api/v1/attachments/{id}": {
             "get": {
-                "summary": "A photo; the reading is logged",
+                "summary": "Show a photo; each reading is logged",
                 "operationId": "getAttachment",
                 "parameters": [_describe_path_parameter("id")],
                 "responses": {"200": {"description": "the photo", "content": {JPEG: {}, PNG: {}}}}
@@ -330,21 +338,23 @@ def build_own_document() -> dict[str, Any]:
         },
         "/api/v1/whoami": {
             "get": {
-                "summary": "Who this token or session is",
+                "summary": "Show the account of this token or session",
                 "operationId": "whoami",
                 "responses": _describe_responses("200", "the principal", _OBJECT, "401", "503"),
             }
         },
         "/api/v1/intake/strangers": {
             "get": {
-                "summary": "Messages of unknown senders: a count and the last of each address",
+                "summary": (
+                    "List messages of unknown senders: a count and the last of each address"
+                ),
                 "operationId": "listStrangers",
                 "responses": _describe_responses("200", "counts", _OBJECT, "401", "403", "503"),
             }
         },
         "/api/v1/refused": {
             "get": {
-                "summary": "Refused messages of known senders, newest first",
+                "summary": "List refused messages of known senders, newest first",
                 "operationId": "listRefused",
                 "parameters": [
                     {
@@ -362,7 +372,7 @@ def build_own_document() -> dict[str, Any]:
         },
         "/api/v1/refused/{id}": {
             "get": {
-                "summary": "One with its bytes; the reading is logged",
+                "summary": "Show a refused message with its bytes; each reading is logged",
                 "operationId": "getRefused",
                 "parameters": [_describe_path_parameter("id")],
                 "responses": _describe_responses(
@@ -373,8 +383,8 @@ def build_own_document() -> dict[str, Any]:
         "/api/v1/refused/{id}/replay": {
             "post": {
                 "summary": (
-                    "Offered again as its sender, as it came or with this body in its place; the "
-                    "answer is that of its dialect"
+                    "Replay a refused message as its sender, unchanged or with this body; the "
+                    "answer has the form of its integration"
                 ),
                 "operationId": "replayRefused",
                 "parameters": [_describe_path_parameter("id")],
@@ -385,7 +395,7 @@ def build_own_document() -> dict[str, Any]:
         },
         "/api/v1/tokens": {
             "get": {
-                "summary": "Tokens, never their secret",
+                "summary": "List tokens, without their secrets",
                 "operationId": "listTokens",
                 "parameters": _PAGED,
                 "responses": _describe_responses(
@@ -393,7 +403,7 @@ def build_own_document() -> dict[str, Any]:
                 ),
             },
             "post": {
-                "summary": "A new token, shown once",
+                "summary": "Create a token; it is shown once",
                 "operationId": "createToken",
                 "requestBody": _describe_body(NewToken),
                 "responses": _describe_responses("201", "the token", _OBJECT, *_REFUSALS, "404"),
@@ -401,7 +411,7 @@ def build_own_document() -> dict[str, Any]:
         },
         "/api/v1/tokens/{id}": {
             "delete": {
-                "summary": "Revoke",
+                "summary": "Revoke a token",
                 "operationId": "revokeToken",
                 "parameters": [_describe_path_parameter("id")],
                 "responses": _describe_responses(
@@ -411,7 +421,7 @@ def build_own_document() -> dict[str, Any]:
         },
         "/api/v1/users": {
             "get": {
-                "summary": "Accounts",
+                "summary": "List accounts",
                 "operationId": "listUsers",
                 "parameters": _PAGED,
                 "responses": _describe_responses(
@@ -419,7 +429,7 @@ def build_own_document() -> dict[str, Any]:
                 ),
             },
             "post": {
-                "summary": "A new account and its one-time code",
+                "summary": "Create an account with a one-time code",
                 "operationId": "createUser",
                 "requestBody": _describe_body(NewUser),
                 "responses": _describe_responses("201", "the code", _OBJECT, *_REFUSALS, "409"),
@@ -427,7 +437,7 @@ def build_own_document() -> dict[str, Any]:
         },
         "/api/v1/users/{login}/code": {
             "post": {
-                "summary": "A new one-time code",
+                "summary": "Create a one-time code",
                 "operationId": "issueCode",
                 "parameters": [_describe_path_parameter("login")],
                 "responses": _describe_responses(
@@ -446,7 +456,7 @@ def build_own_document() -> dict[str, Any]:
         },
         "/api/v1/users/{login}/second-factor": {
             "post": {
-                "summary": "Enrol TOTP",
+                "summary": "Enrol TOTP as second factor",
                 "operationId": "enrolSecondFactor",
                 "parameters": [_describe_path_parameter("login")],
                 "requestBody": _describe_body(NewSecondFactor),
@@ -458,8 +468,8 @@ def build_own_document() -> dict[str, Any]:
         "/api/v1/users/{login}/link": {
             "post": {
                 "summary": (
-                    "For seven days the first identity of the organisation's provider that names "
-                    "it gets it"
+                    "Allow for seven days that an identity of the organisation's provider is "
+                    "linked to the account"
                 ),
                 "operationId": "linkUser",
                 "parameters": [_describe_path_parameter("login")],
@@ -471,8 +481,7 @@ def build_own_document() -> dict[str, Any]:
         "/api/v1/users/{login}/unlink": {
             "post": {
                 "summary": (
-                    "It belongs to no identity of the organisation's provider any more; its "
-                    "sessions end"
+                    "Unlink the account from the organisation's provider; its sessions end"
                 ),
                 "operationId": "unlinkUser",
                 "parameters": [_describe_path_parameter("login")],
@@ -483,7 +492,7 @@ def build_own_document() -> dict[str, Any]:
         },
         "/api/v1/users/{login}/sign-out": {
             "post": {
-                "summary": "End all its sessions",
+                "summary": "End all sessions of an account",
                 "operationId": "signOutUser",
                 "parameters": [_describe_path_parameter("login")],
                 "responses": _describe_responses(
@@ -493,7 +502,7 @@ def build_own_document() -> dict[str, Any]:
         },
         "/api/v1/users/{login}/enable": {
             "post": {
-                "summary": "Enable",
+                "summary": "Enable an account",
                 "operationId": "enableUser",
                 "parameters": [_describe_path_parameter("login")],
                 "responses": _describe_responses(
@@ -503,7 +512,7 @@ def build_own_document() -> dict[str, Any]:
         },
         "/api/v1/users/{login}/disable": {
             "post": {
-                "summary": "Disable: tokens and sessions stop at once",
+                "summary": "Disable an account; its tokens and sessions end at once",
                 "operationId": "disableUser",
                 "parameters": [_describe_path_parameter("login")],
                 "responses": _describe_responses(
@@ -513,7 +522,7 @@ def build_own_document() -> dict[str, Any]:
         },
         "/api/v1/sources": {
             "get": {
-                "summary": "Sources with their health, never their keys",
+                "summary": "List sources with their health, without their keys",
                 "operationId": "listSources",
                 "parameters": _PAGED,
                 "responses": _describe_responses(
@@ -521,7 +530,7 @@ def build_own_document() -> dict[str, Any]:
                 ),
             },
             "post": {
-                "summary": "A new source; its key is shown once",
+                "summary": "Create a source; its key is shown once",
                 "operationId": "createSource",
                 "requestBody": _describe_body(NewSource),
                 "responses": _describe_responses(
@@ -531,7 +540,7 @@ def build_own_document() -> dict[str, Any]:
         },
         "/api/v1/sources/{name}": {
             "patch": {
-                "summary": "Another mapping, from now on; what is not said stays",
+                "summary": "Change a source; absent fields keep their values",
                 "operationId": "changeSource",
                 "parameters": [_describe_path_parameter("name")],
                 "requestBody": _describe_body(SourceChange),
@@ -540,7 +549,7 @@ def build_own_document() -> dict[str, Any]:
         },
         "/api/v1/sources/{name}/enable": {
             "post": {
-                "summary": "Its keys count again",
+                "summary": "Enable a source; its keys are valid again",
                 "operationId": "enableSource",
                 "parameters": [_describe_path_parameter("name")],
                 "responses": _describe_responses(
@@ -550,7 +559,7 @@ def build_own_document() -> dict[str, Any]:
         },
         "/api/v1/sources/{name}/disable": {
             "post": {
-                "summary": "Its keys stop at once",
+                "summary": "Disable a source; its keys are invalid at once",
                 "operationId": "disableSource",
                 "parameters": [_describe_path_parameter("name")],
                 "responses": _describe_responses(
@@ -560,15 +569,15 @@ def build_own_document() -> dict[str, Any]:
         },
         "/livez": {
             "get": {
-                "summary": "The front lives",
+                "summary": "Show that the front is alive",
                 "operationId": "livez",
-                "responses": _describe_responses("200", "it does", _OBJECT),
+                "responses": _describe_responses("200", "alive", _OBJECT),
             }
             | open_to_all
         },
         "/readyz": {
             "get": {
-                "summary": "Ready to accept reports",
+                "summary": "Show whether the front is ready to accept reports",
                 "operationId": "readyz",
                 "responses": ready,
             }
@@ -576,7 +585,7 @@ def build_own_document() -> dict[str, Any]:
         },
         "/metrics": {
             "get": {
-                "summary": "Prometheus",
+                "summary": "Show the metrics for Prometheus",
                 "operationId": "metrics",
                 "responses": {"200": {"description": "text format", "content": {"text/plain": {}}}},
             }
@@ -594,7 +603,7 @@ def build_own_document() -> dict[str, Any]:
         _describe_integration("opsgenie", "/v2/heartbeats/{name}/ping/get") | open_to_all
     )
     paths[CapIntegration.PATHS[0]]["post"] |= {
-        "summary": "A CAP 1.2 message: one report per event that concerns the territory",
+        "summary": "Send a CAP 1.2 message: one report per event that concerns the territory",
         "security": [{"bearer": []}],
         "parameters": [
             {
@@ -602,7 +611,7 @@ def build_own_document() -> dict[str, Any]:
                 "in": "query",
                 "required": False,
                 "schema": {"type": "string"},
-                "description": "default: the sender's own",
+                "description": "default: realm of the sender",
             }
         ],
         "requestBody": {

@@ -75,10 +75,10 @@ def _check_natures(f: SourceFile, doc: Any, policy: ref.Escalation) -> None:
         if nature not in FAMILIES and nature not in set(EventType):
             f.fault(
                 line,
-                f"who is called for {nature!r}: it is neither a type of report nor a family of incidents",
+                f"calls for {nature!r}: it is neither a type of report nor a family of incidents",
             )
         if role not in policy.roles:
-            f.fault(line, f"who is called for {nature}: role {role!r} is not declared")
+            f.fault(line, f"calls for {nature}: role {role!r} is not declared")
 
 
 def check_policy(
@@ -188,7 +188,7 @@ def check_plan(f: SourceFile, node: Any, plan: ref.Plan) -> None:
     ):
         f.fault(
             find_line(node, "levee"),
-            f"plan {plan.id}: what is measured must stand together: boxes to tick on one side, and no box under not",
+            f"plan {plan.id}: measured conditions must stand together, apart from boxes to tick, and no box under `not`",
         )
 
 

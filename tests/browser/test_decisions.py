@@ -127,7 +127,7 @@ def test_the_deciders_own_refusal_is_shown_beside_the_button(page: Page) -> None
     page.get_by_text("Changer de niveau").click()
     page.locator("#level-form").get_by_label("Raison").fill("essai")
     page.get_by_role("button", name="Confirmer le niveau").click()
-    expect(page.locator("#said-incident")).to_contain_text("C’est déjà le niveau")
+    expect(page.locator("#said-incident")).to_contain_text("Ce niveau est déjà en vigueur")
 
 
 def test_an_acknowledgement_and_a_line_are_in_the_log(page: Page) -> None:

@@ -42,7 +42,7 @@ def test_who_was_refusing_a_plan_is_told_who_activated_it_and_keeps_the_reason(
     decide(vigie, "plans/PT-ELEC/activate", own_realm)
     told = page.get_by_role("alert")
     expect(told).to_contain_text(
-        "Ce que vous alliez décider n’est plus à décider ici\u00a0: Confirmer : refuser PT-ELEC"
+        "Cette décision n’est plus à prendre ici\u00a0: Confirmer : refuser PT-ELEC"
     )
     expect(told.locator("[data-decided] li").first).to_have_text(
         re.compile(r"^\d\d:\d\d .*PT-ELEC activé.*, .+")

@@ -21,7 +21,7 @@ def cap(
     ],
     realm: Annotated[
         str | None,
-        typer.Option(help="Default: the live realm; where a message of status Exercise goes"),
+        typer.Option(help="Realm for a message of status Exercise; default: the live realm"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:

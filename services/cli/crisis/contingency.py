@@ -59,16 +59,19 @@ GAIN_LABELS: Final = {
 def contingency(
     n: Annotated[LossSize, typer.Option(help="1: each site lost; 2: each pair")] = LossSize.ONE,
     lost: Annotated[
-        LossKind, typer.Option(help="building: its people are safe; people: building and people")
+        LossKind,
+        typer.Option(
+            help="building: only the building is lost; people: building and staff are lost"
+        ),
     ] = LossKind.PEOPLE,
-    most: Annotated[int, typer.Option(min=1, help="Losses shown, the worst first")] = 10,
+    most: Annotated[int, typer.Option(min=1, help="Number of losses to show, worst first")] = 10,
     gains: Annotated[
         bool,
         typer.Option(
             "--gains",
             help=(
-                "What one trained agent, fallback site or generator more would buy over the ten "
-                "gravest (n = 1); half a minute"
+                "Compute the gain of one more trained agent, fallback site or generator over "
+                "the ten gravest losses (n = 1); takes half a minute"
             ),
         ),
     ] = False,
@@ -76,10 +79,7 @@ def contingency(
         bool,
         typer.Option(
             "--present",
-            help=(
-                "From the crisis of a realm as it is: what the planner of the running system "
-                "found last"
-            ),
+            help="Start from the present crisis of a realm: newest result of the running planner",
         ),
     ] = False,
     realm: Realm = None,
@@ -88,20 +88,18 @@ def contingency(
         Path | None,
         typer.Option(
             help=(
-                "From a crisis given as tables, computed here: CSV as for `vigie reassignment "
-                "solve`"
+                "Start from a crisis in tables and compute here: CSV as for `vigie "
+                "reassignment solve`"
             )
         ),
     ] = None,
     meta: Annotated[
         Path | None, typer.Option(help="JSON: id, elapsed_h, transit, tele of each situation")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Which situation")] = None,
+    name: Annotated[str | None, typer.Option(help="Id of the situation")] = None,
     approved: Annotated[
         Path | None,
-        typer.Option(
-            help="Lines approved in it, as JSON of a proposal: they hold desks and agents"
-        ),
+        typer.Option(help="Approved lines, as JSON of a proposal; they hold desks and agents"),
     ] = None,
     territory: Annotated[
         Path | None,

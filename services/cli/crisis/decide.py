@@ -30,16 +30,14 @@ from services.runtime.process.settings import Settings
 DECISION_TIMEOUT_S = 15
 """Seconds to wait for a pending decision."""
 
-Reason = Annotated[str | None, typer.Option(help="Why; kept encrypted")]
+Reason = Annotated[str | None, typer.Option(help="Reason; stored encrypted")]
 Key = Annotated[
-    str | None, typer.Option(help="Idempotency-Key: the same key again is the same decision")
+    str | None, typer.Option(help="Idempotency-Key; a repeated key repeats no decision")
 ]
 Expected = Annotated[
-    int | None, typer.Option("--if-version", help="Only if the version is still this one")
+    int | None, typer.Option("--if-version", help="Decide only if the version is still this one")
 ]
-Force = Annotated[
-    bool, typer.Option("--force", help="Although a condition stands against it; needs a reason")
-]
+Force = Annotated[bool, typer.Option("--force", help="Decide against a condition; needs a reason")]
 
 
 def _quote_path(id: str) -> str:
@@ -96,7 +94,7 @@ def ack(
     incident: Incident,
     realm: Realm = None,
     decline: Annotated[
-        bool, typer.Option("--decline", help="I cannot: the deputy is called")
+        bool, typer.Option("--decline", help="Decline; the deputy is called")
     ] = False,
     reason: Reason = None,
     key: Key = None,
@@ -182,7 +180,7 @@ def _parse_level(text: str) -> str:
 def level(
     level: Annotated[str, typer.Argument(help="N0 … N4", parser=_parse_level, metavar="LEVEL")],
     scope: Annotated[
-        str, typer.Option(help="`territory`, or id or number of an incident")
+        str, typer.Option(help="`territory`, or the id or number of an incident")
     ] = "territory",
     realm: Realm = None,
     reason: Reason = None,
@@ -207,7 +205,9 @@ def hold(
     until: Annotated[str | None, typer.Option(help="ISO 8601; without offset, Paris time")] = None,
     reason: Reason = None,
     realm: Realm = None,
-    end: Annotated[bool, typer.Option("--end", help="Send again, before that time")] = False,
+    end: Annotated[
+        bool, typer.Option("--end", help="Resume sending before the end of the hold")
+    ] = False,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
@@ -242,16 +242,16 @@ def note(
     text: str,
     incident: OfIncident = None,
     realm: Realm = None,
-    corrects: Annotated[
-        str | None, typer.Option(help="Id of the line that this one corrects")
-    ] = None,
+    corrects: Annotated[str | None, typer.Option(help="Id of the line to correct")] = None,
     occurred_at: Annotated[
         str | None,
-        typer.Option(help="When it happened, for a line that was on paper: ISO 8601; default: now"),
+        typer.Option(
+            help="Time of the event, for a line first written on paper: ISO 8601; default: now"
+        ),
     ] = None,
-    kind: Annotated[LineKind, typer.Option(help="What it is")] = LineKind.NOTE,
+    kind: Annotated[LineKind, typer.Option(help="Kind of line")] = LineKind.NOTE,
     source: Annotated[
-        str | None, typer.Option(help="Kind of source that said so: prefecture, enedis, …")
+        str | None, typer.Option(help="Kind of source: prefecture, enedis, …")
     ] = None,
     certainty: Annotated[Certainty | None, typer.Option()] = None,
     key: Key = None,
@@ -273,10 +273,10 @@ def note(
 
 def resend(
     notifications: Annotated[
-        list[str] | None, typer.Argument(help="Identifiers; none with --dead")
+        list[str] | None, typer.Argument(help="Ids of notifications; none with --dead")
     ] = None,
     dead: Annotated[
-        bool, typer.Option("--dead", help="All that failed or were perhaps not sent")
+        bool, typer.Option("--dead", help="All that failed or were possibly not sent")
     ] = False,
     realm: Realm = None,
     reason: Reason = None,
@@ -321,7 +321,7 @@ plan = typer.Typer(
     pretty_exceptions_enable=False,
 )
 card = typer.Typer(
-    help="Work on an action card.",
+    help="Start, finish or skip an action card.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -435,7 +435,7 @@ def done_card(
 def skip_card(
     plan: str,
     card: str,
-    reason: Annotated[str, typer.Option(help="Why")],
+    reason: Annotated[str, typer.Option(help="Reason")],
     realm: Realm = None,
     key: Key = None,
     as_json: AsJson = False,

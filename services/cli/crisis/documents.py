@@ -89,23 +89,20 @@ def sitrep(
     realm: Realm = None,
     as_of: AsOf = None,
     number: Annotated[
-        int | None, typer.Option(min=1, help="A validated one; without: the draft as it stands")
+        int | None,
+        typer.Option(min=1, help="Number of a validated report; default: the present draft"),
     ] = None,
     pdf: Pdf = None,
     html: Html = None,
     validate: Annotated[
         bool,
         typer.Option(
-            "--validate", help="Validate the draft: frozen and numbered, never edited after"
+            "--validate", help="Validate the draft: it gets a number and can no longer be edited"
         ),
     ] = False,
     remark: Annotated[
         list[str] | None,
-        typer.Option(
-            help=(
-                "SECTION=TEXT to complete it with: essential, evolution, decisions, partners, ahead"
-            )
-        ),
+        typer.Option(help="SECTION=TEXT to add: essential, evolution, decisions, partners, ahead"),
     ] = None,
     key: Key = None,
     as_json: AsJson = False,
@@ -143,7 +140,8 @@ def export(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Write the zip here; default: its own name in this folder", dir_okay=False
+            help="Zip file to write; default: named after the bundle, in this folder",
+            dir_okay=False,
         ),
     ] = None,
 ) -> None:
@@ -170,7 +168,7 @@ def export(
 def retex(
     incident: Annotated[
         str | None,
-        typer.Argument(help="Incident: its id or its number; the whole realm when absent"),
+        typer.Argument(help="Id or number of an incident; default: the whole realm"),
     ] = None,
     realm: Realm = None,
     as_of: AsOf = None,
@@ -232,7 +230,7 @@ def done_improvement(
 @improvement.command("drop")
 def drop_improvement(
     id: str,
-    reason: Annotated[str, typer.Option(help="Why")],
+    reason: Annotated[str, typer.Option(help="Reason")],
     realm: Realm = None,
     key: Key = None,
     as_json: AsJson = False,

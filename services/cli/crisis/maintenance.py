@@ -27,7 +27,7 @@ from services.console.i18n import get_translator
 from services.console.maintenance.page import describe_rule
 
 app = typer.Typer(
-    help="Planned works: in the picture, calling nobody.",
+    help="Planned works: shown, without calls.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -52,7 +52,7 @@ def list_(
     realm: Realm = None,
     as_of: AsOf = None,
     state: Annotated[list[str] | None, typer.Option(help="active, planned, over")] = None,
-    site: Annotated[str | None, typer.Option(help="Those that may cover this site")] = None,
+    site: Annotated[str | None, typer.Option(help="Only windows that may cover this site")] = None,
     limit: Limit = 200,
     as_json: AsJson = False,
 ) -> None:
@@ -78,25 +78,23 @@ def list_(
 @app.command("add")
 def add(
     starts_at: Annotated[str, typer.Option("--from", help="ISO 8601; without offset, Paris time")],
-    ends_at: Annotated[str, typer.Option("--to", help="Of the first time, when it comes again")],
-    reason: Annotated[str, typer.Option(help="Why; kept encrypted")],
+    ends_at: Annotated[str, typer.Option("--to", help="End of the first occurrence, if it recurs")],
+    reason: Annotated[str, typer.Option(help="Reason; stored encrypted")],
     site: Annotated[
-        list[str] | None, typer.Option(help="May be repeated, as all that follow")
+        list[str] | None, typer.Option(help="May be repeated, like all options below")
     ] = None,
     kind: Annotated[list[str] | None, typer.Option(help="Kind of site")] = None,
     pole: Annotated[list[str] | None, typer.Option()] = None,
     type: Annotated[list[str] | None, typer.Option(help="outage_power, outage_it, …")] = None,
     source: Annotated[
-        list[str] | None, typer.Option(help="Kind of source, or id of a registered one")
+        list[str] | None, typer.Option(help="Kind of source, or id of a registered source")
     ] = None,
     match: Annotated[
         list[str] | None,
         typer.Option(help="Label of machine alerts: alertname=Down, instance=~web.*"),
     ] = None,
     rrule: Annotated[str | None, typer.Option(help="RFC 5545: FREQ=WEEKLY;BYDAY=SU")] = None,
-    change: Annotated[
-        str | None, typer.Option(help="Id of a window that this one replaces")
-    ] = None,
+    change: Annotated[str | None, typer.Option(help="Id of the window to replace")] = None,
     realm: Realm = None,
     expected: Expected = None,
     key: Key = None,
@@ -134,7 +132,7 @@ def add(
 def end(
     window: str,
     realm: Realm = None,
-    reason: Annotated[str | None, typer.Option(help="Why; kept encrypted")] = None,
+    reason: Annotated[str | None, typer.Option(help="Reason; stored encrypted")] = None,
     expected: Expected = None,
     key: Key = None,
     as_json: AsJson = False,

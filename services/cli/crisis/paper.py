@@ -218,14 +218,18 @@ def paper(
     directory: Annotated[
         Path | None,
         typer.Option(
-            help="Print the telephone list too: the CSV of `vigie directory import`. Personal data",
+            help=(
+                "Print a telephone list, from the CSV of `vigie directory import`. Personal data"
+            ),
             exists=True,
             dir_okay=False,
         ),
     ] = None,
     url: Annotated[
         str | None,
-        typer.Option(help="Address for the QR codes; default VIGIE_PUBLIC_URL; empty: none"),
+        typer.Option(
+            help="Address for the QR codes; default: VIGIE_PUBLIC_URL; empty: no QR codes"
+        ),
     ] = None,
     territory: Annotated[
         Path | None,

@@ -43,12 +43,12 @@ Realm = Annotated[str | None, typer.Option(help="Default: the live realm")]
 AsOf = Annotated[
     str | None,
     typer.Option(
-        "--as-of", help="What was known at this time: ISO 8601; without offset, Paris time"
+        "--as-of", help="State of knowledge at this time: ISO 8601; without offset, Paris time"
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, as the API gives it")]
-Limit = Annotated[int, typer.Option(min=1, help="At most so many")]
-Incident = Annotated[str, typer.Argument(help="Its id or its number (92-2027-0211-01)")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, as in the API")]
+Limit = Annotated[int, typer.Option(min=1, help="Largest number of rows")]
+Incident = Annotated[str, typer.Argument(help="Id or number (92-2027-0211-01)")]
 OfIncident = Annotated[str | None, typer.Option("--incident", help="Id or number of an incident")]
 
 
@@ -179,14 +179,14 @@ def incidents(
     status: Annotated[
         list[str] | None, typer.Option(help="open, acknowledged, closed, merged")
     ] = None,
-    level: Annotated[int | None, typer.Option(min=0, max=4, help="At least")] = None,
+    level: Annotated[int | None, typer.Option(min=0, max=4, help="Lowest level")] = None,
     site: Annotated[str | None, typer.Option()] = None,
     pole: Annotated[str | None, typer.Option()] = None,
     commune: Annotated[str | None, typer.Option(help="INSEE code")] = None,
     type: Annotated[
         str | None, typer.Option(help="Family (power) or type of a cause (outage_power)")
     ] = None,
-    q: Annotated[str | None, typer.Option(help="Words of the title, a number, a site")] = None,
+    q: Annotated[str | None, typer.Option(help="Search in titles, numbers and sites")] = None,
     limit: Limit = 200,
     as_json: AsJson = False,
 ) -> None:
@@ -233,7 +233,7 @@ def sites(
     pole: Annotated[str | None, typer.Option()] = None,
     commune: Annotated[str | None, typer.Option(help="INSEE code")] = None,
     incident: OfIncident = None,
-    q: Annotated[str | None, typer.Option(help="Words of the name")] = None,
+    q: Annotated[str | None, typer.Option(help="Search in names")] = None,
     limit: Limit = PAGE_SIZE,
     as_json: AsJson = False,
 ) -> None:
@@ -279,7 +279,9 @@ def activities(
         list[str] | None, typer.Option(help="nominal, threatened, degraded, interrupted, restored")
     ] = None,
     pole: Annotated[str | None, typer.Option()] = None,
-    criticality: Annotated[int | None, typer.Option(min=1, max=4, help="At most")] = None,
+    criticality: Annotated[
+        int | None, typer.Option(min=1, max=4, help="Largest number of the criticality")
+    ] = None,
     incident: OfIncident = None,
     limit: Limit = PAGE_SIZE,
     as_json: AsJson = False,
@@ -359,7 +361,8 @@ def plans(
 
 def reassignments(
     proposal: Annotated[
-        str | None, typer.Argument(help="Its lines; the proposals when absent")
+        str | None,
+        typer.Argument(help="Id of a proposal, to show its lines; default: list the proposals"),
     ] = None,
     realm: Realm = None,
     as_of: AsOf = None,
@@ -469,14 +472,17 @@ def notifications(
 
 def timeline(
     incident: Annotated[
-        str | None, typer.Argument(help="Incident: its id or its number; everything when absent")
+        str | None, typer.Argument(help="Id or number of an incident; default: all")
     ] = None,
     realm: Realm = None,
     as_of: AsOf = None,
     kind: Annotated[
         list[str] | None,
         typer.Option(
-            help="fact, decision, action, communication, watch, alarm, note, runtime, impact; all"
+            help=(
+                "fact, decision, action, communication, watch, alarm, note, runtime, impact; "
+                "default: all"
+            )
         ),
     ] = None,
     limit: Limit = 200,

@@ -36,7 +36,7 @@ from services.territory import Territory, TerritoryInvalid, load_territory
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Who works on what, and where, when sites close or staff is missing.",
+    help="Staff reassignment when sites close or staff is missing.",
 )
 MAX_SHOWN_LINES = 40
 MISSING_LABELS: Final = {"people": "d’agents", "seats": "de places"}
@@ -55,7 +55,7 @@ def solve(
     meta: Annotated[
         Path, typer.Option(help="JSON: id, elapsed_h, transit, tele of each situation")
     ],
-    name: Annotated[str, typer.Option(help="Which situation")],
+    name: Annotated[str, typer.Option(help="Id of the situation")],
     approved: Annotated[
         Path | None, typer.Option(help="Lines decided before, as JSON of an earlier proposal")
     ] = None,
@@ -63,10 +63,10 @@ def solve(
         bool, typer.Option(help="Keep teams together: fewest groups after the penalties")
     ] = False,
     tie_break: Annotated[
-        bool, typer.Option(help="Make the choice among equals that every solver makes")
+        bool, typer.Option(help="Choose among equal solutions as every solver does")
     ] = False,
     nodes: Annotated[
-        int, typer.Option(min=1, help="Most nodes of branch and bound")
+        int, typer.Option(min=1, help="Largest number of branch-and-bound nodes")
     ] = SolverWork().nodes,
     territory: Annotated[
         Path | None,
@@ -104,9 +104,7 @@ def solve(
 
 Lines = Annotated[
     list[str] | None,
-    typer.Option(
-        "--line", help="Only these lines; may be repeated. Default: all that nobody decided"
-    ),
+    typer.Option("--line", help="Lines; may be repeated. Default: all undecided lines"),
 ]
 
 
@@ -165,11 +163,16 @@ def announce(
     proposal: str,
     start: Annotated[
         bool,
-        typer.Option("--start", help="Send what was drafted. Without: draft only, tells nobody"),
+        typer.Option(
+            "--start",
+            help="Send the drafts. Without it, only drafts are made and nobody is informed",
+        ),
     ] = False,
     channel: Annotated[
         list[str] | None,
-        typer.Option("--channel", help="app, sms, email …; may be repeated, in order"),
+        typer.Option(
+            "--channel", help="app, sms, email …; may be repeated, in order of preference"
+        ),
     ] = None,
     realm: Realm = None,
     key: Key = None,
@@ -223,7 +226,7 @@ def step(
     what: Annotated[str, typer.Argument(help="accept, arrive or release")],
     also: Annotated[
         list[str] | None,
-        typer.Option("--line", help="More lines in the same breath; may be repeated"),
+        typer.Option("--line", help="Further lines of the same step; may be repeated"),
     ] = None,
     realm: Realm = None,
     key: Key = None,

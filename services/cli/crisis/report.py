@@ -16,14 +16,12 @@ from services.runtime.process.settings import Settings
 
 UnknownSite = Annotated[
     bool,
-    typer.Option(
-        "--unknown-site", help="Send it although nobody knows the site: a person links it"
-    ),
+    typer.Option("--unknown-site", help="Send it with an unknown site; a person links it later"),
 ]
 
 
 def report(
-    type: Annotated[EventType, typer.Option(help="What happened")],
+    type: Annotated[EventType, typer.Option(help="Type of the report")],
     severity: Annotated[int, typer.Option(min=1, max=5)],
     site: Annotated[str | None, typer.Option(help="Site id")] = None,
     commune: Annotated[str | None, typer.Option(help="INSEE code")] = None,
@@ -31,22 +29,21 @@ def report(
     occurred_at: Annotated[
         str | None, typer.Option(help="ISO 8601 with offset; default: now")
     ] = None,
-    headline: Annotated[str | None, typer.Option(help="One line")] = None,
-    description: Annotated[str | None, typer.Option(help="Free text")] = None,
+    headline: Annotated[str | None, typer.Option(help="Headline, one line")] = None,
+    description: Annotated[str | None, typer.Option(help="Description, free text")] = None,
     loss: Annotated[float | None, typer.Option(min=0, max=100, help="Capacity lost, %")] = None,
     lifts: Annotated[
-        list[EventType] | None, typer.Option(help="With reopening: what is over")
+        list[EventType] | None,
+        typer.Option(help="With reopening: type of the trouble that is over"),
     ] = None,
     reference: Annotated[
-        list[str] | None, typer.Option(help="Report that this one updates or cancels")
+        list[str] | None, typer.Option(help="Id of the report to update or cancel")
     ] = None,
     msg_type: Annotated[MsgType, typer.Option(help="Alert, Update or Cancel")] = MsgType.ALERT,
     certainty: Annotated[str, typer.Option(help="confirmed, unconfirmed, rumour")] = "confirmed",
-    source: Annotated[
-        str | None, typer.Option(help="Kind of source whose word it is, e.g. enedis")
-    ] = None,
+    source: Annotated[str | None, typer.Option(help="Kind of source, e.g. enedis")] = None,
     key: Annotated[
-        str | None, typer.Option(help="Idempotency-Key: the same key again has no second effect")
+        str | None, typer.Option(help="Idempotency-Key; a repeated key has no second effect")
     ] = None,
     unknown_site: UnknownSite = False,
     as_json: Annotated[bool, typer.Option("--json")] = False,
@@ -99,10 +96,10 @@ def line(
     text: Annotated[
         str, typer.Argument(help="`117 ELEC`, `117 EAU PARTIEL`, `RAS 117`, `STOP 117`")
     ],
-    caller: Annotated[str, typer.Option(help="Kind of source whose word it is")] = "site_manager",
+    caller: Annotated[str, typer.Option(help="Kind of source")] = "site_manager",
     realm: Annotated[str | None, typer.Option(help="Default: the live realm")] = None,
     key: Annotated[
-        str | None, typer.Option(help="Idempotency-Key: the same key again has no second effect")
+        str | None, typer.Option(help="Idempotency-Key; a repeated key has no second effect")
     ] = None,
     unknown_site: UnknownSite = False,
     as_json: Annotated[bool, typer.Option("--json")] = False,

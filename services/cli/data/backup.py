@@ -85,7 +85,8 @@ def _print_refusal(file: Path, error: Exception) -> typer.Exit:
 
 def backup(
     file: Annotated[
-        Path, typer.Argument(help="File to write; it appears when it is whole", dir_okay=False)
+        Path,
+        typer.Argument(help="File to write; it appears only when it is complete", dir_okay=False),
     ],
     key: Key = None,
     as_json: AsJson = False,
@@ -122,7 +123,7 @@ def restore(
     data: Annotated[Path | None, typer.Option(help="Empty data directory [VIGIE_DATA_DIR]")] = None,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Prove the file from beginning to end and restore nothing"),
+        typer.Option("--check", help="Check the whole file and restore nothing"),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -47,7 +47,7 @@ TEXT_TIMEOUT_S = 5.0
 
 app = typer.Typer(
     add_completion=False,
-    help="Dead letters: inputs that failed, could not be read, or were refused at the front door.",
+    help="Dead letters: inputs that failed, could not be read, or were refused.",
     no_args_is_help=True,
 )
 
@@ -96,7 +96,9 @@ def _run(coroutine: Any) -> Any:
 def list_letters(
     realm: Annotated[str | None, typer.Option(help="Only this realm")] = None,
     lane: Annotated[DeadLetterKind | None, typer.Option(help="Only this lane")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="The newest so many")] = 100,
+    limit: Annotated[
+        int, typer.Option(min=1, help="Largest number of letters, newest first")
+    ] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
     """List the newest dead letters."""
@@ -141,13 +143,13 @@ def list_letters(
 
 @app.command()
 def show(
-    letter_id: Annotated[str, typer.Argument(help="Id, or its beginning")],
+    letter_id: Annotated[str, typer.Argument(help="Id, or its first characters")],
     as_json: Annotated[
         bool,
         typer.Option("--json", help="One JSON document; bytes that are not UTF-8 are replaced"),
     ] = False,
     raw: Annotated[
-        bool, typer.Option("--raw", help="The original bytes alone, to be edited for a replay")
+        bool, typer.Option("--raw", help="Print only the original bytes, to edit them for a replay")
     ] = False,
 ) -> None:
     """Show one dead letter with its original bytes."""
@@ -173,18 +175,16 @@ def show(
 
 @app.command()
 def replay(
-    letter_id: Annotated[str, typer.Argument(help="Id, or its beginning")],
+    letter_id: Annotated[str, typer.Argument(help="Id, or its first characters")],
     body: Annotated[
         Path | None,
         typer.Option(
             help="Corrected bytes in place of the original ones", exists=True, dir_okay=False
         ),
     ] = None,
-    realm: Annotated[
-        str | None, typer.Option(help="The right realm, when the key was wrong")
-    ] = None,
+    realm: Annotated[str | None, typer.Option(help="Correct realm, if the key was wrong")] = None,
     input_type: Annotated[
-        str | None, typer.Option("--type", help="The right type, when it was unknown")
+        str | None, typer.Option("--type", help="Correct type, if it was unknown")
     ] = None,
 ) -> None:
     """Replay an input, corrected if necessary.

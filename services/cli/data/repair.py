@@ -40,10 +40,11 @@ _LOSS_EXITS, _INPUT_EXITS = {"log.truncated", "source.forked"}, {"input.gap", "i
 def repair(
     lose: Annotated[
         bool,
-        typer.Option("--accept-loss", help="Go on from what is left of a log that lost its end"),
+        typer.Option("--accept-loss", help="Continue a log that lost its last records"),
     ] = False,
     again: Annotated[
-        bool, typer.Option("--rebase", help="Go on at the first input that the log has not applied")
+        bool,
+        typer.Option("--rebase", help="Continue at the first input that the log has not applied"),
     ] = False,
     service: Annotated[Service | None, typer.Option(help="One service; default: all")] = None,
     partition: Annotated[

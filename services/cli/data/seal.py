@@ -36,11 +36,11 @@ class SealRefused(Exception):
 
 
 def seal(
-    file: Annotated[Path, typer.Argument(help="The archive to write, or with --check to prove")],
+    file: Annotated[Path, typer.Argument(help="Archive to write, or to check with --check")],
     since: Annotated[
         Path | None,
         typer.Option(
-            help="The seal before: only what came after it goes into the archive",
+            help="Previous seal; the archive then holds only later records",
             exists=True,
             dir_okay=False,
         ),
@@ -50,8 +50,8 @@ def seal(
         typer.Option(
             "--check",
             help=(
-                "Prove the archive, and that the logs of this installation still hold what it "
-                "sealed"
+                "Check the archive, and that the logs of this installation still contain its "
+                "records"
             ),
         ),
     ] = False,
@@ -59,8 +59,8 @@ def seal(
         Path | None,
         typer.Option(
             help=(
-                "With --check: public key that it must be signed with; default: this "
-                "installation's, if there is one"
+                "With --check: public key of the expected signature; default: that of this "
+                "installation, if there is one"
             )
         ),
     ] = None,
@@ -169,7 +169,7 @@ async def archive_log(
             held = held or (at.seq, at.hash) == before
     if not held:
         raise SealRefused(
-            f"{topic}/{partition} does not hold what the seal before speaks of: this is another history"
+            f"{topic}/{partition} lacks the records of the previous seal: its history is another one"
         )
     return ((at.seq, at.hash), whole.hexdigest()), count
 

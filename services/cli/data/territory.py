@@ -111,12 +111,8 @@ def holidays(
     zone: Annotated[
         str, typer.Option(help="Zone of the school holidays, a column of vacances_scolaires.csv")
     ] = "C",
-    country: Annotated[
-        str, typer.Option(help="Country by whose law the public holidays are worked out")
-    ] = "FR",
-    years: Annotated[
-        int, typer.Option(min=1, max=10, help="This year and the next ones, so many in all")
-    ] = 3,
+    country: Annotated[str, typer.Option(help="Country of the public holidays")] = "FR",
+    years: Annotated[int, typer.Option(min=1, max=10, help="Number of years, from this one")] = 3,
 ) -> None:
     """Load the official public and school holidays into `escalade.yaml` of a folder.
 
@@ -139,13 +135,14 @@ def holidays(
 def load(
     folder: Folder,
     realm: Annotated[
-        str | None, typer.Option(help="Realm that takes it; the territory's live realm by default")
+        str | None,
+        typer.Option(help="Realm to publish to; default: the live realm of the territory"),
     ] = None,
     release: Annotated[
         bool,
         typer.Option(
             "--release",
-            help="Also without a site that agents are reassigned from or to: they are released",
+            help="Accept that a site with reassigned agents is dropped; release them",
         ),
     ] = False,
 ) -> None:
@@ -179,7 +176,7 @@ def load(
 @app.command()
 def propose(
     folder: Folder,
-    reason: Annotated[str, typer.Option(help="Why; kept encrypted")],
+    reason: Annotated[str, typer.Option(help="Reason; stored encrypted")],
     effective: Annotated[
         str | None,
         typer.Option(
@@ -194,16 +191,16 @@ def propose(
         bool,
         typer.Option(
             "--release",
-            help="Also without a site that agents are reassigned from or to: they are released",
+            help="Accept that a site with reassigned agents is dropped; release them",
         ),
     ] = False,
     whatif: Annotated[
         bool, typer.Option("--whatif/--no-whatif", help="Replay recorded crises with it first")
     ] = True,
     last: Annotated[
-        int, typer.Option(min=1, help="How many crises at most, the newest")
+        int, typer.Option(min=1, help="Largest number of crises, newest first")
     ] = territory_changes.DEFAULT_CRISES,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation")] = False,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:

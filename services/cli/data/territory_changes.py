@@ -44,8 +44,10 @@ from services.territory.differences import compare_sections
 
 _ = get_translator("fr")
 _SECTIONS: Final[TypeAdapter[SectionData]] = TypeAdapter(SectionData)
-Id = Annotated[str, typer.Argument(metavar="ID", help="Of the change: vigie territory changes")]
-Why = Annotated[str, typer.Option(help="Why; kept encrypted")]
+Id = Annotated[
+    str, typer.Argument(metavar="ID", help="Id of the change, from `vigie territory changes`")
+]
+Why = Annotated[str, typer.Option(help="Reason; stored encrypted")]
 DEFAULT_CRISES: Final = 20
 
 
@@ -213,7 +215,7 @@ def _list_decisions(change: dict[str, Any]) -> str:
 def approve(
     change: Id,
     realm: Realm = None,
-    reason: Annotated[str | None, typer.Option(help="Why; kept encrypted")] = None,
+    reason: Annotated[str | None, typer.Option(help="Reason; stored encrypted")] = None,
     expected: Expected = None,
     key: Key = None,
     as_json: AsJson = False,

@@ -16,19 +16,19 @@ from services.cli.crisis.read import AsJson, Realm
 from services.runtime.process.settings import Settings
 
 app = typer.Typer(
-    help="Erase words that must not be kept.", no_args_is_help=True, add_completion=False
+    help="Erase texts that must not be kept.", no_args_is_help=True, add_completion=False
 )
 
 
 @app.command("erase")
 def erase(
-    id: Annotated[str, typer.Argument(help="Of the report, or of the line of the main courante")],
+    id: Annotated[str, typer.Argument(help="Id of the report or of the line of the main courante")],
     reason: Annotated[
         str | None,
-        typer.Option(help="Why; it is shown in the place of the words, so it names nobody"),
+        typer.Option(help="Reason; it is shown in place of the text, so name nobody"),
     ] = None,
     approve: Annotated[
-        bool, typer.Option("--approve", help="Erase what another person has proposed to erase")
+        bool, typer.Option("--approve", help="Approve an erasure that another person proposed")
     ] = False,
     realm: Realm = None,
     as_json: AsJson = False,

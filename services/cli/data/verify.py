@@ -124,13 +124,13 @@ def verify(
         float,
         typer.Option(
             min=0,
-            help="Seconds without movement after which what is still on its way counts as lost",
+            help="Seconds without progress after which messages on their way count as lost",
         ),
     ] = 15.0,
     bundle: Annotated[
         Path | None,
         typer.Option(
-            help="Check this evidence bundle instead; needs nothing else",
+            help="Check this evidence bundle instead of the logs",
             exists=True,
             dir_okay=False,
         ),
@@ -139,7 +139,7 @@ def verify(
         Path | None,
         typer.Option(
             help=(
-                "Public key that the bundle must be signed with; default: this installation's, if "
+                "Public key of the expected signature; default: that of this installation, if "
                 "there is one"
             )
         ),

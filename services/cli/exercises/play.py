@@ -299,7 +299,7 @@ def play(
     speed: Annotated[str, typer.Option(help="Simulated seconds per real second, or max")] = "max",
     realm: Annotated[str | None, typer.Option(help="Exercise realm; a new one by default")] = None,
     responders: Annotated[
-        Path | None, typer.Option(help="How simulated people answer (YAML)")
+        Path | None, typer.Option(help="Answers of simulated people (YAML)")
     ] = None,
     until: Annotated[
         float | None,

@@ -20,7 +20,7 @@ from services.territory import TerritoryInvalid, load_territory
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Exercises: check a file that an organiser wrote, list those that come along.",
+    help="Exercises: check an exercise file, list the shipped scenarios.",
 )
 
 

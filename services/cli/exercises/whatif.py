@@ -129,7 +129,7 @@ def compare_replays(
 
 def whatif(
     realm: Annotated[
-        str | None, typer.Argument(help="Realm that was recorded, e.g. 92 or 92~ex-S04-84fe05")
+        str | None, typer.Argument(help="Recorded realm, e.g. 92 or 92~ex-S04-84fe05")
     ] = None,
     patch: Annotated[
         Path | None,
@@ -149,17 +149,15 @@ def whatif(
         str | None,
         typer.Option(
             "--at",
-            help=(
-                "Fork here: SERVICE/SEQ of a log, or a time; default: as if it had been so from "
-                "the beginning"
-            ),
+            help="Fork at SERVICE/SEQ of a log, or at a time; default: from the beginning",
         ),
     ] = None,
     every: Annotated[
-        bool, typer.Option("--every", help="All recorded crises, live ones and exercises")
+        bool, typer.Option("--every", help="Replay all recorded crises, live and exercises")
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--no-later", help="Exit 1 when some post would hear later, or no more")
+        bool,
+        typer.Option("--no-later", help="Exit 1 if a role would be called later, or not at all"),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:

@@ -25,7 +25,7 @@ from services.cli.crisis.read import (
 from services.runtime.process.settings import Settings
 
 app = typer.Typer(
-    help="Tell many people at once: draft, start, show, stop.",
+    help="Send one message to many people: draft, start, show, stop.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -33,23 +33,27 @@ app = typer.Typer(
 
 @app.command("draft")
 def draft(
-    text: Annotated[str, typer.Argument(help="What they read; nothing that a stranger may not")],
+    text: Annotated[
+        str, typer.Argument(help="Text of the message; nothing that strangers must not read")
+    ],
     site: Annotated[
-        list[str] | None, typer.Option(help="People who work there; may be repeated")
+        list[str] | None,
+        typer.Option(help="Site: call the people that work there; may be repeated"),
     ] = None,
     everybody: Annotated[
-        bool, typer.Option("--everybody", help="All people of the directory")
+        bool, typer.Option("--everybody", help="Call all people of the directory")
     ] = False,
-    channel: Annotated[list[str] | None, typer.Option(help="In order of preference [sms]")] = None,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(help="Channel, in order of preference [sms]; may be repeated"),
+    ] = None,
     corrects: Annotated[
         str | None,
-        typer.Option(
-            help="Call-out whose message was wrong: its people are told, unless others are named"
-        ),
+        typer.Option(help="Call-out to correct; its people are called unless others are named"),
     ] = None,
     incident: OfIncident = None,
     danger: Annotated[bool, typer.Option("--danger", help="Danger to people")] = False,
-    answer: Annotated[bool, typer.Option("--answer", help="An answer is expected")] = False,
+    answer: Annotated[bool, typer.Option("--answer", help="Ask for an answer")] = False,
     realm: Realm = None,
     key: Key = None,
     as_json: AsJson = False,

@@ -17,7 +17,7 @@ from services.cli.crisis.read import AsJson, AsOf, OfIncident, Realm, build_quer
 from services.runtime.process.settings import Settings
 
 app = typer.Typer(
-    help="Ask everybody of a site whether they are safe.",
+    help="Headcounts: ask everybody at a site whether they are safe.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -28,7 +28,8 @@ def start(
     site: Annotated[list[str], typer.Argument(help="Sites")],
     incident: OfIncident = None,
     channel: Annotated[
-        list[str] | None, typer.Option(help="In order of preference [app, sms, voice]")
+        list[str] | None,
+        typer.Option(help="Channel, in order of preference [app, sms, voice]; may be repeated"),
     ] = None,
     realm: Realm = None,
     key: Key = None,

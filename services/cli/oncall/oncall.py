@@ -32,7 +32,7 @@ from services.runtime.process.settings import Settings
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Who is on call, gaps, calendars, overrides.",
+    help="On-call: people, gaps, calendars, overrides.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -40,9 +40,9 @@ RoleOption = Annotated[
     str | None, typer.Option(help="Role of the organisation, e.g. astreinte_technique")
 ]
 Scope = Annotated[
-    str | None, typer.Option(help="Pôle or site; none for a role of the whole territory")
+    str | None, typer.Option(help="Pôle or site; absent for a role of the whole territory")
 ]
-Deputy = Annotated[bool, typer.Option("--deputy", help="The deputy's place, not the holder's")]
+Deputy = Annotated[bool, typer.Option("--deputy", help="Change the deputy instead of the holder")]
 From = Annotated[str | None, typer.Option("--from", help="ISO 8601; without offset, Paris time")]
 To = Annotated[str | None, typer.Option("--to", help="ISO 8601; without offset, Paris time")]
 _ = get_translator("fr")
@@ -56,7 +56,7 @@ def _span_fields(start: str | None, end: str | None) -> dict[str, str | None]:
 
 @app.command()
 def who(
-    at: Annotated[str | None, typer.Option(help="At this time instead of now")] = None,
+    at: Annotated[str | None, typer.Option(help="Time; default: now")] = None,
     role: RoleOption = None,
     scope: Scope = None,
     realm: Realm = None,
@@ -130,15 +130,15 @@ def import_calendar(
         str | None,
         typer.Option(
             help=(
-                "Its name: importing it again replaces it. Default: the file's own, or its file "
-                "name"
+                "Name of the calendar; importing it again replaces it. Default: the name in "
+                "the file, or the file name"
             )
         ),
     ] = None,
     start: From = None,
     end: To = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what it says, import nothing")
+        bool, typer.Option("--dry-run", help="Show the shifts and import nothing")
     ] = False,
     realm: Realm = None,
     reason: Reason = None,
@@ -205,7 +205,7 @@ def override(
     person: Annotated[str, typer.Argument(help="Person token; `personne` = nobody")],
     start: Annotated[str, typer.Option("--from", help="ISO 8601; without offset, Paris time")],
     end: Annotated[str, typer.Option("--to", help="ISO 8601; without offset, Paris time")],
-    reason: Annotated[str, typer.Option(help="Why; kept encrypted")],
+    reason: Annotated[str, typer.Option(help="Reason; stored encrypted")],
     scope: Scope = None,
     deputy: Deputy = False,
     realm: Realm = None,
@@ -233,7 +233,7 @@ def swap(
     end: Annotated[str, typer.Option("--to")],
     other_start: Annotated[str, typer.Option("--with-from")],
     other_end: Annotated[str, typer.Option("--with-to")],
-    reason: Annotated[str, typer.Option(help="Why; kept encrypted")],
+    reason: Annotated[str, typer.Option(help="Reason; stored encrypted")],
     scope: Scope = None,
     deputy: Deputy = False,
     realm: Realm = None,
@@ -304,7 +304,8 @@ def feeds(
     renew: Annotated[
         bool,
         typer.Option(
-            "--renew", help="On the machine of the installation: every address given before is dead"
+            "--renew",
+            help="Make all earlier addresses invalid; only on the machine of the installation",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -334,7 +335,7 @@ def feeds(
 def readiness(
     days: Annotated[int, typer.Option(min=1, max=31, help="Days ahead")] = 14,
     site: Annotated[
-        str | None, typer.Option(help="Who would be reached for this site, hour by hour")
+        str | None, typer.Option(help="Show the people reached for this site, hour by hour")
     ] = None,
     realm: Realm = None,
     as_of: AsOf = None,
@@ -379,7 +380,8 @@ def drill(
     now: Annotated[
         bool,
         typer.Option(
-            "--now", help="Test now, and show that; it counts for this month. Nobody is called"
+            "--now",
+            help="Test now and show the result; it counts for this month. Nobody is called",
         ),
     ] = False,
     key: Key = None,

@@ -68,12 +68,12 @@ def check_variables(environment: Iterable[str]) -> Iterator[DoctorFinding]:
         if n.startswith("VIGIE_") and n not in known and not _KUBERNETES_VARIABLE.search(n)
     ):
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-        act = f"is {near[0]} meant? " if near else ""
+        act = f"did you mean {near[0]}? " if near else ""
         yield DoctorFinding(
             "setting",
             "warning",
-            f"{name} is read by nothing",
-            f"{act}every variable: docs/reference/configuration.md",
+            f"{name} is not a variable of Vigie",
+            f"{act}see docs/reference/configuration.md",
         )
 
 
@@ -97,7 +97,7 @@ def check_disk(data: DataDir) -> Iterator[DoctorFinding]:
     except OSError as error:
         act = "make room, or give the folder to the user that runs Vigie"
         yield DoctorFinding(
-            "disk speed", "fault", f"nothing can be written under {data.run}: {error.strerror}", act
+            "disk speed", "fault", f"no file can be written under {data.run}: {error.strerror}", act
         )
         return
     slow = took_ms > SLOW_SYNC_MS
@@ -105,7 +105,7 @@ def check_disk(data: DataDir) -> Iterator[DoctorFinding]:
         "disk speed",
         "warning" if slow else "ok",
         f"a durable write takes {took_ms:.1f} ms (median of {SYNC_RUNS})",
-        "accepted reports will be slow: another disk, or fewer neighbours on this one"
+        "reports will be accepted slowly: use another disk, or move other programs off it"
         if slow
         else "",
     )
@@ -141,15 +141,15 @@ def check_secrets(data: DataDir) -> Iterator[DoctorFinding]:
             "secrets",
             "fault",
             f"{error.filename} cannot be read: {error.strerror}",
-            "run this as the user that runs Vigie",
+            "run this command as the user that runs Vigie",
         )
         return
     yield DoctorFinding(
         "secrets",
         "fault" if open_to_others else "ok",
-        f"others may read {', '.join(sorted(open_to_others))}"
+        f"other users may read {', '.join(sorted(open_to_others))}"
         if open_to_others
-        else "the owner's alone",
+        else "only the owner may read them",
         f"chmod -R go= {data.secrets}" if open_to_others else "",
     )
     if (data.secrets / "admin.code").exists():
@@ -171,7 +171,7 @@ def check_listening(settings: Settings) -> Iterator[DoctorFinding]:
         "listening",
         "warning" if outside else "ok",
         f"plain HTTP on {address}",
-        "whoever is on that network reads passwords: VIGIE_TLS_HTTP, or a proxy with TLS in front"
+        "passwords can be read on that network: set VIGIE_TLS_HTTP, or use a proxy with TLS"
         if outside
         else "",
     )
@@ -231,7 +231,7 @@ async def check_broker(settings: Settings) -> list[DoctorFinding]:
             "topics", "fault", "; ".join(wrong), "docs/how-to/operate.md, When it does not start"
         )
         if wrong
-        else DoctorFinding("topics", "ok", "partitions and retention are as they must be")
+        else DoctorFinding("topics", "ok", "partitions and retention are correct")
     )
     for fault in find_clock_faults(newest, time.time() * 1000):
         what, _, act = fault.partition(": ")
@@ -243,8 +243,8 @@ async def check_broker(settings: Settings) -> list[DoctorFinding]:
             DoctorFinding(
                 "copies",
                 "warning",
-                "one copy of the log: the loss of this disk loses it",
-                "back up, or three brokers (deploy/)",
+                "the log has one copy: it is lost with this disk",
+                "make backups, or use three brokers (deploy/)",
             )
         )
     return found
@@ -270,7 +270,7 @@ async def check_store(settings: Settings) -> list[DoctorFinding]:
                 "store",
                 "fault",
                 f"does not answer ({error})",
-                "pages are away, reports are accepted: see `vigie status`",
+                "pages are unavailable, reports are accepted: see `vigie status`",
             )
         ]
     finally:
@@ -279,7 +279,7 @@ async def check_store(settings: Settings) -> list[DoctorFinding]:
         DoctorFinding(
             "store",
             "ok" if live else "warning",
-            "holds the whole picture" if live else "the picture is being made again",
+            "the read model is complete" if live else "the read model is being rebuilt",
             "",
         )
     ]
@@ -289,7 +289,7 @@ async def check_store(settings: Settings) -> list[DoctorFinding]:
                 "store policy",
                 "fault",
                 f"maxmemory-policy is {policy}",
-                "set noeviction: a picture with holes looks whole",
+                "set noeviction: otherwise rows disappear unnoticed",
             )
         )
     return found
@@ -308,7 +308,7 @@ def check_second_factors(settings: Settings) -> Iterator[DoctorFinding]:
             "second factor",
             "warning",
             "VIGIE_SECOND_FACTOR=optional: a password alone opens every account",
-            "leave it out",
+            "remove the variable",
         )
         return
     access = AccessStore.open(settings, "intake")
@@ -320,10 +320,12 @@ def check_second_factors(settings: Settings) -> Iterator[DoctorFinding]:
     yield DoctorFinding(
         "second factor",
         "warning" if lacking else "ok",
-        f"{len(lacking)} accounts without one: {', '.join(lacking[:20])}"
+        f"{len(lacking)} accounts have none: {', '.join(lacking[:20])}"
         if lacking
-        else "every account that needs one has one",
-        "they add one at their next login (docs/how-to/accounts-and-tokens.md)" if lacking else "",
+        else "all accounts that need one have one",
+        "their users add one at the next login (docs/how-to/accounts-and-tokens.md)"
+        if lacking
+        else "",
     )
 
 
@@ -355,9 +357,9 @@ def ending_tokens(settings: Settings, now_ms: int | None = None) -> Iterator[Doc
     yield DoctorFinding(
         "tokens",
         "warning" if ending else "ok",
-        f"{len(ending)} end about now: {', '.join(sorted(days)[:20])}"
+        f"{len(ending)} expire soon or have expired: {', '.join(sorted(days)[:20])}"
         if ending
-        else "none ends within a month",
+        else "none expires within a month",
         "`vigie token rotate` makes a new one" if ending else "",
     )
 

@@ -179,10 +179,7 @@ def kit(
     directory: Annotated[
         Path | None,
         typer.Option(
-            help=(
-                "A telephone list among the papers: the CSV of `vigie directory import`. Personal "
-                "data"
-            ),
+            help="Add a telephone list, from the CSV of `vigie directory import`. Personal data",
             exists=True,
             dir_okay=False,
         ),

@@ -43,21 +43,21 @@ def add(
         ),
     ],
     key: Annotated[
-        str | None, typer.Option(help="A key that it has already (a routing key); made when absent")
+        str | None, typer.Option(help="Existing key (a routing key); default: a new key")
     ] = None,
     sites: Several = None,
     types: Several = None,
     site: Annotated[
-        str | None, typer.Option(help="Where its signals are about when nothing else says so")
+        str | None, typer.Option(help="Site of its signals if nothing else names one")
     ] = None,
     type: Annotated[
         EventType | None,
         typer.Option(
-            help="What they tell of when no rule says so; default: outage_it, and info for cap"
+            help="Type of its signals if no rule names one; default: outage_it, for cap info"
         ),
     ] = None,
     severity: Annotated[
-        int | None, typer.Option(help="1 to 5; from the message when absent", min=1, max=5)
+        int | None, typer.Option(help="1 to 5; default: from the message", min=1, max=5)
     ] = None,
     map: Annotated[
         Path | None,
@@ -69,35 +69,36 @@ def add(
         list[str] | None,
         typer.Option(
             help=(
-                "cloudevents: a `source` on events.external that is this source; * at the end "
-                "takes all that begin so"
+                "cloudevents: value of `source` on events.external that belongs to this "
+                "source; a trailing * matches a prefix"
             )
         ),
     ] = None,
     heartbeat: Annotated[
         int | None,
         typer.Option(
-            help="Promised period, seconds: longer silence is itself reported", min=10, max=604_800
+            help="Promised period in seconds; a longer silence is reported", min=10, max=604_800
         ),
     ] = None,
     exercise_realm: Annotated[
         str | None,
-        typer.Option(help="cap: where messages of status Exercise go; refused when absent"),
+        typer.Option(help="cap: realm for messages of status Exercise; default: they are refused"),
     ] = None,
     certificate: Annotated[
         list[Path] | None,
         typer.Option(
             help=(
-                "cap: PEM certificate that signs; without its signature nothing counts as confirmed"
+                "cap: PEM certificate of the signer; without its signature nothing counts "
+                "as confirmed"
             )
         ),
     ] = None,
     speaks_as: Annotated[str, typer.Option(help="Kind of source of its reports")] = "supervision",
     realm: Several = None,
     rate: Annotated[
-        float | None, typer.Option(help="Reports per second that it may bring; 0 = no limit", min=0)
+        float | None, typer.Option(help="Largest number of reports per second; 0 = no limit", min=0)
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the key alone")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the key")] = False,
 ) -> None:
     """Add a source and print its key.
 
@@ -141,27 +142,27 @@ def add(
 def change(
     name: Name,
     site: Annotated[
-        str | None, typer.Option(help="Where its signals are about when nothing else says so")
+        str | None, typer.Option(help="Site of its signals if nothing else names one")
     ] = None,
     type: Annotated[
-        EventType | None, typer.Option(help="What they tell of when no rule says so")
+        EventType | None, typer.Option(help="Type of its signals if no rule names one")
     ] = None,
     severity: Annotated[int | None, typer.Option(help="1 to 5", min=1, max=5)] = None,
     map: Annotated[
         Path | None, typer.Option(help="YAML with `rules:` and, for generic, `fields:`")
     ] = None,
     heartbeat: Annotated[
-        int | None, typer.Option(help="Promised period, seconds", min=10, max=604_800)
+        int | None, typer.Option(help="Promised period in seconds", min=10, max=604_800)
     ] = None,
     exercise_realm: Annotated[
-        str | None, typer.Option(help="cap: where messages of status Exercise go")
+        str | None, typer.Option(help="cap: realm for messages of status Exercise")
     ] = None,
     certificate: Annotated[
         list[Path] | None,
-        typer.Option(help="cap: PEM certificates that sign, in place of those before"),
+        typer.Option(help="cap: PEM certificates of signers; they replace the earlier ones"),
     ] = None,
     rate: Annotated[
-        float | None, typer.Option(help="Reports per second that it may bring; 0 = no limit", min=0)
+        float | None, typer.Option(help="Largest number of reports per second; 0 = no limit", min=0)
     ] = None,
 ) -> None:
     """Change the mapping of a source from now on.

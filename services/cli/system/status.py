@@ -39,7 +39,7 @@ STYLES = {
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
     targets: Annotated[
-        bool, typer.Option("--targets", help="What Prometheus scrapes, for its file_sd_configs")
+        bool, typer.Option("--targets", help="Print the targets for Prometheus (file_sd_configs)")
     ] = False,
 ) -> None:
     """Show the processes of the running system.
@@ -50,7 +50,7 @@ def status(
     if targets:
         if not (named := list_targets(settings)):
             typer.secho(
-                f"{settings.data.ports} names no process: is it the data directory, and may this user read it?",
+                f"{settings.data.ports} names no process: check the data directory and the rights of this user",
                 err=True,
                 fg="red",
             )
@@ -62,7 +62,7 @@ def status(
         run = settings.data.run
         unseen = run.is_dir() and not os.access(run, os.X_OK)
         sentence = (
-            f"{run} cannot be read: ask as the user that runs Vigie"
+            f"{run} cannot be read: run this command as the user that runs Vigie"
             if unseen
             else f"Vigie does not run on {settings.data_dir}"
         )
@@ -127,7 +127,11 @@ def find_disk_faults(data: DataDir) -> list[str]:
 def find_missing_processes(processes: Iterable[Mapping[str, Any]]) -> list[str]:
     """Report processes with a pid that does not exist: their states are outdated."""
     missing = [p["name"] for p in processes if p["pid"] and not psutil.pid_exists(p["pid"])]
-    return [f"no longer there, though shown below: {', '.join(missing)}"] if missing else []
+    return (
+        [f"processes that no longer exist, though shown below: {', '.join(missing)}"]
+        if missing
+        else []
+    )
 
 
 def find_clock_faults(newest_ms: int | None, now_ms: float) -> list[str]:

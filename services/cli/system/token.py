@@ -26,9 +26,7 @@ app = typer.Typer(
 )
 ACCEPTANCE_TIMEOUT_S = 10.0
 
-Several = Annotated[
-    list[str] | None, typer.Option(help="May be given several times; without it there is no limit")
-]
+Several = Annotated[list[str] | None, typer.Option(help="May be repeated; default: no limit")]
 
 
 def wait_until_accepted(settings: Settings, token: str) -> None:
@@ -50,29 +48,30 @@ def wait_until_accepted(settings: Settings, token: str) -> None:
 
 @app.command()
 def create(
-    role: Annotated[Role, typer.Option(help="What its bearer may do")],
-    label: Annotated[str, typer.Option(help="What it is for; never a person's name")] = "",
+    role: Annotated[Role, typer.Option(help="Role of the bearer")],
+    label: Annotated[str, typer.Option(help="Purpose of the token; never a person's name")] = "",
     speaks_as: Annotated[
         str | None, typer.Option(help="Kind of source of its reports, e.g. enedis")
     ] = None,
     duty: Annotated[
         str | None, typer.Option(help="Role of the organisation, e.g. coordinateur_pca")
     ] = None,
-    principal: Annotated[str | None, typer.Option(help="One more token for this principal")] = None,
+    principal: Annotated[str | None, typer.Option(help="Add a token to this principal")] = None,
     site: Several = None,
     type: Several = None,
     realm: Several = None,
     days: Annotated[
         int | None,
-        typer.Option(help="Valid for so many days; 0 = until revoked; without it 365", min=0),
+        typer.Option(help="Days of validity; 0 = until revoked; default: 365", min=0),
     ] = None,
     rate: Annotated[
         float | None,
         typer.Option(
-            help="Reports per second that it may bring; 0 = no limit; without it as its role", min=0
+            help="Largest number of reports per second; 0 = no limit; default: that of the role",
+            min=0,
         ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the token alone")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the token")] = False,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Create a token.
@@ -143,18 +142,18 @@ def _state(token: dict[str, Any]) -> str:
 
 @app.command()
 def rotate(
-    token: Annotated[str, typer.Argument(help="Its id (t-…), from `vigie token list`")],
+    token: Annotated[str, typer.Argument(help="Id of the token (t-…), from `vigie token list`")],
     days: Annotated[
         int | None,
         typer.Option(
             help=(
-                "Valid for so many days; 0 = until revoked; without it 365, or as long as this "
-                "machine's must"
+                "Days of validity; 0 = until revoked; default: 365, unlimited for the token "
+                "of this machine"
             ),
             min=0,
         ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the token alone")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the token")] = False,
 ) -> None:
     """Create another token for the same principal, then revoke this one."""
     found = next(
@@ -192,7 +191,7 @@ def rotate(
 
 @app.command()
 def revoke(
-    token: Annotated[str, typer.Argument(help="Its id (t-…), from `vigie token list`")],
+    token: Annotated[str, typer.Argument(help="Id of the token (t-…), from `vigie token list`")],
 ) -> None:
     """Revoke a token."""
     try:

@@ -35,7 +35,7 @@ def build_greeting(settings: Settings, demo: bool) -> str:
         rows.append(
             (
                 "Look at",
-                "the exercise beside the empty live realm: S04, power cut Nanterre – La Défense",
+                "exercise beside the empty live realm: S04, power cut Nanterre – La Défense",
             )
         )
     rows += [
@@ -85,7 +85,9 @@ def up(
     verbose: Annotated[
         bool,
         typer.Option(
-            "--verbose", "-v", help="Show the log lines of all processes; else they go to DATA/logs"
+            "--verbose",
+            "-v",
+            help="Show the log lines of all processes; default: write them to DATA/logs",
         ),
     ] = False,
 ) -> None:

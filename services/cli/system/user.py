@@ -34,7 +34,7 @@ def _user_path(login: str, verb: str) -> str:
 @app.command()
 def add(
     login: Login,
-    role: Annotated[Role, typer.Option(help="What the account may do")],
+    role: Annotated[Role, typer.Option(help="Role of the account")],
     duty: Annotated[
         str | None, typer.Option(help="Role of the organisation, e.g. coordinateur_pca")
     ] = None,

@@ -51,7 +51,7 @@ class PushDevices(BaseModel):
         "(VIGIE_PUSH_CONTACT)"
     )
     person: str | None = Field(
-        description="token of the person of this account; null: nobody is called through it"
+        description="token of the person of this account; null = it receives no calls"
     )
     devices: int = Field(description="browsers of this person that receive calls")
 
@@ -64,7 +64,7 @@ class EndedSubscription(BaseModel):
     endpoint: str = Field(max_length=1_400)
 
 
-@router.get("", summary="May this browser receive my calls?")
+@router.get("", summary="Show whether this browser receives my calls")
 async def get_devices(request: Request, me: CalledPerson) -> PushDevices:
     return await _build_devices(request, me)
 
@@ -72,7 +72,7 @@ async def get_devices(request: Request, me: CalledPerson) -> PushDevices:
 @router.post(
     "",
     responses=_REFUSED,
-    summary="This browser receives my calls from now on; repeating it changes nothing",
+    summary="Let this browser receive my calls; idempotent",
 )
 async def subscribe_browser(request: Request, me: CalledPerson, body: Subscription) -> PushDevices:
     settings: PushSettings = request.app.state.push
@@ -100,7 +100,7 @@ async def subscribe_browser(request: Request, me: CalledPerson, body: Subscripti
     return await _build_devices(request, me)
 
 
-@router.post("/end", responses=_REFUSED, summary="This browser receives nothing any more")
+@router.post("/end", responses=_REFUSED, summary="Stop calls to this browser")
 async def unsubscribe_browser(
     request: Request, me: CalledPerson, body: EndedSubscription
 ) -> PushDevices:
@@ -132,7 +132,7 @@ def _require_person(me: Principal, settings: PushSettings) -> str:
             "conflict",
             what=build_bilingual(
                 "Ce compte n’est celui de personne qu’on appelle.",
-                "Nobody is called through this account.",
+                "This account has no person: it cannot receive calls.",
             ),
         )
     return me.person

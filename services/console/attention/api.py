@@ -16,15 +16,16 @@ AskedRole = Annotated[
     str | None,
     Query(
         max_length=64,
-        description="a role of the territory, e.g. `coordinateur_pca`; default: the whole cell",
+        description="role of the territory, e.g. `coordinateur_pca`; default: the whole cell",
     ),
 ]
 
 
 @router.get(
     "",
-    summary="What asks for a role's attention: one row per decision, at most ten new ones in ten "
-    "minutes",
+    summary=(
+        "List the demands on a role: one row per decision, at most ten new ones in ten minutes"
+    ),
 )
 async def get_attention(reader: RealmReader, role: AskedRole = None) -> AttentionState:
     found = await reader.model.attention(reader.realm, role, as_of=reader.as_of, lang=reader.lang)

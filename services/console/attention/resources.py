@@ -25,7 +25,7 @@ class DemandLine(Resource):
     )
     since: Time
     due_at: Time | None
-    count: int = Field(description="how many sites, tasks, clocks, cards or people stand behind it")
+    count: int = Field(description="number of sites, tasks, clocks, cards or people concerned")
     roles: list[str]
     incident: str | None
     plan: str | None
@@ -40,7 +40,9 @@ class AttentionState(Resource):
     at: Time
     queue: list[DemandLine]
     digest: list[DemandLine] = Field(
-        description="held back for now, the least urgent; never danger to people"
+        description="number of least urgent demands held back; never danger to people"
     )
     rate: int = Field(description="new demands in the last 10 minutes")
-    limit: int = Field(description="the most that one person can follow in 10 minutes (EEMUA 191)")
+    limit: int = Field(
+        description="largest number that one person can follow in 10 minutes (EEMUA 191)"
+    )

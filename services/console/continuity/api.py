@@ -84,7 +84,7 @@ class TickRequest(DecisionBody):
 
 class DeclareRequest(DecisionBody):
     state: ActivityState | None = Field(
-        description="None withdraws the word: the computed state counts again"
+        description="null withdraws the declaration: the computed state counts again"
     )
     occurred_at: AwareDatetime | None = None
 
@@ -94,7 +94,9 @@ class DataAgeRequest(DecisionBody):
 
 
 class StartStrategyRequest(DecisionBody):
-    strategy: str = Field(max_length=200, description="as listed, or its code alone (`SR-TELE`)")
+    strategy: str = Field(
+        max_length=200, description="strategy as listed, or its code alone (`SR-TELE`)"
+    )
     expected_capacity_pct: float = Field(ge=0, le=100)
     site: str | None = Field(default=None, max_length=64)
     desks: int | None = Field(default=None, ge=0, le=100_000)
@@ -109,12 +111,14 @@ _NOT_LISTED: Final = build_fault(
 )
 
 
-@router.get("/activities", summary="Every activity, with its clocks")
+@router.get("/activities", summary="List the activities with their clocks")
 async def list_activities(
     reader: RealmReader,
     state: Multiple[ActivityState],
     pole: str | None = None,
-    criticality: Annotated[int | None, Query(ge=1, le=4, description="at most")] = None,
+    criticality: Annotated[
+        int | None, Query(ge=1, le=4, description="largest number of the criticality")
+    ] = None,
     incident: str | None = None,
     limit: Limit = 1000,
     cursor: Cursor = None,
@@ -132,7 +136,7 @@ async def list_activities(
     )
 
 
-@router.get("/activities/{id}")
+@router.get("/activities/{id}", summary="Show one activity with its clocks")
 async def get_activity(reader: RealmReader, id: str) -> Activity:
     return await reader.model.activity(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
 
@@ -140,7 +144,7 @@ async def get_activity(reader: RealmReader, id: str) -> Activity:
 @router.post(
     "/activities/{id}/declare",
     responses=RESPONSES,
-    summary="A named person's word about its state (D41)",
+    summary="Declare its state, as a named person (D41)",
 )
 async def declare_activity(author: PlanDecider, id: str, body: DeclareRequest) -> Response:
     await _check_activity_scope(author, body, id)
@@ -151,7 +155,9 @@ async def declare_activity(author: PlanDecider, id: str, body: DeclareRequest) -
 
 
 @router.post(
-    "/activities/{id}/data-age", responses=RESPONSES, summary="How old the restored data are (D46)"
+    "/activities/{id}/data-age",
+    responses=RESPONSES,
+    summary="Set the age of the restored data (D46)",
 )
 async def declare_data_age(author: PlanDecider, id: str, body: DataAgeRequest) -> Response:
     await _check_activity_scope(author, body, id)
@@ -163,7 +169,7 @@ async def declare_data_age(author: PlanDecider, id: str, body: DataAgeRequest) -
 @router.post(
     "/activities/{id}/strategies",
     responses=RESPONSES,
-    summary="Put a fallback strategy into effect (D51)",
+    summary="Start a fallback strategy (D51)",
 )
 async def start_strategy(author: PlanDecider, id: str, body: StartStrategyRequest) -> Response:
     await _check_activity_scope(author, body, id)
@@ -186,14 +192,14 @@ async def start_strategy(author: PlanDecider, id: str, body: StartStrategyReques
     )
 
 
-@router.get("/strategies", summary="Fallback strategies in effect or ended")
+@router.get("/strategies", summary="List fallback strategies, active or ended")
 async def list_strategies(reader: RealmReader, part: PageRequest) -> Page[Strategy]:
     return part.of(
         await reader.model.strategies(reader.realm, as_of=reader.as_of, lang=reader.lang)
     )
 
 
-@router.post("/strategies/{id:path}/end", responses=RESPONSES)
+@router.post("/strategies/{id:path}/end", responses=RESPONSES, summary="End a fallback strategy")
 async def end_strategy(author: PlanDecider, id: str, body: DecisionBody | None = None) -> Response:
     if is_limited(author.principal) or not is_token(id):
         known = await author.model.strategies(author.within(body).realm)
@@ -205,7 +211,7 @@ async def end_strategy(author: PlanDecider, id: str, body: DecisionBody | None =
     return await send_decision(author, body, "continuity", EndStrategy, strategy=id)
 
 
-@router.get("/alarms", summary="Alarms of clocks (D44), newest first")
+@router.get("/alarms", summary="List the alarms of clocks (D44), newest first")
 async def list_alarms(reader: RealmReader, part: PageRequest) -> Page[Alarm]:
     return part.of(await reader.model.alarms(reader.realm, as_of=reader.as_of, lang=reader.lang))
 
@@ -213,7 +219,7 @@ async def list_alarms(reader: RealmReader, part: PageRequest) -> Page[Alarm]:
 @router.post(
     "/alarms/{id}/arbitrate",
     responses=RESPONSES,
-    summary="The line that 100 % of an RTO demands; the reason is its text",
+    summary="Record the arbitration that 100 % of an RTO demands; the reason is its text",
 )
 async def arbitrate_alarm(author: PlanDecider, id: str, body: DecisionBody) -> Response:
     require_text(body.reason)
@@ -228,8 +234,8 @@ async def arbitrate_alarm(author: PlanDecider, id: str, body: DecisionBody) -> R
 @router.get(
     "/contingency",
     summary=(
-        "Which lost sites would leave vital work undone (N-1, N-2), once the planner has computed "
-        "it"
+        "Show the losses of sites that would leave vital work undone (N-1, N-2), as computed "
+        "by the planner"
     ),
 )
 async def list_contingency(
@@ -239,7 +245,7 @@ async def list_contingency(
     lost: Literal["building", "people"] | None = None,
     start: Annotated[
         Literal["quiet", "present"] | None,
-        Query(alias="from", description="a quiet day, or the crisis as it is"),
+        Query(alias="from", description="a quiet day, or the present crisis"),
     ] = None,
 ) -> Page[Contingency]:
     found = await reader.model.contingency(reader.realm, as_of=reader.as_of, lang=reader.lang)
@@ -254,23 +260,21 @@ async def list_contingency(
     )
 
 
-@router.get("/triggers", summary="Plan triggers that hold or held")
+@router.get("/triggers", summary="List plan triggers that hold or held")
 async def list_triggers(reader: RealmReader, part: PageRequest) -> Page[Trigger]:
     return part.of(await reader.model.triggers(reader.realm, as_of=reader.as_of, lang=reader.lang))
 
 
 @router.get(
     "/plan-conflicts",
-    summary=(
-        "Plans that may be put into effect and count on the fallback sites of another plan (D51)"
-    ),
+    summary="List plans that count on the fallback sites of another plan (D51)",
 )
 async def list_conflicts(reader: RealmReader, part: PageRequest) -> Page[PlanConflict]:
     found = await reader.model.conflicts(reader.realm, as_of=reader.as_of, lang=reader.lang)
     return part.of(found, lambda one: f"{one.plan} {one.other} {one.kind}")
 
 
-@router.get("/plans", summary="The library of plans, with their life in this realm")
+@router.get("/plans", summary="List the plans with their states in this realm")
 async def list_plans(
     reader: RealmReader,
     state: Multiple[PlanState],
@@ -291,7 +295,9 @@ async def list_plans(
     )
 
 
-@router.get("/plans/{id}", summary="One plan with its cards; its ETag is the version for If-Match")
+@router.get(
+    "/plans/{id}", summary="Show one plan with its cards; its ETag is the version for If-Match"
+)
 async def get_plan(reader: RealmReader, id: str, response: Response) -> Plan:
     found = await reader.model.plan(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
     set_etag(response, found.version)
@@ -345,7 +351,9 @@ def _is_own_card(principal: Principal, role: str) -> bool:
     )
 
 
-@router.post("/plans/{id}/activate", responses=RESPONSES, openapi_extra=VERSIONED)
+@router.post(
+    "/plans/{id}/activate", responses=RESPONSES, openapi_extra=VERSIONED, summary="Activate a plan"
+)
 async def activate_plan(
     author: PlanDecider, id: str, body: ActivateRequest | None = None
 ) -> Response:
@@ -363,7 +371,12 @@ async def activate_plan(
     )
 
 
-@router.post("/plans/{id}/refuse", responses=RESPONSES, openapi_extra=VERSIONED)
+@router.post(
+    "/plans/{id}/refuse",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="Refuse a proposed plan",
+)
 async def refuse_plan(author: PlanDecider, id: str, body: DecisionBody | None = None) -> Response:
     await _check_plan_scope(author, body, id)
     return await send_decision(
@@ -371,7 +384,12 @@ async def refuse_plan(author: PlanDecider, id: str, body: DecisionBody | None = 
     )
 
 
-@router.post("/plans/{id}/postpone", responses=RESPONSES, openapi_extra=VERSIONED)
+@router.post(
+    "/plans/{id}/postpone",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="Postpone the decision on a proposed plan",
+)
 async def postpone_plan(author: PlanDecider, id: str, body: PostponeRequest) -> Response:
     await _check_plan_scope(author, body, id)
     return await send_decision(
@@ -385,7 +403,12 @@ async def postpone_plan(author: PlanDecider, id: str, body: PostponeRequest) -> 
     )
 
 
-@router.post("/plans/{id}/stand-down", responses=RESPONSES, openapi_extra=VERSIONED)
+@router.post(
+    "/plans/{id}/stand-down",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="Stand a plan down",
+)
 async def stand_down_plan(
     author: PlanDecider, id: str, body: StandDownRequest | None = None
 ) -> Response:
@@ -405,7 +428,7 @@ async def stand_down_plan(
     "/plans/{id}/retex-closed",
     responses=RESPONSES,
     openapi_extra=VERSIONED,
-    summary="The lessons of a plan that was stood down are learnt (D48)",
+    summary="Close the lessons learned of a plan that was stood down (D48)",
 )
 async def close_retex(author: PlanDecider, id: str, body: DecisionBody | None = None) -> Response:
     await _check_plan_scope(author, body, id)
@@ -431,7 +454,7 @@ async def tick_box(
     )
 
 
-@router.post("/plans/{id}/cards/{card}/start", responses=RESPONSES)
+@router.post("/plans/{id}/cards/{card}/start", responses=RESPONSES, summary="Start a card")
 async def start_card(
     author: CardWorker, id: str, card: str, body: DecisionBody | None = None
 ) -> Response:
@@ -439,7 +462,7 @@ async def start_card(
     return await send_decision(author, body, "continuity", StartCard, plan=id, card=card)
 
 
-@router.post("/plans/{id}/cards/{card}/done", responses=RESPONSES)
+@router.post("/plans/{id}/cards/{card}/done", responses=RESPONSES, summary="Complete a card")
 async def complete_card(
     author: CardWorker, id: str, card: str, body: DecisionBody | None = None
 ) -> Response:
@@ -448,7 +471,9 @@ async def complete_card(
 
 
 @router.post(
-    "/plans/{id}/cards/{card}/not-applicable", responses=RESPONSES, summary="With a reason"
+    "/plans/{id}/cards/{card}/not-applicable",
+    responses=RESPONSES,
+    summary="Mark a card as not applicable, with a reason",
 )
 async def skip_card(
     author: CardWorker, id: str, card: str, body: DecisionBody | None = None

@@ -44,7 +44,7 @@ class Crisis(Resource):
     unmet without a further loss.
     """
 
-    number: int = Field(description="of the proposal for this situation")
+    number: int = Field(description="number of the proposal for this situation")
     sites_hit: int
     held: int
     elapsed_h: float
@@ -61,8 +61,7 @@ class Gain(Resource):
 
     kind: str = Field(
         description=(
-            "agent (of a métier), site (of a kind), generator (at a site, when its commune has no "
-            "power)"
+            "agent of a métier, site of a kind, or generator at a site in a commune without power"
         )
     )
     what: str
@@ -72,12 +71,9 @@ class Gain(Resource):
     u3: int
     agents: int = Field(description="change of the unmet agents, not weighted")
     kept: int = Field(
-        description=(
-            "activities that stay above their minimum with it and would not without, over these "
-            "losses"
-        )
+        description="number of activities above their minimum only with it, over these losses"
     )
-    losses: int = Field(description="over how many losses")
+    losses: int = Field(description="number of losses considered")
 
 
 class Contingency(Resource):
@@ -90,17 +86,25 @@ class Contingency(Resource):
     id: str
     realm: str
     n: int
-    lost: str = Field(description="building: its people are safe; people: building and people")
-    reference: str
-    losses: int = Field(description="looked at")
-    unmet: int = Field(
-        description="of them, how many leave something undone (from the present: more than now)"
+    lost: str = Field(
+        description="building: only the building is lost; people: building and staff are lost"
     )
-    worst: list[Loss] = Field(description="the ten gravest, the worst first")
-    gains: list[Gain] = Field(description="of n = 1: what one more would buy, the best first")
-    present: Crisis | None = Field(description="null: from a quiet day")
+    reference: str
+    losses: int = Field(description="number of losses examined")
+    unmet: int = Field(
+        description=(
+            "number of losses that leave something undone; from the present crisis: more than now"
+        )
+    )
+    worst: list[Loss] = Field(description="the ten gravest losses, worst first")
+    gains: list[Gain] = Field(
+        description="for n = 1: gains from one more agent, site or generator, best first"
+    )
+    present: Crisis | None = Field(description="null = from a quiet day")
     paired: list[str] = Field(
-        description="of n = 2: the sites of which each pair was looked at; empty: every pair was"
+        description=(
+            "for n = 2: sites examined in pairs with every other; empty = every pair was examined"
+        )
     )
     paired_names: list[str]
     computed_at: Time

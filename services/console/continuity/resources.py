@@ -27,10 +27,12 @@ class Clock(Resource):
     deadline: Time | None
     stopped_at: Time | None
     consumed_pct: float = Field(
-        description="at `as_of`; while `ticking` it runs on to 100 % at `deadline`"
+        description="share consumed at `as_of`; while `ticking` it rises to 100 % at `deadline`"
     )
     as_of: Time | None
-    ticking: bool = Field(description="running inside the open hours that count for this limit")
+    ticking: bool = Field(
+        description="true while running inside the open hours that count for this limit"
+    )
     alarms: list[int]
 
     def percent_at(self, now: datetime) -> float:
@@ -90,10 +92,10 @@ class Activity(Resource):
     capacity_pct: float
     computed_pct: float
     arrived: int = Field(
-        default=0, description="agents of reassignments at work for it, counted in `capacity_pct`"
+        default=0, description="agents of reassignments at work for it, included in `capacity_pct`"
     )
     vulnerable_public: int = Field(
-        default=0, description="0–3: how much vulnerable people depend on it (D82)"
+        default=0, description="0–3: dependence of vulnerable people (D82)"
     )
     mbco_pct: float
     since: Time | None
@@ -109,7 +111,7 @@ class Activity(Resource):
     staff: int
     minimum_staff: int
     strategies: list[str] = Field(
-        description="as listed in the reference data, in the order to try"
+        description="strategies of the reference data, in the order to try"
     )
     active_strategies: list[str] = Field(description="ids of the strategies in effect")
     next_strategy: str | None
@@ -153,16 +155,16 @@ class Strategy(Resource):
 
 class Card(Resource):
     id: str
-    task: str = Field(description="text of the territory's file")
+    task: str = Field(description="French text of the territory file")
     role: str
     pole: str | None
-    due_at: Time | None = Field(description="None while the plan's trigger does not hold")
+    due_at: Time | None = Field(description="null while the trigger of the plan does not hold")
     state: CardState
     overdue: bool
     by: str | None
     at: Time | None
     effect: Effect | None = Field(
-        default=None, description="measure of reports that tells what the card brought (D61)"
+        default=None, description="measure of reports with the effect of the card (D61)"
     )
 
 
@@ -191,7 +193,7 @@ class Plan(Resource):
     trigger_since: Time | None
     why: list[Reason]
     cards: list[Card]
-    version: int = Field(description="counts decisions; also the ETag")
+    version: int = Field(description="number of decisions; also the ETag")
     boxes: list[BoxState]
     trigger_held: bool
     stand_down_proposed: bool
@@ -199,8 +201,8 @@ class Plan(Resource):
     stand_down_text: str | None
     stale: list[str] = Field(
         description=(
-            "what it rests on is old (D48): bia (> 12 months), directory (no channel proved for > "
-            "90 days)"
+            "outdated bases (D48): bia (older than 12 months), directory (no channel proved "
+            "for 90 days)"
         )
     )
 
@@ -213,13 +215,15 @@ class PlanConflict(Resource):
 
     plan: str
     other: str
-    kind: str = Field(description="kind of the sites")
-    activities: list[str] = Field(description="of both, hit and without a fallback site")
-    needed: int = Field(description="places: the minimum of these activities")
-    free: int = Field(description="places at the sound sites of this kind that nobody holds")
-    sound: int = Field(description="sites")
+    kind: str = Field(description="kind of site")
+    activities: list[str] = Field(
+        description="activities of both plans that are affected and have no fallback site"
+    )
+    needed: int = Field(description="places needed for the minimum of these activities")
+    free: int = Field(description="free places at undamaged sites of this kind")
+    sound: int = Field(description="number of undamaged sites of this kind")
     held: list[str] = Field(
-        description="sites of this kind that strategies of the other plan's pôle hold"
+        description="sites of this kind held by strategies of the pôle of the other plan"
     )
     text: str
 
@@ -235,10 +239,10 @@ class Sitrep(Resource):
     issued_by: str
     role: str
     level: int
-    sha256: str = Field(description="of the frozen document's bytes")
+    sha256: str = Field(description="SHA-256 of the frozen document's bytes")
     counts: dict[str, int]
     incidents: list[str]
-    next_at: Time | None = Field(description="when the next one is due")
+    next_at: Time | None = Field(description="due time of the next report")
 
 
 class Improvement(Resource):
@@ -246,7 +250,7 @@ class Improvement(Resource):
 
     id: str
     realm: str
-    text: str | None = Field(description="from `texts`, for roles that may read free text")
+    text: str | None = Field(description="free text, for roles that may read it")
     owner: str
     due_at: Time
     incident: str | None

@@ -24,7 +24,7 @@ class DocumentPart(BaseModel):
 
 class DocumentLine(DocumentPart):
     text: str
-    refs: tuple[int, ...] = Field(default=(), description="numbers of `sources`")
+    refs: tuple[int, ...] = Field(default=(), description="numbers in `sources`")
     mark: LineMark = ""
     strong: bool = False
 
@@ -53,7 +53,7 @@ class DocumentSection(DocumentPart):
     aside: str = ""
     lines: tuple[DocumentLine, ...] = ()
     table: Table | None = None
-    half: bool = Field(default=False, description="stands beside the next half section")
+    half: bool = Field(default=False, description="true if it stands beside the next half section")
     map: bool = False
 
     @property
@@ -71,9 +71,9 @@ class Sheet(DocumentPart):
     intro: str
     badge: str = ""
     badge_text: str = ""
-    draft: str = Field(default="", description="what stands on it while nobody has validated it")
+    draft: str = Field(default="", description="mark on a document that nobody has validated")
     footer: str
-    page_of: str = Field(description="with {n} and {of}")
+    page_of: str = Field(description="text with {n} and {of}")
     map_text: str = ""
     map_note: str = ""
     sources_title: str
@@ -118,11 +118,13 @@ class Document(DocumentPart):
     as_of: Instant
     level: int
     level_since: Instant | None = None
-    validated_by: str | None = Field(default=None, description="role; the token is on the log")
+    validated_by: str | None = Field(
+        default=None, description="role of the author; the token is in the log"
+    )
     incidents: tuple[str, ...] = ()
     figures: dict[str, int] = Field(default_factory=dict)
     remarks: dict[str, str] = Field(
-        default_factory=dict, description="section → what a person added"
+        default_factory=dict, description="section → text added by a person"
     )
     sources: tuple[CitedSource, ...] = ()
     spots: tuple[MapSite, ...] = ()
@@ -132,7 +134,7 @@ class Document(DocumentPart):
     sheets: dict[str, Sheet] = Field(description="language → the same content")
     heads: dict[str, tuple[int, str]] = Field(
         default_factory=dict,
-        description="of a validated one: where every log ended (sequence number, hash)",
+        description="validated document: last position of every log (sequence number, hash)",
     )
 
     def sheet(self, lang: str) -> Sheet:

@@ -14,7 +14,7 @@ from services.console.documents.text import render_text
 
 DocumentFormat = Annotated[
     Literal["json", "pdf", "text", "html"],
-    Query(alias="format", description="json: the bytes that the log's hash is of"),
+    Query(alias="format", description="json: the bytes hashed in the log"),
 ]
 DOCUMENT_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {

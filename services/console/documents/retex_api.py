@@ -38,7 +38,9 @@ SitrepAuthor = Annotated[DecisionContext, Depends(require_decision(Permission.SI
 
 class ImprovementRequest(DecisionBody):
     text: str = Field(min_length=1, max_length=2000)
-    owner: str = Field(max_length=64, description="role of the territory's policy that owns it")
+    owner: str = Field(
+        max_length=64, description="role, as in the territory's policy, that owns it"
+    )
     due_at: AwareDatetime
     incident: str | None = Field(default=None, max_length=64)
 
@@ -47,7 +49,7 @@ class ImprovementRequest(DecisionBody):
     "/retex",
     response_model=Document,
     responses=DOCUMENT_RESPONSES,
-    summary="Lessons learned of an incident or of the realm, drawn from the log",
+    summary="Show the lessons learned of an incident or of the realm, from the log",
 )
 async def get_retex(
     reader: LogReader,
@@ -66,7 +68,7 @@ async def get_retex(
         )
 
 
-@router.get("/improvements", summary="Improvement actions, open ones first, the next due first")
+@router.get("/improvements", summary="List improvement actions: open ones first, next due first")
 async def list_improvements(reader: LogReader, part: PageRequest) -> Page[Improvement]:
     return part.of(
         (await reader.model.improvements(reader.realm, as_of=reader.as_of, lang=reader.lang)).items
@@ -76,7 +78,7 @@ async def list_improvements(reader: LogReader, part: PageRequest) -> Page[Improv
 @router.post(
     "/improvements",
     responses=RESPONSES,
-    summary="Decide an action: a role owns it, and it is a task until it is done",
+    summary="Decide an action: a task of the role that owns it",
 )
 async def add_improvement(author: SitrepAuthor, body: ImprovementRequest) -> Response:
     author = author.within(body)
@@ -127,7 +129,9 @@ async def _check_improvement_scope(
             await check_incident(within, action.incident)
 
 
-@router.post("/improvements/{id}/done", responses=RESPONSES)
+@router.post(
+    "/improvements/{id}/done", responses=RESPONSES, summary="Complete an improvement action"
+)
 async def complete_improvement(
     author: SitrepAuthor, id: str, body: DecisionBody | None = None
 ) -> Response:
@@ -135,7 +139,11 @@ async def complete_improvement(
     return await send_decision(author, body, "continuity", CloseImprovement, improvement=id)
 
 
-@router.post("/improvements/{id}/drop", responses=RESPONSES, summary="With a reason")
+@router.post(
+    "/improvements/{id}/drop",
+    responses=RESPONSES,
+    summary="Drop an improvement action, with a reason",
+)
 async def drop_improvement(author: SitrepAuthor, id: str, body: DecisionBody) -> Response:
     await _check_improvement_scope(author, body, id)
     require_text(body.reason)

@@ -49,19 +49,19 @@ RemarkText = Annotated[str, Field(max_length=2000)]
 class ValidateRequest(DecisionBody):
     remarks: dict[str, RemarkText] = Field(
         default_factory=dict,
-        description=f"what a person adds, by section: {', '.join(REMARK_SECTIONS)}",
+        description=f"text to add, by section: {', '.join(REMARK_SECTIONS)}",
     )
     number: int | None = Field(
         default=None,
         ge=1,
-        description="refused unless it is the next one; the next one when absent",
+        description="number of the report, refused unless it is the next; default: the next",
     )
     as_of: AwareDatetime | None = Field(
-        default=None, description="the document says what was known then; now when absent"
+        default=None, description="time of the state of knowledge in the document; default: now"
     )
 
 
-@router.get("", summary="Validated ones, newest first")
+@router.get("", summary="List validated situation reports, newest first")
 async def list_sitreps(reader: LogReader, part: PageRequest) -> Page[Sitrep]:
     return part.of(
         (await reader.model.sitreps(reader.realm, as_of=reader.as_of, lang=reader.lang)).items
@@ -72,7 +72,7 @@ async def list_sitreps(reader: LogReader, part: PageRequest) -> Page[Sitrep]:
     "/draft",
     response_model=Document,
     responses=DOCUMENT_RESPONSES,
-    summary="The next one as it stands",
+    summary="Show the draft of the next situation report",
 )
 async def get_draft(reader: LogReader, request: Request, form: DocumentFormat = "json") -> Response:
     langs = ("fr", "en") if form == "json" else (reader.lang,)
@@ -86,7 +86,7 @@ async def get_draft(reader: LogReader, request: Request, form: DocumentFormat = 
     "/{number}",
     response_model=Document,
     responses=DOCUMENT_RESPONSES,
-    summary="A validated one, byte for byte as it was frozen",
+    summary="Show a validated situation report, byte for byte as frozen",
 )
 async def get_sitrep(
     reader: LogReader,
@@ -132,7 +132,9 @@ def write_stamp(row: SitrepRow, lang: str) -> str:
 
 
 @router.post(
-    "", responses=RESPONSES, summary="Validate the next one: frozen, numbered, never edited after"
+    "",
+    responses=RESPONSES,
+    summary="Validate the next situation report: it gets a number and can no longer be edited",
 )
 async def validate_sitrep(author: SitrepAuthor, body: ValidateRequest) -> Response:
     author = author.within(body)

@@ -31,7 +31,7 @@ EvidenceReader = Annotated[ReadContext, Depends(require_read(Permission.EVIDENCE
 @router.get(
     "/{id}/export",
     response_class=StreamingResponse,
-    summary="Evidence bundle: a signed zip that anybody can check",
+    summary="Export an evidence bundle: a signed zip that anybody can check",
     responses={
         200: {
             "content": {"application/zip": {}},

@@ -59,7 +59,7 @@ class RealmCalendar(DecisionBody):
 
     holidays: list[date] = Field(default_factory=list, max_length=1000)
     school_holidays: list[tuple[date, date]] = Field(
-        default_factory=list, max_length=200, description="first and last day of each"
+        default_factory=list, max_length=200, description="first and last day of each holiday"
     )
 
     @model_validator(mode="after")
@@ -73,10 +73,10 @@ class RealmRequest(DecisionBody):
     id: str | None = Field(
         default=None,
         max_length=64,
-        description="whole name, e.g. `92~ex-7`; made from `kind` when absent",
+        description="full name, e.g. `92~ex-7`; default: made from `kind`",
     )
     kind: Literal["exercise", "what-if", "test", "ex", "what"] | None = Field(
-        default=None, description="exercise when absent"
+        default=None, description="default: exercise"
     )
     title_code: str = Field(
         default="exercise",
@@ -85,7 +85,7 @@ class RealmRequest(DecisionBody):
         description="scenario id or another short code",
     )
     started_at: AwareDatetime | None = Field(
-        default=None, description="start of the simulated clock; now when absent"
+        default=None, description="start of the simulated clock; default: now"
     )
     speed: float | None = Field(
         default=None,
@@ -93,15 +93,15 @@ class RealmRequest(DecisionBody):
         description="simulated seconds per real second; None = as fast as possible",
     )
     lineage: str | None = Field(
-        default=None, max_length=64, description="realm where this history began, for forks"
+        default=None, max_length=64, description="realm in which this history began, for forks"
     )
     responders: list[Responder] = Field(
         default_factory=list,
         max_length=500,
-        description="how simulated people answer; nobody does by default",
+        description="answers of simulated people; default: nobody answers",
     )
     calendar: RealmCalendar | None = Field(
-        default=None, description="days off of this realm; the territory's when absent"
+        default=None, description="days off of this realm; default: those of the territory"
     )
 
 
@@ -111,7 +111,7 @@ class StepRequest(DecisionBody):
         default=None,
         gt=0,
         le=MAX_STEP_MINUTES,
-        description="from the realm's clock, instead of `to`",
+        description="duration from the clock of the realm, instead of `to`",
     )
 
     @model_validator(mode="after")
@@ -124,14 +124,14 @@ class StepRequest(DecisionBody):
 class PaceRequest(DecisionBody):
     paused: bool | None = Field(
         default=None,
-        description="`pause` with false lets the clock go on, as `resume` does",
+        description="false resumes the clock, like `resume`",
     )
     speed: float | None = Field(default=None, gt=0)
 
 
 @router.get(
     "",
-    summary="Live realms first, then the newest; `as_of` leaves out those that were opened later",
+    summary="List the realms: live ones first, then the newest; `as_of` leaves out later ones",
 )
 async def list_realms(
     request: Request, part: PageRequest, principal: PictureReader, as_of: AsOf = None
@@ -146,7 +146,7 @@ async def list_realms(
     )
 
 
-@router.get("/{name}")
+@router.get("/{name}", summary="Show one realm")
 async def get_realm(
     request: Request, name: str, principal: PictureReader, as_of: AsOf = None
 ) -> Realm:
@@ -268,7 +268,9 @@ def _enter_realm(author: DecisionContext, realm: str) -> DecisionContext:
 @router.post(
     "/{name}/step",
     responses=RESPONSES,
-    summary="Move the clock; answered when every deadline on the way has fired (`Prefer: wait=N`)",
+    summary=(
+        "Move the clock; answers after all deadlines until then have fired (`Prefer: wait=N`)"
+    ),
 )
 async def step_realm(author: RealmRunner, name: str, body: StepRequest) -> Response:
     if body.to is not None:
@@ -279,7 +281,7 @@ async def step_realm(author: RealmRunner, name: str, body: StepRequest) -> Respo
     return await _decide(author, name, body, StepRequested, to=to)
 
 
-@router.post("/{name}/pause", responses=RESPONSES, summary="Stop its clock")
+@router.post("/{name}/pause", responses=RESPONSES, summary="Stop the clock of a simulated realm")
 async def pause_realm(author: RealmRunner, name: str, body: PaceRequest | None = None) -> Response:
     paused = body is None or body.paused is not False
     return await _decide(
@@ -287,7 +289,11 @@ async def pause_realm(author: RealmRunner, name: str, body: PaceRequest | None =
     )
 
 
-@router.post("/{name}/resume", responses=RESPONSES, summary="Let its clock go on, at a speed")
+@router.post(
+    "/{name}/resume",
+    responses=RESPONSES,
+    summary="Resume the clock of a simulated realm, at a speed",
+)
 async def resume_realm(author: RealmRunner, name: str, body: PaceRequest | None = None) -> Response:
     return await _decide(
         author, name, body, SetPace, paused=False, speed=await _get_speed(author, name, body)
@@ -302,7 +308,9 @@ async def _get_speed(author: DecisionContext, realm: str, body: PaceRequest | No
 
 
 @router.post(
-    "/{name}/close", responses=RESPONSES, summary="No further report or decision; it stays readable"
+    "/{name}/close",
+    responses=RESPONSES,
+    summary="Close a simulated realm: it stays readable, without further reports or decisions",
 )
 async def close_realm(author: RealmRunner, name: str, body: DecisionBody | None = None) -> Response:
     if is_live(name):

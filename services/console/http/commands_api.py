@@ -21,7 +21,12 @@ from services.runtime.identity.principals import Principal
 router = APIRouter(prefix="/api/v1/commands", tags=["decisions"])
 
 
-@router.get("/{id}", summary="pending, applied, refused or failed; `Prefer: wait=N` waits for it")
+@router.get(
+    "/{id}",
+    summary=(
+        "Show the result of a decision: pending, applied, refused or failed (`Prefer: wait=N`)"
+    ),
+)
 async def get_command(
     id: str,
     request: Request,

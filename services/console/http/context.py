@@ -41,7 +41,9 @@ AsOf = Annotated[
     str | None,
     Query(
         max_length=40,
-        description="what was known at this time (ISO 8601 with offset); a time to come is now",
+        description=(
+            "state of knowledge at this time (ISO 8601 with offset); a future time means now"
+        ),
     ),
 ]
 Cursor = Annotated[str | None, Query(max_length=400)]
@@ -113,7 +115,7 @@ class DecisionBody(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
-    realm: str | None = Field(default=None, description="as `?realm=`")
+    realm: str | None = Field(default=None, description="same as `?realm=`")
     reason: str | None = Field(default=None, max_length=4000)
 
 

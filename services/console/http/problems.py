@@ -9,8 +9,8 @@ declare_problem(
     404,
     build_bilingual("Territoire inconnu", "Unknown realm"),
     build_bilingual(
-        "Aucun territoire ni exercice de ce nom n’est ouvert ici.",
-        "No realm of this name has been opened here.",
+        "Aucun territoire ni exercice de ce nom n’existe ici.",
+        "There is no realm of this name.",
     ),
 )
 declare_problem(
@@ -18,18 +18,18 @@ declare_problem(
     404,
     build_bilingual("Introuvable", "Not found"),
     build_bilingual(
-        "Ce territoire n’a rien sous cet identifiant, à cette heure.",
-        "This realm holds nothing under this id, at that time.",
+        "Cet identifiant n’existe pas dans ce territoire à cette heure.",
+        "This id does not exist in this realm at that time.",
     ),
 )
 declare_problem(
     "rebuilding",
     503,
-    build_bilingual("Relecture des journaux", "Reading the logs again"),
+    build_bilingual("Mémoire de lecture en reconstruction", "Read model being rebuilt"),
     build_bilingual(
-        "La mémoire de lecture a été perdue et se reconstruit depuis les journaux : réessayez "
+        "La mémoire de lecture est en cours de reconstruction à partir des journaux : réessayez "
         "dans un instant.",
-        "The read model was lost and is being rebuilt from the logs: try again in a moment.",
+        "The read model is being rebuilt from the logs: try again in a moment.",
     ),
 )
 declare_problem(
@@ -44,12 +44,12 @@ declare_problem(
 declare_problem(
     "picture_frozen",
     503,
-    build_bilingual("Données figées", "Frozen picture"),
+    build_bilingual("Données figées", "Read model not updated"),
     build_bilingual(
-        "Plus rien n’est reporté des journaux dans la mémoire de lecture : ce qui est affiché "
-        "peut être dépassé. Les signalements restent acceptés.",
-        "Nothing is carried from the logs into the read model any more: what is shown may be out "
-        "of date. Reports are still accepted.",
+        "La mémoire de lecture n’est plus mise à jour : les données affichées "
+        "peuvent être périmées. Les signalements restent acceptés.",
+        "The read model is no longer updated: the data shown may be out of date. "
+        "Reports are still accepted.",
     ),
 )
 declare_problem(
@@ -61,12 +61,12 @@ declare_problem(
 declare_problem(
     "command_gone",
     410,
-    build_bilingual("Réponse plus gardée", "Answer no longer kept"),
+    build_bilingual("Réponse supprimée", "Result deleted"),
     build_bilingual(
-        "Rien n’est plus gardé de cette décision : sa réponse l’est 14 jours (15 minutes pour un "
-        "pas d’exercice). Relisez ce qu’elle devait changer.",
-        "Nothing is kept of this decision any more: its answer is for 14 days (15 minutes for a "
-        "step of an exercise). Read again what it was to change.",
+        "Le résultat de cette décision n’est plus conservé (14 jours, 15 minutes pour un "
+        "pas d’exercice). Relisez l’objet de la décision.",
+        "The result of this decision is no longer kept (14 days, 15 minutes for a "
+        "step of an exercise). Read the object of the decision again.",
     ),
 )
 declare_problem(
@@ -74,10 +74,10 @@ declare_problem(
     409,
     build_bilingual("Agents réaffectés", "Agents reassigned"),
     build_bilingual(
-        "Cette version n’a plus des sites de, vers ou pour lesquels {agents} agents sont "
-        "réaffectés : « release » les rend à leur poste.",
-        "This version has no longer sites from, to or for which {agents} agents are reassigned: "
-        "`release` gives them back.",
+        "Cette version retire des sites de départ, d’accueil ou d’activité de {agents} agents "
+        "réaffectés : « release » met fin à leur réaffectation.",
+        "This version drops sites from, to or for which {agents} agents are reassigned: "
+        "`release` ends their reassignment.",
     ),
 )
 declare_problem(
@@ -85,7 +85,7 @@ declare_problem(
     404,
     build_bilingual("Lien non valable", "Link not valid"),
     build_bilingual(
-        "Ce lien est périmé, déjà remplacé ou incomplet. Répondez au SMS par 1 ou 2, ou appelez "
+        "Ce lien est expiré, remplacé ou incomplet. Répondez au SMS par 1 ou 2, ou appelez "
         "la cellule.",
         "This link has expired, was replaced or is incomplete. Answer the text message with 1 or "
         "2, or call the cell.",

@@ -51,22 +51,24 @@ class AcknowledgeRequest(DecisionBody):
 
 
 class ResolveRequest(DecisionBody):
-    force: bool = Field(default=False, description="although a cause is still open; needs a reason")
+    force: bool = Field(
+        default=False, description="close although a cause is still open; needs a reason"
+    )
 
 
 class MergeRequest(DecisionBody):
-    into: str = Field(max_length=64, description="the incident that keeps its id")
+    into: str = Field(max_length=64, description="id of the incident that remains")
 
 
 class SplitRequest(DecisionBody):
     reports: list[str] = Field(min_length=1, max_length=1000)
 
 
-@router.get("", summary="Incidents, open ones first, gravest first")
+@router.get("", summary="List incidents: open ones first, gravest first")
 async def list_incidents(
     reader: RealmReader,
     status: Multiple[IncidentState],
-    level: Annotated[str | None, Query(pattern="^N?[0-4]$", description="at least")] = None,
+    level: Annotated[str | None, Query(pattern="^N?[0-4]$", description="lowest level")] = None,
     site: str | None = None,
     pole: str | None = None,
     commune: str | None = None,
@@ -91,14 +93,14 @@ async def list_incidents(
     )
 
 
-@router.get("/{id}", summary="One incident; its ETag is the version for If-Match")
+@router.get("/{id}", summary="Show one incident; its ETag is the version for If-Match")
 async def get_incident(reader: RealmReader, id: str, response: Response) -> Incident:
     found = await reader.model.incident(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
     set_etag(response, found.version)
     return found
 
 
-@router.get("/{id}/timeline", summary="Its lines of the main courante, newest first")
+@router.get("/{id}/timeline", summary="List its lines of the main courante, newest first")
 async def list_incident_lines(
     reader: LogReader,
     id: str,
@@ -119,14 +121,14 @@ async def list_incident_lines(
     )
 
 
-@router.get("/{id}/explain", summary="Why it is one incident, why its levels, sites and plans")
+@router.get("/{id}/explain", summary="Explain its causes, levels, sites and plans")
 async def explain_incident(reader: RealmReader, id: str) -> Explanation:
     return await reader.model.explain(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
 
 
 @router.get(
     "/{id}/cap",
-    summary="As a CAP 1.2 message: Alert, Update or Cancel of a chain",
+    summary="Export it as a CAP 1.2 message: Alert, Update or Cancel of a chain",
     response_class=Response,
     responses={200: {"content": {MEDIA_TYPE: {}}, "description": "CAP 1.2"}},
 )
@@ -145,7 +147,7 @@ async def _check_scope(author: DecisionContext, body: DecisionBody | None, id: s
 @router.post(
     "/{id}/acknowledge",
     responses=RESPONSES,
-    summary="Answer for its running ladder and take it in charge",
+    summary="Acknowledge its running escalation",
 )
 async def acknowledge_incident(
     author: Acknowledger, id: str, body: AcknowledgeRequest | None = None
@@ -161,7 +163,7 @@ async def acknowledge_incident(
     )
 
 
-@router.post("/{id}/escalate", responses=RESPONSES, summary="Fire the next wave now")
+@router.post("/{id}/escalate", responses=RESPONSES, summary="Call the next step now")
 async def escalate_incident(
     author: IncidentDecider, id: str, body: DecisionBody | None = None
 ) -> Response:
@@ -172,7 +174,7 @@ async def escalate_incident(
 @router.post(
     "/{id}/reapply-policy",
     responses=RESPONSES,
-    summary="Its running ladder takes the waves and delays in force",
+    summary="Apply the steps and delays in force to its running escalation",
 )
 async def reapply_policy(
     author: IncidentDecider, id: str, body: DecisionBody | None = None
@@ -181,7 +183,9 @@ async def reapply_policy(
     return await send_decision(author, body, "alerts", ReapplyPolicy, incident=id)
 
 
-@router.post("/{id}/resolve", responses=RESPONSES, openapi_extra=VERSIONED, summary="Close it")
+@router.post(
+    "/{id}/resolve", responses=RESPONSES, openapi_extra=VERSIONED, summary="Close an incident"
+)
 async def resolve_incident(
     author: IncidentDecider, id: str, body: ResolveRequest | None = None
 ) -> Response:
@@ -197,7 +201,7 @@ async def resolve_incident(
     )
 
 
-@router.post("/{id}/reopen", responses=RESPONSES, summary="Open it again")
+@router.post("/{id}/reopen", responses=RESPONSES, summary="Reopen an incident")
 async def reopen_incident(
     author: IncidentDecider, id: str, body: DecisionBody | None = None
 ) -> Response:
@@ -209,7 +213,7 @@ async def reopen_incident(
     "/{id}/merge",
     responses=RESPONSES,
     openapi_extra=VERSIONED,
-    summary="Merge it into another, which keeps its id",
+    summary="Merge it into another incident, which keeps its id",
 )
 async def merge_incident(author: IncidentDecider, id: str, body: MergeRequest) -> Response:
     await _check_scope(author, body, id)
@@ -229,7 +233,7 @@ async def merge_incident(author: IncidentDecider, id: str, body: MergeRequest) -
     "/{id}/split",
     responses=RESPONSES,
     openapi_extra=VERSIONED,
-    summary="Chosen reports leave for a new incident",
+    summary="Split chosen reports off into a new incident",
 )
 async def split_incident(author: IncidentDecider, id: str, body: SplitRequest) -> Response:
     await _check_scope(author, body, id)
@@ -248,7 +252,7 @@ async def split_incident(author: IncidentDecider, id: str, body: SplitRequest) -
     "/{id}/read",
     responses=RESPONSES,
     status_code=200,
-    summary="The author has read what the sites reported (D98); 204: nothing was unread",
+    summary="Mark the reports of its sites as read (D98); 204: nothing was unread",
 )
 async def mark_read(
     author: Annotated[DecisionContext, Depends(require_decision(Permission.REPORT_RAW))],

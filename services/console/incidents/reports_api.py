@@ -44,8 +44,10 @@ class LinkRequest(DecisionBody):
 
 @router.get(
     "/{id}",
-    summary="What became of a report: applied, duplicate, refused, failed; with the reason and "
-    "the incident",
+    summary=(
+        "Show the result of a report: applied, duplicate, refused or failed, with reason and "
+        "incident"
+    ),
 )
 async def get_report(
     reader: Annotated[ReadContext, Depends(require_read(Permission.REPORT_STATUS))], id: str
@@ -75,7 +77,7 @@ async def _check_scope(author: DecisionContext, body: DecisionBody | None, id: s
         await check_sites(within, [site] if site is not None else [], "site")
 
 
-@router.post("/{id}/confirm", responses=RESPONSES, summary="Verified by the author (D6)")
+@router.post("/{id}/confirm", responses=RESPONSES, summary="Confirm a report (D6)")
 async def confirm_report(
     author: ReportVerifier, id: str, body: DecisionBody | None = None
 ) -> Response:
@@ -86,7 +88,7 @@ async def confirm_report(
 @router.post(
     "/{id}/confirm/preview",
     responses=RESPONSES,
-    summary="What confirming it would do now: level, people called, plans. Decides nothing",
+    summary="Preview a confirmation: level, people called, plans. Decides nothing",
 )
 async def preview(author: ReportVerifier, id: str, body: DecisionBody | None = None) -> Response:
     await _check_scope(author, body, id)
@@ -96,7 +98,7 @@ async def preview(author: ReportVerifier, id: str, body: DecisionBody | None = N
 @router.post(
     "/{id}/read",
     responses=RESPONSES,
-    summary="The author has read it for the cell (D98); 204: it was read before, or has no receipt",
+    summary="Mark a report as read by the cell (D98); 204: already read, or without receipt",
 )
 async def mark_read(
     author: Annotated[DecisionContext, Depends(require_decision(Permission.REPORT_RAW))],
@@ -110,7 +112,7 @@ async def mark_read(
     return await send_decision(author, body, "alerts", MarkReportsRead, reports=(id,))
 
 
-@router.post("/{id}/deny", responses=RESPONSES, summary="Denied by the author")
+@router.post("/{id}/deny", responses=RESPONSES, summary="Deny a report")
 async def deny_report(
     author: ReportVerifier, id: str, body: DecisionBody | None = None
 ) -> Response:

@@ -42,7 +42,7 @@ class Incident(Resource):
     number: str
     title: str
     title_type: EventType | None = Field(
-        default=None, exclude=True, description="type that the title of a site's incident tells"
+        default=None, exclude=True, description="type in the title of the incident of a site"
     )
     kind: str
     state: IncidentState
@@ -54,9 +54,9 @@ class Incident(Resource):
     updated_at: Time
     closed_at: Time | None
     merged_into: str | None
-    version: int = Field(description="counts decisions; also the ETag")
-    sites: list[str] = Field(description="sites with a word of their own in it")
-    members: int = Field(description="how many sites that is")
+    version: int = Field(description="number of decisions; also the ETag")
+    sites: list[str] = Field(description="sites with a report of their own in it")
+    members: int = Field(description="number of these sites")
     zone_sites: list[str]
     communes: list[str]
     poles: list[str]
@@ -64,17 +64,17 @@ class Incident(Resource):
     reports: list[str] = Field(description="ids, oldest first; empty in the live stream")
     reports_count: int
     duplicates_count: int
-    danger: bool = Field(description="people may be in danger")
+    danger: bool = Field(description="true if people may be in danger")
     customers_cut: float | None
     persons_concerned: int | None
     estimated_end: Time | None
     over_since: Time | None = Field(
         default=None,
-        description="all its causes are over since then: lowering or closing it is proposed",
+        description="time at which its last cause ended; lowering or closing it is proposed",
     )
     acknowledged_by: list[str]
     quiet: str | None = Field(
-        description="maintenance (D64), inhibited (D65): in the picture, calls nobody"
+        description="maintenance (D64) or inhibited (D65): shown, calls nobody"
     )
     escalation: Ladder | None
     plans: list[str]
@@ -152,33 +152,30 @@ class Report(Resource):
     phenomenon: str | None = None
     colour: str | None = None
     plan_hint: str | None = None
-    headline: str | None = Field(
-        default=None, description="from `texts`, for roles that may read free text"
-    )
+    headline: str | None = Field(default=None, description="free text, for roles that may read it")
     description: str | None = None
     attachments: list[str] = Field(
         default_factory=list, description="ids of its photos, for roles that may read free text"
     )
     erased_at: Time | None = Field(
-        default=None, description="its words and photos were erased then"
+        default=None, description="time at which its text and photos were erased"
     )
     erased_reason: str | None = Field(
-        default=None, description="why, for roles that may read free text"
+        default=None, description="reason, for roles that may read free text"
     )
     dialect: str | None = None
-    sites: list[str] = Field(default_factory=list, description="sites in the area that it names")
+    sites: list[str] = Field(default_factory=list, description="sites in the area of the report")
     signature: str | None = Field(
-        default=None, description="of a CAP message: unsigned, unchecked, valid, invalid"
+        default=None, description="CAP signature: unsigned, unchecked, valid, invalid"
     )
     corrected_by: str | None = Field(
         default=None,
-        description="who changed the words of a refused message before it was offered again",
+        description="token of the person that corrected a refused message before its replay",
     )
-    read_at: Time | None = Field(default=None, description="when the cell first read it")
+    read_at: Time | None = Field(default=None, description="time at which the cell first read it")
     newer_alert_at: Time | None = Field(
         default=None,
-        description="of a reopening that lifted nothing: when the alert occurred that is newer "
-        "than it",
+        description="reopening without effect: time of the newer alert",
     )
 
 
@@ -209,21 +206,23 @@ class Task(Resource):
 class Instruction(Resource):
     """A short instruction of the cell to a site, and the answer of the site. Rule D99."""
 
-    id: str = Field(description="of its task")
+    id: str = Field(description="state of its task")
     realm: str
     site: str
     incident: str | None
     report: str | None
     text: str | None = Field(
         description=(
-            "for the people of the site and for who may read free text; None once it was erased"
+            "for the people of the site and roles that may read free text; null after an erasure"
         )
     )
     state: TaskState
     asked_by: str | None
     asked_at: Time
     due_at: Time | None
-    answer: str | None = Field(description="understood, or withdrawn by the cell")
+    answer: str | None = Field(
+        description="time at which the site understood it or the cell withdrew it"
+    )
     answered_at: Time | None
     answered_by: str | None
 
@@ -262,7 +261,7 @@ class Trigger(Resource):
     why: list[Reason]
     current: list[Reason] = Field(
         default_factory=list,
-        description="reasons whose value is another now than in `why`, with that value",
+        description="reasons with a value that differs from `why`, with the present value",
     )
 
 

@@ -144,12 +144,12 @@ _OPERATORS = {(False, True): "=", (False, False): "!=", (True, True): "=~", (Tru
 REFUSALS = {
     # rights
     "not_allowed": N_(
-        "Votre rôle ne permet pas cette décision. Elle est aux cellules, à la main courante, à "
-        "l’astreinte technique, aux responsables de site et à ceux qui décident au-dessus d’eux."
+        "Votre rôle ne permet pas cette décision. Elle revient aux cellules, à la main "
+        "courante, à l’astreinte technique, aux responsables de site et à leur hiérarchie."
     ),
     "role_not_allowed": N_("Votre rôle ne permet pas cette décision."),
     "role_too_low": N_("Cette décision appartient à un rôle supérieur."),
-    "not_pilot": N_("Baisser le niveau appartient à son pilote."),
+    "not_pilot": N_("Seul le pilote du niveau peut le baisser."),
     "not_assignee": N_(
         "Cette action est confiée à quelqu’un d’autre : ce destinataire, son suppléant ou la "
         "cellule y répond."
@@ -157,7 +157,7 @@ REFUSALS = {
     "not_requester": N_("La cellule annule une action, ou la personne qui l’a demandée."),
     "not_addressee": N_("Cet appel s’adresse à une autre personne."),
     # missing things
-    "incident_not_found": N_("Cet incident n’existe pas, ou plus."),
+    "incident_not_found": N_("Cet incident n’existe pas ou n’existe plus."),
     "report_not_found": N_("Ce signalement n’existe pas."),
     "site_not_found": N_("Ce site n’existe pas."),
     "task_not_found": N_("Cette tâche n’existe pas."),
@@ -197,10 +197,10 @@ REFUSALS = {
     "confirmed_already": N_("Ce signalement est déjà confirmé."),
     "denied_already": N_("Ce signalement est déjà démenti."),
     "site_known_already": N_("Ce signalement a déjà un site."),
-    "level_unchanged": N_("C’est déjà le niveau."),
+    "level_unchanged": N_("Ce niveau est déjà en vigueur."),
     "incident_not_open": N_("L’incident n’est plus ouvert."),
     "incident_not_closed": N_("L’incident n’est pas clos."),
-    "task_not_open": N_("Cette tâche n’attend plus."),
+    "task_not_open": N_("Cette tâche est déjà traitée."),
     "action_not_open": N_("Cette action est terminée : elle n’attend plus de réponse."),
     "action_not_requested": N_("Vous avez déjà accepté cette action."),
     "assignee_scope_missing": N_(
@@ -216,7 +216,7 @@ REFUSALS = {
     "callout_over": N_("Cette diffusion d’alerte est terminée."),
     "not_dead": N_("Ce message n’a pas échoué : il n’y a rien à reprendre."),
     "not_held": N_("Les envois ne sont pas suspendus."),
-    "reason_required": N_("Une raison est demandée."),
+    "reason_required": N_("Indiquez une raison."),
     "until_past": N_("Cette heure est déjà passée."),
     # on-call
     "span_invalid": N_("La période finit avant de commencer, ou dure plus de deux ans."),
@@ -225,30 +225,34 @@ REFUSALS = {
     "same_person": N_("C’est la même personne dans les deux périodes."),
     "not_one_person": N_("Une seule personne doit tenir toute la période à échanger."),
     # state forbids it
-    "causes_open": N_("Une cause est encore ouverte : clore demande de forcer, avec une raison."),
+    "causes_open": N_(
+        "Une cause est encore ouverte : pour clore malgré tout, forcez la clôture avec une raison."
+    ),
     "people_missing": N_(
-        "Le recensement n’est pas complet ({people} personnes non trouvées) : clore demande une "
-        "raison."
+        "Le recensement n’est pas complet ({people} personnes non trouvées) : pour clore, "
+        "indiquez une raison."
     ),
     "predicate_holds": N_(
-        "Une condition de ce niveau tient encore : baisser demande de forcer, avec une raison."
+        "Une condition de ce niveau est encore remplie : pour baisser malgré tout, forcez avec "
+        "une raison."
     ),
-    "incident_above": N_("Un incident est encore à un niveau plus haut : {incidents}."),
+    "incident_above": N_("Un incident est encore à un niveau plus élevé : {incidents}."),
     "not_proposed": N_("Ce plan n’est pas proposé."),
     "not_active": N_("Ce plan n’est pas activé."),
     "not_lifted": N_("Ce plan n’est pas levé : son RETEX ne peut pas être clos."),
-    "plan_not_valid": N_("Ce plan n’est pas valide : il ne s’active pas."),
-    "sitrep_ahead": N_("Un point de situation ne parle pas de l’avenir."),
+    "plan_not_valid": N_("Ce plan n’est pas valide : il ne peut pas être activé."),
+    "sitrep_ahead": N_("L’heure d’un point de situation ne peut pas être dans l’avenir."),
     "sitrep_older": N_("Un point de situation plus récent est déjà validé."),
     "stand_down_not_held": N_(
-        "La condition de levée ne tient pas assez longtemps : forcer demande une raison."
+        "La condition de levée n’est pas remplie depuis assez longtemps : pour forcer, "
+        "indiquez une raison."
     ),
-    "strategy_order": N_("Une stratégie vient avant dans la liste : {first}."),
+    "strategy_order": N_("Une autre stratégie la précède dans la liste : {first}."),
     "fallback_out": N_("Ce site de repli est lui-même hors service."),
     "fallback_exposed": N_("Ce site de repli est exposé à la crue."),
     "fallback_full": N_("Ce site de repli n’a plus assez de postes."),
-    "report_elsewhere": N_("Un signalement choisi n’est pas de cet incident."),
-    "nothing_left": N_("Il ne resterait rien dans l’incident."),
+    "report_elsewhere": N_("Un signalement choisi n’appartient pas à cet incident."),
+    "nothing_left": N_("L’incident resterait vide."),
     "too_many_reports": N_(
         "Au plus {most} signalements à la fois : détachez le reste ensuite, puis fusionnez les "
         "deux incidents."
@@ -258,35 +262,37 @@ REFUSALS = {
     "proposal_not_found": N_("Cette proposition n’existe pas."),
     "line_not_found": N_("Cette ligne n’existe pas, ou elle est terminée."),
     "nothing_hit": N_("Aucun site ne manque de postes ou d’agents : il n’y a rien à réaffecter."),
-    "nothing_to_decide": N_("Il ne reste rien à décider dans cette proposition."),
+    "nothing_to_decide": N_("Toutes les lignes de cette proposition sont déjà décidées."),
     "proposal_over": N_("La situation a changé : cette proposition n’a plus d’objet."),
     "proposal_superseded": N_(
         "La situation a changé : la proposition n° {number} la remplace ({new} lignes nouvelles, "
         "{changed} modifiées, {gone} disparues). Relisez-la avant de décider."
     ),
     "site_back": N_(
-        "Plus personne n’est à envoyer : le site {site} a retrouvé ce qui lui manquait au moment "
-        "du calcul. La prochaine proposition en tient compte."
+        "Il n’y a plus d’agents à envoyer : le site {site} a retrouvé les moyens qui lui "
+        "manquaient lors du calcul. La prochaine proposition en tiendra compte."
     ),
     "agents_elsewhere": N_(
-        "Des agents de ce métier, de {site}, sont encore là où seuls d’autres de leur ordre sont "
-        "nécessaires. Libérez d’abord cet ordre : ils auraient deux affectations."
+        "Des agents de ce métier, de {site}, ont encore une affectation qui n’a besoin que "
+        "d’autres agents du même ordre. Libérez d’abord cet ordre : ils auraient deux "
+        "affectations."
     ),
     "confined": N_(
-        "Personne ne sort de {site} et personne n’y va : confinement ou comptage en cours. La "
-        "prochaine proposition en tient compte."
+        "Confinement ou comptage en cours : aucun agent ne quitte {site} ni ne s’y rend. La "
+        "prochaine proposition en tiendra compte."
     ),
     "back_soon": N_(
         "Le rétablissement de {site} est annoncé avant que ces agents puissent travailler "
-        "ailleurs : personne n’est à envoyer."
+        "ailleurs : il n’y a pas d’agents à envoyer."
     ),
     "telework_off": N_(
-        "Le télétravail ne fonctionne plus depuis le calcul. La prochaine proposition dira où "
-        "aller."
+        "Le télétravail ne fonctionne plus depuis le calcul. La prochaine proposition donnera "
+        "un autre lieu."
     ),
     "place_lost": N_(
-        "Ce lieu ne peut plus accueillir personne depuis le calcul (postes perdus ou déjà pris, "
-        "sans nouvelles, zone touchée) : {site}. La prochaine proposition dira où aller."
+        "Depuis le calcul, ce lieu ne peut plus accueillir d’agents (postes perdus ou déjà "
+        "pris, sans nouvelles, zone touchée) : {site}. La prochaine proposition donnera un "
+        "autre lieu."
     ),
     # changes of the reference data
     "change_not_found": N_("Ce changement n’existe pas."),
@@ -294,32 +300,34 @@ REFUSALS = {
     "second_person_needed": N_(
         "La décision revient à une autre personne que l’auteur de la proposition."
     ),
-    "person_needed": N_("Une personne doit en décider, pas un programme."),
-    "proposer_only": N_("Seule la personne qui l’a proposé le retire ; une autre le refuse."),
+    "person_needed": N_("Cette décision revient à une personne, pas à un programme."),
+    "proposer_only": N_(
+        "Seul son auteur peut retirer ce changement ; une autre personne peut le refuser."
+    ),
     "base_changed": N_(
         "Une autre version est entrée en vigueur depuis : proposez de nouveau à partir d’elle."
     ),
     "load_under_way": N_(
-        "Une version se charge sans approbation en ce moment, ou son chargement est resté "
+        "Une version est en cours de chargement sans approbation, ou son chargement est "
         "inachevé : terminez-le d’abord."
     ),
     "reference_in_force": N_("Cette version est déjà en vigueur."),
     "reference_proposed": N_("Cette version est déjà proposée."),
     "reference_unusable": N_("Ces règles ne peuvent pas être lues : {error}"),
     "section_missing": N_(
-        "La version n’est pas arrivée entière, il manque « {section} » : proposez de nouveau."
+        "La version est incomplète, il manque « {section} » : proposez-la de nouveau."
     ),
-    "too_many_changes": N_("{most} changements attendent déjà : décidez-en d’abord."),
+    "too_many_changes": N_("{most} changements attendent déjà une décision : traitez-les d’abord."),
     # maintenance windows
-    "window_not_found": N_("Ces travaux n’existent pas, ou ne sont pas les vôtres."),
+    "window_not_found": N_("Ces travaux n’existent pas ou ne sont pas les vôtres."),
     "window_over": N_("Ces travaux sont terminés : prévoyez-en de nouveaux."),
     "window_covers_all": N_(
-        "Nommez au moins un site, un genre, un pôle, un type, une source ou une étiquette : rien "
-        "ne peut tout couvrir."
+        "Indiquez au moins un site, un genre, un pôle, un type, une source ou une étiquette : "
+        "des travaux ne peuvent pas tout couvrir."
     ),
     "window_danger": N_("Un danger pour les personnes n’est jamais mis en sourdine : {types}."),
-    "window_empty": N_("La fin doit suivre le début."),
-    "window_past": N_("Ces travaux seraient déjà passés."),
+    "window_empty": N_("La fin doit être postérieure au début."),
+    "window_past": N_("Ces travaux seraient déjà terminés."),
     "window_too_long": N_("Des travaux qui se répètent durent au plus {days} jours."),
 }
 """Code → sentence, with the refusal's own values.

@@ -20,8 +20,10 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Acc
 
 @router.get(
     "/stream",
-    summary="hello, then every changed resource under the name of its collection (sites, "
-    "incidents, log, …), resync, ping",
+    summary=(
+        "Stream changes: hello, then each changed resource under the name of its collection "
+        "(sites, incidents, log, …), resync, ping"
+    ),
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}}},
 )
@@ -29,7 +31,7 @@ async def stream_changes(
     request: Request,
     reader: RealmReader,
     last_id: Annotated[
-        str | None, Query(max_length=100, description="as the header Last-Event-ID")
+        str | None, Query(max_length=100, description="same as the header Last-Event-ID")
     ] = None,
 ) -> StreamingResponse:
     hub: StreamHub = request.app.state.hub

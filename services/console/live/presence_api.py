@@ -38,10 +38,12 @@ class Here(DecisionBody):
     """The page that the author has open, or leaves."""
 
     place: str = Field(pattern=PLACE)
-    here: bool = Field(default=True, description="false: the page is closed or in the background")
+    here: bool = Field(default=True, description="false if the page is closed or in the background")
 
 
-@router.get("", summary="The others who have a page open: of one place, or of the whole realm")
+@router.get(
+    "", summary="List the other people with an open page: of one place, or of the whole realm"
+)
 async def listed(
     request: Request,
     response: Response,
@@ -53,7 +55,8 @@ async def listed(
 
 
 @router.post(
-    "", summary="The author has this page open, or leaves it; the others, as GET tells them"
+    "",
+    summary="Say that the author opens or leaves a page; answers with the other people, like GET",
 )
 async def present(request: Request, author: Shown, body: Here) -> Presence:
     author = author.within(body)

@@ -12,10 +12,10 @@ class PresentPerson(Resource):
 
     name: str = Field(
         description=(
-            "first name and initial, out of the directory; empty for an account without a person"
+            "first name and initial from the directory; empty for an account without a person"
         )
     )
-    role: str = Field(description="in the reader's language")
+    role: str = Field(description="text in the language of the reader")
     places: list[str] = Field(description="`cell`, `incident:<id>`")
 
 
@@ -30,5 +30,5 @@ class Presence(Resource):
 class PresenceChanged(Resource):
     """A person came to a place or left it; `GET /presence` lists the people there."""
 
-    id: str = Field(description="the place")
+    id: str = Field(description="place in the console, e.g. `incident:<id>`")
     realm: str

@@ -30,7 +30,7 @@ class LogNote(Note):
     incident: str | None = None
 
 
-@router.get("", summary="Lines, newest first")
+@router.get("", summary="List lines, newest first")
 async def list_lines(
     reader: LogReader,
     kind: Multiple[KindOfLine],

@@ -14,7 +14,7 @@ class Erasure(Resource):
 
     id: str
     realm: str
-    kind: str = Field(description="report or line")
+    kind: str = Field(description="id of the report or line")
     state: Literal["proposed", "erased"]
     reason: str
     proposed_by: str = Field(description="token of the person")

@@ -43,13 +43,13 @@ _SUBJECT = {"report": "du signalement", "line": "de la ligne"}
 
 class EraseRequest(DecisionBody):
     approve: bool = Field(
-        default=False, description="true: erase what another person has proposed to erase"
+        default=False, description="true = approve an erasure that another person proposed"
     )
 
 
 @router.post(
     "/reports/{id}/erase",
-    summary="Words, original bytes and photos of a report: propose to erase them, or approve it",
+    summary="Propose or approve the erasure of text, original bytes and photos of a report",
 )
 async def erase_report(author: ReportEraser, id: str, body: EraseRequest) -> Erasure:
     within = author.within(body)
@@ -64,7 +64,7 @@ async def erase_report(author: ReportEraser, id: str, body: EraseRequest) -> Era
 
 @router.post(
     "/log/{id}/erase",
-    summary="Words of a line of the main courante: propose to erase them, or approve it",
+    summary="Propose or approve the erasure of the text of a line of the main courante",
 )
 async def erase_line(author: LineEraser, id: str, body: EraseRequest) -> Erasure:
     within = author.within(body)
@@ -74,7 +74,7 @@ async def erase_line(author: LineEraser, id: str, body: EraseRequest) -> Erasure
     )
 
 
-@router.get("/erasures", summary="Proposals to erase a text that wait for a second person")
+@router.get("/erasures", summary="List proposed erasures that wait for a second person")
 async def list_proposals(
     request: Request, reader: ErasureReader, part: PageRequest
 ) -> Page[Erasure]:

@@ -24,14 +24,14 @@ class Note(DecisionBody):
     )
     occurred_at: AwareDatetime | None = Field(
         default=None,
-        description="when it happened, for a line that is typed later; now when absent",
+        description="time of the event, for a line typed later; default: now",
     )
     kind: LineKind = LineKind.NOTE
     source: str | None = Field(
         default=None,
         max_length=64,
         pattern="^[a-z0-9_.-]+$",
-        description="kind of source that said so, as in reports",
+        description="kind of source of the line, as in reports",
     )
     certainty: Certainty | None = None
 

@@ -70,7 +70,7 @@ class WindowRequest(DecisionBody):
     created_by: str | None = Field(
         default=None,
         max_length=200,
-        description="in whose name a program asks; kept encrypted with the reason",
+        description="person for whom a program asks; stored encrypted with the reason",
     )
 
     @field_validator("sites", "kinds", "poles", "types", "sources", mode="before")
@@ -168,7 +168,7 @@ def _may_read_texts(reader: ReadContext) -> bool:
 
 @router.get(
     "/maintenance",
-    summary="Maintenance windows: active ones, then the next to begin, then those that are over",
+    summary="List maintenance windows: active ones, then the next to begin, then past ones",
 )
 async def list_windows(
     reader: WindowReader,
@@ -190,7 +190,7 @@ async def list_windows(
     )
 
 
-@router.get("/maintenance/{id}", summary="One window; its ETag is the version for If-Match")
+@router.get("/maintenance/{id}", summary="Show one window; its ETag is the version for If-Match")
 async def get_window(reader: WindowReader, id: str, response: Response) -> Maintenance:
     found = await reader.model.window(
         reader.realm,
@@ -248,7 +248,7 @@ async def plan_window(author: WindowPlanner, body: WindowRequest) -> Response:
     "/maintenance/{id}/change",
     responses=RESPONSES,
     openapi_extra=VERSIONED,
-    summary="The whole new window",
+    summary="Replace a window as a whole",
 )
 async def change_window(author: WindowPlanner, id: str, body: WindowRequest) -> Response:
     await _check_window_scope(author, body, id)
@@ -269,7 +269,7 @@ async def change_window(author: WindowPlanner, id: str, body: WindowRequest) -> 
     "/maintenance/{id}/end",
     responses=RESPONSES,
     openapi_extra=VERSIONED,
-    summary="End it now and for good: what is still open pages",
+    summary="End a window now; causes still open then call people",
 )
 async def end_window(author: WindowPlanner, id: str, body: DecisionBody | None = None) -> Response:
     await _check_window_scope(author, body, id)
@@ -278,7 +278,7 @@ async def end_window(author: WindowPlanner, id: str, body: DecisionBody | None =
     )
 
 
-@router.get("/leases", summary="Alerts that machines keep alive, newest first")
+@router.get("/leases", summary="List alerts that machines keep alive, newest first")
 async def list_leases(
     reader: WindowReader,
     state: Multiple[Literal["held", "lapsed", "ended"]],

@@ -35,27 +35,27 @@ class Maintenance(Resource):
 
     id: str
     realm: str
-    title: str = Field(description="what it covers, in words")
+    title: str = Field(description="description of the sites and causes covered")
     state: str = Field(description="planned, active, over")
     covers: WindowCoverage
-    starts_at: Time = Field(description="of the first occurrence")
+    starts_at: Time = Field(description="time of the first occurrence")
     ends_at: Time
     rrule: str | None
-    begins_at: Time | None = Field(description="of the occurrence that holds, or of the next one")
+    begins_at: Time | None = Field(description="time of the present occurrence, or of the next one")
     until_at: Time | None
     origin: str = Field(description="vigie, alertmanager")
     author: str
     role: str
-    reason: str | None = Field(description="for roles that may read free text")
+    reason: str | None = Field(description="free text, for roles that may read it")
     created_by: str | None = Field(
-        description="in whose name a program asked for it; for the same roles"
+        description="person for whom a program asked; for the same roles"
     )
     planned_at: Time
     changed_at: Time
     over_at: Time | None
     over_by: str | None
-    version: int = Field(description="counts decisions; also the ETag")
-    causes: int = Field(description="open causes on sites that it covers now")
+    version: int = Field(description="number of decisions; also the ETag")
+    causes: int = Field(description="number of open causes that it covers now")
     covered_sites: list[str]
 
 

@@ -39,7 +39,7 @@ from services.console.resources import Escalation, Hold, Notification, Page, Tas
 from services.runtime.identity.permissions import Permission
 
 WithTexts = Annotated[
-    bool, Query(description="with what each says on each channel, as it is sent or would be")
+    bool, Query(description="include the text for each channel, as sent or as it would be sent")
 ]
 EscalationState: TypeAlias = Literal["running", "answered", "exhausted", "superseded", "ended"]
 router = APIRouter(prefix="/api/v1", tags=["people"])
@@ -65,7 +65,7 @@ class HoldRequest(DecisionBody):
     until: AwareDatetime
 
 
-@router.get("/tasks", summary="Everything that waits for a person, newest first")
+@router.get("/tasks", summary="List the tasks, newest first")
 async def list_tasks(
     reader: RealmReader,
     state: Multiple[TaskState],
@@ -73,7 +73,8 @@ async def list_tasks(
     incident: str | None = None,
     site: str | None = None,
     overdue: Annotated[
-        bool | None, Query(description="open or taken, and past `due_at`; false: all others")
+        bool | None,
+        Query(description="true = open or taken, and past `due_at`; false = all others"),
     ] = None,
     limit: Limit = 1000,
     cursor: Cursor = None,
@@ -103,13 +104,13 @@ async def _check_task_scope(author: DecisionContext, body: DecisionBody | None, 
         check_scope(author.principal, sites=[site], poles=[known.pole] if known is not None else [])
 
 
-@router.post("/tasks/{id}/take", responses=RESPONSES)
+@router.post("/tasks/{id}/take", responses=RESPONSES, summary="Take a task")
 async def take_task(author: TaskWorker, id: str, body: DecisionBody | None = None) -> Response:
     await _check_task_scope(author, body, id)
     return await send_decision(author, body, "alerts", TakeTask, task=id)
 
 
-@router.post("/tasks/{id}/done", responses=RESPONSES)
+@router.post("/tasks/{id}/done", responses=RESPONSES, summary="Complete a task")
 async def complete_task(
     author: TaskWorker, id: str, body: CompleteRequest | None = None
 ) -> Response:
@@ -119,7 +120,7 @@ async def complete_task(
     )
 
 
-@router.get("/notifications", summary="Newest first; people are tokens")
+@router.get("/notifications", summary="List notifications, newest first; people are tokens")
 async def list_notifications(
     request: Request,
     reader: LogReader,
@@ -156,7 +157,7 @@ def _choose_wording(reader: ReadContext, request: Request, *, texts: bool) -> Wo
     )
 
 
-@router.get("/notifications/{id}")
+@router.get("/notifications/{id}", summary="Show one notification; people are tokens")
 async def get_notification(
     request: Request, reader: LogReader, id: str, texts: WithTexts = False
 ) -> Notification:
@@ -185,7 +186,7 @@ async def _answer_notification(
 @router.post(
     "/notifications/{id}/acknowledge",
     responses=RESPONSES,
-    summary="I take it (the person's own call)",
+    summary="Acknowledge one's own call",
 )
 async def acknowledge_notification(
     author: CallAnswerer, id: str, body: DecisionBody | None = None
@@ -196,7 +197,7 @@ async def acknowledge_notification(
 @router.post(
     "/notifications/{id}/decline",
     responses=RESPONSES,
-    summary="I cannot: my deputy is called at once",
+    summary="Decline one's own call; the deputy is called at once",
 )
 async def decline_notification(
     author: CallAnswerer, id: str, body: DecisionBody | None = None
@@ -207,7 +208,7 @@ async def decline_notification(
 @router.post(
     "/notifications/{id}/replay",
     responses=RESPONSES,
-    summary="Try again what reached nobody (failed, perhaps not sent)",
+    summary="Send a notification again that failed or was possibly not sent",
 )
 async def replay_notification(
     author: MessageReplayer, id: str, body: DecisionBody | None = None
@@ -218,7 +219,7 @@ async def replay_notification(
     return await send_decision(author, body, "delivery", ReplayNotification, notification=id)
 
 
-@router.get("/escalations", summary="Ladders, newest first")
+@router.get("/escalations", summary="List escalations, newest first")
 async def list_escalations(
     reader: LogReader,
     state: Multiple[EscalationState],
@@ -237,12 +238,12 @@ async def list_escalations(
     )
 
 
-@router.get("/escalations/{id}")
+@router.get("/escalations/{id}", summary="Show one escalation")
 async def get_escalation(reader: LogReader, id: str) -> Escalation:
     return await reader.model.escalation(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
 
 
-@router.get("/sending/hold", summary="Is all sending held?")
+@router.get("/sending/hold", summary="Show whether sending is held")
 async def get_hold(reader: RealmReader) -> Hold:
     return await reader.model.hold(
         reader.realm, as_of=reader.as_of, texts=reader.principal.may(Permission.LOG_READ)
@@ -252,7 +253,7 @@ async def get_hold(reader: RealmReader) -> Hold:
 @router.post(
     "/sending/hold",
     responses=RESPONSES,
-    summary="Stop all sending until a time, for a reason; never for danger to people",
+    summary="Hold all sending until a time, with a reason; danger to people still passes",
 )
 async def hold_sending(author: SendingHolder, body: HoldRequest) -> Response:
     require_text(body.reason)

@@ -61,17 +61,19 @@ class CallOutRequest(DecisionBody):
     sites: list[str] = Field(
         default_factory=list,
         max_length=500,
-        description="everybody whose place of work is one of them",
+        description="sites; all people with this place of work",
     )
-    everybody: bool = Field(default=False, description="all people of the directory")
+    everybody: bool = Field(default=False, description="true = all people of the directory")
     channels: list[Channel] = Field(
-        default_factory=lambda: [Channel.SMS], min_length=1, description="in order of preference"
+        default_factory=lambda: [Channel.SMS],
+        min_length=1,
+        description="channels in order of preference",
     )
     corrects: str | None = Field(
         default=None,
         max_length=128,
         description=(
-            "a call-out whose message was wrong: the people of its sites are told, unless others "
+            "id of the call-out to correct; the people of its sites are called unless others "
             "are named"
         ),
     )
@@ -79,7 +81,9 @@ class CallOutRequest(DecisionBody):
     level: Level = Level.N1
     danger: bool = Field(
         default=False,
-        description="danger to people: passes holds and hours, before other call-outs",
+        description=(
+            "true for danger to people: sent before other call-outs, despite holds and quiet hours"
+        ),
     )
     answer_expected: bool = False
 
@@ -92,7 +96,7 @@ class PeopleDirectory(Protocol):
     async def get(self, person: str) -> Contact | None: ...
 
 
-@router.get("", summary="Call-outs, newest first")
+@router.get("", summary="List call-outs, newest first")
 async def list_callouts(
     reader: LogReader, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[CallOut]:
@@ -101,7 +105,7 @@ async def list_callouts(
     )
 
 
-@router.get("/{id}", summary="Progress: told, failed, until when, for how much")
+@router.get("/{id}", summary="Show the progress of a call-out: informed, failed, end, cost")
 async def get_callout(reader: LogReader, id: str) -> CallOut:
     return await reader.model.callout(
         reader.realm, id, as_of=reader.as_of, texts=_may_read_texts(reader)
@@ -111,7 +115,7 @@ async def get_callout(reader: LogReader, id: str) -> CallOut:
 @router.post(
     "",
     responses=RESPONSES,
-    summary="Draft: who would be told, by what, until when, for how much. Tells nobody",
+    summary="Draft a call-out: people, channels, end, cost. Nobody is called",
 )
 async def draft_callout(author: CallOutAuthor, body: CallOutRequest) -> Response:
     author = author.within(body)
@@ -150,7 +154,7 @@ async def draft_callout(author: CallOutAuthor, body: CallOutRequest) -> Response
     return build_answer(author.request, outcome, author.lang)
 
 
-@router.post("/{id}/start", responses=RESPONSES, summary="From now on people are told")
+@router.post("/{id}/start", responses=RESPONSES, summary="Start a call-out")
 async def start_callout(
     author: CallOutAuthor, id: str, body: DecisionBody | None = None
 ) -> Response:
@@ -158,7 +162,7 @@ async def start_callout(
     return await send_decision(author, body, "delivery", StartCallOut, callout=id)
 
 
-@router.post("/{id}/stop", responses=RESPONSES, summary="Nobody else is told")
+@router.post("/{id}/stop", responses=RESPONSES, summary="Stop a call-out")
 async def stop_callout(
     author: CallOutAuthor, id: str, body: DecisionBody | None = None
 ) -> Response:
@@ -177,7 +181,7 @@ async def corrected(author: DecisionContext, body: CallOutRequest) -> CallOutReq
     if wrong.kind != "callout" or wrong.started_at is None:
         why = (
             "rien n’en est parti : il n’y a rien à rectifier",
-            "nothing of it has gone out: there is nothing to correct",
+            "it has sent no message: there is nothing to correct",
         )
         raise ProblemError("invalid", faults=(build_fault("corrects", "not_sent", *why),))
     same = not body.sites and not body.everybody

@@ -56,7 +56,7 @@ class HeadcountRequest(DecisionBody):
     """
 
     sites: list[str] = Field(
-        min_length=1, max_length=500, description="everybody whose place of work is one of them"
+        min_length=1, max_length=500, description="sites; all people with this place of work"
     )
     channels: list[Channel] = Field(
         default_factory=lambda: [Channel.APP, Channel.SMS, Channel.VOICE], min_length=1
@@ -64,7 +64,7 @@ class HeadcountRequest(DecisionBody):
     incident: str | None = None
 
 
-@router.get("", summary="Headcounts, newest first: counts only")
+@router.get("", summary="List headcounts, newest first: counts only")
 async def list_headcounts(
     reader: LogReader, limit: Limit = 100, cursor: Cursor = None
 ) -> Page[CallOut]:
@@ -73,12 +73,14 @@ async def list_headcounts(
     )
 
 
-@router.get("/{id}", summary="Found, safe, in need of help, not there; reminders so far")
+@router.get(
+    "/{id}", summary="Show a headcount: people found, safe, in need of help, absent; reminders"
+)
 async def get_headcount(reader: LogReader, id: str) -> CallOut:
     return await reader.model.callout(reader.realm, id, as_of=reader.as_of)
 
 
-@router.post("", responses=RESPONSES, summary="Ask everybody of these sites, now")
+@router.post("", responses=RESPONSES, summary="Start a headcount: ask everybody at these sites now")
 async def start_headcount(author: HeadcountAuthor, body: HeadcountRequest) -> Response:
     author = author.within(body)
     await check_sites(author, body.sites)
@@ -113,7 +115,9 @@ async def start_headcount(author: HeadcountAuthor, body: HeadcountRequest) -> Re
 
 
 @router.post(
-    "/{id}/close", responses=RESPONSES, summary="Close by decision, before the share is reached"
+    "/{id}/close",
+    responses=RESPONSES,
+    summary="Close a headcount by decision, before the share is reached",
 )
 async def close_headcount(
     author: HeadcountAuthor, id: str, body: DecisionBody | None = None
@@ -123,7 +127,10 @@ async def close_headcount(
 
 
 @router.get(
-    "/{id}/answers", summary="Who said what: personal, every reading is logged, gone after 30 days"
+    "/{id}/answers",
+    summary=(
+        "List the answers of people: personal data, each reading is logged, deleted after 30 days"
+    ),
 )
 async def list_answers(
     request: Request,

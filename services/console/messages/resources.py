@@ -44,9 +44,9 @@ class Attempt(Resource):
 class Texts(Resource):
     """Texts of a notification on each channel."""
 
-    sms: str = Field(description="two GSM-7 segments at most, its link among them")
+    sms: str = Field(description="text with its link, at most two GSM-7 segments")
     voice: str
-    push: str = Field(description="title, then text, on two lines")
+    push: str = Field(description="title and text, on two lines")
     email_subject: str
     email_body: str
 
@@ -79,31 +79,32 @@ class Notification(Resource):
     unread_at: Time | None = Field(
         default=None,
         description=(
-            "when the person first wrote back words that are no answer; they were told once how "
-            "to answer"
+            "time of the first reply that is no answer; the person was informed once how to answer"
         ),
     )
     attempts: list[Attempt]
     possible_duplicate: bool
     withdrawn: str | None
     waits_for: Channel | None = Field(
-        default=None, description="the channel whose pace it waits for"
+        default=None, description="channel with the rate limit that delays it"
     )
     not_before: Time | None = Field(
         default=None,
         description=(
-            "when it goes out: the end of the quiet hours (D36) or of the hours of a channel, or "
-            "the next digest"
+            "time at which it is sent: end of the quiet hours (D36) or of the hours of a "
+            "channel, or the next digest"
         ),
     )
-    bundled_into: str | None = Field(default=None, description="the message that told it (D36)")
-    bundle_count: int = Field(default=0, description="other messages that it tells (D36)")
+    bundled_into: str | None = Field(
+        default=None, description="id of the message that contains it (D36)"
+    )
+    bundle_count: int = Field(default=0, description="ids of the messages that it contains (D36)")
     why: str | None
     texts: Texts | None = Field(
         default=None,
         description=(
-            "with `texts=true`: what is sent, in the language of the reader, its link masked; "
-            "null where it holds words that the reader may not read"
+            "with `texts=true`: the text sent, in the language of the reader, with a masked "
+            "link; null if the reader may not read it"
         ),
     )
 
@@ -124,7 +125,8 @@ class Estimate(Resource):
     seconds: int
     cost_cents: int
     parts: int = Field(
-        default=1, description="messages per person that the provider counts: a long SMS is several"
+        default=1,
+        description="messages per person that the provider counts; a long SMS is several",
     )
 
 
@@ -136,9 +138,11 @@ class CallOut(Resource):
     kind: str = Field(description="callout, headcount")
     state: str = Field(description="draft, running, stopped, done")
     decision: str | None = Field(
-        description="approval of reassignments of which it tells the agents of its site, by count"
+        description=(
+            "id of the approved reassignments that it announces to the agents of its site, by count"
+        )
     )
-    corrects: str | None = Field(description="the call-out whose message it corrects")
+    corrects: str | None = Field(description="id of the call-out that it corrects")
     incident: str | None
     sites: list[str]
     level: int
@@ -153,7 +157,9 @@ class CallOut(Resource):
     unreachable: int = Field(description="people without any of the channels")
     estimates: list[Estimate]
     cost_cents: int
-    handed: int = Field(description="told: a provider took it, or the person has it")
+    handed: int = Field(
+        description="people with a message that a provider accepted or a device received"
+    )
     received: int
     answered: int
     failed: int
@@ -161,7 +167,7 @@ class CallOut(Resource):
     withdrawn: int
     spent_cents: int
     eta_at: Time | None = Field(
-        description="when the last one is handed over, corrected while it runs"
+        description="estimated time of the last handover to a provider, corrected meanwhile"
     )
     safe: int = Field(description="headcount: 1")
     help: int = Field(description="headcount: 2, needs help")
@@ -171,8 +177,7 @@ class CallOut(Resource):
     text: str | None = Field(
         default=None,
         description=(
-            "the message, for the cell; null for a headcount, when it was erased, and on the live "
-            "stream"
+            "text, for the cell; null for a headcount, after an erasure, and on the live stream"
         ),
     )
 

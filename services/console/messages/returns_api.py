@@ -34,27 +34,29 @@ class GatewayReturn(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     status: Literal["delivered", "failed"] | None = Field(
-        default=None, description="on the handset, or it will not be"
+        default=None, description="true if it arrived on the handset, false if it never will"
     )
     error: str | None = Field(
         default=None,
         max_length=32,
         pattern="^[A-Za-z0-9_.-]*$",
-        description="the gateway's code of a failure",
+        description="error code of the gateway",
     )
     key: str | None = Field(
         default=None,
         max_length=8,
         description=(
-            "pressed in a call: 1 I take it, 2 I cannot; in a headcount 1 safe, 2 help, 3 away; "
-            "others are ignored"
+            "key pressed in a call: 1 acknowledge, 2 decline; in a headcount 1 safe, 2 help, "
+            "3 away; others are ignored"
         ),
     )
     channel: Channel = Channel.SMS
 
 
 @router.post(
-    "/r/{token}", status_code=204, summary="Receipt or pressed key of one attempt, from a gateway"
+    "/r/{token}",
+    status_code=204,
+    summary="Receive a receipt or a pressed key of one attempt, from a gateway",
 )
 async def receive_return(request: Request, token: str, body: GatewayReturn) -> Response:
     """Store a receipt or a pressed key of one attempt.

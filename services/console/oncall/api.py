@@ -70,7 +70,7 @@ class PostRequest(DecisionBody):
 class OverrideRequest(PostRequest):
     person: str | None = Field(default=None, min_length=1, max_length=64, description="token")
     nobody: bool = Field(
-        default=False, description="instead of `person`: nobody stands there, on purpose"
+        default=False, description="true, instead of `person`: the role is left vacant on purpose"
     )
     start: AwareDatetime = Field(alias="from")
     end: AwareDatetime = Field(alias="to")
@@ -96,7 +96,7 @@ class ImportedPost(Resource):
     start: Time = Field(serialization_alias="from")
     end: Time = Field(serialization_alias="to")
     shifts: list[ImportedShift]
-    duty: str | None = Field(default=None, description="id of the decision; None for a trial")
+    duty: str | None = Field(default=None, description="id of the decision; null for a trial")
 
 
 class ImportResult(Resource):
@@ -107,8 +107,8 @@ class ImportResult(Resource):
     withdrawn: int = Field(
         default=0,
         description=(
-            "posts of which a former import of this calendar spoke and this one does not: that no "
-            "longer counts"
+            "roles of an earlier import of this calendar that this one no longer names; their "
+            "shifts no longer count"
         ),
     )
     items: list[ImportedPost]
@@ -147,7 +147,8 @@ def _parse_window(start: str | None, end: str | None) -> tuple[Instant | None, I
 
 
 @router.get(
-    "/oncall", summary="Who is on call now and over a span; gaps and broken limits of working time"
+    "/oncall",
+    summary="Show the people on call now and over a period, with gaps and exceeded working time",
 )
 async def get_on_call(
     reader: LogReader,
@@ -171,7 +172,7 @@ async def get_on_call(
     return found.model_copy(update={"items": posts.items, "next": posts.next})
 
 
-@router.get("/oncall/duties", summary="Overrides, swaps and calendars, newest first")
+@router.get("/oncall/duties", summary="List overrides, swaps and calendars, newest first")
 async def list_duties(
     reader: LogReader,
     role: str | None = None,
@@ -193,8 +194,8 @@ async def list_duties(
 @router.get(
     "/readiness",
     summary=(
-        "For every site, role and hour ahead: who would be reached, by what, in how many minutes; "
-        "and the holes"
+        "Show the readiness of each site, role and hour ahead: people reached, channels, "
+        "minutes, gaps"
     ),
 )
 async def get_readiness(
@@ -210,7 +211,8 @@ async def get_readiness(
 @router.get(
     "/drills",
     summary=(
-        "The silent test of each month: every rung of every ladder, and every channel; newest first"
+        "List the monthly drills: silent tests of every step of every escalation and of "
+        "every channel, newest first"
     ),
 )
 async def list_drills(reader: LogReader, limit: Limit = 200, cursor: Cursor = None) -> Page[Drill]:
@@ -238,7 +240,7 @@ async def _check_post_scope(
 @router.post(
     "/oncall/overrides",
     responses=RESPONSES,
-    summary="Somebody else, or nobody, stands in a post for a while",
+    summary="Put another person, or nobody, on call for a period",
 )
 async def override_shift(author: SchedulePlanner, body: OverrideRequest) -> Response:
     require_text(body.reason)
@@ -266,7 +268,7 @@ async def override_shift(author: SchedulePlanner, body: OverrideRequest) -> Resp
     )
 
 
-@router.post("/oncall/swaps", responses=RESPONSES, summary="Two spans of a post change hands")
+@router.post("/oncall/swaps", responses=RESPONSES, summary="Swap two shifts of a role")
 async def swap_shifts(author: SchedulePlanner, body: SwapRequest) -> Response:
     require_text(body.reason)
     await _check_post_scope(author, body, [body.scope])
@@ -288,7 +290,7 @@ async def swap_shifts(author: SchedulePlanner, body: SwapRequest) -> Response:
 @router.post(
     "/oncall/duties/{id}/withdraw",
     responses=RESPONSES,
-    summary="An override, a swap or a calendar no longer counts",
+    summary="Withdraw an override, a swap or a calendar",
 )
 async def withdraw_decision(
     author: SchedulePlanner, id: str, body: DecisionBody | None = None
@@ -305,7 +307,7 @@ async def withdraw_decision(
 @router.post(
     "/drills",
     responses=RESPONSES,
-    summary="The silent test now; it counts for this month. Nobody is called",
+    summary="Run the silent drill now; it counts for this month. Nobody is called",
 )
 async def start_drill(author: DrillStarter, body: DecisionBody | None = None) -> Response:
     return await send_decision(author, body, "alerts", DrillLadders)
@@ -346,13 +348,14 @@ def _list_contacts(vault: Vault) -> list[Any]:
 @router.post(
     "/oncall/import",
     openapi_extra=_CALENDAR_BODY,
-    summary="Take the shifts of an iCalendar file; refused as a whole, with a sentence",
+    summary="Import the shifts of an iCalendar file; it is refused as a whole, with the reason",
 )
 async def import_calendar(
     request: Request,
     author: SchedulePlanner,
     calendar: Annotated[
-        str, Query(max_length=64, description="its name: importing it again replaces it")
+        str,
+        Query(max_length=64, description="name of the calendar; importing it again replaces it"),
     ] = "",
     role: Annotated[str | None, Query(max_length=64)] = None,
     scope: Annotated[str | None, Query(max_length=64)] = None,
@@ -461,7 +464,10 @@ def _build_imported_post(duty: Found, id: str | None) -> ImportedPost:
 
 
 @router.get(
-    "/oncall/feeds", summary="Secret addresses of the duty of each post, for calendar programs"
+    "/oncall/feeds",
+    summary=(
+        "List the secret addresses of the on-call calendar of each role, for calendar programs"
+    ),
 )
 async def list_feeds(
     request: Request,

@@ -13,7 +13,7 @@ class ShiftSpan(Resource):
     start: Time = Field(serialization_alias="from")
     end: Time = Field(serialization_alias="to")
     persons: list[str] = Field(
-        description="tokens; empty: nobody; several: equals, the rested one is called"
+        description="tokens; empty = nobody; several = equals, of whom a rested one is called"
     )
     by: str = Field(description="override, swap, calendar, rotation, roster, none")
     duty: str | None
@@ -24,7 +24,7 @@ class CurrentHolders(Resource):
 
     holder: str | None
     deputy: str | None
-    until: Time | None = Field(description="None: not within the span asked for")
+    until: Time | None = Field(description="null = not within the requested period")
 
 
 class OnCallPost(Resource):
@@ -69,7 +69,7 @@ class OnCall(Resource):
     gaps: list[ShiftGap]
     limits: list[BrokenLimit]
     next: str | None = Field(
-        default=None, description="of the posts; gaps and limits are always all"
+        default=None, description="cursor of the next roles; gaps and limits are always complete"
     )
 
 
@@ -115,7 +115,7 @@ class RoleReadiness(Resource):
     hours: int = Field(description="site × hour")
     ready: int
     band: list[tuple[Time, Time, str]] = Field(
-        description="ready, reserve, hole over time; of several scopes the worst"
+        description="ready, reserve, hole over time; the worst of several scopes"
     )
 
 
@@ -144,20 +144,22 @@ class Readiness(Resource):
     ready_pct: float
     holes_count: int
     nobody_count: int
-    urgent_count: int = Field(description="begin within the alert time of the policy")
+    urgent_count: int = Field(
+        description="number of gaps that begin within the alert time of the policy"
+    )
     without_provider: list[Channel] = Field(
         default_factory=list,
         description=(
-            "channels of people that the newest silent test found without a provider: nobody "
-            "counts as reached by them"
+            "channels without a provider in the newest silent drill; nobody counts as reached "
+            "by them"
         ),
     )
     roles: list[RoleReadiness]
-    items: list[ReadinessGap] = Field(description="gravest and soonest first; at most 500")
+    items: list[ReadinessGap] = Field(description="the first 500 gaps, gravest and soonest first")
     site: str | None = None
     reached: list[ReachedHour] = Field(
         default_factory=list,
-        description="with `site=`: spans in which the same person would be reached",
+        description="with `site=`: periods in which the same person would be reached",
     )
     next: None = None
 
@@ -168,10 +170,10 @@ class DrilledStep(Resource):
     ladder: str
     wave: int
     posts: int
-    reached: int = Field(description="posts where somebody would have heard it")
-    late: int = Field(description="of these, after the time that the wave has for its answers")
+    reached: int = Field(description="number of roles with somebody reached")
+    late: int = Field(description="number of these reached after the time for answers")
     slowest_min: float | None
-    silent: list[str] = Field(description="posts where nobody would have, in words; at most 50")
+    silent: list[str] = Field(description="roles with nobody reached, in words; at most 50")
     ok: bool
 
 
@@ -191,10 +193,10 @@ class Drill(Resource):
     reference: str
     ok: bool = Field(
         description=(
-            "every rung is reached in full and in time, no channel failed, and there is a channel "
-            "at all"
+            "true if every step is reached in full and in time, no channel failed, and there "
+            "is at least one channel"
         )
     )
     rungs: list[DrilledStep]
-    probed_at: Time | None = Field(description="None: the channels have not answered yet")
+    probed_at: Time | None = Field(description="null = the channels have not answered yet")
     channels: list[DrilledChannel]

@@ -40,7 +40,7 @@ from services.runtime.http.problems import ProblemError, build_bilingual, build_
 router = APIRouter(prefix="/api/v1", tags=["reassignment"])
 NO_RECIPIENT: Final = (
     "personne dans l’annuaire n’y travaille : les responsables de site préviennent",
-    "nobody in the directory works there: the site managers tell",
+    "nobody in the directory works there: the site managers inform the agents",
 )
 DRAFT_STATE: Final = "draft"
 MAX_CALLOUTS: Final = 10_000
@@ -50,10 +50,11 @@ class AnnounceRequest(DecisionBody):
     channels: list[Channel] = Field(
         default_factory=lambda: [Channel.APP, Channel.SMS, Channel.EMAIL],
         min_length=1,
-        description="in order of preference",
+        description="channels in order of preference",
     )
     start: bool = Field(
-        default=False, description="tell those of the drafts; false: draft only, tells nobody"
+        default=False,
+        description="true = send the drafts; false = make drafts only, nobody is informed",
     )
 
 
@@ -151,8 +152,8 @@ def compose_message(one: SiteAnnouncement, name: str, _: Translator) -> str:
     "/reassignments/{proposal}/announce",
     responses=RESPONSES,
     summary=(
-        "Tell the agents of the sites, by count: first as drafts that tell nobody, then with "
-        "`start`"
+        "Announce reassignments to the agents of the sites, by count: first as drafts, then "
+        "with `start`"
     ),
 )
 async def announce_reassignments(
@@ -183,7 +184,7 @@ async def announce_reassignments(
             "conflict",
             what=build_bilingual(
                 "Rien à envoyer : pas préparé, ou déjà parti.",
-                "Nothing to send: not drafted, or sent already.",
+                "There is nothing to send: no draft, or sent already.",
             ),
         )
     decisions: CommandDispatcher = author.request.app.state.decisions

@@ -47,19 +47,20 @@ ReassignmentAnswerer = Annotated[
 class ComputeRequest(DecisionBody):
     preference: m.Preference = m.Preference.BEST
     transit: bool | None = Field(
-        default=None, description="a person's word about public transport; None: as before"
+        default=None, description="declared state of public transport; null = unchanged"
     )
     telework: bool | None = None
 
 
 class LinesChoice(DecisionBody):
     lines: list[str] | None = Field(
-        default=None, max_length=2000, description="None: all that nobody decided"
+        default=None, max_length=2000, description="null = all undecided lines"
     )
 
 
 @router.get(
-    "/reassignments", summary="Proposals, newest first; their lines by `/reassignments/{proposal}`"
+    "/reassignments",
+    summary="List proposals, newest first; their lines are at `/reassignments/{proposal}`",
 )
 async def list_proposals(
     reader: RealmReader,
@@ -74,7 +75,7 @@ async def list_proposals(
     )
 
 
-@router.get("/reassignments/lines", summary="Approved lines: where their orders stand")
+@router.get("/reassignments/lines", summary="List approved lines with the states of their orders")
 async def list_lines(
     reader: RealmReader,
     state: Multiple[m.LineState],
@@ -97,7 +98,7 @@ async def list_lines(
 
 @router.get(
     "/reassignments/{proposal}",
-    summary="One proposal with its lines; its ETag is the version for If-Match",
+    summary="Show one proposal with its lines; its ETag is the version for If-Match",
 )
 async def get_proposal(reader: RealmReader, proposal: str, response: Response) -> Proposal:
     found = await reader.model.proposal(
@@ -110,7 +111,7 @@ async def get_proposal(reader: RealmReader, proposal: str, response: Response) -
 @router.post(
     "/reassignments/compute",
     responses=RESPONSES,
-    summary="Ask the planner now; its proposal follows in seconds",
+    summary="Request a proposal from the planner; it follows within seconds",
 )
 async def compute_proposal(
     author: ReassignmentPlanner, body: ComputeRequest | None = None
@@ -131,7 +132,7 @@ async def compute_proposal(
     "/reassignments/{proposal}/approve",
     responses=RESPONSES,
     openapi_extra=VERSIONED,
-    summary="Approve lines: their orders go out",
+    summary="Approve lines: their orders are sent",
 )
 async def approve_lines(
     author: ReassignmentDecider, proposal: str, body: LinesChoice | None = None
@@ -209,7 +210,7 @@ class StepLines(DecisionBody):
     lines: list[str] = Field(
         default_factory=list,
         max_length=m.MAX_LINES_PER_STEP - 1,
-        description="more lines, in the same breath",
+        description="further lines of the same step",
     )
 
 
@@ -233,7 +234,7 @@ async def _send_step(
 
 
 @router.post(
-    "/reassignments/{line}/accept", responses=RESPONSES, summary="The site has taken the order"
+    "/reassignments/{line}/accept", responses=RESPONSES, summary="Accept an order, as the site"
 )
 async def accept_order(
     author: ReassignmentAnswerer, line: str, body: StepLines | None = None
@@ -241,7 +242,9 @@ async def accept_order(
     return await _send_step(author, body, line, m.AcceptReassignment)
 
 
-@router.post("/reassignments/{line}/arrive", responses=RESPONSES, summary="The agents are at work")
+@router.post(
+    "/reassignments/{line}/arrive", responses=RESPONSES, summary="Report the agents at work"
+)
 async def confirm_arrival(
     author: ReassignmentAnswerer, line: str, body: StepLines | None = None
 ) -> Response:
@@ -251,7 +254,7 @@ async def confirm_arrival(
 @router.post(
     "/reassignments/{line}/release",
     responses=RESPONSES,
-    summary="The agents go back to their usual work",
+    summary="Release the agents to their usual work",
 )
 async def release_agents(
     author: ReassignmentAnswerer, line: str, body: StepLines | None = None

@@ -9,7 +9,7 @@ from services.console.resources.base import Resource, Time
 
 
 class ReassignmentReason(Resource):
-    code: str = Field(description="R1 … R9 or a word of docs/reference/reassignment-model.md")
+    code: str = Field(description="R1 … R9 or a code of docs/reference/reassignment-model.md")
     text: str
     values: dict[str, str | int]
 
@@ -43,27 +43,27 @@ class ReassignmentLine(Resource):
     metier_name: str
     need_metier: str | None
     need_metier_name: str | None = Field(
-        description="what they do there, when it is another métier's work"
+        description="work that they do there, if it belongs to another métier"
     )
     supply: str = Field(
-        description="displaced: their site is lost; releasable: they leave less urgent work"
+        description="displaced = their site is lost; releasable = they leave less urgent work"
     )
     own_work: bool
     count: int
     recalled: int | None = Field(
         description=(
-            "of `count`: who are where an approved line needs nobody any more; approving this one "
-            "ends that one. null: not computed, any of them"
+            "agents of `count` at places where an approved line needs nobody any more; "
+            "approving this line ends that one. null = not computed"
         )
     )
     held: int | None = Field(
         description=(
-            "of `count`: who are where an approved line needs only others of its agents; release "
-            "it before you approve this one. null: not computed"
+            "agents of `count` at places where an approved line needs only others of its "
+            "agents; release that line before you approve this one. null = not computed"
         )
     )
     vulnerable_public: int = Field(
-        default=0, description="0–3: how much vulnerable people depend on this work (D82)"
+        default=0, description="0–3: dependence of vulnerable people on this work (D82)"
     )
     criticality: int
     score: dict[str, int] = Field(
@@ -72,18 +72,18 @@ class ReassignmentLine(Resource):
     state: LineState
     why: list[ReassignmentReason]
     incident: str | None
-    needed: int | None = Field(description="of an approved line: so many are still needed")
+    needed: int | None = Field(description="approved line: number of agents still needed")
     approved_by: str | None
     approved_role: str | None
     approved_at: Time | None
     rules: list[str]
     dispatched_at: Time | None
     starts_at: Time | None = Field(
-        default=None, description="from when: the next opening of the activity's calendar"
+        default=None, description="start: next opening of the activity's calendar"
     )
     ends_at: Time | None = Field(
         default=None,
-        description="until when, as announced when it was dispatched; null: until further notice",
+        description="end as announced at the dispatch; null = until further notice",
     )
     accepted_at: Time | None
     arrived_at: Time | None
@@ -140,7 +140,7 @@ class Proposal(Resource):
     telework: bool
     objective: dict[str, int]
     open_level: str | None = Field(
-        description="first level that is not proved optimal; None: all are"
+        description="first level not proved optimal; null = all are proved"
     )
     bound: float | None
     demand: int
@@ -155,8 +155,8 @@ class Proposal(Resource):
     undecided: int
     withdrawn: int = Field(
         description=(
-            "lines of which nothing can be decided: people shelter or are being counted where "
-            "they lead"
+            "lines that can no longer be decided: people shelter or are being counted at "
+            "their places"
         )
     )
     estimated: list[str] = Field(
@@ -175,5 +175,5 @@ class Proposal(Resource):
     decisions: list[ProposalDecision]
     superseded_by: str | None
     failure: str | None
-    version: int = Field(description="counts decisions; also the ETag")
+    version: int = Field(description="number of decisions; also the ETag")
     lines: list[ReassignmentLine] | None = None

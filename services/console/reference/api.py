@@ -18,17 +18,17 @@ front_router = APIRouter()
 
 
 class ReferenceIndex(Resource):
-    version: str | None = Field(description="None: nothing was published yet")
+    version: str | None = Field(description="null = nothing was published yet")
     sections: list[str]
 
 
-@router.get("", summary="Version in force and its sections")
+@router.get("", summary="Show the version in force and its sections")
 async def get_index(reader: RealmReader) -> ReferenceIndex:
     found = await reader.model.reference(reader.realm, as_of=reader.as_of)
     return ReferenceIndex(version=found.version, sections=[s.section for s in found.sections])
 
 
-@router.get("/{section}", summary="One section")
+@router.get("/{section}", summary="Show one section")
 async def get_section(reader: RealmReader, section: Section) -> dict[str, Any]:
     if section is Section.ROSTER and not reader.principal.may(Permission.LOG_READ):
         raise NotFound

@@ -47,15 +47,16 @@ class VersionRequest(DecisionBody):
 
     sections: list[dict[str, Any]] = Field(
         max_length=len(PUBLISHING_ORDER),
-        description="`channels` may be left out: then those in force stay",
+        description="sections; without `channels`, those in force stay",
     )
     effective_at: AwareDatetime | None = Field(
-        default=None, description="when it comes into force; absent or over: when it is approved"
+        default=None, description="time of entry into force; default, or if past: at the approval"
     )
     release: bool = Field(
-        default=False, description="agents reassigned from or to a site that it drops are released"
+        default=False,
+        description="true to release agents that are reassigned from or to a dropped site",
     )
-    foreseen: c.Foreseen | None = Field(default=None, description="null: no crisis was replayed")
+    foreseen: c.Foreseen | None = Field(default=None, description="null = no crisis was replayed")
 
 
 class _ParsedSections(BaseModel):
@@ -67,8 +68,8 @@ class _ParsedSections(BaseModel):
 @router.get(
     "",
     summary=(
-        "Changes of the reference data: to be approved, waiting for their time, then what is "
-        "over, newest first"
+        "List changes of the reference data: to be approved, then waiting for their time, "
+        "then past ones, newest first"
     ),
 )
 async def list_changes(
@@ -85,7 +86,7 @@ async def list_changes(
     )
 
 
-@router.get("/{id}", summary="One change; its ETag is the version for If-Match")
+@router.get("/{id}", summary="Show one change; its ETag is the version for If-Match")
 async def get_change(reader: LogReader, id: str, response: Response) -> ReferenceChange:
     found = await reader.model.reference_change(
         reader.realm, id, as_of=reader.as_of, lang=reader.lang, texts=True
@@ -97,7 +98,7 @@ async def get_change(reader: LogReader, id: str, response: Response) -> Referenc
 @router.post(
     "",
     responses=RESPONSES,
-    summary="Propose a version; another person approves it. Its id is `change` of the result",
+    summary="Propose a version for another person to approve; its id is `change` in the result",
 )
 async def propose_version(author: ReferenceDecider, body: VersionRequest) -> Response:
     require_text(body.reason)
@@ -130,7 +131,7 @@ async def propose_version(author: ReferenceDecider, body: VersionRequest) -> Res
     "/{id}/approve",
     responses=RESPONSES,
     openapi_extra=VERSIONED,
-    summary="A second person says yes: it comes into force at its time",
+    summary="Approve a change as a second person; it comes into force at its time",
 )
 async def approve_change(
     author: ReferenceDecider, id: str, body: DecisionBody | None = None
@@ -148,7 +149,7 @@ async def approve_change(
     "/{id}/decline",
     responses=RESPONSES,
     openapi_extra=VERSIONED,
-    summary="A second person says no, with a reason",
+    summary="Decline a change as a second person, with a reason",
 )
 async def decline_change(author: ReferenceDecider, id: str, body: DecisionBody) -> Response:
     require_text(body.reason)
@@ -162,8 +163,8 @@ async def decline_change(author: ReferenceDecider, id: str, body: DecisionBody) 
     responses=RESPONSES,
     openapi_extra=VERSIONED,
     summary=(
-        "Take it back, with a reason: its proposer; once it is approved and not in force yet, "
-        "anybody who may decide"
+        "Withdraw a change, with a reason: its proposer, or after the approval and before the "
+        "entry into force anybody with the right to decide"
     ),
 )
 async def withdraw_change(author: ReferenceDecider, id: str, body: DecisionBody) -> Response:

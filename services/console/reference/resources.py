@@ -15,7 +15,7 @@ class ChangeDecision(Resource):
     by: str
     role: str
     at: Time
-    reason: str | None = Field(description="for roles that may read free text")
+    reason: str | None = Field(description="free text, for roles that may read it")
 
 
 class ReferenceChange(Resource):
@@ -24,19 +24,22 @@ class ReferenceChange(Resource):
     id: str
     realm: str
     state: ChangeState
-    reference: str = Field(description="the version that it brings")
-    base: str = Field(description="the version from which it starts")
+    reference: str = Field(description="version that it brings")
+    base: str = Field(description="version from which it starts")
     outdated: bool = Field(
-        description="proposed, and its base is no longer in force: it cannot be approved any more"
+        description=(
+            "true if it is proposed and its base is no longer in force: it can no longer be "
+            "approved"
+        )
     )
-    effective_at: Time | None = Field(description="null: when it is approved")
+    effective_at: Time | None = Field(description="null = at the approval")
     in_force_at: Time | None
-    cause: str | None = Field(description="why it failed: base_changed, load_under_way")
+    cause: str | None = Field(description="reason of a failure: base_changed, load_under_way")
     release: bool = Field(
-        description="agents reassigned from or to a site that it drops are released"
+        description="true to release agents that are reassigned from or to a dropped site"
     )
     sections: list[SectionDifference]
     dropped_sites: list[str]
-    foreseen: Foreseen | None = Field(description="null: no crisis was replayed")
-    decisions: list[ChangeDecision] = Field(description="the proposal first")
-    version: int = Field(description="counts decisions; also the ETag")
+    foreseen: Foreseen | None = Field(description="null = no crisis was replayed")
+    decisions: list[ChangeDecision] = Field(description="decisions, beginning with the proposal")
+    version: int = Field(description="number of decisions; also the ETag")

@@ -54,7 +54,7 @@ class LevelRequest(DecisionBody):
 
     level: Level
     scope: str = Field(
-        default="territory", max_length=64, description="`territory` or an incident id"
+        default="territory", max_length=64, description="`territory` or the id of an incident"
     )
     force: bool = False
 
@@ -71,18 +71,21 @@ class LevelRequest(DecisionBody):
         )
 
 
-@router.get("/overview", summary="Level and why, counts, alarm rate, feeds, newest log positions")
+@router.get(
+    "/overview",
+    summary="Show level with reasons, counts, alarm rate, feeds and newest log positions",
+)
 async def get_overview(reader: RealmReader) -> Overview:
     return await reader.model.overview(reader.realm, as_of=reader.as_of, lang=reader.lang)
 
 
-@router.get("/changes", summary="What changed between two times: `since`, and `as_of` or now")
+@router.get("/changes", summary="List the changes between two times: `since`, and `as_of` or now")
 async def list_changes(
     reader: RealmReader,
     since: Annotated[
         str,
         Query(
-            max_length=40, description="ISO 8601 with offset; before the beginning = the beginning"
+            max_length=40, description="ISO 8601 with offset; an earlier time means the beginning"
         ),
     ],
 ) -> Changes:
@@ -91,7 +94,7 @@ async def list_changes(
     )
 
 
-@router.get("/sites", summary="Every site of the territory")
+@router.get("/sites", summary="List the sites of the territory")
 async def list_sites(
     reader: RealmReader,
     status: Multiple[SiteStatus],
@@ -119,17 +122,19 @@ async def list_sites(
     )
 
 
-@router.get("/sites/{id}")
+@router.get("/sites/{id}", summary="Show one site")
 async def get_site(reader: RealmReader, id: str) -> Site:
     return await reader.model.site(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
 
 
-@router.get("/poles", summary="Pôles: counts by state, capacity against the minimum (MBCO)")
+@router.get(
+    "/poles", summary="List the pôles: counts by state, capacity against the minimum (MBCO)"
+)
 async def list_poles(reader: RealmReader, part: PageRequest) -> Page[Pole]:
     return part.of(await reader.model.poles(reader.realm, as_of=reader.as_of, lang=reader.lang))
 
 
-@router.get("/communes", summary="Communes with outlines as SVG paths")
+@router.get("/communes", summary="List the communes, with outlines as SVG paths")
 async def list_communes(reader: RealmReader, part: PageRequest) -> CommunesPage:
     shown = part.of(
         await reader.model.communes(reader.realm, as_of=reader.as_of, lang=reader.lang),
@@ -138,12 +143,14 @@ async def list_communes(reader: RealmReader, part: PageRequest) -> CommunesPage:
     return CommunesPage(items=shown.items, next=shown.next, map=reader.model.map())
 
 
-@router.get("/levels", summary="Level of the territory and of every pôle")
+@router.get("/levels", summary="Show the levels of the territory and of every pôle")
 async def list_levels(reader: RealmReader, part: PageRequest) -> Page[LevelState]:
     return part.of(await reader.model.levels(reader.realm, as_of=reader.as_of, lang=reader.lang))
 
 
-@router.get("/level", summary="Level of the territory; its ETag is the version for If-Match")
+@router.get(
+    "/level", summary="Show the level of the territory; its ETag is the version for If-Match"
+)
 async def get_level(reader: RealmReader, response: Response) -> LevelState:
     found = (await reader.model.levels(reader.realm, as_of=reader.as_of, lang=reader.lang))[0]
     set_etag(response, found.version)
@@ -173,6 +180,6 @@ async def set_level(
     )
 
 
-@router.get("/flags", summary="What authorities and operators declared")
+@router.get("/flags", summary="List the declarations of authorities and operators")
 async def list_flags(reader: RealmReader, part: PageRequest) -> Page[Flag]:
     return part.of(await reader.model.flags(reader.realm, as_of=reader.as_of, lang=reader.lang))

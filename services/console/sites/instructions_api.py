@@ -39,7 +39,7 @@ class NewInstruction(DecisionBody):
     text: str = Field(min_length=1, max_length=LONGEST)
     incident: str | None = Field(default=None, max_length=64)
     report: str | None = Field(
-        default=None, max_length=64, description="the report that it answers"
+        default=None, max_length=64, description="id of the report that it answers"
     )
 
 
@@ -56,7 +56,7 @@ def may_read_instructions(principal: Principal, site: Site) -> bool:
 
 @router.get(
     "/{id}/instructions",
-    summary="Instructions of the cell to this site, newest first, with what the site answered",
+    summary="List the instructions of the cell to this site, newest first, with its answers",
 )
 async def instructions(reader: RealmReader, part: PageRequest, id: str) -> Page[Instruction]:
     site = await reader.model.site(reader.realm, id, as_of=reader.as_of, lang=reader.lang)

@@ -18,7 +18,7 @@ from services.console.sites.resources import Pole
 
 
 class Realm(Resource):
-    id: str = Field(description="the same as `name`")
+    id: str = Field(description="same as `name`")
     name: str
     territory: str
     kind: str = Field(description="live, ex, what, test")
@@ -29,23 +29,22 @@ class Realm(Resource):
     opened_at: Time
     closed_at: Time | None = None
     clock: Time = Field(
-        description="logical time of the newest fact; of a live realm, the time of its last input"
+        description="logical time of the newest fact; in a live realm, time of the last input"
     )
     shown_clock: Time = Field(
-        description=(
-            "the time that people read: `clock`, carried on at the speed of a simulated realm"
-        )
+        description="time to show: `clock`, advanced at the speed of a simulated realm"
     )
     clock_limit: Time | None = Field(
-        default=None, description="`shown_clock` runs up to here; absent where it stands"
+        default=None, description="time up to which `shown_clock` runs; absent if it stands still"
     )
     standing: bool = Field(
-        default=False, description="a simulated realm is where it was asked to go: its clock stands"
+        default=False,
+        description="true if a simulated realm has reached the requested time and stands still",
     )
     paused: bool
     speed: float | None
     stepping_to: Time | None = Field(
-        default=None, description="a simulated realm was asked to move to this time"
+        default=None, description="requested time of a simulated realm"
     )
     lineage: str
     reference: str | None = Field(
@@ -84,13 +83,13 @@ class Line(Resource):
     kind: str = Field(description=", ".join(get_args(KindOfLine)))
     type: str = Field(description="name of the fact, e.g. SiteStatusChanged")
     change: str | None
-    text: str = Field(description="the sentence in the reader's language")
+    text: str = Field(description="sentence in the language of the reader")
     incident: str | None
     site: str | None
     report: str | None
     certainty: Confirmation | None = Field(
         description=(
-            "of a report's line also `denied`: whoever was asked says that it is not so (D6)"
+            "for the line of a report also `denied`: the person asked says that it is not so (D6)"
         )
     )
     source: str | None
@@ -103,18 +102,18 @@ class CommandResult(Resource):
     """The result of a command. `state`: pending, applied, refused, failed."""
 
     id: str
-    command_id: str = Field(description="the same as `id`")
+    command_id: str = Field(description="same as `id`")
     realm: str
     command: str | None = None
     state: str
-    status: int | None = Field(default=None, description="of a refusal: 403, 404, 409, 412")
+    status: int | None = Field(default=None, description="refusal: 403, 404, 409, 412")
     code: str | None = None
-    detail: str | None = Field(default=None, description="the sentence of a refusal")
+    detail: str | None = Field(default=None, description="refusal: sentence for people")
     result: dict[str, Scalar] = Field(default_factory=dict)
     at: Time | None = None
     unknown_fields: list[str] = Field(
         default_factory=list,
-        description="of the request: this version does not know them, they had no effect",
+        description="fields of the request that this version does not know; they had no effect",
     )
 
 
@@ -157,18 +156,17 @@ class Audit(Resource):
 
     state: str = Field(
         description=(
-            "green, red, reading (it has not read everything yet), unknown (no auditor has spoken "
-            "for a minute)"
+            "green, red, reading (it has not read everything yet), unknown (no result for a minute)"
         )
     )
-    at: Time | None = Field(description="of the judgement")
-    since: Time | None = Field(description="of this state")
+    at: Time | None = Field(description="time of the result")
+    since: Time | None = Field(description="start of this state")
     breaches: list[AuditBreach]
 
 
 class Overview(Resource):
     realm: Realm
-    at: Time = Field(description="the moment that this picture shows")
+    at: Time = Field(description="time of this state")
     server_time: Time
     level: LevelState
     counts: dict[str, int] = Field(
@@ -181,7 +179,7 @@ class Overview(Resource):
     activities: dict[ActivityState, int]
     poles: list[Pole]
     incidents: list[Incident] = Field(
-        description="not closed, gravest first, without their report ids"
+        description="open incidents, gravest first, without their report ids"
     )
     alarm_rate: AlarmRate
     feeds: list[Feed]
@@ -199,9 +197,9 @@ class Change(Resource):
     )
     id: str
     title: str
-    before: str | None = Field(description="state at `since`; None = it did not exist")
+    before: str | None = Field(description="state at `since`; null = it did not exist")
     after: str = Field(description="state at `until`")
-    at: Time | None = Field(description="when it took this state, as far as that is known")
+    at: Time | None = Field(description="time of the change, if known")
 
 
 class Changes(Resource):
@@ -211,5 +209,5 @@ class Changes(Resource):
     since: Time
     until: Time
     items: list[Change] = Field(
-        description="per collection, gravest collection first, oldest change first"
+        description="changes per collection: gravest collection first, oldest change first"
     )

@@ -30,10 +30,10 @@ class Cause(Resource):
     expected_end: Time | None = None
     windows: list[Interval] = Field(default_factory=list)
     maintenance: list[str] = Field(
-        default_factory=list, description="windows that cover it: planned works (D64)"
+        default_factory=list, description="ids of the maintenance windows that cover it (D64)"
     )
     inhibited_by: str | None = Field(
-        default=None, description="the cause of which it is a consequence (D65)"
+        default=None, description="id of the cause of which it is a consequence (D65)"
     )
 
 
@@ -54,7 +54,7 @@ class Site(Resource):
     commune_name: str
     pole: str
     status: SiteStatus
-    since: Time | None = Field(description="None: normal since before the realm was opened")
+    since: Time | None = Field(description="null = normal since before the realm was opened")
     capacity_pct: float
     causes: list[Cause]
     why: list[Reason]
@@ -74,13 +74,13 @@ class Site(Resource):
     name_is: str
     confinement: str | None = Field(
         description=(
-            "sheltering or counting: nobody leaves it for other work, nobody is sent to it (D78); "
-            "null: neither"
+            "sheltering or counting, if so: nobody leaves it or comes to it for other work "
+            "(D78); null = neither"
         )
     )
-    vulnerable_public: int = Field(description="0–3: how much vulnerable people depend on it (D82)")
+    vulnerable_public: int = Field(description="0–3: dependence of vulnerable people (D82)")
     headcount: SiteHeadcount | None = Field(
-        description="of an evacuated site: the newest count since people left it"
+        description="evacuated site: newest count since the evacuation"
     )
 
 
@@ -95,11 +95,9 @@ class Pole(Resource):
     sites_total: int
     activities: dict[ActivityState, int]
     activities_total: int
-    capacity_pct: float = Field(description="of its activities, weighted by their staff")
-    mbco_pct: float = Field(description="the minimum of its activities, weighted in the same way")
-    activities_below: int = Field(
-        description="activities with less capacity than their own minimum"
-    )
+    capacity_pct: float = Field(description="capacity of its activities, weighted by their staff")
+    mbco_pct: float = Field(description="minimum of its activities, weighted in the same way")
+    activities_below: int = Field(description="number of activities below their minimum")
 
 
 class Commune(Resource):
@@ -114,7 +112,7 @@ class Commune(Resource):
     path: str = Field(description="SVG path of the outline")
     seine_flood_plan: bool
     sites: dict[SiteStatus, int]
-    incidents: list[str] = Field(description="open incidents whose zone holds it")
+    incidents: list[str] = Field(description="open incidents with a zone that contains it")
 
 
 class Map(Resource):

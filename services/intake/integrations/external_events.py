@@ -193,7 +193,7 @@ class ExternalEventReader:
                 "source",
                 "unknown",
                 "aucune source en service ne parle pour ce nom (vigie source add … --speaks-for)",
-                "no enabled source speaks for this name (vigie source add … --speaks-for)",
+                "no enabled source has this name (vigie source add … --speaks-for)",
             )
         return found
 

@@ -50,7 +50,7 @@ class NewSource(BaseModel):
         default=None,
         min_length=KEY_BYTES,
         max_length=128,
-        description="one that it has already, e.g. a routing key",
+        description="existing key, e.g. a routing key",
     )
     site: str | None = Field(default=None, max_length=64)
     type: EventType = EventType.OUTAGE_IT
@@ -68,7 +68,7 @@ class NewSource(BaseModel):
         default=None,
         ge=0,
         le=100_000,
-        description="reports per second that it may bring; 0 = no limit",
+        description="largest number of reports per second; 0 = no limit",
     )
     scope: Scope = Scope()
 
@@ -90,7 +90,7 @@ class SourceChange(BaseModel):
         default=None,
         ge=0,
         le=100_000,
-        description="reports per second that it may bring; 0 = no limit",
+        description="largest number of reports per second; 0 = no limit",
     )
 
 

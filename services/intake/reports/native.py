@@ -142,8 +142,8 @@ class NativeReport(_ReportPart):
     area: Annotated[str, Field(max_length=100_000)] | dict[str, Any] | None = Field(
         default=None,
         description=(
-            "geometry, WKT or GeoJSON: the communes and sites in it are found; a person links one "
-            "that cannot be read"
+            "geometry, WKT or GeoJSON, for the communes and sites in it; a person links it if "
+            "it cannot be read"
         ),
     )
     sites: Annotated[tuple[Id, ...], Field(max_length=1_000), _NONE] = Field(
@@ -190,7 +190,7 @@ class NativeReport(_ReportPart):
     measure: MeasureBody | None = None
     phenomenon: str | None = Field(default=None, max_length=64)
     colour: Literal["vert", "jaune", "orange", "rouge"] | None = Field(
-        default=None, description="of a vigilance"
+        default=None, description="colour of a vigilance"
     )
     affected_activities: Annotated[tuple[Id, ...], Field(max_length=100), _NONE] = ()
     plan_hint: str | None = Field(default=None, max_length=256)
@@ -202,7 +202,7 @@ class NativeReport(_ReportPart):
         default=None, min_length=1, max_length=256, description="the sender's own id of this report"
     )
     recorded_at: Time | None = Field(
-        default=None, description="simulated realms only, from who may run them"
+        default=None, description="simulated realms only, from accounts that may run them"
     )
 
 

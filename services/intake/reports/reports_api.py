@@ -110,11 +110,9 @@ class TypedLine(BaseModel):
         max_length=MAX_LINE,
         description="`117 ELEC`, `RAS 117`, `STOP 117` (docs/how-to/post-reports.md)",
     )
-    caller: str = Field(
-        default=DEFAULT_CALLER, max_length=64, description="kind of source whose word it is"
-    )
+    caller: str = Field(default=DEFAULT_CALLER, max_length=64, description="kind of source")
     occurred_at: AwareDatetime | None = Field(
-        default=None, description="default: when it comes, by the clock of its realm"
+        default=None, description="default: time of arrival, by the clock of the realm"
     )
     realm: str | None = Field(default=None, max_length=64)
     known_site: bool = Field(

@@ -210,7 +210,9 @@ def _verify_end(
     sealed.close()
     manifest = orjson.loads(raw)
     if manifest.get("format") != FORMAT:
-        raise SealedInvalid(f"of format {manifest.get('format')!r}, this program knows {FORMAT}")
+        raise SealedInvalid(
+            f"its format is {manifest.get('format')!r}, this program reads {FORMAT}"
+        )
     try:
         key = PublicKey.load(signature[64:])
     except SigningKeyInvalid as error:

@@ -203,14 +203,14 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             "Trop de demandes à la fois",
             "Too much at once",
             "Vos demandes précédentes de ce genre ne sont pas terminées : attendez {wait_s} s.",
-            "Your earlier requests of this kind are not done yet: wait {wait_s} s.",
+            "Your earlier requests of this kind are still running: wait {wait_s} s.",
         ),
         (
             "too_many_attempts",
             429,
-            "Trop d’essais",
+            "Trop de tentatives",
             "Too many attempts",
-            "Attendez {wait_s} s avant un nouvel essai.",
+            "Attendez {wait_s} s avant une nouvelle tentative.",
             "Wait {wait_s} s before you try again.",
         ),
         (
@@ -219,19 +219,19 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             "Trop de photos aujourd’hui",
             "Too many photos today",
             (
-                "Vous avez envoyé autant de photos que l’installation en garde par personne et "
+                "Vous avez atteint le nombre de photos conservées par personne et "
                 "par jour. Envoyez le signalement sans photo."
             ),
             (
-                "You have sent as many photos as the installation keeps per person and day. Send "
+                "You have reached the number of photos that are kept per person and day. Send "
                 "the report without a photo."
             ),
         ),
         (
             "passkey_needs_name",
             409,
-            "Pas de clé d’accès ici",
-            "No passkey here",
+            "Clé d’accès impossible à cette adresse",
+            "No passkey at this address",
             (
                 "Une clé d’accès est liée au nom de la machine : ouvrez cette page par son nom, "
                 "en HTTPS, ou par localhost."
@@ -244,14 +244,14 @@ def _build_catalogue() -> dict[str, ProblemKind]:
         (
             "oidc_away",
             503,
-            "Fournisseur d’identité absent",
+            "Fournisseur d’identité indisponible",
             "Identity provider unavailable",
             (
-                "Le fournisseur d’identité ne répond pas. Entrez avec un compte local, une clé "
-                "d’accès ou un code : ils n’en dépendent pas."
+                "Le fournisseur d’identité ne répond pas. Connectez-vous avec un compte local, une clé "
+                "d’accès ou un code : ces moyens n’en dépendent pas."
             ),
             (
-                "The identity provider does not answer. Come in with a local account, a passkey "
+                "The identity provider does not answer. Log in with a local account, a passkey "
                 "or a code: they do not depend on it."
             ),
         ),
@@ -261,12 +261,12 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             "Identité non confirmée",
             "Identity not confirmed",
             (
-                "Le fournisseur d’identité n’a pas confirmé qui vous êtes, ou la demande est trop "
-                "ancienne. Recommencez, ou entrez avec un compte local."
+                "Le fournisseur d’identité n’a pas confirmé votre identité, ou la demande est trop "
+                "ancienne. Recommencez, ou connectez-vous avec un compte local."
             ),
             (
-                "The identity provider did not confirm who you are, or the request is too old. "
-                "Start again, or come in with a local account."
+                "The identity provider did not confirm your identity, or the request is too old. "
+                "Start again, or log in with a local account."
             ),
         ),
         (
@@ -275,11 +275,11 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             "Aucun compte",
             "No account",
             (
-                "Votre identité est confirmée, mais aucun compte ouvert de Vigie ne vous "
-                "appartient. Demandez-en un à l’administration."
+                "Votre identité est confirmée, mais aucun compte actif de Vigie ne vous "
+                "appartient. Demandez-en un aux administrateurs."
             ),
             (
-                "Your identity is confirmed, but no open account of Vigie is yours. Ask the "
+                "Your identity is confirmed, but you have no active account in Vigie. Ask the "
                 "administrators for one."
             ),
         ),
@@ -289,11 +289,11 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             "Lien à approuver",
             "Link to be approved",
             (
-                "Votre identité est confirmée. Ce compte décide : demandez à l’administration "
+                "Votre identité est confirmée. Ce compte peut décider : demandez aux administrateurs "
                 "d’autoriser le premier lien (vigie user link), puis recommencez."
             ),
             (
-                "Your identity is confirmed. This account decides: ask the administrators to "
+                "Your identity is confirmed. This account may decide: ask the administrators to "
                 "allow the first link (vigie user link), then try again."
             ),
         ),
@@ -303,11 +303,11 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             "Second facteur à ajouter",
             "Second factor to be added",
             (
-                "Ce rôle ne s’ouvre pas avec un mot de passe seul : ajoutez un second facteur "
+                "Un mot de passe seul ne suffit pas pour ce rôle : ajoutez un second facteur "
                 "(page Mon compte), puis recommencez."
             ),
             (
-                "This role does not open with a password alone: add a second factor (page My "
+                "A password alone is not enough for this role: add a second factor (page My "
                 "account), then try again."
             ),
         ),
@@ -320,10 +320,7 @@ def _build_catalogue() -> dict[str, ProblemKind]:
                 "Pour changer vos moyens de connexion, reconnectez-vous d’abord : votre session a "
                 "plus de dix minutes."
             ),
-            (
-                "To change how you come in, log in again first: your session is older than ten "
-                "minutes."
-            ),
+            ("To change your login, log in again first: your session is older than ten minutes."),
         ),
         (
             "csrf",
@@ -339,39 +336,39 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             "Droit insuffisant",
             "Not permitted",
             "Le rôle « {role} » ne le permet pas. Il faut : {able}.",
-            "Role “{role}” does not allow it. It takes: {able}.",
+            "Role “{role}” does not allow it. It needs: {able}.",
         ),
         (
             "other_door",
             403,
             "Clé d’une autre adresse",
             "Key of another address",
-            "Cette clé est celle de la source « {source} » ({dialect}), qui parle à {address}.",
-            "This key is that of source “{source}” ({dialect}), which speaks to {address}.",
+            "Cette clé est celle de la source « {source} » ({dialect}), à envoyer à {address}.",
+            "This key is that of source “{source}” ({dialect}): use it at {address}.",
         ),
         (
             "out_of_scope",
             403,
             "Hors du périmètre",
             "Out of scope",
-            "Le périmètre de ce compte ne couvre pas ce que désigne « {field} ».",
-            "The scope of this account does not cover what “{field}” names.",
+            "Le périmètre de ce compte ne couvre pas la valeur de « {field} ».",
+            "The scope of this account does not cover the value of “{field}”.",
         ),
         (
             "recorded_at_forbidden",
             403,
             "Heure de réception refusée",
             "recorded_at refused",
-            "« recorded_at » n’est accepté que de qui peut rejouer un exercice.",
-            "“recorded_at” is accepted only from somebody who may play an exercise.",
+            "« recorded_at » n’est accepté que d’un compte autorisé à jouer un exercice.",
+            "“recorded_at” is accepted only from an account that may play an exercise.",
         ),
         (
             "not_found",
             404,
             "Introuvable",
             "Not found",
-            "Rien à cette adresse.",
-            "Nothing lives at this address.",
+            "Cette adresse n’existe pas.",
+            "This address does not exist.",
         ),
         (
             "method_not_allowed",
@@ -385,21 +382,21 @@ def _build_catalogue() -> dict[str, ProblemKind]:
         (
             "second_person",
             403,
-            "Il faut une seconde personne",
-            "It takes a second person",
+            "Seconde personne nécessaire",
+            "Second person needed",
             (
-                "Qui a proposé d’effacer ce texte ne peut pas l’approuver : une autre personne "
+                "L’auteur de la proposition ne peut pas approuver l’effacement : une autre personne "
                 "doit le faire."
             ),
-            "Whoever proposed to erase this text may not approve it: another person must.",
+            "The author of the proposal cannot approve the erasure: another person must do so.",
         ),
         (
             "no_erasure",
             409,
             "Aucun effacement proposé",
             "No erasure proposed",
-            "Personne n’a proposé d’effacer ce texte : proposez-le d’abord, avec un motif.",
-            "Nobody has proposed to erase this text: propose it first, with a reason.",
+            "L’effacement de ce texte n’est pas encore proposé : proposez-le d’abord, avec un motif.",
+            "The erasure of this text is not proposed yet: propose it first, with a reason.",
         ),
         (
             "erasure_proposed",
@@ -407,7 +404,7 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             "Effacement déjà proposé",
             "Erasure already proposed",
             "« {by} » a déjà proposé d’effacer ce texte : approuvez (« approve »: true).",
-            "“{by}” has proposed to erase this text already: approve it (“approve”: true).",
+            "“{by}” has already proposed to erase this text: approve it (“approve”: true).",
         ),
         ("erased", 410, "Effacé", "Erased", "Ce texte a été effacé.", "This text has been erased."),
         (
@@ -415,16 +412,16 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             412,
             "Version dépassée",
             "Outdated version",
-            "Quelqu’un a décidé entre-temps : relisez puis recommencez.",
-            "Somebody decided in the meantime: read again, then retry.",
+            "Une autre décision a été prise entre-temps : relisez, puis recommencez.",
+            "Another decision was made in the meantime: read again, then retry.",
         ),
         (
             "host_required",
             400,
-            "Hôte absent, double ou invalide",
-            "No host, two, or an invalid one",
-            "Une requête HTTP/1.1 nomme un hôte valide, une seule fois (en-tête « Host »).",
-            "A request of HTTP/1.1 names one valid host, once (header “Host”).",
+            "Hôte absent, répété ou invalide",
+            "Missing, repeated or invalid host",
+            "Une requête HTTP/1.1 nomme exactement un hôte valide (en-tête « Host »).",
+            "An HTTP/1.1 request names exactly one valid host (header “Host”).",
         ),
         (
             "head_unclear",
@@ -447,8 +444,8 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             431,
             "En-têtes trop grands",
             "Headers too large",
-            "Les en-têtes dépassent {limit} octets, ou sont plus de {headers}.",
-            "The headers are larger than {limit} bytes, or more than {headers}.",
+            "Les en-têtes dépassent {limit} octets ou le nombre de {headers}.",
+            "The headers exceed {limit} bytes or the number of {headers}.",
         ),
         (
             "too_many_connections",
@@ -456,11 +453,11 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             "Trop de connexions",
             "Too many connections",
             (
-                "Trop de connexions de votre adresse sont occupées : fermez-en, puis renvoyez le "
+                "Trop de connexions de votre adresse sont actives : fermez-en, puis renvoyez le "
                 "même message."
             ),
             (
-                "Too many connections of your address are at work: close some, then send the same "
+                "Too many connections of your address are active: close some, then send the same "
                 "message again."
             ),
         ),
@@ -493,8 +490,8 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             422,
             "Contenu refusé",
             "Invalid content",
-            "Un champ n’est pas bon.",
-            "A field is wrong.",
+            "Un champ n’est pas valable.",
+            "A field is invalid.",
         ),
         (
             "measure_reserved",
@@ -502,7 +499,7 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             "Mesure réservée",
             "Reserved measure",
             "Cette mesure est réservée à : {sources}.",
-            "This measure is reserved to: {sources}.",
+            "This measure is reserved for: {sources}.",
         ),
         ("calendar_refused", 422, "Calendrier refusé", "Calendar refused", "{why}", "{why}"),
         (
@@ -516,7 +513,7 @@ def _build_catalogue() -> dict[str, ProblemKind]:
         (
             "key_reused",
             422,
-            "Clé déjà employée",
+            "Clé déjà utilisée",
             "Key used before",
             "Cette Idempotency-Key a déjà servi pour un autre corps.",
             "This Idempotency-Key was used before with another body.",
@@ -534,8 +531,8 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             422,
             "Curseur refusé",
             "Cursor refused",
-            "Donnez le « next » de la page précédente, sans le changer.",
-            "Give the “next” of the page before, unchanged.",
+            "Envoyez le « next » de la page précédente, sans le modifier.",
+            "Send the “next” of the previous page, unchanged.",
         ),
         (
             "recorded_at_live",
@@ -602,7 +599,7 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             "over_rate",
             503,
             "Débit dépassé",
-            "Over its rate",
+            "Rate exceeded",
             (
                 "Cet émetteur dépasse son débit de {rate} signalements par seconde : renvoyez le "
                 "même message dans {wait_s} s."
@@ -641,16 +638,16 @@ def _build_catalogue() -> dict[str, ProblemKind]:
             503,
             "Issue inconnue",
             "Outcome unknown",
-            "La console s’est tue pendant la demande : relisez avant de recommencer.",
-            "The console fell silent during the request: read again before you retry.",
+            "La console n’a pas répondu à cette demande : relisez avant de recommencer.",
+            "The console did not answer this request: read again before you retry.",
         ),
         (
             "internal",
             500,
             "Erreur interne",
             "Internal error",
-            "Une erreur inattendue est notée au journal technique sous {reference}.",
-            "An unexpected error stands in the technical log under {reference}.",
+            "Une erreur inattendue est inscrite au journal technique sous {reference}.",
+            "An unexpected error is recorded in the technical log under {reference}.",
         ),
     )
     return {

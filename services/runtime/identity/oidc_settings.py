@@ -74,5 +74,5 @@ class OidcSettings(Settings):
         if "openid" not in self.oidc_scope.split():
             raise ValueError("VIGIE_OIDC_SCOPE must hold openid")
         if self.oidc_new_role is Role.ADMIN:
-            raise ValueError("VIGIE_OIDC_NEW_ROLE: nobody becomes administrator by logging in")
+            raise ValueError("VIGIE_OIDC_NEW_ROLE: a login cannot create an administrator")
         return self

@@ -42,17 +42,17 @@ class Principal(Model):
     )
     scope: Scope = Scope()
     speaks_as: str | None = Field(
-        default=None, max_length=64, description="kind of source of its reports; None = its role"
+        default=None, max_length=64, description="kind of source of its reports; null = its role"
     )
     label: str = Field(
-        default="", max_length=100, description="what it is, for lists; never a person's name"
+        default="", max_length=100, description="purpose, for lists; never a person's name"
     )
     person: str | None = Field(default=None, max_length=64, description="token in the directory")
     rate_per_s: float | None = Field(
         default=None,
         ge=0,
         le=100_000,
-        description="reports per second that it may bring; 0 = no limit, None = as its role",
+        description="largest number of reports per second; 0 = no limit, null = that of the role",
     )
     created_at: Instant = 0
     disabled_at: Instant | None = None
@@ -98,11 +98,13 @@ class Token(Model):
 class Passkey(Model):
     """A public key for a private key in the person's device (WebAuthn). Nothing in it is secret."""
 
-    id: str = Field(max_length=1400, description="the device's id of it, base64url")
+    id: str = Field(max_length=1400, description="id of the passkey on the device, base64url")
     host: str = Field(max_length=253, description="name of the host that it is bound to")
     public_key: str = Field(max_length=4000, description="COSE, base64url")
     sign_count: int = 0
-    label: str = Field(default="", max_length=60, description="which device, in the person's words")
+    label: str = Field(
+        default="", max_length=60, description="name of the device, as the person wrote it"
+    )
     created_at: Instant
     used_at: Instant | None = None
 
@@ -134,7 +136,7 @@ class Account(Model):
     password_hash: str | None = None
     totp_secret: str | None = None
     totp_used: int = Field(
-        default=0, description="counter of the last TOTP that was accepted: none is accepted twice"
+        default=0, description="counter of the last accepted TOTP; none is accepted twice"
     )
     printed: tuple[str, ...] = Field(
         default=(), description="hashes of printed second-factor codes not used yet"
@@ -147,7 +149,7 @@ class Account(Model):
     )
     link_until: Instant | None = Field(
         default=None,
-        description="until when an administrator lets an identity of the provider take it",
+        description="end of the time in which an identity of the provider may be linked to it",
     )
     epoch: int = Field(default=0, description="raising it ends all sessions")
 
@@ -174,18 +176,21 @@ class Rule(Model):
     site: str | None = Field(default=None, max_length=64)
     type: EventType | None = None
     severity: int | None = Field(default=None, ge=1, le=5)
-    phenomenon: str | None = Field(default=None, max_length=64, description="of a weather alert")
+    phenomenon: str | None = Field(
+        default=None, max_length=64, description="phenomenon of a weather alert"
+    )
     colour: str | None = Field(
-        default=None, max_length=16, description="of a weather alert: vert, jaune, orange, rouge"
+        default=None,
+        max_length=16,
+        description="colour of a weather alert: vert, jaune, orange, rouge",
     )
     state: Literal["open", "acknowledged", "closed", "info"] | None = Field(
         default=None,
-        description=(
-            "what has become of the matter, where the message says it in words of its own; not of "
-            "cap"
-        ),
+        description="new state of the cause, if the message has its own word for it; not for cap",
     )
-    drop: bool = Field(default=False, description="accepted and forgotten: not a matter for Vigie")
+    drop: bool = Field(
+        default=False, description="true to accept the message and drop it: no concern of Vigie"
+    )
 
 
 class Source(Model):
@@ -201,10 +206,10 @@ class Source(Model):
     site: str | None = Field(
         default=None,
         max_length=64,
-        description="where its signals are about when nothing else says so",
+        description="site of its signals if nothing else names one",
     )
     type: EventType = EventType.OUTAGE_IT
-    severity: int | None = Field(default=None, ge=1, le=5, description="None: from the message")
+    severity: int | None = Field(default=None, ge=1, le=5, description="null = from the message")
     rules: tuple[Rule, ...] = Field(default=(), max_length=500)
     fields: dict[str, str] = Field(
         default_factory=dict,
@@ -215,21 +220,21 @@ class Source(Model):
         default=(),
         max_length=50,
         description=(
-            "cloudevents: values of `source` on events.external that are this source; one that "
-            "ends with * takes all that begin so"
+            "cloudevents: values of `source` on events.external that belong to this source; a "
+            "trailing * matches a prefix"
         ),
     )
     heartbeat_s: int | None = Field(
         default=None,
         ge=10,
         le=604_800,
-        description="promised period: longer silence is itself reported",
+        description="promised period in seconds; a longer silence is reported",
     )
     exercise_realm: str | None = Field(
-        default=None, max_length=64, description="cap: where messages of status Exercise go"
+        default=None, max_length=64, description="cap: realm for messages of status Exercise"
     )
     certificates: tuple[str, ...] = Field(
-        default=(), max_length=10, description="cap: PEM certificates of which one must have signed"
+        default=(), max_length=10, description="cap: PEM certificates of accepted signers"
     )
     created_at: Instant = 0
 

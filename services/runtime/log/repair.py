@@ -128,8 +128,8 @@ async def rebase(kafka: str, service: str, partition: int, logic: int) -> Comple
         try:
             await check_input(reader, service, partition, at)
             raise RepairRefused(
-                f"partition {partition} of {inputs_topic(service)} goes on where the log has "
-                "applied it"
+                f"partition {partition} of {inputs_topic(service)} continues after the last "
+                "applied input"
             )
         except Stop:
             pass
@@ -152,7 +152,7 @@ async def rebase(kafka: str, service: str, partition: int, logic: int) -> Comple
         at,
         fact,
         at.history + 1,
-        f"input goes on at offset {next_offset}",
+        f"input continues at offset {next_offset}",
     )
 
 

@@ -77,10 +77,10 @@ EXITS: Final[dict[ExitName, Exit]] = {
     "chain.stuck": Exit(
         75,
         "too many log records in a row do not continue the chain",
-        "find who writes to the log; docs/how-to/exits.md",
+        "find the program that writes to the log (docs/how-to/exits.md)",
     ),
     "logic.newer": Exit(76, "the log was written by a newer version", "start the newer version"),
-    "decider.broken": Exit(77, "the domain breaks its protocol", "install a corrected version"),
+    "decider.broken": Exit(77, "the decider broke its protocol", "install a corrected version"),
 }
 
 

@@ -46,7 +46,9 @@ METRICS: dict[str, Metric] = {
         "counter", "Inputs that got their Transaction, by outcome", ("service", "outcome")
     ),
     "vigie_append_seconds": Metric(
-        "histogram", "Transaction sent until acknowledged by all replicas", ("service",)
+        "histogram",
+        "Time from sending a Transaction to its acknowledgement by all replicas",
+        ("service",),
     ),
     "vigie_appends_in_flight": Metric(
         "gauge", "Transactions sent and not acknowledged yet", ("service",)
@@ -67,15 +69,15 @@ METRICS: dict[str, Metric] = {
         "gauge", "Deadlines waiting in all realms of this process", ("service",)
     ),
     "vigie_deadline_lateness_seconds": Metric(
-        "histogram", "Decided minus due, live realms", ("service",)
+        "histogram", "Time from the deadline to its decision, live realms", ("service",)
     ),
     "vigie_deadlines_failed_total": Metric(
         "counter",
-        "Deadlines whose decision raised: nothing fires in their place, live realms",
+        "Deadlines lost because their decision raised an error, live realms",
         ("service",),
     ),
     "vigie_take_seconds": Metric(
-        "gauge", "Last take of a partition: snapshot, fold, position", ("service", "partition")
+        "gauge", "Last recovery of a partition: snapshot, fold, position", ("service", "partition")
     ),
     "vigie_snapshots_total": Metric("counter", "Snapshots written", ("service",)),
     "vigie_snapshot_seconds": Metric("histogram", "Dump and send of one snapshot", ("service",)),
@@ -92,32 +94,32 @@ METRICS: dict[str, Metric] = {
     "vigie_unsigned_erasures_total": Metric(
         "counter",
         (
-            "Records on access, texts or directory that would erase or replace another and are "
-            "not ours: ignored"
+            "Ignored records on access, texts or directory that would erase or replace another "
+            "without our signature"
         ),
         ("topic",),
     ),
     # Front
     "vigie_reports_total": Metric(
-        "counter", "Answers of the front door, by dialect and status", ("dialect", "status")
+        "counter", "Answers of the front, by dialect and status", ("dialect", "status")
     ),
     "vigie_report_seconds": Metric(
-        "histogram", "Request read until Kafka acknowledged", ("dialect",)
+        "histogram", "Time from reading a request to the acknowledgement by Kafka", ("dialect",)
     ),
     "vigie_over_rate_total": Metric(
-        "counter", "Reports turned away because their sender exceeds its rate", ("sender",)
+        "counter", "Reports refused because their sender exceeds its rate", ("sender",)
     ),
     "vigie_backlog_seconds": Metric(
         "gauge", "Estimated wait of an ordinary report for its decision", ("partition",)
     ),
     "vigie_backlog_refused_total": Metric(
-        "counter", "Reports turned away because decisions are behind"
+        "counter", "Reports refused because decisions are behind"
     ),
     "vigie_external_lag_records": Metric(
         "gauge", "Records of events.external not judged yet", ("partition",)
     ),
     "vigie_connections_refused_total": Metric(
-        "counter", "Connections turned away: their address has too many at work"
+        "counter", "Connections refused because their address has too many"
     ),
     "vigie_proxied_total": Metric(
         "counter", "Requests passed to the console, by status class", ("status",)
@@ -136,7 +138,7 @@ METRICS: dict[str, Metric] = {
     "vigie_page_seconds": Metric(
         "histogram",
         (
-            "First call of a message that asks for an answer: decided until a provider took it, "
+            "Time from the decision to the provider for the first call of a message with an answer, "
             "live realms"
         ),
         ("channel",),
@@ -147,12 +149,12 @@ METRICS: dict[str, Metric] = {
     "vigie_attempt_seconds": Metric("histogram", "Provider call", ("channel",)),
     "vigie_receipts_total": Metric(
         "counter",
-        "Receipts on a line of the provider's, by channel and state; unknown = of no attempt",
+        "Receipts from a line of the provider, by channel and state; unknown = no such attempt",
         ("channel", "state"),
     ),
     "vigie_replies_total": Metric(
         "counter",
-        "Words that people wrote back, by channel and what they did",
+        "Replies of people, by channel and effect",
         ("channel", "outcome"),
     ),
     # Auditor

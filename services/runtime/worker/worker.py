@@ -384,7 +384,7 @@ class Worker(Generic[S]):
             missing: ExitName = "input.disorder" if held.partition in due else "input.gap"
             stop(
                 missing,
-                f"partition {held.partition} of {topic} goes on at {offset}, offset {next_} is due",
+                f"partition {held.partition} of {topic} continues at {offset}, but offset {next_} is expected",
             )
         return False
 

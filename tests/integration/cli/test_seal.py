@@ -89,7 +89,7 @@ async def test_a_log_that_was_emptied_since_the_seal_before_is_told(tmp_path: Pa
             0,
         )
         with pytest.raises(
-            SealRefused, match=r"alerts\.log/0 does not hold what the seal before speaks of"
+            SealRefused, match=r"alerts\.log/0 lacks the records of the previous seal"
         ):
             await archive_log(
                 zip, cast("PartitionReader", Emptied()), "alerts", 0, (3, "0" * 32), 0

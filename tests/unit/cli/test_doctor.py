@@ -64,11 +64,11 @@ async def test_a_token_that_ends_soon_is_named(data: DataDir) -> None:
     assert finding.state == "warning"
     assert (
         finding.found
-        == "2 end about now: t-over of over on 2027-01-12, t-soon of soon on 2027-02-04"
+        == "2 expire soon or have expired: t-over of over on 2027-01-12, t-soon of soon on 2027-02-04"
     )
     assert "rotate" in finding.act
     [finding] = doctor.ending_tokens(settings, now - 100 * 365 * DAY_MS)
-    assert (finding.state, finding.found) == ("ok", "none ends within a month")
+    assert (finding.state, finding.found) == ("ok", "none expires within a month")
 
 
 def test_a_full_or_slow_disk_is_said(data: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,5 +151,5 @@ def test_a_variable_that_nothing_reads_is_said_with_the_one_that_was_meant() -> 
         "PATH",
     ]
     [finding] = doctor.check_variables(given)
-    assert (finding.state, finding.found) == ("warning", "VIGIE_SMPT_URL is read by nothing")
+    assert (finding.state, finding.found) == ("warning", "VIGIE_SMPT_URL is not a variable of Vigie")
     assert "VIGIE_SMTP_URL" in finding.act

@@ -149,7 +149,7 @@ def test_the_status_says_that_the_disk_is_full_and_who_is_gone(
         lock.release()
     full, missing = faults
     assert "is full (3 MB free" in full
-    assert missing == "no longer there, though shown below: broker"
+    assert missing == "processes that no longer exist, though shown below: broker"
     assert missing in capsys.readouterr().out
 
 

@@ -200,7 +200,7 @@ def test_a_wrong_field_is_told_once(answered: Callable[[Answering], None]) -> No
         lambda _: httpx.Response(
             422,
             json={
-                "detail": "Un champ n’est pas bon. sites: personne n’y travaille",
+                "detail": "Un champ n’est pas valable. sites: personne n’y travaille",
                 "errors": [one, other],
             },
         )

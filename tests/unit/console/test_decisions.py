@@ -273,7 +273,10 @@ async def test_what_was_sent_to_the_agents_answers_the_same_when_asked_again() -
             "p-1",
             AnnounceRequest(start=True),
         )
-    assert nothing.value.problem.sentence("en") == "Nothing to send: not drafted, or sent already."
+    assert (
+        nothing.value.problem.sentence("en")
+        == "There is nothing to send: no draft, or sent already."
+    )
     assert nothing.value.problem.sentence("fr") == "Rien à envoyer : pas préparé, ou déjà parti."
 
 

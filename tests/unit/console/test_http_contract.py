@@ -348,7 +348,7 @@ def test_an_address_that_does_not_exist_is_a_page_for_a_browser_and_a_problem_fo
     browser = {"accept": "text/html,application/xhtml+xml", "accept-language": "fr"}
     page = client.get("/incident", headers=browser)
     assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
-    assert "Rien à cette adresse." in page.text
+    assert "Cette adresse n’existe pas." in page.text
     for path, headers in (("/incident", {}), ("/api/v1/incident", browser)):
         problem = client.get(path, headers=headers)
         assert (problem.status_code, problem.json()["code"]) == (404, "not_found")

@@ -59,7 +59,7 @@ def test_an_unknown_refusal_is_named_and_a_missing_value_breaks_nothing() -> Non
             "not_allowed",
             "IssueSitrep",
             "fr",
-            "aux cellules, à la main courante, à l’astreinte technique, aux responsables de site et à ceux qui décident au-dessus d’eux.",
+            "aux cellules, à la main courante, à l’astreinte technique, aux responsables de site et à leur hiérarchie.",
         ),
     ],
 )

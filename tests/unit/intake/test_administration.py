@@ -144,7 +144,7 @@ async def test_an_account_from_its_code_to_its_second_factor(door: Door) -> None
 async def test_a_name_that_nothing_has_is_said_to_be_one(
     door: Door, method: str, path: str, said: str
 ) -> None:
-    """« Rien à cette adresse » alone sent people to look for a wrong address."""
+    """A bare 404 sent people to look for a wrong address."""
     async with await door.as_(Role.ADMIN) as http:
         answer = await http.request(method, f"/api/v1/{path}", headers={"Accept-Language": "fr"})
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

@@ -137,7 +137,7 @@ def test_who_may_not_look_is_not_told_that_nothing_runs(
         status(as_json=False, targets=False)
     assert (
         capsys.readouterr().err
-        == f"{settings.data.run} cannot be read: ask as the user that runs Vigie\n"
+        == f"{settings.data.run} cannot be read: run this command as the user that runs Vigie\n"
     )
 
 

@@ -67,7 +67,7 @@ class CapResult:
     receipts: list[AcceptanceReceipt]
     nothing: tuple[str, str] = (
         "rien dans ce message ne concerne le territoire",
-        "nothing in this message concerns the territory",
+        "this message does not concern the territory",
     )
 
 
