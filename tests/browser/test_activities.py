@@ -78,9 +78,7 @@ def test_an_interruption_is_declared_arbitrated_and_withdrawn_without_a_command_
     assert vigie.get(f"/api/v1/activities/{ACTIVITY}?realm={own_realm}")["declared"] is None
 
 
-def test_who_only_looks_sees_no_decision_and_nobody_decides_in_the_past(
-    crisis: str, visitor: Accounts
-) -> None:
+def test_readers_see_no_decisions_and_the_past_allows_none(crisis: str, visitor: Accounts) -> None:
     for role, path in (
         ("observer", f"/activites?realm={crisis}&activite={ACTIVITY}"),
         ("coordinator", f"/activites?realm={crisis}&activite={ACTIVITY}&as_of=2027-02-11T10:10"),

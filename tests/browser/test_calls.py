@@ -32,7 +32,7 @@ def answering(vigie: RunningVigie, tmp_path: Path) -> str:
     )
 
 
-def test_everybody_of_a_site_is_asked_and_the_cell_sees_who_needs_help_by_number(
+def test_a_headcount_asks_everybody_and_counts_people_in_need_of_help(
     visitor: Accounts, answering: str
 ) -> None:
     cell = visitor()
@@ -55,7 +55,7 @@ def test_everybody_of_a_site_is_asked_and_the_cell_sees_who_needs_help_by_number
     expect(page.get_by_role("article", name="Recensement")).to_contain_text("Arrêté")
 
 
-def test_a_call_out_shows_what_it_takes_before_anybody_is_told_and_can_be_given_up(
+def test_a_call_out_shows_duration_and_cost_first_and_can_be_dropped(
     vigie: RunningVigie, visitor: Accounts, answering: str
 ) -> None:
     page = visitor().page(f"/appels?realm={answering}")
@@ -89,7 +89,9 @@ def test_a_call_out_shows_what_it_takes_before_anybody_is_told_and_can_be_given_
     assert {n["person_token"] for n in told} == {"agent-pmi-1", "agent-pmi-2", "agent-pmi-3"}
 
 
-def test_who_may_not_send_sees_the_numbers_and_no_form(visitor: Accounts, answering: str) -> None:
+def test_users_without_the_right_to_send_see_numbers_and_no_form(
+    visitor: Accounts, answering: str
+) -> None:
     page = visitor("observer", duty=None).page(f"/appels?realm={answering}")
     expect(page.get_by_role("heading", level=1)).to_have_text("Appels et recensements")
     expect(page.locator("main form")).to_have_count(0)

@@ -38,7 +38,7 @@ def test_the_list_the_map_and_the_counts_are_the_same_crisis(
     assert any(g.startswith("Sans nouvelles") for g in groups)
 
 
-def test_the_panel_says_what_to_do_next(crisis: str, visitor: Accounts) -> None:
+def test_the_panel_names_the_next_action(crisis: str, visitor: Accounts) -> None:
     side = visitor().page(f"/?realm={crisis}").locator("#side")
     expect(side.locator("h2 a")).to_contain_text("Coupure électrique")
     expect(side).to_contain_text("6 réponses sur 8")
@@ -50,7 +50,7 @@ def test_the_panel_says_what_to_do_next(crisis: str, visitor: Accounts) -> None:
     expect(side).to_contain_text("PT-ELEC")
 
 
-def test_how_fast_attention_is_asked_for_stands_beside_the_newest_facts(
+def test_the_rate_of_demands_is_shown_beside_the_newest_facts(
     vigie: RunningVigie, crisis: str, visitor: Accounts
 ) -> None:
     rate = visitor().page(f"/?realm={crisis}").locator("#facts .rate")
@@ -103,7 +103,7 @@ def test_the_keyboard_does_everything(crisis: str, visitor: Accounts) -> None:
     expect(page.locator("body")).not_to_have_class(re.compile("layout-tableau"))
 
 
-def test_search_forgives_accents_and_says_when_nothing_fits(crisis: str, visitor: Accounts) -> None:
+def test_search_ignores_accents_and_reports_no_match(crisis: str, visitor: Accounts) -> None:
     page = visitor().page(f"/?realm={crisis}")
     field = page.get_by_label("Chercher un site")
     field.fill("ÉVACUÉ")

@@ -108,7 +108,7 @@ def test_a_refusal_needs_a_reason(page: Page) -> None:
     expect(plan).to_contain_text("Refusé")
 
 
-def test_a_refused_plan_is_activated_on_the_same_page_by_who_changes_his_mind(page: Page) -> None:
+def test_a_refused_plan_can_be_activated_on_the_same_page(page: Page) -> None:
     """The form that the page had before is about the version before: it must not be kept."""
     page.locator("#ways > summary").click()
     page.get_by_role("link", name="Plans", exact=True).click()
@@ -255,7 +255,7 @@ def test_a_call_that_reached_nobody_is_sent_again_from_its_ladder(
     until(lambda: max(len(n["attempts"]) for n in failed()) > tried)
 
 
-def test_what_is_pressed_before_the_scripts_have_come_is_done_when_they_have(page: Page) -> None:
+def test_a_press_before_the_scripts_load_takes_effect_afterwards(page: Page) -> None:
     held: list[Route] = []
     page.route("**/js/main.js", lambda route: held.append(route))  # noqa: PLW0108  Playwright writes an attribute on its handlers
     page.reload(wait_until="commit")
@@ -298,7 +298,7 @@ def test_a_decision_under_way_is_followed_to_its_refusal(page: Page) -> None:
     assert asked == ["decision", "answer", "answer"]
 
 
-def test_a_request_of_which_nobody_knows_the_outcome_is_the_same_when_repeated(page: Page) -> None:
+def test_a_repeated_request_with_unknown_outcome_keeps_its_key(page: Page) -> None:
     """A refresh in between made the form anew, and its key with it: the decision was taken twice."""
     keys: list[str] = []
 

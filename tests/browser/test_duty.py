@@ -13,7 +13,7 @@ from tests.unit.oncall.corpus import event, ics
 from tests.waiting import until
 
 
-def test_the_week_shows_who_stands_where_and_takes_an_override_and_a_calendar(
+def test_the_week_shows_on_call_people_and_takes_an_override_and_a_calendar(
     vigie: RunningVigie, own_realm: str, visitor: Accounts, tmp_path: Path
 ) -> None:
     page = visitor().page(f"/astreintes?realm={own_realm}")

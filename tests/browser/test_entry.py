@@ -41,7 +41,7 @@ def test_a_login_never_leads_out_of_this_site(vigie: RunningVigie, visitor: Acco
     assert page.url.startswith(vigie.url)
 
 
-def test_the_first_page_is_the_running_exercise_banded_and_who_is_logged_in_can_go_to_the_live_realm(
+def test_the_first_page_shows_the_running_exercise_and_users_can_go_to_the_live_realm(
     browser: Browser, tmp_path: Path
 ) -> None:
     """As after `make up`: nothing is open in the live realm, S04 plays."""

@@ -127,7 +127,7 @@ READERS = {picture.role: picture.sites for picture in PICTURES.values()}
 
 
 @pytest.mark.parametrize("role", READERS, ids=str)
-def test_pictures_show_what_the_guide_says(
+def test_pictures_match_the_guide(
     role: str | None,
     vigie: RunningVigie,
     crisis: str,

@@ -100,7 +100,7 @@ def clean(page: Page) -> None:
     )
 
 
-def test_words_from_every_door_stay_text_on_every_screen(
+def test_text_from_every_entrance_stays_text_on_every_screen(
     vigie: RunningVigie, own_realm: str, visitor: Accounts
 ) -> None:
     page = visitor().page(f"/?realm={own_realm}")

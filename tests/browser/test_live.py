@@ -35,7 +35,7 @@ def test_a_report_shows_at_once_and_disturbs_nothing(
     expect(page.locator("#digest")).not_to_be_empty()
 
 
-def test_what_changes_between_the_page_and_its_stream_is_shown(
+def test_a_change_between_the_page_and_its_stream_is_shown(
     vigie: RunningVigie, own_realm: str, visitor: Accounts
 ) -> None:
     """The page was made before the report, the stream begins after it: no event will ever tell of it."""
@@ -140,7 +140,7 @@ def test_silence_freezes_the_page_and_life_thaws_it(crisis: str, visitor: Accoun
     expect(page.locator("#frozen")).to_be_hidden()
 
 
-def test_a_session_that_ends_is_said_and_leads_back(
+def test_an_ended_session_is_announced_and_leads_to_the_login(
     vigie: RunningVigie, crisis: str, visitor: Accounts
 ) -> None:
     who = visitor("liaison")
@@ -168,7 +168,7 @@ def test_time_moves_and_countdowns_come_from_the_server(own_realm: str, visitor:
     assert page.locator("#clock").inner_text() >= shown, "the clock of an exercise never goes back"
 
 
-def test_a_page_that_cannot_be_had_says_that_it_is_frozen(
+def test_a_page_without_refresh_is_marked_as_frozen(
     vigie: RunningVigie, own_realm: str, visitor: Accounts
 ) -> None:
     """The stream was alive while every refresh failed: « En direct » stood over what was not up to date."""
@@ -195,7 +195,7 @@ def test_a_page_that_cannot_be_had_says_that_it_is_frozen(
     expect(page.locator("#frozen")).to_be_hidden()
 
 
-def test_a_page_whose_request_nobody_answers_says_that_it_is_frozen_and_asks_again(
+def test_a_page_without_an_answer_is_marked_as_frozen_and_retries(
     vigie: RunningVigie, own_realm: str, visitor: Accounts
 ) -> None:
     """A connection that is half dead answers nothing: the page waited for ever, and the stream on another one said « En direct »."""
@@ -212,7 +212,7 @@ def test_a_page_whose_request_nobody_answers_says_that_it_is_frozen_and_asks_aga
     expect(page.locator("#frozen")).to_be_hidden()
 
 
-def test_a_page_that_is_gone_says_so(own_realm: str, visitor: Accounts) -> None:
+def test_a_missing_page_is_reported(own_realm: str, visitor: Accounts) -> None:
     page = visitor().page(f"/?realm={own_realm}")
     page.wait_for_load_state()
     page.route(

@@ -52,7 +52,7 @@ def morph(page: Page, before: str, after: str) -> Any:
         ("<div class='x' title='t'>1</div>", "<div class='y'>1</div>"),
     ],
 )
-def test_the_result_is_what_the_server_rendered(page: Page, before: str, after: str) -> None:
+def test_the_result_equals_the_rendered_page(page: Page, before: str, after: str) -> None:
     wanted = page.evaluate(
         "(t) => new DOMParser().parseFromString(t, 'text/html').body.firstElementChild.outerHTML",
         after,
@@ -60,7 +60,7 @@ def test_the_result_is_what_the_server_rendered(page: Page, before: str, after: 
     assert morph(page, before, after)["html"] == wanted
 
 
-def test_rows_keep_their_identity_and_only_changes_are_told(page: Page) -> None:
+def test_rows_keep_their_identity_and_only_changes_are_announced(page: Page) -> None:
     before = "<ul><li data-key=a>1</li><li data-key=b>2</li><li data-key=c>3</li></ul>"
     after = "<ul><li data-key=c>3</li><li data-key=a>one</li><li data-key=d>4</li></ul>"
     result = morph(page, before, after)
@@ -68,7 +68,7 @@ def test_rows_keep_their_identity_and_only_changes_are_told(page: Page) -> None:
     assert sorted(result["told"]) == ["a", "d"]
 
 
-def test_what_is_the_browsers_own_stays(page: Page) -> None:
+def test_state_of_the_browser_is_kept(page: Page) -> None:
     before = "<div><details data-key=a open>x</details><p data-key=b hidden>y</p><div data-key=c data-own>typed</div></div>"
     after = "<div><details data-key=a>x</details><p data-key=b>y</p><div data-key=c data-own>fresh</div></div>"
     html = morph(page, before, after)["html"]

@@ -100,7 +100,7 @@ def test_the_menu_is_left_by_the_keyboard_where_it_was_entered(
     expect(page.locator("#ways a:visible")).to_have_count(0)
 
 
-def test_whoever_works_on_a_site_finds_the_report_first(crisis: str, visitor: Accounts) -> None:
+def test_staff_of_a_site_find_the_report_form_first(crisis: str, visitor: Accounts) -> None:
     page = visitor("site_manager").page(f"/?realm={crisis}")
     expect(page.locator("nav .first a").first).to_have_text("Signaler")
     page.locator("#ways > summary").click()
@@ -116,7 +116,7 @@ OVERLAPS = """() => {
 """Words of the bar that lie on each other."""
 
 
-def test_no_word_of_the_bar_lies_on_another_at_any_width(crisis: str, visitor: Accounts) -> None:
+def test_labels_of_the_bar_never_overlap_at_any_width(crisis: str, visitor: Accounts) -> None:
     page = visitor().page(f"/sitrep?realm={crisis}", width=1440, height=800)
     for width in (2560, 1920, 1440, 1366, 1341, 1339, 1280, 1101, 1024, 768):
         page.set_viewport_size({"width": width, "height": 800})

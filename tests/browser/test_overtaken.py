@@ -33,7 +33,7 @@ def decide(vigie: RunningVigie, path: str, realm: str, **body: object) -> None:
     assert answer.status_code == 200, answer.text
 
 
-def test_who_was_refusing_a_plan_is_told_who_activated_it_and_keeps_the_reason(
+def test_a_refusal_of_an_activated_plan_names_the_author_and_keeps_the_reason(
     page: Page, vigie: RunningVigie, own_realm: str
 ) -> None:
     plan = page.locator("#plan-PT-ELEC")
@@ -53,7 +53,7 @@ def test_who_was_refusing_a_plan_is_told_who_activated_it_and_keeps_the_reason(
     expect(told).to_have_count(0)
 
 
-def test_what_goes_on_being_typed_after_the_form_is_gone_decides_nothing(
+def test_typing_after_the_form_is_removed_decides_nothing(
     page: Page, vigie: RunningVigie, own_realm: str
 ) -> None:
     """`a` acknowledges the incident where nobody is typing: the field that is taken away is where somebody is."""
@@ -72,7 +72,7 @@ def test_what_goes_on_being_typed_after_the_form_is_gone_decides_nothing(
     assert [url for url in sent if "acknowledge" in url] == []
 
 
-def test_what_is_given_back_leaves_half_of_a_phone_to_the_page(
+def test_a_returned_text_leaves_half_of_a_phone_screen_to_the_page(
     page: Page, vigie: RunningVigie, own_realm: str
 ) -> None:
     page.set_viewport_size({"width": 320, "height": 568})
@@ -87,7 +87,7 @@ def test_what_is_given_back_leaves_half_of_a_phone_to_the_page(
     expect(told).to_have_count(0)
 
 
-def test_who_decides_is_told_nothing_of_their_own_decision(page: Page) -> None:
+def test_authors_get_no_notice_of_their_own_decision(page: Page) -> None:
     plan = page.locator("#plan-PT-ELEC")
     plan.get_by_text("Activer", exact=False).first.click()
     plan.get_by_label("Raison").first.fill("trois sites centraux sans courant")
@@ -97,7 +97,7 @@ def test_who_decides_is_told_nothing_of_their_own_decision(page: Page) -> None:
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_what_is_written_goes_into_the_other_version_of_a_form(page: Page) -> None:
+def test_written_text_moves_into_the_new_version_of_a_form(page: Page) -> None:
     """The matter is still open, under another version: nothing is lost, and the writer is asked to read again."""
     plan = page.locator("#plan-PT-ELEC")
     plan.get_by_text("Refuser", exact=False).first.click()
@@ -117,7 +117,7 @@ def test_what_is_written_goes_into_the_other_version_of_a_form(page: Page) -> No
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_what_is_written_survives_the_page_of_another_release(page: Page) -> None:
+def test_written_text_survives_a_page_of_another_release(page: Page) -> None:
     plan = page.locator("#plan-PT-ELEC")
     plan.get_by_text("Refuser", exact=False).first.click()
     plan.locator("[id^=r-PT-ELEC-refuse]").fill(REASON)
@@ -129,7 +129,7 @@ def test_what_is_written_survives_the_page_of_another_release(page: Page) -> Non
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_what_is_left_for_the_next_page_is_of_the_same_login_alone(page: Page) -> None:
+def test_saved_text_is_only_restored_for_the_same_login(page: Page) -> None:
     """A shared machine: who logs in next reads nothing of what another was writing."""
     kept = "sessionStorage.getItem('vigie_overtaken')"
     for session, words in (
@@ -150,7 +150,7 @@ def test_what_is_left_for_the_next_page_is_of_the_same_login_alone(page: Page) -
     assert page.evaluate(kept) is None
 
 
-def test_who_was_about_to_write_goes_on_in_the_page_of_another_release(page: Page) -> None:
+def test_writing_continues_in_a_page_of_another_release(page: Page) -> None:
     reason = page.locator("#plan-PT-ELEC [id^=r-PT-ELEC-refuse]")
     page.locator("#plan-PT-ELEC").get_by_text("Refuser", exact=False).first.click()
     reason.focus()

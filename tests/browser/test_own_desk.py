@@ -55,7 +55,7 @@ def test_a_site_manager_sees_their_sites_and_reports_in_two_taps(
     expect(page.locator("input:checked")).to_have_count(0)
 
 
-def test_what_waits_on_ones_site_is_taken_and_done_there(
+def test_tasks_of_ones_site_are_taken_and_completed_there(
     vigie: RunningVigie, own_realm: str, visitor: Accounts
 ) -> None:
     page = visitor("site_manager", sites=("cul-04",)).page(f"/mes-sites?realm={own_realm}")

@@ -104,9 +104,7 @@ def test_a_site_reports_by_the_keyboard_alone(
     until(lambda: vigie.get(f"/api/v1/sites/gym-07?realm={own_realm}")["status"] != "normal")
 
 
-def test_nothing_can_be_sent_before_the_scripts_have_come(
-    own_realm: str, visitor: Accounts
-) -> None:
+def test_the_form_cannot_be_sent_before_the_scripts_load(own_realm: str, visitor: Accounts) -> None:
     page = visitor("site_manager").page(**PHONE)
     held: list[Route] = []
     page.route("**/js/report.js", lambda route: held.append(route))  # noqa: PLW0108  Playwright writes an attribute on its handlers
@@ -224,7 +222,7 @@ def test_a_server_that_stumbles_gets_the_same_report_again_and_a_refusal_stays_w
     expect(page.locator("#refusals")).to_be_hidden()
 
 
-def test_a_photo_that_nobody_can_read_is_told_and_holds_no_report(
+def test_an_unreadable_photo_is_reported_and_does_not_block_the_report(
     vigie: RunningVigie, own_realm: str, visitor: Accounts, tmp_path: Path
 ) -> None:
     """It was left out without a word."""
@@ -263,7 +261,9 @@ def test_a_photo_comes_to_the_cell_with_its_report(
     expect(cell.locator("#became")).to_contain_text("Vérifié par Coordonnateur PCA")
 
 
-def test_an_unknown_site_is_asked_again_in_words(own_realm: str, visitor: Accounts) -> None:
+def test_an_unknown_site_is_asked_for_again_in_plain_text(
+    own_realm: str, visitor: Accounts
+) -> None:
     page = visitor("site_manager").page(f"/signaler?realm={own_realm}", **PHONE)
     fill(page, "nulle part")
     page.get_by_role("button", name="Envoyer").click()
@@ -318,7 +318,7 @@ def test_only_the_button_answers_and_only_once(
     expect(page.get_by_role("button", name="Finalement, je ne peux pas")).to_be_visible()
 
 
-def test_a_link_that_is_over_says_whom_to_call(
+def test_an_expired_link_names_the_number_to_call(
     vigie: RunningVigie, crisis: str, visitor: Accounts
 ) -> None:
     call = waiting_call(vigie, crisis)
@@ -358,7 +358,7 @@ def test_a_report_of_a_poster_that_is_gone_keeps_none_behind_it(
     )
 
 
-def test_a_line_for_a_caller_whose_answer_is_lost_counts_once_and_the_next_line_is_another_report(
+def test_a_line_with_a_lost_answer_counts_once_and_the_next_is_a_new_report(
     vigie: RunningVigie, own_realm: str, visitor: Accounts
 ) -> None:
     """In an exercise both have its time, not that of the machine."""

@@ -65,7 +65,7 @@ def test_sites_are_picked_by_name_one_is_taken_back_and_their_ids_are_sent(
     assert sorted(made["covers"]["sites"]) == sorted(["cen-1", GALOIS])
 
 
-def test_what_is_not_known_is_said_stays_and_is_not_sent(
+def test_an_unknown_entry_is_reported_kept_and_not_sent(
     vigie: RunningVigie, own_realm: str, visitor: Accounts
 ) -> None:
     page = visitor().page(f"/appels?realm={own_realm}", reduced_motion="reduce")

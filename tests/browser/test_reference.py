@@ -78,7 +78,7 @@ def test_a_refusal_asks_for_its_reason(
     expect(mine.get_by_text("Aucun changement n’attend.")).to_be_visible()
 
 
-def test_whoever_decides_nothing_about_them_has_no_such_screen_in_the_menu(
+def test_the_menu_hides_the_screen_from_users_without_decisions(
     visitor: Accounts, own_realm: str
 ) -> None:
     page = visitor("observer").page(f"/?realm={own_realm}")

@@ -38,7 +38,7 @@ def test_the_incident_proves_its_level_its_answers_and_when_it_was_known(
     expect(page.locator("#members")).to_contain_text("centrale SSI › cen-1")
 
 
-def test_who_may_only_look_reads_why_a_plan_is_proposed_in_whole_lines(
+def test_readers_see_the_reasons_of_a_proposed_plan_in_whole_lines(
     vigie: RunningVigie, crisis: str, visitor: Accounts
 ) -> None:
     """Beside the name of who decides it stood a word or two per line; a warning's icon had a line of its own."""
@@ -59,7 +59,7 @@ def test_who_may_only_look_reads_why_a_plan_is_proposed_in_whole_lines(
     assert displays == ["inline-block", "inline-block"]
 
 
-def test_a_site_explains_its_word(crisis: str, visitor: Accounts) -> None:
+def test_a_site_explains_its_status(crisis: str, visitor: Accounts) -> None:
     page = visitor().page(f"/sites/cen-1?realm={crisis}")
     expect(page.locator("#words")).to_contain_text("Les personnes ont dû sortir")
     expect(page.locator("#causes")).to_contain_text("sans courant")
@@ -112,7 +112,7 @@ def test_the_wall_can_be_read_from_five_metres(crisis: str, visitor: Accounts) -
         assert page.evaluate(OUTSIDE) == [], f"{width} × {height}"
 
 
-def test_a_calm_wall_says_so_in_one_line(own_realm: str, visitor: Accounts) -> None:
+def test_a_calm_wall_shows_one_line(own_realm: str, visitor: Accounts) -> None:
     page = visitor().page(f"/mur?realm={own_realm}", width=1920, height=1080)
     none = page.get_by_text("Aucune horloge en cours.")
     assert none.evaluate(
@@ -171,7 +171,7 @@ def test_english_readers_find_english(vigie: RunningVigie, crisis: str, visitor:
     expect(page.locator("html")).to_have_attribute("lang", "fr")
 
 
-def test_any_screen_shows_what_was_known_at_a_time_and_decides_nothing_there(
+def test_every_screen_shows_a_past_time_and_allows_no_decision_there(
     vigie: RunningVigie, crisis: str, visitor: Accounts
 ) -> None:
     page = visitor().page(f"/?realm={crisis}&as_of=2027-02-11T09:41")
@@ -194,7 +194,7 @@ def test_any_screen_shows_what_was_known_at_a_time_and_decides_nothing_there(
     expect(page.locator("#past")).to_have_count(0)
 
 
-def test_who_takes_over_sees_what_changed_and_what_waits(crisis: str, visitor: Accounts) -> None:
+def test_the_handover_shows_changes_and_open_tasks(crisis: str, visitor: Accounts) -> None:
     page = visitor().page(f"/releve?realm={crisis}&depuis=30")
     changes = page.locator("#changes")
     expect(changes).to_contain_text("Sites")
@@ -214,7 +214,7 @@ def test_help_needs_no_login(visitor: Accounts) -> None:
     expect(page.locator(".terms")).to_contain_text("Business impact analysis")
 
 
-def test_what_is_not_there_is_said_in_words(crisis: str, visitor: Accounts) -> None:
+def test_empty_screens_say_so_in_plain_text(crisis: str, visitor: Accounts) -> None:
     who = visitor()
     for path in (
         f"/incidents/none?realm={crisis}",

@@ -20,7 +20,7 @@ __all__ = ["answering"]
 PHONE = {"width": 390, "height": 844, "has_touch": True}
 
 
-def test_a_newcomer_finds_what_is_dangerous_what_to_decide_and_a_site_that_telephones(
+def test_a_newcomer_finds_dangers_decisions_and_a_calling_site(
     crisis: str, visitor: Accounts
 ) -> None:
     page = visitor().page(f"/?realm={crisis}")
@@ -41,7 +41,7 @@ def test_a_newcomer_finds_what_is_dangerous_what_to_decide_and_a_site_that_telep
     expect(page.get_by_role("link", name="Signaler sur ce site")).to_be_visible()
 
 
-def test_a_director_on_a_phone_reads_first_what_is_asked(crisis: str, visitor: Accounts) -> None:
+def test_a_director_on_a_phone_reads_the_demand_first(crisis: str, visitor: Accounts) -> None:
     page = visitor("director").page(f"/?realm={crisis}", **PHONE)
     asked = page.get_by_role("heading", name="Ce qui vous est demandé")
     expect(asked).to_be_visible()

@@ -38,7 +38,7 @@ def test_a_time_that_is_written_is_one_of_paris(
         assert datetime.fromisoformat(made["starts_at"]) == datetime.fromisoformat(meant)
 
 
-def test_a_field_that_is_refused_is_called_by_its_label_and_works_say_until_what_hour(
+def test_a_refused_field_is_named_by_its_label_and_works_show_their_end(
     visitor: Accounts, own_realm: str
 ) -> None:
     """It said « ends_at: doit suivre le début », and of works until Friday noon « ven. 12/02 »."""

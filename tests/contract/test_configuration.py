@@ -22,7 +22,7 @@ INTERNAL: Final = {
 """The supervisor's mark on its processes, the fault tests' own, and a constant of the front."""
 
 
-def test_the_page_is_what_the_settings_say() -> None:
+def test_the_configuration_page_is_current() -> None:
     assert TARGET.read_text(encoding="utf-8") == build_page(), (
         "python -m services.cli.system.settings_reference"
     )
@@ -54,7 +54,7 @@ def test_every_settings_class_is_on_the_page() -> None:
     assert declared - {"FromEnvironment"} == {settings.__name__ for _, settings in GROUPS}
 
 
-def test_what_up_sets_is_marked_and_exists() -> None:
+def test_variables_set_by_up_are_marked_and_exist() -> None:
     assert set(list_variables()) >= SET_BY_UP
     marked = re.findall(r"`(VIGIE_[A-Z_]+)` ⚙", build_page())
     assert set(marked) == SET_BY_UP

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.faults.matrix import ABSENT, COMPONENTS, FAULTS, PAGE, cells, page, read_measured
 
 
-def test_the_page_is_what_the_tests_declare() -> None:
+def test_the_fault_matrix_is_current() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(read_measured()), (
         "python -m tests.faults.matrix"
     )
@@ -17,7 +17,7 @@ def test_figures_belong_to_tests_that_prove_something() -> None:
     )
 
 
-def test_an_empty_cell_is_said_to_be_empty() -> None:
+def test_an_empty_cell_is_declared_empty() -> None:
     filled = {(c.component, c.fault) for c in cells()}
     shown = [row.split(" | ")[1:] for row in page({}).splitlines() if row.startswith("| **")]
     assert len(shown) == len(COMPONENTS)
@@ -25,10 +25,10 @@ def test_an_empty_cell_is_said_to_be_empty() -> None:
     assert empty == len(COMPONENTS) * len(FAULTS) - len(filled | ABSENT.keys())
 
 
-def test_what_is_said_to_be_impossible_is_proved_by_no_test() -> None:
+def test_an_impossible_cell_has_no_test() -> None:
     assert not ABSENT.keys() & {(c.component, c.fault) for c in cells()}
 
 
-def test_nothing_is_lost_but_what_is_named() -> None:
+def test_every_loss_is_named() -> None:
     assert {c.lost for c in cells()} <= {"0", "named"}
     assert {c.doubled for c in cells()} <= {"0", "said"}

@@ -38,7 +38,7 @@ def screen_words() -> set[str]:
     return found
 
 
-def test_every_word_in_bold_is_one_of_the_screens(screen_words: set[str]) -> None:
+def test_every_bold_text_of_the_guide_is_on_a_screen(screen_words: set[str]) -> None:
     told = {(s.page.name, word) for s in SECTIONS for word in s.words}
     assert len(told) > 60
     assert sorted((page, word) for page, word in told if word not in screen_words) == []

@@ -27,7 +27,7 @@ def test_every_route_of_the_front_has_its_row_and_every_row_its_route() -> None:
     assert sorted(found) == sorted(FRONT)
 
 
-def test_every_decision_says_how_far_it_reaches() -> None:
+def test_every_decision_declares_its_scope() -> None:
     """A new route without a decision about scope let every limited account act on the whole territory."""
     assert undecided(CONSOLE) + undecided(FRONT) == []
     assert sorted(set(LIMITS) - set(CONSOLE) - set(FRONT)) == []

@@ -84,7 +84,7 @@ def test_asyncapi_names_every_topic_and_only_known_messages() -> None:
         assert set(channel["messages"]) <= known
 
 
-def test_asyncapi_tells_of_every_header_that_a_message_has() -> None:
+def test_asyncapi_describes_every_header_of_a_message() -> None:
     """A consumer outside knows the type of a record by its headers alone."""
     headers = export.build_asyncapi()["components"]["messageTraits"]["cloudEvent"]["headers"]
     least = {name for name, _ in build_headers("vigie.Tick.v1", id="i", source="/s")}

@@ -93,7 +93,7 @@ def test_a_disk_of_twenty_flushes_a_second_makes_everything_late_and_loses_nothi
 @proves("conductor", "full_disk")
 @proves("planner", "full_disk")
 @proves("auditor", "full_disk")
-def test_a_disk_that_is_full_stops_what_must_write_and_everything_goes_on_when_there_is_room(
+def test_a_full_disk_stops_writers_and_all_continue_once_there_is_room(
     machine: Machine, record_property: Callable[[str, object], None]
 ) -> None:
     """Not one byte is left. Those that need no disk are killed as well, so that they begin without one."""
@@ -183,7 +183,7 @@ def test_every_file_that_is_a_copy_may_be_torn(machine: Machine) -> None:
 @proves("auditor", "clock")
 @proves("supervisor", "clock")
 @proves("broker", "clock", note="together with everybody's")
-def test_a_machine_whose_clock_jumps_an_hour_either_way_goes_on(machine: Machine) -> None:
+def test_a_machine_survives_clock_jumps_of_an_hour(machine: Machine) -> None:
     """Ahead, then back behind what is written already, then right again: the clock of every process at the same moment."""
     for seed, hours in enumerate((1, -1, 0), start=41):
         machine.clock.jump(hours)

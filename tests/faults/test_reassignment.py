@@ -396,7 +396,7 @@ def stand(vigie: RunningVigie, callouts: set[str], states: set[str]) -> bool:
     note="delivery, at named points while two people have the agents of the sites told",
 )
 @pytest.mark.timeout(600)
-async def test_a_kill_while_two_people_tell_the_agents_tells_each_site_once(
+async def test_a_kill_during_two_announcements_informs_each_site_once(
     vigie: RunningVigie, tmp_path: Path
 ) -> None:
     until(lambda: proposed(vigie) is not None, WAIT_S)

@@ -80,7 +80,7 @@ def storm(vigie: RunningVigie, *, reporters: int, each: int, kills: int, seed: i
 @proves("planner", "kill")
 @proves("auditor", "kill", note="it reads the logs from the beginning, and is green again")
 @pytest.mark.timeout(400)
-def test_nothing_is_lost_or_decided_twice_under_random_kills(vigie: RunningVigie) -> None:
+def test_random_kills_lose_and_repeat_no_decision(vigie: RunningVigie) -> None:
     storm(vigie, reporters=3, each=60, kills=len(VICTIMS), seed=1)
 
 
@@ -136,7 +136,9 @@ STANDING = ("supervisor", "conductor", "projector", "planner", "auditor", "conso
 @proves("auditor", "stop")
 @proves("console", "stop")
 @pytest.mark.timeout(400)
-def test_what_stands_still_while_reports_come_goes_on_where_it_stood(vigie: RunningVigie) -> None:
+def test_suspended_processes_continue_where_they_stopped_while_reports_arrive(
+    vigie: RunningVigie,
+) -> None:
     """All of them at once: the front and the deciders need none of them to accept and to decide."""
     stopped = {
         name: vigie.pid if name == "supervisor" else vigie.processes()[name] for name in STANDING
@@ -163,7 +165,7 @@ def test_what_stands_still_while_reports_come_goes_on_where_it_stood(vigie: Runn
 @proves("planner", "restarts")
 @proves("auditor", "restarts")
 @pytest.mark.timeout(600)
-def test_what_ends_three_times_in_a_row_comes_back_and_nothing_is_lost(vigie: RunningVigie) -> None:
+def test_processes_that_end_three_times_in_a_row_return_without_loss(vigie: RunningVigie) -> None:
     """Each dies again as soon as it is back, all of them beside each other, while reports come."""
     names = (
         "broker",

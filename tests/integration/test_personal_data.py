@@ -383,7 +383,7 @@ def test_planted_names_and_numbers_are_nowhere_in_the_clear(
 
 
 @pytest.mark.timeout(600)
-def test_two_persons_erase_the_words_bytes_and_photo_of_a_report_and_a_line(
+def test_two_people_erase_text_bytes_and_photo_of_a_report_and_a_line(
     vigie: RunningVigie,
 ) -> None:
     """By the command and by the route; the main courante says so without the words."""
@@ -593,7 +593,7 @@ def test_a_headcount_counts_in_the_log_and_names_nobody(vigie: RunningVigie) -> 
 
 @pytest.mark.usefixtures("directory")
 @pytest.mark.timeout(300)
-def test_who_does_not_answer_is_asked_again_then_looked_for_by_the_manager(
+def test_people_without_an_answer_are_reminded_then_the_manager_is_called(
     vigie: RunningVigie,
 ) -> None:
     """In an exercise, whose clock may be moved."""

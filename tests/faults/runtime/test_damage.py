@@ -113,7 +113,7 @@ async def test_half_of_a_log_and_half_of_an_input_lost_are_named_and_repaired(
 
 
 @proves("broker", "corrupted", lost="named")
-async def test_a_log_that_lacks_what_its_receiver_has_taken_is_named_and_repaired(
+async def test_a_log_behind_its_receiver_is_named_and_repaired(
     toys: Toys, fault_broker: RunningKafka
 ) -> None:
     """A young log has no snapshot that could tell: only the receiver, and whoever read it, know that there was more."""

@@ -175,7 +175,7 @@ async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(
     await toys.check(echo=True)
 
 
-async def test_a_worker_that_is_told_to_stop_while_the_broker_is_away_ends(
+async def test_a_worker_stops_on_request_while_the_broker_is_away(
     toys: Toys, fault_broker: RunningKafka
 ) -> None:
     """As when a supervisor is killed: all its processes are told to end at the same moment, the broker too."""

@@ -129,7 +129,7 @@ async def silence_s(toys: Toys, since: float, before: float) -> float:
 @proves(
     "worker", "kill", note="one of two, for good: a session of 6 s, and the other has everything"
 )
-async def test_nobody_decides_for_5_seconds_when_planned_and_a_session_and_3_after_a_crash(
+async def test_decisions_pause_5_seconds_when_planned_and_a_session_and_3_after_a_crash(
     toys: Toys, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A worker joins, is restarted, leaves for good, comes back, and dies for good, while reports come."""
@@ -169,7 +169,7 @@ async def test_nobody_decides_for_5_seconds_when_planned_and_a_session_and_3_aft
     assert {step: s for step, s in found.items() if s > most_s[step]} == {}
 
 
-async def test_old_code_never_writes_after_new_whoever_is_upgraded_first(toys: Toys) -> None:
+async def test_old_code_never_writes_after_new_in_any_order_of_upgrades(toys: Toys) -> None:
     """One of two is upgraded; the other stands still while the new one takes its partitions, wakes up, and stops by name when it finds what the new one wrote."""
     old = Instance(toys, "toy-0")
     await toys.open()

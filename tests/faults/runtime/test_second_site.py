@@ -42,7 +42,7 @@ async def mirror(
         await producer.stop()
 
 
-async def test_the_second_site_takes_over_what_it_has_heard_and_goes_on(
+async def test_the_second_site_takes_over_its_copied_records_and_continues(
     toys: Toys, start_broker: Brokers, tmp_path: Path
 ) -> None:
     worker = toys.spawn("toy")

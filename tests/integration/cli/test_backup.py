@@ -162,7 +162,7 @@ def _cut(file: Path, tmp_path: Path) -> Path:
     return cut
 
 
-def test_nothing_starts_on_half_a_restore(tmp_path: Path) -> None:
+def test_an_incomplete_restore_never_starts(tmp_path: Path) -> None:
     half = RunningVigie(tmp_path)
     (tmp_path / "data" / "run").mkdir(parents=True)
     (tmp_path / "data" / "run" / "restoring").touch()

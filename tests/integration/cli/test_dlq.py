@@ -135,7 +135,7 @@ def test_a_command_that_none_of_ours_wrote_becomes_the_operators_own(settings: S
     assert dict(record.headers)[CE_SOURCE] == b"person:local-admin?role=admin"
 
 
-def test_an_unknown_or_ambiguous_id_is_said_in_one_line(settings: Settings) -> None:
+def test_an_unknown_or_ambiguous_id_is_reported_in_one_line(settings: Settings) -> None:
     bury(settings, letter("cccc-1"))
     bury(settings, letter("cccc-2"))
     assert vigie("dlq", "show", "zzzz") == (

@@ -138,7 +138,7 @@ def test_a_due_point_is_a_task_until_somebody_validates_it(
     assert task()["state"] == "done"
 
 
-def test_who_may_read_and_who_may_validate(vigie: RunningVigie, crisis: str) -> None:
+def test_the_rights_to_read_and_to_validate_differ(vigie: RunningVigie, crisis: str) -> None:
     def as_role(role: Role) -> dict[str, str]:
         made = vigie.cli("token", "create", "--role", role.value, "--quiet")
         assert made.returncode == 0, made.stderr

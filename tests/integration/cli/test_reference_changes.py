@@ -230,7 +230,7 @@ def test_a_change_goes_its_way_from_the_shell(
     assert (same.returncode, "déjà en vigueur" in same.stderr) == (1, True), same.stderr
 
 
-def test_what_is_declined_and_what_is_withdrawn_changes_nothing(
+def test_declined_and_withdrawn_changes_have_no_effect(
     vigie: RunningVigie, realm: str, folder: Path
 ) -> None:
     ana, bea = token_of(vigie, "coordinator"), token_of(vigie, "director")

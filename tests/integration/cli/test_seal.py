@@ -74,7 +74,7 @@ def test_a_seal_is_proved_by_itself_and_by_the_logs(vigie: RunningVigie, tmp_pat
     assert (again.returncode, "never written over" in again.stderr) == (1, True)
 
 
-async def test_a_log_that_was_emptied_since_the_seal_before_is_told(tmp_path: Path) -> None:
+async def test_a_log_emptied_since_the_previous_seal_is_reported(tmp_path: Path) -> None:
     class Emptied:
         async def bounds(self, _topic: str, partitions: list[int]) -> dict[int, tuple[int, int]]:
             return dict.fromkeys(partitions, (0, 0))
@@ -96,7 +96,7 @@ async def test_a_log_that_was_emptied_since_the_seal_before_is_told(tmp_path: Pa
             )
 
 
-def test_what_was_changed_is_found(vigie: RunningVigie, tmp_path: Path) -> None:
+def test_a_changed_archive_is_detected(vigie: RunningVigie, tmp_path: Path) -> None:
     report(vigie)
     file = tmp_path / "seal.zip"
     assert vigie.cli("seal", str(file)).returncode == 0

@@ -169,7 +169,7 @@ def test_amtool_adds_queries_silences_and_expires(vigie: RunningVigie, tmp_path:
     assert "NodeDown" not in amtool("alert", "query")
 
 
-def test_a_window_of_a_person_is_a_silence_and_nobody_elses_for_a_source(
+def test_windows_of_people_are_silences_and_sources_see_only_their_own(
     vigie: RunningVigie,
 ) -> None:
     """One store. What a person plans, an operator with a right to the picture sees as a silence; a source sees its own alone."""
@@ -211,7 +211,7 @@ def test_a_window_of_a_person_is_a_silence_and_nobody_elses_for_a_source(
     )
 
 
-def test_what_is_well_formed_is_taken_although_the_answer_is_400(vigie: RunningVigie) -> None:
+def test_valid_alerts_are_accepted_although_the_answer_is_400(vigie: RunningVigie) -> None:
     key, _id = _source(vigie, "half", "alertmanager", "cen-2")
     with httpx.Client(
         base_url=vigie.url, headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=20

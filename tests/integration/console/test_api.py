@@ -160,7 +160,7 @@ async def test_lists_filter_and_page_by_cursor(ask: Asking) -> None:
     assert (await ask("sites", cursor="bogus", code=422))["code"] == "cursor_invalid"
 
 
-async def test_a_filter_by_a_word_that_does_not_exist_is_no_empty_list(ask: Asking) -> None:
+async def test_a_filter_with_an_unknown_value_is_refused(ask: Asking) -> None:
     for path, name in (
         ("sites", "status"),
         ("incidents", "status"),
@@ -263,7 +263,7 @@ async def test_the_rest_of_the_picture(ask: Asking) -> None:
     assert ask.realm in {r["name"] for r in (await ask("realms"))["items"]}
 
 
-async def test_what_does_not_exist_is_a_problem_document(ask: Asking) -> None:
+async def test_a_missing_resource_is_a_problem_document(ask: Asking) -> None:
     for path in (
         "incidents/nope",
         "sites/nope",

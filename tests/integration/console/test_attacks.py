@@ -108,7 +108,7 @@ async def test_a_session_that_was_planted_before_the_login_is_worth_nothing_afte
     assert all("SameSite=Lax" in h for h in answer.headers.get_list("set-cookie"))
 
 
-async def test_what_was_used_or_ended_opens_nothing_again(console: Served) -> None:
+async def test_used_or_ended_credentials_open_nothing(console: Served) -> None:
     code = await code_of(console)
     mine = cookies_of(await log_in(console, code))
     again = await log_in(console, code)
@@ -132,9 +132,7 @@ async def test_what_was_used_or_ended_opens_nothing_again(console: Served) -> No
         "/%0d%0aSet-Cookie:a=b\r\nX:1",
     ],
 )
-async def test_a_login_leads_to_a_page_of_this_site_whatever_it_was_told(
-    console: Served, target: str
-) -> None:
+async def test_a_login_only_redirects_to_pages_of_this_site(console: Served, target: str) -> None:
     answer = await console.http.post(
         "/connexion", data={"code": await code_of(console), "next": target}
     )

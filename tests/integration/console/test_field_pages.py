@@ -42,7 +42,7 @@ def test_a_poster_opens_its_form_for_one_site_and_no_other_page(
         )
 
 
-def test_sources_are_shown_to_who_may_read_the_log(vigie: RunningVigie, poster: str) -> None:
+def test_sources_are_shown_to_readers_of_the_log(vigie: RunningVigie, poster: str) -> None:
     refused = httpx.post(
         f"{vigie.url}/webhooks/poster",
         headers={"X-Token": poster},

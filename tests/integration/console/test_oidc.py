@@ -131,7 +131,7 @@ def acts(console: Served, principal: Principal) -> list[str]:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_who_the_provider_confirms_comes_in_as_the_account_and_with_its_role(
+async def test_a_confirmed_identity_logs_in_with_the_role_of_its_account(
     console: Served, provider: Provider
 ) -> None:
     page = await console.http.get("/connexion?next=/aide")
@@ -195,7 +195,7 @@ async def test_logging_out_is_a_matter_of_this_machine(console: Served, provider
     ],
 )
 @pytest.mark.asyncio(loop_scope="module")
-async def test_what_is_not_signed_for_us_now_opens_nothing(
+async def test_a_token_that_is_stale_or_for_others_opens_nothing(
     console: Served, provider: Provider, fault: str
 ) -> None:
     owner = await account(console)
@@ -210,7 +210,7 @@ async def test_what_is_not_signed_for_us_now_opens_nothing(
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_whoever_has_no_account_gets_none(console: Served, provider: Provider) -> None:
+async def test_identities_without_an_account_get_none(console: Served, provider: Provider) -> None:
     before = console.access.all(Account)
     for claims in (
         {"preferred_username": "inconnue"},
@@ -227,7 +227,7 @@ async def test_whoever_has_no_account_gets_none(console: Served, provider: Provi
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_neither_a_closed_account_nor_an_administrators_is_given_away(
+async def test_closed_and_administrator_accounts_are_never_linked(
     console: Served, provider: Provider
 ) -> None:
     admin, closed = await account(console, Role.ADMIN), await account(console)
@@ -296,7 +296,7 @@ async def test_new_keys_of_the_provider_are_fetched(
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_where_it_is_wanted_newcomers_get_an_account_under_a_verified_address(
+async def test_newcomers_get_an_account_under_a_verified_address_if_configured(
     console_settings: Settings, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configured(

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 OBSERVER = PERMISSIONS_BY_ROLE[Role.OBSERVER].__contains__
 
 
-async def test_who_comes_and_goes_is_told_over_the_live_stream(
+async def test_arrivals_and_departures_appear_on_the_live_stream(
     console_settings: Settings, territory: Territory
 ) -> None:
     realm = a_realm()

@@ -86,7 +86,7 @@ async def complete(model: ReadModel, realm: str) -> bool:
     )
 
 
-async def test_the_picture_shows_what_the_logs_hold(
+async def test_the_read_model_equals_the_logs(
     writer: LogWriter, console_settings: Settings, model: ReadModel, territory: Territory
 ) -> None:
     realm = a_realm()
@@ -110,7 +110,7 @@ async def test_the_picture_shows_what_the_logs_hold(
     assert {p.service: p.at for p in overview.log}.keys() == {"alerts", "continuity", "delivery"}
 
 
-async def test_what_the_log_tells_in_parts_is_shown_whole(
+async def test_facts_logged_in_parts_are_shown_whole(
     writer: LogWriter, console_settings: Settings, model: ReadModel, territory: Territory
 ) -> None:
     """A site with the reports of its causes one by one, its last word and the counts of its incident: now, and as known before."""
@@ -285,7 +285,7 @@ async def test_a_projector_resumes_where_the_store_stands(
     assert (await model.overview(realm)).alarm_rate.reports == 2
 
 
-async def test_what_was_known_at_a_time_is_the_fold_up_to_it(
+async def test_the_state_at_a_time_is_the_fold_up_to_it(
     writer: LogWriter, console_settings: Settings, model: ReadModel, territory: Territory
 ) -> None:
     realm = a_realm()
@@ -364,7 +364,7 @@ async def test_lines_that_the_store_let_go_are_read_from_the_logs(
     await client.aclose()
 
 
-async def test_of_closed_realms_only_the_last_take_room_in_the_store_and_all_are_read_as_before(
+async def test_only_the_newest_closed_realms_stay_in_the_store_and_all_stay_readable(
     writer: LogWriter,
     console_settings: Settings,
     model: ReadModel,

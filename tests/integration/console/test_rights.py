@@ -138,7 +138,7 @@ async def test_every_route_has_its_row_and_every_row_its_route(doors: Doors) -> 
 
 
 @pytest.mark.parametrize("role", [*Role, None], ids=lambda r: r.value if r else "stranger")
-async def test_each_role_comes_in_where_its_row_says_and_sees_nothing_elsewhere(
+async def test_each_role_reaches_exactly_its_routes_and_sees_nothing_else(
     doors: Doors, role: Role | None
 ) -> None:
     wrong: list[str] = []

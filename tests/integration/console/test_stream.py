@@ -123,7 +123,7 @@ async def opened(console: Served, realm: str) -> bool:
     return bool((await console.app.state.model.realm(realm)).reference)
 
 
-async def test_a_reader_who_comes_back_misses_nothing(
+async def test_a_returning_reader_misses_nothing(
     console_settings: Settings, territory: Territory
 ) -> None:
     realm = a_realm()
@@ -158,7 +158,7 @@ async def test_a_reader_who_comes_back_misses_nothing(
             assert (await stranger.next())[0] == "resync"
 
 
-async def test_a_slow_reader_is_bounded_and_told_to_read_again(
+async def test_a_slow_reader_is_bounded_and_asked_to_reload(
     console_settings: Settings, territory: Territory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "MAX_QUEUED", 5)
@@ -186,7 +186,7 @@ async def test_a_slow_reader_is_bounded_and_told_to_read_again(
             assert data["why"] == "too_slow"
 
 
-async def test_who_comes_in_while_a_round_is_made_for_others_misses_nothing_of_it(
+async def test_readers_that_join_during_a_round_miss_nothing(
     console_settings: Settings, territory: Territory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     realm = a_realm()
@@ -218,7 +218,7 @@ async def told(reader: streams.Subscriber) -> bool:
     return b"cen-2" in b"".join(reader.frames)
 
 
-async def test_a_change_that_cannot_be_told_holds_up_nothing_behind_it(
+async def test_a_change_that_cannot_be_sent_blocks_no_later_one(
     console_settings: Settings, territory: Territory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its readers are told to read again; before, the same change was tried again for ever, and nobody heard anything any more."""

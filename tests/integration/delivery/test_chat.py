@@ -54,7 +54,7 @@ async def say(homeserver: Homeserver, schemes: str = "matrix", address: str = ""
         return await driver(ChatSettings(chat_schemes=schemes)).call(outgoing(to), 30)
 
 
-async def test_a_matrix_room_reads_the_words_of_a_call() -> None:
+async def test_a_matrix_room_receives_the_text_of_a_call() -> None:
     homeserver = Homeserver()
     assert (await say(homeserver)).outcome == "accepted"
     body = homeserver.said[0]["body"]

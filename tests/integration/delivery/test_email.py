@@ -236,7 +236,7 @@ async def test_an_address_that_smtp_cannot_carry_fails_alone(start_relay: Any) -
     assert (result.outcome, result.retry) == ("failed", False)
 
 
-async def test_tls_is_required_when_the_url_says_so(start_relay: Any) -> None:
+async def test_tls_is_required_if_the_url_asks_for_it(start_relay: Any) -> None:
     relay = Relay()
     host, port = await start_relay(relay)
     result = await EmailDriver(f"smtp+starttls://{host}:{port}", "vigie@example.net").call(

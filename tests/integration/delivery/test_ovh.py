@@ -115,7 +115,7 @@ async def test_every_message_passes_the_api(
         assert (await sms.call(outgoing(TO, row=row, text=made.text), 10)).outcome == "accepted"
 
 
-async def test_the_api_refuses_what_it_does_not_describe(api: OvhApi) -> None:
+async def test_the_fake_api_refuses_undocumented_requests(api: OvhApi) -> None:
     """The fake is as strict as what it stands for."""
     async with sending(api) as sms:
         job = sms.job
@@ -171,7 +171,7 @@ async def test_a_yes_that_is_not_the_documented_answer_is_a_doubt(
 # ── receipts and answers ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_receipts_are_asked_for_and_told(api: OvhApi) -> None:
+async def test_receipts_are_polled_and_reported(api: OvhApi) -> None:
     inbox = Inbox(waiting={"1000", "1001", "1002"})
     async with sending(api, inbox, polls=True) as sms:
         for _ in range(3):
@@ -184,7 +184,7 @@ async def test_receipts_are_asked_for_and_told(api: OvhApi) -> None:
     ]
 
 
-async def test_nobody_is_asked_while_no_receipt_is_waited_for(api: OvhApi) -> None:
+async def test_no_poll_happens_without_an_expected_receipt(api: OvhApi) -> None:
     async with sending(api, polls=True) as sms:
         await sms.ask()
     assert api.asked == []
@@ -198,7 +198,7 @@ async def test_the_driver_asks_by_itself(api: OvhApi, monkeypatch: pytest.Monkey
         await eventually(lambda: inbox.receipts == [(Channel.SMS, "1000", "received", None)], 10)
 
 
-async def test_answers_are_asked_for_where_people_can_answer_and_told_once(api: OvhApi) -> None:
+async def test_answers_are_polled_if_people_can_answer_and_reported_once(api: OvhApi) -> None:
     inbox = Inbox()
     api.answers = {7: {"id": 7, "sender": "0033612345678", "message": "1", "tag": "", "credits": 0}}
     async with sending(api, inbox, "38000", polls=True) as sms:
@@ -240,7 +240,7 @@ def test_three_keys_mean_ovh_and_its_receipts_are_off_until_they_are_asked_for()
     assert faults(**OVH, sms_receipts="poll") == []
 
 
-def test_what_cannot_be_is_an_error() -> None:
+def test_impossible_settings_are_errors() -> None:
     assert faults(**OVH, sms_receipts="callback") == [("VIGIE_SMS_RECEIPTS", True)]
     assert faults(**OVH | {"sms_url": "https://eu.api.ovh.com/1.0/sms/"}, sms_receipts="poll") == [
         ("VIGIE_SMS_URL", True)

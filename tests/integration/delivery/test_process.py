@@ -308,7 +308,7 @@ async def test_an_sms_goes_out_is_received_and_answered_over_smpp(world: World) 
         assert smsc.of("unbind")
 
 
-async def test_the_auditor_finds_every_promise_kept_in_what_these_tests_left(world: World) -> None:
+async def test_the_auditor_finds_no_breach_in_the_logs_of_these_tests(world: World) -> None:
     async with world.delivery():
         await world.state(await world.plan(), NotificationState.ACCEPTED)
         auditor = Auditor(

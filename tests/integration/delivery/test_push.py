@@ -111,7 +111,7 @@ async def call(
         )
 
 
-async def test_the_browser_alone_reads_a_message_that_says_who_sent_it() -> None:
+async def test_only_the_browser_reads_the_signed_message() -> None:
     browser, asked = Browser(), list[tuple[dict[str, str], bytes, str]]()
 
     async def handle(request: web.Request) -> web.Response:
@@ -177,7 +177,9 @@ async def test_a_subscription_that_ended_leaves_the_directory(status: int) -> No
 @pytest.mark.parametrize(
     ("status", "retry"), [(429, True), (503, True), (400, False), (403, False), (413, False)]
 )
-async def test_other_refusals_are_told_by_code_and_end_nothing(status: int, retry: bool) -> None:
+async def test_other_refusals_are_reported_by_code_and_end_nothing(
+    status: int, retry: bool
+) -> None:
     async def handle(_: web.Request) -> web.Response:
         return web.Response(status=status, text="no")
 
@@ -253,7 +255,7 @@ def test_the_example_of_the_specification_comes_out_byte_for_byte() -> None:
     )
 
 
-async def test_a_long_text_is_cut_to_what_a_push_service_takes() -> None:
+async def test_a_long_text_is_cut_to_the_limit_of_push_services() -> None:
     browser, bodies = Browser(), list[bytes]()
 
     async def handle(request: web.Request) -> web.Response:

@@ -137,7 +137,7 @@ async def test_no_hour_and_no_sunday_holds_a_message_back(
 @pytest.mark.parametrize(
     ("subject", "parts"), [("eau", 1), ("eau" * 40, 2), ("水" * 30, 2), ("水" * 90, 3)]
 )
-async def test_how_many_messages_the_provider_counts_is_told(subject: str, parts: int) -> None:
+async def test_the_number_of_billed_messages_is_reported(subject: str, parts: int) -> None:
     """In GSM-7, or in UCS-2 as soon as one letter asks for it."""
     async with Gateway().running() as driver:
         assert (await driver.call(of_subject(TO, subject), 10)).parts == parts
@@ -153,7 +153,7 @@ async def test_an_answerable_sender_lets_people_write_back() -> None:
     assert "pondez 1" in job["message"]
 
 
-async def test_what_the_gateway_says_is_told_by_code_and_never_by_its_words() -> None:
+async def test_errors_of_the_gateway_are_reported_by_code_only() -> None:
     gateway = Gateway(statuses=[429, 503, 400, 401])
     async with gateway.running() as driver:
         results = [await driver.call(outgoing(TO), 10) for _ in range(4)]

@@ -91,7 +91,7 @@ async def test_a_call_is_one_message_with_a_receipt_asked_for() -> None:
     assert smsc.of("unbind"), "a stop says goodbye"
 
 
-async def test_how_many_messages_a_long_text_is_is_told() -> None:
+async def test_the_number_of_parts_of_a_long_text_is_reported() -> None:
     async with bound() as (_, smpp, _):
         assert [
             (await smpp.call(of_subject(TO, "eau" * n), PATIENCE_S)).parts for n in (1, 40, 100)
@@ -128,7 +128,7 @@ async def test_throttling_passes_a_wrong_number_does_not() -> None:
 
 
 @proves("provider", "network", doubled="said")
-async def test_what_was_written_and_not_answered_is_a_doubt() -> None:
+async def test_a_message_without_an_answer_is_in_doubt() -> None:
     async with bound() as (smsc, smpp, _):
         smsc.tell(do="drop")
         await smsc.saw("bind")
@@ -144,7 +144,7 @@ async def test_what_was_written_and_not_answered_is_a_doubt() -> None:
 
 
 @proves("provider", "restarts", doubled="said")
-async def test_a_provider_that_ends_three_times_in_a_row_is_told_each_message_once() -> None:
+async def test_a_provider_that_ends_three_times_gets_each_message_once() -> None:
     """It ends with a message in its hand, and again before the next one: a doubt each time it was asked, never a second message on our own account."""
     async with bound() as (smsc, smpp, _):
         for turn in range(3):
@@ -191,7 +191,7 @@ async def test_receipts_in_any_order_are_taken_once_they_are_safe(tlv: bool) -> 
         assert box.receipts == [("m1", "failed", "sms_undeliv_069"), ("m2", "received", None)]
 
 
-async def test_replies_arrive_with_number_and_words_also_after_a_reconnection() -> None:
+async def test_replies_arrive_with_number_and_text_also_after_a_reconnection() -> None:
     async with bound() as (smsc, smpp, box):
         await smsc.saw("bind")
         smsc.tell(do="kick")

@@ -93,7 +93,7 @@ async def test_information_waits_for_no_key() -> None:
 @pytest.mark.parametrize(
     ("status", "retry"), [(429, True), (503, True), (400, False), (402, False)]
 )
-async def test_refusals_are_told_by_code(status: int, retry: bool) -> None:
+async def test_refusals_are_reported_by_code(status: int, retry: bool) -> None:
     async def handle(_: web.Request) -> web.Response:
         return web.json_response({"message": f"no credit for {TO}"}, status=status)
 

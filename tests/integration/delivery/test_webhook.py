@@ -98,7 +98,7 @@ async def test_a_signed_message_arrives() -> None:
     ) == (NOTIFICATION, 3, LINK, False)
 
 
-async def test_a_repetition_carries_the_same_id_and_says_so() -> None:
+async def test_a_repetition_carries_the_same_id_and_is_marked() -> None:
     receiver = Receiver()
     await call(receiver)
     await call(receiver, number=2, possible_duplicate=True)
@@ -120,7 +120,7 @@ async def test_a_repetition_carries_the_same_id_and_says_so() -> None:
         (504, "ambiguous", False),
     ],
 )
-async def test_the_status_says_what_became_of_it(status: int, outcome: str, retry: bool) -> None:
+async def test_the_status_gives_the_result(status: int, outcome: str, retry: bool) -> None:
     result = await call(Receiver(status))
     assert (result.outcome, result.retry) == (outcome, retry)
 
@@ -141,7 +141,7 @@ async def test_the_status_says_what_became_of_it(status: int, outcome: str, retr
         (200, "120", None),
     ],
 )
-async def test_when_the_receiver_asks_to_be_called_again_is_told(
+async def test_the_retry_time_of_the_receiver_is_reported(
     status: int, said: str, asked_s: int | None
 ) -> None:
     """A date counts from the receiver's own clock."""
@@ -162,7 +162,7 @@ async def test_silence_or_a_cut_after_the_request_is_a_doubt() -> None:
     assert (await call(Receiver(drop=True))).outcome == "ambiguous"
 
 
-async def test_nobody_there_is_a_passing_failure() -> None:
+async def test_a_missing_receiver_is_a_transient_failure() -> None:
     async with Receiver().running() as url:
         pass
     async with WebhookDriver(SECRET) as webhook:

@@ -23,7 +23,7 @@ REALM = "92back"
 P = partition_of(REALM, PARTITION_COUNT)
 
 
-async def test_what_waits_is_the_end_of_the_input_less_what_the_log_has_applied(
+async def test_the_backlog_is_the_end_of_the_input_minus_the_applied_inputs(
     broker: RunningKafka,
 ) -> None:
     topic = input_topic(SERVICE)

@@ -109,7 +109,7 @@ async def test_keys_survive_the_loss_of_the_index(front: FrontProcess) -> None:
 
 
 @proves("intake", "corrupted", note="the input that its index is a copy of")
-async def test_what_the_input_has_lost_is_taken_when_its_sender_comes_again(
+async def test_a_report_lost_by_the_input_is_accepted_on_the_next_try(
     front: FrontProcess, on_log: OnLog
 ) -> None:
     """The index went on answering for reports that no log held any more: the sender was told 202 and nothing came of it."""
@@ -193,7 +193,7 @@ async def test_killing_the_front_under_load_loses_nothing_that_was_answered(
 
 
 @proves("intake", "stop")
-async def test_a_front_that_stood_still_goes_on_with_what_was_under_way(
+async def test_a_suspended_front_continues_its_open_requests(
     front: FrontProcess, on_log: OnLog
 ) -> None:
     """Requests wait in it and in its socket; whoever gave up comes again with the same key."""

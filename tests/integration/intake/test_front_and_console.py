@@ -148,7 +148,7 @@ async def front(console: Console, new_front: Starter) -> FrontProcess:
     return made
 
 
-async def test_requests_pass_whole_and_without_what_belongs_to_one_connection(
+async def test_requests_pass_whole_without_headers_of_one_connection(
     front: FrontProcess,
 ) -> None:
     async with front.client() as http:
@@ -200,7 +200,7 @@ async def test_a_live_stream_arrives_event_by_event_and_ends_with_its_reader(
     await asyncio.wait_for(console.gone.wait(), 5)
 
 
-async def test_who_still_waits_when_the_front_stops_is_told_to_come_again_and_a_live_stream_ends(
+async def test_a_stopping_front_asks_waiting_clients_to_retry_and_ends_live_streams(
     front: FrontProcess, console: Console
 ) -> None:
     """Ctrl-C waited four seconds for a step of an exercise, or for any page that was open, and printed a traceback."""

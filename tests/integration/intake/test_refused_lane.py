@@ -32,7 +32,7 @@ async def refused(http: httpx.AsyncClient, code: str) -> dict[str, Any]:
     return found[0]
 
 
-async def test_what_was_refused_has_its_effect_when_its_cause_is_mended(
+async def test_a_refused_message_takes_effect_after_the_repair(
     front: FrontProcess, broker: RunningKafka, on_log: Callable[[str], Any], tmp_path: Path
 ) -> None:
     async with front.client() as http:

@@ -14,7 +14,7 @@ from tests.brokers import make_node
 
 
 @pytest.mark.parametrize("name", ["données d’été 😀", " a b ", r"a\tb", "a=b#c!", "100 %d %i"])
-def test_a_folder_of_any_name_holds_what_the_broker_writes(
+def test_a_folder_of_any_name_holds_the_files_of_the_broker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Java reads its settings in Latin-1: the logs were written to a folder of another name, beside the one that is kept and backed up."""
@@ -38,9 +38,7 @@ def test_a_folder_of_any_name_holds_what_the_broker_writes(
 
 
 @pytest.mark.parametrize("name", ["a,b", "a${env:HOME}"])
-def test_what_kafka_reads_otherwise_is_refused_before_anything_is_written(
-    tmp_path: Path, name: str
-) -> None:
+def test_a_path_that_kafka_misreads_is_refused_before_any_write(tmp_path: Path, name: str) -> None:
     folder, secrets = tmp_path / name, tmp_path / "secrets"
     secrets.mkdir()
     with pytest.raises(BrokerFailed, match="Kafka takes"):

@@ -107,7 +107,7 @@ def counted(vigie: RunningVigie, process: str) -> float:
     )
 
 
-def test_who_lacks_the_key_decides_nothing_and_is_on_record(vigie: RunningVigie) -> None:
+def test_writers_without_the_key_decide_nothing_and_are_recorded(vigie: RunningVigie) -> None:
     kafka, realm = Settings(data_dir=vigie.folder / "data").kafka, open_exercise(vigie)
     before = vigie.get(f"/api/v1/level?realm={realm}"), vigie.get("/api/v1/level")
     level = SetLevel(scope="territory", level=Level.N4, force=True, **SOMEBODY)

@@ -153,7 +153,7 @@ def test_the_doctor_finds_the_running_system_sound_but_for_its_channels(
     assert found["topics"]["state"] == found["store"]["state"] == found["secrets"]["state"] == "ok"
 
 
-def test_the_read_model_is_made_again_on_demand_and_says_the_same(vigie: RunningVigie) -> None:
+def test_the_read_model_is_rebuilt_on_demand_with_the_same_content(vigie: RunningVigie) -> None:
     until(vigie.ready, PATIENCE_S)
     before = vigie.get("/api/v1/overview")
     done = vigie.cli("rebuild", "--json")
@@ -170,7 +170,7 @@ def test_the_read_model_is_made_again_on_demand_and_says_the_same(vigie: Running
     assert done.returncode == 0, "row by row what the logs say, notifications too: " + done.stdout
 
 
-def test_status_tells_processes_and_lag(vigie: RunningVigie) -> None:
+def test_status_shows_processes_and_lag(vigie: RunningVigie) -> None:
     until(vigie.ready, PATIENCE_S)
     done = vigie.cli("status")
     assert done.returncode == 0

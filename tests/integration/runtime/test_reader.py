@@ -105,7 +105,7 @@ async def test_a_reader_takes_accepted_records_only_and_resumes_where_it_was(toy
         assert [a.transaction.seq async for a in reader.read_to_end()] == [6, 7]
 
 
-async def test_a_reader_whose_history_is_gone_says_so_at_the_start_and_while_idle(
+async def test_a_reader_reports_a_lost_history_at_the_start_and_while_idle(
     toys: Toys,
 ) -> None:
     written = Log(toys)
@@ -141,7 +141,7 @@ async def test_after_a_declared_loss_a_reader_of_the_lost_history_begins_again(t
             pass
 
 
-async def test_who_looks_again_and_again_asks_the_broker_about_one_topic_once(
+async def test_repeated_checks_ask_the_broker_about_one_topic_once(
     toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Eleven processes look every second whether their log is still the one they read: each time the metadata of all topics is a tenth of a core."""

@@ -81,7 +81,9 @@ def metadata(port: int) -> bytes:
 
 
 @pytest.mark.parametrize("listener", ["port", "controller_port"])
-def test_both_listeners_close_on_who_does_not_log_in(broker: RunningKafka, listener: str) -> None:
+def test_both_listeners_close_connections_without_a_login(
+    broker: RunningKafka, listener: str
+) -> None:
     assert metadata(getattr(broker.node, listener)) == b""
 
 
@@ -161,7 +163,7 @@ def test_no_server_of_the_system_listens_but_behind_a_login_or_with_health_alone
     assert not {"redis", "console-http"} & set(known)
 
 
-def test_what_the_system_writes_is_its_owners_alone(vigie: RunningVigie) -> None:
+def test_files_of_the_system_are_readable_by_the_owner_only(vigie: RunningVigie) -> None:
     """The folders were private, the files in them were not: a copy of them was open to all."""
     data = DataDir(vigie.folder / "data")
     written = [
@@ -256,7 +258,7 @@ def old_store(tmp_path: Path) -> Iterator[RunningStore]:
     running.stop()
 
 
-async def test_the_store_reads_what_an_older_one_saved(old_store: RunningStore) -> None:
+async def test_the_store_reads_the_file_of_an_older_version(old_store: RunningStore) -> None:
     await old_store.start()
     with redis.Redis.from_url(old_store.url) as client:
         assert client.get("vigie:epoch") == b"1"

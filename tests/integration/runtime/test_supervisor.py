@@ -86,7 +86,7 @@ async def supervised(folder: Path) -> AsyncIterator[tuple[Supervisor, io.StringI
         stream.close()
 
 
-async def test_a_killed_process_is_back_within_5_seconds_and_the_status_tells(
+async def test_a_killed_process_is_back_within_5_seconds_and_the_status_shows_it(
     tmp_path: Path,
 ) -> None:
     async with supervised(tmp_path) as (supervisor, _, data):
@@ -105,7 +105,7 @@ async def test_a_killed_process_is_back_within_5_seconds_and_the_status_tells(
 
 
 @proves("worker", "restarts", note="any process of the supervisor")
-async def test_a_process_that_always_ends_is_restarted_ever_more_slowly_and_says_why(
+async def test_a_failing_process_is_restarted_ever_more_slowly_with_its_reason(
     tmp_path: Path,
 ) -> None:
     async with supervised(tmp_path) as (supervisor, _, _):
@@ -118,7 +118,9 @@ async def test_a_process_that_always_ends_is_restarted_ever_more_slowly_and_says
         assert not child.ready.is_set()
 
 
-async def test_the_exception_is_the_reason_whatever_a_library_says_after_it(tmp_path: Path) -> None:
+async def test_the_exception_is_the_reason_despite_later_output_of_a_library(
+    tmp_path: Path,
+) -> None:
     code = (
         "import atexit; atexit.register(print, 'unclosed producer'); raise KeyError('the domain')"
     )
@@ -213,7 +215,7 @@ asyncio.run(main())
 
 
 @proves("supervisor", "kill")
-def test_children_end_with_a_killed_supervisor_and_the_next_one_ends_what_hangs(
+def test_children_end_with_a_killed_supervisor_and_the_next_one_ends_hung_ones(
     tmp_path: Path,
 ) -> None:
     with subprocess.Popen(

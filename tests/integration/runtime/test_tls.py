@@ -222,7 +222,7 @@ async def test_every_client_and_a_worker_get_in(
         await worker.wait()
 
 
-async def test_a_password_may_be_said_as_it_is_inside_tls(
+async def test_plain_passwords_are_allowed_inside_tls(
     broker: RunningKafka, secured: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VIGIE_KAFKA_SASL", "PLAIN")
@@ -246,7 +246,7 @@ async def test_a_password_may_be_said_as_it_is_inside_tls(
 @pytest.mark.filterwarnings(
     "ignore:unclosed transport:ResourceWarning"
 )  # aiokafka forgets a connection whose handshake is cut off
-async def test_nobody_else_gets_in(
+async def test_other_clients_are_refused(
     broker: RunningKafka,
     secured: None,
     certificates: Certificates,

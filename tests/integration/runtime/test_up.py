@@ -179,7 +179,7 @@ def test_the_broker_starts_with_the_classes_that_are_kept(vigie: RunningVigie) -
     assert "classes" not in vigie.processes(), "they are not made again"
 
 
-def test_nothing_listens_outside_loopback(vigie: RunningVigie) -> None:
+def test_all_listeners_are_on_loopback(vigie: RunningVigie) -> None:
     for pid in (vigie.pid, *vigie.processes().values()):
         for connection in psutil.Process(pid).net_connections("inet"):
             if connection.status == psutil.CONN_LISTEN:

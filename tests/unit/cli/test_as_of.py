@@ -53,7 +53,7 @@ WRITES = [
 ]
 
 
-def test_what_is_validated_is_what_was_known_at_the_time_that_was_asked(
+def test_a_validated_report_has_the_state_of_the_requested_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told: list[dict[str, Any]] = []

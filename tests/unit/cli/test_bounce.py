@@ -12,7 +12,9 @@ from tests.unit.delivery.channels.test_bounces import report
 @pytest.mark.parametrize(
     "mail", [b"", b"Subject: Absent\r\n\r\nEn conge", report("delayed", "4.4.1", full=False)]
 )
-def test_what_changes_nothing_is_done(mail: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bounces_without_an_effect_are_completed(
+    mail: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("VIGIE_URL", "http://127.0.0.1:1")
     assert CliRunner().invoke(app, ["bounce"], input=mail).exit_code == 0
 

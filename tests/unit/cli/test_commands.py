@@ -39,7 +39,7 @@ def test_a_program_reads_which_exercises_come_along() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_list_says_what_the_command_says(name: str) -> None:
+def test_the_list_of_commands_matches_their_help(name: str) -> None:
     listed, itself = _CommandGroup().get_command(None, name), _load_command(name)
     assert listed.get_short_help_str(1000) == itself.get_short_help_str(1000)
     assert listed.help
@@ -148,7 +148,7 @@ def test_a_broker_without_a_port_is_named_before_anything_starts(
         ("VIGIE_KAFKA_TLS", "maybe"),
     ],
 )
-def test_what_a_process_would_not_take_is_named_before_anything_starts(
+def test_invalid_settings_of_a_process_are_named_before_the_start(
     variable: str,
     value: str,
     tmp_path: Path,
@@ -200,7 +200,7 @@ def test_a_scenario_is_played_until_a_minute_that_there_is(until: str) -> None:
 
 
 @pytest.mark.parametrize("command", [["repair"], ["seal", "archive.zip"]])
-def test_where_no_installation_is_none_is_begun(
+def test_a_command_never_creates_an_installation(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It made an empty one and started its broker, to say after forty seconds that topics were missing."""
@@ -243,7 +243,7 @@ def test_all_that_is_dead_is_tried_again_although_one_is_refused(
         ["whatif", "92", "--territory", str(REPOSITORY / "territories" / "92")],
     ],
 )
-def test_without_a_broker_one_sentence_says_so_and_nothing_is_begun(
+def test_a_missing_broker_is_reported_and_nothing_is_created(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`vigie directory` made keys in an empty folder, so that no backup could be restored there; `vigie play` played to its end, and then failed."""

@@ -74,7 +74,7 @@ def test_a_number_is_kept_as_networks_want_it_however_it_is_written(
         "webhook,ici",
     ],
 )
-def test_what_nothing_would_ever_reach_is_refused_before_the_night(point: str) -> None:
+def test_a_contact_point_without_a_provider_is_refused_at_the_import(point: str) -> None:
     with pytest.raises(DirectoryInvalid, match="line 2: address: ") as caught:
         read_contacts([HEAD, f"p-1,A,,{point},2026-11-01"])
     assert point.split(",")[1] not in str(caught.value)

@@ -71,7 +71,7 @@ async def test_a_token_that_ends_soon_is_named(data: DataDir) -> None:
     assert (finding.state, finding.found) == ("ok", "none expires within a month")
 
 
-def test_a_full_or_slow_disk_is_said(data: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_or_slow_disk_is_reported(data: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(data.run.iterdir()) == []
     found = list(doctor.check_disk(data))
     assert {f.check for f in found} == {"disk room", "disk speed"}
@@ -113,7 +113,7 @@ def test_plain_http_on_a_network_is_a_warning(tmp_path: Path) -> None:
         }, address
 
 
-def test_what_runs_is_looked_at_where_it_listens(tmp_path: Path) -> None:
+def test_a_running_system_is_checked_at_its_address(tmp_path: Path) -> None:
     """After `vigie up --http 0.0.0.0:80` it spoke of the default address."""
     data = DataDir(tmp_path)
     data.make()
@@ -126,7 +126,7 @@ def test_what_runs_is_looked_at_where_it_listens(tmp_path: Path) -> None:
     assert states(list(doctor.check_listening(settings))) == {"listening": "ok"}
 
 
-async def test_what_does_not_answer_is_a_fault_not_a_traceback(tmp_path: Path) -> None:
+async def test_a_missing_answer_is_a_fault_without_a_traceback(tmp_path: Path) -> None:
     nobody = Settings(data_dir=tmp_path, kafka="127.0.0.1:9", redis="redis://127.0.0.1:9/0")
     found = await doctor.run_checks(nobody)
     told = states(found)
@@ -141,7 +141,7 @@ async def test_without_any_channel_nobody_can_be_called(tmp_path: Path) -> None:
     assert finding.state == "fault"
 
 
-def test_a_variable_that_nothing_reads_is_said_with_the_one_that_was_meant() -> None:
+def test_an_unknown_variable_is_reported_with_the_nearest_known_one() -> None:
     given = [
         "VIGIE_SMPT_URL",
         "VIGIE_HTTP",
@@ -151,5 +151,8 @@ def test_a_variable_that_nothing_reads_is_said_with_the_one_that_was_meant() -> 
         "PATH",
     ]
     [finding] = doctor.check_variables(given)
-    assert (finding.state, finding.found) == ("warning", "VIGIE_SMPT_URL is not a variable of Vigie")
+    assert (finding.state, finding.found) == (
+        "warning",
+        "VIGIE_SMPT_URL is not a variable of Vigie",
+    )
     assert "VIGIE_SMTP_URL" in finding.act

@@ -417,7 +417,7 @@ def test_no_value_is_more_than_refused(tmp_path: Path) -> None:
     assert 5 < said.count(None) < 200
 
 
-def test_nothing_stops_at_the_first_fault(tmp_path: Path) -> None:
+def test_all_faults_of_a_file_are_reported(tmp_path: Path) -> None:
     text = (
         HEAD
         + "events:\n  - {at: x, type: info, severity: 1}\n  - {at: 0, type: nothing, severity: 1}\n  - {at: 0, type: info, severity: 0}\n"
@@ -461,7 +461,7 @@ def test_no_text_is_more_than_refused(tmp_path: Path, at: int, scraps: list[str]
         parse_report(orjson.dumps(event.body))
 
 
-def test_the_command_says_what_is_wrong_and_what_comes_next(tmp_path: Path) -> None:
+def test_the_command_names_the_fault_and_the_next_step(tmp_path: Path) -> None:
     fine = CliRunner().invoke(app, ["scenario", "check", str(TEMPLATE)])
     assert (fine.exit_code, "vigie play" in fine.output) == (0, True)
     wrong = tmp_path / "wrong.yaml"
@@ -471,7 +471,7 @@ def test_the_command_says_what_is_wrong_and_what_comes_next(tmp_path: Path) -> N
     assert "wrong.yaml:5: severity" in done.output
 
 
-def test_an_event_says_when_what_is_announced_acts(tmp_path: Path) -> None:
+def test_an_event_gives_the_window_of_an_announcement(tmp_path: Path) -> None:
     file = tmp_path / "essai.yaml"
     window = "effective: {from: +1d 08:00, to: +1d 18:00}"
     event = f"events:\n  - {{at: 0, type: outage_water, severity: 3, site: cen-1, {window}, urgency: Future, sites: [cen-2]}}\n"

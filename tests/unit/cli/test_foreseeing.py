@@ -20,7 +20,7 @@ def person(what: str, before: int | None, after: int | None) -> Difference:
     return Difference(Milestone("person", "maire", what, "S-1"), at(before), at(after))
 
 
-def test_calls_are_counted_once_and_by_what_becomes_of_them() -> None:
+def test_calls_are_counted_once_by_their_change() -> None:
     sooner = outcome(
         "92~ex-1", person("called", 20, 15), person("reached", 21, 16), person("called", None, 30)
     )

@@ -102,7 +102,7 @@ def test_a_list_is_read_to_its_end(command: str) -> None:
         ("improvement list", ("à faire", "Coordonnateur PCA"), ("open", "coordinateur_pca")),
     ],
 )
-def test_states_are_told_in_words(
+def test_states_are_shown_in_words(
     monkeypatch: pytest.MonkeyPatch, command: str, said: tuple[str, ...], codes: tuple[str, ...]
 ) -> None:
     def change(collection: str, before: str | None, after: str) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def test_a_list_of_one_page_has_its_items_under_the_same_name(command: str) -> N
 
 
 @pytest.mark.parametrize("command", ["incidents", "note texte"])
-def test_where_nothing_listens_the_sentence_says_what_to_do(
+def test_a_missing_server_is_reported_with_the_next_step(
     monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     def refused(request: httpx.Request) -> httpx.Response:
@@ -184,7 +184,7 @@ def test_where_nothing_listens_the_sentence_says_what_to_do(
 
 
 @pytest.mark.parametrize("command", ["play {}", "directory import {}", "oncall import {}"])
-def test_a_file_that_is_not_there_is_named_with_what_is_wrong(tmp_path: Path, command: str) -> None:
+def test_a_missing_file_is_named_with_the_error(tmp_path: Path, command: str) -> None:
     shown = CliRunner().invoke(app, command.format(tmp_path / "absent.yaml").split())
     assert (shown.exit_code, "Errno" in shown.output) == (1, False)
     assert "absent.yaml" in shown.output

@@ -51,7 +51,7 @@ def test_without_an_address_there_is_no_code_to_scan() -> None:
     assert {s["qr"] for s in _list_sites(territory(), "")} == {""}
 
 
-def test_the_telephone_list_is_printed_only_from_a_file_and_names_who_is_missing() -> None:
+def test_the_telephone_list_is_printed_only_from_a_file_and_names_missing_people() -> None:
     assert _list_phones(territory(), []) == []
     rows = _list_phones(territory(), [somebody("dgs")])
     known = next(row for row in rows if row[1] == "Camille Exemple")
@@ -74,7 +74,7 @@ def test_a_condition_of_a_call_is_on_it() -> None:
     assert "(si COD activé)" in n3["waves"][0][2]
 
 
-def test_codes_are_told_in_words() -> None:
+def test_codes_are_shown_in_words() -> None:
     said = " ".join(
         cell
         for ladder in _list_escalations(territory())

@@ -40,7 +40,7 @@ def test_a_file_without_responders_is_named(tmp_path: Path, text: str) -> None:
         _read_responders(file)
 
 
-def test_a_play_that_goes_on_in_its_realm_says_what_it_said_before() -> None:
+def test_a_continued_play_sends_its_earlier_events_unchanged() -> None:
     """`--until 30`, then until the end: the front door refuses a key that comes again with another body. Before each event, of one time too, the clock moves."""
     said: dict[str, Any] = {}
 

@@ -9,7 +9,7 @@ from services.runtime.process.settings import REPOSITORY
 from tools.sbom import _normalize_name, build_bill
 
 
-def test_it_names_what_the_lock_file_names() -> None:
+def test_the_sbom_names_the_packages_of_the_lock_file() -> None:
     locked = {
         (p["name"], p.get("version"))
         for p in tomllib.loads((REPOSITORY / "uv.lock").read_text())["package"]

@@ -43,7 +43,7 @@ def cell(column: str, value: str) -> str:
 
 
 @pytest.mark.parametrize("id", [head.id for head in list_scenarios(SHIPPED)])
-def test_what_comes_along_is_read(id: str) -> None:
+def test_the_shipped_scenarios_are_read(id: str) -> None:
     found = load_scenario(SHIPPED, id)
     assert found.events
     assert list(found.events) == sorted(found.events, key=lambda e: e.reported_at)
@@ -244,7 +244,7 @@ def test_an_alarm_that_must_not_come_needs_no_time(tmp_path: Path) -> None:
         (["--responders", "wrong.yaml"], "wrong.yaml:3: answer: "),
     ],
 )
-def test_play_says_what_it_cannot_read(
+def test_play_names_the_file_that_it_cannot_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

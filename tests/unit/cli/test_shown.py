@@ -32,7 +32,7 @@ def test_a_headline_is_no_markup_and_no_command_to_the_terminal(
     assert not {"\x1b", "\a"} & set(said)
 
 
-def test_words_that_turn_the_direction_of_writing_are_seen_as_such(
+def test_characters_that_change_the_direction_of_writing_are_visible(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """«\u202egnp.erutcaf» reads as a picture."""
@@ -119,7 +119,7 @@ def test_the_status_of_a_system_shows_no_password(
     assert json.loads(capsys.readouterr().out)["redis"] == "redis://store:6379/0"
 
 
-def test_the_status_says_that_the_disk_is_full_and_who_is_gone(
+def test_the_status_reports_a_full_disk_and_missing_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The states are written on the full disk: they said that everything was ready while the broker was down."""
@@ -157,7 +157,7 @@ def test_the_status_says_that_the_disk_is_full_and_who_is_gone(
     ("ahead_ms", "said"),
     [(7_200_000, ["the newest record is 7200 s ahead of this machine"]), (1500, []), (-60_000, [])],
 )
-def test_the_status_says_that_records_come_from_the_future(ahead_ms: int, said: list[str]) -> None:
+def test_the_status_reports_records_from_the_future(ahead_ms: int, said: list[str]) -> None:
     found = status.find_clock_faults(1_800_000_000_000 + ahead_ms, 1_800_000_000_000)
     assert [fault.partition(": ")[0] for fault in found] == said
 
@@ -198,7 +198,7 @@ def test_an_identifier_is_in_one_piece_at_any_width(
     assert max(map(len, said.splitlines())) <= columns
 
 
-def test_what_does_not_fit_side_by_side_stands_one_below_the_other(
+def test_a_table_wider_than_the_terminal_is_shown_as_a_list(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(output, "PIPED_COLUMNS", 60)
@@ -209,7 +209,7 @@ def test_what_does_not_fit_side_by_side_stands_one_below_the_other(
     )
 
 
-def test_codes_of_messages_lines_and_proposals_are_told_in_words(
+def test_codes_of_messages_lines_and_proposals_are_shown_in_words(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     message = {

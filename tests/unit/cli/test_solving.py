@@ -8,7 +8,7 @@ from services.cli.__main__ import app
 from tests.unit.continuity.reassignment.cases import META, ROWS
 
 
-def test_people_read_why_in_words_and_not_in_codes() -> None:
+def test_reasons_are_shown_in_words_and_not_in_codes() -> None:
     given = ["--situations", str(ROWS), "--meta", str(META), "--name", "N3-CEN"]
     said = CliRunner().invoke(app, ["reassignment", "solve", *given], env={"COLUMNS": "250"})
     assert said.exit_code == 0, said.output

@@ -63,7 +63,7 @@ def answered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Answe
     ],
     ids=["portal", "list", "errors"],
 )
-def test_what_is_not_vigie_is_told_so(
+def test_another_server_is_reported_as_such(
     command: list[str], answer: httpx.Response, answered: Callable[[Answering], None]
 ) -> None:
     """A portal on the way, an address of something else: each command ended with a KeyError."""
@@ -112,7 +112,7 @@ def test_a_key_of_any_letters_is_sent(key: str, answered: Callable[[Answering], 
 @pytest.mark.parametrize(
     "words", [["ack", "\udce9"], ["note", "site \udce9vacu\udce9"], ["incidents", "--q", "\udce9"]]
 )
-def test_words_that_are_no_utf_8_are_told_so(
+def test_text_other_than_utf_8_is_reported(
     words: list[str],
     answered: Callable[[Answering], None],
     monkeypatch: pytest.MonkeyPatch,
@@ -127,7 +127,7 @@ def test_words_that_are_no_utf_8_are_told_so(
     assert "UTF-8" in capsys.readouterr().err
 
 
-def test_what_people_write_in_brackets_is_shown(answered: Callable[[Answering], None]) -> None:
+def test_text_in_brackets_is_shown(answered: Callable[[Answering], None]) -> None:
     """`[urgent]` was taken for a style and left out of the main courante; `[/]` ended the command."""
     text = "[urgent] site [/] fermé :warning:"
     line = {
@@ -193,7 +193,7 @@ def test_a_token_is_one_part_of_an_address(answered: Callable[[Answering], None]
     assert sent == ["/api/v1/tokens/..%2Fusers%2Fx%3Fy"]
 
 
-def test_a_wrong_field_is_told_once(answered: Callable[[Answering], None]) -> None:
+def test_a_wrong_field_is_reported_once(answered: Callable[[Answering], None]) -> None:
     one = {"field": "sites", "code": "enum", "detail": "personne n’y travaille"}
     other = {"field": "channels.0", "code": "enum", "detail": "inconnu"}
     answered(

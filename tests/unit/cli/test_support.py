@@ -22,7 +22,7 @@ PLANTED = (
 
 
 @pytest.mark.parametrize("planted", PLANTED[:5])
-def test_what_looks_like_an_address_a_number_or_a_token_is_blanked(planted: str) -> None:
+def test_addresses_numbers_and_tokens_are_blanked(planted: str) -> None:
     assert planted not in blank_personal_data(f"sent to {planted} in vain")
 
 

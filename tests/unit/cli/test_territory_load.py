@@ -99,7 +99,7 @@ def test_it_is_refused_with_the_list(published: list[str]) -> None:
     assert published == []
 
 
-def test_with_a_word_it_is_migrated_with_the_list(published: list[str]) -> None:
+def test_with_release_the_list_is_migrated(published: list[str]) -> None:
     said = load("--release")
     assert said.exit_code == 0, said.output
     assert "gone-1" in said.output
@@ -111,7 +111,7 @@ def test_with_a_word_it_is_migrated_with_the_list(published: list[str]) -> None:
     [{}, {"": {"items": [line("cen-1", "cen-2", 4)], "next": None}}],
     ids=["nothing answers", "nobody is concerned"],
 )
-def test_otherwise_it_is_published_without_a_word(
+def test_otherwise_it_is_published_silently(
     pages: dict[str, Any], published: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Console, "pages", pages)
@@ -125,7 +125,7 @@ def _checked(folder: Path) -> Result:
     return CliRunner().invoke(app, ["territory", "check", str(folder)])
 
 
-def test_a_rule_that_a_decider_cannot_use_is_said_before_anything_is_published(
+def test_an_unusable_rule_is_reported_before_the_publication(
     tmp_path: Path,
 ) -> None:
     """It would be refused as an input: a realm without rules, and nobody told but the dead letters."""
@@ -143,7 +143,7 @@ def test_a_rule_that_a_decider_cannot_use_is_said_before_anything_is_published(
     ) == (1, True)
 
 
-async def test_a_start_without_a_territory_says_so_in_one_line(tmp_path: Path) -> None:
+async def test_a_start_without_a_territory_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UpFailed) as failed:
         await open_territory(Settings(territory=tmp_path))
     assert len(str(failed.value).splitlines()) == 1

@@ -100,7 +100,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any
     return lines
 
 
-def test_a_line_about_an_unknown_site_is_refused_and_says_what_to_do(
+def test_a_line_about_an_unknown_site_is_refused_with_the_next_step(
     typed: list[dict[str, Any]],
 ) -> None:
     done = CliRunner().invoke(app, ["line", "999 ELEC"])

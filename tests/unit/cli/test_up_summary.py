@@ -34,7 +34,7 @@ def test_it_is_short_and_names_all_that_a_newcomer_needs(settings: Settings) -> 
         assert word in told
 
 
-def test_without_a_first_code_nothing_is_said_of_it(settings: Settings) -> None:
+def test_the_summary_mentions_the_first_code_only_if_it_exists(settings: Settings) -> None:
     assert "admin.code" not in build_greeting(settings, demo=False)
 
 

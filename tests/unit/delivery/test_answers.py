@@ -83,7 +83,7 @@ def test_the_same_answer_again_has_no_second_effect() -> None:
     assert d.row().acknowledged_at == first_at
 
 
-def test_who_said_yes_may_say_no_later() -> None:
+def test_an_acknowledgement_can_become_a_decline() -> None:
     d = desk()
     d.plan()
     d.answer(Answer.ACK)
@@ -101,7 +101,7 @@ def test_a_late_answer_to_a_withdrawn_call_still_counts() -> None:
     assert d.row().state is NotificationState.ANSWERED
 
 
-def test_nobody_answers_for_somebody_else() -> None:
+def test_people_answer_only_their_own_calls() -> None:
     d = desk()
     d.plan()
     (refused,) = d.answer(person="president")
@@ -118,7 +118,7 @@ def test_answers_to_nothing_are_refused_by_name() -> None:
     assert codes == ["notification_not_found", "answer_not_expected"]
 
 
-def test_an_answer_given_elsewhere_ends_the_call_and_is_told_to_nobody_again() -> None:
+def test_an_answer_elsewhere_ends_the_call_without_a_notice() -> None:
     d = desk(channels=("sms", "voice"))
     d.plan(channels=(Channel.SMS, Channel.VOICE))
     d.claim()
@@ -134,7 +134,7 @@ def test_an_answer_given_elsewhere_ends_the_call_and_is_told_to_nobody_again() -
     assert len(d.row().attempts) == 1, "the phone does not ring"
 
 
-def test_an_answer_given_elsewhere_takes_what_reached_nobody_off_the_dead_letters() -> None:
+def test_an_answer_elsewhere_removes_failed_calls_from_the_dead_letters() -> None:
     d = desk(channels=("sms",))
     d.plan()
     d.claim()

@@ -37,7 +37,7 @@ def test_the_first_channel_of_the_wave_that_the_person_has_is_tried_first() -> N
     assert (row.state, row.channel) == (NotificationState.PLANNED, SMS)
 
 
-def test_a_wave_that_says_app_does_not_ring_the_phone_but_falls_back_to_mail() -> None:
+def test_a_step_for_the_app_falls_back_to_mail_without_a_phone_call() -> None:
     d = desk(channels=("voice", "webhook", "email"))
     assert d.plan(channels=(APP,)).channels == (EMAIL, WEBHOOK)
 
@@ -183,7 +183,7 @@ def test_a_provider_is_not_called_before_the_time_that_it_asks_for_within_bounds
     assert channels_tried(d) == [WEBHOOK, WEBHOOK]
 
 
-def test_what_one_provider_asks_for_keeps_no_other_channel_back() -> None:
+def test_a_retry_time_of_one_provider_delays_no_other_channel() -> None:
     d = desk(channels=("sms", "voice"))
     d.plan(channels=(SMS, VOICE))
     d.claim()
@@ -191,7 +191,7 @@ def test_what_one_provider_asks_for_keeps_no_other_channel_back() -> None:
     assert channels_tried(d) == [SMS, VOICE]
 
 
-def test_a_missing_receipt_tries_the_next_channel_and_says_that_it_may_be_twice() -> None:
+def test_a_missing_receipt_tries_the_next_channel_marked_as_possible_repetition() -> None:
     d = desk(channels=("sms", "voice"))
     d.plan(channels=(SMS, VOICE))
     d.claim()
@@ -236,7 +236,7 @@ def test_a_missing_receipt_on_the_last_channel_stays_accepted() -> None:
     assert not any(isinstance(f, Unreachable) for f in d.facts)
 
 
-def test_a_receipt_that_says_undelivered_goes_to_the_next_channel() -> None:
+def test_an_undelivered_receipt_tries_the_next_channel() -> None:
     d = desk(channels=("sms", "voice"))
     d.plan(channels=(SMS, VOICE))
     d.claim()
@@ -352,7 +352,7 @@ def test_a_declared_loss_makes_every_open_attempt_ambiguous(
     assert d.claim("run-2") is None
 
 
-def test_what_was_planned_before_a_declared_loss_and_comes_again_is_marked() -> None:
+def test_a_message_planned_again_after_a_declared_loss_is_marked() -> None:
     d = desk(channels=("voice", "email"))
     planned_at = d.now
     d.wait(10)
@@ -363,7 +363,7 @@ def test_what_was_planned_before_a_declared_loss_and_comes_again_is_marked() -> 
     assert d.plan("n2", channels=(VOICE,)).attempts[0].possible_duplicate is False
 
 
-def test_perhaps_told_in_the_lost_history_by_an_at_most_once_channel_only_is_ambiguous() -> None:
+def test_a_message_of_an_at_most_once_channel_in_a_lost_history_is_ambiguous() -> None:
     d = desk(channels=("voice",))
     d.chain_fact(LossDeclared(detail="tail lost"))
     row = d.plan(channels=(VOICE,))
@@ -383,7 +383,7 @@ def test_a_deadline_that_the_runtime_gave_up_does_not_come_back() -> None:
 # ── withdrawal ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_called_back_before_anybody_was_told_is_withdrawn() -> None:
+def test_a_message_recalled_before_any_call_is_withdrawn() -> None:
     d = desk()
     d.plan()
     d.withdraw()
@@ -402,7 +402,7 @@ def test_called_back_after_a_call_is_superseded_and_goes_to_no_further_channel()
     assert not any(isinstance(f, Unreachable) for f in d.facts)
 
 
-def test_what_reached_nobody_and_is_no_longer_needed_is_replayed_to_nobody() -> None:
+def test_a_failed_message_that_is_no_longer_needed_is_not_replayed() -> None:
     """A backlog that is sent again must not call for yesterday."""
     d = desk(channels=("sms",))
     d.plan()

@@ -88,7 +88,7 @@ def take(d: Desk) -> None:
             d.outcome("accepted", id=r.id)
 
 
-def test_a_correction_says_that_it_is_one() -> None:
+def test_a_correction_is_marked_as_such() -> None:
     d = desk()
     assert draft(d, 2, corrects="c0").corrects == "c0"
     start(d)
@@ -97,7 +97,7 @@ def test_a_correction_says_that_it_is_one() -> None:
     assert {r.values["text"] for r in told(d)} == {"text:1"}
 
 
-def test_a_long_sms_is_expected_to_cost_what_its_parts_do() -> None:
+def test_the_estimate_of_a_long_sms_counts_its_parts() -> None:
     d = declared(desk(), per_minute=1200, burst=20, cost_cents=4)
     found = draft(d, 300, channels=(SMS, EMAIL), sms_parts=3)
     assert [(e.channel, e.parts, e.cost_cents) for e in found.estimates] == [(SMS, 3, 3600)]
@@ -158,7 +158,7 @@ def called(**changes: Any) -> NotificationRow:
     )
 
 
-def test_a_draft_tells_nobody_and_says_what_it_takes() -> None:
+def test_a_draft_calls_nobody_and_estimates_duration_and_cost() -> None:
     d = declared(desk(), per_minute=1200, burst=20)
     found = draft(d, 5300)
     assert (found.state, found.people, found.unreachable) == ("draft", 5300, 0)
@@ -173,7 +173,7 @@ def test_people_without_a_channel_are_counted_before_it_starts() -> None:
     assert (found.people, found.unreachable, found.cost_cents) == (10, 10, 0)
 
 
-def test_a_long_message_is_paid_part_by_part_whatever_becomes_of_it() -> None:
+def test_a_long_message_costs_each_part_with_any_result() -> None:
     d = declared(desk(), cost_cents=7)
     draft(d, 3)
     start(d)
@@ -192,7 +192,7 @@ def test_a_long_message_is_paid_part_by_part_whatever_becomes_of_it() -> None:
     st.lists(st.lists(st.sampled_from(list(Channel)), unique=True, max_size=3), max_size=60),
     st.lists(st.sampled_from(list(Channel)), min_size=1, max_size=3),
 )
-def test_estimates_count_everybody_once_and_cost_what_is_declared(
+def test_estimates_count_everybody_once_at_the_declared_price(
     people: list[list[Channel]], wanted: list[Channel]
 ) -> None:
     d = desk()
@@ -235,7 +235,7 @@ def test_no_transaction_of_a_call_out_is_too_large() -> None:
     assert sum(len(f.model_dump_json()) for f in fired) < 160 * 1024
 
 
-def test_progress_is_counted_and_the_end_is_told_with_its_price() -> None:
+def test_progress_is_counted_and_the_end_reports_its_cost() -> None:
     d = declared(desk(), per_minute=600, burst=10)
     draft(d, 100, channels=(EMAIL,), has=(EMAIL,))
     start(d)
@@ -275,7 +275,7 @@ def test_the_eta_waits_for_the_end_of_a_hold_unless_it_is_about_danger() -> None
         assert (eta_at >= d.now + 3_500_000) is not danger
 
 
-def test_after_a_stop_nobody_else_is_told() -> None:
+def test_a_stopped_call_out_calls_nobody_else() -> None:
     d = declared(desk(), per_minute=600, burst=10)
     draft(d, 500)
     start(d)
@@ -305,7 +305,7 @@ def test_after_a_stop_nobody_else_is_told() -> None:
 
 
 @pytest.mark.parametrize("what", [StartCallOut, StopCallOut])
-def test_refusals_name_what_stands_against_it(what: Any) -> None:
+def test_refusals_name_their_reason(what: Any) -> None:
     d = declared(desk())
 
     def code(command: Any) -> str | None:
@@ -332,7 +332,7 @@ def test_refusals_name_what_stands_against_it(what: Any) -> None:
         ("observer", False),
     ],
 )
-def test_a_headcount_is_started_and_closed_by_whoever_answers_for_the_site(
+def test_a_site_manager_starts_and_closes_the_headcount_of_the_site(
     role: str, counts: bool
 ) -> None:
     """D79. To tell everybody anything else stays with the coordinator."""

@@ -87,7 +87,7 @@ def answer(d: Desk, count: int) -> None:
         d.answer(person=r.person, id=r.id)
 
 
-def test_those_who_do_not_answer_are_reminded_three_times_and_nobody_else() -> None:
+def test_only_people_without_an_answer_are_reminded_three_times() -> None:
     d = asked()
     answer(d, 4)
     times = []
@@ -116,7 +116,7 @@ def test_the_manager_of_the_site_is_called_at_thirty_minutes_with_the_numbers() 
     assert row(d).managers_called_at is not None
 
 
-def test_the_manager_is_called_as_the_directory_says_today() -> None:
+def test_the_manager_is_called_by_the_present_directory() -> None:
     d = asked()
     d.tell(ReachabilityChanged(row=ReachRow(id="chief", points=(Reach(channel=SMS),))))
     d.wait(30 * 60)
@@ -171,7 +171,7 @@ def test_simulated_answers_are_counted_each_once_and_only_in_an_exercise() -> No
         assert (row(d).safe, row(d).help, row(d).away) == counted
 
 
-def test_counts_are_told_and_a_snapshot_keeps_everything() -> None:
+def test_counts_are_published_and_kept_in_a_snapshot() -> None:
     d = asked()
     d.tell(HeadcountTallied(callout="c1", safe=5, help=1, away=2))
     assert (row(d).safe, row(d).help, row(d).away) == (5, 1, 2)
@@ -179,7 +179,7 @@ def test_counts_are_told_and_a_snapshot_keeps_everything() -> None:
     assert d.decider.load("92", "92", json.loads(json.dumps(d.decider.dump(d.state)))) == d.state
 
 
-def test_no_fact_says_who_answered_what() -> None:
+def test_facts_hold_no_answers_of_single_people() -> None:
     d = asked()
     answer(d, 3)
     said = [f.model_dump_json() for f in d.facts if not isinstance(f, CallOutChanged)]
@@ -261,7 +261,7 @@ def headcount(
         kept.items[headcount_text_id(f"n{n}")] = TextItem({"headcount": said})
 
 
-async def test_the_teller_counts_and_says_each_count_once() -> None:
+async def test_the_tallier_publishes_each_count_once() -> None:
     outbox, kept = create_attempt_view(), Kept()
     headcount(outbox, kept, "safe", "safe", "help")
     teller = HeadcountTally(outbox, kept, kept, kept, wall_clock=lambda: T0 / 1000)
@@ -303,7 +303,7 @@ async def test_several_sites_are_counted_one_by_one() -> None:
     )
 
 
-async def test_a_start_says_nothing_about_what_is_over_and_later_answers_count() -> None:
+async def test_a_restart_publishes_no_closed_count_and_later_answers_count() -> None:
     outbox, kept = create_attempt_view(), Kept()
     headcount(outbox, kept, "safe", sites=("cen-2", "cen-1"))
     outbox.headcounts["c1"].over = True
@@ -328,7 +328,7 @@ async def test_single_answers_are_destroyed_after_thirty_days() -> None:
     assert (kept.items, outbox.headcounts) == ({}, {})
 
 
-def test_what_the_teller_needs_outlives_a_start() -> None:
+def test_the_state_of_the_tallier_survives_a_restart() -> None:
     outbox, kept = create_attempt_view(), Kept()
     headcount(outbox, kept)
     after = create_attempt_view()

@@ -16,7 +16,7 @@ from tests.unit.delivery.desk import T0, desk
 from tests.unit.delivery.test_callouts import draft, start, take
 
 
-def test_nothing_is_offered_to_a_sender_during_a_hold_and_all_of_it_afterwards() -> None:
+def test_a_hold_keeps_messages_from_the_sender_until_its_end() -> None:
     d = desk()
     d.hold(600)
     row = d.plan()
@@ -41,7 +41,7 @@ def test_danger_to_people_is_never_held() -> None:
     assert d.claim(id="late") is not None
 
 
-def test_what_is_about_danger_by_now_is_held_no_longer() -> None:
+def test_a_message_that_became_danger_is_no_longer_held() -> None:
     d = desk()
     d.hold(600)
     d.plan("held")
@@ -54,7 +54,7 @@ def test_what_is_about_danger_by_now_is_held_no_longer() -> None:
     assert d.tell(NotificationUrged(notification="held")) == []
 
 
-def test_what_went_out_before_it_was_about_danger_goes_out_once() -> None:
+def test_a_message_sent_before_it_became_danger_is_sent_once() -> None:
     d = desk()
     d.plan("told")
     d.claim(id="told")
@@ -133,7 +133,7 @@ def test_a_second_hold_moves_the_end() -> None:
     assert [f.row.held for f in d.facts if isinstance(f, HoldChanged)] == [True, True, False]
 
 
-def test_what_is_called_back_or_answered_during_a_hold_stays_so() -> None:
+def test_recalls_and_answers_during_a_hold_stay_valid() -> None:
     d = desk()
     d.hold(600)
     d.plan("a")
@@ -214,7 +214,7 @@ def test_reminders_of_a_headcount_come_to_an_end_during_a_hold() -> None:
     assert all(len(r.attempts) >= 2 for r in d.state.notifications.values())
 
 
-def test_who_is_being_called_this_moment_is_not_reminded_as_well() -> None:
+def test_people_with_a_running_call_get_no_reminder() -> None:
     d = desk()
     both = (Channel.SMS, Channel.VOICE)
     draft(

@@ -144,7 +144,7 @@ def check(d: Desk) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(_channels, STEPS)
-def test_whatever_happens_nothing_is_called_twice_and_everything_is_in_one_state(
+def test_every_message_is_in_one_state_and_never_sent_twice(
     channels: list[str], steps: list[tuple[Any, ...]]
 ) -> None:
     d = desk(channels=channels)

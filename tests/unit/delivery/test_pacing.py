@@ -142,7 +142,7 @@ def test_calls_go_before_information_and_groups_take_turns() -> None:
     }, "forty calls do not keep three back"
 
 
-def test_whoever_waits_no_longer_needs_a_place() -> None:
+def test_withdrawn_and_answered_messages_leave_the_queue() -> None:
     d = declared(desk(channels=("sms",)), per_minute=60, burst=1)
     waves(d, 4)
     d.withdraw("e1-1")
@@ -153,9 +153,7 @@ def test_whoever_waits_no_longer_needs_a_place() -> None:
     assert not d.state.pacing.waiting
 
 
-def test_nobody_leaves_the_queue_during_a_hold_and_its_end_lets_them_go_at_the_declared_rate() -> (
-    None
-):
+def test_a_hold_keeps_the_queue_and_its_end_releases_it_at_the_declared_rate() -> None:
     d = declared(desk(channels=("sms",)), per_minute=60, burst=1)
     waves(d, 5)
     d.hold(60)
@@ -176,7 +174,7 @@ def test_after_a_stall_no_flood_reaches_the_provider() -> None:
     assert max(times.values()) <= 10
 
 
-def test_a_new_rate_is_in_force_at_once_also_for_who_waits() -> None:
+def test_a_new_rate_applies_at_once_also_to_the_queue() -> None:
     d = declared(desk(channels=("sms",)), per_minute=1, burst=1)
     waves(d, 30)
     declared(d, per_minute=6000, burst=30)
@@ -216,7 +214,7 @@ def test_hours_open_within_them_and_never_on_a_sunday(now: int) -> None:
     assert opens == now or (local.hour, local.minute) == (8, 0)
 
 
-def test_what_a_crisis_says_to_its_people_does_not_wait_for_the_hours_of_a_channel() -> None:
+def test_messages_of_a_crisis_ignore_the_hours_of_a_channel() -> None:
     night = Desk(now=SATURDAY_2330)
     night.roster(dgs=("sms",))
     declared(night, hours=HOURS)
@@ -257,14 +255,14 @@ def test_quiet_hours_hold_back_app_and_sms_and_let_the_voice_of_a_call_pass() ->
     )
 
 
-def test_whoever_has_mail_alone_is_not_held_back() -> None:
+def test_people_with_mail_only_are_not_delayed() -> None:
     assert (
         night(("email",)).plan(channels=(SMS,), quiet_until=MORNING).attempts[0].channel
         is Channel.EMAIL
     )
 
 
-def test_in_the_morning_what_was_held_back_is_told_together() -> None:
+def test_delayed_messages_are_sent_together_in_the_morning() -> None:
     d = night(("sms",))
     for n in range(3):
         alarm(d, f"a{n}", quiet_until=MORNING)
@@ -329,7 +327,7 @@ def test_beyond_the_budget_information_waits_for_a_digest_and_calls_never_do() -
     assert d.row("i6").attempts
 
 
-def test_who_is_called_back_leaves_the_digest() -> None:
+def test_recalled_messages_leave_the_digest() -> None:
     d = desk(channels=("sms",))
     for id in ("a1", "a2", "a3"):
         alarm(d, id)
@@ -342,7 +340,7 @@ def test_who_is_called_back_leaves_the_digest() -> None:
 # ── replay ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_what_reached_nobody_is_tried_again_once_it_is_mended() -> None:
+def test_failed_messages_are_retried_after_the_repair() -> None:
     d = desk(channels=("sms",))
     d.plan()
     d.claim()
@@ -380,7 +378,7 @@ def test_a_replay_takes_the_channels_that_a_person_has_today() -> None:
     assert d.attempt().channel is Channel.VOICE
 
 
-def test_a_replay_after_a_doubt_says_that_it_may_be_a_repetition() -> None:
+def test_a_replay_after_a_doubt_is_marked_as_possible_repetition() -> None:
     d = desk(channels=("voice",))
     d.plan(channels=(Channel.VOICE,))
     d.claim()

@@ -72,7 +72,7 @@ async def test_a_sender_that_dies_with_pages_waiting_delays_them_by_its_restart_
     assert {c.row.id for c in world.provider.calls if c.possible_duplicate} == under_way
 
 
-async def test_a_run_of_which_nobody_knows_that_it_ended_keeps_its_calls_until_their_deadline(
+async def test_a_run_with_an_unknown_end_keeps_its_calls_until_their_deadline(
     world: World,
 ) -> None:
     world.provider.hangs = asyncio.Event()
@@ -221,7 +221,7 @@ def test_a_run_learns_of_the_runs_before_it(tmp_path: Path) -> None:
             assert ended == before
 
 
-def test_a_run_whose_process_lives_has_not_ended(tmp_path: Path) -> None:
+def test_a_run_with_a_living_process_has_not_ended(tmp_path: Path) -> None:
     with (
         track_runs(tmp_path / "sender.runs", "run-1"),
         track_runs(tmp_path / "sender.runs", "run-2") as ended,
@@ -233,7 +233,7 @@ def test_a_run_whose_process_lives_has_not_ended(tmp_path: Path) -> None:
         )
 
 
-def test_a_file_that_cannot_be_read_says_nothing_of_earlier_runs(tmp_path: Path) -> None:
+def test_an_unreadable_file_ends_no_earlier_run(tmp_path: Path) -> None:
     (tmp_path / "sender.runs").write_bytes(b"\xff\xfe")
     with track_runs(tmp_path / "sender.runs", "run-1") as ended:
         assert ended == ()

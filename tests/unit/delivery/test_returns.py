@@ -175,7 +175,7 @@ async def test_a_receipt_of_no_attempt_is_asked_for_again_then_let_go() -> None:
         ("a-Z", "a-Z"),
     ],
 )
-async def test_a_receipt_is_of_its_message_in_whatever_base_the_provider_writes_the_id(
+async def test_a_receipt_finds_its_message_in_any_base_of_the_id(
     taken_as: str, receipt_of: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.delivery.replies.returns.WAIT_S", 0.05)
@@ -228,7 +228,7 @@ async def test_a_reply_answers_the_newest_open_call_of_that_person() -> None:
     assert NUMBER not in "".join(m.model_dump_json() for _, m in line.sent)
 
 
-async def test_a_reply_to_a_headcount_is_kept_apart_and_only_told_as_an_answer() -> None:
+async def test_a_reply_to_a_headcount_is_kept_apart_and_published_only_as_an_answer() -> None:
     line = Line()
     notification = line.told(template="headcount")
     line.follow()
@@ -239,7 +239,7 @@ async def test_a_reply_to_a_headcount_is_kept_apart_and_only_told_as_an_answer()
     assert "help" not in "".join(m.model_dump_json() for _, m in line.sent)
 
 
-async def test_who_said_yes_by_sms_may_say_that_they_cannot_come_after_all() -> None:
+async def test_an_acknowledgement_by_sms_can_become_a_decline() -> None:
     line = Line()
     first, second = line.told("n1"), line.told("n2")
     line.follow()
@@ -256,7 +256,7 @@ async def test_who_said_yes_by_sms_may_say_that_they_cannot_come_after_all() -> 
     assert line.world.row(first).answer == "decline", "what waits for an answer comes first"
 
 
-async def test_who_was_safe_and_needs_help_after_all_is_heard() -> None:
+async def test_a_safe_person_can_still_ask_for_help() -> None:
     line = Line()
     notification = line.told(template="headcount")
     line.follow()
@@ -278,7 +278,7 @@ async def test_no_single_answer_is_kept_any_more_once_they_were_destroyed() -> N
     assert (line.kept, line.sent) == ({}, [])
 
 
-async def test_a_telephone_of_the_duty_answers_for_whoever_was_called_by_it() -> None:
+async def test_a_shared_on_call_telephone_answers_for_the_person_called() -> None:
     line = Line()
     line.phones.contacts["ast"] = line.phones.contacts["dgs"].model_copy(update={"person": "ast"})
     notification = line.told()
@@ -318,7 +318,7 @@ async def test_replies_that_come_while_the_directory_is_read_are_nobodys_loss() 
     assert line.world.row(first).answer is None
 
 
-async def test_words_of_strangers_and_of_who_was_not_called_are_taken_and_do_nothing() -> None:
+async def test_replies_of_strangers_and_uncalled_people_have_no_effect() -> None:
     line = Line()
     assert await line.returns.reply(Channel.SMS, NUMBER, "qui est là ?")
     line.told()
@@ -330,7 +330,7 @@ async def test_words_of_strangers_and_of_who_was_not_called_are_taken_and_do_not
     assert line.phones.readings == 2, "a flood of strangers must not read the directory each time"
 
 
-async def test_whoever_writes_what_is_no_answer_is_told_once_how_to_answer() -> None:
+async def test_an_unparsed_reply_is_answered_once_with_help() -> None:
     line = Line()
     notification = line.told(values={"number": "92-2027-0211-01"})
     line.follow()
@@ -422,7 +422,7 @@ async def test_a_call_that_was_withdrawn_is_asked_no_more() -> None:
     assert line.sent == []
 
 
-def test_what_may_come_back_outlives_a_start() -> None:
+def test_expected_replies_survive_a_restart() -> None:
     line = Line()
     line.told()
     line.follow()

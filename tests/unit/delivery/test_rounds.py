@@ -16,7 +16,7 @@ from services.runtime.kafka.clients import BrokerAway
     [(BrokerAway("away"), "round.broker_away"), (KeyError("words"), "round.failed")],
     ids=["the broker is away", "a fault"],
 )
-async def test_a_round_that_fails_is_told_and_is_not_the_last(fault: Exception, event: str) -> None:
+async def test_a_failed_round_is_logged_and_repeated(fault: Exception, event: str) -> None:
     """The task ended at the first fault that was not foreseen, and nobody heard any reply from then on."""
     second = asyncio.Event()
     done: list[int] = []

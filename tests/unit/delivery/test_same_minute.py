@@ -42,7 +42,7 @@ def begun(d: Desk, *ids: str) -> list[int]:
     return [(at - started[0]) // 1000 for at in started]
 
 
-def test_the_first_goes_at_once_and_what_follows_in_the_minute_goes_as_one() -> None:
+def test_the_first_message_goes_at_once_and_the_rest_of_the_minute_together() -> None:
     d = desk()
     assert told(d, "a").attempts
     d.wait(10)
@@ -55,7 +55,7 @@ def test_the_first_goes_at_once_and_what_follows_in_the_minute_goes_as_one() -> 
     assert [item.values["plan"] for item in d.row("c").bundle] == ["b"]
 
 
-def test_a_call_goes_before_information_and_tells_it() -> None:
+def test_a_call_precedes_information_and_contains_it() -> None:
     d = desk()
     told(d, "a")
     d.wait(1)
@@ -98,7 +98,7 @@ def test_danger_is_never_delayed(first: Any) -> None:
     assert danger.bundle == ()
 
 
-def test_what_becomes_danger_stops_waiting() -> None:
+def test_a_message_that_becomes_danger_stops_waiting() -> None:
     d = desk()
     told(d, "a")
     call(d, "b")
@@ -107,7 +107,7 @@ def test_what_becomes_danger_stops_waiting() -> None:
     assert d.row("b").attempts
 
 
-def test_what_waits_goes_a_minute_after_danger() -> None:
+def test_waiting_messages_go_a_minute_after_danger() -> None:
     d = desk()
     told(d, "a")
     told(d, "b")
@@ -128,7 +128,7 @@ def test_another_incident_and_another_person_wait_for_nobody() -> None:
     assert told(d, "e", incident=None).attempts
 
 
-def test_after_a_hold_a_person_is_told_of_an_incident_once_a_minute() -> None:
+def test_after_a_hold_a_person_gets_one_message_per_minute_and_incident() -> None:
     d = desk()
     d.hold(3600)
     told(d, "a")
@@ -140,7 +140,7 @@ def test_after_a_hold_a_person_is_told_of_an_incident_once_a_minute() -> None:
     assert all(d.row(id).attempts for id in ("a", "b"))
 
 
-def test_who_is_called_back_no_longer_waits() -> None:
+def test_recalled_messages_stop_waiting() -> None:
     d = desk()
     told(d, "a")
     call(d, "b")
@@ -149,7 +149,7 @@ def test_who_is_called_back_no_longer_waits() -> None:
     assert (d.row("b").state, d.row("b").attempts) == (NotificationState.WITHDRAWN, ())
 
 
-def test_a_snapshot_knows_who_waits() -> None:
+def test_a_snapshot_keeps_waiting_messages() -> None:
     d = desk()
     told(d, "a")
     told(d, "b")
@@ -201,7 +201,7 @@ def test_danger_passes_a_call_that_waits_for_its_provider_and_the_call_comes_a_m
     assert begun(d, "b", "a") == [0, 60]
 
 
-def test_of_two_that_leave_a_queue_at_once_the_second_waits_for_the_end_of_the_minute() -> None:
+def test_the_second_of_two_released_messages_waits_for_the_end_of_the_minute() -> None:
     d = busy(20)
     told(d, "a")
     told(d, "b")

@@ -336,7 +336,7 @@ def probed(world: World) -> list[ProbeRow]:
     return [f.row for f in facts if isinstance(f, ChannelsProbed)]
 
 
-async def test_a_drill_tries_every_channel_once_and_tells_nobody(world: World) -> None:
+async def test_a_drill_tests_every_channel_once_and_calls_nobody(world: World) -> None:
     mail, sms, voice = Tried(None), Tried("sms_connection"), Tried(RuntimeError("promise broken"))
     drilled(world)
     sender = world.sender(
@@ -363,7 +363,7 @@ async def test_a_drill_tries_every_channel_once_and_tells_nobody(world: World) -
     assert not any(p.calls for p in (mail, sms, voice))
 
 
-async def test_a_sender_killed_before_its_word_leaves_the_drill_to_the_next_one(
+async def test_a_sender_killed_before_its_result_leaves_the_drill_to_the_next(
     world: World,
 ) -> None:
     drilled(world)
@@ -423,7 +423,7 @@ async def test_an_exercise_beside_the_live_realm_reaches_nobody(world: World) ->
     assert world.row(exercise, "92~ex-7").attempts[0].state == "planned"
 
 
-async def test_a_channel_without_provider_says_so_and_the_person_is_unreachable(
+async def test_a_channel_without_a_provider_makes_the_person_unreachable(
     world: World,
 ) -> None:
     n = world.plan(channels=(Channel.SMS,))
@@ -613,7 +613,9 @@ async def test_a_message_that_cannot_be_made_fails_alone(
     assert world.row(bad).attempts[0].error == "message_not_made"
 
 
-def test_whom_a_headcount_asks_is_read_from_the_log_and_kept_between_runs(world: World) -> None:
+def test_the_people_of_a_headcount_are_read_from_the_log_and_kept_between_runs(
+    world: World,
+) -> None:
     asked = {"dgs", "a", "b"}
     people = tuple(Called(person=person, channels=(Channel.EMAIL,)) for person in sorted(asked))
     by: dict[str, Any] = {"author": "c", "role": "coordinator", "callout": "h1"}
@@ -642,7 +644,7 @@ def test_whom_a_headcount_asks_is_read_from_the_log_and_kept_between_runs(world:
     assert second.headcounts == first.headcounts
 
 
-def test_what_is_kept_between_runs_offers_the_same_attempts_and_no_claim(world: World) -> None:
+def test_kept_state_offers_the_same_attempts_without_claims(world: World) -> None:
     world.plan("n1")
     world.put(
         HoldSending(
@@ -661,7 +663,7 @@ def test_what_is_kept_between_runs_offers_the_same_attempts_and_no_claim(world: 
     assert len(second.outbox.to_claim()) == 1
 
 
-async def test_a_call_out_says_what_the_cell_wrote_and_nothing_once_that_is_erased() -> None:
+async def test_a_call_out_carries_the_text_of_the_cell_until_its_erasure() -> None:
     world = World()
     world.open("92", ("email",))
     world.texts["t-1"] = TextItem({"text": "Le site est fermé, restez chez vous."})

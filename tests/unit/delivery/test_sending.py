@@ -107,7 +107,7 @@ async def collect(box: AttemptView, bookmark: SenderBookmark, until: int) -> lis
     return found
 
 
-async def test_the_past_comes_first_and_says_so(
+async def test_past_messages_come_first_and_are_marked(
     reader: type[ScriptedReader], tmp_path: Path
 ) -> None:
     records = log_of("n1", "n2")
@@ -129,7 +129,7 @@ async def test_a_stop_keeps_the_place_and_the_next_run_goes_on_there_with_the_sa
     assert len(second.offers) == 2
 
 
-async def test_while_the_broker_is_away_it_tries_again_from_what_it_has_taken_in(
+async def test_a_sender_retries_from_its_own_state_while_the_broker_is_away(
     reader: type[ScriptedReader], tmp_path: Path
 ) -> None:
     records = log_of("n1")

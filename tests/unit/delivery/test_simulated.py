@@ -76,7 +76,7 @@ def test_a_channel_that_fails_is_followed_by_the_next_and_its_answer() -> None:
     assert d.row().answer == Answer.DECLINE
 
 
-def test_nobody_answers_what_expects_no_answer() -> None:
+def test_messages_without_an_expected_answer_get_none() -> None:
     d = desk(REALM)
     row = d.plan(answer_expected=False)
     assert not any(
@@ -147,7 +147,7 @@ def test_responders_that_cannot_be_read_name_line_and_field_and_never_stop_a_con
     assert len(respond_to_fact(fact, opened)) == 2
 
 
-def test_a_simulated_person_says_how_they_are_when_a_headcount_asks() -> None:
+def test_a_simulated_person_answers_a_headcount() -> None:
     d = desk(REALM)
     row = d.plan().model_copy(
         update={"template": "headcount", "campaign": "c1", "answer_expected": True}

@@ -73,7 +73,7 @@ async def test_danger_is_called_before_first_pages_and_a_grave_level_before_a_sl
     assert await called(world, 3, calls_at_once=1) == [danger, grave, slight]
 
 
-async def test_an_incident_whose_first_person_was_called_waits_behind_the_others_after_a_restart_too(
+async def test_an_incident_with_a_called_person_queues_behind_others_also_after_a_restart(
     world: World,
 ) -> None:
     pages = plan_two_each(world)
@@ -208,7 +208,7 @@ def test_a_call_follows_the_common_claim_in_its_own_trace_only(
 
 
 @pytest.mark.parametrize("unread", [ClaimAttempts, AttemptOutcomes])
-async def test_what_a_worker_of_an_earlier_version_cannot_read_is_sent_singly(
+async def test_results_for_a_worker_of_an_earlier_version_are_sent_one_by_one(
     world: World, monkeypatch: pytest.MonkeyPatch, unread: type[Message]
 ) -> None:
     decide = DeliveryDecider.decide
@@ -259,7 +259,7 @@ def test_several_claims_and_outcomes_are_decided_as_one_after_the_other() -> Non
     assert together.state == singly.state
 
 
-def test_outcomes_that_are_told_together_take_their_places_at_the_next_provider_in_turn() -> None:
+def test_results_that_arrive_together_queue_at_the_next_provider() -> None:
     """A pace that lets one pass lets one pass, not all that failed at the same moment."""
     d = desk(channels=("email", "webhook"))
     ids = [f"n{i}" for i in range(30)]

@@ -24,7 +24,7 @@ def helped(d: Desk) -> list[NotificationRow]:
     return [row for row in d.state.notifications.values() if row.template == "reply_unread"]
 
 
-def test_the_call_keeps_waiting_and_says_when_they_wrote() -> None:
+def test_the_call_stays_open_and_records_the_time_of_the_reply() -> None:
     d = desk()
     before = d.plan(level=3, scope="SOL")
     facts = unread(d)
@@ -39,7 +39,7 @@ def test_the_call_keeps_waiting_and_says_when_they_wrote() -> None:
     )
 
 
-def test_there_is_one_such_message_per_call_whatever_is_written() -> None:
+def test_one_help_message_is_sent_per_call() -> None:
     d = desk()
     d.plan("n1")
     d.plan("n2")
@@ -57,7 +57,7 @@ def test_there_is_one_such_message_per_call_whatever_is_written() -> None:
         ("n1", "dgs", HELP_PERIOD_MS / 1000 + 1),
     ],
 )
-def test_nothing_comes_of_words_to_no_call_of_theirs_or_to_an_old_one(
+def test_replies_without_an_open_call_get_no_help_message(
     id: str, person: str, late_s: float
 ) -> None:
     d = desk()
@@ -76,7 +76,7 @@ def test_a_hold_keeps_it_back_as_it_keeps_the_call(danger: bool) -> None:
     assert [bool(row.attempts) for row in helped(d)] == [danger]
 
 
-def test_it_asks_for_no_answer_to_itself_and_says_which_answers_there_are() -> None:
+def test_the_help_message_lists_the_answers_and_expects_none() -> None:
     def says(lang: str = "fr", **changes: Any) -> str:
         d = desk()
         d.plan(role="agent", **changes)
@@ -96,7 +96,7 @@ def test_it_asks_for_no_answer_to_itself_and_says_which_answers_there_are() -> N
     )
 
 
-def test_whoever_has_answered_hears_that_it_still_counts() -> None:
+def test_people_with_an_answer_learn_that_it_still_counts() -> None:
     d = desk()
     d.plan(role="agent")
     d.answer()

@@ -30,7 +30,7 @@ def news(d: Desk) -> list[NotificationRow]:
 
 
 @pytest.mark.parametrize("why", ["closed", "level_lowered", "maintenance", "inhibited"])
-def test_who_was_called_hears_that_it_is_over_and_why(why: str) -> None:
+def test_called_people_learn_the_end_and_its_reason(why: str) -> None:
     d = desk()
     called(d)
     end(d, why)
@@ -39,21 +39,21 @@ def test_who_was_called_hears_that_it_is_over_and_why(why: str) -> None:
     assert told.values == VALUES | {"end": why}
 
 
-def test_nobody_rings_again_to_say_so() -> None:
+def test_the_end_is_never_told_by_telephone() -> None:
     d = desk()
     called(d, channels=(Channel.VOICE, Channel.SMS))
     end(d, "closed")
     assert Channel.VOICE not in news(d)[0].channels
 
 
-def test_who_has_a_telephone_only_is_rung() -> None:
+def test_people_with_only_a_telephone_are_called() -> None:
     d = desk(channels=("voice",))
     called(d, channels=(Channel.VOICE,))
     end(d, "closed")
     assert news(d)[0].channels == (Channel.VOICE,)
 
 
-def test_who_cannot_have_heard_of_the_call_hears_nothing() -> None:
+def test_people_never_reached_get_no_notice_of_the_end() -> None:
     d = desk()
     d.plan("n1", escalation="e1", values=VALUES)
     end(d, "closed")
@@ -61,7 +61,7 @@ def test_who_cannot_have_heard_of_the_call_hears_nothing() -> None:
     assert not news(d)
 
 
-def test_who_has_answered_hears_nothing() -> None:
+def test_people_with_an_answer_get_no_notice_of_the_end() -> None:
     d = desk()
     called(d)
     d.answer(Answer.ACK)
@@ -77,7 +77,7 @@ def test_another_call_takes_the_place_of_one_that_is_replaced(why: str) -> None:
     assert not news(d)
 
 
-def test_who_was_called_in_several_cycles_hears_it_once() -> None:
+def test_people_called_in_several_cycles_get_one_notice() -> None:
     d = desk()
     called(d, "n1")
     d.wait(900)

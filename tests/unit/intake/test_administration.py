@@ -16,7 +16,7 @@ from services.runtime.kafka.dead_letters import DeadLetter, DeadLetterKind
 from tests.unit.intake.conftest import Door
 
 
-async def test_whoami_tells_rights_and_scope(door: Door) -> None:
+async def test_whoami_shows_rights_and_scope(door: Door) -> None:
     async with await door.as_(
         Role.SOURCE, speaks_as="enedis", scope=Scope(types=("outage_power",))
     ) as http:
@@ -57,7 +57,7 @@ async def test_tokens_are_made_used_and_revoked_over_http(door: Door) -> None:
 @pytest.mark.parametrize(
     ("asked", "days"), [({}, 365), ({"days": None}, 365), ({"days": 0}, None), ({"days": 7}, 7)]
 )
-async def test_a_token_ends_after_a_year_when_nothing_is_said(
+async def test_a_token_ends_after_a_year_by_default(
     door: Door, asked: dict[str, int | None], days: int | None
 ) -> None:
     async with await door.as_(Role.ADMIN) as http:
@@ -70,7 +70,7 @@ async def test_a_token_ends_after_a_year_when_nothing_is_said(
     assert left == days
 
 
-async def test_what_an_unexpected_end_would_cut_off_has_none(door: Door) -> None:
+async def test_tokens_of_sources_and_the_machine_never_expire_by_default(door: Door) -> None:
     async with await door.as_(Role.ADMIN) as http:
         source = (
             await http.post(
@@ -141,7 +141,7 @@ async def test_an_account_from_its_code_to_its_second_factor(door: Door) -> None
         ("POST", "sources/nix/disable", "aucune source"),
     ],
 )
-async def test_a_name_that_nothing_has_is_said_to_be_one(
+async def test_an_unknown_name_is_reported_as_such(
     door: Door, method: str, path: str, said: str
 ) -> None:
     """A bare 404 sent people to look for a wrong address."""
@@ -154,7 +154,7 @@ async def test_a_name_that_nothing_has_is_said_to_be_one(
 @pytest.mark.parametrize(
     "login", ["DOMAINE/jean", "x/disable", "a?b#c", "50%2F", "camille.martin@exemple.fr", "Élodie"]
 )
-async def test_every_account_can_be_shut_whatever_it_is_called(door: Door, login: str) -> None:
+async def test_an_account_with_any_name_can_be_disabled(door: Door, login: str) -> None:
     async with await door.as_(Role.ADMIN) as http:
         assert (
             await http.post("/api/v1/users", json={"login": login, "role": "cell"})

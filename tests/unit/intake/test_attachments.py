@@ -70,7 +70,7 @@ def png(*more: bytes) -> bytes:
         (png(), png(chunk(b"eXIf", SECRET), chunk(b"tEXt", b"Author\0" + SECRET)) + SECRET),
     ],
 )
-def test_what_the_camera_added_goes_and_the_picture_stays(plain: bytes, told: bytes) -> None:
+def test_metadata_is_removed_and_the_picture_stays(plain: bytes, told: bytes) -> None:
     assert strip_metadata(told)[1] == strip_metadata(plain)[1] == plain
     assert SECRET not in strip_metadata(told)[1]
 
@@ -178,7 +178,7 @@ async def test_a_photo_is_shown_in_its_realm_alone(door: Door) -> None:
             assert (await cell.get("/api/v1/attachments/old")).status_code == 200
 
 
-async def test_nobody_fills_the_log_with_photos(tmp_path: Path) -> None:
+async def test_photos_are_limited_per_sender_and_day(tmp_path: Path) -> None:
     """A report goes without its photo then: 403, since a phone takes a 429 for a network that may be better later."""
     door = Door(tmp_path, photos_per_day=2)
     photos = [jpeg(segment(0xE0, b"JFIF\0" + bytes((n,)))) for n in range(3)]
@@ -224,7 +224,7 @@ def test_a_quota_is_of_items_and_of_bytes_and_begins_anew_each_day(
     assert quota.take("a", 10)
 
 
-async def test_what_is_no_photo_is_refused_in_words(door: Door) -> None:
+async def test_anything_but_a_photo_is_refused_with_a_sentence(door: Door) -> None:
     async with await door.as_(Role.CELL) as http:
         for body in (
             b"",
@@ -264,7 +264,7 @@ TOLD = (b"GPS", b"48.89")
     ],
     ids=["second picture", "film", "index of pictures", "preview", "between scans"],
 )
-def test_what_a_phone_hides_behind_or_within_the_picture_goes_too(told: bytes) -> None:
+def test_hidden_data_in_or_behind_the_picture_is_removed(told: bytes) -> None:
     kind, photo = strip_metadata(told)
     assert kind == "image/jpeg"
     assert photo.startswith(b"\xff\xd8")

@@ -32,7 +32,7 @@ def test_the_pace_is_learnt_while_something_waits_and_kept_while_the_decider_is_
     assert lane.wait_s == pytest.approx(21, rel=0.01)
 
 
-def test_nothing_is_refused_before_a_decider_has_said_anything_nor_for_a_few() -> None:
+def test_reports_are_accepted_before_the_first_sign_of_a_decider_and_for_a_small_backlog() -> None:
     backlog = DecisionLag("nowhere:1", 1.0)
     backlog.appended(P, 1_000_000)
     backlog.check(P)
@@ -41,7 +41,7 @@ def test_nothing_is_refused_before_a_decider_has_said_anything_nor_for_a_few() -
     backlog.check(P)
 
 
-def test_who_is_turned_away_is_told_how_long_decisions_are_behind() -> None:
+def test_a_refusal_gives_the_delay_of_decisions() -> None:
     backlog = DecisionLag("nowhere:1", 30.0)
     behind(backlog, int(ASSUMED_PACE * 40))
     with pytest.raises(ProblemError, match="decider_behind") as refused:
@@ -51,7 +51,7 @@ def test_who_is_turned_away_is_told_how_long_decisions_are_behind() -> None:
     DecisionLag("nowhere:1", 0.0).check(P)
 
 
-async def test_danger_and_renewals_are_let_in_while_decisions_are_behind_and_the_front_stays_ready_and_says_so(
+async def test_danger_and_renewals_pass_while_decisions_are_behind_and_the_front_stays_ready(
     door: Door,
 ) -> None:
     behind(door.intake.backlog, 1_000_000)

@@ -232,7 +232,7 @@ async def test_the_answer_to_a_long_head_can_be_read_before_the_connection_ends(
     await eventually(lambda: wire.closed, 5)
 
 
-async def test_who_goes_on_sending_after_a_refusal_is_cut_off(
+async def test_a_sender_that_continues_after_a_refusal_is_disconnected(
     line: tuple[GuardedConnection, Line],
 ) -> None:
     protocol, wire = line

@@ -35,7 +35,7 @@ async def replayed(door: Door, kept: Any, **changes: Any) -> httpx.Response:
     return await offered_again(door, kept, orjson.dumps(orjson.loads(kept.body) | changes))
 
 
-async def test_a_corrected_message_names_who_changed_it_and_is_unconfirmed(door: Door) -> None:
+async def test_a_corrected_message_names_its_editor_and_is_unconfirmed(door: Door) -> None:
     """It counted as the source's own confirmed word, and no record knew the person."""
     kept = await refused(door, orjson.dumps(report(severity=9, certainty="confirmed")))
     assert (await replayed(door, kept, severity=5)).status_code == 202
@@ -79,7 +79,7 @@ async def test_a_message_that_is_replayed_as_it_came_stays_its_senders(door: Doo
         ({"status": "Exercise"}, {"status": "Actual", "certainty": "rumour"}, "certainty"),
     ],
 )
-async def test_only_what_was_refused_may_differ(
+async def test_a_correction_may_change_only_refused_fields(
     door: Door, wrong: dict[str, Any], changes: dict[str, Any], kept_field: str
 ) -> None:
     kept = await refused(door, orjson.dumps(report(**wrong)))
@@ -116,7 +116,7 @@ class _Record:
         self.headers = headers
 
 
-def test_a_record_of_a_topic_carries_who_changed_it() -> None:
+def test_a_corrected_record_of_a_topic_names_its_editor() -> None:
     assert read_corrector(_Record(("ce_id", b"1"))) is None
     assert read_corrector(_Record(("vigie_corrected_by", b"cell-1"))) == "cell-1"
 
@@ -130,7 +130,7 @@ def test_the_shell_names_its_operator_in_a_corrected_report(said: str, becomes: 
     assert dict(headers) == {"ce_type": ReportReceived.wire_type().encode()}
 
 
-def test_the_shell_puts_no_decision_into_anybodys_mouth() -> None:
+def test_a_correction_from_the_shell_decides_for_nobody() -> None:
     """A corrected decision of a director was the director's."""
     told = [("ce_type", b"vigie.SetLevel.v1"), ("ce_source", b"person:p-1?role=director")]
     value, headers = name_corrector(
@@ -141,7 +141,7 @@ def test_the_shell_puts_no_decision_into_anybodys_mouth() -> None:
     assert dict(headers)["ce_source"] == b"person:local-admin?role=admin"
 
 
-def test_what_nobody_can_read_is_sent_as_it_is_given() -> None:
+def test_an_unreadable_message_may_be_replaced_as_a_whole() -> None:
     for value, headers in (
         (b"\xff", [("ce_type", b"vigie.SetLevel.v1")]),
         (b"{}", [("ce_type", b"unknown")]),

@@ -115,7 +115,7 @@ async def test_an_event_without_a_time_is_of_when_it_was_written(
     assert lane.kept == []
 
 
-async def test_the_bytes_of_a_record_are_shown_whatever_its_headers_hold(
+async def test_the_bytes_of_a_record_with_any_headers_are_shown(
     door: Door, lane: MemoryLane
 ) -> None:
     """Kafka carries what HTTP cannot."""
@@ -256,7 +256,7 @@ async def test_a_source_speaks_for_its_own_names_only_and_the_longest_wins(
     )
 
 
-async def test_what_may_pass_later_is_tried_until_it_passes(
+async def test_a_record_that_may_pass_later_is_retried(
     door: Door, lane: MemoryLane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []

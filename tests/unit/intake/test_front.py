@@ -167,7 +167,7 @@ async def test_a_report_whose_text_was_not_acknowledged_is_not_answered_and_the_
     assert {e.key for e in door.texts_log.entries} == {f"report-{again.json()['report_id']}"}
 
 
-async def test_what_a_crash_left_on_the_log_gets_its_text_when_its_sender_comes_again(
+async def test_a_report_logged_before_a_crash_gets_its_text_on_retry(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
@@ -205,7 +205,7 @@ async def test_what_a_crash_left_on_the_log_gets_its_text_when_its_sender_comes_
     assert len(door.inputs.appended) == 1
 
 
-async def test_nothing_is_accepted_before_the_earlier_answers_are_known(tmp_path: Path) -> None:
+async def test_the_front_accepts_reports_only_after_reading_earlier_answers(tmp_path: Path) -> None:
     door = Door(tmp_path, ack_timeout_s=0.05)
     door.intake.ledger.caught_up.clear()
     async with await door.as_(Role.CELL) as http:
@@ -302,7 +302,7 @@ async def test_a_body_that_comes_too_slowly_may_come_again(tmp_path: Path, path:
     await door.close()
 
 
-async def test_strangers_are_counted_and_senders_without_the_right_told(door: Door) -> None:
+async def test_strangers_are_counted_and_senders_without_the_right_get_a_reason(door: Door) -> None:
     async with door.client() as stranger:
         for _ in range(MAX_PER_ADDRESS + 5):
             answer = await stranger.post("/api/v1/reports?token=secret", json=report())
@@ -316,7 +316,7 @@ async def test_strangers_are_counted_and_senders_without_the_right_told(door: Do
     assert "secret" not in json.dumps(seen)
 
 
-async def test_what_a_known_sender_was_refused_is_kept_with_its_reason(door: Door) -> None:
+async def test_refused_messages_of_known_senders_are_kept_with_the_reason(door: Door) -> None:
     async with await door.as_(Role.SOURCE, scope=Scope(types=("outage_power",))) as http:
         await http.post("/api/v1/reports", json=report(type="fire", headline="secret"))
         await http.post(
@@ -334,7 +334,7 @@ async def test_what_a_known_sender_was_refused_is_kept_with_its_reason(door: Doo
     assert queue.empty()
 
 
-async def test_the_quota_of_a_source_bounds_what_is_kept(tmp_path: Path) -> None:
+async def test_the_quota_of_a_source_bounds_its_kept_messages(tmp_path: Path) -> None:
     door = Door(tmp_path, refused_per_day=3)
     async with await door.as_(Role.SOURCE) as http:
         for _ in range(5):
@@ -412,7 +412,7 @@ async def test_a_batch_without_kafka_may_be_sent_again_whole(door: Door) -> None
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
 
 
-async def test_the_bytes_as_they_came_are_for_those_who_may_read_them(door: Door) -> None:
+async def test_original_bytes_are_shown_only_with_the_right_to_read_them(door: Door) -> None:
     body = json.dumps(report()).encode() + b"  \n"
     async with await door.as_(Role.SITE_MANAGER) as sender, await door.as_(Role.CELL) as cell:
         id = (
@@ -429,7 +429,7 @@ async def test_the_bytes_as_they_came_are_for_those_who_may_read_them(door: Door
         assert (await cell.get("/api/v1/reports/unknown/raw")).json()["code"] == "not_found"
 
 
-async def test_who_trains_in_an_exercise_reads_no_word_of_the_live_realm(
+async def test_trainees_read_no_text_of_the_live_realm(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exercise = "92~ex-cours"
@@ -482,7 +482,7 @@ async def test_who_trains_in_an_exercise_reads_no_word_of_the_live_realm(
 
 @pytest.mark.parametrize("scope", [Scope(sites=("cen-1",)), Scope(types=("info",))])
 @pytest.mark.parametrize("msg_type", ["Cancel", "Update"])
-async def test_who_speaks_for_some_sites_or_types_takes_back_their_own_word_alone(
+async def test_limited_accounts_withdraw_only_their_own_reports(
     door: Door, scope: Scope, msg_type: str
 ) -> None:
     """A Cancel of the evacuation of another site was taken: its type and its site were its sender's own."""
@@ -512,7 +512,7 @@ async def test_who_speaks_for_some_sites_or_types_takes_back_their_own_word_alon
             assert taken.status_code == 202
 
 
-async def test_nobody_posts_in_the_name_of_another(door: Door) -> None:
+async def test_senders_post_only_in_their_own_name(door: Door) -> None:
     """Only a message that was refused is offered again in its sender's name, as it lies in the lane."""
     other, _ = await create_token(door.intake.access, Role.COORDINATOR)
     async with await door.as_(Role.CELL) as cell:
@@ -521,7 +521,7 @@ async def test_nobody_posts_in_the_name_of_another(door: Door) -> None:
     assert posted.source_key != other.id
 
 
-async def test_without_a_console_the_front_says_so_and_still_accepts(door: Door) -> None:
+async def test_the_front_reports_a_missing_console_and_still_accepts(door: Door) -> None:
     door.intake.proxy._base = "http://127.0.0.1:9"
     async with await door.as_(Role.ADMIN) as http:
         away = await http.get("/api/v1/incidents")
@@ -629,7 +629,7 @@ def test_a_link_that_opens_by_itself_is_not_logged(path: str, shown: str) -> Non
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
-async def test_reports_are_posted_and_the_address_says_so(door: Door, method: str) -> None:
+async def test_the_address_of_reports_explains_the_method(door: Door, method: str) -> None:
     async with await door.as_(Role.CELL) as http:
         refused = await http.request(method, "/api/v1/reports")
     assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
@@ -759,7 +759,7 @@ async def test_a_full_disk_is_answered_with_503_and_the_same_report_is_taken_whe
 
 
 @pytest.mark.parametrize("path", ["*", "", "@elsewhere/x"])
-async def test_what_is_no_path_never_becomes_a_part_of_the_console_s_address(
+async def test_an_invalid_path_never_reaches_the_address_of_the_console(
     door: Door, path: str
 ) -> None:
     """`OPTIONS *` was a 500."""
@@ -798,7 +798,7 @@ async def test_what_is_no_path_never_becomes_a_part_of_the_console_s_address(
         ("room_temperature", "cellule", 202),
     ],
 )
-async def test_a_reserved_measure_is_refused_with_the_names_of_those_who_may_say_it(
+async def test_a_reserved_measure_is_refused_with_its_allowed_sources(
     door: Door, name: str, source: str, status: int
 ) -> None:
     said = report(type="info", measure={"name": name, "value": True}, source={"name": source})
@@ -826,14 +826,14 @@ async def test_a_figure_without_the_name_of_its_measure_is_refused(
 
 
 @pytest.mark.parametrize("part", [{"object": "system:paie"}, {"scope": "global"}])
-async def test_a_report_may_name_what_it_is_about_without_a_figure(
+async def test_a_report_may_name_a_measure_without_a_value(
     door: Door, part: dict[str, Any]
 ) -> None:
     async with await door.as_(Role.CELL) as http:
         assert (await http.post("/api/v1/reports", json=report(measure=part))).status_code == 202
 
 
-async def test_the_version_in_force_says_what_is_reserved_and_not_a_newer_file(
+async def test_reserved_measures_follow_the_version_in_force_and_not_a_newer_file(
     tmp_path: Path,
 ) -> None:
     """The folder already reserves another measure, which nobody has published."""

@@ -34,7 +34,7 @@ def claimed(**changes: Any) -> Any:
     )
 
 
-def test_a_place_is_what_lies_in_it() -> None:
+def test_an_area_covers_its_communes_and_sites() -> None:
     near = HERE.within([build_circle((48.8953, 2.2289), 0.2)])
     assert (near.communes, near.sites, near.whole) == (("92050",), ("cen-1",), False)
     assert HERE.within([build_circle((48.8953, 2.2289), 0)]).communes == ("92050",)
@@ -73,7 +73,7 @@ def test_an_outline_that_crosses_itself_leaves_nobody_out(
         {"type": "Point", "coordinates": "x"},
     ],
 )
-def test_what_is_no_geometry_is_nowhere(unreadable: Any) -> None:
+def test_an_invalid_geometry_covers_nothing(unreadable: Any) -> None:
     assert HERE.locate(unreadable) is None
 
 
@@ -140,7 +140,7 @@ def _of_some_sites(**place: Any) -> None:
         {"area": "ici"},
     ],
 )
-def test_who_speaks_for_some_sites_names_them_and_their_commune(place: dict[str, Any]) -> None:
+def test_an_account_limited_to_sites_names_them_and_their_commune(place: dict[str, Any]) -> None:
     _of_some_sites(**place)
 
 
@@ -154,7 +154,9 @@ def test_who_speaks_for_some_sites_names_them_and_their_commune(place: dict[str,
         ({"site_id": "nouveau", "commune": "92050"}, "commune"),
     ],
 )
-def test_who_speaks_for_some_sites_names_no_other_place(place: dict[str, Any], field: str) -> None:
+def test_an_account_limited_to_sites_names_no_other_place(
+    place: dict[str, Any], field: str
+) -> None:
     with pytest.raises(ProblemError) as caught:
         _of_some_sites(**place)
     assert (caught.value.problem.code, caught.value.problem.values) == (
@@ -181,7 +183,7 @@ def _of_schools(**body: Any) -> str | None:
 @pytest.mark.parametrize(
     "place", [{"site_id": SCHOOL}, {"site_id": "cen-1"}, {"site_id": SCHOOL, "sites": [SCHOOL]}]
 )
-def test_who_is_limited_to_poles_reports_about_their_sites(place: dict[str, Any]) -> None:
+def test_an_account_limited_to_poles_reports_about_their_sites(place: dict[str, Any]) -> None:
     assert _of_schools(**place) is None
 
 
@@ -196,15 +198,15 @@ def test_who_is_limited_to_poles_reports_about_their_sites(place: dict[str, Any]
         ({"site_id": CLINIC, "type": "reopening", "lifts": ["fire"]}, "site_id"),
     ],
 )
-def test_who_is_limited_to_poles_names_no_other_place(body: dict[str, Any], field: str) -> None:
+def test_an_account_limited_to_poles_names_no_other_place(body: dict[str, Any], field: str) -> None:
     assert _of_schools(**body) == field
 
 
-def test_who_is_limited_to_poles_tells_of_danger_anywhere() -> None:
+def test_an_account_limited_to_poles_reports_danger_anywhere() -> None:
     assert _of_schools(site_id=CLINIC, type="fire") is None
 
 
-def test_the_same_report_is_the_same_whatever_the_map_says() -> None:
+def test_a_repeated_report_is_recognised_with_any_map() -> None:
     body = parse_report(orjson.dumps(report(site_id=None, area=AROUND)))
     who = create_principal(Role.ADMIN)
     with_map, without = (

@@ -54,7 +54,7 @@ def test_without_a_key_the_content_and_the_minute_make_the_id() -> None:
     assert seconds_apart[0] == seconds_apart[1]
 
 
-def test_the_fingerprint_of_a_body_tells_nothing_without_the_key_of_the_installation() -> None:
+def test_the_fingerprint_of_a_body_needs_the_key_of_the_installation() -> None:
     assert (
         identify_report(claim(report()), "s", "k", b"a" * 32).fingerprint
         != identify_report(claim(report()), "s", "k", b"b" * 32).fingerprint
@@ -73,7 +73,7 @@ async def test_answers_survive_a_restart(ledger: AnswerIndex, tmp_path: Path) ->
     again.close()
 
 
-async def test_what_a_crash_left_on_the_log_is_unanswered_until_its_sender_comes_again(
+async def test_a_report_logged_before_a_crash_is_answered_on_retry(
     ledger: AnswerIndex, tmp_path: Path
 ) -> None:
     ledger._store([replace(known(1), answered=False)], {0: 8})
@@ -85,7 +85,7 @@ async def test_what_a_crash_left_on_the_log_is_unanswered_until_its_sender_comes
     again.close()
 
 
-async def test_what_is_old_is_forgotten_but_no_episode_that_is_open(ledger: AnswerIndex) -> None:
+async def test_old_entries_are_dropped_except_open_episodes(ledger: AnswerIndex) -> None:
     aliases = ["E1", "disk@17:outage_it:cen-1", "net@17:outage_it:", "net@17:outage_it:#end"]
     for n, alias in enumerate(aliases):
         ledger.sent(0, ledger.sending(0), n, known(n, alias=alias))
@@ -99,7 +99,7 @@ async def test_what_is_old_is_forgotten_but_no_episode_that_is_open(ledger: Answ
     ]
 
 
-async def test_what_an_open_episode_was_last_said_to_be_is_kept_with_it(
+async def test_an_open_episode_keeps_its_last_report(
     ledger: AnswerIndex,
 ) -> None:
     aliases = [
@@ -119,7 +119,7 @@ async def test_what_an_open_episode_was_last_said_to_be_is_kept_with_it(
     assert ledger._reading.execute("SELECT COUNT(*) FROM occurred").fetchone() == (2,)
 
 
-async def test_the_reports_of_an_alias_come_with_what_they_said(ledger: AnswerIndex) -> None:
+async def test_reports_of_an_alias_come_with_their_content(ledger: AnswerIndex) -> None:
     first, second = (
         replace(known(1, alias="disk@17:outage_it:"), occurred_at=3),
         known(2, alias="disk@17#1"),

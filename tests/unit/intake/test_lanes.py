@@ -33,7 +33,7 @@ async def test_a_simulated_realm_has_one_lane(door: Door) -> None:
     assert door.inputs.topics == [INPUTS]
 
 
-async def test_what_names_an_urgent_report_follows_it(door: Door) -> None:
+async def test_reports_that_refer_to_an_urgent_one_use_its_lane(door: Door) -> None:
     async with await door.as_(Role.CELL) as http:
         fire = await accepted(http, type="fire")
         await accepted(http, type="info", references=[fire])
@@ -43,7 +43,7 @@ async def test_what_names_an_urgent_report_follows_it(door: Door) -> None:
     assert door.inputs.topics == [URGENT] * 5
 
 
-async def test_a_withdrawal_never_overtakes_what_it_withdraws(door: Door) -> None:
+async def test_a_withdrawal_never_overtakes_its_report(door: Door) -> None:
     async with await door.as_(Role.CELL) as http:
         fire, outage = await accepted(http, type="fire"), await accepted(http, type="outage_it")
         await accepted(http, type="fire", msg_type="Cancel", references=[outage])

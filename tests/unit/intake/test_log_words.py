@@ -62,7 +62,7 @@ def planted(path: FieldPath, canary: str) -> Any:
     return {"name": "temperature"} | value if path[0] == "measure" else value
 
 
-def test_the_fields_with_words_are_all_known_here() -> None:
+def test_all_fields_with_free_text_are_known() -> None:
     assert {path[0] for path in FIELDS} >= {
         "alias",
         "plan_hint",
@@ -76,7 +76,7 @@ def test_the_fields_with_words_are_all_known_here() -> None:
 
 
 @pytest.mark.parametrize("realm", ["92", "92~ex-1"])
-async def test_no_word_of_any_field_is_on_the_log_or_in_the_index(
+async def test_free_text_is_neither_in_the_log_nor_in_the_index(
     door: Door, tmp_path: Path, realm: str
 ) -> None:
     canaries = {path: f"Zé b{n:02d}" for n, path in enumerate(FIELDS)}
@@ -104,7 +104,7 @@ async def test_no_word_of_any_field_is_on_the_log_or_in_the_index(
     assert all(canary in text for canary, text in zip(canaries.values(), kept, strict=True))
 
 
-async def test_a_senders_own_name_is_hidden_even_if_it_is_one_word(door: Door) -> None:
+async def test_the_name_of_a_sender_is_hidden_even_as_one_word(door: Door) -> None:
     async with await door.as_(Role.SOURCE) as http:
         first = await http.post(REPORTS, json=report(alias="Durand-117"))
         await http.post(
@@ -187,7 +187,7 @@ def test_the_announced_end_stays_a_time_that_rules_read(value: str) -> None:
 
 
 @pytest.mark.parametrize("name", [head.id for head in list_scenarios(SCENARIOS)])
-def test_what_shipped_scenarios_say_stays_as_it_is(name: str) -> None:
+def test_codes_of_shipped_scenarios_stay_unchanged(name: str) -> None:
     for event in load_scenario(SCENARIOS, name).events:
         made = claim(event.body | {"realm": "92~ex-1"})
         logged = WORDS.clean(made.realm, made.message, made.message.get("alias"))
@@ -214,7 +214,7 @@ def test_a_value_that_only_begins_as_a_time_is_hidden(value: str) -> None:
     assert logged.message["measure"]["value"] == WORDS.hidden(value)
 
 
-def test_the_sort_of_an_object_stays_and_the_same_words_are_the_same() -> None:
+def test_a_hidden_object_keeps_its_kind_and_equal_texts_stay_equal() -> None:
     first, second = (
         WORDS.clean("92", {"measure": {"object": "road:Pont de Sèvres|system:mail"}}, None)
         for _ in range(2)
@@ -226,7 +226,7 @@ def test_the_sort_of_an_object_stays_and_the_same_words_are_the_same() -> None:
 
 
 @given(BODIES)
-def test_whatever_is_said_the_message_is_one_of_the_contract_without_words(
+def test_any_text_gives_a_valid_message_without_free_text(
     body: dict[str, Any],
 ) -> None:
     made = claim(body)
@@ -236,7 +236,7 @@ def test_whatever_is_said_the_message_is_one_of_the_contract_without_words(
         assert not logged.get(field) or is_token(logged[field])
 
 
-def test_of_a_machines_alias_what_deciders_read_stays() -> None:
+def test_the_part_of_an_alias_that_deciders_read_stays() -> None:
     hidden = WORDS.hidden("Mme Durand")
     assert (
         WORDS.machine_alias("92", "Mme Durand@17:outage_it:cen-1#end")

@@ -108,7 +108,7 @@ BODIES = st.fixed_dictionaries(
 
 
 @given(BODIES)
-def test_whatever_is_well_formed_becomes_a_message_of_the_contract(body: dict[str, Any]) -> None:
+def test_any_valid_report_becomes_a_message_of_the_contract(body: dict[str, Any]) -> None:
     made = claim(body)
     message = parse_closed(
         "vigie.ReportReceived.v1", orjson.loads(orjson.dumps(made.message | {"report_id": "r"}))
@@ -172,7 +172,7 @@ def test_an_outline_that_no_record_can_hold_is_refused() -> None:
         ({"certainty": "unconfirmed"}, "unconfirmed"),
     ],
 )
-def test_certainty_in_our_words_d2(body: dict[str, Any], certainty: str) -> None:
+def test_certainty_is_mapped_to_our_values_d2(body: dict[str, Any], certainty: str) -> None:
     assert claim(report(**body)).message["certainty"] == certainty
 
 
@@ -203,7 +203,7 @@ def test_a_refusal_names_the_field(changes: dict[str, Any], field: str) -> None:
     assert refused(report(**changes)) == ("invalid", [field])
 
 
-def test_a_refusal_names_all_words_that_there_are_in_its_language() -> None:
+def test_a_refusal_lists_all_allowed_values_in_its_language() -> None:
     with pytest.raises(ProblemError) as caught:
         parse_report(orjson.dumps(report(certainty="sure")))
     assert caught.value.problem.faults[0].message["fr"] == (
@@ -247,7 +247,7 @@ def test_a_whole_number_may_be_written_with_a_point() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[" * 100_000, b"\xff\xfe\x00", b'{"type": "\\ud800"}', b"nul"]
 )
-def test_what_is_no_json_is_said_to_be_none(body: bytes) -> None:
+def test_anything_but_json_is_refused_as_such(body: bytes) -> None:
     with pytest.raises(ProblemError) as caught:
         parse_report(body)
     assert caught.value.problem.code == "not_json"
@@ -289,7 +289,7 @@ def test_a_source_speaks_for_its_own_sites_types_and_realms() -> None:
     ("lifts", "may"),
     [([], True), (["outage_power"], True), (["fire"], False), (["outage_power", "fire"], False)],
 )
-def test_a_source_ends_only_what_it_may_speak_of(lifts: list[str], may: bool) -> None:
+def test_a_source_ends_only_types_in_its_scope(lifts: list[str], may: bool) -> None:
     source = create_principal(Role.SOURCE, scope=Scope(types=("outage_power", "reopening")))
     body = report(type="reopening", lifts=lifts)
     if may:
@@ -309,7 +309,9 @@ def test_a_source_ends_only_what_it_may_speak_of(lifts: list[str], may: bool) ->
         (Role.SOURCE, "92~ex-1", "enedis", "source"),
     ],
 )
-def test_who_may_pass_on_whose_word_d6(role: Role, realm: str, named: str, kind: str) -> None:
+def test_each_role_passes_on_the_reports_of_its_kinds_of_source_d6(
+    role: Role, realm: str, named: str, kind: str
+) -> None:
     assert (
         claim(report(realm=realm, source={"name": named}), create_principal(role)).message["source"]
         == kind

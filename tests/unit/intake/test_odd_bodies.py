@@ -161,7 +161,7 @@ async def test_an_area_that_cannot_be_drawn_waits_for_a_person(kept: Kept, area:
     assert kept.door.inputs.appended[-1][1].area is not None
 
 
-async def test_a_fault_of_ours_keeps_what_was_sent_and_costs_the_others_nothing(
+async def test_an_internal_error_keeps_the_message_and_spares_the_others(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transitions = kept.door.intake.front._machines.transitions
@@ -212,7 +212,7 @@ async def test_a_request_is_kept_once_for_each_reason_however_many_are_refused(k
     assert health.refused == {"invalid": 50}
 
 
-def test_what_was_said_of_many_leases_is_read_once(kept: Kept) -> None:
+def test_reports_of_many_leases_are_read_once(kept: Kept) -> None:
     labels = [{"alertname": "Down", "instance": f"srv-{n}"} for n in range(400)]
     raw = orjson.dumps(
         [{"labels": x, "annotations": {"summary": x["instance"]}} for x in labels]

@@ -33,7 +33,7 @@ async def caller(config: uvicorn.Config, seen: Seen, connected: str) -> tuple[st
 
 
 @pytest.mark.parametrize("proxies", ["127.0.0.1", "10.1.2.3/8, 127.0.0.1", "127.0.0.0/8"])
-async def test_a_proxy_of_ours_says_who_calls(tmp_path: Path, proxies: str) -> None:
+async def test_a_configured_proxy_names_the_caller(tmp_path: Path, proxies: str) -> None:
     """All callers of one counted as one without TLS: cookies went without `Secure`, and one who guessed passwords made everybody wait."""
     seen = Seen()
     settings = IntakeSettings(data_dir=tmp_path, proxies=proxies)
@@ -41,7 +41,7 @@ async def test_a_proxy_of_ours_says_who_calls(tmp_path: Path, proxies: str) -> N
     assert await caller(front(seen, settings), seen, "203.0.113.5") == ("203.0.113.5", "http")
 
 
-async def test_nobody_is_believed_unless_he_is_named(tmp_path: Path) -> None:
+async def test_only_configured_proxies_are_believed(tmp_path: Path) -> None:
     seen = Seen()
     assert await caller(front(seen, IntakeSettings(data_dir=tmp_path)), seen, "127.0.0.1") == (
         "127.0.0.1",

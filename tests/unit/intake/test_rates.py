@@ -84,7 +84,7 @@ def test_danger_takes_from_its_own_bucket_then_from_that_of_the_others() -> None
     assert desk.let_in(other, 1) == 0
 
 
-def test_who_is_turned_away_is_told_when_to_come_again() -> None:
+def test_a_refused_sender_gets_the_time_of_the_next_try() -> None:
     desk, source = Desk(SenderRate(0.1, 1)), principal()
     desk.rates.take(source, danger=False)
     with pytest.raises(ProblemError, match="over_rate") as refused:
@@ -94,7 +94,7 @@ def test_who_is_turned_away_is_told_when_to_come_again() -> None:
     assert desk.lets_in(source)
 
 
-def test_whoever_plays_scenarios_has_no_limit_and_a_rate_of_its_own_goes_before() -> None:
+def test_scenario_players_have_no_limit_unless_they_have_their_own_rate() -> None:
     desk = Desk()
     assert desk.let_in(principal(Role.ADMIN), 2500) == 2500
     assert desk.let_in(principal(Role.COORDINATOR), 2500) == 2500
@@ -138,7 +138,7 @@ async def test_the_items_of_a_batch_count_one_each_and_the_whole_may_be_sent_aga
         )
 
 
-async def test_the_page_of_sources_and_a_metric_name_who_exceeds_its_rate(small: Door) -> None:
+async def test_the_page_of_sources_and_a_metric_name_senders_above_their_rate(small: Door) -> None:
     async with await small.as_(Role.ADMIN) as admin:
         made = (
             await admin.post(

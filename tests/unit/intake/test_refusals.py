@@ -21,7 +21,7 @@ from tests.unit.intake.conftest import Door
     "error",
     [sqlite3.OperationalError("database or disk is full"), OSError(28, "No space left on device")],
 )
-async def test_what_cannot_be_kept_now_ends_nothing(
+async def test_a_refusal_that_cannot_be_kept_ends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     door = Door(tmp_path)
@@ -54,7 +54,7 @@ async def test_what_cannot_be_kept_now_ends_nothing(
     await door.close()
 
 
-async def test_what_is_refused_while_the_broker_is_away_is_kept_when_it_is_back(
+async def test_messages_refused_while_the_broker_is_away_are_kept_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     door = Door(tmp_path)

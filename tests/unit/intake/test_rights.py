@@ -71,7 +71,7 @@ def test_every_path_of_a_dialect_is_in_the_document(door: Door) -> None:
     ] == []
 
 
-async def test_each_role_comes_in_where_its_row_says_and_nowhere_else(
+async def test_each_role_reaches_exactly_its_routes(
     door: Door, clients: dict[Role | None, httpx.AsyncClient]
 ) -> None:
     wrong = []
@@ -122,7 +122,7 @@ LIMITED = [
     [Scope(sites=("pmi-01",)), Scope(sites=("pmi-01",), poles=("education",))],
     ids=["sites", "sites and pole"],
 )
-async def test_nobody_changes_anything_beyond_the_own_sites(
+async def test_accounts_change_only_their_own_sites(
     door: Door, clients: dict[Role | None, httpx.AsyncClient], scope: Scope
 ) -> None:
     assert clients, "no letters are read"

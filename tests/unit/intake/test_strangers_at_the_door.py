@@ -34,7 +34,7 @@ async def test_counters_and_descriptions_are_closed_where_it_is_set_so(
         assert (await http.get(path)).status_code in (200, 503), "the console is away in this test"
 
 
-async def test_readiness_tells_strangers_its_state_alone(closed: Door) -> None:
+async def test_readiness_shows_strangers_only_the_state(closed: Door) -> None:
     async with closed.client() as http:
         assert set((await http.get("/readyz")).json()) == {"status"}
         assert (await http.get("/livez")).status_code == 200
@@ -42,7 +42,7 @@ async def test_readiness_tells_strangers_its_state_alone(closed: Door) -> None:
         assert "checks" in (await http.get("/readyz")).json()
 
 
-async def test_a_browser_that_came_over_tls_is_told_to_come_back_over_tls(door: Door) -> None:
+async def test_a_browser_over_tls_gets_hsts(door: Door) -> None:
     transport = httpx.ASGITransport(door.intake.front)
     for address, told in (("https://vigie", "max-age=31536000"), ("http://vigie", None)):
         async with httpx.AsyncClient(transport=transport, base_url=address) as http:

@@ -46,7 +46,7 @@ async def test_a_token_opens_until_it_is_revoked_or_over(store: AccessStore) -> 
 
 
 @pytest.mark.parametrize("token", ["vigie_not_read_yet", "a-routing-key-that-a-source-had-already"])
-async def test_nobody_is_a_stranger_before_the_topic_has_been_read(
+async def test_no_token_is_refused_before_the_topic_is_read(
     store: AccessStore, monkeypatch: pytest.MonkeyPatch, token: str
 ) -> None:
     monkeypatch.setattr(accounts, "START_WAIT_S", 0.01)
@@ -68,7 +68,7 @@ async def test_a_disabled_principal_is_nobody(store: AccessStore) -> None:
     assert store.bearer(token) is not None
 
 
-async def test_neither_tokens_nor_logins_lie_readable_on_the_topic_or_in_the_file(
+async def test_tokens_and_logins_are_unreadable_on_the_topic_and_in_the_file(
     store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
 ) -> None:
     principal = create_principal(Role.CELL)
@@ -170,7 +170,7 @@ def test_a_local_file_that_is_none_is_passed_over(
     assert create_memory_access(tmp_path, log).all(Principal) == []
 
 
-async def test_what_was_erased_meanwhile_does_not_come_back_from_the_file(
+async def test_erased_accounts_do_not_return_from_the_file(
     store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
 ) -> None:
     kept, erased = create_principal(Role.CELL), create_principal(Role.CELL)

@@ -51,7 +51,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return settings
 
 
-async def test_a_backup_of_a_stopped_system_leaves_to_prometheus_what_it_watches(
+async def test_a_backup_of_a_stopped_system_keeps_the_prometheus_targets(
     settings: Settings,
 ) -> None:
     """`vigie status --targets` named nobody until the next start, so nobody was missed."""
@@ -73,7 +73,7 @@ def test_ports_that_are_none_are_made_anew(settings: Settings, content: str) -> 
 
 
 @pytest.mark.parametrize("name", ["logs/vigie.jsonl", "run/lock", "secrets"])
-async def test_what_cannot_be_written_is_named_in_one_line(
+async def test_an_unwritable_file_is_named_in_one_line(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """As after one start by another user: it ended with a traceback."""
@@ -128,7 +128,7 @@ async def test_the_end_of_its_terminal_stops_it_unless_that_was_ignored(
         signal.signal(signal.SIGHUP, usual)
 
 
-def test_who_may_not_look_is_not_told_that_nothing_runs(
+def test_a_user_without_access_is_not_told_that_vigie_is_stopped(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("VIGIE_DATA_DIR", str(settings.data_dir))

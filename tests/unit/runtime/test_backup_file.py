@@ -78,12 +78,12 @@ def whole(plain: bytes) -> bytes:
     return seal(plain)
 
 
-def test_what_goes_in_comes_out(plain: bytes, whole: bytes) -> None:
+def test_a_backup_restores_its_content(plain: bytes, whole: bytes) -> None:
     assert opened(whole, len(plain)) == plain
     assert opened(seal(b""), 0) == b""
 
 
-def test_another_key_is_told_from_a_changed_file(plain: bytes, whole: bytes) -> None:
+def test_a_wrong_key_differs_from_a_changed_file(plain: bytes, whole: bytes) -> None:
     with pytest.raises(SealedInvalid, match="sealed with another key"):
         opened(whole, len(plain), b"incorrect horse battery")
     with pytest.raises(SealedInvalid, match="no backup of Vigie"):
@@ -193,7 +193,7 @@ def steps(*of: tuple[int, int, str, int]) -> deque[TailRecord]:
     )
 
 
-def test_a_receiver_that_heard_more_is_cut_and_whoever_heard_that_of_it() -> None:
+def test_a_receiver_ahead_is_cut_with_all_its_own_receivers() -> None:
     cuts = {
         "alerts": Cut(10, (0, 10)),
         "continuity": Cut(20, (0, 20)),
@@ -241,7 +241,7 @@ def entry(kind: bytes, content: bytes) -> bytes:
         ),
     ],
 )
-def test_what_a_newer_version_wrote_is_told_from_a_damaged_file(
+def test_a_file_of_a_newer_version_differs_from_a_damaged_one(
     tmp_path: Path, content: bytes, says: str
 ) -> None:
     file = tmp_path / "x.backup"
@@ -250,7 +250,7 @@ def test_what_a_newer_version_wrote_is_told_from_a_damaged_file(
         verify_backup(file, SECRET)
 
 
-def test_the_head_of_another_version_is_told_from_a_damaged_file(tmp_path: Path) -> None:
+def test_a_head_of_another_version_differs_from_a_damaged_one(tmp_path: Path) -> None:
     file = tmp_path / "x.backup"
     file.write_bytes(b"VIGIE-BACKUP-2\n" + bytes(100))
     with pytest.raises(SealedInvalid, match="another version of Vigie"):
@@ -269,7 +269,7 @@ def test_a_wrong_key_leaves_the_new_directory_as_it_was(
     assert not (tmp_path / "new").exists()
 
 
-async def test_restored_files_are_on_the_disk_before_it_says_so(
+async def test_a_restore_reports_success_only_after_flushing_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "x.backup"
@@ -320,7 +320,7 @@ def test_a_file_that_did_not_become_whole_leaves_the_one_before(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_what_a_killed_backup_left_is_removed_by_the_next_and_nothing_else(tmp_path: Path) -> None:
+def test_the_next_backup_removes_only_the_rest_of_a_killed_one(tmp_path: Path) -> None:
     """`kill -9` left its part for ever, as large as it had come."""
     old, kept = (
         tmp_path / ".monday.backup.0123abcd.vigie-part",

@@ -225,7 +225,7 @@ def test_a_declared_loss_raises_the_history_and_reaches_every_realm() -> None:
     assert log
 
 
-def test_after_a_new_base_the_input_goes_on_where_it_says() -> None:
+def test_the_input_continues_at_a_new_base() -> None:
     view, _ = chained(4)
     raw = build_declaration(
         "toy",
@@ -245,7 +245,7 @@ def test_after_a_new_base_the_input_goes_on_where_it_says() -> None:
     )
 
 
-def test_what_had_no_effect_has_an_id_of_its_own_in_another_history() -> None:
+def test_inputs_without_effect_have_other_ids_in_another_history() -> None:
     """An input topic that was made again begins at 0: its dead letters hid behind those of the first, and `verify` saw one id twice."""
     view, _ = chained(4)
     unreadable = InputRecord(
@@ -292,7 +292,7 @@ def test_no_record_is_larger_than_kafka_takes(size: int) -> None:
     assert sent.outcome == ("failed" if size > MAX_TRANSACTION_BYTES else sent.outcome)
 
 
-def test_every_exit_says_what_it_means_and_what_to_do() -> None:
+def test_every_exit_has_a_meaning_and_an_instruction() -> None:
     for name, exit in EXITS.items():
         assert exit.means
         assert exit.restart or exit.act, name

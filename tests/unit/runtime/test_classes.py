@@ -74,7 +74,7 @@ def test_damaged_ones_are_removed_and_made_again(
     assert len(recorded) == 2
 
 
-def test_what_others_could_have_written_is_not_used(
+def test_files_that_others_could_write_are_not_used(
     tmp_path: Path, jars: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = make_cache(java(tmp_path), jars)
@@ -87,7 +87,7 @@ def test_what_others_could_have_written_is_not_used(
     assert made.exists(), "another user's, who goes on with them"
 
 
-def test_what_a_killed_one_left_is_cleared(tmp_path: Path, jars: tuple[Path, ...]) -> None:
+def test_the_rest_of_a_killed_recording_is_removed(tmp_path: Path, jars: tuple[Path, ...]) -> None:
     (tmp_path / ".classes-abc" / "data").mkdir(parents=True)
     assert make_cache(java(tmp_path), jars) is not None
     assert not list(tmp_path.glob(".classes-*"))
@@ -131,7 +131,9 @@ def test_an_older_java_and_a_cache_that_cannot_be_written_do_without(
     assert can_cache(java(tmp_path), jars)
 
 
-def test_a_jvm_that_crashes_says_so_in_the_logs(tmp_path: Path, jars: tuple[Path, ...]) -> None:
+def test_a_crashed_jvm_writes_its_report_into_the_logs(
+    tmp_path: Path, jars: tuple[Path, ...]
+) -> None:
     """Its report lay in the folder from which Vigie was started. A % in a path is no pattern."""
     node = KafkaNode(
         tmp_path, 1, 2, java(tmp_path), jars, tmp_path / "100 %p" / "broker.jsonl", "secret"
@@ -151,7 +153,7 @@ def test_a_jvm_gets_them_or_writes_them(tmp_path: Path, jars: tuple[Path, ...]) 
     assert aot(recording=Path("/r.aot")) == ["-XX:AOTCacheOutput=/r.aot"]
 
 
-def test_nothing_outlives_whoever_is_stopped_meanwhile(
+def test_a_stopped_recording_leaves_no_process(
     tmp_path: Path, jars: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A recorded JVM starts another one that writes: it went on for seconds after `vigie up` had ended. What else this process has started goes on."""

@@ -136,7 +136,7 @@ def test_seen_ids_are_restored_from_their_pages(ids: list[str]) -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.text(max_size=3), max_size=40), st.lists(st.text(max_size=3), max_size=10))
-def test_a_compact_set_of_ids_knows_what_was_seen_before_and_after(
+def test_a_compact_set_of_ids_keeps_earlier_and_later_ids(
     before: list[str], after: list[str]
 ) -> None:
     seen = AppliedIds()

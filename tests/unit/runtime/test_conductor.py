@@ -160,7 +160,7 @@ def facts_without_steps(system: MemorySystem) -> list[tuple[str, int, str]]:
     ]
 
 
-def test_deadlines_fire_at_their_own_time_whatever_the_size_of_the_steps() -> None:
+def test_deadlines_fire_at_their_own_time_with_any_size_of_steps() -> None:
     one, many = opened(), opened()
     one.step(REALM, T0 + 600_000)
     for minute in (0.5, 1, 1.5, 3, 7, 10):
@@ -225,7 +225,7 @@ def test_a_conductor_that_comes_back_sends_the_same_moves() -> None:
 @pytest.mark.parametrize(
     "order", [("alerts", "continuity", "delivery"), ("delivery", "continuity", "alerts")]
 )
-def test_of_a_closed_realm_nothing_is_kept_whatever_is_read_when(order: tuple[str, ...]) -> None:
+def test_a_closed_realm_keeps_no_state_in_any_order_of_reading(order: tuple[str, ...]) -> None:
     system = opened()
     system.step(REALM, T0 + 300_000)
     system.feed("alerts", REALM, CloseRealm(author="a", role="admin"), id="close")
@@ -291,7 +291,7 @@ def test_steps_of_services_with_nothing_to_do_go_together() -> None:
     ]
 
 
-def test_what_has_something_to_do_ends_a_group() -> None:
+def test_a_step_with_effect_ends_its_group() -> None:
     """What it says may reach the next before its step."""
     system = asked_for(60_000)
     assert moves_of(system) == [("alerts", 60_000), ("continuity", 60_000)]
@@ -317,7 +317,9 @@ def test_a_response_that_is_due_comes_between_two_steps() -> None:
 @pytest.mark.parametrize(
     "arrived", [("alerts",), ("continuity",), ("alerts", "continuity")], ids=" ".join
 )
-def test_of_a_group_cut_short_the_rest_follows_with_the_same_ids(arrived: tuple[str, ...]) -> None:
+def test_the_rest_of_an_interrupted_group_follows_with_the_same_ids(
+    arrived: tuple[str, ...],
+) -> None:
     system = asked_for(30_000)
     group = system.conductor.next_moves(REALM)
     for move in group:
@@ -388,7 +390,7 @@ class ToyJob:
     id: str = "job"
 
 
-def test_what_is_asked_of_the_planner_is_answered_part_by_part_before_time_moves() -> None:
+def test_time_moves_only_after_all_answers_of_the_planner() -> None:
     """Also before the realm was ever stepped; nothing moves while it is being solved."""
     planner = ToyPlanner()
     conductor = Conductor(lambda _fact, _realm: (), planner)

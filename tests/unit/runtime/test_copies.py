@@ -30,7 +30,7 @@ def rows(path: Path) -> int:
     return count
 
 
-def test_what_is_sound_is_kept(copy: Path) -> None:
+def test_a_sound_file_is_kept(copy: Path) -> None:
     assert rows(copy) == 2000
     assert copy.stat().st_mode & 0o777 == 0o600
 
@@ -45,12 +45,12 @@ def test_one_that_is_damaged_is_set_aside_and_begun_anew(copy: Path, begin: int,
     assert rows(copy) == 0
 
 
-def test_one_whose_end_is_lost_is_begun_anew(copy: Path) -> None:
+def test_a_truncated_file_is_created_anew(copy: Path) -> None:
     copy.write_bytes(copy.read_bytes()[:20_000])
     assert rows(copy) == 0
 
 
-def test_many_who_find_it_at_once_agree_on_one_new_file(copy: Path) -> None:
+def test_processes_that_find_it_together_share_one_new_file(copy: Path) -> None:
     copy.write_bytes(b"\xff" * 4096)
     with ThreadPoolExecutor(8) as pool:
         opened = list(pool.map(lambda _: open_cache(copy, SCHEMA), range(8)))
@@ -75,7 +75,7 @@ def test_a_file_that_is_busy_is_not_damaged(copy: Path, monkeypatch: pytest.Monk
     assert rows(copy) == 2000
 
 
-def test_who_still_has_the_damaged_file_open_knows_it(tmp_path: Path) -> None:
+def test_holders_of_the_damaged_file_detect_it(tmp_path: Path) -> None:
     path = tmp_path / "replica.db"
     before = Replica(path)
     assert not before.replaced()

@@ -130,7 +130,7 @@ def test_a_closed_realm_takes_nothing_more() -> None:
     assert answer.status == 409
 
 
-def test_a_closed_realm_holds_nothing_and_still_knows_what_it_has_seen() -> None:
+def test_a_closed_realm_holds_no_state_and_still_recognises_inputs() -> None:
     service = opened()
     kept = service.feed(LIVE, report(delay_ms=10), id="once")
     before = service.state(LIVE)
@@ -173,7 +173,7 @@ def test_the_same_id_has_one_effect() -> None:
     assert service.state(LIVE).counts["i1"] == 1
 
 
-def test_a_forwarded_fact_at_or_before_the_watermark_has_no_effect_whatever_its_id() -> None:
+def test_a_forwarded_fact_at_or_before_the_watermark_has_no_effect_with_any_id() -> None:
     echo = MemoryService(EchoDecider(), clock=T0)
     p = partition_of(LIVE, 8)
     fact = RealmOpened(territory="92", title_code="live", started_at=T0, lineage=LIVE)
@@ -244,7 +244,7 @@ def test_thousands_of_small_deadlines_that_are_due_at_once_all_fire() -> None:
     assert sorted(fired) == sorted(f"i{n}" for n in range(MANY))
 
 
-def test_a_deadline_whose_own_facts_fit_into_no_record_has_failed(
+def test_a_deadline_with_too_many_facts_for_a_record_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("services.runtime.decider.evaluation.MAX_SINGLE_FIRING_BYTES", 1_000)
@@ -573,7 +573,7 @@ def test_an_exercise_begins_at_a_time_that_a_calendar_names(started_at: int) -> 
     assert (answer.status, answer.code) == (409, "time_out_of_range")
 
 
-def test_a_live_realm_does_not_ask_when_it_is_said_to_begin() -> None:
+def test_a_live_realm_ignores_a_given_start() -> None:
     command = OpenRealm(author="system:up", role="admin", territory="92", started_at=-1)
     assert names(MemoryService(ToyDecider(), clock=T0).feed(LIVE, command, id="open")) == [
         "RealmOpened",

@@ -34,7 +34,7 @@ async def test_tasks_that_failed_or_ended_before_do_no_harm() -> None:
     await cancel_and_wait([failed, done])
 
 
-async def test_a_cancelled_caller_goes_on_when_what_it_ends_has_closed_what_it_holds() -> None:
+async def test_a_cancelled_caller_continues_after_its_tasks_have_closed() -> None:
     closed, closing = asyncio.Event(), asyncio.Event()
 
     async def holding() -> None:
@@ -56,7 +56,7 @@ async def test_a_cancelled_caller_goes_on_when_what_it_ends_has_closed_what_it_h
     assert closed.is_set()
 
 
-async def test_who_is_cancelled_goes_on_only_when_the_thread_has_done() -> None:
+async def test_a_cancelled_caller_continues_only_after_its_thread_ends() -> None:
     """A replica was closed while a thread wrote to it: the process ended by a segmentation fault."""
     began, may_end = threading.Event(), threading.Event()
     done: list[object] = []
@@ -85,7 +85,7 @@ async def test_who_is_cancelled_goes_on_only_when_the_thread_has_done() -> None:
     assert done == [True, "closed"]
 
 
-async def test_what_a_thread_returns_or_raises_is_handed_on() -> None:
+async def test_the_result_or_error_of_a_thread_is_passed_on() -> None:
     assert await run_in_thread(divmod, 7, 2) == (3, 1)
     with pytest.raises(ZeroDivisionError):
         await run_in_thread(divmod, 7, 0)

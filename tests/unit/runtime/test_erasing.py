@@ -37,7 +37,7 @@ async def fill(vault: Setup) -> None:
     vault.follow()
 
 
-async def test_words_bytes_and_photos_go_and_a_mark_stays(vault: Setup) -> None:
+async def test_an_erasure_removes_text_bytes_and_photos_and_leaves_a_mark(vault: Setup) -> None:
     await fill(vault)
     old = [entry for entry in vault.log.entries if entry.value is not None]
     await erase_text(vault.texts, "report-1", NOW, "demande de la personne")
@@ -96,7 +96,7 @@ class Clock:
         return dict.fromkeys(range(64), end)
 
 
-async def test_what_is_older_than_its_days_is_erased_and_says_so(vault: Setup) -> None:
+async def test_expired_texts_are_erased_and_marked(vault: Setup) -> None:
     clock = Clock(vault)
     await vault.texts.put("report-old", WORDS)
     await vault.texts.put("cmd-old", TextItem({"text": "note"}))
@@ -128,9 +128,7 @@ async def test_photos_have_days_of_their_own(vault: Setup) -> None:
     assert await vault.texts.get("report-1") == WORDS
 
 
-async def test_texts_are_kept_unless_somebody_says_otherwise(
-    vault: Setup, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_texts_are_kept_by_default(vault: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     assert RetentionSettings().days_by_prefix == {}
     await TextRetention(
         vault.texts, {}, Clock(vault).older_than

@@ -74,7 +74,7 @@ async def test_a_delivery_is_awaited_to_its_end_though_the_flow_is_suspended(
     assert (await task).results == ["delivered"]
 
 
-async def test_what_is_applied_is_committed_and_nothing_else(consumer: Consumer) -> None:
+async def test_only_applied_inputs_are_committed(consumer: Consumer) -> None:
     assert await consumer.force_commit()
     assert consumer.committed == [{TP("toy.inputs", 0): 7}]
 

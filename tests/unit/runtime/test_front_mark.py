@@ -35,7 +35,7 @@ FORWARDED = {
 }
 
 
-async def test_what_the_front_says_of_a_caller_counts() -> None:
+async def test_the_identity_marked_by_the_front_counts() -> None:
     scope = await judged({**FORWARDED, HEADER: MARK.make()})
     assert (scope["client"], scope["scheme"]) == (("10.0.0.9", 0), "https")
     assert dict(scope["headers"])[b"x-forwarded-host"] == b"vigie.example"
@@ -46,7 +46,7 @@ async def test_what_the_front_says_of_a_caller_counts() -> None:
     "mark",
     [{}, {HEADER: "0" * 64}, {HEADER: "é"}, {HEADER: FrontMark(MasterKey(b"x" * 32)).make()}],
 )
-async def test_what_anybody_else_says_of_a_caller_is_left_out(mark: dict[str, str]) -> None:
+async def test_an_identity_from_anybody_else_is_ignored(mark: dict[str, str]) -> None:
     scope = await judged({**FORWARDED, "Forwarded": "for=10.0.0.9", **mark, "Accept": "text/html"})
     assert (scope["client"], scope["scheme"]) == (PEER, "http")
     assert scope["headers"] == [(b"accept", b"text/html")]

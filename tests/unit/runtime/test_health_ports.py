@@ -58,7 +58,7 @@ async def test_a_stranger_gets_401_and_reads_no_counter(
 
 
 @pytest.mark.parametrize("headers", STRANGERS)
-async def test_a_probe_without_the_token_is_told_the_state_alone(
+async def test_a_probe_without_the_token_gets_only_the_state(
     http: httpx.AsyncClient, headers: dict[str, str]
 ) -> None:
     ready, live = [await http.get(path, headers=headers) for path in ("/readyz", "/livez")]

@@ -79,9 +79,7 @@ GENUINE = signed(record())
 @pytest.mark.parametrize(
     "content", [b"", b"soon", b"-1", b"1e9", b"\xff\xfe", b"0\n0", "१२".encode(), b"9" * 40]
 )
-def test_a_damaged_moment_says_which_file_it_is_and_what_to_do(
-    tmp_path: Path, content: bytes
-) -> None:
+def test_a_damaged_time_file_is_named_with_the_remedy(tmp_path: Path, content: bytes) -> None:
     MasterKey.open(tmp_path)
     (tmp_path / "inputs.since").write_bytes(content)
     with pytest.raises(
@@ -142,7 +140,7 @@ CHANGED = {
 
 
 @pytest.mark.parametrize("changed", CHANGED.values(), ids=CHANGED)
-def test_nothing_of_a_record_can_be_changed(changed: InputRecord) -> None:
+def test_every_part_of_a_record_is_authenticated(changed: InputRecord) -> None:
     assert (
         fault(changed)
         == "the mark of the record is not of this installation, or its content was changed"
@@ -177,7 +175,7 @@ def test_a_copy_that_comes_when_its_id_is_forgotten_is_refused() -> None:
     ],
     ids=["a forwarded fact", "an exercise", "a tick"],
 )
-def test_what_no_copy_can_do_again_may_be_old(kept: InputRecord) -> None:
+def test_inputs_without_effect_when_repeated_may_be_old(kept: InputRecord) -> None:
     assert fault(replace(signed(kept), timestamp=T0 + 30 * DAY_MS)) is None
 
 
@@ -247,7 +245,7 @@ def test_an_unsigned_input_is_refused_on_record_and_changes_nothing() -> None:
     )
 
 
-def test_nothing_that_an_unsigned_record_says_of_itself_is_believed() -> None:
+def test_no_claim_of_an_unsigned_record_is_believed() -> None:
     """Its id may be that of a command that somebody waits for, its place beyond all that will come."""
     place = Place("alerts", P, 0, 10**9, 0)
     _, written = applied(

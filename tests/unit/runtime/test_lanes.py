@@ -177,7 +177,7 @@ def test_verify_finds_an_urgent_input_that_was_skipped() -> None:
     assert [law for law, _ in found.broken] == ["order"]
 
 
-def test_each_record_says_where_both_lanes_stand() -> None:
+def test_each_record_holds_the_positions_of_both_lanes() -> None:
     sources = [Transaction.load(raw).src for raw in three()]
     assert [(s.topic, s.offset, s.beside) for s in sources] == [
         ("toy.inputs", 0, None),
@@ -200,7 +200,7 @@ def test_the_lag_of_both_lanes_is_read_from_the_newest_record(
     ]
 
 
-def test_a_log_that_never_had_an_urgent_input_says_nothing_of_one() -> None:
+def test_a_log_without_urgent_inputs_holds_no_urgent_position() -> None:
     _, raws = decided([opening()])
     assert "beside" not in orjson.loads(raws[0])["src"]
 

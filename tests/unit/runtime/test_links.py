@@ -41,7 +41,7 @@ def link(**changes: object) -> AnswerLink:
     st.text(min_size=1, max_size=64),
     st.integers(0, 4_000_000_000),
 )
-def test_a_token_says_what_was_put_in(
+def test_a_token_returns_its_content(
     notification: object, realm: str, person: str, expires_s: int
 ) -> None:
     made = AnswerLink(realm, str(notification), person, expires_s * 1000)
@@ -92,7 +92,7 @@ def test_a_token_of_another_installation_is_refused() -> None:
         AnswerLinks(b"x" * 32).read(LINKS.token(link()), T0)
 
 
-def test_after_its_time_a_token_says_so() -> None:
+def test_an_expired_token_is_reported_as_expired() -> None:
     token = LINKS.token(link())
     with pytest.raises(LinkExpired):
         LINKS.read(token, T0 + 1)
@@ -104,7 +104,7 @@ def test_every_process_of_an_installation_reads_the_others_tokens(tmp_path: Path
     assert (tmp_path / "master.key").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_token_answers_once_whatever_the_button_and_tokens_differ() -> None:
+def test_a_token_answers_once_with_any_button_and_tokens_differ() -> None:
     one, other = LINKS.token(link()), LINKS.token(link(notification=str(uuid4())))
     assert derive_answer_id(one) == derive_answer_id(one)
     assert derive_answer_id(one) != derive_answer_id(other)

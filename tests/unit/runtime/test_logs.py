@@ -23,7 +23,7 @@ logging.getLogger("uvicorn.error").warning("odd %s", "\x1b[2J")
 """
 
 
-def test_a_strangers_words_neither_move_the_cursor_nor_begin_a_line(tmp_path: Path) -> None:
+def test_text_of_a_stranger_moves_no_cursor_and_begins_no_line(tmp_path: Path) -> None:
     """A path of a request is logged while the console is away, and `vigie up` shows the line in a terminal."""
     file = tmp_path / "intake.jsonl"
     done = subprocess.run(

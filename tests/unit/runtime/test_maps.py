@@ -53,7 +53,7 @@ def test_they_hold_the_same_after_the_same_changes(steps: list[tuple[str, Any, i
     assert pickle.loads(pickle.dumps(other)) == other
 
 
-def test_what_is_not_there_is_a_key_error() -> None:
+def test_a_missing_key_raises_a_key_error() -> None:
     empty: Map[str, int] = Map()
     with pytest.raises(KeyError):
         empty["a"]

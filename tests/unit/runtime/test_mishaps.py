@@ -28,9 +28,7 @@ def opened(realm: str) -> MemoryService[object]:
 
 
 @pytest.mark.parametrize(("realm", "counted"), [("92", 1), ("92~ex-1", 0)])
-def test_a_deadline_that_failed_is_told_and_in_a_live_realm_counted(
-    realm: str, counted: int
-) -> None:
+def test_a_failed_deadline_is_logged_and_counted_in_a_live_realm(realm: str, counted: int) -> None:
     """Nothing fires in its place: a ladder may stand still, and only a line of the main courante said so."""
     service = opened(realm)
     service.feed(realm, ToyReport(incident="bad", n=1, delay_ms=100, does="curse"), at=T0)
@@ -50,7 +48,7 @@ def test_a_deadline_that_failed_is_told_and_in_a_live_realm_counted(
     assert figure(failure_log.DEADLINES_METRIC, service="toy") == before + counted
 
 
-def test_an_input_without_effect_is_told_with_its_causes() -> None:
+def test_an_input_without_effect_is_logged_with_its_causes() -> None:
     message = ToyReport(incident="i", n=1, delay_ms=None, does="raise")
     tx = opened("92").feed("92", message, id="r1", correlation_id="first", causation_id="before")
     (line,) = told(tx, "failed")

@@ -43,7 +43,7 @@ async def let_link(access: AccessStore, account: str, until_ms: int) -> None:
 
 
 @pytest.mark.parametrize("role", DECIDING)
-async def test_an_account_that_decides_is_linked_once_an_administrator_has_said_so(
+async def test_an_account_that_decides_is_linked_after_an_administrator_allows_it(
     access: AccessStore, role: Role
 ) -> None:
     """At some providers people choose the name that the claim holds."""

@@ -28,7 +28,7 @@ def test_pages_are_the_sorted_list_cut(items: list[int], limit: int) -> None:
     assert seen == sorted(items)
 
 
-def test_what_is_removed_or_added_between_two_pages_moves_nothing_else() -> None:
+def test_changes_between_two_pages_move_no_other_row() -> None:
     shown, cursor = paginate([1, 2, 3, 4, 5, 6], lambda n: (n,), 2, None)
     assert shown == [1, 2]
     shown, _ = paginate([0, 1, 4, 5, 6], lambda n: (n,), 2, cursor)

@@ -62,7 +62,7 @@ class Consumer:
         Consumer(slow_s=0.05),
     ],
 )
-async def test_a_consumer_is_stopped_whatever_becomes_of_its_cancellation(
+async def test_a_consumer_is_stopped_despite_its_cancellation(
     consumer: Consumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(partition_reader, "STOP_RETRY_S", 0.01)

@@ -136,7 +136,7 @@ async def test_a_device_that_was_added_opens_a_session(world: World) -> None:
     assert (key.label, key.sign_count, key.used_at is not None) == ("téléphone", 2, True)
 
 
-async def test_what_was_answered_once_opens_nothing_again(world: World) -> None:
+async def test_a_used_challenge_opens_nothing(world: World) -> None:
     device = Device()
     await world.add(device)
     answer = device.get(world.keys.ask(HERE))

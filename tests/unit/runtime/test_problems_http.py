@@ -57,7 +57,7 @@ def taking() -> TestClient:
         ("/form", "multipart/form-data", b"x", 422, "invalid", "body: formulaire illisible"),
     ],
 )
-def test_a_body_that_cannot_be_read_is_told_as_such(
+def test_an_unreadable_body_is_reported_as_such(
     path: str, kind: str, body: bytes, status: int, code: str, said: str
 ) -> None:
     """Some were a 400 without a code, in English; `curl -d` without a media type was told of a « dictionary » that it had sent."""

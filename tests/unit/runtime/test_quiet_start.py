@@ -86,7 +86,7 @@ def test_away_from_a_terminal_each_step_is_one_line(file: Path) -> None:
     assert out.getvalue() == "  Starting the services …\n"
 
 
-def test_on_a_terminal_the_step_is_told_in_place_and_leaves_no_trace(file: Path) -> None:
+def test_a_terminal_shows_the_step_in_place_and_clears_it(file: Path) -> None:
     out = Terminal()
     stream = quiet(out, file)
     progress = StartProgress(stream)

@@ -58,7 +58,7 @@ async def test_batches_are_small_in_bytes_and_a_large_record_comes_alone(
     assert reading.positions[partition_of(REALM, PARTITION_COUNT)].next == len(records)
 
 
-async def test_what_was_fetched_and_not_read_is_fetched_again_after_an_interruption(
+async def test_unread_records_are_fetched_again_after_an_interruption(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     chains = Chains()

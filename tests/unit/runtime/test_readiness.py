@@ -70,7 +70,7 @@ async def test_a_new_installation_is_ready_when_all_are(monkeypatch: pytest.Monk
     assert await is_over([Child("intake"), alerts], is_new=True, after=alerts.ready.set)
 
 
-async def test_what_is_only_shown_does_not_decide() -> None:
+async def test_parts_shown_for_information_do_not_decide_readiness() -> None:
     answer = await HealthChecks(
         ready={"log": lambda: None}, shown={"console": lambda: "does not answer"}
     ).answer("/readyz")

@@ -18,7 +18,7 @@ from services.runtime.http.problems import ProblemError
         ("é".encode() * MAX_KEY_CHARS, "é" * MAX_KEY_CHARS),
     ],
 )
-def test_a_key_is_what_its_sender_wrote(sent: bytes, key: str) -> None:
+def test_a_key_is_used_as_sent(sent: bytes, key: str) -> None:
     assert read_key(sent.decode("latin-1")) == key
 
 

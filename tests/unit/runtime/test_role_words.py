@@ -15,7 +15,7 @@ from services.runtime.identity.role_names import (
 )
 
 
-def test_every_role_has_its_words_and_pages_use_the_same() -> None:
+def test_every_role_has_one_name_that_pages_share() -> None:
     assert set(ROLE_NAMES) == set(Role)
     for role in set(Role) - {Role.POSTER}:  # no person
         assert (ROLE_NAMES[role]["fr"], ROLE_NAMES[role]["en"]) == tuple(

@@ -160,7 +160,7 @@ async def test_a_forged_form_adds_no_second_factor(world: World) -> None:
         assert known.totp_secret is None
 
 
-async def test_who_has_a_passkey_adds_nothing_by_a_password(world: World) -> None:
+async def test_a_password_cannot_add_a_factor_beside_a_passkey(world: World) -> None:
     """Whoever learnt the password would have made a second factor of their own."""
     account = await world.account(Role.ADMIN)
     await world.access.put(
@@ -235,7 +235,7 @@ async def test_a_key_that_is_taken_away_ends_every_other_session(world: World) -
     assert world.sessions.read(stolen.cookie) is None
 
 
-async def test_who_came_in_by_the_first_code_ends_the_other_sessions(world: World) -> None:
+async def test_a_login_by_the_first_code_ends_other_sessions(world: World) -> None:
     """The account of this machine had no record to raise: 404."""
     await world.access.put(create_principal(Role.ADMIN, id="local-admin"))
     local = world.access.principal("local-admin")

@@ -327,7 +327,7 @@ async def test_a_cookie_reads_but_changes_nothing_without_the_csrf_proof(
     ] == "csrf"
 
 
-async def test_strangers_and_roles_without_the_right_get_the_problem_that_says_so(
+async def test_strangers_and_roles_without_the_right_get_their_problem(
     store: AccessStore, sessions: Sessions
 ) -> None:
     client = app_of(store, sessions)
@@ -357,7 +357,7 @@ async def test_a_secret_or_a_code_that_cannot_be_is_wrong_and_nothing_more(
         await sessions.enrol_second_factor(account, secret, second, [])
 
 
-def test_a_stranger_with_thousands_of_names_resets_nobody_elses_count() -> None:
+def test_a_stranger_with_thousands_of_names_resets_no_other_count() -> None:
     """Beyond the bound all counts that did not wait at that moment began anew."""
     throttle = LoginThrottle()
     for _ in range(FREE_FAILURES - 1):

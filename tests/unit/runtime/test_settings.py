@@ -139,7 +139,7 @@ def test_a_value_that_cannot_be_is_refused_by_its_variable_in_one_line(
     assert "secret" not in said
 
 
-def test_what_several_variables_say_together_names_them(
+def test_a_conflict_of_variables_names_all_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VIGIE_TLS_HTTP", "0.0.0.0:443")
@@ -187,7 +187,7 @@ def test_a_folder_of_secrets_that_is_not_there_is_named(
     )
 
 
-def test_who_has_no_home_is_asked_for_the_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home_is_asked_for_the_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     def homeless(_: Path) -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -293,7 +293,7 @@ def test_an_address_for_links_that_leads_nowhere_is_refused(
     settings()
 
 
-def test_what_is_made_is_the_owners_alone(tmp_path: Path) -> None:
+def test_new_files_are_readable_by_the_owner_only(tmp_path: Path) -> None:
     """Also logs and segments: others on the machine read no incident. A folder that was there keeps its mode."""
     given = tmp_path / "given"
     given.mkdir()

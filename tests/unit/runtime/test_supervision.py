@@ -77,7 +77,7 @@ def test_a_second_holder_is_refused_with_the_first_ones_pid_and_a_left_over_file
     assert not is_locked(file)
 
 
-def test_who_only_asks_whether_it_is_held_is_no_holder(tmp_path: Path) -> None:
+def test_a_check_of_the_lock_does_not_hold_it(tmp_path: Path) -> None:
     """A `vigie status` at the moment of the start made it refuse: Vigie already runs."""
     file = tmp_path / "lock"
     asking = file.open("w")
@@ -106,7 +106,7 @@ def test_a_damaged_ports_file_is_replaced(tmp_path: Path) -> None:
     assert set(choose_ports(file, ["kafka"])) == {"kafka"}
 
 
-def test_a_busy_address_is_told_from_a_wrong_one() -> None:
+def test_a_busy_address_differs_from_a_wrong_one() -> None:
     with open_listening_socket("127.0.0.1", 0) as first, pytest.raises(PortBusy):
         open_listening_socket("127.0.0.1", first.getsockname()[1])
     with pytest.raises(OSError, match="assign") as wrong:
@@ -159,7 +159,7 @@ class _Stuck(io.StringIO):
         os.write(self._other_end, b"x" * 20_000)
 
 
-def test_a_terminal_that_does_not_read_blocks_nobody_and_the_gap_is_told() -> None:
+def test_a_stalled_terminal_blocks_nothing_and_the_gap_is_shown() -> None:
     out = _Stuck()
     stream = OutputStream(out)
     for n in range(6000):
@@ -247,7 +247,7 @@ async def test_a_supervisor_that_stood_still_itself_takes_nobody_for_hung(
 
 
 @pytest.mark.parametrize("waits", [True, False], ids=["it-had-no-processor", "it-had-one"])
-async def test_who_only_waits_for_the_processor_does_not_hang(
+async def test_a_process_that_waits_for_the_processor_is_not_hung(
     monkeypatch: pytest.MonkeyPatch, waits: bool
 ) -> None:
     """A storm of reports: broker and intake go first, and a decider is not asked in time for a minute."""
@@ -268,7 +268,7 @@ async def test_who_only_waits_for_the_processor_does_not_hang(
     assert (await watched(probe, lambda: looks >= 35)).restarts == (0 if waits else 1)
 
 
-def test_since_is_that_of_the_state_whatever_is_said_of_it_meanwhile(
+def test_the_start_of_a_state_is_kept_while_its_text_changes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ticks = itertools.count()

@@ -45,7 +45,7 @@ async def running() -> AsyncIterator[tuple[Ticker, list[str]]]:
 
 
 @proves("worker", "clock", note="its own is set forward, or its machine slept")
-async def test_what_came_due_while_the_machine_slept_is_ticked_when_it_wakes(wall: Wall) -> None:
+async def test_deadlines_due_during_sleep_fire_after_waking(wall: Wall) -> None:
     async with running() as (made, sent):
         made.arm(0, "92", T0 + 2 * HOUR)
         await asyncio.sleep(0.05)
@@ -54,7 +54,7 @@ async def test_what_came_due_while_the_machine_slept_is_ticked_when_it_wakes(wal
         await eventually(lambda: sent == ["92"], timeout_s=5)
 
 
-async def test_nothing_is_ticked_before_it_is_due(wall: Wall) -> None:
+async def test_no_tick_comes_before_its_deadline(wall: Wall) -> None:
     async with running() as (made, sent):
         made.arm(0, "92", T0 + 100)
         made.arm(1, "75", T0 + 50)

@@ -74,7 +74,7 @@ def test_a_hop_goes_on_with_the_trace_that_it_was_given(
         PARENT * 40,
     ],
 )
-def test_what_is_no_traceparent_begins_a_trace_of_its_own(
+def test_an_invalid_traceparent_begins_a_new_trace(
     traces: Traces, told: InMemorySpanExporter, given: str | None
 ) -> None:
     traces.begin("a", "server", given, {}).end()
@@ -93,7 +93,7 @@ def test_a_caller_that_does_not_sample_is_obeyed_and_passed_on(
     assert span.traceparent.endswith("-00")
 
 
-def test_a_fault_is_told_by_its_code(traces: Traces, told: InMemorySpanExporter) -> None:
+def test_a_fault_is_traced_by_its_code(traces: Traces, told: InMemorySpanExporter) -> None:
     traces.begin("a", "client", None, {}).end(fault="channel_not_configured")
     (a,) = told.get_finished_spans()
     assert (a.status.is_ok, a.status.description) == (False, "channel_not_configured")
@@ -113,7 +113,7 @@ def test_headers_carry_it_and_give_it_back() -> None:
     )
 
 
-def test_neither_hashes_nor_bytes_nor_equality_know_of_it() -> None:
+def test_traces_change_no_hash_bytes_or_equality() -> None:
     headers = build_headers(Tick.wire_type(), id="t", source="s")
     record = InputRecord("alerts.inputs", 0, 1, b"92", b"{}", headers, 1)
     traced = replace(record, headers=[*headers, (CE_TRACEPARENT, PARENT.encode())])
@@ -127,7 +127,7 @@ def test_neither_hashes_nor_bytes_nor_equality_know_of_it() -> None:
     assert Transaction.load(other.dump()).traceparent is None
 
 
-async def test_a_command_of_the_console_carries_its_hop_and_a_failed_one_tells_its_fault(
+async def test_a_command_of_the_console_carries_its_hop_and_a_failed_one_its_fault(
     traces: Traces, told: InMemorySpanExporter
 ) -> None:
     sent: list[str | None] = []

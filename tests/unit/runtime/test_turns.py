@@ -65,7 +65,7 @@ def test_a_fetch_right_after_another_waits_for_its_turn_and_one_after_a_pause_do
     assert fetcher._get_actions_per_node(None)[0]
 
 
-def test_who_is_not_in_the_way_of_a_report_takes_longer_turns(
+def test_processes_outside_the_path_of_a_report_poll_longer(
     clock: SimpleNamespace, fetcher: Fetcher
 ) -> None:
     paced = FetchThrottle(SimpleNamespace(_fetcher=fetcher), BACKGROUND_FETCH_INTERVAL_MS)
@@ -98,9 +98,7 @@ def test_only_a_fetch_that_covers_everything_is_patient(
     assert waits == [IDLE_WAIT_MS, BUSY_WAIT_MS, BUSY_WAIT_MS]
 
 
-def test_who_only_reads_lets_the_broker_wait_for_longer(
-    clock: SimpleNamespace, fetcher: Fetcher
-) -> None:
+def test_pure_readers_let_the_broker_wait_longer(clock: SimpleNamespace, fetcher: Fetcher) -> None:
     """The broker answers the requests of one connection one after the other: other questions would wait behind the fetch."""
     FetchThrottle(SimpleNamespace(_fetcher=fetcher), FETCH_INTERVAL_MS, READER_WAIT_MS)
     assert (
@@ -132,7 +130,7 @@ def test_a_fetch_that_has_ended_is_not_waited_for(clock: SimpleNamespace, fetche
         ("of.tomorrow", "/intake", False),
     ],
 )
-def test_commands_and_what_moves_a_simulated_realm_are_awaited_reports_are_not(
+def test_commands_and_simulation_steps_are_expedited_and_reports_are_not(
     wire: str, source: str, *, awaited: bool
 ) -> None:
     assert (

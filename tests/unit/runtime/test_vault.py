@@ -68,7 +68,7 @@ async def test_the_writer_reads_its_own_text_at_once_and_others_when_the_replica
     assert other.get_many(["t1", "t2"]) == {"t1": item}
 
 
-async def test_nothing_readable_lies_on_the_topic_or_in_the_replica(
+async def test_the_topic_and_the_replica_hold_no_readable_text(
     setup: Setup, tmp_path: Path
 ) -> None:
     await setup.texts.put("t1", TextItem({"headline": "chaufferie"}, b"chaufferie"))
@@ -139,7 +139,7 @@ async def test_records_of_a_stranger_on_the_topic_hurt_nobody(setup: Setup) -> N
     assert await setup.reader().get("t1") == TextItem({"text": "fine"})
 
 
-async def test_what_another_installation_replaces_costs_ours_no_key(
+async def test_a_replacement_by_another_installation_costs_no_key(
     setup: Setup, tmp_path: Path
 ) -> None:
     """Both count their keys from 1, so their records carry the same numbers."""
@@ -177,7 +177,7 @@ async def test_contacts_by_token(setup: Setup) -> None:
     assert await setup.directory.get("p-1") is None
 
 
-async def test_what_was_stored_is_settled_once_the_copy_of_all_processes_has_it(
+async def test_a_stored_text_is_settled_once_all_replicas_have_it(
     setup: Setup,
 ) -> None:
     assert await setup.directory.settled(0)
@@ -229,7 +229,7 @@ async def test_an_erasure_counts_once(setup: Setup) -> None:
     assert again.site == "cen-2"
 
 
-async def test_a_null_of_an_earlier_version_still_removes_what_nobody_can_read(
+async def test_a_null_of_an_earlier_version_still_removes_unreadable_texts(
     setup: Setup,
 ) -> None:
     await setup.texts.put("t-1", TextItem({"text": "a"}))

@@ -148,7 +148,7 @@ OTHER = SimpleNamespace(
 
 
 @pytest.mark.parametrize(("shown", "kind"), [({}, RecordMissing), ({0: OTHER}, Stop)])
-async def test_every_check_tells_a_missing_record_from_another_one(
+async def test_every_check_distinguishes_a_missing_record_from_a_different_one(
     shown: dict[int, Any], kind: type[Stop]
 ) -> None:
     at = Position(next=AT + 1, tail="t", applied=AT, applied_digest="d")
@@ -163,6 +163,6 @@ async def test_every_check_tells_a_missing_record_from_another_one(
     assert type(raised.value) is kind
 
 
-async def test_an_input_that_ends_before_what_was_applied_may_be_not_visible_yet() -> None:
+async def test_an_input_that_ends_early_may_be_invisible_for_now() -> None:
     with pytest.raises(RecordMissing, match=r"input\.rewritten"):
         await recovery.check_input(Shows({}, end=AT), "toy", 0, Position(applied=AT))  # type: ignore[arg-type]

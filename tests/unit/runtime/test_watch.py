@@ -57,7 +57,7 @@ def worker() -> Any:
     )
 
 
-async def test_how_long_a_decision_waits_for_the_broker_is_told_while_the_broker_is_away(
+async def test_the_wait_for_the_broker_is_measured_while_it_is_away(
     worker: Any,
 ) -> None:
     """Nothing listens at its address: the alert that is made for this never came."""

@@ -43,7 +43,7 @@ def test_days_off_are_loaded_into_the_folder_and_nothing_else_changes(folder: Pa
     )
 
 
-def test_the_command_says_what_it_loaded(folder: Path) -> None:
+def test_the_command_reports_the_loaded_days_off(folder: Path) -> None:
     done = CliRunner().invoke(app, ["territory", "holidays", str(folder)])
     assert done.exit_code == 0, done.output
     assert "public holidays and" in done.output

@@ -51,7 +51,7 @@ def test_rows_are_added_changed_and_dropped() -> None:
     assert list_dropped_sites(territory().sections, _with(Section.SITES, edit)) == [first]
 
 
-def test_rows_within_the_policy_are_named_by_what_they_are() -> None:
+def test_rows_within_the_policy_are_named_by_their_kind() -> None:
     def edit(raw: dict[str, Any]) -> None:
         raw["policy"]["ladders"]["N3"][0]["ack_min"] += 1
         raw["policy"]["budget_per_hour"] += 1
@@ -97,6 +97,6 @@ def test_a_long_section_is_counted_whole_and_named_in_part() -> None:
 
 
 @pytest.mark.parametrize("named", [("a",) * (MAX_NAMED_ROWS + 1)], ids=["too_many"])
-def test_what_is_named_is_bounded(named: tuple[str, ...]) -> None:
+def test_the_list_of_names_is_bounded(named: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="at most"):
         SectionDifference(section=Section.SITES, named=named)

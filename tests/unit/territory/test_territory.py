@@ -260,7 +260,7 @@ IMPOSSIBLE = [
 ]
 
 
-def test_what_would_stop_a_decider_run_a_clock_backwards_or_call_nobody_is_named(
+def test_dangerous_values_are_named(
     folder: Path,
 ) -> None:
     for file, old, new, _ in IMPOSSIBLE:
@@ -310,7 +310,7 @@ def test_an_uncovered_role_and_a_site_without_manager_are_named(folder: Path) ->
     assert any("'cen-1' has no responsable_site" in p for p in found)
 
 
-def test_broken_yaml_says_where(folder: Path) -> None:
+def test_broken_yaml_is_reported_with_its_line(folder: Path) -> None:
     line = edit(folder / "plans.yaml", "version: 2\n", "version: [2\n")
     assert any(p.startswith("plans.yaml:") and "not valid YAML" in p for p in problems(folder)), (
         line
@@ -382,7 +382,7 @@ def test_an_automatic_plan_has_no_cards(folder: Path) -> None:
     assert any(p.startswith(f"plans.yaml:{line + 1}:") and "PT-ELEC" in p for p in problems(folder))
 
 
-def test_heat_and_power_plans_have_a_card_of_shedding_whose_effect_is_measured() -> None:
+def test_heat_and_power_plans_have_a_shedding_card_with_a_measured_effect() -> None:
     """D61: non-critical rooms and servers first; barriers, night opening and telework are cards with measured effect too."""
     plans = {plan.id: plan for plan in load_territory(FOLDER).plans}
     for id in ("PT-ELEC", "PT-CANICULE"):
@@ -400,7 +400,7 @@ def test_heat_and_power_plans_have_a_card_of_shedding_whose_effect_is_measured()
     } <= measured
 
 
-def test_what_an_older_log_says_can_be_read_and_no_command_says_it_again() -> None:
+def test_values_of_older_logs_are_readable_but_refused_in_commands() -> None:
     """Bounds are asked of commands and of territories, never of facts."""
     shipped = load_territory(FOLDER)
     policy = shipped.policy.model_dump() | {"quiet_from": "21h"}
@@ -439,16 +439,14 @@ def test_quiet_hours_of_some_days_only_and_a_time_that_is_none_is_named(folder: 
     "name",
     ["sites.csv", "communes.csv", "activities.yaml", "escalade.yaml", "metiers.csv", "roster.csv"],
 )
-def test_a_file_that_cannot_be_read_is_not_drowned_by_what_refers_to_it(
-    folder: Path, name: str
-) -> None:
+def test_an_unreadable_file_is_reported_before_references_to_it(folder: Path, name: str) -> None:
     """Of a `sites.csv` in UTF-16 there were 1,532 problems, and it was the 66th."""
     (folder / name).write_bytes(b"\xff\xfe")
     (found,) = problems(folder)
     assert found.startswith(f"{name}:0: ")
 
 
-def test_what_has_not_changed_is_not_read_again_and_what_has_is(folder: Path) -> None:
+def test_only_changed_files_are_read_again(folder: Path) -> None:
     first = load_current_territory(folder)
     assert load_current_territory(folder) is first
     edit(folder / "communes.csv", "Nanterre", "Nanterre-sur-Seine")
@@ -492,7 +490,7 @@ def test_a_table_of_measures_that_cannot_hold_is_refused(
     ), problems(folder)
 
 
-def test_the_shipped_territory_says_on_what_vulnerable_people_depend() -> None:
+def test_the_shipped_territory_rates_the_dependence_of_vulnerable_people() -> None:
     """D82: children in care, people with disabilities and isolated elderly first; the rules of reassignment say the same as the activities."""
     made = territory()
     by_kind = {site.kind: site.vulnerable_public for site in made.sites}

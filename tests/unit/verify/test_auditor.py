@@ -87,7 +87,7 @@ class Delivery:
         return [b.law for b in self.books.breaches(now, ends or {})]
 
 
-def test_what_comes_to_rest_leaves_nothing_open() -> None:
+def test_a_system_at_rest_leaves_no_open_item() -> None:
     d = Delivery()
     notification = d.plan()
     assert d.books.moving
@@ -113,7 +113,7 @@ def test_a_claim_without_outcome_and_a_deadline_that_never_fires_are_breaches() 
     assert "claim" not in d.breaches(T0 + HOUR)
 
 
-def test_what_nobody_claims_is_a_breach_but_not_while_it_waits_its_turn() -> None:
+def test_an_unclaimed_message_is_a_breach_unless_it_waits_in_the_queue() -> None:
     d = Delivery()
     d.plan()
     assert d.breaches(T0 + HOUR) == ["notification"]
@@ -275,9 +275,7 @@ def test_after_a_restore_too_a_fact_may_be_read_before_its_source_but_not_come_f
     assert fed(books, source) == []
 
 
-def test_what_had_arrived_before_a_rebase_is_not_waited_for_in_whatever_order_the_logs_are_read() -> (
-    None
-):
+def test_facts_received_before_a_rebase_are_not_expected_in_any_order_of_reading() -> None:
     books = OpenItems(PARTITION, list_destinations, is_published)
     arrival = (
         "delivery",
@@ -290,7 +288,7 @@ def test_what_had_arrived_before_a_rebase_is_not_waited_for_in_whatever_order_th
     assert fed(books, lost) == ["forward"]
 
 
-def test_what_arrived_from_behind_a_rebase_that_is_unread_yet_is_not_waited_for() -> None:
+def test_facts_received_from_before_an_unread_rebase_are_not_expected() -> None:
     """The log of the receiver was read to its end before that of the source: the rebase of the source came, and what had arrived from behind it was forgotten."""
     books = OpenItems(PARTITION, list_destinations, is_published)
     arrival = (
@@ -423,7 +421,7 @@ async def test_the_heartbeat_beats_while_it_is_green_and_stops_when_it_is_not(
     assert elsewhere.seen[2:] == [("POST", "red"), ("POST", "heads"), ("POST", "green")]
 
 
-async def test_what_could_not_be_told_is_told_again(
+async def test_a_failed_alarm_is_sent_again(
     outside: tuple[OutsideReporter, Elsewhere, list[float]],
 ) -> None:
     told, elsewhere, _ = outside

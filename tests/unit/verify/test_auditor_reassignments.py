@@ -82,7 +82,7 @@ def without_a_rule(tx: Record) -> None:
             decision["rules"] = []
 
 
-def test_what_was_approved_went_out_once(log: list[Record]) -> None:
+def test_approved_lines_are_ordered_once(log: list[Record]) -> None:
     assert any(of(tx, "ReassignmentOrdered") for tx in log)
     assert judged(log) == []
 
@@ -103,7 +103,7 @@ def test_each_breach_has_its_sentence(
     assert any(says in what for what in judged(log, damage))
 
 
-def test_what_was_approved_before_a_loss_of_history_is_not_missed(log: list[Record]) -> None:
+def test_approvals_before_a_loss_of_history_are_not_missing(log: list[Record]) -> None:
     """The records of the new history decide it anew; an order whose approval was not seen is no breach then."""
 
     def lost(tx: Record) -> None:

@@ -232,7 +232,7 @@ def test_each_damage_is_noticed_by_its_law(what: str) -> None:
     ("declared", "applied_next"),
     [(fact("LossDeclared", "l", detail="disk"), 1), (fact("Rebased", "l", next_offset=40), 40)],
 )
-def test_after_a_declaration_the_log_goes_on_where_that_says(
+def test_the_log_continues_at_the_declared_position(
     declared: dict[str, Any], applied_next: int
 ) -> None:
     broken = Findings()

@@ -12,7 +12,7 @@ def waiting(*items: str) -> Findings:
     return Findings(pending={(LAW, item): f"{item} differs" for item in items})
 
 
-def test_nothing_waits_nothing_is_broken() -> None:
+def test_an_empty_system_has_no_breach() -> None:
     assert ConvergenceJudge(15).judge(Findings(), 10, 0) == []
 
 
@@ -25,14 +25,14 @@ def test_a_breach_counts_when_the_next_reading_still_shows_it() -> None:
     assert healed.judge(Findings(), 11, 1) == []
 
 
-def test_what_waited_first_and_has_arrived_is_enough_on_a_system_that_never_rests() -> None:
+def test_the_arrival_of_the_oldest_item_suffices_on_a_busy_system() -> None:
     patience = ConvergenceJudge(15)
     assert patience.judge(waiting("a", "b"), 10, 0) is None
     assert patience.judge(waiting("b", "c"), 20, 1) is None
     assert patience.judge(waiting("c", "d"), 30, 2) == []
 
 
-def test_what_never_arrives_counts_while_all_else_moves() -> None:
+def test_an_item_that_never_arrives_is_a_breach_on_a_busy_system() -> None:
     patience = ConvergenceJudge(15)
     for second in range(PATIENCE_FACTOR * 15 + 1):
         assert patience.judge(waiting("a", f"moving {second}"), second, second) is None
@@ -41,7 +41,7 @@ def test_what_never_arrives_counts_while_all_else_moves() -> None:
     ]
 
 
-def test_what_waits_counts_once_nothing_moves() -> None:
+def test_a_waiting_item_is_a_breach_once_nothing_moves() -> None:
     patience = ConvergenceJudge(15)
     assert patience.judge(waiting("a"), 10, 0) is None
     assert patience.judge(waiting("a"), 10, 15) is None
@@ -60,7 +60,7 @@ def test_a_row_that_the_projector_has_touched_is_not_the_one_that_waited() -> No
     assert patience.judge(found(2), 12, 2) == []
 
 
-def test_a_breach_that_changes_its_words_while_all_moves_is_told_in_the_end() -> None:
+def test_a_breach_with_changing_text_is_reported_in_the_end() -> None:
     patience = ConvergenceJudge(15)
     for second in range(PATIENCE_FACTOR * 15 + 1):
         assert (

@@ -50,7 +50,7 @@ def judged(
     return found
 
 
-def test_what_was_approved_went_out(decided: World) -> None:
+def test_sound_history_has_no_breach(decided: World) -> None:
     found = judged(decided)
     assert (found.broken, found.pending) == ([], {})
     assert current(decided).decisions
@@ -140,7 +140,7 @@ def _desks_twice(rows: dict[tuple[str, str], dict[str, Any]]) -> None:
     ("damage", "says"),
     [(_agents_twice, "are reassigned and there are"), (_desks_twice, "free desks")],
 )
-def test_nobody_and_no_desk_counts_twice(
+def test_agents_and_desks_count_once(
     decided: World, damage: Callable[[Any], None], says: str
 ) -> None:
     """Pending at first: a new version of the staff is taken back by the next proposal."""
@@ -150,7 +150,7 @@ def test_nobody_and_no_desk_counts_twice(
     )
 
 
-def test_agents_who_are_back_may_go_again(decided: World) -> None:
+def test_returned_agents_may_leave_again(decided: World) -> None:
     def released(rows: dict[tuple[str, str], dict[str, Any]]) -> None:
         _agents_twice(rows)
         next(iter(rows[REALM, "reassignments"].values()))["state"] = "released"

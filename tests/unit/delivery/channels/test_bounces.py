@@ -65,7 +65,7 @@ def report(action: str, status: str, *, full: bool, original: bytes | None = Non
         ("delivered", "2.0.0", "delivered", None),
     ],
 )
-def test_reports_say_whose_attempt_and_what_became_of_it(
+def test_delivery_reports_give_the_attempt_and_its_result(
     full: bool, action: str, status: str, state: str, error: str
 ) -> None:
     assert read_bounce(report(action, status, full=full)) == Bounce(TOKEN, state, error)  # type: ignore[arg-type]

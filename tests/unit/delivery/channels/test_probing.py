@@ -39,7 +39,7 @@ async def test_a_gateway_that_is_there_answers_and_hears_nothing(
     assert heard == [b""]
 
 
-async def test_a_gateway_that_is_gone_or_speaks_no_tls_is_told_by_a_code(
+async def test_a_gateway_that_is_away_or_without_tls_is_reported_by_code(
     gateway: tuple[int, list[bytes]],
 ) -> None:
     async with VoiceDriver(
@@ -50,6 +50,6 @@ async def test_a_gateway_that_is_gone_or_speaks_no_tls_is_told_by_a_code(
         assert await voice.probe(1) in ("voice_connection", "voice_timeout")
 
 
-def test_who_can_be_tried_silently() -> None:
+def test_channels_with_a_silent_test_are_known() -> None:
     assert isinstance(EmailDriver("smtp://127.0.0.1:25", "v@example.net"), ProbingDriver)
     assert not issubclass(WebhookDriver, ProbingDriver), "its addresses are people's"

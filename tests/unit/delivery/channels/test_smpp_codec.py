@@ -131,7 +131,7 @@ def test_receipts_are_read_from_tlvs_or_from_their_text(
         (ShortMessage("336", "38000", b"", esm_class=0x40), b"", 1),
     ],
 )
-def test_the_parts_of_a_long_message_are_told_apart_from_what_was_written(
+def test_parts_of_a_long_message_are_separate_from_its_text(
     message: ShortMessage, written: bytes, part: int
 ) -> None:
     assert (message.written, message.part) == (written, part)

@@ -92,11 +92,11 @@ def test_a_french_call_costs_gsm7() -> None:
         ("Ελλάδα ł", "Ελλάδα ł"),
     ],
 )
-def test_what_was_pasted_from_elsewhere_costs_gsm7_too(pasted: str, sent: str) -> None:
+def test_pasted_characters_cost_gsm7_too(pasted: str, sent: str) -> None:
     assert simplify_text(pasted) == sent
 
 
-def test_words_of_handsets_are_read_in_the_alphabet_that_they_came_in() -> None:
+def test_messages_of_handsets_are_read_in_their_alphabet() -> None:
     """SMPP 3.4 5.2.19: 0 the network's own, 1 ASCII or that, 3 Latin-1, 8 UCS-2; a class of message (0x10 …) keeps its alphabet."""
     assert decode_text("Reçu, é".encode("latin-1"), 3) == "Reçu, é"
     assert (
@@ -137,7 +137,7 @@ def test_people_are_asked_to_write_back_only_where_it_arrives() -> None:
         ("Qui êtes-vous ?", None),
     ],
 )
-def test_the_first_word_is_the_answer_or_nothing_is(reply: str, answer: Answer | None) -> None:
+def test_only_the_first_word_is_an_answer(reply: str, answer: Answer | None) -> None:
     assert parse_reply(reply) is answer
 
 
@@ -214,7 +214,7 @@ def faults(**values: str) -> list[tuple[str, bool]]:
     return [(f.variable, f.error) for f in lint(SmsSettings(**values))]  # type: ignore[arg-type]
 
 
-def test_the_linter_names_what_would_fail_at_night() -> None:
+def test_the_linter_names_settings_that_would_fail_later() -> None:
     assert faults() == []
     assert faults(sms_url="smpps://vigie:secret@smsc.example", sms_sender="38000") == []
     assert faults(sms_url="smpps://vigie:secret@smsc.example", sms_sender="VIGIE") == [

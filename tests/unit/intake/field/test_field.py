@@ -134,7 +134,7 @@ async def test_common_gateways_are_understood_and_a_message_counts_once(
     assert told(field) == [("outage_power", "clg-1", "confirmed", "site_manager")]
 
 
-async def test_words_of_the_field_become_reports(field: Door) -> None:
+async def test_messages_from_the_field_become_reports(field: Door) -> None:
     key = await source(field, "sms")
     for n, words in enumerate(
         ("117 Électricité", "RAS 118", "STOP 117", "stop 117 élec", "999 eau")
@@ -166,7 +166,7 @@ async def test_a_person_with_an_account_speaks_as_that_and_for_its_sites_only(fi
     assert field.inputs.appended[0][1].source_key == account.id
 
 
-async def test_whoever_s_account_was_shut_is_a_stranger_by_telephone_too(field: Door) -> None:
+async def test_a_closed_account_is_unknown_by_telephone_too(field: Door) -> None:
     """Their number had spoken for every site then, as that of somebody who never had an account."""
     key = await source(field, "sms")
     account = create_principal(Role.SITE_MANAGER, scope=Scope(sites=("clg-2",))).model_copy(
@@ -273,7 +273,7 @@ async def test_an_answer_to_a_call_is_no_report_and_waits_for_delivery(field: Do
         ("j’arrive", "+33600000000", False),
     ],
 )
-async def test_words_of_somebody_who_may_have_been_called_wait_for_delivery_and_for_a_person(
+async def test_messages_of_possibly_called_people_wait_for_delivery_and_a_person(
     field: Door, words: str, number: str, waits: bool
 ) -> None:
     key = await source(field, "sms")
@@ -342,7 +342,7 @@ async def test_the_rest_of_a_long_sms_is_no_answer_and_no_report_but_kept(field:
     ]
 
 
-async def test_whoever_was_called_on_a_number_that_nobody_verified_may_answer_as_often_as_others(
+async def test_unverified_numbers_of_called_people_may_answer_as_often_as_others(
     field: Door,
 ) -> None:
     key = await source(field, "sms")
@@ -371,7 +371,7 @@ async def test_answers_of_strangers_are_counted(field: Door) -> None:
 @pytest.mark.parametrize(
     ("number", "certainty"), [(NUMBER, "confirmed"), ("+33600000000", "unconfirmed")]
 )
-async def test_a_refused_form_is_offered_again_as_what_it_was(
+async def test_a_refused_form_is_replayed_as_a_form(
     field: Door, number: str, certainty: str
 ) -> None:
     key = await source(field, "sms")
@@ -394,7 +394,7 @@ async def test_a_refused_form_is_offered_again_as_what_it_was(
     assert field.inputs.appended[0][1].occurred_at == 1_795_593_600_000
 
 
-async def test_of_several_messages_only_the_refused_one_is_kept(field: Door) -> None:
+async def test_only_the_refused_message_of_several_is_kept(field: Door) -> None:
     key = await source(field, "sms")
     kept: list[RefusedMessage] = []
     field.intake.refused.keep = kept.append  # type: ignore[method-assign]
@@ -409,7 +409,7 @@ async def test_of_several_messages_only_the_refused_one_is_kept(field: Door) -> 
     ("whole", "bare", "type"),
     [("VIGIE 117 ELEC", "117 ELEC", "outage_power"), ("STOP 117", "117", "reopening")],
 )
-async def test_the_word_that_a_shared_number_asks_for_is_no_part_of_the_line(
+async def test_the_keyword_of_a_shared_number_is_removed_from_the_line(
     field: Door, whole: str, bare: str, type: str
 ) -> None:
     key = await source(field, "sms")
@@ -419,7 +419,7 @@ async def test_the_word_that_a_shared_number_asks_for_is_no_part_of_the_line(
     assert (answer.status_code, [t for t, *_ in told(field)]) == (200, [type])
 
 
-async def test_what_a_gateway_tells_of_messages_that_were_sent_is_no_report(field: Door) -> None:
+async def test_receipts_of_a_gateway_are_no_reports(field: Door) -> None:
     key = await source(field, "sms")
     sent = {
         "data": {
@@ -627,7 +627,7 @@ async def scan(
         return await http.post("/webhooks/poster", json={"type": type, "severity": severity} | more)
 
 
-async def test_forty_reports_of_one_stranger_at_a_poster_stop_nobody_elses_fire(
+async def test_forty_reports_of_a_stranger_at_a_poster_block_no_fire_report(
     street: Door,
 ) -> None:
     key = await source(street, "poster", site="clg-2")
@@ -640,7 +640,7 @@ async def test_forty_reports_of_one_stranger_at_a_poster_stop_nobody_elses_fire(
     assert len(street.inputs.appended) == 4
 
 
-async def test_a_full_poster_takes_the_first_word_of_a_sender_and_any_new_danger(
+async def test_a_full_poster_accepts_the_first_report_of_a_sender_and_any_new_danger(
     street: Door,
 ) -> None:
     key = await source(street, "poster", site="clg-2")
@@ -661,7 +661,7 @@ async def test_a_full_poster_takes_the_first_word_of_a_sender_and_any_new_danger
     assert (await scan(street, key, "outage_water", "203.0.113.1")).status_code == 429
 
 
-async def test_what_was_only_counted_is_told_with_the_next_of_its_kind(street: Door) -> None:
+async def test_counted_messages_are_reported_with_the_next_of_their_kind(street: Door) -> None:
     key, limits, now = (
         await source(street, "poster", site="clg-2"),
         street.intake.sms._limits,
@@ -708,7 +708,7 @@ async def test_the_same_form_sent_again_counts_once(street: Door) -> None:
     assert len(street.inputs.appended) == 1
 
 
-async def test_messages_of_one_unknown_number_stop_no_other_numbers_fire(street: Door) -> None:
+async def test_messages_of_one_unknown_number_block_no_fire_report_of_another(street: Door) -> None:
     key = await source(street, "sms")
     statuses = [
         (await sms(street, key, f"117 FEU {n}", "+33600000001", id=n)).status_code

@@ -60,7 +60,7 @@ AT = "2026-11-25T09:00:00+01:00"
         ("reçu", ShortLine(ShortLineKind.ANSWER)),
     ],
 )
-def test_a_line_is_read_whatever_its_case_accents_and_order(text: str, line: ShortLine) -> None:
+def test_a_line_is_read_in_any_case_accents_and_order(text: str, line: ShortLine) -> None:
     assert read_line(text) == line
 
 
@@ -68,7 +68,7 @@ def test_a_line_is_read_whatever_its_case_accents_and_order(text: str, line: Sho
     "text",
     ["", "…", "117", "bonjour", "bonjour il n'y a plus de courant au collège", "4 6 9", "117 oui"],
 )
-def test_what_is_no_line_is_refused_without_repeating_it(text: str) -> None:
+def test_an_unreadable_line_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(ProblemError) as refused:
         read_line(text)
     assert refused.value.problem.code == "invalid"
@@ -77,7 +77,7 @@ def test_what_is_no_line_is_refused_without_repeating_it(text: str) -> None:
 
 @settings(deadline=None)
 @given(st.text(max_size=2_000))
-def test_any_text_is_read_or_refused_and_what_is_read_is_a_report(text: str) -> None:
+def test_any_text_becomes_a_report_or_is_refused(text: str) -> None:
     try:
         line = read_line(text)
     except ProblemError:

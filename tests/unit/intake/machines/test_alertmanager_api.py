@@ -71,7 +71,7 @@ def test_an_end_that_is_over_is_an_end() -> None:
     assert signal.at is not None
 
 
-def test_what_is_wrong_in_one_costs_the_others_nothing() -> None:
+def test_an_invalid_alert_does_not_affect_the_others() -> None:
     good, wrong = _read(
         {"labels": {}},
         {"labels": {"a": ""}},
@@ -172,7 +172,7 @@ async def test_a_repetition_is_a_renewal_and_an_end_is_an_end(door: Door) -> Non
     assert last(door).references == (opened.report_id,)
 
 
-async def test_an_alert_that_is_told_again_after_its_end_begins_again(door: Door) -> None:
+async def test_an_alert_repeated_after_its_end_begins_again(door: Door) -> None:
     """Prometheus' messages of a minute ago, read after a stall, look like an end; what it says next does not."""
     await source(door, dialect="alertmanager", key=KEY)
     alert = {"labels": {"alertname": "Down"}, "startsAt": _in(-60)}
@@ -233,7 +233,7 @@ GOOD = {
         ({}, 400, "window: out_of_scope"),
     ],
 )
-async def test_a_silence_that_is_refused_is_kept_for_whoever_works_under_it(
+async def test_a_refused_silence_is_kept_as_a_dead_letter(
     door: Door, silence: dict[str, Any], status: int, detail: str
 ) -> None:
     """Its author believes that nobody is called; nobody else had heard of it."""
@@ -272,7 +272,7 @@ async def test_a_silence_that_may_pass_later_is_not_kept_as_refused(door: Door) 
 
 
 @pytest.mark.parametrize("receiver", ["(", "a" * 2_000 + "(", "(?=a)"])
-async def test_a_receiver_that_is_no_pattern_is_told_so(door: Door, receiver: str) -> None:
+async def test_an_invalid_receiver_pattern_is_refused(door: Door, receiver: str) -> None:
     made = await source(door, dialect="alertmanager")
     async with door.client(Authorization=f"Bearer {made['key']}") as http:
         told = await http.get("/api/v2/alerts", params={"receiver": receiver})
@@ -280,7 +280,7 @@ async def test_a_receiver_that_is_no_pattern_is_told_so(door: Door, receiver: st
     assert "receiver" in told.json()
 
 
-async def test_a_filter_that_is_no_matcher_is_told_so(door: Door) -> None:
+async def test_an_invalid_filter_is_refused(door: Door) -> None:
     made = await source(door, dialect="alertmanager")
     async with door.client(Authorization=f"Bearer {made['key']}") as http:
         for path in ("/api/v2/alerts", "/api/v2/silences"):
@@ -300,7 +300,7 @@ async def test_a_filter_that_is_no_matcher_is_told_so(door: Door) -> None:
         (Role.AUDITOR, False),
     ],
 )
-async def test_the_words_of_an_alert_are_for_its_source_and_for_whoever_may_read_reports(
+async def test_annotations_are_shown_to_the_source_and_readers_of_reports(
     door: Door, role: Role, reads: bool
 ) -> None:
     """The labels say what is the matter; annotations are free text, as that of any report (D58)."""

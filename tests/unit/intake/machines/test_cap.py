@@ -130,7 +130,7 @@ async def test_a_message_becomes_a_report_and_the_same_again_has_no_effect(door:
     )
 
 
-async def test_somebody_who_may_report_passes_a_message_on_without_a_source(door: Door) -> None:
+async def test_an_account_that_may_report_passes_a_cap_message_on(door: Door) -> None:
     async with await door.as_(Role.CELL) as http:
         assert (await http.post("/api/v1/cap", content=message(), headers=XML)).status_code == 202
     async with await door.as_(Role.OBSERVER) as http:
@@ -233,7 +233,7 @@ async def test_an_area_that_is_on_no_map_waits_for_a_person(door: Door) -> None:
     assert (report.zone, report.commune, report.site_id) == ((), None, None)
 
 
-async def test_rules_of_the_source_say_what_the_message_does_not(door: Door) -> None:
+async def test_rules_of_the_source_complete_the_message(door: Door) -> None:
     rules = [
         {"when": {"event": ".*exercice.*"}, "drop": True},
         {
@@ -263,7 +263,7 @@ async def test_rules_of_the_source_say_what_the_message_does_not(door: Door) -> 
     assert fire.type == "fire"
 
 
-async def test_words_of_cap_are_words_of_the_domain(door: Door) -> None:
+async def test_values_of_cap_are_mapped_to_the_domain(door: Door) -> None:
     words = [
         ({"certainty": "Likely"}, "confirmed", 4),
         ({"certainty": "Possible"}, "unconfirmed", 4),
@@ -280,7 +280,7 @@ async def test_words_of_cap_are_words_of_the_domain(door: Door) -> None:
             assert (last(door).certainty, last(door).severity) == (certainty, severity)
 
 
-async def test_what_is_announced_acts_in_its_window_and_what_has_expired_never(door: Door) -> None:
+async def test_an_announcement_acts_in_its_window_and_never_after_its_expiry(door: Door) -> None:
     async with await sending(door) as http:
         coming = vigilance(onset="2026-11-25T18:00:00+01:00", expires="2099-01-01T00:00:00+01:00")
         past = vigilance(
@@ -307,7 +307,7 @@ async def test_what_is_announced_acts_in_its_window_and_what_has_expired_never(d
 # ── chains ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_an_update_takes_the_place_of_its_event_and_withdraws_what_it_no_longer_says(
+async def test_an_update_replaces_its_event_and_withdraws_dropped_parts(
     door: Door,
 ) -> None:
     async with await sending(door) as http:
@@ -407,7 +407,7 @@ async def test_a_period_that_is_withdrawn_is_one_of_its_phenomenon(door: Door) -
     ]
 
 
-async def test_a_cancellation_of_what_never_came_tells_nothing_unless_it_says_where(
+async def test_a_cancel_of_an_unknown_message_needs_an_area_to_report(
     door: Door,
 ) -> None:
     async with await sending(door) as http:
@@ -448,7 +448,7 @@ async def test_a_cancellation_raises_no_vigilance(door: Door) -> None:
     ]
 
 
-async def test_what_was_replaced_or_withdrawn_before_it_came_comes_too_late(door: Door) -> None:
+async def test_a_message_replaced_before_its_arrival_is_ignored(door: Door) -> None:
     """Feeds list the newest first, and whoever posts them in that order ends with what is over."""
     nine, ten = "2026-11-25T09:00:00+01:00", "2026-11-25T10:00:00+01:00"
     first = message(vigilance(colour="4; red; Extreme"))
@@ -474,7 +474,7 @@ async def test_what_was_replaced_or_withdrawn_before_it_came_comes_too_late(door
     assert (answers[3].json(), len(other.json()["reports"])) == (answers[0].json(), 1)
 
 
-async def test_what_came_before_it_was_withdrawn_is_answered_as_it_was(door: Door) -> None:
+async def test_a_message_received_before_its_withdrawal_keeps_its_answer(door: Door) -> None:
     async with await sending(door) as http:
         first = await http.post("/api/v1/cap", content=message(vigilance()))
         await http.post(
@@ -490,7 +490,7 @@ async def test_what_came_before_it_was_withdrawn_is_answered_as_it_was(door: Doo
     assert (again.json(), len(told(door))) == (first.json(), 2)
 
 
-async def test_an_answer_is_noted_on_what_it_answers(door: Door) -> None:
+async def test_an_acknowledgement_is_noted_on_its_message(door: Door) -> None:
     async with await sending(door) as http:
         await http.post("/api/v1/cap", content=message())
         await http.post(
@@ -530,7 +530,7 @@ async def test_an_exercise_goes_to_the_realm_of_its_source_and_never_to_a_live_o
     assert [realm for realm, *_ in door.inputs.appended] == ["92~ex-crue", "92~ex-autre"]
 
 
-async def test_what_is_refused_of_an_exercise_is_offered_again_to_the_exercise(door: Door) -> None:
+async def test_a_refused_exercise_message_is_replayed_into_the_exercise(door: Door) -> None:
     async with await sending(door, scope={"types": ["weather_alert"]}) as http:
         taken = await http.post(
             "/api/v1/cap?realm=92~ex-7&token=x", content=message(vigilance(), info())
@@ -542,7 +542,7 @@ async def test_what_is_refused_of_an_exercise_is_offered_again_to_the_exercise(d
     assert [r["realm"] for r in again.json()["reports"]] == ["92~ex-7"]
 
 
-async def test_what_is_no_alert_is_taken_and_reports_nothing(door: Door) -> None:
+async def test_messages_other_than_alerts_are_accepted_without_a_report(door: Door) -> None:
     async with await sending(door) as http:
         for status in ("Test", "System", "Draft"):
             answer = await http.post(
@@ -553,7 +553,7 @@ async def test_what_is_no_alert_is_taken_and_reports_nothing(door: Door) -> None
     assert told(door) == []
 
 
-async def test_what_only_cap_knows_is_refused_for_other_sources(door: Door) -> None:
+async def test_settings_of_cap_are_refused_for_other_sources(door: Door) -> None:
     async with await door.as_(Role.ADMIN) as http:
         for wrong in (
             {"dialect": "generic", "exercise_realm": "92~ex-1"},
@@ -646,7 +646,7 @@ async def test_a_refusal_names_the_element_and_is_kept_with_its_bytes(door: Door
     assert told(door) == []
 
 
-async def test_a_source_speaks_only_for_what_it_was_given(door: Door) -> None:
+async def test_a_source_reports_only_within_its_scope(door: Door) -> None:
     async with await sending(door, scope={"types": ["weather_alert"]}) as http:
         assert (await http.post("/api/v1/cap", content=message())).status_code == 403
         assert (

@@ -161,7 +161,7 @@ def test_the_situations_of_the_specification_are_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", INVALID)
-def test_what_is_wrong_is_named_with_its_line_in_both_languages(name: str) -> None:
+def test_faults_are_named_with_their_line_in_both_languages(name: str) -> None:
     make, element = INVALID[name]
     faults = refused(make())
     assert element in [f.field for f in faults]
@@ -255,7 +255,7 @@ def test_a_message_is_the_same_in_every_encoding_and_a_dtd_is_refused_in_every_o
         "JSON",
     ],
 )
-def test_what_is_no_xml_is_refused_as_such(body: bytes) -> None:
+def test_anything_but_xml_is_refused_as_such(body: bytes) -> None:
     (fault,) = refused(body)
     assert (fault.field, fault.code) == ("body", "xml")
 
@@ -309,7 +309,7 @@ def test_a_valid_message_with_one_part_spoilt_is_refused_at_that_part_or_where_i
 
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(sorted(SITUATIONS)), st.data())
-def test_whatever_the_bytes_a_message_is_read_or_refused(name: str, data: st.DataObject) -> None:
+def test_any_bytes_become_a_message_or_are_refused(name: str, data: st.DataObject) -> None:
     body = bytearray(SITUATIONS[name]())
     for _ in range(data.draw(st.integers(1, 8))):
         at = data.draw(st.integers(0, len(body) - 1))
@@ -353,7 +353,7 @@ def test_whatever_the_bytes_a_message_is_read_or_refused(name: str, data: st.Dat
         ("<html/>", "html"),
     ],
 )
-def test_what_is_something_else_is_called_by_its_name(root: str, what: str) -> None:
+def test_another_xml_document_is_named(root: str, what: str) -> None:
     (fault,) = refused(root.encode())
     assert what in fault.message["fr"]
     assert what in fault.message["en"]

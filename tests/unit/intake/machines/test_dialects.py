@@ -141,9 +141,7 @@ async def test_opsgenie_without_an_alias_is_one_matter_however_often_it_is_sent(
 
 
 @pytest.mark.parametrize("form", ["json", "form", "multipart", "query"])
-async def test_goalert_s_meta_says_what_a_signal_is_about_in_any_form(
-    door: Door, form: str
-) -> None:
+async def test_goalert_meta_names_the_site_in_any_form(door: Door, form: str) -> None:
     key = (await source(door, dialect="goalert", rules=[{"when": {"link": "a=b"}, "severity": 5}]))[
         "key"
     ]
@@ -164,7 +162,7 @@ async def test_goalert_s_meta_says_what_a_signal_is_about_in_any_form(
     assert (answer.status_code, reports(door)) == (200, [("outage_it", "cen-2", 5)])
 
 
-async def test_a_grafana_rule_that_waits_or_has_no_data_says_nothing(door: Door) -> None:
+async def test_a_pending_grafana_rule_or_one_without_data_reports_nothing(door: Door) -> None:
     key = (await source(door, dialect="goalert"))["key"]
     async with door.client() as http:
         for state in ("pending", "no_data", "paused", "alerting", "no_data", "paused", "ok"):
@@ -189,7 +187,5 @@ async def test_a_grafana_rule_that_waits_or_has_no_data_says_nothing(door: Door)
         ("١٧٩٥٥٩٣٦٠٠", None),
     ],
 )
-def test_a_form_says_the_time_of_a_program_as_its_json_does(
-    given: object, expected: datetime | None
-) -> None:
+def test_a_form_gives_the_same_time_as_json(given: object, expected: datetime | None) -> None:
     assert parse_time(given) == expected

@@ -43,7 +43,7 @@ def ids(door: Door) -> list[str]:
 
 
 @pytest.mark.parametrize("forgetful", [False, True])
-async def test_each_change_of_words_is_told_once_also_across_restarts(
+async def test_each_change_of_text_is_reported_once_across_restarts(
     door: Door, forgetful: bool
 ) -> None:
     await source(door, dialect="pagerduty", key=KEY)
@@ -97,7 +97,7 @@ async def test_a_repetition_after_a_restart_changes_nothing_in_any_dialect(
     assert len(reports(door)) == 1
 
 
-async def test_what_landed_although_its_sender_was_sent_away_is_told_again_as_the_same(
+async def test_a_stored_report_with_a_refused_answer_is_recognised_on_retry(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await source(door, dialect="pagerduty", key=KEY)
@@ -118,7 +118,7 @@ async def test_what_landed_although_its_sender_was_sent_away_is_told_again_as_th
     assert [ids(door).count(i) for i in dict.fromkeys(ids(door))] == [2, 2, 2, 1]
 
 
-async def test_what_a_crash_left_without_its_text_has_it_after_the_retry(door: Door) -> None:
+async def test_a_report_without_text_after_a_crash_gets_it_on_retry(door: Door) -> None:
     """Whoever was not answered comes again with the same words."""
     await source(door, dialect="pagerduty", key=KEY)
     am = (await source(door, "am", dialect="alertmanager"))["key"]
@@ -153,7 +153,7 @@ def resolved(timestamp: str | None) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("ended", "again", "opens"), [(120, 60, True), (120, 200, False), (None, 60, False)]
 )
-async def test_what_began_after_the_end_that_its_sender_named_is_another_matter(
+async def test_a_beginning_after_a_reported_end_is_a_new_episode(
     door: Door, ended: int | None, again: int, opens: bool, forgetful: bool
 ) -> None:
     await source(door, dialect="pagerduty", key=KEY)
@@ -176,7 +176,7 @@ async def test_an_end_is_of_the_time_that_its_sender_names(door: Door) -> None:
 
 
 @pytest.mark.parametrize("forgetful", [False, True])
-async def test_an_end_never_comes_before_what_was_last_said_of_its_matter(
+async def test_an_end_is_never_dated_before_the_last_report_of_its_episode(
     door: Door, forgetful: bool
 ) -> None:
     """What is said after a reopening stays (D7)."""
@@ -196,7 +196,7 @@ async def test_an_end_never_comes_before_what_was_last_said_of_its_matter(
 
 
 @pytest.mark.parametrize("forgetful", [False, True])
-async def test_what_holds_is_not_told_as_of_before_the_end_of_another_matter_there(
+async def test_an_open_alert_is_dated_after_the_end_of_another_at_its_site(
     door: Door, forgetful: bool
 ) -> None:
     """An alert that began before another was over, and is told after that, was taken for over: its site was shown as well."""
@@ -236,7 +236,7 @@ async def test_ends_of_a_group_come_after_its_beginnings(door: Door) -> None:
     assert began[1] < began[2], "it is of its own time"
 
 
-async def test_several_words_on_one_matter_stay_in_their_order(door: Door) -> None:
+async def test_several_reports_of_one_episode_keep_their_order(door: Door) -> None:
     key = (await source(door, dialect="cloudevents"))["key"]
     events = [
         {

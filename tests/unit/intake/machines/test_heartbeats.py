@@ -91,7 +91,7 @@ async def test_a_native_report_is_a_sign_of_life_too(door: Door) -> None:
     assert door.intake.book.health(id_of(door)).last_seen is not None
 
 
-async def test_what_somebody_offers_again_is_no_sign_of_life(door: Door) -> None:
+async def test_a_replay_is_no_sign_of_life(door: Door) -> None:
     """A source that fell silent does not speak because the cell replays what it said in the night."""
     key = await made(door)
     async with door.client(Authorization=f"GenieKey {key}") as http:
@@ -147,7 +147,7 @@ async def test_the_log_away_delays_the_report_and_loses_it_not(door: Door) -> No
 
 
 @pytest.mark.parametrize("record", [{"heartbeat_s": None}, {"scope": {"realms": ["92~ex-1"]}}])
-async def test_who_promised_nothing_or_plays_an_exercise_may_be_silent(
+async def test_sources_without_a_promise_or_in_an_exercise_may_be_silent(
     door: Door, record: dict[str, Any]
 ) -> None:
     await made(door, **record)

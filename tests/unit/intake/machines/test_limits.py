@@ -12,7 +12,7 @@ from tests.unit.intake.machines.test_machines import KEY, ZERO, event, reports, 
 OUTAGES = {"types": ["outage_it"]}
 
 
-async def test_who_may_open_a_matter_may_acknowledge_and_end_it(door: Door) -> None:
+async def test_a_source_that_may_open_an_episode_may_acknowledge_and_end_it(door: Door) -> None:
     await source(door, dialect="pagerduty", key=KEY, scope=OUTAGES)
     async with door.client() as http:
         for body in (event(), event(summary="Autrement"), event("acknowledge"), event("resolve")):
@@ -37,7 +37,7 @@ async def test_an_alert_that_ends_by_its_lease_s_sender_ends_within_the_types_of
 @pytest.mark.parametrize(
     ("type", "status", "told"), [("outage_it", 200, ["info"]), ("outage_water", 403, [])]
 )
-async def test_what_only_informs_is_of_the_type_of_its_matter(
+async def test_information_has_the_type_of_its_episode(
     door: Door, type: str, status: int, told: list[str]
 ) -> None:
     key = (await source(door, dialect="apprise", type=type, scope=OUTAGES))["key"]

@@ -111,7 +111,7 @@ async def test_every_change_of_mind_counts_and_a_repetition_never(door: Door) ->
 @pytest.mark.parametrize(
     "at", ["1960-01-01T00:00:00Z", "2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "hier"]
 )
-async def test_an_end_never_comes_before_its_beginning_whatever_the_sender_s_clock_says(
+async def test_an_end_never_precedes_its_beginning_for_any_clock_of_the_sender(
     door: Door, at: str
 ) -> None:
     await source(door, dialect="pagerduty", key=KEY)
@@ -157,7 +157,7 @@ async def test_a_key_that_was_resolved_opens_again_but_not_by_a_trigger_from_bef
     assert [t for t, *_ in reports(door)] == ["outage_it", "reopening", "outage_it"]
 
 
-async def test_pagerduty_names_what_is_wrong_and_a_generated_key_is_answered(door: Door) -> None:
+async def test_pagerduty_names_faults_and_returns_a_generated_key(door: Door) -> None:
     await source(door, dialect="pagerduty", key=KEY)
     async with door.client() as http:
         made = await http.post("/v2/enqueue", json=event(key=None))
@@ -289,7 +289,7 @@ async def test_one_alert_out_of_bounds_costs_the_others_nothing(door: Door) -> N
     assert "key" not in shown
 
 
-async def test_rules_say_what_a_signal_is_about(door: Door) -> None:
+async def test_rules_set_site_type_and_severity_of_a_signal(door: Door) -> None:
     rules = [
         {"when": {"alertname": "Watchdog"}, "drop": True},
         {
@@ -404,7 +404,7 @@ SOAP = """<?xml version='1.0' encoding='utf-8'?>
 
 
 @pytest.mark.parametrize("form", ["json", "xml", "form"])
-async def test_apprise_success_ends_what_failure_began(door: Door, form: str) -> None:
+async def test_apprise_success_ends_the_failure(door: Door, form: str) -> None:
     key = (await source(door, dialect="apprise"))["key"]
     async with door.client(**{"X-Token": key}) as http:
 
@@ -677,7 +677,7 @@ KUMA = {
 }
 
 
-async def test_a_rule_says_what_a_code_of_a_program_means(door: Door) -> None:
+async def test_a_rule_translates_a_code_of_a_program(door: Door) -> None:
     """Uptime Kuma: 0 is down, 1 up, 2 tried again, 3 maintained."""
     key = (await source(door, dialect="generic", **KUMA))["key"]
     async with door.client(Authorization=f"Bearer {key}") as http:
@@ -691,7 +691,7 @@ async def test_a_rule_says_what_a_code_of_a_program_means(door: Door) -> None:
     assert reports(door) == [("outage_it", "cen-1", 3), ("reopening", "cen-1", 1)]
 
 
-async def test_a_cap_message_says_itself_what_has_become_of_it(door: Door) -> None:
+async def test_a_cap_message_carries_its_own_state(door: Door) -> None:
     async with await door.as_(Role.ADMIN) as http:
         answer = await http.post(
             "/api/v1/sources",
@@ -705,7 +705,7 @@ async def test_a_cap_message_says_itself_what_has_become_of_it(door: Door) -> No
 
 
 @pytest.mark.parametrize("word", ["CLEAR", "Résolu", "rétablie", "TERMINÉ", "Recovered", "OK"])
-async def test_the_end_of_a_matter_has_many_words(door: Door, word: str) -> None:
+async def test_an_end_has_many_names(door: Door, word: str) -> None:
     key = (await source(door, dialect="generic"))["key"]
     async with door.client(Authorization=f"Bearer {key}") as http:
         for state in ("PROBLEM", "ACKNOWLEDGEMENT", word):
@@ -752,7 +752,7 @@ CAME = 1_795_000_000_000
         ("apprise", "/webhooks/apprise", {"titre": "Pompe", "type": "info"}),
     ],
 )
-async def test_what_says_of_no_time_and_is_offered_again_is_of_when_it_came(
+async def test_a_replayed_message_without_a_time_has_its_first_arrival(
     door: Door, dialect: str, path: str, body: dict[str, Any]
 ) -> None:
     """A trouble of the night that is replayed in the morning began in the night: its clocks run from then."""
@@ -827,7 +827,7 @@ async def test_the_bytes_of_a_binary_event_say_all_of_it(
         ({}, b"x" * ((1 << 20) + 1), "body_too_large"),
     ],
 )
-async def test_a_body_that_is_not_read_is_the_refusal_of_who_sent_it(
+async def test_an_unread_body_is_refused_in_the_name_of_its_sender(
     door: Door, headers: dict[str, str], content: bytes, code: str
 ) -> None:
     made = await source(door, dialect="alertmanager")
@@ -936,7 +936,7 @@ async def test_open_episodes_survive_the_memory_of_the_process(door: Door) -> No
 
 
 @pytest.mark.parametrize("role", [Role.ADMIN, Role.CELL, Role.AUDITOR])
-async def test_nobody_speaks_in_a_source_s_name_but_by_what_it_sent(door: Door, role: Role) -> None:
+async def test_only_a_message_of_the_source_is_replayed_in_its_name(door: Door, role: Role) -> None:
     """A message that was refused is offered again from the lane, where its sender's bytes lie."""
     made = await source(door, "gen", dialect="generic")
     async with await door.as_(role) as http:
@@ -975,7 +975,7 @@ async def _told(door: Door, *bodies: dict[str, Any], forgetful: bool) -> list[st
 
 
 @pytest.mark.parametrize("forgetful", [False, True])
-async def test_an_end_that_a_slow_node_tells_again_leaves_the_next_episode_open(
+async def test_an_end_repeated_by_a_slow_node_leaves_the_next_episode_open(
     door: Door, forgetful: bool
 ) -> None:
     first = "2026-11-20T10:00:00Z", "2026-11-20T10:10:00Z"
@@ -1012,9 +1012,7 @@ async def test_a_clock_that_ran_ahead_once_silences_no_later_alert(
 
 
 @pytest.mark.parametrize("forgetful", [False, True])
-async def test_an_open_episode_that_began_in_the_future_ends_when_its_sender_says_so(
-    door: Door, forgetful: bool
-) -> None:
+async def test_an_episode_begun_in_the_future_ends_on_report(door: Door, forgetful: bool) -> None:
     told = await _told(
         door,
         one_alert("firing", "2099-11-20T10:00:00Z"),
@@ -1040,9 +1038,7 @@ async def test_an_episode_from_before_our_time_ends_too(door: Door, forgetful: b
     "place",
     ["Bâtiment B, troisième étage, " * 5, "B" * 300, "Bâtiment B\nétage 3", "salle#end", "\x00"],
 )
-async def test_a_place_in_anybody_s_words_opens_and_ends_also_after_a_restart(
-    door: Door, place: str
-) -> None:
+async def test_an_unknown_place_opens_and_ends_also_after_a_restart(door: Door, place: str) -> None:
     made = await source(door, "gen", dialect="generic")
     async with door.client(Authorization=f"Bearer {made['key']}") as http:
         for state in ("problem", "ok"):
