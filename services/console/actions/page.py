@@ -75,7 +75,7 @@ def build_line(
         if action.person is not None
         else w.name_role(action.role, action.scope, names, _)
         if action.role
-        else _("la cellule")
+        else _("Cellule")
     )
     actor = action.ended_by or action.accepted_by
     is_open = action.state in OPEN_STATES
