@@ -1,4 +1,4 @@
-"""The configuration reference is made from the settings classes, and names every variable that the program reads."""
+"""The configuration page comes from the settings classes and names every variable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents do not rot: links lead somewhere, pictures are there, and a test that is named as proof exists under that name."""
+"""Links, pictures and cited tests of the documentation exist."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ FOLDERS = {
 
 
 def links(page: Path) -> Iterator[tuple[str, str]]:
-    """(words, target) of links inside the repository, outside code."""
+    """Yield (words, target) of links inside the repository, outside code."""
     for words, target in _LINK.findall(_FENCE.sub("", page.read_text(encoding="utf-8"))):
         if "://" not in target and not target.startswith("mailto:"):
             yield " ".join(words.split()), target
 
 
 def anchors(page: Path) -> set[str]:
-    """Of headings, as GitHub makes them."""
+    """Return the anchors of headings, as on GitHub."""
     lines = _FENCE.sub("", page.read_text(encoding="utf-8")).splitlines()
     return {
         re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
@@ -115,11 +115,11 @@ def test_snippets_of_data_can_be_read() -> None:
 
 
 _SHELL_WORDS = {"VIGIE_TOKEN", "VIGIE_URL", "VIGIE_KIT_DIR"}
-"""Of somebody's own shell, and of the kit's start file."""
+"""Variables of a shell, and of the start file of the kit."""
 
 
 def indented(page: Path) -> Iterator[str]:
-    """Blocks of code that are set by four spaces, without them."""
+    """Yield code blocks indented by four spaces, without the indentation."""
     lines = _FENCE.sub("", page.read_text(encoding="utf-8")).splitlines()
     for _, block in groupby(
         zip(lines, ["", *lines], strict=False), key=lambda pair: pair[0].startswith("    ")

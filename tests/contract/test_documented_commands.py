@@ -1,4 +1,4 @@
-"""Every command that the documentation shows is one that the program understands, with its options and files."""
+"""Every documented command is valid, with its options and files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ USAGE = typer.BadParameter.__mro__[1]
 
 
 def words_of(command: Command, folder: Path) -> list[str]:
-    """Its arguments; files and folders that it names lie in `folder`, empty: whether they can be read is another test's matter."""
+    """Return the arguments; their files and folders lie empty in `folder`."""
     words = [
         {"N": "2"}.get(w, str(folder) + w if w.startswith("/") else w) for w in command.arguments
     ]
@@ -34,7 +34,7 @@ def words_of(command: Command, folder: Path) -> list[str]:
 
 
 def parsed(name: str, *words: str) -> None:
-    """Raises USAGE, KeyError for an unknown command."""
+    """Parse the command. Raises USAGE, or KeyError for an unknown command."""
     left = list(words)
     if name.startswith("-"):
         assert name == "--help"

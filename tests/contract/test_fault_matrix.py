@@ -1,4 +1,4 @@
-"""The fault matrix shows what the tests declare, and no more."""
+"""The fault matrix shows exactly the faults that the tests declare."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The French guide says what is: its words are the screens', its accounts and codes the program's, its pictures all made and all shown."""
+"""The French guide uses the texts of the screens and real accounts, codes and pictures."""
 
 from __future__ import annotations
 

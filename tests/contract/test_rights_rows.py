@@ -1,4 +1,7 @@
-"""Every route has its row in the table of roles. What the rows say is tested at both doors, with accounts of every role."""
+"""Every route has its row in the table of roles.
+
+Other tests check the rows with accounts of every role.
+"""
 
 from __future__ import annotations
 

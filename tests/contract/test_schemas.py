@@ -1,4 +1,4 @@
-"""The published contract is current, and whatever was ever written still parses."""
+"""The published contract is current, and all earlier messages still parse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every command that shows what a realm knows shows what it knew at a time."""
+"""Commands that show a realm can show it at a past time."""
 
 from __future__ import annotations
 

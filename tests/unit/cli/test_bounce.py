@@ -1,4 +1,4 @@
-"""`vigie bounce`: what a mail server learns from its exit code."""
+"""`vigie bounce` tells the mail server its result by the exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`vigie channels`: what is configured, what each channel promises, what is wrong with its settings."""
+"""`vigie channels` shows configured channels, their promises and faults of their settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an expectation says of unconfirmed reports and of plans that rise or come back (D6, D49)."""
+"""Expectations cover unconfirmed reports and plans that rise or return (D6, D49)."""
 
 from __future__ import annotations
 

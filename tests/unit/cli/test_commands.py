@@ -1,4 +1,4 @@
-"""`vigie --help` says what each command says of itself, without importing any."""
+"""`vigie --help` shows the help of each command without importing it."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_the_servers_may_be_named_in_secret_files(
 
 
 def test_an_empty_flag_counts_as_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `--http "$ADDRESS"` of a script: it ended in a traceback."""
+    """A script with `--http "$ADDRESS"` ended in a traceback."""
     asked: list[UpOptions] = []
 
     async def run_up(options: UpOptions) -> None:
@@ -246,7 +246,10 @@ def test_all_that_is_dead_is_tried_again_although_one_is_refused(
 def test_a_missing_broker_is_reported_and_nothing_is_created(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`vigie directory` made keys in an empty folder, so that no backup could be restored there; `vigie play` played to its end, and then failed."""
+    """`vigie directory` created keys in an empty folder, so no backup could be restored there.
+
+    `vigie play` played to its end and then failed.
+    """
     monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path / "empty"))
     monkeypatch.delenv("VIGIE_KAFKA", raising=False)
     done = CliRunner().invoke(app, command)

@@ -1,4 +1,4 @@
-"""`vigie doctor` says what is wrong, and what to do about it."""
+"""`vigie doctor` names faults and their remedy."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_secret_that_others_may_read_is_a_fault_with_its_cure(data: DataDir) -
 
 
 async def test_a_token_that_ends_soon_is_named(data: DataDir) -> None:
-    """Who reports with it is turned away from that day on."""
+    """A program with this token is refused from that day on."""
     settings = Settings(data_dir=data.root)
     access = AccessStore.open(settings, "intake")
     now = 1_800_000_000_000

@@ -23,7 +23,7 @@ _INLINE = re.compile(r"`(?:\S*/)?vigie ([a-z][^`]*)`")
 
 
 def commands(page: Path) -> Iterator[tuple[int, str]]:
-    """(line, what follows `vigie`) of code blocks and of code in the text."""
+    """List (line, arguments of `vigie`) in code blocks and inline code."""
     fenced = False
     for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
         if line.startswith("```"):
@@ -52,7 +52,7 @@ def test_a_documented_command_exists(page: Path, number: int, text: str) -> None
 
 
 def check(command: Any, words: list[str], where: str) -> None:
-    """Subcommands and options exist. In a synopsis (`[--x Y]`, `a|b`, `…`) the brackets are left out."""
+    """Check that subcommands and options exist, without the brackets of a synopsis."""
     if hasattr(command, "commands") and words:
         for one in words[0].split("|"):
             if re.fullmatch(r"[a-z][a-z-]*", one):

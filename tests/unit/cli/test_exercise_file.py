@@ -1,4 +1,4 @@
-"""A file that an organiser wrote: every fault is named with its line, and what passes can be played."""
+"""Every fault of an exercise file is named with its line; a file without faults can be played."""
 
 from __future__ import annotations
 
@@ -426,7 +426,7 @@ def test_all_faults_of_a_file_are_reported(tmp_path: Path) -> None:
 
 
 def test_all_faults_of_an_event_are_named_at_once(tmp_path: Path) -> None:
-    """Whoever mends one must not find the next one only then."""
+    """An organiser sees all faults at once, not one after the other."""
     text = (
         HEAD
         + "events:\n  - {at: 0, tipe: info, type: infos, severity: 9, site: cen-l, commune: '75001', colour: rose, refers_to: [E9]}\n"

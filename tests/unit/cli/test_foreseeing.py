@@ -1,4 +1,4 @@
-"""What a change would have done to recorded crises, in figures (D63)."""
+"""The effect of a change on recorded crises, in figures (D63)."""
 
 from __future__ import annotations
 

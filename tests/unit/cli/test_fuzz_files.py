@@ -1,4 +1,4 @@
-"""Files that an operator hands in, whoever made them: read, or refused by one error that names the file; and records that a stranger wrote to an input topic."""
+"""Files of operators and foreign records are read, or refused by one error with their name."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def spoilt(random: Random, body: bytes) -> bytes:
 
 
 def altered(random: Random, value: Any) -> Any:
-    """A document with one part that is something else."""
+    """Return a document with one part replaced."""
     if isinstance(value, dict) and value and random.random() < 0.8:
         name = random.choice(list(value))
         kept = {k: v for k, v in value.items() if k != name or random.random() < 0.8}
@@ -79,7 +79,7 @@ def altered(random: Random, value: Any) -> Any:
 
 
 def refusal(call: Callable[[], object], *errors: type[Exception]) -> str | None:
-    """What the error says; None if it was read. Any other error is the test's."""
+    """Return the text of the refusal; None if it was read. Other errors fail the test."""
     try:
         call()
     except errors as error:
@@ -134,7 +134,7 @@ def test_a_line_without_an_end_is_not_read_into_memory(tmp_path: Path) -> None:
 
 
 def sealed(file: Path, key: SigningKey) -> Path:
-    """Of one log with three records."""
+    """Seal one log of three records."""
     head, records = "0" * 32, []
     for seq in range(1, 4):
         records.append(json.dumps({"seq": seq, "prev": head, "facts": []}).encode())
@@ -213,7 +213,7 @@ def test_a_patch_of_any_bytes_fits_or_is_refused(tmp_path: Path, sections: Any) 
 
 
 def records(random: Random) -> Iterator[InputRecord]:
-    """What a program might write to `alerts.inputs` that is none of ours."""
+    """Return records that a foreign program might write to `alerts.inputs`."""
     golden = json.loads(
         (REPOSITORY / "schemas" / "golden" / "vigie.AcknowledgeIncident.v1.json").read_text()
     )

@@ -1,4 +1,4 @@
-"""Whoever is told a number on the telephone types that number: every command that names an incident takes it."""
+"""Every command with an incident accepts its number, as given by telephone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KNOWN = [{"id": "1-of-another", "number": f"{NUMBER}2"}, {"id": ID, "number": NU
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """What the command asked for, but for the search of the number."""
+    """Ask for the requests of a command, except the search of the number."""
     seen: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:

@@ -13,7 +13,7 @@ from services.runtime.process.settings import REPOSITORY
 def test_the_packages_go_into_the_folder_that_was_named_from_where_one_stands(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The command that fetches them runs in the folder of the sources: a relative path named a folder there, and the kit had none."""
+    """Packages are fetched from the source folder, so a relative path missed the kit."""
     commands: list[list[str]] = []
     monkeypatch.setattr(kit, "_run_command", commands.append)
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Lists of the shell are whole: page after page is asked for, and `--json` is what the API gives."""
+"""Lists of the shell are complete over all pages; `--json` equals the API."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ POST = {
 
 @pytest.fixture(autouse=True)
 def paged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Each list has two pages of one item."""
+    """Return two pages of one item for each list."""
     rows: dict[str, dict[str, Any]] = {
         "tokens": TOKEN,
         "users": USER,

@@ -1,4 +1,4 @@
-"""The paper pack holds every ladder, card and site of the territory, and no telephone number that nobody asked for."""
+"""The paper pack holds every escalation, card and site, and telephone numbers only on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What somebody may type wrongly at `vigie play` is named before anything is opened."""
+"""Typing errors at `vigie play` are named before anything is opened."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_file_without_responders_is_named(tmp_path: Path, text: str) -> None:
 
 
 def test_a_continued_play_sends_its_earlier_events_unchanged() -> None:
-    """`--until 30`, then until the end: the front door refuses a key that comes again with another body. Before each event, of one time too, the clock moves."""
+    """The front refuses a known key with another body. The clock moves before each event."""
     said: dict[str, Any] = {}
 
     class Door:

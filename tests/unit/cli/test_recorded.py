@@ -1,4 +1,4 @@
-"""Which realms `vigie whatif --every` replays."""
+"""`vigie whatif --every` replays the recorded crises."""
 
 from __future__ import annotations
 

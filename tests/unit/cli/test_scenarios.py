@@ -1,4 +1,4 @@
-"""A folder of scenarios and a file of expectations, whoever wrote them: read, or refused with the line and the reason before anything is played."""
+"""Scenario folders and expectations are read, or refused with line and reason before a play."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def folder(
 
 
 def cell(column: str, value: str) -> str:
-    """The first event with another value; no cell of it holds a comma."""
+    """Return the first event with another value; its cells hold no comma."""
     cells = FIRST.split(",")
     cells[LINES[0].split(",").index(column)] = value
     return ",".join(cells)

@@ -1,4 +1,4 @@
-"""What commands show holds words that anybody may have written: they come out as they are, and do nothing."""
+"""Commands show foreign text unchanged and harmless."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_the_status_of_a_system_shows_no_password(
 def test_the_status_reports_a_full_disk_and_missing_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The states are written on the full disk: they said that everything was ready while the broker was down."""
+    """The states come from the full disk: they said ready while the broker was down."""
     data = DataDir(tmp_path)
     data.make()
     broker = {

@@ -1,4 +1,4 @@
-"""What answers may be something else than Vigie, and what is typed may be anything: a sentence and exit 1 or 2, never a traceback."""
+"""Foreign servers and odd input give a sentence and exit 1 or 2, never a traceback."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ COMMANDS = (
 
 @pytest.fixture
 def answered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Answering], None]:
-    """Every request of a command gets this answer."""
+    """Answer every request of a command like this."""
     monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path / "none"))
     monkeypatch.setenv("VIGIE_URL", "http://vigie.example")
     monkeypatch.chdir(tmp_path)
@@ -118,7 +118,7 @@ def test_text_other_than_utf_8_is_reported(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """As a terminal in Latin-1 sends them."""
+    """A terminal in Latin-1 sends such text."""
     answered(lambda _: httpx.Response(200, json={"state": "applied", "items": [], "next": None}))
     monkeypatch.setattr(sys, "argv", ["vigie", *words])
     with pytest.raises(SystemExit) as ended:

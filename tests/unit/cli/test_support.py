@@ -1,4 +1,4 @@
-"""A support bundle holds nothing about anybody, whatever somebody once logged."""
+"""A support bundle holds no personal data, with any content of the logs."""
 
 from __future__ import annotations
 

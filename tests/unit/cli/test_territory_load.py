@@ -1,4 +1,4 @@
-"""A version of the reference data without a site from or to which agents are reassigned is refused with the list, or migrated with it."""
+"""A version that drops a site with reassigned agents is refused, or releases them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Console:
 
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """Realms to which a version went."""
+    """List the realms that received a version."""
     realms: list[str] = []
 
     class Producer:

@@ -1,4 +1,4 @@
-"""A site that nobody knows is no success: the sentence names those that may be meant, and nothing is sent."""
+"""An unknown site is an error that names similar ones; no report is sent."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REPORT = ["report", "--type", "outage_power", "--severity", "3", "--site"]
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[httpx.Request]:
-    """Reports that were posted to a Vigie that knows SITES."""
+    """List the reports posted to a Vigie with SITES."""
     monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path / "none"))
     monkeypatch.setenv("VIGIE_URL", "http://vigie.example")
     posted: list[httpx.Request] = []
@@ -77,7 +77,7 @@ def test_a_known_site_and_one_that_is_meant_so_are_sent(
 
 @pytest.fixture
 def typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]]:
-    """Lines that were typed to a Vigie whose territory has a site 117 alone."""
+    """List the lines typed to a Vigie with site 117 only."""
     monkeypatch.setenv("VIGIE_DATA_DIR", str(tmp_path / "none"))
     monkeypatch.setenv("VIGIE_URL", "http://vigie.example")
     lines: list[dict[str, Any]] = []

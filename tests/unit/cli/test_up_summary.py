@@ -1,4 +1,4 @@
-"""The summary of `vigie up` says where, how to log in, what to try and how to stop."""
+"""The summary of `vigie up` gives the address, the login, first commands and the stop."""
 
 from __future__ import annotations
 

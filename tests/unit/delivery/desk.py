@@ -1,4 +1,4 @@
-"""A delivery decider on a desk: say what happens, look at the rows. Deadlines fire in order, before each input."""
+"""A delivery decider in memory. Deadlines fire in order before each input."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Desk:
     # ── what happens ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def tell(self, message: Message, *, after_s: float = 0) -> list[Fact]:
-        """One input `after_s` after the last; returns the facts that it caused, deadlines before it not counted."""
+        """Apply one input `after_s` after the last; return its facts without those of deadlines."""
         self.wait(after_s)
         self.inputs += 1
         given = Input(
@@ -66,7 +66,7 @@ class Desk:
         return fired
 
     def chain_fact(self, fact: Fact) -> None:
-        """A fact that the runtime itself appends (LossDeclared, Rebased, DeadlineFailed)."""
+        """Append a fact of the runtime itself (LossDeclared, Rebased, DeadlineFailed)."""
         self._take([fact])
 
     def _take(self, facts: Sequence[Fact]) -> list[Fact]:
@@ -78,7 +78,7 @@ class Desk:
     # ── words ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def roster(self, **channels: Sequence[str]) -> None:
-        """A new reference version with these verified channels."""
+        """Publish a new reference version with these verified channels."""
         data = RosterSection(
             roster=Roster(
                 holders=(), channels={p.replace("_", "-"): tuple(c) for p, c in channels.items()}
@@ -89,7 +89,7 @@ class Desk:
     def plan(
         self, id: str = "n1", channels: Sequence[Channel] = (Channel.SMS,), **changes: Any
     ) -> NotificationRow:
-        """alerts planned a notification to `dgs`."""
+        """Plan a notification to `dgs`, as alerts does."""
         planned: dict[str, Any] = {
             "notification": id,
             "level": Level.N3,
@@ -107,11 +107,11 @@ class Desk:
         return self.state.notifications[id]
 
     def attempt(self, id: str = "n1") -> AttemptRow:
-        """The newest attempt."""
+        """Return the newest attempt."""
         return self.row(id).attempts[-1]
 
     def claim(self, run: str = "run-1", id: str = "n1") -> AttemptGranted | None:
-        """A sender run claims the newest attempt."""
+        """Claim the newest attempt as a sender run."""
         facts = self.tell(ClaimAttempt(notification=id, attempt=self.attempt(id).id, run=run))
         return next((f for f in facts if isinstance(f, AttemptGranted)), None)
 
@@ -127,7 +127,7 @@ class Desk:
         parts: int = 1,
         receipts: bool = True,
     ) -> list[Fact]:
-        """The run reports what the provider said."""
+        """Report the result of the provider as the run."""
         attempt = self.attempt(id) if number is None else self.row(id).attempts[number - 1]
         error = None if outcome == "accepted" else "550 no such user"
         said: dict[str, Any] = {
@@ -143,7 +143,7 @@ class Desk:
     def receipt(
         self, state: Any = "received", *, number: int | None = None, id: str = "n1"
     ) -> list[Fact]:
-        """The provider reports a receipt."""
+        """Report a receipt of the provider."""
         attempt = self.attempt(id) if number is None else self.row(id).attempts[number - 1]
         return self.tell(ReceiptReceived(notification=id, attempt=attempt.id, state=state))
 
@@ -155,7 +155,7 @@ class Desk:
         id: str = "n1",
         channel: str = "sms",
     ) -> list[Fact]:
-        """A person answers."""
+        """Answer as a person."""
         return self.tell(
             AnswerNotification(
                 author=person,
@@ -168,15 +168,15 @@ class Desk:
         )
 
     def withdraw(self, id: str = "n1") -> list[Fact]:
-        """alerts no longer needs it."""
+        """Withdraw the notification, as alerts does."""
         return self.tell(NotificationWithdrawn(notification=id, why="superseded"))
 
     def replay(self, id: str = "n1", role: str = "coordinator") -> list[Fact]:
-        """The coordinator has it tried again."""
+        """Replay the notification as the coordinator."""
         return self.tell(ReplayNotification(author="coord-pca", role=role, notification=id))
 
     def hold(self, seconds: float) -> list[Fact]:
-        """The coordinator stops sending."""
+        """Hold sending as the coordinator."""
         return self.tell(
             HoldSending(
                 author="coord-pca",
@@ -188,7 +188,7 @@ class Desk:
 
 
 def desk(realm: str = "92", channels: Sequence[str] = EVERYTHING) -> Desk:
-    """A desk whose only person, `dgs`, has these verified channels."""
+    """Build a desk with one person, `dgs`, who has these verified channels."""
     made = Desk(realm)
     made.roster(dgs=channels)
     return made

@@ -1,4 +1,4 @@
-"""One notification through channels, attempts, receipts: what the person and the log see."""
+"""One notification passes through channels, attempts and receipts, as seen by person and log."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def test_a_missing_receipt_tries_the_next_channel_marked_as_possible_repetition(
 
 
 def test_a_provider_that_gives_no_receipts_is_not_waited_for() -> None:
-    """The declared time for a receipt would ring the telephone of everybody who has read the message."""
+    """The declared time for a receipt would call everybody who has already read the message."""
     d = desk(channels=("sms", "voice"))
     d.plan(channels=(SMS, VOICE))
     d.claim()

@@ -1,4 +1,4 @@
-"""Call-outs: the arithmetic before, the progress during, the stop, and danger in the middle of five thousand."""
+"""Call-outs: estimate, progress, stop, and danger among five thousand messages."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.unit.delivery.desk import Desk, desk
 from tests.unit.delivery.test_pacing import HOURS, SATURDAY_2330, declared, handed
 
 LINK = f"https://vigie.hauts-de-seine.fr/a/{'x' * 104}"
-"""With a token as long as that of a person whose id is one of 36 characters."""
+"""Link with a token as long as that of a person with an id of 36 characters."""
 SMS, EMAIL = Channel.SMS, Channel.EMAIL
 
 
@@ -46,7 +46,7 @@ def draft(
     has: tuple[Channel, ...] = (SMS,),
     **changes: Any,
 ) -> CallOutRow:
-    """A draft of `count` people."""
+    """Draft a call-out to `count` people."""
     people = [Called(person=f"agent-{n}", channels=has) for n in range(count)]
     for start in range(0, max(count, 1), CHUNK_PEOPLE):
         d.tell(
@@ -81,7 +81,7 @@ def told(d: Desk) -> list[Any]:
 
 
 def take(d: Desk) -> None:
-    """A sender and a provider that are never late."""
+    """Take messages as a sender and a provider that are never late."""
     for r in told(d):
         if r.attempts and r.attempts[-1].state == "planned":
             d.claim(id=r.id)
@@ -112,7 +112,7 @@ def test_the_estimate_of_a_long_sms_counts_its_parts() -> None:
 def test_a_draft_expects_as_many_parts_as_are_sent(
     template: str, answer_expected: bool, letter: str, lang: str
 ) -> None:
-    """Of a call-out's own text in the longest of its forms; a shorter form may be one part less."""
+    """The estimate uses the longest form of the text; a shorter one may need one part less."""
     link = LINK if answer_expected else None
     for length in range(1, 601, 7):
         expected = count_sms_parts(
@@ -146,7 +146,7 @@ def test_the_question_of_a_headcount_has_the_parts_that_are_expected(lang: str) 
 
 
 def called(**changes: Any) -> NotificationRow:
-    """One person of a call-out."""
+    """Return one person of a call-out."""
     return NotificationRow(
         id="n",
         level=Level.N1,

@@ -1,4 +1,7 @@
-"""Headcount (D37): asked at once, reminded at 10, 20 and 40 minutes, managers at 30, closed at 98 %; logs count and know nobody's answer."""
+"""Headcount (D37): asked at once, reminded at 10, 20 and 40 minutes, closed at 98 %.
+
+Managers are called at 30 minutes. Logs hold counts and no single answers.
+"""
 
 # ruff: noqa: ARG002  stand-ins have the signatures of what they stand for
 
@@ -42,7 +45,7 @@ SMS = Channel.SMS
 
 
 def asked(count: int = 10, realm: str = "92") -> Desk:
-    """Everybody of `cen-1` was asked and the provider took all messages."""
+    """Ask everybody at `cen-1`; the provider accepts all messages."""
     d = Desk(realm)
     holders = (Holder(role="responsable_site", scope="cen-1", holder="chief", deputy=None),)
     roster = Roster(holders=holders, channels={"chief": ("voice", "sms")})
@@ -220,7 +223,7 @@ class Kept:
         del self.items[id]
 
     async def get(self, person: str) -> Contact | None:
-        """p0 and p1 work at cen-1, p2 at cen-2, p3 was erased."""
+        """Get the directory: p0 and p1 at cen-1, p2 at cen-2, p3 erased."""
         return (
             None
             if person == "p3"
@@ -228,7 +231,7 @@ class Kept:
         )
 
     def reports(self) -> list[tuple[str | None, float | str | None, float | None]]:
-        """Site, found, expected."""
+        """Return (site, found, expected)."""
         found = [m for _, m in self.sent if isinstance(m, ReportReceived)]
         assert all(m.measure is not None and m.measure.name == "headcount_found" for m in found)
         return [
@@ -283,7 +286,7 @@ async def test_the_tallier_publishes_each_count_once() -> None:
 
 
 async def test_several_sites_are_counted_one_by_one() -> None:
-    """An incident at one of them could be closed with people missing: only the headcount of one site said anything."""
+    """An incident at one site could be closed with people missing, since only one site reported."""
     outbox, kept = create_attempt_view(), Kept()
     headcount(outbox, kept, "safe", sites=("cen-2", "cen-1"))
     teller = HeadcountTally(outbox, kept, kept, kept, wall_clock=lambda: T0 / 1000)

@@ -59,7 +59,7 @@ STEPS = st.lists(
 
 
 def act(d: Desk, step: tuple[Any, ...]) -> None:
-    """One word; a word about something that does not exist is skipped."""
+    """Apply one input; skip one about a missing object."""
     name, *args = step
     if name in ("claim", "outcome", "receipt") and not (
         args[0] in d.state.notifications and d.row(args[0]).attempts
@@ -106,7 +106,7 @@ def act(d: Desk, step: tuple[Any, ...]) -> None:
 
 
 def check(d: Desk) -> None:
-    """What holds after every word."""
+    """Check the laws after every input."""
     for row in d.state.notifications.values():
         assert row.state is derive_state(row)
         open_numbers = [a.number for a in row.attempts if a.state in ("planned", "granted")]

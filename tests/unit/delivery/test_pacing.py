@@ -1,4 +1,4 @@
-"""Pace, priority, fair shares and digests: who is handed to a provider when (D36)."""
+"""Rate limits, priority, fair shares and digests decide the time of each message (D36)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def declared(
     doubt: Any = "at_least_once",
     cost_cents: float = 0.0,
 ) -> Desk:
-    """The territory declares what its SMS provider carries."""
+    """Declare the rate of the SMS provider in the territory."""
     rule = ChannelRule(
         channel=SMS,
         per_minute=per_minute,
@@ -66,7 +66,7 @@ def waves(d: Desk, count: int, *, escalation: str = "e1", start: int = 0, **chan
 
 
 def handed(d: Desk) -> list[tuple[Instant, str]]:
-    """(when, notification) of every attempt, in the order in which they were planned."""
+    """Return (time, notification) of every attempt in the order of planning."""
     seen, found = set(), []
     for fact in d.facts:
         if isinstance(fact, NotificationChanged):

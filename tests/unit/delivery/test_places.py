@@ -56,7 +56,7 @@ async def test_no_more_attempts_are_claimed_than_calls_are_made_at_once(world: W
 async def test_a_sender_that_dies_with_pages_waiting_delays_them_by_its_restart_only(
     world: World,
 ) -> None:
-    """Nothing in this test moves the clock: the calls in doubt are made again at once, too."""
+    """The clock stands still in this test: calls in doubt are repeated at once, too."""
     world.provider.hangs = asyncio.Event()
     rows = plan_first_pages(world)
     dead = world.sender(calls_at_once=AT_ONCE)

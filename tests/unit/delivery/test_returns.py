@@ -1,4 +1,4 @@
-"""What comes back on a provider's line: receipts in any order, replies of people, and nothing of strangers."""
+"""A line of a provider brings receipts in any order, replies of people, and noise of strangers."""
 
 # ruff: noqa: ARG002  stand-ins have the signatures of what they stand for
 
@@ -85,7 +85,7 @@ class Line:
     now_s: float = 0.0
     read: int = 0
     ids: dict[str, str] = field(default_factory=dict)
-    """Notification → what the provider calls it, if not `p-` and its number."""
+    """Notification → id of the provider, if not `p-` and its number."""
 
     def __post_init__(self) -> None:
         self.phones.contacts["dgs"] = Contact(
@@ -129,7 +129,7 @@ class Line:
         self.read += len(new)
 
     def told(self, id: str = "n1", **changes: Any) -> str:
-        """A notification that the provider took; its outcome is in the log and not read yet."""
+        """Build a notification that the provider accepted; its result is in the log and unread."""
         notification = self.world.plan(id, channels=(Channel.SMS,), **changes)
         self.follow()
         for offer in self.outbox.to_claim():

@@ -1,4 +1,4 @@
-"""Work beside the sender is done again and again, whatever one round meets."""
+"""Work beside the sender is repeated after any failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What reaches one person within a minute about one incident is one message, the gravest first (rule D71)."""
+"""Messages to one person about one incident within a minute are one, the gravest first (D71)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.unit.delivery.test_pacing import declared
 
 
 def call(d: Desk, id: str, **changes: Any) -> NotificationRow:
-    """A call about the incident."""
+    """Plan a call about the incident."""
     return d.plan(
         id, channels=(Channel.SMS,), **{"incident": "i", "escalation": "e", "wave": 1, **changes}
     )
 
 
 def told(d: Desk, id: str, **changes: Any) -> NotificationRow:
-    """Information about the incident."""
+    """Plan information about the incident."""
     return d.plan(
         id,
         channels=(Channel.SMS,),
@@ -37,7 +37,7 @@ def told(d: Desk, id: str, **changes: Any) -> NotificationRow:
 
 
 def begun(d: Desk, *ids: str) -> list[int]:
-    """How many seconds after the first one each message began."""
+    """Return the seconds from the first message to each message."""
     started = [d.row(id).attempts[0].planned_at for id in ids]
     return [(at - started[0]) // 1000 for at in started]
 
@@ -163,7 +163,7 @@ def test_a_snapshot_keeps_waiting_messages() -> None:
 
 
 def busy(free_in_s: int) -> Desk:
-    """A desk whose SMS provider takes one message in so many seconds, and has just taken one."""
+    """Build a desk with an SMS provider at its rate limit."""
     d = declared(desk(), per_minute=60 / free_in_s, burst=1)
     d.roster(dgs=("app", "sms"), rh=("sms",))
     call(d, "other", person="rh", wave=2)

@@ -1,4 +1,4 @@
-"""The sender against the real decider on an in-memory log: one provider call per attempt, whatever dies when."""
+"""The sender with the real decider on a log in memory: one provider call per attempt."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Provider:
 
 
 class People:
-    """A directory of one person, `dgs`, reachable by mail, and of `second`, who reads the same mail."""
+    """Directory of `dgs`, reachable by mail, and of `second`, who reads the same mail."""
 
     def __init__(self) -> None:
         self.contact: Contact | None = Contact(
@@ -199,7 +199,7 @@ class World:
                 await self.grown.wait()
 
     async def until(self, sender: Sender, done: Any) -> None:
-        """Let a sender run until `done()`, then kill it: nothing that it was about to do happens any more."""
+        """Run a sender until `done()`, then kill it with its pending work."""
         running = asyncio.create_task(sender.run(self.batches()))
 
         async def watch() -> None:
@@ -214,7 +214,7 @@ class World:
             await asyncio.gather(running, return_exceptions=True)
 
     def later(self, ms: int) -> None:
-        """Broker time passes, and a tick brings it to delivery."""
+        """Move the time of the broker and tick delivery."""
         self.service.clock += ms
         self.put(Tick())
 
@@ -414,7 +414,7 @@ async def test_two_senders_make_one_call(world: World) -> None:
 
 
 async def test_an_exercise_beside_the_live_realm_reaches_nobody(world: World) -> None:
-    """Effects of a realm that is not live cannot reach real recipients, even if its records come to the sender."""
+    """A simulated realm cannot reach real people, even if its records come to the sender."""
     world.open("92~ex-7", ["email"])
     exercise = world.plan("n2", realm="92~ex-7")
     live = world.plan("n1")

@@ -1,4 +1,4 @@
-"""Where the sender stands in the log: kept, resumed, begun again after a loss."""
+"""The sender keeps its log position, resumes there, and starts again after a loss."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def log_of(*plans: str) -> list[Transaction]:
 
 
 class ScriptedReader:
-    """Stands in for LogReader: each start takes the next script, which ends by an error, or waits for ever."""
+    """Reader that plays one script per start, which ends by an error or waits for ever."""
 
     scripts: ClassVar[list[tuple[list[Transaction], Exception | None]]] = []
     starts: ClassVar[list[dict[int, Position]]] = []
@@ -95,7 +95,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> type[ScriptedReader]:
 
 
 async def collect(box: AttemptView, bookmark: SenderBookmark, until: int) -> list[RecordBatch]:
-    """Batches until so many records have come, then a stop."""
+    """Collect batches until this many records have come, then stop."""
     stopping, found = asyncio.Event(), []
     vault: Any = Healthy()
     async for batch in read_batches("kafka", box, bookmark, vault, stopping):

@@ -1,4 +1,4 @@
-"""Simulated recipients: what they say, by whom and when."""
+"""Simulated recipients answer by rule, channel and time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REALM = "92~ex-7"
 
 
 def play(d: Desk, lines: list[dict[str, Any]]) -> None:
-    """What the conductor does: the responses to each row, in the order of time, until nobody says anything more."""
+    """Play the responses to each row in order of time, like the conductor, until none is left."""
     waiting = [
         (d.now + delay, n, m)
         for n, (delay, m) in enumerate(build_responses(d.row(), parse_responders(lines)))

@@ -1,4 +1,4 @@
-"""A burst: the first person of each incident goes before anybody's second, and claims and outcomes go together."""
+"""In a burst, the first person of each incident comes first; results are sent together."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def plan_two_each(world: World, **changes: Any) -> dict[str, tuple[str, str]]:
 
 
 async def called(world: World, count: int, **options: Any) -> list[str]:
-    """Let a sender make so many calls; the notifications in their order."""
+    """Run a sender for this many calls; return the notifications in order."""
     await world.until(world.sender(**options), lambda: len(world.provider.calls) >= count)
     return [call.row.id for call in world.provider.calls]
 
@@ -117,7 +117,7 @@ async def test_a_page_that_is_tried_again_keeps_its_turn(world: World) -> None:
 
 
 def inputs(world: World) -> list[str]:
-    """The types of what senders sent."""
+    """Return the types of inputs from senders."""
     return [t.src.type.split(".")[1] for t in world.log if "Attempt" in t.src.type]
 
 
@@ -170,7 +170,7 @@ async def test_calls_of_a_burst_keep_their_own_correlation(world: World) -> None
 
 
 def traced(transaction: Transaction, trace: str, hop: str) -> Transaction:
-    """The same record as a hop of this trace."""
+    """Return the same record as a hop of this trace."""
     return replace(transaction, traceparent=f"00-{trace * 32}-{hop * 16}-01")
 
 

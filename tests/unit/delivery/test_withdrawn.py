@@ -1,4 +1,4 @@
-"""Whoever was called and has not answered hears that the call is no longer needed."""
+"""Called people without an answer learn that the call is no longer needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VALUES = {"kind": "power", "number": "n"}
 def called(
     d: Desk, id: str = "n1", channels: tuple[Channel, ...] = (Channel.SMS, Channel.VOICE)
 ) -> None:
-    """A call that a provider took."""
+    """Build a call that a provider accepted."""
     d.plan(id, channels, escalation="e1", incident="i1", values=VALUES)
     d.claim(id=id)
     d.outcome("accepted", id=id)

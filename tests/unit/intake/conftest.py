@@ -1,4 +1,4 @@
-"""The whole front door in one process, without Kafka: what it would append is in a list."""
+"""The whole front in one process without Kafka; a list holds its appends."""
 
 from __future__ import annotations
 
@@ -103,9 +103,7 @@ async def door(tmp_path: Path) -> AsyncIterator[Door]:
 async def post_report(
     front: FrontApplication, token: str, body: bytes
 ) -> tuple[int, dict[str, Any]]:
-    """(status, JSON) of one request in plain ASGI: no HTTP client between the test and the
-    front.
-    """
+    """Return (status, JSON) of one request in plain ASGI, without an HTTP client."""
     sent: list[Any] = []
     chunks = [body[i : i + 65_536] for i in range(0, len(body), 65_536)] or [b""]
     messages = [
@@ -131,7 +129,7 @@ async def post_report(
 
 
 def report(**changes: Any) -> dict[str, Any]:
-    """A well-formed body; None removes a field."""
+    """Return a valid body; None removes a field."""
     body = {
         "site_id": "col-001",
         "type": "outage_power",

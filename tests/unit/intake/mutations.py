@@ -1,4 +1,4 @@
-"""Well-formed messages of every dialect, and what is made of them: cut, turned, doubled, filled with what no sender should send."""
+"""Valid messages of every integration, then cut, reordered, doubled or filled with odd values."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ _BYTES: Final = (
 
 
 def mutated(random: Random, seed: Seed) -> bytes:
-    """The body, changed one to four times: as a document while it is one, else as bytes."""
+    """Change the body one to four times: as a document while it is one, else as bytes."""
     body = seed.body
     for _ in range(random.randint(1, 4)):
         body = (

@@ -1,4 +1,4 @@
-"""Who one is, tokens and accounts over HTTP, without Kafka and without a console."""
+"""Identity, tokens and accounts over HTTP, without Kafka and without a console."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photos: kept without what tells who took them and where; nothing that is no photo is kept."""
+"""Photos are kept without metadata on author and place; other files are refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def segment(marker: int, content: bytes) -> bytes:
 
 
 def jpeg(*more: bytes) -> bytes:
-    """As a camera writes it: JFIF, then what it adds, tables, scan."""
+    """Build a JPEG like a camera: JFIF, its additions, tables, scan."""
     tables = segment(0xDB, bytes(65)) + segment(0xC0, bytes(15)) + segment(0xC4, bytes(28))
     return (
         b"\xff\xd8"
@@ -48,7 +48,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def png(*more: bytes) -> bytes:
-    """One grey pixel."""
+    """Build one grey pixel."""
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -83,7 +83,7 @@ def test_a_picture_that_is_cut_off_is_refused(whole: bytes) -> None:
 
 
 def huge_png(side: int) -> bytes:
-    """A few bytes that a browser would need `side` squared pixels for."""
+    """Build a few bytes that need `side` squared pixels in a browser."""
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -179,7 +179,7 @@ async def test_a_photo_is_shown_in_its_realm_alone(door: Door) -> None:
 
 
 async def test_photos_are_limited_per_sender_and_day(tmp_path: Path) -> None:
-    """A report goes without its photo then: 403, since a phone takes a 429 for a network that may be better later."""
+    """The report goes without its photo. The status is 403, because a phone retries after 429."""
     door = Door(tmp_path, photos_per_day=2)
     photos = [jpeg(segment(0xE0, b"JFIF\0" + bytes((n,)))) for n in range(3)]
     async with await door.as_(Role.SITE_MANAGER) as http, await door.as_(Role.CELL) as other:

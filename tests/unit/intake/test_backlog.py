@@ -15,7 +15,7 @@ P = partition_of("92", PARTITION_COUNT)
 
 
 def behind(backlog: DecisionLag, waiting: int) -> None:
-    """Let so many ordinary inputs wait."""
+    """Set the number of waiting ordinary inputs."""
     backlog._lanes[P].note(waiting + 1, 0, 1.0)
 
 

@@ -1,4 +1,4 @@
-"""A refused message that somebody changes is theirs to answer for: it is named, unconfirmed, and changed only where it was wrong."""
+"""A corrected message names its editor, is unconfirmed, and differs only in the wrong fields."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.unit.intake.machines.test_machines import offered_again
 
 
 async def refused(door: Door, body: bytes, **more: Any) -> Any:
-    """What the door kept of a message that it refused to a source."""
+    """Return the kept copy of a message refused to a source."""
     async with await door.as_(Role.SOURCE, speaks_as="enedis", **more) as http:
         answer = await http.post(
             "/api/v1/reports", content=body, headers={"content-type": "application/json"}

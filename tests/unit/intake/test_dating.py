@@ -1,4 +1,4 @@
-"""The time of a report that a form sends: the server's where it was just filled in, its own where it waited on a device."""
+"""The server dates a fresh form; a form that waited on a device keeps its own time."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from services.runtime.identity.permissions import Role
 from tests.unit.intake.conftest import Door, report
 
 NAMED = 1_802_335_200_000
-"""What the form says."""
+"""Time in the form."""
 
 
 @pytest.mark.parametrize(("realm", "ago"), [("92", "200"), ("92~ex-1", "200"), ("92", "29999")])
 async def test_a_form_that_was_just_filled_in_is_dated_by_the_server(
     door: Door, realm: str, ago: str
 ) -> None:
-    """A page of an exercise showed a clock that jumped back: a reopening was older than the alert that it should lift."""
+    """A page of an exercise had a clock that jumped back: a reopening was older than its alert."""
     headers = {"Idempotency-Key": "k", "Vigie-Filled-Ago": ago}
     async with await door.as_(Role.ADMIN) as http:
         answer = await http.post("/api/v1/reports", json=report(realm=realm), headers=headers)

@@ -27,7 +27,7 @@ STRUCTURED = "application/cloudevents+json"
 
 @dataclass
 class Record:
-    """What aiokafka gives for a record."""
+    """Record as returned by aiokafka."""
 
     value: bytes | None
     headers: list[tuple[str, bytes | None]] = field(default_factory=list)
@@ -118,7 +118,7 @@ async def test_an_event_without_a_time_is_of_when_it_was_written(
 async def test_the_bytes_of_a_record_with_any_headers_are_shown(
     door: Door, lane: MemoryLane
 ) -> None:
-    """Kafka carries what HTTP cannot."""
+    """Kafka carries values that HTTP cannot."""
     record = structured(NATIVE)
     record.headers = [("content-type", f"{STRUCTURED}; a=b\r\nSet-Cookie: c=d".encode())]
     await offered(door, record)

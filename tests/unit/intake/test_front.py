@@ -710,7 +710,7 @@ BYTES = (
     "examples", [300, pytest.param(10_000, marks=[pytest.mark.soak, pytest.mark.timeout(900)])]
 )
 async def test_bodies_of_every_kind_never_break_the_front(door: Door, examples: int) -> None:
-    """Valid, invalid, giant, binary: each is accepted, or refused with a problem document that names the reason."""
+    """Valid, invalid, giant and binary bodies are accepted, or refused with a reason."""
     seen: Counter[int] = Counter()
     loop = asyncio.get_running_loop()
     _, token = await create_token(door.intake.access, Role.ADMIN)

@@ -1,4 +1,7 @@
-"""Whatever comes in whatever dialect: no 5xx, no hang, bounded memory; each refusal is counted, and kept with its bytes for the cell."""
+"""Any input of any integration gives no 5xx, no hang and bounded memory.
+
+Each refusal is counted and kept with its bytes for the cell.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +25,13 @@ from tests.unit.intake.conftest import Door
 from tests.unit.intake.mutations import KEY, SEEDS, Seed, mutated
 
 SLOWEST_S = 5.0
-"""Of one request, on a busy machine; a body that makes the reader quadratic takes minutes."""
+"""Time for one request on a busy machine; a body with quadratic cost takes minutes."""
 GROWTH = 200 << 20
 CHUNK = 500
 
 
 class Fuzzed:
-    """A door with a source per dialect. Counts answers, and what was kept of the refused."""
+    """Front with a source per integration. Counts answers and kept refusals."""
 
     def __init__(self, door: Door) -> None:
         self.door = door
@@ -104,7 +107,7 @@ async def test_the_messages_that_are_mutated_are_taken_as_they_are(
 
 
 async def storm(fuzzed: Fuzzed, count: int, random: Random) -> None:
-    """`count` mutated bodies over all dialects, judged after each chunk so that a defect is near its cause."""
+    """Send `count` mutated bodies to all integrations and check after each chunk."""
     process, before, worked = psutil.Process(), psutil.Process().memory_info().rss, 0
     while worked < count:
         for _ in range(min(CHUNK, count - worked)):
@@ -126,7 +129,7 @@ async def storm(fuzzed: Fuzzed, count: int, random: Random) -> None:
 
 
 def check_refusals(fuzzed: Fuzzed) -> None:
-    """Every refusal of a known sender is kept and counted; a routing key that a mutation broke makes a stranger, who is counted alone."""
+    """Check that each refusal of a known sender is kept and counted; strangers are only counted."""
     strangers = fuzzed.door.intake.front._strangers.count
     refused = sum(n for (_, status), n in fuzzed.statuses.items() if status >= 400)
     whole_batches = sum(

@@ -1,4 +1,4 @@
-"""A geometry is the communes and sites in it; a native report that only draws its place is never dropped (D8)."""
+"""A geometry stands for its communes and sites; a report with only a drawing is kept (D8)."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ SCHOOL, CLINIC = "spo-01", "pmi-01"
 
 
 def _of_schools(**body: Any) -> str | None:
-    """Return the field on which the report of who is limited to schools is refused."""
+    """Return the field on which a report of an account limited to schools is refused."""
     try:
         prepare_report(
             parse_report(orjson.dumps(report(**body))), SCHOOLS, "92", lambda _, r: r, HERE

@@ -1,4 +1,4 @@
-"""Danger to people takes the urgent lane; what replaces or withdraws a report follows it there, and never overtakes it."""
+"""Danger to people uses the urgent lane; its updates and withdrawals follow in order."""
 
 from __future__ import annotations
 

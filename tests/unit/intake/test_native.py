@@ -1,4 +1,4 @@
-"""Body → claim: what the door checks, and what it leaves to the decider (D1)."""
+"""The front checks the body of a report and leaves the rest to the decider (D1)."""
 
 from __future__ import annotations
 

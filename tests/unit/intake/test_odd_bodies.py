@@ -1,4 +1,4 @@
-"""Bodies that are legal and odd: accepted, or refused with a reason and kept; never a fault of ours, and one of many costs the others nothing."""
+"""Legal but odd bodies are accepted, or refused with a reason and kept, without side effects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STRUCTURED, BATCH = "application/cloudevents+json", "application/cloudevents-bat
 
 
 class Kept:
-    """What was kept of the refused."""
+    """Kept refusals."""
 
     def __init__(self, door: Door) -> None:
         self.door = door

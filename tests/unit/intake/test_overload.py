@@ -1,4 +1,4 @@
-"""Whoever is turned away is told when to come again and is counted; danger to people is never turned away while another would be let in."""
+"""Refused senders get a retry time and are counted; danger to people is refused last."""
 
 from __future__ import annotations
 
@@ -75,7 +75,10 @@ def counted(status: str) -> float:
 
 
 async def test_a_storm_is_shed_with_retry_after_and_counted_and_fires_pass(tmp_path: Path) -> None:
-    """300 ordinary reports and 60 fires at once, and room for 40 + 80: every answer is 202 or 503, every fire is accepted, every 503 is counted."""
+    """300 ordinary reports and 60 fires arrive at once, with room for 40 + 80.
+
+    Every answer is 202 or 503, every fire is accepted, every 503 is counted.
+    """
     door = Door(tmp_path, in_flight=40, in_flight_reserve=80)
     append, before = door.inputs.append, counted("503")
     release = asyncio.Event()

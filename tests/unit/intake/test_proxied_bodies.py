@@ -43,7 +43,7 @@ class Sender:
 
 
 class Console:
-    """A server that counts who comes, and answers nothing."""
+    """Server that counts connections and answers nothing."""
 
     def __init__(self) -> None:
         self.callers = 0

@@ -1,4 +1,4 @@
-"""Behind a reverse proxy: who calls and how is what the proxy says, if it is one of ours, and what nobody else says."""
+"""A configured reverse proxy gives address and scheme of the caller; others are not believed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAID = [(b"x-forwarded-for", b"198.51.100.9, 192.0.2.7"), (b"x-forwarded-proto",
 
 
 class Seen:
-    """An application that keeps what it is told of its caller."""
+    """Application that records the identity of its caller."""
 
     async def __call__(self, scope: Any, _receive: Any, _send: Any) -> None:
         self.caller = (scope["client"][0], scope["scheme"])
@@ -34,7 +34,7 @@ async def caller(config: uvicorn.Config, seen: Seen, connected: str) -> tuple[st
 
 @pytest.mark.parametrize("proxies", ["127.0.0.1", "10.1.2.3/8, 127.0.0.1", "127.0.0.0/8"])
 async def test_a_configured_proxy_names_the_caller(tmp_path: Path, proxies: str) -> None:
-    """All callers of one counted as one without TLS: cookies went without `Secure`, and one who guessed passwords made everybody wait."""
+    """All callers of a proxy counted as one without TLS, and shared one limit of login attempts."""
     seen = Seen()
     settings = IntakeSettings(data_dir=tmp_path, proxies=proxies)
     assert await caller(front(seen, settings), seen, "127.0.0.1") == ("192.0.2.7", "https")
@@ -60,7 +60,7 @@ OF_ANOTHER = FrontMark(MasterKey(b"x" * 32))
 
 
 async def console_caller(mark: list[tuple[bytes, bytes]]) -> tuple[str, str]:
-    """Who called, as the console sees it: a request from another container, with this mark."""
+    """Return the caller as the console sees it, for a request with this mark."""
     seen = Seen()
     config = console(FrontGuard(seen, OF_FRONT))
     config.load()

@@ -1,4 +1,4 @@
-"""A sender that brings more than its rate is told when to come again and is named; nobody else waits for it, and danger has a bucket of its own."""
+"""A sender above its rate gets a retry time and is named; danger has its own bucket."""
 
 from __future__ import annotations
 

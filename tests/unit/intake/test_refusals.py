@@ -1,4 +1,4 @@
-"""The lane of the refused outlives a full disk, the end of which would be taken for that of the front, and a broker that is away."""
+"""Refused messages survive a full disk and a missing broker."""
 
 from __future__ import annotations
 

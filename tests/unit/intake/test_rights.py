@@ -1,4 +1,4 @@
-"""Role × route on the front door, generated from its own document: each wrong role is refused, each right one comes in."""
+"""Each role reaches exactly its routes of the front, as generated from its own document."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CONSOLE_DECIDES = frozenset(
     "GET /api/v2/status",
     "GET /api/v2/receivers",
 }
-"""An Alertmanager's paths: the front asks the console with the caller's key, which has its own row there."""
+"""Paths of an Alertmanager: the front asks the console with the key of the caller."""
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ async def clients(door: Door) -> AsyncIterator[dict[Role | None, httpx.AsyncClie
 
 
 async def _no_letters(_reader: object) -> list[DeadLetter]:
-    """Stands for reading the topic of dead letters."""
+    """Replace the reading of the topic of dead letters."""
     return []
 
 

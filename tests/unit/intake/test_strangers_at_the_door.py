@@ -1,4 +1,4 @@
-"""What strangers are told by the front: nothing of its counters where it is set so, and over TLS to come back over TLS."""
+"""Strangers see no counters if configured so, and HSTS over TLS."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TECHNICAL = ("/metrics", "/openapi.json", "/asyncapi.json", "/measures.json")
 
 @pytest.fixture
 async def closed(tmp_path: Path) -> AsyncIterator[Door]:
-    """A door that shows strangers no counters."""
+    """Build a front that hides counters from strangers."""
     made = Door(tmp_path, metrics_public=False)
     yield made
     await made.close()

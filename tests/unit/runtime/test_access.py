@@ -99,7 +99,7 @@ async def test_another_process_knows_it_from_the_topic(
 async def test_a_code_used_in_one_process_takes_back_nothing_that_another_decided(
     store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
 ) -> None:
-    """A sign-out of the front, and a login of the console that was noted and is not on the topic yet: whichever comes first."""
+    """A sign-out at the front and a login at the console may arrive in either order."""
     principal = create_principal(Role.CELL)
     await store.add_account(principal, "cellule")
     console = create_memory_access(tmp_path, log, "console")
@@ -193,7 +193,7 @@ async def test_erased_accounts_do_not_return_from_the_file(
 async def test_a_stranger_neither_revokes_a_token_nor_opens_a_closed_session(
     store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
 ) -> None:
-    """By null values on the topic an administrator's token was gone, and a session that was logged out opened again."""
+    """Unsigned null values on the topic removed an administrator's token and reopened a session."""
     principal = create_principal(Role.ADMIN)
     token_id, token = await store.create_token(principal)
     sessions = Sessions(store)

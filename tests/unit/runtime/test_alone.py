@@ -1,4 +1,4 @@
-"""What a start and a command of a stopped installation find on the disk: used as it is, or named in one line."""
+"""Files of a stopped installation are used by starts and commands, or named in one line."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_ports_that_are_none_are_made_anew(settings: Settings, content: str) -> 
 async def test_an_unwritable_file_is_named_in_one_line(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """As after one start by another user: it ended with a traceback."""
+    """A start by another user ended with a traceback."""
     path = settings.data.root / name
     if name == "secrets":
         path.rmdir()
@@ -96,7 +96,7 @@ async def test_an_unwritable_file_is_named_in_one_line(
 
 
 def test_a_java_may_be_named_as_in_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`VIGIE_JAVA=java` was found to be good, and the broker then ended with `java: No such file or directory`."""
+    """`VIGIE_JAVA=java` passed the check, but the broker did not find the program."""
     java = tmp_path / "bin" / "java"
     java.parent.mkdir()
     java.write_text("#!/bin/sh\necho 'openjdk version \"21.0.1\"' >&2\n")
@@ -112,7 +112,7 @@ def test_a_java_may_be_named_as_in_a_shell(tmp_path: Path, monkeypatch: pytest.M
 async def test_the_end_of_its_terminal_stops_it_unless_that_was_ignored(
     before: signal.Handlers, stops: bool
 ) -> None:
-    """`nohup vigie up &` ended when who had started it logged out."""
+    """`nohup vigie up &` ended at the logout of its user."""
     usual = signal.signal(signal.SIGHUP, before)
     try:
         with _catch_stop_signals() as asked:

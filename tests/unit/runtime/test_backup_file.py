@@ -1,4 +1,7 @@
-"""The file of a backup: it opens with its key, whole and unchanged, or not at all; and where a running system is cut."""
+"""A backup file opens whole and unchanged with its key, or not at all.
+
+A running system is cut consistently.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ SECRET = b"correct horse battery"
 
 @pytest.fixture(scope="module", autouse=True)
 def _each_key_is_derived_once() -> Iterator[None]:
-    """It is meant to take its time."""
+    """Derive each key once, because a derivation is slow on purpose."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sealed_file, "_derive_key", lru_cache(sealed_file._derive_key))
         yield
@@ -183,7 +186,7 @@ def test_a_manifest_signed_by_nobody_is_refused(
 
 
 def steps(*of: tuple[int, int, str, int]) -> deque[TailRecord]:
-    """(offset, seq before, source, seq heard)."""
+    """Build steps of (offset, previous sequence number, source, sequence number received)."""
     return deque(
         (
             TailRecord(offset, (0, before), source, (0, heard))
@@ -364,7 +367,7 @@ with open_atomic_file(pathlib.Path(sys.argv[1])):
 def test_a_device_a_pipe_or_a_folder_is_not_replaced(
     tmp_path: Path, make: Callable[[Path], None]
 ) -> None:
-    """`vigie backup /dev/null`, to try it, put a file in the place of the device, for every program of the machine."""
+    """`vigie backup /dev/null` replaced the device by a file, for all programs of the machine."""
     make(target := tmp_path / "target")
     with (
         pytest.raises(FileExistsError, match=r"no ordinary file.*target'$"),

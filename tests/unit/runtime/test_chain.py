@@ -1,4 +1,4 @@
-"""One log partition as a compare-and-swap register: whoever writes, every reader accepts the same history."""
+"""A log partition is a compare-and-swap register: every reader accepts the same history."""
 
 from __future__ import annotations
 
@@ -246,7 +246,10 @@ def test_the_input_continues_at_a_new_base() -> None:
 
 
 def test_inputs_without_effect_have_other_ids_in_another_history() -> None:
-    """An input topic that was made again begins at 0: its dead letters hid behind those of the first, and `verify` saw one id twice."""
+    """A recreated input topic starts at offset 0.
+
+    Its dead letters hid behind the earlier ones, and `verify` saw one id twice.
+    """
     view, _ = chained(4)
     unreadable = InputRecord(
         "toy.inputs",

@@ -1,4 +1,4 @@
-"""The broker's classes are kept for the Java and the jars to which they belong, and never used when they are damaged."""
+"""Cached classes of the broker belong to one Java and its jars; damaged ones are never used."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def jars(tmp_path: Path) -> tuple[Path, ...]:
 
 @pytest.fixture(autouse=True)
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[KafkaNode]:
-    """Nodes whose classes were written, without a JVM."""
+    """List the nodes with recorded classes, without a JVM."""
     found: list[KafkaNode] = []
 
     def record(node: KafkaNode, into: Path) -> None:
@@ -156,7 +156,10 @@ def test_a_jvm_gets_them_or_writes_them(tmp_path: Path, jars: tuple[Path, ...]) 
 def test_a_stopped_recording_leaves_no_process(
     tmp_path: Path, jars: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A recorded JVM starts another one that writes: it went on for seconds after `vigie up` had ended. What else this process has started goes on."""
+    """A recording JVM starts a second one to write.
+
+    It ran for seconds after the end of `vigie up`. Other processes continue.
+    """
     jvm = java(tmp_path)
     jvm.command.parent.mkdir(parents=True)
     jvm.command.write_text("#!/bin/sh\nsleep 600 & wait\n")

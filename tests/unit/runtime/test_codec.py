@@ -1,4 +1,4 @@
-"""Snapshots of state: what is dumped reads back equal."""
+"""Snapshots restore a state equal to the saved one."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_a_page_is_sealed_once_and_forgotten_whole(monkeypatch: pytest.MonkeyPat
 def test_blocks_of_pages_remember_and_forget_as_one_set_would(
     monkeypatch: pytest.MonkeyPatch, told: list[tuple[int, int]]
 ) -> None:
-    """A restored state is the same value: two workers decide alike, whoever was restarted."""
+    """A restored state is the same value, so restarted workers decide like the others."""
     monkeypatch.setattr("services.runtime.decider.applied_ids.PAGE_IDS", 3)
     monkeypatch.setattr("services.runtime.decider.applied_ids.BLOCK_PAGES", 2)
     monkeypatch.setattr("services.runtime.decider.applied_ids.RETENTION_MS", 60)

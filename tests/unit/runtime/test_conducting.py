@@ -1,4 +1,4 @@
-"""The conductor's process: what it sends when, and that it goes on past what belongs to no exercise."""
+"""The conductor process sends steps in time and survives records without an exercise."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXERCISES = 4
 
 
 class Slow:
-    """A producer whose acknowledgements come when the test says so."""
+    """Producer with acknowledgements at times set by the test."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, asyncio.Future[Any]]] = []
@@ -58,7 +58,7 @@ def steps(*services: str) -> list[Move]:
 async def test_the_last_of_a_group_is_sent_when_the_inputs_of_the_others_hold_theirs(
     conducting: ConductorProcess, slow: Slow
 ) -> None:
-    """Its service may answer at once, and the order in which that and a step arrive must not be left to chance."""
+    """Its service may answer at once; the order of that answer and a step must be fixed."""
     sending = asyncio.create_task(conducting._send(steps("alerts", "continuity", "delivery")))
     await eventually(lambda: len(slow.sent) == 2)
     slow.sent[1][1].set_result(None)
@@ -83,7 +83,7 @@ async def test_moves_to_one_service_do_not_wait_for_each_other(
 
 
 async def test_a_record_of_no_realm_does_not_end_the_conductor() -> None:
-    """One unreadable input among the exercises, or a repair of their log, ended the process that moves them all."""
+    """One unreadable input, or a repair of the log, ended the process that moves all exercises."""
     service: MemoryService[Any] = MemoryService(ToyDecider())
     service.service = service.machine.service = "alerts"
     stored = service.feed_raw(EXERCISES, b"no realm", b"{}", [])

@@ -1,4 +1,4 @@
-"""The conductor: what comes next only when the realm is quiet, and nothing but the logs decides what."""
+"""The conductor moves a quiet realm on, and derives each step from the logs alone."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ T0 = 1_800_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Toy:
-    """Deadlines by key, and what was heard, in order."""
+    """Deadlines by key, and received inputs in order."""
 
     due: Map[str, Instant] = Map()
     heard: tuple[str, ...] = ()
 
 
 class ToyDecider:
-    """Alerts asks a person at each metric; continuity sends metrics on deadlines; delivery passes answers on."""
+    """Alerts asks a person at each metric; continuity sends metrics; delivery passes answers on."""
 
     logic = 1
 
@@ -266,12 +266,12 @@ def test_a_request_for_a_step_is_answered_when_the_realm_is_quiet() -> None:
 
 
 def moves_of(system: MemorySystem) -> list[tuple[str, int]]:
-    """(service, ms after the start) of the next steps."""
+    """List the next steps as (service, milliseconds after the start)."""
     return [(m.service, m.at - T0) for m in system.conductor.next_moves(REALM)]
 
 
 def asked_for(to: int) -> MemorySystem:
-    """A step was asked for and not begun. Continuity has something to do at 60 s."""
+    """Request a step that has not begun. Continuity has a deadline at 60 s."""
     system = opened()
     system.feed(
         "alerts",
@@ -292,7 +292,7 @@ def test_steps_of_services_with_nothing_to_do_go_together() -> None:
 
 
 def test_a_step_with_effect_ends_its_group() -> None:
-    """What it says may reach the next before its step."""
+    """Its facts may reach the next service before the step of that service."""
     system = asked_for(60_000)
     assert moves_of(system) == [("alerts", 60_000), ("continuity", 60_000)]
     system.settle(REALM)
@@ -441,7 +441,7 @@ def test_an_answer_that_nobody_takes_does_not_hold_the_realm() -> None:
     ("speed", "minutes"), [(1.0, [1, 2, 3, 3.5]), (20.0, [1, 2, 3, 3.5]), (600.0, [3.5])]
 )
 def test_a_realm_with_a_speed_steps_each_minute(speed: float, minutes: list[float]) -> None:
-    """Decisions of people are dated by its clock: it stood at the last deadline for as long as nothing was due."""
+    """The clock dates decisions of people: it stood at the last deadline while nothing was due."""
     system = MemorySystem(
         {name: QuietDecider(name) for name in ("alerts", "continuity", "delivery")}
     )

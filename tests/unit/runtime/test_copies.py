@@ -1,4 +1,4 @@
-"""A copy that is damaged is begun anew, whoever finds it; nothing else is taken for damage."""
+"""Any process replaces a damaged copy by a new one; other errors do not count as damage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCHEMA = "CREATE TABLE IF NOT EXISTS kept (id INTEGER PRIMARY KEY, what TEXT)"
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """Large enough for a damage in its middle."""
+    """Create a copy large enough for damage in its middle."""
     db = open_cache(tmp_path / "vault" / "copy.db", SCHEMA)
     db.executemany("INSERT INTO kept VALUES (?, ?)", [(n, "x" * 100) for n in range(2000)])
     db.close()

@@ -1,4 +1,4 @@
-"""What the runtime does for every domain, on the toy domain in memory."""
+"""The runtime serves every domain; here a toy domain in memory."""
 
 from __future__ import annotations
 
@@ -229,7 +229,10 @@ def test_an_input_does_not_fail_because_of_the_deadlines_that_were_due_with_it()
 
 
 def test_thousands_of_small_deadlines_that_are_due_at_once_all_fire() -> None:
-    """What a fact takes in a Transaction is mostly its id and its type: counted by its content alone, they never fitted, and none ever fired."""
+    """Id and type are most of a fact's size in a Transaction.
+
+    Counted by their content alone, the facts never fitted, and no deadline fired.
+    """
     service = opened()
     for n in range(MANY):
         service.feed(LIVE, report(incident=f"i{n}", delay_ms=60_000), id=f"r{n}", at=T0)
@@ -566,7 +569,7 @@ def test_closing_is_forwarded_like_a_fact() -> None:
     "started_at", [-1, END_OF_TIME, END_OF_TIME + 12 * 3_600_000, 2**62, 2**70]
 )
 def test_an_exercise_begins_at_a_time_that_a_calendar_names(started_at: int) -> None:
-    """Its facts could not be forwarded: the worker ended at the first of them, and again at each start, for everybody."""
+    """Its facts could not be forwarded, so the worker ended at each restart."""
     command = OpenRealm(author="p1", role="admin", territory="92", started_at=started_at)
     answer = only(MemoryService(ToyDecider(), clock=T0).feed(EXERCISE, command, id="open"))
     assert isinstance(answer, CommandRefused)

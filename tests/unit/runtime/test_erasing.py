@@ -1,4 +1,4 @@
-"""Erased texts are gone with their photos and say when and why; retention erases what is past its time (D58)."""
+"""Erased texts lose their photos and keep time and reason; retention erases expired ones (D58)."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Clock:
         self.times: list[Instant] = []
 
     def at(self, now: Instant) -> None:
-        """Everything that was written since the last call was written at this time."""
+        """Date everything written since the last call at this time."""
         self.times += [now] * (len(self._vault.log.entries) - len(self.times))
         self._vault.follow()
 

@@ -1,4 +1,4 @@
-"""What we changed in Faust's consumer: a delivery is awaited whole, and offsets are committed as far as inputs are applied."""
+"""Our consumer for Faust awaits each delivery and commits offsets only of applied inputs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Owner:
 
 
 class Consumer(PositionedConsumer):
-    """Without a transport: what it would commit is noted."""
+    """Consumer without a transport; it records its commits."""
 
     def __init__(self, app: Any) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""The console believes what the front says of callers, and nobody else."""
+"""The console believes only the front about the identity of callers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PEER = ("127.0.0.1", 5)
 
 
 async def judged(headers: dict[str, str]) -> Any:
-    """The scope that the application sees."""
+    """Return the scope that the application sees."""
     seen = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

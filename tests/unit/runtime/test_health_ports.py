@@ -25,7 +25,7 @@ WHY = "lacks the records of source-secrète"
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[HealthServer]:
-    """A process that is alive and not ready, with counters."""
+    """Run a process that is alive and not ready, with counters."""
     metrics.count("vigie_dead_letters_total", service="healthy", reason="invalid")
     settings = Settings(data_dir=tmp_path, health_port=0)
     running = await health.serve_health(settings, {"log": lambda: WHY}, live={"loop": lambda: None})

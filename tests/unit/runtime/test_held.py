@@ -30,7 +30,7 @@ class NoReader:
 
 
 class Unacknowledged(Publisher):
-    """Sends nothing; `acknowledge` holds what to call for each record."""
+    """Producer that sends nothing; `acknowledge` holds one callback per record."""
 
     def __init__(self, service: str) -> None:
         self.kafka, self.service = "", service
@@ -43,7 +43,7 @@ class Unacknowledged(Publisher):
 
 @pytest.fixture
 def caught_up(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """A feed that has a long log to publish before what is new, until this is set."""
+    """Return an event; until it is set, the feed has a long log to publish."""
     done = asyncio.Event()
 
     async def begin(*_: Any) -> Position:
@@ -59,7 +59,7 @@ def caught_up(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 
 
 def behind(publisher: Publisher, transaction: Transaction) -> OwnedPartition[Any]:
-    """So much is unpublished that the next input waits, and no append is on its way whose acknowledgement could wake it."""
+    """Return a worker with a full backlog and without an append to wake it."""
     room = asyncio.Event()
     held = OwnedPartition(
         0,

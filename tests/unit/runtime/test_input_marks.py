@@ -1,4 +1,4 @@
-"""An input counts when a process of this installation wrote it: the password of the broker is not enough."""
+"""An input counts only from a process of this installation; the broker password is not enough."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def record(
     n: int = 1,
     at: int = T0,
 ) -> InputRecord:
-    """A record as the broker hands it out; without a mark unless `given` has one."""
+    """Build a record as the broker returns it, without a mark unless `given` has one."""
     value = encode_message(ToyReport(incident="i1", n=n))
     return InputRecord(topic, P, 0, key, value, headers() if given is None else given, at)
 
@@ -96,7 +96,7 @@ def test_a_moment_may_end_with_a_line_as_editors_write_it(tmp_path: Path) -> Non
 
 
 def with_header(name: str, value: bytes) -> InputRecord:
-    """The genuine record with one header changed, or added before its mark."""
+    """Return the genuine record with one header changed, or added before its mark."""
     rest = [(n, v) for n, v in GENUINE.headers if n != name]
     return replace(GENUINE, headers=[(name, value), *rest])
 
@@ -223,7 +223,7 @@ def opened() -> ChainView[ToyState]:
 def applied(
     view: ChainView[ToyState], made: InputRecord
 ) -> tuple[ChainView[ToyState], PreparedAppend]:
-    """As a worker does."""
+    """Apply a record like a worker."""
     record = replace(made, offset=view.position.applied + 1)
     return apply_input(MACHINE, view, record, "run", MARKS.find_fault(record))
 

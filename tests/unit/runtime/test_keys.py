@@ -44,7 +44,7 @@ def test_keys_nobody_took_are_given_back_at_the_end(tmp_path: Path) -> None:
 
 
 def test_a_master_key_that_is_gone_is_not_replaced_by_another_one(tmp_path: Path) -> None:
-    """Texts went on under the new one: whoever put the old key back had lost those, whoever did not all others."""
+    """A new key encrypted later texts, so either these or all earlier ones were lost."""
     Keyring(tmp_path / "keyring.db", MasterKey.open(tmp_path)).close()
     kept = (tmp_path / "master.key").read_bytes()
     (tmp_path / "master.key").unlink()

@@ -1,4 +1,4 @@
-"""Where the deciders stand is read from the newest record of each log partition, and from nothing else."""
+"""The positions of deciders come from the newest record of each log partition alone."""
 
 from __future__ import annotations
 

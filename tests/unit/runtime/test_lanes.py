@@ -1,4 +1,4 @@
-"""Two lanes of one decider: whatever order their records are taken in, the log keeps it, and whoever folds the log goes on from there."""
+"""A decider reads two lanes in any order; the log keeps that order for later folds."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def record(topic: str, offset: int, id: str, message: Any, at: int) -> InputReco
 
 
 def records_of(steps: Sequence[tuple[bool, int, bool]]) -> list[InputRecord]:
-    """The records of both lanes in the order in which a worker takes them; each lane's own offsets and times rise."""
+    """Return the records of both lanes in reading order; offsets and times rise in each lane."""
     found, nexts, times = [opening()], {False: 1, True: 0}, {False: T0, True: T0}
     for n, (is_urgent, pause, is_twice) in enumerate(steps):
         times[is_urgent] += pause

@@ -1,4 +1,4 @@
-"""Dead letters and places are read past what somebody else wrote on their topics."""
+"""Dead letters and positions are read past foreign records on their topics."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ STRANGE = (None, b"", b"junk", b"[]", b"null", b"\xff\n", b'{"id": 1}', LETTER.d
 
 
 class OneTopic:
-    """A reader whose topic holds these values."""
+    """Reader with a topic of these values."""
 
     def __init__(self, *_: Any) -> None: ...
 
@@ -81,7 +81,7 @@ def test_a_place_that_none_of_ours_wrote_on_a_public_topic_is_none(raw: bytes | 
 def test_a_forwarded_fact_that_failed_takes_effect_when_it_is_offered_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A notification that delivery failed on was offered again as what the watermark had passed, and nothing happened."""
+    """A replay of a failed notification had no effect, because the watermark had passed it."""
     echo, p = MemoryService(EchoDecider()), partition_of("92", PARTITION_COUNT)
     opened = RealmOpened(territory="92", title_code="live", started_at=0, lineage="92")
     echo.feed("92", opened, place=Place("toy", p, 0, 1, 0), place_hash="a")

@@ -1,4 +1,4 @@
-"""What goes to a terminal and what goes to a file, whatever a stranger put into it."""
+"""Log lines go to a terminal and to a file unharmed by text of strangers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ logging.getLogger("uvicorn.error").warning("odd %s", "\x1b[2J")
 
 
 def test_text_of_a_stranger_moves_no_cursor_and_begins_no_line(tmp_path: Path) -> None:
-    """A path of a request is logged while the console is away, and `vigie up` shows the line in a terminal."""
+    """The path of a request is logged, and `vigie up` shows it in a terminal."""
     file = tmp_path / "intake.jsonl"
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],

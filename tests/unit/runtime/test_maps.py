@@ -67,6 +67,6 @@ def test_a_missing_key_raises_a_key_error() -> None:
 
 
 def test_it_is_no_dict() -> None:
-    """As that of immutables: two states are the same when their maps are, not when a dict looks like one."""
+    """Like maps of immutables, a map equals another map, but never a dict."""
     assert Map({"a": 1}) != {"a": 1}
     assert Map({"a": 1}) == Map([("a", 1)])

@@ -1,4 +1,4 @@
-"""Whoever runs the system is told of every input without effect and of every deadline that failed."""
+"""Operators see every input without effect and every failed deadline."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def opened(realm: str) -> MemoryService[object]:
 
 @pytest.mark.parametrize(("realm", "counted"), [("92", 1), ("92~ex-1", 0)])
 def test_a_failed_deadline_is_logged_and_counted_in_a_live_realm(realm: str, counted: int) -> None:
-    """Nothing fires in its place: a ladder may stand still, and only a line of the main courante said so."""
+    """An escalation may stand still; only a line of the main courante showed it."""
     service = opened(realm)
     service.feed(realm, ToyReport(incident="bad", n=1, delay_ms=100, does="curse"), at=T0)
     failure_log.initialize_metric("toy")

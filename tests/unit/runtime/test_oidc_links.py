@@ -1,4 +1,4 @@
-"""Which account an identity of the organisation's provider gets the first time."""
+"""An identity of the organisation's provider is linked to one account at first use."""
 
 from __future__ import annotations
 

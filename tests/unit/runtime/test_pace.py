@@ -1,4 +1,4 @@
-"""A realm with a speed moves at that speed: steps wait for their time, and a realm that was left alone does not race to catch up."""
+"""A realm with a speed keeps it: steps wait, and an unattended realm does not race to catch up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A library's own trouble with cancellations does not end, or hold, who stops a consumer."""
+"""Faulty cancellation in a library neither ends nor blocks the caller that stops a consumer."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Consumer:
         await self.close()
 
     async def close(self) -> None:
-        """As aiokafka's client: begins to close its connections, and waits for the same futures each time."""
+        """Close connections like aiokafka, and wait for the same futures again."""
         self.closed = True
         if self._connection is None:
             self._connection = connection = asyncio.get_running_loop().create_future()

@@ -1,4 +1,7 @@
-"""Passkeys without a browser: a device made of a key pair, so that every step can be forged. The real ones are in tests/browser."""
+"""Passkeys with a device made of a key pair, to forge every step.
+
+Real devices are in tests/browser.
+"""
 
 from __future__ import annotations
 
@@ -215,7 +218,7 @@ async def test_a_name_is_needed_and_only_this_machine_does_without_https() -> No
 
 
 async def test_guessing_by_others_does_not_lock_the_cell_out(world: World) -> None:
-    """Neither the account nor the address of the building, whoever tries."""
+    """Guesses of others lock neither the account nor the address of the building."""
     device = Device()
     await world.add(device)
     account = await world.sessions.set_password(world.account(), "correct horse battery")

@@ -60,7 +60,7 @@ def taking() -> TestClient:
 def test_an_unreadable_body_is_reported_as_such(
     path: str, kind: str, body: bytes, status: int, code: str, said: str
 ) -> None:
-    """Some were a 400 without a code, in English; `curl -d` without a media type was told of a « dictionary » that it had sent."""
+    """Some bodies got a 400 in English without a code; `curl -d` was told about a dictionary."""
     answer = taking().post(path, content=body, headers={"content-type": kind})
     assert (answer.status_code, answer.headers["content-type"], answer.json()["code"]) == (
         status,
@@ -71,7 +71,7 @@ def test_an_unreadable_body_is_reported_as_such(
 
 
 async def test_after_a_failure_the_next_request_takes_another_connection() -> None:
-    """The server closes the connection; a request that had been sent on it was lost, and nobody knew whether it had been carried out."""
+    """The server closes the connection. A request sent on it was lost with an unknown outcome."""
     app = FastAPI()
     install_handlers(app)
 

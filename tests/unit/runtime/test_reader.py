@@ -1,4 +1,4 @@
-"""A reader parses a few records at a time, however many were fetched: what they were parsed into stays with the process."""
+"""A reader parses a few records at a time, because parsed objects keep their memory."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def test_unread_records_are_fetched_again_after_an_interruption(
 async def test_more_ignored_records_than_any_zombie_can_leave_are_named_while_they_are_written(
     lay_there: int, stuck: bool
 ) -> None:
-    """Those that lay there when the reader began stop nobody: it would end again and again when their writer has long been stopped."""
+    """Old ignored records stop no reader, because their writer was stopped long ago."""
     chains = Chains()
     records = [b"junk"] * (MAX_IGNORED_RUN + 10) + [
         chains.make("alerts", REALM, [NOTE], 1_800_000_000_000)[1]

@@ -1,4 +1,4 @@
-"""The front is ready as soon as it accepts reports: whoever cannot start beside it does not take it out."""
+"""The front is ready once it accepts reports; other processes that fail to start do not matter."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Child:
 
 
 async def is_over(children: list[Any], *, is_new: bool, after: Any = lambda: None) -> bool:
-    """Return whether the front is ready once `after` has happened; every process was looked at a few times before."""
+    """Return whether the front is ready after `after`, with each process checked a few times."""
     waiting = asyncio.create_task(_wait_for_front(children, is_new=is_new))
     for _ in range(3):
         await asyncio.sleep(0)
@@ -44,7 +44,7 @@ async def test_a_decider_that_ends_at_the_start_is_not_waited_for() -> None:
 
 
 async def test_a_decider_that_is_starting_is_waited_for() -> None:
-    """Who uses the system at once after /readyz finds a decider that answers."""
+    """The first request after /readyz finds a decider that answers."""
     alerts = Child("alerts-0", is_ready=False)
     assert not await is_over([Child("intake"), alerts], is_new=False)
     assert await is_over([Child("intake"), alerts], is_new=False, after=alerts.ready.set)

@@ -1,4 +1,4 @@
-"""A refusal for want of a right says in words who is refused, and who may."""
+"""A refusal for a missing right names the role refused and the roles allowed, in words."""
 
 from __future__ import annotations
 

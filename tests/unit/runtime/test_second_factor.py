@@ -1,4 +1,4 @@
-"""With a password alone, who decides may add a second factor and log out, and nothing else; and easily guessed passwords are refused."""
+"""A password alone only allows to add a second factor or to log out; weak ones are refused."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ async def test_a_forged_form_adds_no_second_factor(world: World) -> None:
 
 
 async def test_a_password_cannot_add_a_factor_beside_a_passkey(world: World) -> None:
-    """Whoever learnt the password would have made a second factor of their own."""
+    """A stolen password could have added a second factor of the thief."""
     account = await world.account(Role.ADMIN)
     await world.access.put(
         account.model_copy(

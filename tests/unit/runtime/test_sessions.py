@@ -126,7 +126,7 @@ async def test_guessing_is_slowed_down_for_the_login_and_the_address(
 async def test_guesses_that_come_all_at_once_are_counted_one_by_one(
     store: AccessStore, sessions: Sessions
 ) -> None:
-    """None of fifty is let in before the first has failed; a known browser waits for no stranger."""
+    """All fifty wait for the first to fail; a known browser waits for no stranger."""
     await person(store, sessions)
     looked = 0
     first = await sessions.login("cellule", PASSWORD, None, address="::1")
@@ -206,7 +206,7 @@ async def test_a_login_takes_back_nothing_that_was_decided_while_its_password_wa
 async def test_a_second_factor_and_a_shut_account_end_the_sessions_that_were_open(
     store: AccessStore, sessions: Sessions
 ) -> None:
-    """Also of an account that is opened again: who stole the cookie meanwhile has nothing."""
+    """This also holds for a reopened account: a cookie stolen meanwhile is worthless."""
     principal, account = await person(store, sessions)
     before = await sessions.login("cellule", PASSWORD, None, address="::1")
     secret = create_totp_secret()
@@ -277,7 +277,7 @@ async def open_for(store: AccessStore, sessions: Sessions, role: Role) -> Sessio
 async def test_over_tls_only_cookies_of_this_very_host_count(
     store: AccessStore, sessions: Sessions, scheme: str, prefix: str, other: str
 ) -> None:
-    """A neighbour in the domain can set a cookie for all of it, and so log somebody in as itself; not one of this name."""
+    """A neighbour host can set a cookie for the whole domain, but not one with this name."""
     await store.put(person := create_principal(Role.CELL))
     session = sessions.admit(person)
     is_tls = scheme == "https"

@@ -34,7 +34,7 @@ STATUS = {
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataDir:
-    """Of a `vigie up` that ended without a word."""
+    """Create the directory of a `vigie up` that was killed."""
     data = DataDir(tmp_path)
     data.make()
     data.status.write_text(json.dumps(STATUS))
@@ -91,7 +91,7 @@ EVERY = {
 def test_an_empty_variable_counts_as_not_set(
     variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As `VIGIE_TERRITORY=${TERRITORY:-}` of a compose file: it was the current directory."""
+    """`VIGIE_TERRITORY=${TERRITORY:-}` of a compose file meant the current directory."""
     kind, field = EVERY[variable]
     monkeypatch.delenv(variable, raising=False)
     usual = getattr(kind(), field)
@@ -216,7 +216,7 @@ def test_two_copies_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_copies_of_the_running_system_are_known_to_every_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`vigie doctor` found a fault in every topic of a healthy cluster, because its shell did not name the copies."""
+    """`vigie doctor` found faults in a healthy cluster: its shell lacked the setting."""
     data = DataDir(tmp_path)
     data.make()
     addresses = SystemAddresses("k:1,k:2,k:3", "redis://r:2/0", "h:3", "c:4", replication=3)
@@ -294,7 +294,7 @@ def test_an_address_for_links_that_leads_nowhere_is_refused(
 
 
 def test_new_files_are_readable_by_the_owner_only(tmp_path: Path) -> None:
-    """Also logs and segments: others on the machine read no incident. A folder that was there keeps its mode."""
+    """This includes logs and segments with incidents. An existing folder keeps its mode."""
     given = tmp_path / "given"
     given.mkdir()
     given.chmod(0o755)

@@ -136,7 +136,7 @@ def test_a_manifest_reads_back_equal() -> None:
 
 
 class Taken:
-    """A producer whose broker takes everything."""
+    """Producer with a broker that accepts everything."""
 
     def __init__(self) -> None:
         self.keys: list[bytes] = []

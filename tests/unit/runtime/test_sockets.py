@@ -20,7 +20,7 @@ from services.runtime.process.sockets import (
 
 @pytest.fixture
 def deep(tmp_path: Path) -> Iterator[Path]:
-    """A `run` folder whose path is too long for a socket."""
+    """Create a `run` folder with a path too long for a socket."""
     run = tmp_path / ("d" * MAX_PATH_BYTES) / "run"
     run.mkdir(parents=True)
     yield run

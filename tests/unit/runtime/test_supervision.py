@@ -228,7 +228,7 @@ async def watched(probe: Probe, enough: Callable[[], bool]) -> ProcessStatus:
 async def test_a_supervisor_that_stood_still_itself_takes_nobody_for_hung(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is stopped for a minute in the middle of a look: the look has failed, and the process was never asked in time."""
+    """The check failed because the supervisor was suspended; the process was never asked."""
     ahead, looks = 0.0, 0
     monkeypatch.setattr(
         child_module, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead)

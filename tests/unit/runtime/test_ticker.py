@@ -1,4 +1,4 @@
-"""Something is due and nobody writes: a Tick goes out, whatever the clocks of the machine do."""
+"""A Tick is sent for each deadline without other inputs, under any clock of the machine."""
 
 from __future__ import annotations
 

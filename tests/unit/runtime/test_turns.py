@@ -1,4 +1,4 @@
-"""A consumer takes a stream in turns, what comes alone or is awaited at once (docs/adr/0020)."""
+"""A consumer reads a stream in turns; a single or expedited record comes at once (ADR 20)."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_in_a_hurry_nothing_waits(clock: SimpleNamespace, fetcher: Fetcher) -> N
 def test_only_a_fetch_that_covers_everything_is_patient(
     clock: SimpleNamespace, fetcher: Fetcher
 ) -> None:
-    """aiokafka has one fetch under way per broker: what waits here, or is resumed, must not wait for idle partitions."""
+    """aiokafka has one fetch per broker: active partitions must not wait for idle ones."""
     FetchThrottle(SimpleNamespace(_fetcher=fetcher))
     waits = []
     for records, resumed in (({}, []), ({"p": "x"}, []), ({}, ["p"])):
@@ -99,7 +99,7 @@ def test_only_a_fetch_that_covers_everything_is_patient(
 
 
 def test_pure_readers_let_the_broker_wait_longer(clock: SimpleNamespace, fetcher: Fetcher) -> None:
-    """The broker answers the requests of one connection one after the other: other questions would wait behind the fetch."""
+    """The broker answers a connection in order, so others would wait behind the fetch."""
     FetchThrottle(SimpleNamespace(_fetcher=fetcher), FETCH_INTERVAL_MS, READER_WAIT_MS)
     assert (
         fetcher._get_actions_per_node(None)[0][0][1]._max_wait_ms == READER_WAIT_MS > IDLE_WAIT_MS
@@ -107,7 +107,7 @@ def test_pure_readers_let_the_broker_wait_longer(clock: SimpleNamespace, fetcher
 
 
 def test_a_fetch_that_has_ended_is_not_waited_for(clock: SimpleNamespace, fetcher: Fetcher) -> None:
-    """aiokafka drops an ended task from its list a moment before its node: it slept for a whole turn then, nothing woke it."""
+    """aiokafka drops an ended task before its node, so the consumer slept a whole turn."""
     FetchThrottle(SimpleNamespace(_fetcher=fetcher))
     fetcher._in_flight = {1}
     fetcher._pending_tasks = [SimpleNamespace(done=lambda: False)]

@@ -1,4 +1,4 @@
-"""The vault without Kafka: a writer in memory, whose entries the test hands to the replica."""
+"""The vault without Kafka: a writer in memory hands its entries to the replica."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -193,7 +193,7 @@ async def test_a_stored_text_is_settled_once_all_replicas_have_it(
 
 
 async def test_a_stranger_erases_no_text(setup: Setup) -> None:
-    """Whoever may write to Kafka deleted every text, person and key by null values."""
+    """Null values from any writer to Kafka deleted texts, people and keys."""
     await setup.texts.put("t-1", TextItem({"text": "eau coupée"}))
     await setup.directory.put(Contact(person="p-1", site="cen-1"))
     setup.follow()
@@ -214,7 +214,7 @@ async def test_a_stranger_erases_no_text(setup: Setup) -> None:
 
 
 async def test_an_erasure_counts_once(setup: Setup) -> None:
-    """The signed erasure of a person, written again by a stranger, took what was imported anew."""
+    """A stranger repeated a signed erasure of a person, and removed a later import."""
     await setup.directory.put(Contact(person="p-1", site="cen-1"))
     setup.follow()
     await setup.directory.erase("p-1")

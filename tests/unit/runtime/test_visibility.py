@@ -1,4 +1,4 @@
-"""A record that a new leader does not show yet is waited for; one that is lost, or another one, is named."""
+"""A reader waits for a record that a new leader hides, and names a lost or different one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TP = TopicPartition("toy.log", 3)
 
 
 class NewLeader:
-    """A consumer of a leader that was just elected: its high watermark lies behind until it is asked where the log ends."""
+    """Consumer of a new leader with a late high watermark, until the log end is requested."""
 
     def __init__(self, end: int) -> None:
         self._end, self._highwater = end, AT - 4
@@ -39,7 +39,7 @@ class NewLeader:
         return self._highwater
 
     async def end_offsets(self, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
-        """Kafka answers only when the high watermark has reached where the log ended at the election."""
+        """Answer only after the high watermark has reached the log end of the election."""
         self._highwater = self._end
         return dict.fromkeys(tps, self._end)
 
@@ -82,7 +82,7 @@ def looks(*answers: Exception | str) -> Callable[[], Any]:
 
 @pytest.fixture
 def copies(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """`copies[:] = [False]`: the topic has one copy."""
+    """Set `copies[:] = [False]` for a topic with one copy."""
     answer = [True]
 
     async def has_copies(_kafka: str, _topic: str) -> bool:

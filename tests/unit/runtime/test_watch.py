@@ -1,4 +1,4 @@
-"""A worker's figures are those of now, whatever has become of the broker and of its partitions."""
+"""The metrics of a worker are current, with any state of the broker and its partitions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.waiting import eventually
 
 
 def figure(name: str, **labels: str) -> float | None:
-    """As Prometheus reads it."""
+    """Return a figure as Prometheus reads it."""
     wanted = (
         re.escape(name)
         + r"\{"
@@ -60,7 +60,7 @@ def worker() -> Any:
 async def test_the_wait_for_the_broker_is_measured_while_it_is_away(
     worker: Any,
 ) -> None:
-    """Nothing listens at its address: the alert that is made for this never came."""
+    """Without a server at its address, the metric for the alert never appeared."""
     worker.held[0] = held(seq=5, lag=0, unacked_s=40)
     watch = Housekeeping(worker)
     tasks = [asyncio.create_task(watch.run()), asyncio.create_task(watch.tell())]

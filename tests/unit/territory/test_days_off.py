@@ -1,4 +1,4 @@
-"""Public and school holidays: loaded by one command, warned of before they end, replaced in an exercise (D43)."""
+"""Public and school holidays are loaded by one command, with a warning before they end (D43)."""
 
 from __future__ import annotations
 

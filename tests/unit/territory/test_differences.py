@@ -1,4 +1,4 @@
-"""What a version changes against another one, in rows of its files (D63)."""
+"""The changes between two versions, in rows of their files (D63)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECTION: TypeAdapter[SectionData] = TypeAdapter(SectionData)
 
 
 def _with(section: Section, edit: Any) -> tuple[SectionData, ...]:
-    """The territory with one section edited as JSON."""
+    """Return the territory with one section edited as JSON."""
 
     def one(data: SectionData) -> SectionData:
         if data.section is not section:

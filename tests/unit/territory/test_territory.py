@@ -24,7 +24,7 @@ KAFKA_BUDGET = 200 * 1024
 
 @pytest.fixture(scope="module", autouse=True)
 def _each_text_is_read_once() -> Iterator[None]:
-    """Of the files of a folder a test changes one."""
+    """Read each text once: a test changes one file of a folder."""
     known: dict[bytes, Any] = {}
 
     def read(path: Path) -> Any:
@@ -383,7 +383,7 @@ def test_an_automatic_plan_has_no_cards(folder: Path) -> None:
 
 
 def test_heat_and_power_plans_have_a_shedding_card_with_a_measured_effect() -> None:
-    """D61: non-critical rooms and servers first; barriers, night opening and telework are cards with measured effect too."""
+    """D61: non-critical rooms and servers first; other cards have a measured effect, too."""
     plans = {plan.id: plan for plan in load_territory(FOLDER).plans}
     for id in ("PT-ELEC", "PT-CANICULE"):
         (shedding,) = [card for card in plans[id].cards if card.effect == "energy_kwh"]
@@ -440,7 +440,7 @@ def test_quiet_hours_of_some_days_only_and_a_time_that_is_none_is_named(folder: 
     ["sites.csv", "communes.csv", "activities.yaml", "escalade.yaml", "metiers.csv", "roster.csv"],
 )
 def test_an_unreadable_file_is_reported_before_references_to_it(folder: Path, name: str) -> None:
-    """Of a `sites.csv` in UTF-16 there were 1,532 problems, and it was the 66th."""
+    """A `sites.csv` in UTF-16 gave 1,532 problems; its own was the 66th."""
     (folder / name).write_bytes(b"\xff\xfe")
     (found,) = problems(folder)
     assert found.startswith(f"{name}:0: ")
@@ -491,7 +491,10 @@ def test_a_table_of_measures_that_cannot_hold_is_refused(
 
 
 def test_the_shipped_territory_rates_the_dependence_of_vulnerable_people() -> None:
-    """D82: children in care, people with disabilities and isolated elderly first; the rules of reassignment say the same as the activities."""
+    """D82: children in care, people with disabilities, isolated elderly.
+
+    The rules of reassignment agree with the activities.
+    """
     made = territory()
     by_kind = {site.kind: site.vulnerable_public for site in made.sites}
     assert (

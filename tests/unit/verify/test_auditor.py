@@ -1,4 +1,4 @@
-"""The auditor's books: what is open is closed by a later record, and what stays open is a breach by name."""
+"""The auditor's open items close with later records; an item that stays open is a breach."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ def in_history(raw: bytes, history: int) -> bytes:
 
 
 def fed(books: OpenItems, *records: tuple[str, Callable[[str], bytes]]) -> list[str]:
-    """Laws that are broken an hour after these records (service, record after a head) were read."""
+    """Return the laws broken an hour after reading these records (service, record after a head)."""
     for service, make in records:
         chain = books.chain(service)
         raw = make(chain.head)
@@ -289,7 +289,10 @@ def test_facts_received_before_a_rebase_are_not_expected_in_any_order_of_reading
 
 
 def test_facts_received_from_before_an_unread_rebase_are_not_expected() -> None:
-    """The log of the receiver was read to its end before that of the source: the rebase of the source came, and what had arrived from behind it was forgotten."""
+    """The log of the receiver was read before that of the source.
+
+    The rebase of the source then dropped the received facts.
+    """
     books = OpenItems(PARTITION, list_destinations, is_published)
     arrival = (
         "delivery",

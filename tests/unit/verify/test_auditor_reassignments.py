@@ -1,4 +1,4 @@
-"""The auditor's law of reassignments, on a real log of continuity and on damaged copies of its records."""
+"""The auditor's law of reassignments, on a real log of continuity and damaged copies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Record = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def log() -> list[Record]:
-    """Closed, proposed, approved, ordered; as records of a live realm."""
+    """Build the records of a live realm: closed, proposed, approved, ordered."""
     world = World()
     world.hit("cen-2", EventType.EVACUATION, since="09:40")
     world.until("09:43")
@@ -34,7 +34,7 @@ def log() -> list[Record]:
 
 
 def judged(log: list[Record], damage: Callable[[Record], None] | None = None) -> list[str]:
-    """What the books say an hour later, of this law. Every record is chained anew: the chain is not what is tried here."""
+    """Return the breaches of this law after an hour. Every record is chained anew."""
     books = OpenItems(partition_of(LIVE, PARTITION_COUNT), list_destinations, lambda *_: False)
     at = 0
     for offset, record in enumerate(json.loads(json.dumps(log))):
@@ -104,7 +104,7 @@ def test_each_breach_has_its_sentence(
 
 
 def test_approvals_before_a_loss_of_history_are_not_missing(log: list[Record]) -> None:
-    """The records of the new history decide it anew; an order whose approval was not seen is no breach then."""
+    """The new history decides again; an order without its approval is then no breach."""
 
     def lost(tx: Record) -> None:
         tx["history"] = 1

@@ -28,7 +28,7 @@ def key(tmp_path: Path) -> SigningKey:
 
 
 def chain() -> list[bytes]:
-    """Four records; the third is another realm's and withheld."""
+    """Build four records; the third belongs to another realm and is withheld."""
     one = record(7, GENESIS, {"type": "vigie.NoteAdded.v1", "id": "f-1", "data": {"line": "l-1"}})
     two = record(
         8, compute_digest(one), {"type": "vigie.IncidentChanged.v1", "id": "f-2", "data": {}}
@@ -46,7 +46,7 @@ def chain() -> list[bytes]:
 
 
 def made(path: Path, key: SigningKey, lines: list[bytes] | None = None) -> Path:
-    """A bundle of these log lines and three lines of the timeline."""
+    """Build a bundle of these log lines and three lines of the timeline."""
     lines = chain() if lines is None else lines
     bundle = Bundle()
     bundle.add("log/alerts.jsonl", b"".join(line + b"\n" for line in lines))
@@ -94,7 +94,7 @@ def rewritten(
     change: Callable[[str, bytes], bytes | None],
     more: dict[str, bytes] | None = None,
 ) -> Path:
-    """The zip with entries changed, left out (None) or added, manifest and signature as they were."""
+    """Return the zip with changed, removed (None) or added entries and the old signature."""
     with ZipFile(source) as before, ZipFile(target, "w") as after:
         for name in before.namelist():
             if (content := change(name, before.read(name))) is not None:
@@ -135,7 +135,7 @@ def _replaced(name: str, by: bytes | None, entry: str, content: bytes) -> bytes 
 def test_a_file_that_is_gone_or_no_json_any_more_is_named(
     tmp_path: Path, key: SigningKey, name: str
 ) -> None:
-    """Not only that something cannot be read: whoever checks must know which file."""
+    """An error must name the file, not only that something is unreadable."""
     whole = made(tmp_path / "b.zip", key)
     for content in (None, b"{", b"[]"):
         found = verify_bundle(
@@ -148,7 +148,10 @@ def test_a_file_that_is_gone_or_no_json_any_more_is_named(
 def test_even_the_owner_of_the_key_cannot_rewrite_a_record(
     tmp_path: Path, key: SigningKey, n: int
 ) -> None:
-    """Signed anew with true hashes of the files: the chain still says no. (What stands before a withheld record is tied by the signature alone.)"""
+    """With a new signature and true hashes, the chain still fails.
+
+    Only the signature covers records before a withheld one.
+    """
     lines = chain()
     forged = json.loads(lines[n])
     forged["facts"][0]["data"]["forged"] = True

@@ -1,4 +1,4 @@
-"""Each law of `vigie verify` against the damage that it exists for: two small logs that keep every promise, then one thing wrong at a time."""
+"""Each law of `vigie verify` detects its damage: two sound logs, then one fault at a time."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def fact(name: str, id: str, **data: Any) -> dict[str, Any]:
 
 @dataclass
 class World:
-    """Records before they are chained, and what lies around them."""
+    """Records before chaining, with their surroundings."""
 
     records: dict[str, list[Tx]] = field(default_factory=lambda: {"alerts": [], "delivery": []})
     inputs: InputRecords = field(default_factory=dict)
@@ -71,7 +71,7 @@ class World:
         )
 
     def folded(self, findings: Findings) -> LogFolds:
-        """Chain the records and fold them."""
+        """Build the chain of the records and fold it."""
         logs: LogFolds = {
             (s, 0): LogFold(s, 0, findings.breach) for s in ("alerts", "continuity", "delivery")
         }
@@ -86,7 +86,7 @@ class World:
         return logs
 
     def found(self) -> set[str]:
-        """The laws with a breach or with something that waits."""
+        """Find the laws with a breach or with a waiting item."""
         findings = Findings()
         logs = self.folded(findings)
         check_inputs(logs, self.inputs, findings)
@@ -99,7 +99,7 @@ class World:
 
 
 def sound() -> World:
-    """A report, two notifications that it leads to, a fact for pictures alone, and an input that failed."""
+    """Build a report, two notifications, a fact for the read model, and a failed input."""
     world = World()
     planned = [fact("NotificationPlanned", f"f{n}", notification=f"n{n}") for n in (1, 2)]
     quiet = fact("IncidentChanged", "f8", row={"id": "i"}, routed=False)
@@ -132,7 +132,7 @@ def _swap_arrivals(world: World) -> None:
 
 
 def _row(world: World, **changes: Any) -> None:
-    """In log and store alike."""
+    """Return the row, equal in log and store."""
     for row in (
         world.records["delivery"][0]["facts"][0]["data"]["row"],
         world.model[REALM, "notifications"]["n1"],
@@ -188,7 +188,7 @@ DAMAGE: dict[str, tuple[str, Callable[[World], Any]]] = {
         lambda w: w.model.update({(REALM, "sites"): {"s": {"id": "s"}}}),
     ),
 }
-"""What happened → the law that must notice it."""
+"""Fault → law that must detect it."""
 
 
 def test_a_sound_world_breaks_no_law() -> None:
@@ -257,7 +257,7 @@ def test_the_log_continues_at_the_declared_position(
 
 
 def test_every_law_but_the_chain_has_its_damage() -> None:
-    """A record that does not continue the chain is not accepted: the laws about inputs and facts notice what it would have held.
+    """A record that breaks the chain is not accepted, so other laws miss its content.
 
     The damage of `reassignment` needs a log of continuity: test_reassignments.py.
     """

@@ -1,4 +1,4 @@
-"""A system that never rests is judged by what waited, not by whether something waits."""
+"""A busy system is judged by the oldest open item, not by open items as such."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bounces as mail systems write them: whose attempt, what became of it, and nothing of what others write is believed."""
+"""Bounces name their attempt and its result; forged bounces are ignored."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ TOKEN = "AeQ_" + "x" * 120 + "-9"
 
 
 def sent() -> bytes:
-    """One of our mails, as the relay got it."""
+    """Return one of our mails as the relay received it."""
     made = outgoing("gone@example.org", returns_url=f"https://vigie.example/r/{TOKEN}")
     return EmailDriver("smtp://localhost", "vigie@example.net").message(made).as_bytes(policy=SMTP)
 
 
 def report(action: str, status: str, *, full: bool, original: bytes | None = None) -> bytes:
-    """RFC 3464, as Postfix (`full`) and Exchange (headers alone) send it."""
+    """Build an RFC 3464 report like Postfix (`full`) or Exchange (headers alone)."""
     mail = original if original is not None else sent()
     returned = mail if full else mail.split(b"\r\n\r\n")[0] + b"\r\n"
     kind = b"message/rfc822" if full else b"text/rfc822-headers"

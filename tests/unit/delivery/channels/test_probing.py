@@ -16,7 +16,7 @@ from services.runtime.process.ports import find_free_ports
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[tuple[int, list[bytes]]]:
-    """(port, what it was told)."""
+    """Run a gateway; return its port and its requests."""
     heard: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

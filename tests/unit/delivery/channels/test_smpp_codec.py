@@ -1,4 +1,4 @@
-"""PDUs of SMPP 3.4: what is written reads back, and bytes from outside break nothing but their session."""
+"""PDUs of SMPP 3.4 read back as written; foreign bytes break only their session."""
 
 from __future__ import annotations
 

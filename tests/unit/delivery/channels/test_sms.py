@@ -1,4 +1,4 @@
-"""SMS: what a text costs, who may send it, what people write back."""
+"""SMS: cost of a text, allowed senders, replies of people."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ GSM7 = "@£$¥èéùìòÇ\nØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#%&'()*+,-.
 def test_segments_are_counted_as_operators_bill_them(
     text: str, alphabet: str, segments: int
 ) -> None:
-    """160 and 153 septets, 70 and 67 UTF-16 units; an escaped character costs two. 33 pairs fit a long segment: 67 pairs need three."""
+    """160 and 153 septets, 70 and 67 UTF-16 units; an escaped character costs two.
+
+    33 pairs fit a long segment: 67 pairs need three.
+    """
     encoded = encode_text(text)
     assert (encoded.alphabet, len(encoded.segments)) == (alphabet, segments)
 
@@ -97,7 +100,10 @@ def test_pasted_characters_cost_gsm7_too(pasted: str, sent: str) -> None:
 
 
 def test_messages_of_handsets_are_read_in_their_alphabet() -> None:
-    """SMPP 3.4 5.2.19: 0 the network's own, 1 ASCII or that, 3 Latin-1, 8 UCS-2; a class of message (0x10 …) keeps its alphabet."""
+    """SMPP 3.4 5.2.19: 0 network default, 1 ASCII or default, 3 Latin-1, 8 UCS-2.
+
+    A class of message (0x10 …) keeps its alphabet.
+    """
     assert decode_text("Reçu, é".encode("latin-1"), 3) == "Reçu, é"
     assert (
         decode_text(encode_text("Reçu").whole, 8)

@@ -1,4 +1,4 @@
-"""SMS of gateways, lines typed for callers, forms of posters: who speaks, about where, with what weight; no number is kept anywhere."""
+"""SMS, typed lines and poster forms get sender, site and certainty; no number is stored."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class MemoryDirectory:
 
 @pytest.fixture
 async def field(tmp_path: Path) -> AsyncIterator[Door]:
-    """A door with two sites, a verified person `p-1` and an unverified number of `p-2`."""
+    """Build a front with two sites, a verified person `p-1` and an unverified number of `p-2`."""
     territory = tmp_path / "92"
     territory.mkdir()
     (territory / "sites.csv").write_text(SITES, encoding="utf-8")
@@ -167,7 +167,7 @@ async def test_a_person_with_an_account_speaks_as_that_and_for_its_sites_only(fi
 
 
 async def test_a_closed_account_is_unknown_by_telephone_too(field: Door) -> None:
-    """Their number had spoken for every site then, as that of somebody who never had an account."""
+    """The number reported for every site, like that of a person without an account."""
     key = await source(field, "sms")
     account = create_principal(Role.SITE_MANAGER, scope=Scope(sites=("clg-2",))).model_copy(
         update={"person": "p-1"}
@@ -606,7 +606,7 @@ async def test_a_poster_speaks_of_its_site_unconfirmed_and_its_key_does_nothing_
 
 @pytest.fixture
 async def street(tmp_path: Path) -> AsyncIterator[Door]:
-    """A door with the limits that it has unless somebody sets others."""
+    """Build a front with the default limits."""
     territory = tmp_path / "92"
     territory.mkdir()
     (territory / "sites.csv").write_text(SITES, encoding="utf-8")

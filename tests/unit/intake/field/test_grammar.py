@@ -1,4 +1,4 @@
-"""What a short line says, however it is written."""
+"""A short line has one meaning in any spelling."""
 
 from __future__ import annotations
 

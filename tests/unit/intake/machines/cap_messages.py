@@ -1,4 +1,4 @@
-"""CAP messages for tests: a small bulletin as a tree, and the situations of the specification's appendix in our own words."""
+"""CAP messages for tests: a small bulletin as a tree, and the situations of the specification."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def pair(name: str, value: str) -> Parts:
 
 
 def info(**changes: Any) -> Parts:
-    """An info block; None leaves a part out, a list repeats it."""
+    """Build an info block; None leaves a part out, a list repeats it."""
     parts: dict[str, Any] = {
         "language": "fr-FR",
         "category": "Infra",
@@ -63,7 +63,7 @@ def area(**changes: Any) -> Parts:
 
 
 def message(*infos: Parts, **changes: Any) -> bytes:
-    """A whole message; without infos, one of the default kind."""
+    """Build a whole message; without infos, one of the default kind."""
     parts: dict[str, Any] = {
         "identifier": "bulletin-1",
         "sender": "alerte@operateur.example",
@@ -83,7 +83,7 @@ def message(*infos: Parts, **changes: Any) -> bytes:
 
 
 def bare(**changes: Any) -> bytes:
-    """Without an info block."""
+    """Build a message without an info block."""
     full = etree.fromstring(message(**changes))
     for block in full.findall(f"{{{NAMESPACE}}}info"):
         full.remove(block)
@@ -97,7 +97,7 @@ def vigilance(
     event: str = "Vent violent",
     **changes: Any,
 ) -> Parts:
-    """A block as the European feeds of weather services write it."""
+    """Build a block as in the European feeds of weather services."""
     return info(
         **{
             "language": language,
@@ -508,4 +508,4 @@ INVALID: dict[str, tuple[Callable[[], bytes], str]] = {
         "/alert/info/headline",
     ),
 }
-"""What is wrong, and the element that is named."""
+"""Fault, and the element that is named."""

@@ -1,7 +1,7 @@
-"""One valid message with every element of CAP 1.2, and what becomes of it when one element is spoilt in one way.
+"""One valid message with every element of CAP 1.2, and the result of each single fault.
 
-The verdict is argued from the specification: required and repeatable as its data dictionary says (section 3.2), order and vocabulary as
-its schema says (section 3.4). A refusal must point at the element named.
+The verdict follows the specification: required and repeatable elements from its data dictionary
+(section 3.2), order and vocabulary from its schema (section 3.4). A refusal must name the element.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ _NEEDED_BY: Final = {
     "references": "/alert/msgType",
     "altitude": "/alert/info/area/ceiling",
 }
-"""In this message: what else asks for it."""
+"""Elements of this message that require the element."""
 _WRONG: Final = {
     "name": ("a b", "a,b", "a<b", ""),
     "time": (
@@ -145,7 +145,7 @@ _WRONG: Final = {
 
 
 def complete() -> bytes:
-    """Every element of CAP 1.2 once."""
+    """Build a message with every element of CAP 1.2 once."""
     place = area(
         areaDesc="Nanterre",
         polygon=SQUARE,
@@ -194,7 +194,7 @@ def complete() -> bytes:
 
 
 def mutations() -> Iterator[Mutation]:
-    """All of them."""
+    """Yield all mutations."""
     root = etree.fromstring(complete())
     for n, element in enumerate(e for e in root.iter() if e is not root):
         yield from _of(root, n, element)
@@ -271,7 +271,7 @@ def _of(root: Any, n: int, element: Any) -> Iterator[Mutation]:
 
 
 def _of_pairs() -> Iterator[Mutation]:
-    """What two elements say together."""
+    """Yield contradictions of two elements."""
     later, sent = "2026-11-25T08:00:01+01:00", "2026-11-25T08:00:00+01:00"
     expires = frozenset({"/alert/info/expires"})
     yield Mutation(
@@ -344,7 +344,7 @@ def _of_pairs() -> Iterator[Mutation]:
 
 
 def _path(element: Any) -> str:
-    """Without numbers: in a complete message nothing stands twice."""
+    """Return a path without indexes: a complete message repeats nothing."""
     steps = []
     while element is not None:
         steps.append(etree.QName(element).localname)

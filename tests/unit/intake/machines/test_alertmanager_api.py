@@ -1,4 +1,4 @@
-"""What the Alertmanager API makes of a body: leases, zero times, ends, and what is wrong in one of many."""
+"""The Alertmanager API reads leases, zero times and ends, and isolates invalid alerts."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_an_end_to_come_is_a_lease_that_the_sender_named() -> None:
     "zero", [{}, {"startsAt": ZERO, "endsAt": ZERO}, {"startsAt": None, "endsAt": ""}]
 )
 def test_no_end_is_a_patience(zero: dict[str, Any]) -> None:
-    """`amtool` sends zero times for what is not set."""
+    """`amtool` sends zero times for unset fields."""
     signal = _one(**zero)
     assert signal.lease is not None
     assert not signal.lease.explicit
@@ -96,7 +96,10 @@ def test_a_body_that_is_no_list_is_refused() -> None:
 
 
 def test_the_fingerprint_is_that_of_prometheus() -> None:
-    """FNV-1a, 64 bits; the empty set is its offset (prometheus/common model/signature.go). The real client's are in tests/integration/clients."""
+    """FNV-1a, 64 bits; the empty set is its offset (prometheus/common model/signature.go).
+
+    Fingerprints of the real client are in tests/integration/clients.
+    """
     assert compute_fingerprint({}) == "cbf29ce484222325"
     assert (
         compute_fingerprint({"a": "1", "b": "2"})
@@ -173,7 +176,7 @@ async def test_a_repetition_is_a_renewal_and_an_end_is_an_end(door: Door) -> Non
 
 
 async def test_an_alert_repeated_after_its_end_begins_again(door: Door) -> None:
-    """Prometheus' messages of a minute ago, read after a stall, look like an end; what it says next does not."""
+    """After a stall, old messages of Prometheus look like an end; later ones do not."""
     await source(door, dialect="alertmanager", key=KEY)
     alert = {"labels": {"alertname": "Down"}, "startsAt": _in(-60)}
     await _post(door, alert | {"endsAt": _in(240)})
@@ -303,7 +306,7 @@ async def test_an_invalid_filter_is_refused(door: Door) -> None:
 async def test_annotations_are_shown_to_the_source_and_readers_of_reports(
     door: Door, role: Role, reads: bool
 ) -> None:
-    """The labels say what is the matter; annotations are free text, as that of any report (D58)."""
+    """Labels describe the trouble; annotations are free text like that of any report (D58)."""
     labels, at = {"alertname": "Down"}, _in(0)
     lease = {
         "id": "l-1",

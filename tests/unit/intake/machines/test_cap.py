@@ -1,4 +1,4 @@
-"""CAP at the door: one report per event that concerns the territory, chains, exercises, signatures, and what is refused."""
+"""CAP at the front: one report per event in the territory, chains, exercises, signatures."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def last(door: Door) -> ReportReceived:
 
 
 async def sending(door: Door, **record: Any) -> httpx.AsyncClient:
-    """A client with the key of a registered CAP source."""
+    """Build a client with the key of a registered CAP source."""
     made = await source(door, dialect="cap", site=None, **record)
     return door.client(Authorization=f"Bearer {made['key']}", **XML)
 
@@ -357,7 +357,7 @@ TOMORROW = {"colour": "2; yellow; Moderate", "onset": "2099-11-25T08:00:00+01:00
 
 
 async def test_tomorrow_s_yellow_takes_nothing_from_today_s_orange(door: Door) -> None:
-    """A colour is in force when it is declared: of several periods in one message the gravest is, in whatever order they stand."""
+    """A colour is in force when declared. The gravest of several periods counts, in any order."""
     async with await sending(door) as http:
         await http.post("/api/v1/cap", content=message(vigilance(), vigilance(**TOMORROW)))
         await http.post(
@@ -379,7 +379,7 @@ async def test_tomorrow_s_yellow_takes_nothing_from_today_s_orange(door: Door) -
 
 
 async def test_a_period_that_is_withdrawn_is_one_of_its_phenomenon(door: Door) -> None:
-    """It goes back to green unless the message still declares a colour of it; what is no vigilance has none to go back to."""
+    """It returns to green unless the message still declares a colour for it."""
     storm = info(category="Met", event="Tempête")
     async with await sending(door) as http:
         await http.post("/api/v1/cap", content=message(vigilance(), vigilance(**TOMORROW), storm))
@@ -425,7 +425,7 @@ async def test_a_cancel_of_an_unknown_message_needs_an_area_to_report(
 
 
 async def test_a_cancellation_raises_no_vigilance(door: Door) -> None:
-    """Of an alert that was sent before this source was connected; its block is repeated as it was."""
+    """The alert was sent before this source was connected; its block is repeated unchanged."""
     red = vigilance(colour="4; red; Extreme")
     async with await sending(door) as http:
         await http.post(
@@ -449,7 +449,7 @@ async def test_a_cancellation_raises_no_vigilance(door: Door) -> None:
 
 
 async def test_a_message_replaced_before_its_arrival_is_ignored(door: Door) -> None:
-    """Feeds list the newest first, and whoever posts them in that order ends with what is over."""
+    """Feeds list the newest message first, so a sender in that order ends with outdated ones."""
     nine, ten = "2026-11-25T09:00:00+01:00", "2026-11-25T10:00:00+01:00"
     first = message(vigilance(colour="4; red; Extreme"))
     second = message(
@@ -570,7 +570,7 @@ async def test_settings_of_cap_are_refused_for_other_sources(door: Door) -> None
 
 
 def signer(name: str) -> tuple[Any, str]:
-    """A key and its certificate."""
+    """Create a key and its certificate."""
     key, subject, now = (
         ec.generate_private_key(ec.SECP256R1()),
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]),
@@ -674,7 +674,7 @@ class _Trap(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def trap() -> Iterator[tuple[str, list[str]]]:
-    """A loopback server that nobody should ask: its address, and what it was asked."""
+    """Run a loopback server that nobody should call; return its address and its requests."""
     handler = type("Trap", (_Trap,), {"seen": []})
     with serving(handler) as url:
         yield url, handler.seen

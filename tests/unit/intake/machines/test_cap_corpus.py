@@ -1,4 +1,4 @@
-"""CAP 1.2 by the book: every valid message is read, every invalid one is refused with its element named, whatever the bytes."""
+"""Every valid CAP 1.2 message is read; every invalid one is refused with its element."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ MESSAGES = st.builds(
 
 
 def refused(body: bytes) -> list[Any]:
-    """The faults with which it is refused."""
+    """Return the faults of the refusal."""
     with pytest.raises(ProblemError) as caught:
         read_message(body)
     assert caught.value.problem.code == "invalid"
@@ -146,7 +146,7 @@ def faults_of(body: bytes) -> tuple[Any, ...]:
 
 
 def outcome(body: bytes) -> Any:
-    """The message, or the faults."""
+    """Return the message, or the faults."""
     try:
         return read_message(body)
     except ProblemError as error:
@@ -197,7 +197,7 @@ ENCODINGS = [
 
 
 def encoded(text: str, encoding: str) -> bytes:
-    """With the declaration that belongs to it."""
+    """Encode the message with its declaration."""
     name = {"utf-8-sig": "UTF-8", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}.get(
         encoding, encoding.upper()
     )

@@ -1,4 +1,4 @@
-"""What each dialect's real clients send beside the usual, and what becomes of it."""
+"""Real clients of each integration send unusual fields; each has a defined effect."""
 
 from __future__ import annotations
 

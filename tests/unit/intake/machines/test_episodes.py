@@ -1,4 +1,4 @@
-"""The same message again has no second effect: after a restart, after a 503 whose report landed, and whatever its times say."""
+"""A repeated message has no second effect, after restarts, failed answers and with any times."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.intake.machines.test_machines import KEY, alert, event, group, r
 
 
 async def forget(door: Door) -> None:
-    """What a restart of the front forgets."""
+    """Forget the state that a restart of the front forgets."""
     await door.intake.ledger.flush()
     door.intake.front._machines.transitions.episodes = EpisodeTracker(door.intake.ledger)
 
@@ -119,7 +119,7 @@ async def test_a_stored_report_with_a_refused_answer_is_recognised_on_retry(
 
 
 async def test_a_report_without_text_after_a_crash_gets_it_on_retry(door: Door) -> None:
-    """Whoever was not answered comes again with the same words."""
+    """A sender without an answer repeats the same message."""
     await source(door, dialect="pagerduty", key=KEY)
     am = (await source(door, "am", dialect="alertmanager"))["key"]
     async with door.client() as http:
@@ -179,7 +179,7 @@ async def test_an_end_is_of_the_time_that_its_sender_names(door: Door) -> None:
 async def test_an_end_is_never_dated_before_the_last_report_of_its_episode(
     door: Door, forgetful: bool
 ) -> None:
-    """What is said after a reopening stays (D7)."""
+    """A report after a reopening counts (D7)."""
     await source(door, dialect="pagerduty", key=KEY)
     await told(
         door,
@@ -199,7 +199,7 @@ async def test_an_end_is_never_dated_before_the_last_report_of_its_episode(
 async def test_an_open_alert_is_dated_after_the_end_of_another_at_its_site(
     door: Door, forgetful: bool
 ) -> None:
-    """An alert that began before another was over, and is told after that, was taken for over: its site was shown as well."""
+    """An alert from before the end of another, reported after it, hid the site."""
     await source(door, dialect="pagerduty", key=KEY)
     await told(
         door,
@@ -259,7 +259,7 @@ async def test_several_reports_of_one_episode_keep_their_order(door: Door) -> No
 async def test_an_episode_that_an_earlier_version_opened_is_ended_under_its_name(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The decider takes reports with another name for those of another alert, which would keep its cause open."""
+    """Under another name, the decider would treat it as another alert and keep the cause open."""
     await source(door, dialect="pagerduty", key=KEY)
     with monkeypatch.context() as earlier:
         earlier.setattr(LogRedactor, "machine_alias", lambda _self, _realm, alias: alias)

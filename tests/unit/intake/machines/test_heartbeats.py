@@ -1,4 +1,4 @@
-"""A promised sign of life that does not come is an incident of its own; it ends when the source speaks again, whatever restarts between."""
+"""A missing sign of life opens an incident until the source reports again, across restarts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MINUTE = 60_000
 
 
 async def made(door: Door, **record: Any) -> str:
-    """A source that promises a sign every minute; its key."""
+    """Create a source that promises a sign every minute; return its key."""
     async with await door.as_(Role.ADMIN) as http:
         answer = await http.post(
             "/api/v1/sources",
@@ -92,7 +92,7 @@ async def test_a_native_report_is_a_sign_of_life_too(door: Door) -> None:
 
 
 async def test_a_replay_is_no_sign_of_life(door: Door) -> None:
-    """A source that fell silent does not speak because the cell replays what it said in the night."""
+    """A silent source does not speak because the cell replays an old message."""
     key = await made(door)
     async with door.client(Authorization=f"GenieKey {key}") as http:
         assert (await http.post("/v2/alerts", json={})).status_code == 422

@@ -1,4 +1,4 @@
-"""A source speaks for the types and sites that it was given, and for these from the beginning of a matter to its end."""
+"""A source reports for its types and sites only, from the beginning of an episode to its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Machine dialects as their real clients speak them: one report per transition, repetitions without effect, refusals that name the field."""
+"""Integrations as real clients use them: one report per transition, precise refusals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEY = "0123456789abcdef0123456789abcdef"
 
 
 async def source(door: Door, name: str = "supervision", **record: Any) -> dict[str, Any]:
-    """A registered source; `key` is its key."""
+    """Create a registered source with the key `key`."""
     async with await door.as_(Role.ADMIN) as http:
         made = await http.post("/api/v1/sources", json={"name": name, "site": "cen-1"} | record)
     assert made.status_code == 201, made.text
@@ -607,7 +607,7 @@ async def test_a_wrong_event_is_refused_by_field(door: Door, event: Any, field: 
 async def offered_again(
     door: Door, kept: RefusedMessage, body: bytes = b"", came: int = 1
 ) -> httpx.Response:
-    """As it came, or with another body, by the cell. `came`: when that was, ms."""
+    """Replay a message as the cell, unchanged or with another body. `came`: its arrival in ms."""
     letter = build_dead_letter(kept, "92", came)
 
     async def find(id: str, _author: object) -> DeadLetter:
@@ -963,7 +963,7 @@ def one_alert(
 
 
 async def _told(door: Door, *bodies: dict[str, Any], forgetful: bool) -> list[str]:
-    """Types of the reports that came of these groups; `forgetful`: the process remembers nothing between them."""
+    """Return the types of reports from these groups; `forgetful`: restart between them."""
     made = await source(door, "am", dialect="alertmanager")
     async with door.client(Authorization=f"Bearer {made['key']}") as http:
         for body in bodies:
