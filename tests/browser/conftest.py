@@ -1,4 +1,4 @@
-"""A real browser on the whole system, with one crisis that all tests look at: S04, 36 minutes after the cut."""
+"""A real browser on the whole system, with one shared crisis: S04, 36 minutes after the cut."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.system import RunningVigie
 CHROMIUM = "/usr/bin/chromium-headless-shell"
 """The same engine without the desktop around it: a quarter less of the processor."""
 DESKTOP = "/usr/bin/chromium"
-"""For what only the desktop does: push messages."""
+"""Browser for desktop features only: push messages."""
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -83,13 +83,13 @@ def crisis(vigie: RunningVigie, once: Callable[[str, Callable[[], None]], None])
 
 
 def _is_ours(text: str) -> bool:
-    """A complaint about our page; that the server said no, or was cut off by the test, is in the test's own hands."""
+    """Return whether a complaint is about our page, and not about an answer or cut of the test."""
     return not text.startswith(("Failed to load resource", "Service Worker registration blocked"))
 
 
 @dataclass
 class Visitor:
-    """Opens pages as one account; remembers what the browser complained about."""
+    """Visitor that opens pages as one account and records complaints of the browser."""
 
     browser: Browser
     url: str
@@ -140,9 +140,11 @@ def _states() -> dict[str, dict[str, object]]:
 def visitor(
     vigie: RunningVigie, browser: Browser, _states: dict[str, dict[str, object]]
 ) -> Iterator[Accounts]:
-    """`visitor("coordinator", duty="coordinateur_pca")` is logged in, `visitor("site_manager", sites=("cen-1",))` for its sites; `visitor(None)` is a stranger.
+    """Return a factory of visitors, such as `visitor("coordinator", duty="coordinateur_pca")`.
 
-    At the end: no script error, nothing refused by the content security policy, unless the test took the complaints away.
+    `visitor("site_manager", sites=("cen-1",))` is limited to its sites, `visitor(None)` is a
+    stranger. At the end there must be no script error and no refusal by the content policy, unless
+    the test removed the complaints.
     """
     made: list[Visitor] = []
 
@@ -178,7 +180,7 @@ def new_code(
     person: str | None = None,
     sites: tuple[str, ...] = (),
 ) -> str:
-    """A one-time code of a new account."""
+    """Create a one-time code of a new account."""
     asked = {
         "login": f"{login}-{token_hex(3)}",
         "role": role,
@@ -199,7 +201,7 @@ def log_in(
     person: str | None = None,
     sites: tuple[str, ...] = (),
 ) -> dict[str, object]:
-    """What a browser keeps of a login."""
+    """Log in and return the state that a browser keeps."""
     context = browser.new_context(base_url=vigie.url, locale="fr-FR")
     context.set_default_timeout(STEP_MS)
     page = context.new_page()
@@ -216,7 +218,7 @@ def log_in(
 
 @pytest.fixture
 def own_realm(vigie: RunningVigie, request: pytest.FixtureRequest) -> str:
-    """A fresh exercise at speed 1, with the territory's data, for a test that changes something."""
+    """Open a fresh exercise at speed 1 with the territory's data, for a test with changes."""
     return open_exercise(vigie, request.node.name)
 
 
@@ -247,7 +249,7 @@ def report(
     severity: int = 4,
     lost: int = 100,
 ) -> str:
-    """A site speaks, over HTTP."""
+    """Report as a site, over HTTP."""
     body = {
         "realm": realm,
         "site_id": site,

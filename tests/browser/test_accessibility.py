@@ -1,4 +1,4 @@
-"""RGAA 4.1 / WCAG AA by axe on every screen in both themes, and what axe cannot see: the keyboard, colours, 320 px; screenshots for the docs."""
+"""RGAA 4.1 and WCAG AA by axe on every screen in both themes; keyboard, colours, 320 px."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ READERS: dict[str, dict[str, Any]] = {
     "personnes": {"role": "admin"},
     "mes-sites": {"role": "site_manager", "sites": ("cen-1", "pmi-04", "gym-07")},
 }
-"""Who looks at it, when it is not the coordinator."""
+"""Reader of the screen, if not the coordinator."""
 RULES = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice", "RGAAv4"]
 }
@@ -76,13 +76,13 @@ def path_of(vigie: RunningVigie, realm: str, template: str) -> str:
 
 
 def settled(page: Page) -> None:
-    """Fonts are there and the clock has ticked."""
+    """Wait for the fonts and for a tick of the clock."""
     page.evaluate("document.fonts.ready")
     expect(page.locator("body")).to_be_visible()
 
 
 def defects(page: Page, theme: str) -> list[str]:
-    """What axe finds; the dark theme differs in nothing but colours."""
+    """Find the defects that axe reports; the dark theme differs in colours only."""
     rules = (
         RULES
         if theme == "light"
@@ -98,7 +98,7 @@ def defects(page: Page, theme: str) -> list[str]:
 
 
 def keyboard_defects(page: Page) -> list[str]:
-    """Tab through the whole page: the focus shows, is not covered and is not held; no state is told by its colour alone."""
+    """Check the focus along all Tab stops; colour alone shows no state."""
     page.evaluate(BEYOND_AXE)
     for _ in range(0, page.evaluate("walk.many") + STRIDE, STRIDE):
         for _ in range(STRIDE):

@@ -1,4 +1,4 @@
-"""What a person says of an activity on its page: its state, the age of its data, and the line that 100 % of its RTO demands."""
+"""The page of an activity takes its state, the age of its data and the RTO arbitration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many people are told, or asked whether they are safe, from one screen: what it takes first, then how far it is, by numbers."""
+"""One screen calls many people or asks for their safety: estimate, then progress."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ agent-pmi-3,Trois,fr,sms,+33600000013,,pmi-04
 
 @pytest.fixture
 def answering(vigie: RunningVigie, tmp_path: Path) -> str:
-    """An exercise in which agents answer a headcount: one needs help, the others are safe, the third is silent."""
+    """Run an exercise with answers to a headcount: help, safe and silent."""
     people = tmp_path / "people.csv"
     people.write_text(STAFF, encoding="utf-8")
     assert vigie.cli("directory", "import", str(people)).returncode == 0

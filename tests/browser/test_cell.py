@@ -1,4 +1,4 @@
-"""The crisis cell's screen: what it says, the keyboard, the search."""
+"""The screen of the crisis cell: content, keyboard, search."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ CENTRAL = ("cen-1", "cen-2", "cen-3")
 
 @pytest.fixture
 def page(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> Page:
-    """The incident of a power cut on three central sites."""
+    """Open the incident of a power cut on three central sites."""
     for site in CENTRAL:
         report(vigie, own_realm, site)
     page = visitor().page(f"/?realm={own_realm}")

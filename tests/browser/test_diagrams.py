@@ -1,4 +1,4 @@
-"""Every diagram in the documentation can be drawn, by the program that code hosts draw it with; what it names exists."""
+"""Every diagram of the documentation can be drawn, and its names exist."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DRAW = """async code => {
 
 @pytest.fixture(scope="module")
 def board(browser: Browser) -> Page:
-    """A page that draws."""
+    """Open a page that draws."""
     if not PROGRAM.exists():
         subprocess.run(
             ["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=HERE, check=True, timeout=300

@@ -1,4 +1,4 @@
-"""The on-call week in a real browser: an override and a calendar are decided there, a wrong file is refused with its sentence."""
+"""The on-call week takes an override and a calendar, and explains a refused file."""
 
 from __future__ import annotations
 

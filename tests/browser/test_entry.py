@@ -44,7 +44,7 @@ def test_a_login_never_leads_out_of_this_site(vigie: RunningVigie, visitor: Acco
 def test_the_first_page_shows_the_running_exercise_and_users_can_go_to_the_live_realm(
     browser: Browser, tmp_path: Path
 ) -> None:
-    """As after `make up`: nothing is open in the live realm, S04 plays."""
+    """This is the state after `make up`: S04 plays, the live realm is calm."""
     with RunningVigie(tmp_path, demo=True) as fresh:
         until(lambda: fresh.get("/api/v1/realms")["items"][1:] and _opened(fresh), 240)
         for state in (None, log_in(fresh, browser, "coordinator", "coordinateur_pca")):
@@ -66,7 +66,7 @@ def test_the_first_page_shows_the_running_exercise_and_users_can_go_to_the_live_
 
 
 def _opened(vigie: RunningVigie) -> bool:
-    """The exercise has its incident."""
+    """Wait until the exercise has its incident."""
     name = next(r["name"] for r in vigie.get("/api/v1/realms")["items"] if "~ex-demo" in r["name"])
     return bool(vigie.get(f"/api/v1/overview?realm={name}")["incidents"])
 

@@ -1,4 +1,4 @@
-"""Under SIGKILL, as who looks at a screen meets it: it says when it is frozen, and is right again by itself, without a reload and without a gap."""
+"""Screens under SIGKILL show that they are frozen, and recover without a reload or a gap."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ window.fetch = async (input, init) => {
 
 @pytest.fixture
 def vigie(tmp_path: Path) -> Iterator[RunningVigie]:
-    """One of its own: its processes are killed."""
+    """Run a system of its own, to kill its processes."""
     with RunningVigie(tmp_path) as running:
         body = {
             "id": REALM,
@@ -108,7 +108,7 @@ def _with(who: Visitor, script: str) -> BrowserContext:
 
 
 def _tell(vigie: RunningVigie, pages: tuple[Page, ...]) -> float:
-    """A site speaks; seconds until every page shows it."""
+    """Report as a site; return the seconds until every page shows it."""
     began, site = time.monotonic(), next(SITES)
     report(vigie, REALM, site)
     for page in pages:
@@ -117,7 +117,7 @@ def _tell(vigie: RunningVigie, pages: tuple[Page, ...]) -> float:
 
 
 def _until_silent(vigie: RunningVigie) -> None:
-    """Until no stream can be had: from here on no page hears anything."""
+    """Wait until no stream is open: no page receives anything any more."""
 
     def silent() -> bool:
         try:
@@ -130,7 +130,7 @@ def _until_silent(vigie: RunningVigie) -> None:
 
 
 def _no_gap(vigie: RunningVigie, page: Page, *, resync: bool) -> None:
-    """The page has heard every entry of the stream that is kept, once it stood anywhere in it; it read all again only where it had to."""
+    """Check that the page received every kept entry, and reloaded only where it had to."""
     status = json.loads((vigie.folder / "data" / "run" / "status.json").read_text(encoding="utf-8"))
     store = redis.Redis.from_url(status["redis"])
     epoch = store.get("vigie:epoch").decode()

@@ -1,4 +1,4 @@
-"""The pictures of the French guide, from the running system: each shows the words that its sections tell the reader to look for.
+"""The pictures of the French guide, from the running system, show the texts of their sections.
 
 `pytest tests/browser/test_guide.py --screenshots` renews `docs/guide/images`.
 """
@@ -24,16 +24,16 @@ from tests.system import RunningVigie
 PHONE = (390, 844)
 SCREEN = (1440, 900)
 TALLEST = 760
-"""Of a picture of a part; what is longer is cut off below."""
+"""Height of a picture of a part; the rest is cut off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
     path: str
-    """`{call}` is the link of a call that waits for an answer; `{incident}`, `{report}` as in the test of accessibility."""
+    """`{call}`: link of an open call; `{incident}`, `{report}` as in the accessibility test."""
     role: str | None = "cell"
     part: str | None = None
-    """What of the page is shown; all that fits into the window if None."""
+    """Part of the page that is shown; None shows the window."""
     size: tuple[int, int] = SCREEN
     sites: tuple[str, ...] = ()
     pressed: tuple[str, ...] = ()
@@ -105,12 +105,12 @@ def shot(page: Page, picture: Picture, name: str, folder: Path) -> None:
 
 
 def said(page: Page) -> str:
-    """Every word of the page, opened or not, with plain spaces."""
+    """Return every word of the page, opened or not, with plain spaces."""
     return " ".join(str(page.evaluate("document.body.textContent")).split())
 
 
 def missing(page: Page, name: str) -> list[str]:
-    """Words of the sections which this picture alone explains, that are not on its page."""
+    """Return words of the sections for this picture that are missing on its page."""
     told = [s for s in sections() if name in s.pictures]
     assert told, f"no page of the guide shows {name}"
     shown = said(page)

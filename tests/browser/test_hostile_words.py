@@ -1,4 +1,4 @@
-"""What somebody writes stays text: hostile words in every free field that people and machines have, on every screen."""
+"""Hostile text in every free field of people and machines stays text on every screen."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def decide(vigie: RunningVigie, realm: str, path: str, **body: Any) -> Any:
 
 
 def write_everywhere(vigie: RunningVigie, realm: str) -> tuple[str, str]:
-    """Hostile words through every door; (incident, report)."""
+    """Write hostile text through every entrance; return (incident, report)."""
     body = {
         "realm": realm,
         "site_id": "cen-1",

@@ -1,4 +1,7 @@
-"""Lighthouse on the page that a phone opens at the edge of a network, and on the cell's: `make bench`, since its verdict on speed needs a quiet machine."""
+"""Lighthouse on the page of a phone and on that of the cell.
+
+Part of `make bench`, since its speed needs a quiet machine.
+"""
 
 from __future__ import annotations
 

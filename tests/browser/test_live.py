@@ -95,7 +95,7 @@ def test_one_connection_serves_all_tabs_of_a_browser(
 def test_the_sign_of_life_moves_when_something_is_heard_and_nothing_moves_without_end(
     path: str, motion: str, crisis: str, visitor: Accounts
 ) -> None:
-    """What moves all the time keeps a twelfth of a core busy, on every screen of the organisation."""
+    """Constant animation keeps a twelfth of a core busy on every screen."""
     who = visitor()
     context = who.context(reduced_motion=motion)
     context.add_init_script("""window.moved = []; const was = Element.prototype.animate;
@@ -171,7 +171,7 @@ def test_time_moves_and_countdowns_come_from_the_server(own_realm: str, visitor:
 def test_a_page_without_refresh_is_marked_as_frozen(
     vigie: RunningVigie, own_realm: str, visitor: Accounts
 ) -> None:
-    """The stream was alive while every refresh failed: « En direct » stood over what was not up to date."""
+    """The stream was alive while every refresh failed: «En direct» stood over outdated data."""
     who = visitor()
     page = who.page()
     page.clock.install()
@@ -198,7 +198,7 @@ def test_a_page_without_refresh_is_marked_as_frozen(
 def test_a_page_without_an_answer_is_marked_as_frozen_and_retries(
     vigie: RunningVigie, own_realm: str, visitor: Accounts
 ) -> None:
-    """A connection that is half dead answers nothing: the page waited for ever, and the stream on another one said « En direct »."""
+    """A half-dead connection gives no answer: the page waited for ever and said «En direct»."""
     page = visitor().page(f"/?realm={own_realm}")
     page.wait_for_load_state()
     held: list[Route] = []

@@ -1,4 +1,4 @@
-"""The ways between the screens: six in the bar, the rest one step away, with and without scripts, on a wide screen and on a phone."""
+"""Ways between the screens: six in the bar, others one step away, with and without scripts."""
 
 from __future__ import annotations
 

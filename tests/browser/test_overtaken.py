@@ -1,4 +1,4 @@
-"""Two people decide the same matter: the slower one is told who decided what, and keeps what they wrote."""
+"""The slower of two authors sees the decision of the other and keeps their text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REASON = "courant rendu dans <dix> minutes"
 
 @pytest.fixture
 def page(vigie: RunningVigie, own_realm: str, visitor: Accounts) -> Page:
-    """The incident of a power cut on three central sites."""
+    """Open the incident of a power cut on three central sites."""
     for site in ("cen-1", "cen-2", "cen-3"):
         report(vigie, own_realm, site)
     page = visitor().page(f"/?realm={own_realm}")
@@ -56,7 +56,7 @@ def test_a_refusal_of_an_activated_plan_names_the_author_and_keeps_the_reason(
 def test_typing_after_the_form_is_removed_decides_nothing(
     page: Page, vigie: RunningVigie, own_realm: str
 ) -> None:
-    """`a` acknowledges the incident where nobody is typing: the field that is taken away is where somebody is."""
+    """`a` acknowledges the incident outside fields, and the field in use disappears."""
     plan = page.locator("#plan-PT-ELEC")
     plan.get_by_text("Refuser", exact=False).first.click()
     plan.locator("[id^=r-PT-ELEC-refuse]").press_sequentially("courant ")
@@ -98,7 +98,7 @@ def test_authors_get_no_notice_of_their_own_decision(page: Page) -> None:
 
 
 def test_written_text_moves_into_the_new_version_of_a_form(page: Page) -> None:
-    """The matter is still open, under another version: nothing is lost, and the writer is asked to read again."""
+    """The decision is open under another version: the writer keeps the text."""
     plan = page.locator("#plan-PT-ELEC")
     plan.get_by_text("Refuser", exact=False).first.click()
     plan.locator("[id^=r-PT-ELEC-refuse]").fill(REASON)
@@ -130,7 +130,7 @@ def test_written_text_survives_a_page_of_another_release(page: Page) -> None:
 
 
 def test_saved_text_is_only_restored_for_the_same_login(page: Page) -> None:
-    """A shared machine: who logs in next reads nothing of what another was writing."""
+    """On a shared machine, the next user sees no text of the previous one."""
     kept = "sessionStorage.getItem('vigie_overtaken')"
     for session, words in (
         ("document.cookie.match(/vigie_csrf=([^;]*)/)[1]", 1),

@@ -1,4 +1,4 @@
-"""Documents on their pages: the draft follows the facts, a person completes and validates it, then it stands."""
+"""A draft follows the facts until a person completes and validates it."""
 
 from __future__ import annotations
 

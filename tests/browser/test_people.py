@@ -1,4 +1,4 @@
-"""People and rights in the browser: an account from its opening to its passkey and its end; and what of it is on the register."""
+"""Accounts in the browser, from opening to passkey and end, with their entries in the register."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.system import RunningVigie
 
 
 def by_name(who: Visitor) -> Visitor:
-    """The same front by a name: a bare address has no passkeys."""
+    """Return the same front by a name: a bare address has no passkeys."""
     who.url = f"http://localhost:{urlsplit(who.url).port}"
     return who
 
 
 def with_device(page: Page, *, unlocked: bool = True) -> tuple[Any, str]:
-    """A virtual device that holds passkeys (CDP WebAuthn); (session, id)."""
+    """Add a virtual device that holds passkeys (CDP WebAuthn); return (session, id)."""
     cdp = page.context.new_cdp_session(page)
     cdp.send("WebAuthn.enable")
     options = {

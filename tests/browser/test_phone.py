@@ -52,7 +52,7 @@ def test_a_site_reports_in_six_fields_and_eight_taps_at_most_and_gets_its_number
 
 
 def test_each_button_sends_a_report_of_its_kind(own_realm: str, visitor: Accounts) -> None:
-    """D75: flooding is damage under its own word; what has no button needs a sentence, and is no `info` where people are in danger."""
+    """D75: flooding has its own type; a report without a button needs a sentence."""
     page = visitor("site_manager").page(f"/signaler?realm={own_realm}&site=gym-07", **PHONE)
     expect(page.locator("#send")).to_be_enabled()
     cases = (
@@ -271,7 +271,7 @@ def test_an_unknown_site_is_asked_for_again_in_plain_text(
 
 
 def waiting_call(vigie: RunningVigie, realm: str) -> dict[str, object]:
-    """A call of the N3 ladder that nobody has answered."""
+    """Create an unanswered call of the N3 escalation."""
 
     def calls() -> list[dict[str, object]]:
         items = vigie.get(f"/api/v1/notifications?realm={realm}&limit=1000")["items"]

@@ -1,4 +1,4 @@
-"""Who knows a site by its name picks it by its name, who knows its id may write that. What is not known is said, never dropped."""
+"""A site is picked by name or by id; an unknown entry is reported and kept."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ GALOIS = "clg-0921589C"
 
 
 def label_of(page: Page, id: str) -> str:
-    """What a browser writes into the field for this suggestion."""
+    """Return the label that a browser writes into the field for this suggestion."""
     return str(page.locator(f"datalist option[data-id={id}]").get_attribute("value"))
 
 
 def names(form: Locator) -> list[str]:
-    """Of what was picked."""
+    """Return the names of the picked sites."""
     return form.locator(".picker li > [data-name]").all_inner_texts()
 
 

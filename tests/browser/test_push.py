@@ -1,4 +1,4 @@
-"""Web push from the page to the phone: subscribed in a browser, called by a ladder, shown by the worker, received, and dropped when it ends."""
+"""Web push from the page to the phone: subscription, call, display, receipt, end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PERSON = "ast-technique"
 
 
 class PushService(http.server.BaseHTTPRequestHandler):
-    """Takes what is posted, or says that the subscription has ended."""
+    """Push service that accepts messages or reports an ended subscription."""
 
     bodies: queue.Queue[bytes]
     status = 201
@@ -35,7 +35,7 @@ class PushService(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Silent."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def service() -> Iterator[tuple[str, type[PushService]]]:
 
 
 def stand_in(endpoint: str, device: Device) -> str:
-    """A script in place of the browser vendor's service, which cannot be asked from here: what a subscription is made of."""
+    """Run a script in place of the push service of the browser vendor."""
     made = {
         "endpoint": endpoint,
         "keys": {"p256dh": encode_base64(device.public), "auth": encode_base64(device.secret)},
@@ -129,7 +129,7 @@ def test_a_browser_receives_the_call_of_its_person(
 
 
 def posted(handler: type[PushService], vigie: RunningVigie) -> bytes:
-    """What the push service was given."""
+    """Return the messages posted to the push service."""
     try:
         return handler.bodies.get(timeout=180)
     except queue.Empty:
@@ -137,7 +137,7 @@ def posted(handler: type[PushService], vigie: RunningVigie) -> bytes:
 
 
 def devices(page: Page) -> int:
-    """How many browsers the directory still knows."""
+    """Count the browsers in the directory."""
     return int(
         page.evaluate(
             "fetch('/api/v1/me/push').then((answer) => answer.json()).then((known) => known.devices)"

@@ -1,4 +1,4 @@
-"""The crisis cell decides a reassignment: sees which work breaks, chooses lines, approves them, and the orders go out; the site says how they stand."""
+"""The cell reads a proposal, approves lines and sends orders; the site reports their state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.waiting import until
 
 
 def row_of(vigie: RunningVigie, realm: str) -> str:
-    """A line whose agents are at work."""
+    """Return a line with its agents at work."""
     lines = vigie.get(f"/api/v1/reassignments/lines?realm={realm}&state=arrived&limit=1")["items"]
     return str(lines[0]["id"])
 

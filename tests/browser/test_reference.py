@@ -1,4 +1,4 @@
-"""A change of the reference data on its screen: its proposer cannot approve it, another person does, and it comes into force (D63)."""
+"""A change of the reference data needs another person to approve it (D63)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SITE = "pmi-04"
 
 
 def propose(vigie: RunningVigie, page: Page, realm: str, **more: Any) -> str:
-    """In the name of whoever looks at the page: other desks at one site. Its version."""
+    """Propose other desks at one site as the reader; return the version."""
     index = vigie.get(f"/api/v1/reference?realm={realm}")
     sections = [vigie.get(f"/api/v1/reference/{name}?realm={realm}") for name in index["sections"]]
     for site in next(s for s in sections if s["section"] == "sites")["sites"]:

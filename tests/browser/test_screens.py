@@ -1,4 +1,4 @@
-"""The other screens: what they prove, in both languages."""
+"""The other screens, in both languages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_incident_proves_its_level_its_answers_and_when_it_was_known(
 def test_readers_see_the_reasons_of_a_proposed_plan_in_whole_lines(
     vigie: RunningVigie, crisis: str, visitor: Accounts
 ) -> None:
-    """Beside the name of who decides it stood a word or two per line; a warning's icon had a line of its own."""
+    """Beside the name of the author it had a word or two per line."""
     page = visitor("observer").page(f"/incidents/{incident_of(vigie, crisis)}?realm={crisis}")
     expect(page.locator("#plans")).to_contain_text(
         "à décider : Dir. Commande publique et logistique"

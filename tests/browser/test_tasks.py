@@ -1,4 +1,4 @@
-"""People do their task without reading a guide: a newcomer in the cell, a director on a phone, a principal and an agent."""
+"""People do their task without a guide: newcomer, director on a phone, principal, agent."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_director_on_a_phone_reads_the_demand_first(crisis: str, visitor: Acco
 def test_a_principal_reports_learns_that_it_was_read_and_follows_an_instruction(
     vigie: RunningVigie, own_realm: str, visitor: Accounts
 ) -> None:
-    """From the first tap on a phone to «Compris», with two people of the cell who see each other on the incident."""
+    """From the first tap on a phone to «Compris», with two people of the cell on the incident."""
     site = "clg-0921243B"
     principal = visitor("site_manager", sites=(site,)).page(f"/?realm={own_realm}", **PHONE)
     principal.get_by_role("link", name=re.compile("^Eau")).click()

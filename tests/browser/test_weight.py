@@ -1,4 +1,4 @@
-"""What a page weighs: bytes over the network at the first visit, with nothing kept from before."""
+"""Bytes of a page over the network at the first visit, with an empty cache."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REPORT_BYTES = 61 * 1024
 def weight(
     visitor: Accounts, role: str, path: str, *more: str, **options: Any
 ) -> list[tuple[str, int]]:
-    """(address, bytes of its answer as it came over the network, head included); `more`: what a browser fetches later, in its own time."""
+    """Measure (address, bytes over the network); `more`: later requests of the browser."""
     who = visitor(role)
     context = who.context(service_workers="block", **options)
     page = who.page(context=context)

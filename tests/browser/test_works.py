@@ -15,7 +15,7 @@ WALLS = {
     "2027-10-31T02:30": "2027-10-31T02:30:00+02:00",
     "2027-03-28T02:30": "2027-03-28T03:30:00+02:00",
 }
-"""What is written → what it means: a day, the hour that comes twice, the hour that is left out."""
+"""Written time → its meaning: a day, the repeated hour, the skipped hour."""
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Auckland"])

@@ -1,4 +1,7 @@
-"""The clock of a system and of everything that it starts (clock.c, compiled here). Clocks that only go forward stay as they are, as when somebody sets a real one."""
+"""The clock of a system and all its processes (clock.c, compiled here).
+
+Monotonic clocks stay unchanged, as if somebody set the real one.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,6 @@ class JumpingClock:
         self.environment = {"LD_PRELOAD": str(library), "JUMPING_CLOCK": str(self._file)}
 
     def jump(self, hours: int) -> None:
-        """Away from the right time by so much, for all at once."""
+        """Move the clock away from the right time by this much, for all processes at once."""
         with self._file.open("r+b" if self._file.exists() else "wb") as file:
             file.write(struct.pack("q", hours * 3600))

@@ -1,4 +1,7 @@
-"""People who decide at the same time about the same things, over HTTP, while processes are killed: what each asked and heard, and when."""
+"""People decide about the same things over HTTP at the same time while processes are killed.
+
+The module records requests and answers with their times.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,14 @@ from tests.waiting import until
 
 PATIENCE_S: Final = 120.0
 GIVEN_UP: Final = 0.1
-"""Share of decisions whose author goes away without hearing the answer."""
+"""Share of decisions with an author that leaves before the answer."""
 
 Choose = Callable[[random.Random, int], tuple[str, Asked, dict[str, Any]]]
-"""(random, version that was heard last) → path below /api/v1/, what is asked, its body."""
+"""(random, last known version) → path below /api/v1/, question, body."""
 
 
 class Deciding(threading.Thread):
-    """One person. The same key is offered until there is an answer, so an operation lasts from its first call to its answer."""
+    """One person. It repeats a key until there is an answer, so an operation lasts until then."""
 
     def __init__(self, vigie: RunningVigie, choose: Choose, count: int, seed: int) -> None:
         super().__init__(name=f"deciding-{seed}", daemon=True)
@@ -93,7 +96,7 @@ class Deciding(threading.Thread):
         body: dict[str, Any],
         headers: dict[str, str],
     ) -> httpx.Response | None:
-        """None while the doors are being opened again."""
+        """Call once; return None while the front restarts."""
         try:
             return client.request(method, f"/api/v1/{path}", json=body, headers=headers)
         except httpx.TransportError:
@@ -101,7 +104,7 @@ class Deciding(threading.Thread):
 
 
 def histories(people: list[Deciding]) -> dict[str, list[Operation]]:
-    """By object, of all of them."""
+    """Return the histories of all people, by object."""
     found: dict[str, list[Operation]] = {}
     for person in people:
         for about, operation in person.history:
@@ -112,7 +115,10 @@ def histories(people: list[Deciding]) -> dict[str, list[Operation]]:
 def decide_under_kills(
     vigie: RunningVigie, people: list[Deciding], victims: tuple[str, ...], kills: int, seed: int
 ) -> dict[str, list[Operation]]:
-    """Let them decide while processes are killed; what they heard, by object. Raises AssertionError if somebody could not go on."""
+    """Run decisions while processes are killed, and return the histories by object.
+
+    Raises AssertionError if a person could not continue.
+    """
     rnd = random.Random(seed)
     for person in people:
         person.start()

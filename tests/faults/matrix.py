@@ -1,11 +1,11 @@
-"""The fault matrix: what happens to each part of the system under each fault, and which test proves it.
+"""The fault matrix: the effect of each fault on each part of the system, with its tests.
 
-    @proves("worker", "kill", lost="0", doubled="0")      above a test: the cell that it proves
-    record_property("recovered_s", seconds)               in it: what it measured
-    pytest --measure …                                    keeps what the run measured (tests/faults/measured.json)
-    python -m tests.faults.matrix                         makes docs/reference/fault-matrix.md
+    @proves("worker", "kill", lost="0", doubled="0")  above a test: the cell that it proves
+    record_property("recovered_s", seconds)           in it: a figure
+    pytest --measure …                                writes tests/faults/measured.json
+    python -m tests.faults.matrix                     writes docs/reference/fault-matrix.md
 
-The cells are read from the source, so nothing is imported for them; a contract test holds the page to them.
+The cells are read from the source without an import; a contract test compares the page with them.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ ABSENT: Final[dict[tuple[Component, Fault], tuple[str, str]]] = {
         for fault in ("slow_disk", "full_disk", "clock", "corrupted")
     },
 }
-"""Cells of what cannot happen: the word that stands there, and why. What a test could prove is not here."""
+"""Cells that cannot happen: their text and reason. A test could not prove them."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Cell:
-    """What one test proves."""
+    """One proof of a test."""
 
     component: str
     fault: str
@@ -101,7 +101,10 @@ def proves(
     note: str = "",
     case: str = "",
 ) -> pytest.MarkDecorator:
-    """A cell of the matrix. `case`: the id of a parameter, when only that one proves it. All must be literals."""
+    """Declare a cell of the matrix.
+
+    `case`: the id of a parameter, if only that one proves it. All must be literals.
+    """
     return pytest.mark.proves(component, fault, lost=lost, doubled=doubled, note=note, case=case)
 
 
@@ -109,7 +112,7 @@ def proves(
 
 
 def cells() -> list[Cell]:
-    """All that tests declare. Raises ValueError for a component or fault that is none."""
+    """Return all declared cells. Raises ValueError for an unknown component or fault."""
     return sorted(
         cell for path in sorted((ROOT / "tests").rglob("test_*.py")) for cell in _cells_of(path)
     )
@@ -169,7 +172,7 @@ Times are upper bounds: of the last measured run, with the test's own load and b
 
 
 def page(measured: dict[str, dict[str, float]]) -> str:
-    """The page, from the declared cells and the figures of the last measured run."""
+    """Return the page, from the declared cells and the figures of the last measured run."""
     found = cells()
     rows = [f"| | {' | '.join(FAULTS.values())} |", "|---" * (len(FAULTS) + 1) + "|"]
     for component, words in COMPONENTS.items():

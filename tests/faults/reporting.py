@@ -1,4 +1,4 @@
-"""Reports while something fails: each is posted until it is accepted, then followed until it is applied, and every promise is checked."""
+"""Reports during a failure: post each until accepted, follow it until applied, check promises."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Reporter(threading.Thread):
 
 
 def wait_until_settled(vigie: RunningVigie, reports: list[str]) -> list[str]:
-    """Reports that are not applied within WAIT_S."""
+    """Wait for all reports; return those not applied within WAIT_S."""
     end, left = time.monotonic() + WAIT_S, reports
     while left and time.monotonic() < end:
         try:
@@ -79,14 +79,14 @@ def wait_until_settled(vigie: RunningVigie, reports: list[str]) -> list[str]:
 
 
 def kept(vigie: RunningVigie) -> None:
-    """Every promise, by `verify` and by the auditor."""
+    """Check every promise with `verify` and with the auditor."""
     verdict = vigie.cli("verify")
     assert verdict.returncode == 0, verdict.stdout[-3000:]
     until(lambda: audit(vigie) == "green", WAIT_S)
 
 
 def audit(vigie: RunningVigie) -> str:
-    """The auditor's word; nothing while the console is away."""
+    """Return the result of the auditor; nothing while the console is away."""
     try:
         answer = vigie.http.get("/api/v1/overview")
     except httpx.TransportError:

@@ -1,7 +1,9 @@
-"""A disk that flushes slowly, for a process and everything that it starts: the kernel asks us before each fsync, fdatasync and msync.
+"""A disk that flushes slowly, for a process and its children.
 
-`python -m tests.faults.slow_disk SOCKET COMMAND…` gives itself a seccomp filter (user notification, needs no rights), hands the kernel's questions to whoever listens at SOCKET, and
-becomes COMMAND. `SlowDisk` answers each question, one after the other as a disk does, after `flush_s`: real flushes by real code, only later.
+The kernel asks us before each fsync, fdatasync and msync. `python -m tests.faults.slow_disk SOCKET
+COMMAND…` installs a seccomp filter (user notification, needs no rights), hands the questions of
+the kernel to the listener at SOCKET, and becomes COMMAND. `SlowDisk` answers the questions one
+after the other, like a disk, after `flush_s`. The flushes are real, only later.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ _QUESTION_BYTES: Final = 80
 
 
 def _filter() -> bytes:
-    """Classic BPF: the flushes ask, the rest passes."""
+    """Build the filter (classic BPF): flushes ask, all other calls pass."""
     numbers = _FLUSHES[platform.machine()]
     load = struct.pack("HBBI", 0x20, 0, 0, 0)  # the number of the call
     jumps = (
@@ -47,7 +49,7 @@ def _filter() -> bytes:
 
 
 def become(listener: str, command: list[str]) -> None:
-    """This process and its children ask before each flush. Does not return."""
+    """Make this process and its children ask before each flush. Does not return."""
     libc = ctypes.CDLL(None, use_errno=True)
     program = ctypes.create_string_buffer(_filter(), len(_filter()))
     given = struct.pack("HxxxxxxP", len(_filter()) // 8, ctypes.addressof(program))
@@ -63,7 +65,10 @@ def become(listener: str, command: list[str]) -> None:
 
 
 class SlowDisk:
-    """`with SlowDisk() as disk`: start `[*disk.command, …]`, then set `disk.flush_s`. It must end before the block does."""
+    """Use `with SlowDisk() as disk`: start `[*disk.command, …]`, then set `disk.flush_s`.
+
+    The process must end before the block does.
+    """
 
     def __init__(self) -> None:
         self.flush_s = 0.0
@@ -114,7 +119,7 @@ class SlowDisk:
             self._threads[-1].start()
 
     def _answer(self, questions: int) -> None:
-        """Until nobody is left who could ask."""
+        """Answer until no process is left that could ask."""
         polled = select.poll()
         polled.register(questions, select.POLLIN)
         while not self._over.is_set():

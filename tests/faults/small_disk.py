@@ -16,7 +16,7 @@ class SmallDisk:
         self._ballast = folder / "ballast"
 
     def fill(self) -> None:
-        """Until nothing more fits; what others wrote stays."""
+        """Fill the disk and keep the files of others."""
         with self._ballast.open("ab", buffering=0) as file:
             for chunk in (_CHUNK, _CHUNK[:4096]):
                 try:
@@ -26,13 +26,13 @@ class SmallDisk:
                     continue
 
     def free(self) -> None:
-        """Room again."""
+        """Free the space again."""
         self._ballast.unlink(missing_ok=True)
 
 
 @contextmanager
 def small_disk(folder: Path, size_mb: int) -> Iterator[SmallDisk]:
-    """`folder` is a disk of this size (tmpfs: to be mounted by root) until the end of the block."""
+    """Mount a disk of this size at `folder` (tmpfs, needs root) until the end of the block."""
     folder.mkdir(parents=True)
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "vigie-tests", str(folder)],

@@ -1,4 +1,7 @@
-"""The whole product on a machine that is not well: a disk that is slow, then full, a clock that jumps, files that are torn. Nothing accepted is lost, and `vigie verify` agrees."""
+"""The whole product with a slow disk, a full disk, a jumping clock and torn files.
+
+No accepted report is lost, and `vigie verify` agrees.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 
 def reports_go_on(vigie: RunningVigie, seed: int) -> str:
-    """Id of the last one."""
+    """Post further reports and return the id of the last one."""
     reporter = Reporter(vigie, seed, REPORTS)
     reporter.run()
     assert (len(reporter.accepted), reporter.refused) == (REPORTS, [])
@@ -143,7 +146,7 @@ TORN = (
     "run/sender-delivery-0.runs",
     "console/chronicle.db",
 )
-"""Everything on the disk that is a copy of something. The logs and the keys are no copies: see the rows of the broker, and doctor."""
+"""All files on the disk that are copies. Logs and keys are not: see the rows of the broker."""
 
 
 @proves("store", "corrupted", note="its file")
@@ -184,7 +187,7 @@ def test_every_file_that_is_a_copy_may_be_torn(machine: Machine) -> None:
 @proves("supervisor", "clock")
 @proves("broker", "clock", note="together with everybody's")
 def test_a_machine_survives_clock_jumps_of_an_hour(machine: Machine) -> None:
-    """Ahead, then back behind what is written already, then right again: the clock of every process at the same moment."""
+    """All clocks jump ahead, then behind written records, then to the right time."""
     for seed, hours in enumerate((1, -1, 0), start=41):
         machine.clock.jump(hours)
         last = reports_go_on(machine.vigie, seed)

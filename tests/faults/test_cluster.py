@@ -1,7 +1,8 @@
-"""The leader of everything dies under load on three real brokers: nothing is lost, nobody takes that for a loss, nobody stands still for long.
+"""The leader dies under load on three real brokers: no loss, no false alarm, a short pause.
 
-Full: all three copies are in step when the leader dies. Reduced: one follower has fallen behind and comes back just then, so the new
-leader is alone in step and shows the newest records only when the other one has caught up.
+Full: all three copies are in step when the leader dies. Reduced: one follower is behind and
+returns just then, so the new leader is alone in step and shows the newest records only after the
+other one has caught up.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Run:
         until(lambda: asyncio.run(self.cluster.is_in_step(wanted)), IN_STEP_S)
 
     def kill_leader(self, *, reduced: bool) -> None:
-        """Start who was killed before, wait until all are in step, and kill the leader of everything."""
+        """Start the broker killed before, wait until all are in step, and kill the leader."""
         for number in self._dead:
             self.cluster.revive(number)
         self.wait_in_step(set(NODES))
@@ -161,7 +162,7 @@ def losses(logs: Path) -> list[str]:
 
 
 async def lateness(kafka: str) -> dict[str, int]:
-    """Return by how many ms, per log, the latest decision came after its input and the latest deadline after its time."""
+    """Return the latest decision and the latest deadline per log, in ms of delay."""
     found: dict[str, int] = {}
     async with PartitionReader(kafka) as reader:
         for service in SERVICES:
@@ -183,7 +184,7 @@ def _lateness_of(record: Any, tx: Transaction) -> Iterator[tuple[str, int]]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """The product on a cluster of its own, bootstrapped from all three addresses."""
+    """Run the product on a cluster of its own, bootstrapped from all three addresses."""
     cluster = Cluster(tmp_path_factory.mktemp("cluster"))
     try:
         asyncio.run(cluster.start())
@@ -216,7 +217,7 @@ def test_fifty_deaths_of_leaders_lose_nothing_and_stop_nobody(
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_a_log_that_was_cut_on_every_broker_is_named(run: Run) -> None:
-    """A leader that does not show a record is waited for; a record that no broker holds any more is a loss, and named in the end."""
+    """A reader waits for a record that a leader hides; one that no broker has is a named loss."""
     enough = threading.Event()
     reporter = Steady(run.vigie, 9, enough)
     reporter.start()

@@ -68,7 +68,10 @@ def stays_so(seconds: float) -> None:
 def test_everybody_cut_off_from_broker_and_store_goes_on_where_they_stood(
     distant: Distant, record_property: Callable[[str, object], None]
 ) -> None:
-    """First nothing comes through and connections stay open, past every session; then each is reset and none is made; then all is well again."""
+    """Connections first stay open without data, then are reset and refused.
+
+    At last the network is back.
+    """
     reporter = Reporter(distant.vigie, 71, 60)
     reporter.start()
     until(lambda: len(reporter.accepted) > 10, WAIT_S)

@@ -1,7 +1,8 @@
-"""Decisions under SIGKILL: the planner in the middle of a solve, continuity at every named point of an activation and of an approval,
-delivery while the agents of the sites are told.
+"""Decisions under SIGKILL: planner, continuity and delivery die at named points.
 
-Nothing is lost, nothing goes out twice, nothing goes out that nobody approved.
+The planner dies in the middle of a solve, continuity at every named point of an activation and of
+an approval, delivery while the agents of the sites are informed. Nothing is lost, sent twice or
+sent without an approval.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ NO_BODY: Mapping[str, Any] = {}
 
 @pytest.fixture(scope="module")
 def vigie(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
-    """One of its own: its live realm has lost its headquarters, and its processes are killed."""
+    """Run a system without headquarters in its live realm, to kill its processes."""
     with RunningVigie(tmp_path_factory.mktemp("moves")) as running:
         shut = {
             "site_id": "cen-1",
@@ -64,7 +65,7 @@ def ask(
     key: str = "",
     **headers: str,
 ) -> httpx.Response | None:
-    """A decision; None while the doors are being opened again."""
+    """Send a decision; return None while the front restarts."""
     once = {"Idempotency-Key": key} if key else {}
     try:
         return vigie.http.post(
@@ -83,19 +84,19 @@ def read(vigie: RunningVigie, path: str) -> list[dict[str, Any]]:
 
 
 def ordered(vigie: RunningVigie, lines: set[str]) -> bool:
-    """True once these went out, and no others."""
+    """Return true once these orders went out, and no others."""
     return {line["id"] for line in read(vigie, "reassignments/lines?state=dispatched")} == lines
 
 
 def proposed(vigie: RunningVigie) -> dict[str, Any] | None:
-    """The proposal of which something may be decided."""
+    """Return the proposal with lines to decide."""
     return next(
         (p for p in read(vigie, "reassignments") if p["state"] == "open" and p["agents"]), None
     )
 
 
 async def records(vigie: RunningVigie, topic: str) -> AsyncIterator[ConsumerRecord]:
-    """Everything in the partition of the realm."""
+    """Return all records in the partition of the realm."""
     settings, part = Settings(data_dir=vigie.folder / "data"), TopicPartition(topic, PARTITION)
     assert TOPICS_BY_NAME[topic].partitions == PARTITION_COUNT
     consumer = AIOKafkaConsumer(
@@ -117,7 +118,7 @@ async def records(vigie: RunningVigie, topic: str) -> AsyncIterator[ConsumerReco
 
 
 async def log_of(vigie: RunningVigie, service: str = "continuity") -> list[dict[str, Any]]:
-    """Its transactions of the realm."""
+    """Return its transactions of the realm."""
     chain = [orjson.loads(record.value) async for record in records(vigie, f"{service}.log")]
     return [tx for tx in chain if tx["realm"] == REALM]
 
@@ -136,7 +137,7 @@ def activated(chain: list[dict[str, Any]]) -> Counter[str]:
 
 
 def decided(chain: list[dict[str, Any]]) -> set[str]:
-    """Lines that were approved; their orders go out after that."""
+    """Return approved lines; their orders follow."""
     return {
         line
         for fact in facts(chain, "ProposalChanged")
@@ -147,7 +148,7 @@ def decided(chain: list[dict[str, Any]]) -> set[str]:
 
 
 async def published(vigie: RunningVigie, topic: str, name: str) -> list[dict[str, Any]]:
-    """Facts of one type on a public topic. At least once, so the same id may come again; it counts once."""
+    """Return facts of one type on a public topic. An id may repeat and counts once."""
     found: dict[bytes, dict[str, Any]] = {}
     async for record in records(vigie, topic):
         headers = dict(record.headers)
@@ -157,7 +158,7 @@ async def published(vigie: RunningVigie, topic: str, name: str) -> list[dict[str
 
 
 async def check(vigie: RunningVigie, approved: set[str], plans: set[str]) -> None:
-    """What was approved was ordered once, and nothing else; what was activated was activated once; and `verify` agrees."""
+    """Check that approvals were ordered once, activations happened once, and `verify` agrees."""
     verdict = await asyncio.to_thread(vigie.cli, "verify")
     assert verdict.returncode == 0, verdict.stdout[-3000:]
     chain = await log_of(vigie)
@@ -215,12 +216,12 @@ async def test_kills_during_a_solve_lose_and_repeat_nothing(vigie: RunningVigie)
 
 @dataclass(frozen=True)
 class Death:
-    """At a point of the `input`, the activation (0) or the approval (1); or at the first pass at which the log holds what it should."""
+    """Death at a point of the `input`, activation (0) or approval (1), or once the log holds it."""
 
     point: Point
     input: int | None
     holds: tuple[bool | None, bool | None]
-    """Whether the log then holds the activation, the approval. None: it was on its way."""
+    """Activation and approval in the log after the death; None if they were on their way."""
 
 
 DEATHS = {
@@ -236,7 +237,7 @@ DEATHS = {
 
 
 def living(vigie: RunningVigie, name: str) -> psutil.Process:
-    """The process of this name, started again if it has just died."""
+    """Return the process of this name, restarted if it has just died."""
 
     def found() -> psutil.Process | None:
         try:
@@ -255,7 +256,10 @@ def living(vigie: RunningVigie, name: str) -> psutil.Process:
 
 @contextmanager
 def alone(vigie: RunningVigie, service: str = "continuity") -> Iterator[dict[str, str]]:
-    """The service is dead and nobody starts it again: gives the environment of one of our own. Its supervisor goes on at the end."""
+    """Stop the service for good and return the environment of a worker of our own.
+
+    Its supervisor continues at the end.
+    """
     worker, planner = living(vigie, service), living(vigie, "planner")
     environment = worker.environ()
     planner.kill()  # quiet for a minute then: no ranking comes between
@@ -268,7 +272,7 @@ def alone(vigie: RunningVigie, service: str = "continuity") -> Iterator[dict[str
 
 
 async def waiting_inputs(vigie: RunningVigie) -> int:
-    """Inputs that the log of continuity has not taken yet."""
+    """Return the inputs that the log of continuity has not applied yet."""
     given = [record.offset async for record in records(vigie, "continuity.inputs")]
     chain = [orjson.loads(record.value) async for record in records(vigie, "continuity.log")]
     return given[-1] - max(
@@ -277,7 +281,7 @@ async def waiting_inputs(vigie: RunningVigie) -> int:
 
 
 def die(environment: dict[str, str], point: str, log: Path, service: str = "continuity") -> None:
-    """One worker that kills itself at a named point."""
+    """Run one worker that kills itself at a named point."""
     worker = forked.start(
         f"services.{service}", environment=environment | {SETTING: point}, log=log
     )
@@ -293,7 +297,10 @@ def die(environment: dict[str, str], point: str, log: Path, service: str = "cont
 async def die_at(
     vigie: RunningVigie, environment: dict[str, str], death: Death, plan: str, lines: set[str]
 ) -> None:
-    """Killed there; of what is published and committed, ticks come between, so that it may take several deaths."""
+    """Kill the worker there.
+
+    Ticks come between publishing and committing, so it may take several deaths.
+    """
     first = 1 if death.input is None else death.input + await waiting_inputs(vigie) - 1
     found = []
     for passes in range(first, first + MOST_DEATHS):
@@ -363,11 +370,11 @@ TOLD_DEATHS: Mapping[bool, tuple[str, ...]] = {
     False: ("before-decide:2", "after-append:2"),
     True: ("after-append:1", "after-publish:2"),
 }
-"""Whether the drafts are started → where delivery dies, one death after the other, with the words of two people before it."""
+"""Start of the drafts or not → deaths of delivery, one after the other, with two people."""
 
 
 async def employ(vigie: RunningVigie, sites: set[str], folder: Path) -> None:
-    """One agent of each site is in the directory, beside whoever was."""
+    """Add one agent of each site to the directory."""
     people = folder / "people.csv"
     agents = [
         f"agent-{site},Agent,fr,sms,+336000000{n:02},,{site}"
@@ -381,7 +388,7 @@ async def employ(vigie: RunningVigie, sites: set[str], folder: Path) -> None:
 
 
 def stand(vigie: RunningVigie, callouts: set[str], states: set[str]) -> bool:
-    """True once these are the call-outs of approvals, each in one of the states."""
+    """Return true once these are the call-outs of approvals, each in one of the states."""
     found = {
         one["id"]: one["state"]
         for one in read(vigie, "callouts?limit=500")

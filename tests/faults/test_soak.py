@@ -1,6 +1,6 @@
-"""An hour of exercises in many realms while processes are killed: memory stays flat, nothing is behind at the end, every promise was kept.
+"""An hour of exercises in many realms under kills: flat memory, no backlog, no broken promise.
 
-`make soak ARGS="tests/faults/test_soak.py --soak-minutes 8 --soak-realms 6 -s"` is the same in little.
+`make soak ARGS="tests/faults/test_soak.py --soak-minutes 8 --soak-realms 6 -s"` is a short run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SCENARIOS: Final = ("S04", "S01")
 SPEED: Final = 20.0
 """Simulated seconds per second."""
 PLAYED_MS: Final = 60 * 60_000
-"""Of each scenario, then its realm is closed and the next one begins."""
+"""Time of each scenario in its realm, before the next one begins."""
 VICTIMS: Final = (
     "alerts",
     "continuity",
@@ -47,26 +47,28 @@ VICTIMS: Final = (
 KILL_EVERY_S: Final = (20.0, 60.0)
 SAMPLE_S: Final = 5.0
 WARM_S: Final = 60.0
-"""A process that has just begun does not hold yet what it will."""
+"""Time after which a process holds its usual memory."""
 FLAT: Final = 0.05
-"""Growth of all processes together, from the second quarter of the time to the last: the first fills what is bounded (caches, the store's twenty
-closed realms, the broker's heap).
+"""Growth of all processes from the second quarter of the time to the last.
+
+The first quarter fills bounded caches, the store's twenty closed realms and the broker's heap.
 """
 EACH_FLAT: Final = 0.15
-"""Of one process alone: it is killed every few minutes, so the two quarters see it at different ages."""
+"""Growth of one process: it is killed every few minutes, so the quarters see different ages."""
 CLOSED_MB: Final = 2.0
-"""Of the store, for a closed exercise that it keeps whole: 1.4 MB on average of S04 and S01 (docs/adr/0032), 1.5 MB for the larger of them.
+"""Memory of the store for one closed exercise: 1.4 MB on average of S04 and S01 (ADR 32).
 
-It keeps the last `CLOSED_KEPT` of them. A run of a few minutes ends before so many are closed: 8 minutes in 6 realms close 18, nine of them
-after the second quarter, and the store grows by these. That is no leak; a growth beyond it, or after twenty, is.
+The larger of them takes 1.5 MB. The store keeps the last `CLOSED_KEPT`. A run of a few minutes
+ends before that: 8 minutes in 6 realms close 18, nine of them after the second quarter, and the
+store grows by these. Only growth beyond that, or after twenty, is a leak.
 """
 PATIENCE_S: Final = 600.0
-"""Of a player, whatever is killed."""
+"""Patience of a player during kills."""
 SETTLED_S: Final = 300.0
 
 
 class Looping(threading.Thread):
-    """Plays one scenario after the other, each in a realm of its own that it closes, until it is told to stop."""
+    """Player of one scenario after the other, each in its own realm, until it is stopped."""
 
     def __init__(
         self, vigie: RunningVigie, number: int, scenarios: list[Scenario], enough: threading.Event
@@ -96,7 +98,7 @@ class Looping(threading.Thread):
 
 
 class Watching(threading.Thread):
-    """Kills at random and samples the memory of what has run for a minute."""
+    """Observer that kills at random and samples the memory of processes older than a minute."""
 
     def __init__(
         self,
@@ -106,7 +108,10 @@ class Watching(threading.Thread):
         figures: Path | None,
         closed: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`figures`: where every sample is written, as JSON. `closed`: how many exercises have been closed."""
+        """Set up the run.
+
+        `figures`: file of all samples, as JSON. `closed`: number of closed exercises.
+        """
         super().__init__(name="watching", daemon=True)
         self._closed = closed
         self._vigie, self._enough, self._random, self._figures = (
@@ -160,13 +165,13 @@ class Watching(threading.Thread):
         return found
 
     def filling_mb(self, lasted_s: float) -> float:
-        """By how many MB the store may grow because it did not yet keep as many closed exercises as it will."""
+        """Return the growth in MB that the store may have until it keeps all closed exercises."""
         early, late = quarters(self.kept, lasted_s) or (0.0, 0.0)
         return CLOSED_MB * (late - early)
 
 
 def quarters(samples: list[tuple[float, float]], lasted_s: float) -> tuple[float, float] | None:
-    """Return the medians of the second quarter of the time and of the last one, None without samples in one of them."""
+    """Return the medians of the second and the last quarter, or None without samples."""
     early = [value for at, value in samples if lasted_s / 4 <= at < lasted_s / 2]
     late = [value for at, value in samples if at >= lasted_s * 3 / 4]
     return (statistics.median(early), statistics.median(late)) if early and late else None
@@ -175,7 +180,7 @@ def quarters(samples: list[tuple[float, float]], lasted_s: float) -> tuple[float
 def grown(
     growth: dict[str, tuple[float, float]], filling_mb: float
 ) -> dict[str, tuple[float, float]]:
-    """Return the processes that hold more than they should; `filling_mb`: what the store alone may add."""
+    """Return the processes with too much memory; `filling_mb`: allowed growth of the store."""
     room = {"store": filling_mb}
     return {
         name: mb

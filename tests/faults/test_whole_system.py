@@ -1,4 +1,4 @@
-"""The whole product under SIGKILL, as its users meet it: every accepted report is applied once, and `vigie verify` agrees."""
+"""The whole product under SIGKILL: every accepted report is applied once; `vigie verify` agrees."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ VICTIMS = (
 
 @pytest.fixture(scope="module")
 def vigie(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
-    """One of its own: it is killed all the time."""
+    """Run a system of its own, because it is killed all the time."""
     with RunningVigie(tmp_path_factory.mktemp("storm")) as running:
         yield running
 
@@ -197,7 +197,7 @@ PLANS = ("PT-CRUE", "PT-CANICULE")
 
 
 def choosing(incident: str) -> Any:
-    """Decisions about one incident and two plans; some authors name the version that they have read."""
+    """Choose decisions about one incident and two plans; some authors name their version."""
 
     def choose(rnd: random.Random, known: int) -> tuple[str, Asked, dict[str, Any]]:
         about = rnd.choice((f"incidents/{incident}", *(f"plans/{p}" for p in PLANS)))
@@ -214,7 +214,7 @@ def choosing(incident: str) -> Any:
 
 
 def one_change(history: list[Operation]) -> list[Operation]:
-    """The same history, but that the second applied decision heard the answer of the first."""
+    """Return the same history, but the second applied decision heard the answer of the first."""
     applied = sorted(
         (o for o in history if isinstance(o.answered, Answered) and not o.answered.code),
         key=lambda o: o.returned,
@@ -224,7 +224,7 @@ def one_change(history: list[Operation]) -> list[Operation]:
 
 @pytest.mark.timeout(400)
 def test_decisions_of_many_at_once_are_those_of_one_after_the_other(vigie: RunningVigie) -> None:
-    """Acknowledging, closing and opening again; activating and standing down: linearizable, under SIGKILL of who decides and who answers."""
+    """Acknowledge, close, reopen, activate and stand down are linearizable under SIGKILL."""
     body = {
         "site_id": "par-05",
         "type": "fire",

@@ -1,4 +1,4 @@
-"""A cable that can be pulled: a TCP proxy on loopback in front of a server, which may listen at a unix socket."""
+"""A cable to pull: a TCP proxy on loopback before a server, which may listen at a unix socket."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ class Wire:
         self._loop.close()
 
     def silence(self) -> None:
-        """Nothing comes through any more; connections stay open, and new ones are taken and not answered."""
+        """Stop all data; connections stay open, and new ones are accepted and not answered."""
         self._do(self._silence())
 
     def cut(self) -> None:
-        """Every connection ends with a reset, and new ones are refused."""
+        """Reset every connection and refuse new ones."""
         self._do(self._cut())
 
     def mend(self) -> None:
-        """Everything comes through: what was held back by `silence` too, as TCP sends again what had no answer."""
+        """Pass everything again, also data held back by `silence`, like TCP."""
         self._do(self._mend())
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
@@ -112,7 +112,7 @@ class Wire:
         return await asyncio.open_connection(host, int(port))
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Until one side ends; then both do."""
+        """Carry data until one side ends; then end both."""
         while content := await reader.read(CHUNK):
             await self._through.wait()
             writer.write(content)

@@ -1,4 +1,4 @@
-"""One broker for the runtime's fault and damage tests, which may kill it; each test has a toy system of its own."""
+"""One broker for the fault and damage tests of the runtime; each test has its own toy system."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _suffixes = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def fault_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningKafka]:
-    """A broker that these tests may kill, damage and start again."""
+    """Run a broker that these tests may kill, damage and start again."""
     with starting_brokers(tmp_path_factory) as start:
         yield asyncio.run(start())
 
 
 @pytest.fixture
 async def toys(fault_broker: RunningKafka, tmp_path: Path) -> AsyncIterator[Toys]:
-    """A toy system, empty."""
+    """Create an empty toy system."""
     system = Toys(fault_broker.address, tmp_path, str(next(_suffixes)))
     await make_topics(fault_broker.address, topics_of(system.suffix))
     yield system

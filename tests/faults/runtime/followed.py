@@ -1,4 +1,4 @@
-"""Accepted records of toy logs, read on from where the last look ended: who waits for a log looks many times."""
+"""Accepted records of toy logs, read on from the last position for repeated checks."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _has_live_ladders(chains: Chains) -> bool:
 
 
 def _rebased(service: str, partition: int, data: dict[str, Any]) -> dict[tuple[str, int], int]:
-    """Return what a record that declares a loss calls applied."""
+    """Return the positions that a record declares as applied after a loss."""
     found = {(input_topic(service), partition): data["next_offset"] - 1}
     if data.get("urgent_next_offset") is not None:
         found[urgent_topic(service), partition] = data["urgent_next_offset"] - 1

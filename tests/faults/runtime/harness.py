@@ -49,7 +49,7 @@ REALMS = ("92", "75", "93", "94", "92~ex-1", "92~ex-2", "75~what-1")
 
 
 def topics_of(suffix: str) -> tuple[Topic, ...]:
-    """Topics of one toy system."""
+    """Return the topics of one toy system."""
     return (
         Topic(f"toypublic{suffix}", "facts", Retention.FOREVER),
         Topic(
@@ -99,9 +99,9 @@ async def make_topics(kafka: str, wanted: Iterable[Topic]) -> None:
 
 
 async def _created(kafka: str, new: list[NewTopic]) -> bool:
-    """Create what is missing and return whether all is there.
+    """Create missing topics and return whether all exist.
 
-    A broker that has just come back may name no controller yet, which aiokafka takes for one.
+    A broker that has just returned may name no controller yet, which aiokafka takes for one.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka, **get_client_options())
     try:
@@ -194,7 +194,7 @@ class Toys:
         return worker
 
     def stop(self) -> None:
-        """SIGKILL to every worker that is left."""
+        """Kill every remaining worker."""
         for worker in self.workers:
             if worker.process.poll() is None:
                 worker.process.send_signal(signal.SIGCONT)
@@ -226,7 +226,7 @@ class Toys:
         seed: int = 1,
         prefix: str = "m",
     ) -> None:
-        """Reports with ladders, answers, repeated ids and poison; each is counted once Kafka has acknowledged it."""
+        """Send reports with escalations, answers, repeated ids and poison; count accepted ones."""
         rnd, realms, start = random.Random(seed), tuple(realms), len(self.fed)
         producer = AIOKafkaProducer(
             bootstrap_servers=self.kafka,
@@ -283,7 +283,7 @@ class Toys:
             await producer.stop()
 
     async def feed_again(self, fed: Iterable[tuple[str, str, Message]]) -> None:
-        """Send once more what was sent."""
+        """Send the same inputs once more."""
         async with RecordProducer(self.kafka, self.marks) as producer:
             for realm, id, message in fed:
                 topic = (
@@ -302,7 +302,7 @@ class Toys:
             }
 
     async def read(self, topic: str) -> dict[int, list[Any]]:
-        """Everything on a topic."""
+        """Read all records of a topic."""
         async with PartitionReader(self.kafka) as reader:
             found: dict[int, list[Any]] = {p: [] for p in range(PARTITION_COUNT)}
             async for record in reader.read(
@@ -347,7 +347,7 @@ class Toys:
         } <= said
 
     async def count(self, service: str, fact: str) -> int:
-        """How many facts of this name the log holds."""
+        """Count the facts of this name in the log."""
         return sum(
             f["type"].split(".")[1] == fact
             for chain in (await self.chains(service)).values()
@@ -361,7 +361,11 @@ class Toys:
             return await followed.chains(service)
 
     async def check(self, *, echo: bool = False) -> Counter[str]:
-        """Every promise: each input once, in order, as it was sent; ids unique; each ladder once; forwarded once, in order."""
+        """Check every promise.
+
+        Inputs are applied once, in order and unchanged; ids are unique; escalations fire once;
+        facts are forwarded once, in order.
+        """
         given = {topic: await self.read(topic) for topic in input_topics(self.toy)}
         chains = await self.chains(self.toy)
         seen: dict[tuple[str, str], str] = {}
@@ -432,7 +436,7 @@ class Toys:
         return counts
 
     async def check_applied(self) -> None:
-        """Each acknowledged report has had its one effect (for logs whose input is no longer whole)."""
+        """Check that each acknowledged report had one effect (for logs with a damaged input)."""
         chains = await self.chains(self.toy)
         without = {"InputDuplicate", "InputFailed", "InputRefused"}
         effects = Counter(

@@ -25,7 +25,7 @@ P = partition_of("92", PARTITION_COUNT)
 
 
 def cut(broker: RunningKafka, topic: str, partition: int) -> None:
-    """The broker is dead: half of a partition's file is lost, as a disk loses it."""
+    """Cut off half of a partition's file while the broker is dead, like a failing disk."""
     (folder,) = broker.node.folder.rglob(f"{topic}-{partition}")
     (segment,) = sorted(folder.glob("*.log"))
     data = segment.read_bytes()
@@ -37,7 +37,7 @@ def cut(broker: RunningKafka, topic: str, partition: int) -> None:
 
 
 async def run_until_snapshot(toys: Toys, count: int = 400) -> None:
-    """A live realm with some history, a snapshot of nearly all of it, and an orderly stop."""
+    """Run a live realm with some history, a snapshot of nearly all of it, and an orderly stop."""
     worker = toys.spawn("toy")
     await toys.open(LIVE)
     await toys.feed(count, realms=LIVE)
@@ -57,7 +57,7 @@ async def _has_snapshot(toys: Toys, seq: int) -> bool:
 
 @pytest.fixture
 async def other_toys(fault_broker: RunningKafka, tmp_path: Path) -> Toys:
-    """A second toy system on the same broker."""
+    """Create a second toy system on the same broker."""
     system = Toys(fault_broker.address, tmp_path, "other")
     await make_topics(fault_broker.address, topics_of(system.suffix))
     return system
@@ -116,7 +116,7 @@ async def test_half_of_a_log_and_half_of_an_input_lost_are_named_and_repaired(
 async def test_a_log_behind_its_receiver_is_named_and_repaired(
     toys: Toys, fault_broker: RunningKafka
 ) -> None:
-    """A young log has no snapshot that could tell: only the receiver, and whoever read it, know that there was more."""
+    """A young log has no snapshot: only the receiver and its readers know of the lost records."""
     workers = [toys.spawn(service, TOY_SNAPSHOT_EVERY="100000") for service in ("toy", "toyecho")]
     await toys.open(LIVE)
     await toys.feed(150, realms=LIVE)

@@ -1,4 +1,4 @@
-"""Nothing is lost, double or out of order, wherever a worker is killed."""
+"""Kills of workers at any point lose, repeat and reorder nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def test_a_kill_at_every_named_point_loses_and_repeats_nothing(toys: Toys)
     enough = asyncio.Event()
 
     async def feed() -> None:
-        """However long the workers take to start."""
+        """Send inputs until the workers have started."""
         while not enough.is_set():
             await toys.feed(250, rate=250, seed=len(toys.fed))
 
@@ -54,7 +54,7 @@ async def test_a_kill_at_every_named_point_loses_and_repeats_nothing(toys: Toys)
 async def _kill_at_random(
     toys: Toys, kills: int, workers: int, seed: int, pause_s: tuple[float, float]
 ) -> None:
-    """SIGKILL one worker, sometimes all, again and again; each comes back at once, as the supervisor does it."""
+    """Kill one worker, sometimes all, again and again; each is restarted at once."""
     rnd = random.Random(seed)
     running = [toys.spawn("toy", f"toy-{n}") for n in range(workers)]
     done = 0
@@ -102,7 +102,7 @@ async def test_fifty_random_kills_lose_and_repeat_nothing(
 
 
 async def _settle(toys: Toys, *, echo: bool = False) -> None:
-    """As `settle`, with the supervisor's part: a worker that ended is started again."""
+    """Settle like `settle`, but restart workers that end, like the supervisor."""
 
     async def is_settled(followed: FollowedLogs) -> bool:
         for worker in toys.workers:
@@ -119,7 +119,7 @@ async def _settle(toys: Toys, *, echo: bool = False) -> None:
 async def test_a_worker_that_was_stopped_past_its_session_writes_nothing_that_is_believed(
     toys: Toys,
 ) -> None:
-    """SIGSTOP until the group has given its partitions away, then SIGCONT: a zombie with records in flight."""
+    """SIGSTOP until the group has reassigned its partitions, then SIGCONT: a zombie."""
     short = {"TOY_SESSION_S": "6"}
     first = toys.spawn("toy", "toy-0", **short)
     await toys.open()
@@ -178,7 +178,7 @@ async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(
 async def test_a_worker_stops_on_request_while_the_broker_is_away(
     toys: Toys, fault_broker: RunningKafka
 ) -> None:
-    """As when a supervisor is killed: all its processes are told to end at the same moment, the broker too."""
+    """After the kill of a supervisor, all its processes and the broker end at the same moment."""
     worker = toys.spawn("toy")
     await toys.open()
     await until(lambda: "partitions.taken" in worker.said, 90, "not taken")
@@ -199,7 +199,7 @@ async def test_a_worker_stops_on_request_while_the_broker_is_away(
 async def test_a_broker_that_stands_still_past_every_session_goes_on_and_nothing_is_lost(
     toys: Toys, fault_broker: RunningKafka
 ) -> None:
-    """SIGSTOP: connections stay open and nobody answers; then SIGCONT. Workers wait, or end by name and come back."""
+    """SIGSTOP keeps connections open without answers. Workers wait, or end and return."""
     toys.spawn("toy", TOY_SESSION_S="6")
     await toys.open()
     feeding = asyncio.create_task(toys.feed(1200, rate=200))

@@ -1,4 +1,4 @@
-"""A flood in the ordinary lane on a real broker: the urgent lane is decided before it, whoever is killed, and the order is what the log says."""
+"""During a flood of ordinary inputs, the urgent lane is decided first, also under kills."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ P = partition_of(REALM, PARTITION_COUNT)
 
 
 async def put(toys: Toys, topic: str, ids: list[str]) -> None:
-    """Reports on one lane, in order."""
+    """Send reports on one lane, in order."""
     producer = AIOKafkaProducer(
         bootstrap_servers=toys.kafka,
         acks="all",

@@ -1,4 +1,7 @@
-"""Two workers of one service: how long nobody decides when one joins, is restarted, leaves or dies, and that old code never writes after new."""
+"""Two workers of one service: the pause when one joins, restarts, leaves or dies.
+
+Old code never writes after new code.
+"""
 
 from __future__ import annotations
 
@@ -24,21 +27,21 @@ SESSION_S: Final = 6.0
 PATIENCE_S: Final = 150.0
 """With steps that have no bound of their own, on a machine that is busy with other tests."""
 MOST_S: Final = {"join": 5.0, "restart": 5.0, "leave": 5.0, "return": 5.0, "crash": 3.0}
-"""Of silence; for a crash after the end of the session."""
+"""Longest pause; for a crash after the end of the session."""
 BESIDE_OTHERS: Final = 3
-"""Times as long after a crash where other workers of the run share the cores: the session ends while they compute."""
+"""Factor after a crash if other workers of the run share the cores."""
 SHORT: Final = {"TOY_SESSION_S": str(SESSION_S)}
 EVERYTHING: Final = set(range(PARTITION_COUNT))
 
 
 def owned(worker: Worker) -> set[int]:
-    """What it took last."""
+    """Return the partition that it took last."""
     taken = re.findall(r"partitions\.taken.*?partitions=\[([^\]]*)\]", worker.said)
     return {int(p) for p in taken[-1].split(",") if p.strip()} if taken else set()
 
 
 class Instance:
-    """One worker and its supervisor: what ends by a code that a restart repairs is started again, with the version that is installed."""
+    """One worker with a supervisor that restarts it with the installed version."""
 
     def __init__(self, toys: Toys, name: str) -> None:
         self._toys, self._name = toys, name
@@ -54,14 +57,14 @@ class Instance:
         return owned(self.worker) if self.running() else set()
 
     def running(self) -> bool:
-        """Whether it runs; it is started again if that may repair its end."""
+        """Return whether it runs; restart it if that may repair its end."""
         code = self.worker.process.poll()
         if code in (70, 71):
             self._start()
         return code in (None, 70, 71)
 
     async def upgrade(self) -> None:
-        """To the newer version, as a rolling upgrade does it."""
+        """Upgrade it to the newer version, as in a rolling upgrade."""
         if self.worker.process.poll() is None:
             self.worker.kill(signal.SIGTERM)
             await self.worker.exit_code()
@@ -85,7 +88,7 @@ async def shared(*instances: Instance) -> None:
 
 @asynccontextmanager
 async def reports_coming(toys: Toys) -> AsyncIterator[None]:
-    """A hundred a second to every realm until the end of the block."""
+    """Send a hundred reports per second to every realm until the end of the block."""
     enough = asyncio.Event()
 
     async def feed() -> None:
@@ -115,7 +118,7 @@ async def decided_up_to_now(toys: Toys, *instances: Instance) -> None:
 
 
 async def silence_s(toys: Toys, since: float, before: float) -> float:
-    """The longest that a report which was decided in this time had waited: what comes in the moment before a step waits because of that step."""
+    """Return the longest wait of a report decided in this time, apart from waits for a step."""
     waited = [
         tx["written"] - tx["src"]["appended_at"]
         for chain in (await toys.chains(toys.toy)).values()
@@ -170,7 +173,10 @@ async def test_decisions_pause_5_seconds_when_planned_and_a_session_and_3_after_
 
 
 async def test_old_code_never_writes_after_new_in_any_order_of_upgrades(toys: Toys) -> None:
-    """One of two is upgraded; the other stands still while the new one takes its partitions, wakes up, and stops by name when it finds what the new one wrote."""
+    """One of two is upgraded while the other is suspended.
+
+    The new one takes its partitions; the old one wakes and stops by name at the new records.
+    """
     old = Instance(toys, "toy-0")
     await toys.open()
     new = Instance(toys, "toy-1")

@@ -1,4 +1,7 @@
-"""A second data centre follows by mirroring and takes over: what it had heard is applied once, what it had not heard is the loss that is stated."""
+"""A second data centre mirrors the first and takes over: copied inputs count once, others are lost.
+
+The loss is stated.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from tests.brokers import Brokers
 from tests.faults.runtime.harness import Toys, make_topics, topics_of
 
 EXPIRED = 10
-"""Input records per partition that the mirror does not have: its offsets are others than those of the first site."""
+"""Input records per partition that the mirror lacks: its offsets differ from the first site."""
 LAG = 0.7
 """Share of the log that had arrived; the inputs had all arrived."""
 
@@ -22,7 +25,7 @@ LAG = 0.7
 async def mirror(
     source: Toys, target: Toys, topic: str, *, first: int = 0, share: float = 1.0
 ) -> None:
-    """What a mirror has copied until now: the records of each partition in their order, at offsets of the target's own."""
+    """Copy the records of each partition in order, at offsets of the target."""
     producer = AIOKafkaProducer(
         bootstrap_servers=target.kafka, acks="all", enable_idempotence=True, **get_client_options()
     )

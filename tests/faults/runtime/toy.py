@@ -1,6 +1,6 @@
-"""A toy domain that uses every part of the protocol: reports counted per incident, ladders with deadlines, answers, poison.
+"""A toy domain with every part of the protocol: reports, escalations, deadlines, answers, poison.
 
-Two deciders: `toy` decides, `toyecho` counts the escalations that toy's publisher forwards to it.
+Two deciders: `toy` decides, `toyecho` counts the escalations that the publisher of toy forwards.
 """
 
 # ruff: noqa: ARG002  the protocol gives more than a toy needs
@@ -69,7 +69,11 @@ class ToyEchoed(Fact):
 
 
 def register(suffix: str = "") -> None:
-    """Routes of one toy system: services `toy<suffix>`, which has an urgent lane, and `toyecho<suffix>`, public topic `toypublic<suffix>`."""
+    """Register the routes of one toy system.
+
+    Service `toy<suffix>` has an urgent lane; `toyecho<suffix>` and topic `toypublic<suffix>`
+    follow.
+    """
     SERVICES_WITH_URGENT_LANE.add(f"toy{suffix}")
     for logic in (1, 2):
         table = ROUTES.setdefault(logic, {})
@@ -200,7 +204,7 @@ class ToyDecider:
 
 
 class EchoDecider(ToyDecider):
-    """Counts what it hears from toy, under `counts`."""
+    """Decider that counts its inputs from toy, under `counts`."""
 
     base = "toyecho"
 

@@ -1,4 +1,7 @@
-"""A real worker process of the toy domain: `python -m tests.faults.runtime.toy_worker toy|toyecho [logic]`, settings by VIGIE_*."""
+"""A real worker process of the toy domain, with settings by VIGIE_*.
+
+`python -m tests.faults.runtime.toy_worker toy|toyecho [logic]`
+"""
 
 from __future__ import annotations
 

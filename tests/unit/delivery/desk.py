@@ -188,7 +188,7 @@ class Desk:
 
 
 def desk(realm: str = "92", channels: Sequence[str] = EVERYTHING) -> Desk:
-    """Build a desk with one person, `dgs`, who has these verified channels."""
+    """Build a desk with one person, `dgs`, with these verified channels."""
     made = Desk(realm)
     made.roster(dgs=channels)
     return made

@@ -202,7 +202,7 @@ def test_a_missing_receipt_tries_the_next_channel_marked_as_possible_repetition(
 
 
 def test_a_provider_that_gives_no_receipts_is_not_waited_for() -> None:
-    """The declared time for a receipt would call everybody who has already read the message."""
+    """The declared time for a receipt would call all readers of the message again."""
     d = desk(channels=("sms", "voice"))
     d.plan(channels=(SMS, VOICE))
     d.claim()

@@ -31,7 +31,7 @@ CHANNEL = ChannelType(
 
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A second place with folders of channels."""
+    """Create a second place with folders of channels."""
     monkeypatch.setattr(channels, "__path__", [*channels.__path__, str(tmp_path)])
     load_channel_types.cache_clear()
     yield tmp_path

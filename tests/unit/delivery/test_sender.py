@@ -66,7 +66,7 @@ class Provider:
 
 
 class People:
-    """Directory of `dgs`, reachable by mail, and of `second`, who reads the same mail."""
+    """Directory of `dgs`, reachable by mail, and of `second` with the same mail address."""
 
     def __init__(self) -> None:
         self.contact: Contact | None = Contact(

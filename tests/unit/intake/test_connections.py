@@ -1,6 +1,6 @@
-"""A client that offers another protocol (Java, Ktor, `curl --http2`) is served as it stands: body, next request and all. One that says nothing is left.
+"""The front serves clients that offer another protocol over plain HTTP/1.1.
 
-Heads are bounded in size, in number of headers and by one host, connections by the address that they come from.
+Heads are bounded in size, number of headers and by one host, connections by their address.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NEXT = b"GET /c HTTP/1.1\r\nHost: x\r\n" + OFFER + b"\r\n"
 
 
 class Heard:
-    """An application that answers with what it was asked, and with the body that it got."""
+    """Application that answers with its request and the received body."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body, more = b"", True
@@ -52,7 +52,7 @@ class Heard:
 
 
 class Line:
-    """Stands for the connection: keeps what is written to it."""
+    """Connection that keeps its output."""
 
     def __init__(self, caller: str | None = None) -> None:
         self.caller = caller
@@ -88,7 +88,7 @@ async def line(tmp_path: Path) -> tuple[GuardedConnection, Line]:
 
 
 async def answers(line: tuple[GuardedConnection, Line], *parts: bytes) -> list[bytes]:
-    """To the parts, which arrive one after the other on one connection."""
+    """Return the answers to parts that arrive one after the other on one connection."""
     protocol, wire = line
     for part in parts:
         protocol.data_received(part)
@@ -154,7 +154,7 @@ async def test_a_connection_without_a_whole_head_is_closed(
 async def test_a_request_that_is_answered_slowly_keeps_its_connection(
     line: tuple[GuardedConnection, Line], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its head is here; whoever waits for the rest of its body has a patience of its own."""
+    """Its head has arrived; a slow body has its own time limit."""
     protocol, wire = line
     monkeypatch.setattr("services.intake.http.connections.HEAD_TIMEOUT_S", 0.02)
     protocol.connection_made(wire)
@@ -345,7 +345,7 @@ async def test_fields_behind_a_body_are_no_headers(tmp_path: Path) -> None:
 async def test_a_body_that_nobody_waits_for_does_not_hold_its_connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who has no token is answered at once; the rest of the body could take as long as an idle connection may."""
+    """A request without a token is answered at once, so its body cannot hold the connection."""
 
     async def refuse(scope: Any, receive: Any, send: Any) -> None:
         await send(

@@ -1,4 +1,4 @@
-"""Who thinks and shows waits for who accepts and remembers."""
+"""Processes that accept and record go before processes that compute and show."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_broker_and_intake_get_the_rank_that_the_system_grants() -> None:
 
 
 def grants(wish: str) -> bool:
-    """Of the system to a process of ours: a container may refuse it to root, too."""
+    """Return whether the system grants it; a container may refuse it even to root."""
     return (
         subprocess.run(
             [sys.executable, "-c", f"import os; {wish}"], check=False, stderr=subprocess.DEVNULL
