@@ -419,7 +419,7 @@ def test_two_people_erase_text_bytes_and_photo_of_a_report_and_a_line(
     assert "--approve" in proposed.stdout
     alone = vigie.cli("text", "erase", report, "--approve")
     assert alone.returncode == 1
-    assert "ne peut pas l’approuver" in alone.stderr
+    assert "ne peut pas approuver l’effacement" in alone.stderr
     assert report in vigie.cli("text", "proposals").stdout
     approve = {"approve": True}
     assert (

@@ -202,7 +202,7 @@ async def test_a_token_that_is_stale_or_for_others_opens_nothing(
     provider.says(f"s-{owner.id}", fault, preferred_username=login_of(console, owner))
     answer = await come_in(console, provider)
     assert (answer.status_code, COOKIE in cookies_of(answer)) == (401, False)
-    assert "n’a pas confirmé qui vous êtes" in answer.text
+    assert "n’a pas confirmé votre identité" in answer.text
     assert 'name="password"' in answer.text, "the way in without it is on the same page"
     assert acts(console, owner) == []
     provider.says(f"s-{owner.id}", preferred_username=login_of(console, owner))
@@ -222,7 +222,7 @@ async def test_identities_without_an_account_get_none(console: Served, provider:
         provider.says(f"s-{token_hex(4)}", **claims)
         answer = await come_in(console, provider)
         assert (answer.status_code, COOKIE in cookies_of(answer)) == (403, False)
-        assert "aucun compte ouvert de Vigie" in answer.text
+        assert "aucun compte actif de Vigie" in answer.text
     assert console.access.all(Account) == before
 
 

@@ -32,7 +32,7 @@ def test_it_names_the_roles_that_may_and_no_code() -> None:
     )
     assert (
         problem.sentence("en")
-        == "Role “Observer” does not allow it. It takes: Administrator or Continuity coordinator."
+        == "Role “Observer” does not allow it. It needs: Administrator or Continuity coordinator."
     )
     assert "un compte personnel" in build_forbidden(Role.KIOSK, PERSONAL_ACCOUNT).problem.sentence(
         "fr"

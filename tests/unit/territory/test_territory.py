@@ -250,7 +250,7 @@ IMPOSSIBLE = [
     ("plans.yaml", "criticality: [1, 2]", "criticality: 1", "criticality is a list"),
     ("plans.yaml", "id: PT-ELEC", "id: PT-EAU", "plan PT-EAU stands twice"),
     ("plans.yaml", "maintien_min: 1440", "maintien_min: -5", "maintien_min must be from 0"),
-    ("plans.yaml", '{manual: "avis DDPP"}', '{not: {manual: "avis DDPP"}}', "no box under not"),
+    ("plans.yaml", '{manual: "avis DDPP"}', '{not: {manual: "avis DDPP"}}', "no box under `not`"),
     (
         "plans.yaml",
         ONE_OR_A_BOX,

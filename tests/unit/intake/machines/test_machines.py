@@ -881,7 +881,7 @@ async def test_strangers_and_disabled_sources_are_turned_away(door: Door) -> Non
         elsewhere = await http.post("/webhooks/apprise", json={"message": "x"})
         assert (elsewhere.status_code, elsewhere.json()["code"]) == (403, "other_door")
         assert elsewhere.json()["detail"].endswith(
-            "« supervision » (alertmanager), qui parle à /webhooks/alertmanager."
+            "« supervision » (alertmanager), à envoyer à /webhooks/alertmanager."
         )
         assert (await admin.post("/webhooks/alertmanager", json=group(alert()))).status_code == 403
         assert (await admin.post("/api/v1/sources/supervision/disable")).json()["enabled"] is False
