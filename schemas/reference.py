@@ -32,6 +32,7 @@ class Section(StrEnum):
     CHANNELS = "channels"
     STAFFING = "staffing"
     MEASURES = "measures"
+    CONTACTS = "contacts"
 
 
 PUBLISHING_ORDER: Final = (
@@ -42,6 +43,7 @@ PUBLISHING_ORDER: Final = (
     Section.ROSTER,
     Section.CHANNELS,
     Section.MEASURES,
+    Section.CONTACTS,
     Section.STAFFING,
     Section.PLANS,
 )
@@ -49,7 +51,7 @@ PUBLISHING_ORDER: Final = (
 
 Channels follow the escalations, because they replace their defaults; plans come last.
 """
-OPTIONAL_SECTIONS: Final = frozenset({Section.CHANNELS, Section.MEASURES})
+OPTIONAL_SECTIONS: Final = frozenset({Section.CHANNELS, Section.MEASURES, Section.CONTACTS})
 """Sections that a territory may omit."""
 
 
@@ -795,6 +797,56 @@ class MeasuresSection(Model):
     rules: MeasureRules
 
 
+class PartnerContact(Model):
+    """A body outside the département that the cell calls, by its function. Rule D89.
+
+    Its numbers are in the directory, under `build_contact_token(id)`, and never in a log.
+    """
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")
+    domain: str = Field(min_length=1, max_length=40)
+    function: str = Field(min_length=1, max_length=160)
+    organisation: str = Field(min_length=1, max_length=160)
+    caller: str = Field(description="role that calls")
+    when: str = Field(max_length=400, description="when to call")
+    say: str = Field(max_length=400)
+    ask: str = Field(max_length=400)
+    withhold: str | None = Field(
+        default=None,
+        max_length=400,
+        exclude_if=lambda text: text is None,
+        description="what is never passed on",
+    )
+    plans: tuple[str, ...] = Field(default=(), description="plans in which it is called")
+    hours: str | None = Field(default=None, max_length=160, exclude_if=lambda text: text is None)
+    fallback: str | None = Field(
+        default=None,
+        max_length=160,
+        exclude_if=lambda text: text is None,
+        description="channel that needs no information system of the département",
+    )
+    verified_on: date | None = Field(
+        default=None,
+        exclude_if=lambda day: day is None,
+        description="day on which the contact was last confirmed",
+    )
+
+
+CONTACT_TOKEN_PREFIX: Final = "contact:"  # noqa: S105  a prefix of directory ids, no secret
+
+
+def build_contact_token(contact: str) -> str:
+    """Return the id under which the directory keeps the numbers of a partner."""
+    return f"{CONTACT_TOKEN_PREFIX}{contact}"
+
+
+class Contacts(Model):
+    """Content of `contacts.csv`: the partners of the département. Rule D89."""
+
+    section: Literal[Section.CONTACTS] = Section.CONTACTS
+    contacts: tuple[PartnerContact, ...]
+
+
 class Communes(Model):
     section: Literal[Section.COMMUNES] = Section.COMMUNES
     communes: tuple[Commune, ...]
@@ -891,6 +943,7 @@ SectionData = Annotated[
     | RosterSection
     | ChannelsSection
     | MeasuresSection
+    | Contacts
     | Staffing,
     Field(discriminator="section"),
 ]

@@ -88,6 +88,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /appareil": ACKNOWLEDGE,
     "GET /mes-sites": PICTURE,
     "GET /exercice": PICTURE,
+    "GET /annuaire": LOG,
     "GET /personnes": AUDIT,
     "GET /compte": PICTURE - {Role.KIOSK},
     "POST /connexion/cle/options": Open.TO_ALL,
@@ -117,6 +118,8 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /favicon.ico": Open.TO_ALL,
     # the picture
     "GET /api/v1/overview": PICTURE,
+    "GET /api/v1/directory": LOG,
+    "GET /api/v1/directory/people/{person}": CELL,
     "GET /api/v1/changes": PICTURE,
     "GET /api/v1/stream": PICTURE,
     "GET /api/v1/incidents": PICTURE,

@@ -26,6 +26,7 @@ from services.console.accounts import push_devices_api
 from services.console.actions import api as actions_api
 from services.console.attention import api as attention_api
 from services.console.continuity import api as continuity_api
+from services.console.directory import api as directory_api
 from services.console.documents import retex_api, sitreps_api
 from services.console.documents.pdf import Typesetter
 from services.console.evidence import api as evidence_api
@@ -105,6 +106,7 @@ ROUTERS: Final = (
     presence_api.router,
     sites_api.router,
     continuity_api.router,
+    directory_api.router,
     reassignment_api.router,
     announcement_api.router,
     messages_api.router,

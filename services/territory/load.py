@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from schemas import reference as ref
+from services.territory.contacts import read_contacts
 from services.territory.measures import read_measure_rules
 from services.territory.places import read_activities, read_communes, read_sites
 from services.territory.plans import read_plans
@@ -121,6 +122,11 @@ def load_territory(folder: Path) -> Territory:
         )
         channels = read_channel_rules(source("canaux.yaml"))
         measures = read_measure_rules(source("mesures.yaml"), policy, plans)
+        contacts = (
+            read_contacts(source("contacts.csv"), policy.roles, {p.id for p in plans})
+            if policy
+            else None
+        )
         roster = read_roster(source, policy, sites, pole_ids) if policy else None
         staffing = read_staffing(
             source("staffing.csv"),
@@ -145,6 +151,7 @@ def load_territory(folder: Path) -> Territory:
         ref.RosterSection(roster=roster),
         *((ref.ChannelsSection(rules=channels),) if channels else ()),
         *((ref.MeasuresSection(rules=measures),) if measures else ()),
+        *((ref.Contacts(contacts=contacts),) if contacts else ()),
         staffing,
         ref.Plans(plans=tuple(plans)),
     )

@@ -27,6 +27,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "sources": ("/sources", 1440, 900, False),
     "connexion": ("/connexion", 390, 844, True),
     "releve": ("/releve", 1440, 900, True),
+    "annuaire": ("/annuaire", 1440, 900, False),
     "appels": ("/appels", 1440, 900, True),
     "travaux": ("/travaux", 1440, 900, True),
     "donnees": ("/donnees", 1440, 900, True),

@@ -24,6 +24,7 @@ EVERYWHERE = {
     "/travaux",
     "/realms",
     "/exercice",
+    "/annuaire",
     "/appels",
     "/donnees",
     "/retex",

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from schemas.channels import CHANNELS
 from schemas.directory import Contact, ContactPoint
 from schemas.oncall import DAY_MIN, NoteReachability, ReachRow
+from schemas.reference import CONTACT_TOKEN_PREFIX
 from schemas.topics import select_urgent_topic
 from services.cli.client import error_text, require_broker
 from services.delivery.channels.sms.origin import normalize_dialled_number
@@ -165,12 +166,13 @@ async def _write_contacts(settings: Settings, contacts: list[Contact]) -> None:
     """Write people to the directory, then announce their reachability to the live realm.
 
     The realm gets channels, proofs and quiet hours, never an address. The directory comes first, so
-    a person called next is in it.
+    a person called next is in it. Partners (`contact:<id>`) are never called by an escalation.
     """
     async with Vault.open(settings) as vault:
         await vault.directory.put_all(contacts)
         await vault.directory.settled(DIRECTORY_TIMEOUT_S)
-    realm, rows = settings.territory.name, [contact.reach() for contact in contacts]
+    realm = settings.territory.name
+    rows = [c.reach() for c in contacts if not c.person.startswith(CONTACT_TOKEN_PREFIX)]
     async with RecordProducer(settings.kafka, InputMarks.open(settings.data.secrets)) as producer:
         for start in range(0, len(rows), PEOPLE_PER_MESSAGE):
             command = NoteReachability(

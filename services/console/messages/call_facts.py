@@ -13,6 +13,8 @@ from urllib.parse import urlencode
 
 from schemas.realms import is_live, parse_realm
 from schemas.words import Answer
+from services.console.directory.resources import PhoneLink
+from services.console.directory.view import build_phone_link
 from services.console.i18n import Translator
 from services.console.resources import Notification
 from services.console.texts import TerritoryNames
@@ -47,9 +49,8 @@ class CallFacts:
     until: datetime | None
     sites: str
     answered: tuple[CallAnswer, ...]
-    phone: str | None
-    phone_link: str | None
-    bridge: str | None
+    phone: PhoneLink | None
+    bridge: PhoneLink | None
     meeting_point: str | None
     incident: str | None
     """Address of the incident; reading it needs a login."""
@@ -91,11 +92,8 @@ def collect_call_facts(
         until=told.ack_by,
         sites=describe_sites(told.values, said, words),
         answered=taken,
-        phone=said.cell_phone,
-        phone_link=None
-        if said.cell_phone is None
-        else f"tel:{''.join(c for c in said.cell_phone if c.isdigit() or c == '+')}",
-        bridge=said.bridges.get(told.level),
+        phone=None if said.cell_phone is None else build_phone_link(said.cell_phone),
+        bridge=build_phone_link(said.bridges[told.level]) if told.level in said.bridges else None,
         meeting_point=said.meeting_point,
         incident=_build_incident_address(told),
         colleagues=_list_colleagues(told, names, _),

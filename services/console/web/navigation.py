@@ -72,6 +72,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Destination, ...]], ...]] = (
             ACTIONS,
             REASSIGNMENT,
             CALLS,
+            Destination("directory", "/annuaire", N_("Annuaire"), _LOG),
             MINE,
             REPORT,
             Destination("wall", "/mur", N_("Mur")),

@@ -192,6 +192,15 @@ def _add_screens(router: APIRouter, queries: Queries) -> None:
             DisplayChoice.of(request),
         )
 
+    @router.get("/annuaire", name="directory.html")
+    async def directory(request: Request) -> Response:
+        """Show the directory. Not cached: it may show numbers, and such a reading is recorded."""
+        return render_response(
+            "directory.html",
+            await PersonalScreens(queries.at(parse_requested_time(request))).directory(request),
+            DisplayChoice.of(request),
+        )
+
     @router.get("/personnes", name="people.html")
     async def people(request: Request) -> Response:
         """Show the people. Not cached, like the sources."""

@@ -27,6 +27,7 @@ from services.console.attention.wall_page import CalmViews
 from services.console.continuity import activities_page
 from services.console.continuity.arbitrations import list_arbitrations
 from services.console.continuity.clocks import split_passed_clocks
+from services.console.directory.view import build_reaching_points
 from services.console.http.context import is_limited
 from services.console.http.scopes import is_near_site
 from services.console.i18n import N_, Translator
@@ -160,6 +161,7 @@ class CrisisScreens(ScreenBase):
             "breaks": split_passed_clocks(x.clocks, x.shell.now),
             "plans": decide,
             "asked_first": x.shell.reader.principal.role is Role.DIRECTOR,
+            "reach": build_reaching_points(x.reference.said),
             "doubts": doubts,
             "first_words": first,
             "read_reports": (first.report,) if first else (),

@@ -12,6 +12,7 @@ import orjson
 from fastapi import FastAPI
 
 from schemas.base import Command, Instant, Model
+from schemas.directory import Contact
 from services.console.app import add_routes, create_app
 from services.console.documents.pdf import Typesetter
 from services.console.http.decisions import CommandOutcome
@@ -247,6 +248,9 @@ class Deciding:
 
 
 class _Access:
+    def __init__(self) -> None:
+        self.traces: list[tuple[str, str, str]] = []
+
     def all(self, _kind: type) -> list[Any]:
         return []
 
@@ -255,6 +259,25 @@ class _Access:
 
     async def authenticate_bearer(self, _token: str) -> None:
         return None
+
+    def trace(self, author: Principal, act: str, about: str = "") -> None:
+        self.traces.append((author.id, act, about))
+
+
+class People:
+    """The encrypted directory, in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Contact] = {}
+
+    def peek(self, person: str) -> Contact | None:
+        return self.kept.get(person)
+
+    async def get(self, person: str) -> Contact | None:
+        return self.kept.get(person)
+
+    def ids(self) -> list[str]:
+        return list(self.kept)
 
 
 class _Sources:
@@ -284,7 +307,7 @@ def application(
         _Sources(),
         Typesetter(outlines()),
     )
-    app.state.costs = ExpensiveWork()
+    app.state.costs, app.state.directory = ExpensiveWork(), People()
     add_routes(app, build_pages_router(model, links, send, keep))
     return app
 

@@ -511,3 +511,26 @@ def test_the_shipped_territory_rates_the_dependence_of_vulnerable_people() -> No
         of_activity["COM-05"],
     ) == (3, 3, 3, 0)
     assert {rule.activity: rule.vulnerable_public for rule in made.staffing.rules} == of_activity
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("liaison_cod", "liaison", "contact 'prefecture_cod': no such role 'liaison'"),
+        ("PT-CRUE ", "PT-CRU ", "contact 'prefecture_cod': no such plan 'PT-CRU'"),
+        ("À COMPLÉTER", "01 40 00 00 00", "a number is no reference data"),
+        ("\nprefecture,", "\nprefecture_cod,", "contact 'prefecture_cod' stands twice"),
+    ],
+)
+def test_a_partner_that_cannot_be_called_or_holds_a_number_is_named(
+    folder: Path, old: str, new: str, says: str
+) -> None:
+    edit(folder / "contacts.csv", old, new)
+    (problem,) = problems(folder)
+    assert problem.startswith("contacts.csv:")
+    assert says in problem
+
+
+def test_a_territory_without_partners_is_whole(folder: Path) -> None:
+    (folder / "contacts.csv").unlink()
+    assert load_territory(folder).code == "92"

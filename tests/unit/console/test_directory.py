@@ -1,0 +1,150 @@
+"""The directory: who holds each role, partners by function, and numbers that are personal (D89)."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from schemas import reference as ref
+from schemas.base import DAY_MS
+from schemas.directory import Contact, ContactPoint
+from schemas.words import Channel
+from services.console.directory.view import build_phone_link, build_reaching_points, list_partners
+from services.console.i18n import get_translator
+from services.messages import MessageNames
+from tests.unit.console.held import Browser, browsing, reference
+from tests.unit.console.test_every_screen import NOW, REALM, realm, shown
+
+PHONE = "+33612345678"
+
+
+def _roster() -> ref.Roster:
+    return next(s.roster for s in reference().sections if isinstance(s, ref.RosterSection))
+
+
+def _holder(role: str, scope: str | None = None) -> str:
+    found = next(h.holder for h in _roster().holders if (h.role, h.scope) == (role, scope))
+    assert found is not None
+    return found
+
+
+def _contact(token: str, verified_at: int | None = NOW) -> Contact:
+    point = ContactPoint(channel=Channel.VOICE, address=PHONE, verified_at=verified_at)
+    return Contact(person=token, name="Claude Martin", points=(point,))
+
+
+def _browsing(*contacts: Contact) -> tuple[Browser, list[tuple[str, str, str]]]:
+    browser, _ = browsing(realm())
+    browser.app.state.directory.kept.update({c.person: c for c in contacts})
+    return browser, browser.app.state.access.traces
+
+
+async def test_everybody_with_the_logbook_sees_who_holds_a_role_and_no_number() -> None:
+    token = _holder("dgs_directeur_de_crise")
+    browser, traces = _browsing(_contact(token))
+    answer = await browser.get(f"/api/v1/directory?realm={REALM}", role="director")
+    state = answer.json()
+    row = next(i for i in state["items"] if i["id"] == "dgs_directeur_de_crise")
+    assert row["holder"] == token
+    assert PHONE not in answer.text
+    assert traces == []
+
+
+async def test_reading_the_number_of_a_person_is_recorded() -> None:
+    token = _holder("dgs_directeur_de_crise")
+    browser, traces = _browsing(_contact(token))
+    answer = await browser.get(f"/api/v1/directory/people/{token}?realm={REALM}", role="cell")
+    assert answer.status_code == 200
+    assert answer.json()["points"][0]["address"] == {"label": PHONE, "link": f"tel:{PHONE}"}
+    assert traces == [("cell-1", "directory.read", f"{REALM} {token}")]
+
+
+async def test_the_page_shows_a_number_only_when_it_is_asked_for() -> None:
+    token = _holder("dgs_directeur_de_crise")
+    browser, traces = _browsing(_contact(token))
+    page = await browser.get(f"/annuaire?realm={REALM}", role="cell")
+    assert page.status_code == 200
+    assert PHONE not in page.text
+    assert traces == []
+    page = await browser.get(f"/annuaire?realm={REALM}&personne={token}", role="cell")
+    assert f'href="tel:{PHONE}"' in page.text
+    assert "Claude Martin" in page.text
+    assert [t[1] for t in traces] == ["directory.read"]
+
+
+async def test_only_holders_of_a_role_can_be_looked_up() -> None:
+    browser, traces = _browsing(_contact("agent-77"))
+    answer = await browser.get(f"/api/v1/directory/people/agent-77?realm={REALM}", role="cell")
+    assert answer.status_code == 404
+    assert traces == []
+
+
+async def test_an_account_of_one_site_reads_no_number_of_another_site() -> None:
+    other = next(
+        s for s in reference().sites.values() if s.pole != reference().sites["pmi-01"].pole
+    )
+    token = _holder("responsable_site", other.id)
+    browser, traces = _browsing(_contact(token))
+    path = f"/api/v1/directory/people/{token}?realm={REALM}"
+    assert (await browser.get(path, role="cell@pmi-01")).status_code == 403
+    assert traces == []
+
+
+@pytest.mark.parametrize("role", ["director", "observer"])
+async def test_the_page_refuses_numbers_to_readers_without_the_right(role: str) -> None:
+    token = _holder("dgs_directeur_de_crise")
+    browser, traces = _browsing(_contact(token))
+    page = await browser.get(f"/annuaire?realm={REALM}&personne={token}", role=role)
+    assert page.status_code == 403
+    assert traces == []
+
+
+async def test_partners_without_a_number_say_so_and_a_number_has_a_link() -> None:
+    browser, _ = _browsing(_contact(ref.build_contact_token("enedis")))
+    answer = await browser.get(f"/api/v1/directory?realm={REALM}&domain=Énergie")
+    partners = {p["id"]: p for p in answer.json()["partners"]}
+    assert partners["enedis"]["phones"] == [{"label": PHONE, "link": f"tel:{PHONE}"}]
+    assert partners["enedis"]["state"] == "verified"
+    assert partners["grdf"]["state"] == "to_complete"
+    assert {p["domain"] for p in partners.values()} == {"Énergie"}
+    text = await shown(browser, "/annuaire?domaine=Énergie")
+    assert "À COMPLÉTER" in text
+
+
+def test_a_number_that_nobody_verified_within_ninety_days_is_to_be_verified() -> None:
+    def state(verified_at: int | None) -> str:
+        numbers = {"enedis": _contact("contact:enedis", verified_at)}
+        found = list_partners(reference(), numbers, NOW, get_translator("fr"))
+        return next(p.state for p in found if p.id == "enedis")
+
+    assert state(NOW - 90 * DAY_MS) == "verified"
+    assert state(NOW - 91 * DAY_MS) == "to_verify"
+    assert state(None) == "to_verify"
+
+
+async def test_site_managers_are_found_by_the_name_of_their_site() -> None:
+    browser, _ = _browsing()
+    site = reference().sites["pmi-01"]
+    assert "Responsables de site" in await shown(browser, "/annuaire")
+    text = await shown(browser, f"/annuaire?q={site.commune_name}")
+    assert re.search("Responsable de site|Resp. de site", text)
+
+
+def test_the_code_of_a_bridge_stays_out_of_its_link() -> None:
+    link = build_phone_link("01 40 00 00 00 code 1234")
+    assert (link.label, link.link) == ("01 40 00 00 00 code 1234", "tel:0140000000")
+    assert build_phone_link("salle B12").link is None
+
+
+def test_every_level_has_a_bridge_or_waits_for_one() -> None:
+    names = MessageNames(bridges={3: "01 40 00 00 00"})
+    points = build_reaching_points(names)
+    assert [b.level for b in points.bridges if b.bridge is not None] == [3]
+    assert [b.level for b in points.bridges] == [1, 2, 3, 4]
+
+
+def test_the_shipped_partners_hold_no_number() -> None:
+    section = next(s for s in reference().sections if isinstance(s, ref.Contacts))
+    assert len(section.contacts) == 143
+    assert not re.search(r"\d{2}[ .]\d{2}[ .]\d{2}", section.model_dump_json())
