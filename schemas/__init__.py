@@ -6,6 +6,7 @@ Importing this package registers all message types.
 from schemas import (  # noqa: F401
     actions,
     alerts,
+    attendance,
     calling,
     callouts,
     causes,

@@ -228,6 +228,18 @@ LIBRARY_STATES: Final = {
 }
 
 
+class CellStaffingRule(Model):
+    """Functions that a level requires in the crisis cell, and the time to fill them. Rule D90."""
+
+    roles: tuple[str, ...] = Field(min_length=1, description="each has to be filled")
+    working_min: int = Field(ge=1, description="objective in working hours")
+    off_min: int = Field(ge=1, description="objective outside working hours")
+    calendar: str | None = Field(
+        default=None,
+        description="calendar of the working hours; null: working hours at any time",
+    )
+
+
 class LevelRule(Model):
     level: int
     name: str
@@ -236,6 +248,11 @@ class LevelRule(Model):
     text: str
     when: Predicate | None
     propose_when: Predicate | None = None
+    staffing: CellStaffingRule | None = Field(
+        default=None,
+        exclude_if=lambda rule: rule is None,
+        description="staffing of the crisis cell; null: the level calls no cell",
+    )
 
 
 class Wave(Model):

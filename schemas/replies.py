@@ -6,6 +6,7 @@ import re
 import unicodedata
 from typing import Final
 
+from schemas.attendance import MAX_ETA_MIN, AttendanceMode
 from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
 from schemas.words import Answer
 
@@ -20,6 +21,12 @@ _HEADCOUNT_WORDS: Final = (
     | dict.fromkeys(("absent", "absente", "indisponible", "away"), HeadcountAnswer.AWAY)
 )
 """Words and keys → answer to a headcount; "no" means a need for help."""
+_ATTENDANCE_WORDS: Final = (
+    dict.fromkeys(("place", "la", "site", "here"), AttendanceMode.ON_SITE)
+    | dict.fromkeys(("route", "arrive", "coming"), AttendanceMode.EN_ROUTE)
+    | dict.fromkeys(("distance", "visio", "tel", "remote"), AttendanceMode.REMOTE)
+)
+"""Word after the answer → how the person takes part in the crisis cell."""
 UNPARSED_REPLY_TEMPLATE: Final = "reply_unread"
 """Template of the message that explains how to answer."""
 WAITING_REPLY_PREFIX: Final = "reply-"
@@ -35,6 +42,23 @@ def parse_reply(reply: str) -> Answer | None:
     return Answer.ACK if first in _YES_WORDS else Answer.DECLINE if first in _NO_WORDS else None
 
 
+def parse_attendance(reply: str) -> tuple[AttendanceMode, int | None] | None:
+    """Interpret the words after a yes: `1 25` (on the way, 25 min), `1 sur place`, `1 distance`.
+
+    None = nothing is said about it. Rule D90.
+    """
+    words = _split_words(reply)
+    if not words or words[0] not in _YES_WORDS:
+        return None
+    minutes = next((int(w) for w in words[1:] if w.isascii() and w.isdigit() and len(w) <= 3), None)
+    if minutes is not None and minutes > MAX_ETA_MIN:
+        minutes = None
+    mode = next((_ATTENDANCE_WORDS[w] for w in words[1:] if w in _ATTENDANCE_WORDS), None)
+    if mode is None:
+        return None if minutes is None else (AttendanceMode.EN_ROUTE, minutes)
+    return mode, minutes if mode is AttendanceMode.EN_ROUTE else None
+
+
 def parse_headcount_reply(reply: str) -> HeadcountAnswer | None:
     """Interpret a reply to a headcount by its first word: 1, 2, 3 or a word of that meaning."""
     return _HEADCOUNT_WORDS.get(_first_word(reply))
@@ -42,10 +66,14 @@ def parse_headcount_reply(reply: str) -> HeadcountAnswer | None:
 
 def _first_word(reply: str) -> str:
     """Return the first word in lower case, without accents."""
-    words = re.findall(
+    return next(iter(_split_words(reply)), "")
+
+
+def _split_words(reply: str) -> list[str]:
+    """Return the words in lower case, without accents."""
+    return re.findall(
         r"\w+",
         "".join(
             c for c in unicodedata.normalize("NFKD", reply) if not unicodedata.combining(c)
         ).lower(),
     )
-    return words[0] if words else ""

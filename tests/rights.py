@@ -119,6 +119,8 @@ CONSOLE: Final[dict[str, Who]] = {
     # the picture
     "GET /api/v1/overview": PICTURE,
     "GET /api/v1/directory": LOG,
+    "GET /api/v1/cell/staffing": LOG,
+    "POST /api/v1/cell/staffing": ACKNOWLEDGE,
     "GET /api/v1/directory/people/{person}": CELL,
     "GET /api/v1/changes": PICTURE,
     "GET /api/v1/stream": PICTURE,
@@ -405,6 +407,7 @@ LIMITS: Final[dict[str, Limit]] = {
     "POST /api/v1/incidents/{id}/read": _P,
     "POST /api/v1/sites/{id}/instructions": _P,
     "POST /api/v1/presence": _O,
+    "POST /api/v1/cell/staffing": _O,
     "POST /api/v1/reports/{id}/erase": _P,
     "POST /api/v1/log/{id}/erase": _T,
     "POST /api/v1/reports/{id}/deny": _P,

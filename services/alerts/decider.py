@@ -18,7 +18,14 @@ from services.alerts.causes import leases, maintenance
 from services.alerts.commands import apply_command
 from services.alerts.decision import Decision
 from services.alerts.declarations import flags, yellow_vigilance
-from services.alerts.escalation import cell_shifts, notifications, readiness, responses, steps
+from services.alerts.escalation import (
+    cell_shifts,
+    cell_staffing,
+    notifications,
+    readiness,
+    responses,
+    steps,
+)
 from services.alerts.escalation.oncall import renew_verification
 from services.alerts.evolve import evolve, rebuild_indexes
 from services.alerts.incidents import incident_lifecycle, zones
@@ -220,6 +227,7 @@ _DEADLINE_HANDLERS: Final[Mapping[str, Callable[[Decision, str], None]]] = {
     "stale": responses.on_acknowledgement_stale,
     "prove": lambda draft, _: readiness.check_readiness(draft),
     "relief": cell_shifts.warn_before_limit,
+    "staffing": lambda draft, _: cell_staffing.note_missed_objective(draft),
     "rearm": levels.rearm_threshold,
     "flag": flags.on_flag_due,
     "yellow": lambda draft, _: yellow_vigilance.send_digest(draft),

@@ -22,6 +22,7 @@ from schemas.alerts import (
     TaskRow,
     TriggerRow,
 )
+from schemas.attendance import AttendanceRow, CellStaffingRow
 from schemas.base import Instant
 from schemas.calling import EscalationRow, NotificationPlanned
 from schemas.causes import Cause
@@ -161,6 +162,9 @@ class State:
     """
     shifts: Map[str, CellShift] = _map_field()
     """Person → shift in the crisis cell. Rule D39, working time."""
+    attendance: Map[str, AttendanceRow] = _map_field()
+    """Person → attendance in the crisis cell. Rule D90, staffing of the cell."""
+    staffing: CellStaffingRow | None = None
     readiness: ReadinessRow | None = None
     prove_at: Instant | None = None
     """Live realms: time of the next readiness check. Rule D38, readiness."""

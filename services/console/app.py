@@ -33,7 +33,12 @@ from services.console.evidence import api as evidence_api
 from services.console.exercises import api as exercises_api
 from services.console.http import commands_api
 from services.console.http.compression import CompressionMiddleware
-from services.console.http.decisions import CommandAnswers, CommandDispatcher, LinkAnswers
+from services.console.http.decisions import (
+    CommandAnswers,
+    CommandDispatcher,
+    LinkAnswers,
+    StatedAttendance,
+)
 from services.console.http.fair_queue import ExpensiveWork
 from services.console.http.openapi import complete_document
 from services.console.http.producer import CommandProducer
@@ -66,6 +71,7 @@ from services.console.sites import api as sites_api
 from services.console.sites import instructions_api
 from services.console.sites.geometry import load_outlines
 from services.console.sites.source_status import SourceClient
+from services.console.staffing import api as staffing_api
 from services.console.web.access import render_problem
 from services.console.web.routes import build_pages_router
 from services.runtime.decider.input_marks import InputMarks
@@ -127,6 +133,7 @@ ROUTERS: Final = (
     returns_api.router,
     sitreps_api.router,
     erasures_api.router,
+    staffing_api.router,
     evidence_api.router,
     retex_api.router,
 )
@@ -416,9 +423,14 @@ def _make_answer_sender(links: LinkAnswers) -> SendAnswer:
         *,
         recalls: bool = False,
         instead: str | None = None,
+        attendance: StatedAttendance | None = None,
     ) -> CommandResult:
         try:
-            outcome = await links.send(link, token, said, recalls=recalls, instead=instead)
+            outcome = (
+                await links.send(link, token, said, recalls=recalls, instead=instead)
+                if attendance is None
+                else await links.state_attendance(link, token, attendance)
+            )
         except BrokerAway as error:
             raise ProblemError("broker_away", retry_after_s=2) from error
         if outcome.answer is None:

@@ -266,6 +266,7 @@ def read_policy(
                 "text": str(n["texte"]),
                 "when": convert_predicate(n["quand"]),
                 "propose_when": convert_predicate(n.get("proposer_quand")),
+                "staffing": _read_staffing(f, n, roles, calendars),
             }
             for n in doc["niveaux"]
         ],
@@ -344,6 +345,30 @@ def read_policy(
                 activities,
             )
     return policy
+
+
+def _read_staffing(
+    f: SourceFile, level: Any, roles: Collection[str], calendars: Collection[str]
+) -> dict[str, Any] | None:
+    """Read the functions of the crisis cell at a level and the time to fill them; None: no cell."""
+    functions, objective = level.get("fonctions_cellule"), level.get("armement_min")
+    if functions is None and objective is None:
+        return None
+    line = find_line(level, "armement_min" if functions is None else "fonctions_cellule")
+    if functions is None or objective is None:
+        f.fault(line, f"level {level['niveau']}: fonctions_cellule and armement_min go together")
+        return None
+    for role in sorted({*functions} - {*roles}):
+        f.fault(line, f"level {level['niveau']}: no such role {role!r} in fonctions_cellule")
+    calendar = objective.get("calendrier")
+    if calendar is not None and calendar not in calendars:
+        f.fault(line, f"level {level['niveau']}: calendar {calendar!r} is not declared")
+    return {
+        "roles": to_plain_value(functions),
+        "working_min": objective["heures_ouvrees"],
+        "off_min": objective["heures_non_ouvrees"],
+        "calendar": calendar,
+    }
 
 
 def _read_requests(f: SourceFile, doc: Any, roles: Collection[str]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from schemas import actions as a
+from schemas import attendance as t
 from schemas import commands as c
 from schemas import maintenance as m
 from schemas import oncall as o
@@ -19,6 +20,7 @@ from schemas.reference import PublishReference
 from schemas.runtime import CommandApplied, CommandRefused
 from services.alerts.commands import (
     actions,
+    attendance,
     escalation,
     incidents,
     instructions,
@@ -35,6 +37,8 @@ from services.alerts.escalation import responses
 
 __all__ = ["apply_command"]
 
+ANSWERING_ROLE: Final = "on_call"
+"""Role of an answer by link or reply, without an account."""
 _CELL_ROLES = frozenset({"admin", "coordinator", "cell", "director", "elected"})
 _FIELD_ROLES = _CELL_ROLES | {"site_manager", "technician", "liaison"}
 _REFERENCE_ROLES = frozenset({"admin", "coordinator", "director"})
@@ -70,6 +74,7 @@ _ALLOWED_ROLES: Final[dict[type[Command], frozenset[str]]] = {
     o.DrillLadders: _CELL_ROLES,
     o.ImportDuties: _CELL_ROLES,
     o.NoteReachability: frozenset({"admin", "coordinator"}),
+    t.StateAttendance: _FIELD_ROLES | {ANSWERING_ROLE},
     PublishReference: frozenset({"admin", "coordinator"}),
     r.DraftReference: _REFERENCE_ROLES,
     r.ProposeReference: _REFERENCE_ROLES,
@@ -163,6 +168,7 @@ _ADMINISTRATIVE_COMMANDS: Final = frozenset(
         o.DrillLadders,
         c.MarkReportsRead,
         c.PreviewConfirmation,
+        t.StateAttendance,
     }
 )
 """Administration of data, and reading: not work on a crisis."""
@@ -198,6 +204,7 @@ _HANDLERS: Final[dict[type[Command], Callable[[Decision, Any], Result]]] = {
     o.DrillLadders: oncall.run_drill,
     o.ImportDuties: oncall.import_calendar,
     o.NoteReachability: oncall.note_reachability,
+    t.StateAttendance: attendance.state_attendance,
     PublishReference: reference.publish_section,
     r.DraftReference: reference.draft_section,
     r.ProposeReference: reference.propose_change,

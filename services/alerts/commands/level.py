@@ -8,7 +8,7 @@ from schemas.ranks import may_decide
 from schemas.words import Level
 from services.alerts.commands.refusal import RefusedCommand, Result, get_incident, require_open
 from services.alerts.decision import Decision
-from services.alerts.escalation import cell_shifts, escalations, notifications, steps
+from services.alerts.escalation import cell_shifts, cell_staffing, escalations, notifications, steps
 from services.alerts.levels.levels import (
     CRISIS,
     TERRITORY,
@@ -175,6 +175,7 @@ def _lower_level(draft: Decision, command: c.SetLevel, incident: IncidentRow | N
         escalations.thank(draft, crisis)
     if command.level < CRISIS:
         cell_shifts.end_all_shifts(draft)
+        cell_staffing.dismiss_cell(draft)
 
 
 def _end_escalation(draft: Decision, scope: str, level: Level, *, informs: bool = True) -> None:

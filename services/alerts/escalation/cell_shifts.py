@@ -22,13 +22,14 @@ CELL_LEADER_ROLE: Final = "coordinateur_pca"
 TEMPLATE: Final = "shift_ending"
 
 
-def start_shift(draft: Decision, person: str, role: str) -> None:
+def start_shift(draft: Decision, person: str, role: str, *, on_site: bool = False) -> None:
     """Start the shift of a person in the cell.
 
-    Another answer within the shift starts no new one.
+    Another answer within the shift starts no new one. People on call at home have a shift only once
+    they are `on_site` (D90).
     """
     rules = _get_working_time(draft)
-    if rules is None or not role or role in rules.standby_roles:
+    if rules is None or not role or (role in rules.standby_roles and not on_site):
         return
     known = draft.state.shifts.get(person)
     if (

@@ -10,7 +10,7 @@ from schemas.ranks import TECHNICIAN_ROLE
 from schemas.reference import Escalation, Wave
 from schemas.words import Level
 from services.alerts.decision import Decision
-from services.alerts.escalation import responses
+from services.alerts.escalation import cell_staffing, responses
 from services.alerts.escalation.notifications import (
     get_suppression_reason,
     inform_people,
@@ -213,6 +213,8 @@ def start_escalation(
 
     Their responders must acknowledge again. Rule D35, level changes.
     """
+    if scope == TERRITORY:
+        cell_staffing.call_cell(draft, level)
     waves, policy = ladder_for(draft, level, incidents), draft.territory.policy
     if not waves or policy is None:
         return

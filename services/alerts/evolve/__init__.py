@@ -28,6 +28,7 @@ from schemas.alerts import (
     TriggerChanged,
     TriggerMeasured,
 )
+from schemas.attendance import AttendanceChanged, CellStaffingChanged
 from schemas.base import Fact
 from schemas.calling import AnswerRecorded, EscalationChanged, NotificationPlanned
 from schemas.causes import AllClearNoted, CauseChanged, SilenceChanged, SiteMarked, ZoneChanged
@@ -60,11 +61,13 @@ from services.alerts.evolve.maintenance import evolve_lease, evolve_maintenance
 from services.alerts.evolve.oncall import (
     build_rota,
     evolve_answer,
+    evolve_attendance,
     evolve_cell_shift,
     evolve_duty,
     evolve_reachability,
     evolve_readiness,
     evolve_roster,
+    evolve_staffing,
 )
 from services.alerts.evolve.reference_changes import evolve_change, evolve_draft
 from services.alerts.evolve.reports import build_arrival_key, evolve_report, report_read
@@ -127,6 +130,7 @@ def rebuild_indexes(s: State) -> State:
         prove_at=s.prove_at,
         drilled=s.drilled,
         shifts=s.shifts,
+        attendance=s.attendance,
         drafted=s.drafted,
     )
     new = new.put(rota=build_rota(new))
@@ -169,6 +173,8 @@ def rebuild_indexes(s: State) -> State:
         new = evolve_task(new, task)
     for action in s.actions.values():
         new = evolve_action(new, action)
+    if s.staffing is not None:
+        new = evolve_staffing(new, s.staffing)
     agenda = new.agenda.arm("prove", s.prove_at)
     for shift in s.shifts.values():
         agenda = agenda.arm(f"relief:{shift.person}", shift.warn_at)
@@ -320,6 +326,8 @@ _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
     LaddersDrilled: lambda s, f: s.put(drilled=f.row.id),
     AnswerRecorded: evolve_answer,
     CellShift: evolve_cell_shift,
+    AttendanceChanged: lambda s, f: evolve_attendance(s, f.row),
+    CellStaffingChanged: lambda s, f: evolve_staffing(s, f.row),
     HistoryForgotten: evolve_forgotten_history,
     DeadlineSettled: lambda s, f: evolve_settled_deadline(s, f.key),
     DeadlineFailed: lambda s, f: evolve_settled_deadline(

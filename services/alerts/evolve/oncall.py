@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schemas.attendance import AttendanceMode, AttendanceRow, CellStaffingRow
 from schemas.base import Instant
 from schemas.calling import AnswerRecorded
 from schemas.oncall import CellShift, DutyRow, ReachRow, ReadinessRow
@@ -64,6 +65,19 @@ def evolve_cell_shift(s: State, fact: CellShift) -> State:
         else s.shifts.set(fact.person, fact)
     )
     return s.put(shifts=shifts, agenda=s.agenda.arm(f"relief:{fact.person}", fact.warn_at))
+
+
+def evolve_attendance(s: State, row: AttendanceRow) -> State:
+    gone = row.mode is AttendanceMode.LEFT
+    return s.put(
+        attendance=without_key(s.attendance, row.id) if gone else s.attendance.set(row.id, row)
+    )
+
+
+def evolve_staffing(s: State, row: CellStaffingRow) -> State:
+    waiting = row.armed_at is None and row.late_at is None and row.ended_at is None
+    due = row.due_at if waiting else None
+    return s.put(staffing=row, agenda=s.agenda.arm("staffing", due))
 
 
 def _arm_readiness(s: State, due: Instant | None) -> State:

@@ -23,6 +23,7 @@ import structlog
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
+from schemas.attendance import AttendanceMode, StateAttendance
 from schemas.base import Command, Instant, Message
 from schemas.commands import AnswerNotification
 from schemas.topics import input_topic, select_urgent_topic
@@ -349,6 +350,14 @@ def get_author(principal: Principal) -> str:
     return principal.person or principal.id
 
 
+@dataclass(frozen=True, slots=True)
+class StatedAttendance:
+    """Attendance in the crisis cell, as stated behind a link. Rule D90."""
+
+    mode: AttendanceMode
+    eta_min: int | None = None
+
+
 class LinkAnswers:
     """Sender of answers from a link in a message, without a login.
 
@@ -392,6 +401,36 @@ class LinkAnswers:
                 command,
                 id=id,
                 source=source,
+                correlation_id=id,
+            )
+
+        answer = await self._answers.wait(id, DEFAULT_WAIT_S, ask=ask)
+        return CommandOutcome(id, link.realm, answer)
+
+    async def state_attendance(
+        self, link: AnswerLink, token: str, stated: StatedAttendance
+    ) -> CommandOutcome:
+        """State how the person of the link takes part in the crisis cell. Raises BrokerAway.
+
+        Each statement replaces the one before; the same one twice within a minute is one. Rule D90.
+        """
+        minute = round(time.time()) // 60
+        id = f"{derive_answer_id(token)}:{stated.mode.value}:{stated.eta_min}:{minute}"
+        command = StateAttendance(
+            author=link.person,
+            role=ANSWERING_ROLE,
+            person=link.person,
+            mode=stated.mode,
+            eta_min=stated.eta_min,
+        )
+
+        async def ask() -> None:
+            await self._producer.send(
+                select_urgent_topic("alerts", link.realm),
+                link.realm,
+                command,
+                id=id,
+                source=build_author_source(link.person, ANSWERING_ROLE),
                 correlation_id=id,
             )
 

@@ -176,6 +176,8 @@ REFUSALS = {
     "person_not_found": N_("L’annuaire ne connaît pas cette personne : {person}."),
     "duty_not_found": N_("Ce changement d’astreinte n’existe pas."),
     "policy_in_force": N_("Cette escalade suit déjà les règles en vigueur."),
+    "no_cell": N_("La cellule de crise n’est pas appelée : personne n’est attendu."),
+    "no_function": N_("Dites quelle fonction vous tenez dans la cellule."),
     "no_ladder": N_("Aucune escalade n’est en cours."),
     "no_reference": N_("Les données du territoire ne sont pas encore chargées."),
     "realm_exists": N_("Ce nom est déjà pris."),

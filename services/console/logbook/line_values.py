@@ -333,6 +333,35 @@ def _make_on_call_line(fact: FactRecord) -> Fields:
     }
 
 
+def _make_attendance_line(fact: FactRecord) -> Fields:
+    r = fact.data["row"]
+    return {
+        "kind": "action",
+        "change": r["mode"],
+        "author": r["id"],
+        "values": _drop_missing(
+            {"role": r["role"], "scope": r.get("scope"), "expected_at": r.get("expected_at")}
+        ),
+    }
+
+
+def _make_staffing_line(fact: FactRecord) -> Fields:
+    r, change = fact.data["row"], fact.data["change"]
+    return {
+        "kind": "watch" if change == "late" else "action",
+        "change": change,
+        "values": _drop_missing(
+            {
+                "level": r["level"],
+                "required": len(r["required"]),
+                "objective_min": r.get("objective_min"),
+                "due_at": r.get("due_at"),
+                "armed_at": r.get("armed_at"),
+            }
+        ),
+    }
+
+
 def _make_readiness_line(fact: FactRecord) -> Fields:
     r = fact.data["row"]
     holes = len(r.get("holes") or ()) + r.get("more", 0)
@@ -725,6 +754,8 @@ LINE_MAKERS: dict[str, LineMaker] = {
     "MaintenanceChanged": _make_maintenance_line,
     "PagingWithheld": _make_suppression_line,
     "DutyChanged": _make_on_call_line,
+    "AttendanceChanged": _make_attendance_line,
+    "CellStaffingChanged": _make_staffing_line,
     "ReadinessProved": _make_readiness_line,
     "LaddersDrilled": _make_drill_line,
     "ChannelsProbed": _make_probe_line,

@@ -308,6 +308,51 @@ def _render_on_call(record: SentenceSource, names: TerritoryNames, _: Translator
             return _("{post} : remplacement du {start} au {end}", post=post, **when)
 
 
+_ATTENDANCE_LABELS = {
+    "on_site": N_("{role} : sur place, dans la cellule"),
+    "remote": N_("{role} : à distance"),
+    "left": N_("{role} : a quitté la cellule"),
+}
+
+
+def _render_attendance(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    v = record.values
+    role = w.name_role(str(v["role"]), v.get("scope"), names, _)
+    if record.change == "en_route" and "expected_at" in v:
+        at = to_datetime(v["expected_at"]).astimezone(PARIS).strftime("%H:%M")
+        return _("{role} : en route, arrivée prévue à {at}", role=role, at=at)
+    return _(_ATTENDANCE_LABELS.get(str(record.change), N_("{role} : en route")), role=role)
+
+
+def _render_staffing(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    v = record.values
+    minutes = v.get("objective_min", 0)
+    match record.change:
+        case "armed":
+            return _(
+                "Cellule armée : {n} fonctions tenues (objectif {minutes} min)",
+                n=v["required"],
+                minutes=minutes,
+            )
+        case "late":
+            return _("Cellule non armée à l’objectif de {minutes} min", minutes=minutes)
+        case "ended":
+            return _("Cellule désarmée")
+        case "raised":
+            return _(
+                "Cellule appelée pour le niveau N{level} : {n} fonctions à tenir",
+                level=v["level"],
+                n=v["required"],
+            )
+        case _:
+            return _(
+                "Cellule appelée, niveau N{level} : {n} fonctions à tenir en {minutes} min",
+                level=v["level"],
+                n=v["required"],
+                minutes=minutes,
+            )
+
+
 def _format_local_time(at: int) -> str:
     return to_datetime(at).astimezone(PARIS).strftime("%d/%m %H:%M")
 
@@ -745,6 +790,8 @@ _RENDERERS: dict[str, Callable[[SentenceSource, TerritoryNames, Translator], str
     "MaintenanceChanged": _render_maintenance,
     "PagingWithheld": _render_suppression,
     "DutyChanged": _render_on_call,
+    "AttendanceChanged": _render_attendance,
+    "CellStaffingChanged": _render_staffing,
     "ReadinessProved": _render_readiness,
     "LaddersDrilled": _render_drill,
     "ChannelsProbed": _render_probe,

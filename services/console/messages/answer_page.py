@@ -11,9 +11,11 @@ from typing import Any, Final, Protocol
 
 from fastapi import Request
 
+from schemas.attendance import AttendanceMode
 from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
 from schemas.realms import is_live, parse_realm
 from schemas.words import Answer, NotificationState
+from services.console.http.decisions import StatedAttendance
 from services.console.i18n import N_, get_translator
 from services.console.messages.call_facts import collect_call_facts
 from services.console.read_model.queries import Queries
@@ -48,6 +50,8 @@ WITHDRAWAL_TEXTS = {
 """Reason of a withdrawal → its text."""
 _TITLE_ERASED = N_("Le texte de l’action a été effacé : appelez la cellule.")
 NOTHING_TO_DO = N_("Il n’y a plus rien à faire ici.")
+CRISIS_LEVEL: Final = 3
+"""Level from which a call asks people to come to the crisis cell."""
 MAX_CALLS: Final = 1000
 """Most calls of one escalation that are read."""
 UNREADABLE_CODES = ("store_away", "rebuilding", "resource_unknown", "realm_unknown")
@@ -68,6 +72,7 @@ class SendAnswer(Protocol):
         *,
         recalls: bool = False,
         instead: str | None = None,
+        attendance: StatedAttendance | None = None,
     ) -> Awaitable[CommandResult]: ...
 
 
@@ -137,6 +142,7 @@ class AnswerPage:
             "shown_at": now,
             "headcount": told.template == HEADCOUNT,
             **self._action_context(told, now, choice.lang),
+            "attendance": await self._find_attendance(link, told),
             "number": told.values.get("number"),
             "simulated": realm.simulated,
             "level": told.level,
@@ -172,7 +178,12 @@ class AnswerPage:
         }
 
     async def answer(
-        self, request: Request, token: str, said: str, instead: str | None = None
+        self,
+        request: Request,
+        token: str,
+        said: str,
+        instead: str | None = None,
+        eta_min: int | None = None,
     ) -> dict[str, Any]:
         """Record the answer of the pressed button and return the context of the page.
 
@@ -180,6 +191,9 @@ class AnswerPage:
         ProblemError.
         """
         link = self.link(token)
+        if said in tuple(AttendanceMode):
+            stated = StatedAttendance(AttendanceMode(said), eta_min)
+            return await self._state_attendance(request, link, token, stated)
         recalls = said == RECALL
         if recalls:
             said = Answer.DECLINE.value
@@ -218,6 +232,32 @@ class AnswerPage:
                 else context["shown_at"],
             }
         return context
+
+    async def _state_attendance(
+        self, request: Request, link: AnswerLink, token: str, stated: StatedAttendance
+    ) -> dict[str, Any]:
+        """Record how the person takes part in the crisis cell; the answer itself stays. Rule D90."""
+        result = await self._send(link, token, Answer.ACK, attendance=stated)
+        try:
+            context = await self._told(link, token, DisplayChoice.of(request))
+        except ProblemError as unread:
+            if result.state not in COUNTED_STATES or unread.problem.code not in UNREADABLE_CODES:
+                raise
+            return build_received_page(DisplayChoice.of(request))
+        if result.state in COUNTED_STATES:
+            context["attendance"] = stated.mode.value
+        else:
+            context["refusal"] = result.detail or ""
+        return context
+
+    async def _find_attendance(self, link: AnswerLink, told: Notification) -> str | None:
+        """Return the last attendance of the person, or an empty text; None outside a crisis."""
+        if told.level < CRISIS_LEVEL or told.values.get("action") is not None:
+            return None
+        staffing = await self._queries.cell_staffing(link.realm)
+        people = (p for function in staffing.items for p in function.people)
+        mode = next((p.mode.value for p in people if p.person == link.person), "")
+        return mode if staffing.called else None
 
     async def _has_said_yes(self, link: AnswerLink) -> bool:
         try:

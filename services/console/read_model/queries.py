@@ -20,6 +20,7 @@ from services.console.oncall.queries import OnCallQueries
 from services.console.read_model.changes import ChangeQueries
 from services.console.reassignment.queries import ReassignmentQueries
 from services.console.reference.queries import ReferenceQueries
+from services.console.staffing.queries import StaffingQueries
 
 __all__ = ["NotFound", "Queries", "ReadModel", "RealmUnknown", "Rebuilding", "StoreUnavailable"]
 
@@ -33,6 +34,7 @@ class ReadModel(
     OnCallQueries,
     ReassignmentQueries,
     ReferenceQueries,
+    StaffingQueries,
 ):
     """All queries. Safe for concurrent use in one event loop."""
 

@@ -160,6 +160,7 @@ SECTION = {
     "escalation": N_("niveaux et échelles"),
     "roster": N_("rôles et astreintes"),
     "channels": N_("canaux"),
+    "contacts": N_("partenaires"),
     "staffing": N_("effectifs et métiers"),
 }
 """Sections of the reference data."""

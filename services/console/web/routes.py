@@ -11,6 +11,7 @@ import structlog
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 
+from schemas.attendance import MAX_ETA_MIN
 from services.console.accounts.account_page import build_passkey_router
 from services.console.accounts.login import add_login_routes
 from services.console.accounts.second_factor import add_second_factor_routes
@@ -268,8 +269,9 @@ def _add_answer_pages(router: APIRouter, answering: AnswerPage) -> None:
         token: str,
         answer: Annotated[str, Form()],
         instead: Annotated[str | None, Form(max_length=64)] = None,
+        eta_min: Annotated[int | None, Form(ge=0, le=MAX_ETA_MIN)] = None,
     ) -> Response:
-        return shown_as(request, await answering.answer(request, token, answer, instead))
+        return shown_as(request, await answering.answer(request, token, answer, instead, eta_min))
 
 
 def _mark_private(response: Response) -> Response:

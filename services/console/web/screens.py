@@ -43,6 +43,7 @@ from services.console.sites import my_sites_page as mine
 from services.console.sites.cartogram import build_tiles
 from services.console.sites.instructions_api import may_read_instructions
 from services.console.sites.receipts import has_receipt
+from services.console.staffing.resources import CellStaffing
 from services.console.texts import words as w
 from services.console.texts.reasons import describe_reason
 from services.console.web import times
@@ -111,6 +112,8 @@ class CrisisScreens(ScreenBase):
             missing = x._(
                 "Aucun pôle ne porte l’identifiant « {id} » : tous sont montrés.", id=nowhere
             )
+        staffing = await self._queries.cell_staffing(realm, lang=lang)
+        attention = await self._queries.attention(realm, lang=lang)
         tasks, lines, ladder, plans, alarms, maps = await asyncio.gather(
             self._queries.tasks(realm, lang=lang, state=(TaskState.OPEN, TaskState.TAKEN)),
             self._lines(x),
@@ -161,6 +164,9 @@ class CrisisScreens(ScreenBase):
             "breaks": split_passed_clocks(x.clocks, x.shell.now),
             "plans": decide,
             "asked_first": x.shell.reader.principal.role is Role.DIRECTOR,
+            "staffing": staffing,
+            "attention": attention,
+            "own_function": shell_function(x, staffing),
             "reach": build_reaching_points(x.reference.said),
             "doubts": doubts,
             "first_words": first,
@@ -322,6 +328,8 @@ class CrisisScreens(ScreenBase):
         realm, lang, now = x.shell.realm.name, x.shell.lang, x.shell.now
         overview = x.shell.overview
         shown = next(iter(overview.incidents), None)
+        staffing = await self._queries.cell_staffing(realm, lang=lang)
+        attention = await self._queries.attention(realm, lang=lang)
         lines, ladder, plans, maps = await asyncio.gather(
             self._lines(x, texts=False),
             self._ladder(x, shown.id if shown else None),
@@ -348,6 +356,8 @@ class CrisisScreens(ScreenBase):
             "clocks_shown": wall.CLOCKS_SHOWN,
             "ladder": ladder,
             "silent_shown": wall.SILENT_SHOWN,
+            "staffing": staffing,
+            "attention": attention,
             "rate": wall.draw_rate(overview.alarm_rate),
             "facts": build_entries(lines, x.names, x._, FACTS_SHOWN),
             "feeds": wall.list_feeds(overview.feeds, 6, x._),
@@ -480,6 +490,7 @@ class CrisisScreens(ScreenBase):
         span = choose_known(
             request.query_params.get("depuis"), handover.SPANS, handover.DEFAULT_SPAN
         )
+        staffing = await self._queries.cell_staffing(realm, lang=lang)
         changes, tasks, journal, ladder, plans = await asyncio.gather(
             self._queries.changes(realm, times.to_ms(handover.find_start(span, now)), lang=lang),
             self._queries.tasks(realm, lang=lang, state=(TaskState.OPEN, TaskState.TAKEN)),
@@ -494,6 +505,7 @@ class CrisisScreens(ScreenBase):
             "span": span,
             "spans": handover.SPANS,
             "tasks": tasks.items,
+            "staffing": staffing,
             "sections": handover.list_sections(changes, x.names, x._),
             "ladder": ladder,
             "breaks": split_passed_clocks(x.clocks, now),
@@ -504,6 +516,14 @@ class CrisisScreens(ScreenBase):
                 p for p in incident.list_plans(plans.items, now, x.names, lang, x._) if p.to_decide
             ],
         }
+
+
+def shell_function(x: ScreenData, staffing: CellStaffing) -> str:
+    """Return the function of the cell that this reader fills or would fill; empty if unknown."""
+    principal = x.shell.reader.principal
+    person = principal.person or principal.id
+    held = (f.role for f in staffing.items if any(p.person == person for p in f.people))
+    return next(held, principal.duty or "")
 
 
 def map_costliest_sites(activities: Sequence[Activity]) -> dict[str, str]:

@@ -15,12 +15,13 @@ from uuid import uuid4
 
 import structlog
 
+from schemas.attendance import AttendanceMode, StateAttendance
 from schemas.callouts import headcount_text_id
 from schemas.commands import AnswerNotification
 from schemas.delivery import ReceiptReceived, ReplyUnread
 from schemas.directory import Contact
 from schemas.oncall import NoteReachability
-from schemas.replies import parse_headcount_reply, parse_reply
+from schemas.replies import parse_attendance, parse_headcount_reply, parse_reply
 from schemas.topics import input_topic, select_urgent_topic
 from schemas.words import Answer, Channel
 from services.delivery.channels.base import Outgoing
@@ -204,7 +205,11 @@ class ProviderInbox:
             await self._texts.put(
                 headcount_text_id(notification), TextItem({"headcount": safety.value})
             )
-        await self._answer(channel, notification, call, person, answer, name or str(uuid4()))
+        reply = name or str(uuid4())
+        await self._answer(channel, notification, call, person, answer, reply)
+        stated = parse_attendance(words) if answer is Answer.ACK and not call.headcount else None
+        if stated is not None:
+            await self._state_attendance(call, person, *stated, reply)
         metrics.count("vigie_replies_total", channel=channel.value, outcome=answer.value)
         return True
 
@@ -255,6 +260,26 @@ class ProviderInbox:
         )
         await self._producer.send(
             input_topic("delivery"), call.realm, command, id=f"reply:{name}", source=SOURCE
+        )
+
+    async def _state_attendance(
+        self,
+        call: OpenQuestion,
+        person: str,
+        mode: AttendanceMode,
+        eta_min: int | None,
+        name: str,
+    ) -> None:
+        """Pass on how the person takes part in the crisis cell; without one it is refused. D90."""
+        command = StateAttendance(
+            author=person, role=call.role, person=person, mode=mode, eta_min=eta_min
+        )
+        await self._producer.send(
+            select_urgent_topic("alerts", call.realm),
+            call.realm,
+            command,
+            id=f"attendance:{name}",
+            source=SOURCE,
         )
 
     async def _not_understood(

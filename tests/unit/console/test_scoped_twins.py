@@ -66,6 +66,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "assignee": "pmi-01",
         "due_at": SPAN["to"],
     },
+    "POST /api/v1/cell/staffing": {"mode": "on_site"},
 }
 IDS = {
     "/actions/": "ac-1",

@@ -1,0 +1,49 @@
+"""Attendance in the crisis cell, as a person states it. Rule D90."""
+
+from __future__ import annotations
+
+from schemas.attendance import StateAttendance
+from services.alerts.commands.refusal import RefusedCommand, Result
+from services.alerts.decision import Decision
+from services.alerts.escalation import cell_staffing
+from services.alerts.escalation.steps import find_called_role, find_escalation
+from services.alerts.levels.levels import CRISIS, TERRITORY
+
+
+def state_attendance(draft: Decision, command: StateAttendance) -> Result:
+    """Record that the person is there, on the way, at a distance, or leaves.
+
+    Without a crisis there is no cell to come to (409). A person without a function is refused
+    (409): nobody could say what is still missing.
+    """
+    row = draft.state.staffing
+    if draft.level < CRISIS or row is None or row.ended_at is not None:
+        raise RefusedCommand(409, "no_cell", level=int(draft.level))
+    role, scope = _find_function(draft, command)
+    stated = cell_staffing.state_attendance(
+        draft, command.person, role, scope, command.mode, command.eta_min
+    )
+    return {
+        "person": stated.id,
+        "function": stated.role,
+        "mode": stated.mode.value,
+        "expected_at": stated.expected_at,
+    }
+
+
+def _find_function(draft: Decision, command: StateAttendance) -> tuple[str, str | None]:
+    """Return the role that the person fills: the named one, the called one, or the one on call."""
+    policy = draft.territory.policy
+    if command.function is not None:
+        if policy is None or command.function not in policy.roles:
+            raise RefusedCommand(404, "role_not_found", role=command.function)
+        return command.function, None
+    known = draft.state.attendance.get(command.person)
+    if known is not None:
+        return known.role, known.scope
+    crisis = find_escalation(draft, TERRITORY)
+    if crisis is not None and (called := find_called_role(draft, crisis, command.person)).role:
+        return called.role, called.scope
+    if policy is not None and command.role in policy.roles:
+        return command.role, None
+    raise RefusedCommand(409, "no_function")

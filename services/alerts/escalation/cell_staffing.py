@@ -1,0 +1,160 @@
+"""Staff the crisis cell: functions required by the level, filled by people present.
+
+The cell is called with the escalation of the crisis. It is staffed (« armée ») once each required
+function is filled by somebody on site or at a distance. A passed objective is recorded once. Rule
+D90.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from schemas.attendance import (
+    DEFAULT_ETA_MIN,
+    PRESENT_MODES,
+    AttendanceChanged,
+    AttendanceMode,
+    AttendanceRow,
+    CellStaffingChanged,
+    CellStaffingRow,
+)
+from schemas.base import MINUTE_MS, Instant
+from schemas.reference import Calendar, CellStaffingRule, Escalation
+from schemas.words import Level
+from services.alerts.decision import Decision
+from services.alerts.escalation import cell_shifts
+from services.alerts.rows import copy_with
+from services.oncall.localtime import local_day, to_instant
+
+
+def call_cell(draft: Decision, level: Level) -> None:
+    """Start the staffing of the cell, or ask for the functions of a higher level."""
+    rule = _find_rule(draft.territory.policy, level)
+    if rule is None or draft.territory.policy is None:
+        return
+    known = draft.state.staffing
+    if known is not None and known.ended_at is None:
+        if int(level) <= known.level:
+            return
+        raised = {
+            "level": int(level),
+            "required": rule.roles,
+            "armed_at": None if _list_missing(draft, rule.roles) else known.armed_at,
+        }
+        _record(draft, copy_with(known, raised), "raised")
+    else:
+        minutes = _choose_objective(draft.territory.policy, rule, draft.clock)
+        row = CellStaffingRow(
+            level=int(level),
+            started_at=draft.clock,
+            due_at=draft.clock + minutes * MINUTE_MS,
+            objective_min=minutes,
+            required=rule.roles,
+        )
+        _record(draft, row, "started")
+    note_staffed(draft)
+
+
+def state_attendance(
+    draft: Decision,
+    person: str,
+    role: str,
+    scope: str | None,
+    mode: AttendanceMode,
+    eta_min: int | None = None,
+) -> AttendanceRow:
+    """Record the attendance of a person, and whether the cell is staffed now.
+
+    Saying the same again changes nothing; on the way, a new time replaces the old one.
+    """
+    known = draft.state.attendance.get(person)
+    expected = (
+        draft.clock + (DEFAULT_ETA_MIN if eta_min is None else eta_min) * MINUTE_MS
+        if mode is AttendanceMode.EN_ROUTE
+        else None
+    )
+    if (
+        known is not None
+        and (known.mode, known.role) == (mode, role)
+        and mode is not AttendanceMode.EN_ROUTE
+    ):
+        return known
+    since = draft.clock if known is None or known.present_at is None else known.present_at
+    row = AttendanceRow(
+        id=person,
+        role=role,
+        scope=scope,
+        mode=mode,
+        stated_at=draft.clock,
+        expected_at=expected,
+        present_at=since if mode in PRESENT_MODES else None,
+    )
+    draft.emit(AttendanceChanged(row=row))
+    if mode is AttendanceMode.ON_SITE:
+        cell_shifts.start_shift(draft, person, role, on_site=True)
+    elif mode is AttendanceMode.LEFT:
+        cell_shifts.end_shift(draft, person)
+    note_staffed(draft)
+    return row
+
+
+def note_staffed(draft: Decision) -> None:
+    """Record the time at which the last required function was filled."""
+    row = draft.state.staffing
+    if row is None or row.ended_at is not None or row.armed_at is not None:
+        return
+    if not _list_missing(draft, row.required):
+        _record(draft, copy_with(row, {"armed_at": draft.clock}), "armed")
+
+
+def note_missed_objective(draft: Decision) -> None:
+    """Record that the objective passed while a function was not filled."""
+    row = draft.state.staffing
+    if row is not None and row.armed_at is None and row.ended_at is None and row.late_at is None:
+        _record(draft, copy_with(row, {"late_at": row.due_at}), "late")
+
+
+def dismiss_cell(draft: Decision) -> None:
+    """End the staffing and every attendance when the crisis is over."""
+    row = draft.state.staffing
+    if row is None or row.ended_at is not None:
+        return
+    for known in [draft.state.attendance[p] for p in sorted(draft.state.attendance)]:
+        left = {"mode": AttendanceMode.LEFT, "stated_at": draft.clock, "present_at": None}
+        draft.emit(AttendanceChanged(row=copy_with(known, {**left, "expected_at": None})))
+    _record(draft, copy_with(row, {"ended_at": draft.clock}), "ended")
+
+
+def _record(
+    draft: Decision,
+    row: CellStaffingRow,
+    change: Literal["started", "raised", "armed", "late", "ended"],
+) -> None:
+    draft.emit(CellStaffingChanged(row=row, change=change))
+
+
+def _list_missing(draft: Decision, required: tuple[str, ...]) -> list[str]:
+    present = {row.role for row in draft.state.attendance.values() if row.mode in PRESENT_MODES}
+    return [role for role in required if role not in present]
+
+
+def _find_rule(policy: Escalation | None, level: Level) -> CellStaffingRule | None:
+    levels = policy.levels if policy is not None else ()
+    return next((rule.staffing for rule in levels if rule.level == int(level)), None)
+
+
+def _choose_objective(policy: Escalation, rule: CellStaffingRule, at: Instant) -> int:
+    """Return the minutes to staff the cell: those of working hours, or the others."""
+    hours = next((c for c in policy.calendars if c.id == rule.calendar), None)
+    working = hours is None or _is_open(hours, policy.holidays, at)
+    return rule.working_min if working else rule.off_min
+
+
+def _is_open(calendar: Calendar, holidays: tuple[str, ...], at: Instant) -> bool:
+    day = local_day(at)
+    if day.isoweekday() not in calendar.weekdays:
+        return False
+    if calendar.closed_on_holidays and day.isoformat() in holidays:
+        return False
+    opening, closing = to_instant(day, calendar.open_min), to_instant(day, calendar.close_min)
+    return opening <= at < closing

@@ -1,0 +1,1 @@
+"""Show the functions of the crisis cell, filled, coming and missing. Rule D90."""

@@ -1,0 +1,33 @@
+"""Query the staffing of the crisis cell. Rule D90."""
+
+from __future__ import annotations
+
+from schemas.attendance import AttendanceRow, CellStaffingRow
+from schemas.base import Instant
+from services.console.i18n import get_translator
+from services.console.read_model.query_base import (
+    QueryBase,
+    get_snapshot_time,
+    translate_store_errors,
+)
+from services.console.staffing.resources import CellStaffing
+from services.console.staffing.view import build_staffing
+
+
+class StaffingQueries(QueryBase):
+    async def cell_staffing(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> CellStaffing:
+        """Return the functions of the cell with the people in them."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with translate_store_errors():
+            rows = await found.picture.rows(CellStaffingRow)
+            attendance = await found.picture.rows(AttendanceRow)
+        return build_staffing(
+            realm,
+            rows.get("cell"),
+            attendance,
+            found.picture.reference,
+            get_snapshot_time(found.picture),
+            get_translator(lang),
+        )

@@ -1,0 +1,187 @@
+"""Who fills which function of the crisis cell, and when it is staffed (D90)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.attendance import (
+    AttendanceChanged,
+    AttendanceMode,
+    CellStaffingChanged,
+    StateAttendance,
+)
+from schemas.base import MINUTE_MS
+from schemas.commands import SetLevel
+from schemas.oncall import CellShift
+from schemas.replies import parse_attendance
+from schemas.runtime import CommandApplied, CommandRefused
+from tests.shipped import territory
+from tests.unit.alerts.scene import Scene
+
+CELL: dict[str, Any] = {"author": "coord", "role": "coordinator"}
+RULE = next(
+    rule.staffing for rule in territory().policy.levels if rule.level == 3 and rule.staffing
+)
+WORKING_DAY = 1_802_335_200_000
+"""Thursday 11 February 2027, 09:40 in Paris."""
+SUNDAY = WORKING_DAY + 3 * 86_400_000
+
+
+def crisis(start: int = WORKING_DAY) -> Scene:
+    """A territory at N3 since T+0."""
+    scene = Scene(start=start)
+    scene.command(SetLevel(**CELL, scope="territory", level=3, force=True), 0)
+    return scene
+
+
+def state(
+    scene: Scene, role: str, minute: float, mode: str = "on_site", **values: Any
+) -> CommandApplied | CommandRefused:
+    """State the attendance of the one who fills a role."""
+    command = StateAttendance(
+        author=f"p-{role}",
+        role=role,
+        person=f"p-{role}",
+        mode=AttendanceMode(mode),
+        function=role,
+        **values,
+    )
+    return scene.command(command, minute)
+
+
+def changes(scene: Scene) -> list[str]:
+    return [f.change for f in scene.named(CellStaffingChanged)]
+
+
+def test_a_crisis_calls_the_cell_with_the_objective_of_working_hours() -> None:
+    scene = crisis()
+    row = scene.state.staffing
+    assert row is not None
+    assert row.required == RULE.roles
+    assert row.due_at == scene.at(RULE.working_min)
+
+
+def test_outside_working_hours_the_objective_is_longer() -> None:
+    row = crisis(SUNDAY).state.staffing
+    assert row is not None
+    assert row.objective_min == RULE.off_min > RULE.working_min
+
+
+def test_the_cell_is_staffed_once_every_function_is_filled_on_site_or_at_a_distance() -> None:
+    scene = crisis()
+    first, *others = RULE.roles
+    for n, role in enumerate(others):
+        state(scene, role, 1 + n)
+    state(scene, first, 20, "en_route", eta_min=5)
+    assert changes(scene) == ["started"]
+    state(scene, first, 26, "remote")
+    row = scene.state.staffing
+    assert changes(scene) == ["started", "armed"]
+    assert row is not None
+    assert row.armed_at == scene.at(26)
+
+
+def test_a_missed_objective_is_recorded_once_and_the_cell_may_still_be_staffed() -> None:
+    scene = crisis()
+    scene.step(RULE.working_min + 1)
+    scene.step(RULE.working_min + 30)
+    assert changes(scene) == ["started", "late"]
+    for role in RULE.roles:
+        state(scene, role, RULE.working_min + 40)
+    assert changes(scene) == ["started", "late", "armed"]
+
+
+def test_a_person_on_the_way_has_the_time_of_arrival() -> None:
+    scene = crisis()
+    state(scene, "cellule_rh", 5, "en_route", eta_min=25)
+    assert scene.state.attendance["p-cellule_rh"].expected_at == scene.at(30)
+    state(scene, "cellule_rh", 20, "en_route", eta_min=40)
+    assert scene.state.attendance["p-cellule_rh"].expected_at == scene.at(60)
+
+
+def test_the_same_statement_again_changes_nothing() -> None:
+    scene = crisis()
+    state(scene, "cellule_rh", 5)
+    state(scene, "cellule_rh", 9)
+    assert len(scene.named(AttendanceChanged)) == 1
+
+
+def test_a_higher_level_asks_for_its_functions_and_keeps_the_people() -> None:
+    scene = crisis()
+    for role in RULE.roles:
+        state(scene, role, 1)
+    scene.command(SetLevel(**CELL, scope="territory", level=4, force=True), 10)
+    row = scene.state.staffing
+    assert row is not None
+    assert row.armed_at is None
+    assert changes(scene) == ["started", "armed", "raised"]
+    state(scene, "liaison_cod", 12)
+    assert changes(scene)[-1] == "armed"
+
+
+def test_somebody_who_comes_from_home_has_a_shift_and_loses_it_on_leaving() -> None:
+    scene = crisis()
+    state(scene, "dgs_directeur_de_crise", 5)
+    (shift,) = scene.named(CellShift)
+    assert shift.since == scene.at(5)
+    state(scene, "dgs_directeur_de_crise", 9, "left")
+    assert "p-dgs_directeur_de_crise" not in scene.state.shifts
+    assert "p-dgs_directeur_de_crise" not in scene.state.attendance
+
+
+def test_the_end_of_the_crisis_dismisses_the_cell() -> None:
+    scene = crisis()
+    state(scene, "cellule_rh", 5)
+    pilot = {"author": "dgs", "role": "dgs_directeur_de_crise", "reason": "text:r"}
+    scene.command(SetLevel(**pilot, scope="territory", level=1, force=True), 60)
+    assert changes(scene)[-1] == "ended"
+    assert not scene.state.attendance
+    answer = state(scene, "cellule_rh", 61)
+    assert isinstance(answer, CommandRefused)
+    assert answer.code == "no_cell"
+
+
+def test_a_person_without_a_function_is_asked_for_it() -> None:
+    scene = crisis()
+    command = StateAttendance(
+        author="account-1", role="cell", person="account-1", mode=AttendanceMode.ON_SITE
+    )
+    answer = scene.command(command, 5)
+    assert isinstance(answer, CommandRefused)
+    assert answer.code == "no_function"
+
+
+def test_without_a_crisis_there_is_no_cell_to_come_to() -> None:
+    answer = state(Scene(start=WORKING_DAY), "cellule_rh", 5)
+    assert isinstance(answer, CommandRefused)
+    assert answer.status == 409
+
+
+@pytest.mark.parametrize(
+    ("reply", "stated"),
+    [
+        ("1", None),
+        ("1 25", (AttendanceMode.EN_ROUTE, 25)),
+        ("Oui, j’arrive, 40 min", (AttendanceMode.EN_ROUTE, 40)),
+        ("1 sur place", (AttendanceMode.ON_SITE, None)),
+        ("OK à distance", (AttendanceMode.REMOTE, None)),
+        ("1 9999", None),
+        ("2 25", None),
+        ("", None),
+    ],
+)
+def test_a_reply_says_how_the_person_takes_part(
+    reply: str, stated: tuple[AttendanceMode, int | None] | None
+) -> None:
+    assert parse_attendance(reply) == stated
+
+
+def test_folding_the_records_again_gives_the_same_staffing() -> None:
+    scene = Scene(start=WORKING_DAY, check=True)
+    scene.command(SetLevel(**CELL, scope="territory", level=3, force=True), 0)
+    state(scene, "cellule_rh", 5, "en_route", eta_min=10)
+    scene.step(RULE.working_min + 1)
+    assert changes(scene) == ["started", "late"]
+    assert scene.state.attendance["p-cellule_rh"].expected_at == scene.at(5) + 10 * MINUTE_MS

@@ -1,0 +1,95 @@
+"""The staffing of the cell on its screens: functions required, present and coming (D90)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from schemas.base import MINUTE_MS
+from tests.unit.console.held import Held, browsing
+from tests.unit.console.test_every_screen import NOW, REALM, crisis, shown
+
+REQUIRED = ("coordinateur_pca", "cellule_rh", "cellule_si")
+
+
+def called(**staffing: Any) -> Held:
+    """A cell called an hour ago: one function filled, one coming, one missing."""
+    held = crisis()
+    row = {
+        "id": "cell",
+        "level": 3,
+        "started_at": NOW - 60 * MINUTE_MS,
+        "due_at": NOW - 15 * MINUTE_MS,
+        "objective_min": 45,
+        "required": REQUIRED,
+    }
+    held.put("cell_staffing", row | staffing)
+    held.put("attendance", attendance("p-1", "coordinateur_pca", "on_site", present_at=NOW))
+    coming = NOW + 25 * MINUTE_MS
+    held.put("attendance", attendance("p-2", "cellule_rh", "en_route", expected_at=coming))
+    return held
+
+
+def attendance(id: str, role: str, mode: str, **values: Any) -> dict[str, Any]:
+    return {"id": id, "role": role, "mode": mode, "stated_at": NOW, **values}
+
+
+async def test_functions_are_counted_against_those_present_and_coming() -> None:
+    browser, _ = browsing(called())
+    answer = await browser.get(f"/api/v1/cell/staffing?realm={REALM}", role="director")
+    found = answer.json()
+    assert (found["required"], found["filled"], found["late"]) == (3, 1, True)
+    states = {f["role"]: f["state"] for f in found["items"]}
+    assert states == {
+        "coordinateur_pca": "present",
+        "cellule_rh": "coming",
+        "cellule_si": "missing",
+    }
+
+
+async def test_cell_wall_and_handover_say_that_the_objective_is_over() -> None:
+    browser, _ = browsing(called())
+    for path in ("/", "/mur", "/releve"):
+        assert "1 fonctions sur 3 ; objectif dépassé" in await shown(browser, path)
+
+
+async def test_a_staffed_cell_says_since_when_and_against_which_objective() -> None:
+    browser, _ = browsing(called(armed_at=NOW - 30 * MINUTE_MS))
+    assert "armée à 10:10, objectif 45 min" in await shown(browser, "/")
+
+
+async def test_without_a_crisis_nobody_is_expected() -> None:
+    browser, _ = browsing(called(ended_at=NOW))
+    answer = await browser.get(f"/api/v1/cell/staffing?realm={REALM}")
+    assert answer.json()["called"] is False
+    assert "objectif" not in await shown(browser, "/")
+
+
+async def test_tokens_of_people_stay_away_from_a_kiosk() -> None:
+    browser, _ = browsing(called())
+    path = f"/api/v1/cell/staffing?realm={REALM}"
+    assert (await browser.get(path, role="kiosk", accept="application/json")).status_code == 403
+    wall = await browser.get(f"/mur?realm={REALM}", role="kiosk")
+    assert wall.status_code == 200
+    assert "p-2" not in wall.text
+
+
+async def test_cell_and_wall_show_the_rate_of_the_attention_queue() -> None:
+    """Thirty silent sites are one demand; counting each of them told the cell to look away."""
+    held = crisis()
+    for n in range(30):
+        held.put(
+            "tasks",
+            {
+                "id": f"t-{n}",
+                "kind": "verify_site",
+                "state": "open",
+                "opened_at": NOW,
+                "site": "pmi-01",
+                "incident": "i-1",
+            },
+        )
+    browser, _ = browsing(held)
+    rate = (await browser.get(f"/api/v1/attention?realm={REALM}")).json()["rate"]
+    assert rate < 10
+    assert f"{rate} sollicitation" in await shown(browser, "/")
+    assert f"{rate} sollicitations en 10 min" in await shown(browser, "/mur")
