@@ -19,6 +19,7 @@ from services.console.accounts import accounts_page as people
 from services.console.accounts.account_page import can_use_passkey, find_account
 from services.console.actions import page as actions_page
 from services.console.actions import rights as actions_rights
+from services.console.attention.next_step import build_site_step
 from services.console.directory.numbers import read_partner_numbers, read_person
 from services.console.directory.page import build_directory_view
 from services.console.directory.view import (
@@ -81,6 +82,7 @@ class PersonalScreens(DocumentScreens):
         return {
             **self._around(request, x),
             "receipts": receipts,
+            "next_step": build_site_step(tasks.items, shown, x.shell.now, x._),
             "instructions": instructions,
             "actions": actions_page.map_open_by_site(
                 await self._list_action_lines(x, own_sites=shown) if shown else []

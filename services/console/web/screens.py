@@ -23,6 +23,7 @@ from schemas.words import (
 from services.console.attention import cell_page as cell
 from services.console.attention import handover_page as handover
 from services.console.attention import wall_page as wall
+from services.console.attention.next_step import build_next_step, choose_role
 from services.console.attention.wall_page import CalmViews
 from services.console.continuity import activities_page
 from services.console.continuity.arbitrations import list_arbitrations
@@ -166,6 +167,14 @@ class CrisisScreens(ScreenBase):
             "asked_first": x.shell.reader.principal.role is Role.DIRECTOR,
             "staffing": staffing,
             "attention": attention,
+            "next_step": build_next_step(
+                attention,
+                choose_role(x.shell.reader.principal.role, x.shell.reader.principal.duty),
+                open_incidents,
+                x.names,
+                x.shell.now,
+                x._,
+            ),
             "own_function": shell_function(x, staffing),
             "reach": build_reaching_points(x.reference.said),
             "doubts": doubts,

@@ -1,0 +1,140 @@
+"""One strip tells a reader the next decision, its deadline, its consequence and where to take it."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+from schemas.base import MINUTE_MS
+from schemas.words import TaskState
+from services.console.attention.next_step import (
+    build_next_step,
+    build_site_step,
+    choose_role,
+)
+from services.console.attention.resources import AttentionState, DemandLine
+from services.console.i18n import get_translator
+from services.console.resources import Task, to_datetime
+from services.runtime.identity.permissions import Role
+from tests.unit.console.held import browsing, reference
+from tests.unit.console.test_every_screen import NOW, REALM, crisis, shown, site
+
+HERE = to_datetime(NOW)
+
+
+def demand(kind: str, *roles: str, count: int = 1, urgency: int = 3, **values: Any) -> DemandLine:
+    given = {"since": HERE, "due_at": None, "incident": None, "plan": None, "escalation": None}
+    return DemandLine(
+        key=f"{kind}:1",
+        kind=kind,
+        urgency=urgency,
+        count=count,
+        roles=list(roles),
+        **given | values,
+    )
+
+
+def queue(*lines: DemandLine) -> AttentionState:
+    return AttentionState(
+        realm=REALM, role=None, at=HERE, queue=list(lines), digest=[], rate=0, limit=10
+    )
+
+
+def step_for(role: str | None, *lines: DemandLine) -> Any:
+    return build_next_step(queue(*lines), role, [], reference().names, HERE, get_translator("fr"))
+
+
+def test_the_first_decision_of_the_readers_role_counts() -> None:
+    plan = demand("plan_proposed", "directeur_pole", plan="PT-ELEC", due_at=HERE)
+    step = step_for("directeur_pole", demand("escalation", "president"), plan, plan)
+    assert step.title.startswith("Un plan est proposé")
+    assert step.title.endswith(reference().names.plan("PT-ELEC"))
+    assert (step.path, step.late, step.more) == ("/plans", True, 1)
+    assert step.consequence
+
+
+def test_a_role_that_nothing_asks_for_has_no_step() -> None:
+    assert step_for("president", demand("escalation", "directeur_pole")) is None
+
+
+def test_danger_says_so_and_leads_to_its_incident() -> None:
+    step = step_for(None, demand("danger", "cellule_rh", urgency=1, incident="i-1"))
+    assert step.urgent
+    assert step.path == "/incidents/i-1"
+
+
+def test_every_kind_of_demand_has_words_and_an_address() -> None:
+    kinds = (
+        "danger headcount escalation level_proposed lowering_proposed plan_proposed cards_late "
+        "clocks_rto clocks_dmia reassignment_proposed verify_site verify_report contested "
+        "action action_late"
+    )
+    for kind in kinds.split():
+        for incident in (None, "i-1"):
+            step = step_for(None, demand(kind, "r", count=3, incident=incident, plan="PT-ELEC"))
+            assert step.path.startswith("/"), kind
+            assert "{" not in step.title + step.path, kind
+            assert not re.search("[a-z]_[a-z]", step.title), kind
+
+
+def test_a_function_of_the_account_goes_before_its_rights() -> None:
+    assert choose_role(Role.CELL, "cellule_rh") == "cellule_rh"
+    assert choose_role(Role.DIRECTOR, None) == "directeur_pole"
+    assert choose_role(Role.CELL, None) is None
+
+
+def task(id: str, site: str, minutes: float, state: TaskState = TaskState.OPEN) -> Task:
+    return Task(
+        id=id,
+        realm=REALM,
+        kind="verify_site",
+        title=f"Levée de doute : {site}",
+        state=state,
+        opened_at=HERE,
+        due_at=HERE + timedelta(minutes=minutes),
+        site=site,
+        incident=None,
+        report=None,
+        candidates=[],
+        taken_by=None,
+        done_at=None,
+        outcome=None,
+        owner=None,
+        post=None,
+    )
+
+
+def test_a_manager_is_asked_about_the_own_site_that_is_due_first() -> None:
+    tasks = [
+        task("t-1", "pmi-01", 20),
+        task("t-2", "pmi-01", 5),
+        task("t-3", "col-01", 1),
+        task("t-4", "pmi-01", 1, TaskState.TAKEN),
+    ]
+    step = build_site_step(tasks, {"pmi-01"}, HERE, get_translator("fr"))
+    assert step is not None
+    assert (step.path, step.more, step.late) == ("/sites/pmi-01", 1, False)
+    assert build_site_step(tasks, set(), HERE, get_translator("fr")) is None
+
+
+async def test_the_strip_stands_on_the_first_page_of_cell_and_manager() -> None:
+    held = crisis()
+    held.put(
+        "tasks",
+        {
+            "id": "t-1",
+            "kind": "verify_site",
+            "state": "open",
+            "opened_at": NOW,
+            "due_at": NOW + 30 * MINUTE_MS,
+            "site": "pmi-01",
+            "incident": "i-1",
+        },
+    )
+    held.put("sites", site())
+    browser, _ = browsing(held)
+    for path, role in (("/", "cell"), ("/mes-sites", "site_manager@pmi-01")):
+        text = await shown(browser, path, role=role)
+        assert "Et maintenant ?" in text
+        assert "Traiter" in text
