@@ -18,6 +18,7 @@ ACCOUNTS = {
     "responsable-de-site": {Role.SITE_MANAGER},
     "astreinte": {Role.TECHNICIAN},
     "cellule": {Role.CELL, Role.COORDINATOR},
+    "equipe-de-cellule": {Role.CELL, Role.COORDINATOR},
     "directeur-de-pole": {Role.DIRECTOR, Role.ELECTED},
     "observateur": {Role.OBSERVER},
     "organisateur-d-exercice": {Role.COORDINATOR, Role.ADMIN},
