@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 from services.intake.administration import NewPassword, NewSecondFactor, NewToken, NewUser
 from services.intake.field import poster, sms
 from services.intake.integrations.cap.dialect import MEDIA_TYPES, CapIntegration
-from services.intake.integrations.dispatcher import INTEGRATIONS
+from services.intake.integrations.discovery import load_integrations
 from services.intake.integrations.registry import NewSource, SourceChange
 from services.intake.photos.image import JPEG, PNG
 from services.intake.reports.native import BatchItem, NativeReport
@@ -592,7 +592,7 @@ def build_own_document() -> dict[str, Any]:
             | open_to_all
         },
     }
-    for name, own in [(d.NAME, d.PATHS) for d in INTEGRATIONS.values()] + [
+    for name, own in [(d.NAME, d.PATHS) for d in load_integrations().values()] + [
         (sms.NAME, sms.PATHS),
         (poster.NAME, poster.PATHS),
         (CapIntegration.NAME, CapIntegration.PATHS),

@@ -36,10 +36,7 @@ def add(
     dialect: Annotated[
         str,
         typer.Option(
-            help=(
-                "pagerduty, alertmanager, opsgenie, goalert, apprise, cloudevents, cap, generic, "
-                "sms or poster"
-            )
+            help="Its integration, e.g. pagerduty, generic, cap or sms (docs/how-to/sources.md)"
         ),
     ],
     key: Annotated[

@@ -56,6 +56,7 @@ class PosterIntegration:
     """Integration of posters, with their limits."""
 
     NAME: Final = NAME
+    KEY_LOCATION: Final = "?token="
     PATHS: Final = PATHS
     PERMISSION: Final = Permission.REPORT_POSTER
 

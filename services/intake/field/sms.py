@@ -229,6 +229,7 @@ class SmsIntegration:
     """Integration of SMS gateways."""
 
     NAME: Final = NAME
+    KEY_LOCATION: Final = "?token="
     PATHS: Final = PATHS
     PERMISSION: Final = Permission.REPORT_POST
 

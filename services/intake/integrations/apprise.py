@@ -27,6 +27,7 @@ from services.runtime.http.problems import Problem
 from services.runtime.identity.principals import Source
 
 NAME: Final = "apprise"
+KEY_LOCATION: Final = "X-Token"
 PATHS: Final = ("/webhooks/apprise",)
 _SEVERITY: Final = {"info": 1, "success": 1, "warning": 2, "failure": 4}
 _XML: Final = ("text/xml", "application/xml", "application/soap+xml")

@@ -34,14 +34,11 @@ from services.intake.http.exchange import (
     send_json,
     send_problem,
 )
-from services.intake.integrations import (
-    alertmanager,
-    apprise,
-    cloudevents,
-    generic,
-    goalert,
-    opsgenie,
-    pagerduty,
+from services.intake.integrations import cloudevents, generic, pagerduty
+from services.intake.integrations.discovery import (
+    USUAL_KEY_LOCATION,
+    Integration,
+    load_integrations,
 )
 from services.intake.integrations.reports import MessageSender, TransitionReporter
 from services.intake.integrations.request import IntegrationRequest, Reply, list_keys, read_request
@@ -65,30 +62,6 @@ from services.runtime.identity.principals import Principal, Source
 from services.runtime.identity.role_names import BilingualText, build_forbidden
 from services.runtime.kafka.clients import BrokerAway
 from services.runtime.process import metrics
-
-
-class Integration(Protocol):
-    """Interface of an integration module."""
-
-    NAME: str
-    PATHS: tuple[str, ...]
-
-    def signals(
-        self, asked: IntegrationRequest, source: Source
-    ) -> Sequence[Transition | ForwardedReport | ProblemError]:
-        """Read the transitions in a request. Raises ProblemError.
-
-        In a list of many, an invalid item is returned as its ProblemError.
-        """
-        ...
-
-    def accepted(self, asked: IntegrationRequest, found: Any) -> Reply:
-        """Return the response to an accepted request."""
-        ...
-
-    def refused(self, problem: Problem) -> Reply | None:
-        """Return the response to a refused request; None for the standard problem document."""
-        ...
 
 
 @runtime_checkable
@@ -124,9 +97,6 @@ class CustomIntegration(Protocol):
         ...
 
 
-INTEGRATIONS: Final[dict[str, Integration]] = {
-    m.NAME: m for m in (pagerduty, alertmanager, opsgenie, goalert, apprise, cloudevents, generic)
-}
 RETRY_S: Final = 2
 MAX_REPEATED_BYTES: Final = 2 << 20
 """Maximum bytes stored for the reports of one request if each stores the whole body.
@@ -137,15 +107,6 @@ TRANSIENT_STATUSES: Final = frozenset({429, 503})
 """Statuses of temporary problems: the same message may be accepted later."""
 OPEN_INTEGRATIONS: Final = frozenset({"cap"})
 """Integrations open to every principal that may report, not only to registered sources."""
-_KEY_LOCATIONS: Final = {
-    "pagerduty": "routing_key",
-    "opsgenie": "Authorization: GenieKey",
-    "goalert": "?token=",
-    "apprise": "X-Token",
-    "generic": "X-Token",
-    "sms": "?token=",
-    "poster": "?token=",
-}
 log = structlog.get_logger(__name__)
 
 
@@ -190,12 +151,12 @@ class Dispatcher:
     @property
     def dialects(self) -> list[Integration | CustomIntegration]:
         """All integrations of this front."""
-        return [*INTEGRATIONS.values(), *self._own_doors]
+        return [*load_integrations().values(), *self._own_doors]
 
     @property
     def names(self) -> list[str]:
         """Names of integrations that a source may have."""
-        return list(dict.fromkeys([*INTEGRATIONS, *(d.NAME for d in self._own_doors)]))
+        return list(dict.fromkeys([*load_integrations(), *(d.NAME for d in self._own_doors)]))
 
     async def handle(
         self, dialect: Integration | CustomIntegration, scope: Scope, receive: Receive, send: Send
@@ -222,7 +183,7 @@ class Dispatcher:
                 ):
                     principal = await self._sender(asked, [key])
                 if principal is None:
-                    raise _build_key_problem(dialect.NAME)
+                    raise _build_key_problem(dialect)
                 source = self._source_of(principal, dialect, asked)
                 found = await self._found(dialect, principal, source, asked)
             finally:
@@ -485,9 +446,9 @@ def _describe_key(dialect: str) -> BilingualText:
     return {"fr": f"la clé d’une source ({dialect})", "en": f"the key of a source ({dialect})"}
 
 
-def _build_key_problem(dialect: str) -> ProblemError:
+def _build_key_problem(dialect: Integration | CustomIntegration) -> ProblemError:
     where = build_fault(
-        get_key_location(dialect),
+        getattr(dialect, "KEY_LOCATION", USUAL_KEY_LOCATION),
         "key",
         "la clé d’une source y est attendue",
         "the key of a source is expected there",
@@ -515,8 +476,3 @@ def _narrow_to_part(speaker: MessageSender, told: Transition | ForwardedReport) 
             speaker.raw, body=dump_json(told.part.document), content_type=told.part.content_type
         ),
     )
-
-
-def get_key_location(dialect: str) -> str:
-    """Return where clients of an integration usually put their key."""
-    return _KEY_LOCATIONS.get(dialect, "Authorization")

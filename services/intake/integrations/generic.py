@@ -26,6 +26,7 @@ from services.runtime.http.problems import Problem
 from services.runtime.identity.principals import Source
 
 NAME: Final = "generic"
+KEY_LOCATION: Final = "X-Token"
 PATHS: Final = ("/webhooks/generic",)
 MAX_DIGITS: Final = 20
 FIELDS: Final = ("key", "title", "details", "state", "severity", "at", "site")

@@ -22,6 +22,7 @@ from services.runtime.http.problems import Problem, ProblemError
 from services.runtime.identity.principals import Source
 
 NAME: Final = "goalert"
+KEY_LOCATION: Final = "?token="
 PATHS: Final = (
     "/api/v2/generic/incoming",
     "/api/v2/grafana/incoming",

@@ -20,6 +20,7 @@ from services.runtime.http.problems import Problem
 from services.runtime.identity.principals import Source
 
 NAME: Final = "opsgenie"
+KEY_LOCATION: Final = "Authorization: GenieKey"
 PATHS: Final = ("/v2/alerts", "/v2/heartbeats")
 _ALERT_ACTION: Final = re.compile(r"/v2/alerts/(.{1,600})/([a-z]+)/?")
 _STATES: Final = {"close": TransitionState.CLOSED, "acknowledge": TransitionState.ACKNOWLEDGED}

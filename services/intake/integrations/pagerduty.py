@@ -22,6 +22,7 @@ from services.runtime.http.problems import Problem
 from services.runtime.identity.principals import Source
 
 NAME: Final = "pagerduty"
+KEY_LOCATION: Final = "routing_key"
 PATHS: Final = ("/v2/enqueue", "/v2/change/enqueue")
 MAX_SUMMARY: Final = 1024
 MAX_BYTES: Final = 512 * 1024

@@ -1,0 +1,61 @@
+"""Find the integrations: the modules of this folder that name paths and read signals."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Protocol, cast
+
+from services.intake import integrations
+from services.intake.integrations.request import IntegrationRequest, Reply
+from services.intake.integrations.signals import ForwardedReport, Transition
+from services.runtime.http.problems import Problem, ProblemError
+from services.runtime.identity.principals import Source
+
+USUAL_KEY_LOCATION = "Authorization"
+"""Header with the key, unless an integration has a `KEY_LOCATION`."""
+
+
+class Integration(Protocol):
+    """Interface of an integration module.
+
+    It may have a `KEY_LOCATION`: the place where its clients usually put their key.
+    """
+
+    NAME: str
+    PATHS: tuple[str, ...]
+
+    def signals(
+        self, asked: IntegrationRequest, source: Source
+    ) -> Sequence[Transition | ForwardedReport | ProblemError]:
+        """Read the transitions in a request. Raises ProblemError.
+
+        In a list of many, an invalid item is returned as its ProblemError.
+        """
+        ...
+
+    def accepted(self, asked: IntegrationRequest, found: Any) -> Reply:
+        """Return the response to an accepted request."""
+        ...
+
+    def refused(self, problem: Problem) -> Reply | None:
+        """Return the response to a refused request; None for the standard problem document."""
+        ...
+
+
+@cache
+def load_integrations() -> Mapping[str, Integration]:
+    """Load the integrations by name. Raises ValueError if two share a name or a path."""
+    found: dict[str, Integration] = {}
+    for info in pkgutil.iter_modules(integrations.__path__, f"{integrations.__name__}."):
+        module = importlib.import_module(info.name)
+        if not all(hasattr(module, name) for name in ("NAME", "PATHS", "signals")):
+            continue
+        one = cast("Integration", module)
+        used = {path for other in found.values() for path in other.PATHS}
+        if one.NAME in found or used.intersection(one.PATHS):
+            raise ValueError(f"{info.name}: another integration has its name or a path")
+        found[one.NAME] = one
+    return found
