@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from schemas.base import MINUTE_MS, Instant
 from schemas.event_types import EVENT_TYPES
+from schemas.strategies import STRATEGIES
 from services.messages.rendering import render
 
 PARIS: Final = ZoneInfo("Europe/Paris")
@@ -115,4 +116,5 @@ def load_phrases(lang: str) -> Phrases:
     words["events"] = {
         row.type.value: getattr(row.phrase, name) for row in EVENT_TYPES.values() if row.phrase
     }
+    words["strategies"] = {code: getattr(row.phrase, name) for code, row in STRATEGIES.items()}
     return Phrases(name, words)

@@ -17,6 +17,7 @@ from babel.support import Translations
 
 from schemas.channels import CHANNELS
 from schemas.event_types import list_texts
+from schemas.strategies import list_strategy_names
 
 SOURCE = "fr"
 LANGUAGES = ("fr", "en")
@@ -77,7 +78,8 @@ def get_translator(lang: str) -> Translator:
         return Translator(SOURCE, None)
     with (FOLDER / lang / f"{DOMAIN}.po").open("rb") as f:
         catalogue = read_po(f, locale=lang)
-    for text in (*list_texts(), *(row.label for row in CHANNELS.values())):
+    channels = [row.label for row in CHANNELS.values()]
+    for text in (*list_texts(), *channels, *list_strategy_names()):
         catalogue.add(text.fr, text.en)
     compiled = BytesIO()
     write_mo(compiled, catalogue)

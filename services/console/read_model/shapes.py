@@ -22,6 +22,7 @@ from schemas import reference_changes as v
 from schemas.base import Instant
 from schemas.realms import is_live, parse_realm
 from schemas.reports import Window
+from schemas.strategies import needs_outside_help
 from schemas.words import ActivityState, ClockBase, ClockState, EventType, IncidentState, SiteStatus
 from services.console import resources as r
 from services.console.continuity.fallbacks import PlanCollision
@@ -598,9 +599,7 @@ class Shaper:
             count=gap.count,
             missing=gap.missing,
             why=list(gap.why),
-            outside_help=[s for s in static.strategies if s.startswith(("SR-FOUR", "SR-MUT"))]
-            if static
-            else [],
+            outside_help=[s for s in static.strategies if needs_outside_help(s)] if static else [],
         )
 
     def proposal(self, row: g.ProposalRow) -> r.Proposal:
@@ -675,9 +674,7 @@ class Shaper:
             count=row.count,
             missing=row.missing,
             why=self._moves_why(row.why),
-            outside_help=[s for s in static.strategies if s.startswith(("SR-FOUR", "SR-MUT"))]
-            if static
-            else [],
+            outside_help=[s for s in static.strategies if needs_outside_help(s)] if static else [],
         )
 
     def _moves_why(self, why: Iterable[g.Reason]) -> list[r.ReassignmentReason]:

@@ -10,6 +10,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from schemas.strategies import needs_outside_help
 from services.continuity.reassignment.model.explain import LineReason, StaffGap
 from services.continuity.reassignment.model.plan import ProposedLine, SolvedProposal
 from services.continuity.reassignment.model.previous import (
@@ -201,8 +202,8 @@ def _dump_gap(gap: StaffGap, strategies: Mapping[str, tuple[str, ...]]) -> dict[
 
 
 def select_outside_help(strategies: tuple[str, ...]) -> list[str]:
-    """Select strategies that need outside help: suppliers and mutual aid (SR-FOUR, SR-MUT)."""
-    return [s for s in strategies if s.startswith(("SR-FOUR", "SR-MUT"))]
+    """Select strategies that need outside help: suppliers and mutual aid."""
+    return [listed for listed in strategies if needs_outside_help(listed)]
 
 
 def dump_proposal(
