@@ -9,6 +9,7 @@ from typing import Final
 
 SOURCE_KINDS: Final = frozenset(
     {
+        "airparif",
         "anssi",
         "ars",
         "astreinte_eau",
@@ -25,6 +26,7 @@ SOURCE_KINDS: Final = frozenset(
         "directeur_de_crise",
         "direction_education",
         "direction_metier",
+        "dirif",
         "edr",
         "education_nationale",
         "enedis",

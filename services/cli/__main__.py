@@ -42,6 +42,7 @@ COMMANDS = {
     "token": "services.cli.system.token:app",
     "user": "services.cli.system.user:app",
     "source": "services.cli.system.source:app",
+    "feed": "services.cli.system.feed:app",
     "directory": "services.cli.oncall.directory:app",
     "channels": "services.cli.oncall.channels:channels",
     "bounce": "services.cli.oncall.bounce:bounce",

@@ -184,6 +184,7 @@ SERVICE_KINDS = (
     ServiceKind("auditor", "services.verify.auditor", 3, nice=10),
     ServiceKind("conductor", "services.cli.system.conductor", 3, nice=5),
     ServiceKind("planner", "services.continuity.reassignment.planner_process", 3, nice=10),
+    ServiceKind("watch", "services.watch", 0, nice=5),
     ServiceKind("alerts", "services.alerts", 4, replicated=True, nice=2),
     ServiceKind("continuity", "services.continuity", 4, replicated=True, nice=5),
     ServiceKind("delivery", "services.delivery", 4, replicated=True, nice=2),

@@ -31,6 +31,7 @@ from services.runtime.kafka.security import KafkaSecurity
 from services.runtime.process.settings import REPOSITORY, Settings
 from services.runtime.secrets.retention import RetentionSettings
 from services.verify.auditor.settings import AuditorSettings
+from services.watch.settings import WatchSettings
 
 TARGET: Final = REPOSITORY / "docs" / "reference" / "configuration.md"
 GROUPS: Final[tuple[tuple[str, type[BaseSettings]], ...]] = (
@@ -47,6 +48,7 @@ GROUPS: Final[tuple[tuple[str, type[BaseSettings]], ...]] = (
     ("How long texts are kept", RetentionSettings),
     ("The organisation's identity provider", OidcSettings),
     ("The auditor", AuditorSettings),
+    ("Official feeds", WatchSettings),
 )
 SET_BY_UP: Final = frozenset(
     {

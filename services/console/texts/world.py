@@ -76,6 +76,8 @@ SOURCE = {
     "direction_metier": N_("direction métier"),
     "meteo_france": "Météo-France",
     "idfm": "IDFM",
+    "dirif": "DIR Île-de-France",
+    "airparif": "Airparif",
     "ssiap": "SSIAP",
     "direction_education": N_("direction de l’éducation"),
     "cellule_autonomie": N_("cellule autonomie"),

@@ -165,6 +165,17 @@ METRICS: dict[str, Metric] = {
     "vigie_audit_records": Metric(
         "gauge", "Log records that the auditor has read since it started"
     ),
+    # Watch over official feeds
+    "vigie_feed_rounds_total": Metric(
+        "counter", "Rounds of official feeds, by verdict", ("feed", "verdict")
+    ),
+    "vigie_feed_posts_total": Metric("counter", "Reports of official feeds sent", ("feed",)),
+    "vigie_feed_late": Metric(
+        "gauge", "1 while a feed that is on was not understood for two of its periods", ("feed",)
+    ),
+    "vigie_feed_age_seconds": Metric(
+        "gauge", "Time since a feed was last fresh and understood", ("feed",)
+    ),
     # Conductor
     "vigie_steps_total": Metric("counter", "Steps of simulated clocks", ()),
 }

@@ -144,6 +144,10 @@ class DataDir:
         self.ports = self.run / "ports.json"
         self.started = self.run / "started"
         """Exists once the whole system was ready after `up`; the front's `/readyz` waits for it."""
+        self.feeds = root / "watch" / "feeds.db"
+        """State of the official feeds: what was said of them, and what is still to be sent."""
+        self.feed_status = root / "watch" / "status.json"
+        """State of the official feeds as the watch wrote it last, for the console."""
         self.restoring = self.run / "restoring"
         """Exists during a restore: until its end the installation is incomplete."""
 

@@ -1,0 +1,74 @@
+"""State of the official feeds, as the watch writes it and the console shows it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict
+
+PARIS: Final = ZoneInfo("Europe/Paris")
+LATE_PERIODS: Final = 2
+"""A feed counts as silent once it was not understood for this many of its periods."""
+WRITTEN_WITHIN: Final = timedelta(seconds=60)
+"""An older state says that the watch itself does not run."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class LastPost(_Part):
+    """The newest report that the front took from a feed."""
+
+    headline: str
+    at: datetime | None
+
+
+class FeedStatus(_Part):
+    """State of one feed."""
+
+    name: str
+    title: str
+    enabled: bool
+    verdict: str
+    """Result of the last fetch; empty before the first."""
+    fault: str
+    edition: str
+    edition_at: datetime | None
+    """Time at which the issuer made the edition that was read last."""
+    fetched_at: datetime | None
+    understood_at: datetime | None
+    """Last fetch that was fresh and understood."""
+    enabled_at: datetime | None
+    poll_s: int
+    stale_after_s: int
+    heartbeat_s: int
+    hours: tuple[int, int] | None = None
+    word: str
+    """Last word of the feed, in French."""
+    last_post: LastPost | None
+    waiting: int
+    """Reports that the front has not taken yet."""
+
+    def is_late(self, now: datetime) -> bool:
+        """Return whether a feed that is on was not understood for two of its periods."""
+        since = self.understood_at or self.enabled_at
+        if not self.enabled or since is None:
+            return False
+        allowed = timedelta(seconds=LATE_PERIODS * self.poll_s)
+        if self.hours is not None:
+            local = now.astimezone(PARIS)
+            opening = local.replace(hour=self.hours[0], minute=0, second=0, microsecond=0)
+            if not self.hours[0] <= local.hour < self.hours[1]:
+                return False
+            since = max(since, opening)
+        return now - since > allowed
+
+
+class FeedList(_Part):
+    """State of all feeds."""
+
+    written_at: datetime
+    items: tuple[FeedStatus, ...]

@@ -1,0 +1,245 @@
+"""`vigie feed`: official feeds, which Vigie reads by itself."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import quote, urlencode
+
+import typer
+from aiohttp import web
+from rich.table import Table
+from rich.text import Text
+
+from schemas.feeds import FeedStatus
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.crisis.read import AsJson
+from services.cli.output import open_console, strip_controls
+from services.cli.system.token import wait_until_accepted
+from services.runtime.process.settings import Settings
+from services.runtime.secrets.keyring import write_private
+from services.watch.connector import FeedSpec
+from services.watch.engine import ALIVE_TYPE
+from services.watch.front import get_source_key_file
+from services.watch.process import KEYS
+from services.watch.registry import UnknownFeed, find_connector, list_connectors
+from services.watch.sample_server import create_sample_app, list_sampled_feeds
+from services.watch.status import describe_feeds
+from services.watch.store import FeedStore
+from services.watch.transport import KeyMissing, read_key
+from services.watch.trial import TrialResult, try_feed
+from services.watch.watched import WatchedUnreadable, load_watched
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Official feeds: list, enable, disable, try, serve samples.",
+)
+Feed = Annotated[str, typer.Argument(help="Name of the feed, as in `vigie feed list`")]
+STATES: Final = {
+    "": "pas encore lu",
+    "ok": "lu",
+    "unchanged": "lu, sans changement",
+    "drift": "format inattendu",
+    "stale": "périmé à la source",
+    "refused": "illisible",
+    "retry": "injoignable",
+    "auth": "clé refusée",
+}
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the feeds: state, last edition, staleness."""
+    settings, now = Settings(), datetime.now(UTC)
+    store = FeedStore(settings.data.feeds)
+    try:
+        found = describe_feeds(store, now)
+    finally:
+        store.close()
+    if as_json:
+        items = [item.model_dump(mode="json") | {"late": item.is_late(now)} for item in found.items]
+        typer.echo(json.dumps({"items": items}, ensure_ascii=False))
+        return
+    table = Table("flux", "état", "édition", "âge", "périmé après", "dernier mot")
+    for item in found.items:
+        table.add_row(
+            item.name,
+            _write_state(item, now),
+            item.edition,
+            _write_age(item.edition_at, now),
+            f"{item.stale_after_s // 3600} h" if item.stale_after_s else "",
+            strip_controls(item.word),
+        )
+    open_console().print(table)
+
+
+def _write_state(item: FeedStatus, now: datetime) -> Text:
+    if not item.enabled:
+        return Text("arrêté", "dim")
+    state = STATES.get(item.verdict, item.verdict)
+    if item.is_late(now):
+        return Text(f"muet ({state})", "red")
+    return Text(state)
+
+
+def _write_age(at: datetime | None, now: datetime) -> str:
+    if at is None:
+        return ""
+    minutes = max(0, round((now - at).total_seconds() / 60))
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
+
+
+@app.command()
+def enable(
+    feed: Feed,
+    realm: Annotated[
+        str | None, typer.Option(help="Realm to report to, e.g. an exercise; default: the live one")
+    ] = None,
+) -> None:
+    """Switch a feed on: register its source, then read it from now on."""
+    settings, spec = Settings(), _find_spec(feed)
+    if spec.key is not None and not _reads_samples():
+        try:
+            read_key(settings.data.secrets / KEYS, feed)
+        except KeyMissing as error:
+            place = settings.data.secrets / KEYS / f"{feed}.key"
+            raise print_error(
+                ValueError(f"{feed} needs a key of its publisher: put it into {place}")
+            ) from error
+    try:
+        register_source(settings, spec, realm)
+    except (VigieUnreachable, ApiRefused, OSError) as error:
+        raise print_error(error) from error
+    _switch(settings, feed, enabled=True)
+    typer.echo(f"{feed} : en marche, toutes les {spec.poll_s // 60} min")
+
+
+@app.command()
+def disable(feed: Feed) -> None:
+    """Switch a feed off: it is no longer read, and its source stops."""
+    settings, spec = Settings(), _find_spec(feed)
+    _switch(settings, feed, enabled=False)
+    try:
+        with ApiClient(settings) as client:
+            if any(item["name"] == spec.name for item in _list_sources(client)):
+                client.post(f"/api/v1/sources/{quote(spec.name, safe='')}/disable", {})
+    except (VigieUnreachable, ApiRefused) as error:
+        raise print_error(error) from error
+    typer.echo(f"{feed} : arrêté")
+
+
+@app.command("try")
+def try_(
+    feed: Feed,
+    file: Annotated[Path, typer.Option(help="Saved body; `http-*.json` is an envelope")],
+    at: Annotated[str, typer.Option(help="Time of the fetch, e.g. 2027-01-12T15:06:00Z")],
+    after: Annotated[list[Path] | None, typer.Option(help="Saved bodies that came before")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read a saved body without network or broker, and show the verdict and the posts."""
+    _find_spec(feed)
+    try:
+        time = datetime.fromisoformat(at)
+        if time.tzinfo is None:
+            raise ValueError("--at needs an offset, such as Z")
+        watched = load_watched(Settings().territory)
+        found = try_feed(find_connector(feed), file, after or (), time, watched)
+    except (OSError, ValueError, WatchedUnreadable) as error:
+        raise print_error(ValueError(str(error))) from error
+    if as_json:
+        typer.echo(json.dumps(found.dump(), ensure_ascii=False))
+        return
+    _print_trial(found)
+
+
+def _print_trial(found: TrialResult) -> None:
+    why = f" ({'; '.join(found.faults)})" if found.faults else ""
+    typer.echo(f"{found.verdict.value}{why}")
+    for post in found.posts:
+        body = post.body
+        words = (body.get("msg_type", "Alert"), body["type"], f"severity {body['severity']}")
+        typer.echo(f"  {post.key}: {', '.join(words)}: {body.get('headline', '')}")
+
+
+@app.command("serve-samples")
+def serve_samples(
+    folder: Annotated[Path, typer.Argument(help="Folder with a folder of saved bodies per feed")],
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1", min=1, max=65_535)],
+) -> None:
+    """Serve saved bodies on loopback, one after the other, with times moved to now."""
+    if not list_sampled_feeds(folder):
+        raise print_error(ValueError(f"{folder}: no folder named after a feed"))
+    typer.echo(f"VIGIE_FEEDS_SAMPLES=http://127.0.0.1:{port}")
+    web.run_app(create_sample_app(folder), host="127.0.0.1", port=port, print=None, access_log=None)
+
+
+def register_source(settings: Settings, spec: FeedSpec, realm: str | None) -> None:
+    """Make the source of a feed ready. May run twice; the key is written before it counts.
+
+    Raises VigieUnreachable, ApiRefused, OSError.
+    """
+    file = get_source_key_file(settings.data.secrets / KEYS, spec.name)
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with ApiClient(settings) as client:
+        exists = any(item["name"] == spec.name for item in _list_sources(client))
+        if exists and not file.exists():
+            raise OSError(f"the source {spec.name} exists, but its key is not in {file}")
+        if not file.exists():
+            write_private(file, secrets.token_urlsafe(32).encode(), replace=True)
+        key = file.read_text(encoding="ascii").strip()
+        if exists:
+            client.post(f"/api/v1/sources/{quote(spec.name, safe='')}/enable", {})
+        else:
+            client.post("/api/v1/sources", build_source(spec, key, realm))
+    wait_until_accepted(settings, key)
+
+
+def build_source(spec: FeedSpec, key: str, realm: str | None) -> dict[str, Any]:
+    """Return the source of a feed: its own types only, and a sign of life that is dropped."""
+    return {
+        "name": spec.name,
+        "dialect": "cloudevents",
+        "key": key,
+        "speaks_as": spec.speaks_as,
+        "speaks_for": [],
+        "heartbeat_s": spec.heartbeat_s,
+        "rules": [{"when": {"ce.type": ALIVE_TYPE.replace(".", r"\.")}, "drop": True}],
+        "scope": {"sites": [], "types": list(spec.types), "realms": [realm] if realm else []},
+    }
+
+
+def _list_sources(client: ApiClient) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        query = f"?{urlencode({'cursor': cursor})}" if cursor else ""
+        page = client.get(f"/api/v1/sources{query}")
+        found += page["items"]
+        cursor = page["next"]
+    return found
+
+
+def _switch(settings: Settings, feed: str, *, enabled: bool) -> None:
+    store = FeedStore(settings.data.feeds)
+    try:
+        store.enable(feed, datetime.now(UTC).timestamp(), enabled=enabled)
+    finally:
+        store.close()
+
+
+def _find_spec(feed: str) -> FeedSpec:
+    try:
+        return find_connector(feed).spec
+    except UnknownFeed as error:
+        names = ", ".join(connector.spec.name for connector in list_connectors())
+        raise typer.BadParameter(f"no feed {feed!r}; there are {names}") from error
+
+
+def _reads_samples() -> bool:
+    from services.watch.settings import WatchSettings
+
+    return bool(WatchSettings().feeds_samples)

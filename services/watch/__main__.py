@@ -1,0 +1,13 @@
+"""Start the watch over official feeds: `python -m services.watch`."""
+
+from __future__ import annotations
+
+import uvloop
+
+from services.runtime.process import logs
+from services.watch.process import run_watch
+from services.watch.settings import WatchSettings
+
+if __name__ == "__main__":
+    logs.configure_logging("watch")
+    uvloop.run(run_watch(WatchSettings()))

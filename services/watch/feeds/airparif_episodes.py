@@ -1,0 +1,208 @@
+"""Airparif: episodes of air pollution, anchored on the dates of the daily indices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from services.watch.connector import (
+    Bodies,
+    FeedConnector,
+    FeedKey,
+    FeedRequest,
+    FeedSpec,
+    Look,
+    Reading,
+    Verdict,
+    build_end,
+    build_post,
+)
+from services.watch.french import get_paris_day, write_day
+from services.watch.parsing import (
+    PARIS,
+    FeedDrift,
+    StrictModel,
+    format_instant,
+    parse_json,
+    validate_model,
+)
+from services.watch.watched import WatchedTerritory
+
+HOST: Final = "api.airparif.fr"
+ONE_DAY: Final = timedelta(days=1)
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+SEVERITY: Final = {"INFORMATION": 2, "ALERTE": 3}
+WORDS: Final = {"INFORMATION": "seuil d’information", "ALERTE": "seuil d’alerte"}
+
+
+class _Pollutant(StrictModel):
+    nom: str
+    niveau: Literal["-", "INFORMATION", "ALERTE"]
+
+
+class _Day(StrictModel):
+    actif: bool
+    polluants: list[_Pollutant]
+
+
+class _Document(StrictModel):
+    actif: bool
+    jour: _Day
+    demain: _Day
+
+
+class AirparifEpisodes(FeedConnector):
+    """Post episodes as information. The body has no date, so the companion must be fresh."""
+
+    spec = FeedSpec(
+        name="airparif-episodes",
+        title="Épisodes de pollution Airparif",
+        hosts=(HOST,),
+        poll_s=3600,
+        heartbeat_s=26 * 3600,
+        stale_after_s=0,
+        speaks_as="airparif",
+        types=("info",),
+        min_interval_s=600,
+        max_bytes=1_000_000,
+        key=FeedKey("X-Api-Key"),
+        hours=(9, 20),
+    )
+
+    def list_requests(self, watched: WatchedTerritory) -> Sequence[FeedRequest]:
+        return (
+            FeedRequest("main", f"https://{HOST}/episodes/en-cours-et-prevus"),
+            FeedRequest(
+                "indices",
+                f"https://{HOST}/indices/prevision/commune?insee={watched.air_commune}",
+            ),
+        )
+
+    def find_companions(self, file: Path) -> Mapping[str, Path]:
+        """Find the indices beside a saved body: its own, else the fresh ones, else any."""
+        named = [f"indices-{file.stem}.json", "indices-fresh.json"]
+        found = [file.parent / name for name in named if (file.parent / name).exists()]
+        found += sorted(file.parent.glob("indices-*.json"))
+        return {"indices": found[0]} if found else {}
+
+    def read(self, bodies: Bodies, look: Look) -> Reading:
+        document = validate_model(_Document, parse_json(bodies["main"].content))
+        first = _read_first_day(bodies, look.watched.air_commune)
+        today = get_paris_day(look.now)
+        reading = Reading(look.memory, edition=first.isoformat())
+        reading.edition_at = datetime(first.year, first.month, first.day, tzinfo=PARIS)
+        if first < today:
+            reading.verdict = Verdict.STALE
+            return reading
+        if document.actif != (document.jour.actif or document.demain.actif):
+            raise FeedDrift("actif: differs from its days")
+        before = dict(look.memory)
+        days = {today: document.jour, today + ONE_DAY: document.demain}
+        if document.actif and first > today + ONE_DAY:
+            raise FeedDrift("indices: do not reach these days")
+        self._judge(days, look, reading)
+        reading.word = _write_word(look)
+        return reading.settle(before)
+
+    def _judge(self, days: dict[date, _Day], look: Look, reading: Reading) -> None:
+        """Compare the levels of both days with the episodes that stand."""
+        said: dict[str, dict[str, Any]] = look.memory.setdefault("said", {})
+        tomorrow = max(days)
+        levels: dict[str, dict[date, str]] = {}
+        for day, model in days.items():
+            for pollutant in model.polluants:
+                if not model.actif and pollutant.niveau != "-":
+                    raise FeedDrift("actif: false beside a level")
+                levels.setdefault(pollutant.nom, {})[day] = pollutant.niveau
+        for name, by_day in sorted(levels.items()):
+            active = {day: level for day, level in by_day.items() if level != "-"}
+            if active:
+                self._say(name, active, tomorrow, look, reading)
+            elif name in said and len(by_day) == len(days):
+                _end(name, look, reading)
+
+    def _say(
+        self, name: str, active: dict[date, str], tomorrow: date, look: Look, reading: Reading
+    ) -> None:
+        said = look.memory["said"]
+        state = said.get(name)
+        level = max(active.values(), key=lambda word: SEVERITY[word])
+        first = min(active)
+        if state is not None and state["level"] == level and state["last"] >= str(max(active)):
+            return
+        begin = state["first"] if state else first.isoformat()
+        alias = f"airparif:{begin}:{name}:{level}"
+        if state is not None and state["level"] == level:
+            alias += f":{max(active).isoformat()}"
+        when = (
+            f"prévu demain {write_day(first)}"
+            if first == tomorrow
+            else f"dépassé aujourd’hui {write_day(first)}"
+        )
+        reading.posts.append(
+            build_post(
+                alias,
+                format_instant(look.now),
+                type="info",
+                severity=SEVERITY[level],
+                msg_type="Update" if state else None,
+                references=[state["alias"]] if state else None,
+                phenomenon="pollution-air",
+                effective=[
+                    {"from": _format_midnight(day), "to": _format_midnight(day + ONE_DAY)}
+                    for day in sorted(active)
+                ],
+                headline=f"Airparif : {WORDS[level]} {when} ({name}), Île-de-France",
+            )
+        )
+        said[name] = {
+            "alias": alias,
+            "level": level,
+            "first": begin,
+            "last": max(active).isoformat(),
+        }
+
+
+def _end(name: str, look: Look, reading: Reading) -> None:
+    state = look.memory["said"].pop(name)
+    reading.posts.append(
+        build_end(
+            f"airparif:{state['first']}:{name}:end",
+            format_instant(look.now),
+            state["alias"],
+            f"Airparif : fin de l’épisode ({name}), Île-de-France",
+            type="info",
+            phenomenon="pollution-air",
+        )
+    )
+
+
+def _read_first_day(bodies: Bodies, commune: str) -> date:
+    """Return the first day of the indices. Raises FeedDrift, BodyRefused."""
+    body = bodies.get("indices")
+    document = parse_json(body.content) if body is not None else None
+    rows = document.get(commune) if isinstance(document, dict) else None
+    first = rows[0] if isinstance(rows, list) and rows else None
+    given = first.get("date") if isinstance(first, dict) else None
+    if not isinstance(given, str) or not _DATE.fullmatch(given):
+        raise FeedDrift("indices: no first date")
+    try:
+        return date.fromisoformat(given)
+    except ValueError as error:
+        raise FeedDrift("indices: no first date") from error
+
+
+def _format_midnight(day: date) -> str:
+    return format_instant(datetime(day.year, day.month, day.day, tzinfo=PARIS))
+
+
+def _write_word(look: Look) -> str:
+    said = look.memory.get("said", {})
+    words = [f"{WORDS[state['level']]} ({name})" for name, state in sorted(said.items())]
+    return ", ".join(words) or "pas d’épisode"
+
+
+CONNECTOR = AirparifEpisodes()

@@ -1,0 +1,445 @@
+"""Bison Futé: events on the roads of the DIR (DATEX II in a SOAP envelope)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+from typing import Any, Final
+
+from lxml import etree
+
+from services.watch.connector import (
+    POLL_DELAY,
+    Bodies,
+    FeedConnector,
+    FeedRequest,
+    FeedSpec,
+    Look,
+    Reading,
+    Verdict,
+    build_end,
+    build_post,
+    is_stale,
+    read_stored_time,
+)
+from services.watch.parsing import (
+    BodyRefused,
+    FeedDrift,
+    check_clock,
+    format_instant,
+    parse_instant,
+)
+from services.watch.watched import WatchedTerritory
+
+HOST: Final = "tipi.bison-fute.gouv.fr"
+NAMESPACE: Final = "http://datex2.eu/schema/2/2_0"
+TYPE: Final = "{http://www.w3.org/2001/XMLSchema-instance}type"
+_D: Final = f"{{{NAMESPACE}}}"
+PLAUSIBLE_SHARE: Final = 0.5
+DECAY: Final = 0.98
+MANAGEMENT: Final = "RoadOrCarriagewayOrLaneManagement"
+WORKS: Final = frozenset({"MaintenanceWorks", "ConstructionWorks"})
+CAUSES: Final = frozenset(
+    {"WeatherRelatedRoadConditions", "NonWeatherRelatedRoadConditions", "PoorEnvironmentConditions"}
+)
+"""Conditions: beside a closure they only say why."""
+KINDS: Final = {
+    "Accident": "accident",
+    "AbnormalTraffic": "trafic anormal",
+    "VehicleObstruction": "véhicule en panne",
+    "GeneralObstruction": "obstacle",
+    "EnvironmentalObstruction": "obstacle",
+    "InfrastructureDamageObstruction": "chaussée dégradée",
+    "AnimalPresenceObstruction": "animaux",
+    "EquipmentOrSystemFault": "panne d’équipement",
+    "DisturbanceActivity": "manifestation",
+    "AuthorityOperation": "intervention",
+    "PublicEvent": "événement",
+    "WeatherRelatedRoadConditions": "chaussée difficile",
+    "NonWeatherRelatedRoadConditions": "chaussée difficile",
+    "PoorEnvironmentConditions": "conditions difficiles",
+    "ReroutingManagement": "déviation",
+    "SpeedManagement": "vitesse limitée",
+    "GeneralNetworkManagement": "gestion du trafic",
+    "GeneralInstructionOrMessageToRoadUsers": "consigne",
+    "RoadsideServiceDisruption": "service indisponible",
+    "MaintenanceWorks": "travaux",
+    "ConstructionWorks": "travaux",
+    MANAGEMENT: "circulation modifiée",
+}
+"""Record types of DATEX II 2 that are known. Another one on a watched road is drift."""
+CONDITIONS: Final = {
+    "snowOnTheRoad": "neige",
+    "freshSnow": "neige",
+    "packedSnow": "neige",
+    "snowDrifts": "neige",
+    "ice": "verglas",
+    "blackIce": "verglas",
+    "freezingRain": "verglas",
+    "icyPatches": "verglas",
+    "floodingOnTheRoad": "inondation",
+    "flooding": "inondation",
+}
+STATUSES: Final = frozenset({"active", "suspended", "definedByValidityTimeSpec", "planned"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """One record of a situation, with the fields that are used."""
+
+    id: str
+    version: str
+    kind: str
+    made: datetime
+    status: str
+    start: datetime
+    end: datetime | None
+    road: str
+    place: str
+    operator: str
+    closed: bool
+    whole: bool
+    """True for the main carriageway in both directions, for certain and not planned."""
+    cause: str = ""
+
+
+@dataclass(slots=True)
+class _Publication:
+    time: datetime | None = None
+    count: int = 0
+    records: list[_Record] | None = None
+    present: set[str] | None = None
+    faults: list[str] | None = None
+
+
+class BisonFute(FeedConnector):
+    """Post events of the watched roads as information; a full closure carries its measure."""
+
+    spec = FeedSpec(
+        name="bison-fute",
+        title="Bison Futé, routes nationales",
+        hosts=(HOST,),
+        poll_s=360,
+        heartbeat_s=4 * 3600,
+        stale_after_s=2 * 3600,
+        speaks_as="dirif",
+        types=("info",),
+        max_bytes=20_000_000,
+    )
+
+    def list_requests(self, watched: WatchedTerritory) -> Sequence[FeedRequest]:  # noqa: ARG002
+        path = "/bison-fute-ouvert/publicationsDIR/Evenementiel-DIR/grt/RRN/content.xml"
+        return (FeedRequest("main", f"https://{HOST}{path}"),)
+
+    def find_edition_time(self, bodies: Bodies) -> datetime | None:
+        for element in _iterate(bodies["main"].content, ("publicationTime",)):
+            return _read_time(element.text)
+        return None
+
+    def read(self, bodies: Bodies, look: Look) -> Reading:
+        publication = _read_publication(bodies["main"].content, look.watched)
+        if publication.time is None:
+            raise FeedDrift("publicationTime: missing")
+        check_clock(publication.time, look.now)
+        at = format_instant(publication.time)
+        reading = Reading(look.memory, edition=at, edition_at=publication.time)
+        if is_stale(publication.time, look.now, self.spec):
+            reading.verdict = Verdict.STALE
+            return reading
+        before = dict(look.memory)
+        for fault in publication.faults or ():
+            reading.note_drift(fault)
+        if publication.count == 0:
+            reading.note_drift("situation: none")
+            return reading.settle(before)
+        usual = look.memory.get("usual", publication.count)
+        look.memory["usual"] = max(publication.count, round(usual * DECAY, 3))
+        is_full = publication.count >= usual * PLAUSIBLE_SHARE
+        if not is_full:
+            reading.note_drift("situation: fewer than half of the usual number")
+        self._judge(publication, look, reading, is_full=is_full)
+        reading.word = _write_word(look)
+        return reading.settle(before)
+
+    def _judge(
+        self, publication: _Publication, look: Look, reading: Reading, *, is_full: bool
+    ) -> None:
+        """Compare the records of watched roads with the reports about them."""
+        first = "said" not in look.memory
+        said: dict[str, dict[str, Any]] = look.memory.setdefault("said", {})
+        seen: dict[str, str] = look.memory.get("seen", {})
+        kept: dict[str, str] = {}
+        for record in publication.records or ():
+            state = said.get(record.id)
+            if _is_over(record, look.now):
+                if state is not None:
+                    _end_over(record, state, look, reading)
+                continue
+            if state is not None:
+                state.pop("missing", None)
+            if first and record.kind in WORKS:
+                said[record.id] = {"baseline": True}
+                continue
+            if state is not None and state.get("baseline"):
+                continue
+            is_closure = record.closed and record.whole
+            is_closure &= record.road in look.watched.roads.closures and record.start <= look.now
+            if is_closure and not (state or {}).get("closed"):
+                first_seen = kept[record.id] = seen.get(record.id, format_instant(look.now))
+                if look.now - read_stored_time(first_seen) < POLL_DELAY:
+                    reading.soon = True
+                    continue
+            _post_record(record, is_closure, look, reading)
+        look.memory["seen"] = kept
+        present = publication.present or set()
+        for id in sorted(set(said) - present):
+            _end_missing(id, look, reading, is_full=is_full)
+
+
+def _iterate(content: bytes, names: tuple[str, ...]) -> Iterator[Any]:
+    """Yield elements as they end. Raises BodyRefused for anything but plain XML."""
+    if b"<!DOCTYPE" in content[:4096].upper() or b"<!ENTITY" in content.upper():
+        raise BodyRefused("a document type is declared")
+    try:
+        context = etree.iterparse(
+            BytesIO(content),
+            events=("end",),
+            tag=[f"{_D}{name}" for name in names],
+            resolve_entities=False,
+            load_dtd=False,
+            no_network=True,
+            huge_tree=False,
+        )
+        for _, element in context:
+            if element.getroottree().docinfo.doctype:
+                raise BodyRefused("a document type is declared")
+            yield element
+    except (etree.XMLSyntaxError, etree.LxmlError, ValueError) as error:
+        raise BodyRefused("not XML") from error
+
+
+def _read_publication(content: bytes, watched: WatchedTerritory) -> _Publication:
+    """Read the whole file. Raises BodyRefused."""
+    found = _Publication(records=[], present=set(), faults=[])
+    assert found.records is not None
+    assert found.present is not None
+    assert found.faults is not None
+    for element in _iterate(content, ("publicationTime", "situation")):
+        if element.tag == f"{_D}publicationTime":
+            found.time = found.time or _read_time(element.text)
+            continue
+        found.count += 1
+        status = _find_text(element, "headerInformation/informationStatus")
+        records = element.findall(f"{_D}situationRecord")
+        read: list[_Record] = []
+        for raw in records:
+            found.present.add(str(raw.get("id")))
+            if status != "real" or not _is_watched(raw, watched):
+                continue
+            try:
+                read.append(_read_record(raw))
+            except FeedDrift as fault:
+                found.faults.append(str(fault))
+        found.records += _drop_conditions(read, records)
+        element.clear()
+    return found
+
+
+def _is_watched(raw: Any, watched: WatchedTerritory) -> bool:
+    operator = _find_text(raw, "source/sourceIdentification")
+    return _find_road(raw) in watched.roads.names and watched.roads.operator in operator
+
+
+def _find_road(raw: Any) -> str:
+    element = raw.find(f".//{_D}roadNumber")
+    return (element.text or "").strip() if element is not None else ""
+
+
+def _drop_conditions(read: list[_Record], raws: list[Any]) -> list[_Record]:
+    """Leave conditions out beside a closure, which then says why."""
+    if not any(record.closed for record in read):
+        return read
+    words = (CONDITIONS.get(_find_text(raw, "weatherRelatedRoadConditionType"), "") for raw in raws)
+    cause = next((word for word in words if word), "")
+    return [_replace_cause(record, cause) for record in read if record.kind not in CAUSES]
+
+
+def _replace_cause(record: _Record, cause: str) -> _Record:
+    values = {name: getattr(record, name) for name in _Record.__slots__}
+    return _Record(**(values | {"cause": cause}))
+
+
+def _read_record(raw: Any) -> _Record:
+    """Return one record. Raises FeedDrift for a value outside its list."""
+    kind = (raw.get(TYPE) or "").rpartition(":")[2]
+    if kind not in KINDS:
+        raise FeedDrift("situationRecord: unknown type")
+    id, version = raw.get("id"), raw.get("version")
+    status = _find_text(raw, "validity/validityStatus")
+    if not id or not version or status not in STATUSES:
+        raise FeedDrift("situationRecord: id, version or validityStatus")
+    times = "validity/validityTimeSpecification"
+    end = _find_text(raw, f"{times}/overallEndTime")
+    road = raw.find(f".//{_D}roadName")
+    operator = _find_text(raw, "source/sourceIdentification")
+    management = _find_text(raw, "roadOrCarriagewayOrLaneManagementType")
+    carriageways = {e.text for e in raw.iter(f"{_D}carriageway")}
+    directions = {e.text for e in raw.iter(f"{_D}directionRelativeOnLinearSection")}
+    return _Record(
+        id=id,
+        version=version,
+        kind=kind,
+        made=_read_time(_find_text(raw, "situationRecordVersionTime")),
+        status=status,
+        start=_read_time(_find_text(raw, f"{times}/overallStartTime")),
+        end=_read_time(end) if end else None,
+        road=_find_road(raw),
+        place=((road.text or "") if road is not None else "").strip(),
+        operator=operator.rpartition("/")[2].strip(),
+        closed=kind == MANAGEMENT and management in ("roadClosed", "carriagewayClosures"),
+        whole=carriageways == {"mainCarriageway"}
+        and (directions == {"both"} or directions == {"positive", "negative"})
+        and _find_text(raw, "probabilityOfOccurrence") == "certain"
+        and management == "roadClosed"
+        and not _is_planned(raw),
+    )
+
+
+def _is_planned(raw: Any) -> bool:
+    """Return whether the record belongs to planned works."""
+    cause = _find_text(raw, "cause/causeType").lower()
+    return "maintenance" in cause or "works" in cause or "planned" in cause
+
+
+def _find_text(element: Any, path: str) -> str:
+    found = element.find("/".join(f"{_D}{part}" for part in path.split("/")))
+    return (found.text or "").strip() if found is not None else ""
+
+
+def _read_time(text: Any) -> datetime:
+    try:
+        return parse_instant((text or "").strip())
+    except ValueError as error:
+        raise FeedDrift("time: unreadable") from error
+
+
+def _is_over(record: _Record, now: datetime) -> bool:
+    return record.status == "suspended" or (record.end is not None and record.end <= now)
+
+
+def _post_record(record: _Record, is_closure: bool, look: Look, reading: Reading) -> None:
+    """Post a new record, or one with new content."""
+    state = look.memory["said"].get(record.id)
+    headline = _write_headline(record, is_closure)
+    severity = 3 if record.closed else 1 if record.kind in WORKS else 2
+    summary = [headline, severity, is_closure]
+    if state is not None and (state["summary"] == summary or state["version"] == record.version):
+        return
+    zone = look.watched.communes.get(record.place)
+    measure: dict[str, Any] = {"object": f"road:{record.road}"}
+    if is_closure:
+        measure = {"name": "road_closed", "value": True, **measure}
+    rounds = look.memory.get("rounds", {}).get(record.id, 0)
+    alias = f"bison-fute:{record.id}:{record.version}"
+    alias += f":{rounds + 1}" if rounds and state is None else ""
+    effective = None
+    if record.start > look.now:
+        effective = {"from": format_instant(record.start)}
+        effective |= {"to": format_instant(record.end)} if record.end else {}
+    reading.posts.append(
+        build_post(
+            alias,
+            format_instant(record.made),
+            type="info",
+            severity=severity,
+            msg_type="Update" if state else None,
+            references=[state["alias"]] if state else None,
+            zone=[zone] if zone and not is_closure else None,
+            measure=measure,
+            effective=[effective] if effective else None,
+            estimated_end=format_instant(record.end)
+            if record.end and record.start <= look.now
+            else None,
+            headline=headline,
+        )
+    )
+    look.memory["said"][record.id] = {
+        "alias": alias,
+        "version": record.version,
+        "summary": summary,
+        "closed": is_closure,
+        "road": record.road,
+        "name": f"{record.road} {record.place}".strip(),
+        "operator": record.operator,
+    }
+
+
+def _write_headline(record: _Record, is_closure: bool) -> str:
+    place = f"{record.road} {record.place}".strip()
+    cause = f", {record.cause}" if record.cause else ""
+    if is_closure:
+        return f"{record.road} fermée dans les deux sens{cause} ({record.operator})"
+    if record.closed:
+        return f"{place} : fermeture partielle{cause} ({record.operator})"
+    return f"{place} : {KINDS[record.kind]}{cause} ({record.operator})"
+
+
+def _end_over(record: _Record, state: dict[str, Any], look: Look, reading: Reading) -> None:
+    """Take a record back that is suspended or over."""
+    if state.get("baseline"):
+        del look.memory["said"][record.id]
+        return
+    key = record.version if record.version != state["version"] else _name_end(record.id, look)
+    over = record.made if record.version != state["version"] else record.end or record.made
+    word = f"{record.road} rouverte" if state["closed"] else f"{state['name']} : fin de l’événement"
+    _post_end(record.id, key, format_instant(over), f"{word} ({record.operator})", look, reading)
+
+
+def _end_missing(id: str, look: Look, reading: Reading, *, is_full: bool) -> None:
+    """Take a record back that two full files in a row do not have."""
+    state = look.memory["said"][id]
+    if not is_full:
+        return
+    missing = state.setdefault("missing", format_instant(look.now))
+    if look.now - read_stored_time(missing) < POLL_DELAY:
+        reading.soon = True
+        return
+    if state.get("baseline"):
+        del look.memory["said"][id]
+        return
+    assert reading.edition_at is not None
+    at = format_instant(reading.edition_at)
+    _post_end(id, _name_end(id, look), at, f"{state['name']} : annonce retirée", look, reading)
+
+
+def _name_end(id: str, look: Look) -> str:
+    rounds = look.memory.get("rounds", {}).get(id, 0)
+    return f"end-{rounds + 1}" if rounds else "end"
+
+
+def _post_end(id: str, key: str, at: str, headline: str, look: Look, reading: Reading) -> None:
+    state = look.memory["said"].pop(id)
+    measure = None
+    if state["closed"]:
+        measure = {"name": "road_closed", "value": False, "object": f"road:{state['road']}"}
+    reading.posts.append(
+        build_end(
+            f"bison-fute:{id}:{key}", at, state["alias"], headline, type="info", measure=measure
+        )
+    )
+    rounds = look.memory.setdefault("rounds", {})
+    rounds[id] = rounds.get(id, 0) + 1
+
+
+def _write_word(look: Look) -> str:
+    said = look.memory.get("said", {}).values()
+    closed = sorted({state["road"] for state in said if state.get("closed")})
+    count = sum("alias" in state for state in said)
+    if closed:
+        return f"fermées : {', '.join(closed)} ; {count} événements"
+    return f"{count} événements" if count > 1 else f"{count} événement"
+
+
+CONNECTOR = BisonFute()

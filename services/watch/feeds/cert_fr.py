@@ -1,0 +1,297 @@
+"""CERT-FR: security alerts, matched with the products in use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+from lxml import etree
+from pydantic import Field
+
+from services.watch.connector import (
+    Bodies,
+    FeedConnector,
+    FeedRequest,
+    FeedSpec,
+    Look,
+    Memory,
+    Reading,
+    build_end,
+    build_post,
+)
+from services.watch.french import get_paris_day, lower_first
+from services.watch.parsing import (
+    BodyRefused,
+    FeedDrift,
+    ParisDay,
+    StrictModel,
+    check_clock,
+    format_instant,
+    parse_json,
+    validate_model,
+)
+from services.watch.watched import WatchedTerritory
+
+HOST: Final = "www.cert.ssi.gouv.fr"
+REFERENCE: Final = re.compile(r"CERT(FR|A)-\d{4}-ALE-\d{3,4}", re.ASCII)
+MOST_ITEMS: Final = 20
+"""Items fetched in one round; the others follow in the next."""
+_MARK: Final = re.compile(r"^\s*\[[^\]]{1,20}\]\s*")
+_ITEM: Final = "item:"
+
+
+class _Entry(StrictModel):
+    reference: str
+    last_revision_date: ParisDay
+    json_url: str
+
+
+class _Named(StrictModel):
+    name: str
+
+
+class _Risk(StrictModel):
+    description: str
+
+
+class _Product(StrictModel):
+    name: str
+    vendor: _Named
+
+
+class _System(StrictModel):
+    product: _Product | None = None
+
+
+class _Revision(StrictModel):
+    revision_date: ParisDay
+    description: str
+
+
+class _Item(StrictModel):
+    reference: str
+    title: str
+    cves: list[_Named] = Field(default_factory=list)
+    risks: list[_Risk] = Field(default_factory=list)
+    affected_systems: list[_System] = Field(default_factory=list)
+    revisions: list[_Revision] = Field(default_factory=list)
+    closed_at: ParisDay | None
+
+
+class CertFr(FeedConnector):
+    """Post new and revised alerts as information. The first run takes all of them as known."""
+
+    spec = FeedSpec(
+        name="cert-fr",
+        title="Alertes du CERT-FR",
+        hosts=(HOST,),
+        poll_s=3600,
+        heartbeat_s=12 * 3600,
+        stale_after_s=0,
+        speaks_as="anssi",
+        types=("info",),
+        pause_s=5.0,
+    )
+
+    def list_requests(self, watched: WatchedTerritory) -> Sequence[FeedRequest]:  # noqa: ARG002
+        return (FeedRequest("main", f"https://{HOST}/alerte/json/"),)
+
+    def list_follow_ups(
+        self,
+        bodies: Bodies,
+        memory: Memory,
+        watched: WatchedTerritory,  # noqa: ARG002
+    ) -> Sequence[FeedRequest]:
+        try:
+            entries = _read_index(bodies["main"].content)
+        except (BodyRefused, FeedDrift):
+            return ()
+        known = memory.get("known")
+        if known is None:
+            return ()
+        changed = [e for e in entries if _is_news(e, known)]
+        return [
+            FeedRequest(f"{_ITEM}{e.reference}", f"https://{HOST}{e.json_url}", optional=True)
+            for e in changed[:MOST_ITEMS]
+        ]
+
+    def find_companions(self, file: Path) -> Mapping[str, Path]:
+        """Find `item-<name>.json` beside `<name>.json`; each names its alert."""
+        found = {}
+        for path in file.parent.glob(f"item-{file.stem}*.json"):
+            match = REFERENCE.search(path.read_text(encoding="utf-8", errors="replace"))
+            if match:
+                found[f"{_ITEM}{match.group()}"] = path
+        return found
+
+    def find_edition_time(self, bodies: Bodies) -> datetime | None:
+        days = [entry.last_revision_date for entry in _read_index(bodies["main"].content)]
+        return max(days) + timedelta(hours=10) if days else None
+
+    def read(self, bodies: Bodies, look: Look) -> Reading:
+        entries = _read_index(bodies["main"].content)
+        if not entries:
+            raise FeedDrift("index: empty")
+        newest = max(entries, key=lambda entry: entry.last_revision_date)
+        check_clock(newest.last_revision_date, look.now)
+        reading = Reading(
+            look.memory,
+            edition=f"{newest.reference} {get_paris_day(newest.last_revision_date)}",
+            edition_at=newest.last_revision_date,
+        )
+        before = dict(look.memory)
+        first = "known" not in look.memory
+        known: dict[str, dict[str, str]] = look.memory.setdefault("known", {})
+        for entry in entries:
+            if first:
+                known[entry.reference] = {"date": _get_date(entry), "alias": _name_alias(entry)}
+            elif _is_news(entry, known):
+                self._judge(entry, bodies, look, reading)
+        reading.word = f"{newest.reference}, {get_paris_day(newest.last_revision_date):%d/%m/%Y}"
+        return reading.settle(before)
+
+    def _judge(self, entry: _Entry, bodies: Bodies, look: Look, reading: Reading) -> None:
+        """Post an alert that is new, revised or closed. Without its item it waits."""
+        body = bodies.get(f"{_ITEM}{entry.reference}")
+        if body is None:
+            return
+        try:
+            item = validate_model(_Item, parse_json(body.content))
+            if item.reference != entry.reference:
+                raise FeedDrift("item: another reference")
+        except (BodyRefused, FeedDrift) as fault:
+            reading.note_drift(f"{entry.reference}: {fault}")
+            return
+        known: dict[str, dict[str, str]] = look.memory["known"]
+        said = known.get(entry.reference, {})
+        if item.closed_at is not None:
+            if "closed" not in said and "alias" in said:
+                reading.posts.append(
+                    build_end(
+                        f"certfr:{entry.reference}:closed",
+                        format_instant(item.closed_at),
+                        said["alias"],
+                        f"{entry.reference} : alerte close par le CERT-FR",
+                        type="info",
+                    )
+                )
+            known[entry.reference] = {**said, "date": _get_date(entry), "closed": "1"}
+            return
+        system = _find_system(item, look.watched)
+        alias = _name_alias(entry)
+        reading.posts.append(
+            build_post(
+                alias,
+                format_instant(entry.last_revision_date),
+                type="info",
+                severity=3 if system else 1,
+                msg_type="Update" if "alias" in said else None,
+                references=[said["alias"]] if "alias" in said else None,
+                measure={"object": f"system:{system}"} if system else None,
+                headline=_write_headline(item, in_use=system is not None),
+                description=_describe(item),
+                plan_hint="PT-CYBER" if system else None,
+            )
+        )
+        known[entry.reference] = {"date": _get_date(entry), "alias": alias}
+
+
+def _read_index(content: bytes) -> list[_Entry]:
+    """Return the index, JSON or RSS. Raises BodyRefused, FeedDrift."""
+    if content.lstrip()[:1] == b"<":
+        return list(_read_rss(content))
+    document = parse_json(content)
+    if not isinstance(document, list):
+        raise FeedDrift("index: no list")
+    entries = [validate_model(_Entry, raw) for raw in document]
+    for entry in entries:
+        expected = f"/alerte/{entry.reference}/json/"
+        if not REFERENCE.fullmatch(entry.reference) or entry.json_url != expected:
+            raise FeedDrift("index: an entry is no alert")
+    return entries
+
+
+def _read_rss(content: bytes) -> Iterator[_Entry]:
+    """Yield the entries of the RSS feed, the fallback of the index."""
+    if b"<!DOCTYPE" in content.upper() or b"<!ENTITY" in content.upper():
+        raise BodyRefused("a document type is declared")
+    try:
+        context = etree.iterparse(
+            BytesIO(content),
+            events=("end",),
+            tag="item",
+            resolve_entities=False,
+            load_dtd=False,
+            no_network=True,
+            huge_tree=False,
+        )
+        for _, element in context:
+            match = REFERENCE.search(element.findtext("link") or "")
+            try:
+                time = parsedate_to_datetime(element.findtext("pubDate") or "")
+            except (ValueError, TypeError) as error:
+                raise FeedDrift("pubDate: unreadable") from error
+            if match is None or time.tzinfo is None:
+                raise FeedDrift("item: no alert")
+            yield _build_entry(match.group(), time)
+    except (etree.XMLSyntaxError, etree.LxmlError) as error:
+        raise BodyRefused("not XML") from error
+
+
+def _build_entry(reference: str, time: datetime) -> _Entry:
+    day = get_paris_day(time).isoformat()
+    return _Entry.model_validate(
+        {
+            "reference": reference,
+            "last_revision_date": day,
+            "json_url": f"/alerte/{reference}/json/",
+        }
+    )
+
+
+def _is_news(entry: _Entry, known: Mapping[str, Mapping[str, str]]) -> bool:
+    return known.get(entry.reference, {}).get("date", "") < _get_date(entry)
+
+
+def _get_date(entry: _Entry) -> str:
+    return get_paris_day(entry.last_revision_date).isoformat()
+
+
+def _name_alias(entry: _Entry) -> str:
+    return f"certfr:{entry.reference}:{_get_date(entry)}"
+
+
+def _find_system(item: _Item, watched: WatchedTerritory) -> str | None:
+    """Return the system that uses an affected product."""
+    for affected in item.affected_systems:
+        if affected.product is None:
+            continue
+        name, vendor = affected.product.name.casefold(), affected.product.vendor.name.casefold()
+        for known in watched.inventory:
+            if known.vendor.casefold() == vendor and known.product.casefold() in name:
+                return known.system
+    return None
+
+
+def _write_headline(item: _Item, *, in_use: bool) -> str:
+    title = lower_first(_MARK.sub("", item.title).strip())
+    words = [f"{item.reference} : {title}"]
+    if len(item.revisions) > 1:
+        newest = max(item.revisions, key=lambda revision: revision.revision_date)
+        word = re.sub(r"\s+constatée?s?$", "", newest.description.strip().rstrip("."))
+        words.append(lower_first(word))
+    text = ", ".join(words)
+    return f"{text} (produit à l’inventaire)" if in_use else text
+
+
+def _describe(item: _Item) -> str:
+    parts = [", ".join(cve.name for cve in item.cves), ", ".join(r.description for r in item.risks)]
+    return " ".join(f"{part.rstrip('.')}." for part in parts if part)[:2000]
+
+
+CONNECTOR = CertFr()

@@ -1,0 +1,384 @@
+"""River level at Paris-Austerlitz, from Vigicrues and from Hub'Eau.
+
+Both publish the readings of one sensor, so a reading has the same alias from either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from services.watch.connector import (
+    Bodies,
+    FeedConnector,
+    FeedRequest,
+    FeedSpec,
+    Look,
+    Memory,
+    Reading,
+    Verdict,
+    build_post,
+    is_stale,
+    read_stored_time,
+)
+from services.watch.french import write_metres, write_moment
+from services.watch.parsing import (
+    BodyRefused,
+    FeedDrift,
+    StrictModel,
+    check_clock,
+    format_instant,
+    parse_instant,
+    parse_json,
+    validate_model,
+)
+from services.watch.watched import WatchedTerritory
+
+VIGICRUES: Final = "www.vigicrues.gouv.fr"
+HUBEAU: Final = "hubeau.eaufrance.fr"
+LOWEST_M: Final = 0.0
+HIGHEST_M: Final = 9.5
+"""Bounds of a reading (1910: 8.62 m). Outside, it is another station or another unit."""
+INFORMATION_BELOW_M: Final = 4.50
+FLOOD_FROM_M: Final = 4.60
+PREVIOUS_FROM_M: Final = 4.55
+"""The reading before the first flood level must be at least this high."""
+SEVERITIES: Final = ((6.20, 4), (5.60, 3), (0.0, 2))
+THRESHOLDS_M: Final = (4.6, 5.0, 5.8, 6.6)
+STEP_M: Final = 0.05
+JUMP_M: Final = 0.5
+JUMP_PERIOD: Final = timedelta(minutes=15)
+WIDEST_JUMP_M: Final = 1.5
+AGREEMENT_M: Final = 0.20
+SOURCES_AGREE_M: Final = 0.10
+RECENT: Final = timedelta(minutes=30)
+DOUBTS_NEEDED: Final = 3
+"""A doubtful reading counts once two more agree with it."""
+MOST_HOLDS: Final = 2
+INFORMATION_PERIOD: Final = timedelta(hours=3)
+FLOOD_PERIOD: Final = timedelta(minutes=60)
+FAST_FROM_M: Final = 4.0
+FAST_POLL_S: Final = 300
+KEPT: Final = 40
+LONGEST_SERIES: Final = timedelta(days=45)
+DOUBTFUL: Final = "Douteuse"
+
+
+class _Serie(StrictModel):
+    CdStationHydro: str
+    GrdSerie: str
+    ObssHydro: list[Any]
+
+
+class _Observation(StrictModel):
+    DtObsHydro: str | int
+    ResObsHydro: float
+
+
+class _Row(StrictModel):
+    code_station: str
+    grandeur_hydro: str
+    date_obs: str
+    resultat_obs: float
+    libelle_qualification_obs: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    at: datetime
+    metres: float
+    doubtful: bool = False
+
+
+class HydroLevels(FeedConnector):
+    """Post the newest reading that is plausible. A doubtful one waits for two that agree."""
+
+    spec = FeedSpec(
+        name="hydro-levels",
+        title="Hauteur de la Seine à Austerlitz",
+        hosts=(VIGICRUES, HUBEAU),
+        poll_s=600,
+        heartbeat_s=4 * 3600,
+        stale_after_s=2 * 3600,
+        speaks_as="vigicrues",
+        types=("info", "flood_level"),
+        max_bytes=2_000_000,
+    )
+
+    def list_requests(self, watched: WatchedTerritory) -> Sequence[FeedRequest]:
+        code = watched.station.code
+        return (
+            FeedRequest(
+                "vigicrues",
+                f"https://{VIGICRUES}/services/observations.json/index.php"
+                f"?CdStationHydro={code}&GrdSerie=H&FormatDate=iso",
+                optional=True,
+            ),
+            FeedRequest(
+                "hubeau",
+                f"https://{HUBEAU}/api/v2/hydrometrie/observations_tr"
+                f"?code_entite={code}&grandeur_hydro=H&size=20&sort=desc",
+                optional=True,
+            ),
+        )
+
+    def name_body(self, content: bytes) -> str:
+        return "vigicrues" if b'"Serie"' in content else "hubeau"
+
+    def choose_poll(self, memory: Memory) -> int:
+        high = memory.get("level") or 0.0
+        return FAST_POLL_S if high >= FAST_FROM_M else self.spec.poll_s
+
+    def find_edition_time(self, bodies: Bodies) -> datetime | None:
+        times = []
+        for name, body in bodies.items():
+            code = _find_code(name, body.content)
+            times += [level.at for level in _read_levels(name, body.content, code)]
+        return max(times, default=None)
+
+    def read(self, bodies: Bodies, look: Look) -> Reading:
+        by_source, faults = self._read_sources(bodies, look)
+        readings = _merge(by_source)
+        newest = readings[-1]
+        check_clock(newest.at, look.now)
+        if newest.at - readings[0].at > LONGEST_SERIES:
+            raise FeedDrift("a reading is much older than the others")
+        reading = Reading(look.memory, edition=format_instant(newest.at), edition_at=newest.at)
+        reading.faults += faults
+        if is_stale(newest.at, look.now, self.spec):
+            reading.verdict = Verdict.STALE
+            return reading
+        before = dict(look.memory)
+        accepted = _accept_new(readings, look)
+        if accepted and accepted[-1].at == newest.at:
+            self._judge(accepted[-1], _do_agree(by_source, newest.at), look, reading)
+        reading.word = f"{write_metres(newest.metres)} le {write_moment(newest.at)}"
+        return reading.settle(before)
+
+    def _read_sources(
+        self, bodies: Bodies, look: Look
+    ) -> tuple[dict[str, list[_Level]], list[str]]:
+        """Read each source by itself. Raises the first fault if none can be read."""
+        found: dict[str, list[_Level]] = {}
+        faults: list[BodyRefused | FeedDrift] = []
+        for name, body in bodies.items():
+            try:
+                levels = _read_levels(name, body.content, look.watched.station.code)
+                if not levels:
+                    raise FeedDrift(f"{name}: no reading")
+                found[name] = levels
+            except (BodyRefused, FeedDrift) as fault:
+                faults.append(fault)
+        if not found:
+            raise faults[0] if faults else FeedDrift("no body")
+        return found, [str(fault) for fault in faults]
+
+    def _judge(self, level: _Level, agree: bool, look: Look, reading: Reading) -> None:
+        """Post a reading that was accepted, or hold one that crosses a threshold alone."""
+        memory, station = look.memory, look.watched.station
+        metres = round(level.metres, 2)
+        said = memory.get("said", {})
+        kind = _choose_type(metres, memory.get("type", "info"))
+        alias = f"hydro:{station.code}:H:{format_instant(level.at)}"
+        measure = {"name": "river_level", "value": metres, "unit": "m", "object": station.object}
+        headline = f"{station.name} {write_metres(metres)}"
+        if not _is_supported(level, agree, memory):
+            if memory.get("holds", 0) < MOST_HOLDS:
+                memory["holds"] = memory.get("holds", 0) + 1
+                memory["held"] = alias
+                reading.posts.append(
+                    build_post(
+                        alias,
+                        format_instant(level.at),
+                        type="flood_level",
+                        severity=2,
+                        certainty="unconfirmed",
+                        measure=measure,
+                        headline=f"{headline}, à confirmer",
+                    )
+                )
+            return
+        memory["level"], memory["holds"] = metres, 0
+        held = memory.pop("held", None)
+        due = _is_due(level, metres, kind, said, memory.get("type"))
+        if not due and held is None:
+            return
+        severity = 1 if kind == "info" else next(s for m, s in SEVERITIES if metres >= m)
+        reading.posts.append(
+            build_post(
+                alias,
+                format_instant(level.at),
+                type=kind,
+                severity=severity,
+                msg_type="Update" if held else None,
+                references=[held] if held else None,
+                measure=measure,
+                headline=headline,
+            )
+        )
+        memory["said"] = {"at": format_instant(level.at), "metres": metres}
+        memory["type"] = kind
+
+
+def _find_code(name: str, content: bytes) -> str:
+    """Return the station that a body is about."""
+    document = parse_json(content)
+    if name == "vigicrues":
+        return str(document["Serie"]["CdStationHydro"])
+    return str(next(row["code_station"] for row in document["data"] if row["code_station"]))
+
+
+def _read_levels(name: str, content: bytes, code: str) -> list[_Level]:
+    """Return the readings of one source, oldest first. Raises BodyRefused, FeedDrift."""
+    document = parse_json(content)
+    if not isinstance(document, dict):
+        raise FeedDrift(f"{name}: no object")
+    read = _read_series if name == "vigicrues" else _read_rows
+    levels = sorted(read(document, code), key=lambda level: level.at)
+    for level in levels:
+        if not LOWEST_M <= level.metres <= HIGHEST_M:
+            raise FeedDrift(f"{name}: a level is out of range")
+    return levels
+
+
+def _read_series(document: dict[str, Any], code: str) -> list[_Level]:
+    serie = validate_model(_Serie, document.get("Serie"))
+    if serie.CdStationHydro != code or serie.GrdSerie != "H":
+        raise FeedDrift("Serie: another station or quantity")
+    levels = []
+    for item in serie.ObssHydro:
+        pair = item if isinstance(item, list) else None
+        raw = {"DtObsHydro": pair[0], "ResObsHydro": pair[1]} if pair and len(pair) == 2 else item
+        found = validate_model(_Observation, raw)
+        levels.append(_Level(_read_time(found.DtObsHydro), found.ResObsHydro))
+    return levels
+
+
+def _read_rows(document: dict[str, Any], code: str) -> list[_Level]:
+    rows = document.get("data")
+    if not isinstance(rows, list):
+        raise FeedDrift("data: no list")
+    levels = []
+    for raw in rows:
+        if isinstance(raw, dict) and raw.get("code_station", "") is None:
+            continue  # the copy of the same reading under the site
+        row = validate_model(_Row, raw)
+        if row.code_station != code or row.grandeur_hydro != "H":
+            raise FeedDrift("data: another station or quantity")
+        doubtful = row.libelle_qualification_obs == DOUBTFUL
+        levels.append(_Level(_read_time(row.date_obs), row.resultat_obs / 1000, doubtful))
+    return levels
+
+
+def _read_time(given: str | int) -> datetime:
+    """Return a time, ISO or in epoch milliseconds. Raises FeedDrift."""
+    try:
+        if isinstance(given, int):
+            return datetime.fromtimestamp(given / 1000, UTC)
+        return parse_instant(given)
+    except (ValueError, OverflowError, OSError) as error:
+        raise FeedDrift("time of a reading: unreadable") from error
+
+
+def _merge(by_source: dict[str, list[_Level]]) -> list[_Level]:
+    """Join the sources: one reading per instant, doubtful if any source says so or they differ."""
+    merged: dict[datetime, _Level] = {}
+    for levels in by_source.values():
+        for level in levels:
+            known = merged.get(level.at, level)
+            differs = abs(known.metres - level.metres) > SOURCES_AGREE_M
+            doubtful = known.doubtful or level.doubtful or differs
+            merged[level.at] = _Level(level.at, known.metres, doubtful)
+    return [merged[at] for at in sorted(merged)]
+
+
+def _do_agree(by_source: dict[str, list[_Level]], at: datetime) -> bool:
+    """Return whether two sources have this reading, within 0.10 m."""
+    values = [level.metres for levels in by_source.values() for level in levels if level.at == at]
+    return len(values) > 1 and max(values) - min(values) <= SOURCES_AGREE_M
+
+
+def _accept_new(readings: list[_Level], look: Look) -> list[_Level]:
+    """Accept readings in their order, those after the last one; return the accepted ones."""
+    memory = look.memory
+    last = memory.get("last")
+    after = read_stored_time(last) if last else None
+    new = [r for r in readings if after is None or r.at > after]
+    accepted = []
+    for level in new:
+        if _is_plausible(level, memory):
+            memory["doubts"] = []
+        elif not _settles_doubt(level, memory):
+            continue
+        memory["accepted"] = [
+            *memory.get("accepted", []),
+            [format_instant(level.at), level.metres],
+        ][-KEPT:]
+        accepted.append(level)
+    if new:
+        memory["last"] = format_instant(new[-1].at)
+    return accepted
+
+
+def _is_plausible(level: _Level, memory: Memory) -> bool:
+    if level.doubtful:
+        return False
+    accepted = memory.get("accepted")
+    if not accepted:
+        return True
+    at, metres = accepted[-1]
+    periods = max(1.0, (level.at - read_stored_time(at)) / JUMP_PERIOD)
+    return bool(abs(level.metres - metres) <= min(JUMP_M * periods, WIDEST_JUMP_M))
+
+
+def _settles_doubt(level: _Level, memory: Memory) -> bool:
+    """Add a doubtful reading; return True once it is the third that agree."""
+    doubts = memory.get("doubts", [])
+    if doubts:
+        at, metres = doubts[-1]
+        close = abs(level.metres - metres) <= AGREEMENT_M
+        if not close or level.at - read_stored_time(at) > RECENT:
+            doubts = []
+    doubts = [*doubts, [format_instant(level.at), level.metres]]
+    settled = len(doubts) >= DOUBTS_NEEDED
+    memory["doubts"] = [] if settled else doubts
+    return settled
+
+
+def _is_supported(level: _Level, agree: bool, memory: Memory) -> bool:
+    """Return whether the reading may cross the thresholds that lie below it."""
+    known = memory.get("level")
+    crossed = [t for t in THRESHOLDS_M if level.metres >= t and (known is None or known < t)]
+    if not crossed:
+        return True
+    if agree and FLOOD_FROM_M not in crossed:
+        return True
+    for at, metres in reversed(memory["accepted"][:-1]):
+        if level.at - read_stored_time(at) > RECENT:
+            break
+        high = FLOOD_FROM_M not in crossed or metres >= PREVIOUS_FROM_M
+        if abs(level.metres - metres) <= AGREEMENT_M and high:
+            return True
+    return False
+
+
+def _choose_type(metres: float, before: str) -> str:
+    if metres >= FLOOD_FROM_M:
+        return "flood_level"
+    return "info" if metres < INFORMATION_BELOW_M else before
+
+
+def _is_due(
+    level: _Level, metres: float, kind: str, said: dict[str, Any], before: str | None
+) -> bool:
+    """Return whether the reading is news: another step, another type, or its period is over."""
+    if not said or kind != before:
+        return True
+    period = INFORMATION_PERIOD if kind == "info" else FLOOD_PERIOD
+    moved = abs(metres - said["metres"]) >= STEP_M - 1e-9
+    return moved or level.at - read_stored_time(said["at"]) >= period
+
+
+CONNECTOR = HydroLevels()

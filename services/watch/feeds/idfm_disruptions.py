@@ -1,0 +1,374 @@
+"""IDFM PRIM: disruptions of the lines that serve the territory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+
+from pydantic import Field
+
+from services.watch.connector import (
+    POLL_DELAY,
+    Bodies,
+    FeedConnector,
+    FeedKey,
+    FeedRequest,
+    FeedSpec,
+    Look,
+    Memory,
+    Reading,
+    Verdict,
+    build_end,
+    build_post,
+    is_stale,
+    read_stored_time,
+)
+from services.watch.parsing import (
+    PARIS,
+    FeedDrift,
+    LocalTime,
+    StrictModel,
+    check_clock,
+    format_instant,
+    parse_json,
+    validate_model,
+)
+from services.watch.watched import WatchedTerritory
+
+HOST: Final = "prim.iledefrance-mobilites.fr"
+LIFT: Final = "Ascenseur"
+DISTURBED_AFTER: Final = timedelta(minutes=30)
+NETWORK_FROM: Final = 3
+NETWORK_UNTIL: Final = 2
+PLAUSIBLE_SHARE: Final = 0.5
+DECAY: Final = 0.98
+"""Share of the usual size that stays per round: a short list becomes usual within two hours."""
+BLOCKED, DISTURBED = 3, 2
+
+
+class _Application(StrictModel):
+    begin: LocalTime
+    end: LocalTime
+
+
+class _Disruption(StrictModel):
+    id: str
+    applicationPeriods: list[_Application]  # noqa: N815
+    lastUpdate: LocalTime  # noqa: N815
+    cause: Literal["PERTURBATION", "TRAVAUX", "INFORMATION"]
+    severity: Literal["BLOQUANTE", "PERTURBEE", "INFORMATION"]
+    title: str
+    tags: list[str] = Field(default_factory=list)
+
+
+class _Object(StrictModel):
+    type: str
+    id: str
+    disruptionIds: list[str]  # noqa: N815
+
+
+class _Line(StrictModel):
+    id: str
+    impactedObjects: list[_Object]  # noqa: N815
+
+
+class _Document(StrictModel):
+    disruptions: list[dict[str, Any]]
+    lines: list[dict[str, Any]]
+    lastUpdatedDate: LocalTime  # noqa: N815
+
+
+class IdfmDisruptions(FeedConnector):
+    """Post a blocked line as information, three structural ones as a disruption of the network."""
+
+    spec = FeedSpec(
+        name="idfm-disruptions",
+        title="Perturbations IDFM",
+        hosts=(HOST,),
+        poll_s=180,
+        heartbeat_s=2 * 3600,
+        stale_after_s=1800,
+        speaks_as="idfm",
+        types=("info", "transport_disruption"),
+        min_interval_s=90,
+        max_bytes=12_000_000,
+        key=FeedKey("apikey"),
+    )
+
+    def list_requests(self, watched: WatchedTerritory) -> Sequence[FeedRequest]:  # noqa: ARG002
+        return (FeedRequest("main", f"https://{HOST}/marketplace/disruptions_bulk/disruptions/v2"),)
+
+    def find_edition_time(self, bodies: Bodies) -> datetime | None:
+        document = validate_model(_Document, parse_json(bodies["main"].content))
+        return document.lastUpdatedDate
+
+    def read(self, bodies: Bodies, look: Look) -> Reading:
+        document = validate_model(_Document, parse_json(bodies["main"].content))
+        check_clock(document.lastUpdatedDate, look.now)
+        reading = Reading(
+            look.memory,
+            edition=format_instant(document.lastUpdatedDate),
+            edition_at=document.lastUpdatedDate,
+        )
+        if is_stale(document.lastUpdatedDate, look.now, self.spec):
+            reading.verdict = Verdict.STALE
+            return reading
+        before = dict(look.memory)
+        count = len(document.disruptions)
+        usual = look.memory.get("usual", count)
+        look.memory["usual"] = max(count, round(usual * DECAY, 3))
+        if count == 0 or count < usual * PLAUSIBLE_SHARE:
+            reading.note_drift("disruptions: fewer than half of the usual number")
+            return reading.settle(before)
+        lines = _find_lines(document, look.watched, reading)
+        found = _read_disruptions(document, lines, reading)
+        self._judge(found, lines, look, reading)
+        _judge_network(look, reading)
+        reading.word = _write_word(look)
+        return reading.settle(before)
+
+    def _judge(
+        self,
+        found: dict[str, _Disruption | None],
+        lines: dict[str, list[str]],
+        look: Look,
+        reading: Reading,
+    ) -> None:
+        """Compare each disruption with the reports about it. One that was not understood is null."""
+        said: dict[str, dict[str, Any]] = look.memory.setdefault("said", {})
+        seen: dict[str, str] = look.memory.get("seen", {})
+        kept: dict[str, str] = {}
+        for id, disruption in found.items():
+            if disruption is None:
+                continue
+            severity = _rate(disruption, lines[id], look)
+            if severity == 0:
+                continue
+            if id in said:
+                said[id].pop("missing", None)
+                _update(said[id], disruption, severity, look, reading)
+                continue
+            first = kept[id] = seen.get(id, format_instant(look.now))
+            if look.now - read_stored_time(first) < POLL_DELAY:
+                reading.soon = True
+            elif _announce(disruption, severity, lines[id], look, reading):
+                del kept[id]
+        look.memory["seen"] = kept
+        for id in sorted(said):
+            self._end(id, said, found, lines, look, reading)
+
+    def _end(
+        self,
+        id: str,
+        said: dict[str, dict[str, Any]],
+        found: dict[str, _Disruption | None],
+        lines: dict[str, list[str]],
+        look: Look,
+        reading: Reading,
+    ) -> None:
+        """Take back a disruption that is over, or was missing from two snapshots."""
+        state = said[id]
+        if id in found:
+            disruption = found[id]
+            if disruption is None or _rate(disruption, lines[id], look) > 0:
+                return
+        else:
+            missing = state.setdefault("missing", format_instant(look.now))
+            over = read_stored_time(state["end"]) <= look.now
+            if not over and look.now - read_stored_time(missing) < POLL_DELAY:
+                reading.soon = True
+                return
+        assert reading.edition_at is not None
+        rounds = look.memory.setdefault("rounds", {})
+        rounds[id] = rounds.get(id, 0) + 1
+        suffix = f"end-{rounds[id]}" if rounds[id] > 1 else "end"
+        reading.posts.append(
+            build_end(
+                f"idfm:{id}:{suffix}",
+                format_instant(reading.edition_at),
+                state["alias"],
+                f"{state['names']} : perturbation terminée (IDFM)",
+                type="info",
+                measure={"object": state["object"]},
+            )
+        )
+        del said[id]
+
+
+def _find_lines(
+    document: _Document, watched: WatchedTerritory, reading: Reading
+) -> dict[str, list[str]]:
+    """Return the watched lines of each disruption that is about a whole line."""
+    found: dict[str, list[str]] = {}
+    for raw in document.lines:
+        code = str(raw.get("id", "")).removeprefix("line:IDFM:")
+        if code not in watched.lines.names:
+            continue
+        try:
+            line = validate_model(_Line, raw)
+        except FeedDrift as fault:
+            reading.note_drift(fault)
+            continue
+        for item in line.impactedObjects:
+            if item.type != "line":
+                continue
+            for id in item.disruptionIds:
+                codes = found.setdefault(id, [])
+                if code not in codes:
+                    codes.append(code)
+    return found
+
+
+def _read_disruptions(
+    document: _Document, lines: dict[str, list[str]], reading: Reading
+) -> dict[str, _Disruption | None]:
+    found: dict[str, _Disruption | None] = {}
+    for raw in document.disruptions:
+        id = raw.get("id")
+        if not isinstance(id, str) or id not in lines:
+            continue
+        try:
+            found[id] = validate_model(_Disruption, raw)
+        except FeedDrift as fault:
+            found[id] = None
+            reading.note_drift(fault)
+    return found
+
+
+def _find_current(disruption: _Disruption, now: datetime) -> _Application | None:
+    current = [p for p in disruption.applicationPeriods if p.begin <= now < p.end]
+    return max(current, key=lambda period: period.end, default=None)
+
+
+def _rate(disruption: _Disruption, codes: list[str], look: Look) -> int:
+    """Return the severity to report, 0 for no news."""
+    current = _find_current(disruption, look.now)
+    if current is None or disruption.cause != "PERTURBATION" or LIFT in disruption.tags:
+        return 0
+    if disruption.severity == "BLOQUANTE":
+        return BLOCKED
+    structural = any(code in look.watched.lines.structural for code in codes)
+    if disruption.severity == "PERTURBEE" and structural:
+        begin = min(p.begin for p in disruption.applicationPeriods if p.end > look.now)
+        return DISTURBED if look.now - begin >= DISTURBED_AFTER else 0
+    return 0
+
+
+def _announce(
+    disruption: _Disruption, severity: int, codes: list[str], look: Look, reading: Reading
+) -> bool:
+    """Post a disruption that is new; return True."""
+    current = _find_current(disruption, look.now)
+    assert current is not None
+    state = {
+        "object": "|".join(f"line:IDFM:{code}" for code in codes),
+        "codes": codes,
+        "names": ", ".join(look.watched.lines.names[code] for code in codes),
+    }
+    rounds = look.memory.get("rounds", {}).get(disruption.id, 0)
+    suffix = f":{rounds + 1}" if rounds else ""
+    _post(state, disruption, severity, suffix, None, look, reading)
+    look.memory["said"][disruption.id] = state
+    return True
+
+
+def _update(
+    state: dict[str, Any], disruption: _Disruption, severity: int, look: Look, reading: Reading
+) -> None:
+    """Post a change: another severity, another end or another title."""
+    current = _find_current(disruption, look.now)
+    assert current is not None
+    changed = (severity, format_instant(current.end), disruption.title) != (
+        state["severity"],
+        state["end"],
+        state["title"],
+    )
+    if changed and state["updated"] != format_instant(disruption.lastUpdate):
+        _post(state, disruption, severity, "", state["alias"], look, reading)
+
+
+def _post(
+    state: dict[str, Any],
+    disruption: _Disruption,
+    severity: int,
+    suffix: str,
+    reference: str | None,
+    look: Look,
+    reading: Reading,
+) -> None:
+    current = _find_current(disruption, look.now)
+    assert current is not None
+    local = disruption.lastUpdate.astimezone(PARIS)
+    alias = f"idfm:{disruption.id}:{local:%Y%m%dT%H%M%S}{suffix}"
+    reading.posts.append(
+        build_post(
+            alias,
+            format_instant(disruption.lastUpdate),
+            type="info",
+            severity=severity,
+            msg_type="Update" if reference else None,
+            references=[reference] if reference else None,
+            measure={"object": state["object"]},
+            estimated_end=format_instant(current.end),
+            headline=f"{disruption.title[:1000]} (IDFM)",
+        )
+    )
+    state |= {
+        "alias": alias,
+        "severity": severity,
+        "end": format_instant(current.end),
+        "title": disruption.title,
+        "updated": format_instant(disruption.lastUpdate),
+    }
+
+
+def _judge_network(look: Look, reading: Reading) -> None:
+    """Post one disruption of the network while three structural lines are blocked."""
+    assert reading.edition_at is not None
+    structural = look.watched.lines.structural
+    blocked = sorted(
+        {
+            code
+            for state in look.memory.get("said", {}).values()
+            if state["severity"] == BLOCKED
+            for code in state["codes"]
+            if code in structural
+        }
+    )
+    network: Memory | None = look.memory.get("network")
+    at = format_instant(reading.edition_at)
+    alias = f"idfm:{look.watched.code}:network:{at}"
+    if network is None and len(blocked) < NETWORK_FROM:
+        return
+    if network is not None and network["lines"] == blocked:
+        return
+    reference = network["alias"] if network else None
+    if len(blocked) < NETWORK_UNTIL:
+        assert reference is not None
+        headline = "Réseau ferré : reprise (IDFM)"
+        reading.posts.append(build_end(alias, at, reference, headline, type="transport_disruption"))
+        del look.memory["network"]
+        return
+    names = ", ".join(look.watched.lines.names[code] for code in blocked)
+    reading.posts.append(
+        build_post(
+            alias,
+            at,
+            type="transport_disruption",
+            severity=3,
+            msg_type="Update" if reference else None,
+            references=[reference] if reference else None,
+            measure={"object": "|".join(f"line:IDFM:{code}" for code in blocked)},
+            headline=f"Trafic interrompu sur {len(blocked)} lignes : {names} (IDFM)",
+        )
+    )
+    look.memory["network"] = {"alias": alias, "lines": blocked}
+
+
+def _write_word(look: Look) -> str:
+    names = sorted(state["names"] for state in look.memory.get("said", {}).values())
+    return ", ".join(names) or "pas de ligne interrompue"
+
+
+CONNECTOR = IdfmDisruptions()

@@ -1,0 +1,96 @@
+"""Run the watch: one task per feed, until the process stops."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from services.runtime.process import health, metrics
+from services.runtime.process.tasks import cancel_and_wait
+from services.watch.connector import Connector
+from services.watch.engine import FeedEngine
+from services.watch.front import HttpFront
+from services.watch.registry import list_connectors
+from services.watch.settings import WatchSettings
+from services.watch.status import describe_feeds, write_status
+from services.watch.store import FeedStore
+from services.watch.transport import FeedTransport
+from services.watch.watched import WatchedUnreadable, load_watched
+
+LOOK_S: Final = 2.0
+"""Interval at which each task sees whether its feed is on and due."""
+STATUS_S: Final = 5.0
+KEYS: Final = "feeds"
+"""Folder of the keys, in the folder of secrets."""
+log = structlog.get_logger(__name__)
+
+
+async def run_watch(settings: WatchSettings) -> None:
+    """Watch the feeds that are on until SIGTERM or SIGINT. Without any it only says so."""
+    settings.data.make()
+    store = FeedStore(settings.data.feeds)
+    keys = settings.data.secrets / KEYS
+    transport = FeedTransport(
+        keys,
+        settings.feeds_contact,
+        base=settings.feeds_samples,
+        proxy=settings.feeds_proxy.get_secret_value(),
+    )
+    front = HttpFront(settings.url, keys)
+    server = await health.serve_health(settings, {})
+    tasks = [asyncio.create_task(_keep_status(settings, store), name="status")]
+    try:
+        watched = load_watched(settings.territory)
+    except WatchedUnreadable as error:
+        # A territory without feeds has nothing to watch; the page says that all are off.
+        log.warning("watch.nothing_watched", reason=str(error))
+    else:
+        engine = FeedEngine(store, transport, front, watched)
+        tasks += [
+            asyncio.create_task(_watch_feed(engine, connector), name=connector.spec.name)
+            for connector in list_connectors()
+        ]
+    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    waiting = asyncio.create_task(stopping.wait(), name="stop")
+    try:
+        done, _ = await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {waiting}:
+            task.result()
+    finally:
+        await cancel_and_wait([*tasks, waiting])
+        await front.close()
+        await transport.close()
+        await server.close()
+        store.close()
+    log.info("watch.stopped")
+
+
+async def _watch_feed(engine: FeedEngine, connector: Connector) -> None:
+    while True:
+        await engine.run_round(connector)
+        await asyncio.sleep(LOOK_S)
+
+
+async def _keep_status(settings: WatchSettings, store: FeedStore) -> None:
+    """Write the state of the feeds for the console, and its metrics."""
+    while True:
+        now = datetime.now(UTC)
+        found = describe_feeds(store, now)
+        for item in found.items:
+            if item.enabled:
+                late = item.is_late(now)
+                metrics.set_gauge("vigie_feed_late", float(late), feed=item.name)
+                if item.understood_at is not None:
+                    age = (now - item.understood_at).total_seconds()
+                    metrics.set_gauge("vigie_feed_age_seconds", age, feed=item.name)
+        try:
+            write_status(settings.data.feed_status, found)
+        except OSError as error:
+            log.warning("watch.status_not_written", error=str(error))
+        await asyncio.sleep(STATUS_S)

@@ -1,0 +1,229 @@
+"""Keep the state of the feeds in `watch/feeds.db`.
+
+A report is written here before it is sent, and marked after the front has it. So a kill at any
+moment loses nothing, and what is sent again has the same key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from services.runtime.process.sqlite_cache import open_cache
+from services.watch.connector import FeedBody, Memory, Post, Reading, Verdict
+
+KEPT_DRIFTS: Final = 10
+KEPT_POSTS: Final = 200
+_KEPT_HEADERS: Final = ("etag", "last-modified")
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS feed (
+    name TEXT PRIMARY KEY, enabled INTEGER NOT NULL DEFAULT 0, memory TEXT NOT NULL DEFAULT '{}',
+    edition TEXT NOT NULL DEFAULT '', edition_at REAL, verdict TEXT NOT NULL DEFAULT '',
+    fault TEXT NOT NULL DEFAULT '', word TEXT NOT NULL DEFAULT '', fetched_at REAL,
+    understood_at REAL, next_at REAL NOT NULL DEFAULT 0, earliest_at REAL NOT NULL DEFAULT 0,
+    failures INTEGER NOT NULL DEFAULT 0, enabled_at REAL);
+CREATE TABLE IF NOT EXISTS body (
+    feed TEXT, request TEXT, content BLOB NOT NULL, validators TEXT NOT NULL,
+    headers TEXT NOT NULL, PRIMARY KEY (feed, request));
+CREATE TABLE IF NOT EXISTS drift (
+    id INTEGER PRIMARY KEY, feed TEXT NOT NULL, at REAL NOT NULL, fault TEXT NOT NULL,
+    content BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS post (
+    id INTEGER PRIMARY KEY, feed TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL,
+    intended_at REAL NOT NULL, sent_at REAL, UNIQUE (feed, key));
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedRow:
+    """State of one feed. Times are Unix seconds."""
+
+    name: str
+    enabled: bool
+    memory: Memory
+    edition: str
+    edition_at: float | None
+    verdict: str
+    fault: str
+    word: str
+    fetched_at: float | None
+    understood_at: float | None
+    next_at: float
+    failures: int
+    enabled_at: float | None
+
+
+class FeedStore:
+    """State of all feeds of one installation. Several processes may open it."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = open_cache(path, _SCHEMA, "synchronous=FULL")
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def _write(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def get(self, name: str) -> FeedRow:
+        """Return the state of a feed; an unknown one is off."""
+        found = self._db.execute(
+            "SELECT name, enabled, memory, edition, edition_at, verdict, fault, word, fetched_at,"
+            " understood_at, next_at, failures, enabled_at FROM feed WHERE name = ?",
+            (name,),
+        ).fetchone()
+        if found is None:
+            return FeedRow(name, False, {}, "", None, "", "", "", None, None, 0.0, 0, None)
+        return FeedRow(found[0], bool(found[1]), orjson.loads(found[2]), *found[3:])
+
+    def enable(self, name: str, now: float, *, enabled: bool) -> None:
+        """Switch a feed on or off. One that is switched on is asked as soon as it may be."""
+        self._db.execute(
+            "INSERT INTO feed (name, enabled, enabled_at) VALUES (?, ?, ?) ON CONFLICT (name) DO"
+            " UPDATE SET enabled = excluded.enabled, enabled_at = excluded.enabled_at,"
+            " next_at = earliest_at, failures = 0",
+            (name, enabled, now),
+        )
+
+    def claim(self, name: str, now: float, interval_s: float, earliest_s: float) -> bool:
+        """Take the round of a feed that is due. Only one process gets it."""
+        taken = self._db.execute(
+            "UPDATE feed SET next_at = ?, earliest_at = ?, fetched_at = ?"
+            " WHERE name = ? AND enabled AND next_at <= ?",
+            (now + interval_s, now + earliest_s, now, name, now),
+        )
+        return taken.rowcount == 1
+
+    def postpone(self, name: str, until: float) -> None:
+        """Set the time of the next round, never earlier than the feed allows."""
+        self._db.execute(
+            "UPDATE feed SET next_at = max(?, earliest_at) WHERE name = ?", (until, name)
+        )
+
+    def note_failure(self, name: str, verdict: Verdict, fault: str) -> int:
+        """Keep a failed round; return the number of failures in a row."""
+        self._db.execute(
+            "UPDATE feed SET verdict = ?, fault = ?, failures = failures + 1 WHERE name = ?",
+            (verdict.value, fault[:300], name),
+        )
+        return self.get(name).failures
+
+    def note_drift(self, name: str, now: float, fault: str, bodies: Sequence[FeedBody]) -> None:
+        """Keep the bytes that were not understood, the newest few."""
+        with self._write():
+            for body in bodies:
+                self._db.execute(
+                    "INSERT INTO drift (feed, at, fault, content) VALUES (?, ?, ?, ?)",
+                    (name, now, fault[:300], body.content),
+                )
+            self._db.execute(
+                "DELETE FROM drift WHERE feed = ? AND id NOT IN"
+                " (SELECT id FROM drift WHERE feed = ? ORDER BY id DESC LIMIT ?)",
+                (name, name, KEPT_DRIFTS),
+            )
+
+    def keep_reading(
+        self, name: str, reading: Reading, bodies: Sequence[FeedBody], now: float
+    ) -> None:
+        """Keep a reading, its bodies and the intention to send its posts, as a whole."""
+        understood = reading.verdict in (Verdict.OK, Verdict.UNCHANGED)
+        edition_at = reading.edition_at.timestamp() if reading.edition_at else None
+        with self._write():
+            for post in reading.posts:
+                self._db.execute(
+                    "INSERT OR IGNORE INTO post (feed, key, body, intended_at) VALUES (?, ?, ?, ?)",
+                    (name, post.key, orjson.dumps(post.body).decode(), now),
+                )
+            self._db.execute(
+                "UPDATE feed SET memory = ?, edition = CASE WHEN ? = '' THEN edition ELSE ? END,"
+                " edition_at = coalesce(?, edition_at), verdict = ?, fault = ?,"
+                " word = CASE WHEN ? = '' THEN word ELSE ? END,"
+                " understood_at = CASE WHEN ? THEN ? ELSE understood_at END,"
+                " failures = CASE WHEN ? THEN 0 ELSE failures + 1 END WHERE name = ?",
+                (
+                    orjson.dumps(reading.memory).decode(),
+                    reading.edition,
+                    reading.edition,
+                    edition_at,
+                    reading.verdict.value,
+                    "; ".join(reading.faults)[:300],
+                    reading.word,
+                    reading.word,
+                    understood,
+                    now,
+                    understood,
+                    name,
+                ),
+            )
+            if understood:
+                for body in bodies:
+                    self._keep_body(name, body)
+            self._db.execute(
+                "DELETE FROM post WHERE feed = ? AND sent_at IS NOT NULL AND id NOT IN"
+                " (SELECT id FROM post WHERE feed = ? ORDER BY id DESC LIMIT ?)",
+                (name, name, KEPT_POSTS),
+            )
+
+    def _keep_body(self, name: str, body: FeedBody) -> None:
+        lower = {key.lower(): value for key, value in body.headers.items()}
+        validators = {}
+        if "etag" in lower:
+            validators["if-none-match"] = lower["etag"]
+        if "last-modified" in lower:
+            validators["if-modified-since"] = lower["last-modified"]
+        self._db.execute(
+            "INSERT OR REPLACE INTO body VALUES (?, ?, ?, ?, ?)",
+            (
+                name,
+                body.name,
+                body.content if validators else b"",
+                orjson.dumps(validators).decode(),
+                orjson.dumps(
+                    {name: lower[name] for name in _KEPT_HEADERS if name in lower}
+                ).decode(),
+            ),
+        )
+
+    def find_body(self, name: str, request: str) -> tuple[FeedBody, dict[str, str]] | None:
+        """Return the last good body of a request and its validators, if the server gave any."""
+        found = self._db.execute(
+            "SELECT content, validators, headers FROM body WHERE feed = ? AND request = ?",
+            (name, request),
+        ).fetchone()
+        if found is None or found[1] == "{}":
+            return None
+        return FeedBody(request, bytes(found[0]), orjson.loads(found[2])), orjson.loads(found[1])
+
+    def list_unsent(self, name: str) -> list[Post]:
+        """Return the posts that the front may not have, oldest first."""
+        rows = self._db.execute(
+            "SELECT key, body FROM post WHERE feed = ? AND sent_at IS NULL ORDER BY id", (name,)
+        ).fetchall()
+        return [Post(key, orjson.loads(body)) for key, body in rows]
+
+    def mark_sent(self, name: str, key: str, now: float) -> None:
+        self._db.execute(
+            "UPDATE post SET sent_at = ? WHERE feed = ? AND key = ? AND sent_at IS NULL",
+            (now, name, key),
+        )
+
+    def find_last_post(self, name: str) -> tuple[dict[str, Any], float] | None:
+        """Return the newest report that was sent, and when."""
+        found = self._db.execute(
+            "SELECT body, sent_at FROM post WHERE feed = ? AND sent_at IS NOT NULL"
+            " ORDER BY id DESC LIMIT 1",
+            (name,),
+        ).fetchone()
+        return None if found is None else (orjson.loads(found[0]), float(found[1]))

@@ -1,0 +1,238 @@
+"""Fetch feeds within limits: listed hosts, bounded time and size, keys in headers only."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+import orjson
+
+from services.watch.connector import FeedBody, FeedRequest, FeedSpec, Verdict
+
+CONNECT_S: Final = 5.0
+READ_S: Final = 30.0
+WHOLE_S: Final = 60.0
+MOST_REDIRECTS: Final = 3
+LONGEST_WAIT_S: Final = 900.0
+LONGEST_QUOTA_WAIT_S: Final = 86_400.0
+BASE_WAIT_S: Final = 30.0
+TOKEN_MARGIN_S: Final = 60.0
+SUCCESS: Final = frozenset({200, 206})
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_TRANSIENT: Final = frozenset({408, 425, 429})
+_AUTH: Final = frozenset({401, 403, 407})
+_AUTH_MARKS: Final = (b"900901", b"invalid_client")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer of a feed, or the failure to get one."""
+
+    verdict: Verdict
+    """OK: the body may be read. UNCHANGED: the server says that it has not changed."""
+    content: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    status: int = 0
+    fault: str = ""
+    wait_s: float | None = None
+    """Seconds for which the server asks not to be called again."""
+
+
+def judge_status(status: int, headers: Mapping[str, str], content: bytes) -> Answer:
+    """Return the verdict of a status."""
+    if status in SUCCESS:
+        return Answer(Verdict.OK, content, headers, status)
+    if status == 304:
+        return Answer(Verdict.UNCHANGED, b"", headers, status)
+    fault = f"http {status}"
+    if status in _TRANSIENT or status >= 500:
+        return Answer(Verdict.RETRY, b"", headers, status, fault, find_wait(status, headers))
+    if status in _AUTH or any(mark in content[:2000] for mark in _AUTH_MARKS):
+        return Answer(Verdict.AUTH, b"", headers, status, fault)
+    return Answer(Verdict.DRIFT, content, headers, status, fault)
+
+
+def find_wait(status: int, headers: Mapping[str, str]) -> float | None:
+    """Return the wait that a server asks for. A spent daily quota may last a day."""
+    lower = {name.lower(): value for name, value in headers.items()}
+    most = LONGEST_WAIT_S
+    if lower.get("x-ratelimit-remaining-day") == "0":
+        most = LONGEST_QUOTA_WAIT_S
+    given = lower.get("retry-after", "").strip()
+    if not given:
+        return LONGEST_WAIT_S if status == 429 else None
+    try:
+        if given.isascii() and given.isdecimal():
+            asked = float(given[:9])
+        else:
+            asked = (parsedate_to_datetime(given) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError):
+        return LONGEST_WAIT_S if status == 429 else None
+    return min(max(asked, 0.0), most)
+
+
+def choose_wait(failures: int, asked: float | None, chance: float) -> float:
+    """Return the seconds until the next try: as asked, else 2ⁿ with full jitter, 15 min at most."""
+    if asked is not None:
+        return asked
+    return chance * min(LONGEST_WAIT_S, BASE_WAIT_S * 2.0 ** min(failures, 10))
+
+
+class KeyMissing(Exception):
+    """The feed needs a key, and its file is missing."""
+
+
+class FeedTransport:
+    """Client for all feeds. It reaches only the hosts that a feed lists."""
+
+    def __init__(
+        self,
+        keys: Path,
+        contact: str,
+        *,
+        base: str = "",
+        proxy: str = "",
+        handler: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._keys = keys
+        self._base = base.rstrip("/")
+        self._tokens: dict[str, tuple[str, float]] = {}
+        self._client = httpx.AsyncClient(
+            http1=True,
+            http2=False,
+            trust_env=False,
+            follow_redirects=False,
+            proxy=proxy or None,
+            transport=handler,
+            timeout=httpx.Timeout(READ_S, connect=CONNECT_S),
+            headers={
+                "user-agent": f"Vigie (veille des flux officiels; {contact or 'sans contact'})",
+                "accept-encoding": "gzip, deflate",
+            },
+        )
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def fetch(
+        self, spec: FeedSpec, request: FeedRequest, validators: Mapping[str, str]
+    ) -> Answer:
+        """Fetch one address. Raises KeyMissing; any other failure is a verdict."""
+        try:
+            async with asyncio.timeout(WHOLE_S):
+                answer = await self._ask(spec, request, validators)
+                if answer.verdict is Verdict.AUTH and spec.key is not None and spec.key.token_url:
+                    self._tokens.pop(spec.name, None)  # an expired token is renewed once
+                    answer = await self._ask(spec, request, validators)
+                return answer
+        except (httpx.HTTPError, TimeoutError, OSError, ValueError) as error:
+            return Answer(Verdict.RETRY, fault=type(error).__name__)
+
+    async def _ask(
+        self, spec: FeedSpec, request: FeedRequest, validators: Mapping[str, str]
+    ) -> Answer:
+        url = self._place(spec, request)
+        headers = dict(validators)
+        for _ in range(MOST_REDIRECTS + 1):
+            self.check_host(spec, url)
+            # A key goes to the host that gave it, never to where it redirects.
+            sent = headers | await self._authorize(spec) if self._is_home(spec, url) else headers
+            async with self._client.stream("GET", url, headers=sent) as response:
+                if response.status_code in _REDIRECTS:
+                    url = urljoin(url, response.headers.get("location", ""))
+                    continue
+                content = await _read_bounded(response, spec.max_bytes)
+            if content is None:
+                return Answer(Verdict.REFUSED, fault="body too large")
+            return judge_status(response.status_code, dict(response.headers), content)
+        return Answer(Verdict.DRIFT, fault="too many redirects")
+
+    def _place(self, spec: FeedSpec, request: FeedRequest) -> str:
+        return f"{self._base}/{spec.name}/{request.name}" if self._base else request.url
+
+    def _is_home(self, spec: FeedSpec, url: str) -> bool:
+        return bool(self._base) or urlsplit(url).hostname == spec.hosts[0]
+
+    def check_host(self, spec: FeedSpec, url: str) -> None:
+        """Refuse an address outside the allow-list. Raises ValueError."""
+        if self._base:
+            if not url.startswith(f"{self._base}/"):
+                raise ValueError("outside the sample server")
+            return
+        parts = urlsplit(url)
+        if parts.scheme != "https" or parts.hostname not in spec.hosts or parts.port:
+            raise ValueError("outside the allow-list")
+
+    async def _authorize(self, spec: FeedSpec) -> dict[str, str]:
+        if spec.key is None or self._base:
+            return {}
+        key = read_key(self._keys, spec.name)
+        if not spec.key.token_url:
+            return {spec.key.header: key}
+        return {spec.key.header: f"Bearer {await self._get_token(spec, key)}"}
+
+    async def _get_token(self, spec: FeedSpec, key: str) -> str:
+        """Return a valid token, a new one if needed. Raises httpx.HTTPError, ValueError."""
+        assert spec.key is not None
+        token, until = self._tokens.get(spec.name, ("", 0.0))
+        if time.monotonic() < until:
+            return token
+        self.check_host(spec, spec.key.token_url)
+        answer = await self._client.post(
+            spec.key.token_url,
+            headers={"authorization": f"Basic {_encode_basic(key)}"},
+            data={"grant_type": "client_credentials"},
+        )
+        answer.raise_for_status()
+        given = orjson.loads(answer.content[:100_000])
+        token = str(given["access_token"])
+        lifetime = max(float(given.get("expires_in", 0)) - TOKEN_MARGIN_S, 0.0)
+        self._tokens[spec.name] = (token, time.monotonic() + lifetime)
+        return token
+
+
+def read_key(folder: Path, feed: str) -> str:
+    """Return the key of a feed from its file. Raises KeyMissing."""
+    try:
+        key = (folder / f"{feed}.key").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyMissing(feed) from error
+    if not key or any(letter.isspace() for letter in key):
+        raise KeyMissing(feed)
+    return key
+
+
+def _encode_basic(key: str) -> str:
+    """Return `id:secret` in Base64, as the portal gives it or as it is spelt out."""
+    if ":" in key:
+        return base64.b64encode(key.encode()).decode()
+    try:
+        base64.b64decode(key, validate=True)
+    except binascii.Error as error:
+        raise ValueError("the key is neither id:secret nor Base64") from error
+    return key
+
+
+async def _read_bounded(response: httpx.Response, most: int) -> bytes | None:
+    """Return the decompressed body, None if it is larger than `most`."""
+    parts, size = [], 0
+    async for part in response.aiter_bytes():
+        size += len(part)
+        if size > most:
+            return None
+        parts.append(part)
+    return b"".join(parts)
+
+
+def create_body(request: FeedRequest, answer: Answer) -> FeedBody:
+    return FeedBody(request.name, answer.content, answer.headers)

@@ -1,0 +1,101 @@
+"""Run a connector over saved bodies, without network and without a broker.
+
+A saved body stands for what the feed says for a while: it is read twice, a minute apart, as the
+rules that ask for two fetches need it. A body before the last is read at its own edition time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from services.watch.connector import Connector, FeedBody, Memory, Post, Reading, Verdict
+from services.watch.engine import read_bodies
+from services.watch.transport import judge_status
+from services.watch.watched import WatchedTerritory
+
+ENVELOPE_PREFIX: Final = "http-"
+BEHIND: Final = timedelta(seconds=60)
+SECOND_LOOK: Final = timedelta(seconds=61)
+WITHOUT_CLOCK: Final = timedelta(days=1)
+"""Distance of bodies that have no time of their own."""
+
+
+@dataclass(slots=True)
+class TrialResult:
+    """Verdict and posts of the last body."""
+
+    verdict: Verdict
+    posts: list[Post] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def dump(self) -> dict[str, Any]:
+        return {
+            "verdict": self.verdict.value,
+            "posts": [{"idempotency_key": p.key, "body": p.body} for p in self.posts],
+        }
+
+
+def try_feed(
+    connector: Connector,
+    file: Path,
+    after: Sequence[Path],
+    at: datetime,
+    watched: WatchedTerritory,
+) -> TrialResult:
+    """Read the bodies `after`, then `file` at a time. Raises OSError for a missing file."""
+    memory: Memory = {}
+    for n, path in enumerate(after):
+        status, bodies = _load(connector, path)
+        if status is not Verdict.OK:
+            continue
+        own = connector.read_time(bodies)
+        time = own + BEHIND if own else at - WITHOUT_CLOCK * (len(after) - n)
+        memory = _look_twice(connector, bodies, memory, min(time, at), watched).memory
+    status, bodies = _load(connector, file)
+    if status is not Verdict.OK:
+        return TrialResult(status)
+    reading = _look_twice(connector, bodies, memory, at, watched)
+    return TrialResult(reading.verdict, reading.posts, reading.faults)
+
+
+def _look_twice(
+    connector: Connector,
+    bodies: dict[str, FeedBody],
+    memory: Memory,
+    at: datetime,
+    watched: WatchedTerritory,
+) -> Reading:
+    """Read bodies, and again a minute later; return the first verdict and all posts."""
+    first = read_bodies(connector, bodies, memory, at, watched, {})
+    if first.verdict in (Verdict.STALE, Verdict.REFUSED):
+        return first
+    again = read_bodies(connector, bodies, first.memory, at + SECOND_LOOK, watched, {})
+    if again.verdict is Verdict.STALE:
+        return first
+    posts = [*first.posts, *again.posts]
+    verdict = Verdict.OK if posts and first.verdict is Verdict.UNCHANGED else first.verdict
+    return Reading(again.memory, verdict, posts, faults=first.faults)
+
+
+def _load(connector: Connector, file: Path) -> tuple[Verdict, dict[str, FeedBody]]:
+    """Return the saved bodies of one file: a raw body, or an envelope with status and headers."""
+    content, headers = file.read_bytes(), {}
+    if file.name.startswith(ENVELOPE_PREFIX) and file.suffix == ".json":
+        envelope = orjson.loads(content)
+        body = envelope.get("body", "")
+        content = body.encode() if isinstance(body, str) else orjson.dumps(body)
+        headers = {str(name): str(value) for name, value in envelope.get("headers", {}).items()}
+        answer = judge_status(int(envelope["status"]), headers, content)
+        if answer.verdict is not Verdict.OK:
+            return answer.verdict, {}
+    main = FeedBody(connector.name_body(content), content, headers)
+    bodies = {main.name: main}
+    for name, path in connector.find_companions(file).items():
+        bodies[name] = FeedBody(name, path.read_bytes())
+    return Verdict.OK, bodies

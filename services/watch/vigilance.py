@@ -1,0 +1,122 @@
+"""Decide the posts about a vigilance that changes its colour. Pure.
+
+A second fetch, at least a minute later, must repeat a red. A jump of two colours at once goes out
+unconfirmed first; it is confirmed when a second source agrees or ten minutes have passed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from services.watch.connector import POLL_DELAY, read_stored_time
+from services.watch.french import COLOURS
+from services.watch.parsing import format_instant
+
+JUMP_DELAY: Final = timedelta(minutes=10)
+HOLD_SEVERITY: Final = 2
+SEVERITY: Final = {"jaune": 1, "orange": 3, "rouge": 4}
+
+
+class Step(StrEnum):
+    NONE = "none"
+    ALERT = "alert"
+    UPDATE = "update"
+    CANCEL = "cancel"
+    HOLD = "hold"
+    WITHDRAW = "withdraw"
+    """Take a held report back: the red did not stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    step: Step
+    references: tuple[str, ...] = ()
+    opened: bool = False
+    """True if the matter stands as an alert, not as an information."""
+    wait: bool = False
+    """True if the same must be seen again soon."""
+    confirms: bool = False
+    """True if a held report of the same edition may have taken the alias."""
+
+
+def decide_colour(
+    state: dict[str, Any], colour: str, edition: str, now: datetime, *, agreed: bool
+) -> Decision:
+    """Decide the step from the colour that was said to the one that is read.
+
+    `state` is the memory of the matter; the pending red in it is kept up to date here. The caller
+    posts, and notes the result with `note_said`.
+    """
+    said: str | None = state.get("colour")
+    if colour == "rouge" and said != "rouge":
+        return _decide_red(state, said, edition, now, agreed=agreed)
+    held = state.pop("pending", {}).get("alias")
+    rank, before = COLOURS.index(colour), COLOURS.index(said or "vert")
+    last = (state["alias"],) if state.get("alias") else ()
+    if held is not None and rank <= before:
+        return Decision(Step.WITHDRAW, (held,), bool(state.get("opened")))
+    if rank == before:
+        return Decision(Step.NONE)
+    if rank < before:
+        return Decision(Step.CANCEL, last, bool(state.get("opened")))
+    if state.get("opened") and last and state.get("step") != Step.CANCEL:
+        return Decision(Step.UPDATE, last, opened=True)
+    return Decision(Step.ALERT, (held,) if held else (), opened=colour != "jaune")
+
+
+def _decide_red(
+    state: dict[str, Any], said: str | None, edition: str, now: datetime, *, agreed: bool
+) -> Decision:
+    pending = state.setdefault("pending", {"since": format_instant(now), "edition": ""})
+    is_jump = said in ("vert", "jaune")
+    if pending["edition"] != edition:
+        pending |= {"edition": edition, "seen": format_instant(now)}
+        if is_jump and not pending.get("alias"):
+            return Decision(Step.HOLD, opened=True, wait=True)
+        return Decision(Step.NONE, wait=True)
+    if now - read_stored_time(pending["seen"]) < POLL_DELAY:
+        return Decision(Step.NONE, wait=True)
+    waited = now - read_stored_time(pending["since"])
+    if is_jump and not agreed and waited < JUMP_DELAY:
+        return Decision(Step.NONE, wait=True)
+    held = pending.get("alias")
+    del state["pending"]
+    stands = bool(state.get("opened")) and state.get("step") != Step.CANCEL
+    last = (state["alias"],) if stands else ()
+    references = (*last, *((held,) if held else ()))
+    return Decision(
+        Step.UPDATE if references else Step.ALERT,
+        references,
+        opened=True,
+        confirms=held is not None,
+    )
+
+
+def note_said(state: dict[str, Any], decision: Decision, colour: str, alias: str) -> None:
+    """Keep the last post of a matter."""
+    if decision.step is Step.HOLD:
+        state["pending"]["alias"] = alias
+        return
+    state |= {
+        "colour": colour,
+        "alias": alias,
+        "opened": decision.opened and colour != "vert",
+        "step": decision.step.value,
+    }
+
+
+def build_alert_fields(decision: Decision, colour: str) -> dict[str, Any]:
+    """Return type, severity, certainty, message type and references of a post."""
+    fields: dict[str, Any] = {
+        "type": "weather_alert" if decision.opened else "info",
+        "severity": SEVERITY[colour],
+        "references": list(decision.references),
+    }
+    if decision.step is Step.HOLD:
+        fields |= {"severity": HOLD_SEVERITY, "certainty": "unconfirmed"}
+    if decision.references:
+        fields["msg_type"] = "Update"
+    return fields
