@@ -31,6 +31,7 @@ from services.console.documents import retex_api, sitreps_api
 from services.console.documents.pdf import Typesetter
 from services.console.evidence import api as evidence_api
 from services.console.exercises import api as exercises_api
+from services.console.feeds import api as feeds_api
 from services.console.http import commands_api
 from services.console.http.compression import CompressionMiddleware
 from services.console.http.decisions import (
@@ -122,6 +123,7 @@ ROUTERS: Final = (
     reports_api.router,
     logbook_api.router,
     exercises_api.router,
+    feeds_api.router,
     commands_api.router,
     changes_api.router,
     reference_api.router,
@@ -363,6 +365,7 @@ async def open_console(settings: Settings) -> AsyncIterator[FastAPI]:
         app.state.territory = settings.territory
         app.state.public_url = (OidcSettings().public_url or settings.url).rstrip("/")
         app.state.sources = SourceClient(settings.url)
+        app.state.feed_status = settings.data.feed_status
         app.state.typesetter, app.state.costs = Typesetter(outlines), ExpensiveWork()
         app.state.kafka = settings.kafka
         app.state.signing_key = lambda: SigningKey.open(settings.data.secrets)

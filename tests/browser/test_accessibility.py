@@ -25,6 +25,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "signaler": ("/signaler", 390, 844, False),
     "exercices": ("/realms", 1440, 900, False),
     "sources": ("/sources", 1440, 900, False),
+    "feeds": ("/flux", 1440, 900, False),
     "connexion": ("/connexion", 390, 844, True),
     "releve": ("/releve", 1440, 900, True),
     "annuaire": ("/annuaire", 1440, 900, False),
@@ -130,6 +131,7 @@ def test_no_defect_in_either_theme_and_nothing_scrolls_sideways_on_a_small_phone
     renewed = pytestconfig.getoption("--screenshots") and name not in (
         "exercices",
         "sources",
+        "feeds",
         "personnes",
         "compte",
         "guide",

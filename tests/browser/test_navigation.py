@@ -29,6 +29,7 @@ EVERYWHERE = {
     "/donnees",
     "/retex",
     "/sources",
+    "/flux",
     "/compte",
     "/reaffectation",
     "/appareil",

@@ -99,6 +99,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Destination, ...]], ...]] = (
                 "reference", "/donnees", N_("Données de référence"), Permission.REFERENCE_DECIDE
             ),
             Destination("sources", "/sources", N_("Sources"), _LOG),
+            Destination("feeds", "/flux", N_("Flux officiels"), _LOG),
             Destination("people", "/personnes", N_("Personnes et droits"), Permission.AUDIT_READ),
             Destination("account", "/compte", N_("Mon compte")),
             Destination("device", "/appareil", N_("Cet appareil"), Permission.INCIDENT_ACKNOWLEDGE),

@@ -184,6 +184,13 @@ def _add_screens(router: APIRouter, queries: Queries) -> None:
             "sources.html", await PlanningScreens(queries).sources(request), choice
         )
 
+    @router.get("/flux", name="feeds.html")
+    async def feeds(request: Request) -> Response:
+        """Show the official feeds. Not cached, like the sources."""
+        return render_response(
+            "feeds.html", await PlanningScreens(queries).feeds(request), DisplayChoice.of(request)
+        )
+
     @router.get("/appels/{id}/reponses", name="answers.html")
     async def answers(request: Request, id: str) -> Response:
         """Show the answers. Not cached: it names people, and every reading is recorded."""

@@ -39,7 +39,7 @@ WORDS: Final = {"INFORMATION": "seuil d’information", "ALERTE": "seuil d’ale
 
 
 class _Pollutant(StrictModel):
-    nom: str
+    nom: Literal["NO2", "O3", "PM10", "PM2.5", "PM25", "SO2"]
     niveau: Literal["-", "INFORMATION", "ALERTE"]
 
 

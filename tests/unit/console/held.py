@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any, Final, cast
 
 import httpx
@@ -308,6 +309,7 @@ def application(
         Typesetter(outlines()),
     )
     app.state.costs, app.state.directory = ExpensiveWork(), People()
+    app.state.costs, app.state.feed_status = ExpensiveWork(), Path("no watch here")
     add_routes(app, build_pages_router(model, links, send, keep))
     return app
 

@@ -1,0 +1,1 @@
+"""Official feeds on pages and in the API."""

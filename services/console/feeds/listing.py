@@ -1,0 +1,53 @@
+"""Describe official feeds for the API and the page, those that need a person first."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from schemas.feeds import FeedList, FeedStatus
+from services.console.feeds.resources import OfficialFeed, OfficialFeeds
+
+_ORDER: Final = ("silent", "auth", "drift", "refused", "stale", "retry", "new", "ok", "off")
+
+
+def list_feeds(found: FeedList | None, now: datetime) -> OfficialFeeds:
+    """Return the feeds in the order in which somebody should look at them."""
+    if found is None:
+        return OfficialFeeds(known=False, items=[])
+    items = [_describe(status, now) for status in found.items]
+    items.sort(key=lambda feed: (_ORDER.index(feed.state), feed.title))
+    return OfficialFeeds(known=True, items=items)
+
+
+def choose_state(status: FeedStatus, now: datetime) -> str:
+    """Return the state of a feed in one word."""
+    if not status.enabled:
+        return "off"
+    if status.verdict == "auth":
+        return "auth"
+    if status.is_late(now):
+        return "silent"
+    if status.verdict in ("ok", "unchanged"):
+        return "ok"
+    return status.verdict if status.verdict in _ORDER else "new"
+
+
+def _describe(status: FeedStatus, now: datetime) -> OfficialFeed:
+    return OfficialFeed(
+        name=status.name,
+        title=status.title,
+        state=choose_state(status, now),
+        last_word=status.word,
+        edition=status.edition,
+        edition_at=status.edition_at,
+        understood_at=status.understood_at,
+        fetched_at=status.fetched_at,
+        period_s=status.poll_s,
+        stale_after_s=status.stale_after_s,
+        heartbeat_s=status.heartbeat_s,
+        fault=status.fault,
+        waiting=status.waiting,
+        last_report=status.last_post.headline if status.last_post else None,
+        last_report_at=status.last_post.at if status.last_post else None,
+    )

@@ -1,0 +1,92 @@
+"""The page of official feeds: age by the publisher's clock, last word, and who is silent."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from schemas.feeds import FeedList, FeedStatus, LastPost
+from services.console.feeds.listing import list_feeds
+from services.console.feeds.page import build_feed_lines
+from services.console.feeds.status_file import read_feeds
+from services.console.i18n import get_translator
+from tests.unit.console.held import browsing
+from tests.unit.console.test_every_screen import REALM, crisis
+
+NOW = datetime.now(UTC)
+
+
+def make_status(name: str, **changes: object) -> FeedStatus:
+    fields: dict[str, object] = {
+        "name": name,
+        "title": f"Flux {name}",
+        "enabled": True,
+        "verdict": "ok",
+        "fault": "",
+        "edition": "e",
+        "edition_at": NOW - timedelta(minutes=42),
+        "fetched_at": NOW,
+        "understood_at": NOW,
+        "enabled_at": NOW - timedelta(days=1),
+        "poll_s": 600,
+        "stale_after_s": 7200,
+        "heartbeat_s": 14400,
+        "word": "vert",
+        "last_post": LastPost(headline="Seine à Paris-Austerlitz 1,12 m", at=NOW),
+        "waiting": 0,
+    }
+    return FeedStatus.model_validate(fields | changes)
+
+
+def test_a_feed_that_needs_a_person_comes_first() -> None:
+    silent = make_status("b", understood_at=NOW - timedelta(minutes=21), verdict="retry")
+    off = make_status("a", enabled=False)
+    found = list_feeds(FeedList(written_at=NOW, items=(off, make_status("c"), silent)), NOW)
+    assert [(feed.name, feed.state) for feed in found.items] == [
+        ("b", "silent"),
+        ("c", "ok"),
+        ("a", "off"),
+    ]
+
+
+def test_a_line_says_the_age_by_the_clock_of_the_publisher() -> None:
+    found = list_feeds(FeedList(written_at=NOW, items=(make_status("a"),)), NOW)
+    lines = build_feed_lines(found, NOW, get_translator("fr"))
+    assert lines is not None
+    assert (lines[0].age, lines[0].last_word, lines[0].tone) == ("42 min", "vert", "")
+
+
+def test_a_state_that_nobody_renews_is_unknown(tmp_path: Path) -> None:
+    file = tmp_path / "status.json"
+    assert read_feeds(file, NOW) is None
+    file.write_text(FeedList(written_at=NOW, items=(make_status("a"),)).model_dump_json())
+    assert read_feeds(file, NOW) is not None
+    assert read_feeds(file, NOW + timedelta(minutes=2)) is None
+    file.write_text("{")
+    assert read_feeds(file, NOW) is None
+
+
+WORDS = {
+    "fr": ("leur état est inconnu", "format inattendu"),
+    "en": ("their state is unknown", "unexpected format"),
+}
+
+
+@pytest.mark.parametrize("lang", ["fr", "en"])
+async def test_the_page_and_the_api_show_the_feeds(tmp_path: Path, lang: str) -> None:
+    browser, _ = browsing(crisis())
+    unknown, drifting = WORDS[lang]
+    assert unknown in (await browser.get(f"/flux?realm={REALM}", lang=lang)).text
+    file = tmp_path / "status.json"
+    status = make_status("a", verdict="drift", waiting=2)
+    written = FeedList(written_at=datetime.now(UTC), items=(status,))
+    file.write_text(written.model_dump_json())
+    browser.app.state.feed_status = file
+    page = (await browser.get(f"/flux?realm={REALM}", lang=lang)).text
+    assert "Flux a" in page
+    assert drifting in page
+    listed = (await browser.get(f"/api/v1/feeds?realm={REALM}")).json()
+    assert listed["known"] is True
+    assert listed["items"][0]["state"] == "drift"
