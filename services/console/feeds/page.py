@@ -10,7 +10,7 @@ from services.console.feeds.resources import OfficialFeed, OfficialFeeds
 from services.console.i18n import N_, Translator
 
 _WORDS: Final = {
-    "silent": N_("se tait"),
+    "silent": N_("muet"),
     "auth": N_("clé refusée"),
     "drift": N_("format inattendu"),
     "refused": N_("illisible"),

@@ -8,7 +8,7 @@ from services.console.resources.base import Resource, Time
 
 
 class OfficialFeed(Resource):
-    """One official feed and its last word. Rule D110."""
+    """One official feed and its last word. Rule D120."""
 
     name: str
     title: str

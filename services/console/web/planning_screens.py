@@ -181,7 +181,7 @@ class PlanningScreens(CrisisScreens):
         }
 
     async def feeds(self, request: Request) -> dict[str, Any]:
-        """Build `feeds.html`: the official feeds, their age and their last word. Rule D110."""
+        """Build `feeds.html`: the official feeds, their age and their last word. Rule D120."""
         require_reader(request, Permission.LOG_READ)
         x = await self._load(request, "feeds")
         now = datetime.now(UTC)
