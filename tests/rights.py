@@ -186,6 +186,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /api/v1/improvements": LOG,
     "GET /api/v1/incidents/{id}/export": EVIDENCE,
     "GET /api/v1/headcounts/{id}/answers": CELL,
+    "GET /api/v1/people": PILOT,
     # decisions
     "POST /api/v1/reassignments/compute": LEVEL,
     "POST /api/v1/reassignments/{proposal}/approve": LEVEL,

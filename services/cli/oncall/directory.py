@@ -12,6 +12,7 @@ import re
 import secrets
 from collections.abc import Coroutine, Iterable
 from datetime import UTC, datetime, time
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -24,6 +25,7 @@ from schemas.oncall import DAY_MIN, NoteReachability, ReachRow
 from schemas.reference import CONTACT_TOKEN_PREFIX
 from schemas.topics import select_urgent_topic
 from services.cli.client import error_text, require_broker
+from services.console.exports.tables import unescape_formula
 from services.delivery.channels.sms.origin import normalize_dialled_number
 from services.delivery.channels.webhook.driver import is_allowed_url
 from services.runtime.decider.input_marks import InputMarks
@@ -59,29 +61,33 @@ class AddressInvalid(ValueError):
 def read_contacts(lines: Iterable[str]) -> list[Contact]:
     """Read contacts from CSV: one line per contact point, in order of preference.
 
-    Columns: `COLUMNS`, optionally `site` and `quiet` (`21:00-07:00`). Raises DirectoryInvalid.
+    Columns: `COLUMNS`, optionally `site` and `quiet` (`21:00-07:00`), separated by commas or, as an
+    export writes them, by semicolons. Raises DirectoryInvalid.
     """
-    reader = csv.DictReader(lines)
+    rows = iter(lines)
+    titles = next(rows, "")
+    separator = ";" if ";" in titles else ","
+    reader = csv.DictReader(chain((titles,), rows), delimiter=separator)
     if missing := set(COLUMNS) - set(reader.fieldnames or ()):
         raise DirectoryInvalid(f"line 1: missing columns {', '.join(sorted(missing))}")
     names: dict[str, tuple[str | None, str, str | None]] = {}
     points: dict[str, list[ContactPoint]] = {}
     problems: list[str] = []
-    for row in reader:
+    for line in reader:
+        row = {name: _strip_apostrophe(value) for name, value in line.items()}
+        reachable = bool(row["channel"] or row["address"])
         try:
             verified = datetime.fromisoformat(row["verified_at"]) if row["verified_at"] else None
             if verified is not None and verified.tzinfo is None:
                 verified = verified.replace(tzinfo=UTC)
             at = None if verified is None else int(verified.timestamp() * 1000)
-            point = ContactPoint.model_validate(
-                {
-                    "channel": row["channel"],
-                    "address": (row["address"] or "").strip(),
-                    "verified_at": at,
-                    "quiet": _parse_quiet_hours(row.get("quiet") or ""),
-                }
-            )
-            point = _normalize_address(point)
+            given = {
+                "channel": row["channel"],
+                "address": (row["address"] or "").strip(),
+                "verified_at": at,
+                "quiet": _parse_quiet_hours(row.get("quiet") or ""),
+            }
+            point = _normalize_address(ContactPoint.model_validate(given)) if reachable else None
             Contact.model_validate(
                 {
                     "person": row["person"],
@@ -107,7 +113,7 @@ def read_contacts(lines: Iterable[str]) -> list[Contact]:
         names.setdefault(
             row["person"], (row["name"] or None, row["language"] or "fr", row.get("site") or None)
         )
-        points.setdefault(row["person"], []).append(point)
+        points.setdefault(row["person"], []).extend([point] if point is not None else [])
     if problems:
         raise DirectoryInvalid("\n".join(problems))
     return [
@@ -122,6 +128,11 @@ def read_contacts(lines: Iterable[str]) -> list[Contact]:
         )
         for person, (name, language, site) in names.items()
     ]
+
+
+def _strip_apostrophe(value: Any) -> Any:
+    """Remove the apostrophe that an export puts before a text such as `+33612345678`."""
+    return unescape_formula(value) if isinstance(value, str) else value
 
 
 def _normalize_address(point: ContactPoint) -> ContactPoint:

@@ -43,6 +43,7 @@ ACT_LABELS: Final = {
     "source.added": N_("source ajoutée"),
     "source.changed": N_("source changée"),
     "directory.read": N_("annuaire lu"),
+    "directory.exported": N_("annuaire exporté"),
 }
 PERSON_ROLES: Final = tuple(r for r in Role if r not in (Role.SOURCE, Role.POSTER))
 """Roles of a person's account or a wall."""

@@ -10,6 +10,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
+from services.console.exports.formats import MAP_RESPONSES, MapForm
+from services.console.exports.tables import (
+    FileNaming,
+    build_geojson_response,
+    read_all_pages,
+    stream_csv_response,
+)
 from services.console.http.answers import RESPONSES
 from services.console.http.context import (
     Cursor,
@@ -19,6 +26,8 @@ from services.console.http.context import (
     Multiple,
     require_decision,
 )
+from services.console.i18n import get_translator
+from services.console.logbook.line_table import list_line_columns, list_line_features
 from services.console.logbook.notes import Note, add_note
 from services.console.resources import KindOfLine, Line, Page
 from services.runtime.identity.permissions import Permission
@@ -30,26 +39,43 @@ class LogNote(Note):
     incident: str | None = None
 
 
-@router.get("", summary="List lines, newest first")
+@router.get(
+    "",
+    response_model=Page[Line],
+    responses=MAP_RESPONSES,
+    summary="List lines, newest first; also as CSV and GeoJSON",
+)
 async def list_lines(
     reader: LogReader,
     kind: Multiple[KindOfLine],
+    form: MapForm,
     incident: str | None = None,
     site: str | None = None,
     limit: Limit = 100,
     cursor: Cursor = None,
-) -> Page[Line]:
-    return await reader.model.timeline(
-        reader.realm,
-        as_of=reader.as_of,
-        lang=reader.lang,
-        incident=incident,
-        site=site,
-        kind=kind,
-        texts=True,
-        limit=limit,
-        cursor=cursor,
-    )
+) -> Page[Line] | Response:
+    async def read(limit: int, after: str | None) -> Page[Line]:
+        return await reader.model.timeline(
+            reader.realm,
+            as_of=reader.as_of,
+            lang=reader.lang,
+            incident=incident,
+            site=site,
+            kind=kind,
+            texts=True,
+            limit=limit,
+            cursor=after,
+        )
+
+    if form == "json":
+        return await read(limit, cursor)
+    names = (await reader.model.reference(reader.realm, as_of=reader.as_of)).names
+    about = FileNaming(reader.realm, "main-courante", reader.lang)
+    if form == "geojson":
+        lines = await read_all_pages(read)
+        return build_geojson_response(list_line_features(lines, names), about)
+    columns = list_line_columns(names, get_translator(reader.lang))
+    return await stream_csv_response(columns, read, about)
 
 
 @router.post("", responses=RESPONSES, summary="Write a line")

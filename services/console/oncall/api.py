@@ -13,6 +13,8 @@ from pydantic import AwareDatetime, Field
 
 from schemas.base import Instant
 from schemas.oncall import DrillLadders, ImportDuties, OverrideDuty, Place, SwapDuties, WithdrawDuty
+from services.console.exports.formats import TABLE_RESPONSES, TableForm
+from services.console.exports.tables import FileNaming, build_csv_response
 from services.console.http.answers import RESPONSES, require_text, send_decision
 from services.console.http.context import (
     Cursor,
@@ -29,9 +31,11 @@ from services.console.http.context import (
     to_instant,
 )
 from services.console.http.fair_queue import ExpensiveWork
+from services.console.i18n import get_translator
 from services.console.oncall.feed_links import FeedLink, FeedLinkInvalid, FeedLinks
 from services.console.oncall.resources import Drill, OnCall, Readiness, ScheduleChange
 from services.console.oncall.schedule import MAX_SPAN_MS
+from services.console.oncall.shift_table import list_shift_columns, list_shift_rows
 from services.console.resources import Page, Resource, Time, to_datetime
 from services.oncall.assignment import CalendarShifts as Found
 from services.oncall.assignment import (
@@ -148,16 +152,22 @@ def _parse_window(start: str | None, end: str | None) -> tuple[Instant | None, I
 
 @router.get(
     "/oncall",
-    summary="Show the people on call now and over a period, with gaps and exceeded working time",
+    response_model=OnCall,
+    responses=TABLE_RESPONSES,
+    summary=(
+        "Show the people on call now and over a period, with gaps and exceeded working time; "
+        "also as CSV"
+    ),
 )
 async def get_on_call(
     reader: LogReader,
     part: PageRequest,
+    form: TableForm,
     start: Annotated[TimeParameter, Query(alias="from")] = None,
     end: Annotated[TimeParameter, Query(alias="to")] = None,
     role: str | None = None,
     scope: str | None = None,
-) -> OnCall:
+) -> OnCall | Response:
     first, last = _parse_window(start, end)
     found = await reader.model.on_call(
         reader.realm,
@@ -168,6 +178,11 @@ async def get_on_call(
         role=role,
         scope=scope,
     )
+    if form == "csv":
+        names = (await reader.model.reference(reader.realm, as_of=reader.as_of)).names
+        columns = list_shift_columns(names, get_translator(reader.lang))
+        about = FileNaming(reader.realm, "astreintes", reader.lang)
+        return build_csv_response(columns, list_shift_rows(found.items), about)
     posts = part.of(found.items)
     return found.model_copy(update={"items": posts.items, "next": posts.next})
 

@@ -10,6 +10,13 @@ from pydantic import Field, field_validator
 
 from schemas.commands import SetLevel
 from schemas.words import Level, SiteStatus
+from services.console.exports.formats import MAP_RESPONSES, MapForm
+from services.console.exports.tables import (
+    FileNaming,
+    build_csv_response,
+    build_geojson_response,
+    read_all_pages,
+)
 from services.console.http.answers import RESPONSES, VERSIONED, send_decision
 from services.console.http.context import (
     Cursor,
@@ -24,6 +31,7 @@ from services.console.http.context import (
     set_etag,
 )
 from services.console.http.scopes import check_incident
+from services.console.i18n import get_translator
 from services.console.resources import (
     Changes,
     Commune,
@@ -36,6 +44,7 @@ from services.console.resources import (
     Resource,
     Site,
 )
+from services.console.sites.site_table import list_site_columns, list_site_features
 from services.runtime.identity.permissions import Permission
 
 router = APIRouter(prefix="/api/v1", tags=["picture"])
@@ -94,10 +103,16 @@ async def list_changes(
     )
 
 
-@router.get("/sites", summary="List the sites of the territory")
+@router.get(
+    "/sites",
+    response_model=Page[Site],
+    responses=MAP_RESPONSES,
+    summary="List the sites of the territory; also as CSV and GeoJSON",
+)
 async def list_sites(
     reader: RealmReader,
     status: Multiple[SiteStatus],
+    form: MapForm,
     kind: str | None = None,
     pole: str | None = None,
     commune: str | None = None,
@@ -105,21 +120,31 @@ async def list_sites(
     q: Annotated[str | None, Query(max_length=100)] = None,
     limit: Limit = 1000,
     cursor: Cursor = None,
-) -> Page[Site]:
-    return await reader.model.sites(
-        reader.realm,
-        as_of=reader.as_of,
-        lang=reader.lang,
-        status=status,
-        kind=kind,
-        pole=pole,
-        commune=commune,
-        incident=incident,
-        q=q,
-        limit=limit,
-        cursor=cursor,
-        members_too=True,
-    )
+) -> Page[Site] | Response:
+    async def read(limit: int, after: str | None) -> Page[Site]:
+        return await reader.model.sites(
+            reader.realm,
+            as_of=reader.as_of,
+            lang=reader.lang,
+            status=status,
+            kind=kind,
+            pole=pole,
+            commune=commune,
+            incident=incident,
+            q=q,
+            limit=limit,
+            cursor=after,
+            members_too=form == "json",
+        )
+
+    if form == "json":
+        return await read(limit, cursor)
+    found, _ = await read_all_pages(read), get_translator(reader.lang)
+    about = FileNaming(reader.realm, "sites", reader.lang)
+    if form == "geojson":
+        return build_geojson_response(list_site_features(found, _), about)
+    names = (await reader.model.reference(reader.realm, as_of=reader.as_of)).names
+    return build_csv_response(list_site_columns(names, _), found, about)
 
 
 @router.get("/sites/{id}", summary="Show one site")

@@ -356,6 +356,7 @@ class PlanningScreens(CrisisScreens):
         return {
             **self._around(request, x),
             "week": monday.isocalendar().week,
+            "span": {"from": edges[0], "to": edges[-1]},
             "posts": found.items,
             "proof": proof,
             "decided": duty.list_decisions(decided.items, now, x.names, x._),

@@ -204,6 +204,12 @@ class ScreenShell:
         query = {k: v for k, v in {**stays, **params}.items() if v is not None}
         return f"{path}?{urlencode(query)}" if query else path
 
+    def export_url(self, path: str, form: str, query: Mapping[str, object]) -> str:
+        """Build the link to a list as a file, of this realm and at this time."""
+        at = None if self.moment is None else self.moment.isoformat()
+        given = {"realm": self.realm.name, "as_of": at, **query, "format": form}
+        return f"{path}?{urlencode({k: v for k, v in given.items() if v})}"
+
     @property
     def login(self) -> str:
         """The login page with the way back to this realm."""

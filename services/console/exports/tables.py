@@ -1,0 +1,183 @@
+"""Write lists as CSV that a spreadsheet opens with a double click.
+
+UTF-8 with a BOM, semicolons, CRLF (RFC 4180), a title per column in the reader's language, local
+times. A text that a spreadsheet would take for a formula gets an apostrophe in front.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar
+from zoneinfo import ZoneInfo
+
+import orjson
+from fastapi.responses import Response, StreamingResponse
+
+from services.console.exports.formats import CSV, GEOJSON
+from services.console.i18n import Translator, get_translator
+from services.console.resources.base import Page, Resource
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Resource)
+Cell = str | int | float | bool | datetime | Sequence[str] | None
+BOM: Final = "\ufeff"
+SEPARATOR: Final = ";"
+LIST_SEPARATOR: Final = ", "
+FORMULA_SIGNS: Final = frozenset("=+-@\t\r\n＝＋－＠")
+"""First characters of a text that a spreadsheet computes, also as full-width characters."""
+_PARIS: Final = ZoneInfo("Europe/Paris")
+PAGE_ROWS: Final = 1000
+"""Rows that are read at once."""
+CSV_TYPE: Final = f"{CSV}; charset=utf-8; header=present"
+_UNPRINTABLE: Final = {code: None for code in range(32) if chr(code) not in "\t\n\r"}
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[T]):
+    """A column of a table: its title in French, and the cell of each row."""
+
+    title: str
+    cell: Callable[[T], Cell]
+
+
+Columns = Sequence[Column[T]]
+"""Columns of a table, from left to right."""
+
+
+def write_cell(value: Cell, _: Translator) -> str:
+    """Return the text of a cell; a number stays one, a text never becomes a formula."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return _("oui") if value else _("non")
+        case int():
+            return str(value)
+        case float():
+            number = str(int(value)) if value.is_integer() else repr(value)
+            return number.replace(".", ",") if _.lang == "fr" else number
+        case datetime():
+            return value.astimezone(_PARIS).strftime("%Y-%m-%d %H:%M:%S")
+        case str():
+            return escape_formula(value)
+        case _:
+            return escape_formula(LIST_SEPARATOR.join(value))
+
+
+def escape_formula(text: str) -> str:
+    """Put an apostrophe before a text that a spreadsheet would compute; drop control characters.
+
+    Leading spaces hide no sign: some programs drop them before they look.
+    """
+    plain = text.translate(_UNPRINTABLE)
+    first = plain.lstrip(" \u00a0")[:1]
+    return f"'{plain}" if first in FORMULA_SIGNS and first else plain
+
+
+def unescape_formula(text: str) -> str:
+    """Remove the apostrophe of `escape_formula` from a cell that comes back."""
+    return text[1:] if text[:1] == "'" and escape_formula(text[1:]) == text else text
+
+
+def write_rows(columns: Columns[T], rows: Iterable[T], _: Translator) -> str:
+    """Return rows as CSV lines, without titles."""
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=SEPARATOR, lineterminator="\r\n")
+    for row in rows:
+        writer.writerow([write_cell(column.cell(row), _) for column in columns])
+    return out.getvalue()
+
+
+def write_titles(columns: Columns[T], _: Translator) -> str:
+    """Return the first line of a table, with the BOM."""
+    out = io.StringIO()
+    csv.writer(out, delimiter=SEPARATOR, lineterminator="\r\n").writerow(
+        [_(column.title) for column in columns]
+    )
+    return BOM + out.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class FileNaming:
+    """Realm, list and language of a file."""
+
+    realm: str
+    name: str
+    lang: str
+
+    def build_headers(self, extension: str) -> dict[str, str]:
+        """Return the headers of a file to keep: `vigie-92-sites.csv`."""
+        safe = "".join(
+            c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in self.realm
+        )
+        return {
+            "Content-Disposition": f'attachment; filename="vigie-{safe}-{self.name}.{extension}"',
+            "Content-Language": self.lang,
+            "Vary": "Accept, Accept-Language",
+            "X-Content-Type-Options": "nosniff",
+        }
+
+
+ReadPage = Callable[[int, str | None], Awaitable[Page[R]]]
+"""Reader of one page of a list, by its size and its cursor."""
+
+
+async def read_all_pages(read: ReadPage[R]) -> list[R]:
+    """Return a whole list."""
+    page = await read(PAGE_ROWS, None)
+    rows = list(page.items)
+    while page.next is not None:
+        page = await read(PAGE_ROWS, page.next)
+        rows += page.items
+    return rows
+
+
+def build_csv_response(columns: Columns[T], rows: Iterable[T], about: FileNaming) -> Response:
+    """Return a whole list as a CSV file."""
+    _ = get_translator(about.lang)
+    text = write_titles(columns, _) + write_rows(columns, rows, _)
+    return Response(text.encode(), 200, about.build_headers("csv"), CSV_TYPE)
+
+
+async def stream_csv_response(
+    columns: Columns[R], read: ReadPage[R], about: FileNaming
+) -> Response:
+    """Return a long list as a CSV file, page by page.
+
+    The first page is read before the answer begins, so its refusal is still a problem document.
+    """
+    _ = get_translator(about.lang)
+    first = await read(PAGE_ROWS, None)
+
+    async def write() -> AsyncIterator[bytes]:
+        page = first
+        yield (write_titles(columns, _) + write_rows(columns, page.items, _)).encode()
+        while page.next is not None:
+            page = await read(PAGE_ROWS, page.next)
+            yield write_rows(columns, page.items, _).encode()
+
+    return StreamingResponse(write(), 200, about.build_headers("csv"), CSV_TYPE)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A point on the map, in degrees (WGS 84)."""
+
+    lat: float
+    lon: float
+
+
+def build_feature(id: str, place: Place | None, properties: dict[str, Any]) -> dict[str, Any]:
+    """Return a GeoJSON feature; one without a place has no geometry (RFC 7946, 3.2)."""
+    point = None if place is None else {"type": "Point", "coordinates": [place.lon, place.lat]}
+    return {"type": "Feature", "id": id, "geometry": point, "properties": properties}
+
+
+def build_geojson_response(features: Sequence[dict[str, Any]], about: FileNaming) -> Response:
+    """Return features as a GeoJSON file."""
+    body = orjson.dumps({"type": "FeatureCollection", "features": features})
+    return Response(body, 200, about.build_headers("geojson"), GEOJSON)

@@ -1,0 +1,268 @@
+"""Lists as files: each column says what it is, no text becomes a formula, and what was exported can be imported."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from schemas.directory import Contact, ContactPoint
+from schemas.words import Channel
+from services.cli.oncall.directory import read_contacts
+from services.console.accounts.people_api import COLUMNS, list_contact_rows
+from services.console.exports.formats import choose_form
+from services.console.exports.tables import (
+    BOM,
+    Column,
+    Columns,
+    FileNaming,
+    build_csv_response,
+    escape_formula,
+    read_all_pages,
+    stream_csv_response,
+    unescape_formula,
+    write_cell,
+)
+from services.console.i18n import get_translator
+from services.console.logbook.lines import LineRecord, build_key
+from services.console.resources import CommandResult, Page
+from services.runtime.secrets.vault import TextItem
+from tests.unit.console.held import browsing
+from tests.unit.console.test_every_screen import REALM, START, crisis
+
+FR, EN = get_translator("fr"), get_translator("en")
+FORMULAS = (
+    "=1+1",
+    "+33612345678",
+    "-2+3",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    "  =HYPERLINK(A1)",
+    "\u00a0=1",
+    "＝1",
+    "＋1",
+    "－1",
+    "＠A1",
+    "\x00=1",
+)
+
+
+def table(text: str) -> list[dict[str, str]]:
+    """Read a table as a spreadsheet does."""
+    assert text.startswith(BOM)
+    return list(csv.DictReader(io.StringIO(text.removeprefix(BOM)), delimiter=";"))
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_a_text_never_becomes_a_formula(text: str) -> None:
+    assert write_cell(text, FR).startswith("'")
+    assert write_cell([text, "x"], FR).startswith("'")
+
+
+@pytest.mark.parametrize("text", ["", " ", "Collège", "a=b", "12-14 rue X", "'à vérifier'"])
+def test_any_other_text_stays_as_it_is(text: str) -> None:
+    assert escape_formula(text) == text
+
+
+@pytest.mark.parametrize("text", ["+33612345678", "=1", "Collège", "l’eau", "'à vérifier'"])
+def test_a_cell_that_comes_back_is_the_text_again(text: str) -> None:
+    assert unescape_formula(escape_formula(text)) == text
+
+
+def test_numbers_stay_numbers_in_the_way_of_the_language() -> None:
+    assert [write_cell(v, FR) for v in (-3, 2.5, 100.0, True, None)] == [
+        "-3",
+        "2,5",
+        "100",
+        "oui",
+        "",
+    ]
+    assert write_cell(2.5, EN) == "2.5"
+
+
+def test_times_are_those_of_paris() -> None:
+    assert write_cell(datetime(2027, 2, 11, 8, 40, tzinfo=UTC), FR) == "2027-02-11 09:40:00"
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        (None, "json"),
+        ("*/*", "json"),
+        ("text/html,application/json", "json"),
+        ("text/csv", "csv"),
+        ("text/csv;q=0.5, application/json", "json"),
+        ("application/json;q=0.1, text/csv;q=0.5", "csv"),
+        ("application/geo+json", "geojson"),
+        ("text/csv;q=0", "json"),
+        ("text/csv;q=x", "json"),
+    ],
+)
+def test_the_header_accept_chooses_the_form(accept: str | None, form: str) -> None:
+    assert choose_form(accept, ("json", "csv", "geojson")) == form
+
+
+def test_a_form_that_a_list_has_not_is_not_chosen() -> None:
+    assert choose_form("application/geo+json", ("json", "csv")) == "json"
+
+
+def _lines(first: int, last: int, after: str | None) -> Page[CommandResult]:
+    rows = [
+        CommandResult(id=f"c-{n}", command_id="c", realm="92", state="applied")
+        for n in range(first, last)
+    ]
+    return Page(items=rows, next=after)
+
+
+async def _read(_limit: int, cursor: str | None) -> Page[CommandResult]:
+    return _lines(0, 2, "more") if cursor is None else _lines(2, 3, None)
+
+
+async def test_a_long_list_is_whole() -> None:
+    assert [row.id for row in await read_all_pages(_read)] == ["c-0", "c-1", "c-2"]
+
+
+async def test_sites_are_a_table_and_a_map() -> None:
+    browser, _model = browsing(crisis())
+    answer = await browser.get(f"/api/v1/sites?realm={REALM}&format=csv")
+    assert answer.headers["content-type"].startswith("text/csv; charset=utf-8")
+    assert answer.headers["content-disposition"] == 'attachment; filename="vigie-92_ex-1-sites.csv"'
+    rows = table(answer.text)
+    listed = (await browser.get(f"/api/v1/sites?realm={REALM}", accept="application/json")).json()
+    assert len(rows) == len(listed["items"])
+    (pmi,) = [row for row in rows if row["Code du site"] == "pmi-01"]
+    assert (pmi["État"], pmi["Causes"], pmi["Capacité (%)"]) == (
+        "Fermé",
+        "Coupure d’électricité",
+        "0",
+    )
+    map_ = (await browser.get(f"/api/v1/sites?realm={REALM}&format=geojson")).json()
+    assert map_["type"] == "FeatureCollection"
+    (one,) = [f for f in map_["features"] if f["id"] == "pmi-01"]
+    lon, lat = one["geometry"]["coordinates"]
+    assert (one["properties"]["status"], 2 < lon < 3, 48 < lat < 49) == ("closed", True, True)
+
+
+async def test_the_filters_of_a_list_hold_for_its_table() -> None:
+    browser, _model = browsing(crisis())
+    answer = await browser.get(f"/api/v1/sites?realm={REALM}&format=csv&status=closed&limit=1")
+    assert [row["Code du site"] for row in table(answer.text)] == ["pmi-01"]
+    english = await browser.get(f"/api/v1/sites?realm={REALM}&format=csv&status=closed", lang="en")
+    assert [row["State"] for row in table(english.text)] == ["Closed"]
+
+
+def _note(seq: int, **values: Any) -> LineRecord:
+    return LineRecord(
+        key=build_key(START, "alerts", seq, 0),
+        id=f"l-{seq}",
+        type="NoteAdded",
+        kind="note",
+        occurred_at=START,
+        recorded_at=START,
+        author="cell-1",
+        place=f"alerts/0/{seq}/0",
+        **values,
+    )
+
+
+async def test_the_logbook_is_a_table_in_which_a_note_is_no_formula() -> None:
+    held = crisis()
+    held.lines += [_note(0, text_id="words"), _note(1, site="pmi-01")]
+    browser, model = browsing(held)
+    model.words.kept["words"] = TextItem({"text": "=cmd|' /C calc'!A0"})
+    rows = table((await browser.get(f"/api/v1/log?realm={REALM}&format=csv")).text)
+    listed = await browser.get(f"/api/v1/log?realm={REALM}&limit=1000", accept="application/json")
+    assert [row["Code de la ligne"] for row in rows] == [e["id"] for e in listed.json()["items"]]
+    assert "'=cmd|' /C calc'!A0" in [row["Ligne"] for row in rows]
+    map_ = (await browser.get(f"/api/v1/log?realm={REALM}&format=geojson")).json()
+    assert [f["geometry"] is None for f in map_["features"]] == [False, True]
+
+
+async def test_the_schedule_has_a_row_for_each_shift() -> None:
+    browser, _model = browsing(crisis())
+    rows = table((await browser.get(f"/api/v1/oncall?realm={REALM}&format=csv")).text)
+    listed = (
+        await browser.get(f"/api/v1/oncall?realm={REALM}&limit=1000", accept="application/json")
+    ).json()
+    assert len(rows) == sum(len(post["holder"]) + len(post["deputy"]) for post in listed["items"])
+    assert {row["Place"] for row in rows} == {"titulaire", "suppléant"}
+
+
+class _Directory:
+    def __init__(self, *contacts: Contact) -> None:
+        self._contacts = {one.person: one for one in contacts}
+
+    def ids(self) -> list[str]:
+        return list(self._contacts)
+
+    async def get(self, person: str) -> Contact | None:
+        return self._contacts.get(person)
+
+
+class _Traces:
+    def __init__(self) -> None:
+        self.acts: list[str] = []
+
+    def trace(self, _reader: Any, act: str, _about: str) -> None:
+        self.acts.append(act)
+
+
+PEOPLE = (
+    Contact(
+        person="p-1",
+        name="=cmd; D’Artois",
+        site="pmi-01",
+        points=(
+            ContactPoint(
+                channel=Channel.SMS, address="+33612345678", verified_at=1_793_491_200_000
+            ),
+            ContactPoint(channel=Channel.EMAIL, address="a@example.org", quiet=(1260, 420)),
+        ),
+    ),
+    Contact(person="p-2", language="en"),
+)
+
+
+async def test_an_exported_directory_can_be_imported() -> None:
+    text = build_csv_response(COLUMNS, list_contact_rows(PEOPLE), FileNaming("92", "x", "en")).body
+    assert read_contacts(bytes(text).decode("utf-8-sig").splitlines()) == list(PEOPLE)
+
+
+async def test_the_directory_is_for_those_who_keep_it_and_every_reading_is_recorded() -> None:
+    browser, _model = browsing(crisis())
+    browser.app.state.directory, browser.app.state.access = (
+        _Directory(*PEOPLE),
+        (traces := _Traces()),
+    )
+    found = await browser.get(f"/api/v1/people?realm={REALM}&format=csv", role="coordinator")
+    assert [row["person"] for row in table(found.text)] == ["p-1", "p-1", "p-2"]
+    listed = await browser.get(
+        f"/api/v1/people?realm={REALM}", role="admin", accept="application/json"
+    )
+    assert [one["person"] for one in listed.json()["items"]] == ["p-1", "p-2"]
+    assert traces.acts == ["directory.exported", "directory.exported"]
+    for role in ("cell", "director", "auditor", "coordinator@pmi-01"):
+        assert (await browser.get(f"/api/v1/people?realm={REALM}", role=role)).status_code == 403, (
+            role
+        )
+    assert traces.acts == ["directory.exported", "directory.exported"]
+
+
+@pytest.mark.parametrize("page", ["/sites", "/main-courante", "/astreintes"])
+async def test_each_page_links_to_its_table(page: str) -> None:
+    browser, _model = browsing(crisis())
+    text = (await browser.get(f"{page}?realm={REALM}")).text
+    assert "format=csv" in text
+    assert "Exporter en CSV" in text
+
+
+async def test_a_long_table_is_written_page_by_page() -> None:
+    columns: Columns[CommandResult] = (Column("Code", lambda row: row.id),)
+    answer: Any = await stream_csv_response(columns, _read, FileNaming("92", "x", "fr"))
+    text = "".join([part.decode() async for part in answer.body_iterator])
+    assert [row["Code"] for row in table(text)] == ["c-0", "c-1", "c-2"]
