@@ -11,6 +11,7 @@ from schemas import (  # noqa: F401
     callouts,
     causes,
     commands,
+    communication,
     contingency,
     continuity,
     delivery,

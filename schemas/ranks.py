@@ -11,6 +11,7 @@ from typing import Final
 SITE_MANAGER_ROLE: Final = "responsable_site"
 POLE_DIRECTOR_ROLE: Final = "directeur_pole"
 TECHNICIAN_ROLE: Final = "astreinte_technique"
+COMMUNICATION_ROLE: Final = "cellule_com"
 """Roles of the organisation that rules name."""
 RANK_OF_ROLE: dict[str, int] = {
     SITE_MANAGER_ROLE: 1,
@@ -54,6 +55,15 @@ _CARD_ROLES: Final[dict[str, frozenset[str]]] = {
 }
 """Role of an account → roles of the organisation with cards that it works on."""
 
+_VALIDATORS: Final = frozenset(
+    {
+        COMMUNICATION_ROLE,
+        "coordinateur_pca",
+        "coordinator",
+        "admin",
+        "dgs_directeur_de_crise",
+    }
+)
 HOLD_ROLE: Final = "coordinateur_pca"
 """Lowest role for holding and releasing the sending, sending again, and call-outs."""
 STRATEGY_ROLE: Final = POLE_DIRECTOR_ROLE
@@ -93,6 +103,14 @@ def may_count(role: str) -> bool:
     Rule D79.
     """
     return RANK_OF_ROLE.get(role, 0) >= 1 or role == "cell" or role.startswith("cellule_")
+
+
+def may_validate_statement(role: str) -> bool:
+    """Return whether `role` may validate a statement: communication, or a leader of the crisis.
+
+    The coordinator stands in for an absent communication function. Rule D91.
+    """
+    return role in _VALIDATORS
 
 
 def may_work_card(role: str, card_role: str) -> bool:

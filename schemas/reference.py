@@ -17,6 +17,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from schemas.base import Command, Fact, Instant, Model, register_message
+from schemas.communication import Audience
 from schemas.oncall import DAY_MIN, Reach, Rotation, check_hours
 from schemas.predicates import Predicate
 from schemas.words import Channel, Effect, EventType, PlanState
@@ -33,6 +34,7 @@ class Section(StrEnum):
     STAFFING = "staffing"
     MEASURES = "measures"
     CONTACTS = "contacts"
+    STATEMENTS = "statements"
 
 
 PUBLISHING_ORDER: Final = (
@@ -44,6 +46,7 @@ PUBLISHING_ORDER: Final = (
     Section.CHANNELS,
     Section.MEASURES,
     Section.CONTACTS,
+    Section.STATEMENTS,
     Section.STAFFING,
     Section.PLANS,
 )
@@ -51,7 +54,9 @@ PUBLISHING_ORDER: Final = (
 
 Channels follow the escalations, because they replace their defaults; plans come last.
 """
-OPTIONAL_SECTIONS: Final = frozenset({Section.CHANNELS, Section.MEASURES, Section.CONTACTS})
+OPTIONAL_SECTIONS: Final = frozenset(
+    {Section.CHANNELS, Section.MEASURES, Section.CONTACTS, Section.STATEMENTS}
+)
 """Sections that a territory may omit."""
 
 
@@ -809,6 +814,32 @@ class MeasureRules(Model):
     long_outage: LongOutage | None = None
 
 
+class StatementTemplate(Model):
+    """Text of a statement for one kind of event and one audience, with blanks to fill.
+
+    Blanks are `{name}`: Vigie fills those that it knows, a person the others. Rule D91.
+    """
+
+    id: str = Field(min_length=1, max_length=64)
+    event: str = Field(description="family of incidents, or `any`")
+    audience: Audience
+    plain: bool = Field(default=False, description="plain language (FALC)")
+    title: str = Field(min_length=1, max_length=200)
+    text: str = Field(min_length=1, max_length=4000)
+    title_en: str | None = Field(default=None, max_length=200)
+    text_en: str | None = Field(default=None, max_length=4000)
+
+
+class Statements(Model):
+    """Content of `communiques.yaml`."""
+
+    section: Literal[Section.STATEMENTS] = Section.STATEMENTS
+    templates: tuple[StatementTemplate, ...]
+    blanks: dict[str, str] = Field(
+        default_factory=dict, description="blank that a person fills → what to write there"
+    )
+
+
 class MeasuresSection(Model):
     section: Literal[Section.MEASURES] = Section.MEASURES
     rules: MeasureRules
@@ -961,6 +992,7 @@ SectionData = Annotated[
     | ChannelsSection
     | MeasuresSection
     | Contacts
+    | Statements
     | Staffing,
     Field(discriminator="section"),
 ]

@@ -68,6 +68,7 @@ PUBLIC_FACTS: dict[str, tuple[str, ...]] = {
         "ImprovementChanged",
         "ContingencyChanged",
     ),
+    "statements": ("StatementChanged", "QuestionChanged"),
     "plans": ("PlanChanged", "TriggerChanged"),
     "deliveries": ("NotificationChanged", "HoldChanged", "CallOutChanged"),
     "reassignments": ("ProposalChanged", "ReassignmentChanged", "ReassignmentOrdered"),

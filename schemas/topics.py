@@ -103,6 +103,7 @@ PUBLIC_TOPICS = (
     "notifications",
     "deliveries",
     "actions",
+    "statements",
 )
 
 TOPICS: tuple[Topic, ...] = (

@@ -26,6 +26,7 @@ from schemas.attendance import AttendanceRow, CellStaffingRow
 from schemas.base import Instant
 from schemas.calling import EscalationRow, NotificationPlanned
 from schemas.causes import Cause
+from schemas.communication import QuestionRow, StatementRow
 from schemas.maintenance import LeaseRow, MaintenanceRow
 from schemas.oncall import CellShift, DutyRow, ReachRow, ReadinessRow
 from schemas.reference import SectionData
@@ -179,6 +180,8 @@ class State:
 
     actions: Map[str, ActionRow] = _map_field()
     """Actions that the cell gave to people. Rule D87, actions."""
+    statements: Map[str, StatementRow] = _map_field()
+    questions: Map[str, QuestionRow] = _map_field()
 
     rules: Rulebook = field(default=EMPTY_RULEBOOK, init=False, compare=False, repr=False)
     aliases: Map[str, str] = _index_field()

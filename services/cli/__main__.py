@@ -79,6 +79,7 @@ COMMANDS = {
     "hold": "services.cli.crisis.decide:hold",
     "maintenance": "services.cli.crisis.maintenance:app",
     "callout": "services.cli.oncall.callout:app",
+    "statement": "services.cli.crisis.statement:app",
     # preparedness
     "reassignment": "services.cli.crisis.reassignment:app",
     "contingency": "services.cli.crisis.contingency:contingency",

@@ -25,6 +25,7 @@ from schemas.words import Answer
 from services.console.accounts import people_api, push_devices_api
 from services.console.actions import api as actions_api
 from services.console.attention import api as attention_api
+from services.console.communication import api as communication_api
 from services.console.continuity import api as continuity_api
 from services.console.directory import api as directory_api
 from services.console.documents import retex_api, sitreps_api
@@ -130,6 +131,7 @@ ROUTERS: Final = (
     reference_api.front_router,
     live_api.router,
     callouts_api.router,
+    communication_api.router,
     headcounts_api.router,
     push_devices_api.router,
     returns_api.router,

@@ -16,6 +16,7 @@ from services.territory.policy import read_channel_rules, read_policy
 from services.territory.roster import read_roster
 from services.territory.source import SourceFile, SourceProblem, to_plain_value
 from services.territory.staffing import read_staffing
+from services.territory.statements import read_statements
 
 
 class TerritoryInvalid(ValueError):
@@ -127,6 +128,7 @@ def load_territory(folder: Path) -> Territory:
             if policy
             else None
         )
+        statements = read_statements(source("communiques.yaml"))
         roster = read_roster(source, policy, sites, pole_ids) if policy else None
         staffing = read_staffing(
             source("staffing.csv"),
@@ -152,6 +154,7 @@ def load_territory(folder: Path) -> Territory:
         *((ref.ChannelsSection(rules=channels),) if channels else ()),
         *((ref.MeasuresSection(rules=measures),) if measures else ()),
         *((ref.Contacts(contacts=contacts),) if contacts else ()),
+        *((statements,) if statements else ()),
         staffing,
         ref.Plans(plans=tuple(plans)),
     )

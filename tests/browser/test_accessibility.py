@@ -31,6 +31,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "annuaire": ("/annuaire", 1440, 900, False),
     "appels": ("/appels", 1440, 900, True),
     "travaux": ("/travaux", 1440, 900, True),
+    "communication": ("/communication", 1440, 900, True),
     "donnees": ("/donnees", 1440, 900, True),
     "prevoyance": ("/prevoyance", 1440, 900, True),
     "actions": ("/actions", 390, 844, True),

@@ -22,6 +22,7 @@ EVERYWHERE = {
     "/releve",
     "/prevoyance",
     "/travaux",
+    "/communication",
     "/realms",
     "/exercice",
     "/annuaire",

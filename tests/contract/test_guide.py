@@ -19,6 +19,7 @@ ACCOUNTS = {
     "astreinte": {Role.TECHNICIAN},
     "cellule": {Role.CELL, Role.COORDINATOR},
     "equipe-de-cellule": {Role.CELL, Role.COORDINATOR},
+    "communication": {Role.CELL, Role.COORDINATOR},
     "directeur-de-pole": {Role.DIRECTOR, Role.ELECTED},
     "observateur": {Role.OBSERVER},
     "organisateur-d-exercice": {Role.COORDINATOR, Role.ADMIN},

@@ -12,6 +12,7 @@ from typing import Any, Final
 from schemas import actions as a
 from schemas import attendance as t
 from schemas import commands as c
+from schemas import communication as s
 from schemas import maintenance as m
 from schemas import oncall as o
 from schemas import reference_changes as r
@@ -32,6 +33,7 @@ from services.alerts.commands import (
     reports,
 )
 from services.alerts.commands.refusal import RefusedCommand, Result
+from services.alerts.communication import questions, statements
 from services.alerts.decision import Decision
 from services.alerts.escalation import responses
 
@@ -68,6 +70,15 @@ _ALLOWED_ROLES: Final[dict[type[Command], frozenset[str]]] = {
     m.PlanMaintenance: _CELL_ROLES | {maintenance.SOURCE_ROLE},
     m.ChangeMaintenance: _CELL_ROLES | {maintenance.SOURCE_ROLE},
     m.EndMaintenance: _CELL_ROLES | {maintenance.SOURCE_ROLE},
+    s.DraftStatement: _CELL_ROLES,
+    s.ReviseStatement: _CELL_ROLES,
+    s.SubmitStatement: _CELL_ROLES,
+    s.ValidateStatement: _CELL_ROLES,
+    s.RefuseStatement: _CELL_ROLES,
+    s.PublishStatement: _CELL_ROLES,
+    s.RetractStatement: _CELL_ROLES,
+    s.ReceiveQuestion: _CELL_ROLES | {"liaison"},
+    s.AnswerQuestion: _CELL_ROLES,
     o.OverrideDuty: _CELL_ROLES | {"technician"},
     o.SwapDuties: _CELL_ROLES | {"technician"},
     o.WithdrawDuty: _CELL_ROLES,
@@ -198,6 +209,15 @@ _HANDLERS: Final[dict[type[Command], Callable[[Decision, Any], Result]]] = {
     m.PlanMaintenance: maintenance.plan_window,
     m.ChangeMaintenance: maintenance.change_window,
     m.EndMaintenance: maintenance.end_window,
+    s.DraftStatement: statements.draft_statement,
+    s.ReviseStatement: statements.revise_statement,
+    s.SubmitStatement: statements.submit_statement,
+    s.ValidateStatement: statements.validate_statement,
+    s.RefuseStatement: statements.refuse_statement,
+    s.PublishStatement: statements.publish_statement,
+    s.RetractStatement: statements.retract_statement,
+    s.ReceiveQuestion: questions.receive_question,
+    s.AnswerQuestion: questions.answer_question,
     o.OverrideDuty: oncall.override_shift,
     o.SwapDuties: oncall.swap_shifts,
     o.WithdrawDuty: oncall.withdraw_override,

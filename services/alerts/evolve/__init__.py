@@ -32,6 +32,7 @@ from schemas.attendance import AttendanceChanged, CellStaffingChanged
 from schemas.base import Fact
 from schemas.calling import AnswerRecorded, EscalationChanged, NotificationPlanned
 from schemas.causes import AllClearNoted, CauseChanged, SilenceChanged, SiteMarked, ZoneChanged
+from schemas.communication import QuestionChanged, StatementChanged
 from schemas.maintenance import LeaseChanged, MaintenanceChanged
 from schemas.oncall import (
     CellShift,
@@ -45,6 +46,12 @@ from schemas.reference_changes import OPEN_CHANGES, ReferenceChangeRecorded, Ref
 from schemas.runtime import DeadlineFailed
 from schemas.shared import share_object
 from services.alerts.evolve.causes import evolve_cause, evolve_cause_fact
+from services.alerts.evolve.communication import (
+    evolve_question,
+    evolve_statement,
+    is_kept_question,
+    is_kept_statement,
+)
 from services.alerts.evolve.crisis import (
     OPEN,
     evolve_action,
@@ -88,16 +95,17 @@ from services.runtime.decider.maps import Map
 __all__ = ["OPEN", "evolve", "rebuild_indexes"]
 
 _V = TypeVar("_V")
+_UNREAD_SECTIONS: Final = frozenset({Section.STAFFING, Section.STATEMENTS})
 
 
 def evolve_reference(s: State, fact: ReferencePublished) -> State:
     """Store a section; the last one puts the version in force.
 
-    The staffing section is not kept: no rule of alerts reads it, and every snapshot would carry it.
+    Sections that no rule of alerts reads are not kept: every snapshot would carry them.
     """
     staged = (
         s.staged
-        if fact.data.section is Section.STAFFING
+        if fact.data.section in _UNREAD_SECTIONS
         else s.staged.set(fact.data.section.value, fact.data)
     )
     if not fact.last:
@@ -132,6 +140,8 @@ def rebuild_indexes(s: State) -> State:
         shifts=s.shifts,
         attendance=s.attendance,
         drafted=s.drafted,
+        statements=s.statements,
+        questions=s.questions,
     )
     new = new.put(rota=build_rota(new))
     counts_: Map[tuple[str, str, str], int] = Map()
@@ -263,6 +273,8 @@ def evolve_forgotten_history(s: State, fact: HistoryForgotten) -> State:
             ),
             spent=Map({key: due for key, due in s.spent.items() if due >= fact.reported_before}),
             forget_at=fact.next_at,
+            statements=_keep_if(s.statements, lambda m: is_kept_statement(m, fact.reported_before)),
+            questions=_keep_if(s.questions, lambda q: is_kept_question(q, fact.reported_before)),
             duties=_keep_if(s.duties, lambda d: d.end >= fact.reported_before),
             taken=_keep_if(s.taken, lambda at: at >= fact.reported_before),
         )
@@ -316,6 +328,8 @@ _EVOLVE: Final[dict[type[Fact], Callable[[State, Any], State]]] = {
     ActionChanged: lambda s, f: evolve_action(s, f.row),
     MaintenanceChanged: lambda s, f: evolve_maintenance(s, f.row),
     LeaseChanged: lambda s, f: evolve_lease(s, f.row),
+    StatementChanged: lambda s, f: evolve_statement(s, f.row),
+    QuestionChanged: lambda s, f: evolve_question(s, f.row),
     MetricChanged: lambda s, f: s.put(metrics=s.metrics.set(f.key, f)),
     ReferencePublished: evolve_reference,
     ReferenceDrafted: evolve_draft,

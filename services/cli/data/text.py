@@ -22,7 +22,10 @@ app = typer.Typer(
 
 @app.command("erase")
 def erase(
-    id: Annotated[str, typer.Argument(help="Id of the report or of the line of the main courante")],
+    id: Annotated[
+        str,
+        typer.Argument(help="Id of the report, statement, question or line of the main courante"),
+    ],
     reason: Annotated[
         str | None,
         typer.Option(help="Reason; it is shown in place of the text, so name nobody"),

@@ -331,6 +331,19 @@ REFUSALS = {
     "window_empty": N_("La fin doit être postérieure au début."),
     "window_past": N_("Ces travaux seraient déjà terminés."),
     "window_too_long": N_("Des travaux qui se répètent durent au plus {days} jours."),
+    # communication
+    "statement_not_found": N_("Ce communiqué n’existe pas."),
+    "statement_second_person": N_("Une autre personne que ses auteurs valide un communiqué."),
+    "statement_role": N_(
+        "La communication valide un communiqué, ou le coordonnateur, ou le directeur de crise."
+    ),
+    "statement_state": N_("Un communiqué dans cet état ne le permet pas : {state}."),
+    "statement_blanks": N_("Il reste {blanks} passages à compléter entre crochets."),
+    "statement_not_published": N_("Ce communiqué n’est pas publié : il ne répond à personne."),
+    "no_rumour": N_("Ce signalement est confirmé : ce n’est pas une rumeur."),
+    "question_not_found": N_("Cette question n’existe pas."),
+    "question_answered": N_("Cette question a déjà sa réponse."),
+    "answer_empty": N_("Une réponse est un communiqué publié, ou un texte."),
 }
 """Code → sentence, with the refusal's own values.
 

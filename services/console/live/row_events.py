@@ -14,12 +14,14 @@ from typing import Any, Final
 from schemas import alerts as a
 from schemas import calling
 from schemas import callouts as o
+from schemas import communication as t
 from schemas import contingency as k
 from schemas import continuity as c
 from schemas import delivery as d
 from schemas import maintenance as m
 from schemas import reassignment as g
 from schemas import reference_changes as v
+from services.console.communication.queries import build_question, build_statement
 from services.console.read_model.queries import ReadModel
 from services.console.read_model.query_base import OpenRealm, build_realm_now
 from services.console.read_model.shapes import Shaper
@@ -35,7 +37,16 @@ Events = list[tuple[str, str, Resource]]
 """(id, event name, resource)."""
 _PERMISSIONS: Final = (
     dict.fromkeys(
-        ("log", "notifications", "escalations", "callouts", "sitreps", "reference_changes"),
+        (
+            "log",
+            "notifications",
+            "escalations",
+            "callouts",
+            "sitreps",
+            "reference_changes",
+            "statements",
+            "questions",
+        ),
         Permission.LOG_READ,
     )
     | dict.fromkeys(("reports", "maintenance"), Permission.REPORT_STATUS)
@@ -198,6 +209,16 @@ _BUILDERS: Final = {
     "maintenance": _make_builder(m.MaintenanceRow, "maintenance", Shaper.maintenance),
     "reference_changes": _make_builder(
         v.ReferenceChangeRow, "reference_changes", Shaper.reference_change
+    ),
+    "statements": _make_builder(
+        t.StatementRow,
+        "statements",
+        lambda shape, row: build_statement(row, shape.realm, {}, shape.lang),
+    ),
+    "questions": _make_builder(
+        t.QuestionRow,
+        "questions",
+        lambda shape, row: build_question(row, shape.realm, {}, shape.lang, shape.at),
     ),
     "alarms": _make_builder(c.AlarmRow, "alarms", Shaper.alarm),
     "strategies": _make_builder(c.StrategyRow, "strategies", Shaper.strategy),

@@ -70,6 +70,17 @@ class LogbookEntry:
         return self.late_min > LATE_MIN
 
 
+PERSON_LINES: Final = frozenset({"NoteAdded", "StatementChanged", "QuestionChanged"})
+"""Lines about words of people; other lines of the kind communication are calls of the system."""
+
+
+def label_kind(line: Line, _: Translator) -> str:
+    """Return the label of a line's kind; calls of the system differ from words of people."""
+    if line.kind == "communication" and line.type in PERSON_LINES:
+        return _("communication")
+    return _(KIND_LABELS.get(line.kind, line.kind))
+
+
 def _is_shown(line: Line) -> bool:
     if line.type in _SHOWN_ELSEWHERE or f"{line.type}:{line.change}" in _SHOWN_ELSEWHERE:
         return False
@@ -129,7 +140,7 @@ def build_entries(
                 line.occurred_at,
                 line.recorded_at,
                 line.late_min,
-                _(KIND_LABELS.get(line.kind, line.kind)),
+                label_kind(line, _),
                 text,
                 format_author(line, names, _),
                 line.corrects,

@@ -7,7 +7,7 @@ from typing import Any
 
 from services.console.exports.tables import Column, Place, build_feature
 from services.console.i18n import N_, Translator
-from services.console.logbook.line_list import KIND_LABELS, format_author
+from services.console.logbook.line_list import format_author, label_kind
 from services.console.resources import Line, format_iso
 from services.console.texts import words as w
 from services.console.texts import world
@@ -19,7 +19,7 @@ def list_line_columns(names: TerritoryNames, _: Translator) -> Sequence[Column[L
     return (
         Column(N_("Heure du fait (Paris)"), lambda e: e.occurred_at),
         Column(N_("Connu à (Paris)"), lambda e: e.recorded_at),
-        Column(N_("Type"), lambda e: _(KIND_LABELS.get(e.kind, e.kind))),
+        Column(N_("Type"), lambda e: label_kind(e, _)),
         Column(N_("Ligne"), lambda e: e.text),
         Column(N_("Source"), lambda e: world.name_source(e.source, _)),
         Column(N_("Certitude"), lambda e: w.translate_code(w.CERTAINTY, e.certainty, _)),

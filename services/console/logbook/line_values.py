@@ -176,6 +176,46 @@ def _make_reference_change_line(fact: FactRecord) -> Fields | None:
     }
 
 
+_STATEMENT_KINDS = {
+    "drafted": "communication",
+    "revised": "communication",
+    "submitted": "communication",
+}
+
+
+def _make_statement_line(fact: FactRecord) -> Fields:
+    r, change = fact.data["row"], fact.data["change"]
+    written = change in ("drafted", "revised")
+    reason = (r.get("reason") or "").removeprefix("text:")
+    return {
+        "kind": _STATEMENT_KINDS.get(change, "decision"),
+        "change": change,
+        "incident": r.get("incident"),
+        "report": r.get("report"),
+        "text_id": r["text_id"] if written else reason or None,
+        "values": {
+            "statement": r["id"],
+            "audience": r["audience"],
+            "plain": r.get("plain", False),
+        },
+    }
+
+
+def _make_question_line(fact: FactRecord) -> Fields:
+    r, change = fact.data["row"], fact.data["change"]
+    received = change == "received"
+    return {
+        "kind": "fact" if received else "communication",
+        "change": change,
+        "incident": r.get("incident"),
+        "occurred_at": min(r["asked_at"], fact.at) if received else fact.at,
+        "text_id": r["text_id"] if received else r.get("answer_text_id"),
+        "values": _drop_missing(
+            {"question": r["id"], "asker": r["asker"], "statement": r.get("statement")}
+        ),
+    }
+
+
 def _make_suppression_line(fact: FactRecord) -> Fields:
     d = fact.data
     return {
@@ -752,6 +792,8 @@ LINE_MAKERS: dict[str, LineMaker] = {
     "TaskChanged": _make_task_line,
     "ActionChanged": _make_action_line,
     "MaintenanceChanged": _make_maintenance_line,
+    "StatementChanged": _make_statement_line,
+    "QuestionChanged": _make_question_line,
     "PagingWithheld": _make_suppression_line,
     "DutyChanged": _make_on_call_line,
     "AttendanceChanged": _make_attendance_line,

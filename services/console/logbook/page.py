@@ -13,10 +13,10 @@ from typing import Final
 
 from services.console.i18n import N_, Translator
 from services.console.logbook.line_list import (
-    KIND_LABELS,
     LATE_MIN,
     format_author,
     group_lines,
+    label_kind,
     summarise_group,
 )
 from services.console.logbook.lines import build_key
@@ -88,7 +88,7 @@ def build_rows(
             line.occurred_at,
             line.recorded_at,
             line.late_min,
-            _label_kind(line, _),
+            label_kind(line, _),
             line.kind in DECIDED_KINDS or line.change == "verdict",
             summarise_group(line, together, _),
             format_author(line, names, _),
@@ -116,12 +116,6 @@ def remove_early_alarms(lines: Sequence[Line]) -> list[Line]:
         for line in lines
         if line.group is None or line.group.kind != "alarm" or line.group.pct >= FULL_PCT
     ]
-
-
-def _label_kind(line: Line, _: Translator) -> str:
-    """Return the label of a line's kind; system calls differ from communications a person noted."""
-    known = WRITABLE_KINDS if line.type == "NoteAdded" else KIND_LABELS
-    return _(known.get(line.kind, line.kind))
 
 
 def build_cursor(key: str | None) -> str | None:

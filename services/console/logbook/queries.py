@@ -13,6 +13,7 @@ import orjson
 
 from schemas import alerts as a
 from schemas.base import Instant
+from schemas.communication import QuestionRow, StatementRow
 from schemas.words import EventType
 from services.console import resources as r
 from services.console.http.problems import NotFound, RealmUnknown
@@ -89,8 +90,17 @@ class LogbookQueries(QueryBase):
         return TextLocation(row.text_id, row.incident)
 
     async def line_text(self, realm: str, id: str) -> TextLocation:
-        """Return the text id of a logbook line. Raises NotFound, also for a line without text."""
+        """Return the text id of a logbook line, a statement or a question.
+
+        Raises NotFound, also for a line without text.
+        """
         found = await self.read(realm)
+        async with translate_store_errors():
+            statement = await found.picture.row(StatementRow, id)
+            question = await found.picture.row(QuestionRow, id)
+        for row in (statement, question):
+            if row is not None:
+                return TextLocation(row.text_id, row.incident)
         start: str | None = None
         while True:
             async with translate_store_errors():

@@ -176,6 +176,34 @@ def _render_maintenance(record: SentenceSource, names: TerritoryNames, _: Transl
     )
 
 
+_STATEMENT_SENTENCES = {
+    "drafted": N_("Communiqué rédigé, {audience}"),
+    "revised": N_("Communiqué repris, {audience}"),
+    "submitted": N_("Communiqué soumis à validation, {audience}"),
+    "validated": N_("Communiqué validé, {audience}"),
+    "refused": N_("Communiqué refusé, {audience}"),
+    "published": N_("Communiqué publié, {audience}"),
+    "retracted": N_("Communiqué retiré, {audience}"),
+}
+
+
+def _render_statement(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    v = record.values
+    audience = w.translate_code(w.AUDIENCE_FOR, v["audience"], _)
+    plain = _("{audience}, en facile à lire", audience=audience) if v.get("plain") else audience
+    sentence = _STATEMENT_SENTENCES.get(str(record.change), N_("Communiqué modifié, {audience}"))
+    return _(sentence, audience=plain)
+
+
+def _render_question(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    asker = w.translate_code(w.ASKER, record.values["asker"], _)
+    if record.change == "received":
+        return _("Question reçue, {asker}", asker=asker)
+    if record.values.get("statement"):
+        return _("Réponse par un communiqué à une question, {asker}", asker=asker)
+    return _("Réponse à une question, {asker}", asker=asker)
+
+
 def _render_suppression(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     if record.change == "inhibited":
         return _("Personne n’est appelé : conséquence d’une cause connue")
@@ -788,6 +816,8 @@ _RENDERERS: dict[str, Callable[[SentenceSource, TerritoryNames, Translator], str
     "TaskChanged": _render_task,
     "ActionChanged": _render_action,
     "MaintenanceChanged": _render_maintenance,
+    "StatementChanged": _render_statement,
+    "QuestionChanged": _render_question,
     "PagingWithheld": _render_suppression,
     "DutyChanged": _render_on_call,
     "AttendanceChanged": _render_attendance,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from services.console.actions.queries import ActionQueries
 from services.console.attention.queries import AttentionQueries
+from services.console.communication.queries import CommunicationQueries
 from services.console.documents.queries import DocumentQueries
 from services.console.http.problems import NotFound, RealmUnknown, Rebuilding, StoreUnavailable
 from services.console.maintenance.queries import MaintenanceQueries
@@ -30,6 +31,7 @@ class ReadModel(
     AttentionQueries,
     DocumentQueries,
     ChangeQueries,
+    CommunicationQueries,
     MaintenanceQueries,
     OnCallQueries,
     ReassignmentQueries,

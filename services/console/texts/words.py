@@ -162,6 +162,7 @@ SECTION = {
     "channels": N_("canaux"),
     "contacts": N_("partenaires"),
     "staffing": N_("effectifs et métiers"),
+    "statements": N_("modèles de communiqués"),
 }
 """Sections of the reference data."""
 CHANGE_STATE = {
@@ -231,6 +232,35 @@ LIMIT = {
     "week": N_("plus de 48 h par semaine"),
     "daily_rest": N_("moins de 11 h de repos"),
     "weekly_rest": N_("moins de 35 h de repos dans la semaine"),
+}
+AUDIENCE = {
+    "agents": N_("Agents"),
+    "families": N_("Familles"),
+    "users": N_("Usagers"),
+    "elected": N_("Élus"),
+    "press": N_("Presse"),
+}
+AUDIENCE_FOR = {
+    "agents": N_("pour les agents"),
+    "families": N_("pour les familles"),
+    "users": N_("pour les usagers"),
+    "elected": N_("pour les élus"),
+    "press": N_("pour la presse"),
+}
+ASKER = {
+    "agents": N_("d’agents"),
+    "families": N_("de familles"),
+    "users": N_("d’usagers"),
+    "elected": N_("d’élus"),
+    "press": N_("de la presse"),
+}
+STATEMENT_STATE = {
+    "draft": N_("brouillon"),
+    "submitted": N_("à valider"),
+    "validated": N_("validé, à publier"),
+    "published": N_("publié"),
+    "refused": N_("refusé, à reprendre"),
+    "retracted": N_("retiré"),
 }
 STAND = {
     "override": N_("remplacement"),

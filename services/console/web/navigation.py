@@ -56,6 +56,7 @@ REASSIGNMENT: Final = Destination("reassignment", "/reaffectation", N_("Réaffec
 REPORT: Final = Destination("report", "/signaler", N_("Signaler"), Permission.REPORT_POST)
 MINE: Final = Destination("mine", "/mes-sites", N_("Mes sites"))
 CALLS: Final = Destination("calls", "/appels", N_("Appels et recensements"), _LOG)
+COMMUNICATION: Final = Destination("communication", "/communication", N_("Communication"), _LOG)
 PLAYER: Final = Destination("player", "/exercice", N_("Animer l’exercice"))
 SEARCH: Final = Destination("search", "/recherche", N_("Rechercher"))
 SITES: Final = Destination("sites", "/sites", N_("Tous les sites"))
@@ -73,6 +74,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Destination, ...]], ...]] = (
             REASSIGNMENT,
             CALLS,
             Destination("directory", "/annuaire", N_("Annuaire"), _LOG),
+            COMMUNICATION,
             MINE,
             REPORT,
             Destination("wall", "/mur", N_("Mur")),

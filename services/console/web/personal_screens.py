@@ -20,6 +20,7 @@ from services.console.accounts.account_page import can_use_passkey, find_account
 from services.console.actions import page as actions_page
 from services.console.actions import rights as actions_rights
 from services.console.attention.next_step import build_site_step
+from services.console.communication import page as communication
 from services.console.directory.numbers import read_partner_numbers, read_person
 from services.console.directory.page import build_directory_view
 from services.console.directory.view import (
@@ -30,6 +31,7 @@ from services.console.directory.view import (
 )
 from services.console.exercises import page as player
 from services.console.exercises.texts import announcements
+from services.console.http.decisions import get_author
 from services.console.http.problems import NotFound
 from services.console.incidents import page as incidents_page
 from services.console.logbook.line_list import build_entries
@@ -215,6 +217,57 @@ class PersonalScreens(DocumentScreens):
             "sites": list_site_choices(x.sites),
             "channels": calls.CHANNELS,
             "person": lambda token: w.name_person(token, x.names, x._),
+        }
+
+    async def communication(self, request: Request) -> dict[str, Any]:
+        """Build `communication.html`: statements, questions and rumours. Rule D91.
+
+        Raises ProblemError `forbidden`, NotFound.
+        """
+        reader = require_reader(request, Permission.LOG_READ)
+        x = await self._load(request, "communication")
+        realm, lang, asked = x.shell.realm.name, x.shell.lang, request.query_params
+        incident = asked.get("incident") or None
+        statements, questions, rumours, templates = await asyncio.gather(
+            self._queries.statements(realm, lang=lang),
+            self._queries.questions(realm, lang=lang),
+            self._queries.rumours(realm, lang=lang),
+            self._queries.statement_templates(realm, lang=lang, incident=incident),
+        )
+        may_write = reader.may(Permission.STATEMENT_WRITE) and x.shell.moment is None
+        editor = communication.Editor(
+            get_author(reader.principal), reader.principal.acting_role, may_write
+        )
+        views = communication.build_statement_views(statements.items, editor, x.names, x._)
+        waiting, over = communication.split_statements(views)
+        is_open, answered = communication.split_questions(
+            communication.build_question_views(questions.items, x.names, x._)
+        )
+        filled = next((t for t in templates if t.id == asked.get("modele")), None)
+        wanted = asked.get("public")
+        return {
+            **self._around(request, x),
+            "waiting": waiting,
+            "over": over[: communication.OVER_SHOWN],
+            "over_count": len(over),
+            "published": [s for s in over if s.found.published and not s.found.retracted],
+            "open_questions": is_open,
+            "answered": answered[: communication.OVER_SHOWN],
+            "answered_count": len(answered),
+            "rumours": rumours[: communication.OVER_SHOWN],
+            "site_name": x.names.site,
+            "templates": templates,
+            "template_id": filled.id if filled else None,
+            "filled": filled,
+            "incident_id": incident,
+            "rumour_id": asked.get("rumeur") or None,
+            "question_id": asked.get("question") or None,
+            "carried": {k: asked[k] for k in ("rumeur", "question", "public") if asked.get(k)},
+            "audience": filled.audience.value if filled else wanted,
+            "audiences": [one.value for one in communication.AUDIENCES],
+            "askers": [one.value for one in reversed(communication.AUDIENCES)],
+            "may_write": may_write,
+            "may_note": reader.may(Permission.NOTE_WRITE) and x.shell.moment is None,
         }
 
     async def answers(self, request: Request, id: str) -> dict[str, Any]:

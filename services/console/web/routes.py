@@ -52,13 +52,13 @@ REPORT: Final = "/signaler"
 """The report form, also reached from a poster without a login."""
 WALL: Final = "/mur"
 """The only screen of a kiosk."""
-PERSONAL_PATHS: Final = frozenset({"/actions", "/signalements/{id}", "/donnees"})
+PERSONAL_PATHS: Final = frozenset({"/actions", "/communication", "/signalements/{id}", "/donnees"})
 """Screens rendered for each reader alone.
 
 Actions show their words to the people concerned (rule D87).
 
 Reading the text of a report is recorded (rule D59); authors may not approve their own changes (rule
-D63).
+D63), nor validate their own statements (rule D91).
 """
 Maker = Callable[..., Awaitable[dict[str, Any]]]
 
@@ -172,6 +172,7 @@ def _add_screens(router: APIRouter, queries: Queries) -> None:
     show("/exercice", "player.html", PersonalScreens.player)
     show("/main-courante", "logbook.html", DocumentScreens.logbook)
     show("/appels", "calls.html", PersonalScreens.calls)
+    show("/communication", "communication.html", PersonalScreens.communication)
     show("/retex", "retex.html", DocumentScreens.retex)
     show("/sitrep", "sitrep.html", DocumentScreens.sitrep)
     show("/sitrep/{number}", "sitrep.html", DocumentScreens.sitrep)

@@ -51,6 +51,8 @@ class Permission(StrEnum):
     CARD_WORK = "card.work"
     TASK_WORK = "task.work"
     NOTE_WRITE = "note.write"
+    STATEMENT_WRITE = "statement.write"
+    """Draft, submit and publish statements, answer questions; validation needs its role (D91)."""
     REASSIGNMENT_DECIDE = "reassignment.decide"
     REASSIGNMENT_ANSWER = "reassignment.answer"
     SITREP_WRITE = "sitrep.write"
@@ -112,6 +114,7 @@ _CELL: Final = _FIELD | {
     _P.MAINTENANCE_WRITE,
     _P.ROTA_WRITE,
     _P.HEADCOUNT_START,
+    _P.STATEMENT_WRITE,
 }
 _DECISIONS: Final = frozenset({_P.LEVEL_SET, _P.PLAN_DECIDE, _P.REASSIGNMENT_DECIDE})
 
@@ -131,6 +134,7 @@ PERMISSIONS_BY_ROLE: Final[dict[Role, frozenset[Permission]]] = {
         _P.EVIDENCE_EXPORT,
         _P.REFERENCE_DECIDE,
         _P.HEADCOUNT_START,
+        _P.STATEMENT_WRITE,
     },
     Role.SITE_MANAGER: _FIELD | {_P.PLAN_DECIDE, _P.HEADCOUNT_START},
     Role.TECHNICIAN: _FIELD,

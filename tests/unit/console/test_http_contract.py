@@ -133,6 +133,11 @@ COLLIDING = (
     "reassignments/{proposal}/decline",
     "maintenance/{id}/change",
     "maintenance/{id}/end",
+    *(
+        f"statements/{{id}}:{verb}"
+        for verb in ("revise", "submit", "validate", "refuse", "publish", "retract")
+    ),
+    "questions/{id}:answer",
     "reference/changes/{id}/approve",
     "reference/changes/{id}/decline",
     "reference/changes/{id}/withdraw",

@@ -59,6 +59,11 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/sending/hold": LATER | REASON,
     "POST /api/v1/callouts": {"text": "le site ferme", "sites": ["pmi-01"]},
     "POST /api/v1/headcounts": {"sites": ["pmi-01"]},
+    "POST /api/v1/statements": {"audience": "press", "text": "fermé", "incident": "i-1"},
+    "POST /api/v1/statements/{id}:revise": {"text": "fermé"},
+    "POST /api/v1/statements/{id}:refuse": REASON,
+    "POST /api/v1/questions": {"asker": "press", "text": "pourquoi ?", "incident": "i-1"},
+    "POST /api/v1/questions/{id}:answer": {"text": "une coupure"},
     "POST /api/v1/sites/{id}/instructions": {"text": "restez à l’abri"},
     "POST /api/v1/presence": {"place": "cell"},
     "POST /api/v1/actions": {
@@ -83,6 +88,8 @@ IDS = {
     "/improvements/": "im-1",
     "/callouts/": "co-1",
     "/headcounts/": "co-1",
+    "/statements/": "st-1",
+    "/questions/": "q-1",
     "/realms/": REALM,
     "/sites/": "pmi-01",
 }
@@ -196,6 +203,18 @@ def held() -> Held:
             "level": 1,
             "by": "p-1",
             "drafted_at": START,
+        },
+    )
+    realm.put(
+        "statements",
+        {
+            "id": "st-1",
+            "state": "draft",
+            "audience": "press",
+            "text_id": "t",
+            "incident": "i-1",
+            "drafted": {"by": "p-1", "role": "cell", "at": START},
+            "changed_at": START,
         },
     )
     realm.put(

@@ -534,3 +534,27 @@ def test_a_partner_that_cannot_be_called_or_holds_a_number_is_named(
 def test_a_territory_without_partners_is_whole(folder: Path) -> None:
     (folder / "contacts.csv").unlink()
     assert load_territory(folder).code == "92"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "what"),
+    [
+        ("  - id: any-familles\n", "  - id: any-agents\n", "there are two of this id"),
+        ("public: presse", "public: journaux", "public is one of agents"),
+        ("evenement: power", "evenement: coupure", "evenement is one of absence"),
+        ("    titre: ", "    titres: ", "no field 'titres'"),
+        ("  rumeur: ", "  bruit: ", "say under a_completer what to write for 'rumeur'"),
+    ],
+)
+def test_a_template_of_a_statement_that_cannot_be_filled_is_refused(
+    folder: Path, before: str, after: str, what: str
+) -> None:
+    edit(folder / "communiques.yaml", before, after)
+    assert any(
+        problem.startswith("communiques.yaml:") and what in problem for problem in problems(folder)
+    ), problems(folder)
+
+
+def test_a_territory_needs_no_templates_of_statements(folder: Path) -> None:
+    (folder / "communiques.yaml").unlink()
+    assert "statements" not in {section.section for section in load_territory(folder).sections}

@@ -1,0 +1,1 @@
+"""Statements, and questions of the press, families and elected people."""

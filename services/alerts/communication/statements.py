@@ -1,0 +1,152 @@
+"""Decide about statements: drafted, submitted, validated by a second person, published. Rule D91."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from schemas import communication as m
+from schemas.base import Command
+from schemas.ranks import may_validate_statement
+from services.alerts.commands.refusal import RefusedCommand, Result, get_incident, get_report
+from services.alerts.communication.questions import answer_by_statement, get_open_question
+from services.alerts.decision import Decision
+from services.alerts.rows import copy_with
+
+ANSWERABLE: Final = frozenset({"rumour", "unconfirmed", "denied"})
+"""Confirmation of the reports that a statement may answer."""
+
+
+def draft_statement(draft: Decision, command: m.DraftStatement) -> Result:
+    if command.incident is not None:
+        get_incident(draft, command.incident)
+    if command.question is not None:
+        get_open_question(draft, command.question)
+    row = m.StatementRow(
+        id=draft.derive("statement"),
+        state=m.StatementState.DRAFT,
+        audience=command.audience,
+        plain=command.plain,
+        template=command.template,
+        incident=command.incident or _find_incident(draft, command),
+        report=command.report,
+        question=command.question,
+        text_id=command.text_id,
+        blanks=command.blanks,
+        drafted=sign(draft, command),
+        changed_at=draft.now,
+    )
+    draft.emit(m.StatementChanged(row=row, change="drafted"))
+    return _build_result(row)
+
+
+def revise_statement(draft: Decision, command: m.ReviseStatement) -> Result:
+    row = _get_statement(draft, command.statement, command.expected)
+    return _move(draft, row, "revised", command, text_id=command.text_id, blanks=command.blanks)
+
+
+def submit_statement(draft: Decision, command: m.SubmitStatement) -> Result:
+    row = _get_statement(draft, command.statement, command.expected)
+    if row.blanks:
+        raise RefusedCommand(409, "statement_blanks", blanks=row.blanks)
+    return _move(draft, row, "submitted", command)
+
+
+def validate_statement(draft: Decision, command: m.ValidateStatement) -> Result:
+    """Validate a statement as the communication function, and as another person than its authors."""
+    row = _get_statement(draft, command.statement, command.expected)
+    _require_validator(command)
+    if command.author in list_authors(row):
+        raise RefusedCommand(403, "statement_second_person", statement=row.id)
+    return _move(draft, row, "validated", command)
+
+
+def refuse_statement(draft: Decision, command: m.RefuseStatement) -> Result:
+    row = _get_statement(draft, command.statement, command.expected)
+    _require_validator(command)
+    _require_reason(command)
+    return _move(draft, row, "refused", command, reason=command.reason)
+
+
+def publish_statement(draft: Decision, command: m.PublishStatement) -> Result:
+    """Publish a validated statement, and answer the question that it answers."""
+    row = _get_statement(draft, command.statement, command.expected)
+    result = _move(draft, row, "published", command)
+    if row.question is not None:
+        answer_by_statement(draft, row.question, row.id, sign(draft, command))
+    return result
+
+
+def retract_statement(draft: Decision, command: m.RetractStatement) -> Result:
+    row = _get_statement(draft, command.statement, command.expected)
+    if row.state is m.StatementState.PUBLISHED:
+        _require_reason(command)
+    return _move(draft, row, "retracted", command, reason=command.reason)
+
+
+def sign(draft: Decision, command: Command) -> m.Signature:
+    """Return the signature of a command's author."""
+    return m.Signature(by=command.author, role=command.role, at=draft.now)
+
+
+def list_authors(row: m.StatementRow) -> frozenset[str]:
+    """Return the authors of the present text, and the person that submitted it."""
+    return frozenset(s.by for s in (row.drafted, row.revised, row.submitted) if s is not None)
+
+
+def _find_incident(draft: Decision, command: m.DraftStatement) -> str | None:
+    """Return the incident of the rumour or question that a statement answers."""
+    if command.report is not None:
+        report = get_report(draft, command.report)
+        if report.confirmation not in ANSWERABLE:
+            raise RefusedCommand(409, "no_rumour", report=report.id)
+        return draft.incident_of(report.id)
+    if command.question is not None:
+        return draft.state.questions[command.question].incident
+    return None
+
+
+def _get_statement(draft: Decision, id: str, expected: int | None) -> m.StatementRow:
+    row = draft.state.statements.get(id)
+    if row is None:
+        raise RefusedCommand(404, "statement_not_found", statement=id)
+    if expected is not None and expected != row.version:
+        raise RefusedCommand(412, "version_conflict", expected=expected, version=row.version)
+    return row
+
+
+def _require_validator(command: Command) -> None:
+    """Refuse programs, and roles other than the communication function and those above it."""
+    if command.author.startswith("system:"):
+        raise RefusedCommand(403, "person_needed")
+    if not may_validate_statement(command.role):
+        raise RefusedCommand(403, "statement_role", role=command.role)
+
+
+def _require_reason(command: Command) -> None:
+    if command.reason is None:
+        raise RefusedCommand(409, "reason_required")
+
+
+def _move(
+    draft: Decision, row: m.StatementRow, change: str, command: Command, **values: Any
+) -> Result:
+    """Move a statement along one arrow; refuse (409) any other move."""
+    after = m.STATEMENT_MOVES[change].get(row.state)
+    if after is None:
+        raise RefusedCommand(409, "statement_state", state=row.state.value, change=change)
+    new = copy_with(
+        row,
+        {
+            **values,
+            "state": after,
+            change: sign(draft, command),
+            "changed_at": draft.now,
+            "version": row.version + 1,
+        },
+    )
+    draft.emit(m.StatementChanged(row=new, change=change))
+    return _build_result(new)
+
+
+def _build_result(row: m.StatementRow) -> Result:
+    return {"statement": row.id, "state": row.state.value, "version": row.version}

@@ -1,0 +1,1 @@
+"""Statements, questions, and the territory's templates of statements."""

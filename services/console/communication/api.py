@@ -1,0 +1,431 @@
+"""Routes for statements, questions and templates: `/statements`, `/questions`. Rule D91.
+
+Texts go to the encrypted texts; commands carry their ids.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Protocol
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import Response
+from pydantic import AwareDatetime, Field
+
+from schemas.base import Command
+from schemas.communication import (
+    AnswerQuestion,
+    Audience,
+    DraftStatement,
+    PublishStatement,
+    QuestionState,
+    ReceiveQuestion,
+    RefuseStatement,
+    RetractStatement,
+    ReviseStatement,
+    StatementState,
+    SubmitStatement,
+    ValidateStatement,
+)
+from services.console.communication.drafting import count_blanks
+from services.console.communication.queries import TITLE_FIELD
+from services.console.communication.resources import Question, Statement, StatementTemplate
+from services.console.http.answers import (
+    RESPONSES,
+    VERSIONED,
+    build_answer,
+    require_text,
+    send_decision,
+)
+from services.console.http.context import (
+    Cursor,
+    DecisionBody,
+    DecisionContext,
+    Limit,
+    LogReader,
+    Multiple,
+    PageRequest,
+    check_whole_territory,
+    require_decision,
+    set_etag,
+    to_instant,
+)
+from services.console.http.decisions import CommandDispatcher
+from services.console.http.scopes import check_incident
+from services.console.resources import Page
+from services.runtime.http.problems import ProblemError, build_fault
+from services.runtime.identity.permissions import Permission
+
+router = APIRouter(prefix="/api/v1", tags=["communication"])
+StatementAuthor = Annotated[DecisionContext, Depends(require_decision(Permission.STATEMENT_WRITE))]
+QuestionAuthor = Annotated[DecisionContext, Depends(require_decision(Permission.NOTE_WRITE))]
+LONGEST: Final = 4000
+"""Characters of a statement, a question or an answer."""
+
+
+class StatementRequest(DecisionBody):
+    """A statement to draft: in words of one's own, or those of a template for an incident."""
+
+    audience: Audience | None = Field(default=None, description="default: that of the template")
+    plain: bool | None = Field(default=None, description="plain language (FALC)")
+    title: str | None = Field(default=None, max_length=200)
+    text: str | None = Field(default=None, max_length=LONGEST)
+    template: str | None = Field(
+        default=None, max_length=64, description="its words, when `text` is absent"
+    )
+    incident: str | None = Field(default=None, max_length=64)
+    report: str | None = Field(
+        default=None, max_length=64, description="the rumour that it answers"
+    )
+    question: str | None = Field(
+        default=None, max_length=64, description="the question that it answers once published"
+    )
+
+
+class Revision(DecisionBody):
+    """New words of a draft, or of a refused statement."""
+
+    title: str | None = Field(default=None, max_length=200)
+    text: str = Field(min_length=1, max_length=LONGEST)
+
+
+class QuestionRequest(DecisionBody):
+    """A question. Names and numbers belong in the text, which is encrypted and can be erased."""
+
+    asker: Audience
+    text: str = Field(min_length=1, max_length=LONGEST)
+    incident: str | None = Field(default=None, max_length=64)
+    occurred_at: AwareDatetime | None = Field(default=None, description="now when absent")
+    due_at: AwareDatetime | None = Field(default=None, description="answer wanted by then")
+
+
+class AnswerRequest(DecisionBody):
+    """The answer to a question: a published statement, or other words."""
+
+    statement: str | None = Field(default=None, max_length=64)
+    text: str | None = Field(default=None, max_length=LONGEST)
+
+
+class MakeTextCommand(Protocol):
+    """Maker of a command from author, role and the id of its text."""
+
+    def __call__(self, by: str, role: str, text_id: str) -> Command: ...
+
+
+@router.get(
+    "/statements", summary="List statements with their texts: those that wait for somebody first"
+)
+async def list_statements(
+    reader: LogReader,
+    state: Multiple[StatementState],
+    audience: Multiple[Audience],
+    incident: str | None = None,
+    limit: Limit = 1000,
+    cursor: Cursor = None,
+) -> Page[Statement]:
+    return await reader.model.statements(
+        reader.realm,
+        as_of=reader.as_of,
+        lang=reader.lang,
+        state=state,
+        audience=audience,
+        incident=incident,
+        limit=limit,
+        cursor=cursor,
+    )
+
+
+@router.get(
+    "/statement-templates",
+    summary="List templates of the territory, filled with the known facts of an incident",
+)
+async def list_templates(
+    reader: LogReader,
+    part: PageRequest,
+    incident: str | None = None,
+    event: str | None = None,
+    audience: Audience | None = None,
+    plain: Annotated[bool | None, Query(description="plain language (FALC)")] = None,
+) -> Page[StatementTemplate]:
+    return part.of(
+        await reader.model.statement_templates(
+            reader.realm,
+            as_of=reader.as_of,
+            lang=reader.lang,
+            incident=incident,
+            event=event,
+            audience=audience,
+            plain=plain,
+        )
+    )
+
+
+@router.get("/statements/{id}", summary="Show one statement; its ETag is the version for If-Match")
+async def get_statement(reader: LogReader, id: str, response: Response) -> Statement:
+    found = await reader.model.statement(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+    set_etag(response, found.version)
+    return found
+
+
+@router.post(
+    "/statements",
+    responses=RESPONSES,
+    summary="Draft a statement; its id is `statement` of the result",
+)
+async def draft_statement(author: StatementAuthor, body: StatementRequest) -> Response:
+    author = author.within(body)
+    await check_incident(author, body.incident)
+    body = await fill_request(author, body)
+    text = require_text(body.text, "text")
+
+    def make(by: str, role: str, text_id: str) -> Command:
+        assert body.audience is not None
+        return DraftStatement(
+            author=by,
+            role=role,
+            text_id=text_id,
+            blanks=count_blanks(body.title, text),
+            audience=body.audience,
+            plain=bool(body.plain),
+            template=body.template,
+            incident=body.incident,
+            report=body.report,
+            question=body.question,
+        )
+
+    return await send_words(author, text, make, title=body.title)
+
+
+@router.post(
+    "/statements/{id}:revise",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="Replace the words of a draft, or of a refused statement, which is a draft again",
+)
+async def revise_statement(author: StatementAuthor, id: str, body: Revision) -> Response:
+    author = author.within(body)
+    await check_statement_scope(author, id)
+    text = require_text(body.text, "text")
+
+    def make(by: str, role: str, text_id: str) -> Command:
+        return ReviseStatement(
+            author=by,
+            role=role,
+            statement=id,
+            text_id=text_id,
+            blanks=count_blanks(body.title, text),
+            expected=author.expected,
+        )
+
+    return await send_words(author, text, make, title=body.title)
+
+
+async def _decide(
+    author: DecisionContext, id: str, body: DecisionBody | None, kind: type[Command]
+) -> Response:
+    await check_statement_scope(author.within(body), id)
+    return await send_decision(author, body, "alerts", kind, statement=id, expected=author.expected)
+
+
+@router.post(
+    "/statements/{id}:submit",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="Submit a statement: ask communication to validate it",
+)
+async def submit_statement(
+    author: StatementAuthor, id: str, body: DecisionBody | None = None
+) -> Response:
+    return await _decide(author, id, body, SubmitStatement)
+
+
+@router.post(
+    "/statements/{id}:validate",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="Validate a statement, as communication and as another person than its authors",
+)
+async def validate_statement(
+    author: StatementAuthor, id: str, body: DecisionBody | None = None
+) -> Response:
+    return await _decide(author, id, body, ValidateStatement)
+
+
+@router.post(
+    "/statements/{id}:refuse",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="Refuse a statement, with a reason; its author may revise it",
+)
+async def refuse_statement(author: StatementAuthor, id: str, body: DecisionBody) -> Response:
+    require_text(body.reason)
+    return await _decide(author, id, body, RefuseStatement)
+
+
+@router.post(
+    "/statements/{id}:publish",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="Publish a statement; the question that it answers is answered",
+)
+async def publish_statement(
+    author: StatementAuthor, id: str, body: DecisionBody | None = None
+) -> Response:
+    return await _decide(author, id, body, PublishStatement)
+
+
+@router.post(
+    "/statements/{id}:retract",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="Retract a statement for good; a published one needs a reason",
+)
+async def retract_statement(
+    author: StatementAuthor, id: str, body: DecisionBody | None = None
+) -> Response:
+    return await _decide(author, id, body, RetractStatement)
+
+
+@router.get("/questions", summary="List questions with their texts: open ones first, by deadline")
+async def list_questions(
+    reader: LogReader,
+    state: Multiple[QuestionState],
+    asker: Multiple[Audience],
+    limit: Limit = 1000,
+    cursor: Cursor = None,
+) -> Page[Question]:
+    return await reader.model.questions(
+        reader.realm,
+        as_of=reader.as_of,
+        lang=reader.lang,
+        state=state,
+        asker=asker,
+        limit=limit,
+        cursor=cursor,
+    )
+
+
+@router.get("/questions/{id}", summary="Show one question; its ETag is the version for If-Match")
+async def get_question(reader: LogReader, id: str, response: Response) -> Question:
+    found = await reader.model.question(reader.realm, id, as_of=reader.as_of, lang=reader.lang)
+    set_etag(response, found.version)
+    return found
+
+
+@router.post(
+    "/questions",
+    responses=RESPONSES,
+    summary="Note a question; its id is `question` of the result",
+)
+async def receive_question(author: QuestionAuthor, body: QuestionRequest) -> Response:
+    author = author.within(body)
+    await check_incident(author, body.incident)
+
+    def make(by: str, role: str, text_id: str) -> Command:
+        return ReceiveQuestion(
+            author=by,
+            role=role,
+            text_id=text_id,
+            asker=body.asker,
+            incident=body.incident,
+            occurred_at=to_instant(body.occurred_at) if body.occurred_at else None,
+            due_at=to_instant(body.due_at) if body.due_at else None,
+        )
+
+    return await send_words(author, require_text(body.text, "text"), make)
+
+
+@router.post(
+    "/questions/{id}:answer",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="Answer a question by a published statement or in other words",
+)
+async def answer_question(author: StatementAuthor, id: str, body: AnswerRequest) -> Response:
+    author = author.within(body)
+    check_whole_territory(author.principal)
+    if body.text is None or not body.text.strip():
+        if body.statement is None:
+            require_text(body.text, "text")
+        return await send_decision(
+            author,
+            body,
+            "alerts",
+            AnswerQuestion,
+            question=id,
+            statement=body.statement,
+            expected=author.expected,
+        )
+
+    def make(by: str, role: str, text_id: str) -> Command:
+        return AnswerQuestion(
+            author=by,
+            role=role,
+            question=id,
+            statement=body.statement,
+            text_id=text_id,
+            expected=author.expected,
+        )
+
+    return await send_words(author, body.text, make)
+
+
+async def send_words(
+    author: DecisionContext, text: str, make: MakeTextCommand, *, title: str | None = None
+) -> Response:
+    """Store a text, send the command that refers to it, and answer."""
+    decisions: CommandDispatcher = author.request.app.state.decisions
+    told: dict[str, str] = {TITLE_FIELD: title} if title else {}
+
+    def build(by: str, role: str, reason: str | None) -> Command:
+        assert reason is not None
+        return make(by, role, reason.removeprefix("text:"))
+
+    outcome = await decisions.decide(
+        "alerts",
+        author.realm,
+        author.principal,
+        build,
+        reason=text.strip(),
+        key=author.key,
+        wait_s=author.wait_s,
+        told=told,
+    )
+    return build_answer(author.request, outcome, author.lang)
+
+
+async def fill_request(author: DecisionContext, body: StatementRequest) -> StatementRequest:
+    """Return the request with the words and audience of its template.
+
+    Raises NotFound, ProblemError `invalid` (no such template, no audience).
+    """
+    given: dict[str, Any] = {}
+    if body.template is not None:
+        found = await author.model.statement_templates(
+            author.realm, lang=author.lang, incident=body.incident, id=body.template
+        )
+        if not found:
+            why = ("ce modèle n’existe pas", "no such template")
+            raise ProblemError("invalid", faults=(build_fault("template", "unknown", *why),))
+        template = found[0]
+        given = {
+            "audience": body.audience or template.audience,
+            "plain": template.plain if body.plain is None else body.plain,
+            "title": body.title or template.title,
+            "text": body.text or template.text,
+        }
+    elif body.audience is None:
+        raise ProblemError(
+            "invalid",
+            faults=(build_fault("audience", "missing", "champ obligatoire", "required field"),),
+        )
+    return body.model_copy(update=given)
+
+
+async def check_statement_scope(author: DecisionContext, id: str) -> None:
+    """Refuse a statement about an incident outside the author's scope.
+
+    A statement without an incident speaks for the whole territory. Raises NotFound.
+    """
+    if author.principal.scope.sites or author.principal.scope.poles:
+        found = await author.model.statement(author.realm, id)
+        await check_incident(author, found.incident)

@@ -1,0 +1,293 @@
+"""Queries about statements, questions, templates, and rumours that wait for an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from schemas import alerts as a
+from schemas import communication as m
+from schemas.base import Instant
+from services.console.communication import drafting
+from services.console.communication import resources as r
+from services.console.http.problems import NotFound
+from services.console.logbook.erased_text import format_erasure
+from services.console.read_model.query_base import (
+    UNLIMITED,
+    QueryBase,
+    get_snapshot_time,
+    translate_store_errors,
+)
+from services.console.resources import Page, Report, to_datetime
+from services.runtime.http.pagination import paginate
+from services.runtime.secrets.erasure import read_erasure
+from services.runtime.secrets.vault import TextItem
+
+OPEN_FIRST: Final = {
+    m.StatementState.SUBMITTED: 0,
+    m.StatementState.VALIDATED: 1,
+    m.StatementState.REFUSED: 2,
+    m.StatementState.DRAFT: 3,
+    m.StatementState.PUBLISHED: 4,
+    m.StatementState.RETRACTED: 5,
+}
+"""Order of statements: those that wait for somebody first."""
+TITLE_FIELD: Final = "title"
+
+
+class CommunicationQueries(QueryBase):
+    """Queries about statements and questions. Rule D91."""
+
+    async def statements(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        state: Sequence[str] = (),
+        audience: Sequence[str] = (),
+        incident: str | None = None,
+        limit: int = UNLIMITED,
+        cursor: str | None = None,
+    ) -> Page[r.Statement]:
+        """List statements with their texts: those that wait for somebody first, then the newest."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with translate_store_errors():
+            rows = (await found.picture.rows(m.StatementRow)).values()
+        kept = [
+            row
+            for row in rows
+            if (not state or row.state in state)
+            and (not audience or row.audience in audience)
+            and incident in (None, row.incident)
+        ]
+        shown, following = paginate(
+            kept, lambda row: (OPEN_FIRST[row.state], -row.changed_at, row.id), limit, cursor
+        )
+        texts = self._read_texts([*(row.text_id for row in shown), *_list_reasons(shown)])
+        return Page(
+            items=[build_statement(row, realm, texts, lang) for row in shown], next=following
+        )
+
+    async def statement(
+        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> r.Statement:
+        """Return a statement with its text. Raises NotFound."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with translate_store_errors():
+            row = await found.picture.row(m.StatementRow, id)
+        if row is None:
+            raise NotFound
+        texts = self._read_texts([row.text_id, *_list_reasons([row])])
+        return build_statement(row, realm, texts, lang)
+
+    async def questions(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        state: Sequence[str] = (),
+        asker: Sequence[str] = (),
+        limit: int = UNLIMITED,
+        cursor: str | None = None,
+    ) -> Page[r.Question]:
+        """List questions with their texts: open ones by deadline, then the newest answers."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with translate_store_errors():
+            rows = (await found.picture.rows(m.QuestionRow)).values()
+        kept = [
+            row
+            for row in rows
+            if (not state or row.state in state) and (not asker or row.asker in asker)
+        ]
+        shown, following = paginate(kept, _order_question, limit, cursor)
+        ids = [id for row in shown for id in (row.text_id, row.answer_text_id) if id is not None]
+        texts, now = self._read_texts(ids), get_snapshot_time(found.picture)
+        return Page(
+            items=[build_question(row, realm, texts, lang, now) for row in shown], next=following
+        )
+
+    async def question(
+        self, realm: str, id: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> r.Question:
+        """Return a question with its text. Raises NotFound."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with translate_store_errors():
+            row = await found.picture.row(m.QuestionRow, id)
+        if row is None:
+            raise NotFound
+        texts = self._read_texts([id for id in (row.text_id, row.answer_text_id) if id is not None])
+        return build_question(row, realm, texts, lang, get_snapshot_time(found.picture))
+
+    async def statement_templates(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        incident: str | None = None,
+        event: str | None = None,
+        audience: str | None = None,
+        plain: bool | None = None,
+        id: str | None = None,
+    ) -> list[r.StatementTemplate]:
+        """List templates, filled with the known facts of an incident. Raises NotFound.
+
+        Those for its kind of event, unless `event` or the `id` of one template is given.
+        """
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        row = None
+        if incident is not None:
+            async with translate_store_errors():
+                row = await found.picture.row(a.IncidentRow, incident)
+            if row is None:
+                raise NotFound
+        reference = found.picture.reference
+        section = drafting.find_section(reference.sections)
+        now = to_datetime(get_snapshot_time(found.picture))
+        values = drafting.describe_incident(
+            row, reference.names, reference.said.territory, lang, now
+        )
+        selected = drafting.select_templates(
+            section.templates,
+            event=event or (row.kind if row is not None and id is None else None),
+            audience=audience,
+            plain=plain,
+        )
+        made = []
+        for template in selected:
+            if id not in (None, template.id):
+                continue
+            title, text = (
+                drafting.fill_text(words, values, section.blanks)
+                for words in drafting.choose_words(template, lang)
+            )
+            made.append(
+                r.StatementTemplate(
+                    id=template.id,
+                    realm=realm,
+                    event=template.event,
+                    audience=template.audience,
+                    plain=template.plain,
+                    title=title,
+                    text=text,
+                    blanks=drafting.list_blanks(f"{title}\n{text}"),
+                )
+            )
+        return made
+
+    async def rumours(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> list[Report]:
+        """List rumours that no published statement answers, newest first, without their words."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with translate_store_errors():
+            reports = (await found.picture.rows(a.ReportRow)).values()
+            statements = (await found.picture.rows(m.StatementRow)).values()
+        answered = {s.report for s in statements if s.state is m.StatementState.PUBLISHED}
+        waiting = [
+            row for row in reports if row.confirmation == "rumour" and row.id not in answered
+        ]
+        waiting.sort(key=lambda row: (-row.recorded_at, row.id))
+        return [found.shape.report(row) for row in waiting]
+
+    def _read_texts(self, ids: Iterable[str]) -> Mapping[str, TextItem]:
+        wanted = list(dict.fromkeys(ids))
+        return self._texts.get_many(wanted) if self._texts is not None and wanted else {}
+
+
+def build_statement(
+    row: m.StatementRow, realm: str, texts: Mapping[str, TextItem], lang: str
+) -> r.Statement:
+    """Build a statement; without its text it is that of the live stream."""
+    item = texts.get(row.text_id)
+    return r.Statement(
+        id=row.id,
+        realm=realm,
+        state=row.state,
+        audience=row.audience,
+        plain=row.plain,
+        template=row.template,
+        incident=row.incident,
+        report=row.report,
+        question=row.question,
+        title=_get_field(item, TITLE_FIELD),
+        text=_get_text(item, lang),
+        blanks=row.blanks,
+        drafted=_build_signed(row.drafted),
+        revised=_build_optional(row.revised),
+        submitted=_build_optional(row.submitted),
+        validated=_build_optional(row.validated),
+        refused=_build_optional(row.refused),
+        published=_build_optional(row.published),
+        retracted=_build_optional(row.retracted),
+        reason=_get_text(texts.get(_text_id_of(row.reason)), lang),
+        changed_at=to_datetime(row.changed_at),
+        version=row.version,
+        moves=[change for change, moves in m.STATEMENT_MOVES.items() if row.state in moves],
+    )
+
+
+def build_question(
+    row: m.QuestionRow,
+    realm: str,
+    texts: Mapping[str, TextItem],
+    lang: str,
+    now: Instant | None = None,
+) -> r.Question:
+    """Build a question; without its text it is that of the live stream."""
+    is_open = row.state is m.QuestionState.OPEN
+    return r.Question(
+        id=row.id,
+        realm=realm,
+        state=row.state,
+        asker=row.asker,
+        text=_get_text(texts.get(row.text_id), lang),
+        incident=row.incident,
+        asked_at=to_datetime(row.asked_at),
+        due_at=None if row.due_at is None else to_datetime(row.due_at),
+        late=is_open and row.due_at is not None and now is not None and row.due_at < now,
+        noted=_build_signed(row.noted),
+        answered=_build_optional(row.answered),
+        answer=_get_text(texts.get(row.answer_text_id or ""), lang),
+        statement=row.statement,
+        changed_at=to_datetime(row.changed_at),
+        version=row.version,
+    )
+
+
+def _order_question(row: m.QuestionRow) -> tuple[int, int, str]:
+    if row.state is m.QuestionState.OPEN:
+        return 0, row.due_at if row.due_at is not None else row.asked_at, row.id
+    return 1, -row.changed_at, row.id
+
+
+def _list_reasons(rows: Iterable[m.StatementRow]) -> list[str]:
+    return [id for row in rows if (id := _text_id_of(row.reason))]
+
+
+def _text_id_of(reference: str | None) -> str:
+    """Return the text id of a reason, empty for a missing one."""
+    return (reference or "").removeprefix("text:")
+
+
+def _get_text(item: TextItem | None, lang: str) -> str | None:
+    """Return a text, or the notice of its erasure."""
+    if item is None:
+        return None
+    erased = read_erasure(item)
+    return format_erasure(erased, lang) if erased is not None else _get_field(item, "text")
+
+
+def _get_field(item: TextItem | None, name: str) -> str | None:
+    value: Any = item.fields.get(name) if item is not None else None
+    return str(value) if value else None
+
+
+def _build_signed(signature: m.Signature) -> r.Signed:
+    return r.Signed(by=signature.by, role=signature.role, at=to_datetime(signature.at))
+
+
+def _build_optional(signature: m.Signature | None) -> r.Signed | None:
+    return None if signature is None else _build_signed(signature)

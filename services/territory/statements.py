@@ -1,0 +1,97 @@
+"""Read `communiques.yaml`: templates of statements by event and audience. Rule D91."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from schemas import reference as ref
+from schemas.communication import Audience
+from services.territory.source import SourceFile, find_line, to_plain_value
+
+AUDIENCES: Final = {
+    "agents": Audience.AGENTS,
+    "familles": Audience.FAMILIES,
+    "usagers": Audience.USERS,
+    "elus": Audience.ELECTED,
+    "presse": Audience.PRESS,
+}
+"""Word in the file → audience."""
+KNOWN_VALUES: Final = frozenset({"territoire", "heure", "communes", "sites", "depuis"})
+"""Placeholders that Vigie fills by itself."""
+EVENTS: Final = frozenset(
+    {
+        "any",
+        "power",
+        "water",
+        "flood",
+        "heat",
+        "snow",
+        "wind",
+        "weather",
+        "kitchen",
+        "it",
+        "security",
+        "gas",
+        "absence",
+        "strike",
+        "fire",
+        "site",
+    }
+)
+"""Families of incidents, and any event."""
+_FIELDS: Final = frozenset(
+    {"id", "evenement", "public", "falc", "titre", "texte", "titre_en", "texte_en"}
+)
+_PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+
+
+def read_statements(f: SourceFile) -> ref.Statements | None:
+    """Read `communiques.yaml`; a territory without it has no templates."""
+    if not f.exists():
+        return None
+    doc = f.yaml()
+    blanks = {str(name): str(words) for name, words in doc.get("a_completer", {}).items()}
+    listed = doc.get("communiques", [])
+    made = [_read_template(f, listed, n, blanks) for n in range(len(listed))]
+    templates = [template for template in made if template is not None]
+    seen: set[str] = set()
+    for n, template in enumerate(templates):
+        if template.id in seen:
+            f.fault(find_line(listed, n), f"template {template.id}: there are two of this id")
+        seen.add(template.id)
+    return f.make(ref.Statements, 1, templates=templates, blanks=blanks)
+
+
+def _read_template(
+    f: SourceFile, listed: Any, n: int, blanks: dict[str, str]
+) -> ref.StatementTemplate | None:
+    given, line = to_plain_value(listed[n]), find_line(listed, n)
+    name = given.get("id", n + 1)
+    for field in sorted(set(given) - _FIELDS):
+        f.fault(
+            line, f"template {name}: no field {field!r}; there are {', '.join(sorted(_FIELDS))}"
+        )
+    if given.get("evenement") not in EVENTS:
+        f.fault(line, f"template {name}: evenement is one of {', '.join(sorted(EVENTS))}")
+    if given.get("public") not in AUDIENCES:
+        f.fault(line, f"template {name}: public is one of {', '.join(sorted(AUDIENCES))}")
+        return None
+    made = f.make(
+        ref.StatementTemplate,
+        line,
+        id=name,
+        event=given.get("evenement"),
+        audience=AUDIENCES[given["public"]],
+        plain=given.get("falc", False),
+        title=given.get("titre"),
+        text=given.get("texte"),
+        title_en=given.get("titre_en"),
+        text_en=given.get("texte_en"),
+    )
+    if made is None:
+        return None
+    words = " ".join(filter(None, (made.title, made.text, made.title_en, made.text_en)))
+    for placeholder in sorted(set(_PLACEHOLDER.findall(words)) - KNOWN_VALUES - set(blanks)):
+        f.fault(line, f"template {name}: say under a_completer what to write for {placeholder!r}")
+    return made
