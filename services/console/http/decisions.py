@@ -136,22 +136,19 @@ class CommandAnswers:
     async def note_sent(self, id: str, asked: str) -> None:
         """Record that a command is about to be sent. Without the store it is sent all the same."""
         with suppress(RedisError, OSError):
-            await self._client.set(store.SENT_SINCE, int(time.time()), nx=True)
             await self._client.set(store.sent_key(id), asked, ex=store.COMMAND_TTL_S)
 
     async def under_way(self, id: str) -> bool:
         """Return whether a command may still be pending; True while the store is away.
 
-        A store that lost its data knows no request of before. For 15 minutes every command may be
-        pending then: its answer comes with the read model, or with its decision.
+        A store that was killed may have lost the newest requests. For 15 minutes after its start
+        every command may be pending: its answer comes with its decision.
         """
         with suppress(RedisError, OSError):
             if await self._client.exists(store.sent_key(id)):
                 return True
-            now = int(time.time())
-            await self._client.set(store.SENT_SINCE, now, nx=True)
-            since = int(await self._client.get(store.SENT_SINCE) or now)
-            return now - since < store.SIMULATED_COMMAND_TTL_S
+            runs_s = int((await self._client.info("server"))["uptime_in_seconds"])
+            return runs_s < store.SIMULATED_COMMAND_TTL_S
         return True
 
     async def wait(

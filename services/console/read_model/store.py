@@ -67,8 +67,6 @@ NO_LINES: Final = "~"
 
 
 _SENT: Final = b"vigie:sent:"
-SENT_SINCE: Final = "vigie:sent:since"
-"""Time (s since 1970) since which the store holds every request; later after a loss of its data."""
 AUDIT = "vigie:audit"
 """The auditor's newest verdict (JSON); it expires with the auditor."""
 
