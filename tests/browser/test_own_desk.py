@@ -20,7 +20,7 @@ def test_a_site_manager_sees_their_sites_and_reports_in_two_taps(
     page = visitor("site_manager", sites=("gym-07", "pmi-04")).page(
         f"/?realm={own_realm}", width=390, height=844
     )
-    expect(page.get_by_role("heading", level=2)).to_have_count(2)
+    expect(page.get_by_role("heading", level=2)).to_have_count(3)
     cards = page.locator(".mine > section")
     expect(cards.first).to_contain_text("sans courant")
     expect(cards.nth(1)).to_contain_text("Rien à signaler, rien à faire.")

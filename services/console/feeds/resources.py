@@ -32,4 +32,4 @@ class OfficialFeeds(Resource):
 
     known: bool
     items: list[OfficialFeed]
-    next: str | None = None
+    next: None = None

@@ -93,7 +93,7 @@ async def test_decisions_are_answered_by_the_decider(console_settings: Settings)
 
         status, body, _ = await post(console, cell, f"incidents/i-1/resolve{where}", None)
         assert (status, body["code"]) == (409, "causes_open")
-        assert "forcer" in str(body["detail"])
+        assert "forcez" in str(body["detail"])
         status, body, _ = await post(
             console, cell, f"incidents/i-1/resolve{where}", {"force": True}, **{"If-Match": '"2"'}
         )

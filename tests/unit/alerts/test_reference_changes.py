@@ -203,7 +203,8 @@ def test_a_change_comes_into_force_at_its_time_after_a_second_person_approved_it
     assert [f.data.section for f in _published(scene, row.reference)] == [
         s.section for s in sections
     ], "a whole version, in order"
-    assert [f.last for f in _published(scene, row.reference)] == [False] * 8 + [True]
+    last = [f.last for f in _published(scene, row.reference)]
+    assert last == [False] * (len(last) - 1) + [True]
     assert not scene.state.drafted, "what was kept for it is let go"
     assert not scene.named(DeadlineFailed)
 

@@ -44,6 +44,7 @@ WRITES = [
     "swap",
     "answer",
     "ask",
+    "enable",
     "accept",
     "complete",
     "cancel",

@@ -195,7 +195,7 @@ function item(text) {
 async function decidedSince(since) {
   try {
     const realm = document.documentElement.dataset.realm ?? "";
-    const answer = await fetch(`/main-courante?realm=${encodeURIComponent(realm)}`, { cache: "no-store", signal: AbortSignal.timeout(5000) });
+    const answer = await fetch(`/main-courante?realm=${encodeURIComponent(realm)}`, { cache: "no-store", signal: AbortSignal.timeout(15_000) });
     if (!answer.ok) return [];
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     return [...page.querySelectorAll("[data-decision]")]
