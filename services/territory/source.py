@@ -8,14 +8,15 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor
+from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from schemas import channels
@@ -48,11 +49,22 @@ class SourceProblem:
         return f"{self.file}:{self.line}: {self.what}"
 
 
-class _PositionedConstructor(RoundTripConstructor):
-    """Adds the place to errors about malformed numbers and dates.
+class PositionedMap(dict[Any, Any]):
+    """A YAML mapping that knows the lines of its keys, 0-based."""
 
-    Without it, ruamel raises Python's own error without a line.
-    """
+    line = 0
+    lines: Mapping[Any, int] = MappingProxyType({})
+
+
+class PositionedList(list[Any]):
+    """A YAML sequence that knows the lines of its items, 0-based."""
+
+    line = 0
+    lines: Sequence[int] = ()
+
+
+class _PositionedConstructor(SafeConstructor):
+    """Keeps the lines of nodes, and adds the place to errors about malformed numbers and dates."""
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         try:
@@ -65,6 +77,28 @@ class _PositionedConstructor(RoundTripConstructor):
             )
             raise ConstructorError(None, None, what, node.start_mark) from error
 
+    def construct_positioned_map(self, node: Any) -> Iterator[PositionedMap]:
+        data = PositionedMap()
+        data.line = node.start_mark.line
+        yield data
+        data.update(self.construct_mapping(node))
+        data.lines = {self.construct_object(key): key.start_mark.line for key, _ in node.value}
+
+    def construct_positioned_list(self, node: Any) -> Iterator[PositionedList]:
+        data = PositionedList()
+        data.line = node.start_mark.line
+        yield data
+        data.extend(self.construct_sequence(node))
+        data.lines = [item.start_mark.line for item in node.value]
+
+
+_PositionedConstructor.add_constructor(
+    "tag:yaml.org,2002:map", _PositionedConstructor.construct_positioned_map
+)
+_PositionedConstructor.add_constructor(
+    "tag:yaml.org,2002:seq", _PositionedConstructor.construct_positioned_list
+)
+
 
 class YamlInvalid(ValueError):
     """Signal a file that is no YAML; `line` is 1-based, 0 without a place."""
@@ -74,15 +108,24 @@ class YamlInvalid(ValueError):
         self.what, self.line = what, line
 
 
+def _parse(text: str, *, pure: bool = False) -> Any:
+    yaml = YAML(typ="safe", pure=pure)
+    yaml.Constructor = _PositionedConstructor
+    return yaml.load(text)
+
+
 def read_yaml(path: Path) -> Any:
     """Read a YAML file; its nodes know their lines (`find_line`).
 
     Raises YamlInvalid and OSError.
     """
-    yaml = YAML(typ="rt")
-    yaml.Constructor = _PositionedConstructor
     try:
-        return yaml.load(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        try:
+            return _parse(text)
+        except (YAMLError, ValueError):
+            # libyaml is faster but refuses some YAML 1.2: the other parser decides.
+            return _parse(text, pure=True)
     except MarkedYAMLError as error:
         mark = error.problem_mark
         raise YamlInvalid(
@@ -171,23 +214,13 @@ class SourceFile:
 
 
 def find_line(node: Any, key: Any = None) -> int:
-    """Return the 1-based line of a YAML node or of one of its keys."""
-    lc = getattr(node, "lc", None)
-    if lc is None:
+    """Return the 1-based line of a YAML node or of one of its keys; 0 without a place."""
+    if not isinstance(node, PositionedMap | PositionedList):
         return 0
     try:
-        return (
-            int(
-                lc.key(key)[0]
-                if isinstance(node, dict) and key is not None
-                else lc.item(key)[0]
-                if key is not None
-                else lc.line
-            )
-            + 1
-        )
-    except (KeyError, TypeError, AttributeError):
-        return int(lc.line) + 1
+        return (node.line if key is None else node.lines[key]) + 1
+    except (KeyError, IndexError, TypeError):
+        return node.line + 1
 
 
 def to_plain_value(node: Any) -> Any:

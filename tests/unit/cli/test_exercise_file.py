@@ -226,7 +226,10 @@ def test_the_template_can_be_played() -> None:
             "essai.yaml:5: from: one word is expected",
         ),
         (HEAD + EVENT.replace("cen-1", "[cen-1]"), "essai.yaml:5: site: one word is expected"),
-        (HEAD + EVENT.replace("cen-1", "&a [*a]"), "essai.yaml:5: site: one word is expected"),
+        (
+            HEAD + EVENT.replace("cen-1", "&a [*a]"),
+            "essai.yaml:5: an event holds too much, or itself",
+        ),
         (
             HEAD + EVENT.replace("cen-1", '"\\ud800"'),
             "essai.yaml:5: site: '\\ud800' is nothing that a report can hold",
