@@ -21,5 +21,6 @@ from schemas import (  # noqa: F401
     reference,
     reference_changes,
     reports,
+    resource_requests,
     runtime,
 )

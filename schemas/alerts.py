@@ -653,6 +653,11 @@ class AttentionRequested(Fact):
         "reassignment_order",
         "reassignment_void",
         "reassignment_recalled",
+        "resource_unanswered",
+        "resource_unfilled",
+        "resource_late",
+        "resource_expired",
+        "resource_return",
     ]
     roles: tuple[str, ...]
     pole: str | None = None
@@ -693,3 +698,14 @@ class AttentionRequested(Fact):
     )
     back_at: Instant | None = Field(default=None, description="expected time of restoration")
     strategy: str | None = Field(default=None, description="fallback strategy that comes next")
+    request: str | None = Field(
+        default=None,
+        exclude_if=lambda id: id is None,
+        description="id of the resource request (D88)",
+    )
+    resource: str | None = Field(
+        default=None, exclude_if=lambda kind: kind is None, description="its kind of resource"
+    )
+    quantity: int | None = Field(
+        default=None, exclude_if=lambda count: count is None, description="quantity it asks for"
+    )

@@ -35,6 +35,7 @@ class Section(StrEnum):
     MEASURES = "measures"
     CONTACTS = "contacts"
     STATEMENTS = "statements"
+    RESOURCES = "resources"
 
 
 PUBLISHING_ORDER: Final = (
@@ -47,6 +48,7 @@ PUBLISHING_ORDER: Final = (
     Section.MEASURES,
     Section.CONTACTS,
     Section.STATEMENTS,
+    Section.RESOURCES,
     Section.STAFFING,
     Section.PLANS,
 )
@@ -55,7 +57,13 @@ PUBLISHING_ORDER: Final = (
 Channels follow the escalations, because they replace their defaults; plans come last.
 """
 OPTIONAL_SECTIONS: Final = frozenset(
-    {Section.CHANNELS, Section.MEASURES, Section.CONTACTS, Section.STATEMENTS}
+    {
+        Section.CHANNELS,
+        Section.MEASURES,
+        Section.CONTACTS,
+        Section.STATEMENTS,
+        Section.RESOURCES,
+    }
 )
 """Sections that a territory may omit."""
 
@@ -895,6 +903,73 @@ class Contacts(Model):
     contacts: tuple[PartnerContact, ...]
 
 
+class ResourceKind(Model):
+    """Kind of resource that a site may request. Rule D88, resource requests."""
+
+    id: str = Field(min_length=1, max_length=64)
+    name: str = Field(min_length=1)
+    names: str = Field(min_length=1, description="plural")
+    name_en: str = Field(min_length=1)
+    names_en: str = Field(min_length=1)
+    consumable: bool = Field(
+        default=False, description="used up where it arrives, so it never returns to its stock"
+    )
+    by_metier: bool = Field(default=False, description="a request names a job family")
+    reserved_min: int = Field(
+        default=60, ge=1, le=7 * 24 * 60, description="minutes for which an offer reserves it"
+    )
+
+
+class ResourcePartner(Model):
+    """Partner outside the département that may offer resources of some kinds."""
+
+    id: str = Field(min_length=1, max_length=64)
+    name: str = Field(min_length=1)
+    kinds: tuple[str, ...] = Field(min_length=1)
+    ready_min: int = Field(ge=0, description="minutes from the call to the arrival")
+    unit_cost_eur: float | None = Field(
+        default=None, ge=0, description="cost of one, per day unless it is consumable"
+    )
+
+
+class Stock(Model):
+    """Stock of one kind of resource at a site."""
+
+    id: str = Field(min_length=1, max_length=64)
+    kind: str
+    name: str = Field(min_length=1)
+    site: str
+    quantity: int = Field(ge=0, le=1_000_000)
+    metier: str | None = None
+    ready_min: int = Field(default=30, ge=0, description="minutes until it can leave")
+    unit_cost_eur: float = Field(
+        default=0, ge=0, description="cost of one, per day unless it is consumable"
+    )
+
+
+class ResourceRules(Model):
+    """Content of `moyens.yaml` and `stocks.csv`."""
+
+    kinds: tuple[ResourceKind, ...]
+    partners: tuple[ResourcePartner, ...] = ()
+    stocks: tuple[Stock, ...] = ()
+    cell_roles: tuple[str, ...] = Field(
+        default=(), description="roles that are told of requests; the pilots are told, too"
+    )
+    remind_min: int = Field(
+        default=10,
+        ge=1,
+        le=24 * 60,
+        description="minutes until the cell is told again of an unanswered request for life",
+    )
+    speed_kmh: float = Field(default=25, gt=0, le=130, description="on the road, for arrivals")
+
+
+class ResourcesSection(Model):
+    section: Literal[Section.RESOURCES] = Section.RESOURCES
+    rules: ResourceRules
+
+
 class Communes(Model):
     section: Literal[Section.COMMUNES] = Section.COMMUNES
     communes: tuple[Commune, ...]
@@ -993,6 +1068,7 @@ SectionData = Annotated[
     | MeasuresSection
     | Contacts
     | Statements
+    | ResourcesSection
     | Staffing,
     Field(discriminator="section"),
 ]

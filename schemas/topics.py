@@ -104,6 +104,7 @@ PUBLIC_TOPICS = (
     "deliveries",
     "actions",
     "statements",
+    "resource-requests",
 )
 
 TOPICS: tuple[Topic, ...] = (

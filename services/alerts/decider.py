@@ -56,6 +56,9 @@ _COPIED_FIELDS = (
     "begins_at",
     "ends_at",
     "estimated",
+    "request",
+    "resource",
+    "quantity",
 )
 """Fields that a message copies from a demand for attention."""
 _TEMPLATES = {"alarm": "alarm_{base}", "forecast": "forecast_{base}"}

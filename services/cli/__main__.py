@@ -78,6 +78,7 @@ COMMANDS = {
     "resend": "services.cli.crisis.decide:resend",
     "hold": "services.cli.crisis.decide:hold",
     "maintenance": "services.cli.crisis.maintenance:app",
+    "resource": "services.cli.crisis.resource:app",
     "callout": "services.cli.oncall.callout:app",
     "statement": "services.cli.crisis.statement:app",
     # preparedness

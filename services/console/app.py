@@ -54,6 +54,7 @@ from services.console.live.stream import StreamHub
 from services.console.logbook import api as logbook_api
 from services.console.logbook import erasures_api
 from services.console.logbook.queries import build_command_result
+from services.console.logistics import api as logistics_api
 from services.console.maintenance import api as maintenance_api
 from services.console.messages import api as messages_api
 from services.console.messages import callouts_api, headcounts_api, returns_api
@@ -118,6 +119,7 @@ ROUTERS: Final = (
     reassignment_api.router,
     announcement_api.router,
     messages_api.router,
+    logistics_api.router,
     maintenance_api.router,
     oncall_api.router,
     oncall_api.feeds,

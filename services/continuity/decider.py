@@ -41,6 +41,7 @@ from services.continuity.decision import ContinuityDecision
 from services.continuity.plans import plans, sitreps
 from services.continuity.reassignment import orders
 from services.continuity.reassignment.site_conditions import FLOOD_KIND, TRANSIT_FLAG
+from services.continuity.resources import requests, stocks
 from services.continuity.state import (
     NO_LOCAL_CLOCKS,
     RECORDED_SECTIONS,
@@ -375,6 +376,7 @@ def _on_reference(draft: ContinuityDecision, published: ReferencePublished) -> N
     plans.update_plans(draft, before.plans if before is not None else {})
     sitreps.schedule_sitrep(draft)
     recheck_all_metrics(draft)
+    stocks.relist_stocks(draft)
     orders.schedule_dropped_lines(draft)
     orders.schedule_review(draft)
 
@@ -419,6 +421,7 @@ _DEADLINE_HANDLERS: Final[dict[str, Callable[[ContinuityDecision, str], None]]] 
     "order": orders.on_order_due,
     "back": orders.on_recall_due,
     "dropped": orders.on_dropped_lines_due,
+    requests.DEADLINE_KIND: requests.on_request_due,
     "uncounted": lambda draft, _: orders.schedule_review(draft),
 }
 """Kind of deadline → its handler. A kind is the part of the key before the colon."""

@@ -53,6 +53,13 @@ from schemas.reassignment import (
     TravelDeclared,
 )
 from schemas.reference import ReferencePublished, Section
+from schemas.resource_requests import (
+    OVER_STATES,
+    ResourceRequestChanged,
+    ResourceRequestRow,
+    StockChanged,
+    StockRow,
+)
 from schemas.runtime import DeadlineFailed
 from schemas.shared import share_object
 from schemas.words import ActivityState, EventType, SiteStatus
@@ -64,7 +71,13 @@ CLOSURE_TYPES: Final = frozenset((EventType.CLOSURE, EventType.PARTIAL_CLOSURE))
 """Causes that cost nothing if the activity itself closes sites (`fermeture_sans_perte`, D40)."""
 NO_LOCAL_CLOCKS: Final[Map[str, LocalClockRow]] = Map()
 KEPT_SECTIONS: Final = frozenset(
-    (Section.SITES, Section.ACTIVITIES, Section.ESCALATION, Section.PLANS)
+    (
+        Section.SITES,
+        Section.ACTIVITIES,
+        Section.ESCALATION,
+        Section.PLANS,
+        Section.RESOURCES,
+    )
 )
 RECORDED_SECTIONS: Final = KEPT_SECTIONS | {Section.STAFFING}
 """Staffing is for the planner, which reads the log, so the state leaves it out."""
@@ -188,6 +201,12 @@ class ContinuityMemory:
     """Approved lines that are not over."""
     travel: TravelDeclared = TravelDeclared()
     """Declaration of a person about transport and telework."""
+    requests: Map[str, ResourceRequestRow] = Map()
+    """Resource requests that are not over. Rule D88."""
+    request_count: int = 0
+    """Number of the last resource request."""
+    stocks: Map[str, StockRow] = Map()
+    """Stocks that were ever reserved, used or counted; others are whole."""
 
 
 @dataclass(frozen=True)
@@ -297,6 +316,8 @@ def _evolve_reference(
     if not fact.last:
         return _replace_fields(state, incoming=incoming)
     sections = state.sections.update(_share_sections(incoming))
+    if Section.RESOURCES.value in sections and Section.RESOURCES.value not in incoming:
+        sections = sections.delete(Section.RESOURCES.value)  # the version has none
     bia = compile_impact_analysis(fact.reference, sections)
     return _replace_fields(
         state,
@@ -400,6 +421,19 @@ def _evolve_improvement(
         _replace_fields(state, improvements=state.improvements.delete(row.id))
         if row.id in state.improvements
         else state
+    )
+
+
+def _evolve_request(
+    state: ContinuityState, fact: ResourceRequestChanged, _: Instant
+) -> ContinuityState:
+    row = fact.row
+    over = row.state in OVER_STATES
+    known = state.requests.delete(row.id) if row.id in state.requests else state.requests
+    return _replace_fields(
+        state,
+        requests=known if over else state.requests.set(row.id, row),
+        request_count=max(state.request_count, row.number),
     )
 
 
@@ -528,6 +562,8 @@ _EVOLVE_BY_FACT: Final[
     ProposalChanged: _evolve_proposal,
     ReassignmentChanged: _evolve_reassignment,
     TravelDeclared: lambda s, f, _: _replace_fields(s, travel=f),
+    ResourceRequestChanged: _evolve_request,
+    StockChanged: lambda s, f, _: _replace_fields(s, stocks=s.stocks.set(f.row.id, f.row)),
     MetricChanged: lambda s, f, _: _replace_fields(s, told=s.told.set(f.key, float(f.value))),
     AgendaChanged: lambda s, f, _: _evolve_deadlines(s, f.due),
     DeadlineFailed: lambda s, f, _: _evolve_deadlines(s, {f.key: None}),

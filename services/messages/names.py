@@ -43,6 +43,8 @@ class MessageNames:
     plans: Mapping[str, str] = field(default_factory=dict)
     cards: Mapping[str, str] = field(default_factory=dict)
     """Card → its task."""
+    resources: Mapping[str, tuple[str, str, str, str]] = field(default_factory=dict)
+    """Kind of resource → (French name, plural, English name, plural)."""
     asks: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """`<level>/<role>` → (French request, English request); `*` is every other role."""
     bridges: Mapping[int, str] = field(default_factory=dict)
@@ -81,6 +83,14 @@ class MessageNames:
                 cards = {card.id: card.task for plan in plans for card in plan.cards}
                 titles = {one.id: _CONTINUITY.sub("Continuité", one.title) for one in plans}
                 return replace(self, plans=titles, cards=cards)
+            case ref.ResourcesSection(rules=rules):
+                return replace(
+                    self,
+                    resources={
+                        one.id: (one.name, one.names, one.name_en, one.names_en)
+                        for one in rules.kinds
+                    },
+                )
             case ref.EscalationPolicy(policy=policy):
                 asks = {
                     f"{one.level}/{one.role}": (one.text, one.text_en or one.text)
@@ -118,6 +128,7 @@ class MessageNames:
             "activities": {id: list(name) for id, name in self.activities.items()},
             "plans": dict(self.plans),
             "cards": dict(self.cards),
+            "resources": {id: list(names) for id, names in self.resources.items()},
             "asks": {key: list(ask) for key, ask in self.asks.items()},
             "bridges": {str(level): bridge for level, bridge in self.bridges.items()},
             "cell_phone": self.cell_phone,
@@ -134,7 +145,9 @@ class MessageNames:
         if isinstance(dumped, list):
             roles, levels = dumped
             return cls(roles, {int(level): name for level, name in levels.items()})
-        pairs = {name: {id: tuple(pair) for id, pair in dumped[name].items()} for name in _PAIRS}
+        pairs = {
+            name: {id: tuple(pair) for id, pair in dumped.get(name, {}).items()} for name in _PAIRS
+        }
         by_level = {
             name: {int(level): text for level, text in dumped[name].items()}
             for name in ("levels", "bridges")
@@ -142,4 +155,4 @@ class MessageNames:
         return cls(**(dumped | pairs | by_level))
 
 
-_PAIRS: Final = ("sites", "poles", "activities", "asks")
+_PAIRS: Final = ("sites", "poles", "activities", "asks", "resources")

@@ -31,6 +31,11 @@ PAGES: Final = {
     "plan_proposed": "/plans",
     "stand_down_proposed": "/plans",
     "card_overdue": "/plans",
+    "resource_unanswered": "/moyens",
+    "resource_unfilled": "/moyens",
+    "resource_late": "/moyens",
+    "resource_expired": "/moyens",
+    "resource_return": "/moyens",
     "reassignment_proposed": "/reaffectation",
     "reassignment_order": "/mes-sites",
     "instruction": "/mes-sites",
@@ -197,6 +202,7 @@ class MessageValues:
             "place": self._place(what),
             "plan": names.plans.get(str(facts.get("plan"))) or str(facts.get("plan_title") or ""),
             "card": names.cards.get(str(facts.get("card"))),
+            "resource": self._resource(),
             "pct": self._share(limit),
             "limit": self.time(limit),
             "left": self._left(limit),
@@ -252,6 +258,16 @@ class MessageValues:
     def _activity(self) -> str:
         found = self.names.activities.get(str(self.row.values.get("activity")))
         return "" if found is None else found[self.phrases.lang == "en"]
+
+    def _resource(self) -> str:
+        """Return the quantity of a resource request with its kind: « 2 groupes électrogènes »."""
+        kind = str(self.row.values.get("resource"))
+        quantity = _to_number(self.row.values.get("quantity")) or 0
+        found = self.names.resources.get(kind)
+        if found is None:
+            return self.phrases.word("resources", n=int(quantity))
+        one, many = found[2:] if self.phrases.lang == "en" else found[:2]
+        return f"{quantity} {one if quantity <= 1 else many}"
 
     def _managed_site(self) -> str:
         site = self.names.sites.get(self.row.scope or "")

@@ -13,6 +13,7 @@ from services.territory.measures import read_measure_rules
 from services.territory.places import read_activities, read_communes, read_sites
 from services.territory.plans import read_plans
 from services.territory.policy import read_channel_rules, read_policy
+from services.territory.resources import read_resources
 from services.territory.roster import read_roster
 from services.territory.source import SourceFile, SourceProblem, to_plain_value
 from services.territory.staffing import read_staffing
@@ -138,6 +139,13 @@ def load_territory(folder: Path) -> Territory:
             {s.id for s in sites},
             {a.id: a for a in activities},
         )
+        resources = read_resources(
+            source("moyens.yaml"),
+            source("stocks.csv"),
+            {s.id for s in sites},
+            policy.roles if policy else (),
+            {m.id for m in staffing.metiers},
+        )
     except (KeyError, AttributeError, TypeError, ValueError) as exc:
         problems.append(
             SourceProblem(str(folder), 0, f"missing, misplaced or unreadable entry: {exc}")
@@ -155,6 +163,7 @@ def load_territory(folder: Path) -> Territory:
         *((ref.MeasuresSection(rules=measures),) if measures else ()),
         *((ref.Contacts(contacts=contacts),) if contacts else ()),
         *((statements,) if statements else ()),
+        *((ref.ResourcesSection(rules=resources),) if resources else ()),
         staffing,
         ref.Plans(plans=tuple(plans)),
     )

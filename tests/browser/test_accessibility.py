@@ -36,6 +36,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "prevoyance": ("/prevoyance", 1440, 900, True),
     "actions": ("/actions", 390, 844, True),
     "plans": ("/plans", 1440, 900, True),
+    "moyens": ("/moyens", 1440, 900, True),
     "reaffectation": ("/reaffectation", 1440, 900, True),
     "appareil": ("/appareil", 390, 844, False),
     "astreintes": ("/astreintes", 1440, 900, True),

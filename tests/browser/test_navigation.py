@@ -32,6 +32,7 @@ EVERYWHERE = {
     "/sources",
     "/flux",
     "/compte",
+    "/moyens",
     "/reaffectation",
     "/appareil",
     "/recherche",

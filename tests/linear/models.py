@@ -135,3 +135,18 @@ def approval(state: Proposed, asked: Asked, answered: Any) -> Iterable[Proposed]
     if state.over or answered.code != right:
         return ()
     return (state,) if right else (done,) if answered.version == done.version else ()
+
+
+class Offered(NamedTuple):
+    """Answer to an offer from a stock; `code` empty: it is reserved."""
+
+    code: str
+
+
+def promise(state: int, asked: int, answered: Any) -> Iterable[int]:
+    """Step of a stock: `state` is what is free, `asked` the quantity of an offer."""
+    right = "" if asked <= state else "stock_short"
+    after = state if right else state - asked
+    if answered is UNKNOWN:
+        return {state, after}
+    return (after,) if answered.code == right else ()

@@ -8,6 +8,7 @@ from schemas import callouts as k
 from schemas import continuity as c
 from schemas import reassignment as g
 from schemas import reference as ref
+from schemas import resource_requests as res
 from schemas.actions import ActionRow
 from schemas.base import Instant
 from services.console import resources as r
@@ -59,6 +60,7 @@ class AttentionQueries(QueryBase):
                 await read(g.ProposalRow),
                 await read(k.CallOutRow),
                 await read(ActionRow),
+                await read(res.ResourceRequestRow),
             )
         at = get_snapshot_time(found.picture)
         state = limit_demands(list_demands(facts, at), role, at)

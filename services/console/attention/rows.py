@@ -23,6 +23,7 @@ from schemas.callouts import CallOutRow
 from schemas.continuity import ActivityRow, AlarmRow, ClockRow, LocalClockRow, PlanRow
 from schemas.ranks import HOLD_ROLE, POLE_DIRECTOR_ROLE
 from schemas.reassignment import ProposalRow, ProposalState
+from schemas.resource_requests import WAITING_STATES, RequestPriority, ResourceRequestRow
 from schemas.words import (
     ActionState,
     CardState,
@@ -39,6 +40,8 @@ DANGER_RESERVE: Final = 4
 """Part of them that is reserved for danger to people."""
 CELL_ROLE: Final = "cellule_situation"
 """Role of the cell that owns all work without another owner."""
+LOGISTICS_ROLE: Final = "cellule_logistique"
+"""Role of the cell that finds resources."""
 _CARE_CRITICALITY: Final = 1
 """Criticality of the activities that people need for care."""
 _OPEN_STATES: Final = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
@@ -89,6 +92,7 @@ class DemandRows:
     proposals: Mapping[str, ProposalRow] = field(default_factory=dict)
     callouts: Mapping[str, CallOutRow] = field(default_factory=dict)
     actions: Mapping[str, ActionRow] = field(default_factory=dict)
+    requests: Mapping[str, ResourceRequestRow] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +200,7 @@ def list_demands(facts: DemandRows, now: Instant) -> list[Demand]:
         *_list_tasks(facts),
         *_list_reassignments(facts),
         *_list_actions(facts),
+        *_list_requests(facts),
     ]
 
 
@@ -437,6 +442,30 @@ def _list_actions(facts: DemandRows) -> Iterator[Demand]:
             len(rows),
             due_at=min(x.due_at for x in rows),
             incident=first.incident,
+        )
+
+
+def _list_requests(facts: DemandRows) -> Iterator[Demand]:
+    """Yield one row per priority for requests without a promise, and one for late resources."""
+    groups: dict[str, list[ResourceRequestRow]] = {}
+    for row in facts.requests.values():
+        if row.state in WAITING_STATES:
+            groups.setdefault(row.priority.value, []).append(row)
+        elif row.late_at is not None:
+            groups.setdefault("late", []).append(row)
+    for name, rows in groups.items():
+        life = name == RequestPriority.LIFE.value
+        late = name == "late"
+        dues = [row.needed_from for row in rows if row.needed_from is not None and not late]
+        yield Demand(
+            f"resources:{name}",
+            "resource_late" if late else "resource_request",
+            Urgency.CARE if life else Urgency.DECISION if late else Urgency.REST,
+            min(row.late_at or row.requested_at if late else row.requested_at for row in rows),
+            frozenset({LOGISTICS_ROLE, CELL_ROLE} if life else {LOGISTICS_ROLE}),
+            len(rows),
+            due_at=min(dues, default=None),
+            incident=rows[0].incident if len(rows) == 1 else None,
         )
 
 

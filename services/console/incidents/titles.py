@@ -260,6 +260,28 @@ REFUSALS = {
         "deux incidents."
     ),
     "same_incident": N_("C’est le même incident."),
+    # resource requests
+    "request_not_found": N_("Cette demande de moyens n’existe pas, ou elle est terminée."),
+    "resource_not_found": N_("Ce genre de moyen n’existe pas."),
+    "stock_not_found": N_("Ce stock n’existe pas."),
+    "partner_not_found": N_("Ce partenaire n’existe pas."),
+    "offer_not_found": N_("Cette offre n’existe pas."),
+    "metier_needed": N_("Une demande d’agents nomme un métier."),
+    "metier_unused": N_("Seule une demande d’agents nomme un métier."),
+    "request_state": N_("Cette demande n’en est pas là : relisez-la."),
+    "too_many_requests": N_("{most} demandes sont déjà ouvertes : terminez-en d’abord."),
+    "too_many_offers": N_("Une demande porte au plus {most} offres."),
+    "stock_or_partner": N_("Une offre vient d’un stock ou d’un partenaire, pas des deux."),
+    "other_resource": N_("Ce n’est pas le moyen demandé."),
+    "offer_too_large": N_("L’offre dépasse la demande : {quantity} suffisent."),
+    "stock_short": N_("Le stock ne suffit plus : il en reste {available}."),
+    "stock_promised": N_("{promised} sont déjà promis ou réservés : le compte est trop bas."),
+    "eta_past": N_("Cette heure d’arrivée est déjà passée."),
+    "offer_closed": N_("Cette offre n’est plus ouverte : sa réservation est échue ou retirée."),
+    "no_offer": N_("Aucune offre n’est ouverte."),
+    "request_short": N_(
+        "Les offres couvrent {promised} sur {quantity} : promettez une partie ou attendez."
+    ),
     # reassignment
     "proposal_not_found": N_("Cette proposition n’existe pas."),
     "line_not_found": N_("Cette ligne n’existe pas, ou elle est terminée."),

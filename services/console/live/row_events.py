@@ -21,7 +21,9 @@ from schemas import delivery as d
 from schemas import maintenance as m
 from schemas import reassignment as g
 from schemas import reference_changes as v
+from schemas import resource_requests as res
 from services.console.communication.queries import build_question, build_statement
+from services.console.logistics.shapes import build_request
 from services.console.read_model.queries import ReadModel
 from services.console.read_model.query_base import OpenRealm, build_realm_now
 from services.console.read_model.shapes import Shaper
@@ -226,6 +228,11 @@ _BUILDERS: Final = {
     "contingency": _make_builder(k.ContingencyRow, "contingency", Shaper.contingency),
     "proposals": _make_builder(g.ProposalRow, "proposals", Shaper.proposal),
     "reassignments": _make_builder(g.ReassignmentRow, "reassignments", Shaper.reassignment),
+    "resource_requests": _make_builder(
+        res.ResourceRequestRow,
+        "resource_requests",
+        lambda shape, row: build_request(shape.realm, row, shape.reference.names, shape.lang),
+    ),
     "notifications": _make_builder(d.NotificationRow, "notifications", Shaper.notification),
     "callouts": _make_builder(o.CallOutRow, "callouts", Shaper.callout),
     "holds": _make_builder(d.HoldRow, "holds", Shaper.hold),

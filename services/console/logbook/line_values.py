@@ -574,6 +574,68 @@ def _make_improvement_line(fact: FactRecord) -> Fields:
     }
 
 
+_REQUEST_KINDS = {
+    "requested": "decision",
+    "offered": "action",
+    "committed": "decision",
+    "departed": "action",
+    "arrived": "fact",
+    "released": "action",
+    "cancelled": "decision",
+    "reminded": "watch",
+    "expired": "watch",
+    "unfilled": "alarm",
+    "late": "alarm",
+    "return_due": "watch",
+}
+
+
+def _make_request_line(fact: FactRecord) -> Fields:
+    r, change = fact.data["row"], fact.data["change"]
+    offers: list[Fields] = list(r.get("offers") or ())
+    last: Fields = offers[-1] if change == "offered" and offers else {}
+    promised = [o for o in offers if o["state"] == "committed"] if change == "committed" else []
+    text = r.get("text_id") if change == "requested" else _text_id(r.get("reason"))
+    return {
+        "kind": _REQUEST_KINDS.get(change, "fact"),
+        "change": change,
+        "site": r["site"],
+        "incident": r.get("incident"),
+        "text_id": text if change in ("requested", "cancelled") else None,
+        "values": _drop_missing(
+            {
+                "request": r["id"],
+                "number": r["number"],
+                "kind": r["kind"],
+                "metier": r.get("metier"),
+                "quantity": last.get("quantity") or r.get("committed") or r["quantity"],
+                "priority": r["priority"],
+                "stock": last.get("stock") or _get_only(promised, "stock"),
+                "partner": last.get("partner") or _get_only(promised, "partner"),
+                "eta_at": last.get("eta_at") or r.get("eta_at"),
+            }
+        ),
+    }
+
+
+def _get_only(offers: list[Fields], name: str) -> str | None:
+    """Return a field of the offer if there is just one."""
+    return str(offers[0][name]) if len(offers) == 1 and offers[0].get(name) else None
+
+
+def _make_stock_line(fact: FactRecord) -> Fields | None:
+    r, change = fact.data["row"], fact.data["change"]
+    if change != "counted":  # the request that reserves or returns has a line
+        return None
+    quantity = max(r["listed"] + r.get("adjusted", 0), 0)
+    return {
+        "kind": "action",
+        "change": change,
+        "site": r["site"],
+        "values": {"stock": r["id"], "kind": r["kind"], "quantity": quantity},
+    }
+
+
 def _text_id(reason: str | None) -> str | None:
     """Return the id of the text behind a reason; None if the reason is a code."""
     return (
@@ -813,6 +875,8 @@ LINE_MAKERS: dict[str, LineMaker] = {
     "ProposalChanged": _make_proposal_line,
     "ReassignmentOrdered": _make_order_line,
     "ReassignmentChanged": _make_reassignment_line,
+    "ResourceRequestChanged": _make_request_line,
+    "StockChanged": _make_stock_line,
     "SitrepIssued": _make_sitrep_line,
     "ImprovementChanged": _make_improvement_line,
     "NotificationChanged": _make_notification_line,

@@ -704,6 +704,59 @@ def _render_reassignment(record: SentenceSource, names: TerritoryNames, _: Trans
     )
 
 
+_REQUEST_SENTENCES = {
+    "requested": N_("Demande de moyens n° {number} ({priority}) : {what} pour {site}"),
+    "reminded": N_("Demande n° {number} toujours sans promesse : {what} pour {site}"),
+    "offered": N_("Demande n° {number}, offre de {giver} : {what} pour {site}, réservé"),
+    "expired": N_("Demande n° {number} : réservation échue, {what} pour {site}"),
+    "committed": N_("Demande n° {number}, promis par {giver} : {what} pour {site}"),
+    "departed": N_("Demande n° {number} : {what} en route vers {site}"),
+    "late": N_("Demande n° {number} en retard : {what} attendu à {site}"),
+    "arrived": N_("Demande n° {number} : {what} sur place, {site}"),
+    "released": N_("Demande n° {number} : {what} rendu par {site}"),
+    "cancelled": N_("Demande n° {number} annulée : {what} pour {site}"),
+    "unfilled": N_("Demande n° {number} non satisfaite à l’heure dite : {what} pour {site}"),
+    "return_due": N_("Demande n° {number} : {what} à reprendre à {site}"),
+}
+_REQUEST_CHANGED = N_("Demande de moyens n° {number} : {what} pour {site}")
+_SEVERAL_GIVERS = N_("plusieurs détenteurs")
+
+
+def _render_request(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    v = record.values
+    metier = v.get("metier")
+    what = f"{w.format_number(v['quantity'], _.lang)} " + (
+        names.resource(str(v["kind"]), int(v["quantity"]), _.lang)
+    )
+    if metier is not None:
+        what = f"{what} ({names.metier(str(metier), _.lang)})"
+    return _(
+        _REQUEST_SENTENCES.get(str(record.change), _REQUEST_CHANGED),
+        number=v["number"],
+        what=what,
+        site=names.site(record.site or ""),
+        priority=w.translate_code(w.REQUEST_PRIORITY, v.get("priority"), _),
+        giver=_name_giver(v, names, _),
+    )
+
+
+def _name_giver(values: Values, names: TerritoryNames, _: Translator) -> str:
+    stock, partner = values.get("stock"), values.get("partner")
+    if stock is None and partner is None:
+        return _(_SEVERAL_GIVERS)
+    return names.giver(stock, partner)
+
+
+def _render_stock(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
+    v = record.values
+    return _(
+        "Stock compté, {stock} : {n} {what}",
+        stock=names.giver(str(v["stock"]), None),
+        n=w.format_number(v["quantity"], _.lang),
+        what=names.resource(str(v["kind"]), int(v["quantity"]), _.lang),
+    )
+
+
 def _render_sitrep(record: SentenceSource, names: TerritoryNames, _: Translator) -> str:
     return _("Point de situation n° {number} validé", number=record.values["number"])
 
@@ -837,6 +890,8 @@ _RENDERERS: dict[str, Callable[[SentenceSource, TerritoryNames, Translator], str
     "ProposalChanged": _render_proposal,
     "ReassignmentOrdered": _render_order,
     "ReassignmentChanged": _render_reassignment,
+    "ResourceRequestChanged": _render_request,
+    "StockChanged": _render_stock,
     "SitrepIssued": _render_sitrep,
     "ImprovementChanged": _render_improvement,
     "NotificationChanged": _render_notification,

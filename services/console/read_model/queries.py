@@ -16,6 +16,7 @@ from services.console.attention.queries import AttentionQueries
 from services.console.communication.queries import CommunicationQueries
 from services.console.documents.queries import DocumentQueries
 from services.console.http.problems import NotFound, RealmUnknown, Rebuilding, StoreUnavailable
+from services.console.logistics.queries import LogisticsQueries
 from services.console.maintenance.queries import MaintenanceQueries
 from services.console.oncall.queries import OnCallQueries
 from services.console.read_model.changes import ChangeQueries
@@ -32,6 +33,7 @@ class ReadModel(
     DocumentQueries,
     ChangeQueries,
     CommunicationQueries,
+    LogisticsQueries,
     MaintenanceQueries,
     OnCallQueries,
     ReassignmentQueries,

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from schemas import reference as ref
 from services.console.texts import TerritoryNames
+from services.logistics import ResourceCatalogue
 from services.messages import MessageNames as MessageNames  # noqa: PLC0414
 
 _SECTION: TypeAdapter[ref.SectionData] = TypeAdapter(ref.SectionData)
@@ -24,6 +25,8 @@ class IndexedReference:
     sections: tuple[ref.SectionData, ...] = ()
     said: MessageNames = field(default_factory=MessageNames)
     """Names as messages write them."""
+    resources: ResourceCatalogue = field(default_factory=ResourceCatalogue)
+    """Kinds, stocks and partners for resource requests."""
 
     @property
     def sites(self) -> Mapping[str, ref.Site]:
@@ -54,7 +57,13 @@ class IndexedReference:
                 key=lambda one: ref.PUBLISHING_ORDER.index(one.section),
             )
         )
-        return cls(version, TerritoryNames.of(sections), sections, MessageNames.of(sections))
+        return cls(
+            version,
+            TerritoryNames.of(sections),
+            sections,
+            MessageNames.of(sections),
+            ResourceCatalogue.of_sections(sections),
+        )
 
 
 NO_REFERENCE = IndexedReference()

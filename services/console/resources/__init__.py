@@ -39,6 +39,12 @@ from services.console.incidents.resources import (
 )
 from services.console.live.presence_resources import Presence, PresenceChanged, PresentPerson
 from services.console.logbook.erasure_resources import Erasure
+from services.console.logistics.resources import (
+    ResourceOffer,
+    ResourceRequest,
+    ResourceSuggestion,
+    StockLevel,
+)
 from services.console.maintenance.resources import LabelMatch, Lease, Maintenance, WindowCoverage
 from services.console.messages.resources import (
     Attempt,
@@ -157,11 +163,15 @@ __all__ = [
     "ReferenceChange",
     "Report",
     "Resource",
+    "ResourceOffer",
+    "ResourceRequest",
+    "ResourceSuggestion",
     "SafetyAnswer",
     "Scalar",
     "Site",
     "SiteHeadcount",
     "Sitrep",
+    "StockLevel",
     "Strategy",
     "Task",
     "Texts",

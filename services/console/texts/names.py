@@ -31,6 +31,10 @@ class TerritoryNames:
     metiers: Mapping[str, ref.Metier] = field(default_factory=dict)
     holders: Mapping[str, tuple[str, str | None, bool]] = field(default_factory=dict)
     """Person token → (role, scope, is the deputy), from the roster."""
+    resource_kinds: Mapping[str, ref.ResourceKind] = field(default_factory=dict)
+    stocks: Mapping[str, ref.Stock] = field(default_factory=dict)
+    partners: Mapping[str, str] = field(default_factory=dict)
+    """Partner → its name."""
 
     @classmethod
     def of(cls, sections: Iterable[ref.SectionData]) -> TerritoryNames:
@@ -52,6 +56,10 @@ class TerritoryNames:
                     made["levels"] = {rule.level: rule.name for rule in section.policy.levels}
                 case ref.Staffing():
                     made["metiers"] = {m.id: m for m in section.metiers}
+                case ref.ResourcesSection(rules=rules):
+                    made["resource_kinds"] = {kind.id: kind for kind in rules.kinds}
+                    made["stocks"] = {stock.id: stock for stock in rules.stocks}
+                    made["partners"] = {partner.id: partner.name for partner in rules.partners}
                 case ref.RosterSection():
                     holders: dict[str, tuple[str, str | None, bool]] = {}
                     for h in section.roster.holders:
@@ -100,6 +108,21 @@ class TerritoryNames:
         if key not in self.metiers:
             return key.replace("_", " ")
         return self.metiers[key].name if lang == "fr" else self.metiers[key].name_en
+
+    def resource(self, key: str, quantity: int, lang: str) -> str:
+        """Return the name of a kind of resource, in the plural from two on."""
+        kind = self.resource_kinds.get(key)
+        if kind is None:
+            return key
+        one, many = (kind.name, kind.names) if lang == "fr" else (kind.name_en, kind.names_en)
+        return one if quantity <= 1 else many
+
+    def giver(self, stock: str | None, partner: str | None) -> str:
+        """Return the name of a stock with its site, or of a partner."""
+        if stock is None:
+            return self.partners.get(partner or "", partner or "")
+        known = self.stocks.get(stock)
+        return stock if known is None else f"{known.name}, {self.site(known.site)}"
 
     def plan(self, key: str) -> str:
         return self.plans[key].title if key in self.plans else key

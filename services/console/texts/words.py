@@ -161,10 +161,33 @@ SECTION = {
     "roster": N_("rôles et astreintes"),
     "channels": N_("canaux"),
     "contacts": N_("partenaires"),
+    "measures": N_("mesures officielles"),
+    "resources": N_("moyens et stocks"),
     "staffing": N_("effectifs et métiers"),
     "statements": N_("modèles de communiqués"),
 }
 """Sections of the reference data."""
+REQUEST_STATE = {
+    "requested": N_("demandé"),
+    "offered": N_("proposé"),
+    "committed": N_("promis"),
+    "en_route": N_("en route"),
+    "in_place": N_("sur place"),
+    "released": N_("rendu"),
+    "cancelled": N_("annulé"),
+    "unfilled": N_("non satisfait"),
+}
+REQUEST_PRIORITY = {
+    "life": N_("vie"),
+    "continuity": N_("continuité"),
+    "comfort": N_("confort"),
+}
+OFFER_STATE = {
+    "open": N_("réservé"),
+    "committed": N_("promis"),
+    "expired": N_("échu"),
+    "withdrawn": N_("retiré"),
+}
 CHANGE_STATE = {
     "proposed": N_("à approuver"),
     "approved": N_("approuvé, attend son heure"),

@@ -53,6 +53,7 @@ SITREP: Final = Destination("sitrep", "/sitrep", N_("Point de situation"), _LOG)
 PLANS: Final = Destination("plans", "/plans", N_("Plans"))
 ACTIONS: Final = Destination("actions", "/actions", N_("Actions"))
 REASSIGNMENT: Final = Destination("reassignment", "/reaffectation", N_("Réaffectation"))
+RESOURCES: Final = Destination("resources", "/moyens", N_("Moyens"))
 REPORT: Final = Destination("report", "/signaler", N_("Signaler"), Permission.REPORT_POST)
 MINE: Final = Destination("mine", "/mes-sites", N_("Mes sites"))
 CALLS: Final = Destination("calls", "/appels", N_("Appels et recensements"), _LOG)
@@ -72,6 +73,7 @@ GROUPS: Final[tuple[tuple[str, tuple[Destination, ...]], ...]] = (
             PLANS,
             ACTIONS,
             REASSIGNMENT,
+            RESOURCES,
             CALLS,
             Destination("directory", "/annuaire", N_("Annuaire"), _LOG),
             COMMUNICATION,

@@ -158,6 +158,7 @@ def _add_screens(router: APIRouter, queries: Queries) -> None:
     show("/sites/{id}", "site.html", PlanningScreens.site)
     show("/signalements/{id}", "signal.html", PlanningScreens.signal)
     show("/plans", "plans.html", PlanningScreens.plans)
+    show("/moyens", "moyens.html", PersonalScreens.resources)
     show("/reaffectation", "reassignment.html", PlanningScreens.reassignment)
     show("/prevoyance", "contingency.html", PlanningScreens.contingency)
     show("/releve", "handover.html", PlanningScreens.handover)

@@ -12,6 +12,7 @@ from fastapi import Request
 
 from schemas.ranks import STRATEGY_ROLE
 from schemas.reassignment import ACTIVE_LINE_STATES, ProposalState
+from schemas.resource_requests import OPEN_STATES as OPEN_REQUEST_STATES
 from schemas.words import (
     LIBRARY_STATES,
     ActivityState,
@@ -437,6 +438,9 @@ class CrisisScreens(ScreenBase):
             if shown.pole != "multi"
             else x._("plusieurs pôles"),
             "confinement": describe_confinement(shown, x._),
+            "resource_requests": await self._queries.resource_requests(
+                realm, lang=lang, site=id, state=OPEN_REQUEST_STATES
+            ),
             **await self._instructions(x, shown),
         }
 

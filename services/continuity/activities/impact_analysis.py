@@ -9,7 +9,7 @@ scale of its group.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from math import lcm
 from typing import Final
@@ -19,6 +19,7 @@ from schemas.base import MINUTE_MS
 from schemas.predicates import CONTINUITY_METRICS, Measured, list_measured
 from schemas.words import ClockBase
 from services.continuity.activities.calendars import DayWindow, OpenHours, compile_open_hours
+from services.logistics import ResourceCatalogue
 from services.runtime.decider.maps import Map
 
 MEALS_ACTIVITY: Final = "EDU-01"
@@ -129,6 +130,8 @@ class ImpactAnalysis:
     """Kind of site → activities that count it, by id."""
     by_dependency: Mapping[str, tuple[str, ...]]
     """`system:…`, `kitchen:…`, `supplier:…`, `flag:…` → activities that it touches, by id."""
+    resources: ResourceCatalogue = field(default_factory=ResourceCatalogue)
+    """Kinds, stocks and partners for resource requests. Rule D88."""
 
     def recipients(self, base: ClockBase, pct: int, criticality: int) -> tuple[str, ...]:
         """Return the roles that receive this alarm of an activity of this criticality.
@@ -201,6 +204,7 @@ def compile_impact_analysis(
         {k: tuple(v) for k, v in kitchens.items()},
         {k: tuple(v) for k, v in by_kind.items()},
         {k: tuple(dict.fromkeys(v)) for k, v in by_dependency.items()},
+        ResourceCatalogue.of_sections(data.values()),
     )
 
 

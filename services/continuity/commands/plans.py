@@ -24,6 +24,7 @@ from services.continuity.commands.activities import (
     declare_data_age,
     end_strategy,
 )
+from services.continuity.commands.resources import RESOURCE_HANDLERS
 from services.continuity.decision import ContinuityDecision
 from services.continuity.plans.cards import build_cards, find_card, is_open, replace_card
 from services.continuity.plans.improvements import add_improvement, close_improvement
@@ -314,6 +315,7 @@ HANDLERS: Final[Mapping[type[Command], Callable[[ContinuityDecision, Any], Decis
     moves.AcceptReassignment: reassignments.accept_reassignment,
     moves.ArriveReassignment: reassignments.record_arrival,
     moves.ReleaseReassignment: reassignments.release_reassignment,
+    **RESOURCE_HANDLERS,
 }
 """Handler of each command of continuity."""
 

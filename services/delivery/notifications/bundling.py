@@ -39,6 +39,10 @@ ALARM_TEMPLATES: Final = frozenset(
         "reassignment_order",
         "reassignment_void",
         "reassignment_recalled",
+        "resource_unfilled",
+        "resource_late",
+        "resource_expired",
+        "resource_return",
     }
 )
 LISTED_ITEMS: Final = 20

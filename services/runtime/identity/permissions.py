@@ -55,6 +55,10 @@ class Permission(StrEnum):
     """Draft, submit and publish statements, answer questions; validation needs its role (D91)."""
     REASSIGNMENT_DECIDE = "reassignment.decide"
     REASSIGNMENT_ANSWER = "reassignment.answer"
+    RESOURCE_REQUEST = "resource.request"
+    """Request resources and cancel requests (D88), for the sites of the scope."""
+    RESOURCE_PROMISE = "resource.promise"
+    """Offer, commit, move and count resources, from the stocks of the scope."""
     SITREP_WRITE = "sitrep.write"
     EVIDENCE_EXPORT = "evidence.export"
     """Export the evidence bundle of an incident: whole log records, logged (D56, D59)."""
@@ -99,6 +103,7 @@ _FIELD: Final = _BASIC_READ | {
     _P.TASK_WORK,
     _P.CARD_WORK,
     _P.REASSIGNMENT_ANSWER,
+    _P.RESOURCE_PROMISE,
 }
 _CELL: Final = _FIELD | {
     _P.REPORT_RELAY,
@@ -115,6 +120,7 @@ _CELL: Final = _FIELD | {
     _P.ROTA_WRITE,
     _P.HEADCOUNT_START,
     _P.STATEMENT_WRITE,
+    _P.RESOURCE_REQUEST,
 }
 _DECISIONS: Final = frozenset({_P.LEVEL_SET, _P.PLAN_DECIDE, _P.REASSIGNMENT_DECIDE})
 
@@ -135,8 +141,9 @@ PERMISSIONS_BY_ROLE: Final[dict[Role, frozenset[Permission]]] = {
         _P.REFERENCE_DECIDE,
         _P.HEADCOUNT_START,
         _P.STATEMENT_WRITE,
+        _P.RESOURCE_REQUEST,
     },
-    Role.SITE_MANAGER: _FIELD | {_P.PLAN_DECIDE, _P.HEADCOUNT_START},
+    Role.SITE_MANAGER: _FIELD | {_P.PLAN_DECIDE, _P.HEADCOUNT_START, _P.RESOURCE_REQUEST},
     Role.TECHNICIAN: _FIELD,
     Role.ELECTED: _BASIC_READ | _DECISIONS | {_P.LOG_READ, _P.INCIDENT_ACKNOWLEDGE},
     Role.LIAISON: _BASIC_READ | {_P.REPORT_POST, _P.REPORT_RELAY, _P.LOG_READ, _P.NOTE_WRITE},

@@ -62,6 +62,14 @@ WRITES = [
     "solve",
     "drop",
     "feeds",
+    "ask",
+    "offer",
+    "commit",
+    "depart",
+    "arrive",
+    "release",
+    "cancel",
+    "count",
 ]
 
 

@@ -9,6 +9,7 @@ from schemas.alerts import IncidentRow, TaskRow
 from schemas.base import MINUTE_MS
 from schemas.calling import EscalationRow
 from schemas.continuity import PlanRow
+from schemas.resource_requests import ResourceRequestRow
 from schemas.words import Certainty, IncidentState, Level, PlanState, TaskState
 from services.console.attention.rows import (
     DANGER_RESERVE,
@@ -139,3 +140,25 @@ def test_the_escalation_of_an_action_is_no_demand_of_its_own() -> None:
         cycle=1,
     )
     assert seen(DemandRows(POLICY, escalations={"e1": row}), None, MINUTE_MS).queue == ()
+
+
+def test_requests_for_life_are_one_demand_that_comes_before_the_others() -> None:
+    given = {
+        "kind": "generator",
+        "quantity": 1,
+        "site": "pmi-01",
+        "state": "requested",
+        "requested_by": "p",
+        "requested_role": "cell",
+    }
+    rows = {
+        str(n): ResourceRequestRow.model_validate(
+            given | {"id": str(n), "number": n, "priority": priority, "requested_at": n}
+        )
+        for n, priority in enumerate(("comfort", "life", "life"), 1)
+    }
+    found = seen(DemandRows(POLICY, requests=rows), "cellule_logistique", 50).queue
+    assert [(row.key, row.count) for row in found] == [
+        ("resources:life", 2),
+        ("resources:comfort", 1),
+    ]

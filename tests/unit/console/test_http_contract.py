@@ -138,6 +138,10 @@ COLLIDING = (
         for verb in ("revise", "submit", "validate", "refuse", "publish", "retract")
     ),
     "questions/{id}:answer",
+    *(
+        f"resource-requests/{{id}}:{verb}"
+        for verb in ("offer", "commit", "depart", "arrive", "release", "cancel")
+    ),
     "reference/changes/{id}/approve",
     "reference/changes/{id}/decline",
     "reference/changes/{id}/withdraw",

@@ -23,6 +23,11 @@ ACTIVITY = next(
 )
 PLAN = next(plan for plan in reference().plans.values() if plan.pole not in (None, OTHER_SITE.pole))
 CARDS = next(plan for plan in reference().plans.values() if plan.id == "PT-CANICULE")
+STOCK = next(
+    stock
+    for stock in reference().names.stocks.values()
+    if reference().sites[stock.site].pole != OTHER_SITE.pole and stock.kind == "generator"
+)
 SPAN = {"from": "2027-02-11T08:00:00Z", "to": "2027-02-11T20:00:00Z"}
 DUTY = SPAN | {"role": "responsable_site", "scope": "pmi-01", "reason": "échange"}
 WINDOW = {
@@ -72,6 +77,10 @@ BODIES: dict[str, dict[str, Any]] = {
         "due_at": SPAN["to"],
     },
     "POST /api/v1/cell/staffing": {"mode": "on_site"},
+    "POST /api/v1/resource-requests": {"kind": "generator", "quantity": 1, "site": "pmi-01"},
+    "POST /api/v1/resource-requests/{id}:offer": {"stock": STOCK.id},
+    "POST /api/v1/resource-requests/{id}:cancel": REASON,
+    "POST /api/v1/stocks/{id}:count": {"quantity": 1},
 }
 IDS = {
     "/actions/": "ac-1",
@@ -92,6 +101,8 @@ IDS = {
     "/questions/": "q-1",
     "/realms/": REALM,
     "/sites/": "pmi-01",
+    "/resource-requests/": "rr-1",
+    "/stocks/": STOCK.id,
 }
 APART = {"POST /api/v1/oncall/import", *(route for route in CONSOLE if "/cards/" in route)}
 """They have tests of their own: a calendar is asked line by line, a card by its role."""
@@ -229,6 +240,32 @@ def held() -> Held:
             "role": "cell",
             "planned_at": START,
             "changed_at": START,
+        },
+    )
+    realm.put(
+        "resource_requests",
+        {
+            "id": "rr-1",
+            "number": 1,
+            "kind": "generator",
+            "quantity": 1,
+            "site": "pmi-01",
+            "priority": "life",
+            "state": "offered",
+            "requested_at": START,
+            "requested_by": "p-1",
+            "requested_role": "cell",
+            "offers": (
+                {
+                    "id": "rr-1/1",
+                    "stock": STOCK.id,
+                    "quantity": 1,
+                    "eta_at": START,
+                    "expires_at": START,
+                    "offered_at": START,
+                    "offered_by": "p-1",
+                },
+            ),
         },
     )
     line = {

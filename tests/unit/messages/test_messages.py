@@ -66,6 +66,8 @@ EVERYTHING = ALARM | {
     "exercise": "Grande coupure",
     "author_role": "coordinateur_pca",
     "ends_at": T0 + 3_600_000,
+    "resource": "generator",
+    "quantity": 2,
 }
 ANSWERED = (
     "incident_wave",

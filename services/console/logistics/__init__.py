@@ -1,0 +1,1 @@
+"""Resource requests and stocks of the console. Rule D88."""

@@ -1,0 +1,432 @@
+"""Routes for resource requests and stocks: `/resource-requests` and `/stocks`.
+
+Rule D88, resource requests.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+from pydantic import AwareDatetime, ConfigDict, Field
+
+from schemas import resource_requests as res
+from services.console.http.answers import RESPONSES, VERSIONED, require_text, send_decision
+from services.console.http.context import (
+    DecisionBody,
+    DecisionContext,
+    Multiple,
+    PageRequest,
+    ReadContext,
+    RealmReader,
+    check_whole_territory,
+    is_limited,
+    require_decision,
+    set_etag,
+    to_instant,
+)
+from services.console.http.scopes import check_incident, check_sites
+from services.console.i18n import get_translator
+from services.console.resources import Page, ResourceRequest, StockLevel
+from services.console.resources.base import format_iso
+from services.console.texts import words as w
+from services.runtime.http.problems import ProblemError, build_fault
+from services.runtime.identity.permissions import Permission
+from services.runtime.identity.principals import Principal
+
+router = APIRouter(prefix="/api/v1", tags=["logistics"])
+Requester = Annotated[DecisionContext, Depends(require_decision(Permission.RESOURCE_REQUEST))]
+Giver = Annotated[DecisionContext, Depends(require_decision(Permission.RESOURCE_PROMISE))]
+Code = Annotated[str, Field(min_length=1, max_length=64)]
+CSV_TYPE: Final = "text/csv; charset=utf-8"
+CSV_COLUMNS: Final = (
+    "number",
+    "priority",
+    "state",
+    "kind",
+    "metier",
+    "quantity",
+    "site",
+    "site_name",
+    "from",
+    "until",
+    "requested_at",
+    "committed",
+    "committed_at",
+    "eta_at",
+    "departed_at",
+    "arrived_at",
+    "ended_at",
+    "cost_eur",
+    "givers",
+    "late_at",
+    "unfilled_at",
+    "id",
+)
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+_UNKNOWN_METIER: Final = build_fault(
+    "metier",
+    "unknown",
+    "ce métier n’est pas dans les données de référence",
+    "the reference data have no such job family",
+)
+
+
+class ResourceRequestBody(DecisionBody):
+    """Resource request of a site. Its words are the `reason`."""
+
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, allow_inf_nan=False, populate_by_name=True
+    )
+
+    kind: Code = Field(description="kind of resource, as in `moyens.yaml`")
+    metier: Code | None = Field(default=None, description="job family, for people")
+    quantity: int = Field(ge=1, le=res.MAX_QUANTITY)
+    site: Code
+    start: AwareDatetime | None = Field(
+        default=None, alias="from", description="null: as soon as possible"
+    )
+    until: AwareDatetime | None = None
+    priority: res.RequestPriority = res.RequestPriority.CONTINUITY
+    incident: Code | None = None
+
+
+class OfferBody(DecisionBody):
+    """Offer from a stock, which reserves it, or from a partner.
+
+    Without `eta_at` and `cost_eur`, both are estimated.
+    """
+
+    stock: Code | None = None
+    partner: Code | None = None
+    quantity: int | None = Field(default=None, ge=1, le=res.MAX_QUANTITY)
+    eta_at: AwareDatetime | None = None
+    cost_eur: int | None = Field(default=None, ge=0, le=res.MAX_COST_EUR)
+    expires_at: AwareDatetime | None = Field(
+        default=None, description="end of the reservation; null: after the time of its kind"
+    )
+
+
+class CommitBody(DecisionBody):
+    offers: list[Annotated[str, Field(max_length=128)]] = Field(
+        default_factory=list,
+        max_length=50,
+        description="empty: the best open offers that cover the quantity",
+    )
+    partial: bool = Field(default=False, description="they may cover less")
+
+
+class DepartBody(DecisionBody):
+    eta_at: AwareDatetime | None = Field(default=None, description="changes the announced arrival")
+
+
+class CountBody(DecisionBody):
+    quantity: int = Field(
+        ge=0, le=res.MAX_QUANTITY, description="including what is out of its place now"
+    )
+
+
+def may_read_words(principal: Principal) -> bool:
+    """Return whether a reader sees the words of requests, which are free text."""
+    return principal.may(Permission.LOG_READ)
+
+
+@router.get("/resource-requests", summary="Resource requests: open ones first, life first")
+async def list_requests(
+    reader: RealmReader,
+    part: PageRequest,
+    state: Multiple[res.RequestState],
+    priority: Multiple[res.RequestPriority],
+    site: str | None = None,
+    kind: str | None = None,
+    incident: str | None = None,
+) -> Page[ResourceRequest]:
+    return part.of(
+        await reader.model.resource_requests(
+            reader.realm,
+            as_of=reader.as_of,
+            lang=reader.lang,
+            state=state,
+            site=site,
+            kind=kind,
+            priority=priority,
+            incident=incident,
+            with_text=may_read_words(reader.principal),
+        )
+    )
+
+
+@router.get(
+    "/resource-requests.csv",
+    response_class=Response,
+    responses={200: {"content": {"text/csv": {}}, "description": "one line per request"}},
+    summary="All resource requests as CSV, without their words",
+)
+async def export_requests(reader: RealmReader) -> Response:
+    found = await reader.model.resource_requests(reader.realm, as_of=reader.as_of, lang=reader.lang)
+    name = f"moyens-{reader.realm}.csv"
+    return Response(
+        write_csv(found, reader),
+        media_type=CSV_TYPE,
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def write_csv(found: Iterable[ResourceRequest], reader: ReadContext) -> str:
+    """Write requests as CSV with names in the reader's language."""
+    _, out = get_translator(reader.lang), io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(CSV_COLUMNS)
+    for one in found:
+        given = one.model_dump(by_alias=True) | {
+            "priority": w.translate_code(w.REQUEST_PRIORITY, one.priority, _),
+            "state": w.translate_code(w.REQUEST_STATE, one.state, _),
+            "givers": ", ".join(
+                offer.name for offer in one.offers if offer.state is res.OfferState.COMMITTED
+            ),
+        }
+        writer.writerow([_format_cell(given[name]) for name in CSV_COLUMNS])
+    return out.getvalue()
+
+
+def _format_cell(value: Any) -> str:
+    """Format a cell; a text that a spreadsheet would take for a formula gets a quote."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return format_iso(value)
+    text = str(value)
+    return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA_STARTS) else text
+
+
+@router.get(
+    "/resource-requests/{id}",
+    summary="One request with the offers that could be made; its ETag is for If-Match",
+)
+async def get_request(reader: RealmReader, id: str, response: Response) -> ResourceRequest:
+    found = await reader.model.resource_request(
+        reader.realm,
+        id,
+        as_of=reader.as_of,
+        lang=reader.lang,
+        with_text=may_read_words(reader.principal),
+    )
+    set_etag(response, found.version)
+    return found
+
+
+@router.get("/stocks", summary="Stocks with what is free, reserved and engaged")
+async def list_stocks(
+    reader: RealmReader, part: PageRequest, kind: str | None = None, site: str | None = None
+) -> Page[StockLevel]:
+    found = await reader.model.stocks(reader.realm, as_of=reader.as_of, lang=reader.lang)
+    return part.of([one for one in found if kind in (None, one.kind) and site in (None, one.site)])
+
+
+@router.post("/resource-requests", responses=RESPONSES, summary="Request a resource for a site")
+async def request_resource(author: Requester, body: ResourceRequestBody) -> Response:
+    within = author.within(body)
+    await check_sites(within, [body.site], "site")
+    if body.metier is not None:
+        known = (await within.model.reference(within.realm)).names.metiers
+        if known and body.metier not in known:
+            raise ProblemError("invalid", faults=(_UNKNOWN_METIER,))
+    if body.incident is not None:
+        await check_incident(within, body.incident)
+    return await send_decision(
+        author,
+        body,
+        "continuity",
+        res.RequestResource,
+        resource=body.kind,
+        metier=body.metier,
+        quantity=body.quantity,
+        site=body.site,
+        needed_from=_to_instant(body.start),
+        needed_until=_to_instant(body.until),
+        priority=body.priority,
+        incident=body.incident,
+    )
+
+
+@router.post(
+    "/resource-requests/{id}:offer",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="Offer from a stock, which reserves it, or from a partner",
+)
+async def offer_resource(author: Giver, id: str, body: OfferBody) -> Response:
+    await _check_givers(author.within(body), [body.stock])
+    return await send_decision(
+        author,
+        body,
+        "continuity",
+        res.OfferResource,
+        request=id,
+        stock=body.stock,
+        partner=body.partner,
+        quantity=body.quantity,
+        eta_at=_to_instant(body.eta_at),
+        cost_eur=body.cost_eur,
+        expires_at=_to_instant(body.expires_at),
+        expected=author.expected,
+    )
+
+
+@router.post(
+    "/resource-requests/{id}:commit",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="Commit offers: the promise",
+)
+async def commit_resource(author: Giver, id: str, body: CommitBody | None = None) -> Response:
+    chosen = tuple(body.offers) if body else ()
+    await _check_offers(author, body, id, chosen)
+    return await send_decision(
+        author,
+        body,
+        "continuity",
+        res.CommitResource,
+        request=id,
+        offers=chosen,
+        partial=body.partial if body else False,
+        expected=author.expected,
+    )
+
+
+@router.post(
+    "/resource-requests/{id}:depart",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="The resource has left",
+)
+async def depart_resource(author: Giver, id: str, body: DepartBody | None = None) -> Response:
+    await _check_either_end(author, body, id)
+    eta = _to_instant(body.eta_at) if body else None
+    return await send_decision(
+        author,
+        body,
+        "continuity",
+        res.DepartResource,
+        request=id,
+        eta_at=eta,
+        expected=author.expected,
+    )
+
+
+@router.post(
+    "/resource-requests/{id}:arrive",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="The resource is in place",
+)
+async def arrive_resource(author: Giver, id: str, body: DecisionBody | None = None) -> Response:
+    return await _send_step(author, id, body, res.ArriveResource)
+
+
+@router.post(
+    "/resource-requests/{id}:release",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="The resource goes back, or it was used up",
+)
+async def release_resource(author: Giver, id: str, body: DecisionBody | None = None) -> Response:
+    return await _send_step(author, id, body, res.ReleaseResource)
+
+
+@router.post(
+    "/resource-requests/{id}:cancel",
+    responses=RESPONSES,
+    openapi_extra=VERSIONED,
+    summary="Cancel a request, with a reason",
+)
+async def cancel_resource(author: Requester, id: str, body: DecisionBody) -> Response:
+    if is_limited(author.principal):
+        within = author.within(body)
+        found = await within.model.resource_request(within.realm, id)
+        await check_sites(within, [found.site], "site")
+    require_text(body.reason)
+    return await send_decision(
+        author,
+        body,
+        "continuity",
+        res.CancelResource,
+        request=id,
+        expected=author.expected,
+    )
+
+
+@router.post(
+    "/stocks/{id}:count", responses=RESPONSES, summary="Record a count of a stock, by hand"
+)
+async def count_stock(author: Giver, id: str, body: CountBody) -> Response:
+    await _check_givers(author.within(body), [id])
+    return await send_decision(
+        author, body, "continuity", res.CountStock, stock=id, quantity=body.quantity
+    )
+
+
+async def _send_step(
+    author: DecisionContext,
+    id: str,
+    body: DecisionBody | None,
+    command: type[res.ResourceCommand],
+) -> Response:
+    await _check_either_end(author, body, id)
+    return await send_decision(
+        author, body, "continuity", command, request=id, expected=author.expected
+    )
+
+
+async def _check_givers(author: DecisionContext, stocks: Iterable[str | None]) -> None:
+    """Refuse stocks outside the author's scope; a partner belongs to the whole territory."""
+    if not is_limited(author.principal):
+        return
+    listed = (await author.model.reference(author.realm)).resources.stocks
+    for stock in stocks:
+        if stock is None:
+            check_whole_territory(author.principal, "partner")
+        elif stock in listed:
+            await check_sites(author, [listed[stock].site], "stock")
+        else:
+            check_whole_territory(author.principal, "stock")
+
+
+async def _check_offers(
+    author: DecisionContext, body: DecisionBody | None, id: str, chosen: tuple[str, ...]
+) -> None:
+    """Refuse to commit offers of stocks outside the author's scope."""
+    if not is_limited(author.principal):
+        return
+    within = author.within(body)
+    found = await within.model.resource_request(within.realm, id)
+    stocks = [
+        offer.stock
+        for offer in found.offers
+        if offer.id in chosen or (not chosen and offer.state is res.OfferState.OPEN)
+    ]
+    await _check_givers(within, stocks or [None])
+
+
+async def _check_either_end(author: DecisionContext, body: DecisionBody | None, id: str) -> None:
+    """Admit the site that asked and the holders of everything that is committed."""
+    if not is_limited(author.principal):
+        return
+    within = author.within(body)
+    found = await within.model.resource_request(within.realm, id)
+    try:
+        await check_sites(within, [found.site], "site")
+    except ProblemError:
+        stocks = [o.stock for o in found.offers if o.state is res.OfferState.COMMITTED]
+        if not stocks:
+            raise
+        await _check_givers(within, stocks)
+
+
+def _to_instant(at: datetime | None) -> int | None:
+    return None if at is None else to_instant(at)

@@ -1,0 +1,124 @@
+"""Queries about resource requests and stocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from schemas import resource_requests as res
+from schemas.base import Instant
+from services.console import resources as r
+from services.console.logistics.shapes import build_request, build_stock, suggest_offers
+from services.console.read_model.query_base import (
+    OpenRealm,
+    QueryBase,
+    get_known,
+    get_snapshot_time,
+    translate_store_errors,
+)
+
+_PRIORITY_ORDER: Final = {
+    res.RequestPriority.LIFE: 0,
+    res.RequestPriority.CONTINUITY: 1,
+    res.RequestPriority.COMFORT: 2,
+}
+
+
+def order_request(row: res.ResourceRequestRow) -> tuple[bool, int, Instant, int]:
+    """Return the place of a request in a list: open ones, then by priority and time."""
+    start = row.needed_from or row.requested_at
+    return (row.state in res.OVER_STATES, _PRIORITY_ORDER[row.priority], start, row.number)
+
+
+class LogisticsQueries(QueryBase):
+    async def resource_requests(
+        self,
+        realm: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        state: Sequence[str] = (),
+        site: str | None = None,
+        kind: str | None = None,
+        priority: Sequence[str] = (),
+        incident: str | None = None,
+        with_text: bool = False,
+        with_suggestions: bool = False,
+    ) -> list[r.ResourceRequest]:
+        """List requests: open ones first, life first, then the earliest needed.
+
+        `with_suggestions` adds the offers that could be made for those that wait.
+        """
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with translate_store_errors():
+            rows = await found.picture.rows(res.ResourceRequestRow)
+            levels = await found.picture.rows(res.StockRow) if with_suggestions else {}
+        kept = [
+            row
+            for row in rows.values()
+            if (not state or row.state in state)
+            and site in (None, row.site)
+            and kind in (None, row.kind)
+            and (not priority or row.priority in priority)
+            and incident in (None, row.incident)
+        ]
+        texts = self._request_texts(kept) if with_text else {}
+        return [
+            self._shape(
+                found,
+                row,
+                texts.get(row.text_id or ""),
+                levels if with_suggestions and row.state in res.WAITING_STATES else None,
+            )
+            for row in sorted(kept, key=order_request)
+        ]
+
+    async def resource_request(
+        self,
+        realm: str,
+        id: str,
+        *,
+        as_of: Instant | None = None,
+        lang: str = "fr",
+        with_text: bool = False,
+    ) -> r.ResourceRequest:
+        """Return one request with the offers that could be made now. Raises NotFound."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with translate_store_errors():
+            row = get_known(await found.picture.some(res.ResourceRequestRow, [id]), id)
+            levels = await found.picture.rows(res.StockRow)
+        texts = self._request_texts([row]) if with_text else {}
+        return self._shape(found, row, texts.get(row.text_id or ""), levels)
+
+    async def stocks(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> list[r.StockLevel]:
+        """List all stocks with their levels, by kind and name."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        async with translate_store_errors():
+            rows = await found.picture.rows(res.StockRow)
+        names = found.picture.reference.names
+        listed = found.picture.reference.resources.stocks.values()
+        levels = [build_stock(realm, stock, rows.get(stock.id), names, lang) for stock in listed]
+        return sorted(levels, key=lambda one: (one.kind_name, one.site_name, one.id))
+
+    def _request_texts(self, rows: Sequence[res.ResourceRequestRow]) -> dict[str, str]:
+        """Return the words of these requests by the id of their text."""
+        ids = [row.text_id for row in rows if row.text_id is not None]
+        return {id: text for id in ids if (text := self.words_of(id)) is not None}
+
+    def _shape(
+        self,
+        found: OpenRealm,
+        row: res.ResourceRequestRow,
+        text: str | None,
+        levels: Mapping[str, res.StockRow] | None,
+    ) -> r.ResourceRequest:
+        reference, lang = found.picture.reference, found.shape.lang
+        made = build_request(found.shape.realm, row, reference.names, lang, text)
+        if levels is None:
+            return made
+        now = get_snapshot_time(found.picture)
+        waits = row.state in res.WAITING_STATES
+        suggested = suggest_offers(reference, row, levels, now, lang) if waits else []
+        return made.model_copy(update={"suggestions": suggested})

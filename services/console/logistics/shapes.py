@@ -1,0 +1,193 @@
+"""Turn rows of resource requests and stocks into resources. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+from schemas import reference as ref
+from schemas.base import MINUTE_MS, Instant
+from schemas.resource_requests import (
+    OfferRow,
+    ResourceRequestRow,
+    StockRow,
+)
+from services.console.i18n import N_, Translator, get_translator
+from services.console.logistics.resources import (
+    ResourceOffer,
+    ResourceRequest,
+    ResourceSuggestion,
+    StockLevel,
+)
+from services.console.read_model.reference_index import IndexedReference
+from services.console.resources.base import Time, to_datetime
+from services.console.texts import words as w
+from services.console.texts.names import TerritoryNames
+from services.console.web import times
+from services.logistics import Need, Suggestion, rank_suggestions
+
+SUGGESTIONS_SHOWN: Final = 5
+WHY: Final = {
+    "only": N_("seul moyen disponible"),
+    "nearest": N_("le plus tôt sur place"),
+    "cheapest": N_("à temps, le moins cher"),
+    "farther": N_("plus tard sur place"),
+    "dearer": N_("à temps, plus cher"),
+    "unpriced": N_("à temps, coût à demander"),
+    "late": N_("en retard de {delay}"),
+    "short": N_("{quantity} sur {needed} seulement"),
+}
+"""Reason of a suggestion → its words."""
+
+
+def name_resource(names: TerritoryNames, row: ResourceRequestRow, lang: str) -> str:
+    """Return quantity and kind: « 2 groupes électrogènes », « 3 agents (chauffeur) »."""
+    text = names.resource(row.kind, row.quantity, lang)
+    counted = f"{w.format_number(row.quantity, lang)} {text}"
+    return counted if row.metier is None else f"{counted} ({names.metier(row.metier, lang)})"
+
+
+def build_need(row: ResourceRequestRow) -> Need:
+    return Need(
+        row.kind,
+        row.metier,
+        row.quantity,
+        row.site,
+        row.needed_from,
+        row.needed_until,
+        row.priority,
+    )
+
+
+def build_request(
+    realm: str,
+    row: ResourceRequestRow,
+    names: TerritoryNames,
+    lang: str,
+    text: str | None = None,
+) -> ResourceRequest:
+    """Build a request; `text` holds its words if the reader may read them."""
+    costs = [offer.cost_eur for offer in row.committed_offers]
+    known = [cost for cost in costs if cost is not None]
+    return ResourceRequest(
+        id=row.id,
+        realm=realm,
+        number=row.number,
+        title=name_resource(names, row, lang),
+        kind=row.kind,
+        metier=row.metier,
+        quantity=row.quantity,
+        site=row.site,
+        site_name=names.site(row.site),
+        start=_format_time(row.needed_from),
+        until=_format_time(row.needed_until),
+        priority=row.priority,
+        state=row.state,
+        incident=row.incident,
+        text=text,
+        version=row.version,
+        requested_at=to_datetime(row.requested_at),
+        requested_by=row.requested_by,
+        requested_role=row.requested_role,
+        offers=[_build_offer(row, offer, names) for offer in row.offers],
+        committed=row.committed,
+        committed_at=_format_time(row.committed_at),
+        committed_by=row.committed_by,
+        eta_at=_format_time(row.eta_at),
+        departed_at=_format_time(row.departed_at),
+        arrived_at=_format_time(row.arrived_at),
+        ended_at=_format_time(row.ended_at),
+        cost_eur=sum(known) if known and len(known) == len(costs) else None,
+        reminders=row.reminders,
+        unfilled_at=_format_time(row.unfilled_at),
+        late_at=_format_time(row.late_at),
+        return_due_at=_format_time(row.return_due_at),
+    )
+
+
+def _build_offer(row: ResourceRequestRow, offer: OfferRow, names: TerritoryNames) -> ResourceOffer:
+    return ResourceOffer(
+        id=offer.id,
+        stock=offer.stock,
+        partner=offer.partner,
+        name=names.giver(offer.stock, offer.partner),
+        quantity=offer.quantity,
+        state=offer.state,
+        eta_at=to_datetime(offer.eta_at),
+        late_min=_count_minutes(offer.eta_at - (row.needed_from or offer.eta_at)),
+        cost_eur=offer.cost_eur,
+        expires_at=to_datetime(offer.expires_at),
+        offered_at=to_datetime(offer.offered_at),
+        offered_by=offer.offered_by,
+    )
+
+
+def suggest_offers(
+    reference: IndexedReference,
+    row: ResourceRequestRow,
+    levels: Mapping[str, StockRow],
+    now: Instant,
+    lang: str,
+) -> list[ResourceSuggestion]:
+    """Return the best offers that could be made now, each with its reason."""
+    need, _ = build_need(row), get_translator(lang)
+    available = {id: level.available for id, level in levels.items()}
+    ranked = rank_suggestions(reference.resources, need, available, now)
+    return [
+        ResourceSuggestion(
+            stock=one.stock,
+            partner=one.partner,
+            name=reference.names.giver(one.stock, one.partner),
+            quantity=one.quantity,
+            eta_at=to_datetime(one.eta_at),
+            late_min=_count_minutes(one.late_ms),
+            cost_eur=one.cost_eur,
+            distance_km=one.distance_km,
+            why=one.why,
+            text=_explain(need, one, _),
+        )
+        for one in ranked[:SUGGESTIONS_SHOWN]
+    ]
+
+
+def _explain(need: Need, one: Suggestion, _: Translator) -> str:
+    late = _count_minutes(one.late_ms)
+    return _(
+        WHY[one.why],
+        delay=times.format_duration(timedelta(minutes=late), _.lang),
+        quantity=one.quantity,
+        needed=need.quantity,
+    )
+
+
+def build_stock(
+    realm: str, stock: ref.Stock, row: StockRow | None, names: TerritoryNames, lang: str
+) -> StockLevel:
+    """Build the level of a stock; one without a row is whole."""
+    return StockLevel(
+        id=stock.id,
+        realm=realm,
+        name=stock.name,
+        kind=stock.kind,
+        kind_name=names.resource(stock.kind, 2, lang),
+        metier=stock.metier,
+        site=stock.site,
+        site_name=names.site(stock.site),
+        quantity=row.quantity if row else stock.quantity,
+        reserved=row.reserved if row else 0,
+        engaged=row.engaged if row else 0,
+        available=row.available if row else stock.quantity,
+        unit_cost_eur=stock.unit_cost_eur,
+        ready_min=stock.ready_min,
+        counted_at=_format_time(row.counted_at) if row else None,
+        counted_by=row.counted_by if row else None,
+    )
+
+
+def _count_minutes(ms: int) -> int:
+    return max(-(-ms // MINUTE_MS), 0)
+
+
+def _format_time(at: Instant | None) -> Time | None:
+    return None if at is None else to_datetime(at)

@@ -1,0 +1,409 @@
+"""Decisions about resource requests and stocks. Rule D88, resource requests.
+
+An offer from a stock reserves its quantity, and only open offers are committed. One decider per
+realm decides in one order, so nothing is promised twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from schemas import resource_requests as res
+from schemas.base import MINUTE_MS, Command, Instant
+from schemas.ranks import may_act, may_count
+from schemas.reference import Stock
+from services.continuity.decision import ContinuityDecision
+from services.continuity.refusal import DecisionAnswer, DecisionRefused, require_reason
+from services.continuity.resources import requests as req
+from services.continuity.resources import stocks
+from services.logistics import (
+    Suggestion,
+    estimate_partner_offer,
+    estimate_stock_offer,
+    rank_offers,
+)
+
+MAX_OPEN_REQUESTS: Final = 2_000
+MAX_OFFERS: Final = 40
+"""Offers of one request, closed ones included: a row stays small."""
+_State = res.RequestState
+
+
+def _find_request(
+    draft: ContinuityDecision, command: res.ResourceCommand
+) -> res.ResourceRequestRow:
+    row = draft.state.requests.get(command.request)
+    if row is None:
+        raise DecisionRefused(404, "request_not_found", request=command.request)
+    if command.expected is not None and command.expected != row.version:
+        raise DecisionRefused(
+            412, "version_conflict", expected=command.expected, version=row.version
+        )
+    return row
+
+
+def _require_state(row: res.ResourceRequestRow, *states: res.RequestState) -> None:
+    if row.state not in states:
+        raise DecisionRefused(409, "request_state", request=row.id, state=row.state.value)
+
+
+def _require_worker(command: Command) -> None:
+    if not may_act(command.role):
+        raise DecisionRefused(403, "not_allowed", role=command.role)
+
+
+def _describe(row: res.ResourceRequestRow) -> DecisionAnswer:
+    return {
+        "request": row.id,
+        "number": row.number,
+        "state": row.state.value,
+        "version": row.version,
+    }
+
+
+def request_resource(draft: ContinuityDecision, command: res.RequestResource) -> DecisionAnswer:
+    """Request a resource for a site. The cell is told at once of a request for life."""
+    if not may_count(command.role):
+        raise DecisionRefused(403, "not_allowed", role=command.role)
+    _check_request(draft, command)
+    row = res.ResourceRequestRow(
+        id=draft.derive("request", 0),
+        number=draft.state.request_count + 1,
+        kind=command.resource,
+        metier=command.metier,
+        quantity=command.quantity,
+        site=command.site,
+        needed_from=command.needed_from,
+        needed_until=command.needed_until,
+        priority=command.priority,
+        state=_State.REQUESTED,
+        incident=command.incident,
+        text_id=_get_text_id(command.reason),
+        requested_at=draft.now,
+        requested_by=command.author,
+        requested_role=command.role,
+        by=command.author,
+    )
+    if req.is_reminded(row):
+        row = req.alert_unanswered(draft, row, "requested")
+    else:
+        row = req.record_request(draft, row, "requested")
+    return _describe(row)
+
+
+def _get_text_id(reason: str | None) -> str | None:
+    text = reason is not None and reason.startswith("text:")
+    return reason.removeprefix("text:") if reason is not None and text else None
+
+
+def _check_request(draft: ContinuityDecision, command: res.RequestResource) -> None:
+    """Raise Refused for a request that nobody could fill."""
+    kind = draft.bia.resources.kinds.get(command.resource)
+    if kind is None:
+        raise DecisionRefused(404, "resource_not_found", kind=command.resource)
+    if kind.by_metier is (command.metier is None):
+        raise DecisionRefused(409, "metier_needed" if kind.by_metier else "metier_unused")
+    if command.site not in draft.bia.sites:
+        raise DecisionRefused(404, "site_not_found", site=command.site)
+    if command.incident is not None and command.incident not in draft.state.incidents:
+        raise DecisionRefused(404, "incident_not_found", incident=command.incident)
+    until, start = command.needed_until, command.needed_from
+    if until is not None and until <= max(draft.now, start or 0):
+        raise DecisionRefused(409, "until_past", until=until)
+    if len(draft.state.requests) >= MAX_OPEN_REQUESTS:
+        raise DecisionRefused(409, "too_many_requests", most=MAX_OPEN_REQUESTS)
+
+
+def offer_resource(draft: ContinuityDecision, command: res.OfferResource) -> DecisionAnswer:
+    """Offer a resource. An offer from a stock reserves it until the offer expires."""
+    _require_worker(command)
+    row = req.expire_offers(draft, _find_request(draft, command))
+    _require_state(row, _State.REQUESTED, _State.OFFERED, _State.UNFILLED)
+    if (command.stock is None) is (command.partner is None):
+        raise DecisionRefused(409, "stock_or_partner")
+    if len(row.offers) >= MAX_OFFERS:
+        raise DecisionRefused(409, "too_many_offers", most=MAX_OFFERS)
+    expires_at = _compute_expiry(draft, row, command.expires_at)
+    if command.eta_at is not None and command.eta_at <= draft.now:
+        raise DecisionRefused(409, "eta_past", eta=command.eta_at)
+    if command.stock is not None:
+        estimate = _reserve(draft, row, command.stock, command.quantity)
+    else:
+        estimate = _estimate_partner(draft, row, command.partner or "", command.quantity)
+    offer = res.OfferRow(
+        id=f"{row.id}/{len(row.offers) + 1}",
+        stock=estimate.stock,
+        partner=estimate.partner,
+        quantity=estimate.quantity,
+        eta_at=command.eta_at or estimate.eta_at,
+        cost_eur=estimate.cost_eur if command.cost_eur is None else command.cost_eur,
+        expires_at=expires_at,
+        offered_at=draft.now,
+        offered_by=command.author,
+    )
+    row = req.record_request(
+        draft,
+        row,
+        "offered",
+        state=_State.OFFERED,
+        offers=(*row.offers, offer),
+        version=row.version + 1,
+        by=command.author,
+    )
+    return _describe(row) | {
+        "offer": offer.id,
+        "quantity": offer.quantity,
+        "eta_at": offer.eta_at,
+        "cost_eur": offer.cost_eur,
+        "expires_at": offer.expires_at,
+    }
+
+
+def _compute_expiry(
+    draft: ContinuityDecision, row: res.ResourceRequestRow, asked: Instant | None
+) -> Instant:
+    """Return the end of a reservation: as asked, else after the time of its kind."""
+    if asked is not None:
+        if asked <= draft.now:
+            raise DecisionRefused(409, "until_past", until=asked)
+        return asked
+    kind = draft.bia.resources.kinds.get(row.kind)
+    return draft.now + (kind.reserved_min if kind is not None else 60) * MINUTE_MS
+
+
+def _find_stock(draft: ContinuityDecision, id: str) -> Stock:
+    stock = draft.bia.resources.stocks.get(id)
+    if stock is None:
+        raise DecisionRefused(404, "stock_not_found", stock=id)
+    return stock
+
+
+def _reserve(
+    draft: ContinuityDecision, row: res.ResourceRequestRow, id: str, asked: int | None
+) -> Suggestion:
+    stock = _find_stock(draft, id)
+    if (stock.kind, stock.metier) != (row.kind, row.metier):
+        raise DecisionRefused(409, "other_resource", stock=id, kind=stock.kind)
+    free = stocks.count_available(draft, stock)
+    quantity = min(row.quantity, free) if asked is None else asked
+    if quantity > row.quantity:
+        raise DecisionRefused(409, "offer_too_large", asked=quantity, quantity=row.quantity)
+    if free == 0 or quantity > free:
+        raise DecisionRefused(409, "stock_short", stock=id, available=free)
+    stocks.reserve_stock(draft, stock, quantity)
+    need = req.build_need(row)
+    return estimate_stock_offer(draft.bia.resources, stock, need, quantity, draft.now)
+
+
+def _estimate_partner(
+    draft: ContinuityDecision, row: res.ResourceRequestRow, id: str, asked: int | None
+) -> Suggestion:
+    partner = draft.bia.resources.partners.get(id)
+    if partner is None:
+        raise DecisionRefused(404, "partner_not_found", partner=id)
+    if row.kind not in partner.kinds:
+        raise DecisionRefused(409, "other_resource", stock=id, kind=row.kind)
+    quantity = row.quantity if asked is None else asked
+    if quantity > row.quantity:
+        raise DecisionRefused(409, "offer_too_large", asked=quantity, quantity=row.quantity)
+    need = req.build_need(row)
+    return estimate_partner_offer(draft.bia.resources, partner, need, quantity, draft.now)
+
+
+def commit_resource(draft: ContinuityDecision, command: res.CommitResource) -> DecisionAnswer:
+    """Commit offers; the other open offers go back to their stocks."""
+    _require_worker(command)
+    row = req.expire_offers(draft, _find_request(draft, command))
+    _require_state(row, _State.OFFERED, _State.UNFILLED)
+    chosen = _choose_offers(row, command.offers)
+    kept = _trim_offers(chosen, row.quantity)
+    promised = sum(offer.quantity for offer in kept.values())
+    if promised < row.quantity and not command.partial:
+        raise DecisionRefused(409, "request_short", promised=promised, quantity=row.quantity)
+    rest = [offer for offer in row.open_offers if offer.id not in kept]
+    for offer in row.open_offers:
+        if offer.id in kept:
+            stocks.engage_stock(draft, offer, kept[offer.id].quantity)
+    stocks.free_reservations(draft, rest)
+    offers = tuple(
+        kept.get(offer.id, offer)
+        for offer in req.close_offers(row.offers, rest, res.OfferState.WITHDRAWN)
+    )
+    row = req.record_request(
+        draft,
+        row,
+        "committed",
+        state=_State.COMMITTED,
+        offers=offers,
+        committed=promised,
+        committed_at=draft.now,
+        committed_by=command.author,
+        eta_at=max(offer.eta_at for offer in kept.values()),
+        remind_at=None,
+        version=row.version + 1,
+        by=command.author,
+    )
+    return _describe(row) | {"committed": promised, "eta_at": row.eta_at}
+
+
+def _choose_offers(row: res.ResourceRequestRow, ids: tuple[str, ...]) -> list[res.OfferRow]:
+    """Return the chosen open offers, or without a choice all of them, best first."""
+    if not ids:
+        ranked = rank_offers(req.build_need(row), row.open_offers)
+    else:
+        known = {offer.id: offer for offer in row.offers}
+        if (unknown := next((id for id in ids if id not in known), None)) is not None:
+            raise DecisionRefused(404, "offer_not_found", offer=unknown)
+        ranked = [known[id] for id in dict.fromkeys(ids)]
+        closed = next((o for o in ranked if o.state is not res.OfferState.OPEN), None)
+        if closed is not None:
+            raise DecisionRefused(409, "offer_closed", offer=closed.id, state=closed.state.value)
+    if not ranked:
+        raise DecisionRefused(409, "no_offer", request=row.id)
+    return ranked
+
+
+def _trim_offers(offers: list[res.OfferRow], quantity: int) -> dict[str, res.OfferRow]:
+    """Return the first offers that cover the quantity, committed; the last one may shrink."""
+    kept: dict[str, res.OfferRow] = {}
+    for offer in offers:
+        if quantity <= 0:
+            break
+        part = min(offer.quantity, quantity)
+        quantity -= part
+        kept[offer.id] = offer.model_copy(
+            update={"state": res.OfferState.COMMITTED} | _shrink_offer(offer, part)
+        )
+    return kept
+
+
+def _shrink_offer(offer: res.OfferRow, quantity: int) -> dict[str, Any]:
+    """Return the changes of an offer of which only a part is taken."""
+    if quantity == offer.quantity:
+        return {}
+    cost = None if offer.cost_eur is None else -(-offer.cost_eur * quantity // offer.quantity)
+    return {"quantity": quantity, "cost_eur": cost}
+
+
+def depart_resource(draft: ContinuityDecision, command: res.DepartResource) -> DecisionAnswer:
+    """Record that the resource has left."""
+    _require_worker(command)
+    row = _find_request(draft, command)
+    _require_state(row, _State.COMMITTED)
+    if command.eta_at is not None and command.eta_at <= draft.now:
+        raise DecisionRefused(409, "eta_past", eta=command.eta_at)
+    eta_at = command.eta_at or row.eta_at
+    late = row.late_at is not None and eta_at is not None and eta_at <= draft.now
+    row = req.record_request(
+        draft,
+        row,
+        "departed",
+        state=_State.EN_ROUTE,
+        departed_at=draft.now,
+        eta_at=eta_at,
+        late_at=row.late_at if late else None,
+        version=row.version + 1,
+        by=command.author,
+    )
+    return _describe(row) | {"eta_at": row.eta_at}
+
+
+def arrive_resource(draft: ContinuityDecision, command: res.ArriveResource) -> DecisionAnswer:
+    """Record that the resource is in place; a consumable leaves its stock for good."""
+    _require_worker(command)
+    row = _find_request(draft, command)
+    _require_state(row, _State.EN_ROUTE)
+    used_up = draft.bia.resources.is_consumable(row.kind)
+    if used_up:
+        stocks.use_up(draft, row.committed_offers)
+    row = req.record_request(
+        draft,
+        row,
+        "arrived",
+        state=_State.IN_PLACE,
+        arrived_at=draft.now,
+        used_up=used_up,
+        late_at=None,
+        version=row.version + 1,
+        by=command.author,
+    )
+    return _describe(row)
+
+
+def release_resource(draft: ContinuityDecision, command: res.ReleaseResource) -> DecisionAnswer:
+    """Release the resource; it goes back to its stock unless it was used up."""
+    _require_worker(command)
+    row = _find_request(draft, command)
+    _require_state(row, _State.IN_PLACE)
+    if not row.used_up:
+        stocks.return_to_stock(draft, row.committed_offers)
+    row = req.record_request(
+        draft,
+        row,
+        "released",
+        state=_State.RELEASED,
+        ended_at=draft.now,
+        version=row.version + 1,
+        by=command.author,
+    )
+    return _describe(row)
+
+
+def cancel_resource(draft: ContinuityDecision, command: res.CancelResource) -> DecisionAnswer:
+    """Cancel a request before anything is in place; everything goes back to its stock."""
+    _require_worker(command)
+    row = _find_request(draft, command)
+    reason = require_reason(command)
+    _require_state(
+        row,
+        _State.REQUESTED,
+        _State.OFFERED,
+        _State.UNFILLED,
+        _State.COMMITTED,
+        _State.EN_ROUTE,
+    )
+    stocks.free_reservations(draft, row.open_offers)
+    stocks.return_to_stock(draft, row.committed_offers)
+    closed = [*row.open_offers, *row.committed_offers]
+    row = req.record_request(
+        draft,
+        row,
+        "cancelled",
+        state=_State.CANCELLED,
+        offers=req.close_offers(row.offers, closed, res.OfferState.WITHDRAWN),
+        committed=0,
+        ended_at=draft.now,
+        remind_at=None,
+        reason=reason,
+        version=row.version + 1,
+        by=command.author,
+    )
+    return _describe(row)
+
+
+def count_stock(draft: ContinuityDecision, command: res.CountStock) -> DecisionAnswer:
+    """Record a count of a stock, never below its promised quantity."""
+    _require_worker(command)
+    stock = _find_stock(draft, command.stock)
+    row = stocks.get_stock_row(draft, stock)
+    promised = row.reserved + row.engaged
+    if command.quantity < promised:
+        raise DecisionRefused(409, "stock_promised", stock=stock.id, promised=promised)
+    row = stocks.record_count(draft, stock, command.quantity, command.author)
+    return {"stock": row.id, "quantity": row.quantity, "available": row.available}
+
+
+RESOURCE_HANDLERS: Final[
+    Mapping[type[Command], Callable[[ContinuityDecision, Any], DecisionAnswer]]
+] = {
+    res.RequestResource: request_resource,
+    res.OfferResource: offer_resource,
+    res.CommitResource: commit_resource,
+    res.DepartResource: depart_resource,
+    res.ArriveResource: arrive_resource,
+    res.ReleaseResource: release_resource,
+    res.CancelResource: cancel_resource,
+    res.CountStock: count_stock,
+}
+"""Handler of each command about resource requests and stocks."""

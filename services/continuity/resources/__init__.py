@@ -1,0 +1,1 @@
+"""Resource requests and stocks. Rule D88."""

@@ -1,0 +1,162 @@
+"""Read `moyens.yaml` and `stocks.csv`: kinds of resources, partners and stocks.
+
+Rule D88, resource requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Final
+
+from schemas import reference as ref
+from services.territory.source import SourceFile, find_line, is_yes, to_plain_value
+
+_KIND_FIELDS: Final = frozenset(
+    {
+        "nom",
+        "pluriel",
+        "nom_en",
+        "pluriel_en",
+        "consommable",
+        "par_metier",
+        "reservation_min",
+    }
+)
+_PARTNER_FIELDS: Final = frozenset({"nom", "genres", "delai_min", "cout_unite_eur"})
+_ALERT_FIELDS: Final = frozenset({"roles", "relance_vie_min"})
+
+
+def read_resources(
+    kinds: SourceFile,
+    stocks: SourceFile,
+    sites: Collection[str],
+    roles: Collection[str],
+    metiers: Collection[str],
+) -> ref.ResourceRules | None:
+    """Read kinds, partners and stocks; a territory without `moyens.yaml` has no requests."""
+    if not kinds.exists():
+        if stocks.exists():
+            stocks.fault(0, f"a stock has a kind of {kinds.name}, and there is none")
+        return None
+    doc = kinds.yaml()
+    made = _read_kinds(kinds, doc.get("genres", {}))
+    known = {kind.id: kind for kind in made}
+    partners = _read_partners(kinds, doc.get("partenaires", {}), known)
+    listed = _read_stocks(stocks, known, sites, metiers) if stocks.exists() else []
+    alert = doc.get("alerte", {})
+    _check_fields(kinds, doc, "alerte", alert, _ALERT_FIELDS)
+    told = tuple(to_plain_value(alert.get("roles", [])))
+    for role in sorted(set(told) - set(roles)):
+        kinds.fault(find_line(doc, "alerte"), f"alerte: role {role!r} is not declared")
+    return kinds.make(
+        ref.ResourceRules,
+        find_line(doc, "alerte"),
+        kinds=made,
+        partners=partners,
+        stocks=listed,
+        cell_roles=told,
+        remind_min=alert.get("relance_vie_min", 10),
+        speed_kmh=doc.get("vitesse_km_h", 25),
+    )
+
+
+def _check_fields(f: SourceFile, node: Any, key: Any, given: Any, fields: Collection[str]) -> None:
+    for field in sorted(set(given) - set(fields)):
+        f.fault(
+            find_line(node, key),
+            f"{key}: no field {field!r}; there are {', '.join(sorted(fields))}",
+        )
+
+
+def _read_kinds(f: SourceFile, table: Any) -> list[ref.ResourceKind]:
+    found = []
+    for id in table:
+        given = table[id]
+        _check_fields(f, table, id, given, _KIND_FIELDS)
+        kind = f.make(
+            ref.ResourceKind,
+            find_line(table, id),
+            id=str(id),
+            name=given["nom"],
+            names=given["pluriel"],
+            name_en=given["nom_en"],
+            names_en=given["pluriel_en"],
+            consumable=is_yes(given.get("consommable", False)),
+            by_metier=is_yes(given.get("par_metier", False)),
+            reserved_min=given.get("reservation_min", 60),
+        )
+        if kind is not None:
+            found.append(kind)
+    if not found:
+        f.fault(find_line(table), "genres: there is no kind of resource")
+    return found
+
+
+def _read_partners(f: SourceFile, table: Any, kinds: Collection[str]) -> list[ref.ResourcePartner]:
+    found = []
+    for id in table:
+        given = table[id]
+        _check_fields(f, table, id, given, _PARTNER_FIELDS)
+        partner = f.make(
+            ref.ResourcePartner,
+            find_line(table, id),
+            id=str(id),
+            name=given["nom"],
+            kinds=to_plain_value(given["genres"]),
+            ready_min=given["delai_min"],
+            unit_cost_eur=given.get("cout_unite_eur"),
+        )
+        if partner is None:
+            continue
+        for kind in sorted(set(partner.kinds) - set(kinds)):
+            f.fault(find_line(table, id), f"partner {id}: kind {kind!r} is not declared")
+        found.append(partner)
+    return found
+
+
+def _read_stocks(
+    f: SourceFile,
+    kinds: dict[str, ref.ResourceKind],
+    sites: Collection[str],
+    metiers: Collection[str],
+) -> list[ref.Stock]:
+    found: dict[str, ref.Stock] = {}
+    for n, r in f.rows():
+        stock = f.make(
+            ref.Stock,
+            n,
+            id=r["stock"],
+            kind=r["genre"],
+            name=r["nom"],
+            site=r["lieu"],
+            quantity=r["quantite"],
+            metier=r["metier"] or None,
+            ready_min=r["preparation_min"],
+            unit_cost_eur=r["cout_unite_eur"] or 0,
+        )
+        if stock is None:
+            continue
+        if stock.id in found:
+            f.fault(n, f"stock {stock.id!r} stands twice")
+        if stock.site not in sites:
+            f.fault(n, f"stock {stock.id}: site {stock.site!r} is not in sites.csv")
+        _check_kind(f, n, stock, kinds, metiers)
+        found[stock.id] = stock
+    return list(found.values())
+
+
+def _check_kind(
+    f: SourceFile,
+    n: int,
+    stock: ref.Stock,
+    kinds: dict[str, ref.ResourceKind],
+    metiers: Collection[str],
+) -> None:
+    kind = kinds.get(stock.kind)
+    if kind is None:
+        f.fault(n, f"stock {stock.id}: kind {stock.kind!r} is not in moyens.yaml")
+        return
+    if kind.by_metier and stock.metier not in metiers:
+        f.fault(n, f"stock {stock.id}: métier {stock.metier!r} is not in metiers.csv")
+    if not kind.by_metier and stock.metier is not None:
+        f.fault(n, f"stock {stock.id}: only kinds with par_metier have a métier")

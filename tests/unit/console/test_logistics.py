@@ -1,0 +1,221 @@
+"""Resource requests over HTTP: lists, suggestions, rights, CSV, and a race for one generator (D88)."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+from typing import Any
+
+import pytest
+
+from schemas.base import HOUR_MS, MINUTE_MS
+from schemas.resource_requests import RequestResource
+from schemas.runtime import CommandApplied, CommandRefused
+from services.console.http.decisions import CommandOutcome
+from services.runtime.identity.principals import Principal
+from tests.unit.console.held import Browser, Held, browsing, reference
+from tests.unit.console.test_every_screen import REALM, START, crisis
+from tests.unit.continuity.world import World
+
+API = "/api/v1/resource-requests"
+ONE_GENERATOR = "gen-voi-02"
+
+
+def put_request(realm: Held, id: str = "rr-1", **changes: Any) -> None:
+    realm.put(
+        "resource_requests",
+        {
+            "id": id,
+            "number": 1,
+            "kind": "generator",
+            "quantity": 2,
+            "site": "pmi-01",
+            "priority": "life",
+            "state": "requested",
+            "text_id": "words",
+            "requested_at": START,
+            "requested_by": "p-1",
+            "requested_role": "site_manager",
+        }
+        | changes,
+    )
+
+
+async def read(browser: Browser, path: str, role: str = "cell") -> Any:
+    answer = await browser.get(f"{path}?realm={REALM}", role=role, accept="application/json")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_a_request_is_read_with_the_offers_that_could_be_made() -> None:
+    realm = crisis()
+    put_request(realm)
+    browser, _ = browsing(realm)
+    found = await read(browser, f"{API}/rr-1")
+    assert (found["title"], found["state"], found["from"]) == (
+        "2 groupes électrogènes",
+        "requested",
+        None,
+    )
+    first = found["suggestions"][0]
+    assert first["why"] == "nearest"
+    assert first["text"] == "le plus tôt sur place"
+    assert first["quantity"] == 2
+    assert [one["eta_at"] for one in found["suggestions"]] == sorted(
+        one["eta_at"] for one in found["suggestions"]
+    )
+
+
+async def test_the_cheapest_in_time_is_suggested_when_no_life_depends_on_it() -> None:
+    realm = crisis()
+    put_request(realm, priority="continuity", quantity=1, needed_from=START + 48 * HOUR_MS)
+    browser, _ = browsing(realm)
+    found = (await read(browser, f"{API}/rr-1"))["suggestions"]
+    priced = [one["cost_eur"] for one in found if one["cost_eur"] is not None]
+    assert found[0]["why"] == "cheapest"
+    assert priced == sorted(priced)
+
+
+async def test_a_reserved_stock_is_not_suggested_and_its_level_shows_it() -> None:
+    realm = crisis()
+    put_request(realm, quantity=1)
+    stock = reference().names.stocks[ONE_GENERATOR]
+    row = {"id": stock.id, "kind": stock.kind, "site": stock.site, "changed_at": START}
+    realm.put("stocks", row | {"listed": 1, "reserved": 1})
+    browser, _ = browsing(realm)
+    suggested = (await read(browser, f"{API}/rr-1"))["suggestions"]
+    assert ONE_GENERATOR not in [one["stock"] for one in suggested]
+    levels = {one["id"]: one for one in (await read(browser, "/api/v1/stocks"))["items"]}
+    assert levels[ONE_GENERATOR]["available"] == 0
+    assert levels["gen-log-01"]["available"] == 2
+
+
+async def test_open_requests_come_first_and_life_first_of_all() -> None:
+    realm = crisis()
+    put_request(realm, "rr-1", priority="comfort")
+    put_request(realm, "rr-2", priority="life", state="released")
+    put_request(realm, "rr-3", priority="life")
+    browser, _ = browsing(realm)
+    assert [one["id"] for one in (await read(browser, API))["items"]] == ["rr-3", "rr-1", "rr-2"]
+
+
+async def test_only_readers_of_the_logbook_read_the_words_of_a_request() -> None:
+    realm = crisis()
+    put_request(realm)
+    browser, model = browsing(realm)
+    model.words_of = lambda _id: "au fond du couloir"  # type: ignore[method-assign]
+    assert (await read(browser, f"{API}/rr-1", "cell"))["text"] == "au fond du couloir"
+    assert (await read(browser, f"{API}/rr-1", "kiosk"))["text"] is None
+
+
+async def test_the_csv_has_names_and_no_formula() -> None:
+    realm = crisis()
+    put_request(realm, number=7)
+    browser, _ = browsing(realm)
+    answer = await browser.get(f"{API}.csv?realm={REALM}", role="cell", accept="text/csv")
+    assert answer.headers["content-type"].startswith("text/csv")
+    ((line,)) = list(csv.DictReader(io.StringIO(answer.text)))
+    assert (line["number"], line["priority"], line["state"]) == ("7", "vie", "demandé")
+    assert line["site_name"] == reference().names.site("pmi-01")
+
+
+async def test_an_unknown_job_family_is_refused_with_the_field() -> None:
+    browser, _ = browsing(crisis())
+    body = {"kind": "people", "metier": "pilote", "quantity": 1, "site": "pmi-01"}
+    answer = await browser.post(f"{API}?realm={REALM}", body, role="cell")
+    assert answer.status_code == 422
+    assert "metier" in answer.text
+    assert browser.decisions.asked == []
+
+
+@pytest.mark.parametrize(
+    ("role", "verb", "status"),
+    [
+        ("site_manager@pmi-01", "cancel", 202),
+        ("site_manager@pmi-01", "arrive", 202),
+        ("site_manager@pmi-01", "commit", 403),
+        ("director@pole:attractivite", "commit", 202),
+        ("director@pole:attractivite", "depart", 202),
+        ("director@pole:attractivite", "cancel", 403),
+        ("technician", "depart", 202),
+        ("cell", "commit", 202),
+    ],
+)
+async def test_the_site_cancels_and_the_holder_promises(role: str, verb: str, status: int) -> None:
+    realm = crisis()
+    state = "open" if verb == "commit" else "committed"
+    offer = {
+        "id": "rr-1/1",
+        "stock": ONE_GENERATOR,
+        "quantity": 1,
+        "state": state,
+        "eta_at": START + 30 * MINUTE_MS,
+        "expires_at": START + HOUR_MS,
+        "offered_at": START,
+        "offered_by": "p-2",
+    }
+    put_request(realm, state="offered", offers=(offer,))
+    browser, _ = browsing(realm)
+    body = {"reason": "plus besoin"} if verb == "cancel" else {}
+    answer = await browser.post(f"{API}/rr-1:{verb}?realm={REALM}", body, role=role)
+    assert answer.status_code == status, answer.text
+
+
+class ContinuityDispatcher:
+    """Sends commands to a continuity decider in memory, in the order in which they come."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def decide(
+        self,
+        _service: str,
+        realm: str,
+        principal: Principal,
+        make: Any,
+        *,
+        reason: str | None = None,
+        **_more: Any,
+    ) -> CommandOutcome:
+        command = make(principal.id, principal.acting_role, "text:t" if reason else None)
+        await asyncio.sleep(0)
+        heard = self._world.say(command, "09:30")
+        applied = isinstance(heard, CommandApplied)
+        answer = {
+            "id": heard.command_id,
+            "realm": realm,
+            "command": heard.command,
+            "state": "applied" if applied else "refused",
+            "at": START,
+            "values": heard.result if isinstance(heard, CommandApplied) else heard.values,
+        }
+        if isinstance(heard, CommandRefused):
+            answer |= {"status": heard.status, "code": heard.code}
+        return CommandOutcome(heard.command_id, realm, answer)  # type: ignore[arg-type]
+
+    async def repeated(self, *_: object) -> None:
+        """Nothing was asked under this key before."""
+
+
+async def test_of_two_people_who_promise_one_generator_at_once_one_gets_it() -> None:
+    world = World(start="09:00")
+    for _ in range(2):
+        asked = RequestResource(
+            author="p", role="cell", resource="generator", quantity=1, site="pmi-01"
+        )
+        world.say(asked, "09:00")
+    first, second = sorted(world.state.requests)
+    browser, _ = browsing(crisis())
+    browser.app.state.decisions = ContinuityDispatcher(world)
+    answers = await asyncio.gather(
+        *(
+            browser.post(f"{API}/{id}:offer?realm={REALM}", {"stock": ONE_GENERATOR}, role="cell")
+            for id in (first, second)
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    refused = next(answer.json() for answer in answers if answer.status_code == 409)
+    assert refused["code"] == "stock_short"
+    assert refused["detail"].endswith("il en reste 0.")
+    assert world.state.stocks[ONE_GENERATOR].reserved == 1

@@ -1,0 +1,479 @@
+"""Resource requests: nothing is promised twice, states follow the arrows, stocks never go negative.
+
+Rule D88, resource requests.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas.alerts import AttentionRequested
+from schemas.base import MINUTE_MS, Command
+from schemas.resource_requests import (
+    ARROWS,
+    OVER_STATES,
+    ArriveResource,
+    CancelResource,
+    CommitResource,
+    CountStock,
+    DepartResource,
+    OfferResource,
+    OfferState,
+    ReleaseResource,
+    RequestPriority,
+    RequestResource,
+    RequestState,
+    ResourceRequestChanged,
+    ResourceRequestRow,
+    StockChanged,
+)
+from schemas.runtime import CommandApplied, CommandRefused
+from services.continuity.decider import ContinuityDecider
+from tests.linear.checker import Operation, linearizable
+from tests.linear.models import Offered, promise
+from tests.unit.continuity.world import REALM, World
+
+GENERATORS, ONE_GENERATOR, WATER = "gen-log-01", "gen-voi-02", "eau-log-01"
+SITE = "pmi-01"
+CELL = {"author": "p-cell", "role": "cell"}
+MANAGER = {"author": "p-manager", "role": "site_manager"}
+
+
+@pytest.fixture
+def world() -> World:
+    return World(start="09:00")
+
+
+def ask(world: World, when: str = "09:00", **changes: Any) -> ResourceRequestRow:
+    """Request one generator for a site, unless told otherwise."""
+    given = {"resource": "generator", "quantity": 1, "site": SITE} | changes
+    answer = world.say(RequestResource(**MANAGER, **given), when)
+    assert isinstance(answer, CommandApplied), answer
+    return world.state.requests[str(answer.result["request"])]
+
+
+def do(world: World, kind: type[Command], row: ResourceRequestRow, when: str, **more: Any) -> str:
+    """Decide about a request; return the code of the refusal, empty when it is applied."""
+    answer = world.say(kind(**CELL, request=row.id, **more), when)  # type: ignore[call-arg]
+    return answer.code if isinstance(answer, CommandRefused) else ""
+
+
+def free(world: World, stock: str) -> int:
+    listed = world.state.bia.resources.stocks[stock].quantity  # type: ignore[union-attr]
+    row = world.state.stocks.get(stock)
+    return listed if row is None else row.available
+
+
+def told(world: World, code: str) -> list[AttentionRequested]:
+    return world.asked(code)
+
+
+# ── one request through its life ─────────────────────────────────────────────────────────────────
+
+
+def test_a_request_goes_from_the_question_to_the_return(world: World) -> None:
+    row = ask(world, quantity=2)
+    assert do(world, OfferResource, row, "09:05", stock=GENERATORS) == ""
+    assert free(world, GENERATORS) == 0
+    assert do(world, CommitResource, row, "09:10") == ""
+    assert do(world, DepartResource, row, "09:50") == ""
+    assert do(world, ArriveResource, row, "09:55") == ""
+    assert free(world, GENERATORS) == 0
+    assert do(world, ReleaseResource, row, "18:00") == ""
+    assert free(world, GENERATORS) == 2
+    assert row.id not in world.state.requests
+    assert [fact.change for fact in world.facts(ResourceRequestChanged)] == [
+        "requested",
+        "offered",
+        "committed",
+        "departed",
+        "arrived",
+        "released",
+    ]
+
+
+def test_an_offer_estimates_arrival_and_cost_from_the_reference_data(world: World) -> None:
+    row = ask(world, needed_until=world.instant("2027-02-13 08:00"))
+    assert do(world, OfferResource, row, "09:00", stock=GENERATORS) == ""
+    offer = world.state.requests[row.id].offers[0]
+    ready = world.state.bia.resources.stocks[GENERATORS].ready_min  # type: ignore[union-attr]
+    assert offer.eta_at > world.instant("09:00") + ready * MINUTE_MS
+    assert offer.cost_eur == 2 * 120
+    assert offer.expires_at == world.instant("10:00")
+
+
+def test_steps_out_of_order_are_refused(world: World) -> None:
+    row = ask(world)
+    for kind in (CommitResource, DepartResource, ArriveResource, ReleaseResource):
+        assert do(world, kind, row, "09:01") == "request_state"
+    do(world, OfferResource, row, "09:02", stock=GENERATORS)
+    do(world, CommitResource, row, "09:03")
+    assert do(world, ArriveResource, row, "09:04") == "request_state"
+    assert do(world, OfferResource, row, "09:05", stock=ONE_GENERATOR) == "request_state"
+
+
+def test_a_cancelled_request_returns_everything(world: World) -> None:
+    row = ask(world, quantity=2)
+    do(world, OfferResource, row, "09:01", stock=GENERATORS)
+    do(world, CommitResource, row, "09:02")
+    assert do(world, CancelResource, row, "09:03") == "reason_required"
+    assert do(world, CancelResource, row, "09:04", reason="text:t-1") == ""
+    assert free(world, GENERATORS) == 2
+    closed = world.facts(ResourceRequestChanged)[-1].row
+    assert closed.state is RequestState.CANCELLED
+    assert [offer.state for offer in closed.offers] == [OfferState.WITHDRAWN]
+
+
+def test_what_is_used_up_never_returns(world: World) -> None:
+    row = ask(world, resource="water", quantity=500)
+    do(world, OfferResource, row, "09:01", stock=WATER)
+    do(world, CommitResource, row, "09:02")
+    do(world, DepartResource, row, "09:03")
+    assert do(world, ArriveResource, row, "09:30") == ""
+    assert free(world, WATER) == 1000
+    assert do(world, ReleaseResource, row, "12:00") == ""
+    assert free(world, WATER) == 1000
+    assert world.state.stocks[WATER].engaged == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"resource": "tank"}, "resource_not_found"),
+        ({"site": "nowhere"}, "site_not_found"),
+        ({"resource": "people"}, "metier_needed"),
+        ({"metier": "chauffeur"}, "metier_unused"),
+        ({"incident": "i-none"}, "incident_not_found"),
+        ({"needed_until": 1}, "until_past"),
+    ],
+)
+def test_a_request_that_nobody_could_fill_is_refused(
+    world: World, changes: dict[str, Any], code: str
+) -> None:
+    given = {"resource": "generator", "quantity": 1, "site": SITE} | changes
+    answer = world.say(RequestResource(**MANAGER, **given), "09:00")
+    assert isinstance(answer, CommandRefused)
+    assert answer.code == code
+    assert not world.state.requests
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({}, "stock_or_partner"),
+        ({"stock": "none"}, "stock_not_found"),
+        ({"partner": "none"}, "partner_not_found"),
+        ({"stock": WATER}, "other_resource"),
+        ({"partner": "traiteur_secours"}, "other_resource"),
+        ({"stock": GENERATORS, "quantity": 2}, "offer_too_large"),
+        ({"stock": GENERATORS, "eta_at": 1}, "eta_past"),
+        ({"stock": GENERATORS, "expected": 7}, "version_conflict"),
+    ],
+)
+def test_an_offer_that_does_not_fit_is_refused_and_reserves_nothing(
+    world: World, given: dict[str, Any], code: str
+) -> None:
+    row = ask(world)
+    assert do(world, OfferResource, row, "09:01", **given) == code
+    assert not world.state.stocks
+    assert world.state.requests[row.id] == row
+
+
+def test_people_are_asked_for_by_job_family(world: World) -> None:
+    row = ask(world, resource="people", metier="chauffeur", quantity=3)
+    assert do(world, OfferResource, row, "09:01", stock="age-log-02") == "other_resource"
+    assert do(world, OfferResource, row, "09:01", stock="age-log-08") == ""
+
+
+@pytest.mark.parametrize("role", ["observer", "source", "liaison", "kiosk"])
+def test_an_observer_neither_asks_nor_promises(world: World, role: str) -> None:
+    asked = RequestResource(author="o", role=role, resource="generator", quantity=1, site=SITE)
+    assert getattr(world.say(asked, "09:00"), "code", "") == "not_allowed"
+    row = ask(world)
+    offer = OfferResource(author="o", role=role, request=row.id, stock=GENERATORS)
+    assert getattr(world.say(offer, "09:01"), "code", "") == "not_allowed"
+
+
+# ── offers ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_commitment_takes_what_is_needed_and_frees_the_rest(world: World) -> None:
+    row = ask(world, quantity=3)
+    do(world, OfferResource, row, "09:01", stock=GENERATORS)
+    do(world, OfferResource, row, "09:02", stock="gen-log-07")
+    do(world, OfferResource, row, "09:03", stock=ONE_GENERATOR)
+    assert do(world, CommitResource, row, "09:04", offers=(f"{row.id}/1", f"{row.id}/2")) == ""
+    kept = world.state.requests[row.id]
+    assert kept.committed == 3
+    assert [(o.state, o.quantity) for o in kept.offers] == [
+        (OfferState.COMMITTED, 2),
+        (OfferState.COMMITTED, 1),
+        (OfferState.WITHDRAWN, 1),
+    ]
+    assert (free(world, GENERATORS), free(world, "gen-log-07"), free(world, ONE_GENERATOR)) == (
+        0,
+        2,
+        1,
+    )
+
+
+def test_too_little_is_committed_only_on_purpose(world: World) -> None:
+    row = ask(world, quantity=3)
+    do(world, OfferResource, row, "09:01", stock=GENERATORS)
+    assert do(world, CommitResource, row, "09:02") == "request_short"
+    assert do(world, CommitResource, row, "09:03", partial=True) == ""
+    assert world.state.requests[row.id].committed == 2
+
+
+def test_a_partner_may_offer_what_no_stock_has(world: World) -> None:
+    row = ask(world, quantity=9)
+    assert do(world, OfferResource, row, "09:01", partner="loueur_energie") == ""
+    assert do(world, CommitResource, row, "09:02") == ""
+    assert world.state.requests[row.id].committed == 9
+    assert not world.state.stocks
+
+
+def test_a_request_for_life_takes_the_nearest_and_another_the_cheapest(world: World) -> None:
+    for priority, stock in ((RequestPriority.LIFE, "loueur"), (RequestPriority.COMFORT, "stock")):
+        row = ask(world, priority=priority)
+        do(world, OfferResource, row, "09:00", stock=GENERATORS, cost_eur=10)
+        soon = world.instant("09:10")
+        do(world, OfferResource, row, "09:00", partner="loueur_energie", eta_at=soon)
+        do(world, CommitResource, row, "09:00")
+        (kept,) = world.state.requests[row.id].committed_offers
+        assert (kept.partner is not None) is (stock == "loueur")
+
+
+# ── deadlines ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_reservation_expires_and_its_stock_is_free_again(world: World) -> None:
+    row = ask(world)
+    do(world, OfferResource, row, "09:00", stock=ONE_GENERATOR)
+    world.until("09:59")
+    assert free(world, ONE_GENERATOR) == 0
+    world.until("10:00")
+    assert free(world, ONE_GENERATOR) == 1
+    assert world.state.requests[row.id].state is RequestState.REQUESTED
+    assert [a.request for a in told(world, "resource_expired")] == [row.id]
+    assert do(world, CommitResource, row, "10:01") == "request_state"
+
+
+def test_a_request_for_life_is_told_at_once_and_again_until_it_is_promised(world: World) -> None:
+    row = ask(world, priority=RequestPriority.LIFE)
+    assert len(told(world, "resource_unanswered")) == 1
+    assert "cellule_logistique" in told(world, "resource_unanswered")[0].roles
+    world.until("09:25")
+    assert len(told(world, "resource_unanswered")) == 3
+    do(world, OfferResource, row, "09:26", stock=GENERATORS)
+    do(world, CommitResource, row, "09:27")
+    world.until("10:20")
+    assert len(told(world, "resource_unanswered")) == 3
+
+
+def test_other_requests_are_not_repeated(world: World) -> None:
+    ask(world)
+    world.until("20:00")
+    assert told(world, "resource_unanswered") == []
+
+
+def test_a_request_without_a_promise_at_its_time_is_unfilled_and_may_still_be_filled(
+    world: World,
+) -> None:
+    row = ask(world, needed_from=world.instant("11:00"))
+    world.until("10:59")
+    assert world.state.requests[row.id].state is RequestState.REQUESTED
+    world.until("11:00")
+    assert world.state.requests[row.id].state is RequestState.UNFILLED
+    assert len(told(world, "resource_unfilled")) == 1
+    assert do(world, OfferResource, row, "11:05", stock=GENERATORS) == ""
+    world.until("13:00")
+    assert world.state.requests[row.id].state is RequestState.UNFILLED
+    assert len(told(world, "resource_unfilled")) == 1
+
+
+def test_a_promise_in_time_is_not_unfilled(world: World) -> None:
+    row = ask(world, needed_from=world.instant("11:00"))
+    do(world, OfferResource, row, "10:30", stock=GENERATORS)
+    do(world, CommitResource, row, "10:59")
+    world.until("12:00")
+    assert told(world, "resource_unfilled") == []
+
+
+def test_a_late_arrival_asks_once_and_a_new_time_of_arrival_asks_again(world: World) -> None:
+    row = ask(world)
+    do(world, OfferResource, row, "09:00", stock=GENERATORS, eta_at=world.instant("10:00"))
+    do(world, CommitResource, row, "09:01")
+    world.until("12:00")
+    assert [a.limit_at for a in told(world, "resource_late")] == [world.instant("10:00")]
+    assert world.state.requests[row.id].late_at == world.instant("10:00")
+    do(world, DepartResource, row, "12:01", eta_at=world.instant("12:30"))
+    assert world.state.requests[row.id].late_at is None
+    world.until("13:00")
+    assert len(told(world, "resource_late")) == 2
+
+
+def test_what_stays_past_its_time_is_asked_back(world: World) -> None:
+    row = ask(world, needed_until=world.instant("12:00"))
+    for kind, more in (
+        (OfferResource, {"stock": GENERATORS}),
+        (CommitResource, {}),
+        (DepartResource, {}),
+        (ArriveResource, {}),
+    ):
+        assert do(world, kind, row, "09:10", **more) == ""
+    world.until("12:00")
+    assert len(told(world, "resource_return")) == 1
+
+
+def test_after_a_stall_everything_that_was_due_happens_in_order(world: World) -> None:
+    row = ask(world, priority=RequestPriority.LIFE, needed_from=world.instant("09:30"))
+    do(world, OfferResource, row, "09:01", stock=GENERATORS, expires_at=world.instant("09:20"))
+    world.until("18:00")
+    kept = world.state.requests[row.id]
+    assert kept.state is RequestState.UNFILLED
+    assert kept.offers[0].state is OfferState.EXPIRED
+    assert free(world, GENERATORS) == 2
+
+
+# ── stocks ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_count_changes_a_stock_but_never_below_what_is_promised(world: World) -> None:
+    row = ask(world, quantity=2)
+    do(world, OfferResource, row, "09:01", stock=GENERATORS)
+    low = CountStock(**CELL, stock=GENERATORS, quantity=1)
+    assert getattr(world.say(low, "09:02"), "code", "") == "stock_promised"
+    high = CountStock(**CELL, stock=GENERATORS, quantity=5)
+    assert isinstance(world.say(high, "09:03"), CommandApplied)
+    assert free(world, GENERATORS) == 3
+    assert world.state.stocks[GENERATORS].counted_by == "p-cell"
+
+
+def test_a_snapshot_holds_requests_and_stocks(world: World) -> None:
+    row = ask(world, priority=RequestPriority.LIFE)
+    do(world, OfferResource, row, "09:01", stock=GENERATORS)
+    decider = ContinuityDecider()
+    assert decider.load(REALM, REALM, decider.dump(world.state)) == world.state
+
+
+# ── nothing is promised twice ────────────────────────────────────────────────────────────────────
+
+
+def test_two_people_who_promise_one_generator_do_not_both_get_it(world: World) -> None:
+    first, second = ask(world), ask(world)
+    assert do(world, OfferResource, first, "09:01", stock=ONE_GENERATOR) == ""
+    assert do(world, OfferResource, second, "09:01", stock=ONE_GENERATOR) == "stock_short"
+
+
+def test_offers_from_one_stock_are_linearizable(world: World) -> None:
+    """The operations overlap: each was called before any returned."""
+    rows = [ask(world) for _ in range(5)]
+    answers = [do(world, OfferResource, row, "09:01", stock=GENERATORS) for row in rows]
+    history = [Operation(1, Offered(code), 0, 1 + n) for n, code in enumerate(answers)]
+    assert sorted(answers) == ["", "", "stock_short", "stock_short", "stock_short"]
+    assert linearizable(history, 2, promise)
+    twice = [Operation(1, Offered(""), 0, 1 + n) for n in range(3)]
+    assert not linearizable(twice, 2, promise)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["ask", "offer", "partner", "commit", "depart", "arrive", "release", "cancel", "wait"]
+        ),
+        st.integers(0, 5),
+        st.integers(1, 3),
+        st.integers(0, 1 << 30),
+    ),
+    max_size=45,
+)
+KINDS: dict[str, type[Command]] = {
+    "commit": CommitResource,
+    "depart": DepartResource,
+    "arrive": ArriveResource,
+    "release": ReleaseResource,
+    "cancel": CancelResource,
+}
+STOCKS = {"generator": (GENERATORS, ONE_GENERATOR), "water": (WATER,)}
+
+
+def play(world: World, steps: list[tuple[str, int, int, int]]) -> None:
+    """Play steps on a handful of requests; refused ones change nothing."""
+    rows: list[ResourceRequestRow] = []
+    minute = 9 * 60
+    for verb, which, quantity, seed in steps:
+        rnd = random.Random(seed)
+        minute += rnd.choice((0, 0, 1, 7, 45))
+        when = f"2027-02-{11 + minute // 1440} {minute // 60 % 24:02}:{minute % 60:02}"
+        world.until(when)
+        if verb == "ask":
+            kind = rnd.choice(("generator", "water"))
+            start = world.instant(when) + rnd.choice((-1, 30, 120)) * MINUTE_MS
+            rows.append(
+                ask(
+                    world,
+                    when,
+                    resource=kind,
+                    quantity=quantity if kind == "generator" else quantity * 400,
+                    priority=rnd.choice(tuple(RequestPriority)),
+                    needed_from=rnd.choice((None, start)),
+                    needed_until=rnd.choice((None, world.instant(when) + 200 * MINUTE_MS)),
+                )
+            )
+            continue
+        if not rows or verb == "wait":
+            continue
+        row = rows[which % len(rows)]
+        if verb in ("offer", "partner"):
+            partner = "loueur_energie" if row.kind == "generator" else "distributeur_eau"
+            stock = rnd.choice(STOCKS[row.kind])
+            source = {"partner": partner} if verb == "partner" else {"stock": stock}
+            do(world, OfferResource, row, when, **source)
+        else:
+            more: dict[str, Any] = {"reason": "text:t"} if verb == "cancel" else {}
+            more |= {"partial": rnd.random() < 0.5} if verb == "commit" else {}
+            do(world, KINDS[verb], row, when, **more)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(STEPS)
+def test_states_follow_the_arrows_and_stocks_hold_what_requests_hold(
+    steps: list[tuple[str, int, int, int]],
+) -> None:
+    world = World(start="09:00")
+    play(world, steps)
+    lives: dict[str, list[RequestState]] = {}
+    for fact in world.facts(ResourceRequestChanged):
+        lives.setdefault(fact.row.id, []).append(fact.row.state)
+    for life in lives.values():
+        assert life[0] is RequestState.REQUESTED
+        for before, after in itertools.pairwise(life):
+            assert after is before or after in ARROWS[before]
+    for fact in world.facts(StockChanged):
+        held = fact.row.reserved + fact.row.engaged
+        assert 0 <= held <= fact.row.listed + fact.row.adjusted, fact.row
+    _check_levels(world)
+
+
+def _check_levels(world: World) -> None:
+    """The levels of stocks are the sums over the requests that hold something of them."""
+    reserved: dict[str, int] = {}
+    engaged: dict[str, int] = {}
+    for row in world.state.requests.values():
+        assert row.state not in OVER_STATES
+        for offer in row.open_offers:
+            if offer.stock:
+                reserved[offer.stock] = reserved.get(offer.stock, 0) + offer.quantity
+        for offer in () if row.used_up else row.committed_offers:
+            if offer.stock:
+                engaged[offer.stock] = engaged.get(offer.stock, 0) + offer.quantity
+    for id, stock in world.state.stocks.items():
+        assert stock.reserved == reserved.get(id, 0)
+        assert stock.engaged == engaged.get(id, 0)
