@@ -24,6 +24,7 @@ from services.simulation.exercise_reading import (
     quote_value,
     to_plain_value,
 )
+from services.simulation.exercise_requests import read_requests
 from services.simulation.expectations import (
     find_faults,
     find_pointless_conditions,
@@ -39,6 +40,7 @@ _FIELDS: Final = {
     "start": True,
     "events": True,
     "actions": False,
+    "requests": False,
     "responders": False,
     "expectations": False,
     "calendar": False,
@@ -120,7 +122,8 @@ def _read_exercise(r: ExerciseReader, document: Any) -> Exercise:
     if not is_scalar(title := document.get("title", "")) or not is_writable(title):
         r.fault(document, "title", "title: one line is expected")
     r.start = _read_start(r, document)
-    events = sorted(read_events(r, document), key=lambda e: e.reported_at)
+    found = [*read_events(r, document), *read_requests(r, document)]
+    events = sorted(found, key=lambda e: e.reported_at)
     return Exercise(
         Scenario(
             id,

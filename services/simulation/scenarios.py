@@ -55,6 +55,9 @@ COLUMNS = (
 """Required columns of `scenario_events.csv`; all others are ignored."""
 
 
+REPORTS_PATH: Final = "/api/v1/reports"
+
+
 class ScenarioUnknown(ValueError):
     """Signal an unknown scenario id; the message lists the scenarios of the folder."""
 
@@ -65,13 +68,15 @@ class ScenarioInvalid(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One report of a scenario."""
+    """One report of a scenario, or one request to another path."""
 
     id: str
     reported_at: int
     """Time at which it is posted (`recorded_at`), ms UTC."""
     body: dict[str, Any]
     """Native report body; `references` still hold event ids."""
+    path: str = REPORTS_PATH
+    """Route of the API that takes it."""
 
 
 @dataclass(frozen=True, slots=True)

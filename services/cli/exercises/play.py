@@ -40,6 +40,7 @@ from services.simulation.checks import (
 from services.simulation.exercise_file import ExerciseInvalid, load_exercise
 from services.simulation.history import read_history
 from services.simulation.scenarios import (
+    REPORTS_PATH,
     Event,
     PlannedAction,
     Scenario,
@@ -203,8 +204,11 @@ class ScenarioPlayer:
                 )
 
     def report(self, event: Event) -> None:
-        """Post one report under the scenario's event id."""
+        """Post one report or request under the scenario's event id."""
         body = event.body | {"realm": self.realm}
+        if event.path != REPORTS_PATH:
+            self._insist("POST", event.path, body, f"{self.realm}:{event.id}")
+            return
         if refs := body.get("references"):
             body["references"] = [self._reports.get(r, r) for r in refs]
         _, answer = self._insist("POST", "/api/v1/reports", body, f"{self.realm}:{event.id}")
