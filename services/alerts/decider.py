@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import assert_never
 
-from schemas.alerts import AttentionRequested, DeadlineSettled, HistoryForgotten, MetricChanged
+from schemas.alerts import AttentionRequested, HistoryForgotten, MetricChanged
 from schemas.base import DAY_MS, Command, Fact, Instant
 from schemas.calling import AnswerReceived, Unreachable
 from schemas.continuity import CrisisTended, ImprovementChanged, ImprovementRow, SitrepIssued
@@ -15,8 +15,31 @@ from schemas.reports import ReportReceived
 from services.alerts import tasks
 from services.alerts.actions import lifecycle
 from services.alerts.causes import leases, maintenance
-from services.alerts.commands import apply_command
-from services.alerts.decision import Decision
+from services.alerts.commands.dispatcher import apply_command
+from services.alerts.deadlines import (
+    KEYS,
+    AcknowledgementStale,
+    ActionDue,
+    AlertsDeadline,
+    AllClearDue,
+    CauseDue,
+    EscalationDue,
+    FlagDue,
+    HistoryDue,
+    IndexDecayed,
+    LeaseDue,
+    MoveDue,
+    ReadinessDue,
+    ReferenceChangeDue,
+    ReportDue,
+    ShiftLimitNear,
+    SilenceDue,
+    StaffingDue,
+    ThresholdRearmed,
+    WindowDue,
+    YellowDigestDue,
+)
+from services.alerts.decision import AlertsDecision
 from services.alerts.declarations import flags, yellow_vigilance
 from services.alerts.escalation import (
     cell_shifts,
@@ -65,7 +88,7 @@ _TEMPLATES = {"alarm": "alarm_{base}", "forecast": "forecast_{base}"}
 
 
 class UnknownInput(ValueError):
-    """An input or deadline that alerts has no rule for: a route or a client is wrong."""
+    """An input that alerts has no rule for: a route or a client is wrong."""
 
 
 class AlertsDecider:
@@ -78,7 +101,7 @@ class AlertsDecider:
         return State(realm, lineage)
 
     def decide(self, state: State, given: Input) -> Sequence[Fact]:
-        draft = Decision(state, given)
+        draft = AlertsDecision(state, given)
         match given.message:
             case ReportReceived() as report:
                 if report.report_id not in state.reports:  # a known id has no effect (D4)
@@ -125,14 +148,11 @@ class AlertsDecider:
         return draft.finish()
 
     def fire(self, state: State, firing: Firing) -> Sequence[Fact]:
-        draft, key = Decision(state, firing), firing.deadline.key
-        head, _, rest = key.partition(":")
-        if (due := _DEADLINE_HANDLERS.get(head)) is None:
-            raise UnknownInput(f"alerts has no deadline {key!r}")
-        due(draft, rest)
+        draft, key = AlertsDecision(state, firing), KEYS.parse(firing.deadline.key)
+        _apply_deadline(draft, key)
         update_derived_state(draft)
         if draft.state.agenda.first() == firing.deadline:
-            draft.emit(DeadlineSettled(key=key))
+            draft.settle_deadline(key)
         return draft.finish()
 
     def evolve(self, state: State, fact: Fact, fact_id: str, at: Instant) -> State:
@@ -150,12 +170,51 @@ class AlertsDecider:
         return rebuild_indexes(_CODEC.load(dumped))
 
 
-def _on_silence_due(draft: Decision, rest: str) -> None:
-    incident, _, due = rest.rpartition(":")
-    zones.on_silence_due(draft, incident, int(due))
+def _apply_deadline(draft: AlertsDecision, key: AlertsDeadline) -> None:  # noqa: C901  one case per kind
+    match key:
+        case CauseDue(cause):
+            on_cause_due(draft, cause)
+        case ReportDue(report):
+            on_report_due(draft, report)
+        case SilenceDue(incident, due):
+            zones.on_silence_due(draft, incident, due)
+        case AllClearDue(incident):
+            zones.on_all_clear_due(draft, incident)
+        case ActionDue(action):
+            lifecycle.on_action_due(draft, action)
+        case EscalationDue(escalation):
+            steps.on_escalation_due(draft, escalation)
+        case AcknowledgementStale(escalation):
+            responses.on_acknowledgement_stale(draft, escalation)
+        case ReadinessDue():
+            readiness.check_readiness(draft)
+        case ShiftLimitNear(person):
+            cell_shifts.warn_before_limit(draft, person)
+        case StaffingDue():
+            cell_staffing.note_missed_objective(draft)
+        case ThresholdRearmed(threshold):
+            levels.rearm_threshold(draft, threshold)
+        case FlagDue(flag):
+            flags.on_flag_due(draft, flag)
+        case YellowDigestDue():
+            yellow_vigilance.send_digest(draft)
+        case IndexDecayed(index):
+            draft.touch(index)
+        case WindowDue(window):
+            maintenance.on_window_due(draft, window)
+        case ReferenceChangeDue(change):
+            versions.on_change_due(draft, change)
+        case LeaseDue(report):
+            leases.on_lease_due(draft, report)
+        case MoveDue(incident):
+            incident_lifecycle.move_next_reports(draft, incident)
+        case HistoryDue():
+            forget_history(draft)
+        case _:
+            assert_never(key)
 
 
-def forget_history(draft: Decision) -> None:
+def forget_history(draft: AlertsDecision) -> None:
     """Drop old reports and incidents, once a day in a live realm.
 
     Report ids are known for 7 days, or while their incident is open and for 72 h after. Rules D4
@@ -174,7 +233,7 @@ def forget_history(draft: Decision) -> None:
     )
 
 
-def _request_attention(draft: Decision, asked: AttentionRequested) -> None:
+def _request_attention(draft: AlertsDecision, asked: AttentionRequested) -> None:
     """Send an information to the roles that continuity names, and open the task that belongs to it.
 
     A proposal of a plan by a yellow vigilance alone is left to the digest. Rules D46 and D72.
@@ -206,7 +265,7 @@ def _request_attention(draft: Decision, asked: AttentionRequested) -> None:
         tasks.open_task(draft, "sitrep", due_at=asked.limit_at)
 
 
-def _update_improvement_task(draft: Decision, action: ImprovementRow) -> None:
+def _update_improvement_task(draft: AlertsDecision, action: ImprovementRow) -> None:
     """Open a task for an improvement action, and end it with the action.
 
     Rule D53, lessons learned.
@@ -218,29 +277,3 @@ def _update_improvement_task(draft: Decision, action: ImprovementRow) -> None:
         )
     elif action.closed_by is not None:
         tasks.complete_open_task(draft, "improvement", action.id, action.closed_by, action.state)
-
-
-_DEADLINE_HANDLERS: Final[Mapping[str, Callable[[Decision, str], None]]] = {
-    "cause": on_cause_due,
-    "report": on_report_due,
-    "silence": _on_silence_due,
-    "allclear": zones.on_all_clear_due,
-    "action": lifecycle.on_action_due,
-    "ladder": steps.on_escalation_due,
-    "stale": responses.on_acknowledgement_stale,
-    "prove": lambda draft, _: readiness.check_readiness(draft),
-    "relief": cell_shifts.warn_before_limit,
-    "staffing": lambda draft, _: cell_staffing.note_missed_objective(draft),
-    "rearm": levels.rearm_threshold,
-    "flag": flags.on_flag_due,
-    "yellow": lambda draft, _: yellow_vigilance.send_digest(draft),
-    "decay": lambda draft, rest: draft.touch(rest.partition(":")[0]),
-    "maintenance": lambda draft, rest: maintenance.on_window_due(draft, rest.partition(":")[0]),
-    "reference": versions.on_change_due,
-    "lease": leases.on_lease_due,
-    "move": lambda draft, rest: incident_lifecycle.move_next_reports(
-        draft, rest.rpartition(":")[0]
-    ),
-    "forget": lambda draft, _: forget_history(draft),
-}
-"""Head of a deadline's key → handler, called with the rest of the key."""

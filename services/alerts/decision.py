@@ -1,7 +1,7 @@
 """The decision in progress for one input: its facts in order, and the state after them.
 
 Rows of incidents are collected and written once at the end; every other fact is recorded at once.
-`Decision.touched` names the indexes that the input changed, so that only predicates that read them
+`AlertsDecision.touched` names the indexes that the input changed, so that only predicates that read them
 are evaluated.
 """
 
@@ -11,17 +11,26 @@ from bisect import insort
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-from schemas.alerts import IncidentChanged, IncidentCounts, IncidentReported, IncidentRow, ReportRow
+from schemas.alerts import (
+    DeadlineSettled,
+    IncidentChanged,
+    IncidentCounts,
+    IncidentReported,
+    IncidentRow,
+    ReportRow,
+)
 from schemas.base import Fact, Instant
 from schemas.words import Level
+from services.alerts.deadlines import AlertsDeadline
 from services.alerts.evolve import OPEN, evolve
-from services.alerts.levels.metrics import SHOWN_REPORTS
+from services.alerts.reference.constants import SHOWN_REPORTS
 from services.alerts.reference.territory import Territory
 from services.alerts.reports.report_facts import parse_number
-from services.alerts.rows import copy_with
-from services.alerts.state import State, SuppressionReason
+from services.alerts.rows import SuppressionReason, copy_with
+from services.alerts.state import State
+from services.runtime.decider.decision import Decision
 from services.runtime.decider.maps import Map
-from services.runtime.decider.protocol import EvolvedFacts, Firing, Input
+from services.runtime.decider.protocol import Firing, Input
 
 
 class Order(NamedTuple):
@@ -48,11 +57,11 @@ _INDEXES = (
     "rumours",
     "readings",
 )
-"""Indexes that `Decision.touched` compares by identity."""
+"""Indexes that `AlertsDecision.touched` compares by identity."""
 
 
-class Decision:
-    """A mutable decision, used for one input only."""
+class AlertsDecision(Decision[State]):
+    """A decision of alerts, with the incidents and topics that it changed."""
 
     __slots__ = (
         "_changes",
@@ -66,15 +75,11 @@ class Decision:
         "doubtful",
         "endangered",
         "ended",
-        "facts",
         "level",
         "more_danger",
-        "now",
         "orders",
         "regrouped",
         "reopened",
-        "state",
-        "states",
         "stirred",
         "turned",
         "unheard",
@@ -83,12 +88,9 @@ class Decision:
     )
 
     def __init__(self, state: State, ids: Input | Firing) -> None:
-        self.state = self._start = state
-        self.facts: list[Fact] = []
-        self.states: list[State] = []
-        """State after each fact."""
-        self.now: Instant = ids.now if isinstance(ids, Input) else ids.deadline.due
-        """Time of the decision; a deadline is decided at its due time."""
+        # a deadline is decided at its due time
+        super().__init__(state, ids.now if isinstance(ids, Input) else ids.deadline.due)
+        self._start = state
         self.clock: Instant = ids.now
         """Current time of the realm. After a stall it is later than the due time of a deadline."""
         self.level: Level = state.level()
@@ -143,19 +145,16 @@ class Decision:
         self._ordinals[kind] = ordinal + 1
         return self._ids.derive(kind, ordinal)
 
-    def trial(self) -> Decision:
+    def trial(self) -> AlertsDecision:
         """Return a draft of the same input for facts that are not recorded."""
-        return Decision(self.state, self._ids)
+        return AlertsDecision(self.state, self._ids)
 
-    def emit(self, fact: Fact) -> None:
-        """Record a fact and evolve the state by it."""
-        self.facts.append(fact)
-        self.state = evolve(self.state, fact)
-        self.states.append(self.state)
+    def evolve(self, fact: Fact) -> State:
+        return evolve(self.state, fact)
 
-    def finish(self) -> EvolvedFacts[State]:
-        """Return all facts with the state after each."""
-        return EvolvedFacts(self.facts, self.states)
+    def settle_deadline(self, key: AlertsDeadline) -> None:
+        """Record that a deadline had its effects, so that it is disarmed."""
+        self.emit(DeadlineSettled(key=str(key)))
 
     # ── incidents ────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,12 +1,13 @@
-"""Copies of frozen rows with changed fields."""
+"""Rows of indexes, and copies of frozen rows with changed fields."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
-from schemas.base import Model
+from schemas.base import Instant, Model
 
 _M = TypeVar("_M", bound=Model)
 _set = object.__setattr__
@@ -32,3 +33,27 @@ def copy_with(row: _M, values: Mapping[str, Any]) -> _M:
     _set(new, "__pydantic_extra__", row.__pydantic_extra__)
     _set(new, "__pydantic_private__", row.__pydantic_private__)
     return new
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureReading:
+    """The newest confirmed value of a measure at a place."""
+
+    value: float
+    value_of: float | None
+    occurred_at: Instant
+    report: str
+
+
+class Presence(NamedTuple):
+    """The presence at a site on one day that one cause reports; of several the greatest holds."""
+
+    since: Instant
+    known_at: Instant
+    cause: str
+    pct: float
+
+
+SuppressionReason = Literal["maintenance", "inhibited"]
+SecurityEvent = tuple[Instant, str, int, str]
+"""(since, cause, severity, type)"""

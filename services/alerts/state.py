@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from schemas.actions import ActionRow
 from schemas.alerts import (
@@ -34,6 +34,7 @@ from schemas.reference_changes import ReferenceChangeRow, ReferenceDrafted
 from schemas.words import EventType, Level
 from services.alerts.levels.rulebook import EMPTY_RULEBOOK, Rulebook
 from services.alerts.reference.territory import Territory
+from services.alerts.rows import MeasureReading, Presence, SecurityEvent, SuppressionReason
 from services.oncall.schedule import Schedule
 from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
@@ -87,30 +88,6 @@ class Threshold:
     since: Instant
     below_since: Instant | None
     incident: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class MeasureReading:
-    """The newest confirmed value of a measure at a place."""
-
-    value: float
-    value_of: float | None
-    occurred_at: Instant
-    report: str
-
-
-SuppressionReason = Literal["maintenance", "inhibited"]
-SecurityEvent = tuple[Instant, str, int, str]
-"""(since, cause, severity, type)"""
-
-
-class Presence(NamedTuple):
-    """The presence at a site on one day that one cause reports; of several the greatest holds."""
-
-    since: Instant
-    known_at: Instant
-    cause: str
-    pct: float
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from schemas.alerts import TaskChanged, TaskRow
 from schemas.base import MINUTE_MS, Instant
 from schemas.words import TaskState
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.rows import copy_with
 from services.runtime.decider.maps import Map
 
@@ -33,7 +33,7 @@ TaskKind = Literal[
 
 
 def open_task(
-    draft: Decision,
+    draft: AlertsDecision,
     kind: TaskKind,
     *,
     report: str | None = None,
@@ -73,13 +73,13 @@ def open_task(
     draft.emit(TaskChanged(row=row))
 
 
-def find_open_task(draft: Decision, kind: TaskKind, subject: str) -> TaskRow | None:
+def find_open_task(draft: AlertsDecision, kind: TaskKind, subject: str) -> TaskRow | None:
     """Return the open or assigned task of this kind and subject."""
     id = _get_open_tasks(draft, kind).get(subject)
     return draft.state.tasks[id] if id is not None else None
 
 
-def list_open_tasks(draft: Decision, kind: TaskKind) -> list[TaskRow]:
+def list_open_tasks(draft: AlertsDecision, kind: TaskKind) -> list[TaskRow]:
     """Return all open or assigned tasks of this kind, oldest first."""
     return sorted(
         (draft.state.tasks[id] for id in _get_open_tasks(draft, kind).values()),
@@ -87,28 +87,28 @@ def list_open_tasks(draft: Decision, kind: TaskKind) -> list[TaskRow]:
     )
 
 
-def _get_open_tasks(draft: Decision, kind: TaskKind) -> Map[str, str]:
+def _get_open_tasks(draft: AlertsDecision, kind: TaskKind) -> Map[str, str]:
     return draft.state.open_tasks.get(kind, Map())
 
 
-def cancel_task(draft: Decision, kind: TaskKind, subject: str, outcome: str) -> None:
+def cancel_task(draft: AlertsDecision, kind: TaskKind, subject: str, outcome: str) -> None:
     """Cancel a task that later facts have answered."""
     if (task := find_open_task(draft, kind, subject)) is not None:
         _close_task(draft, task, state=TaskState.VOID, outcome=outcome)
 
 
 def complete_open_task(
-    draft: Decision, kind: TaskKind, subject: str, author: str, outcome: str | None = "done"
+    draft: AlertsDecision, kind: TaskKind, subject: str, author: str, outcome: str | None = "done"
 ) -> None:
     """Mark a task as done by the person that continuity names, if it is open."""
     if (task := find_open_task(draft, kind, subject)) is not None:
         complete_task(draft, task, author, outcome)
 
 
-def _close_task(draft: Decision, row: TaskRow, **values: Any) -> None:
+def _close_task(draft: AlertsDecision, row: TaskRow, **values: Any) -> None:
     draft.emit(TaskChanged(row=copy_with(row, {"done_at": draft.now, **values})))
 
 
-def complete_task(draft: Decision, row: TaskRow, author: str, outcome: str | None) -> None:
+def complete_task(draft: AlertsDecision, row: TaskRow, author: str, outcome: str | None) -> None:
     """Mark a task as done by a person."""
     _close_task(draft, row, state=TaskState.DONE, taken_by=row.taken_by or author, outcome=outcome)

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar, Final, get_args
 
 from schemas.words import Channel
 from services.runtime.decider.deadline_keys import DeadlineKey, DeadlineKeys
 
 
-class DeliveryDeadline(DeadlineKey):
-    """Something due in delivery."""
+class _SlashedKey(DeadlineKey):
+    """Base of the keys: their text has slashes."""
 
     __slots__ = ()
     separator: ClassVar[str] = "/"
 
 
 @dataclass(frozen=True, slots=True)
-class HoldEnds(DeliveryDeadline):
+class HoldEnds(_SlashedKey):
     """The end of a hold of all sending."""
 
     head: ClassVar[str] = "hold"
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptDue(DeliveryDeadline):
+class AttemptDue(_SlashedKey):
     """The missing outcome, the missing receipt or the time of an attempt."""
 
     head: ClassVar[str] = "attempt"
@@ -33,7 +33,7 @@ class AttemptDue(DeliveryDeadline):
 
 
 @dataclass(frozen=True, slots=True)
-class HeldMessageDue(DeliveryDeadline):
+class HeldMessageDue(_SlashedKey):
     """A notification that waited for the end of a hold."""
 
     head: ClassVar[str] = "held"
@@ -41,7 +41,7 @@ class HeldMessageDue(DeliveryDeadline):
 
 
 @dataclass(frozen=True, slots=True)
-class OutcomeLost(DeliveryDeadline):
+class OutcomeLost(_SlashedKey):
     """An open attempt becomes ambiguous, because a loss was declared."""
 
     head: ClassVar[str] = "loss"
@@ -49,7 +49,7 @@ class OutcomeLost(DeliveryDeadline):
 
 
 @dataclass(frozen=True, slots=True)
-class LaterMessageDue(DeliveryDeadline):
+class LaterMessageDue(_SlashedKey):
     """A notification that waited for a channel's hours or for a digest."""
 
     head: ClassVar[str] = "later"
@@ -57,7 +57,7 @@ class LaterMessageDue(DeliveryDeadline):
 
 
 @dataclass(frozen=True, slots=True)
-class ChannelFree(DeliveryDeadline):
+class ChannelFree(_SlashedKey):
     """A provider takes the next messages that wait for its pace."""
 
     head: ClassVar[str] = "pace"
@@ -65,7 +65,7 @@ class ChannelFree(DeliveryDeadline):
 
 
 @dataclass(frozen=True, slots=True)
-class CallOutDue(DeliveryDeadline):
+class CallOutDue(_SlashedKey):
     """A step of a call-out.
 
     The steps are `next` (people), `progress`, `remind`, `managers` and `withdraw` (after a stop).
@@ -76,12 +76,14 @@ class CallOutDue(DeliveryDeadline):
     step: str
 
 
-KEYS: Final = DeadlineKeys[DeliveryDeadline](
-    HoldEnds,
-    AttemptDue,
-    HeldMessageDue,
-    OutcomeLost,
-    LaterMessageDue,
-    ChannelFree,
-    CallOutDue,
+DeliveryDeadline = (
+    HoldEnds
+    | AttemptDue
+    | HeldMessageDue
+    | OutcomeLost
+    | LaterMessageDue
+    | ChannelFree
+    | CallOutDue
 )
+"""Everything that may be due in delivery."""
+KEYS: Final = DeadlineKeys[DeliveryDeadline](*get_args(DeliveryDeadline))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import assert_never
 
-from schemas.base import MINUTE_MS, Fact, Instant
+from schemas.base import MINUTE_MS, Command, Fact, Instant
 from schemas.calling import (
     NotificationPlanned,
     NotificationUrged,
@@ -86,7 +87,7 @@ from services.delivery.notifications.bundling import (
 from services.delivery.notifications.channel_order import build_planned_row, choose_channels
 from services.delivery.notifications.channel_test import decide_channel_probe
 from services.delivery.notifications.hold import decide_hold, decide_release, expire_hold
-from services.delivery.notifications.replay import refuse_replay
+from services.delivery.notifications.replay import require_replayable
 from services.delivery.notifications.withdrawals import news_of
 from services.delivery.replies.answers import ANSWER_REASONS, decide_answer, record_answer
 from services.delivery.replies.unparsed_replies import build_help, note_reply
@@ -94,6 +95,7 @@ from services.delivery.simulated_channels import SIMULATED_RUN
 from services.delivery.snapshot_codec import DumpedState, dump_state, load_state
 from services.delivery.state import DeliveryState
 from services.runtime.decider.protocol import Deadline, Firing, Input
+from services.runtime.decider.refusal import RefusedCommand
 
 _KEPT_SECTIONS = (
     Section.ROSTER,
@@ -140,6 +142,13 @@ class DeliveryDecider:
 
     def decide(self, state: DeliveryState, given: Input) -> Sequence[Fact]:
         """Decide one input. Late, repeated and foreign inputs about an attempt cause no fact."""
+        try:
+            return self._decide(state, given)
+        except RefusedCommand as refused:
+            assert isinstance(given.message, Command)
+            return [refused.to_fact(given.id, given.message)]
+
+    def _decide(self, state: DeliveryState, given: Input) -> list[Fact]:
         now = given.now
         match given.message:
             case NotificationPlanned() as planned if (
@@ -241,10 +250,7 @@ class DeliveryDecider:
     def _replay(
         self, state: DeliveryState, command: ReplayNotification, command_id: str, now: Instant
     ) -> list[Fact]:
-        row = state.notifications.get(command.notification)
-        refusal = refuse_replay(row, command, command_id)
-        if row is None or refusal:
-            return refusal
+        row = require_replayable(state.notifications.get(command.notification), command)
         again = attempts.restart_attempts(
             row,
             choose_channels(row.channels, state.verified(row.person)) or state.verified(row.person),
@@ -460,7 +466,8 @@ class DeliveryDecider:
                 return self._begin(state, row, row, now)
             case LaterMessageDue(notification=notification):
                 return self._send_later(state, state.notifications[notification], now)
-        raise AssertionError(f"not handled: {firing.deadline.key}")
+            case key:
+                assert_never(key)
 
     def _send_later(self, state: DeliveryState, row: NotificationRow, now: Instant) -> list[Fact]:
         """Send a message that waited for an hour: alone, or with others of its person."""

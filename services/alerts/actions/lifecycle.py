@@ -13,7 +13,7 @@ from schemas.base import MINUTE_MS, Instant
 from schemas.calling import EscalationRow, NotificationWithdrawn, RoleUncovered, WaveRow
 from schemas.callouts import AGENT
 from schemas.words import ActionPriority, ActionState, Answer, Channel
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import responses, steps
 from services.alerts.escalation.escalations import end_escalation
 from services.alerts.escalation.notifications import inform_people
@@ -46,7 +46,7 @@ _CHANNELS: Final = {
 }
 
 
-def open_action(draft: Decision, row: ActionRow) -> None:
+def open_action(draft: AlertsDecision, row: ActionRow) -> None:
     """Record a new action and call its assignee."""
     row = copy_with(
         row,
@@ -59,7 +59,7 @@ def open_action(draft: Decision, row: ActionRow) -> None:
     _start_escalation(draft, row)
 
 
-def _record(draft: Decision, row: ActionRow, change: str, **values: Any) -> ActionRow:
+def _record(draft: AlertsDecision, row: ActionRow, change: str, **values: Any) -> ActionRow:
     """Record a change of an action, and return the row."""
     state = values.get("state", row.state)
     assert state == row.state or state in ACTION_ARROWS[row.state], (row.state, state)
@@ -68,7 +68,7 @@ def _record(draft: Decision, row: ActionRow, change: str, **values: Any) -> Acti
     return row
 
 
-def _start_escalation(draft: Decision, row: ActionRow) -> None:
+def _start_escalation(draft: AlertsDecision, row: ActionRow) -> None:
     assert row.escalation is not None
     policy, post = draft.territory.policy, find_assignee(draft, row)
     if post.holder is None or not list_channels(draft, post.holder):
@@ -128,7 +128,7 @@ def _build_step(
 
 
 def apply_answer(
-    draft: Decision, notification: str, person: str, answer: Answer, instead: str | None
+    draft: AlertsDecision, notification: str, person: str, answer: Answer, instead: str | None
 ) -> None:
     """Move an action by the answer to one of its calls.
 
@@ -149,7 +149,7 @@ def apply_answer(
         decline(draft, row, person, None)
 
 
-def accept(draft: Decision, row: ActionRow, author: str) -> ActionRow:
+def accept(draft: AlertsDecision, row: ActionRow, author: str) -> ActionRow:
     """Accept an action on a screen: the escalation stops until the due time."""
     escalation = _get_escalation(draft, row)
     calls = [
@@ -165,7 +165,7 @@ def accept(draft: Decision, row: ActionRow, author: str) -> ActionRow:
     return _record_acceptance(draft, row, author)
 
 
-def _record_acceptance(draft: Decision, row: ActionRow, person: str) -> ActionRow:
+def _record_acceptance(draft: AlertsDecision, row: ActionRow, person: str) -> ActionRow:
     return _record(
         draft,
         row,
@@ -178,14 +178,14 @@ def _record_acceptance(draft: Decision, row: ActionRow, person: str) -> ActionRo
     )
 
 
-def complete(draft: Decision, row: ActionRow, author: str) -> ActionRow:
+def complete(draft: AlertsDecision, row: ActionRow, author: str) -> ActionRow:
     """Mark an action as done; one that nobody accepted is accepted first."""
     if row.state is ActionState.REQUESTED:
         row = accept(draft, row, author)
     return _end(draft, row, "done", ActionState.DONE, author)
 
 
-def decline(draft: Decision, row: ActionRow, author: str, reason: str | None) -> ActionRow:
+def decline(draft: AlertsDecision, row: ActionRow, author: str, reason: str | None) -> ActionRow:
     """Decline an action, and notify its requester and the pilot."""
     row = _end(draft, row, "declined", ActionState.DECLINED, author, reason)
     pilots = (post.holder or post.deputy for post in find_pilots(draft, row))
@@ -194,7 +194,7 @@ def decline(draft: Decision, row: ActionRow, author: str, reason: str | None) ->
     return row
 
 
-def cancel(draft: Decision, row: ActionRow, author: str, reason: str | None) -> ActionRow:
+def cancel(draft: AlertsDecision, row: ActionRow, author: str, reason: str | None) -> ActionRow:
     """Cancel an action, and notify the people that were called for it."""
     called = steps.list_called_people(draft, _get_escalation(draft, row))
     row = _end(draft, row, "cancelled", ActionState.CANCELLED, author, reason)
@@ -203,7 +203,7 @@ def cancel(draft: Decision, row: ActionRow, author: str, reason: str | None) -> 
 
 
 def _end(
-    draft: Decision,
+    draft: AlertsDecision,
     row: ActionRow,
     change: str,
     state: ActionState,
@@ -230,19 +230,19 @@ def _end(
     return row
 
 
-def _inform(draft: Decision, row: ActionRow, persons: tuple[str, ...], template: str) -> None:
+def _inform(draft: AlertsDecision, row: ActionRow, persons: tuple[str, ...], template: str) -> None:
     values = steps.build_action_values(draft, row)
     inform_people(draft, persons, draft.standing(row.incident), template, values)
 
 
-def _get_escalation(draft: Decision, row: ActionRow) -> EscalationRow:
+def _get_escalation(draft: AlertsDecision, row: ActionRow) -> EscalationRow:
     return draft.state.escalations[row.escalation or ""]
 
 
 # ── the clock ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def on_action_due(draft: Decision, id: str) -> None:
+def on_action_due(draft: AlertsDecision, id: str) -> None:
     """Remind of an unanswered action at half of its delay; later record that it is late."""
     row = draft.state.actions[id]
     if row.state not in OPEN_ACTION_STATES:
@@ -253,7 +253,7 @@ def on_action_due(draft: Decision, id: str) -> None:
         _remind(draft, row)
 
 
-def _remind(draft: Decision, row: ActionRow) -> None:
+def _remind(draft: AlertsDecision, row: ActionRow) -> None:
     row = _record(draft, row, "reminded", reminded_at=draft.now, next_at=row.due_at)
     escalation = _get_escalation(draft, row)
     for person in steps.list_called_people(draft, escalation):
@@ -262,7 +262,7 @@ def _remind(draft: Decision, row: ActionRow) -> None:
     steps.record_escalation(draft, escalation, "reminded")
 
 
-def _record_lateness(draft: Decision, row: ActionRow) -> None:
+def _record_lateness(draft: AlertsDecision, row: ActionRow) -> None:
     """Record that an action is late; call the deputy although somebody accepted it.
 
     The escalation of an unanswered action calls the deputy by itself at this time.
@@ -274,7 +274,9 @@ def _record_lateness(draft: Decision, row: ActionRow) -> None:
     steps.escalate_by_hand(draft, copy_with(escalation, {"state": "running"}))
 
 
-def _call(draft: Decision, escalation: EscalationRow, person: str, template: str) -> EscalationRow:
+def _call(
+    draft: AlertsDecision, escalation: EscalationRow, person: str, template: str
+) -> EscalationRow:
     """Call a person of an action again, within the newest step that fired."""
     index = max(n for n, w in enumerate(escalation.waves) if w.fired_at is not None)
     wave, post = escalation.waves[index], steps.find_called_role(draft, escalation, person)
@@ -284,7 +286,7 @@ def _call(draft: Decision, escalation: EscalationRow, person: str, template: str
     return steps.replace_wave(escalation, index, notifications=(*wave.notifications, called))
 
 
-def find_named_role(draft: Decision, person: str) -> tuple[str, str | None]:
+def find_named_role(draft: AlertsDecision, person: str) -> tuple[str, str | None]:
     """Return the role and scope in which a person is on call now; `AGENT` for none."""
     role = find_role_of(draft, person) or AGENT
     scopes = draft.state.rota.scopes(role)

@@ -21,7 +21,7 @@ from services.alerts.causes.merging import (
     rebuild_cause,
     unite_windows,
 )
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN
 from services.alerts.evolve.causes import get_recorded_members
 from services.alerts.reference import constants
@@ -82,7 +82,7 @@ def _describe_effect(before: Cause, cause: Cause, outcome: ReportOutcome) -> Rep
     )
 
 
-def makes_cause(row: ReportRow, draft: Decision) -> bool:
+def makes_cause(row: ReportRow, draft: AlertsDecision) -> bool:
     """Return whether the report is about a trouble at a place.
 
     A rate for more than one site is not. Rule D11, rates.
@@ -95,7 +95,7 @@ def makes_cause(row: ReportRow, draft: Decision) -> bool:
     )
 
 
-def _reports_recovery(row: ReportRow, draft: Decision) -> bool:
+def _reports_recovery(row: ReportRow, draft: AlertsDecision) -> bool:
     return (
         get_measure_name(row) in constants.RESTORATION_MEASURES
         or is_all_clear(row)
@@ -103,7 +103,7 @@ def _reports_recovery(row: ReportRow, draft: Decision) -> bool:
     )
 
 
-def find_repeated_cause(row: ReportRow, draft: Decision) -> Cause | None:
+def find_repeated_cause(row: ReportRow, draft: AlertsDecision) -> Cause | None:
     """Return the open cause that the report repeats. Rule D4, duplicates."""
     if not makes_cause(row, draft):
         return None
@@ -130,7 +130,7 @@ def is_same_occasion(a: ReportRow, b: ReportRow) -> bool:
     )
 
 
-def record_with_deadline(draft: Decision, cause: Cause) -> Cause:
+def record_with_deadline(draft: AlertsDecision, cause: Cause) -> Cause:
     """Record a cause with its next time of change, and have its site judged again."""
     if cause.lifted_at is None:
         next_at = _compute_next_change(cause, draft.now, draft.state.rules.horizon_ms)
@@ -145,7 +145,7 @@ def record_with_deadline(draft: Decision, cause: Cause) -> Cause:
     return cause
 
 
-def record_cause(draft: Decision, cause: Cause) -> Cause:
+def record_cause(draft: AlertsDecision, cause: Cause) -> Cause:
     """Write a cause with the reports and sources that joined or left, and return it as recorded."""
     reports, sources = get_recorded_members(draft.state.causes.get(cause.id))
     draft.emit(
@@ -160,7 +160,7 @@ def record_cause(draft: Decision, cause: Cause) -> Cause:
     return draft.state.causes[cause.id]
 
 
-def _update_tasks(draft: Decision, before: Cause | None, cause: Cause) -> None:
+def _update_tasks(draft: AlertsDecision, before: Cause | None, cause: Cause) -> None:
     """Open or void the tasks about an overdue or contested cause.
 
     An overdue cause waits for a person until it is lifted or has another end (rule D17); a
@@ -213,7 +213,7 @@ def _update_tasks(draft: Decision, before: Cause | None, cause: Cause) -> None:
         _cancel_answered_questions(draft, cause)
 
 
-def _cancel_answered_questions(draft: Decision, cause: Cause) -> None:
+def _cancel_answered_questions(draft: AlertsDecision, cause: Cause) -> None:
     """Cancel the questions about a reopening when no cause that it may have lifted is open.
 
     Rule D16, reopenings.
@@ -228,7 +228,7 @@ def _cancel_answered_questions(draft: Decision, cause: Cause) -> None:
             tasks.cancel_task(draft, "lift_which", task.report or "", "lifted")
 
 
-def _list_task_subjects(draft: Decision, cause: Cause) -> tuple[str, ...]:
+def _list_task_subjects(draft: AlertsDecision, cause: Cause) -> tuple[str, ...]:
     """Return the possible subjects of a task about the cause: its site, else its incident.
 
     An incident that was merged since may have been asked about under its old or its new id.
@@ -240,7 +240,7 @@ def _list_task_subjects(draft: Decision, cause: Cause) -> tuple[str, ...]:
     )
 
 
-def list_open_causes_beside(draft: Decision, cause: Cause) -> list[Cause]:
+def list_open_causes_beside(draft: AlertsDecision, cause: Cause) -> list[Cause]:
     """Return the open causes of its site; without a site, those of its incident without one."""
     state = draft.state
     if cause.site is not None:
@@ -248,13 +248,13 @@ def list_open_causes_beside(draft: Decision, cause: Cause) -> list[Cause]:
     return list_placeless_causes(draft, draft.standing(cause.incident))
 
 
-def list_placeless_causes(draft: Decision, incident: str | None) -> list[Cause]:
+def list_placeless_causes(draft: AlertsDecision, incident: str | None) -> list[Cause]:
     """Return the open causes of an incident that have no site."""
     found = (draft.state.causes[c] for ids in draft.state.placeless.values() for c in sorted(ids))
     return [c for c in found if incident is not None and draft.standing(c.incident) == incident]
 
 
-def list_open_causes(draft: Decision) -> list[Cause]:
+def list_open_causes(draft: AlertsDecision) -> list[Cause]:
     """Return every open cause. Walks over all of them: use it for rare events only."""
     state = draft.state
     ids = (
@@ -284,7 +284,7 @@ def _is_overdue(cause: Cause, now: Instant) -> bool:
 
 
 def apply_report(
-    draft: Decision, row: ReportRow, incident: str | None, known: Cause | None
+    draft: AlertsDecision, row: ReportRow, incident: str | None, known: Cause | None
 ) -> ReportEffect:
     """Apply a confirmed report to its cause. `known` is the result of `find_repeated_cause`."""
     over = find_superseding_event(draft, row, incident, known)
@@ -309,7 +309,7 @@ def apply_report(
     )
 
 
-def _move_to_incident(draft: Decision, known: Cause, incident: str) -> Cause:
+def _move_to_incident(draft: AlertsDecision, known: Cause, incident: str) -> Cause:
     """Move a cause to the incident of its new report, if its own incident was closed over it.
 
     Otherwise the new incident could be closed as if all were well. Rule D26, closed incidents.
@@ -321,7 +321,7 @@ def _move_to_incident(draft: Decision, known: Cause, incident: str) -> Cause:
 
 
 def _open_cause(
-    draft: Decision, row: ReportRow, incident: str | None, over: tuple[Instant, str] | None
+    draft: AlertsDecision, row: ReportRow, incident: str | None, over: tuple[Instant, str] | None
 ) -> Cause:
     return Cause(
         id=draft.derive("cause"),
@@ -350,7 +350,7 @@ def _open_cause(
 
 
 def mark_contested(
-    draft: Decision, cause: Cause, first_source: str, told: tuple[Instant, str] | None = None
+    draft: AlertsDecision, cause: Cause, first_source: str, told: tuple[Instant, str] | None = None
 ) -> Cause:
     """Mark a cause as contested when two sources contradict each other, and ask a person to verify.
 
@@ -377,7 +377,7 @@ def mark_contested(
     return copy_with(cause, {"contested": contested}) if contested != cause.contested else cause
 
 
-def _merge_report(draft: Decision, row: ReportRow, known: Cause) -> ReportEffect:
+def _merge_report(draft: AlertsDecision, row: ReportRow, known: Cause) -> ReportEffect:
     """Merge a report into an existing cause.
 
     The source is added; severity and loss take the worse value, the start the earlier time. A newer
@@ -426,7 +426,7 @@ def _add_source(cause: Cause, row: ReportRow) -> tuple[str, ...]:
     return cause.sources if row.source in cause.sources else (*cause.sources, row.source)
 
 
-def find_open_cause(draft: Decision, report: ReportRow) -> Cause | None:
+def find_open_cause(draft: AlertsDecision, report: ReportRow) -> Cause | None:
     """Return the open cause that a report is about.
 
     An Update that came late may name windows for a cause that has none.
@@ -453,7 +453,7 @@ def _append_report(reports: tuple[str, ...], id: str) -> tuple[str, ...]:
     )
 
 
-def _supersede_dropped_report(draft: Decision, cause: Cause) -> None:
+def _supersede_dropped_report(draft: AlertsDecision, cause: Cause) -> None:
     """Mark the report that a full cause drops next as superseded.
 
     Later reports replace it: it counts no more, even when the cause changes again.
@@ -465,7 +465,7 @@ def _supersede_dropped_report(draft: Decision, cause: Cause) -> None:
         draft.emit(ReportChanged(row=copy_with(told, {"flags": (*told.flags, "superseded")})))
 
 
-def replace_values(draft: Decision, row: ReportRow, cause: Cause) -> ReportEffect:
+def replace_values(draft: AlertsDecision, row: ReportRow, cause: Cause) -> ReportEffect:
     """Apply an Update to its cause.
 
     It replaces the values that it carries (rule D3), but none of another source (rule D4). An older
@@ -511,7 +511,7 @@ def replace_values(draft: Decision, row: ReportRow, cause: Cause) -> ReportEffec
     )
 
 
-def has_other_cause_values(draft: Decision, row: ReportRow, cause: Cause) -> bool:
+def has_other_cause_values(draft: AlertsDecision, row: ReportRow, cause: Cause) -> bool:
     """Return whether an Update turns the cause into another one.
 
     It does by another type of closure, or by windows for a cause without any. Rule D9, planned
@@ -525,7 +525,7 @@ def has_other_cause_values(draft: Decision, row: ReportRow, cause: Cause) -> boo
 
 
 def withdraw_reports_of_source(
-    draft: Decision, cause: Cause, row: ReportRow, at: Instant, by: str
+    draft: AlertsDecision, cause: Cause, row: ReportRow, at: Instant, by: str
 ) -> None:
     """Take the reports of a source out of a cause; lift it if no other source reports it."""
     if others := _list_reports_of_others(draft, row, cause):
@@ -534,7 +534,7 @@ def withdraw_reports_of_source(
         lift_cause(draft, cause, at, by)
 
 
-def _list_reports_of_others(draft: Decision, row: ReportRow, cause: Cause) -> list[ReportRow]:
+def _list_reports_of_others(draft: AlertsDecision, row: ReportRow, cause: Cause) -> list[ReportRow]:
     """Return the reports of other sources on a cause, ascending.
 
     Each source gives its newest Update and the reports after it.
@@ -555,7 +555,7 @@ def _list_reports_of_others(draft: Decision, row: ReportRow, cause: Cause) -> li
     )
 
 
-def lift_cause(draft: Decision, cause: Cause, at: Instant, by: str) -> None:
+def lift_cause(draft: AlertsDecision, cause: Cause, at: Instant, by: str) -> None:
     """End a cause. A site with another cause stays affected. Rule D15, lifting one cause."""
     record_with_deadline(
         draft,
@@ -567,7 +567,7 @@ def lift_cause(draft: Decision, cause: Cause, at: Instant, by: str) -> None:
     draft.ended.append(cause.id)
 
 
-def on_cause_due(draft: Decision, cause: Cause) -> None:
+def on_cause_due(draft: AlertsDecision, cause: Cause) -> None:
     """Apply a due change of a cause: a window, the end of the day, or the expected end."""
     now = draft.now
     if cause.ends_at is not None and cause.ends_at <= now:
@@ -583,7 +583,7 @@ def on_cause_due(draft: Decision, cause: Cause) -> None:
     return None
 
 
-def _update_planned_flags(draft: Decision, cause: Cause, acting: bool) -> None:
+def _update_planned_flags(draft: AlertsDecision, cause: Cause, acting: bool) -> None:
     """Make the reports of an announced cause current, or announced again between two windows.
 
     Rule D9, planned events.

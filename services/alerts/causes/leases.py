@@ -13,7 +13,7 @@ from schemas.maintenance import LeaseChanged, LeaseRow, LeasesRenewed, Renewal
 from schemas.reports import Lease, ReportReceived
 from schemas.words import Certainty, EventType, MsgType, ReportState
 from services.alerts.causes import cause_lifecycle
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.reports import receive
 from services.alerts.rows import copy_with, sort_by_id
 
@@ -21,7 +21,7 @@ LEASE_DIALECT = "lease"
 """Dialect of the report that ends a lapsed alert."""
 
 
-def apply_report_to_leases(draft: Decision, report: ReportReceived) -> None:
+def apply_report_to_leases(draft: AlertsDecision, report: ReportReceived) -> None:
     """Open a lease for a new report, or end leases by it."""
     row = draft.state.reports[report.report_id]
     if report.lease is not None:
@@ -30,7 +30,7 @@ def apply_report_to_leases(draft: Decision, report: ReportReceived) -> None:
         _end_leases(draft, row)
 
 
-def _open_lease(draft: Decision, row: ReportRow, lease: Lease) -> None:
+def _open_lease(draft: AlertsDecision, row: ReportRow, lease: Lease) -> None:
     quiet = draft.state.hushed.get(row.id)
     draft.emit(
         LeaseChanged(
@@ -49,7 +49,7 @@ def _open_lease(draft: Decision, row: ReportRow, lease: Lease) -> None:
     )
 
 
-def renew_leases(draft: Decision, renewed: LeasesRenewed) -> None:
+def renew_leases(draft: AlertsDecision, renewed: LeasesRenewed) -> None:
     """Renew leases. A lapsed one begins again now; an ended one stays ended."""
     for renewal in renewed.leases:
         known = draft.state.leases.get(renewal.report)
@@ -79,7 +79,7 @@ def _choose_end(known: LeaseRow, renewal: Renewal) -> tuple[Instant, bool]:
     return renewal.until, renewal.explicit
 
 
-def _repeat_report(draft: Decision, known: LeaseRow) -> str:
+def _repeat_report(draft: AlertsDecision, known: LeaseRow) -> str:
     """Repeat the report of a lapsed alert as of now, and return the id of the new report."""
     told = draft.state.reports[known.claim]
     row = copy_with(
@@ -102,7 +102,7 @@ def _repeat_report(draft: Decision, known: LeaseRow) -> str:
     return row.id
 
 
-def on_lease_due(draft: Decision, id: str) -> None:
+def on_lease_due(draft: AlertsDecision, id: str) -> None:
     """End an alert that its sender did not renew, as if the sender had reported its end."""
     lease = draft.state.leases[id]
     told = draft.state.reports[lease.claim]
@@ -132,7 +132,7 @@ def on_lease_due(draft: Decision, id: str) -> None:
     )
 
 
-def _end_leases(draft: Decision, row: ReportRow) -> None:
+def _end_leases(draft: AlertsDecision, row: ReportRow) -> None:
     """End leases at the time that the sender reports.
 
     An end later than a lapse replaces that time.

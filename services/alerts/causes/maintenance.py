@@ -12,14 +12,14 @@ from schemas.causes import Cause
 from schemas.maintenance import MaintenanceChanged, MaintenanceRow
 from schemas.recurrence import find_occurrence, parse_rule
 from services.alerts.causes.suppression import compute_suppression, is_cause_covered
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.rows import copy_with
 
 CAUSES_PER_DEADLINE: Final = 25
 """Causes that one deadline judges: their effects must fit into one Transaction."""
 
 
-def compute_window_state(draft: Decision, row: MaintenanceRow) -> MaintenanceRow:
+def compute_window_state(draft: AlertsDecision, row: MaintenanceRow) -> MaintenanceRow:
     """Return the window as of now: state, current or next occurrence, and next change."""
     found = None
     if row.over_at is None:
@@ -49,7 +49,7 @@ def compute_window_state(draft: Decision, row: MaintenanceRow) -> MaintenanceRow
     )
 
 
-def record_window(draft: Decision, row: MaintenanceRow, change: str) -> None:
+def record_window(draft: AlertsDecision, row: MaintenanceRow, change: str) -> None:
     """Record a window that a person planned or changed.
 
     Its next deadline is due at once and judges the causes that it covers.
@@ -58,7 +58,7 @@ def record_window(draft: Decision, row: MaintenanceRow, change: str) -> None:
     draft.emit(MaintenanceChanged(row=copy_with(new, {"next_at": draft.now}), change=change))
 
 
-def on_window_due(draft: Decision, id: str) -> None:
+def on_window_due(draft: AlertsDecision, id: str) -> None:
     """Apply a due deadline: the window begins, pauses, ends, or judges its next batch of causes."""
     old = draft.state.maintenance[id]
     row = copy_with(compute_window_state(draft, old), {"sweep": old.sweep + 1})
@@ -80,7 +80,7 @@ def _name_change(old: MaintenanceRow, new: MaintenanceRow) -> str:
     return {"active": "begun", "planned": "paused", "over": "over"}[new.state]
 
 
-def _list_outdated_causes(draft: Decision, row: MaintenanceRow) -> Iterator[Cause]:
+def _list_outdated_causes(draft: AlertsDecision, row: MaintenanceRow) -> Iterator[Cause]:
     """Yield the open causes with a coverage by this window that is not up to date.
 
     Walks over all causes: windows begin and end rarely.

@@ -21,7 +21,7 @@ from services.alerts.causes.cause_lifecycle import (
     record_with_deadline,
 )
 from services.alerts.causes.merging import rebuild_cause
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.reports.late_reports import find_newest_end, is_superseded_by
 from services.alerts.reports.report_facts import (
     DENIED,
@@ -42,7 +42,7 @@ from services.alerts.reports.report_facts import (
 from services.alerts.rows import copy_with, sort_by_id
 
 
-def withdraw_report(draft: Decision, cause: Cause, row: ReportRow) -> None:
+def withdraw_report(draft: AlertsDecision, cause: Cause, row: ReportRow) -> None:
     """End a cause because a Cancel names one of its reports.
 
     Reports of a later time (rule D7) and other alerts of the same sender (rule D66) keep it open.
@@ -65,7 +65,7 @@ def withdraw_report(draft: Decision, cause: Cause, row: ReportRow) -> None:
         lift_cause(draft, cause, row.occurred_at, WITHDRAWN + row.id)
 
 
-def restore_causes(draft: Decision, told: ReportRow) -> list[Cause]:
+def restore_causes(draft: AlertsDecision, told: ReportRow) -> list[Cause]:
     """Restore the causes that a withdrawn reopening or order to leave had ended, and return them.
 
     A partial closure that it had left is lifted. Causes that also ended otherwise stay lifted. Rule
@@ -106,13 +106,13 @@ def restore_causes(draft: Decision, told: ReportRow) -> list[Cause]:
     return again
 
 
-def _has_only_cancelled_reports(draft: Decision, cause: Cause) -> bool:
+def _has_only_cancelled_reports(draft: AlertsDecision, cause: Cause) -> bool:
     """Return whether all reports of the cause were cancelled: then there is nothing to restore."""
     told = draft.told(cause.reports)
     return bool(told) and all("cancelled" in r.flags for r in told)
 
 
-def apply_reopening(draft: Decision, row: ReportRow, incident: str | None) -> ReportRow:
+def apply_reopening(draft: AlertsDecision, row: ReportRow, incident: str | None) -> ReportRow:
     """Lift the causes that a reopening names, or the only open type; ask a person if it is unclear.
 
     The part of the site that stays shut becomes a partial closure. Returns the report with the
@@ -148,7 +148,7 @@ def apply_reopening(draft: Decision, row: ReportRow, incident: str | None) -> Re
     return row if row.lifts else copy_with(row, {"lifts": tuple(sorted(lifts))})
 
 
-def _list_open_causes_at(draft: Decision, site: str, at: Instant) -> list[Cause]:
+def _list_open_causes_at(draft: AlertsDecision, site: str, at: Instant) -> list[Cause]:
     there = (draft.state.causes[c] for c in draft.state.site_causes.get(site, ()))
     return [c for c in there if not is_ahead(c.windows, at)]
 
@@ -158,7 +158,7 @@ def _choose_lifted_types(row: ReportRow, types: set[EventType]) -> frozenset[Eve
     return frozenset(row.lifts) or (frozenset(types) if len(types) == 1 else frozenset[EventType]())
 
 
-def _announce_reopening(draft: Decision, row: ReportRow) -> None:
+def _announce_reopening(draft: AlertsDecision, row: ReportRow) -> None:
     """Expect the named causes to end when an announced reopening begins.
 
     They stay open until somebody reports the end. Rules D9 and D17.
@@ -176,7 +176,7 @@ def _announce_reopening(draft: Decision, row: ReportRow) -> None:
             record_with_deadline(draft, copy_with(cause, {"expected_end": starts}))
 
 
-def _lift_referenced_causes(draft: Decision, row: ReportRow) -> None:
+def _lift_referenced_causes(draft: AlertsDecision, row: ReportRow) -> None:
     """Lift causes by a reopening without a site: those of the reports that it refers to.
 
     Only types that it lifts end, as for a lapsed alert. Rule D66, leases.
@@ -189,7 +189,7 @@ def _lift_referenced_causes(draft: Decision, row: ReportRow) -> None:
             lift_cause(draft, cause, row.occurred_at, row.id)
 
 
-def _lift_causes_of_communes(draft: Decision, row: ReportRow) -> None:
+def _lift_causes_of_communes(draft: AlertsDecision, row: ReportRow) -> None:
     """Lift the causes without a site that a reopening names, if it reopens all their communes.
 
     If only some communes reopen, a person is asked. Rule D16, reopenings.
@@ -219,7 +219,7 @@ def _lift_causes_of_communes(draft: Decision, row: ReportRow) -> None:
                 )
 
 
-def _end_by_reopening(draft: Decision, row: ReportRow, cause: Cause) -> None:
+def _end_by_reopening(draft: AlertsDecision, row: ReportRow, cause: Cause) -> None:
     """End a cause by a reopening, except for later reports and other alerts of the sender.
 
     A later report that is too close to be true makes the cause contested. Rules D5 and D7.
@@ -230,7 +230,7 @@ def _end_by_reopening(draft: Decision, row: ReportRow, cause: Cause) -> None:
         _end_earlier_reports(draft, row, cause, (row.occurred_at, row.source))
 
 
-def end_shelter_orders(draft: Decision, row: ReportRow) -> None:
+def end_shelter_orders(draft: AlertsDecision, row: ReportRow) -> None:
     """End earlier orders to shelter by an order to leave.
 
     A later order to shelter is no contradiction. Rule D5.
@@ -243,7 +243,7 @@ def end_shelter_orders(draft: Decision, row: ReportRow) -> None:
 
 
 def _end_earlier_reports(
-    draft: Decision, row: ReportRow, cause: Cause, reopening: tuple[Instant, str] | None
+    draft: AlertsDecision, row: ReportRow, cause: Cause, reopening: tuple[Instant, str] | None
 ) -> None:
     told = (row.occurred_at, row.source)
     after = [
@@ -265,7 +265,9 @@ def _end_earlier_reports(
     )
 
 
-def _list_reports_of_other_alerts(draft: Decision, row: ReportRow, cause: Cause) -> list[ReportRow]:
+def _list_reports_of_other_alerts(
+    draft: AlertsDecision, row: ReportRow, cause: Cause
+) -> list[ReportRow]:
     """Return the reports of other alerts of the same sender on the same cause.
 
     The end of one alert leaves them. An ended alert no longer counts. Rule D66, leases.
@@ -293,7 +295,7 @@ def _is_report_of_other_alert(told: ReportRow, end: ReportRow) -> bool:
     )
 
 
-def _open_partial_closure(draft: Decision, row: ReportRow, incident: str | None) -> None:
+def _open_partial_closure(draft: AlertsDecision, row: ReportRow, incident: str | None) -> None:
     m = row.measure
     value = parse_number(m.value) if m is not None and m.name == "desks_available" else None
     known_site = draft.territory.sites.get(row.site or "")
@@ -330,7 +332,7 @@ def _has_begun_at(cause: Cause, at: Instant) -> bool:
     return at >= cause.since and not is_ahead(cause.windows, at)
 
 
-def end_supplier_failures(draft: Decision, supplier: str, row: ReportRow) -> None:
+def end_supplier_failures(draft: AlertsDecision, supplier: str, row: ReportRow) -> None:
     """End the failures of a supplier that were reported before it works again, also those of sites.
 
     Rule D7, late reports.
@@ -344,7 +346,7 @@ def end_supplier_failures(draft: Decision, supplier: str, row: ReportRow) -> Non
             _end_earlier_reports(draft, row, cause, None)
 
 
-def _list_failed_suppliers(draft: Decision, cause: Cause) -> tuple[str, ...]:
+def _list_failed_suppliers(draft: AlertsDecision, cause: Cause) -> tuple[str, ...]:
     """Return the suppliers that fail: those that the cause names, else the kitchen of its site."""
     known = draft.territory.sites.get(cause.site or "")
     return list_named(cause, "supplier:") or (
@@ -352,7 +354,7 @@ def _list_failed_suppliers(draft: Decision, cause: Cause) -> tuple[str, ...]:
     )
 
 
-def end_system_outages(draft: Decision, row: ReportRow) -> None:
+def end_system_outages(draft: AlertsDecision, row: ReportRow) -> None:
     """End outages after `system_restored`, once all their systems and networks are restored.
 
     This report or earlier ones may restore them.
@@ -370,13 +372,13 @@ def end_system_outages(draft: Decision, row: ReportRow) -> None:
             _end_earlier_reports(draft, row, cause, None)
 
 
-def _is_up(draft: Decision, system: str, cause: Cause) -> bool:
+def _is_up(draft: AlertsDecision, system: str, cause: Cause) -> bool:
     """Return whether a system was reported up after the newest report on the cause."""
     flag = draft.state.flags.get(system)
     return flag is not None and flag.value == "up" and flag.since >= cause.last_at
 
 
-def end_revoked_declarations(draft: Decision, row: ReportRow) -> None:
+def end_revoked_declarations(draft: AlertsDecision, row: ReportRow) -> None:
     """End the causes of a revoked declaration; causes of sites stay until the sites report."""
     name = get_measure_name(row)
     for ids in [sorted(ids) for _, ids in sorted(draft.state.placeless.items())]:
@@ -393,7 +395,7 @@ def end_revoked_declarations(draft: Decision, row: ReportRow) -> None:
                 lift_cause(draft, cause, row.occurred_at, row.id)
 
 
-def is_revoked_by(draft: Decision, row: ReportRow, told: ReportRow) -> bool:
+def is_revoked_by(draft: AlertsDecision, row: ReportRow, told: ReportRow) -> bool:
     """Return whether a revocation is about this declaration: its objects and all its communes.
 
     A report of a site, or about one, matches any.
@@ -405,7 +407,9 @@ def is_revoked_by(draft: Decision, row: ReportRow, told: ReportRow) -> bool:
     )
 
 
-def _is_about(draft: Decision, row: ReportRow, things: set[str], there: frozenset[str]) -> bool:
+def _is_about(
+    draft: AlertsDecision, row: ReportRow, things: set[str], there: frozenset[str]
+) -> bool:
     """Return whether a report is about the same objects and all these communes.
 
     A report that names neither is about all.
@@ -414,14 +418,14 @@ def _is_about(draft: Decision, row: ReportRow, things: set[str], there: frozense
     return (not about or not things or bool(about & things)) and (not here or there <= here)
 
 
-def list_communes_of_cause(draft: Decision, cause: Cause) -> frozenset[str]:
+def list_communes_of_cause(draft: AlertsDecision, cause: Cause) -> frozenset[str]:
     """Return all communes that the reports of a cause name."""
     return frozenset(
         c for r in draft.told(cause.reports) for c in list_communes(r, draft.territory)
     )
 
 
-def end_operator_outages(draft: Decision, incident: str, row: ReportRow) -> None:
+def end_operator_outages(draft: AlertsDecision, incident: str, row: ReportRow) -> None:
     """End the operator's own outages after its all-clear.
 
     Causes of sites stay until the sites report. Rule D20, operator all-clear.

@@ -23,7 +23,7 @@ from schemas.words import EventType as T
 from schemas.words import SiteStatus as S
 from services.alerts import tasks
 from services.alerts.causes.site_impact import CauseImpact
-from services.alerts.decision import Decision, Order
+from services.alerts.decision import AlertsDecision, Order
 from services.alerts.incidents import zones
 from services.alerts.reference import constants
 from services.alerts.reports.report_facts import find_start, is_withdrawn
@@ -49,7 +49,7 @@ _PRECEDENCE = {
 }
 
 
-def judge_site(draft: Decision, site_id: str) -> None:
+def judge_site(draft: AlertsDecision, site_id: str) -> None:
     """Write the site's row and its marks, if they changed."""
     state = draft.state
     old, word = state.sites.get(site_id), draft.words.get(site_id)
@@ -97,7 +97,7 @@ def _limit_reports(now: _CauseOrWhy, old: _CauseOrWhy) -> _CauseOrWhy:
     return copy_with(now, values)
 
 
-def _write_marks(draft: Decision, site_id: str, marks: dict[str, tuple[str, ...]]) -> None:
+def _write_marks(draft: AlertsDecision, site_id: str, marks: dict[str, tuple[str, ...]]) -> None:
     """Write the marks of a site, and note for the predicates which counts moved."""
     old = draft.state.marks.get(site_id, _UNMARKED)
     if "out" in marks or "out" in old:
@@ -112,7 +112,7 @@ def _write_marks(draft: Decision, site_id: str, marks: dict[str, tuple[str, ...]
 
 
 def _build_row(
-    draft: Decision,
+    draft: AlertsDecision,
     site_id: str,
     shown: list[CauseImpact],
     old: SiteRow | None,
@@ -186,7 +186,7 @@ def _build_row(
     )
 
 
-def _propose_headcount(draft: Decision, row: SiteRow, old: SiteRow | None) -> None:
+def _propose_headcount(draft: AlertsDecision, row: SiteRow, old: SiteRow | None) -> None:
     """Ask for a headcount when people leave a site or shelter there.
 
     The task ends once somebody counts them, or the order is over. Rule D79, headcount.
@@ -211,7 +211,7 @@ def _propose_headcount(draft: Decision, row: SiteRow, old: SiteRow | None) -> No
         )
 
 
-def _note_order(draft: Decision, row: SiteRow, old: SiteRow | None) -> None:
+def _note_order(draft: AlertsDecision, row: SiteRow, old: SiteRow | None) -> None:
     """Note an order to leave or to shelter that begins or ends, unless the manager gave it."""
     before = old.status if old is not None else S.NORMAL
     if row.status is before:
@@ -235,7 +235,7 @@ def _is_own_word(cause: CauseRow) -> bool:
     return set(cause.sources) == {_OWN_SOURCE}
 
 
-def _find_headcount(draft: Decision, site_id: str, since: Instant) -> Headcount | None:
+def _find_headcount(draft: AlertsDecision, site_id: str, since: Instant) -> Headcount | None:
     """Return the newest count of the people of a site since they left it. Rules D37 and D78."""
     counted = draft.state.readings.get(f"{constants.HEADCOUNT_MEASURE}|{site_id}")
     if counted is None or not counted.value_of or counted.occurred_at < since:
@@ -249,7 +249,7 @@ def _find_headcount(draft: Decision, site_id: str, since: Instant) -> Headcount 
 
 
 def _find_all_clear(
-    draft: Decision, site_id: str, by: list[Cause], since: Instant
+    draft: AlertsDecision, site_id: str, by: list[Cause], since: Instant
 ) -> Instant | None:
     """Return the time of the all-clear for the site or its whole incident since its people left.
 
@@ -271,7 +271,7 @@ def _find_all_clear(
     return None
 
 
-def list_evacuated_sites(draft: Decision, incident: str) -> list[str]:
+def list_evacuated_sites(draft: AlertsDecision, incident: str) -> list[str]:
     """Return the evacuated sites of an incident: an all-clear without a site is for all of them."""
     members = draft.incident(incident).members
     return [
@@ -281,7 +281,7 @@ def list_evacuated_sites(draft: Decision, incident: str) -> list[str]:
     ]
 
 
-def _find_last_lift(draft: Decision, old: SiteRow | None) -> Instant | None:
+def _find_last_lift(draft: AlertsDecision, old: SiteRow | None) -> Instant | None:
     """Return when the last of the causes that the site showed ended; else the former time."""
     if old is None:
         return None
@@ -314,7 +314,11 @@ def _derive_status(acting: list[CauseImpact]) -> tuple[S, list[Cause]]:
 
 
 def _find_status_start(
-    draft: Decision, status: S, by: list[Cause], old: SiteRow | None, silence: SiteSilence | None
+    draft: AlertsDecision,
+    status: S,
+    by: list[Cause],
+    old: SiteRow | None,
+    silence: SiteSilence | None,
 ) -> Instant:
     """Return the start of the status: that of its causes, of the silence, or the last lift."""
     if by:
@@ -328,7 +332,7 @@ def _find_status_start(
 
 
 def _list_marks(
-    draft: Decision, site_id: str, shown: list[CauseImpact], old: SiteRow | None
+    draft: AlertsDecision, site_id: str, shown: list[CauseImpact], old: SiteRow | None
 ) -> dict[str, tuple[str, ...]]:
     horizon_ms = draft.state.rules.horizon_ms
     marks: dict[str, set[str]] = {}
@@ -357,7 +361,7 @@ def _list_marks(
 
 
 def _mark_restored(
-    draft: Decision, site_id: str, marks: dict[str, set[str]], gone: list[str]
+    draft: AlertsDecision, site_id: str, marks: dict[str, set[str]], gone: list[str]
 ) -> None:
     """Mark lifted causes as restored while their incident is open; withdrawn ones do not count."""
     were = (draft.state.causes[id] for id in gone)

@@ -14,13 +14,12 @@ from schemas.base import HOUR_MS, MINUTE_MS
 from schemas.causes import Cause
 from schemas.maintenance import Coverage, LeaseChanged
 from services.alerts.causes import cause_lifecycle as causes
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.incidents import incident_lifecycle
 from services.alerts.reference.constants import DANGER_TYPES, EXTREME_SEVERITY
 from services.alerts.reference.territory import Territory
 from services.alerts.reports.report_facts import is_ill
-from services.alerts.rows import copy_with, sort_by_id
-from services.alerts.state import SuppressionReason
+from services.alerts.rows import SuppressionReason, copy_with, sort_by_id
 
 RULE_OF_REASON = {"maintenance": "D64", "inhibited": "D65"}
 """Reason of the suppression → code of the rule."""
@@ -57,7 +56,7 @@ def is_report_covered(covers: Coverage, row: ReportRow) -> bool:
 
 
 def _find_covering_windows(
-    draft: Decision, cause: Cause, more: ReportRow | None
+    draft: AlertsDecision, cause: Cause, more: ReportRow | None
 ) -> tuple[str, ...]:
     """Return the windows that together cover every report of a cause.
 
@@ -82,7 +81,7 @@ def _find_covering_windows(
     return tuple(sorted(found))
 
 
-def _list_explaining_causes(draft: Decision, site: str) -> list[Cause]:
+def _list_explaining_causes(draft: AlertsDecision, site: str) -> list[Cause]:
     """Return the open causes at a site that may explain others."""
     types = draft.state.rules.inhibiting
     return (
@@ -96,7 +95,7 @@ def _list_explaining_causes(draft: Decision, site: str) -> list[Cause]:
     )
 
 
-def _find_inhibitor(draft: Decision, cause: Cause, there: Sequence[Cause]) -> str | None:
+def _find_inhibitor(draft: AlertsDecision, cause: Cause, there: Sequence[Cause]) -> str | None:
     """Return the open cause on the same site that explains this one.
 
     It is at least as grave, and began at about the same time.
@@ -128,7 +127,7 @@ def _find_inhibitor(draft: Decision, cause: Cause, there: Sequence[Cause]) -> st
 
 
 def compute_suppression(
-    draft: Decision, cause: Cause, more: ReportRow | None = None
+    draft: AlertsDecision, cause: Cause, more: ReportRow | None = None
 ) -> tuple[tuple[str, ...], str | None]:
     """Return the windows that cover the cause and the cause that explains it, as of now."""
     windows = _find_covering_windows(draft, cause, more)
@@ -137,7 +136,7 @@ def compute_suppression(
     )
 
 
-def update_suppression(draft: Decision, cause: Cause, more: ReportRow | None = None) -> Cause:
+def update_suppression(draft: AlertsDecision, cause: Cause, more: ReportRow | None = None) -> Cause:
     """Record whether the cause is suppressed now.
 
     `more` is a report of it that is not recorded yet.
@@ -155,7 +154,7 @@ def update_suppression(draft: Decision, cause: Cause, more: ReportRow | None = N
     return new
 
 
-def _update_flags(draft: Decision, cause: Cause) -> None:
+def _update_flags(draft: AlertsDecision, cause: Cause) -> None:
     """Exclude declarations that rest on covered reports alone from the predicates."""
     said = set(cause.reports)
     for row in sort_by_id(draft.state.flags.values()):
@@ -166,7 +165,7 @@ def _update_flags(draft: Decision, cause: Cause) -> None:
             draft.emit(FlagChanged(row=copy_with(row, {"maintenance": planned})))
 
 
-def suppress_alerts(draft: Decision) -> None:
+def suppress_alerts(draft: AlertsDecision) -> None:
     """Judge every changed cause and those that it explains, then the incidents that hold them."""
     for id in draft.stirred:
         cause = draft.state.causes[id]
@@ -181,14 +180,14 @@ def suppress_alerts(draft: Decision) -> None:
     _update_leases(draft)
 
 
-def _derive_reason(draft: Decision, incident: str) -> SuppressionReason | None:
+def _derive_reason(draft: AlertsDecision, incident: str) -> SuppressionReason | None:
     aloud, covered, inhibited = draft.state.voices.get(incident, (0, 0, 0))
     if aloud or not (covered or inhibited) or draft.incident(incident).danger:
         return None
     return "inhibited" if inhibited else "maintenance"
 
 
-def _update_incident(draft: Decision, incident: str) -> None:
+def _update_incident(draft: AlertsDecision, incident: str) -> None:
     """Update whether an incident is suppressed."""
     row, quiet = draft.incident(incident), _derive_reason(draft, incident)
     if quiet == row.quiet:
@@ -208,7 +207,7 @@ def _update_incident(draft: Decision, incident: str) -> None:
     draft.turned.add(incident)
 
 
-def list_suppressors(draft: Decision, incident: str) -> tuple[str, ...]:
+def list_suppressors(draft: AlertsDecision, incident: str) -> tuple[str, ...]:
     """Return the windows and causes that suppress an incident, at most 20.
 
     Walks over its reports: call it only when the suppression changes or a call is withheld.
@@ -225,7 +224,7 @@ def list_suppressors(draft: Decision, incident: str) -> tuple[str, ...]:
     return tuple(sorted(found))[:20]
 
 
-def _list_causes_of_report(draft: Decision, row: ReportRow) -> Iterable[str]:
+def _list_causes_of_report(draft: AlertsDecision, row: ReportRow) -> Iterable[str]:
     there = (
         draft.state.site_causes.get(row.site or "", ())
         if row.site is not None
@@ -234,7 +233,7 @@ def _list_causes_of_report(draft: Decision, row: ReportRow) -> Iterable[str]:
     return [c for c in there if row.id in draft.state.causes[c].reports]
 
 
-def _update_leases(draft: Decision) -> None:
+def _update_leases(draft: AlertsDecision) -> None:
     """Record on leases whether their alerts are silenced or inhibited, for the Alertmanager API."""
     start = draft.hushed_before
     if draft.state.hushed is start:
@@ -258,6 +257,6 @@ def _update_leases(draft: Decision) -> None:
             )
 
 
-def _find_explaining_report(draft: Decision, cause: Cause) -> tuple[str, ...]:
+def _find_explaining_report(draft: AlertsDecision, cause: Cause) -> tuple[str, ...]:
     by = draft.state.causes.get(cause.inhibited_by or "")
     return by.reports[:1] if by is not None else ()

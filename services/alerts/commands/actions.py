@@ -11,15 +11,16 @@ from schemas.ranks import SITE_MANAGER_ROLE, may_work_card
 from schemas.words import ActionState
 from services.alerts.actions import lifecycle
 from services.alerts.commands import reports
-from services.alerts.commands.refusal import RefusedCommand, Result, get_incident
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.escalation.steps import list_called_people
+from services.alerts.lookups import Result, get_incident
+from services.runtime.decider.refusal import RefusedCommand
 
 CELL_ROLES: Final = frozenset({"admin", "coordinator", "cell", "director"})
 """Roles of accounts that answer for somebody else, and cancel; the API checks their scope."""
 
 
-def request_action(draft: Decision, command: a.RequestAction) -> Result:
+def request_action(draft: AlertsDecision, command: a.RequestAction) -> Result:
     """Open an action and call its assignee."""
     role, scope, person = _find_assignee(draft, command.assignee)
     if command.incident is not None:
@@ -48,7 +49,7 @@ def request_action(draft: Decision, command: a.RequestAction) -> Result:
     return _build_result(draft, row.id)
 
 
-def _find_assignee(draft: Decision, named: str) -> tuple[str, str | None, str | None]:
+def _find_assignee(draft: AlertsDecision, named: str) -> tuple[str, str | None, str | None]:
     """Return role, scope and person of the assignee; refuse an unknown one (404).
 
     A site means its manager. A role of pôles or sites needs its scope (409).
@@ -69,7 +70,7 @@ def _find_assignee(draft: Decision, named: str) -> tuple[str, str | None, str | 
     raise RefusedCommand(404, "assignee_not_found", assignee=named)
 
 
-def accept_action(draft: Decision, command: a.AcceptAction) -> Result:
+def accept_action(draft: AlertsDecision, command: a.AcceptAction) -> Result:
     """Accept an action, or take over one that another person accepted.
 
     A task of the rules is a kind of action; it is taken.
@@ -86,14 +87,14 @@ def accept_action(draft: Decision, command: a.AcceptAction) -> Result:
     return _build_result(draft, row.id)
 
 
-def decline_action(draft: Decision, command: a.DeclineAction) -> Result:
+def decline_action(draft: AlertsDecision, command: a.DeclineAction) -> Result:
     row = _get_open_action(draft, command.action)
     _check_answerer(draft, command, row)
     lifecycle.decline(draft, row, command.author, command.reason)
     return _build_result(draft, row.id)
 
 
-def complete_action(draft: Decision, command: a.CompleteAction) -> Result:
+def complete_action(draft: AlertsDecision, command: a.CompleteAction) -> Result:
     """Mark an action, or a task of the rules, as done."""
     if command.action in draft.state.tasks:
         done = c.CompleteTask(
@@ -109,7 +110,7 @@ def complete_action(draft: Decision, command: a.CompleteAction) -> Result:
     return _build_result(draft, row.id)
 
 
-def cancel_action(draft: Decision, command: a.CancelAction) -> Result:
+def cancel_action(draft: AlertsDecision, command: a.CancelAction) -> Result:
     """Cancel an action: the cell and the requester may."""
     row = _get_open_action(draft, command.action)
     entitled = command.role in CELL_ROLES or _is_of_cell(command)
@@ -119,7 +120,7 @@ def cancel_action(draft: Decision, command: a.CancelAction) -> Result:
     return _build_result(draft, row.id)
 
 
-def _get_open_action(draft: Decision, id: str) -> a.ActionRow:
+def _get_open_action(draft: AlertsDecision, id: str) -> a.ActionRow:
     """Return an action that is requested or accepted; refuse any other (404, 409)."""
     row = draft.state.actions.get(id)
     if id in draft.state.tasks:
@@ -131,7 +132,7 @@ def _get_open_action(draft: Decision, id: str) -> a.ActionRow:
     return row
 
 
-def _check_answerer(draft: Decision, command: Command, row: a.ActionRow) -> None:
+def _check_answerer(draft: AlertsDecision, command: Command, row: a.ActionRow) -> None:
     """Refuse (403) an answer of a person without part in the action.
 
     The assignee answers, the people called, higher roles, and the cell for them.
@@ -148,6 +149,6 @@ def _is_of_cell(command: Command) -> bool:
     return command.role.startswith("cellule_") or command.role == "system"
 
 
-def _build_result(draft: Decision, id: str) -> Result:
+def _build_result(draft: AlertsDecision, id: str) -> Result:
     row = draft.state.actions[id]
     return {"action": row.id, "state": row.state.value, "version": row.version}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from schemas.attendance import StateAttendance
-from services.alerts.commands.refusal import RefusedCommand, Result
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import cell_staffing
 from services.alerts.escalation.steps import find_called_role, find_escalation
 from services.alerts.levels.levels import CRISIS, TERRITORY
+from services.alerts.lookups import Result
+from services.runtime.decider.refusal import RefusedCommand
 
 
-def state_attendance(draft: Decision, command: StateAttendance) -> Result:
+def state_attendance(draft: AlertsDecision, command: StateAttendance) -> Result:
     """Record that the person is there, on the way, at a distance, or leaves.
 
     Without a crisis there is no cell to come to (409). A person without a function is refused
@@ -31,7 +32,7 @@ def state_attendance(draft: Decision, command: StateAttendance) -> Result:
     }
 
 
-def _find_function(draft: Decision, command: StateAttendance) -> tuple[str, str | None]:
+def _find_function(draft: AlertsDecision, command: StateAttendance) -> tuple[str, str | None]:
     """Return the role that the person fills: the named one, the called one, or the one on call."""
     policy = draft.territory.policy
     if command.function is not None:

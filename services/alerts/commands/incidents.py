@@ -9,22 +9,17 @@ from schemas.alerts import IncidentRow, ReportRow, ThresholdChanged
 from schemas.base import Instant
 from schemas.words import IncidentState, Level, MsgType
 from services.alerts.causes.cause_lifecycle import record_with_deadline
-from services.alerts.commands.refusal import (
-    RefusedCommand,
-    Result,
-    get_incident,
-    get_report,
-    require_open,
-)
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import escalations, steps
 from services.alerts.incidents import incident_lifecycle, zones
 from services.alerts.levels.levels import CRISIS, TERRITORY, Rises
 from services.alerts.levels.metrics.people import list_headcounts
+from services.alerts.lookups import Result, get_incident, get_report, require_open
 from services.alerts.pipeline import update_derived_state
 from services.alerts.reference import constants
 from services.alerts.reports.report_facts import get_measure_name, get_site
 from services.alerts.rows import copy_with, sort_by_id
+from services.runtime.decider.refusal import RefusedCommand
 
 MAX_SPLIT_REPORTS: Final = 100
 """Most reports that one decision splits off.
@@ -33,7 +28,7 @@ With their causes they form one log record: 1.2 kB each, of at most 256 kB.
 """
 
 
-def resolve(draft: Decision, command: c.ResolveIncident) -> Result:
+def resolve(draft: AlertsDecision, command: c.ResolveIncident) -> Result:
     incident = require_open(get_incident(draft, command.incident, command.expected))
     left = incident_lifecycle.list_open_causes(draft, incident.id)
     if left and not (command.force and command.reason):
@@ -59,7 +54,7 @@ def resolve(draft: Decision, command: c.ResolveIncident) -> Result:
     }
 
 
-def _count_missing_people(draft: Decision, incident: str) -> int:
+def _count_missing_people(draft: AlertsDecision, incident: str) -> int:
     """Return how many people the headcounts of an incident have not found. Rule D37, headcount."""
     return sum(
         max(0, round((r.value_of or 0) - r.value))
@@ -67,7 +62,7 @@ def _count_missing_people(draft: Decision, incident: str) -> int:
     )
 
 
-def reopen(draft: Decision, command: c.ReopenIncident) -> Result:
+def reopen(draft: AlertsDecision, command: c.ReopenIncident) -> Result:
     incident = get_incident(draft, command.incident)
     if incident.state is not IncidentState.CLOSED:
         raise RefusedCommand(409, "incident_not_closed", state=incident.state.value)
@@ -80,7 +75,7 @@ def reopen(draft: Decision, command: c.ReopenIncident) -> Result:
     }
 
 
-def merge(draft: Decision, command: c.MergeIncidents) -> Result:
+def merge(draft: AlertsDecision, command: c.MergeIncidents) -> Result:
     """Merge an incident into another one.
 
     Its members move, its escalation is superseded, and the higher level holds; later correlation
@@ -98,7 +93,7 @@ def merge(draft: Decision, command: c.MergeIncidents) -> Result:
     return {"incident": b.id, "merged": a.id, "version": draft.state.incidents[b.id].version}
 
 
-def merge_into(draft: Decision, a: IncidentRow, b: IncidentRow) -> None:
+def merge_into(draft: AlertsDecision, a: IncidentRow, b: IncidentRow) -> None:
     """Merge open incident A into open incident B, in one decision."""
     latched = _list_latched_branches(draft, a.id)
     moved, zone = sorted(draft.state.incident_reports.get(a.id, ())), draft.state.zones.get(a.id)
@@ -173,7 +168,7 @@ def merge_into(draft: Decision, a: IncidentRow, b: IncidentRow) -> None:
     draft.flush()
 
 
-def split(draft: Decision, command: c.SplitIncident) -> Result:
+def split(draft: AlertsDecision, command: c.SplitIncident) -> Result:
     """Split chosen reports off into a new incident, with the causes that only they report.
 
     Rule D25, merge and split.
@@ -277,7 +272,7 @@ def split(draft: Decision, command: c.SplitIncident) -> Result:
     return {"incident": new, "from": a.id}
 
 
-def _list_latched_branches(draft: Decision, incident: str) -> dict[str, Instant]:
+def _list_latched_branches(draft: AlertsDecision, incident: str) -> dict[str, Instant]:
     """Return the level branches that hold or held for an incident, with their beginning."""
     branches = (
         (id.partition("@"), t) for id, t in draft.state.thresholds.items() if t.incident == incident
@@ -285,7 +280,7 @@ def _list_latched_branches(draft: Decision, incident: str) -> dict[str, Instant]
     return {branch: t.since for (branch, _, scope), t in branches if scope == incident}
 
 
-def _latch_branches(draft: Decision, branches: dict[str, Instant], incident: str) -> None:
+def _latch_branches(draft: AlertsDecision, branches: dict[str, Instant], incident: str) -> None:
     """Record these branches as latched for another incident.
 
     They do not raise its level again. Rule D31, latched levels.
@@ -300,7 +295,9 @@ def _parse_level(branch: str) -> int:
     return int(branch.partition("#")[0].removeprefix("N"))
 
 
-def _list_remaining_reports(draft: Decision, incident: str, gone: set[str]) -> list[ReportRow]:
+def _list_remaining_reports(
+    draft: AlertsDecision, incident: str, gone: set[str]
+) -> list[ReportRow]:
     return [
         draft.state.reports[r]
         for r in draft.state.incident_reports.get(incident, ())

@@ -7,15 +7,16 @@ from typing import Final
 from schemas import commands as c
 from schemas.ranks import SITE_MANAGER_ROLE
 from services.alerts import tasks
-from services.alerts.commands.refusal import RefusedCommand, Result, get_incident, get_report
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import notifications
+from services.alerts.lookups import Result, get_incident, get_report
 from services.alerts.reference import constants
+from services.runtime.decider.refusal import RefusedCommand
 
 TEMPLATE: Final = "instruction"
 
 
-def instruct_site(draft: Decision, command: c.InstructSite) -> Result:
+def instruct_site(draft: AlertsDecision, command: c.InstructSite) -> Result:
     """Open the task of the site's manager and notify them, or their deputy.
 
     A maintenance window does not withhold a person's text.

@@ -6,8 +6,7 @@ from schemas import commands as c
 from schemas.alerts import IncidentRow, LevelChanged, LevelRow, Why
 from schemas.ranks import may_decide
 from schemas.words import Level
-from services.alerts.commands.refusal import RefusedCommand, Result, get_incident, require_open
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import cell_shifts, cell_staffing, escalations, notifications, steps
 from services.alerts.levels.levels import (
     CRISIS,
@@ -17,11 +16,13 @@ from services.alerts.levels.levels import (
     raise_territory,
     rearm_thresholds,
 )
+from services.alerts.lookups import Result, get_incident, require_open
 from services.alerts.pipeline import update_derived_state
 from services.alerts.rows import copy_with
+from services.runtime.decider.refusal import RefusedCommand
 
 
-def set_level(draft: Decision, command: c.SetLevel) -> Result:
+def set_level(draft: AlertsDecision, command: c.SetLevel) -> Result:
     """Set a level by hand.
 
     Anyone of the cell may raise it. Only a pilot of the current level may lower it, with a reason,
@@ -60,7 +61,7 @@ def set_level(draft: Decision, command: c.SetLevel) -> Result:
     }
 
 
-def _refuse_proposal(draft: Decision, command: c.SetLevel, row: LevelRow | None) -> Result:
+def _refuse_proposal(draft: AlertsDecision, command: c.SetLevel, row: LevelRow | None) -> Result:
     """Refuse a proposed higher level, recording author and reason. Rule D30, proposed N4."""
     if command.scope != TERRITORY or row is None or row.proposed is None:
         raise RefusedCommand(409, "level_unchanged", level=int(command.level))
@@ -76,7 +77,9 @@ def _refuse_proposal(draft: Decision, command: c.SetLevel, row: LevelRow | None)
     return {"scope": command.scope, "level": int(command.level), "version": row.version + 1}
 
 
-def _build_reason(draft: Decision, command: c.SetLevel, more: dict[str, int] | None = None) -> Why:
+def _build_reason(
+    draft: AlertsDecision, command: c.SetLevel, more: dict[str, int] | None = None
+) -> Why:
     """Return the reason that names the author and refers to their words."""
     args: dict[str, str | int] = {
         "author": command.author,
@@ -88,14 +91,14 @@ def _build_reason(draft: Decision, command: c.SetLevel, more: dict[str, int] | N
     return Why(code="manual", args=args, at=draft.now)
 
 
-def _get_level_version(draft: Decision, scope: str | None) -> int:
+def _get_level_version(draft: AlertsDecision, scope: str | None) -> int:
     if scope is not None:
         return draft.state.incidents[scope].version
     row = draft.state.levels.get(TERRITORY)
     return row.version if row else 0
 
 
-def _raise_level(draft: Decision, command: c.SetLevel, incident: IncidentRow | None) -> Rises:
+def _raise_level(draft: AlertsDecision, command: c.SetLevel, incident: IncidentRow | None) -> Rises:
     rises, why = Rises(), (_build_reason(draft, command),)
     if incident is not None:
         rises.incidents[incident.id] = incident.level
@@ -113,12 +116,12 @@ def _raise_level(draft: Decision, command: c.SetLevel, incident: IncidentRow | N
     return rises
 
 
-def _count_decision(draft: Decision) -> None:
+def _count_decision(draft: AlertsDecision) -> None:
     row = draft.state.levels[TERRITORY]
     draft.emit(LevelChanged(row=copy_with(row, {"version": row.version + 1}), previous=row.level))
 
 
-def _check_pilot(draft: Decision, command: c.SetLevel, current: Level) -> None:
+def _check_pilot(draft: AlertsDecision, command: c.SetLevel, current: Level) -> None:
     policy = draft.territory.policy
     pilots = next((r.pilots for r in policy.levels if r.level == current), ()) if policy else ()
     if pilots and not any(may_decide(command.role, p) for p in pilots):
@@ -126,7 +129,7 @@ def _check_pilot(draft: Decision, command: c.SetLevel, current: Level) -> None:
 
 
 def _check_lowering(
-    draft: Decision, command: c.SetLevel, current: Level, scope: str | None
+    draft: AlertsDecision, command: c.SetLevel, current: Level, scope: str | None
 ) -> None:
     _check_pilot(draft, command, current)
     if not command.reason:
@@ -140,7 +143,7 @@ def _check_lowering(
             raise RefusedCommand(409, "incident_above", incidents=", ".join(above))
 
 
-def _lower_level(draft: Decision, command: c.SetLevel, incident: IncidentRow | None) -> None:
+def _lower_level(draft: AlertsDecision, command: c.SetLevel, incident: IncidentRow | None) -> None:
     """Lower a level by decision: its escalation ends, and its responders are informed.
 
     No acknowledgement is needed. Rule D35, level changes.
@@ -178,7 +181,9 @@ def _lower_level(draft: Decision, command: c.SetLevel, incident: IncidentRow | N
         cell_staffing.dismiss_cell(draft)
 
 
-def _end_escalation(draft: Decision, scope: str, level: Level, *, informs: bool = True) -> None:
+def _end_escalation(
+    draft: AlertsDecision, scope: str, level: Level, *, informs: bool = True
+) -> None:
     ladder = steps.find_escalation(draft, scope)
     if ladder is None or ladder.level <= level:
         return

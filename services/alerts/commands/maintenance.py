@@ -7,16 +7,17 @@ from schemas.base import DAY_MS
 from schemas.maintenance import MaintenanceRow
 from schemas.recurrence import find_occurrence, parse_rule
 from services.alerts.causes import maintenance
-from services.alerts.commands.refusal import RefusedCommand, Result
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
+from services.alerts.lookups import Result
 from services.alerts.reference.constants import DANGER_TYPES
 from services.alerts.rows import copy_with
+from services.runtime.decider.refusal import RefusedCommand
 
 SOURCE_ROLE = "source"
 """Role of a registered source: it may only silence its own alerts."""
 
 
-def plan_window(draft: Decision, command: m.PlanMaintenance) -> Result:
+def plan_window(draft: AlertsDecision, command: m.PlanMaintenance) -> Result:
     _check_window(draft, command)
     row = MaintenanceRow(
         id=draft.derive("maintenance"),
@@ -36,7 +37,7 @@ def plan_window(draft: Decision, command: m.PlanMaintenance) -> Result:
     return _build_result(draft, row.id)
 
 
-def change_window(draft: Decision, command: m.ChangeMaintenance) -> Result:
+def change_window(draft: AlertsDecision, command: m.ChangeMaintenance) -> Result:
     row = _get_window(draft, command.window, command.expected, command.author, command.role)
     _check_window(draft, command)
     maintenance.record_window(
@@ -60,7 +61,7 @@ def change_window(draft: Decision, command: m.ChangeMaintenance) -> Result:
     return _build_result(draft, row.id)
 
 
-def end_window(draft: Decision, command: m.EndMaintenance) -> Result:
+def end_window(draft: AlertsDecision, command: m.EndMaintenance) -> Result:
     row = _get_window(draft, command.window, command.expected, command.author, command.role)
     maintenance.record_window(
         draft,
@@ -79,7 +80,7 @@ def end_window(draft: Decision, command: m.EndMaintenance) -> Result:
 
 
 def _get_window(
-    draft: Decision, id: str, expected: int | None, author: str, role: str
+    draft: AlertsDecision, id: str, expected: int | None, author: str, role: str
 ) -> MaintenanceRow:
     row = draft.state.maintenance.get(id)
     if row is None or (role == SOURCE_ROLE and row.author != author):
@@ -91,7 +92,7 @@ def _get_window(
     return row
 
 
-def _check_window(draft: Decision, command: m.PlanMaintenance | m.ChangeMaintenance) -> None:
+def _check_window(draft: AlertsDecision, command: m.PlanMaintenance | m.ChangeMaintenance) -> None:
     covers = command.covers
     if command.role == SOURCE_ROLE and covers.sources != (command.author,):
         raise RefusedCommand(403, "role_not_allowed", role=command.role)
@@ -116,6 +117,6 @@ def _check_window(draft: Decision, command: m.PlanMaintenance | m.ChangeMaintena
         raise RefusedCommand(409, "window_past")
 
 
-def _build_result(draft: Decision, id: str) -> Result:
+def _build_result(draft: AlertsDecision, id: str) -> Result:
     row = draft.state.maintenance[id]
     return {"window": row.id, "state": row.state, "version": row.version}

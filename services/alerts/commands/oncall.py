@@ -9,15 +9,18 @@ from typing import Final
 
 from schemas import oncall as o
 from schemas.base import DAY_MS, Instant
-from services.alerts.commands.refusal import RefusedCommand, Result
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import readiness, responses
+from services.alerts.lookups import Result
 from services.alerts.rows import copy_with
+from services.runtime.decider.refusal import RefusedCommand
 
 MAX_SPAN_MS: Final = 732 * DAY_MS
 
 
-def _check_role(draft: Decision, command: o.OverrideDuty | o.SwapDuties | o.ImportDuties) -> None:
+def _check_role(
+    draft: AlertsDecision, command: o.OverrideDuty | o.SwapDuties | o.ImportDuties
+) -> None:
     role, scope = command.role_on_call, command.scope
     policy = draft.territory.policy
     if policy is None:
@@ -28,7 +31,7 @@ def _check_role(draft: Decision, command: o.OverrideDuty | o.SwapDuties | o.Impo
         raise RefusedCommand(404, "post_not_found", role=role, scope=scope)
 
 
-def _check_person(draft: Decision, person: str | None) -> None:
+def _check_person(draft: AlertsDecision, person: str | None) -> None:
     known = person is None or draft.territory.channels(person) or person in draft.state.reach
     if not known:
         raise RefusedCommand(404, "person_not_found", person=person)
@@ -41,16 +44,16 @@ def _check_span(start: Instant, end: Instant, now: Instant) -> None:
         raise RefusedCommand(409, "span_over")
 
 
-def _record_duty(draft: Decision, row: o.DutyRow) -> Result:
+def _record_duty(draft: AlertsDecision, row: o.DutyRow) -> Result:
     draft.emit(o.DutyChanged(row=row))
     return {"duty": row.id, "role": row.role, "scope": row.scope, "shifts": len(row.shifts)}
 
 
-def _compute_next_number(draft: Decision) -> int:
+def _compute_next_number(draft: AlertsDecision) -> int:
     return 1 + max((d.number for d in draft.state.duties.values()), default=0)
 
 
-def _count_overlaps(draft: Decision, row: o.DutyRow) -> int:
+def _count_overlaps(draft: AlertsDecision, row: o.DutyRow) -> int:
     """Count other decisions in force for the same role and time: the newest stands."""
     mine = (row.role, row.scope, row.place)
     others = (
@@ -64,7 +67,7 @@ def _count_overlaps(draft: Decision, row: o.DutyRow) -> int:
     )
 
 
-def override_shift(draft: Decision, command: o.OverrideDuty) -> Result:
+def override_shift(draft: AlertsDecision, command: o.OverrideDuty) -> Result:
     """Put somebody else, or nobody, on call in a role for a time."""
     _check_role(draft, command)
     _check_person(draft, command.person)
@@ -90,7 +93,7 @@ def override_shift(draft: Decision, command: o.OverrideDuty) -> Result:
     return _record_duty(draft, row) | {"overlaps": overlaps}
 
 
-def swap_shifts(draft: Decision, command: o.SwapDuties) -> Result:
+def swap_shifts(draft: AlertsDecision, command: o.SwapDuties) -> Result:
     """Exchange two spans of one role between two people; each span must belong to one person."""
     _check_role(draft, command)
     if command.reason is None:
@@ -126,7 +129,9 @@ def swap_shifts(draft: Decision, command: o.SwapDuties) -> Result:
     )
 
 
-def _get_only_person(draft: Decision, command: o.SwapDuties, start: Instant, end: Instant) -> str:
+def _get_only_person(
+    draft: AlertsDecision, command: o.SwapDuties, start: Instant, end: Instant
+) -> str:
     persons = {
         s.stand.persons
         for s in draft.state.rota.spans(
@@ -138,7 +143,7 @@ def _get_only_person(draft: Decision, command: o.SwapDuties, start: Instant, end
     return only[0]
 
 
-def withdraw_override(draft: Decision, command: o.WithdrawDuty) -> Result:
+def withdraw_override(draft: AlertsDecision, command: o.WithdrawDuty) -> Result:
     row = draft.state.duties.get(command.duty)
     if row is None:
         raise RefusedCommand(404, "duty_not_found", duty=command.duty)
@@ -156,7 +161,7 @@ def withdraw_override(draft: Decision, command: o.WithdrawDuty) -> Result:
     return _record_duty(draft, gone)
 
 
-def run_drill(draft: Decision, _: o.DrillLadders) -> Result:
+def run_drill(draft: AlertsDecision, _: o.DrillLadders) -> Result:
     """Run the drill by hand. Refused without reference data. Rule D38, readiness."""
     made = readiness.build_checker(draft)
     if made is None:
@@ -169,7 +174,7 @@ def run_drill(draft: Decision, _: o.DrillLadders) -> Result:
     }
 
 
-def import_calendar(draft: Decision, command: o.ImportDuties) -> Result:
+def import_calendar(draft: AlertsDecision, command: o.ImportDuties) -> Result:
     """Import the shifts of a calendar; one of the same name for the same role is replaced."""
     _check_role(draft, command)
     if not command.start < command.end or any(
@@ -214,7 +219,7 @@ def import_calendar(draft: Decision, command: o.ImportDuties) -> Result:
     return result | {"replaced": len(replaced)}
 
 
-def note_reachability(draft: Decision, command: o.NoteReachability) -> Result:
+def note_reachability(draft: AlertsDecision, command: o.NoteReachability) -> Result:
     """Record channels, verifications and quiet times of people; unchanged ones leave no trace."""
     told = 0
     for row in command.people:

@@ -10,14 +10,14 @@ from schemas.base import Fact
 from schemas.calling import NotificationPlanned
 from schemas.words import Level
 from services.alerts.commands import reports
-from services.alerts.commands.refusal import Result, get_report
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
+from services.alerts.lookups import Result, get_report
 
 STAND_DOWN: Final = ":stand-down"
 """End of the id of a trigger that tells when a plan may be ended."""
 
 
-def mark_read(draft: Decision, command: c.MarkReportsRead) -> Result:
+def mark_read(draft: AlertsDecision, command: c.MarkReportsRead) -> Result:
     """Note that the cell read these reports: once each, and nothing for one that is not known (any more)."""
     unread = [r for r in draft.told(dict.fromkeys(command.reports)) if r.read_at is None]
     for row in unread:
@@ -25,7 +25,7 @@ def mark_read(draft: Decision, command: c.MarkReportsRead) -> Result:
     return {"reports": len(unread)}
 
 
-def preview_confirmation(draft: Decision, command: c.PreviewConfirmation) -> Result:
+def preview_confirmation(draft: AlertsDecision, command: c.PreviewConfirmation) -> Result:
     """Preview a confirmation in an unrecorded draft and return its immediate effect.
 
     Raises the refusals of a confirmation.
@@ -50,7 +50,7 @@ def preview_confirmation(draft: Decision, command: c.PreviewConfirmation) -> Res
     }
 
 
-def _new_plans(draft: Decision, facts: list[Fact]) -> list[str]:
+def _new_plans(draft: AlertsDecision, facts: list[Fact]) -> list[str]:
     """Return the plans of triggers that begin to hold."""
     held = {t.plan for t in draft.state.triggers.values() if t.state == "held"}
     rows = [fact.row for fact in facts if isinstance(fact, TriggerChanged)]

@@ -13,16 +13,17 @@ from schemas.reference import (
     ReferencePublished,
 )
 from schemas.reference_changes import ChangeDecision, ChangeState, ReferenceChangeRow
-from services.alerts.commands.refusal import RefusedCommand, Result
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.levels.rulebook import Rulebook
+from services.alerts.lookups import Result
 from services.alerts.reference import versions
 from services.runtime.decider.maps import Map
+from services.runtime.decider.refusal import RefusedCommand
 
 _PROGRAM_PREFIX = "system:"
 
 
-def publish_section(draft: Decision, command: PublishReference) -> Result:
+def publish_section(draft: AlertsDecision, command: PublishReference) -> Result:
     """Load one section at once: a first version, an exercise, or a change that cannot wait."""
     versions.load_section(
         draft,
@@ -36,7 +37,7 @@ def publish_section(draft: Decision, command: PublishReference) -> Result:
     return {"reference": command.reference, "section": command.data.section.value}
 
 
-def draft_section(draft: Decision, command: r.DraftReference) -> Result:
+def draft_section(draft: AlertsDecision, command: r.DraftReference) -> Result:
     """Keep a section as a draft.
 
     A version in force or under proposal is left as it is; the proposal itself is refused with the
@@ -53,7 +54,7 @@ def draft_section(draft: Decision, command: r.DraftReference) -> Result:
     return {"reference": command.reference, "section": command.data.section.value, "kept": kept}
 
 
-def propose_change(draft: Decision, command: r.ProposeReference) -> Result:
+def propose_change(draft: AlertsDecision, command: r.ProposeReference) -> Result:
     _check_proposal(draft, command)
     said = ChangeDecision(
         what="proposed", by=command.author, role=command.role, at=draft.now, reason=command.reason
@@ -73,7 +74,7 @@ def propose_change(draft: Decision, command: r.ProposeReference) -> Result:
     return _build_result(versions.record_change(draft, row, "proposed"))
 
 
-def _check_proposal(draft: Decision, command: r.ProposeReference) -> None:
+def _check_proposal(draft: AlertsDecision, command: r.ProposeReference) -> None:
     if not draft.state.version:
         raise RefusedCommand(409, "no_reference")
     if command.reference == draft.state.version:
@@ -108,7 +109,7 @@ def _check_proposal(draft: Decision, command: r.ProposeReference) -> None:
         ) from error
 
 
-def approve_change(draft: Decision, command: r.ApproveReference) -> Result:
+def approve_change(draft: AlertsDecision, command: r.ApproveReference) -> Result:
     """Approve a change; a deadline puts it in force at its effective time, or at once."""
     row = _get_change_for_second_person(draft, command)
     if (cause := versions.find_hindrance(draft, row)) is not None:
@@ -119,14 +120,14 @@ def approve_change(draft: Decision, command: r.ApproveReference) -> Result:
     )
 
 
-def decline_change(draft: Decision, command: r.DeclineReference) -> Result:
+def decline_change(draft: AlertsDecision, command: r.DeclineReference) -> Result:
     row = _get_change_for_second_person(draft, command)
     if command.reason is None:
         raise RefusedCommand(409, "reason_required")
     return _build_result(_record_decision(draft, row, command, "declined", ChangeState.DECLINED))
 
 
-def withdraw_change(draft: Decision, command: r.WithdrawReference) -> Result:
+def withdraw_change(draft: AlertsDecision, command: r.WithdrawReference) -> Result:
     row = _get_open_change(draft, command)
     if command.author.startswith(_PROGRAM_PREFIX) and command.author != row.proposed.by:
         raise RefusedCommand(409, "person_needed")
@@ -138,7 +139,7 @@ def withdraw_change(draft: Decision, command: r.WithdrawReference) -> Result:
 
 
 def _get_change_for_second_person(
-    draft: Decision, command: r.ApproveReference | r.DeclineReference
+    draft: AlertsDecision, command: r.ApproveReference | r.DeclineReference
 ) -> ReferenceChangeRow:
     """Return the change, if a second person may decide it now."""
     row = _get_open_change(draft, command)
@@ -152,7 +153,7 @@ def _get_change_for_second_person(
 
 
 def _get_open_change(
-    draft: Decision, command: r.ApproveReference | r.DeclineReference | r.WithdrawReference
+    draft: AlertsDecision, command: r.ApproveReference | r.DeclineReference | r.WithdrawReference
 ) -> ReferenceChangeRow:
     row = draft.state.reference_changes.get(command.change)
     if row is None:
@@ -167,7 +168,7 @@ def _get_open_change(
 
 
 def _record_decision(
-    draft: Decision,
+    draft: AlertsDecision,
     row: ReferenceChangeRow,
     command: r.ApproveReference | r.DeclineReference | r.WithdrawReference,
     what: str,
@@ -194,7 +195,7 @@ def _record_decision(
     )
 
 
-def _find_open_change(draft: Decision, reference: str) -> ReferenceChangeRow | None:
+def _find_open_change(draft: AlertsDecision, reference: str) -> ReferenceChangeRow | None:
     return next(
         (
             c

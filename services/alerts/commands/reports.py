@@ -15,16 +15,17 @@ from services.alerts.causes.cause_lifecycle import (
     record_with_deadline,
 )
 from services.alerts.commands.incidents import merge_into
-from services.alerts.commands.refusal import RefusedCommand, Result, get_incident, get_report
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN
+from services.alerts.lookups import Result, get_incident, get_report
 from services.alerts.pipeline import update_derived_state
-from services.alerts.reports import receive
+from services.alerts.reports import receive, withdrawals
 from services.alerts.reports.report_facts import is_placeless
 from services.alerts.rows import copy_with
+from services.runtime.decider.refusal import RefusedCommand
 
 
-def confirm_report(draft: Decision, command: c.ConfirmReport) -> Result:
+def confirm_report(draft: AlertsDecision, command: c.ConfirmReport) -> Result:
     row = get_report(draft, command.report)
     if row.confirmation == "confirmed" and row.held is None:
         raise RefusedCommand(409, "confirmed_already", report=row.id)
@@ -38,16 +39,16 @@ def confirm_report(draft: Decision, command: c.ConfirmReport) -> Result:
     return {"report": row.id, "incident": draft.state.reports[row.id].incident}
 
 
-def deny_report(draft: Decision, command: c.DenyReport) -> Result:
+def deny_report(draft: AlertsDecision, command: c.DenyReport) -> Result:
     row = get_report(draft, command.report)
     if row.confirmation == "denied":
         raise RefusedCommand(409, "denied_already", report=row.id)
-    receive.deny_report(draft, row, command.author)
+    withdrawals.deny_report(draft, row, command.author)
     update_derived_state(draft)
     return {"report": row.id}
 
 
-def link_report(draft: Decision, command: c.LinkReport) -> Result:
+def link_report(draft: AlertsDecision, command: c.LinkReport) -> Result:
     row = get_report(draft, command.report)
     if not is_placeless(row):
         raise RefusedCommand(409, "site_known_already", report=row.id, site=row.site)
@@ -60,7 +61,7 @@ def link_report(draft: Decision, command: c.LinkReport) -> Result:
     return {"report": row.id, "site": command.site}
 
 
-def _merge_emptied_incident(draft: Decision, before: str | None, report: str) -> None:
+def _merge_emptied_incident(draft: AlertsDecision, before: str | None, report: str) -> None:
     """Merge an incident that lost its only report into the report's new incident.
 
     So nobody is called twice for the same event.
@@ -73,7 +74,7 @@ def _merge_emptied_incident(draft: Decision, before: str | None, report: str) ->
         merge_into(draft, left, into)
 
 
-def take_task(draft: Decision, command: c.TakeTask) -> Result:
+def take_task(draft: AlertsDecision, command: c.TakeTask) -> Result:
     row = draft.state.tasks.get(command.task)
     if row is None:
         raise RefusedCommand(404, "task_not_found", task=command.task)
@@ -85,7 +86,7 @@ def take_task(draft: Decision, command: c.TakeTask) -> Result:
     return {"task": row.id, "state": "taken"}
 
 
-def complete_task(draft: Decision, command: c.CompleteTask) -> Result:
+def complete_task(draft: AlertsDecision, command: c.CompleteTask) -> Result:
     """Complete a task.
 
     The outcome `lifted` of an overdue cause lifts it; a contested cause stands as verified (rule
@@ -114,7 +115,7 @@ def complete_task(draft: Decision, command: c.CompleteTask) -> Result:
     return {"task": row.id, "state": "done"}
 
 
-def add_note(draft: Decision, command: c.AddNote) -> Result:
+def add_note(draft: AlertsDecision, command: c.AddNote) -> Result:
     if command.incident is not None:
         get_incident(draft, command.incident)
     line = draft.derive("note")

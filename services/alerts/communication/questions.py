@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from schemas import communication as m
-from services.alerts.commands.refusal import RefusedCommand, Result, get_incident
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
+from services.alerts.lookups import Result, get_incident
 from services.alerts.rows import copy_with
+from services.runtime.decider.refusal import RefusedCommand
 
 
-def receive_question(draft: Decision, command: m.ReceiveQuestion) -> Result:
+def receive_question(draft: AlertsDecision, command: m.ReceiveQuestion) -> Result:
     if command.incident is not None:
         get_incident(draft, command.incident)
     row = m.QuestionRow(
@@ -26,7 +27,7 @@ def receive_question(draft: Decision, command: m.ReceiveQuestion) -> Result:
     return _build_result(row)
 
 
-def answer_question(draft: Decision, command: m.AnswerQuestion) -> Result:
+def answer_question(draft: AlertsDecision, command: m.AnswerQuestion) -> Result:
     """Answer a question by a published statement or in other words."""
     row = get_open_question(draft, command.question)
     if command.expected is not None and command.expected != row.version:
@@ -46,7 +47,7 @@ def answer_question(draft: Decision, command: m.AnswerQuestion) -> Result:
 
 
 def answer_by_statement(
-    draft: Decision, question: str, statement: str, signature: m.Signature
+    draft: AlertsDecision, question: str, statement: str, signature: m.Signature
 ) -> None:
     """Answer a question by the statement that is published for it; an answered one stays."""
     row = draft.state.questions.get(question)
@@ -54,7 +55,7 @@ def answer_by_statement(
         _answer(draft, row, signature, statement, None)
 
 
-def get_open_question(draft: Decision, id: str) -> m.QuestionRow:
+def get_open_question(draft: AlertsDecision, id: str) -> m.QuestionRow:
     """Return an open question; refuse an unknown (404) or an answered one (409)."""
     row = draft.state.questions.get(id)
     if row is None:
@@ -65,7 +66,7 @@ def get_open_question(draft: Decision, id: str) -> m.QuestionRow:
 
 
 def _answer(
-    draft: Decision,
+    draft: AlertsDecision,
     row: m.QuestionRow,
     signature: m.Signature,
     statement: str | None,

@@ -7,16 +7,17 @@ from typing import Any, Final
 from schemas import communication as m
 from schemas.base import Command
 from schemas.ranks import may_validate_statement
-from services.alerts.commands.refusal import RefusedCommand, Result, get_incident, get_report
 from services.alerts.communication.questions import answer_by_statement, get_open_question
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
+from services.alerts.lookups import Result, get_incident, get_report
 from services.alerts.rows import copy_with
+from services.runtime.decider.refusal import RefusedCommand
 
 ANSWERABLE: Final = frozenset({"rumour", "unconfirmed", "denied"})
 """Confirmation of the reports that a statement may answer."""
 
 
-def draft_statement(draft: Decision, command: m.DraftStatement) -> Result:
+def draft_statement(draft: AlertsDecision, command: m.DraftStatement) -> Result:
     if command.incident is not None:
         get_incident(draft, command.incident)
     if command.question is not None:
@@ -39,19 +40,19 @@ def draft_statement(draft: Decision, command: m.DraftStatement) -> Result:
     return _build_result(row)
 
 
-def revise_statement(draft: Decision, command: m.ReviseStatement) -> Result:
+def revise_statement(draft: AlertsDecision, command: m.ReviseStatement) -> Result:
     row = _get_statement(draft, command.statement, command.expected)
     return _move(draft, row, "revised", command, text_id=command.text_id, blanks=command.blanks)
 
 
-def submit_statement(draft: Decision, command: m.SubmitStatement) -> Result:
+def submit_statement(draft: AlertsDecision, command: m.SubmitStatement) -> Result:
     row = _get_statement(draft, command.statement, command.expected)
     if row.blanks:
         raise RefusedCommand(409, "statement_blanks", blanks=row.blanks)
     return _move(draft, row, "submitted", command)
 
 
-def validate_statement(draft: Decision, command: m.ValidateStatement) -> Result:
+def validate_statement(draft: AlertsDecision, command: m.ValidateStatement) -> Result:
     """Validate a statement as the communication function, and as another person than its authors."""
     row = _get_statement(draft, command.statement, command.expected)
     _require_validator(command)
@@ -60,14 +61,14 @@ def validate_statement(draft: Decision, command: m.ValidateStatement) -> Result:
     return _move(draft, row, "validated", command)
 
 
-def refuse_statement(draft: Decision, command: m.RefuseStatement) -> Result:
+def refuse_statement(draft: AlertsDecision, command: m.RefuseStatement) -> Result:
     row = _get_statement(draft, command.statement, command.expected)
     _require_validator(command)
     _require_reason(command)
     return _move(draft, row, "refused", command, reason=command.reason)
 
 
-def publish_statement(draft: Decision, command: m.PublishStatement) -> Result:
+def publish_statement(draft: AlertsDecision, command: m.PublishStatement) -> Result:
     """Publish a validated statement, and answer the question that it answers."""
     row = _get_statement(draft, command.statement, command.expected)
     result = _move(draft, row, "published", command)
@@ -76,14 +77,14 @@ def publish_statement(draft: Decision, command: m.PublishStatement) -> Result:
     return result
 
 
-def retract_statement(draft: Decision, command: m.RetractStatement) -> Result:
+def retract_statement(draft: AlertsDecision, command: m.RetractStatement) -> Result:
     row = _get_statement(draft, command.statement, command.expected)
     if row.state is m.StatementState.PUBLISHED:
         _require_reason(command)
     return _move(draft, row, "retracted", command, reason=command.reason)
 
 
-def sign(draft: Decision, command: Command) -> m.Signature:
+def sign(draft: AlertsDecision, command: Command) -> m.Signature:
     """Return the signature of a command's author."""
     return m.Signature(by=command.author, role=command.role, at=draft.now)
 
@@ -93,7 +94,7 @@ def list_authors(row: m.StatementRow) -> frozenset[str]:
     return frozenset(s.by for s in (row.drafted, row.revised, row.submitted) if s is not None)
 
 
-def _find_incident(draft: Decision, command: m.DraftStatement) -> str | None:
+def _find_incident(draft: AlertsDecision, command: m.DraftStatement) -> str | None:
     """Return the incident of the rumour or question that a statement answers."""
     if command.report is not None:
         report = get_report(draft, command.report)
@@ -105,7 +106,7 @@ def _find_incident(draft: Decision, command: m.DraftStatement) -> str | None:
     return None
 
 
-def _get_statement(draft: Decision, id: str, expected: int | None) -> m.StatementRow:
+def _get_statement(draft: AlertsDecision, id: str, expected: int | None) -> m.StatementRow:
     row = draft.state.statements.get(id)
     if row is None:
         raise RefusedCommand(404, "statement_not_found", statement=id)
@@ -128,7 +129,7 @@ def _require_reason(command: Command) -> None:
 
 
 def _move(
-    draft: Decision, row: m.StatementRow, change: str, command: Command, **values: Any
+    draft: AlertsDecision, row: m.StatementRow, change: str, command: Command, **values: Any
 ) -> Result:
     """Move a statement along one arrow; refuse (409) any other move."""
     after = m.STATEMENT_MOVES[change].get(row.state)

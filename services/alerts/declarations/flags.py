@@ -21,7 +21,7 @@ from services.alerts.causes.restoration import (
     end_system_outages,
     is_revoked_by,
 )
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.declarations.yellow_vigilance import compute_digest_time
 from services.alerts.reference.constants import (
     ALL_CLEAR_MEASURE,
@@ -72,7 +72,7 @@ _DEFAULT_VALUES: Final[dict[str, FlagValue]] = {
 """Value of a flag without a declaration; for a dependency it is `up`."""
 
 
-def apply_declarations(draft: Decision, row: ReportRow, incident: str | None) -> None:
+def apply_declarations(draft: AlertsDecision, row: ReportRow, incident: str | None) -> None:
     """Apply a confirmed report's declarations beyond its own site.
 
     A report from an unknown area declares nothing: it may be about another territory.
@@ -90,7 +90,7 @@ def apply_declarations(draft: Decision, row: ReportRow, incident: str | None) ->
     _end_restored_causes(draft, row)
 
 
-def are_declarations_in_force(draft: Decision, row: ReportRow) -> bool:
+def are_declarations_in_force(draft: AlertsDecision, row: ReportRow) -> bool:
     """Return whether all declarations of the report hold now and without an end."""
     flags = [(draft.state.flags.get(id), value) for id, value in _list_declarations(draft, row)]
     return all(
@@ -100,7 +100,7 @@ def are_declarations_in_force(draft: Decision, row: ReportRow) -> bool:
 
 
 def _is_held_by_other_report(
-    draft: Decision, row: ReportRow, id: str, withdrawn: tuple[tuple[str, FlagValue], ...]
+    draft: AlertsDecision, row: ReportRow, id: str, withdrawn: tuple[tuple[str, FlagValue], ...]
 ) -> bool:
     """Return whether another report keeps a flag that a Cancel with references would clear.
 
@@ -120,7 +120,7 @@ def _is_held_by_other_report(
     )
 
 
-def _revoke_in_part(draft: Decision, row: ReportRow, id: str, value: FlagValue) -> bool:
+def _revoke_in_part(draft: AlertsDecision, row: ReportRow, id: str, value: FlagValue) -> bool:
     """Revoke a declaration for some places or objects only, and return whether any of it is left.
 
     Declarations of other places or objects, and later ones, stay. Rules D3 and D7.
@@ -149,7 +149,7 @@ def _revoke_in_part(draft: Decision, row: ReportRow, id: str, value: FlagValue) 
 
 
 def _list_referenced_declarations(
-    draft: Decision, row: ReportRow
+    draft: AlertsDecision, row: ReportRow
 ) -> tuple[tuple[str, FlagValue], ...]:
     """Return the declarations of the reports that a Cancel names.
 
@@ -159,7 +159,7 @@ def _list_referenced_declarations(
     return tuple(said for r in told for said in _list_declarations(draft, r))
 
 
-def _list_declarations(draft: Decision, row: ReportRow) -> Iterator[tuple[str, FlagValue]]:
+def _list_declarations(draft: AlertsDecision, row: ReportRow) -> Iterator[tuple[str, FlagValue]]:
     name, m = get_measure_name(row), row.measure
     if row.type is T.WEATHER_ALERT and row.phenomenon and row.colour:
         yield f"vigilance:{row.phenomenon}", row.colour
@@ -177,7 +177,9 @@ def _list_declarations(draft: Decision, row: ReportRow) -> Iterator[tuple[str, F
         yield from (said for said in _list_dependency_states(draft, row) if m.value is not None)
 
 
-def _list_dependency_states(draft: Decision, row: ReportRow) -> Iterator[tuple[str, FlagValue]]:
+def _list_dependency_states(
+    draft: AlertsDecision, row: ReportRow
+) -> Iterator[tuple[str, FlagValue]]:
     """Yield the state of systems, networks, kitchens and suppliers.
 
     A state is down, degraded, up, or the share that is served.
@@ -240,7 +242,7 @@ def _is_about_transit(row: ReportRow) -> bool:
     )
 
 
-def _has_same_objects(draft: Decision, row: ReportRow, id: str) -> bool:
+def _has_same_objects(draft: AlertsDecision, row: ReportRow, id: str) -> bool:
     """Return whether a report is about the same object as one that set the flag to down.
 
     Only such a report sets it up again. Rule D76, entitled sources.
@@ -252,7 +254,7 @@ def _has_same_objects(draft: Decision, row: ReportRow, id: str) -> bool:
 
 
 def _set_flag(
-    draft: Decision, id: str, value: FlagValue, row: ReportRow, incident: str | None
+    draft: AlertsDecision, id: str, value: FlagValue, row: ReportRow, incident: str | None
 ) -> None:
     old = draft.state.flags.get(id)
     if old is not None and row.occurred_at < _find_newest_report_time(draft, old):
@@ -326,7 +328,7 @@ def _set_flag(
     )
 
 
-def _correct_start(draft: Decision, old: FlagRow, value: FlagValue, row: ReportRow) -> None:
+def _correct_start(draft: AlertsDecision, old: FlagRow, value: FlagValue, row: ReportRow) -> None:
     """Correct the beginning of a flag's value by a late report.
 
     The value began earlier than known, or it was different in between. Walks over all reports: late
@@ -364,7 +366,7 @@ def _correct_start(draft: Decision, old: FlagRow, value: FlagValue, row: ReportR
         draft.emit(FlagChanged(row=copy_with(old, values)))
 
 
-def _had_other_value(draft: Decision, flag: FlagRow, after: Instant) -> bool:
+def _had_other_value(draft: AlertsDecision, flag: FlagRow, after: Instant) -> bool:
     """Return whether the flag had another value, or its cause had ended, since that time."""
     said = (
         at
@@ -403,7 +405,9 @@ def _find_declared_start(rows: Iterable[ReportRow], now: Instant) -> Instant | N
     return max((windows[-1].start for windows in said), default=None)
 
 
-def _is_contradiction(draft: Decision, row: ReportRow, value: FlagValue, old: FlagRow) -> bool:
+def _is_contradiction(
+    draft: AlertsDecision, row: ReportRow, value: FlagValue, old: FlagRow
+) -> bool:
     """Return whether another source reports the opposite for the very same time. Rule D5."""
     if (
         old.effective_from is not None
@@ -428,7 +432,7 @@ def _get_harmless_value(id: str) -> FlagValue:
     )
 
 
-def _find_newest_report_time(draft: Decision, row: FlagRow) -> Instant:
+def _find_newest_report_time(draft: AlertsDecision, row: FlagRow) -> Instant:
     """Return the time of the newest report of a flag.
 
     A repetition confirms the value, so an older report does not change it. Rule D7, late reports.
@@ -436,7 +440,7 @@ def _find_newest_report_time(draft: Decision, row: FlagRow) -> Instant:
     return max((r.occurred_at for r in draft.told(row.reports)), default=row.since)
 
 
-def withdraw_declarations(draft: Decision, report: str) -> None:
+def withdraw_declarations(draft: AlertsDecision, report: str) -> None:
     """Remove a cancelled or denied report from the flags; other reports give their value.
 
     Walks over all reports when no other report gave the same value. Rule D3, cancellations.
@@ -458,7 +462,7 @@ def withdraw_declarations(draft: Decision, report: str) -> None:
 
 
 def _list_declared_values(
-    draft: Decision, flag: str
+    draft: AlertsDecision, flag: str
 ) -> list[tuple[Instant, Instant, str, FlagValue]]:
     """Return (occurred_at, recorded_at, report, value) of all confirmed reports on a flag.
 
@@ -475,7 +479,7 @@ def _list_declared_values(
     ]
 
 
-def _restore_earlier_value(draft: Decision, row: FlagRow) -> None:
+def _restore_earlier_value(draft: AlertsDecision, row: FlagRow) -> None:
     said = _list_declared_values(draft, row.id)
     if not said:
         nothing = _DEFAULT_VALUES.get(row.id.partition(":")[0], "up")
@@ -516,7 +520,7 @@ def _restore_earlier_value(draft: Decision, row: FlagRow) -> None:
     )
 
 
-def restore_dependencies(draft: Decision) -> None:
+def restore_dependencies(draft: AlertsDecision) -> None:
     """Set dependencies up again after their causes have ended.
 
     Another open cause keeps them down.
@@ -550,7 +554,7 @@ def _is_declared_by(row: FlagRow, reports: Iterable[str]) -> bool:
     return not frozenset(row.reports).isdisjoint(reports)
 
 
-def _list_reports_holding(draft: Decision, id: str) -> tuple[str, ...]:
+def _list_reports_holding(draft: AlertsDecision, id: str) -> tuple[str, ...]:
     """Return the first report of each open cause that keeps a dependency down.
 
     Walks over the open causes: call it only when one of them has ended.
@@ -560,12 +564,12 @@ def _list_reports_holding(draft: Decision, id: str) -> tuple[str, ...]:
     return tuple(c.reports[0] for c in sorted(about, key=lambda c: (c.since, c.id)))
 
 
-def _resolve_ending_report(draft: Decision, by: str | None) -> tuple[str, ...]:
+def _resolve_ending_report(draft: AlertsDecision, by: str | None) -> tuple[str, ...]:
     report = (by or "").removeprefix(WITHDRAWN)
     return (report,) if report in draft.state.reports else ()
 
 
-def _end_restored_causes(draft: Decision, row: ReportRow) -> None:
+def _end_restored_causes(draft: AlertsDecision, row: ReportRow) -> None:
     """End the causes that a restoration names, or that a revoked declaration had opened."""
     m, name = row.measure, get_measure_name(row)
     if m is None or "planned" in row.flags:
@@ -584,7 +588,7 @@ def _end_restored_causes(draft: Decision, row: ReportRow) -> None:
         end_revoked_declarations(draft, row)
 
 
-def on_flag_due(draft: Decision, id: str) -> None:
+def on_flag_due(draft: AlertsDecision, id: str) -> None:
     """Apply a due flag: an announced value comes into force, or its window ends.
 
     After a window the flag waits for the next one, or is over. Rule D9, planned events.

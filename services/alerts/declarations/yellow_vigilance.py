@@ -7,7 +7,7 @@ from typing import Final
 from schemas.alerts import FlagChanged
 from schemas.base import Instant
 from schemas.calling import NotificationPlanned
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.escalation.oncall import get_holder_and_deputy, list_channels
 from services.alerts.reference.constants import COLOURS
 from services.alerts.rows import copy_with, sort_by_id
@@ -17,7 +17,7 @@ YELLOW: Final = COLOURS[1]
 _PREFIX: Final = "vigilance:"
 
 
-def compute_digest_time(draft: Decision, value: bool | float | str) -> Instant | None:
+def compute_digest_time(draft: AlertsDecision, value: bool | float | str) -> Instant | None:
     """Return when the digest for this colour is due; None for any colour but yellow."""
     policy = draft.territory.policy
     rule = policy.vigilance_digest if policy is not None else None
@@ -26,7 +26,7 @@ def compute_digest_time(draft: Decision, value: bool | float | str) -> Instant |
     )
 
 
-def send_digest(draft: Decision) -> None:
+def send_digest(draft: AlertsDecision) -> None:
     """Send each role one digest of the yellow vigilances that are due, and of their plans."""
     due = sort_by_id(
         f
@@ -70,7 +70,7 @@ def send_digest(draft: Decision) -> None:
         )
 
 
-def _list_proposed_plans(draft: Decision) -> list[str]:
+def _list_proposed_plans(draft: AlertsDecision) -> list[str]:
     plans = {
         t.plan
         for t in draft.state.triggers.values()
@@ -79,7 +79,7 @@ def _list_proposed_plans(draft: Decision) -> list[str]:
     return sorted(plan for plan in plans if is_proposed_by_yellow(draft, plan))
 
 
-def is_proposed_by_yellow(draft: Decision, plan: str) -> bool:
+def is_proposed_by_yellow(draft: AlertsDecision, plan: str) -> bool:
     """Return whether yellow vigilances alone make a plan's triggers hold: then nobody is called."""
     held = [
         t

@@ -14,7 +14,7 @@ from schemas.oncall import CellShift
 from schemas.reference import WorkingTime
 from schemas.words import Level
 from services.alerts import tasks
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import notifications
 
 CELL_LEADER_ROLE: Final = "coordinateur_pca"
@@ -22,7 +22,7 @@ CELL_LEADER_ROLE: Final = "coordinateur_pca"
 TEMPLATE: Final = "shift_ending"
 
 
-def start_shift(draft: Decision, person: str, role: str, *, on_site: bool = False) -> None:
+def start_shift(draft: AlertsDecision, person: str, role: str, *, on_site: bool = False) -> None:
     """Start the shift of a person in the cell.
 
     Another answer within the shift starts no new one. People on call at home have a shift only once
@@ -42,7 +42,7 @@ def start_shift(draft: Decision, person: str, role: str, *, on_site: bool = Fals
     draft.emit(CellShift(person=person, role=role, since=draft.clock, warn_at=warn_at))
 
 
-def end_shift(draft: Decision, person: str) -> None:
+def end_shift(draft: AlertsDecision, person: str) -> None:
     """End the shift of a person."""
     known = draft.state.shifts.get(person)
     if known is not None:
@@ -50,13 +50,13 @@ def end_shift(draft: Decision, person: str) -> None:
         _cancel_handover_task(draft, known.role)
 
 
-def end_all_shifts(draft: Decision) -> None:
+def end_all_shifts(draft: AlertsDecision) -> None:
     """End all shifts when the crisis is over."""
     for person in sorted(draft.state.shifts):
         end_shift(draft, person)
 
 
-def warn_before_limit(draft: Decision, person: str) -> None:
+def warn_before_limit(draft: AlertsDecision, person: str) -> None:
     """Warn the person and the coordinator that the limit is near, and open a task to decide."""
     known, rules = draft.state.shifts[person], _get_working_time(draft)
     if known.since is None:
@@ -83,7 +83,7 @@ def warn_before_limit(draft: Decision, person: str) -> None:
     tasks.open_task(draft, "relief", post=known.role, due_at=limit, owner=CELL_LEADER_ROLE)
 
 
-def _get_working_time(draft: Decision) -> WorkingTime | None:
+def _get_working_time(draft: AlertsDecision) -> WorkingTime | None:
     return draft.territory.policy.working_time if draft.territory.policy is not None else None
 
 
@@ -91,6 +91,6 @@ def _compute_limit(since: Instant, rules: WorkingTime) -> Instant:
     return since + round(rules.cell_shift_h * HOUR_MS)
 
 
-def _cancel_handover_task(draft: Decision, role: str) -> None:
+def _cancel_handover_task(draft: AlertsDecision, role: str) -> None:
     if not any(s.role == role and s.warn_at is None for s in draft.state.shifts.values()):
         tasks.cancel_task(draft, "relief", role, "left")

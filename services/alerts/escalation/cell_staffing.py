@@ -21,13 +21,13 @@ from schemas.attendance import (
 from schemas.base import MINUTE_MS, Instant
 from schemas.reference import Calendar, CellStaffingRule, Escalation
 from schemas.words import Level
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import cell_shifts
 from services.alerts.rows import copy_with
 from services.oncall.localtime import local_day, to_instant
 
 
-def call_cell(draft: Decision, level: Level) -> None:
+def call_cell(draft: AlertsDecision, level: Level) -> None:
     """Start the staffing of the cell, or ask for the functions of a higher level."""
     rule = _find_rule(draft.territory.policy, level)
     if rule is None or draft.territory.policy is None:
@@ -56,7 +56,7 @@ def call_cell(draft: Decision, level: Level) -> None:
 
 
 def state_attendance(
-    draft: Decision,
+    draft: AlertsDecision,
     person: str,
     role: str,
     scope: str | None,
@@ -98,7 +98,7 @@ def state_attendance(
     return row
 
 
-def note_staffed(draft: Decision) -> None:
+def note_staffed(draft: AlertsDecision) -> None:
     """Record the time at which the last required function was filled."""
     row = draft.state.staffing
     if row is None or row.ended_at is not None or row.armed_at is not None:
@@ -107,14 +107,14 @@ def note_staffed(draft: Decision) -> None:
         _record(draft, copy_with(row, {"armed_at": draft.clock}), "armed")
 
 
-def note_missed_objective(draft: Decision) -> None:
+def note_missed_objective(draft: AlertsDecision) -> None:
     """Record that the objective passed while a function was not filled."""
     row = draft.state.staffing
     if row is not None and row.armed_at is None and row.ended_at is None and row.late_at is None:
         _record(draft, copy_with(row, {"late_at": row.due_at}), "late")
 
 
-def dismiss_cell(draft: Decision) -> None:
+def dismiss_cell(draft: AlertsDecision) -> None:
     """End the staffing and every attendance when the crisis is over."""
     row = draft.state.staffing
     if row is None or row.ended_at is not None:
@@ -126,14 +126,14 @@ def dismiss_cell(draft: Decision) -> None:
 
 
 def _record(
-    draft: Decision,
+    draft: AlertsDecision,
     row: CellStaffingRow,
     change: Literal["started", "raised", "armed", "late", "ended"],
 ) -> None:
     draft.emit(CellStaffingChanged(row=row, change=change))
 
 
-def _list_missing(draft: Decision, required: tuple[str, ...]) -> list[str]:
+def _list_missing(draft: AlertsDecision, required: tuple[str, ...]) -> list[str]:
     present = {row.role for row in draft.state.attendance.values() if row.mode in PRESENT_MODES}
     return [role for role in required if role not in present]
 

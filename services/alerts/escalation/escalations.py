@@ -9,7 +9,7 @@ from schemas.calling import EscalationRow, NotificationUrged, NotificationWithdr
 from schemas.ranks import TECHNICIAN_ROLE
 from schemas.reference import Escalation, Wave
 from schemas.words import Level
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import cell_staffing, responses
 from services.alerts.escalation.notifications import (
     get_suppression_reason,
@@ -34,7 +34,7 @@ from services.alerts.levels.levels import CRISIS, TERRITORY, Rises
 from services.alerts.rows import copy_with
 
 
-def update_escalations(draft: Decision, rises: Rises) -> None:
+def update_escalations(draft: AlertsDecision, rises: Rises) -> None:
     """Start the escalations that new levels ask for, and supersede the lower ones.
 
     Also acts on incidents that became suppressed or are no longer, were reopened, or became
@@ -74,11 +74,11 @@ def update_escalations(draft: Decision, rises: Rises) -> None:
     draft.more_danger.clear()
 
 
-def _list_crisis_incidents(draft: Decision) -> tuple[str, ...]:
+def _list_crisis_incidents(draft: AlertsDecision) -> tuple[str, ...]:
     return tuple(i for i in draft.open_incidents if draft.incident(i).level >= CRISIS)
 
 
-def _urge_notifications(draft: Decision, incident: str) -> None:
+def _urge_notifications(draft: AlertsDecision, incident: str) -> None:
     """Send pending calls of an incident at once, because people may be in danger now.
 
     Neither quiet hours nor a hold delays them any longer.
@@ -96,7 +96,7 @@ def _urge_notifications(draft: Decision, incident: str) -> None:
                 draft.emit(NotificationUrged(notification=call.notification))
 
 
-def _call_for_danger(draft: Decision, incident: str) -> None:
+def _call_for_danger(draft: AlertsDecision, incident: str) -> None:
     """Call again for an incident that became dangerous, at N1 at least.
 
     Earlier answers, lowered levels and vain calls were about no danger. From N3 on the cell is
@@ -114,7 +114,7 @@ def _call_for_danger(draft: Decision, incident: str) -> None:
         responses.restart_escalation(draft, own, "endangered")
 
 
-def _update_for_suppression(draft: Decision, incident: str, rises: Rises) -> None:
+def _update_for_suppression(draft: AlertsDecision, incident: str, rises: Rises) -> None:
     """End the escalation of a suppressed incident, or start one that may call again.
 
     An incident that is no longer suppressed, or open again, calls although its level was reached
@@ -139,7 +139,7 @@ def _update_for_suppression(draft: Decision, incident: str, rises: Rises) -> Non
             _join_crisis(draft, incident, None)
 
 
-def _join_crisis(draft: Decision, incident: str, own: EscalationRow | None) -> None:
+def _join_crisis(draft: AlertsDecision, incident: str, own: EscalationRow | None) -> None:
     """Add an incident that reaches N3 to the realm's escalation, as an information.
 
     No new acknowledgement is needed. If nobody answered that escalation, or all its incidents are
@@ -172,7 +172,7 @@ def _join_crisis(draft: Decision, incident: str, own: EscalationRow | None) -> N
         )
 
 
-def ended_crisis(draft: Decision, incident: str | None = None) -> EscalationRow | None:
+def ended_crisis(draft: AlertsDecision, incident: str | None = None) -> EscalationRow | None:
     """Return the newest escalation of a crisis if all its incidents are closed.
 
     `incident`, if given, must be one of them.
@@ -184,7 +184,7 @@ def ended_crisis(draft: Decision, incident: str | None = None) -> EscalationRow 
     return crisis if incident is None or incident in {one.id for one in known} else None
 
 
-def thank(draft: Decision, crisis: EscalationRow) -> None:
+def thank(draft: AlertsDecision, crisis: EscalationRow) -> None:
     """Notify the people in charge of a crisis that it is over.
 
     Its incidents are closed, and its level has fallen.
@@ -194,7 +194,7 @@ def thank(draft: Decision, crisis: EscalationRow) -> None:
     )
 
 
-def _is_crisis_over(draft: Decision, crisis: EscalationRow, incident: str) -> bool:
+def _is_crisis_over(draft: AlertsDecision, crisis: EscalationRow, incident: str) -> bool:
     if crisis.state == "exhausted":
         return True
     if not crisis.incidents or (incident in crisis.incidents and incident not in draft.reopened):
@@ -203,7 +203,7 @@ def _is_crisis_over(draft: Decision, crisis: EscalationRow, incident: str) -> bo
 
 
 def start_escalation(
-    draft: Decision,
+    draft: AlertsDecision,
     scope: str,
     level: Level,
     incidents: tuple[str, ...],
@@ -249,7 +249,7 @@ def start_escalation(
     )
 
 
-def ladder_for(draft: Decision, level: Level, incidents: tuple[str, ...]) -> tuple[Wave, ...]:
+def ladder_for(draft: AlertsDecision, level: Level, incidents: tuple[str, ...]) -> tuple[Wave, ...]:
     """Return the steps of a level.
 
     Below a crisis the first step names another role for a non-technical event. Rule D73.
@@ -272,7 +272,7 @@ def _with_role_instead(wave: Wave, role: str) -> Wave:
     return wave.model_copy(update={"who": tuple(dict.fromkeys(names))})
 
 
-def _natures(draft: Decision, incident: str) -> tuple[str, ...]:
+def _natures(draft: AlertsDecision, incident: str) -> tuple[str, ...]:
     """Return the family of an incident and the type of its first report."""
     told = draft.told(draft.state.incident_reports.get(incident, ()))
     first = min(told, key=lambda r: (r.recorded_at, r.id), default=None)
@@ -289,7 +289,7 @@ def _build_terms(policy: Escalation, level: Level) -> dict[str, Any]:
     }
 
 
-def apply_current_policy(draft: Decision, row: EscalationRow) -> bool:
+def apply_current_policy(draft: AlertsDecision, row: EscalationRow) -> bool:
     """Apply the policy in force to an escalation; return False if it has no waves for the level.
 
     Called people stay called and no answer is lost: fired waves stay as they were. The new policy
@@ -321,7 +321,7 @@ def apply_current_policy(draft: Decision, row: EscalationRow) -> bool:
 
 
 def end_escalation(
-    draft: Decision,
+    draft: AlertsDecision,
     row: EscalationRow,
     by: str | None,
     state: str = "superseded",

@@ -9,7 +9,7 @@ from schemas.calling import NotificationPlanned
 from schemas.ranks import SITE_MANAGER_ROLE
 from schemas.words import Channel
 from services.alerts.causes.site_status import LIFTED
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.escalation.notifications import get_suppression_reason
 from services.alerts.escalation.oncall import get_holder_and_deputy, list_channels
 from services.alerts.escalation.quiet_hours import find_quiet_end
@@ -18,7 +18,7 @@ from services.alerts.escalation.steps import build_message_values
 Values = dict[str, str | int | float | bool | None]
 
 
-def tell(draft: Decision) -> None:
+def tell(draft: AlertsDecision) -> None:
     """Notify managers of orders for their sites and of sites that have sent nothing.
 
     Rules D18 and D79.
@@ -38,7 +38,7 @@ def tell(draft: Decision) -> None:
 
 
 def _tell(
-    draft: Decision,
+    draft: AlertsDecision,
     site: str,
     incident: str,
     template: str,

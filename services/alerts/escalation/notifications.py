@@ -10,7 +10,7 @@ from schemas.calling import NotificationPlanned, RoleUncovered
 from schemas.maintenance import PagingWithheld
 from schemas.words import Channel
 from services.alerts.causes.suppression import list_suppressors
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.escalation.oncall import (
     find_concerned_scopes,
     find_role_of,
@@ -20,7 +20,7 @@ from services.alerts.escalation.oncall import (
 from services.alerts.escalation.quiet_hours import find_quiet_end
 from services.alerts.escalation.steps import build_message_values, find_escalation
 from services.alerts.levels.levels import CRISIS, TERRITORY
-from services.alerts.state import SuppressionReason
+from services.alerts.rows import SuppressionReason
 
 _CLOCK_ALARMS: Final = frozenset({"alarm_rto", "alarm_dmia", "forecast_rto", "forecast_dmia"})
 
@@ -39,7 +39,7 @@ def get_suppression_reason(row: IncidentRow) -> SuppressionReason | None:
 
 
 def record_withheld_notification(
-    draft: Decision, incident: str, template: str, roles: tuple[str, ...] = ()
+    draft: AlertsDecision, incident: str, template: str, roles: tuple[str, ...] = ()
 ) -> None:
     """Record that a message was withheld. Rules D64 and D65."""
     quiet = draft.incident(incident).quiet
@@ -56,7 +56,7 @@ def record_withheld_notification(
 
 
 def inform_people(
-    draft: Decision,
+    draft: AlertsDecision,
     persons: tuple[str, ...],
     incident: str | None,
     template: str,
@@ -85,7 +85,7 @@ def inform_people(
 
 
 def inform_roles(
-    draft: Decision,
+    draft: AlertsDecision,
     roles: tuple[str, ...],
     *,
     pole: str | None,
@@ -141,7 +141,7 @@ def inform_roles(
             )
 
 
-def _find_gravest_incident(draft: Decision) -> str | None:
+def _find_gravest_incident(draft: AlertsDecision) -> str | None:
     """Return the open incident behind the level of the territory.
 
     Plans of no single incident are proposed for it.
@@ -154,7 +154,7 @@ def _find_gravest_incident(draft: Decision) -> str | None:
 
 
 def _apply_delay(
-    draft: Decision, person: str, role: str, template: str, by: tuple[Channel, ...]
+    draft: AlertsDecision, person: str, role: str, template: str, by: tuple[Channel, ...]
 ) -> tuple[Instant | None, tuple[Channel, ...]]:
     """Return until when a message is delayed, and its channels.
 
@@ -174,7 +174,7 @@ def _apply_delay(
 
 
 def _list_scopes(
-    draft: Decision, role: str, pole: str | None, site: str | None, incident: str | None
+    draft: AlertsDecision, role: str, pole: str | None, site: str | None, incident: str | None
 ) -> tuple[str | None, ...]:
     """Return the scopes in which a role gets a message.
 

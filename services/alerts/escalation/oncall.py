@@ -15,7 +15,7 @@ from schemas.ranks import HOLD_ROLE, POLE_DIRECTOR_ROLE
 from schemas.realms import is_live
 from schemas.reference import DEPUTIES, EVERY_POLE
 from schemas.words import Channel, Level
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.oncall.localtime import is_inside_window
 from services.oncall.readiness import merge_reach_of_person
 from services.oncall.schedule import OnCallPair
@@ -38,7 +38,7 @@ class OnCallRole:
 
 
 def resolve_roles(
-    draft: Decision, names: Iterable[str], ladder: EscalationRow
+    draft: AlertsDecision, names: Iterable[str], ladder: EscalationRow
 ) -> Iterator[OnCallRole]:
     """Yield the roles with scopes that the names of a wave mean for the incidents of an escalation.
 
@@ -63,7 +63,7 @@ def resolve_roles(
 
 
 def _resolve_action_names(
-    draft: Decision, names: Iterable[str], ladder: EscalationRow, action: ActionRow
+    draft: AlertsDecision, names: Iterable[str], ladder: EscalationRow, action: ActionRow
 ) -> Iterator[OnCallRole]:
     """Yield the people that the steps of an action mean. Rule D87, actions.
 
@@ -83,7 +83,7 @@ def _resolve_action_names(
             yield post
 
 
-def find_assignee(draft: Decision, action: ActionRow) -> OnCallRole:
+def find_assignee(draft: AlertsDecision, action: ActionRow) -> OnCallRole:
     """Return the holder of an action now, and their deputy.
 
     A named person comes first; their deputy is the other one on call in their role.
@@ -95,7 +95,7 @@ def find_assignee(draft: Decision, action: ActionRow) -> OnCallRole:
     return OnCallRole(action.role, action.scope, action.person, next(others, None))
 
 
-def find_pilots(draft: Decision, action: ActionRow) -> tuple[OnCallRole, ...]:
+def find_pilots(draft: AlertsDecision, action: ActionRow) -> tuple[OnCallRole, ...]:
     """Return the pilots of an action's level, to be called after the deputy.
 
     The assignee is not their own pilot: then the coordinator is called, or a higher pilot.
@@ -118,14 +118,14 @@ def find_pilots(draft: Decision, action: ActionRow) -> tuple[OnCallRole, ...]:
     return ()
 
 
-def find_action_level(draft: Decision, action: ActionRow) -> Level:
+def find_action_level(draft: AlertsDecision, action: ActionRow) -> Level:
     """Return the level of an action: that of its incident, or of the territory if higher."""
     incident = draft.standing(action.incident)
     own = draft.incident(incident).level if incident is not None else Level.N0
     return max(own, draft.level)
 
 
-def _resolve_pilot(draft: Decision, role: str, action: ActionRow) -> Iterator[OnCallRole]:
+def _resolve_pilot(draft: AlertsDecision, role: str, action: ActionRow) -> Iterator[OnCallRole]:
     """Yield the holder of a role for the whole territory, or for the one place of an action.
 
     An incident of many sites or pôles has no single pilot of that role.
@@ -144,11 +144,11 @@ def _resolve_pilot(draft: Decision, role: str, action: ActionRow) -> Iterator[On
         yield _resolve_role(draft, role, places[0])
 
 
-def _is_reachable(draft: Decision, person: str | None) -> bool:
+def _is_reachable(draft: AlertsDecision, person: str | None) -> bool:
     return person is not None and bool(list_channels(draft, person))
 
 
-def _was_called(draft: Decision, ladder: EscalationRow, person: str) -> bool:
+def _was_called(draft: AlertsDecision, ladder: EscalationRow, person: str) -> bool:
     calls = (
         draft.state.calls[n]
         for w in ladder.waves
@@ -158,7 +158,7 @@ def _was_called(draft: Decision, ladder: EscalationRow, person: str) -> bool:
     return any(call.person == person for call in calls)
 
 
-def list_incidents(draft: Decision, ladder: EscalationRow) -> list[IncidentRow]:
+def list_incidents(draft: AlertsDecision, ladder: EscalationRow) -> list[IncidentRow]:
     """Return the incidents of an escalation.
 
     Merged incidents are replaced by the ones they were merged into. Forgotten ones are left out,
@@ -167,23 +167,23 @@ def list_incidents(draft: Decision, ladder: EscalationRow) -> list[IncidentRow]:
     return _resolve_incidents(draft, ladder.incidents)
 
 
-def _resolve_incidents(draft: Decision, incidents: Iterable[str]) -> list[IncidentRow]:
+def _resolve_incidents(draft: AlertsDecision, incidents: Iterable[str]) -> list[IncidentRow]:
     return [
         draft.incident(i) for i in dict.fromkeys(map(draft.standing, incidents)) if i is not None
     ]
 
 
-def _resolve_role(draft: Decision, role: str, scope: str | None) -> OnCallRole:
+def _resolve_role(draft: AlertsDecision, role: str, scope: str | None) -> OnCallRole:
     now = get_holder_and_deputy(draft, role, scope)
     return OnCallRole(role, scope, now.holder, now.deputy)
 
 
-def get_holder_and_deputy(draft: Decision, role: str, scope: str | None) -> OnCallPair:
+def get_holder_and_deputy(draft: AlertsDecision, role: str, scope: str | None) -> OnCallPair:
     """Return holder and deputy of a role now; of two equals the rested one. Rules D34 and D39."""
     return draft.state.rota.pair(role, scope, draft.clock, lambda person: _is_rested(draft, person))
 
 
-def find_role_of(draft: Decision, person: str) -> str:
+def find_role_of(draft: AlertsDecision, person: str) -> str:
     """Return the role in which a person is on call, or an empty string."""
     pairs = (
         (role, draft.state.rota.pair(role, scope, draft.clock))
@@ -192,7 +192,7 @@ def find_role_of(draft: Decision, person: str) -> str:
     return next((role for role, now in pairs if person in (now.holder, now.deputy)), "")
 
 
-def _is_rested(draft: Decision, person: str) -> bool:
+def _is_rested(draft: AlertsDecision, person: str) -> bool:
     rules = draft.territory.policy.working_time if draft.territory.policy is not None else None
     if rules is None:
         return True
@@ -205,7 +205,9 @@ def _is_rested(draft: Decision, person: str) -> bool:
     return is_rested([*planned, *called_out], rules, draft.clock)
 
 
-def _resolve_scopes(draft: Decision, role: str, ladder: EscalationRow) -> Iterator[OnCallRole]:
+def _resolve_scopes(
+    draft: AlertsDecision, role: str, ladder: EscalationRow
+) -> Iterator[OnCallRole]:
     scoped = draft.state.rota.scopes(role)
     if None in scoped:
         yield _resolve_role(draft, role, None)
@@ -217,7 +219,7 @@ def _resolve_scopes(draft: Decision, role: str, ladder: EscalationRow) -> Iterat
     yield from (_resolve_role(draft, role, scope) for scope in scoped if scope in concerned)
 
 
-def find_concerned_scopes(draft: Decision, incidents: Sequence[str]) -> frozenset[str]:
+def find_concerned_scopes(draft: AlertsDecision, incidents: Sequence[str]) -> frozenset[str]:
     """Return the sites and pôles that these incidents concern.
 
     They are sites with an open cause, their pôles, and the pôles with a triggered plan.
@@ -237,7 +239,7 @@ def find_concerned_scopes(draft: Decision, incidents: Sequence[str]) -> frozense
     return frozenset(found)
 
 
-def _list_deputies(draft: Decision, ladder: EscalationRow) -> Iterator[OnCallRole]:
+def _list_deputies(draft: AlertsDecision, ladder: EscalationRow) -> Iterator[OnCallRole]:
     """Yield the deputies for roles of the first wave that neither person acknowledged."""
     first = [w for w in ladder.waves if w.wave == 1 and w.cycle >= ladder.since_cycle]
     said_yes = {person for w in first for person in w.answered}
@@ -255,7 +257,7 @@ def _list_deputies(draft: Decision, ladder: EscalationRow) -> Iterator[OnCallRol
                     yield OnCallRole(post.role, post.scope, post.deputy, None)
 
 
-def own_posts(draft: Decision, ladder: EscalationRow, wave: WaveRow) -> list[OnCallRole]:
+def own_posts(draft: AlertsDecision, ladder: EscalationRow, wave: WaveRow) -> list[OnCallRole]:
     """Return the posts that a step calls in their own right, not as the deputies of another."""
     return list(resolve_roles(draft, (name for name in wave.roles if name != DEPUTIES), ladder))
 
@@ -270,7 +272,7 @@ def others_held(step: Iterable[OnCallRole], call: NotificationPlanned) -> list[O
 
 
 def list_channels(
-    draft: Decision, person: str, wanted: tuple[Channel, ...] = ()
+    draft: AlertsDecision, person: str, wanted: tuple[Channel, ...] = ()
 ) -> tuple[Channel, ...]:
     """Return the channels to try, in order; empty when the person cannot be reached.
 
@@ -303,7 +305,7 @@ def list_channels(
     )
 
 
-def renew_verification(draft: Decision, person: str, channel: Channel | None) -> None:
+def renew_verification(draft: AlertsDecision, person: str, channel: Channel | None) -> None:
     """Mark a channel as verified by an answer through it, at most once a day, in live realms only.
 
     Rule D38, readiness.

@@ -8,11 +8,11 @@ from __future__ import annotations
 from schemas.base import Instant
 from schemas.oncall import Place
 from schemas.words import Level
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.oncall.localtime import local_day, windows_around
 
 
-def find_quiet_end(draft: Decision, person: str, role: str, level: Level) -> Instant | None:
+def find_quiet_end(draft: AlertsDecision, person: str, role: str, level: Level) -> Instant | None:
     """Return the end of the quiet hours that delay a message to this person; None when it passes.
 
     On call are people called in a role of `astreintes_preuve`, and holders and deputies of one at
@@ -44,7 +44,7 @@ def find_quiet_end(draft: Decision, person: str, role: str, level: Level) -> Ins
     )
 
 
-def _is_on_call(draft: Decision, person: str, roles: frozenset[str]) -> bool:
+def _is_on_call(draft: AlertsDecision, person: str, roles: frozenset[str]) -> bool:
     rota = draft.state.rota
     return any(
         person in rota.stand(role, scope, place, draft.clock).persons

@@ -12,7 +12,7 @@ from schemas.base import HOUR_MS
 from schemas.oncall import DrillRow, HoleRow, LaddersDrilled, ReadinessProved, ReadinessRow
 from schemas.reference import ReadinessRule
 from services.alerts import tasks
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import notifications
 from services.alerts.evolve.oncall import get_readiness_rule
 from services.oncall.drill import prove_steps
@@ -31,7 +31,7 @@ MAX_TASKS: Final = 50
 _KIND: Final = "readiness_hole"
 
 
-def build_checker(draft: Decision) -> ReadinessProver | None:
+def build_checker(draft: AlertsDecision) -> ReadinessProver | None:
     """Return a checker for the current data.
 
     The result is None without a readiness rule, or in a simulated realm.
@@ -50,7 +50,7 @@ def build_checker(draft: Decision) -> ReadinessProver | None:
     )
 
 
-def check_readiness(draft: Decision) -> None:
+def check_readiness(draft: AlertsDecision) -> None:
     """Record the readiness report, announce new urgent gaps, open and void tasks.
 
     The report is about now: after a stall one report stands for all missed mornings.
@@ -89,7 +89,7 @@ def check_readiness(draft: Decision) -> None:
         _send_digest(draft, rule.alert_to[:1], proof)
 
 
-def _run_monthly_drill(draft: Decision, made: ReadinessProver, rule: ReadinessRule) -> None:
+def _run_monthly_drill(draft: AlertsDecision, made: ReadinessProver, rule: ReadinessRule) -> None:
     """Run the drill once a month, with the first readiness check on or after its day."""
     today = local_day(draft.clock)
     if (
@@ -101,7 +101,7 @@ def _run_monthly_drill(draft: Decision, made: ReadinessProver, rule: ReadinessRu
     run_drill(draft, made)
 
 
-def run_drill(draft: Decision, made: ReadinessProver) -> DrillRow:
+def run_drill(draft: AlertsDecision, made: ReadinessProver) -> DrillRow:
     """Run the silent test now; a second one in a month replaces the first in the state."""
     row = DrillRow(
         id=_format_month(draft),
@@ -113,16 +113,18 @@ def run_drill(draft: Decision, made: ReadinessProver) -> DrillRow:
     return row
 
 
-def _format_month(draft: Decision) -> str:
+def _format_month(draft: AlertsDecision) -> str:
     return f"{local_day(draft.clock):%Y-%m}"
 
 
-def _is_first_check_of_monday(draft: Decision, before: ReadinessRow) -> bool:
+def _is_first_check_of_monday(draft: AlertsDecision, before: ReadinessRow) -> bool:
     today = local_day(draft.clock)
     return today.weekday() == 0 and local_day(before.at) != today
 
 
-def _group_by_pole(draft: Decision, holes: Iterable[HoleRow]) -> dict[str | None, list[HoleRow]]:
+def _group_by_pole(
+    draft: AlertsDecision, holes: Iterable[HoleRow]
+) -> dict[str | None, list[HoleRow]]:
     found: dict[str | None, list[HoleRow]] = {}
     for hole in holes:
         site = draft.territory.sites.get(hole.scope or "")
@@ -131,7 +133,7 @@ def _group_by_pole(draft: Decision, holes: Iterable[HoleRow]) -> dict[str | None
 
 
 def _announce_gaps(
-    draft: Decision, roles: tuple[str, ...], holes: list[HoleRow], pole: str | None
+    draft: AlertsDecision, roles: tuple[str, ...], holes: list[HoleRow], pole: str | None
 ) -> None:
     """Send one message per person: the number of gaps, and the gravest one."""
     if not holes:
@@ -150,7 +152,7 @@ def _announce_gaps(
     )
 
 
-def _send_digest(draft: Decision, roles: tuple[str, ...], proof: ReadinessProof) -> None:
+def _send_digest(draft: AlertsDecision, roles: tuple[str, ...], proof: ReadinessProof) -> None:
     values: dict[str, str | int | float | bool | None] = {
         "holes": len(proof.holes),
         "ready_pct": round(100 * proof.ready / max(proof.hours, 1), 1),
@@ -166,7 +168,7 @@ def _send_digest(draft: Decision, roles: tuple[str, ...], proof: ReadinessProof)
     )
 
 
-def _update_tasks(draft: Decision, urgent: list[HoleRow]) -> None:
+def _update_tasks(draft: AlertsDecision, urgent: list[HoleRow]) -> None:
     """Open a task for the owner of each role with an urgent gap; void those of filled gaps."""
     posts = dict.fromkeys(_format_role(h) for h in urgent)
     for row in [t for t in tasks.list_open_tasks(draft, _KIND) if t.post not in posts]:

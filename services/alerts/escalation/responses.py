@@ -14,7 +14,7 @@ from schemas.calling import (
 )
 from schemas.reports import ReportReceived
 from schemas.words import ActionState, Answer, IncidentState
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import cell_shifts
 from services.alerts.escalation.oncall import (
     OnCallRole,
@@ -45,7 +45,11 @@ from services.alerts.rows import copy_with
 
 
 def apply_answer(
-    draft: Decision, notification: str, person: str, answer: Answer, instead: str | None = None
+    draft: AlertsDecision,
+    notification: str,
+    person: str,
+    answer: Answer,
+    instead: str | None = None,
 ) -> None:
     """Apply a person's answer to a notification of an escalation.
 
@@ -97,7 +101,7 @@ def apply_answer(
         )
 
 
-def ends_action(draft: Decision, row: EscalationRow, call: NotificationPlanned) -> bool:
+def ends_action(draft: AlertsDecision, row: EscalationRow, call: NotificationPlanned) -> bool:
     """Return whether a decline of this call declines its action. Rule D87.
 
     The decline of the assignee, or of the person who accepted, does. That of a deputy or pilot who
@@ -111,14 +115,14 @@ def ends_action(draft: Decision, row: EscalationRow, call: NotificationPlanned) 
     return call.wave == 1
 
 
-def _holds_role(draft: Decision, role: str, person: str) -> bool:
+def _holds_role(draft: AlertsDecision, role: str, person: str) -> bool:
     """Return whether a person is on call in this role now, for any pôle or site."""
     pairs = (get_holder_and_deputy(draft, role, scope) for scope in draft.state.rota.scopes(role))
     return any(person in (now.holder, now.deputy) for now in pairs)
 
 
 def _withdraw_other_calls(
-    draft: Decision, row: EscalationRow, person: str, answer: Answer, through: str
+    draft: AlertsDecision, row: EscalationRow, person: str, answer: Answer, through: str
 ) -> None:
     """Withdraw the other calls of an escalation to a person after their answer to one of them."""
     for notification in (n for w in row.waves for n in w.notifications):
@@ -126,7 +130,9 @@ def _withdraw_other_calls(
             draft.emit(NotificationWithdrawn(notification=notification, why=answer.value))
 
 
-def count_acknowledgement(draft: Decision, row: EscalationRow, person: str, wave: int) -> None:
+def count_acknowledgement(
+    draft: AlertsDecision, row: EscalationRow, person: str, wave: int
+) -> None:
     """Count an acknowledgement for its own wave; a quorum stops the waves that have not fired.
 
     Answers add up over all cycles since answers last went stale.
@@ -156,7 +162,7 @@ def _has_quorum(wave: WaveRow, row: EscalationRow) -> bool:
     return wave.cycle >= row.since_cycle and 0 < wave.expected <= wave.positive
 
 
-def acknowledge_incident(draft: Decision, incident: str, person: str) -> None:
+def acknowledge_incident(draft: AlertsDecision, incident: str, person: str) -> None:
     """Record that a person has taken an incident in charge."""
     known = draft.incident(incident)
     if known.state not in (IncidentState.OPEN, IncidentState.ACKNOWLEDGED):
@@ -175,7 +181,7 @@ def acknowledge_incident(draft: Decision, incident: str, person: str) -> None:
     )
 
 
-def acknowledge_from_source(draft: Decision, report: ReportReceived) -> None:
+def acknowledge_from_source(draft: AlertsDecision, report: ReportReceived) -> None:
     """Acknowledge an incident because its alert was acknowledged at the source.
 
     Only if all its reports come from that source: other reports, and a crisis (N3, N4), wait for
@@ -194,13 +200,13 @@ def acknowledge_from_source(draft: Decision, report: ReportReceived) -> None:
     acknowledge_incident(draft, incident, source)
 
 
-def _get_sender(draft: Decision, report: str) -> str:
+def _get_sender(draft: AlertsDecision, report: str) -> str:
     row = draft.state.reports[report]
     return row.source_key or row.source
 
 
 def without_acknowledgement(
-    draft: Decision, row: EscalationRow, person: str, patience_min: int = 0
+    draft: AlertsDecision, row: EscalationRow, person: str, patience_min: int = 0
 ) -> EscalationRow:
     """Return the escalation without the acknowledgement of a person, after they declined.
 
@@ -242,13 +248,13 @@ def without_acknowledgement(
     )
 
 
-def withdraw_acknowledgement(draft: Decision, row: EscalationRow, person: str) -> None:
+def withdraw_acknowledgement(draft: AlertsDecision, row: EscalationRow, person: str) -> None:
     """Withdraw the acknowledgement of a person that the escalation never called."""
     if (left := without_acknowledgement(draft, row, person)) != row:
         record_escalation(draft, left, "declined")
 
 
-def _skip_waiting_waves(draft: Decision, row: EscalationRow, wave: int) -> EscalationRow:
+def _skip_waiting_waves(draft: AlertsDecision, row: EscalationRow, wave: int) -> EscalationRow:
     """Skip waiting waves after a quorum, but call roles that are never skipped. Rule D34."""
     for n, w in enumerate(row.waves):
         if w.wave == wave and w.state == "fired":
@@ -264,7 +270,7 @@ def _skip_waiting_waves(draft: Decision, row: EscalationRow, wave: int) -> Escal
 
 
 def _apply_decline(
-    draft: Decision, row: EscalationRow, call: NotificationPlanned, instead: str | None = None
+    draft: AlertsDecision, row: EscalationRow, call: NotificationPlanned, instead: str | None = None
 ) -> None:
     """Call the deputy, or `instead`, at once after a decline; without one, fire the next wave.
 
@@ -315,7 +321,7 @@ def _apply_decline(
 
 
 def _call_for_other_roles(
-    draft: Decision, row: EscalationRow, index: int, call: NotificationPlanned
+    draft: AlertsDecision, row: EscalationRow, index: int, call: NotificationPlanned
 ) -> EscalationRow:
     """Call the deputies of the other roles that one call to the same person stood for."""
     wave = row.waves[index]
@@ -327,7 +333,7 @@ def _call_for_other_roles(
     return replace_wave(row, index, notifications=(*wave.notifications, *called)) if called else row
 
 
-def on_notification_unreachable(draft: Decision, notification: str) -> None:
+def on_notification_unreachable(draft: AlertsDecision, notification: str) -> None:
     """Call the deputy when every channel of a call failed, as after a decline."""
     call = draft.state.calls.get(notification)
     row = (
@@ -342,7 +348,7 @@ def on_notification_unreachable(draft: Decision, notification: str) -> None:
         _apply_decline(draft, row, call)
 
 
-def on_person_unreachable(draft: Decision, person: str) -> None:
+def on_person_unreachable(draft: AlertsDecision, person: str) -> None:
     """Continue each running escalation that waits for a person without any channel left."""
     for row in [draft.state.escalations[id] for id in draft.state.ladders.values()]:
         calls = [
@@ -363,12 +369,12 @@ def on_person_unreachable(draft: Decision, person: str) -> None:
         _apply_decline(draft, row, call)
 
 
-def _compute_stale_time(draft: Decision, row: EscalationRow) -> Instant | None:
+def _compute_stale_time(draft: AlertsDecision, row: EscalationRow) -> Instant | None:
     """Return when an acknowledgement without action goes stale; None if the policy has no delay."""
     return None if row.stale_after_min is None else draft.clock + row.stale_after_min * MINUTE_MS
 
 
-def keep_acknowledgement(draft: Decision, incident: str | None) -> None:
+def keep_acknowledgement(draft: AlertsDecision, incident: str | None) -> None:
     """Stop the acknowledged escalation from going stale, because a person acted on its incident.
 
     Without an incident it is about the crisis.
@@ -381,7 +387,7 @@ def keep_acknowledgement(draft: Decision, incident: str | None) -> None:
             record_escalation(draft, copy_with(row, {"stale_at": None}), "tended")
 
 
-def on_acknowledgement_stale(draft: Decision, id: str) -> None:
+def on_acknowledgement_stale(draft: AlertsDecision, id: str) -> None:
     """Restart an acknowledged escalation that nobody acted on.
 
     The first wave and earlier responders are called again, and must answer again.
@@ -391,7 +397,7 @@ def on_acknowledgement_stale(draft: Decision, id: str) -> None:
         restart_escalation(draft, copy_with(row, {"stale_times": row.stale_times + 1}), "stale")
 
 
-def restart_escalation(draft: Decision, row: EscalationRow, why: str) -> None:
+def restart_escalation(draft: AlertsDecision, row: EscalationRow, why: str) -> None:
     """Restart an escalation that was acknowledged or ended unanswered.
 
     Earlier answers no longer count. `why` is the code of the change.

@@ -22,7 +22,7 @@ from schemas.calling import (
 )
 from schemas.reference import Wave
 from schemas.words import ActionPriority, Channel, IncidentState
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.escalation.oncall import (
     OnCallRole,
     find_role_of,
@@ -41,7 +41,7 @@ UNSPECIFIC_KIND: Final = "site"
 """Family of incidents with a name that does not tell the event."""
 
 
-def find_escalation(draft: Decision, scope: str) -> EscalationRow | None:
+def find_escalation(draft: AlertsDecision, scope: str) -> EscalationRow | None:
     """Return the current escalation of an incident or of the territory.
 
     It may be running, answered or exhausted; ended and superseded ones are not returned.
@@ -51,13 +51,13 @@ def find_escalation(draft: Decision, scope: str) -> EscalationRow | None:
     return row if row is not None and row.state in ("running", "answered", "exhausted") else None
 
 
-def find_foremost_incident(draft: Decision, row: EscalationRow) -> str | None:
+def find_foremost_incident(draft: AlertsDecision, row: EscalationRow) -> str | None:
     """Return the incident that an escalation's messages name: the first open one, or the first."""
     known = list_incidents(draft, row)
     return next((i.id for i in known if i.state in OPEN), known[0].id if known else None)
 
 
-def record_escalation(draft: Decision, row: EscalationRow, change: str) -> EscalationRow:
+def record_escalation(draft: AlertsDecision, row: EscalationRow, change: str) -> EscalationRow:
     """Record a step of an escalation."""
     draft.emit(EscalationChanged(row=row, change=change))
     return row
@@ -82,7 +82,7 @@ def build_waves(waves: Iterable[Wave], cycle: int, began: Instant) -> tuple[Wave
     )
 
 
-def fire_next_wave(draft: Decision, row: EscalationRow) -> EscalationRow:
+def fire_next_wave(draft: AlertsDecision, row: EscalationRow) -> EscalationRow:
     """Fire the next waiting wave, and the following one if a role is uncovered.
 
     A wave that means nobody counts as uncovered. Rule D34.
@@ -96,7 +96,7 @@ def fire_next_wave(draft: Decision, row: EscalationRow) -> EscalationRow:
             return schedule_next_step(row)
 
 
-def _fire_wave(draft: Decision, row: EscalationRow, index: int) -> tuple[EscalationRow, bool]:
+def _fire_wave(draft: AlertsDecision, row: EscalationRow, index: int) -> tuple[EscalationRow, bool]:
     wave = row.waves[index]
     names = tuple(name for name in wave.roles if is_wanted(draft, wave, name))
     due = list(resolve_roles(draft, names, row))
@@ -115,13 +115,13 @@ def _uncovered(row: EscalationRow, roles: Iterable[str]) -> EscalationRow:
     return copy_with(row, {"uncovered_roles": tuple(dict.fromkeys((*row.uncovered_roles, *roles)))})
 
 
-def is_wanted(draft: Decision, wave: WaveRow, name: str) -> bool:
+def is_wanted(draft: AlertsDecision, wave: WaveRow, name: str) -> bool:
     """Return whether a step calls this name now: always, or while the flag that it names is true (D73)."""
     flag = wave.only_if.get(name)
     return flag is None or is_flag_true(draft.state.flags.get(f"flag:{flag}"))
 
 
-def call_conditional(draft: Decision, row: EscalationRow) -> None:
+def call_conditional(draft: AlertsDecision, row: EscalationRow) -> None:
     """Call members of fired steps with a newly true condition, once in a cycle. Rule D73."""
     for index, wave in enumerate(row.waves):
         new = [
@@ -138,7 +138,7 @@ def call_conditional(draft: Decision, row: EscalationRow) -> None:
 
 
 def call_roles(
-    draft: Decision,
+    draft: AlertsDecision,
     row: EscalationRow,
     wave: WaveRow,
     due: Iterable[OnCallRole],
@@ -167,7 +167,7 @@ def call_roles(
 
 
 def call_responders_again(
-    draft: Decision, row: EscalationRow, said_yes: Iterable[tuple[str, EscalationRow]]
+    draft: AlertsDecision, row: EscalationRow, said_yes: Iterable[tuple[str, EscalationRow]]
 ) -> EscalationRow:
     """Call people again if their acknowledgement was for something that no longer counts.
 
@@ -190,7 +190,7 @@ def call_responders_again(
     return row
 
 
-def clear_acknowledgements(draft: Decision, row: EscalationRow) -> None:
+def clear_acknowledgements(draft: AlertsDecision, row: EscalationRow) -> None:
     """Clear the acknowledgements of an escalation's incidents."""
     for known in list_incidents(draft, row):
         if known.state is IncidentState.ACKNOWLEDGED:
@@ -203,7 +203,7 @@ def clear_acknowledgements(draft: Decision, row: EscalationRow) -> None:
             )
 
 
-def find_called_role(draft: Decision, row: EscalationRow, person: str) -> OnCallRole:
+def find_called_role(draft: AlertsDecision, row: EscalationRow, person: str) -> OnCallRole:
     """Return the role in which an escalation called a person; else their on-call role."""
     calls = (
         draft.state.calls[n] for w in row.waves for n in w.notifications if n in draft.state.calls
@@ -222,7 +222,7 @@ def format_role(role: str, scope: str | None) -> str:
 
 
 def plan_notification(
-    draft: Decision,
+    draft: AlertsDecision,
     row: EscalationRow,
     wave: WaveRow,
     post: OnCallRole,
@@ -271,7 +271,7 @@ def plan_notification(
 
 
 def _plan_action_notification(
-    draft: Decision,
+    draft: AlertsDecision,
     row: EscalationRow,
     wave: WaveRow,
     post: OnCallRole,
@@ -310,7 +310,7 @@ def _plan_action_notification(
 
 
 def build_action_values(
-    draft: Decision, action: ActionRow
+    draft: AlertsDecision, action: ActionRow
 ) -> dict[str, str | int | float | bool | None]:
     """Return the values of a message about an action; its title is a reference. Rule D70."""
     values = build_message_values(draft, draft.standing(action.incident))
@@ -328,7 +328,7 @@ def _choose_template(row: EscalationRow) -> str:
     return "level_raised" if row.previous_level else "incident_wave"
 
 
-def _was_called_before(draft: Decision, row: EscalationRow, person: str) -> bool:
+def _was_called_before(draft: AlertsDecision, row: EscalationRow, person: str) -> bool:
     """Return whether one of the escalations that led to this one has called the person."""
     waiting = [*draft.state.predecessors.get(row.id, ())]
     while waiting:
@@ -340,7 +340,7 @@ def _was_called_before(draft: Decision, row: EscalationRow, person: str) -> bool
 
 
 def build_message_values(
-    draft: Decision, incident: str | None
+    draft: AlertsDecision, incident: str | None
 ) -> dict[str, str | int | float | bool | None]:
     """Return the values of a message about an incident as codes: kind, places and start.
 
@@ -371,7 +371,7 @@ def build_message_values(
     return values
 
 
-def _find_gravest_event(draft: Decision, row: IncidentRow) -> str | None:
+def _find_gravest_event(draft: AlertsDecision, row: IncidentRow) -> str | None:
     """Return the gravest event of an incident with a family that does not tell the event."""
     if row.kind != UNSPECIFIC_KIND:
         return None
@@ -387,7 +387,7 @@ def _find_gravest_event(draft: Decision, row: IncidentRow) -> str | None:
 
 
 def list_called_people(
-    draft: Decision, row: EscalationRow, since_cycle: int = 1
+    draft: AlertsDecision, row: EscalationRow, since_cycle: int = 1
 ) -> tuple[str, ...]:
     """Return the people called so far, once each."""
     called = (
@@ -409,7 +409,7 @@ def schedule_next_step(row: EscalationRow) -> EscalationRow:
     return copy_with(row, {"next_at": last + row.repeat_after_min * MINUTE_MS})
 
 
-def on_escalation_due(draft: Decision, id: str) -> None:
+def on_escalation_due(draft: AlertsDecision, id: str) -> None:
     """Fire the due wave of an escalation.
 
     After a stall only the newest due wave fires; the skipped ones are superseded. After the last
@@ -460,7 +460,7 @@ def replace_wave(row: EscalationRow, index: int, **values: Any) -> EscalationRow
     return copy_with(row, {"waves": (*row.waves[:index], wave, *row.waves[index + 1 :])})
 
 
-def escalate_by_hand(draft: Decision, row: EscalationRow) -> None:
+def escalate_by_hand(draft: AlertsDecision, row: EscalationRow) -> None:
     """Fire the next wave at a person's request, also in an acknowledged escalation.
 
     After the last wave a new cycle begins, however many there were.

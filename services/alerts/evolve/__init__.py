@@ -45,6 +45,13 @@ from schemas.reference import ReferencePublished, Section
 from schemas.reference_changes import OPEN_CHANGES, ReferenceChangeRecorded, ReferenceDrafted
 from schemas.runtime import DeadlineFailed
 from schemas.shared import share_object
+from services.alerts.deadlines import (
+    AllClearDue,
+    HistoryDue,
+    ReadinessDue,
+    ShiftLimitNear,
+    SilenceDue,
+)
 from services.alerts.evolve.causes import evolve_cause, evolve_cause_fact
 from services.alerts.evolve.communication import (
     evolve_question,
@@ -150,8 +157,8 @@ def rebuild_indexes(s: State) -> State:
     agenda = Deadlines()
     for incident, zone in s.zones.items():
         for due in zone.batches:
-            agenda = agenda.arm(f"silence:{incident}:{due}", due)
-        agenda = agenda.arm(f"allclear:{incident}", zone.all_clear_due)
+            agenda = agenda.arm(SilenceDue(incident, due), due)
+        agenda = agenda.arm(AllClearDue(incident), zone.all_clear_due)
     new = new.put(
         counts=counts_,
         agenda=agenda,
@@ -185,12 +192,12 @@ def rebuild_indexes(s: State) -> State:
         new = evolve_action(new, action)
     if s.staffing is not None:
         new = evolve_staffing(new, s.staffing)
-    agenda = new.agenda.arm("prove", s.prove_at)
+    agenda = new.agenda.arm(ReadinessDue(), s.prove_at)
     for shift in s.shifts.values():
-        agenda = agenda.arm(f"relief:{shift.person}", shift.warn_at)
+        agenda = agenda.arm(ShiftLimitNear(shift.person), shift.warn_at)
     for key, due in s.spent.items():
         agenda = agenda.arm(key, None) if agenda.due.get(key) == due else agenda
-    return new.put(agenda=agenda.arm("forget", s.forget_at))
+    return new.put(agenda=agenda.arm(HistoryDue(), s.forget_at))
 
 
 def _add_scheduled_rows(new: State, s: State) -> State:

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from schemas.base import DAY_MS, Instant
 from schemas.causes import Cause, CauseChanged
 from schemas.words import EventType
+from services.alerts.deadlines import CauseDue, IndexDecayed
 from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.evolve.reports import recount_severities, update_voices
 from services.alerts.reference.calendar import format_day
@@ -19,16 +20,8 @@ from services.alerts.reports.report_facts import (
     is_withdrawn,
     parse_number,
 )
-from services.alerts.rows import copy_with
-from services.alerts.state import (
-    Presence,
-    SecurityEvent,
-    State,
-    SuppressionReason,
-    insert_sorted,
-    remove_sorted,
-    without_key,
-)
+from services.alerts.rows import Presence, SecurityEvent, SuppressionReason, copy_with
+from services.alerts.state import State, insert_sorted, remove_sorted, without_key
 from services.runtime.decider.maps import Map
 
 E = TypeVar("E", bound=tuple[Any, ...])
@@ -76,7 +69,7 @@ def evolve_cause(s: State, cause: Cause) -> State:
         d["site_causes"] = set_or_drop(
             s.site_causes, cause.site, change(s.site_causes.get(cause.site, ()), cause.id)
         )
-    d["agenda"] = s.agenda.arm(f"cause:{cause.id}", cause.next_at if opened else None)
+    d["agenda"] = s.agenda.arm(CauseDue(cause.id), cause.next_at if opened else None)
     _update_type_indexes(s, d, old, cause)
     if get_suppression_reason(cause) is not None or (
         old is not None and get_suppression_reason(old) is not None
@@ -258,7 +251,7 @@ def _arm_decay(s: State, d: Changes, index: str) -> None:
     """Arm a deadline for when time alone changes this index; disarm it if the index is empty."""
     agenda, newest = d["agenda"], d[index][-1][0] if d[index] else None
     for span in s.rules.decays.get(index, ()):
-        key, due = f"decay:{index}:{span}", None if newest is None else newest + span + 1
+        key, due = str(IndexDecayed(index, span)), None if newest is None else newest + span + 1
         agenda = agenda.arm(key, None if s.spent.get(key) == due else due)
     d["agenda"] = agenda
 

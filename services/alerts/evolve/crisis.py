@@ -17,6 +17,17 @@ from schemas.alerts import (
 from schemas.base import Instant
 from schemas.calling import EscalationChanged, EscalationRow, NotificationPlanned
 from schemas.words import IncidentState, Level, TaskState
+from services.alerts.deadlines import (
+    AcknowledgementStale,
+    ActionDue,
+    AllClearDue,
+    EscalationDue,
+    FlagDue,
+    MoveDue,
+    SilenceDue,
+    ThresholdRearmed,
+    YellowDigestDue,
+)
 from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.reference.constants import REARM_MS
 from services.alerts.rows import copy_with
@@ -85,13 +96,9 @@ def evolve_incident_counts(s: State, fact: IncidentReported) -> State:
 
 def _arm_move(s: State, old: IncidentRow | None, row: IncidentRow) -> Deadlines:
     """Arm a deadline for each batch of reports that a merged incident still has to move."""
-    agenda = s.agenda if old is None else s.agenda.arm(build_move_key(old), None)
+    agenda = s.agenda if old is None else s.agenda.arm(MoveDue(old.id, old.reports_count), None)
     left = row.reports_count and row.id in s.incident_reports
-    return agenda.arm(build_move_key(row), row.updated_at) if left else agenda
-
-
-def build_move_key(row: IncidentRow) -> str:
-    return f"move:{row.id}:{row.reports_count}"
+    return agenda.arm(MoveDue(row.id, row.reports_count), row.updated_at) if left else agenda
 
 
 def _drop_deadlines(s: State, incident: str) -> Changes:
@@ -100,20 +107,20 @@ def _drop_deadlines(s: State, incident: str) -> Changes:
     d: Changes = {}
     if zone is not None:
         for due in zone.batches:
-            agenda = agenda.arm(f"silence:{incident}:{due}", None)
-        agenda = agenda.arm(f"allclear:{incident}", None)
+            agenda = agenda.arm(SilenceDue(incident, due), None)
+        agenda = agenda.arm(AllClearDue(incident), None)
         d["zones"] = s.zones.set(
             incident, replace(zone, batches=Map(), all_clear=None, all_clear_due=None)
         )
     thresholds = s.thresholds
     for id in s.thresholds:
         if id.endswith(f"@{incident}"):
-            thresholds, agenda = thresholds.delete(id), agenda.arm(f"rearm:{id}", None)
+            thresholds, agenda = thresholds.delete(id), agenda.arm(ThresholdRearmed(id), None)
     return d | {"thresholds": thresholds, "agenda": agenda}
 
 
 def evolve_threshold(s: State, fact: ThresholdChanged) -> State:
-    key = f"rearm:{fact.id}"
+    key = ThresholdRearmed(fact.id)
     if not fact.held:
         return s.put(thresholds=without_key(s.thresholds, fact.id), agenda=s.agenda.arm(key, None))
     due = None if fact.below_since is None else fact.below_since + REARM_MS
@@ -125,7 +132,7 @@ def evolve_escalation(s: State, fact: EscalationChanged) -> State:
     row = fact.row
     due = row.next_at if row.state == "running" else None
     stale = row.stale_at if row.state == "answered" else None
-    agenda = s.agenda.arm(f"ladder:{row.id}", due).arm(f"stale:{row.id}", stale)
+    agenda = s.agenda.arm(EscalationDue(row.id), due).arm(AcknowledgementStale(row.id), stale)
     d: Changes = {"escalations": s.escalations.set(row.id, row), "agenda": agenda}
     newest = s.ladders.get(row.scope)
     if newest is None or newest == row.id or _build_rank(s.escalations[newest]) <= _build_rank(row):
@@ -159,10 +166,10 @@ def trigger_measured(s: State, fact: TriggerMeasured) -> State:
 def evolve_flag(s: State, fact: FlagChanged) -> State:
     row = fact.row
     agenda = s.agenda.arm(
-        f"flag:{row.id}", row.until if row.effective_from is None else row.effective_from
+        FlagDue(row.id), row.until if row.effective_from is None else row.effective_from
     )
     return s.put(
-        flags=s.flags.set(row.id, row), agenda=agenda.arm(f"yellow:{row.id}", row.digest_at)
+        flags=s.flags.set(row.id, row), agenda=agenda.arm(YellowDigestDue(row.id), row.digest_at)
     )
 
 
@@ -180,7 +187,7 @@ def evolve_task(s: State, row: TaskRow) -> State:
 
 def evolve_action(s: State, row: ActionRow) -> State:
     return s.put(
-        actions=s.actions.set(row.id, row), agenda=s.agenda.arm(f"action:{row.id}", row.next_at)
+        actions=s.actions.set(row.id, row), agenda=s.agenda.arm(ActionDue(row.id), row.next_at)
     )
 
 

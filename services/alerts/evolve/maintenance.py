@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from schemas.maintenance import LeaseRow, MaintenanceRow
+from services.alerts.deadlines import LeaseDue, WindowDue
 from services.alerts.state import State, insert_sorted, remove_sorted
 
 
 def evolve_maintenance(s: State, row: MaintenanceRow) -> State:
     old, agenda = s.maintenance.get(row.id), s.agenda
     if old is not None:
-        agenda = agenda.arm(build_deadline_key(old), None)
+        agenda = agenda.arm(WindowDue(old.id, old.sweep), None)
     change = insert_sorted if row.state == "active" else remove_sorted
     return s.put(
         maintenance=s.maintenance.set(row.id, row),
-        agenda=agenda.arm(build_deadline_key(row), row.next_at),
+        agenda=agenda.arm(WindowDue(row.id, row.sweep), row.next_at),
         active_windows=change(s.active_windows, row.id),
     )
 
 
-def build_deadline_key(row: MaintenanceRow) -> str:
-    """Return the deadline key of a window's next batch.
-
-    Each batch has its own, so that the effects of one deadline fit into one Transaction.
-    """
-    return f"maintenance:{row.id}:{row.sweep}"
-
-
 def evolve_lease(s: State, row: LeaseRow) -> State:
     due = row.until if row.state == "held" else None
-    return s.put(leases=s.leases.set(row.id, row), agenda=s.agenda.arm(f"lease:{row.id}", due))
+    return s.put(leases=s.leases.set(row.id, row), agenda=s.agenda.arm(LeaseDue(row.id), due))

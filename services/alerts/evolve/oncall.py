@@ -9,6 +9,7 @@ from schemas.oncall import CellShift, DutyRow, ReachRow, ReadinessRow
 from schemas.realms import is_live
 from schemas.reference import ReadinessRule
 from schemas.words import Answer
+from services.alerts.deadlines import ReadinessDue, ShiftLimitNear, StaffingDue
 from services.alerts.state import State, without_key
 from services.oncall.localtime import next_local_minute
 from services.oncall.schedule import Schedule
@@ -64,7 +65,7 @@ def evolve_cell_shift(s: State, fact: CellShift) -> State:
         if fact.since is None
         else s.shifts.set(fact.person, fact)
     )
-    return s.put(shifts=shifts, agenda=s.agenda.arm(f"relief:{fact.person}", fact.warn_at))
+    return s.put(shifts=shifts, agenda=s.agenda.arm(ShiftLimitNear(fact.person), fact.warn_at))
 
 
 def evolve_attendance(s: State, row: AttendanceRow) -> State:
@@ -77,8 +78,8 @@ def evolve_attendance(s: State, row: AttendanceRow) -> State:
 def evolve_staffing(s: State, row: CellStaffingRow) -> State:
     waiting = row.armed_at is None and row.late_at is None and row.ended_at is None
     due = row.due_at if waiting else None
-    return s.put(staffing=row, agenda=s.agenda.arm("staffing", due))
+    return s.put(staffing=row, agenda=s.agenda.arm(StaffingDue(), due))
 
 
 def _arm_readiness(s: State, due: Instant | None) -> State:
-    return s.put(prove_at=due, agenda=s.agenda.arm("prove", due))
+    return s.put(prove_at=due, agenda=s.agenda.arm(ReadinessDue(), due))

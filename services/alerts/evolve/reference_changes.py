@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from schemas.reference_changes import OPEN_CHANGES, ReferenceChangeRow, ReferenceDrafted
+from services.alerts.deadlines import ReferenceChangeDue
 from services.alerts.state import State
 from services.runtime.decider.maps import Map
 
@@ -32,22 +33,14 @@ def evolve_draft(s: State, fact: ReferenceDrafted) -> State:
 def evolve_change(s: State, row: ReferenceChangeRow) -> State:
     old, agenda, drafted = s.reference_changes.get(row.id), s.agenda, s.drafted
     if old is not None:
-        agenda = agenda.arm(build_deadline_key(old), None)
+        agenda = agenda.arm(ReferenceChangeDue(old.id, old.step), None)
         if old.state in OPEN_CHANGES and row.state not in OPEN_CHANGES:
             drafted = _drop_versions(drafted, {row.reference})
     return s.put(
         reference_changes=s.reference_changes.set(row.id, row),
-        agenda=agenda.arm(build_deadline_key(row), row.next_at),
+        agenda=agenda.arm(ReferenceChangeDue(row.id, row.step), row.next_at),
         drafted=drafted,
     )
-
-
-def build_deadline_key(row: ReferenceChangeRow) -> str:
-    """Return the deadline key of a change's next section or batch of sites.
-
-    Each has its own, so that the effects of one deadline fit into one Transaction.
-    """
-    return f"reference:{row.id}:{row.step}"
 
 
 def _drop_versions(

@@ -9,6 +9,7 @@ from schemas.alerts import ReportRead, ReportRow
 from schemas.base import DAY_MS, Instant
 from schemas.realms import is_live
 from schemas.words import EventType, MsgType, ReportState
+from services.alerts.deadlines import HistoryDue, IndexDecayed, ReportDue
 from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.reference.calendar import find_end_of_day, format_day
 from services.alerts.reference.constants import (
@@ -30,15 +31,8 @@ from services.alerts.reports.report_facts import (
     list_restored_things,
     parse_number,
 )
-from services.alerts.rows import copy_with
-from services.alerts.state import (
-    MeasureReading,
-    State,
-    SuppressionReason,
-    insert_sorted,
-    remove_sorted,
-    without_key,
-)
+from services.alerts.rows import MeasureReading, SuppressionReason, copy_with
+from services.alerts.state import State, insert_sorted, remove_sorted, without_key
 from services.runtime.decider.maps import Map
 
 KEPT_RETURNS: Final = 50
@@ -86,9 +80,9 @@ def evolve_report(s: State, row: ReportRow) -> State:
         d["aliases"] = _with_aliases(s, row)
     if s.forget_at is None and is_live(s.realm):
         d["forget_at"] = row.recorded_at + REPORT_MEMORY_MS + DAY_MS
-        d["agenda"] = s.agenda.arm("forget", d["forget_at"])
+        d["agenda"] = s.agenda.arm(HistoryDue(), d["forget_at"])
     if row.effective and row.type in CAUSELESS_TYPES:
-        d["agenda"] = d.get("agenda", s.agenda).arm(f"report:{row.id}", _find_start(row))
+        d["agenda"] = d.get("agenda", s.agenda).arm(ReportDue(row.id), _find_start(row))
     if (old.incident if old else None) != row.incident:
         d["incident_reports"] = _move_report(
             s.incident_reports, row.id, old.incident if old else None, row.incident
@@ -394,7 +388,7 @@ def _index_forecast(s: State, d: Changes, row: ReportRow, rate: float) -> None:
             scope, tuple(rates[k] for k in sorted(rates)[-_KEPT_FORECASTS:])
         )
         if until > row.recorded_at:
-            d["agenda"] = d.get("agenda", s.agenda).arm(f"decay:forecasts:{until}", until)
+            d["agenda"] = d.get("agenda", s.agenda).arm(IndexDecayed("forecasts", until), until)
 
 
 def _find_announced_end(row: ReportRow) -> Instant:

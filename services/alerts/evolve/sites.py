@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from schemas.alerts import SiteReported
 from schemas.causes import AllClearNoted, SilenceChanged, SiteMarked, ZoneChanged
+from services.alerts.deadlines import KEYS, AllClearDue, IndexDecayed, SilenceDue
 from services.alerts.evolve.changes import Changes
 from services.alerts.rows import copy_with
 from services.alerts.state import SiteSilence, State, Zone, without_key
@@ -79,7 +80,7 @@ def evolve_zone(s: State, fact: ZoneChanged) -> State:
         while due in batches:  # one batch per time of judgement
             due += 1
         batches = batches.set(due, fact.sites)
-        agenda = agenda.arm(f"silence:{fact.incident}:{due}", due)
+        agenda = agenda.arm(SilenceDue(fact.incident, due), due)
     new = replace(zone, communes=fact.communes, sites=sites, batches=batches)
     return s.put(zones=s.zones.set(fact.incident, new), agenda=agenda)
 
@@ -90,23 +91,20 @@ def evolve_all_clear(s: State, fact: AllClearNoted) -> State:
     )
     return s.put(
         zones=s.zones.set(fact.incident, zone),
-        agenda=s.agenda.arm(f"allclear:{fact.incident}", fact.due_at),
+        agenda=s.agenda.arm(AllClearDue(fact.incident), fact.due_at),
     )
 
 
 def evolve_settled_deadline(s: State, key: str) -> State:
     """Disarm a deadline; a zone forgets the batch that was judged."""
-    head, _, rest = key.partition(":")
     d: Changes = {"agenda": s.agenda.arm(key, None)}
-    if head == "decay" and key in s.agenda.due:
-        d["spent"] = s.spent.set(key, s.agenda.due[key])
-    if head == "silence":
-        incident, _, due = rest.rpartition(":")
-        zone = s.zones.get(incident)
-        if zone is not None:
+    match KEYS.parse(key):
+        case IndexDecayed() if key in s.agenda.due:
+            d["spent"] = s.spent.set(key, s.agenda.due[key])
+        case SilenceDue(incident, due) if (zone := s.zones.get(incident)) is not None:
             d["zones"] = s.zones.set(
-                incident, replace(zone, batches=without_key(zone.batches, int(due)))
+                incident, replace(zone, batches=without_key(zone.batches, due))
             )
-    elif head == "allclear" and (zone := s.zones.get(rest)) is not None:
-        d["zones"] = s.zones.set(rest, replace(zone, all_clear=None, all_clear_due=None))
+        case AllClearDue(incident) if (zone := s.zones.get(incident)) is not None:
+            d["zones"] = s.zones.set(incident, replace(zone, all_clear=None, all_clear_due=None))
     return s.put(**d)

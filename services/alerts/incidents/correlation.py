@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from schemas.alerts import IncidentRow, ReportRow
 from schemas.causes import Cause
 from schemas.words import EventType, IncidentState, MsgType
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN
 from services.alerts.incidents.families import (
     IncidentKey,
@@ -43,7 +43,7 @@ class Placement:
 NOWHERE = Placement("D24")
 
 
-def choose_incident(row: ReportRow, known: Cause | None, draft: Decision) -> Placement:
+def choose_incident(row: ReportRow, known: Cause | None, draft: AlertsDecision) -> Placement:
     """Choose the incident of a report. `known` is the open cause that it repeats (rule D4)."""
     if (by_reference := _find_referenced_incident(row, draft)) is not None:
         return Placement("D21", by_reference)
@@ -86,7 +86,7 @@ def choose_incident(row: ReportRow, known: Cause | None, draft: Decision) -> Pla
     return Placement("D22" if key else "D23", opens=key or build_fallback_key(row, draft))
 
 
-def _is_absorbed_absence(key: IncidentKey, row: ReportRow, draft: Decision) -> bool:
+def _is_absorbed_absence(key: IncidentKey, row: ReportRow, draft: AlertsDecision) -> bool:
     """Return whether an absence belongs to snow or a strike instead. Rule D22, incident keys."""
     if key[0] != "absence":
         return False
@@ -110,7 +110,7 @@ def can_open_incident(row: ReportRow) -> bool:
     )
 
 
-def _find_referenced_incident(row: ReportRow, draft: Decision) -> str | None:
+def _find_referenced_incident(row: ReportRow, draft: AlertsDecision) -> str | None:
     for reference in row.references:
         known = draft.state.reports.get(reference)
         incident = draft.standing(known.incident) if known else None
@@ -129,7 +129,9 @@ def _is_accepting_reports(incident: IncidentRow, row: ReportRow) -> bool:
     )
 
 
-def _find_incident_by_key(key: IncidentKey, row: ReportRow, draft: Decision) -> IncidentRow | None:
+def _find_incident_by_key(
+    key: IncidentKey, row: ReportRow, draft: AlertsDecision
+) -> IncidentRow | None:
     """Return the open incident with this key.
 
     An incident that was split off has another key and is never found. Rule D25, merge and split.
@@ -145,11 +147,11 @@ def _find_incident_by_key(key: IncidentKey, row: ReportRow, draft: Decision) -> 
     return next((i for i in same if i.key == "*"), None)
 
 
-def _list_incidents_of_kind(kind: str, draft: Decision) -> list[IncidentRow]:
+def _list_incidents_of_kind(kind: str, draft: AlertsDecision) -> list[IncidentRow]:
     return [i for i in draft.incidents(draft.open_incidents) if i.kind == kind]
 
 
-def _list_power_incidents(draft: Decision) -> list[IncidentRow]:
+def _list_power_incidents(draft: AlertsDecision) -> list[IncidentRow]:
     """Return the open power incidents, and those into which a person merged one.
 
     For the latter, any fact less than an hour ago is near enough. Rule D25, merge and split.
@@ -161,7 +163,7 @@ def _list_power_incidents(draft: Decision) -> list[IncidentRow]:
     ]
 
 
-def _find_merge_target(key: IncidentKey, draft: Decision) -> IncidentRow | None:
+def _find_merge_target(key: IncidentKey, draft: AlertsDecision) -> IncidentRow | None:
     """Return the open incident into which a person merged the one with this key.
 
     Reports of the merged incident belong to it. Rule D25, merge and split.
@@ -173,13 +175,15 @@ def _find_merge_target(key: IncidentKey, draft: Decision) -> IncidentRow | None:
     )
 
 
-def _list_merge_targets(which: Callable[[IncidentRow], bool], draft: Decision) -> list[IncidentRow]:
+def _list_merge_targets(
+    which: Callable[[IncidentRow], bool], draft: AlertsDecision
+) -> list[IncidentRow]:
     merged = (i.id for i in draft.incidents(draft.state.merged_incidents) if which(i))
     heirs = {h: draft.incident(h) for i in merged if (h := draft.standing(i)) is not None}
     return sorted((i for i in heirs.values() if i.state in OPEN), key=lambda i: (i.known_at, i.id))
 
 
-def _find_similar_incident(row: ReportRow, draft: Decision) -> IncidentRow | None:
+def _find_similar_incident(row: ReportRow, draft: AlertsDecision) -> IncidentRow | None:
     """Return the open incident with the same key that holds a report of the same type and objects.
 
     Without it, each report on a commune or a road would open an incident. Only for reports without
@@ -197,11 +201,11 @@ def _find_similar_incident(row: ReportRow, draft: Decision) -> IncidentRow | Non
     return None
 
 
-def _find_incident_of_site(row: ReportRow, draft: Decision) -> str | None:
+def _find_incident_of_site(row: ReportRow, draft: AlertsDecision) -> str | None:
     return _find_incident_of_cause(row, draft) or _find_incident_of_member(row, draft)
 
 
-def _find_incident_of_cause(row: ReportRow, draft: Decision) -> str | None:
+def _find_incident_of_cause(row: ReportRow, draft: AlertsDecision) -> str | None:
     """Return the incident of the gravest open cause on the site. Rule D23, site causes."""
     site, state = get_site(row), draft.state
     if site is None:
@@ -214,7 +218,7 @@ def _find_incident_of_cause(row: ReportRow, draft: Decision) -> str | None:
     return None
 
 
-def _find_incident_of_member(row: ReportRow, draft: Decision) -> str | None:
+def _find_incident_of_member(row: ReportRow, draft: AlertsDecision) -> str | None:
     """Return the newest open incident that the site is a member of.
 
     Its causes there may have ended.
@@ -228,7 +232,7 @@ def _find_incident_of_member(row: ReportRow, draft: Decision) -> str | None:
 
 
 def _find_absorbing_incident(
-    row: ReportRow, draft: Decision
+    row: ReportRow, draft: AlertsDecision
 ) -> tuple[Proximity | None, IncidentRow | None]:
     """Return the nearest open incident that absorbs the report, and how near it is.
 
@@ -248,7 +252,7 @@ def _find_absorbing_incident(
     return nearest, max(candidates, key=lambda i: (i.opened_at, i.id))
 
 
-def _place_without_opening(row: ReportRow, draft: Decision) -> Placement:
+def _place_without_opening(row: ReportRow, draft: AlertsDecision) -> Placement:
     """Place a report that opens nothing (`info`, `headcount`, `reopening`).
 
     It joins by the causes that it lifts, by its object, or by its site.
@@ -288,7 +292,9 @@ def _place_without_opening(row: ReportRow, draft: Decision) -> Placement:
     return NOWHERE
 
 
-def _find_power_incident(key: IncidentKey, row: ReportRow, draft: Decision) -> IncidentRow | None:
+def _find_power_incident(
+    key: IncidentKey, row: ReportRow, draft: AlertsDecision
+) -> IncidentRow | None:
     """Return the incident that an operator's report on power belongs to.
 
     The operator may report long after the last cut and name no place. Candidates are power
@@ -314,7 +320,7 @@ def _find_power_incident(key: IncidentKey, row: ReportRow, draft: Decision) -> I
 
 
 def _find_closed_incident(
-    key: IncidentKey | None, row: ReportRow, draft: Decision
+    key: IncidentKey | None, row: ReportRow, draft: AlertsDecision
 ) -> IncidentRow | None:
     """Return the incident, closed less than 72 h ago, that a late report joins by its time.
 
@@ -350,7 +356,7 @@ def _find_closed_incident(
     return None
 
 
-def build_fallback_key(row: ReportRow, draft: Decision) -> IncidentKey:
+def build_fallback_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey:
     """Return `site:<id>`; without a known site a key of its commune, its object or its type."""
     site = get_site(row)
     if site is not None:

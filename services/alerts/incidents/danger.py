@@ -10,14 +10,14 @@ from typing import Final
 from schemas.alerts import ReportRow
 from schemas.words import EventType, MsgType
 from services.alerts.causes.cause_lifecycle import ReportEffect, list_open_causes_beside
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.reference.constants import DANGER_TYPES
 
 _ORDER_TYPES: Final = frozenset((EventType.EVACUATION, EventType.SHELTER_IN_PLACE))
 """Orders: where a danger is known, they are the answer to it."""
 
 
-def is_new_danger(draft: Decision, row: ReportRow, taken: ReportEffect | None) -> bool:
+def is_new_danger(draft: AlertsDecision, row: ReportRow, taken: ReportEffect | None) -> bool:
     """Return whether a report adds a danger at another place, or of another kind at the same place.
 
     The incident is dangerous already. A repetition (rule D4), an ended danger (rule D7) or an

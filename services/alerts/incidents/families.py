@@ -13,7 +13,7 @@ from typing import Final
 
 from schemas.alerts import IncidentRow, ReportRow
 from schemas.words import EventType as T
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.reference import constants
 from services.alerts.reference.calendar import format_day
 from services.alerts.reports.report_facts import (
@@ -46,7 +46,7 @@ class Proximity(IntEnum):
     SITE = 3
 
 
-def find_own_key(row: ReportRow, draft: Decision) -> IncidentKey | None:
+def find_own_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey | None:
     """Return family and key of a report that has its own.
 
     Power has an empty key; `find_cluster` finds its cluster.
@@ -74,12 +74,12 @@ def _get_network(row: ReportRow) -> str:
     return next(iter(list_named(row, "network:")), UNKNOWN_NETWORK)
 
 
-def _build_weather_key(row: ReportRow, draft: Decision) -> IncidentKey:
+def _build_weather_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey:
     phenomenon = row.phenomenon or "weather"
     return constants.PHENOMENON_KIND.get(phenomenon, "weather"), phenomenon
 
 
-def _build_illness_key(row: ReportRow, draft: Decision) -> IncidentKey | None:
+def _build_illness_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey | None:
     kitchen = (
         _find_shared_kitchen(row, draft)
         if is_ill(row) and constants.HEAT_HAZARD not in list_objects(row)
@@ -88,7 +88,7 @@ def _build_illness_key(row: ReportRow, draft: Decision) -> IncidentKey | None:
     return ("kitchen", kitchen) if kitchen is not None else None
 
 
-def _find_shared_kitchen(row: ReportRow, draft: Decision) -> str | None:
+def _find_shared_kitchen(row: ReportRow, draft: AlertsDecision) -> str | None:
     """Return the kitchen that serves the report's site and other sites."""
     known = draft.territory.sites.get(get_site(row) or "")
     return (
@@ -96,12 +96,12 @@ def _find_shared_kitchen(row: ReportRow, draft: Decision) -> str | None:
     )
 
 
-def _build_supplier_key(row: ReportRow, draft: Decision) -> IncidentKey | None:
+def _build_supplier_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey | None:
     name = next(iter(list_named(row, "supplier:")), None) or _find_shared_kitchen(row, draft)
     return ("kitchen", name) if name is not None else None
 
 
-def _build_it_key(row: ReportRow, draft: Decision) -> IncidentKey:
+def _build_it_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey:
     systems = list_named(row, "system:") or list_named(row, "network:")
     if row.held is not None:
         systems = tuple(system for system in systems if system != "*")
@@ -110,12 +110,12 @@ def _build_it_key(row: ReportRow, draft: Decision) -> IncidentKey:
     return "it", systems[0] if systems else get_site(row) or row.commune or "it"
 
 
-def _is_isolated(draft: Decision) -> bool:
+def _is_isolated(draft: AlertsDecision) -> bool:
     flag = draft.state.flags.get(f"flag:{constants.ISOLATION_FLAG}")
     return flag is not None and flag.value is True
 
 
-def _build_absence_key(row: ReportRow, draft: Decision) -> IncidentKey | None:
+def _build_absence_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey | None:
     if is_wide(row):
         return (
             ("absence", str(row.measure.scope))
@@ -126,15 +126,15 @@ def _build_absence_key(row: ReportRow, draft: Decision) -> IncidentKey | None:
     return ("absence", f"kind:{kind}") if kind else None
 
 
-def _build_gas_key(row: ReportRow, draft: Decision) -> IncidentKey:
+def _build_gas_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey:
     return "gas", next(iter(list_communes(row, draft.territory)), "gas")
 
 
-def _build_fire_key(row: ReportRow, draft: Decision) -> IncidentKey:
+def _build_fire_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey:
     return "fire", get_site(row) or row.commune or "fire"
 
 
-_KEY_BUILDERS: Final[dict[T, Callable[[ReportRow, Decision], IncidentKey | None]]] = {
+_KEY_BUILDERS: Final[dict[T, Callable[[ReportRow, AlertsDecision], IncidentKey | None]]] = {
     T.WEATHER_ALERT: _build_weather_key,
     T.FLOOD_LEVEL: lambda row, draft: ("flood", "crues"),
     T.OUTAGE_POWER: lambda row, draft: ("power", ""),
@@ -150,7 +150,7 @@ _KEY_BUILDERS: Final[dict[T, Callable[[ReportRow, Decision], IncidentKey | None]
 }
 
 
-def find_object_key(row: ReportRow, draft: Decision) -> IncidentKey | None:
+def find_object_key(row: ReportRow, draft: AlertsDecision) -> IncidentKey | None:
     """Return family and key that the measure or object of an `info` names.
 
     Such a report never opens an incident, but may join one.
@@ -173,7 +173,7 @@ def find_object_key(row: ReportRow, draft: Decision) -> IncidentKey | None:
 
 
 def find_cluster(
-    row: ReportRow, draft: Decision, power: Sequence[IncidentRow]
+    row: ReportRow, draft: AlertsDecision, power: Sequence[IncidentRow]
 ) -> IncidentRow | None:
     """Return the power incident that a cut joins: at most 60 min after its last cut, and near it.
 
@@ -201,7 +201,9 @@ def find_cluster(
     return None
 
 
-def find_proximity(incident: IncidentRow, row: ReportRow, draft: Decision) -> Proximity | None:
+def find_proximity(
+    incident: IncidentRow, row: ReportRow, draft: AlertsDecision
+) -> Proximity | None:
     """Return how near an open incident is to a report that it absorbs; None if it does not.
 
     The report has no open incident of its own.
@@ -210,7 +212,9 @@ def find_proximity(incident: IncidentRow, row: ReportRow, draft: Decision) -> Pr
     return rule(incident, row, draft) if rule else None
 
 
-def _absorb_in_flood(incident: IncidentRow, row: ReportRow, draft: Decision) -> Proximity | None:
+def _absorb_in_flood(
+    incident: IncidentRow, row: ReportRow, draft: AlertsDecision
+) -> Proximity | None:
     if row.type is T.TRANSPORT_DISRUPTION:
         return Proximity.TERRITORY
     if row.type is T.STAFF_SHORTAGE:
@@ -232,23 +236,27 @@ def _absorb_in_flood(incident: IncidentRow, row: ReportRow, draft: Decision) -> 
     return Proximity.TERRITORY
 
 
-def get_river_level(draft: Decision) -> float:
+def get_river_level(draft: AlertsDecision) -> float:
     """Return the highest last reading of the rivers in metres; 0 without any."""
     rows = (r for i, r in draft.state.flags.items() if i.startswith("river:"))
     return max((float(r.value) for r in rows if not isinstance(r.value, str)), default=0.0)
 
 
-def _absorb_in_heat(incident: IncidentRow, row: ReportRow, draft: Decision) -> Proximity | None:
+def _absorb_in_heat(
+    incident: IncidentRow, row: ReportRow, draft: AlertsDecision
+) -> Proximity | None:
     hot = get_measure_name(row) == "room_temperature" or constants.HEAT_HAZARD in list_objects(row)
     return Proximity.TERRITORY if hot or row.type in constants.CLOSURE_TYPES else None
 
 
-def _absorb_types(*types: T) -> Callable[[IncidentRow, ReportRow, Decision], Proximity | None]:
+def _absorb_types(
+    *types: T,
+) -> Callable[[IncidentRow, ReportRow, AlertsDecision], Proximity | None]:
     taken = frozenset(types)
     return lambda incident, row, draft: Proximity.TERRITORY if row.type in taken else None
 
 
-def _is_in_area(incident: IncidentRow, row: ReportRow, draft: Decision) -> bool:
+def _is_in_area(incident: IncidentRow, row: ReportRow, draft: AlertsDecision) -> bool:
     """Return whether a report is on a member site, or in a commune of the incident or its zone."""
     if (site := get_site(row)) is not None and site in incident.members:
         return True
@@ -257,7 +265,9 @@ def _is_in_area(incident: IncidentRow, row: ReportRow, draft: Decision) -> bool:
     return not frozenset(communes).isdisjoint(list_communes(row, draft.territory))
 
 
-def _absorb_in_power(incident: IncidentRow, row: ReportRow, draft: Decision) -> Proximity | None:
+def _absorb_in_power(
+    incident: IncidentRow, row: ReportRow, draft: AlertsDecision
+) -> Proximity | None:
     if row.type is T.TRANSPORT_DISRUPTION:
         return (
             Proximity.AREA
@@ -277,7 +287,9 @@ def _absorb_in_power(incident: IncidentRow, row: ReportRow, draft: Decision) -> 
     return Proximity.AREA if cold or row.type in (T.EVACUATION, T.HEADCOUNT) else None
 
 
-def _absorb_in_water(incident: IncidentRow, row: ReportRow, draft: Decision) -> Proximity | None:
+def _absorb_in_water(
+    incident: IncidentRow, row: ReportRow, draft: AlertsDecision
+) -> Proximity | None:
     """Absorb illness in the incident's communes, and water cuts without a named network.
 
     Such a cut joins in its area, or anywhere if this is the only water incident.
@@ -295,7 +307,9 @@ def _absorb_in_water(incident: IncidentRow, row: ReportRow, draft: Decision) -> 
     return Proximity.TERRITORY if not list_named(row, "network:") else None
 
 
-def _absorb_in_kitchen(incident: IncidentRow, row: ReportRow, draft: Decision) -> Proximity | None:
+def _absorb_in_kitchen(
+    incident: IncidentRow, row: ReportRow, draft: AlertsDecision
+) -> Proximity | None:
     site = get_site(row)
     meals = row.type in constants.CLOSURE_TYPES and row.affected_activities == (
         constants.MEALS_ACTIVITY,
@@ -305,7 +319,9 @@ def _absorb_in_kitchen(incident: IncidentRow, row: ReportRow, draft: Decision) -
     )
 
 
-def _absorb_in_security(incident: IncidentRow, row: ReportRow, draft: Decision) -> Proximity | None:
+def _absorb_in_security(
+    incident: IncidentRow, row: ReportRow, draft: AlertsDecision
+) -> Proximity | None:
     """Absorb fires and damage for 12 h after the last fact, closures and transport for 24 h.
 
     Damage and placed closures must be near.
@@ -330,7 +346,7 @@ def _absorb_in_security(incident: IncidentRow, row: ReportRow, draft: Decision) 
     return Proximity.TERRITORY if taken else None
 
 
-def _is_near_security(incident: IncidentRow, row: ReportRow, draft: Decision) -> bool:
+def _is_near_security(incident: IncidentRow, row: ReportRow, draft: AlertsDecision) -> bool:
     """Return whether a report is in a commune of the incident or within 4 km of one."""
     territory = draft.territory
     return territory.is_near(
@@ -338,7 +354,9 @@ def _is_near_security(incident: IncidentRow, row: ReportRow, draft: Decision) ->
     )
 
 
-def _absorb_in_gas(incident: IncidentRow, row: ReportRow, draft: Decision) -> Proximity | None:
+def _absorb_in_gas(
+    incident: IncidentRow, row: ReportRow, draft: AlertsDecision
+) -> Proximity | None:
     taken = row.type in (
         T.EVACUATION,
         T.SHELTER_IN_PLACE,
@@ -350,7 +368,9 @@ def _absorb_in_gas(incident: IncidentRow, row: ReportRow, draft: Decision) -> Pr
     return Proximity.AREA if taken and incident.key in list_communes(row, draft.territory) else None
 
 
-def _absorb_at_site(incident: IncidentRow, row: ReportRow, draft: Decision) -> Proximity | None:
+def _absorb_at_site(
+    incident: IncidentRow, row: ReportRow, draft: AlertsDecision
+) -> Proximity | None:
     site = get_site(row)
     if site is not None and site in incident.members:
         return Proximity.SITE
@@ -369,7 +389,7 @@ def _absorb_at_site(incident: IncidentRow, row: ReportRow, draft: Decision) -> P
 
 
 _ABSORPTION_RULES: Final[
-    dict[str, Callable[[IncidentRow, ReportRow, Decision], Proximity | None]]
+    dict[str, Callable[[IncidentRow, ReportRow, AlertsDecision], Proximity | None]]
 ] = {
     "flood": _absorb_in_flood,
     "heat": _absorb_in_heat,

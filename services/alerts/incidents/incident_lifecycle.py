@@ -11,7 +11,7 @@ from schemas.causes import Cause
 from schemas.realms import parse_realm
 from schemas.words import Certainty, EventType, IncidentState, Level, MsgType
 from services.alerts.causes.cause_lifecycle import ReportEffect
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN
 from services.alerts.incidents import zones
 from services.alerts.incidents.correlation import Placement
@@ -39,7 +39,7 @@ The size of a Transaction is limited, and an incident of weeks has hundreds of r
 """
 
 
-def open_or_join(draft: Decision, row: ReportRow, placement: Placement) -> str | None:
+def open_or_join(draft: AlertsDecision, row: ReportRow, placement: Placement) -> str | None:
     """Return the incident of a placement, opening it if it is new.
 
     An incident that holds only this report takes the new key instead. Rule D8, unknown sites.
@@ -70,7 +70,7 @@ def open_or_join(draft: Decision, row: ReportRow, placement: Placement) -> str |
     return incident.id
 
 
-def _find_incident_of_only_report(draft: Decision, report: str) -> str | None:
+def _find_incident_of_only_report(draft: AlertsDecision, report: str) -> str | None:
     """Return the open incident of a report that was judged before, if it holds no other report."""
     incident = draft.incident_of(report)
     if incident is None or draft.incident(incident).state not in OPEN:
@@ -78,7 +78,7 @@ def _find_incident_of_only_report(draft: Decision, report: str) -> str | None:
     return incident if set(draft.state.incident_reports.get(incident, ())) == {report} else None
 
 
-def remove_report(draft: Decision, incident: str, report: str) -> None:
+def remove_report(draft: AlertsDecision, incident: str, report: str) -> None:
     """Remove a report from the counts of its former incident, after it was judged again."""
     draft.alter(
         incident,
@@ -90,7 +90,7 @@ def remove_report(draft: Decision, incident: str, report: str) -> None:
         count_customers(draft, incident)
 
 
-def _build_number(draft: Decision, row: ReportRow) -> str:
+def _build_number(draft: AlertsDecision, row: ReportRow) -> str:
     """Return a number like `92-2027-0211-01`: territory, local day, count of that day."""
     territory = parse_realm(draft.state.realm)[0]
     year, month, day = format_day(row.recorded_at).split("-")
@@ -104,7 +104,7 @@ def _build_number(draft: Decision, row: ReportRow) -> str:
 
 
 def add_report(
-    draft: Decision,
+    draft: AlertsDecision,
     row: ReportRow,
     incident: str,
     taken: ReportEffect | None,
@@ -145,7 +145,7 @@ def _is_reopening_news(
 
 
 def _apply_report(
-    draft: Decision,
+    draft: AlertsDecision,
     row: ReportRow,
     known: IncidentRow,
     taken: ReportEffect | None,
@@ -187,7 +187,9 @@ def _apply_report(
     return "report"
 
 
-def _build_counted_values(draft: Decision, row: ReportRow, known: IncidentRow) -> dict[str, Any]:
+def _build_counted_values(
+    draft: AlertsDecision, row: ReportRow, known: IncidentRow
+) -> dict[str, Any]:
     """Return the severity and customers cut by a current report. Rule D9, planned events."""
     values: dict[str, Any] = {}
     if (
@@ -201,7 +203,7 @@ def _build_counted_values(draft: Decision, row: ReportRow, known: IncidentRow) -
     return values
 
 
-def count_announced_report(draft: Decision, row: ReportRow, incident: str) -> None:
+def count_announced_report(draft: AlertsDecision, row: ReportRow, incident: str) -> None:
     """Count an announced report from now on. Rule D9, planned events."""
     known = draft.incident(incident)
     draft.put_incident(
@@ -210,14 +212,14 @@ def count_announced_report(draft: Decision, row: ReportRow, incident: str) -> No
     )
 
 
-def _is_repeating_cancel(draft: Decision, row: ReportRow) -> bool:
+def _is_repeating_cancel(draft: AlertsDecision, row: ReportRow) -> bool:
     """Return whether a Cancel only repeats the measure of the report that it withdraws. Rule D3."""
     return row.msg_type is MsgType.CANCEL and any(
         r.measure == row.measure for r in draft.told(row.references)
     )
 
 
-def recount_customers(draft: Decision, reports: Iterable[str]) -> None:
+def recount_customers(draft: AlertsDecision, reports: Iterable[str]) -> None:
     """Recount the customers cut of the incidents of these reports.
 
     Call it when reports are withdrawn, or begin or cease to be current or planned works.
@@ -228,7 +230,7 @@ def recount_customers(draft: Decision, reports: Iterable[str]) -> None:
             count_customers(draft, incident)
 
 
-def count_customers(draft: Decision, incident: str) -> None:
+def count_customers(draft: AlertsDecision, incident: str) -> None:
     """Set the customers cut of an incident to the newest figure of its reports."""
     draft.alter(
         incident, "report", customers_cut=_find_customers_cut(draft, draft.incident(incident))
@@ -236,7 +238,7 @@ def count_customers(draft: Decision, incident: str) -> None:
 
 
 def _find_customers_cut(
-    draft: Decision, incident: IncidentRow, more: ReportRow | None = None
+    draft: AlertsDecision, incident: IncidentRow, more: ReportRow | None = None
 ) -> float | None:
     """Return the newest figure that counts.
 
@@ -252,7 +254,7 @@ def _find_customers_cut(
     return max(said)[3] if said else None
 
 
-def _get_figure(draft: Decision, row: ReportRow, incident: IncidentRow) -> float | None:
+def _get_figure(draft: AlertsDecision, row: ReportRow, incident: IncidentRow) -> float | None:
     """Return the customers cut that a report gives now; None if it does not count."""
     covered = draft.state.hushed.get(row.id) == "maintenance" and incident.quiet != "maintenance"
     if row.measure is None or not is_confirmed(row) or covered or _is_repeating_cancel(draft, row):
@@ -268,7 +270,9 @@ def _add_communes(communes: tuple[str, ...], more: tuple[str, ...]) -> tuple[str
     return communes if all(c in communes for c in more) else tuple(sorted({*communes, *more}))
 
 
-def list_added_communes(draft: Decision, kind: str, rows: Iterable[ReportRow]) -> tuple[str, ...]:
+def list_added_communes(
+    draft: AlertsDecision, kind: str, rows: Iterable[ReportRow]
+) -> tuple[str, ...]:
     """Return the communes that these reports add to an incident of this family.
 
     For a power cut only reports of cuts count; a road or a train is no place of an incident.
@@ -278,7 +282,7 @@ def list_added_communes(draft: Decision, kind: str, rows: Iterable[ReportRow]) -
     return tuple(sorted({c for r in cut for c in list_communes(r, draft.territory)}))
 
 
-def _count_added_persons(draft: Decision, taken: ReportEffect) -> int:
+def _count_added_persons(draft: AlertsDecision, taken: ReportEffect) -> int:
     """Return how many people a cause adds.
 
     Only the greatest of several causes on one site counts.
@@ -305,14 +309,14 @@ def count_persons(causes: Iterable[Cause]) -> int:
     return sum(most.values())
 
 
-def move_reports(draft: Decision, moved: Iterable[str], into: str) -> None:
+def move_reports(draft: AlertsDecision, moved: Iterable[str], into: str) -> None:
     """Move reports to another incident by a person's decision. Rule D25, merge and split."""
     for row in [draft.state.reports[r] for r in moved]:
         why = (*row.why, Why(code="D25", args={"incident": into}, at=draft.now))
         draft.emit(ReportChanged(row=copy_with(row, {"incident": into, "why": why})))
 
 
-def move_next_reports(draft: Decision, incident: str) -> None:
+def move_next_reports(draft: AlertsDecision, incident: str) -> None:
     """Move the next batch of reports of a merged incident.
 
     Their causes need no change: the merged incident leads to the other one.
@@ -329,7 +333,7 @@ def move_next_reports(draft: Decision, incident: str) -> None:
     )
 
 
-def reopen_incident(draft: Decision, incident: str, by_person: bool = False) -> None:
+def reopen_incident(draft: AlertsDecision, incident: str, by_person: bool = False) -> None:
     """Open an incident again, for a late report with an open cause or by decision.
 
     Rule D26, closed incidents.
@@ -347,7 +351,7 @@ def reopen_incident(draft: Decision, incident: str, by_person: bool = False) -> 
     zones.restart_silence_delay(draft, incident)
 
 
-def close_incident(draft: Decision, incident: str, at: Instant) -> None:
+def close_incident(draft: AlertsDecision, incident: str, at: Instant) -> None:
     """Close an incident by a person's decision.
 
     Its causes stay on their sites until they are lifted.
@@ -367,7 +371,7 @@ def close_incident(draft: Decision, incident: str, at: Instant) -> None:
     )
 
 
-def list_open_causes(draft: Decision, incident: str) -> list[str]:
+def list_open_causes(draft: AlertsDecision, incident: str) -> list[str]:
     """Return the open causes of an incident. Walks over all causes: use it for decisions only."""
     return [
         c.id

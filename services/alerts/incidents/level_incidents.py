@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from schemas.alerts import ReportChanged, ReportRow, Why
 from schemas.words import Level
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.incidents import incident_lifecycle
 from services.alerts.incidents.correlation import Placement, build_fallback_key
 from services.alerts.levels.levels import CRISIS, TERRITORY, Rises
@@ -16,7 +16,7 @@ from services.alerts.reports.report_facts import is_confirmed
 from services.alerts.rows import copy_with
 
 
-def open_level_incident(draft: Decision, rises: Rises) -> None:
+def open_level_incident(draft: AlertsDecision, rises: Rises) -> None:
     """Open an incident for a level below N3 that rose by reports without one.
 
     From N3 on the territory has an escalation of its own.
@@ -44,7 +44,7 @@ def open_level_incident(draft: Decision, rises: Rises) -> None:
     draft.alter(incident, "level", level=draft.level, why=row.why)
 
 
-def _list_reports_without_incident(draft: Decision, why: tuple[Why, ...]) -> list[ReportRow]:
+def _list_reports_without_incident(draft: AlertsDecision, why: tuple[Why, ...]) -> list[ReportRow]:
     """Return the reports behind a level that open no incident by themselves, oldest first."""
     told = {r.id: r for w in why for r in draft.told(w.reports)}
     free = (

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from schemas.alerts import DeadlineSettled, IncidentRow, ReportRow
+from schemas.alerts import IncidentRow, ReportRow
 from schemas.base import MINUTE_MS, Instant
 from schemas.causes import AllClearNoted, Cause, SilenceChanged, ZoneChanged
 from schemas.words import EventType as T
 from schemas.words import MsgType
 from services.alerts import tasks
 from services.alerts.causes.restoration import end_operator_outages
-from services.alerts.decision import Decision
+from services.alerts.deadlines import AllClearDue, SilenceDue
+from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN
 from services.alerts.incidents.families import find_own_key, get_river_level
 from services.alerts.reference import constants
@@ -37,7 +38,7 @@ _HIDDEN_TYPES: Final = {
 """Family → type of cause that an unknown site hides."""
 
 
-def extend_zone(draft: Decision, row: ReportRow, incident_id: str) -> None:
+def extend_zone(draft: AlertsDecision, row: ReportRow, incident_id: str) -> None:
     """Extend the zone of an incident by a confirmed report, and plan the check of its silent sites.
 
     Only families with a delay for silent sites have them judged. Rule D18, silent sites.
@@ -72,7 +73,7 @@ def extend_zone(draft: Decision, row: ReportRow, incident_id: str) -> None:
     _update_zone_sites(draft, incident_id, new)
 
 
-def restart_silence_delay(draft: Decision, incident_id: str) -> None:
+def restart_silence_delay(draft: AlertsDecision, incident_id: str) -> None:
     """Give the silent sites of a reopened incident their delay once more. Closing had ended it."""
     zone, incident = draft.state.zones.get(incident_id, Zone()), draft.incident(incident_id)
     silent = tuple(s for s in sorted(zone.sites) if _is_silent(draft, s, incident.opened_at))
@@ -92,7 +93,7 @@ def _get_silence_family(row: ReportRow, incident: IncidentRow) -> str:
     )
 
 
-def _get_silence_delay(draft: Decision, family: str) -> int | None:
+def _get_silence_delay(draft: AlertsDecision, family: str) -> int | None:
     """Return how long a site of the zone may be silent; None without such a rule.
 
     Rule D18, silent sites.
@@ -101,7 +102,7 @@ def _get_silence_delay(draft: Decision, family: str) -> int | None:
 
 
 def _record_zone(
-    draft: Decision,
+    draft: AlertsDecision,
     incident_id: str,
     communes: tuple[str, ...],
     sites: tuple[str, ...],
@@ -123,7 +124,7 @@ def _list_drawn_sites(row: ReportRow) -> tuple[str, ...]:
     return () if row.type in constants.SILENT_REPORT_TYPES else row.sites
 
 
-def _update_zone_sites(draft: Decision, incident_id: str, new: tuple[str, ...]) -> None:
+def _update_zone_sites(draft: AlertsDecision, incident_id: str, new: tuple[str, ...]) -> None:
     incident = draft.incident(incident_id)
     silent = tuple(sorted({*incident.zone_sites, *new} - set(incident.members)))
     if silent != incident.zone_sites:
@@ -131,7 +132,7 @@ def _update_zone_sites(draft: Decision, incident_id: str, new: tuple[str, ...]) 
 
 
 def _compute_growth(
-    draft: Decision, row: ReportRow, incident: IncidentRow, zone: Zone, family: str
+    draft: AlertsDecision, row: ReportRow, incident: IncidentRow, zone: Zone, family: str
 ) -> tuple[tuple[str, ...], Iterable[str]]:
     """Return the communes of the zone and the sites in it after this report."""
     territory = draft.territory
@@ -155,7 +156,7 @@ def _compute_growth(
 
 
 def _list_added_communes(
-    draft: Decision, row: ReportRow, incident: IncidentRow, zone: Zone, family: str
+    draft: AlertsDecision, row: ReportRow, incident: IncidentRow, zone: Zone, family: str
 ) -> tuple[str, ...]:
     communes = list_communes(row, draft.territory)
     match family:
@@ -187,7 +188,7 @@ def _list_added_communes(
             return ()
 
 
-def _list_named_communes(draft: Decision, incident: str) -> tuple[str, ...]:
+def _list_named_communes(draft: AlertsDecision, incident: str) -> tuple[str, ...]:
     """Return the communes that the operator has named: a growing figure may not repeat them."""
     cuts = (
         r
@@ -197,7 +198,7 @@ def _list_named_communes(draft: Decision, incident: str) -> tuple[str, ...]:
     return tuple(sorted({c for r in cuts for c in list_communes(r, draft.territory)}))
 
 
-def move_zone(draft: Decision, zone: Zone, into: str) -> None:
+def move_zone(draft: AlertsDecision, zone: Zone, into: str) -> None:
     """Move the zone of a merged incident to the other one.
 
     Pending judgements keep their times.
@@ -220,23 +221,23 @@ def move_zone(draft: Decision, zone: Zone, into: str) -> None:
         draft.emit(AllClearNoted(incident=into, since=zone.all_clear, due_at=zone.all_clear_due))
 
 
-def has_reported_since(draft: Decision, site: str, since: Instant) -> bool:
+def has_reported_since(draft: AlertsDecision, site: str, since: Instant) -> bool:
     """Return whether the site sent a confirmed report since then, by recording time. Rule D18."""
     known = draft.state.sites.get(site)
     return known is not None and known.last_word_at is not None and known.last_word_at >= since
 
 
-def on_silence_due(draft: Decision, incident_id: str, due: Instant) -> None:
+def on_silence_due(draft: AlertsDecision, incident_id: str, due: Instant) -> None:
     """Show the sites of a batch as unknown if they sent nothing since the incident's first fact."""
     zone, incident = draft.state.zones[incident_id], draft.incident(incident_id)
     sites = zone.batches.get(due, ())
-    draft.emit(DeadlineSettled(key=f"silence:{incident_id}:{due}"))
+    draft.settle_deadline(SilenceDue(incident_id, due))
     for site in sites:
         if _is_silent(draft, site, incident.opened_at):
             _mark_unknown(draft, site, "D18", incident)
 
 
-def _is_silent(draft: Decision, site: str, since: Instant) -> bool:
+def _is_silent(draft: AlertsDecision, site: str, since: Instant) -> bool:
     """Return whether a site sent nothing since then, and is not yet shown as silent.
 
     A site that is unknown because of an unconfirmed report counts as silent: denying the report is
@@ -248,7 +249,7 @@ def _is_silent(draft: Decision, site: str, since: Instant) -> bool:
     )
 
 
-def _mark_unknown(draft: Decision, site: str, rule: str, incident: IncidentRow) -> None:
+def _mark_unknown(draft: AlertsDecision, site: str, rule: str, incident: IncidentRow) -> None:
     hides = T.OUTAGE_POWER if rule == "D20" else _HIDDEN_TYPES.get(incident.kind)
     draft.emit(
         SilenceChanged(site=site, rule=rule, incident=incident.id, since=draft.now, hides=hides)
@@ -258,7 +259,7 @@ def _mark_unknown(draft: Decision, site: str, rule: str, incident: IncidentRow) 
     draft.unheard[site] = incident.id
 
 
-def is_hidden(draft: Decision, silence: SiteSilence, cause: Cause) -> bool:
+def is_hidden(draft: AlertsDecision, silence: SiteSilence, cause: Cause) -> bool:
     """Return whether a silence hides a cause: that of the same outage and incident.
 
     Rule D14, site status.
@@ -268,7 +269,7 @@ def is_hidden(draft: Decision, silence: SiteSilence, cause: Cause) -> bool:
     )
 
 
-def is_silence_over(draft: Decision, silence: SiteSilence, word: Instant) -> bool:
+def is_silence_over(draft: AlertsDecision, silence: SiteSilence, word: Instant) -> bool:
     """Return whether a report is new enough to end a silence.
 
     It must be recorded no earlier than the all-clear or the incident's first fact. A report that is
@@ -280,7 +281,7 @@ def is_silence_over(draft: Decision, silence: SiteSilence, word: Instant) -> boo
     return incident is None or word >= draft.incident(incident).opened_at
 
 
-def note_all_clear(draft: Decision, row: ReportRow, incident_id: str) -> None:
+def note_all_clear(draft: AlertsDecision, row: ReportRow, incident_id: str) -> None:
     """Apply the operator's all-clear, and judge silent sites an hour later.
 
     A repeated all-clear does not move that time. Rule D20, operator all-clear.
@@ -294,7 +295,7 @@ def note_all_clear(draft: Decision, row: ReportRow, incident_id: str) -> None:
         )
 
 
-def is_newest_figure(draft: Decision, row: ReportRow, incident: str) -> bool:
+def is_newest_figure(draft: AlertsDecision, row: ReportRow, incident: str) -> bool:
     """Return whether the report gives the newest current number of customers cut.
 
     Rule D7, late reports.
@@ -306,21 +307,21 @@ def is_newest_figure(draft: Decision, row: ReportRow, incident: str) -> bool:
     )
 
 
-def revoke_all_clear(draft: Decision, incident: str) -> None:
+def revoke_all_clear(draft: AlertsDecision, incident: str) -> None:
     """Revoke the all-clear, because customers are cut again."""
     zone = draft.state.zones.get(incident)
     if zone is not None and zone.all_clear is not None:
-        draft.emit(DeadlineSettled(key=f"allclear:{incident}"))
+        draft.settle_deadline(AllClearDue(incident))
 
 
-def on_all_clear_due(draft: Decision, incident_id: str) -> None:
+def on_all_clear_due(draft: AlertsDecision, incident_id: str) -> None:
     """Show sites as unknown that stayed silent since the all-clear and have no other cause.
 
     Their causes stay open. Works in batches.
     """
     zone, incident = draft.state.zones[incident_id], draft.incident(incident_id)
     since, state = zone.all_clear or draft.now, draft.state
-    draft.emit(DeadlineSettled(key=f"allclear:{incident_id}"))
+    draft.settle_deadline(AllClearDue(incident_id))
     silent: list[str] = []
     for site in incident.members:
         causes = [c for c in (state.causes[c] for c in state.site_causes.get(site, ())) if c.acting]
@@ -335,5 +336,5 @@ def on_all_clear_due(draft: Decision, incident_id: str) -> None:
         draft.emit(AllClearNoted(incident=incident_id, since=since, due_at=draft.now + 1))
 
 
-def _is_outage_of(draft: Decision, cause: Cause, incident_id: str) -> bool:
+def _is_outage_of(draft: AlertsDecision, cause: Cause, incident_id: str) -> bool:
     return cause.type is T.OUTAGE_POWER and draft.standing(cause.incident) == incident_id

@@ -24,7 +24,7 @@ from schemas.alerts import (
     Why,
 )
 from schemas.words import Level
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN
 from services.alerts.levels.predicates import leaves_of
 from services.alerts.levels.rulebook import Branch, LevelRule, StandDownRule, TriggerRule
@@ -45,7 +45,7 @@ class Rises:
     """Level of the territory before, if it rose."""
 
 
-def evaluate_rules(draft: Decision, touched: set[str]) -> Rises:
+def evaluate_rules(draft: AlertsDecision, touched: set[str]) -> Rises:
     """Evaluate the rules that read `touched`: raise levels, hold triggers, propose N4."""
     rises = Rises()
     draft.values.clear()
@@ -63,7 +63,7 @@ def evaluate_rules(draft: Decision, touched: set[str]) -> Rises:
 
 
 def _record_thresholds(
-    draft: Decision, branches: Iterable[Branch], scope: str | None
+    draft: AlertsDecision, branches: Iterable[Branch], scope: str | None
 ) -> list[Branch]:
     """Return the branches that begin to hold now, and record the thresholds of all given ones."""
     thresholds, found = draft.state.thresholds, list[Branch]()
@@ -89,7 +89,7 @@ def _record_thresholds(
 
 
 def _evaluate_levels(
-    draft: Decision, rules: tuple[LevelRule, ...], scope: str | None, rises: Rises
+    draft: AlertsDecision, rules: tuple[LevelRule, ...], scope: str | None, rises: Rises
 ) -> None:
     for rule in rules:
         crossed = _record_thresholds(draft, rule.branches, scope)
@@ -103,7 +103,7 @@ def _evaluate_levels(
 
 
 def _raise_incident(
-    draft: Decision, incident: str, level: Level, why: tuple[Why, ...], rises: Rises
+    draft: AlertsDecision, incident: str, level: Level, why: tuple[Why, ...], rises: Rises
 ) -> None:
     known = draft.incident(incident)
     if level <= known.level:
@@ -117,7 +117,9 @@ def _mark_reasons(why: tuple[Why, ...], level: Level) -> tuple[Why, ...]:
     return tuple(copy_with(w, {"args": {**w.args, "level": int(level)}}) for w in why)
 
 
-def raise_territory(draft: Decision, level: Level, why: tuple[Why, ...], rises: Rises) -> None:
+def raise_territory(
+    draft: AlertsDecision, level: Level, why: tuple[Why, ...], rises: Rises
+) -> None:
     """Raise the level of the territory at once, with its reasons. Rule D31, latched levels."""
     if level <= draft.level:
         return
@@ -139,7 +141,7 @@ def raise_territory(draft: Decision, level: Level, why: tuple[Why, ...], rises: 
     draft.emit(LevelChanged(row=row, previous=before))
 
 
-def _evaluate_proposals(draft: Decision, rules: tuple[LevelRule, ...]) -> None:
+def _evaluate_proposals(draft: AlertsDecision, rules: tuple[LevelRule, ...]) -> None:
     """Propose N4 without setting it; a person decides. Rule D30, proposed N4."""
     for rule in rules:
         crossed = _record_thresholds(draft, rule.branches, None)
@@ -162,7 +164,7 @@ def _evaluate_proposals(draft: Decision, rules: tuple[LevelRule, ...]) -> None:
         )
 
 
-def _evaluate_triggers(draft: Decision, rules: tuple[TriggerRule, ...], rises: Rises) -> None:
+def _evaluate_triggers(draft: AlertsDecision, rules: tuple[TriggerRule, ...], rises: Rises) -> None:
     for rule in rules:
         crossed = _record_thresholds(draft, rule.branches, None)
         if crossed:
@@ -170,7 +172,7 @@ def _evaluate_triggers(draft: Decision, rules: tuple[TriggerRule, ...], rises: R
         _measure(draft, rule)
 
 
-def _measure(draft: Decision, rule: TriggerRule) -> None:
+def _measure(draft: AlertsDecision, rule: TriggerRule) -> None:
     """Record the values behind a holding trigger if they have changed.
 
     Screens show them beside its reasons.
@@ -193,7 +195,9 @@ def _measure(draft: Decision, rule: TriggerRule) -> None:
         draft.emit(TriggerMeasured(row=TriggerValues(id=row.id, current=tuple(current))))
 
 
-def _hold_trigger(draft: Decision, rule: TriggerRule, crossed: list[Branch], rises: Rises) -> None:
+def _hold_trigger(
+    draft: AlertsDecision, rule: TriggerRule, crossed: list[Branch], rises: Rises
+) -> None:
     """Record that a trigger holds, or holds by one more branch, and raise its minimum level.
 
     Each branch is recorded once, with values: a refused plan returns with the branches that began
@@ -239,7 +243,7 @@ def _build_reason_key(why: Why) -> tuple[object, ...]:
     return why.code, why.metric, repr(sorted(why.args.items())), why.op, why.threshold
 
 
-def _evaluate_stand_downs(draft: Decision, rules: tuple[StandDownRule, ...]) -> None:
+def _evaluate_stand_downs(draft: AlertsDecision, rules: tuple[StandDownRule, ...]) -> None:
     """Record when the measured part of a stand-down begins or ceases to hold.
 
     It is recorded only for plans with a trigger that has held. Rule D52, stand-down.
@@ -262,7 +266,7 @@ def _evaluate_stand_downs(draft: Decision, rules: tuple[StandDownRule, ...]) -> 
         )
 
 
-def find_main_incident(draft: Decision, why: tuple[Why, ...]) -> str | None:
+def find_main_incident(draft: AlertsDecision, why: tuple[Why, ...]) -> str | None:
     """Return the incident behind most reports of these reasons, else the only open one.
 
     Ties go to the older incident.
@@ -276,7 +280,7 @@ def find_main_incident(draft: Decision, why: tuple[Why, ...]) -> str | None:
     return open_[0] if len(open_) == 1 else None
 
 
-def rearm_threshold(draft: Decision, threshold: str) -> None:
+def rearm_threshold(draft: AlertsDecision, threshold: str) -> None:
     """Arm a threshold after an hour below its margin.
 
     A trigger without any held branch is released.
@@ -290,7 +294,7 @@ def rearm_threshold(draft: Decision, threshold: str) -> None:
         draft.emit(TriggerChanged(row=copy_with(row, {"state": "released", "since": draft.now})))
 
 
-def rearm_thresholds(draft: Decision, scope: str | None) -> None:
+def rearm_thresholds(draft: AlertsDecision, scope: str | None) -> None:
     """Arm the thresholds that do not hold when a person lowers the level.
 
     They raise the level and call again once they hold. Rule D31, latched levels.
@@ -305,7 +309,7 @@ def rearm_thresholds(draft: Decision, scope: str | None) -> None:
             rearm_threshold(draft, threshold)
 
 
-def is_level_held(draft: Decision, level: Level, scope: str | None) -> bool:
+def is_level_held(draft: AlertsDecision, level: Level, scope: str | None) -> bool:
     """Return whether a predicate of this level, or a plan trigger that asks for it, still holds.
 
     Then a person must force the lower level. Rule D31, latched levels.

@@ -7,7 +7,7 @@ from typing import Final
 
 from schemas.alerts import IncidentRow
 from schemas.words import Level
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN
 from services.alerts.levels.metrics.declared import is_flag_true
 from services.alerts.reference.constants import (
@@ -22,7 +22,7 @@ _HAZARDS: Final = frozenset({*PHENOMENON_KIND.values(), "weather"})
 _YELLOW_RANK: Final = rank_colour(COLOURS[1])
 
 
-def propose_lowering(draft: Decision, ended: Iterable[str]) -> None:
+def propose_lowering(draft: AlertsDecision, ended: Iterable[str]) -> None:
     """Mark incidents that lost their last cause in this input; unmark those with a new one."""
     asked = {i for c in ended if (i := draft.standing(draft.state.causes[c].incident)) is not None}
     if "flags" in draft.touched():
@@ -43,7 +43,7 @@ def propose_lowering(draft: Decision, ended: Iterable[str]) -> None:
             draft.alter(id, "report", over_since=None)
 
 
-def is_incident_over(draft: Decision, row: IncidentRow) -> bool:
+def is_incident_over(draft: AlertsDecision, row: IncidentRow) -> bool:
     """Return whether no cause, vigilance or declaration of an incident holds.
 
     Walks over its sites.
@@ -67,7 +67,7 @@ def is_incident_over(draft: Decision, row: IncidentRow) -> bool:
     )
 
 
-def _list_open_causes(draft: Decision, row: IncidentRow) -> Iterable[str]:
+def _list_open_causes(draft: AlertsDecision, row: IncidentRow) -> Iterable[str]:
     for site in row.members:
         yield from draft.state.site_causes.get(site, ())
     for of_type in draft.state.placeless.values():

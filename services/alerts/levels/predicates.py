@@ -11,15 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from schemas.alerts import Why
 from schemas.predicates import AllOf, AnyOf, Measured, Not, Op, Predicate, Value
-from services.alerts.levels.metrics import BoundMetric, bind_metric
-
-if TYPE_CHECKING:
-    from services.alerts.decision import Decision
-    from services.alerts.reference.territory import Territory
+from services.alerts.levels.metrics import bind_metric
+from services.alerts.levels.metrics.base import BoundMetric
+from services.alerts.levels.metrics.context import MetricContext
+from services.alerts.reference.territory import Territory
 
 PredicateScope = str | None
 
@@ -32,16 +31,16 @@ class PredicateNode(Protocol):
         """Indexes of the state that the predicate depends on."""
         ...
 
-    def holds(self, draft: Decision, scope: PredicateScope) -> bool: ...
+    def holds(self, draft: MetricContext, scope: PredicateScope) -> bool: ...
 
-    def cleared(self, draft: Decision, scope: PredicateScope) -> bool:
+    def cleared(self, draft: MetricContext, scope: PredicateScope) -> bool:
         """Return whether the predicate is false by its margin, and may be armed again.
 
         Rule D31, thresholds.
         """
         ...
 
-    def why(self, draft: Decision, scope: PredicateScope) -> tuple[Why, ...]:
+    def why(self, draft: MetricContext, scope: PredicateScope) -> tuple[Why, ...]:
         """Return the comparisons that make the predicate hold, with values and reports."""
         ...
 
@@ -73,18 +72,18 @@ class Leaf:
     def reads(self) -> frozenset[str]:
         return self.metric.reads
 
-    def _value(self, draft: Decision, scope: PredicateScope) -> float | None:
+    def _value(self, draft: MetricContext, scope: PredicateScope) -> float | None:
         key = (self.number, scope)
         if key in draft.values:
             return draft.values[key]
         value = draft.values[key] = self.metric.value(draft, scope)
         return value
 
-    def holds(self, draft: Decision, scope: PredicateScope) -> bool:
+    def holds(self, draft: MetricContext, scope: PredicateScope) -> bool:
         value = self._value(draft, scope)
         return value is not None and _compare(value, self.source.op, self.threshold)
 
-    def cleared(self, draft: Decision, scope: PredicateScope) -> bool:
+    def cleared(self, draft: MetricContext, scope: PredicateScope) -> bool:
         value = self._value(draft, scope)
         if value is None:
             return True
@@ -96,14 +95,14 @@ class Leaf:
             case op:
                 return not _compare(value, op, self.threshold)
 
-    def why(self, draft: Decision, scope: PredicateScope) -> tuple[Why, ...]:
+    def why(self, draft: MetricContext, scope: PredicateScope) -> tuple[Why, ...]:
         if not self.holds(draft, scope):
             return ()
         measured = self.measured(draft, scope)
         assert measured is not None
         return (measured.model_copy(update={"reports": self.metric.reports(draft, scope)}),)
 
-    def measured(self, draft: Decision, scope: PredicateScope) -> Why | None:
+    def measured(self, draft: MetricContext, scope: PredicateScope) -> Why | None:
         """Return the value now, holding or not, without its reports; None if unknown."""
         value = self._value(draft, scope)
         if value is None:
@@ -124,13 +123,13 @@ class AnyNode:
     parts: tuple[PredicateNode, ...]
     reads: frozenset[str]
 
-    def holds(self, draft: Decision, scope: PredicateScope) -> bool:
+    def holds(self, draft: MetricContext, scope: PredicateScope) -> bool:
         return any(p.holds(draft, scope) for p in self.parts)
 
-    def cleared(self, draft: Decision, scope: PredicateScope) -> bool:
+    def cleared(self, draft: MetricContext, scope: PredicateScope) -> bool:
         return all(p.cleared(draft, scope) for p in self.parts)
 
-    def why(self, draft: Decision, scope: PredicateScope) -> tuple[Why, ...]:
+    def why(self, draft: MetricContext, scope: PredicateScope) -> tuple[Why, ...]:
         return tuple(w for p in self.parts for w in p.why(draft, scope))
 
 
@@ -139,13 +138,13 @@ class AllNode:
     parts: tuple[PredicateNode, ...]
     reads: frozenset[str]
 
-    def holds(self, draft: Decision, scope: PredicateScope) -> bool:
+    def holds(self, draft: MetricContext, scope: PredicateScope) -> bool:
         return bool(self.parts) and all(p.holds(draft, scope) for p in self.parts)
 
-    def cleared(self, draft: Decision, scope: PredicateScope) -> bool:
+    def cleared(self, draft: MetricContext, scope: PredicateScope) -> bool:
         return any(p.cleared(draft, scope) for p in self.parts)
 
-    def why(self, draft: Decision, scope: PredicateScope) -> tuple[Why, ...]:
+    def why(self, draft: MetricContext, scope: PredicateScope) -> tuple[Why, ...]:
         return (
             tuple(w for p in self.parts for w in p.why(draft, scope))
             if self.holds(draft, scope)
@@ -158,13 +157,13 @@ class NotNode:
     part: PredicateNode
     reads: frozenset[str]
 
-    def holds(self, draft: Decision, scope: PredicateScope) -> bool:
+    def holds(self, draft: MetricContext, scope: PredicateScope) -> bool:
         return not self.part.holds(draft, scope)
 
-    def cleared(self, draft: Decision, scope: PredicateScope) -> bool:
+    def cleared(self, draft: MetricContext, scope: PredicateScope) -> bool:
         return self.part.holds(draft, scope)
 
-    def why(self, draft: Decision, scope: PredicateScope) -> tuple[Why, ...]:
+    def why(self, draft: MetricContext, scope: PredicateScope) -> tuple[Why, ...]:
         return (Why(code="predicate:not", at=draft.now),) if self.holds(draft, scope) else ()
 
 
@@ -186,13 +185,13 @@ class ManualNode:
 
     reads: frozenset[str] = frozenset()
 
-    def holds(self, draft: Decision, scope: PredicateScope) -> bool:
+    def holds(self, draft: MetricContext, scope: PredicateScope) -> bool:
         return False
 
-    def cleared(self, draft: Decision, scope: PredicateScope) -> bool:
+    def cleared(self, draft: MetricContext, scope: PredicateScope) -> bool:
         return True
 
-    def why(self, draft: Decision, scope: PredicateScope) -> tuple[Why, ...]:
+    def why(self, draft: MetricContext, scope: PredicateScope) -> tuple[Why, ...]:
         return ()
 
 

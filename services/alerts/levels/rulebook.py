@@ -9,16 +9,16 @@ from typing import Any, Final
 
 from schemas import reference as ref
 from schemas.alerts import ReportRow
-from schemas.base import HOUR_MS, MINUTE_MS, Instant
+from schemas.base import HOUR_MS, Instant
 from schemas.predicates import AllOf, AnyOf, Manual, Measured, Predicate, list_measured
 from schemas.words import EventType, Level, PlanState
 from services.alerts.causes.site_impact import CauseImpactCache
-from services.alerts.levels.metrics import build_severity_key
+from services.alerts.levels.metrics import find_metric_type
+from services.alerts.levels.metrics.base import ALL, KIND, POLE, build_severity_key
 from services.alerts.levels.predicates import PredicateCompiler, PredicateNode
 from services.alerts.reference.constants import (
     CLOSURE_TYPES,
     ISOLATION_FLAG,
-    MEALS_MARK,
     READ_MEASURES,
     WINDOW_SCAN_MS,
 )
@@ -275,42 +275,18 @@ def _strip_manual_parts(predicate: Predicate | None) -> Predicate | None:
 def _compute_decays(leaves: Iterable[Measured]) -> dict[str, tuple[Instant, ...]]:
     found: dict[str, set[Instant]] = {"security": {WINDOW_SCAN_MS}, "cuts": {WINDOW_SCAN_MS}}
     for m in leaves:
-        if m.metric.startswith("security_"):
-            found["security"].add(max(WINDOW_SCAN_MS, int(m.args["window_min"] * MINUTE_MS)))
+        if (metric := find_metric_type(m)) is not None:
+            for index, span in metric.spans(m.args):
+                found.setdefault(index, set()).add(span)
     return {index: tuple(sorted(spans)) for index, spans in found.items()}
 
 
-_MARK_OF_METRIC: Final = {
-    "sites_hit": "hit",
-    "sites_out": "out",
-    "sites_closed": "closed",
-    "sites_evacuated": "evacuated",
-    "sites_partially_closed": "closing",
-}
-_KIND, _POLE, _ALL = "kind:", "pole:", ""
-
-
 def _compute_tracked_marks(leaves: Iterable[Measured]) -> dict[str, frozenset[str]]:
-    found: dict[str, set[str]] = {"out": {_POLE, _KIND}, "logistics": {_ALL}}
+    found: dict[str, set[str]] = {"out": {POLE, KIND}, "logistics": {ALL}}
     for m in leaves:
-        group = (
-            _POLE
-            if m.args.get("per") == "pole"
-            else _KIND
-            if "kind" in m.args or "kinds" in m.args
-            else _ALL
-        )
-        if m.metric in _MARK_OF_METRIC:
-            found.setdefault(_MARK_OF_METRIC[m.metric], set()).add(group)
-        elif m.metric == "catering_down":
-            found.setdefault(MEALS_MARK, set()).add(_KIND)
-        elif m.metric == "sites_with_cause":
-            found.setdefault(f"cause:{m.args['cause']}", set()).add(group)
-        elif m.metric == "restored_share":
-            for mark in ("cause", "lifted"):
-                found.setdefault(f"{mark}:{m.args['cause']}", set()).add(_ALL)
-        elif m.metric == "sites_staff_at_most":
-            found.setdefault(f"staff:{m.args['pct']}", set()).add(group)
+        if (metric := find_metric_type(m)) is not None:
+            for mark, group in metric.marks(m.args):
+                found.setdefault(mark, set()).add(group)
     return {mark: frozenset(groups) for mark, groups in found.items()}
 
 

@@ -163,3 +163,7 @@ HEAT_HAZARD: Final = "hazard:heat"
 def rank_colour(colour: str) -> int:
     """Return the position of a vigilance colour; -1 for an unknown word, below all others."""
     return COLOURS.index(colour) if colour in COLOURS else -1
+
+
+SHOWN_REPORTS: Final = 20
+"""Most reports that a reason cites."""

@@ -15,7 +15,7 @@ from schemas.reference_changes import (
     ReferenceChangeRow,
     ReferenceDrafted,
 )
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.pipeline import update_derived_state
 from services.alerts.rows import copy_with
 
@@ -24,7 +24,7 @@ SITES_PER_DEADLINE: Final = 25
 
 
 def record_change(
-    draft: Decision, row: ReferenceChangeRow, change: str, **values: Any
+    draft: AlertsDecision, row: ReferenceChangeRow, change: str, **values: Any
 ) -> ReferenceChangeRow:
     """Record a change with other values."""
     new = copy_with(row, {**values, "step": row.step + 1})
@@ -32,13 +32,13 @@ def record_change(
     return new
 
 
-def list_sections(draft: Decision, reference: str) -> list[ReferenceDrafted]:
+def list_sections(draft: AlertsDecision, reference: str) -> list[ReferenceDrafted]:
     """Return the drafted sections of a version in publishing order."""
     found = (draft.state.drafted.get(f"{reference}/{section}") for section in PUBLISHING_ORDER)
     return [section for section in found if section is not None]
 
 
-def find_hindrance(draft: Decision, row: ReferenceChangeRow) -> str | None:
+def find_hindrance(draft: AlertsDecision, row: ReferenceChangeRow) -> str | None:
     """Return why this change cannot come into force now, or None.
 
     A version published since its base must not be overwritten, and no version may mix sections of
@@ -49,7 +49,7 @@ def find_hindrance(draft: Decision, row: ReferenceChangeRow) -> str | None:
     return "load_under_way" if draft.state.staged else None
 
 
-def load_section(draft: Decision, published: ReferencePublished) -> None:
+def load_section(draft: AlertsDecision, published: ReferencePublished) -> None:
     """Load a section from outside; after the last one, everything is judged again."""
     for row in _list_approved_changes(draft):
         if row.published:  # its sections and these would mix in one version
@@ -63,16 +63,16 @@ def load_section(draft: Decision, published: ReferencePublished) -> None:
         _fail_outdated_changes(draft)
 
 
-def on_change_due(draft: Decision, rest: str) -> None:
+def on_change_due(draft: AlertsDecision, id: str) -> None:
     """Apply a due change: its next section, or its next sites. Other inputs may come in between."""
-    row = draft.state.reference_changes[rest.rpartition(":")[0]]
+    row = draft.state.reference_changes[id]
     if row.state is ChangeState.APPROVED:
         _publish_section(draft, row)
     else:
         _judge_next_sites(draft, row)
 
 
-def _publish_section(draft: Decision, row: ReferenceChangeRow) -> None:
+def _publish_section(draft: AlertsDecision, row: ReferenceChangeRow) -> None:
     if not row.published and (cause := find_hindrance(draft, row)) is not None:
         record_change(draft, row, "failed", state=ChangeState.FAILED, cause=cause, next_at=None)
         return
@@ -99,7 +99,7 @@ def _publish_section(draft: Decision, row: ReferenceChangeRow) -> None:
     _fail_outdated_changes(draft)
 
 
-def _judge_next_sites(draft: Decision, row: ReferenceChangeRow) -> None:
+def _judge_next_sites(draft: AlertsDecision, row: ReferenceChangeRow) -> None:
     sites = [site for site in sorted(draft.state.site_causes) if site > (row.judged or "")]
     _mark_sites_for_judgement(draft, sites[:SITES_PER_DEADLINE])
     more = len(sites) > SITES_PER_DEADLINE
@@ -112,14 +112,14 @@ def _judge_next_sites(draft: Decision, row: ReferenceChangeRow) -> None:
     )
 
 
-def _mark_sites_for_judgement(draft: Decision, sites: list[str]) -> None:
+def _mark_sites_for_judgement(draft: AlertsDecision, sites: list[str]) -> None:
     draft.doubtful.update(sites)
     draft.stirred.update(
         dict.fromkeys(cause for site in sites for cause in draft.state.site_causes[site])
     )
 
 
-def _fail_outdated_changes(draft: Decision) -> None:
+def _fail_outdated_changes(draft: AlertsDecision) -> None:
     """Fail the approved changes that build on another version than the one in force."""
     for row in _list_approved_changes(draft):
         if row.base != draft.state.version:
@@ -128,7 +128,7 @@ def _fail_outdated_changes(draft: Decision) -> None:
             )
 
 
-def _list_approved_changes(draft: Decision) -> list[ReferenceChangeRow]:
+def _list_approved_changes(draft: AlertsDecision) -> list[ReferenceChangeRow]:
     return [
         row
         for _, row in sorted(draft.state.reference_changes.items())

@@ -15,7 +15,7 @@ from schemas.alerts import Held, ReportRow
 from schemas.base import HOUR_MS, Instant
 from schemas.words import EventType as T
 from services.alerts import tasks
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.reference import constants
 from services.alerts.reference.territory import Territory
 from services.alerts.reports.report_facts import (
@@ -39,7 +39,9 @@ _TIME_MEASURES: Final = frozenset({"estimated_end"})
 """Measures with the end of the reported trouble as value."""
 
 
-def hold_unentitled_parts(draft: Decision, row: ReportRow) -> tuple[ReportRow, tuple[str, ...]]:
+def hold_unentitled_parts(
+    draft: AlertsDecision, row: ReportRow
+) -> tuple[ReportRow, tuple[str, ...]]:
     """Return the report without the parts that may not count yet, and the reports that it confirms.
 
     Those are held reports that needed a second reading.
@@ -80,7 +82,7 @@ def release_held_parts(row: ReportRow) -> ReportRow:
     )
 
 
-def ask_for_confirmation(draft: Decision, report: str) -> None:
+def ask_for_confirmation(draft: AlertsDecision, report: str) -> None:
     """Ask the situation cell to confirm the held parts of a report, if it has any."""
     row = draft.state.reports.get(report)
     if row is not None and row.held is not None:
@@ -95,7 +97,7 @@ def ask_for_confirmation(draft: Decision, report: str) -> None:
         )
 
 
-def _judge_measure(draft: Decision, row: ReportRow) -> tuple[str | None, tuple[str, ...]]:
+def _judge_measure(draft: AlertsDecision, row: ReportRow) -> tuple[str | None, tuple[str, ...]]:
     """Return the flag that holds a measure, and the held reports that this reading confirms."""
     m = row.measure
     rule = draft.territory.measure_rules.get(m.name or "") if m is not None else None
@@ -132,7 +134,7 @@ def _get_maximum(rule: ref.MeasureRule, row: ReportRow, territory: Territory) ->
 
 
 def _judge_step(
-    draft: Decision, row: ReportRow, rule: ref.MeasureRule, value: float
+    draft: AlertsDecision, row: ReportRow, rule: ref.MeasureRule, value: float
 ) -> tuple[str | None, tuple[str, ...]]:
     """Hold a value that is too far from the last one, until a second reading is near it."""
     last = draft.state.readings.get(f"{rule.name}|{get_measured_place(row)}")
@@ -147,7 +149,7 @@ def _judge_step(
 
 
 def _list_waiting_reports(
-    draft: Decision, row: ReportRow, rule: ref.MeasureRule
+    draft: AlertsDecision, row: ReportRow, rule: ref.MeasureRule
 ) -> Iterator[ReportRow]:
     """Yield the confirmed reports at this place that wait for a second reading.
 
@@ -238,7 +240,7 @@ def _is_systemwide_outage(row: ReportRow, territory: Territory) -> bool:
     )
 
 
-def _can_declare_colour(draft: Decision, row: ReportRow) -> bool:
+def _can_declare_colour(draft: AlertsDecision, row: ReportRow) -> bool:
     """Return whether the source gives the phenomenon's colours, or repeats the one in force."""
     measures = draft.territory.measures
     if row.type is not T.WEATHER_ALERT or measures is None or not measures.vigilances:

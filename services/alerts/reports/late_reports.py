@@ -10,7 +10,7 @@ from schemas.base import Instant
 from schemas.causes import Cause
 from schemas.words import EventType
 from services.alerts.causes.merging import is_daily
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.reference.calendar import find_end_of_day
 from services.alerts.reference.constants import FUTURE_AFTER_MS
 from services.alerts.reference.territory import build_supplier_flag
@@ -32,7 +32,7 @@ from services.alerts.reports.report_facts import (
 from services.alerts.rows import sort_by_id
 
 
-def find_newest_cause(row: ReportRow, windowed: bool, draft: Decision) -> Cause | None:
+def find_newest_cause(row: ReportRow, windowed: bool, draft: AlertsDecision) -> Cause | None:
     """Return the newest cause that a report is about, open or lifted. Rule D4, duplicates."""
     id = draft.state.cause_keys.get(build_cause_key(build_subject_key(row), windowed))
     return draft.state.causes[id] if id is not None else None
@@ -47,7 +47,7 @@ def is_superseded_by(row: ReportRow, told: tuple[Instant, str]) -> bool:
     return row.occurred_at < told[0] or (row.occurred_at == told[0] and row.source == told[1])
 
 
-def date_arrival(draft: Decision, site: str | None, recorded_at: Instant) -> Instant:
+def date_arrival(draft: AlertsDecision, site: str | None, recorded_at: Instant) -> Instant:
     """Return the time of a report without one: its arrival, after every earlier report of its site.
 
     The clock of a simulated realm stands between two steps, while other reports carry the time that
@@ -66,7 +66,7 @@ def date_arrival(draft: Decision, site: str | None, recorded_at: Instant) -> Ins
 
 
 def find_newest_end(
-    draft: Decision, site: str | None, type_: EventType
+    draft: AlertsDecision, site: str | None, type_: EventType
 ) -> tuple[Instant, str] | None:
     """Return the newest report that ends a trouble of this type at the site.
 
@@ -82,7 +82,7 @@ def find_newest_end(
 
 
 def find_superseding_event(
-    draft: Decision, row: ReportRow, incident: str | None, known: Cause | None
+    draft: AlertsDecision, row: ReportRow, incident: str | None, known: Cause | None
 ) -> tuple[Instant, str] | None:
     """Return when, and by which report, a late report's trouble ended; None if it may still hold.
 
@@ -119,7 +119,7 @@ def find_superseding_event(
 
 
 def _find_power_restoration(
-    draft: Decision, row: ReportRow, incident: str | None
+    draft: AlertsDecision, row: ReportRow, incident: str | None
 ) -> tuple[Instant, str] | None:
     """Return the operator's all-clear, (when, report), after a report of customers cut.
 
@@ -136,7 +136,7 @@ def _find_power_restoration(
     )
 
 
-def _find_service_restoration(draft: Decision, row: ReportRow) -> tuple[Instant, str] | None:
+def _find_service_restoration(draft: AlertsDecision, row: ReportRow) -> tuple[Instant, str] | None:
     """Return when, and by which report, all failed systems or suppliers worked again.
 
     Only restorations after the report count. Rule D7, late reports.
@@ -157,7 +157,7 @@ def _find_service_restoration(draft: Decision, row: ReportRow) -> tuple[Instant,
 
 
 def _find_first_restoration(
-    draft: Decision, thing: str, row: ReportRow
+    draft: AlertsDecision, thing: str, row: ReportRow
 ) -> tuple[Instant, str] | None:
     """Return the first restoration of a system or supplier after the report."""
     kind, _, name = thing.partition(":")
@@ -172,7 +172,7 @@ def _find_first_restoration(
     )
 
 
-def _find_revocation(draft: Decision, row: ReportRow) -> tuple[Instant, str] | None:
+def _find_revocation(draft: AlertsDecision, row: ReportRow) -> tuple[Instant, str] | None:
     """Return when, and by which report, a declaration was revoked after this older report of it.
 
     Rule D7, late reports.
@@ -189,7 +189,7 @@ def _find_revocation(draft: Decision, row: ReportRow) -> tuple[Instant, str] | N
     return None if is_ahead(row.effective, flag.since) else (flag.since, told.id)
 
 
-def _find_earlier_lifted_cause(draft: Decision, known: Cause, row: ReportRow) -> Cause | None:
+def _find_earlier_lifted_cause(draft: AlertsDecision, known: Cause, row: ReportRow) -> Cause | None:
     """Return an earlier cause of the same key that was lifted after this report's time.
 
     The report is about that cause. Walks over all causes: late reports are rare.

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from services.console.i18n import N_, Translator, get_translator
 from services.console.texts import words as w
 from services.console.texts import world
+from services.console.texts.metrics import METRIC_TEXTS, Args, Scalar
 from services.console.texts.names import TerritoryNames
-
-Scalar = str | int | float | bool | None
-Args = Mapping[str, Scalar | list[str] | list[int]]
 
 
 class ReasonLike(Protocol):
@@ -52,17 +50,6 @@ class ReasonText:
 
 
 _SIGNS = {">=": "≥", ">": ">", "<=": "≤", "<": "<", "==": "="}
-_PERCENT_METRICS = {
-    "activity_rto_pct",
-    "activity_dmia_pct",
-    "activity_capacity_min",
-    "absence_rate",
-    "forecast_absence",
-    "restored_share",
-    "headcount_pct",
-}
-_UNITS = {"river_level": "m", "gas_leak_distance_m": "m", "expected_unavailability_h": "h"}
-
 RULE_SENTENCES = {
     "silence": N_("aucune information de ce site depuis que sa zone est touchée"),
     "D18": N_("aucune information de ce site depuis que sa zone est touchée"),
@@ -100,189 +87,6 @@ RULE_SENTENCES = {
 """Sentence of a rule code; a code may carry more after a colon (`D22:power`)."""
 
 
-def _to_list(value: Scalar | list[str] | list[int] | None) -> list[str]:
-    return (
-        []
-        if value is None
-        else [str(v) for v in value]
-        if isinstance(value, list)
-        else [str(value)]
-    )
-
-
-def _name_kinds(args: Args, _: Translator) -> str:
-    kinds = _to_list(args.get("kinds")) or _to_list(args.get("kind"))
-    return (
-        w.join_words([w.translate_code(world.KIND_MANY, k, _) for k in kinds], _)
-        if kinds
-        else _("sites")
-    )
-
-
-def _name_scope(scope: str | None, names: TerritoryNames, _: Translator) -> str:
-    match (scope or "global").split(":", 1):
-        case ["kind", kind]:
-            return w.translate_code(world.KIND_MANY, kind, _)
-        case ["pole", pole]:
-            return names.pole(pole, _.lang)
-        case ["site", site]:
-            return names.site(site)
-        case _:
-            return _("tout le Département")
-
-
-def _name_activities(args: Args, names: TerritoryNames, _: Translator) -> str:
-    if ids := _to_list(args.get("activities")):
-        return ", ".join(ids)
-    if crit := _to_list(args.get("criticality")):
-        label = _(
-            "les activités de criticité {list}",
-            list=_("{first} ou {last}", first=crit[0], last=crit[-1]) if len(crit) > 1 else crit[0],
-        )
-        return f"{label}, {names.pole(str(args['pole']), _.lang)}" if "pole" in args else label
-    return _("les activités")
-
-
-def _name_metric(metric: str, args: Args, names: TerritoryNames, _: Translator) -> str:  # noqa: C901  long match
-    """Return the quantity that a metric counts, without its value."""
-    match metric:
-        case "open_incidents":
-            return _("incidents ouverts")
-        case "level":
-            return _("niveau du territoire")
-        case "vigilance":
-            return _(
-                "vigilance {phenomenon}",
-                phenomenon=w.join_words(
-                    [
-                        w.translate_code(world.PHENOMENON, p, _)
-                        for p in _to_list(args.get("phenomenon"))
-                    ],
-                    _,
-                ),
-            )
-        case "river_level":
-            return _(
-                "niveau de la Seine à {station}",
-                station=world.name_station(str(args.get("station", ""))),
-            )
-        case "flag":
-            return w.translate_code(world.FLAG, str(args.get("name", "")), _)
-        case "max_severity":
-            return _name_severity(args, _)
-        case "sites_hit":
-            return (
-                _("sites touchés dans un même pôle")
-                if args.get("per") == "pole"
-                else _("{kinds} touchés", kinds=_name_kinds(args, _))
-            )
-        case "sites_out":
-            return _("{kinds} hors service", kinds=_name_kinds(args, _))
-        case "sites_closed":
-            return _("{kinds} fermés", kinds=_name_kinds(args, _))
-        case "sites_evacuated":
-            return _("{kinds} évacués", kinds=_name_kinds(args, _))
-        case "sites_partially_closed":
-            return _(
-                "{kinds} fermés, même en partie, sous {n} h",
-                kinds=_name_kinds(args, _),
-                n=args.get("horizon_h", 0),
-            )
-        case "sites_staff_at_most":
-            return _(
-                "{kinds} à {pct} % d’agents au plus",
-                kinds=_name_kinds(args, _),
-                pct=args.get("pct", 0),
-            )
-        case "sites_below_opening":
-            return _("{kinds} sous le minimum d’ouverture", kinds=_name_kinds(args, _))
-        case "poles_out":
-            return _(
-                "pôles ayant chacun au moins {n} sites hors service", n=args.get("min_sites", 0)
-            )
-        case "sites_with_cause":
-            return (
-                f"{_name_kinds(args, _)} {w.translate_code(w.CAUSE, str(args.get('cause', '')), _)}"
-            )
-        case "outage_power_sites":
-            return _("sites privés de courant en {n} min", n=args.get("window_min", 0))
-        case "expected_unavailability_h":
-            return _("indisponibilité prévue ({kinds})", kinds=_name_kinds(args, _))
-        case "customers_cut":
-            return _("clients coupés")
-        case "supplier_illness":
-            return _(
-                "malades rattachés à une même cuisine en {n} h",
-                n=int(float(str(args.get("window_min") or 0)) / 60),
-            )
-        case "catering_down":
-            return _("{kinds} sans repas", kinds=_name_kinds(args, _))
-        case "absence_rate":
-            return _(
-                "absences, {scope}", scope=_name_scope(_get_first(args.get("scope")), names, _)
-            )
-        case "forecast_absence":
-            return _(
-                "absences annoncées, {scope}",
-                scope=_name_scope(_get_first(args.get("scope")), names, _),
-            )
-        case "evacuees":
-            return _("personnes évacuées")
-        case "security_events":
-            return (
-                _("événements de sûreté dans une commune")
-                if args.get("per") == "commune"
-                else _("événements de sûreté")
-            )
-        case "security_communes":
-            return _("communes touchées par des violences")
-        case "road_closed":
-            return _("{road} fermée", road=args.get("road", ""))
-        case "gas_leak_distance_m":
-            return _("fuite de gaz, distance du site le plus proche")
-        case "activity_rto_pct":
-            return _("RTO consommé, {activities}", activities=_name_activities(args, names, _))
-        case "activity_dmia_pct":
-            return _("DMIA consommée, {activities}", activities=_name_activities(args, names, _))
-        case "activity_capacity_min":
-            return _(
-                "capacité la plus basse, {activities}", activities=_name_activities(args, names, _)
-            )
-        case "activities_interrupted":
-            return _("activités interrompues")
-        case "transverse_loss":
-            return _("perte transverse : isolement total ou site central perdu 72 h")
-        case "system_down":
-            return _(
-                "systèmes arrêtés : {systems}",
-                systems=", ".join(
-                    world.name_dependency(s, _) for s in _to_list(args.get("systems"))
-                ),
-            )
-        case "rumour_severity":
-            return _("rumeur la plus grave")
-        case "logistics_need_sites":
-            return _("sites ayant besoin d’eau, de chauffage ou de froid")
-        case "restored_share":
-            return _("sites rétablis")
-        case "headcount_pct":
-            return _("recensement")
-        case _:
-            return metric
-
-
-def _get_first(value: Scalar | list[str] | list[int] | None) -> str | None:
-    return next(iter(_to_list(value)), None)
-
-
-def _name_severity(args: Args, _: Translator) -> str:
-    if args.get("where") == "field":
-        return _("gravité la plus forte sur le terrain")
-    if args.get("where") == "territory":
-        return _("gravité annoncée pour tout le territoire")
-    return _("gravité la plus forte, {kinds}", kinds=_name_kinds(args, _))
-
-
 def format_metric_value(metric: str | None, value: Scalar, _: Translator) -> str:
     """Format a value of a metric with its unit: `76 %`, `N3`, `orange`, `180 000`."""
     if isinstance(value, bool) or value is None:
@@ -292,9 +96,8 @@ def format_metric_value(metric: str | None, value: Scalar, _: Translator) -> str
     if metric == "level":
         return f"N{int(value)}"
     text = w.format_number(value, _.lang)
-    if metric in _PERCENT_METRICS:
-        return f"{text}\u00a0%"
-    return f"{text}\u00a0{_UNITS[metric]}" if metric in _UNITS else text
+    row = METRIC_TEXTS.get(metric or "")
+    return f"{text}\u00a0{row.unit}" if row is not None and row.unit else text
 
 
 def describe_reason(why: ReasonLike, names: TerritoryNames, lang: str) -> ReasonText:
@@ -302,7 +105,8 @@ def describe_reason(why: ReasonLike, names: TerritoryNames, lang: str) -> Reason
     _ = get_translator(lang)
     if why.metric is None:
         return ReasonText(_describe_author(why, names, _) or _describe_rule(why, _))
-    label = _name_metric(why.metric, why.args, names, _)
+    row = METRIC_TEXTS.get(why.metric)
+    label = why.metric if row is None else row.name(why.args, names, _)
     if isinstance(why.threshold, bool):
         return (
             ReasonText(label)

@@ -28,13 +28,14 @@ from schemas.callouts import (
 from schemas.delivery import NotificationRow
 from schemas.ranks import HOLD_ROLE, SITE_MANAGER_ROLE, may_count, may_decide
 from schemas.realms import derive_id
-from schemas.runtime import CommandApplied, CommandRefused
+from schemas.runtime import CommandApplied
 from schemas.words import Channel, NotificationState
 from services.delivery.notifications import attempts
 from services.delivery.notifications.channel_order import choose_channels
 from services.delivery.notifications.channel_policies import DeliveryRules
 from services.delivery.notifications.rate_limits import ChannelPacing
 from services.runtime.decider.maps import Map
+from services.runtime.decider.refusal import RefusedCommand
 
 PROGRESS_INTERVAL_MS: Final = 2000
 """Interval between progress rows."""
@@ -205,21 +206,6 @@ def compute_progress(
     )
 
 
-def _refuse_command(
-    command: DraftCallOut | StartCallOut | StopCallOut, command_id: str, status: int, code: str
-) -> list[Fact]:
-    return [
-        CommandRefused.model_validate(
-            {
-                "command_id": command_id,
-                "command": type(command).__name__,
-                "status": status,
-                "code": code,
-            }
-        )
-    ]
-
-
 def decide_callout(
     known: CallOutProgress | None,
     command: DraftCallOut | StartCallOut | StopCallOut,
@@ -253,9 +239,9 @@ def decide_draft(
 ) -> list[Fact]:
     """List people on a draft; the estimates come with the last chunk."""
     if not _can_call(command.role, command.kind if known is None else known.row.kind):
-        return _refuse_command(command, command_id, 403, "role_not_allowed")
+        raise RefusedCommand(403, "role_not_allowed")
     if known is not None and known.row.state != "draft":
-        return _refuse_command(command, command_id, 409, "callout_started")
+        raise RefusedCommand(409, "callout_started")
     row = (
         known.row
         if known is not None
@@ -303,11 +289,11 @@ def decide_start(
 ) -> list[Fact]:
     """Start sending."""
     if not _can_call(command.role, "callout" if known is None else known.row.kind):
-        return _refuse_command(command, command_id, 403, "role_not_allowed")
+        raise RefusedCommand(403, "role_not_allowed")
     if known is None:
-        return _refuse_command(command, command_id, 404, "callout_not_found")
+        raise RefusedCommand(404, "callout_not_found")
     if known.row.state != "draft":
-        return _refuse_command(command, command_id, 409, "callout_started")
+        raise RefusedCommand(409, "callout_started")
     row = known.row.model_copy(update={"state": "running", "started_at": now, "by": command.author})
     return [
         CallOutChanged(row=row),
@@ -325,11 +311,11 @@ def decide_stop(
 ) -> list[Fact]:
     """Stop sending to people that have no message yet."""
     if not _can_call(command.role, "callout" if known is None else known.row.kind):
-        return _refuse_command(command, command_id, 403, "role_not_allowed")
+        raise RefusedCommand(403, "role_not_allowed")
     if known is None:
-        return _refuse_command(command, command_id, 404, "callout_not_found")
+        raise RefusedCommand(404, "callout_not_found")
     if known.row.state not in ("draft", "running"):
-        return _refuse_command(command, command_id, 409, "callout_over")
+        raise RefusedCommand(409, "callout_over")
     row = compute_progress(known, rules, pacing, now).model_copy(
         update={"state": "stopped", "ended_at": now, "eta_at": None}
     )

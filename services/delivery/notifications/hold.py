@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from schemas.base import Command, Fact, Instant
+from schemas.base import Fact, Instant
 from schemas.commands import HoldSending, ReleaseSending
 from schemas.delivery import HoldChanged, HoldRow
 from schemas.ranks import HOLD_ROLE, may_decide
-from schemas.runtime import CommandApplied, CommandRefused
-
-
-def _refuse_command(command: Command, command_id: str, status: int, code: str) -> list[Fact]:
-    return [
-        CommandRefused.model_validate(
-            {
-                "command_id": command_id,
-                "command": type(command).__name__,
-                "status": status,
-                "code": code,
-            }
-        )
-    ]
+from schemas.runtime import CommandApplied
+from services.runtime.decider.refusal import RefusedCommand
 
 
 def decide_hold(command: HoldSending, command_id: str, now: Instant) -> list[Fact]:
     """Hold sending, or move the end of a hold; needs a reason and a future end."""
     if not may_decide(command.role, HOLD_ROLE):
-        return _refuse_command(command, command_id, 403, "role_not_allowed")
+        raise RefusedCommand(403, "role_not_allowed")
     if not command.reason:
-        return _refuse_command(command, command_id, 409, "reason_required")
+        raise RefusedCommand(409, "reason_required")
     if command.until <= now:
-        return _refuse_command(command, command_id, 409, "until_past")
+        raise RefusedCommand(409, "until_past")
     row = HoldRow(
         held=True, until=command.until, by=command.author, reason=command.reason, since=now
     )
@@ -46,9 +34,9 @@ def decide_release(
 ) -> list[Fact]:
     """End a hold before its time."""
     if not may_decide(command.role, HOLD_ROLE):
-        return _refuse_command(command, command_id, 403, "role_not_allowed")
+        raise RefusedCommand(403, "role_not_allowed")
     if hold is None or not hold.held:
-        return _refuse_command(command, command_id, 409, "not_held")
+        raise RefusedCommand(409, "not_held")
     released = HoldRow(held=False, by=command.author, reason=command.reason, since=now)
     return [
         HoldChanged(row=released),

@@ -8,9 +8,10 @@ from schemas.base import Fact, Instant
 from schemas.calling import AnswerReceived
 from schemas.commands import AnswerNotification
 from schemas.delivery import NotificationChanged, NotificationRow
-from schemas.runtime import CommandApplied, CommandRefused
+from schemas.runtime import CommandApplied
 from schemas.words import Answer, Channel
 from services.delivery.notifications.attempts import is_granted, supersede_planned, update_state
+from services.runtime.decider.refusal import RefusedCommand
 
 _COMMAND = "AnswerNotification"
 ANSWER_REASONS: Final = frozenset(Answer)
@@ -46,32 +47,12 @@ def decide_answer(
     to come.
     """
     if row is None:
-        return [
-            CommandRefused(
-                command_id=command_id, command=_COMMAND, status=404, code="notification_not_found"
-            )
-        ]
+        raise RefusedCommand(404, "notification_not_found")
     values: dict[str, str | int | float | bool | None] = {"notification": row.id}
     if command.person != row.person:
-        return [
-            CommandRefused(
-                command_id=command_id,
-                command=_COMMAND,
-                status=403,
-                code="not_addressee",
-                values=values,
-            )
-        ]
+        raise RefusedCommand(403, "not_addressee", **values)
     if not row.answer_expected:
-        return [
-            CommandRefused(
-                command_id=command_id,
-                command=_COMMAND,
-                status=409,
-                code="answer_not_expected",
-                values=values,
-            )
-        ]
+        raise RefusedCommand(409, "answer_not_expected", **values)
     instead = command.instead if command.answer is Answer.DECLINE else None
     repeated = row.answer == command.answer.value and instead is None
     applied = CommandApplied(

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 import orjson
 
@@ -59,11 +59,9 @@ from services.runtime.decider.inputs import (
 )
 from services.runtime.decider.protocol import Decider, EvolvedFacts, Firing, Input
 from services.runtime.decider.realm_state import RealmState, Watermark
+from services.runtime.decider.refusal import RefusedCommand
 from services.runtime.log.transaction import FactRecord, TransactionSource
 from services.runtime.process.exits import Stop
-
-if TYPE_CHECKING:
-    from services.runtime.decider.machine import Machine
 
 S = TypeVar("S")
 
@@ -162,6 +160,22 @@ def advance_realm_state(
     )
 
 
+class RealmMachine(Protocol[S]):
+    """The decider of a realm, with everything that the application of an input asks of it."""
+
+    decider: Decider[S]
+    service: str
+    opens_realms: bool
+
+    def opened(self, realm: str, fact: RealmOpened, record: FactRecord) -> RealmState[S]:
+        """Return the first state of a realm."""
+        ...
+
+    def next_due(self, state: RealmState[S] | None) -> Instant | None:
+        """Return the earliest deadline; a closed realm has none."""
+        ...
+
+
 class Application(Generic[S]):
     """The application of one input, which collects facts while the state evolves."""
 
@@ -169,7 +183,7 @@ class Application(Generic[S]):
 
     def __init__(
         self,
-        machine: Machine[S],
+        machine: RealmMachine[S],
         state: RealmState[S] | None,
         record: InputRecord,
         envelope: Envelope,
@@ -238,13 +252,7 @@ class Application(Generic[S]):
     def answer_refused(self, message: Command, status: int, code: str) -> AppliedInput[S]:
         """Refuse a command in the name of the runtime; the caller waits for this answer."""
         at = self.record.timestamp if self.state is None else self.state.now
-        refused = {
-            "command_id": self.envelope.id,
-            "command": type(message).__name__,
-            "status": status,
-            "code": code,
-        }
-        self.take(CommandRefused.model_validate(refused), at)
+        self.take(self.refused(message, status, code), at)
         return self.result(at, None)
 
     def open(self, message: OpenRealm | RealmOpened) -> AppliedInput[S]:
@@ -406,14 +414,7 @@ class Application(Generic[S]):
         return CommandApplied(command_id=self.envelope.id, command=type(message).__name__)
 
     def refused(self, message: Command, status: int, code: str) -> CommandRefused:
-        return CommandRefused.model_validate(
-            {
-                "command_id": self.envelope.id,
-                "command": type(message).__name__,
-                "status": status,
-                "code": code,
-            }
-        )
+        return RefusedCommand(status, code).to_fact(self.envelope.id, message)
 
     def fire_until(self, now: Instant, live: bool, firing_bytes: int) -> None:
         """Fire the deadlines due by `now`, earliest first, as far as their facts fit.

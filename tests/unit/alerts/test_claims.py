@@ -12,7 +12,7 @@ from schemas.commands import CompleteTask, ConfirmReport, DenyReport, LinkReport
 from schemas.reports import Measure, ReportReceived, Window
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Certainty, EventType, IncidentState, MsgType
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.evolve.causes import evolve_cause
 from services.alerts.evolve.crisis import evolve_incident
 from services.alerts.levels.metrics.base import MetricRequest
@@ -1370,7 +1370,7 @@ def test_a_rate_of_absence_takes_what_it_says_of_the_capacity_and_the_presence(
 
 def test_a_reception_centre_that_is_not_open_is_no_need(scene: Scene) -> None:
     scene.report(0, "info", "gym-03", measure=Measure(name="reception_centre", value=False))
-    draft = Decision(
+    draft = AlertsDecision(
         scene.state, Firing(Deadline(scene.at(1), "x"), scene.realm, scene.realm, scene.at(1))
     )
     assert make_logistics_need(MetricRequest({}, draft.territory, {})).value(draft, None) == 0

@@ -11,7 +11,7 @@ from schemas.commands import LinkReport, MergeIncidents, ResolveIncident, SetLev
 from schemas.reports import Measure
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import EventType, Level
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.levels.metrics.base import MetricRequest
 from services.alerts.levels.metrics.windows import make_cut_sites
 from services.runtime.decider.protocol import Deadline, Firing
@@ -762,7 +762,7 @@ def test_cuts_of_both_count_together_after_a_merge(scene: Scene) -> None:
     one, other = scene.incident_of(a[0]), scene.incident_of(b[0])
     assert one != other
     scene.command(_command(MergeIncidents, incident=one.id, into=other.id), 20)
-    draft = Decision(
+    draft = AlertsDecision(
         scene.state, Firing(Deadline(scene.at(20), "x"), scene.realm, scene.realm, scene.at(20))
     )
     metric = make_cut_sites(MetricRequest({"window_min": 60}, draft.territory, {}))

@@ -8,8 +8,8 @@ import pytest
 
 from schemas.reports import Measure, Window
 from schemas.words import Certainty
-from services.alerts.decision import Decision
-from services.alerts.levels.metrics import METRICS
+from services.alerts.decision import AlertsDecision
+from services.alerts.levels.metrics import list_metrics
 from services.alerts.levels.metrics.base import BoundMetric, MetricRequest
 from services.alerts.levels.metrics.declared import make_catering_down
 from services.alerts.levels.metrics.people import make_forecast_absence, make_rumour_severity
@@ -31,7 +31,7 @@ def scene() -> Scene:
 
 def _read(scene: Scene, make: Any, minute: float, **args: Any) -> float | None:
     at = scene.at(minute)
-    draft = Decision(scene.state, Firing(Deadline(at, "x"), scene.realm, scene.realm, at))
+    draft = AlertsDecision(scene.state, Firing(Deadline(at, "x"), scene.realm, scene.realm, at))
     metric: BoundMetric = make(MetricRequest(args, draft.territory, {}))
     return metric.value(draft, None)
 
@@ -94,7 +94,7 @@ def test_a_cut_of_water_takes_the_meals_and_not_the_college(scene: Scene) -> Non
 
 @pytest.mark.parametrize("name", ["forecast_absence", "absence_rate"])
 def test_an_announced_rate_speaks_of_its_day_and_is_over_after_it(scene: Scene, name: str) -> None:
-    assert "forecast_absence" in METRICS
+    assert "forecast_absence" in list_metrics()
     day = (Window(start=scene.at(24 * 60), end=scene.at(34 * 60)),)
     scene.report(
         0,

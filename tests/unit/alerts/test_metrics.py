@@ -12,7 +12,7 @@ from schemas.commands import DenyReport
 from schemas.predicates import Measured
 from schemas.reports import Measure, Window
 from schemas.words import EventType, MsgType
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.levels.metrics import bind_metric
 from services.alerts.levels.metrics.windows import find_fullest_window
 from services.runtime.decider.protocol import Deadline, Firing
@@ -34,7 +34,7 @@ def scene() -> Scene:
 def _value(scene: Scene, metric: str, minute: float, **args: Any) -> float | None:
     """Of the territory, at T + minute."""
     at = scene.at(minute)
-    draft = Decision(scene.state, Firing(Deadline(at, "test"), scene.realm, scene.realm, at))
+    draft = AlertsDecision(scene.state, Firing(Deadline(at, "test"), scene.realm, scene.realm, at))
     return bind_metric(
         Measured(metric=metric, op=">=", value=1, args=args), draft.territory, {}
     ).value(draft, None)

@@ -9,22 +9,20 @@ of another incident or a rate of the territory, has no value there. The metrics 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
+from schemas.base import Instant
 from schemas.predicates import metric_key
-
-if TYPE_CHECKING:
-    from services.alerts.decision import Decision
-    from services.alerts.reference.territory import Territory
+from services.alerts.levels.metrics.context import MetricContext
+from services.alerts.reference.territory import Territory
 
 MetricScope = str | None
 """An incident, or None for the whole territory."""
 MetricArgs = Mapping[str, Any]
+ALL, KIND, POLE = "", "kind:", "pole:"
 DisplayValue = str | int | float | bool
-SHOWN_REPORTS: Final = 20
-"""Most reports that a reason cites."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ def build_severity_key(args: MetricArgs) -> str:
     return metric_key("max_severity", {k: v for k, v in args.items() if k != "and_flag"})
 
 
-def list_no_reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
+def list_no_reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
     return ()
 
 
@@ -63,14 +61,14 @@ def no_margin(threshold: float) -> float:
 class BoundMetric:
     """A metric with its arguments. A `value` of None is unknown, so no predicate on it holds."""
 
-    value: Callable[[Decision, MetricScope], float | None]
+    value: Callable[[MetricContext, MetricScope], float | None]
     reads: frozenset[str]
     """Dependencies: indexes of the state, marks and topics.
 
     `mark:<m>` stands for the sites with a mark, `out:<kind>` for the sites that are out; the topics
-    `incidents`, `customers` and `levels` are those of `Decision.touch`.
+    `incidents`, `customers` and `levels` are those of a decision's `touch`.
     """
-    reports: Callable[[Decision, MetricScope], tuple[str, ...]] = list_no_reports
+    reports: Callable[[MetricContext, MetricScope], tuple[str, ...]] = list_no_reports
     margin: Callable[[float], float] = compute_tenth
     """Distance below the threshold at which it is armed again. Rule D31, thresholds."""
     shown: Callable[[float], DisplayValue] = format_value
@@ -91,4 +89,22 @@ def list_values(args: MetricArgs, *names: str) -> tuple[str, ...]:
     return ()
 
 
+def select_group(args: MetricArgs) -> str:
+    """Return the kind of group in which these arguments count sites."""
+    if args.get("per") == "pole":
+        return POLE
+    return KIND if "kind" in args or "kinds" in args else ALL
+
+
 MetricMaker = Callable[[MetricRequest], BoundMetric]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricType:
+    """A metric that predicates may name."""
+
+    make: MetricMaker
+    marks: Callable[[MetricArgs], Iterable[tuple[str, str]]] = lambda _: ()
+    """Marks of sites that it counts, each with the kind of group: `ALL`, `KIND` or `POLE`."""
+    spans: Callable[[MetricArgs], Iterable[tuple[str, Instant]]] = lambda _: ()
+    """Indexes of which time alone changes it, with the delay after their newest event."""

@@ -4,35 +4,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import Final
 
 from schemas.alerts import FlagRow
 from schemas.meals import MEALS_FAIL_BELOW, compute_meals_left, compute_meals_served
 from services.alerts.levels.metrics.base import (
-    SHOWN_REPORTS,
+    KIND,
     BoundMetric,
     DisplayValue,
     MetricArgs,
     MetricMaker,
     MetricRequest,
     MetricScope,
+    MetricType,
     build_topics,
     format_value,
     list_values,
     no_margin,
 )
+from services.alerts.levels.metrics.context import MetricContext
 from services.alerts.levels.metrics.sites import compute_unavailability, list_reports_of_marked
 from services.alerts.reference.constants import (
     CENTRAL_SITE_KIND,
     COLOURS,
     ISOLATION_FLAG,
     MEALS_MARK,
+    SHOWN_REPORTS,
     TRANSVERSE_H,
     rank_colour,
 )
-
-if TYPE_CHECKING:
-    from services.alerts.decision import Decision
 
 
 def is_flag_true(row: FlagRow | None) -> bool:
@@ -45,7 +45,7 @@ def is_flag_true(row: FlagRow | None) -> bool:
     )
 
 
-def is_flag_of(draft: Decision, row: FlagRow, scope: MetricScope) -> bool:
+def is_flag_of(draft: MetricContext, row: FlagRow, scope: MetricScope) -> bool:
     """Return whether this incident, or one merged into it, raised the flag.
 
     True for the territory.
@@ -53,7 +53,7 @@ def is_flag_of(draft: Decision, row: FlagRow, scope: MetricScope) -> bool:
     return scope is None or draft.standing(row.incident) == scope
 
 
-def get_flag(draft: Decision, scope: MetricScope, id: str) -> FlagRow | None:
+def get_flag(draft: MetricContext, scope: MetricScope, id: str) -> FlagRow | None:
     row = draft.state.flags.get(id)
     if row is None or row.maintenance:
         return None
@@ -70,11 +70,11 @@ def make_flag_metric(
     def make(of: MetricRequest) -> BoundMetric:
         id = make_id(of.args)
 
-        def value(draft: Decision, scope: MetricScope) -> float | None:
+        def value(draft: MetricContext, scope: MetricScope) -> float | None:
             row = get_flag(draft, scope, id)
             return absent if row is None else read(row)
 
-        def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
+        def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
             row = get_flag(draft, scope, id)
             return row.reports if row else ()
 
@@ -88,7 +88,7 @@ def make_vigilance(of: MetricRequest) -> BoundMetric:
         None if of.args["phenomenon"] == "any" else frozenset(list_values(of.args, "phenomenon"))
     )
 
-    def worst(draft: Decision, scope: MetricScope) -> FlagRow | None:
+    def worst(draft: MetricContext, scope: MetricScope) -> FlagRow | None:
         rows = [
             row
             for id, row in draft.state.flags.items()
@@ -98,11 +98,11 @@ def make_vigilance(of: MetricRequest) -> BoundMetric:
         ]
         return max(rows, key=lambda r: (rank_colour(str(r.value)), r.id), default=None)
 
-    def value(draft: Decision, scope: MetricScope) -> float:
+    def value(draft: MetricContext, scope: MetricScope) -> float:
         row = worst(draft, scope)
         return rank_colour(str(row.value)) if row else 0
 
-    def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
+    def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
         row = worst(draft, scope)
         return row.reports if row else ()
 
@@ -122,7 +122,7 @@ def make_system_down(of: MetricRequest) -> BoundMetric:
         frozenset(of.territory.policy.systems_spared) if of.territory.policy else frozenset[str]()
     )
 
-    def down(draft: Decision, scope: MetricScope) -> list[FlagRow]:
+    def down(draft: MetricContext, scope: MetricScope) -> list[FlagRow]:
         isolation, found = draft.state.flags.get(f"flag:{ISOLATION_FLAG}"), []
         for system in systems:
             row = draft.state.flags.get(f"system:{system}")
@@ -168,13 +168,13 @@ def make_catering_down(of: MetricRequest) -> BoundMetric:
         for k, sites in of.territory.kitchens.items()
     }
 
-    def failed(draft: Decision, scope: MetricScope) -> list[FlagRow]:
+    def failed(draft: MetricContext, scope: MetricScope) -> list[FlagRow]:
         rows = (
             row for id, row in draft.state.flags.items() if id.startswith(("kitchen:", "supplier:"))
         )
         return [row for row in rows if not row.maintenance and is_flag_of(draft, row, scope)]
 
-    def value(draft: Decision, scope: MetricScope) -> float:
+    def value(draft: MetricContext, scope: MetricScope) -> float:
         marks, owner = draft.state.marks, scope or ""
         total = sum(draft.state.counts.get((owner, MEALS_MARK, group), 0) for group in groups)
         for row in failed(draft, scope):
@@ -194,7 +194,7 @@ def make_catering_down(of: MetricRequest) -> BoundMetric:
                 )
         return total
 
-    def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
+    def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
         declared = (
             r
             for row in failed(draft, scope)
@@ -214,14 +214,14 @@ def _is_marked(marks: Mapping[str, tuple[str, ...]] | None, scope: MetricScope) 
 
 
 def make_transverse_loss(of: MetricRequest) -> BoundMetric:
-    def value(draft: Decision, scope: MetricScope) -> float:
+    def value(draft: MetricContext, scope: MetricScope) -> float:
         isolated = get_flag(draft, scope, f"flag:{ISOLATION_FLAG}")
         return float(
             is_flag_true(isolated)
             or compute_unavailability(draft, scope, (CENTRAL_SITE_KIND,))[0] >= TRANSVERSE_H
         )
 
-    def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
+    def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
         isolated = get_flag(draft, scope, f"flag:{ISOLATION_FLAG}")
         if isolated is not None and is_flag_true(isolated):
             return isolated.reports
@@ -230,3 +230,26 @@ def make_transverse_loss(of: MetricRequest) -> BoundMetric:
     return BoundMetric(
         value, build_topics("flags", f"out:{CENTRAL_SITE_KIND}"), reports, no_margin, bool
     )
+
+
+METRICS: Final = {
+    "vigilance": MetricType(make_vigilance),
+    "river_level": MetricType(
+        make_flag_metric(
+            lambda a: f"river:{a['station']}", lambda r: float(r.value), lambda _: 0.10, float, None
+        )
+    ),
+    "flag": MetricType(
+        make_flag_metric(
+            lambda a: f"flag:{a['name']}", lambda r: float(is_flag_true(r)), shown=bool
+        )
+    ),
+    "road_closed": MetricType(
+        make_flag_metric(
+            lambda a: f"road:{a['road']}", lambda r: float(r.value is True), shown=bool
+        )
+    ),
+    "transverse_loss": MetricType(make_transverse_loss),
+    "catering_down": MetricType(make_catering_down, marks=lambda _: ((MEALS_MARK, KIND),)),
+    "system_down": MetricType(make_system_down),
+}

@@ -3,27 +3,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Final
 
 from schemas.alerts import IncidentRow
 from schemas.predicates import Measured
 from services.alerts.levels.metrics.base import (
-    SHOWN_REPORTS,
     BoundMetric,
     MetricRequest,
     MetricScope,
+    MetricType,
     build_severity_key,
     build_topics,
     no_margin,
 )
+from services.alerts.levels.metrics.context import MetricContext
 from services.alerts.levels.metrics.declared import is_flag_true
-
-if TYPE_CHECKING:
-    from services.alerts.decision import Decision
+from services.alerts.reference.constants import SHOWN_REPORTS
 
 
 def make_open_incidents(of: MetricRequest) -> BoundMetric:
-    def value(draft: Decision, scope: MetricScope) -> float:
+    def value(draft: MetricContext, scope: MetricScope) -> float:
         if scope is None:
             return len(draft.open_incidents) - sum(
                 not _is_current(draft, row) for row in draft.covered_incidents
@@ -37,7 +36,7 @@ def make_open_incidents(of: MetricRequest) -> BoundMetric:
     )
 
 
-def _is_current(draft: Decision, row: IncidentRow) -> bool:
+def _is_current(draft: MetricContext, row: IncidentRow) -> bool:
     """Return whether an incident holds more than planned works and announcements.
 
     Rules D9 and D64.
@@ -51,7 +50,7 @@ def _is_current(draft: Decision, row: IncidentRow) -> bool:
 
 
 def make_level(of: MetricRequest) -> BoundMetric:
-    def value(draft: Decision, scope: MetricScope) -> float | None:
+    def value(draft: MetricContext, scope: MetricScope) -> float | None:
         return float(draft.level) if scope is None else None
 
     return BoundMetric(value, build_topics("levels"), margin=no_margin)
@@ -60,7 +59,7 @@ def make_level(of: MetricRequest) -> BoundMetric:
 def make_max_severity(of: MetricRequest) -> BoundMetric:
     query, flag = of.severity_index[build_severity_key(of.args)], of.args.get("and_flag")
 
-    def worst(draft: Decision, scope: MetricScope) -> tuple[int, str] | None:
+    def worst(draft: MetricContext, scope: MetricScope) -> tuple[int, str] | None:
         if flag and not is_flag_true(draft.state.flags.get(f"flag:{flag}")):
             return None
         found: tuple[int, str] | None = None
@@ -70,11 +69,11 @@ def make_max_severity(of: MetricRequest) -> BoundMetric:
                 found = one
         return found
 
-    def value(draft: Decision, scope: MetricScope) -> float:
+    def value(draft: MetricContext, scope: MetricScope) -> float:
         found = worst(draft, scope)
         return found[0] if found else 0
 
-    def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
+    def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
         found = worst(draft, scope)
         return (found[1],) if found else ()
 
@@ -87,19 +86,19 @@ def make_max_severity(of: MetricRequest) -> BoundMetric:
 
 
 def make_customers_cut(of: MetricRequest) -> BoundMetric:
-    def value(draft: Decision, scope: MetricScope) -> float:
+    def value(draft: MetricContext, scope: MetricScope) -> float:
         rows = draft.incidents(draft.open_incidents if scope is None else (scope,))
         return max(
             (row.customers_cut or 0 for row in rows if row.quiet != "maintenance"), default=0
         )
 
-    def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
+    def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
         return draft.reports_with("customers_cut")
 
     return BoundMetric(value, build_topics("customers", "incidents"), reports)
 
 
-def _is_planned(draft: Decision, reports: tuple[str, ...]) -> bool:
+def _is_planned(draft: MetricContext, reports: tuple[str, ...]) -> bool:
     """Return whether planned works alone are behind a value. Rule D64, maintenance windows."""
     return bool(reports) and all(draft.state.hushed.get(r) == "maintenance" for r in reports)
 
@@ -107,7 +106,7 @@ def _is_planned(draft: Decision, reports: tuple[str, ...]) -> bool:
 def make_continuity_metric(measured: Measured) -> BoundMetric:
     key = measured.key
 
-    def value(draft: Decision, scope: MetricScope) -> float | None:
+    def value(draft: MetricContext, scope: MetricScope) -> float | None:
         told = draft.state.metrics.get(key)
         if told is None or _is_planned(draft, told.reports):
             return None
@@ -115,8 +114,16 @@ def make_continuity_metric(measured: Measured) -> BoundMetric:
             return None
         return float(told.value)
 
-    def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
+    def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
         told = draft.state.metrics.get(key)
         return told.reports[:SHOWN_REPORTS] if told else ()
 
     return BoundMetric(value, build_topics("metrics"), reports)
+
+
+METRICS: Final = {
+    "open_incidents": MetricType(make_open_incidents),
+    "level": MetricType(make_level),
+    "max_severity": MetricType(make_max_severity),
+    "customers_cut": MetricType(make_customers_cut),
+}

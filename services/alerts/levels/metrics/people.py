@@ -3,29 +3,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Final
 
 from schemas.base import MINUTE_MS
 from schemas.words import EventType
 from services.alerts.levels.metrics.base import (
-    SHOWN_REPORTS,
     BoundMetric,
     MetricRequest,
     MetricScope,
+    MetricType,
     build_topics,
     no_margin,
 )
-from services.alerts.reference.constants import BELOW_OPENING_PCT, HEADCOUNT_MEASURE
-
-if TYPE_CHECKING:
-    from services.alerts.decision import Decision
-    from services.alerts.state import MeasureReading
+from services.alerts.levels.metrics.context import MetricContext
+from services.alerts.reference.constants import BELOW_OPENING_PCT, HEADCOUNT_MEASURE, SHOWN_REPORTS
+from services.alerts.rows import MeasureReading
 
 
 def make_supplier_illness(of: MetricRequest) -> BoundMetric:
     least, window = int(of.args.get("min_sites", 1)), int(of.args["window_min"] * MINUTE_MS)
 
-    def worst(draft: Decision, scope: MetricScope) -> tuple[float, str, tuple[str, ...]]:
+    def worst(draft: MetricContext, scope: MetricScope) -> tuple[float, str, tuple[str, ...]]:
         best: tuple[float, str, tuple[str, ...]] = (0.0, "", ())
         for kitchen, sites in sorted(draft.state.illness.items()):
             if scope is not None and not any(
@@ -40,7 +38,7 @@ def make_supplier_illness(of: MetricRequest) -> BoundMetric:
                     best = (total, kitchen, tuple(site for site, _ in inside))
         return best
 
-    def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
+    def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
         keys = [
             draft.state.cause_keys.get(f"{site}|sanitary_alert|ill_persons")
             for site in worst(draft, scope)[2]
@@ -52,7 +50,7 @@ def make_supplier_illness(of: MetricRequest) -> BoundMetric:
     )
 
 
-def _find_illness_incident(draft: Decision, site: str) -> str | None:
+def _find_illness_incident(draft: MetricContext, site: str) -> str | None:
     """Return the incident of the ill people at a site."""
     cause = draft.state.cause_keys.get(f"{site}|sanitary_alert|ill_persons")
     return draft.standing(draft.state.causes[cause].incident) if cause is not None else None
@@ -61,7 +59,7 @@ def _find_illness_incident(draft: Decision, site: str) -> str | None:
 def make_absence_rate(of: MetricRequest) -> BoundMetric:
     rated, days = str(of.args["scope"]), int(of.args.get("days", 1))
 
-    def value(draft: Decision, scope: MetricScope) -> float | None:
+    def value(draft: MetricContext, scope: MetricScope) -> float | None:
         rates = draft.state.absences.get(rated, ())
         if scope is not None:
             return None
@@ -77,7 +75,7 @@ def make_absence_rate(of: MetricRequest) -> BoundMetric:
 def make_forecast_absence(of: MetricRequest) -> BoundMetric:
     rated = str(of.args["scope"])
 
-    def value(draft: Decision, scope: MetricScope) -> float | None:
+    def value(draft: MetricContext, scope: MetricScope) -> float | None:
         if scope is not None:
             return None
         return max(
@@ -89,7 +87,7 @@ def make_forecast_absence(of: MetricRequest) -> BoundMetric:
             default=0.0,
         )
 
-    def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
+    def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
         return (
             draft.reports_with("forecast_absence", rated)
             or draft.reports_with("absence_rate", rated)[-1:]
@@ -101,7 +99,7 @@ def make_forecast_absence(of: MetricRequest) -> BoundMetric:
 def make_below_opening(of: MetricRequest) -> BoundMetric:
     kind, days = str(of.args["kind"]), int(of.args["days"])
 
-    def value(draft: Decision, scope: MetricScope) -> float | None:
+    def value(draft: MetricContext, scope: MetricScope) -> float | None:
         if scope is not None:
             return None
         presence = draft.state.presence
@@ -117,7 +115,7 @@ def make_below_opening(of: MetricRequest) -> BoundMetric:
 
 
 def make_evacuees(of: MetricRequest) -> BoundMetric:
-    def open_(draft: Decision, scope: MetricScope) -> list[str]:
+    def open_(draft: MetricContext, scope: MetricScope) -> list[str]:
         causes = draft.state.placeless.get(EventType.EVACUATION.value, ())
         return [
             c
@@ -136,7 +134,7 @@ def make_evacuees(of: MetricRequest) -> BoundMetric:
     )
 
 
-def _list_rumours(draft: Decision) -> dict[str, int]:
+def _list_rumours(draft: MetricContext) -> dict[str, int]:
     """Return the severities of rumours and of unconfirmed `info` without a site.
 
     Other unconfirmed reports are events. Rule D6, rumours.
@@ -150,10 +148,10 @@ def _list_rumours(draft: Decision) -> dict[str, int]:
 
 
 def make_rumour_severity(of: MetricRequest) -> BoundMetric:
-    def value(draft: Decision, scope: MetricScope) -> float | None:
+    def value(draft: MetricContext, scope: MetricScope) -> float | None:
         return max(_list_rumours(draft).values(), default=0) if scope is None else None
 
-    def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
+    def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
         rumours = _list_rumours(draft)
         return tuple(
             sorted(r for r, severity in rumours.items() if severity == max(rumours.values()))
@@ -162,7 +160,7 @@ def make_rumour_severity(of: MetricRequest) -> BoundMetric:
     return BoundMetric(value, build_topics("rumours"), reports, no_margin)
 
 
-def list_headcounts(draft: Decision, incident: str | None = None) -> dict[str, MeasureReading]:
+def list_headcounts(draft: MetricContext, incident: str | None = None) -> dict[str, MeasureReading]:
     """Return site → newest count, of one incident or of all. Rule D37, headcount."""
     heads = {
         key.partition("|")[2]: r
@@ -183,7 +181,7 @@ def make_headcount(of: MetricRequest) -> BoundMetric:
     closed incidents are over.
     """
 
-    def value(draft: Decision, scope: MetricScope) -> float | None:
+    def value(draft: MetricContext, scope: MetricScope) -> float | None:
         found = list(list_headcounts(draft, scope).values())
         if scope is None and of.args.get("scope") == "incident":
             open_ = set(draft.open_incidents)
@@ -192,3 +190,14 @@ def make_headcount(of: MetricRequest) -> BoundMetric:
         return 100 * sum(r.value for r in found) / expected if expected else None
 
     return BoundMetric(value, build_topics("readings", "incidents"), margin=no_margin)
+
+
+METRICS: Final = {
+    "sites_below_opening": MetricType(make_below_opening),
+    "supplier_illness": MetricType(make_supplier_illness),
+    "absence_rate": MetricType(make_absence_rate),
+    "forecast_absence": MetricType(make_forecast_absence),
+    "evacuees": MetricType(make_evacuees),
+    "rumour_severity": MetricType(make_rumour_severity),
+    "headcount_pct": MetricType(make_headcount),
+}

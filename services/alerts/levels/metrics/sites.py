@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import Final
 
 from schemas.base import HOUR_MS
 from schemas.causes import Cause
@@ -12,20 +12,21 @@ from schemas.reference import Site
 from schemas.words import EventType, SiteStatus
 from services.alerts.causes.site_impact import derive_status
 from services.alerts.levels.metrics.base import (
-    SHOWN_REPORTS,
+    ALL,
     BoundMetric,
     MetricArgs,
     MetricMaker,
     MetricRequest,
     MetricScope,
+    MetricType,
     build_topics,
     list_values,
     no_margin,
+    select_group,
 )
+from services.alerts.levels.metrics.context import MetricContext
+from services.alerts.reference.constants import SHOWN_REPORTS
 from services.alerts.reports.report_facts import find_start
-
-if TYPE_CHECKING:
-    from services.alerts.decision import Decision
 
 
 def _list_groups(args: MetricArgs) -> tuple[str, ...]:
@@ -38,11 +39,11 @@ def make_marked(mark: str) -> MetricMaker:
         if of.args.get("per") == "pole":
             poles = tuple(f"pole:{p}" for p in of.territory.poles)
 
-            def worst(draft: Decision, scope: MetricScope) -> float:
+            def worst(draft: MetricContext, scope: MetricScope) -> float:
                 counts, owner = draft.state.counts, scope or ""
                 return max((counts.get((owner, mark, p), 0) for p in poles), default=0)
 
-            def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
+            def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
                 counts, owner = draft.state.counts, scope or ""
                 pole = max(poles, key=lambda p: counts.get((owner, mark, p), 0), default="")
                 return list_reports_of_marked(draft, scope, mark, (pole,))
@@ -50,7 +51,7 @@ def make_marked(mark: str) -> MetricMaker:
             return BoundMetric(worst, build_topics(f"mark:{mark}"), reports)
         groups = _list_groups(of.args)
 
-        def value(draft: Decision, scope: MetricScope) -> float:
+        def value(draft: MetricContext, scope: MetricScope) -> float:
             counts, owner = draft.state.counts, scope or ""
             return sum(counts.get((owner, mark, g), 0) for g in groups)
 
@@ -64,7 +65,7 @@ def make_marked(mark: str) -> MetricMaker:
 
 
 def list_reports_of_marked(
-    draft: Decision, scope: MetricScope, mark: str, groups: tuple[str, ...]
+    draft: MetricContext, scope: MetricScope, mark: str, groups: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Return the first report of each site with a mark.
 
@@ -80,7 +81,7 @@ def list_reports_of_marked(
 
 
 def list_marked_sites(
-    draft: Decision, scope: MetricScope, mark: str, groups: tuple[str, ...]
+    draft: MetricContext, scope: MetricScope, mark: str, groups: tuple[str, ...]
 ) -> Iterator[str]:
     sites = draft.state.territory.sites
     for site in sorted(draft.state.marks):
@@ -95,7 +96,7 @@ def list_marked_sites(
 def make_poles_out(of: MetricRequest) -> BoundMetric:
     poles, least = tuple(f"pole:{p}" for p in of.territory.poles), int(of.args.get("min_sites", 1))
 
-    def hit(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
+    def hit(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
         counts, owner = draft.state.counts, scope or ""
         return tuple(p for p in poles if counts.get((owner, "out", p), 0) >= least)
 
@@ -117,7 +118,7 @@ def make_staff_at_most(of: MetricRequest) -> BoundMetric:
 def make_restored_share(of: MetricRequest) -> BoundMetric:
     cause = of.args["cause"]
 
-    def value(draft: Decision, scope: MetricScope) -> float | None:
+    def value(draft: MetricContext, scope: MetricScope) -> float | None:
         counts, owner = draft.state.counts, scope or ""
         open_, lifted = (
             counts.get((owner, f"cause:{cause}", ""), 0),
@@ -131,7 +132,7 @@ def make_restored_share(of: MetricRequest) -> BoundMetric:
 
 
 def compute_unavailability(
-    draft: Decision, scope: MetricScope, kinds: Iterable[str]
+    draft: MetricContext, scope: MetricScope, kinds: Iterable[str]
 ) -> tuple[float, tuple[str, ...]]:
     """Return the longest expected duration (hours) of a cause that puts a site of these kinds out.
 
@@ -187,7 +188,7 @@ def make_gas_distance(of: MetricRequest) -> BoundMetric:
     It is 0 m for a leak on a site or in an area with sites; any other distance is unknown.
     """
 
-    def around(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
+    def around(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
         leaks = (
             draft.state.causes[c]
             for c in sorted(draft.state.placeless.get(EventType.GAS_LEAK.value, ()))
@@ -202,10 +203,10 @@ def make_gas_distance(of: MetricRequest) -> BoundMetric:
             if (told := draft.state.reports.get(r)) is not None and told.sites
         )[:SHOWN_REPORTS]
 
-    def reports(draft: Decision, scope: MetricScope) -> tuple[str, ...]:
+    def reports(draft: MetricContext, scope: MetricScope) -> tuple[str, ...]:
         return list_reports_of_marked(draft, scope, "cause:gas_leak", ("",)) or around(draft, scope)
 
-    def value(draft: Decision, scope: MetricScope) -> float | None:
+    def value(draft: MetricContext, scope: MetricScope) -> float | None:
         at_site = next(list_marked_sites(draft, scope, "cause:gas_leak", ("",)), None)
         return 0.0 if at_site is not None or around(draft, scope) else None
 
@@ -213,7 +214,7 @@ def make_gas_distance(of: MetricRequest) -> BoundMetric:
 
 
 def make_logistics_need(of: MetricRequest) -> BoundMetric:
-    def value(draft: Decision, scope: MetricScope) -> float:
+    def value(draft: MetricContext, scope: MetricScope) -> float:
         centres = (
             sum(
                 1
@@ -230,3 +231,30 @@ def make_logistics_need(of: MetricRequest) -> BoundMetric:
         build_topics("mark:logistics", "readings"),
         lambda draft, scope: list_reports_of_marked(draft, scope, "logistics", ("",)),
     )
+
+
+def _count_marked(mark: str) -> MetricType:
+    return MetricType(make_marked(mark), marks=lambda args: ((mark, select_group(args)),))
+
+
+METRICS: Final = {
+    "sites_hit": _count_marked("hit"),
+    "sites_out": _count_marked("out"),
+    "sites_closed": _count_marked("closed"),
+    "sites_evacuated": _count_marked("evacuated"),
+    "sites_partially_closed": _count_marked("closing"),
+    "poles_out": MetricType(make_poles_out),
+    "sites_with_cause": MetricType(
+        make_sites_with_cause, marks=lambda a: ((f"cause:{a['cause']}", select_group(a)),)
+    ),
+    "restored_share": MetricType(
+        make_restored_share,
+        marks=lambda a: ((f"cause:{a['cause']}", ALL), (f"lifted:{a['cause']}", ALL)),
+    ),
+    "sites_staff_at_most": MetricType(
+        make_staff_at_most, marks=lambda a: ((f"staff:{a['pct']}", select_group(a)),)
+    ),
+    "expected_unavailability_h": MetricType(make_expected_unavailability),
+    "gas_leak_distance_m": MetricType(make_gas_distance),
+    "logistics_need_sites": MetricType(make_logistics_need),
+}

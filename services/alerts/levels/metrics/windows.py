@@ -6,23 +6,21 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from schemas.base import MINUTE_MS, Instant
 from schemas.words import EventType
 from services.alerts.levels.metrics.base import (
-    SHOWN_REPORTS,
     BoundMetric,
+    MetricArgs,
     MetricRequest,
     MetricScope,
+    MetricType,
     build_topics,
 )
-from services.alerts.reference.constants import WINDOW_SCAN_MS
+from services.alerts.levels.metrics.context import MetricContext
+from services.alerts.reference.constants import SHOWN_REPORTS, WINDOW_SCAN_MS
 from services.alerts.reports.report_facts import list_communes
-
-if TYPE_CHECKING:
-    from services.alerts.decision import Decision
-
 
 TimedEvent = tuple[Instant, str, str]
 """(beginning, counted thing, cause)"""
@@ -50,7 +48,7 @@ def find_fullest_window(events: Sequence[TimedEvent], window_ms: Instant) -> Seq
 
 
 def _make_window_metric(
-    find: Callable[[Decision, MetricScope], Sequence[TimedEvent]], index: str
+    find: Callable[[MetricContext, MetricScope], Sequence[TimedEvent]], index: str
 ) -> BoundMetric:
     """Count the different things in the window that `find` returns."""
     return BoundMetric(
@@ -65,7 +63,7 @@ def _make_window_metric(
 def make_cut_sites(of: MetricRequest) -> BoundMetric:
     window = int(of.args["window_min"] * MINUTE_MS)
 
-    def find(draft: Decision, scope: MetricScope) -> Sequence[TimedEvent]:
+    def find(draft: MetricContext, scope: MetricScope) -> Sequence[TimedEvent]:
         cuts, causes = draft.state.cuts, draft.state.causes
         recent = cuts[
             bisect_left(cuts, draft.now - max(WINDOW_SCAN_MS, window), key=itemgetter(0)) :
@@ -86,7 +84,7 @@ _SECURITY_TYPES: Final = frozenset(
 
 
 def _list_security_events(
-    draft: Decision, scope: MetricScope, of: MetricRequest, types: frozenset[str] | None
+    draft: MetricContext, scope: MetricScope, of: MetricRequest, types: frozenset[str] | None
 ) -> Iterator[tuple[Instant, str]]:
     """Yield the security events that started in the scanned window, ascending: (since, cause).
 
@@ -106,7 +104,7 @@ def _list_security_events(
             yield at, cause
 
 
-def _list_communes(draft: Decision, cause: str) -> tuple[str, ...]:
+def _list_communes(draft: MetricContext, cause: str) -> tuple[str, ...]:
     """Return the communes of a cause: several when its first report names several."""
     known = draft.state.causes[cause]
     told = draft.state.reports.get(known.reports[0]) if known.site is None else None
@@ -122,7 +120,7 @@ def _list_communes(draft: Decision, cause: str) -> tuple[str, ...]:
 def make_security_events(of: MetricRequest) -> BoundMetric:
     window, per_commune = int(of.args["window_min"] * MINUTE_MS), of.args.get("per") == "commune"
 
-    def find(draft: Decision, scope: MetricScope) -> Sequence[TimedEvent]:
+    def find(draft: MetricContext, scope: MetricScope) -> Sequence[TimedEvent]:
         groups: dict[str, list[TimedEvent]] = {}
         for at, cause in _list_security_events(draft, scope, of, _SECURITY_TYPES):
             for group in _list_communes(draft, cause) or ("",) if per_commune else ("",):
@@ -137,7 +135,7 @@ def make_security_events(of: MetricRequest) -> BoundMetric:
 def make_security_communes(of: MetricRequest) -> BoundMetric:
     window = int(of.args["window_min"] * MINUTE_MS)
 
-    def find(draft: Decision, scope: MetricScope) -> Sequence[TimedEvent]:
+    def find(draft: MetricContext, scope: MetricScope) -> Sequence[TimedEvent]:
         events = _list_security_events(draft, scope, of, None)
         return find_fullest_window(
             [
@@ -149,3 +147,14 @@ def make_security_communes(of: MetricRequest) -> BoundMetric:
         )
 
     return _make_window_metric(find, "security")
+
+
+def _list_security_spans(args: MetricArgs) -> tuple[tuple[str, Instant], ...]:
+    return (("security", max(WINDOW_SCAN_MS, int(args["window_min"] * MINUTE_MS))),)
+
+
+METRICS: Final = {
+    "outage_power_sites": MetricType(make_cut_sites),
+    "security_events": MetricType(make_security_events, spans=_list_security_spans),
+    "security_communes": MetricType(make_security_communes, spans=_list_security_spans),
+}

@@ -1,24 +1,16 @@
-"""The refusal of a command, and the look-ups that every command makes first."""
+"""The look-ups that every command makes first, and their refusals."""
 
 from __future__ import annotations
 
 from schemas.alerts import IncidentRow, ReportRow
-from services.alerts.decision import Decision
+from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN
+from services.runtime.decider.refusal import RefusedCommand, Scalar
 
-Scalar = str | float | bool | None
 Result = dict[str, Scalar]
 
 
-class RefusedCommand(Exception):
-    """A refused command with its status, code and values; becomes the fact `CommandRefused`."""
-
-    def __init__(self, status: int, code: str, **values: Scalar) -> None:
-        super().__init__(code)
-        self.status, self.code, self.values = status, code, values
-
-
-def get_incident(draft: Decision, id: str, expected: int | None = None) -> IncidentRow:
+def get_incident(draft: AlertsDecision, id: str, expected: int | None = None) -> IncidentRow:
     """Return an incident; refuse an unknown one (404) or another version than `expected` (412)."""
     if id not in draft.state.incidents:
         raise RefusedCommand(404, "incident_not_found", incident=id)
@@ -35,7 +27,7 @@ def require_open(row: IncidentRow) -> IncidentRow:
     return row
 
 
-def get_report(draft: Decision, id: str) -> ReportRow:
+def get_report(draft: AlertsDecision, id: str) -> ReportRow:
     """Return a report; refuse an unknown one (404)."""
     if id not in draft.state.reports:
         raise RefusedCommand(404, "report_not_found", report=id)

@@ -1,0 +1,155 @@
+"""Reports that a later report or a person withdraws, replaces or denies."""
+
+from __future__ import annotations
+
+from schemas.alerts import ReportChanged, ReportRow, Why
+from schemas.causes import SilenceChanged
+from schemas.words import EventType, IncidentState
+from services.alerts import tasks
+from services.alerts.causes import cause_lifecycle, restoration
+from services.alerts.decision import AlertsDecision
+from services.alerts.declarations import flags
+from services.alerts.incidents import incident_lifecycle
+from services.alerts.reference import constants
+from services.alerts.reports.report_facts import (
+    DENIED,
+    get_site,
+    list_communes,
+)
+from services.alerts.rows import copy_with
+
+
+def is_replacing(new: EventType, old: EventType) -> bool:
+    """Return whether an Update of one type replaces a report of the other.
+
+    The types are the same, or two closures: a closed site may be closed in part later. A gas leak
+    does not replace a report of damage.
+    """
+    return new is old or (new in constants.CLOSURE_TYPES and old in constants.CLOSURE_TYPES)
+
+
+def deny_report(draft: AlertsDecision, told: ReportRow, by: str | None) -> None:
+    """Deny a report by a person, or by a cancellation that names it.
+
+    A confirmed report is withdrawn with its cause, except for the reports of other sources. Rule
+    D4, duplicates.
+    """
+    if (
+        told.confirmation == "confirmed"
+        and (cause := cause_lifecycle.find_open_cause(draft, told)) is not None
+    ):
+        cause_lifecycle.withdraw_reports_of_source(draft, cause, told, draft.now, DENIED + told.id)
+    tasks.cancel_task(draft, "verify_report", told.id, "denied")
+    tasks.cancel_task(draft, "link_site", told.id, "denied")
+    why = (*told.why, Why(code="manual" if by else "D3", at=draft.now))
+    draft.emit(
+        ReportChanged(
+            row=copy_with(told, {"confirmation": "denied", "verified_by": by, "why": why})
+        )
+    )
+    if told.confirmation == "confirmed":
+        _restore_withdrawn_endings(draft, told.id)
+        flags.withdraw_declarations(draft, told.id)
+        incident_lifecycle.recount_customers(draft, (told.id,))
+    _end_unconfirmed_silence(draft, get_site(told))
+
+
+def apply_cancellation(draft: AlertsDecision, row: ReportRow) -> None:
+    """Apply a cancellation.
+
+    With references: withdraw those reports and lift their causes. Without references: its measure
+    or colour is applied elsewhere; a cancellation without either opens a task for a person. Rule
+    D3, cancellations.
+    """
+    if row.references:
+        for reference in row.references:
+            told = draft.state.reports.get(reference)
+            if told is None:
+                continue
+            if told.confirmation in ("rumour", "unconfirmed"):
+                deny_report(draft, told, None)
+                continue
+            if (cause := cause_lifecycle.find_open_cause(draft, told)) is not None:
+                restoration.withdraw_report(draft, cause, row)
+            tasks.cancel_task(draft, "link_site", told.id, "cancelled")
+        flag_references(draft, row, "cancelled")
+        for reference in row.references:
+            _restore_withdrawn_endings(draft, reference)
+            flags.withdraw_declarations(draft, reference)
+        incident_lifecycle.recount_customers(draft, row.references)
+    elif not (row.colour or (row.measure is not None and row.measure.value is not None)):
+        tasks.open_task(
+            draft,
+            "link_denial",
+            report=row.id,
+            site=get_site(row),
+            candidates=_list_nearby_rumours(draft, row),
+        )
+
+
+def _restore_withdrawn_endings(draft: AlertsDecision, reference: str) -> None:
+    """Restore the site and its closed incidents after a withdrawn reopening or order to leave."""
+    told = draft.state.reports.get(reference)
+    ends = told is not None and (
+        told.type is EventType.REOPENING or told.type in constants.LEAVE_ORDER_TYPES
+    )
+    if told is None or not ends or told.confirmation not in ("confirmed", "denied"):
+        return
+    for cause in restoration.restore_causes(draft, told):
+        incident = draft.standing(cause.incident)
+        if incident is not None and draft.incident(incident).state is IncidentState.CLOSED:
+            incident_lifecycle.reopen_incident(draft, incident)
+
+
+def close_questions(draft: AlertsDecision, row: ReportRow) -> None:
+    """Close the questions about unconfirmed reports that a confirmed Update replaces.
+
+    Rule D3, updates.
+    """
+    for reference in row.references:
+        told = draft.state.reports.get(reference)
+        if (
+            told is None
+            or told.confirmation not in ("unconfirmed", "rumour")
+            or "superseded" in told.flags
+        ):
+            continue
+        tasks.cancel_task(draft, "verify_report", told.id, "replaced")
+        tasks.cancel_task(draft, "link_site", told.id, "replaced")
+        draft.emit(ReportChanged(row=copy_with(told, {"flags": (*told.flags, "superseded")})))
+        _end_unconfirmed_silence(draft, get_site(told))
+
+
+def flag_references(draft: AlertsDecision, row: ReportRow, flag: str) -> None:
+    for reference in row.references:
+        told = draft.state.reports.get(reference)
+        if told is None or flag in told.flags or told.confirmation != "confirmed":
+            continue
+        if flag == "cancelled" or (
+            is_replacing(row.type, told.type) and row.occurred_at >= told.occurred_at
+        ):  # an older Update replaces nothing (D7)
+            draft.emit(ReportChanged(row=copy_with(told, {"flags": (*told.flags, flag)})))
+
+
+def _list_nearby_rumours(draft: AlertsDecision, row: ReportRow) -> tuple[str, ...]:
+    """Return open rumours of the same commune, or without a place, newest first, at most 10."""
+    here, found = frozenset(list_communes(row, draft.territory)), list[ReportRow]()
+    for id in draft.state.rumours:
+        rumour = draft.state.reports[id]
+        there = list_communes(rumour, draft.territory)
+        if not here or not there or not here.isdisjoint(there):
+            found.append(rumour)
+    return tuple(r.id for r in sorted(found, key=lambda r: (-r.recorded_at, r.id)))[:10]
+
+
+def _end_unconfirmed_silence(draft: AlertsDecision, site: str | None) -> None:
+    """Show the site's status again when its only report was unconfirmed and is settled now."""
+    silence = draft.state.silences.get(site) if site is not None else None
+    if (
+        site is not None
+        and silence is not None
+        and silence.rule == "unconfirmed"
+        and site not in draft.state.doubts
+    ):
+        draft.emit(SilenceChanged(site=site, rule=None))
+        draft.doubtful.add(site)

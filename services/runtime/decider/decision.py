@@ -1,0 +1,48 @@
+"""A decision in progress: the facts of one input or deadline, and the state after them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
+
+from schemas.base import Fact, Instant
+from services.runtime.decider.protocol import EvolvedFacts
+
+S = TypeVar("S")
+
+
+class Decision(ABC, Generic[S]):
+    """Facts so far, applied to the state at once: each step sees the steps before it.
+
+    Mutable, and used for one input or deadline only.
+    """
+
+    __slots__ = ("facts", "now", "state", "states")
+
+    def __init__(self, state: S, now: Instant) -> None:
+        self.state = state
+        self.now = now
+        """Time of the decision."""
+        self.facts: list[Fact] = []
+        self.states: list[S] = []
+        """State after each fact."""
+
+    @abstractmethod
+    def evolve(self, fact: Fact) -> S:
+        """Return the present state after one more fact."""
+
+    def emit(self, *facts: Fact) -> None:
+        """Record facts in order, and evolve the state by each."""
+        for fact in facts:
+            self.facts.append(fact)
+            self.state = self.evolve(fact)
+            self.states.append(self.state)
+
+    def withdraw(self, facts: int, state: S) -> None:
+        """Discard the facts after the first `facts`, and restore the state before them."""
+        del self.facts[facts:], self.states[facts:]
+        self.state = state
+
+    def finish(self) -> EvolvedFacts[S]:
+        """Return all facts with the state after each."""
+        return EvolvedFacts(self.facts, self.states)
