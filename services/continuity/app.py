@@ -6,7 +6,8 @@ from services.continuity.decider import ContinuityDecider
 from services.runtime.kafka.fetch_throttle import BACKGROUND_FETCH_INTERVAL_MS
 from services.runtime.process import logs
 from services.runtime.process.settings import Settings
-from services.runtime.worker.worker import Tuning, run_worker
+from services.runtime.worker.tuning import Tuning
+from services.runtime.worker.worker import run_worker
 
 
 def main() -> None:

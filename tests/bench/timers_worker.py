@@ -13,7 +13,8 @@ from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import Deadline, Firing, Input
 from services.runtime.process.settings import Settings
-from services.runtime.worker.worker import Tuning, run_worker
+from services.runtime.worker.tuning import Tuning
+from services.runtime.worker.worker import run_worker
 
 
 @register_message

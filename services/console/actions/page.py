@@ -15,8 +15,8 @@ from services.console.actions.queries import OPEN_STATES, REQUEST
 from services.console.i18n import N_, Translator
 from services.console.read_model.reference_index import IndexedReference
 from services.console.resources import Action, Incident
-from services.console.texts import TerritoryNames
 from services.console.texts import words as w
+from services.console.texts.names import TerritoryNames
 from services.console.web import times
 
 ENDED_SHOWN: Final = 30

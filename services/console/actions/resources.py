@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from schemas.words import ActionPriority, ActionState
-from services.console.resources.base import Resource, Time
+from services.console.resource_base import Resource, Time
 
 
 class Action(Resource):

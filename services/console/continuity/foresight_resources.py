@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from services.console.resources.base import Resource, Time
+from services.console.resource_base import Resource, Time
 
 
 class Gap(Resource):

@@ -14,7 +14,7 @@ from schemas.words import (
     Effect,
     PlanState,
 )
-from services.console.resources.base import Reason, Resource, Time
+from services.console.resource_base import Reason, Resource, Time
 
 
 class Clock(Resource):

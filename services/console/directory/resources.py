@@ -7,7 +7,7 @@ from datetime import date
 from pydantic import Field
 
 from schemas.words import Channel
-from services.console.resources.base import Resource, Time
+from services.console.resource_base import Resource, Time
 
 
 class RoleHolders(Resource):

@@ -23,7 +23,7 @@ from services.console.directory.resources import (
 from services.console.i18n import Translator
 from services.console.oncall.schedule import ScheduleView
 from services.console.read_model.reference_index import IndexedReference
-from services.console.resources.base import to_datetime
+from services.console.resource_base import to_datetime
 from services.console.texts import words as w
 from services.messages import MessageNames
 

@@ -19,7 +19,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from services.console.exports.formats import CSV, GEOJSON
 from services.console.i18n import Translator, get_translator
-from services.console.resources.base import Page, Resource
+from services.console.resource_base import Page, Resource
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Resource)

@@ -11,9 +11,9 @@ from fastapi.responses import Response
 from services.console.http.context import DecisionContext, require_decision
 from services.console.http.decisions import MAX_WAIT_S, CommandAnswer, CommandDispatcher, get_author
 from services.console.http.problems import NotFound, RealmUnknown
+from services.console.incidents.titles import write_refusal
 from services.console.logbook.queries import build_command_result
 from services.console.resources import CommandResult
-from services.console.texts import write_refusal
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal

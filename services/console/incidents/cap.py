@@ -23,10 +23,12 @@ from schemas.cap import NAMESPACE, SEVERITY_WORD
 from schemas.realms import RealmKind, is_live, parse_realm
 from schemas.words import Certainty, EventType, IncidentState
 from services.console.i18n import get_translator
-from services.console.resources.base import to_datetime
+from services.console.incidents.titles import write_incident_title
+from services.console.resource_base import to_datetime
 from services.console.sites.geometry import Ring
-from services.console.texts import TerritoryNames, world, write_incident_title
 from services.console.texts import words as w
+from services.console.texts import world
+from services.console.texts.names import TerritoryNames
 
 PARIS: Final = ZoneInfo("Europe/Paris")
 LANGUAGES: Final = (("fr-FR", "fr"), ("en-GB", "en"))

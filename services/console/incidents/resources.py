@@ -16,7 +16,7 @@ from schemas.words import (
     TaskState,
 )
 from services.console.continuity.resources import PathStep
-from services.console.resources.base import Interval, Reason, Resource, Time
+from services.console.resource_base import Interval, Reason, Resource, Time
 
 
 class Ladder(Resource):

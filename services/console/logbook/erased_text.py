@@ -5,7 +5,7 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo
 
 from services.console.i18n import get_translator
-from services.console.resources.base import to_datetime
+from services.console.resource_base import to_datetime
 from services.runtime.secrets.erasure import TextErasure
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from services.console.resources.base import Resource, Time
+from services.console.resource_base import Resource, Time
 
 
 class Erasure(Resource):

@@ -17,6 +17,7 @@ from schemas.communication import QuestionRow, StatementRow
 from schemas.words import EventType
 from services.console import resources as r
 from services.console.http.problems import NotFound, RealmUnknown
+from services.console.incidents.titles import write_refusal
 from services.console.logbook.erased_text import format_erasure
 from services.console.logbook.lines import LineRecord, build_key_after
 from services.console.read_model import snapshot as pictures
@@ -30,7 +31,6 @@ from services.console.read_model.query_base import (
 from services.console.read_model.shapes import Shaper
 from services.console.resources import Page, to_datetime
 from services.console.sites.receipts import has_receipt
-from services.console.texts import write_refusal
 from services.runtime.http.pagination import decode_cursor, encode_cursor
 from services.runtime.secrets.erasure import read_erasure
 from services.runtime.secrets.vault import OWN_WORDS_FIELD, TextItem

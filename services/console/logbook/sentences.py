@@ -12,7 +12,7 @@ from schemas.maintenance import Coverage
 from services.console.i18n import N_, Translator, get_translator
 from services.console.incidents.titles import write_maintenance_title, write_refusal
 from services.console.reassignment.periods import describe_order_period
-from services.console.resources.base import to_datetime
+from services.console.resource_base import to_datetime
 from services.console.texts import words as w
 from services.console.texts import world
 from services.console.texts.names import TerritoryNames

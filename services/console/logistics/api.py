@@ -32,8 +32,8 @@ from services.console.http.context import (
 )
 from services.console.http.scopes import check_incident, check_sites
 from services.console.i18n import get_translator
+from services.console.resource_base import format_iso
 from services.console.resources import Page, ResourceRequest, StockLevel
-from services.console.resources.base import format_iso
 from services.console.texts import words as w
 from services.runtime.http.problems import ProblemError, build_fault
 from services.runtime.identity.permissions import Permission

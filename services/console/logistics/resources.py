@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ConfigDict, Field
 
 from schemas.resource_requests import OfferState, RequestPriority, RequestState
-from services.console.resources.base import Resource, Time
+from services.console.resource_base import Resource, Time
 
 
 class ResourceOffer(Resource):

@@ -21,7 +21,7 @@ from services.console.logistics.resources import (
     StockLevel,
 )
 from services.console.read_model.reference_index import IndexedReference
-from services.console.resources.base import Time, to_datetime
+from services.console.resource_base import Time, to_datetime
 from services.console.texts import words as w
 from services.console.texts.names import TerritoryNames
 from services.console.web import times

@@ -7,7 +7,7 @@ from pydantic import Field
 from schemas.words import (
     EventType,
 )
-from services.console.resources.base import Resource, Time
+from services.console.resource_base import Resource, Time
 
 
 class LabelMatch(Resource):

@@ -17,8 +17,8 @@ from services.console.directory.resources import PhoneLink
 from services.console.directory.view import build_phone_link
 from services.console.i18n import Translator
 from services.console.resources import Notification
-from services.console.texts import TerritoryNames
 from services.console.texts import words as w
+from services.console.texts.names import TerritoryNames
 from services.console.web import times
 from services.messages import MessageNames as MessageNames  # noqa: PLC0414
 from services.messages import load_phrases

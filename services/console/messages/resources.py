@@ -9,7 +9,7 @@ from schemas.words import (
     Channel,
     NotificationState,
 )
-from services.console.resources.base import Resource, Scalar, Time, to_datetime
+from services.console.resource_base import Resource, Scalar, Time, to_datetime
 
 
 class Attempt(Resource):

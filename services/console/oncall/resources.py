@@ -6,7 +6,7 @@ from pydantic import Field
 
 from schemas.oncall import Place
 from schemas.words import Channel
-from services.console.resources.base import Resource, Time
+from services.console.resource_base import Resource, Time
 
 
 class ShiftSpan(Resource):

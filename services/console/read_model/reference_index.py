@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from schemas import reference as ref
-from services.console.texts import TerritoryNames
+from services.console.texts.names import TerritoryNames
 from services.logistics import ResourceCatalogue
 from services.messages import MessageNames as MessageNames  # noqa: PLC0414
 

@@ -28,20 +28,20 @@ from services.console import resources as r
 from services.console.continuity.fallbacks import PlanCollision
 from services.console.continuity.pole_capacity import PoleCapacity
 from services.console.i18n import get_translator
-from services.console.logbook.lines import LineRecord
-from services.console.read_model.realm_clock import find_limit, is_standing, show_clock
-from services.console.read_model.reference_index import IndexedReference
-from services.console.resources import to_datetime
-from services.console.sites.geometry import Outlines
-from services.console.texts import (
-    describe_reassignment_reason,
-    render_line,
+from services.console.incidents.titles import (
     write_conflict_title,
     write_incident_title,
     write_maintenance_title,
-    write_reason,
     write_task_title,
 )
+from services.console.logbook.lines import LineRecord
+from services.console.logbook.sentences import render_line
+from services.console.read_model.realm_clock import find_limit, is_standing, show_clock
+from services.console.read_model.reference_index import IndexedReference
+from services.console.reassignment.texts import describe_reassignment_reason
+from services.console.resources import to_datetime
+from services.console.sites.geometry import Outlines
+from services.console.texts.reasons import write_reason
 from services.runtime.secrets.erasure import TextErasure
 
 TELEWORK = "telework"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ConfigDict, Field
 
 from schemas.reassignment import LineState, Preference, ProposalState
-from services.console.resources.base import Resource, Time
+from services.console.resource_base import Resource, Time
 
 
 class ReassignmentReason(Resource):

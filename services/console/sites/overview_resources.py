@@ -13,7 +13,7 @@ from schemas.words import (
 )
 from services.console.incidents.resources import Incident, LevelState
 from services.console.messages.resources import Hold
-from services.console.resources.base import Resource, Scalar, Time
+from services.console.resource_base import Resource, Scalar, Time
 from services.console.sites.resources import Pole
 
 

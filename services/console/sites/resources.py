@@ -10,7 +10,7 @@ from schemas.words import (
     EventType,
     SiteStatus,
 )
-from services.console.resources.base import Interval, Reason, Resource, Time
+from services.console.resource_base import Interval, Reason, Resource, Time
 
 
 class Cause(Resource):

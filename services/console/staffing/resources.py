@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from schemas.attendance import AttendanceMode
-from services.console.resources.base import Resource, Time
+from services.console.resource_base import Resource, Time
 
 
 class Attendance(Resource):

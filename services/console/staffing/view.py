@@ -10,7 +10,7 @@ from schemas.attendance import AttendanceMode, AttendanceRow, CellStaffingRow
 from schemas.base import HOUR_MS, Instant
 from services.console.i18n import Translator
 from services.console.read_model.reference_index import IndexedReference
-from services.console.resources.base import Time, to_datetime
+from services.console.resource_base import Time, to_datetime
 from services.console.staffing.resources import Attendance, CellFunction, CellStaffing
 from services.console.texts import words as w
 

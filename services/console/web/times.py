@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_datetime
 
 from services.console.i18n import get_translator
-from services.console.resources.base import to_datetime
+from services.console.resource_base import to_datetime
 
 PARIS = ZoneInfo("Europe/Paris")
 NEAR = timedelta(days=180)

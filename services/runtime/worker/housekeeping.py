@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -24,9 +25,13 @@ from services.runtime.process.exits import Stop, stop, stop_for_error
 from services.runtime.process.health import Check
 
 if TYPE_CHECKING:
+    from services.runtime.decider.machine import Machine
     from services.runtime.log.chain import ChainView
     from services.runtime.worker.owned_partition import OwnedPartition
-    from services.runtime.worker.worker import Worker
+    from services.runtime.worker.publisher import Publisher
+    from services.runtime.worker.ticker import Ticker
+    from services.runtime.worker.tuning import Tuning
+    from services.runtime.worker.urgent_lane import UrgentLaneReader
 
 CHECK_INTERVAL_S: Final = 1.0
 SLOW_APPEND_S: Final = 5.0
@@ -44,10 +49,29 @@ _PARTITION_METRICS: Final = (
 log = structlog.get_logger(__name__)
 
 
+class WatchedWorker(Protocol):
+    """The parts of a worker that its side work reads."""
+
+    service: str
+    kafka: str
+    inputs: str
+    log: str
+    ready: bool
+    stopping: bool
+    tuning: Tuning
+    machine: Machine[Any]
+    held: dict[int, OwnedPartition[Any]]
+    counts: Counter[str]
+    publisher: Publisher
+    ticker: Ticker
+    urgent: UrgentLaneReader | None
+    app: Any
+
+
 class Housekeeping:
     """Self-checks, metrics and snapshots of one worker."""
 
-    def __init__(self, worker: Worker[Any]) -> None:
+    def __init__(self, worker: WatchedWorker) -> None:
         self._worker = worker
         self._writers: dict[int, tuple[OwnedPartition[Any], SnapshotWriter[Any]]] = {}
         self._snapshot_producer: RecordProducer | None = None

@@ -13,7 +13,7 @@ import gc
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
@@ -32,7 +32,7 @@ from services.runtime.decider.inputs import InputRecord
 from services.runtime.decider.machine import Machine
 from services.runtime.decider.protocol import Decider
 from services.runtime.kafka.clients import create_idempotent_producer, send_with_retry
-from services.runtime.kafka.fetch_throttle import FETCH_INTERVAL_MS, is_answer_awaited
+from services.runtime.kafka.fetch_throttle import is_answer_awaited
 from services.runtime.log.chain import MAX_IN_FLIGHT, PreparedAppend, apply_input
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.process import health, logs, metrics, tracing
@@ -50,6 +50,7 @@ from services.runtime.worker.publisher import PublishedRecord, Publisher
 from services.runtime.worker.recovery import convert_record
 from services.runtime.worker.takeover import PartitionTakeover
 from services.runtime.worker.ticker import Ticker
+from services.runtime.worker.tuning import Tuning
 from services.runtime.worker.urgent_lane import UrgentLaneReader
 
 S = TypeVar("S")
@@ -58,23 +59,6 @@ FLUSH_S = 5.0
 GC_THRESHOLD = (50_000, 20, 100)
 """Garbage collection thresholds. States are long-lived and acyclic, so collect rarely."""
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Tuning:
-    """Numbers that tests and benchmarks change."""
-
-    session_s: float = 10.0
-    snapshot_every: int = 2000
-    """Least number of records between snapshots."""
-    snapshot_pause_s: float = 2.0
-    """Least seconds between snapshots. Ten times the duration of the last snapshot also applies."""
-    snapshot_s: float = 3600.0
-    """Seconds after which a snapshot is taken if anything has changed."""
-    group: str = ""
-    """Consumer group; empty = `vigie-<service>`."""
-    every_ms: int = FETCH_INTERVAL_MS
-    """Milliseconds between fetches in a stream (`services.runtime.kafka.fetch_throttle`)."""
 
 
 class Worker(Generic[S]):

@@ -10,7 +10,8 @@ import sys
 
 from schemas.routes import PUBLIC_FACTS
 from services.runtime.process.settings import Settings
-from services.runtime.worker.worker import Tuning, run_worker
+from services.runtime.worker.tuning import Tuning
+from services.runtime.worker.worker import run_worker
 from tests.faults.runtime.toy import EchoDecider, ToyDecider, register
 
 if __name__ == "__main__":

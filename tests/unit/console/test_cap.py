@@ -14,7 +14,7 @@ from schemas.cap import NAMESPACE, XSD
 from schemas.words import Certainty, IncidentState, Level
 from services.console.incidents.cap import MAX_REFERENCES, CapWriter
 from services.console.sites.geometry import load_outlines
-from services.console.texts import TerritoryNames
+from services.console.texts.names import TerritoryNames
 from services.intake.integrations.cap.message import CapMessage, read_message
 from tests.shipped import territory
 

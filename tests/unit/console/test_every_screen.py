@@ -9,8 +9,8 @@ import pytest
 from schemas.runtime import CommandRefused
 from services.console.logbook.lines import LineRecord, build_key
 from services.console.logbook.sentences import format_small_count
-from services.console.texts import TerritoryNames
-from services.console.texts import render_line as said
+from services.console.logbook.sentences import render_line as said
+from services.console.texts.names import TerritoryNames
 from services.console.web import screens
 from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import Browser, Held, browsing, reference

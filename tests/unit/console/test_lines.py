@@ -37,10 +37,10 @@ from services.console.logbook.lines import (
     make_line,
 )
 from services.console.logbook.sentences import _RENDERERS
+from services.console.logbook.sentences import render_line as said
 from services.console.read_model.reference_index import NO_REFERENCE
 from services.console.read_model.shapes import Shaper
 from services.console.sites.geometry import MapPlane, Outlines
-from services.console.texts import render_line as said
 from services.console.texts.names import TerritoryNames
 from services.runtime.log.transaction import Transaction
 from tests.integration.console import crisis

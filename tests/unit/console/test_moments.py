@@ -6,7 +6,7 @@ import pytest
 
 from schemas.base import END_OF_TIME
 from services.console.logbook.sentences import _format_local_time
-from services.console.resources.base import format_iso, to_datetime
+from services.console.resource_base import format_iso, to_datetime
 from services.console.web import times
 
 

@@ -15,10 +15,11 @@ from services.alerts.reference.constants import PHENOMENON_KIND
 from services.console import texts
 from services.console.i18n import add_french_spaces, choose_language, get_translator
 from services.console.i18n.__main__ import extract_texts, load_catalogue
+from services.console.incidents import titles
 from services.console.incidents.titles import REFUSALS
 from services.console.logbook.queries import build_command_result
+from services.console.texts import reasons, world
 from services.console.texts import words as w
-from services.console.texts import world
 from services.console.texts.names import TerritoryNames
 from services.runtime.process.settings import REPOSITORY
 from tests.shipped import territory
@@ -43,9 +44,9 @@ def test_every_refusal_of_a_decider_has_a_sentence() -> None:
 
 
 def test_an_unknown_refusal_is_named_and_a_missing_value_breaks_nothing() -> None:
-    assert "neuf" in texts.write_refusal("neuf", {}, "fr")
-    assert texts.write_refusal("incident_above", {}, "fr").endswith("?.")
-    assert "Coordonnateur PCA" in texts.write_refusal(
+    assert "neuf" in titles.write_refusal("neuf", {}, "fr")
+    assert titles.write_refusal("incident_above", {}, "fr").endswith("?.")
+    assert "Coordonnateur PCA" in titles.write_refusal(
         "role_too_low", {"needed": "coordinateur_pca"}, "fr"
     )
 
@@ -98,7 +99,7 @@ def test_every_family_of_incidents_has_a_title_and_a_word() -> None:
     assert {"power", "weather", "site"} <= kinds
     for lang in ("fr", "en"):
         for kind in kinds:
-            assert not texts.write_incident_title(
+            assert not titles.write_incident_title(
                 incident(kind=kind, members=("cen-1",)), NAMES, lang
             ).startswith(kind), kind
     assert kinds <= set(FAMILIES) == set(world.FAMILY)
@@ -117,10 +118,11 @@ def test_every_metric_of_the_territory_is_said_in_words() -> None:
             threshold=m.value,
             value=m.value,
         )
-        assert texts.describe_reason(why, NAMES, "fr").label != m.metric, m
+        assert reasons.describe_reason(why, NAMES, "fr").label != m.metric, m
     for metric in CONTINUITY_METRICS:
         assert (
-            texts.describe_reason(Why(code="predicate", metric=metric), NAMES, "en").label != metric
+            reasons.describe_reason(Why(code="predicate", metric=metric), NAMES, "en").label
+            != metric
         )
 
 
@@ -133,9 +135,9 @@ def test_a_reason_reads_value_then_threshold() -> None:
         threshold=3,
         value=11,
     )
-    assert texts.write_reason(why, NAMES, "fr") == "collèges fermés\u00a0: 11 (≥ 3)"
+    assert reasons.write_reason(why, NAMES, "fr") == "collèges fermés\u00a0: 11 (≥ 3)"
     level = Why(code="predicate", metric="level", op=">=", threshold=3, value=3)
-    assert texts.describe_reason(level, NAMES, "fr").value == "N3"
+    assert reasons.describe_reason(level, NAMES, "fr").value == "N3"
 
 
 def incident(**more: object) -> IncidentRow:
@@ -159,7 +161,7 @@ def incident(**more: object) -> IncidentRow:
 
 def test_a_title_names_the_place_and_never_more_than_it_can() -> None:
     def title(**more: object) -> str:
-        return texts.write_incident_title(incident(**more), NAMES, "fr").replace("\u00a0", " ")
+        return titles.write_incident_title(incident(**more), NAMES, "fr").replace("\u00a0", " ")
 
     assert title(communes=("92062", "92050")) == "Coupure électrique : Nanterre et Puteaux"
     assert (

@@ -8,12 +8,12 @@ import pytest
 
 from schemas.reference_changes import Foreseen, ReferenceChangeRecorded, ReferenceChangeRow
 from services.console.i18n import get_translator
+from services.console.logbook.sentences import render_line as said
 from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.shapes import Shaper
 from services.console.reference.page import build_changes, describe_forecast
 from services.console.resources import ReferenceChange
 from services.console.sites.geometry import MapPlane, Outlines
-from services.console.texts import render_line as said
 from services.console.texts.names import TerritoryNames
 from tests.unit.console.test_lines import lines
 

@@ -16,7 +16,7 @@ from services.runtime.log.chain import Position
 from services.runtime.process import metrics
 from services.runtime.worker.housekeeping import Housekeeping
 from services.runtime.worker.publisher import Publisher
-from services.runtime.worker.worker import Tuning
+from services.runtime.worker.tuning import Tuning
 from tests.marks import MARKS
 from tests.waiting import eventually
 

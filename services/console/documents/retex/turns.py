@@ -29,7 +29,7 @@ from services.console.documents.retex.facts import (
 from services.console.documents.telling import drop_repetitions, is_key_event
 from services.console.logbook.line_list import LATE_MIN
 from services.console.logbook.lines import LineRecord
-from services.console.texts import render_line as sentence
+from services.console.logbook.sentences import render_line as sentence
 from services.console.web import times
 
 EVENTS_SHOWN: Final = 40

@@ -65,7 +65,7 @@ from services.console.reassignment.resources import (
     ReassignmentReason,
 )
 from services.console.reference.resources import ChangeDecision, ReferenceChange
-from services.console.resources.base import (
+from services.console.resource_base import (
     Interval,
     Page,
     Reason,
