@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -100,38 +101,6 @@ _SIGNS: Final = re.compile(r"[\[\]«»“”–()]")
 _LEVEL: Final = re.compile(r"\bN([0-4])\b")
 
 
-@dataclass(frozen=True, slots=True)
-class MessageText:
-    """A message in the form of every channel."""
-
-    lang: str
-    subject: str
-    """Subject of the e-mail, clear without opening it."""
-    lines: tuple[str, ...]
-    """Lines of the e-mail: event, place, start, request."""
-    sms: str
-    sms_one_way: str
-    """The SMS for senders that receive no answers."""
-    voice: str
-    push_title: str
-    push: str
-    link: str | None
-    link_says: str
-    keys: tuple[str, ...]
-    """Keys to listen for in a call; empty if no answer is asked."""
-    footer: tuple[str, ...]
-    heading: str
-
-    def plain(self) -> str:
-        """Return the body of an e-mail, one line per fact."""
-        answer = () if self.link is None else ("", self.link_says, self.link)
-        return "\n".join((self.heading, "", *self.lines, *answer, "", *self.footer)) + "\n"
-
-    def html(self) -> str:
-        """Return the same text as HTML, without images, scripts or external resources."""
-        return _PAGES.get_template("mail.html").render(text=self)
-
-
 def compose_message(
     row: NotificationRow,
     names: MessageNames,
@@ -144,15 +113,10 @@ def compose_message(
     """Return the texts of a notification.
 
     `said` is a text written by the crisis cell. An unknown template becomes an information, never
-    nothing. A message without the values that its template needs asks to call the crisis cell.
+    nothing.
     """
-    composer = _Composer(
-        row, names, phrases, link if row.answer_expected else None, said, public_url
-    )
-    try:
-        return composer.text()
-    except MissingValue:
-        return composer.minimal()
+    link = link if row.answer_expected else None
+    return MessageText(row, names, phrases, link, said, public_url)
 
 
 def _select_template(row: NotificationRow) -> str:
@@ -171,8 +135,13 @@ def _select_template(row: NotificationRow) -> str:
     return name
 
 
-@dataclass(frozen=True, slots=True)
-class _Composer:
+@dataclass(frozen=True)
+class MessageText:
+    """A message in the form of every channel. A form is composed when it is read, and kept.
+
+    A form without the values that its template needs asks to call the crisis cell.
+    """
+
     row: NotificationRow
     names: MessageNames
     phrases: Phrases
@@ -180,92 +149,134 @@ class _Composer:
     said: str | None
     public_url: str
 
-    def text(self) -> MessageText:
-        """Return the texts of all channels.
+    @property
+    def lang(self) -> str:
+        """Language of the message."""
+        return self.phrases.lang
 
-        Raises MissingValue.
-        """
-        shapes = self._shapes()
-        unlimited = self.row.template in WRITTEN and not self._is_bundle
-        most = 1_000_000 if unlimited else SMS_MAX_SEPTETS
-        subject = self._fitted(shapes["subject"], {}, SUBJECT_MAX_CHARACTERS, len, cuts=True)
-        reply = {
-            "reply": self._reply(),
-            "reply_again": self.phrases.word("reply_again"),
-            "reply_terse": self.phrases.word(
-                "reply_done_terse" if self.row.template == ACTION_DUE else "reply_terse"
-            ),
-        }
-        return self._text(
-            subject=subject,
-            lines=self._lines(shapes["body"]),
-            sms=self._sms(shapes, reply, most),
-            sms_one_way=self._sms(shapes, dict.fromkeys(reply, ""), most),
-            voice=self._fitted(
-                shapes["voice"],
+    @cached_property
+    def subject(self) -> str:
+        """Subject of the e-mail, clear without opening it."""
+        try:
+            return self._fitted(self._shapes["subject"], {}, SUBJECT_MAX_CHARACTERS, len, cuts=True)
+        except MissingValue:
+            return self._minimal_subject()
+
+    @cached_property
+    def lines(self) -> tuple[str, ...]:
+        """Lines of the e-mail: event, place, start, request."""
+        try:
+            return self._lines(self._shapes["body"])
+        except MissingValue:
+            return (self._typeset(self._minimal({"link": ""})),)
+
+    @cached_property
+    def sms(self) -> str:
+        """SMS that can be answered."""
+        answer = "reply_done_terse" if self.row.template == ACTION_DUE else "reply_terse"
+        return self._sms(
+            {
+                "reply": self._reply(),
+                "reply_again": self.phrases.word("reply_again"),
+                "reply_terse": self.phrases.word(answer),
+            }
+        )
+
+    @cached_property
+    def sms_one_way(self) -> str:
+        """SMS for senders that receive no answers."""
+        return self._sms({"reply": "", "reply_again": "", "reply_terse": ""})
+
+    @cached_property
+    def voice(self) -> str:
+        """Text of a call."""
+        try:
+            return self._fitted(
+                self._shapes["voice"],
                 {"keys": self._keys()},
-                most if unlimited else VOICE_MAX_CHARACTERS,
+                self._limit(VOICE_MAX_CHARACTERS),
                 len,
                 spoken=True,
                 cuts=True,
-            ),
-            push_title=self._fitted(shapes["push_title"], {}, TITLE_MAX_CHARACTERS, len, cuts=True),
-            push=self._fitted(
-                shapes["push"], {}, most if unlimited else PUSH_MAX_CHARACTERS, len, cuts=True
-            ),
+            )
+        except MissingValue:
+            return _to_speech(self._minimal({"link": ""}), self.phrases)
+
+    @cached_property
+    def push_title(self) -> str:
+        """Title of a notification of the app."""
+        try:
+            return self._fitted(
+                self._shapes["push_title"], {}, TITLE_MAX_CHARACTERS, len, cuts=True
+            )
+        except MissingValue:
+            return self._minimal_subject()
+
+    @cached_property
+    def push(self) -> str:
+        """Text of a notification of the app."""
+        try:
+            return self._fitted(
+                self._shapes["push"], {}, self._limit(PUSH_MAX_CHARACTERS), len, cuts=True
+            )
+        except MissingValue:
+            return self._typeset(self._minimal({"link": ""}))
+
+    @property
+    def link_says(self) -> str:
+        """Words before the link."""
+        return self._typeset(self.phrases.word("answer_at") + self.phrases.word("colon").rstrip())
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys to listen for in a call; empty if no answer is asked."""
+        if self.link is None:
+            return ()
+        return tuple(HEADCOUNT_KEYS if self.row.template == HEADCOUNT else ("1", "2"))
+
+    @cached_property
+    def heading(self) -> str:
+        """First line of the e-mail: the territory."""
+        territory = self.names.territory
+        return self.phrases.word(
+            "heading",
+            of_territory=self.phrases.word("of_territory", territory=territory)
+            if territory
+            else " ",
         )
 
-    def minimal(self) -> MessageText:
+    @cached_property
+    def footer(self) -> tuple[str, ...]:
+        """Last lines of the e-mail: role, time and how to answer."""
+        return tuple(self._footer())
+
+    def plain(self) -> str:
+        """Return the body of an e-mail, one line per fact."""
+        answer = () if self.link is None else ("", self.link_says, self.link)
+        return "\n".join((self.heading, "", *self.lines, *answer, "", *self.footer)) + "\n"
+
+    def html(self) -> str:
+        """Return the same text as HTML, without images, scripts or external resources."""
+        return _PAGES.get_template("mail.html").render(text=self)
+
+    def _minimal(self, more: Values) -> str:
         """Return the message for a row that lacks values of its template."""
-        values = self._values(spoken=False)
-        said = render(str(self.phrases.words["minimal"]), values)
-        spoken = render(str(self.phrases.words["minimal"]), values | {"link": ""})
-        subject = render(str(self.phrases.words["minimal_subject"]), values)
-        return self._text(
-            subject=self._typeset(subject),
-            lines=(self._typeset(spoken),),
-            sms=simplify_text(said),
-            sms_one_way=simplify_text(said),
-            voice=_to_speech(spoken, self.phrases),
-            push_title=self._typeset(subject),
-            push=self._typeset(spoken),
-        )
+        return render(str(self.phrases.words["minimal"]), self._values(spoken=False) | dict(more))
 
-    def _text(
-        self,
-        *,
-        subject: str,
-        lines: tuple[str, ...],
-        sms: str,
-        sms_one_way: str,
-        voice: str,
-        push_title: str,
-        push: str,
-    ) -> MessageText:
-        asked = HEADCOUNT_KEYS if self.row.template == HEADCOUNT else ("1", "2")
-        return MessageText(
-            lang=self.phrases.lang,
-            subject=subject,
-            lines=lines,
-            sms=sms,
-            sms_one_way=sms_one_way,
-            voice=voice,
-            push_title=push_title,
-            push=push,
-            link=self.link,
-            link_says=self._typeset(
-                self.phrases.word("answer_at") + self.phrases.word("colon").rstrip()
-            ),
-            keys=() if self.link is None else tuple(asked),
-            footer=tuple(self._footer()),
-            heading=self._heading(),
-        )
+    def _minimal_subject(self) -> str:
+        values = self._values(spoken=False)
+        return self._typeset(render(str(self.phrases.words["minimal_subject"]), values))
+
+    def _limit(self, most: int) -> int:
+        """Return the limit of a form; a text that the cell wrote has none."""
+        return 1_000_000 if self.row.template in WRITTEN and not self._is_bundle else most
 
     @property
     def _is_bundle(self) -> bool:
         """True for a digest of several messages. A call that mentions others is still a call."""
         return bool(self.row.bundle) and not self.row.answer_expected
 
+    @cached_property
     def _shapes(self) -> dict[str, str]:
         if self._is_bundle:
             return dict(self.phrases.words["bundle"])
@@ -273,6 +284,16 @@ class _Composer:
         return dict(templates.get(_select_template(self.row), templates["information"]))
 
     def _values(self, *, spoken: bool, brevity: Brevity = Brevity.WHOLE) -> dict[str, Value]:
+        known = self._known_values.get((spoken, brevity))
+        if known is None:
+            known = self._known_values[spoken, brevity] = self._find_values(spoken, brevity)
+        return known
+
+    @cached_property
+    def _known_values(self) -> dict[tuple[bool, Brevity], dict[str, Value]]:
+        return {}
+
+    def _find_values(self, spoken: bool, brevity: Brevity) -> dict[str, Value]:
         page = PAGES.get(_select_template(self.row))
         values = MessageValues(self._gravest(), self.names, self.phrases, spoken).values(brevity)
         if self._is_bundle and values["about"]:
@@ -307,24 +328,28 @@ class _Composer:
             return ""
         return self.phrases.word(f"keys_{self._kind_of_answer()}")
 
-    def _sms(self, shapes: Mapping[str, str], reply: Mapping[str, str], most: int) -> str:
-        """Return the SMS in at most two segments.
+    def _sms(self, reply: Mapping[str, str]) -> str:
+        """Return the SMS in at most two segments, but for a text that the cell wrote.
 
         Without room for it, the link goes if an answer by SMS is possible.
         """
-        if most > SMS_MAX_SEPTETS:
-            return simplify_text(self._fitted(shapes["sms"], reply, most, _count_septets))
-        text = reduce_to_gsm7(self._fitted(shapes["sms"], reply, most, _count_septets))
-        if count_septets(text) <= most:
-            return text
-        if (terse := shapes.get("sms_terse")) is None:
-            return reduce_to_gsm7(cut_words(text, most - 2)) if self.link is None else text
-        for brevity in (Brevity.COUNTED, Brevity.SHORTEST):
-            values = {**self._values(spoken=False, brevity=brevity), **reply}
-            text = reduce_to_gsm7(render(terse, values))
+        shapes, most = self._shapes, self._limit(SMS_MAX_SEPTETS)
+        try:
+            if most > SMS_MAX_SEPTETS:
+                return simplify_text(self._fitted(shapes["sms"], reply, most, _count_septets))
+            text = reduce_to_gsm7(self._fitted(shapes["sms"], reply, most, _count_septets))
             if count_septets(text) <= most:
                 return text
-        return reduce_to_gsm7(render(terse, {**values, "link": ""})) if reply["reply"] else text
+            if (terse := shapes.get("sms_terse")) is None:
+                return reduce_to_gsm7(cut_words(text, most - 2)) if self.link is None else text
+            for brevity in (Brevity.COUNTED, Brevity.SHORTEST):
+                values = {**self._values(spoken=False, brevity=brevity), **reply}
+                text = reduce_to_gsm7(render(terse, values))
+                if count_septets(text) <= most:
+                    return text
+            return reduce_to_gsm7(render(terse, {**values, "link": ""})) if reply["reply"] else text
+        except MissingValue:
+            return simplify_text(self._minimal({}))
 
     def _fitted(
         self,
@@ -456,15 +481,6 @@ class _Composer:
     def _more(self, number: int) -> tuple[str, ...]:
         rest = self.row.bundle_count + 1 - self._outdated() - number
         return (self.phrases.word("others", n=rest),) if rest > 0 else ()
-
-    def _heading(self) -> str:
-        territory = self.names.territory
-        return self.phrases.word(
-            "heading",
-            of_territory=self.phrases.word("of_territory", territory=territory)
-            if territory
-            else " ",
-        )
 
     def _footer(self) -> Iterator[str]:
         role = describe_role(self.row.role, self.names, self.phrases)
