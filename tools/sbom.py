@@ -13,7 +13,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from services.appliance.embedded.jars import LockedJar, read_locked_jars
 
-ROOT: Final = "vigie"
+ROOT: Final = "vigie-crise"
 EXTRAS: Final = frozenset({"hiredis"})
 """Extras in pyproject.toml."""
 

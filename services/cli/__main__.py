@@ -19,88 +19,102 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-COMMANDS = {
-    # operation
-    "up": "services.cli.system.up:up",
-    "prepare": "services.cli.system.prepare:prepare",
-    "status": "services.cli.system.status:status",
-    "verify": "services.cli.data.verify:verify",
-    "doctor": "services.cli.system.doctor:doctor",
-    "dlq": "services.cli.data.dlq:app",
-    "snapshot": "services.cli.data.snapshot:snapshot",
-    "rebuild": "services.cli.data.rebuild:rebuild",
-    "backup": "services.cli.data.backup:backup",
-    "restore": "services.cli.data.backup:restore",
-    "seal": "services.cli.data.seal:seal",
-    "repair": "services.cli.data.repair:repair",
-    "support": "services.cli.system.support:support",
-    "kit": "services.cli.system.kit:kit",
-    "paper": "services.cli.crisis.paper:paper",
-    "bench": "services.cli.system.bench:bench",
-    # administration
-    "territory": "services.cli.data.territory:app",
-    "token": "services.cli.system.token:app",
-    "user": "services.cli.system.user:app",
-    "source": "services.cli.system.source:app",
-    "feed": "services.cli.system.feed:app",
-    "directory": "services.cli.oncall.directory:app",
-    "channels": "services.cli.oncall.channels:channels",
-    "bounce": "services.cli.oncall.bounce:bounce",
-    # reports
-    "report": "services.cli.crisis.report:report",
-    "line": "services.cli.crisis.report:line",
-    "cap": "services.cli.crisis.cap:cap",
-    # lists
-    "incidents": "services.cli.crisis.read:incidents",
-    "sites": "services.cli.crisis.read:sites",
-    "activities": "services.cli.crisis.read:activities",
-    "plans": "services.cli.crisis.read:plans",
-    "reassignments": "services.cli.crisis.read:reassignments",
-    "notifications": "services.cli.crisis.read:notifications",
-    "timeline": "services.cli.crisis.read:timeline",
-    "changes": "services.cli.crisis.read:changes",
-    # documents
-    "sitrep": "services.cli.crisis.documents:sitrep",
-    "export": "services.cli.crisis.documents:export",
-    "retex": "services.cli.crisis.documents:retex",
-    "improvement": "services.cli.crisis.documents:improvement",
-    # decisions
-    "ack": "services.cli.crisis.decide:ack",
-    "escalate": "services.cli.crisis.decide:escalate",
-    "reapply": "services.cli.crisis.decide:reapply",
-    "resolve": "services.cli.crisis.decide:resolve",
-    "level": "services.cli.crisis.decide:level",
-    "plan": "services.cli.crisis.decide:plan",
-    "card": "services.cli.crisis.decide:card",
-    "action": "services.cli.crisis.action:app",
-    "note": "services.cli.crisis.decide:note",
-    "text": "services.cli.data.text:app",
-    "resend": "services.cli.crisis.decide:resend",
-    "hold": "services.cli.crisis.decide:hold",
-    "maintenance": "services.cli.crisis.maintenance:app",
-    "resource": "services.cli.crisis.resource:app",
-    "callout": "services.cli.oncall.callout:app",
-    "statement": "services.cli.crisis.statement:app",
-    # preparedness
-    "reassignment": "services.cli.crisis.reassignment:app",
-    "contingency": "services.cli.crisis.contingency:contingency",
-    "whatif": "services.cli.exercises.whatif:whatif",
-    "oncall": "services.cli.oncall.oncall:app",
-    "readiness": "services.cli.oncall.oncall:readiness",
-    "drill": "services.cli.oncall.oncall:drill",
-    "headcount": "services.cli.oncall.headcount:app",
-    # exercises
-    "play": "services.cli.exercises.play:play",
-    "scenario": "services.cli.exercises.scenario:app",
+COMMANDS_BY_PANEL = {
+    "Operation": {
+        "up": "services.cli.system.up:up",
+        "prepare": "services.cli.system.prepare:prepare",
+        "status": "services.cli.system.status:status",
+        "verify": "services.cli.data.verify:verify",
+        "doctor": "services.cli.system.doctor:doctor",
+        "dlq": "services.cli.data.dlq:app",
+        "snapshot": "services.cli.data.snapshot:snapshot",
+        "rebuild": "services.cli.data.rebuild:rebuild",
+        "backup": "services.cli.data.backup:backup",
+        "restore": "services.cli.data.backup:restore",
+        "seal": "services.cli.data.seal:seal",
+        "repair": "services.cli.data.repair:repair",
+        "support": "services.cli.system.support:support",
+        "kit": "services.cli.system.kit:kit",
+        "paper": "services.cli.crisis.paper:paper",
+        "bench": "services.cli.system.bench:bench",
+    },
+    "Administration": {
+        "territory": "services.cli.data.territory:app",
+        "token": "services.cli.system.token:app",
+        "user": "services.cli.system.user:app",
+        "source": "services.cli.system.source:app",
+        "feed": "services.cli.system.feed:app",
+        "directory": "services.cli.oncall.directory:app",
+        "channels": "services.cli.oncall.channels:channels",
+        "bounce": "services.cli.oncall.bounce:bounce",
+    },
+    "Reports": {
+        "report": "services.cli.crisis.report:report",
+        "line": "services.cli.crisis.report:line",
+        "cap": "services.cli.crisis.cap:cap",
+    },
+    "Lists": {
+        "incidents": "services.cli.crisis.read:incidents",
+        "sites": "services.cli.crisis.read:sites",
+        "activities": "services.cli.crisis.read:activities",
+        "plans": "services.cli.crisis.read:plans",
+        "reassignments": "services.cli.crisis.read:reassignments",
+        "notifications": "services.cli.crisis.read:notifications",
+        "timeline": "services.cli.crisis.read:timeline",
+        "changes": "services.cli.crisis.read:changes",
+    },
+    "Documents": {
+        "sitrep": "services.cli.crisis.documents:sitrep",
+        "export": "services.cli.crisis.documents:export",
+        "retex": "services.cli.crisis.documents:retex",
+        "improvement": "services.cli.crisis.documents:improvement",
+    },
+    "Decisions": {
+        "ack": "services.cli.crisis.decide:ack",
+        "escalate": "services.cli.crisis.decide:escalate",
+        "reapply": "services.cli.crisis.decide:reapply",
+        "resolve": "services.cli.crisis.decide:resolve",
+        "level": "services.cli.crisis.decide:level",
+        "plan": "services.cli.crisis.decide:plan",
+        "card": "services.cli.crisis.decide:card",
+        "action": "services.cli.crisis.action:app",
+        "note": "services.cli.crisis.decide:note",
+        "text": "services.cli.data.text:app",
+        "resend": "services.cli.crisis.decide:resend",
+        "hold": "services.cli.crisis.decide:hold",
+        "maintenance": "services.cli.crisis.maintenance:app",
+        "resource": "services.cli.crisis.resource:app",
+        "callout": "services.cli.oncall.callout:app",
+        "statement": "services.cli.crisis.statement:app",
+    },
+    "Preparedness": {
+        "reassignment": "services.cli.crisis.reassignment:app",
+        "contingency": "services.cli.crisis.contingency:contingency",
+        "whatif": "services.cli.exercises.whatif:whatif",
+        "oncall": "services.cli.oncall.oncall:app",
+        "readiness": "services.cli.oncall.oncall:readiness",
+        "drill": "services.cli.oncall.oncall:drill",
+        "headcount": "services.cli.oncall.headcount:app",
+    },
+    "Exercises": {
+        "play": "services.cli.exercises.play:play",
+        "scenario": "services.cli.exercises.scenario:app",
+    },
 }
-"""Name → `module:object`; the object is a function (one command) or a `typer.Typer` (a group)."""
+"""Panel of the help → name → `module:object`.
+
+The object is a function (one command) or a `typer.Typer` (a group).
+"""
+COMMANDS = {name: target for panel in COMMANDS_BY_PANEL.values() for name, target in panel.items()}
+PANELS = {name: panel for panel, commands in COMMANDS_BY_PANEL.items() for name in commands}
 
 
 class _LazyCommand(TyperCommand):
     """Command that is imported when it runs; until then only its name and help line are known."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name, help=_read_help_line(*COMMANDS[name].split(":")))
+        help_line = _read_help_line(*COMMANDS[name].split(":"))
+        super().__init__(name, help=help_line, rich_help_panel=PANELS[name])
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
@@ -162,7 +176,6 @@ class _CommandGroup(TyperGroup):
 
 app = typer.Typer(
     cls=_CommandGroup,
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Vigie: crisis and continuity of a département.",
@@ -173,7 +186,9 @@ def _print_version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        typer.echo(f"vigie {version('vigie')}")
+        from services.runtime.process.settings import DISTRIBUTION
+
+        typer.echo(f"vigie {version(DISTRIBUTION)}")
         raise typer.Exit
 
 

@@ -29,7 +29,7 @@ from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_e
 from services.console.i18n import get_translator
 from services.console.texts import words as w
 from services.runtime.process.exits import Stop
-from services.runtime.process.settings import REPOSITORY, Settings
+from services.runtime.process.settings import SHIPPED, Settings
 from services.simulation.checks import (
     CheckResult,
     ChecksInvalid,
@@ -311,7 +311,7 @@ def play(
     ] = None,
     scenarios: Annotated[
         Path, typer.Option(help="Folder with scenarios.yaml and scenario_events.csv")
-    ] = REPOSITORY / "scenarios",
+    ] = SHIPPED / "scenarios",
     check: Annotated[Path | None, typer.Option(help="expectations.yaml to compare with")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Last line is JSON")] = False,
 ) -> None:

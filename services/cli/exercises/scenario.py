@@ -12,7 +12,7 @@ import typer
 from services.cli.client import print_error
 from services.cli.output import IDENTIFIER, print_rows
 from services.runtime.kafka.clients import format_time
-from services.runtime.process.settings import REPOSITORY, Settings
+from services.runtime.process.settings import SHIPPED, Settings
 from services.simulation.exercise_file import ExerciseInvalid, load_exercise
 from services.simulation.scenarios import ScenarioInvalid, list_scenarios
 from services.territory import TerritoryInvalid, load_territory
@@ -68,7 +68,7 @@ def check(
 def list_(
     scenarios: Annotated[
         Path, typer.Option(help="Folder with scenarios.yaml", exists=True, file_okay=False)
-    ] = REPOSITORY / "scenarios",
+    ] = SHIPPED / "scenarios",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document")] = False,
 ) -> None:
     """List the shipped exercises."""

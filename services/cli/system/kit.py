@@ -21,7 +21,7 @@ from services.cli.client import print_error
 from services.cli.crisis.paper import build_pack
 from services.cli.oncall.directory import DirectoryInvalid, read_contacts
 from services.delivery.settings import DeliverySettings
-from services.runtime.process.settings import REPOSITORY, Settings
+from services.runtime.process.settings import DISTRIBUTION, REPOSITORY, Settings
 from services.territory import TerritoryInvalid, load_territory
 
 APP_ENTRIES: Final = (
@@ -143,10 +143,11 @@ def _copy_app(target: Path, territory: Path) -> None:
         target / "territories" / territory.name,
         ignore=shutil.ignore_patterns("__pycache__"),
     )
-    about = target / f"vigie-{version('vigie')}.dist-info"
+    about = target / f"{DISTRIBUTION.replace('-', '_')}-{version(DISTRIBUTION)}.dist-info"
     about.mkdir()
     (about / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: vigie\nVersion: {version('vigie')}\n", encoding="utf-8"
+        f"Metadata-Version: 2.1\nName: {DISTRIBUTION}\nVersion: {version(DISTRIBUTION)}\n",
+        encoding="utf-8",
     )
 
 
@@ -161,7 +162,7 @@ def _write_manifest(folder: Path, territory: str) -> int:
     id = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:12]
     about = {
         "id": id,
-        "version": version("vigie"),
+        "version": version(DISTRIBUTION),
         "territory": territory,
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "system": platform.system(),

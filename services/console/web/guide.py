@@ -14,9 +14,9 @@ from typing import Final
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from services.runtime.process.settings import REPOSITORY
+from services.runtime.process.settings import SHIPPED
 
-FOLDER: Final = REPOSITORY / "docs" / "guide"
+FOLDER: Final = SHIPPED / "docs" / "guide"
 PATH: Final = "/guide"
 _NAME: Final = re.compile(r"[a-z][a-z-]*")
 

@@ -40,6 +40,7 @@ from services.runtime.identity.principals import Principal
 from services.runtime.identity.role_names import build_forbidden
 from services.runtime.kafka.clients import format_time
 from services.runtime.process.health import Check
+from services.runtime.process.settings import DISTRIBUTION
 from services.runtime.secrets.vault import VaultTexts
 
 RECEIVER: Final = "vigie"
@@ -335,7 +336,7 @@ class AlertmanagerApi:
     def _status(self) -> dict[str, Any]:
         """Return the status. Vigie is no node of a gossip cluster."""
         info = {
-            "version": version("vigie"),
+            "version": version(DISTRIBUTION),
             "revision": "",
             "branch": "",
             "buildUser": "",

@@ -29,6 +29,11 @@ from services.runtime.secrets.certificates import check_readable
 from services.runtime.secrets.files import FromEnvironment
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+DISTRIBUTION: Final = "vigie-crise"
+"""Name of the installed package."""
+_IN_WHEEL: Final = Path(__file__).resolve().parents[2] / "shipped"
+SHIPPED: Final = _IN_WHEEL if _IN_WHEEL.is_dir() else REPOSITORY
+"""Folder of `territories`, `scenarios` and `docs/guide`: inside an installed wheel, or the sources."""
 
 
 def _check_host_port(text: str) -> str:
@@ -201,7 +206,7 @@ class Settings(FromEnvironment):
     """Exercise that is shown without a login (`vigie up --demo`); empty = none."""
     console_fd: int | None = None
     """Listening socket of the console, inherited from the supervisor."""
-    territory: Path = REPOSITORY / "territories" / "92"
+    territory: Path = SHIPPED / "territories" / "92"
     """Folder with the reference data of the live realm, which has the folder's name."""
     cap_sender: str = Field(default="", pattern=r"^[^\s,<&]*$")
     """`sender` of CAP messages about incidents, unique in the world, for example in your domain.

@@ -15,7 +15,14 @@ import typer
 from typer.testing import CliRunner
 
 from services.appliance.supervisor.up import UpOptions
-from services.cli.__main__ import COMMANDS, _CommandGroup, _load_command, app, main
+from services.cli.__main__ import (
+    COMMANDS,
+    COMMANDS_BY_PANEL,
+    _CommandGroup,
+    _load_command,
+    app,
+    main,
+)
 from services.cli.client import ApiClient, VigieUnreachable
 from services.cli.system.up import up
 from services.runtime.process.settings import REPOSITORY, Settings
@@ -62,9 +69,28 @@ def test_no_command_offers_to_change_the_shell(name: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [("vigie re", "report"), ("vigie play --", "--speed"), ("vigie feed ", "enable")],
+)
+def test_a_shell_completes_commands_and_their_options(words: str, offered: str) -> None:
+    asked = {
+        "_VIGIE_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
+    shown = CliRunner().invoke(app, [], prog_name="vigie", env=asked)
+    assert offered in shown.output.splitlines()
+
+
+def test_each_command_stands_in_a_panel_of_the_help() -> None:
+    shown = CliRunner().invoke(app, ["--help"])
+    assert [panel for panel in COMMANDS_BY_PANEL if f" {panel} " not in shown.output] == []
+
+
 def test_the_version_is_that_of_the_distribution() -> None:
     shown = CliRunner().invoke(app, ["--version"])
-    assert (shown.exit_code, shown.output) == (0, f"vigie {version('vigie')}\n")
+    assert (shown.exit_code, shown.output) == (0, f"vigie {version('vigie-crise')}\n")
 
 
 def test_help_imports_no_command() -> None:

@@ -49,7 +49,7 @@ def runtime_packages(python: str, machine: str) -> dict[str, list[str]]:
         "extra": "",
     }
     found: dict[str, list[str]] = {}
-    left: list[tuple[str, str | None, str]] = [("vigie", None, "")]
+    left: list[tuple[str, str | None, str]] = [("vigie-crise", None, "")]
     while left:
         name, version, extra = left.pop()
         package = one_locked(name, version)
