@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from services.console.texts.words import ROLE
-from services.console.web.navigation import GROUPS
+from services.console.web.navigation import list_groups
 from services.runtime.identity.signed_links import AnswerLink, AnswerLinks
 from tests.browser.conftest import Accounts
 from tests.browser.test_accessibility import path_of, settled
@@ -72,7 +72,7 @@ PICTURES = {
     "astreintes": Picture("/astreintes", "admin", ".inc"),
 }
 ANYWHERE = {
-    *(d.label for _title, found in GROUPS for d in found),
+    *(d.label for _title, found in list_groups() for d in found),
     *ROLE.values(),
     "Remonter le temps",
     "Glossaire",

@@ -15,8 +15,8 @@ from babel.messages.pofile import read_po, write_po
 from services.console.i18n import DOMAIN, FOLDER, LANGUAGES, SOURCE
 
 CONSOLE = Path(__file__).resolve().parents[1]
-METHODS = [("templates/**.html", "jinja2.ext:babel_extract"), ("**.py", "python")]
-OPTIONS = {"templates/**.html": {"trimmed": "false", "silent": "false"}}
+METHODS = [("**.html", "jinja2.ext:babel_extract"), ("**.py", "python")]
+OPTIONS = {"**.html": {"trimmed": "false", "silent": "false"}}
 CREATION_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 """Fixed date in the head of every catalogue: a real one would conflict in every merge."""
 KEYWORDS = {"_": None, "N_": None, "plural": (1, 2)}

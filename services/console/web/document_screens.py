@@ -26,7 +26,7 @@ from services.console.resources import format_iso
 from services.console.texts import words as w
 from services.console.texts import world
 from services.console.web.access import build_shell, require_reader
-from services.console.web.logistics_screens import LogisticsScreens
+from services.console.web.planning_screens import PlanningScreens
 from services.console.web.screen_context import LINE_LIMIT, build_frame_context
 from services.console.web.shell import ScreenShell
 from services.runtime.identity.permissions import Permission
@@ -45,7 +45,7 @@ REMARK_LABELS: Final = {
 }
 
 
-class DocumentScreens(LogisticsScreens):
+class DocumentScreens(PlanningScreens):
     """Contexts of document pages, for readers of the logbook."""
 
     async def sitrep(self, request: Request, number: str | None = None) -> dict[str, Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from services.console.i18n import N_, Translator
+from services.console.web.pages import load_pages
 from services.console.web.shell import ScreenReader, ScreenShell
 from services.runtime.identity.permissions import Permission, Role
 
@@ -53,29 +55,24 @@ SITREP: Final = Destination("sitrep", "/sitrep", N_("Point de situation"), _LOG)
 PLANS: Final = Destination("plans", "/plans", N_("Plans"))
 ACTIONS: Final = Destination("actions", "/actions", N_("Actions"))
 REASSIGNMENT: Final = Destination("reassignment", "/reaffectation", N_("Réaffectation"))
-RESOURCES: Final = Destination("resources", "/moyens", N_("Moyens"))
 REPORT: Final = Destination("report", "/signaler", N_("Signaler"), Permission.REPORT_POST)
 MINE: Final = Destination("mine", "/mes-sites", N_("Mes sites"))
 CALLS: Final = Destination("calls", "/appels", N_("Appels et recensements"), _LOG)
 COMMUNICATION: Final = Destination("communication", "/communication", N_("Communication"), _LOG)
 PLAYER: Final = Destination("player", "/exercice", N_("Animer l’exercice"))
 SEARCH: Final = Destination("search", "/recherche", N_("Rechercher"))
-SITES: Final = Destination("sites", "/sites", N_("Tous les sites"))
-GROUPS: Final[tuple[tuple[str, tuple[Destination, ...]], ...]] = (
+_GROUPS: Final[tuple[tuple[str, tuple[Destination, ...]], ...]] = (
     (
         N_("Conduire"),
         (
             CELL,
             SEARCH,
-            SITES,
             INCIDENT,
             ACTIVITIES,
             PLANS,
             ACTIONS,
             REASSIGNMENT,
-            RESOURCES,
             CALLS,
-            Destination("directory", "/annuaire", N_("Annuaire"), _LOG),
             COMMUNICATION,
             MINE,
             REPORT,
@@ -103,16 +100,35 @@ GROUPS: Final[tuple[tuple[str, tuple[Destination, ...]], ...]] = (
                 "reference", "/donnees", N_("Données de référence"), Permission.REFERENCE_DECIDE
             ),
             Destination("sources", "/sources", N_("Sources"), _LOG),
-            Destination("feeds", "/flux", N_("Flux officiels"), _LOG),
             Destination("people", "/personnes", N_("Personnes et droits"), Permission.AUDIT_READ),
             Destination("account", "/compte", N_("Mon compte")),
             Destination("device", "/appareil", N_("Cet appareil"), Permission.INCIDENT_ACKNOWLEDGE),
         ),
     ),
 )
-"""All screens of the menu. The first `PRIMARY_COUNT` of a reader's own order move to the bar."""
+"""Screens of the menu without those that describe themselves."""
 _CELL_FIRST: Final = (CELL, INCIDENT, ACTIVITIES, REASSIGNMENT, ON_CALL, SITREP)
 _FIELD_FIRST: Final = (MINE, REPORT, CELL, INCIDENT, ACTIVITIES, PLANS)
+
+
+@cache
+def list_groups() -> tuple[tuple[str, tuple[Destination, ...]], ...]:
+    """Return all screens of the menu, by group.
+
+    The first `PRIMARY_COUNT` of a reader's own order move to the bar. Raises ValueError for a page
+    that follows an unknown one.
+    """
+    groups = [(title, list(found)) for title, found in _GROUPS]
+    left = list(load_pages())
+    while left:
+        there = {d.page: (found, n) for _title, found in groups for n, d in enumerate(found)}
+        page = next((page for page in left if page.after in there), None)
+        if page is None:
+            raise ValueError(f"no page {left[0].after!r} for {left[0].name!r} to follow")
+        found, n = there[page.after]
+        found.insert(n + 1, Destination(page.name, page.path, page.label, page.needs))
+        left.remove(page)
+    return tuple((title, tuple(found)) for title, found in groups)
 
 
 def starts_at_own_sites(reader: ScreenReader) -> bool:
@@ -156,6 +172,6 @@ def build_navigation(shell: ScreenShell, _: Translator, incident: str | None = N
     order = _CELL_FIRST if reader.may(_LOG) else _FIELD_FIRST
     first: Sequence[Destination] = [d for d in order if reachable(d)][:PRIMARY_COUNT]
     keep: Callable[[Destination], bool] = lambda d: reachable(d) and d not in first  # noqa: E731
-    groups = [(_(title), [way(d) for d in found if keep(d)]) for title, found in GROUPS]
+    groups = [(_(title), [way(d) for d in found if keep(d)]) for title, found in list_groups()]
     rest = [w for _title, ways in groups for w in ways if w.here]
     return Navigation([way(d) for d in first], [g for g in groups if g[1]], next(iter(rest), None))

@@ -6,7 +6,6 @@ Accounts and rights, the own account, the own sites, search, and an exercise wit
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -21,18 +20,9 @@ from services.console.actions import page as actions_page
 from services.console.actions import rights as actions_rights
 from services.console.attention.next_step import build_site_step
 from services.console.communication import page as communication
-from services.console.directory.numbers import read_partner_numbers, read_person
-from services.console.directory.page import build_directory_view
-from services.console.directory.view import (
-    build_reaching_points,
-    list_contacts,
-    list_partners,
-    list_role_holders,
-)
 from services.console.exercises import page as player
 from services.console.exercises.texts import announcements
 from services.console.http.decisions import get_author
-from services.console.http.problems import NotFound
 from services.console.incidents import page as incidents_page
 from services.console.logbook.line_list import build_entries
 from services.console.messages import page as calls
@@ -118,19 +108,6 @@ class PersonalScreens(DocumentScreens):
             "priorities": actions_page.PRIORITY_LABELS,
             "due_value": actions_page.propose_due(x.shell.now),
             "csv": actions_page.build_export_address(x.shell.realm.name, x.shell.moment),
-        }
-
-    async def sites(self, request: Request) -> dict[str, Any]:
-        """Build `sites.html`: every site of the territory, by commune."""
-        x = await self._load(request, "sites")
-        asked = request.query_params.get("q", "")[: web_search.MAX_QUERY_LENGTH]
-        found = web_search.find_sites(x.sites, asked)
-        return {
-            **self._around(request, x),
-            "q": asked,
-            "sites": found,
-            "total": len(x.sites),
-            "poles": x.names.pole_titles(x.reference.poles, x._),
         }
 
     async def search(self, request: Request) -> dict[str, Any]:
@@ -289,40 +266,6 @@ class PersonalScreens(DocumentScreens):
             else []
         )
         return {**self._around(request, x), "call": call, "said": said.value, "answers": found}
-
-    async def directory(self, request: Request) -> dict[str, Any]:
-        """Build `directory.html`: roles with their holders, and partners. Rule D89.
-
-        Numbers of one person are read, and the reading recorded, only for `?personne=`.
-        """
-        require_reader(request, Permission.LOG_READ)
-        x = await self._load(request, "directory")
-        realm, lang = x.shell.realm.name, x.shell.lang
-        asked = request.query_params.get("personne", "")
-        shown = None
-        if asked:
-            reader = require_reader(request, Permission.DIRECTORY_READ)
-            with suppress(NotFound):
-                shown = await read_person(
-                    request, self._queries, reader.principal, realm, asked, lang
-                )
-        schedule, at = await self._queries.desk(realm, lang=lang)
-        numbers = read_partner_numbers(request, list_contacts(x.reference))
-        partners = list_partners(x.reference, numbers, at, x._)
-        q = request.query_params.get("q", "").strip()[: web_search.MAX_QUERY_LENGTH]
-        domain = request.query_params.get("domaine", "")[: web_search.MAX_QUERY_LENGTH]
-        items = list_role_holders(schedule, at)
-        return {
-            **self._around(request, x),
-            "q": q,
-            "domain": domain,
-            "cell": build_reaching_points(x.reference.said),
-            "view": build_directory_view(items, partners, x.reference.poles, x.sites, q, domain),
-            "shown": shown,
-            "unknown": bool(asked) and shown is None,
-            "role_name": lambda row: w.name_role(row.role, row.scope, x.names, x._),
-            "plan_name": x.names.plan,
-        }
 
     async def people(self, request: Request) -> dict[str, Any]:
         """Build `people.html`: everything for an administrator, the register for an auditor.

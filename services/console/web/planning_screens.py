@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 
 from fastapi import Request
@@ -17,9 +17,6 @@ from schemas.reassignment import ACTIVE_LINE_STATES, LineState, ProposalState
 from schemas.words import ACTIVE_PLAN_STATES, LIBRARY_STATES, PlanState, SiteStatus
 from services.console.continuity import strategies
 from services.console.continuity.arbitrations import list_arbitrations
-from services.console.feeds.listing import list_feeds
-from services.console.feeds.page import build_feed_lines
-from services.console.feeds.status_file import read_feeds
 from services.console.http.decisions import get_author
 from services.console.i18n import Translator, get_translator
 from services.console.incidents import page as incidents_page
@@ -179,14 +176,6 @@ class PlanningScreens(CrisisScreens):
             **self._around(request, x),
             "lines": None if items is None else list_source_lines(items, x.names, x._),
         }
-
-    async def feeds(self, request: Request) -> dict[str, Any]:
-        """Build `feeds.html`: the official feeds, their age and their last word. Rule D120."""
-        require_reader(request, Permission.LOG_READ)
-        x = await self._load(request, "feeds")
-        now = datetime.now(UTC)
-        found = list_feeds(read_feeds(request.app.state.feed_status, now), now)
-        return {**self._around(request, x), "lines": build_feed_lines(found, now, x._)}
 
     async def contingency(self, request: Request) -> dict[str, Any]:
         x = await self._load(request, "contingency")

@@ -30,6 +30,7 @@ from services.console.web.document_screens import DocumentScreens
 from services.console.web.guide import PATH as GUIDE
 from services.console.web.guide import find_screenshot, load_guide_page
 from services.console.web.navigation import starts_at_own_sites
+from services.console.web.pages import Page, load_pages
 from services.console.web.past_screens import parse_requested_time
 from services.console.web.personal_screens import PersonalScreens
 from services.console.web.planning_screens import PlanningScreens
@@ -89,7 +90,7 @@ def build_pages_router(
 def _add_screens(router: APIRouter, queries: Queries) -> None:
     renders: RenderCache[RenderedPage] = RenderCache()
 
-    def show(path: str, template: str, make: Maker) -> None:
+    def show(path: str, template: str, make: Maker, *, personal: bool = False) -> None:
         async def page(request: Request) -> Response:
             if path == REPORT and "token" in request.query_params:
                 choice = DisplayChoice.of(request)
@@ -127,7 +128,7 @@ def _add_screens(router: APIRouter, queries: Queries) -> None:
                     render_html(template, context, choice), context.get("read_reports", ())
                 )
 
-            who = reader.principal.id if path in PERSONAL_PATHS else ""
+            who = reader.principal.id if personal or path in PERSONAL_PATHS else ""
             key = (
                 request.url.path,
                 str(request.query_params),
@@ -149,16 +150,21 @@ def _add_screens(router: APIRouter, queries: Queries) -> None:
 
         router.add_api_route(path, page, methods=["GET"], name=template)
 
+    for found in load_pages():
+        if found.cached:
+            show(found.path, found.template, _make_context(found), personal=found.personal)
+        else:
+            router.add_api_route(
+                found.path, _make_route(queries, found), methods=["GET"], name=found.template
+            )
     show("/", "cell.html", PlanningScreens.cell)
     show("/incidents/{id}", "incident.html", PlanningScreens.incident)
     show("/activites", "activities.html", PlanningScreens.activities)
     show(WALL, "wall.html", PlanningScreens.wall)
-    show("/sites", "sites.html", PersonalScreens.sites)
     show("/recherche", "search.html", PersonalScreens.search)
     show("/sites/{id}", "site.html", PlanningScreens.site)
     show("/signalements/{id}", "signal.html", PlanningScreens.signal)
     show("/plans", "plans.html", PlanningScreens.plans)
-    show("/moyens", "moyens.html", PersonalScreens.resources)
     show("/reaffectation", "reassignment.html", PlanningScreens.reassignment)
     show("/prevoyance", "contingency.html", PlanningScreens.contingency)
     show("/releve", "handover.html", PlanningScreens.handover)
@@ -186,28 +192,12 @@ def _add_screens(router: APIRouter, queries: Queries) -> None:
             "sources.html", await PlanningScreens(queries).sources(request), choice
         )
 
-    @router.get("/flux", name="feeds.html")
-    async def feeds(request: Request) -> Response:
-        """Show the official feeds. Not cached, like the sources."""
-        return render_response(
-            "feeds.html", await PlanningScreens(queries).feeds(request), DisplayChoice.of(request)
-        )
-
     @router.get("/appels/{id}/reponses", name="answers.html")
     async def answers(request: Request, id: str) -> Response:
         """Show the answers. Not cached: it names people, and every reading is recorded."""
         return render_response(
             "answers.html",
             await PersonalScreens(queries).answers(request, id),
-            DisplayChoice.of(request),
-        )
-
-    @router.get("/annuaire", name="directory.html")
-    async def directory(request: Request) -> Response:
-        """Show the directory. Not cached: it may show numbers, and such a reading is recorded."""
-        return render_response(
-            "directory.html",
-            await PersonalScreens(queries.at(parse_requested_time(request))).directory(request),
             DisplayChoice.of(request),
         )
 
@@ -225,6 +215,22 @@ def _add_screens(router: APIRouter, queries: Queries) -> None:
             await PersonalScreens(queries).account(request),
             DisplayChoice.of(request),
         )
+
+
+def _make_context(page: Page) -> Maker:
+    async def make(screens: PersonalScreens, request: Request, **path: str) -> dict[str, Any]:
+        return await page.build(screens.queries, request, **path)
+
+    return make
+
+
+def _make_route(queries: Queries, page: Page) -> Callable[[Request], Awaitable[Response]]:
+    async def show(request: Request) -> Response:
+        seen = queries.at(parse_requested_time(request)) if page.past else queries
+        context = await page.build(seen, request, **request.path_params)
+        return render_response(page.template, context, DisplayChoice.of(request))
+
+    return show
 
 
 def _add_static_pages(router: APIRouter) -> None:

@@ -75,29 +75,47 @@ class ScreenData:
         return self.reference.names
 
 
+async def load_screen_data(queries: Queries, request: Request, page: str) -> ScreenData:
+    """Load the data that all screens share. Refuses strangers."""
+    reader = require_reader(request)
+    shell = await build_shell(request, queries, reader, page)
+    realm, lang = shell.realm.name, shell.lang
+    reference, sites, activities = await asyncio.gather(
+        queries.reference(realm),
+        queries.sites(realm, lang=lang),
+        queries.activities(realm, lang=lang),
+    )
+    return ScreenData(
+        shell,
+        reference,
+        sites.items,
+        activities.items,
+        list_running_clocks(activities.items, shell.now),
+        get_translator(lang),
+    )
+
+
+def build_page_context(request: Request, x: ScreenData) -> dict[str, Any]:
+    """Build the values that every template needs, beside those of its own page."""
+    return {
+        **build_frame_context(request, x.shell),
+        "foreseen": lambda plan, incident: describe_activation(plan, incident, x),
+    }
+
+
 class ScreenBase:
     """Base of all screens: loads the data they share."""
 
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
 
+    @property
+    def queries(self) -> Queries:
+        """Queries for the time that the reader asked for."""
+        return self._queries
+
     async def _load(self, request: Request, page: str) -> ScreenData:
-        reader = require_reader(request)
-        shell = await build_shell(request, self._queries, reader, page)
-        realm, lang = shell.realm.name, shell.lang
-        reference, sites, activities = await asyncio.gather(
-            self._queries.reference(realm),
-            self._queries.sites(realm, lang=lang),
-            self._queries.activities(realm, lang=lang),
-        )
-        return ScreenData(
-            shell,
-            reference,
-            sites.items,
-            activities.items,
-            list_running_clocks(activities.items, shell.now),
-            get_translator(lang),
-        )
+        return await load_screen_data(self._queries, request, page)
 
     async def _ladder(self, x: ScreenData, incident_id: str | None) -> EscalationView | None:
         """Return the escalation that the cell follows."""
@@ -213,10 +231,7 @@ class ScreenBase:
         )
 
     def _around(self, request: Request, x: ScreenData) -> dict[str, Any]:
-        return {
-            **build_frame_context(request, x.shell),
-            "foreseen": lambda plan, incident: describe_activation(plan, incident, x),
-        }
+        return build_page_context(request, x)
 
     async def _first_words(self, x: ScreenData, incident_id: str | None) -> FirstSentence | None:
         """Return the first sentence of the reports of an incident, for readers of reports."""

@@ -16,6 +16,7 @@ from fastapi.responses import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from schemas.reassignment import MAX_LINES_PER_STEP
+from services import console
 from services.console.attention.cell_page import fold_text
 from services.console.continuity.clocks import shorten_activity_name
 from services.console.i18n import LANGUAGES, N_, Translator, choose_language, get_translator
@@ -242,7 +243,7 @@ def _build_static_url(path: str) -> str:
 def create_environment() -> Environment:
     """Create the template environment; undefined names are errors, everything is escaped."""
     env = Environment(
-        loader=FileSystemLoader(CONSOLE / "templates"),
+        loader=FileSystemLoader([CONSOLE / "templates", *console.__path__]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

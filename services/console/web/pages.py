@@ -1,0 +1,58 @@
+"""Pages that describe themselves: `PAGE` in `screen.py` of their folder.
+
+Routes and navigation find them; nothing else lists them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+from services import console
+from services.runtime.identity.permissions import Permission
+
+PageBuilder = Callable[..., Awaitable[dict[str, Any]]]
+"""Called with the queries, the request and the parameters of the path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page: its address, its template, its place in the menu, and the values that it shows."""
+
+    name: str
+    """Name in the shell and in the navigation."""
+    path: str
+    template: str
+    """Relative to `services/console`, such as `sites/screen.html`."""
+    build: PageBuilder
+    label: str
+    """Text in the menu."""
+    after: str
+    """Page of the same group of the menu that it follows."""
+    needs: Permission = Permission.PICTURE_READ
+    """Right to see it in the menu; `build` refuses readers without it."""
+    personal: bool = False
+    """It is rendered for each reader alone."""
+    cached: bool = True
+    """It changes only with a fact on a log, and its reading is not recorded."""
+    past: bool = True
+    """It can show a past time."""
+
+
+@cache
+def load_pages() -> tuple[Page, ...]:
+    """Load the pages of all folders by name. Raises ValueError if two share a name or a path."""
+    found: list[Page] = []
+    for folder in pkgutil.iter_modules(console.__path__, f"{console.__name__}."):
+        if not folder.ispkg or find_spec(f"{folder.name}.screen") is None:
+            continue
+        page: Page = importlib.import_module(f"{folder.name}.screen").PAGE
+        if any(page.name == other.name or page.path == other.path for other in found):
+            raise ValueError(f"{folder.name}: another page has its name or its path")
+        found.append(page)
+    return tuple(sorted(found, key=lambda page: page.name))
