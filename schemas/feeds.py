@@ -15,18 +15,18 @@ WRITTEN_WITHIN: Final = timedelta(seconds=60)
 """An older state says that the watch itself does not run."""
 
 
-class _Part(BaseModel):
+class _FeedPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class LastPost(_Part):
+class LastPost(_FeedPart):
     """The newest report that the front took from a feed."""
 
     headline: str
     at: datetime | None
 
 
-class FeedStatus(_Part):
+class FeedStatus(_FeedPart):
     """State of one feed."""
 
     name: str
@@ -67,7 +67,7 @@ class FeedStatus(_Part):
         return now - since > allowed
 
 
-class FeedList(_Part):
+class FeedList(_FeedPart):
     """State of all feeds."""
 
     written_at: datetime

@@ -39,7 +39,7 @@ class Occurrence:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RecurrenceRule:
     """Local days on which occurrences begin."""
 
     freq: str
@@ -87,7 +87,7 @@ class Rule:
         )
 
 
-def parse_rule(text: str) -> Rule:
+def parse_rule(text: str) -> RecurrenceRule:
     """Parse an `RRULE` value.
 
     Raises RuleInvalid.
@@ -121,7 +121,7 @@ def parse_rule(text: str) -> Rule:
         raise RuleInvalid(
             f"{', '.join(sorted(parts))}: not in the subset FREQ, INTERVAL, BYDAY, BYMONTHDAY, UNTIL, WKST"
         )
-    return Rule(freq, int(interval), weekdays, month_days, until)
+    return RecurrenceRule(freq, int(interval), weekdays, month_days, until)
 
 
 def _parse_weekday(text: str, freq: str) -> tuple[int, int]:
@@ -173,7 +173,7 @@ def to_local_time(at: Instant) -> datetime:
 
 
 def find_occurrence(
-    start: Instant, end: Instant, rule: Rule | None, at: Instant
+    start: Instant, end: Instant, rule: RecurrenceRule | None, at: Instant
 ) -> Occurrence | None:
     """Return the occurrence at `at`, else the next one, or None after the last.
 

@@ -24,7 +24,7 @@ from schemas.words import Level
 from services.alerts.deadlines import AlertsDeadline
 from services.alerts.evolve import OPEN, evolve
 from services.alerts.reference.constants import SHOWN_REPORTS
-from services.alerts.reference.territory import Territory
+from services.alerts.reference.territory import TerritoryIndex
 from services.alerts.reports.report_facts import parse_number
 from services.alerts.rows import SuppressionReason, copy_with
 from services.alerts.state import State
@@ -136,7 +136,7 @@ class AlertsDecision(Decision[State]):
         self._topics: set[str] = set()
 
     @property
-    def territory(self) -> Territory:
+    def territory(self) -> TerritoryIndex:
         return self.state.rules.territory
 
     def derive(self, kind: str) -> str:

@@ -45,7 +45,7 @@ class MeasureReading:
     report: str
 
 
-class Presence(NamedTuple):
+class SitePresence(NamedTuple):
     """The presence at a site on one day that one cause reports; of several the greatest holds."""
 
     since: Instant

@@ -33,8 +33,8 @@ from schemas.reference import SectionData
 from schemas.reference_changes import ReferenceChangeRow, ReferenceDrafted
 from schemas.words import EventType, Level
 from services.alerts.levels.rulebook import EMPTY_RULEBOOK, Rulebook
-from services.alerts.reference.territory import Territory
-from services.alerts.rows import MeasureReading, Presence, SecurityEvent, SuppressionReason
+from services.alerts.reference.territory import TerritoryIndex
+from services.alerts.rows import MeasureReading, SecurityEvent, SitePresence, SuppressionReason
 from services.oncall.schedule import Schedule
 from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map
@@ -217,7 +217,7 @@ class State:
     """Security incidents, damage and fires of the last week, ascending."""
     illness: Map[str, Map[str, tuple[float, Instant, str]]] = _index_field()
     """Shared kitchen → site → (ill persons, since, cause)."""
-    presence: Map[str, Map[str, Map[str, Presence]]] = _index_field()
+    presence: Map[str, Map[str, Map[str, SitePresence]]] = _index_field()
     """`kind|day` → site → cause → reported presence; the greatest holds."""
     ladders: Map[str, str] = _index_field()
     """Incident or `territory` → its newest escalation."""
@@ -254,7 +254,7 @@ class State:
         return new
 
     @property
-    def territory(self) -> Territory:
+    def territory(self) -> TerritoryIndex:
         """Sites and people of the version in force."""
         return self.rules.territory
 

@@ -16,7 +16,7 @@ from schemas.directory import Contact
 from schemas.oncall import DutyRow, Place, Shift
 from schemas.reference import Activities as ActivitiesSection
 from schemas.reference import EscalationPolicy, RosterSection, SectionData, Sites
-from services.oncall.ics import Calendar, CalendarRefused, Occurrence
+from services.oncall.ics import CalendarOccurrence, CalendarRefused, ImportedCalendar
 from services.oncall.schedule import ScopedRole
 
 _SEPARATORS: Final = re.compile(r"\s*(?:[:;,|/()\[\]]|\s[-–—]\s)\s*")
@@ -119,7 +119,7 @@ class CalendarShifts:
 
 
 def assign_shifts(
-    calendar: Calendar,
+    calendar: ImportedCalendar,
     phonebook: Phonebook,
     organisation: TerritoryVocabulary,
     asked: ImportOptions,
@@ -188,7 +188,7 @@ def _split_title(title: str) -> list[str]:
 
 
 def _find_role(
-    o: Occurrence, words: list[str], organisation: TerritoryVocabulary, asked: ImportOptions
+    o: CalendarOccurrence, words: list[str], organisation: TerritoryVocabulary, asked: ImportOptions
 ) -> ScopedRole:
     role = asked.role or next(
         (r for w in words if (r := organisation.roles.get(fold_text(w))) is not None), None
@@ -213,7 +213,7 @@ def _find_role(
 
 
 def _find_persons(
-    o: Occurrence, phonebook: Phonebook, organisation: TerritoryVocabulary
+    o: CalendarOccurrence, phonebook: Phonebook, organisation: TerritoryVocabulary
 ) -> list[str]:
     """Find the persons named in the title; otherwise all invited ones."""
     if (whole := phonebook.find(o.title)) is not None:

@@ -65,7 +65,7 @@ class CalendarRefused(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Occurrence:
+class CalendarOccurrence:
     """One event at one time, with the words that may name persons and roles."""
 
     start: Instant
@@ -81,11 +81,11 @@ class Occurrence:
 
 
 @dataclass(frozen=True, slots=True)
-class Calendar:
+class ImportedCalendar:
     """Content of a calendar file."""
 
     name: str | None
-    occurrences: tuple[Occurrence, ...]
+    occurrences: tuple[CalendarOccurrence, ...]
     """By ascending time."""
 
 
@@ -94,7 +94,9 @@ def format_local_time(at: Instant) -> str:
     return datetime.fromtimestamp(at / 1000, PARIS).strftime("%d/%m/%Y %H:%M")
 
 
-def read_calendar(content: bytes, now: Instant, window: TimeWindow | None = None) -> Calendar:
+def read_calendar(
+    content: bytes, now: Instant, window: TimeWindow | None = None
+) -> ImportedCalendar:
     """Read the occurrences that touch `window`, by default all.
 
     Raises CalendarRefused.
@@ -179,7 +181,7 @@ def _check_shape(text: str) -> None:
         raise CalendarRefused("Ce calendrier est coupé : il manque un « END ».")
 
 
-def _parse_calendar(text: str, now: Instant, window: TimeWindow | None) -> Calendar:
+def _parse_calendar(text: str, now: Instant, window: TimeWindow | None) -> ImportedCalendar:
     try:
         calendars = [
             c for c in icalendar.Calendar.from_ical(text, multiple=True) if c.name == "VCALENDAR"
@@ -205,7 +207,7 @@ def _parse_calendar(text: str, now: Instant, window: TimeWindow | None) -> Calen
         _extend_rule_to_end_of_day(event)
         _keep_exact_seconds(event)
     endless = {str(e.get("UID")) for e in events if _is_endless(e)}
-    found: list[Occurrence] = []
+    found: list[CalendarOccurrence] = []
     for calendar in calendars:
         for part, (first, last) in _split_by_endlessness(calendar, endless, now, window):
             found += _expand_events(part, first, last)
@@ -226,7 +228,7 @@ def _parse_calendar(text: str, now: Instant, window: TimeWindow | None) -> Calen
         (str(c.get(key)) for c in calendars for key in ("NAME", "X-WR-CALNAME") if c.get(key)), None
     )
     ordered = tuple(sorted(found, key=lambda o: (o.start, o.end, o.title, o.attendees)))
-    return Calendar(name, ordered)
+    return ImportedCalendar(name, ordered)
 
 
 def _describe_error(error: ValueError) -> str:
@@ -399,7 +401,7 @@ def _whole_window(events: list[Any], now: Instant) -> TimeWindow:
     ) + 10 * LOOKAHEAD_MS
 
 
-def _expand_events(calendar: Any, first: Instant, last: Instant) -> Iterator[Occurrence]:
+def _expand_events(calendar: Any, first: Instant, last: Instant) -> Iterator[CalendarOccurrence]:
     query = recurring_ical_events.of(calendar)
     span = (datetime.fromtimestamp(first / 1000, PARIS), datetime.fromtimestamp(last / 1000, PARIS))
     for event in query.between(*span):
@@ -410,7 +412,7 @@ def _expand_events(calendar: Any, first: Instant, last: Instant) -> Iterator[Occ
         if end == start and not isinstance(event["DTSTART"].dt, datetime):
             end = _end_of_day_event(event["DTSTART"].dt)
         if start < end:
-            yield Occurrence(
+            yield CalendarOccurrence(
                 start,
                 end,
                 _event_title(event),

@@ -16,9 +16,9 @@ from typing import Final
 from schemas.base import Instant
 from services.oncall.ics import (
     MAX_FILE_BYTES,
-    Calendar,
+    CalendarOccurrence,
     CalendarRefused,
-    Occurrence,
+    ImportedCalendar,
     TimeWindow,
     read_calendar,
 )
@@ -35,7 +35,7 @@ TOO_EXPENSIVE: Final = (
 
 async def read_untrusted_calendar(
     content: bytes, now: Instant, window: TimeWindow | None = None
-) -> Calendar:
+) -> ImportedCalendar:
     """Read a calendar like `services.oncall.ics.read_calendar`, within `TIMEOUT_S` for any file.
 
     Raises CalendarRefused.
@@ -66,12 +66,12 @@ async def read_untrusted_calendar(
     if (why := found.get("refused")) is not None:
         raise CalendarRefused(why)
     made = (
-        Occurrence(
+        CalendarOccurrence(
             **{**o, "attendees": tuple(o["attendees"]), "categories": tuple(o["categories"])}
         )
         for o in found["occurrences"]
     )
-    return Calendar(found["name"], tuple(made))
+    return ImportedCalendar(found["name"], tuple(made))
 
 
 def main(arguments: list[str]) -> int:

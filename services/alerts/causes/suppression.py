@@ -17,7 +17,7 @@ from services.alerts.causes import cause_lifecycle as causes
 from services.alerts.decision import AlertsDecision
 from services.alerts.incidents import incident_lifecycle
 from services.alerts.reference.constants import DANGER_TYPES, EXTREME_SEVERITY
-from services.alerts.reference.territory import Territory
+from services.alerts.reference.territory import TerritoryIndex
 from services.alerts.reports.report_facts import is_ill
 from services.alerts.rows import SuppressionReason, copy_with, sort_by_id
 
@@ -30,7 +30,7 @@ def _is_dangerous(cause: Cause) -> bool:
     return cause.type in DANGER_TYPES or cause.severity >= EXTREME_SEVERITY or is_ill(cause)
 
 
-def is_cause_covered(covers: Coverage, cause: Cause, territory: Territory) -> bool:
+def is_cause_covered(covers: Coverage, cause: Cause, territory: TerritoryIndex) -> bool:
     """Return whether the window is about causes of this type at this place."""
     if covers.types and cause.type not in covers.types:
         return False

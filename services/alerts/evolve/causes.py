@@ -20,7 +20,7 @@ from services.alerts.reports.report_facts import (
     is_withdrawn,
     parse_number,
 )
-from services.alerts.rows import Presence, SecurityEvent, SuppressionReason, copy_with
+from services.alerts.rows import SecurityEvent, SitePresence, SuppressionReason, copy_with
 from services.alerts.state import State, insert_sorted, remove_sorted, without_key
 from services.runtime.decider.maps import Map
 
@@ -212,7 +212,7 @@ def _replace_event(
 
 def _update_presence(
     s: State, old: Cause | None, cause: Cause
-) -> Map[str, Map[str, Map[str, Presence]]]:
+) -> Map[str, Map[str, Map[str, SitePresence]]]:
     """Keep the presence that each cause reports beside the others.
 
     So the index is the same in any order of arrival.
@@ -221,7 +221,7 @@ def _update_presence(
     now = (
         None
         if cause.maintenance or is_withdrawn(cause)
-        else Presence(cause.since, cause.known_at, cause.id, 100.0 - get_absent_pct(cause))
+        else SitePresence(cause.since, cause.known_at, cause.id, 100.0 - get_absent_pct(cause))
     )
     before = key if old is None else _build_day_key(s, old)
     if before == key and s.presence.get(key, Map()).get(site, Map()).get(cause.id) == now:
@@ -234,11 +234,11 @@ def _update_presence(
 
 
 def _remove_presence(
-    found: Map[str, Map[str, Map[str, Presence]]], key: str, cause: Cause
-) -> Map[str, Map[str, Map[str, Presence]]]:
-    day: Map[str, Map[str, Presence]] = found.get(key, Map())
+    found: Map[str, Map[str, Map[str, SitePresence]]], key: str, cause: Cause
+) -> Map[str, Map[str, Map[str, SitePresence]]]:
+    day: Map[str, Map[str, SitePresence]] = found.get(key, Map())
     site = cause.site or ""
-    said: Map[str, Presence] = without_key(day.get(site, Map()), cause.id)
+    said: Map[str, SitePresence] = without_key(day.get(site, Map()), cause.id)
     day = day.set(site, said) if said else without_key(day, site)
     return found.set(key, day) if day else without_key(found, key)
 

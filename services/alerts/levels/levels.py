@@ -27,7 +27,7 @@ from schemas.words import Level
 from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN
 from services.alerts.levels.predicates import leaves_of
-from services.alerts.levels.rulebook import Branch, LevelRule, StandDownRule, TriggerRule
+from services.alerts.levels.rulebook import Branch, CompiledLevelRule, StandDownRule, TriggerRule
 from services.alerts.rows import copy_with
 
 TERRITORY = "territory"
@@ -89,7 +89,7 @@ def _record_thresholds(
 
 
 def _evaluate_levels(
-    draft: AlertsDecision, rules: tuple[LevelRule, ...], scope: str | None, rises: Rises
+    draft: AlertsDecision, rules: tuple[CompiledLevelRule, ...], scope: str | None, rises: Rises
 ) -> None:
     for rule in rules:
         crossed = _record_thresholds(draft, rule.branches, scope)
@@ -141,7 +141,7 @@ def raise_territory(
     draft.emit(LevelChanged(row=row, previous=before))
 
 
-def _evaluate_proposals(draft: AlertsDecision, rules: tuple[LevelRule, ...]) -> None:
+def _evaluate_proposals(draft: AlertsDecision, rules: tuple[CompiledLevelRule, ...]) -> None:
     """Propose N4 without setting it; a person decides. Rule D30, proposed N4."""
     for rule in rules:
         crossed = _record_thresholds(draft, rule.branches, None)
@@ -300,7 +300,7 @@ def rearm_thresholds(draft: AlertsDecision, scope: str | None) -> None:
     They raise the level and call again once they hold. Rule D31, latched levels.
     """
     draft.values.clear()
-    rules: tuple[LevelRule | TriggerRule, ...] = draft.state.rules.level_rules
+    rules: tuple[CompiledLevelRule | TriggerRule, ...] = draft.state.rules.level_rules
     if scope is None:
         rules = (*rules, *draft.state.rules.proposals, *draft.state.rules.trigger_rules)
     for branch in (branch for rule in rules for branch in rule.branches):

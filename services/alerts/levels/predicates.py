@@ -18,7 +18,7 @@ from schemas.predicates import AllOf, AnyOf, Measured, Not, Op, Predicate, Value
 from services.alerts.levels.metrics import bind_metric
 from services.alerts.levels.metrics.base import BoundMetric
 from services.alerts.levels.metrics.context import MetricContext
-from services.alerts.reference.territory import Territory
+from services.alerts.reference.territory import TerritoryIndex
 
 PredicateScope = str | None
 
@@ -212,7 +212,7 @@ def _parse_threshold(metric: BoundMetric, value: Value) -> float:
 class PredicateCompiler:
     """Compiler for the predicates of one version."""
 
-    def __init__(self, territory: Territory, severity_index: Mapping[str, int]) -> None:
+    def __init__(self, territory: TerritoryIndex, severity_index: Mapping[str, int]) -> None:
         self._territory, self._severity_index = territory, severity_index
         self._metrics: dict[str, tuple[int, BoundMetric]] = {}
 

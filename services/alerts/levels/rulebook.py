@@ -22,7 +22,7 @@ from services.alerts.reference.constants import (
     READ_MEASURES,
     WINDOW_SCAN_MS,
 )
-from services.alerts.reference.territory import Territory
+from services.alerts.reference.territory import TerritoryIndex
 from services.alerts.reports.report_facts import is_rate, is_wide
 from services.runtime.decider.maps import Map
 
@@ -38,7 +38,7 @@ class Branch:
 
 
 @dataclass(frozen=True, slots=True)
-class LevelRule:
+class CompiledLevelRule:
     level: Level
     branches: tuple[Branch, ...]
 
@@ -67,8 +67,8 @@ class StandDownRule:
 class TouchedRules:
     """The rules that one input makes worth evaluating."""
 
-    levels: tuple[LevelRule, ...]
-    proposals: tuple[LevelRule, ...]
+    levels: tuple[CompiledLevelRule, ...]
+    proposals: tuple[CompiledLevelRule, ...]
     triggers: tuple[TriggerRule, ...]
     stand_downs: tuple[StandDownRule, ...]
 
@@ -130,7 +130,7 @@ class Rulebook:
     """
 
     def __init__(self, version: str, sections: Map[str, ref.SectionData]) -> None:
-        self.territory = territory = Territory(version, sections)
+        self.territory = territory = TerritoryIndex(version, sections)
         levels = territory.policy.levels if territory.policy else ()
         leaves: list[Measured] = [
             m
@@ -189,12 +189,12 @@ class Rulebook:
             )
 
         self.level_rules = tuple(
-            LevelRule(Level(r.level), compiled(f"N{r.level}", r.when))
+            CompiledLevelRule(Level(r.level), compiled(f"N{r.level}", r.when))
             for r in levels
             if r.when is not None
         )
         self.proposals = tuple(
-            LevelRule(Level(r.level), compiled(f"propose-N{r.level}", r.propose_when))
+            CompiledLevelRule(Level(r.level), compiled(f"propose-N{r.level}", r.propose_when))
             for r in levels
             if r.propose_when is not None
         )
@@ -215,7 +215,7 @@ class Rulebook:
         )
         self.decays = _compute_decays((*leaves, *stand_down))
         """Index → delays after its newest event at which time alone changes a metric."""
-        rules: tuple[LevelRule | TriggerRule, ...] = (
+        rules: tuple[CompiledLevelRule | TriggerRule, ...] = (
             *self.level_rules,
             *self.proposals,
             *self.trigger_rules,
@@ -238,12 +238,12 @@ class Rulebook:
                 self._agendas.clear()
             known = self._agendas[key] = TouchedRules(
                 tuple(
-                    LevelRule(r.level, b)
+                    CompiledLevelRule(r.level, b)
                     for r in self.level_rules
                     if (b := _select_branches(r.branches, key))
                 ),
                 tuple(
-                    LevelRule(r.level, b)
+                    CompiledLevelRule(r.level, b)
                     for r in self.proposals
                     if (b := _select_branches(r.branches, key))
                 ),

@@ -32,7 +32,7 @@ def compute_distance_km(a: Located, b: Located) -> float:
     return 2 * _EARTH_KM * asin(sqrt(h))
 
 
-class Territory:
+class TerritoryIndex:
     """Sites, policy and roster of one version: a function of its sections."""
 
     def __init__(self, version: str, sections: Map[str, ref.SectionData]) -> None:
@@ -148,6 +148,6 @@ def _group_values(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]
     return {key: tuple(values) for key, values in groups.items()}
 
 
-def build_supplier_flag(name: str, territory: Territory) -> str:
+def build_supplier_flag(name: str, territory: TerritoryIndex) -> str:
     """Return the flag id of a supplier; a shared kitchen has one of its own."""
     return f"kitchen:{name}" if name in territory.kitchens else f"supplier:{name}"

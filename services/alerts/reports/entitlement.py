@@ -17,7 +17,7 @@ from schemas.words import EventType as T
 from services.alerts import tasks
 from services.alerts.decision import AlertsDecision
 from services.alerts.reference import constants
-from services.alerts.reference.territory import Territory
+from services.alerts.reference.territory import TerritoryIndex
 from services.alerts.reports.report_facts import (
     get_measured_place,
     get_site,
@@ -119,14 +119,16 @@ def _is_scope_covered(rule: ref.MeasureRule, scope: str | None) -> bool:
     return not rule.scopes or (scope or "site").partition(":")[0] in rule.scopes
 
 
-def _is_possible(rule: ref.MeasureRule, row: ReportRow, value: float, territory: Territory) -> bool:
+def _is_possible(
+    rule: ref.MeasureRule, row: ReportRow, value: float, territory: TerritoryIndex
+) -> bool:
     if (rule.low is not None and value < rule.low) or (rule.high is not None and value > rule.high):
         return False
     most = _get_maximum(rule, row, territory)
     return most is None or value <= most
 
 
-def _get_maximum(rule: ref.MeasureRule, row: ReportRow, territory: Territory) -> float | None:
+def _get_maximum(rule: ref.MeasureRule, row: ReportRow, territory: TerritoryIndex) -> float | None:
     if rule.at_most == "value_of" and row.measure is not None:
         return row.measure.value_of
     site = territory.sites.get(get_site(row) or "") if rule.at_most == "desks" else None
@@ -223,7 +225,7 @@ def _record_held_part(row: ReportRow, flag: str, held: Held, **values: object) -
     return copy_with(row, {"held": held, "flags": flags, **values})
 
 
-def is_service_wide(row: ReportRow, territory: Territory) -> bool:
+def is_service_wide(row: ReportRow, territory: TerritoryIndex) -> bool:
     """Return whether a report is about a system itself: from no site, or from a computer room.
 
     A report from an unknown site is not. Rule D8, unknown sites.
@@ -232,7 +234,7 @@ def is_service_wide(row: ReportRow, territory: Territory) -> bool:
     return (site is None and not is_placeless(row)) or territory.kind(site) == "datacenter"
 
 
-def _is_systemwide_outage(row: ReportRow, territory: Territory) -> bool:
+def _is_systemwide_outage(row: ReportRow, territory: TerritoryIndex) -> bool:
     return (
         row.type in _OUTAGES
         and bool(list_named(row, "system:"))
@@ -257,7 +259,7 @@ def _list_colour_sources(measures: ref.MeasureRules, phenomenon: str | None) -> 
     return frozenset(source for rule in its_own or measures.vigilances for source in rule.sources)
 
 
-def _has_unentitled_duration(row: ReportRow, territory: Territory) -> bool:
+def _has_unentitled_duration(row: ReportRow, territory: TerritoryIndex) -> bool:
     """Return whether a source reports a longer outage of a site than it is entitled to."""
     rule = territory.measures.long_outage if territory.measures else None
     if (

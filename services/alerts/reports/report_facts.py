@@ -22,7 +22,7 @@ from services.alerts.reference.constants import (
     LEAVE_ORDER_TYPES,
     MINOR_SEVERITY,
 )
-from services.alerts.reference.territory import Territory
+from services.alerts.reference.territory import TerritoryIndex
 
 WITHDRAWN: Final = "withdrawn:"
 """Prefix of `lifted_by` of a cause that the Cancel with the following id lifted."""
@@ -30,7 +30,7 @@ DENIED: Final = "denied:"
 """Prefix of `lifted_by` of a cause that was lifted because that report was denied."""
 
 
-def build_row(report: ReportReceived, recorded_at: Instant, territory: Territory) -> ReportRow:
+def build_row(report: ReportReceived, recorded_at: Instant, territory: TerritoryIndex) -> ReportRow:
     """Build the row of a report with its flags; nothing is decided yet. Rules D7 to D9."""
     occurred_at, flags = (
         recorded_at if report.occurred_at is None else report.occurred_at,
@@ -91,7 +91,7 @@ def build_row(report: ReportReceived, recorded_at: Instant, territory: Territory
     )
 
 
-def _keep_known_sites(sites: tuple[str, ...], territory: Territory) -> tuple[str, ...]:
+def _keep_known_sites(sites: tuple[str, ...], territory: TerritoryIndex) -> tuple[str, ...]:
     return tuple(s for s in sites if s in territory.sites)
 
 
@@ -142,7 +142,7 @@ def is_placeless(row: ReportRow) -> bool:
     return "site_unknown" in row.flags or "area_unknown" in row.flags
 
 
-def list_communes(row: ReportRow, territory: Territory) -> tuple[str, ...]:
+def list_communes(row: ReportRow, territory: TerritoryIndex) -> tuple[str, ...]:
     """Return the communes that the report names, or the one of its site."""
     if row.zone:
         return row.zone

@@ -102,7 +102,7 @@ def draw_rate(rate: AlarmRate) -> list[RateBar]:
 
 
 @dataclass(frozen=True, slots=True)
-class FeedLine:
+class WallFeedLine:
     name: str
     last_at: datetime
     quiet: bool
@@ -121,10 +121,10 @@ def _format_feed_name(feed: Feed, _: Translator) -> str:
     )
 
 
-def list_feeds(feeds: Sequence[Feed], limit: int, _: Translator) -> list[FeedLine]:
+def list_feeds(feeds: Sequence[Feed], limit: int, _: Translator) -> list[WallFeedLine]:
     """List sources and channels by their last message, newest first."""
     lines = [
-        FeedLine(_format_feed_name(f, _), f.last_at, f.silent_s > SILENT_FEED_S)
+        WallFeedLine(_format_feed_name(f, _), f.last_at, f.silent_s > SILENT_FEED_S)
         for f in sorted(feeds, key=lambda f: f.silent_s)
     ]
     return lines[:limit]

@@ -21,7 +21,7 @@ from services.console.read_model.queries import Queries
 from services.console.texts import words as w
 from services.console.web import search
 from services.console.web.access import require_reader
-from services.console.web.pages import Page
+from services.console.web.pages import WebPage
 from services.console.web.screen_context import build_page_context, load_screen_data
 from services.runtime.identity.permissions import Permission
 
@@ -59,7 +59,7 @@ async def build_directory_page(queries: Queries, request: Request) -> dict[str, 
     }
 
 
-PAGE: Final = Page(
+PAGE: Final = WebPage(
     "directory",
     "/annuaire",
     "directory/screen.html",

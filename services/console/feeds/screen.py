@@ -13,7 +13,7 @@ from services.console.feeds.status_file import read_feeds
 from services.console.i18n import N_
 from services.console.read_model.queries import Queries
 from services.console.web.access import require_reader
-from services.console.web.pages import Page
+from services.console.web.pages import WebPage
 from services.console.web.screen_context import build_page_context, load_screen_data
 from services.runtime.identity.permissions import Permission
 
@@ -27,7 +27,7 @@ async def build_feeds_page(queries: Queries, request: Request) -> dict[str, Any]
     return {**build_page_context(request, x), "lines": build_feed_lines(found, now, x._)}
 
 
-PAGE: Final = Page(
+PAGE: Final = WebPage(
     "feeds",
     "/flux",
     "feeds/screen.html",

@@ -13,7 +13,7 @@ from services.console.logistics.api import may_read_words
 from services.console.logistics.page import build_columns, group_stocks, list_ended
 from services.console.read_model.queries import Queries
 from services.console.texts.names import shorten_site_name
-from services.console.web.pages import Page
+from services.console.web.pages import WebPage
 from services.console.web.screen_context import (
     build_page_context,
     list_site_choices,
@@ -66,7 +66,7 @@ async def build_resources_page(queries: Queries, request: Request) -> dict[str, 
     }
 
 
-PAGE: Final = Page(
+PAGE: Final = WebPage(
     "resources",
     "/moyens",
     "logistics/screen.html",

@@ -79,7 +79,7 @@ class RealmSnapshot(ABC):
     async def count(self, collection: str) -> int: ...
 
     @abstractmethod
-    async def members_of(self, causes: Sequence[str]) -> dict[str, Members]:
+    async def members_of(self, causes: Sequence[str]) -> dict[str, SnapshotMembers]:
         """Return all reports and sources of these causes, if the log lists them one by one."""
 
     async def rows(self, model: type[R]) -> Mapping[str, R]:
@@ -114,7 +114,7 @@ class RealmSnapshot(ABC):
         return (await self.some(model, [id])).get(id)
 
 
-class Members(NamedTuple):
+class SnapshotMembers(NamedTuple):
     """Reports and sources of a cause, in the order in which they joined it."""
 
     reports: tuple[str, ...]
@@ -233,7 +233,7 @@ class CurrentSnapshot(RealmSnapshot):
     ) -> Mapping[str, Model]:
         return self._rows.join(self.realm, collection, rows, parts) if parts else rows
 
-    async def members_of(self, causes: Sequence[str]) -> dict[str, Members]:
+    async def members_of(self, causes: Sequence[str]) -> dict[str, SnapshotMembers]:
         asked = self._client.pipeline(transaction=False)
         for cause in causes:
             for index in store.MEMBERS:
@@ -241,7 +241,7 @@ class CurrentSnapshot(RealmSnapshot):
         found = (
             [tuple(id.decode() for id in ids) for ids in await asked.execute()] if causes else []
         )
-        return {cause: Members(*found[2 * n : 2 * n + 2]) for n, cause in enumerate(causes)}
+        return {cause: SnapshotMembers(*found[2 * n : 2 * n + 2]) for n, cause in enumerate(causes)}
 
     async def raw_some(self, collection: str, ids: Sequence[str]) -> Mapping[str, Model]:
         if not ids:
@@ -303,9 +303,11 @@ class PastSnapshot(RealmSnapshot):
             id: model.model_validate_json(row) for id, row in self._fold.rows(collection).items()
         }
 
-    async def members_of(self, causes: Sequence[str]) -> dict[str, Members]:
+    async def members_of(self, causes: Sequence[str]) -> dict[str, SnapshotMembers]:
         return {
-            cause: Members(*(self._fold.members_of(index, cause) for index in store.MEMBERS))
+            cause: SnapshotMembers(
+                *(self._fold.members_of(index, cause) for index in store.MEMBERS)
+            )
             for cause in causes
         }
 

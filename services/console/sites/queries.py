@@ -22,7 +22,7 @@ from services.console.read_model.query_base import (
 )
 from services.console.read_model.reference_index import IndexedReference
 from services.console.read_model.shapes import OPEN_STATES
-from services.console.read_model.snapshot import Members, RealmSnapshot
+from services.console.read_model.snapshot import RealmSnapshot, SnapshotMembers
 from services.console.resources import Page
 from services.console.sites.geometry import ATTRIBUTION, WIDTH
 from services.console.sites.pole_levels import compute_pole_levels
@@ -218,7 +218,7 @@ class SiteQueries(QueryBase):
         return [found.shape.flag(rows[id]) for id in sorted(rows)]
 
 
-def _add_members(row: a.SiteRow, members: Mapping[str, Members]) -> a.SiteRow:
+def _add_members(row: a.SiteRow, members: Mapping[str, SnapshotMembers]) -> a.SiteRow:
     causes = tuple(
         c.model_copy(update=members[c.id]._asdict()) if c.id in members else c for c in row.causes
     )

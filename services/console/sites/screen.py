@@ -9,7 +9,7 @@ from fastapi import Request
 from services.console.i18n import N_
 from services.console.read_model.queries import Queries
 from services.console.web import search
-from services.console.web.pages import Page
+from services.console.web.pages import WebPage
 from services.console.web.screen_context import build_page_context, load_screen_data
 
 
@@ -26,6 +26,6 @@ async def build_sites_page(queries: Queries, request: Request) -> dict[str, Any]
     }
 
 
-PAGE: Final = Page(
+PAGE: Final = WebPage(
     "sites", "/sites", "sites/screen.html", build_sites_page, N_("Tous les sites"), after="search"
 )

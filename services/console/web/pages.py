@@ -21,7 +21,7 @@ PageBuilder = Callable[..., Awaitable[dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class WebPage:
     """A page: its address, its template, its place in the menu, and the values that it shows."""
 
     name: str
@@ -45,13 +45,13 @@ class Page:
 
 
 @cache
-def load_pages() -> tuple[Page, ...]:
+def load_pages() -> tuple[WebPage, ...]:
     """Load the pages of all folders by name. Raises ValueError if two share a name or a path."""
-    found: list[Page] = []
+    found: list[WebPage] = []
     for folder in pkgutil.iter_modules(console.__path__, f"{console.__name__}."):
         if not folder.ispkg or find_spec(f"{folder.name}.screen") is None:
             continue
-        page: Page = importlib.import_module(f"{folder.name}.screen").PAGE
+        page: WebPage = importlib.import_module(f"{folder.name}.screen").PAGE
         if any(page.name == other.name or page.path == other.path for other in found):
             raise ValueError(f"{folder.name}: another page has its name or its path")
         found.append(page)

@@ -30,7 +30,7 @@ from services.console.web.document_screens import DocumentScreens
 from services.console.web.guide import PATH as GUIDE
 from services.console.web.guide import find_screenshot, load_guide_page
 from services.console.web.navigation import starts_at_own_sites
-from services.console.web.pages import Page, load_pages
+from services.console.web.pages import WebPage, load_pages
 from services.console.web.past_screens import parse_requested_time
 from services.console.web.personal_screens import PersonalScreens
 from services.console.web.planning_screens import PlanningScreens
@@ -217,14 +217,14 @@ def _add_screens(router: APIRouter, queries: Queries) -> None:
         )
 
 
-def _make_context(page: Page) -> Maker:
+def _make_context(page: WebPage) -> Maker:
     async def make(screens: PersonalScreens, request: Request, **path: str) -> dict[str, Any]:
         return await page.build(screens.queries, request, **path)
 
     return make
 
 
-def _make_route(queries: Queries, page: Page) -> Callable[[Request], Awaitable[Response]]:
+def _make_route(queries: Queries, page: WebPage) -> Callable[[Request], Awaitable[Response]]:
     async def show(request: Request) -> Response:
         seen = queries.at(parse_requested_time(request)) if page.past else queries
         context = await page.build(seen, request, **request.path_params)

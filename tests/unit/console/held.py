@@ -25,7 +25,7 @@ from services.console.read_model.queries import ReadModel
 from services.console.read_model.query_base import limit_to_present
 from services.console.read_model.reference_index import NO_REFERENCE, IndexedReference
 from services.console.read_model.shapes import build_realm as realm_resource
-from services.console.read_model.snapshot import Members, RealmSnapshot, list_row_models
+from services.console.read_model.snapshot import RealmSnapshot, SnapshotMembers, list_row_models
 from services.console.read_model.store import realm_key, timeline_key
 from services.console.resources import Realm
 from services.console.sites.geometry import Outlines, load_outlines
@@ -98,7 +98,7 @@ class _Picture(RealmSnapshot):
     async def raw_rows(self, collection: str) -> Mapping[str, Model]:
         return self._rows.get(collection, {})
 
-    async def members_of(self, causes: Sequence[str]) -> dict[str, Members]:  # noqa: ARG002  rows name all
+    async def members_of(self, causes: Sequence[str]) -> dict[str, SnapshotMembers]:  # noqa: ARG002  rows name all
         return {}
 
     async def raw_some(self, collection: str, ids: Sequence[str]) -> Mapping[str, Model]:

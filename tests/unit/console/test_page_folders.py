@@ -14,7 +14,7 @@ from tests.unit.console.held import browsing
 from tests.unit.console.test_every_screen import REALM, crisis, shown
 
 TIDES = """
-from services.console.web.pages import Page
+from services.console.web.pages import WebPage
 from services.console.web.screen_context import build_page_context, load_screen_data
 
 
@@ -23,7 +23,7 @@ async def build_tides_page(queries, request):
     return {**build_page_context(request, x), "open": len(x.shell.overview.incidents)}
 
 
-PAGE = Page(
+PAGE = WebPage(
     "tides", "/marees", "tides_of_a_test/screen.html", build_tides_page, "Marées", after="sites"
 )
 """

@@ -21,7 +21,7 @@ from services.alerts.state import State
 from services.console.read_model import store
 from services.console.read_model.history import Chronicle, Fold, list_versions
 from services.console.read_model.projection import Projection
-from services.console.read_model.snapshot import Members, PastSnapshot, RowCache
+from services.console.read_model.snapshot import PastSnapshot, RowCache, SnapshotMembers
 from services.runtime.decider.inputs import InputRecord
 from services.runtime.decider.machine import Machine
 from services.runtime.kafka.clients import build_headers, encode_message
@@ -79,8 +79,8 @@ def _apply(name: str, members: dict[str, int], values: list[Any]) -> None:
             raise AssertionError(name)
 
 
-def _told(state: State) -> dict[str, Members]:
-    return {id: Members(c.reports, c.sources) for id, c in state.causes.items()}
+def _told(state: State) -> dict[str, SnapshotMembers]:
+    return {id: SnapshotMembers(c.reports, c.sources) for id, c in state.causes.items()}
 
 
 def _cut(row: a.SiteRow) -> a.SiteRow:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from schemas.base import DAY_MS, HOUR_MS
-from services.oncall.ics import MAX_FILE_BYTES, Calendar, CalendarRefused, read_calendar
+from services.oncall.ics import MAX_FILE_BYTES, CalendarRefused, ImportedCalendar, read_calendar
 from services.oncall.ics_worker import CPU_S, TOO_EXPENSIVE, read_untrusted_calendar
 from tests.unit.oncall import ics_files
 from tests.unit.oncall.corpus import CASES, Expected, event, ics
@@ -23,7 +23,7 @@ NOW = at("2027-02-11T09:40")
 ENGLISH = re.compile(r"\b(?:expected|wrong|could not|invalid|error|got)\b", re.IGNORECASE)
 
 
-def shown(calendar: Calendar) -> list[tuple[str, str]]:
+def shown(calendar: ImportedCalendar) -> list[tuple[str, str]]:
     def local(moment: int) -> str:
         return datetime.fromtimestamp(moment / 1000, PARIS).strftime("%d/%m %H:%M")
 
@@ -66,7 +66,7 @@ def test_hundreds_of_files_of_many_programs_mean_their_shifts_or_are_refused_wit
             )
         else:
             right = (
-                isinstance(said, Calendar)
+                isinstance(said, ImportedCalendar)
                 and [(o.start, o.end) for o in said.occurrences] == file.expected
             )
         if not right:
@@ -76,7 +76,7 @@ def test_hundreds_of_files_of_many_programs_mean_their_shifts_or_are_refused_wit
     assert len({file.content for file in FILES}) == len(FILES)
 
 
-def said_of(content: bytes) -> Calendar | str:
+def said_of(content: bytes) -> ImportedCalendar | str:
     """The calendar, or the sentence. Anything else that is raised fails the test."""
     try:
         return read_calendar(content, NOW)

@@ -14,7 +14,7 @@ from functools import cache
 from schemas.predicates import CONTINUITY_METRICS, Measured
 from services.alerts.levels.metrics.base import BoundMetric, MetricRequest, MetricType
 from services.alerts.levels.metrics.incidents import make_continuity_metric
-from services.alerts.reference.territory import Territory
+from services.alerts.reference.territory import TerritoryIndex
 
 
 @cache
@@ -40,7 +40,7 @@ def find_metric_type(measured: Measured) -> MetricType | None:
 
 
 def bind_metric(
-    measured: Measured, territory: Territory, severity_index: Mapping[str, int]
+    measured: Measured, territory: TerritoryIndex, severity_index: Mapping[str, int]
 ) -> BoundMetric:
     """Return the metric of one comparison. Raises KeyError for an unknown metric."""
     if measured.metric in CONTINUITY_METRICS:

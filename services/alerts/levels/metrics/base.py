@@ -16,7 +16,7 @@ from typing import Any
 from schemas.base import Instant
 from schemas.predicates import metric_key
 from services.alerts.levels.metrics.context import MetricContext
-from services.alerts.reference.territory import Territory
+from services.alerts.reference.territory import TerritoryIndex
 
 MetricScope = str | None
 """An incident, or None for the whole territory."""
@@ -30,7 +30,7 @@ class MetricRequest:
     """The arguments of a maker."""
 
     args: MetricArgs
-    territory: Territory
+    territory: TerritoryIndex
     severity_index: Mapping[str, int]
 
 

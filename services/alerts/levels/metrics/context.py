@@ -9,8 +9,8 @@ from schemas.alerts import FlagRow, IncidentRow, MetricChanged, ReportRow
 from schemas.base import Instant
 from schemas.causes import Cause
 from schemas.words import Level
-from services.alerts.reference.territory import Territory
-from services.alerts.rows import MeasureReading, Presence, SecurityEvent, SuppressionReason
+from services.alerts.reference.territory import TerritoryIndex
+from services.alerts.rows import MeasureReading, SecurityEvent, SitePresence, SuppressionReason
 from services.runtime.decider.maps import Map
 
 
@@ -18,7 +18,7 @@ class MetricState(Protocol):
     """Rows and indexes of the state, described in `State`."""
 
     @property
-    def territory(self) -> Territory: ...
+    def territory(self) -> TerritoryIndex: ...
     @property
     def reports(self) -> Map[str, ReportRow]: ...
     @property
@@ -56,7 +56,7 @@ class MetricState(Protocol):
     @property
     def illness(self) -> Map[str, Map[str, tuple[float, Instant, str]]]: ...
     @property
-    def presence(self) -> Map[str, Map[str, Map[str, Presence]]]: ...
+    def presence(self) -> Map[str, Map[str, Map[str, SitePresence]]]: ...
     @property
     def hushed(self) -> Map[str, SuppressionReason]: ...
 
@@ -71,7 +71,7 @@ class MetricContext(Protocol):
     @property
     def level(self) -> Level: ...
     @property
-    def territory(self) -> Territory: ...
+    def territory(self) -> TerritoryIndex: ...
     @property
     def values(self) -> dict[tuple[int, str | None], float | None]: ...
     @property
