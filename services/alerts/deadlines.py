@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, get_args
 
 from schemas.base import Instant
-from services.runtime.decider.deadline_keys import DeadlineKey, DeadlineKeys
+from services.runtime.decider.deadlines import DeadlineKey, DeadlineKeys
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from services.alerts.decision import AlertsDecision
 from services.alerts.declarations import flags
 from services.alerts.escalation import escalations, manager_messages
 from services.alerts.incidents import level_incidents
-from services.alerts.levels import levels, lowering
+from services.alerts.levels import levels
 from services.alerts.reports import judgement
 from services.alerts.reports.judgement import Judgement
 from services.alerts.reports.report_facts import is_confirmed
@@ -69,7 +69,7 @@ def update_derived_state(draft: AlertsDecision, touched: frozenset[str] = frozen
     draft.words.clear()
     rises = levels.evaluate_rules(draft, draft.touched() | touched)
     level_incidents.open_level_incident(draft, rises)
-    lowering.propose_lowering(draft, ended)
+    levels.propose_lowering(draft, ended)
     draft.flush()
     escalations.update_escalations(draft, rises)
     manager_messages.tell(draft)

@@ -1,4 +1,4 @@
-"""Rows of indexes, and copies of frozen rows with changed fields."""
+"""Rows of indexes, and copies of frozen rows and maps with changed values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from operator import attrgetter
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from schemas.base import Instant, Model
+from services.runtime.decider.maps import Map
 
+Changes = dict[str, Any]
+"""Fields of the state with their new values."""
 _M = TypeVar("_M", bound=Model)
 _set = object.__setattr__
 
@@ -57,3 +60,12 @@ class SitePresence(NamedTuple):
 SuppressionReason = Literal["maintenance", "inhibited"]
 SecurityEvent = tuple[Instant, str, int, str]
 """(since, cause, severity, type)"""
+
+
+def set_or_drop(
+    m: Map[str, tuple[str, ...]], key: str, values: tuple[str, ...]
+) -> Map[str, tuple[str, ...]]:
+    """Set the values of a key, or drop the key when there are none."""
+    if values:
+        return m.set(key, values)
+    return m.delete(key) if key in m else m

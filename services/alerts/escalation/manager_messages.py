@@ -11,8 +11,7 @@ from schemas.words import Channel
 from services.alerts.causes.site_status import LIFTED
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation.notifications import get_suppression_reason
-from services.alerts.escalation.oncall import get_holder_and_deputy, list_channels
-from services.alerts.escalation.quiet_hours import find_quiet_end
+from services.alerts.escalation.oncall import find_quiet_end, get_holder_and_deputy, list_channels
 from services.alerts.escalation.steps import build_message_values
 
 Values = dict[str, str | int | float | bool | None]

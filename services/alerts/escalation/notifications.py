@@ -13,11 +13,11 @@ from services.alerts.causes.suppression import list_suppressors
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation.oncall import (
     find_concerned_scopes,
+    find_quiet_end,
     find_role_of,
     get_holder_and_deputy,
     list_channels,
 )
-from services.alerts.escalation.quiet_hours import find_quiet_end
 from services.alerts.escalation.steps import build_message_values, find_escalation
 from services.alerts.levels.levels import CRISIS, TERRITORY
 from services.alerts.rows import SuppressionReason

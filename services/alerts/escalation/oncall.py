@@ -1,4 +1,7 @@
-"""Resolve roles to the people on call at this moment. Rules D32 to D34."""
+"""Resolve roles to the people on call at this moment, and know their quiet hours.
+
+Rules D32 to D36.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,15 @@ from typing import Final
 
 from schemas.actions import ActionRow
 from schemas.alerts import IncidentRow
-from schemas.base import DAY_MS, HOUR_MS
+from schemas.base import DAY_MS, HOUR_MS, Instant
 from schemas.calling import EscalationRow, NotificationPlanned, WaveRow
-from schemas.oncall import ReachabilityChanged, ReachRow
+from schemas.oncall import Place, ReachabilityChanged, ReachRow
 from schemas.ranks import HOLD_ROLE, POLE_DIRECTOR_ROLE
 from schemas.realms import is_live
 from schemas.reference import DEPUTIES, EVERY_POLE
 from schemas.words import Channel, Level
 from services.alerts.decision import AlertsDecision
-from services.oncall.localtime import is_inside_window
+from services.oncall.localtime import is_inside_window, local_day, windows_around
 from services.oncall.readiness import merge_reach_of_person
 from services.oncall.schedule import OnCallPair
 from services.oncall.worktime import compute_work, is_rested
@@ -322,3 +325,46 @@ def renew_verification(draft: AlertsDecision, person: str, channel: Channel | No
         r.model_copy(update={"verified_at": draft.now}) if r is old else r for r in known
     )
     draft.emit(ReachabilityChanged(row=ReachRow(id=person, points=points)))
+
+
+def find_quiet_end(draft: AlertsDecision, person: str, role: str, level: Level) -> Instant | None:
+    """Return the end of the quiet hours that delay a message to this person; None when it passes.
+
+    At the levels that the policy names, people not on call are called in the morning; danger
+    passes. On call are people called in a role of `astreintes_preuve`, and holders and deputies of
+    one at this hour. If the policy names no such role, nothing is delayed. Rule D36, quiet hours.
+    """
+    policy = draft.territory.policy
+    if (
+        policy is None
+        or policy.readiness is None
+        or level not in policy.quiet_levels
+        or role in policy.readiness.roles
+    ):
+        return None
+    now, window = draft.clock, policy.quiet_hours
+    if window is None:
+        return None
+    end = next(
+        (
+            end
+            for start, end in windows_around(window, now)
+            if start <= now < end and local_day(start).isoweekday() in policy.quiet_days
+        ),
+        None,
+    )
+    return (
+        end
+        if end is not None and not _is_on_call(draft, person, frozenset(policy.readiness.roles))
+        else None
+    )
+
+
+def _is_on_call(draft: AlertsDecision, person: str, roles: frozenset[str]) -> bool:
+    rota = draft.state.rota
+    return any(
+        person in rota.stand(role, scope, place, draft.clock).persons
+        for role, scope in rota.posts
+        if role in roles
+        for place in Place
+    )

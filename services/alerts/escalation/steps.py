@@ -25,12 +25,12 @@ from schemas.words import ActionPriority, Channel, IncidentState
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation.oncall import (
     OnCallRole,
+    find_quiet_end,
     find_role_of,
     list_channels,
     list_incidents,
     resolve_roles,
 )
-from services.alerts.escalation.quiet_hours import find_quiet_end
 from services.alerts.evolve import OPEN
 from services.alerts.levels.metrics.declared import is_flag_true
 from services.alerts.rows import copy_with

@@ -10,7 +10,6 @@ from schemas.base import DAY_MS, Instant
 from schemas.causes import Cause, CauseChanged
 from schemas.words import EventType
 from services.alerts.deadlines import CauseDue, IndexDecayed
-from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.evolve.reports import recount_severities, update_voices
 from services.alerts.reference.calendar import format_day
 from services.alerts.reference.constants import HEAT_HAZARD
@@ -20,7 +19,14 @@ from services.alerts.reports.report_facts import (
     is_withdrawn,
     parse_number,
 )
-from services.alerts.rows import SecurityEvent, SitePresence, SuppressionReason, copy_with
+from services.alerts.rows import (
+    Changes,
+    SecurityEvent,
+    SitePresence,
+    SuppressionReason,
+    copy_with,
+    set_or_drop,
+)
 from services.alerts.state import State, insert_sorted, remove_sorted, without_key
 from services.runtime.decider.maps import Map
 

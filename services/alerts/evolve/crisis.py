@@ -28,9 +28,8 @@ from services.alerts.deadlines import (
     ThresholdRearmed,
     YellowDigestDue,
 )
-from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.reference.constants import REARM_MS
-from services.alerts.rows import copy_with
+from services.alerts.rows import Changes, copy_with, set_or_drop
 from services.alerts.state import State, Threshold, insert_sorted, remove_sorted, without_key
 from services.runtime.decider.deadlines import Deadlines
 from services.runtime.decider.maps import Map

@@ -10,7 +10,6 @@ from schemas.base import DAY_MS, Instant
 from schemas.realms import is_live
 from schemas.words import EventType, MsgType, ReportState
 from services.alerts.deadlines import HistoryDue, IndexDecayed, ReportDue
-from services.alerts.evolve.changes import Changes, set_or_drop
 from services.alerts.reference.calendar import find_end_of_day, format_day
 from services.alerts.reference.constants import (
     CAUSE_TYPES,
@@ -31,7 +30,7 @@ from services.alerts.reports.report_facts import (
     list_restored_things,
     parse_number,
 )
-from services.alerts.rows import MeasureReading, SuppressionReason, copy_with
+from services.alerts.rows import Changes, MeasureReading, SuppressionReason, copy_with, set_or_drop
 from services.alerts.state import State, insert_sorted, remove_sorted, without_key
 from services.runtime.decider.maps import Map
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 from schemas.alerts import SiteReported
 from schemas.causes import AllClearNoted, SilenceChanged, SiteMarked, ZoneChanged
 from services.alerts.deadlines import KEYS, AllClearDue, IndexDecayed, SilenceDue
-from services.alerts.evolve.changes import Changes
-from services.alerts.rows import copy_with
+from services.alerts.rows import Changes, copy_with
 from services.alerts.state import SiteSilence, State, Zone, without_key
 from services.runtime.decider.maps import Map
 

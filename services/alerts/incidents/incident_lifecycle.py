@@ -10,15 +10,15 @@ from schemas.base import Instant
 from schemas.causes import Cause
 from schemas.realms import parse_realm
 from schemas.words import Certainty, EventType, IncidentState, Level, MsgType
-from services.alerts.causes.cause_lifecycle import ReportEffect
+from services.alerts.causes.cause_lifecycle import ReportEffect, list_open_causes_beside
 from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN
 from services.alerts.incidents import zones
 from services.alerts.incidents.correlation import Placement
-from services.alerts.incidents.danger import is_new_danger
 from services.alerts.incidents.families import find_own_key
 from services.alerts.reference import constants
 from services.alerts.reference.calendar import format_day
+from services.alerts.reference.constants import DANGER_TYPES
 from services.alerts.reports.report_facts import (
     are_windows_over,
     get_estimated_end,
@@ -378,3 +378,33 @@ def list_open_causes(draft: AlertsDecision, incident: str) -> list[str]:
         for c in draft.state.causes.values()
         if c.lifted_at is None and draft.standing(c.incident) == incident
     ]
+
+
+_ORDER_TYPES: Final = frozenset((EventType.EVACUATION, EventType.SHELTER_IN_PLACE))
+"""Orders: where a danger is known, they are the answer to it."""
+
+
+def is_new_danger(draft: AlertsDecision, row: ReportRow, taken: ReportEffect | None) -> bool:
+    """Return whether a report adds a danger at another place, or of another kind at the same place.
+
+    The incident is dangerous already. A repetition (rule D4), an ended danger (rule D7) or an
+    announced one (rule D9) is none. Decided in
+    `docs/adr/0040-call-again-when-people-are-in-danger.md`.
+    """
+    if (
+        row.type not in DANGER_TYPES
+        or taken is None
+        or taken.outcome != "new"
+        or not taken.cause.acting
+    ):
+        return False
+    cause = taken.cause
+    beside = (
+        c
+        for c in list_open_causes_beside(draft, cause)
+        if c.id != cause.id and (c.site is not None or c.commune == cause.commune)
+    )
+    known = {c.type for c in beside if c.acting and c.type in DANGER_TYPES}
+    if row.type in _ORDER_TYPES:
+        return not known and row.msg_type is not MsgType.UPDATE
+    return row.type not in known

@@ -19,8 +19,7 @@ from services.delivery.deadlines import (
     LaterMessageDue,
     OutcomeLost,
 )
-from services.runtime.decider.deadline_keys import DeadlineKey, DeadlineKeys
-from services.runtime.decider.deadlines import Deadlines
+from services.runtime.decider.deadlines import DeadlineKey, DeadlineKeys, Deadlines
 
 
 @dataclass(frozen=True, slots=True)
