@@ -28,6 +28,7 @@ FOLDERS: Final = (
     "tools",
     "tests/contract",
     "tests/faults",
+    "tests/unit/alerts",
     "tests/unit/intake",
     "tests/unit/runtime",
     "tests/unit/territory",

@@ -1,4 +1,4 @@
-"""A realm of alerts in memory: scenarios played as the conductor would, single reports in words, and the rows as they stand."""
+"""Realm of alerts in memory: scenarios in conductor order, single reports and current rows."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _instant(text: str) -> int:
 
 
 def report_of(event: Event) -> ReportReceived:
-    """What intake makes of the body of a scenario event."""
+    """Build the report that intake makes of the body of a scenario event."""
     b = event.body
     m = b.get("measure")
     certainty = Certainty.RUMOUR if b.get("rumour") else Certainty(b.get("certainty", "confirmed"))
@@ -78,7 +78,7 @@ def report_of(event: Event) -> ReportReceived:
 
 @cache
 def _opened(realm: str, at: int) -> MemoryService[State]:
-    """A realm with the reference data in force: made once, copied for each scene."""
+    """Open a realm with the reference data in force; make it once and copy it for each scene."""
     return _open(realm, at, None)
 
 
@@ -102,7 +102,7 @@ def _open(realm: str, at: int, roster: Roster | None) -> MemoryService[State]:
 
 
 def entitled_source(said: dict[str, Any]) -> str:
-    """Return the source of a report of which a scene names none: the site's manager, if that may declare what it says (D76)."""
+    """Return the default source of a report: the site's manager, if entitled (D76)."""
     measure = said.get("measure")
     rules = next(s.rules for s in territory().sections if isinstance(s, MeasuresSection))
     if said.get("colour") is not None:
@@ -125,7 +125,7 @@ class Scene:
 
     start: int = START
     opened: int | None = None
-    """When the realm opens, if before T+0."""
+    """Opening time of the realm, if before T+0."""
     realm: str = "92~test-scene"
     check: bool = False
     """Fold every record back and compare: slow, for property tests."""
@@ -147,13 +147,13 @@ class Scene:
     # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def feed(self, message: Message, *, at: int | None = None, id: str | None = None) -> list[Fact]:
-        """One input at `at` (ms UTC), and the facts that it caused."""
+        """Send one input at `at` (ms UTC) and return the facts that it caused."""
         self._count += 1
         done = self.service.feed(self.realm, message, id=id or f"in-{self._count}", at=at)
         return [f.message() for f in done.facts]
 
     def at(self, minute: float) -> int:
-        """T + `minute` in ms UTC."""
+        """Return T + `minute` in ms UTC."""
         return self.start + int(minute * MINUTE_MS)
 
     def report(
@@ -166,9 +166,10 @@ class Scene:
         id: str | None = None,
         **values: Any,
     ) -> str:
-        """A confirmed report of severity 3, recorded at T + minute. Returns its id.
+        """Send a confirmed report of severity 3, recorded at T + minute, and return its id.
 
-        Its source is the site's manager, or of a measure or colour of others one that may declare it (D76).
+        Its source is the site's manager, or an entitled source (D76) for a measure or colour of
+        others.
         """
         self._count += 1
         id = id or f"rep-{self._count}"
@@ -191,7 +192,7 @@ class Scene:
     def command(
         self, command: Command, minute: float | None = None
     ) -> CommandApplied | CommandRefused:
-        """A decision, and its answer."""
+        """Send a decision and return its answer."""
         facts = self.feed(command, at=None if minute is None else self.at(minute))
         answers = [f for f in facts if isinstance(f, CommandApplied | CommandRefused)]
         assert len(answers) == 1, facts
@@ -200,7 +201,7 @@ class Scene:
     def play(
         self, scenario: Scenario, events: Iterable[Event] | None = None, until: float | None = None
     ) -> None:
-        """Events in reported order, deadlines between them at their own time, as the conductor orders them."""
+        """Play events and deadlines in the order of the conductor."""
         for event in scenario.events if events is None else events:
             if until is not None and event.reported_at > self.at(until):
                 break
@@ -237,7 +238,7 @@ class Scene:
         return self.state.incidents[incident] if incident else None
 
     def history(self) -> RealmHistory:
-        """The facts as the checks of `vigie play --check` read them."""
+        """Return the facts as the checks of `vigie play --check` read them."""
         records = [
             f for stored in self.service.log.of(self.realm) for f in stored.transaction.facts
         ]
@@ -247,7 +248,7 @@ class Scene:
 
 
 def rows(facts: Iterable[Fact]) -> dict[str, dict[str, Any]]:
-    """The read model: last row per collection and id, with the fields of its part."""
+    """Return the read model: last row per collection and id, with the fields of its part."""
     found: dict[str, dict[str, Any]] = {}
     for fact in facts:
         if isinstance(fact, RowFact):

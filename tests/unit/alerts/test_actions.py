@@ -151,7 +151,7 @@ def test_an_accepted_action_is_not_reminded(scene: Scene) -> None:
     assert _changes(scene) == ["requested", "accepted"]
 
 
-def test_a_late_action_climbs_to_the_deputy_then_to_the_pilot(scene: Scene) -> None:
+def test_a_late_action_escalates_to_the_deputy_then_to_the_pilot(scene: Scene) -> None:
     _, deputy = _pair(scene, ROLE)
     pilot = scene.state.rota.pair("coordinateur_pca", None, scene.at(0)).holder
     _request(scene)
@@ -161,7 +161,7 @@ def test_a_late_action_climbs_to_the_deputy_then_to_the_pilot(scene: Scene) -> N
     assert _changes(scene) == ["requested", "reminded", "overdue"]
 
 
-def test_an_accepted_action_that_is_late_asks_for_its_end_and_climbs(scene: Scene) -> None:
+def test_a_late_accepted_action_asks_for_its_end_and_escalates(scene: Scene) -> None:
     holder, deputy = _pair(scene, ROLE)
     pilot = scene.state.rota.pair("coordinateur_pca", None, scene.at(0)).holder
     action = _request(scene)
@@ -173,7 +173,7 @@ def test_an_accepted_action_that_is_late_asks_for_its_end_and_climbs(scene: Scen
     assert (row.state, row.ended_by) == (ActionState.DONE, holder)
 
 
-def test_an_assignee_without_any_channel_climbs_at_once(scene: Scene) -> None:
+def test_an_assignee_without_any_channel_escalates_at_once(scene: Scene) -> None:
     holder, deputy = _pair(scene, ROLE)
     note = NoteReachability(author="admin", role="admin", people=(ReachRow(id=holder, points=()),))
     assert isinstance(scene.command(note, 0), CommandApplied)
@@ -182,7 +182,7 @@ def test_an_assignee_without_any_channel_climbs_at_once(scene: Scene) -> None:
     assert [f.role for f in scene.named(RoleUncovered)] == [ROLE]
 
 
-def test_an_unreachable_assignee_and_deputy_climb_to_the_pilot_before_the_limit(
+def test_an_unreachable_assignee_and_deputy_escalate_to_the_pilot_before_the_limit(
     scene: Scene,
 ) -> None:
     """Every channel of a call failed, as an escalation hears it from delivery."""
@@ -219,7 +219,7 @@ def test_a_cancelled_action_stops_the_clock_and_its_calls(scene: Scene) -> None:
     assert _row(scene, action).state is ActionState.CANCELLED
 
 
-def test_the_assignee_declines_and_the_pilot_learns_it(scene: Scene) -> None:
+def test_a_decline_of_the_assignee_informs_the_pilot(scene: Scene) -> None:
     holder, _ = _pair(scene, ROLE)
     pilot = scene.state.rota.pair("coordinateur_pca", None, scene.at(0)).holder
     action = _request(scene)
@@ -229,7 +229,7 @@ def test_the_assignee_declines_and_the_pilot_learns_it(scene: Scene) -> None:
     assert _calls(scene.step(DUE * 3)) == []
 
 
-def test_a_deputy_who_cannot_help_passes_a_late_action_on(scene: Scene) -> None:
+def test_a_decline_of_the_deputy_passes_a_late_action_on(scene: Scene) -> None:
     holder, deputy = _pair(scene, ROLE)
     pilot = scene.state.rota.pair("coordinateur_pca", None, scene.at(0)).holder
     action = _request(scene)
@@ -240,7 +240,7 @@ def test_a_deputy_who_cannot_help_passes_a_late_action_on(scene: Scene) -> None:
     assert _row(scene, action).state is ActionState.ACCEPTED
 
 
-def test_an_action_is_done_in_one_press_and_both_moves_are_recorded(scene: Scene) -> None:
+def test_one_press_finishes_an_action_and_records_both_steps(scene: Scene) -> None:
     action = _request(scene)
     done = CompleteAction(author="p-x", role="cell", action=action.id)
     assert isinstance(scene.command(done, 3), CommandApplied)
@@ -261,7 +261,9 @@ def test_a_decided_action_counts_as_work_on_its_incident(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("sites", [1, 3])
-def test_the_pilot_is_one_person_of_the_place_or_the_coordinator(scene: Scene, sites: int) -> None:
+def test_the_pilot_is_one_person_of_the_function_or_the_coordinator(
+    scene: Scene, sites: int
+) -> None:
     """An incident of many sites would otherwise call each of their managers."""
     known = [s.id for s in scene.state.territory.sites.values() if s.kind == "college"][:sites]
     for n, site in enumerate(known):
@@ -290,7 +292,7 @@ def test_the_pilot_is_one_person_of_the_place_or_the_coordinator(scene: Scene, s
         ({"due_at": 1}, (409, "until_past")),
     ],
 )
-def test_a_request_that_cannot_be_done_is_refused(
+def test_an_impossible_request_is_refused(
     scene: Scene, values: dict[str, Any], refusal: tuple[int, str]
 ) -> None:
     given = {"text_id": "t", "assignee": ROLE, "due_at": scene.at(DUE)} | values
@@ -309,7 +311,7 @@ def test_an_unknown_or_ended_action_takes_no_answer(scene: Scene, kind: type[Any
 
 
 @pytest.mark.parametrize("kind", ANSWERS)
-def test_only_people_concerned_answer(scene: Scene, kind: type[Any]) -> None:
+def test_only_concerned_people_answer(scene: Scene, kind: type[Any]) -> None:
     action = _request(scene)
     stranger = kind(author="p-1", role="site_manager", action=action.id)
     assert _refused(scene.command(stranger, 1)) == (403, "not_assignee")
@@ -318,7 +320,7 @@ def test_only_people_concerned_answer(scene: Scene, kind: type[Any]) -> None:
     assert isinstance(scene.command(own, 2), CommandApplied)
 
 
-def test_a_task_of_the_rules_is_taken_and_done_as_an_action(scene: Scene) -> None:
+def test_a_task_of_the_rules_is_accepted_and_done_as_an_action(scene: Scene) -> None:
     scene.command(InstructSite(**BY, site=COLLEGE, text_id="t"), 0)
     (task,) = scene.state.tasks
     for kind in (DeclineAction, CancelAction):
@@ -386,7 +388,7 @@ def _move(scene: Scene, action: ActionRow, name: str, who: int, minute: float) -
 
 @settings(max_examples=25, deadline=None)
 @given(moves=MOVES)
-def test_states_only_move_along_the_arrows_whatever_happens(
+def test_states_follow_the_arrows_in_any_history(
     moves: list[tuple[str, int, float]],
 ) -> None:
     scene = Scene()

@@ -39,21 +39,23 @@ def test_the_sites_in_an_area_are_the_zone_and_not_all_of_its_communes(scene: Sc
     assert {s for s, row in scene.state.sites.items() if row.status == "unknown"} == set(SITES)
 
 
-def test_a_word_of_its_own_takes_a_site_out_of_the_zone(scene: Scene) -> None:
+def test_a_report_of_its_own_takes_a_site_out_of_the_zone(scene: Scene) -> None:
     incident = scene.incident_of(_drawn(scene, 1, "outage_power")).id
     scene.report(5, "outage_power", "cen-1", capacity_lost_pct=100)
     row = scene.state.incidents[incident]
     assert (row.members, row.zone_sites) == (("cen-1",), ("par-12",))
 
 
-def test_a_family_without_a_rule_of_silence_shows_the_sites_and_asks_nobody(scene: Scene) -> None:
+def test_a_family_without_a_rule_for_silent_sites_shows_sites_and_asks_no_manager(
+    scene: Scene,
+) -> None:
     incident = scene.incident_of(_drawn(scene, 1, "fire"))
     assert incident.zone_sites == SITES
     scene.step(600)
     assert not [s for s in SITES if s in scene.state.silences]
 
 
-def test_a_leak_in_an_area_that_has_sites_in_it_is_near_them(scene: Scene) -> None:
+def test_a_leak_in_an_area_is_near_the_sites_of_that_area(scene: Scene) -> None:
     """§13: the plan for gas was proposed only for a leak that a site told of."""
     id = _drawn(scene, 1, "gas_leak", source="pompiers")
     trigger = scene.state.triggers["PT-GAZ:2"]
@@ -65,12 +67,12 @@ def test_a_leak_in_an_area_that_has_sites_in_it_is_near_them(scene: Scene) -> No
     assert scene.incident_of(id).level == 2
 
 
-def test_nobody_knows_how_far_a_leak_in_a_commune_is(scene: Scene) -> None:
+def test_a_leak_in_a_commune_has_no_distance_to_sites(scene: Scene) -> None:
     scene.report(1, "gas_leak", None, commune="92050", source="pompiers")
     assert not scene.state.triggers
 
 
-def test_what_is_announced_or_only_told_hits_nobody(scene: Scene) -> None:
+def test_announced_and_unconfirmed_reports_hit_no_site(scene: Scene) -> None:
     planned = _drawn(
         scene, 1, "outage_power", effective=(Window(start=scene.at(600), end=scene.at(660)),)
     )
@@ -86,7 +88,7 @@ def test_an_area_is_not_the_whole_territory(scene: Scene) -> None:
     assert _level(scene) == 3
 
 
-def test_an_area_on_no_map_waits_for_a_person_and_acts_when_it_is_linked(scene: Scene) -> None:
+def test_an_unmapped_area_waits_for_a_person_and_acts_once_linked(scene: Scene) -> None:
     id = scene.report(
         1,
         "outage_power",
@@ -111,14 +113,14 @@ def test_an_area_on_no_map_waits_for_a_person_and_acts_when_it_is_linked(scene: 
     )
 
 
-def test_a_bulletin_about_a_place_on_no_map_sets_no_vigilance(scene: Scene) -> None:
+def test_a_bulletin_about_an_unmapped_place_sets_no_vigilance(scene: Scene) -> None:
     scene.report(
         1, "weather_alert", None, severity=5, area="text-1", phenomenon="vent", colour="rouge"
     )
     assert "vigilance:vent" not in scene.state.flags
 
 
-def test_an_unconfirmed_word_about_an_unknown_place_is_in_the_queue_too(scene: Scene) -> None:
+def test_an_unconfirmed_report_about_an_unknown_place_joins_the_queue(scene: Scene) -> None:
     id = scene.report(1, "fire", "nowhere-9", certainty="unconfirmed")
     assert {t.kind for t in scene.state.tasks.values() if t.report == id and t.state == "open"} == {
         "link_site",

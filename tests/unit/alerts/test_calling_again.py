@@ -1,4 +1,7 @@
-"""Nobody is lost when a ladder does not go straight: incidents that open again, answers taken back, a crisis that outlives its incidents."""
+"""Every cause is called for when an escalation restarts.
+
+Incidents reopen, acknowledgements are withdrawn, and a crisis outlives its incidents.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,7 @@ def _gone(scene: Scene, person: str, minute: float) -> None:
 # ── incidents that open again ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_incident_that_a_late_report_opens_again_calls(scene: Scene) -> None:
+def test_an_incident_reopened_by_a_late_report_calls(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)
     incident = scene.incidents()[0].id
@@ -83,7 +86,7 @@ def test_an_incident_that_a_late_report_opens_again_calls(scene: Scene) -> None:
     calls.expect("ast-direction")
 
 
-def test_an_incident_that_a_person_opens_again_calls_also_in_the_same_minute(scene: Scene) -> None:
+def test_an_incident_reopened_by_a_person_calls_even_in_the_same_minute(scene: Scene) -> None:
     """The clock of an exercise may stand still between two decisions."""
     for n in range(6):
         calls = Calls(scene)
@@ -99,7 +102,7 @@ def test_an_incident_that_a_person_opens_again_calls_also_in_the_same_minute(sce
         assert _ladder(scene, incident).state == "ended"
 
 
-def test_a_crisis_that_is_opened_again_calls_once(scene: Scene) -> None:
+def test_a_reopened_crisis_calls_once(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", "cen-2")
     incident = scene.incidents()[0].id
@@ -118,7 +121,7 @@ def test_a_crisis_that_is_opened_again_calls_once(scene: Scene) -> None:
     ]
 
 
-def test_a_merge_into_an_incident_that_calls_nobody_goes_on_calling(scene: Scene) -> None:
+def test_a_merge_into_an_incident_without_calls_continues_the_calls(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=4)
     b = scene.incidents()[0].id
@@ -136,7 +139,7 @@ def test_a_merge_into_an_incident_that_calls_nobody_goes_on_calling(scene: Scene
 
 
 def _answered_danger(scene: Scene, calls: Calls) -> str:
-    """A gas leak at a site, which somebody has taken in charge; its incident."""
+    """Report a gas leak at a site, acknowledge it and return its incident."""
     scene.report(0, "gas_leak", PMI, severity=3, id="leak")
     called = {c.person for c in calls.new()}
     for n, person in enumerate(sorted(called)):
@@ -157,7 +160,7 @@ def _other_site_of_the_commune(scene: Scene) -> str:
 
 
 @pytest.mark.parametrize("what", ["fire", "security_incident"])
-def test_another_danger_calls_again_who_had_answered_the_first(scene: Scene, what: str) -> None:
+def test_a_second_danger_calls_people_again_after_their_answer(scene: Scene, what: str) -> None:
     calls = Calls(scene)
     incident = _answered_danger(scene, calls)
     scene.report(30, what, PMI, severity=3, msg_type=MsgType.UPDATE, references=("leak",))
@@ -200,7 +203,7 @@ def test_a_danger_at_another_site_of_the_incident_calls_again(scene: Scene) -> N
         "no danger",
     ],
 )
-def test_what_is_no_new_danger_leaves_the_answer(scene: Scene, again: dict[str, Any]) -> None:
+def test_a_report_without_new_danger_keeps_the_answer(scene: Scene, again: dict[str, Any]) -> None:
     calls = Calls(scene)
     incident = _answered_danger(scene, calls)
     scene.report(30, again.pop("type"), PMI, severity=3, **again)
@@ -208,7 +211,7 @@ def test_what_is_no_new_danger_leaves_the_answer(scene: Scene, again: dict[str, 
     assert _ladder(scene, incident).state == "answered"
 
 
-def test_dangers_that_come_while_nobody_has_answered_call_once(scene: Scene) -> None:
+def test_dangers_during_an_unanswered_escalation_call_once(scene: Scene) -> None:
     calls = Calls(scene)
     incident = _answered_danger(scene, calls)
     for n, what in enumerate(("fire", "security_incident")):
@@ -221,7 +224,9 @@ def test_dangers_that_come_while_nobody_has_answered_call_once(scene: Scene) -> 
 # ── answers that are taken back, or given on a page ────────────────────────────────────────────────────────────────
 
 
-def test_a_yes_that_is_taken_back_no_longer_counts_and_the_ladder_goes_on(scene: Scene) -> None:
+def test_a_withdrawn_acknowledgement_no_longer_counts_and_the_escalation_continues(
+    scene: Scene,
+) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)
     calls.new()
@@ -236,7 +241,7 @@ def test_a_yes_that_is_taken_back_no_longer_counts_and_the_ladder_goes_on(scene:
     calls.expect("ast-direction")
 
 
-def test_taken_back_late_the_deputy_has_the_time_of_the_wave(scene: Scene) -> None:
+def test_a_late_withdrawal_gives_the_deputy_the_full_time_of_the_wave(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)
     calls.new()
@@ -249,7 +254,7 @@ def test_taken_back_late_the_deputy_has_the_time_of_the_wave(scene: Scene) -> No
     calls.expect("ast-direction")
 
 
-def test_a_yes_that_was_not_needed_may_be_taken_back_without_noise(scene: Scene) -> None:
+def test_an_unneeded_acknowledgement_can_be_withdrawn_without_calls(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=4)
     calls.new()
@@ -263,7 +268,7 @@ def test_a_yes_that_was_not_needed_may_be_taken_back_without_noise(scene: Scene)
     ) == ("answered", 3)
 
 
-def test_who_took_it_in_charge_on_the_page_uncalled_may_take_it_back(scene: Scene) -> None:
+def test_an_acknowledgement_on_the_page_without_a_call_can_be_withdrawn(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)
     incident = scene.incidents()[0].id
@@ -279,7 +284,7 @@ def test_who_took_it_in_charge_on_the_page_uncalled_may_take_it_back(scene: Scen
 
 
 @pytest.mark.parametrize("answer", list(Answer))
-def test_who_answers_on_the_page_is_not_rung_as_well(scene: Scene, answer: Answer) -> None:
+def test_an_answer_on_the_page_stops_the_call_to_that_person(scene: Scene, answer: Answer) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)
     mine = calls.of("rs-pmi-04")
@@ -294,7 +299,7 @@ def test_who_answers_on_the_page_is_not_rung_as_well(scene: Scene, answer: Answe
     ]
 
 
-def test_one_answer_ends_all_calls_of_a_ladder_to_that_person(scene: Scene) -> None:
+def test_one_answer_ends_all_calls_of_an_escalation_to_that_person(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=4)
     scene.step(35)
@@ -315,7 +320,7 @@ def test_one_answer_ends_all_calls_of_a_ladder_to_that_person(scene: Scene) -> N
     calls.new()
 
 
-def test_a_standing_alert_can_be_climbed_by_hand(scene: Scene) -> None:
+def test_a_standing_alert_can_be_escalated_by_hand(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)
     incident = scene.incidents()[0].id
@@ -336,7 +341,7 @@ def test_a_standing_alert_can_be_climbed_by_hand(scene: Scene) -> None:
 # ── nobody, or nobody who can be reached ───────────────────────────────────────────────────────────────────────────
 
 
-def test_an_information_goes_to_the_deputy_when_nothing_reaches_the_holder(scene: Scene) -> None:
+def test_information_goes_to_the_deputy_of_an_unreachable_holder(scene: Scene) -> None:
     calls = Calls(scene)
     _gone(scene, "dir-education", 0)
     scene.feed(
@@ -348,7 +353,7 @@ def test_an_information_goes_to_the_deputy_when_nothing_reaches_the_holder(scene
     calls.expect("dir-education-s")
 
 
-def test_a_director_who_is_gone_is_noticed_although_another_pole_has_none_left(
+def test_a_missing_director_is_noticed_beside_a_pole_without_any(
     scene: Scene,
 ) -> None:
     calls = Calls(scene)
@@ -363,9 +368,7 @@ def test_a_director_who_is_gone_is_noticed_although_another_pole_has_none_left(
     ]
 
 
-def test_a_role_that_is_never_skipped_and_that_nobody_holds_is_its_deputys_also_after_the_quorum() -> (
-    None
-):
+def test_an_unheld_mandatory_role_goes_to_its_deputy_even_after_the_quorum() -> None:
     scene = Scene(roster=_without("elu_astreinte", deputies=["elu_astreinte"]))
     policy = territory().policy.model_copy(update={"never_skipped": ("elu_astreinte",)})
     data = EscalationPolicy(policy=policy)
@@ -388,7 +391,7 @@ def test_a_role_that_is_never_skipped_and_that_nobody_holds_is_its_deputys_also_
 
 
 def _crisis(scene: Scene, calls: Calls) -> str:
-    """A crisis that was answered; its incident."""
+    """Raise a crisis, acknowledge it and return its incident."""
     scene.report(0, "closure", "cen-2")
     calls.new()
     for n, person in enumerate(CRISIS[:8]):
@@ -396,7 +399,7 @@ def _crisis(scene: Scene, calls: Calls) -> str:
     return str(scene.incidents()[0].id)
 
 
-def test_a_new_incident_of_a_crisis_that_nobody_answered_calls_everybody(scene: Scene) -> None:
+def test_a_new_incident_of_an_unanswered_crisis_calls_all_roles(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", "cen-2")
     scene.step(100)  # a record holds so many calls: what is left fires at the next input
@@ -408,7 +411,7 @@ def test_a_new_incident_of_a_crisis_that_nobody_answered_calls_everybody(scene: 
     assert {(c.answer_expected, c.previous_level) for c in called} == {(True, None)}
 
 
-def test_what_nobody_answered_is_in_the_call_that_begins_anew(scene: Scene) -> None:
+def test_a_restarted_call_names_the_unanswered_incidents(scene: Scene) -> None:
     """Its alert stood until somebody takes it, and fell silent when another incident reached the crisis."""
     scene.report(
         0,
@@ -431,7 +434,7 @@ def test_what_nobody_answered_is_in_the_call_that_begins_anew(scene: Scene) -> N
     assert len(ladder.incidents) == 2
 
 
-def test_a_new_incident_after_all_of_a_crisis_were_closed_calls_everybody(scene: Scene) -> None:
+def test_a_new_incident_after_the_last_closure_of_a_crisis_calls_all_roles(scene: Scene) -> None:
     calls = Calls(scene)
     _close(scene, _crisis(scene, calls), 60)
     scene.report(90, "fire", "sit-02", severity=5)
@@ -442,7 +445,7 @@ def test_a_new_incident_after_all_of_a_crisis_were_closed_calls_everybody(scene:
     ]
 
 
-def test_a_crisis_goes_on_when_its_first_incident_is_forgotten() -> None:
+def test_a_crisis_continues_after_its_first_incident_is_forgotten() -> None:
     scene = Scene(realm="92")
     calls = Calls(scene)
     first = _crisis(scene, calls)
@@ -471,7 +474,7 @@ def test_a_crisis_goes_on_when_its_first_incident_is_forgotten() -> None:
     _close(scene, second, late + 4)
 
 
-def test_messages_of_a_crisis_name_an_incident_that_is_open(scene: Scene) -> None:
+def test_messages_of_a_crisis_name_an_open_incident(scene: Scene) -> None:
     calls = Calls(scene)
     first = _crisis(scene, calls)
     scene.report(10, "fire", "sit-02", severity=5)

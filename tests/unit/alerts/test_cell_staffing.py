@@ -1,4 +1,4 @@
-"""Who fills which function of the crisis cell, and when it is staffed (D90)."""
+"""People fill the functions of the crisis cell until it is staffed (D90)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SUNDAY = WORKING_DAY + 3 * 86_400_000
 
 
 def crisis(start: int = WORKING_DAY) -> Scene:
-    """A territory at N3 since T+0."""
+    """Return a territory at N3 since T+0."""
     scene = Scene(start=start)
     scene.command(SetLevel(**CELL, scope="territory", level=3, force=True), 0)
     return scene
@@ -39,7 +39,7 @@ def crisis(start: int = WORKING_DAY) -> Scene:
 def state(
     scene: Scene, role: str, minute: float, mode: str = "on_site", **values: Any
 ) -> CommandApplied | CommandRefused:
-    """State the attendance of the one who fills a role."""
+    """State the attendance of the person in a role."""
     command = StateAttendance(
         author=f"p-{role}",
         role=role,
@@ -121,7 +121,7 @@ def test_a_higher_level_asks_for_its_functions_and_keeps_the_people() -> None:
     assert changes(scene)[-1] == "armed"
 
 
-def test_somebody_who_comes_from_home_has_a_shift_and_loses_it_on_leaving() -> None:
+def test_a_person_coming_from_home_gets_a_shift_and_loses_it_on_leaving() -> None:
     scene = crisis()
     state(scene, "dgs_directeur_de_crise", 5)
     (shift,) = scene.named(CellShift)
@@ -153,7 +153,7 @@ def test_a_person_without_a_function_is_asked_for_it() -> None:
     assert answer.code == "no_function"
 
 
-def test_without_a_crisis_there_is_no_cell_to_come_to() -> None:
+def test_attendance_without_a_crisis_is_refused() -> None:
     answer = state(Scene(start=WORKING_DAY), "cellule_rh", 5)
     assert isinstance(answer, CommandRefused)
     assert answer.status == 409
@@ -172,7 +172,7 @@ def test_without_a_crisis_there_is_no_cell_to_come_to() -> None:
         ("", None),
     ],
 )
-def test_a_reply_says_how_the_person_takes_part(
+def test_a_reply_states_how_the_person_takes_part(
     reply: str, stated: tuple[AttendanceMode, int | None] | None
 ) -> None:
     assert parse_attendance(reply) == stated

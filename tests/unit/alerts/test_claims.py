@@ -1,4 +1,4 @@
-"""Reports are claims: duplicates, updates, cancellations, contradictions, rumours, late and planned ones (D1–D13)."""
+"""Reports may be repeated, updated, cancelled, contradicted, late or planned (D1–D13)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _cell(kind: type, **values: object) -> object:
     return kind(author="coord-pca", role="coordinator", **values)
 
 
-def test_what_a_report_says_is_kept(scene: Scene) -> None:
+def test_the_content_of_a_report_is_kept(scene: Scene) -> None:
     """D1: of its urgency nothing was left."""
     said: dict[str, Any] = {
         "commune": "92050",
@@ -101,7 +101,7 @@ def test_the_same_id_a_second_time_has_no_effect_at_all(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, 35], ids=["same-time", "alert-by-the-shown-clock"])
-def test_the_last_of_two_words_stands_while_the_clock_does(scene: Scene, seconds: int) -> None:
+def test_the_last_of_two_reports_of_one_instant_stands(scene: Scene, seconds: int) -> None:
     """A reopening between two steps lifted nothing: the alert of another source was of the same time."""
 
     def say(id: str, type_: EventType, **values: Any) -> None:
@@ -125,7 +125,7 @@ def test_the_last_of_two_words_stands_while_the_clock_does(scene: Scene, seconds
     assert told == [named, named + 1, named + 2]
 
 
-def test_a_word_that_is_dated_days_ahead_moves_no_report(scene: Scene) -> None:
+def test_a_report_dated_days_ahead_displaces_no_other(scene: Scene) -> None:
     window = (Window(start=scene.at(3000), end=scene.at(3100)),)
     scene.report(0, "outage_power", PMI, occurred=2900, effective=window)
     report = ReportReceived(
@@ -140,8 +140,8 @@ def test_a_word_that_is_dated_days_ahead_moves_no_report(scene: Scene) -> None:
     assert scene.state.reports["r"].occurred_at == scene.at(0)
 
 
-def test_what_names_no_time_is_of_when_it_is_recorded(scene: Scene) -> None:
-    """In an exercise, whose time the front door does not know."""
+def test_a_report_without_a_time_counts_from_its_recording(scene: Scene) -> None:
+    """The front door does not know the time of an exercise."""
     scene.step(10)
     scene.feed(
         ReportReceived(
@@ -210,10 +210,10 @@ def test_an_older_update_replaces_nothing(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(("type", "counts"), [("weather_alert", 3), ("info", 5)])
-def test_an_update_replaces_the_severity_of_what_says_the_same_and_of_nothing_else(
+def test_an_update_replaces_the_severity_of_equal_reports_only(
     scene: Scene, type: str, counts: int
 ) -> None:
-    """D3: a bulletin that was lowered held N4 up; a word that brought no news of it took its severity away."""
+    """D3: a lowered bulletin held N4; a repeated report took its severity away."""
     first = scene.report(
         0, "weather_alert", source="meteo_france", phenomenon="vent", colour="orange", severity=5
     )
@@ -243,8 +243,11 @@ def test_an_update_of_another_type_is_a_cause_of_its_own(scene: Scene) -> None:
     assert scene.incident_of(leak) == scene.incident_of(damage)
 
 
-def test_an_update_takes_nothing_from_what_another_source_said(scene: Scene) -> None:
-    """D4: of two sources the worse; D3: an Update replaces what it refers to. It had replaced the whole cause."""
+def test_an_update_keeps_the_report_of_another_source(scene: Scene) -> None:
+    """The update replaced the whole cause.
+
+    D4: the worse of two sources counts. D3: an update replaces the report that it refers to.
+    """
     first = scene.report(0, "outage_power", COLLEGE, capacity_lost_pct=40, severity=2)
     mine = {"msg_type": MsgType.UPDATE, "references": (first,)}
     theirs = scene.report(
@@ -278,7 +281,7 @@ def test_an_update_takes_nothing_from_what_another_source_said(scene: Scene) -> 
     assert scene.site(COLLEGE).causes[0].sources == ("site_manager", "supervision", "enedis")
 
 
-def test_what_one_source_opens_in_part_another_still_says_is_shut(scene: Scene) -> None:
+def test_a_partial_opening_by_one_source_keeps_the_closure_of_another(scene: Scene) -> None:
     shut = scene.report(0, "closure", COLLEGE, severity=2)
     scene.report(5, "closure", COLLEGE, source="education_nationale", severity=4)
     scene.report(
@@ -297,7 +300,7 @@ def test_what_one_source_opens_in_part_another_still_says_is_shut(scene: Scene) 
 
 
 @pytest.mark.parametrize(("occurred", "status"), [(30, "degraded"), (-5, "closed")])
-def test_an_update_that_opens_a_part_replaces_the_closure(
+def test_a_partial_opening_by_update_replaces_the_closure(
     scene: Scene, occurred: float, status: str
 ) -> None:
     shut = scene.report(0, "closure", COLLEGE)
@@ -316,7 +319,7 @@ def test_references_may_use_the_senders_own_ids(scene: Scene) -> None:
     assert "cancelled" in scene.state.reports[first].flags
 
 
-def test_a_corrected_message_calls_nobody_until_a_person_confirms_it(scene: Scene) -> None:
+def test_a_corrected_message_calls_people_only_after_confirmation(scene: Scene) -> None:
     """D6: as any single unconfirmed word; the reason stands with the report."""
     id = scene.report(
         1, "fire", COLLEGE, severity=5, certainty="unconfirmed", corrected_by="p-cell"
@@ -340,8 +343,8 @@ def test_a_cancel_with_refs_lifts_the_cause_and_keeps_the_report(scene: Scene) -
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1)])
-def test_a_cancel_ends_nothing_that_was_said_of_a_later_time(order: tuple[int, ...]) -> None:
-    """D7: closed at 0, cancelled at 5, closed again at 10 by another source, in whatever order they come."""
+def test_a_cancel_ends_no_report_of_a_later_time(order: tuple[int, ...]) -> None:
+    """D7: closed at 0, cancelled at 5, closed at 10 by another source, in any order."""
     scene = Scene()
     said: list[dict[str, Any]] = [
         {"occurred": 0, "id": "first"},
@@ -354,7 +357,7 @@ def test_a_cancel_ends_nothing_that_was_said_of_a_later_time(order: tuple[int, .
     assert scene.site(COLLEGE).causes[0].sources == ("rh",)
 
 
-def test_a_reopening_that_is_withdrawn_leaves_the_site_as_it_was(scene: Scene) -> None:
+def test_a_withdrawn_reopening_leaves_the_site_unchanged(scene: Scene) -> None:
     shut = scene.report(0, "closure", COLLEGE, severity=4)
     open_ = scene.report(
         10,
@@ -372,7 +375,7 @@ def test_a_reopening_that_is_withdrawn_leaves_the_site_as_it_was(scene: Scene) -
     assert scene.state.incidents[incident.id].state == "open"
 
 
-def test_a_reopening_that_is_withdrawn_brings_back_nothing_that_was_withdrawn_too(
+def test_a_withdrawn_reopening_restores_no_withdrawn_report(
     scene: Scene,
 ) -> None:
     shut = scene.report(0, "closure", COLLEGE)
@@ -382,7 +385,7 @@ def test_a_reopening_that_is_withdrawn_brings_back_nothing_that_was_withdrawn_to
     assert scene.status(COLLEGE) == "normal"
 
 
-def test_of_two_reopenings_one_that_is_denied_changes_nothing(scene: Scene) -> None:
+def test_a_denied_reopening_beside_a_second_one_changes_nothing(scene: Scene) -> None:
     scene.report(0, "closure", COLLEGE)
     first = scene.report(10, "reopening", COLLEGE, severity=1, lifts=(EventType.CLOSURE,))
     scene.report(11, "reopening", COLLEGE, severity=1, lifts=(EventType.CLOSURE,), source="rh")
@@ -390,7 +393,7 @@ def test_of_two_reopenings_one_that_is_denied_changes_nothing(scene: Scene) -> N
     assert scene.status(COLLEGE) == "normal"
 
 
-def test_what_was_denied_by_mistake_holds_again_once_it_is_confirmed(scene: Scene) -> None:
+def test_a_wrongly_denied_report_holds_again_after_confirmation(scene: Scene) -> None:
     id = scene.report(0, "closure", COLLEGE)
     scene.command(_cell(DenyReport, report=id), 5)  # type: ignore[arg-type]
     assert scene.status(COLLEGE) == "normal"
@@ -399,7 +402,7 @@ def test_what_was_denied_by_mistake_holds_again_once_it_is_confirmed(scene: Scen
 
 
 @pytest.mark.parametrize("by_person", [True, False])
-def test_a_withdrawn_report_asks_for_no_link_and_has_no_effect_once_it_is_linked(
+def test_a_withdrawn_report_asks_for_no_link_and_has_no_effect_when_linked(
     scene: Scene, by_person: bool
 ) -> None:
     id = scene.report(0, "closure", "clg-unknown")
@@ -433,7 +436,7 @@ def test_a_cancel_without_refs_applies_its_value_or_asks_a_person(scene: Scene) 
 
 
 @pytest.mark.parametrize("object", [None, "network:electricity", "zone:nord"])
-def test_no_customer_cut_any_more_is_the_all_clear_whatever_the_operator_names(
+def test_zero_customers_cut_is_the_all_clear_for_any_named_area(
     scene: Scene, object: str | None
 ) -> None:
     """D3, D20: without its network the Cancel joined nothing: 30 000 customers stayed cut for ever."""
@@ -463,7 +466,7 @@ def test_no_customer_cut_any_more_is_the_all_clear_whatever_the_operator_names(
 @pytest.mark.parametrize(
     "order", [(0, 1, 2), (0, 2, 1), (2, 0, 1), (1, 0, 2), (1, 2, 0), (2, 1, 0)]
 )
-def test_open_and_shut_at_the_same_time_from_two_sources_keeps_the_graver_and_asks_to_verify(
+def test_simultaneous_opening_and_closure_keep_the_closure_and_ask_to_verify(
     order: tuple[int, ...],
 ) -> None:
     scene = Scene()
@@ -487,7 +490,7 @@ def test_open_and_shut_at_the_same_time_from_two_sources_keeps_the_graver_and_as
     assert [w.code for w in row.why] == ["D14:closed", "contested"]
 
 
-def test_a_reopening_that_does_not_say_what_it_lifts_is_contradicted_too(scene: Scene) -> None:
+def test_a_reopening_without_named_types_is_contradicted_too(scene: Scene) -> None:
     scene.report(0, "closure", COLLEGE)
     opened = scene.report(10, "reopening", COLLEGE, source="rh", severity=1)
     assert scene.state.reports[opened].lifts == ("closure",), "the only open type (D16)"
@@ -495,7 +498,7 @@ def test_a_reopening_that_does_not_say_what_it_lifts_is_contradicted_too(scene: 
     assert (scene.status(COLLEGE), scene.site(COLLEGE).flags) == ("closed", ("contested",))
 
 
-def test_a_contradiction_that_a_person_has_looked_into_is_none_any_more(scene: Scene) -> None:
+def test_an_examined_contradiction_no_longer_counts(scene: Scene) -> None:
     """D5: its site was shown as contested for ever."""
     scene.report(10, "reopening", COLLEGE, lifts=(EventType.CLOSURE,), severity=1)
     scene.report(12, "closure", COLLEGE, source="police")
@@ -505,7 +508,7 @@ def test_a_contradiction_that_a_person_has_looked_into_is_none_any_more(scene: S
     assert scene.state.tasks[task.id].state == "done"
 
 
-def test_shut_again_long_after_a_reopening_is_no_contradiction(scene: Scene) -> None:
+def test_a_closure_long_after_a_reopening_is_no_contradiction(scene: Scene) -> None:
     scene.report(1, "closure", COLLEGE)
     scene.report(60, "closure", COLLEGE, source="education_nationale")
     scene.report(
@@ -515,7 +518,7 @@ def test_shut_again_long_after_a_reopening_is_no_contradiction(scene: Scene) -> 
     assert (row.status, row.flags, row.since) == ("closed", (), scene.at(60))
 
 
-def test_what_is_announced_just_after_a_reopening_is_no_contradiction(scene: Scene) -> None:
+def test_an_announcement_just_after_a_reopening_is_no_contradiction(scene: Scene) -> None:
     scene.report(0, "reopening", COLLEGE, source="rh", lifts=(EventType.CLOSURE,), severity=1)
     scene.report(
         4, "closure", COLLEGE, effective=(Window(start=scene.at(1440), end=scene.at(1500)),)
@@ -524,7 +527,7 @@ def test_what_is_announced_just_after_a_reopening_is_no_contradiction(scene: Sce
     assert not scene.state.tasks
 
 
-def test_of_evacuation_and_shelter_the_latest_order_stands(scene: Scene) -> None:
+def test_the_latest_order_of_evacuation_and_shelter_stands(scene: Scene) -> None:
     scene.report(5, "evacuation", COLLEGE, severity=4)
     scene.report(6, "shelter_in_place", COLLEGE, severity=4)
     assert scene.status(COLLEGE) == "sheltering"
@@ -542,7 +545,7 @@ def test_of_evacuation_and_shelter_the_latest_order_stands(scene: Scene) -> None
 
 @pytest.mark.parametrize("left", ["evacuation", "fire"])
 @pytest.mark.parametrize("order", list(permutations(range(3))))
-def test_a_later_order_to_leave_ends_the_one_to_shelter_whichever_is_known_first(
+def test_a_later_order_to_leave_ends_shelter_in_any_order_of_arrival(
     scene: Scene, order: tuple[int, ...], left: str
 ) -> None:
     said: list[dict[str, Any]] = [
@@ -569,9 +572,7 @@ def test_an_order_to_shelter_after_the_one_to_leave_stands(scene: Scene) -> None
 
 
 @pytest.mark.parametrize("by_person", [True, False])
-def test_an_order_to_leave_that_is_withdrawn_has_ended_nothing(
-    scene: Scene, by_person: bool
-) -> None:
+def test_a_withdrawn_order_to_leave_ends_nothing(scene: Scene, by_person: bool) -> None:
     scene.report(5, "shelter_in_place", COLLEGE)
     order = scene.report(10, "evacuation", COLLEGE)
     if by_person:
@@ -583,7 +584,7 @@ def test_an_order_to_leave_that_is_withdrawn_has_ended_nothing(
     assert scene.site(COLLEGE).causes[0].since == scene.at(4)
 
 
-def test_an_announced_order_to_leave_ends_the_one_to_shelter_when_it_begins(scene: Scene) -> None:
+def test_an_announced_order_to_leave_ends_shelter_at_its_start(scene: Scene) -> None:
     scene.report(5, "shelter_in_place", COLLEGE)
     scene.report(
         10, "evacuation", COLLEGE, effective=(Window(start=scene.at(60), end=scene.at(120)),)
@@ -607,7 +608,7 @@ def test_a_rumour_opens_nothing_and_counts_for_nothing(scene: Scene) -> None:
     assert [t.plan for t in scene.state.triggers.values()] == ["PCA-communication"]
 
 
-def test_a_site_whose_only_word_is_unconfirmed_is_unknown(scene: Scene) -> None:
+def test_a_site_with_only_an_unconfirmed_report_is_unknown(scene: Scene) -> None:
     id = scene.report(1, "closure", COLLEGE, certainty=Certainty.UNCONFIRMED)
     assert scene.status(COLLEGE) == "unknown"
     assert not scene.incidents()
@@ -616,7 +617,7 @@ def test_a_site_whose_only_word_is_unconfirmed_is_unknown(scene: Scene) -> None:
     assert scene.state.reports[id].confirmation == "unconfirmed"
 
 
-def test_what_is_only_announced_is_no_word_on_how_a_site_is_now(scene: Scene) -> None:
+def test_an_announcement_is_no_news_of_the_current_state_of_a_site(scene: Scene) -> None:
     scene.report(
         0, "partial_closure", COLLEGE, effective=(Window(start=scene.at(5000), end=scene.at(6000)),)
     )
@@ -641,7 +642,7 @@ def test_a_second_independent_source_confirms(scene: Scene, second: Certainty) -
 
 @pytest.mark.parametrize("order", list(permutations((Certainty.RUMOUR, Certainty.UNCONFIRMED))))
 def test_a_rumour_is_no_second_source(scene: Scene, order: tuple[Certainty, ...]) -> None:
-    """D6: what a social network and one neighbour said was a confirmed fire, if the network had said it first."""
+    """D6: a social network and one neighbour confirmed a fire, if the network reported first."""
     said = [
         scene.report(n, "fire", COLLEGE, certainty=c, source=c.value, severity=5)
         for n, c in enumerate(order)
@@ -663,7 +664,7 @@ def test_a_rumour_is_no_second_source(scene: Scene, order: tuple[Certainty, ...]
     ],
 )
 def test_a_denial_or_an_announcement_confirms_nothing(scene: Scene, said: dict[str, Any]) -> None:
-    """« It is not closed » from another source, or « closed next week », made the closure of today confirmed."""
+    """« Not closed » or « closed next week » of another source confirmed today's closure."""
     doubt = scene.report(0, "closure", COLLEGE, certainty=Certainty.UNCONFIRMED)
     scene.report(2, "closure", COLLEGE, source="education_nationale", **said)
     assert scene.state.reports[doubt].confirmation == "unconfirmed"
@@ -692,7 +693,7 @@ ROAD = {
 
 @pytest.mark.parametrize("second", [Certainty.UNCONFIRMED, Certainty.CONFIRMED])
 @pytest.mark.parametrize("said", [SUPPLIER, ROAD], ids=["supplier", "road"])
-def test_a_second_source_confirms_what_has_no_site(
+def test_a_second_source_confirms_a_report_without_a_site(
     scene: Scene, said: dict[str, Any], second: Certainty
 ) -> None:
     """A supplier or a road that two sources tell of stayed a rumour for ever."""
@@ -706,7 +707,7 @@ def test_a_second_source_confirms_what_has_no_site(
     assert not [t for t in scene.state.tasks.values() if t.state == "open"]
 
 
-def test_that_a_road_is_open_does_not_confirm_that_it_is_closed(scene: Scene) -> None:
+def test_a_report_of_an_open_road_confirms_no_closure(scene: Scene) -> None:
     told = {"type": "transport_disruption", "certainty": Certainty.UNCONFIRMED, "commune": "92050"}
     doubts = [scene.report(0, **told, measure=ROAD["measure"])]
     open_ = Measure(name="road_closed", value=False, object="road:N118")
@@ -727,7 +728,7 @@ def test_that_a_road_is_open_does_not_confirm_that_it_is_closed(scene: Scene) ->
     ("calm", "confirmed"),
     [({}, False), ({"severity": 4}, True), ({"occurred": -5}, True), ({"site": PMI}, True)],
 )
-def test_a_site_that_had_nothing_to_report_since_ends_an_older_claim(
+def test_a_later_report_of_no_trouble_ends_an_older_unconfirmed_report(
     scene: Scene, calm: dict[str, Any], confirmed: bool, second: Certainty
 ) -> None:
     """The doubt of three days before was confirmed by today's cut, and dated that back by three days."""
@@ -790,7 +791,7 @@ def test_two_sources_confirm_each_other_in_either_order(order: tuple[str, ...]) 
     ],
     ids=lambda m: str(next(iter(m))),
 )
-def test_who_says_more_than_was_confirmed_waits_for_a_person(
+def test_a_report_beyond_the_confirmed_one_waits_for_a_person(
     scene: Scene, more: dict[str, Any]
 ) -> None:
     scene.report(0, **CUT)
@@ -801,14 +802,14 @@ def test_who_says_more_than_was_confirmed_waits_for_a_person(
     assert scene.site(COLLEGE) == before
 
 
-def test_an_unconfirmed_word_wakes_nothing_that_is_over(scene: Scene) -> None:
+def test_an_unconfirmed_report_reopens_no_ended_cause(scene: Scene) -> None:
     scene.report(0, **CUT)
     scene.report(10, "reopening", COLLEGE)
     doubt = scene.report(20, **CUT, certainty=Certainty.UNCONFIRMED, source="voisin")
     assert scene.state.reports[doubt].confirmation == "unconfirmed"
 
 
-def test_a_doubt_about_an_unknown_site_waits_for_its_second_source_once_it_is_linked() -> None:
+def test_a_linked_unconfirmed_report_waits_for_its_second_source() -> None:
     scene = Scene(check=True)
     doubt = scene.report(0, "closure", "clg-unknown", certainty=Certainty.UNCONFIRMED)
     scene.command(_cell(LinkReport, report=doubt, site=COLLEGE), 5)  # type: ignore[arg-type]
@@ -833,7 +834,7 @@ def test_a_named_person_confirms_or_denies(scene: Scene) -> None:
     assert again.status == 409
 
 
-def test_a_report_that_is_denied_takes_nothing_from_what_another_source_says(scene: Scene) -> None:
+def test_a_denied_report_keeps_the_report_of_another_source(scene: Scene) -> None:
     """D4: the site was open again although its manager had closed it and nobody had denied that."""
     scene.report(0, "closure", COLLEGE, severity=2)
     other = scene.report(5, "closure", COLLEGE, source="police", severity=5, persons_concerned=40)
@@ -861,20 +862,20 @@ def test_a_late_report_is_flagged_and_counts_from_its_own_time(scene: Scene) -> 
     assert scene.site(COLLEGE).since == scene.at(10)
 
 
-def test_an_older_fact_never_overwrites_a_newer_word(scene: Scene) -> None:
+def test_an_older_report_never_overwrites_a_newer_one(scene: Scene) -> None:
     scene.report(30, "reopening", COLLEGE, lifts=(EventType.CLOSURE,), severity=1)
     late = scene.report(45, "closure", COLLEGE, occurred=5)
     assert scene.status(COLLEGE) == "normal"
     assert scene.state.reports[late].reason == "over_already"
 
 
-def test_a_future_time_without_windows_is_flagged_and_not_believed(scene: Scene) -> None:
+def test_a_future_time_without_windows_is_flagged_and_replaced(scene: Scene) -> None:
     id = scene.report(10, "closure", COLLEGE, occurred=60)
     assert scene.state.reports[id].flags == ("future",)
     assert scene.site(COLLEGE).since == scene.at(10)
 
 
-def test_an_unknown_site_is_kept_for_a_person_who_links_it_with_the_original_times(
+def test_an_unknown_site_waits_for_a_link_that_keeps_the_original_times(
     scene: Scene,
 ) -> None:
     id = scene.report(30, "closure", "clg-unknown", occurred=10, commune="92050", severity=3)
@@ -913,7 +914,7 @@ def test_the_incident_of_an_unknown_site_goes_along_when_it_is_linked(
     assert scene.incident_of(other).id == before.id
 
 
-def test_an_unknown_site_whose_matter_is_known_is_that_incident_once_it_is_linked(
+def test_a_linked_unknown_site_joins_the_known_incident_of_its_cause(
     scene: Scene,
 ) -> None:
     known = scene.report(0, "closure", COLLEGE)
@@ -928,7 +929,7 @@ def test_an_unknown_site_whose_matter_is_known_is_that_incident_once_it_is_linke
     }
 
 
-def test_reports_are_counted_where_they_are_when_one_of_them_is_linked(scene: Scene) -> None:
+def test_linking_one_report_leaves_the_counts_of_the_others(scene: Scene) -> None:
     id = scene.report(0, "closure", "clg-unknown", commune="92050")
     other = scene.report(1, "closure", "clg-unknown-too", commune="92050")
     assert scene.incident_of(id) == scene.incident_of(other)
@@ -936,7 +937,7 @@ def test_reports_are_counted_where_they_are_when_one_of_them_is_linked(scene: Sc
     assert [scene.incident_of(r).reports_count for r in (id, other)] == [1, 1]
 
 
-def test_what_is_planned_acts_only_inside_its_windows(scene: Scene) -> None:
+def test_a_planned_report_acts_only_inside_its_windows(scene: Scene) -> None:
     windows = (
         Window(start=scene.at(60), end=scene.at(120)),
         Window(start=scene.at(180), end=scene.at(240)),
@@ -974,7 +975,9 @@ def test_an_announced_severity_counts_only_when_it_is_current(scene: Scene) -> N
         ({"type": "weather_alert", "severity": 5}, 3),
     ],
 )
-def test_what_makes_no_cause_counts_from_its_window_on(said: dict[str, Any], level: int) -> None:
+def test_a_report_without_a_cause_counts_from_its_window_on(
+    said: dict[str, Any], level: int
+) -> None:
     """A storm that an authority announced for the evening is no crisis before."""
     scene, given = Scene(check=True), dict(said)
     scene.report(
@@ -992,7 +995,7 @@ def test_what_makes_no_cause_counts_from_its_window_on(said: dict[str, Any], lev
 
 
 @pytest.mark.parametrize("site", [COLLEGE, "clg-unknown"])
-def test_what_is_confirmed_or_linked_inside_its_window_counts(scene: Scene, site: str) -> None:
+def test_a_report_confirmed_or_linked_inside_its_window_counts(scene: Scene, site: str) -> None:
     doubt = Certainty.UNCONFIRMED if site == COLLEGE else Certainty.CONFIRMED
     window = Window(start=scene.at(60), end=scene.at(600))
     id = scene.report(0, "closure", site, severity=4, certainty=doubt, effective=(window,))
@@ -1005,7 +1008,7 @@ def test_what_is_confirmed_or_linked_inside_its_window_counts(scene: Scene, site
     assert (scene.status(COLLEGE), scene.state.level()) == ("closed", 2)
 
 
-def test_between_two_windows_it_is_announced_again(scene: Scene) -> None:
+def test_a_cause_is_announced_again_between_two_windows(scene: Scene) -> None:
     windows = (
         Window(start=scene.at(0), end=scene.at(60)),
         Window(start=scene.at(120), end=scene.at(180)),
@@ -1019,7 +1022,7 @@ def test_between_two_windows_it_is_announced_again(scene: Scene) -> None:
 
 
 def test_an_announced_cut_has_customers_and_a_zone_only_inside_its_window() -> None:
-    """25 000 customers of next week were N2 and put every silent site of their commune to unknown (D9, D18)."""
+    """Next week's 25 000 customers gave N2 and unknown silent sites today (D9, D18)."""
     scene = Scene(check=True)
     cut = Measure(name="customers_cut", value=25_000.0, object="network:electricity")
     window = Window(start=scene.at(100), end=scene.at(200))
@@ -1139,8 +1142,8 @@ def test_a_rate_of_a_zone_touches_no_site(scene: Scene) -> None:
     assert COLLEGE not in scene.incidents()[0].members
 
 
-def test_a_system_that_an_unknown_site_misses_is_not_down_for_all(scene: Scene) -> None:
-    """An office whose id was mistyped took a system away from everybody (D8)."""
+def test_an_outage_at_an_unknown_site_takes_no_system_down_for_all(scene: Scene) -> None:
+    """An office with a mistyped id took a system down for everybody (D8)."""
     said = {
         "source": "supervision",
         "severity": 3,
@@ -1174,10 +1177,11 @@ def test_the_verdict_on_a_report_is_written_once_per_change(scene: Scene) -> Non
     assert [f.row.id for f in scene.named(ReportChanged)] == [id]
 
 
-def test_a_matter_that_is_told_for_days_never_fills_a_transaction_and_its_updates_still_count() -> (
-    None
-):
-    """A monitor that updates its report every minute, for 20 hours: each is decided, and a reference to any of them finds the cause (D3, D4)."""
+def test_a_cause_reported_for_days_fits_a_transaction_and_its_updates_count() -> None:
+    """A monitor updates its report every minute for 20 hours.
+
+    Each update is decided, and a reference to any of them finds the cause (D3, D4).
+    """
     scene = Scene()
     first = scene.report(0, "outage_it", "cen-1", severity=2)
     said = [
@@ -1209,9 +1213,7 @@ def test_a_matter_that_is_told_for_days_never_fills_a_transaction_and_its_update
         ("reopening", {"name": "desks_available", "value_of": 5.0}),
     ],
 )
-def test_a_word_that_only_a_float_knows_is_no_number(
-    value: str, type: str, measure: dict[str, Any]
-) -> None:
+def test_nan_and_infinity_are_no_numbers(value: str, type: str, measure: dict[str, Any]) -> None:
     """It is kept as it was said (D1); in a row it stood as null in the log and as NaN in the state."""
     scene = Scene(check=True)
     id = scene.report(
@@ -1229,7 +1231,7 @@ def type_of(fact: object) -> str:
     return type(fact).__name__
 
 
-def test_a_count_of_people_beyond_all_bounds_is_taken() -> None:
+def test_a_huge_count_of_people_is_accepted() -> None:
     scene = Scene(check=True)
     id = scene.report(
         0, "evacuation", commune="92050", measure=Measure(name="evacuees", value=1e30, scope="zone")
@@ -1244,7 +1246,7 @@ def test_a_count_of_people_beyond_all_bounds_is_taken() -> None:
 # ── D9, D10, D11: what is announced, and what is counted ───────────────────────────────────────────────────────────
 
 
-def test_an_announced_cut_is_no_cut_and_leaves_those_of_today(scene: Scene) -> None:
+def test_an_announced_cut_is_no_cut_and_leaves_the_current_ones(scene: Scene) -> None:
     """Works announced for next week emptied the window of today's cuts, and counted as one of them."""
     for n, site in enumerate((PMI, "pmi-05", "cen-2")):
         scene.report(n, "outage_power", site, capacity_lost_pct=100)
@@ -1258,7 +1260,7 @@ def test_an_announced_cut_is_no_cut_and_leaves_those_of_today(scene: Scene) -> N
     assert [site for _, _, site in scene.state.cuts] == ["par-03"], "it is one now"
 
 
-def test_what_is_announced_began_not_when_it_was_announced(scene: Scene) -> None:
+def test_an_announced_cause_does_not_begin_at_its_announcement(scene: Scene) -> None:
     window = Window(start=scene.at(1440), end=scene.at(1500))
     scene.report(-4320, "closure", COLLEGE, effective=(window,), severity=2)
     scene.report(0, "closure", COLLEGE)
@@ -1270,7 +1272,7 @@ def test_what_is_announced_began_not_when_it_was_announced(scene: Scene) -> None
 
 
 @pytest.mark.parametrize("announced_first", [True, False])
-def test_what_is_announced_and_what_holds_now_are_two_causes(announced_first: bool) -> None:
+def test_an_announced_and_a_current_report_are_two_causes(announced_first: bool) -> None:
     """D9: a total cut of tomorrow closed the site today, and the return of the current today took it away."""
     scene = Scene()
     window = Window(start=scene.at(1440), end=scene.at(1500))
@@ -1297,7 +1299,7 @@ def test_what_is_announced_and_what_holds_now_are_two_causes(announced_first: bo
     assert scene.status(COLLEGE) == "normal"
 
 
-def test_an_announcement_that_is_told_again_or_corrected_stays_one_cause(scene: Scene) -> None:
+def test_a_repeated_or_corrected_announcement_stays_one_cause(scene: Scene) -> None:
     def window(start: float, end: float) -> tuple[Window, ...]:
         return (Window(start=scene.at(start), end=scene.at(end)),)
 
@@ -1327,7 +1329,7 @@ def test_an_announcement_that_is_told_again_or_corrected_stays_one_cause(scene: 
 
 
 @pytest.mark.parametrize("end", [None, 600.0])
-def test_an_update_that_names_windows_leaves_what_another_source_says_of_now(
+def test_an_update_with_windows_keeps_the_current_report_of_another_source(
     scene: Scene, end: float | None
 ) -> None:
     first = scene.report(0, "closure", COLLEGE)
@@ -1344,7 +1346,7 @@ def test_an_update_that_names_windows_leaves_what_another_source_says_of_now(
     assert scene.status(COLLEGE) == "closed"
 
 
-def test_an_update_whose_windows_are_over_ends_its_cause(scene: Scene) -> None:
+def test_an_update_with_past_windows_ends_its_cause(scene: Scene) -> None:
     first = scene.report(0, "closure", COLLEGE)
     window = Window(start=scene.at(0), end=scene.at(40))
     scene.report(
@@ -1354,7 +1356,7 @@ def test_an_update_whose_windows_are_over_ends_its_cause(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(("rate", "capacity"), [(60.0, 40), (100.0, 0), (150.0, 100), (-20.0, 100)])
-def test_a_rate_of_absence_takes_what_it_says_of_the_capacity_and_the_presence(
+def test_a_rate_of_absence_reduces_capacity_and_presence_by_its_share(
     scene: Scene, rate: float, capacity: float
 ) -> None:
     scene.report(
@@ -1368,7 +1370,7 @@ def test_a_rate_of_absence_takes_what_it_says_of_the_capacity_and_the_presence(
     assert max(said.values()).pct == capacity
 
 
-def test_a_reception_centre_that_is_not_open_is_no_need(scene: Scene) -> None:
+def test_a_reception_centre_before_its_opening_is_no_need(scene: Scene) -> None:
     scene.report(0, "info", "gym-03", measure=Measure(name="reception_centre", value=False))
     draft = AlertsDecision(
         scene.state, Firing(Deadline(scene.at(1), "x"), scene.realm, scene.realm, scene.at(1))
@@ -1376,7 +1378,7 @@ def test_a_reception_centre_that_is_not_open_is_no_need(scene: Scene) -> None:
     assert make_logistics_need(MetricRequest({}, draft.territory, {})).value(draft, None) == 0
 
 
-def test_a_late_word_about_the_first_closure_does_not_date_back_the_second(scene: Scene) -> None:
+def test_a_late_report_about_the_first_closure_does_not_backdate_the_second(scene: Scene) -> None:
     """Its clock would have run through the time in which the site was open."""
     scene.report(0, "closure", COLLEGE)
     scene.report(20, "reopening", COLLEGE, severity=1)
@@ -1386,7 +1388,7 @@ def test_a_late_word_about_the_first_closure_does_not_date_back_the_second(scene
     assert scene.state.reports[late].reason == "over_already"
 
 
-def test_the_cause_of_a_key_is_the_open_one_in_whatever_order_they_are_read() -> None:
+def test_the_open_cause_owns_the_key_in_any_order_of_reading() -> None:
     """A snapshot that was read back took the lifted one: the next word on the open cause opened a second."""
     scene = Scene()
     scene.report(10, "closure", COLLEGE)
@@ -1404,7 +1406,7 @@ def test_the_cause_of_a_key_is_the_open_one_in_whatever_order_they_are_read() ->
 
 
 @pytest.mark.parametrize("again", [5, 12])
-def test_an_incident_long_closed_that_is_opened_and_closed_again_is_among_the_closed(
+def test_an_old_incident_closed_again_is_listed_as_closed(
     again: int,
 ) -> None:
     scene = Scene()
@@ -1427,7 +1429,7 @@ def test_an_incident_long_closed_that_is_opened_and_closed_again_is_among_the_cl
     assert state.closed_incidents[-1] == rows[again].id
 
 
-def test_what_one_site_told_of_ill_people_does_not_hang_on_the_order_of_reading() -> None:
+def test_the_ill_people_of_a_site_do_not_depend_on_the_order_of_reading() -> None:
     scene, site = Scene(), "clg-0921631Y"
     ill = Measure(name="ill_persons", value=20.0, unit="persons", scope="site")
     first = scene.report(0, "sanitary_alert", site, measure=ill)
@@ -1441,8 +1443,8 @@ def test_what_one_site_told_of_ill_people_does_not_hang_on_the_order_of_reading(
         assert state.illness == scene.state.illness != {}
 
 
-def test_a_confirmed_update_settles_what_its_sender_had_said_unconfirmed(scene: Scene) -> None:
-    """The doubt stayed in the list of rumours with its task, and a second source confirmed it with its old values."""
+def test_a_confirmed_update_settles_the_unconfirmed_report_of_its_sender(scene: Scene) -> None:
+    """The unconfirmed report kept its task, and a second source confirmed its old values."""
     doubt = scene.report(0, "closure", COLLEGE, certainty=Certainty.UNCONFIRMED, severity=5)
     scene.report(5, "closure", PMI, msg_type=MsgType.UPDATE, references=(doubt,), severity=2)
     assert (scene.status(COLLEGE), scene.status(PMI)) == ("normal", "closed"), "it was another site"

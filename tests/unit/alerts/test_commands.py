@@ -1,4 +1,4 @@
-"""Decisions are applied or refused with a status, a code and values; rights follow the role (API.md, Decisions)."""
+"""Decisions are applied, or refused with a status, a code and values; rights follow the role."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ UNKNOWN: list[tuple[type[Command], dict[str, Any], str]] = [
 @pytest.mark.parametrize(
     ("kind", "values", "code"), UNKNOWN, ids=lambda v: v.__name__ if isinstance(v, type) else ""
 )
-def test_what_is_not_there_is_404(
+def test_a_missing_object_is_404(
     scene: Scene, kind: type[Command], values: dict[str, Any], code: str
 ) -> None:
     assert _refused(scene.command(_by("coordinator", kind, **values), 1)) == (404, code)
@@ -78,7 +78,7 @@ def test_what_is_not_there_is_404(
     ("kind", "values", "code"), UNKNOWN, ids=lambda v: v.__name__ if isinstance(v, type) else ""
 )
 @pytest.mark.parametrize("role", ["kiosk", "source", "auditor", "observateur", "nobody"])
-def test_who_may_not_decide_is_403_before_anything_else(
+def test_a_missing_right_is_403_before_any_other_check(
     scene: Scene, kind: type[Command], values: dict[str, Any], code: str, role: str
 ) -> None:
     assert _refused(scene.command(_by(role, kind, **values), 1)) == (403, "role_not_allowed")
@@ -138,7 +138,7 @@ def test_versions_count_decisions_not_reports(scene: Scene) -> None:
     assert scene.incidents()[0].version == 1
 
 
-def test_a_task_is_taken_once_and_done_once(scene: Scene) -> None:
+def test_a_task_is_accepted_once_and_done_once(scene: Scene) -> None:
     scene.report(0, "closure", PMI)
     scene.report(1, "outage_water", PMI, capacity_lost_pct=20)
     scene.report(2, "reopening", PMI, severity=1)
@@ -189,8 +189,11 @@ def test_a_split_takes_some_reports_of_that_incident_and_not_all(scene: Scene) -
     ) == (409, "same_incident")
 
 
-def test_as_many_reports_leave_an_incident_at_once_as_one_record_holds(scene: Scene) -> None:
-    """More were a failed input, which nobody who decides can understand. What is left follows by a second split and a merge."""
+def test_a_split_moves_as_many_reports_as_one_record_holds(scene: Scene) -> None:
+    """A larger split was a failed input without an explanation.
+
+    A second split and a merge move the rest.
+    """
     ids = [
         scene.report(
             n, "outage_power", PMI, source=f"s{n}", severity=2, capacity_lost_pct=10 + n % 50
@@ -266,7 +269,7 @@ def test_sites_are_judged_again_under_new_reference_data(scene: Scene) -> None:
     assert (scene.status(PMI), scene.site(PMI).capacity_pct) == ("degraded", 40)
 
 
-def test_an_input_that_no_rule_knows_is_recorded_as_failed(scene: Scene) -> None:
+def test_an_input_unknown_to_the_rules_is_recorded_as_failed(scene: Scene) -> None:
     from schemas.delivery import ClaimAttempt
 
     facts = scene.feed(ClaimAttempt(notification="n", attempt="a", run="r"), at=scene.at(1))
@@ -301,7 +304,7 @@ def _closing(incident: str, **values: Any) -> ResolveIncident:
     return ResolveIncident(author="person", role="coordinator", incident=incident, **values)
 
 
-def test_an_incident_with_people_who_were_not_found_is_closed_with_a_written_reason_only(
+def test_an_incident_with_missing_people_is_closed_only_with_a_written_reason(
     scene: Scene,
 ) -> None:
     incident = scene.incident_of(scene.report(0, "fire", "cen-1")).id

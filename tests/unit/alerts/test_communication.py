@@ -1,4 +1,4 @@
-"""Statements and questions (D91): a second person validates, states move along the arrows, a publication answers."""
+"""A second person validates statements, states follow the arrows, publishing answers (D91)."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def test_a_statement_is_drafted_submitted_validated_and_published(scene: Scene) 
 
 
 @pytest.mark.parametrize("role", ["cellule_com", "coordinator", "admin", "dgs_directeur_de_crise"])
-def test_nobody_validates_a_text_of_their_own(scene: Scene, role: str) -> None:
-    """Neither its author, nor the last to change it, nor the one who submitted it."""
+def test_authors_cannot_validate_their_own_text(scene: Scene, role: str) -> None:
+    """The author, the last editor and the submitter are refused."""
     people = [{"author": name, "role": role} for name in ("a", "b", "c")]
     id = draft(scene, **people[0])
     apply(scene, ReviseStatement(statement=id, text_id="t-2", **people[1]))
@@ -131,7 +131,7 @@ def test_a_text_with_blanks_is_not_submitted(scene: Scene) -> None:
     apply(scene, SubmitStatement(statement=id, **AUTHOR))
 
 
-def test_a_refused_statement_says_why_and_can_be_revised(scene: Scene) -> None:
+def test_a_refused_statement_gives_its_reason_and_can_be_revised(scene: Scene) -> None:
     id = draft(scene)
     apply(scene, SubmitStatement(statement=id, **AUTHOR))
     assert refusal(scene, RefuseStatement(statement=id, **COM)) == (409, "reason_required")
@@ -142,7 +142,7 @@ def test_a_refused_statement_says_why_and_can_be_revised(scene: Scene) -> None:
     assert (row.state, row.text_id) == (StatementState.DRAFT, "t-2")
 
 
-def test_a_text_that_is_submitted_cannot_change(scene: Scene) -> None:
+def test_a_submitted_text_cannot_change(scene: Scene) -> None:
     """Otherwise the communication function would validate other words than those it read."""
     id = draft(scene)
     apply(scene, SubmitStatement(statement=id, **AUTHOR))
@@ -167,7 +167,7 @@ def test_two_decisions_on_one_version_collide(scene: Scene) -> None:
     assert refusal(scene, late) == (412, "version_conflict")
 
 
-def test_a_question_is_answered_by_the_statement_that_is_published_for_it(scene: Scene) -> None:
+def test_publishing_the_statement_for_a_question_answers_it(scene: Scene) -> None:
     question = str(
         apply(scene, ReceiveQuestion(text_id="q", asker=Audience.PRESS, **AUTHOR))["question"]
     )
@@ -179,7 +179,7 @@ def test_a_question_is_answered_by_the_statement_that_is_published_for_it(scene:
     assert [f.change for f in scene.named(QuestionChanged)] == ["received", "answered"]
 
 
-def test_a_question_is_answered_in_words_or_by_a_published_statement(scene: Scene) -> None:
+def test_a_text_or_a_published_statement_answers_a_question(scene: Scene) -> None:
     first, second = (
         str(apply(scene, ReceiveQuestion(text_id="q", asker=asker, **AUTHOR))["question"])
         for asker in (Audience.FAMILIES, Audience.ELECTED)
@@ -192,7 +192,7 @@ def test_a_question_is_answered_in_words_or_by_a_published_statement(scene: Scen
     assert {q.state for q in scene.state.questions.values()} == {QuestionState.ANSWERED}
 
 
-def test_a_question_keeps_the_time_at_which_it_was_asked(scene: Scene) -> None:
+def test_a_question_keeps_the_time_of_its_asking(scene: Scene) -> None:
     command = ReceiveQuestion(
         text_id="q",
         asker=Audience.PRESS,
@@ -206,7 +206,7 @@ def test_a_question_keeps_the_time_at_which_it_was_asked(scene: Scene) -> None:
     assert (row.asked_at, row.due_at, row.noted.at) == (scene.at(-30), scene.at(60), scene.at(0))
 
 
-def test_a_rumour_is_answered_by_a_statement_and_a_confirmed_report_is_none(scene: Scene) -> None:
+def test_a_statement_answers_a_rumour_but_no_confirmed_report(scene: Scene) -> None:
     rumour = scene.report(0, "security_incident", "pmi-04", certainty=Certainty.RUMOUR)
     fact = scene.report(1, "outage_power", "pmi-05", severity=4)
     id = draft(scene, report=rumour)
@@ -239,7 +239,7 @@ def test_unknown_things_are_refused(scene: Scene) -> None:
         assert refusal(scene, command) == (404, code)
 
 
-def test_old_history_forgets_only_what_is_over(scene: Scene) -> None:
+def test_old_history_forgets_only_ended_items(scene: Scene) -> None:
     kept, gone = publish(scene), draft(scene)
     apply(scene, RetractStatement(statement=gone, **AUTHOR))
     for asked in range(2):

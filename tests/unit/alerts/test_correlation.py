@@ -1,4 +1,4 @@
-"""What belongs together: keys, absorption, reference, membership, merge and split by hand, late reports (D21–D26)."""
+"""Causes correlate by key, absorption, reference, membership or by hand (D21–D26)."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_three_kilometres_join_two_communes(scene: Scene) -> None:
     assert scene.incident_of(a) == scene.incident_of(b)
 
 
-def test_power_takes_what_it_causes_on_its_sites(scene: Scene) -> None:
+def test_a_power_cut_absorbs_its_consequences_on_its_sites(scene: Scene) -> None:
     root = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
     taken = [
         scene.report(30, "outage_it", "sit-01", capacity_lost_pct=60),
@@ -131,7 +131,7 @@ def test_a_flood_takes_the_plain_by_and_by(scene: Scene) -> None:
     assert scene.incident_of(absent) == scene.incident_of(root)
 
 
-def test_a_green_or_yellow_bulletin_opens_nothing_and_joins_what_is_open(scene: Scene) -> None:
+def test_a_green_or_yellow_bulletin_opens_no_incident_and_joins_an_open_one(scene: Scene) -> None:
     for colour in ("vert", "jaune"):
         calm = scene.report(
             0,
@@ -208,7 +208,7 @@ def test_a_green_or_yellow_bulletin_opens_nothing_and_joins_what_is_open(scene: 
         ("vent", "wind", {"type": "closure"}),
     ],
 )
-def test_a_hazard_takes_what_its_family_absorbs(
+def test_a_hazard_absorbs_the_causes_of_its_family(
     scene: Scene, phenomenon: str, kind: str, taken: dict[str, Any]
 ) -> None:
     scene.report(0, "weather_alert", source="meteo_france", phenomenon=phenomenon, colour="orange")
@@ -343,7 +343,7 @@ SEDIF = {"measure": Measure(object="network:sedif")}
         ({"site_id": PMI}, {"zone": ("92050",), **SEDIF}),
     ],
 )
-def test_water_cuts_of_which_nobody_says_the_network_belong_to_the_open_incident(
+def test_water_cuts_without_a_network_join_the_open_incident(
     scene: Scene, first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     a, b = (
@@ -360,7 +360,7 @@ def test_water_cuts_of_which_nobody_says_the_network_belong_to_the_open_incident
     assert scene.incident_of(other) != scene.incident_of(a), "another network is another matter"
 
 
-def test_a_supplier_that_fails_a_site_is_the_kitchen_of_that_site(scene: Scene) -> None:
+def test_a_failed_supplier_of_a_site_is_the_kitchen_of_that_site(scene: Scene) -> None:
     for n, site in enumerate(KITCHEN[:3]):
         scene.report(n, "supplier_failure", site)
     assert _kinds(scene) == [("kitchen", "cuisine-centrale-sud")]
@@ -377,7 +377,7 @@ def test_a_fire_in_the_commune_of_a_gas_leak_is_no_order(scene: Scene) -> None:
     assert scene.incident_of(scene.report(9, "fire", burnt, severity=4)).kind == "fire"
 
 
-def test_a_fire_takes_what_happens_on_its_site_and_roads_and_it_for_two_hours(scene: Scene) -> None:
+def test_a_fire_absorbs_trouble_on_its_site_roads_and_systems_for_two_hours(scene: Scene) -> None:
     root = scene.report(0, "fire", "cen-1", severity=5)
     road = scene.report(38, "transport_disruption", source="siter", commune="92050")
     core = scene.report(
@@ -418,7 +418,7 @@ def test_a_cause_without_key_joins_the_gravest_on_its_site_then_a_single_hazard(
     assert scene.incident_of(two).key == "site:par-02", "two hazards would take it: none does"
 
 
-def test_what_has_ended_on_a_site_takes_nothing_from_the_hazard_of_now(scene: Scene) -> None:
+def test_an_ended_cause_of_a_site_takes_no_cause_from_the_current_hazard(scene: Scene) -> None:
     """D23: a closure for the heat belonged to the cut that the site had been through in the morning."""
     cut = scene.report(0, "outage_power", COLLEGE, capacity_lost_pct=100)
     scene.report(60, "reopening", COLLEGE, lifts=(EventType.OUTAGE_POWER,), severity=1)
@@ -434,10 +434,13 @@ def test_what_has_ended_on_a_site_takes_nothing_from_the_hazard_of_now(scene: Sc
     )
 
 
-def test_what_an_incident_absorbs_in_its_area_comes_before_what_else_is_the_matter_on_the_site(
+def test_absorption_in_an_area_comes_before_other_causes_of_the_site(
     scene: Scene,
 ) -> None:
-    """The first rule that applies: D22 before D23. An order around a leak of gas joined the incident of who was absent there."""
+    """The first rule that applies wins: D22 before D23.
+
+    An order around a gas leak joined the incident of an absence on the same site.
+    """
     absent: dict[str, Any] = {
         "severity": 2,
         "measure": _measure("absence_rate", 30.0, unit="%", scope="site"),
@@ -468,7 +471,7 @@ def test_info_headcounts_and_rumours_open_nothing(scene: Scene) -> None:
     assert scene.state.level() == 0
 
 
-def test_a_site_that_offers_its_desks_serves_the_incident_and_its_trouble_belongs_to_it(
+def test_a_site_offering_desks_serves_the_incident_and_its_trouble_joins_it(
     scene: Scene,
 ) -> None:
     scene.report(0, "fire", "cen-1", severity=5)
@@ -523,9 +526,7 @@ def test_a_merge_and_a_split_are_logged_with_a_reason(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("kind", [MergeIncidents, SplitIncident])
-def test_what_a_pilot_has_lowered_is_not_raised_by_regrouping_the_same_facts(
-    scene: Scene, kind: type
-) -> None:
+def test_regrouping_the_same_facts_does_not_raise_a_lowered_level(scene: Scene, kind: type) -> None:
     """A merge makes the higher level of both (D25), and the same facts raise nothing again (D31)."""
     grave = scene.report(0, "outage_power", PMI, capacity_lost_pct=100, severity=4)
     scene.report(1, "outage_power", "pmi-05", capacity_lost_pct=100, severity=2)
@@ -568,7 +569,7 @@ def test_a_split_is_not_undone_by_correlation(scene: Scene) -> None:
     assert scene.site("pmi-05").causes[0].incident == apart.id
 
 
-def test_a_new_cut_on_a_site_that_was_split_off_belongs_to_what_it_was_split_into(
+def test_a_new_cut_on_a_split_off_site_joins_the_new_incident(
     scene: Scene,
 ) -> None:
     a = scene.report(0, "outage_power", PMI, capacity_lost_pct=100, severity=4)
@@ -579,8 +580,8 @@ def test_a_new_cut_on_a_site_that_was_split_off_belongs_to_what_it_was_split_int
     assert scene.incident_of(again) == scene.incident_of(b)
 
 
-def test_a_place_that_was_split_off_draws_no_later_cut_back(scene: Scene) -> None:
-    """D25: the incident kept the commune of which no report was left in it, and the next cut there came to it."""
+def test_a_split_off_place_draws_no_later_cut_back(scene: Scene) -> None:
+    """D25: the incident kept the commune of a split-off report and took its next cut."""
     a, b = _two(scene)
     scene.command(_command(MergeIncidents, incident=a.id, into=b.id), 2)
     (gone,) = [r.id for r in scene.state.reports.values() if r.site == PMI]
@@ -591,7 +592,7 @@ def test_a_place_that_was_split_off_draws_no_later_cut_back(scene: Scene) -> Non
     assert scene.incident_of(later).id == apart.id
 
 
-def test_what_a_person_split_off_stays_apart_when_its_site_is_found(scene: Scene) -> None:
+def test_a_split_off_report_stays_apart_when_its_site_is_found(scene: Scene) -> None:
     scene.report(0, "closure", COLLEGE)
     a = scene.report(1, "closure", "clg-unknown", commune="92050", source="police")
     b = scene.report(2, "closure", "clg-unknown-too", commune="92050", source="police")
@@ -601,8 +602,8 @@ def test_what_a_person_split_off_stays_apart_when_its_site_is_found(scene: Scene
     assert scene.incident_of(b).id == apart
 
 
-def test_people_are_counted_however_they_are_told_of_and_where_they_are(scene: Scene) -> None:
-    """Only the first word on a cause was asked for its people, and those of what was split off stayed behind."""
+def test_people_count_from_any_report_and_in_their_own_incident(scene: Scene) -> None:
+    """Only the first report on a cause counted its people, and split-off people stayed behind."""
     fire = scene.report(0, "fire", "cen-1", source="pompiers")
     scene.report(2, "fire", "cen-1", source="gardien", persons_concerned=600)
     told = scene.report(3, "evacuation", "cen-1", persons_concerned=550, references=(fire,))
@@ -617,8 +618,11 @@ def test_people_are_counted_however_they_are_told_of_and_where_they_are(scene: S
     ) == (620, 40)
 
 
-def test_the_customers_of_a_figure_that_is_split_off_leave_with_it(scene: Scene) -> None:
-    """D25, §13: both incidents counted them, and the all-clear reached one of them only: the plan held for ever."""
+def test_the_customers_of_a_split_off_figure_leave_with_it(scene: Scene) -> None:
+    """D25, section 13: both incidents counted the customers, and the all-clear reached only one.
+
+    The plan stayed active forever.
+    """
     cut = scene.report(0, "outage_power", PMI, severity=2, capacity_lost_pct=10)
     said: dict[str, Any] = {"source": "enedis", "zone": ("92050",), "severity": 2}
     before = scene.report(1, "outage_power", **said, measure=_measure("customers_cut", 40.0))
@@ -640,7 +644,7 @@ def test_the_customers_of_a_figure_that_is_split_off_leave_with_it(scene: Scene)
     assert scene.state.triggers["PT-ELEC:2"].state == "released"
 
 
-def test_danger_to_people_stays_danger_when_it_is_split_off(scene: Scene) -> None:
+def test_a_split_keeps_the_danger_to_people(scene: Scene) -> None:
     """Its messages could be held back and throttled, and works could have kept it quiet."""
     fire = scene.report(0, "fire", "cen-1", severity=4)
     told = scene.report(1, "info", "cen-1", severity=5)
@@ -653,7 +657,7 @@ def test_danger_to_people_stays_danger_when_it_is_split_off(scene: Scene) -> Non
     assert all(c.danger for c in scene.state.calls.values() if c.incident == apart.id)
 
 
-def test_what_has_the_key_of_a_merged_incident_belongs_to_what_it_was_merged_into(
+def test_a_cause_with_the_key_of_a_merged_incident_joins_the_merge_target(
     scene: Scene,
 ) -> None:
     a = scene.report(0, "outage_it", "cen-1", measure=_measure(object="system:paie"))
@@ -669,7 +673,7 @@ def test_what_has_the_key_of_a_merged_incident_belongs_to_what_it_was_merged_int
     assert scene.incident_of(later) == scene.incident_of(c)
 
 
-def test_a_cut_near_a_merged_power_incident_belongs_to_what_it_was_merged_into(
+def test_a_cut_near_a_merged_power_incident_joins_the_merge_target(
     scene: Scene,
 ) -> None:
     """D25: later correlation undoes no merge; each cut in the cluster opened a new incident."""
@@ -693,8 +697,11 @@ def test_a_cut_near_a_merged_power_incident_belongs_to_what_it_was_merged_into(
     assert scene.incident_of(far) != scene.incident_of(b)
 
 
-def test_what_only_counts_more_is_told_to_pictures_alone(scene: Scene) -> None:
-    """Continuity goes by the family, by whether it is open and by the announced end: a crisis of 250 cuts is not 250 inputs to it."""
+def test_a_higher_count_alone_is_sent_to_pictures_only(scene: Scene) -> None:
+    """Continuity needs the family, the open state and the announced end.
+
+    A crisis of 250 cuts must not send it 250 inputs.
+    """
 
     def routed() -> list[bool]:
         return [f.routed for f in scene.named(IncidentChanged)]
@@ -714,7 +721,7 @@ def test_what_only_counts_more_is_told_to_pictures_alone(scene: Scene) -> None:
     assert routed()[4:] == [True], "closed"
 
 
-def test_a_merge_keeps_what_both_know_of_people_ends_and_silence(scene: Scene) -> None:
+def test_a_merge_keeps_people_ends_and_silent_sites_of_both(scene: Scene) -> None:
     cut = {"source": "enedis", "commune": "92050", "severity": 4}
     a = scene.report(
         0,
@@ -804,7 +811,7 @@ def test_an_incident_of_any_size_can_be_merged() -> None:
         {"type": "closure", "commune": "92050"},
     ],
 )
-def test_what_is_told_again_of_a_commune_or_a_road_is_one_incident(
+def test_repeated_reports_of_a_commune_or_road_are_one_incident(
     scene: Scene, said: dict[str, Any]
 ) -> None:
     """D23: each word of a machine that repeats itself every minute opened one more."""
@@ -867,7 +874,9 @@ def test_after_72_hours_a_late_report_opens_a_new_one(scene: Scene) -> None:
     assert scene.incident_of(late).id != scene.incident_of(a).id
 
 
-def test_a_word_on_a_cause_whose_incident_was_closed_brings_it_into_its_own(scene: Scene) -> None:
+def test_a_report_on_a_cause_of_a_closed_incident_moves_it_to_its_own_incident(
+    scene: Scene,
+) -> None:
     """The new incident had no cause: it could be closed at once, and its levels counted no site."""
     first = scene.incident_of(scene.report(0, "evacuation", "cen-1", severity=5))
     scene.command(_command(ResolveIncident, incident=first.id, force=True), 10)
@@ -880,7 +889,7 @@ def test_a_word_on_a_cause_whose_incident_was_closed_brings_it_into_its_own(scen
     assert refused.code == "causes_open"
 
 
-def test_an_incident_that_a_late_report_opens_again_calls_again(scene: Scene) -> None:
+def test_a_late_report_reopens_an_incident_and_its_calls(scene: Scene) -> None:
     """Its level was reached before it was closed, so nobody was called for it."""
     a = scene.report(0, "outage_power", PMI, capacity_lost_pct=100, severity=4)
     scene.report(60, "reopening", PMI, lifts=(EventType.OUTAGE_POWER,), severity=1)
@@ -900,10 +909,13 @@ def test_an_incident_that_a_late_report_opens_again_calls_again(scene: Scene) ->
     ("severity", "lost", "state", "level"),
     [(5, 100, "open", 3), (2, 100, "open", 2), (2, 10, "closed", 2), (1, 5, "closed", 2)],
 )
-def test_a_graver_word_on_a_cause_opens_the_incident_that_was_closed_over_it(
+def test_a_graver_report_reopens_the_incident_closed_over_its_cause(
     scene: Scene, how: str, severity: int, lost: float, state: str, level: int
 ) -> None:
-    """D26: damage of severity 5 on a central site was an addendum that nobody read. Who repeats what was told undoes no decision."""
+    """D26: damage of severity 5 on a central site was an unread addendum.
+
+    A repetition of known facts overturns no decision.
+    """
     first = scene.report(0, "damage_report", "cen-1", severity=2, capacity_lost_pct=10)
     incident = scene.incident_of(first).id
     scene.command(_command(SetLevel, scope=incident, level=Level.N2), 5)
@@ -971,7 +983,7 @@ def test_closures_far_from_a_security_incident_are_their_own(scene: Scene) -> No
 
 
 @pytest.mark.parametrize("phenomenon", ["vent", "neige-verglas"])
-def test_damage_in_a_storm_is_of_the_storm(scene: Scene, phenomenon: str) -> None:
+def test_damage_in_a_storm_belongs_to_the_storm(scene: Scene, phenomenon: str) -> None:
     storm = scene.report(
         0,
         "weather_alert",
@@ -991,7 +1003,7 @@ def test_damage_in_a_storm_is_of_the_storm(scene: Scene, phenomenon: str) -> Non
 @pytest.mark.parametrize(
     ("severity", "occurred", "state"), [(5, 30, "open"), (3, 30, "closed"), (5, 5, "closed")]
 )
-def test_a_bulletin_that_is_raised_opens_the_incident_that_was_closed(
+def test_a_raised_bulletin_reopens_the_closed_incident(
     scene: Scene, severity: int, occurred: float, state: str
 ) -> None:
     """Extreme weather of an authority is N3: in a closed incident it counted for nothing."""
@@ -1012,7 +1024,7 @@ def test_a_bulletin_that_is_raised_opens_the_incident_that_was_closed(
     assert (scene.state.level() == 3) is (state == "open")
 
 
-def test_communes_that_are_reopened_end_what_was_said_of_them_and_of_no_others(
+def test_reopened_communes_end_their_own_causes_only(
     scene: Scene,
 ) -> None:
     """An evacuation of communes had no end but its cancellation: its people counted as evacuated for ever."""

@@ -1,4 +1,4 @@
-"""Rules that could be read in two ways, as they were decided: rumours, kitchens, announced absences (D6, D13, D40, §13)."""
+"""Rumours, kitchens and announced absences follow D6, D13, D40 and section 13."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _catering(scene: Scene, minute: float = 60) -> float | None:
     return _read(scene, make_catering_down, minute, kind="college")
 
 
-def test_meals_fail_at_a_college_for_whatever_reason(scene: Scene) -> None:
+def test_meals_fail_at_a_college_for_any_reason(scene: Scene) -> None:
     scene.report(0, "closure", OWN[0])
     scene.report(1, "outage_water", OWN[1], capacity_lost_pct=30)
     scene.report(2, "supplier_failure", OWN[2], capacity_lost_pct=60)
@@ -83,7 +83,7 @@ def test_a_college_is_without_meals_once(scene: Scene) -> None:
     assert _catering(scene) == 1, "it is closed still"
 
 
-def test_a_cut_of_water_takes_the_meals_and_not_the_college(scene: Scene) -> None:
+def test_a_water_cut_stops_the_meals_and_not_the_college(scene: Scene) -> None:
     scene.report(0, "outage_water", OWN[0], capacity_lost_pct=30)
     [cause] = scene.site(OWN[0]).causes
     assert (cause.loss_pct, cause.meals_lost_pct) == (30, 100)
@@ -93,7 +93,7 @@ def test_a_cut_of_water_takes_the_meals_and_not_the_college(scene: Scene) -> Non
 
 
 @pytest.mark.parametrize("name", ["forecast_absence", "absence_rate"])
-def test_an_announced_rate_speaks_of_its_day_and_is_over_after_it(scene: Scene, name: str) -> None:
+def test_an_announced_rate_covers_its_day_only(scene: Scene, name: str) -> None:
     assert "forecast_absence" in list_metrics()
     day = (Window(start=scene.at(24 * 60), end=scene.at(34 * 60)),)
     scene.report(
@@ -124,7 +124,7 @@ def test_a_newer_rate_of_the_same_day_replaces_it_and_another_day_stands_beside(
     assert _read(scene, make_forecast_absence, 33 * 60, scope="global") == 20
 
 
-def test_a_forecast_without_a_day_is_of_tomorrow(scene: Scene) -> None:
+def test_a_forecast_without_a_day_covers_tomorrow(scene: Scene) -> None:
     scene.report(
         0,
         "staff_shortage",

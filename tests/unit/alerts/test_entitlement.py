@@ -1,4 +1,4 @@
-"""Who may declare what, and between which bounds (D76): the report is kept, and its value counts once it is confirmed."""
+"""An unentitled or unlikely value counts only once confirmed; its report is kept (D76)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _confirm(scene: Scene, minute: float, report: str) -> Any:
     return scene.command(ConfirmReport(author="ana", role="cell", report=report), minute)
 
 
-def test_a_flag_of_another_source_counts_for_nothing_and_the_cell_is_asked(scene: Scene) -> None:
+def test_a_flag_of_another_source_has_no_effect_and_asks_the_cell(scene: Scene) -> None:
     id = _info(scene, 0, "cod_active", "site_manager")
     row = scene.state.reports[id]
     assert row.flags == ("measure_unentitled",)
@@ -57,7 +57,7 @@ def test_a_flag_of_another_source_counts_for_nothing_and_the_cell_is_asked(scene
     assert _tasks(scene, id) == [("verify_report", CELL_ROLE)]
 
 
-def test_a_person_confirms_what_an_unentitled_source_declared(scene: Scene) -> None:
+def test_a_person_confirms_the_declaration_of_an_unentitled_source(scene: Scene) -> None:
     id = _info(scene, 0, "cod_active", "site_manager")
     assert isinstance(_confirm(scene, 10, id), CommandApplied)
     row = scene.state.reports[id]
@@ -77,7 +77,7 @@ def test_a_second_source_confirms_the_report_and_not_its_measure(scene: Scene) -
     ("level", "source", "flag"),
     [(46.0, "vigicrues", "to_confirm"), (6.6, "site_manager", "measure_unentitled")],
 )
-def test_a_river_level_that_may_not_count_leaves_an_incident_to_look_at(
+def test_an_uncounted_river_level_leaves_an_incident_to_examine(
     scene: Scene, level: float, source: str, flag: str
 ) -> None:
     id = _river(scene, 0, level, source)
@@ -126,7 +126,7 @@ def test_a_reading_near_the_last_one_leaves_the_jump_alone(scene: Scene) -> None
         ("crues", "meteo_france", False),
     ],
 )
-def test_colours_come_from_who_gives_them(
+def test_colours_come_from_their_entitled_source(
     scene: Scene, phenomenon: str, source: str, stands: bool
 ) -> None:
     id = scene.report(
@@ -154,7 +154,7 @@ def test_the_prefecture_repeats_a_colour_and_creates_none(scene: Scene) -> None:
     assert scene.state.flags["vigilance:vent"].value == "orange"
 
 
-def test_a_system_is_down_for_all_by_the_word_of_it_alone(scene: Scene) -> None:
+def test_a_system_is_down_for_all_only_by_an_entitled_or_confirmed_report(scene: Scene) -> None:
     down: dict[str, Any] = {
         "severity": 4,
         "capacity_lost_pct": 100,
@@ -167,7 +167,7 @@ def test_a_system_is_down_for_all_by_the_word_of_it_alone(scene: Scene) -> None:
     assert scene.state.flags["system:paie"].value == "down"
 
 
-def test_a_site_without_its_systems_is_hit_and_asks_nobody(scene: Scene) -> None:
+def test_a_site_without_its_systems_is_hit_without_a_question(scene: Scene) -> None:
     id = scene.report(
         0, "outage_it", "pmi-05", measure=Measure(object="system:paie"), capacity_lost_pct=40
     )
@@ -176,7 +176,7 @@ def test_a_site_without_its_systems_is_hit_and_asks_nobody(scene: Scene) -> None
 
 
 @pytest.mark.parametrize(("source", "level"), [("site_manager", 3), ("pompiers", 4)])
-def test_a_central_site_is_lost_for_long_by_the_word_of_some(
+def test_only_entitled_sources_declare_the_long_loss_of_a_central_site(
     scene: Scene, source: str, level: int
 ) -> None:
     id = scene.report(0, "closure", "cen-2", severity=4, expected_duration_h=100, source=source)
@@ -208,7 +208,7 @@ def test_a_count_beyond_its_own_whole_waits(scene: Scene) -> None:
     assert scene.state.reports[id].flags == ("to_confirm",)
 
 
-def test_a_reopening_whose_desks_are_held_opens_nothing(scene: Scene) -> None:
+def test_a_reopening_with_desks_still_held_opens_nothing(scene: Scene) -> None:
     scene.report(0, "closure", "cen-2", severity=4)
     scene.report(
         5,
@@ -220,8 +220,8 @@ def test_a_reopening_whose_desks_are_held_opens_nothing(scene: Scene) -> None:
     assert scene.status("cen-2") == "closed"
 
 
-def test_a_level_by_an_info_alone_has_an_incident_that_calls(scene: Scene) -> None:
-    """The alarm of the EDR raised N2, and nobody was called: N1 and N2 have escalations of incidents alone."""
+def test_a_level_raised_by_an_info_has_an_incident_and_calls(scene: Scene) -> None:
+    """The alarm of the EDR raised N2 without a call: N1 and N2 escalate incidents only."""
     id = _info(scene, 0, "edr_critical", "edr")
     assert scene.state.level() == 2
     incident = scene.incident_of(id)
@@ -229,7 +229,7 @@ def test_a_level_by_an_info_alone_has_an_incident_that_calls(scene: Scene) -> No
     assert [(e.ladder, e.state) for e in scene.state.escalations.values()] == [("N2", "running")]
 
 
-def test_transport_is_back_by_a_word_on_the_same_thing(scene: Scene) -> None:
+def test_only_a_report_on_the_same_network_ends_the_stop_of_transport(scene: Scene) -> None:
     """A delay of one line put all trains and buses back."""
     scene.report(0, "transport_disruption", source="idfm", severity=4)
     scene.report(
@@ -244,7 +244,7 @@ def test_transport_is_back_by_a_word_on_the_same_thing(scene: Scene) -> None:
     assert scene.state.flags["network:transit"].value == "up"
 
 
-def test_a_measure_that_no_rule_reads_says_so(scene: Scene) -> None:
+def test_a_measure_without_a_rule_is_marked_as_such(scene: Scene) -> None:
     odd = scene.report(0, "info", measure=Measure(name="moral", value=3.0))
     read = scene.report(1, "info", measure=Measure(name="meals_saved", value=3.0))
     assert (scene.state.reports[odd].flags, scene.state.reports[read].flags) == (

@@ -1,4 +1,4 @@
-"""Ladders read as runbooks: who is called when, who answered, and nobody waits on a dead ladder (D32–D35)."""
+"""Escalations, read as runbooks, call in time and never stall (D32–D35)."""
 
 from __future__ import annotations
 
@@ -44,13 +44,16 @@ def scene() -> Scene:
 
 
 class Calls:
-    """The notifications of a scene. `expect` takes those that came since; one that nobody expected fails the test."""
+    """Notifications of a scene.
+
+    `expect` returns the new ones; an unexpected one fails the test.
+    """
 
     def __init__(self, scene: Scene) -> None:
         self.scene, self._seen = scene, 0
 
     def new(self) -> list[NotificationPlanned]:
-        """Those to managers of sites about their own site are tested on their own (test_managers)."""
+        """Return new notifications, without those to managers of sites (test_managers)."""
         planned = [
             c
             for c in self.scene.named(NotificationPlanned)
@@ -94,7 +97,7 @@ def _ladder(scene: Scene, scope: str) -> Any:
 
 
 def _without(*roles: str, deputies: Iterable[str] = ()) -> Roster:
-    """The roster of the territory, these roles held by nobody; `deputies`: those that keep a deputy."""
+    """Build the territory's roster without holders of these roles; `deputies` keep one."""
     roster = next(s.roster for s in territory().sections if isinstance(s, RosterSection))
     holders = tuple(
         Holder(
@@ -155,7 +158,7 @@ def test_a_site_incident_calls_its_manager_then_the_director_on_call(scene: Scen
     assert second.channels == ("sms", "voice")
 
 
-def test_one_positive_answer_stops_an_n1_ladder(scene: Scene) -> None:
+def test_one_acknowledgement_stops_an_n1_escalation(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)
     calls.new()
@@ -172,7 +175,7 @@ MACHINE: dict[str, Any] = {"source": "supervision", "source_key": "src-pd"}
 
 
 @pytest.mark.parametrize("severity", [3, 4], ids=["n1", "n2"])
-def test_who_acknowledges_at_the_source_of_an_alert_stops_its_ladder(
+def test_an_acknowledgement_at_the_source_of_an_alert_stops_its_escalation(
     scene: Scene, severity: int
 ) -> None:
     calls = Calls(scene)
@@ -194,7 +197,7 @@ def test_who_acknowledges_at_the_source_of_an_alert_stops_its_ladder(
     [{"source": "site_manager"}, {"source": "supervision", "source_key": "src-other"}],
     ids=["person", "machine"],
 )
-def test_what_others_report_too_waits_for_the_people_who_are_called(
+def test_an_incident_with_other_reports_waits_for_the_called_people(
     scene: Scene, other: dict[str, Any]
 ) -> None:
     calls = Calls(scene)
@@ -212,7 +215,7 @@ def test_what_others_report_too_waits_for_the_people_who_are_called(
     calls.expect("ast-direction")
 
 
-def test_no_source_stops_the_ladder_of_a_crisis(scene: Scene) -> None:
+def test_no_source_stops_the_escalation_of_a_crisis(scene: Scene) -> None:
     alert = scene.report(0, "outage_it", "sit-01", severity=5, capacity_lost_pct=10.0, **MACHINE)
     crisis = scene.state.ladders["territory"]
     scene.report(
@@ -232,7 +235,7 @@ def test_the_quorum_counts_distinct_persons_of_a_wave(scene: Scene) -> None:
     calls.expect("dir-solidarites-s")
 
 
-def test_a_late_answer_counts_for_its_own_wave_and_stops_what_has_not_fired(scene: Scene) -> None:
+def test_a_late_answer_counts_for_its_own_wave_and_stops_later_ones(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=4)
     calls.new()
@@ -266,10 +269,10 @@ def test_a_decline_calls_the_deputy_at_once(scene: Scene) -> None:
         ("x", "dir-solidarites-s"),
     ],
 )
-def test_who_cannot_come_may_name_somebody_of_the_same_role(
+def test_a_decline_may_name_a_person_of_the_same_role(
     scene: Scene, instead: str, called: str
 ) -> None:
-    """Whoever holds no such role is not called by a link: then the deputy is."""
+    """A link calls only holders of the role; otherwise the deputy is called."""
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=4)
     calls.new()
@@ -289,7 +292,7 @@ def test_who_cannot_come_may_name_somebody_of_the_same_role(
     assert (named.role, named.scope, named.wave) == ("directeur_pole", call.scope, 1)
 
 
-def test_the_deputy_whom_a_former_cycle_called_in_vain_is_called_again(scene: Scene) -> None:
+def test_a_deputy_called_in_vain_in_a_former_cycle_is_called_again(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)
     _answer(scene, calls, "ast-technique", 1, Answer.DECLINE)
@@ -309,7 +312,7 @@ def test_the_deputy_whom_a_former_cycle_called_in_vain_is_called_again(scene: Sc
     calls.expect_nobody()
 
 
-def test_who_cannot_be_reached_is_replaced_like_who_declines(scene: Scene) -> None:
+def test_an_unreachable_person_is_replaced_as_after_a_decline(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=4)
     calls.new()
@@ -321,7 +324,7 @@ def test_who_cannot_be_reached_is_replaced_like_who_declines(scene: Scene) -> No
     calls.expect("ast-technique-s")
 
 
-def test_an_uncovered_role_is_told_its_deputy_called_and_the_next_wave_fires_at_once() -> None:
+def test_an_uncovered_role_is_recorded_calls_its_deputy_and_fires_the_next_wave_at_once() -> None:
     scene = Scene(roster=_without("coordinateur_pca", deputies=["coordinateur_pca"]))
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=4)
@@ -333,7 +336,7 @@ def test_an_uncovered_role_is_told_its_deputy_called_and_the_next_wave_fires_at_
     assert _ladder(scene, scene.incidents()[0].id).uncovered_roles == ("coordinateur_pca",)
 
 
-def test_a_ladder_of_holes_still_ends_with_somebody() -> None:
+def test_an_escalation_of_uncovered_roles_still_reaches_a_person() -> None:
     scene = Scene(
         roster=_without(
             "coordinateur_pca",
@@ -348,7 +351,7 @@ def test_a_ladder_of_holes_still_ends_with_somebody() -> None:
     calls.expect("dgs")
 
 
-def test_after_the_last_wave_it_starts_again_three_times_then_an_alert_stands(scene: Scene) -> None:
+def test_an_escalation_restarts_three_times_then_leaves_a_standing_alert(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)
     fired = []
@@ -386,7 +389,7 @@ def test_answers_add_up_over_the_cycles(scene: Scene) -> None:
 # ── rises ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_rise_starts_the_higher_ladder_at_once_and_withdraws_what_nobody_answered(
+def test_a_rise_starts_the_higher_escalation_at_once_and_withdraws_unanswered_calls(
     scene: Scene,
 ) -> None:
     calls = Calls(scene)
@@ -404,7 +407,7 @@ def test_a_rise_starts_the_higher_ladder_at_once_and_withdraws_what_nobody_answe
     assert not [c for c in calls.new() if c.level == 1]
 
 
-def test_whoever_had_taken_it_in_charge_must_say_so_again_although_the_higher_ladder_does_not_name_them(
+def test_a_rise_asks_the_former_person_in_charge_for_a_new_acknowledgement(
     scene: Scene,
 ) -> None:
     calls = Calls(scene)
@@ -435,7 +438,7 @@ def test_whoever_had_taken_it_in_charge_must_say_so_again_although_the_higher_la
     assert scene.incidents()[0].state == "acknowledged"
 
 
-def test_whoever_had_an_incident_in_charge_that_joins_the_crisis_hears_of_it(scene: Scene) -> None:
+def test_a_person_in_charge_learns_that_the_incident_joins_the_crisis(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", "cen-2")
     scene.report(1, "closure", PMI, severity=4)
@@ -449,7 +452,7 @@ def test_whoever_had_an_incident_in_charge_that_joins_the_crisis_hears_of_it(sce
     }
 
 
-def test_n3_is_one_ladder_of_the_realm(scene: Scene) -> None:
+def test_n3_is_one_escalation_of_the_realm(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", "cen-2")
     crisis = calls.expect(*CRISIS)
@@ -467,7 +470,7 @@ def test_n3_is_one_ladder_of_the_realm(scene: Scene) -> None:
     assert len([e for e in scene.state.escalations.values() if e.level >= 3]) == 1
 
 
-def test_the_second_wave_calls_the_deputies_of_who_has_not_said_yes(scene: Scene) -> None:
+def test_the_second_wave_calls_the_deputies_of_missing_acknowledgements(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", "cen-2")
     calls.new()
@@ -496,7 +499,7 @@ def test_eight_answers_end_the_first_wave_of_n3(scene: Scene) -> None:
     calls.expect_nobody()
 
 
-def test_from_n3_to_n4_everybody_must_answer_again(scene: Scene) -> None:
+def test_a_rise_from_n3_to_n4_needs_every_answer_again(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", "cen-2")
     calls.new()
@@ -540,7 +543,7 @@ def test_each_cycle_asks_anew_whether_the_cod_is_active(scene: Scene) -> None:
     assert "liaison-cod" not in called
 
 
-def test_an_active_cod_that_has_no_liaison_officer_calls_the_deputy_and_says_so_once() -> None:
+def test_an_active_cod_without_a_liaison_officer_calls_the_deputy_and_reports_it_once() -> None:
     scene = Scene(roster=_without("liaison_cod", deputies=["liaison_cod"]))
     calls = Calls(scene)
     scene.report(0, "closure", "cen-2")
@@ -578,7 +581,7 @@ def test_one_person_in_two_roles_of_a_step_is_called_once() -> None:
 
 @pytest.fixture
 def director_on_duty() -> Scene:
-    """A scene in which the director of a pôle is the duty executive, too."""
+    """Return a scene with one person as director of a pôle and duty executive."""
     roster = _without()
     holders = tuple(
         h.model_copy(update={"holder": "dir-education"}) if h.role == "astreinte_direction" else h
@@ -587,7 +590,7 @@ def director_on_duty() -> Scene:
     return Scene(roster=roster.model_copy(update={"holders": holders}))
 
 
-def test_who_declines_in_two_roles_is_replaced_in_both(director_on_duty: Scene) -> None:
+def test_a_decline_in_two_roles_is_replaced_in_both(director_on_duty: Scene) -> None:
     calls = Calls(director_on_duty)
     director_on_duty.report(0, "closure", "cen-2")
     assert [c.person for c in calls.new()].count("dir-education") == 1
@@ -599,14 +602,14 @@ def test_who_declines_in_two_roles_is_replaced_in_both(director_on_duty: Scene) 
     )
 
 
-def test_who_does_not_answer_in_two_roles_is_replaced_in_both(director_on_duty: Scene) -> None:
+def test_a_missing_answer_in_two_roles_is_replaced_in_both(director_on_duty: Scene) -> None:
     calls = Calls(director_on_duty)
     director_on_duty.report(0, "closure", "cen-2")
     director_on_duty.step(10)
     assert {"ast-direction-s", "dir-education-s"} <= {c.person for c in calls.new()}
 
 
-def test_a_step_that_means_nobody_calls_the_next_one_at_once(scene: Scene) -> None:
+def test_an_empty_step_calls_the_next_one_at_once(scene: Scene) -> None:
     """D34: no pôle is concerned, so none has a director or a deputy to be called."""
     calls = Calls(scene)
     scene.report(0, "outage_telecom", severity=2)
@@ -646,7 +649,7 @@ def test_a_strike_of_no_pole_calls_the_director_on_call_at_once(scene: Scene) ->
         ({"type": "closure", "site": PMI}, {"rs-pmi-04", "ast-technique"}),
     ],
 )
-def test_what_is_no_technical_matter_calls_no_technician(
+def test_a_non_technical_incident_calls_no_technician(
     scene: Scene, said: dict[str, Any], called: set[str]
 ) -> None:
     """D73, `qui_par_nature`."""
@@ -655,7 +658,9 @@ def test_what_is_no_technical_matter_calls_no_technician(
     assert {c.person for c in calls.new()} == called
 
 
-def test_a_territory_predicate_without_an_incident_starts_the_crisis_ladder(scene: Scene) -> None:
+def test_a_territory_predicate_without_an_incident_starts_the_crisis_escalation(
+    scene: Scene,
+) -> None:
     calls = Calls(scene)
     scene.report(0, "info", source="prefecture", measure=Measure(name="cod_active", value=True))
     assert {c.person for c in calls.new()} == {*CRISIS, "liaison-cod"}
@@ -687,7 +692,7 @@ def test_acknowledging_on_the_page_is_an_answer(scene: Scene) -> None:
     assert scene.named(AnswerRecorded)[0].person == "rs-pmi-04"
 
 
-def test_somebody_who_was_not_called_may_take_it_in_charge(scene: Scene) -> None:
+def test_an_uncalled_person_may_acknowledge(scene: Scene) -> None:
     scene.report(0, "closure", PMI, severity=2)
     incident = scene.incidents()[0]
     scene.command(AcknowledgeIncident(author="cel-rh", role="cell", incident=incident.id), 4)
@@ -709,7 +714,7 @@ def test_escalating_by_hand_fires_the_next_wave_now(scene: Scene) -> None:
 
 
 def _with_waves(scene: Scene, minute: float, second: int) -> None:
-    """Another policy: N1 calls the technician alone, then, after so many minutes, the head of administration."""
+    """Return another policy: N1 calls the technician, then the head of administration."""
     waves = territory().policy.ladders["N1"]
     second = waves[1].model_copy(update={"after_min": second, "who": ("dgs_directeur_de_crise",)})
     ladders = {
@@ -732,7 +737,7 @@ def _reapply(
     return scene.command(ReapplyPolicy(author="coord-pca", role=role, incident=incident), minute)
 
 
-def test_a_running_ladder_takes_another_policy_by_decision_only(scene: Scene) -> None:
+def test_a_running_escalation_changes_its_policy_only_by_decision(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)
     calls.expect("rs-pmi-04", "ast-technique")
@@ -749,7 +754,7 @@ def test_a_running_ladder_takes_another_policy_by_decision_only(scene: Scene) ->
     calls.expect("ast-technique")  # the next cycle is the new policy's from its first wave on
 
 
-def test_what_is_due_under_the_new_policy_fires_at_once(scene: Scene) -> None:
+def test_steps_due_under_the_new_policy_fire_at_once(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)
     calls.new()
@@ -779,7 +784,9 @@ def test_an_answer_stands_when_another_policy_is_applied(scene: Scene) -> None:
     calls.expect_nobody()
 
 
-def test_a_policy_is_applied_again_when_there_is_another_one_and_somebody_may(scene: Scene) -> None:
+def test_a_policy_is_applied_again_only_if_it_changed_and_by_an_entitled_person(
+    scene: Scene,
+) -> None:
     scene.report(0, "closure", PMI, severity=2)
     refused = [_reapply(scene, 1)]
     _with_waves(scene, 2, second=30)
@@ -799,7 +806,7 @@ def test_a_policy_is_applied_again_when_there_is_another_one_and_somebody_may(sc
     assert codes == ["policy_in_force", "role_not_allowed", "incident_not_open"]
 
 
-def test_closing_an_incident_ends_its_ladder(scene: Scene) -> None:
+def test_closing_an_incident_ends_its_escalation(scene: Scene) -> None:
     calls = Calls(scene)
     scene.report(0, "closure", PMI, severity=2)
     planned = calls.new()
@@ -837,7 +844,7 @@ def test_after_a_stall_only_the_newest_due_step_fires() -> None:
     assert [w.state for w in _ladder(scene, "territory").waves] == ["fired", "superseded", "fired"]
 
 
-def test_a_running_ladder_keeps_the_policy_it_started_with(scene: Scene) -> None:
+def test_a_running_escalation_keeps_its_first_policy(scene: Scene) -> None:
     from services.territory.publish import build_reference_commands
 
     calls = Calls(scene)
@@ -857,7 +864,7 @@ def test_a_running_ladder_keeps_the_policy_it_started_with(scene: Scene) -> None
 # ── from continuity ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_alarm_reaches_the_roles_that_it_names(scene: Scene) -> None:
+def test_an_alarm_reaches_its_named_roles(scene: Scene) -> None:
     calls = Calls(scene)
     asked = AttentionRequested(
         code="alarm",
@@ -875,7 +882,7 @@ def test_an_alarm_reaches_the_roles_that_it_names(scene: Scene) -> None:
     } == {("alarm_rto", False, "EDU-01", 50)}
 
 
-def test_an_alarm_for_a_role_that_nobody_holds_is_told() -> None:
+def test_an_alarm_for_an_unheld_role_is_recorded() -> None:
     scene = Scene(roster=_without("elu_astreinte"))
     scene.feed(
         AttentionRequested(code="alarm", roles=("elu_astreinte",), base="rto", pct=100),
@@ -884,7 +891,7 @@ def test_an_alarm_for_a_role_that_nobody_holds_is_told() -> None:
     assert [u.role for u in scene.named(RoleUncovered)] == ["elu_astreinte"]
 
 
-def test_alarms_come_hourly_to_who_answered_the_call_of_the_crisis(scene: Scene) -> None:
+def test_people_who_acknowledged_the_crisis_get_alarms_hourly(scene: Scene) -> None:
     """D73: at the next full hour and without the voice; to others, and before there is a crisis, at once."""
     asked = AttentionRequested(
         code="alarm", roles=("dgs_directeur_de_crise", "elu_astreinte"), base="rto", pct=100
@@ -900,7 +907,7 @@ def test_alarms_come_hourly_to_who_answered_the_call_of_the_crisis(scene: Scene)
     assert told["elu_astreinte"].quiet_until is None
 
 
-def test_every_step_of_a_ladder_is_a_row(scene: Scene) -> None:
+def test_every_step_of_an_escalation_is_a_row(scene: Scene) -> None:
     scene.report(0, "closure", PMI, severity=2)
     scene.step(15)
     assert [f.change for f in scene.named(EscalationChanged)] == ["started", "wave"]
@@ -917,14 +924,14 @@ def _held(calls: Calls) -> dict[str, int | None]:
 
 
 def _night(minute: float, roster: Roster | None = None) -> tuple[Scene, Calls]:
-    """A site closed, severity 2 (N1), so many minutes after 21:00."""
+    """Close a site with severity 2 (N1), some minutes after 21:00."""
     scene = Scene(start=EVENING, roster=roster)
     calls = Calls(scene)
     scene.report(minute, "closure", PMI, severity=2)
     return scene, calls
 
 
-def test_quiet_hours_hold_back_whoever_is_not_on_call_until_seven() -> None:
+def test_quiet_hours_hold_back_calls_to_people_off_call_until_seven() -> None:
     _, calls = _night(0)
     assert _held(calls) == {"rs-pmi-04": EVENING + 10 * 60 * MINUTE_MS, "ast-technique": None}
 
@@ -947,7 +954,7 @@ def test_quiet_hours_end_at_seven_on_the_wall_when_the_clocks_change() -> None:
     )
 
 
-def test_a_site_manager_who_stands_in_for_somebody_on_call_is_on_call() -> None:
+def test_a_site_manager_replacing_an_on_call_person_is_on_call() -> None:
     roster = next(s.roster for s in territory().sections if isinstance(s, RosterSection))
     holders = tuple(
         h.model_copy(update={"deputy": "rs-pmi-04"}) if h.role == "astreinte_technique" else h
@@ -968,7 +975,7 @@ def test_quiet_hours_hold_back_nothing_above_n1_and_no_danger() -> None:
     assert set(_held(calls).values()) == {None}
 
 
-def test_what_was_held_back_is_urged_when_people_are_in_danger_by_now() -> None:
+def test_later_danger_to_people_releases_held_back_calls() -> None:
     """The manager of a site that is evacuated at night must not hear of it at seven."""
     night = int(datetime(2027, 2, 11, 22, 0, tzinfo=PARIS).timestamp() * 1000)
     scene = Scene(start=night)
@@ -986,7 +993,7 @@ def test_what_was_held_back_is_urged_when_people_are_in_danger_by_now() -> None:
     assert len(scene.named(NotificationUrged)) == 1
 
 
-def test_quiet_hours_hold_back_the_alarms_of_n1_for_who_is_not_on_call() -> None:
+def test_quiet_hours_hold_back_alarms_of_n1_to_people_off_call() -> None:
     scene, calls = _night(30)
     calls.new()
     asked = AttentionRequested(
@@ -1015,7 +1022,7 @@ def _reliefs(scene: Scene) -> list[Any]:
     return [t for t in scene.state.tasks.values() if t.kind == "relief"]
 
 
-def test_an_hour_before_the_end_of_a_shift_of_the_cell_a_named_person_has_to_decide(
+def test_an_hour_before_the_end_of_a_cell_shift_a_named_person_must_decide(
     scene: Scene,
 ) -> None:
     calls = _crisis(scene)
@@ -1046,7 +1053,7 @@ def test_an_hour_before_the_end_of_a_shift_of_the_cell_a_named_person_has_to_dec
     assert len(_reliefs(scene)) == 1, "one warning for one shift"
 
 
-def test_who_is_on_call_at_home_has_no_shift_of_the_cell(scene: Scene) -> None:
+def test_a_person_on_call_at_home_has_no_cell_shift(scene: Scene) -> None:
     calls = _crisis(scene)
     _answer(scene, calls, "dgs", 5)
     scene.step(5 + 12 * 60)
@@ -1063,7 +1070,7 @@ def test_a_second_answer_within_a_shift_does_not_prolong_it(scene: Scene) -> Non
     assert [t.due_at for t in _reliefs(scene)] == [scene.at(5 + 600)]
 
 
-def test_whoever_goes_and_the_end_of_the_crisis_end_a_shift(scene: Scene) -> None:
+def test_leaving_and_the_end_of_the_crisis_end_a_shift(scene: Scene) -> None:
     calls = _crisis(scene)
     _answer(scene, calls, "cel-rh", 5)
     _answer(scene, calls, "cel-si", 6)
@@ -1116,7 +1123,7 @@ def test_an_overdue_card_of_a_role_of_sites_or_poles_reaches_those_that_the_inci
     assert not scene.named(RoleUncovered)
 
 
-def test_what_concerns_no_site_of_such_a_role_is_told_to_nobody_and_said(scene: Scene) -> None:
+def test_a_message_without_a_concerned_site_role_is_not_sent_and_recorded(scene: Scene) -> None:
     calls = Calls(scene)
     asked = AttentionRequested(
         code="card_overdue",

@@ -1,4 +1,7 @@
-"""What is declared holds until its newest word is another, until its cause has ended, or until it is withdrawn (§3, §13, D3, D7)."""
+"""A declaration holds until a newer one, the end of its cause or its withdrawal.
+
+Rules D3 and D7, sections 3 and 13.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ def _said(scene: Scene, id: str) -> Any:
     return scene.state.flags[id].value
 
 
-def test_a_withdrawn_vigilance_is_what_the_reports_before_it_said(scene: Scene) -> None:
+def test_withdrawing_a_vigilance_restores_the_earlier_reports(scene: Scene) -> None:
     def vigilance(minute: float, colour: str | None, **more: Any) -> str:
         return scene.report(
             minute, "weather_alert", source="vigicrues", phenomenon="crues", colour=colour, **more
@@ -53,9 +56,7 @@ def test_a_withdrawn_vigilance_is_what_the_reports_before_it_said(scene: Scene) 
 
 
 @pytest.mark.parametrize("denied", [True, False])
-def test_what_only_a_withdrawn_report_declared_is_as_if_nobody_had(
-    scene: Scene, denied: bool
-) -> None:
+def test_the_declaration_of_a_withdrawn_report_leaves_no_trace(scene: Scene, denied: bool) -> None:
     flag = scene.report(
         0, "info", source="prefecture", measure=Measure(name="cod_active", value=True)
     )
@@ -97,7 +98,7 @@ def test_what_only_a_withdrawn_report_declared_is_as_if_nobody_had(
 
 @pytest.mark.parametrize("end", ["lapse", "machine", "person", "window"])
 def test_a_system_is_up_again_when_the_outage_has_ended(scene: Scene, end: str) -> None:
-    """Whatever depends on it stayed interrupted, and its clocks ran, until somebody said `system_restored`."""
+    """Its dependants stayed interrupted, and their clocks ran, until a `system_restored`."""
     lease = Lease(until=scene.at(10)) if end == "lapse" else None
     windows = (Window(start=scene.at(0), end=scene.at(10)),) if end == "window" else ()
     duration = 0.1 if end == "person" else None
@@ -158,7 +159,7 @@ def test_a_network_is_restored_as_a_system_is(scene: Scene, site: str | None) ->
 
 
 @pytest.mark.parametrize("end", ["colleges_served", "reopening"])
-def test_a_failure_that_a_site_told_ends_when_its_supplier_serves_again(
+def test_a_failure_reported_by_a_site_ends_when_its_supplier_serves_again(
     scene: Scene, end: str
 ) -> None:
     kitchen, college, of_another = "supplier:cuisine-centrale-sud", *COLLEGES
@@ -193,7 +194,7 @@ def test_a_failure_that_a_site_told_ends_when_its_supplier_serves_again(
     )
 
 
-def test_the_end_of_one_outage_leaves_what_another_says(scene: Scene) -> None:
+def test_the_end_of_one_outage_keeps_the_others(scene: Scene) -> None:
     ids = [scene.report(n, "outage_it", **PAIE) for n in range(7)]
     for n, id in enumerate(ids):
         assert _said(scene, "system:paie") == "down"
@@ -211,7 +212,7 @@ def test_the_end_of_one_outage_leaves_what_another_says(scene: Scene) -> None:
 
 @pytest.mark.parametrize("shut_first", [True, False])
 @pytest.mark.parametrize("ends_by", ["newer word", "withdrawal"])
-def test_of_two_sources_that_contradict_each_other_the_graver_stands_and_a_person_is_asked(
+def test_the_graver_of_two_contradicting_sources_stands_and_asks_a_person(
     scene: Scene, shut_first: bool, ends_by: str
 ) -> None:
     """D5: the last to arrive was believed, and nobody knew of the other."""
@@ -243,7 +244,7 @@ def test_of_two_sources_that_contradict_each_other_the_graver_stands_and_a_perso
 
 
 @pytest.mark.parametrize("source", ["siter", "police"])
-def test_who_corrects_itself_or_speaks_later_contradicts_nobody(scene: Scene, source: str) -> None:
+def test_a_correction_or_later_report_is_no_contradiction(scene: Scene, source: str) -> None:
     scene.report(
         1,
         "transport_disruption",
@@ -260,7 +261,7 @@ def test_who_corrects_itself_or_speaks_later_contradicts_nobody(scene: Scene, so
     assert not scene.state.tasks
 
 
-def test_of_two_words_on_whether_all_is_over_the_graver_is_no(scene: Scene) -> None:
+def test_a_denied_all_clear_is_the_graver_of_two_reports(scene: Scene) -> None:
     for minute, source, value in (
         (1, "prefecture", True),
         (2, "pompiers", False),
@@ -277,9 +278,7 @@ def test_of_two_words_on_whether_all_is_over_the_graver_is_no(scene: Scene) -> N
 
 
 @pytest.mark.parametrize("times", [2, 8])
-def test_an_older_word_does_not_change_what_a_newer_one_has_said_again(
-    scene: Scene, times: int
-) -> None:
+def test_an_older_report_does_not_change_a_newer_repetition(scene: Scene, times: int) -> None:
     def level(minute: float, m: float, occurred: float | None = None) -> None:
         measure = Measure(name="river_level", value=m, unit="m", object=RIVER)
         scene.report(
@@ -317,10 +316,10 @@ DEGRADED: dict[str, Any] = (
     ],
     ids=lambda w: " ".join(f"{v}@{at}" for v, at in w) if isinstance(w, list) else "",
 )
-def test_a_system_is_down_since_the_first_word_that_holds_in_whatever_order_they_are_told(
+def test_a_system_is_down_since_its_first_valid_report_in_any_order_of_arrival(
     words: list[tuple[str, float]], since: float
 ) -> None:
-    """The clocks of what needs it began with the word that came first, although an older one told that it had failed before."""
+    """Clocks began with the first arrival, not with the earlier failure of an older report."""
     said = {"down": DOWN, "up": UP, "degraded": DEGRADED}
     for order in permutations(words):
         scene = Scene(check=True)
@@ -331,7 +330,7 @@ def test_a_system_is_down_since_the_first_word_that_holds_in_whatever_order_they
         assert (flag.value, flag.since) == ("down", scene.at(since)), order
 
 
-def test_an_older_word_for_a_time_of_its_own_says_nothing_of_now(scene: Scene) -> None:
+def test_an_older_report_with_its_own_window_does_not_count_now(scene: Scene) -> None:
     scene.report(20, "outage_it", **PAIE)
     scene.report(
         25,
@@ -343,7 +342,7 @@ def test_an_older_word_for_a_time_of_its_own_says_nothing_of_now(scene: Scene) -
     assert scene.state.flags["system:paie"].since == scene.at(20)
 
 
-def test_after_an_outage_has_ended_without_a_word_of_return_the_next_begins_anew(
+def test_an_outage_after_one_without_a_reported_return_begins_anew(
     scene: Scene,
 ) -> None:
     """The machine closed the first alert; a late word of that one does not date the second back."""
@@ -385,10 +384,11 @@ def _restricted(
 
 
 @pytest.mark.parametrize("said", [{}, {"msg_type": MsgType.CANCEL}, {"type": "info"}])
-def test_what_takes_a_declaration_back_ends_the_word_that_made_it(
-    scene: Scene, said: dict[str, Any]
-) -> None:
-    """The end of a restriction was one more cut of water; nothing ended the first, and the incident could not be closed."""
+def test_withdrawing_a_declaration_ends_its_report(scene: Scene, said: dict[str, Any]) -> None:
+    """The end of a restriction was one more water cut.
+
+    Nothing ended the first, and the incident could not be closed.
+    """
     order = _restricted(scene, 0, True)
     scene.report(5, "outage_water", "pmi-04", capacity_lost_pct=40)
     south = _restricted(scene, 6, True, network="sud", zone=("92002",))
@@ -405,7 +405,7 @@ def test_what_takes_a_declaration_back_ends_the_word_that_made_it(
     assert scene.status("pmi-04") == "degraded", "a site speaks for itself"
 
 
-def test_part_of_the_communes_takes_back_nothing_for_the_others(scene: Scene) -> None:
+def test_a_withdrawal_for_some_communes_keeps_the_others(scene: Scene) -> None:
     _restricted(scene, 0, True)
     _restricted(scene, 100, False, zone=("92012",))
     assert scene.state.placeless["outage_water"]
@@ -417,7 +417,7 @@ def test_part_of_the_communes_takes_back_nothing_for_the_others(scene: Scene) ->
 def test_a_declaration_for_several_zones_holds_until_the_last_is_free(
     scene: Scene, type: str, late: bool
 ) -> None:
-    """The order that was lifted in the north released what the one in the south asked for."""
+    """The order lifted in the north withdrew the demands of the order in the south."""
     _restricted(scene, 0, True, type=type, zone=("92050",))
     _restricted(scene, 6, True, type=type, zone=("92002",))
     _restricted(scene, 100, False, severity=1, zone=("92050",), occurred=4 if late else 100)
@@ -428,7 +428,7 @@ def test_a_declaration_for_several_zones_holds_until_the_last_is_free(
     assert _said(scene, "flag:water_restriction") is False
 
 
-def test_what_nobody_had_declared_there_takes_nothing_back(scene: Scene) -> None:
+def test_withdrawing_an_undeclared_flag_changes_nothing(scene: Scene) -> None:
     _restricted(scene, 0, True, zone=("92050",))
     _restricted(scene, 100, False, severity=1, zone=("92002",))
     assert _said(scene, "flag:water_restriction") is True
@@ -476,7 +476,7 @@ def test_a_cancel_with_green_leaves_the_colour_of_another_message(
 
 
 @pytest.mark.parametrize(("hours", "colour"), [(12, "orange"), (1, "vert"), (None, "vert")])
-def test_after_the_newer_message_is_cancelled_the_older_holds_while_its_time_is_not_over(
+def test_cancelling_the_newer_message_restores_an_unexpired_older_one(
     scene: Scene, hours: float | None, colour: str
 ) -> None:
     _vigilance(scene, 0, "orange", hours=hours)
@@ -485,7 +485,7 @@ def test_after_the_newer_message_is_cancelled_the_older_holds_while_its_time_is_
     assert _said(scene, "vigilance:vent") == colour
 
 
-def test_a_cancel_with_green_does_not_bring_back_what_its_message_had_replaced(
+def test_a_cancel_with_green_does_not_restore_the_replaced_message(
     scene: Scene,
 ) -> None:
     first = _vigilance(scene, 0, "jaune", hours=12)
@@ -494,7 +494,7 @@ def test_a_cancel_with_green_does_not_bring_back_what_its_message_had_replaced(
     assert _said(scene, "vigilance:vent") == "vert"
 
 
-def test_a_declaration_that_is_older_than_its_end_is_over_when_it_comes(scene: Scene) -> None:
+def test_a_declaration_older_than_its_end_is_over_on_arrival(scene: Scene) -> None:
     _restricted(scene, 0, True)
     _restricted(scene, 100, False)
     late = _restricted(scene, 110, True, occurred=50)
@@ -508,13 +508,13 @@ def test_a_declaration_that_is_older_than_its_end_is_over_when_it_comes(scene: S
     assert scene.state.placeless
 
 
-def test_the_end_of_what_nobody_declared_opens_nothing(scene: Scene) -> None:
+def test_the_end_of_an_undeclared_flag_opens_nothing(scene: Scene) -> None:
     _restricted(scene, 0, False)
     assert not scene.incidents()
 
 
-def test_the_word_that_made_an_isolation_ends_with_it(scene: Scene) -> None:
-    """D40: what it cut was back, and its incident could not be closed."""
+def test_the_report_of_an_isolation_ends_with_it(scene: Scene) -> None:
+    """D40: the isolated systems were back, and the incident could not be closed."""
     said = {"source": "rssi", "severity": 5}
     id = scene.report(
         0,
@@ -559,10 +559,13 @@ UP: dict[str, Any] = {
     ("fails", "works"), [(FAILS, SERVES), (FAILS, SERVES | {"type": "reopening"}), (DOWN, UP)]
 )
 @pytest.mark.parametrize("order", list(permutations(range(3))))
-def test_a_failure_before_and_one_after_a_return_are_two_in_whatever_order_they_are_told(
+def test_failures_before_and_after_a_return_are_two_in_any_order_of_arrival(
     fails: dict[str, Any], works: dict[str, Any], order: tuple[int, ...]
 ) -> None:
-    """D7: an older failure that came after the return stayed open for ever, and an older return ended a newer failure."""
+    """D7: an older failure arriving after the return stayed open forever.
+
+    An older return ended a newer failure.
+    """
     scene = Scene(check=True)
     said = [fails | {"occurred": 0}, works | {"occurred": 5}, fails | {"occurred": 10}]
     for n, which in enumerate(order):
@@ -574,7 +577,7 @@ def test_a_failure_before_and_one_after_a_return_are_two_in_whatever_order_they_
 
 
 @pytest.mark.parametrize(("fails", "works"), [(FAILS, SERVES), (DOWN, UP)])
-def test_a_late_word_on_a_failure_that_is_over_is_over_already(
+def test_a_late_report_on_an_ended_failure_is_over_on_arrival(
     scene: Scene, fails: dict[str, Any], works: dict[str, Any]
 ) -> None:
     for minute, said, occurred in ((5, works, 5), (9, fails, 0)):
@@ -585,7 +588,7 @@ def test_a_late_word_on_a_failure_that_is_over_is_over_already(
 
 
 @pytest.mark.parametrize("fate", ["withdrawn", "announced", "older"])
-def test_a_return_that_is_none_ends_no_failure_that_is_told_late(scene: Scene, fate: str) -> None:
+def test_a_denied_return_ends_no_late_failure(scene: Scene, fate: str) -> None:
     when = {"effective": (Window(start=scene.at(600)),)} if fate == "announced" else {}
     works = scene.report(5, **UP, occurred=-5 if fate == "older" else 5, **when)
     if fate == "withdrawn":
@@ -619,10 +622,13 @@ def test_a_return_that_is_none_ends_no_failure_that_is_told_late(scene: Scene, f
         ),
     ],
 )
-def test_what_is_announced_is_so_in_each_of_its_windows_and_at_no_other_time(
+def test_an_announcement_holds_in_each_of_its_windows_only(
     scene: Scene, said: dict[str, Any], id: str, seen: list[object]
 ) -> None:
-    """A road closed for one night stayed closed, and a system was down from the first night of its works to the last."""
+    """A road closed for one night stayed closed.
+
+    A system was down from the first night of maintenance to the last.
+    """
     given = dict(said)
     nights = (
         Window(start=scene.at(60), end=scene.at(120)),
@@ -639,7 +645,7 @@ def test_what_is_announced_is_so_in_each_of_its_windows_and_at_no_other_time(
     assert found == seen
 
 
-def test_what_another_source_says_without_an_end_outlasts_the_window(scene: Scene) -> None:
+def test_a_report_of_another_source_without_an_end_outlasts_the_window(scene: Scene) -> None:
     said: dict[str, Any] = {"measure": Measure(name="road_closed", value=True, object="road:N118")}
     scene.report(
         0,
@@ -665,7 +671,7 @@ NOTICE = Measure(name="strike_notice", value=True)
 
 
 def _notice(scene: Scene, minute: float, day: float | None, **values: Any) -> str:
-    """A strike notice for T + `day` minutes, for a day's time."""
+    """Build a strike notice at T + `day` minutes for the day of a time."""
     window = () if day is None else (Window(start=scene.at(day), end=scene.at(day + 1440)),)
     return scene.report(
         minute,
@@ -680,14 +686,14 @@ def _strike_day(scene: Scene) -> int | None:
 
 
 def test_a_strike_notice_is_in_force_at_once_and_names_its_day(scene: Scene) -> None:
-    """D28, D50: the cards of the plan were due two days before its notice, for nobody told continuity which day it was about."""
+    """D28, D50: cards were due two days too early; continuity did not know the day."""
     _notice(scene, 0, 5000)
     flag = scene.state.flags["flag:strike_notice"]
     assert (flag.value, flag.effective_from, flag.speaks_of) == (True, None, scene.at(5000))
     assert scene.state.triggers["PT-GREVE:1"].state == "held"
 
 
-def test_a_strike_notice_that_is_moved_names_its_new_day(scene: Scene) -> None:
+def test_a_moved_strike_notice_names_its_new_day(scene: Scene) -> None:
     first = _notice(scene, 0, 5000)
     moved = _notice(scene, 10, 8000, msg_type=MsgType.UPDATE, references=(first,))
     assert _strike_day(scene) == scene.at(8000)
@@ -696,8 +702,8 @@ def test_a_strike_notice_that_is_moved_names_its_new_day(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("order", [(5000, 12000), (12000, 5000)])
-def test_of_two_strikes_the_nearer_is_the_next(scene: Scene, order: tuple[float, float]) -> None:
-    """The notice of a later strike does not put off what the nearer one asks for."""
+def test_the_nearer_of_two_strikes_is_the_next(scene: Scene, order: tuple[float, float]) -> None:
+    """The notice of a later strike does not postpone the demands of the nearer one."""
     told = {day: _notice(scene, minute, day) for minute, day in enumerate(order)}
     assert _strike_day(scene) == scene.at(5000)
     scene.report(
@@ -706,14 +712,14 @@ def test_of_two_strikes_the_nearer_is_the_next(scene: Scene, order: tuple[float,
     assert _strike_day(scene) == scene.at(12000)
 
 
-def test_a_strike_that_is_over_is_not_the_next(scene: Scene) -> None:
+def test_an_ended_strike_is_not_the_next(scene: Scene) -> None:
     _notice(scene, 0, 1000)
     _notice(scene, 3000, 8000)
     assert _strike_day(scene) == scene.at(8000)
 
 
-def test_a_strike_notice_that_stands_alone_again_names_its_day(scene: Scene) -> None:
-    """What stands after a withdrawal, also of a declaration that it was over, has the day that it named."""
+def test_a_strike_notice_left_alone_names_its_day_again(scene: Scene) -> None:
+    """After a withdrawal, also of a declared end, the remaining notice keeps its named day."""
     _notice(scene, 0, 5000)
     over = scene.report(
         10, "info", source="rh", severity=1, measure=Measure(name="strike_notice", value=False)

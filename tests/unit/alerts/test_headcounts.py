@@ -1,4 +1,4 @@
-"""Is everybody out and found? What the row of an evacuated site says, for whoever would send its agents elsewhere (D37, D78)."""
+"""The row of an evacuated site shows if everybody was found, for reassignment (D37, D78)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def all_clear(scene: Scene, minute: float, site: str | None, **values: object) -
     )
 
 
-def test_a_site_that_shelters_keeps_its_people(scene: Scene) -> None:
+def test_a_sheltering_site_keeps_its_people(scene: Scene) -> None:
     scene.report(1, "shelter_in_place", SITE, severity=4)
     assert scene.site(SITE).confinement == "sheltering"
 
@@ -52,16 +52,14 @@ def test_people_of_an_evacuated_site_are_counted_until_all_are_found(scene: Scen
 
 
 @pytest.mark.parametrize("source", ["site_manager", "ssiap", "pompiers", "recensement"])
-def test_whoever_counts_on_the_spot_and_a_headcount_by_message_are_believed(
-    scene: Scene, source: str
-) -> None:
+def test_counts_on_the_spot_and_by_message_are_accepted(scene: Scene, source: str) -> None:
     """«recensement» is Vigie's own, from the answers of the people."""
     scene.report(1, "evacuation", SITE, severity=4)
     count(scene, 20, 214, source=source)
     assert scene.site(SITE).confinement is None
 
 
-def test_a_count_that_is_withdrawn_counts_no_longer(scene: Scene) -> None:
+def test_a_withdrawn_count_no_longer_applies(scene: Scene) -> None:
     scene.report(1, "evacuation", SITE, severity=4)
     wrong = count(scene, 20, 214)
     scene.report(22, "headcount", SITE, severity=1, msg_type="Cancel", references=(wrong,))
@@ -75,7 +73,7 @@ def test_an_all_clear_ends_the_count(scene: Scene) -> None:
     assert scene.site(SITE).confinement is None
 
 
-def test_an_all_clear_for_the_commune_is_that_of_the_sites_of_its_incident(scene: Scene) -> None:
+def test_an_all_clear_for_a_commune_covers_the_sites_of_its_incident(scene: Scene) -> None:
     gas = scene.report(1, "gas_leak", SITE, severity=4)
     scene.report(2, "evacuation", SITE, severity=4)
     all_clear(scene, 30, None, commune=scene.state.territory.sites[SITE].commune, references=(gas,))
@@ -101,9 +99,7 @@ def proposals(scene: Scene) -> list[tuple[str, str | None]]:
 
 
 @pytest.mark.parametrize("order", ["evacuation", "fire", "shelter_in_place"])
-def test_an_order_that_concerns_people_proposes_a_headcount_at_once(
-    scene: Scene, order: str
-) -> None:
+def test_an_order_about_people_proposes_a_headcount_at_once(scene: Scene, order: str) -> None:
     scene.report(1, order, SITE, severity=4)
     assert proposals(scene) == [("open", None)]
     (task,) = [t for t in scene.state.tasks.values() if t.kind == "headcount"]
@@ -111,7 +107,7 @@ def test_an_order_that_concerns_people_proposes_a_headcount_at_once(
     assert task.incident is not None
 
 
-def test_a_closed_site_counts_nobody(scene: Scene) -> None:
+def test_a_closed_site_counts_no_people(scene: Scene) -> None:
     scene.report(1, "closure", SITE, severity=4)
     assert proposals(scene) == []
 

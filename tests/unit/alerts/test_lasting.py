@@ -1,4 +1,4 @@
-"""What lasts: realms that run for weeks, reference data that change under open causes, and what people decided before."""
+"""Realms run for weeks, and reference data change under open causes and earlier decisions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _publish_without(scene: Scene, gone: str, minute: float) -> None:
         )
 
 
-def test_a_site_that_the_reference_data_drop_stops_no_report() -> None:
+def test_a_site_dropped_from_the_reference_data_blocks_no_report() -> None:
     """Its open causes, doubts and machine alerts are still there, and so is everybody else's word."""
     scene = Scene(check=True)
     scene.report(0, "closure", PMI, source_key="k", lease=Lease(until=scene.at(30)))
@@ -68,9 +68,7 @@ def _days(scene: Scene, first: int, last: int) -> None:
         scene.report(day * DAY, "info", "par-02", severity=1)
 
 
-def test_a_cause_that_was_overlooked_in_a_merged_and_closed_incident_stops_no_word_of_its_site() -> (
-    None
-):
+def test_an_overlooked_cause_of_a_merged_incident_blocks_no_report_of_its_site() -> None:
     scene = Scene(realm="92", check=True)
     overlooked = scene.incident_of(scene.report(0, "closure", PMI))
     into = scene.incident_of(scene.report(1, "damage_report", OTHER))
@@ -88,7 +86,7 @@ def test_a_cause_that_was_overlooked_in_a_merged_and_closed_incident_stops_no_wo
     assert scene.incident_of(again) == scene.incident_of(word)
 
 
-def test_a_crisis_of_weeks_can_still_be_answered_when_its_first_incident_is_forgotten() -> None:
+def test_a_long_crisis_accepts_answers_after_its_first_incident_is_forgotten() -> None:
     scene = Scene(realm="92", check=True)
     first = scene.incident_of(scene.report(0, "fire", "cen-1", severity=5))
     second = scene.incident_of(scene.report(1, "fire", "cen-2", severity=5))

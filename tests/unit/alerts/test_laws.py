@@ -73,7 +73,7 @@ FEW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthChec
 
 @st.composite
 def reports(draw: st.DrawFn, types: tuple[EventType, ...] = tuple(EventType)) -> dict[str, Any]:
-    """A report in any shape that intake lets through; `after` = minutes since the one before."""
+    """Draw reports in any shape that intake accepts; `after` = minutes since the one before."""
     start = draw(st.integers(0, 300))
     return {
         "after": draw(st.integers(0, 90)),
@@ -139,7 +139,7 @@ def _feed(scene: Scene, given_: dict[str, Any], clock: float, ids: list[str]) ->
 
 
 def _decide(scene: Scene, which: int) -> None:
-    """Some decision on what is there; refused ones are fine."""
+    """Draw a decision on the current state; refused ones are fine."""
     incidents, who = (
         scene.state.open_incidents,
         {"author": "dgs", "role": "admin", "reason": "text:x"},
@@ -183,7 +183,7 @@ def _decide(scene: Scene, which: int) -> None:
 
 
 def play(scene: Scene, history: list[tuple[dict[str, Any], int, int]]) -> None:
-    """Feed reports, each with perhaps a decision after it, and let time pass between them."""
+    """Send reports with drawn decisions between them, and advance the time."""
     clock, ids = 0.0, list[str]()
     for report, decision, wait in history:
         clock = _feed(scene, report, clock, ids)
@@ -264,11 +264,13 @@ STATUS_TYPES = (
     ),
     st.randoms(use_true_random=False),
 )
-def test_the_order_of_arrival_does_not_change_what_sites_show(
+def test_the_order_of_arrival_does_not_change_the_status_of_sites(
     said: list[tuple[EventType, str, int, str, bool, bool]], shuffle: Any
 ) -> None:
-    """D7: state is ordered by occurred_at. Exceptions, stated: a reopening without `lifts`, silence (by recorded_at), levels and
-    incidents (what was known when), the newest count of a day or expected end among equal times.
+    """D7: state is ordered by occurred_at.
+
+    Stated exceptions: a reopening without `lifts`, silent sites (by recorded_at), levels and
+    incidents (known at their time), the newest count of a day or expected end among equal times.
     """
     lifts = {
         False: (EventType.CLOSURE, EventType.OUTAGE_POWER),
@@ -342,10 +344,10 @@ PAYROLL: dict[str, dict[str, Any]] = {
     ),
     st.randoms(use_true_random=False),
 )
-def test_the_order_of_arrival_does_not_change_since_when_a_system_is_down(
+def test_the_order_of_arrival_does_not_change_the_start_of_an_outage(
     said: list[tuple[str, str]], shuffle: Any
 ) -> None:
-    """D7. Since when it is up is no such thing: who is told of a return first, and of an older one then, has stopped the clocks."""
+    """D7. The end of an outage is exempt: a return that arrives first has stopped the clocks."""
     messages = [
         PAYROLL[value] | {"source": source, "occurred": float(n), "id": f"r{n}"}
         for n, (value, source) in enumerate(said)
@@ -366,10 +368,14 @@ def test_the_order_of_arrival_does_not_change_since_when_a_system_is_down(
 
 @settings(FEW, max_examples=12)
 @given(st.lists(st.tuples(reports(), st.booleans(), st.integers(0, 120)), min_size=1, max_size=7))
-def test_no_ladder_falls_silent_while_nobody_has_answered(
+def test_no_unanswered_escalation_stops_calling(
     history: list[tuple[dict[str, Any], bool, int]],
 ) -> None:
-    """D33, D35: as long as nobody lowers or closes anything, each open incident with a level has a ladder that calls, was answered or called all in vain."""
+    """D33, D35: each open incident with a level has an escalation.
+
+    It calls, was acknowledged or called all people in vain, unless a person lowers or closes the
+    incident.
+    """
     scene, clock, ids = Scene(), 0.0, list[str]()
     for report, answered, wait in history:
         clock = _feed(scene, report, clock, ids)
@@ -409,7 +415,10 @@ MATTERS = {
     ("gas_leak", None): ("sst-07", "pmi-01"),
     ("security_incident", None): ("sst-05", "pmi-20"),
 }
-"""(type, cause) → sites that it hits; no family here absorbs another's reports, and the cuts are in one commune within an hour."""
+"""Sites hit by (type, cause).
+
+No family here absorbs reports of another, and the cuts are in one commune within an hour.
+"""
 HITS = [(*matter, site) for matter, sites in MATTERS.items() for site in sites]
 
 
@@ -418,11 +427,14 @@ HITS = [(*matter, site) for matter, sites in MATTERS.items() for site in sites]
     st.lists(st.tuples(st.sampled_from(HITS), st.integers(1, 5)), min_size=2, max_size=10),
     st.randoms(use_true_random=False),
 )
-def test_the_order_of_arrival_does_not_change_what_belongs_together(
+def test_the_order_of_arrival_does_not_change_the_correlation(
     said: list[tuple[Any, int]], shuffle: Any
 ) -> None:
-    """D22, D24: one incident per shared cause, whoever is heard first. Exceptions, stated: what a rule takes in only while its incident is there or young
-    (absorption by a flood, a cut, a fire; the cluster of a cut after its hour), and what joins the gravest or the single one of that moment (D23).
+    """D22, D24: one incident per shared cause in any order of arrival.
+
+    Stated exceptions: absorption only by an existing or young incident (a flood, a cut, a fire;
+    the cluster of a cut after its hour), and causes that join the gravest or the single incident
+    of that moment (D23).
     """
     messages = [
         {
@@ -458,7 +470,7 @@ def test_the_order_of_arrival_does_not_change_what_belongs_together(
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.one_of(st.none(), st.integers(0, 20)))))
-def test_the_agenda_gives_the_earliest_deadline_whatever_was_armed_before(
+def test_the_agenda_gives_the_earliest_deadline_after_any_history(
     steps: list[tuple[str, int | None]],
 ) -> None:
     agenda, model = Deadlines(), dict[str, int]()
@@ -484,7 +496,7 @@ def test_a_scenario_replayed_from_its_log_and_from_any_dump_is_the_same() -> Non
 
 
 def test_the_cost_of_a_report_does_not_grow_with_the_reports_before_it() -> None:
-    """Counted in facts and bytes, not in seconds: what one report writes on a site of its own stays the same."""
+    """Counted in facts and bytes: one report on its own site writes a constant amount."""
     scene = Scene()
     sizes = []
     for n in range(400):
@@ -495,7 +507,7 @@ def test_the_cost_of_a_report_does_not_grow_with_the_reports_before_it() -> None
     assert scene.state.agenda.first() is None
 
 
-def test_a_live_realm_forgets_what_nobody_can_refer_to_any_more() -> None:
+def test_a_live_realm_forgets_items_beyond_reference() -> None:
     """D4, D26: ids for 7 days, or while their incident is open and 72 h after; the log keeps everything."""
     scene, day = Scene(realm="92", check=True), 24 * 60
     old = scene.report(0, "info", "par-01", severity=1)
@@ -524,13 +536,13 @@ def test_a_live_realm_forgets_what_nobody_can_refer_to_any_more() -> None:
     )
 
 
-def test_a_simulated_realm_has_nothing_due_when_nothing_is_left_to_happen() -> None:
+def test_a_finished_simulated_realm_has_no_deadline() -> None:
     scene = Scene()
     scene.report(0, "info", "par-01", severity=1)
     assert scene.service.next_due(scene.realm) is None
 
 
-def test_the_presence_of_a_day_is_what_the_newest_word_says_whatever_was_read_first() -> None:
+def test_the_newest_report_gives_the_presence_of_a_day_in_any_order_of_reading() -> None:
     scene = Scene()
     first = scene.report(0, "staff_shortage", "cen-2", capacity_lost_pct=0.0)
     scene.report(
@@ -556,7 +568,7 @@ def test_the_presence_of_a_day_is_what_the_newest_word_says_whatever_was_read_fi
 
 
 def test_facts_do_not_depend_on_the_hash_seed() -> None:
-    """Persistent maps have no order, and what is decided again elsewhere must be the same, fact by fact."""
+    """Persistent maps have no order, and another process must decide the same facts."""
     script = (
         "from schemas.reports import Measure; from schemas.words import EventType as T, MsgType; from tests.unit.alerts.scene import Scene; s = Scene();"
         "[s.report(n, t, 'pmi-04') for n, t in enumerate(('closure', 'damage_report', 'outage_water', 'outage_heating', 'fire'))];"

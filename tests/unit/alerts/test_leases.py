@@ -1,4 +1,4 @@
-"""Alerts that a machine keeps alive (D66): held, renewed, lapsed, ended; the newest word on their end stands."""
+"""Machine alerts hold, renew, lapse and end by lease; the newest end stands (D66)."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _is_open(scene: Scene, report: str) -> bool:
     return any(claim in c.reports and c.lifted_at is None for c in scene.state.causes.values())
 
 
-def test_an_alert_that_nobody_renews_is_over_when_its_lease_lapses(scene: Scene) -> None:
+def test_an_unrenewed_alert_ends_with_its_lease(scene: Scene) -> None:
     report = _alert(scene, 0, 4)
     scene.step(3.9)
     assert _is_open(scene, report)
@@ -103,7 +103,7 @@ def test_an_alert_that_nobody_renews_is_over_when_its_lease_lapses(scene: Scene)
     )
 
 
-def test_the_same_end_a_second_time_ends_nothing_that_was_heard_of_since(scene: Scene) -> None:
+def test_a_repeated_end_ends_no_later_alert(scene: Scene) -> None:
     """D4: an end that was delivered again took an alert that came between with it."""
     end = {
         "report_id": "the-end",
@@ -125,7 +125,7 @@ def test_the_same_end_a_second_time_ends_nothing_that_was_heard_of_since(scene: 
     assert scene.state.leases["the-alert"].state == "held"
 
 
-def test_an_alert_that_is_renewed_holds(scene: Scene) -> None:
+def test_a_renewed_alert_holds(scene: Scene) -> None:
     report = _alert(scene, 0, 4)
     for minute in range(1, 30):
         _renew(scene, minute, report, minute + 4)
@@ -135,7 +135,7 @@ def test_an_alert_that_is_renewed_holds(scene: Scene) -> None:
     assert not _is_open(scene, report)
 
 
-def test_an_alert_that_lapsed_and_is_heard_of_again_begins_again(scene: Scene) -> None:
+def test_a_lapsed_alert_begins_again_with_its_next_report(scene: Scene) -> None:
     report = _alert(scene, 0, 4)
     scene.step(10)
     assert not _is_open(scene, report)
@@ -149,7 +149,7 @@ def test_an_alert_that_lapsed_and_is_heard_of_again_begins_again(scene: Scene) -
     assert scene.state.leases[report].state == "ended"
 
 
-def test_a_patience_never_overrules_an_end_that_the_sender_named(scene: Scene) -> None:
+def test_a_lease_never_overrules_an_end_named_by_the_sender(scene: Scene) -> None:
     report = _alert(scene, 0, 60)
     _renew(scene, 1, report, 6, explicit=False)
     scene.step(30)
@@ -167,7 +167,7 @@ def test_a_patience_never_overrules_an_end_that_the_sender_named(scene: Scene) -
         ((6, True), (9, False), 9),
     ],
 )
-def test_the_newest_word_on_the_end_stands(
+def test_the_newest_report_of_the_end_stands(
     scene: Scene, first: tuple[int, bool], second: tuple[int, bool], expected: int
 ) -> None:
     report = _alert(scene, 0, first[0], explicit=first[1])
@@ -187,7 +187,7 @@ def test_an_end_later_than_a_lapse_stands_instead_of_it(scene: Scene) -> None:
     )
 
 
-def test_what_was_ended_is_not_renewed(scene: Scene) -> None:
+def test_an_ended_alert_is_not_renewed(scene: Scene) -> None:
     report = _alert(scene, 0, 4)
     _end(scene, 1, report)
     _renew(scene, 2, report, 6)
@@ -201,7 +201,7 @@ def test_only_its_own_sender_renews_an_alert(scene: Scene) -> None:
     assert scene.state.leases[report].until == scene.at(4)
 
 
-def test_of_two_alerts_on_one_cause_the_end_of_one_leaves_the_other(scene: Scene) -> None:
+def test_the_end_of_one_alert_on_a_cause_leaves_the_other(scene: Scene) -> None:
     """D4 makes them one cause; it is over when the last of them is."""
     first = _alert(scene, 0, 30, labels={"alertname": "A"})
     second = _alert(scene, 1, 30, labels={"alertname": "B"})
@@ -221,7 +221,7 @@ def test_an_alert_without_a_site_ends_too(scene: Scene) -> None:
     assert not _is_open(scene, other)
 
 
-def test_a_silenced_alert_says_by_which_window(scene: Scene) -> None:
+def test_a_silenced_alert_names_its_window(scene: Scene) -> None:
     report = _alert(scene, 0, 300, labels={"alertname": "A"})
     covers = Coverage(sources=("src-1",), matchers=(Matcher(name="alertname", value="A"),))
     scene.command(

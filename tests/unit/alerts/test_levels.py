@@ -1,4 +1,4 @@
-"""Levels N0–N4 and triggers: up at once and latched, down by decision only, armed again by the margin (D27–D31)."""
+"""Levels N0–N4 rise at once, stay, fall by decision, and arm again by the margin (D27–D31)."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _lower(
         ({"type": "info", "site": "cen-1", "severity": 5}, 0),
     ],
 )
-def test_one_report_raises_as_the_policy_says(
+def test_one_report_raises_the_level_of_the_policy(
     scene: Scene, given: dict[str, Any], level: int
 ) -> None:
     values = dict(given)
@@ -136,7 +136,7 @@ def test_the_first_report_of_the_tutorial_is_no_crisis(scene: Scene) -> None:
 
 
 def test_closing_to_the_public_is_no_major_incident(scene: Scene) -> None:
-    """D72: parks, gymnasiums, sports grounds and museums close as a matter of course; leaving one is another matter."""
+    """D72: parks, gymnasiums and museums close as routine, but are not evacuated as routine."""
     for n, site in enumerate(
         ("par-05", "par-06", "par-07", "gym-01", "gym-02", "gym-03", "spo-01", "cul-01")
     ):
@@ -147,7 +147,7 @@ def test_closing_to_the_public_is_no_major_incident(scene: Scene) -> None:
     assert scene.state.level() == 2
 
 
-def test_what_a_merged_incident_holds_up_is_refused_of_the_one_that_it_went_into(
+def test_a_level_held_by_a_merged_incident_blocks_lowering_its_target(
     scene: Scene,
 ) -> None:
     """D31: a trigger names the incident that made it hold, also when that was merged since."""
@@ -202,7 +202,7 @@ def test_a_trigger_is_armed_again_an_hour_below_it_by_the_margin(scene: Scene) -
     assert (row.state, row.since) == ("held", scene.at(800))
 
 
-def test_who_comes_back_into_the_margin_is_not_below_by_it(scene: Scene) -> None:
+def test_a_metric_back_inside_the_margin_does_not_arm_its_trigger(scene: Scene) -> None:
     _river(scene, 0, 5.85)
     _river(scene, 10, 5.7)
     _river(scene, 20, 5.75)
@@ -215,7 +215,7 @@ def test_who_comes_back_into_the_margin_is_not_below_by_it(scene: Scene) -> None
     assert scene.state.triggers["PT-CRUE:3"].state == "released"
 
 
-def test_the_values_that_held_a_trigger_are_kept_with_it(scene: Scene) -> None:
+def test_a_trigger_keeps_the_values_behind_it(scene: Scene) -> None:
     _river(scene, 0, 5.02)
     row = scene.state.triggers["PT-CRUE:2"]
     (why,) = row.why
@@ -256,7 +256,7 @@ def _metric(
     )
 
 
-def test_n4_is_proposed_not_set_by_a_dmia_that_is_over(scene: Scene) -> None:
+def test_an_exceeded_dmia_proposes_n4_without_setting_it(scene: Scene) -> None:
     scene.report(0, "closure", "cen-2", severity=3)
     _metric(
         scene, 30, "activity_dmia_pct", {"criticality": [1], "sauf_activites": ["EOM-04"]}, 100.0
@@ -295,7 +295,7 @@ def test_an_rto_half_used_makes_n2_of_the_incident_behind_it(scene: Scene) -> No
     assert [f.row.level for f in scene.named(LevelChanged)] == [1, 2]
 
 
-def test_a_level_makes_the_plans_hold_that_ask_for_it(scene: Scene) -> None:
+def test_a_level_holds_the_plans_triggered_by_it(scene: Scene) -> None:
     scene.report(
         0, "info", source="prefecture", measure=Measure(name="cod_active", value=True, unit="bool")
     )
@@ -307,7 +307,7 @@ def test_a_level_makes_the_plans_hold_that_ask_for_it(scene: Scene) -> None:
 # ── down ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_down_only_by_a_pilot_of_the_level_with_a_reason_and_not_while_it_holds(
+def test_only_a_pilot_of_the_level_lowers_it_with_a_reason_and_not_while_it_holds(
     scene: Scene,
 ) -> None:
     _vigilance(scene, 0, "rouge")
@@ -318,7 +318,7 @@ def test_down_only_by_a_pilot_of_the_level_with_a_reason_and_not_while_it_holds(
     assert scene.state.level() == 2
 
 
-def test_a_fall_by_hand_arms_what_does_not_hold_then(scene: Scene) -> None:
+def test_lowering_by_hand_arms_triggers_that_no_longer_hold(scene: Scene) -> None:
     """D31: red came back within the hour after a person had lowered the level, and nobody was called."""
     _vigilance(scene, 0, "rouge")
     _vigilance(scene, 5, "orange")
@@ -330,7 +330,7 @@ def test_a_fall_by_hand_arms_what_does_not_hold_then(scene: Scene) -> None:
     assert [e.ladder for e in scene.state.escalations.values() if e.state == "running"] == ["N3"]
 
 
-def test_a_fall_by_hand_leaves_what_holds_then(scene: Scene) -> None:
+def test_lowering_by_hand_leaves_triggers_that_still_hold(scene: Scene) -> None:
     _vigilance(scene, 0, "rouge")
     _lower(scene, 10, 2, force=True)
     _vigilance(scene, 20, "rouge")
@@ -348,7 +348,7 @@ def test_the_same_facts_do_not_raise_it_again(scene: Scene) -> None:
     assert scene.state.level() == 3, "below for an hour, then again"
 
 
-def test_after_what_raised_it_is_over_the_pilot_lowers_without_force(scene: Scene) -> None:
+def test_the_pilot_lowers_without_force_after_the_cause_of_the_level_ended(scene: Scene) -> None:
     scene.report(0, "closure", "cen-2", severity=3)
     scene.report(60, "reopening", "cen-2", lifts=(EventType.CLOSURE,), severity=1)
     assert scene.state.level() == 3
@@ -376,7 +376,7 @@ def test_a_level_may_be_raised_by_hand_and_versions_guard_it(scene: Scene) -> No
 # ── stand-down, and what time alone changes ────────────────────────────────────────────────────────────────────────
 
 
-def test_the_measured_part_of_a_stand_down_is_told_once_its_plan_was_triggered(
+def test_the_measured_part_of_a_stand_down_appears_after_its_plan_was_triggered(
     scene: Scene,
 ) -> None:
     assert not scene.state.triggers, "no river is below a threshold that was never passed"

@@ -1,4 +1,4 @@
-"""When all causes of an incident are over, lowering it is proposed, and a person decides (D72)."""
+"""The end of all causes of an incident proposes to lower it, and a person decides (D72)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_lowering_is_proposed_when_the_last_cause_is_over_and_a_person_decides(
     assert isinstance(_lower(scene, 41, incident), CommandApplied)
 
 
-def test_it_is_proposed_no_longer_when_something_is_open_again(scene: Scene) -> None:
+def test_a_reopened_cause_ends_the_proposal_to_lower(scene: Scene) -> None:
     first = scene.report(0, "outage_power", PMI, severity=4, capacity_lost_pct=100)
     scene.report(30, "reopening", PMI, severity=1)
     assert scene.incident_of(first).over_since == scene.at(30)

@@ -1,4 +1,4 @@
-"""Several alerts of one machine on one site: the end of one leaves what the others still say (D66), with leases or without."""
+"""The end of one machine alert on a site keeps its other alerts, with leases or without (D66)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_site_is_well_again_when_the_last_of_its_alerts_is_over(scene: Scene) 
     assert scene.status(COLLEGE) == "normal"
 
 
-def test_an_end_ends_all_that_was_said_of_its_own_alert(scene: Scene) -> None:
+def test_an_end_ends_every_report_of_its_own_alert(scene: Scene) -> None:
     first = _begin(scene, 0, "disk@pool-1")
     scene.report(
         2,
@@ -82,8 +82,8 @@ def test_an_end_ends_all_that_was_said_of_its_own_alert(scene: Scene) -> None:
     assert scene.status(COLLEGE) == "normal"
 
 
-def test_an_end_ends_what_others_than_machines_said(scene: Scene) -> None:
-    """D16: a reopening lifts what it names; only the other alerts of its own sender are known to hold."""
+def test_the_last_end_of_a_sender_ends_other_reports_too(scene: Scene) -> None:
+    """D16: a reopening lifts its named types; only the sender's other alerts are known to hold."""
     scene.report(0, "outage_it", COLLEGE)
     _begin(scene, 1, "host", source="src-2")
     disk = _begin(scene, 2, "disk")
@@ -91,7 +91,7 @@ def test_an_end_ends_what_others_than_machines_said(scene: Scene) -> None:
     assert scene.status(COLLEGE) == "normal"
 
 
-def test_a_source_that_speaks_again_leaves_the_silence_of_another(scene: Scene) -> None:
+def test_the_return_of_one_silent_source_leaves_another_silent(scene: Scene) -> None:
     def silent(minute: float, name: str, **values: object) -> str:
         measure = Measure(name="source_silent", value=True, object=f"system:source.{name}")
         alias = f"silence.{name}@1:outage_it:{COLLEGE}{END_SUFFIX if values else ''}"
@@ -127,7 +127,7 @@ def test_a_source_that_speaks_again_leaves_the_silence_of_another(scene: Scene) 
         (None, None),
     ],
 )
-def test_the_alias_of_a_machine_s_report_says_whose_it_is(
+def test_the_alias_of_a_machine_report_names_its_sender(
     alias: str | None, matter: str | None
 ) -> None:
     assert episode_key(alias) == matter

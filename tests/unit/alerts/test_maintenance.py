@@ -1,4 +1,7 @@
-"""Planned works (D64) and consequences of a known cause (D65): in the picture, but nobody is called; never danger to people."""
+"""Maintenance (D64) and consequences of a known cause (D65) are shown without calls.
+
+Danger to people is never covered.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +86,7 @@ def _who(**values: Any) -> dict[str, Any]:
 # ── in the picture, nobody is called ───────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_report_inside_a_window_is_shown_and_calls_nobody(scene: Scene) -> None:
+def test_a_report_inside_a_window_is_shown_without_calls(scene: Scene) -> None:
     window = _plan(scene, 0, 240, sites=[COLLEGE])
     report = scene.report(10, "outage_power", COLLEGE, severity=4, capacity_lost_pct=100)
     scene.step(120)
@@ -121,7 +124,7 @@ def test_the_end_of_a_window_with_the_cause_still_open_calls(scene: Scene) -> No
     assert "maintenance" not in scene.site(COLLEGE).flags
 
 
-def test_works_that_are_done_in_time_call_nobody_at_the_end(scene: Scene) -> None:
+def test_maintenance_finished_in_time_ends_without_calls(scene: Scene) -> None:
     _plan(scene, 0, 240, sites=[COLLEGE])
     scene.report(10, "outage_power", COLLEGE, severity=4)
     scene.report(200, "reopening", COLLEGE, severity=1, lifts=(EventType.OUTAGE_POWER,))
@@ -131,7 +134,10 @@ def test_works_that_are_done_in_time_call_nobody_at_the_end(scene: Scene) -> Non
 
 
 def test_planned_works_on_many_sites_raise_no_level_and_hold_no_trigger(scene: Scene) -> None:
-    """D29: ≥ 3 sites of one pôle hit are N2; planned ones are not hit. 60 sites end in batches, each a Transaction of its own size."""
+    """D29: three affected sites of one pôle are N2; planned ones are not affected.
+
+    60 sites end in batches, each a Transaction of its own size.
+    """
     sites = [s.id for s in territory().sites if s.kind == "college"][:60]
     _plan(scene, 0, 120, kinds=["college"], types=[EventType.OUTAGE_POWER])
     for n, site in enumerate(sites):
@@ -149,7 +155,7 @@ def test_planned_works_on_many_sites_raise_no_level_and_hold_no_trigger(scene: S
 
 
 def test_damage_by_planned_works_holds_no_trigger_of_violence(scene: Scene) -> None:
-    """Damage beside an attack in one commune is PT-VIOLENCES and N2, as soon as the works no longer cover it."""
+    """Uncovered damage beside an attack in one commune is PT-VIOLENCES and N2."""
     sites = [s.id for s in territory().sites if s.commune == "92050" and s.kind != "site_central"][
         :4
     ]
@@ -204,7 +210,7 @@ def test_danger_to_people_and_severity_5_are_never_covered(
     assert _calls(scene), "somebody is called"
 
 
-def test_people_who_fall_ill_on_a_site_under_works_are_no_planned_works(scene: Scene) -> None:
+def test_people_falling_ill_on_a_site_under_maintenance_are_not_covered(scene: Scene) -> None:
     """Forty of them were N0 and called nobody."""
     _plan(scene, 0, 240, sites=[COLLEGE])
     scene.report(10, "outage_power", COLLEGE, severity=4)
@@ -215,7 +221,9 @@ def test_people_who_fall_ill_on_a_site_under_works_are_no_planned_works(scene: S
     assert _calls(scene)
 
 
-def test_a_danger_on_a_site_under_works_makes_its_incident_speak(scene: Scene) -> None:
+def test_a_danger_on_a_site_under_maintenance_starts_the_calls_of_its_incident(
+    scene: Scene,
+) -> None:
     _plan(scene, 0, 240, sites=[COLLEGE])
     scene.report(10, "outage_heating", COLLEGE)
     fire = scene.report(20, "fire", COLLEGE, severity=4)
@@ -223,7 +231,7 @@ def test_a_danger_on_a_site_under_works_makes_its_incident_speak(scene: Scene) -
     assert any(c.danger and c.incident == scene.incident_of(fire).id for c in _calls(scene))
 
 
-def test_works_that_turn_grave_are_not_planned_any_more(scene: Scene) -> None:
+def test_grave_maintenance_trouble_is_no_longer_covered(scene: Scene) -> None:
     _plan(scene, 0, 240, sites=[COLLEGE])
     report = scene.report(10, "outage_power", COLLEGE)
     assert not _calls(scene)
@@ -232,7 +240,7 @@ def test_works_that_turn_grave_are_not_planned_any_more(scene: Scene) -> None:
     assert _calls(scene)
 
 
-def test_a_word_that_the_window_does_not_cover_makes_the_same_cause_speak(scene: Scene) -> None:
+def test_an_uncovered_report_starts_the_calls_of_the_same_cause(scene: Scene) -> None:
     """Every report of a cause must be covered: a silenced probe does not silence the site's manager."""
     _plan(scene, 0, 240, sources=["supervision"])
     scene.report(10, "outage_it", COLLEGE, source="supervision")
@@ -287,7 +295,7 @@ def test_a_word_that_the_window_does_not_cover_makes_the_same_cause_speak(scene:
         ),
     ],
 )
-def test_all_that_a_window_names_must_hold(
+def test_every_condition_of_a_window_must_hold(
     scene: Scene, covers: dict[str, Any], covered: bool
 ) -> None:
     _plan(scene, 0, 60, **covers)
@@ -323,7 +331,7 @@ def test_a_cause_without_a_site_is_covered_too(scene: Scene) -> None:
 # ── before, during, after ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_window_planned_over_what_runs_already_ends_its_ladder_and_its_end_calls_again(
+def test_a_window_over_a_running_incident_ends_its_escalation_until_the_window_ends(
     scene: Scene,
 ) -> None:
     report = scene.report(0, "outage_power", COLLEGE)
@@ -344,7 +352,7 @@ def test_a_window_planned_over_what_runs_already_ends_its_ladder_and_its_end_cal
     assert scene.incident_of(report).level == incident.level
 
 
-def test_a_cut_that_works_cover_by_now_is_not_restored(scene: Scene) -> None:
+def test_a_cut_covered_by_a_later_window_is_not_restored(scene: Scene) -> None:
     scene.report(0, "outage_power", COLLEGE)
     _plan(scene, 5, 60, sites=[COLLEGE])
     scene.step(6)
@@ -414,7 +422,7 @@ def test_a_recurring_window_covers_each_of_its_nights_and_nothing_between(scene:
     ]
 
 
-def test_ending_a_window_early_calls_for_what_is_still_open(scene: Scene) -> None:
+def test_ending_a_window_early_calls_for_open_causes(scene: Scene) -> None:
     window = _plan(scene, 0, 240, sites=[COLLEGE])
     report = scene.report(10, "outage_power", COLLEGE)
     answer = scene.command(EndMaintenance(**_who(window=window, expected=0)), 30)
@@ -431,7 +439,7 @@ def test_ending_a_window_early_calls_for_what_is_still_open(scene: Scene) -> Non
     assert _calls(scene)
 
 
-def test_changing_a_window_covers_what_it_now_names(scene: Scene) -> None:
+def test_changing_a_window_covers_its_new_scope(scene: Scene) -> None:
     window = _plan(scene, 0, 240, sites=[COLLEGE])
     scene.report(10, "outage_power", COLLEGE)
     new = ChangeMaintenance(
@@ -451,7 +459,7 @@ def test_changing_a_window_covers_what_it_now_names(scene: Scene) -> None:
 
 
 def test_alarms_of_activities_wait_with_their_incident(scene: Scene) -> None:
-    """D44: an RTO that planned works consume is shown and called for by nobody; its value holds no predicate meanwhile."""
+    """D44: an RTO consumed by maintenance is shown without a call; its value holds no predicate."""
     _plan(scene, 0, 240, sites=[COLLEGE])
     report = scene.report(10, "outage_power", COLLEGE)
     incident = scene.incident_of(report).id
@@ -485,7 +493,7 @@ def _continuity_leaves() -> list[Any]:
     ]
 
 
-def test_what_speaks_aloud_merged_into_works_makes_them_call_once(scene: Scene) -> None:
+def test_merging_a_calling_incident_into_maintenance_calls_once(scene: Scene) -> None:
     _plan(scene, 0, 240, sites=[COLLEGE])
     works = scene.incident_of(scene.report(10, "outage_it", COLLEGE))
     loud = scene.incident_of(scene.report(11, "damage_report", PMI, severity=4))
@@ -503,7 +511,7 @@ def test_what_speaks_aloud_merged_into_works_makes_them_call_once(scene: Scene) 
     assert len(set(called)) == len(called)
 
 
-def test_works_split_off_what_speaks_aloud_are_quiet(scene: Scene) -> None:
+def test_maintenance_split_off_a_calling_incident_stays_quiet(scene: Scene) -> None:
     _plan(scene, 0, 240, sites=[COLLEGE])
     loud = scene.report(9, "outage_power", PMI, capacity_lost_pct=100)
     works = scene.report(10, "outage_power", COLLEGE, capacity_lost_pct=100)
@@ -547,7 +555,7 @@ def test_works_split_off_what_speaks_aloud_are_quiet(scene: Scene) -> None:
         ({"role": "source"}, (403, "role_not_allowed")),
     ],
 )
-def test_a_window_that_cannot_be_is_refused(
+def test_an_impossible_window_is_refused(
     scene: Scene, values: dict[str, Any], expected: tuple[int, str]
 ) -> None:
     values = dict(values)
@@ -574,7 +582,7 @@ def test_a_source_silences_its_own_alerts_and_sees_no_other_window(scene: Scene)
     )
 
 
-def test_what_is_over_stays_over(scene: Scene) -> None:
+def test_an_ended_window_stays_ended(scene: Scene) -> None:
     window = _plan(scene, 0, 30, sites=[COLLEGE])
     scene.step(31)
     assert scene.state.maintenance[window].state == "over"
@@ -585,7 +593,7 @@ def test_what_is_over_stays_over(scene: Scene) -> None:
 # ── inhibition (D65) ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_power_cut_explains_the_outages_on_its_site_that_follow(scene: Scene) -> None:
+def test_a_power_cut_explains_later_outages_on_its_site(scene: Scene) -> None:
     cut = scene.report(0, "outage_power", COLLEGE, capacity_lost_pct=100)
     calls = len(_calls(scene))
     heating = scene.report(5, "outage_water", COLLEGE, capacity_lost_pct=10)
@@ -598,7 +606,7 @@ def test_a_power_cut_explains_the_outages_on_its_site_that_follow(scene: Scene) 
     assert scene.named(PagingWithheld)[-1].quiet == "inhibited"
 
 
-def test_a_consequence_that_outlives_its_cause_calls(scene: Scene) -> None:
+def test_a_consequence_outliving_its_cause_calls(scene: Scene) -> None:
     scene.report(0, "outage_power", COLLEGE)
     water = scene.report(5, "outage_water", COLLEGE)
     calls = len(_calls(scene))
@@ -607,7 +615,7 @@ def test_a_consequence_that_outlives_its_cause_calls(scene: Scene) -> None:
     assert [c.incident for c in _calls(scene)[calls:]].count(scene.incident_of(water).id)
 
 
-def test_a_consequence_that_was_reported_first_is_explained_afterwards(scene: Scene) -> None:
+def test_a_consequence_reported_first_is_explained_afterwards(scene: Scene) -> None:
     water = scene.report(5, "outage_water", COLLEGE)
     assert _calls(scene)
     scene.report(8, "outage_power", COLLEGE, occurred=4)
@@ -623,18 +631,19 @@ def test_a_consequence_that_was_reported_first_is_explained_afterwards(scene: Sc
         ("damage_report", {}),  # not a consequence that the reference data name
     ],
 )
-def test_what_the_cause_does_not_explain_calls(
-    scene: Scene, type: str, values: dict[str, Any]
-) -> None:
+def test_an_unexplained_trouble_calls(scene: Scene, type: str, values: dict[str, Any]) -> None:
     scene.report(0, "outage_power", COLLEGE)
     report = scene.report(5, type, COLLEGE, **values)
     assert scene.incident_of(report).quiet is None
 
 
-def test_a_consequence_of_level_n3_has_its_alarms_told_and_calls_when_it_is_opened_again(
+def test_a_consequence_of_level_n3_sends_its_alarms_and_calls_when_reopened(
     scene: Scene,
 ) -> None:
-    """D65: what is explained calls nobody below N3; an RTO that was over on a central site was told to nobody."""
+    """D65: an explained trouble calls only from N3 on.
+
+    An exceeded RTO on a central site informed no person.
+    """
     network = scene.incident_of(scene.report(0, "outage_it", "cen-2", capacity_lost_pct=50)).id
     scene.report(5, "outage_power", "cen-2", severity=4, capacity_lost_pct=100)
     alarm = Asked(
@@ -661,7 +670,7 @@ def test_a_consequence_of_level_n3_has_its_alarms_told_and_calls_when_it_is_open
     assert network in scene.state.escalations[scene.state.ladders["territory"]].incidents
 
 
-def test_a_computer_room_is_a_matter_of_its_own(scene: Scene) -> None:
+def test_a_computer_room_is_a_cause_of_its_own(scene: Scene) -> None:
     room = next(s.id for s in territory().sites if s.kind == "datacenter")
     scene.report(0, "outage_power", room)
     scene.report(5, "outage_it", room)
@@ -669,8 +678,11 @@ def test_a_computer_room_is_a_matter_of_its_own(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("update", [True, False])
-def test_works_stay_quiet_however_often_a_monitor_repeats_itself(update: bool) -> None:
-    """A cause names 500 of its reports; the first that it no longer named spoke aloud, raised the level and called people at night."""
+def test_maintenance_stays_quiet_under_any_number_of_repeated_reports(update: bool) -> None:
+    """A cause names 500 of its reports.
+
+    The first report beyond them was not covered, raised the level and called people at night.
+    """
     scene = Scene(check=False)
     scene.command(
         PlanMaintenance(
@@ -702,7 +714,7 @@ def test_works_stay_quiet_however_often_a_monitor_repeats_itself(update: bool) -
     assert scene.state.calls, "at the end of the window what is open calls"
 
 
-def test_a_window_over_what_runs_quiets_it_however_often_it_was_told() -> None:
+def test_a_window_silences_a_running_cause_of_any_number_of_reports() -> None:
     scene = Scene()
     first = scene.report(0, "outage_it", "cen-1", severity=3)
     for n in range(510):

@@ -1,4 +1,4 @@
-"""What the manager of a site is told without being called: orders, and that nobody has heard of the site (D18, D79)."""
+"""Managers are informed, without a call, of orders and of silence about their site (D18, D79)."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ def told(scene: Scene, template: str) -> list[NotificationPlanned]:
     ("type", "order"),
     [("evacuation", "evacuated"), ("fire", "evacuated"), ("shelter_in_place", "sheltering")],
 )
-def test_a_manager_is_told_of_an_order_that_another_gave(
-    scene: Scene, type: str, order: str
-) -> None:
+def test_a_manager_learns_of_an_order_given_by_another(scene: Scene, type: str, order: str) -> None:
     scene.report(1, type, COLLEGE, severity=4, source="pompiers")
     (one,) = told(scene, "site_order")
     assert (one.person, one.scope, one.danger, one.answer_expected) == (
@@ -47,12 +45,12 @@ def test_a_manager_is_told_of_an_order_that_another_gave(
     assert one.values["giver"] == "pompiers"
 
 
-def test_a_manager_who_gave_the_order_is_not_told_of_it(scene: Scene) -> None:
+def test_a_manager_is_not_informed_of_their_own_order(scene: Scene) -> None:
     scene.report(1, "evacuation", COLLEGE, severity=4, source="site_manager")
     assert not told(scene, "site_order")
 
 
-def test_a_rumour_of_an_order_is_told_to_nobody(scene: Scene) -> None:
+def test_a_rumour_of_an_order_informs_no_manager(scene: Scene) -> None:
     scene.report(1, "evacuation", COLLEGE, severity=4, source="rumour", certainty=Certainty.RUMOUR)
     scene.report(
         2, "evacuation", COLLEGE, severity=4, source="commune", certainty=Certainty.UNCONFIRMED
@@ -60,7 +58,7 @@ def test_a_rumour_of_an_order_is_told_to_nobody(scene: Scene) -> None:
     assert not told(scene, "site_order")
 
 
-def test_an_order_is_told_once_and_its_end_too(scene: Scene) -> None:
+def test_an_order_and_its_end_are_sent_once_each(scene: Scene) -> None:
     scene.report(1, "evacuation", COLLEGE, severity=4, source="pompiers")
     scene.report(2, "evacuation", COLLEGE, severity=4, source="police")
     scene.report(30, "reopening", COLLEGE, severity=1, source="pompiers", lifts=("evacuation",))
@@ -68,7 +66,7 @@ def test_an_order_is_told_once_and_its_end_too(scene: Scene) -> None:
     assert [f.danger for f in told(scene, "site_order")] == [True, False]
 
 
-def test_the_managers_of_silent_sites_in_a_hit_zone_are_asked_once_each(scene: Scene) -> None:
+def test_each_manager_of_a_silent_site_in_an_affected_zone_is_asked_once(scene: Scene) -> None:
     cut = Measure(name="customers_cut", value=30_000.0)
     scene.report(0, "outage_power", source="enedis", zone=("92050",), severity=4, measure=cut)
     assert not told(scene, "verify_request"), "their thirty minutes are not over"
@@ -94,7 +92,7 @@ def _answer_crisis(scene: Scene, minute: float) -> None:
 
 
 @pytest.mark.parametrize("level_first", [True, False])
-def test_those_in_charge_of_a_crisis_are_thanked_once_when_it_is_over(
+def test_the_end_of_a_crisis_thanks_each_person_in_charge_once(
     scene: Scene, *, level_first: bool
 ) -> None:
     """The last incident is closed and the level has fallen, in either order."""

@@ -37,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         sys.modules.pop(f"{metrics.__name__}.{name}", None)
 
 
-def test_every_metric_has_words() -> None:
+def test_every_metric_has_texts() -> None:
     assert METRIC_TEXTS.keys() == list_metrics(), "add a row to services/console/texts/metrics.py"
 
 

@@ -1,4 +1,4 @@
-"""What the metrics of §13 count: what is current and confirmed, sites not words, durations from when something began."""
+"""Metrics of section 13 count current, confirmed sites and durations since the start of a cause."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def scene() -> Scene:
 
 
 def _value(scene: Scene, metric: str, minute: float, **args: Any) -> float | None:
-    """Of the territory, at T + minute."""
+    """Return a metric of the territory at T + minute."""
     at = scene.at(minute)
     draft = AlertsDecision(scene.state, Firing(Deadline(at, "test"), scene.realm, scene.realm, at))
     return bind_metric(
@@ -61,7 +61,7 @@ def _withdraw(scene: Scene, minute: float, report: str, denied: bool) -> None:
 
 
 @pytest.mark.parametrize("denied", [True, False])
-def test_cuts_and_events_that_were_withdrawn_hold_no_threshold(scene: Scene, denied: bool) -> None:
+def test_withdrawn_cuts_and_events_hold_no_threshold(scene: Scene, denied: bool) -> None:
     cuts = [
         scene.report(n, "outage_power", site, severity=2, capacity_lost_pct=10)
         for n, site in enumerate(PMI[:2])
@@ -77,7 +77,7 @@ def test_cuts_and_events_that_were_withdrawn_hold_no_threshold(scene: Scene, den
     )
 
 
-def test_absences_of_yesterday_that_were_withdrawn_are_no_day_of_an_epidemic(scene: Scene) -> None:
+def test_withdrawn_absences_of_yesterday_are_no_epidemic_day(scene: Scene) -> None:
     for day in range(2):
         said = [
             scene.report(day * DAY + n / 10, "staff_shortage", site, severity=2, measure=ABSENT)
@@ -91,7 +91,7 @@ def test_absences_of_yesterday_that_were_withdrawn_are_no_day_of_an_epidemic(sce
     assert scene.state.level() == 1
 
 
-def test_of_the_cut_sites_only_those_where_current_is_back_are_restored(scene: Scene) -> None:
+def test_only_sites_with_returned_current_are_restored(scene: Scene) -> None:
     cuts = [
         scene.report(n, "outage_power", site, capacity_lost_pct=100) for n, site in enumerate(PMI)
     ]
@@ -106,7 +106,7 @@ def test_of_the_cut_sites_only_those_where_current_is_back_are_restored(scene: S
 # ── durations ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_short_closure_of_a_central_site_that_was_announced_long_before_is_short(
+def test_a_short_closure_announced_long_before_stays_short(
     scene: Scene,
 ) -> None:
     """Ten hours, told ten days ahead: not the 72 h that are N4 and a transverse loss."""
@@ -125,7 +125,7 @@ def test_a_short_closure_of_a_central_site_that_was_announced_long_before_is_sho
 # ── windows in time ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_site_whose_current_flaps_hides_no_sites_that_were_cut_together(scene: Scene) -> None:
+def test_a_site_with_flapping_current_hides_no_common_cut(scene: Scene) -> None:
     for n in range(4):
         scene.report(2 * n, "outage_power", PMI[0], severity=2, capacity_lost_pct=10)
         scene.report(2 * n + 1, "reopening", PMI[0], severity=1, lifts=(EventType.OUTAGE_POWER,))
@@ -179,7 +179,7 @@ def test_the_fullest_window_holds_as_many_different_things_as_any(
         max_size=8,
     )
 )
-def test_what_was_all_withdrawn_leaves_nothing_that_counts(
+def test_a_fully_withdrawn_event_leaves_no_count(
     said: list[tuple[str, str, bool]],
 ) -> None:
     scene = Scene()

@@ -1,4 +1,4 @@
-"""Decisions about who is on call, the directory's word, and the readiness proof of a live realm (D34, D38, D39)."""
+"""On-call decisions, the directory and the readiness proof of a live realm (D34, D38, D39)."""
 
 from __future__ import annotations
 
@@ -87,9 +87,7 @@ def test_an_override_stands_at_once_and_its_withdrawal_too() -> None:
     assert holder(scene) == "ast-technique"
 
 
-def test_whoever_holds_a_duty_of_the_organisation_may_plan_but_not_speak_for_the_directory() -> (
-    None
-):
+def test_on_call_planners_may_plan_but_not_replace_the_directory() -> None:
     scene = Scene()
     assert isinstance(scene.command(override(role="coordinateur_pca"), 0), CommandApplied)
     no = scene.command(NoteReachability(people=(), author="coord-pca", role="coordinateur_pca"), 0)
@@ -97,7 +95,7 @@ def test_whoever_holds_a_duty_of_the_organisation_may_plan_but_not_speak_for_the
     assert no.code == "role_not_allowed"
 
 
-def test_the_author_of_a_second_override_is_told_that_it_covers_another() -> None:
+def test_the_author_of_a_second_override_learns_that_it_covers_another() -> None:
     scene = Scene()
     scene.command(override("cel-si", 0, 60), 0)
     done = scene.command(override("cel-rh", 30, 90), 0)
@@ -126,7 +124,7 @@ def test_the_author_of_a_second_override_is_told_that_it_covers_another() -> Non
         (imported("inconnu"), 404, "person_not_found"),
     ],
 )
-def test_what_cannot_be_decided_is_refused_by_name(command: Any, status: int, code: str) -> None:
+def test_an_impossible_decision_is_refused_by_name(command: Any, status: int, code: str) -> None:
     scene = Scene()
     no = scene.command(command, 0)
     assert isinstance(no, CommandRefused)
@@ -169,7 +167,7 @@ def test_importing_a_calendar_again_replaces_it() -> None:
     assert sorted(d.state for d in scene.state.duties.values()) == ["in_force", "replaced"]
 
 
-def test_a_call_goes_to_whoever_stands_there_when_the_wave_fires_and_stays_theirs() -> None:
+def test_a_call_goes_to_the_person_on_call_at_the_wave_and_stays_theirs() -> None:
     scene = Scene()
     scene.command(override("cel-si", -1, 5), 0)
     scene.report(1, "closure", "pmi-04", severity=2)
@@ -202,7 +200,7 @@ def test_quiet_channels_are_tried_last() -> None:
     assert call.channels == ("sms", "app")
 
 
-def test_quiet_hours_until_midnight_may_be_written_as_24_00_and_nobody_is_lost_by_them() -> None:
+def test_quiet_hours_until_midnight_may_be_written_as_24_00_without_losing_calls() -> None:
     scene = Scene()
     quiet = Reach(channel=Channel.APP, verified_at=1, quiet=(540, 1440))
     heard = Reach(channel=Channel.SMS, verified_at=1)
@@ -217,7 +215,7 @@ def test_quiet_hours_until_midnight_may_be_written_as_24_00_and_nobody_is_lost_b
     assert call.channels == ("sms", "app")
 
 
-def test_a_channel_that_was_never_verified_is_tried_last_but_tried() -> None:
+def test_an_unverified_channel_is_tried_last() -> None:
     scene = Scene()
     points = (Reach(channel=Channel.APP), Reach(channel=Channel.SMS, verified_at=START))
     scene.command(
@@ -229,7 +227,7 @@ def test_a_channel_that_was_never_verified_is_tried_last_but_tried() -> None:
     ).channels == ("sms", "app")
 
 
-def test_what_the_directory_said_before_leaves_no_trace() -> None:
+def test_former_directory_entries_leave_no_trace() -> None:
     scene = Scene()
     told = NoteReachability(
         people=(ReachRow(id="cel-si", points=(Reach(channel=Channel.SMS, verified_at=START),)),),
@@ -266,7 +264,7 @@ def drills(scene: Scene) -> list[Any]:
     return [f.row for f in scene.named(LaddersDrilled)]
 
 
-def test_the_drill_is_made_once_a_month_from_its_day_on_and_calls_nobody() -> None:
+def test_the_drill_runs_once_a_month_from_its_day_on_without_calls() -> None:
     scene = live()
     for day in range(34):
         scene.step(day * 24 * 60 + 30)
@@ -278,7 +276,7 @@ def test_the_drill_is_made_once_a_month_from_its_day_on_and_calls_nobody() -> No
     assert scene.named(NotificationPlanned) == []
 
 
-def test_a_drill_by_hand_is_made_at_once_calls_nobody_and_counts_for_the_month() -> None:
+def test_a_drill_by_hand_runs_at_once_without_calls_and_counts_for_the_month() -> None:
     scene = live()
     scene.step(1)
     answer = scene.command(DrillLadders(**AUTHOR), 7)
@@ -292,7 +290,7 @@ def test_a_drill_by_hand_is_made_at_once_calls_nobody_and_counts_for_the_month()
     assert len(drills(scene)) == made, "the month has had its test"
 
 
-def test_a_month_slept_through_has_no_drill_and_the_next_one_does() -> None:
+def test_a_missed_month_has_no_drill_and_the_next_one_does() -> None:
     scene = live()
     scene.step(30)
     scene.step(61 * 24 * 60)
@@ -307,7 +305,7 @@ def test_a_simulated_realm_proves_nothing_by_itself() -> None:
     assert scene.service.next_due(scene.realm) is None
 
 
-def test_a_hole_within_48_hours_is_told_once_and_becomes_a_task_of_its_owner() -> None:
+def test_a_gap_within_48_hours_is_sent_once_and_becomes_a_task_of_its_owner() -> None:
     scene = live()
     scene.command(override(None, 24 * 60, 36 * 60), 1)
     scene.step(2)
@@ -332,7 +330,7 @@ def test_a_hole_within_48_hours_is_told_once_and_becomes_a_task_of_its_owner() -
     assert len(scene.named(NotificationPlanned)) == 2, "the next morning says nothing new"
 
 
-def test_a_filled_hole_ends_its_task() -> None:
+def test_a_filled_gap_ends_its_task() -> None:
     scene = live()
     gap = scene.command(override(None, 24 * 60, 36 * 60), 1)
     scene.step(2)
@@ -345,7 +343,7 @@ def test_a_filled_hole_ends_its_task() -> None:
     assert proofs(scene)[-1].holes == ()
 
 
-def test_a_hole_of_a_site_goes_to_the_director_of_its_pole() -> None:
+def test_a_gap_of_a_site_goes_to_the_director_of_its_pole() -> None:
     scene = live()
     scene.command(override(None, 10, 600, role_on_call="responsable_site", scope="pmi-04"), 1)
     scene.step(2)
@@ -358,7 +356,7 @@ def test_a_hole_of_a_site_goes_to_the_director_of_its_pole() -> None:
     )
 
 
-def test_a_hole_far_ahead_waits_until_it_is_48_hours_away() -> None:
+def test_a_distant_gap_waits_until_48_hours_before() -> None:
     scene = live()
     scene.command(override(None, 5 * 24 * 60, 6 * 24 * 60), 1)
     scene.step(2)
@@ -372,7 +370,7 @@ def test_a_hole_far_ahead_waits_until_it_is_48_hours_away() -> None:
     }, "Monday's digest, then the alert"
 
 
-def test_ninety_days_without_a_word_everybody_is_unproven_and_one_message_says_so() -> None:
+def test_ninety_days_without_an_answer_unprove_all_people_in_one_message() -> None:
     scene = live()
     scene.step(1)
     scene.step(91 * 24 * 60)
@@ -428,7 +426,7 @@ def test_a_territory_without_rules_about_readiness_proves_nothing() -> None:
     assert len(proofs(scene)) == before
 
 
-def test_a_deputy_place_can_be_overridden_too() -> None:
+def test_a_deputy_role_can_be_overridden_too() -> None:
     scene = Scene()
     scene.command(override("cel-rh", place=Place.DEPUTY), 0)
     assert scene.state.rota.pair(TECHNIQUE, None, scene.at(1)).deputy == "cel-rh"
@@ -438,7 +436,7 @@ def test_a_deputy_place_can_be_overridden_too() -> None:
 
 
 def ladder(*people: ReachRow, realm: str = "92") -> tuple[Scene, str]:
-    """A site incident that calls its manager and the technician, whose ways are told first; its ladder."""
+    """Return an escalation that calls the manager and the technician."""
     scene = Scene(realm=realm, check=True)
     scene.command(NoteReachability(people=people, author="system:directory", role="admin"), 0)
     scene.report(1, "closure", "pmi-04", severity=2)
@@ -482,7 +480,7 @@ def test_an_answer_renews_the_proof_of_the_channel_it_came_by_once_a_day() -> No
     )
 
 
-def test_an_answer_renews_what_only_the_reference_data_say() -> None:
+def test_an_answer_renews_a_channel_known_only_from_the_reference_data() -> None:
     scene, _ = ladder()
     answered(scene, "ast-technique", 60 * 30, Channel.SMS)
     told = {r.channel: r.verified_at for r in scene.state.reach["ast-technique"].points}
@@ -499,7 +497,7 @@ def test_an_answer_in_an_exercise_or_by_no_channel_proves_nothing() -> None:
     assert scene.state.reach["ast-technique"].points[0].verified_at == 1
 
 
-def test_a_ladder_goes_on_at_once_when_a_person_whom_it_waits_for_is_erased() -> None:
+def test_erasing_an_awaited_person_continues_the_escalation_at_once() -> None:
     scene, id = ladder(
         reach("rs-pmi-04", "sms"), reach("ast-technique", "sms"), reach("ast-technique-s", "sms")
     )
@@ -530,9 +528,7 @@ def test_a_ladder_goes_on_at_once_when_a_person_whom_it_waits_for_is_erased() ->
     assert scene.state.escalations[id].state == "running"
 
 
-def test_without_a_deputy_the_next_rung_is_called_at_once_and_an_answer_that_was_given_stands() -> (
-    None
-):
+def test_erasing_without_a_deputy_calls_the_next_step_and_keeps_given_answers() -> None:
     scene, _ = ladder(reach("rs-pmi-04", "sms"))
     scene.command(
         NoteReachability(

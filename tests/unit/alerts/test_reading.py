@@ -1,4 +1,4 @@
-"""The cell reads a report once, sees what confirming it would do, and sends a site an instruction."""
+"""The cell reads a report once, previews its confirmation and sends a site an instruction."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_site_manager_does_not_read_for_the_cell(scene: Scene) -> None:
     assert answer.status == 403
 
 
-def test_the_look_ahead_tells_what_confirming_then_does_and_records_nothing(scene: Scene) -> None:
+def test_the_look_ahead_matches_the_confirmation_and_records_nothing(scene: Scene) -> None:
     scene.report(0, "gas_leak", "cen-1", severity=5, certainty=Certainty.RUMOUR, id="rep-1")
     before = scene.state
     looked = scene.feed(PreviewConfirmation(**BY, report="rep-1"), at=scene.at(2))
@@ -91,7 +91,7 @@ def test_the_look_ahead_tells_what_confirming_then_does_and_records_nothing(scen
     assert told["plans_count"] == len(new) > 0
 
 
-def test_the_look_ahead_is_refused_for_what_is_confirmed_already(scene: Scene) -> None:
+def test_the_look_ahead_is_refused_for_a_confirmed_report(scene: Scene) -> None:
     scene.report(0, "outage_power", COLLEGE, id="rep-1")
     answer = scene.feed(PreviewConfirmation(**BY, report="rep-1"), at=scene.at(2))[-1]
     assert isinstance(answer, CommandRefused)
@@ -168,7 +168,7 @@ def test_planned_works_do_not_withhold_an_instruction(scene: Scene) -> None:
         ({"report": "x"}, "report_not_found"),
     ],
 )
-def test_an_instruction_about_what_nobody_knows_is_refused(
+def test_an_instruction_about_an_unknown_object_is_refused(
     scene: Scene, given: dict[str, str], code: str
 ) -> None:
     values = {"site": COLLEGE, "text_id": "text-1"} | given
@@ -177,7 +177,7 @@ def test_an_instruction_about_what_nobody_knows_is_refused(
     assert (answer.status, answer.code) == (404, code)
 
 
-def test_a_trigger_that_holds_tells_its_value_when_it_moves_and_only_then(scene: Scene) -> None:
+def test_a_holding_trigger_publishes_its_value_only_when_it_changes(scene: Scene) -> None:
     """The plan was proposed at two sites; twelve are hit an hour later."""
     hit = ["clg-0921243B", "clg-0921786S", "clg-0921507N", "clg-0921868F"]
     for n, site in enumerate(hit[:3]):

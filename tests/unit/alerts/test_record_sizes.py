@@ -1,4 +1,4 @@
-"""The log grows with what happens, not with what stands: what one input writes does not depend on the reports before it."""
+"""The log grows with events, not with state: an input writes the same after many reports."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DIGITS = 40
 
 
 def _standing(count: int) -> Scene:
-    """A site of which so many reports by three sources tell one cause."""
+    """Report one cause of a site many times, by three sources."""
     scene = Scene()
     for n in range(count):
         scene.report(
@@ -43,7 +43,7 @@ def _standing(count: int) -> Scene:
 
 
 def _written(scene: Scene) -> dict[str, int]:
-    """Bytes that the newest input made: on the log, on public topics, on the inputs of other services."""
+    """Return the bytes of the newest input on log, public topics and other inputs."""
     stored = scene.service.log.of(scene.realm)[-1]
     sizes = [(fact, len(orjson.dumps(fact.data))) for fact in stored.transaction.facts]
     public = sum(size for fact, size in sizes if list_public_topics(fact.name))
@@ -82,7 +82,7 @@ def _reopened(scene: Scene) -> None:
 
 
 def _nearly_all_withdrawn(scene: Scene) -> None:
-    """What is dated after the Cancel stays: few of many."""
+    """Withdraw all reports but the few dated after the Cancel."""
     scene.report(0.95, "outage_power", SITE, occurred=0.9, severity=2, id="rep-late1")
     scene.report(
         1,
@@ -99,7 +99,7 @@ def _nearly_all_withdrawn(scene: Scene) -> None:
 @pytest.mark.parametrize(
     "said", [_one_more, _graver, _new_source, _withdrawn, _reopened, _nearly_all_withdrawn]
 )
-def test_what_an_input_writes_is_as_large_with_many_reports_as_with_ten(
+def test_an_input_writes_as_much_with_many_reports_as_with_ten(
     said: Callable[[Scene], None],
 ) -> None:
     few, many = _standing(10), _standing(400)
@@ -109,7 +109,7 @@ def test_what_an_input_writes_is_as_large_with_many_reports_as_with_ten(
     assert all(abs(now[topic] - size) < DIGITS for topic, size in before.items()), (before, now)
 
 
-def test_a_cause_of_thousands_of_reports_is_told_in_records_of_one_size() -> None:
+def test_a_cause_of_thousands_of_reports_keeps_its_records_of_one_size() -> None:
     """Beyond the reports that a cause names each record tells of the one that it no longer names, too."""
     scene, sizes = _standing(0), list[int]()
     for n in range(2 * KEPT_REPORTS):
@@ -120,7 +120,7 @@ def test_a_cause_of_thousands_of_reports_is_told_in_records_of_one_size() -> Non
     assert max(sizes[10:]) < 4096
 
 
-def test_one_more_report_on_what_stands_tells_neither_site_nor_incident_anew() -> None:
+def test_one_more_report_on_a_cause_repeats_neither_site_nor_incident() -> None:
     scene = _standing(10)
     site, incident = scene.site(SITE), scene.incident_of("rep-00000")
     status, changed = len(scene.named(SiteStatusChanged)), len(scene.named(IncidentChanged))
@@ -142,7 +142,7 @@ def test_one_more_report_on_what_stands_tells_neither_site_nor_incident_anew() -
     )
 
 
-def test_a_status_that_changes_is_told_once_more() -> None:
+def test_a_changed_status_is_written_once() -> None:
     scene = _standing(10)
     status = len(scene.named(SiteStatusChanged))
     _graver(scene)
@@ -157,7 +157,7 @@ ids = st.lists(st.sampled_from("abcdefghij"), unique=True).map(tuple)
 
 
 @given(ids, ids)
-def test_a_change_between_two_lists_makes_one_of_the_other(
+def test_a_change_between_two_lists_turns_one_into_the_other(
     before: tuple[str, ...], after: tuple[str, ...]
 ) -> None:
     moved = Members.between(before, after)
@@ -166,7 +166,7 @@ def test_a_change_between_two_lists_makes_one_of_the_other(
 
 
 def _whole(fact: Any, after: State) -> Any:
-    """The fact as it was written before changes were: the whole value."""
+    """Return the fact in its earlier form, with the whole value."""
     match fact:
         case CauseChanged(cause=cause):
             return CauseChanged(
@@ -187,7 +187,7 @@ def _uncounted(cause: Cause) -> Cause:
 @given(
     st.lists(st.tuples(reports(), st.integers(0, 30), st.integers(0, 200)), min_size=1, max_size=10)
 )
-def test_changes_fold_to_what_whole_values_fold_to(
+def test_changes_fold_like_whole_values(
     history: list[tuple[dict[str, Any], int, int]],
 ) -> None:
     scene = Scene()

@@ -1,4 +1,7 @@
-"""Changes of the reference data (D63): a proposal, a second person, an effective date; what runs keeps its version."""
+"""Changes of the reference data need a proposal, a second person and an effective date (D63).
+
+Running escalations keep their version.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ def scene() -> Scene:
 
 
 def _version(desks: int = 7, site: str = COLLEGE) -> tuple[SectionData, ...]:
-    """A version in which one site has other desks."""
+    """Return a version with other desks for one site."""
 
     def one(section: SectionData) -> SectionData:
         if not isinstance(section, Sites):
@@ -64,7 +67,7 @@ def _version(desks: int = 7, site: str = COLLEGE) -> tuple[SectionData, ...]:
 
 
 def _slower() -> tuple[SectionData, ...]:
-    """A version whose ladders leave an hour for an answer."""
+    """Return a version with escalations that leave an hour for an answer."""
 
     def one(section: SectionData) -> SectionData:
         if not isinstance(section, EscalationPolicy):
@@ -124,7 +127,10 @@ def _approve(scene: Scene, change: str, minute: float, **values: Any) -> None:
 
 
 def _step(scene: Scene, minute: float) -> None:
-    """Until nothing is due any more: a Transaction holds some 160 kB of deadlines, the rest fires with the next input."""
+    """Advance until nothing is due.
+
+    A Transaction holds some 160 kB of deadlines, the rest fires with the next input.
+    """
     scene.step(minute)
     while (first := scene.state.agenda.first()) is not None and first.due <= scene.at(minute):
         scene.step(minute)
@@ -161,7 +167,7 @@ def _published(scene: Scene, reference: str) -> list[ReferencePublished]:
 # ── a proposal, a second person, an effective date ─────────────────────────────────────────────────────────────────
 
 
-def test_a_change_comes_into_force_at_its_time_after_a_second_person_approved_it(
+def test_a_change_enters_into_force_at_its_time_after_a_second_approval(
     scene: Scene,
 ) -> None:
     sections = _version()
@@ -210,7 +216,7 @@ def test_a_change_comes_into_force_at_its_time_after_a_second_person_approved_it
 
 
 @pytest.mark.parametrize("effective", [None, -90], ids=["no_time", "time_that_is_over"])
-def test_without_a_time_to_come_it_is_in_force_at_its_approval(
+def test_a_change_without_a_future_time_enters_into_force_at_its_approval(
     scene: Scene, effective: float | None
 ) -> None:
     change = _propose(scene, effective_at=None if effective is None else scene.at(effective))
@@ -219,7 +225,7 @@ def test_without_a_time_to_come_it_is_in_force_at_its_approval(
     assert _row(scene, change).in_force_at == scene.at(10)
 
 
-def test_a_time_that_passes_before_the_approval_makes_it_hold_at_once(scene: Scene) -> None:
+def test_a_change_approved_after_its_time_holds_at_once(scene: Scene) -> None:
     change = _propose(scene, effective_at=scene.at(5))
     _step(scene, 30)
     assert _row(scene, change).state is ChangeState.PROPOSED
@@ -234,7 +240,7 @@ def test_a_time_that_passes_before_the_approval_makes_it_hold_at_once(scene: Sce
     ids=["proposer", "program"],
 )
 @pytest.mark.parametrize("kind", [ApproveReference, DeclineReference], ids=["approve", "decline"])
-def test_the_second_person_is_another_person(
+def test_proposers_cannot_approve_their_own_change(
     scene: Scene, kind: Any, author: str, code: str
 ) -> None:
     change = _propose(scene)
@@ -270,7 +276,7 @@ def test_a_second_person_declines_with_a_reason(scene: Scene) -> None:
     )
 
 
-def test_only_its_proposer_withdraws_what_nobody_decided_yet(scene: Scene) -> None:
+def test_only_the_proposer_withdraws_an_undecided_change(scene: Scene) -> None:
     change = _propose(scene)
     others = WithdrawReference(author="bea", role="director", change=change, reason="text:no")
     assert _refusal(scene, others, 1) == (409, "proposer_only")
@@ -283,7 +289,7 @@ def test_only_its_proposer_withdraws_what_nobody_decided_yet(scene: Scene) -> No
     assert _refusal(scene, others, 2) == (409, "change_decided")
 
 
-def test_anybody_who_may_decide_withdraws_what_is_approved_before_its_time(scene: Scene) -> None:
+def test_every_entitled_person_withdraws_an_approved_change_before_its_time(scene: Scene) -> None:
     change = _propose(scene, effective_at=scene.at(60))
     _approve(scene, change, 1)
     program = WithdrawReference(author="system:x", role="system", change=change, reason="text:no")
@@ -299,7 +305,7 @@ def test_anybody_who_may_decide_withdraws_what_is_approved_before_its_time(scene
     assert _row(scene, change).state is ChangeState.WITHDRAWN
 
 
-def test_who_decides_on_an_older_look_is_told(scene: Scene) -> None:
+def test_a_decision_on_an_older_version_is_refused(scene: Scene) -> None:
     change = _propose(scene, effective_at=scene.at(60))
     _approve(scene, change, 1, expected=0)
     late = WithdrawReference(
@@ -309,7 +315,9 @@ def test_who_decides_on_an_older_look_is_told(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("role", ["cell", "technician", "observer", "source"])
-def test_who_may_not_decide_about_reference_data_is_refused(scene: Scene, role: str) -> None:
+def test_a_person_without_the_right_to_change_reference_data_is_refused(
+    scene: Scene, role: str
+) -> None:
     change = _propose(scene)
     assert _refusal(scene, ApproveReference(author="bea", role=role, change=change), 1) == (
         403,
@@ -336,7 +344,7 @@ def test_the_version_in_force_is_no_change(scene: Scene) -> None:
     )
 
 
-def test_what_is_proposed_is_not_proposed_again_nor_altered(scene: Scene) -> None:
+def test_a_proposal_is_neither_repeated_nor_altered(scene: Scene) -> None:
     sections = _version()
     change = _propose(scene, sections)
     kept = scene.state.drafted
@@ -363,7 +371,7 @@ def test_a_proposal_without_a_reason_is_refused(scene: Scene) -> None:
     )
 
 
-def test_rules_that_the_decider_cannot_read_are_not_proposed(scene: Scene) -> None:
+def test_unreadable_rules_are_not_proposed(scene: Scene) -> None:
     def one(section: SectionData) -> SectionData:
         if not isinstance(section, EscalationPolicy):
             return section
@@ -460,7 +468,7 @@ def test_a_change_does_not_begin_in_the_middle_of_a_load(scene: Scene) -> None:
     assert not _published(scene, _row(scene, change).reference)
 
 
-def test_a_load_ends_a_change_of_which_a_part_is_published(scene: Scene) -> None:
+def test_a_load_ends_a_partly_published_change(scene: Scene) -> None:
     """A Transaction holds some 160 kB of deadlines: an input may come between two sections."""
     change = _propose(scene)
     _approve(scene, change, 10)
@@ -480,7 +488,7 @@ def test_a_load_ends_a_change_of_which_a_part_is_published(scene: Scene) -> None
     ), "nothing of it is in the version that was loaded"
 
 
-def test_what_is_coming_into_force_is_not_withdrawn(scene: Scene) -> None:
+def test_a_change_entering_into_force_is_not_withdrawn(scene: Scene) -> None:
     change = _propose(scene)
     _approve(scene, change, 10)
     late = WithdrawReference(author="ana", role="coordinator", change=change, reason="text:no")
@@ -493,7 +501,7 @@ def test_what_is_coming_into_force_is_not_withdrawn(scene: Scene) -> None:
 # ── what runs ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_running_ladder_keeps_its_version_until_it_is_applied_again(scene: Scene) -> None:
+def test_a_running_escalation_keeps_its_version_until_applied_again(scene: Scene) -> None:
     report = scene.report(0, "outage_power", COLLEGE, severity=4)
     incident = scene.incident_of(report).id
     ladder = scene.state.escalations[scene.state.ladders[incident]]
@@ -511,7 +519,10 @@ def test_a_running_ladder_keeps_its_version_until_it_is_applied_again(scene: Sce
 
 
 def test_sites_are_judged_again_under_the_new_version_in_batches() -> None:
-    """A generator that the new version knows of holds a site that lost its power; more sites than one deadline judges."""
+    """The new version gives a generator to a site without power.
+
+    The sites exceed one deadline's batch.
+    """
     scene = Scene()
     plain = [s.id for s in territory().sites if not s.generator and s.kind == "college"][:30]
     for n, site in enumerate(plain):
@@ -543,7 +554,7 @@ def test_sites_are_judged_again_under_the_new_version_in_batches() -> None:
     assert not scene.named(DeadlineFailed)
 
 
-def test_its_steps_are_kept_over_a_restart(scene: Scene) -> None:
+def test_the_steps_of_a_change_survive_a_restart(scene: Scene) -> None:
     change = _propose(scene, effective_at=scene.at(60))
     _approve(scene, change, 1)
     decider = AlertsDecider()
@@ -552,7 +563,7 @@ def test_its_steps_are_kept_over_a_restart(scene: Scene) -> None:
     assert loaded.agenda.due == scene.state.agenda.due
 
 
-def test_what_is_over_is_forgotten_and_what_is_open_is_not(scene: Scene) -> None:
+def test_ended_changes_are_forgotten_and_open_ones_are_not(scene: Scene) -> None:
     waiting, declined = _propose(scene), _propose(scene, _version(8))
     scene.command(
         DeclineReference(author="bea", role="director", change=declined, reason="text:no"), 1

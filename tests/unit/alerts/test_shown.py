@@ -1,4 +1,4 @@
-"""What a cause shows by itself is looked at once, and again when it is another."""
+"""The own effect of a cause is evaluated once per version of the cause."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def cause(id: str = "c1", loss_pct: float = 100.0, at: str = SITE.id) -> Cause:
     )
 
 
-def test_the_same_cause_is_not_looked_at_again() -> None:
+def test_an_unchanged_cause_is_not_evaluated_again() -> None:
     causes, one = CauseImpactCache([]), cause()
     assert causes.of("92", SITE.id, SITE, [one])[0] is causes.of("92", SITE.id, SITE, [one])[0]
 
 
-def test_a_changed_cause_is_and_the_others_beside_it_are_not() -> None:
+def test_only_the_changed_cause_is_evaluated_again() -> None:
     causes, one, other = CauseImpactCache([]), cause(), cause("c2")
     before = causes.of("92", SITE.id, SITE, [one, other])
     after = causes.of("92", SITE.id, SITE, [copy_with(one, {"loss_pct": 20.0}), other])
@@ -43,7 +43,7 @@ def test_a_changed_cause_is_and_the_others_beside_it_are_not() -> None:
     assert after[1] is before[1]
 
 
-def test_causes_of_one_id_in_two_realms_show_what_each_is() -> None:
+def test_causes_of_one_id_in_two_realms_keep_their_own_values() -> None:
     causes = CauseImpactCache([])
     for loss in (100.0, 20.0, 100.0):
         assert (
@@ -64,7 +64,7 @@ def test_a_version_with_another_rule_of_presence_counts_by_its_own() -> None:
     assert "staff:100.0" in other.of("92", SITE.id, SITE, [short])[0].marks
 
 
-def test_only_so_many_sites_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_remembered_sites_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(site_impact, "_CACHED_SITES", 2)
     causes, one = CauseImpactCache([]), cause()
     first = causes.of("92", "a", SITE, [one])[0]

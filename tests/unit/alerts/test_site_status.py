@@ -1,4 +1,4 @@
-"""From type to site status: the table of §3, precedence, generators, reopening, overdue causes, silence (D14–D20)."""
+"""Site status follows types, precedence, generators and silent sites (D14–D20)."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_table_of_types(
         ("supplier:linge", 100, 0),
     ],
 )
-def test_a_supplier_that_a_site_misses_takes_from_its_meals(
+def test_a_missing_supplier_reduces_the_meals_of_a_site(
     scene: Scene, supplier: str | None, lost: float | None, meals: float
 ) -> None:
     kitchen = next(s.kitchen for s in territory().sites if s.id == COLLEGE)
@@ -100,7 +100,7 @@ def test_losses_are_not_added_and_one_lift_reopens_nothing_else(scene: Scene) ->
     assert (scene.status(PMI), scene.site(PMI).capacity_pct) == ("degraded", 40)
 
 
-def test_a_site_says_when_what_ended_there_had_ended_though_it_shows_the_same(scene: Scene) -> None:
+def test_a_site_gives_the_end_of_its_cause_with_an_unchanged_status(scene: Scene) -> None:
     """D42, D7: clocks stop when it was over, not when that was told."""
     scene.report(0, "outage_heating", PMI, capacity_lost_pct=10.0)
     scene.report(1, "outage_water", PMI, capacity_lost_pct=100.0)
@@ -129,7 +129,7 @@ def test_only_a_later_closure_turns_evacuated_to_closed(scene: Scene) -> None:
     assert scene.status(PMI) == "evacuated"
 
 
-def test_a_site_that_was_shut_before_the_fire_is_closed_once_that_is_said_again(
+def test_a_site_shut_before_the_fire_is_closed_when_that_is_repeated(
     scene: Scene,
 ) -> None:
     scene.report(0, "closure", PMI)
@@ -153,7 +153,7 @@ def test_a_reopening_without_lifts_lifts_the_only_type_or_asks(scene: Scene) -> 
 
 
 @pytest.mark.parametrize("site", [COLLEGE, None])
-def test_nobody_is_asked_any_more_what_a_reopening_lifted_when_nothing_is_left_of_it(
+def test_an_exhausted_reopening_no_longer_asks_for_its_types(
     scene: Scene, site: str | None
 ) -> None:
     """The task of two causes outlived both."""
@@ -181,7 +181,7 @@ def test_nobody_is_asked_any_more_what_a_reopening_lifted_when_nothing_is_left_o
     assert scene.state.tasks[task.id].state == "void"
 
 
-def test_a_reopening_without_lifts_is_not_about_what_is_only_announced(scene: Scene) -> None:
+def test_a_reopening_without_lifts_ignores_announced_causes(scene: Scene) -> None:
     scene.report(
         0, "closure", COLLEGE, effective=(Window(start=scene.at(5000), end=scene.at(6000)),)
     )
@@ -194,8 +194,11 @@ def test_a_reopening_without_lifts_is_not_about_what_is_only_announced(scene: Sc
     assert scene.status(COLLEGE) == "closed"
 
 
-def test_a_reopening_that_is_announced_lifts_nothing_yet(scene: Scene) -> None:
-    """D9, D17: the site was open at once. It is expected to open then, and somebody is asked when nobody says that it has."""
+def test_an_announced_reopening_lifts_nothing_yet(scene: Scene) -> None:
+    """D9, D17: the site was open at once.
+
+    It is expected to open then, and an unconfirmed opening asks a person.
+    """
     scene.report(0, "closure", COLLEGE)
     monday = (Window(start=scene.at(600), end=None),)
     scene.report(10, "reopening", COLLEGE, lifts=(EventType.CLOSURE,), effective=monday, severity=1)
@@ -231,7 +234,7 @@ def test_a_reopening_that_is_announced_lifts_nothing_yet(scene: Scene) -> None:
         ),
     ],
 )
-def test_a_return_that_is_announced_takes_nothing_back_yet(
+def test_an_announced_return_withdraws_nothing_yet(
     scene: Scene, down: dict[str, Any], up: dict[str, Any], flag: str
 ) -> None:
     """D9: a kitchen that was down served all its meals until the day on which it would begin again."""
@@ -253,7 +256,7 @@ def test_a_return_that_is_announced_takes_nothing_back_yet(
     assert len(scene.state.placeless) == (down["type"] != "transport_disruption")
 
 
-def test_desks_that_stay_shut_are_a_partial_closure(scene: Scene) -> None:
+def test_desks_still_shut_are_a_partial_closure(scene: Scene) -> None:
     scene.report(1, "fire", "cen-1", severity=5)
     desks = Measure(
         name="desks_available", value=820.0, value_of=1569.0, unit="count", scope="site"
@@ -269,7 +272,7 @@ def test_desks_that_stay_shut_are_a_partial_closure(scene: Scene) -> None:
     assert scene.status("cen-1") == "normal"
 
 
-def test_the_total_of_the_desks_is_that_of_the_site_when_nobody_says_another(scene: Scene) -> None:
+def test_the_default_total_of_desks_is_that_of_the_site(scene: Scene) -> None:
     scene.report(1, "fire", "cen-2", severity=4)
     desks = Measure(name="desks_available", value=90.0, unit="count", scope="site")
     scene.report(60, "reopening", "cen-2", lifts=(EventType.FIRE,), severity=1, measure=desks)
@@ -327,7 +330,7 @@ def _unknown(scene: Scene) -> set[str]:
     return {i for i, row in scene.state.sites.items() if row.status == "unknown"}
 
 
-def test_silence_in_the_operators_zone_is_unknown_after_thirty_minutes(scene: Scene) -> None:
+def test_a_silent_site_in_the_operators_zone_is_unknown_after_thirty_minutes(scene: Scene) -> None:
     scene.report(0, "info", "par-05", severity=1)
     _cut(scene)
     scene.report(20, "info", PMI, severity=1)
@@ -353,7 +356,7 @@ def test_silence_in_the_operators_zone_is_unknown_after_thirty_minutes(scene: Sc
 
 
 @pytest.mark.parametrize("by_person", [True, False])
-def test_the_silence_in_the_zone_of_an_incident_that_is_opened_again_is_judged(
+def test_silent_sites_in_the_zone_of_a_reopened_incident_are_judged(
     scene: Scene, by_person: bool
 ) -> None:
     incident = scene.incident_of(_cut(scene)).id
@@ -382,8 +385,11 @@ def test_the_silence_in_the_zone_of_an_incident_that_is_opened_again_is_judged(
     assert _unknown(scene) == {s.id for s in territory().sites if s.commune == "92050"} - spoke
 
 
-def test_a_late_word_on_a_closed_incident_makes_no_silent_site_unknown(scene: Scene) -> None:
-    """D18: the zone is that of an open incident; after the crisis the whole commune became unknown, with a task each."""
+def test_a_late_report_on_a_closed_incident_makes_no_silent_site_unknown(scene: Scene) -> None:
+    """D18: only open incidents have a zone.
+
+    After the crisis the whole commune became unknown, with a task per site.
+    """
     first = scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
     for site in (PMI, "pmi-05"):
         scene.report(60, "reopening", site, lifts=(EventType.OUTAGE_POWER,), severity=1)
@@ -398,8 +404,11 @@ def test_a_late_word_on_a_closed_incident_makes_no_silent_site_unknown(scene: Sc
     assert "pmi-06" in _unknown(scene), "the zone is known when it is opened again"
 
 
-def test_a_cut_that_a_flood_has_taken_in_has_its_zone_and_its_all_clear(scene: Scene) -> None:
-    """D18, D20, D22: no site was asked about, and after the operator's all-clear its word stayed open and its customers cut."""
+def test_a_cut_absorbed_by_a_flood_keeps_its_zone_and_its_all_clear(scene: Scene) -> None:
+    """D18, D20, D22: no site was asked.
+
+    After the operator's all-clear its report stayed open and its customers stayed cut.
+    """
     plain = next(c.insee for c in scene.state.territory.communes.values() if c.seine_flood_plan)
     here = [s.id for s in territory().sites if s.commune == plain]
     scene.report(0, "weather_alert", source="vigicrues", phenomenon="crues", colour="orange")
@@ -428,7 +437,7 @@ def test_a_cut_that_a_flood_has_taken_in_has_its_zone_and_its_all_clear(scene: S
     assert scene.site(here[0]).causes, "its cause stays open until someone speaks"
 
 
-def test_a_doubt_that_is_denied_is_no_word_of_a_silent_site(scene: Scene) -> None:
+def test_a_denied_unconfirmed_report_is_no_news_of_a_silent_site(scene: Scene) -> None:
     _cut(scene)
     doubt = scene.report(10, "outage_power", PMI, certainty=Certainty.UNCONFIRMED, source="voisin")
     assert scene.status(PMI) == "unknown"
@@ -459,7 +468,7 @@ def test_a_small_cut_has_no_zone_until_two_sites_of_a_commune_report(scene: Scen
 def test_only_the_order_itself_makes_the_zone_of_a_water_incident(
     scene: Scene, said: dict[str, str]
 ) -> None:
-    """That the water of another commune is fit to drink made its silent sites unknown."""
+    """Drinkable water in another commune made its silent sites unknown."""
     order = scene.report(
         0,
         "outage_water",
@@ -481,7 +490,7 @@ def test_only_the_order_itself_makes_the_zone_of_a_water_incident(
     assert {s.commune for s in territory().sites if s.id in _unknown(scene)} <= {"92050"}
 
 
-def test_an_unknown_site_that_was_evacuated_shows_the_graver(scene: Scene) -> None:
+def test_an_unknown_evacuated_site_shows_the_graver_status(scene: Scene) -> None:
     scene.report(-20, "evacuation", "pmi-06", severity=4)
     _cut(scene)
     scene.step(36)
@@ -498,7 +507,7 @@ def test_a_silent_site_stays_closed_by_an_outage_of_its_own(scene: Scene) -> Non
     assert scene.status(PMI) == "closed"
 
 
-def test_a_word_of_before_that_is_confirmed_now_does_not_end_the_silence(scene: Scene) -> None:
+def test_a_late_confirmation_of_an_earlier_report_keeps_a_site_silent(scene: Scene) -> None:
     before = scene.report(
         -200, "sanitary_alert", PMI, certainty=Certainty.UNCONFIRMED, source="voisin", severity=2
     )
@@ -518,7 +527,7 @@ def test_a_word_of_before_that_is_confirmed_now_does_not_end_the_silence(scene: 
 
 
 @pytest.mark.parametrize(("recorded", "status"), [(99, "unknown"), (101, "closed")])
-def test_of_the_words_after_the_all_clear_only_those_end_its_silence(
+def test_only_reports_after_the_all_clear_end_its_silent_site(
     scene: Scene, recorded: float, status: str
 ) -> None:
     scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
@@ -542,7 +551,7 @@ def test_of_the_words_after_the_all_clear_only_those_end_its_silence(
     assert scene.status(PMI) == status
 
 
-def test_after_the_all_clear_silence_is_unknown_and_the_causes_stay(scene: Scene) -> None:
+def test_after_the_all_clear_a_silent_site_is_unknown_and_its_causes_stay(scene: Scene) -> None:
     scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
     scene.report(0, "outage_power", "pmi-05", capacity_lost_pct=100)
     _cut(scene)
@@ -557,7 +566,7 @@ def test_after_the_all_clear_silence_is_unknown_and_the_causes_stay(scene: Scene
     assert scene.status(PMI) == "normal"
 
 
-def test_an_all_clear_that_is_repeated_postpones_nothing(scene: Scene) -> None:
+def test_a_repeated_all_clear_postpones_nothing(scene: Scene) -> None:
     scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
     _cut_of(scene, 1, 30_000)
     for minute in (100, 130, 159):
@@ -566,7 +575,7 @@ def test_an_all_clear_that_is_repeated_postpones_nothing(scene: Scene) -> None:
     assert (scene.status(PMI), scene.site(PMI).since) == ("unknown", scene.at(160))
 
 
-def test_a_figure_that_came_after_the_all_clear_and_is_older_is_over(scene: Scene) -> None:
+def test_an_older_figure_arriving_after_the_all_clear_is_over(scene: Scene) -> None:
     """D7: nothing could end it, and its incident could not be closed."""
     _cut_of(scene, 1, 30_000)
     _cut_of(scene, 60, 0)
@@ -592,7 +601,7 @@ def test_a_figure_that_came_after_the_all_clear_and_is_older_is_over(scene: Scen
     assert scene.incident_of(again) == scene.incident_of(late)
 
 
-def test_what_is_announced_for_later_is_no_other_cause_after_the_all_clear(scene: Scene) -> None:
+def test_a_later_announcement_is_no_other_cause_after_the_all_clear(scene: Scene) -> None:
     scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
     scene.report(
         0,
@@ -607,7 +616,7 @@ def test_what_is_announced_for_later_is_no_other_cause_after_the_all_clear(scene
     assert scene.status(PMI) == "unknown"
 
 
-def test_a_cut_after_the_all_clear_takes_it_back(scene: Scene) -> None:
+def test_a_cut_after_the_all_clear_withdraws_it(scene: Scene) -> None:
     scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
     _cut_of(scene, 1, 30_000)
     _cut_of(scene, 100, 0)
@@ -619,7 +628,7 @@ def test_a_cut_after_the_all_clear_takes_it_back(scene: Scene) -> None:
     assert scene.status(PMI) == "unknown"
 
 
-def test_an_all_clear_that_is_older_than_the_newest_figure_is_none(scene: Scene) -> None:
+def test_an_all_clear_older_than_the_newest_figure_has_no_effect(scene: Scene) -> None:
     scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
     _cut_of(scene, 1, 30_000)
     _cut_of(scene, 70, 12_000, occurred=50)
@@ -672,17 +681,20 @@ def _waiting(scene: Scene) -> list[tuple[str, tuple[str, ...]]]:
     return [(t.kind, t.candidates) for t in scene.state.tasks.values() if t.state == "open"]
 
 
-def test_what_is_overdue_when_it_is_reported_waits_for_a_person_too(scene: Scene) -> None:
+def test_a_cause_reported_overdue_waits_for_a_person_too(scene: Scene) -> None:
     scene.report(180, "closure", COLLEGE, occurred=0, expected_duration_h=1)
     assert scene.site(COLLEGE).flags == ("overdue",)
     assert _waiting(scene) == [("overdue_cause", ("closure",))]
 
 
 @pytest.mark.parametrize(("until", "asked"), [(None, True), (3 * 60, False)])
-def test_what_was_announced_without_an_end_is_overdue_after_its_duration(
+def test_an_announcement_without_an_end_is_overdue_after_its_duration(
     scene: Scene, until: int | None, asked: bool
 ) -> None:
-    """S03: a kitchen stops from tomorrow on, for 72 h. A window that has an end ends the cause itself (D9)."""
+    """S03: a kitchen stops from tomorrow on, for 72 h.
+
+    A window with an end ends the cause itself (D9).
+    """
     window = Window(start=scene.at(60), end=None if until is None else scene.at(until))
     scene.report(0, "closure", COLLEGE, effective=(window,), expected_duration_h=1)
     assert scene.site(COLLEGE).causes[0].expected_end == scene.at(120), "from its window on"
@@ -693,7 +705,7 @@ def test_what_was_announced_without_an_end_is_overdue_after_its_duration(
     assert ("overdue" in scene.site(COLLEGE).flags, bool(_waiting(scene))) == (asked, asked)
 
 
-def test_what_is_put_off_is_not_overdue_before_it_begins(scene: Scene) -> None:
+def test_a_postponed_cause_is_not_overdue_before_its_start(scene: Scene) -> None:
     told = scene.report(
         0, "closure", COLLEGE, effective=(Window(start=scene.at(60)),), expected_duration_h=1
     )
@@ -747,7 +759,7 @@ def test_the_task_of_a_cause_without_a_site_ends_with_it_and_ends_it(
 
 
 def test_after_the_largest_blackout_every_silent_site_is_unknown() -> None:
-    """What 207 sites cause did not fit into one Transaction: the deadline failed, and no site was (D20)."""
+    """D20: the effects of 207 sites exceeded one Transaction, and the deadline failed."""
     scene = Scene()
     for n, site in enumerate(territory().sites):
         scene.report(n * 0.05, "outage_power", site.id, capacity_lost_pct=100)

@@ -54,7 +54,7 @@ def test_a_yellow_vigilance_at_night_waits_for_the_digest_of_the_morning(scene: 
     assert [m.values["phenomena"] for m in _messages(scene)[len(told) :]] == ["vent"] * 3
 
 
-def test_what_turned_orange_before_the_morning_calls_at_once_and_is_no_digest(scene: Scene) -> None:
+def test_a_vigilance_raised_to_orange_at_night_calls_at_once_without_a_digest(scene: Scene) -> None:
     _bulletin(scene, 0, "jaune")
     _bulletin(scene, 45, "orange")
     assert scene.state.level() == 2
@@ -63,7 +63,7 @@ def test_what_turned_orange_before_the_morning_calls_at_once_and_is_no_digest(sc
     assert "vigilance_digest" not in {m.template for m in _messages(scene)}
 
 
-def test_a_plan_that_yellow_alone_proposes_rings_nobody(scene: Scene) -> None:
+def test_a_plan_proposed_by_yellow_alone_calls_no_person(scene: Scene) -> None:
     asked = AttentionRequested(code="plan_proposed", roles=("coordinateur_pca",), plan="PT-CRUE")
     _bulletin(scene, 0, "jaune", "crues")
     scene.feed(asked, at=scene.at(1))
