@@ -1,4 +1,4 @@
-"""Agents who have arrived count as capacity of the work that they do (D81)."""
+"""Arrived agents count as capacity of their work (D81)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _ordered() -> World:
 
 @pytest.fixture
 def world() -> World:
-    """The headquarters are closed at 09:40, all orders went out at 09:45."""
+    """Close the headquarters at 09:40, with all orders sent at 09:45."""
     made = _ordered()
     copied = World()
     copied.service, copied.causes = made.service.copy(), dict(made.causes)
@@ -79,13 +79,13 @@ def test_arrivals_bring_an_activity_back_and_stop_its_clocks(world: World) -> No
     ] * 2
 
 
-def test_orders_that_nobody_has_carried_out_count_for_nothing(world: World) -> None:
+def test_orders_not_yet_carried_out_do_not_count(world: World) -> None:
     step(world, m.AcceptReassignment, "10:00", lines(world))
     assert world.activity(ACTIVITY).arrived == 0
     assert world.activity(ACTIVITY).state is ActivityState.INTERRUPTED
 
 
-def test_when_they_go_back_the_same_clock_goes_on(world: World) -> None:
+def test_the_return_of_arrived_agents_continues_the_same_clock(world: World) -> None:
     step(world, m.ArriveReassignment, "10:30", lines(world))
     step(world, m.ReleaseReassignment, "11:00", lines(world))
     row = world.activity(ACTIVITY)
@@ -96,7 +96,7 @@ def test_when_they_go_back_the_same_clock_goes_on(world: World) -> None:
     )
 
 
-def test_a_system_that_is_down_bounds_what_arrivals_give(world: World) -> None:
+def test_a_system_that_is_down_bounds_the_gain_of_arrivals(world: World) -> None:
     system = world.state.bia.needs[ACTIVITY].activity.systems[0]  # type: ignore[union-attr]
     step(world, m.ArriveReassignment, "10:30", lines(world))
     world.flag(f"system:{system}", "down", "10:40")
@@ -106,7 +106,7 @@ def test_a_system_that_is_down_bounds_what_arrivals_give(world: World) -> None:
     )
 
 
-def test_a_strategy_that_a_person_declared_overrides_them(world: World) -> None:
+def test_a_declared_strategy_overrides_arrivals(world: World) -> None:
     (name, *_rest) = world.state.bia.needs[ACTIVITY].activity.strategies  # type: ignore[union-attr]
     step(world, m.ArriveReassignment, "10:30", lines(world))
     given = {**WHO, "activity": ACTIVITY, "strategy": name, "expected_capacity_pct": 71}
@@ -114,7 +114,7 @@ def test_a_strategy_that_a_person_declared_overrides_them(world: World) -> None:
     assert world.activity(ACTIVITY).capacity_pct == 71
 
 
-def test_a_place_that_is_lost_takes_its_arrivals_away(world: World) -> None:
+def test_a_lost_place_takes_its_arrivals_away(world: World) -> None:
     away = [row for row in lines(world, HOSTED) if row.place not in (row.site, "telework")]
     step(world, m.ArriveReassignment, "10:30", away)
     assert world.activity(HOSTED).arrived == sum(row.count for row in away)
@@ -127,7 +127,7 @@ def test_a_place_that_is_lost_takes_its_arrivals_away(world: World) -> None:
     )
 
 
-def test_a_state_that_is_read_back_counts_the_same(world: World) -> None:
+def test_a_restored_state_counts_the_same_arrivals(world: World) -> None:
     step(world, m.ArriveReassignment, "10:30", lines(world))
     state = world.state
     assert state.arrivals[ACTIVITY] == sum(row.count for row in lines(world))

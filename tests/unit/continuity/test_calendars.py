@@ -28,7 +28,7 @@ def test_two_hours_that_begin_before_closing_end_the_next_working_day() -> None:
     assert OFFICE.elapsed(friday, at("2027-02-15 09:00")) == 2 * HOUR_MS
 
 
-def test_nothing_counts_at_night() -> None:
+def test_night_hours_do_not_count() -> None:
     assert OFFICE.elapsed(at("2027-02-11 19:00"), at("2027-02-12 07:00")) == 0
     assert not OFFICE.is_open(at("2027-02-11 18:00"))
     assert OFFICE.is_open(at("2027-02-11 17:59"))
@@ -45,13 +45,13 @@ def test_the_nights_of_the_clock_changes_have_five_and_seven_hours_before_six(
     assert clock(NIGHTS.advance(midnight, hours * HOUR_MS)) == "06:00"
 
 
-def test_edges_are_the_next_opening_or_closing() -> None:
+def test_calendar_edges_are_the_next_opening_or_closing() -> None:
     assert OFFICE.next_edge(at("2027-02-11 07:00")) == at("2027-02-11 08:00")
     assert OFFICE.next_edge(at("2027-02-11 08:00")) == at("2027-02-11 18:00")
     assert OFFICE.next_edge(at("2027-02-12 18:00")) == at("2027-02-15 08:00")
 
 
-def test_holidays_and_school_holidays_close_only_the_calendars_that_say_so() -> None:
+def test_holidays_close_only_the_calendars_that_name_them() -> None:
     school = Calendar(
         id="s",
         weekdays=(1, 2, 3, 4, 5),
@@ -73,7 +73,7 @@ def test_holidays_and_school_holidays_close_only_the_calendars_that_say_so() -> 
     assert other.is_open(at("2027-05-06 10:00"))
 
 
-def test_a_calendar_that_never_opens_never_arrives() -> None:
+def test_a_calendar_without_opening_hours_never_reaches_a_limit() -> None:
     never = OpenHours(frozenset(), 0, 60)
     assert never.advance(at("2027-02-11 09:00"), 1) is None
     assert never.next_edge(at("2027-02-11 09:00")) is None

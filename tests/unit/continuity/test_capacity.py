@@ -35,7 +35,7 @@ def test_losses_of_one_site_are_not_added() -> None:
     assert world.activity("SOL-08").capacity_pct == 60
 
 
-def test_places_that_an_activity_serves_do_not_count() -> None:
+def test_places_served_by_an_activity_do_not_count() -> None:
     world = World()
     world.hit("gym-07")
     world.hit("par-01", EventType.CLOSURE)
@@ -59,7 +59,9 @@ def test_closing_a_museum_is_no_interruption_but_a_power_cut_is() -> None:
     ("value", "capacity", "state"),
     [("down", 0.0, "interrupted"), ("degraded", 100.0, "threatened"), ("up", 100.0, "nominal")],
 )
-def test_a_required_system(value: str, capacity: float, state: str) -> None:
+def test_a_system_that_is_down_limits_the_activities_that_require_it(
+    value: str, capacity: float, state: str
+) -> None:
     world = World()
     world.flag("system:siter", value, "10:00")
     row = world.activity("ATT-02")
@@ -68,7 +70,7 @@ def test_a_required_system(value: str, capacity: float, state: str) -> None:
         assert [s.kind for s in row.path[0]] == ["report", "system", "activity", "pole"]
 
 
-def test_total_isolation_spares_what_is_hosted_elsewhere_until_systems_are_restored() -> None:
+def test_total_isolation_spares_systems_hosted_elsewhere() -> None:
     world = World(day="2027-05-18", start="06:40")
     world.flag("flag:total_isolation", True, "06:40")
     assert world.activity("SOL-06").state is ActivityState.INTERRUPTED
@@ -81,8 +83,8 @@ def test_total_isolation_spares_what_is_hosted_elsewhere_until_systems_are_resto
     assert world.activity("SOL-01").state is ActivityState.INTERRUPTED, "the mail is still cut"
 
 
-def test_a_failed_kitchen_takes_its_colleges_from_the_day_that_it_names() -> None:
-    """Scenario S03: no delivery tomorrow; the service opens at 07:00; 31 of 54 served brings it back."""
+def test_a_failed_kitchen_stops_its_colleges_from_its_named_day_on() -> None:
+    """S03: no delivery tomorrow, service at 07:00; 31 of 54 served end the interruption."""
     world = World(day="2027-01-14", start="15:20")
     world.flag("kitchen:cuisine-centrale-sud", "down", "15:20", effective="2027-01-15 00:00")
     assert world.activity("EDU-01").state is ActivityState.NOMINAL
@@ -99,7 +101,7 @@ def test_a_failed_kitchen_takes_its_colleges_from_the_day_that_it_names() -> Non
     assert world.activity("EDU-01").state is ActivityState.NOMINAL
 
 
-def test_a_supplier_that_fails_one_college_takes_its_meals_and_nothing_else() -> None:
+def test_a_failed_supplier_of_one_college_stops_only_its_meals() -> None:
     world, closed = World(), World()
     served = sorted(s.id for s in territory().sites if s.kitchen == "cuisine-centrale-sud")
     for site in served[:10]:
@@ -139,7 +141,7 @@ def test_an_unknown_site_only_threatens() -> None:
     assert (row.state, row.capacity_pct) == (ActivityState.THREATENED, 100)
 
 
-def test_unconfirmed_and_planned_causes_take_nothing() -> None:
+def test_unconfirmed_and_planned_causes_reduce_no_capacity() -> None:
     world = World()
     world.hit("mdph-01", certainty="unconfirmed")
     world.hit("mdph-01", EventType.CLOSURE, planned=True)
@@ -173,7 +175,7 @@ def test_a_breach_is_forecast_at_once_and_withdrawn_by_a_better_announcement() -
     assert world.activity("COM-03").forecast_breach_at is None
 
 
-def test_the_forecast_asks_only_for_what_must_end_before_the_activity_is_back() -> None:
+def test_the_forecast_depends_only_on_causes_that_block_the_return() -> None:
     world = World()
     world.hit("cen-1", EventType.EVACUATION, since="09:52", end="11:00", incident=None)
     world.hit("cen-3", since="09:53", end="2027-03-01 08:00", incident=None)
@@ -183,14 +185,14 @@ def test_the_forecast_asks_only_for_what_must_end_before_the_activity_is_back() 
     )
 
 
-def test_an_end_that_has_passed_says_nothing() -> None:
+def test_a_past_end_forecasts_nothing() -> None:
     world = World()
     world.hit("cen-1", EventType.EVACUATION, since="09:52", end="10:00", incident=None)
     world.hit("cen-2", since="10:30")
     assert world.activity("COM-03").expected_end is None
 
 
-def test_an_announced_return_is_no_longer_told_when_its_time_is_over_and_nobody_is_back() -> None:
+def test_an_announced_return_disappears_after_its_time_without_a_return() -> None:
     """Its next percentage is hours away: until then the page went on saying that it holds."""
     world = World()
     for site in ("cen-1", "cen-2", "cen-3", "cen-4", "cen-5"):

@@ -31,7 +31,7 @@ SST = [f"sst-{n:02}" for n in range(1, 14)]
 
 
 def compiled(activity: ref.Activity, policy: ref.Escalation) -> ActivityNeed:
-    """The analysis with this activity in place of the one of its name."""
+    """Return the analysis with this activity in place of the one of its name."""
     sections = {}
     for section in territory().sections:
         if isinstance(section, ref.Activities):
@@ -47,7 +47,7 @@ def _mdph(world: World, since: str = "09:46", **more: object) -> None:
     world.hit("mdph-01", since=since, **more)  # type: ignore[arg-type]
 
 
-def test_a_clock_starts_when_it_happened_not_when_it_was_learnt() -> None:
+def test_a_clock_starts_at_the_event_not_at_its_report() -> None:
     world = World()
     world.hit("cul-04", since="09:45", known="10:20")
     local = world.local("ATT-05", "cul-04")
@@ -119,7 +119,7 @@ def test_a_stop_takes_the_time_of_the_reopening() -> None:
     assert clock(local.clocks[0].stopped_at) == "10:20"
 
 
-def test_a_stop_that_is_told_late_takes_its_time_whatever_else_the_site_still_has() -> None:
+def test_a_late_reported_stop_counts_from_its_time_beside_other_causes() -> None:
     """The site stays degraded: its status says of nothing that ended."""
     world = World()
     world.hit("ase-06", EventType.PARTIAL_CLOSURE, since="09:50", loss=10)
@@ -130,8 +130,8 @@ def test_a_stop_that_is_told_late_takes_its_time_whatever_else_the_site_still_ha
     assert [clock(c.stopped_at) for c in local.clocks] == ["10:20", "10:20"]
 
 
-def test_what_only_rests_between_two_windows_ends_now() -> None:
-    """Its site has told of an end long before: that was another cause's."""
+def test_a_cause_paused_between_two_windows_ends_now() -> None:
+    """Its site reported an earlier end, but that belongs to another cause."""
     world = World()
     world.hit("ase-06", EventType.PARTIAL_CLOSURE, since="09:40", loss=10)
     world.hit("ase-06", EventType.OUTAGE_WATER, since="10:00")
@@ -145,7 +145,7 @@ def test_what_only_rests_between_two_windows_ends_now() -> None:
     assert clock(local.clocks[0].stopped_at) == "10:30"
 
 
-def test_an_activity_is_back_when_the_last_of_what_it_needed_was_back() -> None:
+def test_an_activity_returns_with_the_last_of_its_needs() -> None:
     """The last site to tell of it was not the last to be open again."""
     needed = _sites_back_until_restored()
     world = World()
@@ -188,7 +188,10 @@ def test_short_limits_run_only_in_open_hours() -> None:
 
 
 def test_both_limits_of_an_activity_count_the_same_hours() -> None:
-    """An RTO of 8 open hours begun on a Friday ended after the DMIA of 24 h, which counted the night and the weekend."""
+    """An RTO of 8 open hours from Friday on ended after the DMIA of 24 h.
+
+    The DMIA counted the night and the weekend.
+    """
     world = World()
     for site in SST:
         world.hit(site, since="10:00")
@@ -211,7 +214,7 @@ def test_an_rto_of_24_hours_counts_all_hours() -> None:
     )
 
 
-def test_a_continuous_activity_counts_all_hours_whatever_its_calendar() -> None:
+def test_a_continuous_activity_counts_all_hours_of_any_calendar() -> None:
     bia = World().state.bia
     assert bia is not None
     need = bia.needs["SOL-06"]
@@ -223,7 +226,7 @@ def test_a_continuous_activity_counts_all_hours_whatever_its_calendar() -> None:
 
 @pytest.mark.parametrize("friday", [16, 17, 18, 40, 64])
 def test_no_rto_ends_after_its_dmia(friday: int) -> None:
-    """Of every activity, with and without each shorter limit, from any hour of a weekend."""
+    """Every activity, with and without each shorter limit, from any hour of a weekend."""
     bia, start = World().state.bia, instant("2027-02-12 00:00") + friday * HOUR_MS
     assert bia is not None
     for need in bia.needs.values():
@@ -237,7 +240,7 @@ def test_no_rto_ends_after_its_dmia(friday: int) -> None:
                 assert rto <= dmia, need.id
 
 
-def test_entering_a_shorter_limit_raises_what_is_already_past() -> None:
+def test_entering_a_shorter_limit_raises_its_past_alarms() -> None:
     """D43, scenario S05: benefits stop on the 18th; on the 20th their DMIA becomes 24 hours."""
     world = World(day="2027-05-18", start="06:40")
     world.flag("flag:total_isolation", True, "06:40")
@@ -280,14 +283,14 @@ def test_time_alone_rewrites_a_row_only_at_its_own_instants() -> None:
     assert world.rows_written("SOL-08") == written
 
 
-def test_when_every_alarm_is_raised_no_deadline_is_left() -> None:
+def test_a_clock_with_all_alarms_raised_has_no_deadline() -> None:
     world = World()
     world.hit("ase-06", since="10:00")
     world.until("12:00")
     assert world.next_deadline() is None
 
 
-def test_silence_keeps_clocks_running() -> None:
+def test_silent_sites_keep_their_clocks_running() -> None:
     """D20, D40: an unknown site keeps its last capacity."""
     world = World()
     world.hit("ase-06", since="10:00")
@@ -299,7 +302,10 @@ def test_silence_keeps_clocks_running() -> None:
 
 
 def test_many_local_alarms_of_one_instant_come_in_bounded_steps() -> None:
-    """A kitchen fails for 54 colleges, learnt four open hours later: 270 alarms, never more than 60 in one step."""
+    """A failed kitchen of 54 colleges, reported after four open hours, has 270 alarms.
+
+    One step raises at most 60.
+    """
     world = World(day="2027-01-15", start="07:00")
     world.flag("kitchen:cuisine-centrale-sud", "down", "11:30", since="07:00")
     world.until("11:31")
@@ -311,7 +317,7 @@ def test_many_local_alarms_of_one_instant_come_in_bounded_steps() -> None:
     assert max(per_step) <= 60 + 5
 
 
-def test_a_local_clock_leaves_the_row_when_only_a_new_one_could_follow() -> None:
+def test_a_local_clock_without_a_continuation_leaves_the_row() -> None:
     world = World()
     world.hit("ase-06", since="10:00")
     world.lift("ase-06", "10:30")
@@ -321,8 +327,11 @@ def test_a_local_clock_leaves_the_row_when_only_a_new_one_could_follow() -> None
     assert world.local("SOL-02", "ase-06") is None
 
 
-def test_a_clock_stops_when_its_cause_was_lifted_not_when_a_lesser_one_that_stays_began() -> None:
-    """The site's status begins with the cause that remains, hours before: the clock stood at 0 % and a new interruption began from nothing."""
+def test_a_clock_stops_at_the_end_of_its_cause_not_at_the_start_of_a_lesser_one() -> None:
+    """The status of the site begins with the remaining cause, hours before.
+
+    The clock stood at 0 % and a new interruption began from nothing.
+    """
     world = World(start="07:50")
     world.hit("ase-06", EventType.OUTAGE_WATER, since="08:00", loss=20)
     world.hit("ase-06", EventType.CLOSURE, since="10:00")
@@ -355,10 +364,13 @@ OFFICE = OpenHours(frozenset(range(1, 6)), 8 * 60, 18 * 60)
     )
 )
 @settings(max_examples=60, deadline=None)
-def test_pauses_that_became_one_count_as_they_did(
+def test_joined_pauses_count_the_same_time(
     calendar: OpenHours | None, turns: list[tuple[int, int]]
 ) -> None:
-    """Minutes out and minutes back, again and again: the clock has consumed what it ran, open hours or all, to the millisecond."""
+    """Minutes out and minutes back, repeated: the consumed time is exact to the millisecond.
+
+    Open hours and all hours are covered.
+    """
     limit = ClockLimit(ClockBase.RTO, 8, 8 * HOUR_MS, calendar)
     at = started = instant("2027-03-26 16:00")  # a Friday; the clocks change on the Sunday
     ran, measured = 0, Interruption(at)
@@ -377,8 +389,11 @@ def test_pauses_that_became_one_count_as_they_did(
     assert all(a <= b <= c for (a, b), (c, _) in pairwise(measured.pauses))
 
 
-def test_a_site_that_flaps_for_days_does_not_fill_the_transactions() -> None:
-    """With a pause more in every row of the site's activities, some hundred turns made them too large for a Transaction: nothing could be said of it any more."""
+def test_a_site_flapping_for_days_fits_the_transactions() -> None:
+    """One more pause in every row exceeded a Transaction after some hundred changes.
+
+    No fact could be written any more.
+    """
     world = World()
     minute = instant("2027-02-11 10:00")
     for n in range(3 * MOST_PAUSES):
@@ -395,8 +410,11 @@ def test_a_site_that_flaps_for_days_does_not_fill_the_transactions() -> None:
     assert {len(row.rto.pauses) for row in world.state.activities.values()} <= {0, MOST_PAUSES}
 
 
-def test_a_late_report_continues_a_local_clock_that_stopped_long_ago() -> None:
-    """As the clock of the territory: what began within 60 min of the stop, whenever it is learnt; its alarms are not raised twice."""
+def test_a_late_report_continues_a_long_stopped_local_clock() -> None:
+    """A start within 60 min of the stop continues the clock at any time of arrival.
+
+    Its alarms are not raised twice.
+    """
     world = World()
     world.hit("ase-06", since="10:00")
     world.lift("ase-06", "10:40")

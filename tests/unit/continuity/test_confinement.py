@@ -1,4 +1,4 @@
-"""Nobody is sent away from, or to, a site that shelters or counts its people (D78)."""
+"""Reassignment sends no agent from or to a site that shelters or counts its people (D78)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def condition(world: World, site: str) -> m.SiteCondition:
     return next(c for c in requests(world)[-1].situation.sites if c.site == site)
 
 
-def test_people_who_shelter_are_offered_no_journey() -> None:
+def test_sheltering_people_are_offered_no_journey() -> None:
     world = World()
     world.hit("cen-1", EventType.SHELTER_IN_PLACE, since="09:40")
     world.until("10:40")
     assert requests(world) == []
 
 
-def test_a_site_that_shelters_is_neither_source_nor_host_of_another_crisis() -> None:
+def test_a_sheltering_site_is_neither_source_nor_host_of_another_crisis() -> None:
     world = World()
     world.hit("cen-1", EventType.CLOSURE, since="09:40")
     world.hit("cen-2", EventType.SHELTER_IN_PLACE, since="09:40")
@@ -51,7 +51,7 @@ def test_a_site_that_shelters_is_neither_source_nor_host_of_another_crisis() -> 
 
 
 @pytest.mark.parametrize(("found", "asked"), [(None, False), (5, False), (6, True)])
-def test_an_evacuated_site_is_a_source_once_everybody_is_found(
+def test_an_evacuated_site_is_a_source_after_a_complete_headcount(
     found: int | None, asked: bool
 ) -> None:
     world = World(found=None)
@@ -62,7 +62,7 @@ def test_an_evacuated_site_is_a_source_once_everybody_is_found(
     assert (requests(world) != []) is asked
 
 
-def test_an_evacuated_site_that_nobody_counts_is_taken_as_it_was_planned_after_an_hour() -> None:
+def test_an_uncounted_evacuated_site_counts_its_planned_staff_after_an_hour() -> None:
     world = World(found=None)
     world.hit("cen-1", EventType.FIRE, since="09:40")
     world.until("10:44")
@@ -76,7 +76,7 @@ def test_an_evacuated_site_that_nobody_counts_is_taken_as_it_was_planned_after_a
     ] == [True]
 
 
-def test_a_late_count_that_misses_somebody_keeps_an_estimated_site_back_again() -> None:
+def test_a_late_count_with_missing_people_holds_an_estimated_site_back_again() -> None:
     world = World(found=None)
     world.hit("cen-1", EventType.FIRE, since="09:40")
     world.until("10:44")
@@ -113,8 +113,8 @@ def test_an_order_to_shelter_withdraws_the_lines_of_an_open_proposal_at_once() -
     assert not approved & confined
 
 
-def test_who_left_before_goes_on_where_they_are() -> None:
-    """Nobody is told to go back to a site that shelters."""
+def test_agents_already_away_stay_at_their_host() -> None:
+    """No agent is sent back to a sheltering site."""
     world = World()
     world.hit("cen-1", EventType.CLOSURE, since="09:40")
     world.hit("cen-2", EventType.CLOSURE, since="09:40")
@@ -135,7 +135,7 @@ def test_who_left_before_goes_on_where_they_are() -> None:
     assert after == before
 
 
-def test_a_computation_that_a_person_asks_for_says_that_people_are_confined() -> None:
+def test_a_requested_computation_reports_confined_people() -> None:
     world = World()
     world.hit("cen-1", EventType.SHELTER_IN_PLACE, since="09:40")
     asked = m.ComputeReassignments(author="p-1", role="director")

@@ -1,4 +1,4 @@
-"""What the planner has to compute, and what continuity takes from it."""
+"""The planner finds the missing rankings, and continuity records its answers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _computed(reference: str) -> ContingencyComputed:
 
 
 def _observed(world: World, realm: str = "92") -> ContingencyPlanner:
-    """A planner that has read the log, as if the realm had this name."""
+    """Return a planner that has read the log, as if the realm had this name."""
     proposals = Proposals()
     planner = ContingencyPlanner(proposals)
     for stored in world.service.log.of(REALM):
@@ -62,7 +62,7 @@ def test_a_ranking_of_another_version_changes_nothing() -> None:
     assert world.service.feed(REALM, _computed("another"), at=world.instant("09:50")).facts == ()
 
 
-def test_a_planner_computes_what_the_log_lacks_the_quick_ones_first() -> None:
+def test_a_planner_computes_missing_rankings_quick_ones_first() -> None:
     world, version = World(), territory().version
     assert _observed(world).next_job() == RankingJob("92", version, 1, LossKind.PEOPLE)
     world.service.feed(REALM, _computed(version), at=world.instant("09:50"))
@@ -119,7 +119,7 @@ def test_simulated_realms_and_realms_without_staffing_are_not_ranked() -> None:
     assert _observed(World(published=False)).next_job() is None
 
 
-def test_the_answer_holds_the_gravest_losses_and_who_is_missing() -> None:
+def test_the_answer_holds_the_gravest_losses_and_the_missing_people() -> None:
     rules = [rule(f"SOL-{n:02}", 1) for n in range(20)]
     cells = [cell("a", r.activity, "infirmier", 1, 1) for r in rules]
     staffing = ref.Staffing(cells=tuple(cells), rules=tuple(rules), substitutions=())
@@ -135,7 +135,7 @@ def test_the_answer_holds_the_gravest_losses_and_who_is_missing() -> None:
     assert (loss.gaps[0].metier, loss.gaps[0].missing) == ("infirmier", "people")
 
 
-def test_the_answer_says_what_one_more_would_buy() -> None:
+def test_the_answer_gives_the_gain_of_one_more() -> None:
     staffing = ref.Staffing(
         cells=(cell("a", "SOL-04", "infirmier", 1, 1),),
         rules=(rule("SOL-04", 1),),
@@ -171,7 +171,7 @@ def _hit() -> World:
 def _ranked(
     world: World, job: RankingJob, planner: ContingencyPlanner, at: str
 ) -> ContingencyChanged:
-    """The answer to a job of which no loss is looked at: what counts here is when it is asked for."""
+    """Return the answer to a job without evaluated losses; these tests need only its time."""
     ranking = planner.ranking(job)
     computed = build_ranking_answer(ranking, job, [], planner.present(job, ranking))
     (fact,) = world.service.feed(REALM, computed, at=world.instant(at)).facts
@@ -193,7 +193,7 @@ def test_a_crisis_is_ranked_before_quiet_days() -> None:
     assert (present.number, present.sites_hit, present.held) == (1, 1, 0)
 
 
-def test_pairs_from_a_crisis_say_of_which_sites_they_are() -> None:
+def test_pairs_from_a_crisis_name_their_sites() -> None:
     staffing = ref.Staffing(
         cells=(cell("a", "SOL-04", "infirmier", 1, 1),),
         rules=(rule("SOL-04", 1),),
@@ -214,7 +214,7 @@ def test_pairs_from_a_crisis_say_of_which_sites_they_are() -> None:
     ), "every pair"
 
 
-def test_what_people_approve_asks_for_the_ranking_again() -> None:
+def test_an_approval_asks_for_a_new_ranking() -> None:
     world = _hit()
     before = _observed(world)
     job = before.next_job()
@@ -237,7 +237,7 @@ def test_what_people_approve_asks_for_the_ranking_again() -> None:
     assert present.held > 0
 
 
-def test_a_crisis_that_is_over_takes_its_rankings_back() -> None:
+def test_the_end_of_a_crisis_removes_its_rankings() -> None:
     world = _hit()
     planner = _observed(world)
     job = planner.next_job()
@@ -256,7 +256,7 @@ def test_a_crisis_that_is_over_takes_its_rankings_back() -> None:
     assert list(iterate_losses(after.ranking(over), over, row.present)) == []
 
 
-def test_a_quiet_realm_has_no_present() -> None:
+def test_a_quiet_realm_has_no_ranking_of_the_present() -> None:
     job = _observed(World()).next_job()
     assert job is not None
     assert job.stamp == ""

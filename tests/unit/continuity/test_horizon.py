@@ -1,4 +1,4 @@
-"""Nobody travels for what is over before they arrive; every order says from when and until when (D80)."""
+"""No agent arrives after the end; every order has a start and an end (D80)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def proposed(world: World, when: str) -> list[m.LineRow]:
 
 
 @pytest.mark.parametrize(("end", "longest_min"), [("10:19", 36), ("11:43", 120), (None, 240)])
-def test_nobody_is_sent_who_would_arrive_after_the_power_is_back(
+def test_no_agent_is_sent_to_arrive_after_the_return_of_power(
     end: str | None, longest_min: int
 ) -> None:
-    """Power back in 36 min gives no trip of 75 min, and nobody goes home for it either."""
+    """Power back in 36 min gives no trip of 75 min and no telework either."""
     world = World()
     world.hit("cen-4", since="09:40", end=end)
     world.hit("par-01", since="09:40", end=end)
@@ -35,7 +35,7 @@ def test_nobody_is_sent_who_would_arrive_after_the_power_is_back(
     assert (homes != []) is (longest_min >= HOME_MIN)
 
 
-def test_an_end_that_nobody_announced_bars_no_line() -> None:
+def test_an_unannounced_end_bars_no_line() -> None:
     """Two outages, of which one has no announced end: the site is not back before both are over."""
     world = World()
     world.hit("cen-4", since="09:40", end="10:00")
@@ -44,7 +44,7 @@ def test_an_end_that_nobody_announced_bars_no_line() -> None:
     assert proposed(world, "09:44") != []
 
 
-def test_what_is_not_proposed_says_that_the_site_is_back_soon() -> None:
+def test_a_missing_proposal_gives_the_early_return_of_the_site() -> None:
     world = World()
     world.hit("cen-1", since="09:40", end="10:00")
     world.until("09:43")
@@ -63,7 +63,7 @@ def test_an_announced_end_asks_for_another_proposal() -> None:
     assert [c.ends_at for c in asked.sites if c.site == "cen-4"] == [at("2027-02-11 10:30")]
 
 
-def test_a_line_is_not_approved_once_its_agents_would_come_too_late() -> None:
+def test_a_line_with_late_arrival_cannot_be_approved() -> None:
     world = World()
     world.hit("cen-4", since="09:40", end="12:00")
     world.until("09:43")
@@ -95,7 +95,7 @@ def test_an_order_of_a_sunday_night_begins_when_its_work_opens() -> None:
     )
 
 
-def test_an_order_tells_its_manager_from_when_and_until_when() -> None:
+def test_an_order_gives_its_manager_start_and_end() -> None:
     world = World()
     world.hit("cen-4", since="09:40", end="18:00")
     world.until("09:43")
@@ -112,7 +112,7 @@ def test_an_order_tells_its_manager_from_when_and_until_when() -> None:
     ]
 
 
-def test_work_that_opens_after_the_end_sends_nobody() -> None:
+def test_work_opening_after_the_end_sends_no_agent() -> None:
     world = World(day="2027-02-12", start="18:20")
     world.hit("cen-1", since="18:20", end="22:00")
     world.until("18:23")

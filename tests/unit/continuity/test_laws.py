@@ -1,6 +1,8 @@
-"""Laws that hold for any history: the fold equals the run, order of learning does not matter, alarms exist once, snapshots are whole.
+"""Laws hold for any history.
 
-Every `World` already checks after each input that folding the record gives the state (`MemoryService`).
+The fold equals the run, the order of arrival does not matter, alarms exist once, snapshots are
+whole. Every `World` already checks after each input that folding the record gives the state
+(`MemoryService`).
 """
 
 from __future__ import annotations
@@ -57,14 +59,14 @@ def _play(history: list[Any]) -> World:
 
 @few
 @given(histories)
-def test_a_snapshot_holds_everything(history: list[Any]) -> None:
+def test_a_snapshot_holds_the_whole_state(history: list[Any]) -> None:
     world, decider = _play(history), ContinuityDecider()
     assert decider.load(REALM, REALM, decider.dump(world.state)) == world.state
 
 
 @few
 @given(histories)
-def test_every_alarm_of_a_clock_is_asked_for_once(history: list[Any]) -> None:
+def test_every_alarm_of_a_clock_is_requested_once(history: list[Any]) -> None:
     world = _play(history)
     world.until("2027-02-12 06:00")
     for row in world.state.activities.values():
@@ -95,7 +97,7 @@ def _begun(world: World, activity: str) -> dict[str, Instant | None]:
     st.lists(hits, min_size=1, max_size=8, unique_by=lambda h: (h[0], h[1])),
     st.randoms(use_true_random=False),
 )
-def test_what_is_known_in_the_end_does_not_depend_on_the_order_in_which_it_was_learnt(
+def test_the_final_state_does_not_depend_on_the_order_of_arrival(
     found: list[Any], random: Any
 ) -> None:
     def learnt(order: list[Any]) -> dict[str, tuple[Any, ...]]:
@@ -118,8 +120,11 @@ def test_what_is_known_in_the_end_does_not_depend_on_the_order_in_which_it_was_l
     assert learnt(found) == learnt(shuffled)
 
 
-def test_clocks_and_alarms_are_exact_however_late_time_is_told() -> None:
-    """One tick three hours late gives the same starts, limits and instants of alarms, to the millisecond, as a clock that stops at each deadline."""
+def test_late_ticks_leave_clocks_and_alarms_exact() -> None:
+    """One tick three hours late gives the same starts, limits and alarms.
+
+    They equal those of a tick at each deadline, to the millisecond.
+    """
 
     def played(*, late: bool) -> tuple[dict[str, Any], list[Any]]:
         world = World()
@@ -153,7 +158,7 @@ def test_clocks_and_alarms_are_exact_however_late_time_is_told() -> None:
 
 
 def test_facts_do_not_depend_on_the_hash_seed() -> None:
-    """Persistent maps have no order: two processes must write the same bytes (replay, zombie writers)."""
+    """Persistent maps have no order, but two processes must write the same bytes."""
     script = (
         "from hashlib import blake2b; from tests.unit.continuity.world import *; w = World();"
         "[w.hit(s, since='09:4%d' % (n % 10), loss=60 + n, known='10:00') for n, s in enumerate(sorted(w.state.bia.sites)[::9])];"

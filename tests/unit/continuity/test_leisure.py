@@ -1,4 +1,4 @@
-"""The planner computes what nobody waits for while nobody waits for anything: a quarter of a core, a tenth beside others."""
+"""The planner computes forecasts in idle time: a quarter of a core, a tenth beside others."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from services.runtime.worker.lag import DecidersProgress
 
 AFTER_S = 60.0
 ALONE, BESIDE = WorkSlice(0.2, 0.21), WorkSlice(0.2, 0.9)
-"""The same work with the processor for itself, and with somebody else who wants it."""
+"""The same work with the processor for itself, and beside another program."""
 
 
 class Clock:
-    """Time that passes when somebody sleeps."""
+    """Time that passes during a sleep."""
 
     now_s = 0.0
 
@@ -36,7 +36,7 @@ class Clock:
 
 
 class Watching(BackgroundGate):
-    """Whose looks are scripted; the last one repeats."""
+    """Planner with scripted looks; the last one repeats."""
 
     def __init__(self, clock: Clock, *looks: bool | Exception, after_s: float = AFTER_S) -> None:
         super().__init__("", after_s=after_s, monotonic=clock.monotonic, sleep=clock.sleep)
@@ -54,12 +54,12 @@ def clock() -> Clock:
     return Clock()
 
 
-async def test_it_begins_when_the_system_has_been_quiet_for_long_enough(clock: Clock) -> None:
+async def test_foresight_begins_after_a_long_enough_quiet_time(clock: Clock) -> None:
     await Watching(clock, True).begin()
     assert clock.now_s == AFTER_S
 
 
-async def test_a_look_that_is_not_quiet_begins_the_wait_anew(clock: Clock) -> None:
+async def test_an_unquiet_look_restarts_the_wait(clock: Clock) -> None:
     await Watching(clock, *[True] * (QUIET_READINGS - 1), False, True).begin()
     assert clock.now_s == 2 * AFTER_S
 
@@ -73,7 +73,7 @@ async def test_a_crisis_without_a_quiet_minute_has_foresight_in_the_end(clock: C
     ("quiet", "worked", "times"),
     [(True, ALONE, QUIET_REST), (False, ALONE, BUSY_REST), (True, BESIDE, BUSY_REST)],
 )
-async def test_it_rests_three_times_as_long_as_it_worked_and_nine_times_beside_others(
+async def test_foresight_rests_three_times_its_work_and_nine_times_beside_others(
     clock: Clock, quiet: bool, worked: WorkSlice, times: float
 ) -> None:
     await Watching(clock, quiet).rest(worked)
@@ -81,24 +81,24 @@ async def test_it_rests_three_times_as_long_as_it_worked_and_nine_times_beside_o
 
 
 async def test_a_long_rest_ends_early_when_the_system_becomes_quiet(clock: Clock) -> None:
-    """One solve may take ten seconds: nobody knows after it how long the storm lasts."""
+    """One solve may take ten seconds, and the length of the storm is unknown after it."""
     await Watching(clock, False, True).rest(WorkSlice(10.0, 10.0))
     assert clock.now_s == pytest.approx(QUIET_REST * 10.0)
 
 
-async def test_a_broker_that_does_not_answer_is_not_quiet(clock: Clock) -> None:
+async def test_a_broker_without_an_answer_is_not_quiet(clock: Clock) -> None:
     await Watching(clock, KafkaConnectionError()).rest(ALONE)
     assert clock.now_s == pytest.approx(BUSY_REST * ALONE.computed_s)
 
 
-async def test_who_wants_no_rests_has_none(clock: Clock) -> None:
+async def test_rests_can_be_switched_off(clock: Clock) -> None:
     at_once = Watching(clock, False, after_s=0)
     await at_once.begin()
     await at_once.rest(BESIDE)
     assert clock.now_s == 0
 
 
-def test_a_thread_that_waits_for_the_processor_sees_it() -> None:
+def test_a_thread_notices_its_wait_for_the_processor() -> None:
     def compute() -> bool:
         until = time.thread_time() + 0.02
         while time.thread_time() < until:
@@ -116,7 +116,7 @@ def test_a_thread_that_waits_for_the_processor_sees_it() -> None:
     ("lag", "due_in_ms", "quiet"),
     [(0, None, True), (0, 61_000, True), (0, 60_000, False), (0, -5, False), (1, None, False)],
 )
-def test_quiet_means_that_nothing_waits_and_nothing_is_due_within_a_minute(
+def test_a_quiet_system_has_no_input_and_no_deadline_within_a_minute(
     lag: int, due_in_ms: int | None, quiet: bool
 ) -> None:
     now = 1_802_340_000_000
@@ -126,7 +126,7 @@ def test_quiet_means_that_nothing_waits_and_nothing_is_due_within_a_minute(
     assert standing.is_quiet(now, 60_000) is quiet
 
 
-async def test_the_duty_of_a_long_computation_beside_others_is_a_tenth(clock: Clock) -> None:
+async def test_a_long_computation_beside_others_works_a_tenth_of_the_time(clock: Clock) -> None:
     leisure, computed_s = Watching(clock, False), 0.0
     for _ in range(50):
         clock.now_s += ALONE.passed_s

@@ -1,4 +1,7 @@
-"""The planner serves every live realm: what breaks in one computation is noted and stops nobody else's, and a crisis does not keep a core busy for hours."""
+"""The planner serves every live realm.
+
+A failed computation is noted and stops no other, and a crisis does not keep a core busy for hours.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from tests.marks import MARKS
 
 
 @pytest.mark.parametrize("gains", [False, True])
-async def test_a_ranking_that_breaks_is_given_up_and_the_planner_goes_on(
+async def test_a_failing_ranking_is_abandoned_and_the_planner_continues(
     gains: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: Any) -> None:
@@ -36,9 +39,7 @@ async def test_a_ranking_that_breaks_is_given_up_and_the_planner_goes_on(
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="only Linux has idle scheduling")
 @pytest.mark.parametrize(("quiet_s", "idle"), [(0.0, False), (60.0, True)])
-async def test_a_planner_that_ranks_at_once_waits_for_no_processor(
-    quiet_s: float, idle: bool
-) -> None:
+async def test_a_planner_without_rests_waits_for_no_processor(quiet_s: float, idle: bool) -> None:
     planning = PlannerProcess("", MARKS, quiet_s=quiet_s)
     scheduler = await planning._quietly(os.sched_getscheduler, 0)
     assert (scheduler == os.SCHED_IDLE) is idle
@@ -46,7 +47,7 @@ async def test_a_planner_that_ranks_at_once_waits_for_no_processor(
 
 
 class Unquiet:
-    """A realm whose crisis is never ranked as it is now, and whose quiet day is to be ranked once."""
+    """Realm in a crisis that is never ranked; its quiet day is to be ranked once."""
 
     def __init__(self) -> None:
         self.quiet_day: RankingJob | None = RankingJob("92", "v1", 1, LossKind.PEOPLE)
@@ -55,7 +56,7 @@ class Unquiet:
         return RankingJob("92", "v1", 1, LossKind.PEOPLE, "crisis") if crises else self.quiet_day
 
 
-async def test_a_crisis_that_never_rests_leaves_a_quiet_day_its_turn(
+async def test_an_endless_crisis_leaves_time_for_a_quiet_day(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     planning = PlannerProcess("", MARKS, quiet_s=0)
@@ -78,7 +79,7 @@ async def test_a_crisis_that_never_rests_leaves_a_quiet_day_its_turn(
     assert len(ranked) > 3, "it goes on by itself after each rest"
 
 
-async def test_every_slice_is_followed_by_a_rest_that_it_has_earned(
+async def test_every_slice_of_work_is_followed_by_its_rest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     planning: Any = PlannerProcess("", MARKS, quiet_s=60)

@@ -37,7 +37,7 @@ def test_every_plan_of_the_territory_is_listed_as_valid() -> None:
     assert len(world.state.plans) == 20
 
 
-def test_a_trigger_proposes_once_with_its_reason_and_asks_whoever_decides() -> None:
+def test_a_trigger_proposes_once_with_its_reason_and_asks_the_deciding_role() -> None:
     world = World()
     world.trigger("PT-ELEC", 2, "09:41")
     world.trigger("PT-ELEC", 2, "09:45")
@@ -54,7 +54,7 @@ def test_a_trigger_proposes_once_with_its_reason_and_asks_whoever_decides() -> N
 
 
 def _with_automatic(plan: str) -> World:
-    """The shipped territory, but this plan needs nobody."""
+    """Return the shipped territory with this plan as automatic."""
     world, sections = World(published=False), []
     for section in territory().sections:
         changed = isinstance(section, ref.Plans)
@@ -74,7 +74,7 @@ def _with_automatic(plan: str) -> World:
     return world
 
 
-def test_an_automatic_plan_is_active_as_soon_as_its_trigger_holds_and_asks_nobody() -> None:
+def test_an_automatic_plan_activates_with_its_trigger_without_a_question() -> None:
     world = _with_automatic("PCA-evaluation_orga")
     world.trigger("PCA-evaluation_orga", 0, "09:41")
     row = world.plan("PCA-evaluation_orga")
@@ -108,7 +108,7 @@ def test_a_higher_level_raises_the_proposal_and_keeps_the_first_instant() -> Non
     assert world.plan_changes("PT-ELEC")[1:] == ["proposed", "raised"]
 
 
-def test_a_released_trigger_leaves_the_proposal_and_says_so() -> None:
+def test_a_released_trigger_leaves_the_proposal_and_is_shown() -> None:
     world = World()
     world.trigger("PT-ELEC", 2, "09:41")
     world.trigger("PT-ELEC", 2, "10:41", state="released")
@@ -225,7 +225,7 @@ def test_a_refused_plan_returns_at_a_higher_level() -> None:
     assert (world.plan("PT-ELEC").state, world.plan("PT-ELEC").level) == (PlanState.PROPOSED, 3)
 
 
-def test_whoever_decides_hears_of_a_proposal_that_rises() -> None:
+def test_the_deciding_role_learns_of_a_rising_proposal() -> None:
     world = World()
     world.trigger("PT-ELEC", 2, "09:41")
     world.trigger("PT-ELEC", 3, "09:42")
@@ -308,7 +308,7 @@ def test_a_postponed_proposal_returns_at_its_time() -> None:
     )
 
 
-def test_what_does_not_exist_is_404() -> None:
+def test_a_missing_plan_or_card_is_404() -> None:
     world = _active(World())
     assert _code(world.say(cmd.ActivatePlan(plan="PT-RIEN", **WHO), "10:00")) == (
         404,
@@ -330,7 +330,7 @@ def test_a_refused_command_changes_nothing() -> None:
 # ── cards ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_cards_count_from_the_trigger_so_hesitation_costs() -> None:
+def test_cards_count_from_the_trigger_and_not_from_the_activation() -> None:
     """The mock-up: counted from 09:41, due 09:46, 09:51, 10:41, 10:41; shedding, 10:11."""
     world = _active(World())
     row = world.plan("PT-ELEC")
@@ -393,7 +393,7 @@ def test_observers_do_not_work_on_cards(command: Command) -> None:
     assert _code(_active(World()).say(command, "10:00")) == (403, "not_allowed")
 
 
-def test_cards_of_a_plan_that_is_not_active_wait() -> None:
+def test_cards_of_an_inactive_plan_wait() -> None:
     world = World()
     world.trigger("PT-ELEC", 2, "09:41")
     world.until("12:00")
@@ -416,8 +416,11 @@ def test_cards_of_a_strike_count_from_the_morning_of_its_day() -> None:
     ]
 
 
-def test_cards_follow_a_strike_that_is_moved_to_another_day() -> None:
-    """D50: what was done is done, what was late for the first day is not for the second; what is too late for an earlier day is told at once."""
+def test_cards_follow_a_moved_strike() -> None:
+    """D50: finished cards stay finished, and delays of the first day end.
+
+    Cards already late for an earlier day are reported at once.
+    """
     world = World(day="2027-03-01", start="09:00")
     world.flag("flag:strike_notice", True, "09:00", speaks_of="2027-03-04 00:00")
     world.trigger("PT-GREVE", 1, "09:00")
@@ -454,7 +457,7 @@ def test_cards_follow_a_strike_that_is_moved_to_another_day() -> None:
     assert [a.card for a in world.asked("card_overdue")[asked:]] == ["F2"]
 
 
-def test_cards_of_a_proposal_follow_the_notice_and_keep_their_day_when_it_is_taken_back() -> None:
+def test_cards_of_a_proposal_follow_the_notice_and_keep_their_day_after_its_withdrawal() -> None:
     world = World(day="2027-03-01", start="09:00")
     world.flag("flag:strike_notice", True, "09:00")
     world.trigger("PT-GREVE", 1, "09:00")
@@ -487,7 +490,7 @@ def test_stand_down_is_proposed_after_its_condition_held_long_enough() -> None:
     assert (world.plan("PT-ELEC").state, world.next_deadline()) == (PlanState.LIFTED, None)
 
 
-def test_what_held_before_a_plan_was_activated_again_proposes_no_stand_down() -> None:
+def test_earlier_conditions_of_a_reactivated_plan_propose_no_stand_down() -> None:
     """All has been well since the last crisis: its hour begins with the plan."""
     world = _active(World())
     world.trigger("PT-ELEC", 0, "13:30", id="PT-ELEC:stand-down")
@@ -506,7 +509,7 @@ def test_what_held_before_a_plan_was_activated_again_proposes_no_stand_down() ->
     assert len(world.asked("stand_down_proposed")) == 2
 
 
-def test_before_that_standing_down_asks_for_force_and_a_reason() -> None:
+def test_an_early_stand_down_needs_force_and_a_reason() -> None:
     world = _active(World())
     assert _code(world.say(cmd.StandDownPlan(plan="PT-ELEC", **WHO), "10:00")) == (
         409,
@@ -546,8 +549,11 @@ def test_a_lifted_plan_is_proposed_again_by_a_new_trigger_only() -> None:
     )
 
 
-def test_a_plan_that_is_activated_again_by_hand_begins_without_the_last_crisis() -> None:
-    """Neither its level, nor its incident, nor what was ticked then: a box of last month would propose the stand-down at once."""
+def test_a_plan_reactivated_by_hand_forgets_the_last_crisis() -> None:
+    """It forgets its level, its incident and its ticks.
+
+    A box ticked last month would propose the stand-down at once.
+    """
     world = World()
     world.trigger("PT-TIAC", 3, "09:50")
     world.say(cmd.ActivatePlan(plan="PT-TIAC", **WHO), "09:55")
@@ -569,16 +575,14 @@ def test_a_plan_that_is_activated_again_by_hand_begins_without_the_last_crisis()
     assert {card.state for card in row.cards} == {CardState.TO_DO}
 
 
-def test_a_plan_that_was_stood_down_while_its_trigger_holds_is_activated_again_at_that_level() -> (
-    None
-):
+def test_a_plan_stood_down_under_its_trigger_reactivates_at_that_level() -> None:
     world = _active(World())
     world.say(cmd.StandDownPlan(plan="PT-ELEC", force=True, reason="text:3", **WHO), "14:00")
     world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "14:10")
     assert (world.plan("PT-ELEC").state, world.plan("PT-ELEC").level) == (PlanState.ACTIVE, 3)
 
 
-def test_a_higher_level_that_was_refused_does_not_return_with_the_same_facts() -> None:
+def test_a_refused_higher_level_does_not_return_with_the_same_facts() -> None:
     world = World()
     world.trigger("PT-ELEC", 2, "09:41")
     world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "09:50")
@@ -591,7 +595,7 @@ def test_a_higher_level_that_was_refused_does_not_return_with_the_same_facts() -
     assert world.plan("PT-ELEC").proposed_level == 3
 
 
-def test_refusing_a_higher_level_leaves_the_stand_down_that_is_under_way() -> None:
+def test_refusing_a_higher_level_keeps_the_running_stand_down() -> None:
     world = World()
     world.trigger("PT-ELEC", 2, "09:41")
     world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "09:50")
@@ -604,7 +608,7 @@ def test_refusing_a_higher_level_leaves_the_stand_down_that_is_under_way() -> No
     )
 
 
-def test_a_plan_active_in_part_is_so_still_when_its_stand_down_holds_no_more() -> None:
+def test_a_partly_active_plan_stays_so_after_its_stand_down_is_released() -> None:
     world = World()
     world.trigger("PT-ELEC", 3, "09:42")
     world.say(cmd.ActivatePlan(plan="PT-ELEC", level=Level.N2, **WHO), "09:50")
@@ -622,7 +626,7 @@ def test_a_plan_active_in_part_is_so_still_when_its_stand_down_holds_no_more() -
         cmd.ActivatePlan(plan="PT-ELEC", level=Level.N3, **WHO),
     ],
 )
-def test_what_was_decided_of_the_rest_while_it_recovered_stands(decision: Command) -> None:
+def test_decisions_on_the_rest_of_a_recovering_plan_stand(decision: Command) -> None:
     world = World()
     world.trigger("PT-ELEC", 3, "09:42")
     world.say(cmd.ActivatePlan(plan="PT-ELEC", level=Level.N2, **WHO), "09:50")
@@ -635,7 +639,7 @@ def test_what_was_decided_of_the_rest_while_it_recovered_stands(decision: Comman
     )
 
 
-def test_an_active_plan_says_whether_its_trigger_holds() -> None:
+def test_an_active_plan_shows_the_state_of_its_trigger() -> None:
     world = World()
     world.trigger("PT-ELEC", 2, "09:41")
     world.say(cmd.ActivatePlan(plan="PT-ELEC", **WHO), "09:50")
@@ -646,7 +650,10 @@ def test_an_active_plan_says_whether_its_trigger_holds() -> None:
 
 
 def test_a_negated_condition_of_a_stand_down_is_not_negated_twice() -> None:
-    """alerts says of the whole measured part whether it holds; turned over again, the stand-down was proposed while it did not."""
+    """Alerts publishes the result of the whole measured part.
+
+    Negated again, it proposed the stand-down too early.
+    """
     measure = Measured(
         metric="river_level", args={"station": "paris-austerlitz"}, op=">=", value=4.5
     )
@@ -676,7 +683,7 @@ def test_a_negated_condition_of_a_stand_down_is_not_negated_twice() -> None:
     assert world.plan("PT-ELEC").stand_down_proposed
 
 
-def test_what_was_refused_for_one_incident_is_proposed_for_the_next() -> None:
+def test_a_plan_refused_for_one_incident_is_proposed_for_the_next() -> None:
     world = World()
     world.trigger("PT-ELEC", 2, "09:41")
     world.say(cmd.RefusePlan(plan="PT-ELEC", reason="text:no", **WHO), "09:50")
@@ -699,7 +706,7 @@ def test_what_was_refused_for_one_incident_is_proposed_for_the_next() -> None:
 
 
 def _publish(world: World, state: str, plan: str = "PT-ELEC", reference: str = "edited") -> World:
-    """The shipped territory, but this plan is not as valid as that."""
+    """Return the shipped territory with another validity of this plan."""
     for n, section in enumerate(sections := territory().sections):
         data = section
         if isinstance(section, ref.Plans):
@@ -728,7 +735,7 @@ def _publish(world: World, state: str, plan: str = "PT-ELEC", reference: str = "
         ("archive", PlanState.ARCHIVED),
     ],
 )
-def test_a_plan_that_is_not_valid_says_so_and_is_neither_proposed_nor_activated(
+def test_an_invalid_plan_is_marked_and_neither_proposed_nor_activated(
     state: str, shown: PlanState
 ) -> None:
     world = _publish(World(published=False), state)
@@ -747,7 +754,7 @@ def test_a_draft_becomes_valid_with_a_new_version_and_an_active_plan_stays_activ
     assert world.plan("PT-ELEC").state is PlanState.ACTIVE
 
 
-def test_a_plan_that_was_stood_down_ends_with_its_lessons() -> None:
+def test_a_stood_down_plan_ends_with_its_lessons() -> None:
     world = _active(World())
     assert _code(world.say(cmd.CloseRetex(plan="PT-ELEC", **WHO), "10:00")) == (409, "not_lifted")
     world.say(cmd.StandDownPlan(plan="PT-ELEC", force=True, reason="text:3", **WHO), "14:00")

@@ -1,4 +1,7 @@
-"""Reassignment in a realm: when the planner is asked, what persons decide of its answer, and that every order was approved and went out."""
+"""Reassignment in a realm: requests to the planner, decisions of persons, and sent orders.
+
+Every sent order was approved.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ CENTRAL = ("cen-1", "cen-2", "cen-3", "cen-4", "cen-5")
 
 
 def solve(world: World) -> list[tuple[str, m.ProposalComputed]]:
-    """What the planner answers to the open request: from the log alone."""
+    """Return the planner's answer to the open request, from the log alone."""
     planner = Proposals()
     for stored in world.service.log.of(REALM):
         planner.observe(stored.transaction)
@@ -54,7 +57,7 @@ def answer(world: World, when: str) -> m.ProposalRow:
 
 
 def fire(world: World) -> list[Fact]:
-    """Whatever is due now."""
+    """Run every step that is due now."""
     before = len(world.records())
     while (due := world.service.next_due(REALM)) is not None and due <= world.service.realm(
         REALM
@@ -64,7 +67,7 @@ def fire(world: World) -> list[Fact]:
 
 
 def fire_on_the_way() -> World:
-    """The headquarters burn at 09:40, known at once; a proposal at 09:43."""
+    """Return headquarters on fire at 09:40, known at once, with a proposal at 09:43."""
     world = World()
     world.hit("cen-1", EventType.EVACUATION, since="09:40")
     world.until("09:43")
@@ -93,7 +96,7 @@ def approve(
 
 
 def check_law(world: World) -> None:
-    """No order that was not approved, no approved line without its order, each once, with rule and author."""
+    """Check that orders and approved lines match one to one, with rule and author."""
     decided = {
         line: d
         for f in world.facts(m.ProposalChanged)
@@ -117,7 +120,7 @@ def check_law(world: World) -> None:
 # ── asking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_burst_of_closures_asks_once_when_it_has_settled() -> None:
+def test_a_burst_of_closures_requests_one_computation_after_it_settles() -> None:
     world = World()
     world.hit("cen-1", EventType.EVACUATION, since="09:40")
     world.until("09:42")
@@ -129,7 +132,7 @@ def test_a_burst_of_closures_asks_once_when_it_has_settled() -> None:
     assert (asked.number, asked.incident, asked.situation.telework) == (1, "i-1", True)
 
 
-def test_the_next_question_waits_and_what_is_the_same_is_not_asked_again() -> None:
+def test_the_next_request_waits_and_an_equal_one_is_not_repeated() -> None:
     world = fire_on_the_way()
     world.hit("cen-1", EventType.FIRE, since="09:44")  # another cause of the same loss
     world.until("09:55")
@@ -139,7 +142,7 @@ def test_the_next_question_waits_and_what_is_the_same_is_not_asked_again() -> No
     assert [f.number for f in world.facts(m.ProposalRequested)] == [1, 2]
 
 
-def test_sites_without_news_in_hit_communes_or_the_water_host_nobody() -> None:
+def test_silent_sites_in_hit_communes_or_the_flood_zone_host_no_agent() -> None:
     world = World()
     sites = {s.id: s for s in territory().sites}
     commune = next(
@@ -204,7 +207,7 @@ def test_a_place_is_given_once_to_a_strategy_or_to_reassigned_agents() -> None:
     assert not conditions[other].host_ok
 
 
-def test_isolation_stops_telework_unless_a_person_says_otherwise() -> None:
+def test_isolation_stops_telework_unless_a_person_decides_otherwise() -> None:
     world = World()
     world.hit("cen-1", EventType.EVACUATION, since="09:40")
     world.flag("flag:total_isolation", True, "09:41")
@@ -251,7 +254,7 @@ def test_an_answer_to_an_older_question_changes_nothing() -> None:
     assert (row.preference, row.number) == (m.Preference.FEWEST, 2)
 
 
-def test_preferences_keep_the_needs_and_change_the_ways() -> None:
+def test_preferences_change_the_moves_and_keep_the_needs() -> None:
     world = fire_on_the_way()
     found = {m.Preference.BEST: current(world)}
     for preference, when in (
@@ -289,7 +292,7 @@ def test_the_fire_of_the_headquarters_gives_the_figures_of_the_model() -> None:
     assert row.idle[0].why, "what is not possible names its reason"
 
 
-def test_what_cannot_be_computed_is_said_and_not_asked_for_ever() -> None:
+def test_an_impossible_computation_is_reported_and_not_repeated() -> None:
     world = World()
     empty = ref.Staffing(
         cells=(ref.StaffCell(site="nowhere", activity="SOL-01", metier="x", staff=1, minimum=1),),
@@ -311,8 +314,11 @@ def test_what_cannot_be_computed_is_said_and_not_asked_for_ever() -> None:
     assert len(world.facts(m.ProposalRequested)) == 1
 
 
-def test_an_answer_that_continuity_cannot_take_is_not_given_again() -> None:
-    """It lies in the dead letters. The planner goes on with other realms, and with the next request of this one."""
+def test_an_answer_refused_by_continuity_is_not_sent_again() -> None:
+    """It stays in the dead letters.
+
+    The planner continues with other realms, and with the next request of this one.
+    """
     world = World()
     world.hit("cen-1", EventType.EVACUATION, since="09:40")
     world.until("09:43")
@@ -345,7 +351,7 @@ def test_an_answer_that_continuity_cannot_take_is_not_given_again() -> None:
 
 
 def _fail(world: World, when: str) -> m.ProposalRow:
-    """The planner cannot compute the open request: whatever goes wrong in it is its answer."""
+    """Make the planner fail at the open request and answer with its error."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "services.continuity.reassignment.proposals.solve_situation",
@@ -356,7 +362,7 @@ def _fail(world: World, when: str) -> m.ProposalRow:
     return world.facts(m.ProposalChanged)[-1].row
 
 
-def test_what_breaks_the_computation_is_the_answer_and_does_not_stop_the_planner() -> None:
+def test_a_failing_computation_is_answered_and_does_not_stop_the_planner() -> None:
     world = World()
     world.hit("cen-1", EventType.EVACUATION, since="09:40")
     world.until("09:43")
@@ -367,7 +373,7 @@ def test_what_breaks_the_computation_is_the_answer_and_does_not_stop_the_planner
     )
 
 
-def test_the_proposal_in_force_stays_when_the_next_cannot_be_computed() -> None:
+def test_a_failed_computation_keeps_the_proposal_in_force() -> None:
     world = fire_on_the_way()
     before = current(world)
     assert isinstance(
@@ -391,7 +397,7 @@ def test_the_proposal_in_force_stays_when_the_next_cannot_be_computed() -> None:
 # ── deciding ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_approved_lines_go_out_at_once_each_once_to_the_managers_by_count() -> None:
+def test_each_approved_line_is_sent_once_to_its_managers_by_count() -> None:
     world = fire_on_the_way()
     lines = list_proposal_lines(world.state, current(world).id)
     first = [line for line in lines if line.criticality == 1 and line.need_activity][:5]
@@ -416,7 +422,7 @@ def test_approved_lines_go_out_at_once_each_once_to_the_managers_by_count() -> N
     assert refused(approve(world, "09:52")) == (409, "nothing_to_decide")
 
 
-def test_everything_at_once_fits_into_transactions() -> None:
+def test_a_full_approval_fits_into_transactions() -> None:
     world = World()
     for site in CENTRAL:
         world.hit(site, since="09:40")
@@ -440,7 +446,7 @@ def test_everything_at_once_fits_into_transactions() -> None:
     assert sum(r.count for r in world.state.moved.values()) == row.agents
 
 
-def test_who_may_not_decide_is_refused_and_nothing_goes_out() -> None:
+def test_a_person_without_the_right_is_refused_and_no_order_is_sent() -> None:
     world = fire_on_the_way()
     assert refused(approve(world, "09:50", author="p-2", role="site_manager")) == (
         403,
@@ -451,7 +457,7 @@ def test_who_may_not_decide_is_refused_and_nothing_goes_out() -> None:
     assert world.facts(m.ReassignmentOrdered) == []
 
 
-def test_a_stale_decision_hears_what_changed() -> None:
+def test_a_stale_decision_gets_the_changes() -> None:
     world = fire_on_the_way()
     seen, some = (
         current(world),
@@ -480,7 +486,7 @@ def test_a_stale_decision_hears_what_changed() -> None:
     check_law(world)
 
 
-def test_nobody_is_sent_to_a_place_that_was_lost_since() -> None:
+def test_no_agent_is_sent_to_a_place_lost_since() -> None:
     world = fire_on_the_way()
     lines = list_proposal_lines(world.state, current(world).id)
     place = next(line.place for line in lines if line.place not in ("telework", line.site))
@@ -494,8 +500,8 @@ def test_nobody_is_sent_to_a_place_that_was_lost_since() -> None:
 
 
 @pytest.mark.parametrize("taken", ["silent", "held"])
-def test_nobody_is_sent_to_a_place_that_may_host_nobody_any_more(taken: str) -> None:
-    """A site that fell silent since, and one whose desks a strategy took since (D51)."""
+def test_no_agent_is_sent_to_a_place_that_no_longer_hosts(taken: str) -> None:
+    """One site fell silent meanwhile, and a strategy took the desks of the other (D51)."""
     world = fire_on_the_way()
     lines = list_proposal_lines(world.state, current(world).id)
     host = next(line.place for line in lines if line.place not in ("telework", line.site))
@@ -522,8 +528,8 @@ def test_nobody_is_sent_to_a_place_that_may_host_nobody_any_more(taken: str) -> 
     )
 
 
-def test_help_for_a_site_without_people_stays_away_when_the_site_itself_is_lost() -> None:
-    """It lacks people, not seats: fewer seats keep nobody away, none at all do."""
+def test_help_stays_away_from_a_lost_site() -> None:
+    """It lacks people, not seats: fewer seats keep no helper away, zero seats do."""
     world = World()
     world.hit("par-01", EventType.STAFF_SHORTAGE, since="09:40")
     world.until("09:43")
@@ -541,7 +547,7 @@ def test_help_for_a_site_without_people_stays_away_when_the_site_itself_is_lost(
     assert set(world.state.moved) == {first}
 
 
-def test_nobody_is_sent_home_to_work_when_telework_has_stopped_since() -> None:
+def test_no_agent_is_sent_home_after_telework_stopped() -> None:
     world = fire_on_the_way()
     lines = list_proposal_lines(world.state, current(world).id)
     at_home = {line.id for line in lines if line.place == "telework"}
@@ -554,8 +560,11 @@ def test_nobody_is_sent_home_to_work_when_telework_has_stopped_since() -> None:
     assert set(world.state.moved) == {line.id for line in lines} - at_home
 
 
-def test_nobody_leaves_a_site_that_is_back_since() -> None:
-    """The next proposal comes minutes later: until then an approval sent people away from their own desks."""
+def test_no_agent_leaves_a_site_that_is_back() -> None:
+    """The next proposal comes minutes later.
+
+    Before it came, an approval sent people away from their own desks.
+    """
     world = World()
     world.hit("cen-1", EventType.EVACUATION, since="09:40")
     world.hit("cen-2", since="09:40")
@@ -578,7 +587,7 @@ def test_nobody_leaves_a_site_that_is_back_since() -> None:
     }
 
 
-def test_nobody_helps_where_nobody_is_missing_any_more() -> None:
+def test_no_agent_helps_at_a_site_without_needs() -> None:
     world = World()
     world.hit("par-01", EventType.STAFF_SHORTAGE, since="09:40")
     world.until("09:43")
@@ -589,7 +598,7 @@ def test_nobody_helps_where_nobody_is_missing_any_more() -> None:
     assert not world.state.moved
 
 
-def test_a_declined_line_never_goes_out() -> None:
+def test_a_declined_line_is_never_sent() -> None:
     world = fire_on_the_way()
     some = [line.id for line in list_proposal_lines(world.state, current(world).id)][:3]
     decline = m.DeclineReassignments(proposal=current(world).id, lines=tuple(some), **WHO)
@@ -603,7 +612,7 @@ def test_a_declined_line_never_goes_out() -> None:
     assert not set(some) & set(world.state.moved)
 
 
-def test_a_decision_while_the_planner_works_is_not_forgotten_by_its_answer() -> None:
+def test_the_planners_answer_keeps_a_decision_made_meanwhile() -> None:
     world = fire_on_the_way()
     places = {line.place for line in list_proposal_lines(world.state, current(world).id)}
     world.hit(
@@ -627,7 +636,7 @@ def test_a_decision_while_the_planner_works_is_not_forgotten_by_its_answer() -> 
 # ── a second event ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_second_event_voids_only_what_lost_its_place() -> None:
+def test_a_second_event_voids_only_lines_that_lost_their_place() -> None:
     world = fire_on_the_way()
     assert isinstance(approve(world, "09:50"), CommandApplied)
     fire(world)
@@ -649,7 +658,7 @@ def test_a_second_event_voids_only_what_lost_its_place() -> None:
     check_law(world)
 
 
-def test_what_people_saw_changes_as_little_as_possible() -> None:
+def test_a_new_proposal_changes_seen_lines_as_little_as_possible() -> None:
     world = fire_on_the_way()
     before = {
         build_line_key(line): line.count
@@ -663,7 +672,7 @@ def test_what_people_saw_changes_as_little_as_possible() -> None:
     assert all(after.get(key, 0) >= count for key, count in before.items())
 
 
-def test_accepted_arrived_released() -> None:
+def test_a_line_is_accepted_arrived_and_released_in_order() -> None:
     world = fire_on_the_way()
     (line,) = [line.id for line in list_proposal_lines(world.state, current(world).id)][:1]
     manager = {"author": "p-3", "role": "site_manager"}
@@ -699,7 +708,7 @@ def test_accepted_arrived_released() -> None:
     assert line not in world.state.moved
 
 
-def test_one_word_of_a_site_for_many_lines_leaves_those_that_are_there_already() -> None:
+def test_one_acceptance_of_many_lines_keeps_earlier_acceptances() -> None:
     world = fire_on_the_way()
     first, *more = [line.id for line in list_proposal_lines(world.state, current(world).id)][:4]
     manager = {"author": "p-3", "role": "site_manager"}
@@ -729,7 +738,7 @@ def test_one_word_of_a_site_for_many_lines_leaves_those_that_are_there_already()
     assert {world.state.moved[id].state for id in (first, *more)} == {m.LineState.ARRIVED}
 
 
-def test_when_the_site_is_back_its_people_are_no_longer_needed_elsewhere() -> None:
+def test_the_return_of_a_site_frees_its_people_elsewhere() -> None:
     world = fire_on_the_way()
     approve(world, "09:50")
     fire(world)
@@ -745,7 +754,10 @@ def test_when_the_site_is_back_its_people_are_no_longer_needed_elsewhere() -> No
 
 
 def needs_have_moved() -> World:
-    """Agents of sst-03 help where staff is back; others need them now, and the next proposal counts on them."""
+    """Return a proposal that counts on agents of sst-03.
+
+    They help at a site with its staff back; other sites need them now.
+    """
     world = World()
     world.hit("sst-03", EventType.OUTAGE_WATER, since="09:40", loss=60)
     world.hit("sst-04", EventType.STAFF_SHORTAGE, since="09:40")
@@ -764,9 +776,7 @@ def cell(line: m.LineRow) -> tuple[str, str, str]:
     return line.site, line.activity, line.metier
 
 
-def test_an_approval_calls_back_who_is_elsewhere_for_nothing_so_that_nobody_has_two_orders() -> (
-    None
-):
+def test_an_approval_recalls_unneeded_agents_so_that_each_has_one_order() -> None:
     world = needs_have_moved()
     row = answer(world, "11:31")
     lines = list_proposal_lines(world.state, row.id)
@@ -796,7 +806,7 @@ def test_an_approval_calls_back_who_is_elsewhere_for_nothing_so_that_nobody_has_
     check_law(world)
 
 
-def test_an_approval_leaves_where_they_are_those_on_whom_it_does_not_count() -> None:
+def test_an_approval_keeps_agents_that_it_does_not_count_on() -> None:
     world = needs_have_moved()
     row = answer(world, "11:31")
     line = next(line for line in list_proposal_lines(world.state, row.id) if not line.recalled)
@@ -807,8 +817,11 @@ def test_an_approval_leaves_where_they_are_those_on_whom_it_does_not_count() -> 
     assert not [f for f in world.facts(m.ReassignmentChanged) if f.change == "released"]
 
 
-def test_agents_of_a_line_that_needs_others_of_them_still_wait_for_a_person() -> None:
-    """No approval ends that line: some of its agents are needed there. What counts on the rest is refused, what does not goes."""
+def test_spare_agents_of_a_needed_line_wait_for_a_person() -> None:
+    """No approval ends that line, because some of its agents are needed there.
+
+    Lines that count on the others are refused.
+    """
     world = needs_have_moved()
     parts = solve(world)
     kept = {one.line: one for _, part in parts for one in part.kept}
@@ -846,9 +859,7 @@ def test_agents_of_a_line_that_needs_others_of_them_still_wait_for_a_person() ->
     check_law(world)
 
 
-def test_a_proposal_that_does_not_say_on_whom_it_counts_calls_back_all_who_are_elsewhere_for_nothing() -> (
-    None
-):
+def test_a_proposal_without_counted_lines_recalls_all_unneeded_agents() -> None:
     """Logs from before this was computed."""
     world = needs_have_moved()
     for id, part in solve(world):
@@ -867,7 +878,7 @@ def test_a_proposal_that_does_not_say_on_whom_it_counts_calls_back_all_who_are_e
     check_law(world)
 
 
-def test_a_proposal_lapses_when_nothing_is_hit_any_more() -> None:
+def test_a_proposal_lapses_when_all_sites_are_back() -> None:
     world = fire_on_the_way()
     world.lift("cen-1", "10:30")
     world.until("10:40")
@@ -875,7 +886,7 @@ def test_a_proposal_lapses_when_nothing_is_hit_any_more() -> None:
     assert world.facts(m.ProposalChanged)[-1].change == "lapsed"
 
 
-def test_a_proposal_lapses_with_the_release_of_the_last_agents_of_a_crisis_that_is_over() -> None:
+def test_a_proposal_lapses_with_the_last_agents_of_an_ended_crisis() -> None:
     world = fire_on_the_way()
     approve(world, "09:50")
     fire(world)
@@ -898,7 +909,7 @@ def test_a_proposal_lapses_with_the_release_of_the_last_agents_of_a_crisis_that_
 # ── reference data ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_site_that_the_reference_data_drop_gives_its_people_back_with_a_list() -> None:
+def test_a_site_dropped_from_the_reference_data_releases_its_people_with_a_list() -> None:
     world = fire_on_the_way()
     approve(world, "09:50")
     fire(world)
@@ -926,7 +937,7 @@ def test_a_site_that_the_reference_data_drop_gives_its_people_back_with_a_list()
     assert world.asked("reassignment_void")[0].agents == sum(row.count for row in void.values())
 
 
-def test_nobody_is_sent_to_a_site_that_the_reference_data_dropped_since() -> None:
+def test_no_agent_is_sent_to_a_site_dropped_from_the_reference_data() -> None:
     world = fire_on_the_way()
     lines = list_proposal_lines(world.state, current(world).id)
     host = min({line.place for line in lines} - {"telework", "cen-1"})

@@ -1,4 +1,4 @@
-"""Who is elsewhere for nothing, and which of the new lines count on them."""
+"""Idle agents away from their site are recalled, and new lines count on them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def line(place: str = "b") -> LineKey:
 
 
 def sent(id: str, count: int, needed: int) -> m.ReassignmentRow:
-    """Agents of the cell whom an approved line sent elsewhere."""
+    """Return agents of the cell sent elsewhere by an approved line."""
     return m.ReassignmentRow(
         id=id,
         site=CELL[0],
@@ -42,7 +42,7 @@ def sent(id: str, count: int, needed: int) -> m.ReassignmentRow:
 def of(
     new: list[int], *moved: m.ReassignmentRow, kept: tuple[m.KeptRow, ...] = ()
 ) -> list[IdleAgents]:
-    """The site has ten agents of the cell and no seats."""
+    """Return the idle agents of a site with ten agents of the cell and no seats."""
     staffing = ref.Staffing(
         cells=(cell("a", "SOL-04", "infirmier", 10, 4),),
         rules=(rule("SOL-04", 1),),
@@ -53,24 +53,24 @@ def of(
     return count_idle_agents(tables, situation, moved, kept, [(line(), count) for count in new])
 
 
-def test_nobody_is_called_back_while_all_who_were_sent_are_needed() -> None:
+def test_needed_agents_are_not_recalled() -> None:
     assert of([3, 4], sent("x", 3, 3)) == [IdleAgents(), IdleAgents()]
 
 
-def test_who_has_no_order_goes_first() -> None:
-    """Ten agents, four elsewhere for nothing: six are free, the seventh and eighth are called back."""
+def test_agents_without_an_order_go_first() -> None:
+    """Ten agents, four unneeded elsewhere: six are free, the seventh and eighth are recalled."""
     assert of([5, 3], sent("x", 4, 0)) == [IdleAgents(), IdleAgents(recalled=2)]
 
 
-def test_a_line_that_needs_nobody_is_ended_before_one_that_needs_some_is_touched() -> None:
-    """Two free, two on a line that needs nobody, four beyond what another line needs."""
+def test_an_unneeded_line_ends_before_a_partly_needed_one() -> None:
+    """Two free, two on an unneeded line, four beyond the need of another line."""
     assert of([3, 4], sent("x", 2, 0), sent("y", 6, 2)) == [
         IdleAgents(recalled=1),
         IdleAgents(recalled=1, held=3),
     ]
 
 
-def test_what_the_new_situation_needs_counts_and_not_what_the_former_did() -> None:
+def test_the_new_situation_gives_the_needs() -> None:
     moved = (sent("x", 6, 6), sent("y", 4, 4))
     assert of([2], *moved, kept=(m.KeptRow(line="x", needed=4),)) == [IdleAgents(held=2)]
     assert of([2], *moved, kept=(m.KeptRow(line="x", needed=0),)) == [IdleAgents(recalled=2)]
@@ -79,6 +79,6 @@ def test_what_the_new_situation_needs_counts_and_not_what_the_former_did() -> No
     )
 
 
-def test_agents_of_a_cell_that_the_data_dropped_are_nobody() -> None:
+def test_agents_of_a_dropped_cell_do_not_count() -> None:
     row = sent("x", 2, 0).model_copy(update={"metier": "gone"})
     assert of([3], row) == [IdleAgents()]

@@ -1,4 +1,4 @@
-"""Reference data are inputs: a change during a crisis is ordered like any other (DESIGN §2)."""
+"""Reference data are inputs: a change during a crisis is ordered like any other."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_shorter_limit_counts_from_the_start_of_the_running_clock() -> None:
     assert world.state.reference == "another"
 
 
-def test_new_percentages_and_thresholds_count_for_clocks_that_run_already() -> None:
+def test_new_percentages_and_thresholds_apply_to_running_clocks() -> None:
     """Otherwise they wait for the next percentage of the version before."""
     world = World()
     world.hit("cen-1", EventType.EVACUATION, since="09:52")
@@ -86,7 +86,7 @@ def test_a_section_waits_for_the_last_one() -> None:
     assert world.state.reference == territory().version
 
 
-def test_an_activity_that_a_new_version_drops_is_left_alone() -> None:
+def test_an_activity_dropped_by_a_new_version_is_ignored() -> None:
     world = World()
     world.hit("cen-1", EventType.EVACUATION, since="09:52")
     section = _activities()
@@ -105,7 +105,7 @@ def test_an_activity_that_a_new_version_drops_is_left_alone() -> None:
 def _publish_changed(
     world: World, change: Callable[[ref.SectionData], ref.SectionData], when: str
 ) -> None:
-    """Every section of the shipped territory after a change, as another version."""
+    """Publish every section of the shipped territory after a change, as another version."""
     world.until(when)
     sections = [change(section) for section in territory().sections]
     for n, section in enumerate(sections):
@@ -136,7 +136,7 @@ def _without_site(section: ref.SectionData) -> ref.SectionData:
 
 
 @pytest.mark.parametrize("change", [_without_local_clocks, _without_site])
-def test_a_local_clock_that_a_new_version_no_longer_gives_stops_and_holds_no_deadline(
+def test_a_local_clock_dropped_by_a_new_version_stops_without_a_deadline(
     change: Callable[[ref.SectionData], ref.SectionData],
 ) -> None:
     world = World()
@@ -164,8 +164,8 @@ def _plans(change: Callable[[ref.Plan], ref.Plan | None]) -> ref.Plans:
     )
 
 
-def test_an_active_plan_that_a_new_version_drops_is_over_and_the_log_says_why() -> None:
-    """Nobody could see it any more, work on its cards or stand it down."""
+def test_an_active_plan_dropped_by_a_new_version_ends_with_a_recorded_reason() -> None:
+    """It was invisible: its cards and its stand-down could not be reached."""
     world = World()
     world.trigger("PT-ELEC", 2, "09:41")
     world.say(ActivatePlan(author="p", role="coordinator", plan="PT-ELEC"), "09:50")
@@ -180,8 +180,11 @@ def test_an_active_plan_that_a_new_version_drops_is_over_and_the_log_says_why() 
     assert world.plan("PT-ELEC").state is PlanState.PROPOSED
 
 
-def test_what_is_done_of_a_running_plan_stays_with_its_task() -> None:
-    """Ids of cards are places in the list: a task that is put before others must not take over what is done of them."""
+def test_finished_work_of_a_running_plan_stays_with_its_task() -> None:
+    """Ids of cards are places in the list.
+
+    A task inserted before others must not inherit their finished work.
+    """
     world = World()
     world.trigger("PT-TIAC", 3, "09:50")
     world.say(ActivatePlan(author="p", role="coordinator", plan="PT-TIAC"), "09:55")
@@ -221,7 +224,7 @@ def test_what_is_done_of_a_running_plan_stays_with_its_task() -> None:
     assert world.plan("PT-TIAC").stand_down_proposed
 
 
-def test_what_was_heard_before_the_first_reference_data_counts_with_them() -> None:
+def test_facts_before_the_first_reference_data_count_with_them() -> None:
     world = World(published=False)
     world.tell_site("mdph-01", "09:40", "09:40", SiteStatus.UNKNOWN)
     world.flag("system:siter", "down", "09:41")
@@ -249,7 +252,7 @@ def test_an_incomplete_version_fails_as_an_input_and_changes_nothing() -> None:
     assert service.state(REALM).reference == ""
 
 
-def test_new_reference_data_fit_into_a_record_while_every_clock_runs() -> None:
+def test_new_reference_data_fit_into_a_record_with_all_clocks_running() -> None:
     """Percentages and open hours that are others are read one activity after the other."""
     world = World(start="09:00")
     world.flag("flag:total_isolation", True, "09:10")
@@ -277,7 +280,7 @@ def test_new_reference_data_fit_into_a_record_while_every_clock_runs() -> None:
     assert all(1 in row.rto.alarms for row in running)
 
 
-def test_a_system_on_which_very_many_activities_depend_fits_into_records() -> None:
+def test_a_system_required_by_many_activities_fits_into_records() -> None:
     world, count = World(start="09:00"), 200
     section = next(s for s in territory().sections if isinstance(s, ref.Activities))
     needy = next(a for a in section.activities if a.id == "COM-01")
@@ -299,7 +302,10 @@ def test_a_system_on_which_very_many_activities_depend_fits_into_records() -> No
 
 @pytest.mark.parametrize("held", ["flag", "days"])
 def test_a_shorter_limit_of_single_sites_counts_at_once(held: str) -> None:
-    """D43: under a flag, and from the midnight on that opens its window. Their clocks waited for their own next percentage."""
+    """D43: under a flag, and from the midnight that opens its window.
+
+    Their clocks waited for their own next percentage.
+    """
     policy = next(s for s in territory().sections if isinstance(s, ref.EscalationPolicy))
     when: dict[str, Any] = (
         {"flag": "total_isolation"} if held == "flag" else {"days_of_month": (12,)}

@@ -51,7 +51,7 @@ def world() -> World:
 
 
 def ask(world: World, when: str = "09:00", **changes: Any) -> ResourceRequestRow:
-    """Request one generator for a site, unless told otherwise."""
+    """Request one generator for a site by default."""
     given = {"resource": "generator", "quantity": 1, "site": SITE} | changes
     answer = world.say(RequestResource(**MANAGER, **given), when)
     assert isinstance(answer, CommandApplied), answer
@@ -130,7 +130,7 @@ def test_a_cancelled_request_returns_everything(world: World) -> None:
     assert [offer.state for offer in closed.offers] == [OfferState.WITHDRAWN]
 
 
-def test_what_is_used_up_never_returns(world: World) -> None:
+def test_used_up_resources_never_return(world: World) -> None:
     row = ask(world, resource="water", quantity=500)
     do(world, OfferResource, row, "09:01", stock=WATER)
     do(world, CommitResource, row, "09:02")
@@ -153,9 +153,7 @@ def test_what_is_used_up_never_returns(world: World) -> None:
         ({"needed_until": 1}, "until_past"),
     ],
 )
-def test_a_request_that_nobody_could_fill_is_refused(
-    world: World, changes: dict[str, Any], code: str
-) -> None:
+def test_an_unfillable_request_is_refused(world: World, changes: dict[str, Any], code: str) -> None:
     given = {"resource": "generator", "quantity": 1, "site": SITE} | changes
     answer = world.say(RequestResource(**MANAGER, **given), "09:00")
     assert isinstance(answer, CommandRefused)
@@ -176,7 +174,7 @@ def test_a_request_that_nobody_could_fill_is_refused(
         ({"stock": GENERATORS, "expected": 7}, "version_conflict"),
     ],
 )
-def test_an_offer_that_does_not_fit_is_refused_and_reserves_nothing(
+def test_an_unfit_offer_is_refused_and_reserves_nothing(
     world: World, given: dict[str, Any], code: str
 ) -> None:
     row = ask(world)
@@ -185,14 +183,14 @@ def test_an_offer_that_does_not_fit_is_refused_and_reserves_nothing(
     assert world.state.requests[row.id] == row
 
 
-def test_people_are_asked_for_by_job_family(world: World) -> None:
+def test_requests_for_people_name_a_job_family(world: World) -> None:
     row = ask(world, resource="people", metier="chauffeur", quantity=3)
     assert do(world, OfferResource, row, "09:01", stock="age-log-02") == "other_resource"
     assert do(world, OfferResource, row, "09:01", stock="age-log-08") == ""
 
 
 @pytest.mark.parametrize("role", ["observer", "source", "liaison", "kiosk"])
-def test_an_observer_neither_asks_nor_promises(world: World, role: str) -> None:
+def test_an_observer_neither_requests_nor_commits(world: World, role: str) -> None:
     asked = RequestResource(author="o", role=role, resource="generator", quantity=1, site=SITE)
     assert getattr(world.say(asked, "09:00"), "code", "") == "not_allowed"
     row = ask(world)
@@ -203,7 +201,7 @@ def test_an_observer_neither_asks_nor_promises(world: World, role: str) -> None:
 # ── offers ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_commitment_takes_what_is_needed_and_frees_the_rest(world: World) -> None:
+def test_a_commitment_takes_the_needed_amount_and_frees_the_rest(world: World) -> None:
     row = ask(world, quantity=3)
     do(world, OfferResource, row, "09:01", stock=GENERATORS)
     do(world, OfferResource, row, "09:02", stock="gen-log-07")
@@ -231,7 +229,7 @@ def test_too_little_is_committed_only_on_purpose(world: World) -> None:
     assert world.state.requests[row.id].committed == 2
 
 
-def test_a_partner_may_offer_what_no_stock_has(world: World) -> None:
+def test_a_partner_may_offer_beyond_the_stocks(world: World) -> None:
     row = ask(world, quantity=9)
     assert do(world, OfferResource, row, "09:01", partner="loueur_energie") == ""
     assert do(world, CommitResource, row, "09:02") == ""
@@ -265,7 +263,7 @@ def test_a_reservation_expires_and_its_stock_is_free_again(world: World) -> None
     assert do(world, CommitResource, row, "10:01") == "request_state"
 
 
-def test_a_request_for_life_is_told_at_once_and_again_until_it_is_promised(world: World) -> None:
+def test_a_request_for_life_is_sent_at_once_and_repeated_until_committed(world: World) -> None:
     row = ask(world, priority=RequestPriority.LIFE)
     assert len(told(world, "resource_unanswered")) == 1
     assert "cellule_logistique" in told(world, "resource_unanswered")[0].roles
@@ -283,7 +281,7 @@ def test_other_requests_are_not_repeated(world: World) -> None:
     assert told(world, "resource_unanswered") == []
 
 
-def test_a_request_without_a_promise_at_its_time_is_unfilled_and_may_still_be_filled(
+def test_a_request_without_a_commitment_in_time_is_unfilled_and_may_still_be_filled(
     world: World,
 ) -> None:
     row = ask(world, needed_from=world.instant("11:00"))
@@ -298,7 +296,7 @@ def test_a_request_without_a_promise_at_its_time_is_unfilled_and_may_still_be_fi
     assert len(told(world, "resource_unfilled")) == 1
 
 
-def test_a_promise_in_time_is_not_unfilled(world: World) -> None:
+def test_a_commitment_in_time_is_not_unfilled(world: World) -> None:
     row = ask(world, needed_from=world.instant("11:00"))
     do(world, OfferResource, row, "10:30", stock=GENERATORS)
     do(world, CommitResource, row, "10:59")
@@ -319,7 +317,7 @@ def test_a_late_arrival_asks_once_and_a_new_time_of_arrival_asks_again(world: Wo
     assert len(told(world, "resource_late")) == 2
 
 
-def test_what_stays_past_its_time_is_asked_back(world: World) -> None:
+def test_an_overdue_resource_is_requested_back(world: World) -> None:
     row = ask(world, needed_until=world.instant("12:00"))
     for kind, more in (
         (OfferResource, {"stock": GENERATORS}),
@@ -332,7 +330,7 @@ def test_what_stays_past_its_time_is_asked_back(world: World) -> None:
     assert len(told(world, "resource_return")) == 1
 
 
-def test_after_a_stall_everything_that_was_due_happens_in_order(world: World) -> None:
+def test_after_a_stall_all_due_steps_happen_in_order(world: World) -> None:
     row = ask(world, priority=RequestPriority.LIFE, needed_from=world.instant("09:30"))
     do(world, OfferResource, row, "09:01", stock=GENERATORS, expires_at=world.instant("09:20"))
     world.until("18:00")
@@ -345,7 +343,7 @@ def test_after_a_stall_everything_that_was_due_happens_in_order(world: World) ->
 # ── stocks ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_count_changes_a_stock_but_never_below_what_is_promised(world: World) -> None:
+def test_a_count_never_lowers_a_stock_below_its_commitments(world: World) -> None:
     row = ask(world, quantity=2)
     do(world, OfferResource, row, "09:01", stock=GENERATORS)
     low = CountStock(**CELL, stock=GENERATORS, quantity=1)
@@ -366,7 +364,7 @@ def test_a_snapshot_holds_requests_and_stocks(world: World) -> None:
 # ── nothing is promised twice ────────────────────────────────────────────────────────────────────
 
 
-def test_two_people_who_promise_one_generator_do_not_both_get_it(world: World) -> None:
+def test_two_people_cannot_commit_the_same_generator(world: World) -> None:
     first, second = ask(world), ask(world)
     assert do(world, OfferResource, first, "09:01", stock=ONE_GENERATOR) == ""
     assert do(world, OfferResource, second, "09:01", stock=ONE_GENERATOR) == "stock_short"
@@ -444,7 +442,7 @@ def play(world: World, steps: list[tuple[str, int, int, int]]) -> None:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
-def test_states_follow_the_arrows_and_stocks_hold_what_requests_hold(
+def test_states_follow_the_arrows_and_stocks_match_the_requests(
     steps: list[tuple[str, int, int, int]],
 ) -> None:
     world = World(start="09:00")
@@ -463,7 +461,7 @@ def test_states_follow_the_arrows_and_stocks_hold_what_requests_hold(
 
 
 def _check_levels(world: World) -> None:
-    """The levels of stocks are the sums over the requests that hold something of them."""
+    """Check the levels of stocks against the sums over the requests that hold them."""
     reserved: dict[str, int] = {}
     engaged: dict[str, int] = {}
     for row in world.state.requests.values():

@@ -1,4 +1,4 @@
-"""S04, power cut Nanterre – La Défense, as the mock-ups show it at 10:16 (T+36): every number follows from the rules."""
+"""S04, power cut Nanterre – La Défense, as the mock-ups show it at 10:16 (T+36)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ON_SITES = (
 
 
 def _play(until: str, decisions: dict[str, ActivateStrategy] | None = None) -> World:
-    """The site events of S04 in the order in which they were learnt, and what people decided in between."""
+    """Play the site events of S04 in order of arrival, with decisions between them."""
     world, decided = World(), dict(sorted((decisions or {}).items()))
     for event in load_scenario(ROOT / "scenarios", "S04").events:
         known, body = str(clock(event.reported_at)), event.body
@@ -43,7 +43,7 @@ def _play(until: str, decisions: dict[str, ActivateStrategy] | None = None) -> W
 
 @pytest.fixture(scope="module")
 def at_10_16() -> World:
-    """With the two strategies that the mock-ups show as declared."""
+    """Return the crisis with the two strategies that the mock-ups show as declared."""
     declare = {
         "10:02": ActivateStrategy(
             author="p-1",
@@ -76,7 +76,7 @@ def at_10_16() -> World:
         ("RHF-04", 4, "09:52", "11:52", "13:52"),
     ],
 )
-def test_territory_clocks(
+def test_the_clocks_of_the_territory_match_the_mock_up(
     at_10_16: World, activity: str, capacity: int, started: str, rto: str, dmia: str
 ) -> None:
     row = at_10_16.activity(activity)
@@ -97,7 +97,7 @@ def test_territory_clocks(
         ("SOL-04", "pmi-04", "09:40", "11:40", "13:40"),
     ],
 )
-def test_local_clocks(
+def test_the_local_clocks_match_the_mock_up(
     at_10_16: World, activity: str, site: str, started: str, rto: str, dmia: str
 ) -> None:
     local = at_10_16.local(activity, site)
@@ -110,7 +110,7 @@ def test_local_clocks(
     assert shown == [started, rto, dmia]
 
 
-def test_how_many_activities_are_hit(at_10_16: World) -> None:
+def test_the_number_of_hit_activities_matches_the_mock_up(at_10_16: World) -> None:
     states = [row.state for row in at_10_16.state.activities.values()]
     counted = {state: states.count(state) for state in ActivityState}
     assert counted == {
@@ -174,7 +174,7 @@ def test_the_secretariat_of_the_cell_makes_no_crisis_by_itself(at_10_16: World) 
     assert all("CPL-01" in m.activities for m in asked)
 
 
-def test_the_elected_hear_of_criticality_one_and_two_alone(at_10_16: World) -> None:
+def test_elected_officials_learn_of_criticality_one_and_two_only(at_10_16: World) -> None:
     """D73: at 100 %, of any other activity the director of its pôle and the coordinator."""
     bia = at_10_16.state.bia
     assert bia is not None
@@ -210,7 +210,9 @@ def test_a_declared_strategy_stops_the_clock(at_10_16: World) -> None:
         ("EOM-02", 60),
     ],
 )
-def test_capacities_of_the_other_activities(at_10_16: World, activity: str, capacity: int) -> None:
+def test_the_other_activities_have_their_capacities(
+    at_10_16: World, activity: str, capacity: int
+) -> None:
     assert at_10_16.activity(activity).capacity_pct == pytest.approx(capacity, abs=0.6)
     assert at_10_16.activity(activity).rto.state is ClockState.NEVER
 
@@ -256,7 +258,7 @@ def test_each_alarm_of_a_clock_exists_once(whole: World) -> None:
     assert len(seen) == len(set(seen))
 
 
-def test_alerts_hears_of_the_thresholds_of_its_predicates(whole: World) -> None:
+def test_alerts_receives_the_thresholds_of_its_predicates(whole: World) -> None:
     assert whole.metrics('activity_rto_pct{"criticality":[1],"sauf_activites":["EOM-04"]}')[:2] == [
         0.0,
         80.0,

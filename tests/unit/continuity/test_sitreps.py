@@ -1,4 +1,7 @@
-"""D54: a point de situation is due by the level's rhythm, numbered, frozen by its hash; D53: improvement actions are owned and due."""
+"""Situation reports follow the level's rhythm and are numbered and frozen by hash (D54).
+
+Improvement actions have an owner and a date (D53).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ SHA = "ab" * 32
 
 
 def issue(world: World, number: int, as_of: str, known: str, role: str = "cell") -> str:
-    """A person validates; `applied`, or the refusal."""
+    """Validate a point as a person; return `applied` or the refusal."""
     command = IssueSitrep(
         author="p-1",
         role=role,
@@ -32,14 +35,14 @@ def said(answer: CommandApplied | CommandRefused) -> str:
 
 
 def dues(world: World) -> list[str | None]:
-    """When a point was asked for."""
+    """List the times of the requests for a point."""
     name = AttentionRequested.__name__
     return [
         clock(r.at) for r in world.records() if r.name == name and r.data["code"] == "sitrep_due"
     ]
 
 
-def test_the_rhythm_of_the_level_asks_for_the_next_one() -> None:
+def test_the_rhythm_of_the_level_makes_the_next_point_due() -> None:
     world = World()
     world.level(Level.N2, "09:41")
     world.until("10:40")
@@ -60,7 +63,7 @@ def test_the_rhythm_of_the_level_asks_for_the_next_one() -> None:
     assert dues(world) == ["10:41", "15:00"]
 
 
-def test_a_higher_level_makes_it_due_sooner_and_no_level_never() -> None:
+def test_a_higher_level_makes_the_point_due_sooner_and_no_level_never() -> None:
     world = World()
     world.level(Level.N1, "09:41")
     world.level(Level.N2, "11:00")
@@ -72,7 +75,7 @@ def test_a_higher_level_makes_it_due_sooner_and_no_level_never() -> None:
     assert dues(world) == ["11:00"]
 
 
-def test_numbers_follow_each_other_and_time_goes_on() -> None:
+def test_numbers_and_times_of_points_increase() -> None:
     world = World()
     world.level(Level.N3, "09:41")
     assert issue(world, 1, "10:16", "10:16") == "applied"
@@ -85,7 +88,7 @@ def test_numbers_follow_each_other_and_time_goes_on() -> None:
     assert [f.row.number for f in world.facts(SitrepIssued)] == [1, 2]
 
 
-def test_an_improvement_has_an_owner_and_a_date_and_ends_with_a_word() -> None:
+def test_an_improvement_has_an_owner_and_a_date_and_ends_with_a_comment() -> None:
     world = World()
     due = world.instant("2027-03-11 18:00")
     add = AddImprovement(

@@ -69,7 +69,7 @@ def test_strategies_are_tried_in_the_order_listed() -> None:
     )
 
 
-def test_what_was_tried_and_given_up_is_not_the_next_to_try_until_something_else_hits() -> None:
+def test_an_abandoned_strategy_is_not_the_next_until_another_event() -> None:
     world = _down(World())
 
     def activate(strategy: str, when: str) -> CommandApplied | CommandRefused:
@@ -104,8 +104,8 @@ def _fallback_at(world: World, site: str) -> None:
     assert world.activity("EOM-04").state is ActivityState.RESTORED
 
 
-def test_a_fallback_site_that_is_lost_ends_its_strategy_and_the_clock_runs_from_then() -> None:
-    """D51: never an out site; what a person expected of it cannot be had there."""
+def test_a_lost_fallback_site_ends_its_strategy_and_starts_the_clock() -> None:
+    """D51: an out site is no fallback and cannot deliver the expected capacity."""
     world = _down(World())
     _fallback_at(world, "sit-02")
     world.tell_site("sit-02", "10:30", "10:30", SiteStatus.UNKNOWN)
@@ -128,7 +128,7 @@ def test_a_fallback_site_that_is_lost_ends_its_strategy_and_the_clock_runs_from_
     )
 
 
-def test_a_fallback_site_that_the_reference_data_drop_ends_its_strategy() -> None:
+def test_a_dropped_fallback_site_ends_its_strategy() -> None:
     world = _down(World())
     _fallback_at(world, "sit-02")
     sites = next(s for s in territory().sections if isinstance(s, ref.Sites))
@@ -184,7 +184,7 @@ def test_desks_of_a_fallback_site_are_counted_over_all_strategies() -> None:
         assert isinstance(world.say(asked, "10:00"), CommandApplied) is ok
 
 
-def test_a_gymnasium_has_as_a_fallback_the_places_that_it_has_as_a_host() -> None:
+def test_a_gymnasium_has_the_same_places_as_fallback_and_as_host() -> None:
     """Its own desks are two; the page of plans and the reassignment model count twenty."""
     world = _down(World())
     asked = cmd.ActivateStrategy(
@@ -235,7 +235,7 @@ def test_a_declared_state_wins_and_both_are_shown() -> None:
     )
 
 
-def test_a_declared_interruption_starts_a_clock_at_the_time_that_the_person_names() -> None:
+def test_a_declared_interruption_starts_a_clock_at_its_named_time() -> None:
     world = World()
     declared = cmd.DeclareActivity(
         activity="SOL-01",
@@ -247,7 +247,7 @@ def test_a_declared_interruption_starts_a_clock_at_the_time_that_the_person_name
     assert clock(world.activity("SOL-01").rto.started_at) == "09:30"
 
 
-def test_a_declared_return_stops_the_clock_at_the_time_that_the_person_names() -> None:
+def test_a_declared_return_stops_the_clock_at_its_named_time() -> None:
     world = _down(World())
     back = cmd.DeclareActivity(
         activity="COM-02", state=ActivityState.RESTORED, occurred_at=world.instant("10:00"), **WHO
@@ -267,7 +267,7 @@ def test_a_declared_return_stops_the_clock_at_the_time_that_the_person_names() -
     )
 
 
-def test_a_declared_interruption_that_is_withdrawn_ends_when_the_person_says() -> None:
+def test_a_withdrawn_declared_interruption_ends_at_its_named_time() -> None:
     world = World()
     world.say(
         cmd.DeclareActivity(
@@ -287,7 +287,7 @@ def test_a_declared_interruption_that_is_withdrawn_ends_when_the_person_says() -
     assert clock(world.activity("SOL-01").rto.stopped_at) == "10:00"
 
 
-def test_observers_declare_nothing() -> None:
+def test_an_observer_cannot_declare() -> None:
     asked = cmd.DeclareActivity(
         activity="SOL-01", state=ActivityState.INTERRUPTED, author="p", role="observer"
     )
@@ -347,7 +347,7 @@ def test_restored_by_strategy_counts_for_alerts_too() -> None:
     assert world.metrics(key)[-1] == 90
 
 
-def test_a_declaration_withdrawn_for_earlier_does_not_take_back_that_a_strategy_held() -> None:
+def test_a_backdated_withdrawal_keeps_the_time_of_a_strategy() -> None:
     world = _down(World())
     world.say(
         cmd.ActivateStrategy(
@@ -364,8 +364,8 @@ def test_a_declaration_withdrawn_for_earlier_does_not_take_back_that_a_strategy_
     assert clock(world.activity("COM-01").rto.started_at) == "12:00"
 
 
-def test_a_strategy_of_an_activity_that_the_reference_data_dropped_can_be_ended() -> None:
-    """It holds desks: nobody could have given them back."""
+def test_a_strategy_of_a_dropped_activity_can_be_ended() -> None:
+    """It holds desks that would stay blocked."""
     world = _down(World())
     world.say(
         cmd.ActivateStrategy(

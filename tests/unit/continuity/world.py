@@ -1,7 +1,8 @@
-"""A continuity decider in a world: say what alerts would tell, move the clock, look at the rows.
+"""Continuity decider in a world: send facts of alerts, move the clock, read the rows.
 
-Everything goes through the real runtime core (`MemoryService`), which also folds every record back and compares the states.
-Sites are told with the statuses of DOMAIN §3; nothing else of alerts is imitated.
+Everything passes through the real runtime core (`MemoryService`), which also folds every record
+back and compares the states. Sites get the statuses of rules, section 3; no other part of alerts
+is imitated.
 """
 
 from __future__ import annotations
@@ -65,25 +66,25 @@ _CLOSED = {
 
 
 def at(local: str) -> Instant:
-    """Instant of a local time, `2027-02-11 09:40`."""
+    """Return the instant of a local time, `2027-02-11 09:40`."""
     return int(datetime.fromisoformat(local).replace(tzinfo=PARIS).timestamp() * 1000)
 
 
 def clock(instant: Instant | None) -> str | None:
-    """`09:52` of an instant, local time."""
+    """Return the local time of an instant, as `09:52`."""
     return (
         None if instant is None else datetime.fromtimestamp(instant / 1000, PARIS).strftime("%H:%M")
     )
 
 
 def opened_by_alerts(service: MemoryService[ContinuityState], opened: RealmOpened) -> None:
-    """The realm is open: continuity takes this only as a forwarded fact."""
+    """Open the realm: continuity takes this only as a forwarded fact."""
     place = Place("alerts", partition_of(REALM, PARTITION_COUNT), 0, 0, 0)
     service.feed(REALM, opened, at=opened.started_at, place=place, place_hash="0" * 32)
 
 
 def publish(service: MemoryService[ContinuityState]) -> None:
-    """The shipped territory, section by section."""
+    """Publish the shipped territory, section by section."""
     for n, section in enumerate(territory().sections):
         last = n == len(territory().sections) - 1
         service.feed(
@@ -93,7 +94,7 @@ def publish(service: MemoryService[ContinuityState]) -> None:
 
 @cache
 def _opened(started_at: Instant, *, published: bool) -> MemoryService[ContinuityState]:
-    """Made once, copied for each world."""
+    """Open a world once, to copy it for each test."""
     service = MemoryService(ContinuityDecider())
     opened_by_alerts(
         service,
@@ -113,7 +114,7 @@ class World:
     causes: dict[str, list[CauseRow]] = field(default_factory=dict)
     counts: dict[str, Headcount] = field(default_factory=dict)
     found: Headcount | None = Headcount(found=1, expected=1, at=0, report="r-count")
-    """Of an evacuated site of which nothing else is said: everybody was found. None: nobody counts."""
+    """Default headcount of an evacuated site: everybody was found. `None` = not counted."""
     serial: int = 0
     published: bool = True
     """False: the realm is open, the reference data have not come yet."""
@@ -128,7 +129,7 @@ class World:
     # ── what alerts and people say ───────────────────────────────────────────────────────────────────────────────
 
     def _tell(self, message: Fact | Command, known: str | None) -> list[Fact]:
-        """Everything due before is fired first, step by step, as the conductor would."""
+        """Send an input after firing everything due before, as the conductor would."""
         if known is not None:
             self.until(known)
         made = self.service.feed(REALM, message, at=None if known is None else self.instant(known))
@@ -155,7 +156,7 @@ class World:
         incident: str | None = "i-1",
         **more: object,
     ) -> list[Fact]:
-        """A confirmed cause on a site; known at once unless `known` says later."""
+        """Report a confirmed cause on a site; known at once unless `known` is later."""
         self.serial += 1
         status = (
             effect
@@ -185,7 +186,7 @@ class World:
         return self.tell_site(site, known or since, since)
 
     def count(self, site: str, found: int, expected: int, when: str) -> list[Fact]:
-        """People of an evacuated site were counted."""
+        """Report the headcount of an evacuated site."""
         counted = Headcount(
             found=found, expected=expected, at=self.instant(when), report=f"r-count-{site}"
         )
@@ -194,7 +195,7 @@ class World:
         return self.tell_site(site, when, when, began=began)
 
     def lift(self, site: str, when: str, *types: EventType, known: str | None = None) -> list[Fact]:
-        """The site reopens: the named causes, or all, are lifted."""
+        """Reopen the site: lift the named causes, or all."""
         self.causes[site] = [c for c in self.causes.get(site, []) if types and c.type not in types]
         left = self.causes[site]
         return self.tell_site(
@@ -211,7 +212,7 @@ class World:
         lifted: str | None = None,
         began: Instant | None = None,
     ) -> list[Fact]:
-        """The row that alerts would send. `began`: of what is left, when something was lifted."""
+        """Send the site row of alerts. `began` = start of the remaining causes after a lift."""
         causes = self.causes.get(site, [])
         order = [
             SiteStatus.EVACUATED,
@@ -264,7 +265,7 @@ class World:
         kind: str = "power",
         level: Level = Level.N3,
     ) -> list[Fact]:
-        """An incident with its announced end."""
+        """Send an incident with its announced end."""
         row = IncidentRow(
             id=incident,
             number="92-2027-0211-01",
@@ -322,7 +323,7 @@ class World:
         return self._tell(LevelChanged(row=row, previous=Level.N0), when)
 
     def say(self, command: Command, when: str) -> CommandApplied | CommandRefused:
-        """A person decides; the answer."""
+        """Decide as a person and return the answer."""
         answers = [
             f for f in self._tell(command, when) if isinstance(f, CommandApplied | CommandRefused)
         ]
@@ -339,7 +340,7 @@ class World:
         return self.state.activities[id]
 
     def local(self, activity: str, site: str) -> LocalClockRow | None:
-        """Its clock there, unless it stopped so long ago that only a new one could follow."""
+        """Return the local clock, unless it stopped too long ago to continue."""
         found = self.state.local.get(activity, NO_LOCAL_CLOCKS).get(site)
         return (
             None
@@ -361,7 +362,7 @@ class World:
         ]
 
     def alarms(self, activity: str, site: str | None = None) -> list[tuple[str, int, str | None]]:
-        """(base, percentage, `HH:MM`) of the alarms of one clock, as raised."""
+        """List (base, percentage, `HH:MM`) of the raised alarms of one clock."""
         rows: list[AlarmRow] = [
             f.row
             for f in self.facts(AlarmRaised)
@@ -370,7 +371,7 @@ class World:
         return [(row.base.value, row.pct, clock(row.raised_at)) for row in rows]
 
     def metrics(self, key: str) -> list[float]:
-        """What alerts was told of a metric whose key starts so, in order."""
+        """List the values sent to alerts for metrics with this key prefix, in order."""
         return [float(f.value) for f in self.facts(MetricChanged) if f.key.startswith(key)]
 
     def asked(self, code: str) -> list[AttentionRequested]:

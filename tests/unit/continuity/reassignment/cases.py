@@ -37,7 +37,7 @@ def site(
     desks: int = 50,
     kitchen: str | None = None,
 ) -> Site:
-    """A site so many metres east of Nanterre."""
+    """Place a site some metres east of Nanterre."""
     return Site(
         id=id,
         name=id,
@@ -59,7 +59,7 @@ def site(
 
 
 def rule(activity: str, criticality: int = 1, **given: Any) -> ReassignmentRule:
-    """Desk work at central sites, nobody released, no telework, RTO 2 h."""
+    """Return the rule of desk work at central sites: no release, no telework, RTO 2 h."""
     kinds = ("site_central",)
     fields = {
         "rto_h": 2,

@@ -1,4 +1,7 @@
-"""Which losses a territory would not survive (docs/reference/reassignment-model.md, §5), and what screening may leave out."""
+"""Ranking finds the losses that a territory would not survive.
+
+Screening leaves out only losses without effect (docs/reference/reassignment-model.md, §5).
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ WORST = [
 ]
 
 
-def test_no_building_alone_stops_vital_work() -> None:
+def test_the_loss_of_one_building_never_stops_vital_work() -> None:
     assert count_losses(ContingencyRanking(tables(), LossKind.BUILDING).single()) == {
         "losses": 253,
         "unmet": 0,
@@ -51,7 +54,7 @@ def test_buildings_with_their_people_are_ranked() -> None:
     assert [(loss.sites[0], loss.unmet) for loss in select_worst(found, 9)] == WORST
 
 
-def test_the_worst_loss_names_who_is_missing() -> None:
+def test_the_worst_loss_names_the_missing_people() -> None:
     ranking = ContingencyRanking(tables(), LossKind.PEOPLE)
     found = ranking.explained(select_worst(ranking.single(), 2)[1])
     assert {(gap.metier, gap.missing) for gap in found.gaps} >= {
@@ -67,14 +70,14 @@ def test_the_worst_loss_names_who_is_missing() -> None:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(small_cases())
-def test_what_is_screened_is_what_a_solve_finds(case: Case) -> None:
+def test_screening_matches_a_full_solve(case: Case) -> None:
     for lost in LossKind:
         ranking = ContingencyRanking(ReferenceTables(case.sites, case.staffing), lost)
         for loss in list(ranking.pairs()):
             assert loss.unmet == ranking.explained(loss).unmet, loss
 
 
-def test_what_one_more_buys() -> None:
+def test_one_more_agent_or_desk_shows_its_gain() -> None:
     sites = [site("a"), site("b", 500), site("c", 900)]
     rules = [rule("SOL-04", 1), rule("RHF-01", 3, release_pct=100)]
     cells = [
@@ -97,7 +100,7 @@ def test_what_one_more_buys() -> None:
     ]
 
 
-def test_a_second_agent_of_a_metier_keeps_the_activity_that_the_first_does_not() -> None:
+def test_only_a_second_agent_of_a_metier_keeps_the_activity() -> None:
     sites, rules = [site("a"), site("b", 500)], [rule("SOL-04", 1)]
     staffing = Staffing(
         cells=(cell("a", "SOL-04", "infirmier", 1, 1),), rules=tuple(rules), substitutions=()
@@ -113,7 +116,7 @@ def test_a_second_agent_of_a_metier_keeps_the_activity_that_the_first_does_not()
     assert (gain.agents, gain.kept) == (-1, 1)
 
 
-def test_in_a_crisis_a_fallback_site_buys_the_desks_that_approved_lines_hold() -> None:
+def test_in_a_crisis_a_fallback_site_gains_the_desks_held_by_approved_lines() -> None:
     """`a` is closed and its agents hold the desks of `b`: those of `c` would find none."""
     sites = [site("a", desks=2), site("b", 500, desks=2), site("c", 900, desks=2)]
     rules = [rule("SOL-04", 1), rule("SOL-01", 1)]
@@ -157,8 +160,8 @@ print(next(int(line.split()[1]) // 1024 for line in Path("/proc/self/status").re
 """
 
 
-def test_a_search_among_many_that_are_equally_good_stays_small() -> None:
-    """A generator more where the power of a commune is cut: with presolve HiGHS took 840 MB for it."""
+def test_a_search_among_many_equal_solutions_stays_small() -> None:
+    """HiGHS with presolve took 840 MB for one more generator in a commune without power."""
     done = subprocess.run(
         [sys.executable, "-c", PEAK],
         cwd=Path(__file__).parents[4],

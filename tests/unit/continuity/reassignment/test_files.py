@@ -46,7 +46,7 @@ def document() -> Any:
     return json.loads(json.dumps(dump_proposal(found, {}, 0.0)))
 
 
-def test_a_proposal_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_a_proposal_is_read_back_unchanged(tmp_path: Path) -> None:
     file = tmp_path / "proposal.json"
     file.write_text(json.dumps(document()))
     now = ModelSituation({"a": SiteCapacityState(100, 0, False)})
@@ -58,7 +58,7 @@ def test_a_proposal_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert all(k.count == k.before for k in solve_situation_program(territory(), now, read).kept)
 
 
-def test_a_table_that_a_spreadsheet_wrote_is_read(tmp_path: Path) -> None:
+def test_a_table_written_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
     """It begins with a byte order mark: the first column seemed to be missing."""
     rows, meta = tmp_path / "situations.csv", tmp_path / "situations.json"
     rows.write_text(ROWS, encoding="utf-8-sig")
@@ -69,7 +69,7 @@ def test_a_table_that_a_spreadsheet_wrote_is_read(tmp_path: Path) -> None:
 
 
 def _said(tmp_path: Path, place: str, value: Any) -> str:
-    """The complaint about a proposal whose second line is another at a place (`to.site`)."""
+    """Return the complaint about a proposal with another second line at a place (`to.site`)."""
     text, file = document(), tmp_path / "proposal.json"
     *outer, last = place.split(".")
     inside = text["lines"][1]
@@ -101,7 +101,7 @@ def _said(tmp_path: Path, place: str, value: Any) -> str:
         ),
     ],
 )
-def test_a_line_that_is_none_is_named(tmp_path: Path, place: str, value: Any, says: str) -> None:
+def test_an_invalid_line_is_named(tmp_path: Path, place: str, value: Any, says: str) -> None:
     assert _said(tmp_path, place, value).startswith(says)
 
 
@@ -182,9 +182,7 @@ def test_lines_of_any_values_are_solved_or_refused(tmp_path: Path) -> None:
         (ROWS + '"' + "x" * 200_000, json.dumps(META), "rows.csv: "),
     ],
 )
-def test_a_situation_that_cannot_be_read_is_named(
-    tmp_path: Path, rows: str, meta: str, says: str
-) -> None:
+def test_an_unreadable_situation_is_named(tmp_path: Path, rows: str, meta: str, says: str) -> None:
     (tmp_path / "rows.csv").write_text(rows)
     (tmp_path / "meta.json").write_text(meta)
     with pytest.raises(FileInvalid) as found:

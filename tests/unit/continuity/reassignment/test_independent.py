@@ -1,4 +1,4 @@
-"""A model written apart, with another solver, reaches the same optimum on small territories drawn at random."""
+"""An independent model with another solver reaches the same optimum on small random territories."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _lines(proposal: SolvedProposal) -> dict[Move, int]:
 def _found(
     case: Case, previous: tuple[PreviousLine, ...] = (), *, tie_break: bool = False
 ) -> SolvedProposal:
-    """The proposal, which the other model counts and checks line by line."""
+    """Return the proposal after the other model counted and checked it line by line."""
     found = solve_situation_program(
         ReferenceTables(case.sites, case.staffing),
         _situation(case),
@@ -136,7 +136,9 @@ def _found(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(small_cases(), st.booleans(), st.booleans())
-def test_the_other_model_agrees(case: Case, transit_stops: bool, tie_break: bool) -> None:
+def test_the_other_model_finds_the_same_optimum(
+    case: Case, transit_stops: bool, tie_break: bool
+) -> None:
     found = _found(case, tie_break=tie_break)
     assert found.objective == optimum(case, tie_break=tie_break)
     if not transit_stops:
@@ -178,10 +180,11 @@ def test_the_other_model_agrees_on_the_fewest_groups(case: Case) -> None:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(small_cases(), st.data())
-def test_the_other_model_agrees_on_what_was_approved_and_what_was_only_seen(
-    case: Case, data: st.DataObject
-) -> None:
-    """A line may be approved in part, when a later proposal adds to it; sites are hit again, and others come back."""
+def test_the_other_model_agrees_on_approved_and_seen_lines(case: Case, data: st.DataObject) -> None:
+    """A line may be approved in part, then extended by a later proposal.
+
+    Sites are hit again, and others return.
+    """
     first = solve_situation_program(ReferenceTables(case.sites, case.staffing), _situation(case))
     previous, approved, seen = [], {}, {}
     for line in first.lines:
@@ -213,7 +216,10 @@ def test_the_other_model_agrees_on_what_was_approved_and_what_was_only_seen(
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_the_other_model_finds_no_fault_in_a_proposal(name: str) -> None:
-    """At full size, where it cannot search for the optimum, and after a second event whose proposal keeps what was approved of the first."""
+    """At full size it cannot search for the optimum.
+
+    The proposal after a second event keeps the approved lines of the first.
+    """
     data, now = territory(), situation(name)
     touched = {
         s: (state.staff_pct, state.seat_pct, state.host_ok) for s, state in now.sites.items()

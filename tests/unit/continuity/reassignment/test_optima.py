@@ -54,7 +54,7 @@ def test_cohesion_uses_the_fewest_groups(name: str, groups: int, minutes: int, g
     assert found.groups == groups
 
 
-def test_cohesion_that_cannot_be_proved_shows_its_gap() -> None:
+def test_unproved_cohesion_shows_its_gap() -> None:
     found = solve_situation_program(
         tables(), situation("STR-02"), (), SolveOptions(SolveChoice(cohesion=True))
     )
@@ -68,7 +68,7 @@ def test_cohesion_that_cannot_be_proved_shows_its_gap() -> None:
 
 
 def _approved(proposal: SolvedProposal) -> tuple[PreviousLine, ...]:
-    """Lines for needs of criticality 1 and 2 approved, the others seen."""
+    """Approve the lines for needs of criticality 1 and 2; mark the others as seen."""
     return tuple(
         PreviousLine(line.key, line.count, not line.key.own_work and line.criticality <= 2)
         for line in proposal.lines
@@ -90,7 +90,7 @@ def test_a_second_event_changes_as_few_approved_moves_as_possible() -> None:
     assert (loose.objective["D"], loose.objective["C"]) == (9638, 1431950)
 
 
-def test_when_the_work_runs_out_the_first_answer_stands_and_says_so() -> None:
+def test_an_exhausted_budget_keeps_the_first_answer_and_marks_it() -> None:
     found = solve_situation_program(
         tables(), situation("STR-07"), (), SolveOptions(SolveChoice(work=SolverWork(iterations=5)))
     )
@@ -104,7 +104,7 @@ def test_when_the_work_runs_out_the_first_answer_stands_and_says_so() -> None:
     )
 
 
-def test_when_the_work_runs_out_later_the_levels_before_are_optimal() -> None:
+def test_a_budget_exhausted_later_keeps_the_earlier_levels_optimal() -> None:
     found = solve_situation_program(
         tables(),
         situation("S04-peak"),

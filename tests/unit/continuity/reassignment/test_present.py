@@ -1,4 +1,4 @@
-"""N-1 and N-2 from a crisis: what is spared by proof is what a full solve finds, and approved lines hold what they hold."""
+"""N-1 and N-2 from a crisis: spared solves equal full solves, approved lines keep their desks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CLOSED = SiteCapacityState(100, 0, False)
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(small_cases())
-def test_what_is_spared_leaves_no_more_undone(case: Case) -> None:
+def test_spared_solves_leave_no_more_work_undone(case: Case) -> None:
     now = ModelSituation(
         {s: SiteCapacityState(*state) for s, state in case.touched.items()},
         case.elapsed_h,
@@ -61,7 +61,11 @@ def test_a_quiet_present_is_a_quiet_day() -> None:
 
 
 def _desks() -> tuple[ReferenceTables, PreviousLine]:
-    """`a` is closed: its two agents of SOL-04 sit at the only two free desks, those of `b`; `c` has a desk worker, whom only `b` could seat."""
+    """Close `a` while approved lines hold desks.
+
+    Its two agents of SOL-04 sit at the only two free desks, those of `b`; only `b` could seat the
+    desk worker of `c`.
+    """
     rules = [rule("SOL-04", 1), rule("SOL-01", 1)]
     made = small(
         [site("a", desks=2), site("b", 500, desks=2), site("c", 900, desks=2)],
@@ -85,7 +89,7 @@ def test_desks_that_hold_approved_agents_are_no_longer_free() -> None:
     )
 
 
-def test_the_loss_of_a_host_voids_what_was_approved_there() -> None:
+def test_the_loss_of_a_host_voids_its_approved_lines() -> None:
     made, line = _desks()
     sites = (*made.sites, site("d", 1200, desks=1))
     tables_ = ReferenceTables(
@@ -98,7 +102,7 @@ def test_the_loss_of_a_host_voids_what_was_approved_there() -> None:
     assert (gap.activity, gap.count, gap.missing) == ("SOL-04", 1, "seats")
 
 
-def test_what_is_missing_already_is_not_counted_again() -> None:
+def test_already_missing_work_is_not_counted_again() -> None:
     rules = [rule("SOL-04", 1)]
     made = small(
         [site("a"), site("b", 500)],
@@ -117,7 +121,7 @@ def test_what_is_missing_already_is_not_counted_again() -> None:
     )
 
 
-def test_pairs_begin_with_the_gravest() -> None:
+def test_pairs_begin_with_the_gravest_losses() -> None:
     rules = [rule("SOL-04", 1)]
     made = small(
         [site(s, 100 * n) for n, s in enumerate("abcdef")],

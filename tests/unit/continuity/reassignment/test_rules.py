@@ -1,4 +1,4 @@
-"""Each hard rule holds where breaking it would give a better answer (docs/reference/reassignment-model.md, §2 and §3)."""
+"""Each hard rule holds even against a better answer (reassignment-model.md, §2 and §3)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _short(
     kitchen: str | None = None,
     wanted: str = "infirmier",
 ) -> SolvedProposal:
-    """One agent of `wanted` is missing at A; B has an idle colleague of another métier."""
+    """Return a need for one agent of `wanted` at A; B has an idle colleague of another métier."""
     tables = small(
         [site("a"), site("b", 500, kitchen=kitchen)],
         [rule("SOL-04", 2), rule(activity, 3, release_pct=100)]
@@ -93,7 +93,7 @@ def test_r3_kitchens_only_by_people_from_a_kitchen() -> None:
     assert _unmet(_short("agent_restauration", cook, wanted="cuisinier", kitchen="sur-place")) == []
 
 
-def test_r5_nobody_travels_more_than_75_minutes_one_way() -> None:
+def test_r5_no_agent_travels_more_than_75_minutes_one_way() -> None:
     def far(metres: int) -> SolvedProposal:
         tables = small(
             [site("a"), site("b", metres)],
@@ -122,7 +122,7 @@ def test_r9_one_displaced_agent_in_ten_is_not_moved_to_other_work() -> None:
     assert "R9" in _codes(found.unmet[0])
 
 
-def test_nobody_is_drained_below_the_minimum() -> None:
+def test_no_activity_is_drained_below_the_minimum() -> None:
     found = solve_situation_program(
         small(
             [site("a"), site("b", 500)],
@@ -135,7 +135,7 @@ def test_nobody_is_drained_below_the_minimum() -> None:
     assert [line.count for line in found.lines] == [2]
 
 
-def test_nobody_is_released_beyond_the_share_of_the_activity() -> None:
+def test_no_agent_is_released_beyond_the_share_of_the_activity() -> None:
     found = solve_situation_program(
         small(
             [site("a"), site("b", 500)],
@@ -150,7 +150,7 @@ def test_nobody_is_released_beyond_the_share_of_the_activity() -> None:
 def _moved_desks(
     desks: int, host: SiteCapacityState | None = None, rules: list[ReassignmentRule] | None = None
 ) -> SolvedProposal:
-    """Ten agents of a closed site want a desk at the other one."""
+    """Return ten agents of a closed site in need of a desk at the other one."""
     tables = small(
         [site("a"), site("b", 500, desks=desks)],
         rules or [rule("SOL-04", 2), rule("RHF-01", 3)],
@@ -170,7 +170,7 @@ def test_a_host_never_gives_more_desks_than_it_has_free() -> None:
     assert [gap.count for gap in found.idle] == [4]
 
 
-def test_a_hit_or_doubtful_site_hosts_nobody() -> None:
+def test_a_hit_or_doubtful_site_hosts_no_agent() -> None:
     assert _moved_desks(50).lines
     for host in (SiteCapacityState(100, 90, True), SiteCapacityState(100, 100, False)):
         assert _moved_desks(50, host).lines == ()
@@ -211,7 +211,7 @@ def test_telework_only_as_far_as_the_work_allows() -> None:
     assert "no_telework" in _codes(_at_home(100, needs_desk=False).unmet[0])
 
 
-def test_who_could_telework_is_missing_and_not_a_desk() -> None:
+def test_a_teleworking_need_lacks_people_and_not_desks() -> None:
     tables = small(
         [site("a")], [rule("SOL-04", 2, tele_pct=100)], [cell("a", "SOL-04", "infirmier", 10, 6)]
     )
@@ -221,7 +221,7 @@ def test_who_could_telework_is_missing_and_not_a_desk() -> None:
     ]
 
 
-def test_who_stays_idle_because_every_host_is_too_far_is_told_so() -> None:
+def test_idle_agents_learn_that_every_host_is_too_far() -> None:
     tables = small(
         [site("a"), site("b", 23_000)],
         [rule("SOL-04", 2)],
@@ -339,7 +339,7 @@ def test_an_approved_line_shrinks_to_the_agents_that_remain() -> None:
     assert [(k.before, k.count) for k in found.kept] == [(3, 2)]
 
 
-def test_a_line_that_was_only_seen_weighs_but_does_not_bind() -> None:
+def test_a_seen_line_weighs_but_does_not_bind() -> None:
     stays = solve_situation_program(
         _two_hosts(), ModelSituation({"a": CLOSED}), (_line("c", 3, approved=False),)
     )
@@ -354,9 +354,7 @@ def test_a_line_that_was_only_seen_weighs_but_does_not_bind() -> None:
     assert gone.objective["K"] == 0, "a line that is no longer admissible is no loss"
 
 
-def test_what_was_seen_beside_an_approved_line_of_the_same_agents_and_place_weighs_beyond_it() -> (
-    None
-):
+def test_a_seen_line_beside_an_approved_one_weighs_beyond_it() -> None:
     stays = solve_situation_program(
         _two_hosts(), ModelSituation({"a": CLOSED}), (_line("c", 1), _line("c", 2, approved=False))
     )
@@ -388,7 +386,7 @@ def test_the_tie_break_hashes_the_keys_of_the_model() -> None:
     )
 
 
-def test_spare_agents_whose_site_closes_keep_their_approved_line() -> None:
+def test_spare_agents_of_a_closing_site_keep_their_approved_line() -> None:
     tables = small(
         [site("a"), site("b", 500), site("c", 1_000)],
         [rule("SOL-04", 2), rule("RHF-01", 3, release_pct=100)],

@@ -1,4 +1,7 @@
-"""The same input gives the same proposal, byte for byte, whatever the process; and with the last level, whatever columns the solver began with."""
+"""The same input gives the same proposal, byte for byte, in every process.
+
+The last level holds for any columns that the solver began with.
+"""
 
 from __future__ import annotations
 

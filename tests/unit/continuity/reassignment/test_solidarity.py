@@ -1,4 +1,4 @@
-"""Of equal answers that which leaves less undone for vulnerable people (D82)."""
+"""Among equal answers the best one serves vulnerable people (D82)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ SOLIDARY = SolveOptions(SolveChoice(solidarity=True))
 
 
 def twins(dependent: str) -> ReferenceTables:
-    """Two equal sites a kilometre from the one agent who can stand in; on one of them vulnerable people depend."""
+    """Return two equal sites a kilometre from the only substitute.
+
+    Vulnerable people depend on one of them.
+    """
     sites = [site("a", -1000), site("b", 1000), site("m", 0)]
     sites = [s.model_copy(update={"vulnerable_public": 3 * (s.id == dependent)}) for s in sites]
     rules = [rule("SOL-01"), rule("SOL-09", 4, release_pct=100)]
@@ -47,7 +50,7 @@ def served(proposal: SolvedProposal) -> list[str]:
 
 @pytest.mark.parametrize("dependent", ["a", "b"])
 @pytest.mark.parametrize("prefer", [None, "fewest", "least_co2", "fastest"])
-def test_the_only_helper_goes_to_whom_vulnerable_people_depend_on(
+def test_the_only_helper_goes_to_the_site_of_vulnerable_people(
     dependent: str, prefer: str | None
 ) -> None:
     found = solve_situation_program(
@@ -57,7 +60,7 @@ def test_the_only_helper_goes_to_whom_vulnerable_people_depend_on(
     assert found.objective["S"] == 0
 
 
-def test_solidarity_comes_after_what_is_more_urgent() -> None:
+def test_solidarity_comes_after_more_urgent_needs() -> None:
     """A graver need is not left for it: criticality decides first."""
     made = twins("b")
     rules = [rule("SOL-01"), rule("SOL-02", 2), rule("SOL-09", 4, release_pct=100)]
@@ -72,7 +75,7 @@ def test_solidarity_comes_after_what_is_more_urgent() -> None:
 
 
 @pytest.mark.parametrize("name", ["S10-fire", "S01-90h", "STR-11"])
-def test_the_levels_before_it_stay_as_they_are(name: str) -> None:
+def test_solidarity_leaves_the_earlier_levels_unchanged(name: str) -> None:
     found, wanted = (
         solve_situation_program(tables(), situation(name), (), SOLIDARY).objective,
         EXPECTED[name]["optimum"],
@@ -82,7 +85,7 @@ def test_the_levels_before_it_stay_as_they_are(name: str) -> None:
     }
 
 
-def test_of_equally_grave_losses_the_one_that_vulnerable_people_feel_comes_first() -> None:
+def test_a_loss_for_vulnerable_people_comes_first_among_equals() -> None:
     losses = [SiteLoss((site,), (4, 0, 0)) for site in ("a", "b", "m")] + [
         SiteLoss(("m", "a"), (9, 0, 0))
     ]
