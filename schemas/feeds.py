@@ -72,3 +72,5 @@ class FeedList(_FeedPart):
 
     written_at: datetime
     items: tuple[FeedStatus, ...]
+    samples: bool = False
+    """Samples are played in place of the publishers."""

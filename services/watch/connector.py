@@ -7,7 +7,7 @@ file: the engine gives it the bodies, the time and the memory that it returned t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +18,7 @@ from services.watch.watched import WatchedTerritory
 
 Memory = dict[str, Any]
 """Knowledge of a connector from earlier bodies: JSON values only."""
+SAMPLES_POLL_S: Final = 60
 POLL_DELAY: Final = timedelta(seconds=60)
 """A second fetch counts as one if it comes at least this much later."""
 
@@ -69,6 +70,12 @@ class FeedSpec:
     """Paris hours in which it is asked: from, to."""
     pause_s: float = 0.0
     """Pause between two requests of one round."""
+
+
+def pace_samples(spec: FeedSpec) -> FeedSpec:
+    """Return the spec of a feed that is read from samples: no publisher has to be spared."""
+    poll = min(spec.poll_s, SAMPLES_POLL_S)
+    return replace(spec, poll_s=poll, min_interval_s=0, hours=None, pause_s=0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,13 @@ from services.watch.connector import (
     Connector,
     FeedBody,
     FeedRequest,
+    FeedSpec,
     Look,
     Memory,
     Post,
     Reading,
     Verdict,
+    pace_samples,
 )
 from services.watch.parsing import BodyRefused, FeedDrift, get_paris_hour
 from services.watch.registry import list_connectors
@@ -117,6 +119,7 @@ class FeedEngine:
         front: ReportFront,
         watched: WatchedTerritory,
         *,
+        samples: bool = False,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         chance: Callable[[], float] = random.random,
         pause: Callable[[float], Any] = asyncio.sleep,
@@ -125,13 +128,14 @@ class FeedEngine:
         self._transport = transport
         self._front = front
         self._watched = watched
+        self._samples = samples
         self._clock = clock
         self._chance = chance
         self._pause = pause
 
     async def run_round(self, connector: Connector) -> Verdict | None:
         """Send waiting posts, then fetch and read the feed if it is due; None if it is not."""
-        spec, now = connector.spec, self._clock()
+        spec, now = self._pace(connector.spec), self._clock()
         row = self._store.get(spec.name)
         if not row.enabled:
             return None
@@ -139,13 +143,17 @@ class FeedEngine:
         if spec.hours is not None and not spec.hours[0] <= get_paris_hour(now) < spec.hours[1]:
             return None
         spread = 1 + JITTER * (2 * self._chance() - 1)
-        interval = connector.choose_poll(row.memory) * spread
+        poll = connector.choose_poll(row.memory)
+        interval = (min(poll, spec.poll_s) if self._samples else poll) * spread
         seconds = now.timestamp()
         if not self._store.claim(spec.name, seconds, interval, spec.min_interval_s):
             return None
         verdict = await self._fetch_and_read(connector, row.memory, now)
         metrics.count("vigie_feed_rounds_total", feed=spec.name, verdict=verdict.value)
         return verdict
+
+    def _pace(self, spec: FeedSpec) -> FeedSpec:
+        return pace_samples(spec) if self._samples else spec
 
     async def _fetch_and_read(self, connector: Connector, memory: Memory, now: datetime) -> Verdict:
         spec = connector.spec
@@ -193,7 +201,7 @@ class FeedEngine:
         self, connector: Connector, requests: Sequence[FeedRequest], bodies: dict[str, FeedBody]
     ) -> None:
         for request in requests:
-            await self._pause(connector.spec.pause_s)
+            await self._pause(self._pace(connector.spec).pause_s)
             await self._fetch(connector, request, bodies)
 
     async def _fetch(

@@ -24,16 +24,13 @@ from services.watch.watched import WatchedUnreadable, load_watched
 LOOK_S: Final = 2.0
 """Interval at which each task sees whether its feed is on and due."""
 STATUS_S: Final = 5.0
-KEYS: Final = "feeds"
-"""Folder of the keys, in the folder of secrets."""
 log = structlog.get_logger(__name__)
 
 
 async def run_watch(settings: WatchSettings) -> None:
     """Watch the feeds that are on until SIGTERM or SIGINT. Without any it only says so."""
     settings.data.make()
-    store = FeedStore(settings.data.feeds)
-    keys = settings.data.secrets / KEYS
+    store, keys = FeedStore(settings.feed_store), settings.feed_keys
     transport = FeedTransport(
         keys,
         settings.feeds_contact,
@@ -49,7 +46,7 @@ async def run_watch(settings: WatchSettings) -> None:
         # A territory without feeds has nothing to watch; the page says that all are off.
         log.warning("watch.nothing_watched", reason=str(error))
     else:
-        engine = FeedEngine(store, transport, front, watched)
+        engine = FeedEngine(store, transport, front, watched, samples=bool(settings.feeds_samples))
         tasks += [
             asyncio.create_task(_watch_feed(engine, connector), name=connector.spec.name)
             for connector in list_connectors()
@@ -81,7 +78,7 @@ async def _keep_status(settings: WatchSettings, store: FeedStore) -> None:
     """Write the state of the feeds for the console, and its metrics."""
     while True:
         now = datetime.now(UTC)
-        found = describe_feeds(store, now)
+        found = describe_feeds(store, now, samples=bool(settings.feeds_samples))
         for item in found.items:
             if item.enabled:
                 late = item.is_late(now)

@@ -1,7 +1,8 @@
 """Serve saved bodies of feeds on loopback, for tests and demonstrations.
 
 The bodies of a feed follow each other as in a story. Their times are moved to now, so that a feed
-that was saved last winter is fresh.
+that was saved last winter is fresh: instants by the same duration, days and Paris midnights by
+whole days.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -22,76 +23,119 @@ from services.watch.registry import list_connectors
 from services.watch.trial import ENVELOPE_PREFIX
 
 STORY: Final = ("normal", "warning", "end")
-STEP: Final = timedelta(minutes=3)
-"""Time for which each body of the story is served."""
+"""Names of the bodies, in their order, unless the folder has a `story.json`."""
+FIRST_STEP: Final = timedelta(minutes=3)
+STEP: Final = timedelta(minutes=20)
+"""Time for which each later body of the story is served."""
 _ISO: Final = re.compile(
     rb"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:\d{2})"
 )
 _LOCAL: Final = re.compile(rb"(?<![0-9])\d{8}T\d{6}(?![0-9])")
+_DAY: Final = re.compile(rb"(?<![0-9T-])\d{4}-\d{2}-\d{2}(?=\"|T00:00:00(?:\.0{1,6})?\")")
+"""A day without an offset, alone or with a midnight."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoryStep:
-    """One saved body, and the time at which it was fresh."""
+    """One saved body, and the time at which it was fetched."""
 
     bodies: Mapping[str, FeedBody]
-    made: datetime | None
+    fetched: datetime
 
 
 class SampleStory:
     """The bodies of one feed, in their order."""
 
     def __init__(self, connector: Connector, folder: Path) -> None:
+        times = _read_fetch_times(folder)
+        names, self._plans = _read_story(folder)
         self._steps = [
             step
-            for name in STORY
+            for name in names
             for path in sorted(folder.glob(f"{name}.*"))
-            if (step := _load_step(connector, path)) is not None
+            if (step := _load_step(connector, path, times)) is not None
         ]
 
     def find_body(self, request: str, begun: datetime, now: datetime) -> bytes | None:
         """Return the body of a request at a time, moved to now; None if it has none."""
         if not self._steps:
             return None
-        step = self._steps[int((now - begun) / STEP) % len(self._steps)]
-        names = (request, next(iter(step.bodies), ""))
-        body = next((step.bodies[name] for name in names if name in step.bodies), None)
-        if body is None or (request not in step.bodies and request.startswith("item:")):
+        count, since = _find_step(begun, now, len(self._steps))
+        step = self._steps[count % len(self._steps)]
+        body = step.bodies.get(request)
+        if body is None:
             return None
-        if step.made is None:
-            return body.content
-        count = int((now - begun) / STEP)
-        fresh = begun + STEP * count - timedelta(minutes=1)
-        return move_times(body.content, fresh - step.made)
+        return move_times(body.content, step.fetched, since, plans=self._plans)
 
 
-def _load_step(connector: Connector, path: Path) -> StoryStep | None:
+def _find_step(begun: datetime, now: datetime, steps: int) -> tuple[int, datetime]:
+    """Return the number of the step that is served at a time, and its begin."""
+    whole = FIRST_STEP + STEP * (steps - 1)
+    rounds = (now - begun) // whole
+    start = begun + whole * rounds
+    later = (now - start - FIRST_STEP) // STEP + 1 if now - start >= FIRST_STEP else 0
+    since = start if later == 0 else start + FIRST_STEP + STEP * (later - 1)
+    return rounds * steps + later, since
+
+
+def _read_story(folder: Path) -> tuple[Sequence[str], bool]:
+    """Return the names of the bodies, and whether their forecasts keep their hour of the day."""
+    file = folder / "story.json"
+    told = orjson.loads(file.read_bytes()) if file.exists() else {}
+    return told.get("names", STORY), told.get("forecasts_keep_their_hour", False)
+
+
+def _read_fetch_times(folder: Path) -> dict[str, datetime]:
+    """Return the time at which each body was fetched, as `expected.json` says."""
+    file = folder / "expected.json"
+    rows = orjson.loads(file.read_bytes()) if file.exists() else []
+    return {row["file"]: datetime.fromisoformat(row["fetched_at"]) for row in rows}
+
+
+def _load_step(connector: Connector, path: Path, times: Mapping[str, datetime]) -> StoryStep | None:
     if path.name.startswith(ENVELOPE_PREFIX):
         return None
     content = path.read_bytes()
     main = FeedBody(connector.name_body(content), content)
     bodies = {main.name: main}
-    made = connector.read_time(bodies)
     for name, file in connector.find_companions(path).items():
         bodies[name] = FeedBody(name, file.read_bytes())
-    return StoryStep(bodies, made)
+    fetched = times.get(path.name)
+    if fetched is None:
+        made = connector.read_time(bodies)
+        fetched = made + timedelta(minutes=1) if made else None
+    return None if fetched is None else StoryStep(bodies, fetched)
 
 
-def move_times(content: bytes, by: timedelta) -> bytes:
-    """Move every time in a body that has an offset, and IDFM's Paris times."""
+def move_times(content: bytes, fetched: datetime, now: datetime, *, plans: bool = False) -> bytes:
+    """Move every time in a body that was fetched at one time to another.
+
+    A midnight in Paris stays one, and a day stays a day: both move by whole days. With `plans`
+    every whole hour does so, too: forecasts speak of whole hours of a day.
+    """
+    by = now - fetched
+    days = now.astimezone(PARIS).date() - fetched.astimezone(PARIS).date()
 
     def move_iso(match: re.Match[bytes]) -> bytes:
         text = match.group().decode()
-        time = datetime.fromisoformat(text) + by
-        moved = time.isoformat(timespec="seconds")
-        return moved.replace("+00:00", "Z" if text.endswith("Z") else "+00:00").encode()
+        given = datetime.fromisoformat(text)
+        local = given.astimezone(PARIS)
+        moved = given + by
+        if local.time() == time() or (plans and local.minute == local.second == 0):
+            day = datetime.combine(local.date() + days, local.time(), PARIS)
+            moved = day if given.utcoffset() else day.astimezone(UTC)
+        written = moved.isoformat(timespec="seconds")
+        return written.replace("+00:00", "Z" if text.endswith("Z") else "+00:00").encode()
 
     def move_local(match: re.Match[bytes]) -> bytes:
         local = datetime.strptime(match.group().decode(), "%Y%m%dT%H%M%S")  # noqa: DTZ007
         moved = (local.replace(tzinfo=PARIS).astimezone(UTC) + by).astimezone(PARIS)
         return moved.strftime("%Y%m%dT%H%M%S").encode()
 
-    return _LOCAL.sub(move_local, _ISO.sub(move_iso, content))
+    def move_day(match: re.Match[bytes]) -> bytes:
+        return (date.fromisoformat(match.group().decode()) + days).isoformat().encode()
+
+    return _DAY.sub(move_day, _LOCAL.sub(move_local, _ISO.sub(move_iso, content)))
 
 
 def create_sample_app(

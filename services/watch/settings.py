@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Final
 
 from pydantic import SecretStr, field_validator
@@ -21,6 +22,16 @@ class WatchSettings(Settings):
     """HTTP proxy of the way out, `http://[user:password@]host:port`; empty = none."""
     feeds_samples: str = ""
     """`http://127.0.0.1:PORT` of `vigie feed serve-samples`: feeds are read from there alone."""
+
+    @property
+    def feed_store(self) -> Path:
+        """File of the state of the feeds. Samples never touch that of the publishers."""
+        return self.data.feed_samples if self.feeds_samples else self.data.feeds
+
+    @property
+    def feed_keys(self) -> Path:
+        """Folder of the keys of publishers and of the keys for the front."""
+        return self.data.secrets / ("feeds-samples" if self.feeds_samples else "feeds")
 
     @field_validator("feeds_contact")
     @classmethod

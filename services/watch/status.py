@@ -7,15 +7,19 @@ from pathlib import Path
 
 from schemas.feeds import FeedList, FeedStatus, LastPost
 from services.runtime.process.atomic_file import open_atomic_file
-from services.watch.connector import FeedSpec
+from services.watch.connector import FeedSpec, pace_samples
 from services.watch.registry import list_connectors
 from services.watch.store import FeedRow, FeedStore
 
 
-def describe_feeds(store: FeedStore, now: datetime) -> FeedList:
+def describe_feeds(store: FeedStore, now: datetime, *, samples: bool = False) -> FeedList:
     """Return the state of all feeds, by name."""
-    items = [describe_feed(c.spec, store.get(c.spec.name), store) for c in list_connectors()]
-    return FeedList(written_at=now, items=tuple(items))
+    specs = [c.spec for c in list_connectors()]
+    items = [
+        describe_feed(pace_samples(spec) if samples else spec, store.get(spec.name), store)
+        for spec in specs
+    ]
+    return FeedList(written_at=now, items=tuple(items), samples=samples)
 
 
 def describe_feed(spec: FeedSpec, row: FeedRow, store: FeedStore) -> FeedStatus:

@@ -97,6 +97,12 @@ class FeedStore:
             (name, enabled, now),
         )
 
+    def forget(self) -> None:
+        """Forget all feeds, their reports and their bodies."""
+        with self._write():
+            for table in ("feed", "body", "drift", "post"):
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608  four fixed names
+
     def claim(self, name: str, now: float, interval_s: float, earliest_s: float) -> bool:
         """Take the round of a feed that is due. Only one process gets it."""
         taken = self._db.execute(

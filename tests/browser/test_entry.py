@@ -47,6 +47,7 @@ def test_the_first_page_shows_the_running_exercise_and_users_can_go_to_the_live_
     """This is the state after `make up`: S04 plays, the live realm is calm."""
     with RunningVigie(tmp_path, demo=True) as fresh:
         until(lambda: fresh.get("/api/v1/realms")["items"][1:] and _opened(fresh), 240)
+        until(lambda: _plays_feeds(fresh), 240)
         for state in (None, log_in(fresh, browser, "coordinator", "coordinateur_pca")):
             page = Visitor(browser, fresh.url, state).page("/")
             assert "realm=92~ex-" in unquote(page.url)
@@ -69,6 +70,12 @@ def _opened(vigie: RunningVigie) -> bool:
     """Wait until the exercise has its incident."""
     name = next(r["name"] for r in vigie.get("/api/v1/realms")["items"] if "~ex-demo" in r["name"])
     return bool(vigie.get(f"/api/v1/overview?realm={name}")["incidents"])
+
+
+def _plays_feeds(vigie: RunningVigie) -> bool:
+    """Return whether samples of all official feeds play, and each is understood."""
+    feeds = vigie.get("/api/v1/feeds")
+    return feeds["samples"] and [f["state"] for f in feeds["items"]] == ["ok"] * len(feeds["items"])
 
 
 def test_an_exercise_is_opened_paused_and_closed_from_the_page(visitor: Accounts) -> None:

@@ -24,6 +24,7 @@ Probe = Callable[[], Awaitable[str | None]]
 
 PROBE_S = 3.0
 SERVICE_STOP_S = 12.0
+SAMPLES_VARIABLE = "VIGIE_FEEDS_SAMPLES"
 FRONT_PROCESS = "intake"
 """The process that accepts reports."""
 
@@ -280,6 +281,24 @@ def build_classes_plan(settings: Settings, environment: dict[str, str]) -> Proce
         stop_order=0,
         stop_s=3.0,
         restarts=False,
+    )
+
+
+def build_feed_demo_plan(settings: Settings, environment: dict[str, str]) -> ProcessPlan:
+    """Return the plan of the server that plays the shipped samples of the official feeds."""
+    return ProcessPlan(
+        "demo-feeds",
+        (sys.executable, "-m", "services.cli", "feed", "demo"),
+        environment
+        | {
+            "VIGIE_PROCESS": "demo-feeds",
+            "VIGIE_LOG_JSON": str(settings.data.logs / "demo-feeds.jsonl"),
+        },
+        None,
+        stop_order=0,
+        stop_s=3.0,
+        restarts=False,
+        nice=10,
     )
 
 

@@ -54,6 +54,8 @@ OTHERS_TIMEOUT_S = 60.0
 STEP_TIMEOUT_S = 90.0
 """Longest time in seconds of each step on the broker before the services start."""
 SLOW_WARNING_S = 10.0
+SAMPLES_PORT = "samples"
+"""Name of the port on which `vigie up --demo` plays samples of the official feeds."""
 T = TypeVar("T")
 
 
@@ -172,7 +174,7 @@ async def _run_processes(options: UpOptions, stream: OutputStream, front: socket
     """Start the processes, wait for a signal, and stop them in order in any case."""
     settings = options.settings
     names = plans.list_process_names(options.workers)
-    ports = choose_ports(settings.data.ports, ["kafka", "controller", *names])
+    ports = choose_ports(settings.data.ports, ["kafka", "controller", SAMPLES_PORT, *names])
     try:
         sockets_in = choose_socket_folder(settings.data.run)
         pages = open_unix_socket(sockets_in / "console.sock")
@@ -193,6 +195,8 @@ async def _run_processes(options: UpOptions, stream: OutputStream, front: socket
     environment["VIGIE_DEMO_REALM"] = (
         f"{settings.territory.name}~ex-demo-{secrets.token_hex(3)}" if options.demo else ""
     )
+    if options.demo:
+        environment[plans.SAMPLES_VARIABLE] = f"http://127.0.0.1:{ports[SAMPLES_PORT]}"
     forks = ForkServer(environment, plans.PRELOADED_MODULES)
     supervisor = Supervisor(settings.data, addresses, stream, forks)
     progress = StartProgress(stream)
@@ -279,7 +283,10 @@ async def _start_processes(
     progress.done()
     supervisor.say(options.greeting(settings))
     if options.demo:
-        later.append(plans.build_demo_plan(settings, environment))
+        later += [
+            plans.build_demo_plan(settings, environment),
+            plans.build_feed_demo_plan(settings, environment),
+        ]
     supervisor.start(later)
 
 

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import json
-import secrets
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
-from urllib.parse import quote, urlencode
+from typing import Annotated, Final
+from urllib.parse import quote
 
 import typer
 from aiohttp import web
 from rich.table import Table
 from rich.text import Text
 
-from schemas.feeds import FeedStatus
+from schemas.feeds import FeedList, FeedStatus
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
 from services.cli.crisis.read import AsJson
 from services.cli.output import open_console, strip_controls
-from services.cli.system.token import wait_until_accepted
+from services.cli.system.feed_demo import SAMPLES, open_feed_demo
+from services.cli.system.feed_sources import list_sources, register_source
+from services.console.feeds.status_file import read_feeds
 from services.runtime.process.settings import Settings
-from services.runtime.secrets.keyring import write_private
 from services.watch.connector import FeedSpec
-from services.watch.engine import ALIVE_TYPE
-from services.watch.front import get_source_key_file
-from services.watch.process import KEYS
 from services.watch.registry import UnknownFeed, find_connector, list_connectors
 from services.watch.sample_server import create_sample_app, list_sampled_feeds
+from services.watch.settings import WatchSettings
 from services.watch.status import describe_feeds
 from services.watch.store import FeedStore
 from services.watch.transport import KeyMissing, read_key
@@ -54,16 +52,21 @@ STATES: Final = {
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List the feeds: state, last edition, staleness."""
-    settings, now = Settings(), datetime.now(UTC)
-    store = FeedStore(settings.data.feeds)
-    try:
-        found = describe_feeds(store, now)
-    finally:
-        store.close()
+    settings, now = WatchSettings(), datetime.now(UTC)
+    found = _find_played(settings, now)
+    if found is None:
+        store = FeedStore(settings.feed_store)
+        try:
+            found = describe_feeds(store, now, samples=bool(settings.feeds_samples))
+        finally:
+            store.close()
     if as_json:
         items = [item.model_dump(mode="json") | {"late": item.is_late(now)} for item in found.items]
-        typer.echo(json.dumps({"items": items}, ensure_ascii=False))
+        listed = {"samples": found.samples, "items": items}
+        typer.echo(json.dumps(listed, ensure_ascii=False))
         return
+    if found.samples:
+        typer.echo("démonstration : exemples rejoués, aucun éditeur n’est consulté")
     table = Table("flux", "état", "édition", "âge", "périmé après", "dernier mot")
     for item in found.items:
         table.add_row(
@@ -75,6 +78,20 @@ def list_(as_json: AsJson = False) -> None:
             strip_controls(item.word),
         )
     open_console().print(table)
+
+
+def _find_played(settings: WatchSettings, now: datetime) -> FeedList | None:
+    """Return the state that the running watch wrote, if it plays samples."""
+    found = read_feeds(settings.data.feed_status, now)
+    return found if found is not None and found.samples else None
+
+
+def _refuse_while_played(settings: WatchSettings) -> None:
+    """Refuse to switch feeds of publishers while the running watch plays samples."""
+    if not settings.feeds_samples and _find_played(settings, datetime.now(UTC)) is not None:
+        raise print_error(
+            ValueError("samples are played in place of the feeds: start Vigie without --demo")
+        )
 
 
 def _write_state(item: FeedStatus, now: datetime) -> Text:
@@ -101,12 +118,13 @@ def enable(
     ] = None,
 ) -> None:
     """Switch a feed on: register its source, then read it from now on."""
-    settings, spec = Settings(), _find_spec(feed)
-    if spec.key is not None and not _reads_samples():
+    settings, spec = WatchSettings(), _find_spec(feed)
+    _refuse_while_played(settings)
+    if spec.key is not None and not settings.feeds_samples:
         try:
-            read_key(settings.data.secrets / KEYS, feed)
+            read_key(settings.feed_keys, feed)
         except KeyMissing as error:
-            place = settings.data.secrets / KEYS / f"{feed}.key"
+            place = settings.feed_keys / f"{feed}.key"
             raise print_error(
                 ValueError(f"{feed} needs a key of its publisher: put it into {place}")
             ) from error
@@ -121,11 +139,12 @@ def enable(
 @app.command()
 def disable(feed: Feed) -> None:
     """Switch a feed off: it is no longer read, and its source stops."""
-    settings, spec = Settings(), _find_spec(feed)
+    settings, spec = WatchSettings(), _find_spec(feed)
+    _refuse_while_played(settings)
     _switch(settings, feed, enabled=False)
     try:
         with ApiClient(settings) as client:
-            if any(item["name"] == spec.name for item in _list_sources(client)):
+            if any(item["name"] == spec.name for item in list_sources(client)):
                 client.post(f"/api/v1/sources/{quote(spec.name, safe='')}/disable", {})
     except (VigieUnreachable, ApiRefused) as error:
         raise print_error(error) from error
@@ -174,57 +193,49 @@ def serve_samples(
     if not list_sampled_feeds(folder):
         raise print_error(ValueError(f"{folder}: no folder named after a feed"))
     typer.echo(f"VIGIE_FEEDS_SAMPLES=http://127.0.0.1:{port}")
-    web.run_app(create_sample_app(folder), host="127.0.0.1", port=port, print=None, access_log=None)
+    _serve(folder, port)
 
 
-def register_source(settings: Settings, spec: FeedSpec, realm: str | None) -> None:
-    """Make the source of a feed ready. May run twice; the key is written before it counts.
+@app.command()
+def demo(
+    port: Annotated[int | None, typer.Option(help="Port on 127.0.0.1", min=1, max=65_535)] = None,
+    folder: Annotated[
+        Path, typer.Option(help="Folder with a folder of saved bodies per feed")
+    ] = SAMPLES,
+) -> None:
+    """Play the shipped samples into a new exercise, until Ctrl-C (part of `vigie up --demo`).
 
-    Raises VigieUnreachable, ApiRefused, OSError.
+    The watch must read from here: VIGIE_FEEDS_SAMPLES=http://127.0.0.1:PORT.
     """
-    file = get_source_key_file(settings.data.secrets / KEYS, spec.name)
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with ApiClient(settings) as client:
-        exists = any(item["name"] == spec.name for item in _list_sources(client))
-        if exists and not file.exists():
-            raise OSError(f"the source {spec.name} exists, but its key is not in {file}")
-        if not file.exists():
-            write_private(file, secrets.token_urlsafe(32).encode(), replace=True)
-        key = file.read_text(encoding="ascii").strip()
-        if exists:
-            client.post(f"/api/v1/sources/{quote(spec.name, safe='')}/enable", {})
-        else:
-            client.post("/api/v1/sources", build_source(spec, key, realm))
-    wait_until_accepted(settings, key)
+    settings = WatchSettings()
+    own = settings.feeds_samples.rpartition(":")[2]
+    chosen = port or (int(own) if own else None)
+    if chosen is None or settings.feeds_samples != f"http://127.0.0.1:{chosen}":
+        raise print_error(
+            ValueError("set VIGIE_FEEDS_SAMPLES=http://127.0.0.1:PORT, here and for Vigie")
+        )
+    try:
+        realm = open_feed_demo(settings, folder)
+    except (VigieUnreachable, ApiRefused, OSError) as error:
+        raise print_error(error) from error
+    typer.echo(f"{realm} : {len(list_sampled_feeds(folder))} flux, http://127.0.0.1:{chosen}")
+    _serve(folder, chosen)
 
 
-def build_source(spec: FeedSpec, key: str, realm: str | None) -> dict[str, Any]:
-    """Return the source of a feed: its own types only, and a sign of life that is dropped."""
-    return {
-        "name": spec.name,
-        "dialect": "cloudevents",
-        "key": key,
-        "speaks_as": spec.speaks_as,
-        "speaks_for": [],
-        "heartbeat_s": spec.heartbeat_s,
-        "rules": [{"when": {"ce.type": ALIVE_TYPE.replace(".", r"\.")}, "drop": True}],
-        "scope": {"sites": [], "types": list(spec.types), "realms": [realm] if realm else []},
-    }
+def _serve(folder: Path, port: int) -> None:
+    """Serve the samples until a signal. Open connections of the watch are not waited for."""
+    web.run_app(
+        create_sample_app(folder),
+        host="127.0.0.1",
+        port=port,
+        print=None,
+        access_log=None,
+        shutdown_timeout=1.0,
+    )
 
 
-def _list_sources(client: ApiClient) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        query = f"?{urlencode({'cursor': cursor})}" if cursor else ""
-        page = client.get(f"/api/v1/sources{query}")
-        found += page["items"]
-        cursor = page["next"]
-    return found
-
-
-def _switch(settings: Settings, feed: str, *, enabled: bool) -> None:
-    store = FeedStore(settings.data.feeds)
+def _switch(settings: WatchSettings, feed: str, *, enabled: bool) -> None:
+    store = FeedStore(settings.feed_store)
     try:
         store.enable(feed, datetime.now(UTC).timestamp(), enabled=enabled)
     finally:
@@ -237,9 +248,3 @@ def _find_spec(feed: str) -> FeedSpec:
     except UnknownFeed as error:
         names = ", ".join(connector.spec.name for connector in list_connectors())
         raise typer.BadParameter(f"no feed {feed!r}; there are {names}") from error
-
-
-def _reads_samples() -> bool:
-    from services.watch.settings import WatchSettings
-
-    return bool(WatchSettings().feeds_samples)

@@ -32,12 +32,13 @@ def build_greeting(settings: Settings, demo: bool) -> str:
         [("Log in", f"with the one-time administrator code: cat {code}")] if code.exists() else []
     )
     if demo:
-        rows.append(
+        rows += [
             (
                 "Look at",
                 "exercise beside the empty live realm: S04, power cut Nanterre – La Défense",
-            )
-        )
+            ),
+            ("", "official feeds, played from samples: /flux, exercise FLUX"),
+        ]
     rows += [
         ("Try", f"{command} report --site cen-1 --type outage_power --severity 3"),
         ("", f"{command} status, {command} incidents, {command} --help"),

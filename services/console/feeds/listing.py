@@ -17,7 +17,7 @@ def list_feeds(found: FeedList | None, now: datetime) -> OfficialFeeds:
         return OfficialFeeds(known=False, items=[])
     items = [_describe(status, now) for status in found.items]
     items.sort(key=lambda feed: (_ORDER.index(feed.state), feed.title))
-    return OfficialFeeds(known=True, items=items)
+    return OfficialFeeds(known=True, samples=found.samples, items=items)
 
 
 def choose_state(status: FeedStatus, now: datetime) -> str:

@@ -31,5 +31,6 @@ class OfficialFeeds(Resource):
     """All official feeds. `known` is false while the watch does not run."""
 
     known: bool
+    samples: bool = Field(default=False, description="recorded samples play, no publisher is read")
     items: list[OfficialFeed]
     next: None = None

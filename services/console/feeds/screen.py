@@ -24,7 +24,11 @@ async def build_feeds_page(queries: Queries, request: Request) -> dict[str, Any]
     x = await load_screen_data(queries, request, PAGE.name)
     now = datetime.now(UTC)
     found = list_feeds(read_feeds(request.app.state.feed_status, now), now)
-    return {**build_page_context(request, x), "lines": build_feed_lines(found, now, x._)}
+    return {
+        **build_page_context(request, x),
+        "lines": build_feed_lines(found, now, x._),
+        "samples": found.samples,
+    }
 
 
 PAGE: Final = WebPage(

@@ -151,6 +151,8 @@ class DataDir:
         """Exists once the whole system was ready after `up`; the front's `/readyz` waits for it."""
         self.feeds = root / "watch" / "feeds.db"
         """State of the official feeds: what was said of them, and what is still to be sent."""
+        self.feed_samples = root / "watch" / "samples.db"
+        """The same, while samples are played in place of the publishers."""
         self.feed_status = root / "watch" / "status.json"
         """State of the official feeds as the watch wrote it last, for the console."""
         self.restoring = self.run / "restoring"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from io import BytesIO
 from pathlib import Path
@@ -39,6 +39,8 @@ from services.watch.watched import WatchedTerritory
 
 HOST: Final = "www.cert.ssi.gouv.fr"
 REFERENCE: Final = re.compile(r"CERT(FR|A)-\d{4}-ALE-\d{3,4}", re.ASCII)
+NEWS_WITHIN: Final = timedelta(days=60)
+"""A new or revised alert is dated at most this long before the newest one known."""
 MOST_ITEMS: Final = 20
 """Items fetched in one round; the others follow in the next."""
 _MARK: Final = re.compile(r"^\s*\[[^\]]{1,20}\]\s*")
@@ -164,6 +166,8 @@ class CertFr(FeedConnector):
             item = validate_model(_Item, parse_json(body.content))
             if item.reference != entry.reference:
                 raise FeedDrift("item: another reference")
+            if _is_far_behind(entry, look.memory["known"]):
+                raise FeedDrift("last_revision_date: far behind what was read before")
         except (BodyRefused, FeedDrift) as fault:
             reading.note_drift(f"{entry.reference}: {fault}")
             return
@@ -256,6 +260,12 @@ def _build_entry(reference: str, time: datetime) -> _Entry:
 
 def _is_news(entry: _Entry, known: Mapping[str, Mapping[str, str]]) -> bool:
     return known.get(entry.reference, {}).get("date", "") < _get_date(entry)
+
+
+def _is_far_behind(entry: _Entry, known: dict[str, dict[str, str]]) -> bool:
+    """Return whether news has a date long before that of the newest alert known."""
+    newest = max((date.fromisoformat(said["date"]) for said in known.values()), default=None)
+    return newest is not None and get_paris_day(entry.last_revision_date) < newest - NEWS_WITHIN
 
 
 def _get_date(entry: _Entry) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from services.cli.system.feed import app, build_source
+from services.cli.system.feed import app
+from services.cli.system.feed_sources import build_source
 from services.watch.registry import find_connector, list_connectors
+from services.watch.status import describe_feeds, write_status
+from services.watch.store import FeedStore
 from tests.unit.watch.samples import SAMPLES
 
 RUNNER = CliRunner()
@@ -48,6 +52,27 @@ def test_every_feed_is_listed_and_off_at_first() -> None:
     items = json.loads(done.stdout)["items"]
     assert [item["name"] for item in items] == [c.spec.name for c in list_connectors()]
     assert not any(item["enabled"] for item in items)
+
+
+def test_while_samples_play_the_list_shows_them_and_feeds_of_publishers_stay(data: Path) -> None:
+    store = FeedStore(data / "watch" / "samples.db")
+    now = datetime.now(UTC)
+    store.enable("vigicrues", now.timestamp(), enabled=True)
+    write_status(data / "watch" / "status.json", describe_feeds(store, now, samples=True))
+    store.close()
+    listed = json.loads(RUNNER.invoke(app, ["list", "--json"]).stdout)
+    assert listed["samples"]
+    assert [i["name"] for i in listed["items"] if i["enabled"]] == ["vigicrues"]
+    refused = RUNNER.invoke(app, ["enable", "vigicrues"])
+    assert refused.exit_code == 1
+    assert "without --demo" in refused.output.replace("\n", " ")
+    assert not (data / "watch" / "feeds.db").exists()
+
+
+def test_a_demonstration_needs_a_watch_that_reads_it() -> None:
+    done = RUNNER.invoke(app, ["demo"])
+    assert done.exit_code == 1
+    assert "VIGIE_FEEDS_SAMPLES" in done.output
 
 
 def test_a_feed_without_its_key_is_not_enabled() -> None:

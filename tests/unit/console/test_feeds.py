@@ -68,6 +68,16 @@ def test_a_state_that_nobody_renews_is_unknown(tmp_path: Path) -> None:
     assert read_feeds(file, NOW) is None
 
 
+async def test_the_page_says_that_samples_play(tmp_path: Path) -> None:
+    browser, _ = browsing(crisis())
+    file = browser.app.state.feed_status = tmp_path / "status.json"
+    for samples in (False, True):
+        told = FeedList(written_at=datetime.now(UTC), items=(make_status("a"),), samples=samples)
+        file.write_text(told.model_dump_json())
+        page = (await browser.get(f"/flux?realm={REALM}")).text
+        assert ("Aucun éditeur n’est consulté" in page) is samples
+
+
 WORDS = {
     "fr": ("leur état est inconnu", "format inattendu"),
     "en": ("their state is unknown", "unexpected format"),

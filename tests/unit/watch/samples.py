@@ -15,7 +15,7 @@ from services.watch.registry import find_connector, list_connectors
 from services.watch.watched import WatchedTerritory, load_watched
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-SAMPLES = REPOSITORY / "tests" / "data" / "feeds"
+SAMPLES = REPOSITORY / "scenarios" / "feeds"
 
 
 @cache

@@ -462,3 +462,13 @@ def test_an_episode_ends_on_a_fresh_pair() -> None:
     )
     assert [p.body["msg_type"] for p in found.posts] == ["Cancel"]
     assert found.posts[0].body["references"] == ["airparif:2027-07-20:O3:INFORMATION"]
+
+
+def test_an_alert_of_2019_is_no_news_for_an_index_of_2026() -> None:
+    memory = read("cert-fr", load_bodies("cert-fr", "normal.json"), "2027-01-18T08:00:00Z").memory
+    document = load_document("cert-fr", "warning.json")
+    document[0]["last_revision_date"] = "2019-01-01T00:00:00.000000"
+    bodies = load_bodies("cert-fr", "warning.json") | make_bodies(document)
+    found = read("cert-fr", bodies, "2027-01-19T10:05:00Z", memory)
+    assert found.verdict is Verdict.DRIFT
+    assert found.posts == []

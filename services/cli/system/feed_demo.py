@@ -1,0 +1,76 @@
+"""Show the official feeds at work: play the shipped samples into an exercise of their own."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from services.cli.client import ApiClient
+from services.cli.system.feed_sources import list_sources, register_source
+from services.runtime.process.settings import REPOSITORY
+from services.watch.registry import list_connectors
+from services.watch.sample_server import list_sampled_feeds
+from services.watch.settings import WatchSettings
+from services.watch.store import FeedStore
+
+SAMPLES: Final = REPOSITORY / "scenarios" / "feeds"
+"""Saved bodies that the product ships."""
+PREFIX: Final = "exemple-"
+TITLE: Final = "FLUX"
+RUNS_MINUTES: Final = 30 * 1440
+"""Time for which the clock of the exercise runs."""
+
+
+def open_feed_demo(settings: WatchSettings, folder: Path = SAMPLES) -> str:
+    """Open an exercise in true time and switch its feeds on; return its name.
+
+    What an earlier demonstration left is forgotten: its sources stop. Feeds of publishers keep
+    their own state and keys. Raises VigieUnreachable, ApiRefused, OSError.
+    """
+    run = secrets.token_hex(3)
+    realm = f"{settings.territory.name}~ex-flux-{run}"
+    store = FeedStore(settings.feed_store)
+    try:
+        store.forget()
+        with ApiClient(settings) as client:
+            _open_realm(client, realm)
+            _stop_sources(client)
+        now = datetime.now(UTC).timestamp()
+        names = list_sampled_feeds(folder)
+        for spec in [c.spec for c in list_connectors() if c.spec.name in names]:
+            register_source(
+                settings, spec, realm, name=f"{PREFIX}{spec.name}-{run}", fresh_key=True
+            )
+            store.enable(spec.name, now, enabled=True)
+    finally:
+        store.close()
+    return realm
+
+
+def _open_realm(client: ApiClient, realm: str) -> None:
+    body = {
+        "id": realm,
+        "kind": "exercise",
+        "title_code": TITLE,
+        "started_at": datetime.now(UTC).isoformat(),
+        "speed": 1.0,
+    }
+    client.call(
+        "POST", "/api/v1/realms", body, {"Idempotency-Key": f"open:{realm}", "Prefer": "wait=20"}
+    )
+    # The answer comes once the clock is there, which nobody waits for.
+    client.call(
+        "POST",
+        f"/api/v1/realms/{realm}/step",
+        {"minutes": RUNS_MINUTES},
+        {"Idempotency-Key": f"run:{realm}", "Prefer": "wait=1"},
+    )
+
+
+def _stop_sources(client: ApiClient) -> None:
+    for item in list_sources(client):
+        if item["name"].startswith(PREFIX) and item["enabled"]:
+            client.post(f"/api/v1/sources/{quote(item['name'], safe='')}/disable", {})
