@@ -143,6 +143,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /api/v1/strategies": PICTURE,
     "GET /api/v1/alarms": PICTURE,
     "GET /api/v1/contingency": PICTURE,
+    "GET /api/v1/hazards": PICTURE,
     "GET /api/v1/plan-conflicts": PICTURE,
     "GET /api/v1/triggers": PICTURE,
     "GET /api/v1/plans": PICTURE,

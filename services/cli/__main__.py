@@ -62,6 +62,7 @@ COMMANDS_BY_PANEL = {
         "notifications": "services.cli.crisis.read:notifications",
         "timeline": "services.cli.crisis.read:timeline",
         "changes": "services.cli.crisis.read:changes",
+        "hazards": "services.cli.crisis.hazards:hazards",
     },
     "Documents": {
         "sitrep": "services.cli.crisis.documents:sitrep",

@@ -33,6 +33,7 @@ from services.console.documents.pdf import Typesetter
 from services.console.evidence import api as evidence_api
 from services.console.exercises import api as exercises_api
 from services.console.feeds import api as feeds_api
+from services.console.hazards import api as hazards_api
 from services.console.http import commands_api
 from services.console.http.compression import CompressionMiddleware
 from services.console.http.decisions import (
@@ -127,6 +128,7 @@ ROUTERS: Final = (
     logbook_api.router,
     exercises_api.router,
     feeds_api.router,
+    hazards_api.router,
     commands_api.router,
     changes_api.router,
     reference_api.router,

@@ -31,6 +31,8 @@ _ISO: Final = re.compile(
     rb"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:\d{2})"
 )
 _LOCAL: Final = re.compile(rb"(?<![0-9])\d{8}T\d{6}(?![0-9])")
+_BULLETIN: Final = re.compile(rb"(?<![0-9])\d{8}_\d{2}(?![0-9])")
+"""Day and hour of a bulletin of Vigicrues, `25012027_10`."""
 _DAY: Final = re.compile(rb"(?<![0-9T-])\d{4}-\d{2}-\d{2}(?=\"|T00:00:00(?:\.0{1,6})?\")")
 """A day without an offset, alone or with a midnight."""
 
@@ -132,10 +134,16 @@ def move_times(content: bytes, fetched: datetime, now: datetime, *, plans: bool 
         moved = (local.replace(tzinfo=PARIS).astimezone(UTC) + by).astimezone(PARIS)
         return moved.strftime("%Y%m%dT%H%M%S").encode()
 
+    def move_bulletin(match: re.Match[bytes]) -> bytes:
+        local = datetime.strptime(match.group().decode(), "%d%m%Y_%H")  # noqa: DTZ007
+        moved = (local.replace(tzinfo=PARIS).astimezone(UTC) + by).astimezone(PARIS)
+        return moved.strftime("%d%m%Y_%H").encode()
+
     def move_day(match: re.Match[bytes]) -> bytes:
         return (date.fromisoformat(match.group().decode()) + days).isoformat().encode()
 
-    return _DAY.sub(move_day, _LOCAL.sub(move_local, _ISO.sub(move_iso, content)))
+    instants = _LOCAL.sub(move_local, _ISO.sub(move_iso, content))
+    return _DAY.sub(move_day, _BULLETIN.sub(move_bulletin, instants))
 
 
 def create_sample_app(

@@ -68,6 +68,7 @@ _DEFAULT_VALUES: Final[dict[str, FlagValue]] = {
     "flag": False,
     "road": False,
     "river": 0.0,
+    "forecast": "",
 }
 """Value of a flag without a declaration; for a dependency it is `up`."""
 
@@ -166,6 +167,9 @@ def _list_declarations(draft: AlertsDecision, row: ReportRow) -> Iterator[tuple[
     if m is not None and name == "river_level" and (level := parse_number(m.value)) is not None:
         for station in list_named(row, "station:"):
             yield f"river:{station}", level
+    if m is not None and name == "river_forecast" and isinstance(m.value, str):
+        for station in list_named(row, "station:"):
+            yield f"forecast:{station}", "" if row.msg_type is MsgType.CANCEL else m.value
     if m is not None and name in draft.state.rules.flag_names:
         yield f"flag:{name}", parse_truth(m.value)
     if m is not None and name == "road_closed":

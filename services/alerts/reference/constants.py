@@ -140,6 +140,7 @@ READ_MEASURES: Final = frozenset(
         "headcount_found",
         "ill_persons",
         "reception_centre",
+        "river_forecast",
         "river_level",
         "road_closed",
         "room_temperature",

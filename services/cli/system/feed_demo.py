@@ -10,13 +10,13 @@ from urllib.parse import quote
 
 from services.cli.client import ApiClient
 from services.cli.system.feed_sources import list_sources, register_source
-from services.runtime.process.settings import REPOSITORY
+from services.runtime.process.settings import SHIPPED
 from services.watch.registry import list_connectors
 from services.watch.sample_server import list_sampled_feeds
 from services.watch.settings import WatchSettings
 from services.watch.store import FeedStore
 
-SAMPLES: Final = REPOSITORY / "scenarios" / "feeds"
+SAMPLES: Final = SHIPPED / "scenarios" / "feeds"
 """Saved bodies that the product ships."""
 PREFIX: Final = "exemple-"
 TITLE: Final = "FLUX"
@@ -27,7 +27,7 @@ RUNS_MINUTES: Final = 30 * 1440
 def open_feed_demo(settings: WatchSettings, folder: Path = SAMPLES) -> str:
     """Open an exercise in true time and switch its feeds on; return its name.
 
-    What an earlier demonstration left is forgotten: its sources stop. Feeds of publishers keep
+    The sources of an earlier demonstration stop, and its state is forgotten. Feeds of publishers keep
     their own state and keys. Raises VigieUnreachable, ApiRefused, OSError.
     """
     run = secrets.token_hex(3)

@@ -13,6 +13,7 @@ from schemas.reference import LevelRule
 from schemas.words import ACTIVE_PLAN_STATES, ActivityState, CardState, PlanState, SiteStatus
 from services.console.continuity.clocks import RunningClock
 from services.console.documents.document import CitedSource
+from services.console.hazards.resources import Hazard
 from services.console.i18n import Translator
 from services.console.incidents.escalation_page import EscalationView
 from services.console.logbook.lines import LineRecord
@@ -64,6 +65,8 @@ class SitrepFacts:
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Free texts, by their reference in the reason of a level."""
     validated_by: str | None = None
+    hazards: Sequence[Hazard] = ()
+    """Hazards ahead, with the clock of each site. Rule D124."""
 
     @property
     def number(self) -> int:

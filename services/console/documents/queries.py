@@ -21,6 +21,7 @@ from services.console.documents.document import Document, hash_document
 from services.console.documents.facts import SitrepFacts
 from services.console.documents.retex import RetexFacts, draft_retex
 from services.console.documents.sitrep import draft_sitrep
+from services.console.hazards.queries import HazardQueries
 from services.console.http.problems import NotFound
 from services.console.i18n import get_translator
 from services.console.incidents.escalation_page import build_escalation, find_main_escalation
@@ -57,7 +58,7 @@ SITREP_LINES: Final = 4_000
 """Number of newest logbook lines that a draft may cite."""
 
 
-class DocumentQueries(IncidentQueries, LogbookQueries):
+class DocumentQueries(HazardQueries, IncidentQueries, LogbookQueries):
     async def sitreps(
         self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
     ) -> Page[r.Sitrep]:
@@ -238,6 +239,7 @@ class DocumentQueries(IncidentQueries, LogbookQueries):
             lines=lines,
             remarks=remarks,
             validated_by=validated_by,
+            hazards=await self.shape_hazards(found),
             reasons=self._reasons_of(
                 [*level.why, *(reason for i in incidents for reason in i.why)]
             ),

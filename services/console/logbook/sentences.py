@@ -247,6 +247,8 @@ def _render_declaration(record: SentenceSource, names: TerritoryNames, _: Transl
         return (
             _("Route {road} fermée", road=name) if value else _("Route {road} rouverte", road=name)
         )
+    if kind == "forecast":
+        return _("Prévision des cotes à {station} reçue", station=world.name_station(name))
     what = world.name_dependency(name, _)
     what = what[:1].upper() + what[1:]
     if isinstance(value, str):

@@ -15,6 +15,7 @@ from services.console.actions.queries import ActionQueries
 from services.console.attention.queries import AttentionQueries
 from services.console.communication.queries import CommunicationQueries
 from services.console.documents.queries import DocumentQueries
+from services.console.hazards.queries import HazardQueries
 from services.console.http.problems import NotFound, RealmUnknown, Rebuilding, StoreUnavailable
 from services.console.logistics.queries import LogisticsQueries
 from services.console.maintenance.queries import MaintenanceQueries
@@ -32,6 +33,7 @@ class ReadModel(
     AttentionQueries,
     DocumentQueries,
     ChangeQueries,
+    HazardQueries,
     CommunicationQueries,
     LogisticsQueries,
     MaintenanceQueries,

@@ -17,6 +17,7 @@ from schemas.reassignment import ACTIVE_LINE_STATES, LineState, ProposalState
 from schemas.words import ACTIVE_PLAN_STATES, LIBRARY_STATES, PlanState, SiteStatus
 from services.console.continuity import strategies
 from services.console.continuity.arbitrations import list_arbitrations
+from services.console.hazards.page import PLAN_SITES, build_hazard_views
 from services.console.http.decisions import get_author
 from services.console.i18n import Translator, get_translator
 from services.console.incidents import page as incidents_page
@@ -97,6 +98,13 @@ class PlanningScreens(CrisisScreens):
                 for code in (found[0].stale if found else ())
             ],
             "strategies": strategies.list_active_strategies(tried, x.names, x._),
+            "hazards": build_hazard_views(
+                (await self._queries.hazards(realm, lang=lang)).items,
+                x.names,
+                x.shell.now,
+                x._,
+                limit=PLAN_SITES,
+            ),
             "next_ones": strategies.list_next_strategies(x.activities, x._),
             "places": list_site_choices(s for s in x.sites if _can_host(s)),
             "other_places": list_site_choices(s for s in x.sites if not _can_host(s)),

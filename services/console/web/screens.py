@@ -30,6 +30,7 @@ from services.console.continuity import activities_page
 from services.console.continuity.arbitrations import list_arbitrations
 from services.console.continuity.clocks import split_passed_clocks
 from services.console.directory.view import build_reaching_points
+from services.console.hazards.page import CELL_SITES, build_hazard_views, find_site_lines
 from services.console.http.context import is_limited
 from services.console.http.scopes import is_near_site
 from services.console.i18n import N_, Translator
@@ -165,6 +166,13 @@ class CrisisScreens(ScreenBase):
             "ladder": ladder,
             "breaks": split_passed_clocks(x.clocks, x.shell.now),
             "plans": decide,
+            "hazards": build_hazard_views(
+                (await self._queries.hazards(realm, lang=lang)).items,
+                x.names,
+                x.shell.now,
+                x._,
+                limit=CELL_SITES,
+            ),
             "asked_first": x.shell.reader.principal.role is Role.DIRECTOR,
             "staffing": staffing,
             "attention": attention,
@@ -440,6 +448,9 @@ class CrisisScreens(ScreenBase):
             "confinement": describe_confinement(shown, x._),
             "resource_requests": await self._queries.resource_requests(
                 realm, lang=lang, site=id, state=OPEN_REQUEST_STATES
+            ),
+            "hazards": find_site_lines(
+                (await self._queries.hazards(realm, lang=lang)).items, id, x.names, x.shell.now, x._
             ),
             **await self._instructions(x, shown),
         }

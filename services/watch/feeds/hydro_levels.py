@@ -5,13 +5,15 @@ Both publish the readings of one sensor, so a reading has the same alias from ei
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 from services.watch.connector import (
     Bodies,
+    FeedBody,
     FeedConnector,
     FeedRequest,
     FeedSpec,
@@ -34,8 +36,10 @@ from services.watch.parsing import (
     parse_json,
     validate_model,
 )
+from services.watch.river_forecast import TOLD_FROM_M, RiverForecast, read_forecast
 from services.watch.watched import WatchedTerritory
 
+FORECAST: Final = "previsions"
 VIGICRUES: Final = "www.vigicrues.gouv.fr"
 HUBEAU: Final = "hubeau.eaufrance.fr"
 LOWEST_M: Final = 0.0
@@ -122,9 +126,22 @@ class HydroLevels(FeedConnector):
                 f"?code_entite={code}&grandeur_hydro=H&size=20&sort=desc",
                 optional=True,
             ),
+            FeedRequest(
+                FORECAST,
+                f"https://{VIGICRUES}/services/previsions.json/index.php"
+                f"?CdStationHydro={code}&GrdSimul=H&FormatDate=iso",
+                optional=True,
+            ),
         )
 
+    def find_companions(self, file: Path) -> Mapping[str, Path]:
+        """Find `previsions-<name>.json` beside `<name>.json`."""
+        path = file.parent / f"{FORECAST}-{file.stem}.json"
+        return {FORECAST: path} if path.exists() else {}
+
     def name_body(self, content: bytes) -> str:
+        if b'"Simul"' in content:
+            return FORECAST
         return "vigicrues" if b'"Serie"' in content else "hubeau"
 
     def choose_poll(self, memory: Memory) -> int:
@@ -133,7 +150,7 @@ class HydroLevels(FeedConnector):
 
     def find_edition_time(self, bodies: Bodies) -> datetime | None:
         times = []
-        for name, body in bodies.items():
+        for name, body in _list_measured(bodies):
             code = _find_code(name, body.content)
             times += [level.at for level in _read_levels(name, body.content, code)]
         return max(times, default=None)
@@ -154,8 +171,48 @@ class HydroLevels(FeedConnector):
         accepted = _accept_new(readings, look)
         if accepted and accepted[-1].at == newest.at:
             self._judge(accepted[-1], _do_agree(by_source, newest.at), look, reading)
+        forecast = self._judge_forecast(bodies, look, reading)
         reading.word = f"{write_metres(newest.metres)} le {write_moment(newest.at)}"
+        if forecast is not None:
+            reading.word += f", prévu {_write_band(forecast)}"
         return reading.settle(before)
+
+    def _judge_forecast(self, bodies: Bodies, look: Look, reading: Reading) -> RiverForecast | None:
+        """Post a new forecast of a high river, and return the one in force.
+
+        One that is not understood is a fault, but no drift: the readings stand by themselves.
+        """
+        body, station = bodies.get(FORECAST), look.watched.station
+        if body is None:
+            return None
+        try:
+            forecast = read_forecast(body.content, station.code, look.now)
+        except (BodyRefused, FeedDrift) as fault:
+            reading.faults.append(str(fault))
+            return None
+        if forecast is None:
+            return None
+        made = format_instant(forecast.made)
+        said = look.memory.get("forecast", "")
+        high = forecast.highest.high >= TOLD_FROM_M
+        if made > said and (high or look.memory.get("forecast_high")):
+            reading.posts.append(
+                build_post(
+                    f"hydro:{station.code}:prev:{made}",
+                    made,
+                    type="info",
+                    severity=1,
+                    measure={
+                        "name": "river_forecast",
+                        "value": forecast.write_series(),
+                        "unit": "m",
+                        "object": station.object,
+                    },
+                    headline=f"{station.name}, prévision : {_write_band(forecast)}",
+                )
+            )
+            look.memory["forecast"], look.memory["forecast_high"] = made, high
+        return forecast if high else None
 
     def _read_sources(
         self, bodies: Bodies, look: Look
@@ -163,7 +220,7 @@ class HydroLevels(FeedConnector):
         """Read each source by itself. Raises the first fault if none can be read."""
         found: dict[str, list[_Level]] = {}
         faults: list[BodyRefused | FeedDrift] = []
-        for name, body in bodies.items():
+        for name, body in _list_measured(bodies):
             try:
                 levels = _read_levels(name, body.content, look.watched.station.code)
                 if not levels:
@@ -172,7 +229,7 @@ class HydroLevels(FeedConnector):
             except (BodyRefused, FeedDrift) as fault:
                 faults.append(fault)
         if not found:
-            raise faults[0] if faults else FeedDrift("no body")
+            raise faults[0] if faults else BodyRefused("no body with readings")
         return found, [str(fault) for fault in faults]
 
     def _judge(self, level: _Level, agree: bool, look: Look, reading: Reading) -> None:
@@ -220,6 +277,18 @@ class HydroLevels(FeedConnector):
         )
         memory["said"] = {"at": format_instant(level.at), "metres": metres}
         memory["type"] = kind
+
+
+def _list_measured(bodies: Bodies) -> list[tuple[str, FeedBody]]:
+    """Return the bodies with readings."""
+    return [(name, body) for name, body in bodies.items() if name != FORECAST]
+
+
+def _write_band(forecast: RiverForecast) -> str:
+    """Write `5,40–5,90 m le 26/01 à 8 h`: the band at its highest."""
+    top = forecast.highest
+    low = write_metres(top.low).removesuffix(" m")
+    return f"{low}–{write_metres(top.high)} le {write_moment(top.at)}"
 
 
 def _find_code(name: str, content: bytes) -> str:

@@ -729,3 +729,14 @@ def test_a_strike_notice_left_alone_names_its_day_again(scene: Scene) -> None:
         True,
         scene.at(5000),
     )
+
+
+def test_a_forecast_of_the_river_is_kept_and_raises_nothing(scene: Scene) -> None:
+    said = "2027-02-11T08:00Z +6h=6.60/6.90/7.20"
+    measure = Measure(name="river_forecast", value=said, unit="m", object=RIVER)
+    scene.report(0, "info", source="vigicrues", severity=1, measure=measure)
+    assert _said(scene, "forecast:paris-austerlitz") == said
+    assert (scene.state.level(), dict(scene.state.incidents)) == (0, {})
+    lie = Measure(name="river_forecast", value="9", unit="m", object=RIVER)
+    scene.report(1, "info", source="site_manager", severity=1, measure=lie)
+    assert _said(scene, "forecast:paris-austerlitz") == said, "only its publisher says it"

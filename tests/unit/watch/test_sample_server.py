@@ -69,14 +69,16 @@ def test_each_story_is_understood_and_told_at_every_hour(connector: Connector, h
 def test_days_and_midnights_stay_days_and_midnights() -> None:
     content = (
         b'{"jour": "2027-01-20T00:00:00+01:00", "date": "2027-01-20", "at": "2027-01-19T16:02:00Z",'
-        b' "end": "2027-01-19T23:00:00Z", "revised": "2027-01-19T00:00:00.000000"}'
+        b' "end": "2027-01-19T23:00:00Z", "revised": "2027-01-19T00:00:00.000000",'
+        b' "bulletin": "19012027_10"}'
     )
     moved = move_times(
         content, datetime(2027, 1, 19, 16, 16, tzinfo=UTC), datetime(2026, 7, 3, 1, tzinfo=UTC)
     )
     assert moved == (
         b'{"jour": "2026-07-04T00:00:00+02:00", "date": "2026-07-04", "at": "2026-07-03T00:46:00Z",'
-        b' "end": "2026-07-03T22:00:00Z", "revised": "2026-07-03T00:00:00.000000"}'
+        b' "end": "2026-07-03T22:00:00Z", "revised": "2026-07-03T00:00:00.000000",'
+        b' "bulletin": "02072026_19"}'
     )
 
 

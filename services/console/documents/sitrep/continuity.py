@@ -18,6 +18,7 @@ from services.console.documents.document import (
 )
 from services.console.documents.facts import SitrepFacts, count_figures
 from services.console.documents.sitrep.counts import write_nothing_to_report
+from services.console.hazards.page import write_sitrep_lines
 from services.console.incidents.page import list_plans
 from services.console.texts import words as w
 from services.console.texts.strategies import name_strategy
@@ -357,9 +358,13 @@ def write_outlook_section(x: SitrepFacts, cited: Citations) -> DocumentSection:
         ordered[LIMITS_SHOWN:] = [
             DocumentLine(text=_.plural("et {n} autre limite.", "et {n} autres limites.", more))
         ]
+    hazards = [
+        DocumentLine(text=text, strong=n == 0, refs=cited.of(*subjects))
+        for n, (text, subjects) in enumerate(write_sitrep_lines(x.hazards, x.names, x.at, _))
+    ]
     return DocumentSection(
         id="ahead",
         title=_("Ce qui peut empirer"),
         half=True,
-        lines=tuple(ordered) or write_nothing_to_report(x),
+        lines=(*hazards, *ordered) or write_nothing_to_report(x),
     )

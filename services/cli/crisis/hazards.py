@@ -1,0 +1,66 @@
+"""`vigie hazards`: the hour at which a hazard reaches each site, and the work before it."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.crisis.read import (
+    AsJson,
+    AsOf,
+    Realm,
+    Row,
+    build_query,
+    format_local_time,
+)
+from services.cli.output import print_rows, strip_controls
+from services.console.hazards.page import HAZARDS, write_margin
+from services.console.i18n import get_translator
+from services.runtime.process.settings import Settings
+
+_ = get_translator("fr")
+_STATES = {"expected": "attendu", "possible": "possible", "reached": "atteint"}
+
+
+def hazards(realm: Realm = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """List the sites that a natural hazard reaches, with hour, margin and deadlines."""
+    try:
+        with ApiClient(Settings()) as client:
+            found = client.get(f"/api/v1/hazards{build_query(realm, as_of)}")
+    except (VigieUnreachable, ApiRefused) as error:
+        raise print_error(error) from error
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    if not found["items"]:
+        typer.echo("aucun aléa en vue")
+    for item in found["items"]:
+        _print_hazard(item)
+
+
+def _print_hazard(item: Row) -> None:
+    title = _(HAZARDS[item["hazard"]])
+    if item["peak_m"] is not None:
+        title += f" : {item['level_m']:.2f} m, {item['peak_m']:.2f} m "
+        title += format_local_time(item["peak_at"])
+    print_rows(
+        title,
+        ("Site", "Nom", "État", "Heure", "±", "Préparer avant", "Fermer avant", "Activités"),
+        [
+            (
+                site["site"],
+                strip_controls(site["name"]),
+                _STATES[site["state"]],
+                format_local_time(site["at"] or site["earliest"]),
+                "" if site["margin_min"] is None else write_margin(site["margin_min"], _),
+                format_local_time(site["prepare_by"]),
+                "déjà fermé" if site["closed"] else format_local_time(site["close_by"]),
+                ", ".join(one["id"] for one in site["activities"][:3]),
+            )
+            for site in item["sites"]
+        ],
+    )
+    for group in item["closures"]:
+        typer.echo(f"fermer {len(group['sites'])} site(s) avant {format_local_time(group['by'])}")

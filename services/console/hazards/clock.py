@@ -1,0 +1,339 @@
+"""Compute the hazard clock of each site: hour, margin, deadlines before it. Rule D124. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import cos, hypot, radians
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from schemas.base import HOUR_MS, Instant
+from schemas.predicates import AllOf, AnyOf, Measured, Not, Predicate
+from schemas.reference import Activity, Plan, Site
+from services.console.hazards.river import (
+    Crossing,
+    LevelPoint,
+    RiverCourse,
+    RiverReading,
+    find_crossing,
+    foresee_river,
+)
+
+FLOOD, POWER, HEAT, SNOW = "flood", "power", "heat", "snow"
+PARIS: Final = ZoneInfo("Europe/Paris")
+OPENS_H, CLOSES_H = 7, 19
+"""Hours of the day between which buildings are open."""
+FLOOD_LEAD_MS: Final = 2 * HOUR_MS
+"""Time that barriers, cellars and files need before the water."""
+CUT_LEAD_MS: Final = HOUR_MS
+VIGILANCES: Final = {"canicule": HEAT, "neige-verglas": SNOW}
+RINGING: Final = frozenset({"orange", "rouge"})
+VULNERABLE: Final = 2
+"""Least `vulnerable_public` that makes a site exposed to heat and cuts."""
+SITE_STRATEGY: Final = "SR-SITE"
+MOST_CRITICAL: Final = 1
+CUT_H: Final = 2.0
+"""Length of a cut without an announced end."""
+
+
+@dataclass(frozen=True, slots=True)
+class HazardWindow:
+    """Announced time of a cut or a vigilance."""
+
+    start: Instant
+    end: Instant | None
+    report: str
+    colour: str | None = None
+    confirmed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SiteClock:
+    """One site that a hazard reaches."""
+
+    site: str
+    hazard: str
+    state: str
+    """`reached`, `expected`, or `possible` (only at the upper bound)."""
+    at: Instant | None
+    earliest: Instant
+    latest: Instant | None
+    margin: Instant | None
+    until: Instant | None
+    threshold: float | None
+    prepare_by: Instant | None
+    close_by: Instant | None
+    """Opening before which the site has to stay closed."""
+    activities: tuple[str, ...]
+    """Activities on the site, the most critical first."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStep:
+    """One threshold of the plan and its measure."""
+
+    level: float
+    text: str
+    crossing: Crossing
+
+    @property
+    def state(self) -> str:
+        return name_state(self.crossing)
+
+
+@dataclass(frozen=True, slots=True)
+class HazardForecast:
+    """One hazard with its sites, the soonest first."""
+
+    hazard: str
+    plan: str | None
+    source: str
+    """`forecast`, `trend` or `announced`."""
+    sites: tuple[SiteClock, ...]
+    course: RiverCourse | None = None
+    steps: tuple[PlanStep, ...] = ()
+    windows: tuple[HazardWindow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """Sites that have to stay closed from the same opening on."""
+
+    by: Instant
+    sites: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Territory:
+    """Reference data that hazard clocks read."""
+
+    sites: Mapping[str, Site]
+    activities: Mapping[str, Activity]
+    plans: Mapping[str, Plan]
+
+    def list_activities(self, site: Site) -> tuple[str, ...]:
+        """Return the activities of a site, the most critical first."""
+        here = [a for a in self.activities.values() if site.kind in a.site_kinds]
+        return tuple(a.id for a in sorted(here, key=lambda a: (a.criticality, a.rto_h, a.id)))
+
+    def fears_cut(self, site: Site, hours: float) -> bool:
+        """Return whether a cut breaks an RTO of criticality 1 here, or hits vulnerable people."""
+        return site.vulnerable_public >= VULNERABLE or any(
+            site.kind in a.site_kinds and a.criticality == MOST_CRITICAL and a.rto_h < hours
+            for a in self.activities.values()
+        )
+
+
+def find_flood_plan(plans: Mapping[str, Plan]) -> Plan | None:
+    """Return the plan with levels at which sites are reached."""
+    return next((plan for plan in plans.values() if plan.zone_by_threshold_m), None)
+
+
+def find_station(plan: Plan) -> str | None:
+    """Return the station of the level that triggers a plan."""
+    for trigger in plan.triggers:
+        for measured in _walk(trigger.when):
+            if measured.metric == "river_level":
+                return str(measured.args.get("station", "")) or None
+    return None
+
+
+def find_vigilance_plan(plans: Mapping[str, Plan], phenomenon: str) -> str | None:
+    """Return the plan that a vigilance of this phenomenon triggers."""
+    for plan in plans.values():
+        for trigger in plan.triggers:
+            if any(m.args.get("phenomenon") == phenomenon for m in _walk(trigger.when)):
+                return plan.id
+    return None
+
+
+def _walk(predicate: Predicate) -> Iterator[Measured]:
+    match predicate:
+        case Measured():
+            yield predicate
+        case AnyOf(any=parts) | AllOf(all=parts):
+            for part in parts:
+                yield from _walk(part)
+        case Not(negated=part):
+            yield from _walk(part)
+
+
+def foresee_flood(
+    territory: Territory,
+    readings: Sequence[RiverReading],
+    forecast: Sequence[LevelPoint],
+    now: Instant,
+) -> HazardForecast | None:
+    """Return the clock of every site that the river reaches; None if it is unknown or low."""
+    plan = find_flood_plan(territory.plans)
+    course = None if plan is None else foresee_river(readings, forecast, now)
+    if plan is None or course is None:
+        return None
+    crossings = {
+        level: find_crossing(readings, course, level)
+        for level in {*plan.zone_by_threshold_m.values(), *map(float, plan.thresholds_m)}
+    }
+    clocks = [
+        _clock_flooded(territory, site, level, crossing)
+        for site in territory.sites.values()
+        if (level := plan.zone_by_threshold_m.get(site.flood_exposure)) is not None
+        and (crossing := crossings[level]) is not None
+    ]
+    steps = tuple(
+        PlanStep(level, text, crossing)
+        for level, text in sorted((float(k), v) for k, v in plan.thresholds_m.items())
+        if (crossing := crossings[level]) is not None
+    )
+    if not clocks and not steps:
+        return None
+    return HazardForecast(FLOOD, plan.id, course.source, _sort(clocks), course, steps)
+
+
+def name_state(crossing: Crossing) -> str:
+    """Return `reached`, `expected`, or `possible` if only the upper bound reaches it."""
+    if crossing.reached:
+        return "reached"
+    return "possible" if crossing.at is None else "expected"
+
+
+def _clock_flooded(territory: Territory, site: Site, level: float, crossing: Crossing) -> SiteClock:
+    ahead, state = not crossing.reached, name_state(crossing)
+    peopled = site.staff > 0 or site.public_capacity > 0
+    return SiteClock(
+        site=site.id,
+        hazard=FLOOD,
+        state=state,
+        at=crossing.at,
+        earliest=crossing.earliest,
+        latest=crossing.latest,
+        margin=crossing.margin,
+        until=None,
+        threshold=level,
+        prepare_by=crossing.earliest - FLOOD_LEAD_MS if ahead else None,
+        close_by=find_closing(crossing.earliest) if state == "expected" and peopled else None,
+        activities=territory.list_activities(site),
+    )
+
+
+def foresee_windows(
+    territory: Territory,
+    hazard: str,
+    windows: Sequence[HazardWindow],
+    plan: str | None,
+    now: Instant,
+) -> HazardForecast | None:
+    """Return the clock of every site exposed to an announced cut, heat or snow."""
+    ahead = sorted(
+        (w for w in windows if w.end is None or w.end > now), key=lambda w: (w.start, w.report)
+    )
+    if not ahead:
+        return None
+    first = ahead[0]
+    lead = CUT_LEAD_MS if hazard == POWER else FLOOD_LEAD_MS
+    reached = first.start <= now and first.confirmed
+    hours = CUT_H if first.end is None else (first.end - first.start) / HOUR_MS
+    clocks = [
+        SiteClock(
+            site=site.id,
+            hazard=hazard,
+            state="reached" if reached else "expected" if first.confirmed else "possible",
+            at=first.start,
+            earliest=first.start,
+            latest=first.start,
+            margin=None,
+            until=first.end,
+            threshold=None,
+            prepare_by=None if reached else first.start - lead,
+            close_by=None,
+            activities=territory.list_activities(site),
+        )
+        for site in territory.sites.values()
+        if _is_exposed(territory, site, hazard, hours)
+    ]
+    return HazardForecast(hazard, plan, "announced", _sort(clocks), windows=tuple(ahead))
+
+
+def _is_exposed(territory: Territory, site: Site, hazard: str, hours: float) -> bool:
+    """Return whether a hazard of the whole territory that lasts some hours matters at a site."""
+    match hazard:
+        case "power":
+            return not site.generator and territory.fears_cut(site, hours)
+        case "heat":
+            return site.vulnerable_public >= VULNERABLE
+        case _:
+            return site.kitchen is not None or site.vulnerable_public >= VULNERABLE
+
+
+def _sort(clocks: Sequence[SiteClock]) -> tuple[SiteClock, ...]:
+    order = {"expected": 0, "possible": 1, "reached": 2}
+    return tuple(sorted(clocks, key=lambda c: (order[c.state], c.earliest, c.site)))
+
+
+def find_closing(earliest: Instant) -> Instant:
+    """Return the opening from which a site stays closed, since the water comes that day or night.
+
+    Water by day: the opening of that day. Water at night: the next opening.
+    """
+    local = datetime.fromtimestamp(earliest / 1000, PARIS)
+    opening = local.replace(hour=OPENS_H, minute=0, second=0, microsecond=0)
+    if local.hour >= CLOSES_H:
+        opening = (opening.replace(tzinfo=None) + timedelta(days=1)).replace(tzinfo=PARIS)
+    return round(opening.timestamp() * 1000)
+
+
+def list_closures(
+    clocks: Sequence[SiteClock], closed: Collection[str], now: Instant
+) -> tuple[Closure, ...]:
+    """Group the sites that are still to be closed by the opening before which it is due."""
+    groups: dict[Instant, list[str]] = {}
+    for clock in clocks:
+        if clock.close_by is not None and clock.site not in closed:
+            groups.setdefault(max(clock.close_by, now), []).append(clock.site)
+    return tuple(Closure(by, tuple(sites)) for by, sites in sorted(groups.items()))
+
+
+def find_refuges(
+    territory: Territory, clocks: Sequence[SiteClock], hazard: str, out: Collection[str]
+) -> dict[str, str]:
+    """Return the nearest site that may take the people of each site.
+
+    It is of a kind that the strategies of its activities name, is open, has places, and the hazard
+    does not reach it.
+    """
+    reached = {clock.site for clock in clocks}
+    free = [
+        site
+        for site in territory.sites.values()
+        if site.id not in reached
+        and site.id not in out
+        and site.places > 0
+        and (site.flood_exposure == "non" if hazard == FLOOD else True)
+    ]
+    found = {}
+    for clock in clocks:
+        site = territory.sites[clock.site]
+        kinds = _list_fallback_kinds(territory, clock.activities)
+        hosts = [host for host in free if host.kind in kinds]
+        if hosts:
+            found[site.id] = min(
+                hosts, key=lambda host: (_measure_distance(site, host), host.id)
+            ).id
+    return found
+
+
+def _list_fallback_kinds(territory: Territory, activities: Sequence[str]) -> set[str]:
+    """Return the kinds of site to which activities may move."""
+    return {
+        kind.strip()
+        for id in activities
+        for strategy in territory.activities[id].strategies
+        if strategy.startswith(f"{SITE_STRATEGY}:")
+        for kind in strategy.partition(":")[2].split("|")
+    }
+
+
+def _measure_distance(a: Site, b: Site) -> float:
+    """Return a distance that orders sites of one département."""
+    return hypot(a.lat - b.lat, (a.lon - b.lon) * cos(radians(a.lat)))

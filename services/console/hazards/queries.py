@@ -1,0 +1,270 @@
+"""Collect the inputs of hazard clocks from one snapshot. Rule D124."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from schemas import alerts as a
+from schemas import continuity as c
+from schemas.base import MINUTE_MS, Instant
+from schemas.words import CardState, EventType, MsgType, SiteStatus
+from services.console import resources as r
+from services.console.hazards import clock as clocks
+from services.console.hazards import resources as h
+from services.console.hazards.river import LevelPoint, RiverReading, parse_forecast
+from services.console.read_model.query_base import (
+    OpenRealm,
+    QueryBase,
+    get_snapshot_time,
+    translate_store_errors,
+)
+from services.console.read_model.shapes import OPEN_STATES
+from services.console.read_model.snapshot import RealmSnapshot
+from services.console.resource_base import to_datetime
+
+RIVER: Final = "river_level"
+KEY_HOLDER: Final = "responsable_site"
+FLOOD_KIND: Final = "flood"
+_DOUBTED: Final = frozenset({"measure_unentitled", "to_confirm", "cancelled", "future"})
+_OUT: Final = frozenset({SiteStatus.CLOSED, SiteStatus.EVACUATED, SiteStatus.SHELTERING})
+_WAITING: Final = frozenset({CardState.TO_DO, CardState.DOING})
+_OPEN_TASKS: Final = frozenset({"verify_report"})
+
+
+@dataclass(frozen=True, slots=True)
+class HazardFacts:
+    """Rows of one snapshot that hazard clocks read."""
+
+    flags: Mapping[str, a.FlagRow]
+    reports: Mapping[str, a.ReportRow]
+    announced: tuple[a.ReportRow, ...]
+    """Reports of cuts that a person has to verify, or has verified."""
+
+
+def list_readings(reports: Iterable[a.ReportRow], station: str) -> list[RiverReading]:
+    """Return the confirmed readings of a station; doubted and withdrawn ones are left out."""
+    found = {}
+    for row in reports:
+        measure = row.measure
+        if measure is None or measure.name != RIVER or measure.object is None:
+            continue
+        if f"station:{station}" not in measure.object.split("|"):
+            continue
+        level = measure.value
+        if isinstance(level, bool) or not isinstance(level, int | float):
+            continue
+        if row.confirmation != "confirmed" or row.msg_type is MsgType.CANCEL:
+            continue
+        if _DOUBTED.isdisjoint(row.flags):
+            found[row.occurred_at] = RiverReading(row.occurred_at, float(level))
+    return [found[at] for at in sorted(found)]
+
+
+def read_flag_forecast(
+    flags: Mapping[str, a.FlagRow], station: str, now: Instant
+) -> tuple[LevelPoint, ...]:
+    """Return the forecast that the publisher declared for a station."""
+    row = flags.get(f"forecast:{station}")
+    return parse_forecast(str(row.value), now) if row is not None else ()
+
+
+def foresee_hazards(
+    territory: clocks.Territory, facts: HazardFacts, now: Instant
+) -> list[clocks.HazardForecast]:
+    """Return the hazards ahead, the soonest first."""
+    found = []
+    plan = clocks.find_flood_plan(territory.plans)
+    station = None if plan is None else clocks.find_station(plan)
+    if station is not None:
+        readings = list_readings(facts.reports.values(), station)
+        forecast = read_flag_forecast(facts.flags, station, now)
+        found.append(clocks.foresee_flood(territory, readings, forecast, now))
+    cuts = [
+        clocks.HazardWindow(
+            window.start, window.end, row.id, confirmed=row.confirmation == "confirmed"
+        )
+        for row in facts.announced
+        for window in row.effective
+    ]
+    hint = next((row.plan_hint.split()[0] for row in facts.announced if row.plan_hint), None)
+    found.append(
+        clocks.foresee_windows(
+            territory, clocks.POWER, cuts, hint if hint in territory.plans else None, now
+        )
+    )
+    for phenomenon, hazard in clocks.VIGILANCES.items():
+        windows = _list_vigilance_windows(facts, phenomenon)
+        of_plan = clocks.find_vigilance_plan(territory.plans, phenomenon)
+        found.append(clocks.foresee_windows(territory, hazard, windows, of_plan, now))
+    ahead = [one for one in found if one is not None]
+    return sorted(ahead, key=lambda one: _find_first(one, now))
+
+
+def _find_first(one: clocks.HazardForecast, now: Instant) -> Instant:
+    return min((s.earliest for s in one.sites if s.state != "reached"), default=now)
+
+
+def _list_vigilance_windows(facts: HazardFacts, phenomenon: str) -> list[clocks.HazardWindow]:
+    flag = facts.flags.get(f"vigilance:{phenomenon}")
+    if flag is None or flag.value not in clocks.RINGING:
+        return []
+    windows = [
+        clocks.HazardWindow(window.start, window.end, id, colour=str(flag.value))
+        for id in flag.reports
+        if id in facts.reports
+        for window in facts.reports[id].effective
+    ]
+    if windows:
+        return windows
+    start = flag.effective_from or flag.since
+    return [clocks.HazardWindow(start, flag.until, flag.id, colour=str(flag.value))]
+
+
+async def read_hazard_facts(picture: RealmSnapshot) -> HazardFacts:
+    """Read the flags and the reports behind them, of open floods and of announced cuts."""
+    flags = await picture.rows(a.FlagRow)
+    wanted = {
+        id
+        for row in flags.values()
+        if row.id.startswith(("river:", "vigilance:", "forecast:"))
+        for id in row.reports
+    }
+    incidents = await picture.rows(a.IncidentRow)
+    for incident in incidents.values():
+        if incident.kind == FLOOD_KIND and incident.state in OPEN_STATES:
+            wanted.update(await picture.reports_of(incident.id))
+    tasks = (await picture.rows(a.TaskRow)).values()
+    verified = {t.report for t in tasks if t.kind in _OPEN_TASKS and t.report is not None}
+    reports = await picture.some(a.ReportRow, sorted(wanted | verified))
+    announced = tuple(
+        row
+        for id in sorted(verified)
+        if (row := reports.get(id)) is not None
+        and row.type is EventType.OUTAGE_POWER
+        and row.site is None
+        and row.effective
+        and not {"superseded", "cancelled"} & set(row.flags)
+        and row.confirmation != "denied"
+    )
+    return HazardFacts(flags, reports, announced)
+
+
+class HazardQueries(QueryBase):
+    """Queries about hazard clocks."""
+
+    async def hazards(
+        self, realm: str, *, as_of: Instant | None = None, lang: str = "fr"
+    ) -> h.HazardClocks:
+        """Return the hazards ahead with the clock of each site."""
+        found = await self.read(realm, as_of=as_of, lang=lang)
+        return h.HazardClocks(items=await self.shape_hazards(found))
+
+    async def shape_hazards(self, found: OpenRealm) -> list[h.Hazard]:
+        """Return the hazards of an open snapshot."""
+        reference = found.picture.reference
+        territory = clocks.Territory(reference.sites, reference.activities, reference.plans)
+        now = get_snapshot_time(found.picture)
+        async with translate_store_errors():
+            facts = await read_hazard_facts(found.picture)
+            forecasts = foresee_hazards(territory, facts, now)
+            if not forecasts:
+                return []
+            sites = await found.picture.rows(a.SiteRow)
+            plans = await found.picture.rows(c.PlanRow)
+        out = frozenset(id for id, row in sites.items() if row.status in _OUT)
+        return [_shape(found, territory, one, out, plans, now) for one in forecasts]
+
+
+def _shape(
+    found: OpenRealm,
+    territory: clocks.Territory,
+    one: clocks.HazardForecast,
+    out: frozenset[str],
+    plans: Mapping[str, c.PlanRow],
+    now: Instant,
+) -> h.Hazard:
+    static = None if one.plan is None else territory.plans.get(one.plan)
+    cards: list[r.Card] = []
+    if static is not None:
+        cards = found.shape.plan(static, plans.get(static.id)).cards
+    course, refuges = one.course, clocks.find_refuges(territory, one.sites, one.hazard, out)
+    return h.Hazard(
+        hazard=one.hazard,
+        plan=one.plan,
+        plan_title=static.title if static else None,
+        source=one.source,
+        level_m=course.level if course else None,
+        level_at=to_datetime(course.points[0].at) if course else None,
+        peak_m=round(course.peak.likely, 2) if course else None,
+        peak_at=to_datetime(course.peak.at) if course else None,
+        sites=[_shape_site(territory, s, out, refuges.get(s.site)) for s in one.sites],
+        steps=[
+            h.HazardStep(
+                level_m=step.level,
+                text=step.text,
+                state=step.state,
+                at=_to_time(step.crossing.at),
+                margin_min=_to_minutes(step.crossing.margin),
+            )
+            for step in one.steps
+        ],
+        windows=[
+            h.HazardNotice(
+                start=to_datetime(w.start),
+                to=_to_time(w.end),
+                report=w.report,
+                colour=w.colour,
+                confirmed=w.confirmed,
+            )
+            for w in one.windows
+        ],
+        closures=[
+            h.HazardClosure(by=to_datetime(group.by), sites=list(group.sites))
+            for group in clocks.list_closures(one.sites, out, now)
+        ],
+        cards=[
+            h.HazardCard(
+                id=card.id, task=card.task, role=card.role, state=card.state, due_at=card.due_at
+            )
+            for card in cards
+            if card.state in _WAITING
+        ],
+    )
+
+
+def _shape_site(
+    territory: clocks.Territory, clock: clocks.SiteClock, out: frozenset[str], refuge: str | None
+) -> h.HazardSite:
+    site = territory.sites[clock.site]
+    return h.HazardSite(
+        site=site.id,
+        name=site.name,
+        commune=site.commune_name,
+        state=clock.state,
+        at=_to_time(clock.at),
+        margin_min=_to_minutes(clock.margin),
+        earliest=to_datetime(clock.earliest),
+        latest=_to_time(clock.latest),
+        until=_to_time(clock.until),
+        threshold_m=clock.threshold,
+        prepare_by=_to_time(clock.prepare_by),
+        close_by=_to_time(clock.close_by),
+        closed=site.id in out,
+        activities=[
+            h.HazardActivity(id=id, name=one.name, criticality=one.criticality)
+            for id in clock.activities
+            if (one := territory.activities.get(id)) is not None
+        ],
+        refuge=refuge,
+        keys=KEY_HOLDER,
+    )
+
+
+def _to_time(at: Instant | None) -> r.Time | None:
+    return None if at is None else to_datetime(at)
+
+
+def _to_minutes(margin: Instant | None) -> int | None:
+    return None if margin is None else round(margin / MINUTE_MS)

@@ -1,0 +1,276 @@
+"""Hazard clocks: the hour and margin of each site, from readings, forecasts and announcements."""
+
+from __future__ import annotations
+
+import csv
+from datetime import datetime
+from typing import Final
+
+import pytest
+
+from schemas.base import HOUR_MS, MINUTE_MS, Instant
+from services.console.hazards.clock import (
+    FLOOD,
+    HEAT,
+    POWER,
+    HazardWindow,
+    Territory,
+    find_closing,
+    find_flood_plan,
+    find_station,
+    find_vigilance_plan,
+    foresee_flood,
+    foresee_windows,
+    list_closures,
+)
+from services.console.hazards.river import (
+    LevelPoint,
+    RiverReading,
+    find_crossing,
+    foresee_river,
+    parse_forecast,
+)
+from services.runtime.process.settings import REPOSITORY
+from tests.unit.console.held import reference as indexed_reference
+
+EVENTS: Final = REPOSITORY / "scenarios" / "scenario_events.csv"
+TOLD_BEFORE_MS: Final = 6 * HOUR_MS
+VAIN_SHARE: Final = 0.2
+
+
+def at(text: str) -> Instant:
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+NOW: Final = at("2027-01-25T18:00:00+01:00")
+BASE: Final = "2027-01-25T17:00Z"
+
+
+def reference() -> Territory:
+    found = indexed_reference()
+    return Territory(found.sites, found.activities, found.plans)
+
+
+def steady(slope: float, level: float, hours: int = 12) -> list[RiverReading]:
+    """A reading each hour up to now, along a straight line."""
+    return [RiverReading(NOW - h * HOUR_MS, level - slope * h) for h in range(hours, -1, -1)]
+
+
+def test_a_trend_gives_the_hour_and_its_margin() -> None:
+    readings = steady(0.1, 4.3)
+    course = foresee_river(readings, (), NOW)
+    assert course is not None
+    assert course.source == "trend"
+    crossing = find_crossing(readings, course, 5.3)
+    assert crossing is not None
+    assert crossing.at == pytest.approx(NOW + 10 * HOUR_MS, abs=2 * MINUTE_MS)
+    assert crossing.earliest == pytest.approx(NOW + 1 / 0.135 * HOUR_MS, abs=2 * MINUTE_MS)
+    assert crossing.latest == pytest.approx(NOW + 1 / 0.065 * HOUR_MS, abs=2 * MINUTE_MS)
+    assert crossing.margin is not None
+    assert crossing.margin == crossing.latest - crossing.at
+
+
+def test_a_level_that_even_the_upper_bound_misses_has_no_hour() -> None:
+    course = foresee_river(steady(0.02, 4.3), (), NOW)
+    assert course is not None
+    assert find_crossing([], course, 5.5) is not None
+    assert find_crossing([], course, 5.7) is None
+
+
+def test_a_forecast_of_the_publisher_has_priority_over_the_trend() -> None:
+    readings = steady(0.1, 4.6)
+    points = parse_forecast(f"{BASE} +6h=4.70/4.80/4.90 +12h=4.90/5.10/5.30", NOW)
+    course = foresee_river(readings, points, NOW)
+    assert course is not None
+    assert (course.source, course.peak.likely) == ("forecast", 5.1)
+    crossing = find_crossing(readings, course, 5.3)
+    assert crossing is not None
+    assert (crossing.at, crossing.latest) == (None, None), "only the upper bound reaches it"
+    assert crossing.earliest == NOW + 12 * HOUR_MS
+
+
+def test_a_threshold_that_is_passed_says_since_when() -> None:
+    readings = steady(0.1, 5.5)
+    course = foresee_river(readings, (), NOW)
+    assert course is not None
+    crossing = find_crossing(readings, course, 5.25)
+    assert crossing is not None
+    assert crossing.reached
+    assert crossing.at == NOW - 2 * HOUR_MS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "+6h=4.7",
+        "+6h=4.70/4.80/4.90 ",
+        "+6h=4,70/4,80/4,90",
+        "+12h=4.70/4.80/4.90 +6h=4.70/4.80/4.90",
+        "+6h=nan/4.80/4.90",
+        " ".join(f"+{n}h=4.70/4.80/4.90" for n in range(1, 20)),
+    ],
+)
+def test_a_forecast_in_another_form_is_none(text: str) -> None:
+    assert parse_forecast(text, NOW) == ()
+    assert parse_forecast(f"{BASE} {text}", NOW) == ()
+
+
+@pytest.mark.parametrize("base", ["2019-01-25T17:00Z", "2031-01-25T17:00Z", "2027-02-31T00:00Z"])
+def test_a_forecast_with_the_clock_of_another_year_is_none(base: str) -> None:
+    assert parse_forecast(f"{base} +6h=4.70/4.80/4.90", NOW) == ()
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [LevelPoint(NOW + 6 * HOUR_MS, 8.9, 9.0, 9.1)],
+        [LevelPoint(NOW + 6 * HOUR_MS, 4.9, 4.7, 5.1)],
+        [LevelPoint(NOW + 6 * HOUR_MS, 4.6, 4.7, 25.3)],
+        [LevelPoint(NOW + 6 * HOUR_MS, -1.0, 4.7, 4.8)],
+    ],
+    ids=["spike", "bounds turned round", "another datum", "below zero"],
+)
+def test_an_implausible_forecast_leaves_the_trend(points: list[LevelPoint]) -> None:
+    course = foresee_river(steady(0.02, 4.6), points, NOW)
+    assert course is not None
+    assert course.source == "trend"
+    assert course.peak.high < 6.5
+
+
+def test_one_spike_among_readings_does_not_turn_the_trend() -> None:
+    readings = steady(0.02, 4.6)
+    readings[5] = RiverReading(readings[5].at, 9.4)
+    course = foresee_river(readings, (), NOW)
+    assert course is not None
+    assert course.peak.likely == pytest.approx(4.6 + 48 * 0.02, abs=0.05)
+
+
+def test_a_river_without_fresh_readings_is_unknown() -> None:
+    assert foresee_river([], (), NOW) is None
+    old = [RiverReading(NOW - 13 * HOUR_MS, 6.0), RiverReading(at("2031-01-01T00:00:00Z"), 8.0)]
+    assert foresee_river(old, (), NOW) is None
+    assert foresee_flood(reference(), old, (), NOW) is None
+
+
+def test_a_low_river_reaches_no_site() -> None:
+    assert foresee_flood(reference(), steady(0.0, 1.12), (), NOW) is None
+
+
+def test_each_exposed_site_has_its_hour_its_activities_and_its_deadlines() -> None:
+    place = reference()
+    found = foresee_flood(place, steady(0.05, 4.8), (), NOW)
+    assert found is not None
+    assert (found.hazard, found.plan) == (FLOOD, "PT-CRUE")
+    exposed = {s.id: s.flood_exposure for s in place.sites.values()}
+    states = {(exposed[clock.site], clock.state) for clock in found.sites}
+    assert states == {
+        ("oui", "expected"),
+        ("tier1", "expected"),
+        ("tier2", "expected"),
+        ("tier3", "possible"),
+    }
+    first = found.sites[0]
+    assert (first.state, first.threshold, exposed[first.site]) == ("expected", 5.3, "oui")
+    assert first.at == pytest.approx(NOW + 10 * HOUR_MS, abs=2 * MINUTE_MS)
+    assert first.prepare_by == first.earliest - 2 * HOUR_MS
+    peopled = next(c for c in found.sites if c.close_by is not None)
+    assert peopled.close_by == at("2027-01-26T07:00:00+01:00")
+    pumps = {c.close_by for c in found.sites if place.sites[c.site].kind == "assainissement"}
+    assert pumps == {None}, "a pumping station works on"
+    assert first.activities
+    assert found.steps[0].level == 4.6
+    assert found.steps[0].crossing.reached
+
+
+def test_closures_are_grouped_by_the_opening_before_which_they_are_due() -> None:
+    found = foresee_flood(reference(), steady(0.05, 4.8), (), NOW)
+    assert found is not None
+    groups = list_closures(found.sites, (), NOW)
+    assert groups[0].by == at("2027-01-26T07:00:00+01:00")
+    one = groups[0].sites[0]
+    less = list_closures(found.sites, {one}, NOW)
+    assert one not in less[0].sites
+    assert len(less[0].sites) == len(groups[0].sites) - 1
+
+
+@pytest.mark.parametrize(
+    ("water", "opening"),
+    [
+        ("2027-01-26T03:40:00+01:00", "2027-01-26T07:00:00+01:00"),
+        ("2027-01-26T12:00:00+01:00", "2027-01-26T07:00:00+01:00"),
+        ("2027-01-26T19:00:00+01:00", "2027-01-27T07:00:00+01:00"),
+        ("2027-03-27T23:30:00+01:00", "2027-03-28T07:00:00+02:00"),
+    ],
+)
+def test_a_site_stays_closed_from_the_opening_of_the_day_or_night_of_the_water(
+    water: str, opening: str
+) -> None:
+    assert find_closing(at(water)) == at(opening)
+
+
+def test_an_announced_cut_names_the_sites_without_a_generator_that_people_depend_on() -> None:
+    start, end = at("2027-01-26T08:00:00Z"), at("2027-01-26T10:00:00Z")
+    window = HazardWindow(start, end, "r1", confirmed=False)
+    found = foresee_windows(reference(), POWER, [window], "PT-ELEC", NOW)
+    assert found is not None
+    sites = reference().sites
+    assert found.sites
+    assert not any(sites[clock.site].generator for clock in found.sites)
+    assert {clock.state for clock in found.sites} == {"possible"}
+    assert {(c.at, c.until, c.prepare_by) for c in found.sites} == {(start, end, start - HOUR_MS)}
+    assert foresee_windows(reference(), POWER, [window], "PT-ELEC", end) is None
+
+
+def test_heat_names_the_sites_that_vulnerable_people_depend_on() -> None:
+    window = HazardWindow(NOW - HOUR_MS, None, "r1", colour="orange")
+    found = foresee_windows(reference(), HEAT, [window], "PT-CANICULE", NOW)
+    assert found is not None
+    sites = reference().sites
+    assert found.sites
+    assert all(sites[clock.site].vulnerable_public >= 2 for clock in found.sites)
+    assert {clock.state for clock in found.sites} == {"reached"}
+
+
+def test_plans_are_found_by_what_triggers_them() -> None:
+    plan = find_flood_plan(reference().plans)
+    assert plan is not None
+    assert find_station(plan) == "paris-austerlitz"
+    assert find_vigilance_plan(reference().plans, "canicule") == "PT-CANICULE"
+    assert find_vigilance_plan(reference().plans, "avalanches") is None
+
+
+def test_in_the_flood_of_the_scenario_each_site_is_told_six_hours_before() -> None:
+    """S01, from its river readings alone: nobody forecasts, the trend does."""
+    with EVENTS.open(encoding="utf-8", newline="") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["scenario_id"] == "S01"]
+    readings, first_report = [], dict[str, Instant]()
+    known: list[tuple[Instant, RiverReading]] = []
+    for row in rows:
+        come = at(row["reported_at"] + "+01:00")
+        if row["measure"] == "river_level":
+            reading = RiverReading(at(row["occurred_at"] + "+01:00"), float(row["value"]))
+            known.append((come, reading))
+        elif row["site_id"] and row["event_type"] in ("closure", "outage_power", "flooding"):
+            first_report[row["site_id"]] = min(come, first_report.get(row["site_id"], come))
+    told: dict[str, Instant] = {}
+    closed: dict[str, float] = {}
+    place = reference()
+    for come, reading in sorted(known, key=lambda pair: pair[0]):
+        readings.append(reading)
+        found = foresee_flood(place, readings, (), come)
+        for clock in found.sites if found else ():
+            if clock.state == "expected":
+                told.setdefault(clock.site, come)
+                if clock.close_by is not None and clock.close_by - come <= 12 * HOUR_MS:
+                    assert clock.threshold is not None
+                    closed.setdefault(clock.site, clock.threshold)
+    exposed = {id for id, site in place.sites.items() if site.flood_exposure != "non"}
+    flooded = exposed & first_report.keys()
+    late = {id for id in flooded if first_report[id] - told.get(id, 1 << 60) < TOLD_BEFORE_MS}
+    assert len(flooded) > 40
+    assert late == set()
+    peak = max(reading.level for _, reading in known)
+    vain = [id for id, level in closed.items() if level > peak]
+    assert len(closed) > 50
+    assert len(vain) <= VAIN_SHARE * len(closed)

@@ -1,0 +1,215 @@
+"""Hazard clocks on the cell page, on the pages of plans and sites, in the report and in the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.base import HOUR_MS, MINUTE_MS
+from tests.unit.console.held import Held, browsing
+from tests.unit.console.test_every_screen import (
+    NOW,
+    REALM,
+    incident,
+    realm,
+    report,
+    shown,
+)
+
+STATION = "station:paris-austerlitz"
+
+
+def reading(n: int, level: float, hours_ago: float, **changes: Any) -> dict[str, object]:
+    measure = {"name": "river_level", "value": level, "unit": "m", "object": STATION}
+    at = NOW - round(hours_ago * HOUR_MS)
+    fields = {
+        "site": None,
+        "type": "flood_level",
+        "source": "vigicrues",
+        "incident": "i-f",
+        "measure": measure,
+        "occurred_at": at,
+        "recorded_at": at,
+    }
+    return report(f"f-{n}", **(fields | changes))
+
+
+def flood(**more: dict[str, object]) -> Held:
+    """The Seine at 5.15 m, 5 cm more each hour: parks on islands in three hours."""
+    held = realm()
+    held.put("incidents", incident("i-f", kind="flood", key="flood", members=(), communes=()))
+    for n in range(7):
+        held.put("reports", reading(n, 5.15 - 0.05 * n, n))
+    for row in more.values():
+        held.put("reports", row)
+    return held
+
+
+def find_parks(held: Held) -> list[str]:
+    return [s.id for s in held.reference.sites.values() if s.flood_exposure == "oui"]
+
+
+async def read_items(held: Held) -> list[dict[str, Any]]:
+    browser, _ = browsing(held)
+    answer = await browser.get(f"/api/v1/hazards?realm={REALM}")
+    assert answer.status_code == 200, answer.text
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
+
+
+async def test_the_api_gives_hour_margin_deadlines_and_actions_of_each_site() -> None:
+    held = flood()
+    (item,) = await read_items(held)
+    assert (item["hazard"], item["plan"], item["source"]) == ("flood", "PT-CRUE", "trend")
+    assert (item["level_m"], item["steps"][0]["level_m"]) == (5.15, 4.6)
+    first = item["sites"][0]
+    assert first["site"] in find_parks(held)
+    assert first["state"] == "expected"
+    assert first["margin_min"] == pytest.approx(96, abs=10)
+    assert first["activities"]
+    assert first["keys"] == "responsable_site"
+    assert first["prepare_by"] < first["earliest"] < first["at"] < first["latest"]
+    assert item["closures"][0]["sites"]
+    assert {card["state"] for card in item["cards"]} == {"to_do"}
+
+
+async def test_a_school_may_move_to_the_nearest_site_that_is_dry() -> None:
+    held = flood()
+    (item,) = await read_items(held)
+    sites = held.reference.sites
+    refuges = {s["site"]: s["refuge"] for s in item["sites"] if s["refuge"]}
+    assert refuges
+    assert all(sites[host].flood_exposure == "non" for host in refuges.values())
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/", ("Crue : heure de chaque site", "eau ", "± ", "Fermer ", "5,15 m maintenant")),
+        ("/plans", ("Heure de chaque site : Crue", "préparer avant", "clés : ", "Fermer ")),
+        ("/sitrep", ("Crue : 5,15 m maintenant", "d’après la tendance des relevés", "Fermer ")),
+    ],
+)
+async def test_pages_say_the_hour_and_what_to_do_before(path: str, words: tuple[str, ...]) -> None:
+    browser, _ = browsing(flood())
+    page = await shown(browser, path)
+    for word in words:
+        assert word in page, word
+
+
+async def test_a_site_says_its_own_hour() -> None:
+    held = flood()
+    browser, _ = browsing(held)
+    assert "eau " in await shown(browser, f"/sites/{find_parks(held)[0]}")
+    dry = next(s.id for s in held.reference.sites.values() if s.flood_exposure == "non")
+    assert "préparer avant" not in await shown(browser, f"/sites/{dry}")
+
+
+async def test_pages_are_in_english_too() -> None:
+    browser, _ = browsing(flood())
+    page = (await browser.get(f"/?realm={REALM}", lang="en")).text
+    assert "Flood: time of each site" in page
+    assert "Close " in page
+
+
+LIES: dict[str, dict[str, Any]] = {
+    "spike to confirm": {"flags": ("to_confirm",)},
+    "unentitled": {"flags": ("measure_unentitled",)},
+    "held": {"confirmation": "unconfirmed"},
+    "withdrawn": {"flags": ("cancelled",)},
+    "another station": {"object": "station:chatou"},
+    "no number": {"value": "8.90"},
+    "truth": {"value": True},
+    "clock of the future": {"hours_ago": -400.0},
+}
+
+
+@pytest.mark.parametrize("lie", LIES, ids=str)
+async def test_a_reading_that_lies_moves_no_clock(lie: str) -> None:
+    honest = await read_items(flood())
+    said = dict(LIES[lie])
+    measure = {
+        "name": "river_level",
+        "value": said.pop("value", 8.9),
+        "unit": "m",
+        "object": said.pop("object", STATION),
+    }
+    row = reading(99, 8.9, said.pop("hours_ago", 0.2), measure=measure, **said)
+    assert await read_items(flood(lie=row)) == honest
+
+
+async def test_a_forecast_of_the_publisher_is_followed() -> None:
+    held = flood()
+    made = "2027-02-11T09:00Z"
+    held.put(
+        "flags",
+        {
+            "id": "forecast:paris-austerlitz",
+            "value": f"{made} +6h=5.20/5.25/5.40 +12h=5.30/5.40/5.60",
+            "since": NOW - 40 * MINUTE_MS,
+            "reports": (),
+        },
+    )
+    (item,) = await read_items(held)
+    assert (item["source"], item["peak_m"]) == ("forecast", 5.4)
+
+
+async def test_an_announced_cut_and_a_heatwave_have_their_clocks() -> None:
+    held = realm()
+    window = ({"start": NOW + 20 * HOUR_MS, "end": NOW + 22 * HOUR_MS},)
+    cut = report(
+        "cut",
+        site=None,
+        incident=None,
+        source="rte",
+        confirmation="unconfirmed",
+        plan_hint="PT-ELEC",
+        effective=window,
+    )
+    held.put("reports", cut)
+    held.put(
+        "tasks",
+        {
+            "id": "t-1",
+            "kind": "verify_report",
+            "state": "open",
+            "opened_at": NOW,
+            "report": "cut",
+        },
+    )
+    heat = {"start": NOW + 2 * HOUR_MS, "end": NOW + 30 * HOUR_MS}
+    held.put(
+        "reports",
+        report(
+            "heat",
+            site=None,
+            incident=None,
+            type="weather_alert",
+            source="meteo_france",
+            phenomenon="canicule",
+            colour="orange",
+            effective=(heat,),
+        ),
+    )
+    held.put(
+        "flags",
+        {"id": "vigilance:canicule", "value": "orange", "since": NOW, "reports": ("heat",)},
+    )
+    found = {item["hazard"]: item for item in await read_items(held)}
+    assert list(found) == ["heat", "power"], "the soonest first"
+    assert found["power"]["plan"] == "PT-ELEC"
+    assert {s["state"] for s in found["power"]["sites"]} == {"possible"}
+    assert found["heat"]["plan"] == "PT-CANICULE"
+    assert {s["state"] for s in found["heat"]["sites"]} == {"expected"}
+    browser, _ = browsing(held)
+    page = await shown(browser, "/")
+    assert "Coupure d’électricité annoncée" in page
+    assert "(à confirmer)" in page
+
+
+async def test_a_calm_day_has_no_clock() -> None:
+    held = realm()
+    assert await read_items(held) == []
+    browser, _ = browsing(held)
+    assert "heure de chaque site" not in await shown(browser, "/")
