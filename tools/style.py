@@ -29,6 +29,7 @@ FOLDERS: Final = (
     "tests/contract",
     "tests/faults",
     "tests/unit/alerts",
+    "tests/unit/console",
     "tests/unit/continuity",
     "tests/unit/intake",
     "tests/unit/runtime",

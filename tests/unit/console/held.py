@@ -1,4 +1,4 @@
-"""Realms held in memory, and the console's own pages and routes over them: every screen without Redis, Kafka or a browser."""
+"""Realms in memory under the console's pages and routes, without Redis, Kafka or a browser."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Held:
         }
 
     def put(self, collection: str, row: Mapping[str, Any]) -> None:
-        """A row, by its `id`."""
+        """Put a row, by its `id`."""
         made = list_row_models()[collection].model_validate(row)
         self.rows.setdefault(collection, {})[str(row["id"])] = made
 
@@ -124,7 +124,7 @@ class _Picture(RealmSnapshot):
 
 
 class _Redis:
-    """As much of a client as the queries ask beside the picture: the lines, and nothing of the rest."""
+    """Client with the commands that queries use: lines, without other data."""
 
     def __init__(self, realms: Mapping[str, Held]) -> None:
         self._realms = realms
@@ -208,7 +208,7 @@ class _Session:
 
 
 class _Sessions:
-    """The cookie names the role, and behind `@` its sites, pôle or realm: `site_manager@pmi-01`, `director@pole:education`."""
+    """Sessions from cookies with role and scope: `site_manager@pmi-01`, `director@pole:education`."""
 
     def read(self, cookie: str | None) -> _Session | None:
         if not cookie:
@@ -226,7 +226,7 @@ class _Sessions:
 
 
 class Deciding:
-    """Takes commands instead of the deciders, and keeps what was asked."""
+    """Decider that takes commands and keeps the requests."""
 
     def __init__(self) -> None:
         self.asked: list[Command] = []
@@ -245,7 +245,7 @@ class Deciding:
         return CommandOutcome("cmd-1", realm, None)
 
     async def repeated(self, *_: object) -> None:
-        """Nothing was asked under this key before."""
+        """Return no earlier request of this key."""
 
 
 class _Access:
@@ -293,7 +293,7 @@ async def _never(*_args: object) -> Any:
 def application(
     model: ReadModel, links: AnswerLinks, send: SendAnswer = _never, keep: KeepAnswer = _never
 ) -> FastAPI:
-    """The console over a model, as far as it only reads."""
+    """Return the read-only console over a model."""
     app = create_app(HealthChecks())
     app.state.model, app.state.live_realm, app.state.access, app.state.sessions = (
         model,
@@ -315,7 +315,7 @@ def application(
 
 
 class Browser:
-    """Asks the console for pages and resources, as somebody with a role."""
+    """Client that requests pages and resources in a role."""
 
     def __init__(self, app: FastAPI) -> None:
         self.app = app
@@ -334,7 +334,7 @@ class Browser:
         accept: str = "text/html",
         live: str = "",
     ) -> httpx.Response:
-        """`live`: as a page that keeps itself fresh."""
+        """Get a page; `live` = as a page that refreshes itself."""
         headers = ({"X-Vigie-Live": live} if live else {}) | {
             "Cookie": f"{COOKIE}={role}",
             "Accept-Language": lang,
@@ -354,6 +354,9 @@ LINKS: Final = AnswerLinks(b"k" * 32)
 def browsing(
     *realms: Held, send: SendAnswer = _never, keep: KeepAnswer = _never
 ) -> tuple[Browser, HeldModel]:
-    """A browser over these realms, and the model behind. `send`, `keep`: what becomes of an answer from a link of `LINKS`."""
+    """Return a browser over these realms and its model.
+
+    `send` and `keep` decide the outcome of an answer from a link of `LINKS`.
+    """
     model = HeldModel(*realms)
     return Browser(application(model, LINKS, send, keep)), model

@@ -1,4 +1,4 @@
-"""Actions in the API: who asks, who reads the words, who answers, and the table for spreadsheets."""
+"""Actions in the API: rights to request, read and answer, and the table for spreadsheets."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def row(id: str = "ac-1", **changes: Any) -> dict[str, Any]:
 
 
 def acting(*rows: dict[str, Any]) -> tuple[Browser, HeldModel]:
-    """A crisis with these actions and one task of the rules."""
+    """Return a crisis with these actions and one task of the rules."""
     held = crisis()
     for one in rows or (row(),):
         held.put("actions", one)
@@ -70,7 +70,7 @@ async def _list(browser: Browser, query: str = "", role: str = "cell") -> list[d
     return items
 
 
-async def test_actions_and_tasks_of_the_rules_are_one_list_the_first_due_first() -> None:
+async def test_actions_and_tasks_of_the_rules_are_one_list_by_deadline() -> None:
     browser, _ = acting()
     found = await _list(browser)
     assert [(x["id"], x["kind"], x["state"]) for x in found] == [
@@ -106,7 +106,7 @@ async def test_the_list_can_be_filtered(query: str, ids: list[str]) -> None:
     assert [x["id"] for x in await _list(browser, query)] == ids
 
 
-async def test_an_incident_shows_the_actions_of_those_merged_into_it() -> None:
+async def test_an_incident_shows_the_actions_of_merged_incidents() -> None:
     browser, model = acting(row(incident="i-0"))
     model.held[REALM].put("incidents", incident("i-0", state="merged", merged_into="i-1"))
     assert [x["id"] for x in await _list(browser, "&kind=request&incident=i-1")] == ["ac-1"]
@@ -124,7 +124,7 @@ async def test_an_incident_shows_the_actions_of_those_merged_into_it() -> None:
         ("kiosk", False),
     ],
 )
-async def test_the_words_are_for_the_cell_and_the_people_concerned(role: str, reads: bool) -> None:
+async def test_only_the_cell_and_concerned_people_read_the_text(role: str, reads: bool) -> None:
     browser, _ = acting()
     (action,) = await _list(browser, "&kind=request", role)
     assert action["title"] == (TITLE if reads else None)
@@ -179,7 +179,7 @@ POLE = reference().sites["pmi-01"].pole
         ("coordinator", "cellule_rh", 202),
     ],
 )
-async def test_the_cell_asks_anybody_and_a_director_the_own_pole(
+async def test_the_cell_asks_any_person_and_a_director_the_own_pole(
     role: str, assignee: str, status: int
 ) -> None:
     browser, _ = acting()
@@ -189,7 +189,7 @@ async def test_the_cell_asks_anybody_and_a_director_the_own_pole(
 @pytest.mark.parametrize(
     "changes", [{"title": ""}, {"title": "x" * 161}, {"due_at": None}, {"priority": "soon"}]
 )
-async def test_a_request_needs_words_a_limit_and_a_known_priority(changes: dict[str, Any]) -> None:
+async def test_a_request_needs_a_text_a_limit_and_a_known_priority(changes: dict[str, Any]) -> None:
     browser, _ = acting()
     assert await _request(browser, "cell", **changes) == 422
 
@@ -208,7 +208,7 @@ async def test_the_assignee_and_the_cell_answer(verb: str, role: str, allowed: b
 
 
 @pytest.mark.parametrize("path", ["/actions", "/incidents/i-1", "/mes-sites"])
-async def test_the_pages_show_what_is_asked_and_take_the_answer(path: str) -> None:
+async def test_the_pages_show_the_request_and_take_the_answer(path: str) -> None:
     browser, _ = acting()
     role = MANAGER if path == "/mes-sites" else "cell"
     page = (await browser.get(f"{path}?realm={REALM}", role=role)).text
@@ -216,7 +216,7 @@ async def test_the_pages_show_what_is_asked_and_take_the_answer(path: str) -> No
     assert 'action="/api/v1/actions/ac-1:accept"' in page
 
 
-async def test_the_page_has_its_groups_and_the_form_for_those_who_ask() -> None:
+async def test_the_page_has_its_groups_and_a_form_for_requesters() -> None:
     late = row("ac-2", due_at=NOW - MINUTE)
     refused = row("ac-3", state="declined", ended_at=NOW - MINUTE, ended_by="p-1")
     browser, _ = acting(row(), late, refused)
@@ -231,14 +231,14 @@ async def test_the_page_has_its_groups_and_the_form_for_those_who_ask() -> None:
     assert "Confier une action" not in await shown(browser, "/actions", role="observer")
 
 
-async def test_a_look_at_the_past_takes_no_answer() -> None:
+async def test_the_page_of_a_past_time_takes_no_answer() -> None:
     browser, _ = acting()
     past = f"/actions?realm={REALM}&as_of={NOW - MINUTE}"
     page = (await browser.get(past, role="cell")).text
     assert "data-command" not in page.partition('id="contenu"')[2]
 
 
-def test_the_main_courante_tells_every_change_of_an_action() -> None:
+def test_the_logbook_records_every_change_of_an_action() -> None:
     told = []
     for change, more in (
         ("requested", {}),

@@ -1,4 +1,4 @@
-"""D58: the agents of a site hear of a reassignment by count: how many, never who."""
+"""Agents of a site learn of a reassignment by count, without names (D58)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def order(site: str, part: int = 0, **counts: int) -> OrderRow:
     )
 
 
-def test_the_parts_of_an_order_are_told_as_one_and_who_only_stays_is_not_told() -> None:
+def test_the_parts_of_an_order_are_one_message_without_agents_who_stay() -> None:
     told = merge_orders(
         [
             order("cen-1", 1, leave=30, stay_home=10),
@@ -50,7 +50,7 @@ def test_the_parts_of_an_order_are_told_as_one_and_who_only_stays_is_not_told() 
     )
 
 
-def test_the_message_counts_and_names_nobody() -> None:
+def test_the_message_counts_people_without_names() -> None:
     _ = get_translator(SOURCE)
     text = compose_message(SiteAnnouncement("d-1", "cen-1", 130, 70, 0), "Siège", _).replace(
         "\u00a0", " "
@@ -64,7 +64,7 @@ def test_the_message_counts_and_names_nobody() -> None:
     ).replace("\u00a0", " "), "few are not counted out"
 
 
-def test_the_message_says_from_when_and_until_when() -> None:
+def test_the_message_gives_start_and_end() -> None:
     """D80: an order of a Sunday night for Monday morning."""
     sunday, monday = (
         int(datetime(2027, 11, day, hour, 15 * (day == 14), tzinfo=UTC).timestamp() * 1000)
@@ -138,9 +138,7 @@ def callout(state: str, decision: str | None, people: int, **more: int) -> CallO
     )
 
 
-def test_the_screen_sums_what_is_drafted_and_what_is_sent_of_the_approvals_of_one_proposal() -> (
-    None
-):
+def test_the_screen_sums_drafted_and_sent_orders_of_one_proposal() -> None:
     decisions = [
         ProposalDecision(
             id=id, verb=verb, lines=[], agents=3, by="p-1", role="dgs", at=AT, rules=[]

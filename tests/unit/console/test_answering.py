@@ -1,4 +1,4 @@
-"""The answer from a link: whoever pressed a button is told that it counts, also while the read model is behind or away."""
+"""An answer from a link is confirmed at once, even with a late or missing read model."""
 
 from __future__ import annotations
 
@@ -78,16 +78,16 @@ def answering(
     return browsing(held, send=send, keep=keep)
 
 
-async def test_an_answer_under_way_is_not_asked_for_again() -> None:
-    """The page asked once more, as if nobody had pressed anything, whenever the decision took more than two seconds."""
+async def test_a_pending_answer_is_not_requested_again() -> None:
+    """After two seconds without a decision the page asked again, as if not answered."""
     browser, _ = answering(called(), "pending")
     seen = words((await browser.post(f"/a/{token()}", {"answer": "ack"})).text)
     assert "Réponse reçue ; transmission à la cellule en cours." in seen
     assert "Je prends en charge" not in seen
 
 
-async def test_the_page_names_the_incident_that_the_message_named() -> None:
-    """Whoever was called for several of them must know which one this button takes in charge."""
+async def test_the_page_names_the_incident_of_the_message() -> None:
+    """A person called for several incidents must know the incident of this button."""
     browser, _ = answering(called(values={"number": "92-2027-0211-01"}), "pending")
     assert "Incident 92-2027-0211-01" in words((await browser.get(f"/a/{token()}")).text)
 
@@ -101,7 +101,7 @@ def _asked(template: str, state: str = "accepted", **more: Any) -> tuple[Browser
     return browser, model
 
 
-async def test_the_link_of_an_action_says_what_is_asked_and_until_when() -> None:
+async def test_the_link_of_an_action_shows_request_and_limit() -> None:
     browser, _ = _asked("action_request")
     page = (await browser.get(f"/a/{token()}")).text
     seen = words(page)
@@ -112,7 +112,7 @@ async def test_the_link_of_an_action_says_what_is_asked_and_until_when() -> None
     assert "Je prends en charge" not in seen
 
 
-async def test_the_link_of_a_late_action_asks_whether_it_is_done() -> None:
+async def test_the_link_of_a_late_action_asks_for_its_completion() -> None:
     browser, _ = _asked("action_due")
     assert "C’est fait" in words((await browser.get(f"/a/{token()}")).text)
     answered = words((await browser.post(f"/a/{token()}", {"answer": "ack"})).text)
@@ -126,7 +126,7 @@ async def test_the_link_of_a_cancelled_action_asks_for_nothing() -> None:
     assert "Je m’en charge" not in seen
 
 
-async def test_an_answer_that_is_refused_can_be_given_again() -> None:
+async def test_a_refused_answer_can_be_repeated() -> None:
     browser, _ = answering(called(), "refused")
     assert "Je prends en charge" in words(
         (await browser.post(f"/a/{token()}", {"answer": "ack"})).text
@@ -141,8 +141,8 @@ async def test_an_answer_that_is_refused_can_be_given_again() -> None:
         ("person_gone", "Il n’y a plus rien à faire ici."),
     ],
 )
-async def test_a_call_that_was_called_back_asks_for_nothing(why: str, said: str) -> None:
-    """Whoever opened an old message drove to an incident that was closed."""
+async def test_a_withdrawn_call_asks_for_nothing(why: str, said: str) -> None:
+    """An old message sent people to a closed incident."""
     browser, _ = answering(called("superseded", withdrawn=why), "applied")
     seen = words((await browser.get(f"/a/{token()}")).text)
     assert "Cet appel n’attend plus de réponse." in seen
@@ -157,10 +157,10 @@ async def test_a_call_that_was_called_back_asks_for_nothing(why: str, said: str)
 
 
 @pytest.mark.parametrize("away", [StoreUnavailable, Rebuilding, NotFound])
-async def test_a_link_takes_answers_while_nothing_can_be_read(
+async def test_a_link_takes_answers_during_a_failure_of_the_store(
     away: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever followed it read « read model unavailable », and the ladder went on without them."""
+    """The page said « read model unavailable », and the escalation continued without the answer."""
     kept: list[HeadcountAnswer] = []
     browser, model = answering(called(), "pending", kept)
 
@@ -182,10 +182,10 @@ async def test_a_link_takes_answers_while_nothing_can_be_read(
 
 
 @pytest.mark.parametrize("away", [StoreUnavailable, Rebuilding, NotFound])
-async def test_an_answer_counts_while_nothing_can_be_read(
+async def test_an_answer_counts_during_a_failure_of_the_store(
     away: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever answered read « read model unavailable » and did not know that the answer was kept."""
+    """The page said « read model unavailable » although the answer was kept."""
     browser, model = answering(called(), "pending")
 
     async def fails(*_args: object, **_more: object) -> Any:
@@ -213,7 +213,7 @@ def shown(page: str) -> str:
     return words(page).replace("\u00a0", " ").replace("\u202f", " ")
 
 
-async def test_the_page_says_what_where_since_when_and_what_is_asked() -> None:
+async def test_the_page_shows_event_place_time_and_request() -> None:
     browser, _ = answering(called(values=ABOUT, danger=True), "applied")
     seen = shown((await browser.get(f"/a/{token()}")).text)
     assert "Coupure d’électricité" in seen
@@ -221,7 +221,7 @@ async def test_the_page_says_what_where_since_when_and_what_is_asked() -> None:
     assert "Danger possible pour des personnes." in seen
 
 
-async def test_who_takes_it_is_told_what_comes_next_and_may_take_it_back() -> None:
+async def test_an_acknowledgement_shows_the_next_step_and_can_be_withdrawn() -> None:
     browser, _ = answering(
         called("answered", values=ABOUT, answer="ack", acknowledged_at=START), "applied"
     )
@@ -231,7 +231,7 @@ async def test_who_takes_it_is_told_what_comes_next_and_may_take_it_back() -> No
     assert "Finalement, je ne peux pas" in shown(page)
 
 
-async def test_who_takes_it_back_is_noted_as_unable() -> None:
+async def test_a_withdrawn_acknowledgement_is_recorded_as_unable() -> None:
     browser, _ = answering(
         called("answered", values=ABOUT, answer="ack", acknowledged_at=START), "applied"
     )
@@ -240,7 +240,7 @@ async def test_who_takes_it_back_is_noted_as_unable() -> None:
     assert "Finalement" not in seen
 
 
-async def test_who_asks_for_help_reads_that_the_cell_knows_and_112() -> None:
+async def test_a_request_for_help_shows_that_the_cell_knows_and_112() -> None:
     kept: list[HeadcountAnswer] = []
     browser, _ = answering(called(template="headcount", values={"site": "cen-1"}), "applied", kept)
     page = (await browser.post(f"/a/{token()}", {"answer": "2"})).text
@@ -253,7 +253,7 @@ async def test_who_asks_for_help_reads_that_the_cell_knows_and_112() -> None:
     assert kept == [HeadcountAnswer.HELP]
 
 
-async def test_who_is_safe_is_shown_that_answer() -> None:
+async def test_a_safe_person_sees_that_answer() -> None:
     kept: list[HeadcountAnswer] = []
     browser, _ = answering(called(template="headcount", values={"site": "cen-1"}), "applied", kept)
     page = (await browser.post(f"/a/{token()}", {"answer": "1"})).text

@@ -1,4 +1,4 @@
-"""Alarms that wait for an arbitration, and the one activity that is looked at (D41, D44, D46)."""
+"""Alarms wait for an arbitration, one activity at a time (D41, D44, D46)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def alarm(
 
 
 def activity(id: str, mtpd_in: int | None = None, **changes: object) -> Activity:
-    """`mtpd_in`: minutes until the DMIA of a running clock; None: its clocks have stopped."""
+    """Return an activity; `mtpd_in` = minutes until the DMIA, `None` = its clocks stopped."""
 
     def clock(base: ClockBase, limit_h: float, in_min: int) -> ClockRow:
         state = {
@@ -83,7 +83,7 @@ def activity(id: str, mtpd_in: int | None = None, **changes: object) -> Activity
     return SHAPER.activity(static, ActivityRow.model_validate(row | changes))
 
 
-def test_the_most_critical_activity_is_arbitrated_first_then_the_one_that_waits_longest() -> None:
+def test_arbitrations_are_ordered_by_criticality_then_waiting_time() -> None:
     low = next(id for id, a in REFERENCE.activities.items() if a.criticality > 1)
     first, second = [id for id, a in REFERENCE.activities.items() if a.criticality == 1][:2]
     known = [activity(low, 60), activity(first, 60), activity(second, -5)]
@@ -96,7 +96,7 @@ def test_the_most_critical_activity_is_arbitrated_first_then_the_one_that_waits_
     assert {x.strategy for x in found} == {"télétravail"}
 
 
-def test_what_is_arbitrated_or_demands_something_else_does_not_wait() -> None:
+def test_arbitrated_and_other_demands_do_not_wait() -> None:
     written = alarm(
         "SOL-01", 5, arbitrated_at=NOW_MS, arbitrated_by="dir-solidarites", reason="text:t"
     )
@@ -108,7 +108,7 @@ def test_what_is_arbitrated_or_demands_something_else_does_not_wait() -> None:
     assert list_arbitrations([written, *others], [activity("SOL-01", 60)], NOW, _) == []
 
 
-def test_an_alarm_waits_on_although_its_clock_has_stopped() -> None:
+def test_an_alarm_still_waits_after_its_clock_stopped() -> None:
     (found,) = list_arbitrations([alarm("SOL-01", 20)], [activity("SOL-01")], NOW, _)
     assert (found.mtpd_at, found.mtpd_over) == (None, False)
 
@@ -131,7 +131,7 @@ def test_the_declared_state_stands_beside_the_computed_one_with_its_author() -> 
     assert (shown.rto[1], shown.mtpd[1]) == (True, False)
 
 
-def test_an_activity_of_which_nobody_said_anything_has_neither_author_nor_limits() -> None:
+def test_an_undeclared_activity_has_neither_author_nor_limits() -> None:
     quiet = SHAPER.activity(REFERENCE.activities["SOL-01"], None)
     shown = build_selected_activity(
         quiet, 1.0, [alarm("SOL-02", 3, "reentry", ClockBase.PDMA)], NOW, REFERENCE.names, _

@@ -1,4 +1,4 @@
-"""What asks for a person's attention: one row per decision, ten new ones in ten minutes, danger at once (D77)."""
+"""Demands on attention: one row per decision, ten new ones in ten minutes, danger at once (D77)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ POLICY = territory().policy
 
 
 def seen(facts: DemandRows, role: str | None, now: int) -> AttentionQueue:
-    """What one role sees."""
+    """List the demands that one role sees."""
     return limit_demands(list_demands(facts, now), role, now)
 
 
@@ -55,7 +55,7 @@ def _incident(id: str, minute: float = 0, **values: Any) -> IncidentRow:
     return IncidentRow(id=id, **(given | values))
 
 
-def test_the_least_urgent_wait_in_the_digest_and_come_up_as_there_is_room() -> None:
+def test_the_least_urgent_demands_wait_in_the_digest_for_room() -> None:
     facts = DemandRows(POLICY, plans=_plans(20))
     for minute, shown in ((0, 6), (9, 6), (10, 12), (20, 18), (30, 20)):
         found = seen(facts, ROLE, minute * MINUTE_MS)
@@ -90,7 +90,7 @@ def test_fifty_silent_sites_of_an_incident_are_one_row() -> None:
     assert (row.key, row.count) == ("silent:i1", 50)
 
 
-def test_a_role_sees_its_own_decisions_and_an_incident_that_is_over_asks_its_pilot() -> None:
+def test_a_role_sees_its_own_decisions_and_an_ended_incident_asks_its_pilot() -> None:
     over = {"i1": _incident("i1", over_since=3, danger=True)}
     facts = DemandRows(POLICY, incidents=over, plans=_plans(1))
     assert [d.kind for d in seen(facts, ROLE, MINUTE_MS).queue] == ["plan_proposed"]
@@ -142,7 +142,7 @@ def test_the_escalation_of_an_action_is_no_demand_of_its_own() -> None:
     assert seen(DemandRows(POLICY, escalations={"e1": row}), None, MINUTE_MS).queue == ()
 
 
-def test_requests_for_life_are_one_demand_that_comes_before_the_others() -> None:
+def test_requests_for_life_are_one_demand_before_the_others() -> None:
     given = {
         "kind": "generator",
         "quantity": 1,

@@ -1,4 +1,4 @@
-"""Bodies have a bound, however they come and whoever sends them."""
+"""Bodies have a bound, in any encoding and from any sender."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.unit.console.held import LINKS, HeldModel, application
 
 @pytest.mark.parametrize("path", ["/api/v1/level", "/api/v1/incidents/i-1/resolve", "/a/x", "/r/x"])
 @pytest.mark.parametrize("declared", [True, False])
-async def test_nobody_fills_the_memory_with_a_body(path: str, declared: bool) -> None:
-    """Without a login, too: a body is read before anybody asks who sends it."""
+async def test_a_huge_body_does_not_fill_the_memory(path: str, declared: bool) -> None:
+    """This holds without a login, too: the body is read before the sender is known."""
     read = 0
 
     async def pieces() -> AsyncIterator[bytes]:

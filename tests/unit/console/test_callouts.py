@@ -1,4 +1,4 @@
-"""Whom a call-out means: people by their place of work, as tokens with channels, never with addresses."""
+"""A call-out reaches people by their place of work, as tokens with channels, without addresses."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ PEOPLE = Directory(
 )
 
 
-async def test_a_site_means_those_who_work_there() -> None:
+async def test_a_site_means_the_people_working_there() -> None:
     (found,) = await list_recipients(PEOPLE, ["cen-1"], everybody=False)
     assert (found.person, found.channels) == ("b", (Channel.SMS, Channel.EMAIL))
     assert "secret" not in found.model_dump_json()
     assert await list_recipients(PEOPLE, ["elsewhere"], everybody=False) == []
 
 
-async def test_everybody_means_also_who_has_no_channel_so_that_they_are_counted() -> None:
+async def test_a_call_to_all_counts_people_without_a_channel() -> None:
     assert [c.person for c in await list_recipients(PEOPLE, [], everybody=True)] == ["a", "b", "c"]
 
 
 def author_of_a_correction(**wrong: Any) -> Any:
-    """Somebody who may read the call-out `c0`, which has gone out to a site by e-mail."""
+    """Return a reader of the call-out `c0`, sent to a site by e-mail."""
     values = {
         "kind": "callout",
         "started_at": 1,
@@ -69,7 +69,7 @@ def author_of_a_correction(**wrong: Any) -> Any:
     return SimpleNamespace(realm="92", model=SimpleNamespace(callout=callout))
 
 
-async def test_a_correction_goes_where_the_wrong_message_went() -> None:
+async def test_a_correction_has_the_recipients_of_the_wrong_message() -> None:
     made = await corrected(author_of_a_correction(), CallOutRequest(text="x", corrects="c0"))
     assert (made.sites, made.everybody, made.incident, made.danger, made.channels) == (
         ["cen-1"],
@@ -80,7 +80,7 @@ async def test_a_correction_goes_where_the_wrong_message_went() -> None:
     )
 
 
-async def test_a_correction_of_what_everybody_got_goes_to_everybody() -> None:
+async def test_a_correction_of_a_message_to_all_goes_to_all() -> None:
     made = await corrected(
         author_of_a_correction(sites=[]), CallOutRequest(text="x", corrects="c0")
     )
@@ -96,7 +96,7 @@ async def test_a_correction_may_name_other_sites_and_channels() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"started_at": None}, {"kind": "headcount"}])
-async def test_what_nobody_has_got_is_not_corrected(wrong: dict[str, Any]) -> None:
+async def test_an_unsent_message_is_not_corrected(wrong: dict[str, Any]) -> None:
     with pytest.raises(ProblemError) as refused:
         await corrected(author_of_a_correction(**wrong), CallOutRequest(text="x", corrects="c0"))
     assert [fault.field for fault in refused.value.problem.faults] == ["corrects"]

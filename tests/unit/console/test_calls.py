@@ -1,4 +1,4 @@
-"""The screen of call-outs and headcounts says what stands in the counts."""
+"""The screen of call-outs and headcounts agrees with the counts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def plain(text: str) -> str:
     return text.replace("\u00a0", " ")
 
 
-def test_a_draft_says_what_it_takes_and_has_told_nobody() -> None:
+def test_a_draft_shows_its_duration_and_is_not_sent() -> None:
     sms = Estimate(channel=Channel.SMS, people=5288, seconds=265, cost_cents=26_440)
     found = call(state="draft", people=5300, unreachable=12, cost_cents=26_440, estimates=[sms])
     assert (found.state, found.done, plain(found.cost)) == (
@@ -66,7 +66,7 @@ def test_a_draft_says_what_it_takes_and_has_told_nobody() -> None:
     assert plain(call("en", state="stopped", started_at=AT, spent_cents=7).cost) == "€0.07"
 
 
-def test_whom_it_means_is_said_by_place() -> None:
+def test_the_recipients_are_described_by_place() -> None:
     assert title() == "Diffusion d’alerte : tous les agents"
     assert (
         title(kind="headcount", sites=SITES)
@@ -75,12 +75,12 @@ def test_whom_it_means_is_said_by_place() -> None:
     assert title("en", kind="headcount", sites=SITES[:1]) == "Headcount: cen-1"
 
 
-def test_progress_is_whole_only_when_nobody_is_missing() -> None:
+def test_progress_is_complete_only_without_missing_people() -> None:
     assert [call(people=1000, handed=n).share for n in (0, 999, 1000)] == [0, 99, 100]
     assert call(people=0).share == 0
 
 
-def test_a_headcount_says_who_answered_what_and_how_many_are_silent() -> None:
+def test_a_headcount_shows_answers_and_the_number_of_silent_people() -> None:
     found = call(
         kind="headcount",
         sites=SITES,
@@ -100,7 +100,7 @@ def test_a_headcount_says_who_answered_what_and_how_many_are_silent() -> None:
     ]
 
 
-def test_what_is_over_is_over() -> None:
+def test_a_stopped_or_finished_call_out_is_over() -> None:
     assert [call(state=state).is_over for state in ("draft", "running", "stopped", "done")] == [
         False,
         False,
@@ -109,7 +109,7 @@ def test_what_is_over_is_over() -> None:
     ]
 
 
-def test_a_message_that_has_gone_out_may_be_corrected() -> None:
+def test_a_sent_message_may_be_corrected() -> None:
     assert title(corrects="c0") == "Rectificatif : tous les agents"
     assert call(started_at=AT).may_be_corrected
     assert not call(state="draft").may_be_corrected

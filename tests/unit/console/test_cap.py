@@ -1,4 +1,4 @@
-"""An incident as CAP: valid by the grammar and by our own reader, a chain whose members name each other, no free text."""
+"""An incident is a chain of valid CAP messages without free text, readable by our own reader."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def row(**changes: Any) -> IncidentRow:
 
 
 def said(row: IncidentRow, *earlier: int, realm: str = "92") -> CapMessage:
-    """The message, valid by the grammar, as our own reader understands it."""
+    """Return the message as our own reader understands it, after checking the grammar."""
     body = CapWriter(realm, "vigie.92", NAMES, SHAPES).message(row, earlier)
     GRAMMAR.assertValid(etree.fromstring(body))
     return read_message(body)[0]
@@ -105,7 +105,7 @@ def test_every_incident_is_a_valid_message(
     )
 
 
-def test_an_incident_is_an_alert_then_updates_then_a_cancellation_that_name_those_before() -> None:
+def test_an_incident_is_an_alert_then_updates_then_a_cancellation_with_references() -> None:
     first = said(row())
     second = said(row(updated_at=AT + 60_000, state=IncidentState.ACKNOWLEDGED), AT, AT + 60_000)
     end = said(
@@ -123,7 +123,7 @@ def test_an_incident_is_an_alert_then_updates_then_a_cancellation_that_name_thos
     assert said(row()) == first, "the same state is the same message"
 
 
-def test_an_incident_that_ends_at_once_names_its_own_beginning() -> None:
+def test_an_incident_ending_at_once_references_its_own_alert() -> None:
     end = said(row(state=IncidentState.CLOSED))
     assert (end.type, len(end.references)) == ("Cancel", 1)
 
@@ -154,7 +154,9 @@ def test_a_long_chain_names_its_first_message_and_the_newest() -> None:
         ),
     ],
 )
-def test_our_words_are_words_of_cap(changes: dict[str, Any], expected: tuple[str, ...]) -> None:
+def test_values_belong_to_the_vocabulary_of_cap(
+    changes: dict[str, Any], expected: tuple[str, ...]
+) -> None:
     info = said(row(**changes)).infos[0]
     assert (
         info.categories[0],
@@ -165,7 +167,7 @@ def test_our_words_are_words_of_cap(changes: dict[str, Any], expected: tuple[str
     ) == expected
 
 
-def test_codes_that_nobody_knows_may_hold_what_xml_cannot() -> None:
+def test_unknown_codes_may_hold_characters_invalid_in_xml() -> None:
     """A site or commune that is not of the territory is accepted as it was written (D8)."""
     found = said(
         row(kind="site", key="site:\x0112", members=("\x0112\ufffe",), communes=("9\x00<&",))
@@ -174,7 +176,7 @@ def test_codes_that_nobody_knows_may_hold_what_xml_cannot() -> None:
     assert [a.geocodes for a in found.infos[0].areas] == [(("INSEE", "9\ufffd<&"),)]
 
 
-def test_it_goes_to_authorities_and_says_how_many_not_who() -> None:
+def test_the_message_goes_to_authorities_with_counts_without_names() -> None:
     body = CapWriter("92~ex-7", "vigie.92", NAMES, SHAPES).message(row(persons_concerned=12), ())
     root = etree.fromstring(body)
     assert root.findtext(f"{{{NAMESPACE}}}scope") == "Restricted"

@@ -1,4 +1,4 @@
-"""D40, D41: what is left of a pôle's work against what must be left of it, from the rows of its activities."""
+"""Pages compare a pôle's remaining capacity with its minimum (D40, D41)."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_pole_has_the_capacity_and_the_minimum_of_its_activities_by_their_staf
     assert set(found) == set(known.poles)
 
 
-def test_an_activity_at_its_minimum_is_not_below_it_and_the_sum_hides_none() -> None:
+def test_an_activity_at_its_minimum_is_not_below_it_and_sums_hide_no_other() -> None:
     known = reference()
     mine = [one for one in known.activities.values() if one.pole == "education"]
     at_minimum = compute_pole_capacities(known, {one.id: row(one, one.mbco_pct) for one in mine})[

@@ -1,4 +1,4 @@
-"""The cartogram: every commune has a tile of its own, near where it lies, and always the same one."""
+"""Every commune has its own tile in the cartogram, near its place and always the same."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_assignment_is_the_cheapest_of_all(costs: list[list[int]]) -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 1000), st.floats(0, 1000)), max_size=40))
-def test_no_two_share_a_tile(points: list[tuple[float, float]]) -> None:
+def test_no_two_communes_share_a_tile(points: list[tuple[float, float]]) -> None:
     cells = place_points(tuple(points))
     assert len(cells) == len(points)
     assert len(points) < 2 or len(set(cells)) == len(points)
@@ -52,7 +52,7 @@ def test_neighbours_keep_their_sides() -> None:
         assert (x, y + 100) not in cells or cells[x, y + 100][1] >= row
 
 
-def test_names_are_cut_where_they_may_be() -> None:
+def test_names_are_cut_at_allowed_places() -> None:
     assert split_name("Nanterre") == ("Nanterre",)
     assert split_name("Boulogne-Billancourt") == ("Boulogne-", "Billancourt")
     assert split_name("Le Plessis-Robinson") == ("Le Plessis-", "Robinson")

@@ -1,4 +1,4 @@
-"""The cell's screen says what is dangerous, what is asked, and what breaks next."""
+"""The cell's screen shows dangers, demands and coming breaches."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MANUAL = {
 
 
 def leaking() -> Held:
-    """A gas leak at one site, a power cut with a running clock at another."""
+    """Return a gas leak at one site and a power cut with a running clock at another."""
     held = crisis()
     held.put("sites", site("cen-1", type="gas_leak", effect="degraded", loss_pct=0))
     held.put("activities", clocked("CPL-01", START, path=(({"kind": "site", "id": "pmi-01"},),)))
@@ -50,7 +50,7 @@ async def test_danger_to_people_stands_above_everything_else() -> None:
     assert rows.count("#s-danger") == 1
 
 
-async def test_an_incident_of_a_site_is_named_by_what_happened() -> None:
+async def test_an_incident_of_a_site_is_named_after_its_event() -> None:
     held = realm()
     held.put("incidents", incident(kind="site", key="site:pmi-01"))
     held.put("sites", site(type="sanitary_alert", severity=4))
@@ -60,7 +60,7 @@ async def test_an_incident_of_a_site_is_named_by_what_happened() -> None:
         assert "Alerte sanitaire : PMI Darracq" in await shown(browser, path), path
 
 
-async def test_the_title_stays_when_the_trouble_is_over() -> None:
+async def test_the_title_stays_after_the_end_of_the_trouble() -> None:
     held = realm()
     held.put("incidents", incident(kind="site", key="site:pmi-01", state="closed", closed_at=NOW))
     held.put("reports", report(type="sanitary_alert"))
@@ -68,7 +68,7 @@ async def test_the_title_stays_when_the_trouble_is_over() -> None:
     assert "Alerte sanitaire : PMI Darracq" in await shown(browser, "/incidents/i-1")
 
 
-async def test_the_first_sentence_is_shown_to_those_who_may_read_reports_alone() -> None:
+async def test_only_readers_of_reports_see_the_first_sentence() -> None:
     held = crisis()
     held.put("reports", report(text_id="t-1"))
     browser, model = browsing(held)
@@ -100,7 +100,7 @@ def doubted() -> Held:
     return held
 
 
-async def test_a_rumour_waits_for_a_decision_in_words_with_a_link_to_the_report() -> None:
+async def test_a_rumour_waits_for_a_decision_with_a_text_and_a_link_to_the_report() -> None:
     browser, _ = browsing(doubted())
     page = (await browser.get(f"/?realm={REALM}")).text
     decide = page.partition('data-key="decide"')[2].partition("</section>")[0]
@@ -137,7 +137,7 @@ def proposing() -> Held:
     return held
 
 
-async def test_a_proposed_level_can_be_taken_or_refused_with_a_reason() -> None:
+async def test_a_proposed_level_can_be_accepted_or_refused_with_a_reason() -> None:
     browser, _ = browsing(proposing())
     page = (await browser.get(f"/?realm={REALM}")).text
     form = page.partition('id="level-menu"')[2].partition("</details>")[0]
@@ -147,7 +147,7 @@ async def test_a_proposed_level_can_be_taken_or_refused_with_a_reason() -> None:
     assert 'href="#level-menu"' in page
 
 
-async def test_the_level_can_be_changed_while_nothing_is_open() -> None:
+async def test_the_level_can_be_changed_without_an_open_incident() -> None:
     held = realm()
     held.put("levels", {"id": "territory", "level": 3, "since": START, "version": 2})
     browser, _ = browsing(held)
@@ -155,7 +155,7 @@ async def test_the_level_can_be_changed_while_nothing_is_open() -> None:
     assert 'id="level-menu"' not in (await browser.get(f"/?realm={REALM}", role="observer")).text
 
 
-async def test_a_level_that_a_person_decided_keeps_who_when_and_why() -> None:
+async def test_a_decided_level_keeps_author_time_and_reason() -> None:
     held = crisis()
     measured = {
         "code": "level",
@@ -187,7 +187,7 @@ async def test_a_level_that_a_person_decided_keeps_who_when_and_why() -> None:
         assert re.search(r"N3,? 09:40", seen), path
 
 
-async def test_what_breaks_next_is_shown_and_what_has_broken_is_counted() -> None:
+async def test_coming_breaches_are_shown_and_past_ones_are_counted() -> None:
     held = crisis()
     held.put("activities", clocked("CPL-01", NOW - 300 * MINUTE))
     held.put("activities", clocked("SOL-01", NOW - 10 * MINUTE))
@@ -199,7 +199,7 @@ async def test_what_breaks_next_is_shown_and_what_has_broken_is_counted() -> Non
     assert "CPL-01" not in breaks
 
 
-async def test_a_plan_is_told_by_its_name_and_what_its_activation_does() -> None:
+async def test_a_plan_is_shown_with_its_name_and_the_effect_of_its_activation() -> None:
     held = crisis()
     why = {
         "code": "trigger",
@@ -246,7 +246,7 @@ def alarm(n: int, at: int, site: str, pct: int = 50) -> LineRecord:
     )
 
 
-async def test_alarms_of_one_activity_are_one_line_and_early_ones_wait_to_be_asked_for() -> None:
+async def test_alarms_of_one_activity_are_one_line_and_early_ones_are_folded() -> None:
     held = crisis()
     sites = [s for s in held.reference.sites if s.startswith("clg-")][:12]
     held.lines += [alarm(n, NOW - MINUTE + n, s, pct=100) for n, s in enumerate(sites, 1)]
@@ -261,7 +261,7 @@ async def test_alarms_of_one_activity_are_one_line_and_early_ones_wait_to_be_ask
     ).replace("\u00a0", " ")
 
 
-async def test_calls_that_could_not_be_made_are_one_line() -> None:
+async def test_failed_calls_are_one_line() -> None:
     held = crisis()
     held.lines += [
         told(
@@ -283,7 +283,7 @@ async def test_calls_that_could_not_be_made_are_one_line() -> None:
         assert seen.count("Injoignable") == 0, path
 
 
-async def test_a_plan_shows_its_value_now_beside_the_value_that_proposed_it() -> None:
+async def test_a_plan_shows_its_current_value_beside_its_first_value() -> None:
     why = {
         "code": "predicate",
         "metric": "sites_hit",

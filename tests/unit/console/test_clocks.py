@@ -13,7 +13,7 @@ AT = datetime(2027, 2, 11, 9, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(("rto_over", "words"), [(False, "RTO dépassé"), (True, "DMIA dépassée")])
-def test_the_limit_that_is_over_is_told_in_its_gender(rto_over: bool, words: str) -> None:
+def test_the_exceeded_limit_has_the_right_gender(rto_over: bool, words: str) -> None:
     clock = RunningClock(
         "COM-01",
         "Communication",

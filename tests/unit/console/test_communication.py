@@ -1,4 +1,4 @@
-"""Statements and questions over HTTP and on their page: templates, texts, rights, and what a reader may do."""
+"""Statements and questions over HTTP and on their page: templates, texts and rights."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def desk() -> tuple[Browser, HeldModel]:
 
 
 @pytest.mark.parametrize("template", SECTION.templates, ids=lambda one: one.id)
-def test_every_blank_of_a_template_says_what_to_write(template: Any) -> None:
+def test_every_blank_of_a_template_explains_its_content(template: Any) -> None:
     for words in (template.title, template.text, template.title_en, template.text_en):
         filled = drafting.fill_text(
             words or "",
@@ -162,7 +162,7 @@ async def test_a_draft_from_a_template_counts_its_blanks(desk: tuple[Browser, He
     assert [c.blanks for c in browser.decisions.asked if isinstance(c, DraftStatement)][1] == 0
 
 
-async def test_a_draft_needs_words_and_an_audience(desk: tuple[Browser, HeldModel]) -> None:
+async def test_a_draft_needs_a_text_and_an_audience(desk: tuple[Browser, HeldModel]) -> None:
     browser, _model = desk
     for body, field in (
         ({"audience": "press"}, "text"),
@@ -199,7 +199,7 @@ async def test_decisions_become_commands(desk: tuple[Browser, HeldModel]) -> Non
         assert (await browser.post(f"/api/v1/{path}?realm={REALM}", {})).status_code == 422, path
 
 
-async def test_statements_and_questions_are_read_with_their_words(
+async def test_statements_and_questions_are_read_with_their_text(
     desk: tuple[Browser, HeldModel],
 ) -> None:
     browser, _model = desk
@@ -219,7 +219,7 @@ async def test_statements_and_questions_are_read_with_their_words(
     ).status_code == 404
 
 
-async def test_an_erased_text_says_so(desk: tuple[Browser, HeldModel]) -> None:
+async def test_an_erased_text_is_marked(desk: tuple[Browser, HeldModel]) -> None:
     browser, model = desk
     model.words.kept["words"] = TextItem({"erased": {"at": START, "reason": "un nom"}})
     one = (await browser.get(f"/api/v1/statements/s-1?realm={REALM}", accept=JSON)).json()
@@ -229,7 +229,7 @@ async def test_an_erased_text_says_so(desk: tuple[Browser, HeldModel]) -> None:
     assert (await model.line_text(REALM, "q-1")).text_id == "asked"
 
 
-def test_the_live_stream_holds_no_words_and_is_for_readers_of_the_log() -> None:
+def test_the_live_stream_holds_no_texts_and_is_for_readers_of_the_logbook() -> None:
     row = StatementRow.model_validate(statement())
     assert build_statement(row, REALM, {}, "fr").text is None
     hidden = list_hidden_events(lambda right: right in PERMISSIONS_BY_ROLE[Role.SITE_MANAGER])
@@ -247,7 +247,7 @@ def test_the_live_stream_holds_no_words_and_is_for_readers_of_the_log() -> None:
         ("coord", "coordinator", True, ""),
     ],
 )
-def test_the_page_offers_validation_to_those_who_may_give_it(
+def test_the_page_offers_validation_only_to_entitled_people(
     author: str, role: str, can: bool, says: str
 ) -> None:
     row = StatementRow.model_validate(statement())
@@ -259,7 +259,9 @@ def test_the_page_offers_validation_to_those_who_may_give_it(
     assert (read.can_validate, read.can_retract) == (False, False)
 
 
-async def test_the_page_shows_what_waits(desk: tuple[Browser, HeldModel]) -> None:
+async def test_the_page_shows_waiting_statements_and_questions(
+    desk: tuple[Browser, HeldModel],
+) -> None:
     browser, _model = desk
     text = (await browser.get(f"/communication?realm={REALM}", role="coordinator")).text
     for words in ("Collège fermé", "Combien d’élèves ?", "Rumeurs sans réponse", "Valider"):

@@ -1,4 +1,4 @@
-"""Compression: whole pages for who accepts it, streams and other answers as they are."""
+"""Whole pages are compressed on request; streams and other answers are not."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PAGE = "<p>Rien d’ouvert</p>" * 200
         ("identity, gzipped", False),
     ],
 )
-def test_who_accepts_it(accepted: str, yes: bool) -> None:
+def test_responses_are_compressed_for_clients_that_accept_it(accepted: str, yes: bool) -> None:
     assert accepts_gzip(accepted) is yes
 
 
@@ -56,7 +56,7 @@ def app() -> FastAPI:
     return app
 
 
-async def test_what_is_compressed_and_what_is_not(app: FastAPI) -> None:
+async def test_only_large_pages_are_compressed(app: FastAPI) -> None:
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app=app), base_url="http://console"
     ) as http:

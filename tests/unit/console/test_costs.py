@@ -1,4 +1,4 @@
-"""One user's costly requests wait for each other, and nobody else waits for them."""
+"""One user's costly requests wait for each other and delay no other user."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def test_an_eager_user_waits_for_themselves_and_others_come_in_at_once() -> None:
+async def test_an_eager_user_delays_only_their_own_requests() -> None:
     work = Work(FairQueue(2, 3))
     tasks = [asyncio.create_task(work.request("eager")) for _ in range(5)]
     await settled()
@@ -51,7 +51,7 @@ async def test_an_eager_user_waits_for_themselves_and_others_come_in_at_once() -
     assert work._turns._queues == {}, "who has nothing under way is forgotten"
 
 
-async def test_a_request_that_is_given_up_leaves_its_place() -> None:
+async def test_an_abandoned_request_leaves_its_place() -> None:
     work = Work(FairQueue(1, 1))
     tasks = [asyncio.create_task(work.request("eager")) for _ in range(2)]
     await settled()
@@ -73,7 +73,7 @@ def test_a_user_with_many_waiting_requests_is_answered_at_once() -> None:
         assert again == 60.0
 
 
-def test_every_kind_of_work_has_turns_of_its_own() -> None:
+def test_every_kind_of_work_has_its_own_queue() -> None:
     costs = ExpensiveWork()
     assert len({id(costs.past), id(costs.documents), id(costs.calendars)}) == 3, (
         "a document of the past needs both"

@@ -1,4 +1,4 @@
-"""One key, one decision: what was asked under it is known as long as its answer, also where the command holds what the request does not say."""
+"""One key is one decision; the request is known as long as its answer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WHO = Principal(id="a", role=Role.COORDINATOR)
 
 
 class Redis:
-    """Answers and what was sent, until they expire."""
+    """Store of answers and sent messages, until they expire."""
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
@@ -60,7 +60,7 @@ class Redis:
 
 class Texts:
     async def put(self, _id: str, _item: object) -> None:
-        """Kept elsewhere."""
+        """Keep the text elsewhere."""
 
 
 class Deciders:
@@ -105,7 +105,7 @@ class Deciders:
 
 
 class OneRealm:
-    """A read model that knows of a realm in what state it is; None: that it does not know."""
+    """Read model with one realm in a given state; `None` = unknown realm."""
 
     def __init__(self, state: str | None = "open") -> None:
         self.state = state
@@ -116,7 +116,7 @@ class OneRealm:
         return SimpleNamespace(state=self.state)
 
 
-async def test_the_same_request_is_the_same_decision_whatever_its_command_holds_by_now() -> None:
+async def test_the_same_request_is_the_same_decision_with_any_command() -> None:
     deciders = Deciders()
     first, again = (
         await deciders.decide(IdempotencyKey("a", "pause"), 1.0),
@@ -127,7 +127,9 @@ async def test_the_same_request_is_the_same_decision_whatever_its_command_holds_
 
 
 @pytest.mark.parametrize("stand_still", [True, False])
-async def test_another_request_under_a_key_is_refused_decided_or_not(stand_still: bool) -> None:
+async def test_another_request_under_a_key_is_refused_before_and_after_its_decision(
+    stand_still: bool,
+) -> None:
     deciders = Deciders()
     deciders.stand_still = stand_still
     await deciders.decide(IdempotencyKey("a", "pause"), 1.0)
@@ -162,7 +164,7 @@ async def asked(
     return author.key.asked
 
 
-async def test_a_request_is_where_it_goes_on_which_version_and_what_its_body_says() -> None:
+async def test_a_request_is_its_address_version_and_body() -> None:
     same = {await asked(b'{"a": 1, "b": 2}'), await asked(b'{"b":2,"a":1}')}
     others = {
         await asked(b'{"a": 1}'),
@@ -198,7 +200,7 @@ def replayed(answer: Response) -> tuple[int, str | None, Any]:
     )
 
 
-async def test_many_are_told_once_per_key_and_another_text_is_not_lost_in_silence() -> None:
+async def test_a_call_out_is_sent_once_per_key_and_another_text_is_refused() -> None:
     deciders = Deciders()
 
     async def call(asked: str, text: str) -> Response:
@@ -225,7 +227,7 @@ async def test_many_are_told_once_per_key_and_another_text_is_not_lost_in_silenc
 
 
 class Reassigned:
-    """One proposal, of which an order went out to two sites; drafted call-outs of it as they are sent."""
+    """One proposal with an order to two sites, and its drafted call-outs."""
 
     def __init__(self, deciders: Deciders) -> None:
         self._deciders = deciders
@@ -262,8 +264,8 @@ class Reassigned:
         )
 
 
-async def test_what_was_sent_to_the_agents_answers_the_same_when_asked_again() -> None:
-    """It said that nothing was left to send: whoever lost the answer took it for a failure."""
+async def test_a_repeated_message_to_agents_gets_the_same_answer() -> None:
+    """The repeated answer said that no message was left to send, which looked like a failure."""
     deciders = Deciders()
     author = deciders.author(IdempotencyKey("a", "start"), model=Reassigned(deciders))
     first = await announce_reassignments(author, "p-1", AnnounceRequest(start=True))
@@ -284,8 +286,8 @@ async def test_what_was_sent_to_the_agents_answers_the_same_when_asked_again() -
     assert nothing.value.problem.sentence("fr") == "Rien à envoyer : pas préparé, ou déjà parti."
 
 
-async def test_a_decision_of_which_nothing_is_kept_any_more_is_not_under_way() -> None:
-    """Who asked for it again heard « pending » for ever."""
+async def test_a_forgotten_decision_is_not_pending() -> None:
+    """A repeated request answered « pending » forever."""
     deciders = Deciders()
     deciders.stand_still = True
     sent = await deciders.decide(None, 1.0)
@@ -306,7 +308,7 @@ async def test_a_decision_of_which_nothing_is_kept_any_more_is_not_under_way() -
         await state("cmd-nobody-issued")
 
 
-async def test_a_decision_stays_pending_when_the_store_was_killed() -> None:
+async def test_a_decision_stays_pending_after_a_killed_store() -> None:
     """The store forgets the newest requests, while the deciders still work on them."""
     deciders = Deciders()
     deciders.stand_still = True
@@ -318,7 +320,7 @@ async def test_a_decision_stays_pending_when_the_store_was_killed() -> None:
     assert not await deciders.decisions.answers.under_way(sent.id)
 
 
-async def test_what_was_under_way_when_its_realm_was_closed_is_told_as_failed() -> None:
+async def test_a_decision_pending_at_the_closure_of_its_realm_fails() -> None:
     """A step is never settled then: `vigie play` waited for it for ever."""
     deciders = Deciders()
     deciders.stand_still = True
@@ -332,7 +334,7 @@ async def test_what_was_under_way_when_its_realm_was_closed_is_told_as_failed() 
     )
 
 
-async def test_nobody_waits_for_a_decision_when_the_process_stops() -> None:
+async def test_a_stopping_process_ends_the_wait_for_a_decision() -> None:
     deciders = Deciders()
     waiting = asyncio.create_task(deciders.decisions.answers.wait("cmd-1", 30))
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""The directory: who holds each role, partners by function, and numbers that are personal (D89)."""
+"""The directory lists holders of roles and partners; numbers are personal (D89)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _browsing(*contacts: Contact) -> tuple[Browser, list[tuple[str, str, str]]]:
     return browser, browser.app.state.access.traces
 
 
-async def test_everybody_with_the_logbook_sees_who_holds_a_role_and_no_number() -> None:
+async def test_readers_of_the_logbook_see_the_holders_of_roles_without_numbers() -> None:
     token = _holder("dgs_directeur_de_crise")
     browser, traces = _browsing(_contact(token))
     answer = await browser.get(f"/api/v1/directory?realm={REALM}", role="director")
@@ -60,7 +60,7 @@ async def test_reading_the_number_of_a_person_is_recorded() -> None:
     assert traces == [("cell-1", "directory.read", f"{REALM} {token}")]
 
 
-async def test_the_page_shows_a_number_only_when_it_is_asked_for() -> None:
+async def test_the_page_shows_a_number_only_on_request() -> None:
     token = _holder("dgs_directeur_de_crise")
     browser, traces = _browsing(_contact(token))
     page = await browser.get(f"/annuaire?realm={REALM}", role="cell")
@@ -100,7 +100,7 @@ async def test_the_page_refuses_numbers_to_readers_without_the_right(role: str) 
     assert traces == []
 
 
-async def test_partners_without_a_number_say_so_and_a_number_has_a_link() -> None:
+async def test_partners_without_a_number_are_marked_and_a_number_has_a_link() -> None:
     browser, _ = _browsing(_contact(ref.build_contact_token("enedis")))
     answer = await browser.get(f"/api/v1/directory?realm={REALM}&domain=Énergie")
     partners = {p["id"]: p for p in answer.json()["partners"]}
@@ -112,7 +112,7 @@ async def test_partners_without_a_number_say_so_and_a_number_has_a_link() -> Non
     assert "À COMPLÉTER" in text
 
 
-def test_a_number_that_nobody_verified_within_ninety_days_is_to_be_verified() -> None:
+def test_a_number_unverified_for_ninety_days_needs_verification() -> None:
     def state(verified_at: int | None) -> str:
         numbers = {"enedis": _contact("contact:enedis", verified_at)}
         found = list_partners(reference(), numbers, NOW, get_translator("fr"))

@@ -1,4 +1,4 @@
-"""On-call duty as clients see it: who now, spans, gaps, the grid of the page, feed addresses."""
+"""Clients see people on call, spans, gaps, the grid of the page and feed addresses."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def week(
     return oncall_page.build_rows(found, edges, datetime.fromtimestamp(NOW / 1000, UTC), "fr")
 
 
-def test_who_is_on_call_now_and_until_when() -> None:
+def test_the_page_shows_people_on_call_and_the_end_of_their_shift() -> None:
     found = desk(override("cel-si", "2027-02-11T08:00", "2027-02-11T20:00")).on_call(
         NOW, NOW, NOW + 48 * HOUR_MS, role=TECHNIQUE
     )
@@ -66,7 +66,7 @@ def test_who_is_on_call_now_and_until_when() -> None:
     assert found.gaps == []
 
 
-def test_a_role_of_poles_is_shown_when_it_is_asked_for() -> None:
+def test_a_role_of_poles_is_shown_on_request() -> None:
     assert {p.scope for p in desk().on_call(NOW, NOW, NOW + HOUR_MS).items} == {None}
     directors = desk().on_call(NOW, NOW, NOW + HOUR_MS, role="directeur_pole").items
     assert len(directors) == 8
@@ -85,7 +85,7 @@ def test_a_gap_names_post_place_and_span() -> None:
     )
 
 
-def test_broken_limits_are_said_in_words() -> None:
+def test_broken_limits_are_written_in_plain_words() -> None:
     long = calendar(("cel-si", "2027-02-11T08:00", "2027-02-11T20:00"), role="cellule_si")
     (broken,) = desk(long).on_call(NOW, NOW, NOW + 48 * HOUR_MS).limits
     assert (broken.person, broken.text) == ("cel-si", "plus de 10 h par jour")
@@ -93,7 +93,7 @@ def test_broken_limits_are_said_in_words() -> None:
     assert english.text == "more than 10 h a day"
 
 
-def test_a_drill_is_told_with_its_channels_newest_first() -> None:
+def test_a_drill_is_shown_with_its_channels_newest_first() -> None:
     rungs = (
         RungRow(ladder="3", wave=1, posts=4, reached=4, slowest_min=3),
         RungRow(ladder="3", wave=2, posts=2, reached=1, silent=("responsable_site:pmi-04",)),
@@ -137,8 +137,8 @@ def test_readiness_counts_and_names_holes() -> None:
     assert [state for _, _, state in band] == ["ready", "reserve", "ready"]
 
 
-def test_nobody_counts_as_reached_by_a_channel_without_a_provider() -> None:
-    """The directory may say what it wants: no message leaves by it."""
+def test_a_channel_without_a_provider_reaches_no_person() -> None:
+    """Even a channel in the directory sends no message."""
 
     def probed(*outcomes: tuple[Channel, str], at: int = NOW) -> ProbeRow:
         channels = tuple(
@@ -169,7 +169,7 @@ def test_nobody_counts_as_reached_by_a_channel_without_a_provider() -> None:
     assert not drill.ok, "all of it on paper"
 
 
-def test_readiness_of_a_site_says_who_by_what_in_how_many_minutes() -> None:
+def test_readiness_of_a_site_shows_person_channel_and_minutes() -> None:
     site = next(s for s in TERRITORY.sites if s.id == "pmi-04")
     found = desk().readiness(NOW, site=site)
     manager = next(r for r in found.reached if r.role == "responsable_site")
@@ -182,7 +182,7 @@ def test_readiness_of_a_site_says_who_by_what_in_how_many_minutes() -> None:
     assert len({r.role for r in found.reached}) == 9
 
 
-def test_nothing_published_is_nothing_proved_and_no_error() -> None:
+def test_a_realm_without_published_data_has_no_proof_and_no_error() -> None:
     empty = ScheduleView("92", IndexedReference(), {}, {}, None, "fr")
     assert isinstance(empty.readiness(NOW), Readiness)
     assert empty.on_call(NOW, NOW, NOW + HOUR_MS).items == []
@@ -202,7 +202,7 @@ def test_a_row_of_the_grid_has_84_columns_and_the_current_cell_is_framed() -> No
     ]
 
 
-def test_a_gap_shorter_than_a_column_is_seen() -> None:
+def test_a_gap_shorter_than_a_column_is_visible() -> None:
     rows = week(override(None, "2027-02-11T12:10", "2027-02-11T12:20"))
     row = next(r for r in rows if r.key == f"{TECHNIQUE}-h")
     assert [c.hole for c in row.cells] == [False, True, False]
@@ -237,7 +237,7 @@ def test_bands_and_days_of_the_page() -> None:
 # ── feeds ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_feed_address_says_its_post_and_cannot_be_made_up(tmp_path: Path) -> None:
+def test_a_feed_address_names_its_role_and_cannot_be_forged(tmp_path: Path) -> None:
     links = FeedLinks(b"k" * 32, tmp_path / "salt")
     link = FeedLink("92", "directeur_pole", "education")
     token = links.token(link)
@@ -254,7 +254,7 @@ def test_a_feed_address_says_its_post_and_cannot_be_made_up(tmp_path: Path) -> N
             links.read(wrong)
 
 
-def test_renewing_ends_every_address(tmp_path: Path) -> None:
+def test_renewing_revokes_every_address(tmp_path: Path) -> None:
     links = FeedLinks(b"k" * 32, tmp_path / "salt")
     token = links.token(FeedLink("92", TECHNIQUE, None))
     links.renew()
@@ -263,7 +263,7 @@ def test_renewing_ends_every_address(tmp_path: Path) -> None:
     assert links.read(links.token(FeedLink("92", TECHNIQUE, None))).scope is None
 
 
-def test_changes_in_force_are_those_that_still_count() -> None:
+def test_changes_in_force_are_the_unexpired_ones() -> None:
     over = override("cel-si", "2027-02-10T08:00", "2027-02-10T20:00")
     gone = override("cel-si", "2027-02-11T08:00", "2027-02-11T20:00").model_copy(
         update={"state": "withdrawn"}

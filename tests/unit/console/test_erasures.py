@@ -1,4 +1,4 @@
-"""Nobody erases a text alone: one person proposes it, another approves (D58)."""
+"""Erasing a text takes two persons: one proposes, another approves (D58)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def refused(erasing: object) -> str:
     return caught.value.problem.code
 
 
-async def test_a_second_person_erases_what_the_first_has_proposed(vault: Setup) -> None:
+async def test_a_second_person_carries_out_a_proposed_erasure(vault: Setup) -> None:
     erasures = Erasures(vault.texts)
     await vault.texts.put(SUBJECT.text_id, TextItem({"headline": "Mme Durand"}))
     assert await refused(erasures.approvable(SUBJECT, "p-2")) == "no_erasure"
@@ -56,7 +56,7 @@ async def test_a_second_person_erases_what_the_first_has_proposed(vault: Setup) 
     assert await refused(erasures.approvable(SUBJECT, "p-2")) == "erased"
 
 
-def test_a_line_tells_when_and_why_in_the_place_of_its_words() -> None:
+def test_an_erased_line_shows_time_and_reason_instead_of_its_text() -> None:
     item = TextItem({"erased": {"at": NOW, "reason": "nom d’une mineure"}})
     assert (
         _get_shown_text(item, "fr")
@@ -83,7 +83,7 @@ class Register:
 
 
 def console(vault: Setup) -> tuple[Browser, Register]:
-    """A console over a crisis whose report and note have words."""
+    """Return a console over a crisis with texts in a report and a note."""
     held = crisis()
     held.put("reports", report(text_id="report-r-1"))
     browser, model = browsing(held)
@@ -96,7 +96,7 @@ def console(vault: Setup) -> tuple[Browser, Register]:
 ERASE = f"/api/v1/reports/r-1/erase?realm={REALM}"
 
 
-async def test_the_route_erases_a_report_after_two_persons_and_the_page_says_so(
+async def test_the_route_erases_a_report_after_two_persons_and_the_page_shows_it(
     vault: Setup,
 ) -> None:
     browser, register = console(vault)
@@ -139,7 +139,7 @@ async def test_the_route_erases_a_report_after_two_persons_and_the_page_says_so(
     assert [type(one).__name__ for one in browser.decisions.asked] == ["AddNote", "AddNote"]
 
 
-async def test_proposals_are_listed_for_who_may_approve_them(vault: Setup) -> None:
+async def test_proposals_are_listed_for_their_approvers(vault: Setup) -> None:
     browser, _ = console(vault)
     await vault.texts.put("report-r-1", TextItem({"headline": "Mme Durand"}))
     await browser.post(ERASE, {"reason": "nom"}, role="admin")

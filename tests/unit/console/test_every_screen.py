@@ -1,4 +1,7 @@
-"""Every screen and resource over realms in memory: odd times, things that are not there, what each one must say."""
+"""Every screen and resource copes with odd times and missing objects.
+
+The realms are in memory.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ NO_CALENDAR = FOR_EVER + 200 * 365 * 86_400_000
 
 
 def realm(**fields: object) -> Held:
-    """An exercise one hour after its beginning."""
+    """Return an exercise one hour after its start."""
     return Held(REALM, clock=NOW, reference=reference(), fields={"started_at": START, **fields})
 
 
@@ -94,7 +97,7 @@ def report(id: str = "r-1", **changes: object) -> dict[str, object]:
 
 
 def crisis() -> Held:
-    """One site without power."""
+    """Return one site without power."""
     held = realm()
     held.put("incidents", incident())
     held.put("sites", site())
@@ -103,12 +106,12 @@ def crisis() -> Held:
 
 
 def words(html: str) -> str:
-    """What a reader sees of a page."""
+    """Return the visible text of a page."""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html.partition("<body")[2]))
 
 
 async def shown(browser: Browser, path: str, **more: str) -> str:
-    """The words of a page that is there."""
+    """Return the visible text of an existing page."""
     answer = await browser.get(f"{path}{'&' if '?' in path else '?'}realm={REALM}", **more)
     assert answer.status_code == 200, (path, answer.status_code, answer.text)
     return words(answer.text)
@@ -145,8 +148,11 @@ RESOURCES = (
 
 
 @pytest.mark.parametrize("at", [FOR_EVER, NO_CALENDAR, -FOR_EVER])
-async def test_a_time_without_end_ends_no_screen(at: int) -> None:
-    """A source wrote 9999-12-31T23:59:59Z for an outage without an announced end: in Paris that is a day that no calendar has."""
+async def test_a_time_without_end_breaks_no_screen(at: int) -> None:
+    """A source sent 9999-12-31T23:59:59Z for an outage without an end.
+
+    In Paris that day is outside every calendar.
+    """
     held = crisis()
     held.put("incidents", incident(estimated_end=at))
     held.put("sites", site(expected_end=at, windows=({"start": START, "end": at},)))
@@ -160,7 +166,7 @@ async def test_a_time_without_end_ends_no_screen(at: int) -> None:
         assert answer.status_code == 200, (path, answer.text)
 
 
-async def test_a_day_of_another_year_is_told_with_its_year() -> None:
+async def test_a_day_of_another_year_is_written_with_its_year() -> None:
     held = crisis()
     held.put("incidents", incident(estimated_end=FOR_EVER))
     browser, _ = browsing(held)
@@ -177,7 +183,7 @@ async def test_a_day_of_another_year_is_told_with_its_year() -> None:
         "9999-12-31T23:59",
     ],
 )
-async def test_a_time_that_has_no_date_is_refused_and_ends_nothing(at: str) -> None:
+async def test_a_time_without_a_date_is_refused_without_a_failure(at: str) -> None:
     browser, _ = browsing(crisis())
     for path in (
         "/",
@@ -197,8 +203,8 @@ async def test_a_time_that_has_no_date_is_refused_and_ends_nothing(at: str) -> N
     ).status_code == 422
 
 
-async def test_nothing_is_known_of_a_time_to_come() -> None:
-    """The countdowns of the year 2099 stood under « what was known then »."""
+async def test_a_future_time_has_no_picture() -> None:
+    """The countdowns of the year 2099 stood under the heading of known facts."""
     browser, _model = browsing(crisis())
     then = await browser.get(
         f"/api/v1/overview?realm={REALM}&as_of=2099-01-01T00:00:00Z", accept="application/json"
@@ -207,7 +213,7 @@ async def test_nothing_is_known_of_a_time_to_come() -> None:
     assert "11 février 2027" in await shown(browser, "/?as_of=2099-01-01T00:00")
 
 
-async def test_a_number_too_long_for_a_sitrep_is_none() -> None:
+async def test_a_number_too_long_for_a_sitrep_is_not_found() -> None:
     browser, _ = browsing(crisis())
     assert (await browser.get(f"/sitrep/{'9' * 5000}?realm={REALM}")).status_code == 404
 
@@ -240,8 +246,8 @@ def ladder(
     }
 
 
-async def test_the_calls_of_a_crisis_long_over_are_not_those_of_today() -> None:
-    """The ladder N3 of last month stood on the cell's screen, on each incident and in the point de situation."""
+async def test_calls_of_an_old_crisis_are_not_shown_today() -> None:
+    """Last month's N3 escalation stood on the cell's screen, each incident and the sitrep."""
     held = crisis()
     held.put(
         "escalations",
@@ -293,7 +299,7 @@ def clocked(id: str, at: int, **more: object) -> dict[str, object]:
     }
 
 
-async def test_an_incident_shows_the_activities_that_suffer_from_it() -> None:
+async def test_an_incident_shows_its_affected_activities() -> None:
     """The clocks of every other incident stood under « Activités atteintes »."""
     held = crisis()
     held.put(
@@ -318,7 +324,7 @@ async def test_an_incident_shows_the_activities_that_suffer_from_it() -> None:
 
 
 async def test_a_search_forgives_accents_in_every_view() -> None:
-    """What the browser looks for has none: an incident or a task with an accent in its title was never found."""
+    """The browser searches without accents, and titles with an accent were never found."""
     held = crisis()
     held.put(
         "tasks",
@@ -334,14 +340,17 @@ async def test_a_search_forgives_accents_in_every_view() -> None:
     assert "Aucune ligne ne répond" in await shown(browser, "/?vue=incidents&q=incendie")
 
 
-async def test_a_proposal_that_comes_has_its_place_on_a_page_that_had_none() -> None:
-    """A refresh fills parts that are there: the lines to approve came only when the page was loaded anew."""
+async def test_a_new_proposal_has_its_place_on_a_page_without_one() -> None:
+    """A refresh fills existing parts only.
+
+    New lines to approve appeared only after a reload.
+    """
     browser, _ = browsing(crisis())
     page = (await browser.get(f"/reaffectation?realm={REALM}")).text
     assert re.search(r'<div class="" id="proposal" data-live>', page)
 
 
-async def test_a_page_that_is_shown_is_never_sent_to_an_exercise() -> None:
+async def test_an_open_page_is_never_redirected_to_an_exercise() -> None:
     """The wall of a quiet live realm went over to an exercise that began, and stayed there."""
     exercise, live = (
         crisis(),
@@ -363,7 +372,7 @@ async def test_a_page_that_is_shown_is_never_sent_to_an_exercise() -> None:
         ("/signaler?site=X", "Le site « X » n’est pas de ceux"),
     ],
 )
-async def test_an_address_that_names_nothing_is_told_so(path: str, said: str) -> None:
+async def test_an_address_of_a_missing_object_is_reported(path: str, said: str) -> None:
     """The page of something else stood there without a word."""
     browser, _ = browsing(crisis())
     assert said in (await shown(browser, path)).replace("\u00a0", " ")
@@ -384,14 +393,14 @@ async def test_an_address_that_names_nothing_is_told_so(path: str, said: str) ->
     "path",
     ["/main-courante?incident=X", "/main-courante?ligne=X", "/retex?incident=X", "/sitrep/7"],
 )
-async def test_a_page_of_nothing_is_not_found(path: str) -> None:
+async def test_a_page_of_a_missing_object_is_not_found(path: str) -> None:
     browser, _ = browsing(crisis())
     assert (
         await browser.get(f"{path}{'&' if '?' in path else '?'}realm={REALM}")
     ).status_code == 404
 
 
-async def test_lessons_learned_lead_to_no_incident_that_went_into_another() -> None:
+async def test_lessons_learned_lead_to_no_merged_incident() -> None:
     held = crisis()
     held.put(
         "incidents", incident("i-2", number="92-2027-0211-02", state="merged", merged_into="i-1")
@@ -421,8 +430,11 @@ def told(n: int, at: int, **more: object) -> LineRecord:
     return LineRecord(**base | more)
 
 
-async def test_a_line_of_yesterday_has_its_hour() -> None:
-    """After midnight the log, the report and the shift change told the day of what happened the evening before, and no hour (D55: both times)."""
+async def test_a_logbook_line_of_yesterday_has_its_hour() -> None:
+    """D55: both times are shown.
+
+    After midnight log, report and handover gave the day of last evening's events without the hour.
+    """
     yesterday = START - 12 * 60 * MINUTE
     held = crisis()
     held.put("reports", report(occurred_at=yesterday, recorded_at=yesterday))
@@ -433,8 +445,8 @@ async def test_a_line_of_yesterday_has_its_hour() -> None:
         assert "mer. 10/02 21:40" in await shown(browser, path), path
 
 
-async def test_the_lines_of_a_site_are_found_behind_those_of_all_others() -> None:
-    """« Aucune ligne » stood on the page of every site that the newest thousand lines did not name."""
+async def test_the_logbook_lines_of_a_site_are_found_behind_all_others() -> None:
+    """« Aucune ligne » stood on the page of every site outside the newest thousand lines."""
     held = crisis()
     held.lines += [
         told(1, START, site="pmi-01"),
@@ -449,7 +461,7 @@ async def test_the_lines_of_a_site_are_found_behind_those_of_all_others() -> Non
     assert [line["id"] for line in found] == ["l-1"]
 
 
-async def test_the_page_of_a_report_says_all_that_it_said_in_words() -> None:
+async def test_the_page_of_a_report_shows_its_whole_content_in_plain_words() -> None:
     """Its commune was a number, its figures were not there."""
     held = crisis()
     held.put(
@@ -489,7 +501,7 @@ async def test_the_page_of_a_report_says_all_that_it_said_in_words() -> None:
     assert "même identifiant" in await shown(browser, "/signalements/r-2")
 
 
-async def test_the_exposure_of_a_site_is_told_in_words() -> None:
+async def test_the_exposure_of_a_site_is_written_in_plain_words() -> None:
     browser, _ = browsing(crisis())
     for one in reference().sites.values():
         if one.flood_exposure.startswith("tier"):
@@ -497,8 +509,8 @@ async def test_the_exposure_of_a_site_is_told_in_words() -> None:
             break
 
 
-async def test_a_correction_leads_to_the_line_that_it_corrects() -> None:
-    """When that was not on the same page, the newest lines stood there « from the cited line on »."""
+async def test_a_correction_leads_to_its_corrected_line() -> None:
+    """For a line of another page the newest lines stood there « from the cited line on »."""
     held = crisis()
     held.lines += [
         told(1, START, site="pmi-01"),
@@ -513,7 +525,7 @@ async def test_a_correction_leads_to_the_line_that_it_corrects() -> None:
     assert re.search(r'data-key="l-l-1" class="cited"', then)
 
 
-async def test_a_refusal_is_told_with_what_it_names() -> None:
+async def test_a_refusal_is_shown_with_its_values() -> None:
     """The log said « L’annuaire ne connaît pas cette personne : ?. »"""
     (line,) = lines(
         "alerts",
@@ -535,7 +547,7 @@ async def test_a_quiet_realm_has_lessons_without_an_open_incident() -> None:
     assert "EN COURS" in await shown(browser, "/retex")
 
 
-async def test_a_page_that_is_not_theirs_says_so_in_words() -> None:
+async def test_a_forbidden_page_explains_its_refusal() -> None:
     """It said « Le rôle « site_manager » n’a pas le droit « log.read » »."""
     browser, _ = browsing(crisis())
     for lang, text in (
@@ -572,7 +584,7 @@ async def test_a_page_that_is_not_theirs_says_so_in_words() -> None:
         ("security", "territory", "famille sûreté ", "family security "),
     ],
 )
-async def test_an_incident_says_in_words_over_what_it_was_opened(
+async def test_an_incident_names_its_first_cause_in_plain_words(
     kind: str, key: str, french: str, english: str
 ) -> None:
     """Its page said « clé cluster:92050 »."""
@@ -586,8 +598,8 @@ async def test_an_incident_says_in_words_over_what_it_was_opened(
 
 
 @pytest.mark.parametrize("outcome", ["not_configured", "answered"])
-async def test_a_crisis_cell_sees_on_every_page_that_nobody_is_called(outcome: str) -> None:
-    """Only the page of who is on call said so, as one line among others."""
+async def test_every_page_warns_the_cell_about_withheld_calls(outcome: str) -> None:
+    """Only the on-call page showed it, as one line among others."""
     live = Held("92", clock=NOW, reference=reference(), fields={"started_at": START})
     channels = [
         {"channel": "email", "outcome": "not_configured"},
@@ -605,7 +617,7 @@ async def test_a_crisis_cell_sees_on_every_page_that_nobody_is_called(outcome: s
         ) == (outcome == "not_configured"), path
 
 
-async def test_a_request_that_is_not_theirs_is_refused_in_words() -> None:
+async def test_a_forbidden_request_is_refused_with_an_explanation() -> None:
     browser, _ = browsing(crisis())
     answer = await browser.get(
         f"/api/v1/log?realm={REALM}", role="site_manager", accept="application/json"
@@ -616,7 +628,7 @@ async def test_a_request_that_is_not_theirs_is_refused_in_words() -> None:
     assert "log.read" not in answer.text
 
 
-async def test_a_log_that_somebody_may_not_read_is_not_shown_as_empty() -> None:
+async def test_a_forbidden_logbook_is_not_shown_as_empty() -> None:
     browser, _ = browsing(crisis())
     for path in ("/sites/pmi-01", "/incidents/i-1"):
         assert "Main courante" in await shown(browser, path, role="cell")
@@ -625,12 +637,15 @@ async def test_a_log_that_somebody_may_not_read_is_not_shown_as_empty() -> None:
     assert "Aucun fait" not in await shown(browser, "/", role="site_manager")
 
 
-def test_nobody_is_not_fewer_than_three() -> None:
+def test_zero_people_is_not_fewer_than_three() -> None:
     assert [format_small_count(n) for n in (0, 1, 2, 3)] == ["0", "< 3", "< 3", "3"]
 
 
-async def test_what_waits_for_a_decision_is_shown_without_an_incident_too() -> None:
-    """N4 that a COD proposes, and a plan that no incident holds, had no place on the cell's screen, or no way to it."""
+async def test_waiting_decisions_are_shown_without_an_incident_too() -> None:
+    """An N4 proposed by a COD had no place on the cell's screen.
+
+    A plan without an incident had no link there.
+    """
     held = realm()
     held.put("levels", {"id": "territory", "level": 3, "since": START, "proposed": 4})
     plan = next(iter(reference().plans))
@@ -650,8 +665,8 @@ async def test_what_waits_for_a_decision_is_shown_without_an_incident_too() -> N
     assert f"#plan-{plan}" in (await browser.get(f"/?realm={REALM}")).text
 
 
-async def test_a_thousand_incidents_are_not_all() -> None:
-    """The wall and the cell counted those that are shown in full, of which there are a thousand at most."""
+async def test_a_list_of_a_thousand_incidents_is_marked_as_partial() -> None:
+    """Wall and cell counted only the incidents in full view, a thousand at most."""
     held = realm()
     for n in range(1_100):
         held.put("incidents", incident(f"i-{n}", number=str(n)))
@@ -660,8 +675,8 @@ async def test_a_thousand_incidents_are_not_all() -> None:
     assert re.search("Incidents 1.?100", await shown(browser, "/"))
 
 
-async def test_each_reader_of_a_report_is_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page that somebody of the same role had read a moment before was shown without a line of who reads (D59)."""
+async def test_each_reading_of_a_report_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """D59: a page just read by another person of the role was shown without a record."""
     held = crisis()
     held.put("reports", report(text_id="t-1"))
     browser, model = browsing(held)
@@ -675,7 +690,7 @@ async def test_each_reader_of_a_report_is_written_down(monkeypatch: pytest.Monke
     assert read == ["report.text_read cell-1", "report.text_read cell-2"]
 
 
-async def test_the_live_realm_offers_the_exercises_that_run_and_no_measurement() -> None:
+async def test_the_live_realm_offers_running_exercises_and_no_measurement() -> None:
     live = Held("92", clock=NOW, reference=reference(), fields={"started_at": START})
     browser, _model = browsing(
         live, realm(), Held("92~test-bench", clock=NOW, reference=reference())
@@ -685,7 +700,7 @@ async def test_the_live_realm_offers_the_exercises_that_run_and_no_measurement()
     ) == [REALM]
 
 
-async def test_realms_are_all_in_the_list_page_by_page() -> None:
+async def test_every_realm_is_in_the_list_page_by_page() -> None:
     browser, _model = browsing(crisis(), *(Held(f"92~test-{n:02}", clock=START) for n in range(44)))
     seen: list[str] = []
     for page in ("", "&page=2", "&page=3"):
@@ -723,10 +738,10 @@ async def test_realms_are_all_in_the_list_page_by_page() -> None:
         ("incidents/i-1/escalate", {"é" * 100: 1}, ["é" * 64]),
     ],
 )
-async def test_a_typo_in_a_field_of_a_decision_is_told(
+async def test_a_typo_in_a_field_of_a_decision_is_reported(
     path: str, body: object, unknown: list[str]
 ) -> None:
-    """It was read over: the decision was taken without what was meant."""
+    """The unknown field was ignored, and the decision was applied without it."""
     browser, _ = browsing(crisis())
     answer = await browser.post(f"/api/v1/{path}?realm={REALM}", body)
     assert (answer.status_code, answer.json()["unknown_fields"]) == (202, unknown)

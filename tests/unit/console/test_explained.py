@@ -1,4 +1,4 @@
-"""Why reports are one incident, and which plans answer it: the same whoever asks, and of all of them."""
+"""An incident explains its reports and lists its plans, the same for every reader."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _held(plans: tuple[str, ...]) -> tuple[HeldModel, str]:
 
 
 async def test_the_plans_of_an_incident_have_one_order() -> None:
-    """The present and the past gave them in the order of two stores: a page that compared the two showed a change."""
+    """Present and past used the orders of two stores, and a comparison showed a change."""
     seen = []
     for plans in (TRIGGERED, TRIGGERED[::-1]):
         model, incident = _held(plans)

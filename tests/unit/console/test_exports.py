@@ -1,4 +1,4 @@
-"""Lists as files: each column says what it is, no text becomes a formula, and what was exported can be imported."""
+"""Lists are exported as files with named columns and no formula, and can be imported."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_any_other_text_stays_as_it_is(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["+33612345678", "=1", "Collège", "l’eau", "'à vérifier'"])
-def test_a_cell_that_comes_back_is_the_text_again(text: str) -> None:
+def test_an_imported_cell_restores_its_text(text: str) -> None:
     assert unescape_formula(escape_formula(text)) == text
 
 
@@ -107,7 +107,7 @@ def test_the_header_accept_chooses_the_form(accept: str | None, form: str) -> No
     assert choose_form(accept, ("json", "csv", "geojson")) == form
 
 
-def test_a_form_that_a_list_has_not_is_not_chosen() -> None:
+def test_an_unknown_form_of_a_list_is_not_chosen() -> None:
     assert choose_form("application/geo+json", ("json", "csv")) == "json"
 
 
@@ -148,7 +148,7 @@ async def test_sites_are_a_table_and_a_map() -> None:
     assert (one["properties"]["status"], 2 < lon < 3, 48 < lat < 49) == ("closed", True, True)
 
 
-async def test_the_filters_of_a_list_hold_for_its_table() -> None:
+async def test_the_filters_of_a_list_apply_to_its_table() -> None:
     browser, _model = browsing(crisis())
     answer = await browser.get(f"/api/v1/sites?realm={REALM}&format=csv&status=closed&limit=1")
     assert [row["Code du site"] for row in table(answer.text)] == ["pmi-01"]
@@ -170,7 +170,7 @@ def _note(seq: int, **values: Any) -> LineRecord:
     )
 
 
-async def test_the_logbook_is_a_table_in_which_a_note_is_no_formula() -> None:
+async def test_a_note_in_the_table_of_the_logbook_is_no_formula() -> None:
     held = crisis()
     held.lines += [_note(0, text_id="words"), _note(1, site="pmi-01")]
     browser, model = browsing(held)
@@ -233,7 +233,7 @@ async def test_an_exported_directory_can_be_imported() -> None:
     assert read_contacts(bytes(text).decode("utf-8-sig").splitlines()) == list(PEOPLE)
 
 
-async def test_the_directory_is_for_those_who_keep_it_and_every_reading_is_recorded() -> None:
+async def test_only_its_keepers_export_the_directory_and_every_reading_is_recorded() -> None:
     browser, _model = browsing(crisis())
     browser.app.state.directory, browser.app.state.access = (
         _Directory(*PEOPLE),

@@ -1,4 +1,4 @@
-"""D51: plans that count on the same fallback sites are told before one of them is activated."""
+"""Plans that count on the same fallback sites are shown before their activation (D51)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from tests.shipped import territory
 
 SOLIDARITY, EDUCATION = "PCA-solidarites", "PCA-education"
 CHILDREN, GYMNASIUMS = "SOL-02", "EDU-06"
-"""Activities of these two pôles: 280 and 20 agents at the least, both with `SR-SITE:…gymnase`; the territory has 12 gymnasiums of 20 places."""
+"""Activities of these two pôles: at least 280 and 20 agents, both with `SR-SITE:…gymnase`.
+
+The territory has 12 gymnasiums of 20 places.
+"""
 
 
 @cache
@@ -62,7 +65,7 @@ def _situation(
     )
 
 
-def test_two_plans_that_need_more_places_than_are_free_collide() -> None:
+def test_two_plans_needing_more_than_the_free_places_collide() -> None:
     assert find_collisions(reference(), _situation()) == [
         PlanCollision(
             SOLIDARITY,
@@ -77,13 +80,13 @@ def test_two_plans_that_need_more_places_than_are_free_collide() -> None:
     ]
 
 
-def test_both_are_told_when_both_are_to_be_decided() -> None:
+def test_a_collision_is_shown_on_both_undecided_plans() -> None:
     found = find_collisions(reference(), _situation(other=PlanState.PROPOSED))
     assert [(x.plan, x.other) for x in found] == [(EDUCATION, SOLIDARITY), (SOLIDARITY, EDUCATION)]
 
 
 @pytest.mark.parametrize("other", [PlanState.VALID, PlanState.REFUSED, PlanState.LIFTED])
-def test_a_plan_that_is_not_in_play_takes_nothing(other: PlanState) -> None:
+def test_an_inactive_plan_takes_no_place(other: PlanState) -> None:
     assert [
         x for x in find_collisions(reference(), _situation(other=other)) if x.other == EDUCATION
     ] == []
@@ -92,7 +95,7 @@ def test_a_plan_that_is_not_in_play_takes_nothing(other: PlanState) -> None:
 @pytest.mark.parametrize(
     "mine", [PlanState.VALID, PlanState.REFUSED, PlanState.LIFTED, PlanState.RETEX_CLOSED]
 )
-def test_a_plan_that_nothing_proposes_is_told_too_before_somebody_activates_it(
+def test_an_unproposed_plan_shows_its_collision_before_activation(
     mine: PlanState,
 ) -> None:
     assert [(x.plan, x.other) for x in find_collisions(reference(), _situation(mine=mine))] == [
@@ -101,21 +104,21 @@ def test_a_plan_that_nothing_proposes_is_told_too_before_somebody_activates_it(
 
 
 @pytest.mark.parametrize("mine", [PlanState.DRAFT, PlanState.IN_REVIEW, PlanState.ARCHIVED])
-def test_a_plan_that_nobody_may_activate_is_told_nothing(mine: PlanState) -> None:
+def test_a_plan_that_cannot_be_activated_shows_no_collision(mine: PlanState) -> None:
     assert find_collisions(reference(), _situation(mine=mine)) == []
 
 
-def test_what_is_decided_already_is_told_no_more() -> None:
+def test_a_decided_collision_is_no_longer_shown() -> None:
     assert find_collisions(reference(), _situation(mine=PlanState.ACTIVE)) == []
 
 
-def test_an_activity_that_is_not_hit_looks_for_no_place() -> None:
+def test_an_unaffected_activity_needs_no_place() -> None:
     now = _situation()
     calm = {**now.activities, GYMNASIUMS: _activity(GYMNASIUMS, ActivityState.NOMINAL)}
     assert find_collisions(reference(), replace(now, activities=calm)) == []
 
 
-def test_closed_sites_and_places_that_are_taken_are_not_free() -> None:
+def test_closed_sites_and_taken_places_are_not_free() -> None:
     now = _situation()
     gyms = sorted(id for id, site in reference().sites.items() if site.kind == "gymnase")
     shut = a.SiteRow(id=gyms[0], status=SiteStatus.CLOSED, since=0, capacity_pct=0)
@@ -148,7 +151,7 @@ def test_closed_sites_and_places_that_are_taken_are_not_free() -> None:
     assert back.free == 240
 
 
-def test_a_site_that_the_other_plan_holds_is_named() -> None:
+def test_a_site_held_by_the_other_plan_is_named() -> None:
     now = _situation()
     gym = min(id for id, site in reference().sites.items() if site.kind == "gymnase")
     held = c.StrategyRow(
@@ -171,7 +174,7 @@ def test_a_site_that_the_other_plan_holds_is_named() -> None:
     )
 
 
-def test_in_a_flood_exposed_sites_take_nobody() -> None:
+def test_in_a_flood_exposed_sites_host_no_agent() -> None:
     gym = min(id for id, site in reference().sites.items() if site.kind == "gymnase")
     flood = crisis.incident(0, (), "opened").row.model_copy(update={"kind": "flood"})
     low = {

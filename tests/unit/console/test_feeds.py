@@ -1,4 +1,4 @@
-"""The page of official feeds: age by the publisher's clock, last word, and who is silent."""
+"""The page of official feeds shows age by the publisher's clock, last message and silent feeds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def make_status(name: str, **changes: object) -> FeedStatus:
     return FeedStatus.model_validate(fields | changes)
 
 
-def test_a_feed_that_needs_a_person_comes_first() -> None:
+def test_a_feed_in_need_of_a_person_comes_first() -> None:
     silent = make_status("b", understood_at=NOW - timedelta(minutes=21), verdict="retry")
     off = make_status("a", enabled=False)
     found = list_feeds(FeedList(written_at=NOW, items=(off, make_status("c"), silent)), NOW)
@@ -51,14 +51,14 @@ def test_a_feed_that_needs_a_person_comes_first() -> None:
     ]
 
 
-def test_a_line_says_the_age_by_the_clock_of_the_publisher() -> None:
+def test_a_line_shows_the_age_by_the_publishers_clock() -> None:
     found = list_feeds(FeedList(written_at=NOW, items=(make_status("a"),)), NOW)
     lines = build_feed_lines(found, NOW, get_translator("fr"))
     assert lines is not None
     assert (lines[0].age, lines[0].last_word, lines[0].tone) == ("42 min", "vert", "")
 
 
-def test_a_state_that_nobody_renews_is_unknown(tmp_path: Path) -> None:
+def test_an_unrenewed_state_is_unknown(tmp_path: Path) -> None:
     file = tmp_path / "status.json"
     assert read_feeds(file, NOW) is None
     file.write_text(FeedList(written_at=NOW, items=(make_status("a"),)).model_dump_json())
@@ -68,7 +68,7 @@ def test_a_state_that_nobody_renews_is_unknown(tmp_path: Path) -> None:
     assert read_feeds(file, NOW) is None
 
 
-async def test_the_page_says_that_samples_play(tmp_path: Path) -> None:
+async def test_the_page_marks_playing_samples(tmp_path: Path) -> None:
     browser, _ = browsing(crisis())
     file = browser.app.state.feed_status = tmp_path / "status.json"
     for samples in (False, True):

@@ -59,7 +59,7 @@ async def test_one_search_finds_sites_incidents_lines_and_people() -> None:
     assert "Rien ne répond" in await shown(browser, "/recherche?q=zzzz")
 
 
-async def test_a_search_shows_only_what_the_reader_may_read() -> None:
+async def test_a_search_shows_only_results_open_to_the_reader() -> None:
     held = crisis()
     held.lines.append(noted())
     browser, model = browsing(held)
@@ -86,7 +86,7 @@ async def test_a_manager_of_sites_begins_at_their_own_sites() -> None:
     ).status_code == 200
 
 
-async def test_a_director_reads_first_what_is_asked_of_them() -> None:
+async def test_a_director_reads_their_own_demands_first() -> None:
     held = crisis()
     held.put(
         "plans",
@@ -112,7 +112,7 @@ async def test_a_director_reads_first_what_is_asked_of_them() -> None:
     ("level", "taken", "title", "alarm"),
     [(1, (), "", ""), (2, (), "(1) ", ""), (3, (), "(1) ", "i-1"), (3, ("coord-pca",), "", "")],
 )
-async def test_the_tab_counts_what_nobody_has_taken_in_charge(
+async def test_the_tab_counts_unacknowledged_incidents(
     level: int, taken: tuple[str, ...], title: str, alarm: str
 ) -> None:
     held = crisis()
@@ -124,7 +124,7 @@ async def test_the_tab_counts_what_nobody_has_taken_in_charge(
     assert f'data-alarm="{alarm}"' in page
 
 
-async def test_the_manager_of_a_site_sees_what_became_of_a_report() -> None:
+async def test_the_manager_of_a_site_sees_the_outcome_of_a_report() -> None:
     held = crisis()
     held.put("incidents", incident(level=2))
     browser, _ = browsing(held)

@@ -30,9 +30,7 @@ def test_a_bia_of_more_than_twelve_months_is_old(day: str, old: list[str]) -> No
 
 
 @pytest.mark.parametrize(("age_ms", "old"), [(90 * DAY_MS, []), (90 * DAY_MS + 1, ["directory"])])
-def test_a_directory_of_which_nothing_was_proved_for_ninety_days_is_old(
-    age_ms: int, old: list[str]
-) -> None:
+def test_a_directory_unproved_for_ninety_days_is_old(age_ms: int, old: list[str]) -> None:
     assert list_outdated_foundations(REFERENCE, {}, PUBLISHED, PUBLISHED + age_ms) == old
 
 
@@ -44,7 +42,7 @@ def test_one_proved_channel_keeps_the_directory_fresh() -> None:
     assert list_outdated_foundations(REFERENCE, told, PUBLISHED, now) == []
 
 
-def test_the_day_of_the_analysis_comes_with_the_activities_and_none_says_nothing() -> None:
+def test_activities_carry_the_day_of_the_analysis_if_known() -> None:
     (activities,) = [s for s in SHIPPED.sections if isinstance(s, ref.Activities)]
     assert activities.assessed_on == date(2026, 11, 24)
     undated = IndexedReference("r", sections=(activities.model_copy(update={"assessed_on": None}),))

@@ -34,7 +34,7 @@ def test_a_live_realm_is_never_shown_to_strangers() -> None:
         create_guest("92")
 
 
-async def test_a_guest_is_shown_the_way_in_where_others_go_out() -> None:
+async def test_a_guest_sees_the_login_in_place_of_the_logout() -> None:
     app = application(HeldModel(crisis()), LINKS)
     app.state.guest = create_guest(REALM)
     browser = Browser(app)

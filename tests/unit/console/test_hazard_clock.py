@@ -52,7 +52,7 @@ def reference() -> Territory:
 
 
 def steady(slope: float, level: float, hours: int = 12) -> list[RiverReading]:
-    """A reading each hour up to now, along a straight line."""
+    """Return a reading each hour up to now, along a straight line."""
     return [RiverReading(NOW - h * HOUR_MS, level - slope * h) for h in range(hours, -1, -1)]
 
 
@@ -70,7 +70,7 @@ def test_a_trend_gives_the_hour_and_its_margin() -> None:
     assert crossing.margin == crossing.latest - crossing.at
 
 
-def test_a_level_that_even_the_upper_bound_misses_has_no_hour() -> None:
+def test_a_level_above_the_upper_bound_has_no_hour() -> None:
     course = foresee_river(steady(0.02, 4.3), (), NOW)
     assert course is not None
     assert find_crossing([], course, 5.5) is not None
@@ -89,7 +89,7 @@ def test_a_forecast_of_the_publisher_has_priority_over_the_trend() -> None:
     assert crossing.earliest == NOW + 12 * HOUR_MS
 
 
-def test_a_threshold_that_is_passed_says_since_when() -> None:
+def test_a_passed_threshold_shows_its_time() -> None:
     readings = steady(0.1, 5.5)
     course = foresee_river(readings, (), NOW)
     assert course is not None
@@ -232,7 +232,7 @@ def test_heat_names_the_sites_that_vulnerable_people_depend_on() -> None:
     assert {clock.state for clock in found.sites} == {"reached"}
 
 
-def test_plans_are_found_by_what_triggers_them() -> None:
+def test_plans_are_found_by_their_triggers() -> None:
     plan = find_flood_plan(reference().plans)
     assert plan is not None
     assert find_station(plan) == "paris-austerlitz"
@@ -240,7 +240,7 @@ def test_plans_are_found_by_what_triggers_them() -> None:
     assert find_vigilance_plan(reference().plans, "avalanches") is None
 
 
-def test_in_the_flood_of_the_scenario_each_site_is_told_six_hours_before() -> None:
+def test_in_the_flood_scenario_each_site_is_warned_six_hours_before() -> None:
     """S01, from its river readings alone: nobody forecasts, the trend does."""
     with EVENTS.open(encoding="utf-8", newline="") as lines:
         rows = [row for row in csv.DictReader(lines) if row["scenario_id"] == "S01"]

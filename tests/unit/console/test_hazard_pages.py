@@ -36,7 +36,7 @@ def reading(n: int, level: float, hours_ago: float, **changes: Any) -> dict[str,
 
 
 def flood(**more: dict[str, object]) -> Held:
-    """The Seine at 5.15 m, 5 cm more each hour: parks on islands in three hours."""
+    """Return the Seine at 5.15 m, 5 cm more each hour: parks on islands in three hours."""
     held = realm()
     held.put("incidents", incident("i-f", kind="flood", key="flood", members=(), communes=()))
     for n in range(7):
@@ -91,14 +91,16 @@ async def test_a_school_may_move_to_the_nearest_site_that_is_dry() -> None:
         ("/sitrep", ("Crue : 5,15 m maintenant", "d’après la tendance des relevés", "Fermer ")),
     ],
 )
-async def test_pages_say_the_hour_and_what_to_do_before(path: str, words: tuple[str, ...]) -> None:
+async def test_pages_show_the_hour_and_the_actions_before_it(
+    path: str, words: tuple[str, ...]
+) -> None:
     browser, _ = browsing(flood())
     page = await shown(browser, path)
     for word in words:
         assert word in page, word
 
 
-async def test_a_site_says_its_own_hour() -> None:
+async def test_a_site_shows_its_own_hour() -> None:
     held = flood()
     browser, _ = browsing(held)
     assert "eau " in await shown(browser, f"/sites/{find_parks(held)[0]}")
@@ -126,7 +128,7 @@ LIES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("lie", LIES, ids=str)
-async def test_a_reading_that_lies_moves_no_clock(lie: str) -> None:
+async def test_a_false_reading_moves_no_clock(lie: str) -> None:
     honest = await read_items(flood())
     said = dict(LIES[lie])
     measure = {

@@ -1,4 +1,4 @@
-"""The parts of the HTTP contract that need no server: the document, the parameters, the ids of commands."""
+"""The HTTP contract without a server: document, parameters and ids of commands."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ DECISIONS = (
 )
 
 
-def test_what_the_asyncapi_document_points_to_is_beside_it() -> None:
-    """A consumer who read the document over HTTP found no schema of any message."""
+def test_the_files_referenced_by_the_asyncapi_document_exist() -> None:
+    """A consumer of the document over HTTP found no schema of any message."""
     with TestClient(create_app(HealthChecks()), base_url="http://console") as http:
         messages = http.get("/asyncapi.json").json()["components"]["messages"]
         for wire in ("vigie.IncidentChanged.v1", "vigie.NotificationPlanned.v1"):
@@ -162,8 +162,11 @@ def test_the_headers_of_decisions_stand_in_the_document() -> None:
             ], path
 
 
-def test_every_operation_says_with_which_problems_it_may_end() -> None:
-    """422 stood there in FastAPI's shape, which no answer has; a list said of no other that it may come."""
+def test_every_operation_lists_its_possible_problems() -> None:
+    """422 had FastAPI's form, unlike every answer.
+
+    Other problems were missing.
+    """
     document = build_openapi()
     assert not {"HTTPValidationError", "ValidationError"} & document["components"]["schemas"].keys()
     for path, methods in document["paths"].items():
@@ -182,7 +185,7 @@ def test_every_operation_says_with_which_problems_it_may_end() -> None:
                     }, (path, status)
 
 
-def test_a_problem_is_what_the_document_says_that_it_is() -> None:
+def test_a_problem_matches_its_documentation() -> None:
     refused = Problem(
         "invalid", faults=(build_fault("a", "b", "c", "d"),), retry_after_s=2
     ).document("fr", "/x")
@@ -239,13 +242,13 @@ def test_times_are_understood_as_they_arrive(text: str) -> None:
         "١٨٠٢٣٣٥٢٠٠٠٠٠",
     ],
 )
-def test_other_times_are_refused_by_name(text: str) -> None:
+def test_invalid_times_are_refused_by_name(text: str) -> None:
     with pytest.raises(ProblemError) as refused:
         parse_time(text)
     assert refused.value.problem.faults[0].field == "as_of"
 
 
-def test_a_scope_of_sites_and_poles_must_touch_the_matter() -> None:
+def test_a_scope_of_sites_and_poles_must_include_the_target() -> None:
     manager = Principal(id="p", role=Role.SITE_MANAGER, scope=Scope(sites=("pmi-04",)))
     check_scope(manager, sites=["cen-1", "pmi-04"])
     with pytest.raises(ProblemError):
@@ -261,9 +264,7 @@ def test_unknown_fields_of_a_body_are_ignored() -> None:
     ("pattern", "understood"),
     [("(", False), (r"(a)\1", False), ("(?=a)b", False), ("web-.*|[[:alpha:]]+", True)],
 )
-def test_a_matcher_that_cannot_be_understood_is_refused_where_it_stands(
-    pattern: str, understood: bool
-) -> None:
+def test_an_unreadable_matcher_is_refused_at_its_position(pattern: str, understood: bool) -> None:
     """The command refused it, which answered 500."""
     matchers = [
         {"name": "job", "value": "x"},
@@ -292,7 +293,7 @@ class _Nothing:
     """Stands where this test sends nothing."""
 
 
-async def test_what_a_command_cannot_hold_is_a_fault_of_the_one_who_asked() -> None:
+async def test_a_value_outside_a_command_is_a_client_error() -> None:
     decisions = CommandDispatcher(_Nothing(), _Nothing(), _Nothing(), b"k" * 32)  # type: ignore[arg-type]
 
     def make(by: str, role: str, reason: str | None) -> EndMaintenance:
@@ -306,7 +307,7 @@ async def test_what_a_command_cannot_hold_is_a_fault_of_the_one_who_asked() -> N
 
 
 @pytest.mark.parametrize("state", ["applied", "refused"])
-def test_what_was_decided_says_too_which_fields_it_did_not_know(state: str) -> None:
+def test_an_applied_decision_lists_its_unknown_fields(state: str) -> None:
     decided = {
         "id": "cmd-1",
         "realm": "92",
@@ -350,9 +351,7 @@ def test_the_id_of_a_command_is_its_key() -> None:
         assert not decisions.issued(forged)
 
 
-def test_an_address_that_does_not_exist_is_a_page_for_a_browser_and_a_problem_for_a_program() -> (
-    None
-):
+def test_a_missing_address_is_a_page_for_browsers_and_a_problem_for_programs() -> None:
     client = TestClient(create_app(HealthChecks(ready={})))
     browser = {"accept": "text/html,application/xhtml+xml", "accept-language": "fr"}
     page = client.get("/incident", headers=browser)

@@ -1,4 +1,4 @@
-"""The ladder of an incident as its page shows it: of whom nobody knows what they were told."""
+"""The page of an incident shows its escalation and the people with unknown delivery."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AT = 1_802_340_000_000
 
 
 def called(state: NotificationState, *attempts: tuple[str, bool]) -> NotificationRow:
-    """Somebody who was called by attempts (state, possible duplicate)."""
+    """Return a person called by attempts (state, possible duplicate)."""
     return NotificationRow(
         id="n",
         escalation="e",
@@ -76,7 +76,7 @@ def called(state: NotificationState, *attempts: tuple[str, bool]) -> Notificatio
         ),
     ],
 )
-def test_the_ladder_says_of_whom_nobody_knows_what_they_were_told(
+def test_the_escalation_lists_people_with_unknown_delivery(
     row: NotificationRow, words: list[str]
 ) -> None:
     assert [doubt.word for doubt in doubts(row)] == words
@@ -106,13 +106,13 @@ def test_the_ladder_says_of_whom_nobody_knows_what_they_were_told(
         ),
     ],
 )
-def test_what_reached_nobody_or_perhaps_nobody_may_be_sent_again(
+def test_undelivered_and_doubtful_messages_may_be_sent_again(
     row: NotificationRow, told: tuple[str, bool, bool]
 ) -> None:
     assert [(doubt.word, doubt.failed, doubt.again) for doubt in doubts(row)] == [told]
 
 
-def test_a_post_that_nobody_holds_is_named_with_its_place() -> None:
+def test_an_unheld_role_is_named_with_its_place() -> None:
     poles = {
         "solidarites": Pole(
             id="solidarites", name="Pôle Solidarités", name_en="Social", type="operational"
@@ -131,10 +131,8 @@ def test_a_post_that_nobody_holds_is_named_with_its_place() -> None:
     ("state", "silent"),
     [("running", 1), ("exhausted", 1), ("answered", 0), ("superseded", 0), ("ended", 0)],
 )
-def test_who_never_answered_is_counted_as_long_as_an_answer_is_waited_for(
-    state: str, silent: int
-) -> None:
-    """Once every rung has fired the alert stays: nobody may read there that everybody answered."""
+def test_people_without_an_answer_count_while_an_answer_is_awaited(state: str, silent: int) -> None:
+    """After the last step the alert stands; the page must not claim that all people answered."""
     assert (
         len(
             ladder(
@@ -154,7 +152,7 @@ def doubts(row: NotificationRow) -> list[DoubtfulMessage]:
 def ladder(
     row: NotificationRow, names: TerritoryNames, *uncovered: str, state: str = "running"
 ) -> EscalationView:
-    """Of one rung that called one person."""
+    """Return an escalation of one step that called one person."""
     wave = WaveRow(
         wave=1,
         cycle=1,

@@ -20,7 +20,7 @@ SCOPE = {
 
 
 async def ended(*, begun: bool) -> list[MutableMapping[str, Any]]:
-    """What was sent by a request that is cancelled, as uvicorn does after its grace."""
+    """Return the response of a request cancelled as by uvicorn after its grace."""
     sent: list[MutableMapping[str, Any]] = []
     waits = asyncio.Event()
 
@@ -47,11 +47,11 @@ async def ended(*, begun: bool) -> list[MutableMapping[str, Any]]:
     return sent
 
 
-async def test_an_open_request_is_told_that_its_outcome_is_unknown() -> None:
+async def test_an_open_request_gets_an_unknown_outcome() -> None:
     start, body = await ended(begun=False)
     assert (start["status"], orjson.loads(body["body"])["code"]) == (503, "outcome_unknown")
     assert (b"retry-after", b"1") in start["headers"]
 
 
-async def test_an_answer_that_has_begun_is_cut_not_continued() -> None:
+async def test_a_started_answer_is_cut_and_not_continued() -> None:
     assert [message["type"] for message in await ended(begun=True)] == ["http.response.start"]

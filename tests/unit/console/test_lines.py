@@ -88,7 +88,7 @@ def test_a_late_report_keeps_both_times() -> None:
     )
 
 
-def test_what_a_person_caused_carries_their_token_and_role() -> None:
+def test_a_line_caused_by_a_person_carries_their_token_and_role() -> None:
     (by_person,) = lines(
         "alerts",
         crisis.level(START, 3, 2),
@@ -100,7 +100,7 @@ def test_what_a_person_caused_carries_their_token_and_role() -> None:
     assert (by_itself.author, by_itself.role) == ("system", None)
 
 
-def test_a_corrected_report_is_told_with_who_corrected_it() -> None:
+def test_a_corrected_report_names_its_corrector() -> None:
     """The author of the line was the system."""
     (line,) = lines(
         "alerts",
@@ -113,7 +113,7 @@ def test_a_corrected_report_is_told_with_who_corrected_it() -> None:
     assert "(refused message, corrected by" in said(line, TerritoryNames(), "en")
 
 
-def test_a_note_is_its_authors_and_its_text_is_elsewhere() -> None:
+def test_a_note_names_its_author_and_keeps_its_text_elsewhere() -> None:
     note = NoteAdded(
         line="l-1",
         text_id="t-1",
@@ -174,7 +174,7 @@ def test_every_line_has_a_sentence_of_its_own() -> None:
         ),
     ],
 )
-def test_what_a_person_decides_about_an_activity_is_told_in_words(
+def test_decisions_about_an_activity_are_written_in_plain_words(
     fact: object, sentence: str
 ) -> None:
     (line,) = lines("continuity", fact)
@@ -219,10 +219,10 @@ def test_what_a_person_decides_about_an_activity_is_told_in_words(
         ("activated", {"state": "active"}, "decision", "PT-ELEC activé"),
     ],
 )
-def test_what_becomes_of_a_plan_is_told_in_words_and_only_persons_decide(
+def test_changes_of_a_plan_are_written_in_plain_words_and_only_persons_decide(
     change: str, row: dict[str, Any], kind: str, sentence: str
 ) -> None:
-    """A condition that held again was told as a decision: « PT-ELEC : Proposé »."""
+    """A condition that held again was a decision in the log: « PT-ELEC : Proposé »."""
     plan = PlanRow.model_validate(
         {
             "id": "PT-ELEC",
@@ -245,7 +245,7 @@ def test_what_becomes_of_a_plan_is_told_in_words_and_only_persons_decide(
         ("released", START, "PT-ELEC\u00a0: la condition ne tient plus"),
     ],
 )
-def test_what_becomes_of_a_plans_condition_is_told_in_words(
+def test_changes_of_a_plan_condition_are_written_in_plain_words(
     state: Literal["held", "released"], since: int, sentence: str
 ) -> None:
     (line,) = lines(
@@ -269,7 +269,7 @@ def test_what_becomes_of_a_plans_condition_is_told_in_words(
         ("road:RD1", False, "Route RD1 rouverte"),
     ],
 )
-def test_what_is_declared_is_told_in_words_and_units(
+def test_declarations_are_written_in_plain_words_and_units(
     id: str, value: bool | float | str, sentence: str
 ) -> None:
     """The log said `electricity : arrêté`, `paris-austerlitz : 6,2 %` and `RD1 : True`."""
@@ -294,10 +294,13 @@ def test_what_is_declared_is_told_in_words_and_units(
         ({"state": "open", "acknowledged_by": ()}, "\u00a0: plus personne ne le prend en charge"),
     ],
 )
-def test_who_takes_an_incident_in_charge_is_told_and_that_nobody_does_any_more(
+def test_acknowledgements_and_their_withdrawal_are_recorded(
     row: dict[str, Any], sentence: str
 ) -> None:
-    """An answer from a link or an SMS is decided without an author: its line said nobody's name, and the same when it was taken back."""
+    """An answer from a link or an SMS is decided without an author.
+
+    Its line and that of its withdrawal had no name.
+    """
     (line,) = lines("alerts", crisis.incident(START, ("pmi-04",), "acknowledged", **row))
     assert (
         said(line, TerritoryNames(), "fr")
@@ -388,7 +391,7 @@ def test_the_reason_of_a_decision_follows_its_sentence_and_a_note_is_its_own() -
     assert shaper.line(note, "on attend").text == "on attend"
 
 
-def test_growth_of_an_incident_is_told_by_its_reports_not_twice() -> None:
+def test_the_growth_of_an_incident_is_recorded_once_by_its_reports() -> None:
     assert lines("alerts", crisis.incident(START, ("pmi-04",), "member")) == []
     assert [
         line.change for line in lines("alerts", crisis.incident(START, ("pmi-04",), "opened"))
@@ -419,7 +422,7 @@ def test_lines_read_back_as_they_were_written(fact: object) -> None:
 def enumerated(
     schema: dict[str, Any], defs: dict[str, Any], path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], list[str]]]:
-    """(path of a field, its words) of every field outside of lists that says one of some words."""
+    """List (path of a field, its values) of every enumerated field outside of lists."""
     if "$ref" in schema:
         yield from enumerated(defs[schema["$ref"].rpartition("/")[2]], defs, path)
     for option in schema.get("anyOf", ()):
@@ -432,7 +435,7 @@ def enumerated(
 
 
 def with_word(sample: dict[str, Any], path: tuple[str, ...], word: str) -> dict[str, Any] | None:
-    """The sample with another word there; None when it has nothing there."""
+    """Return the sample with another value there; `None` for an empty place."""
     changed: dict[str, Any] = deepcopy(sample)
     at: Any = changed
     for name in path[:-1]:
@@ -450,7 +453,7 @@ SHAPERS = [
 
 
 @pytest.mark.parametrize("name", sorted(LINE_MAKERS))
-def test_every_word_that_a_fact_may_say_can_be_read(name: str) -> None:
+def test_every_value_of_a_fact_has_a_readable_text(name: str) -> None:
     """A denied report had no line: the log and the live stream of its realm ended for everybody."""
     kind = export.PUBLISHED[f"vigie.{name}.v1"]
     schema = kind.model_json_schema()
@@ -484,7 +487,7 @@ def test_every_word_that_a_fact_may_say_can_be_read(name: str) -> None:
         ("failed", "watch", "Essai des canaux : pas de réponse de courriel"),
     ],
 )
-def test_a_test_of_channels_that_found_none_says_that_nothing_leaves(
+def test_a_test_without_channels_reports_that_no_message_leaves(
     email: str, kind: str, sentence: str
 ) -> None:
     """« 0 a répondu » stood there beside « les 10 vagues seraient entendues »."""
@@ -500,15 +503,18 @@ def test_a_test_of_channels_that_found_none_says_that_nothing_leaves(
     assert said(line, TerritoryNames(), "fr").replace("\u00a0", " ") == sentence
 
 
-def test_a_role_whose_people_did_not_answer_is_not_said_to_have_no_holder() -> None:
-    """The same fact stands for an empty duty and for one whose holder and deputy were called in vain: the line is true of both."""
+def test_a_role_without_answers_is_not_shown_as_unheld() -> None:
+    """The same fact stands for an empty role and for one without answers.
+
+    The line is true of both.
+    """
     (line,) = lines("alerts", RoleUncovered(escalation=None, role="cellule_rh", scope=None))
     text = said(line, TerritoryNames(), "fr").replace("\u00a0", " ")
     assert text.startswith("Rôle sans personne joignable : ")
 
 
-def test_a_log_that_goes_on_elsewhere_is_named() -> None:
-    """Of a restore each of the three logs has a line, which can be told apart."""
+def test_a_log_continued_elsewhere_is_named() -> None:
+    """Each of the three logs has its own line about a restore."""
     (alerts,) = lines("alerts", Rebased(cluster_id="k2", next_offset=7), cause=Rebased)
     (delivery,) = lines("delivery", Rebased(cluster_id="k2", next_offset=7), cause=Rebased)
     assert (

@@ -1,4 +1,4 @@
-"""Frames of the live stream: ids belong to one epoch, hidden rows advance them, a full queue is never a longer one."""
+"""Frames of the live stream have ids of one epoch; hidden rows advance them, queues are bounded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from services.console.live.stream import (
 )
 
 
-def test_ids_of_another_epoch_are_not_ours() -> None:
+def test_ids_of_another_epoch_are_foreign() -> None:
     id = build_event_id("e1", "17-3")
     assert parse_event_id(id, "e1") == "17-3"
     for other in (
@@ -50,7 +50,7 @@ def test_a_hidden_or_empty_frame_only_advances_the_id() -> None:
     assert Frame("sites", b"{}", "1-0").encode("e") == b"id: e.1-0\nevent: sites\ndata: {}\n\n"
 
 
-def test_the_first_frame_says_where_the_stream_stands() -> None:
+def test_the_first_frame_gives_the_position_of_the_stream() -> None:
     frame = build_hello("e", "5-0", "92").decode()
     assert frame.startswith("id: e.5-0\nevent: hello\ndata: {")
     assert '"server_time"' in frame
@@ -65,7 +65,7 @@ def test_a_full_queue_is_dropped_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> 
     assert not slow.frames
 
 
-def test_the_same_compressed_bytes_serve_whoever_was_told_what_before() -> None:
+def test_the_same_compressed_bytes_serve_every_reader() -> None:
     news, greeting = (
         EncodedFrames(b"id: e.2-0\nevent: sites\ndata: {}\n\n" * 50),
         b"event: hello\n\n",

@@ -1,4 +1,4 @@
-"""An open stream ends with what opened it: session, token, account, demonstration."""
+"""An open stream ends with its session, token, account or demonstration."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Doors:
         return self.sessions.admit(principal)
 
     async def open(self, realm: str = "92", **headers: str) -> Callable[[], bool]:
-        """Asked again as long as the stream goes on."""
+        """Return the validity, checked again while the stream continues."""
         answer = await self.http.get(
             "/api/v1/stream",
             params={"realm": realm},
@@ -92,7 +92,7 @@ async def test_a_stream_ends_when_its_session_is_over(
     assert not still()
 
 
-async def test_a_stream_ends_when_its_token_is_revoked_or_its_account_shut(doors: Doors) -> None:
+async def test_a_stream_ends_with_its_token_or_account(doors: Doors) -> None:
     principal = create_principal(Role.OBSERVER)
     (first, one), (_, two) = [await doors.access.create_token(principal) for _ in range(2)]
     revoked, shut = [await doors.open(Authorization=f"Bearer {token}") for token in (one, two)]

@@ -1,4 +1,4 @@
-"""Resource requests over HTTP: lists, suggestions, rights, CSV, and a race for one generator (D88)."""
+"""Resource requests over HTTP: lists, suggestions, rights, CSV, one generator raced for (D88)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def read(browser: Browser, path: str, role: str = "cell") -> Any:
     return answer.json()
 
 
-async def test_a_request_is_read_with_the_offers_that_could_be_made() -> None:
+async def test_a_request_is_read_with_its_possible_offers() -> None:
     realm = crisis()
     put_request(realm)
     browser, _ = browsing(realm)
@@ -67,7 +67,7 @@ async def test_a_request_is_read_with_the_offers_that_could_be_made() -> None:
     )
 
 
-async def test_the_cheapest_in_time_is_suggested_when_no_life_depends_on_it() -> None:
+async def test_the_cheapest_offer_in_time_is_suggested_without_danger_to_life() -> None:
     realm = crisis()
     put_request(realm, priority="continuity", quantity=1, needed_from=START + 48 * HOUR_MS)
     browser, _ = browsing(realm)
@@ -100,7 +100,7 @@ async def test_open_requests_come_first_and_life_first_of_all() -> None:
     assert [one["id"] for one in (await read(browser, API))["items"]] == ["rr-3", "rr-1", "rr-2"]
 
 
-async def test_only_readers_of_the_logbook_read_the_words_of_a_request() -> None:
+async def test_only_readers_of_the_logbook_read_the_text_of_a_request() -> None:
     realm = crisis()
     put_request(realm)
     browser, model = browsing(realm)
@@ -195,10 +195,10 @@ class ContinuityDispatcher:
         return CommandOutcome(heard.command_id, realm, answer)  # type: ignore[arg-type]
 
     async def repeated(self, *_: object) -> None:
-        """Nothing was asked under this key before."""
+        """Return no earlier request of this key."""
 
 
-async def test_of_two_people_who_promise_one_generator_at_once_one_gets_it() -> None:
+async def test_only_one_of_two_simultaneous_promises_gets_the_generator() -> None:
     world = World(start="09:00")
     for _ in range(2):
         asked = RequestResource(

@@ -1,4 +1,4 @@
-"""`texts=true`: what each notification says, as it is sent or would be (rule D70)."""
+"""`texts=true` shows the text of each notification, sent or not (D70)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def call(**changes: object) -> NotificationRow:
     )
 
 
-async def test_each_notification_of_an_exercise_says_its_texts(queries: Queries) -> None:
+async def test_each_notification_of_an_exercise_shows_its_texts(queries: Queries) -> None:
     page = await queries.notifications(REALM, wording=Wording(URL, free_texts=False))
     assert page.items
     for told in page.items:
@@ -67,12 +67,12 @@ async def test_each_notification_of_an_exercise_says_its_texts(queries: Queries)
         assert "Hauts-de-Seine" in told.texts.email_body
 
 
-async def test_nobody_who_did_not_ask_gets_texts(queries: Queries) -> None:
+async def test_texts_are_sent_only_on_request(queries: Queries) -> None:
     page = await queries.notifications(REALM)
     assert {told.texts for told in page.items} == {None}
 
 
-def test_a_text_does_not_hold_the_key_to_answer_but_is_as_long() -> None:
+def test_a_text_hides_the_answer_key_and_keeps_its_length() -> None:
     row = call()
     texts = compose_texts(row, "92", NAMES, "fr", URL, None)
     link = f"{URL}/a/{AnswerLinks(b'k' * 32).token(AnswerLink('92', row.id, row.person, 1_804_754_520_000))}"
@@ -81,7 +81,7 @@ def test_a_text_does_not_hold_the_key_to_answer_but_is_as_long() -> None:
     assert len(texts.sms) == len(sent.sms)
 
 
-async def test_words_of_the_cell_are_for_readers_who_may_read_them(queries: Queries) -> None:
+async def test_only_entitled_readers_see_texts_of_the_cell(queries: Queries) -> None:
     found = await queries.read(REALM)
     written = call(template="callout", values={"text": "t-1"}, answer_expected=False)
     assert queries._texts_of(written, found, "fr", Wording(URL, free_texts=False)) is None

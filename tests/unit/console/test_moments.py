@@ -1,4 +1,7 @@
-"""A moment that no calendar names is shown as the nearest that one does: a single report of one must not end what everybody reads."""
+"""A time outside the calendar is shown as the nearest one inside it.
+
+A single report of such a time must not break the pages of all readers.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,16 @@ from services.console.web import times
 
 
 @pytest.mark.parametrize("at", [END_OF_TIME - 1, END_OF_TIME + 4 * 3_600_000, 2**62])
-def test_somebodys_word_for_never_is_the_last_day(at: int) -> None:
+def test_a_value_for_never_is_the_last_day(at: int) -> None:
     assert format_iso(to_datetime(at)).startswith("9999-12-31T22:59:59")
     assert times.minute_value(times.of(at)) == "9999-12-31T23:59:59"
     assert _format_local_time(at) == "31/12 23:59"
 
 
-def test_what_lies_before_the_calendar_is_its_first_day() -> None:
+def test_a_time_before_the_calendar_is_its_first_day() -> None:
     assert times.to_paris(to_datetime(-(2**62))).year == 1
 
 
-def test_all_else_is_as_it_was_said() -> None:
+def test_other_times_stay_unchanged() -> None:
     assert format_iso(to_datetime(1_800_000_000_123)) == "2027-01-15T08:00:00.123Z"
     assert format_iso(to_datetime(-86_400_000)) == "1969-12-31T00:00:00Z"

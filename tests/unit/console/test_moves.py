@@ -1,4 +1,4 @@
-"""Orders of reassignment as the screens tell them: by count, with the one step that is next (D58)."""
+"""Screens show orders of reassignment by count, with the one next step (D58)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def line(
 
 
 @pytest.mark.parametrize("state", [LineState.DISPATCHED, LineState.ACCEPTED, LineState.ARRIVED])
-def test_who_is_no_longer_needed_goes_back_without_having_to_arrive_first(state: LineState) -> None:
+def test_unneeded_agents_go_back_without_arriving_first(state: LineState) -> None:
     given = [line("l-1", 4, 0, state), line("l-2", 6, 6, state)]
     usual = {
         LineState.DISPATCHED: "accept",
@@ -83,7 +83,7 @@ def test_who_is_no_longer_needed_goes_back_without_having_to_arrive_first(state:
     assert len({g.key for g in groups}) == len({o.key for o in orders}) == 2
 
 
-def test_fewer_than_three_are_not_counted_out_also_of_several_metiers() -> None:
+def test_fewer_than_three_agents_are_not_itemised_even_across_metiers() -> None:
     """Two lines of one agent each: « 2 » would say that each is one."""
     given = [
         line("l-1", 1, 1),
@@ -99,8 +99,8 @@ def test_fewer_than_three_are_not_counted_out_also_of_several_metiers() -> None:
     assert partly.still == "< 3 encore nécessaires"
 
 
-def test_the_co2_of_a_proposal_is_one_figure_also_where_people_approved_a_part_before() -> None:
-    """The head told that of the new lines, the list of its qualities that of all: as « 40 kg » beside « 1 415 kg »."""
+def test_the_co2_of_a_partly_approved_proposal_is_one_figure() -> None:
+    """The head showed the new lines, the list of qualities all: « 40 kg » beside « 1 415 kg »."""
     row = ProposalRow(
         id="p",
         number=2,
@@ -126,8 +126,8 @@ def test_the_co2_of_a_proposal_is_one_figure_also_where_people_approved_a_part_b
     )
 
 
-def test_the_minutes_of_travel_are_those_that_people_travel() -> None:
-    """Level D has 60 minutes in it for each agent beyond a pôle's share: nobody travels those."""
+def test_the_minutes_of_travel_count_travelling_people_only() -> None:
+    """Level D holds 60 minutes for each agent beyond a pôle's share, without a journey."""
     row = ProposalRow(
         id="p",
         number=2,
@@ -155,7 +155,7 @@ def test_the_minutes_of_travel_are_those_that_people_travel() -> None:
     ], "of an older proposal nobody knows them"
 
 
-async def test_before_the_first_proposal_the_page_does_not_say_that_nobody_lacks_a_place() -> None:
+async def test_before_the_first_proposal_the_page_makes_no_claim_about_places() -> None:
     """The planner may be at work, away, or have failed: sites are hit all the same."""
     browser, _ = browsing(crisis())
     page = await shown(browser, "/reaffectation")
@@ -168,7 +168,7 @@ async def test_before_the_first_proposal_the_page_does_not_say_that_nobody_lacks
     assert "Aucun site ne manque" in await shown(quiet, "/reaffectation")
 
 
-def test_a_line_to_decide_says_how_many_of_its_agents_are_elsewhere_for_nothing() -> None:
+def test_an_undecided_line_counts_its_unneeded_agents_elsewhere() -> None:
     given = [
         line("l-1", 6, 6, LineState.PROPOSED).model_copy(update={"recalled": 4, "held": 0}),
         line("l-2", 5, 5, LineState.PROPOSED, metier="cadre").model_copy(

@@ -1,4 +1,4 @@
-"""One strip tells a reader the next decision, its deadline, its consequence and where to take it."""
+"""One strip shows a reader the next decision, its deadline, consequence and place."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ def test_the_first_decision_of_the_readers_role_counts() -> None:
     assert step.consequence
 
 
-def test_a_role_that_nothing_asks_for_has_no_step() -> None:
+def test_a_role_without_demands_has_no_step() -> None:
     assert step_for("president", demand("escalation", "directeur_pole")) is None
 
 
-def test_danger_says_so_and_leads_to_its_incident() -> None:
+def test_danger_is_named_and_leads_to_its_incident() -> None:
     step = step_for(None, demand("danger", "cellule_rh", urgency=1, incident="i-1"))
     assert step.urgent
     assert step.path == "/incidents/i-1"
 
 
-def test_every_kind_of_demand_has_words_and_an_address() -> None:
+def test_every_kind_of_demand_has_a_text_and_an_address() -> None:
     kinds = (
         "danger headcount escalation level_proposed lowering_proposed plan_proposed cards_late "
         "clocks_rto clocks_dmia reassignment_proposed verify_site verify_report contested "
@@ -105,7 +105,7 @@ def task(id: str, site: str, minutes: float, state: TaskState = TaskState.OPEN) 
     )
 
 
-def test_a_manager_is_asked_about_the_own_site_that_is_due_first() -> None:
+def test_a_manager_sees_the_own_site_due_first() -> None:
     tasks = [
         task("t-1", "pmi-01", 20),
         task("t-2", "pmi-01", 5),

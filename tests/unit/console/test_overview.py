@@ -1,4 +1,4 @@
-"""What the overview counts."""
+"""The overview counts plans in effect."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from schemas.words import PlanState
 from services.console.sites.overview_queries import count_plans
 
 
-def test_a_plan_that_recovers_is_in_effect_until_it_is_stood_down() -> None:
-    """As the point de situation and the page of plans count it: its cards are still worked on."""
+def test_a_recovering_plan_is_in_effect_until_it_is_stood_down() -> None:
+    """The sitrep and the page of plans agree: its cards are still in progress."""
     rows = [
         PlanRow(id=f"P-{state}", state=state, decides="coordinateur_pca") for state in PlanState
     ]

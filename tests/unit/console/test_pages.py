@@ -1,4 +1,4 @@
-"""The pure parts of the pages: order, clocks, map, journal, shared renders, where a login may lead."""
+"""Pure parts of the pages: order, clocks, map, logbook, shared renders, target of a login."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def site(id: str, status: str, limit_min: float | None = None) -> SiteLine:
     )
 
 
-def test_danger_comes_first_then_what_presses_then_silence_then_the_rest() -> None:
+def test_danger_comes_first_then_urgent_then_silent_sites_then_the_rest() -> None:
     lines = [
         site("r", "closed"),
         site("u", "unknown"),
@@ -100,7 +100,7 @@ def clock(
     )
 
 
-def test_a_running_clock_goes_straight_on_to_its_deadline_and_past_it() -> None:
+def test_a_running_clock_moves_to_its_deadline_and_beyond() -> None:
     running = clock("rto", 1, 50, 30)
     assert running.percent_at(NOW + timedelta(minutes=15)) == pytest.approx(75)
     assert running.percent_at(NOW + timedelta(minutes=30)) == pytest.approx(100)
@@ -111,7 +111,7 @@ def test_a_running_clock_goes_straight_on_to_its_deadline_and_past_it() -> None:
 @pytest.mark.parametrize(
     ("consumed", "tone"), [(10, "run"), (50, "warn"), (99, "warn"), (100, "late")]
 )
-def test_a_bar_turns_with_the_rto(consumed: float, tone: str) -> None:
+def test_a_bar_changes_its_tone_with_the_rto(consumed: float, tone: str) -> None:
     bar = build_bar(
         clock("rto", 1, consumed, 1), clock("dmia", 2, consumed / 2, 60), NOW, forecast=False
     )
@@ -173,7 +173,7 @@ def line(k: int, type: str = "SiteStatusChanged", change: str = "unknown", minut
     )
 
 
-def test_silent_sites_of_one_minute_are_told_together_and_others_are_not() -> None:
+def test_only_silent_sites_of_one_minute_share_a_line() -> None:
     found = build_entries(
         [line(1), line(2), line(3, minute=2), line(4, "AlarmRaised", "alarm", minute=2)],
         TerritoryNames(),
@@ -219,11 +219,11 @@ def test_a_countdown_stops_at_zero(seconds: int, text: str) -> None:
         "/a\r\nSet-Cookie: x",
     ],
 )
-def test_a_login_leads_only_inside(target: str) -> None:
+def test_a_login_leads_only_to_internal_pages(target: str) -> None:
     assert keep_inside(target) == "/"
 
 
-def test_a_login_leads_to_the_page_that_was_asked_for() -> None:
+def test_a_login_leads_to_the_requested_page() -> None:
     assert keep_inside("/incidents/1?realm=92~ex-7") == "/incidents/1?realm=92~ex-7"
 
 
@@ -273,10 +273,10 @@ async def test_a_failed_render_is_not_kept() -> None:
 @pytest.mark.parametrize(
     ("certainty", "said"), [("unconfirmed", "non confirmé"), (None, "silence")]
 )
-def test_an_unknown_site_says_whether_it_is_silent_or_doubted(
+def test_an_unknown_site_is_shown_as_silent_or_unconfirmed(
     certainty: str | None, said: str
 ) -> None:
-    """A site of which a neighbour had told a fire was shown as silent."""
+    """A site with a neighbour's report of a fire was shown as silent."""
     scene = Scene()
     if certainty:
         scene.report(0, "fire", "pmi-04", certainty=Certainty(certainty), source="voisin")

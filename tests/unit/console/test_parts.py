@@ -1,4 +1,4 @@
-"""Readers show whole rows of what the log tells in parts: lists of causes, last words of sites, counts of incidents."""
+"""Readers join rows that the log writes in parts: causes, last reports, counts."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _chronicle(transactions: Iterable[Transaction]) -> Chronicle:
 
 
 def _store(records: Sequence[_Record], sizes: Sequence[int]) -> dict[str, dict[str, int]]:
-    """The sorted sets of causes after these records, written in batches of these sizes."""
+    """Return the sorted sets of causes after these records, written in batches of these sizes."""
     projection, kept, begin = Projection({}), dict[str, dict[str, int]](), 0
     for size in (*sizes, len(records)):
         batch = projection.batch("epoch", {}, records[begin : begin + size]).batch
@@ -138,8 +138,8 @@ def test_a_picture_of_the_past_names_the_reports_of_that_time() -> None:
         assert fold.members_of("sources", cause) == tuple(f"s-{i}" for i in range(n + 1))
 
 
-def test_a_cause_that_an_older_log_wrote_whole_is_told_with_all_its_reports_once_more() -> None:
-    """What stands while the system is brought up to date loses none of its reports."""
+def test_a_cause_of_an_older_log_is_read_with_all_its_reports() -> None:
+    """Rows written before the update of the system lose none of their reports."""
     with gzip.open(FOLDER / "0.1.0" / "alerts.jsonl.gz") as file:
         raws = file.read().splitlines()
     machine = Machine(AlertsDecider())
@@ -192,8 +192,8 @@ def test_a_cause_that_an_older_log_wrote_whole_is_told_with_all_its_reports_once
     )
 
 
-def test_a_row_is_joined_anew_only_when_it_or_its_part_is_another() -> None:
-    """Pages keep what they made of a row by the row itself: a report changes one of thousands."""
+def test_a_row_is_joined_again_only_after_a_change_of_it_or_its_part() -> None:
+    """Pages cache by row, and a report changes one row of thousands."""
     rows, realm = RowCache(), "92"
     sites: dict[str, Model] = {
         id: a.SiteRow(id=id, status="normal", since=0, capacity_pct=100) for id in ("a", "b", "c")

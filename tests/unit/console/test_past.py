@@ -33,23 +33,23 @@ _ = get_translator("fr")
         str(NOON_MS),
     ],
 )
-def test_a_time_of_an_address_is_paris_time_unless_it_says_otherwise(text: str) -> None:
+def test_a_time_of_an_address_is_paris_time_by_default(text: str) -> None:
     assert parse_page_time(text, "as_of") == NOON_MS
 
 
-def test_the_field_writes_what_the_address_reads() -> None:
+def test_the_field_writes_the_format_of_the_address() -> None:
     for at in (NOON, NOON.replace(second=7)):
         assert parse_page_time(times.minute_value(at), "as_of") == int(at.timestamp() * 1000)
 
 
-def test_no_time_is_now_and_nonsense_is_refused_by_name() -> None:
+def test_a_missing_time_is_now_and_nonsense_is_refused_by_name() -> None:
     assert parse_page_time(" ", "as_of") is None
     with pytest.raises(ProblemError) as refused:
         parse_page_time("hier", "as_of")
     assert refused.value.problem.faults[0].field == "as_of"
 
 
-def test_nobody_decides_in_the_past() -> None:
+def test_decisions_in_the_past_are_refused() -> None:
     admin = ScreenReader(Principal(id="p", role=Role.ADMIN), past=True)
     assert {p for p in Permission if admin.may(p)} == READ_PERMISSIONS
 
@@ -58,7 +58,7 @@ def change(collection: str, id: str, before: str | None, after: str) -> Change:
     return Change(collection=collection, id=id, title=id, before=before, after=after, at=NOON)
 
 
-def test_changes_are_told_in_words_gravest_kind_first() -> None:
+def test_changes_are_written_in_plain_words_gravest_kind_first() -> None:
     changes = Changes(
         realm="92",
         since=NOON,
@@ -83,7 +83,7 @@ def test_changes_are_told_in_words_gravest_kind_first() -> None:
     assert sections[2].moved[0].link == "/sites/cen-1"
 
 
-def test_what_was_at_rest_when_a_realm_was_opened_has_not_changed() -> None:
+def test_initial_states_of_a_realm_are_no_changes() -> None:
     """The first hand-over of the live realm listed 253 sites as « rien → Normal »."""
     opened = [
         change("levels", "territory", None, "N0"),
@@ -106,7 +106,7 @@ def test_what_was_at_rest_when_a_realm_was_opened_has_not_changed() -> None:
     ] == [("sites", ["sites-cen-2"])]
 
 
-def test_a_span_that_was_not_offered_is_the_usual_one() -> None:
+def test_an_unknown_span_is_the_default_one() -> None:
     assert handover_page.find_start("30", NOON).minute == 30
     assert (
         handover_page.find_start("99999999999", NOON)

@@ -1,4 +1,4 @@
-"""What screens say of people in danger before anything else (D78, D79, D82)."""
+"""Screens show people in danger before other facts (D78, D79, D82)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COUNTED = {"found": 208, "expected": 214, "at": START, "report": "r-2"}
         ("evacuated", COUNTED, "comptage en cours : 208 sur 214"),
     ],
 )
-async def test_a_site_that_nobody_leaves_says_so(
+async def test_a_site_without_departures_is_marked_as_such(
     status: str, headcount: dict[str, object] | None, said: str
 ) -> None:
     held = crisis()
@@ -37,7 +37,7 @@ async def test_a_site_that_nobody_leaves_says_so(
     assert said in await shown(browser, "/reaffectation")
 
 
-async def test_the_agents_of_a_site_that_nobody_counted_are_shown_as_an_estimate() -> None:
+async def test_agents_of_an_uncounted_site_are_shown_as_an_estimate() -> None:
     """D78: after an hour without a count the proposal rests on the staff planned there."""
     held = crisis()
     held.put("sites", site() | {"status": "evacuated"})
@@ -87,20 +87,20 @@ async def test_a_proposed_headcount_is_one_button() -> None:
         assert '<input type="hidden" name="sites" value="pmi-01" data-type="list">' in page.text
 
 
-async def test_a_site_where_everybody_was_found_says_nothing_of_it() -> None:
+async def test_a_site_with_a_complete_headcount_shows_no_headcount() -> None:
     held = crisis()
     held.put("sites", site() | {"status": "evacuated", "headcount": COUNTED | {"found": 214}})
     browser, _ = browsing(held)
     assert "Personne ne sort" not in await shown(browser, "/reaffectation")
 
 
-async def test_the_situation_report_names_the_vulnerable_people_who_are_hit() -> None:
+async def test_the_situation_report_names_affected_vulnerable_people() -> None:
     browser, _ = browsing(crisis())
     assert "Publics vulnérables touchés : " in await shown(browser, "/sitrep")
 
 
-def test_among_equally_pressing_sites_that_of_vulnerable_people_comes_first() -> None:
-    """Closed at the same minute: a home for children before a sports ground, whatever their ids."""
+def test_sites_of_vulnerable_people_come_first_among_equals() -> None:
+    """Closed at the same minute: a home for children before a sports ground, with any ids."""
     shape = Shaper(REALM, reference(), load_outlines(FOLDER), "fr")
     shut = {"status": "closed", "since": START, "capacity_pct": 0}
     lines = [
@@ -115,8 +115,8 @@ def test_among_equally_pressing_sites_that_of_vulnerable_people_comes_first() ->
     assert group.lines[0].id == "mdph-01"
 
 
-async def test_people_who_are_not_accounted_for_stand_first_in_the_cell() -> None:
-    """D79: before any other danger to people, whatever clock runs there; the most missing first, and in words."""
+async def test_missing_people_stand_first_in_the_cell() -> None:
+    """D79: missing people come before other danger and any clock, the most missing first."""
     held = crisis()
     held.put("sites", site("cen-1", type="gas_leak", effect="degraded", severity=5))
     held.put("sites", site("clg-0921243B") | {"status": "sheltering"})

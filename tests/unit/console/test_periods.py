@@ -20,16 +20,16 @@ SUNDAY = datetime(2027, 11, 14, 2, 15, tzinfo=UTC)
         (datetime(2027, 11, 22, 7, 5, tzinfo=UTC), "lundi 22/11 8 h 05", "Monday 22/11 8:05"),
     ],
 )
-def test_a_moment_is_as_short_as_it_is_clear(at: datetime, fr: str, en: str) -> None:
+def test_a_moment_is_written_as_short_as_is_clear(at: datetime, fr: str, en: str) -> None:
     assert (describe_moment(at, SUNDAY, "fr"), describe_moment(at, SUNDAY, "en")) == (fr, en)
 
 
-def test_an_order_that_holds_at_once_says_so() -> None:
+def test_an_immediate_order_is_marked_as_such() -> None:
     assert (
         describe_order_period(SUNDAY, None, SUNDAY, get_translator("fr"))
         == "dès maintenant, jusqu’à nouvel ordre"
     )
 
 
-def test_an_order_of_an_earlier_version_says_nothing() -> None:
+def test_an_order_of_an_earlier_version_shows_no_period() -> None:
     assert describe_order_period(None, None, SUNDAY, get_translator("fr")) == ""

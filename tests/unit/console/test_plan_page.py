@@ -1,4 +1,4 @@
-"""The page of plans: what may still be decided about a plan that nobody is asked about any more."""
+"""The page of plans offers the decisions still open after the first one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _plan(state: PlanState, **changes: object) -> dict[str, object]:
         (PlanState.PROPOSED, {"activate", "refuse", "postpone"}),
     ],
 )
-async def test_who_may_decide_can_activate_whatever_was_said_before(
+async def test_a_deciding_role_can_activate_after_a_refusal(
     state: PlanState, verbs: set[str]
 ) -> None:
     held = crisis()
@@ -54,7 +54,7 @@ async def test_who_may_decide_can_activate_whatever_was_said_before(
     assert "/api/v1/plans/PT-ELEC/" not in watching
 
 
-async def test_a_postponed_plan_says_when_it_comes_back_and_yesterday_is_named() -> None:
+async def test_a_postponed_plan_shows_the_time_of_its_return() -> None:
     held = crisis()
     held.put("plans", _plan(PlanState.POSTPONED, postponed_until=NOW + 90 * MINUTE))
     browser, _ = browsing(held)

@@ -1,4 +1,4 @@
-"""The page of who runs an exercise: what comes next and how far the players are."""
+"""The organiser of an exercise sees the coming steps and the progress of the players."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def ladder(positive: int, cycle: int = 1) -> EscalationView:
 @pytest.mark.parametrize(
     ("positive", "said"), [(0, "0 réponse sur 7"), (1, "1 réponse sur 7"), (2, "2 réponses sur 7")]
 )
-def test_the_answers_of_the_next_rung_are_counted_in_words(positive: int, said: str) -> None:
+def test_the_next_step_counts_its_answers_in_plain_words(positive: int, said: str) -> None:
     (first,) = list_coming_deadlines(ladder(positive), [], [], [], AT, get_translator("fr"))
     assert first.why == said
 
 
-def test_the_next_rung_says_its_cycle_from_the_second_on() -> None:
+def test_the_next_step_shows_its_cycle_from_the_second_on() -> None:
     told = [
         list_coming_deadlines(ladder(0, cycle), [], [], [], AT, get_translator("fr"))[0].what
         for cycle in (1, 2)
@@ -84,7 +84,7 @@ def call() -> Notification:
     return Notification.model_construct(**fields)
 
 
-def test_an_organiser_reads_the_words_that_announce_and_end_an_exercise() -> None:
+def test_an_organiser_reads_the_texts_that_announce_and_end_an_exercise() -> None:
     start, wave, end = announcements(
         "92~ex-1", "Grande coupure", call(), NAMES, AT, get_translator("fr")
     )

@@ -1,4 +1,4 @@
-"""The level of a pôle: up at once with the incidents of its sites, down only when a person lowers or closes one, with a reason (D27, D31)."""
+"""A pôle's level rises with incidents of its sites and falls only by decision (D27, D31)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _lower(scene: Scene, minute: float, level: int, **more: Any) -> Any:
     return scene.command(SetLevel.model_validate(given | more), minute)
 
 
-def test_it_rises_at_once_in_its_own_pole_alone_and_tells_why(scene: Scene) -> None:
+def test_a_pole_level_rises_at_once_in_its_own_pole_with_its_reason(scene: Scene) -> None:
     assert _levels(scene) == {}
     scene.report(0, "closure", PMI, severity=2)
     assert _levels(scene) == {POLE_OF[PMI]: 1}
@@ -56,7 +56,7 @@ def test_it_rises_at_once_in_its_own_pole_alone_and_tells_why(scene: Scene) -> N
     assert {w.args["level"] for w in row.why} == {2}
 
 
-def test_it_falls_neither_with_the_measure_nor_with_the_reopening_only_by_decision_with_a_reason(
+def test_a_pole_level_falls_only_by_decision_with_a_reason(
     scene: Scene,
 ) -> None:
     pole = POLE_OF[PMI]
@@ -85,7 +85,7 @@ def test_it_falls_neither_with_the_measure_nor_with_the_reopening_only_by_decisi
     assert _levels(scene) == {}
 
 
-def test_the_highest_of_its_incidents_counts_and_the_next_one_when_that_is_lowered(
+def test_a_pole_level_follows_its_highest_incident(
     scene: Scene,
 ) -> None:
     scene.report(0, "outage_power", PMI, severity=4, capacity_lost_pct=100)
@@ -96,7 +96,7 @@ def test_the_highest_of_its_incidents_counts_and_the_next_one_when_that_is_lower
     assert _levels(scene) == {POLE_OF[PMI]: 1}
 
 
-def test_a_site_of_several_poles_raises_none(scene: Scene) -> None:
+def test_a_site_of_several_poles_raises_no_pole_level(scene: Scene) -> None:
     scene.report(0, "closure", MULTI, severity=4)
     assert scene.state.level() >= 2
     assert _levels(scene) == {}

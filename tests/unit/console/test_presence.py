@@ -1,4 +1,4 @@
-"""Who else has the page open: for who may read names, from the store alone, gone when a browser falls silent."""
+"""Readers of names see other readers of the page until their browser falls silent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.unit.console.test_every_screen import REALM, crisis
 
 
 class Memory:
-    """As much of a client as presence asks: one sorted set per key, and the entries of streams."""
+    """Client with the commands of presence: a sorted set per key and entries of streams."""
 
     def __init__(self) -> None:
         self.sets: dict[str, dict[bytes, int]] = {}
@@ -47,7 +47,7 @@ class Memory:
         return [m for _, m in sorted(found)]
 
     async def pexpire(self, _key: str, _ms: int) -> None:
-        """The whole set lapses with its last entry."""
+        """Expire the whole set with its last entry."""
 
     async def xadd(self, _stream: str, fields: Mapping[str, str], **_more: object) -> None:
         self.announced += [places for name, places in fields.items() if name == "presence"]
@@ -66,7 +66,7 @@ def present(client: Client | None = None) -> tuple[PresenceStore, Memory, Clock]
     return PresenceStore(memory, clock), memory, clock
 
 
-async def test_only_who_comes_and_who_goes_is_announced() -> None:
+async def test_only_arrivals_and_departures_are_announced() -> None:
     """A word every few seconds from each browser must not make every other browser ask again."""
     known, memory, clock = present()
     one = Entry("cell", "a-1")
@@ -81,7 +81,7 @@ async def test_only_who_comes_and_who_goes_is_announced() -> None:
     assert await known.entries(REALM) == []
 
 
-async def test_a_browser_that_died_is_gone_after_two_missed_words() -> None:
+async def test_a_dead_browser_disappears_after_two_missed_beats() -> None:
     known, memory, clock = present()
     await known.enter(REALM, Entry("incident:i-1", "a-1"))
     await known.enter(REALM, Entry("cell", "a-2"))
@@ -94,7 +94,7 @@ async def test_a_browser_that_died_is_gone_after_two_missed_words() -> None:
     assert memory.announced == ["incident:i-1"]
 
 
-async def test_realms_know_nothing_of_each_other() -> None:
+async def test_realms_do_not_share_presence() -> None:
     known, _, _ = present()
     await known.enter(REALM, Entry("cell", "a-1"))
     assert await known.entries("92") == []
@@ -162,7 +162,7 @@ async def test_two_people_on_one_incident_see_each_other_and_not_themselves() ->
     assert back.json()["people"] == []
 
 
-async def test_the_cell_sees_everybody_and_an_incident_only_who_looks_at_it() -> None:
+async def test_the_cell_sees_all_readers_and_an_incident_only_its_own() -> None:
     browser, _ = watched()
     await _here(browser, "cell", "incident:i-2")
     assert [p["places"] for p in (await _here(browser, "coordinator", "cell"))["people"]] == [
@@ -171,7 +171,7 @@ async def test_the_cell_sees_everybody_and_an_incident_only_who_looks_at_it() ->
     assert (await _here(browser, "coordinator", "incident:i-1"))["people"] == []
 
 
-async def test_no_account_that_is_off_or_not_of_the_cell_is_shown() -> None:
+async def test_only_active_accounts_of_the_cell_are_shown() -> None:
     browser, known = watched()
     for account in ("cell-9", "site_manager-1", "nobody-1"):
         await known.enter(REALM, Entry("cell", account))
@@ -181,7 +181,7 @@ async def test_no_account_that_is_off_or_not_of_the_cell_is_shown() -> None:
 @pytest.mark.parametrize(
     "role", [r.value for r in Role if r not in (Role.ADMIN, Role.COORDINATOR, Role.CELL)]
 )
-async def test_presence_is_for_who_may_read_names(role: str) -> None:
+async def test_presence_is_only_for_readers_of_names(role: str) -> None:
     browser, _ = watched()
     assert (
         await browser.post(f"/api/v1/presence?realm={REALM}", {"place": "cell"}, role=role)
@@ -192,7 +192,7 @@ async def test_presence_is_for_who_may_read_names(role: str) -> None:
         assert "data-presence=" not in page.text
 
 
-async def test_pages_of_the_cell_ask_who_else_is_there() -> None:
+async def test_pages_of_the_cell_request_the_presence_of_others() -> None:
     browser, _ = watched()
     assert 'data-presence="cell"' in (await browser.get(f"/?realm={REALM}", role="cell")).text
     assert (
@@ -202,7 +202,7 @@ async def test_pages_of_the_cell_ask_who_else_is_there() -> None:
 
 
 @pytest.mark.parametrize("place", ["", "mur", "incident:", "incident:a b", "incident:" + "x" * 65])
-async def test_a_place_that_is_no_page_is_refused(place: str) -> None:
+async def test_a_place_without_a_page_is_refused(place: str) -> None:
     browser, _ = watched()
     answer = await browser.post(f"/api/v1/presence?realm={REALM}", {"place": place}, role="cell")
     assert answer.status_code == 422
@@ -212,5 +212,5 @@ async def test_a_place_that_is_no_page_is_refused(place: str) -> None:
     ("name", "short"),
     [("Camille Moreau", "Camille M."), ("Jean de La Tour", "Jean T."), ("Camille", "Camille")],
 )
-def test_a_name_is_told_as_among_colleagues(name: str, short: str) -> None:
+def test_a_name_is_shown_as_among_colleagues(name: str, short: str) -> None:
     assert short_name(name) == short

@@ -1,4 +1,4 @@
-"""One rule for projection and time travel: the last row per collection and id, among the facts known by then."""
+"""Projection and time travel share one rule: the last row per id among the facts known then."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def rows(chronicle: Chronicle, collection: str, until: int) -> dict[str, Any]:
 
 
 @given(steps, st.integers(-1, 160))
-def test_what_was_known_at_a_time_is_the_last_row_known_by_then(
+def test_the_picture_of_a_time_is_its_last_known_row(
     moves: list[tuple[int, str, str]], minute: int
 ) -> None:
     chains, at, chronicle = Chains(), START, Chronicle.in_memory()
@@ -129,7 +129,7 @@ def test_deadlines_that_fired_late_count_at_their_own_time() -> None:
     assert Fold(chronicle, REALM, START + 2 * crisis.MINUTE).clock == START + crisis.MINUTE
 
 
-def test_reports_belong_to_the_incident_that_they_had_then() -> None:
+def test_reports_belong_to_their_incident_at_that_time() -> None:
     chains, chronicle = Chains(), Chronicle.in_memory()
     for at, id, incident in (
         (START, "r-1", "i-1"),
@@ -148,7 +148,7 @@ def test_reports_belong_to_the_incident_that_they_had_then() -> None:
     assert Fold(chronicle, REALM, START + 2).reports_of("i-1") == []
 
 
-def test_what_was_read_of_a_log_is_there_after_a_restart_and_gone_when_the_log_is_another(
+def test_rows_of_a_log_survive_a_restart_and_vanish_with_another_log(
     tmp_path: Path,
 ) -> None:
     path, chains = tmp_path / "chronicle.db", Chains()
@@ -165,7 +165,7 @@ def test_what_was_read_of_a_log_is_there_after_a_restart_and_gone_when_the_log_i
     del again
 
 
-def test_a_chronicle_is_looked_through_once_when_it_is_opened(
+def test_a_chronicle_is_scanned_once_at_its_opening(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked, opened = [], sqlite_cache._open_checked
@@ -183,7 +183,7 @@ def test_a_chronicle_is_looked_through_once_when_it_is_opened(
     assert len(looked) == 1
 
 
-def test_a_time_is_covered_once_every_service_went_on_beyond_it() -> None:
+def test_a_time_is_covered_once_every_service_passed_it() -> None:
     chains, chronicle = Chains(), Chronicle.in_memory()
     for service in SERVICES:
         assert not chronicle.covers(REALM, START)
@@ -196,7 +196,7 @@ def test_a_time_is_covered_once_every_service_went_on_beyond_it() -> None:
     assert not chronicle.covers(REALM, START + 1), "more of the same millisecond may come"
 
 
-def test_a_fact_that_this_version_does_not_know_stops_the_reader() -> None:
+def test_an_unknown_fact_stops_the_reader() -> None:
     one = accepted(Chains(), "alerts", [crisis.site("pmi-01", START)], START)
     foreign = FactRecord("vigie.FromTheFuture.v1", "x", START, {})
     with pytest.raises(UnknownType):
@@ -207,7 +207,7 @@ def _fields(tx: Transaction) -> dict[str, object]:
     return {name: getattr(tx, name) for name in Transaction.__slots__}
 
 
-def test_commands_are_answered_whatever_became_of_them() -> None:
+def test_commands_are_answered_with_any_outcome() -> None:
     facts = [
         CommandApplied(command_id="c-1", command="SetLevel", result={"level": 3}),
         CommandRefused(command_id="c-2", command="SetLevel", status=409, code="predicate_holds"),
@@ -231,7 +231,7 @@ def test_commands_are_answered_whatever_became_of_them() -> None:
     ]
 
 
-def test_a_realm_is_what_alerts_says_of_it() -> None:
+def test_a_realm_follows_the_facts_of_alerts() -> None:
     opened = RealmOpened(territory="92", title_code="S04", started_at=START, lineage=REALM)
     own = list(list_effects(accepted(Chains(), "alerts", [opened], START).transaction, 0))
     echo = list(list_effects(accepted(Chains(), "continuity", [opened], START).transaction, 0))
@@ -239,12 +239,12 @@ def test_a_realm_is_what_alerts_says_of_it() -> None:
     assert echo == []
 
 
-def test_the_runtimes_own_facts_are_no_lines() -> None:
+def test_facts_of_the_runtime_are_no_lines() -> None:
     one = accepted(Chains(), "continuity", [MetricChanged(key="x", value=1.0, at=START)], START)
     assert list(list_effects(one.transaction, 0)) == []
 
 
-def test_a_batch_writes_the_last_row_and_every_line_and_stands_on_its_positions() -> None:
+def test_a_batch_writes_the_last_rows_all_lines_and_its_positions() -> None:
     chains = Chains()
     records = [
         accepted(chains, "alerts", [crisis.site("pmi-01", START + n, status)], START + n)
@@ -262,9 +262,7 @@ def test_a_batch_writes_the_last_row_and_every_line_and_stands_on_its_positions(
     assert made.batch.epoch == "e1"
 
 
-def test_answers_of_commands_are_kept_from_when_they_were_asked_also_when_the_logs_are_read_again_later() -> (
-    None
-):
+def test_answers_are_kept_from_their_request_even_when_logs_are_reread() -> None:
     answered = accepted(
         Chains(), "alerts", [CommandApplied(command_id="c-1", command="CloseRealm")], START
     ).transaction
@@ -303,7 +301,7 @@ def test_a_position_reads_back_as_it_was_written() -> None:
     assert advance_position(back, back.next, raw, 1)[1] is not None
 
 
-def test_rates_count_first_words_only() -> None:
+def test_rates_count_first_reports_only() -> None:
     chains = Chains()
     first = accepted(chains, "alerts", [crisis.report("r-1", "pmi-01", START)], START)
     verdict = accepted(
@@ -345,12 +343,12 @@ def opened(chains: Chains, service: str, realm: str) -> Accepted:
 
 
 def written(projected: ProjectedBatch) -> set[tuple[str, str]]:
-    """(realm, type of a line)."""
+    """List (realm, type of a line)."""
     found = (c for c in projected.batch.commands if c[0] == "HSET" and str(c[1]).endswith(":lines"))
     return {(str(c[1]).split(":")[1], orjson.loads(raw)["type"]) for c in found for raw in c[3::2]}
 
 
-def test_what_was_done_to_a_log_of_exercises_is_no_line_out_of_their_future() -> None:
+def test_repairs_of_an_exercise_log_are_no_lines_from_its_future() -> None:
     chains, projection = Chains(), Projection({})
     projection.batch("e", {}, [opened(chains, "alerts", DRILL)])
     repaired = accepted(
@@ -363,7 +361,7 @@ def test_what_was_done_to_a_log_of_exercises_is_no_line_out_of_their_future() ->
     "fact", [LossDeclared(detail="disk"), Rebased(cluster_id="k2", next_offset=7)]
 )
 @pytest.mark.parametrize("again", [False, True])
-def test_what_was_done_to_a_log_stands_in_the_main_courante_of_each_live_realm_that_it_tells_of(
+def test_repairs_of_a_log_are_recorded_in_each_concerned_live_realm(
     fact: Fact, again: bool
 ) -> None:
     chains, projection = Chains(), Projection({})

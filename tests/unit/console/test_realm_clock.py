@@ -1,4 +1,4 @@
-"""The clock of an exercise: one for everybody, at every speed, which never goes back and says when it stands."""
+"""The clock of an exercise is one for all readers, never goes back and shows when it stops."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from tests.unit.console.test_every_screen import crisis
 
 REALM = "92~ex-clock"
 START = 1_800_000_000_000
-"""Of the exercise."""
+"""Start of the exercise."""
 REAL = 1_790_000_000_000
-"""Of the world."""
+"""Start in real time."""
 FACTS: dict[type[Message], tuple[type[Message], ...]] = {
     OpenRealm: (RealmOpened,),
     SetPace: (PaceChanged,),
@@ -43,7 +43,7 @@ FACTS: dict[type[Message], tuple[type[Message], ...]] = {
 
 
 class Exercise:
-    """A realm as the projection keeps it, told by records that come at real times."""
+    """Realm as the projection keeps it, from records at real times."""
 
     def __init__(self, speed: float | None) -> None:
         self.fields: dict[str, Any] = {}
@@ -81,12 +81,12 @@ class Exercise:
         self.tell(StepRequested, real, self.clock, {"to": to, "command_id": "c"})
 
     def shown(self, real: Instant) -> Instant:
-        """Return what people read."""
+        """Return the clock that people read."""
         return show_clock(self.fields, self.clock, real)
 
 
 @pytest.mark.parametrize("speed", [1.0, 20.0, 600.0])
-def test_the_clock_is_its_start_and_the_speed_times_what_has_passed(speed: float) -> None:
+def test_the_clock_is_its_start_plus_speed_times_elapsed_time(speed: float) -> None:
     exercise = Exercise(speed)
     exercise.ask(REAL, START + 60 * MINUTE_MS)
     for passed in (0, 10, 97, 1_000):
@@ -125,7 +125,7 @@ def test_the_clock_never_goes_back(speed: float) -> None:
     assert shown[-1] > stopped
 
 
-def test_the_clock_stands_when_nobody_asks_for_more_and_says_so() -> None:
+def test_the_clock_stops_without_requests_and_shows_it() -> None:
     exercise = Exercise(20.0)
     exercise.ask(REAL, START + MINUTE_MS)
     assert not is_standing(exercise.fields, exercise.clock, REAL + 1_000)
@@ -163,14 +163,14 @@ def test_a_realm_without_a_speed_shows_its_steps() -> None:
     assert is_standing(exercise.fields, exercise.clock, REAL + 60_001 + STANDING_MS)
 
 
-def test_of_the_past_the_clock_is_as_it_was_told() -> None:
+def test_a_past_picture_shows_the_recorded_clock() -> None:
     exercise = Exercise(1.0)
     exercise.ask(REAL, START + 5 * MINUTE_MS)
     found = realm_resource({"name": REALM, **exercise.fields}, exercise.clock)
     assert (found.shown_clock, found.standing) == (found.clock, False)
 
 
-async def test_a_page_says_that_the_clock_of_an_exercise_stands() -> None:
+async def test_a_page_shows_a_stopped_exercise_clock() -> None:
     """After the end of the player it ran on for five minutes, again and again, under «en cours»."""
     held = crisis()
     held.fields |= {

@@ -22,7 +22,7 @@ WORDS = "Gardez les enfants à l’intérieur"
 
 
 def instructed(**changes: object) -> tuple[Browser, HeldModel]:
-    """A crisis in which the cell has instructed the site."""
+    """Return a crisis with an instruction of the cell to the site."""
     held = crisis()
     task = {
         "id": "t-1",
@@ -44,7 +44,7 @@ def instructed(**changes: object) -> tuple[Browser, HeldModel]:
 
 
 @pytest.mark.parametrize("path", ["/mes-sites", "/signalements/r-1"])
-async def test_the_receipt_says_when_the_cell_read_the_report(path: str) -> None:
+async def test_the_receipt_gives_the_time_of_reading_by_the_cell(path: str) -> None:
     held = crisis()
     browser, _ = browsing(held)
     assert "pas encore lu par la cellule" in await shown(browser, path, role=MANAGER)
@@ -71,7 +71,7 @@ async def test_a_reading_is_sent_once(path: str) -> None:
     assert browser.decisions.asked == []
 
 
-async def test_no_machine_and_no_place_waits_for_a_receipt() -> None:
+async def test_machines_and_places_get_no_receipt() -> None:
     held = crisis()
     held.put("reports", report("r-2", dialect="alertmanager"))
     held.put("reports", report("r-3", site=None))
@@ -84,7 +84,7 @@ async def test_no_machine_and_no_place_waits_for_a_receipt() -> None:
 
 
 @pytest.mark.parametrize("role", [MANAGER, "observer", "director@pole:education", "technician"])
-async def test_only_who_may_read_the_words_reads_for_the_cell(role: str) -> None:
+async def test_only_readers_of_the_text_read_for_the_cell(role: str) -> None:
     browser, _ = browsing(crisis())
     assert await _post(browser, "/incidents/i-1/read", role) == 403
     page = (await browser.get(f"/incidents/i-1?realm={REALM}", role=role)).text
@@ -95,7 +95,7 @@ async def test_only_who_may_read_the_words_reads_for_the_cell(role: str) -> None
     )
 
 
-async def test_a_look_at_the_past_reads_nothing() -> None:
+async def test_the_page_of_a_past_time_marks_nothing_as_read() -> None:
     browser, _ = browsing(crisis())
     page = (
         await browser.get(f"/incidents/i-1?realm={REALM}&as_of={NOW - MINUTE}", role="cell")
@@ -118,7 +118,7 @@ async def test_the_site_reads_the_instruction_and_confirms_it(path: str) -> None
     assert (sent.task, sent.outcome) == ("t-1", "understood")
 
 
-async def test_the_cell_sees_what_the_site_answered_and_may_take_the_instruction_back() -> None:
+async def test_the_cell_sees_the_answer_of_the_site_and_may_withdraw_the_instruction() -> None:
     browser, _ = instructed(due_at=NOW - MINUTE)
     page = (await browser.get(f"/sites/pmi-01?realm={REALM}", role="cell")).text
     assert "pas encore confirmée par le site" in page
@@ -127,7 +127,7 @@ async def test_the_cell_sees_what_the_site_answered_and_may_take_the_instruction
     assert "comprise à 10:40" in await shown(browser, "/sites/pmi-01", role="cell")
 
 
-async def test_the_words_of_an_instruction_are_for_the_cell_and_the_site() -> None:
+async def test_only_the_cell_and_the_site_read_the_text_of_an_instruction() -> None:
     browser, _ = instructed()
     for role, told in (("cell", WORDS), (MANAGER, WORDS), (OTHER, None), ("observer", None)):
         answer = await browser.get(
@@ -140,7 +140,7 @@ async def test_the_words_of_an_instruction_are_for_the_cell_and_the_site() -> No
         ), role
 
 
-async def test_the_cell_sends_an_instruction_whose_words_stay_off_the_log() -> None:
+async def test_an_instruction_keeps_its_text_off_the_log() -> None:
     browser, _ = browsing(crisis())
     body = {"text": WORDS, "incident": "i-1", "report": "r-1"}
     assert await _post(browser, "/sites/pmi-01/instructions", "cell", body) == 202
@@ -167,7 +167,7 @@ def test_an_instruction_is_a_sentence(text: str, sentence: str) -> None:
         ({"text": WORDS}, "director@pole:education", 403),
     ],
 )
-async def test_an_instruction_is_short_and_from_who_answers_for_the_site(
+async def test_an_instruction_is_short_and_needs_a_right_over_the_site(
     body: dict[str, str], role: str, status: int
 ) -> None:
     browser, _ = browsing(crisis())
@@ -184,7 +184,7 @@ def _said(line: LineRecord) -> str:
     return said(line, reference().names, "fr")
 
 
-def test_the_main_courante_tells_the_life_of_an_instruction() -> None:
+def test_the_logbook_records_the_life_of_an_instruction() -> None:
     row = {
         "id": "t-1",
         "kind": "instruction",
@@ -215,7 +215,7 @@ def test_the_main_courante_tells_the_life_of_an_instruction() -> None:
     ]
 
 
-async def test_a_rumour_tells_what_confirming_it_would_do() -> None:
+async def test_a_rumour_shows_the_effect_of_confirming_it() -> None:
     held: Held = crisis()
     held.put("reports", report(confirmation="rumour", certainty="rumour"))
     browser, _ = browsing(held)

@@ -5,9 +5,7 @@ from services.console.read_model.reference_index import IndexedReference
 from tests.shipped import territory
 
 
-def test_sections_stand_in_the_order_in_which_they_are_published_however_the_store_holds_them() -> (
-    None
-):
+def test_sections_are_listed_in_their_order_of_publication() -> None:
     contents = {
         section.section.value: section.model_dump(mode="json") for section in territory().sections
     }

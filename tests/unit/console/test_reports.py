@@ -1,4 +1,4 @@
-"""A report as clients read it: what its sender said is all there (DOMAIN D1)."""
+"""Clients read the whole content of a report (D1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.unit.console.held import browsing
 from tests.unit.console.test_every_screen import REALM, crisis, report
 
 
-async def test_a_report_shows_the_urgency_that_it_was_sent_with() -> None:
+async def test_a_report_shows_its_urgency_at_sending() -> None:
     held = crisis()
     held.put("reports", report() | {"urgency": "Immediate"})
     browser, _ = browsing(held)
@@ -19,9 +19,7 @@ async def test_a_report_shows_the_urgency_that_it_was_sent_with() -> None:
     assert (answer.status_code, answer.json()["urgency"]) == (200, "Immediate")
 
 
-async def test_a_report_to_a_realm_that_was_never_opened_was_refused_and_its_sender_hears_so() -> (
-    None
-):
+async def test_a_report_to_an_unopened_realm_is_refused_and_its_sender_informed() -> None:
     """It was `received` for ever."""
     browser, model = browsing(crisis())
     told = {"state": "refused", "reason": "realm_unknown", "at": 1_000, "source_key": "source-1"}
@@ -38,7 +36,7 @@ async def test_a_report_to_a_realm_that_was_never_opened_was_refused_and_its_sen
     assert await asked("cell", more="&as_of=999") == (404, "realm_unknown"), "nobody knew yet"
 
 
-async def test_a_reopening_that_lifted_nothing_names_the_newer_alert() -> None:
+async def test_a_reopening_without_effect_names_the_newer_alert() -> None:
     """Its sender read «Reçu» while the site stayed shut."""
     held = crisis()
     minute, start = 60_000, int(report()["occurred_at"])  # type: ignore[call-overload]

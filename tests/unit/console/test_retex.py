@@ -1,4 +1,4 @@
-"""D53: lessons learned come from the log: delays against targets, what was late, what nobody declared; nothing is typed by hand."""
+"""Lessons learned come from the log alone: delays, targets, late cards, dependencies (D53)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MOVED = 12
 
 
 class Texts:
-    """What persons wrote."""
+    """Texts written by persons."""
 
     def get_many(self, ids: list[str]) -> dict[str, TextItem]:
         return {
@@ -54,7 +54,11 @@ class Texts:
 
 @cache
 def worked_crisis() -> MemoryPlayer:
-    """S04 to T+30; a plan was activated, one card done in time, one alarm arbitrated, one action decided, lines approved; then time passed."""
+    """Return S04 to T+30 with decisions, then some time later.
+
+    A plan was activated, one card done in time, one alarm arbitrated, one action decided, lines
+    approved.
+    """
     played = played_to("S04", 30, realm="92~ex-retex", planner=True)
     now, author = (
         played.played.start + 30 * MINUTE,
@@ -148,7 +152,7 @@ def test_delays_stand_beside_their_targets() -> None:
     assert delays["Escalade N3, vague 1 : 8 réponses attendues"][:2] == ("pas encore", "10 min")
 
 
-def test_late_cards_are_told_with_their_owner_and_by_how_much() -> None:
+def test_late_cards_are_listed_with_owner_and_delay() -> None:
     plan = next(row for row in rows("plans") if row[0] == "Coupure électrique")
     late = [line for line in section("plans").lines if line.text.startswith("PT-ELEC")]
     assert plan[1:3] == (
@@ -159,13 +163,13 @@ def test_late_cards_are_told_with_their_owner_and_by_how_much() -> None:
     assert all("en retard de" in line.text and line.mark == "late" for line in late)
 
 
-def test_alarms_count_as_acted_on_only_when_somebody_wrote_why() -> None:
+def test_alarms_count_as_acted_on_only_with_a_written_reason() -> None:
     full = next(row for row in rows("alarms") if row[0] == "RTO 100 %")
     assert full[2] == "1"
     assert retex().figures["alarms:arbitrated"] == 1
 
 
-def test_what_was_said_of_an_activity_that_the_analysis_saw_is_no_undeclared_dependency() -> None:
+def test_an_effect_foreseen_by_the_analysis_is_no_undeclared_dependency() -> None:
     named = [line.text.split(" ")[0] for line in section("undeclared").lines]
     seen = {
         f.message().row.id
@@ -175,15 +179,15 @@ def test_what_was_said_of_an_activity_that_the_analysis_saw_is_no_undeclared_dep
     assert not seen & set(named)
 
 
-def test_improvements_have_owner_date_and_words_and_nothing_is_estimated() -> None:
+def test_improvements_have_owner_date_and_text_without_estimates() -> None:
     ((text, owner, due, state),) = rows("improvements")
     assert (text, state) == ("Doubler l’alimentation du siège", "à faire")
     assert owner
     assert due
 
 
-def test_the_surroundings_are_what_was_done_and_what_was_measured_of_it() -> None:
-    """D61: the cards of the plans in effect whose effect can be measured, and sums of reports; nothing is estimated."""
+def test_the_environment_section_lists_actions_and_measured_effects() -> None:
+    """D61: cards with measurable effects and sums of reports, without estimates."""
     assert rows("environment") == [
         (
             "CO2 des réaffectations, calculé",
@@ -214,7 +218,7 @@ def test_the_surroundings_are_what_was_done_and_what_was_measured_of_it() -> Non
 
 
 def facts_of(read: Remembered, realm: str, incident: str | None = None) -> list[RetexFacts]:
-    """What the RETEX is drafted from, one for each language."""
+    """Return the data of the RETEX, one for each language."""
     given: list[RetexFacts] = []
 
     def draft(by_lang: Sequence[RetexFacts]) -> Document:
@@ -227,7 +231,7 @@ def facts_of(read: Remembered, realm: str, incident: str | None = None) -> list[
     return given
 
 
-def test_what_could_have_been_measured_is_named_in_words() -> None:
+def test_missing_measurements_are_named_in_plain_words() -> None:
     given = facts_of(Remembered(worked_crisis(), Texts()), worked_crisis().realm)
     nothing = (
         draft_retex([replace(facts, reports=(), moved=()) for facts in given])
@@ -240,7 +244,7 @@ def test_what_could_have_been_measured_is_named_in_words() -> None:
     assert "_" not in text
 
 
-def test_a_gesture_that_nobody_measured_says_so() -> None:
+def test_an_unmeasured_gesture_is_marked() -> None:
     given = facts_of(Remembered(worked_crisis(), Texts()), worked_crisis().realm)
     unmeasured = (
         draft_retex([replace(facts, reports=()) for facts in given])
@@ -254,7 +258,7 @@ def test_a_gesture_that_nobody_measured_says_so() -> None:
     )
 
 
-def test_whom_the_crisis_moved_is_told_in_agent_days_travel_co2_and_money() -> None:
+def test_moved_agents_are_counted_in_days_travel_co2_and_money() -> None:
     """One Thursday morning: each agent one day; travel and CO2 there and back."""
     lines = moved()
     agents, grams = sum(row.count for row in lines), sum(row.count * row.grams for row in lines)
@@ -287,9 +291,7 @@ def test_whom_the_crisis_moved_is_told_in_agent_days_travel_co2_and_money() -> N
         ("2027-02-13T09:00", "2027-02-14T10:00", 1),
     ],
 )
-def test_a_day_counts_when_it_was_begun_and_weekends_do_not(
-    came: str, went: str, days: int
-) -> None:
+def test_a_started_day_counts_and_a_weekend_does_not(came: str, went: str, days: int) -> None:
     """A Friday; a Friday to a Tuesday; a weekend, which is one day all the same."""
     at = [
         int(datetime.fromisoformat(t).replace(tzinfo=times.PARIS).timestamp() * 1000)
@@ -299,7 +301,7 @@ def test_a_day_counts_when_it_was_begun_and_weekends_do_not(
     assert count_agent_days(row, times.of(at[1])) == 4 * days
 
 
-def test_a_point_de_situation_of_the_same_crisis_tells_whom_it_moved_and_what_waits() -> None:
+def test_a_point_de_situation_counts_moved_agents_and_waiting_decisions() -> None:
     """D54: decisions to take, staff as counts; strategies in words, not as codes."""
     played = worked_crisis()
     sheet = asyncio.run(Remembered(played, Texts()).draft_sitrep(played.realm)).sheet("fr")
@@ -333,7 +335,7 @@ def test_a_point_de_situation_of_the_same_crisis_tells_whom_it_moved_and_what_wa
     assert told[4] == f"et {len(unsettled) - 4} autres arbitrages à écrire."
 
 
-def test_one_incident_or_nothing() -> None:
+def test_a_debriefing_of_one_incident_needs_a_known_one() -> None:
     played = worked_crisis()
     with pytest.raises(NotFound):
         asyncio.run(Remembered(played).draft_retex(played.realm, incident="no-such"))
@@ -347,7 +349,11 @@ def test_one_incident_or_nothing() -> None:
 
 @cache
 def ended_crisis() -> MemoryPlayer:
-    """S04 to its end, its sites open again: two plans activated and stood down an hour later, one refused, the incident closed; 23 hours passed, one less than bring a refused plan back."""
+    """Return S04 to its end, with its sites open again.
+
+    Two plans were activated and stood down an hour later, one was refused, the incident was
+    closed. Then 23 hours passed, one less than bring a refused plan back.
+    """
     played = played_to("S04", 30, realm="92~ex-ended")
     author = {"author": "p-dgs", "role": "dgs_directeur_de_crise"}
     continuity, now = played.system.services["continuity"], played.played.end + MINUTE
@@ -408,7 +414,7 @@ def cells_of(document: Document, id: str) -> dict[str, tuple[str, ...]]:
     }
 
 
-def test_an_incident_that_is_over_still_tells_which_limits_held(ended: Document) -> None:
+def test_an_ended_incident_still_lists_its_held_limits(ended: Document) -> None:
     """An activity that is well again names no incident any more."""
     verdicts = {name.split(" ")[0]: cells[-1] for name, cells in cells_of(ended, "real").items()}
     assert verdicts["COM-01"] == "DMIA dépassée"
@@ -445,11 +451,11 @@ def test_cards_are_late_until_the_stand_down_and_those_of_a_refused_plan_never(
     assert cells_of(ended, "plans")["Coupure électrique"] == ("Refusé", "–", "–", "–")
 
 
-def test_a_limit_that_broke_in_an_earlier_interruption_is_not_told_as_held(ended: Document) -> None:
+def test_a_limit_broken_in_an_earlier_interruption_is_not_held(ended: Document) -> None:
     given = facts_of(Remembered(ended_crisis()), ended_crisis().realm, ended.incidents[0])
 
     def short(facts: RetexFacts) -> RetexFacts:
-        """As if the last interruption of each activity had been short."""
+        """Return the activities as after a short last interruption of each."""
         clocks = (
             (
                 a,
@@ -471,11 +477,11 @@ def test_a_limit_that_broke_in_an_earlier_interruption_is_not_told_as_held(ended
     assert verdicts["RHF-01"] == "tenu"
 
 
-def test_a_limit_has_not_held_while_its_clock_still_runs(ended: Document) -> None:
+def test_a_limit_with_a_running_clock_is_not_held(ended: Document) -> None:
     given = facts_of(Remembered(ended_crisis()), ended_crisis().realm, ended.incidents[0])
 
     def running(facts: RetexFacts) -> RetexFacts:
-        """As if every activity were still below its minimum, with time left."""
+        """Return the activities as still below their minimum, with time left."""
         left = {"state": ClockState.RUNNING, "consumed_pct": 3.0}
         return replace(
             facts,

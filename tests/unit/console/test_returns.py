@@ -1,4 +1,4 @@
-"""`/r/{token}`: what gateways post becomes inputs of delivery, once it is safe and never without the right address."""
+"""`/r/{token}` turns posts of gateways into inputs of delivery, once stored and authorised."""
 
 # ruff: noqa: ARG002  stand-ins have the signatures of what they stand for
 
@@ -83,7 +83,7 @@ async def test_receipts_and_keys_become_inputs_of_the_attempt(
     assert (pressed.person, pressed.answer, pressed.channel) == ("dgs", "ack", "voice")
 
 
-async def test_keys_of_a_headcount_are_kept_apart_and_told_as_an_answer(
+async def test_keys_of_a_headcount_are_kept_apart_and_read_as_an_answer(
     gateway: tuple[httpx.AsyncClient, Kafka],
 ) -> None:
     http, kafka = gateway
@@ -103,7 +103,7 @@ async def test_a_repeated_receipt_has_the_same_id(gateway: tuple[httpx.AsyncClie
     assert len({id for _, _, id, _ in kafka.sent}) == 1
 
 
-async def test_what_is_not_safe_must_be_said_again(
+async def test_an_unstored_receipt_is_refused_for_a_retry(
     gateway: tuple[httpx.AsyncClient, Kafka],
 ) -> None:
     http, kafka = gateway
@@ -113,7 +113,7 @@ async def test_what_is_not_safe_must_be_said_again(
     ).status_code == 503
 
 
-async def test_no_other_token_opens_this_door(gateway: tuple[httpx.AsyncClient, Kafka]) -> None:
+async def test_no_other_token_is_accepted(gateway: tuple[httpx.AsyncClient, Kafka]) -> None:
     """Not a forged one, not one that is over, and not the link that the person got."""
     http, kafka = gateway
     persons = AnswerLinks(b"a" * 32).token(AnswerLink("92", NOTIFICATION, "dgs", 4_000_000_000_000))

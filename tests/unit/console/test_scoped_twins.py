@@ -1,4 +1,4 @@
-"""Every role has twins that answer for another site, another pôle or another realm: no route lets them act or look beyond it."""
+"""No route lets a role's twin act on another site, pôle or realm."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ APART = {"POST /api/v1/oncall/import", *(route for route in CONSOLE if "/cards/"
 
 
 def held() -> Held:
-    """A crisis at one site, with one thing of each kind about it."""
+    """Return a crisis at one site, with one object of each kind."""
     realm = crisis()
     realm.put(
         "notifications",
@@ -325,7 +325,7 @@ def held() -> Held:
 
 
 def url_of(route: str) -> str:
-    """The address of a route, about what `held` holds."""
+    """Return the address of a route for the objects of `held`."""
     path = route.split(" ", 1)[1].replace("{proposal}", "p-1").replace("{line}", "l-2")
     for before, id in IDS.items():
         path = re.sub(rf"{before}\{{(id|name)(:path)?\}}", f"{before}{id}", path)
@@ -333,7 +333,7 @@ def url_of(route: str) -> str:
 
 
 async def asked(browser: Browser, route: str, role: str) -> tuple[int, str]:
-    """(status, code of the problem)."""
+    """Return (status, code of the problem)."""
     if route.startswith("GET "):
         answer = await browser.get(url_of(route), role=role, accept="application/json")
     else:
@@ -352,7 +352,7 @@ OWN_ALERTS = {route: frozenset({Role.SOURCE}) for route in CONSOLE if "/maintena
 
 
 @pytest.mark.parametrize("twin", [f"@{OTHER_SITE.id}", f"@pole:{OTHER_SITE.pole}"])
-async def test_nobody_decides_beyond_the_own_sites_and_poles(twin: str) -> None:
+async def test_decisions_stay_within_the_own_sites_and_poles(twin: str) -> None:
     browser, _ = browsing(held())
     wrong = []
     for route in DECISIONS:
@@ -372,10 +372,10 @@ FREE = {
     "POST /api/v1/me/push",
     "POST /api/v1/me/push/end",
 }
-"""The list shows only what the account sees; the others are about its own device."""
+"""Routes filtered by account, or about the own device only."""
 
 
-async def test_nobody_looks_or_decides_beyond_the_own_realms() -> None:
+async def test_readings_and_decisions_stay_within_the_own_realms() -> None:
     """Each route is asked once, by the roles in turn."""
     browser, _ = browsing(held())
     wrong = []
@@ -439,7 +439,7 @@ async def test_a_calendar_of_another_pole_is_refused(monkeypatch: pytest.MonkeyP
     assert (await asked(browser, "POST /api/v1/oncall/import", f"director@pole:{POLE}"))[0] == 202
 
 
-async def test_a_callout_reaches_the_own_sites_and_everybody_is_the_territorys() -> None:
+async def test_a_call_out_reaches_the_own_sites_and_only_the_territory_calls_all() -> None:
     browser, _ = browsing(held())
     for body in (
         {"sites": ["pmi-01", OTHER_SITE.id]},
@@ -472,7 +472,7 @@ class _Answers:
         }
 
 
-async def test_the_answer_of_a_command_is_told_in_its_realm_and_to_whom_it_concerns() -> None:
+async def test_the_answer_of_a_command_is_for_its_realm_and_concerned_people() -> None:
     """An account of the exercise, and any source, read the answers of the live realm."""
     browser, _ = browsing(held())
     browser.app.state.decisions = SimpleNamespace(answers=_Answers())

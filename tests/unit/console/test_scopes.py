@@ -1,4 +1,4 @@
-"""Whoever answers for some sites or one pôle decides about these alone, whatever the decision."""
+"""An account for some sites or one pôle decides only within them."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def test_a_director_decides_about_the_own_pole_alone(
 
 @pytest.mark.parametrize("verb", ["take", "done"])
 async def test_a_site_manager_does_the_tasks_of_the_own_sites_and_of_none(verb: str) -> None:
-    """The outcome `lifted` of an overdue cause reopens a site: that of another one too, until now."""
+    """The outcome `lifted` of an overdue cause reopened sites of other managers."""
     browser, _ = browsing(held())
     refused = await browser.post(
         f"/api/v1/tasks/t-1/{verb}?realm={REALM}", role="site_manager@pmi-02"
@@ -116,10 +116,10 @@ POSTS = [
 
 
 @pytest.mark.parametrize(("path", "body"), POSTS)
-async def test_a_director_plans_the_duty_of_the_own_pole_and_of_the_territory(
+async def test_a_director_plans_the_schedule_of_the_own_pole_and_of_the_territory(
     path: str, body: dict[str, object]
 ) -> None:
-    """Nobody leaves the post of another pôle empty."""
+    """A director cannot empty the shift of another pôle."""
     realm = crisis()
     site = next(s.id for s in reference().sites.values() if s.pole == ACTIVITY.pole)
     for post, other, status in (
@@ -177,9 +177,7 @@ async def test_a_report_is_linked_to_the_own_sites_alone() -> None:
         (f"/realms/{REALM}/resume", {"speed": "inf"}),
     ],
 )
-async def test_a_number_that_is_none_is_refused_at_the_door(
-    path: str, body: dict[str, object]
-) -> None:
+async def test_an_invalid_number_is_refused_at_intake(path: str, body: dict[str, object]) -> None:
     """It was an error of the program."""
     browser, _ = browsing(held())
     assert (await browser.post(f"/api/v1{path}?realm={REALM}", body)).status_code == 422

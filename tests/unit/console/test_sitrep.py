@@ -1,4 +1,7 @@
-"""D54: a point de situation says what the facts say, marks what is not confirmed, cites the log, and is the same in every form."""
+"""A point de situation states facts, marks unconfirmed ones and cites the log (D54).
+
+It is the same in every form.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ DAY_MIN = 24 * 60
 
 @cache
 def power_cut() -> MemoryPlayer:
-    """S04, 36 minutes after the cut, nobody having answered."""
+    """Return S04, 36 minutes after the cut, without answers."""
     return played_to("S04", AT_MIN)
 
 
@@ -51,7 +54,7 @@ def said(section: str, lang: str = "fr") -> str:
     ).replace("\u00a0", " ")
 
 
-def test_it_says_what_is_the_case_and_why() -> None:
+def test_the_sitrep_states_the_situation_and_its_reasons() -> None:
     sheet = report().sheet("fr")
     assert (sheet.title.replace("\u00a0", " "), sheet.badge, sheet.badge_text) == (
         "Point de situation n° 1",
@@ -69,7 +72,7 @@ def test_it_says_what_is_the_case_and_why() -> None:
     assert "10:22 : DMIA de CPL-01" in said("ahead")
 
 
-def test_who_is_absent_takes_no_desk_away() -> None:
+def test_absent_people_take_no_desk_away() -> None:
     """A strike: the number was that of the absent, in a document that goes to the prefecture."""
     played = played_to("S03", 2 * DAY_MIN + 600)
     at = played.played.start + (2 * DAY_MIN + 600) * MINUTE_MS
@@ -85,7 +88,7 @@ def test_who_is_absent_takes_no_desk_away() -> None:
     ] == ["0"]
 
 
-def test_the_clock_of_a_site_knows_the_end_that_is_announced_there() -> None:
+def test_the_clock_of_a_site_uses_its_announced_end() -> None:
     """Its row keeps none: without it the report would call the return unknown."""
     played = power_cut()
     model, at = Remembered(played), played.played.start + int(AT_MIN * MINUTE_MS)
@@ -119,7 +122,7 @@ def test_sites_without_news_stand_apart_and_every_site_is_counted_once() -> None
     assert columns[4] == report().figures["sites:unknown"] == 14
 
 
-def test_every_citation_is_a_line_that_was_known_then() -> None:
+def test_every_citation_is_a_line_known_at_that_time() -> None:
     document = report()
     known = {line.key: line for line in _lines()}
     assert document.sources
@@ -143,7 +146,7 @@ def _lines() -> list[LineRecord]:
     return asyncio.run(read())
 
 
-def test_what_nobody_confirmed_is_marked_so_and_counts_for_nothing() -> None:
+def test_unconfirmed_reports_are_marked_and_do_not_count() -> None:
     played = played_to("S04", 80)
     document = asyncio.run(Remembered(played).draft_sitrep(played.realm))
     claims = document.sheet("fr").section("claims")
@@ -174,7 +177,7 @@ def test_the_same_facts_give_the_same_bytes() -> None:
     )
 
 
-def test_a_remark_is_told_as_one_and_changes_the_hash() -> None:
+def test_a_remark_is_marked_and_changes_the_hash() -> None:
     played = power_cut()
     with_remark = asyncio.run(
         Remembered(played).draft_sitrep(
@@ -194,7 +197,7 @@ def test_a_remark_is_told_as_one_and_changes_the_hash() -> None:
     assert hash_document(with_remark.frozen()) != hash_document(report().frozen())
 
 
-def test_text_fits_a_terminal_and_html_asks_for_nothing() -> None:
+def test_text_fits_a_terminal_and_html_loads_nothing() -> None:
     text = render_text(report(), "fr", stamp="SHA-256 abc")
     assert "PROJET, NON VALIDÉ" in text
     assert "SHA-256 abc" in text

@@ -27,7 +27,7 @@ async def test_the_list_of_the_front_is_read_to_its_end(monkeypatch: pytest.Monk
     assert await SourceClient("http://front").of(request) == [{"name": "a"}, {"name": "b"}]
 
 
-def test_a_source_that_exceeds_its_rate_is_named_before_those_that_are_well() -> None:
+def test_a_source_over_its_rate_comes_before_healthy_ones() -> None:
     well = {
         "name": "a",
         "dialect": "generic",

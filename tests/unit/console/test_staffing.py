@@ -12,7 +12,7 @@ REQUIRED = ("coordinateur_pca", "cellule_rh", "cellule_si")
 
 
 def called(**staffing: Any) -> Held:
-    """A cell called an hour ago: one function filled, one coming, one missing."""
+    """Return a cell called an hour ago: one function filled, one coming, one missing."""
     held = crisis()
     row = {
         "id": "cell",
@@ -33,7 +33,7 @@ def attendance(id: str, role: str, mode: str, **values: Any) -> dict[str, Any]:
     return {"id": id, "role": role, "mode": mode, "stated_at": NOW, **values}
 
 
-async def test_functions_are_counted_against_those_present_and_coming() -> None:
+async def test_functions_are_compared_with_present_and_coming_people() -> None:
     browser, _ = browsing(called())
     answer = await browser.get(f"/api/v1/cell/staffing?realm={REALM}", role="director")
     found = answer.json()
@@ -46,18 +46,18 @@ async def test_functions_are_counted_against_those_present_and_coming() -> None:
     }
 
 
-async def test_cell_wall_and_handover_say_that_the_objective_is_over() -> None:
+async def test_cell_wall_and_handover_show_the_missed_objective() -> None:
     browser, _ = browsing(called())
     for path in ("/", "/mur", "/releve"):
         assert "1 fonctions sur 3 ; objectif dépassé" in await shown(browser, path)
 
 
-async def test_a_staffed_cell_says_since_when_and_against_which_objective() -> None:
+async def test_a_staffed_cell_shows_its_time_and_objective() -> None:
     browser, _ = browsing(called(armed_at=NOW - 30 * MINUTE_MS))
     assert "armée à 10:10, objectif 45 min" in await shown(browser, "/")
 
 
-async def test_without_a_crisis_nobody_is_expected() -> None:
+async def test_no_person_is_expected_without_a_crisis() -> None:
     browser, _ = browsing(called(ended_at=NOW))
     answer = await browser.get(f"/api/v1/cell/staffing?realm={REALM}")
     assert answer.json()["called"] is False
@@ -74,7 +74,7 @@ async def test_tokens_of_people_stay_away_from_a_kiosk() -> None:
 
 
 async def test_cell_and_wall_show_the_rate_of_the_attention_queue() -> None:
-    """Thirty silent sites are one demand; counting each of them told the cell to look away."""
+    """Thirty silent sites are one demand; counted singly they hid the other demands."""
     held = crisis()
     for n in range(30):
         held.put(

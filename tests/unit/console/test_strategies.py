@@ -1,4 +1,4 @@
-"""What the cell reads about fallback strategies."""
+"""The cell reads fallback strategies in plain words."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ from services.console.texts.strategies import name_strategy
         ("SR-NOUVEAU:x", "fr", "SR-NOUVEAU (x)"),
     ],
 )
-def test_a_strategy_is_told_in_words(listed: str, lang: str, told: str) -> None:
+def test_a_strategy_is_written_in_plain_words(listed: str, lang: str, told: str) -> None:
     assert name_strategy(listed, get_translator(lang)) == told

@@ -64,7 +64,9 @@ def test_an_unknown_refusal_is_named_and_a_missing_value_breaks_nothing() -> Non
         ),
     ],
 )
-def test_who_may_not_reads_who_may(code: str, command: str, lang: str, who: str) -> None:
+def test_a_refused_person_reads_the_entitled_roles(
+    code: str, command: str, lang: str, who: str
+) -> None:
     answer = {
         "id": "c",
         "realm": "92",
@@ -90,11 +92,11 @@ def test_who_may_not_reads_who_may(code: str, command: str, lang: str, who: str)
         (w.EVENT, codes.EventType),
     ],
 )
-def test_every_state_has_a_word(table: dict[object, str], enum: type) -> None:
+def test_every_state_has_a_label(table: dict[object, str], enum: type) -> None:
     assert set(table) == set(enum)
 
 
-def test_every_family_of_incidents_has_a_title_and_a_word() -> None:
+def test_every_family_of_incidents_has_a_title_and_a_label() -> None:
     kinds = {*_ABSORPTION_RULES, *PHENOMENON_KIND.values(), "it", "absence"}
     assert {"power", "weather", "site"} <= kinds
     for lang in ("fr", "en"):
@@ -105,7 +107,7 @@ def test_every_family_of_incidents_has_a_title_and_a_word() -> None:
     assert kinds <= set(FAMILIES) == set(world.FAMILY)
 
 
-def test_every_metric_of_the_territory_is_said_in_words() -> None:
+def test_every_metric_of_the_territory_is_written_in_plain_words() -> None:
     rules = [rule.when for rule in TERRITORY.policy.levels] + [
         t.when for p in TERRITORY.plans for t in p.triggers
     ]
@@ -159,7 +161,7 @@ def incident(**more: object) -> IncidentRow:
     return IncidentRow.model_validate(base | more)
 
 
-def test_a_title_names_the_place_and_never_more_than_it_can() -> None:
+def test_a_title_names_places_within_its_bounds() -> None:
     def title(**more: object) -> str:
         return titles.write_incident_title(incident(**more), NAMES, "fr").replace("\u00a0", " ")
 
@@ -226,7 +228,7 @@ def test_a_template_needs_no_inline_code_and_nothing_from_elsewhere(path: Path) 
     assert "|safe" not in source
 
 
-def test_a_level_is_called_as_the_territory_calls_it_in_the_language_of_the_reader() -> None:
+def test_a_level_has_the_name_of_the_territory_in_the_readers_language() -> None:
     """English papers said « Crise départementale »."""
     french, english = get_translator("fr"), get_translator("en")
     assert [NAMES.level(n, french) for n in (0, 3)] == ["Veille", "Crise départementale"]

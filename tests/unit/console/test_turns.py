@@ -1,4 +1,4 @@
-"""Since when a thing is as it is: the moment of its last turn, whatever has touched it since."""
+"""Pages date a state by its last change, not by its last update."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def line(at: int, type: str, change: str, incident: str | None = None, **values:
     )
 
 
-def test_a_report_that_joins_and_a_second_who_takes_it_in_charge_turn_no_incident() -> None:
+def test_a_joining_report_and_a_second_acknowledgement_do_not_change_the_incident() -> None:
     lines = [
         line(1, "IncidentChanged", "opened", "i", level=1),
         line(2, "IncidentChanged", "level", "i", level=3),
@@ -42,7 +42,7 @@ def test_a_report_that_joins_and_a_second_who_takes_it_in_charge_turn_no_inciden
     }
 
 
-def test_a_ladder_is_answered_since_its_answer_and_a_task_taken_since_it_was_taken() -> None:
+def test_escalations_and_tasks_are_answered_since_their_answer() -> None:
     lines = [
         line(1, "EscalationChanged", "started", escalation="e", ladder="N2"),
         line(2, "TaskChanged", "open", task="t", kind="call"),
@@ -56,7 +56,7 @@ def test_a_ladder_is_answered_since_its_answer_and_a_task_taken_since_it_was_tak
     }
 
 
-def test_a_card_that_is_worked_turns_no_plan() -> None:
+def test_work_on_a_card_does_not_change_the_plan() -> None:
     lines = [
         line(1, "PlanChanged", "activated", plan="PT-ELEC", state="active"),
         line(2, "PlanChanged", "card", plan="PT-ELEC", state="active"),
@@ -68,7 +68,7 @@ def test_a_card_that_is_worked_turns_no_plan() -> None:
     assert find_change_times(lines, {}) == {("plans", "PT-ELEC"): 3}
 
 
-def test_the_difference_of_two_times_tells_the_turn_and_not_the_last_touch() -> None:
+def test_a_comparison_of_times_shows_the_change_and_not_the_last_touch() -> None:
     """The hand-over wrote beside an incident when a report had joined it last."""
     after = {
         id: Change(
@@ -85,7 +85,7 @@ def test_the_difference_of_two_times_tells_the_turn_and_not_the_last_touch() -> 
     assert [(c.id, c.at) for c in told] == [("i", to_datetime(3)), ("j", to_datetime(9))]
 
 
-def test_a_check_that_came_and_went_in_between_is_left_out() -> None:
+def test_a_check_opened_and_withdrawn_between_is_left_out() -> None:
     """The hand-over of a power cut listed every doubt that a site had lifted by itself."""
     after = {
         state: Change(

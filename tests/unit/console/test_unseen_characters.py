@@ -1,4 +1,4 @@
-"""Characters that cannot be seen change no page: they stay in what was sent, and out of what is shown."""
+"""Invisible characters stay in the stored text and out of every page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WITHOUT_A_SHAPE = (
 CONTROLS = "\x00\x07\x08\x1b\x7f\x9b"
 
 
-def test_a_page_shows_no_character_that_turns_the_words_around_it() -> None:
+def test_a_page_shows_no_character_that_reorders_text() -> None:
     words = {
         "title": f"a{TURNS}{CONTROLS}b",
         "detail": f"feu{TURNS}",
@@ -30,17 +30,17 @@ def test_a_page_shows_no_character_that_turns_the_words_around_it() -> None:
 
 
 @pytest.mark.parametrize("letter", WITHOUT_A_SHAPE, ids=ascii)
-def test_a_letter_without_a_shape_is_seen(letter: str) -> None:
+def test_an_invisible_letter_is_shown(letter: str) -> None:
     """With one in it, the code of no site looks like that of a site."""
     assert replace_control_characters(f"cen{letter}-1") == "cen\N{REPLACEMENT CHARACTER}-1"
 
 
-def test_signs_that_are_made_of_several_stay_one() -> None:
+def test_a_sign_of_several_characters_stays_one() -> None:
     family = "\U0001f469\u200d\U0001f467 \u2764\ufe0f\u200d\U0001f525"
     assert replace_control_characters(family) == family
 
 
-def test_every_form_of_a_document_shows_them() -> None:
+def test_every_form_of_a_document_shows_invisible_characters() -> None:
     words = f"a{TURNS}b"
     section = DocumentSection(id="s", title=words, lines=(DocumentLine(text=words),))
     sheet = Sheet(
@@ -67,6 +67,6 @@ def test_every_form_of_a_document_shows_them() -> None:
     assert render_text(document, "fr").count("\N{REPLACEMENT CHARACTER}") == 3 * len(TURNS)
 
 
-def test_ends_of_lines_and_tabs_stay() -> None:
+def test_line_ends_and_tabs_stay() -> None:
     assert replace_control_characters("a\r\nb\tc\nd") == "a\r\nb\tc\nd"
     assert replace_control_characters("avant\ravant") == "avant\N{REPLACEMENT CHARACTER}avant"

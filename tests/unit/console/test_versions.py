@@ -1,4 +1,4 @@
-"""The screen of the reference data: who may decide about which change, and what is said of it (D63)."""
+"""The screen of the reference data offers permitted decisions and describes changes (D63)."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def shaped(state: str = "proposed", base: str = "b" * 16, **values: Any) -> Refe
         "declined",
     ],
 )
-def test_each_reader_is_offered_what_they_may_do(
+def test_each_reader_sees_only_permitted_actions(
     state: str, reader: str, may: bool, decides: bool, withdraws: bool
 ) -> None:
     (change,) = build_changes([shaped(state)], reader, TerritoryNames(), _, may=may)
@@ -82,7 +82,7 @@ def test_a_change_from_another_version_is_outdated() -> None:
     assert not shaped("failed", base="c" * 16).outdated
 
 
-def test_rows_are_grouped_by_what_happens_to_them_and_the_rest_is_counted() -> None:
+def test_rows_are_grouped_by_change_and_the_rest_is_counted() -> None:
     (change,) = build_changes([shaped()], "bea", TerritoryNames(), _, may=True)
     (differs,) = change.sections
     assert (differs.word, differs.changed, differs.named, differs.more) == (
@@ -112,7 +112,7 @@ def test_rows_are_grouped_by_what_happens_to_them_and_the_rest_is_counted() -> N
     ],
     ids=["none", "unmoved", "moved"],
 )
-def test_what_was_foreseen_is_said_in_sentences(
+def test_foreseen_effects_are_written_in_sentences(
     figures: dict[str, Any], sentences: list[str]
 ) -> None:
     assert [
@@ -136,7 +136,7 @@ def test_what_was_foreseen_is_said_in_sentences(
     ],
     ids=["proposed", "approved", "declined", "withdrawn", "failed"],
 )
-def test_each_step_is_a_line(change: str, kind: str, sentence: str) -> None:
+def test_each_step_of_a_change_is_a_line(change: str, kind: str, sentence: str) -> None:
     row = ReferenceChangeRow.model_validate(
         {
             "id": "c-1",
@@ -168,7 +168,7 @@ def test_each_step_is_a_line(change: str, kind: str, sentence: str) -> None:
 
 
 @pytest.mark.parametrize("change", ["publishing", "in_force", "judging"])
-def test_its_sections_are_no_lines(change: str) -> None:
+def test_sections_of_a_change_are_no_lines(change: str) -> None:
     row = ReferenceChangeRow.model_validate(
         {
             "id": "c-1",

@@ -1,4 +1,4 @@
-"""D54, D53: documents tell each turn once, whose word is whose in words, and that an exercise is one."""
+"""Documents list each change once, name its source and mark exercises (D53, D54)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DAY_MIN = 24 * 60
 
 @cache
 def answered() -> MemoryPlayer:
-    """S04, eight minutes after the cut: everybody of the first wave has answered."""
+    """Return S04, eight minutes after the cut, with all answers of the first wave."""
     player = MemoryPlayer(scenario("S04"), "92~ex-answered", responders=EVERYBODY_COMES)
     player.play(player.played.start + 8 * MINUTE_MS)
     return player
@@ -34,19 +34,19 @@ def answered() -> MemoryPlayer:
 
 @cache
 def snow() -> MemoryPlayer:
-    """S11 to its end."""
+    """Return S11 to its end."""
     return played_to("S11", 0)
 
 
 @cache
 def unanswered() -> MemoryPlayer:
-    """S04, where nobody answers, to the next day."""
+    """Return S04 without answers, to the next day."""
     return played_to("S04", DAY_MIN + 30)
 
 
 @cache
 def sitrep(at_min: float) -> Document:
-    """Of S04 as it was then."""
+    """Return the sitrep of S04 as known then."""
     played = unanswered()
     return asyncio.run(
         Remembered(played).draft_sitrep(
@@ -66,7 +66,7 @@ def lines(document: Document, id: str, lang: str = "fr") -> list[str]:
 
 
 @pytest.mark.parametrize(("document", "id"), [("sitrep", "evolution"), ("retex", "story")])
-def test_an_incident_that_many_take_in_charge_is_told_once(document: str, id: str) -> None:
+def test_many_acknowledgements_of_an_incident_are_one_line(document: str, id: str) -> None:
     """Each of them says it again, which left no room for anything else."""
     model, realm = Remembered(answered()), answered().realm
     made = asyncio.run(
@@ -100,7 +100,7 @@ def _told(*oldest_first: LineRecord) -> list[int]:
     return [line.recorded_at for line in drop_repetitions(reversed(oldest_first))]
 
 
-def test_who_takes_it_when_nobody_had_it_any_more_is_told_again() -> None:
+def test_an_acknowledgement_after_a_withdrawal_is_a_new_line() -> None:
     mine, again, nobody, other = (
         _line(n, state=state)
         for n, state in enumerate(("acknowledged", "acknowledged", "open", "acknowledged"))
@@ -108,13 +108,13 @@ def test_who_takes_it_when_nobody_had_it_any_more_is_told_again() -> None:
     assert _told(mine, again, nobody, other) == [0, 2, 3]
 
 
-def test_who_takes_it_after_a_rise_of_its_level_is_told_again() -> None:
+def test_an_acknowledgement_after_a_rise_is_a_new_line() -> None:
     assert _told(
         _line(0, state="acknowledged"), _line(1, change="level"), _line(2, state="acknowledged")
     ) == [0, 1, 2]
 
 
-def test_a_ladder_that_has_answers_enough_is_told_once_until_it_had_none() -> None:
+def test_a_fully_answered_escalation_is_one_line_until_it_restarts() -> None:
     """A reminder after hours without news is answered, too."""
     changes = ("answered", "answered", "stale", "answered", "exhausted", "answered")
     assert _told(*(_line(n, "EscalationChanged", change) for n, change in enumerate(changes))) == [
@@ -125,7 +125,7 @@ def test_a_ladder_that_has_answers_enough_is_told_once_until_it_had_none() -> No
     ]
 
 
-def test_of_the_readings_of_a_river_the_highest_and_the_newest_are_told() -> None:
+def test_river_readings_show_the_highest_and_the_newest() -> None:
     """Forty of them left no room for anything else."""
     levels = [
         _line(n, "FlagChanged", "fact", flag="river:austerlitz", value=value)
@@ -135,24 +135,24 @@ def test_of_the_readings_of_a_river_the_highest_and_the_newest_are_told() -> Non
     assert _told(*levels, other) == [2, 5, 9]
 
 
-def test_other_lines_are_told_however_alike() -> None:
+def test_other_similar_lines_are_all_kept() -> None:
     assert _told(_line(0, "NoteAdded", "note"), _line(1, "NoteAdded", "note")) == [0, 1]
 
 
 @pytest.mark.parametrize(("lang", "said"), [("fr", "EXERCICE"), ("en", "EXERCISE")])
-def test_an_exercise_in_plain_text_says_so_first(lang: str, said: str) -> None:
+def test_plain_text_of_an_exercise_is_marked_first(lang: str, said: str) -> None:
     """The préfecture gets the text alone."""
     document = sitrep(36.4)
     assert render_text(document, lang).splitlines()[0] == said
     assert said not in render_text(document.model_copy(update={"simulated": False}), lang)
 
 
-def test_a_moment_of_another_day_is_told_with_its_day() -> None:
+def test_a_moment_of_another_day_has_its_day() -> None:
     said = lines(sitrep(DAY_MIN + 30), "level")
     assert said[0].startswith("N1, jeu. 11/02 09:40 (")
 
 
-def test_every_kind_of_source_has_a_word() -> None:
+def test_every_kind_of_source_has_a_label() -> None:
     """A report without a source is its author's role's."""
     for lang in ("fr", "en"):
         said = {
@@ -163,11 +163,11 @@ def test_every_kind_of_source_has_a_word() -> None:
         assert {kind for kind in said if kind not in world.SOURCE and kind not in w.ROLE} == set()
 
 
-def test_a_source_that_an_exercise_invents_is_readable() -> None:
+def test_a_source_invented_by_an_exercise_is_readable() -> None:
     assert world.name_source("club_de_voile", get_translator("fr")) == "club de voile"
 
 
-def test_claims_and_partners_are_told_in_words() -> None:
+def test_reports_and_partners_are_written_in_plain_words() -> None:
     claims, partners = lines(sitrep(240), "claims"), lines(sitrep(240), "partners")
     assert claims[0] == "Information : rumeur, 10:55."
     assert any(line.startswith("Opérateur : Panne téléphonique") for line in partners)
@@ -187,7 +187,7 @@ def test_without_an_incident_the_footer_names_none() -> None:
     assert "incident" not in calm.sheet("fr").footer
 
 
-def test_a_system_that_fails_is_called_by_its_name() -> None:
+def test_a_failed_system_is_shown_by_its_name() -> None:
     player = MemoryPlayer(scenario("S05"), "92~ex-attack")
     player.play(player.played.start + 213 * MINUTE_MS)
     said = lines(asyncio.run(Remembered(player).draft_sitrep(player.realm)), "essential")
@@ -204,7 +204,7 @@ def test_limits_of_many_sites_at_one_time_are_one_line() -> None:
     )
 
 
-def test_limits_that_single_sites_passed_are_no_silence() -> None:
+def test_exceeded_limits_of_single_sites_are_shown() -> None:
     """No whole activity fell below its minimum, and dozens of alarms were raised."""
     said = lines(asyncio.run(Remembered(snow()).draft_retex(snow().realm)), "real")
     assert any("horloges de sites ont dépassé leur RTO." in line for line in said)

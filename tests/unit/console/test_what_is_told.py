@@ -1,4 +1,4 @@
-"""What REST tells, the stream tells to the same readers; and both as it is at the time that was asked for."""
+"""REST and stream give the same data to the same readers, both as of the requested time."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ HOUR = 60 * MINUTE
         ),
     ],
 )
-async def test_the_stream_hides_what_rest_refuses(role: Role, hidden: set[str]) -> None:
+async def test_the_stream_hides_rows_refused_by_rest(role: Role, hidden: set[str]) -> None:
     assert list_hidden_events(PERMISSIONS_BY_ROLE[role].__contains__) == hidden
     browser, _ = browsing(crisis())
     for event, path in (
@@ -74,7 +74,7 @@ async def test_the_stream_hides_what_rest_refuses(role: Role, hidden: set[str]) 
         assert answer.status_code == (403 if event in hidden else 200), path
 
 
-async def test_a_realm_that_nobody_opened_has_no_stream() -> None:
+async def test_an_unopened_realm_has_no_stream() -> None:
     """It said hello, and then nothing for ever."""
     _, model = browsing(crisis())
     with pytest.raises(RealmUnknown):
@@ -83,7 +83,7 @@ async def test_a_realm_that_nobody_opened_has_no_stream() -> None:
         )
 
 
-async def test_an_incident_is_found_by_the_type_of_what_was_lifted_since() -> None:
+async def test_an_incident_is_found_by_the_type_of_a_lifted_cause() -> None:
     held = crisis()
     held.put("sites", {"id": "pmi-01", "status": "normal", "since": NOW, "capacity_pct": 100})
     held.put("incidents", incident("i-2", kind="water", key="water:92050", members=()))
@@ -122,10 +122,10 @@ def clock(**changes: object) -> c.ClockRow:
         (clock(consumed_pct=20, state="stopped", deadline=None), 6, 20),
     ],
 )
-def test_a_clock_is_told_as_it_stands_at_the_time_of_the_picture(
+def test_a_clock_is_shown_at_the_time_of_the_picture(
     row: c.ClockRow, hours: int, consumed: float
 ) -> None:
-    """It was told as of the last change of its row: 0 % an hour before its end."""
+    """It was shown as of the last change of its row: 0 % an hour before its end."""
     at = START + hours * HOUR
     shaper = Shaper("92", NO_REFERENCE, Outlines(MapPlane(2.1, 48.9, 1.0, 1.0, 1.0), {}), "fr", at)
     local = c.LocalClockRow.model_validate(
@@ -136,7 +136,7 @@ def test_a_clock_is_told_as_it_stands_at_the_time_of_the_picture(
     assert (told.consumed_pct, told.as_of) == (consumed, datetime.fromtimestamp(at / 1000, UTC))
 
 
-async def test_why_sending_is_held_is_told_in_words_to_those_who_read_the_log() -> None:
+async def test_readers_of_the_logbook_see_the_reason_for_held_messages() -> None:
     held = crisis()
     held.put(
         "holds",
@@ -164,7 +164,7 @@ async def test_why_sending_is_held_is_told_in_words_to_those_who_read_the_log() 
     )
 
 
-async def test_a_realm_is_as_it_was_known() -> None:
+async def test_a_past_realm_is_shown_as_known_then() -> None:
     held = crisis()
     browser, _ = browsing(held)
 
@@ -191,7 +191,7 @@ async def test_a_realm_is_as_it_was_known() -> None:
     assert (await listed(START - 1), await listed(START)) == (0, 1)
 
 
-async def test_a_proposal_that_never_was_is_not_one_that_was_replaced(
+async def test_an_unknown_proposal_is_not_a_replaced_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     browser, model = browsing(crisis())

@@ -1,4 +1,4 @@
-"""What a person writes for others to read says something, and about something that there is (D53, D55)."""
+"""Texts written for other readers are not blank and name an existing object (D53, D55)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_blank_lines_are_refused(path: str, more: dict[str, Any]) -> None:
     assert browser.decisions.asked == []
 
 
-async def test_an_action_of_an_incident_that_there_is_not_is_refused() -> None:
+async def test_an_action_of_a_missing_incident_is_refused() -> None:
     """It stood in the lessons learned of no incident."""
     browser, _ = browsing(crisis())
     for incident, status in (("92-2027-0211-99", 404), ("i-1", 202)):
