@@ -21,6 +21,7 @@ from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_e
 from services.cli.crisis.decide import Key
 from services.cli.crisis.read import AsJson, Realm
 from services.cli.data import territory_changes
+from services.cli.data.official_days import official_days
 from services.cli.data.trial import load_checked_territory
 from services.cli.output import open_console
 from services.console.logbook.sentences import format_small_count
@@ -227,6 +228,7 @@ def propose(
     )
 
 
+app.command("official-days")(official_days)
 app.command("changes")(territory_changes.changes)
 app.command("approve")(territory_changes.approve)
 app.command("decline")(territory_changes.decline)

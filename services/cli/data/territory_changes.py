@@ -71,9 +71,9 @@ def propose(
     base, sections = fetch_current_version(settings, realm)
     if base == territory.version:
         raise print_error(ValueError(f"la version {base} est déjà en vigueur"))
-    _show_differences(territory.version, base, compare_sections(sections, territory.sections))
+    show_differences(territory.version, base, compare_sections(sections, territory.sections))
     foreseen = None if last is None else _replay_crises(settings, territory, last)
-    if not yes and not _ask_confirmation():
+    if not yes and not ask_confirmation():
         raise typer.Exit(1)
     body = {
         "sections": [section.model_dump(mode="json") for section in territory.sections],
@@ -105,7 +105,8 @@ def fetch_current_version(settings: Settings, realm: str | None) -> tuple[str, l
     return index["version"], [_SECTIONS.validate_python(section) for section in found]
 
 
-def _show_differences(version: str, base: str, found: Sequence[SectionDifference]) -> None:
+def show_differences(version: str, base: str, found: Sequence[SectionDifference]) -> None:
+    """Show the differences of two versions, a row per section."""
     table = Table(title=f"{base} → {version}")
     for column in ("Partie", "Ajoutés", "Modifiés", "Retirés", "Lesquels"):
         table.add_column(column)
@@ -158,7 +159,8 @@ def _replay_crises(settings: Settings, territory: Territory, last: int) -> Fores
     return figures
 
 
-def _ask_confirmation() -> bool:
+def ask_confirmation() -> bool:
+    """Ask whether to propose; without a terminal the answer is no."""
     if not sys.stdin.isatty():
         typer.secho("personne à qui demander : --yes propose sans confirmation", err=True, fg="red")
         return False

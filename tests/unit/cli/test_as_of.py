@@ -58,6 +58,7 @@ WRITES = [
     "withdraw",
     "import",
     "load",
+    "official-days",
     "propose",
     "solve",
     "drop",

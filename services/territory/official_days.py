@@ -1,0 +1,159 @@
+"""Read the official public and school holidays as their publishers give them. Rule D43. Pure.
+
+The two files are `calendrier.api.gouv.fr/jours-feries/metropole/<year>.json` and the records of the
+data set `fr-en-calendrier-scolaire` of the ministry of education.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import holidays
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+PARIS: Final = ZoneInfo("Europe/Paris")
+PUPILS: Final = frozenset({"-", "Élèves"})
+"""Rows of the calendar that are about pupils; others are about teachers."""
+LONGEST: Final = timedelta(days=75)
+LAST_OF_SUMMER: Final = (8, 31)
+"""Last day of a summer while the calendar gives only its begin."""
+LEAST_SPANS: Final = 4
+"""Holidays that a school year has at least."""
+
+
+class OfficialDaysInvalid(ValueError):
+    """A file is not as its publisher gives it; the message names the reason."""
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    description: str
+    population: str
+    start_date: str
+    end_date: str
+    location: str
+    zones: str
+
+
+@dataclass(frozen=True, slots=True)
+class DaysOff:
+    """Public holidays, and the first and last day of each school holiday."""
+
+    public: tuple[str, ...]
+    school: tuple[tuple[str, str], ...]
+
+
+def read_public_days(content: bytes) -> tuple[str, ...]:
+    """Return the public holidays of one file, checked against the law.
+
+    Raises OfficialDaysInvalid.
+    """
+    document = _load(content)
+    if not isinstance(document, dict) or not document:
+        raise OfficialDaysInvalid("public holidays: an object of days is expected")
+    days = sorted(_read_day(key) for key in document)
+    known = holidays.country_holidays("FR", years={day.year for day in days})
+    if set(days) != set(known):
+        odd = sorted(day.isoformat() for day in set(days) ^ set(known))
+        raise OfficialDaysInvalid(f"public holidays: these differ from the law: {', '.join(odd)}")
+    return tuple(day.isoformat() for day in days)
+
+
+def read_school_days(
+    content: bytes, zone: str, location: str, today: date
+) -> tuple[tuple[str, str], ...]:
+    """Return the school holidays of pupils in one zone that are not over yet.
+
+    The day after the last one is the day of return. Raises OfficialDaysInvalid.
+    """
+    document = _load(content)
+    rows = document.get("results") if isinstance(document, dict) else document
+    if not isinstance(rows, list):
+        raise OfficialDaysInvalid("school holidays: a list of records is expected")
+    spans = {
+        span
+        for raw in rows
+        if (row := _read_row(raw)) is not None
+        and row.zones == f"Zone {zone}"
+        and row.location == location
+        and row.population in PUPILS
+        and (span := _read_span(row)) is not None
+    }
+    ahead = sorted(span for span in _join(spans) if span[1] >= today)
+    if len(ahead) < LEAST_SPANS:
+        raise OfficialDaysInvalid(
+            f"school holidays: only {len(ahead)} ahead for zone {zone}, {location}"
+        )
+    return tuple((first.isoformat(), last.isoformat()) for first, last in ahead)
+
+
+def merge_days(known: DaysOff, found: DaysOff, today: date) -> DaysOff:
+    """Return the days off in force with the official ones.
+
+    Years and times that the files speak of are replaced; the past stays.
+    """
+    years = {day[:4] for day in found.public}
+    public = {*found.public, *(day for day in known.public if day[:4] not in years)}
+    past = {span for span in known.school if span[1] < today.isoformat()}
+    return DaysOff(tuple(sorted(public)), tuple(sorted({*past, *found.school})))
+
+
+def _load(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise OfficialDaysInvalid("not JSON") from error
+
+
+def _read_row(raw: Any) -> _Row | None:
+    try:
+        return _Row.model_validate(raw)
+    except ValidationError as error:
+        field = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise OfficialDaysInvalid(
+            f"school holidays: a record without {field or 'fields'}"
+        ) from error
+
+
+def _read_day(text: Any) -> date:
+    try:
+        return date.fromisoformat(text)
+    except (TypeError, ValueError) as error:
+        raise OfficialDaysInvalid(f"not a day: {text!r:.40}") from error
+
+
+def _read_paris_day(text: str) -> date:
+    """Return the Paris day of an instant: `2026-10-16T22:00:00+00:00` is 17 October."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise OfficialDaysInvalid(f"not a time: {text!r:.40}") from error
+    return at.astimezone(PARIS).date() if at.tzinfo else at.date()
+
+
+def _read_span(row: _Row) -> tuple[date, date] | None:
+    """Return the first and last day of a holiday."""
+    first, back = _read_paris_day(row.start_date), _read_paris_day(row.end_date)
+    last = back - timedelta(days=1)
+    if back <= first:  # The summer begins, and its end is not published yet.
+        last = date(first.year, *LAST_OF_SUMMER)
+    if not first <= last <= first + LONGEST:
+        raise OfficialDaysInvalid(f"school holidays: {first} to {last} is no holiday")
+    return first, last
+
+
+def _join(spans: Iterable[tuple[date, date]]) -> Sequence[tuple[date, date]]:
+    """Join spans that overlap or touch: the same holiday in two records."""
+    joined: list[tuple[date, date]] = []
+    for first, last in sorted(spans):
+        if joined and first <= joined[-1][1] + timedelta(days=1):
+            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
+        else:
+            joined.append((first, last))
+    return joined
