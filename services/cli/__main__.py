@@ -185,11 +185,9 @@ app = typer.Typer(
 
 def _print_version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
+        from services.runtime.process.settings import find_version
 
-        from services.runtime.process.settings import DISTRIBUTION
-
-        typer.echo(f"vigie {version(DISTRIBUTION)}")
+        typer.echo(f"vigie {find_version()}")
         raise typer.Exit
 
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -21,7 +20,7 @@ from services.cli.client import print_error
 from services.cli.crisis.paper import build_pack
 from services.cli.oncall.directory import DirectoryInvalid, read_contacts
 from services.delivery.settings import DeliverySettings
-from services.runtime.process.settings import DISTRIBUTION, REPOSITORY, Settings
+from services.runtime.process.settings import DISTRIBUTION, REPOSITORY, Settings, find_version
 from services.territory import TerritoryInvalid, load_territory
 
 APP_ENTRIES: Final = (
@@ -143,10 +142,10 @@ def _copy_app(target: Path, territory: Path) -> None:
         target / "territories" / territory.name,
         ignore=shutil.ignore_patterns("__pycache__"),
     )
-    about = target / f"{DISTRIBUTION.replace('-', '_')}-{version(DISTRIBUTION)}.dist-info"
+    about = target / f"{DISTRIBUTION.replace('-', '_')}-{find_version()}.dist-info"
     about.mkdir()
     (about / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {DISTRIBUTION}\nVersion: {version(DISTRIBUTION)}\n",
+        f"Metadata-Version: 2.1\nName: {DISTRIBUTION}\nVersion: {find_version()}\n",
         encoding="utf-8",
     )
 
@@ -162,7 +161,7 @@ def _write_manifest(folder: Path, territory: str) -> int:
     id = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:12]
     about = {
         "id": id,
-        "version": version(DISTRIBUTION),
+        "version": find_version(),
         "territory": territory,
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "system": platform.system(),

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import distributions, version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Annotated, Any, Final
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -32,7 +32,7 @@ from services.cli.system.doctor import run_checks
 from services.cli.system.settings_reference import GROUPS, list_own_fields, variable_name
 from services.cli.system.status import list_targets
 from services.runtime.process.atomic_file import open_atomic_file
-from services.runtime.process.settings import DISTRIBUTION, Settings
+from services.runtime.process.settings import Settings, find_version
 from services.runtime.secrets.files import describe_wrong_variables
 from services.runtime.secrets.metrics_token import build_header
 
@@ -165,7 +165,7 @@ def describe_machine() -> dict[str, Any]:
     memory = psutil.virtual_memory()
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "vigie": version(DISTRIBUTION),
+        "vigie": find_version(),
         "python": sys.version.split()[0],
         "system": platform.system(),
         "kernel": platform.release(),

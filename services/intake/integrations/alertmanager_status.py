@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -40,7 +39,7 @@ from services.runtime.identity.principals import Principal
 from services.runtime.identity.role_names import build_forbidden
 from services.runtime.kafka.clients import format_time
 from services.runtime.process.health import Check
-from services.runtime.process.settings import DISTRIBUTION
+from services.runtime.process.settings import find_version
 from services.runtime.secrets.vault import VaultTexts
 
 RECEIVER: Final = "vigie"
@@ -336,7 +335,7 @@ class AlertmanagerApi:
     def _status(self) -> dict[str, Any]:
         """Return the status. Vigie is no node of a gossip cluster."""
         info = {
-            "version": version(DISTRIBUTION),
+            "version": find_version(),
             "revision": "",
             "branch": "",
             "buildUser": "",

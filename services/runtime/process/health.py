@@ -1,4 +1,4 @@
-"""Health of a process on a loopback port: /livez (restart if it fails), /readyz, /metrics.
+"""Health of a process on a port of its own: /livez (restart if it fails), /readyz, /metrics.
 
 Probes without the token of the installation get only the state. Metrics, and the reasons why a
 process is not ready, need the token.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import platform
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -19,7 +20,7 @@ import orjson
 from aiohttp import web
 
 from services.runtime.process import metrics
-from services.runtime.process.settings import DataDir, Settings
+from services.runtime.process.settings import DataDir, Settings, find_version
 from services.runtime.secrets.metrics_token import get_or_create_token, is_token_valid
 
 CHECK_TIMEOUT_S = 2.0
@@ -55,6 +56,8 @@ class HealthChecks:
                 )
                 return _build_report(decides, shown)
             case "/metrics":
+                python = platform.python_version()
+                metrics.set_gauge("vigie_build_info", 1, version=find_version(), python=python)
                 return HealthAnswer(200, metrics.CONTENT_TYPE, metrics.render_exposition())
             case _:
                 return None
@@ -158,7 +161,7 @@ async def serve_health(
     app.router.add_get("/{path:.*}", handle)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", settings.health_port, reuse_address=True)
+    site = web.TCPSite(runner, settings.health_host, settings.health_port, reuse_address=True)
     await site.start()
     return HealthServer(runner, int(runner.addresses[0][1]))
 

@@ -1,4 +1,4 @@
-"""Structured logs: readable lines on stderr, JSON lines in the file named by `VIGIE_LOG_JSON`.
+"""Structured logs: lines on stderr, JSON lines in the file named by `VIGIE_LOG_JSON`.
 
 Events are `noun.verb` with keyword data. Bind the data that a whole task shares with
 `structlog.contextvars.bind_contextvars(realm=…, correlation_id=…)`. Libraries that use the standard
@@ -117,7 +117,8 @@ def configure_logging(
     Level and file default to `VIGIE_LOG_LEVEL` and `VIGIE_LOG_JSON`. `output` replaces stderr for
     the readable lines. Lines are coloured if stderr is a terminal or `VIGIE_LOG_COLOUR=1` (set by
     the supervisor). A log file that cannot be written, for example on a full disk, never stops the
-    service: logging swallows its own errors.
+    service: logging swallows its own errors. With `VIGIE_LOG_FORMAT=json` the lines on stderr are
+    JSON too, as containers and journald want them.
     """
     named = level or os.environ.get("VIGIE_LOG_LEVEL") or "INFO"
     file = json_file or (Path(path) if (path := os.environ.get("VIGIE_LOG_JSON")) else None)
@@ -158,19 +159,19 @@ def configure_logging(
     readable = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared, processors=[strip, _drop_file_fields, _escape_event, console]
     )
+    as_json = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[strip, structlog.processors.format_exc_info, _render_json],
+    )
     handlers: list[logging.Handler] = [logging.StreamHandler(output or sys.stderr)]
-    handlers[0].setFormatter(readable)
+    wants_json = os.environ.get("VIGIE_LOG_FORMAT", "").strip().lower() == "json"
+    handlers[0].setFormatter(as_json if wants_json else readable)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         to_file = logging.handlers.RotatingFileHandler(
             file, maxBytes=ROTATE_BYTES, backupCount=ROTATE_KEEP, encoding="utf-8"
         )
-        to_file.setFormatter(
-            structlog.stdlib.ProcessorFormatter(
-                foreign_pre_chain=shared,
-                processors=[strip, structlog.processors.format_exc_info, _render_json],
-            )
-        )
+        to_file.setFormatter(as_json)
         handlers.append(to_file)
     root = logging.getLogger()
     for old in root.handlers[:]:

@@ -9,10 +9,20 @@ import contextlib
 from dataclasses import dataclass
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 REGISTRY = CollectorRegistry(auto_describe=True)
+ProcessCollector(registry=REGISTRY)
+disable_created_metrics()  # type: ignore[no-untyped-call]
 _DURATION_BUCKETS = (
     0.001,
     0.0025,
@@ -41,6 +51,8 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {
+    # Every process
+    "vigie_build_info": Metric("gauge", "1; the labels are the version", ("version", "python")),
     # Worker: one decider on its log partitions
     "vigie_inputs_total": Metric(
         "counter", "Inputs that got their Transaction, by outcome", ("service", "outcome")

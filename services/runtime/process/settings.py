@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
@@ -34,6 +35,14 @@ DISTRIBUTION: Final = "vigie-crise"
 _IN_WHEEL: Final = Path(__file__).resolve().parents[2] / "shipped"
 SHIPPED: Final = _IN_WHEEL if _IN_WHEEL.is_dir() else REPOSITORY
 """Folder of `territories`, `scenarios` and `docs/guide`: inside an installed wheel, or the sources."""
+
+
+def find_version() -> str:
+    """Return the version of this installation; "unknown" if it runs from bare files."""
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def _check_host_port(text: str) -> str:
@@ -215,8 +224,10 @@ class Settings(FromEnvironment):
 
     Empty = `vigie.<territory>`.
     """
+    health_host: str = "127.0.0.1"
+    """Address of the health port. Containers set 0.0.0.0, so that Prometheus reaches it."""
     health_port: int = 0
-    """Loopback port of /livez, /readyz and /metrics; 0 = any free one.
+    """Port of /livez, /readyz and /metrics; 0 = any free one.
 
     Counters and reasons need the token in `secrets/metrics.token`.
     """
@@ -235,6 +246,10 @@ class Settings(FromEnvironment):
     """
     log_json: Path | None = None
     """File for JSON logs (10 MB, five kept); empty = none."""
+    log_format: Annotated[
+        Literal["text", "json"], BeforeValidator(lambda name: str(name).strip().lower())
+    ] = "text"
+    """Form of log lines on stderr: `text` for people, `json` for containers and journald."""
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"],
         BeforeValidator(lambda name: str(name).upper()),

@@ -51,7 +51,7 @@ def base(name: str) -> str:
 def test_a_query_names_metrics_and_labels_that_exist(where: str, query: str) -> None:
     names = {base(name) for name in re.findall(r"\bvigie_[a-z_]+", query)}
     assert names <= set(METRICS) or "vigie:" in query
-    assert names or "vigie:" in query or "up{" in query
+    assert names or "vigie:" in query or "up{" in query or "process_" in query
     for name, labels in SELECTED.findall(query):
         assert {label.partition("=")[0].rstrip("!") for label in re.split(r",\s*", labels)} <= {
             *METRICS[base(name)].labels,

@@ -12,7 +12,7 @@ import pytest
 from services.appliance.supervisor.plan import create_http_probe
 from services.runtime.process import health, metrics
 from services.runtime.process.health import HealthServer
-from services.runtime.process.settings import Settings
+from services.runtime.process.settings import Settings, find_version
 from services.runtime.secrets.metrics_token import (
     TOKEN_FILE,
     build_header,
@@ -98,3 +98,13 @@ def test_the_whole_token_counts(authorization: str) -> None:
 @pytest.mark.parametrize("other", ["Bearer t0", "Bearer t0kk", "Bearer é", "t0k", "", None])
 def test_nothing_else_counts(other: str | None) -> None:
     assert not is_token_valid(other, "t0k")
+
+
+async def test_a_process_tells_its_version_and_its_memory(
+    http: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    http.headers.update(build_header(tmp_path / "secrets"))
+    told = (await http.get("/metrics")).text
+    assert f'version="{find_version()}"' in told
+    assert "process_resident_memory_bytes" in told
+    assert "_created" not in told

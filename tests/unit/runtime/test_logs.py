@@ -43,3 +43,15 @@ def test_text_of_a_stranger_moves_no_cursor_and_begins_no_line(tmp_path: Path) -
         "request.failed",
         f"odd {CLEAR}",
     ]
+
+
+def test_a_container_gets_json_lines() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env=os.environ | {"VIGIE_LOG_FORMAT": "json", "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        check=True,
+    )
+    told = [json.loads(line) for line in done.stderr.decode().splitlines()]
+    assert [line["event"] for line in told] == ["console.away", "request.failed", f"odd {CLEAR}"]
+    assert told[0]["service"] == "intake"
