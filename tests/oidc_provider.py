@@ -1,4 +1,4 @@
-"""A small OpenID Connect provider on loopback, in a process of its own: `python tests/oidc_provider.py PORT CLIENT SECRET REDIRECT_URI`.
+"""A small OpenID Connect provider on loopback, in a process of its own: `python tests/oidc_provider.py PORT CLIENT SECRET REDIRECT_URI [proconnect]`.
 
 It keeps the rules that a provider keeps (exact redirect address, secret, PKCE, codes of one use, RS256) and logs in whoever `POST /control`
 names. It lies on request: `fault` says how its next ID tokens are wrong. Signed by hand, so that no library agrees with itself.
@@ -58,6 +58,8 @@ class Handler(BaseHTTPRequestHandler):
     redirect: ClassVar[str]
     signer: ClassVar[Signer]
     control: ClassVar[dict[str, Any]] = {"subject": "nobody", "claims": {}, "fault": ""}
+    proconnect: ClassVar[bool] = False
+    """True: claims only from the userinfo endpoint, as a signed JWT; secret in the form; logout."""
     codes: ClassVar[dict[str, dict[str, str]]] = {}
     asked: ClassVar[Counter[str]] = Counter()
 
@@ -70,14 +72,22 @@ class Handler(BaseHTTPRequestHandler):
         match parts.path:
             case "/.well-known/openid-configuration":
                 at = {name: f"{self.issuer}/{name}" for name in ("authorize", "token", "keys")}
+                more = {
+                    "userinfo_endpoint": f"{self.issuer}/userinfo",
+                    "end_session_endpoint": f"{self.issuer}/logout",
+                    "token_endpoint_auth_methods_supported": ["client_secret_post"],
+                }
                 self._json(
                     {
                         "issuer": self.issuer,
                         "authorization_endpoint": at["authorize"],
                         "token_endpoint": at["token"],
                         "jwks_uri": at["keys"],
+                        **(more if self.proconnect else {}),
                     }
                 )
+            case "/userinfo" if self.proconnect:
+                self._userinfo()
             case "/keys":
                 self._json({"keys": [self.signer.jwk()]})
             case "/authorize":
@@ -119,11 +129,14 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _token(self, form: dict[str, str]) -> None:
-        who = (
-            base64.b64decode(self.headers.get("Authorization", "Basic ").removeprefix("Basic "))
-            .decode()
-            .split(":")
-        )
+        if self.proconnect:
+            who = [form.get("client_id", ""), form.get("client_secret", "")]
+        else:
+            who = (
+                base64.b64decode(self.headers.get("Authorization", "Basic ").removeprefix("Basic "))
+                .decode()
+                .split(":")
+            )
         if [unquote(part) for part in who] != [self.client, self.secret]:
             self._json({"error": "invalid_client"}, 401)
             return
@@ -137,6 +150,7 @@ class Handler(BaseHTTPRequestHandler):
             self._json({"error": "invalid_grant"}, 400)
             return
         access = secrets.token_urlsafe(16)
+        self.control["access"] = access
         self._json(
             {
                 "access_token": access,
@@ -156,7 +170,7 @@ class Handler(BaseHTTPRequestHandler):
             "exp": now + 300,
             "nonce": nonce,
             "at_hash": b64(hashlib.sha256(access.encode()).digest()[:16]),
-            **self.control["claims"],
+            **({} if self.proconnect else self.control["claims"]),
         }
         claims |= {
             "nonce": {"nonce": "another"},
@@ -175,6 +189,39 @@ class Handler(BaseHTTPRequestHandler):
             "alg": {"none": "none", "secret": "HS256", "public": "HS256"}.get(fault, "RS256"),
             "kid": self.signer.kid,
         }
+        return self._sign(header, claims, fault)
+
+    def _userinfo(self) -> None:
+        if self.headers.get("Authorization") != f"Bearer {self.control['access']}":
+            self._json({}, 401)
+            return
+        fault = self.control["fault"]
+        claims = {
+            "iss": self.issuer,
+            "aud": "another" if fault == "userinfo_audience" else self.client,
+            "sub": "another" if fault == "userinfo_subject" else self.control["subject"],
+            **self.control["claims"],
+        }
+        if fault == "userinfo_json":
+            self._json(claims)
+            return
+        signer = Signer() if fault == "userinfo_forged" else self.signer
+        header = {"alg": "RS256", "kid": self.signer.kid}
+        body = self._sign(header, claims, "", signer).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/jwt")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _sign(
+        self,
+        header: dict[str, str],
+        claims: dict[str, Any],
+        fault: str,
+        signer: Signer | None = None,
+    ) -> str:
+        signer = signer or self.signer
         signed = f"{b64(json.dumps(header).encode())}.{b64(json.dumps(claims).encode())}"
         match fault:
             case "none":
@@ -186,9 +233,7 @@ class Handler(BaseHTTPRequestHandler):
             case "forged":
                 signature = Signer().key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
             case _:
-                signature = self.signer.key.sign(
-                    signed.encode(), padding.PKCS1v15(), hashes.SHA256()
-                )
+                signature = signer.key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
         return f"{signed}.{b64(signature)}"
 
     def _json(self, found: object, status: int = 200) -> None:
@@ -201,6 +246,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    port, Handler.client, Handler.secret, Handler.redirect = sys.argv[1:]
+    port, Handler.client, Handler.secret, Handler.redirect = sys.argv[1:5]
+    Handler.proconnect = sys.argv[5:] == ["proconnect"]
     Handler.issuer, Handler.signer = f"http://127.0.0.1:{port}", Signer()
     ThreadingHTTPServer(("127.0.0.1", int(port)), Handler).serve_forever()

@@ -14,10 +14,17 @@ from services.console.web.shell import DisplayChoice, render_response
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.http_access import check_csrf, cookie_of, is_secure, read_session
-from services.runtime.identity.oidc_settings import ATTEMPT_S, COOKIE, LOGIN_PATH, RETURN_PATH
+from services.runtime.identity.oidc_settings import (
+    ATTEMPT_S,
+    COOKIE,
+    LOGIN_PATH,
+    LOGOUT_COOKIE,
+    RETURN_PATH,
+)
 from services.runtime.identity.sessions import (
     DEVICE_COOKIE,
     HOST_PREFIX,
+    SESSION_LIFETIME_MS,
     Sessions,
     build_clearing_headers,
 )
@@ -67,7 +74,8 @@ def add_login_routes(router: APIRouter) -> None:
     @router.post("/deconnexion")
     async def logout(request: Request) -> Response:
         _check_site(request)
-        response, session = RedirectResponse("/connexion", 303), read_session(request)
+        response: Response = RedirectResponse("/connexion", 303)
+        session = read_session(request)
         if session is None:  # a form of another site has no session cookie: keep ours
             return response
         if (
@@ -75,9 +83,20 @@ def add_login_routes(router: APIRouter) -> None:
         ):  # older browsers omit it: the CSRF token proves it
             await check_csrf(request, session)
         request.app.state.sessions.end(session)
+        if (there := await _find_provider_logout(request)) is not None:
+            # A redirect of a form to another site is barred (form-action): the page goes there.
+            response = render_login(request, next="/", logout_url=there)
+            response.headers["Refresh"] = f"0;url={there}"
+        response.headers.append("Set-Cookie", _build_cookie(request, LOGOUT_COOKIE, "", 0))
         for header in build_clearing_headers(secure=is_secure(request)):
             response.headers.append("Set-Cookie", header)
         return response
+
+    _add_provider_routes(router)
+
+
+def _add_provider_routes(router: APIRouter) -> None:
+    """Add the way to the identity provider and back."""
 
     @router.get(LOGIN_PATH)
     async def to_provider(request: Request) -> Response:
@@ -88,27 +107,34 @@ def add_login_routes(router: APIRouter) -> None:
             return render_login(request, next=next, refused=error)
         response = RedirectResponse(attempt.location, 303, headers={"Cache-Control": "no-store"})
         response.headers.append(
-            "Set-Cookie", _build_attempt_cookie(request, attempt.cookie, ATTEMPT_S)
+            "Set-Cookie", _build_cookie(request, COOKIE, attempt.cookie, ATTEMPT_S)
         )
         return response
 
     @router.get(RETURN_PATH)
     async def from_provider(request: Request) -> Response:
         try:
-            session, next = await _get_oidc(request).finish(
+            found = await _get_oidc(request).finish(
                 cookie_of(request, COOKIE), dict(request.query_params)
             )
         except ProblemError as error:
             response = render_login(request, next="/", refused=error)
         else:
             access: AccessStore = request.app.state.access
-            access.trace(session.principal, "login.oidc")
+            access.trace(found.session.principal, "login.oidc")
             response = set_session_cookies(
-                RedirectResponse(keep_inside(next), 303, headers={"Cache-Control": "no-store"}),
-                session,
+                RedirectResponse(
+                    keep_inside(found.next), 303, headers={"Cache-Control": "no-store"}
+                ),
+                found.session,
                 request,
             )
-        response.headers.append("Set-Cookie", _build_attempt_cookie(request, "", 0))
+            if found.logout_cookie is not None:
+                life_s = SESSION_LIFETIME_MS // 1000
+                response.headers.append(
+                    "Set-Cookie", _build_cookie(request, LOGOUT_COOKIE, found.logout_cookie, life_s)
+                )
+        response.headers.append("Set-Cookie", _build_cookie(request, COOKIE, "", 0))
         return response
 
 
@@ -131,15 +157,27 @@ def _get_oidc(request: Request) -> Any:
     return request.app.state.oidc
 
 
+async def _find_provider_logout(request: Request) -> str | None:
+    """Return the page of the provider that ends this browser's session there, if any."""
+    hint = cookie_of(request, LOGOUT_COOKIE)
+    if not hint or request.app.state.oidc is None:
+        return None
+    found: str | None = await request.app.state.oidc.build_logout(hint, _get_origin(request))
+    return found
+
+
 def _get_origin(request: Request) -> str:
     """Return the origin under which the browser reached the front."""
     host = request.headers.get("x-forwarded-host") or request.headers.get("host") or ""
     return f"{request.headers.get('x-forwarded-proto', request.url.scheme)}://{host}"
 
 
-def _build_attempt_cookie(request: Request, value: str, life_s: int) -> str:
+_PLACES = {COOKIE: LOGIN_PATH, LOGOUT_COOKIE: "/deconnexion"}
+
+
+def _build_cookie(request: Request, cookie: str, value: str, life_s: int) -> str:
     name, place = (
-        (f"{HOST_PREFIX}{COOKIE}", "/; Secure") if is_secure(request) else (COOKIE, LOGIN_PATH)
+        (f"{HOST_PREFIX}{cookie}", "/; Secure") if is_secure(request) else (cookie, _PLACES[cookie])
     )
     return f"{name}={value}; HttpOnly; Max-Age={life_s}; Path={place}; SameSite=Lax"
 
@@ -157,9 +195,17 @@ def keep_inside(target: str) -> str:
 
 
 def render_login(
-    request: Request, *, next: str, user: str = "", refused: ProblemError | None = None
+    request: Request,
+    *,
+    next: str,
+    user: str = "",
+    refused: ProblemError | None = None,
+    logout_url: str | None = None,
 ) -> Response:
-    """Render the form, with the reason of a refusal, which never reveals the wrong field."""
+    """Render the form, with the reason of a refusal, which never reveals the wrong field.
+
+    After a logout, `logout_url` is the page that ends the session at the provider, too.
+    """
     choice = DisplayChoice.of(request)
     refusal = refused.problem.sentence("en" if choice.lang == "en" else "fr") if refused else ""
     status = refused.problem.status if refused else 200
@@ -170,6 +216,7 @@ def render_login(
         "refusal": refusal,
         "named": can_use_passkey(request),
         "provider": oidc and oidc.name,
+        "logout_url": logout_url,
         "provider_url": f"{LOGIN_PATH}?{urlencode({'next': keep_inside(next)})}",
     }
     return render_response("login.html", context, choice, status=status)

@@ -29,7 +29,14 @@ from services.runtime.identity.accounts import (
     create_principal,
 )
 from services.runtime.identity.oidc_provider import NotConfirmed, OidcProvider, ProviderAway
-from services.runtime.identity.oidc_settings import ATTEMPT_S, COOKIE, RETURN_PATH, OidcSettings
+from services.runtime.identity.oidc_settings import (
+    ATTEMPT_S,
+    COOKIE,
+    LOGGED_OUT_PATH,
+    LOGOUT_COOKIE,
+    RETURN_PATH,
+    OidcSettings,
+)
 from services.runtime.identity.permissions import Role
 from services.runtime.identity.principals import Account, EndedSession, Principal, is_valid_login
 from services.runtime.identity.sessions import Session, Sessions
@@ -44,6 +51,16 @@ class LoginAttempt:
 
     cookie: str
     location: str
+
+
+@dataclass(frozen=True, slots=True)
+class OidcSession:
+    """A login that the provider confirmed: the session, and the page to show."""
+
+    session: Session
+    next: str
+    logout_cookie: str | None
+    """Cookie for a logout at the provider; None if only Vigie's session ends."""
 
 
 class OidcLogin:
@@ -108,7 +125,7 @@ class OidcLogin:
 
     # ── coming back ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def finish(self, cookie: str | None, answer: dict[str, str]) -> tuple[Session, str]:
+    async def finish(self, cookie: str | None, answer: dict[str, str]) -> OidcSession:
         """Return a session and the next page from the query of the provider's redirect.
 
         Raises ProblemError `oidc_refused`, `oidc_unknown`, `oidc_unapproved`, `oidc_away`.
@@ -117,12 +134,54 @@ class OidcLogin:
             kept = self._attempt(cookie, answer)
             tokens = await self._provider.exchange(answer["code"], kept["verifier"], kept["back"])
             claims = await self._provider.confirmed(tokens, kept["nonce"])
+            if self._lacks(claims):
+                claims = await self._provider.fetch_userinfo(tokens, claims["sub"]) | claims
+            described = await self._provider.described()
         except ProviderAway as away:
             raise self._away(away) from None
         except NotConfirmed as refused:
             log.warning("oidc.refused", why=str(refused))
             raise ProblemError("oidc_refused") from None
-        return self._sessions.admit(await self._owner(claims)), kept["next"]
+        session = self._sessions.admit(await self._owner(claims))
+        ends_there = self._settings.oidc_logout == "provider" and described.end_session is not None
+        return OidcSession(
+            session, kept["next"], self._seal_logout(tokens["id_token"]) if ends_there else None
+        )
+
+    def _lacks(self, claims: dict[str, Any]) -> bool:
+        """Return whether the ID token lacks claims that this installation asks for."""
+        wanted = (self._settings.oidc_claim, *(("siret",) if self._settings.oidc_siret else ()))
+        return not all(name in claims for name in wanted)
+
+    def _seal_logout(self, id_token: str) -> str:
+        sealed = encrypt(self._key, id_token.encode(), LOGOUT_COOKIE.encode())
+        return base64.urlsafe_b64encode(sealed).decode()
+
+    async def build_logout(self, cookie: str, origin: str) -> str | None:
+        """Return the page of the provider that ends the session there (RP-Initiated Logout 1.0).
+
+        Return None if the provider does not answer or the cookie is not ours: Vigie's session ended
+        all the same.
+        """
+        try:
+            sealed = base64.urlsafe_b64decode(cookie)
+            hint = decrypt(self._key, sealed, LOGOUT_COOKIE.encode()).decode()
+            end_session = (await self._provider.described()).end_session
+        except (ValueError, ProviderAway):
+            return None
+        if end_session is None:
+            return None
+        query = urlencode(
+            {
+                "id_token_hint": hint,
+                "client_id": self._provider.client_id,
+                "state": secrets.token_urlsafe(16),
+                "post_logout_redirect_uri": (
+                    (self._settings.public_url.rstrip("/") or origin) + LOGGED_OUT_PATH
+                ),
+            }
+        )
+        return end_session + ("&" if "?" in end_session else "?") + query
 
     def _attempt(self, cookie: str | None, answer: dict[str, str]) -> dict[str, Any]:
         """Return the attempt of an answer and mark it as used. Raises NotConfirmed.
@@ -152,6 +211,10 @@ class OidcLogin:
 
         Raises ProblemError `oidc_unknown`, `oidc_unapproved`.
         """
+        siret = self._settings.oidc_siret
+        if siret and claims.get("siret") != siret:
+            log.warning("oidc.unknown", why="person of another organisation")
+            raise ProblemError("oidc_unknown")
         subject = self._access.hash(f"oidc:{self._provider.issuer}\0{claims['sub']}")
         account = next(
             (a for a in self._access.all(Account) if a.subject == subject), None
@@ -172,7 +235,8 @@ class OidcLogin:
         said = claims.get(self._settings.oidc_claim)
         if not isinstance(said, str) or not is_valid_login(said):
             return None
-        if self._settings.oidc_claim == "email" and claims.get("email_verified") is not True:
+        verified = claims.get("email_verified") is True or bool(self._settings.oidc_siret)
+        if self._settings.oidc_claim == "email" and not verified:
             return None
         account = self._access.account(said)
         is_new = account is None

@@ -53,6 +53,12 @@ class ProviderDescription:
     authorization: str
     token: str
     keys: str
+    userinfo: str | None = None
+    """Endpoint for more claims about the person; None if the provider has none."""
+    end_session: str | None = None
+    """Page that ends the person's session at the provider; None if it has none."""
+    secret_in_body: bool = False
+    """True if the token endpoint wants the secret in the form, not as HTTP Basic."""
 
 
 class OidcProvider:
@@ -87,12 +93,14 @@ class OidcProvider:
             "redirect_uri": redirect_uri,
             "code_verifier": verifier,
         }
-        who = None
-        if self._secret:
+        described, who = await self.described(), None
+        if self._secret and not described.secret_in_body:
             who = httpx.BasicAuth(quote(self.client_id, safe=""), quote(self._secret, safe=""))
         else:
             form["client_id"] = self.client_id
-        status, found = await self._ask("POST", (await self.described()).token, data=form, auth=who)
+            if self._secret:
+                form["client_secret"] = self._secret
+        status, found = await self._ask("POST", described.token, data=form, auth=who)
         if 400 <= status < 500:
             raise NotConfirmed(f"code refused: {str(found.get('error'))[:40]!r}")
         if status != 200:
@@ -129,6 +137,41 @@ class OidcProvider:
             raise NotConfirmed(f"ID token: {type(error).__name__} {str(error)[:80]}") from None
         return dict(claims)
 
+    async def fetch_userinfo(self, tokens: Mapping[str, Any], subject: object) -> dict[str, Any]:
+        """Return the claims of the userinfo endpoint (OpenID Connect Core 5.3); {} without one.
+
+        They come as JSON, or as a JWT that the provider signed. They count only if they are about
+        `subject`, the one of the ID token. Raises ProviderAway, NotConfirmed.
+        """
+        address = (await self.described()).userinfo
+        if address is None:
+            return {}
+        headers = {
+            "Accept": "application/jwt, application/json",
+            "Authorization": f"Bearer {tokens.get('access_token')}",
+        }
+        status, body = await self._fetch("GET", address, headers=headers)
+        if status != 200:
+            raise ProviderAway(f"userinfo: {status}")
+        claims = _parse_object(body)
+        if claims is None:
+            claims = await self._open_userinfo(body)
+        if claims.get("sub") != subject:
+            raise NotConfirmed("userinfo about somebody else")
+        return claims
+
+    async def _open_userinfo(self, body: bytes) -> dict[str, Any]:
+        try:
+            claims = dict((await self._signed(body.decode())).claims)
+        except _PARSE_ERRORS as error:
+            raise NotConfirmed(f"userinfo: {type(error).__name__} {str(error)[:80]}") from None
+        audience = claims.get("aud", self.client_id)
+        if claims.get("iss", self.issuer) != self.issuer or self.client_id not in (
+            audience if isinstance(audience, list) else [audience]
+        ):
+            raise NotConfirmed("userinfo of another issuer, or for another client")
+        return claims
+
     async def _signed(self, text: str) -> jwt.Token:
         keys, at = await self._known_keys()
         try:
@@ -160,20 +203,36 @@ class OidcProvider:
         )
         if status != 200 or found.get("issuer") != self.issuer:
             raise ProviderAway(f"description: {status}, or of another issuer")
-        urls = [
-            found.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
-        ]
-        if not all(isinstance(u, str) and is_safe_url(u) for u in urls):
+        names = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+        urls = [found.get(name) for name in names]
+        more = [found.get(name) for name in ("userinfo_endpoint", "end_session_endpoint")]
+        if not all(isinstance(u, str) and is_safe_url(u) for u in urls) or not all(
+            u is None or (isinstance(u, str) and is_safe_url(u)) for u in more
+        ):
             raise ProviderAway("description: an address is missing or not on HTTPS")
-        return ProviderDescription(*map(str, urls))
+        methods = found.get("token_endpoint_auth_methods_supported")
+        in_body = isinstance(methods, list) and "client_secret_basic" not in methods
+        authorization, token, keys = map(str, urls)
+        userinfo, end_session = more
+        return ProviderDescription(
+            authorization,
+            token,
+            keys,
+            userinfo=userinfo,
+            end_session=end_session,
+            secret_in_body=in_body,
+        )
 
     async def _ask(self, method: str, url: str, **more: Any) -> tuple[int, dict[str, Any]]:
+        more.setdefault("headers", {"Accept": "application/json"})
+        status, body = await self._fetch(method, url, **more)
+        return status, _parse_object(body) or {}
+
+    async def _fetch(self, method: str, url: str, **more: Any) -> tuple[int, bytes]:
         try:
             async with (
                 asyncio.timeout(2 * TIMEOUT_S),
-                self._http.stream(
-                    method, url, headers={"Accept": "application/json"}, **more
-                ) as answer,
+                self._http.stream(method, url, **more) as answer,
             ):
                 body = bytearray()
                 async for piece in answer.aiter_bytes():
@@ -182,8 +241,13 @@ class OidcProvider:
                         raise ProviderAway("answers without end")
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
             raise ProviderAway(f"{type(error).__name__}: {urlsplit(url).path}") from None
-        try:
-            found = orjson.loads(body)
-        except ValueError:
-            found = None
-        return answer.status_code, found if isinstance(found, dict) else {}
+        return answer.status_code, bytes(body)
+
+
+def _parse_object(body: bytes) -> dict[str, Any] | None:
+    """Return a JSON object, or None for anything else."""
+    try:
+        found = orjson.loads(body)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Final, Self
+from typing import Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -13,6 +13,10 @@ from services.runtime.process.settings import PublicUrl, Settings
 
 COOKIE: Final = "vigie_oidc"
 """Cookie that keeps a login attempt in the browser."""
+LOGOUT_COOKIE: Final = "vigie_oidc_fin"
+"""Cookie that keeps the token for a logout at the provider."""
+LOGGED_OUT_PATH: Final = "/connexion"
+"""Page to which the provider sends the browser after a logout."""
 ATTEMPT_S: Final = 600
 LOGIN_PATH: Final = "/connexion/annuaire"
 """Page that leads to the provider."""
@@ -43,10 +47,15 @@ class OidcSettings(Settings):
     oidc_client_secret: SecretStr = SecretStr("")
     """Client secret; empty = a public client, protected by PKCE alone."""
     oidc_claim: str = Field(default="preferred_username", min_length=1, max_length=64)
-    """Claim of the ID token that must equal the login of the account at first use.
+    """Claim of the person that must equal the login of the account at first use.
 
-    `email` counts only if the provider has verified it.
+    It comes from the ID token or from the userinfo endpoint. `email` counts only if the provider
+    has verified it, or if `VIGIE_OIDC_SIRET` is set.
     """
+    oidc_siret: str = Field(default="", pattern=r"^(\d{14})?$")
+    """SIRET that the provider must state, as ProConnect does; people of others are refused."""
+    oidc_logout: Literal["vigie", "provider"] = "vigie"
+    """`provider`: a logout also ends the session at the provider, as ProConnect asks."""
     oidc_scope: str = "openid profile"
     """Requested scopes; add `email` for that claim."""
     oidc_name: str = Field(default="le compte du Département", max_length=60)

@@ -33,12 +33,12 @@ BACK = "http://console/connexion/annuaire/retour"
 
 
 class Provider:
-    def __init__(self) -> None:
+    def __init__(self, *kind: str) -> None:
         port = find_free_ports(1)[0]
         self.issuer = f"http://127.0.0.1:{port}"
         program = Path(__file__).parents[2] / "oidc_provider.py"
         self._process = subprocess.Popen(
-            [sys.executable, str(program), str(port), CLIENT, SECRET, BACK]
+            [sys.executable, str(program), str(port), CLIENT, SECRET, BACK, *kind]
         )
         self.http = httpx.Client(base_url=self.issuer, timeout=20, trust_env=False)
         until(self._answers)
@@ -315,6 +315,97 @@ async def test_newcomers_get_an_account_under_a_verified_address_if_configured(
         assert (came.role, login_of(console, came)) == (Role.OBSERVER, address)
         assert acts(console, came) == ["account.created", "account.linked", "login.oidc"]
         assert who_came(console, await come_in(console, provider)) == came
+
+
+SIRET = "22920050600010"
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def proconnect(console_settings: Settings) -> AsyncIterator[tuple[Served, Provider]]:
+    """Console with a provider that tells who a person is as ProConnect does."""
+    provider = Provider("proconnect")
+    async with AsyncExitStack() as stack:
+        stack.callback(provider.close)
+        with pytest.MonkeyPatch.context() as patch:
+            configured(
+                patch,
+                provider,
+                CLAIM="email",
+                SCOPE="openid email siret",
+                SIRET=SIRET,
+                LOGOUT="provider",
+                NAME="ProConnect",
+            )
+            made = await stack.enter_async_context(served(console_settings))
+        yield made, provider
+
+
+@pytest.mark.parametrize("fault", ["", "userinfo_json"])
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_userinfo_endpoint_names_the_person(
+    proconnect: tuple[Served, Provider], fault: str
+) -> None:
+    console, provider = proconnect
+    owner = await account(console)
+    provider.says(f"s-{owner.id}", fault, email=login_of(console, owner), siret=SIRET)
+    answer = await come_in(console, provider, "/aide")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/aide")
+    assert who_came(console, answer) == owner
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [("userinfo_subject", 401), ("userinfo_audience", 401), ("userinfo_forged", 401)],
+)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_userinfo_about_others_opens_nothing(
+    proconnect: tuple[Served, Provider], fault: str, status: int
+) -> None:
+    console, provider = proconnect
+    owner = await account(console)
+    provider.says(f"s-{owner.id}", fault, email=login_of(console, owner), siret=SIRET)
+    answer = await come_in(console, provider)
+    assert (answer.status_code, COOKIE in cookies_of(answer)) == (status, False)
+
+
+@pytest.mark.parametrize("more", [{}, {"siret": "13002526500013"}])
+@pytest.mark.asyncio(loop_scope="module")
+async def test_people_of_another_organisation_are_refused(
+    proconnect: tuple[Served, Provider], more: dict[str, str]
+) -> None:
+    console, provider = proconnect
+    owner = await account(console)
+    provider.says(f"s-{owner.id}", email=login_of(console, owner), **more)
+    answer = await come_in(console, provider)
+    assert (answer.status_code, COOKIE in cookies_of(answer)) == (403, False)
+    assert acts(console, owner) == []
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_logout_leads_to_the_provider_if_configured(
+    proconnect: tuple[Served, Provider],
+) -> None:
+    console, provider = proconnect
+    owner = await account(console)
+    provider.says(f"s-{owner.id}", email=login_of(console, owner), siret=SIRET)
+    mine = cookies_of(await come_in(console, provider))
+    out = await console.http.post(
+        "/deconnexion", data={"csrf": mine[CSRF_COOKIE]}, headers=sent(mine)
+    )
+    assert console.app.state.sessions.read(mine[COOKIE]) is None
+    there = httpx.URL(out.headers["refresh"].removeprefix("0;url="))
+    assert str(there).startswith(f"{provider.issuer}/logout?")
+    assert there.params["post_logout_redirect_uri"] == "http://console/connexion"
+    assert there.params["id_token_hint"].count(".") == 2
+    assert there.params["state"]
+    assert "Terminer aussi celle de ProConnect" in out.text
+    again = cookies_of(await come_in(console, provider))
+    out = await console.http.post(
+        "/deconnexion",
+        data={"csrf": again[CSRF_COOKIE]},
+        headers=sent({**again, "vigie_oidc_fin": "AAAA"}),
+    )
+    assert (out.status_code, out.headers["location"]) == (303, "/connexion")
 
 
 @pytest.mark.asyncio(loop_scope="module")
