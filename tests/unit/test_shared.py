@@ -1,4 +1,4 @@
-"""Equal reference data is one object while somebody holds it, and nobody's when nobody does."""
+"""Equal reference data is one object while it is in use, and freed afterwards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.shipped import territory
 
 
 def published() -> list[ReferencePublished]:
-    """As every realm reads it from its own log."""
+    """Return the data as every realm reads it from its own log."""
     sections = territory().sections
     return [
         ReferencePublished.model_validate_json(
@@ -28,12 +28,12 @@ def published() -> list[ReferencePublished]:
     ]
 
 
-def test_equal_data_is_one_object_and_other_data_another() -> None:
+def test_equal_data_is_one_object_and_different_data_two() -> None:
     first, again = (
         one.model_copy(update={"sites": one.sites[1:]})
         for one in (published()[1].data for _ in range(2))
     )
-    """As no other test has them."""
+    """Data of this test alone."""
     assert first is not again
     assert share_object(first) is share_object(again) is first
     other = first.model_copy(update={"sites": first.sites[1:]})
@@ -45,7 +45,7 @@ def test_equal_data_is_one_object_and_other_data_another() -> None:
 
 
 @pytest.mark.parametrize("decider", [AlertsDecider(), ContinuityDecider()], ids=lambda d: d.service)
-def test_realms_hold_the_data_that_they_have_in_common_once_also_after_a_restart(
+def test_realms_share_equal_data_even_after_a_restart(
     decider: Decider[object],
 ) -> None:
     states = []

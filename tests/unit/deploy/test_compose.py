@@ -1,4 +1,4 @@
-"""docker-compose.yml describes the same system as the supervisor, with Kafka as durable as the embedded one."""
+"""docker-compose.yml describes the supervisor's system, with an equally durable Kafka."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_every_process_of_the_supervisor_has_its_container(compose: Any) -> None
     assert commands == {kind.name: ("python", "-m", kind.module) for kind in SERVICE_KINDS}
 
 
-def test_all_services_run_one_image_and_wait_for_what_they_need(compose: Any) -> None:
+def test_all_services_run_one_image_and_wait_for_their_dependencies(compose: Any) -> None:
     for kind in SERVICE_KINDS:
         service = compose["services"][kind.name]
         assert service["image"] == "vigie"
@@ -46,7 +46,7 @@ def test_all_services_run_one_image_and_wait_for_what_they_need(compose: Any) ->
     assert set(compose["services"]["prepare"]["depends_on"]) == {"kafka", "store"}
 
 
-def test_kafka_is_the_version_of_the_embedded_one_and_makes_no_topic_by_itself(
+def test_kafka_has_the_embedded_version_and_creates_no_topics(
     compose: Any,
 ) -> None:
     kafka = compose["services"]["kafka"]
@@ -64,7 +64,7 @@ def test_only_the_front_is_published_and_on_loopback(compose: Any) -> None:
     assert ports == {"intake": ["127.0.0.1:8092:8092"]}
 
 
-def test_every_container_runs_with_the_least_that_it_needs(compose: Any) -> None:
+def test_every_container_runs_with_least_privilege(compose: Any) -> None:
     dockerfile = (REPOSITORY / "deploy" / "docker" / "Dockerfile").read_text()
     assert re.findall(r"^USER (\S+)$", dockerfile, re.MULTILINE)[-1:] == ["vigie"]
     for name, service in compose["services"].items():
@@ -89,7 +89,7 @@ def test_volumes_and_dependencies_exist(compose: Any) -> None:
         assert set(service.get("depends_on", {})) <= set(services)
 
 
-def test_the_image_has_what_its_commands_import() -> None:
+def test_the_image_has_the_imports_of_its_commands() -> None:
     """It comes without the packages that bring Java and Valkey (Dockerfile)."""
     left_out = re.findall(
         r"--no-install-package (\S+)", (REPOSITORY / "deploy" / "docker" / "Dockerfile").read_text()
@@ -109,7 +109,7 @@ def test_the_image_has_what_its_commands_import() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_store_asks_for_a_password_that_every_service_has(compose: Any) -> None:
+def test_the_store_requires_the_password_of_every_service(compose: Any) -> None:
     store = compose["services"]["store"]
     password = store["environment"]["REDISCLI_AUTH"]
     assert password.startswith("${STORE_PASSWORD:?")
@@ -149,7 +149,7 @@ def test_the_store_takes_its_password_from_standard_input(tmp_path: Path, compos
             running.wait(20)
 
 
-def test_the_broker_asks_for_a_password_that_every_service_has(compose: Any) -> None:
+def test_the_broker_requires_the_password_of_every_service(compose: Any) -> None:
     password = compose["services"]["kafka"]["environment"]["BROKER_PASSWORD"]
     assert password.startswith("${BROKER_PASSWORD:?")
     for kind in SERVICE_KINDS:

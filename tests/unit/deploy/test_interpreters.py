@@ -1,4 +1,4 @@
-"""Every supported Python on both kinds of machine installs the locked packages without a compiler."""
+"""Every supported Python on both kinds of machine installs the locked packages uncompiled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from services.runtime.process.settings import REPOSITORY
 PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14")
 MACHINES: Final = ("x86_64", "aarch64")
 WITHOUT_COMPILER: Final = {"faust-streaming"}
-"""Packages whose source installs without a compiler: its extensions are optional."""
+"""Packages with optional extensions: their source installs without a compiler."""
 BOOTSTRAP: Final = REPOSITORY / "deploy" / "bootstrap.sh"
 
 
@@ -31,12 +31,12 @@ def locked() -> list[dict[str, Any]]:
 
 
 def one_locked(name: str, version: str | None) -> dict[str, Any]:
-    """The package; `version` where several are locked, each for some Pythons."""
+    """Return the package; `version` where several are locked, each for some Pythons."""
     return next(p for p in locked() if p["name"] == name and version in (None, p["version"]))
 
 
 def runtime_packages(python: str, machine: str) -> dict[str, list[str]]:
-    """What the product needs there, with what that needs, as `uv sync --no-dev` installs it: name → its wheels."""
+    """Return name → wheels of all packages that `uv sync --no-dev` installs there."""
     environment = {
         "python_full_version": f"{python}.5",
         "python_version": python,
@@ -71,7 +71,7 @@ def runtime_packages(python: str, machine: str) -> dict[str, list[str]]:
 
 
 def fits(wheel: str, python: str, machine: str) -> bool:
-    """True when CPython of this version on Linux (glibc) takes the wheel."""
+    """Return True if CPython of this version on Linux (glibc) takes the wheel."""
     minor = int(python.partition(".")[2])
     for tag in parse_wheel_filename(wheel)[3]:
         known = re.fullmatch(r"(py|cp)3(\d*)", tag.interpreter)
@@ -101,7 +101,7 @@ def test_every_package_has_a_wheel(python: str, machine: str) -> None:
     assert without <= WITHOUT_COMPILER
 
 
-def test_the_bound_is_the_last_python_that_has_wheels() -> None:
+def test_the_bound_is_the_last_python_with_wheels() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     bound = SpecifierSet(project["requires-python"])
     assert [f"3.{minor}" for minor in range(8, 20) if f"3.{minor}.0" in bound] == list(PYTHONS)
@@ -131,7 +131,7 @@ def test_make_refuses_another_python_in_one_sentence(
 
 
 def test_the_installer_itself_is_checked_by_its_hashes() -> None:
-    """uv checks all others; whoever could swap it could swap them all."""
+    """uv checks all other packages, so a replaced uv could replace them all."""
     pinned = (BOOTSTRAP.parent / "uv.txt").read_text(encoding="utf-8")
     version = re.search(
         r"^UV_VERSION := (\S+)$",

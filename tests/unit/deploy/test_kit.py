@@ -1,4 +1,4 @@
-"""The start file of the kit: standard library alone, and every reason not to start is one sentence."""
+"""The start file of the kit uses the standard library and refuses in one sentence."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ print(WORD, OTHER, subprocess.run([tool], capture_output=True, text=True).stdout
 
 @pytest.fixture
 def kit(tmp_path: Path) -> Path:
-    """A kit with one package and a program that says what it was given."""
+    """Build a kit with one package and a program that prints its arguments."""
     folder = tmp_path / "kit"
     (folder / "wheels").mkdir(parents=True)
     with zipfile.ZipFile(folder / "wheels" / "part-1.0-py3-none-any.whl", "w") as wheel:
@@ -65,7 +65,7 @@ def describe(folder: Path, **changes: Any) -> None:
 
 
 def started(kit: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """By the bare interpreter: no site-packages, nothing of this environment."""
+    """Start it with the bare interpreter, without site-packages or this environment."""
     bare = str(
         Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
     )
@@ -78,7 +78,7 @@ def started(kit: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_it_needs_the_standard_library_alone() -> None:
+def test_the_start_file_needs_only_the_standard_library() -> None:
     imported = {
         name.split(".")[0]
         for node in ast.walk(ast.parse(START.read_text()))
@@ -93,7 +93,7 @@ def test_it_needs_the_standard_library_alone() -> None:
     assert imported <= sys.stdlib_module_names
 
 
-def test_it_unpacks_its_packages_once_and_runs_the_command(kit: Path) -> None:
+def test_the_start_file_unpacks_packages_once_and_runs_the_command(kit: Path) -> None:
     first = started(kit, "status", "--json")
     assert (first.returncode, first.stdout.strip()) == (
         0,
@@ -125,8 +125,8 @@ def test_a_wrong_machine_or_a_missing_file_is_one_sentence(
 @pytest.mark.parametrize(
     "damage", [lambda file: file.unlink(), lambda file: file.write_bytes(b'{"files": {')]
 )
-def test_a_damaged_list_of_files_is_told(kit: Path, damage: Callable[[Path], None]) -> None:
-    """It is what says of every other file that it is whole."""
+def test_a_damaged_list_of_files_is_reported(kit: Path, damage: Callable[[Path], None]) -> None:
+    """The list proves that every other file is complete."""
     damage(kit / "manifest.json")
     done = subprocess.run(
         [sys.executable, kit / "vigie.py", "--check"], capture_output=True, text=True, check=False
@@ -147,8 +147,11 @@ def test_a_changed_file_is_found(kit: Path) -> None:
 WITHOUT_LINKS = "import os, runpy, sys; sys.argv = sys.argv[1:]\ndef link(a, b):\n    if str(a).startswith(sys.argv[0][:-9]): raise PermissionError\nos.link = link\nrunpy.run_path(sys.argv[0], run_name='__main__')"
 
 
-def test_a_stick_that_keeps_no_rights_gets_no_data(kit: Path, tmp_path: Path) -> None:
-    """Most sticks are FAT: Vigie ended there with `Operation not permitted`, its keys open to everybody."""
+def test_a_stick_without_file_rights_gets_no_data(kit: Path, tmp_path: Path) -> None:
+    """Most sticks are FAT.
+
+    Vigie stopped there with `Operation not permitted`, and its keys were readable.
+    """
     bare = str(
         Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
     )
@@ -163,7 +166,7 @@ def test_a_stick_that_keeps_no_rights_gets_no_data(kit: Path, tmp_path: Path) ->
     assert not [p for p in kit.iterdir() if p.name.startswith((".", "site"))]
 
 
-def test_a_folder_that_was_named_and_cannot_be_used_is_named(kit: Path, tmp_path: Path) -> None:
+def test_an_unusable_data_folder_is_named(kit: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     bare = str(
         Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"

@@ -1,4 +1,4 @@
-"""deploy/kubernetes holds the durable system: three copies, two in step, and settings that exist."""
+"""deploy/kubernetes is durable: three copies, two in step, and existing settings."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_three_nodes_three_copies_two_in_step(kafka: dict[tuple[str, str], Any])
     assert all(build_desired_config(topic, 3)["min.insync.replicas"] == "2" for topic in TOPICS)
 
 
-def test_it_is_the_kafka_that_is_tested_and_lets_in_only_whom_it_knows(
+def test_kafka_has_the_tested_version_and_admits_only_known_clients(
     kafka: dict[tuple[str, str], Any],
 ) -> None:
     spec = kafka["Kafka", "vigie"]["spec"]["kafka"]
@@ -82,14 +82,16 @@ def test_every_variable_is_a_setting_and_the_secret_comes_as_a_file(
     assert given["VIGIE_KAFKA_SASL"] == KafkaSecurity().sasl
 
 
-def test_its_command_is_one_that_vigie_takes(vigie: dict[tuple[str, str], Any]) -> None:
+def test_the_command_is_one_of_vigie(vigie: dict[tuple[str, str], Any]) -> None:
     program, name, *arguments = container(vigie)["command"]
     assert program == "vigie"
     context = _load_command(name).make_context(name, list(arguments))
     assert (context.params["workers"], context.params["kafka"]) == (2, "vigie-kafka-bootstrap:9093")
 
 
-def test_nothing_runs_as_root_or_with_more_than_it_needs(vigie: dict[tuple[str, str], Any]) -> None:
+def test_containers_run_without_root_and_with_least_privilege(
+    vigie: dict[tuple[str, str], Any],
+) -> None:
     for (kind, _), document in vigie.items():
         if kind != "Deployment":
             continue
@@ -119,7 +121,7 @@ def test_one_pod_alone_writes_to_the_volume(vigie: dict[tuple[str, str], Any]) -
     ]
 
 
-def test_nobody_outside_the_pod_reaches_more_than_the_front_door(
+def test_only_the_front_door_is_reachable_from_outside_the_pod(
     vigie: dict[tuple[str, str], Any],
 ) -> None:
     """Any pod of the cluster could speak to the console as any address."""

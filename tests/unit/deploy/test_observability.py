@@ -1,4 +1,4 @@
-"""Alert rules and dashboards ask for metrics that exist, with labels that they have, and every metric is looked at by somebody."""
+"""Alert rules and dashboards use existing metrics and labels, and cover every metric."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BY = re.compile(r"by \(([^)]*)\) \((?:rate|increase)?\(?(vigie_[a-z_]+)")
 
 
 OF_THE_TARGET = ("instance", "process")
-"""Labels that Prometheus and `vigie status --targets` give to everything that a process says."""
+"""Labels that Prometheus and `vigie status --targets` add to every metric of a process."""
 
 
 def rules() -> list[dict[str, Any]]:
@@ -36,7 +36,7 @@ def panels() -> list[dict[str, Any]]:
 
 
 def queries() -> Iterator[tuple[str, str]]:
-    """(where, expression)."""
+    """List (place, expression)."""
     yield from ((rule.get("alert") or rule["record"], rule["expr"]) for rule in rules())
     yield from (
         (panel["title"], target["expr"]) for panel in panels() for target in panel["targets"]
@@ -48,7 +48,7 @@ def base(name: str) -> str:
 
 
 @pytest.mark.parametrize(("where", "query"), list(queries()))
-def test_a_query_names_metrics_and_labels_that_exist(where: str, query: str) -> None:
+def test_a_query_names_existing_metrics_and_labels(where: str, query: str) -> None:
     names = {base(name) for name in re.findall(r"\bvigie_[a-z_]+", query)}
     assert names <= set(METRICS) or "vigie:" in query
     assert names or "vigie:" in query or "up{" in query or "process_" in query
@@ -85,7 +85,7 @@ def test_every_metric_is_fed() -> None:
     assert [name for name in METRICS if f'"{name}"' not in source] == []
 
 
-def test_every_alert_says_what_it_means_and_where_the_remedy_is() -> None:
+def test_every_alert_gives_its_meaning_and_its_runbook() -> None:
     for rule in (r for r in rules() if "alert" in r):
         notes = rule["annotations"]
         assert rule["labels"]["severity"] in {"page", "ticket"}
@@ -100,7 +100,7 @@ def test_every_alert_says_what_it_means_and_where_the_remedy_is() -> None:
         assert not anchor or anchor in headings
 
 
-def test_prometheus_bears_the_token_of_the_health_ports() -> None:
+def test_prometheus_sends_the_token_of_the_health_ports() -> None:
     (job,) = YAML(typ="safe").load((FOLDER / "prometheus.yml").read_text())["scrape_configs"]
     assert job["authorization"] == {"credentials_file": "vigie.token"}
     assert "metrics.token /etc/prometheus/vigie.token" in (FOLDER / "prometheus.yml").read_text()

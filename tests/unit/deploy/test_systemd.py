@@ -1,4 +1,4 @@
-"""deploy/systemd/vigie.service starts what there is, and lets the supervisor stop its processes in order."""
+"""deploy/systemd/vigie.service starts the supervisor, which stops its processes in order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def said(name: str) -> list[str]:
     ]
 
 
-def test_it_runs_vigie_up_with_settings_that_exist() -> None:
+def test_the_unit_runs_vigie_up_with_existing_settings() -> None:
     assert said("ExecStart") == ["/opt/vigie/.venv/bin/vigie up --verbose"]
     given = [pair.partition("=")[0] for pair in said("Environment")[0].split()]
     assert set(given) <= set(list_variables())
@@ -37,7 +37,7 @@ def test_a_stop_reaches_the_supervisor_alone_and_waits_for_it() -> None:
 
 
 def analyze(*arguments: str | Path) -> str:
-    """What systemd says of the unit. `make test` installs it where it is missing."""
+    """Return systemd's verdict on the unit. `make test` installs systemd if missing."""
     assert shutil.which("systemd-analyze"), "this test needs systemd-analyze: make systemd"
     done = subprocess.run(
         ["systemd-analyze", *arguments], capture_output=True, text=True, check=False, timeout=60
@@ -45,7 +45,7 @@ def analyze(*arguments: str | Path) -> str:
     return done.stdout + done.stderr
 
 
-def test_it_is_exposed_to_little() -> None:
+def test_the_unit_has_a_low_exposure() -> None:
     found = re.search(
         r"Overall exposure level for vigie.service: ([0-9.]+)",
         analyze("security", "--offline=true", UNIT),
@@ -80,14 +80,14 @@ def groups() -> dict[str, set[str]]:
 
 
 def calls_of(names: Iterable[str]) -> set[str]:
-    """System calls of these groups, and of those inside them."""
+    """Return the system calls of these groups and of the groups inside them."""
     found: set[str] = set()
     for name in names:
         found |= calls_of(groups()[name]) if name in groups() else {name}
     return found
 
 
-def test_systemd_understands_it(tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     unit = tmp_path / UNIT.name
     unit.write_text(
         UNIT.read_text(encoding="utf-8")

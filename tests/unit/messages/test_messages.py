@@ -1,4 +1,4 @@
-"""What every message says and what it never says (rules D59 and D70)."""
+"""Every message holds its required facts and no forbidden ones (rules D59 and D70)."""
 
 from __future__ import annotations
 
@@ -117,44 +117,44 @@ def every_text(text: MessageText) -> str:
 # ── what a call says ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_call_says_what_where_since_when_what_is_asked_and_until_when() -> None:
+def test_a_call_names_event_place_time_request_and_limit() -> None:
     assert said().sms == (
         "Vigie N3 : Coupure d'électricité, Courbevoie, Nanterre et Puteaux (5 sites), depuis 09:40. Prenez la direction de crise "
         f"avant 09:52. Répondez 1 : je prends, 2 : je ne peux pas. {LINK}"
     )
 
 
-def test_a_call_in_english() -> None:
+def test_a_call_is_written_in_english() -> None:
     assert said("en").sms.startswith(
         "Vigie N3: Power cut, Courbevoie, Nanterre and Puteaux (5 sites), since 09:40. Take command"
     )
 
 
-def test_a_voice_says_levels_and_times_in_words() -> None:
+def test_a_voice_message_speaks_levels_and_times_in_words() -> None:
     text = said(role="cellule_rh")
     assert text.voice.startswith("Vigie, niveau 3, Crise départementale. Coupure d’électricité")
     assert "depuis 9 h 40." in text.voice
     assert not re.search(r"\bN[0-4]\b|\d\d:\d\d|https?:", text.voice)
 
 
-def test_the_subject_of_a_mail_is_understood_without_opening_it() -> None:
+def test_the_subject_of_a_mail_is_clear_without_its_body() -> None:
     assert "Coupure d’électricité, Courbevoie, Nanterre et Puteaux" in said().subject
 
 
-def test_danger_is_said_before_what_is_asked() -> None:
+def test_danger_comes_before_the_request() -> None:
     text = said(danger=True)
     assert text.sms.index("Danger possible pour des personnes.") < text.sms.index(
         "Prenez la direction"
     )
 
 
-def test_a_raised_level_says_from_which_to_which() -> None:
+def test_a_raised_level_names_the_old_and_the_new_level() -> None:
     text = said(template="level_raised", previous_level=Level.N2)
     assert text.sms.startswith("Vigie N2 -> N3 : Coupure")
     assert text.voice.startswith("Vigie. Le niveau passe de 2 à 3, Crise départementale.")
 
 
-def test_who_is_called_for_the_first_time_is_not_asked_to_answer_again() -> None:
+def test_a_first_call_does_not_ask_for_a_repeated_answer() -> None:
     text = said(
         template="level_raised", previous_level=Level.N2, values=POWER | {"first_call": True}
     )
@@ -172,7 +172,7 @@ def test_one_site_is_named_with_its_commune() -> None:
     assert "Coupure d'électricité, Siège, Nanterre, depuis 09:40." in said(values=values).sms
 
 
-def test_an_incident_of_a_site_says_what_happened_there() -> None:
+def test_an_incident_of_a_site_names_its_event() -> None:
     values = POWER | {"kind": "site", "event": "evacuation", "only_site": "cen-1", "members": 1}
     assert "Incident sur un site : évacuation, Siège, Nanterre" in said(values=values).sms
 
@@ -182,7 +182,7 @@ def test_a_fourth_commune_is_counted() -> None:
     assert "Courbevoie, Nanterre, Puteaux et 4 autres communes" in said(values=values).sms
 
 
-def test_several_sites_are_counted_where_there_is_room() -> None:
+def test_several_sites_are_counted_if_space_allows() -> None:
     assert "(5 sites)" in said().sms
     assert ", 5 sites, depuis" in said().voice
     assert "(5 sites)" in said().plain()
@@ -194,7 +194,7 @@ def test_several_sites_are_counted_where_there_is_room() -> None:
     )
 
 
-def test_what_concerns_every_commune_names_the_territory() -> None:
+def test_an_incident_of_every_commune_names_the_territory() -> None:
     names = MessageNames.of(territory().sections)
     values = POWER | {"kind": "flood", "communes": 36}
     assert (
@@ -203,7 +203,7 @@ def test_what_concerns_every_commune_names_the_territory() -> None:
     )
 
 
-def test_what_a_role_is_asked_depends_on_its_level() -> None:
+def test_the_request_to_a_role_depends_on_the_level() -> None:
     assert "Dites l'état de votre site avant" in said(level=Level.N1, role="responsable_site").sms
     assert "Rejoignez la cellule de crise avant" in said(level=Level.N3, role="cellule_com").sms
     assert (
@@ -212,12 +212,12 @@ def test_what_a_role_is_asked_depends_on_its_level() -> None:
     )
 
 
-def test_a_bridge_that_is_not_filled_in_is_not_said() -> None:
+def test_a_missing_bridge_is_left_out() -> None:
     assert "COMPL" not in every_text(said()).upper()
     assert "Pont" not in said().sms
 
 
-def test_a_bridge_is_said_once_it_is_known() -> None:
+def test_a_known_bridge_is_included() -> None:
     names = MessageNames(bridges={3: "01 00 00 00 00 code 1234"}, cell_phone="01 00 00 00 01")
     text = said(names=names, values=POWER | {"places": "", "commune": None})
     assert "Pont 01 00 00 00 00 code 1234." in text.sms
@@ -228,7 +228,7 @@ def test_a_bridge_is_said_once_it_is_known() -> None:
 # ── the other messages ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_alarm_names_activity_cause_strategy_and_what_is_left() -> None:
+def test_an_alarm_names_activity_cause_strategy_and_remaining_time() -> None:
     assert said(template="alarm_dmia", values=ALARM).sms == (
         "Vigie N3 : Enfants confiés, interruption depuis 09:41. 80 % de la durée maximale écoulée. Cause : coupure d'électricité, Courbevoie, "
         "Nanterre et Puteaux. Changez de repli (télétravail) avant 10:30, reste 48 min. Aucune réponse attendue. "
@@ -236,7 +236,7 @@ def test_an_alarm_names_activity_cause_strategy_and_what_is_left() -> None:
     )
 
 
-def test_an_alarm_past_its_limit_asks_for_it_at_once() -> None:
+def test_an_alarm_past_its_limit_asks_for_its_strategy_at_once() -> None:
     text = said(template="alarm_rto", values=ALARM | {"limit_at": T0})
     assert "Décidez le repli (télétravail) tout de suite (limite dépassée depuis 09:42)" in text.sms
     assert "reste" not in text.sms
@@ -256,13 +256,13 @@ def test_a_director_is_not_asked_to_act_on_site() -> None:
     assert "Décidez le repli (télétravail) avant 10:30" in text.sms
 
 
-def test_an_alarm_that_waited_beyond_its_limit_does_not_say_that_time_is_left() -> None:
+def test_an_alarm_delayed_beyond_its_limit_names_no_remaining_time() -> None:
     text = said(template="alarm_dmia", values=ALARM | {"limit_at": T0 - 60_000})
     assert "100 % de la durée maximale écoulée." in text.sms
     assert "80 %" not in every_text(text)
 
 
-def test_a_bundle_says_the_newest_alarm_of_a_clock_alone() -> None:
+def test_a_bundle_holds_only_the_newest_alarm_of_a_clock() -> None:
     later = BundledItem(template="alarm_rto", level=Level.N3, role="x", values=ALARM | {"pct": 100})
     text = said(template="alarm_rto", values=ALARM, bundle=(later,), bundle_count=1)
     assert text.sms.startswith("Vigie N3 : 1 message.")
@@ -270,13 +270,13 @@ def test_a_bundle_says_the_newest_alarm_of_a_clock_alone() -> None:
     assert "80 %" not in text.sms
 
 
-def test_a_plan_of_a_pole_is_said_in_words() -> None:
+def test_a_plan_of_a_pole_is_written_in_plain_words() -> None:
     text = said(template="plan_proposed", values=POWER | {"plan": "PCA-solidarites"})
     assert 'plan "Continuité du pole Solidarités" proposé' in text.sms
     assert "PCA" not in text.voice
 
 
-def test_what_is_asked_reads_as_one_sentence_in_a_mail() -> None:
+def test_the_request_is_one_sentence_in_a_mail() -> None:
     assert "Ce qui vous est demandé\u00a0: prenez la direction de crise." in said().plain()
 
 
@@ -289,7 +289,7 @@ def test_a_headcount_names_its_sites_or_counts_them() -> None:
     )
 
 
-def test_an_action_says_what_where_since_when_and_until_when() -> None:
+def test_an_action_names_request_place_time_and_limit() -> None:
     told = POWER | {"site": "cen-1", "text": "x-1", "action": "a-1", "limit_at": T0 + 3_600_000}
     asked = said(template="action_request", values=told, text="Coupez le gaz.")
     assert asked.sms.startswith("Vigie N3, Siège, action demandée : Coupez le gaz. Coupure d'")
@@ -297,7 +297,7 @@ def test_an_action_says_what_where_since_when_and_until_when() -> None:
     assert asked.sms.endswith(LINK)
 
 
-def test_a_late_action_asks_the_person_in_charge_whether_it_is_done() -> None:
+def test_a_late_action_asks_the_assignee_for_its_completion() -> None:
     told = {"text": "x-1", "action": "a-1", "limit_at": T0 - 60_000}
     late = said(template="action_due", values=told, text="Coupez le gaz.")
     assert "Répondez 1 : c'est fait, 2 : je ne peux pas." in late.sms
@@ -315,7 +315,7 @@ def test_the_longest_action_has_two_segments() -> None:
             assert "É" * 160 in text.sms, (lang, name)
 
 
-def test_an_instruction_is_told_in_the_words_of_the_cell_or_waits_on_the_page() -> None:
+def test_an_instruction_has_the_text_of_the_cell_or_waits_on_the_page() -> None:
     """Two segments hold a sentence; a longer one is not cut, it is read on the page."""
     told = {"site": "cen-1", "text": "x-1", "limit_at": POWER["since"]}
     short = said(
@@ -357,9 +357,7 @@ def test_fewer_than_three_agents_are_not_counted() -> None:
         ({"come": 3}, "Repartent de chez vous : 3 agents."),
     ],
 )
-def test_who_is_called_back_is_told_to_the_managers_of_both_sites(
-    values: dict[str, Any], told: str
-) -> None:
+def test_managers_of_both_sites_learn_of_recalled_agents(values: dict[str, Any], told: str) -> None:
     text = said(
         template="reassignment_recalled", role="responsable_site", values={"site": "cen-1"} | values
     )
@@ -370,7 +368,7 @@ def test_who_is_called_back_is_told_to_the_managers_of_both_sites(
     )
 
 
-def test_a_lowered_level_is_told_as_information() -> None:
+def test_a_lowered_level_is_sent_as_information() -> None:
     text = said(template="information", values=POWER | {"from": 2, "lowered": 1})
     assert "Le niveau passe de N2 à N1." in text.sms
     assert "N3" not in every_text(text), (
@@ -378,13 +376,13 @@ def test_a_lowered_level_is_told_as_information() -> None:
     )
 
 
-def test_a_message_to_everybody_says_nothing_but_its_text() -> None:
+def test_a_message_to_all_holds_only_its_text() -> None:
     text = said(template="callout", role=AGENT, level=Level.N0, text="Le site est fermé demain.")
     assert text.sms == "Vigie, cellule de crise : Le site est fermé demain."
     assert text.link is None
 
 
-def test_a_bundle_says_the_gravest_first_and_counts_the_rest() -> None:
+def test_a_bundle_starts_with_the_gravest_and_counts_the_rest() -> None:
     items = tuple(
         BundledItem(
             template=template,
@@ -406,7 +404,7 @@ def test_a_bundle_says_the_gravest_first_and_counts_the_rest() -> None:
     assert text.plain().count("– ") >= 4
 
 
-def test_a_bundle_tells_other_incidents_apart() -> None:
+def test_a_bundle_separates_incidents() -> None:
     other = BundledItem(
         template="alarm_rto",
         level=Level.N2,
@@ -425,7 +423,7 @@ def test_a_bundle_tells_other_incidents_apart() -> None:
         ("lifted", "fin de la consigne"),
     ],
 )
-def test_an_order_names_its_site_and_what_is_to_be_done(order: str, told: str) -> None:
+def test_an_order_names_its_site_and_its_action(order: str, told: str) -> None:
     given = {"order": order, "ordered_at": T0, "giver": "pompiers"}
     text = said(
         template="site_order",
@@ -437,7 +435,7 @@ def test_an_order_names_its_site_and_what_is_to_be_done(order: str, told: str) -
     assert "https://vigie.example.fr/mes-sites" in text.sms
 
 
-def test_a_call_that_is_no_longer_needed_says_which_and_why() -> None:
+def test_a_withdrawn_call_names_its_incident_and_reason() -> None:
     text = said(template="withdrawn", values=POWER | {"end": "closed"}, answer_expected=False)
     assert text.sms == (
         "Vigie : appel sans objet. Coupure d'électricité, Courbevoie, Nanterre et Puteaux (5 sites), depuis 09:40 : incident clos. "
@@ -445,7 +443,7 @@ def test_a_call_that_is_no_longer_needed_says_which_and_why() -> None:
     )
 
 
-def test_a_correction_says_that_the_message_before_is_wrong() -> None:
+def test_a_correction_marks_the_earlier_message_as_wrong() -> None:
     text = said(
         template="callout_correction",
         role=AGENT,
@@ -459,7 +457,7 @@ def test_a_correction_says_that_the_message_before_is_wrong() -> None:
 
 
 @pytest.mark.parametrize("template", ["exercise_wave", "exercise_start", "exercise_end"])
-def test_what_belongs_to_an_exercise_says_so_first(template: str) -> None:
+def test_a_message_of_an_exercise_begins_with_its_mark(template: str) -> None:
     for lang, mark in (("fr", "exerci"), ("en", "exerci")):
         text = said(lang, template=template, values=EVERYTHING)
         for shown in (text.sms, text.voice, text.subject, text.push_title):
@@ -469,7 +467,7 @@ def test_what_belongs_to_an_exercise_says_so_first(template: str) -> None:
 # ── what holds for all of them ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_what_alerts_and_continuity_ask_for_has_words_of_its_own() -> None:
+def test_every_request_of_alerts_and_continuity_has_its_own_text() -> None:
     asked = get_args(AttentionRequested.model_fields["code"].annotation)
     needed = {f"{code}_{base}" for code in ("alarm", "forecast") for base in ("rto", "dmia")} | {
         *asked
@@ -508,7 +506,7 @@ def test_every_template_is_short_whole_and_without_codes(lang: str, template: st
 
 
 @pytest.mark.parametrize("template", sorted(set(TEMPLATES) - OPEN_ENDED))
-def test_every_message_says_what_is_asked_and_until_when(template: str) -> None:
+def test_every_message_names_request_and_limit(template: str) -> None:
     """Rule D70: read aloud, in an SMS and in a mail."""
     changes = {
         "information_lowered": {"from": 2, "lowered": 1},
@@ -527,21 +525,21 @@ def test_every_message_says_what_is_asked_and_until_when(template: str) -> None:
 
 @pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize("lang", ["fr", "en"])
-def test_a_message_without_its_values_still_says_something(lang: str, template: str) -> None:
+def test_a_message_without_its_values_still_has_a_text(lang: str, template: str) -> None:
     """An old log has fewer of them; a message is never dropped."""
     text = said(lang, template=template, values={})
     assert text.sms.startswith("Vigie")
     assert not re.search(r"[{}⟨⟩⟦⟧]|None", every_text(text))
 
 
-def test_what_lacks_its_values_says_to_call_the_cell() -> None:
+def test_a_message_without_values_asks_to_call_the_cell() -> None:
     assert said(template="alarm_dmia", values={}).sms == "Vigie N3 : appelez la cellule de crise."
 
 
 @pytest.mark.parametrize("kind", sorted(load_phrases("fr").words["kinds"]))
 @pytest.mark.parametrize("template", ["incident_wave", "level_raised", "answer_stale"])
 def test_the_longest_call_has_two_segments(template: str, kind: str) -> None:
-    """With the longest site, danger, a date, a bridge: the bridge goes first, then the answer is said shorter."""
+    """Longest site, danger, date, bridge: the bridge goes first, then part of the answer."""
     site = max(NAMES.sites, key=lambda id: len(NAMES.sites[id][0]))
     values = POWER | {
         "kind": kind,
@@ -566,7 +564,7 @@ def test_the_longest_call_has_two_segments(template: str, kind: str) -> None:
         assert "Clamart" in text.sms
 
 
-def test_both_languages_speak_of_the_same_values() -> None:
+def test_both_languages_use_the_same_values() -> None:
     french, english = load_phrases("fr").templates, load_phrases("en").templates
     assert french.keys() == english.keys()
     for template, shapes in french.items():
@@ -589,13 +587,13 @@ def test_information_offers_no_answer() -> None:
     assert LINK not in every_text(text) + text.html()
 
 
-def test_where_no_reply_arrives_none_is_asked_for() -> None:
+def test_a_channel_without_replies_asks_for_none() -> None:
     text = said()
     assert "Répondez 1" not in text.sms_one_way
     assert LINK in text.sms_one_way
 
 
-def test_html_says_the_same_words_and_escapes_them() -> None:
+def test_html_has_the_same_text_and_escapes_it() -> None:
     text = compose_message(row(role="<b>x</b>"), MessageNames(), load_phrases("fr"), LINK)
     html = text.html()
     assert "<b>x</b>" not in html
@@ -609,7 +607,7 @@ def test_french_keeps_its_punctuation_together() -> None:
     assert "\u00a0:" in plain
 
 
-def test_names_survive_being_kept() -> None:
+def test_stored_names_are_read_back_unchanged() -> None:
     assert MessageNames.load(NAMES.dump()) == NAMES
     assert MessageNames.load([{"r": "Rôle"}, {"3": "Crise"}]) == MessageNames(
         {"r": "Rôle"}, {3: "Crise"}

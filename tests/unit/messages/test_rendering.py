@@ -11,7 +11,7 @@ def test_a_value_stands_in_its_place() -> None:
     assert render("N{n} : {what}", {"n": 3, "what": "Grève"}) == "N3 : Grève"
 
 
-def test_a_number_takes_the_word_that_suits_it() -> None:
+def test_a_number_takes_its_grammatical_form() -> None:
     assert render("{n:site|sites}", {"n": 1}) == "1 site"
     assert render("{n:site|sites}", {"n": 4}) == "4 sites"
 
@@ -21,7 +21,7 @@ def test_a_passage_disappears_with_its_value(empty: object) -> None:
     assert render("a⟨, {x}⟩⟦ ({x})⟧.", {"x": empty}) == "a."  # type: ignore[dict-item]
 
 
-def test_a_value_that_a_template_needs_is_missed() -> None:
+def test_a_missing_value_of_a_template_is_reported() -> None:
     with pytest.raises(MissingValue):
         render("N{n} : {what}", {"n": 3})
 

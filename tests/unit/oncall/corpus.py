@@ -1,6 +1,7 @@
-"""Calendars as people and programs write them, each with the shifts that it means or the sentence that refuses it.
+"""Calendars of people and programs, each with its shifts or its refusal.
 
-`CASES`: name → (lines of events, expected). Expected: shifts `(from, to)` in Paris time, or a part of the refusal.
+`CASES`: name → (lines of events, expected). Expected: shifts `(from, to)` in Paris time, or a part
+of the refusal.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ END:VTIMEZONE"""
 
 
 def event(*lines: str, uid: str = "e1", summary: str = "ast-technique") -> str:
-    """A VEVENT with these lines."""
+    """Build a VEVENT with these lines."""
     return "\n".join(["BEGIN:VEVENT", f"UID:{uid}", f"SUMMARY:{summary}", *lines, "END:VEVENT"])
 
 
 def ics(*parts: str, head: tuple[str, ...] = (), newline: str = "\r\n") -> bytes:
-    """A VCALENDAR with these components."""
+    """Build a VCALENDAR with these components."""
     lines = [
         "BEGIN:VCALENDAR",
         "VERSION:2.0",

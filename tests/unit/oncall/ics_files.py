@@ -1,6 +1,7 @@
-"""Some three hundred calendar files in the shapes that programs write, each with the shifts that it means or a part of the refusal.
+"""Some three hundred calendar files in the forms of many programs, each with its shifts.
 
-Expected instants come from wall clocks and `zoneinfo` alone: no library that reads calendars has a word here.
+Invalid ones have a part of their refusal instead. Expected instants come from wall clocks and
+`zoneinfo`, without a calendar library.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Producer:
-    """How a program writes."""
+    """Habits of one program when it writes calendars."""
 
     name: str
     head: tuple[str, ...]
@@ -202,7 +203,7 @@ def _instant(wall: Wall) -> int:
 
 
 def valid() -> Iterator[File]:
-    """Every producer, every pattern, over both nights and without."""
+    """Yield every producer and pattern, in both nights and outside them."""
     for by in PRODUCERS:
         for monday in SEASONS:
             for name, pattern in PATTERNS.items():
@@ -224,7 +225,7 @@ def valid() -> Iterator[File]:
 
 
 def _exceptions(by: Producer, monday: date) -> Iterator[File]:
-    """A series with one occurrence left out, moved, or added; whole days."""
+    """Yield series with one occurrence left out, moved or added, and whole days."""
     first = (_at(monday + timedelta(4), "08:00"), _at(monday + timedelta(11), "08:00"))
     spans = _every(first, 7, 3)
     series = (
@@ -262,7 +263,7 @@ def _exceptions(by: Producer, monday: date) -> Iterator[File]:
 
 
 def tolerated() -> Iterator[File]:
-    """Against the letter of RFC 5545, as programs do it, with one meaning only."""
+    """Yield common breaches of RFC 5545 with one meaning only."""
     day = date(2027, 6, 7)
     for by in PRODUCERS:
         if by.stamp is _utc:
@@ -282,7 +283,7 @@ def tolerated() -> Iterator[File]:
 
 
 def broken() -> Iterator[File]:
-    """What is wrong, and what the sentence says of it."""
+    """Yield invalid files with a part of their refusal."""
     monday = date(2027, 6, 7)
     span = (_at(monday, "08:00"), _at(monday, "20:00"))
     for by in PRODUCERS:

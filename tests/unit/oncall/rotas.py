@@ -16,12 +16,12 @@ ROLE = "astreinte_technique"
 
 
 def at(text: str, *, fold: int = 0) -> int:
-    """`2027-03-28T08:00`, Paris time."""
+    """Return an instant of Paris time, `2027-03-28T08:00`."""
     return int(datetime.fromisoformat(text).replace(tzinfo=PARIS, fold=fold).timestamp() * 1000)
 
 
 def said(instant: int) -> str:
-    """`28/03 08:00+02:00`."""
+    """Write an instant as `28/03 08:00+02:00`."""
     return datetime.fromtimestamp(instant / 1000, PARIS).strftime("%d/%m %H:%M%z")
 
 
@@ -33,7 +33,7 @@ def roster(
     holders: Mapping[str, tuple[str | None, str | None]] | None = None,
     rotations: Sequence[Rotation] = (),
 ) -> Roster:
-    """`{role: (holder, deputy)}`, of the whole territory."""
+    """Build the roster of the whole territory from `{role: (holder, deputy)}`."""
     made = tuple(
         Holder(role=role, holder=h, deputy=d)
         for role, (h, d) in (holders or {ROLE: ("titu", "supp")}).items()
@@ -82,7 +82,7 @@ def calendar(
 def spans(
     rota: Schedule, start: str, end: str, place: Place = Place.HOLDER, role: str = ROLE
 ) -> list[tuple[str | None, str, str]]:
-    """Who stands there, from when to when."""
+    """List the people on call with start and end."""
     return [
         (s.person, said(s.start), said(s.end))
         for s in rota.spans(role, None, place, at(start), at(end))

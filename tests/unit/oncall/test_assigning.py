@@ -1,4 +1,7 @@
-"""Whose shift it is: by token, name or address, never guessed; and a feed that is imported gives the same shifts back."""
+"""Shifts are assigned by token, name or address, never guessed.
+
+An imported feed gives the same shifts.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ PEOPLE = Phonebook.of(
 )
 NOW = at("2027-02-11T09:40")
 FILE = ImportOptions()
-"""Nothing but what the file says."""
+"""Options of an import that adds nothing to the file."""
 TIMES = ("DTSTART;TZID=Europe/Paris:20270301T080000", "DTEND;TZID=Europe/Paris:20270308T080000")
 
 
@@ -86,7 +89,7 @@ def test_an_invitation_names_the_person_by_mail_address() -> None:
     assert [s.person for s in duty.shifts] == ["p-17"]
 
 
-def test_rooms_groups_and_those_who_declined_are_nobody() -> None:
+def test_rooms_groups_and_declined_invitations_name_no_person() -> None:
     lines = (
         "ATTENDEE;CUTYPE=ROOM:mailto:salle@exemple.fr",
         "ATTENDEE;PARTSTAT=DECLINED:mailto:autre@exemple.fr",
@@ -96,7 +99,7 @@ def test_rooms_groups_and_those_who_declined_are_nobody() -> None:
     assert [s.person for s in duty.shifts] == ["p-17"]
 
 
-def test_the_name_of_the_calendar_may_say_the_role_and_the_title_the_deputy() -> None:
+def test_the_name_of_the_calendar_may_give_the_role_and_the_title_the_deputy() -> None:
     (duty,) = taken(
         summary="ast-technique-s (suppléant)", head=("X-WR-CALNAME:astreinte_technique",)
     )
@@ -133,7 +136,7 @@ def test_a_role_of_poles_needs_its_pole() -> None:
         ("ast-technique", ImportOptions("plombier"), "« plombier » n’existe pas"),
     ],
 )
-def test_what_is_not_known_is_refused_and_the_event_is_named(
+def test_unknown_people_and_roles_are_refused_with_the_event(
     summary: str, asked: ImportOptions, sentence: str
 ) -> None:
     with pytest.raises(CalendarRefused, match=sentence):
@@ -150,7 +153,7 @@ def test_two_people_at_once_are_equals() -> None:
     assert [s.person for s in duty.shifts] == ["ast-technique", "ast-technique-s"]
 
 
-def test_a_feed_that_is_imported_gives_the_same_shifts() -> None:
+def test_an_imported_feed_gives_the_same_shifts() -> None:
     rota = rota_of(
         calendar(
             ("ast-technique", "2027-03-20T08:00", "2027-03-27T08:00"),
@@ -181,8 +184,11 @@ def test_a_feed_that_is_imported_gives_the_same_shifts() -> None:
         )
 
 
-def test_a_shift_of_a_feed_is_the_same_event_whenever_it_is_read() -> None:
-    """Calendar programs tell events by their UID: one that changes with every reading is a new event, with a new reminder."""
+def test_a_shift_of_a_feed_keeps_its_event_id() -> None:
+    """Calendar programs compare events by UID.
+
+    A new UID per reading is a new event with a new reminder.
+    """
     rota = rota_of(
         calendar(
             ("ast-technique", "2027-03-20T08:00", "2027-03-27T08:00"),
@@ -217,9 +223,7 @@ def test_a_shift_of_a_feed_is_the_same_event_whenever_it_is_read() -> None:
         (ImportOptions(role="cellule_si"), ["other-role"]),
     ],
 )
-def test_what_a_calendar_said_of_posts_that_it_no_longer_names_is_known(
-    asked: ImportOptions, gone: list[str]
-) -> None:
+def test_roles_dropped_by_a_calendar_are_known(asked: ImportOptions, gone: list[str]) -> None:
     shift = Shift(start=at("2027-03-01T08:00"), end=at("2027-03-08T08:00"), person="ast-technique")
     known = [
         duty_row("holders"),

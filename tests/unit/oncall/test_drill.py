@@ -18,13 +18,13 @@ def of(made: tuple[RungRow, ...], ladder: str, wave: int) -> RungRow:
 
 
 def calling(role: str) -> list[tuple[str, int]]:
-    """(ladder, wave) of the waves that call a role by name."""
+    """List (ladder, wave) of the waves that call a role by name."""
     return [
         (n, w.wave) for n, waves in TERRITORY.policy.ladders.items() for w in waves if role in w.who
     ]
 
 
-def test_every_wave_of_every_ladder_of_the_shipped_territory_is_heard_in_no_time() -> None:
+def test_a_drill_of_every_escalation_of_the_shipped_territory_is_fast() -> None:
     began = time.process_time()
     made = prove_steps(prover(), NOW)
     assert time.process_time() - began < 1
@@ -34,7 +34,7 @@ def test_every_wave_of_every_ladder_of_the_shipped_territory_is_heard_in_no_time
     assert all(r.posts and r.reached == r.posts and not r.late and not r.silent for r in made), made
 
 
-def test_a_post_where_nobody_stands_is_silent_in_every_wave_that_calls_it() -> None:
+def test_an_unheld_role_is_silent_in_each_of_its_waves() -> None:
     gaps = (
         override(None, "2027-02-11T08:00", "2027-02-11T20:00"),
         override(None, "2027-02-11T08:00", "2027-02-11T20:00", number=2, place=Place.DEPUTY),
@@ -47,7 +47,7 @@ def test_a_post_where_nobody_stands_is_silent_in_every_wave_that_calls_it() -> N
     assert all(r.reached == r.posts - 1 for r in made if TECHNIQUE in r.silent)
 
 
-def test_the_wave_of_deputies_asks_for_them_alone() -> None:
+def test_the_wave_of_deputies_calls_deputies_only() -> None:
     """Without his deputy a holder is heard in wave 1 and missing where the deputies are called."""
     deputies = calling("suppleants")
     assert deputies, "the shipped ladders call them"
@@ -58,7 +58,7 @@ def test_the_wave_of_deputies_asks_for_them_alone() -> None:
     assert [(r.ladder, r.wave) for r in made if TECHNIQUE in r.silent] == sorted(expected)
 
 
-def test_whoever_hears_it_after_the_time_for_answers_is_late() -> None:
+def test_a_person_reached_after_the_answer_time_is_late() -> None:
     ladder, wave = calling(TECHNIQUE)[0]
     rule = next(w for w in TERRITORY.policy.ladders[ladder] if w.wave == wave)
     slow = reach(channels="email")
@@ -77,7 +77,7 @@ def test_whoever_hears_it_after_the_time_for_answers_is_late() -> None:
     assert made.slowest_min * MINUTE_MS > rule.ack_min * MINUTE_MS
 
 
-def test_everybody_silent_is_counted_and_only_some_are_named() -> None:
+def test_all_silent_people_are_counted_and_some_are_named() -> None:
     made = prove_steps(prover(told=dict.fromkeys(ROSTER.channels, ())), NOW)
     assert all(r.reached == 0 and r.posts for r in made)
     assert max(len(r.silent) for r in made) <= MAX_NAMED_ROLES

@@ -1,4 +1,4 @@
-"""iCalendar files (RFC 5545): the right shifts, or one French sentence; never a traceback, never for long."""
+"""iCalendar files (RFC 5545) give the right shifts or one French sentence, always fast."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_hundreds_of_files_of_many_programs_mean_their_shifts_or_are_refused_wit
 
 
 def said_of(content: bytes) -> ImportedCalendar | str:
-    """The calendar, or the sentence. Anything else that is raised fails the test."""
+    """Return the calendar or the sentence. Any other exception fails the test."""
     try:
         return read_calendar(content, NOW)
     except CalendarRefused as refused:
@@ -104,7 +104,7 @@ LINES = sorted(
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(LINES) | st.text(max_size=30), max_size=25), st.booleans())
-def test_lines_in_any_order_never_raise_anything_else(lines: list[str], framed: bool) -> None:
+def test_lines_in_any_order_raise_no_other_error(lines: list[str], framed: bool) -> None:
     rules = [
         line for line in lines if not line.upper().startswith("RRULE:FREQ=HOURLY")
     ]  # bounded by the worker, not here
@@ -123,7 +123,7 @@ def test_lines_in_any_order_never_raise_anything_else(lines: list[str], framed: 
 
 @settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=400), st.integers(0, 500))
-def test_bytes_in_the_middle_never_raise_anything_else(junk: bytes, place: int) -> None:
+def test_inserted_bytes_raise_no_other_error(junk: bytes, place: int) -> None:
     content = CASES["weekly over the spring change"][0]
     said = said_of(content[:place] + junk + content[place:])
     assert said.endswith(".") if isinstance(said, str) else said.occurrences
@@ -161,7 +161,10 @@ STARTS = st.sampled_from(
 def test_recurrences_are_those_of_dateutil_on_local_time(
     day: str, hour: int, minute: int, freq: str, interval: int, count: int, hours: int
 ) -> None:
-    """The wall clock recurs; a time that does not exist is moved, one that exists twice is the first (RFC 5545 3.3.5, 3.3.10)."""
+    """The wall clock recurs (RFC 5545 3.3.5, 3.3.10).
+
+    A missing time is moved, a repeated time is the first.
+    """
     start = datetime.strptime(day, "%Y%m%d").replace(hour=hour, minute=minute)  # noqa: DTZ007  wall clock
     end = start + timedelta(hours=hours)
     text = ics(
@@ -212,7 +215,7 @@ def test_a_rule_without_an_end_is_followed_for_400_days_and_its_past_is_left_out
     assert NOW + 390 * DAY_MS < found[-1].start < NOW + 400 * DAY_MS
 
 
-def test_a_window_holds_what_touches_it() -> None:
+def test_a_window_holds_every_shift_that_touches_it() -> None:
     text = CASES["weekly over the spring change"][0]
     window = (at("2027-03-26T07:00"), at("2027-03-26T09:00"))
     assert len(read_calendar(text, NOW, window).occurrences) == 2
@@ -227,7 +230,7 @@ def test_ten_megabytes_are_refused_at_once() -> None:
     assert time.process_time() - began < 5
 
 
-def test_a_rule_that_never_comes_true_costs_no_more_than_the_limit() -> None:
+def test_a_rule_without_occurrences_costs_at_most_the_limit() -> None:
     text = ics(
         event(
             "DTSTART:20270301T080000Z",
@@ -242,7 +245,7 @@ def test_a_rule_that_never_comes_true_costs_no_more_than_the_limit() -> None:
     assert time.process_time() - began < CPU_S, "the work is the worker's"
 
 
-def test_the_worker_says_what_the_reader_says() -> None:
+def test_the_worker_process_agrees_with_the_reader() -> None:
     for name in ("weekly over the spring change", "all day"):
         content, expected = CASES[name]
         assert shown(asyncio.run(read_untrusted_calendar(content, NOW))) == expected

@@ -1,4 +1,4 @@
-"""The readiness proof (D38): its holes, its minutes, and the same as judging every moment by itself."""
+"""The readiness proof finds gaps and minutes, and equals a check of every moment (D38)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def holes(made: ReadinessProver, at_: int = NOW) -> list[tuple[Any, ...]]:
     ]
 
 
-def test_the_shipped_territory_is_ready_and_proved_in_no_time() -> None:
+def test_the_shipped_territory_is_ready_and_proved_fast() -> None:
     began = time.process_time()
     proof = prover().prove(NOW)
     assert time.process_time() - began < 2
@@ -101,7 +101,7 @@ def test_worst_case_253_sites_336_hours_stay_under_two_seconds() -> None:
     )
 
 
-def test_nobody_is_the_gravest_hole_and_says_from_when_to_when() -> None:
+def test_an_unheld_role_is_the_gravest_gap_with_start_and_end() -> None:
     gap = override(None, "2027-02-12T08:00", "2027-02-12T20:00", role=TECHNIQUE[0])
     gap2 = override(
         None,
@@ -126,7 +126,7 @@ def test_a_gap_of_ten_minutes_spoils_its_hour() -> None:
     assert proof.ready == proof.hours - 2 * len(TERRITORY.sites)
 
 
-def test_a_proof_that_runs_out_within_the_horizon_is_a_hole_from_then_on() -> None:
+def test_a_proof_expiring_within_the_horizon_is_a_gap_from_then_on() -> None:
     assert holes(prover(told={"dgs": reach(age_days=88)})) == [
         ("unverified", DGS[0], "dgs", 48, 336)
     ]
@@ -137,7 +137,7 @@ def test_a_single_verified_channel_asks_for_a_second_one() -> None:
     assert (hole.kind, hole.fix, hole.sites) == ("unverified", "second_channel", 253)
 
 
-def test_quiet_hours_on_every_channel_are_a_hole_each_night() -> None:
+def test_quiet_hours_on_every_channel_are_a_gap_each_night() -> None:
     nights = [
         h
         for h in prover(told={"dgs": reach(quiet=(22 * 60, 6 * 60))}).prove(NOW).holes
@@ -148,14 +148,14 @@ def test_quiet_hours_on_every_channel_are_a_hole_each_night() -> None:
     assert {h.person for h in nights} == {"dgs"}
 
 
-def test_quiet_on_one_channel_only_is_none() -> None:
+def test_quiet_hours_on_one_channel_are_no_gap() -> None:
     points = (*reach(channels="voice"), *reach(channels="app sms", quiet=(22 * 60, 6 * 60)))
     made = prover(told={"dgs": points})
     assert made.prove(NOW).holes == ()
     assert made.judge(DGS, at("2027-02-11T23:00")).channel is Channel.VOICE
 
 
-def test_nobody_of_the_two_can_be_reached() -> None:
+def test_an_unreachable_holder_and_deputy_are_a_gap() -> None:
     found = prover(told={"dgs": reach(age_days=91), "dgs-s": reach(age_days=91)}).prove(NOW).holes
     assert [h.kind for h in found] == ["unreachable", "unverified", "unverified"]
 
@@ -177,7 +177,7 @@ def test_one_person_in_two_roles_of_one_wave_is_a_single_point() -> None:
     ]
 
 
-def test_a_channel_that_is_not_proved_costs_its_time_and_then_the_next_is_tried() -> None:
+def test_an_unproved_channel_costs_its_time_before_the_next() -> None:
     points = (
         Reach(channel=Channel.VOICE, verified_at=None),
         Reach(channel=Channel.SMS, verified_at=NOW),
@@ -193,7 +193,7 @@ def test_a_channel_that_is_not_proved_costs_its_time_and_then_the_next_is_tried(
     )
 
 
-def test_a_provider_that_is_too_slow_makes_it_late() -> None:
+def test_a_slow_provider_makes_a_call_late() -> None:
     slow = RULE.model_copy(update={"rate_per_min": {"app": 0.1}})
     made = ReadinessProver(
         Schedule(ROSTER),
@@ -271,10 +271,10 @@ def duties(draw: st.DrawFn) -> DutyRow:
     st.lists(duties(), max_size=4),
     st.sampled_from([NOW, at("2027-03-26T09:00"), at("2027-10-29T09:00")]),
 )
-def test_the_proof_is_what_judging_every_ten_minutes_says(
+def test_the_proof_equals_a_check_every_ten_minutes(
     told: dict[str, tuple[Reach, ...]], made: list[DutyRow], start: int
 ) -> None:
-    """Brute force, on ordinary days and around both nights: for each post, each moment of each hour by itself."""
+    """Brute force on ordinary days and both nights: each role at each moment of each hour."""
     shift = start - NOW
     moved = [
         d.model_copy(
@@ -311,7 +311,7 @@ def test_the_proof_is_what_judging_every_ten_minutes_says(
         assert {(h.kind, h.person) for h in proof.holes if (h.role, h.scope) == post} == seen
 
 
-def test_holes_keep_their_names_from_proof_to_proof() -> None:
+def test_gaps_keep_their_names_between_proofs() -> None:
     gap = override(None, "2027-02-12T08:00", "2027-02-12T20:00", role=TECHNIQUE[0])
     first, second = (prover(gap).prove(NOW + n * HOUR_MS).holes for n in (0, 5))
     assert (
@@ -321,7 +321,7 @@ def test_holes_keep_their_names_from_proof_to_proof() -> None:
     )
 
 
-def test_a_calendar_with_a_hole_on_the_night_of_the_change_is_told() -> None:
+def test_a_calendar_gap_in_the_night_of_the_clock_change_is_reported() -> None:
     night = calendar(
         ("ast-technique", "2027-03-27T08:00", "2027-03-28T02:00"),
         ("ast-technique-s", "2027-03-28T03:30", "2027-03-29T08:00"),
@@ -340,7 +340,7 @@ def test_a_calendar_with_a_hole_on_the_night_of_the_change_is_told() -> None:
     )
 
 
-def test_rates_are_those_that_the_providers_declare_unless_the_rule_names_some() -> None:
+def test_rates_come_from_the_rule_or_else_from_the_providers() -> None:
     bare = RULE.model_copy(update={"rate_per_min": {}})
     declared = add_channel_rates(bare, TERRITORY.sections).rate_per_min
     assert declared["sms"] > declared["voice"] > 0

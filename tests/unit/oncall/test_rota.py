@@ -1,4 +1,4 @@
-"""Who stands where (D34): override over calendar over rotation over roster, right on both nights when the clocks change."""
+"""Override wins over calendar, rotation and roster, in both nights of a clock change (D34)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from services.oncall.schedule import OnCallPair
 from tests.unit.oncall.rotas import ROLE, at, calendar, override, rota_of, rotation, said, spans
 
 
-def test_the_roster_stands_where_nothing_else_does() -> None:
+def test_the_roster_applies_without_other_schedules() -> None:
     rota = rota_of()
     assert rota.pair(ROLE, None, at("2027-03-01T00:00")) == OnCallPair("titu", "supp")
     assert rota.pair("president", None, at("2027-03-01T00:00")) == OnCallPair(None, None)
@@ -80,7 +80,7 @@ def test_a_hand_off_at_0230_happens_once_on_the_night_that_has_two() -> None:
     )
 
 
-def test_hours_that_end_at_midnight_may_be_written_as_24_00() -> None:
+def test_hours_until_midnight_may_be_written_as_24_00() -> None:
     rota = rota_of(rotations=[rotation("a", hours=(480, 1440))])
     assert spans(rota, "2027-03-28T06:00", "2027-03-29T09:00") == [
         (None, "28/03 06:00+0200", "28/03 08:00+0200"),
@@ -91,7 +91,7 @@ def test_hours_that_end_at_midnight_may_be_written_as_24_00() -> None:
 
 
 @pytest.mark.parametrize("hours", [(480, 1441), (-1, 480)])
-def test_hours_that_no_day_has_are_refused_and_read_where_they_were_written(
+def test_impossible_hours_are_refused_but_read_from_old_logs(
     hours: tuple[int, int],
 ) -> None:
     roster = RosterSection(
@@ -106,7 +106,7 @@ def test_hours_that_no_day_has_are_refused_and_read_where_they_were_written(
         assert parse_closed(fact.wire_type(), fact.model_dump(mode="json")) == fact
 
 
-def test_a_night_rotation_leaves_the_day_to_nobody_and_to_another_rotation() -> None:
+def test_a_night_rotation_leaves_the_day_empty_or_to_another_rotation() -> None:
     night = rotation(
         "n", since="2027-03-01", every_days=1, hours=(18 * 60, 8 * 60), hand_off_min=18 * 60
     )
@@ -120,19 +120,19 @@ def test_a_night_rotation_leaves_the_day_to_nobody_and_to_another_rotation() -> 
     assert [p for p, _, _ in spans(both, "2027-03-02T00:00", "2027-03-03T00:00")] == ["n", "d", "n"]
 
 
-def test_a_rotation_that_has_ended_leaves_the_roster() -> None:
+def test_an_ended_rotation_leaves_the_roster() -> None:
     rota = rota_of(rotations=[rotation("a", since="2027-03-01", until=date(2027, 3, 8))])
     assert [p for p, _, _ in spans(rota, "2027-03-07T00:00", "2027-03-09T00:00")] == ["a", "titu"]
 
 
-def test_an_override_stands_above_everything_for_its_time() -> None:
+def test_an_override_wins_over_all_schedules_for_its_time() -> None:
     rota = rota_of(
         override("x", "2027-03-03T20:00", "2027-03-04T06:00"), rotations=[rotation("a", "b")]
     )
     assert [p for p, _, _ in spans(rota, "2027-03-03T00:00", "2027-03-05T00:00")] == ["a", "x", "a"]
 
 
-def test_of_two_overrides_the_later_decision_stands() -> None:
+def test_the_later_of_two_overrides_stands() -> None:
     first, second = (
         override("x", "2027-03-03T00:00", "2027-03-05T00:00"),
         override("y", "2027-03-04T00:00", "2027-03-06T00:00", number=2),
@@ -152,7 +152,7 @@ def test_of_two_overrides_the_later_decision_stands() -> None:
     ]
 
 
-def test_an_override_by_nobody_is_a_gap_and_the_deputy_stays() -> None:
+def test_an_empty_override_is_a_gap_and_keeps_the_deputy() -> None:
     rota = rota_of(override(None, "2027-03-03T00:00", "2027-03-04T00:00"))
     assert rota.pair(ROLE, None, at("2027-03-03T12:00")) == OnCallPair(None, "supp")
 
@@ -173,7 +173,7 @@ def test_a_calendar_is_complete_in_its_span_an_hour_without_a_shift_is_a_gap() -
     ]
 
 
-def test_of_two_equals_the_rested_one_is_called_and_the_other_is_the_last_deputy() -> None:
+def test_the_rested_of_two_equal_people_is_called_before_the_other() -> None:
     shifts = (
         ("a", "2027-03-01T08:00", "2027-03-02T08:00"),
         ("b", "2027-03-01T08:00", "2027-03-02T08:00"),
@@ -205,7 +205,10 @@ DST_NIGHTS = st.sampled_from(
 
 @given(DAYS | DST_NIGHTS, st.integers(0, 1439))
 def test_local_minutes_are_those_of_dateutil(day: date, minute: int) -> None:
-    """dateutil knows the zone on its own; an imaginary time is resolved by its own rule, an ambiguous one is the first."""
+    """dateutil knows the zone independently.
+
+    It resolves an imaginary time by its own rule, an ambiguous one as the first.
+    """
     local = datetime(
         day.year, day.month, day.day, minute // 60, minute % 60, tzinfo=tz.gettz("Europe/Paris")
     )
@@ -236,10 +239,10 @@ def test_a_daily_window_holds_exactly_the_instants_between_its_ends(
     st.integers(0, 40),
     st.none() | st.tuples(st.integers(0, 1439), st.integers(0, 1439)),
 )
-def test_spans_of_a_rotation_are_what_each_instant_says(
+def test_spans_of_a_rotation_agree_with_each_instant(
     since: date, hand_off: int, every: int, people: int, offset: int, hours: tuple[int, int] | None
 ) -> None:
-    """Without a gap or an overlap, and minute by minute around every change the same person as `stand`."""
+    """No gap, no overlap, and minute by minute around every change the person of `stand`."""
     turns = rotation(
         *(f"p{n}" for n in range(people)),
         since=since.isoformat(),
@@ -272,7 +275,7 @@ def test_spans_of_a_rotation_are_what_each_instant_says(
     ),
     st.integers(0, 260),
 )
-def test_the_newest_override_that_covers_an_instant_stands(
+def test_the_newest_override_of_an_instant_stands(
     made: list[tuple[str | None, int, int]], hour: int
 ) -> None:
     base = at("2027-03-20T00:00")

@@ -65,7 +65,7 @@ def test_a_week_needs_35_hours_without_work() -> None:
     assert broken(planned(*week(2, 5, "08:00", "16:00"))) == []
 
 
-def test_on_call_at_home_is_no_work_but_what_one_is_called_out_for_is() -> None:
+def test_on_call_at_home_is_no_work_and_a_call_out_is() -> None:
     rota = planned(("a", "2027-03-01T08:00", "2027-03-08T08:00"), role="astreinte_technique")
     assert broken(rota) == []
     called = compute_work(
@@ -80,18 +80,18 @@ def test_on_call_at_home_is_no_work_but_what_one_is_called_out_for_is() -> None:
     ]
 
 
-def test_who_was_called_out_at_night_is_rested_eleven_hours_later() -> None:
+def test_a_person_called_out_at_night_is_rested_eleven_hours_later() -> None:
     work = [(at("2027-03-02T03:00"), at("2027-03-02T04:00"))]
     assert not is_rested(work, RULES, at("2027-03-02T14:59"))
     assert is_rested(work, RULES, at("2027-03-02T15:00"))
     assert is_rested(work, RULES, at("2027-03-02T02:00")), "what has not begun tires nobody"
 
 
-def test_a_static_post_plans_nothing() -> None:
+def test_a_static_role_plans_no_hours() -> None:
     assert compute_work(Schedule(roster({CELL: ("a", None)})), RULES, 0, HOUR_MS) == {}
 
 
-def test_whoever_the_roster_names_outside_a_calendar_works_no_hours_by_that() -> None:
+def test_a_roster_entry_outside_a_calendar_counts_no_hours() -> None:
     rota = Schedule(
         roster({CELL: ("b", None)}),
         (calendar(("a", "2027-03-01T08:00", "2027-03-01T17:00"), role=CELL),),
@@ -110,5 +110,5 @@ def broken_in_october() -> list[tuple[str, float]]:
     return [max(x for x in found if x[0] == limit) for limit in ("day", "week", "weekly_rest")]
 
 
-def test_spans_that_touch_are_one() -> None:
+def test_touching_spans_are_one() -> None:
     assert merge_spans([(3, 4), (0, 2), (2, 3), (9, 9)]) == [(0, 4)]

@@ -34,7 +34,7 @@ NEW_ROW = """_ROWS: Final = (
 """
 
 
-def test_every_type_has_its_row_and_its_words() -> None:
+def test_every_type_has_its_row_and_its_texts() -> None:
     assert set(EVENT_TYPES) == set(EventType), "add a row to schemas/event_types.py"
     for type, row in EVENT_TYPES.items():
         assert (row.trouble is not None) == (row.kind is EventKind.CAUSE), f"{type}: trouble"
@@ -43,7 +43,7 @@ def test_every_type_has_its_row_and_its_words() -> None:
         assert not row.danger or row.kind is EventKind.CAUSE, f"{type}: only causes are dangers"
 
 
-def test_no_word_and_no_button_means_two_types() -> None:
+def test_no_text_and_no_button_means_two_types() -> None:
     used = [word for row in EVENT_TYPES.values() for word in row.sms_words.split()]
     used += [button.key for row in EVENT_TYPES.values() for button in row.buttons]
     assert [word for word, times in Counter(used).items() if times > 1] == []

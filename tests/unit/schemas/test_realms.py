@@ -40,7 +40,7 @@ def test_live_realms_lie_on_the_first_half_and_all_others_on_the_second() -> Non
     "name",
     ["92\n", "92~ex-7\n", "92~ex-", "92~exercise-7", "92~ex-7 ", "", "9" * 9, "92~ex-" + "x" * 49],
 )
-def test_what_is_no_name_of_a_realm_opens_none(name: str) -> None:
+def test_an_invalid_name_opens_no_realm(name: str) -> None:
     """A name that ended with a line feed was taken: a realm that no address leads to."""
     with pytest.raises(RealmNameInvalid):
         parse_realm(name)

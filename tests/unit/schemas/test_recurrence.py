@@ -1,4 +1,4 @@
-"""Times that come again: the same days as another reader of RFC 5545, and right on both nights that change the clock."""
+"""Recurring times agree with another reader of RFC 5545, in both nights of a clock change."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_autumn_night_is_an_hour_longer() -> None:
     assert night.end - night.start == 9 * HOUR
 
 
-def test_an_hour_that_the_spring_night_leaves_out_comes_at_the_one_after_it() -> None:
+def test_an_hour_skipped_in_spring_moves_to_the_next() -> None:
     """RFC 5545 3.3.5: a local time that does not exist is read with the offset before the gap."""
     found = find_occurrence(
         _at("2027-03-27T02:30"),
@@ -90,7 +90,7 @@ def test_an_hour_that_the_spring_night_leaves_out_comes_at_the_one_after_it() ->
     )
 
 
-def test_an_hour_that_the_autumn_night_has_twice_is_the_first_one() -> None:
+def test_an_hour_repeated_in_autumn_is_the_first() -> None:
     found = find_occurrence(
         _at("2027-10-30T02:30"),
         _at("2027-10-30T04:00"),
@@ -129,7 +129,7 @@ def _rules(draw: st.DrawFn) -> str:
 
 @settings(deadline=None, max_examples=80)
 @given(_rules(), st.dates(date(2026, 1, 1), date(2028, 1, 1)), st.integers(0, 400))
-def test_it_falls_on_the_days_that_another_reader_of_the_standard_finds(
+def test_occurrences_match_another_reader_of_the_standard(
     text: str, first: date, later: int
 ) -> None:
     """Oracle: python-dateutil, which counts the first day only when the rule names it, as we do."""
@@ -162,15 +162,13 @@ def test_it_falls_on_the_days_that_another_reader_of_the_standard_finds(
         ("FREQ=DAILY;FREQ=DAILY", "once"),
     ],
 )
-def test_what_is_not_of_the_subset_is_refused_with_the_part_that_is_wrong(
-    text: str, says: str
-) -> None:
+def test_a_rule_outside_the_subset_is_refused_with_its_wrong_part(text: str, says: str) -> None:
     with pytest.raises(RuleInvalid, match=says):
         parse_rule(text)
 
 
 @pytest.mark.parametrize("until", ["20270303", "20270303T220000", "20270303T210000Z"])
-def test_nothing_begins_after_until(until: str) -> None:
+def test_no_occurrence_begins_after_until(until: str) -> None:
     nights = _occurrences(
         _at("2027-03-01T22:00"), _at("2027-03-02T06:00"), f"RRULE:FREQ=DAILY;UNTIL={until}", 9
     )

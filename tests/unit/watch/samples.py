@@ -1,4 +1,4 @@
-"""Saved bodies of the feeds, and what a right connector makes of them."""
+"""Saved bodies of the feeds, with the correct result of a connector."""
 
 from __future__ import annotations
 

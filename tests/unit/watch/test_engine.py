@@ -195,9 +195,7 @@ async def test_a_restart_loop_does_not_spend_the_quota(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"product": {"periods": []}}'])
-async def test_a_body_that_is_not_understood_gives_no_sign_of_life(
-    tmp_path: Path, content: bytes
-) -> None:
+async def test_an_unreadable_body_gives_no_sign_of_life(tmp_path: Path, content: bytes) -> None:
     watch, _, server, front = make(tmp_path)
     server.answer = Answer(Verdict.OK, content)
     assert await watch.engine.run_round(MF) in (Verdict.DRIFT, Verdict.REFUSED)
@@ -226,7 +224,7 @@ async def test_a_silent_feed_is_noticed_within_two_of_its_periods(tmp_path: Path
     assert front.signs == signs
 
 
-async def test_a_server_that_asks_for_patience_gets_it(tmp_path: Path) -> None:
+async def test_a_requested_wait_of_the_server_is_respected(tmp_path: Path) -> None:
     watch, clock, server, _ = make(tmp_path)
     server.answer = Answer(Verdict.RETRY, fault="http 503", wait_s=600)
     assert await watch.engine.run_round(MF) is Verdict.RETRY
@@ -253,7 +251,7 @@ async def test_a_missing_key_file_is_a_refused_key(tmp_path: Path) -> None:
     assert await watch.engine.run_round(MF) is Verdict.AUTH
 
 
-async def test_the_last_good_body_is_read_again_when_the_server_has_nothing_new(
+async def test_an_unchanged_server_reads_the_last_good_body_again(
     tmp_path: Path,
 ) -> None:
     watch, clock, server, front = make(tmp_path)
@@ -267,7 +265,7 @@ async def test_the_last_good_body_is_read_again_when_the_server_has_nothing_new(
     assert front.signs == 2
 
 
-async def test_air_is_asked_by_day_only(tmp_path: Path) -> None:
+async def test_air_is_fetched_by_day_only(tmp_path: Path) -> None:
     watch, clock, server, _ = make(tmp_path)
     air = find_connector("airparif-episodes")
     watch.enable(air.spec.name)

@@ -1,4 +1,4 @@
-"""A feed that lies rings nobody: spike, wrong station, colour out of range, clock of 2019."""
+"""A lying feed calls no person: spike, wrong station, colour out of range, clock of 2019."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DELAY = timedelta(seconds=61)
 
 
 def rings(reading: Reading) -> list[dict[str, Any]]:
-    """Return the posts that could call somebody: confirmed, and more than an information."""
+    """Return the posts that could call a person: confirmed, and more than an information."""
     return [
         p.body
         for p in reading.posts
@@ -41,7 +41,7 @@ def find_phenomenon(document: Any, echeance: str, domain: str, phenomenon: str) 
 
 
 @pytest.mark.parametrize("colour", [0, 5, -1, "3", 3.0, None, "orange"])
-def test_a_colour_outside_the_list_is_drift_for_its_matter_alone(colour: Any) -> None:
+def test_a_colour_outside_the_list_is_drift_for_its_phenomenon_only(colour: Any) -> None:
     document = load_document(MF, "warning.json")
     find_phenomenon(document, "J1", "92", "5")["phenomenon_max_color_id"] = colour
     found = read(MF, make_bodies(document), "2027-01-12T15:06:00Z")
@@ -60,7 +60,7 @@ def test_a_level_of_a_section_outside_the_list_is_drift(level: Any) -> None:
 
 
 @pytest.mark.parametrize("domain", ["92", "93"])
-def test_a_domain_that_is_missing_ends_nothing(domain: str) -> None:
+def test_a_missing_domain_ends_nothing(domain: str) -> None:
     memory = read(MF, load_bodies(MF, "warning.json"), "2027-01-12T15:06:00Z").memory
     document = load_document(MF, "end.json")
     for period in document["product"]["periods"]:
@@ -92,7 +92,7 @@ def test_at_night_tomorrow_is_remembered() -> None:
     assert found.memory["matters"]["5"]["colour"] == "orange"
 
 
-def test_going_down_takes_the_alert_back_with_its_remaining_colour() -> None:
+def test_a_lower_colour_withdraws_the_alert_with_the_remaining_one() -> None:
     memory = read(MF, load_bodies(MF, "warning.json"), "2027-01-12T15:06:00Z").memory
     found = read(MF, load_bodies(MF, "end.json"), "2027-01-14T05:06:00Z", memory)
     snow = next(p for p in found.posts if p.body["phenomenon"] == "neige-verglas")
@@ -112,7 +112,7 @@ def paint(document: Any, colour: int, update: str) -> dict[str, FeedBody]:
     return make_bodies(painted)
 
 
-def test_red_needs_a_second_fetch_that_says_the_same() -> None:
+def test_red_needs_a_second_equal_fetch() -> None:
     document = load_document(MF, "warning.json")
     memory = read(MF, load_bodies(MF, "warning.json"), "2027-01-12T15:06:00Z").memory
     red, at = paint(document, 4, "2027-01-12T18:00:00Z"), datetime.fromisoformat
@@ -129,7 +129,7 @@ def test_red_needs_a_second_fetch_that_says_the_same() -> None:
     )
 
 
-def test_a_red_that_does_not_stay_is_never_said() -> None:
+def test_a_short_red_is_never_reported() -> None:
     document = load_document(MF, "warning.json")
     memory = read(MF, load_bodies(MF, "warning.json"), "2027-01-12T15:06:00Z").memory
     first = read(MF, paint(document, 4, "2027-01-12T18:00:00Z"), "2027-01-12T18:05:00Z", memory)
@@ -155,7 +155,7 @@ def test_a_jump_to_red_is_held_for_ten_minutes_and_never_suppressed() -> None:
     assert post.key != snow[0].key
 
 
-def test_a_held_red_that_goes_away_is_withdrawn() -> None:
+def test_a_held_red_is_withdrawn_when_it_disappears() -> None:
     memory = read(MF, load_bodies(MF, "warning-yellow.json"), "2027-01-11T15:05:00Z").memory
     document = load_document(MF, "warning.json")
     held = read(MF, paint(document, 4, "2027-01-12T15:03:05Z"), "2027-01-12T15:06:00Z", memory)
@@ -196,12 +196,12 @@ CALM: Memory = {}
 DAY = [("2027-01-20T09:15:00Z", 1.12), ("2027-01-20T09:30:00Z", 1.12)]
 
 
-def test_a_spike_says_nothing() -> None:
+def test_a_spike_is_not_reported() -> None:
     found = read(HYDRO, make_river([*DAY, ("2027-01-20T09:45:00Z", 6.80)]), "2027-01-20T09:55:00Z")
     assert (found.verdict, found.posts) == (Verdict.OK, [])
 
 
-def test_a_jump_that_two_more_readings_confirm_is_said() -> None:
+def test_a_jump_confirmed_by_two_more_readings_is_reported() -> None:
     high = [(f"2027-01-20T{at}:00Z", 2.40) for at in ("09:45", "10:00", "10:15")]
     memory = read(HYDRO, make_river(DAY), "2027-01-20T09:40:00Z").memory
     for n in (1, 2):
@@ -249,7 +249,7 @@ def test_both_sources_give_one_alias() -> None:
     assert (again.verdict, again.posts) == (Verdict.UNCHANGED, [])
 
 
-def test_one_source_that_is_cut_does_not_hide_the_other() -> None:
+def test_one_missing_source_does_not_hide_the_other() -> None:
     bodies = load_bodies(HYDRO, "warning.json") | {"vigicrues": FeedBody("vigicrues", b'{"Ser')}
     found = read(HYDRO, bodies, "2027-01-25T11:08:00Z")
     assert [p.body["measure"]["value"] for p in found.posts] == [4.62]
@@ -267,7 +267,7 @@ def test_epoch_dates_and_copies_of_the_site_are_read() -> None:
 
 
 @pytest.mark.parametrize("feed", [MF, CRUES, HYDRO, IDFM, RTE, BISON])
-def test_a_clock_of_2019_says_nothing(feed: str) -> None:
+def test_a_clock_of_2019_is_not_reported(feed: str) -> None:
     suffix = "xml" if feed == BISON else "json"
     bodies = {
         name: FeedBody(name, body.content.replace(b"2027", b"2019"))
@@ -359,7 +359,7 @@ def test_a_list_cut_in_half_ends_nothing() -> None:
         memory = found.memory
 
 
-def test_a_disruption_that_is_gone_twice_is_over() -> None:
+def test_a_disruption_missing_twice_is_over() -> None:
     memory: Memory = {}
     for at in ("2027-01-12T07:06:00Z", "2027-01-12T07:08:00Z"):
         memory = read(IDFM, load_bodies(IDFM, "warning.json"), at, memory).memory
@@ -416,7 +416,7 @@ def test_days_of_23_and_25_hours_are_read(count: int) -> None:
     assert read(RTE, make_bodies({"signals": [wrong]}), day).verdict is Verdict.DRIFT
 
 
-def test_a_red_day_rings_nobody() -> None:
+def test_a_red_day_calls_no_person() -> None:
     found = read(RTE, load_bodies(RTE, "warning.json"), "2027-01-19T16:16:00Z")
     assert rings(found) == []
 
@@ -433,7 +433,7 @@ def test_the_rss_feed_stands_in_for_the_index() -> None:
     assert found.posts[0].body["measure"] == {"object": "system:reseau"}
 
 
-def test_a_product_that_is_not_in_use_is_severity_one() -> None:
+def test_an_unused_product_is_severity_one() -> None:
     memory = read("cert-fr", load_bodies("cert-fr", "normal.json"), "2027-01-18T08:00:00Z").memory
     bodies = load_bodies("cert-fr", "warning.json")
     name = "item:CERTFR-2027-ALE-001"
@@ -443,7 +443,7 @@ def test_a_product_that_is_not_in_use_is_severity_one() -> None:
     assert "measure" not in found.posts[0].body
 
 
-def test_air_without_fresh_indices_says_nothing() -> None:
+def test_air_without_fresh_indices_is_not_reported() -> None:
     bodies = load_bodies("airparif-episodes", "warning.json")
     found = read("airparif-episodes", bodies, "2027-07-22T10:30:00Z")
     assert (found.verdict, found.posts) == (Verdict.STALE, [])

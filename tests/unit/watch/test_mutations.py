@@ -39,7 +39,7 @@ def read_twice(sample: Sample, bodies: dict[str, FeedBody]) -> list[Reading]:
 
 
 def check(sample: Sample, readings: list[Reading]) -> None:
-    """Check what holds for every body."""
+    """Check the invariants of every body."""
     spec = find_connector(sample.feed).spec
     for reading in readings:
         assert not any(fault.startswith("reader:") for fault in reading.faults), reading.faults
@@ -126,21 +126,21 @@ def test_mutated_bytes_never_crash_a_connector(data: st.DataObject) -> None:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
-def test_junk_in_a_field_never_makes_a_report(data: st.DataObject) -> None:
+def test_junk_in_a_field_never_becomes_a_report(data: st.DataObject) -> None:
     replace_once(data)
 
 
 @pytest.mark.soak
 @settings(max_examples=5_000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
-def test_five_thousand_mutated_bodies(data: st.DataObject) -> None:
+def test_five_thousand_mutated_bodies_crash_no_connector(data: st.DataObject) -> None:
     mutate_once(data)
 
 
 @pytest.mark.soak
 @settings(max_examples=5_000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
-def test_five_thousand_bodies_with_junk(data: st.DataObject) -> None:
+def test_five_thousand_bodies_with_junk_become_no_report(data: st.DataObject) -> None:
     replace_once(data)
 
 

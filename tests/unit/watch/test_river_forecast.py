@@ -41,7 +41,7 @@ def test_a_forecast_is_an_information_that_the_hazard_clock_reads() -> None:
     assert "prévu 5,98–6,60 m le 27/01" in found.word
 
 
-def test_the_same_forecast_is_told_once_and_a_newer_one_again() -> None:
+def test_an_equal_forecast_is_reported_once_and_a_newer_one_again() -> None:
     document = load_document(HYDRO, WRITTEN)
     first = read_with(document)
     later = read_with(document, first.memory, AT + timedelta(minutes=5))
@@ -50,7 +50,7 @@ def test_the_same_forecast_is_told_once_and_a_newer_one_again() -> None:
     assert len(list_forecasts(read_with(document, later.memory, AT + timedelta(minutes=6)))) == 1
 
 
-def test_a_low_river_has_no_forecast_to_tell() -> None:
+def test_a_low_river_has_no_forecast_to_report() -> None:
     document = load_document(HYDRO, WRITTEN)
     for point in document["Simul"]["Prevs"]:
         point |= {"ResMinPrev": 1.1, "ResMoyPrev": 1.2, "ResMaxPrev": 1.3}
@@ -73,7 +73,7 @@ LIES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("lie", LIES, ids=str)
-def test_a_forecast_that_lies_is_not_told_and_the_reading_stands(lie: str) -> None:
+def test_a_false_forecast_is_not_reported_and_the_reading_stands(lie: str) -> None:
     document = load_document(HYDRO, WRITTEN)
     document["Simul"] |= LIES[lie]
     found = read_with(document)

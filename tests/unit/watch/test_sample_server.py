@@ -55,7 +55,7 @@ def play(connector: Connector, begun: datetime) -> list[Reading]:
 
 @pytest.mark.parametrize("hour", [2, 5, 13, 22])
 @pytest.mark.parametrize("connector", list_connectors(), ids=lambda c: c.spec.name)
-def test_each_story_is_understood_and_told_at_every_hour(connector: Connector, hour: int) -> None:
+def test_each_story_is_read_and_reported_at_every_hour(connector: Connector, hour: int) -> None:
     found = play(connector, AUTUMN.replace(hour=hour, minute=40))
     assert [r.faults for r in found] == [[]] * len(found)
     assert {r.verdict for r in found} <= {Verdict.OK, Verdict.UNCHANGED}

@@ -57,7 +57,7 @@ async def test_the_key_is_in_a_header_and_the_contact_is_named(tmp_path: Path) -
     assert "cellule@example.org" in request.headers["user-agent"]
 
 
-async def test_without_its_key_a_feed_is_not_asked(tmp_path: Path) -> None:
+async def test_a_feed_without_its_key_is_not_fetched(tmp_path: Path) -> None:
     web = Web()
     with pytest.raises(KeyMissing):
         await make_transport(tmp_path, web, key="").fetch(MF.spec, REQUEST, {})
