@@ -29,6 +29,8 @@ FOLDERS: Final = (
     "tests/browser",
     "tests/contract",
     "tests/faults",
+    "tests/model",
+    "tests/scenarios",
     "tests/unit",
 )
 """Folders that pass. Add one more of `tests` once it does."""

@@ -1,10 +1,10 @@
-"""Model of the append protocol (RUNTIME §1): any number of workers that all believe that they own one log partition.
+"""Model of the append protocol: many workers that all believe to own one log partition.
 
-The world holds workers, their zombies (sends of the dead that still arrive), a reader, an operator, and a broker that may lose the tail
-of the log or of the input, or be replaced by a half-mirrored one. Invariants: `arrive_in_log` checks every record as it is accepted,
-`finish` checks that in the end everything accepted was applied, or a named exit says why not.
-
-Time is moved by inputs alone (ticks are inputs), so no guard concerns a clock, and workers' clocks may be wrong (`skew`).
+The world holds workers, their zombies (sends of the dead that still arrive), a reader, an
+operator, and a broker that may lose the tail of the log or of the input, or be replaced by a
+half-mirrored one. Invariants: `arrive_in_log` checks every accepted record, `finish` checks that
+all accepted inputs were applied, or that a named exit gives the reason. Time is moved by inputs
+alone (ticks are inputs), so no guard concerns a clock, and workers' clocks may be wrong (`skew`).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Tx(NamedTuple):
 
 
 class View(NamedTuple):
-    """What somebody has folded; also a snapshot's manifest, and the kept position of a reader."""
+    """Folded state of one reader; also a snapshot's manifest, and the kept position of a reader."""
 
     seq: int = 0
     head: str = ""
@@ -99,7 +99,7 @@ class View(NamedTuple):
     tail: str = ""
     """Hash of the record at `next - 1`, accepted or not."""
     urgent: int = -1
-    """As `applied`, of the urgent lane (tests.model.lanes)."""
+    """Same as `applied`, for the urgent lane (tests.model.lanes)."""
     urgent_mark: str = ""
 
 
@@ -120,11 +120,14 @@ class Ack(NamedTuple):
 class Worker(NamedTuple):
     code: int
     view: View | None = None
-    """None: stopped."""
+    """State of the worker; `None` = stopped."""
     queue: tuple[Append, ...] = ()
     acks: tuple[Ack, ...] = ()
     last: tuple[int, str] | None = None
-    """Offset and hash of its newest landed record: the broker refuses an idempotent producer whose last record is gone."""
+    """Offset and hash of its newest landed record.
+
+    The broker refuses an idempotent producer after the loss of its last record.
+    """
     anchor: tuple[int, str] = (-1, "")
     """Record before its take."""
     run: int = 0
@@ -132,7 +135,10 @@ class Worker(NamedTuple):
 
 
 def script(seed: int) -> list[tuple[str, str, int]]:
-    """(id, kind, incident) of what producers send: reports, some poisoned or cursed, some answered, some sent twice."""
+    """Return (id, kind, incident) of the producers' messages.
+
+    Reports, some poisoned or cursed, some answered, some sent twice.
+    """
     rnd, inputs = random.Random(seed * 7 + 1), []
     for i in range(1, rnd.randint(2, 3) + 1):
         inputs.append((f"r{i}", rnd.choices(("report", "poison", "cursed"), (6, 1.5, 1))[0], i))
@@ -142,7 +148,11 @@ def script(seed: int) -> list[tuple[str, str, int]]:
 
 
 class Chain:
-    """`budget`: how often each misfortune may happen, how many workers there are, and how far the clock goes."""
+    """World of the append protocol.
+
+    `budget`: how often each misfortune may happen, the number of workers, and the reach of the
+    clock.
+    """
 
     RANDOM: ClassVar[frozenset[str]] = frozenset({"cut_log", "cut_input", "fail_over"})
 
@@ -177,7 +187,7 @@ class Chain:
         self.accepted: tuple[Tx, ...] = ()
 
     def actions(self) -> list[Action]:
-        """See World."""
+        """List the next possible actions, see World."""
         todo: list[Action] = [(3, "produce")] * bool(self.script)
         if self.clock < remaining(self.budget, "horizon"):
             todo.append((1, "tick"))
@@ -233,7 +243,7 @@ class Chain:
         self.clock += 1
 
     def send_tick(self) -> None:
-        """Something is due and no input comes: the owner appends one to its own input."""
+        """Append a tick to the owner's own input: a deadline is due without an input."""
         self.ticked = self.clock
         self.arrive(f"tick{self.born}", "tick", 0)
 
@@ -241,7 +251,7 @@ class Chain:
         return bool(fire(view.state, self.clock + skew, 2, apart=True))
 
     def holds(self, offset: int, hash: str) -> bool:
-        """Does the log still hold this record?"""
+        """Return True if the log still holds this record."""
         return offset < 0 or (offset < len(self.log) and self.log[offset].hash == hash)
 
     # ── rule 3, every reader's ─────────────────────────────────────────────────────────────────────────────────────
@@ -254,7 +264,7 @@ class Chain:
         )
 
     def advance(self, view: View, offset: int, tx: Tx, code: int) -> View:
-        """The view after one record of the log. Raises Stopped."""
+        """Return the view after one record of the log. Raises Stopped."""
         if not self.accepts(view, tx):
             return view._replace(next=offset + 1, tail=tx.hash)
         if tx.logic > code and "stop" in self.guards:
@@ -271,17 +281,17 @@ class Chain:
         return self.moved(view, tx)
 
     def moved(self, view: View, tx: Tx) -> View:
-        """The view with what the record says of the input."""
+        """Return the view with the input position of the record."""
         if isinstance(tx.source, int):
             return view._replace(applied=tx.source, mark=tx.input)
         if tx.source == REBASED:
             return view._replace(applied=tx.facts[0][1] - 1, mark="", history=view.history + 1)
         return view._replace(history=view.history + 1)
 
-    # ── a worker, in the order of RUNTIME §1 ───────────────────────────────────────────────────────────────────────
+    # ── a worker, in the order of the log protocol ────────────────────
 
     def put(self, i: int, **change: Any) -> None:
-        """Worker `i` changed."""
+        """Replace worker `i`."""
         self.workers = (
             *self.workers[:i],
             self.workers[i]._replace(**change),
@@ -289,14 +299,14 @@ class Chain:
         )
 
     def stop(self, i: int, name: str) -> None:
-        """A worker ends; what it has sent may still arrive."""
+        """End a worker; its sends may still arrive."""
         self.exits |= {name}
         if queue := self.workers[i].queue:
             self.orphans += (tuple(append.tx for append in queue),)
         self.put(i, view=None, queue=(), acks=(), last=None)
 
     def take(self, i: int) -> None:
-        """Rules 2 and 4: snapshot, fold, check the input."""
+        """Take the partition by rules 2 and 4: snapshot, fold, check the input."""
         try:
             view = self.folded(self.workers[i].code)
             if "digest" in self.guards and not self.still_applied(view):
@@ -317,13 +327,13 @@ class Chain:
         return None
 
     def still_applied(self, view: View) -> bool:
-        """Is the input at `applied` the one that was applied?"""
+        """Return True if the input at `applied` is the applied one."""
         if view.applied < 0 or not view.mark:
             return True
         return view.applied < len(self.inputs) and digest(self.inputs[view.applied]) == view.mark
 
     def folded(self, code: int) -> View:
-        """The newest manifest whose head the log still holds, and everything after it. Raises Stopped."""
+        """Fold the log after the newest manifest with a head in the log. Raises Stopped."""
         proven, view = 0, View()
         for manifest in sorted((m for m in self.slots if m), key=lambda m: (-m.history, -m.seq)):
             if "head" not in self.guards or self.holds(manifest.head_offset, manifest.head):
@@ -339,7 +349,7 @@ class Chain:
         return view
 
     def apply(self, i: int) -> None:
-        """Rule 5: decide the next input, send its record, evolve at once."""
+        """Apply rule 5: decide the next input, send its record, evolve at once."""
         worker = self.workers[i]
         assert worker.view is not None
         offset = worker.view.applied + 1
@@ -391,7 +401,7 @@ class Chain:
         return None
 
     def land(self, i: int) -> None:
-        """The oldest send arrives, unless the broker no longer knows this producer's last one."""
+        """Deliver the oldest send, unless the broker lost this producer's last one."""
         worker = self.workers[i]
         append, *rest = worker.queue
         if worker.last and not self.holds(*worker.last):
@@ -404,7 +414,7 @@ class Chain:
         return None
 
     def acknowledge(self, i: int) -> None:
-        """Rules 6 to 8."""
+        """Acknowledge by rules 6 to 8."""
         ack, *rest = self.workers[i].acks
         self.put(i, acks=tuple(rest))
         if ack.offset != ack.expected and "ack" in self.guards:
@@ -416,7 +426,7 @@ class Chain:
         return None
 
     def watch(self, i: int) -> None:
-        """Every second: is my history still in the log?"""
+        """Check, as every second, that the own history is still in the log."""
         view = self.workers[i].view
         assert view is not None
         if "watch" in self.guards and not self.holds(view.next - 1, view.tail):
@@ -431,7 +441,7 @@ class Chain:
         self.put(i, code=2)
 
     def zombie(self, j: int) -> None:
-        """A send of a dead worker arrives."""
+        """Deliver a send of a dead worker."""
         tx, *rest = self.orphans[j]
         self.orphans = tuple(
             o for o in (*self.orphans[:j], tuple(rest), *self.orphans[j + 1 :]) if o
@@ -439,7 +449,7 @@ class Chain:
         self.arrive_in_log(tx)
 
     def store_manifest(self, j: int) -> None:
-        """A manifest reaches its slot; slots alternate."""
+        """Store a manifest in its slot; slots alternate."""
         manifest, self.flying = self.flying[j], self.flying[:j] + self.flying[j + 1 :]
         even = manifest.seq // SNAPSHOT_EVERY % 2 == 0
         self.slots = (manifest, self.slots[1]) if even else (self.slots[0], manifest)
@@ -447,20 +457,23 @@ class Chain:
     # ── a broker that loses, an operator that declares ─────────────────────────────────────────────────────────────
 
     def cut_log(self, rnd: random.Random | None = None) -> None:
-        """The tail of the log is gone."""
+        """Cut the tail of the log."""
         self.budget, self.cut = spent(self.budget, "cut_log"), True
         self.log = self.log[: rnd.randint(0, len(self.log)) if rnd else len(self.log) // 2]
         self.refold()
 
     def cut_input(self, rnd: random.Random | None = None) -> None:
-        """The tail of the input is gone; new records will come to its offsets."""
+        """Cut the tail of the input; new records will take its offsets."""
         self.budget, self.rewritten = spent(self.budget, "cut_input"), True
         self.inputs = self.inputs[
             : rnd.randint(0, len(self.inputs)) if rnd else len(self.inputs) // 2
         ]
 
     def fail_over(self, rnd: random.Random | None = None) -> None:
-        """Another cluster: log and input mirrored to different points, offsets moved; nobody of the old one can write here."""
+        """Move to another cluster with log and input mirrored to different points.
+
+        Offsets move, and workers of the old cluster cannot write here.
+        """
         self.budget, self.cut = spent(self.budget, "fail_over"), True
         for i in range(len(self.workers)):
             self.stop(i, "stopped")
@@ -473,7 +486,7 @@ class Chain:
         self.declare(REBASED)
 
     def declare(self, what: str) -> None:
-        """The operator's chained word, after which `history` is one higher."""
+        """Write the operator's chained declaration, with `history` one higher."""
         facts: tuple[Fact, ...] = ((REBASED, 0),) if what == REBASED else ((LOSS,),)
         self.exits |= {what}
         truth = self.truth
@@ -554,11 +567,11 @@ class Chain:
                 self.check_rung(before, tx, incident, args[0], done)
 
     def follows(self, before: View, tx: Tx) -> bool:
-        """Does the record apply the input that was due?"""
+        """Return True if the record applies the due input."""
         return tx.source == before.applied + 1
 
     def given(self) -> tuple[Input, ...]:
-        """Every input that lies on the topics."""
+        """List every input on the topics."""
         return self.inputs
 
     def check_rung(self, before: View, tx: Tx, incident: int, rung: int, done: list[Fact]) -> None:
@@ -579,7 +592,7 @@ class Chain:
     # ── the end ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def finish(self) -> None:
-        """Late sends land; one worker of the newest code stays; an operator answers named exits. Then all must be applied."""
+        """Deliver late sends, keep one newest worker, answer named exits; all must be applied."""
         while self.orphans:
             self.zombie(0)
         while self.flying:
@@ -607,7 +620,7 @@ class Chain:
             self.stop(0, "stopped")
 
     def work_on(self) -> None:
-        """One turn of the worker that is left; the operator does what a named exit asks for."""
+        """Run one turn of the remaining worker; the operator answers a named exit."""
         if self.workers[0].view:
             self.watch(0)
         if self.workers[0].view is None:
@@ -664,7 +677,7 @@ class Chain:
         self.audit_reader()
 
     def audit_input(self) -> None:
-        """The auditor: each record's input digest against the input."""
+        """Audit each record's input digest against the input."""
         if "audit" not in self.guards or REBASED in self.exits:
             return
         for tx in self.accepted:
@@ -674,7 +687,7 @@ class Chain:
                 self.exits |= {"input.rewritten"}
 
     def audit_reader(self) -> None:
-        """The auditor: what the reader believes against the log."""
+        """Audit the reader's state against the log."""
         view, facts = self.reader
         if (
             "audit" in self.guards
@@ -688,5 +701,5 @@ class Chain:
 
 
 def chain(seed: int, case: str, without: tuple[str, ...] = ()) -> Chain:
-    """The world of a case with the script of a seed."""
+    """Return the world of a case with the script of a seed."""
     return Chain(script(seed), without, **{**BUDGET, **CASES[case]})

@@ -1,8 +1,9 @@
-"""Model of the claim: one provider call per attempt (DESIGN §2, Effects; services/delivery/sender/attempt_view.py).
+"""Model of the claim: one provider call per attempt (services/delivery/sender/attempt_view.py).
 
-Two senders, one attempt on an at-most-once channel. delivery's log holds the grant of the first claim and, without an outcome in
-time, the word "ambiguous"; so it does as soon as the run that follows a killed one says so. A sender may be killed at any point, its
-wall clock may be wrong, it may stall between check and call, and a take-over may lose the grant.
+Two senders, one attempt on an at-most-once channel. delivery's log holds the grant of the first
+claim and, without an outcome in time, the state "ambiguous"; the successor of a killed run causes
+the same. A sender may be killed at any point, its wall clock may be wrong, it may stall between
+check and call, and a take-over may lose the grant.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ class Grant(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What one sender knows."""
+    """Knowledge of one sender."""
 
     id: int
     wall: int
-    """How wrong its wall clock is."""
+    """Error of its wall clock."""
     claim_sent: int = -1
     """Its own time from before it sent the claim; -1 = not yet."""
     holds_grant: bool = False
@@ -46,11 +47,15 @@ class Run(NamedTuple):
     """It has looked at the clock; from here to the call it may stall."""
     called: bool = False
     before: int = -1
-    """The run in whose place it was started: that one has ended."""
+    """The ended run that it replaces."""
 
 
 class Claim:
-    """`stalls`: a sender may be stopped between its look at the clock and the call. `loss`: take-overs that lose the grant."""
+    """World of the claim.
+
+    `stalls`: a sender may be stopped between its look at the clock and the call. `loss`:
+    take-overs that lose the grant.
+    """
 
     RANDOM: ClassVar[frozenset[str]] = frozenset()
 
@@ -80,7 +85,7 @@ class Claim:
         self.late_calls = 0
 
     def actions(self) -> list[Action]:
-        """See World."""
+        """List the next possible actions, see World."""
         todo: list[Action] = []
         if self.clock < self.horizon:
             todo.append((1, "tick"))
@@ -120,7 +125,7 @@ class Claim:
         return self.grace if "grace" in self.guards else -1
 
     def may_read(self, run: Run) -> bool:
-        """Would this run take what is in the log for its own grant?"""
+        """Return True if this run would accept the log's grant as its own."""
         if "read-back" not in self.guards:
             return run.claim_sent >= 0
         if self.grant is None:
@@ -130,7 +135,7 @@ class Claim:
         return self.grant.run == run.id and (run.claim_sent >= 0 or "fresh-run" not in self.guards)
 
     def may_doubt(self, run: Run) -> bool:
-        """Would this run say that nobody will report the outcome of the grant?"""
+        """Return True if this run would declare the outcome of the grant lost."""
         if self.grant is None or self.ambiguous or self.grant.run == run.id:
             return False
         return self.grant.run == run.before or "ended" not in self.guards
@@ -149,7 +154,7 @@ class Claim:
         self.claims += (self.runs[i].id,)
 
     def decide(self) -> None:
-        """delivery takes one claim: the first is granted."""
+        """Decide one claim in delivery: the first is granted."""
         run, self.claims = self.claims[0], self.claims[1:]
         if self.grant is None:
             self.grant = Grant(run, self.clock)
@@ -158,7 +163,7 @@ class Claim:
         self.put(i, holds_grant=True)
 
     def read_again(self, i: int) -> None:
-        """The reader goes back and meets the grant a second time."""
+        """Read the grant a second time."""
         self.put(
             i,
             holds_grant=True,
@@ -192,7 +197,7 @@ class Claim:
                 raise Broken(RECORD_WRONG)
 
     def crash(self, i: int) -> None:
-        """Killed and started again; what it knew is gone."""
+        """Kill and restart a sender without its memory."""
         self.crashes -= 1
         ended = self.runs[i]
         id = self.born if "fresh-run" in self.guards else ended.id
@@ -203,7 +208,7 @@ class Claim:
         self.ambiguous = True
 
     def take_over(self) -> None:
-        """Another cluster: the grant was not mirrored; `Rebased` or `LossDeclared` follows."""
+        """Move to another cluster without the grant; `Rebased` or `LossDeclared` follows."""
         self.loss, self.claims = 0, ()
         if "loss" in self.guards:
             self.grant, self.ambiguous = Grant(-1, self.clock), True
@@ -211,4 +216,4 @@ class Claim:
             self.grant, self.ambiguous = None, False
 
     def finish(self) -> None:
-        """Nothing is owed: not calling is allowed."""
+        """Require nothing: a missing call is allowed."""

@@ -1,9 +1,11 @@
-"""Model of a simulated realm: do three order-sensitive services give the same facts however they are scheduled?
+"""Model of a simulated realm: order-sensitive services give the same facts in any schedule.
 
-alerts (A), continuity (C) and delivery (D) each apply inputs in the order in which they arrive, and what they answer depends on that
-order. A step makes a service say something only where its newest record says that something is due. `free`: publishers and steps run as they like. `gated`: the
-routes of alerts and continuity run free, while answers from delivery and steps come one at a time when nothing is pending, steps of which only the last has
-something to do together, and before them what the simulated sender says to delivery, together (the product). `single`: the conductor alone writes every input.
+alerts (A), continuity (C) and delivery (D) each apply inputs in order of arrival, and their
+answers depend on that order. A step makes a service answer only if its newest record has a
+deadline due. `free`: publishers and steps run freely. `gated`: the routes of alerts and continuity
+run free; answers from delivery and steps come one at a time without pending facts. Steps with only
+the last one at work come together, and before them the answers of the simulated sender, together
+(the product). `single`: the conductor alone writes every input.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ SERVICES: Final = "ACD"
 ROUTES: Final = ("AC", "AD", "CA", "CD", "DD", "DA")
 """In the order in which the conductor forwards. DD: the simulated sender answers delivery."""
 TARGETS: Final = {"A": "CDC", "C": "AA", "D": "DDA"}
-"""To whom the facts of a service may go."""
+"""Receivers of the facts of a service."""
 LAST_STEP: Final = 8
 
 Key = tuple[object, ...]
@@ -27,7 +29,7 @@ Key = tuple[object, ...]
 
 class Fact(NamedTuple):
     hops: int
-    """How many services will still react to it."""
+    """Return the number of services that will still react to it."""
     what: str
 
 
@@ -53,22 +55,25 @@ Logs = dict[str, tuple[Applied, ...]]
 
 
 def is_due(log: tuple[Applied, ...]) -> bool:
-    """The next step has something to do; the first one has."""
+    """Return True if the next step has work; the first one has."""
     return not log or log[-1].due
 
 
 class Held(NamedTuple):
-    """What one conductor has read so far, and the item that it will send."""
+    """One conductor's readings so far, and its next item."""
 
     read: tuple[tuple[Applied, ...], ...] = ()
     item: Item | None = None
 
 
 class Conductor:
-    """`atomic`: a conductor that reads the three logs acts only if none moved meanwhile. Two conductors run at once.
+    """World of the conductor.
 
-    Mutants: `answers_first` forwards answers from delivery before the rest of a group that a crash cut short. `blind` makes all steps of a time together, whatever
-    is due. `hasty` sends the last step of a group before the inputs of the others hold theirs.
+    `atomic`: a conductor that reads the three logs acts only if none moved meanwhile. Two
+    conductors run at once. Mutants: `answers_first` forwards answers from delivery before the rest
+    of a group that a crash cut short. `blind` makes all steps of a time together, with any
+    deadlines due. `hasty` sends the last step of a group before the inputs of the others hold
+    theirs.
     """
 
     RANDOM: ClassVar[frozenset[str]] = frozenset()
@@ -99,7 +104,7 @@ class Conductor:
     # ── what is missing where: pure functions of the logs ──────────────────────────────────────────────────────────
 
     def pending(self, route: str, logs: Logs) -> list[Item]:
-        """Facts of this route that its receiver's log lacks, in order."""
+        """List facts of this route missing in its receiver's log, in order."""
         source, receiver = route[0], route[1]
         sent = [
             Item(receiver, ("fact", source, i, n), fact)
@@ -111,7 +116,7 @@ class Conductor:
         return [item for item in sent if item.key not in done]
 
     def steps(self, logs: Logs) -> list[Item]:
-        """Steps that were not made, in order of time, then service."""
+        """List missing steps, in order of time, then service."""
         done = {s: {record.key for record in logs[s]} for s in SERVICES}
         every = (
             Item(s, ("step", t, s), Fact(4, f"t{t}"))
@@ -121,11 +126,15 @@ class Conductor:
         return [item for item in every if item.key not in done[item.service]]
 
     def following(self, logs: Logs) -> Item | None:
-        """The next input of the realm."""
+        """Return the next input of the realm."""
         return next(iter(self.together(logs)), None)
 
     def together(self, logs: Logs) -> list[Item]:
-        """The next inputs of the realm: all that the simulated sender says, or steps to one time up to the first with something to do, else one."""
+        """Return the next inputs of the realm.
+
+        All answers of the simulated sender, or steps to one time up to the first with work,
+        otherwise one.
+        """
         for route in self.routes:
             if missing := self.pending(route, logs):
                 return missing if route == "DD" else missing[:1]
@@ -144,7 +153,7 @@ class Conductor:
     # ── what may happen ────────────────────────────────────────────────────────────────────────────────────────────
 
     def actions(self) -> list[Action]:
-        """See World."""
+        """List the next possible actions, see World."""
         todo: list[Action] = [(2, "decide", s) for s in SERVICES if self.inputs[s]]
         if self.mode == "single":
             todo += [
@@ -179,7 +188,7 @@ class Conductor:
         self.inputs = {**self.inputs, item.service: (*self.inputs[item.service], item)}
 
     def forward(self, route: str) -> None:
-        """The publisher brings the first fact that is not even on its way."""
+        """Forward the first fact that is not on its way."""
         self.put(
             next(
                 item
@@ -189,13 +198,15 @@ class Conductor:
         )
 
     def forward_again(self, route: str) -> None:
-        """A restarted publisher brings one that may have arrived."""
+        """Forward a fact again after a restart of the publisher."""
         self.repeats_left -= 1
         self.put(self.pending(route, self.logs)[0])
 
     def sendings(self, group: list[Item]) -> list[tuple[Item, ...]]:
-        """What of a group the inputs may hold: all, or less where the conductor died. To one input everything goes in order; to several in any, but the last comes
-        after all others.
+        """List the parts of a group that the inputs may hold.
+
+        All, or fewer after the death of the conductor. One input gets everything in order; several
+        get any order, with the last item after all others.
         """
         if group[0].service == group[-1].service:
             return [tuple(group[:n]) for n in range(1, len(group) + 1)]
@@ -217,7 +228,7 @@ class Conductor:
         self.put(item)
 
     def look(self, i: int) -> None:
-        """A conductor reads one log after the other."""
+        """Read one log after the other, as a conductor."""
         read = (*self.conductors[i].read, self.logs[SERVICES[len(self.conductors[i].read)]])
         item = None
         if len(read) == len(SERVICES):
@@ -261,8 +272,8 @@ class Conductor:
         }
 
     def finish(self) -> None:
-        """Compared over many runs instead: `history`."""
+        """Require nothing; `history` is compared over many runs instead."""
 
     def history(self) -> tuple[tuple[tuple[tuple[str, Fact], ...], ...], ...]:
-        """The facts of each service, in order."""
+        """Return the facts of each service, in order."""
         return tuple(tuple(record.facts for record in self.logs[s]) for s in SERVICES)

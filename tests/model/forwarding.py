@@ -1,8 +1,9 @@
-"""Model of forwarding: accepted facts of one log become inputs of a peer, at least once, in order (RUNTIME §1, publisher).
+"""Model of forwarding: accepted facts of one log become inputs of a peer, in order.
 
-alerts (A) ⇄ continuity (C) → delivery (D), A → D. A log holds accepted records only (what makes that true is the model of the chain); a
-decider applies one input atomically. Publishers come and go, several at once, sends fail, versions rise, and alerts may lose the tail
-of its log, after which its inputs are decided again with other facts.
+At least once. alerts (A) ⇄ continuity (C) → delivery (D), A → D. A log holds accepted records only
+(see the model of the chain); a decider applies one input atomically. Publishers come and go,
+several at once, sends fail, versions rise, and alerts may lose the tail of its log, with its
+inputs decided again with other facts.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Publisher(NamedTuple):
 ROUNDS: Final = 12
 """More than any chain of reactions is long."""
 LOST_POSITION: Final = 10**6
-"""Position of a publisher of a history that is no more: it reads nothing, but its sends may still land."""
+"""Position of a publisher of a lost history: it reads nothing, but its sends may still land."""
 
 
 class Forwarding:
@@ -99,7 +100,7 @@ class Forwarding:
         self.publishers: tuple[Publisher, ...] = ()
 
     def actions(self) -> list[Action]:
-        """See World."""
+        """List the next possible actions, see World."""
         todo: list[Action] = [
             (2, "decide", s) for s in SERVICES if len(self.logs[s]) < len(self.inputs[s])
         ]
@@ -121,7 +122,7 @@ class Forwarding:
     # ── the receiver ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def watermark(self, receiver: str, source: str) -> Place:
-        """The newest place of `source` that had an effect in the receiver's log."""
+        """Return the newest place of `source` with an effect in the receiver's log."""
         places = [
             r.given.place
             for r in self.logs[receiver]
@@ -170,7 +171,7 @@ class Forwarding:
         return max((i for i, place, _ in self.routed(route, 2) if place <= mark), default=0)
 
     def start(self, route: str) -> None:
-        """A publisher starts; the older ones of the same route do not know."""
+        """Start a publisher, unknown to the older ones of its route."""
         self.budget = spent(self.budget, "start")
         self.publishers += (Publisher(route, self.begin(route), code=self.logic["A"]),)
 
@@ -182,7 +183,7 @@ class Forwarding:
         self.publishers = (*self.publishers[:j], *publisher, *self.publishers[j + 1 :])
 
     def read(self, j: int) -> None:
-        """A publisher reads one record and queues its facts."""
+        """Read one record and queue its facts."""
         p = self.publishers[j]
         if self.logs[p.route[0]][p.position].logic > p.code and "stop" in self.guards:
             return self.replace(j)
@@ -196,7 +197,7 @@ class Forwarding:
         return None
 
     def land(self, j: int) -> None:
-        """The oldest send under way arrives."""
+        """Deliver the oldest pending send."""
         p = self.publishers[j]
         (sent, index), *rest = p.queue
         self.inputs = {**self.inputs, p.route[1]: (*self.inputs[p.route[1]], sent)}
@@ -205,13 +206,13 @@ class Forwarding:
         self.replace(j, p._replace(queue=tuple(rest)))
 
     def fail(self, j: int) -> None:
-        """A send fails: the publisher ends; without `in-order` it goes on with the next."""
+        """Fail a send: the publisher ends; without `in-order` it continues with the next."""
         self.budget = spent(self.budget, "fail")
         p = self.publishers[j]
         self.replace(j, *([] if "in-order" in self.guards else [p._replace(queue=p.queue[1:])]))
 
     def cut(self, rnd: random.Random) -> None:
-        """alerts loses the tail of its log, an operator declares it, its inputs are decided again."""
+        """Cut the tail of alerts' log, declare it and decide its inputs again."""
         self.budget = spent(self.budget, "cut")
         kept = rnd.randint(0, len(self.logs["A"]))
         self.lives = {**self.lives, "A": self.lives["A"] + 1}
@@ -224,7 +225,10 @@ class Forwarding:
     # ── the end ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def finish(self) -> None:
-        """Late sends land, one publisher of the newest code per route stays; then every fact has had its effect, once, in order."""
+        """Deliver late sends and keep one newest publisher per route.
+
+        Then every fact has had its effect, once, in order.
+        """
         while any(p.queue for p in self.publishers):
             self.land(next(j for j, p in enumerate(self.publishers) if p.queue))
         self.publishers, self.budget = (), tuple((k, 0) for k, _ in self.budget)

@@ -1,7 +1,8 @@
-"""The small domain that the chain model decides: reports open ladders, answers stop them, rungs fire by time.
+"""The small domain of the chain model: reports open escalations, answers stop them, steps fire.
 
-It has what makes a wrong order visible: duplicates, an input that makes `decide` raise (`poison`), a deadline that makes firing raise
-(`cursed`); logic 2 mends both, and writes a fact that logic 1 does not know.
+It makes a wrong order visible: duplicates, an input that makes `decide` raise (`poison`), a
+deadline that makes firing raise (`cursed`). Logic 2 mends both, and writes a fact unknown to logic
+1.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from tests.model.worlds import Broken, Stopped
 
 RUNGS: Final = (2, 4, 6)
-"""When the rungs of a ladder are due, from its opening."""
+"""Times of the steps of an escalation, from its opening."""
 Fact = tuple[Any, ...]
 """(kind, …)"""
 
@@ -43,9 +44,9 @@ class State(NamedTuple):
 
 
 def fire(state: State, t: int, logic: int, *, apart: bool) -> list[Fact]:
-    """Facts of what is due by t: the newest due rung fires, the skipped are superseded.
+    """Return the facts due by t: the newest due step fires, skipped ones are superseded.
 
-    A deadline that raises stops itself (`apart`), or raises ValueError into whatever input came along.
+    A deadline that raises stops itself (`apart`), or raises ValueError into the current input.
     """
     facts: list[Fact] = []
     for ladder in state.ladders:
@@ -69,7 +70,7 @@ def fire(state: State, t: int, logic: int, *, apart: bool) -> list[Fact]:
 def decide(
     state: State, given: Input, t: int, logic: int, guards: frozenset[str]
 ) -> tuple[Fact, ...]:
-    """Facts of one input at t, deadlines first."""
+    """Return the facts of one input at t, deadlines first."""
     try:
         facts = fire(state, t, logic, apart="apart" in guards)
     except ValueError:
@@ -92,7 +93,7 @@ def decide(
 
 
 def evolve(state: State, t: int, facts: tuple[Fact, ...], code: int) -> State:
-    """State after the facts of one record. A program that meets a fact that it does not know stops."""
+    """Return the state after the facts of one record; stop at an unknown fact."""
     seen, ladders = set(state.seen), {ladder.incident: ladder for ladder in state.ladders}
     for kind, *args in facts:
         match kind:

@@ -1,7 +1,8 @@
-"""Model of a decider with two input topics: the world of `tests.model.chain` with an urgent lane beside the ordinary one.
+"""Model of a decider with two inputs: `tests.model.chain` with an urgent lane beside it.
 
-A worker takes the next record of either lane, in any order: it never knows what the other one is about to bring. Answers, ticks and reports of incident 1 are
-urgent. The order is what the log says; whoever folds it comes to the same state, and the next worker goes on in both lanes.
+A worker takes the next record of either lane, in any order, without knowing the next of the other.
+Answers, ticks and reports of incident 1 are urgent. The log gives the order; every fold of it
+reaches the same state, and the next worker continues in both lanes.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from tests.model.ladders import Input, fire
 from tests.model.worlds import Action, digest
 
 LANE: Final = "lane"
-"""The guard: before an input of the ordinary lane fires a deadline, what lies in the urgent lane is applied."""
+"""Guard: before an ordinary input fires a deadline, the urgent lane is applied."""
 POSITIONS: Final = "positions"
 """The guard: a position holds the offset of each lane."""
 GUARDS: Final = (LANE, POSITIONS)
 
 
 class Lanes(Chain):
-    """Chain whose `urgent` is the second input topic."""
+    """Chain with `urgent` as its second input topic."""
 
     def __init__(
         self, inputs: list[tuple[str, str, int]], without: tuple[str, ...] = (), **budget: int
@@ -44,7 +45,7 @@ class Lanes(Chain):
             self.inputs += (record,)
 
     def actions(self) -> list[Action]:
-        """As those of Chain, with one for each urgent lane that has something."""
+        """List the actions of Chain, with one for each urgent lane with records."""
         found = super().actions()
         for i, worker in enumerate(self.workers):
             if (
@@ -106,11 +107,11 @@ class Lanes(Chain):
         return urgent_holds and super().still_applied(view)
 
     def lies_at(self, topic: tuple[Input, ...], offset: int, mark: str) -> bool:
-        """Does the topic hold the record with this digest there?"""
+        """Return True if the topic holds the record with this digest there."""
         return offset < len(topic) and digest(topic[offset]) == mark
 
     def cut_input(self, rnd: random.Random | None = None) -> None:
-        """The tail of one lane is gone, or of both."""
+        """Cut the tail of one lane, or of both."""
         if rnd is None or rnd.random() < 0.5:
             self.urgent = self.urgent[
                 : rnd.randint(0, len(self.urgent)) if rnd else len(self.urgent) // 2
@@ -118,7 +119,7 @@ class Lanes(Chain):
         super().cut_input(rnd)
 
     def fail_over(self, rnd: random.Random | None = None) -> None:
-        """Both lanes were mirrored to points of their own."""
+        """Move to another cluster with both lanes mirrored to different points."""
         last = rnd.randint(0, len(self.urgent)) if rnd else 0
         self.urgent = self.urgent[rnd.randint(0, last) if rnd else 0 :][: last or None]
         super().fail_over(rnd)
@@ -134,10 +135,10 @@ class Lanes(Chain):
                 self.exits |= {"input.rewritten"}
 
     def order(self) -> list[str]:
-        """Return what the log applied, in its order, as lane and offset."""
+        """Return the applied inputs of the log, in order, as lane and offset."""
         return [str(tx.source) for tx in self.accepted if tx.source not in (LOSS, REBASED)]
 
 
 def lanes(seed: int, case: str, without: tuple[str, ...] = ()) -> Lanes:
-    """The world of a case with the script of a seed."""
+    """Return the world of a case with the script of a seed."""
     return Lanes(script(seed), without, **{**BUDGET, **CASES[case]})

@@ -1,5 +1,7 @@
-"""The reassignment model a second time, written from docs/reference/reassignment-model.md alone, for small cases: OR-Tools instead of HiGHS,
-one constraint after the other instead of arrays. It shares no code with `services.continuity.reassignment.model`.
+"""The reassignment model a second time, for small cases, from its description alone.
+
+Written from docs/reference/reassignment-model.md with OR-Tools instead of HiGHS, one constraint
+after the other instead of arrays. It shares no code with `services.continuity.reassignment.model`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from schemas.reference import Site, Staffing
 LEVELS = ("U1", "U2", "U3", "K", "I", "Q", "D", "C")
 Key = tuple[str, str, str]
 Move = tuple[Key, str, Key | None, str]
-"""Whose agents, d or r, for which need (None: their own work), where (a site or `tele`)."""
+"""Agents (d or r), their need (`None`: their own work) and their place (a site or `tele`)."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Case:
 
 
 def fields(move: Move) -> tuple[str, ...]:
-    """The keys of a line in their order (§4, H)."""
+    """Return the keys of a line in their order (§4, H)."""
     cell, kind, need, place = move
     return (*cell, "own", place) if need is None else (*cell, kind, *need, place)
 
@@ -103,7 +105,7 @@ class Small:
         return self.raw_desks(site) if self.open_host(site) else 0
 
     def raw_desks(self, site: str) -> int:
-        """Whoever may be sent there."""
+        """Return the desks of a site before its limits."""
         there = sum(self.p[k] for k in self.keys if k[0] == site and self.rule[k[1]].needs_desk)
         return max(0, (20 if self.site[site].kind == "gymnase" else self.site[site].desks) - there)
 
@@ -143,7 +145,7 @@ class Small:
         return 8 if left <= 4 else 4 if left <= 12 else 2 if left <= 24 else 1
 
     def fair(self, pole: str) -> int:
-        """Constraint 7."""
+        """Add constraint 7."""
         return sum(n for k, n in self.staff.items() if self.rule[k[1]].pole == pole) // 20
 
     def tele_cap(self, k: Key) -> int:
@@ -157,7 +159,7 @@ class Small:
         return [*found, "tele"] if self.tele_cap(k) > 0 else found
 
     def skill(self, cell: Key, wanted: str) -> int | None:
-        """Penalty in tenths, or None where a hard rule forbids it."""
+        """Return the penalty in tenths, or None if a hard rule forbids it."""
         if cell[2] == wanted:
             return 0
         for line in self.case.staffing.substitutions:
@@ -180,7 +182,7 @@ class Small:
         return None
 
     def price(self, move: Move) -> tuple[int, int, int]:
-        """Tenths, minutes and grams of a line."""
+        """Return tenths, minutes and grams of a line."""
         cell, kind, need, place = move
         minutes, grams = self.travel(cell[0], place)
         if need is None:
@@ -196,7 +198,7 @@ class Small:
         return skill + donor + odd, minutes, grams
 
     def moves(self) -> Iterator[Move]:
-        """Every admissible line."""
+        """List every admissible line."""
         for need in self.demand:
             for cell in self.keys:
                 if self.skill(cell, need[2]) is None:
@@ -215,7 +217,7 @@ class Small:
             yield from ((cell, "d", None, place) for place in self.own_places(cell))
 
     def own_places(self, cell: Key) -> list[str]:
-        """Where the displaced agents of a cell may go on with their own work."""
+        """List places for the own work of displaced agents of a cell."""
         rule = self.rule[cell[1]]
         if not self.disp[cell] or rule.site_bound or rule.criticality > 3:
             return []
@@ -231,11 +233,11 @@ class Small:
         )
 
     def at_home(self, cell: Key) -> int:
-        """Constraint 4."""
+        """Add constraint 4."""
         return self.disp[cell] * (self.rule[cell[1]].tele_pct or 100) // 100
 
     def away(self, cell: Key) -> int:
-        """Constraint 6."""
+        """Add constraint 6."""
         return self.disp[cell] - self.disp[cell] // 10
 
     def takes_desk(self, move: Move) -> bool:
@@ -243,7 +245,7 @@ class Small:
         return place not in ("tele", (need or cell)[0]) and self.rule[(need or cell)[1]].needs_desk
 
     def void(self, move: Move) -> bool:
-        """True if an approved line cannot be carried out any more: its need is gone, or its host lost seats."""
+        """Return True for an approved line without its need or without seats at its host."""
         _, _, need, place = move
         if place == "tele" or (need is not None and need not in self.demand):
             return not self.case.tele or (need is not None and need not in self.demand)
@@ -252,7 +254,7 @@ class Small:
         return self.state(place)[1] < 100
 
     def floors(self) -> dict[Move, int]:
-        """Approved lines as lower bounds, in key order, within what remains."""
+        """Return approved lines as lower bounds, in key order, within the remaining agents."""
         found: dict[Move, int] = {}
         limits: dict[tuple[Any, ...], int] = {}
         for line in sorted(self.case.approved, key=fields):
@@ -269,7 +271,7 @@ class Small:
         return found
 
     def limits(self, move: Move) -> dict[tuple[Any, ...], int]:
-        """Constraints 1 to 6 that hold a line, by name: at most so many agents over all lines that share it."""
+        """Return constraints 1 to 6 on a line, by name: the most agents over all their lines."""
         cell, kind, need, place = move
         found: dict[tuple[Any, ...], int] = {
             ("supply", cell, kind): self.disp[cell] if kind == "d" else self.rel[cell]
@@ -288,7 +290,10 @@ class Small:
 
 
 def checked(case: Case, lines: Mapping[Move, int]) -> dict[str, int]:
-    """The levels of a proposal, counted line by line. Fails if a line is not admissible or a constraint broken."""
+    """Count the levels of a proposal line by line.
+
+    Fails at an inadmissible line or a broken constraint.
+    """
     q, floors = Small(case), Small(case).floors()
     used: dict[tuple[Any, ...], int] = defaultdict(int)
     limits: dict[tuple[Any, ...], int] = {}
@@ -327,7 +332,7 @@ def checked(case: Case, lines: Mapping[Move, int]) -> dict[str, int]:
 
 
 def _admissible(q: Small, move: Move) -> bool:
-    """As a new line."""
+    """Return True for an admissible new line."""
     cell, kind, need, place = move
     if need is None:
         return place in q.own_places(cell)
@@ -343,7 +348,7 @@ def _admissible(q: Small, move: Move) -> bool:
 
 
 def optimum(case: Case, *, tie_break: bool = False, cohesion: bool = False) -> dict[str, int]:
-    """Values of the levels, by CP-SAT; H and G where they are asked for."""
+    """Solve the levels by CP-SAT; H and G on request."""
     q = Small(case)
     model, floors = cp_model.CpModel(), q.floors()
     levels = (*LEVELS[:6], *("G",) * cohesion, *LEVELS[6:], *("H",) * tie_break)
@@ -394,7 +399,7 @@ def optimum(case: Case, *, tie_break: bool = False, cohesion: bool = False) -> d
 
 
 def _switch(model: Any, xs: list[Any]) -> Any:
-    """1 if any of them is more than 0."""
+    """Return 1 if any of them is more than 0."""
     on = model.new_bool_var("")
     for x in xs:
         model.add(x == 0).only_enforce_if(~on)

@@ -1,4 +1,4 @@
-"""One provider call per attempt, in every interleaving of a small world and in many of a larger one."""
+"""One provider call per attempt, in all interleavings of a small world, many of a larger one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MUTANTS = {
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_an_attempt_is_called_at_most_once_and_never_after_it_was_declared_in_doubt(
+def test_an_attempt_is_called_at_most_once_and_never_after_it_is_in_doubt(
     setting: str,
 ) -> None:
     assert broken_runs(lambda _: Claim(**SETTINGS[setting]), range(200)) == {}

@@ -1,4 +1,4 @@
-"""A simulated realm gives the same facts however its services are scheduled, because answers and steps wait until it is quiet."""
+"""A simulated realm gives the same facts in any schedule, because steps wait for quiet."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from tests.model.worlds import walk
 
 
 def histories(mode: Mode, runs: int, *, atomic: bool = True) -> int:
-    """How many different histories so many schedules give."""
+    """Return the number of different histories of so many schedules."""
     return len({walk(Conductor(mode, atomic=atomic), seed, 3000).history() for seed in range(runs)})
 
 
 def mutants(**without: bool) -> int:
-    """The same of a conductor without one of its rules."""
+    """Return the same for a conductor without one of its rules."""
     return len({walk(Conductor("gated", **without), seed, 3000).history() for seed in range(15)})
 
 
-def test_with_answers_and_steps_one_at_a_time_every_schedule_gives_the_same_facts() -> None:
+def test_every_schedule_of_single_answers_and_steps_gives_the_same_facts() -> None:
     assert histories("gated", 15) == 1
 
 
-def test_a_conductor_that_writes_every_input_gives_the_same_facts_too() -> None:
+def test_a_conductor_writing_every_input_gives_the_same_facts() -> None:
     assert histories("single", 3) == 1
     assert histories("single", 3, atomic=False) == 1
 
@@ -31,11 +31,11 @@ def test_the_gate_is_needed() -> None:
     assert histories("free", 5) > 1
 
 
-def test_a_group_cut_short_goes_on_before_its_answers_leave() -> None:
+def test_an_interrupted_group_continues_before_its_answers_leave() -> None:
     assert mutants(answers_first=True) > 1
 
 
-def test_a_step_with_something_to_do_is_the_last_of_its_group() -> None:
+def test_a_step_with_work_is_the_last_of_its_group() -> None:
     assert mutants(blind=True) > 1
 
 

@@ -1,4 +1,7 @@
-"""Every accepted fact reaches its receivers once, in order, whatever happens to publishers, sends, versions and the source's log."""
+"""Every accepted fact reaches its receivers once, in order, through any failure.
+
+Publishers, sends, versions and the source's log may fail.
+"""
 
 from __future__ import annotations
 
@@ -32,5 +35,5 @@ def test_every_guard_is_needed(guard: str) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("cut", [0, 1])
-def test_many_interleavings_hold(cut: int) -> None:
+def test_the_protocol_holds_in_many_interleavings(cut: int) -> None:
     assert broken_runs(lambda _: Forwarding(cut=cut), range(2000)) == {}

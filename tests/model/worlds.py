@@ -1,8 +1,9 @@
-"""How a model is run: a world of immutable values, and a scheduler that may do anything at any time.
+"""Execution of models: a world of immutable values, and a scheduler without any order.
 
-A world has `actions()`: what may happen next, each as (weight, name of a method, arguments…), and one method per action. `walk`
-draws one random interleaving, `explore` visits every interleaving of a small world. A **guard** is a name in `world.guards`; a mutant
-of a protocol is the same world without one guard. A guard whose mutant never breaks would be a rule that nothing needs.
+A world has `actions()`: the possible next actions, each as (weight, name of a method, arguments…),
+and one method per action. `walk` draws one random interleaving, `explore` visits every
+interleaving of a small world. A **guard** is a name in `world.guards`; a mutant of a protocol is
+the same world without one guard. A guard without a breaking mutant would be a needless rule.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ class World(Protocol):
     """Actions that draw a number of their own (`rnd=`); in `explore` they take a fixed middle."""
 
     def actions(self) -> list[Action]:
-        """What may happen next."""
+        """List the next possible actions."""
         ...
 
     def finish(self) -> None:
-        """The end of every interleaving: raises Broken if something that must have happened has not."""
+        """End an interleaving; raise Broken if a required effect is missing."""
         ...
 
 
@@ -51,7 +52,7 @@ def digest(*values: object) -> str:
 
 
 def walk(world: W, seed: int, steps: int = 400) -> W:
-    """One random interleaving, then `finish`. Raises Broken."""
+    """Draw one random interleaving, then `finish`. Raises Broken."""
     rnd = random.Random(seed)
     for _ in range(steps):
         todo = world.actions()
@@ -73,7 +74,10 @@ class Explored(NamedTuple):
 
 
 def explore(world: World, limit: int = 400_000) -> Explored:
-    """Every interleaving, each state once. The world may end in any state: it is ended in every 50th and in all last ones."""
+    """Visit every interleaving, each state once.
+
+    The world may end in any state: every 50th and all last ones are finished.
+    """
     seen: set[int] = set()
     ends = 0
     stack = [world]
@@ -96,7 +100,7 @@ def explore(world: World, limit: int = 400_000) -> Explored:
 def broken_runs(
     make: Callable[[int], World], seeds: Iterable[int], steps: int = 400
 ) -> dict[str, list[int]]:
-    """Which invariants break, and at which seeds."""
+    """Return the broken invariants with their seeds."""
     broken: dict[str, list[int]] = {}
     for seed in seeds:
         try:
@@ -109,7 +113,7 @@ def broken_runs(
 def first_broken(
     make: Callable[[int], World], seeds: Iterable[int], steps: int = 400
 ) -> str | None:
-    """The first invariant that breaks; None if all seeds hold."""
+    """Return the first broken invariant; None if all seeds hold."""
     for seed in seeds:
         try:
             walk(make(seed), seed, steps)
@@ -119,10 +123,10 @@ def first_broken(
 
 
 def remaining(budget: tuple[tuple[str, int], ...], what: str) -> int:
-    """How often `what` may still happen."""
+    """Return how often a misfortune may still happen."""
     return dict(budget).get(what, 0)
 
 
 def spent(budget: tuple[tuple[str, int], ...], what: str) -> tuple[tuple[str, int], ...]:
-    """The budget after one more of `what`."""
+    """Return the budget after one more misfortune."""
     return tuple((name, left - (name == what)) for name, left in budget)

@@ -1,1 +1,1 @@
-"""Scenarios as runbooks: what a replay must show."""
+"""Scenarios as runbooks, with the results that a replay must show."""

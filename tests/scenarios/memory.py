@@ -1,4 +1,4 @@
-"""Plays a scenario into the three real deciders composed in memory, in the steps that `vigie play` takes through HTTP."""
+"""Play a scenario into the three real deciders in memory, in the steps that `vigie play` takes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,11 @@ def scenario(name: str) -> Scenario:
 
 
 class MemoryPlayer:
-    """One realm in memory. `check=False` skips the fold of every record back from its bytes, `planner=False` the solving of proposals."""
+    """One realm in memory.
+
+    `check=False` skips the fold of every record back from its bytes, `planner=False` the solving
+    of proposals.
+    """
 
     def __init__(
         self,
@@ -75,7 +79,7 @@ class MemoryPlayer:
             self.system.feed("alerts", realm, command, id=input_id)
 
     def report(self, event_id: str, body: dict[str, Any], at: int) -> None:
-        """One report under the player's key, as intake writes it."""
+        """Send one report under the player's key, as intake writes it."""
         body = body | {
             "realm": self.realm,
             "references": [self._reports.get(r, r) for r in body.get("references", ())],
@@ -92,7 +96,7 @@ class MemoryPlayer:
         self.system.feed("alerts", self.realm, message, id=report_id, at=at)
 
     def play(self, until: int) -> None:
-        """All events up to `until`, then the clock to `until`."""
+        """Play all events up to `until`, then move the clock to `until`."""
         for event in self.played.events:
             if event.reported_at > until:
                 break
@@ -108,7 +112,7 @@ class MemoryPlayer:
 def played_to(
     name: str, at_min: float, realm: str = "92~ex-memory", *, planner: bool = False
 ) -> MemoryPlayer:
-    """A scenario played in memory to T + `at_min`."""
+    """Return a scenario played in memory to T + `at_min`."""
     player = MemoryPlayer(scenario(name), realm, planner=planner)
     player.play(max(player.played.start + int(at_min * MINUTE_MS), player.played.end))
     return player

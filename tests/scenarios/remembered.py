@@ -1,4 +1,4 @@
-"""The read side over logs in memory: what the console would show of a realm that a `MemoryPlayer` played."""
+"""The console's read side over the logs of a `MemoryPlayer`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Remembered(DocumentQueries):
         return OpenRealm(past, Shaper(realm, past.reference, self._outlines, lang))
 
     def _chronicle(self, realm: str) -> Chronicle:
-        """Of the whole realm as it was played so far."""
+        """Return the chronicle of the whole realm as played so far."""
         made, partition = Chronicle.in_memory(), partition_of(realm, PARTITION_COUNT)
         for name, service in self._player.system.services.items():
             stored = service.log.of(realm)

@@ -1,7 +1,7 @@
-"""Runbooks: what happens, who is told on which device, and that nobody else is told anything.
+"""Runbooks: events, and the messages on each device, without any other message.
 
-The three real deciders composed in memory, with the simulated sender. Every provider call is a message on a device; one that nobody
-expected fails the test at the next `time passes`, and at its end.
+The three real deciders run in memory, with the simulated sender. Every provider call is a message
+on a device; an unexpected one fails the test at the next `time_passes`, and at its end.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ ACK, DECLINE = Answer.ACK, Answer.DECLINE
 
 
 def paris(text: str, *, fold: int = 0) -> Instant:
-    """`2027-03-28T02:30`, Paris time."""
+    """Return an instant of Paris time, `2027-03-28T02:30`."""
     return int(datetime.fromisoformat(text).replace(tzinfo=PARIS, fold=fold).timestamp() * 1000)
 
 
@@ -61,7 +61,7 @@ def _deciders() -> dict[str, Any]:
 
 @cache
 def _opened(realm: str, at: Instant) -> MemorySystem:
-    """A realm with the territory in force, made once per start."""
+    """Open a realm with the territory in force, once per start."""
     system = MemorySystem(_deciders(), check=False)
     system.feed(
         "alerts",
@@ -75,7 +75,7 @@ def _opened(realm: str, at: Instant) -> MemorySystem:
 
 
 def _copied(made: MemorySystem) -> MemorySystem:
-    """A system of its own on the same immutable views."""
+    """Return a system of its own on the same immutable views."""
     system = MemorySystem(_deciders(), check=False)
     system.conductor = copy.deepcopy(made.conductor)
     system.services = {name: service.copy(check=False) for name, service in made.services.items()}
@@ -131,7 +131,10 @@ class Runbook:
         ]
 
     def devices(self, *lines: dict[str, Any]) -> None:
-        """From now on devices and providers behave like this; the first line that fits decides (docs/reference/responders.md)."""
+        """Set the behaviour of devices and providers from now on.
+
+        The first line that fits decides (docs/reference/responders.md).
+        """
         self._responders = parse_responders(lines)
 
     def _look(self) -> None:
@@ -155,7 +158,7 @@ class Runbook:
         level: int | None = None,
         wave: int | None = None,
     ) -> None:
-        """`dgs:voice` got exactly one message since the last look, with these properties."""
+        """Expect exactly one message for `dgs:voice` since the last look, with these properties."""
         self._look()
         for device in devices:
             person, _, channel = device.partition(":")
@@ -176,12 +179,12 @@ class Runbook:
             assert told == wanted, str(found)
 
     def nothing_else(self) -> None:
-        """Nobody else was told anything."""
+        """Expect no other message."""
         self._look()
         assert not self._unexpected, f"nobody expected {[str(m) for m in self._unexpected]}"
 
     def sent(self) -> list[Message]:
-        """Take all messages since the last look, whatever they are: for crowds."""
+        """Take all messages since the last look: for crowds."""
         self._look()
         taken, self._unexpected = self._unexpected, []
         return taken
@@ -197,17 +200,17 @@ class Runbook:
         return [f.message() for f in done.facts]
 
     def time_passes(self, minutes: float) -> None:
-        """Through every deadline. What was sent before must have been expected."""
+        """Advance through every deadline, after all messages were expected."""
         self.nothing_else()
         self.now += round(minutes * MINUTE_MS)
         self.system.step(self.realm, self.now)
 
     def until(self, text: str, *, fold: int = 0) -> None:
-        """On to this time of day in Paris."""
+        """Advance to this time of day in Paris."""
         self.time_passes((paris(text, fold=fold) - self.now) / MINUTE_MS)
 
     def report(self, type: str, site: str | None = "pmi-04", **values: Any) -> str:
-        """A confirmed report of severity 2 from the manager of the site."""
+        """Send a confirmed report of severity 2 from the manager of the site."""
         given = {
             "source": "site_manager",
             "severity": 2,
@@ -223,7 +226,7 @@ class Runbook:
         return id
 
     def answers(self, person: str, answer: Answer = ACK, channel: str = "sms") -> None:
-        """The newest call of this person is answered."""
+        """Answer the newest call of this person."""
         call = max(
             self.notifications(person), key=lambda r: (r.planned_at, r.cycle or 0, r.wave or 0)
         )
@@ -240,7 +243,7 @@ class Runbook:
         )
 
     def notifications(self, person: str) -> list[NotificationRow]:
-        """Calls of this person that ask for an answer."""
+        """List calls of this person that ask for an answer."""
         rows = self.system.services["delivery"].state(self.realm).notifications.values()
         return [r for r in rows if r.person == person and r.answer_expected]
 
@@ -251,7 +254,7 @@ class Runbook:
         role: str = "coordinator",
         **values: Any,
     ) -> CommandApplied:
-        """A decision that is applied."""
+        """Send a decision that must be applied."""
         answer = self.asks(kind, author, role, **values)
         assert isinstance(answer, CommandApplied), answer
         return answer
@@ -264,7 +267,7 @@ class Runbook:
         service: str = "alerts",
         **values: Any,
     ) -> Any:
-        """A decision and its answer."""
+        """Send a decision and return its answer."""
         facts = self.feed(
             service,
             kind.model_validate({"author": author, "role": role, "reason": "text:r"} | values),
@@ -284,7 +287,7 @@ class Runbook:
         role: str = "astreinte_technique",
         **values: Any,
     ) -> CommandApplied:
-        """An override; a place of a post for a while."""
+        """Override a place of a role for a while."""
         return self.decides(
             OverrideDuty,
             person=person,
@@ -300,7 +303,7 @@ class Runbook:
         role: str = "astreinte_technique",
         place: Place = Place.HOLDER,
     ) -> None:
-        """An imported calendar: (person, from, to)."""
+        """Import a calendar: (person, from, to)."""
         made = tuple(Shift(start=paris(a), end=paris(b), person=p) for p, a, b in shifts)
         span = {"start": min(s.start for s in made), "end": max(s.end for s in made)}
         self.decides(
@@ -308,7 +311,7 @@ class Runbook:
         )
 
     def reaches(self, person: str, *channels: str, quiet: tuple[int, int] | None = None) -> None:
-        """The directory says how a person can be reached."""
+        """Set the directory's channels of a person."""
         points = tuple(
             Reach(channel=Channel(c), verified_at=self.start, quiet=quiet) for c in channels
         )
@@ -325,7 +328,7 @@ class Runbook:
         return self.alerts.incidents[self.alerts.open_incidents[number]]
 
     def ladder(self, scope: str | None = None) -> Any:
-        """The newest ladder of the first incident, or of this scope."""
+        """Return the newest escalation of the first incident, or of this scope."""
         return self.alerts.escalations[self.alerts.ladders[scope or self.incident().id]]
 
     def facts(self, name: str) -> list[Any]:

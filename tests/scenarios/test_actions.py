@@ -1,4 +1,4 @@
-"""An action through all deciders: the messages go out, people answer them, and it climbs (D87)."""
+"""An action passes all deciders: messages leave, people answer, and it escalates (D87)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _called(player: MemoryPlayer) -> list[tuple[str, str]]:
     return [(n.template, n.role) for n in sorted(rows, key=lambda n: n.planned_at)]
 
 
-def test_a_person_accepts_by_the_message_and_says_later_that_it_is_done() -> None:
+def test_a_person_accepts_an_action_by_message_and_reports_its_end_later() -> None:
     player, action = _play(({"person": HOLDER, "answer": "ack", "after_s": 300},), 90)
     assert action.state is ActionState.DONE
     assert (action.accepted_by, action.accepted_at) == (HOLDER, START + 5 * MINUTE_MS)
@@ -50,10 +50,10 @@ def test_a_person_accepts_by_the_message_and_says_later_that_it_is_done() -> Non
 @pytest.mark.parametrize(
     ("responders", "minutes"), [((), 75), (({"role": ROLE, "outcome": "failed"},), 20)]
 )
-def test_without_an_answer_or_a_channel_that_works_the_pilot_is_called(
+def test_an_action_without_an_answer_or_a_channel_calls_the_pilot(
     responders: tuple[dict[str, Any], ...], minutes: int
 ) -> None:
-    """Nobody answers until it is late; or no message arrives, and it climbs long before that."""
+    """Unanswered, it escalates when late; without a channel, long before that."""
     player, action = _play(responders, minutes)
     assert action.state is ActionState.REQUESTED
     assert ("action_overdue", "coordinateur_pca") in _called(player)

@@ -1,4 +1,4 @@
-"""Every expectation of the shipped scenarios, every message and every demand that they make, on the real deciders composed in memory."""
+"""The shipped scenarios meet their expectations, messages and demands, on the real deciders."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def played(request: pytest.FixtureRequest) -> MemoryPlayer:
     return played_to(request.param, max(float(c["at_min"]) for c in checks))
 
 
-def test_a_replay_shows_what_is_expected(played: MemoryPlayer) -> None:
+def test_a_replay_meets_its_expectations(played: MemoryPlayer) -> None:
     checks = load_checks(EXPECTATIONS, played.played.id)
     failed = [
         f"{r.id}: {r.got} ({r.why})" for r in run_checks(played.history(), checks) if not r.ok
@@ -42,7 +42,7 @@ def test_a_replay_shows_what_is_expected(played: MemoryPlayer) -> None:
     assert not failed, "\n".join(failed)
 
 
-def test_every_message_says_what_where_since_when_and_what_is_asked(played: MemoryPlayer) -> None:
+def test_every_message_names_event_place_time_and_request(played: MemoryPlayer) -> None:
     """Rule D70: no code, no third SMS, nothing that a voice cannot say."""
     faults = {
         f"{row.template}: {fault}: {text_of(row).sms}"
@@ -66,7 +66,7 @@ def test_no_input_fails_and_no_record_is_large(played: MemoryPlayer) -> None:
 
 
 def pictures(player: MemoryPlayer, every_min: int) -> Iterator[tuple[int, DemandRows]]:
-    """What the console knows, every so many minutes of a replay in which something has happened."""
+    """Yield the console's data every so many minutes of a replay with events."""
     rows: dict[str, dict[str, Any]] = {f.name: {} for f in fields(DemandRows) if f.name != "policy"}
     step, due = every_min * MINUTE_MS, 0
     for record in sorted(player.system.facts(player.realm), key=lambda f: f.at):
@@ -81,8 +81,11 @@ def pictures(player: MemoryPlayer, every_min: int) -> Iterator[tuple[int, Demand
     yield due, DemandRows(territory().policy, **rows)
 
 
-def test_nobody_is_asked_for_more_than_ten_things_in_ten_minutes(played: MemoryPlayer) -> None:
-    """Rule D77: for each role and for the whole cell; nothing about danger to people waits in a digest."""
+def test_no_role_gets_more_than_ten_demands_in_ten_minutes(played: MemoryPlayer) -> None:
+    """Rule D77: for each role and for the whole cell.
+
+    No demand about danger to people waits in a digest.
+    """
     most = 0
     for at, facts in pictures(played, 5):
         demands = list_demands(facts, at)
@@ -94,7 +97,7 @@ def test_nobody_is_asked_for_more_than_ten_things_in_ten_minutes(played: MemoryP
     assert most > 0
 
 
-def test_nobody_is_told_of_an_incident_twice_in_a_minute_but_of_danger(
+def test_no_person_gets_two_messages_of_an_incident_in_a_minute_except_danger(
     played: MemoryPlayer,
 ) -> None:
     """Rule D71."""

@@ -1,4 +1,4 @@
-"""A storm on few sites grows the logs, the public topics and the inputs of the services by what happens, not by what stands."""
+"""A storm on few sites grows logs, public topics and inputs by its events, not by state."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DISK = 20 * 1024
 
 
 def _outgoing(service: str, stored: StoredRecord) -> Counter[str]:
-    """Bytes that a record makes on public topics and on the inputs of other services."""
+    """Return the bytes of a record on public topics and inputs of other services."""
     sizes: Counter[str] = Counter()
     for ordinal, fact in enumerate(stored.transaction.facts):
         headers = build_headers(

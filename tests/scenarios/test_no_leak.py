@@ -1,4 +1,4 @@
-"""An exercise never reaches a live recipient and changes nothing in the live realm, whatever is put into it (DESIGN §2; API.md, Realms)."""
+"""An exercise with any content reaches no live recipient and changes no live realm."""
 
 from __future__ import annotations
 
@@ -78,7 +78,10 @@ def _base() -> MemorySystem:
 
 
 def started() -> MemorySystem:
-    """A system of its own in which all realms are open: states are immutable, so it shares them with the others."""
+    """Return a system of its own with all realms open.
+
+    States are immutable, so it shares them with the others.
+    """
     base = _base()
     system = MemorySystem(
         {name: service.machine.decider for name, service in base.services.items()},
@@ -271,7 +274,10 @@ def test_no_input_of_an_exercise_reaches_a_sender_or_the_live_realm(
 
 
 def _claim_everything(system: MemorySystem, realm: str) -> None:
-    """As a sender would that forgot which realm it is in: some grants may be given, none may be used."""
+    """Claim every attempt, as a sender that ignores its realm.
+
+    Some grants may be given, none may be used.
+    """
     waiting = [
         f.data["row"]["attempts"][-1]["id"]
         for f in system.facts(realm, ["delivery"])
@@ -305,7 +311,7 @@ def test_the_exercise_itself_calls_its_simulated_people() -> None:
 
 
 class Recording:
-    """A provider, a directory and an input of delivery that note what reaches them."""
+    """Provider, directory and input of delivery that record their calls."""
 
     def __init__(self) -> None:
         self.called: list[Outgoing] = []
@@ -330,7 +336,7 @@ class Recording:
 
 @pytest.mark.parametrize("realm", [*EXERCISES, LIVE])
 async def test_even_a_grant_in_hand_is_not_used_outside_the_live_realm(realm: str) -> None:
-    """The second line: whatever came through the first, the last step before a provider asks again."""
+    """The second line: the last step before a provider checks the realm again."""
     world = Recording()
     links, returns = AnswerLinks(b"k" * 32), ProviderLinks(b"k" * 32)
     outbox = AttemptView(RUN, lambda: 0.0)

@@ -1,4 +1,4 @@
-"""Whole scenarios: nobody is proposed a journey out of danger's way (D78)."""
+"""No scenario proposes a journey out of a danger zone (D78)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from schemas.base import MINUTE_MS
 from tests.scenarios.memory import MemoryPlayer, played_to, scenario
 
 CONFINED = "clg-0921494Z"
-"""S20: shelters from T+4, is evacuated at T+9, and everybody is found at T+38, told at T+40."""
+"""Minutes of S20: shelter from T+4, evacuation at T+9, all found at T+38, reported at T+40."""
 
 
 def lines(player: MemoryPlayer) -> list[tuple[float, m.LineRow]]:
-    """Every line that was proposed, with its minute."""
+    """List every proposed line with its minute."""
     records = [
         f
         for f in player.system.facts(player.realm, ["continuity"])
@@ -27,7 +27,7 @@ def lines(player: MemoryPlayer) -> list[tuple[float, m.LineRow]]:
     ]
 
 
-def test_nobody_leaves_the_college_beside_the_gas_leak_before_all_are_found() -> None:
+def test_no_agent_leaves_the_college_beside_the_gas_leak_before_all_are_found() -> None:
     found = [
         (at, line)
         for at, line in lines(played_to("S20", 120, planner=True))

@@ -1,4 +1,4 @@
-"""A plan that a person refused returns with what was not known then (D49): from the reports to the proposal, through all deciders."""
+"""A refused plan returns with new facts, from the reports to the proposal (D49)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Escalation read as runbooks (D32–D36, D39): the report comes, this device gets this message, time moves, nothing else was sent."""
+"""Escalations as runbooks: a report arrives, a device gets a message, time moves (D32–D36, D39)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.shipped import territory
 
 N1_FIRST = ("rs-pmi-04:app", "ast-technique:app")
 N1_NIGHT = ("ast-technique:app",)
-"""The manager, who is not on call, hears of it at seven (D36)."""
+"""The manager is not on call and gets the message at seven (D36)."""
 N2_FIRST = ("ast-direction:app", "dir-solidarites:app", "coord-pca:app", "ast-technique:app")
 N2_SECOND = ("dir-solidarites-s:voice",)
 
@@ -47,14 +47,14 @@ def book() -> Runbook:
 
 
 def n2(book: Runbook) -> None:
-    """A grave report on a site: the N2 ladder runs and its first wave has been told."""
+    """Return a grave report on a site, after the first wave of its N2 escalation."""
     book.report("closure", severity=4)
     book.expect(*N2_FIRST, level=2, wave=1, template="incident_wave")
     book.nothing_else()
 
 
 def n2_answered(book: Runbook) -> None:
-    """The same, taken in charge by two."""
+    """Return the same, acknowledged by two."""
     n2(book)
     book.answers("coord-pca")
     book.answers("ast-technique")
@@ -64,7 +64,7 @@ def n2_answered(book: Runbook) -> None:
 # ── the plain course ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_site_incident_tells_manager_and_technician_then_the_director_on_call(
+def test_a_site_incident_informs_manager_and_technician_then_the_director_on_call(
     book: Runbook,
 ) -> None:
     book.report("closure")
@@ -77,7 +77,7 @@ def test_a_site_incident_tells_manager_and_technician_then_the_director_on_call(
     book.nothing_else()
 
 
-def test_one_answer_ends_a_site_incident_for_everybody(book: Runbook) -> None:
+def test_one_answer_ends_the_calls_of_a_site_incident(book: Runbook) -> None:
     book.report("closure")
     book.expect(*N1_FIRST)
     book.time_passes(5)
@@ -86,7 +86,7 @@ def test_one_answer_ends_a_site_incident_for_everybody(book: Runbook) -> None:
     book.nothing_else()
 
 
-def test_a_major_incident_climbs_at_ten_and_twenty_minutes(book: Runbook) -> None:
+def test_a_major_incident_escalates_at_ten_and_twenty_minutes(book: Runbook) -> None:
     n2(book)
     book.time_passes(10)
     book.expect(*N2_SECOND, wave=2)
@@ -96,7 +96,7 @@ def test_a_major_incident_climbs_at_ten_and_twenty_minutes(book: Runbook) -> Non
     book.nothing_else()
 
 
-def test_after_the_last_wave_the_ladder_begins_again_three_times_and_then_stands(
+def test_an_escalation_restarts_three_times_after_the_last_wave_then_stands(
     book: Runbook,
 ) -> None:
     n2(book)
@@ -117,20 +117,20 @@ def test_after_the_last_wave_the_ladder_begins_again_three_times_and_then_stands
     assert book.ladder().state == "exhausted"
 
 
-def test_a_second_report_of_the_same_trouble_tells_nobody_again(book: Runbook) -> None:
+def test_a_second_report_of_the_same_trouble_sends_no_message(book: Runbook) -> None:
     n2(book)
     book.report("closure", severity=4, source="police")
     book.nothing_else()
 
 
-def test_a_rumour_and_an_unconfirmed_report_call_nobody(book: Runbook) -> None:
+def test_a_rumour_and_an_unconfirmed_report_call_no_person(book: Runbook) -> None:
     book.report("closure", "pmi-05", certainty="unconfirmed")
     book.report("closure", certainty="rumour")
     book.time_passes(120)
     book.nothing_else()
 
 
-def test_two_incidents_have_two_ladders(book: Runbook) -> None:
+def test_two_incidents_have_two_escalations(book: Runbook) -> None:
     book.report("closure")
     book.expect(*N1_FIRST)
     book.time_passes(5)
@@ -153,7 +153,7 @@ def test_two_persons_of_the_first_wave_end_it(book: Runbook) -> None:
     book.nothing_else()
 
 
-def test_a_double_acknowledgement_counts_once_and_the_ladder_climbs(book: Runbook) -> None:
+def test_a_double_acknowledgement_counts_once_and_the_escalation_continues(book: Runbook) -> None:
     n2(book)
     book.answers("coord-pca")
     book.answers("coord-pca")
@@ -162,7 +162,7 @@ def test_a_double_acknowledgement_counts_once_and_the_ladder_climbs(book: Runboo
     assert book.ladder().waves[0].positive == 1
 
 
-def test_an_acknowledgement_after_the_climb_stops_what_has_not_fired(book: Runbook) -> None:
+def test_a_late_acknowledgement_stops_the_steps_not_yet_fired(book: Runbook) -> None:
     n2(book)
     book.answers("coord-pca")
     book.time_passes(10)
@@ -196,14 +196,14 @@ def test_one_answer_to_the_second_wave_is_enough(book: Runbook) -> None:
     book.nothing_else()
 
 
-def test_a_decline_rings_the_deputy_at_once(book: Runbook) -> None:
+def test_a_decline_calls_the_deputy_at_once(book: Runbook) -> None:
     n2(book)
     book.answers("dir-solidarites", DECLINE)
     book.expect("dir-solidarites-s:app", wave=1)
     book.nothing_else()
 
 
-def test_when_everybody_declines_the_next_wave_does_not_wait(book: Runbook) -> None:
+def test_a_wave_of_declines_fires_the_next_one_at_once(book: Runbook) -> None:
     n2(book)
     for person in ("ast-direction", "dir-solidarites", "coord-pca", "ast-technique"):
         book.answers(person, DECLINE)
@@ -220,7 +220,7 @@ def test_when_everybody_declines_the_next_wave_does_not_wait(book: Runbook) -> N
     book.nothing_else()
 
 
-def test_declined_by_all_to_the_top_is_a_standing_alert_and_not_silence(book: Runbook) -> None:
+def test_an_escalation_declined_by_all_is_a_standing_alert(book: Runbook) -> None:
     book.devices({"answer": "decline", "after_s": 30})
     book.report("closure", severity=4)
     book.sent()
@@ -231,7 +231,7 @@ def test_declined_by_all_to_the_top_is_a_standing_alert_and_not_silence(book: Ru
     assert book.facts("RoleUncovered")
 
 
-def test_somebody_who_was_not_called_may_take_it(book: Runbook) -> None:
+def test_an_uncalled_person_may_acknowledge(book: Runbook) -> None:
     book.report("closure")
     book.expect(*N1_FIRST)
     book.takes_in_charge("cel-rh", book.incident().id)
@@ -239,7 +239,7 @@ def test_somebody_who_was_not_called_may_take_it(book: Runbook) -> None:
     book.nothing_else()
 
 
-def test_climbing_by_hand_rings_the_next_wave_now(book: Runbook) -> None:
+def test_escalating_by_hand_calls_the_next_wave_now(book: Runbook) -> None:
     n2(book)
     book.time_passes(2)
     book.decides(EscalateIncident, incident=book.incident().id)
@@ -247,10 +247,13 @@ def test_climbing_by_hand_rings_the_next_wave_now(book: Runbook) -> None:
     book.nothing_else()
 
 
-def test_climbing_by_hand_rings_the_next_wave_also_when_the_one_before_was_answered(
+def test_escalating_by_hand_calls_the_next_wave_of_an_answered_one(
     book: Runbook,
 ) -> None:
-    """Who took it in charge sees that it is too big for them: the waves that their answer had made needless are called, at the delays of the policy."""
+    """The person in charge needs more help.
+
+    The waves that their answer had cancelled are called, at the delays of the policy.
+    """
     n2_answered(book)
     book.answers("dir-solidarites")
     book.time_passes(30)
@@ -265,8 +268,11 @@ def test_climbing_by_hand_rings_the_next_wave_also_when_the_one_before_was_answe
     assert book.ladder().state == "answered"
 
 
-def test_danger_in_an_incident_that_was_taken_in_charge_calls_again(book: Runbook) -> None:
-    """They had said yes to a closed room; now it burns. Once: a second word of danger finds them called."""
+def test_danger_in_an_acknowledged_incident_calls_again(book: Runbook) -> None:
+    """They acknowledged a closed room, and now it burns.
+
+    A second report of danger calls no person again.
+    """
     book.report("closure")
     book.expect(*N1_FIRST)
     book.answers("ast-technique")
@@ -281,7 +287,7 @@ def test_danger_in_an_incident_that_was_taken_in_charge_calls_again(book: Runboo
 
 
 @pytest.mark.parametrize("level", [0, 1])
-def test_danger_in_an_incident_whose_level_was_lowered_calls(book: Runbook, level: int) -> None:
+def test_danger_in_an_incident_of_lowered_level_calls(book: Runbook, level: int) -> None:
     """Its level stays where the pilot put it (D31), and people hear of it."""
     n2(book)
     book.decides(
@@ -298,7 +304,7 @@ def test_danger_in_an_incident_whose_level_was_lowered_calls(book: Runbook, leve
     assert book.incident().level == level
 
 
-def test_danger_in_an_incident_that_nobody_answered_calls_once_more(book: Runbook) -> None:
+def test_danger_in_an_unanswered_incident_calls_once_more(book: Runbook) -> None:
     book.report("closure")
     book.expect(*N1_FIRST)
     book.time_passes(300)
@@ -310,7 +316,7 @@ def test_danger_in_an_incident_that_nobody_answered_calls_once_more(book: Runboo
 
 
 def test_a_closed_incident_is_quiet(book: Runbook) -> None:
-    """Who was called and has not answered hears once that it is over."""
+    """Called people without an answer get one message about the end."""
     n2(book)
     book.time_passes(5)
     book.decides(ResolveIncident, incident=book.incident().id, force=True)
@@ -322,7 +328,7 @@ def test_a_closed_incident_is_quiet(book: Runbook) -> None:
 # ── devices and providers ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_app_that_fails_is_followed_by_an_sms(book: Runbook) -> None:
+def test_a_failed_app_message_is_followed_by_an_sms(book: Runbook) -> None:
     book.devices({"person": "ast-technique", "channel": "app", "outcome": "failed"})
     book.report("closure")
     book.expect(*N1_FIRST, "ast-technique:sms")
@@ -343,7 +349,7 @@ def test_an_app_without_a_receipt_is_followed_by_an_sms_after_a_minute(book: Run
 
 
 def receipt(book: Runbook, person: str, channel: str, state: str) -> None:
-    """The provider's word on the newest call of this person by this channel."""
+    """Send the provider's receipt for the newest call of this person by this channel."""
     row = max(book.notifications(person), key=lambda r: r.planned_at)
     attempt = next(a for a in row.attempts if a.channel.value == channel)
     book.feed(
@@ -364,7 +370,7 @@ def test_receipts_in_reversed_order_send_nothing_twice(book: Runbook) -> None:
     book.nothing_else()
 
 
-def test_a_receipt_that_comes_after_the_failover_calls_nobody_back_and_nobody_again(
+def test_a_receipt_after_the_failover_changes_no_call(
     book: Runbook,
 ) -> None:
     book.devices({"person": "ast-technique", "channel": "app", "outcome": "accepted"})
@@ -377,7 +383,7 @@ def test_a_receipt_that_comes_after_the_failover_calls_nobody_back_and_nobody_ag
     book.nothing_else()
 
 
-def test_a_failure_told_instead_of_a_receipt_is_followed_by_an_sms_at_once(book: Runbook) -> None:
+def test_a_reported_failure_is_followed_by_an_sms_at_once(book: Runbook) -> None:
     book.devices({"person": "ast-technique", "channel": "app", "outcome": "accepted"})
     book.report("closure")
     book.expect(*N1_FIRST)
@@ -396,7 +402,7 @@ def test_an_answer_ends_the_failover(book: Runbook) -> None:
     book.nothing_else()
 
 
-def test_a_person_whom_no_channel_reaches_is_replaced_by_the_deputy(book: Runbook) -> None:
+def test_an_unreachable_person_is_replaced_by_the_deputy(book: Runbook) -> None:
     book.devices({"person": "ast-technique", "outcome": "failed"})
     book.report("closure")
     book.expect(*N1_FIRST, "ast-technique:sms", "ast-technique:email", "ast-technique-s:app")
@@ -404,7 +410,7 @@ def test_a_person_whom_no_channel_reaches_is_replaced_by_the_deputy(book: Runboo
     book.nothing_else()
 
 
-def test_a_provider_that_is_down_for_all_ends_in_a_standing_alert_not_in_waiting(
+def test_a_provider_down_for_all_leaves_a_standing_alert(
     book: Runbook,
 ) -> None:
     book.devices({"outcome": "failed"})
@@ -420,7 +426,7 @@ def test_a_provider_that_is_down_for_all_ends_in_a_standing_alert_not_in_waiting
     }
 
 
-def test_an_sms_of_which_nobody_knows_is_sent_again_and_marked(book: Runbook) -> None:
+def test_an_sms_of_unknown_outcome_is_repeated_and_marked(book: Runbook) -> None:
     book.reaches("ast-technique", "sms")
     book.devices({"person": "ast-technique", "channel": "sms", "outcome": "ambiguous"})
     book.report("closure")
@@ -431,7 +437,7 @@ def test_an_sms_of_which_nobody_knows_is_sent_again_and_marked(book: Runbook) ->
     assert all(m.channel == "sms" and m.row.attempts[-1].possible_duplicate for m in again)
 
 
-def test_the_directory_stands_above_the_reference_data(book: Runbook) -> None:
+def test_the_directory_wins_over_the_reference_data(book: Runbook) -> None:
     book.reaches("ast-technique", "sms")
     book.report("closure")
     book.expect("rs-pmi-04:app", "ast-technique:sms")
@@ -446,7 +452,7 @@ def test_a_quiet_app_comes_after_the_sms(book: Runbook) -> None:
     night.nothing_else()
 
 
-def test_sending_that_is_held_resumes_once(book: Runbook) -> None:
+def test_held_sending_resumes_once(book: Runbook) -> None:
     book.asks(HoldSending, service="delivery", until=book.now + 20 * 60_000)
     book.report("closure")
     book.time_passes(5)
@@ -466,7 +472,7 @@ def test_danger_passes_a_hold(book: Runbook) -> None:
 # ── levels and merges ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_severity_that_rises_during_wave_two_opens_the_higher_ladder_at_its_first_wave(
+def test_a_rise_during_wave_two_opens_the_higher_escalation_at_its_first_wave(
     book: Runbook,
 ) -> None:
     book.report("closure")
@@ -482,7 +488,7 @@ def test_a_severity_that_rises_during_wave_two_opens_the_higher_ladder_at_its_fi
     book.expect(*N2_SECOND, level=2)
 
 
-def test_who_answered_the_lower_ladder_must_answer_the_higher_one(book: Runbook) -> None:
+def test_answers_to_the_lower_escalation_do_not_count_for_the_higher(book: Runbook) -> None:
     book.report("closure")
     book.expect(*N1_FIRST)
     book.answers("ast-technique")
@@ -492,7 +498,7 @@ def test_who_answered_the_lower_ladder_must_answer_the_higher_one(book: Runbook)
     assert book.ladder().acknowledged_by == ()
 
 
-def test_a_merge_during_wave_two_tells_nobody_a_second_time(book: Runbook) -> None:
+def test_a_merge_during_wave_two_repeats_no_message(book: Runbook) -> None:
     n2(book)
     book.time_passes(5)
     book.report("closure", "par-01", severity=2)
@@ -510,7 +516,9 @@ def test_a_merge_during_wave_two_tells_nobody_a_second_time(book: Runbook) -> No
     book.nothing_else()
 
 
-def test_merging_the_graver_into_the_lesser_raises_that_and_calls_its_ladder(book: Runbook) -> None:
+def test_merging_a_graver_incident_raises_the_target_and_calls_its_escalation(
+    book: Runbook,
+) -> None:
     n2(book)
     book.time_passes(1)
     book.report("closure", "par-01", severity=2)
@@ -520,7 +528,7 @@ def test_merging_the_graver_into_the_lesser_raises_that_and_calls_its_ladder(boo
     assert len([e for e in book.alerts.escalations.values() if e.state == "running"]) == 1
 
 
-def test_an_incident_that_joins_a_running_crisis_is_an_information(book: Runbook) -> None:
+def test_an_incident_joining_a_running_crisis_is_an_information(book: Runbook) -> None:
     book.report("closure", "cen-2", severity=3)
     book.sent()
     book.time_passes(1)
@@ -561,7 +569,7 @@ def test_the_person_of_an_override_is_called(book: Runbook) -> None:
     book.nothing_else()
 
 
-def test_of_two_overrides_that_conflict_the_later_decision_is_called(book: Runbook) -> None:
+def test_the_later_of_two_conflicting_overrides_is_called(book: Runbook) -> None:
     book.replaces("cel-si", "2027-02-11T08:00", "2027-02-11T20:00")
     assert book.replaces("cel-rh", "2027-02-11T09:00", "2027-02-11T12:00").result["overlaps"] == 1
     book.report("closure")
@@ -602,7 +610,7 @@ def test_a_gap_in_the_calendar_calls_the_deputy_and_the_next_wave_at_once(book: 
     assert [u.role for u in book.facts("RoleUncovered")] == ["astreinte_technique"]
 
 
-def test_nobody_at_all_in_a_role_means_the_next_wave_now(book: Runbook) -> None:
+def test_an_unheld_role_fires_the_next_wave_now(book: Runbook) -> None:
     book.replaces(None, "2027-02-11T08:00", "2027-02-11T20:00")
     book.replaces(None, "2027-02-11T08:00", "2027-02-11T20:00", place=Place.DEPUTY)
     book.report("closure")
@@ -611,7 +619,7 @@ def test_nobody_at_all_in_a_role_means_the_next_wave_now(book: Runbook) -> None:
     book.nothing_else()
 
 
-def test_a_hand_off_during_a_wave_calls_nobody_anew(book: Runbook) -> None:
+def test_a_hand_off_during_a_wave_repeats_no_call(book: Runbook) -> None:
     book.calendar(
         ("ast-technique", "2027-02-11T08:00", "2027-02-11T09:45"),
         ("cel-si", "2027-02-11T09:45", "2027-02-11T20:00"),
@@ -625,7 +633,7 @@ def test_a_hand_off_during_a_wave_calls_nobody_anew(book: Runbook) -> None:
     book.nothing_else()
 
 
-def test_a_decline_after_the_hand_off_calls_who_is_on_call_now(book: Runbook) -> None:
+def test_a_decline_after_the_hand_off_calls_the_current_person_on_call(book: Runbook) -> None:
     book.calendar(
         ("ast-technique", "2027-02-11T08:00", "2027-02-11T09:45"),
         ("cel-si", "2027-02-11T09:45", "2027-02-11T20:00"),
@@ -638,7 +646,7 @@ def test_a_decline_after_the_hand_off_calls_who_is_on_call_now(book: Runbook) ->
     book.nothing_else()
 
 
-def test_the_next_cycle_calls_who_is_on_call_then(book: Runbook) -> None:
+def test_the_next_cycle_calls_the_people_on_call_then(book: Runbook) -> None:
     book.calendar(
         ("ast-technique", "2027-02-11T08:00", "2027-02-11T10:00"),
         ("cel-si", "2027-02-11T10:00", "2027-02-11T20:00"),
@@ -652,7 +660,7 @@ def test_the_next_cycle_calls_who_is_on_call_then(book: Runbook) -> None:
     book.nothing_else()
 
 
-def test_of_two_equals_the_one_who_was_up_at_night_is_left_asleep() -> None:
+def test_the_rested_of_two_equal_people_is_called() -> None:
     book = Runbook("2027-02-11T03:00")
     both = [(p, "2027-02-10T20:00", "2027-02-12T20:00") for p in ("ast-technique", "cel-si")]
     book.calendar(*both)
@@ -673,7 +681,7 @@ def test_of_two_equals_the_one_who_was_up_at_night_is_left_asleep() -> None:
     book.nothing_else()
 
 
-def test_one_person_in_two_roles_is_told_once(book: Runbook) -> None:
+def test_one_person_in_two_roles_gets_one_message(book: Runbook) -> None:
     book.replaces("coord-pca", "2027-02-11T08:00", "2027-02-11T20:00")
     book.report("closure", severity=4)
     book.expect("ast-direction:app", "dir-solidarites:app", "coord-pca:app")
@@ -683,7 +691,7 @@ def test_one_person_in_two_roles_is_told_once(book: Runbook) -> None:
 # ── both nights ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_hand_off_at_0230_on_the_night_that_has_none() -> None:
+def test_a_hand_off_at_0230_happens_in_the_night_without_0230() -> None:
     book = Runbook(NIGHT_OF_MARCH)
     book.calendar(
         ("ast-technique", "2027-03-27T02:30", "2027-03-28T02:30"),
@@ -703,7 +711,7 @@ def test_a_hand_off_at_0230_on_the_night_that_has_none() -> None:
     book.nothing_else()
 
 
-def test_a_hand_off_at_0230_on_the_night_that_has_two() -> None:
+def test_a_hand_off_at_0230_happens_once_in_the_night_with_two() -> None:
     book = Runbook(NIGHT_OF_OCTOBER)
     book.calendar(
         ("ast-technique", "2027-10-30T02:30", "2027-10-31T02:30"),
@@ -723,7 +731,7 @@ def test_a_hand_off_at_0230_on_the_night_that_has_two() -> None:
     book.nothing_else()
 
 
-def test_a_wave_over_the_missing_hour_waits_its_minutes_and_no_hour_less() -> None:
+def test_a_wave_over_the_missing_hour_waits_its_full_minutes() -> None:
     book = Runbook(NIGHT_OF_MARCH)
     book.until("2027-03-28T01:50")
     book.report("closure")
@@ -734,7 +742,7 @@ def test_a_wave_over_the_missing_hour_waits_its_minutes_and_no_hour_less() -> No
     book.expect("ast-direction:sms")
 
 
-def test_a_wave_over_the_doubled_hour_does_not_wait_an_hour_more() -> None:
+def test_a_wave_over_the_repeated_hour_waits_its_minutes_only() -> None:
     book = Runbook(NIGHT_OF_OCTOBER)
     book.until("2027-10-31T02:50")
     book.report("closure")
@@ -749,7 +757,7 @@ def test_a_wave_over_the_doubled_hour_does_not_wait_an_hour_more() -> None:
 
 
 def publish(book: Runbook, version: str, **policy: Any) -> None:
-    """A new version of the territory with a changed policy; roster keys begin with `roster_`."""
+    """Publish a version with a changed policy; roster keys begin with `roster_`."""
     for id, command in build_reference_commands(
         territory(), book.realm, "system:reference", "admin"
     ):
@@ -774,13 +782,13 @@ def publish(book: Runbook, version: str, **policy: Any) -> None:
 
 
 def publish_another_second_wave(book: Runbook) -> None:
-    """N1 as before, but its second wave comes after 45 minutes and calls the crisis director."""
+    """Publish N1 with a second wave after 45 minutes that calls the crisis director."""
     waves = territory().policy.ladders["N1"]
     second = waves[1].model_copy(update={"after_min": 45, "who": ("dgs_directeur_de_crise",)})
     publish(book, "edited", ladders={**territory().policy.ladders, "N1": (waves[0], second)})
 
 
-def test_a_ladder_that_is_edited_while_it_runs_keeps_its_waves_and_the_next_one_has_the_new_ones(
+def test_an_edited_policy_applies_to_the_next_escalation_only(
     book: Runbook,
 ) -> None:
     book.report("closure")
@@ -797,7 +805,7 @@ def test_a_ladder_that_is_edited_while_it_runs_keeps_its_waves_and_the_next_one_
     book.expect("dgs:sms", wave=2)
 
 
-def test_a_decision_applies_the_edited_rules_to_the_ladder_that_runs(book: Runbook) -> None:
+def test_a_decision_applies_the_edited_policy_to_a_running_escalation(book: Runbook) -> None:
     book.report("closure")
     book.expect(*N1_FIRST)
     publish_another_second_wave(book)
@@ -841,7 +849,7 @@ def paris_day(text: str) -> Any:
 # ── taken in charge, then nothing ──────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_answer_without_a_deed_goes_stale_and_everybody_is_called_again(book: Runbook) -> None:
+def test_an_acknowledgement_without_work_goes_stale_and_all_are_called_again(book: Runbook) -> None:
     n2_answered(book)
     book.time_passes(89)
     book.nothing_else()
@@ -851,7 +859,7 @@ def test_an_answer_without_a_deed_goes_stale_and_everybody_is_called_again(book:
     assert (book.ladder().state, book.incident().state.value) == ("running", "open")
 
 
-def test_a_stale_answer_climbs_like_a_new_ladder(book: Runbook) -> None:
+def test_a_stale_answer_escalates_like_a_new_incident(book: Runbook) -> None:
     n2_answered(book)
     book.time_passes(90)
     book.expect(*N2_FIRST, template="answer_stale")
@@ -866,7 +874,7 @@ def test_a_stale_answer_climbs_like_a_new_ladder(book: Runbook) -> None:
     book.nothing_else()
 
 
-def test_answers_from_before_do_not_count_after_they_went_stale(book: Runbook) -> None:
+def test_stale_answers_do_not_count(book: Runbook) -> None:
     n2_answered(book)
     book.time_passes(90)
     book.expect(*N2_FIRST)
@@ -876,7 +884,7 @@ def test_answers_from_before_do_not_count_after_they_went_stale(book: Runbook) -
     assert book.ladder().state == "answered"
 
 
-def test_who_answered_from_a_later_wave_is_called_again_too(book: Runbook) -> None:
+def test_stale_answers_of_a_later_wave_are_called_again_too(book: Runbook) -> None:
     n2(book)
     book.time_passes(10)
     book.expect(*N2_SECOND)
@@ -887,7 +895,7 @@ def test_who_answered_from_a_later_wave_is_called_again_too(book: Runbook) -> No
 
 
 @pytest.mark.parametrize("deed", ["note", "verification", "level", "climb"])
-def test_one_deed_ends_the_wait(book: Runbook, deed: str) -> None:
+def test_one_action_on_the_incident_ends_the_wait(book: Runbook, deed: str) -> None:
     n2_answered(book)
     book.time_passes(30)
     incident = book.incident().id
@@ -920,7 +928,7 @@ def test_one_deed_ends_the_wait(book: Runbook, deed: str) -> None:
     book.nothing_else()
 
 
-def test_work_on_an_activity_shows_that_the_crisis_is_tended(book: Runbook) -> None:
+def test_work_on_an_activity_counts_as_work_on_the_crisis(book: Runbook) -> None:
     book.report("closure", "cen-2", severity=3)
     book.sent()
     cell = ("main-courante", "cel-situation", "cel-rh", "cel-logistique", "cel-si")
@@ -951,8 +959,12 @@ def test_a_closed_incident_does_not_go_stale(book: Runbook) -> None:
 # ── an exercise beside a real crisis ───────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_exercise_beside_a_real_crisis_touches_nothing_of_it() -> None:
-    """Both in the same deciders: the live realm has its own order, clock and people; the exercise reaches simulated devices only."""
+def test_an_exercise_leaves_a_real_crisis_untouched() -> None:
+    """Both run in the same deciders.
+
+    The live realm has its own order, clock and people; the exercise reaches simulated devices
+    only.
+    """
     world = MemorySystem(_deciders(), check=False)
     start = paris("2027-02-11T09:40")
     for realm in ("92", "92~test-beside"):
@@ -1001,7 +1013,7 @@ def test_an_exercise_beside_a_real_crisis_touches_nothing_of_it() -> None:
     )
 
 
-def test_a_decision_about_duty_in_an_exercise_stays_there() -> None:
+def test_an_on_call_decision_in_an_exercise_stays_there() -> None:
     book, other = Runbook(), Runbook(realm="92~test-other")
     book.replaces("cel-si", "2027-02-11T08:00", "2027-02-11T20:00")
     other.report("closure")
@@ -1009,7 +1021,7 @@ def test_a_decision_about_duty_in_an_exercise_stays_there() -> None:
     other.nothing_else()
 
 
-def test_an_override_of_somebody_unknown_is_refused_and_changes_nobody(book: Runbook) -> None:
+def test_an_override_by_an_unknown_person_is_refused(book: Runbook) -> None:
     from schemas.oncall import OverrideDuty
 
     no = book.asks(
@@ -1025,7 +1037,7 @@ def test_an_override_of_somebody_unknown_is_refused_and_changes_nobody(book: Run
     book.expect(*N1_FIRST)
 
 
-def test_what_nobody_expected_fails_the_test(book: Runbook) -> None:
+def test_an_unexpected_message_fails_the_test(book: Runbook) -> None:
     """The harness itself: a message that no line expects cannot be overlooked."""
     book.report("closure")
     book.expect("ast-technique:app")
@@ -1039,7 +1051,7 @@ def test_what_nobody_expected_fails_the_test(book: Runbook) -> None:
 # ── quiet hours (D36) ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_at_night_a_site_incident_wakes_who_is_on_call_and_tells_the_manager_at_seven() -> None:
+def test_at_night_a_site_incident_calls_people_on_call_and_the_manager_at_seven() -> None:
     book = Runbook("2027-02-11T23:30")
     book.report("closure")
     book.expect("ast-technique:app", level=1, wave=1)
@@ -1055,7 +1067,7 @@ def test_at_night_a_site_incident_wakes_who_is_on_call_and_tells_the_manager_at_
     book.nothing_else()
 
 
-def test_at_night_a_rise_to_n2_wakes_everybody() -> None:
+def test_at_night_a_rise_to_n2_calls_all_roles() -> None:
     book = Runbook("2027-02-11T23:30")
     book.report("closure")
     book.expect("ast-technique:app")

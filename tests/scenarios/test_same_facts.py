@@ -1,4 +1,4 @@
-"""A scenario gives the same facts, in the same order per service: on Kafka at full speed, on Kafka at a pace, and in memory without Kafka."""
+"""A scenario gives the same facts per service on Kafka at any speed and in memory."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from tests.system import RunningVigie
 WHOLE_MIN, BEGUN_MIN = 260, 45
 """Minutes of S04: to its end, and until proposals, calls and clocks are under way."""
 PLAYER = Principal(id="local-admin", role=Role.ADMIN)
-"""Whose token `vigie play` uses on the machine that runs `vigie up`: ids of reports derive from it."""
+"""Owner of the token that `vigie play` uses beside `vigie up`: ids of reports derive from it."""
 TRANSPORT = frozenset(
     {"StepAccepted", "CommandApplied", "InputDuplicate", "RealmOpened", "ReferencePublished"}
 )
-"""Facts that say how the history was driven, not what happened in it."""
+"""Facts about the drive of the history, not about its events."""
 
 History = dict[str, list[str]]
 
 
 def as_text(facts: dict[str, list[FactRecord]]) -> History:
-    """Every fact with its time, id and content, per service in log order."""
+    """List every fact with its time, id and content, per service in log order."""
     return {
         service: [
             json.dumps([f.name, f.at, f.id, f.data], ensure_ascii=False, sort_keys=True)

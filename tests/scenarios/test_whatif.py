@@ -1,4 +1,4 @@
-"""What-if: a recorded crisis replays to the same facts, and with another ladder it says who would have been called when."""
+"""A recorded crisis replays to the same facts; a changed replay shows the changed calls."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ UNTIL_MIN = 25
 
 @cache
 def recorded() -> Recording:
-    """S04 as its logs and inputs hold it."""
+    """Return S04 as its logs and inputs hold it."""
     given: list[tuple[str, Message, str, int | None]] = []
     feed = MemorySystem.feed
 
@@ -105,7 +105,7 @@ def test_a_replay_without_a_change_gives_every_fact_again() -> None:
 
 
 SOONER = {"escalation": {"policy": {"ladders": {"N3": {"3": {"after_min": 11}}}}}}
-"""The third wave of the territory's ladder calls the duty elected representative after 11 minutes, not 15."""
+"""The escalation's third wave calls the duty elected representative after 11 minutes, not 15."""
 
 
 def test_an_earlier_wave_calls_its_role_earlier_and_no_one_later() -> None:
@@ -115,14 +115,14 @@ def test_an_earlier_wave_calls_its_role_earlier_and_no_one_later() -> None:
     assert not [d for d in found if d.worse]
 
 
-def test_a_later_wave_is_told_as_worse() -> None:
+def test_a_later_wave_is_shown_as_worse() -> None:
     found = with_patch({"escalation": {"policy": {"ladders": {"N3": {"3": {"after_min": 18}}}}}})
     assert {(d.milestone.of, d.milestone.what) for d in found if d.worse} >= {
         ("elu_astreinte", "called")
     }
 
 
-def test_a_change_after_the_ladder_began_does_not_move_it() -> None:
+def test_a_change_after_the_start_of_an_escalation_does_not_move_it() -> None:
     began = next(
         n
         for n, o in enumerate(recorded().outside)
@@ -134,7 +134,7 @@ def test_a_change_after_the_ladder_began_does_not_move_it() -> None:
     ]
 
 
-def test_a_change_at_a_time_holds_from_that_time_and_not_from_the_input_before() -> None:
+def test_a_change_applies_from_its_time_and_not_from_the_earlier_input() -> None:
     last = recorded().outside[-1].at
     at = last + (recorded().end - last) // 2
     fork = recorded().moment(at)
@@ -149,15 +149,18 @@ def test_a_change_at_a_time_holds_from_that_time_and_not_from_the_input_before()
     assert {f.at for f in published} == {at}
 
 
-def test_a_change_before_the_crisis_is_one_from_its_beginning() -> None:
-    """It was published before the recorded data, which then took its place: « rien ne serait arrivé à un autre moment »."""
+def test_a_change_before_the_crisis_applies_from_its_beginning() -> None:
+    """The change was published before the recorded data, which then replaced it.
+
+    The answer was: « rien ne serait arrivé à un autre moment ».
+    """
     assert recorded().position("alerts/0") is None
     assert recorded().moment(recorded().opened.started_at - 1) is None
     with pytest.raises(NotRecorded, match=r"is recorded until .* only"):
         recorded().moment(recorded().end + 1)
 
 
-def test_a_plan_that_does_not_exist_is_not_proposed() -> None:
+def test_a_missing_plan_is_not_proposed() -> None:
     plans = {m.of for m in summarise_history(as_it_was()).milestones if m.kind == "plan"}
     gone = min(plans)
     found = with_patch({"plans": {"plans": {gone: None}}})
@@ -191,12 +194,12 @@ def test_a_log_position_is_an_input() -> None:
         ({"escalation": {"policy": {"never_skipped": {"x": 1}}}}, "have no name"),
     ],
 )
-def test_a_patch_that_does_not_fit_names_the_place(patch: dict[str, Any], says: str) -> None:
+def test_an_unfit_patch_names_its_place(patch: dict[str, Any], says: str) -> None:
     with pytest.raises(ChangeInvalid, match=says):
         apply_patch(initial_reference(recorded()), patch)
 
 
-def test_a_patch_merges_and_takes_away() -> None:
+def test_a_patch_merges_and_removes() -> None:
     sections = initial_reference(recorded())
     site = next(s for s in sections if s.section == "sites").sites[0]
     after = apply_patch(sections, {"sites": {"sites": {site.id: {"staff": site.staff + 7}}}})
@@ -207,7 +210,7 @@ def test_a_patch_merges_and_takes_away() -> None:
     assert site not in next(s for s in without if s.section == "sites").sites
 
 
-def test_people_answer_as_they_did() -> None:
+def test_people_answer_as_recorded() -> None:
     rows = [
         FactRecord(
             "vigie.NotificationChanged.v1",
@@ -251,10 +254,13 @@ def test_references_are_not_published_twice() -> None:
     assert len(initial_reference(recorded())) == len(commands) > 5
 
 
-def test_a_decision_while_the_planner_computes_comes_before_its_answer_again(
+def test_a_decision_during_a_computation_keeps_its_place_in_the_replay(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The second proposal is asked for, people approve the first, then the answer comes: nothing of that is stale in the replay."""
+    """The second proposal is requested, people approve the first, then the answer arrives.
+
+    The replay finds none of that stale.
+    """
     kept: list[tuple[Transaction, bytes]] = []
     computes = False
     feed_raw, job = MemoryService.feed_raw, Proposals.job
@@ -309,7 +315,7 @@ def test_a_decision_while_the_planner_computes_comes_before_its_answer_again(
 
 
 def test_a_change_by_two_persons_is_replayed_and_left_out_of_a_what_if() -> None:
-    """It is a later version of what the what-if changes from the beginning."""
+    """It is a later version of the data that the changed replay alters from the start."""
     known = recorded()
     base = next(
         o.message.reference for o in known.outside if isinstance(o.message, PublishReference)

@@ -1,4 +1,4 @@
-"""What every message of a played scenario must say, and what none may (rules D59 and D70)."""
+"""Every message of a scenario holds its required facts and no forbidden ones (D59, D70)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LINK: Final = f"{URL}/a/{'x' * 78}"
 CODES: Final = re.compile(
     r"\b[A-Z]{3}-\d\d\b|\bPT-[A-Z]|\bPCA-\w|\b92-\d{4}-\d|\b92\d{3}\b|\b(?:cen|clg|pmi|sst|col)-\w*\d|[{}⟨⟩⟦⟧\[\]]|\bNone\b|appelez la cellule de crise"
 )
-"""Ids and codes that say nothing to whoever is called at night, and what a template leaves when it fails."""
+"""Ids and codes without meaning for people called at night, and remains of failed templates."""
 ASKED: Final = re.compile(
     r"\b(prenez|rejoignez|dites|décidez|changez|agissez|choisissez|faites|cochez|confirmez|gardez|répondez|ouvrez|cherchez|désignez"
     r"|prévoyez|comblez|commencez|comptez|voyez|considérez|approuvez)\b"
@@ -32,7 +32,7 @@ ASKED: Final = re.compile(
 UNTIL: Final = re.compile(
     r"\bavant\b|d[èe]s maintenant|tout de suite|jusqu[’']|sous 72 h|cette semaine|dès leur retour|désormais"
 )
-"""Until when it is asked."""
+"""Time limit of the request."""
 OPEN_ENDED: Final = frozenset(
     {
         "action_cancelled",
@@ -58,7 +58,7 @@ def names() -> MessageNames:
 
 
 def last_rows(player: MemoryPlayer) -> list[NotificationRow]:
-    """Every notification as it came to stand, without those that another one tells as it was first planned."""
+    """List final notifications, without those first planned in another form."""
     rows: dict[str, NotificationRow] = {}
     for fact in player.system.facts(player.realm, ["delivery"]):
         message = fact.message()
@@ -87,7 +87,7 @@ def text_of(row: NotificationRow, lang: str = "fr") -> MessageText:
 
 
 def faults_of(row: NotificationRow) -> Iterator[str]:
-    """What is wrong with the texts of a notification."""
+    """List the faults in the texts of a notification."""
     text, english = text_of(row), text_of(row, "en")
     for sms in (text.sms, text.sms_one_way, english.sms, english.sms_one_way):
         if count_septets(sms) > SMS_MAX_SEPTETS or len(encode_text(sms).segments) > 2:

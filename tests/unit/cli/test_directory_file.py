@@ -55,7 +55,7 @@ def test_missing_columns_are_named() -> None:
     ],
 )
 @pytest.mark.parametrize("channel", [Channel.SMS, Channel.VOICE])
-def test_a_number_is_kept_as_networks_want_it_however_it_is_written(
+def test_a_number_of_any_form_is_kept_in_the_form_of_networks(
     channel: Channel, written: str
 ) -> None:
     ((point,),) = (c.points for c in read_contacts([HEAD, f"p-1,A,,{channel},{written},"]))

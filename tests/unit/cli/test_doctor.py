@@ -134,7 +134,7 @@ async def test_a_missing_answer_is_a_fault_without_a_traceback(tmp_path: Path) -
     assert all(f.act for f in found if f.state == "fault")
 
 
-async def test_without_any_channel_nobody_can_be_called(tmp_path: Path) -> None:
+async def test_a_realm_without_any_channel_can_call_no_person(tmp_path: Path) -> None:
     [finding] = [
         f for f in await doctor.run_checks(Settings(data_dir=tmp_path)) if f.check == "channels"
     ]

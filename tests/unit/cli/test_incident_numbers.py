@@ -68,6 +68,6 @@ def test_an_incident_is_named_by_its_id_or_its_number(
     assert [line for line in asked[:1] if ID in line and NUMBER not in line], (shown.output, asked)
 
 
-def test_a_number_that_nobody_has_is_asked_for_as_it_is(asked: list[str]) -> None:
+def test_an_unknown_number_is_requested_unchanged(asked: list[str]) -> None:
     CliRunner().invoke(app, ["ack", "92-2026-1128-09"])
     assert "/incidents/92-2026-1128-09/" in asked[0]

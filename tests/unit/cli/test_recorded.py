@@ -16,7 +16,7 @@ from tests.faults.runtime.toy import ToyDecider
 T0 = 1_800_000_000_000
 
 
-async def test_a_realm_that_somebody_mistyped_is_none_to_replay(
+async def test_a_mistyped_realm_cannot_be_replayed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It has no recording: one such name in the log, and no crisis was replayed any more."""

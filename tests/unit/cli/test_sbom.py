@@ -28,7 +28,7 @@ def test_the_sbom_names_the_packages_of_the_lock_file() -> None:
     assert direct <= {_normalize_name(name) for name in found}
 
 
-def test_it_names_every_jar_with_its_hash() -> None:
+def test_the_bill_names_every_jar_with_its_hash() -> None:
     jars = {
         part["name"]: part["hashes"][0]["content"]
         for part in build_bill()["components"]

@@ -87,7 +87,7 @@ def load(*options: str) -> Result:
     return CliRunner().invoke(app, ["territory", "load", str(FOLDER), *options])
 
 
-def test_it_is_refused_with_the_list(published: list[str]) -> None:
+def test_dropping_sites_with_moved_agents_is_refused_with_a_list(published: list[str]) -> None:
     said = load()
     assert said.exit_code == 1
     words = " ".join(said.output.split())

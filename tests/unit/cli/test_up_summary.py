@@ -18,7 +18,7 @@ def settings(tmp_path: Path) -> Settings:
     return settings
 
 
-def test_it_is_short_and_names_all_that_a_newcomer_needs(settings: Settings) -> None:
+def test_the_summary_is_short_and_names_all_needs_of_a_newcomer(settings: Settings) -> None:
     (settings.data.secrets / "admin.code").write_text("AAAA-BBBB", encoding="utf-8")
     told = build_greeting(settings, demo=True)
     assert len(told.splitlines()) <= 12

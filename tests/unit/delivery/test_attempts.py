@@ -245,7 +245,7 @@ def test_an_undelivered_receipt_tries_the_next_channel() -> None:
     assert channels_tried(d) == [SMS, VOICE]
 
 
-def test_a_late_receipt_calls_off_the_next_channel_that_nobody_claimed() -> None:
+def test_a_late_receipt_cancels_the_next_unclaimed_channel() -> None:
     d = desk(channels=("sms", "voice"))
     d.plan(channels=(SMS, VOICE))
     d.claim()

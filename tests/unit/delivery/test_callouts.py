@@ -158,7 +158,7 @@ def called(**changes: Any) -> NotificationRow:
     )
 
 
-def test_a_draft_calls_nobody_and_estimates_duration_and_cost() -> None:
+def test_a_draft_estimates_duration_and_cost_without_calls() -> None:
     d = declared(desk(), per_minute=1200, burst=20)
     found = draft(d, 5300)
     assert (found.state, found.people, found.unreachable) == ("draft", 5300, 0)
@@ -192,7 +192,7 @@ def test_a_long_message_costs_each_part_with_any_result() -> None:
     st.lists(st.lists(st.sampled_from(list(Channel)), unique=True, max_size=3), max_size=60),
     st.lists(st.sampled_from(list(Channel)), min_size=1, max_size=3),
 )
-def test_estimates_count_everybody_once_at_the_declared_price(
+def test_estimates_count_each_person_once_at_the_declared_price(
     people: list[list[Channel]], wanted: list[Channel]
 ) -> None:
     d = desk()
@@ -275,7 +275,7 @@ def test_the_eta_waits_for_the_end_of_a_hold_unless_it_is_about_danger() -> None
         assert (eta_at >= d.now + 3_500_000) is not danger
 
 
-def test_a_stopped_call_out_calls_nobody_else() -> None:
+def test_a_stopped_call_out_calls_no_further_person() -> None:
     d = declared(desk(), per_minute=600, burst=10)
     draft(d, 500)
     start(d)
@@ -358,7 +358,7 @@ def test_a_site_manager_starts_and_closes_the_headcount_of_the_site(
         assert refused == [not (counts and kind == "headcount")] * 3
 
 
-def test_a_chunk_that_comes_twice_lists_nobody_twice_and_a_snapshot_keeps_everything() -> None:
+def test_a_repeated_chunk_lists_no_person_twice_and_a_snapshot_keeps_all() -> None:
     d = declared(desk(), per_minute=600, burst=10)
     draft(d, 200)
     draft(d, 200)

@@ -127,7 +127,7 @@ def test_the_manager_is_called_by_the_present_directory() -> None:
     assert (call.scope, call.channels) == ("cen-1", (SMS,))
 
 
-def test_it_closes_at_98_percent_and_asks_nobody_any_more() -> None:
+def test_a_headcount_closes_at_98_percent_without_further_calls() -> None:
     d = asked(100)
     answer(d, 97)
     d.wait(60)
@@ -140,7 +140,7 @@ def test_it_closes_at_98_percent_and_asks_nobody_any_more() -> None:
     assert {len(r.attempts) for r in told(d)} <= {0, 1}
 
 
-def test_it_closes_by_decision() -> None:
+def test_a_headcount_closes_by_decision() -> None:
     d = asked()
     d.tell(StopCallOut(author="c", role="coordinator", callout="c1"))
     d.wait(3600)

@@ -83,7 +83,7 @@ def handed(d: Desk) -> list[tuple[Instant, str]]:
     st.integers(1, 50),
     st.lists(st.tuples(st.integers(0, 60), st.integers(0, 3000)), max_size=6),
 )
-def test_no_window_holds_more_than_the_declared_rate_and_nobody_waits_longer(
+def test_no_window_exceeds_the_declared_rate_and_no_message_waits_longer(
     per_minute: float, burst: int, arrivals: list[tuple[int, int]]
 ) -> None:
     d = declared(desk(channels=("sms",)), per_minute, burst)
@@ -108,7 +108,7 @@ def test_no_window_holds_more_than_the_declared_rate_and_nobody_waits_longer(
     assert not any(key.startswith("pace/") for key in d.state.agenda.due)
 
 
-def test_danger_and_first_pages_overtake_everybody_and_are_counted() -> None:
+def test_danger_and_first_pages_overtake_all_others_and_are_counted() -> None:
     d = declared(desk(channels=("sms",)), per_minute=60, burst=1)
     waves(d, 10)
     assert d.row("e1-9").state is NotificationState.PLANNED
@@ -392,7 +392,9 @@ def test_a_replay_after_a_doubt_is_marked_as_possible_repetition() -> None:
     ("role", "state", "code"),
     [("coordinator", "accepted", "not_dead"), ("technician", "failed", "role_not_allowed")],
 )
-def test_only_the_dead_are_replayed_and_not_by_everybody(role: str, state: str, code: str) -> None:
+def test_only_dead_attempts_are_replayed_by_entitled_people(
+    role: str, state: str, code: str
+) -> None:
     d = desk(channels=("sms",))
     d.plan()
     d.claim()

@@ -119,7 +119,7 @@ def test_waiting_messages_go_a_minute_after_danger() -> None:
     assert begun(d, "a", "c", "b") == [0, 50, 110]
 
 
-def test_another_incident_and_another_person_wait_for_nobody() -> None:
+def test_another_incident_and_another_person_do_not_wait() -> None:
     d = desk()
     d.roster(dgs=("sms",), rh=("sms",))
     told(d, "a")

@@ -336,7 +336,7 @@ def probed(world: World) -> list[ProbeRow]:
     return [f.row for f in facts if isinstance(f, ChannelsProbed)]
 
 
-async def test_a_drill_tests_every_channel_once_and_calls_nobody(world: World) -> None:
+async def test_a_drill_tests_every_channel_once_without_calls(world: World) -> None:
     mail, sms, voice = Tried(None), Tried("sms_connection"), Tried(RuntimeError("promise broken"))
     drilled(world)
     sender = world.sender(
@@ -413,7 +413,7 @@ async def test_two_senders_make_one_call(world: World) -> None:
     assert len(world.provider.calls) == 1
 
 
-async def test_an_exercise_beside_the_live_realm_reaches_nobody(world: World) -> None:
+async def test_an_exercise_beside_the_live_realm_reaches_no_person(world: World) -> None:
     """A simulated realm cannot reach real people, even if its records come to the sender."""
     world.open("92~ex-7", ["email"])
     exercise = world.plan("n2", realm="92~ex-7")

@@ -37,7 +37,7 @@ def play(d: Desk, lines: list[dict[str, Any]]) -> None:
         waiting.sort(key=lambda w: w[:2])
 
 
-def test_by_default_everything_is_received_at_once_and_nobody_answers() -> None:
+def test_by_default_messages_are_received_at_once_and_unanswered() -> None:
     d = desk(REALM)
     said = build_responses(d.plan())
     assert [(delay, type(m)) for delay, m in said] == [(0, AttemptOutcome), (0, ReceiptReceived)]

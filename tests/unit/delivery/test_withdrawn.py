@@ -39,7 +39,7 @@ def test_called_people_learn_the_end_and_its_reason(why: str) -> None:
     assert told.values == VALUES | {"end": why}
 
 
-def test_the_end_is_never_told_by_telephone() -> None:
+def test_the_end_is_never_sent_by_telephone() -> None:
     d = desk()
     called(d, channels=(Channel.VOICE, Channel.SMS))
     end(d, "closed")

@@ -342,7 +342,7 @@ async def test_fields_behind_a_body_are_no_headers(tmp_path: Path) -> None:
     assert await answers((protocol, wire), NEXT) == [b"<POST /a report>", b"<GET /c >"]
 
 
-async def test_a_body_that_nobody_waits_for_does_not_hold_its_connection(
+async def test_an_unread_body_does_not_hold_its_connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A request without a token is answered at once, so its body cannot hold the connection."""

@@ -89,7 +89,7 @@ async def test_a_correction_may_change_only_refused_fields(
     assert door.inputs.appended == []
 
 
-async def test_a_message_that_nobody_could_read_may_change_as_a_whole(door: Door) -> None:
+async def test_an_unreadable_message_may_change_as_a_whole(door: Door) -> None:
     kept = await refused(door, b'{"site_id": "col-001", "type": ')
     assert (await offered_again(door, kept, orjson.dumps(report()))).status_code == 202
     assert [told.certainty for _, told, _ in door.inputs.appended] == [Certainty.UNCONFIRMED]
@@ -130,7 +130,7 @@ def test_the_shell_names_its_operator_in_a_corrected_report(said: str, becomes: 
     assert dict(headers) == {"ce_type": ReportReceived.wire_type().encode()}
 
 
-def test_a_correction_from_the_shell_decides_for_nobody() -> None:
+def test_a_correction_from_the_shell_decides_for_no_other_person() -> None:
     """A corrected decision of a director was the director's."""
     told = [("ce_type", b"vigie.SetLevel.v1"), ("ce_source", b"person:p-1?role=director")]
     value, headers = name_corrector(

@@ -153,7 +153,7 @@ async def test_without_kafka_a_sender_is_asked_to_try_again(door: Door) -> None:
         assert (await http.post("/api/v1/reports", json=report())).status_code == 202
 
 
-async def test_a_report_whose_text_was_not_acknowledged_is_not_answered_and_the_next_try_stores_both(
+async def test_a_report_without_a_stored_text_is_unanswered_and_the_next_try_stores_both(
     door: Door,
 ) -> None:
     async with await door.as_(Role.SITE_MANAGER) as http:

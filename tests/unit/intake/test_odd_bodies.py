@@ -204,7 +204,7 @@ async def test_a_large_group_is_kept_once_and_each_report_has_its_own_part(kept:
     )
 
 
-async def test_a_request_is_kept_once_for_each_reason_however_many_are_refused(kept: Kept) -> None:
+async def test_a_refused_request_is_kept_once_per_reason(kept: Kept) -> None:
     body = orjson.dumps({"alerts": [{"labels": {}}] * 50 + [{"labels": {"alertname": "Down"}}]})
     assert (await kept.send("alertmanager", "/webhooks/alertmanager", body)).status_code == 202
     assert kept.codes == ["invalid"]

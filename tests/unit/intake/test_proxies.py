@@ -79,7 +79,7 @@ async def test_the_console_believes_the_front_also_from_another_container() -> N
 
 
 @pytest.mark.parametrize("mark", [[], mark_of(OF_ANOTHER)])
-async def test_the_console_believes_nobody_without_the_mark_of_its_front(
+async def test_the_console_rejects_requests_without_the_mark_of_its_front(
     mark: list[tuple[bytes, bytes]],
 ) -> None:
     assert await console_caller(mark) == ("172.18.0.9", "http")

@@ -59,7 +59,7 @@ async def test_no_token_is_refused_before_the_topic_is_read(
     assert await store.authenticate_bearer(token) is not None
 
 
-async def test_a_disabled_principal_is_nobody(store: AccessStore) -> None:
+async def test_a_disabled_principal_has_no_access(store: AccessStore) -> None:
     principal = create_principal(Role.CELL)
     _, token = await store.create_token(principal)
     await store.set_enabled(principal.id, enabled=False)
@@ -124,7 +124,7 @@ async def test_a_code_used_in_one_process_takes_back_nothing_that_another_decide
         assert f"account:{principal.id}" in each._records.pending, "it is written again"
 
 
-async def test_an_old_account_on_the_topic_is_read_at_the_start_and_written_by_nobody(
+async def test_an_old_account_on_the_topic_is_read_at_the_start_and_never_written(
     store: AccessStore, log: MemoryKeyedLog, tmp_path: Path
 ) -> None:
     principal = create_principal(Role.CELL)
@@ -327,5 +327,5 @@ def test_observers_kiosks_and_auditors_change_nothing() -> None:
     assert set(PERMISSIONS_BY_ROLE) == set(Role)
 
 
-def test_codes_are_read_however_they_are_typed() -> None:
+def test_codes_are_read_in_any_typed_form() -> None:
     assert normalize_code("abcd-efgh 2345") == "ABCDEFGH2345"

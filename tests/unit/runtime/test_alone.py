@@ -128,7 +128,7 @@ async def test_the_end_of_its_terminal_stops_it_unless_that_was_ignored(
         signal.signal(signal.SIGHUP, usual)
 
 
-def test_a_user_without_access_is_not_told_that_vigie_is_stopped(
+def test_a_user_without_access_does_not_read_that_vigie_is_stopped(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("VIGIE_DATA_DIR", str(settings.data_dir))
@@ -141,7 +141,7 @@ def test_a_user_without_access_is_not_told_that_vigie_is_stopped(
     )
 
 
-def test_targets_that_nobody_can_name_are_no_empty_list(
+def test_unnamed_targets_are_no_empty_list(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A timer under the wrong user emptied the list of Prometheus, and no process was missed any more."""

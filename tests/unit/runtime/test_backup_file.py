@@ -177,9 +177,7 @@ def test_records_and_files_come_back_as_they_were_and_the_manifest_is_signed(
     assert items[-1].manifest["sections"]["alerts.log/3"]["entries"] == 3
 
 
-def test_a_manifest_signed_by_nobody_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unsigned_manifest_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SigningKey, "sign", lambda _self, _content: b"\0" * 64)
     with pytest.raises(SealedInvalid, match="not signed"):
         list(read_contents(SealedReader(io.BytesIO(written(tmp_path)), SECRET)))

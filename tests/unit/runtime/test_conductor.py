@@ -419,7 +419,7 @@ def test_time_moves_only_after_all_answers_of_the_planner() -> None:
     assert conductor.job(REALM) is None
 
 
-def test_an_answer_that_nobody_takes_does_not_hold_the_realm() -> None:
+def test_an_untaken_answer_does_not_hold_the_realm() -> None:
     class Deaf(ToyPlanner):
         def job(self, realm: str) -> ToyJob | None:
             return ToyJob(realm) if self.asked == realm else None

@@ -285,7 +285,7 @@ def test_deadlines_fire_before_the_input_each_at_its_own_time() -> None:
     assert moved.next_due is None
 
 
-def test_an_answer_before_the_deadline_stops_the_ladder() -> None:
+def test_an_answer_before_the_deadline_stops_the_escalation() -> None:
     service = opened()
     assert service.feed(LIVE, report(delay_ms=100), at=T0).next_due == T0 + 100
     service.feed(LIVE, ToyAck(incident="i1"), at=T0 + 99)

@@ -46,7 +46,7 @@ async def test_the_identity_marked_by_the_front_counts() -> None:
     "mark",
     [{}, {HEADER: "0" * 64}, {HEADER: "é"}, {HEADER: FrontMark(MasterKey(b"x" * 32)).make()}],
 )
-async def test_an_identity_from_anybody_else_is_ignored(mark: dict[str, str]) -> None:
+async def test_an_identity_from_another_sender_is_ignored(mark: dict[str, str]) -> None:
     scope = await judged({**FORWARDED, "Forwarded": "for=10.0.0.9", **mark, "Accept": "text/html"})
     assert (scope["client"], scope["scheme"]) == (PEER, "http")
     assert scope["headers"] == [(b"accept", b"text/html")]

@@ -32,7 +32,7 @@ def test_an_erased_key_is_gone_from_every_file(tmp_path: Path) -> None:
     ring.close()
 
 
-def test_keys_nobody_took_are_given_back_at_the_end(tmp_path: Path) -> None:
+def test_untaken_keys_are_returned_at_the_end(tmp_path: Path) -> None:
     master = MasterKey.open(tmp_path)
     ring = Keyring(tmp_path / "keyring.db", master)
     number, key = ring.take()

@@ -66,7 +66,7 @@ def test_a_missing_key_raises_a_key_error() -> None:
     assert "a" not in empty
 
 
-def test_it_is_no_dict() -> None:
+def test_a_map_never_equals_a_dict() -> None:
     """Like maps of immutables, a map equals another map, but never a dict."""
     assert Map({"a": 1}) != {"a": 1}
     assert Map({"a": 1}) == Map([("a", 1)])

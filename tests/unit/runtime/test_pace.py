@@ -52,7 +52,7 @@ def conductor(speed: float | None) -> Driven:
     return driven
 
 
-def test_a_step_waits_for_its_time_however_often_it_is_asked(watch: Stopwatch) -> None:
+def test_a_step_waits_for_its_time_through_repeated_requests(watch: Stopwatch) -> None:
     driven = conductor(20)
     assert driven.wait_for(10) == pytest.approx(30)
     for passed in (1, 5, 29):

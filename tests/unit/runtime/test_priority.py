@@ -64,7 +64,7 @@ def test_a_process_that_is_gone_is_no_error() -> None:
     asyncio.run(set_priority(process.pid, 7))
 
 
-def test_intake_waits_for_nobody_and_alerts_and_delivery_only_for_it() -> None:
+def test_intake_waits_for_no_other_and_alerts_and_delivery_only_for_it() -> None:
     nice = {kind.name: kind.nice for kind in SERVICE_KINDS}
     assert nice["intake"] == ACCEPTING_NICENESS
     assert (

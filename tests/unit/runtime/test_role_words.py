@@ -23,7 +23,7 @@ def test_every_role_has_one_name_that_pages_share() -> None:
         )
 
 
-def test_it_names_the_roles_that_may_and_no_code() -> None:
+def test_a_refusal_names_the_entitled_roles_and_no_code() -> None:
     problem = build_forbidden(Role.OBSERVER, Permission.SENDING_HOLD).problem
     assert problem.status == 403
     assert (
@@ -40,7 +40,7 @@ def test_it_names_the_roles_that_may_and_no_code() -> None:
 
 
 @pytest.mark.parametrize("permission", Permission)
-def test_somebody_may_do_everything(permission: Permission) -> None:
+def test_the_roles_with_a_right_are_named(permission: Permission) -> None:
     named = list_permitted_roles(permission)["fr"]
     assert all(
         (ROLE_NAMES[role]["fr"] in named) == (permission in PERMISSIONS_BY_ROLE[role])

@@ -151,7 +151,7 @@ async def test_guesses_that_come_all_at_once_are_counted_one_by_one(
 
 
 @pytest.mark.parametrize("second", ["totp", "printed"])
-async def test_one_second_factor_opens_one_session_however_often_it_is_sent_at_once(
+async def test_one_second_factor_opens_one_session_in_any_number_of_requests(
     store: AccessStore, sessions: Sessions, monkeypatch: pytest.MonkeyPatch, second: str
 ) -> None:
     principal, account = await person(store, sessions)
@@ -230,7 +230,7 @@ async def test_a_one_time_code_opens_one_session(store: AccessStore, sessions: S
         await sessions.login_with_code(code, address="::1")
 
 
-async def test_a_code_that_nobody_knows_here_is_called_wrong_only_when_the_topic_was_asked(
+async def test_an_unknown_code_is_wrong_only_after_a_look_at_the_topic(
     store: AccessStore, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process may have made it a moment ago, and a busy broker answers late."""

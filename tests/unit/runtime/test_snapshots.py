@@ -59,7 +59,7 @@ def test_a_large_state_is_cut_into_chunks() -> None:
     assert decode_state(ToyDecider(), chunks, {}) == state
 
 
-def test_no_chunk_is_too_large_for_kafka_however_much_a_closed_exercise_had_seen() -> None:
+def test_no_chunk_is_too_large_for_kafka_after_any_closed_exercise() -> None:
     """No snapshot of its partition could be written any more: every start read the log from its beginning."""
     ids = [f"step:92~ex-1:alerts:{at}" for at in range(250_000)]
     closed = RealmState(

@@ -52,7 +52,7 @@ def test_a_folder_that_others_may_enter_is_not_taken(deep: Path) -> None:
         remove_socket_folder(second, deep)
 
 
-def test_a_link_of_somebody_else_is_not_followed(deep: Path, tmp_path: Path) -> None:
+def test_a_foreign_link_is_not_followed(deep: Path, tmp_path: Path) -> None:
     first = choose_socket_folder(deep)
     first.rmdir()
     first.symlink_to(tmp_path)

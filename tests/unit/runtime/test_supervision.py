@@ -225,7 +225,7 @@ async def watched(probe: Probe, enough: Callable[[], bool]) -> ProcessStatus:
     return status
 
 
-async def test_a_supervisor_that_stood_still_itself_takes_nobody_for_hung(
+async def test_a_stalled_supervisor_takes_no_process_for_hung(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The check failed because the supervisor was suspended; the process was never asked."""

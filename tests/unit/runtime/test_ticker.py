@@ -65,7 +65,7 @@ async def test_no_tick_comes_before_its_deadline(wall: Wall) -> None:
         await eventually(lambda: sent == ["75", "92"], timeout_s=5)
 
 
-async def test_a_partition_that_somebody_else_has_is_not_ticked_any_more(wall: Wall) -> None:
+async def test_a_partition_of_another_owner_is_no_longer_ticked(wall: Wall) -> None:
     async with running() as (made, sent):
         made.arm(0, "92", T0 + 50)
         made.arm(1, "75", T0 + 50)

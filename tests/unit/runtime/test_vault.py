@@ -129,7 +129,7 @@ async def test_reading_the_topic_again_from_the_beginning_costs_no_key(setup: Se
     assert await setup.reader().get("t1") == TextItem({"text": "three"})
 
 
-async def test_records_of_a_stranger_on_the_topic_hurt_nobody(setup: Setup) -> None:
+async def test_records_of_a_stranger_on_the_topic_do_no_harm(setup: Setup) -> None:
     await setup.log.put("texts", "t1", b"\xff")
     await setup.log.put("texts", "t2", b"")
     setup.follow()

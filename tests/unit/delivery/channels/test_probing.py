@@ -28,7 +28,7 @@ async def gateway() -> AsyncIterator[tuple[int, list[bytes]]]:
     server.close()
 
 
-async def test_a_gateway_that_is_there_answers_and_hears_nothing(
+async def test_a_reachable_gateway_answers_without_a_message(
     gateway: tuple[int, list[bytes]],
 ) -> None:
     port, heard = gateway

@@ -484,7 +484,7 @@ async def test_the_cell_types_a_line_for_a_caller(field: Door) -> None:
     assert told(field) == [("outage_water", "clg-1", "confirmed", "site_manager")]
 
 
-async def test_a_typed_line_about_a_site_that_nobody_knows_is_refused_where_that_is_asked(
+async def test_a_typed_line_about_an_unknown_site_is_refused_on_request(
     field: Door,
 ) -> None:
     async with await field.as_(Role.CELL) as http:

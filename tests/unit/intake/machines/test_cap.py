@@ -167,7 +167,7 @@ async def test_blocks_in_other_languages_are_one_report_in_french(door: Door) ->
     assert item.fields["headline"] == "Vigilance orange"
 
 
-async def test_an_area_names_communes_and_sites_or_concerns_nobody_here(door: Door) -> None:
+async def test_an_area_names_communes_and_sites_or_lies_outside(door: Door) -> None:
     whole = area(geocode=pair("EMMA_ID", "FR105"))
     two = area(geocode=[pair("inseecode", "92050"), pair("INSEE", "92062")])
     around = area(geocode=None, circle="48.8953,2.2289 0.3")

@@ -64,7 +64,7 @@ async def test_alertmanager_through_pagerduty_is_as_grave_as_its_gravest_alert(
 
 
 @pytest.mark.parametrize("timestamp", [None, "2026-11-24T08:00:00Z"])
-async def test_a_message_without_a_key_that_comes_again_is_one_matter(
+async def test_a_repeated_message_without_a_key_is_one_cause(
     door: Door, timestamp: str | None, minute: Minute
 ) -> None:
     await source(door, dialect="pagerduty", key=KEY)
@@ -127,7 +127,7 @@ async def test_opsgenie_s_other_calls_about_an_alert_open_nothing(door: Door) ->
 
 
 @pytest.mark.usefixtures("minute")
-async def test_opsgenie_without_an_alias_is_one_matter_however_often_it_is_sent(door: Door) -> None:
+async def test_opsgenie_without_an_alias_is_one_cause_in_any_number_of_messages(door: Door) -> None:
     key = (await source(door, dialect="opsgenie"))["key"]
     async with door.client(Authorization=f"GenieKey {key}") as http:
         for n in (1, 1, 2):

@@ -46,7 +46,7 @@ async def test_information_has_the_type_of_its_episode(
     assert (answer.status_code, [t for t, *_ in reports(door)]) == (status, told)
 
 
-async def test_an_acknowledgement_is_about_the_site_of_its_matter(door: Door) -> None:
+async def test_an_acknowledgement_has_the_site_of_its_cause(door: Door) -> None:
     """It names none: a source of several sites could acknowledge nothing."""
     await source(door, dialect="pagerduty", key=KEY, site=None, scope={"sites": ["cen-1", "cen-2"]})
     async with door.client() as http:
@@ -59,7 +59,7 @@ async def test_an_acknowledgement_is_about_the_site_of_its_matter(door: Door) ->
     assert [s for _, s, _ in reports(door)] == ["cen-2"] * 3
 
 
-async def test_a_matter_of_another_type_is_refused_from_its_beginning(door: Door) -> None:
+async def test_a_cause_of_another_type_is_refused_from_its_start(door: Door) -> None:
     rules: list[dict[str, Any]] = [{"when": {"class": "eau"}, "type": "outage_water"}]
     await source(door, dialect="pagerduty", key=KEY, scope=OUTAGES, rules=rules)
     async with door.client() as http:

@@ -562,7 +562,7 @@ async def test_a_native_report_travels_in_a_cloudevent(door: Door, mode: str) ->
     assert (last(door).occurred_at, last(door).dialect) == (1_795_507_200_000, "cloudevents")
 
 
-async def test_other_data_is_read_by_the_mapping_and_its_subject_names_the_matter(
+async def test_other_data_is_read_by_the_mapping_with_its_subject_as_key(
     door: Door,
 ) -> None:
     rules = [{"when": {"ce.type": r"fr\.example\..*"}, "type": "outage_power"}]
