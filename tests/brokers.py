@@ -1,6 +1,6 @@
 """Embedded brokers and stores for tests.
 
-`python -m tests.brokers FOLDER` makes beforehand what the brokers of a run start with.
+`python -m tests.brokers FOLDER` prepares the start files of a run's brokers.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from services.runtime.secrets.keyring import write_private
 
 PASSWORD: Final = "of-every-broker-of-the-tests"
 LOGIN: Final = {"VIGIE_KAFKA_USER": BROKER_USER, "VIGIE_KAFKA_PASSWORD": PASSWORD}
-"""Environment of the tests and of what they start: their brokers ask as the product's does."""
+"""Environment of the tests and their processes; brokers need a password as in production."""
 
 
 def give_password(secrets: Path) -> None:
@@ -43,7 +43,7 @@ def give_password(secrets: Path) -> None:
 
 
 def make_node(folder: Path) -> KafkaNode:
-    """A node with everything in `folder`, on free ports; `prepare` it before the start."""
+    """Return a node with everything in `folder`, on free ports; `prepare` it before the start."""
     port, controller_port = find_free_ports(2)
     give_password(folder)
     return embedded_node(
@@ -57,7 +57,7 @@ def make_node(folder: Path) -> KafkaNode:
 
 
 def forget() -> None:
-    """How a broker is spoken to is read from the environment once per process: read it again."""
+    """Forget the broker's login, which a process reads from the environment once."""
     security.use_security(None)
 
 
@@ -65,7 +65,7 @@ _RUN: list[Path] = []
 
 
 def of_run(shared: Path) -> None:
-    """`shared`: the folder that all workers of this run have."""
+    """Return the node in `shared`, the folder of all workers of this run."""
     _RUN[:] = [shared]
 
 
@@ -113,7 +113,7 @@ Stores = Callable[[], Coroutine[None, None, RunningStore]]
 
 @contextmanager
 def starting_brokers(factory: pytest.TempPathFactory) -> Iterator[Brokers]:
-    """`await start()` starts a broker of its own, all topics provisioned. Stopped at the end of the block."""
+    """Yield `await start()`: it starts a broker with all topics, stopped after the block."""
     with ExitStack() as stack:
 
         async def start() -> RunningKafka:

@@ -1,6 +1,7 @@
-"""Three real brokers on loopback with the settings of deploy/kubernetes/kafka.yaml: three copies, two of which must be in step.
+"""Three real brokers on loopback with the settings of deploy/kubernetes/kafka.yaml.
 
-`async with Cluster(folder) as cluster` starts them. `leader` and `is_in_step` say who leads and who is in step.
+Three copies, two in step. `async with Cluster(folder) as cluster` starts them. `leader` and
+`is_in_step` return the leader and the state.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from tests.waiting import eventually
 NODES: Final = (1, 2, 3)
 COPIES: Final = len(NODES)
 SESSION_MS: Final = 3000
-"""As docs/how-to/operate.md advises: how long a dead leader is missed before another one leads."""
+"""Time until a dead leader is replaced, as docs/how-to/operate.md advises."""
 START_S: Final = 150.0
 """Patience with three brokers at once on a machine that others use, too."""
 HEAP_MB: Final = 192
@@ -46,7 +47,7 @@ class ClusterNode(KafkaNode):
     voters: str = ""
 
     def _properties(self, data: Path) -> str:
-        """Later lines of a properties file win over earlier ones."""
+        """Parse a properties file; later lines win over earlier ones."""
         lines: Mapping[str, object] = {
             "node.id": self.number,
             "controller.quorum.voters": self.voters,
@@ -91,7 +92,7 @@ class Cluster:
         )
 
     def stop(self) -> None:
-        """Kill what is left: nothing here is kept."""
+        """Kill the remaining brokers: nothing here is kept."""
         for broker in self.brokers.values():
             broker.kill()
 
@@ -153,7 +154,10 @@ class Cluster:
         await eventually(lambda: self.is_in_step(set(NODES)), START_S)
 
     async def partitions(self) -> list[Mapping[str, object]]:
-        """Return every partition of the product's topics as a living broker describes it; none while nobody answers."""
+        """Return every partition of the product's topics as a living broker describes it.
+
+        Return none without an answer.
+        """
         admin = AIOKafkaAdminClient(
             bootstrap_servers=self.addresses, request_timeout_ms=3000, **get_client_options()
         )
@@ -172,7 +176,7 @@ class Cluster:
         return bool(found) and all(set(p["isr"]) == wanted and p["leader"] in wanted for p in found)  # type: ignore[call-overload]
 
     async def leader(self) -> int:
-        """Return who leads most partitions."""
+        """Return the leader of most partitions."""
         leaders = [int(str(p["leader"])) for p in await self.partitions()]
         return max(NODES, key=leaders.count)
 

@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests that need servers: a real broker and a real store, once per run, on free loopback ports."""
+"""Fixtures shared by all tests with servers: one real broker and store per run, on loopback."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FAILED: Final = pytest.StashKey[bool]()
 _DAMAGED: Final = pytest.StashKey[bool]()
 _PREPARING: Final = pytest.StashKey[subprocess.Popen[bytes]]()
 TRIES: Final = 2
-"""Of what is done once for all workers; each may take minutes."""
+"""Tries of steps done once for all workers; each may take minutes."""
 NOWHERE: Final = "/nonexistent/vigie"
 MEMORY: Final = Path("/dev/shm")
 """The folder that Linux keeps in memory."""
@@ -41,9 +41,13 @@ ROOM_BYTES: Final = 4 << 30
 """Memory that must be free, so that tests keep their files there."""
 PREFIX: Final = "vigie-tests-"
 LOG_END: Final = 6_000
-"""Characters of the shared system's log that a run with failures prints: where it ran there may be no way to look."""
+"""Characters of the shared system's log printed after failures, for runs on remote machines."""
 LOOKS_FOR_GARBAGE: Final = (20_000, 20, 50)
-"""Of `gc`: with Python's own a fifth of the processor time of unit tests goes through modules, schemas and tests that stay."""
+"""Thresholds of `gc`.
+
+With Python's defaults, a fifth of the processor time of unit tests scans modules, schemas and
+tests.
+"""
 LONGEST: Final = {Path("faults/runtime/test_damage.py"), Path("faults/runtime/test_kills.py")}
 """Files of tests that wait for minutes."""
 REAL: Final = {"browser", "faults", "integration", "scenarios"}
@@ -73,7 +77,7 @@ def _is_real(item: pytest.Item) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """Return what tests see of the shell's environment."""
+    """Return the part of the shell's environment that tests see."""
     kept = ("VIGIE_CACHE_DIR", "VIGIE_JAVA")
     return {n: v for n, v in os.environ.items() if not n.startswith("VIGIE_") or n in kept}
 
@@ -84,7 +88,7 @@ def _rank(path: Path) -> tuple[bool, ...]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_of_this_machine() -> Iterator[None]:
-    """Tests see no VIGIE_* of the shell and never the default data directory; the cache of jars is kept."""
+    """Hide VIGIE_* of the shell and the default data directory; keep the cache of jars."""
     patch = pytest.MonkeyPatch()
     for name in os.environ.keys() - _environment().keys():
         patch.delenv(name)
@@ -97,7 +101,7 @@ def _no_settings_of_this_machine() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_passwords() -> Iterator[None]:
-    """Hash passwords in a millisecond: nobody guesses those of the tests."""
+    """Hash passwords in a millisecond: those of the tests need no protection."""
     with pytest.MonkeyPatch.context() as patch:
         quick = partial(PasswordHasher, time_cost=1, memory_cost=64, parallelism=1)
         patch.setattr("services.runtime.identity.sessions.PasswordHasher", quick)
@@ -121,28 +125,37 @@ def _nobody_speaks_to_brokers_as_the_test_before() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def start_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
-    """`await start_broker()`: one of its own for tests that kill or damage it. Stopped at the end of the module."""
+    """Yield `await start_broker()`: a broker for tests that kill or damage it.
+
+    Stopped at the end of the module.
+    """
     with starting_brokers(tmp_path_factory) as start:
         yield start
 
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningKafka]:
-    """The shared broker with every topic of `schemas.topics`. Use a realm of your own; never kill it."""
+    """Return the shared broker with every topic of `schemas.topics`.
+
+    Use your own realm; never kill it.
+    """
     with starting_brokers(tmp_path_factory) as start:
         yield asyncio.run(start())
 
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStore]:
-    """The shared store. Use a database number or key prefix of your own; never flush all of it."""
+    """Return the shared store.
+
+    Use your own database number or key prefix; never flush all of it.
+    """
     with starting_stores(tmp_path_factory) as start:
         yield asyncio.run(start())
 
 
 @pytest.fixture
 def settings(broker: RunningKafka, store: RunningStore, tmp_path: Path) -> Settings:
-    """Settings of a process on the shared broker and store, with a data directory of its own."""
+    """Return settings of a process on the shared broker and store, with its own data directory."""
     made = Settings(data_dir=tmp_path / "data", kafka=broker.address, redis=store.url)
     made.data.make()
     return made
@@ -150,7 +163,10 @@ def settings(broker: RunningKafka, store: RunningStore, tmp_path: Path) -> Setti
 
 @pytest.fixture(scope="session")
 def vigie(request: pytest.FixtureRequest) -> Iterator[RunningVigie]:
-    """The shared whole system, without the demo: one for all workers of the run. Use a realm of your own; neither stop it nor kill its processes."""
+    """Return the shared whole system, without the demo: one for all workers of the run.
+
+    Use your own realm; neither stop it nor kill its processes.
+    """
     folder = shared_folder(request.config)
     with (folder / "vigie.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -161,7 +177,10 @@ def vigie(request: pytest.FixtureRequest) -> Iterator[RunningVigie]:
 
 @pytest.fixture(scope="session")
 def once(request: pytest.FixtureRequest) -> Callable[[str, Callable[[], None]], None]:
-    """`once(name, do)`: of all workers of the run the first one does it, the others wait for it. What failed TRIES times has failed for all."""
+    """Yield `once(name, do)`: the first worker of the run does it, the others wait.
+
+    After TRIES failures it has failed for all.
+    """
 
     def doing(name: str, do: Callable[[], None]) -> None:
         folder = shared_folder(request.config)
@@ -189,8 +208,10 @@ OF_FOLDER: Final = {
     "tests/integration": ("broker", "store"),
     "tests/scenarios": ("broker", "store"),
 }
-"""Servers of the session that hardly any test outside one folder asks for: ended after its last test, since a broker that nobody asks
-takes its part of a core, too. Whoever asks again starts it again."""
+"""Servers that hardly any test outside one folder needs: stopped after its last test.
+
+Even an idle broker uses part of a core. A later request starts it again.
+"""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -206,9 +227,9 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """End servers that no later test asks for, and the module's own after a test that failed.
+    """End servers without later tests, and the module's own after a failed test.
 
-    The second try and the tests after it start on a system that nobody has damaged.
+    The second try and the tests after it start on an undamaged system.
     """
     yield
     if item.stash.get(_DAMAGED, False) and _is_real(item):
@@ -267,7 +288,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServers:
 
 
 def shared_folder(config: pytest.Config) -> Path:
-    """Of this run, the same in all its workers."""
+    """Return the folder of this run, the same in all its workers."""
     return (
         Path(config.workerinput["shared"])
         if hasattr(config, "workerinput")
@@ -289,10 +310,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def make_folder(config: pytest.Config) -> Path:
-    """Make the folder of this run; in memory, if it is one of many workers and there is room.
+    """Make the folder of this run, in memory for many workers with enough space.
 
     Brokers flush each record, which takes milliseconds on a disk. Tests kill processes, not
-    machines: what a process has written outlives it in both places. Long tests and benches run
+    machines: data written by a process survive it in both places. Long tests and benches run
     without workers, on the disk.
     """
     if not (getattr(config.option, "numprocesses", None) and _is_roomy(MEMORY)):
@@ -325,12 +346,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Called by xdist for each worker."""
+    """Give each worker the folder of the run; xdist calls this."""
     node.workerinput["shared"] = str(node.config.stash[_SHARED])
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """In a run of all tests, make what brokers start with while tests run that need none."""
+    """Prepare the start files of brokers during tests without one, in a run of all tests."""
     config = session.config
     if (
         getattr(config.option, "numprocesses", None)
@@ -349,7 +370,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """After the last worker has ended."""
+    """Clean up after the last worker."""
     if hasattr(config, "workerinput"):
         return
     if (preparing := config.stash.get(_PREPARING, None)) is not None:

@@ -1,4 +1,4 @@
-"""What README, CONTRIBUTING and docs tell people to type: every command that they show, read from the pages."""
+"""Commands that README, CONTRIBUTING and docs show, read from the pages."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """Everything that is written for people."""
+    """List every page written for people."""
     return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks() -> Iterator[Block]:
-    """Fenced blocks with their language, indented ones without."""
+    """List fenced blocks with their language, indented ones without."""
     for page in pages():
         name, lines = str(page.relative_to(ROOT)), page.read_text(encoding="utf-8").splitlines()
         language: str | None = None
@@ -72,7 +72,7 @@ def blocks() -> Iterator[Block]:
 
 
 def commands() -> list[Command]:
-    """Every one that a page shows, in a block or in a sentence; a name alone (`vigie up`) too."""
+    """List every command on a page, in a block or in a sentence; a name alone (`vigie up`) too."""
     found = []
     for block in blocks():
         if block.language in ("", "sh"):
@@ -88,7 +88,7 @@ def commands() -> list[Command]:
 
 
 def _of(line: str) -> Iterator[str]:
-    """The commands of a line, without what is said about them."""
+    """Return the commands of a line, without comments."""
     for part in re.split(r"\s{3,}(?=(?:\.venv/bin/)?vigie )", line.strip()):
         if _BEGINS.match(part):
             yield _COMMENT.sub("", part).strip()

@@ -1,4 +1,4 @@
-"""Processes of the product for tests that start many: forked from one that has imported, as the supervisor starts them (ADR 0026)."""
+"""Processes of the product, forked from one with all imports, as the supervisor does (ADR 0026)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _servers: dict[tuple[tuple[str, ...], bool], ForkServer] = {}
 
 
 class Process:
-    """What the tests use of `subprocess.Popen`."""
+    """The part of `subprocess.Popen` that the tests use."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -39,7 +39,7 @@ class Process:
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Raises subprocess.TimeoutExpired."""
+        """Wait for the end. Raises subprocess.TimeoutExpired."""
         until = None if timeout is None else time.monotonic() + timeout
         while (code := self.poll()) is None:
             if until is not None and time.monotonic() > until:
@@ -81,7 +81,7 @@ def start(
 
 
 def begin(arguments: Sequence[str], *, environment: dict[str, str], log: Path) -> Process:
-    """`vigie arguments…`, its output at the end of `log`; it ends with this process."""
+    """Start `vigie arguments…` with its output at the end of `log`; it ends with this process."""
     with log.open("ab") as out:
         return Process(
             _server(COMMAND_MODULES).ask(COMMAND, arguments, environment, [out.fileno()], [1])
@@ -91,7 +91,10 @@ def begin(arguments: Sequence[str], *, environment: dict[str, str], log: Path) -
 def run(
     arguments: Sequence[str], *, environment: dict[str, str], timeout_s: float
 ) -> subprocess.CompletedProcess[str]:
-    """`vigie arguments…` to its end, with nothing to read. Raises subprocess.TimeoutExpired: it has been killed."""
+    """Run `vigie arguments…` to its end, without input.
+
+    Raises subprocess.TimeoutExpired after killing it.
+    """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = Process(
             _server(COMMAND_MODULES).ask(

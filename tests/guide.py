@@ -1,4 +1,4 @@
-"""The French guide as its tests read it: sections, their pictures, and the words of the screen, which stand in bold."""
+"""The French guide as its tests read it: sections, pictures, and the screen's words in bold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether what a program prints hangs on the hash seed of its process: maps and sets have no order of their own."""
+"""Check that output does not depend on the hash seed of its process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.system import ROOT
 
 
 def printed(command: Sequence[str], seeds: Sequence[str] = ("1", "2")) -> set[str]:
-    """What `python COMMAND…` prints at the root of the repository under each of these seeds."""
+    """Return the output of `python COMMAND…` at the root of the repository under each seed."""
     inherited = os.environ | {"PYTHONPATH": str(ROOT)}
     return {
         subprocess.run(

@@ -1,4 +1,4 @@
-"""Small HTTP servers of somebody else, on loopback, for tests."""
+"""Small foreign HTTP servers on loopback, for tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @contextmanager
 def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """Its URL, without a slash at the end. Ended with the block."""
+    """Yield its URL, without a slash at the end; the server ends with the block."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

@@ -1,7 +1,9 @@
-"""A small OpenID Connect provider on loopback, in a process of its own: `python tests/oidc_provider.py PORT CLIENT SECRET REDIRECT_URI [proconnect]`.
+"""A small OpenID Connect provider on loopback, in a process of its own.
 
-It keeps the rules that a provider keeps (exact redirect address, secret, PKCE, codes of one use, RS256) and logs in whoever `POST /control`
-names. It lies on request: `fault` says how its next ID tokens are wrong. Signed by hand, so that no library agrees with itself.
+`python tests/oidc_provider.py PORT CLIENT SECRET REDIRECT_URI`. It keeps the rules of a provider
+(exact redirect address, secret, PKCE, codes of one use, RS256) and logs in the user named by `POST
+/control`. It lies on request: `fault` selects the error of its next ID tokens. Signed by hand, so
+that no library agrees with itself.
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
     asked: ClassVar[Counter[str]] = Counter()
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Silent."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)

@@ -1,4 +1,7 @@
-"""Role × route: who may come in where, written by hand. The tests of both doors take every route of the application and look for its row here."""
+"""Role × route: the rights of each role, written by hand.
+
+The tests of both applications look for a row of every route here.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ class Open(Enum):
 
 
 class Limit(Enum):
-    """How far a decision reaches: what an account limited to some sites, pôles or realms may still do."""
+    """Reach of a decision: remaining rights of an account limited to sites, pôles or realms."""
 
     TERRITORY = "the whole territory's: refused to every account that is limited to sites or pôles"
     PLACE = "about a place, an incident or an activity: refused when it lies beyond the account's sites and pôles"
@@ -519,7 +522,7 @@ LIMITS: Final[dict[str, Limit]] = {
 
 
 def undecided(table: dict[str, Who]) -> list[str]:
-    """Return a sentence for each route of the table that changes something and stands in `LIMITS` without a row."""
+    """Return a sentence for each changing route of the table without a row in `LIMITS`."""
     changing = [
         route
         for route, who in table.items()
@@ -533,6 +536,6 @@ def undecided(table: dict[str, Who]) -> list[str]:
 
 
 def routes_of(routes: Iterable[Any]) -> Iterator[str]:
-    """`METHOD /path` of every route of a FastAPI application."""
+    """Return `METHOD /path` of every route of a FastAPI application."""
     for route in routes:
         yield from (f"{method} {route.path}" for method in sorted(route.methods - {"HEAD"}))

@@ -1,4 +1,4 @@
-"""The whole product as its user runs it: `vigie up` in a process of its own, HTTP and the `vigie` command."""
+"""The whole product in use: `vigie up` in a process, HTTP and the `vigie` command."""
 
 from __future__ import annotations
 
@@ -31,11 +31,15 @@ UP_S = 180.0
 STOP_S = 40.0
 SHARED = "shared.json"
 FORESIGHT_AFTER_S = "3600"
-"""A planner fills a core for a minute and a half, and a quarter of one as long as a crisis moves on: no system of the tests does, but for a process that one of them starts."""
+"""Start of the planner's forecasts, too late for tests.
+
+A planner fills a core for a minute and a half, and a quarter of one during a crisis. Only a
+process started by one test does this.
+"""
 
 
 def stop_shared(folder: Path) -> None:
-    """Stop what `RunningVigie.shared` started in this folder, by whichever process."""
+    """Stop the system started in this folder by `RunningVigie.shared` of any process."""
     told = folder / SHARED
     if not told.exists():
         return
@@ -54,11 +58,11 @@ def stop_shared(folder: Path) -> None:
 
 
 _LEFT_RUNNING: list[object] = []
-"""Processes that outlive the fixture: one that is collected while it runs is a ResourceWarning."""
+"""Processes that outlive the fixture: a process collected during its run is a ResourceWarning."""
 
 
 class RunningVigie:
-    """`with RunningVigie(tmp_path) as vigie`: ready when entered, stopped by SIGINT as a person would."""
+    """`with RunningVigie(tmp_path) as vigie`: ready when entered, stopped by SIGINT."""
 
     def __init__(
         self,
@@ -72,7 +76,11 @@ class RunningVigie:
         verbose: bool = True,
         **environment: str,
     ) -> None:
-        """`under`: a command that becomes `vigie up`. `first`: it is started by its command and makes the topics, as on a new machine."""
+        """Prepare a system.
+
+        `under`: a command that becomes `vigie up`. `first`: start by its command and make the
+        topics, as on a new machine.
+        """
         self.folder = folder
         self.http_address = f"127.0.0.1:{find_free_ports(1)[0]}"
         self.url = f"http://{self.http_address}"
@@ -110,7 +118,10 @@ class RunningVigie:
         return (self.folder / "up.log").read_text(encoding="utf-8", errors="replace")
 
     def begin(self, *, outlives: bool = False) -> Self:
-        """Start without waiting: for what must not become ready. `outlives`: it goes on when this process ends."""
+        """Start without waiting, for a system that must not become ready.
+
+        `outlives`: it continues after the end of this process.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "up.log"
         if not (self._under or self._first or outlives):
@@ -129,7 +140,10 @@ class RunningVigie:
 
     @classmethod
     def shared(cls, folder: Path) -> Self:
-        """The one that runs in this folder for all processes of the test run; started if there is none. `stop_shared` stops it."""
+        """Return the one system in this folder for all processes of the test run.
+
+        The first caller starts it, `stop_shared` stops it.
+        """
         told = folder / SHARED
         made = cls(folder)
         if told.exists():
@@ -184,7 +198,7 @@ class RunningVigie:
             self._client = None
 
     def stop(self) -> int | None:
-        """SIGINT, as Ctrl-C; the exit code."""
+        """Send SIGINT, as Ctrl-C; return the exit code."""
         self.leave()
         if self._process is None:
             return None
@@ -232,7 +246,7 @@ class RunningVigie:
         return self._client
 
     def client(self) -> httpx.Client:
-        """A client of one's own, for another thread."""
+        """Return a client for another thread."""
         return httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {self.token}"},
@@ -241,7 +255,7 @@ class RunningVigie:
         )
 
     def get(self, path: str) -> Any:
-        """JSON of a read that must succeed."""
+        """Return the JSON of a read that must succeed."""
         answer = self.http.get(path)
         assert answer.status_code == 200, (path, answer.status_code, answer.text[:300])
         return answer.json()
@@ -249,13 +263,13 @@ class RunningVigie:
     def cli(
         self, *arguments: str, timeout_s: float = 180, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """One `vigie` command, with what it finds in the environment beyond the system's own."""
+        """Run one `vigie` command with additions to the system's environment."""
         return forked.run(
             arguments, environment=self.environment | environment, timeout_s=timeout_s
         )
 
     def processes(self) -> dict[str, int]:
-        """Name → pid of what runs, from `vigie status`."""
+        """Return name → pid of running processes, from `vigie status`."""
         status = json.loads(
             (self.folder / "data" / "run" / "status.json").read_text(encoding="utf-8")
         )
@@ -270,7 +284,7 @@ class RunningVigie:
 
 @contextmanager
 def logged_in(vigie: RunningVigie, role: str) -> Iterator[httpx.Client]:
-    """A browser of a new account."""
+    """Return a browser of a new account."""
     made = vigie.http.post(
         "/api/v1/users", json={"login": f"u-{secrets.token_hex(4)}", "role": role}
     )

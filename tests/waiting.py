@@ -9,7 +9,10 @@ from collections.abc import Awaitable, Callable
 
 POLL_S = 0.02
 REST = 3.0
-"""Times as long as a condition took, before it is asked again: what asks a server would else keep it from what is waited for."""
+"""Pause before the next check, in durations of the last one.
+
+Checks of a server would otherwise slow the awaited work.
+"""
 
 
 def until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
@@ -26,14 +29,14 @@ def until(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
 
 
 def _rest_s(began: float) -> float:
-    """Before the next turn; `began`: when this one did."""
+    """Return the pause before the next check; `began` = start of this one."""
     return max(POLL_S, REST * (time.monotonic() - began))
 
 
 async def eventually(
     condition: Callable[[], object | Awaitable[object]], timeout_s: float = 60.0
 ) -> None:
-    """The same inside a loop; the condition may be async."""
+    """Wait for a condition inside a loop; the condition may be async."""
     end = time.monotonic() + timeout_s
     while True:
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""The baseline of the front door: a bare FastAPI route that validates the same body and produces the same record."""
+"""Baseline of the front door: a bare FastAPI route with the same body and record."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ app = FastAPI(lifespan=_producing)
 
 
 class Body(NativeReport):
-    """As FastAPI validates by default."""
+    """Body with FastAPI's default validation."""
 
     model_config = ConfigDict(strict=False)
 

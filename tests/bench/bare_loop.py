@@ -1,4 +1,7 @@
-"""The baseline of a worker: read what is there, write the same bytes elsewhere. `python -m tests.bench.bare_loop KAFKA SOURCE OUT`."""
+"""Baseline of a worker: read records and write the same bytes elsewhere.
+
+`python -m tests.bench.bare_loop KAFKA SOURCE OUT`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from services.runtime.kafka.clients import create_groupless_consumer, create_ide
 
 
 async def loop(kafka: str, source: str, out: str) -> None:
-    """Until killed."""
+    """Copy records until killed."""
     producer, consumer = (
         create_idempotent_producer(kafka),
         create_groupless_consumer(kafka, fetch_bytes=4 << 20),

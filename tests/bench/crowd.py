@@ -1,10 +1,11 @@
-"""Many readers of one live stream in a process that does next to nothing: what is measured is how soon the product tells, not how fast a client parses.
+"""Many readers of one live stream in a nearly idle process.
 
-    python -m tests.bench.crowd ADDRESS REALM COUNT TOKEN…
-
-Reader n shows token n modulo their number; each comes when the one before was greeted, and reads from then on. Prints a line when all listen; a line on
-its input says that nothing more will change: then it waits until all were told the same last id, and prints what each was told (JSON). An event counts as
-read when its bytes come out of the socket. Equal pieces are unpacked and parsed once: each of five hundred browsers has a processor of its own.
+It measures the speed of the product, not of a parsing client. `python -m tests.bench.crowd ADDRESS
+REALM COUNT TOKEN…` Reader n shows token n modulo their number; each connects after the greeting of
+the one before, and reads from then on. It prints a line once all listen; a line on its input
+announces the last change: then it waits until all have the same last id, and prints each reader's
+events (JSON). An event counts as read when its bytes leave the socket. Equal pieces are unpacked
+and parsed once: each of five hundred browsers has its own processor.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ FLUSHED: Final = b"\x00\x00\xff\xff"
 
 @lru_cache(maxsize=256)
 def unpacked(piece: bytes) -> bytes:
-    """Frames of one compressed piece."""
+    """Return the frames of one compressed piece."""
     return zlib.decompressobj(-zlib.MAX_WBITS).decompress(piece)
 
 
 @lru_cache(maxsize=256)
 def told(frames: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(entry ids, event names) of whole frames."""
+    """Return (entry ids, event names) of whole frames."""
     ids, events = [], []
     for line in frames.split(b"\n"):
         if line.startswith(b"id: "):
@@ -50,11 +51,11 @@ def told(frames: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 @dataclass
 class Reader:
-    """One browser: what it was told, and how long after each entry was in the store (ms)."""
+    """One browser: its events, with the delay after each entry reached the store (ms)."""
 
     sock: socket.socket
     raw: bytes = b""
-    """As it came, and not whole yet: the head, or a piece of the chunked body."""
+    """Received bytes, still incomplete: the head, or a piece of the chunked body."""
     packed: bytes = b""
     """The same of the compressed pieces in it."""
     answered: bool = False
@@ -80,7 +81,7 @@ class Reader:
         return cls(sock)
 
     def take(self) -> None:
-        """What the socket has."""
+        """Take the bytes of the socket."""
         piece, now, at = self.sock.recv(PIECE), int(time.time() * 1000), 0
         assert piece, "the stream was cut"
         raw, parts = self.raw + piece, [self.packed]
@@ -116,7 +117,7 @@ class Reader:
 
 
 def follow(address: str, realm: str, count: int, tokens: list[str]) -> list[Reader]:
-    """Readers, until a line comes on the input and all were told of the last change."""
+    """Follow with all readers until a line on the input and the last change for all."""
     readers: dict[int, Reader] = {}
     poll, until, greeted = select.epoll(), None, True
     poll.register(sys.stdin, select.EPOLLIN)
@@ -141,7 +142,7 @@ def follow(address: str, realm: str, count: int, tokens: list[str]) -> list[Read
 
 
 def main() -> None:
-    """Entry point."""
+    """Run the command line."""
     address, realm, count, *tokens = sys.argv[1:]
     readers = follow(address, realm, int(count), tokens)
     sys.stdout.buffer.write(

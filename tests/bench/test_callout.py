@@ -1,4 +1,4 @@
-"""A call-out of 5300 through the real delivery process: planned, handed over at the declared pace, danger in the middle of it."""
+"""A call-out of 5300 passes the real delivery process at its declared pace, behind danger."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PER_MINUTE = 1200
 
 
 @pytest.mark.bench
-async def test_five_thousand_three_hundred(world: World) -> None:  # noqa: F811
+async def test_a_call_out_of_five_thousand_three_hundred_lets_danger_overtake(world: World) -> None:  # noqa: F811
     rule = ChannelRule(
         channel=Channel.WEBHOOK,
         per_minute=PER_MINUTE,

@@ -1,4 +1,7 @@
-"""What one site change costs the decider of continuity, printed beside the speed of the machine (`pytest -m bench -s`)."""
+"""Cost of one site change in the decider of continuity, beside the machine's speed.
+
+`pytest -m bench -s`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ ROUNDS = 15
 MOST_US = 5_000
 """No change of any site may cost more, on any machine."""
 AIM_US = 300
-"""Aim for the mean over one change of each of the 253 sites, a fifth of the sites being hit already."""
+"""Aim for the mean over one change of each of the 253 sites, a fifth of them already hit."""
 
 
 def _change(site: str, at: int, loss: int) -> Input:
@@ -45,7 +48,7 @@ def _change(site: str, at: int, loss: int) -> Input:
 
 
 def _best(run: Callable[[], object]) -> float:
-    """CPU µs of the fastest of some rounds: others work on this machine too."""
+    """Return CPU µs of the fastest round: other programs use this machine too."""
     best = float("inf")
     for _ in range(ROUNDS):
         start = time.thread_time()

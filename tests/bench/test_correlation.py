@@ -1,4 +1,7 @@
-"""What one more report costs the decider of alerts while a hundred thousand are open (`pytest -m bench -s`)."""
+"""Cost of one more report in the decider of alerts with a hundred thousand open.
+
+`pytest -m bench -s`.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,7 @@ class Alerts:
 
 
 @pytest.mark.bench
-def test_one_more_report_costs_less_than_a_millisecond_however_many_are_open() -> None:
+def test_one_more_report_costs_less_than_a_millisecond_among_any_number() -> None:
     alerts, rnd, sites = Alerts(), random.Random(1), [site.id for site in territory().sites]
     alerts.take(
         OpenRealm(author="a", role="admin", territory="92", title_code="bench", started_at=T0),

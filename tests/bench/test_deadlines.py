@@ -1,4 +1,4 @@
-"""100,000 armed deadlines: how late they fire, through a kill too, each exactly once; and what one more costs."""
+"""Delay of 100,000 armed deadlines, fired exactly once through a kill; cost of one more."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ AHEAD_S = 30
 """For the worker to arm them all."""
 
 
-def test_one_more_deadline_costs_microseconds_however_many_are_armed(
+def test_one_more_deadline_costs_microseconds_among_any_number(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     found = []

@@ -1,4 +1,4 @@
-"""How soon somebody is called: from a report that opens an incident to the first message at a provider, with everything running."""
+"""Time from a report that opens an incident to the first message, on the running system."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from tests.waiting import until
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 
 RATE, WARM, COUNT = 50, 25, 225
-"""Reports per second, those before the measured ones, and the measured ones: every site of the territory once."""
+"""Reports per second, unmeasured first ones, and measured ones: every site once."""
 TAKEN_S = 60.0
 """Patience with the last page."""
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
-def test_a_report_calls_somebody_at_fifty_reports_per_second(
+def test_a_report_leads_to_a_call_at_fifty_reports_per_second(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     posted, calls = dict[str, float](), Calls()
@@ -74,10 +74,10 @@ def test_a_report_calls_somebody_at_fifty_reports_per_second(
 
 
 @pytest.mark.parametrize("victim", [None, "delivery", "everything"])
-def test_a_burst_of_one_report_per_site_calls_everybody(
+def test_a_burst_of_one_report_per_site_calls_all_people(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], victim: str | None
 ) -> None:
-    """253 reports in one second; with a victim, it is killed one second after the last acceptance."""
+    """253 reports in one second; a victim is killed one second after the last acceptance."""
     calls = Calls()
 
     async def run(
@@ -125,7 +125,7 @@ def test_a_burst_of_one_report_per_site_calls_everybody(
 
 
 def kill_and_restart(vigie: RunningVigie, victim: str) -> None:
-    """SIGKILL one process, which its supervisor restarts, or all of them, as a power cut does."""
+    """Kill one process, which its supervisor restarts, or all of them as in a power cut."""
     if victim != "everything":
         vigie.kill(victim)
         return
@@ -156,12 +156,12 @@ class Calls:
         return sum(self.told.values())
 
     def twice(self) -> int:
-        """Notifications that came more than once."""
+        """List notifications received more than once."""
         return sum(count > 1 for count in self.told.values())
 
 
 async def settled(vigie: RunningVigie) -> None:
-    """Wait until the start's own work is done: two seconds in which the processes computed a tenth of a core."""
+    """Wait for the end of the start: two seconds with a tenth of a core in use."""
     give_up = time.perf_counter() + TAKEN_S
     while time.perf_counter() < give_up:
         before = sum(cpu_of(vigie).values())
@@ -171,7 +171,7 @@ async def settled(vigie: RunningVigie) -> None:
 
 
 def one_incident_each() -> Iterator[dict[str, Any]]:
-    """The heating of one site after the other: each is an incident of its own, of the lowest level."""
+    """Report the heating of one site after the other, each an incident of the lowest level."""
     for site in territory().sites:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         yield {
@@ -185,7 +185,7 @@ def one_incident_each() -> Iterator[dict[str, Any]]:
 
 @asynccontextmanager
 async def provider(calls: Calls) -> AsyncIterator[str]:
-    """An address that takes webhooks, and counts them in `calls`."""
+    """Start a receiver of webhooks that counts them in `calls`."""
 
     async def take(request: web.Request) -> web.Response:
         told = (await request.json())["data"]
@@ -207,7 +207,7 @@ async def provider(calls: Calls) -> AsyncIterator[str]:
 
 
 def everybody_by_webhook(vigie: RunningVigie, address: str) -> None:
-    """The directory: all that the roster names, each with this one address."""
+    """Return a directory with this one address for all people of the roster."""
     with (FOLDER / "reachability.csv").open(encoding="utf-8") as known:
         people = [row["person"] for row in csv.DictReader(known)]
     file, today = vigie.folder / "people.csv", datetime.now(UTC).date().isoformat()

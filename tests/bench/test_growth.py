@@ -1,4 +1,7 @@
-"""What a long storm on few sites leaves on the disk, and what one more report costs in it (`pytest -m soak -s tests/bench/test_growth.py`)."""
+"""Disk space and cost of one more report in a long storm on few sites.
+
+`pytest -m soak -s tests/bench/test_growth.py`.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ SETTLED_S = 600.0
 
 
 def storm() -> Iterator[dict[str, Any]]:
-    """Reports of four types on seven sites: nothing is ever closed."""
+    """Yield reports of four types on seven sites, without any closure."""
     for n in itertools.count():
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         yield {
@@ -49,7 +52,7 @@ def storm() -> Iterator[dict[str, Any]]:
 
 
 def on_disk(vigie: RunningVigie) -> Counter[str]:
-    """Bytes of each topic."""
+    """Return the bytes of each topic."""
     sizes: Counter[str] = Counter()
     for file in DataDir(vigie.folder / "data").kafka.rglob("*.log"):
         topic = file.parent.name.rpartition("-")[0]
@@ -59,7 +62,7 @@ def on_disk(vigie: RunningVigie) -> Counter[str]:
 
 
 def spent_s(vigie: RunningVigie) -> Counter[str]:
-    """CPU seconds of each process so far."""
+    """Return the CPU seconds of each process so far."""
     found: Counter[str] = Counter()
     for name, pid in vigie.processes().items():
         with suppress(psutil.NoSuchProcess):
@@ -69,7 +72,7 @@ def spent_s(vigie: RunningVigie) -> Counter[str]:
 
 
 def settle(vigie: RunningVigie) -> None:
-    """Wait until every service has worked through what came."""
+    """Wait until every service has applied its inputs."""
     until(
         lambda: set(json.loads(vigie.cli("status", "--json").stdout)["lag"].values()) == {0},
         SETTLED_S,

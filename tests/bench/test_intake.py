@@ -33,7 +33,7 @@ SECONDS = 8.0
 
 
 def machine() -> str:
-    """What the figures were measured on."""
+    """Describe the measured machine."""
     model = next(
         (
             line.split(":")[1].strip()
@@ -47,7 +47,7 @@ def machine() -> str:
 
 @contextmanager
 def server(module: str, settings: Settings) -> Iterator[str]:
-    """One HTTP process on a free port; its URL."""
+    """Start one HTTP process on a free port and return its URL."""
     port = find_free_ports(1)[0]
     environment = {
         **os.environ,

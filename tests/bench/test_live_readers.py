@@ -1,4 +1,4 @@
-"""S04 at speed 60 before five hundred readers: how soon each is told, that none misses an event, that each sees only what it may."""
+"""S04 at speed 60 before five hundred readers: delays, completeness and rights of each."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ pytestmark = pytest.mark.bench
 
 READERS = 500
 MINUTES = 90
-"""Of S04, at speed 60: as many seconds."""
+"""Minutes of S04, at speed 60: as many seconds."""
 
 
 def _watched(
     system: RunningVigie, realm: str, tokens: list[str], play: list[str]
 ) -> list[dict[str, Any]]:
-    """What the readers of `tests.bench.crowd` were told, from the opening of the realm until all know its last change."""
+    """Return the events of `tests.bench.crowd`, from the realm's opening to its last change."""
     playing = subprocess.Popen(
         [str(VIGIE), *play],
         cwd=ROOT,

@@ -1,6 +1,7 @@
-"""The whole country on one worker: a hundred territories of 253 sites, a storm over thirty of them at the same time.
+"""A hundred territories of 253 sites on one worker, a storm over thirty of them at once.
 
-The baseline of each run is the same storm in one realm that is alone. What must stay flat is the work of one input: decide, evolve, encode, hash.
+The baseline of each run is the same storm in one realm alone. The work of one input must stay
+flat: decide, evolve, encode, hash.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ FLAT: Final = 0.20
 ROUNDS: Final = 3
 Told = list[tuple[bytes, list[tuple[str, bytes]]]]
 Views = dict[int, ChainView[Any]]
-"""Partition → what lies on it."""
+"""Partition → its content."""
 
 
 class Country:
-    """One worker of one service with these realms open; a storm changes nothing for the next one."""
+    """One worker of one service with these realms open; a storm leaves it unchanged."""
 
     def __init__(self, service: str, given: Told, realms: tuple[str, ...]) -> None:
         self._made: Machine[Any] = Machine(DECIDERS[service]())
@@ -50,7 +51,7 @@ class Country:
         assert facts["ReferencePublished"] >= len(realms)
 
     def storm(self, realms: tuple[str, ...]) -> tuple[float, Counter[str]]:
-        """(µs CPU per input, the facts by name): every realm is told the next thing before any is told the one after."""
+        """Return (µs CPU per input, facts by name); realms take turns, one input each."""
         told: list[Iterator[Record]] = [of_realm(self._storm, realm) for realm in realms]
         records = [record for together in zip(*told, strict=True) for record in together]
         views = dict(self._open)
@@ -73,7 +74,7 @@ class Country:
 
 
 def _opened(opening: Told, realm: str) -> Iterator[Record]:
-    """The same opening, of another territory."""
+    """Return the same opening for another territory."""
     for partition, key, value, headers in of_realm(opening, realm):
         yield (
             partition,

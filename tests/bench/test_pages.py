@@ -1,4 +1,4 @@
-"""What the overview and the pages cost with ten thousand open incidents: CPU of the console per request, beside an empty realm."""
+"""CPU of the console per page with ten thousand open incidents, beside an empty realm."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ALLOWED_MS = {"/api/v1/overview": 50.0, f"/incidents/{INCIDENT}": 80.0}
 
 
 async def cpu_ms(ask: Callable[[], Awaitable[int]]) -> tuple[float, float]:
-    """CPU of this process per request (median, 99th percentile), in ms; the first ones warm what is kept."""
+    """Return CPU of this process per request (median, 99th percentile), in ms, after a warm-up."""
     spent = []
     for n in range(REQUESTS + 5):
         began = time.process_time()
@@ -117,7 +117,7 @@ async def test_ten_thousand_open_incidents(
 
 
 async def _as_coordinator(console: Served) -> dict[str, str]:
-    """A browser's cookies and a program's token in one: pages take the first, the API the second."""
+    """Return cookies for pages and a token for the API in one."""
     bearer = await console.as_role(Role.COORDINATOR)
     principal = console.access.bearer(bearer["Authorization"].removeprefix("Bearer "))
     assert principal is not None

@@ -1,4 +1,4 @@
-"""What was known at a time, with a million records of one realm behind it: S04 again and again, in a chronicle on disk."""
+"""Time travel over a million records of one realm: S04 repeated, in a chronicle on disk."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _IDS = re.compile(rb"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{8
 
 
 def again(found: list[Version], n: int) -> Iterator[Version]:
-    """The same crisis once more, later, about other incidents."""
+    """Repeat the same crisis later, with other incidents."""
     other = rb"\g<1>%04x" % n
     for v in found:
         id, incident = (
@@ -125,7 +125,7 @@ async def test_any_time_among_a_million_records(
 
 
 def _folded(transactions: list[Transaction]) -> None:
-    """What a question cost without a chronicle: every record read, the last rows kept."""
+    """Answer without a chronicle: read every record and keep the last rows."""
     rows: dict[tuple[str, str], bytes] = {}
     for offset, tx in enumerate(transactions):
         loaded = Transaction.load(tx.dump())

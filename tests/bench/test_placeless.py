@@ -1,6 +1,7 @@
-"""What one more report costs the decider of alerts while many are open, printed beside the speed of the machine (`pytest -m bench -s`).
+"""Cost of one more report in the decider of alerts among many, beside the machine's speed.
 
-D4 to D26: with 100,000 open reports one more is decided in less than a millisecond, and the cost grows no worse than n log n.
+`pytest -m bench -s`. D4 to D26: with 100,000 open reports one more is decided in less than a
+millisecond, and the cost grows no worse than n log n.
 """
 
 from __future__ import annotations
@@ -37,7 +38,11 @@ SPREAD = (
 
 
 def reports(kind: str) -> Iterator[ReportReceived]:
-    """For ever. *spread*: every site, eight types; *places*: no site, each of its own; *one*: always the same site and type."""
+    """Yield reports endlessly.
+
+    *spread*: every site, eight types; *places*: no site, each of its own; *one*: always the same
+    site and type.
+    """
     sites, communes = [s.id for s in territory().sites], [c.insee for c in territory().communes]
     for n in count():
         given = {
@@ -112,7 +117,7 @@ def test_one_more_report_among_100_000_is_decided_in_less_than_a_millisecond(
 
 
 def timed(run: object) -> float:
-    """CPU µs."""
+    """Return CPU µs."""
     assert callable(run)
     began = time.thread_time()
     run()

@@ -1,4 +1,7 @@
-"""How long reassignment takes, and what it gains over the greedy answer of the same run (`pytest -m bench -s`)."""
+"""Time of reassignment, and its gain over the greedy answer of the same run.
+
+`pytest -m bench -s`.
+"""
 
 from __future__ import annotations
 
@@ -137,7 +140,7 @@ def test_contingency_from_the_present(name: str, aim_s: float, unmet: int, grave
     [(None, 60, "administrateur_si"), ("S11-7h30", 60, "administrateur_si")],
 )
 def test_sensitivity(name: str | None, aim_s: float, best: str) -> None:
-    """What one more would buy over the ten gravest losses, by solving them again."""
+    """The gain of one more over the ten gravest losses, by solving them again."""
     now = situation(name) if name else ModelSituation()
     start = GainBaseline(territory().sites, territory().staffing, LossKind.PEOPLE, now)
     gravest = select_worst(start.ranking(tables()).single(), 10)

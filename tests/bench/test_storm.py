@@ -1,4 +1,7 @@
-"""The worst hour at the door: every site within one second, and a thousand reports per second for a minute (`pytest -m bench -s`)."""
+"""The worst hour at the front door: every site in one second, a thousand reports per second.
+
+The latter for a minute (`pytest -m bench -s`).
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Workers on a real broker: what the runtime costs per input, what the deciders add, how fast a worker is back on a long log.
+"""Workers on a real broker: cost per input, share of the deciders, restart on a long log.
 
-The baseline of each run is a bare aiokafka loop in a process of its own: read a batch, write each record's bytes to another topic, wait for all.
+The baseline of each run is a bare aiokafka loop in a process of its own: read a batch, write each
+record's bytes to another topic, wait for all.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ REALMS = 100
 TOY_INPUTS = 60_000
 LONG_LOG = 1_000_000
 MINUTES = 260
-"""Of S04: everything that its expectations look at."""
+"""Minutes of S04 with all its expectations."""
 
 DECIDERS: dict[str, Callable[[], Any]] = {
     "alerts": AlertsDecider,
@@ -80,7 +81,7 @@ class Run(NamedTuple):
 
 
 def keyed(folder: Path) -> str:
-    """Data directory of the workers, with the key of what `fill` writes."""
+    """Return the workers' data directory, with the key used by `fill`."""
     put_key(folder / "data" / "secrets")
     return str(folder / "data")
 
@@ -139,7 +140,7 @@ async def measured(
     log_file: Path,
     environment: dict[str, str],
 ) -> Run:
-    """Inputs are there already: from the first record on `out` to the last, wall clock and CPU of the process."""
+    """Measure from the first record on `out` to the last, wall clock and CPU."""
     before = await ends(kafka, out)
     with process(*command, log_file=log_file, **environment) as worker:
         async with PartitionReader(kafka) as reader:
@@ -166,7 +167,7 @@ async def _more(written: Callable[[], Coroutine[Any, Any, int]], than: int) -> b
 
 
 def toy_inputs(count: int, realms: Sequence[str], *, blob: str = "") -> Iterator[Record]:
-    """Openings, then reports round-robin."""
+    """Yield openings, then reports round-robin."""
     for realm in realms:
         opening = OpenRealm(
             author="bench", role="admin", territory=realm.split("~")[0], started_at=0
@@ -189,7 +190,7 @@ def toy_inputs(count: int, realms: Sequence[str], *, blob: str = "") -> Iterator
 
 
 def s04_inputs(service: str) -> list[tuple[bytes, list[tuple[str, bytes]]]]:
-    """What the service receives in S04 (value, headers), from the deciders composed in memory."""
+    """Return the inputs of the service in S04 (value, headers), from the deciders in memory."""
     seen: list[tuple[bytes, list[tuple[str, bytes]]]] = []
 
     class Recorded(MemoryService[Any]):
@@ -209,7 +210,7 @@ def s04_inputs(service: str) -> list[tuple[bytes, list[tuple[str, bytes]]]]:
 
 
 def of_realm(given: list[tuple[bytes, list[tuple[str, bytes]]]], realm: str) -> Iterator[Record]:
-    """The same inputs for another realm: ids differ, as in another exercise."""
+    """Return the same inputs for another realm, with other ids."""
     partition = partition_of(realm, PARTITION_COUNT)
     for value, headers in given:
         own = dict(headers)
@@ -224,7 +225,7 @@ def of_realm(given: list[tuple[bytes, list[tuple[str, bytes]]]], realm: str) -> 
 
 
 async def bare(kafka: str, source: str, suffix: str, count: int, folder: Path) -> Run:
-    """The same inputs through a bare loop."""
+    """Run the same inputs through a bare loop."""
     out = f"bare{suffix}.log"
     await make_topics(
         kafka,
@@ -357,7 +358,7 @@ async def test_two_workers_share_the_realms(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Where the machine has the cores the second worker adds 0.7; else it costs no more CPU per input."""
+    """With enough cores the second worker adds 0.7; otherwise it costs no more CPU per input."""
     kafka = (await start_broker()).address
     runs = []
     for workers in (1, 2):
@@ -406,7 +407,7 @@ async def test_two_workers_share_the_realms(
 
 
 async def _snapshotted(kafka: str, service: str) -> bool:
-    """Every partition has a snapshot of its end, but for what is too little to be worth one."""
+    """Return True if every partition has a snapshot of its end, except tiny ones."""
     async with PartitionReader(kafka) as reader:
         for partition, (_, end) in (
             await reader.bounds(log_topic(service), range(PARTITION_COUNT))
@@ -418,7 +419,7 @@ async def _snapshotted(kafka: str, service: str) -> bool:
 
 
 def _realm_of(partition: int) -> str:
-    """A realm that lives on this partition."""
+    """Return a realm on this partition."""
     names = (
         (f"{n:02d}" for n in range(10, 96))
         if partition < PARTITION_COUNT // 2

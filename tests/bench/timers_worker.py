@@ -1,4 +1,7 @@
-"""A worker whose only business is deadlines, on the agenda that alerts and delivery use: `python -m tests.bench.timers_worker`, settings by VIGIE_*."""
+"""A worker with deadlines only, on the agenda that alerts and delivery use.
+
+`python -m tests.bench.timers_worker`, settings by VIGIE_*.
+"""
 
 # ruff: noqa: ARG002  the protocol gives more than timers need
 from __future__ import annotations
@@ -47,7 +50,7 @@ class Timers:
 
 
 def register(suffix: str) -> str:
-    """Routes of one such service; its name."""
+    """Register the routes of one such service and return its name."""
     service = f"timers{suffix}"
     for logic in (1, 2):
         ROUTES.setdefault(logic, {})[service] = {}

@@ -32,7 +32,7 @@ def answering(vigie: RunningVigie, tmp_path: Path) -> str:
     )
 
 
-def test_a_headcount_asks_everybody_and_counts_people_in_need_of_help(
+def test_a_headcount_asks_all_people_and_counts_those_in_need_of_help(
     visitor: Accounts, answering: str
 ) -> None:
     cell = visitor()

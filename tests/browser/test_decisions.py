@@ -228,7 +228,7 @@ def test_incidents_are_merged_reports_are_detached_and_an_incident_is_closed_wit
     assert incident(status="closed") == []
 
 
-def test_a_call_that_reached_nobody_is_sent_again_from_its_ladder(
+def test_an_unreceived_call_is_repeated_from_its_escalation(
     vigie: RunningVigie, visitor: Accounts
 ) -> None:
     realm = open_exercise(

@@ -150,7 +150,7 @@ def test_pictures_match_the_guide(
             shot(page, picture, name, folder)
 
 
-def test_the_console_shows_the_guide_to_anybody(visitor: Accounts) -> None:
+def test_the_console_shows_the_guide_without_a_login(visitor: Accounts) -> None:
     page = visitor(None).page("/aide")
     page.get_by_role("link", name="Guide par rôle").first.click()
     page.get_by_role("link", name="Responsable de site").click()

@@ -199,7 +199,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 @proves("broker", "kill", note="the leader of everything, of three brokers")
 @pytest.mark.timeout(700)
-def test_the_death_of_a_leader_loses_nothing_and_stops_nobody(
+def test_the_death_of_a_leader_loses_nothing_and_stops_no_service(
     run: Run, record_property: Callable[[str, object], None]
 ) -> None:
     run.storm([False, True, False], record_property, BESIDE_OTHERS)
@@ -207,7 +207,7 @@ def test_the_death_of_a_leader_loses_nothing_and_stops_nobody(
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_fifty_deaths_of_leaders_lose_nothing_and_stop_nobody(
+def test_fifty_deaths_of_leaders_lose_nothing_and_stop_no_service(
     run: Run, record_property: Callable[[str, object], None]
 ) -> None:
     run.storm([n % 2 == 1 for n in range(50)], record_property)

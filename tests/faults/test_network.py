@@ -65,7 +65,7 @@ def stays_so(seconds: float) -> None:
 @proves("planner", "network")
 @proves("auditor", "network")
 @proves("supervisor", "network")
-def test_everybody_cut_off_from_broker_and_store_goes_on_where_they_stood(
+def test_services_cut_off_from_broker_and_store_continue_at_their_positions(
     distant: Distant, record_property: Callable[[str, object], None]
 ) -> None:
     """Connections first stay open without data, then are reset and refused.

@@ -1,1 +1,4 @@
-"""Logs that earlier releases wrote, with the hash of what they fold to. Every later release must fold them to the same."""
+"""Logs of earlier releases with the hash of their fold.
+
+Every later release must fold them to the same.
+"""

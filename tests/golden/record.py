@@ -1,4 +1,7 @@
-"""`python -m tests.golden.record VERSION`: keep what this version writes, once, when it is released. What lies here is never changed afterwards."""
+"""Record the logs of a version, once, at its release: `python -m tests.golden.record VERSION`.
+
+Recorded files are never changed afterwards.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from tests.scenarios.memory import MemoryPlayer, scenario
 FOLDER = Path(__file__).parent
 REALM = "92~ex-golden"
 UNTIL_MS = 25 * 60_000
-"""Of S04: levels, ladders with answers, plans, clocks, messages."""
+"""End of S04 here: levels, escalations with answers, plans, clocks, messages."""
 ANSWERS: tuple[dict[str, Any], ...] = (
     {"role": "directeur_pole", "answer": "ack", "after_s": 120},
     {"role": "elu_astreinte", "answer": "decline", "after_s": 60},

@@ -1,4 +1,4 @@
-"""The logs of every earlier release are read, and fold to what they folded to then."""
+"""The logs of every earlier release are read and fold to their recorded hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""CAP on the whole system: a bulletin is an incident with its chain, twice is once, what is wrong is shown, and the incident goes out as CAP again."""
+"""CAP on the whole system: a bulletin is one incident, which leaves as CAP again.
+
+A repeated bulletin counts once, and an invalid one is shown.
+"""
 
 from __future__ import annotations
 

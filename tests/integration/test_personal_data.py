@@ -1,7 +1,8 @@
-"""Names and numbers planted in every free-text field of every dialect are nowhere but in the encrypted texts and directory (D58).
+"""Planted names and numbers appear only in the encrypted texts and directory (D58).
 
-Looked for: in every record of every topic (values, keys and headers), in every file under the data directory, in the store, in the
-metrics of every process, and in what readers without the right to texts get over HTTP.
+Searched: every record of every topic (values, keys and headers), every file under the data
+directory, the store, the metrics of every process, and the answers to readers without the right to
+texts.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def native() -> dict[str, Any]:
 
 
 def coded() -> dict[str, Any]:
-    """A report with a name in every field that is meant for codes."""
+    """Return a report with a name in every field for codes."""
     return {
         "site_id": NAME + " " + SPOKEN,
         "type": "outage_it",
@@ -79,7 +80,7 @@ def coded() -> dict[str, Any]:
 
 
 def commands() -> Iterator[tuple[str, dict[str, Any]]]:
-    """(path, body) of decisions with a name where a code belongs: each is refused."""
+    """List (path, body) of decisions with a name in place of a code: each is refused."""
     span = {"start": "2030-01-01T00:00:00Z", "end": "2030-01-02T00:00:00Z"}
     yield (
         "/api/v1/oncall/overrides",
@@ -153,7 +154,7 @@ def cloudevent() -> dict[str, Any]:
 
 
 def posts(keys: dict[str, str]) -> Iterator[tuple[str, dict[str, Any], dict[str, str]]]:
-    """(path, body, headers) of one message per dialect."""
+    """List (path, body, headers) of one message per integration."""
 
     def bearer(name: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {keys[name]}"}
@@ -187,7 +188,7 @@ DIALECTS = ("alertmanager", "pagerduty", "opsgenie", "goalert", "apprise", "clou
 
 
 async def records(kafka: str) -> list[tuple[str, bytes]]:
-    """(topic, key and value and headers) of everything that lies on every topic."""
+    """List (topic, key and value and headers) of all records of all topics."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka,
         enable_auto_commit=False,
@@ -218,7 +219,7 @@ async def records(kafka: str) -> list[tuple[str, bytes]]:
 
 
 async def topics(kafka: str) -> dict[str, bytes]:
-    """Topic → everything that lies on it."""
+    """Return topic → all its records."""
     found: dict[str, list[bytes]] = {topic.name: [] for topic in TOPICS}
     for topic, content in await records(kafka):
         found[topic].append(content)
@@ -234,7 +235,10 @@ def marks_in(content: bytes) -> set[str]:
 
 
 def written(file: Path) -> bytes:
-    """What a file holds without its holes: the broker reserves ten megabytes for each of a thousand indexes and writes hardly any."""
+    """Return the bytes of a file without its holes.
+
+    The broker reserves ten megabytes for each of a thousand indexes and writes hardly any.
+    """
     parts, at = [], 0
     with file.open("rb") as content, suppress(OSError):  # ENXIO: nothing but a hole is left
         while True:
@@ -467,15 +471,15 @@ SAID = {
     "agent-b": HeadcountAnswer.HELP,
     "agent-c": HeadcountAnswer.AWAY,
 }
-"""Agents of the sites → what they say."""
+"""Agents of the sites → their answers."""
 KEYS = {said: key for key, said in HEADCOUNT_KEYS.items()}
 OF_SOMEBODY = re.compile(rb':"(?:%s)"' % "|".join(HeadcountAnswer).encode())
-"""What somebody said, as a value; the counts have these words as names."""
+"""Answers of a person as values; the counts use them as names."""
 
 
 @pytest.fixture(scope="module")
 def directory(vigie: RunningVigie) -> None:
-    """The agents and their numbers; no gateway is configured."""
+    """Return the agents and their numbers; no gateway is configured."""
     people = vigie.folder / "agents.csv"
     rows = [
         f"{agent},Nom de {agent},fr,sms,+3361111111{n},,{site}"
@@ -490,7 +494,7 @@ def directory(vigie: RunningVigie) -> None:
 
 
 def ask(vigie: RunningVigie, realm: str) -> str:
-    """A headcount of both sites: its id."""
+    """Start a headcount of both sites and return its id."""
     begun = vigie.http.post(
         "/api/v1/headcounts",
         json={"realm": realm, "sites": [SITE, OTHER], "channels": ["sms"]},
@@ -501,7 +505,7 @@ def ask(vigie: RunningVigie, realm: str) -> str:
 
 
 def asked(vigie: RunningVigie, realm: str) -> list[dict[str, Any]]:
-    """The message of each agent."""
+    """Return the message of each agent."""
     found: list[dict[str, Any]] = vigie.get(
         f"/api/v1/notifications?realm={realm}&role=agent&limit=1000"
     )["items"]
@@ -509,7 +513,7 @@ def asked(vigie: RunningVigie, realm: str) -> list[dict[str, Any]]:
 
 
 def links(vigie: RunningVigie, realm: str) -> dict[str, str]:
-    """Agent → the token of the link in the message."""
+    """Return agent → the token of the link in the message."""
     until(lambda: len(asked(vigie, realm)) == len(SAID))
     made, expires_at = (
         AnswerLinks.open(vigie.folder / "data" / "secrets"),
@@ -522,7 +526,7 @@ def links(vigie: RunningVigie, realm: str) -> dict[str, str]:
 
 
 def say(vigie: RunningVigie, token: str, said: HeadcountAnswer) -> None:
-    """Without a login: the page asks, its button answers."""
+    """Answer without a login: the page asks, its button answers."""
     with httpx.Client(
         base_url=vigie.url, headers={"Accept-Language": "fr"}, timeout=20, trust_env=False
     ) as phone:
@@ -540,14 +544,14 @@ def say(vigie: RunningVigie, token: str, said: HeadcountAnswer) -> None:
 
 
 def shown(vigie: RunningVigie, realm: str, id: str, **expected: object) -> bool:
-    """True once the headcount is shown with these values."""
+    """Return True once the headcount is shown with these values."""
     found = vigie.get(f"/api/v1/headcounts/{id}?realm={realm}")
     return {name: found[name] for name in expected} == expected
 
 
 @pytest.mark.usefixtures("directory")
 @pytest.mark.timeout(300)
-def test_a_headcount_counts_in_the_log_and_names_nobody(vigie: RunningVigie) -> None:
+def test_a_headcount_counts_in_the_log_without_names(vigie: RunningVigie) -> None:
     id = ask(vigie, "92")
     of = links(vigie, "92")
     say(vigie, of["agent-a"], HeadcountAnswer.SAFE)
@@ -596,7 +600,7 @@ def test_a_headcount_counts_in_the_log_and_names_nobody(vigie: RunningVigie) -> 
 def test_people_without_an_answer_are_reminded_then_the_manager_is_called(
     vigie: RunningVigie,
 ) -> None:
-    """In an exercise, whose clock may be moved."""
+    """In an exercise, with a movable clock."""
     realm, began = "92~ex-recensement", datetime.fromisoformat("2027-02-11T09:40:00+01:00")
     opened = {"id": realm, "title_code": "ESSAI", "started_at": began.isoformat()}
     assert (

@@ -1,4 +1,4 @@
-"""One report, one trace: from the HTTP request with its traceparent to the mail that the relay took, through the real processes."""
+"""One report is one trace, from its HTTP request with traceparent to the accepted mail."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Collector:
         )
 
     def path_of(self, hop: Hop) -> list[str]:
-        """Names from the first hop of the trace to this one, as far as they have come."""
+        """Return the names from the first hop of the trace to this one."""
         before = self.hops.get(hop.parent)
         return [*(self.path_of(before) if before is not None else []), hop.name]
 
@@ -116,7 +116,7 @@ async def collector() -> AsyncIterator[tuple[Collector, str]]:
 
 
 async def _prepared(settings: Settings) -> set[str]:
-    """The live realm with its territory, a token, and an address for everybody who may be called: the tokens of all these."""
+    """Return a live realm with territory, token, and an address for all its people."""
     territory = load_territory(settings.territory)
     async with AccessStore.open(settings, "up") as access:
         await access.bootstrap()
@@ -140,7 +140,7 @@ async def _prepared(settings: Settings) -> set[str]:
 
 
 async def _accepted(url: str, token: Path) -> httpx.Response | None:
-    """The answer to a report of a fire, once the front takes reports."""
+    """Return the answer to a report of a fire, once the front takes reports."""
     body = {
         "site_id": "cen-1",
         "type": "fire",

@@ -1,1 +1,1 @@
-"""Is a history of concurrent operations one that a single object, asked one thing at a time, could have given (linearizability)?"""
+"""Check linearizability: one object, used by one caller at a time, explains the history."""

@@ -1,7 +1,9 @@
-"""The checker on public histories whose verdicts are known: `python -m tests.linear.calibrate FOLDER`.
+"""The checker on public histories with known verdicts.
 
-FOLDER is a checkout of https://github.com/anishathalye/porcupine: its `test_data` holds 102 runs that Jepsen recorded on etcd and six of a key-value store, its
-`porcupine_test.go` the verdict of each. They are not ours to ship; `test_checker.py` has what every run checks.
+`python -m tests.linear.calibrate FOLDER`. FOLDER is a checkout of
+https://github.com/anishathalye/porcupine: its `test_data` holds 102 runs that Jepsen recorded on
+etcd and six of a key-value store, its `porcupine_test.go` the verdict of each. They are not ours
+to ship; `test_checker.py` holds the checks of every run.
 """
 
 from __future__ import annotations
@@ -27,7 +29,10 @@ _VERDICT: Final = re.compile(r"checkJepsen\(t, (\d+), (true|false)\)")
 
 
 def etcd(file: Path) -> list[Operation]:
-    """One run of Jepsen: reads, writes and compare-and-sets of one register; what timed out may or may not have happened."""
+    """Read one run of Jepsen: reads, writes and compare-and-sets of one register.
+
+    An operation with a timeout may or may not have happened.
+    """
     open_, found = {}, []
     for at, line in enumerate(file.read_text().splitlines()):
         if (match := _LINE.match(line)) is None:
@@ -61,7 +66,7 @@ def etcd(file: Path) -> list[Operation]:
 
 
 def stored(file: Path) -> dict[str, list[Operation]]:
-    """One run of the key-value store, by key: an object is linearizable if each of its parts is."""
+    """Read one run of the key-value store, by key: each part must be linearizable."""
     open_, found = {}, defaultdict(list)
     for at, line in enumerate(file.read_text().splitlines()):
         if (match := _KV.match(line)) is None:
@@ -78,7 +83,7 @@ def stored(file: Path) -> dict[str, list[Operation]]:
 
 
 def judged(folder: Path) -> Iterator[tuple[str, bool, bool]]:
-    """(history, known verdict, ours)."""
+    """Return (history, known verdict, ours)."""
     verdicts = dict(_VERDICT.findall((folder / "porcupine_test.go").read_text()))
     for number, verdict in verdicts.items():
         file = folder / "test_data" / "jepsen" / f"etcd_{int(number):03d}.log"

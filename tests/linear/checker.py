@@ -1,6 +1,7 @@
-"""The checker: a search for an order of the operations that keeps real time and that the model allows (Wing and Gong 1993, with Lowe's memory of 2017).
+"""Checker: search an order of the operations that keeps real time and fits the model.
 
-An operation that never returned may have had its effect at any time after it was called, or none.
+Wing and Gong 1993, with Lowe's memory of 2017. An operation without a return may have had its
+effect at any time after its call, or none.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from typing import Any, Final
 
 NEVER: Final = float("inf")
 UNKNOWN: Final = object()
-"""Result of an operation of which nobody heard again."""
+"""Result of an operation without an answer."""
 
 Step = Callable[[Any, Any, Any], Iterable[Hashable]]
-"""(state, what was asked, what was answered) → the states in which that is right; none: it is not. With UNKNOWN: the states that it may lead to."""
+"""(state, request, answer) → the states that explain it; none: it is wrong.
+
+With UNKNOWN: the possible next states.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,10 @@ class Operation:
 
 
 def linearizable(history: Sequence[Operation], initial: Hashable, step: Step) -> bool:
-    """True if some order of the operations explains every answer and no operation comes before one that had returned when it was called."""
+    """Return True if some order of the operations explains every answer in real time.
+
+    No operation comes before one that returned before its call.
+    """
     operations = sorted(history, key=lambda o: o.called)
     must = sum(1 << n for n, o in enumerate(operations) if o.returned != NEVER)
     seen: set[tuple[int, Hashable]] = set()
@@ -48,7 +55,7 @@ def linearizable(history: Sequence[Operation], initial: Hashable, step: Step) ->
 
 
 def _next(operations: Sequence[Operation], done: int) -> list[int]:
-    """Those that may come next: called before any that is not done yet has returned."""
+    """List possible next operations: called before the return of any unfinished one."""
     first_return, found = NEVER, []
     for n, operation in enumerate(operations):
         if operation.called > first_return:

@@ -1,4 +1,4 @@
-"""What one object may answer: public ones for the calibration, and Vigie's own decisions."""
+"""Models of one object: public ones for the calibration, and Vigie's own decisions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from tests.linear.checker import UNKNOWN, Step
 
 
 def register(state: Any, asked: tuple[str, Any], answered: Any) -> Iterable[Any]:
-    """Asked `("read", None)`, `("write", value)` or `("cas", (old, new))`; answered with the value, None, or whether it was exchanged."""
+    """Model a register.
+
+    Requests `("read", None)`, `("write", value)` or `("cas", (old, new))`; answers: the value,
+    None, or True after an exchange.
+    """
     what, value = asked
     if what == "write":
         return (value,)
@@ -26,7 +30,7 @@ def register(state: Any, asked: tuple[str, Any], answered: Any) -> Iterable[Any]
 def queue(
     state: tuple[Any, ...], asked: tuple[str, Any], answered: Any
 ) -> Iterable[tuple[Any, ...]]:
-    """Asked `("enq", value)` or `("deq", None)`."""
+    """Model a queue: requests `("enq", value)` or `("deq", None)`."""
     what, value = asked
     if what == "enq":
         return ((*state, value),)
@@ -36,7 +40,7 @@ def queue(
 
 
 def appended(state: str, asked: tuple[str, Any], answered: Any) -> Iterable[str]:
-    """One key of a store: `("get", None)`, `("put", text)`, `("append", text)`."""
+    """Model one key of a store: `("get", None)`, `("put", text)`, `("append", text)`."""
     what, value = asked
     if what == "get":
         return (state,) if answered is UNKNOWN or answered == state else ()
@@ -70,7 +74,7 @@ class Held(NamedTuple):
 
 
 class Verb(NamedTuple):
-    """A decision: when it is right, what it leads to, and what is said when it is not right."""
+    """A decision: its condition, its result, and its refusal."""
 
     when: bool
     then: bool
@@ -78,7 +82,7 @@ class Verb(NamedTuple):
 
 
 def decisions(verbs: Mapping[str, Verb], mismatch: str) -> Step:
-    """Model of what people switch on and off: each decision that is applied is one version more."""
+    """Return the model of switches: each applied decision is one version more."""
 
     def step(state: Held, asked: Asked, answered: Any) -> Iterable[Held]:
         verb = verbs[asked.verb]
@@ -122,7 +126,10 @@ class Proposed(NamedTuple):
 
 
 def approval(state: Proposed, asked: Asked, answered: Any) -> Iterable[Proposed]:
-    """Lines are decided once, whoever asks; a newer proposal may take this one's place at any time, and then nothing more is decided."""
+    """Model an approval: lines are decided once, by any person.
+
+    A newer proposal may replace this one at any time, and then no line is decided any more.
+    """
     done = Proposed(state.decided | asked.lines, state.version + 1)
     if asked.expected is not None and asked.expected != state.version:
         right = "version_conflict"
@@ -144,7 +151,7 @@ class Offered(NamedTuple):
 
 
 def promise(state: int, asked: int, answered: Any) -> Iterable[int]:
-    """Step of a stock: `state` is what is free, `asked` the quantity of an offer."""
+    """Model a stock: `state` is the free amount, `asked` the quantity of an offer."""
     right = "" if asked <= state else "stock_short"
     after = state if right else state - asked
     if answered is UNKNOWN:

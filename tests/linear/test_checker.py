@@ -1,4 +1,7 @@
-"""The checker says yes and no where the literature does. `tests/linear/calibrate.py` holds it to 108 public histories."""
+"""The checker agrees with the literature.
+
+`tests/linear/calibrate.py` checks it against 108 public histories.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`make audit` asks a database of faults for every locked package. The public one cannot be reached from everywhere, so one stands in its place here, with its API."""
+"""`make audit` asks a database of faults for every locked package.
+
+The public one cannot be reached from everywhere, so a local one with its API stands in.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,7 @@ class Database(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Silent."""
+        """Log nothing."""
 
 
 @pytest.fixture

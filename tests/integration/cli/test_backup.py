@@ -1,4 +1,4 @@
-"""A backup of a running system, restored on an empty machine: the same state, every promise kept, and it goes on."""
+"""A backup restored on an empty machine has the same state, keeps every promise and continues."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DECIDERS = {
 
 
 class Reporting(threading.Thread):
-    """Reports into the live realm until it is told to stop."""
+    """Sender of reports into the live realm until its stop."""
 
     def __init__(self, vigie: RunningVigie) -> None:
         super().__init__(name="reporting")

@@ -81,7 +81,7 @@ def letter(id: str, **changes: Any) -> DeadLetter:
     )
 
 
-def test_a_letter_is_listed_once_with_its_reason_however_often_it_was_written(
+def test_a_repeated_dead_letter_is_listed_once_with_its_reason(
     settings: Settings,
 ) -> None:
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Documents on the running system: drafted, validated once, frozen; by HTTP and by the `vigie` command."""
+"""Documents are drafted, validated once and frozen; by HTTP and by the `vigie` command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.waiting import until
 
 @pytest.fixture(scope="module")
 def crisis(vigie: RunningVigie) -> str:
-    """Three central sites without power since 09:40, at 10:16, in a realm of this module."""
+    """Return three central sites without power since 09:40, at 10:16, in a realm of this module."""
     realm = f"92~ex-papiers-{token_hex(3)}"
     opened = {"id": realm, "title_code": "ESSAI", "started_at": "2027-02-11T09:40:00+01:00"}
     assert (
@@ -43,7 +43,7 @@ def crisis(vigie: RunningVigie) -> str:
 
 
 def stepped(vigie: RunningVigie, realm: str, minutes: int) -> None:
-    """The realm's clock goes on, through every deadline."""
+    """Move the realm's clock through every deadline."""
 
     def clock() -> datetime:
         return datetime.fromisoformat(vigie.get(f"/api/v1/realms/{realm}")["clock"])
@@ -122,9 +122,7 @@ def test_a_point_is_validated_once_and_never_changes(
     assert missing.returncode == 1
 
 
-def test_a_due_point_is_a_task_until_somebody_validates_it(
-    vigie: RunningVigie, crisis: str
-) -> None:
+def test_a_due_point_is_a_task_until_its_validation(vigie: RunningVigie, crisis: str) -> None:
     def task() -> Any:
         return next(
             (t for t in vigie.get(f"/api/v1/tasks?realm={crisis}&kind=sitrep")["items"]), None

@@ -1,4 +1,4 @@
-"""The silent test at once, from the command line: the ladders now, and the channels as soon as a sender has tried them."""
+"""A silent test from the command line proves escalations at once and channels once tried."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.waiting import until
 
 
 def called_for_nothing(vigie: RunningVigie) -> list[str]:
-    """Calls that neither an incident nor a call-out made: those of other tests have one of them."""
+    """List calls made by neither an incident nor a call-out; those of other tests have one."""
     return [
         n["id"]
         for n in vigie.get("/api/v1/notifications?limit=500")["items"]
@@ -18,7 +18,7 @@ def called_for_nothing(vigie: RunningVigie) -> list[str]:
     ]
 
 
-def test_an_operator_tests_the_ladders_now_and_nobody_is_called(vigie: RunningVigie) -> None:
+def test_an_operator_tests_the_escalations_without_calls(vigie: RunningVigie) -> None:
     called = called_for_nothing(vigie)
     before = datetime.now(UTC)
     done = vigie.cli("drill", "--now", "--json")

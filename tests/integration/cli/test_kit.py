@@ -18,7 +18,7 @@ from tests.system import ROOT, VIGIE
 from tests.waiting import until
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]
-"""It fetches 140 MB of packages, as whoever makes a kit does."""
+"""Fetches 140 MB of packages, as every maker of a kit does."""
 
 
 def test_a_kit_starts_where_there_is_nothing(tmp_path: Path) -> None:

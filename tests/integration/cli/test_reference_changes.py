@@ -1,4 +1,7 @@
-"""A change of the reference data on the running system: proposed, approved by another person, in force at its time; by HTTP and by the `vigie` command (D63)."""
+"""A change of the reference data is proposed, approved and in force at its time (D63).
+
+On the running system, by HTTP and by the `vigie` command.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ SITE = "pmi-04"
 
 @pytest.fixture
 def realm(vigie: RunningVigie) -> str:
-    """An exercise with one report, whose clock stands still."""
+    """Return an exercise with one report and a stopped clock."""
     name = f"92~ex-reference-{token_hex(3)}"
     answer = vigie.http.post(
         "/api/v1/realms",
@@ -48,7 +51,7 @@ def realm(vigie: RunningVigie) -> str:
 
 
 def stepped(vigie: RunningVigie, realm: str, to: str) -> None:
-    """The realm's clock goes to this time, through every deadline."""
+    """Move the realm's clock to this time, through every deadline."""
     answer = vigie.http.post(
         f"/api/v1/realms/{realm}/step", json={"to": to}, headers={"Prefer": "wait=0"}
     )
@@ -61,7 +64,7 @@ def stepped(vigie: RunningVigie, realm: str, to: str) -> None:
 
 
 def token_of(vigie: RunningVigie, role: str) -> str:
-    """Of a new principal."""
+    """Return the token of a new principal."""
     made = vigie.http.post("/api/v1/tokens", json={"role": role, "label": f"essai {token_hex(2)}"})
     assert made.status_code == 201, made.text
     return str(made.json()["token"])
@@ -79,7 +82,7 @@ def person(vigie: RunningVigie, role: str) -> Iterator[httpx.Client]:
 
 
 def sections_of(vigie: RunningVigie, realm: str, desks: int) -> list[dict[str, Any]]:
-    """The version in force with other desks at one site."""
+    """Return the version in force with other desks at one site."""
     index = vigie.get(f"/api/v1/reference?realm={realm}")
     found = [vigie.get(f"/api/v1/reference/{name}?realm={realm}") for name in index["sections"]]
     for site in next(s for s in found if s["section"] == "sites")["sites"]:
@@ -173,7 +176,7 @@ def test_a_change_goes_its_way_over_http(vigie: RunningVigie, realm: str) -> Non
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The shipped territory with other desks at one site."""
+    """Write the shipped territory with other desks at one site."""
     made = tmp_path / "92"
     shutil.copytree(FOLDER, made)
     file = made / "sites.csv"
@@ -190,7 +193,7 @@ def folder(tmp_path: Path) -> Path:
 def territory(
     vigie: RunningVigie, *words: str, token: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """`vigie territory …` with one's own token; without one the machine's."""
+    """Run `vigie territory …` with a token, by default the machine's."""
     return vigie.cli(
         "territory", *words, timeout_s=300, **({"VIGIE_TOKEN": token} if token else {})
     )

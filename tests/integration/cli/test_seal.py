@@ -1,4 +1,4 @@
-"""The logs of a year in one signed archive: it proves itself, the next one goes on where it ended, and what was changed is found."""
+"""The logs of a year form one signed archive; the next continues it, and changes are found."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def report(vigie: RunningVigie) -> None:
 
 
 def changed(file: Path, to: Path) -> Path:
-    """The same archive with one word of one record changed."""
+    """Return the same archive with one changed word of one record."""
     with zipfile.ZipFile(file) as old, zipfile.ZipFile(to, "w") as new:
         for name in old.namelist():
             new.writestr(

@@ -1,4 +1,4 @@
-"""The front door as a process on a real broker, as real clients of other makers find it: over TLS too, with a certificate made here."""
+"""The front door as a process on a real broker, for real clients, also over TLS."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Certificate:
     key: Path
 
     def trust(self) -> ssl.SSLContext:
-        """What a client needs that trusts this certificate and no other."""
+        """Return the settings of a client that trusts only this certificate."""
         return ssl.create_default_context(cafile=str(self.cert))
 
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """Self-signed, for 127.0.0.1."""
+    """Return a self-signed certificate for 127.0.0.1."""
     folder = tmp_path_factory.mktemp("tls")
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "vigie")])
@@ -65,7 +65,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @dataclass
 class OpenDoor:
-    """A running front with a TLS address, and what it has put on the log."""
+    """A running front with a TLS address, and its records on the log."""
 
     front: FrontProcess
     tls: str
@@ -73,7 +73,7 @@ class OpenDoor:
     reports_of: Callable[[str], Awaitable[list[Any]]]
 
     async def source(self, name: str, dialect: str, **record: Any) -> str:
-        """A source of its own realm `92~test-<name>`; its key."""
+        """Create a source in its own realm `92~test-<name>` and return its key."""
         body = {
             "name": name,
             "dialect": dialect,
@@ -93,7 +93,7 @@ class OpenDoor:
 def door_process(
     broker: RunningKafka, certificate: Certificate, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[FrontProcess, str]]:
-    """One front for all clients, with its TLS address."""
+    """Start one front for all clients, with its TLS address."""
     plain, tls = find_free_ports(2)
     extra = {
         "VIGIE_TLS_HTTP": f"127.0.0.1:{tls}",

@@ -1,4 +1,4 @@
-"""Prometheus itself checks our alert rules: each comes when its promise is broken, and not before."""
+"""Prometheus checks our alert rules: each fires only with its promise broken."""
 
 from __future__ import annotations
 

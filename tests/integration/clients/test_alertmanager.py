@@ -1,4 +1,4 @@
-"""A real Prometheus, amtool and Alertmanagers against the whole product: as their Alertmanager, and as the receiver of theirs."""
+"""Prometheus, amtool and Alertmanagers run against the whole product, as senders and receivers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PATIENCE_S = 90.0
 
 
 def _program(name: str) -> str:
-    """On the PATH, else what `make clients` fetched."""
+    """Find the program on the PATH, or else the one fetched by `make clients`."""
     found = shutil.which(name) or shutil.which(
         name, path=str(ROOT / ".venv" / "clients" / "usr" / "bin")
     )
@@ -69,7 +69,7 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
 def _source(
     vigie: RunningVigie, name: str, dialect: str, site: str, **record: Any
 ) -> tuple[str, str]:
-    """(key, id) of a source that speaks of one site."""
+    """Return (key, id) of a source for one site."""
     made = vigie.http.post(
         "/api/v1/sources",
         json={"name": name, "dialect": dialect, "site": site, "severity": 3} | record,
@@ -100,7 +100,7 @@ def test_amtool_adds_queries_silences_and_expires(vigie: RunningVigie, tmp_path:
     (tmp_path / "http.yml").write_text(f"basic_auth:\n  username: vigie\n  password: {key}\n")
 
     def amtool(*arguments: str) -> str:
-        """Exit code 0, and what it printed."""
+        """Run amtool, check exit code 0 and return its output."""
         command = [
             _program("amtool"),
             "--alertmanager.url",
@@ -172,7 +172,10 @@ def test_amtool_adds_queries_silences_and_expires(vigie: RunningVigie, tmp_path:
 def test_windows_of_people_are_silences_and_sources_see_only_their_own(
     vigie: RunningVigie,
 ) -> None:
-    """One store. What a person plans, an operator with a right to the picture sees as a silence; a source sees its own alone."""
+    """One store serves both.
+
+    An operator sees the windows of people as silences; a source sees only its own.
+    """
     body = {
         "sites": ["pmi-04"],
         "types": "outage_power",
@@ -253,7 +256,7 @@ def test_valid_alerts_are_accepted_although_the_answer_is_400(vigie: RunningVigi
 def test_prometheus_holds_an_alert_by_leases_and_its_death_ends_it(
     vigie: RunningVigie, start: Any, tmp_path: Path
 ) -> None:
-    """Through a kill -9 of the front, which keeps nothing of a lease: they are deadlines of the decider."""
+    """This holds through a kill -9 of the front: leases are deadlines of the decider."""
     key, id = _source(vigie, "prometheus", "alertmanager", "sst-13")
     (port,) = find_free_ports(1)
     (tmp_path / "rules.yml").write_text(
@@ -272,7 +275,10 @@ def test_prometheus_holds_an_alert_by_leases_and_its_death_ends_it(
     )
 
     def lease() -> Any:
-        """The newest: what waited at a stalled front for longer than it says to hold is an end, and then a new beginning."""
+        """Return the newest lease.
+
+        A request stalled at the front beyond its lease is an end, then a new beginning.
+        """
         return next(iter(vigie.get(f"/api/v1/leases?source={id}")["items"]), None)
 
     until(lambda: _causes(vigie, "sst-13") and lease() is not None, PATIENCE_S)
@@ -303,7 +309,7 @@ def _alertmanager(
     gossip: int | None = None,
     **flags: str,
 ) -> str:
-    """A running Alertmanager; its address."""
+    """Start an Alertmanager and return its address."""
     (port,) = find_free_ports(1)
     file = folder / f"alertmanager-{port}.yml"
     file.write_text(config)
@@ -393,7 +399,7 @@ receivers:
 
 @contextmanager
 def _slowly(target: str, delay_s: float) -> Iterator[tuple[str, list[float]]]:
-    """A way to Vigie on which each answer takes its time; (address, times of requests)."""
+    """Put a slow proxy before Vigie; return (address, times of requests)."""
     host, _, port = target.partition(":")
     times: list[float] = []
 
@@ -429,10 +435,13 @@ def _slowly(target: str, delay_s: float) -> Iterator[tuple[str, list[float]]]:
         yield url.removeprefix("http://"), times
 
 
-def test_a_cluster_of_three_before_a_slow_vigie_is_one_incident_and_one_ladder(
+def test_a_cluster_of_three_before_a_slow_vigie_is_one_incident_and_one_escalation(
     vigie: RunningVigie, start: Any, tmp_path: Path
 ) -> None:
-    """Each node waits `peer-timeout` for the one before it, loses patience and sends the group too: three requests, one alert."""
+    """Each node waits `peer-timeout` for the one before it, then sends the group too.
+
+    Three requests make one alert.
+    """
     key, _id = _source(vigie, "cluster", "alertmanager", "par-04")
     with _slowly(vigie.http_address, 4.0) as (slow, requests):
         config = f"""

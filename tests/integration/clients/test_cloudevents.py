@@ -75,7 +75,10 @@ async def produced(kafka: str, messages: list[tuple[dict[str, bytes], Any, bytes
 
 
 async def test_the_sdk_over_kafka_through_kill_9(door: OpenDoor) -> None:
-    """Bad records between the good ones, each event twice, the front killed three times: every event is one report, every bad one kept."""
+    """Bad records between good ones, each event twice, three kills of the front.
+
+    Every event is one report, every bad one is kept.
+    """
     name, count = "ce-kafka", 300
     await door.source(name, "cloudevents", speaks_for=["urn:gtb:*"])
     messages = []

@@ -1,6 +1,7 @@
-"""schemathesis over our OpenAPI document: 0 server errors, and what the document forbids is refused (schemathesis.toml).
+"""schemathesis finds no server error and no accepted breach of the OpenAPI document.
 
-`make test` asks the front's own routes; `make soak` every route of a whole system, of which many wait for a decider.
+See schemathesis.toml. `make test` calls the front's own routes; `make soak` every route of a whole
+system, many of which wait for a decider.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 @pytest.fixture(scope="module")
 def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
-    """A system of its own: accounts, sources, realms and reports of all sorts come into being."""
+    """Start a system of its own for accounts, sources, realms and reports of all sorts."""
     with RunningVigie(tmp_path_factory.mktemp("schemathesis")) as running:
         yield running
 
@@ -57,9 +58,12 @@ def run(document: str | Path, token: str, folder: Path, *options: str, timeout_s
 
 
 async def test_the_front_s_own_routes(door: OpenDoor, tmp_path: Path) -> None:
-    """Without a console: its readiness says so with 503, and so does what the front asks it (ids that cannot be a report's, alerts and
-    silences as the picture shows them); these are left out here and asked in `make soak`. So are the routes that revoke tokens and disable accounts:
-    ids that one answer names are asked for next, and other tests log in at this front.
+    """The front runs without a console.
+
+    Its readiness and its requests to the console answer 503 (ids that cannot be a report's, alerts
+    and silences as the picture shows them). These are left out here and called in `make soak`. So
+    are the routes that revoke tokens and disable accounts: schemathesis reuses ids of answers, and
+    other tests log in at this front.
     """
     token = (door.front.data.secrets / "admin.token").read_text(encoding="utf-8").strip()
     document = tmp_path / "openapi.json"

@@ -1,4 +1,4 @@
-"""What the how-to tells a sender to type is typed here, word for word, in a shell."""
+"""The commands of the how-to for senders run as written, in a shell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A broker and a store of their own for the read side: these tests flush one and forge the records of the other."""
+"""A broker and a store for the read side alone.
+
+These tests flush the store and forge records on the broker.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ _CHAINS: dict[str, Chains] = {}
 
 @asynccontextmanager
 async def appending(kafka: str) -> AsyncIterator[LogWriter]:
-    """Appends to the logs of a broker; the chains go on from one block to the next."""
+    """Yield a writer to the logs of a broker; chains continue between blocks."""
     async with LogWriter(kafka) as made:
         made.chains = _CHAINS.setdefault(kafka, made.chains)
         yield made
@@ -54,7 +57,7 @@ async def appending(kafka: str) -> AsyncIterator[LogWriter]:
 
 @pytest.fixture
 async def writer(logs_broker: RunningKafka) -> AsyncIterator[LogWriter]:
-    """See `appending`."""
+    """Yield a writer, see `appending`."""
     async with appending(logs_broker.address) as made:
         yield made
 
@@ -75,7 +78,7 @@ def console_settings(
 
 @asynccontextmanager
 async def projecting(settings: Settings) -> AsyncIterator[Projector]:
-    """A projector that runs for the length of the block."""
+    """Run a projector for the length of the block."""
     projector = Projector(settings)
     task = asyncio.create_task(projector.run())
     try:

@@ -1,4 +1,4 @@
-"""A small true-looking crisis as facts: two sites without power in Nanterre, one incident, its ladder, an activity, a plan."""
+"""A small realistic crisis as facts: two sites in Nanterre, an escalation, an activity, a plan."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def site(id: str, at: int, status: str = "closed", loss: float = 100.0) -> SiteS
 
 
 def cause(site: str, at: int) -> Cause:
-    """The cause that the row of `site` shows, as the log tells it: without its reports."""
+    """Return the cause in the row of `site`, as the log writes it: without its reports."""
     return Cause.model_validate(
         {
             "id": f"cause-{site}",

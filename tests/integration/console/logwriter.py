@@ -1,4 +1,4 @@
-"""Writes true log records (chained as a decider's worker does) without a decider, so that the read side is tested alone."""
+"""Writer of true log records, chained as by a worker, to test the read side alone."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Chains:
 
 
 class LogWriter:
-    """Chains on a real broker that nobody else writes to."""
+    """Chains on a real broker without another writer."""
 
     def __init__(self, kafka: str) -> None:
         self.chains = Chains()
@@ -102,14 +102,17 @@ class LogWriter:
         await self._producer.stop()
 
     async def append(self, service: str, realm: str, *facts: Fact, at: int, **more: object) -> None:
-        """One Transaction, acknowledged."""
+        """Append one Transaction and wait for its acknowledgement."""
         partition, raw = self.chains.make(service, realm, facts, at, **more)  # type: ignore[arg-type]
         await self._producer.send_and_wait(
             log_topic(service), raw, key=realm.encode(), partition=partition
         )
 
     async def append_vain(self, service: str, realm: str, at: int) -> None:
-        """A record on a head that was left behind, as a worker writes it that does not know of its successor: nobody accepts it."""
+        """Append a record on an outdated head, as a worker with an unknown successor would.
+
+        No reader accepts it.
+        """
         chains = Chains(dict(self.chains.positions), dict(self.chains.applied))
         chains.positions[service, partition_of(realm, PARTITION_COUNT)] = Position()
         partition, raw = chains.make(service, realm, (), at)
@@ -118,7 +121,7 @@ class LogWriter:
         )
 
     async def enqueue(self, service: str, realm: str, *facts: Fact, at: int) -> None:
-        """As append, without waiting."""
+        """Append without waiting."""
         partition, raw = self.chains.make(service, realm, facts, at)
         await self._producer.send(log_topic(service), raw, key=realm.encode(), partition=partition)
 
@@ -126,7 +129,7 @@ class LogWriter:
         await self._producer.flush()
 
     async def open(self, realm: str, territory: Territory, at: int) -> None:
-        """The realm as alerts records it, with its reference data."""
+        """Open the realm as alerts records it, with its reference data."""
         opened = RealmOpened(territory="92", title_code="test", started_at=at, lineage=realm)
         applied = CommandApplied(
             command_id=f"open:{realm}", command="OpenRealm", result={"realm": realm}

@@ -1,4 +1,4 @@
-"""The console application in the test's own process, and a stand-in for the deciders that answers every command."""
+"""The console in the test's own process, with a stand-in for the deciders that answers commands."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class Served:
     app: Any
 
     async def as_role(self, role: Role, **more: Any) -> dict[str, str]:
-        """Headers of a new principal with this role."""
+        """Return headers of a new principal with this role."""
         principal: Principal = create_principal(role, **more)
         _, token = await self.access.create_token(principal)
         return {"Authorization": f"Bearer {token}"}
 
     async def is_ready(self) -> bool:
-        """The picture has been made from the logs."""
+        """Return True once the picture is made from the logs."""
         return (await self.http.get("/readyz")).status_code == 200
 
 
@@ -69,7 +69,7 @@ def applied(command_id: str, command: Command) -> Fact:
 async def answering(
     settings: Settings, writer: LogWriter, reply: Reply = applied
 ) -> AsyncIterator[list[tuple[str, Command]]]:
-    """Answers each new command as `reply` says; gives what it saw."""
+    """Answer each new command with `reply`, and yield the received commands."""
     seen: list[tuple[str, Command]] = []
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,

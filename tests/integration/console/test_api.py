@@ -1,4 +1,4 @@
-"""The HTTP contract of API.md, on a real store with rows from real logs."""
+"""The HTTP contract on a real store with rows from real logs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def ask(console_settings: Settings, territory: Territory) -> AsyncIterator[Asking]:
-    """A crisis in a realm of its own, asked about by an observer."""
+    """Request a crisis in a realm of its own, as an observer."""
     realm = a_realm()
     async with appending(console_settings.kafka) as writer:
         await play(writer, realm, territory)
@@ -459,7 +459,7 @@ async def test_losses_are_ranked_from_a_crisis_as_long_as_it_lasts(
 async def test_an_exercise_shows_the_quiet_day_of_the_live_realm(
     console_settings: Settings, territory: Territory
 ) -> None:
-    """The planner leaves simulated realms alone; a quiet day depends on the reference version only."""
+    """The planner ignores simulated realms; a quiet day depends on the reference version only."""
     live, exercise = "75", "75~ex-1"
     crisis_now = PresentRow(
         stamp="r:1", number=2, sites_hit=1, held=40, elapsed_h=1.5, u1=8, u2=0, u3=0

@@ -1,4 +1,4 @@
-"""What an attacker tries at the pages: forged forms, planted sessions, used-up secrets, paths that climb."""
+"""Attacks on the pages fail: forged forms, planted sessions, used-up secrets, climbing paths."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def console(console_settings: Settings) -> AsyncIterator[Served]:
 
 
 async def code_of(console: Served, role: Role = Role.CELL) -> str:
-    """A one-time code of a new account."""
+    """Return a one-time code of a new account."""
     principal = create_principal(role)
     await console.access.put(principal)
     return await console.access.issue_code(principal.id, expires_at=None)
@@ -36,7 +36,7 @@ async def log_in(console: Served, code: str, **headers: str) -> httpx.Response:
 
 
 def cookies_of(answer: httpx.Response) -> dict[str, str]:
-    """What a browser would keep; the client of the tests keeps nothing by itself."""
+    """Return the cookies that a browser would keep; the test client keeps none."""
     jar: SimpleCookie = SimpleCookie()
     for header in answer.headers.get_list("set-cookie"):
         jar.load(header)
@@ -173,7 +173,7 @@ async def test_no_path_climbs_out_of_its_folder(console: Served, path: str) -> N
 async def test_a_token_gets_no_passkey_and_no_session_beside_the_session_of_another(
     console: Served, path: str
 ) -> None:
-    """A token ends and is revoked; what it could plant in its account would stay."""
+    """A token ends and is revoked, but a planted passkey or session would stay."""
     mine = cookies_of(await log_in(console, await code_of(console, Role.OBSERVER)))
     token = await console.as_role(Role.ADMIN)
     answer = await console.http.post(

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def reply(command_id: str, command: Command) -> Fact:
-    """A decider that knows one incident, at version 3."""
+    """Answer as a decider with one incident, at version 3."""
     name = type(command).__name__
     if isinstance(command, ResolveIncident) and command.expected not in (None, 3):
         return CommandRefused(
@@ -173,7 +173,7 @@ async def test_a_realm_opens_with_its_reference_data(
         assert kinds == [OpenRealm, *[PublishReference] * len(territory.sections)]
 
         async def shown() -> bool:
-            """Once the read model is live: a decision does not wait for it."""
+            """Wait until the read model is live: a decision does not wait for it."""
             found = await console.http.get(f"/api/v1/realms/{realm}", headers=admin)
             return found.status_code == 200 and found.json()["simulated"] is True
 
@@ -212,7 +212,10 @@ def speeds(
 
 
 async def test_one_key_opens_one_realm(console_settings: Settings) -> None:
-    """Without a name each try drew another, and with one its start was another moment: a second realm, or 422."""
+    """Without a name each try drew another; with one its start was another moment.
+
+    The result was a second realm, or 422.
+    """
     async with (
         appending(console_settings.kafka) as writer,
         projecting(console_settings),

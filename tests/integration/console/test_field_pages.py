@@ -1,4 +1,4 @@
-"""Pages of the doors on the whole system: a poster's form without a login, the line for a caller, how the sources fare."""
+"""Entrances on the whole system: a poster's form without a login, a caller's line, sources."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.system import RunningVigie, logged_in
 
 @pytest.fixture
 def poster(vigie: RunningVigie) -> str:
-    """The key of a poster in the headquarters."""
+    """Return the key of a poster in the headquarters."""
     made = vigie.http.post(
         "/api/v1/sources",
         json={"name": f"affiche-{secrets.token_hex(3)}", "dialect": "poster", "site": "cen-1"},

@@ -1,4 +1,4 @@
-"""One switch stops all sending, from the shell or the page, and every screen says so with its end and reason."""
+"""One switch stops all sending, from shell or page; every screen shows its end and reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Coming in through the organisation's provider, against one in a process of its own; and how little it is needed or believed."""
+"""People log in through the organisation's provider, which is neither required nor trusted."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Provider:
             return False
 
     def says(self, subject: str, fault: str = "", **more: Any) -> None:
-        """Whom it logs in from now on, and how it lies about it."""
+        """Set the provider's next user and its lies."""
         new_key = more.pop("new_key", False)
         self.http.post(
             "/control",
@@ -107,7 +107,7 @@ def login_of(console: Served, principal: Principal) -> str:
 
 
 async def leave(console: Served, provider: Provider, next: str = "/") -> tuple[str, dict[str, str]]:
-    """To the provider, who sends the browser back: (where to, with which cookies)."""
+    """Leave to the provider, which redirects the browser back; return (target, cookies)."""
     going = await console.http.get("/connexion/annuaire", params={"next": next})
     assert going.status_code == 303, going.text
     back = provider.http.get(going.headers["location"])
@@ -161,7 +161,7 @@ async def test_a_confirmed_identity_logs_in_with_the_role_of_its_account(
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_logging_out_is_a_matter_of_this_machine(console: Served, provider: Provider) -> None:
+async def test_logging_out_needs_no_provider(console: Served, provider: Provider) -> None:
     owner = await account(console)
     provider.says(f"s-{owner.id}", preferred_username=login_of(console, owner))
     mine = cookies_of(await come_in(console, provider))
@@ -275,7 +275,9 @@ async def test_an_answer_counts_once_in_the_browser_that_asked(
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_it_leads_to_a_page_of_this_site(console: Served, provider: Provider) -> None:
+async def test_a_login_leads_only_to_a_page_of_this_site(
+    console: Served, provider: Provider
+) -> None:
     owner = await account(console)
     provider.says(f"s-{owner.id}", preferred_username=login_of(console, owner))
     assert (await come_in(console, provider, "//example.org")).headers["location"] == "/"
@@ -322,7 +324,7 @@ SIRET = "22920050600010"
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def proconnect(console_settings: Settings) -> AsyncIterator[tuple[Served, Provider]]:
-    """Console with a provider that tells who a person is as ProConnect does."""
+    """Start a console with a provider that identifies people as ProConnect does."""
     provider = Provider("proconnect")
     async with AsyncExitStack() as stack:
         stack.callback(provider.close)
@@ -409,7 +411,7 @@ async def test_a_logout_leads_to_the_provider_if_configured(
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_without_the_provider_everybody_comes_in_all_the_same(
+async def test_without_the_provider_passwords_still_work(
     console_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     provider = Provider()

@@ -1,4 +1,4 @@
-"""Presence over the live stream: who comes and goes is told at once to those who may know, and is on no log."""
+"""The live stream announces presence to entitled readers at once, without a log record."""
 
 from __future__ import annotations
 

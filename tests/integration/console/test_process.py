@@ -32,7 +32,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def process(
     settings: Settings, module: str, **more: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A process of ours, stopped with SIGTERM; it must stop by itself and with code 0."""
+    """Start a process of ours, stopped with SIGTERM; it must exit by itself with code 0."""
     env = os.environ | {
         "VIGIE_DATA_DIR": str(settings.data_dir),
         "VIGIE_KAFKA": settings.kafka,
@@ -132,7 +132,11 @@ async def test_the_processes_serve_the_shell_and_stop_cleanly(
 
 
 async def guess_passwords_as_ever_other_callers(url: str, http: httpx.AsyncClient) -> None:
-    """The port of the console believes nobody but the front: one who guesses is throttled, whoever he says he is."""
+    """Guess passwords from forged addresses.
+
+    The port of the console trusts only the front: a guesser is throttled under any claimed
+    address.
+    """
     statuses = []
     for n in range(12):
         form = {"user": "admin", "password": f"a wrong password {n}"}

@@ -41,7 +41,7 @@ from tests.integration.console.crisis import INCIDENT, MINUTE, START
 from tests.integration.console.logwriter import LogWriter
 
 STANDS_S = 11
-"""Longer than the store's clients wait for an answer (services.console.read_model.store.connect)."""
+"""Longer than the clients' wait for the store (services.console.read_model.store.connect)."""
 
 
 def a_realm() -> str:
@@ -49,7 +49,7 @@ def a_realm() -> str:
 
 
 async def play(writer: LogWriter, realm: str, territory: Territory) -> None:
-    """Two sites cut, N1 then N2, a ladder, an interrupted activity, a proposed plan, a message sent."""
+    """Play two cut sites, N1 then N2, an escalation, an activity, a plan, a sent message."""
     await writer.open(realm, territory, START)
     await writer.append(
         "alerts",
@@ -77,7 +77,7 @@ async def play(writer: LogWriter, realm: str, territory: Territory) -> None:
 
 
 async def complete(model: ReadModel, realm: str) -> bool:
-    """The last record of `play` in each of the three logs is shown."""
+    """Wait until the last record of `play` in each of the three logs is shown."""
     counts = (await model.overview(realm)).counts
     return (
         counts["notifications"] == 1
@@ -113,7 +113,10 @@ async def test_the_read_model_equals_the_logs(
 async def test_facts_logged_in_parts_are_shown_whole(
     writer: LogWriter, console_settings: Settings, model: ReadModel, territory: Territory
 ) -> None:
-    """A site with the reports of its causes one by one, its last word and the counts of its incident: now, and as known before."""
+    """A site shows its causes' reports, its last report and its incident's counts.
+
+    This holds for the present and for a past time.
+    """
     realm, at, later = a_realm(), START + 2 * MINUTE, START + 3 * MINUTE
     said, sources = tuple(f"r-{n}" for n in range(8)), ("site_manager",)
     async with projecting(console_settings):
@@ -170,7 +173,7 @@ async def test_facts_logged_in_parts_are_shown_whole(
 
 
 @proves("store", "corrupted", note="everything in it is gone")
-async def test_a_flushed_store_is_rebuilt_without_anybody_asking(
+async def test_a_flushed_store_is_rebuilt_without_a_request(
     writer: LogWriter, console_settings: Settings, model: ReadModel, territory: Territory
 ) -> None:
     realm = a_realm()
@@ -430,7 +433,7 @@ async def test_only_the_newest_closed_realms_stay_in_the_store_and_all_stay_read
 
 
 async def closed(model: ReadModel, realm: str) -> bool:
-    """All three services said so."""
+    """Wait until all three services wrote the closure."""
     found = await model.overview(realm)
     return all(
         place.at.timestamp() * 1000 == START + 5 * MINUTE

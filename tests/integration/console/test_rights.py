@@ -1,4 +1,7 @@
-"""Role × route on the console, generated from the application: each wrong role is refused and sees nothing, each right one comes in."""
+"""Role × route on the console: each wrong role is refused and sees nothing, each right one enters.
+
+Generated from the application.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ class Doors:
         self._headers: dict[Role | None, dict[str, str]] = {None: {}}
 
     async def open_for(self, role: Role) -> None:
-        """A session, as a browser would have it: pages take nothing else, and the API takes it too."""
+        """Open a session as a browser; pages take only sessions, the API takes them too."""
         principal = create_principal(role)
         await self.console.access.put(principal)
         code = await self.console.access.issue_code(principal.id, expires_at=None)
@@ -58,7 +61,7 @@ class Doors:
         }
 
     async def ask(self, role: Role | None, route: str) -> tuple[int, dict[str, str], str]:
-        """Status, headers, and text without the address that was asked for. Of a stream only its beginning."""
+        """Return status, headers, and text without the address; of a stream only its start."""
         method, template = route.split(" ", 1)
         path = template
         for ending, id in NAMED.items():
@@ -114,7 +117,7 @@ class Doors:
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def doors(console_settings: Settings, territory: Territory) -> AsyncIterator[Doors]:
-    """A crisis in a realm of its own."""
+    """Return a crisis in a realm of its own."""
     realm = a_realm()
     async with appending(console_settings.kafka) as writer:
         await play(writer, realm, territory)
@@ -176,7 +179,7 @@ def _as_its_row_says(role: Role | None, route: str, who: Who, status: int, led_t
 
 
 async def test_a_refused_decision_leaves_no_command(doors: Doors) -> None:
-    """Whatever a role may not decide is not even sent to a decider."""
+    """A decision beyond the role never reaches a decider."""
     sent: list[str] = []
     producer = doors.console.app.state.producer
     doors.console.app.state.decisions._producer = _Recording(producer, sent)

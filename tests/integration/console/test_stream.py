@@ -1,4 +1,4 @@
-"""The live stream: every change, in order, resumable; a reader who cannot follow is told so."""
+"""The live stream gives every change, in order, resumable; a slow reader is informed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Listening:
         return self.read.pop(0)
 
     async def until(self, event: str, **wanted: Any) -> tuple[Any, str | None]:
-        """The next event of this name with these values; ids of what comes before are kept."""
+        """Return the next event of this name with these values; ids of earlier events are kept."""
         last: str | None = None
         while True:
             name, data, id = await self.next()
@@ -221,7 +221,10 @@ async def told(reader: streams.Subscriber) -> bool:
 async def test_a_change_that_cannot_be_sent_blocks_no_later_one(
     console_settings: Settings, territory: Territory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its readers are told to read again; before, the same change was tried again for ever, and nobody heard anything any more."""
+    """Its readers are asked to reload.
+
+    Before, the same change was retried forever, and no reader got any later one.
+    """
     rendered = streams.render_events
 
     async def stumbles(model: Any, realm: str, lang: str, changed: Any, joined: Any) -> Any:

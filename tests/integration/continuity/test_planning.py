@@ -1,4 +1,4 @@
-"""The planner beside the running system: its ranking comes to the API, once, also with two planners."""
+"""The planner's ranking reaches the API of the running system once, even with two planners."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(400)
 
 @contextmanager
 def foreseeing(vigie: RunningVigie, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A planner beside that of the system, which ranks at once."""
+    """Start a planner beside that of the system, without rests."""
     own = {"VIGIE_PROCESS": "planner", "VIGIE_FORESIGHT_AFTER_S": "0", "VIGIE_HEALTH_PORT": "0"}
     environment = psutil.Process(vigie.processes()["planner"]).environ() | own
     with log.open("ab") as out:

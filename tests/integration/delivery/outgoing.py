@@ -17,7 +17,7 @@ RETURNS = "https://vigie.example/r/token"
 
 
 def outgoing(address: str, lang: str = "fr", **changes: Any) -> Outgoing:
-    """A call to `address` that expects an answer."""
+    """Return a call to `address` that expects an answer."""
     row = NotificationRow(
         id=NOTIFICATION,
         incident="i1",
@@ -47,7 +47,7 @@ def outgoing(address: str, lang: str = "fr", **changes: Any) -> Outgoing:
 
 
 def of_subject(address: str, subject: str) -> Outgoing:
-    """The same with other words."""
+    """Return the same with another text."""
     text = outgoing(address).text
     sms = simplify_text(f"{subject} {text.sms}")
     return outgoing(

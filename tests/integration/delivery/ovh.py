@@ -1,4 +1,4 @@
-"""A fake of OVH's SMS API that is as strict as the real one: what it does not describe it refuses."""
+"""A fake of OVH's SMS API, as strict as the real one: it refuses undocumented requests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DESCRIBED: Final[dict[str, Callable[[Any], bool]]] = {
     "tag": lambda v: isinstance(v, str) and len(v) <= 20,
     "validityPeriod": lambda v: isinstance(v, int),
 }
-"""The parameters that the API describes for a job, and what it takes for each."""
+"""The documented parameters of a job, with their accepted values."""
 RECEIVERS: Final = ("receivers", "receiversDocumentUrl", "receiversSlotId")
 SENDERS: Final = ("VIGIE",)
 """Names that the account may send as."""
@@ -47,9 +47,9 @@ class OvhApi:
     taken: dict[int, dict[str, Any]] = field(default_factory=dict)
     """Id → job."""
     receipts: dict[int, int] = field(default_factory=dict)
-    """Id → `deliveryReceipt`, of what has left."""
+    """Id → `deliveryReceipt` of sent messages."""
     answers: dict[int, dict[str, Any]] = field(default_factory=dict)
-    """Id → what came in."""
+    """Id → received message."""
     asked: list[str] = field(default_factory=list)
     """Every path that was asked for, in order."""
     rights: tuple[str, ...] = ("POST", "GET")

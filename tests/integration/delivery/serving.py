@@ -12,7 +12,7 @@ from aiohttp import web
 async def serving(
     handle: Callable[[web.Request], Awaitable[web.StreamResponse]],
 ) -> AsyncIterator[str]:
-    """The address of a server that answers every request with `handle`."""
+    """Start a server that answers every request with `handle`; return its address."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handle)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)

@@ -1,4 +1,4 @@
-"""Chat services through apprise, against a Matrix homeserver of the client-server API as far as a message goes."""
+"""Chat services through apprise, against a Matrix homeserver with the API of messages."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_only_services_that_the_settings_name_are_spoken_to() -> None:
     assert homeserver.said == []
 
 
-def test_the_linter_knows_services_and_those_that_reach_nobody() -> None:
+def test_the_linter_knows_services_and_rejects_local_ones() -> None:
     def found(schemes: str) -> list[tuple[str, bool]]:
         return [(f.what.split(":")[0], f.error) for f in lint(ChatSettings(chat_schemes=schemes))]
 

@@ -1,4 +1,4 @@
-"""E-mail against a real SMTP server: what was surely taken, surely not taken, and in doubt."""
+"""E-mail against a real SMTP server is surely accepted, surely refused or in doubt."""
 
 # ruff: noqa: ARG002, ARG005  handlers have the signatures of their servers
 
@@ -120,7 +120,10 @@ async def test_an_accepted_mail_is_whole(start_relay: Any) -> None:
 
 
 async def test_no_relay_has_to_write_a_mail_anew(start_relay: Any) -> None:
-    """Seven bits also where all lines are short: a relay without 8BITMIME would change the body, and a signature over it (DKIM) would break."""
+    """Short lines have seven bits, too.
+
+    A relay without 8BITMIME would change the body and break a signature over it (DKIM).
+    """
     relay, row = (
         Relay(),
         outgoing(TO).row.model_copy(update={"answer_expected": False, "template": "information"}),
@@ -187,7 +190,7 @@ async def test_a_relay_that_is_away_is_a_passing_failure(unused_port: int) -> No
 
 @pytest.fixture
 async def unused_port() -> int:
-    """A port on which nobody listens."""
+    """Return a port without a listener."""
     server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
     port = int(server.sockets[0].getsockname()[1])
     server.close()
@@ -197,7 +200,7 @@ async def unused_port() -> int:
 
 @asynccontextmanager
 async def _mute() -> AsyncIterator[tuple[str, int]]:
-    """Takes connections and says nothing."""
+    """Accept connections and send nothing."""
     held: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(lambda r, w: held.append(w), "127.0.0.1", 0)
     try:

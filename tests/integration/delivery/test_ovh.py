@@ -1,4 +1,4 @@
-"""SMS through OVH's API, against a fake that refuses what the API does not describe."""
+"""SMS through OVH's API, against a fake that refuses undocumented requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ATTEMPT = "1b4e28ba-2fa1-51d2-883f-0016d3cca427"
 
 @dataclass
 class Inbox:
-    """What the sender hears; `waiting`: the ids whose receipts are waited for."""
+    """Receiver of the sender; `waiting`: ids with an expected receipt."""
 
     waiting: set[str] = field(default_factory=set)
     receipts: list[tuple[Any, ...]] = field(default_factory=list)
@@ -116,7 +116,7 @@ async def test_every_message_passes_the_api(
 
 
 async def test_the_fake_api_refuses_undocumented_requests(api: OvhApi) -> None:
-    """The fake is as strict as what it stands for."""
+    """The fake is as strict as the real API."""
     async with sending(api) as sms:
         job = sms.job
         sms.job = lambda *given: job(*given) | {"callback": "https://vigie.example/r/x"}  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""The real delivery process on a real broker: planned → mail → log, and killed at every point of the sender."""
+"""The real delivery process on a real broker: planned → mail → log, and killed at every point."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 ENDS = (NotificationState.ACCEPTED, NotificationState.FAILED, NotificationState.AMBIGUOUS)
-"""On a machine that is busy for longer than the limit of a call an attempt is given up, and said to be."""
+"""Results of an attempt; a machine busy beyond the limit of a call abandons it and records that."""
 Process = forked.Process
 ROSTER = Roster(holders=(), channels={"dgs": ("sms", "email", "webhook")})
 
 
 @dataclass
 class World:
-    """A mailbox, a webhook, the directory with one person, and delivery processes that come and go."""
+    """A mailbox, a webhook, a directory of one person, and delivery processes."""
 
     settings: Settings
     producer: RecordProducer
@@ -109,7 +109,7 @@ class World:
         )
 
     async def open(self, realm: str) -> None:
-        """What alerts forwards when a realm is opened and its roster published."""
+        """Send the forwarded facts of an opened realm with its roster."""
         opened = RealmOpened(
             territory="92", title_code="t", started_at=1_802_340_000_000, lineage=realm
         )
@@ -141,7 +141,7 @@ class World:
         return notification
 
     async def doubt_briefly(self) -> None:
-        """Rules under which a doubt is over in seconds."""
+        """Return rules with doubts of some seconds."""
         rules = ChannelRules(
             channels=tuple(_quick(channel) for channel in (Channel.EMAIL, Channel.WEBHOOK))
         )
@@ -153,7 +153,7 @@ class World:
             )
 
     async def start(self, failpoint: str = "", **more: str) -> Process:
-        """A delivery process."""
+        """Start a delivery process."""
         environment = os.environ | {
             "VIGIE_DATA_DIR": str(self.settings.data_dir),
             "VIGIE_KAFKA": self.settings.kafka,
@@ -172,7 +172,7 @@ class World:
 
     @asynccontextmanager
     async def delivery(self, failpoint: str = "", **more: str) -> AsyncIterator[Process]:
-        """One that is stopped in the end."""
+        """Run a delivery process and stop it in the end."""
         process = await self.start(failpoint, **more)
         try:
             yield process
@@ -196,7 +196,7 @@ class World:
         return self.rows[notification]
 
     async def words(self, more: int) -> None:
-        """Until the log has said so many more, or has nothing left to say."""
+        """Wait until the log has so many more records, or is complete."""
         until = len(self.changes) + more
         await eventually(lambda: len(self.changes) >= until or self._idle(), PATIENCE_S)
 
@@ -216,7 +216,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def own_settings(start_broker: Any, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A broker of its own: nobody else writes in live realms there."""
+    """Start a broker of its own, without other writers in live realms."""
     broker: RunningKafka = asyncio.run(start_broker())
     settings = Settings(data_dir=tmp_path_factory.mktemp("delivery") / "data", kafka=broker.address)
     settings.data.make()
@@ -258,7 +258,9 @@ async def world(own_settings: Settings) -> AsyncIterator[World]:
         server.close()
 
 
-async def test_planned_sent_answered_and_an_exercise_that_reaches_nobody(world: World) -> None:
+async def test_planned_messages_are_sent_and_answered_and_an_exercise_reaches_no_person(
+    world: World,
+) -> None:
     await world.open("92~ex-7")
     exercise = await world.plan("92~ex-7")
     async with world.delivery():
@@ -333,10 +335,13 @@ KILL_POINTS = ("before-claim", "after-claim", "before-call", "after-call", "afte
     [("after-claim", "after-call"), pytest.param(KILL_POINTS, marks=pytest.mark.soak)],
     ids=len,
 )
-async def test_killed_at_points_of_the_sender_nobody_is_forgotten_and_no_attempt_is_called_twice(
+async def test_kills_at_points_of_the_sender_forget_no_person_and_repeat_no_call(
     world: World, points: tuple[str, ...]
 ) -> None:
-    """A process that comes back may die on what an earlier one left: which attempt meets which kill is not fixed, the promise is."""
+    """A restarted process may die on the remains of an earlier one.
+
+    The pairing of attempts and kills varies, the promise does not.
+    """
     await world.doubt_briefly()
     notifications = [await world.died(point) for point in points]
     async with world.delivery():
@@ -362,10 +367,13 @@ async def test_killed_at_points_of_the_sender_nobody_is_forgotten_and_no_attempt
 @proves("sender", "stop", doubled="said")
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kills", [6, pytest.param(200, marks=pytest.mark.soak)])
-async def test_random_kills_and_standstills_forget_nobody_and_send_nothing_that_was_not_planned(
+async def test_random_kills_and_standstills_forget_no_person_and_send_only_planned_messages(
     world: World, kills: int
 ) -> None:
-    """SIGKILL, or SIGSTOP past the limit of a claim, at a random word of the log: seeded, while notifications keep coming."""
+    """SIGKILL, or SIGSTOP past the limit of a claim, at a random record of the log.
+
+    Seeded, with new notifications all the time.
+    """
     rnd = random.Random(kills)
     await world.doubt_briefly()
     planned: list[str] = []
@@ -412,18 +420,18 @@ async def test_random_kills_and_standstills_forget_nobody_and_send_nothing_that_
 
 
 async def passed(seconds: float) -> None:
-    """Real time that a standstill lasts."""
+    """Return the real length of a standstill."""
     clock = asyncio.get_running_loop().time
     until = clock() + seconds
     await eventually(lambda: clock() > until, PATIENCE_S)
 
 
 _LIMIT_S = 5
-"""Of a call, where processes are killed."""
+"""Time limit of a call in tests that kill processes."""
 
 
 def _quick(channel: Channel) -> ChannelRule:
-    """A doubt is over in ten seconds."""
+    """Shorten a doubt to ten seconds."""
     return ChannelRule(
         channel=channel,
         per_minute=6_000,

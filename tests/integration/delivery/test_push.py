@@ -1,4 +1,4 @@
-"""Web push against a real push service on loopback that decrypts what it gets, as a browser would."""
+"""Web push against a real push service on loopback that decrypts like a browser."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ VAPID = VapidKey(b"\x07" * 32, clock=lambda: 1_800_000_000.0)
 
 
 class Browser:
-    """What a browser keeps of a subscription."""
+    """A browser's part of a subscription."""
 
     def __init__(self) -> None:
         self.private, self.secret = ec.generate_private_key(ec.SECP256R1()), os.urandom(16)
@@ -58,7 +58,7 @@ class Browser:
         )
 
     def read(self, body: bytes) -> bytes:
-        """As RFC 8291 says, from its own side."""
+        """Decrypt a message by RFC 8291, from the receiver's side."""
         salt, (size, length) = body[:16], struct.unpack(">IB", body[16:21])
         sender, sealed = body[21 : 21 + length], body[21 + length :]
         assert len(sealed) <= size
@@ -80,7 +80,7 @@ def _extract(salt: bytes, secret: bytes) -> bytes:
 
 
 class Gone:
-    """Inbox that notes what ended."""
+    """Inbox that records ended subscriptions."""
 
     def __init__(self) -> None:
         self.ended: list[tuple[Channel, str]] = []
@@ -150,7 +150,7 @@ async def test_only_the_browser_reads_the_signed_message() -> None:
 
 
 def verified(header: str) -> dict[str, Any]:
-    """Claims of a VAPID header whose signature is that of the key it names."""
+    """Return the claims of a VAPID header after checking its signature with its key."""
     kind, _, rest = header.partition(" ")
     token, key = (part.strip().partition("=")[2] for part in rest.split(","))
     assert (kind, key) == ("vapid", VAPID.public)

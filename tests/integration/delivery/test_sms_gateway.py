@@ -1,4 +1,4 @@
-"""SMS over HTTP against a gateway that keeps the rules of a French provider: hours, senders, repeated keys."""
+"""SMS over HTTP against a gateway with French rules: hours, senders, repeated keys."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SENDERS = ("VIGIE",)
 
 
 def is_held(at: datetime) -> bool:
-    """The providers' rule for commercial messages."""
+    """Apply the providers' rule for commercial messages."""
     return at.hour >= 22 or at.hour < 8 or at.isoweekday() == 7
 
 

@@ -1,4 +1,4 @@
-"""SMS against an SMSC that others wrote (npm `smpp`): throttling, receipts before and after, lost connections."""
+"""SMS against a foreign SMSC (npm `smpp`): throttling, early receipts, lost connections."""
 
 # ruff: noqa: ARG002  stand-ins have the signatures of what they stand for
 
@@ -145,7 +145,10 @@ async def test_a_message_without_an_answer_is_in_doubt() -> None:
 
 @proves("provider", "restarts", doubled="said")
 async def test_a_provider_that_ends_three_times_gets_each_message_once() -> None:
-    """It ends with a message in its hand, and again before the next one: a doubt each time it was asked, never a second message on our own account."""
+    """It stops while it holds a message, and again before the next one.
+
+    Each time this is a doubt, never a second message on our own account.
+    """
     async with bound() as (smsc, smpp, _):
         for turn in range(3):
             await smsc.saw("bind", 2 * turn + 1)
@@ -172,7 +175,10 @@ async def test_without_a_session_nothing_was_sent() -> None:
 
 @pytest.mark.parametrize("tlv", [False, True])
 async def test_receipts_in_any_order_are_taken_once_they_are_safe(tlv: bool) -> None:
-    """One for an id that is not known yet, or while Kafka is away, is asked for again; later ones do not wait for it."""
+    """A receipt for an unknown id, or during a failure of Kafka, is requested again.
+
+    Later ones do not wait for it.
+    """
     async with bound() as (smsc, smpp, box):
         for _ in range(2):
             await smpp.call(outgoing(TO), PATIENCE_S)
@@ -205,7 +211,10 @@ async def test_replies_arrive_with_number_and_text_also_after_a_reconnection() -
 async def test_a_reply_is_read_in_the_alphabet_of_its_handset_and_a_long_one_by_its_first_part() -> (
     None
 ):
-    """The SMSC of the tests writes `ç` as Latin-1, as many do. Part 2 of a long reply is no answer of its own, whatever it begins with."""
+    """The SMSC of the tests writes `ç` as Latin-1, like many others.
+
+    Part 2 of a long reply is no answer, whatever its text.
+    """
     first, second = ([0, 3, 77, 2, n] for n in (1, 2))
     async with bound() as (smsc, _, box):
         await smsc.saw("bind")

@@ -1,4 +1,4 @@
-"""Voice against a gateway that telephones: what it is asked, and what its answers mean."""
+"""Voice against a telephone gateway: requests, and the meaning of its answers."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def test_a_headcount_listens_for_each_of_its_three_answers() -> None:
     )
 
 
-async def test_a_number_is_dialled_however_the_directory_writes_it() -> None:
+async def test_a_number_is_dialled_in_any_form_of_the_directory() -> None:
     orders = []
 
     async def handle(request: web.Request) -> web.Response:

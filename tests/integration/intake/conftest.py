@@ -52,25 +52,25 @@ class FrontProcess:
         )
 
     def kill(self) -> None:
-        """SIGKILL, and wait."""
+        """Send SIGKILL, and wait."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
 
     def signal(self, number: int) -> None:
-        """SIGSTOP, SIGCONT."""
+        """Send SIGSTOP or SIGCONT."""
         assert self._process is not None
         self._process.send_signal(number)
 
     def stop(self) -> int:
-        """SIGTERM, and the exit code."""
+        """Send SIGTERM and return the exit code."""
         assert self._process is not None
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         return self._process.wait(60)
 
     def client(self, **more: Any) -> httpx.AsyncClient:
-        """As the administrator of this machine."""
+        """Return a client as the administrator of this machine."""
         token = (self.data.secrets / "admin.token").read_text().strip()
         return httpx.AsyncClient(
             base_url=self.url,
@@ -98,7 +98,7 @@ Starter = Callable[..., FrontProcess]
 
 @pytest.fixture
 def new_front(broker: RunningKafka, tmp_path: Path) -> Iterator[Starter]:
-    """`new_front(kafka=…, console=…, NAME=value)` starts a front of its own; stopped at the end."""
+    """Yield `new_front(kafka=…, console=…, NAME=value)`: it starts a front, stopped at the end."""
     with ExitStack() as stack:
 
         def start(
@@ -114,14 +114,14 @@ def new_front(broker: RunningKafka, tmp_path: Path) -> Iterator[Starter]:
 
 @pytest.fixture
 async def front(new_front: Starter) -> FrontProcess:
-    """A front that accepts, without a console."""
+    """Start a front without a console."""
     made = new_front()
     await made.accepting()
     return made
 
 
 async def records(kafka: str, topic: str, key: str) -> list[Any]:
-    """Everything that lies on a topic under a key, now."""
+    """Return all current records of a topic under a key."""
     partitions = [TopicPartition(topic, p) for p in range(TOPICS_BY_NAME[topic].partitions)]
     consumer: Any = AIOKafkaConsumer(
         bootstrap_servers=kafka,
@@ -152,7 +152,7 @@ def on_log(broker: RunningKafka) -> Callable[[str], Any]:
 
 
 def report(**changes: Any) -> dict[str, Any]:
-    """A well-formed body."""
+    """Return a well-formed body."""
     return {
         "site_id": "col-001",
         "type": "outage_power",

@@ -1,4 +1,4 @@
-"""What was answered with 202 is on the log, once, whatever dies (DESIGN §1.1)."""
+"""A report answered with 202 is on the log once, through any failure."""
 
 from __future__ import annotations
 
@@ -112,7 +112,10 @@ async def test_keys_survive_the_loss_of_the_index(front: FrontProcess) -> None:
 async def test_a_report_lost_by_the_input_is_accepted_on_the_next_try(
     front: FrontProcess, on_log: OnLog
 ) -> None:
-    """The index went on answering for reports that no log held any more: the sender was told 202 and nothing came of it."""
+    """The index still answered for reports absent from every log.
+
+    The sender got 202 and the report never arrived.
+    """
     realm = "92~test-lost"
     async with front.client() as http:
         await http.post(
@@ -146,7 +149,10 @@ async def test_a_report_lost_by_the_input_is_accepted_on_the_next_try(
 async def test_killing_the_front_under_load_loses_nothing_that_was_answered(
     front: FrontProcess, on_log: OnLog, broker: RunningKafka, kills: int
 ) -> None:
-    """Four senders that repeat until they hear 202, and kills at random moments, also between the acknowledgements of text and report."""
+    """Four senders repeat until they get 202.
+
+    Kills come at random moments, also between the acknowledgements of text and report.
+    """
     realm = f"92~test-kills-{kills}"
     each = kills * 15
     accepted: dict[str, str] = {}
@@ -196,7 +202,7 @@ async def test_killing_the_front_under_load_loses_nothing_that_was_answered(
 async def test_a_suspended_front_continues_its_open_requests(
     front: FrontProcess, on_log: OnLog
 ) -> None:
-    """Requests wait in it and in its socket; whoever gave up comes again with the same key."""
+    """Requests wait in it and in its socket; senders after a timeout repeat with the same key."""
     realm = "92~test-still"
     accepted: dict[str, str] = {}
     given_up = asyncio.Event()
@@ -231,7 +237,7 @@ async def test_a_suspended_front_continues_its_open_requests(
 
 @pytest.fixture(scope="module")
 def own(start_broker: Brokers) -> RunningKafka:
-    """A broker that these tests may kill; each leaves it running."""
+    """Start a broker for kills by these tests; each leaves it running."""
     return asyncio.run(start_broker())
 
 

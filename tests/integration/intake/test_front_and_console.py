@@ -1,4 +1,4 @@
-"""One address for two processes: the front's own routes, and everything else streamed to the console."""
+"""One address serves two processes: the front's own routes, and the console by streaming."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.waiting import eventually
 
 
 class Console:
-    """Stands for the console: says what it was asked, streams, and can go away."""
+    """Stand-in for the console that records requests, streams, and can disappear."""
 
     def __init__(self) -> None:
         self.port = find_free_ports(1)[0]
@@ -203,7 +203,7 @@ async def test_a_live_stream_arrives_event_by_event_and_ends_with_its_reader(
 async def test_a_stopping_front_asks_waiting_clients_to_retry_and_ends_live_streams(
     front: FrontProcess, console: Console
 ) -> None:
-    """Ctrl-C waited four seconds for a step of an exercise, or for any page that was open, and printed a traceback."""
+    """Ctrl-C waited four seconds for an exercise step or an open page, and printed a traceback."""
     async with front.client() as http, http.stream("GET", "/api/v1/stream") as stream:
         chunks = stream.aiter_bytes()
         await console.next_event.put(b"data: 1\n\n")
@@ -305,7 +305,10 @@ async def test_a_token_counts_in_every_process_at_once_and_without_kafka(
 async def test_a_token_that_a_starting_process_cannot_know_yet_is_no_stranger(
     front: FrontProcess,
 ) -> None:
-    """The local file of accounts is gone and the log away: the caller is told to come again, not turned away for ever."""
+    """The local file of accounts is gone and the log unreachable.
+
+    The caller is asked to retry, not refused forever.
+    """
     async with AccessStore.open(
         Settings(data_dir=front.data.root, kafka="127.0.0.1:9"), "elsewhere"
     ) as starting:

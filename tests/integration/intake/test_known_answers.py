@@ -1,4 +1,4 @@
-"""The front learns after a restart what it answered, from its own records alone."""
+"""A restarted front learns its earlier answers from its own records alone."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from tests.marks import MARKS
 REALM = "92known"
 
 
-async def test_a_record_of_a_stranger_silences_nobody(broker: RunningKafka, tmp_path: Path) -> None:
-    """Whoever sends the same report later would hear that it was accepted, and nobody would decide it."""
+async def test_a_record_of_a_stranger_silences_no_sender(
+    broker: RunningKafka, tmp_path: Path
+) -> None:
+    """A later sender of the same report would get an acceptance without any decision."""
     topic, ids = input_topic("alerts"), [str(uuid4()), str(uuid4())]
     stranger = InputMarks(MasterKey(b"s" * 32))
     for id, marks in zip(ids, (MARKS, stranger), strict=True):

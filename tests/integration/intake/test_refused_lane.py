@@ -1,4 +1,4 @@
-"""What was refused is read by the cell and offered again, in the name of its sender, once the cause is mended."""
+"""The cell reads refused messages and offers them again, in the sender's name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGERDUTY = "0123456789abcdef0123456789abcdef"
 
 
 async def refused(http: httpx.AsyncClient, code: str) -> dict[str, Any]:
-    """The newest letter of this code, once it is written."""
+    """Wait for the newest dead letter of this code."""
     found: list[dict[str, Any]] = []
 
     async def there() -> bool:
@@ -219,7 +219,7 @@ async def test_a_refused_message_takes_effect_after_the_repair(
 
 
 async def settled(http: httpx.AsyncClient, sender: str) -> list[dict[str, Any]]:
-    """Letters of one sender, once there is one."""
+    """Wait for dead letters of one sender."""
     found: list[dict[str, Any]] = []
 
     async def there() -> bool:

@@ -1,4 +1,7 @@
-"""`python -m tests.integration.runtime.forked FILE`: a service for the tests of the fork server. It tells FILE what it finds, then obeys it."""
+"""`python -m tests.integration.runtime.forked FILE`: a service for tests of the fork server.
+
+It writes its environment to FILE, then obeys it.
+"""
 
 from __future__ import annotations
 

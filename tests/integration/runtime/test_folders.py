@@ -1,4 +1,4 @@
-"""Where the broker's data lie: under the folder that was named, whatever its name."""
+"""The broker's data lie under the named folder, with any name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from tests.brokers import make_node
 def test_a_folder_of_any_name_holds_the_files_of_the_broker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Java reads its settings in Latin-1: the logs were written to a folder of another name, beside the one that is kept and backed up."""
+    """Java reads its settings in Latin-1.
+
+    The logs were written to a folder of another name, outside every backup.
+    """
     monkeypatch.setenv("LC_ALL", "C")
     folder = tmp_path / name / "kafka"
     node = replace(

@@ -1,4 +1,4 @@
-"""A program that holds the password of the broker, and not the key of the installation, decides nothing."""
+"""A program with the broker's password, but without the installation's key, decides nothing."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def append(kafka: str, topic: str, realm: str, value: bytes, headers: Any)
 
 
 def forge(kafka: str, topic: str, realm: str, command: Command) -> Place:
-    """As a door would, but for the mark."""
+    """Send a message as intake does, without the mark."""
     headers = build_headers(
         command.wire_type(),
         id=f"cmd-{secrets.token_hex(12)}",
@@ -72,7 +72,7 @@ def forge(kafka: str, topic: str, realm: str, command: Command) -> Place:
 
 
 async def transactions(kafka: str, service: str, realm: str) -> dict[Place, Transaction]:
-    """Input → the record that it caused, of the partition of a realm."""
+    """Return input → its record, of the partition of a realm."""
     topic, found = log_topic(service), {}
     partition = choose_partition(topic, realm)
     async with PartitionReader(kafka) as reader:
@@ -83,7 +83,7 @@ async def transactions(kafka: str, service: str, realm: str) -> dict[Place, Tran
 
 
 def written_for(kafka: str, place: Place, realm: str) -> list[Any]:
-    """The facts that an input caused, once there are some."""
+    """Wait for the facts of an input."""
     service = place[0].partition(".")[0]
 
     def written() -> bool:
@@ -147,7 +147,7 @@ def test_writers_without_the_key_decide_nothing_and_are_recorded(vigie: RunningV
     assert vigie.cli("verify").returncode == 0
 
 
-def test_the_same_decision_through_the_api_counts_once_however_often_it_is_copied(
+def test_the_same_decision_through_the_api_counts_once_in_any_number_of_copies(
     vigie: RunningVigie,
 ) -> None:
     kafka, realm = Settings(data_dir=vigie.folder / "data").kafka, open_exercise(vigie)

@@ -1,4 +1,4 @@
-"""Services as forks of one process: each is as if it had been started by exec, and none depends on the fork server."""
+"""Services as forks behave as after an exec, and none depends on the fork server."""
 
 from __future__ import annotations
 

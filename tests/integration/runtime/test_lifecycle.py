@@ -1,4 +1,4 @@
-"""The whole system through a bad day: killed services, a killed broker, a lost store, a killed supervisor, and Ctrl-C."""
+"""The system survives killed services, broker and supervisor, a lost store, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ pytestmark = pytest.mark.timeout(400)
 
 BACK_S = 5.0
 PATIENCE_S = 90.0
-"""With what is no promise here."""
+"""Patience with steps outside any promise."""
 BUSY_FACTOR = 4.0
-"""The promises are for a machine that does nothing else; on a busy one they are stretched, at most this much."""
+"""Largest stretch of the promises, which hold for a machine with no other work."""
 IMPORTS_S = 1.0
-"""What `slowness` takes on two free cores of the machine of docs/reference/benchmarks.md."""
+"""Result of `slowness` on two free cores of the machine of docs/reference/benchmarks.md."""
 MEMORY_MB = 1536
 
 
@@ -42,7 +42,10 @@ def vigie(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningVigie]:
 
 
 def within(seconds: float) -> float:
-    """`seconds` on a machine as busy as this one is now: by its load, and by what a bare interpreter needs to import what every process does."""
+    """Return `seconds`, stretched for the current load.
+
+    Measured by the load and by the imports of a bare interpreter.
+    """
     began = time.monotonic()
     subprocess.run(
         [
@@ -65,7 +68,7 @@ def state_of(vigie: RunningVigie, name: str) -> tuple[int | None, str]:
 
 
 def begun(vigie: RunningVigie, name: str) -> bool:
-    """True once the running supervisor has begun this process."""
+    """Return True once the running supervisor has started this process."""
     status = read_status(vigie.folder / "data" / "run" / "status.json")
     return (
         status is not None
@@ -198,7 +201,7 @@ def test_a_killed_supervisor_takes_its_processes_along_and_the_next_up_goes_on(
 def test_a_supervisor_that_is_killed_again_and_again_while_it_starts_comes_up_at_last(
     vigie: RunningVigie,
 ) -> None:
-    """Nobody waits for what the last one left behind."""
+    """No start waits for the remains of the last one."""
     os.kill(vigie.pid, signal.SIGKILL)
     for reached in ("broker", "alerts"):
         vigie.ended()

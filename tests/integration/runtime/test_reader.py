@@ -44,9 +44,9 @@ async def toys(broker: RunningKafka, tmp_path: Path) -> Toys:
 
 
 async def test_a_reader_that_goes_from_topic_to_topic_never_stands_still(toys: Toys) -> None:
-    """aiokafka forgets the leaders of topics that are not assigned, and stands still before it asks for them.
+    """aiokafka forgets the leaders of unassigned topics, then waits before it asks for them.
 
-    Every service starts so, and a worker takes partitions so: nobody decides meanwhile.
+    Every service starts so, and a worker takes partitions so: no decision is made meanwhile.
     """
     await toys.open()
     async with PartitionReader(toys.kafka) as reader:
@@ -144,7 +144,10 @@ async def test_after_a_declared_loss_a_reader_of_the_lost_history_begins_again(t
 async def test_repeated_checks_ask_the_broker_about_one_topic_once(
     toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Eleven processes look every second whether their log is still the one they read: each time the metadata of all topics is a tenth of a core."""
+    """Eleven processes check their log every second.
+
+    The metadata of all topics would cost a tenth of a core each time.
+    """
     written, asked = Log(toys), list[set[str]]()
     await written.write(3)
     update = AIOKafkaClient._metadata_update

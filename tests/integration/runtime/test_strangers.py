@@ -1,4 +1,4 @@
-"""Another program, or another user of this machine, can use neither the broker nor the store nor the console."""
+"""Another program, or another user of this machine, cannot use broker, store or console."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ KEPT_RDB: Final = REPOSITORY / "tests" / "data" / "store-8.1.rdb"
 
 @pytest.fixture(params=STRANGERS, ids=[name.replace(" ", "-") for name in STRANGERS])
 def stranger(request: pytest.FixtureRequest, broker: RunningKafka) -> dict[str, Any]:
-    """Options of a client that does not belong to Vigie."""
+    """Return options of a client outside Vigie."""
     login: dict[str, Any] = STRANGERS[request.param]
     return {"bootstrap_servers": broker.address, "request_timeout_ms": PATIENCE_MS, **login}
 
@@ -70,7 +70,7 @@ async def test_a_stranger_lists_nothing(stranger: dict[str, Any]) -> None:
 
 
 def metadata(port: int) -> bytes:
-    """What a server of Kafka's protocol answers to a request for its topics; nothing if it closes."""
+    """Return a Kafka server's answer to a request for its topics, or nothing if it closes."""
     request = struct.pack(">hhih", 3, 1, 7, -1) + struct.pack(">i", -1)
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         connection.sendall(struct.pack(">i", len(request)) + request)
@@ -123,7 +123,7 @@ print(json.dumps(found))
 
 
 def test_another_user_of_the_machine_gets_nowhere(vigie: RunningVigie, tmp_path: Path) -> None:
-    """As `nobody`, who could report a level, delete tokens and empty the store."""
+    """The user `nobody` could report a level, delete tokens and empty the store."""
     if os.geteuid() != 0 or shutil.which("runuser") is None:
         pytest.fail("this test becomes another user: run it as root, with runuser")
     data = DataDir(vigie.folder / "data")
@@ -198,7 +198,7 @@ class OpenNode(KafkaNode):
 
 
 async def test_data_from_before_the_password_go_on(tmp_path: Path) -> None:
-    """An installation that is upgraded keeps its log. So does one whose secrets were put back from elsewhere."""
+    """An upgraded installation keeps its log, also with secrets restored from elsewhere."""
     node = make_node(tmp_path)
     before = OpenNode(
         node.folder,

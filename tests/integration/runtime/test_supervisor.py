@@ -1,4 +1,4 @@
-"""The supervisor with real processes: what a killed, crashing, stubborn or orphaned process leads to."""
+"""The supervisor handles killed, crashing, stubborn and orphaned processes."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ async def test_a_named_exit_is_explained_with_its_repair_and_waits_for_a_person(
 async def test_a_loss_is_explained_with_its_repair_although_two_exits_have_its_code(
     tmp_path: Path,
 ) -> None:
-    """The line of the log is long: what `vigie status` showed of it ended before it said what to do."""
+    """The line of the log is long, and `vigie status` cut it before the repair."""
     code = "from services.runtime.process.exits import stop; stop('log.truncated', 'partition 0 of alerts.log no longer holds the record at offset 257')"
     async with supervised(tmp_path) as (supervisor, _, _):
         (child,) = supervisor.start([plan(tmp_path, "alerts", code)])

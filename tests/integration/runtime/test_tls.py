@@ -1,4 +1,4 @@
-"""TLS and SASL to Kafka, TLS to Redis: every kind of client, and a worker, get in with the right settings and with no other."""
+"""Every client connects to Kafka and Redis over TLS and SASL only with the right settings."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 class SecuredNode(KafkaNode):
-    """A node that lets in who speaks TLS and knows the password, by SCRAM or as it is."""
+    """Node that admits clients with TLS and the password, by SCRAM or in plain form."""
 
     @property
     def security(self) -> KafkaSecurity:

@@ -30,7 +30,7 @@ from tests.system import RunningVigie
 
 @pytest.fixture(scope="module")
 def foreign_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningKafka]:
-    """A broker on which another program made one of our topics."""
+    """Start a broker with one of our topics made by another program."""
     running = RunningKafka(make_node(tmp_path_factory.mktemp("foreign")))
     running.node.prepare()
 
@@ -47,7 +47,7 @@ def foreign_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
 
 
 def refusal(vigie: RunningVigie) -> str:
-    """The last line of an `up` that must end by itself with 1."""
+    """Return the last line of an `up` that must exit by itself with 1."""
     vigie.begin()
     try:
         assert vigie.ended() == 1

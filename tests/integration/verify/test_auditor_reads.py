@@ -1,4 +1,4 @@
-"""The auditor reads as fast as `vigie verify`: after a restart on a large log it is green within the time that the size allows."""
+"""The auditor reads as fast as `vigie verify`: a large log is green in time after a restart."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MB = 1 << 20
 MB_PER_S = 1024 / 60
 """1 GB in 60 s."""
 START_S = 12.0
-"""Of the first answers of a broker on a machine that others use, and of one judgement."""
+"""Time for the first answers of a broker on a shared machine, and for one judgement."""
 FACTS = [
     NoteAdded(
         line=f"l-{n}", text_id=f"t-{n}", author="p-1", role="cell", occurred_at=1_800_000_000_000
@@ -79,7 +79,7 @@ async def read_until(verdicts: AsyncIterator[Verdict], greens: int) -> list[Verd
 async def test_a_restarted_auditor_is_green_within_a_minute_per_gigabyte_and_stays_green_under_load(
     megabytes: int, start_broker: Brokers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A busy log is always a little ahead of who reads it: that is no reason to say that it is being read."""
+    """A busy log is always ahead of its readers, and that alone must not count as reading."""
     broker = await start_broker()
     async with Writer(broker.address) as writer:
         await writer.write(megabytes)

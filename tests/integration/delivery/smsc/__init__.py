@@ -1,4 +1,4 @@
-"""The SMSC of npm `smpp` as a process of the tests; `npm ci` on its lock file when it is not installed yet."""
+"""The SMSC of npm `smpp` as a process of the tests; `npm ci` installs it from its lock file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ PATIENCE_S = 60
 
 
 def install() -> None:
-    """Once per checkout, whoever comes first. Raises FileNotFoundError without npm (`make test` brings it)."""
+    """Install it once per checkout.
+
+    Raises FileNotFoundError without npm (`make test` brings it).
+    """
     with (HERE / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (HERE / "node_modules" / "smpp").is_dir():
@@ -31,7 +34,7 @@ def install() -> None:
 
 
 class Smsc:
-    """What the SMSC saw, and what it is told to do."""
+    """Control of the SMSC: its events and its behaviour."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -46,7 +49,7 @@ class Smsc:
         return [e for e in self.seen if e["event"] == event]
 
     async def saw(self, event: str, count: int = 1) -> dict[str, Any]:
-        """The last of `count` such events."""
+        """Wait for `count` such events and return the last."""
         await eventually(lambda: len(self.of(event)) >= count, PATIENCE_S)
         return self.of(event)[count - 1]
 
