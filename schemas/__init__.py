@@ -4,23 +4,25 @@ Importing this package registers all message types.
 """
 
 from schemas import (  # noqa: F401
-    actions,
     alerts,
-    attendance,
     calling,
     callouts,
-    causes,
     commands,
-    communication,
-    contingency,
     continuity,
     delivery,
-    maintenance,
     oncall,
     reassignment,
     reference,
     reference_changes,
     reports,
-    resource_requests,
     runtime,
 )
+from schemas.crisis import (  # noqa: F401
+    actions,
+    causes,
+    communication,
+    contingency,
+    maintenance,
+    resource_requests,
+)
+from schemas.people import attendance  # noqa: F401

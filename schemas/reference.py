@@ -17,7 +17,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from schemas.base import Command, Fact, Instant, Model, register_message
-from schemas.communication import Audience
+from schemas.crisis.communication import Audience
 from schemas.oncall import DAY_MIN, Reach, Rotation, check_hours
 from schemas.predicates import Predicate
 from schemas.words import Channel, Effect, EventType, PlanState

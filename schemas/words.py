@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import IntEnum, StrEnum
 from typing import Final, Literal
 
-from schemas.channels import Channel as Channel  # noqa: PLC0414  also a word of here
-from schemas.event_types import DANGER_TYPES as DANGER_TYPES  # noqa: PLC0414  also a word of here
-from schemas.event_types import EventType as EventType  # noqa: PLC0414
+from schemas.catalogue.channels import Channel as Channel  # noqa: PLC0414  also a word of here
+from schemas.catalogue.event_types import DANGER_TYPES as DANGER_TYPES  # noqa: PLC0414  also a word of here
+from schemas.catalogue.event_types import EventType as EventType  # noqa: PLC0414
 
 
 class Certainty(StrEnum):

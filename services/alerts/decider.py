@@ -10,7 +10,7 @@ from schemas.alerts import AttentionRequested, HistoryForgotten, MetricChanged
 from schemas.base import DAY_MS, Command, Fact, Instant
 from schemas.calling import AnswerReceived, Unreachable
 from schemas.continuity import CrisisTended, ImprovementChanged, ImprovementRow, SitrepIssued
-from schemas.maintenance import LeasesRenewed
+from schemas.crisis.maintenance import LeasesRenewed
 from schemas.reports import ReportReceived
 from services.alerts import tasks
 from services.alerts.actions import lifecycle

@@ -11,7 +11,6 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Any, Final, Self, TypeVar
 
-from schemas.actions import ActionRow
 from schemas.alerts import (
     FlagRow,
     IncidentRow,
@@ -22,13 +21,14 @@ from schemas.alerts import (
     TaskRow,
     TriggerRow,
 )
-from schemas.attendance import AttendanceRow, CellStaffingRow
 from schemas.base import Instant
 from schemas.calling import EscalationRow, NotificationPlanned
-from schemas.causes import Cause
-from schemas.communication import QuestionRow, StatementRow
-from schemas.maintenance import LeaseRow, MaintenanceRow
+from schemas.crisis.actions import ActionRow
+from schemas.crisis.causes import Cause
+from schemas.crisis.communication import QuestionRow, StatementRow
+from schemas.crisis.maintenance import LeaseRow, MaintenanceRow
 from schemas.oncall import CellShift, DutyRow, ReachRow, ReadinessRow
+from schemas.people.attendance import AttendanceRow, CellStaffingRow
 from schemas.reference import SectionData
 from schemas.reference_changes import ReferenceChangeRow, ReferenceDrafted
 from schemas.words import EventType, Level

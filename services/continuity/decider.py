@@ -22,8 +22,8 @@ from schemas.alerts import (
     TriggerChanged,
 )
 from schemas.base import Command, Fact, Instant
-from schemas.contingency import ContingencyChanged, ContingencyComputed
 from schemas.continuity import CauseHeard, DependencyHeard, IncidentHeard, LevelHeard, SiteHeard
+from schemas.crisis.contingency import ContingencyChanged, ContingencyComputed
 from schemas.reassignment import ProposalComputed
 from schemas.reference import ReferencePublished
 from schemas.words import Certainty, SiteStatus

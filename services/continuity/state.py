@@ -38,6 +38,13 @@ from schemas.continuity import (
     StrategyRow,
     TriggerHeard,
 )
+from schemas.crisis.resource_requests import (
+    OVER_STATES,
+    ResourceRequestChanged,
+    ResourceRequestRow,
+    StockChanged,
+    StockRow,
+)
 from schemas.reassignment import (
     Decision,
     LineRow,
@@ -53,15 +60,8 @@ from schemas.reassignment import (
     TravelDeclared,
 )
 from schemas.reference import ReferencePublished, Section
-from schemas.resource_requests import (
-    OVER_STATES,
-    ResourceRequestChanged,
-    ResourceRequestRow,
-    StockChanged,
-    StockRow,
-)
 from schemas.runtime import DeadlineFailed
-from schemas.shared import share_object
+from schemas.wire.shared import share_object
 from schemas.words import ActivityState, EventType, SiteStatus
 from services.continuity.activities.impact_analysis import ImpactAnalysis, compile_impact_analysis
 from services.continuity.deadlines import DeadlineQueue

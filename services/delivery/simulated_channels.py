@@ -14,7 +14,7 @@ from schemas.base import Message
 from schemas.callouts import HeadcountSaid
 from schemas.commands import AnswerNotification
 from schemas.delivery import AttemptOutcome, NotificationChanged, NotificationRow, ReceiptReceived
-from schemas.responders import Responder, RespondersInvalid, parse_responders
+from schemas.people.responders import Responder, RespondersInvalid, parse_responders
 from schemas.runtime import RealmOpened
 from schemas.words import Answer
 from services.runtime.log.transaction import FactRecord

@@ -12,7 +12,7 @@ from typing import Final, Literal, Protocol, TypeVar
 
 from schemas import reference as ref
 from schemas.base import DAY_MS, MINUTE_MS, Instant
-from schemas.resource_requests import RequestPriority
+from schemas.crisis.resource_requests import RequestPriority
 from services.logistics.catalogue import ResourceCatalogue
 
 EARTH_KM: Final = 6371.0

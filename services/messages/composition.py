@@ -17,8 +17,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from schemas.callouts import HEADCOUNT_KEYS
 from schemas.delivery import BundledItem, NotificationRow
+from schemas.people.replies import UNPARSED_REPLY_TEMPLATE
 from schemas.ranks import SITE_MANAGER_ROLE
-from schemas.replies import UNPARSED_REPLY_TEMPLATE
 from services.messages.names import MessageNames
 from services.messages.phrases import Phrases
 from services.messages.rendering import (

@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 from ruamel.yaml import YAML
 
 from schemas.base import MINUTE_MS, Instant
-from schemas.event_types import EVENT_TYPES
-from schemas.strategies import STRATEGIES
+from schemas.catalogue.event_types import EVENT_TYPES
+from schemas.catalogue.strategies import STRATEGIES
 from services.messages.rendering import render
 
 PARIS: Final = ZoneInfo("Europe/Paris")

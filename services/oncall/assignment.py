@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.base import Instant
-from schemas.directory import Contact
 from schemas.oncall import DutyRow, Place, Shift
+from schemas.people.directory import Contact
 from schemas.reference import Activities as ActivitiesSection
 from schemas.reference import EscalationPolicy, RosterSection, SectionData, Sites
 from services.oncall.ics import CalendarOccurrence, CalendarRefused, ImportedCalendar

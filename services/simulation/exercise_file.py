@@ -13,7 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from schemas.responders import RespondersInvalid, parse_responders
+from schemas.people.responders import RespondersInvalid, parse_responders
 from services.simulation.exercise_actions import read_actions
 from services.simulation.exercise_events import read_events
 from services.simulation.exercise_reading import (

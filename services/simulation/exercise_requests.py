@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from schemas.crisis.resource_requests import MAX_QUANTITY, RequestPriority
 from schemas.reference import ResourceRules, ResourcesSection
-from schemas.resource_requests import MAX_QUANTITY, RequestPriority
 from services.runtime.kafka.clients import format_time
 from services.simulation.exercise_events import read_minutes, to_instant
 from services.simulation.exercise_reading import ExerciseReader, is_scalar, quote_value

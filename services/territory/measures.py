@@ -10,8 +10,8 @@ from itertools import chain
 from typing import Any, Final
 
 from schemas import reference as ref
+from schemas.catalogue.sources import SOURCE_KINDS
 from schemas.predicates import list_measured
-from schemas.sources import SOURCE_KINDS
 from services.territory.source import SourceFile, find_line, to_plain_value
 
 _OUTSIDE_BOUNDS_RULES: Final = {"a_confirmer": "to_confirm", "refuse": "refuse"}

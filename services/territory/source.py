@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from schemas import channels
+from schemas.catalogue import channels
 
 _T = TypeVar("_T", bound=BaseModel)
 

@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from schemas import reference as ref
-from schemas.communication import Audience
+from schemas.crisis.communication import Audience
 from services.territory.source import SourceFile, find_line, to_plain_value
 
 AUDIENCES: Final = {

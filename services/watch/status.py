@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from schemas.feeds import FeedList, FeedStatus, LastPost
+from schemas.catalogue.feeds import FeedList, FeedStatus, LastPost
 from services.runtime.process.atomic_file import open_atomic_file
 from services.watch.connector import FeedSpec, pace_samples
 from services.watch.registry import list_connectors

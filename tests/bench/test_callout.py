@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from schemas.callouts import CHUNK_PEOPLE, Called, DraftCallOut, StartCallOut
-from schemas.directory import Contact, ContactPoint
+from schemas.people.directory import Contact, ContactPoint
 from schemas.reference import ChannelRule, ChannelRules, ChannelsSection, ReferencePublished
 from schemas.words import Channel
 from services.runtime.secrets.vault import TextItem, Vault

@@ -21,7 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from schemas.directory import Contact, ContactPoint
+from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.identity.accounts import AccessStore

@@ -26,8 +26,8 @@ from schemas.oncall import (
     ReachRow,
     Shift,
 )
+from schemas.people.responders import Responder, parse_responders
 from schemas.reports import ReportReceived
-from schemas.responders import Responder, parse_responders
 from schemas.runtime import CommandApplied, CommandRefused, OpenRealm, RealmOpened
 from schemas.words import Answer, Channel, EventType
 from services.alerts.decider import AlertsDecider

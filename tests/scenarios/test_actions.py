@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from schemas.actions import ActionRow, RequestAction
 from schemas.base import MINUTE_MS
+from schemas.crisis.actions import ActionRow, RequestAction
 from schemas.words import ActionState
 from services.simulation.scenarios import Scenario
 from tests.scenarios.memory import MemoryPlayer

@@ -23,7 +23,7 @@ from schemas.delivery import (
     NotificationRow,
     ReceiptReceived,
 )
-from schemas.directory import Contact, ContactPoint
+from schemas.people.directory import Contact, ContactPoint
 from schemas.realms import is_live
 from schemas.reports import ReportReceived
 from schemas.runtime import OpenRealm, StepTo, Tick

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from schemas.actions import ACTION_ARROWS, OPEN_ACTION_STATES, ActionChanged, ActionRow
 from schemas.base import MINUTE_MS, Instant
 from schemas.calling import EscalationRow, NotificationWithdrawn, RoleUncovered, WaveRow
 from schemas.callouts import AGENT
+from schemas.crisis.actions import ACTION_ARROWS, OPEN_ACTION_STATES, ActionChanged, ActionRow
 from schemas.words import ActionPriority, ActionState, Answer, Channel
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import responses, steps

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from schemas.alerts import ReportChanged, ReportRow, TaskChanged
 from schemas.base import Instant
-from schemas.causes import Cause, CauseChanged, Members
+from schemas.crisis.causes import Cause, CauseChanged, Members
 from schemas.words import MsgType
 from services.alerts import tasks
 from services.alerts.causes.merging import (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from schemas.alerts import ReportRow
 from schemas.base import Instant
-from schemas.maintenance import LeaseChanged, LeaseRow, LeasesRenewed, Renewal
+from schemas.crisis.maintenance import LeaseChanged, LeaseRow, LeasesRenewed, Renewal
 from schemas.reports import Lease, ReportReceived
 from schemas.words import Certainty, EventType, MsgType, ReportState
 from services.alerts.causes import cause_lifecycle

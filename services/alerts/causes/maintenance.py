@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from schemas.causes import Cause
-from schemas.maintenance import MaintenanceChanged, MaintenanceRow
+from schemas.crisis.causes import Cause
+from schemas.crisis.maintenance import MaintenanceChanged, MaintenanceRow
 from schemas.recurrence import find_occurrence, parse_rule
 from services.alerts.causes.suppression import compute_suppression, is_cause_covered
 from services.alerts.decision import AlertsDecision

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.alerts import ReportRow
-from schemas.causes import Cause
+from schemas.crisis.causes import Cause
 from schemas.reports import Measure, Window
 from schemas.words import EventType
 from services.alerts.reference import constants

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from schemas.alerts import MAX_SHOWN_MEMBERS, CauseRow
-from schemas.causes import Cause
-from schemas.event_types import EVENT_TYPES
-from schemas.meals import MEALS_FAIL_BELOW, compute_meals_left, compute_meals_lost
+from schemas.catalogue.event_types import EVENT_TYPES
+from schemas.catalogue.meals import MEALS_FAIL_BELOW, compute_meals_left, compute_meals_lost
+from schemas.crisis.causes import Cause
 from schemas.reference import Site
 from schemas.words import EventType as T
 from schemas.words import SiteStatus as S

@@ -17,7 +17,7 @@ from schemas.alerts import (
     Why,
 )
 from schemas.base import Instant
-from schemas.causes import Cause, SilenceChanged, SiteMarked
+from schemas.crisis.causes import Cause, SilenceChanged, SiteMarked
 from schemas.words import Certainty
 from schemas.words import EventType as T
 from schemas.words import SiteStatus as S

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 
 from schemas.alerts import FlagChanged, ReportRow, Why
 from schemas.base import HOUR_MS, MINUTE_MS
-from schemas.causes import Cause
-from schemas.maintenance import Coverage, LeaseChanged
+from schemas.crisis.causes import Cause
+from schemas.crisis.maintenance import Coverage, LeaseChanged
 from services.alerts.causes import cause_lifecycle as causes
 from services.alerts.decision import AlertsDecision
 from services.alerts.incidents import incident_lifecycle

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from schemas import actions as a
 from schemas import commands as c
 from schemas.base import Command
+from schemas.crisis import actions as a
 from schemas.ranks import SITE_MANAGER_ROLE, may_work_card
 from schemas.words import ActionState
 from services.alerts.actions import lifecycle

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.attendance import StateAttendance
+from schemas.people.attendance import StateAttendance
 from services.alerts.decision import AlertsDecision
 from services.alerts.escalation import cell_staffing
 from services.alerts.escalation.steps import find_called_role, find_escalation

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from schemas import actions as a
-from schemas import attendance as t
 from schemas import commands as c
-from schemas import communication as s
-from schemas import maintenance as m
 from schemas import oncall as o
 from schemas import reference_changes as r
 from schemas.base import Command
+from schemas.crisis import actions as a
+from schemas.crisis import communication as s
+from schemas.crisis import maintenance as m
+from schemas.people import attendance as t
 from schemas.reference import PublishReference
 from schemas.runtime import CommandApplied
 from services.alerts.commands import (

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from schemas import maintenance as m
 from schemas.base import DAY_MS
-from schemas.maintenance import MaintenanceRow
+from schemas.crisis import maintenance as m
+from schemas.crisis.maintenance import MaintenanceRow
 from schemas.recurrence import find_occurrence, parse_rule
 from services.alerts.causes import maintenance
 from services.alerts.decision import AlertsDecision

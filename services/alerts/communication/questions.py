@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas import communication as m
+from schemas.crisis import communication as m
 from services.alerts.decision import AlertsDecision
 from services.alerts.lookups import Result, get_incident
 from services.alerts.rows import copy_with

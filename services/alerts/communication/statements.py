@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from schemas import communication as m
 from schemas.base import Command
+from schemas.crisis import communication as m
 from schemas.ranks import may_validate_statement
 from services.alerts.communication.questions import answer_by_statement, get_open_question
 from services.alerts.decision import AlertsDecision

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from schemas.attendance import (
+from schemas.base import MINUTE_MS, Instant
+from schemas.people.attendance import (
     DEFAULT_ETA_MIN,
     PRESENT_MODES,
     AttendanceChanged,
@@ -18,7 +19,6 @@ from schemas.attendance import (
     CellStaffingChanged,
     CellStaffingRow,
 )
-from schemas.base import MINUTE_MS, Instant
 from schemas.reference import Calendar, CellStaffingRule, Escalation
 from schemas.words import Level
 from services.alerts.decision import AlertsDecision

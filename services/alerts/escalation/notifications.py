@@ -7,7 +7,7 @@ from typing import Final
 from schemas.alerts import IncidentRow
 from schemas.base import HOUR_MS, Instant
 from schemas.calling import NotificationPlanned, RoleUncovered
-from schemas.maintenance import PagingWithheld
+from schemas.crisis.maintenance import PagingWithheld
 from schemas.words import Channel
 from services.alerts.causes.suppression import list_suppressors
 from services.alerts.decision import AlertsDecision

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.actions import ActionRow
 from schemas.alerts import IncidentRow
 from schemas.base import DAY_MS, HOUR_MS, Instant
 from schemas.calling import EscalationRow, NotificationPlanned, WaveRow
+from schemas.crisis.actions import ActionRow
 from schemas.oncall import Place, ReachabilityChanged, ReachRow
 from schemas.ranks import HOLD_ROLE, POLE_DIRECTOR_ROLE
 from schemas.realms import is_live

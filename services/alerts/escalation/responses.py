@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from schemas.actions import OPEN_ACTION_STATES
 from schemas.base import MINUTE_MS, Instant
 from schemas.calling import (
     AnswerRecorded,
@@ -12,6 +11,7 @@ from schemas.calling import (
     RoleUncovered,
     WaveRow,
 )
+from schemas.crisis.actions import OPEN_ACTION_STATES
 from schemas.reports import ReportReceived
 from schemas.words import ActionState, Answer, IncidentState
 from services.alerts.decision import AlertsDecision

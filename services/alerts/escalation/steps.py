@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any, Final
 
-from schemas.actions import ActionRow
 from schemas.alerts import IncidentRow
 from schemas.base import MINUTE_MS, Instant
 from schemas.calling import (
@@ -20,6 +19,7 @@ from schemas.calling import (
     RoleUncovered,
     WaveRow,
 )
+from schemas.crisis.actions import ActionRow
 from schemas.reference import Wave
 from schemas.words import ActionPriority, Channel, IncidentState
 from services.alerts.decision import AlertsDecision

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from schemas.actions import OPEN_ACTION_STATES, ActionChanged
 from schemas.alerts import (
     DeadlineSettled,
     FlagChanged,
@@ -28,12 +27,18 @@ from schemas.alerts import (
     TriggerChanged,
     TriggerMeasured,
 )
-from schemas.attendance import AttendanceChanged, CellStaffingChanged
 from schemas.base import Fact
 from schemas.calling import AnswerRecorded, EscalationChanged, NotificationPlanned
-from schemas.causes import AllClearNoted, CauseChanged, SilenceChanged, SiteMarked, ZoneChanged
-from schemas.communication import QuestionChanged, StatementChanged
-from schemas.maintenance import LeaseChanged, MaintenanceChanged
+from schemas.crisis.actions import OPEN_ACTION_STATES, ActionChanged
+from schemas.crisis.causes import (
+    AllClearNoted,
+    CauseChanged,
+    SilenceChanged,
+    SiteMarked,
+    ZoneChanged,
+)
+from schemas.crisis.communication import QuestionChanged, StatementChanged
+from schemas.crisis.maintenance import LeaseChanged, MaintenanceChanged
 from schemas.oncall import (
     CellShift,
     DutyChanged,
@@ -41,10 +46,11 @@ from schemas.oncall import (
     ReachabilityChanged,
     ReadinessProved,
 )
+from schemas.people.attendance import AttendanceChanged, CellStaffingChanged
 from schemas.reference import ReferencePublished, Section
 from schemas.reference_changes import OPEN_CHANGES, ReferenceChangeRecorded, ReferenceDrafted
 from schemas.runtime import DeadlineFailed
-from schemas.shared import share_object
+from schemas.wire.shared import share_object
 from services.alerts.deadlines import (
     AllClearDue,
     HistoryDue,

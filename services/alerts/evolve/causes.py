@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any, Final, TypeVar
 
 from schemas.base import DAY_MS, Instant
-from schemas.causes import Cause, CauseChanged
+from schemas.crisis.causes import Cause, CauseChanged
 from schemas.words import EventType
 from services.alerts.deadlines import CauseDue, IndexDecayed
 from services.alerts.evolve.reports import recount_severities, update_voices

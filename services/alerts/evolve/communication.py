@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.base import Instant
-from schemas.communication import (
+from schemas.crisis.communication import (
     QuestionRow,
     QuestionState,
     StatementRow,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from schemas.actions import ActionRow
 from schemas.alerts import (
     FlagChanged,
     IncidentReported,
@@ -16,6 +15,7 @@ from schemas.alerts import (
 )
 from schemas.base import Instant
 from schemas.calling import EscalationChanged, EscalationRow, NotificationPlanned
+from schemas.crisis.actions import ActionRow
 from schemas.words import IncidentState, Level, TaskState
 from services.alerts.deadlines import (
     AcknowledgementStale,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.maintenance import LeaseRow, MaintenanceRow
+from schemas.crisis.maintenance import LeaseRow, MaintenanceRow
 from services.alerts.deadlines import LeaseDue, WindowDue
 from services.alerts.state import State, insert_sorted, remove_sorted
 

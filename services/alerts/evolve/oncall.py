@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from schemas.attendance import AttendanceMode, AttendanceRow, CellStaffingRow
 from schemas.base import Instant
 from schemas.calling import AnswerRecorded
 from schemas.oncall import CellShift, DutyRow, ReachRow, ReadinessRow
+from schemas.people.attendance import AttendanceMode, AttendanceRow, CellStaffingRow
 from schemas.realms import is_live
 from schemas.reference import ReadinessRule
 from schemas.words import Answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from schemas.alerts import SiteReported
-from schemas.causes import AllClearNoted, SilenceChanged, SiteMarked, ZoneChanged
+from schemas.crisis.causes import AllClearNoted, SilenceChanged, SiteMarked, ZoneChanged
 from services.alerts.deadlines import KEYS, AllClearDue, IndexDecayed, SilenceDue
 from services.alerts.rows import Changes, copy_with
 from services.alerts.state import SiteSilence, State, Zone, without_key

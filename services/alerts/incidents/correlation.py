@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from schemas.alerts import IncidentRow, ReportRow
-from schemas.causes import Cause
+from schemas.crisis.causes import Cause
 from schemas.words import EventType, IncidentState, MsgType
 from services.alerts.decision import AlertsDecision
 from services.alerts.evolve import OPEN

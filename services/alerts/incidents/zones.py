@@ -7,7 +7,7 @@ from typing import Final
 
 from schemas.alerts import IncidentRow, ReportRow
 from schemas.base import MINUTE_MS, Instant
-from schemas.causes import AllClearNoted, Cause, SilenceChanged, ZoneChanged
+from schemas.crisis.causes import AllClearNoted, Cause, SilenceChanged, ZoneChanged
 from schemas.words import EventType as T
 from schemas.words import MsgType
 from services.alerts import tasks

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from schemas import event_types, sources
 from schemas.base import DAY_MS, HOUR_MS, MINUTE_MS
-from schemas.event_types import EventKind, select_types
+from schemas.catalogue import event_types, sources
+from schemas.catalogue.event_types import EventKind, select_types
 from schemas.words import Effect
 from schemas.words import EventType as T
 

@@ -6,7 +6,7 @@ Rule D6, confirmation.
 from __future__ import annotations
 
 from schemas.alerts import ReportRow
-from schemas.causes import Cause
+from schemas.crisis.causes import Cause
 from schemas.words import MsgType
 from services.alerts.causes import cause_lifecycle
 from services.alerts.causes.merging import is_count_of_day, merge_values, unite_windows

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.alerts import ReportChanged, ReportRow, Why
-from schemas.causes import Cause, SilenceChanged
+from schemas.crisis.causes import Cause, SilenceChanged
 from schemas.words import EventType, MsgType, ReportState
 from services.alerts import tasks
 from services.alerts.causes import cause_lifecycle, restoration, suppression

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from schemas.alerts import ReportRow
 from schemas.base import Instant
-from schemas.causes import Cause
+from schemas.crisis.causes import Cause
 from schemas.words import EventType
 from services.alerts.causes.merging import is_daily
 from services.alerts.decision import AlertsDecision

@@ -11,7 +11,7 @@ from typing import Final
 
 from schemas.alerts import ReportRow, Why
 from schemas.base import HOUR_MS, Instant
-from schemas.causes import Cause
+from schemas.crisis.causes import Cause
 from schemas.reports import ReportReceived, Window
 from schemas.words import Certainty, EventType, MsgType, ReportState
 from services.alerts.reference.calendar import parse_instant

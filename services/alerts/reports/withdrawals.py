@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.alerts import ReportChanged, ReportRow, Why
-from schemas.causes import SilenceChanged
+from schemas.crisis.causes import SilenceChanged
 from schemas.words import EventType, IncidentState
 from services.alerts import tasks
 from services.alerts.causes import cause_lifecycle, restoration

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import typer
 
-from schemas.maintenance import Matcher
+from schemas.crisis.maintenance import Matcher
 from services.cli.crisis.decide import Expected, Key, post_decision
 from services.cli.crisis.read import (
     AsJson,

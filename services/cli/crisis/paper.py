@@ -18,8 +18,8 @@ import orjson
 import segno
 import typer
 
-from schemas.channels import CHANNELS, Channel
-from schemas.directory import Contact
+from schemas.catalogue.channels import CHANNELS, Channel
+from schemas.people.directory import Contact
 from schemas.reference import Card, Holder, Plan, RosterSection, Wave
 from services.cli.client import print_error
 from services.cli.oncall.directory import DirectoryInvalid, read_contacts

@@ -14,8 +14,8 @@ import typer
 from aiokafka.errors import KafkaError
 
 from schemas.base import Command, UnknownType, message_class
-from schemas.envelope import CE_SOURCE, CE_TYPE
 from schemas.reports import ReportReceived
+from schemas.wire.envelope import CE_SOURCE, CE_TYPE
 from schemas.words import Certainty
 from services.cli.client import describe_no_answer, find_token
 from services.console.logbook.lines import build_author_source

@@ -23,8 +23,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from schemas.base import MINUTE_MS
+from schemas.people.responders import RespondersInvalid, parse_responders
 from schemas.realms import MAX_STEP_MINUTES
-from schemas.responders import RespondersInvalid, parse_responders
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error, require_broker
 from services.console.i18n import get_translator
 from services.console.texts import words as w

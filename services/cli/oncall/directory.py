@@ -19,9 +19,9 @@ from typing import Annotated, Any, TypeVar
 import typer
 from pydantic import ValidationError
 
-from schemas.channels import CHANNELS
-from schemas.directory import Contact, ContactPoint
+from schemas.catalogue.channels import CHANNELS
 from schemas.oncall import DAY_MIN, NoteReachability, ReachRow
+from schemas.people.directory import Contact, ContactPoint
 from schemas.reference import CONTACT_TOKEN_PREFIX
 from schemas.topics import select_urgent_topic
 from services.cli.client import error_text, require_broker

@@ -13,7 +13,7 @@ from aiohttp import web
 from rich.table import Table
 from rich.text import Text
 
-from schemas.feeds import FeedList, FeedStatus
+from schemas.catalogue.feeds import FeedList, FeedStatus
 from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
 from services.cli.crisis.read import AsJson
 from services.cli.output import open_console, strip_controls

@@ -15,7 +15,7 @@ import structlog
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from schemas.directory import Contact, ContactPoint
+from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel
 from services.console.exports.formats import TABLE_RESPONSES, TableForm
 from services.console.exports.tables import Column, FileNaming, build_csv_response

@@ -14,8 +14,8 @@ import structlog
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.directory import Contact, ContactPoint
 from schemas.oncall import NoteReachability
+from schemas.people.directory import Contact, ContactPoint
 from schemas.topics import select_urgent_topic
 from schemas.words import Channel
 from services.console.http.producer import CommandProducer

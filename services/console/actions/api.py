@@ -12,14 +12,14 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
-from schemas.actions import (
+from schemas.base import Command
+from schemas.crisis.actions import (
     AcceptAction,
     CancelAction,
     CompleteAction,
     DeclineAction,
     RequestAction,
 )
-from schemas.base import Command
 from schemas.words import ActionPriority, ActionState
 from services.console.actions.queries import CanRead
 from services.console.actions.rights import can_read_words, check_action, check_assignee

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
-from schemas import actions as act
 from schemas import alerts as a
 from schemas.base import Instant
+from schemas.crisis import actions as act
 from schemas.words import ActionPriority, ActionState, TaskState
 from services.console import resources as r
 from services.console.http.problems import NotFound

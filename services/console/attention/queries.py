@@ -8,9 +8,9 @@ from schemas import callouts as k
 from schemas import continuity as c
 from schemas import reassignment as g
 from schemas import reference as ref
-from schemas import resource_requests as res
-from schemas.actions import ActionRow
 from schemas.base import Instant
+from schemas.crisis import resource_requests as res
+from schemas.crisis.actions import ActionRow
 from services.console import resources as r
 from services.console.attention.rows import MAX_NEW, Demand, DemandRows, limit_demands, list_demands
 from services.console.read_model.query_base import (

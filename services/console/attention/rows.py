@@ -15,15 +15,15 @@ from heapq import heappop, heappush
 from typing import Final
 
 from schemas import reference as ref
-from schemas.actions import OPEN_ACTION_STATES, ActionRow
 from schemas.alerts import IncidentRow, LevelRow, TaskRow
 from schemas.base import MINUTE_MS, Instant
 from schemas.calling import EscalationRow, WaveRow
 from schemas.callouts import CallOutRow
 from schemas.continuity import ActivityRow, AlarmRow, ClockRow, LocalClockRow, PlanRow
+from schemas.crisis.actions import OPEN_ACTION_STATES, ActionRow
+from schemas.crisis.resource_requests import WAITING_STATES, RequestPriority, ResourceRequestRow
 from schemas.ranks import HOLD_ROLE, POLE_DIRECTOR_ROLE
 from schemas.reassignment import ProposalRow, ProposalState
-from schemas.resource_requests import WAITING_STATES, RequestPriority, ResourceRequestRow
 from schemas.words import (
     ActionState,
     CardState,

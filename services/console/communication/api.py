@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, Field
 
 from schemas.base import Command
-from schemas.communication import (
+from schemas.crisis.communication import (
     AnswerQuestion,
     Audience,
     DraftStatement,

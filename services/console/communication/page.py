@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from schemas.communication import Audience, QuestionState, StatementState
+from schemas.crisis.communication import Audience, QuestionState, StatementState
 from schemas.ranks import may_validate_statement
 from services.console.communication.resources import Question, Signed, Statement
 from services.console.i18n import N_, Translator

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from schemas import alerts as a
-from schemas import communication as m
 from schemas.base import Instant
+from schemas.crisis import communication as m
 from services.console.communication import drafting
 from services.console.communication import resources as r
 from services.console.http.problems import NotFound

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from schemas.communication import Audience, QuestionState, StatementState
+from schemas.crisis.communication import Audience, QuestionState, StatementState
 from services.console.resource_base import Resource, Time
 
 

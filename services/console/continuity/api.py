@@ -25,7 +25,7 @@ from schemas.commands import (
     TickBox,
 )
 from schemas.ranks import may_work_card
-from schemas.tokens import is_token
+from schemas.wire.tokens import is_token
 from schemas.words import ActivityState, Level, PlanState
 from services.console.http.answers import RESPONSES, VERSIONED, require_text, send_decision
 from services.console.http.context import (

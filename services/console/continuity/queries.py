@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from schemas import alerts as a
-from schemas import contingency as k
 from schemas import continuity as c
 from schemas import reassignment as g
 from schemas.base import Instant
+from schemas.crisis import contingency as k
 from schemas.oncall import ReachRow
 from schemas.realms import is_live, parse_realm
 from services.console import resources as r

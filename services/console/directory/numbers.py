@@ -8,7 +8,7 @@ import structlog
 from fastapi import Request
 
 from schemas import reference as ref
-from schemas.directory import Contact
+from schemas.people.directory import Contact
 from services.console.directory.resources import PersonEntry
 from services.console.directory.view import build_person, list_role_holders
 from services.console.http.context import is_limited

@@ -9,7 +9,7 @@ from typing import Final
 
 from schemas import reference as ref
 from schemas.base import DAY_MS, Instant
-from schemas.directory import Contact, ContactPoint
+from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel, Level
 from services.console.directory.resources import (
     LevelBridge,

@@ -15,8 +15,8 @@ from fastapi.responses import Response
 from pydantic import AwareDatetime, Field, model_validator
 
 from schemas.base import Command
+from schemas.people.responders import Responder
 from schemas.realms import MAX_STEP_MINUTES, RealmKind, RealmNameInvalid, is_live, parse_realm
-from schemas.responders import Responder
 from schemas.runtime import CloseRealm, OpenRealm, SetPace, StepRequested
 from services.console.http.answers import RESPONSES, build_answer, send_decision
 from services.console.http.context import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from schemas.feeds import FeedList, FeedStatus
+from schemas.catalogue.feeds import FeedList, FeedStatus
 from services.console.feeds.resources import OfficialFeed, OfficialFeeds
 
 _ORDER: Final = ("silent", "auth", "drift", "refused", "stale", "retry", "new", "ok", "off")

@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 from pydantic import ValidationError
 
-from schemas.feeds import WRITTEN_WITHIN, FeedList
+from schemas.catalogue.feeds import WRITTEN_WITHIN, FeedList
 
 log = structlog.get_logger(__name__)
 

@@ -23,9 +23,9 @@ import structlog
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
-from schemas.attendance import AttendanceMode, StateAttendance
 from schemas.base import Command, Instant, Message
 from schemas.commands import AnswerNotification
+from schemas.people.attendance import AttendanceMode, StateAttendance
 from schemas.topics import input_topic, select_urgent_topic
 from schemas.words import Answer as Said
 from services.console.http.command_texts import check_free_text

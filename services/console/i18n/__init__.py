@@ -15,9 +15,9 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import Translations
 
-from schemas.channels import CHANNELS
-from schemas.event_types import list_texts
-from schemas.strategies import list_strategy_names
+from schemas.catalogue.channels import CHANNELS
+from schemas.catalogue.event_types import list_texts
+from schemas.catalogue.strategies import list_strategy_names
 
 SOURCE = "fr"
 LANGUAGES = ("fr", "en")

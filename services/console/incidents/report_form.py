@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.event_types import EVENT_TYPES
+from schemas.catalogue.event_types import EVENT_TYPES
 from services.console.i18n import N_
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from schemas.alerts import IncidentRow, TaskRow
 from schemas.callouts import DraftCallOut, StartCallOut, StopCallOut
 from schemas.commands import HoldSending, ReleaseSending, ReplayNotification
-from schemas.maintenance import Coverage
+from schemas.crisis.maintenance import Coverage
 from schemas.ranks import HOLD_ROLE
 from schemas.words import EventType
 from services.console.i18n import N_, Translator, get_translator

@@ -14,14 +14,14 @@ from typing import Any, Final
 from schemas import alerts as a
 from schemas import calling
 from schemas import callouts as o
-from schemas import communication as t
-from schemas import contingency as k
 from schemas import continuity as c
 from schemas import delivery as d
-from schemas import maintenance as m
 from schemas import reassignment as g
 from schemas import reference_changes as v
-from schemas import resource_requests as res
+from schemas.crisis import communication as t
+from schemas.crisis import contingency as k
+from schemas.crisis import maintenance as m
+from schemas.crisis import resource_requests as res
 from services.console.communication.queries import build_question, build_statement
 from services.console.logistics.shapes import build_request
 from services.console.read_model.queries import ReadModel

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from schemas.replies import UNPARSED_REPLY_TEMPLATE
+from schemas.people.replies import UNPARSED_REPLY_TEMPLATE
 from services.runtime.log.transaction import FactRecord
 
 Fields = dict[str, Any]

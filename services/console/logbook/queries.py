@@ -13,7 +13,7 @@ import orjson
 
 from schemas import alerts as a
 from schemas.base import Instant
-from schemas.communication import QuestionRow, StatementRow
+from schemas.crisis.communication import QuestionRow, StatementRow
 from schemas.words import EventType
 from services.console import resources as r
 from services.console.http.problems import NotFound, RealmUnknown

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 from zoneinfo import ZoneInfo
 
-from schemas.maintenance import Coverage
+from schemas.crisis.maintenance import Coverage
 from services.console.i18n import N_, Translator, get_translator
 from services.console.incidents.titles import write_maintenance_title, write_refusal
 from services.console.reassignment.periods import describe_order_period

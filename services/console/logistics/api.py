@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 from pydantic import AwareDatetime, ConfigDict, Field
 
-from schemas import resource_requests as res
+from schemas.crisis import resource_requests as res
 from services.console.http.answers import RESPONSES, VERSIONED, require_text, send_decision
 from services.console.http.context import (
     DecisionBody,

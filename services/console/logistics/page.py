@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.resource_requests import RequestState
+from schemas.crisis.resource_requests import RequestState
 from services.console.i18n import N_, Translator
 from services.console.resources import ResourceRequest, StockLevel
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from schemas import resource_requests as res
 from schemas.base import Instant
+from schemas.crisis import resource_requests as res
 from services.console import resources as r
 from services.console.logistics.shapes import build_request, build_stock, suggest_offers
 from services.console.read_model.query_base import (

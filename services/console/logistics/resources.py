@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, Field
 
-from schemas.resource_requests import OfferState, RequestPriority, RequestState
+from schemas.crisis.resource_requests import OfferState, RequestPriority, RequestState
 from services.console.resource_base import Resource, Time
 
 

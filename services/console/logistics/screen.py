@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from fastapi import Request
 
-from schemas.resource_requests import RequestPriority
+from schemas.crisis.resource_requests import RequestPriority
 from services.console.i18n import N_
 from services.console.logistics.api import may_read_words
 from services.console.logistics.page import build_columns, group_stocks, list_ended

@@ -8,7 +8,7 @@ from typing import Final
 
 from schemas import reference as ref
 from schemas.base import MINUTE_MS, Instant
-from schemas.resource_requests import (
+from schemas.crisis.resource_requests import (
     OfferRow,
     ResourceRequestRow,
     StockRow,

@@ -11,15 +11,15 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 from pydantic import AwareDatetime, Field, ValidationError, ValidationInfo, field_validator
 
-from schemas.maintenance import (
+from schemas.crisis.maintenance import (
     ChangeMaintenance,
     Coverage,
     EndMaintenance,
     Matcher,
     PlanMaintenance,
 )
-from schemas.patterns import PatternInvalid
 from schemas.recurrence import RuleInvalid, parse_rule
+from schemas.wire.patterns import PatternInvalid
 from schemas.words import EventType
 from services.console.http.answers import RESPONSES, VERSIONED, require_text, send_decision
 from services.console.http.context import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from schemas.event_types import EVENT_TYPES
+from schemas.catalogue.event_types import EVENT_TYPES
 from schemas.recurrence import RuleInvalid, parse_rule
 from services.console.i18n import N_, Translator
 

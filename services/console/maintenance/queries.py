@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from schemas import alerts as a
-from schemas import maintenance as m
 from schemas.base import Instant
+from schemas.crisis import maintenance as m
 from services.console import resources as r
 from services.console.http.problems import NotFound
 from services.console.read_model.query_base import (

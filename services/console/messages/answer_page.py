@@ -11,8 +11,8 @@ from typing import Any, Final, Protocol
 
 from fastapi import Request
 
-from schemas.attendance import AttendanceMode
 from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
+from schemas.people.attendance import AttendanceMode
 from schemas.realms import is_live, parse_realm
 from schemas.words import Answer, NotificationState
 from services.console.http.decisions import StatedAttendance

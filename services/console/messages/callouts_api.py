@@ -15,7 +15,7 @@ from pydantic import Field
 
 from schemas.base import Command
 from schemas.callouts import CHUNK_PEOPLE, Called, DraftCallOut, StartCallOut, StopCallOut
-from schemas.directory import Contact
+from schemas.people.directory import Contact
 from schemas.words import Channel, Level
 from services.console.http.answers import (
     RESPONSES,

@@ -15,9 +15,9 @@ from typing import Any, Final, Protocol
 import orjson
 
 from schemas.base import MINUTE_MS, Instant
-from schemas.parts import whole_collections
 from schemas.realms import is_live
 from schemas.topics import SERVICES
+from schemas.wire.parts import whole_collections
 from services.console.logbook.lines import LineRecord, is_shown_in, parse_author
 from services.console.read_model import store
 from services.console.read_model.realm_clock import anchor_clock

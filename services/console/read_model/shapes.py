@@ -12,17 +12,17 @@ from typing import Any
 from schemas import alerts as a
 from schemas import calling
 from schemas import callouts as o
-from schemas import contingency as k
 from schemas import continuity as c
 from schemas import delivery as d
-from schemas import maintenance as m
 from schemas import reassignment as g
 from schemas import reference as ref
 from schemas import reference_changes as v
 from schemas.base import Instant
+from schemas.catalogue.strategies import needs_outside_help
+from schemas.crisis import contingency as k
+from schemas.crisis import maintenance as m
 from schemas.realms import is_live, parse_realm
 from schemas.reports import Window
-from schemas.strategies import needs_outside_help
 from schemas.words import ActivityState, ClockBase, ClockState, EventType, IncidentState, SiteStatus
 from services.console import resources as r
 from services.console.continuity.fallbacks import PlanCollision

@@ -14,9 +14,9 @@ from schemas import alerts as a
 from schemas import calling
 from schemas import continuity as c
 from schemas import delivery as d
-from schemas import maintenance as m
-from schemas.actions import OPEN_ACTION_STATES, ActionRow
 from schemas.base import Instant
+from schemas.crisis import maintenance as m
+from schemas.crisis.actions import OPEN_ACTION_STATES, ActionRow
 from schemas.realms import partition_of
 from schemas.topics import PARTITION_COUNT, SERVICES
 from schemas.words import ACTIVE_PLAN_STATES, ActivityState, PlanState, SiteStatus, TaskState

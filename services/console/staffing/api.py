@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 from pydantic import Field
 
-from schemas.attendance import MAX_ETA_MIN, AttendanceMode, StateAttendance
+from schemas.people.attendance import MAX_ETA_MIN, AttendanceMode, StateAttendance
 from services.console.http.answers import RESPONSES, send_decision
 from services.console.http.context import (
     DecisionBody,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from schemas.attendance import AttendanceRow, CellStaffingRow
 from schemas.base import Instant
+from schemas.people.attendance import AttendanceRow, CellStaffingRow
 from services.console.i18n import get_translator
 from services.console.read_model.query_base import (
     QueryBase,

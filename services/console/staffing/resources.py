@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.attendance import AttendanceMode
+from schemas.people.attendance import AttendanceMode
 from services.console.resource_base import Resource, Time
 
 

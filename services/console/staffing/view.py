@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from schemas import reference as ref
-from schemas.attendance import AttendanceMode, AttendanceRow, CellStaffingRow
 from schemas.base import HOUR_MS, Instant
+from schemas.people.attendance import AttendanceMode, AttendanceRow, CellStaffingRow
 from services.console.i18n import Translator
 from services.console.read_model.reference_index import IndexedReference
 from services.console.resource_base import Time, to_datetime

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from schemas.strategies import STRATEGIES
+from schemas.catalogue.strategies import STRATEGIES
 from services.console.i18n import Translator
 
 SITE_STRATEGY: Final = "SR-SITE"

@@ -9,8 +9,8 @@ from typing import Any
 
 from babel.numbers import format_currency, format_decimal
 
-from schemas.channels import CHANNELS
-from schemas.event_types import EVENT_TYPES
+from schemas.catalogue.channels import CHANNELS
+from schemas.catalogue.event_types import EVENT_TYPES
 from schemas.words import (
     ActivityState,
     CardState,

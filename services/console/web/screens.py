@@ -10,9 +10,9 @@ from typing import Any, Final
 import structlog
 from fastapi import Request
 
+from schemas.crisis.resource_requests import OPEN_STATES as OPEN_REQUEST_STATES
 from schemas.ranks import STRATEGY_ROLE
 from schemas.reassignment import ACTIVE_LINE_STATES, ProposalState
-from schemas.resource_requests import OPEN_STATES as OPEN_REQUEST_STATES
 from schemas.words import (
     LIBRARY_STATES,
     ActivityState,

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from schemas import resource_requests as res
 from schemas.base import MINUTE_MS, Command, Instant
+from schemas.crisis import resource_requests as res
 from schemas.ranks import may_act, may_count
 from schemas.reference import Stock
 from services.continuity.decision import ContinuityDecision

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from schemas.contingency import (
+from schemas.crisis.contingency import (
     ContingencyChanged,
     ContingencyComputed,
     ContingencyRow,

@@ -20,7 +20,7 @@ from typing import Final, ParamSpec, TypeVar
 
 import structlog
 
-from schemas.contingency import ContingencyComputed
+from schemas.crisis.contingency import ContingencyComputed
 from schemas.realms import live_partitions
 from schemas.topics import PARTITION_COUNT, input_topic
 from services.continuity.contingency.idle_time import BackgroundGate, run_timed

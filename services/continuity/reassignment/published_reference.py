@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from schemas import reference as ref
-from schemas.shared import share_object
+from schemas.wire.shared import share_object
 
 _REQUIRED_SECTIONS: Final = frozenset((ref.Section.SITES, ref.Section.STAFFING))
 

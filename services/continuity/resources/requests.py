@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from schemas.alerts import AttentionRequested
 from schemas.base import MINUTE_MS, Instant
-from schemas.resource_requests import (
+from schemas.crisis.resource_requests import (
     ARROWS,
     MOVING_STATES,
     WAITING_STATES,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from schemas import reference as ref
-from schemas.resource_requests import OfferRow, StockChanged, StockRow
+from schemas.crisis.resource_requests import OfferRow, StockChanged, StockRow
 from services.continuity.decision import ContinuityDecision
 
 

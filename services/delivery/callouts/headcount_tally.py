@@ -16,7 +16,7 @@ import structlog
 
 from schemas.base import DAY_MS
 from schemas.callouts import HeadcountAnswer, HeadcountTallied, headcount_text_id
-from schemas.directory import Contact
+from schemas.people.directory import Contact
 from schemas.reports import Measure, ReportReceived
 from schemas.topics import input_topic
 from schemas.words import EventType

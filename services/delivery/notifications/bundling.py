@@ -19,7 +19,7 @@ from typing import Final, Self, TypeVar
 
 from schemas.base import HOUR_MS, MINUTE_MS, Instant
 from schemas.delivery import BundledItem, NotificationRow
-from schemas.replies import UNPARSED_REPLY_TEMPLATE
+from schemas.people.replies import UNPARSED_REPLY_TEMPLATE
 from schemas.words import Channel
 from services.delivery.notifications.attempts import PACED, SAME_MINUTE, is_settled
 from services.delivery.notifications.channel_policies import DeliveryRules

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final, Protocol
 
-from schemas.replies import WAITING_REPLY_PREFIX
+from schemas.people.replies import WAITING_REPLY_PREFIX
 from schemas.words import Channel
 from services.delivery.channels.sms.origin import normalize_provider_number
 from services.delivery.replies.returns import ProviderInbox

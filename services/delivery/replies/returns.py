@@ -15,13 +15,13 @@ from uuid import uuid4
 
 import structlog
 
-from schemas.attendance import AttendanceMode, StateAttendance
 from schemas.callouts import headcount_text_id
 from schemas.commands import AnswerNotification
 from schemas.delivery import ReceiptReceived, ReplyUnread
-from schemas.directory import Contact
 from schemas.oncall import NoteReachability
-from schemas.replies import parse_attendance, parse_headcount_reply, parse_reply
+from schemas.people.attendance import AttendanceMode, StateAttendance
+from schemas.people.directory import Contact
+from schemas.people.replies import parse_attendance, parse_headcount_reply, parse_reply
 from schemas.topics import input_topic, select_urgent_topic
 from schemas.words import Answer, Channel
 from services.delivery.channels.base import Outgoing

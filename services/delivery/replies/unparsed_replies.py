@@ -6,8 +6,8 @@ from typing import Final
 
 from schemas.base import DAY_MS, Instant
 from schemas.delivery import NotificationRow, ReplyUnread
+from schemas.people.replies import UNPARSED_REPLY_TEMPLATE
 from schemas.realms import derive_id
-from schemas.replies import UNPARSED_REPLY_TEMPLATE
 from schemas.words import NotificationState
 
 HELP_PERIOD_MS: Final = DAY_MS

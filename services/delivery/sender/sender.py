@@ -25,7 +25,7 @@ from schemas.delivery import (
     ProbedChannel,
     ProbeOutcome,
 )
-from schemas.directory import Contact
+from schemas.people.directory import Contact
 from schemas.realms import is_live
 from schemas.topics import input_topic
 from schemas.words import Channel

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, Protocol
 
-from schemas.directory import Contact
+from schemas.people.directory import Contact
 from schemas.words import Channel
 from services.runtime.identity.accounts import AccessStore
 from services.runtime.identity.permissions import Permission, Role

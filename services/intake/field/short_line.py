@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from schemas.event_types import EVENT_TYPES, EventType, EventTypeRow
-from schemas.replies import parse_headcount_reply, parse_reply
+from schemas.catalogue.event_types import EVENT_TYPES, EventType, EventTypeRow
+from schemas.people.replies import parse_headcount_reply, parse_reply
 from services.intake.integrations.request import build_field_problem
 
 MAX_LINE: Final = 1_600

@@ -26,7 +26,7 @@ from uuid import uuid4
 import orjson
 
 from schemas.base import MINUTE_MS
-from schemas.replies import WAITING_REPLY_PREFIX
+from schemas.people.replies import WAITING_REPLY_PREFIX
 from schemas.words import DANGER_TYPES, Certainty
 from services.intake.field.phone_numbers import PhoneNumbers, PhoneReporter
 from services.intake.field.rate_limits import (

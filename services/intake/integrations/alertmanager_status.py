@@ -18,8 +18,8 @@ import aiohttp
 import orjson
 import structlog
 
-from schemas.maintenance import Matcher
-from schemas.patterns import PatternInvalid, check_pattern, matches_whole
+from schemas.crisis.maintenance import Matcher
+from schemas.wire.patterns import PatternInvalid, check_pattern, matches_whole
 from services.intake.http.exchange import BodyReader, Receive, Scope, Send, send_json, send_response
 from services.intake.http.proxy import ConsoleProxy
 from services.intake.integrations.alertmanager import NAME, stringify_values

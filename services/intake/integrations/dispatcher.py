@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 import structlog
 
-from schemas.maintenance import Renewal
+from schemas.crisis.maintenance import Renewal
 from schemas.words import EventType
 from services.intake.dead_letters.dead_letter_store import (
     DeadLetterStore,

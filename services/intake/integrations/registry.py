@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.patterns import PatternInvalid, check_pattern
 from schemas.realms import RealmNameInvalid, is_live, parse_realm
+from schemas.wire.patterns import PatternInvalid, check_pattern
 from schemas.words import EventType
 from services.intake.integrations import cloudevents
 from services.intake.integrations.cap.dialect import CapIntegration

@@ -16,7 +16,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from schemas.base import MINUTE_MS
-from schemas.maintenance import Renewal
+from schemas.crisis.maintenance import Renewal
 from schemas.realms import is_live
 from schemas.reports import END_SUFFIX
 from schemas.words import EventType

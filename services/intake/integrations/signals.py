@@ -13,8 +13,8 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import Any, Final
 
-from schemas.patterns import matches_whole
 from schemas.reports import END_SUFFIX, Lease
+from schemas.wire.patterns import matches_whole
 from services.runtime.identity.principals import Rule, Source
 
 MAX_KEY: Final = 120

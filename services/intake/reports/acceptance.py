@@ -25,7 +25,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from schemas.base import Instant
-from schemas.maintenance import LeasesRenewed, Renewal
+from schemas.crisis.maintenance import LeasesRenewed, Renewal
 from schemas.realms import derive_id, is_live
 from schemas.reports import ReportReceived
 from schemas.topics import select_urgent_topic

@@ -23,11 +23,11 @@ import orjson
 import structlog
 from aiokafka import TopicPartition
 
-from schemas import envelope as ce
 from schemas.base import DAY_MS, HOUR_MS, Instant
 from schemas.realms import derive_id
 from schemas.reports import END_SUFFIX, ReportReceived
 from schemas.topics import PARTITION_COUNT, input_topic, urgent_topic
+from schemas.wire import envelope as ce
 from services.intake.reports.native import PreparedReport
 from services.intake.reports.redaction import LogRedactor
 from services.runtime.decider.input_marks import InputMarks

@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
+from schemas.catalogue.sources import SOURCE_KINDS
 from schemas.realms import is_live
-from schemas.sources import SOURCE_KINDS
 from services.runtime.http.problems import ProblemError
 from services.runtime.identity.permissions import Permission
 from services.runtime.identity.principals import Principal

@@ -29,12 +29,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from schemas import envelope as ce
-from schemas.envelope import Place
 from schemas.realms import is_live
 from schemas.runtime import CONDUCTOR
 from schemas.topics import PARTITION_COUNT, SERVICES, TOPICS_BY_NAME, input_topics
 from schemas.topics import log_topic as log_topic  # noqa: PLC0414
+from schemas.wire import envelope as ce
+from schemas.wire.envelope import Place
 from services.runtime.backup.consistent_cut import Cut, find_consistent_cuts
 from services.runtime.backup.contents import (
     BLOCK_BYTES,

@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from schemas.envelope import Place
 from schemas.topics import PARTITION_COUNT, SERVICES
 from schemas.topics import log_topic as log_topic  # noqa: PLC0414
+from schemas.wire.envelope import Place
 from services.runtime.log.chain import Position, advance_position
 from services.runtime.log.partition_reader import PartitionReader
 from services.runtime.worker.recovery import ANY_LOGIC

@@ -27,7 +27,6 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 import orjson
 
 from schemas.base import END_OF_TIME, Command, Fact, Instant, Message
-from schemas.envelope import Place
 from schemas.realms import derive_id, is_live, parse_realm
 from schemas.runtime import (
     CloseRealm,
@@ -50,6 +49,7 @@ from schemas.runtime import (
     StepTo,
     Tick,
 )
+from schemas.wire.envelope import Place
 from services.runtime.decider.inputs import (
     Envelope,
     InputRecord,

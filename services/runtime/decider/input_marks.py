@@ -16,9 +16,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
-from schemas import envelope as ce
 from schemas.base import DAY_MS, Instant
 from schemas.realms import is_live
+from schemas.wire import envelope as ce
 from services.runtime.decider.applied_ids import RETENTION_MS
 from services.runtime.decider.inputs import Headers, InputRecord, Refusal
 from services.runtime.secrets.keyring import (

@@ -10,10 +10,10 @@ from typing import Final, NamedTuple
 
 from pydantic import ValidationError
 
-from schemas import envelope as ce
 from schemas.base import END_OF_TIME, Instant, Message, UnknownType, parse_open
-from schemas.envelope import Place
 from schemas.realms import RealmNameInvalid, parse_realm, partition_of
+from schemas.wire import envelope as ce
+from schemas.wire.envelope import Place
 
 MAX_HEADER_CHARS: Final = 256
 """Greatest length of an id, source or type in characters. Longer ones would swell the log."""

@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Generic, TypeVar
 
 from schemas.base import Fact, Instant
-from schemas.envelope import Place
 from schemas.routes import ROUTES
 from schemas.runtime import OpenRealm, RealmOpened
 from schemas.topics import PARTITION_COUNT
+from schemas.wire.envelope import Place
 from services.runtime.decider.applied_ids import AppliedIds
 from services.runtime.decider.evaluation import (
     FACTS_WITHOUT_EFFECT,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from schemas.base import Instant
-from schemas.envelope import Place
+from schemas.wire.envelope import Place
 from services.runtime.decider.applied_ids import AppliedIds
 from services.runtime.decider.maps import Map
 

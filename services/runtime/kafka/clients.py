@@ -15,11 +15,11 @@ from typing import Any, Final, Self
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
-from schemas import envelope as ce
 from schemas.base import END_OF_TIME, Instant, Message
-from schemas.envelope import Place
 from schemas.realms import partition_of
 from schemas.topics import PARTITION_COUNT, TOPICS_BY_NAME, is_input_topic
+from schemas.wire import envelope as ce
+from schemas.wire.envelope import Place
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.kafka.security import get_client_options
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from schemas import envelope as ce
 from schemas.base import DAY_MS, END_OF_TIME
 from schemas.topics import TOPICS_BY_NAME
+from schemas.wire import envelope as ce
 from services.runtime.kafka.clients import RecordHeaders, RecordProducer, format_time
 from services.runtime.kafka.dead_letters import TOPIC, DeadLetter
 from services.runtime.log.partition_reader import PartitionReader

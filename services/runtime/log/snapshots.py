@@ -21,8 +21,8 @@ import orjson
 import structlog
 
 from schemas.base import Instant
-from schemas.envelope import Place
 from schemas.topics import snapshot_topic as snapshots_topic
+from schemas.wire.envelope import Place
 from services.runtime.decider.applied_ids import AppliedIds, IdPage
 from services.runtime.decider.maps import Map
 from services.runtime.decider.protocol import Decider

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple, Self
 import orjson
 import structlog
 
-from schemas.directory import Contact
+from schemas.people.directory import Contact
 from services.runtime.kafka.compacted_topic import (
     ACK_TIMEOUT_S,
     KeyedWriter,

@@ -23,11 +23,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from schemas.base import MINUTE_MS, Instant, Message
-from schemas.envelope import Place
 from schemas.realms import is_live
 from schemas.routes import is_published, list_destinations
 from schemas.runtime import PaceChanged, RealmOpened, StepAccepted, StepSettled, StepTo
 from schemas.topics import SERVICES
+from schemas.wire.envelope import Place
 from services.runtime.log.transaction import FactRecord, Transaction
 
 MAX_RESPONSES: Final = 500

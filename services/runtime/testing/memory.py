@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from schemas.base import Fact, Instant, Message
-from schemas.envelope import Place
 from schemas.realms import partition_of
 from schemas.topics import PARTITION_COUNT, input_topic
+from schemas.wire.envelope import Place
 from services.runtime.decider.inputs import Headers, InputRecord
 from services.runtime.decider.machine import Machine
 from services.runtime.decider.protocol import Decider

@@ -24,13 +24,13 @@ import orjson
 import structlog
 from aiokafka import AIOKafkaProducer
 
-from schemas import envelope as ce
-from schemas.envelope import Place
 from schemas.realms import is_live
 from schemas.routes import PUBLIC_FACTS, is_published, list_destinations, list_public_topics
 from schemas.runtime import InputFailed, InputRefused, Tick
 from schemas.topics import LARGE_MESSAGE_BYTES, is_input_topic, select_urgent_topic
 from schemas.topics import log_topic as log_topic  # noqa: PLC0414
+from schemas.wire import envelope as ce
+from schemas.wire.envelope import Place
 from services.runtime.decider.input_marks import InputMarks
 from services.runtime.decider.inputs import InputRecord
 from services.runtime.decider.realm_state import Watermark

@@ -19,8 +19,8 @@ from schemas.alerts import (
     Why,
 )
 from schemas.calling import EscalationChanged, EscalationRow, WaveRow
-from schemas.causes import Cause
 from schemas.continuity import ActivityChanged, ActivityRow, ClockRow, PlanChanged, PlanRow
+from schemas.crisis.causes import Cause
 from schemas.delivery import NotificationChanged, NotificationRow
 
 START = 1_802_335_200_000

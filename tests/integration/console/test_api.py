@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from schemas.contingency import (
+from schemas.crisis.contingency import (
     ContingencyChanged,
     ContingencyRow,
     GainRow,

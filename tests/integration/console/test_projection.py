@@ -20,7 +20,7 @@ from schemas.alerts import (
     SiteReported,
     SiteStatusChanged,
 )
-from schemas.causes import CauseChanged, Members
+from schemas.crisis.causes import CauseChanged, Members
 from schemas.realms import partition_of
 from schemas.runtime import LossDeclared, RealmClosed
 from schemas.topics import PARTITION_COUNT, SERVICES

@@ -24,8 +24,7 @@ from schemas.base import Message
 from schemas.calling import NotificationPlanned
 from schemas.commands import AnswerNotification
 from schemas.delivery import NotificationChanged, NotificationRow
-from schemas.directory import Contact, ContactPoint
-from schemas.envelope import Place
+from schemas.people.directory import Contact, ContactPoint
 from schemas.realms import live_partitions, partition_of
 from schemas.reference import (
     ChannelRule,
@@ -37,6 +36,7 @@ from schemas.reference import (
 )
 from schemas.runtime import RealmOpened
 from schemas.topics import PARTITION_COUNT
+from schemas.wire.envelope import Place
 from schemas.words import Answer, Channel, Level, NotificationState
 from services.appliance.embedded.kafka import RunningKafka
 from services.runtime.decider.input_marks import InputMarks

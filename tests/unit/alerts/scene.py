@@ -11,10 +11,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from schemas.base import MINUTE_MS, Command, Fact, Message, RowFact
-from schemas.parts import part_collections
 from schemas.reference import MeasuresSection, Roster, RosterSection
 from schemas.reports import Measure, ReportReceived, Window
 from schemas.runtime import CommandApplied, CommandRefused, OpenRealm, StepTo, Tick
+from schemas.wire.parts import part_collections
 from schemas.words import Certainty, EventType, MsgType
 from services.alerts.decider import AlertsDecider
 from services.alerts.state import State

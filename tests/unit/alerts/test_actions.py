@@ -9,16 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.actions import (
-    ACTION_ARROWS,
-    AcceptAction,
-    ActionChanged,
-    ActionRow,
-    CancelAction,
-    CompleteAction,
-    DeclineAction,
-    RequestAction,
-)
 from schemas.base import Command, Fact
 from schemas.calling import (
     AnswerReceived,
@@ -28,6 +18,16 @@ from schemas.calling import (
     Unreachable,
 )
 from schemas.commands import InstructSite, MergeIncidents
+from schemas.crisis.actions import (
+    ACTION_ARROWS,
+    AcceptAction,
+    ActionChanged,
+    ActionRow,
+    CancelAction,
+    CompleteAction,
+    DeclineAction,
+    RequestAction,
+)
 from schemas.oncall import NoteReachability, ReachRow
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import ActionState, Answer, TaskState

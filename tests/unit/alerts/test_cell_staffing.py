@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from schemas.attendance import (
+from schemas.base import MINUTE_MS
+from schemas.commands import SetLevel
+from schemas.oncall import CellShift
+from schemas.people.attendance import (
     AttendanceChanged,
     AttendanceMode,
     CellStaffingChanged,
     StateAttendance,
 )
-from schemas.base import MINUTE_MS
-from schemas.commands import SetLevel
-from schemas.oncall import CellShift
-from schemas.replies import parse_attendance
+from schemas.people.replies import parse_attendance
 from schemas.runtime import CommandApplied, CommandRefused
 from tests.shipped import territory
 from tests.unit.alerts.scene import Scene

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.alerts import HistoryForgotten
 from schemas.base import Command
-from schemas.communication import (
+from schemas.crisis.communication import (
     STATEMENT_MOVES,
     AnswerQuestion,
     Audience,

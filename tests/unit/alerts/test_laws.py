@@ -19,7 +19,13 @@ from schemas.commands import (
     SetLevel,
     SplitIncident,
 )
-from schemas.maintenance import Coverage, EndMaintenance, LeasesRenewed, PlanMaintenance, Renewal
+from schemas.crisis.maintenance import (
+    Coverage,
+    EndMaintenance,
+    LeasesRenewed,
+    PlanMaintenance,
+    Renewal,
+)
 from schemas.reports import Lease, Measure, ReportReceived, Window
 from schemas.runtime import InputDuplicate, StepTo
 from schemas.words import Certainty, EventType, Level, MsgType

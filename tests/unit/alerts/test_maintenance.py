@@ -21,7 +21,7 @@ from schemas.commands import (
     SetLevel,
     SplitIncident,
 )
-from schemas.maintenance import (
+from schemas.crisis.maintenance import (
     ChangeMaintenance,
     Coverage,
     EndMaintenance,

@@ -15,7 +15,7 @@ from schemas.commands import (
     MarkReportsRead,
     PreviewConfirmation,
 )
-from schemas.maintenance import Coverage, PlanMaintenance
+from schemas.crisis.maintenance import Coverage, PlanMaintenance
 from schemas.runtime import CommandApplied, CommandRefused
 from schemas.words import Certainty, TaskState
 from services.alerts.reference.constants import INSTRUCTION_DUE_MS

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.alerts import IncidentChanged, IncidentReported, SiteReported, SiteStatusChanged
-from schemas.causes import Cause, CauseChanged, Members
+from schemas.crisis.causes import Cause, CauseChanged, Members
 from schemas.routes import list_destinations, list_public_topics
 from schemas.words import EventType, MsgType
 from services.alerts.causes.cause_lifecycle import KEPT_REPORTS

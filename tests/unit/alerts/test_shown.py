@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.causes import Cause
+from schemas.crisis.causes import Cause
 from schemas.words import EventType
 from services.alerts.causes import site_impact
 from services.alerts.causes.site_impact import CauseImpactCache

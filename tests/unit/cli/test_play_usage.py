@@ -10,7 +10,7 @@ import pytest
 import typer
 from rich.console import Console
 
-from schemas.responders import RespondersInvalid
+from schemas.people.responders import RespondersInvalid
 from services.cli.client import ApiClient
 from services.cli.exercises.play import (
     ScenarioPlayer,

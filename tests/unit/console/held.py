@@ -13,7 +13,7 @@ import orjson
 from fastapi import FastAPI
 
 from schemas.base import Command, Instant, Model
-from schemas.directory import Contact
+from schemas.people.directory import Contact
 from services.console.app import add_routes, create_app
 from services.console.documents.pdf import Typesetter
 from services.console.http.decisions import CommandOutcome

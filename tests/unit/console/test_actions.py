@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from schemas.actions import ActionChanged, ActionRow, RequestAction
+from schemas.crisis.actions import ActionChanged, ActionRow, RequestAction
 from services.console.logbook.sentences import render_line as said
 from services.runtime.secrets.vault import TextItem
 from tests.unit.console.held import Browser, HeldModel, browsing, reference

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.actions import ActionRow
 from schemas.alerts import IncidentRow, TaskRow
 from schemas.base import MINUTE_MS
 from schemas.calling import EscalationRow
 from schemas.continuity import PlanRow
-from schemas.resource_requests import ResourceRequestRow
+from schemas.crisis.actions import ActionRow
+from schemas.crisis.resource_requests import ResourceRequestRow
 from schemas.words import Certainty, IncidentState, Level, PlanState, TaskState
 from services.console.attention.rows import (
     DANGER_RESERVE,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schemas.directory import Contact, ContactPoint
+from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel
 from services.console.messages.callouts_api import CallOutRequest, corrected, list_recipients
 from services.runtime.http.problems import ProblemError

@@ -19,8 +19,8 @@ from services.console.http.command_texts import (
 )
 from services.runtime.http.problems import ProblemError
 
-for _module in pkgutil.iter_modules(schemas.__path__):
-    importlib.import_module(f"schemas.{_module.name}")
+for _module in pkgutil.walk_packages(schemas.__path__, "schemas."):
+    importlib.import_module(_module.name)
 
 CANARY = "Mme Zébulon"
 COMMANDS = sorted(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schemas.communication import (
+from schemas.crisis.communication import (
     AnswerQuestion,
     Audience,
     DraftStatement,

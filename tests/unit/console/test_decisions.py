@@ -12,7 +12,7 @@ from fastapi import Request, Response
 
 from schemas.base import Command
 from schemas.callouts import DraftCallOut, StartCallOut
-from schemas.directory import Contact, ContactPoint
+from schemas.people.directory import Contact, ContactPoint
 from schemas.reassignment import OrderRow
 from schemas.runtime import SetPace
 from schemas.words import Channel

@@ -8,7 +8,7 @@ import pytest
 
 from schemas import reference as ref
 from schemas.base import DAY_MS
-from schemas.directory import Contact, ContactPoint
+from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel
 from services.console.directory.view import build_phone_link, build_reaching_points, list_partners
 from services.console.i18n import get_translator

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from schemas.directory import Contact, ContactPoint
+from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel
 from services.cli.oncall.directory import read_contacts
 from services.console.accounts.people_api import COLUMNS, list_contact_rows

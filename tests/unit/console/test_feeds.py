@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.feeds import FeedList, FeedStatus, LastPost
+from schemas.catalogue.feeds import FeedList, FeedStatus, LastPost
 from services.console.feeds.listing import list_feeds
 from services.console.feeds.page import build_feed_lines
 from services.console.feeds.status_file import read_feeds

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from fastapi.testclient import TestClient
 
-from schemas.maintenance import EndMaintenance
+from schemas.crisis.maintenance import EndMaintenance
 from services.console.app import build_openapi, create_app
 from services.console.http.answers import build_answer
 from services.console.http.context import DecisionBody, check_scope, parse_time

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from schemas.base import HOUR_MS, MINUTE_MS
-from schemas.resource_requests import RequestResource
+from schemas.crisis.resource_requests import RequestResource
 from schemas.runtime import CommandApplied, CommandRefused
 from services.console.http.decisions import CommandOutcome
 from services.runtime.identity.principals import Principal

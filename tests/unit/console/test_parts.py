@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from schemas import alerts as a
 from schemas.base import Model
-from schemas.causes import Cause, CauseChanged
+from schemas.crisis.causes import Cause, CauseChanged
 from schemas.reports import ReportReceived
 from schemas.topics import input_topic
 from schemas.words import EventType

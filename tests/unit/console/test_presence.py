@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 from fastapi import FastAPI
 
-from schemas.directory import Contact
+from schemas.people.directory import Contact
 from services.console.live.presence import BEAT_S, KEPT_MS, Entry, PresenceStore
 from services.console.live.presence_api import short_name
 from services.console.live.row_events import list_hidden_events

@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from schemas.base import MINUTE_MS
-from schemas.sources import SOURCE_KINDS
+from schemas.catalogue.sources import SOURCE_KINDS
 from services.console.documents.document import Document, DocumentSection
 from services.console.documents.telling import drop_repetitions
 from services.console.documents.text import render_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from schemas import reference as ref
-from schemas.contingency import ContingencyChanged, ContingencyComputed, ContingencyRow
+from schemas.crisis.contingency import ContingencyChanged, ContingencyComputed, ContingencyRow
 from schemas.words import EventType
 from services.continuity.contingency.current_crisis import CrisisContingency
 from services.continuity.contingency.ranking import ContingencyRanking, LossKind

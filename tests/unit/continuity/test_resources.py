@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from schemas.alerts import AttentionRequested
 from schemas.base import MINUTE_MS, Command
-from schemas.resource_requests import (
+from schemas.crisis.resource_requests import (
     ARROWS,
     OVER_STATES,
     ArriveResource,

@@ -40,11 +40,11 @@ from schemas.continuity import (
     PlanChanged,
     PlanRow,
 )
-from schemas.envelope import Place
 from schemas.realms import partition_of
 from schemas.reference import ReferencePublished
 from schemas.runtime import CommandApplied, CommandRefused, RealmOpened, StepTo
 from schemas.topics import PARTITION_COUNT
+from schemas.wire.envelope import Place
 from schemas.words import Certainty, EventType, IncidentState, Level, SiteStatus
 from services.continuity.activities.calendars import PARIS
 from services.continuity.decider import ContinuityDecider

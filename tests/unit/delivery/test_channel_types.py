@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.channels import CHANNELS, Channel
+from schemas.catalogue.channels import CHANNELS, Channel
 from services.console.i18n import get_translator
 from services.delivery import channels
 from services.delivery.channels.configured import load_channel_types
@@ -17,7 +17,7 @@ from services.territory.source import CHANNELS as TERRITORY_CHANNELS
 SIGNAL = """
 from contextlib import nullcontext
 
-from schemas.channels import Channel
+from schemas.catalogue.channels import Channel
 from services.delivery.channels.base import ChannelType
 
 CHANNEL = ChannelType(
@@ -39,7 +39,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_every_channel_has_a_row_a_policy_and_a_driver() -> None:
-    assert set(CHANNELS) == set(Channel), "add a row to schemas/channels.py"
+    assert set(CHANNELS) == set(Channel), "add a row to schemas/catalogue/channels.py"
     assert set(DEFAULT_POLICIES) == set(Channel), "add a policy to channel_policies.py"
     assert sorted(t.channel for t in load_channel_types()) == sorted(Channel), (
         "add a folder with CHANNEL to services/delivery/channels/"

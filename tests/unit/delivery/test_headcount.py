@@ -28,10 +28,10 @@ from schemas.callouts import (
     StopCallOut,
     headcount_text_id,
 )
-from schemas.directory import Contact
 from schemas.oncall import Reach, ReachabilityChanged, ReachRow
+from schemas.people.directory import Contact
+from schemas.people.replies import parse_headcount_reply
 from schemas.reference import Holder, ReferencePublished, Roster, RosterSection
-from schemas.replies import parse_headcount_reply
 from schemas.reports import ReportReceived
 from schemas.words import Channel, NotificationState
 from services.delivery.callouts.headcount_tally import ANSWERS_KEPT_MS, HeadcountTally

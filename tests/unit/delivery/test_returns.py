@@ -21,8 +21,8 @@ from schemas.delivery import (
     ReceiptReceived,
     ReplyUnread,
 )
-from schemas.directory import Contact, ContactPoint
 from schemas.oncall import NoteReachability, ReachRow
+from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Answer, Channel, Level, NotificationState
 from services.delivery.channels import Outgoing
 from services.delivery.channels.sms.wording import choose_sms_text

@@ -22,13 +22,13 @@ from schemas.delivery import (
     ProbeOutcome,
     ProbeRow,
 )
-from schemas.directory import Contact, ContactPoint
-from schemas.envelope import Place
 from schemas.oncall import DrillRow, LaddersDrilled
+from schemas.people.directory import Contact, ContactPoint
 from schemas.realms import partition_of
 from schemas.reference import ReferencePublished, Roster, RosterSection
 from schemas.runtime import RealmOpened, Tick
 from schemas.topics import PARTITION_COUNT
+from schemas.wire.envelope import Place
 from schemas.words import Channel, Level, NotificationState
 from services import messages
 from services.delivery.channels import CallResult, Outgoing

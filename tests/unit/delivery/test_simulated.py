@@ -9,7 +9,7 @@ import pytest
 from schemas.callouts import HeadcountAnswer, HeadcountSaid
 from schemas.commands import AnswerNotification
 from schemas.delivery import AttemptOutcome, NotificationChanged, ReceiptReceived
-from schemas.responders import RespondersInvalid, parse_responders
+from schemas.people.responders import RespondersInvalid, parse_responders
 from schemas.runtime import RealmOpened
 from schemas.words import Answer, Channel, NotificationState
 from services.delivery.simulated_channels import build_responses, respond_to_fact

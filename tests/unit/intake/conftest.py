@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from schemas.base import parse_closed
-from schemas.maintenance import LeasesRenewed
+from schemas.crisis.maintenance import LeasesRenewed
 from schemas.reports import ReportReceived
 from services.intake.app import Intake
 from services.intake.routes import FrontApplication

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.base import parse_closed
+from schemas.catalogue.sources import COLOURS
 from schemas.reports import ReportReceived
-from schemas.sources import COLOURS
 from schemas.words import Certainty, EventType, MsgType
 from services.intake.reports.native import (
     NativeReport,

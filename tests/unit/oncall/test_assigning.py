@@ -10,8 +10,8 @@ from typing import Any
 import icalendar
 import pytest
 
-from schemas.directory import Contact, ContactPoint
 from schemas.oncall import DutyRow, Place, Shift
+from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel
 from services.oncall.assignment import (
     CalendarShifts,

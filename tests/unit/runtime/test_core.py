@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.base import END_OF_TIME, Fact, Message
-from schemas.envelope import Place
 from schemas.realms import partition_of
 from schemas.runtime import (
     CloseRealm,
@@ -31,6 +30,7 @@ from schemas.runtime import (
     StepTo,
     Tick,
 )
+from schemas.wire.envelope import Place
 from services.runtime.decider.applied_ids import RETENTION_MS
 from services.runtime.decider.maps import Map
 from services.runtime.kafka.clients import build_headers

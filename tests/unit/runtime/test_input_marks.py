@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from schemas import envelope as ce
 from schemas.base import DAY_MS
-from schemas.envelope import Place
 from schemas.realms import partition_of
 from schemas.runtime import InputDuplicate, InputRefused, OpenRealm, Tick
 from schemas.topics import (
@@ -22,6 +20,8 @@ from schemas.topics import (
     log_topic,
     urgent_topic,
 )
+from schemas.wire import envelope as ce
+from schemas.wire.envelope import Place
 from services.runtime.decider.applied_ids import RETENTION_MS
 from services.runtime.decider.input_marks import MAX_INPUT_AGE_MS, UNMARKED_GRACE_MS, InputMarks
 from services.runtime.decider.inputs import Headers, InputRecord

@@ -10,8 +10,8 @@ from weakref import ref
 
 import pytest
 
-from schemas.envelope import Place
 from schemas.runtime import OpenRealm
+from schemas.wire.envelope import Place
 from services.runtime.decider.applied_ids import AppliedIds, IdPage
 from services.runtime.decider.maps import Map
 from services.runtime.decider.realm_state import RealmState, Watermark

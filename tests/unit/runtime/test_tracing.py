@@ -14,8 +14,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from schemas.envelope import CE_TRACEPARENT
 from schemas.runtime import Tick
+from schemas.wire.envelope import CE_TRACEPARENT
 from services.console.http.producer import CommandProducer
 from services.runtime.decider.inputs import InputRecord, input_digest
 from services.runtime.kafka.clients import BrokerAway, build_headers

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.directory import Contact, ContactPoint
+from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel
 from services.runtime.kafka.replica import Replica
 from services.runtime.kafka.tombstones import Tombstones

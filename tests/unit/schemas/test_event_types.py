@@ -10,8 +10,8 @@ from types import ModuleType
 
 import pytest
 
-from schemas import event_types
-from schemas.event_types import EVENT_TYPES, EventKind, EventType, list_texts
+from schemas.catalogue import event_types
+from schemas.catalogue.event_types import EVENT_TYPES, EventKind, EventType, list_texts
 from services.alerts.reference import constants
 from services.console.i18n import get_translator
 from services.console.incidents import report_form
@@ -35,7 +35,7 @@ NEW_ROW = """_ROWS: Final = (
 
 
 def test_every_type_has_its_row_and_its_texts() -> None:
-    assert set(EVENT_TYPES) == set(EventType), "add a row to schemas/event_types.py"
+    assert set(EVENT_TYPES) == set(EventType), "add a row to schemas/catalogue/event_types.py"
     for type, row in EVENT_TYPES.items():
         assert (row.trouble is not None) == (row.kind is EventKind.CAUSE), f"{type}: trouble"
         if row.kind is not EventKind.SILENT:
@@ -61,8 +61,8 @@ def test_a_new_row_reaches_every_table(monkeypatch: pytest.MonkeyPatch) -> None:
     for before, after in (("    OUTAGE_HEATING =", NEW_MEMBER), ("_ROWS: Final = (\n", NEW_ROW)):
         assert before in source
         source = source.replace(before, after, 1)
-    table = ModuleType("schemas.event_types")
-    monkeypatch.setitem(sys.modules, "schemas.event_types", table)
+    table = ModuleType("schemas.catalogue.event_types")
+    monkeypatch.setitem(sys.modules, "schemas.catalogue.event_types", table)
     exec(compile(source, str(file), "exec"), vars(table))
     new = table.EventType("lift_breakdown")
 

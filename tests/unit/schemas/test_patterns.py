@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from schemas.maintenance import Matcher
-from schemas.patterns import PatternInvalid, check_pattern, matches_whole
+from schemas.crisis.maintenance import Matcher
+from schemas.wire.patterns import PatternInvalid, check_pattern, matches_whole
 
 SLOW = ("(a+)+$", "(a|a)*b", "(.*a){12}", ".*.*.*.*.*=x", "(a?){60}a{60}")
 """Each takes Python's engine longer than anybody waits, on a label of 256 characters."""

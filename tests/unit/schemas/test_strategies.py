@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from schemas import strategies
-from schemas.event_types import Text
-from schemas.strategies import STRATEGIES, Strategy, list_strategy_names, needs_outside_help
+from schemas.catalogue import strategies
+from schemas.catalogue.event_types import Text
+from schemas.catalogue.strategies import (
+    STRATEGIES,
+    Strategy,
+    list_strategy_names,
+    needs_outside_help,
+)
 from services.console.i18n import get_translator
 from services.console.texts.strategies import name_strategy
 from services.messages.phrases import load_phrases
@@ -22,7 +27,7 @@ def test_every_listed_strategy_has_its_row() -> None:
         for strategy in activity.strategies
     }
     assert listed
-    assert listed <= set(STRATEGIES), "add a row to schemas/strategies.py"
+    assert listed <= set(STRATEGIES), "add a row to schemas/catalogue/strategies.py"
 
 
 def test_names_of_strategies_are_translated() -> None:

@@ -13,12 +13,12 @@ import pytest
 from schemas.calling import NotificationPlanned
 from schemas.callouts import Called, DraftCallOut, StartCallOut
 from schemas.delivery import AttemptOutcome, ClaimAttempt
-from schemas.envelope import Place
 from schemas.realms import partition_of
 from schemas.reference import ReferencePublished, Roster, RosterSection
 from schemas.routes import is_published, list_destinations
 from schemas.runtime import RealmOpened, Tick
 from schemas.topics import PARTITION_COUNT
+from schemas.wire.envelope import Place
 from schemas.words import Channel, Level
 from services.delivery.decider import DeliveryDecider
 from services.runtime.log.transaction import Transaction

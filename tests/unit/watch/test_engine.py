@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from schemas.feeds import FeedStatus
+from schemas.catalogue.feeds import FeedStatus
 from services.watch.connector import FeedRequest, FeedSpec, Verdict
 from services.watch.engine import ALIVE_TYPE, FeedEngine, FrontAway
 from services.watch.registry import find_connector

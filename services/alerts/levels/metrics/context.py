@@ -7,7 +7,7 @@ from typing import Protocol
 
 from schemas.alerts import FlagRow, IncidentRow, MetricChanged, ReportRow
 from schemas.base import Instant
-from schemas.causes import Cause
+from schemas.crisis.causes import Cause
 from schemas.words import Level
 from services.alerts.reference.territory import TerritoryIndex
 from services.alerts.rows import MeasureReading, SecurityEvent, SitePresence, SuppressionReason

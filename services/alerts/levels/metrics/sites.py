@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from schemas.base import HOUR_MS
-from schemas.causes import Cause
+from schemas.crisis.causes import Cause
 from schemas.reference import Site
 from schemas.words import EventType, SiteStatus
 from services.alerts.causes.site_impact import derive_status

@@ -10,7 +10,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from schemas.strategies import needs_outside_help
+from schemas.catalogue.strategies import needs_outside_help
 from services.continuity.reassignment.model.explain import LineReason, StaffGap
 from services.continuity.reassignment.model.plan import ProposedLine, SolvedProposal
 from services.continuity.reassignment.model.previous import (

@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 
-from schemas.channels import Channel
+from schemas.catalogue.channels import Channel
 from services.delivery.channels.base import ChannelType, Driver
 from services.delivery.channels.chat.settings import ChatSettings, lint
 

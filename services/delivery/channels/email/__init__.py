@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 
-from schemas.channels import Channel
+from schemas.catalogue.channels import Channel
 from services.delivery.channels.base import ChannelType
 from services.delivery.channels.email.driver import EmailDriver
 from services.delivery.channels.email.settings import lint

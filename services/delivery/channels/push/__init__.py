@@ -1,6 +1,6 @@
 """Web push: a message that a browser shows, even while no page is open."""
 
-from schemas.channels import Channel
+from schemas.catalogue.channels import Channel
 from services.delivery.channels.base import ChannelType
 from services.delivery.channels.push.driver import PushDriver
 from services.delivery.channels.push.settings import lint

@@ -3,7 +3,7 @@
 The address and the token of the provider decide which.
 """
 
-from schemas.channels import Channel
+from schemas.catalogue.channels import Channel
 from services.delivery.channels.base import ChannelType, Inbox
 from services.delivery.channels.sms.gateway import SmsGateway
 from services.delivery.channels.sms.origin import parse_origin

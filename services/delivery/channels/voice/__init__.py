@@ -1,6 +1,6 @@
 """Voice through a telephone gateway, which speaks the text and posts results and pressed keys."""
 
-from schemas.channels import Channel
+from schemas.catalogue.channels import Channel
 from services.delivery.channels.base import ChannelType
 from services.delivery.channels.voice.driver import VoiceDriver
 from services.delivery.channels.voice.settings import lint

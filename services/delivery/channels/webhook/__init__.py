@@ -1,6 +1,6 @@
 """Webhooks, signed by Standard Webhooks."""
 
-from schemas.channels import Channel
+from schemas.catalogue.channels import Channel
 from services.delivery.channels.base import ChannelType
 from services.delivery.channels.webhook.driver import WebhookDriver, sign_webhook
 from services.delivery.channels.webhook.settings import lint

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.replies import parse_reply
+from schemas.people.replies import parse_reply
 from schemas.words import Answer
 from services.delivery.channels.sms.origin import (
     OriginInvalid,

@@ -13,8 +13,8 @@ import httpx
 import orjson
 import pytest
 
-from schemas.directory import Contact
-from schemas.replies import WAITING_REPLY_PREFIX
+from schemas.people.directory import Contact
+from schemas.people.replies import WAITING_REPLY_PREFIX
 from services.intake.dead_letters.dead_letter_store import RefusedMessage
 from services.intake.field.phone_numbers import REFRESH_INTERVAL_S
 from services.intake.field.site_codes import SiteCodes

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
-from schemas.event_types import Text
+from schemas.catalogue.event_types import Text
 
 
 class Channel(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.event_types import Text
+from schemas.catalogue.event_types import Text
 
 
 @dataclass(frozen=True, slots=True)

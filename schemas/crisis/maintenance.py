@@ -12,9 +12,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from schemas import patterns
 from schemas.base import Command, Fact, Instant, Message, Model, RowFact, register_message
 from schemas.recurrence import parse_rule
+from schemas.wire import patterns
 from schemas.words import EventType
 
 MAX_PATTERN = 500

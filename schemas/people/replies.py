@@ -6,8 +6,8 @@ import re
 import unicodedata
 from typing import Final
 
-from schemas.attendance import MAX_ETA_MIN, AttendanceMode
 from schemas.callouts import HEADCOUNT_KEYS, HeadcountAnswer
+from schemas.people.attendance import MAX_ETA_MIN, AttendanceMode
 from schemas.words import Answer
 
 _YES_WORDS: Final = frozenset({"1", "ok", "oui", "yes", "y", "o", "present", "recu"})

@@ -1,0 +1,1 @@
+"""Tables of kinds from which others derive: one row per kind."""

@@ -1,0 +1,1 @@
+"""Causes, actions, statements, maintenance, resources and rankings of a crisis."""

@@ -1,0 +1,1 @@
+"""People: presence, answers, numbers and simulated responders."""

@@ -1,0 +1,1 @@
+"""Envelopes, parts of records, shared objects and forms of text on the wire."""
