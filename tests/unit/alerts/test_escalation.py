@@ -891,7 +891,7 @@ def test_an_alarm_for_an_unheld_role_is_recorded() -> None:
     assert [u.role for u in scene.named(RoleUncovered)] == ["elu_astreinte"]
 
 
-def test_people_who_acknowledged_the_crisis_get_alarms_hourly(scene: Scene) -> None:
+def test_alarms_come_hourly_after_an_acknowledgement_of_the_crisis(scene: Scene) -> None:
     """D73: at the next full hour and without the voice; to others, and before there is a crisis, at once."""
     asked = AttentionRequested(
         code="alarm", roles=("dgs_directeur_de_crise", "elu_astreinte"), base="rto", pct=100

@@ -89,7 +89,9 @@ def test_official_days_become_a_proposal_with_all_other_data_unchanged(
     assert "effective_at" not in body, "at its approval"
 
 
-def test_nobody_who_confirms_means_no_proposal(vigie: Vigie, today: date, tmp_path: Path) -> None:
+def test_a_command_without_a_confirmation_proposes_nothing(
+    vigie: Vigie, today: date, tmp_path: Path
+) -> None:
     asked = ["territory", "official-days", "--reason", "x", *save(tmp_path, today.year + 1)]
     assert RUNNER.invoke(app, asked).exit_code == 1
     assert vigie.proposed == []

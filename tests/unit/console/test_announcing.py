@@ -31,7 +31,7 @@ def order(site: str, part: int = 0, **counts: int) -> OrderRow:
     )
 
 
-def test_the_parts_of_an_order_are_one_message_without_agents_who_stay() -> None:
+def test_the_parts_of_an_order_are_one_message_about_moving_agents() -> None:
     told = merge_orders(
         [
             order("cen-1", 1, leave=30, stay_home=10),

@@ -100,7 +100,7 @@ def test_nothing_else_counts(other: str | None) -> None:
     assert not is_token_valid(other, "t0k")
 
 
-async def test_a_process_tells_its_version_and_its_memory(
+async def test_a_process_reports_its_version_and_its_memory(
     http: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     http.headers.update(build_header(tmp_path / "secrets"))
