@@ -1,4 +1,4 @@
-"""Alive: a change arrives without a reload and disturbs nobody; a dead connection is said."""
+"""Changes arrive without a reload and disturb no reader; a dead connection is shown."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_report_shows_at_once_and_disturbs_nothing(
 def test_a_change_between_the_page_and_its_stream_is_shown(
     vigie: RunningVigie, own_realm: str, visitor: Accounts
 ) -> None:
-    """The page was made before the report, the stream begins after it: no event will ever tell of it."""
+    """The page was made before the report, the stream begins after it: no event mentions it."""
     who = visitor()
     context = who.context()
     context.add_init_script("delete window.SharedWorker")

@@ -1,4 +1,4 @@
-"""One's own sites, the tiles, and the clock of an exercise in somebody's hands."""
+"""One's own sites, the tiles, and the clock of an exercise under a person's control."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from tests.shipped import REPOSITORY
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 APART = {"prometheus", "prometheus-alertmanager", "lighthouse", "smpp"}
-"""Not from PyPI: told below the tables."""
+"""Not from PyPI: listed below the tables."""
 
 
 def test_every_package_has_a_reason_and_no_other_has_one() -> None:

@@ -1,6 +1,6 @@
 """The clock of a system and all its processes (clock.c, compiled here).
 
-Monotonic clocks stay unchanged, as if somebody set the real one.
+Monotonic clocks stay unchanged, as if a person set the real one.
 """
 
 from __future__ import annotations

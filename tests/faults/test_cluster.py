@@ -44,7 +44,7 @@ LOSSES: Final = ("log.truncated", "source.forked", "input.rewritten", "input.gap
 
 
 class Steady(Reporter):
-    """Reports at a steady rate until told to stop."""
+    """Reports at a steady rate until stopped."""
 
     def __init__(self, vigie: RunningVigie, seed: int, enough: threading.Event) -> None:
         super().__init__(vigie, seed, 0)

@@ -22,7 +22,10 @@ RUNGS = 3
 
 @register_message
 class ToyReport(Message):
-    """`delay_ms`: arm a ladder that climbs three rungs this far apart. `does`: how the domain misbehaves."""
+    """`delay_ms`: arm an escalation of three steps this far apart.
+
+    `does`: misbehaviour of the domain.
+    """
 
     incident: str
     n: int

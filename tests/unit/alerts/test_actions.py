@@ -1,4 +1,4 @@
-"""An action is asked of a role, person or site, climbs like an escalation, and moves only forward."""
+"""An action is requested from a role, person or site, escalates, and moves only forward."""
 
 from __future__ import annotations
 

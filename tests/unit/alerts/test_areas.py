@@ -56,7 +56,7 @@ def test_a_family_without_a_rule_for_silent_sites_shows_sites_and_asks_no_manage
 
 
 def test_a_leak_in_an_area_is_near_the_sites_of_that_area(scene: Scene) -> None:
-    """§13: the plan for gas was proposed only for a leak that a site told of."""
+    """Section 13: the gas plan was proposed only for a leak reported by a site."""
     id = _drawn(scene, 1, "gas_leak", source="pompiers")
     trigger = scene.state.triggers["PT-GAZ:2"]
     assert (trigger.state, trigger.incident, trigger.why[0].reports) == (

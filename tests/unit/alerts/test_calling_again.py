@@ -412,7 +412,7 @@ def test_a_new_incident_of_an_unanswered_crisis_calls_all_roles(scene: Scene) ->
 
 
 def test_a_restarted_call_names_the_unanswered_incidents(scene: Scene) -> None:
-    """Its alert stood until somebody takes it, and fell silent when another incident reached the crisis."""
+    """Its alert stood until an answer, and stopped when another incident reached the crisis."""
     scene.report(
         0,
         "closure",

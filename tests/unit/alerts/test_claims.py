@@ -102,7 +102,7 @@ def test_the_same_id_a_second_time_has_no_effect_at_all(scene: Scene) -> None:
 
 @pytest.mark.parametrize("seconds", [0, 35], ids=["same-time", "alert-by-the-shown-clock"])
 def test_the_last_of_two_reports_of_one_instant_stands(scene: Scene, seconds: int) -> None:
-    """A reopening between two steps lifted nothing: the alert of another source was of the same time."""
+    """A reopening between two steps lifted nothing: another source's alert had the same time."""
 
     def say(id: str, type_: EventType, **values: Any) -> None:
         report = ReportReceived(
@@ -231,7 +231,7 @@ def test_an_update_replaces_the_severity_of_equal_reports_only(
 
 
 def test_an_update_of_another_type_is_a_cause_of_its_own(scene: Scene) -> None:
-    """A leak of gas that was told as an update of a damage was no leak."""
+    """A gas leak reported as an update of a damage was no leak."""
     damage = scene.report(0, "damage_report", COLLEGE, capacity_lost_pct=10)
     leak = scene.report(
         9, "gas_leak", COLLEGE, severity=4, msg_type=MsgType.UPDATE, references=(damage,)
@@ -439,7 +439,10 @@ def test_a_cancel_without_refs_applies_its_value_or_asks_a_person(scene: Scene) 
 def test_zero_customers_cut_is_the_all_clear_for_any_named_area(
     scene: Scene, object: str | None
 ) -> None:
-    """D3, D20: without its network the Cancel joined nothing: 30 000 customers stayed cut for ever."""
+    """D3, D20: without its network the Cancel joined nothing.
+
+    30 000 customers stayed cut forever.
+    """
     scene.report(0, "outage_power", PMI, capacity_lost_pct=100)
     said: dict[str, Any] = {"source": "enedis", "zone": ("92050",)}
     cut = scene.report(
@@ -731,7 +734,7 @@ def test_a_report_of_an_open_road_confirms_no_closure(scene: Scene) -> None:
 def test_a_later_report_of_no_trouble_ends_an_older_unconfirmed_report(
     scene: Scene, calm: dict[str, Any], confirmed: bool, second: Certainty
 ) -> None:
-    """The doubt of three days before was confirmed by today's cut, and dated that back by three days."""
+    """Today's cut confirmed an unconfirmed report of three days before, and was backdated to it."""
     day = 3 * 24 * 60
     doubt = scene.report(
         0,
@@ -758,7 +761,7 @@ CUT = {"type": "outage_power", "site": COLLEGE, "severity": 3, "capacity_lost_pc
 
 @pytest.mark.parametrize("order", [("confirmed", "unconfirmed"), ("unconfirmed", "confirmed")])
 def test_two_sources_confirm_each_other_in_either_order(order: tuple[str, ...]) -> None:
-    """Told second, the unconfirmed word stayed a doubt with its task, about a cut that everybody knew."""
+    """Arriving second, the unconfirmed report kept its task about a well-known cut."""
     scene = Scene(check=True)
     said = [
         scene.report(n, **CUT, certainty=Certainty(c), source=c, occurred=0)
@@ -835,7 +838,7 @@ def test_a_named_person_confirms_or_denies(scene: Scene) -> None:
 
 
 def test_a_denied_report_keeps_the_report_of_another_source(scene: Scene) -> None:
-    """D4: the site was open again although its manager had closed it and nobody had denied that."""
+    """D4: the site was open again although its manager's closure was never denied."""
     scene.report(0, "closure", COLLEGE, severity=2)
     other = scene.report(5, "closure", COLLEGE, source="police", severity=5, persons_concerned=40)
     scene.command(_cell(DenyReport, report=other), 10)  # type: ignore[arg-type]
@@ -1214,7 +1217,10 @@ def test_a_cause_reported_for_days_fits_a_transaction_and_its_updates_count() ->
     ],
 )
 def test_nan_and_infinity_are_no_numbers(value: str, type: str, measure: dict[str, Any]) -> None:
-    """It is kept as it was said (D1); in a row it stood as null in the log and as NaN in the state."""
+    """D1: the sent value is kept.
+
+    In a row it was null in the log and NaN in the state.
+    """
     scene = Scene(check=True)
     id = scene.report(
         0,
@@ -1247,7 +1253,7 @@ def test_a_huge_count_of_people_is_accepted() -> None:
 
 
 def test_an_announced_cut_is_no_cut_and_leaves_the_current_ones(scene: Scene) -> None:
-    """Works announced for next week emptied the window of today's cuts, and counted as one of them."""
+    """Works announced for next week emptied the window of today's cuts, and counted as one."""
     for n, site in enumerate((PMI, "pmi-05", "cen-2")):
         scene.report(n, "outage_power", site, capacity_lost_pct=100)
     window = Window(start=scene.at(7200), end=scene.at(7260))
@@ -1273,7 +1279,10 @@ def test_an_announced_cause_does_not_begin_at_its_announcement(scene: Scene) -> 
 
 @pytest.mark.parametrize("announced_first", [True, False])
 def test_an_announced_and_a_current_report_are_two_causes(announced_first: bool) -> None:
-    """D9: a total cut of tomorrow closed the site today, and the return of the current today took it away."""
+    """D9: tomorrow's total cut closed the site today.
+
+    The return of the current today removed it.
+    """
     scene = Scene()
     window = Window(start=scene.at(1440), end=scene.at(1500))
     said: list[dict[str, Any]] = [
@@ -1389,7 +1398,7 @@ def test_a_late_report_about_the_first_closure_does_not_backdate_the_second(scen
 
 
 def test_the_open_cause_owns_the_key_in_any_order_of_reading() -> None:
-    """A snapshot that was read back took the lifted one: the next word on the open cause opened a second."""
+    """A restored snapshot took the lifted cause: the next report opened a second one."""
     scene = Scene()
     scene.report(10, "closure", COLLEGE)
     scene.report(20, "reopening", COLLEGE, severity=1)

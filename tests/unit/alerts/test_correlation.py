@@ -419,7 +419,7 @@ def test_a_cause_without_key_joins_the_gravest_on_its_site_then_a_single_hazard(
 
 
 def test_an_ended_cause_of_a_site_takes_no_cause_from_the_current_hazard(scene: Scene) -> None:
-    """D23: a closure for the heat belonged to the cut that the site had been through in the morning."""
+    """D23: a closure for the heat joined the power cut of the morning on that site."""
     cut = scene.report(0, "outage_power", COLLEGE, capacity_lost_pct=100)
     scene.report(60, "reopening", COLLEGE, lifts=(EventType.OUTAGE_POWER,), severity=1)
     hot = scene.report(
@@ -890,7 +890,7 @@ def test_a_report_on_a_cause_of_a_closed_incident_moves_it_to_its_own_incident(
 
 
 def test_a_late_report_reopens_an_incident_and_its_calls(scene: Scene) -> None:
-    """Its level was reached before it was closed, so nobody was called for it."""
+    """Its level was reached before its closure, so no person was called for it."""
     a = scene.report(0, "outage_power", PMI, capacity_lost_pct=100, severity=4)
     scene.report(60, "reopening", PMI, lifts=(EventType.OUTAGE_POWER,), severity=1)
     scene.command(_command(ResolveIncident, incident=scene.incident_of(a).id), 120)
@@ -1027,7 +1027,10 @@ def test_a_raised_bulletin_reopens_the_closed_incident(
 def test_reopened_communes_end_their_own_causes_only(
     scene: Scene,
 ) -> None:
-    """An evacuation of communes had no end but its cancellation: its people counted as evacuated for ever."""
+    """An evacuation of communes ended only by its cancellation.
+
+    Its people counted as evacuated forever.
+    """
     said = {
         "source": "prefecture",
         "severity": 4,

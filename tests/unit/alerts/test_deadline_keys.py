@@ -1,4 +1,4 @@
-"""Deadlines of alerts are typed values with one text, which logs and snapshots hold for ever."""
+"""Deadlines of alerts are typed values with one text, which logs and snapshots keep."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def _read(scene: Scene, make: Any, minute: float, **args: Any) -> float | None:
 
 
 def test_an_unconfirmed_event_is_no_rumour(scene: Scene) -> None:
-    """Smoke that somebody thought to see on a site called for the communication plan."""
+    """Possible smoke on a site proposed the communication plan."""
     scene.report(0, "fire", OWN[0], severity=4, certainty=Certainty.UNCONFIRMED)
     scene.report(1, "info", OWN[1], severity=3, certainty=Certainty.UNCONFIRMED)
     assert _read(scene, make_rumour_severity, 2) == 0

@@ -892,7 +892,10 @@ def test_an_alarm_for_an_unheld_role_is_recorded() -> None:
 
 
 def test_alarms_come_hourly_after_an_acknowledgement_of_the_crisis(scene: Scene) -> None:
-    """D73: at the next full hour and without the voice; to others, and before there is a crisis, at once."""
+    """D73: at the next full hour, without voice.
+
+    Other people, and people before a crisis, get alarms at once.
+    """
     asked = AttentionRequested(
         code="alarm", roles=("dgs_directeur_de_crise", "elu_astreinte"), base="rto", pct=100
     )

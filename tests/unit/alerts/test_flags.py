@@ -215,7 +215,7 @@ def test_the_end_of_one_outage_keeps_the_others(scene: Scene) -> None:
 def test_the_graver_of_two_contradicting_sources_stands_and_asks_a_person(
     scene: Scene, shut_first: bool, ends_by: str
 ) -> None:
-    """D5: the last to arrive was believed, and nobody knew of the other."""
+    """D5: the last arrival was believed, and the other report was invisible."""
 
     def road(minute: float, closed: bool, source: str, occurred: float = 0) -> str:
         measure = Measure(name="road_closed", value=closed, object="road:N118")

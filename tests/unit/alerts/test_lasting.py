@@ -39,7 +39,7 @@ def _publish_without(scene: Scene, gone: str, minute: float) -> None:
 
 
 def test_a_site_dropped_from_the_reference_data_blocks_no_report() -> None:
-    """Its open causes, doubts and machine alerts are still there, and so is everybody else's word."""
+    """Its open causes, unconfirmed reports and machine alerts remain, with all reports on them."""
     scene = Scene(check=True)
     scene.report(0, "closure", PMI, source_key="k", lease=Lease(until=scene.at(30)))
     doubt = scene.report(1, "gas_leak", PMI, certainty=Certainty.UNCONFIRMED, source="rh")

@@ -514,7 +514,10 @@ def test_the_cost_of_a_report_does_not_grow_with_the_reports_before_it() -> None
 
 
 def test_a_live_realm_forgets_items_beyond_reference() -> None:
-    """D4, D26: ids for 7 days, or while their incident is open and 72 h after; the log keeps everything."""
+    """D4, D26: ids for 7 days, or while their incident is open and 72 h after.
+
+    The log keeps everything.
+    """
     scene, day = Scene(realm="92", check=True), 24 * 60
     old = scene.report(0, "info", "par-01", severity=1)
     closed = scene.report(1, "closure", "pmi-04", severity=2)

@@ -123,7 +123,7 @@ def test_preventive_closures_of_severity_two_are_not_out(scene: Scene) -> None:
 
 
 def test_the_first_report_of_the_tutorial_is_no_crisis(scene: Scene) -> None:
-    """D72: N2 at most, and fewer than eight people are called although nobody answers."""
+    """D72: N2 at most, with fewer than eight people called even without answers."""
     found = re.search(
         r"vigie report --site (\S+) --type (\S+) --severity (\d)",
         (REPOSITORY / "docs/tutorial/first-five-minutes.md").read_text(),
@@ -319,7 +319,7 @@ def test_only_a_pilot_of_the_level_lowers_it_with_a_reason_and_not_while_it_hold
 
 
 def test_lowering_by_hand_arms_triggers_that_no_longer_hold(scene: Scene) -> None:
-    """D31: red came back within the hour after a person had lowered the level, and nobody was called."""
+    """D31: red came back within the hour after a person had lowered the level, without a call."""
     _vigilance(scene, 0, "rouge")
     _vigilance(scene, 5, "orange")
     assert scene.state.level() == 3, "latched"

@@ -211,7 +211,7 @@ def test_danger_to_people_and_severity_5_are_never_covered(
 
 
 def test_people_falling_ill_on_a_site_under_maintenance_are_not_covered(scene: Scene) -> None:
-    """Forty of them were N0 and called nobody."""
+    """Forty ill people were N0, without a call."""
     _plan(scene, 0, 240, sites=[COLLEGE])
     scene.report(10, "outage_power", COLLEGE, severity=4)
     assert scene.state.level() == 0

@@ -1,4 +1,4 @@
-"""A metric is one row of a module in its folder, and one row of words; nothing else lists it."""
+"""A metric is one row of a module in its folder, and one row of texts."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def test_only_sites_with_returned_current_are_restored(scene: Scene) -> None:
 def test_a_short_closure_announced_long_before_stays_short(
     scene: Scene,
 ) -> None:
-    """Ten hours, told ten days ahead: not the 72 h that are N4 and a transverse loss."""
+    """Ten hours announced ten days ahead are not the 72 h of N4 and of a transverse loss."""
     day, end = 10 * DAY, 10 * DAY + 600
     window = Window(start=scene.at(day), end=scene.at(end))
     scene.report(

@@ -110,7 +110,7 @@ def test_an_input_writes_as_much_with_many_reports_as_with_ten(
 
 
 def test_a_cause_of_thousands_of_reports_keeps_its_records_of_one_size() -> None:
-    """Beyond the reports that a cause names each record tells of the one that it no longer names, too."""
+    """A cause names a bounded number of reports; each record also names the dropped one."""
     scene, sizes = _standing(0), list[int]()
     for n in range(2 * KEPT_REPORTS):
         scene.report(n * APART, "outage_power", SITE, severity=2, id=f"rep-{n:05}")

@@ -101,7 +101,7 @@ def test_losses_are_not_added_and_one_lift_reopens_nothing_else(scene: Scene) ->
 
 
 def test_a_site_gives_the_end_of_its_cause_with_an_unchanged_status(scene: Scene) -> None:
-    """D42, D7: clocks stop when it was over, not when that was told."""
+    """D42, D7: clocks stop at the end of a cause, not at its report."""
     scene.report(0, "outage_heating", PMI, capacity_lost_pct=10.0)
     scene.report(1, "outage_water", PMI, capacity_lost_pct=100.0)
     assert scene.site(PMI).lifted_at is None
@@ -237,7 +237,7 @@ def test_an_announced_reopening_lifts_nothing_yet(scene: Scene) -> None:
 def test_an_announced_return_withdraws_nothing_yet(
     scene: Scene, down: dict[str, Any], up: dict[str, Any], flag: str
 ) -> None:
-    """D9: a kitchen that was down served all its meals until the day on which it would begin again."""
+    """D9: a failed kitchen served all its meals until the day of its announced return."""
     seen = []
     for minute, said in ((0, down), (10, up)):
         given, about = dict(said), flag.replace("kitchen:", "supplier:")

@@ -1,4 +1,4 @@
-"""Yellow vigilances inform once a day and ring nobody (D72)."""
+"""Yellow vigilances inform once a day, without a call (D72)."""
 
 from __future__ import annotations
 

@@ -241,7 +241,7 @@ def test_plans_are_found_by_their_triggers() -> None:
 
 
 def test_in_the_flood_scenario_each_site_is_warned_six_hours_before() -> None:
-    """S01, from its river readings alone: nobody forecasts, the trend does."""
+    """S01, from its river readings alone: without a forecast the trend gives the hour."""
     with EVENTS.open(encoding="utf-8", newline="") as lines:
         rows = [row for row in csv.DictReader(lines) if row["scenario_id"] == "S01"]
     readings, first_report = [], dict[str, Instant]()

@@ -172,7 +172,7 @@ def test_a_passing_failure_is_tried_again_after_its_pause_when_no_channel_is_lef
 def test_a_provider_is_not_called_before_the_time_that_it_asks_for_within_bounds(
     asked_s: int | None, waits_s: int
 ) -> None:
-    """Never earlier than our own pause, never later than somebody can wait."""
+    """Never earlier than our own pause, never later than a person can wait."""
     d = desk(channels=("webhook",))
     d.plan(channels=())
     d.claim()

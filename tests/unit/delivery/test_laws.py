@@ -1,4 +1,4 @@
-"""Laws of delivery under every order of words that senders, providers, people and operators may say."""
+"""Laws of delivery hold under every order of messages of senders, providers and people."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_a_provider_that_accepted_is_followed_by_another_channel_only_without_it
 def test_with_time_every_notification_comes_to_rest(
     channels: list[str], steps: list[tuple[Any, ...]]
 ) -> None:
-    """A sender that always fails, and nobody answers: after a day only rest states are left."""
+    """A sender that always fails, without answers: after a day only rest states are left."""
     d = desk(channels=channels)
     for step in steps:
         act(d, step)

@@ -17,7 +17,7 @@ from services.runtime.kafka.clients import BrokerAway
     ids=["the broker is away", "a fault"],
 )
 async def test_a_failed_round_is_logged_and_repeated(fault: Exception, event: str) -> None:
-    """The task ended at the first fault that was not foreseen, and nobody heard any reply from then on."""
+    """The task ended at the first unforeseen fault, and later replies were lost."""
     second = asyncio.Event()
     done: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Words that are no answer: noted on the call once, and the person is told how to answer it."""
+"""Texts without an answer are noted on the call once, and the person learns how to answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""While decisions are behind, ordinary reports are told to come again; danger to people never is."""
+"""While decisions are behind, ordinary reports are asked to retry; danger to people never is."""
 
 from __future__ import annotations
 

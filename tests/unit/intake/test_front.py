@@ -836,7 +836,7 @@ async def test_a_report_may_name_a_measure_without_a_value(
 async def test_reserved_measures_follow_the_version_in_force_and_not_a_newer_file(
     tmp_path: Path,
 ) -> None:
-    """The folder already reserves another measure, which nobody has published."""
+    """The folder already reserves another measure, which is not published."""
     folder = tmp_path / "92"
     folder.mkdir()
     (folder / "mesures.yaml").write_text(

@@ -152,7 +152,7 @@ def test_numbers_that_no_reader_of_64_bits_can_hold_are_refused() -> None:
 
 
 def test_an_outline_that_no_record_can_hold_is_refused() -> None:
-    """The broker refused it for ever, and the sender was told to try again (503)."""
+    """The broker refused it forever, and the sender was asked to try again (503)."""
     ring = [[2.2 + n / 1e7, 48.9 + n / 1e7] for n in range(14_000)]
     body = report(area={"type": "Polygon", "coordinates": [ring]})
     assert claim(body).realm == "92"

@@ -54,7 +54,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 async def test_a_backup_of_a_stopped_system_keeps_the_prometheus_targets(
     settings: Settings,
 ) -> None:
-    """`vigie status --targets` named nobody until the next start, so nobody was missed."""
+    """`vigie status --targets` named no process until the next start, so none was missed."""
     choose_ports(settings.data.ports, ["kafka", "controller", "console-http", "intake", "alerts-0"])
     before, targets = read_ports(settings.data.ports), list_targets(settings)
     async with alone.run_broker(settings, new=True) as known:

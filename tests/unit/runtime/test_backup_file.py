@@ -299,7 +299,7 @@ async def test_a_restore_reports_success_only_after_flushing_files(
 
 
 def test_two_that_write_one_file_at_once_write_two_whole_ones(tmp_path: Path) -> None:
-    """An hourly backup that met the one before wrote into its file, and the result opened for nobody."""
+    """An hourly backup that met the one before wrote into its file and made it unreadable."""
     file = tmp_path / "vigie.backup"
     with open_atomic_file(file, 0o600) as first:
         first.write(b"first, longer")

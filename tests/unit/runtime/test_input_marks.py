@@ -148,7 +148,7 @@ def test_every_part_of_a_record_is_authenticated(changed: InputRecord) -> None:
 
 
 def test_a_mark_that_is_there_is_replaced() -> None:
-    """An operator offers a record again: its old mark, or somebody's, is no part of it."""
+    """An operator offers a record again: its old or foreign mark is no part of it."""
     again = signed(replace(GENUINE, topic="toy.urgent"))
     assert fault(again) is None
     assert [name for name, _ in again.headers].count(ce.MARK) == 1
@@ -246,7 +246,7 @@ def test_an_unsigned_input_is_refused_on_record_and_changes_nothing() -> None:
 
 
 def test_no_claim_of_an_unsigned_record_is_believed() -> None:
-    """Its id may be that of a command that somebody waits for, its place beyond all that will come."""
+    """Its id may be that of an awaited command, its place beyond all that will come."""
     place = Place("alerts", P, 0, 10**9, 0)
     _, written = applied(
         opened(), record(headers(place=place, place_hash="0" * 32, correlation_id="c"))

@@ -223,7 +223,7 @@ def test_only_live_realms_of_a_decider_with_two_lanes_have_an_urgent_one() -> No
 
 
 async def test_a_worker_that_stops_waits_no_longer_for_its_urgent_lane() -> None:
-    """The stop ends the reader of the lane first: the input that waits for it would wait for ever."""
+    """The stop ends the reader of the lane first: its waiting input would wait forever."""
     waits = asyncio.Event()
 
     async def end_of(_partition: int) -> int:

@@ -60,7 +60,7 @@ def taking() -> TestClient:
 def test_an_unreadable_body_is_reported_as_such(
     path: str, kind: str, body: bytes, status: int, code: str, said: str
 ) -> None:
-    """Some bodies got a 400 in English without a code; `curl -d` was told about a dictionary."""
+    """Some bodies got a 400 in English without a code; `curl -d` got one about a dictionary."""
     answer = taking().post(path, content=body, headers={"content-type": kind})
     assert (answer.status_code, answer.headers["content-type"], answer.json()["code"]) == (
         status,

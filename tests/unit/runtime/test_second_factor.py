@@ -195,7 +195,7 @@ async def test_an_installation_may_leave_it_to_its_people(tmp_path: Path) -> Non
 
 
 async def test_the_ways_to_come_in_change_only_just_after_a_login(world: World) -> None:
-    """A phone that was left unlocked could add a key of somebody else's."""
+    """A stranger could add a key on a phone that was left unlocked."""
     account = await world.account(Role.CELL)
     principal = world.access.principal(account.id)
     assert principal is not None

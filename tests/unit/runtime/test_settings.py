@@ -177,7 +177,7 @@ def test_a_certificate_that_is_none_is_named_before_anything_starts(
 def test_a_folder_of_secrets_that_is_not_there_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A password that nobody reads would look like one that nobody set."""
+    """A password that is never read would look like one that was never set."""
     monkeypatch.setenv("VIGIE_SECRETS_DIR", str(tmp_path / "typo"))
     with pytest.raises(SecretsMissing) as missing:
         Settings()
@@ -248,7 +248,7 @@ def test_the_copies_of_the_running_system_are_known_to_every_command(
 def test_a_process_of_its_own_names_it_in_one_line(
     module: str, variable: str, tmp_path: Path
 ) -> None:
-    """In a container nobody has looked before it starts."""
+    """A container starts without an earlier check."""
     environment = os.environ | {
         variable: "0",
         "VIGIE_DATA_DIR": str(tmp_path),

@@ -185,7 +185,7 @@ class _Slow(ForkServer):
 
 
 async def test_a_process_that_is_being_made_while_all_is_stopped_ends_too() -> None:
-    """On a full machine making one takes seconds: a system that was told to stop then ran on for ever."""
+    """On a full machine making one takes seconds: a stopped system then ran on forever."""
     forks = _Slow()
     plan = ProcessPlan(
         "idle",
@@ -306,7 +306,7 @@ class _Exhausted(ForkServer):
 
 
 async def test_a_process_that_the_machine_could_not_make_is_tried_again() -> None:
-    """It was given up without a word, and its service was away until the whole system was started anew."""
+    """It was abandoned silently, and its service was away until a restart of the whole system."""
     explained: list[str] = []
     plan = ProcessPlan(
         "idle",

@@ -1,4 +1,4 @@
-"""Traces: W3C context from hop to hop, beside the values; nothing at all when nobody asked for them."""
+"""Traces: W3C context from hop to hop, beside the values; none unless configured."""
 
 from __future__ import annotations
 

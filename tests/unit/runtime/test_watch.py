@@ -75,7 +75,7 @@ async def test_the_wait_for_the_broker_is_measured_while_it_is_away(
 
 
 def test_figures_of_a_partition_end_with_its_ownership(worker: Any) -> None:
-    """Else a partition that another worker took over while it was behind would be behind here for ever."""
+    """Otherwise a lagging partition taken over by another worker would lag here forever."""
     watch = Housekeeping(worker)
     worker.held |= {1: held(seq=7, lag=2000), 2: held(seq=8, lag=0)}
     watch._report()

@@ -31,7 +31,7 @@ class Written:
 
 
 class BusyBroker:
-    """Holds topics. While somebody reads it, inputs come and are decided."""
+    """Broker with topics. Reads of them add inputs and decisions."""
 
     def __init__(self) -> None:
         self.topics: dict[TopicPartition, list[Written]] = defaultdict(list)

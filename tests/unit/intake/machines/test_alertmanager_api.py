@@ -239,7 +239,7 @@ GOOD = {
 async def test_a_refused_silence_is_kept_as_a_dead_letter(
     door: Door, silence: dict[str, Any], status: int, detail: str
 ) -> None:
-    """Its author believes that nobody is called; nobody else had heard of it."""
+    """Its author believes that calls are silenced; the refusal was invisible to the cell."""
     made = await source(door, dialect="alertmanager", key=KEY)
 
     async def console(*_: Any) -> tuple[int, Any]:

@@ -674,7 +674,7 @@ class _Trap(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def trap() -> Iterator[tuple[str, list[str]]]:
-    """Run a loopback server that nobody should call; return its address and its requests."""
+    """Run a loopback server that must not be called; return its address and its requests."""
     handler = type("Trap", (_Trap,), {"seen": []})
     with serving(handler) as url:
         yield url, handler.seen
