@@ -26,6 +26,7 @@ COMMANDS_BY_PANEL = {
         "status": "services.cli.system.status:status",
         "verify": "services.cli.data.verify:verify",
         "doctor": "services.cli.system.doctor:doctor",
+        "commission": "services.cli.system.commission:commission",
         "dlq": "services.cli.data.dlq:app",
         "snapshot": "services.cli.data.snapshot:snapshot",
         "rebuild": "services.cli.data.rebuild:rebuild",

@@ -25,6 +25,7 @@ from schemas.words import Answer
 from services.console.accounts import people_api, push_devices_api
 from services.console.actions import api as actions_api
 from services.console.attention import api as attention_api
+from services.console.commissioning import api as commissioning_api
 from services.console.communication import api as communication_api
 from services.console.continuity import api as continuity_api
 from services.console.directory import api as directory_api
@@ -130,6 +131,7 @@ ROUTERS: Final = (
     feeds_api.router,
     hazards_api.router,
     commands_api.router,
+    commissioning_api.router,
     changes_api.router,
     reference_api.router,
     reference_api.front_router,
@@ -373,6 +375,7 @@ async def open_console(settings: Settings) -> AsyncIterator[FastAPI]:
         app.state.public_url = (OidcSettings().public_url or settings.url).rstrip("/")
         app.state.sources = SourceClient(settings.url)
         app.state.feed_status = settings.data.feed_status
+        app.state.last_backup = settings.data.last_backup
         app.state.typesetter, app.state.costs = Typesetter(outlines), ExpensiveWork()
         app.state.kafka = settings.kafka
         app.state.signing_key = lambda: SigningKey.open(settings.data.secrets)

@@ -46,6 +46,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
     "mes-sites": ("/mes-sites", 390, 844, True),
     "exercice": ("/exercice", 1440, 900, False),
     "personnes": ("/personnes", 1440, 900, False),
+    "mise-en-service": ("/mise-en-service", 1440, 900, False),
     "compte": ("/compte", 1280, 900, True),
     "aide": ("/aide", 1440, 900, True),
     "guide": ("/guide/cellule", 1440, 900, True),
@@ -54,6 +55,7 @@ SCREENS: dict[str, tuple[str, int, int, bool]] = {
 }
 READERS: dict[str, dict[str, Any]] = {
     "personnes": {"role": "admin"},
+    "mise-en-service": {"role": "admin"},
     "mes-sites": {"role": "site_manager", "sites": ("cen-1", "pmi-04", "gym-07")},
 }
 """Reader of the screen, if not the coordinator."""
@@ -135,6 +137,7 @@ def test_no_defect_in_either_theme_and_nothing_scrolls_sideways_on_a_small_phone
         "sources",
         "feeds",
         "personnes",
+        "mise-en-service",
         "compte",
         "guide",
     )

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from services.console.actions.queries import ActionQueries
 from services.console.attention.queries import AttentionQueries
+from services.console.commissioning.queries import CommissioningQueries
 from services.console.communication.queries import CommunicationQueries
 from services.console.documents.queries import DocumentQueries
 from services.console.hazards.queries import HazardQueries
@@ -33,6 +34,7 @@ class ReadModel(
     AttentionQueries,
     DocumentQueries,
     ChangeQueries,
+    CommissioningQueries,
     HazardQueries,
     CommunicationQueries,
     LogisticsQueries,

@@ -97,6 +97,9 @@ _GROUPS: Final[tuple[tuple[str, tuple[Destination, ...]], ...]] = (
         N_("Exploiter Vigie"),
         (
             Destination(
+                "commissioning", "/mise-en-service", N_("Mise en service"), Permission.AUDIT_READ
+            ),
+            Destination(
                 "reference", "/donnees", N_("Données de référence"), Permission.REFERENCE_DECIDE
             ),
             Destination("sources", "/sources", N_("Sources"), _LOG),

@@ -26,6 +26,7 @@ from services.console.web.access import (
     build_query,
     require_reader,
 )
+from services.console.web.administration_screens import AdministrationScreens
 from services.console.web.document_screens import DocumentScreens
 from services.console.web.guide import PATH as GUIDE
 from services.console.web.guide import find_screenshot, load_guide_page
@@ -206,6 +207,15 @@ def _add_screens(router: APIRouter, queries: Queries) -> None:
         """Show the people. Not cached, like the sources."""
         return render_response(
             "people.html", await PersonalScreens(queries).people(request), DisplayChoice.of(request)
+        )
+
+    @router.get("/mise-en-service", name="commissioning.html")
+    async def commissioning(request: Request) -> Response:
+        """Show the conditions of the first day. Not cached, like the sources."""
+        return render_response(
+            "commissioning.html",
+            await AdministrationScreens(queries).commissioning(request),
+            DisplayChoice.of(request),
         )
 
     @router.get("/compte", name="account.html")

@@ -26,6 +26,9 @@ from services.console.attention import handover_page as handover
 from services.console.attention import wall_page as wall
 from services.console.attention.next_step import build_next_step, choose_role
 from services.console.attention.wall_page import CalmViews
+from services.console.commissioning.checks import judge_conditions
+from services.console.commissioning.page import list_missing
+from services.console.commissioning.reading import read_deeds
 from services.console.continuity import activities_page
 from services.console.continuity.arbitrations import list_arbitrations
 from services.console.continuity.clocks import split_passed_clocks
@@ -184,6 +187,7 @@ class CrisisScreens(ScreenBase):
                 x.shell.now,
                 x._,
             ),
+            "unready": await self._list_unready(request, x),
             "own_function": shell_function(x, staffing),
             "reach": build_reaching_points(x.reference.said),
             "doubts": doubts,
@@ -208,6 +212,23 @@ class CrisisScreens(ScreenBase):
             if not x.shell.realm.simulated
             else [],
         }
+
+    async def _list_unready(self, request: Request, x: ScreenData) -> list[str] | None:
+        """Name the grave gaps of an installation; None if this reader is not told.
+
+        Only an administrator is told, in the live realm, while no incident is open. Rule D111.
+        """
+        shell = x.shell
+        told = (
+            shell.reader.principal.role is Role.ADMIN
+            and not shell.realm.simulated
+            and shell.moment is None
+            and not shell.overview.incidents
+        )
+        if not told:
+            return None
+        deeds = await read_deeds(request, self._queries, with_sources=False)
+        return list_missing(judge_conditions(deeds, x._), x._)
 
     async def incident(self, request: Request, id: str) -> dict[str, Any]:
         """Build `incident.html`. Raises NotFound, or Elsewhere for a merged incident."""

@@ -25,6 +25,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -42,6 +43,7 @@ from services.runtime.backup.contents import (
     BackupSection,
     ContentsWriter,
 )
+from services.runtime.backup.last_backup import write_last_backup
 from services.runtime.backup.sealed_file import SealedWriter
 from services.runtime.log.chain import Position, advance_position, is_urgent
 from services.runtime.log.partition_reader import PartitionReader
@@ -87,6 +89,8 @@ async def back_up(
     with open_atomic_file(file, 0o600) as target:
         manifest = await _write(settings, ContentsWriter(SealedWriter(target, secret)), say)
         size = target.tell()
+    taken_at = datetime.fromtimestamp(manifest["taken_at"] / 1000, UTC)
+    write_last_backup(data.last_backup, taken_at)
     return CompletedBackup(manifest, size)
 
 

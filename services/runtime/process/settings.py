@@ -164,6 +164,8 @@ class DataDir:
         """The same, while samples are played in place of the publishers."""
         self.feed_status = root / "watch" / "status.json"
         """State of the official feeds as the watch wrote it last, for the console."""
+        self.last_backup = self.run / "backup.json"
+        """Time of the last completed backup, for the console."""
         self.restoring = self.run / "restoring"
         """Exists during a restore: until its end the installation is incomplete."""
 

@@ -97,6 +97,9 @@ def test_a_backup_of_a_running_system_is_the_same_system_on_an_empty_machine(
     assert taken.returncode == 0, taken.stderr
     assert file.stat().st_mode & 0o077 == 0
     about = json.loads(taken.stdout)
+    conditions = {one["id"]: one for one in vigie.get("/api/v1/commissioning")["items"]}
+    assert conditions["backup"]["state"] == "done"
+    assert conditions["backup"]["at"][:19] == about["taken_at"][:19]
     originals = hashes(kafka_of(vigie), about["logs"])
 
     used = vigie.cli("restore", str(file))

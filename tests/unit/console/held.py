@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -31,7 +32,7 @@ from services.console.resources import Realm
 from services.console.sites.geometry import Outlines, load_outlines
 from services.console.web.routes import build_pages_router
 from services.runtime.identity.permissions import Role
-from services.runtime.identity.principals import Principal, Scope
+from services.runtime.identity.principals import Principal, Scope, Trace
 from services.runtime.identity.sessions import COOKIE
 from services.runtime.identity.signed_links import AnswerLinks
 from services.runtime.process.health import HealthChecks
@@ -251,9 +252,11 @@ class Deciding:
 class _Access:
     def __init__(self) -> None:
         self.traces: list[tuple[str, str, str]] = []
+        self.kept: list[Any] = []
+        """Accounts, principals and other records; acts are kept as they are recorded."""
 
-    def all(self, _kind: type) -> list[Any]:
-        return []
+    def all(self, kind: type) -> list[Any]:
+        return [record for record in self.kept if isinstance(record, kind)]
 
     def bearer(self, _token: str) -> None:
         return None
@@ -263,6 +266,9 @@ class _Access:
 
     def trace(self, author: Principal, act: str, about: str = "") -> None:
         self.traces.append((author.id, act, about))
+        at = int(time.time() * 1000)
+        number = f"{len(self.traces):04d}"
+        self.kept.append(Trace(id=number, at=at, author=author.id, act=act, about=about))
 
 
 class People:
@@ -310,6 +316,7 @@ def application(
     )
     app.state.costs, app.state.directory = ExpensiveWork(), People()
     app.state.costs, app.state.feed_status = ExpensiveWork(), Path("no watch here")
+    app.state.last_backup = Path("no backup here")
     add_routes(app, build_pages_router(model, links, send, keep))
     return app
 

@@ -76,6 +76,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "assignee": "pmi-01",
         "due_at": SPAN["to"],
     },
+    "POST /api/v1/commissioning/territory": {"version": "v1"},
     "POST /api/v1/cell/staffing": {"mode": "on_site"},
     "POST /api/v1/resource-requests": {"kind": "generator", "quantity": 1, "site": "pmi-01"},
     "POST /api/v1/resource-requests/{id}:offer": {"stock": STOCK.id},

@@ -1,0 +1,72 @@
+"""`vigie commission`: show whether an installation is ready for a crisis. Rule D111."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable, print_error
+from services.cli.crisis.read import AsJson
+from services.cli.output import open_console, strip_controls
+from services.runtime.process.settings import Settings
+
+_STATES: Final = {
+    "done": ("fait", "green"),
+    "partly": ("en partie", "yellow"),
+    "open": ("à faire", "red"),
+}
+PATH: Final = "/api/v1/commissioning"
+
+
+def commission(
+    as_json: AsJson = False,
+    confirm: Annotated[
+        str | None,
+        typer.Option(
+            "--confirm-territory",
+            metavar="VERSION",
+            help="Confirm that you have read this version of the reference data",
+        ),
+    ] = None,
+) -> None:
+    """Show whether this installation is ready for a crisis: each condition, as found.
+
+    Exits with 1 while something is missing without which a crisis would reach nobody, or its data
+    would be lost.
+    """
+    try:
+        with ApiClient(Settings()) as client:
+            if confirm is not None:
+                _status, found = client.call("POST", f"{PATH}/territory", {"version": confirm})
+            else:
+                found = client.get(PATH)
+    except (ApiRefused, VigieUnreachable) as error:
+        raise print_error(error) from error
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        _print_conditions(found)
+    if any(item["grave"] for item in found["items"]):
+        raise typer.Exit(1)
+
+
+def _print_conditions(found: dict[str, Any]) -> None:
+    table = Table("condition", "état", "constat", "le", "sur la machine")
+    for item in found["items"]:
+        word, style = _STATES[item["state"]]
+        done = item["state"] == "done"
+        table.add_row(
+            item["title"],
+            Text(f"{word} !" if item["grave"] else word, style),
+            strip_controls(item["text"]),
+            f"{datetime.fromisoformat(item['at']):%d/%m/%Y}" if item["at"] else "",
+            "" if done else item["command"] or "",
+        )
+    shown = open_console()
+    shown.print(table)
+    shown.print(f"version des données : {found['reference'] or '–'}")

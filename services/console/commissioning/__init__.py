@@ -1,0 +1,1 @@
+"""Tell whether an installation is ready for a crisis, on pages and in the API."""

@@ -1,0 +1,97 @@
+"""Serve the readiness of an installation under `/api/v1/commissioning`. Rule D111."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.console.commissioning.checks import (
+    CONDITIONS,
+    JudgedCondition,
+    judge_conditions,
+)
+from services.console.commissioning.reading import CONFIRMED, read_deeds
+from services.console.commissioning.resources import Commissioning, CommissioningCondition
+from services.console.http.context import check_realm, check_whole_territory
+from services.console.i18n import choose_language, get_translator
+from services.runtime.http.problems import MEDIA_TYPE, ProblemError, build_bilingual
+from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.http_access import require_permission
+from services.runtime.identity.permissions import Permission
+from services.runtime.identity.principals import Principal
+
+router = APIRouter(prefix="/api/v1/commissioning", tags=["system"])
+Auditor = Annotated[Principal, Depends(require_permission(Permission.AUDIT_READ))]
+Administrator = Annotated[Principal, Depends(require_permission(Permission.ACCESS_ADMIN))]
+_REFUSED: Final[dict[int | str, dict[str, Any]]] = {
+    409: {"description": "another version is in force", "content": {MEDIA_TYPE: {}}}
+}
+_OTHER_VERSION: Final = build_bilingual(
+    "Une autre version des données est en vigueur : relisez-la, puis confirmez.",
+    "Another version of the data is in force: read it, then confirm.",
+)
+
+
+class ConfirmationBody(BaseModel):
+    """The version that a person has read."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    version: str = Field(min_length=1, max_length=64, description="version in force")
+
+
+@router.get("", summary="Readiness of the installation: each condition, computed from deeds")
+async def get_commissioning(request: Request, reader: Auditor) -> Commissioning:
+    check_realm(request, reader, None)
+    return await _read_commissioning(request)
+
+
+@router.post(
+    "/territory",
+    responses=_REFUSED,
+    summary="Confirm the reference data in force; the register keeps who and when",
+)
+async def confirm_territory(
+    request: Request, author: Administrator, body: ConfirmationBody
+) -> Commissioning:
+    check_realm(request, author, None)
+    check_whole_territory(author)
+    state = request.app.state
+    reference = await state.model.reference(state.live_realm)
+    if reference.version != body.version:
+        raise ProblemError("conflict", what=_OTHER_VERSION)
+    access: AccessStore = state.access
+    access.trace(author, CONFIRMED, body.version)
+    return await _read_commissioning(request)
+
+
+async def _read_commissioning(request: Request) -> Commissioning:
+    deeds = await read_deeds(request, request.app.state.model)
+    lang = choose_language(request.headers.get("accept-language"))
+    judged = judge_conditions(deeds, get_translator(lang))
+    return build_commissioning(judged, deeds.live.version, lang)
+
+
+def build_commissioning(
+    judged: Sequence[JudgedCondition], version: str | None, lang: str
+) -> Commissioning:
+    """Build the resource of judged conditions."""
+    _ = get_translator(lang)
+    items = [
+        CommissioningCondition(
+            id=one.condition.key,
+            title=_(one.condition.title),
+            state=one.finding.state,
+            text=one.finding.text,
+            at=one.finding.at,
+            grave=one.is_grave,
+            path=one.condition.path,
+            command=one.condition.command or None,
+        )
+        for one in judged
+    ]
+    done = sum(item.state == "done" for item in items)
+    return Commissioning(ready=done == len(CONDITIONS), done=done, reference=version, items=items)

@@ -1,0 +1,70 @@
+"""Read the preparation of a realm from the logs. Rule D111."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from schemas import reference as ref
+from schemas.oncall import ReadinessRow
+from schemas.realms import RealmKind
+from schemas.reference_changes import ReferenceChangeRow
+from services.console.commissioning.deeds import LiveRealm
+from services.console.directory.view import list_role_holders
+from services.console.oncall.queries import OnCallQueries
+from services.console.oncall.schedule import find_newest_probe
+from services.console.read_model.query_base import translate_store_errors
+from services.console.resource_base import to_datetime
+
+APPROVED: Final = "approved"
+DEMONSTRATION: Final = "~ex-demo-"
+"""Part of the name of a realm that plays itself: nobody was exercised in it."""
+EXERCISES_SEARCHED: Final = 20
+
+
+class CommissioningQueries(OnCallQueries):
+    """Queries about the preparation of an installation."""
+
+    async def preparation(self, realm: str) -> LiveRealm:
+        """Return the preparation of a live realm, as its log tells it. Raises RealmUnknown."""
+        found = await self.read(realm)
+        async with translate_store_errors():
+            changes = await found.picture.rows(ReferenceChangeRow)
+            readiness = await found.picture.row(ReadinessRow, "proof")
+        schedule, at = await self.desk(realm)
+        holders = list_role_holders(schedule, at)
+        reference = found.picture.reference
+        plans = [s.plans for s in reference.sections if isinstance(s, ref.Plans)]
+        return LiveRealm(
+            version=reference.version,
+            sites=len(reference.sites),
+            plans=sum(map(len, plans)),
+            approved={
+                change.reference: to_datetime(decision.at)
+                for change in changes.values()
+                for decision in change.decisions
+                if decision.what == APPROVED
+            },
+            on_call=frozenset(
+                person for post in holders for person in (post.holder, post.deputy) if person
+            ),
+            readiness=readiness,
+            drill=max(schedule.drills.values(), key=lambda row: row.at, default=None),
+            probe=find_newest_probe(schedule.probes),
+            exercise_at=await self._find_exercise(),
+        )
+
+    async def _find_exercise(self) -> datetime | None:
+        """Return when the newest exercise was opened in which something was reported."""
+        exercises = [
+            realm
+            for realm in await self.realms()
+            if realm.kind == RealmKind.EXERCISE and DEMONSTRATION not in realm.name
+        ]
+        for realm in exercises[:EXERCISES_SEARCHED]:
+            found = await self.read(realm.name)
+            async with translate_store_errors():
+                reports = await found.picture.count("reports")
+            if reports:
+                return realm.opened_at
+        return None
