@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import secrets
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from services.cli.client import ApiClient
+from services.cli.client import ApiClient, ApiRefused, VigieUnreachable
 from services.cli.system.feed_sources import list_sources, register_source
 from services.runtime.process.settings import SHIPPED
+from services.watch.front import get_source_key_file
 from services.watch.registry import list_connectors
 from services.watch.sample_server import list_sampled_feeds
 from services.watch.settings import WatchSettings
@@ -20,6 +24,10 @@ SAMPLES: Final = SHIPPED / "scenarios" / "feeds"
 """Saved bodies that the product ships."""
 PREFIX: Final = "exemple-"
 TITLE: Final = "FLUX"
+PATIENCE_S: Final = 120.0
+PAUSE_S: Final = 0.5
+PASSING: Final = frozenset({404, 502, 503, 504})
+"""Refusals that pass: the realm is not known yet, or nobody answered in time."""
 RUNS_MINUTES: Final = 30 * 1440
 """Time for which the clock of the exercise runs."""
 
@@ -37,17 +45,34 @@ def open_feed_demo(settings: WatchSettings, folder: Path = SAMPLES) -> str:
         store.forget()
         with ApiClient(settings) as client:
             _open_realm(client, realm)
-            _stop_sources(client)
+            insist(lambda: _stop_sources(client))
         now = datetime.now(UTC).timestamp()
         names = list_sampled_feeds(folder)
         for spec in [c.spec for c in list_connectors() if c.spec.name in names]:
-            register_source(
-                settings, spec, realm, name=f"{PREFIX}{spec.name}-{run}", fresh_key=True
-            )
+            get_source_key_file(settings.feed_keys, spec.name).unlink(missing_ok=True)
+            source = f"{PREFIX}{spec.name}-{run}"
+            insist(partial(register_source, settings, spec, realm, source))
             store.enable(spec.name, now, enabled=True)
     finally:
         store.close()
     return realm
+
+
+def insist(ask: Callable[[], object]) -> None:
+    """Repeat a request while Vigie is starting or overloaded; it has to be repeatable.
+
+    Raises VigieUnreachable, ApiRefused.
+    """
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            ask()
+            return
+        except (VigieUnreachable, ApiRefused) as error:
+            passing = isinstance(error, VigieUnreachable) or error.status in PASSING
+            if not passing or time.monotonic() > end:
+                raise
+        time.sleep(PAUSE_S)
 
 
 def _open_realm(client: ApiClient, realm: str) -> None:
@@ -58,16 +83,12 @@ def _open_realm(client: ApiClient, realm: str) -> None:
         "started_at": datetime.now(UTC).isoformat(),
         "speed": 1.0,
     }
-    client.call(
-        "POST", "/api/v1/realms", body, {"Idempotency-Key": f"open:{realm}", "Prefer": "wait=20"}
-    )
+    opened = {"Idempotency-Key": f"open:{realm}"}
+    insist(lambda: client.call("POST", "/api/v1/realms", body, opened))
     # The answer comes once the clock is there, which nobody waits for.
-    client.call(
-        "POST",
-        f"/api/v1/realms/{realm}/step",
-        {"minutes": RUNS_MINUTES},
-        {"Idempotency-Key": f"run:{realm}", "Prefer": "wait=1"},
-    )
+    path, run = f"/api/v1/realms/{realm}/step", {"minutes": RUNS_MINUTES}
+    stepped = {"Idempotency-Key": f"run:{realm}", "Prefer": "wait=1"}
+    insist(lambda: client.call("POST", path, run, stepped))
 
 
 def _stop_sources(client: ApiClient) -> None:

@@ -19,9 +19,7 @@ def register_source(
     settings: WatchSettings,
     spec: FeedSpec,
     realm: str | None,
-    *,
     name: str | None = None,
-    fresh_key: bool = False,
 ) -> None:
     """Make the source of a feed ready. May run twice; the key is written before it counts.
 
@@ -34,7 +32,7 @@ def register_source(
         exists = any(item["name"] == source for item in list_sources(client))
         if exists and not file.exists():
             raise OSError(f"the source {source} exists, but its key is not in {file}")
-        if fresh_key or not file.exists():
+        if not file.exists():
             write_private(file, secrets.token_urlsafe(32).encode(), replace=True)
         key = file.read_text(encoding="ascii").strip()
         if exists:

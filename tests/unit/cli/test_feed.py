@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from services.cli.client import ApiRefused
+from services.cli.system import feed_demo
 from services.cli.system.feed import app
 from services.cli.system.feed_sources import build_source
 from services.watch.registry import find_connector, list_connectors
@@ -73,6 +75,23 @@ def test_a_demonstration_needs_a_watch_that_reads_it() -> None:
     done = RUNNER.invoke(app, ["demo"])
     assert done.exit_code == 1
     assert "VIGIE_FEEDS_SAMPLES" in done.output
+
+
+def test_a_busy_vigie_is_asked_again_and_a_refusal_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feed_demo, "PAUSE_S", 0.0)
+    answers = [504, 503, 404, None]
+
+    def ask() -> None:
+        if (status := answers.pop(0)) is not None:
+            raise ApiRefused(status, {"detail": "no"})
+
+    feed_demo.insist(ask)
+    assert answers == []
+    answers.append(409)
+    with pytest.raises(ApiRefused):
+        feed_demo.insist(ask)
 
 
 def test_a_feed_without_its_key_is_not_enabled() -> None:
