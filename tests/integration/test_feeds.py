@@ -56,6 +56,12 @@ async def read_all(settings: WatchSettings, port: int) -> dict[str, Verdict | No
     return verdicts
 
 
+def find_sources(vigie: RunningVigie, realm: str) -> dict[str, str]:
+    """Return the hazards ahead, each with the source of its hours."""
+    items = vigie.get(f"/api/v1/hazards?realm={realm}")["items"]
+    return {item["hazard"]: item["source"] for item in items}
+
+
 def test_samples_of_the_feeds_reach_the_picture(vigie: RunningVigie) -> None:
     port = find_free_ports(1)[0]
     settings = WatchSettings(
@@ -68,16 +74,20 @@ def test_samples_of_the_feeds_reach_the_picture(vigie: RunningVigie) -> None:
     assert set(verdicts.values()) == {Verdict.OK}
 
     def find_level() -> int:
-        return int(vigie.get(f"/api/v1/levels?realm={realm}")["territory"]["level"])
+        items = vigie.get(f"/api/v1/levels?realm={realm}")["items"]
+        return max(int(item["level"]) for item in items if item["id"] == "territory")
 
-    until(lambda: find_level() == 2, 60)
+    until(lambda: find_level() >= 2, 60)
     titles = {i["title"] for i in vigie.get(f"/api/v1/incidents?realm={realm}")["items"]}
     assert any("crue" in title.lower() for title in titles), titles
     assert any("neige" in title.lower() for title in titles), titles
+    until(lambda: find_sources(vigie, realm).get("flood") == "forecast", 60)
+    assert find_sources(vigie, realm).keys() == {"flood", "power", "snow"}
     live = vigie.get("/api/v1/sources")["items"]
     of_run = [s for s in live if s["name"].endswith(realm.rpartition("-")[2])]
     assert len(of_run) == len(verdicts)
-    assert all(source["accepted"] for source in of_run)
+    assert all(source["last_seen"] for source in of_run), "reports, or a sign of life"
+    assert sum(source["accepted"] > 0 for source in of_run) >= 5
     open_feed_demo(settings)
     later = {s["name"]: s["enabled"] for s in vigie.get("/api/v1/sources")["items"]}
     assert not any(later[source["name"]] for source in of_run), "an earlier demonstration stops"
