@@ -28,6 +28,10 @@ _UNIT: Final = re.compile(r"[A-Za-z0-9_.:/%°µ€²³-]{1,32}")
 _OBJECT: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}|[a-z]{1,16}:\*")
 _TIME: Final = re.compile(r"[0-9TtWZ:., +-]{8,40}")
 """Characters of an ISO 8601 time with offset: they cannot form text."""
+_SERIES: Final = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\dZ(?: \+\d{1,2}h=\d\.\d\d/\d\.\d\d/\d\.\d\d){1,16}", re.ASCII
+)
+"""Levels to come after a time (rule D124): they cannot form text."""
 _OBJECT_PREFIX: Final = re.compile(
     r"(?:flag|hazard|kind|kitchen|network|pole|river|road|station|supplier|system|zone):"
 )
@@ -144,7 +148,7 @@ class LogRedactor:
         if (value := clean.get("value")) is not None and isinstance(value, str):
             clean["value"] = (
                 value
-                if _is_number(value) or _is_time(value)
+                if _is_number(value) or _is_time(value) or _SERIES.fullmatch(value)
                 else self._token(value.strip(), HASH_CHARS)
             )
         if (scope := clean.get("scope")) is not None:

@@ -214,6 +214,14 @@ def test_a_value_that_only_begins_as_a_time_is_hidden(value: str) -> None:
     assert logged.message["measure"]["value"] == WORDS.hidden(value)
 
 
+def test_levels_to_come_stay_and_text_among_them_is_hidden() -> None:
+    said = "2027-01-25T10:00Z +6h=4.79/4.85/4.91 +12h=5.03/5.12/5.21"
+    for value, stays in ((said, True), (f"{said} Mme Martin", False), (f"{said} ", False)):
+        measure = {"name": "river_forecast", "value": value}
+        logged = WORDS.clean("92", {"measure": measure}, None).message["measure"]["value"]
+        assert (logged == value) is stays, value
+
+
 def test_a_hidden_object_keeps_its_kind_and_equal_texts_stay_equal() -> None:
     first, second = (
         WORDS.clean("92", {"measure": {"object": "road:Pont de Sèvres|system:mail"}}, None)

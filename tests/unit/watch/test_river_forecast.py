@@ -10,6 +10,7 @@ import pytest
 
 from schemas.reports import Measure
 from services.console.hazards.river import parse_forecast
+from services.intake.reports.redaction import LogRedactor
 from services.watch.connector import FeedBody, Memory, Reading, Verdict
 from services.watch.feeds.hydro_levels import FORECAST
 from services.watch.parsing import BodyRefused, FeedDrift
@@ -35,6 +36,8 @@ def test_a_forecast_is_an_information_that_the_hazard_clock_reads() -> None:
     (told,) = list_forecasts(found)
     assert (told["type"], told["severity"]) == ("info", 1)
     assert Measure.model_validate(told["measure"]).value == told["measure"]["value"]
+    logged = LogRedactor(b"key").clean("92", told, None).message
+    assert logged["measure"] == told["measure"], "the log keeps it as it is"
     points = parse_forecast(told["measure"]["value"], round(AT.timestamp() * 1000))
     assert len(points) == 8
     assert (points[0].likely, points[-1].high) == (4.85, 6.6)
