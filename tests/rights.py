@@ -203,6 +203,7 @@ CONSOLE: Final[dict[str, Who]] = {
     "GET /api/v1/incidents/{id}/export": EVIDENCE,
     "GET /api/v1/headcounts/{id}/answers": CELL,
     "GET /api/v1/people": PILOT,
+    "POST /api/v1/people/import": PILOT,
     "GET /api/v1/commissioning": AUDIT,
     "POST /api/v1/commissioning/territory": ADMIN,
     # decisions
@@ -470,6 +471,7 @@ LIMITS: Final[dict[str, Limit]] = {
     "POST /api/v1/oncall/duties/{id}/withdraw": _P,
     "POST /api/v1/oncall/import": _P,
     "POST /api/v1/commissioning/territory": _T,
+    "POST /api/v1/people/import": _T,
     "POST /api/v1/drills": _T,
     "POST /api/v1/sitreps": _T,
     "POST /api/v1/improvements": _P,

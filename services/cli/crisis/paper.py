@@ -22,7 +22,7 @@ from schemas.catalogue.channels import CHANNELS, Channel
 from schemas.people.directory import Contact
 from schemas.reference import Card, Holder, Plan, RosterSection, Wave
 from services.cli.client import print_error
-from services.cli.oncall.directory import DirectoryInvalid, read_contacts
+from services.console.directory.contact_file import DirectoryInvalid, read_contacts
 from services.console.documents import pdf
 from services.console.texts.names import TerritoryNames
 from services.console.texts.world import FLAG, KIND_ONE

@@ -18,7 +18,7 @@ import typer
 from services.appliance.embedded.jars import JarsUnavailable, fetch_classpath
 from services.cli.client import print_error
 from services.cli.crisis.paper import build_pack
-from services.cli.oncall.directory import DirectoryInvalid, read_contacts
+from services.console.directory.contact_file import DirectoryInvalid, read_contacts
 from services.delivery.settings import DeliverySettings
 from services.runtime.process.settings import DISTRIBUTION, REPOSITORY, Settings, find_version
 from services.territory import TerritoryInvalid, load_territory

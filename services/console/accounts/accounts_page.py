@@ -44,6 +44,7 @@ ACT_LABELS: Final = {
     "source.changed": N_("source changée"),
     "directory.read": N_("annuaire lu"),
     "directory.exported": N_("annuaire exporté"),
+    "directory.imported": N_("annuaire importé"),
     "territory.confirmed": N_("données du territoire confirmées"),
 }
 PERSON_ROLES: Final = tuple(r for r in Role if r not in (Role.SOURCE, Role.POSTER))

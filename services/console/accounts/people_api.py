@@ -6,6 +6,8 @@ recorded. Rules D56 and D59.
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,25 +16,54 @@ from typing import Annotated, Final
 import structlog
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
+from pydantic import Field
 
 from schemas.people.directory import Contact, ContactPoint
+from schemas.topics import select_urgent_topic
 from schemas.words import Channel
+from services.console.directory.contact_file import (
+    ContactFault,
+    DirectoryInvalid,
+    build_announcements,
+    compare_contacts,
+)
+from services.console.directory.contact_file import read_contacts as parse_contact_file
 from services.console.exports.formats import TABLE_RESPONSES, TableForm
 from services.console.exports.tables import Column, FileNaming, build_csv_response
 from services.console.http.context import (
     PageRequest,
     ReadContext,
+    check_realm,
     check_whole_territory,
     require_read,
 )
 from services.console.http.decisions import get_author
+from services.console.http.producer import CommandProducer
+from services.console.i18n import Translator, choose_language, get_translator
 from services.console.resources import Page, Resource, Time, to_datetime
+from services.runtime.http.problems import FieldFault, Language, ProblemError, build_fault
 from services.runtime.identity.accounts import AccessStore
+from services.runtime.identity.http_access import require_permission
 from services.runtime.identity.permissions import Permission
+from services.runtime.identity.principals import Principal
+from services.runtime.kafka.clients import BrokerAway
 from services.runtime.secrets.vault import VaultDirectory
 
 router = APIRouter(prefix="/api/v1/people", tags=["people"])
 PeopleReader = Annotated[ReadContext, Depends(require_read(Permission.DIRECTORY_WRITE))]
+Keeper = Annotated[Principal, Depends(require_permission(Permission.DIRECTORY_WRITE))]
+DIRECTORY_TIMEOUT_S: Final = 5.0
+"""Seconds to wait for the copy of the directory."""
+FAULTS_SHOWN: Final = 20
+_NOT_UTF_8: Final = build_fault(
+    "", "not_utf_8", "ce fichier n’est pas en UTF-8", "this file is not UTF-8"
+)
+_TABLE_BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {"text/csv": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
 log = structlog.get_logger(__name__)
 
 
@@ -53,6 +84,18 @@ class Person(Resource):
     language: str
     site: str | None
     points: list[PersonPoint]
+
+
+class DirectoryImport(Resource):
+    """The effect of a file on the directory."""
+
+    written: bool = Field(description="false for a trial, and for a file with faults")
+    people: int
+    added: int
+    changed: int
+    same: int
+    faults: list[str] = Field(description="the first 20 faults, with their line, without content")
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +137,109 @@ async def list_people(
         about = FileNaming(reader.realm, "personnes", reader.lang)
         return build_csv_response(COLUMNS, list_contact_rows(contacts), about)
     return part.of([_build_person(one) for one in contacts], lambda one: str(one.person))
+
+
+@router.post(
+    "/import",
+    openapi_extra=_TABLE_BODY,
+    summary="Import people from CSV, as exported; a known person is replaced. `dry_run` tells only",
+)
+async def import_people(request: Request, author: Keeper, dry_run: bool = False) -> DirectoryImport:
+    check_realm(request, author, None)
+    check_whole_territory(author)
+    _ = get_translator(choose_language(request.headers.get("accept-language")))
+    directory: VaultDirectory = request.app.state.directory
+    content = await request.body()
+    try:
+        contacts = await asyncio.to_thread(_parse_file, content)
+    except DirectoryInvalid as error:
+        if not dry_run:
+            raise ProblemError("invalid", faults=_list_line_faults(error.faults)) from error
+        return _build_refusal(error.faults, _)
+    change = await asyncio.to_thread(compare_contacts, contacts, directory.peek)
+    if not dry_run:
+        await _store_contacts(request, contacts)
+        access: AccessStore = request.app.state.access
+        access.trace(author, "directory.imported", str(len(contacts)))
+        log.info("directory.imported", by=get_author(author), people=len(contacts))
+    counts = _(
+        "{added}, {changed} et {same}.",
+        added=_.plural("{n} personne nouvelle", "{n} personnes nouvelles", change.added),
+        changed=_.plural("{n} changée", "{n} changées", change.changed),
+        same=_.plural("{n} inchangée", "{n} inchangées", change.same),
+    )
+    after = _("Rien n’est encore écrit.") if dry_run else _("L’annuaire est à jour.")
+    return DirectoryImport(
+        written=not dry_run,
+        people=len(contacts),
+        added=change.added,
+        changed=change.changed,
+        same=change.same,
+        faults=[],
+        text=f"{counts} {after}",
+    )
+
+
+def _parse_file(content: bytes) -> list[Contact]:
+    """Read a file. Raises DirectoryInvalid."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DirectoryInvalid([ContactFault(line, _NOT_UTF_8)]) from error
+    return parse_contact_file(text.splitlines())
+
+
+def _list_line_faults(faults: Sequence[ContactFault]) -> tuple[FieldFault, ...]:
+    return tuple(
+        FieldFault(f"line {one.line}", one.fault.code, one.fault.message)
+        for one in faults[:FAULTS_SHOWN]
+    )
+
+
+def _describe_fault(one: ContactFault, _: Translator) -> str:
+    language: Language = "en" if _.lang == "en" else "fr"
+    field = f"{one.fault.field}, " if one.fault.field else ""
+    what = field + one.fault.message[language]
+    return _("Ligne {line} : {what}", line=one.line, what=what)
+
+
+def _build_refusal(faults: Sequence[ContactFault], _: Translator) -> DirectoryImport:
+    shown = [_describe_fault(one, _) for one in faults[:FAULTS_SHOWN]]
+    more = len(faults) - len(shown)
+    end = [_.plural("et {n} autre", "et {n} autres", more)] if more else []
+    return DirectoryImport(
+        written=False,
+        people=0,
+        added=0,
+        changed=0,
+        same=0,
+        faults=shown,
+        text="\n".join([_("Rien ne serait écrit : ce fichier est à corriger."), *shown, *end]),
+    )
+
+
+async def _store_contacts(request: Request, contacts: Sequence[Contact]) -> None:
+    """Write people to the directory, then announce how they are reached to the live realm.
+
+    Raises ProblemError `broker_away`: repeat.
+    """
+    state = request.app.state
+    directory: VaultDirectory = state.directory
+    producer: CommandProducer = state.producer
+    try:
+        await directory.put_all(contacts)
+        await directory.settled(DIRECTORY_TIMEOUT_S)
+        for command in build_announcements(contacts):
+            await producer.send(
+                select_urgent_topic("alerts", state.live_realm),
+                state.live_realm,
+                command,
+                id=f"reach-{secrets.token_hex(12)}",
+                source="/console/people",
+            )
+    except BrokerAway as error:
+        raise ProblemError("broker_away", retry_after_s=2) from error
 
 
 async def read_contacts(directory: VaultDirectory) -> list[Contact]:

@@ -254,9 +254,8 @@ CONDITIONS: Final = (
         "directory",
         N_("Annuaire importé"),
         judge_directory,
-        "/annuaire",
-        N_("Voir l’annuaire"),
-        "vigie directory import annuaire.csv",
+        "/personnes",
+        N_("Importer l’annuaire"),
         grave=True,
     ),
     Condition(

@@ -2,7 +2,7 @@ import pytest
 
 from schemas.oncall import DAY_MIN
 from schemas.words import Channel
-from services.cli.oncall.directory import COLUMNS, DirectoryInvalid, read_contacts
+from services.console.directory.contact_file import COLUMNS, DirectoryInvalid, read_contacts
 
 HEAD = ",".join(COLUMNS)
 

@@ -15,7 +15,7 @@ import pytest
 
 from schemas.realms import partition_of
 from schemas.topics import PARTITION_COUNT, input_topic
-from services.cli.oncall.directory import DirectoryInvalid, read_contacts
+from services.console.directory.contact_file import DirectoryInvalid, read_contacts
 from services.runtime.decider.inputs import Envelope, InputRecord, parse_message, read_envelope
 from services.runtime.log.heads import sign_statement
 from services.runtime.process.settings import REPOSITORY

@@ -11,8 +11,8 @@ import pytest
 
 from schemas.people.directory import Contact, ContactPoint
 from schemas.words import Channel
-from services.cli.oncall.directory import read_contacts
 from services.console.accounts.people_api import COLUMNS, list_contact_rows
+from services.console.directory.contact_file import read_contacts
 from services.console.exports.formats import choose_form
 from services.console.exports.tables import (
     BOM,

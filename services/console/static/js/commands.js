@@ -79,12 +79,12 @@ async function send(form, submitter) {
   if (sent) {
     // the file is the body; the other fields go into the address
     for (const [name, given] of Object.entries(body)) asked.set(name, String(given));
-    asked.set("calendar", sent.name.replace(/\.[^.]*$/, "").slice(0, 64));
+    if (form.dataset.content === undefined) asked.set("calendar", sent.name.replace(/\.[^.]*$/, "").slice(0, 64));
   }
   const request = [action, asked, JSON.stringify(body), sent?.size].join(" ");
   if (!keys.has(request)) keys.set(request, freshKey());
   headers["Idempotency-Key"] = keys.get(request) ?? "";
-  const first = await post(action + (asked.size ? `?${asked}` : ""), sent ?? body, sent ? { ...headers, "Content-Type": "text/calendar" } : headers, form.dataset.method);
+  const first = await post(action + (asked.size ? `?${asked}` : ""), sent ?? body, sent ? { ...headers, "Content-Type": form.dataset.content ?? "text/calendar" } : headers, form.dataset.method);
   if (first.status === 202 && said) said.textContent = html().dataset.pending ?? "";
   const { ok, status, data } = first.status === 202 ? await decided(first) : first;
   form.removeAttribute("aria-busy");

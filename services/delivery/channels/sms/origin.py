@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-_E164: Final = re.compile(r"\+[1-9]\d{6,14}")
-_FRENCH: Final = re.compile(r"33[1-9]\d{8}")
+from schemas.people.addresses import is_e164_number, normalize_dialled_number
+
 _SHORT_CODE: Final = re.compile(r"\d{5}")
 _NAME: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9 .-]{1,9}[A-Za-z0-9]")
 
@@ -39,7 +39,7 @@ class SmsOrigin:
 
 def parse_origin(text: str) -> SmsOrigin:
     """Parse the sender id. Raise OriginInvalid."""
-    if _E164.fullmatch(text):
+    if is_e164_number(text):
         return SmsOrigin(text, "number")
     if _SHORT_CODE.fullmatch(text):
         return SmsOrigin(text, "short_code")
@@ -48,30 +48,6 @@ def parse_origin(text: str) -> SmsOrigin:
     raise OriginInvalid(
         "must be a number like +33700000000, a short code of 5 digits, "
         "or a name of 3 to 11 letters and digits, unaccented"
-    )
-
-
-def is_e164_number(text: str) -> bool:
-    """Check whether text is a number that can be sent to: E.164 with the plus sign."""
-    return _E164.fullmatch(text) is not None
-
-
-def normalize_dialled_number(text: str) -> str | None:
-    """Normalize a number as people write it to E.164; None if it is not a number.
-
-    It accepts `06 12 34 56 78`, `+33 (0)6.12…`, `0033…` and `336…` from a spreadsheet.
-    """
-    plain = re.sub(r"[\s./()-]", "", text.replace("(0)", ""))
-    for prefix, full in (("00", "+"), ("+330", "+33"), ("0", "+33")):
-        if plain.startswith(prefix):
-            plain = full + plain.removeprefix(prefix)
-            break
-    if _FRENCH.fullmatch(plain):
-        plain = f"+{plain}"
-    return (
-        plain
-        if is_e164_number(plain) and (not plain.startswith("+33") or _FRENCH.fullmatch(plain[1:]))
-        else None
     )
 
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import orjson
 
+from schemas.people.addresses import normalize_dialled_number
 from services.delivery.channels.base import CallResult, Outgoing
 from services.delivery.channels.posting import HttpPoster, read_json_pointer
-from services.delivery.channels.sms.origin import normalize_dialled_number
 
 SPOKEN_REPEATS: Final = 2
 """Number of times that the text is spoken before the gateway hangs up."""

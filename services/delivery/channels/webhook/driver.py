@@ -13,12 +13,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
-from ipaddress import ip_address
 from typing import Final
-from urllib.parse import urlsplit
 
 import orjson
 
+from schemas.people.addresses import is_allowed_url
 from services.delivery.channels.base import CallResult, Outgoing
 from services.delivery.channels.posting import HttpPoster
 from services.runtime.kafka.clients import format_time
@@ -86,18 +85,3 @@ def build_payload(outgoing: Outgoing) -> dict[str, object]:
             "possible_duplicate": outgoing.possible_duplicate,
         },
     }
-
-
-def is_allowed_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-    except ValueError:
-        return False
-    if parts.scheme == "https" and host:
-        return True
-    try:
-        loopback = host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    return parts.scheme == "http" and loopback

@@ -1,0 +1,245 @@
+"""Read people and their contact points from a CSV file. Rule D58."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from itertools import chain
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from schemas.catalogue.channels import CHANNELS
+from schemas.oncall import DAY_MIN, NoteReachability
+from schemas.people.addresses import is_allowed_url, normalize_dialled_number
+from schemas.people.directory import Contact, ContactPoint
+from schemas.reference import CONTACT_TOKEN_PREFIX
+from services.console.exports.tables import unescape_formula
+from services.runtime.http.problems import FieldFault, build_fault, convert_fault
+
+COLUMNS: Final = ("person", "name", "language", "channel", "address", "verified_at")
+PEOPLE_PER_MESSAGE: Final = 200
+"""People per message to the deciders."""
+_MAIL_PATTERN: Final = re.compile(r"[^@\s]+@[^@\s]+")
+_NO_NUMBER: Final = build_fault(
+    "address",
+    "no_number",
+    "un numéro de téléphone est attendu, 06 12 34 56 78 ou +33612345678",
+    "a telephone number, 06 12 34 56 78 or +33612345678, is expected",
+)
+_NO_MAIL: Final = build_fault(
+    "address",
+    "no_mail",
+    "une adresse de courriel est attendue, nom@exemple.fr",
+    "a mail address, name@example.org, is expected",
+)
+_NO_URL: Final = build_fault(
+    "address",
+    "no_url",
+    "une adresse https:// est attendue",
+    "an https:// address is expected",
+)
+_NO_TIME: Final = build_fault(
+    "verified_at",
+    "no_time",
+    "verified_at est une date ISO, quiet est de la forme 21:00-07:00",
+    "verified_at is an ISO date, quiet is 21:00-07:00",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ContactFault:
+    """One problem of a file, without the content of its line."""
+
+    line: int
+    fault: FieldFault
+
+
+class DirectoryInvalid(ValueError):
+    """Signal a file that cannot be imported.
+
+    The message has one line per problem, with line number and without content.
+    """
+
+    def __init__(self, faults: Sequence[ContactFault]) -> None:
+        super().__init__("\n".join(_format_fault(one) for one in faults))
+        self.faults = tuple(faults)
+
+
+class AddressInvalid(ValueError):
+    """Signal an address that nothing would reach."""
+
+    def __init__(self, fault: FieldFault) -> None:
+        super().__init__(fault.message["en"])
+        self.fault = fault
+
+
+def read_contacts(lines: Iterable[str]) -> list[Contact]:
+    """Read contacts from CSV: one line per contact point, in order of preference.
+
+    Columns: `COLUMNS`, optionally `site` and `quiet` (`21:00-07:00`), separated by commas or, as an
+    export writes them, by semicolons. Raises DirectoryInvalid.
+    """
+    rows = iter(lines)
+    titles = next(rows, "")
+    separator = ";" if ";" in titles else ","
+    reader = csv.DictReader(chain((titles,), rows), delimiter=separator)
+    if missing := set(COLUMNS) - set(reader.fieldnames or ()):
+        raise DirectoryInvalid([ContactFault(1, _build_missing(sorted(missing)))])
+    heads: dict[str, tuple[str | None, str, str | None]] = {}
+    points: dict[str, list[ContactPoint]] = {}
+    faults: list[ContactFault] = []
+    for line in reader:
+        row = {name: _strip_apostrophe(value) for name, value in line.items()}
+        try:
+            point = _read_point(row)
+            head = _read_head(row)
+        except ValidationError as error:
+            found = map(convert_fault, error.errors(include_url=False, include_input=False))
+            faults += [ContactFault(reader.line_num, one) for one in found]
+            continue
+        except AddressInvalid as error:
+            faults.append(ContactFault(reader.line_num, error.fault))
+            continue
+        except ValueError:
+            faults.append(ContactFault(reader.line_num, _NO_TIME))
+            continue
+        heads.setdefault(row["person"], head)
+        points.setdefault(row["person"], []).extend([point] if point is not None else [])
+    if faults:
+        raise DirectoryInvalid(faults)
+    return [
+        Contact.model_validate(
+            {
+                "person": person,
+                "name": name,
+                "language": language,
+                "site": site,
+                "points": points[person],
+            }
+        )
+        for person, (name, language, site) in heads.items()
+    ]
+
+
+def build_announcements(contacts: Iterable[Contact]) -> Iterator[NoteReachability]:
+    """Yield the commands that tell a live realm how people can be reached.
+
+    They hold channels, proofs and quiet hours, never an address. Partners (`contact:<id>`) are
+    never called by an escalation.
+    """
+    rows = [c.reach() for c in contacts if not c.person.startswith(CONTACT_TOKEN_PREFIX)]
+    for start in range(0, len(rows), PEOPLE_PER_MESSAGE):
+        yield NoteReachability(
+            author="system:directory",
+            role="admin",
+            people=tuple(rows[start : start + PEOPLE_PER_MESSAGE]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryChange:
+    """The difference between a file and the directory, in people."""
+
+    added: int
+    changed: int
+    same: int
+
+
+def compare_contacts(
+    contacts: Iterable[Contact], get_known: Callable[[str], Contact | None]
+) -> DirectoryChange:
+    """Count the people that an import would add, change and leave as they are."""
+    added = changed = same = 0
+    for contact in contacts:
+        known = get_known(contact.person)
+        if known is None:
+            added += 1
+        elif known == contact:
+            same += 1
+        else:
+            changed += 1
+    return DirectoryChange(added, changed, same)
+
+
+def _read_point(row: dict[str, Any]) -> ContactPoint | None:
+    """Read the contact point of a line. Raises ValidationError, AddressInvalid, ValueError."""
+    verified = datetime.fromisoformat(row["verified_at"]) if row["verified_at"] else None
+    if verified is not None and verified.tzinfo is None:
+        verified = verified.replace(tzinfo=UTC)
+    quiet = _parse_quiet_hours(row.get("quiet") or "")
+    if not (row["channel"] or row["address"]):
+        return None
+    given = {
+        "channel": row["channel"],
+        "address": (row["address"] or "").strip(),
+        "verified_at": None if verified is None else int(verified.timestamp() * 1000),
+        "quiet": quiet,
+    }
+    return _normalize_address(ContactPoint.model_validate(given))
+
+
+def _read_head(row: dict[str, Any]) -> tuple[str | None, str, str | None]:
+    """Read name, language and site of a line. Raises ValidationError."""
+    head = (row["name"] or None, row["language"] or "fr", row.get("site") or None)
+    name, language, site = head
+    Contact.model_validate(
+        {"person": row["person"], "name": name, "language": language, "site": site}
+    )
+    return head
+
+
+def _build_missing(columns: Sequence[str]) -> FieldFault:
+    names = ", ".join(columns)
+    return build_fault(
+        "", "missing_columns", f"colonnes absentes : {names}", f"missing columns {names}"
+    )
+
+
+def _format_fault(one: ContactFault) -> str:
+    field = f"{one.fault.field}: " if one.fault.field else ""
+    return f"line {one.line}: {field}{one.fault.message['en']}"
+
+
+def _strip_apostrophe(value: Any) -> Any:
+    """Remove the apostrophe that an export puts before a text such as `+33612345678`."""
+    return unescape_formula(value) if isinstance(value, str) else value
+
+
+def _normalize_address(point: ContactPoint) -> ContactPoint:
+    """Normalize the address of a contact point.
+
+    Raises AddressInvalid, so that a wrong address is found at import and not during a call.
+    """
+    match CHANNELS[point.channel].address:
+        case "telephone":
+            if (number := normalize_dialled_number(point.address)) is None:
+                raise AddressInvalid(_NO_NUMBER)
+            return point.model_copy(update={"address": number})
+        case "mail" if _MAIL_PATTERN.fullmatch(point.address) is None:
+            raise AddressInvalid(_NO_MAIL)
+        case "url" if not is_allowed_url(point.address):
+            raise AddressInvalid(_NO_URL)
+        case _:
+            return point
+
+
+def _parse_quiet_hours(text: str) -> tuple[int, int] | None:
+    """Parse `21:00-07:00` to local minutes.
+
+    Raises ValueError.
+    """
+    if not text:
+        return None
+    start, end = (_parse_minute(part.strip()) for part in text.split("-"))
+    return start, end
+
+
+def _parse_minute(text: str) -> int:
+    if text == "24:00":
+        return DAY_MIN
+    at = time.fromisoformat(text)
+    return at.hour * 60 + at.minute
