@@ -186,7 +186,7 @@ def test_a_source_that_reports_counts_like_a_feed(source: dict[str, Any], state:
     assert judge(change(feeds=NO_FEEDS, sources=[source]))["sources"].state == state
 
 
-def test_only_what_is_missing_and_must_not_be_is_grave() -> None:
+def test_only_missing_essentials_are_grave() -> None:
     assert {one.condition.key for one in list_grave(judge_conditions(NOTHING, FR))} == {
         "accounts",
         "directory",
@@ -333,7 +333,7 @@ async def test_the_page_shows_each_condition_with_its_button(
     assert "/api/v1/commissioning/territory" not in audited
 
 
-async def test_only_an_administrator_reads_on_the_first_page_what_is_missing(
+async def test_only_an_administrator_reads_missing_conditions_on_the_first_page(
     tmp_path: Path,
 ) -> None:
     browser, _ = browsing(live_realm(), Held("92~ex-7", reference=reference()))

@@ -71,7 +71,7 @@ async def test_an_import_is_written_announced_without_addresses_and_recorded(
     assert (again["added"], again["changed"], again["same"]) == (0, 1, 1)
 
 
-async def test_faults_are_told_by_line_and_without_their_content(browser: Browser) -> None:
+async def test_faults_are_reported_by_line_and_without_their_content(browser: Browser) -> None:
     told = (await post(browser, BAD, trial=True)).json()
     assert [fault.split("\u00a0: ")[0] for fault in told["faults"]] == [
         "Ligne 2",
@@ -91,7 +91,7 @@ async def test_a_file_in_another_encoding_is_refused_at_its_line(browser: Browse
     assert told["faults"] == ["Ligne 2\u00a0: ce fichier n’est pas en UTF-8"]
 
 
-async def test_an_account_limited_to_a_site_imports_nobody(browser: Browser) -> None:
+async def test_an_account_limited_to_a_site_imports_no_person(browser: Browser) -> None:
     assert (await post(browser, GOOD, role="coordinator@pmi-01")).status_code == 403
     assert (await post(browser, GOOD, role="cell")).status_code == 403
     assert browser.app.state.directory.kept == {}
