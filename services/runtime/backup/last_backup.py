@@ -22,7 +22,7 @@ class LastBackup(BaseModel):
 def write_last_backup(file: Path, taken_at: datetime) -> None:
     """Record a completed backup; a record that cannot be written is only logged."""
     try:
-        with open_atomic_file(file, 0o644) as target:
+        with open_atomic_file(file, 0o600) as target:
             target.write(LastBackup(taken_at=taken_at).model_dump_json().encode())
     except OSError as error:
         log.warning("backup.unrecorded", file=str(file), error=error.strerror)

@@ -288,6 +288,8 @@ async def test_new_keys_of_the_provider_are_fetched(
     console: Served, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = await account(console)
+    provider.says(f"s-{owner.id}", preferred_username=login_of(console, owner))
+    assert who_came(console, await come_in(console, provider)) == owner, "the keys are cached now"
     provider.says(f"s-{owner.id}", new_key=True, preferred_username=login_of(console, owner))
     asked = provider.asked("/keys")
     monkeypatch.setattr(oidc_provider, "KEY_REFRESH_S", 1e9)

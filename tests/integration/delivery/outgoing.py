@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from copy import copy
 from typing import Any
 
 from schemas.delivery import NotificationRow
 from schemas.words import Channel, Level, NotificationState
 from services.delivery.channels import Outgoing
-from services.messages import MessageNames, compose_message, load_phrases
+from services.messages import MessageNames, MessageText, compose_message, load_phrases
 from services.runtime.http.sms_text import simplify_text
 
 NOTIFICATION = "8f0f6a8e-0000-5000-8000-000000000001"
@@ -46,13 +46,20 @@ def outgoing(address: str, lang: str = "fr", **changes: Any) -> Outgoing:
     return Outgoing(**made)
 
 
+def with_forms(text: MessageText, **forms: str) -> MessageText:
+    """Return a copy of a text with other forms of some channels."""
+    made = copy(text)
+    vars(made).update(forms)
+    return made
+
+
 def of_subject(address: str, subject: str) -> Outgoing:
     """Return the same with another text."""
     text = outgoing(address).text
     sms = simplify_text(f"{subject} {text.sms}")
     return outgoing(
         address,
-        text=replace(
+        text=with_forms(
             text,
             subject=subject,
             sms=sms,

@@ -33,7 +33,7 @@ from services.runtime.http.web_push import (
     decode_base64,
     encode_base64,
 )
-from tests.integration.delivery.outgoing import NOTIFICATION, outgoing
+from tests.integration.delivery.outgoing import NOTIFICATION, outgoing, with_forms
 from tests.integration.delivery.serving import serving
 
 CONTACT = "mailto:veille@vigie.example"
@@ -263,13 +263,8 @@ async def test_a_long_text_is_cut_to_the_limit_of_push_services() -> None:
         return web.Response(status=201)
 
     made = outgoing("x")
-    words = {f: getattr(made.text, f) for f in made.text.__slots__} | {
-        "push": "é" * 9_000,
-        "push_title": "€" * 900,
-    }
-    assert (
-        await call(handle, Gone(), browser, text=made.text.__class__(**words))
-    ).outcome == "accepted"
+    text = with_forms(made.text, push="é" * 9_000, push_title="€" * 900)
+    assert (await call(handle, Gone(), browser, text=text)).outcome == "accepted"
     assert len(bodies[0]) <= 4096
     assert orjson.loads(browser.read(bodies[0]))["body"].startswith("é" * 300)
     with pytest.raises(ValueError, match="longer"):
