@@ -94,6 +94,46 @@ CONTINUITY_METRICS = frozenset(
     {"activity_rto_pct", "activity_dmia_pct", "activity_capacity_min", "activities_interrupted"}
 )
 """Metrics that continuity owns and sends to alerts by `MetricChanged`; alerts computes all others."""
+ALERTS_METRICS = frozenset(
+    {
+        "absence_rate",
+        "catering_down",
+        "customers_cut",
+        "evacuees",
+        "expected_unavailability_h",
+        "flag",
+        "forecast_absence",
+        "gas_leak_distance_m",
+        "headcount_pct",
+        "level",
+        "logistics_need_sites",
+        "max_severity",
+        "open_incidents",
+        "outage_power_sites",
+        "poles_out",
+        "restored_share",
+        "river_level",
+        "road_closed",
+        "rumour_severity",
+        "security_communes",
+        "security_events",
+        "sites_below_opening",
+        "sites_closed",
+        "sites_evacuated",
+        "sites_hit",
+        "sites_out",
+        "sites_partially_closed",
+        "sites_staff_at_most",
+        "sites_with_cause",
+        "supplier_illness",
+        "system_down",
+        "transverse_loss",
+        "vigilance",
+    }
+)
+"""Metrics that alerts computes."""
+KNOWN_METRICS = ALERTS_METRICS | CONTINUITY_METRICS
+"""Every metric that a predicate may name."""
 
 
 def metric_key(metric: str, args: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ which are drafts); the loader (`services.territory`) turns French YAML keys into
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from enum import StrEnum
 from hashlib import blake2b
@@ -19,8 +19,9 @@ from pydantic import Field, model_validator
 from schemas.base import Command, Fact, Instant, Model, register_message
 from schemas.crisis.communication import Audience
 from schemas.oncall import DAY_MIN, Reach, Rotation, check_hours
+from schemas.plans import Card, PlanContent, find_card_faults
 from schemas.predicates import Predicate
-from schemas.words import Channel, Effect, EventType, PlanState
+from schemas.words import Channel, EventType, PlanState
 
 
 class Section(StrEnum):
@@ -36,8 +37,36 @@ class Section(StrEnum):
     CONTACTS = "contacts"
     STATEMENTS = "statements"
     RESOURCES = "resources"
+    PLAN_CONTENT_1 = "plan_content_1"
+    PLAN_CONTENT_2 = "plan_content_2"
+    PLAN_CONTENT_3 = "plan_content_3"
+    PLAN_CONTENT_4 = "plan_content_4"
+    PLAN_CONTENT_5 = "plan_content_5"
+    PLAN_CONTENT_6 = "plan_content_6"
+    PLAN_CONTENT_7 = "plan_content_7"
+    PLAN_CONTENT_8 = "plan_content_8"
 
 
+PLAN_CONTENT_SECTIONS: Final = (
+    Section.PLAN_CONTENT_1,
+    Section.PLAN_CONTENT_2,
+    Section.PLAN_CONTENT_3,
+    Section.PLAN_CONTENT_4,
+    Section.PLAN_CONTENT_5,
+    Section.PLAN_CONTENT_6,
+    Section.PLAN_CONTENT_7,
+    Section.PLAN_CONTENT_8,
+)
+"""Sections with the parts of the content of plans, in order.
+
+All content of a territory exceeds one record; a part holds whole plans.
+"""
+UNDECIDED_SECTIONS: Final = frozenset(
+    {Section.STAFFING, Section.STATEMENTS, *PLAN_CONTENT_SECTIONS}
+)
+"""Sections that no rule of alerts reads; its state leaves them out."""
+MAX_SECTION_BYTES: Final = 200_000
+"""Largest size of a section, which is published in one record with all its effects."""
 PUBLISHING_ORDER: Final = (
     Section.COMMUNES,
     Section.SITES,
@@ -50,6 +79,7 @@ PUBLISHING_ORDER: Final = (
     Section.STATEMENTS,
     Section.RESOURCES,
     Section.STAFFING,
+    *PLAN_CONTENT_SECTIONS,
     Section.PLANS,
 )
 """Publishing order of the sections of a version.
@@ -63,6 +93,7 @@ OPTIONAL_SECTIONS: Final = frozenset(
         Section.CONTACTS,
         Section.STATEMENTS,
         Section.RESOURCES,
+        *PLAN_CONTENT_SECTIONS,
     }
 )
 """Sections that a territory may omit."""
@@ -164,22 +195,6 @@ class Activity(Model):
             "0–3: children in care, PMI, isolated elderly, people with disabilities who depend on "
             "it (D82)"
         ),
-    )
-
-
-class Card(Model):
-    """Action card of a plan, due `t_min` minutes after the trigger held.
-
-    Rule D50.
-    """
-
-    id: str
-    t_min: int
-    role: str
-    pole: str | None = None
-    task: str = Field(description="French text of the territory file")
-    effect: Effect | None = Field(
-        default=None, description="measure of reports with the effect of the card (D61)"
     )
 
 
@@ -993,6 +1008,29 @@ class Activities(Model):
 class Plans(Model):
     section: Literal[Section.PLANS] = Section.PLANS
     plans: tuple[Plan, ...]
+    content_parts: int = Field(
+        default=0,
+        ge=0,
+        le=len(PLAN_CONTENT_SECTIONS),
+        exclude_if=lambda count: not count,
+        description="number of parts of this version; further ones belong to an earlier version",
+    )
+
+
+class PlanContents(Model):
+    """A part of the content of plans. Rule D83."""
+
+    section: Literal[
+        Section.PLAN_CONTENT_1,
+        Section.PLAN_CONTENT_2,
+        Section.PLAN_CONTENT_3,
+        Section.PLAN_CONTENT_4,
+        Section.PLAN_CONTENT_5,
+        Section.PLAN_CONTENT_6,
+        Section.PLAN_CONTENT_7,
+        Section.PLAN_CONTENT_8,
+    ]
+    contents: tuple[PlanContent, ...]
 
 
 def find_quiet_hour_faults(policy: Escalation) -> Iterator[str]:
@@ -1002,7 +1040,26 @@ def find_quiet_hour_faults(policy: Escalation) -> Iterator[str]:
             yield f'{name}: {clock!r} is not a local time such as "21:00"'
 
 
+def collect_plan_contents(sections: Iterable[SectionData]) -> dict[str, PlanContent]:
+    """Return the content in force, by plan, without parts of an earlier version."""
+    known = tuple(sections)
+    parts = next((s.content_parts for s in known if isinstance(s, Plans)), 0)
+    valid = frozenset(PLAN_CONTENT_SECTIONS[:parts])
+    return {
+        content.id: content
+        for section in known
+        if isinstance(section, PlanContents) and section.section in valid
+        for content in section.contents
+    }
+
+
 def find_plan_faults(plan: Plan) -> Iterator[str]:
+    """Yield a sentence for an unknown state of the library, and for cards that cannot work."""
+    yield from find_plan_state_faults(plan)
+    yield from (fault for _, fault in find_card_faults(plan.id, plan.cards))
+
+
+def find_plan_state_faults(plan: Plan) -> Iterator[str]:
     """Yield a sentence for a state that the library does not know."""
     if plan.state not in LIBRARY_STATES:
         yield f"plan {plan.id}: state {plan.state!r} is none of {', '.join(LIBRARY_STATES)}"
@@ -1069,7 +1126,8 @@ SectionData = Annotated[
     | Contacts
     | Statements
     | ResourcesSection
-    | Staffing,
+    | Staffing
+    | PlanContents,
     Field(discriminator="section"),
 ]
 

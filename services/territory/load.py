@@ -11,7 +11,12 @@ from schemas import reference as ref
 from services.territory.contacts import read_contacts
 from services.territory.measures import read_measure_rules
 from services.territory.places import read_activities, read_communes, read_sites
-from services.territory.plans import read_plans
+from services.territory.plan_checks import PlanChecks
+from services.territory.plans import (
+    read_contact_ids,
+    read_plans,
+    split_contents,
+)
 from services.territory.policy import read_channel_rules, read_policy
 from services.territory.resources import read_resources
 from services.territory.roster import read_roster
@@ -115,13 +120,19 @@ def load_territory(folder: Path) -> Territory:
             if ladders
             else None
         )
-        plans = read_plans(
-            plan_file,
-            plans_doc,
-            policy.roles if policy else (),
-            pole_ids,
-            {a.id for a in activities},
+        checks = PlanChecks(
+            roles=policy.roles if policy else (),
+            groups=policy.groups if policy else (),
+            poles=pole_ids,
+            activities={a.id: a for a in activities},
+            sites=tuple(sites),
+            communes={c.insee: c for c in communes},
+            metiers={row["metier"] for _, row in SourceFile(folder, "metiers.csv", []).rows()},
+            spared_systems=spared,
+            contacts=read_contact_ids(SourceFile(folder, "contacts.csv", [])),
         )
+        plans, contents = read_plans(plan_file, plans_doc, checks)
+        parts = split_contents(plan_file, contents)
         channels = read_channel_rules(source("canaux.yaml"))
         measures = read_measure_rules(source("mesures.yaml"), policy, plans)
         contacts = (
@@ -165,7 +176,8 @@ def load_territory(folder: Path) -> Territory:
         *((statements,) if statements else ()),
         *((ref.ResourcesSection(rules=resources),) if resources else ()),
         staffing,
-        ref.Plans(plans=tuple(plans)),
+        *parts,
+        ref.Plans(plans=tuple(plans), content_parts=len(parts)),
     )
     return Territory(folder.name, folder, ref.compute_version(sections), sections)
 

@@ -47,7 +47,7 @@ from schemas.oncall import (
     ReadinessProved,
 )
 from schemas.people.attendance import AttendanceChanged, CellStaffingChanged
-from schemas.reference import ReferencePublished, Section
+from schemas.reference import UNDECIDED_SECTIONS, ReferencePublished
 from schemas.reference_changes import OPEN_CHANGES, ReferenceChangeRecorded, ReferenceDrafted
 from schemas.runtime import DeadlineFailed
 from schemas.wire.shared import share_object
@@ -108,7 +108,6 @@ from services.runtime.decider.maps import Map
 __all__ = ["OPEN", "evolve", "rebuild_indexes"]
 
 _V = TypeVar("_V")
-_UNREAD_SECTIONS: Final = frozenset({Section.STAFFING, Section.STATEMENTS})
 
 
 def evolve_reference(s: State, fact: ReferencePublished) -> State:
@@ -118,7 +117,7 @@ def evolve_reference(s: State, fact: ReferencePublished) -> State:
     """
     staged = (
         s.staged
-        if fact.data.section in _UNREAD_SECTIONS
+        if fact.data.section in UNDECIDED_SECTIONS
         else s.staged.set(fact.data.section.value, fact.data)
     )
     if not fact.last:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
@@ -15,7 +15,13 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from schemas import reference_changes as c
 from schemas.base import Command
-from schemas.reference import OPTIONAL_SECTIONS, PUBLISHING_ORDER, SectionData, compute_version
+from schemas.reference import (
+    MAX_SECTION_BYTES,
+    OPTIONAL_SECTIONS,
+    PUBLISHING_ORDER,
+    SectionData,
+    compute_version,
+)
 from services.console.http.answers import RESPONSES, VERSIONED, require_text, send_decision
 from services.console.http.context import (
     Cursor,
@@ -38,8 +44,6 @@ router = APIRouter(prefix="/api/v1/reference/changes", tags=["reference"])
 ReferenceDecider = Annotated[
     DecisionContext, Depends(require_decision(Permission.REFERENCE_DECIDE, whole_territory=True))
 ]
-MAX_SECTION_BYTES: Final = 200_000
-"""Largest size of a section, which is published in one record with all its effects."""
 
 
 class VersionRequest(DecisionBody):

@@ -11,6 +11,7 @@ from babel.numbers import format_currency, format_decimal
 
 from schemas.catalogue.channels import CHANNELS
 from schemas.catalogue.event_types import EVENT_TYPES
+from schemas.reference import PLAN_CONTENT_SECTIONS
 from schemas.words import (
     ActivityState,
     CardState,
@@ -165,6 +166,8 @@ SECTION = {
     "resources": N_("moyens et stocks"),
     "staffing": N_("effectifs et métiers"),
     "statements": N_("modèles de communiqués"),
+    "measures": N_("mesures et sources"),
+    **dict.fromkeys(map(str, PLAN_CONTENT_SECTIONS), N_("contenu des plans")),
 }
 """Sections of the reference data."""
 REQUEST_STATE = {

@@ -7,6 +7,7 @@ from typing import Final
 from schemas.alerts import AttentionRequested
 from schemas.base import MINUTE_MS, Instant
 from schemas.continuity import CardRow, PlanRow
+from schemas.plans import Card, CardOrigin, CardPhase
 from schemas.reference import Plan
 from schemas.words import CardState
 from services.continuity.activities.calendars import compute_local_instant, get_local_day
@@ -20,12 +21,17 @@ _STRIKE_DAY_STARTS_MIN: Final = 6 * 60
 _OPEN_STATES: Final = frozenset((CardState.TO_DO, CardState.DOING))
 
 
-def find_card_origin(state: ContinuityState, plan: Plan, trigger_since: Instant) -> Instant:
-    """Return the instant from which `t_min` counts.
+def find_card_origin(
+    state: ContinuityState, plan: Plan, card: Card, trigger_since: Instant
+) -> Instant:
+    """Return the instant from which `t_min` of a card counts.
 
-    This is the start of the trigger, or 06:00 on the strike day that the notice names.
+    This is the start of the trigger, 06:00 on the strike day that the notice names, or the next
+    time of day that the card names.
     """
-    if plan.card_origin is None:
+    if card.origin is CardOrigin.LOCAL_TIME and card.local_min is not None:
+        return _find_next_local_time(trigger_since, card.local_min)
+    if plan.card_origin is None and card.origin is not CardOrigin.STRIKE_DAY:
         return trigger_since
     notice = state.dependencies.get(STRIKE_FLAG)
     if notice is None or notice.speaks_of is None:
@@ -33,30 +39,49 @@ def find_card_origin(state: ContinuityState, plan: Plan, trigger_since: Instant)
     return compute_local_instant(get_local_day(notice.speaks_of), _STRIKE_DAY_STARTS_MIN)
 
 
+def _find_next_local_time(after: Instant, minute: int) -> Instant:
+    """Return the first instant from `after` on with this minute of a local day."""
+    day = get_local_day(after)
+    today = compute_local_instant(day, minute)
+    return today if today >= after else compute_local_instant(day + 1, minute)
+
+
 def build_cards(state: ContinuityState, plan: Plan, trigger_since: Instant) -> tuple[CardRow, ...]:
-    """Return all cards of a plan, to do."""
-    start = find_card_origin(state, plan, trigger_since)
+    """Return the cards of a plan, to do; those of the return follow when it recovers."""
     return tuple(
-        CardRow(id=c.id, role=c.role, pole=c.pole or plan.pole, due_at=start + c.t_min * MINUTE_MS)
+        CardRow(
+            id=c.id,
+            role=c.role,
+            pole=c.pole or plan.pole,
+            due_at=find_card_origin(state, plan, c, trigger_since) + c.t_min * MINUTE_MS,
+        )
         for c in plan.cards
+        if c.phase is not CardPhase.RETURN
     )
 
 
 def carry_over_cards(
     state: ContinuityState, before: Plan | None, plan: Plan, row: PlanRow, now: Instant
 ) -> tuple[CardRow, ...]:
-    """Carry the progress of cards over to a new version of their plan, by task.
+    """Carry the progress of cards over to a new version of their plan.
 
-    Card ids are positions in the list: without this, a task inserted before others would take over
+    A card is known by its task, or by its id in an earlier version (`formerly`). Ids of earlier
+    versions are positions in the list: without this, a task inserted before others would take over
     their progress.
     """
     if before is None or not row.cards or row.trigger_since is None or before.cards == plan.cards:
         return row.cards
     stood = {card.id: card for card in row.cards}
     known = {card.task: stood[card.id] for card in before.cards if card.id in stood}
+    renamed = {
+        card.id: stood[card.formerly]
+        for card in plan.cards
+        if card.formerly in stood
+        and any(old.id == card.formerly and old.phase is None for old in before.cards)
+    }
     tasks = {card.id: card.task for card in plan.cards}
     return tuple(
-        _copy_progress(card, known.get(tasks[card.id]), now)
+        _copy_progress(card, known.get(tasks[card.id], renamed.get(card.id)), now)
         for card in build_cards(state, plan, row.trigger_since)
     )
 

@@ -314,7 +314,7 @@ def test_a_missing_plan_or_card_is_404() -> None:
         404,
         "plan_not_found",
     )
-    assert _code(world.say(cmd.CompleteCard(plan="PT-ELEC", card="F9", **WHO), "10:00")) == (
+    assert _code(world.say(cmd.CompleteCard(plan="PT-ELEC", card="ELE-F09", **WHO), "10:00")) == (
         404,
         "card_not_found",
     )
@@ -335,15 +335,15 @@ def test_cards_count_from_the_trigger_and_not_from_the_activation() -> None:
     world = _active(World())
     row = world.plan("PT-ELEC")
     assert [(c.id, clock(c.due_at), c.overdue) for c in row.cards] == [
-        ("F1", "09:46", True),
-        ("F2", "09:51", True),
-        ("F3", "10:41", False),
-        ("F4", "10:41", False),
-        ("F5", "10:11", False),
+        ("ELE-F01", "09:46", True),
+        ("ELE-F02", "09:51", True),
+        ("ELE-F03", "10:41", False),
+        ("ELE-F04", "10:41", False),
+        ("ELE-F05", "10:11", False),
     ]
     assert [(a.card, a.roles) for a in world.asked("card_overdue")] == [
-        ("F1", ("cellule_si",)),
-        ("F2", ("responsable_site",)),
+        ("ELE-F01", ("cellule_si",)),
+        ("ELE-F02", ("responsable_site",)),
     ]
 
 
@@ -351,18 +351,20 @@ def test_an_overdue_card_goes_to_its_owner_then_after_ten_minutes_to_the_pilot()
     world = World()
     world.level(Level.N3, "09:42")
     world = _active(world)
-    world.say(cmd.CompleteCard(plan="PT-ELEC", card="F1", author="p-2", role="cellule_si"), "09:55")
+    world.say(
+        cmd.CompleteCard(plan="PT-ELEC", card="ELE-F01", author="p-2", role="cellule_si"), "09:55"
+    )
     world.until("10:03")
     asked = world.asked("card_overdue")
-    assert [(a.card, a.roles) for a in asked[2:]] == [("F2", ("dgs_directeur_de_crise",))]
+    assert [(a.card, a.roles) for a in asked[2:]] == [("ELE-F02", ("dgs_directeur_de_crise",))]
     world.until("11:00")
     assert [(a.card, a.roles[0]) for a in world.asked("card_overdue")[3:]] == [
-        ("F5", "cellule_logistique"),
-        ("F5", "dgs_directeur_de_crise"),
-        ("F3", "responsable_site"),
-        ("F4", "directeur_pole"),
-        ("F3", "dgs_directeur_de_crise"),
-        ("F4", "dgs_directeur_de_crise"),
+        ("ELE-F05", "cellule_logistique"),
+        ("ELE-F05", "dgs_directeur_de_crise"),
+        ("ELE-F03", "responsable_site"),
+        ("ELE-F04", "directeur_pole"),
+        ("ELE-F03", "dgs_directeur_de_crise"),
+        ("ELE-F04", "dgs_directeur_de_crise"),
     ]
     assert world.next_deadline() is None
 
@@ -370,24 +372,28 @@ def test_an_overdue_card_goes_to_its_owner_then_after_ten_minutes_to_the_pilot()
 def test_a_card_is_started_done_or_not_applicable_with_a_reason() -> None:
     world = _active(World())
     technician = {"author": "p-3", "role": "technician"}
-    world.say(cmd.StartCard(plan="PT-ELEC", card="F2", **technician), "09:54")
-    world.say(cmd.CompleteCard(plan="PT-ELEC", card="F2", **technician), "09:58")
-    assert _code(world.say(cmd.SkipCard(plan="PT-ELEC", card="F4", **technician), "09:59")) == (
+    world.say(cmd.StartCard(plan="PT-ELEC", card="ELE-F02", **technician), "09:54")
+    world.say(cmd.CompleteCard(plan="PT-ELEC", card="ELE-F02", **technician), "09:58")
+    assert _code(
+        world.say(cmd.SkipCard(plan="PT-ELEC", card="ELE-F04", **technician), "09:59")
+    ) == (
         409,
         "reason_required",
     )
-    world.say(cmd.SkipCard(plan="PT-ELEC", card="F4", reason="text:2", **technician), "09:59")
+    world.say(cmd.SkipCard(plan="PT-ELEC", card="ELE-F04", reason="text:2", **technician), "09:59")
     states = {c.id: (c.state, c.by, clock(c.at), c.overdue) for c in world.plan("PT-ELEC").cards}
-    assert states["F2"] == (CardState.DONE, "p-3", "09:58", False)
-    assert states["F4"] == (CardState.NOT_APPLICABLE, "p-3", "09:59", False)
-    assert _code(world.say(cmd.CompleteCard(plan="PT-ELEC", card="F2", **technician), "10:00")) == (
+    assert states["ELE-F02"] == (CardState.DONE, "p-3", "09:58", False)
+    assert states["ELE-F04"] == (CardState.NOT_APPLICABLE, "p-3", "09:59", False)
+    assert _code(
+        world.say(cmd.CompleteCard(plan="PT-ELEC", card="ELE-F02", **technician), "10:00")
+    ) == (
         409,
         "already",
     )
 
 
 @pytest.mark.parametrize(
-    "command", [cmd.StartCard(plan="PT-ELEC", card="F1", author="p", role="observer")]
+    "command", [cmd.StartCard(plan="PT-ELEC", card="ELE-F01", author="p", role="observer")]
 )
 def test_observers_do_not_work_on_cards(command: Command) -> None:
     assert _code(_active(World()).say(command, "10:00")) == (403, "not_allowed")
@@ -398,7 +404,7 @@ def test_cards_of_an_inactive_plan_wait() -> None:
     world.trigger("PT-ELEC", 2, "09:41")
     world.until("12:00")
     assert world.asked("card_overdue") == []
-    assert _code(world.say(cmd.StartCard(plan="PT-ELEC", card="F1", **WHO), "12:00")) == (
+    assert _code(world.say(cmd.StartCard(plan="PT-ELEC", card="ELE-F01", **WHO), "12:00")) == (
         409,
         "not_active",
     )
@@ -413,6 +419,7 @@ def test_cards_of_a_strike_count_from_the_morning_of_its_day() -> None:
         world.instant("2027-03-02 06:00"),
         world.instant("2027-03-03 16:00"),
         world.instant("2027-03-04 07:30"),
+        world.instant("2027-03-03 06:00"),
     ]
 
 
@@ -425,11 +432,12 @@ def test_cards_follow_a_moved_strike() -> None:
     world.flag("flag:strike_notice", True, "09:00", speaks_of="2027-03-04 00:00")
     world.trigger("PT-GREVE", 1, "09:00")
     world.say(cmd.ActivatePlan(plan="PT-GREVE", **WHO), "09:10")
-    world.say(
-        cmd.CompleteCard(plan="PT-GREVE", card="F1", author="p-2", role="cellule_rh"), "10:00"
-    )
+    for done in ("GRE-F01", "GRE-F04"):
+        world.say(
+            cmd.CompleteCard(plan="PT-GREVE", card=done, author="p-2", role="cellule_rh"), "10:00"
+        )
     world.until("2027-03-03 17:00")
-    assert [c.overdue for c in world.plan("PT-GREVE").cards] == [False, True, False]
+    assert [c.overdue for c in world.plan("PT-GREVE").cards] == [False, True, False, False]
     world.flag(
         "flag:strike_notice",
         True,
@@ -439,7 +447,13 @@ def test_cards_follow_a_moved_strike() -> None:
     )
     row = world.plan("PT-GREVE")
     dues = [
-        world.instant(day) for day in ("2027-03-02 06:00", "2027-03-10 16:00", "2027-03-11 07:30")
+        world.instant(day)
+        for day in (
+            "2027-03-02 06:00",
+            "2027-03-10 16:00",
+            "2027-03-11 07:30",
+            "2027-03-03 06:00",
+        )
     ]
     assert [(c.due_at, c.overdue, c.pilot_told) for c in row.cards] == [
         (due, False, False) for due in dues
@@ -454,7 +468,7 @@ def test_cards_follow_a_moved_strike() -> None:
         speaks_of="2027-03-09 00:00",
     )
     world.until("2027-03-08 16:00")
-    assert [a.card for a in world.asked("card_overdue")[asked:]] == ["F2"]
+    assert [a.card for a in world.asked("card_overdue")[asked:]] == ["GRE-F02"]
 
 
 def test_cards_of_a_proposal_follow_the_notice_and_keep_their_day_after_its_withdrawal() -> None:
@@ -464,7 +478,13 @@ def test_cards_of_a_proposal_follow_the_notice_and_keep_their_day_after_its_with
     world.flag("flag:strike_notice", True, "09:30", since="09:00", speaks_of="2027-03-04 00:00")
     first = world.plan("PT-GREVE").cards
     assert [c.due_at for c in first] == [
-        world.instant(day) for day in ("2027-03-02 06:00", "2027-03-03 16:00", "2027-03-04 07:30")
+        world.instant(day)
+        for day in (
+            "2027-03-02 06:00",
+            "2027-03-03 16:00",
+            "2027-03-04 07:30",
+            "2027-03-03 06:00",
+        )
     ]
     world.flag("flag:strike_notice", False, "10:00")
     assert world.plan("PT-GREVE").cards == first

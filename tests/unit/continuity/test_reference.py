@@ -9,6 +9,7 @@ import pytest
 
 from schemas import reference as ref
 from schemas.commands import ActivatePlan, CompleteCard, TickBox
+from schemas.plans import Card
 from schemas.predicates import AllOf, Manual, Measured
 from schemas.runtime import CommandRefused, RealmOpened
 from schemas.words import ActivityState, CardState, ClockState, EventType, PlanState, SiteStatus
@@ -188,17 +189,20 @@ def test_finished_work_of_a_running_plan_stays_with_its_task() -> None:
     world = World()
     world.trigger("PT-TIAC", 3, "09:50")
     world.say(ActivatePlan(author="p", role="coordinator", plan="PT-TIAC"), "09:55")
-    world.say(CompleteCard(author="p", role="coordinator", plan="PT-TIAC", card="F1"), "09:56")
+    world.say(CompleteCard(author="p", role="coordinator", plan="PT-TIAC", card="TIA-F01"), "09:56")
     world.say(TickBox(author="p", role="coordinator", plan="PT-TIAC", box=1), "09:57")
 
     def longer(plan: ref.Plan) -> ref.Plan:
         if plan.id != "PT-TIAC" or plan.stand_down is None:
             return plan
         cards = (
-            ref.Card(id="F1", t_min=30, role="cellule_com", task="Répondre à la presse"),
+            Card(id="F1", t_min=30, role="cellule_com", task="Répondre à la presse"),
             *plan.cards,
         )
-        cards = tuple(card.model_copy(update={"id": f"F{n}"}) for n, card in enumerate(cards, 1))
+        cards = tuple(
+            card.model_copy(update={"id": f"F{n}", "depends_on": ()})
+            for n, card in enumerate(cards, 1)
+        )
         boxes = AllOf(
             all=(Manual(manual="familles prévenues"), Manual(manual="analyses conformes"))
         )

@@ -12,7 +12,13 @@ from pydantic import ValidationError
 
 from schemas.base import parse_closed
 from schemas.predicates import list_measured
-from schemas.reference import EscalationPolicy, Plans, PublishReference, ReferencePublished
+from schemas.reference import (
+    EscalationPolicy,
+    Plans,
+    PublishReference,
+    ReferencePublished,
+    collect_plan_contents,
+)
 from schemas.words import PlanState
 from services.territory import TerritoryInvalid, load_current_territory, load_territory, source
 from services.territory.publish import build_reference_commands
@@ -129,8 +135,8 @@ def test_arguments_of_a_metric_are_not_confused_with_operator_and_value() -> Non
         ),
         (
             "plans.yaml",
-            'role: cellule_si, tache: "Autonomie',
-            'role: cellule_sy, tache: "Autonomie',
+            "responsable: {role: cellule_si}",
+            "responsable: {role: cellule_sy}",
             "role 'cellule_sy' is not in escalade.yaml",
         ),
         (
@@ -155,7 +161,11 @@ def test_each_defect_is_named_with_its_line(
     assert any(p.startswith(f"{file}:{line}:") and says in p for p in problems(folder))
 
 
-ONE_OR_A_BOX = '{any: [{metric: sites_out, kind: site_central, op: "==", value: 0}, '
+ONE_OR_A_BOX = """        any:
+          - {metric: sites_out, kind: site_central, op: "==", value: 0}
+"""
+WITH_A_BOX = """          - {all: [{metric: open_incidents, op: "==", value: 0}, {manual: "vu"}]}
+"""
 IMPOSSIBLE = [
     ("sites.csv", "48.8953,2.2289", "488.953,2.2289", "is no place on Earth"),
     ("sites.csv", ",1460,1569,", ",1460,-1569,", "desks is below 0"),
@@ -228,7 +238,7 @@ IMPOSSIBLE = [
     ("escalade.yaml", "activite: SOL-05", "activite: SOL-99", "no such activity"),
     ("escalade.yaml", "dmia_h: 4, rto_h: 2", "dmia_h: 4, rto_h: 9", "rto_h not longer than dmia_h"),
     ("escalade.yaml", "jours_du_mois: [20,", "jours_du_mois: [32,", "days of a month are 1 to 31"),
-    ("plans.yaml", "t_min: 10,", "t_min: 1000000000000,", "more than a year away"),
+    ("plans.yaml", "delai: {min: 15,", "delai: {min: 1000000000000,", "more than a year away"),
     (
         "escalade.yaml",
         "rythme_point_situation_min: 120",
@@ -254,7 +264,7 @@ IMPOSSIBLE = [
     (
         "plans.yaml",
         ONE_OR_A_BOX,
-        ONE_OR_A_BOX + '{all: [{metric: open_incidents, op: "==", value: 0}, {manual: "vu"}]}, ',
+        ONE_OR_A_BOX + WITH_A_BOX,
         "must stand together",
     ),
 ]
@@ -311,7 +321,7 @@ def test_an_uncovered_role_and_a_site_without_manager_are_named(folder: Path) ->
 
 
 def test_broken_yaml_is_reported_with_its_line(folder: Path) -> None:
-    line = edit(folder / "plans.yaml", "version: 2\n", "version: [2\n")
+    line = edit(folder / "plans.yaml", "version: 3\n", "version: [3\n")
     assert any(p.startswith("plans.yaml:") and "not valid YAML" in p for p in problems(folder)), (
         line
     )
@@ -370,26 +380,39 @@ def test_a_penalty_out_of_range_is_named_with_its_line(folder: Path) -> None:
     assert any(p.startswith("competences.yaml:") and "tenths" in p for p in problems(folder))
 
 
+AUTOMATIC_PLAN = """
+  - id: PT-ESSAI
+    titre: Essai
+    etat: valide
+    decide: coordinateur_pca
+    auto: true
+    declencheurs:
+      - {niveau: 1, texte: essai, quand: {metric: sites_out, op: ">=", value: 1}}
+"""
+
+
 def test_an_automatic_plan_has_no_cards(folder: Path) -> None:
     """D49: without effect outside the tool."""
-    edit(
-        folder / "plans.yaml",
-        "  - id: PCA-communication\n",
-        "  - id: PCA-communication\n    auto: true\n",
-    )
-    assert [plan.id for plan in load_territory(folder).plans if plan.auto] == ["PCA-communication"]
+    with (folder / "plans.yaml").open("a", encoding="utf-8") as file:
+        file.write(AUTOMATIC_PLAN)
+    assert [plan.id for plan in load_territory(folder).plans if plan.auto] == ["PT-ESSAI"]
     line = edit(folder / "plans.yaml", "  - id: PT-ELEC\n", "  - id: PT-ELEC\n    auto: true\n")
     assert any(p.startswith(f"plans.yaml:{line + 1}:") and "PT-ELEC" in p for p in problems(folder))
 
 
 def test_heat_and_power_plans_have_a_shedding_card_with_a_measured_effect() -> None:
     """D61: non-critical rooms and servers first; other cards have a measured effect, too."""
-    plans = {plan.id: plan for plan in load_territory(FOLDER).plans}
+    loaded = load_territory(FOLDER)
+    plans = {plan.id: plan for plan in loaded.plans}
+    contents = collect_plan_contents(loaded.sections)
     for id in ("PT-ELEC", "PT-CANICULE"):
-        (shedding,) = [card for card in plans[id].cards if card.effect == "energy_kwh"]
-        assert shedding.task.startswith("Délestage")
-        assert "salles de réunion" in shedding.task
-        assert "serveurs" in shedding.task
+        (shedding,) = [card for card in plans[id].cards if card.task.startswith("Délester")]
+        assert shedding.effect == "energy_kwh"
+        content = contents[id].find_card(shedding.id)
+        assert content is not None
+        steps = " ".join(content.steps)
+        assert "salles de réunion" in steps
+        assert "serveurs" in steps
     measured = {
         (plan.id, card.effect) for plan in plans.values() for card in plan.cards if card.effect
     }
